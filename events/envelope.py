@@ -1,0 +1,84 @@
+"""CloudEvents 1.0 in the NATS binary binding: attributes are headers, the body is the event.
+
+Names follow https://github.com/cloudevents/spec/blob/v1.0.2/cloudevents/bindings/nats-protocol-binding.md
+and the `correlationid`, `causationid` extensions in common use. Header names are case-sensitive in NATS.
+"""
+
+from collections.abc import Mapping
+from datetime import datetime
+
+import msgspec
+
+SPEC_VERSION = "1.0"
+TYPE_PREFIX = "marketplace."
+CONTENT_TYPE = "application/json"
+
+
+class Envelope(msgspec.Struct, frozen=True, kw_only=True):
+    """What is said about an event beside its body.
+
+    Attributes:
+        id: Unique for the source, forever; derived from the command and the event's place in its answer.
+        source: URI reference of the marketplace that recorded it.
+        type: ``marketplace.<aggregate>.<past tense>.v<N>``.
+        subject: The aggregate as ``<aggregate>/<id>``.
+        time: When the event occurred, UTC.
+        dataschema: URI reference of the JSON Schema of the body.
+        correlationid: The command that began the whole chain.
+        causationid: The command that recorded this event.
+        actor: The party or worker that asked for it.
+        fingerprint: Hash of the causing command, so that a repeated id with another body is found out.
+        previoushash: Hash of the aggregate's previous event, empty for its first.
+        hash: SHA-256 (hex) over `previoushash`, the attributes and the body.
+        traceparent: W3C trace context, empty when there was none.
+    """
+
+    id: str
+    source: str
+    type: str
+    subject: str
+    time: datetime
+    dataschema: str
+    correlationid: str
+    causationid: str
+    actor: str
+    fingerprint: str = ""
+    previoushash: str = ""
+    hash: str = ""
+    traceparent: str = ""
+
+
+_TIME_FORMAT = "%Y-%m-%dT%H:%M:%S.%fZ"
+_ATTRIBUTES = tuple(name for name in Envelope.__struct_fields__ if name not in {"time", "traceparent"})
+
+
+def render_headers(envelope: Envelope) -> dict[str, str]:
+    """Return the NATS headers of one event; empty attributes are left out."""
+    headers = {"content-type": CONTENT_TYPE, "ce-specversion": SPEC_VERSION}
+    headers["ce-time"] = envelope.time.strftime(_TIME_FORMAT)
+    for name in _ATTRIBUTES:
+        value: str = getattr(envelope, name)
+        if value:
+            headers[f"ce-{name}"] = value
+    if envelope.traceparent:
+        headers["traceparent"] = envelope.traceparent
+    return headers
+
+
+def parse_headers(headers: Mapping[str, str]) -> Envelope:
+    """Return the envelope in the headers of one stored message.
+
+    Raises:
+        ValueError: A required attribute is missing, or the specversion is not 1.0.
+    """
+    if headers.get("ce-specversion") != SPEC_VERSION:
+        raise ValueError(f"ce-specversion is {headers.get('ce-specversion')!r}, this release reads '1.0'")
+    attributes = {name: headers[f"ce-{name}"] for name in _ATTRIBUTES if f"ce-{name}" in headers}
+    try:
+        return Envelope(
+            time=datetime.fromisoformat(headers["ce-time"]),
+            traceparent=headers.get("traceparent", ""),
+            **attributes,
+        )
+    except (KeyError, TypeError) as missing:
+        raise ValueError(f"not a marketplace event, a CloudEvents attribute is missing: {missing}") from None

@@ -1,0 +1,22 @@
+"""NATS names: one stream, and one literal subject per aggregate."""
+
+STREAM = "MARKETPLACE"
+ROOT = "marketplace"
+ALL = f"{ROOT}.>"
+
+
+def render_subject(aggregate: str, id: str) -> str:  # noqa: A002 - the field's word
+    """Return the subject that holds every event of one aggregate, for example ``marketplace.order.ord_01…``."""
+    return f"{ROOT}.{aggregate}.{id}"
+
+
+def parse_subject(subject: str) -> tuple[str, str]:
+    """Return aggregate and id of a subject.
+
+    Raises:
+        ValueError: The subject is not ``marketplace.<aggregate>.<id>``.
+    """
+    parts = subject.split(".")
+    if len(parts) != 3 or parts[0] != ROOT:  # noqa: PLR2004
+        raise ValueError(f"{subject!r} is not {ROOT}.<aggregate>.<id>")
+    return parts[1], parts[2]

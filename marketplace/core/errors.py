@@ -1,0 +1,76 @@
+"""The one tree of errors.
+
+::
+
+    MarketplaceError
+    ├── Refusal       a rule said no: a stable code, a sentence, facts; the caller can act on it
+    ├── Conflict      another writer was first; decided again, a bounded number of times
+    ├── Unavailable   NATS or PostgreSQL cannot be reached now; nothing was half done; try again later
+    └── Corrupt       the log or a data folder holds what this release cannot read; stop and say so
+
+An `AssertionError` is always our own mistake. HTTP numbers live in `marketplace/api/problems.py` only.
+"""
+
+from collections.abc import Mapping
+
+Fact = str | int | bool | None | list[str]
+
+
+class MarketplaceError(Exception):
+    """Root of every error that this project raises on purpose."""
+
+
+class Refusal(MarketplaceError):  # noqa: N818 - a refusal is an answer, not a fault
+    """A rule of the market said no, and nothing was changed.
+
+    Args:
+        code: Stable, in snake case, documented; clients branch on it.
+        message: What happened, with which values, and the remedy.
+        pointer: JSON pointer to the offending member of the command, where one member is to blame.
+        facts: The values behind the message, for machines.
+    """
+
+    def __init__(self, code: str, message: str, *, pointer: str | None = None, **facts: Fact) -> None:
+        super().__init__(message)
+        self.code = code
+        self.message = message
+        self.pointer = pointer
+        self.facts: Mapping[str, Fact] = facts
+
+    def __repr__(self) -> str:
+        return f"Refusal({self.code!r}, {self.message!r}, {dict(self.facts)!r})"
+
+
+class Conflict(MarketplaceError):  # noqa: N818
+    """Another writer appended to an aggregate first.
+
+    Args:
+        subject: The subject whose guard was refused.
+        expected: The sequence that the writer believed to be the last.
+        actual: The true last sequence, where the server told it.
+    """
+
+    def __init__(self, subject: str, expected: int | None = None, actual: int | None = None) -> None:
+        super().__init__(f"{subject} has moved on: expected sequence {expected}, found {actual}")
+        self.subject = subject
+        self.expected = expected
+        self.actual = actual
+
+
+class Unavailable(MarketplaceError):  # noqa: N818
+    """A server that the marketplace stands on cannot be reached now.
+
+    Args:
+        what: The server, for example ``NATS`` or ``PostgreSQL``.
+        message: What was tried and what came back.
+        retry_after_seconds: When it is worth trying again.
+    """
+
+    def __init__(self, what: str, message: str, retry_after_seconds: int = 1) -> None:
+        super().__init__(f"{what} is unavailable: {message}")
+        self.what = what
+        self.retry_after_seconds = retry_after_seconds
+
+
+class Corrupt(MarketplaceError):  # noqa: N818
+    """Stored data that this release cannot read or that contradicts itself; the worker stops."""

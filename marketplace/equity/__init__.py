@@ -1,0 +1,1 @@
+"""Exact equity mathematics on plain values: conversions, rounds, waterfalls."""

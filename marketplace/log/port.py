@@ -1,0 +1,137 @@
+"""The log as its users see it, and the values that cross the port.
+
+One stream holds every event in one order; one aggregate is one subject. A `Head` is the last known event of a
+subject. A write says after which head it comes, and carries the head that it makes. Heads may be pending: a
+second decision may be built on a first one that is still in flight, and the log resolves the true sequences as
+acknowledgements arrive. So decisions on one hot aggregate share a group commit.
+
+Invariants:
+    1. A write is stored only if its `after` head is the last event of its subject at that moment.
+    2. All writes of one append are stored, or none.
+    3. An append that was acknowledged is never lost, and never stored twice, whatever is retried.
+    4. A write after a head that failed fails as a `Conflict`.
+"""
+
+from collections.abc import AsyncIterator, Sequence
+from dataclasses import dataclass, field
+from typing import Protocol
+
+from events.envelope import Envelope
+
+
+@dataclass(slots=True, eq=False)
+class Head:
+    """The last event of a subject: known, or pending until its append is answered.
+
+    Attributes:
+        subject: The literal NATS subject.
+        sequence: Stream sequence of the event; 0 where the subject is empty; None while pending.
+        hash: Chain hash of that event; empty where the subject is empty.
+        failed: The append that would have made this head was refused.
+    """
+
+    subject: str
+    sequence: int | None = 0
+    hash: str = ""
+    failed: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Message:
+    """One event as bytes: sealed envelope (with hash) and JSON body."""
+
+    envelope: Envelope
+    body: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Write:
+    """Events for one subject, after one head.
+
+    Attributes:
+        after: The head that must still be the last when the events are stored.
+        messages: At least one event, in order.
+        head: The pending head that the last message makes; the log sets its sequence or its `failed`.
+    """
+
+    after: Head
+    messages: tuple[Message, ...]
+    head: Head
+
+
+@dataclass(frozen=True, slots=True)
+class Recorded:
+    """One stored event: the position, the subject and the bytes."""
+
+    sequence: int
+    subject: str
+    envelope: Envelope
+    body: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """Bounds of the log; every queue, batch, page and retry has one."""
+
+    batch_messages_max: int = 1_000
+    page_messages_max: int = 1_000
+    attempts_max: int = 8
+    queue_appends_max: int = 10_000
+    ack_seconds_max: float = 5.0
+    append_seconds_max: float = 20.0
+
+
+@dataclass(frozen=True, slots=True)
+class Health:
+    """What the server says of the stream: first and last sequence, messages, servers that hold a replica."""
+
+    first_sequence: int
+    last_sequence: int
+    messages: int
+    replicas: int
+    warnings: tuple[str, ...] = field(default=())
+
+
+class Log(Protocol):
+    """Append, load and read events."""
+
+    async def append(self, writes: Sequence[Write]) -> int:
+        """Store all writes atomically and return the stream sequence of the last event.
+
+        The call returns once the events are durable. Appends of one process are stored in call order.
+
+        Raises:
+            Conflict: A guard was refused, or an earlier head that a write builds on failed.
+            Unavailable: The servers did not take it within `Limits.append_seconds_max`, and it is certain, or
+                made certain by reading the tails, that nothing was stored; or it cannot be known yet, in which
+                case a repeated command finds its own events and nothing doubles.
+        """
+        ...
+
+    async def load(self, subject: str, after: int = 0) -> list[Recorded]:
+        """Return the events of one subject with a sequence above `after`, in order."""
+        ...
+
+    def read(self, after: int = 0, *, follow: bool = False) -> AsyncIterator[list[Recorded]]:
+        """Yield pages of all events above `after` in stream order, at most `page_messages_max` each.
+
+        Without `follow` it ends at the last event stored when it began. With `follow` it goes on for ever and
+        survives reconnects without a gap or a repeat.
+        """
+        ...
+
+    async def find(self, sequence: int) -> Recorded | None:
+        """Return the event at a sequence, None where there is none."""
+        ...
+
+    async def health(self) -> Health:
+        """Return the stream's extent.
+
+        Raises:
+            Unavailable: The servers do not answer.
+        """
+        ...
+
+    async def close(self) -> None:
+        """Finish queued appends and leave."""
+        ...

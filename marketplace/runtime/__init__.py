@@ -1,0 +1,1 @@
+"""Command handling, reactors, auctioneer, timers, clock, configuration and telemetry."""
