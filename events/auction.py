@@ -1,0 +1,269 @@
+"""Auctions: one periodic sealed call, its frozen book, its prices and its decisions."""
+
+from typing import Annotated, Literal
+
+import msgspec
+from msgspec import Meta
+
+from events.types import Event, GpuClass, Id, Instant, LotShare, Nodes, Ratio, Reason, Text, Usd, UsdPerGpuHour
+
+Period = Annotated[int, Meta(ge=0, le=10_000, description="Period of the auction's horizon, counted from 0")]
+
+
+class BookPool(msgspec.Struct, frozen=True, kw_only=True):
+    """A pool in the frozen book.
+
+    Attributes:
+        pool_id: The pool.
+        gpus_per_node: GPUs of one node.
+        gpu_class: Class of its GPUs.
+        region: Its region.
+    """
+
+    pool_id: Id
+    gpus_per_node: int
+    gpu_class: GpuClass
+    region: str
+
+
+class BookLot(msgspec.Struct, frozen=True, kw_only=True):
+    """Nodes of a lot that are unsold over a run of periods.
+
+    Attributes:
+        lot_id: The lot; it occurs once per run of equal nodes.
+        pool_id: Its pool.
+        nodes: Unsold nodes.
+        from_period: First period.
+        to_period: Period after the last.
+        ask_usd_per_gpu_hour: Its ask.
+    """
+
+    lot_id: Id
+    pool_id: Id
+    nodes: Nodes
+    from_period: Period
+    to_period: Period
+    ask_usd_per_gpu_hour: UsdPerGpuHour
+
+
+class BookBid(msgspec.Struct, frozen=True, kw_only=True):
+    """One way to serve an order.
+
+    Attributes:
+        pool_id: Where.
+        value_usd_per_gpu_hour: w = cash + h · equity.
+        lot_ids: Lots that may carry it; None: every lot of the pool.
+        mandate_id: Who would take the equity; None for cash alone.
+    """
+
+    pool_id: Id
+    value_usd_per_gpu_hour: UsdPerGpuHour
+    lot_ids: tuple[Id, ...] | None = None
+    mandate_id: Id | None = None
+
+
+class BookOrder(msgspec.Struct, frozen=True, kw_only=True):
+    """An order in the frozen book.
+
+    Attributes:
+        order_id: The order.
+        nodes: Nodes at every period.
+        duration_periods: Length.
+        start_earliest: First period it may begin.
+        start_latest: Last period it may begin.
+        bids: Every way to serve it; none where no pool is eligible.
+    """
+
+    order_id: Id
+    nodes: Nodes
+    duration_periods: Annotated[int, Meta(ge=1)]
+    start_earliest: Period
+    start_latest: Period
+    bids: tuple[BookBid, ...]
+
+
+class Book(msgspec.Struct, frozen=True, kw_only=True):
+    """All that the engine sees; its hash is in the certificate.
+
+    Attributes:
+        period_hours: Hours of one period.
+        periods: Length of the horizon.
+        pools: Pools with unsold lots.
+        lots: Unsold capacity.
+        orders: Orders that were locked.
+    """
+
+    period_hours: Literal[1, 24]
+    periods: Annotated[int, Meta(ge=1, le=10_000)]
+    pools: tuple[BookPool, ...]
+    lots: tuple[BookLot, ...]
+    orders: tuple[BookOrder, ...]
+
+
+class Price(msgspec.Struct, frozen=True, kw_only=True):
+    """The uniform price of one pool in a run of periods.
+
+    Attributes:
+        pool_id: The pool.
+        from_period: First period.
+        to_period: Period after the last.
+        price_usd_per_gpu_hour: The price in each of them.
+    """
+
+    pool_id: Id
+    from_period: Period
+    to_period: Period
+    price_usd_per_gpu_hour: UsdPerGpuHour
+
+
+class MatchTerms(msgspec.Struct, frozen=True, kw_only=True):
+    """What an order won.
+
+    Attributes:
+        grant_id: The grant that will be issued.
+        pool_id: Where.
+        mandate_id: Who takes the equity part, None for cash alone.
+        nodes: Nodes at every instant.
+        start: First instant.
+        end: Instant after the last.
+        lots: Which lots carry it.
+        value_usd_per_gpu_hour: w, what it offered there.
+        price_usd_per_gpu_hour: p, what it pays: the mean of the period prices, exact.
+    """
+
+    grant_id: Id
+    pool_id: Id
+    nodes: Nodes
+    start: Instant
+    end: Instant
+    lots: tuple[LotShare, ...]
+    value_usd_per_gpu_hour: UsdPerGpuHour
+    price_usd_per_gpu_hour: Ratio
+    mandate_id: Id | None = None
+
+
+class Decision(msgspec.Struct, frozen=True, kw_only=True):
+    """What the auction decided for one order.
+
+    Attributes:
+        order_id: The order.
+        match: What it won; None where it lost.
+        reasons: Why it lost, the decisive reason first.
+        price_to_win_usd_per_gpu_hour: The least value that would have won, where one would.
+        regret_usd: What an in-the-money order lost by being rejected, at the prices; 0 otherwise.
+    """
+
+    order_id: Id
+    match: MatchTerms | None = None
+    reasons: tuple[Reason, ...] = ()
+    price_to_win_usd_per_gpu_hour: UsdPerGpuHour | None = None
+    regret_usd: Usd
+
+
+class Certificate(msgspec.Struct, frozen=True, kw_only=True):
+    """What an outsider needs to check or repeat the result.
+
+    Attributes:
+        book_hash: SHA-256 of the book's canonical JSON.
+        engine_version: Release of the engine.
+        seed: Seed of its search.
+        iterations: Iterations of its search.
+        welfare_usd: Accepted value less asks.
+        lp_bound_usd: Upper bound on the welfare of any clearing of this book.
+        gap: (bound - welfare) / bound.
+        prices_hash: SHA-256 of the prices.
+        decisions_hash: SHA-256 of the decisions.
+    """
+
+    book_hash: str
+    engine_version: str
+    seed: int
+    iterations: int
+    welfare_usd: Usd
+    lp_bound_usd: Usd
+    gap: Usd
+    prices_hash: str
+    decisions_hash: str
+
+
+class AuctionOpened(Event, frozen=True, kw_only=True, tag="auction.opened.v1"):
+    """A call for orders began.
+
+    Attributes:
+        auction_id: The auction.
+        locks_at: When the book is frozen.
+        horizon_start: First instant that it can award.
+        period_hours: Hours of one period.
+        periods: Periods of the horizon.
+        seed: Seed of the engine's search.
+    """
+
+    auction_id: Id
+    locks_at: Instant
+    horizon_start: Instant
+    period_hours: Literal[1, 24]
+    periods: Annotated[int, Meta(ge=1, le=10_000)]
+    seed: Annotated[int, Meta(ge=0)]
+
+
+class AuctionLocked(Event, frozen=True, kw_only=True, tag="auction.locked.v1"):
+    """The book is frozen.
+
+    Attributes:
+        auction_id: The auction.
+        book: The frozen book.
+        book_hash: SHA-256 of its canonical JSON.
+    """
+
+    auction_id: Id
+    book: Book
+    book_hash: str
+
+
+class AuctionCleared(Event, frozen=True, kw_only=True, tag="auction.cleared.v1"):
+    """Prices and one decision per order; the matches follow as grants.
+
+    Attributes:
+        auction_id: The auction.
+        prices: Uniform prices, in runs of equal periods.
+        decisions: One per order of the book, in the book's order.
+        certificate: How to check it.
+    """
+
+    auction_id: Id
+    prices: tuple[Price, ...]
+    decisions: tuple[Decision, ...]
+    certificate: Certificate
+
+
+class AuctionFailed(Event, frozen=True, kw_only=True, tag="auction.failed.v1"):
+    """The engine gave no publishable result; the same book is tried again, or its orders are opened again.
+
+    Attributes:
+        auction_id: The auction.
+        reason: What went wrong.
+        attempt: Which attempt this was, from 1.
+    """
+
+    auction_id: Id
+    reason: Text
+    attempt: Annotated[int, Meta(ge=1)]
+
+
+class AuctionSettled(Event, frozen=True, kw_only=True, tag="auction.settled.v1"):
+    """Every decision was carried out.
+
+    Attributes:
+        auction_id: The auction.
+        matched: Orders that got a grant.
+        unmatched: Orders that got none.
+        impossible: Matches that had become impossible and were released.
+    """
+
+    auction_id: Id
+    matched: Annotated[int, Meta(ge=0)]
+    unmatched: Annotated[int, Meta(ge=0)]
+    impossible: Annotated[int, Meta(ge=0)] = 0
+
+
+AuctionEvent = AuctionOpened | AuctionLocked | AuctionCleared | AuctionFailed | AuctionSettled

@@ -1,0 +1,210 @@
+"""Grants: capacity that was awarded, from issue to completion."""
+
+from typing import Annotated
+
+import msgspec
+from msgspec import Meta
+
+from events.types import Event, GpuClass, GpuSeconds, Id, Instant, LotShare, Nodes, Ratio, Text, Usd, UsdPerGpuHour
+
+
+class EquityPart(msgspec.Struct, frozen=True, kw_only=True):
+    """Who takes the equity part of a grant, and for what.
+
+    Attributes:
+        mandate_id: The mandate.
+        holder_id: Who holds the equity.
+        holder_account_id: Which account pays the provider; None where the provider is the holder.
+        instrument_id: The instrument whose principal grows.
+        equity_usd_per_gpu_hour: Principal offered per GPU-hour.
+        equity_credit: h, dollars paid per dollar of principal.
+        principal_commitment_usd: Principal when everything is delivered.
+        budget_commitment_usd: Dollars that the holder pays when everything is delivered.
+    """
+
+    mandate_id: Id
+    holder_id: Id
+    holder_account_id: Id | None
+    instrument_id: Id
+    equity_usd_per_gpu_hour: UsdPerGpuHour
+    equity_credit: Usd
+    principal_commitment_usd: Usd
+    budget_commitment_usd: Usd
+
+
+class GrantIssued(Event, frozen=True, kw_only=True, tag="grant.issued.v1"):
+    """Capacity was awarded.
+
+    At price p and value w, with θ = p / w, the startup pays θ · cash and owes θ · equity as principal, and the holder
+    pays the provider θ · h · equity; the provider receives p.
+
+    Attributes:
+        grant_id: The grant.
+        order_id: The order that won.
+        auction_id: The auction it won.
+        startup_id: Who uses the capacity.
+        provider_id: Who delivers it.
+        pool_id: Where.
+        gpu_class: Class of the GPUs.
+        nodes: Nodes at every instant.
+        gpus_per_node: GPUs of one node.
+        start: First instant.
+        end: Instant after the last.
+        lots: Which lots carry it.
+        price_usd_per_gpu_hour: p, exact.
+        value_usd_per_gpu_hour: w.
+        cash_usd_per_gpu_hour: Cash offered per GPU-hour.
+        startup_account_id: Which account pays the cash part.
+        provider_account_id: Which account is paid.
+        hold_id: The hold that pays for it.
+        cash_commitment_usd: Cash when everything is delivered.
+        equity: The equity part; None for cash alone.
+    """
+
+    grant_id: Id
+    order_id: Id
+    auction_id: Id
+    startup_id: Id
+    provider_id: Id
+    pool_id: Id
+    gpu_class: GpuClass
+    nodes: Nodes
+    gpus_per_node: int
+    start: Instant
+    end: Instant
+    lots: tuple[LotShare, ...]
+    price_usd_per_gpu_hour: Ratio
+    value_usd_per_gpu_hour: UsdPerGpuHour
+    cash_usd_per_gpu_hour: UsdPerGpuHour
+    startup_account_id: Id
+    provider_account_id: Id
+    hold_id: Id
+    cash_commitment_usd: Usd
+    equity: EquityPart | None = None
+
+
+class GrantActivated(Event, frozen=True, kw_only=True, tag="grant.activated.v1"):
+    """The capacity was handed over.
+
+    Attributes:
+        grant_id: The grant.
+        at: When.
+    """
+
+    grant_id: Id
+    at: Instant
+
+
+class GrantDegraded(Event, frozen=True, kw_only=True, tag="grant.degraded.v1"):
+    """Fewer nodes work than were granted.
+
+    Attributes:
+        grant_id: The grant.
+        nodes_available: Nodes that work.
+        at: Since when.
+        reason: Why.
+    """
+
+    grant_id: Id
+    nodes_available: Annotated[int, Meta(ge=0)]
+    at: Instant
+    reason: Text
+
+
+class GrantSuspended(Event, frozen=True, kw_only=True, tag="grant.suspended.v1"):
+    """Use is interrupted.
+
+    Attributes:
+        grant_id: The grant.
+        at: Since when.
+        reason: Why.
+    """
+
+    grant_id: Id
+    at: Instant
+    reason: Text
+
+
+class GrantResumed(Event, frozen=True, kw_only=True, tag="grant.resumed.v1"):
+    """A suspended or degraded grant works in full again.
+
+    Attributes:
+        grant_id: The grant.
+        at: Since when.
+    """
+
+    grant_id: Id
+    at: Instant
+
+
+class GrantSubstituted(Event, frozen=True, kw_only=True, tag="grant.substituted.v1"):
+    """The capacity moved to another pool of the same provider and class, at the same price.
+
+    Attributes:
+        grant_id: The grant.
+        pool_id: Where it is from then on.
+        pool_id_before: Where it was.
+        lots: Which lots carry it from then on.
+        at: From when.
+        reason: Why.
+    """
+
+    grant_id: Id
+    pool_id: Id
+    pool_id_before: Id
+    lots: tuple[LotShare, ...]
+    at: Instant
+    reason: Text
+
+
+class GrantTransferred(Event, frozen=True, kw_only=True, tag="grant.transferred.v1"):
+    """Another startup uses the capacity from now on; payment and equity stay with the first.
+
+    Attributes:
+        grant_id: The grant.
+        startup_id: Who uses it from now on.
+        startup_id_before: Who used it.
+    """
+
+    grant_id: Id
+    startup_id: Id
+    startup_id_before: Id
+
+
+class GrantCompleted(Event, frozen=True, kw_only=True, tag="grant.completed.v1"):
+    """The span is over and every statement of it is settled.
+
+    Attributes:
+        grant_id: The grant.
+        gpu_seconds_accepted: Delivered and accepted.
+    """
+
+    grant_id: Id
+    gpu_seconds_accepted: GpuSeconds
+
+
+class GrantTerminated(Event, frozen=True, kw_only=True, tag="grant.terminated.v1"):
+    """The grant ended early; what is undelivered is released and grows no principal.
+
+    Attributes:
+        grant_id: The grant.
+        at: Last instant of delivery.
+        reason: Why.
+    """
+
+    grant_id: Id
+    at: Instant
+    reason: Text
+
+
+GrantEvent = (
+    GrantIssued
+    | GrantActivated
+    | GrantDegraded
+    | GrantSuspended
+    | GrantResumed
+    | GrantSubstituted
+    | GrantTransferred
+    | GrantCompleted
+    | GrantTerminated
+)

@@ -1,0 +1,100 @@
+"""Lots: nodes of a pool for sale over a span at an ask."""
+
+from typing import Annotated
+
+from msgspec import Meta
+
+from events.types import Event, Id, Instant, Nodes, Text, UsdPerGpuHour
+
+
+class LotListed(Event, frozen=True, kw_only=True, tag="lot.listed.v1"):
+    """A provider offered nodes for a span.
+
+    Attributes:
+        lot_id: The lot.
+        pool_id: The pool its nodes belong to.
+        provider_id: The seller.
+        nodes: Nodes for sale at every instant.
+        start: First instant.
+        end: Instant after the last.
+        ask_usd_per_gpu_hour: The least it is sold for.
+        nodes_min: The smallest order that it serves.
+        duration_hours_min: The shortest order that it serves.
+        mandate_ids: Mandates that may take the equity part of an order served from it; none: cash only.
+    """
+
+    lot_id: Id
+    pool_id: Id
+    provider_id: Id
+    nodes: Nodes
+    start: Instant
+    end: Instant
+    ask_usd_per_gpu_hour: UsdPerGpuHour
+    nodes_min: Nodes = 1
+    duration_hours_min: Annotated[int, Meta(ge=1, le=24 * 366)] = 1
+    mandate_ids: tuple[Id, ...] = ()
+
+
+class LotRepriced(Event, frozen=True, kw_only=True, tag="lot.repriced.v1"):
+    """The ask changed; auctions that are locked keep the ask they froze.
+
+    Attributes:
+        lot_id: The lot.
+        ask_usd_per_gpu_hour: The ask from now on.
+    """
+
+    lot_id: Id
+    ask_usd_per_gpu_hour: UsdPerGpuHour
+
+
+class LotRescheduled(Event, frozen=True, kw_only=True, tag="lot.rescheduled.v1"):
+    """The span of a lot moved, say since its site is late.
+
+    Attributes:
+        lot_id: The lot.
+        start: First instant now.
+        end: Instant after the last now.
+        reason: Why.
+    """
+
+    lot_id: Id
+    start: Instant
+    end: Instant
+    reason: Text
+
+
+class LotPaused(Event, frozen=True, kw_only=True, tag="lot.paused.v1"):
+    """The lot takes no new orders until it is resumed.
+
+    Attributes:
+        lot_id: The lot.
+        reason: Why.
+    """
+
+    lot_id: Id
+    reason: Text
+
+
+class LotResumed(Event, frozen=True, kw_only=True, tag="lot.resumed.v1"):
+    """A paused lot takes orders again.
+
+    Attributes:
+        lot_id: The lot.
+    """
+
+    lot_id: Id
+
+
+class LotWithdrawn(Event, frozen=True, kw_only=True, tag="lot.withdrawn.v1"):
+    """The lot is off the market for good; grants that it carries stay.
+
+    Attributes:
+        lot_id: The lot.
+        reason: Why.
+    """
+
+    lot_id: Id
+    reason: Text
+
+
+LotEvent = LotListed | LotRepriced | LotRescheduled | LotPaused | LotResumed | LotWithdrawn

@@ -1,0 +1,134 @@
+"""Mandates: what a holder of equity will take, for how much, and from whom."""
+
+from typing import Literal
+
+import msgspec
+
+from events.types import Event, Id, Instant, Name, Share, Text, Usd
+
+InstrumentKind = Literal["safe", "convertible_note", "warrant", "stock"]
+
+
+class MandateTerms(msgspec.Struct, frozen=True, kw_only=True):
+    """The rules of a mandate.
+
+    Attributes:
+        instrument_kinds: Kinds of instrument that it takes.
+        valuation_cap_usd_min: Least valuation cap; None for no bound.
+        valuation_cap_usd_max: Greatest valuation cap; None for no bound, uncapped instruments included.
+        sectors: Sectors of issuers that it takes; none: any.
+        equity_credit: h, dollars paid to the provider per dollar of principal, from 0 to 1.
+        budget_usd: Dollars it pays to providers in all.
+        issuer_usd_max: Dollars it pays for one issuer at most.
+        expires_at: When it ends; None: when revoked.
+    """
+
+    instrument_kinds: tuple[InstrumentKind, ...]
+    equity_credit: Share
+    budget_usd: Usd
+    issuer_usd_max: Usd
+    valuation_cap_usd_min: Usd | None = None
+    valuation_cap_usd_max: Usd | None = None
+    sectors: tuple[Name, ...] = ()
+    expires_at: Instant | None = None
+
+
+class MandateGranted(Event, frozen=True, kw_only=True, tag="mandate.granted.v1"):
+    """A holder offered to take equity.
+
+    Attributes:
+        mandate_id: The mandate.
+        holder_id: The party that will hold the equity.
+        funding: ``cash``: the holder pays providers from its account, where the budget is held;
+            ``own_capacity``: the holder is the provider and pays itself, so that no money moves.
+        terms: The rules.
+    """
+
+    mandate_id: Id
+    holder_id: Id
+    funding: Literal["cash", "own_capacity"]
+    terms: MandateTerms
+
+
+class MandateAmended(Event, frozen=True, kw_only=True, tag="mandate.amended.v1"):
+    """The rules changed; what is held or captured already keeps the rules of its time.
+
+    Attributes:
+        mandate_id: The mandate.
+        terms: The rules from now on.
+    """
+
+    mandate_id: Id
+    terms: MandateTerms
+
+
+class MandateRevoked(Event, frozen=True, kw_only=True, tag="mandate.revoked.v1"):
+    """The mandate takes nothing new; captured budget stays owed.
+
+    Attributes:
+        mandate_id: The mandate.
+        reason: Why.
+    """
+
+    mandate_id: Id
+    reason: Text
+
+
+class MandateBudgetHeld(Event, frozen=True, kw_only=True, tag="mandate.budget_held.v1"):
+    """Budget was set aside for an order.
+
+    Attributes:
+        mandate_id: The mandate.
+        hold_id: The hold.
+        order_id: The order it is for.
+        issuer_id: Whose equity it would pay for.
+        amount_usd: Dollars set aside.
+    """
+
+    mandate_id: Id
+    hold_id: Id
+    order_id: Id
+    issuer_id: Id
+    amount_usd: Usd
+
+
+class MandateBudgetCaptured(Event, frozen=True, kw_only=True, tag="mandate.budget_captured.v1"):
+    """Part of a hold became a commitment to a grant.
+
+    Attributes:
+        mandate_id: The mandate.
+        hold_id: The hold.
+        grant_id: The grant.
+        amount_usd: Dollars committed.
+    """
+
+    mandate_id: Id
+    hold_id: Id
+    grant_id: Id
+    amount_usd: Usd
+
+
+class MandateBudgetReleased(Event, frozen=True, kw_only=True, tag="mandate.budget_released.v1"):
+    """Held or committed budget is free again.
+
+    Attributes:
+        mandate_id: The mandate.
+        hold_id: The hold.
+        amount_usd: Dollars freed.
+        reason: Why, for example ``not matched``.
+    """
+
+    mandate_id: Id
+    hold_id: Id
+    amount_usd: Usd
+    reason: Text
+
+
+MandateEvent = (
+    MandateGranted
+    | MandateAmended
+    | MandateRevoked
+    | MandateBudgetHeld
+    | MandateBudgetCaptured
+    | MandateBudgetReleased
+)

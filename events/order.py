@@ -1,0 +1,183 @@
+"""Orders: a startup's request for nodes over time, and what it offers for them."""
+
+from typing import Annotated, Literal
+
+import msgspec
+from msgspec import Meta
+
+from events.types import Event, GpuClass, Id, Instant, Nodes, Reason, Region, SafeTerms, Text, Usd, UsdPerGpuHour
+
+
+class ClassOffer(msgspec.Struct, frozen=True, kw_only=True):
+    """What the startup offers for one GPU class.
+
+    Attributes:
+        gpu_class: A class it accepts.
+        cash_usd_per_gpu_hour: Cash part of the offer.
+        equity_usd_per_gpu_hour: Principal it would owe, before the mandate's equity credit.
+    """
+
+    gpu_class: GpuClass
+    cash_usd_per_gpu_hour: UsdPerGpuHour
+    equity_usd_per_gpu_hour: UsdPerGpuHour
+
+
+class OrderTerms(msgspec.Struct, frozen=True, kw_only=True):
+    """All or nothing, whole on one pool, somewhere in the start window.
+
+    Attributes:
+        nodes: Nodes at every instant.
+        duration_hours: Length of the run.
+        start_earliest: First instant it may begin.
+        start_latest: Last instant it may begin.
+        offers: One offer per acceptable class.
+        regions: Acceptable regions; none: any.
+        interconnect: ``any``, or the fabric it needs.
+        mandate_ids: Holders that it accepts for the equity part, by mandate; needed where equity is offered.
+        instrument: Terms of the equity part; needed where equity is offered.
+        standing: Goes into the next auction when it was not matched.
+        expires_at: When it ends by itself; None: at `start_latest`.
+    """
+
+    nodes: Nodes
+    duration_hours: Annotated[int, Meta(ge=1, le=24 * 366)]
+    start_earliest: Instant
+    start_latest: Instant
+    offers: tuple[ClassOffer, ...]
+    regions: tuple[Region, ...] = ()
+    interconnect: Literal["any", "ethernet", "infiniband"] = "any"
+    mandate_ids: tuple[Id, ...] = ()
+    instrument: SafeTerms | None = None
+    standing: bool = False
+    expires_at: Instant | None = None
+
+
+class BudgetHold(msgspec.Struct, frozen=True, kw_only=True):
+    """Budget of one mandate that is set aside for an order.
+
+    Attributes:
+        mandate_id: The mandate.
+        holder_id: Its holder.
+        equity_credit: The mandate's credit at that time, decimal string.
+        amount_usd: Dollars set aside.
+    """
+
+    mandate_id: Id
+    holder_id: Id
+    equity_credit: Usd
+    amount_usd: Usd
+
+
+class OrderPlaced(Event, frozen=True, kw_only=True, tag="order.placed.v1"):
+    """A startup asked for capacity, and its money and the mandates' budget were set aside.
+
+    Attributes:
+        order_id: The order.
+        startup_id: Who asked.
+        issuer_id: Whose equity is offered.
+        account_id: Whose cash is held.
+        hold_id: The hold on cash and on each mandate's budget.
+        terms: What is asked and offered.
+        cash_hold_usd: Cash set aside: the dearest acceptable offer in full.
+        budget_holds: Budget set aside, per mandate.
+    """
+
+    order_id: Id
+    startup_id: Id
+    issuer_id: Id
+    account_id: Id
+    hold_id: Id
+    terms: OrderTerms
+    cash_hold_usd: Usd
+    budget_holds: tuple[BudgetHold, ...] = ()
+
+
+class OrderAmended(Event, frozen=True, kw_only=True, tag="order.amended.v1"):
+    """The request or the offer changed; the holds changed with it.
+
+    Attributes:
+        order_id: The order.
+        hold_id: The hold from now on.
+        terms: What is asked and offered from now on.
+        cash_hold_usd: Cash set aside from now on.
+        budget_holds: Budget set aside from now on.
+    """
+
+    order_id: Id
+    hold_id: Id
+    terms: OrderTerms
+    cash_hold_usd: Usd
+    budget_holds: tuple[BudgetHold, ...] = ()
+
+
+class OrderCancelled(Event, frozen=True, kw_only=True, tag="order.cancelled.v1"):
+    """The startup took the order back before an auction locked it.
+
+    Attributes:
+        order_id: The order.
+        reason: Why.
+    """
+
+    order_id: Id
+    reason: Text
+
+
+class OrderExpired(Event, frozen=True, kw_only=True, tag="order.expired.v1"):
+    """The order ended by itself, unmatched.
+
+    Attributes:
+        order_id: The order.
+        at: When it was due to end.
+    """
+
+    order_id: Id
+    at: Instant
+
+
+class OrderLocked(Event, frozen=True, kw_only=True, tag="order.locked.v1"):
+    """An auction took the order into its frozen book; it can be neither cancelled nor amended until decided.
+
+    Attributes:
+        order_id: The order.
+        auction_id: The auction.
+    """
+
+    order_id: Id
+    auction_id: Id
+
+
+class OrderMatched(Event, frozen=True, kw_only=True, tag="order.matched.v1"):
+    """The order won.
+
+    Attributes:
+        order_id: The order.
+        auction_id: The auction.
+        grant_id: The grant that was issued for it.
+    """
+
+    order_id: Id
+    auction_id: Id
+    grant_id: Id
+
+
+class OrderUnmatched(Event, frozen=True, kw_only=True, tag="order.unmatched.v1"):
+    """The order lost this auction.
+
+    Attributes:
+        order_id: The order.
+        auction_id: The auction.
+        reasons: Why, the decisive reason first.
+        price_to_win_usd_per_gpu_hour: The least value that would have won against the same book, where one would.
+        open_again: Whether it stands for the next auction.
+    """
+
+    order_id: Id
+    auction_id: Id
+    reasons: tuple[Reason, ...]
+    price_to_win_usd_per_gpu_hour: UsdPerGpuHour | None = None
+    open_again: bool = False
+
+
+OrderEvent = (
+    OrderPlaced | OrderAmended | OrderCancelled | OrderExpired | OrderLocked | OrderMatched | OrderUnmatched
+)

@@ -1,0 +1,48 @@
+"""Organisations that trade: startups, providers, funds and the platform."""
+
+from events.types import Country, Event, Id, Name, Role, Text
+
+
+class PartyRegistered(Event, frozen=True, kw_only=True, tag="party.registered.v1"):
+    """An organisation asked to take part.
+
+    Attributes:
+        party_id: The party.
+        name: Legal name.
+        roles: What it does here; at least one.
+        jurisdiction: Country of incorporation.
+        sector: Line of business, matched against the sectors of mandates.
+    """
+
+    party_id: Id
+    name: Name
+    roles: tuple[Role, ...]
+    jurisdiction: Country
+    sector: Name | None = None
+
+
+class PartyCleared(Event, frozen=True, kw_only=True, tag="party.cleared.v1"):
+    """The platform finished its checks; the party may trade.
+
+    Attributes:
+        party_id: The party.
+        checks: Names of the checks that were passed, for example ``sanctions``.
+    """
+
+    party_id: Id
+    checks: tuple[Name, ...]
+
+
+class PartySuspended(Event, frozen=True, kw_only=True, tag="party.suspended.v1"):
+    """The party may not begin anything new until it is cleared again.
+
+    Attributes:
+        party_id: The party.
+        reason: Why.
+    """
+
+    party_id: Id
+    reason: Text
+
+
+PartyEvent = PartyRegistered | PartyCleared | PartySuspended

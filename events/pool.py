@@ -1,0 +1,140 @@
+"""Pools: one fabric of equal nodes; the keeper of capacity over time."""
+
+from typing import Annotated
+
+from msgspec import Meta
+
+from events.types import Event, GpuClass, Id, Instant, Interconnect, LotShare, Nodes, Region
+
+
+class PoolOpened(Event, frozen=True, kw_only=True, tag="pool.opened.v1"):
+    """A provider opened a fabric of equal nodes.
+
+    Attributes:
+        pool_id: The pool.
+        provider_id: Its operator.
+        site_id: Where it stands.
+        region: Region of the site.
+        gpu_class: Class of every GPU in it.
+        interconnect: Fabric between nodes.
+        gpus_per_node: GPUs of one node.
+        nodes: Nodes that exist.
+        power_per_node_kw: Draw of one node, rounded up.
+    """
+
+    pool_id: Id
+    provider_id: Id
+    site_id: Id
+    region: Region
+    gpu_class: GpuClass
+    interconnect: Interconnect
+    gpus_per_node: Annotated[int, Meta(ge=1, le=1024)]
+    nodes: Nodes
+    power_per_node_kw: Annotated[int, Meta(ge=0, le=1000)]
+
+
+class PoolCapacityOffered(Event, frozen=True, kw_only=True, tag="pool.capacity_offered.v1"):
+    """Nodes of the pool are for sale as a lot; replaces what the lot offered before.
+
+    Attributes:
+        pool_id: The pool.
+        lot_id: The lot.
+        nodes: Nodes offered.
+        start: First instant.
+        end: Instant after the last.
+    """
+
+    pool_id: Id
+    lot_id: Id
+    nodes: Nodes
+    start: Instant
+    end: Instant
+
+
+class PoolCapacityRecalled(Event, frozen=True, kw_only=True, tag="pool.capacity_recalled.v1"):
+    """A lot's nodes are for sale no longer; what was reserved of them stays reserved.
+
+    Attributes:
+        pool_id: The pool.
+        lot_id: The lot.
+    """
+
+    pool_id: Id
+    lot_id: Id
+
+
+class PoolCapacityReserved(Event, frozen=True, kw_only=True, tag="pool.capacity_reserved.v1"):
+    """Nodes are taken for a grant.
+
+    Attributes:
+        pool_id: The pool.
+        grant_id: The grant they are taken for.
+        nodes: Nodes at every instant of the span.
+        start: First instant.
+        end: Instant after the last.
+        lots: Which lots carry it; their nodes sum to `nodes` at every instant.
+    """
+
+    pool_id: Id
+    grant_id: Id
+    nodes: Nodes
+    start: Instant
+    end: Instant
+    lots: tuple[LotShare, ...]
+
+
+class PoolCapacityReleased(Event, frozen=True, kw_only=True, tag="pool.capacity_released.v1"):
+    """A grant's nodes are free again from an instant on.
+
+    Attributes:
+        pool_id: The pool.
+        grant_id: The grant.
+        at: From when; at or before the reservation's start frees all of it.
+    """
+
+    pool_id: Id
+    grant_id: Id
+    at: Instant
+
+
+class PoolNodeFailed(Event, frozen=True, kw_only=True, tag="pool.node_failed.v1"):
+    """Nodes stopped working.
+
+    Attributes:
+        pool_id: The pool.
+        incident_id: What the provider calls the incident.
+        nodes: How many nodes.
+        at: Since when.
+    """
+
+    pool_id: Id
+    incident_id: str
+    nodes: Nodes
+    at: Instant
+
+
+class PoolNodeRestored(Event, frozen=True, kw_only=True, tag="pool.node_restored.v1"):
+    """The nodes of an incident work again.
+
+    Attributes:
+        pool_id: The pool.
+        incident_id: The incident that ended.
+        nodes: How many nodes came back.
+        at: Since when.
+    """
+
+    pool_id: Id
+    incident_id: str
+    nodes: Nodes
+    at: Instant
+
+
+PoolEvent = (
+    PoolOpened
+    | PoolCapacityOffered
+    | PoolCapacityRecalled
+    | PoolCapacityReserved
+    | PoolCapacityReleased
+    | PoolNodeFailed
+    | PoolNodeRestored
+)

@@ -1,0 +1,102 @@
+"""Data centers: where capacity stands and how much power it has over time."""
+
+from decimal import Decimal
+from typing import Annotated, Literal
+
+from msgspec import Meta
+
+from events.types import Country, Event, Id, Instant, Name, Region, Share, Text
+
+PowerKw = Annotated[int, Meta(ge=0, le=10_000_000, description="Kilowatts")]
+SiteStatus = Literal["planned", "converting", "operating"]
+
+
+class SiteRegistered(Event, frozen=True, kw_only=True, tag="site.registered.v1"):
+    """A provider brought a data center to the market.
+
+    Attributes:
+        site_id: The site.
+        provider_id: Its operator.
+        name: What people call it.
+        region: Market region.
+        jurisdiction: Country it stands in.
+        status: What state it is in.
+        power_contracted_kw: Power under contract.
+        power_energised_kw: Power that is live.
+        power_usage_effectiveness: PUE, 1 or more.
+        renewable_share: Share of its energy that is renewable.
+    """
+
+    site_id: Id
+    provider_id: Id
+    name: Name
+    region: Region
+    jurisdiction: Country
+    status: SiteStatus
+    power_contracted_kw: PowerKw
+    power_energised_kw: PowerKw
+    power_usage_effectiveness: Decimal
+    renewable_share: Share
+
+
+class SiteEnergised(Event, frozen=True, kw_only=True, tag="site.energised.v1"):
+    """More of the contracted power is live; a converting site that is energised operates.
+
+    Attributes:
+        site_id: The site.
+        power_energised_kw: Live power from then on.
+        at: From when.
+    """
+
+    site_id: Id
+    power_energised_kw: PowerKw
+    at: Instant
+
+
+class SiteDerated(Event, frozen=True, kw_only=True, tag="site.derated.v1"):
+    """Less power is live than before.
+
+    Attributes:
+        site_id: The site.
+        power_energised_kw: Live power from then on.
+        at: From when.
+        reason: Why.
+    """
+
+    site_id: Id
+    power_energised_kw: PowerKw
+    at: Instant
+    reason: Text
+
+
+class SiteConversionScheduled(Event, frozen=True, kw_only=True, tag="site.conversion_scheduled.v1"):
+    """A site of another use is to become a data center at a date.
+
+    Attributes:
+        site_id: The site.
+        former_use: What it is converted from, for example ``bitcoin mining``.
+        ready_at: When its capacity begins.
+    """
+
+    site_id: Id
+    former_use: Name
+    ready_at: Instant
+
+
+class SiteConversionSlipped(Event, frozen=True, kw_only=True, tag="site.conversion_slipped.v1"):
+    """The date of a conversion moved.
+
+    Attributes:
+        site_id: The site.
+        ready_at_before: The date before.
+        ready_at: The date now.
+        reason: Why.
+    """
+
+    site_id: Id
+    ready_at_before: Instant
+    ready_at: Instant
+    reason: Text
+
+
+SiteEvent = SiteRegistered | SiteEnergised | SiteDerated | SiteConversionScheduled | SiteConversionSlipped

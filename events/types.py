@@ -1,0 +1,82 @@
+"""Values that events are made of.
+
+On the wire money, prices and shares of a whole are decimal strings, exact fractions are strings such as
+``"7/3"``, instants are RFC 3339 with an offset, GPU quantity is whole GPU-seconds, shares are whole numbers.
+Nothing here is ever a binary float.
+"""
+
+from datetime import date, datetime
+from decimal import Decimal
+from typing import Annotated, Literal
+
+import msgspec
+from msgspec import Meta
+
+Instant = Annotated[datetime, Meta(tz=True, description="RFC 3339 instant with an offset; spans are half-open")]
+Day = date
+Usd = Annotated[Decimal, Meta(description="US dollars, exact decimal string")]
+UsdPerGpuHour = Annotated[Decimal, Meta(description="US dollars per GPU-hour, exact decimal string")]
+Share = Annotated[Decimal, Meta(description="A share of one, from 0 to 1, exact decimal string")]
+Ratio = Annotated[str, Meta(pattern=r"^-?[0-9]+/[1-9][0-9]*$", description="Exact fraction")]
+Id = Annotated[str, Meta(pattern=r"^[a-z]{3}_[0-9a-z]{26}$", description="Prefixed id (TypeID over UUIDv7)")]
+GpuSeconds = Annotated[int, Meta(ge=0, description="GPU-seconds of one class")]
+Shares = Annotated[int, Meta(ge=0, description="Whole shares")]
+Nodes = Annotated[int, Meta(ge=1, le=100_000, description="Whole nodes")]
+Text = Annotated[str, Meta(min_length=1, max_length=500)]
+Name = Annotated[str, Meta(min_length=1, max_length=200)]
+Region = Annotated[str, Meta(pattern=r"^[a-z]{2}(-[a-z0-9]+)+$", max_length=40, description="For example us-east")]
+GpuClass = Annotated[str, Meta(pattern=r"^[A-Z0-9][A-Z0-9_]{1,39}$", description="For example H100_SXM")]
+Country = Annotated[str, Meta(pattern=r"^[A-Z]{2}$", description="ISO 3166-1 alpha-2")]
+
+Role = Literal["startup", "provider", "fund", "platform"]
+Interconnect = Literal["ethernet", "infiniband"]
+
+
+class Event(msgspec.Struct, frozen=True, kw_only=True, tag_field="type"):
+    """Something that happened to one aggregate; stored for ever under its tag, never edited."""
+
+
+class LotShare(msgspec.Struct, frozen=True, kw_only=True):
+    """Nodes of one lot that carry part of a grant for a span.
+
+    Attributes:
+        lot_id: The lot.
+        nodes: Nodes taken from it.
+        start: First instant.
+        end: Instant after the last.
+    """
+
+    lot_id: Id
+    nodes: Nodes
+    start: Instant
+    end: Instant
+
+
+class Reason(msgspec.Struct, frozen=True, kw_only=True):
+    """Why an order was not matched; the first of several is decisive.
+
+    Attributes:
+        code: Stable code, for example ``outbid``.
+        text: One sentence with the numbers in it.
+        facts: The numbers, as strings, for machines.
+    """
+
+    code: str
+    text: str
+    facts: dict[str, str] = {}
+
+
+class SafeTerms(msgspec.Struct, frozen=True, kw_only=True, tag_field="kind", tag="safe"):
+    """A Simple Agreement for Future Equity (Y Combinator's form).
+
+    Attributes:
+        conversion_timing: Whether the cap is on the post-money or the pre-money capitalisation.
+        valuation_cap_usd: The cap; None for an uncapped SAFE.
+        discount: Share taken off the round's price, for example 0.20; None for none.
+        most_favoured_nation: Whether the holder may elect the terms of a later SAFE.
+    """
+
+    conversion_timing: Literal["post_money", "pre_money"]
+    valuation_cap_usd: Usd | None = None
+    discount: Share | None = None
+    most_favoured_nation: bool = False
