@@ -178,6 +178,4 @@ class OrderUnmatched(Event, frozen=True, kw_only=True, tag="order.unmatched.v1")
     open_again: bool = False
 
 
-OrderEvent = (
-    OrderPlaced | OrderAmended | OrderCancelled | OrderExpired | OrderLocked | OrderMatched | OrderUnmatched
-)
+OrderEvent = OrderPlaced | OrderAmended | OrderCancelled | OrderExpired | OrderLocked | OrderMatched | OrderUnmatched
