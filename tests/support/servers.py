@@ -1,7 +1,7 @@
 """Real servers for the tests: started from the wheels, once per xdist worker, on free ports.
 
 `nats_server`, `nats_cluster` and `postgres_server` live for the session; `database_url` is a fresh
-database for each test. A server that does not start fails the test; nothing is skipped.
+database and `memory_log` a fresh log for each test. A server that does not start fails the test; nothing is skipped.
 """
 
 import uuid
@@ -18,6 +18,7 @@ from marketplace.embedded import (
     embedded_postgres,
     temporary_folder,
 )
+from marketplace.log.memory import MemoryLog
 
 
 @pytest.fixture(scope="session")
@@ -49,3 +50,8 @@ async def database_url(postgres_server: PostgresServer) -> AsyncIterator[str]:
     name = f"test_{uuid.uuid4().hex}"
     yield await postgres_server.create_database(name)
     await postgres_server.drop_database(name)
+
+
+@pytest.fixture
+def memory_log() -> MemoryLog:
+    return MemoryLog()
