@@ -1,6 +1,7 @@
 """The pins are exact versions, written into one list, and never addresses."""
 
 import pytest
+
 from scripts.pin_constraints import parse_export, render_pins
 
 PYPROJECT = (
