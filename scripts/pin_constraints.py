@@ -16,16 +16,8 @@ PYPROJECT = Path(__file__).resolve().parent.parent / "pyproject.toml"
 BLOCK = re.compile(r"^constraint-dependencies = \[[^\]]*\]$", re.MULTILINE)
 REQUIREMENT = re.compile(r"^(?P<name>[a-z0-9][a-z0-9-]*)==(?P<version>[^ ;]+)(?: ; (?P<marker>.+))?$")
 EXPORT = [
-    "uv",
-    "export",
-    "--quiet",
-    "--frozen",
-    "--all-groups",
-    "--all-extras",
-    "--no-emit-project",
-    "--no-hashes",
-    "--no-header",
-    "--no-annotate",
+    *("uv", "export", "--quiet", "--frozen", "--all-groups", "--all-extras"),
+    *("--no-emit-project", "--no-hashes", "--no-header", "--no-annotate"),
 ]
 
 
