@@ -10,7 +10,7 @@ from typing import Any, Final
 from events import subjects
 from events.docstrings import parse_docstring
 from events.envelope import CONTENT_TYPE, SPEC_VERSION, Envelope
-from events.json_schema import render_shared_schemas
+from events.json_schema import render_schema_id, render_shared_schemas
 from events.registry import AGGREGATES, EVENT_TYPES, render_type
 
 Document = dict[str, Any]
@@ -38,7 +38,7 @@ def render_asyncapi(samples: Mapping[str, Document]) -> Document:
     }
     return {
         "asyncapi": ASYNCAPI_VERSION,
-        "id": "urn:compute-equity-marketplace:events",
+        "id": "urn:marketplace:events",
         "info": {
             "title": "Compute-for-equity marketplace: event stream",
             "version": CONTRACT_VERSION,
@@ -118,7 +118,7 @@ def _render_message(tag: str, schema_name: str, sample: Document) -> Document:
                 {
                     "properties": {
                         "ce-type": {"const": render_type(tag)},
-                        "ce-dataschema": {"const": sample["headers"]["ce-dataschema"]},
+                        "ce-dataschema": {"const": render_schema_id(tag)},
                     }
                 },
             ],

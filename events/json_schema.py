@@ -12,11 +12,12 @@ from typing import Any, Final
 import msgspec
 
 from events.docstrings import parse_docstring
-from events.registry import EVENT_TYPES
+from events.registry import EVENT_TYPES, render_schema_name
 from events.types import Event
 
 Schema = dict[str, Any]
 
+SCHEMA_BASE: Final = "urn:marketplace:schema:"
 DIALECT: Final = "https://json-schema.org/draft/2020-12/schema"
 DECIMAL_PATTERN: Final = r"^-?[0-9]+(\.[0-9]+)?([Ee][+-]?[0-9]+)?$"
 _TAG_FIELDS: Final = {"type": "Tag of the event type.", "kind": "Tag of this shape."}
@@ -24,8 +25,8 @@ _ANNOTATIONS: Final = frozenset({"title", "description", "$id", "$schema"})
 
 
 def render_schema_id(tag: str) -> str:
-    """Return the absolute URI that names the schema of a tag."""
-    return f"urn:compute-equity-marketplace:event:{tag}"
+    """Return the absolute URI that names the schema of a tag, which is the ``dataschema`` of its events."""
+    return SCHEMA_BASE + render_schema_name(tag)
 
 
 def render_schema(tag: str) -> Schema:

@@ -12,7 +12,7 @@ from jsonschema import Draft202012Validator, FormatChecker
 
 from events.contract import FOLDER, load_sample, render_json
 from events.envelope import parse_headers, render_headers
-from events.json_schema import DECIMAL_PATTERN
+from events.json_schema import DECIMAL_PATTERN, render_schema_id
 from events.registry import EVENT_TYPES, get_tag, parse_body, parse_type, render_body, render_schema_name
 from tests.contracts.story.book import build_samples
 
@@ -62,6 +62,7 @@ def test_the_headers_of_a_sample_are_read_and_written_alike(tag: str) -> None:
     envelope = parse_headers(headers)
     assert render_headers(envelope) == headers
     assert parse_type(envelope.type) == tag
+    assert envelope.dataschema == render_schema_id(tag)
     assert envelope.subject.partition("/")[0] == tag.partition(".")[0]
 
 

@@ -21,6 +21,7 @@ from events.contract import (
     render_files,
 )
 from events.registry import EVENT_TYPES, render_schema_name
+from marketplace.runtime.unit import SCHEMA_BASE
 
 SCHEMAS = FOLDER / "schemas"
 TAGS = sorted(EVENT_TYPES)
@@ -115,3 +116,7 @@ def test_the_contract_imports_msgspec_and_the_standard_library_only() -> None:
         for match in re.findall(r"^(?:from|import) ([a-z_0-9]+)", path.read_text(encoding="utf-8"), re.MULTILINE)
     }
     assert imported - set(sys.stdlib_module_names) == {"msgspec", "events"}
+
+
+def test_stored_events_name_their_schema_by_its_id() -> None:
+    assert json_schema.SCHEMA_BASE == SCHEMA_BASE

@@ -30,6 +30,7 @@ from events.auction import (
 )
 from events.grant import EquityPart, GrantIssued
 from events.instrument import InstrumentIssued
+from events.issuer import IssuerInstrumentSigned
 from events.mandate import MandateBudgetCaptured, MandateBudgetReleased
 from events.order import OrderLocked, OrderMatched, OrderUnmatched
 from events.pool import PoolCapacityReserved
@@ -271,6 +272,9 @@ def _tell_folding_match(teller: Teller) -> None:
             funding="drawdown",
             grant_id=FOLDING_GRANT,
             mandate_id=MANDATE,
+        ),
+        IssuerInstrumentSigned(
+            issuer_id=LATTICE_ISSUER, instrument_id=COMPUTE_SAFE, holder_id=TIDEWATER, commitment_usd=Decimal("7168.00")
         ),
         MandateBudgetCaptured(
             mandate_id=MANDATE, hold_id=FOLDING_HOLD, grant_id=FOLDING_GRANT, amount_usd=Decimal("5734.40")

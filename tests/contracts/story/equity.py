@@ -28,6 +28,7 @@ from events.issuer import (
     IssuerFinancingPriced,
     IssuerFormed,
     IssuerImported,
+    IssuerInstrumentSigned,
     IssuerOptionGranted,
     IssuerStakeholderAdded,
     IssuerStockClassCreated,
@@ -95,6 +96,9 @@ def issue_safe(instrument: str, amount: str, terms: SafeTerms) -> tuple[Event, .
             terms=terms,
             commitment_usd=paid,
             funding="paid_at_once",
+        ),
+        IssuerInstrumentSigned(
+            issuer_id=LATTICE_ISSUER, instrument_id=instrument, holder_id=TIDEWATER, commitment_usd=paid
         ),
         AccountDebited(
             account_id=TIDEWATER_CASH,
@@ -212,6 +216,9 @@ def _tell_direct_investment(teller: Teller) -> None:
             terms=SafeTerms(conversion_timing="post_money", valuation_cap_usd=Decimal("2000000.00")),
             commitment_usd=Decimal("250000.00"),
             funding="paid_at_once",
+        ),
+        IssuerInstrumentSigned(
+            issuer_id=LATTICE_ISSUER, instrument_id=mistaken, holder_id=TIDEWATER, commitment_usd=Decimal("250000.00")
         ),
         InstrumentCancelled(instrument_id=mistaken, reason="the cap lacked a zero", at=at("2026-03-20T09:00")),
     )

@@ -8,13 +8,14 @@ from datetime import UTC, datetime
 import msgspec
 
 from events.envelope import Envelope, render_headers
-from events.registry import get_tag, render_body, render_schema_name, render_type
+from events.json_schema import render_schema_id
+from events.registry import get_tag, render_body, render_type
 from events.subjects import render_subject
 from events.types import Event
 from tests.contracts.recipe import chain_hash
 from tests.contracts.story.identifiers import name
 
-SOURCE = "https://market.example/"
+SOURCE = "/marketplace"
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,7 +52,7 @@ class Teller:
             command = name("cmd", f"command {number}")
             for place, event in enumerate(events):
                 envelope = Envelope(
-                    id=f"{command}.{place}",
+                    id=name("evt", f"{command} {place}"),
                     source=SOURCE,
                     type="",
                     subject="",
@@ -76,7 +77,7 @@ def _seal(event: Event, hashes: dict[str, str], envelope: Envelope) -> Told:
         envelope,
         type=render_type(tag),
         subject=f"{aggregate}/{key}",
-        dataschema=render_schema_name(tag),
+        dataschema=render_schema_id(tag),
         previoushash=hashes.get(subject, ""),
     )
     hashes[subject] = chain_hash(subject, render_headers(linked), body)
