@@ -10,7 +10,7 @@ from typing import Literal
 
 import msgspec
 
-from events.auction import Book, Certificate, Decision, MatchTerms, Price
+from events.auction import Book, MatchTerms
 from events.grant import EquityPart, GrantIssued
 from events.order import ClassOffer
 from events.types import Reason
@@ -89,22 +89,13 @@ async def lock_auction(handler: Handler, context: Context, auction_id: str, *, b
     return await handler.run(context, AUCTION, auction_id, work)
 
 
-async def clear_auction(
-    handler: Handler,
-    context: Context,
-    auction_id: str,
-    *,
-    prices: tuple[Price, ...],
-    decisions: tuple[Decision, ...],
-    certificate: Certificate,
-) -> Receipt:
+async def clear_auction(handler: Handler, context: Context, result: ClearAuction) -> Receipt:
     """Publish a result that the verifier found right."""
 
     async def work(unit: Unit) -> None:
-        command = ClearAuction(auction_id=auction_id, prices=prices, decisions=decisions, certificate=certificate)
-        await unit.decide(AUCTION, auction_id, command)
+        await unit.decide(AUCTION, result.auction_id, result)
 
-    return await handler.run(context, AUCTION, auction_id, work)
+    return await handler.run(context, AUCTION, result.auction_id, work)
 
 
 async def fail_auction(handler: Handler, context: Context, auction_id: str, *, reason: str, attempt: int) -> Receipt:
