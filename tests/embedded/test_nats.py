@@ -1,0 +1,121 @@
+"""nats-server from the wheel: users, durability, clusters, data that stays."""
+
+import asyncio
+import json
+from pathlib import Path
+
+import nats
+import nats.errors
+import nats.js.errors
+import pytest
+
+from marketplace.core.errors import Corrupt, Refusal
+from marketplace.embedded import NatsServers, embedded_nats
+
+
+async def _ignore(_: Exception) -> None:
+    pass
+
+
+async def test_every_server_syncs_each_write_before_it_is_acknowledged(nats_cluster: NatsServers) -> None:
+    client = await nats.connect(nats_cluster.system_url.split(","))
+    inbox = client.new_inbox()
+    answers = await client.subscribe(inbox, max_msgs=3)
+    await client.publish("$SYS.REQ.SERVER.PING.JSZ", b'{"config":true}', reply=inbox)
+    configs = [json.loads((await answers.next_msg(timeout=5)).data)["data"]["config"] for _ in range(3)]
+    await client.close()
+    assert [config["sync_always"] for config in configs] == [True, True, True]
+
+
+async def test_the_application_may_not_delete_change_or_purge_a_stream(nats_server: NatsServers) -> None:
+    admin = await nats.connect(nats_server.admin_url)
+    await admin.jetstream().add_stream(name="GUARDED", subjects=["guarded"])
+    application = await nats.connect(nats_server.url, error_cb=_ignore)
+    stream = application.jetstream(timeout=0.2)
+    for forbidden in (stream.delete_stream, stream.purge_stream):
+        with pytest.raises(nats.errors.TimeoutError):
+            await forbidden("GUARDED")
+    with pytest.raises(nats.errors.TimeoutError):
+        await stream.update_stream(name="GUARDED", subjects=["guarded", "more"])
+    with pytest.raises(nats.errors.TimeoutError):
+        await stream.add_stream(name="ANOTHER", subjects=["another"])
+    assert (await stream.stream_info("GUARDED")).config.subjects == ["guarded"]
+    await admin.jetstream().delete_stream("GUARDED")
+    await application.close()
+    await admin.close()
+
+
+async def test_a_subscriber_may_read_but_not_publish(nats_server: NatsServers) -> None:
+    said: list[str] = []
+
+    async def listen(error: Exception) -> None:
+        said.append(str(error).lower())
+
+    client = await nats.connect(nats_server.subscriber_url, error_cb=listen)
+    assert await client.jetstream().account_info()
+    await client.publish("marketplace.order.ord_1", b"{}")
+    await client.flush()
+    await client.flush()
+    await client.close()
+    assert ["permissions violation" in text for text in said] == [True]
+
+
+async def test_a_wrong_password_is_refused(nats_server: NatsServers) -> None:
+    reader, writer = await asyncio.open_connection("127.0.0.1", nats_server.members[0].port)
+    await reader.readline()
+    writer.write(b'CONNECT {"user":"admin","pass":"guess","verbose":false}\r\nPING\r\n')
+    assert await reader.readline() == b"-ERR 'Authorization Violation'\r\n"
+    writer.close()
+    await writer.wait_closed()
+
+
+async def test_what_was_stored_is_there_after_a_restart(tmp_path: Path) -> None:
+    async with embedded_nats(tmp_path / "nats") as servers:
+        client = await nats.connect(servers.admin_url)
+        await client.jetstream().add_stream(name="KEPT", subjects=["kept"])
+        await client.jetstream().publish("kept", b"once")
+        await client.close()
+    async with embedded_nats(tmp_path / "nats") as servers:
+        client = await nats.connect(servers.admin_url)
+        assert (await client.jetstream().get_msg("KEPT", 1)).data == b"once"
+        await client.close()
+
+
+async def test_passwords_are_readable_by_their_owner_only(tmp_path: Path) -> None:
+    async with embedded_nats(tmp_path / "nats"):
+        for name in ("passwords.json", "server-1/server.conf"):
+            assert (tmp_path / "nats" / name).stat().st_mode & 0o777 == 0o600
+
+
+async def test_a_damaged_stream_stops_the_start(tmp_path: Path) -> None:
+    async with embedded_nats(tmp_path / "nats") as servers:
+        client = await nats.connect(servers.admin_url)
+        await client.jetstream().add_stream(name="DAMAGED", subjects=["damaged"])
+        await client.close()
+    for meta in (tmp_path / "nats").rglob("DAMAGED/meta.inf"):
+        meta.write_bytes(meta.read_bytes().replace(b"damaged", b"garbled"))
+    with pytest.raises(Corrupt, match=r"damaged.*restore it"):
+        async with embedded_nats(tmp_path / "nats"):
+            pass
+
+
+async def test_a_store_that_is_no_folder_stops_the_start(tmp_path: Path) -> None:
+    (tmp_path / "nats" / "server-1").mkdir(parents=True)
+    (tmp_path / "nats" / "server-1" / "store").write_text("not a folder")
+    with pytest.raises(Corrupt, match="did not start"):
+        async with embedded_nats(tmp_path / "nats"):
+            pass
+
+
+async def test_a_full_disk_stops_the_start_and_says_so(tmp_path: Path) -> None:
+    with pytest.raises(Corrupt, match=r"full: \d+ bytes are free and 1000000000000000 are needed"):
+        async with embedded_nats(tmp_path / "nats", free_bytes_min=10**15):
+            pass
+
+
+async def test_a_folder_of_one_server_is_not_started_as_a_cluster(tmp_path: Path) -> None:
+    async with embedded_nats(tmp_path / "nats"):
+        pass
+    with pytest.raises(Refusal, match="laid out for 1"):
+        async with embedded_nats(tmp_path / "nats", servers=3):
+            pass
