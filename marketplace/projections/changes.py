@@ -100,8 +100,8 @@ class Changes:
         if not wanted:
             return
         shape = _shape_of(table)
-        names = ", ".join(shape.key)
-        await self._load(connection, table, f"({names}) IN (SELECT * FROM {shape.unnest(shape.key)})", [*zip(*wanted, strict=True)])
+        where = f"({_names(shape.key)}) IN (SELECT * FROM {shape.unnest(shape.key)})"  # noqa: S608 - our own names
+        await self._load(connection, table, where, [*zip(*wanted, strict=True)])
         for key in wanted:
             known.setdefault(key, None)
 
@@ -109,12 +109,14 @@ class Changes:
         """Read all rows whose `column` has one of the values."""
         wanted = sorted(set(values))
         if wanted:
-            await self._load(connection, table, f"{column} = ANY($1::{_shape_of(table).types[column]}[])", [wanted])
+            await self._load(connection, table, f'"{column}" = ANY($1::{_shape_of(table).types[column]}[])', [wanted])
 
-    async def _load(self, connection: AsyncConnection, table: Table, where: str, arrays: Sequence[Sequence[Any]]) -> None:
+    async def _load(
+        self, connection: AsyncConnection, table: Table, where: str, arrays: Sequence[Sequence[Any]]
+    ) -> None:
         shape = _shape_of(table)
         known = self._pending(table).known
-        statement = f"SELECT {', '.join(shape.columns)} FROM {shape.name} WHERE {where}"  # noqa: S608 - our own names
+        statement = f"SELECT {_names(shape.columns)} FROM {shape.name} WHERE {where}"  # noqa: S608 - our own names
         result = await connection.exec_driver_sql(statement, tuple(list(array) for array in arrays))
         for values in result:
             row = dict(zip(shape.columns, values, strict=True))
@@ -183,8 +185,8 @@ class Changes:
         self._tables.clear()
 
     async def _upsert(self, connection: AsyncConnection, shape: _Shape, rows: list[Row]) -> None:
-        sets = ", ".join(f"{name} = EXCLUDED.{name}" for name in shape.columns if name not in shape.key)
-        statement = f"{_insert(shape)} ON CONFLICT ({', '.join(shape.key)}) DO UPDATE SET {sets}"
+        sets = ", ".join(f'"{name}" = EXCLUDED."{name}"' for name in shape.columns if name not in shape.key)
+        statement = f"{_insert(shape)} ON CONFLICT ({_names(shape.key)}) DO UPDATE SET {sets}"
         await connection.exec_driver_sql(statement, shape.arrange(shape.columns, rows))
 
     async def _update(self, connection: AsyncConnection, shape: _Shape, partial: Mapping[Key, Row]) -> None:
@@ -193,21 +195,23 @@ class Changes:
             kinds.setdefault(tuple(sorted(values)), []).append({**dict(zip(shape.key, key, strict=True)), **values})
         for names, rows in sorted(kinds.items()):
             columns = (*shape.key, *names)
-            sets = ", ".join(f"{name} = v.{name}" for name in names)
-            where = " AND ".join(f"t.{name} = v.{name}" for name in shape.key)
+            sets = ", ".join(f'"{name}" = v."{name}"' for name in names)
+            where = " AND ".join(f't."{name}" = v."{name}"' for name in shape.key)
             statement = (
                 f"UPDATE {shape.name} AS t SET {sets} FROM {shape.unnest(columns)} "  # noqa: S608 - our own names
-                f"AS v({', '.join(columns)}) WHERE {where}"
+                f"AS v({_names(columns)}) WHERE {where}"
             )
             await connection.exec_driver_sql(statement, shape.arrange(columns, rows))
 
     async def _sum(self, connection: AsyncConnection, shape: _Shape, rows: list[Row]) -> None:
         sets = ", ".join(
-            f"{name} = t.{name} + EXCLUDED.{name}" if shape.types[name] == "NUMERIC" else f"{name} = EXCLUDED.{name}"
+            f'"{name}" = t."{name}" + EXCLUDED."{name}"'
+            if shape.types[name] == "NUMERIC"
+            else f'"{name}" = EXCLUDED."{name}"'
             for name in shape.columns
             if name not in shape.key
         )
-        statement = f"{_insert(shape, 't')} ON CONFLICT ({', '.join(shape.key)}) DO UPDATE SET {sets}"
+        statement = f"{_insert(shape, 't')} ON CONFLICT ({_names(shape.key)}) DO UPDATE SET {sets}"
         await connection.exec_driver_sql(statement, shape.arrange(shape.columns, rows))
 
     async def _append(self, connection: AsyncConnection, shape: _Shape, rows: list[tuple[Any, ...]]) -> None:
@@ -220,5 +224,8 @@ class Changes:
 
 def _insert(shape: _Shape, alias: str = "") -> str:
     target = f"{shape.name} AS {alias}" if alias else shape.name
-    columns = ", ".join(shape.columns)
-    return f"INSERT INTO {target} ({columns}) SELECT * FROM {shape.unnest(shape.columns)}"  # noqa: S608 - our own names
+    return f"INSERT INTO {target} ({_names(shape.columns)}) SELECT * FROM {shape.unnest(shape.columns)}"  # noqa: S608 - our own names
+
+
+def _names(columns: Sequence[str]) -> str:
+    return ", ".join(f'"{name}"' for name in columns)

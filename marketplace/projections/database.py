@@ -38,7 +38,7 @@ def build_engine(database_url: str, *, connections_max: int = 10, **settings: st
     )
 
 
-async def connect_driver(engine: AsyncEngine) -> asyncpg.Connection[Any]:
+async def connect_driver(engine: AsyncEngine) -> "asyncpg.Connection[Any]":
     """Return a connection of the driver itself, outside the pool, for LISTEN.
 
     Raises:

@@ -9,7 +9,8 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Final
 
-from sqlalchemy import Boolean, Column, Table, func, select, text as sql, tuple_
+from sqlalchemy import Boolean, Column, Table, func, select, tuple_
+from sqlalchemy import text as sql
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from marketplace.projections.projection import Projection
@@ -58,7 +59,8 @@ async def claim(connection: AsyncConnection, projections: Sequence[Projection]) 
     result = await connection.execute(
         sql(
             "INSERT INTO projection_positions AS p (name, version, live, position, epoch, updated_at) "
-            "SELECT n, v, true, 0, 1, now() FROM unnest(CAST(:names AS text[]), CAST(:versions AS bigint[])) AS u(n, v) "
+            "SELECT n, v, true, 0, 1, now() "
+            "FROM unnest(CAST(:names AS text[]), CAST(:versions AS bigint[])) AS u(n, v) "
             "ON CONFLICT (name, version, live) DO UPDATE SET epoch = p.epoch + 1, updated_at = now() RETURNING p.*"
         ),
         {"names": [p.name for p in projections], "versions": [p.version for p in projections]},
@@ -112,7 +114,9 @@ async def load_lowest(connection: AsyncConnection, projections: Sequence[Project
 
 async def announce(connection: AsyncConnection, position: int) -> None:
     """Tell every waiting reader, at commit, that all projections of this projector reached `position`."""
-    await connection.execute(sql("SELECT pg_notify(:channel, :position)"), {"channel": CHANNEL, "position": str(position)})
+    await connection.execute(
+        sql("SELECT pg_notify(:channel, :position)"), {"channel": CHANNEL, "position": str(position)}
+    )
 
 
 def render_position(position: Position) -> Mapping[str, Any]:

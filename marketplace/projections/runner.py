@@ -43,7 +43,7 @@ class Projector:
         engine: AsyncEngine,
         projections: Sequence[Projection],
         *,
-        backoff: Backoff = Backoff(),  # noqa: B008 - frozen
+        backoff: Backoff = Backoff(),
         on_batch: Callable[[int], None] | None = None,
     ) -> None:
         self._log = log

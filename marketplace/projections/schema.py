@@ -20,7 +20,6 @@ METADATA: Final = MetaData(
         "pk": "pk_%(table_name)s",
     }
 )
-_ORIGIN: Final = "origin"
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,6 +35,9 @@ class Origin:
     aggregate: str = ""
     column: str = ""
     sequences: Callable[[Mapping[str, Any]], Select[int]] | None = None
+
+
+_ORIGINS: Final[dict[str, Origin]] = {}
 
 
 def text(name: str, *, key: bool = False, null: bool = False) -> Column[str]:
@@ -65,12 +67,14 @@ def document(name: str, *, null: bool = False) -> Column[Any]:
 
 def define(name: str, *parts: Column[Any] | Index, origin: Origin) -> Table:
     """Return a table of a projection; `last_sequence` is added to it."""
-    return Table(name, METADATA, *parts, whole("last_sequence"), info={_ORIGIN: origin})
+    _ORIGINS[name] = origin
+    return Table(name, METADATA, *parts, whole("last_sequence"))
 
 
 def define_history(name: str, *parts: Column[Any] | Index, origin: Origin) -> Table:
     """Return a table whose rows are only ever added; its own column `sequence` says which event made a row."""
-    return Table(name, METADATA, *parts, info={_ORIGIN: origin})
+    _ORIGINS[name] = origin
+    return Table(name, METADATA, *parts)
 
 
 def get_stamp(table: Table) -> Column[Any]:
@@ -80,6 +84,4 @@ def get_stamp(table: Table) -> Column[Any]:
 
 def get_origin(table: Table) -> Origin:
     """Return where the events behind a row of `table` are found."""
-    origin = table.info[_ORIGIN]
-    assert isinstance(origin, Origin)  # noqa: S101 - our own mistake
-    return origin
+    return _ORIGINS[table.name]

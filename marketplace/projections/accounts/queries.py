@@ -92,7 +92,9 @@ async def list_balances(
 def _balances_at(at: At) -> Select[Any]:
     columns = (entries.c.account, entries.c.party_id, entries.c.unit)
     return (
-        select(*columns, func.sum(entries.c.amount).label("amount"), func.max(entries.c.sequence).label("last_sequence"))
+        select(
+            *columns, func.sum(entries.c.amount).label("amount"), func.max(entries.c.sequence).label("last_sequence")
+        )
         .where(until(at, entries.c.sequence, entries.c.occurred_at))
         .group_by(*columns)
     )

@@ -105,7 +105,9 @@ def _get(subjects: Subjects, subject_id: str) -> Subject:
     return subject
 
 
-def _move(unit: str, amount: Decimal, source: tuple[str, str | None], target: tuple[str, str | None]) -> tuple[Posting, ...]:
+def _move(
+    unit: str, amount: Decimal, source: tuple[str, str | None], target: tuple[str, str | None]
+) -> tuple[Posting, ...]:
     if not amount:
         return ()
     return Posting(*source, unit, -amount), Posting(*target, unit, amount)
