@@ -38,15 +38,16 @@ Refusals in order, of each command:
 - warrant exercised: warrant_unknown · time_naive · warrant_expired · shares · warrant_overdrawn ·
   stock_class_over_authorised
 - valuation: price · date_before_formation
+- instrument signed: instrument_exists · amounts
 - financing opened: financing_exists · id_malformed · financing_open · class_id_malformed · amounts ·
   investments_out_of_range · investment_repeated · price_places_out_of_range · seniority_out_of_range ·
   stock_class_exists
-- priced: financing_unknown · financing_closed, financing_abandoned · time_naive · too_many_instruments · refusals of
-  `marketplace.equity.rounds` · price_rounds_to_zero · allotment_empty
+- priced: financing_unknown · financing_closed, financing_abandoned · time_naive · too_many_instruments ·
+  instrument_unsigned · refusals of `marketplace.equity.rounds` · price_rounds_to_zero · allotment_empty
 - closed: financing_unknown · financing_abandoned · time_naive · financing_unpriced · financing_stale
 - abandoned: financing_unknown · financing_closed
-- liquidity: liquidity_exists · amounts · time_naive · too_many_instruments · seniority_out_of_range ·
-  financing_open · refusals of `marketplace.equity.waterfall`
+- liquidity: liquidity_exists · amounts · time_naive · too_many_instruments · instrument_unsigned ·
+  seniority_out_of_range · financing_open · refusals of `marketplace.equity.waterfall`
 - distribution: liquidity_unknown · liquidity_replaced · liquidity_stale
 
 Shares: shares_not_positive, shares_too_many. Prices and amounts: those of `marketplace.core.money`.
@@ -78,6 +79,7 @@ from marketplace.domain.issuer_commands import (
     PriceFinancing,
     RecordValuation,
     RepurchaseStock,
+    SignInstrument,
     SplitStock,
     TransferStock,
 )
@@ -91,6 +93,7 @@ from marketplace.domain.issuer_rights import (
     exercise_warrant,
     grant_option,
     issue_warrant,
+    sign_instrument,
 )
 from marketplace.domain.issuer_state import Issuer, IssuerState
 from marketplace.domain.issuer_stock import (
@@ -116,6 +119,7 @@ _DECIDE: Final[dict[type[IssuerCommand], Callable[[Any, Issuer], Sequence[Issuer
     ExerciseOption: exercise_option,
     IssueWarrant: issue_warrant,
     ExerciseWarrant: exercise_warrant,
+    SignInstrument: sign_instrument,
     OpenFinancing: open_financing,
     PriceFinancing: price_financing,
     CloseFinancing: close_financing,
