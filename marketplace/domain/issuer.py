@@ -74,6 +74,7 @@ from marketplace.domain.issuer_commands import (
     IssuerCommand,
     IssueStock,
     IssueWarrant,
+    NewStakeholder,
     OpenFinancing,
     PayDistribution,
     PriceFinancing,
@@ -84,9 +85,15 @@ from marketplace.domain.issuer_commands import (
     TransferStock,
 )
 from marketplace.domain.issuer_evolve import evolve
-from marketplace.domain.issuer_financing import abandon_financing, close_financing, open_financing, price_financing
+from marketplace.domain.issuer_financing import (
+    abandon_financing,
+    close_financing,
+    list_conversions,
+    open_financing,
+    price_financing,
+)
 from marketplace.domain.issuer_import import import_issuer
-from marketplace.domain.issuer_liquidity import declare_liquidity, pay_distribution
+from marketplace.domain.issuer_liquidity import declare_liquidity, list_repayments, pay_distribution
 from marketplace.domain.issuer_rights import (
     adjust_plan,
     exercise_option,
@@ -95,7 +102,16 @@ from marketplace.domain.issuer_rights import (
     issue_warrant,
     sign_instrument,
 )
-from marketplace.domain.issuer_state import Issuer, IssuerState
+from marketplace.domain.issuer_state import (
+    Issuer,
+    IssuerState,
+    Row,
+    Totals,
+    capitalization_of,
+    list_rows,
+    measure_ownership,
+    total_shares,
+)
 from marketplace.domain.issuer_stock import (
     add_stakeholder,
     create_class,
@@ -106,6 +122,44 @@ from marketplace.domain.issuer_stock import (
     transfer_stock,
 )
 from marketplace.domain.refusals import refuse_exists, refuse_unknown
+
+__all__ = [
+    "ISSUER",
+    "AbandonFinancing",
+    "AddStakeholder",
+    "AdjustStockPlan",
+    "CloseFinancing",
+    "CreateStockClass",
+    "DeclareLiquidity",
+    "ExerciseOption",
+    "ExerciseWarrant",
+    "FormIssuer",
+    "GrantOption",
+    "ImportIssuer",
+    "IssueStock",
+    "IssueWarrant",
+    "Issuer",
+    "IssuerCommand",
+    "IssuerState",
+    "NewStakeholder",
+    "OpenFinancing",
+    "PayDistribution",
+    "PriceFinancing",
+    "RecordValuation",
+    "RepurchaseStock",
+    "Row",
+    "SignInstrument",
+    "SplitStock",
+    "Totals",
+    "TransferStock",
+    "capitalization_of",
+    "decide",
+    "list_conversions",
+    "list_repayments",
+    "list_rows",
+    "measure_ownership",
+    "total_shares",
+]
 
 _DECIDE: Final[dict[type[IssuerCommand], Callable[[Any, Issuer], Sequence[IssuerEvent]]]] = {
     AddStakeholder: add_stakeholder,
