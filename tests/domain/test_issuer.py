@@ -1,3 +1,5 @@
+"""Issuers: the acts on stakeholders, stock, pool, options and warrants, the cap table, and the import."""
+
 from datetime import date
 from decimal import Decimal
 from fractions import Fraction

@@ -1,3 +1,5 @@
+"""Priced rounds: opened, priced, closed on what was priced, and what is refused in which order."""
+
 from decimal import Decimal
 from fractions import Fraction
 

@@ -1,3 +1,5 @@
+"""The sale of an issuer: its waterfall, its payment and its end, and what is refused in which order."""
+
 from decimal import Decimal
 from typing import get_args
 

@@ -1,3 +1,5 @@
+"""Standing invariants of an issuer over random acts, rounds and sales."""
+
 from collections import Counter
 from decimal import Decimal
 from fractions import Fraction

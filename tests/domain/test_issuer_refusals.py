@@ -1,3 +1,5 @@
+"""What an issuer's acts refuse, one row per code in the order that the module documents."""
+
 from datetime import date
 from decimal import Decimal
 
