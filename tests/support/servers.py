@@ -23,6 +23,7 @@ from marketplace.embedded import (
 )
 from marketplace.log.jetstream import JetStreamLog
 from marketplace.log.memory import MemoryLog
+from marketplace.log.port import Limits
 
 
 @pytest.fixture(scope="session")
@@ -62,12 +63,16 @@ def memory_log() -> MemoryLog:
 
 
 @asynccontextmanager
-async def open_log(servers: NatsServers) -> AsyncIterator[JetStreamLog]:
+async def open_log(servers: NatsServers, limits: Limits | None = None) -> AsyncIterator[JetStreamLog]:
     """Yield an empty log on running servers, and remove its stream afterwards."""
     await delete_streams(servers)
     replicas = len(servers.members)
     log = await JetStreamLog.open(
-        servers.url, replicas=replicas, admin_url=servers.admin_url, system_url=servers.system_url
+        servers.url,
+        replicas=replicas,
+        admin_url=servers.admin_url,
+        system_url=servers.system_url,
+        limits=limits,
     )
     try:
         yield log
