@@ -125,10 +125,5 @@ class MandateBudgetReleased(Event, frozen=True, kw_only=True, tag="mandate.budge
 
 
 MandateEvent = (
-    MandateGranted
-    | MandateAmended
-    | MandateRevoked
-    | MandateBudgetHeld
-    | MandateBudgetCaptured
-    | MandateBudgetReleased
+    MandateGranted | MandateAmended | MandateRevoked | MandateBudgetHeld | MandateBudgetCaptured | MandateBudgetReleased
 )

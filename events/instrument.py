@@ -1,0 +1,207 @@
+"""Instruments: agreements whose principal grows by accepted delivery, and what becomes of them."""
+
+from typing import Annotated, Literal
+
+from msgspec import Meta
+
+from events.types import Event, Id, Instant, Ratio, SafeTerms, Shares, Text, Usd
+
+TermsVersion = Annotated[int, Meta(ge=1, description="Version of the terms, counted from 1")]
+
+
+class InstrumentIssued(Event, frozen=True, kw_only=True, tag="instrument.issued.v1"):
+    """An agreement was signed; nothing has accrued yet.
+
+    Attributes:
+        instrument_id: The instrument.
+        issuer_id: Whose equity it becomes.
+        holder_id: Who holds it.
+        terms: Its terms, version 1.
+        commitment_usd: The most principal that can ever accrue.
+        funding: ``drawdown``: principal accrues by accepted statements; ``paid_at_once``: by one cash payment.
+        grant_id: The grant that draws it down; None for a direct investment.
+        mandate_id: The mandate it was signed under; None for a direct investment.
+    """
+
+    instrument_id: Id
+    issuer_id: Id
+    holder_id: Id
+    terms: SafeTerms
+    commitment_usd: Usd
+    funding: Literal["drawdown", "paid_at_once"]
+    grant_id: Id | None = None
+    mandate_id: Id | None = None
+
+
+class InstrumentPrincipalAccrued(Event, frozen=True, kw_only=True, tag="instrument.principal_accrued.v1"):
+    """One tranche was born, of one accepted statement or of one payment.
+
+    Attributes:
+        instrument_id: The instrument.
+        tranche_id: The tranche.
+        issuer_id: Whose equity it becomes.
+        holder_id: Who holds it.
+        principal_usd: Principal of the tranche.
+        statement_id: The accepted statement; None for a payment.
+        terms_version: The terms it was born under.
+    """
+
+    instrument_id: Id
+    tranche_id: Id
+    issuer_id: Id
+    holder_id: Id
+    principal_usd: Usd
+    statement_id: Id | None
+    terms_version: TermsVersion
+
+
+class InstrumentPrincipalReversed(Event, frozen=True, kw_only=True, tag="instrument.principal_reversed.v1"):
+    """A tranche, or part of it, was taken back.
+
+    Attributes:
+        instrument_id: The instrument.
+        tranche_id: The tranche.
+        issuer_id: Whose equity it was to become.
+        holder_id: Who holds it.
+        principal_usd: How much was taken back.
+        reason: Why.
+    """
+
+    instrument_id: Id
+    tranche_id: Id
+    issuer_id: Id
+    holder_id: Id
+    principal_usd: Usd
+    reason: Text
+
+
+class InstrumentSuspended(Event, frozen=True, kw_only=True, tag="instrument.suspended.v1"):
+    """No principal accrues until it is resumed.
+
+    Attributes:
+        instrument_id: The instrument.
+        reason: Why.
+    """
+
+    instrument_id: Id
+    reason: Text
+
+
+class InstrumentResumed(Event, frozen=True, kw_only=True, tag="instrument.resumed.v1"):
+    """Principal accrues again.
+
+    Attributes:
+        instrument_id: The instrument.
+    """
+
+    instrument_id: Id
+
+
+class InstrumentLapsed(Event, frozen=True, kw_only=True, tag="instrument.lapsed.v1"):
+    """The draw is over; what was not delivered grows no principal.
+
+    Attributes:
+        instrument_id: The instrument.
+        issuer_id: Whose equity it would have become.
+        holder_id: Who holds it.
+        undrawn_usd: The commitment that lapsed.
+        reason: Why.
+    """
+
+    instrument_id: Id
+    issuer_id: Id
+    holder_id: Id
+    undrawn_usd: Usd
+    reason: Text
+
+
+class InstrumentAmended(Event, frozen=True, kw_only=True, tag="instrument.amended.v1"):
+    """The terms have a new version; tranches born before keep theirs unless it says so.
+
+    Attributes:
+        instrument_id: The instrument.
+        terms: The terms from now on.
+        terms_version: Their version.
+        applies_to_earlier: Whether tranches born before follow the new terms as well.
+    """
+
+    instrument_id: Id
+    terms: SafeTerms
+    terms_version: TermsVersion
+    applies_to_earlier: bool
+
+
+class InstrumentConverted(Event, frozen=True, kw_only=True, tag="instrument.converted.v1"):
+    """The principal became shares in a financing, or money in a liquidity event where it converted there.
+
+    Attributes:
+        instrument_id: The instrument.
+        issuer_id: Whose shares.
+        holder_id: Who holds them.
+        cause: The financing or liquidity event.
+        principal_usd: What converted.
+        branch: Which price it took.
+        price_usd_per_share: Conversion price, exact.
+        class_id: Class of the shares.
+        shares_exact: Shares before rounding, exact.
+        shares: Shares.
+    """
+
+    instrument_id: Id
+    issuer_id: Id
+    holder_id: Id
+    cause: Id
+    principal_usd: Usd
+    branch: Literal["cap", "discount", "round_price"]
+    price_usd_per_share: Ratio
+    class_id: str
+    shares_exact: Ratio
+    shares: Shares
+
+
+class InstrumentCancelled(Event, frozen=True, kw_only=True, tag="instrument.cancelled.v1"):
+    """The agreement ended without principal.
+
+    Attributes:
+        instrument_id: The instrument.
+        reason: Why.
+        at: When.
+    """
+
+    instrument_id: Id
+    reason: Text
+    at: Instant
+
+
+class InstrumentRepaid(Event, frozen=True, kw_only=True, tag="instrument.repaid.v1"):
+    """The principal was paid out in cash, say at an acquisition.
+
+    Attributes:
+        instrument_id: The instrument.
+        issuer_id: Who paid.
+        holder_id: Who was paid.
+        cause: The liquidity event.
+        principal_usd: Principal that ended.
+        amount_usd: What was paid.
+    """
+
+    instrument_id: Id
+    issuer_id: Id
+    holder_id: Id
+    cause: Id
+    principal_usd: Usd
+    amount_usd: Usd
+
+
+InstrumentEvent = (
+    InstrumentIssued
+    | InstrumentPrincipalAccrued
+    | InstrumentPrincipalReversed
+    | InstrumentSuspended
+    | InstrumentResumed
+    | InstrumentLapsed
+    | InstrumentAmended
+    | InstrumentConverted
+    | InstrumentCancelled
+    | InstrumentRepaid
+)

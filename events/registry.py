@@ -1,0 +1,121 @@
+"""Every event type there is, by its tag, and how to read and write a body.
+
+A tag such as ``order.placed.v1`` is for ever: it is never edited and never used for something else. The body
+carries it as ``type``; the CloudEvents type is the same with ``marketplace.`` in front.
+"""
+
+from typing import Final, get_args
+
+import msgspec
+
+from events.account import AccountEvent
+from events.auction import AuctionEvent
+from events.clock import ClockAdvanced
+from events.envelope import TYPE_PREFIX
+from events.grant import GrantEvent
+from events.instrument import InstrumentEvent
+from events.issuer import IssuerEvent
+from events.lot import LotEvent
+from events.mandate import MandateEvent
+from events.order import OrderEvent
+from events.party import PartyEvent
+from events.pool import PoolEvent
+from events.site import SiteEvent
+from events.statement import StatementEvent
+from events.types import Event
+from events.usage import UsageEvent
+
+AGGREGATES: Final = (
+    "party",
+    "site",
+    "pool",
+    "lot",
+    "mandate",
+    "order",
+    "auction",
+    "grant",
+    "usage",
+    "statement",
+    "account",
+    "instrument",
+    "issuer",
+    "clock",
+)
+_UNIONS = (
+    PartyEvent,
+    SiteEvent,
+    PoolEvent,
+    LotEvent,
+    MandateEvent,
+    OrderEvent,
+    AuctionEvent,
+    GrantEvent,
+    UsageEvent,
+    StatementEvent,
+    AccountEvent,
+    InstrumentEvent,
+    IssuerEvent,
+)
+
+
+def _tag(event_class: type[Event]) -> str:
+    tag = event_class.__struct_config__.tag
+    assert isinstance(tag, str), f"{event_class.__name__} has no tag"
+    return tag
+
+
+EVENT_TYPES: Final[dict[str, type[Event]]] = {
+    _tag(event_class): event_class
+    for event_class in (*(c for union in _UNIONS for c in get_args(union)), ClockAdvanced)
+}
+_DECODERS: Final = {tag: msgspec.json.Decoder(event_class) for tag, event_class in EVENT_TYPES.items()}
+_ENCODER: Final = msgspec.json.Encoder(decimal_format="string")
+
+
+class UnknownEventType(ValueError):  # noqa: N818 - named for what it tells
+    """The log holds an event type that this release does not know; upgrade before reading on."""
+
+
+def get_tag(event: Event) -> str:
+    """Return the tag of an event, for example ``order.placed.v1``."""
+    return _tag(type(event))
+
+
+def render_type(tag: str) -> str:
+    """Return the CloudEvents type of a tag."""
+    return TYPE_PREFIX + tag
+
+
+def parse_type(cloudevents_type: str) -> str:
+    """Return the tag of a CloudEvents type.
+
+    Raises:
+        UnknownEventType: It is not an event type of this release.
+    """
+    tag = cloudevents_type.removeprefix(TYPE_PREFIX)
+    if tag not in EVENT_TYPES or not cloudevents_type.startswith(TYPE_PREFIX):
+        raise UnknownEventType(f"{cloudevents_type!r} is not an event type of this release")
+    return tag
+
+
+def render_schema_name(tag: str) -> str:
+    """Return the file name of the JSON Schema of a tag, which is also its ``dataschema`` reference."""
+    return f"{tag}.json"
+
+
+def render_body(event: Event) -> bytes:
+    """Return the JSON body of an event."""
+    return _ENCODER.encode(event)
+
+
+def parse_body(tag: str, body: bytes) -> Event:
+    """Return the event in a JSON body.
+
+    Raises:
+        UnknownEventType: The tag is not of this release.
+        msgspec.ValidationError: The body is not what its tag says.
+    """
+    decoder = _DECODERS.get(tag)
+    if decoder is None:
+        raise UnknownEventType(f"{tag!r} is not an event type of this release")
+    return decoder.decode(body)
