@@ -27,6 +27,7 @@ class OrderTerms(msgspec.Struct, frozen=True, kw_only=True):
 
     Attributes:
         nodes: Nodes at every instant.
+        gpus_per_node: GPUs of one node; pools of other nodes are not eligible.
         duration_hours: Length of the run.
         start_earliest: First instant it may begin.
         start_latest: Last instant it may begin.
@@ -40,6 +41,7 @@ class OrderTerms(msgspec.Struct, frozen=True, kw_only=True):
     """
 
     nodes: Nodes
+    gpus_per_node: Annotated[int, Meta(ge=1, le=1024)] = 8
     duration_hours: Annotated[int, Meta(ge=1, le=24 * 366)]
     start_earliest: Instant
     start_latest: Instant

@@ -60,7 +60,7 @@ _UNIONS = (
 
 def _tag(event_class: type[Event]) -> str:
     tag = event_class.__struct_config__.tag
-    assert isinstance(tag, str), f"{event_class.__name__} has no tag"  # noqa: S101 - our own mistake
+    assert isinstance(tag, str), f"{event_class.__name__} has no tag"
     return tag
 
 

@@ -1,0 +1,36 @@
+# One word for each thing that is done often; `just` lists them.
+
+set shell := ["bash", "-euo", "pipefail", "-c"]
+
+_list:
+    @just --list --unsorted
+
+# Everything that must hold before a change lands.
+check:
+    .ci/run
+
+# The tests, for example `just test tests/log`.
+test *arguments:
+    uv run pytest {{ arguments }}
+
+# Format, and mend what can be mended.
+fmt:
+    uv run ruff format .
+    uv run ruff check --fix .
+
+# Pin every package of every group; `just pin --upgrade` moves to the newest releases.
+pin *arguments:
+    uv run --no-sync python scripts/pin_constraints.py {{ arguments }}
+    uv sync
+
+# Play the scenario on a market of its own.
+demo *arguments:
+    uv run marketplace demo {{ arguments }}
+
+# Run the whole stack on a data folder.
+up *arguments:
+    uv run marketplace up {{ arguments }}
+
+# The figures of the README, for example `just bench commands`.
+bench name *arguments:
+    uv run --group bench python -m benchmarks.{{ name }} {{ arguments }}

@@ -1,0 +1,54 @@
+"""What the scenario buys: orders sized like public jobs."""
+
+from typing import Annotated, Literal
+
+from msgspec import Meta
+
+from events.types import GpuClass, Nodes, Region, UsdPerGpuHour
+from marketplace.cli.scenario.words import DayIndex, Key, Shape
+
+
+class Offer(Shape, frozen=True, kw_only=True):
+    """What an order offers for one GPU class.
+
+    Attributes:
+        gpu_class: The class.
+        cash_usd_per_gpu_hour: Cash part.
+        equity_usd_per_gpu_hour: Principal, before the mandate's credit.
+    """
+
+    gpu_class: GpuClass
+    cash_usd_per_gpu_hour: UsdPerGpuHour
+    equity_usd_per_gpu_hour: UsdPerGpuHour
+
+
+class Order(Shape, frozen=True, kw_only=True):
+    """A request for nodes.
+
+    Attributes:
+        key: Its key.
+        philly_row: The public job that nodes, duration and window come from.
+        startup: Index of the startup in the file of startups.
+        nodes: Nodes at every instant.
+        duration_hours: Length.
+        start_day_earliest: First day that it may begin.
+        start_day_latest: Last day that it may begin.
+        offer: What it pays with.
+        offers: One offer per acceptable class.
+        regions: Acceptable regions; none: any.
+        infiniband: Whether it needs InfiniBand.
+        mandates: Holders that it accepts for the equity part.
+    """
+
+    key: Key
+    philly_row: str
+    startup: Annotated[int, Meta(ge=0)]
+    nodes: Nodes
+    duration_hours: Annotated[int, Meta(ge=24, le=24 * 366)]
+    start_day_earliest: DayIndex
+    start_day_latest: DayIndex
+    offer: Literal["cash", "equity", "mixed"]
+    offers: tuple[Offer, ...]
+    regions: tuple[Region, ...]
+    infiniband: bool
+    mandates: tuple[Key, ...]

@@ -1,0 +1,71 @@
+"""Half-open spans of time and whole amounts over them."""
+
+from collections.abc import Iterable
+from datetime import datetime
+from itertools import pairwise
+from typing import NamedTuple
+
+from marketplace.core.errors import Refusal
+
+
+class Load(NamedTuple):
+    """An amount at every instant of ``[start, end)``."""
+
+    start: datetime
+    end: datetime
+    amount: int
+
+
+def require_span(start: datetime, end: datetime, pointer: str) -> None:
+    """Refuse a span that ends before or as it starts.
+
+    Raises:
+        Refusal: ``span_empty``.
+    """
+    if end <= start:
+        raise Refusal(
+            "span_empty",
+            f"{pointer} ends at {end.isoformat()}, not after its start {start.isoformat()}",
+            pointer=pointer,
+            start=start.isoformat(),
+            end=end.isoformat(),
+        )
+
+
+def overlaps(start: datetime, end: datetime, other_start: datetime, other_end: datetime) -> bool:
+    """Tell whether two half-open spans share an instant."""
+    return start < other_end and other_start < end
+
+
+def find_peak(loads: Iterable[Load], start: datetime, end: datetime) -> tuple[int, datetime]:
+    """Return the greatest sum of amounts at any instant of ``[start, end)`` and the first instant it is reached.
+
+    Amounts may be negative. Cost: n log n.
+    """
+    steps: dict[datetime, int] = {}
+    for load in loads:
+        if overlaps(load.start, load.end, start, end):
+            begin, stop = max(load.start, start), min(load.end, end)
+            steps[begin] = steps.get(begin, 0) + load.amount
+            steps[stop] = steps.get(stop, 0) - load.amount
+    current, peak, where = steps.get(start, 0), steps.get(start, 0), start
+    for at in sorted(steps):
+        if start < at < end:
+            current += steps[at]
+            if current > peak:
+                peak, where = current, at
+    return peak, where
+
+
+def build_steps(loads: Iterable[Load], start: datetime, end: datetime) -> list[Load]:
+    """Return the sum of amounts over ``[start, end)`` as runs of equal amounts, zero runs included, in order."""
+    kept = [load for load in loads if overlaps(load.start, load.end, start, end)]
+    bounds = sorted({start, end, *(max(k.start, start) for k in kept), *(min(k.end, end) for k in kept)})
+    runs: list[Load] = []
+    for begin, stop in pairwise(bounds):
+        amount = sum(k.amount for k in kept if k.start <= begin and k.end >= stop)
+        if runs and runs[-1].amount == amount:
+            runs[-1] = Load(runs[-1].start, stop, amount)
+        else:
+            runs.append(Load(begin, stop, amount))
+    return runs

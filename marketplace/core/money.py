@@ -1,0 +1,98 @@
+"""Money and prices: exact decimals with stated places and bounds.
+
+Which operation keeps a unit: dollars plus dollars are dollars; dollars per GPU-hour times GPU-hours are dollars, an
+exact fraction until one named rounding. Nothing here is a float.
+"""
+
+from decimal import Decimal
+from fractions import Fraction
+from typing import Final
+
+from marketplace.core.errors import Refusal
+
+ZERO: Final = Decimal(0)
+USD_MAX: Final = Decimal(10) ** 15
+USD_PLACES: Final = 2
+PRICE_MAX_USD_PER_GPU_HOUR: Final = Decimal(10) ** 9
+PRICE_PLACES: Final = 6
+SHARE_PLACES: Final = 9
+PRICE_MAX_USD_PER_SHARE: Final = Decimal(10) ** 9
+SHARE_PRICE_PLACES: Final = 12
+SECONDS_PER_HOUR: Final = 3_600
+
+
+def require_usd(amount: Decimal, pointer: str, *, zero: bool = False) -> None:
+    """Refuse an amount of dollars that is not a whole number of cents between 0 and 10^15.
+
+    Args:
+        amount: Dollars.
+        pointer: JSON pointer of the member it came from.
+        zero: Whether nothing is an amount too.
+
+    Raises:
+        Refusal: ``not_a_number``, ``amount_not_positive``, ``amount_too_large`` or ``amount_too_precise``.
+    """
+    _require(amount, pointer, "dollars", USD_MAX, USD_PLACES, zero=zero)
+
+
+def require_price(price: Decimal, pointer: str, *, zero: bool = False) -> None:
+    """Refuse a price per GPU-hour that has more than 6 decimal places or is not between 0 and 10^9 dollars."""
+    _require(price, pointer, "dollars per GPU-hour", PRICE_MAX_USD_PER_GPU_HOUR, PRICE_PLACES, zero=zero)
+
+
+def require_price_per_share(price: Decimal, pointer: str, *, zero: bool = False) -> None:
+    """Refuse a price of one share that has more than 12 decimal places or is not between 0 and 10^9 dollars."""
+    _require(price, pointer, "dollars per share", PRICE_MAX_USD_PER_SHARE, SHARE_PRICE_PLACES, zero=zero)
+
+
+def require_share(share: Decimal, pointer: str) -> None:
+    """Refuse a share that is not between 0 and 1 or has more than 9 decimal places."""
+    _require(share, pointer, "a share of one", Decimal(1), SHARE_PLACES, zero=True)
+
+
+def _require(value: Decimal, pointer: str, unit: str, maximum: Decimal, places: int, *, zero: bool) -> None:
+    if not value.is_finite():
+        raise Refusal("not_a_number", f"{pointer} is {value}; state {unit} as a decimal number", pointer=pointer)
+    if value < 0 or (value == 0 and not zero):
+        bound = "at least 0" if zero else "above 0"
+        raise Refusal(
+            "amount_not_positive", f"{pointer} is {value} {unit}; it must be {bound}", pointer=pointer, value=str(value)
+        )
+    if value > maximum:
+        raise Refusal(
+            "amount_too_large",
+            f"{pointer} is {value} {unit}; the most is {maximum}",
+            pointer=pointer,
+            value=str(value),
+            maximum=str(maximum),
+        )
+    exponent = value.normalize().as_tuple().exponent
+    if isinstance(exponent, int) and -exponent > places:
+        raise Refusal(
+            "amount_too_precise",
+            f"{pointer} is {value} {unit}; at most {places} decimal places are kept",
+            pointer=pointer,
+            value=str(value),
+            places=places,
+        )
+
+
+def parse_ratio(text: str) -> Fraction:
+    """Return the exact fraction of a wire string such as ``7/3``."""
+    return Fraction(text)
+
+
+def render_ratio(value: Fraction | Decimal) -> str:
+    """Return the wire string of an exact fraction, always with its denominator."""
+    fraction = Fraction(value)
+    return f"{fraction.numerator}/{fraction.denominator}"
+
+
+def round_cents(value: Fraction) -> Decimal:
+    """Return dollars rounded half to even to the cent."""
+    return Decimal(round(value * 100)).scaleb(-2)
+
+
+def ceil_cents(value: Fraction) -> Decimal:
+    """Return dollars rounded up to the cent, as a hold must be that has to suffice."""
+    return Decimal(-((-value * 100).__floor__())).scaleb(-2)

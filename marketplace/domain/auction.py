@@ -1,0 +1,204 @@
+"""Auctions: one sealed call from its opening to the carrying out of every decision.
+
+Subject: ``marketplace.auction.<auction_id>``.
+
+Invariants:
+    1. The book is frozen once; every attempt to clear works on the same book.
+    2. A clearing decides every order of the book exactly once, in the book's order.
+    3. A result is published once.
+
+Refusals in order: auction_unknown · auction_exists · lock_past · auction_<status> · book_mismatch ·
+decisions_incomplete.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from datetime import datetime
+from typing import Literal
+
+import msgspec
+
+from events.auction import (
+    AuctionCleared,
+    AuctionEvent,
+    AuctionFailed,
+    AuctionLocked,
+    AuctionOpened,
+    AuctionSettled,
+    Book,
+    Certificate,
+    Decision,
+    Price,
+    ShadowPrice,
+)
+from marketplace.core.decider import Decider
+from marketplace.core.errors import Refusal
+from marketplace.domain.refusals import refuse_exists, refuse_status, refuse_unknown, require_aware
+
+
+class OpenAuction(msgspec.Struct, frozen=True, kw_only=True):
+    """Call for orders."""
+
+    auction_id: str
+    locks_at: datetime
+    horizon_start: datetime
+    period_hours: Literal[1, 24]
+    periods: int
+    seed: int
+
+
+class LockAuction(msgspec.Struct, frozen=True, kw_only=True):
+    """Freeze the book."""
+
+    auction_id: str
+    book: Book
+    book_hash: str
+
+
+class ClearAuction(msgspec.Struct, frozen=True, kw_only=True):
+    """Publish prices and decisions."""
+
+    auction_id: str
+    prices: tuple[Price, ...]
+    decisions: tuple[Decision, ...]
+    certificate: Certificate
+    shadow_prices: tuple[ShadowPrice, ...] = ()
+
+
+class FailAuction(msgspec.Struct, frozen=True, kw_only=True):
+    """Say that an attempt gave no publishable result."""
+
+    auction_id: str
+    reason: str
+    attempt: int
+
+
+class SettleAuction(msgspec.Struct, frozen=True, kw_only=True):
+    """Say that every decision was carried out."""
+
+    auction_id: str
+    matched: int
+    unmatched: int
+    impossible: int
+
+
+AuctionCommand = OpenAuction | LockAuction | ClearAuction | FailAuction | SettleAuction
+
+
+@dataclass(frozen=True, slots=True)
+class Auction:
+    """An auction; later members are set once its status says so."""
+
+    opened: AuctionOpened
+    status: Literal["collecting", "locked", "failed", "cleared", "settled"] = "collecting"
+    locked: AuctionLocked | None = None
+    attempts: int = 0
+    cleared: AuctionCleared | None = None
+    settled: AuctionSettled | None = None
+
+
+AuctionState = Auction | None
+
+
+def decide(command: AuctionCommand, state: AuctionState) -> Sequence[AuctionEvent]:
+    """Return what a command changes; see the module for the order of refusals."""
+    if isinstance(command, OpenAuction):
+        return _open(command, state)
+    if state is None:
+        raise refuse_unknown("auction", command.auction_id)
+    match command:
+        case LockAuction():
+            return _lock(command, state)
+        case ClearAuction():
+            return _clear(command, state)
+        case FailAuction():
+            return _fail(command, state)
+        case SettleAuction():
+            return _settle(command, state)
+
+
+def _open(command: OpenAuction, state: AuctionState) -> Sequence[AuctionEvent]:
+    require_aware(command.locks_at, "/locks_at")
+    require_aware(command.horizon_start, "/horizon_start")
+    event = AuctionOpened(**{name: getattr(command, name) for name in command.__struct_fields__})
+    if state is not None:
+        if state.opened == event:
+            return []
+        raise refuse_exists("auction", command.auction_id)
+    return [event]
+
+
+def _require_status(state: Auction, *allowed: str) -> None:
+    if state.status not in allowed:
+        raise refuse_status("auction", state.opened.auction_id, state.status, " or ".join(allowed))
+
+
+def _lock(command: LockAuction, state: Auction) -> Sequence[AuctionEvent]:
+    event = AuctionLocked(auction_id=command.auction_id, book=command.book, book_hash=command.book_hash)
+    if state.locked == event:
+        return []
+    _require_status(state, "collecting")
+    return [event]
+
+
+def _clear(command: ClearAuction, state: Auction) -> Sequence[AuctionEvent]:
+    event = AuctionCleared(
+        auction_id=command.auction_id,
+        prices=command.prices,
+        decisions=command.decisions,
+        certificate=command.certificate,
+        shadow_prices=command.shadow_prices,
+    )
+    if state.cleared == event:
+        return []
+    _require_status(state, "locked", "failed")
+    assert state.locked is not None, "a locked auction has its book"
+    if command.certificate.book_hash != state.locked.book_hash:
+        raise Refusal(
+            "book_mismatch",
+            f"the result is of book {command.certificate.book_hash}, the frozen book is {state.locked.book_hash}",
+        )
+    expected = [order.order_id for order in state.locked.book.orders]
+    if [decision.order_id for decision in command.decisions] != expected:
+        raise Refusal(
+            "decisions_incomplete",
+            f"the book has {len(expected)} orders; each needs one decision, in the book's order",
+            pointer="/decisions",
+            orders=len(expected),
+            decisions=len(command.decisions),
+        )
+    return [event]
+
+
+def _fail(command: FailAuction, state: Auction) -> Sequence[AuctionEvent]:
+    if command.attempt <= state.attempts:
+        return []
+    _require_status(state, "locked", "failed")
+    return [AuctionFailed(auction_id=command.auction_id, reason=command.reason, attempt=state.attempts + 1)]
+
+
+def _settle(command: SettleAuction, state: Auction) -> Sequence[AuctionEvent]:
+    event = AuctionSettled(**{name: getattr(command, name) for name in command.__struct_fields__})
+    if state.settled == event:
+        return []
+    _require_status(state, "cleared")
+    return [event]
+
+
+def evolve(state: AuctionState, event: AuctionEvent) -> AuctionState:
+    """Return the state after an event."""
+    if isinstance(event, AuctionOpened):
+        return Auction(event)
+    assert state is not None, "an auction is opened first"
+    match event:
+        case AuctionLocked():
+            return replace(state, status="locked", locked=event)
+        case AuctionCleared():
+            return replace(state, status="cleared", cleared=event)
+        case AuctionFailed():
+            return replace(state, status="failed", attempts=event.attempt)
+        case AuctionSettled():
+            return replace(state, status="settled", settled=event)
+
+
+AUCTION: Decider[AuctionCommand, AuctionEvent, AuctionState] = Decider("auction", "auc", None, decide, evolve)

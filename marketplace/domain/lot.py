@@ -1,0 +1,169 @@
+"""Lots: nodes of a pool for sale over a span at an ask.
+
+Subject: ``marketplace.lot.<lot_id>``. The pool keeps the capacity; the lot keeps the terms of sale.
+
+Invariants:
+    1. A lot that is withdrawn stays withdrawn.
+    2. Its nodes and pool never change; its ask and span may.
+
+Refusals in order: lot_unknown · lot_exists · span_empty · amount_… · nodes_min_above_nodes · duration_min_above_span ·
+lot_withdrawn.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
+from decimal import Decimal
+from typing import Literal
+
+import msgspec
+
+from events.lot import LotEvent, LotListed, LotPaused, LotRepriced, LotRescheduled, LotResumed, LotWithdrawn
+from marketplace.core.decider import Decider
+from marketplace.core.errors import Refusal
+from marketplace.core.intervals import require_span
+from marketplace.core.money import require_price
+from marketplace.domain.refusals import refuse_exists, refuse_status, refuse_unknown
+
+
+class ListLot(msgspec.Struct, frozen=True, kw_only=True):
+    """Offer nodes for a span."""
+
+    lot_id: str
+    pool_id: str
+    provider_id: str
+    nodes: int
+    start: datetime
+    end: datetime
+    ask_usd_per_gpu_hour: Decimal
+    nodes_min: int = 1
+    duration_hours_min: int = 1
+    mandate_ids: tuple[str, ...] = ()
+
+
+class RepriceLot(msgspec.Struct, frozen=True, kw_only=True):
+    """Change the ask."""
+
+    lot_id: str
+    ask_usd_per_gpu_hour: Decimal
+
+
+class RescheduleLot(msgspec.Struct, frozen=True, kw_only=True):
+    """Move the span."""
+
+    lot_id: str
+    start: datetime
+    end: datetime
+    reason: str
+
+
+class PauseLot(msgspec.Struct, frozen=True, kw_only=True):
+    """Take no new orders for a while."""
+
+    lot_id: str
+    reason: str
+
+
+class ResumeLot(msgspec.Struct, frozen=True, kw_only=True):
+    """Take orders again."""
+
+    lot_id: str
+
+
+class WithdrawLot(msgspec.Struct, frozen=True, kw_only=True):
+    """Leave the market for good."""
+
+    lot_id: str
+    reason: str
+
+
+LotCommand = ListLot | RepriceLot | RescheduleLot | PauseLot | ResumeLot | WithdrawLot
+
+
+@dataclass(frozen=True, slots=True)
+class Lot:
+    """A listed lot; `listed` is as first listed, the other members as they are now."""
+
+    listed: LotListed
+    status: Literal["listed", "paused", "withdrawn"]
+    ask_usd_per_gpu_hour: Decimal
+    start: datetime
+    end: datetime
+
+
+LotState = Lot | None
+
+
+def decide(command: LotCommand, state: LotState) -> Sequence[LotEvent]:
+    """Return what a command changes; see the module for the order of refusals."""
+    if isinstance(command, ListLot):
+        return _list(command, state)
+    if state is None:
+        raise refuse_unknown("lot", command.lot_id)
+    if isinstance(command, WithdrawLot):
+        return [] if state.status == "withdrawn" else [LotWithdrawn(lot_id=command.lot_id, reason=command.reason)]
+    if state.status == "withdrawn":
+        raise refuse_status("lot", command.lot_id, state.status, "listed or paused")
+    if isinstance(command, RepriceLot):
+        return _reprice(command, state)
+    if isinstance(command, RescheduleLot):
+        return _reschedule(command, state)
+    if isinstance(command, PauseLot):
+        return [] if state.status == "paused" else [LotPaused(lot_id=command.lot_id, reason=command.reason)]
+    return [] if state.status == "listed" else [LotResumed(lot_id=command.lot_id)]
+
+
+def _list(command: ListLot, state: LotState) -> Sequence[LotEvent]:
+    event = LotListed(**{name: getattr(command, name) for name in command.__struct_fields__})
+    if state is not None:
+        if state.listed == event:
+            return []
+        raise refuse_exists("lot", command.lot_id)
+    require_span(command.start, command.end, "/end")
+    require_price(command.ask_usd_per_gpu_hour, "/ask_usd_per_gpu_hour", zero=True)
+    if command.nodes_min > command.nodes:
+        raise Refusal(
+            "nodes_min_above_nodes",
+            f"the smallest order is {command.nodes_min} nodes, the lot has {command.nodes}",
+            pointer="/nodes_min",
+        )
+    if timedelta(hours=command.duration_hours_min) > command.end - command.start:
+        raise Refusal(
+            "duration_min_above_span",
+            f"the shortest order is {command.duration_hours_min} hours, longer than the lot",
+            pointer="/duration_hours_min",
+        )
+    return [event]
+
+
+def _reprice(command: RepriceLot, state: Lot) -> Sequence[LotEvent]:
+    require_price(command.ask_usd_per_gpu_hour, "/ask_usd_per_gpu_hour", zero=True)
+    if command.ask_usd_per_gpu_hour == state.ask_usd_per_gpu_hour:
+        return []
+    return [LotRepriced(lot_id=command.lot_id, ask_usd_per_gpu_hour=command.ask_usd_per_gpu_hour)]
+
+
+def _reschedule(command: RescheduleLot, state: Lot) -> Sequence[LotEvent]:
+    require_span(command.start, command.end, "/end")
+    if (command.start, command.end) == (state.start, state.end):
+        return []
+    return [LotRescheduled(lot_id=command.lot_id, start=command.start, end=command.end, reason=command.reason)]
+
+
+def evolve(state: LotState, event: LotEvent) -> LotState:
+    """Return the state after an event."""
+    if isinstance(event, LotListed):
+        return Lot(event, "listed", event.ask_usd_per_gpu_hour, event.start, event.end)
+    assert state is not None, "a lot is listed first"
+    if isinstance(event, LotRepriced):
+        return replace(state, ask_usd_per_gpu_hour=event.ask_usd_per_gpu_hour)
+    if isinstance(event, LotRescheduled):
+        return replace(state, start=event.start, end=event.end)
+    if isinstance(event, LotPaused):
+        return replace(state, status="paused")
+    if isinstance(event, LotResumed):
+        return replace(state, status="listed")
+    return replace(state, status="withdrawn")
+
+
+LOT: Decider[LotCommand, LotEvent, LotState] = Decider("lot", "lot", None, decide, evolve)

@@ -1,0 +1,144 @@
+"""Parties: organisations that register, are checked, and may then trade.
+
+Subject: ``marketplace.party.<party_id>``.
+
+Invariants:
+    1. A party has at least one role and keeps its roles.
+    2. Only a cleared party begins anything new.
+
+Refusals in order: party_unknown · party_exists · roles_missing · checks_missing.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+import msgspec
+
+from events.party import PartyCleared, PartyEvent, PartyRegistered, PartySuspended
+from events.types import Role
+from marketplace.core.decider import Decider
+from marketplace.core.errors import Refusal
+from marketplace.domain.refusals import refuse_exists, refuse_unknown
+
+
+class RegisterParty(msgspec.Struct, frozen=True, kw_only=True):
+    """Ask to take part."""
+
+    party_id: str
+    name: str
+    roles: tuple[Role, ...]
+    jurisdiction: str
+    sector: str | None = None
+
+
+class ClearParty(msgspec.Struct, frozen=True, kw_only=True):
+    """Say that the platform's checks were passed."""
+
+    party_id: str
+    checks: tuple[str, ...]
+
+
+class SuspendParty(msgspec.Struct, frozen=True, kw_only=True):
+    """Stop the party from beginning anything new."""
+
+    party_id: str
+    reason: str
+
+
+PartyCommand = RegisterParty | ClearParty | SuspendParty
+
+
+@dataclass(frozen=True, slots=True)
+class Party:
+    """A registered party."""
+
+    registered: PartyRegistered
+    standing: Literal["registered", "cleared", "suspended"]
+
+    def has_role(self, role: Role) -> bool:
+        """Tell whether the party has a role."""
+        return role in self.registered.roles
+
+
+PartyState = Party | None
+
+
+def require_trader(party: PartyState, party_id: str, role: Role) -> Party:
+    """Return the party if it is cleared and has the role.
+
+    Raises:
+        Refusal: ``party_unknown``, ``party_not_cleared`` or ``role_missing``, in this order.
+    """
+    if party is None:
+        raise refuse_unknown("party", party_id)
+    if party.standing != "cleared":
+        raise Refusal(
+            "party_not_cleared",
+            f"party {party_id} is {party.standing}; the platform has to clear it first",
+            party_id=party_id,
+            standing=party.standing,
+        )
+    if not party.has_role(role):
+        raise Refusal(
+            "role_missing",
+            f"party {party_id} is {' and '.join(party.registered.roles)}; this needs a {role}",
+            party_id=party_id,
+            role=role,
+        )
+    return party
+
+
+def decide(command: PartyCommand, state: PartyState) -> Sequence[PartyEvent]:
+    """Return what a command changes; see the module for the order of refusals."""
+    if isinstance(command, RegisterParty):
+        return _register(command, state)
+    if state is None:
+        raise refuse_unknown("party", command.party_id)
+    if isinstance(command, ClearParty):
+        return _clear(command, state)
+    return _suspend(command, state)
+
+
+def _register(command: RegisterParty, state: PartyState) -> Sequence[PartyEvent]:
+    if not command.roles:
+        raise Refusal("roles_missing", "a party needs at least one role", pointer="/roles")
+    event = PartyRegistered(
+        party_id=command.party_id,
+        name=command.name,
+        roles=tuple(dict.fromkeys(command.roles)),
+        jurisdiction=command.jurisdiction,
+        sector=command.sector,
+    )
+    if state is None:
+        return [event]
+    if state.registered == event:
+        return []
+    raise refuse_exists("party", command.party_id)
+
+
+def _clear(command: ClearParty, state: Party) -> Sequence[PartyEvent]:
+    if not command.checks:
+        raise Refusal("checks_missing", "name at least one check that was passed", pointer="/checks")
+    if state.standing == "cleared":
+        return []
+    return [PartyCleared(party_id=state.registered.party_id, checks=command.checks)]
+
+
+def _suspend(command: SuspendParty, state: Party) -> Sequence[PartyEvent]:
+    if state.standing == "suspended":
+        return []
+    return [PartySuspended(party_id=state.registered.party_id, reason=command.reason)]
+
+
+def evolve(state: PartyState, event: PartyEvent) -> PartyState:
+    """Return the state after an event."""
+    if isinstance(event, PartyRegistered):
+        return Party(event, "registered")
+    assert state is not None, "a party is registered first"
+    if isinstance(event, PartyCleared):
+        return Party(state.registered, "cleared")
+    return Party(state.registered, "suspended")
+
+
+PARTY: Decider[PartyCommand, PartyEvent, PartyState] = Decider("party", "pty", None, decide, evolve)

@@ -1,0 +1,376 @@
+"""Pools: the keepers of capacity over time; lots offer it, grants reserve it.
+
+Subject: ``marketplace.pool.<pool_id>``.
+
+Invariants:
+    1. At every instant the nodes offered by lots do not exceed the nodes of the pool.
+    2. At every instant the nodes reserved from a lot do not exceed what the lot offers or offered when it was reserved.
+    3. Nothing is reserved of nodes that had failed and not been restored by then.
+    4. Shares of lots carry a reservation in full at every instant.
+
+Refusals in order: pool_unknown · pool_exists · span_empty · pool_full · reservation_exists ·
+shares_uneven · lot_not_offered · lot_sold · nodes_failed · reservation_unknown · incident_unknown ·
+incident_exists · nodes_exceeded.
+"""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime
+
+import msgspec
+from immutables import Map
+
+from events.pool import (
+    PoolCapacityOffered,
+    PoolCapacityRecalled,
+    PoolCapacityReleased,
+    PoolCapacityReserved,
+    PoolEvent,
+    PoolNodeFailed,
+    PoolNodeRestored,
+    PoolOpened,
+)
+from events.types import Interconnect, LotShare
+from marketplace.core.decider import Decider
+from marketplace.core.errors import Refusal
+from marketplace.core.intervals import Load, build_steps, find_peak, overlaps, require_span
+from marketplace.domain.refusals import refuse_exists, refuse_unknown
+
+FOREVER = datetime(9999, 1, 1, tzinfo=UTC)
+
+
+class OpenPool(msgspec.Struct, frozen=True, kw_only=True):
+    """Open a fabric of equal nodes."""
+
+    pool_id: str
+    provider_id: str
+    site_id: str
+    region: str
+    gpu_class: str
+    interconnect: Interconnect
+    gpus_per_node: int
+    nodes: int
+    power_per_node_kw: int
+
+
+class OfferCapacity(msgspec.Struct, frozen=True, kw_only=True):
+    """Put nodes on sale as a lot, or change what the lot offers."""
+
+    pool_id: str
+    lot_id: str
+    nodes: int
+    start: datetime
+    end: datetime
+
+
+class RecallCapacity(msgspec.Struct, frozen=True, kw_only=True):
+    """Take a lot off sale."""
+
+    pool_id: str
+    lot_id: str
+
+
+class ReserveCapacity(msgspec.Struct, frozen=True, kw_only=True):
+    """Take nodes for a grant."""
+
+    pool_id: str
+    grant_id: str
+    nodes: int
+    start: datetime
+    end: datetime
+    lots: tuple[LotShare, ...]
+
+
+class ReleaseCapacity(msgspec.Struct, frozen=True, kw_only=True):
+    """Free a grant's nodes from an instant on."""
+
+    pool_id: str
+    grant_id: str
+    at: datetime
+
+
+class FailNodes(msgspec.Struct, frozen=True, kw_only=True):
+    """Say that nodes stopped working."""
+
+    pool_id: str
+    incident_id: str
+    nodes: int
+    at: datetime
+
+
+class RestoreNodes(msgspec.Struct, frozen=True, kw_only=True):
+    """Say that the nodes of an incident work again."""
+
+    pool_id: str
+    incident_id: str
+    at: datetime
+
+
+PoolCommand = OpenPool | OfferCapacity | RecallCapacity | ReserveCapacity | ReleaseCapacity | FailNodes | RestoreNodes
+
+
+@dataclass(frozen=True, slots=True)
+class Reservation:
+    """Nodes taken for a grant until `end`, which an early release brings forward."""
+
+    start: datetime
+    end: datetime
+    lots: tuple[LotShare, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Incident:
+    """Nodes that failed; `end` is unknown until they are restored."""
+
+    nodes: int
+    start: datetime
+    end: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class Pool:
+    """An open pool."""
+
+    opened: PoolOpened
+    offers: Map[str, Load] = field(default_factory=Map)
+    reservations: Map[str, Reservation] = field(default_factory=Map)
+    incidents: Map[str, Incident] = field(default_factory=Map)
+
+    def sold(self, lot_id: str) -> list[Load]:
+        """Return the nodes reserved from a lot, one load per share."""
+        return [
+            Load(share.start, min(share.end, reservation.end), share.nodes)
+            for reservation in self.reservations.values()
+            for share in reservation.lots
+            if share.lot_id == lot_id and share.start < reservation.end
+        ]
+
+    def unsold(self, lot_id: str, start: datetime, end: datetime) -> list[Load]:
+        """Return the nodes of a lot that are free over ``[start, end)`` as runs; never below zero."""
+        offer = self.offers.get(lot_id)
+        if offer is None or not overlaps(offer.start, offer.end, start, end):
+            return []
+        begin, stop = max(offer.start, start), min(offer.end, end)
+        loads = [offer, *(Load(load.start, load.end, -load.amount) for load in self.sold(lot_id))]
+        return [Load(run.start, run.end, max(run.amount, 0)) for run in build_steps(loads, begin, stop)]
+
+    def failed(self) -> list[Load]:
+        """Return the nodes that do not work."""
+        return [Load(incident.start, incident.end, incident.nodes) for incident in self.incidents.values()]
+
+    def reserved(self) -> list[Load]:
+        """Return the nodes reserved, one load per share."""
+        return [
+            Load(share.start, min(share.end, reservation.end), share.nodes)
+            for reservation in self.reservations.values()
+            for share in reservation.lots
+            if share.start < reservation.end
+        ]
+
+
+PoolState = Pool | None
+
+
+def decide(command: PoolCommand, state: PoolState) -> Sequence[PoolEvent]:
+    """Return what a command changes; see the module for the order of refusals."""
+    if isinstance(command, OpenPool):
+        return _open(command, state)
+    if state is None:
+        raise refuse_unknown("pool", command.pool_id)
+    if isinstance(command, OfferCapacity):
+        return _offer(command, state)
+    if isinstance(command, RecallCapacity):
+        return [PoolCapacityRecalled(pool_id=command.pool_id, lot_id=command.lot_id)] * (command.lot_id in state.offers)
+    if isinstance(command, ReserveCapacity):
+        return _reserve(command, state)
+    if isinstance(command, ReleaseCapacity):
+        return _release(command, state)
+    if isinstance(command, FailNodes):
+        return _fail(command, state)
+    return _restore(command, state)
+
+
+def _open(command: OpenPool, state: PoolState) -> Sequence[PoolEvent]:
+    event = PoolOpened(**{name: getattr(command, name) for name in command.__struct_fields__})
+    if state is None:
+        return [event]
+    if state.opened == event:
+        return []
+    raise refuse_exists("pool", command.pool_id)
+
+
+def _offer(command: OfferCapacity, state: Pool) -> Sequence[PoolEvent]:
+    require_span(command.start, command.end, "/end")
+    offer = Load(command.start, command.end, command.nodes)
+    if state.offers.get(command.lot_id) == offer:
+        return []
+    others = [load for lot_id, load in state.offers.items() if lot_id != command.lot_id]
+    peak, where = find_peak(others, command.start, command.end)
+    if peak + command.nodes > state.opened.nodes:
+        raise Refusal(
+            "pool_full",
+            f"pool {command.pool_id} has {state.opened.nodes} nodes and offers {peak} at {where.isoformat()};"
+            f" {command.nodes} more do not fit",
+            pointer="/nodes",
+            pool_id=command.pool_id,
+            nodes=state.opened.nodes,
+            offered=peak,
+            at=where.isoformat(),
+        )
+    return [
+        PoolCapacityOffered(
+            pool_id=command.pool_id,
+            lot_id=command.lot_id,
+            nodes=command.nodes,
+            start=command.start,
+            end=command.end,
+        )
+    ]
+
+
+def _reserve(command: ReserveCapacity, state: Pool) -> Sequence[PoolEvent]:
+    require_span(command.start, command.end, "/end")
+    held = state.reservations.get(command.grant_id)
+    if held is not None:
+        if (held.start, held.end, held.lots) == (command.start, command.end, command.lots):
+            return []
+        raise Refusal("reservation_exists", f"grant {command.grant_id} holds other capacity of this pool")
+    _require_even(command)
+    for lot_id in dict.fromkeys(share.lot_id for share in command.lots):
+        _require_lot(command, state, lot_id)
+    _require_working(command, state)
+    return [
+        PoolCapacityReserved(
+            pool_id=command.pool_id,
+            grant_id=command.grant_id,
+            nodes=command.nodes,
+            start=command.start,
+            end=command.end,
+            lots=command.lots,
+        )
+    ]
+
+
+def _require_even(command: ReserveCapacity) -> None:
+    shares = [Load(share.start, share.end, share.nodes) for share in command.lots]
+    runs = build_steps(shares, command.start, command.end)
+    outside = any(share.start < command.start or share.end > command.end for share in command.lots)
+    if outside or any(run.amount != command.nodes for run in runs):
+        raise Refusal(
+            "shares_uneven",
+            f"the lots do not carry {command.nodes} nodes at every instant of the span",
+            pointer="/lots",
+            grant_id=command.grant_id,
+        )
+
+
+def _require_lot(command: ReserveCapacity, state: Pool, lot_id: str) -> None:
+    offer = state.offers.get(lot_id)
+    wanted = [Load(share.start, share.end, share.nodes) for share in command.lots if share.lot_id == lot_id]
+    if offer is None or any(load.start < offer.start or load.end > offer.end for load in wanted):
+        raise Refusal(
+            "lot_not_offered",
+            f"lot {lot_id} is not for sale over the whole span",
+            lot_id=lot_id,
+            pool_id=command.pool_id,
+        )
+    peak, where = find_peak([*state.sold(lot_id), *wanted], command.start, command.end)
+    if peak > offer.amount:
+        raise Refusal(
+            "lot_sold",
+            f"lot {lot_id} offers {offer.amount} nodes; with this {peak} would be reserved at {where.isoformat()}",
+            lot_id=lot_id,
+            offered=offer.amount,
+            reserved=peak,
+            at=where.isoformat(),
+        )
+
+
+def _require_working(command: ReserveCapacity, state: Pool) -> None:
+    wanted = Load(command.start, command.end, command.nodes)
+    peak, where = find_peak([*state.reserved(), *state.failed(), wanted], command.start, command.end)
+    if peak > state.opened.nodes:
+        raise Refusal(
+            "nodes_failed",
+            f"pool {command.pool_id} has {state.opened.nodes} nodes; {peak} would be reserved or failed at"
+            f" {where.isoformat()}",
+            pool_id=command.pool_id,
+            at=where.isoformat(),
+        )
+
+
+def _release(command: ReleaseCapacity, state: Pool) -> Sequence[PoolEvent]:
+    held = state.reservations.get(command.grant_id)
+    if held is None:
+        raise Refusal("reservation_unknown", f"grant {command.grant_id} reserves nothing of this pool")
+    if command.at >= held.end:
+        return []
+    return [PoolCapacityReleased(pool_id=command.pool_id, grant_id=command.grant_id, at=command.at)]
+
+
+def _fail(command: FailNodes, state: Pool) -> Sequence[PoolEvent]:
+    event = PoolNodeFailed(pool_id=command.pool_id, incident_id=command.incident_id, nodes=command.nodes, at=command.at)
+    known = state.incidents.get(command.incident_id)
+    if known is not None:
+        if (known.nodes, known.start) == (command.nodes, command.at):
+            return []
+        raise Refusal("incident_exists", f"incident {command.incident_id} exists with other content; use another id")
+    down, _ = find_peak(state.failed(), command.at, FOREVER)
+    if down + command.nodes > state.opened.nodes:
+        raise Refusal(
+            "nodes_exceeded",
+            f"{down} of {state.opened.nodes} nodes have failed already; {command.nodes} more cannot",
+            pointer="/nodes",
+        )
+    return [event]
+
+
+def _restore(command: RestoreNodes, state: Pool) -> Sequence[PoolEvent]:
+    known = state.incidents.get(command.incident_id)
+    if known is None:
+        raise Refusal("incident_unknown", f"there is no incident {command.incident_id} in pool {command.pool_id}")
+    if known.end != FOREVER:
+        return []
+    require_span(known.start, command.at, "/at")
+    return [
+        PoolNodeRestored(pool_id=command.pool_id, incident_id=command.incident_id, nodes=known.nodes, at=command.at)
+    ]
+
+
+def find_displaced(pool: Pool, reservations: Iterable[str]) -> list[str]:
+    """Return the grants, of those given, that a lot which moved no longer offers their nodes to."""
+    displaced = []
+    for grant_id in reservations:
+        reservation = pool.reservations[grant_id]
+        for share in reservation.lots:
+            offer = pool.offers.get(share.lot_id)
+            if offer is None or share.start < offer.start or min(share.end, reservation.end) > offer.end:
+                displaced.append(grant_id)
+                break
+    return displaced
+
+
+def evolve(state: PoolState, event: PoolEvent) -> PoolState:
+    """Return the state after an event."""
+    if isinstance(event, PoolOpened):
+        return Pool(event)
+    assert state is not None, "a pool is opened first"
+    if isinstance(event, PoolCapacityOffered):
+        return replace(state, offers=state.offers.set(event.lot_id, Load(event.start, event.end, event.nodes)))
+    if isinstance(event, PoolCapacityRecalled):
+        return replace(state, offers=state.offers.delete(event.lot_id))
+    if isinstance(event, PoolCapacityReserved):
+        reservation = Reservation(event.start, event.end, event.lots)
+        return replace(state, reservations=state.reservations.set(event.grant_id, reservation))
+    if isinstance(event, PoolCapacityReleased):
+        before = state.reservations[event.grant_id]
+        after = replace(before, end=max(event.at, before.start))
+        return replace(state, reservations=state.reservations.set(event.grant_id, after))
+    if isinstance(event, PoolNodeFailed):
+        incident = Incident(event.nodes, event.at, FOREVER)
+        return replace(state, incidents=state.incidents.set(event.incident_id, incident))
+    ended = replace(state.incidents[event.incident_id], end=event.at)
+    return replace(state, incidents=state.incidents.set(event.incident_id, ended))
+
+
+POOL: Decider[PoolCommand, PoolEvent, PoolState] = Decider("pool", "pol", None, decide, evolve)

@@ -1,0 +1,190 @@
+"""Statements: a period's usage of a grant, priced; only what is accepted is paid and accrues.
+
+Subject: ``marketplace.statement.<statement_id>``.
+
+Invariants:
+    1. It is settled once, by acceptance, by silence after the acceptance period, or by resolution.
+    2. What is settled never exceeds what was issued.
+
+Refusals in order: statement_unknown · statement_exists · statement_<status> · acceptance_period_runs ·
+acceptance_period_over · claim_above_statement · charges_above_statement.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from datetime import datetime
+from typing import Literal
+
+import msgspec
+
+from events.statement import (
+    Charges,
+    StatementAccepted,
+    StatementDisputed,
+    StatementEvent,
+    StatementIssued,
+    StatementResolved,
+)
+from marketplace.core.decider import Decider
+from marketplace.core.errors import Refusal
+from marketplace.domain.refusals import refuse_exists, refuse_status, refuse_unknown
+
+
+class IssueStatement(msgspec.Struct, frozen=True, kw_only=True):
+    """Price a period."""
+
+    statement_id: str
+    grant_id: str
+    startup_id: str
+    provider_id: str
+    period_start: datetime
+    period_end: datetime
+    charges: Charges
+    accept_until: datetime
+
+
+class AcceptStatement(msgspec.Struct, frozen=True, kw_only=True):
+    """Accept; the settlement stands in the same atomic batch."""
+
+    statement_id: str
+    by: Literal["acceptance", "silence", "resolution"]
+    at: datetime
+
+
+class DisputeStatement(msgspec.Struct, frozen=True, kw_only=True):
+    """Say that less was delivered."""
+
+    statement_id: str
+    gpu_seconds_claimed: int
+    reason: str
+    at: datetime
+
+
+class ResolveStatement(msgspec.Struct, frozen=True, kw_only=True):
+    """End a dispute with charges that both sides keep to."""
+
+    statement_id: str
+    charges: Charges
+    reason: str
+
+
+StatementCommand = IssueStatement | AcceptStatement | DisputeStatement | ResolveStatement
+
+
+@dataclass(frozen=True, slots=True)
+class Statement:
+    """An issued statement; `charges` are as resolved where it was disputed."""
+
+    issued: StatementIssued
+    charges: Charges
+    status: Literal["issued", "disputed", "resolved", "accepted"] = "issued"
+    disputed: StatementDisputed | None = None
+
+
+StatementState = Statement | None
+
+
+def decide(command: StatementCommand, state: StatementState) -> Sequence[StatementEvent]:
+    """Return what a command changes; see the module for the order of refusals."""
+    if isinstance(command, IssueStatement):
+        return _issue(command, state)
+    if state is None:
+        raise refuse_unknown("statement", command.statement_id)
+    match command:
+        case AcceptStatement():
+            return _accept(command, state)
+        case DisputeStatement():
+            return _dispute(command, state)
+        case ResolveStatement():
+            return _resolve(command, state)
+
+
+def _issue(command: IssueStatement, state: StatementState) -> Sequence[StatementEvent]:
+    if state is None:
+        return [StatementIssued(**{name: getattr(command, name) for name in command.__struct_fields__})]
+    if (state.issued.grant_id, state.issued.period_end) == (command.grant_id, command.period_end):
+        return []
+    raise refuse_exists("statement", command.statement_id)
+
+
+def _require_status(state: Statement, *allowed: str) -> None:
+    if state.status not in allowed:
+        raise refuse_status("statement", state.issued.statement_id, state.status, " or ".join(allowed))
+
+
+def _accept(command: AcceptStatement, state: Statement) -> Sequence[StatementEvent]:
+    if state.status == "accepted":
+        return []
+    _require_status(state, "resolved" if command.by == "resolution" else "issued")
+    if command.by == "silence" and command.at < state.issued.accept_until:
+        raise Refusal(
+            "acceptance_period_runs",
+            f"statement {command.statement_id} may be disputed until {state.issued.accept_until.isoformat()}",
+        )
+    return [
+        StatementAccepted(
+            statement_id=command.statement_id, grant_id=state.issued.grant_id, charges=state.charges, by=command.by
+        )
+    ]
+
+
+def _dispute(command: DisputeStatement, state: Statement) -> Sequence[StatementEvent]:
+    event = StatementDisputed(
+        statement_id=command.statement_id,
+        grant_id=state.issued.grant_id,
+        gpu_seconds_claimed=command.gpu_seconds_claimed,
+        reason=command.reason,
+    )
+    if state.disputed == event and state.status == "disputed":
+        return []
+    _require_status(state, "issued")
+    if command.at >= state.issued.accept_until:
+        raise Refusal(
+            "acceptance_period_over",
+            f"statement {command.statement_id} could be disputed until {state.issued.accept_until.isoformat()}",
+        )
+    if command.gpu_seconds_claimed >= state.charges.gpu_seconds:
+        raise Refusal(
+            "claim_above_statement",
+            f"{state.charges.gpu_seconds} GPU-seconds are stated; a dispute claims that fewer were delivered",
+            pointer="/gpu_seconds_claimed",
+        )
+    return [event]
+
+
+def _resolve(command: ResolveStatement, state: Statement) -> Sequence[StatementEvent]:
+    if state.status in {"resolved", "accepted"} and state.disputed is not None and state.charges == command.charges:
+        return []
+    _require_status(state, "disputed")
+    if command.charges.gpu_seconds > state.issued.charges.gpu_seconds:
+        raise Refusal(
+            "charges_above_statement",
+            f"{command.charges.gpu_seconds} GPU-seconds are more than the {state.issued.charges.gpu_seconds} stated",
+            pointer="/gpu_seconds",
+        )
+    return [
+        StatementResolved(
+            statement_id=command.statement_id,
+            grant_id=state.issued.grant_id,
+            charges_before=state.charges,
+            charges=command.charges,
+            reason=command.reason,
+        )
+    ]
+
+
+def evolve(state: StatementState, event: StatementEvent) -> StatementState:
+    """Return the state after an event."""
+    if isinstance(event, StatementIssued):
+        return Statement(event, event.charges)
+    assert state is not None, "a statement is issued first"
+    match event:
+        case StatementAccepted():
+            return replace(state, status="accepted")
+        case StatementDisputed():
+            return replace(state, status="disputed", disputed=event)
+        case StatementResolved():
+            return replace(state, status="resolved", charges=event.charges)
+
+
+STATEMENT: Decider[StatementCommand, StatementEvent, StatementState] = Decider("statement", "stm", None, decide, evolve)
