@@ -63,7 +63,7 @@ class MemoryLog:
             if made.get(subject) is not write.after:
                 if write.after.sequence is None:
                     raise AssertionError(f"{subject}: the head before this write was never appended")
-                if subject in made or write.after.sequence != last:
+                if write.after.sequence != last:
                     raise Conflict(subject, write.after.sequence, last)
             made[subject] = write.head
 

@@ -10,7 +10,7 @@ from typing import Literal
 
 import msgspec
 
-from events.auction import Book, Certificate, Decision, MatchTerms, Price
+from events.auction import Book, MatchTerms
 from events.grant import EquityPart, GrantIssued
 from events.order import ClassOffer
 from events.types import Reason
@@ -21,7 +21,8 @@ from marketplace.domain.account import ACCOUNT, AdjustHold
 from marketplace.domain.auction import AUCTION, ClearAuction, FailAuction, LockAuction, OpenAuction, SettleAuction
 from marketplace.domain.grant import GRANT, IssueGrant
 from marketplace.domain.instrument import INSTRUMENT, IssueInstrument
-from marketplace.domain.issuer import ISSUER, SignInstrument
+from marketplace.domain.issuer import ISSUER
+from marketplace.domain.issuer_commands import SignInstrument
 from marketplace.domain.mandate import MANDATE, CaptureBudget, Mandate, ReleaseBudget
 from marketplace.domain.order import ORDER, LockOrder, MatchOrder, Order, UnmatchOrder
 from marketplace.domain.pool import POOL, Pool, ReserveCapacity
@@ -89,22 +90,13 @@ async def lock_auction(handler: Handler, context: Context, auction_id: str, *, b
     return await handler.run(context, AUCTION, auction_id, work)
 
 
-async def clear_auction(
-    handler: Handler,
-    context: Context,
-    auction_id: str,
-    *,
-    prices: tuple[Price, ...],
-    decisions: tuple[Decision, ...],
-    certificate: Certificate,
-) -> Receipt:
+async def clear_auction(handler: Handler, context: Context, result: ClearAuction) -> Receipt:
     """Publish a result that the verifier found right."""
 
     async def work(unit: Unit) -> None:
-        command = ClearAuction(auction_id=auction_id, prices=prices, decisions=decisions, certificate=certificate)
-        await unit.decide(AUCTION, auction_id, command)
+        await unit.decide(AUCTION, result.auction_id, result)
 
-    return await handler.run(context, AUCTION, auction_id, work)
+    return await handler.run(context, AUCTION, result.auction_id, work)
 
 
 async def fail_auction(handler: Handler, context: Context, auction_id: str, *, reason: str, attempt: int) -> Receipt:
