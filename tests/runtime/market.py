@@ -93,7 +93,7 @@ class Market:
         )
         return site.id, pool.id
 
-    async def lot(self, provider_id, pool_id, ask="2", nodes=4, start=1, end=91, mandate_ids=()):
+    async def lot(self, provider_id, pool_id, *, ask="2", nodes=4, start=1, end=91, mandate_ids=()):
         receipt = await supply.list_lot(
             self.handler,
             self.context(provider_id),
@@ -132,7 +132,7 @@ class Market:
         )
         return receipt.id
 
-    def terms(self, cash="3", equity="0", mandate_ids=(), nodes=2, days=2, earliest=1, latest=30, **more):
+    def terms(self, *, cash="3", equity="0", mandate_ids=(), nodes=2, days=2, earliest=1, latest=30, **more):
         return OrderTerms(
             nodes=nodes,
             duration_hours=24 * days,
@@ -168,7 +168,7 @@ class Market:
         )
         return receipt.id
 
-    async def state(self, aggregate, id):
+    async def state(self, aggregate, id):  # noqa: A002
         decider = DECIDERS[aggregate]
         return (await Handler(self.log, self.clock).cache.load(decider, id)).state
 
@@ -182,7 +182,7 @@ class Market:
             task.cancel()
             await asyncio.gather(task, return_exceptions=True)
 
-    async def until(self, aggregate, id, *statuses, seconds=10):
+    async def until(self, aggregate, id, *statuses, seconds=10):  # noqa: A002
         async with asyncio.timeout(seconds):
             while True:
                 state = await self.state(aggregate, id)
