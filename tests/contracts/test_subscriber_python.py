@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 import pytest_asyncio
 
-from marketplace.embedded import NatsServers
+from marketplace.embedded import NatsServers, embedded_nats
 from tests.contracts.market import (
     drop_fields,
     open_market,
@@ -135,3 +135,10 @@ async def test_an_event_type_of_a_later_release_is_told_and_passed_by(tmp_path: 
 async def test_on_an_empty_stream_it_stops_at_once(tmp_path: Path, position: Path) -> None:
     async with open_market(tmp_path / "nats", []) as servers:
         assert await run_subscriber(servers.subscriber_url, position) == (0, [], "")
+
+
+async def test_without_the_stream_it_says_so_and_stops(tmp_path: Path, position: Path) -> None:
+    async with embedded_nats(tmp_path / "nats") as servers:
+        code, lines, said = await run_subscriber(servers.subscriber_url, position)
+    assert (code, lines) == (2, [])
+    assert "stream not found" in said
