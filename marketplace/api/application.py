@@ -6,15 +6,39 @@ from litestar import Litestar, Router
 from litestar.datastructures import State
 from litestar.di import Provide
 from litestar.openapi.config import OpenAPIConfig
+from litestar.openapi.plugins import JsonRenderPlugin
+from litestar.openapi.spec import Components, SecurityScheme
 from litestar.types import ASGIApp
 
 from marketplace import __version__
-from marketplace.api import accounts, api_keys, lots, mandates, operation, orders, parties, pools, sites
+from marketplace.api import (
+    accounts,
+    api_keys,
+    auctions,
+    cap_tables,
+    clock,
+    events,
+    financings,
+    grants,
+    instruments,
+    issuers,
+    lots,
+    mandates,
+    market,
+    operation,
+    orders,
+    parties,
+    pools,
+    sites,
+    statements,
+    usage,
+)
 from marketplace.api.commands import provide_command
 from marketplace.api.gate import Gate, RateLimits
 from marketplace.api.metrics import Metrics
 from marketplace.api.problems import HANDLERS
 from marketplace.api.reading import provide_reading
+from marketplace.api.reference import ReferencePage
 from marketplace.api.services import Services
 from marketplace.api.strict import StrictBody
 
@@ -26,7 +50,18 @@ _FEATURES: Final[tuple[tuple[str, Router], ...]] = (
     ("lots", lots.ROUTER),
     ("mandates", mandates.ROUTER),
     ("orders", orders.ROUTER),
+    ("auctions", auctions.ROUTER),
+    ("grants", grants.ROUTER),
+    ("usage", usage.ROUTER),
+    ("statements", statements.ROUTER),
+    ("instruments", instruments.ROUTER),
+    ("issuers", issuers.ROUTER),
+    ("issuers", financings.ROUTER),
+    ("issuers", cap_tables.ROUTER),
     *(("accounts", router) for router in accounts.ROUTERS),
+    ("market", market.ROUTER),
+    ("events", events.ROUTER),
+    ("clock", clock.ROUTER),
 )
 
 
@@ -45,7 +80,14 @@ def create_application(services: Services) -> Litestar:
         return_dto=None,
         exception_handlers=HANDLERS,
         request_max_body_size=services.settings.body_bytes_max,
-        openapi_config=OpenAPIConfig(title="Compute-for-equity marketplace", version=__version__, path="/schema"),
+        openapi_config=OpenAPIConfig(
+            title="Compute-for-equity marketplace",
+            version=__version__,
+            path="/schema",
+            render_plugins=[JsonRenderPlugin(), ReferencePage()],
+            components=Components(security_schemes={"apiKey": SecurityScheme(type="http", scheme="bearer")}),
+            security=[{"apiKey": []}],
+        ),
         state=State({"services": services, "metrics": metrics}),
         logging_config=None,
         debug=False,
