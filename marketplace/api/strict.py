@@ -133,7 +133,7 @@ def _get_decoders(annotation: Any) -> _Decoders:
 class StrictBody(AbstractDTO[Any]):
     """Plugs the strict decoding into Litestar for every handler's `data`."""
 
-    _by_handler: Mapping[str, _Decoders] = {}  # noqa: RUF012 - replaced, never changed
+    _by_handler: Mapping[str, _Decoders] = {}
 
     @classmethod
     def create_for_field_definition(

@@ -71,7 +71,7 @@ _CHANGING: Final = ("status", "pool_id", "startup_id", "nodes_available", "reaso
 
 def _remember(changes: Changes, fact: Fact) -> None:
     row = changes.find(grants, fact.id)
-    assert row is not None, "every handler begins with a row that is there"  # noqa: S101 - our own mistake
+    assert row is not None, "every handler begins with a row that is there"
     changes.append(grant_history, fact.id, fact.sequence, *(row[name] for name in _CHANGING), fact.time)
 
 
