@@ -21,7 +21,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 Key = tuple[Any, ...]
 Row = dict[str, Any]
-_DIALECT: Final = postgresql.dialect()
+_DIALECT: Final = postgresql.asyncpg.dialect()  # type: ignore[no-untyped-call]
 _ENCODER: Final = msgspec.json.Encoder(decimal_format="string")
 
 
@@ -154,15 +154,15 @@ class Changes:
         else:
             pending.partial.setdefault(key, {}).update(values)
 
-    def add(self, table: Table, amount: str, **values: Any) -> None:
-        """Add to the column `amount` of a row, or begin the row with it."""
+    def add(self, table: Table, column: str, /, **values: Any) -> None:
+        """Add to one `column` of a row, or begin the row with it."""
         shape = _shape_of(table)
         key = shape.key_of(values)
         values["last_sequence"] = self._sequence
         sums = self._pending(table).sums
         row = sums.get(key)
         if row is not None:
-            values[amount] += row[amount]
+            values[column] += row[column]
         sums[key] = values
 
     def append(self, table: Table, *values: Any) -> None:

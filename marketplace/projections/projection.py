@@ -80,14 +80,14 @@ class Projection:
 def get_tag_of(event_class: type[Event]) -> str:
     """Return the tag of an event class."""
     tag = event_class.__struct_config__.tag
-    assert isinstance(tag, str)  # noqa: S101 - our own mistake
+    assert isinstance(tag, str)
     return tag
 
 
 def all_of(*aggregates: str) -> frozenset[str]:
     """Return the tags of every event type of aggregates that a projection has nothing to do with."""
     found = frozenset(tag for tag in EVENT_TYPES if tag.split(".", 1)[0] in aggregates)
-    assert {tag.split(".", 1)[0] for tag in found} == set(aggregates), "an aggregate is misspelled"  # noqa: S101
+    assert {tag.split(".", 1)[0] for tag in found} == set(aggregates), "an aggregate is misspelled"
     return found
 
 

@@ -43,5 +43,5 @@ def until(at: At, sequence: Column[Any], time: Column[Any]) -> ColumnElement[boo
 
 def page(query: Select[Any], limit: int) -> Select[Any]:
     """Return the query with a bound of rows; a page has at most 1,000."""
-    assert limit >= 1, "the caller refuses a limit below one"  # noqa: S101 - our own mistake
+    assert limit >= 1, "the caller refuses a limit below one"
     return query.limit(min(limit, PAGE_ROWS_MAX))

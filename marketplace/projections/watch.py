@@ -85,7 +85,7 @@ class PositionWatch:
             await asyncio.sleep(POLL_SECONDS)
 
     async def _listen_once(self) -> None:
-        connection: "asyncpg.Connection[Any]" = await connect_driver(self._engine)
+        connection: asyncpg.Connection[Any] = await connect_driver(self._engine)
         ended = asyncio.Event()
         try:
             async with reachable():
