@@ -120,8 +120,6 @@ class Changes:
         result = await connection.exec_driver_sql(statement, tuple(list(array) for array in arrays))
         for values in result:
             row = dict(zip(shape.columns, values, strict=True))
-            for name in shape.documents:
-                row[name] = None if row[name] is None else msgspec.json.decode(row[name])
             known.setdefault(shape.key_of(row), row)
 
     def find(self, table: Table, *key: Any) -> Mapping[str, Any] | None:
