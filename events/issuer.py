@@ -241,6 +241,22 @@ class IssuerWarrantExercised(Event, frozen=True, kw_only=True, tag="issuer.warra
     shares_surrendered: Shares = 0
 
 
+class IssuerInstrumentSigned(Event, frozen=True, kw_only=True, tag="issuer.instrument_signed.v1"):
+    """An instrument may become equity of the issuer; every financing and sale has to look at it.
+
+    Attributes:
+        issuer_id: The issuer.
+        instrument_id: The instrument.
+        holder_id: Who holds it.
+        commitment_usd: The most principal that can ever accrue.
+    """
+
+    issuer_id: Id
+    instrument_id: Id
+    holder_id: Id
+    commitment_usd: Usd
+
+
 class IssuerFinancingOpened(Event, frozen=True, kw_only=True, tag="issuer.financing_opened.v1"):
     """A priced round began; no other may begin before it is closed.
 
@@ -372,6 +388,7 @@ IssuerEvent = (
     | IssuerOptionExercised
     | IssuerWarrantIssued
     | IssuerWarrantExercised
+    | IssuerInstrumentSigned
     | IssuerFinancingOpened
     | IssuerFinancingPriced
     | IssuerFinancingClosed

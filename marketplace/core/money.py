@@ -16,6 +16,8 @@ USD_PLACES: Final = 2
 PRICE_MAX_USD_PER_GPU_HOUR: Final = Decimal(10) ** 9
 PRICE_PLACES: Final = 6
 SHARE_PLACES: Final = 9
+PRICE_MAX_USD_PER_SHARE: Final = Decimal(10) ** 9
+SHARE_PRICE_PLACES: Final = 12
 SECONDS_PER_HOUR: Final = 3_600
 
 
@@ -36,6 +38,11 @@ def require_usd(amount: Decimal, pointer: str, *, zero: bool = False) -> None:
 def require_price(price: Decimal, pointer: str, *, zero: bool = False) -> None:
     """Refuse a price per GPU-hour that has more than 6 decimal places or is not between 0 and 10^9 dollars."""
     _require(price, pointer, "dollars per GPU-hour", PRICE_MAX_USD_PER_GPU_HOUR, PRICE_PLACES, zero=zero)
+
+
+def require_price_per_share(price: Decimal, pointer: str, *, zero: bool = False) -> None:
+    """Refuse a price of one share that has more than 12 decimal places or is not between 0 and 10^9 dollars."""
+    _require(price, pointer, "dollars per share", PRICE_MAX_USD_PER_SHARE, SHARE_PRICE_PLACES, zero=zero)
 
 
 def require_share(share: Decimal, pointer: str) -> None:

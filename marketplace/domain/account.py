@@ -9,7 +9,7 @@ Invariants:
 
 Refusals in order: account_unknown · account_exists · not_a_number · amount_not_positive · amount_too_large ·
 amount_too_precise · reference_exists · cause_exists · hold_exists · hold_unknown · funds_insufficient ·
-capture_above_hold · release_above_hold.
+capture_above_hold.
 """
 
 from collections.abc import Sequence
@@ -78,12 +78,12 @@ class CaptureHold(msgspec.Struct, frozen=True, kw_only=True):
     cause: str
 
 
-class ReleaseHold(msgspec.Struct, frozen=True, kw_only=True):
-    """Free held money, down to what is kept."""
+class AdjustHold(msgspec.Struct, frozen=True, kw_only=True):
+    """Raise or lower what a hold has left, to an amount."""
 
     account_id: str
     hold_id: str
-    keep_usd: Decimal
+    amount_usd: Decimal
     reason: str
 
 
@@ -105,7 +105,16 @@ class Credit(msgspec.Struct, frozen=True, kw_only=True):
     cause: str
 
 
-AccountCommand = OpenAccount | Deposit | Withdraw | PlaceHold | CaptureHold | ReleaseHold | Debit | Credit
+AccountCommand = OpenAccount | Deposit | Withdraw | PlaceHold | CaptureHold | AdjustHold | Debit | Credit
+
+
+@dataclass(frozen=True, slots=True)
+class Hold:
+    """Money set aside: what is left of it, what was captured, and what it is for."""
+
+    left_usd: Decimal
+    captured_usd: Decimal
+    purpose: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,14 +126,14 @@ class Account:
 
     party_id: str
     available_usd: Decimal = ZERO
-    holds: Map[str, Decimal] = field(default_factory=Map)
+    holds: Map[str, Hold] = field(default_factory=Map)
     references: Map[str, Decimal] = field(default_factory=Map)
     causes: Map[str, Decimal] = field(default_factory=Map)
 
     @property
     def held_usd(self) -> Decimal:
         """Return the sum of the holds."""
-        return sum(self.holds.values(), ZERO)
+        return sum((hold.left_usd for hold in self.holds.values()), ZERO)
 
 
 AccountState = Account | None
@@ -145,8 +154,8 @@ def decide(command: AccountCommand, state: AccountState) -> Sequence[AccountEven
             return _place(command, state)
         case CaptureHold():
             return _capture(command, state)
-        case ReleaseHold():
-            return _release(command, state)
+        case AdjustHold():
+            return _adjust(command, state)
         case Debit():
             return _debit(command, state)
         case Credit():
@@ -216,8 +225,9 @@ def _withdraw(command: Withdraw, state: Account) -> Sequence[AccountEvent]:
 
 def _place(command: PlaceHold, state: Account) -> Sequence[AccountEvent]:
     require_usd(command.amount_usd, "/amount_usd", zero=True)
-    if command.hold_id in state.holds:
-        if state.holds[command.hold_id] == command.amount_usd:
+    known = state.holds.get(command.hold_id)
+    if known is not None:
+        if (known.left_usd, known.purpose) == (command.amount_usd, command.purpose):
             return []
         raise Refusal("hold_exists", f"hold {command.hold_id} exists with another amount", hold_id=command.hold_id)
     _require_funds(command.account_id, state, command.amount_usd)
@@ -232,7 +242,7 @@ def _place(command: PlaceHold, state: Account) -> Sequence[AccountEvent]:
     ]
 
 
-def _get_hold(state: Account, account_id: str, hold_id: str) -> Decimal:
+def _get_hold(state: Account, account_id: str, hold_id: str) -> Hold:
     held = state.holds.get(hold_id)
     if held is None:
         raise Refusal("hold_unknown", f"account {account_id} has no hold {hold_id}", hold_id=hold_id)
@@ -243,7 +253,7 @@ def _capture(command: CaptureHold, state: Account) -> Sequence[AccountEvent]:
     require_usd(command.amount_usd, "/amount_usd")
     if _is_repeat(state.causes, _key(command.payee_account_id, command.cause), -command.amount_usd, "cause"):
         return []
-    held = _get_hold(state, command.account_id, command.hold_id)
+    held = _get_hold(state, command.account_id, command.hold_id).left_usd
     if command.amount_usd > held:
         raise Refusal(
             "capture_above_hold",
@@ -262,20 +272,30 @@ def _capture(command: CaptureHold, state: Account) -> Sequence[AccountEvent]:
     ]
 
 
-def _release(command: ReleaseHold, state: Account) -> Sequence[AccountEvent]:
-    require_usd(command.keep_usd, "/keep_usd", zero=True)
-    held = _get_hold(state, command.account_id, command.hold_id)
-    if command.keep_usd > held:
-        raise Refusal("release_above_hold", f"hold {command.hold_id} has {held}; {command.keep_usd} cannot be kept")
-    if command.keep_usd == held:
+def _adjust(command: AdjustHold, state: Account) -> Sequence[AccountEvent]:
+    require_usd(command.amount_usd, "/amount_usd", zero=True)
+    held = _get_hold(state, command.account_id, command.hold_id).left_usd
+    change = command.amount_usd - held
+    if not change:
         return []
+    if change < 0:
+        return [
+            AccountHoldReleased(
+                account_id=command.account_id,
+                party_id=state.party_id,
+                hold_id=command.hold_id,
+                amount_usd=-change,
+                reason=command.reason,
+            )
+        ]
+    _require_funds(command.account_id, state, change)
     return [
-        AccountHoldReleased(
+        AccountHoldPlaced(
             account_id=command.account_id,
             party_id=state.party_id,
             hold_id=command.hold_id,
-            amount_usd=held - command.keep_usd,
-            reason=command.reason,
+            amount_usd=change,
+            purpose=state.holds[command.hold_id].purpose,
         )
     ]
 
@@ -327,13 +347,17 @@ def evolve(state: AccountState, event: AccountEvent) -> AccountState:
         case AccountWithdrawn():
             return _move(state, -amount, references=state.references.set(event.reference, -amount))
         case AccountHoldPlaced():
-            return _move(state, -amount, holds=state.holds.set(event.hold_id, amount))
+            known = state.holds.get(event.hold_id, Hold(ZERO, ZERO, event.purpose))
+            return _move(state, -amount, holds=_set_hold(state, event.hold_id, known, amount))
         case AccountHoldReleased():
-            return _move(state, amount, holds=state.holds.set(event.hold_id, state.holds[event.hold_id] - amount))
+            return _move(state, amount, holds=_set_hold(state, event.hold_id, state.holds[event.hold_id], -amount))
         case AccountHoldCaptured():
+            known = state.holds[event.hold_id]
             return replace(
                 state,
-                holds=state.holds.set(event.hold_id, state.holds[event.hold_id] - amount),
+                holds=state.holds.set(
+                    event.hold_id, Hold(known.left_usd - amount, known.captured_usd + amount, known.purpose)
+                ),
                 causes=state.causes.set(_key(event.payee_account_id, event.cause), -amount),
             )
         case AccountDebited():
@@ -342,11 +366,15 @@ def evolve(state: AccountState, event: AccountEvent) -> AccountState:
             return _move(state, amount, causes=state.causes.set(_key(event.payer_account_id, event.cause), amount))
 
 
+def _set_hold(state: Account, hold_id: str, hold: Hold, amount_usd: Decimal) -> Map[str, Hold]:
+    return state.holds.set(hold_id, Hold(hold.left_usd + amount_usd, hold.captured_usd, hold.purpose))
+
+
 def _move(
     state: Account,
     amount_usd: Decimal,
     *,
-    holds: Map[str, Decimal] | None = None,
+    holds: Map[str, Hold] | None = None,
     references: Map[str, Decimal] | None = None,
     causes: Map[str, Decimal] | None = None,
 ) -> Account:

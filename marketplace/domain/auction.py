@@ -29,6 +29,7 @@ from events.auction import (
     Certificate,
     Decision,
     Price,
+    ShadowPrice,
 )
 from marketplace.core.decider import Decider
 from marketplace.core.errors import Refusal
@@ -61,6 +62,7 @@ class ClearAuction(msgspec.Struct, frozen=True, kw_only=True):
     prices: tuple[Price, ...]
     decisions: tuple[Decision, ...]
     certificate: Certificate
+    shadow_prices: tuple[ShadowPrice, ...] = ()
 
 
 class FailAuction(msgspec.Struct, frozen=True, kw_only=True):
@@ -145,6 +147,7 @@ def _clear(command: ClearAuction, state: Auction) -> Sequence[AuctionEvent]:
         prices=command.prices,
         decisions=command.decisions,
         certificate=command.certificate,
+        shadow_prices=command.shadow_prices,
     )
     if state.cleared == event:
         return []

@@ -10,7 +10,7 @@ Invariants:
 Refusals in order: order_unknown · order_exists · offers_missing · class_repeated · not_a_number ·
 amount_not_positive · amount_too_large · amount_too_precise · offer_empty · time_naive · window_reversed ·
 window_past · instrument_unneeded · instrument_missing · mandates_missing · mandates_too_many · discount_whole ·
-expiry_past · order_<status> · order_not_due · order_locked_elsewhere.
+cap_below_commitment · expiry_past · order_<status> · order_not_due · order_locked_elsewhere.
 
 Offers are looked at one after the other; the instrument's cap and discount are amounts too, after mandates_too_many.
 """
@@ -164,6 +164,12 @@ def compute_budget_hold(terms: OrderTerms, equity_credit: Decimal) -> Decimal:
     return max(needs, default=ZERO)
 
 
+def compute_principal_max(terms: OrderTerms) -> Decimal:
+    """Return the principal that the dearest offer would owe in full, in whole cents."""
+    hours = compute_gpu_hours(terms)
+    return max(ceil_cents(Fraction(offer.equity_usd_per_gpu_hour) * hours) for offer in terms.offers)
+
+
 def decide(command: OrderCommand, state: OrderState) -> Sequence[OrderEvent]:
     """Return what a command changes; see the module for the order of refusals."""
     if isinstance(command, PlaceOrder):
@@ -244,6 +250,15 @@ def _require_equity(terms: OrderTerms) -> None:
             "mandates_too_many", f"name at most {MANDATES_MAX} mandates, each once", pointer="/terms/mandate_ids"
         )
     require_instrument(terms.instrument, "/terms/instrument")
+    cap, principal = terms.instrument.valuation_cap_usd, compute_principal_max(terms)
+    if cap is not None and cap < principal:
+        raise Refusal(
+            "cap_below_commitment",
+            f"the offer may owe {principal} of principal, more than the whole company at a cap of {cap}",
+            pointer="/terms/instrument/valuation_cap_usd",
+            cap_usd=str(cap),
+            principal_usd=str(principal),
+        )
 
 
 def require_instrument(terms: SafeTerms, pointer: str) -> None:

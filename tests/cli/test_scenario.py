@@ -4,6 +4,7 @@ import json
 import shutil
 from collections import Counter
 from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from fractions import Fraction
 from pathlib import Path
@@ -11,8 +12,10 @@ from typing import Any
 
 import pytest
 
+from events.order import ClassOffer, OrderTerms
 from marketplace.cli.scenario import DATA, Scenario, load_scenario
 from marketplace.core.errors import Refusal
+from marketplace.domain.order import compute_budget_hold, compute_cash_hold, require_terms
 
 CLASSES = {"H100_SXM", "H200_SXM", "B200_SXM", "A100_SXM_80GB"}
 
@@ -131,6 +134,42 @@ def test_a_cap_decides_in_the_priced_round(scenario: Scenario) -> None:
 def test_the_acquired_startup_has_preferred_stock(scenario: Scenario) -> None:
     startup = next(row for row in scenario.startups if row.key == scenario.acquisition.startup)
     assert {row.kind for row in startup.stock_classes} == {"common", "preferred"}
+
+
+def test_every_order_is_one_that_the_market_takes(scenario: Scenario) -> None:
+    first_day = datetime(2027, 1, 1, tzinfo=UTC)
+    safes = {safe.key: safe.terms for safe in scenario.safes}
+    held: Counter[tuple[int, str]] = Counter()
+    for order in scenario.orders:
+        terms = OrderTerms(
+            nodes=order.nodes,
+            gpus_per_node=8,
+            duration_hours=order.duration_hours,
+            start_earliest=first_day + timedelta(days=order.start_day_earliest),
+            start_latest=first_day + timedelta(days=order.start_day_latest),
+            offers=tuple(
+                ClassOffer(
+                    gpu_class=offer.gpu_class,
+                    cash_usd_per_gpu_hour=offer.cash_usd_per_gpu_hour,
+                    equity_usd_per_gpu_hour=offer.equity_usd_per_gpu_hour,
+                )
+                for offer in order.offers
+            ),
+            regions=order.regions,
+            mandate_ids=order.mandates,
+            instrument=safes[scenario.startups[order.startup].safe] if order.mandates else None,
+        )
+        require_terms(terms, first_day - timedelta(days=1))
+        held[order.startup, "cash"] += compute_cash_hold(terms)
+        for mandate in scenario.mandates:
+            if mandate.key in order.mandates:
+                held[order.startup, mandate.key] += compute_budget_hold(terms, mandate.equity_credit)
+    for index, startup in enumerate(scenario.startups):
+        assert 0 < held[index, "cash"] <= startup.deposit_usd
+    for mandate in scenario.mandates:
+        amounts = [held[index, mandate.key] for index in range(len(scenario.startups))]
+        assert 0 < sum(amounts) <= mandate.budget_usd
+        assert max(amounts) <= mandate.issuer_usd_max
 
 
 def test_no_scenario_file_holds_a_binary_float() -> None:

@@ -17,7 +17,7 @@ class ListPrice(Shape, frozen=True, kw_only=True):
         provider: The vendor that published it.
         gpu_class: The class it is for.
         usd_per_gpu_hour: The price.
-        quoted: The figure as it stands in the text.
+        quoted: What the text says, in short, before any division by GPUs.
         source: The vendor's page.
         seen_in: The text in which the figure was read.
         date: When that text says it was read or published.

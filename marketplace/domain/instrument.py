@@ -1,0 +1,216 @@
+"""Instruments: agreements whose principal grows by accepted delivery and then becomes shares or money.
+
+Subject: ``marketplace.instrument.<instrument_id>``.
+
+Two things are tracked apart. The draw (`Instrument.status`) says whether principal may still accrue. The principal says
+what became of what accrued: reversed, converted, repaid or outstanding. A conversion takes principal and leaves the
+draw as it was, so that a grant that is still delivered after a financing accrues tranches for the next one.
+
+Invariants:
+    1. Principal is accrued less reversed, and never exceeds the commitment.
+    2. What is not reversed is converted, repaid or outstanding; older tranches convert first.
+    3. A statement makes at most one tranche; a payment is the only tranche of its instrument.
+    4. A tranche keeps the terms that it was born under, unless a later amendment applies to earlier ones.
+
+Tranches of equal terms that follow each other are one *run*; a run converts at one price. A conversion is named by its
+cause and the position of its run, a reversal by its tranche and its reason: the same again is nothing new.
+
+Refusals in order, of each command: instrument_unknown · instrument_exists · refusals of `marketplace.core.money` ·
+discount_whole · cap_below_commitment · grant_missing · grant_unexpected · tranche_exists · statement_accrued ·
+conversion_exists · repayment_exists · instrument_suspended, _lapsed, _cancelled or _repaid · statement_missing ·
+statement_unexpected · payment_made · commitment_exceeded · tranche_unknown · reversal_exists · tranche_settled ·
+principal_accrued · nothing_to_convert · principal_stale · shares_missing · nothing_to_repay.
+"""
+
+from collections.abc import Sequence
+from decimal import Decimal
+
+from events.instrument import (
+    InstrumentAmended,
+    InstrumentCancelled,
+    InstrumentEvent,
+    InstrumentIssued,
+    InstrumentLapsed,
+    InstrumentResumed,
+    InstrumentSuspended,
+)
+from events.types import SafeTerms
+from marketplace.core.decider import Decider
+from marketplace.core.errors import Refusal
+from marketplace.core.money import ZERO, require_share, require_usd
+from marketplace.domain.instrument_commands import (
+    AccruePrincipal,
+    AmendInstrument,
+    CancelInstrument,
+    ConvertInstrument,
+    InstrumentCommand,
+    IssueInstrument,
+    LapseInstrument,
+    RepayInstrument,
+    ResumeInstrument,
+    ReversePrincipal,
+    SuspendInstrument,
+)
+from marketplace.domain.instrument_principal import accrue, convert, repay, reverse
+from marketplace.domain.instrument_state import Instrument, InstrumentState, evolve
+from marketplace.domain.refusals import refuse_exists, refuse_status, refuse_unknown, require_aware
+
+__all__ = [
+    "INSTRUMENT",
+    "AccruePrincipal",
+    "AmendInstrument",
+    "CancelInstrument",
+    "ConvertInstrument",
+    "Instrument",
+    "InstrumentCommand",
+    "InstrumentState",
+    "IssueInstrument",
+    "LapseInstrument",
+    "RepayInstrument",
+    "ResumeInstrument",
+    "ReversePrincipal",
+    "SuspendInstrument",
+    "decide",
+]
+
+
+def decide(command: InstrumentCommand, state: InstrumentState) -> Sequence[InstrumentEvent]:
+    """Return what a command changes; see the module for the order of refusals."""
+    if isinstance(command, IssueInstrument):
+        return _issue(command, state)
+    if state is None:
+        raise refuse_unknown("instrument", command.instrument_id)
+    match command:
+        case AccruePrincipal():
+            return accrue(command, state)
+        case ReversePrincipal():
+            return reverse(command, state)
+        case AmendInstrument():
+            return _amend(command, state)
+        case ConvertInstrument():
+            return convert(command, state)
+        case RepayInstrument():
+            return repay(command, state)
+        case CancelInstrument():
+            return _cancel(command, state)
+        case _:
+            return _steer_draw(command, state)
+
+
+def _issue(command: IssueInstrument, state: InstrumentState) -> Sequence[InstrumentEvent]:
+    event = InstrumentIssued(
+        instrument_id=command.instrument_id,
+        issuer_id=command.issuer_id,
+        holder_id=command.holder_id,
+        terms=command.terms,
+        commitment_usd=command.commitment_usd,
+        funding=command.funding,
+        grant_id=command.grant_id,
+        mandate_id=command.mandate_id,
+    )
+    if state is not None:
+        if state.issued == event:
+            return []
+        raise refuse_exists("instrument", command.instrument_id)
+    require_usd(command.commitment_usd, "/commitment_usd")
+    _require_terms(command.terms, command.commitment_usd)
+    if command.funding == "drawdown" and command.grant_id is None:
+        raise Refusal("grant_missing", "a drawdown instrument is drawn by a grant; name it", pointer="/grant_id")
+    if command.funding == "paid_at_once" and command.grant_id is not None:
+        raise Refusal(
+            "grant_unexpected",
+            f"an instrument that is paid at once has no grant, but grant {command.grant_id} was named",
+            pointer="/grant_id",
+            grant_id=command.grant_id,
+        )
+    return [event]
+
+
+def _require_terms(terms: SafeTerms, commitment_usd: Decimal) -> None:
+    if terms.valuation_cap_usd is not None:
+        require_usd(terms.valuation_cap_usd, "/terms/valuation_cap_usd")
+    if terms.discount is not None:
+        require_share(terms.discount, "/terms/discount")
+        if terms.discount == 1:
+            raise Refusal(
+                "discount_whole",
+                "a discount of 1 makes the price 0; state the part that is taken off, such as 0.20",
+                pointer="/terms/discount",
+                discount=str(terms.discount),
+            )
+    cap = terms.valuation_cap_usd if terms.conversion_timing == "post_money" else None
+    if cap is not None and cap <= commitment_usd:
+        raise Refusal(
+            "cap_below_commitment",
+            f"a post-money cap of {cap} USD does not exceed the commitment of {commitment_usd} USD, which would buy "
+            "the whole company; raise the cap or lower the commitment",
+            pointer="/terms/valuation_cap_usd",
+            valuation_cap_usd=str(cap),
+            commitment_usd=str(commitment_usd),
+        )
+
+
+def _amend(command: AmendInstrument, state: Instrument) -> Sequence[InstrumentEvent]:
+    _require_terms(command.terms, state.issued.commitment_usd)
+    latest = state.versions[-1]
+    if latest.terms == command.terms and (latest.applies_to_earlier or not command.applies_to_earlier):
+        return []
+    if state.status in {"cancelled", "repaid"}:
+        raise refuse_status("instrument", command.instrument_id, state.status, "drawing, suspended or lapsed")
+    return [
+        InstrumentAmended(
+            instrument_id=command.instrument_id,
+            terms=command.terms,
+            terms_version=len(state.versions) + 1,
+            applies_to_earlier=command.applies_to_earlier,
+        )
+    ]
+
+
+def _cancel(command: CancelInstrument, state: Instrument) -> Sequence[InstrumentEvent]:
+    require_aware(command.at, "/at")
+    if state.status == "cancelled":
+        return []
+    if state.principal_usd > ZERO:
+        raise Refusal(
+            "principal_accrued",
+            f"instrument {command.instrument_id} has grown {state.principal_usd} USD of principal; lapse it instead",
+            principal_usd=str(state.principal_usd),
+        )
+    return [InstrumentCancelled(instrument_id=command.instrument_id, reason=command.reason, at=command.at)]
+
+
+def _steer_draw(
+    command: SuspendInstrument | ResumeInstrument | LapseInstrument, state: Instrument
+) -> Sequence[InstrumentEvent]:
+    match command:
+        case SuspendInstrument():
+            after, allowed = "suspended", "drawing"
+        case ResumeInstrument():
+            after, allowed = "drawing", "suspended"
+        case LapseInstrument():
+            after, allowed = "lapsed", "drawing or suspended"
+    if state.status == after:
+        return []
+    if state.status not in {"drawing", "suspended"}:
+        raise refuse_status("instrument", command.instrument_id, state.status, allowed)
+    match command:
+        case SuspendInstrument(reason=reason):
+            return [InstrumentSuspended(instrument_id=command.instrument_id, reason=reason)]
+        case ResumeInstrument():
+            return [InstrumentResumed(instrument_id=command.instrument_id)]
+        case LapseInstrument(reason=reason):
+            return [
+                InstrumentLapsed(
+                    instrument_id=command.instrument_id,
+                    issuer_id=state.issued.issuer_id,
+                    holder_id=state.issued.holder_id,
+                    undrawn_usd=state.undrawn_usd,
+                    reason=reason,
+                )
+            ]
+
+
+INSTRUMENT: Decider[InstrumentCommand, InstrumentEvent, InstrumentState] = Decider(
+    "instrument", "ins", None, decide, evolve
+)

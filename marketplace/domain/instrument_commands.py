@@ -1,0 +1,130 @@
+"""Commands to instruments; `marketplace.domain.instrument` decides them."""
+
+from decimal import Decimal
+from fractions import Fraction
+from typing import Literal
+
+import msgspec
+
+from events.types import Instant, SafeTerms
+
+
+class IssueInstrument(msgspec.Struct, frozen=True, kw_only=True):
+    """Sign an agreement."""
+
+    instrument_id: str
+    issuer_id: str
+    holder_id: str
+    terms: SafeTerms
+    commitment_usd: Decimal
+    funding: Literal["drawdown", "paid_at_once"]
+    grant_id: str | None = None
+    mandate_id: str | None = None
+
+
+class AccruePrincipal(msgspec.Struct, frozen=True, kw_only=True):
+    """Let a tranche be born of an accepted statement, or of a payment where there is no statement."""
+
+    instrument_id: str
+    tranche_id: str
+    principal_usd: Decimal
+    statement_id: str | None
+
+
+class ReversePrincipal(msgspec.Struct, frozen=True, kw_only=True):
+    """Take back a tranche or part of it; the reason names the reversal."""
+
+    instrument_id: str
+    tranche_id: str
+    principal_usd: Decimal
+    reason: str
+
+
+class SuspendInstrument(msgspec.Struct, frozen=True, kw_only=True):
+    """Stop accrual for a while."""
+
+    instrument_id: str
+    reason: str
+
+
+class ResumeInstrument(msgspec.Struct, frozen=True, kw_only=True):
+    """Let principal accrue again."""
+
+    instrument_id: str
+
+
+class LapseInstrument(msgspec.Struct, frozen=True, kw_only=True):
+    """End the draw; what accrued stays."""
+
+    instrument_id: str
+    reason: str
+
+
+class AmendInstrument(msgspec.Struct, frozen=True, kw_only=True):
+    """Agree on new terms."""
+
+    instrument_id: str
+    terms: SafeTerms
+    applies_to_earlier: bool
+
+
+class ConvertInstrument(msgspec.Struct, frozen=True, kw_only=True):
+    """Turn the oldest outstanding run of tranches into shares.
+
+    Attributes:
+        instrument_id: The instrument.
+        cause: The financing or liquidity event.
+        principal_usd: The principal that was priced; it has to be the whole run.
+        branch: Which price it took.
+        price: That price per share, exact.
+        class_id: Class of the shares.
+        shares_exact: Shares before rounding, exact.
+        shares: Shares.
+        position: Which conversion of this cause it is, from 0; above 0 only where tranches differ in terms.
+    """
+
+    instrument_id: str
+    cause: str
+    principal_usd: Decimal
+    branch: Literal["cap", "discount", "round_price"]
+    price: Fraction
+    class_id: str
+    shares_exact: Fraction
+    shares: int
+    position: int = 0
+
+
+class CancelInstrument(msgspec.Struct, frozen=True, kw_only=True):
+    """End an agreement under which nothing accrued, or all was reversed."""
+
+    instrument_id: str
+    reason: str
+    at: Instant
+
+
+class RepayInstrument(msgspec.Struct, frozen=True, kw_only=True):
+    """Pay the outstanding principal out in cash, which ends the draw as well.
+
+    Attributes:
+        instrument_id: The instrument.
+        cause: The liquidity event.
+        amount_usd: What is paid; less than the principal, even nothing, where the proceeds did not suffice.
+    """
+
+    instrument_id: str
+    cause: str
+    amount_usd: Decimal
+
+
+InstrumentCommand = (
+    IssueInstrument
+    | AccruePrincipal
+    | ReversePrincipal
+    | SuspendInstrument
+    | ResumeInstrument
+    | LapseInstrument
+    | AmendInstrument
+    | ConvertInstrument
+    | CancelInstrument
+    | RepayInstrument
+)

@@ -1,0 +1,205 @@
+"""From exact shares to whole ones, by the policy that the terms state.
+
+Three families exist in closing tables. Dividing by the exact price keeps every row within one share of its exact value.
+Rounding the price first, as Y Combinator's post-money guide does, moves new money by hundreds of shares. The fixed
+point, as spreadsheet models do it, makes every printed row follow from the other printed rows.
+"""
+
+from collections.abc import Mapping
+from decimal import Decimal
+from fractions import Fraction
+from typing import NamedTuple
+
+from marketplace.core.errors import Refusal
+from marketplace.core.rounding import RoundingMode, round_places, round_whole
+from marketplace.equity.convertibles import Claim
+from marketplace.equity.exact import ONE, ZERO
+from marketplace.equity.model import Branch, RoundTerms, ShareRounding
+from marketplace.equity.solver import Problem, Protection, Solution
+
+FIXED_POINT_STEPS_MAX = 10_000
+_MODES: Mapping[ShareRounding, RoundingMode] = {
+    "floor": "floor",
+    "nearest": "half_up",
+    "ceiling": "ceiling",
+    "floor_after_price": "floor",
+    "nearest_after_price": "half_up",
+    "floor_fixed_point": "floor",
+}
+
+
+class Rows(NamedTuple):
+    """The whole-share rows of a closing table, which sum to `total` with what existed before."""
+
+    price_usd: Decimal
+    conversions: tuple[int, ...]
+    new_money: tuple[int, ...]
+    increase: int
+    total: int
+
+
+class _Policy(NamedTuple):
+    places: int
+    price: RoundingMode
+    shares: RoundingMode
+    new_money: RoundingMode
+
+    def printed(self, price: Fraction) -> Fraction:
+        """Round a price as it is printed; one that vanishes when printed cannot divide money."""
+        rounded = Fraction(round_places(price, self.places, self.price))
+        if rounded == 0:
+            raise Refusal(
+                "price_rounds_to_zero",
+                f"a price of {price} USD is printed as zero with {self.places} places; use more price_places",
+                pointer="/price_places",
+            )
+        return rounded
+
+
+def whole_shares(problem: Problem, solution: Solution, terms: RoundTerms) -> Rows:
+    """Round a solved round to whole shares, once, by the terms' policy.
+
+    Raises:
+        Refusal: ``price_rounds_to_zero`` where the policy divides by a printed price that is zero;
+            ``rounding_does_not_settle`` if no whole-share table is consistent with itself.
+    """
+    if terms.share_rounding is None or terms.price_places is None or terms.price_rounding is None:
+        raise AssertionError("check_terms lets no round pass without a rounding policy")
+    mode = _MODES[terms.share_rounding]
+    policy = _Policy(terms.price_places, terms.price_rounding, mode, terms.new_money_share_rounding or mode)
+    if terms.share_rounding == "floor_fixed_point":
+        return _fixed_point(problem, terms, policy)
+    if terms.share_rounding in ("floor_after_price", "nearest_after_price"):
+        return _after_price(problem, solution, terms, policy)
+    increase = round_whole(solution.increase, policy.shares)
+    new_money = [
+        round_whole(Fraction(each.amount_usd) * solution.shares_per_usd, policy.new_money) for each in terms.investments
+    ]
+    conversions = [round_whole(shares, policy.shares) for shares in solution.claim_shares]
+    price = round_places(1 / solution.shares_per_usd, policy.places, policy.price)
+    return _rows(problem, solution, price=price, conversions=conversions, new_money=new_money, increase=increase)
+
+
+def _rows(
+    problem: Problem,
+    solution: Solution,
+    *,
+    price: Decimal,
+    conversions: list[int],
+    new_money: list[int],
+    increase: int,
+) -> Rows:
+    existing = round_whole(problem.existing + sum(solution.adjustments, ZERO), "floor")
+    total = existing + sum(conversions) + sum(new_money) + increase
+    return Rows(price, tuple(conversions), tuple(new_money), increase, total)
+
+
+def _after_price(problem: Problem, solution: Solution, terms: RoundTerms, policy: _Policy) -> Rows:
+    price = policy.printed(1 / solution.shares_per_usd)
+    increase = round_whole(solution.increase, policy.shares)
+    whole: dict[int, int] = {}
+    inside: list[int] = []
+    for index, (claim, branch) in enumerate(zip(problem.claims, solution.policy.branches, strict=True)):
+        if branch in ("round_price", "discount"):
+            factor = claim.price_factor if branch == "discount" else ONE
+            whole[index] = round_whole(claim.amount / policy.printed(price * factor), policy.shares)
+        elif claim.counted is not None and "converting" in claim.counted:
+            inside.append(index)
+        else:
+            own = policy.printed(claim.amount / solution.claim_shares[index])
+            whole[index] = round_whole(claim.amount / own, policy.shares)
+    whole |= _inside_parts(problem, solution, whole, inside, policy)
+    conversions = [whole[index] for index in range(len(problem.claims))]
+    new_money = [round_whole(Fraction(each.amount_usd) / price, policy.new_money) for each in terms.investments]
+    printed = round_places(price, policy.places, policy.price)
+    return _rows(problem, solution, price=printed, conversions=conversions, new_money=new_money, increase=increase)
+
+
+def _inside_parts(
+    problem: Problem, solution: Solution, whole: Mapping[int, int], inside: list[int], policy: _Policy
+) -> dict[int, int]:
+    """Give each cap that counts all conversions its part of a capitalization that uses the rows already whole."""
+    parts = {index: _part(problem.claims[index]) for index in inside}
+    left = 1 - sum(parts.values(), ZERO)
+    rows: dict[int, int] = {}
+    for index, part in parts.items():
+        exact_base = solution.claim_shares[index] / part
+        others = sum((solution.claim_shares[known] for known in whole), ZERO)
+        base = exact_base + (sum(whole.values()) - others) / left
+        rows[index] = round_whole(part * base, policy.shares)
+    return rows
+
+
+def _part(claim: Claim) -> Fraction:
+    part = claim.fixed_part if claim.fixed_part is not None else claim.cap_part
+    if part is None:
+        raise AssertionError(f"{claim.instrument_id} took a cap that it does not have")
+    return part
+
+
+def _fixed_point(problem: Problem, terms: RoundTerms, policy: _Policy) -> Rows:
+    """Find the least table that reproduces itself, from below: every row only grows with the total."""
+    value = problem.pre_money + problem.new_money
+    left = 1 - (problem.pool_target or ZERO) - problem.new_money / value
+    if left <= 0:
+        raise AssertionError("the solver lets no round pass in which pool and new money take the whole company")
+    total = round_whole(problem.existing / left, "floor")
+    for _ in range(FIXED_POINT_STEPS_MAX):
+        rows = _attempt(problem, terms, policy, total)
+        if rows.total == total:
+            return rows
+        total = rows.total
+    raise Refusal(
+        "rounding_does_not_settle",
+        f"no whole-share table is consistent with itself after {FIXED_POINT_STEPS_MAX} steps; "
+        "choose another share_rounding",
+        pointer="/share_rounding",
+    )
+
+
+def _attempt(problem: Problem, terms: RoundTerms, policy: _Policy, total: int) -> Rows:
+    if problem.pool_target is None:
+        increase = round_whole(problem.increase, "floor")
+    else:
+        increase = max(0, round_whole(problem.pool_target * total - problem.pool_base, "floor"))
+    priced = total if problem.pool_timing == "pre_money" else total - increase
+    price = policy.printed((problem.pre_money + problem.new_money) / priced)
+    new_money = [round_whole(Fraction(each.amount_usd) / price, policy.new_money) for each in terms.investments]
+    adjusted = sum((_attempt_adjustment(problem, each, price) for each in problem.protections), ZERO)
+    existing = round_whole(problem.existing + adjusted, "floor")
+    converting = total - sum(new_money) - increase - existing
+    conversions = [
+        _attempt_claim(problem, claim, policy, price=price, increase=increase, converting=converting)
+        for claim in problem.claims
+    ]
+    printed = round_places(price, policy.places, policy.price)
+    total = existing + sum(conversions) + sum(new_money) + increase
+    return Rows(printed, tuple(conversions), tuple(new_money), increase, total)
+
+
+def _attempt_adjustment(problem: Problem, protection: Protection, price: Fraction) -> Fraction:
+    if price >= protection.conversion_price:
+        return ZERO
+    if protection.basis is None:
+        return protection.as_converted * (protection.conversion_price / price - 1)
+    bought, would_have_bought = problem.new_money / price, problem.new_money / protection.conversion_price
+    return protection.as_converted * (bought - would_have_bought) / (protection.basis + would_have_bought)
+
+
+def _attempt_claim(
+    problem: Problem, claim: Claim, policy: _Policy, *, price: Fraction, increase: int, converting: int
+) -> int:
+    shares: dict[Branch, int] = {}
+    base = ZERO
+    if claim.counted is not None:
+        base = problem.denominators[claim.counted] + (increase if "increase" in claim.counted else 0)
+        base += converting if "converting" in claim.counted else 0
+    for branch in claim.branches:
+        if branch == "fixed_ownership":
+            shares[branch] = round_whole(_part(claim) * base, policy.shares)
+        elif branch == "cap" and claim.cap is not None and base > 0:
+            shares[branch] = round_whole(claim.amount / policy.printed(claim.cap / base), policy.shares)
+        else:
+            factor = claim.price_factor if branch == "discount" else ONE
+            shares[branch] = round_whole(claim.amount / policy.printed(price * factor), policy.shares)
+    return max(shares.values())

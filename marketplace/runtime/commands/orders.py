@@ -1,0 +1,166 @@
+"""Orders: placing one sets aside the startup's cash and each accepted mandate's budget in one atomic append."""
+
+from events.order import BudgetHold, OrderTerms
+from marketplace.core.ids import derive_id, rename_id
+from marketplace.core.money import ZERO
+from marketplace.domain.account import ACCOUNT, AdjustHold, PlaceHold
+from marketplace.domain.issuer import ISSUER
+from marketplace.domain.mandate import MANDATE, HoldBudget, ReleaseBudget
+from marketplace.domain.order import (
+    ORDER,
+    AmendOrder,
+    CancelOrder,
+    ExpireOrder,
+    Order,
+    PlaceOrder,
+    compute_budget_hold,
+    compute_cash_hold,
+    require_terms,
+)
+from marketplace.domain.party import PARTY, Party, require_trader
+from marketplace.domain.refusals import refuse_unknown
+from marketplace.runtime.commands.mandates import load_mandate
+from marketplace.runtime.commands.ownership import require_owner, require_tenant
+from marketplace.runtime.handler import Handler, Receipt
+from marketplace.runtime.unit import Context, Unit
+
+
+async def place_order(handler: Handler, context: Context, *, startup_id: str, terms: OrderTerms) -> Receipt:
+    """Ask for capacity in the next auction.
+
+    Raises:
+        Refusal: Refusals of the party · of the order's terms · ``issuer_unknown`` · ``mandate_unknown`` · of each
+            mandate · ``funds_insufficient``.
+    """
+    require_tenant(context, startup_id)
+    order_id = derive_id("ord", context.command_id)
+    hold_id = rename_id("hld", order_id)
+
+    async def work(unit: Unit) -> None:
+        party = require_trader(await unit.load(PARTY, startup_id), startup_id, "startup")
+        require_terms(terms, context.at)
+        budget_holds = await _hold_budgets(unit, party, order_id, hold_id, terms)
+        account_id = rename_id("acc", startup_id)
+        cash_hold_usd = compute_cash_hold(terms)
+        hold = PlaceHold(account_id=account_id, hold_id=hold_id, amount_usd=cash_hold_usd, purpose=order_id)
+        await unit.decide(ACCOUNT, account_id, hold)
+        command = PlaceOrder(
+            order_id=order_id,
+            startup_id=startup_id,
+            issuer_id=rename_id("iss", startup_id),
+            account_id=account_id,
+            hold_id=hold_id,
+            terms=terms,
+            cash_hold_usd=cash_hold_usd,
+            budget_holds=budget_holds,
+            at=context.at,
+        )
+        await unit.decide(ORDER, order_id, command)
+
+    return await handler.run(context, ORDER, order_id, work)
+
+
+async def _hold_budgets(
+    unit: Unit, party: Party, order_id: str, hold_id: str, terms: OrderTerms
+) -> tuple[BudgetHold, ...]:
+    if terms.instrument is None:
+        return ()
+    issuer_id = rename_id("iss", party.registered.party_id)
+    if await unit.load(ISSUER, issuer_id) is None:
+        raise refuse_unknown("issuer", issuer_id)
+    holds = []
+    for mandate_id in terms.mandate_ids:
+        mandate = await load_mandate(unit, mandate_id)
+        amount = compute_budget_hold(terms, mandate.terms.equity_credit)
+        command = HoldBudget(
+            mandate_id=mandate_id,
+            hold_id=hold_id,
+            order_id=order_id,
+            issuer_id=issuer_id,
+            instrument=terms.instrument,
+            sector=party.registered.sector,
+            amount_usd=amount,
+            at=unit.context.at,
+        )
+        await unit.decide(MANDATE, mandate_id, command)
+        holds.append(
+            BudgetHold(
+                mandate_id=mandate_id,
+                holder_id=mandate.granted.holder_id,
+                equity_credit=mandate.terms.equity_credit,
+                amount_usd=amount,
+            )
+        )
+    return tuple(holds)
+
+
+async def load_order(unit: Unit, order_id: str) -> Order:
+    """Return an order of the tenant.
+
+    Raises:
+        Refusal: ``order_unknown``.
+    """
+    order: Order | None = await unit.load(ORDER, order_id)
+    if order is None:
+        raise refuse_unknown("order", order_id)
+    require_owner(unit.context, (order.placed.startup_id,), "order", order_id)
+    return order
+
+
+async def release_order_holds(unit: Unit, order: Order, reason: str) -> None:
+    """Free everything that was set aside for an order."""
+    account_id = order.placed.account_id
+    adjust = AdjustHold(account_id=account_id, hold_id=order.hold_id, amount_usd=ZERO, reason=reason)
+    await unit.decide(ACCOUNT, account_id, adjust)
+    for hold in order.budget_holds:
+        release = ReleaseBudget(mandate_id=hold.mandate_id, hold_id=order.hold_id, keep_usd=ZERO, reason=reason)
+        await unit.decide(MANDATE, hold.mandate_id, release)
+
+
+async def amend_order(handler: Handler, context: Context, order_id: str, *, terms: OrderTerms) -> Receipt:
+    """Change request or offer of an open order, and what is set aside for it."""
+    hold_id = derive_id("hld", context.command_id)
+
+    async def work(unit: Unit) -> None:
+        order = await load_order(unit, order_id)
+        startup_id = order.placed.startup_id
+        party = require_trader(await unit.load(PARTY, startup_id), startup_id, "startup")
+        require_terms(terms, context.at)
+        await release_order_holds(unit, order, "the order was amended")
+        budget_holds = await _hold_budgets(unit, party, order_id, hold_id, terms)
+        cash_hold_usd, account_id = compute_cash_hold(terms), order.placed.account_id
+        hold = PlaceHold(account_id=account_id, hold_id=hold_id, amount_usd=cash_hold_usd, purpose=order_id)
+        await unit.decide(ACCOUNT, account_id, hold)
+        command = AmendOrder(
+            order_id=order_id,
+            hold_id=hold_id,
+            terms=terms,
+            cash_hold_usd=cash_hold_usd,
+            budget_holds=budget_holds,
+            at=context.at,
+        )
+        await unit.decide(ORDER, order_id, command)
+
+    return await handler.run(context, ORDER, order_id, work)
+
+
+async def cancel_order(handler: Handler, context: Context, order_id: str, *, reason: str) -> Receipt:
+    """Take an open order back."""
+
+    async def work(unit: Unit) -> None:
+        order = await load_order(unit, order_id)
+        await unit.decide(ORDER, order_id, CancelOrder(order_id=order_id, reason=reason))
+        await release_order_holds(unit, order, "the order was cancelled")
+
+    return await handler.run(context, ORDER, order_id, work)
+
+
+async def expire_order(handler: Handler, context: Context, order_id: str) -> Receipt:
+    """End an order that is due to end."""
+
+    async def work(unit: Unit) -> None:
+        order = await load_order(unit, order_id)
+        await unit.decide(ORDER, order_id, ExpireOrder(order_id=order_id, at=context.at))
+        await release_order_holds(unit, order, "the order expired")
+
+    return await handler.run(context, ORDER, order_id, work)

@@ -1,0 +1,226 @@
+"""Pools and lots: a lot is listed and its nodes are put on sale in the pool in one atomic append."""
+
+from datetime import datetime
+from decimal import Decimal
+
+from events.types import Interconnect
+from marketplace.core.errors import Refusal
+from marketplace.core.ids import derive_id
+from marketplace.domain.lot import (
+    LOT,
+    ListLot,
+    Lot,
+    LotCommand,
+    PauseLot,
+    RepriceLot,
+    RescheduleLot,
+    ResumeLot,
+    WithdrawLot,
+)
+from marketplace.domain.mandate import MANDATE
+from marketplace.domain.party import PARTY, require_trader
+from marketplace.domain.pool import POOL, FailNodes, OfferCapacity, OpenPool, Pool, RecallCapacity, RestoreNodes
+from marketplace.domain.refusals import refuse_unknown
+from marketplace.domain.site import SITE, Site
+from marketplace.runtime.commands.ownership import require_owner
+from marketplace.runtime.commands.sites import load_site
+from marketplace.runtime.handler import Handler, Receipt
+from marketplace.runtime.unit import Context, Unit
+
+MANDATES_MAX = 16
+
+
+async def open_pool(
+    handler: Handler,
+    context: Context,
+    *,
+    site_id: str,
+    gpu_class: str,
+    interconnect: Interconnect,
+    gpus_per_node: int,
+    nodes: int,
+    power_per_node_kw: int,
+) -> Receipt:
+    """Open a fabric of equal nodes at a site of the tenant.
+
+    Raises:
+        Refusal: ``site_unknown`` · ``power_above_contract`` · refusals of the party and the pool.
+    """
+    pool_id = derive_id("pol", context.command_id)
+
+    async def work(unit: Unit) -> None:
+        site = await load_site(unit, site_id)
+        provider_id = site.registered.provider_id
+        require_trader(await unit.load(PARTY, provider_id), provider_id, "provider")
+        need_kw, contracted_kw = nodes * power_per_node_kw, site.registered.power_contracted_kw
+        if need_kw > contracted_kw:
+            raise Refusal(
+                "power_above_contract",
+                f"{nodes} nodes draw {need_kw} kW, the site has {contracted_kw} kW under contract",
+                pointer="/nodes",
+                needed_kw=need_kw,
+            )
+        command = OpenPool(
+            pool_id=pool_id,
+            provider_id=provider_id,
+            site_id=site_id,
+            region=site.registered.region,
+            gpu_class=gpu_class,
+            interconnect=interconnect,
+            gpus_per_node=gpus_per_node,
+            nodes=nodes,
+            power_per_node_kw=power_per_node_kw,
+        )
+        await unit.decide(POOL, pool_id, command)
+
+    return await handler.run(context, POOL, pool_id, work)
+
+
+async def _load_pool(unit: Unit, pool_id: str) -> Pool:
+    pool: Pool | None = await unit.load(POOL, pool_id)
+    if pool is None:
+        raise refuse_unknown("pool", pool_id)
+    require_owner(unit.context, (pool.opened.provider_id,), "pool", pool_id)
+    return pool
+
+
+async def fail_nodes(
+    handler: Handler, context: Context, pool_id: str, *, incident_id: str, nodes: int, at: datetime
+) -> Receipt:
+    """Say that nodes stopped working."""
+
+    async def work(unit: Unit) -> None:
+        await _load_pool(unit, pool_id)
+        await unit.decide(POOL, pool_id, FailNodes(pool_id=pool_id, incident_id=incident_id, nodes=nodes, at=at))
+
+    return await handler.run(context, POOL, pool_id, work)
+
+
+async def restore_nodes(handler: Handler, context: Context, pool_id: str, *, incident_id: str, at: datetime) -> Receipt:
+    """Say that the nodes of an incident work again."""
+
+    async def work(unit: Unit) -> None:
+        await _load_pool(unit, pool_id)
+        await unit.decide(POOL, pool_id, RestoreNodes(pool_id=pool_id, incident_id=incident_id, at=at))
+
+    return await handler.run(context, POOL, pool_id, work)
+
+
+async def list_lot(
+    handler: Handler,
+    context: Context,
+    *,
+    pool_id: str,
+    nodes: int,
+    start: datetime,
+    end: datetime,
+    ask_usd_per_gpu_hour: Decimal,
+    nodes_min: int = 1,
+    duration_hours_min: int = 1,
+    mandate_ids: tuple[str, ...] = (),
+) -> Receipt:
+    """Offer nodes of a pool of the tenant for a span.
+
+    Raises:
+        Refusal: ``pool_unknown`` · ``lot_before_site`` · ``mandates_too_many`` · ``mandate_unknown`` · refusals of
+            the party, the lot and the pool.
+    """
+    lot_id = derive_id("lot", context.command_id)
+
+    async def work(unit: Unit) -> None:
+        pool = await _load_pool(unit, pool_id)
+        provider_id = pool.opened.provider_id
+        require_trader(await unit.load(PARTY, provider_id), provider_id, "provider")
+        _require_ready(await unit.load(SITE, pool.opened.site_id), start)
+        if len(mandate_ids) > MANDATES_MAX:
+            raise Refusal("mandates_too_many", f"name at most {MANDATES_MAX} mandates", pointer="/mandate_ids")
+        for mandate_id in mandate_ids:
+            if await unit.load(MANDATE, mandate_id) is None:
+                raise refuse_unknown("mandate", mandate_id)
+        command = ListLot(
+            lot_id=lot_id,
+            pool_id=pool_id,
+            provider_id=provider_id,
+            nodes=nodes,
+            start=start,
+            end=end,
+            ask_usd_per_gpu_hour=ask_usd_per_gpu_hour,
+            nodes_min=nodes_min,
+            duration_hours_min=duration_hours_min,
+            mandate_ids=mandate_ids,
+        )
+        await unit.decide(LOT, lot_id, command)
+        await unit.decide(
+            POOL, pool_id, OfferCapacity(pool_id=pool_id, lot_id=lot_id, nodes=nodes, start=start, end=end)
+        )
+
+    return await handler.run(context, LOT, lot_id, work)
+
+
+def _require_ready(site: Site, start: datetime) -> None:
+    if site.status == "converting" and site.ready_at is not None and start < site.ready_at:
+        raise Refusal(
+            "lot_before_site",
+            f"the site is ready at {site.ready_at.isoformat()}; a lot of it cannot begin at {start.isoformat()}",
+            pointer="/start",
+            ready_at=site.ready_at.isoformat(),
+        )
+
+
+async def _load_lot(unit: Unit, lot_id: str) -> Lot:
+    lot: Lot | None = await unit.load(LOT, lot_id)
+    if lot is None:
+        raise refuse_unknown("lot", lot_id)
+    require_owner(unit.context, (lot.listed.provider_id,), "lot", lot_id)
+    return lot
+
+
+async def _change(handler: Handler, context: Context, lot_id: str, command: LotCommand) -> Receipt:
+    async def work(unit: Unit) -> None:
+        await _load_lot(unit, lot_id)
+        await unit.decide(LOT, lot_id, command)
+
+    return await handler.run(context, LOT, lot_id, work)
+
+
+async def reprice_lot(handler: Handler, context: Context, lot_id: str, *, ask_usd_per_gpu_hour: Decimal) -> Receipt:
+    """Change the ask for auctions that are not locked yet."""
+    return await _change(handler, context, lot_id, RepriceLot(lot_id=lot_id, ask_usd_per_gpu_hour=ask_usd_per_gpu_hour))
+
+
+async def pause_lot(handler: Handler, context: Context, lot_id: str, *, reason: str) -> Receipt:
+    """Take no new orders for a while."""
+    return await _change(handler, context, lot_id, PauseLot(lot_id=lot_id, reason=reason))
+
+
+async def resume_lot(handler: Handler, context: Context, lot_id: str) -> Receipt:
+    """Take orders again."""
+    return await _change(handler, context, lot_id, ResumeLot(lot_id=lot_id))
+
+
+async def withdraw_lot(handler: Handler, context: Context, lot_id: str, *, reason: str) -> Receipt:
+    """Take a lot off the market for good; grants that it carries stay."""
+
+    async def work(unit: Unit) -> None:
+        lot = await _load_lot(unit, lot_id)
+        await unit.decide(LOT, lot_id, WithdrawLot(lot_id=lot_id, reason=reason))
+        pool_id = lot.listed.pool_id
+        await unit.decide(POOL, pool_id, RecallCapacity(pool_id=pool_id, lot_id=lot_id))
+
+    return await handler.run(context, LOT, lot_id, work)
+
+
+async def reschedule_lot(
+    handler: Handler, context: Context, lot_id: str, *, start: datetime, end: datetime, reason: str
+) -> Receipt:
+    """Move the span of a lot in its pool too; a reactor ends grants that it no longer carries."""
+
+    async def work(unit: Unit) -> None:
+        lot = await _load_lot(unit, lot_id)
+        await unit.decide(LOT, lot_id, RescheduleLot(lot_id=lot_id, start=start, end=end, reason=reason))
+        pool_id, nodes = lot.listed.pool_id, lot.listed.nodes
+        await unit.decide(
+            POOL, pool_id, OfferCapacity(pool_id=pool_id, lot_id=lot_id, nodes=nodes, start=start, end=end)
+        )
+
+    return await handler.run(context, LOT, lot_id, work)

@@ -1,0 +1,176 @@
+"""Commands: load, decide, append; again on conflict; never twice.
+
+A command has an id. Its first events carry the id, so that a repeat is found on the aggregate itself, after any
+restart and without another store, and is answered as the first time. A decision may rest on another that is still in
+flight: it joins the same group commit, and its answer waits until both are stored.
+
+Invariants:
+    1. An answer that says yes is given after the events are durable.
+    2. A refusal never rests on an append that failed.
+    3. A command id with other content is refused, and so is one that is still at work here.
+"""
+
+import asyncio
+from collections.abc import Awaitable, Callable, Iterable
+
+import msgspec
+
+from events.subjects import render_subject
+from marketplace.core.errors import Conflict, Refusal, Unavailable
+from marketplace.log.port import Head, Log
+from marketplace.runtime.cache import AnyDecider, Cache, Trace
+from marketplace.runtime.clock import MarketClock
+from marketplace.runtime.unit import Context, Unit
+
+ATTEMPTS_MAX = 16
+SETTLE_SECONDS_MAX = 20.0
+SETTLE_POLL_SECONDS = 0.001
+
+Work = Callable[[Unit], Awaitable[None]]
+
+
+class Receipt(msgspec.Struct, frozen=True, kw_only=True):
+    """The answer to a command.
+
+    Attributes:
+        id: The aggregate that the command was for.
+        command_id: The command.
+        sequence: Position in the log at which its effect is complete.
+        version: The aggregate's version after it, for `If-Match`; a repeat says the version it made then.
+        repeated: Whether the command had taken effect before.
+    """
+
+    id: str
+    command_id: str
+    sequence: int
+    version: int
+    repeated: bool = False
+
+
+class Handler:
+    """Runs commands against one log.
+
+    Args:
+        log: Where events are stored.
+        clock: Market time.
+        source: URI reference that events carry as `ce-source`.
+    """
+
+    def __init__(self, log: Log, clock: MarketClock, source: str = "/marketplace") -> None:
+        self.log = log
+        self.clock = clock
+        self.cache = Cache(log)
+        self._source = source
+        self._in_flight: set[str] = set()
+
+    async def run(self, context: Context, decider: AnyDecider, id: str, work: Work) -> Receipt:  # noqa: A002
+        """Run the command `work`, whose primary aggregate is `id`, until its events are stored.
+
+        Raises:
+            Refusal: A rule said no; or ``idempotency_key_reused``, ``command_in_flight``, ``version_stale``.
+            Conflict: Other writers were first every time.
+            Unavailable: The log cannot be reached; nothing was half done.
+        """
+        if context.command_id in self._in_flight:
+            raise Refusal(
+                "command_in_flight",
+                "a request with this idempotency key is still at work; wait for its answer or send it again later",
+                command_id=context.command_id,
+            )
+        self._in_flight.add(context.command_id)
+        try:
+            return await self._run(context, decider, id, work)
+        finally:
+            self._in_flight.discard(context.command_id)
+
+    async def _run(self, context: Context, decider: AnyDecider, id: str, work: Work) -> Receipt:  # noqa: A002
+        subject = render_subject(decider.aggregate, id)
+        for _ in range(ATTEMPTS_MAX):
+            unit = Unit(self.cache, context)
+            primary = await self.cache.load(decider, id)
+            trace = primary.commands.get(context.command_id)
+            if trace is not None:
+                receipt = await self._answer_repeat(context, id, trace)
+                if receipt is not None:
+                    return receipt
+                continue
+            try:
+                await self._require_version(context, primary.head)
+                await work(unit)
+            except Refusal:
+                if await self._settle([primary.head, *unit.heads()]):
+                    raise
+                continue
+            if not unit.is_current():
+                continue
+            if not unit.count_events():
+                if await self._settle(unit.heads()):
+                    version = primary.head.sequence or 0
+                    return Receipt(
+                        id=id, command_id=context.command_id, sequence=version, version=version, repeated=True
+                    )
+                continue
+            sequence = await self._append(unit, subject)
+            if sequence is not None:
+                version = primary.head.sequence or 0
+                if (entry := self.cache.find(subject)) and (made := entry.commands.get(context.command_id)):
+                    version = made.head.sequence or sequence
+                return Receipt(id=id, command_id=context.command_id, sequence=sequence, version=version)
+        raise Conflict(subject)
+
+    async def _append(self, unit: Unit, subject: str) -> int | None:
+        """Store what was decided; return the sequence of its last event, None where another writer was first."""
+        writes = unit.seal(self._source, subject)
+        try:
+            return await self.log.append(writes)
+        except Conflict:
+            for decider, before in unit.written():
+                before.commands.pop(unit.context.command_id, None)
+                await self.cache.refresh(decider, before)
+            return None
+        except BaseException:
+            for write in writes:
+                write.head.failed = True
+            for _, before in unit.written():
+                before.commands.pop(unit.context.command_id, None)
+            self.cache.drop(write.head.subject for write in writes)
+            raise
+
+    async def _answer_repeat(self, context: Context, id: str, trace: Trace) -> Receipt | None:  # noqa: A002
+        if trace.fingerprint != context.fingerprint:
+            raise Refusal(
+                "idempotency_key_reused",
+                "this idempotency key was used for another request; use a new key",
+                command_id=context.command_id,
+            )
+        if not await self._settle([trace.head]):
+            return None
+        assert trace.head.sequence is not None, "a settled head has a sequence"
+        sequence = trace.head.sequence
+        return Receipt(id=id, command_id=context.command_id, sequence=sequence, version=sequence, repeated=True)
+
+    async def _require_version(self, context: Context, head: Head) -> None:
+        if context.if_match is None:
+            return
+        await self._settle([head])
+        if head.sequence != context.if_match:
+            raise Refusal(
+                "version_stale",
+                f"the version is {head.sequence}, not {context.if_match}; read it again and decide anew",
+                pointer=None,
+                version=head.sequence,
+            )
+
+    async def _settle(self, heads: Iterable[Head]) -> bool:
+        """Wait until every head is stored; False where one failed, and what rests on it is void."""
+        waited = 0.0
+        for head in heads:
+            while head.sequence is None and not head.failed:
+                if waited > SETTLE_SECONDS_MAX:
+                    raise Unavailable("NATS", f"an append to {head.subject} was not answered in time")
+                await asyncio.sleep(SETTLE_POLL_SECONDS)
+                waited += SETTLE_POLL_SECONDS
+            if head.failed:
+                self.cache.drop([head.subject])
+                return False
+        return True

@@ -1,0 +1,144 @@
+"""One decision over one or several aggregates, stored in one atomic append.
+
+What is only looked at is not guarded: a decision that rests on another aggregate's fact changes that aggregate too,
+or accepts that the fact may change as the decision is stored.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any
+
+import msgspec
+
+from events.envelope import Envelope
+from events.registry import get_tag, render_body, render_schema_name, render_type
+from events.subjects import render_subject
+from events.types import Event
+from marketplace.core.ids import derive_id
+from marketplace.log.codec import seal
+from marketplace.log.port import Head, Message, Write
+from marketplace.runtime.cache import AnyDecider, Cache, Entry, Trace
+
+SCHEMA_BASE = "urn:marketplace:schema:"
+
+
+class Context(msgspec.Struct, frozen=True, kw_only=True):
+    """Who asks for a decision, when, and under which id.
+
+    Attributes:
+        command_id: Names the command; what it creates derives from it.
+        fingerprint: Hash of its content, so that a repeated id with other content is found out.
+        actor: Party or worker, written into every event.
+        party_id: The tenant, whose own aggregates alone it may touch; None for the platform itself.
+        at: Market time.
+        correlation_id: The command that began the chain; its own id where it began one.
+        traceparent: W3C trace context, empty where there is none.
+        if_match: The version that the primary aggregate must have; None for any.
+    """
+
+    command_id: str
+    fingerprint: str
+    actor: str
+    party_id: str | None
+    at: datetime
+    correlation_id: str = ""
+    traceparent: str = ""
+    if_match: int | None = None
+
+
+@dataclass(slots=True)
+class _Part:
+    """One aggregate in the decision: as it was, as it will be, and the events between."""
+
+    decider: AnyDecider
+    id: str
+    before: Entry
+    state: Any
+    events: list[Event] = field(default_factory=list)
+
+
+class Unit:
+    """Loads aggregates, lets their deciders decide, and collects the events."""
+
+    def __init__(self, cache: Cache, context: Context) -> None:
+        self.context = context
+        self._cache = cache
+        self._parts: dict[str, _Part] = {}
+
+    async def load(self, decider: AnyDecider, id: str) -> Any:  # noqa: A002 - the field's word
+        """Return the state of an aggregate, with what this unit has decided so far."""
+        subject = render_subject(decider.aggregate, id)
+        part = self._parts.get(subject)
+        if part is None:
+            entry = await self._cache.load(decider, id)
+            part = self._parts[subject] = _Part(decider, id, entry, entry.state)
+        return part.state
+
+    async def decide(self, decider: AnyDecider, id: str, command: Any) -> Any:  # noqa: A002
+        """Let an aggregate decide, and return its state after.
+
+        Raises:
+            Refusal: A rule said no; the unit is void.
+        """
+        await self.load(decider, id)
+        part = self._parts[render_subject(decider.aggregate, id)]
+        events = decider.decide(command, part.state)
+        part.events.extend(events)
+        part.state = decider.fold(events, part.state)
+        return part.state
+
+    def heads(self) -> list[Head]:
+        """Return the heads of everything that was looked at."""
+        return [part.before.head for part in self._parts.values()]
+
+    def is_current(self) -> bool:
+        """Tell whether everything that was loaded is still what the cache holds."""
+        return all(
+            (now := self._cache.find(subject)) is None or now is part.before for subject, part in self._parts.items()
+        )
+
+    def count_events(self) -> int:
+        """Return how many events were decided."""
+        return sum(len(part.events) for part in self._parts.values())
+
+    def seal(self, source: str, last: str) -> list[Write]:
+        """Return the writes, that of the subject `last` at the end, and put the states after them in the cache."""
+        changed = [part for part in self._parts.values() if part.events]
+        changed.sort(key=lambda part: part.before.head.subject == last)
+        return [self._seal_part(part, source) for part in changed]
+
+    def _seal_part(self, part: _Part, source: str) -> Write:
+        before, subject = part.before.head, part.before.head.subject
+        messages: list[Message] = []
+        previous = before.hash
+        for index, event in enumerate(part.events):
+            envelope = self._build_envelope(part, event, index, source)
+            message = seal(subject, previous, envelope, render_body(event))
+            messages.append(message)
+            previous = message.envelope.hash
+        head = Head(subject, None, previous)
+        commands = part.before.commands
+        commands[self.context.command_id] = Trace(self.context.fingerprint, head)
+        self._cache.put(Entry(part.state, head, commands))
+        return Write(before, tuple(messages), head)
+
+    def _build_envelope(self, part: _Part, event: Event, index: int, source: str) -> Envelope:
+        context, tag = self.context, get_tag(event)
+        return Envelope(
+            id=derive_id("evt", context.command_id, f"{part.decider.aggregate}/{part.id}#{index}"),
+            source=source,
+            type=render_type(tag),
+            subject=f"{part.decider.aggregate}/{part.id}",
+            time=context.at,
+            dataschema=SCHEMA_BASE + render_schema_name(tag),
+            correlationid=context.correlation_id or context.command_id,
+            causationid=context.command_id,
+            actor=context.actor,
+            fingerprint=context.fingerprint,
+            traceparent=context.traceparent,
+        )
+
+    def written(self) -> Sequence[tuple[AnyDecider, Entry]]:
+        """Return what was changed, as it was before."""
+        return [(part.decider, part.before) for part in self._parts.values() if part.events]

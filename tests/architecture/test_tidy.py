@@ -1,0 +1,109 @@
+"""The source keeps the project's rules, and each rule finds what it is for."""
+
+import shutil
+import statistics
+import subprocess
+from collections.abc import Callable, Iterator
+
+import pytest
+
+from tests.architecture import rules
+from tests.architecture.source import PURE, ROOT, Module, modules, parse, tracked_files
+
+Rule = Callable[[Module], Iterator[str]]
+
+PURE_RULES: list[Rule] = [rules.floats, rules.asynchrony, rules.clocks, rules.doors]
+ALL_RULES: list[Rule] = [rules.long_functions, rules.banned_names, rules.missing_docstring]
+BREACHES: list[tuple[Rule, str]] = [
+    (rules.floats, "price = 1.5"),
+    (rules.floats, "price = float('1')"),
+    (rules.floats, "def f(price: float) -> None: ..."),
+    (rules.floats, "price: dict[str, float] = {}"),
+    (rules.asynchrony, "async def f(): ..."),
+    (rules.clocks, "from datetime import datetime\nat = datetime.now()"),
+    (rules.clocks, "import time"),
+    (rules.clocks, "import random\nchance = random.random()"),
+    (rules.clocks, "import uuid\nid = uuid.uuid4()"),
+    (rules.doors, "import sqlalchemy.orm"),
+    (rules.doors, "from pathlib import Path\ntext = Path('a').read_text()"),
+    (rules.doors, "print(1)"),
+    (rules.long_functions, "def f():\n" + "    x = 1\n" * 60),
+    (rules.banned_names, "class OrderManager: ..."),
+    (rules.missing_docstring, "x = 1"),
+]
+
+
+@pytest.mark.parametrize("rule", PURE_RULES, ids=lambda rule: rule.__name__)
+def test_pure_packages_have_no(rule: Rule) -> None:
+    pure = [module for module in modules() if module.is_pure]
+    assert {package for package in PURE if any(module.path.startswith(package) for module in pure)} == set(PURE)
+    assert [breach for module in pure for breach in rule(module)] == []
+
+
+@pytest.mark.parametrize("rule", ALL_RULES, ids=lambda rule: rule.__name__)
+def test_no_module_has(rule: Rule) -> None:
+    assert [breach for module in modules() for breach in rule(module)] == []
+
+
+@pytest.mark.parametrize(("rule", "text"), BREACHES)
+def test_each_rule_finds_a_breach(rule: Rule, text: str) -> None:
+    assert list(rule(parse("marketplace/core/example.py", text)))
+
+
+def test_numeric_modules_of_the_engine_may_use_floats_and_no_others() -> None:
+    text = "import numpy\nx = 1.5"
+    assert list(rules.floats(parse("marketplace/clearing/search.py", text))) == []
+    assert list(rules.floats(parse("marketplace/equity/search.py", text)))
+    assert list(rules.floats(parse("marketplace/clearing/search.py", "x = 1.5")))
+
+
+def test_a_file_may_not_be_named_after_nothing() -> None:
+    assert list(rules.banned_names(parse("marketplace/api/order_utils.py", "")))
+    assert list(rules.banned_names(parse("marketplace/common/order.py", "")))
+
+
+def test_modules_fit_in_400_lines() -> None:
+    assert [(module.path, module.lines) for module in modules() if module.lines > rules.MODULE_LINES_MAX] == []
+
+
+def test_half_of_the_functions_fit_in_10_lines_and_half_of_the_modules_in_120() -> None:
+    own = [module for module in modules() if module.path.startswith(("events/", "marketplace/"))]
+    lines = [rules.code_lines(function) for module in own for function in rules.functions(module)]
+    assert statistics.median(lines) <= 10
+    assert statistics.median(module.lines for module in own) <= 120
+
+
+def test_nothing_is_left_open() -> None:
+    assert _matches(rules.STUBS, [path for path in tracked_files() if path.endswith(".py")]) == []
+
+
+def test_no_file_names_a_machine_or_a_registry() -> None:
+    assert _matches(rules.MACHINE, tracked_files()) == []
+
+
+@pytest.mark.parametrize("text", ["see /wor" + "k/notes", "https://py" + "pi.org/simple", "registry.npm" + "js.org"])
+def test_machines_and_registries_are_recognised(text: str) -> None:
+    assert rules.MACHINE.search(text)
+
+
+def test_the_lock_file_is_not_tracked() -> None:
+    assert not {"uv.lock", "package-lock.json", ".env"} & set(tracked_files())
+
+
+def test_imports_point_one_way() -> None:
+    lint_imports = shutil.which("lint-imports")
+    assert lint_imports, "import-linter is in the dev group; run the tests with `uv run`"
+    result = subprocess.run([lint_imports, "--no-cache"], cwd=ROOT, capture_output=True, text=True, check=False)
+    assert result.returncode == 0, result.stdout + result.stderr
+    assert "0 broken" in result.stdout
+
+
+def _matches(pattern, paths) -> list[str]:
+    found = []
+    for path in paths:
+        try:
+            lines = (ROOT / path).read_text().splitlines()
+        except UnicodeDecodeError:
+            continue
+        found += [f"{path}:{number} {line.strip()}" for number, line in enumerate(lines, 1) if pattern.search(line)]
+    return found
