@@ -1,3 +1,4 @@
+from dataclasses import replace
 from datetime import date
 from fractions import Fraction
 
@@ -45,6 +46,8 @@ def test_thirty_to_a_month_ignores_the_calendar():
         ("simple", Fraction(3, 2), 15_000),
         ("compound_annual", Fraction(2), 21_000),
         ("compound_annual", Fraction(3, 2), Fraction(100_000 * 11 * 21, 200) - 100_000),
+        ("compound_semiannual", Fraction(2), 100_000 * (Fraction(105, 100) ** 4 - 1)),
+        ("compound_quarterly", Fraction(1, 2), 100_000 * (Fraction(1025, 1000) ** 2 - 1)),
         ("compound_monthly", Fraction(1, 6), 100_000 * (Fraction(121, 120) ** 2 - 1)),
         ("compound_daily", Fraction(2, 365), 100_000 * (Fraction(3651, 3650) ** 2 - 1)),
     ],
@@ -80,3 +83,11 @@ def test_impossible_notes_are_refused():
     terms = NoteTerms(-1, "simple", "actual_365", date(2025, 1, 1))
     refused("negative", balance, Note("n", "h", 1, terms), date(2026, 1, 1))
     refused("not_positive", balance, Note("n", "h", 0, terms), date(2026, 1, 1))
+
+
+def test_a_note_earns_to_its_maturity_and_not_beyond_without_an_extension():
+    terms = NoteTerms(Fraction(6, 100), "simple", "actual_365", date(2026, 1, 1), matures_on=date(2027, 1, 1))
+    assert balance(Note("n", "h", 500_000, terms), date(2027, 1, 1)) == 530_000
+    refused("note_matured", balance, Note("n", "h", 500_000, terms), date(2027, 1, 2))
+    extended = replace(terms, matures_on=date(2028, 1, 1))
+    assert balance(Note("n", "h", 500_000, extended), date(2028, 1, 1)) == 560_000
