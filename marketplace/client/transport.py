@@ -1,11 +1,9 @@
-"""Requests and answers: idempotency keys, retries with the same key, and reads that wait for what was written."""
+"""HTTP as the market speaks it: idempotent commands that may be sent again, and problems as exceptions."""
 
 import asyncio
 from collections.abc import AsyncIterator, Mapping
-from dataclasses import dataclass
-from datetime import datetime
-from http import HTTPStatus
-from typing import Any, Final, TypeVar
+from types import TracebackType
+from typing import Any, Final, Self, TypeVar
 
 import httpx
 import msgspec
@@ -13,125 +11,146 @@ import uuid_utils
 
 from marketplace.api.commands import ReceiptBody
 from marketplace.api.paging import Page
-from marketplace.client.problems import ProblemError, parse_problem
 
-At = int | datetime | None
-Query = Mapping[str, str | int | datetime | None]
 T = TypeVar("T")
+ATTEMPTS_MAX: Final = 8
+RETRY_SECONDS_MAX: Final = 5.0
+TIMEOUT_SECONDS: Final = 30.0
+PAGE_ROWS: Final = 500
+PAGES_MAX: Final = 10_000
+_SEND_AGAIN: Final = frozenset({429, 503})
 
-_AGAIN: Final = frozenset({HTTPStatus.TOO_MANY_REQUESTS, HTTPStatus.SERVICE_UNAVAILABLE, HTTPStatus.BAD_GATEWAY})
-_AGAIN_CODES: Final = frozenset({"command_in_flight", "conflict"})
-PAGE: Final = 500
 
-
-@dataclass(frozen=True, slots=True)
-class Retries:
-    """How often and how long a request is tried again.
+class ProblemError(Exception):
+    """The market said no; RFC 9457.
 
     Attributes:
-        attempts_max: Tries in all.
-        seconds_first: Wait after the first try, where the server does not say; doubled each time.
-        seconds_max: Longest wait between two tries.
+        status: HTTP status.
+        code: Stable code; branch on it.
+        detail: What happened, with which values, and the remedy.
+        problem: The whole problem.
     """
 
-    attempts_max: int = 8
-    seconds_first: float = 0.1
-    seconds_max: float = 5.0
+    def __init__(self, status: int, problem: Mapping[str, Any]) -> None:
+        self.status = status
+        self.code = str(problem.get("code", "unknown"))
+        self.detail = str(problem.get("detail", problem.get("title", "")))
+        self.problem = problem
+        super().__init__(f"{status} {self.code}: {self.detail}")
+
+
+def new_key() -> str:
+    """Return an idempotency key; ids of what the command creates keep its time order."""
+    return str(uuid_utils.uuid7())
 
 
 class Transport:
-    """Sends requests over one `httpx.AsyncClient`.
+    """Sends requests with one API key.
 
-    Attributes:
-        last_sequence: Highest `Commit-Seq` that a command of this client was answered with.
+    Args:
+        base_url: For example ``http://127.0.0.1:8000``.
+        api_key: ``mkp_…``.
+        transport: Another way to reach the application than by network, for tests.
     """
 
-    def __init__(self, http: httpx.AsyncClient, retries: Retries) -> None:
-        self.http = http
+    def __init__(self, base_url: str, api_key: str, transport: httpx.AsyncBaseTransport | None = None) -> None:
+        headers = {"Authorization": f"Bearer {api_key}"}
+        self._http = httpx.AsyncClient(base_url=base_url, headers=headers, timeout=TIMEOUT_SECONDS, transport=transport)
         self.last_sequence = 0
-        self._retries = retries
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        await self.close()
+
+    async def close(self) -> None:
+        """Close the connections."""
+        await self._http.aclose()
 
     async def command(
-        self,
-        method: str,
-        path: str,
-        body: msgspec.Struct | None = None,
-        *,
-        answer: type[T] = ReceiptBody,
-        if_match: int | None = None,
-        idempotency_key: str | None = None,
-    ) -> T:
-        """Send a command until it is answered, with one idempotency key.
+        self, path: str, body: Any = None, *, key: str | None = None, if_match: int | None = None, method: str = "POST"
+    ) -> ReceiptBody:
+        """Send a command and return its receipt; it is sent again under the same key while the market is away.
 
         Raises:
-            ProblemError: It was refused, or not answered within the retries.
-            httpx.TransportError: The server could not be reached within the retries.
+            ProblemError: The market said no.
+            httpx.TransportError: The API could not be reached.
         """
-        headers = {"Idempotency-Key": idempotency_key or str(uuid_utils.uuid7())}
+        return await self.send(path, ReceiptBody, body, key=key, if_match=if_match, method=method)
+
+    async def send(
+        self,
+        path: str,
+        answer: type[T],
+        body: Any = None,
+        *,
+        key: str | None = None,
+        if_match: int | None = None,
+        method: str = "POST",
+    ) -> T:
+        """Send a command whose answer is of another type than a receipt."""
+        headers = {"Idempotency-Key": key or new_key()}
         if if_match is not None:
             headers["If-Match"] = f'"{if_match}"'
-        content = b"" if body is None else msgspec.json.encode(body)
+        content = None
         if body is not None:
             headers["Content-Type"] = "application/json"
-        response = await self._send(method, path, headers, content=content)
-        self.last_sequence = max(self.last_sequence, int(response.headers.get("commit-seq", "0")))
-        if answer is type(None):
-            return None  # type: ignore[return-value]
+            content = msgspec.json.encode(body)
+        response = await self._request(method, path, headers=headers, content=content)
+        self.last_sequence = max(self.last_sequence, int(response.headers.get("Commit-Seq", 0)))
         return msgspec.json.decode(response.content, type=answer)
 
-    async def read(self, path: str, answer: type[T], query: Query | None = None) -> T:
-        """Read, once the projections have reached what this client has written.
-
-        Raises:
-            ProblemError: It was refused, or not answered within the retries.
-            httpx.TransportError: The server could not be reached within the retries.
-        """
-        headers = {"Min-Seq": str(self.last_sequence)} if self.last_sequence else {}
-        response = await self._send("GET", path, headers, params=render_query(query or {}))
+    async def get(self, path: str, answer: type[T], *, fresh: bool = True, **query: Any) -> T:
+        """Return what a path tells, with all that this client did before, unless `fresh` is off."""
+        headers = {"Min-Seq": str(self.last_sequence)} if fresh and self.last_sequence else {}
+        parameters = {name: value for name, value in query.items() if value is not None}
+        response = await self._request("GET", path, headers=headers, params=parameters)
         return msgspec.json.decode(response.content, type=answer)
 
-    async def read_all(self, path: str, item: type[T], query: Query | None = None) -> AsyncIterator[T]:
-        """Yield the rows of every page."""
+    async def rows(self, path: str, row: type[T], **query: Any) -> AsyncIterator[T]:
+        """Yield every row of a list, page by page."""
         cursor: str | None = None
-        while True:
-            asked = {"limit": PAGE, **(query or {}), "cursor": cursor}
-            page = await self.read(path, Page[item], asked)  # type: ignore[valid-type]
-            for row in page.items:
-                yield row
+        for _ in range(PAGES_MAX):
+            page = await self.get(path, Page[row], limit=PAGE_ROWS, cursor=cursor, **query)  # type: ignore[valid-type]
+            for item in page.items:
+                yield item
             cursor = page.next_cursor
             if cursor is None:
                 return
 
-    async def _send(self, method: str, path: str, headers: dict[str, str], **request: Any) -> httpx.Response:
-        retries, wait = self._retries, self._retries.seconds_first
-        for attempt in range(1, retries.attempts_max + 1):
-            last = attempt == retries.attempts_max
-            try:
-                response = await self.http.request(method, path, headers=headers, **request)
-                if response.is_success:
-                    return response
-                problem = parse_problem(response)
-                if last or not is_passing(problem):
-                    raise problem
-                seconds = problem.retry_after_seconds or wait
-            except httpx.TransportError:
-                if last:
-                    raise
-                seconds = wait
-            await asyncio.sleep(min(seconds, retries.seconds_max))
-            wait = min(wait * 2, retries.seconds_max)
-        raise AssertionError("the last attempt returns or raises")
+    async def _request(self, method: str, path: str, **options: Any) -> httpx.Response:
+        for attempt in range(1, ATTEMPTS_MAX + 1):
+            response = await self._http.request(method, path, **options)
+            if response.is_success:
+                return response
+            problem = _parse_problem(response)
+            again = response.status_code in _SEND_AGAIN or problem.code == "command_in_flight"
+            if not again or attempt == ATTEMPTS_MAX:
+                raise problem
+            await asyncio.sleep(min(float(response.headers.get("Retry-After", "0.2")), RETRY_SECONDS_MAX))
+        raise AssertionError("a request is answered or raises")
+
+    async def stream(self, path: str, last_event_id: int) -> AsyncIterator[tuple[int, bytes]]:
+        """Yield sequence and data of server-sent events after `last_event_id`, for as long as the server sends."""
+        headers = {"Accept": "text/event-stream", "Last-Event-ID": str(last_event_id)}
+        async with self._http.stream("GET", path, headers=headers, timeout=None) as response:
+            if not response.is_success:
+                await response.aread()
+                raise _parse_problem(response)
+            sequence = last_event_id
+            async for line in response.aiter_lines():
+                if line.startswith("id:"):
+                    sequence = int(line[3:])
+                elif line.startswith("data:"):
+                    yield sequence, line[5:].strip().encode()
 
 
-def is_passing(problem: ProblemError) -> bool:
-    """Tell whether the same request may be answered otherwise later."""
-    return problem.status in _AGAIN or (problem.status == HTTPStatus.CONFLICT and problem.code in _AGAIN_CODES)
-
-
-def render_query(query: Query) -> dict[str, str]:
-    """Return the parameters that are given, as text."""
-    return {
-        name: value.isoformat() if isinstance(value, datetime) else str(value)
-        for name, value in query.items()
-        if value is not None
-    }
+def _parse_problem(response: httpx.Response) -> ProblemError:
+    try:
+        problem = msgspec.json.decode(response.content, type=dict[str, Any])
+    except msgspec.DecodeError:
+        problem = {"title": response.text[:200]}
+    return ProblemError(response.status_code, problem)

@@ -160,8 +160,8 @@ capture_hold = builder(
         cause=STATEMENT,
     )
 )
-release_hold = builder(
-    account.ReleaseHold(account_id=STARTUP_ACCOUNT, hold_id=HOLD, keep_usd=usd(0), reason="cancelled")
+adjust_hold = builder(
+    account.AdjustHold(account_id=STARTUP_ACCOUNT, hold_id=HOLD, amount_usd=usd(0), reason="cancelled")
 )
 debit = builder(
     account.Debit(account_id=STARTUP_ACCOUNT, amount_usd=usd(40), payee_account_id=PROVIDER_ACCOUNT, cause=INSTRUMENT)

@@ -24,13 +24,13 @@ from tests.domain.build import (
     PROVIDER_ACCOUNT,
     STATEMENT,
     Row,
+    adjust_hold,
     capture_hold,
     credit,
     debit,
     deposit,
     id_of,
     place_hold,
-    release_hold,
     usd,
     withdraw,
 )
@@ -58,12 +58,12 @@ REFUSALS = [
     Row("account_exists", (OPENED,), build.open_account(party_id=build.FUND)),
     Row("not_a_number", (OPENED,), deposit(amount_usd=NAN), "/amount_usd"),
     Row("not_a_number", (OPENED,), credit(amount_usd=INFINITY), "/amount_usd"),
-    Row("not_a_number", (*FUNDED, HELD), release_hold(keep_usd=NAN), "/keep_usd"),
+    Row("not_a_number", (*FUNDED, HELD), adjust_hold(amount_usd=NAN), "/amount_usd"),
     Row("amount_not_positive", (OPENED,), deposit(amount_usd=usd(0)), "/amount_usd"),
     Row("amount_not_positive", FUNDED, withdraw(amount_usd=usd(-1)), "/amount_usd"),
     Row("amount_not_positive", FUNDED, place_hold(amount_usd=usd(-1)), "/amount_usd"),
     Row("amount_not_positive", (*FUNDED, HELD), capture_hold(amount_usd=usd(0)), "/amount_usd"),
-    Row("amount_not_positive", (*FUNDED, HELD), release_hold(keep_usd=usd(-5)), "/keep_usd"),
+    Row("amount_not_positive", (*FUNDED, HELD), adjust_hold(amount_usd=usd(-5)), "/amount_usd"),
     Row("amount_not_positive", FUNDED, debit(amount_usd=usd(-1)), "/amount_usd"),
     Row("amount_too_large", (OPENED,), deposit(amount_usd=usd("1000000000000000.01")), "/amount_usd"),
     Row("amount_too_precise", (OPENED,), deposit(amount_usd=usd("0.001")), "/amount_usd"),
@@ -73,13 +73,14 @@ REFUSALS = [
     Row("cause_exists", (*FUNDED, DEBITED), debit(amount_usd=usd(39))),
     Row("cause_exists", (*FUNDED, CREDITED), credit(amount_usd=usd(8))),
     Row("hold_exists", (*FUNDED, HELD), place_hold(amount_usd=usd(61))),
+    Row("hold_exists", (*FUNDED, HELD), place_hold(purpose=id_of("ord", 2))),
     Row("hold_unknown", FUNDED, capture_hold()),
-    Row("hold_unknown", FUNDED, release_hold()),
+    Row("hold_unknown", FUNDED, adjust_hold()),
     Row("funds_insufficient", FUNDED, withdraw(amount_usd=usd("100.01"))),
     Row("funds_insufficient", FUNDED, place_hold(amount_usd=usd("100.01"))),
     Row("funds_insufficient", (*FUNDED, HELD), debit(amount_usd=usd("40.01"))),
+    Row("funds_insufficient", (*FUNDED, HELD), adjust_hold(amount_usd=usd("100.01"))),
     Row("capture_above_hold", (*FUNDED, HELD), capture_hold(amount_usd=usd("60.01"))),
-    Row("release_above_hold", (*FUNDED, HELD), release_hold(keep_usd=usd("60.01"))),
 ]
 PRECEDENCE = [
     Row("account_unknown", (), deposit(amount_usd=NAN)),
@@ -90,7 +91,7 @@ PRECEDENCE = [
     Row("cause_exists", (*FUNDED, DEBITED), debit(amount_usd=usd(101))),
     Row("hold_exists", (*FUNDED, HELD), place_hold(amount_usd=usd(101))),
     Row("not_a_number", FUNDED, capture_hold(amount_usd=NAN)),
-    Row("not_a_number", FUNDED, release_hold(keep_usd=NAN)),
+    Row("not_a_number", FUNDED, adjust_hold(amount_usd=NAN)),
 ]
 
 
@@ -131,13 +132,23 @@ def test_holds_and_a_hold_may_be_of_nothing():
 
 def test_captures_and_frees_what_is_left():
     Given(ACCOUNT, *FUNDED, HELD).when(capture_hold()).then(CAPTURED)
-    Given(ACCOUNT, *FUNDED, HELD, CAPTURED).when(release_hold()).then(released(35))
+    Given(ACCOUNT, *FUNDED, HELD, CAPTURED).when(adjust_hold()).then(released(35))
     state = ACCOUNT.fold([*FUNDED, HELD, CAPTURED, released(35)])
     assert (state.available_usd, state.held_usd) == (75, 0)
 
 
-def test_releases_down_to_what_is_kept():
-    Given(ACCOUNT, *FUNDED, HELD).when(release_hold(keep_usd=usd(50))).then(released(10))
+def test_adjusts_down_and_up():
+    Given(ACCOUNT, *FUNDED, HELD).when(adjust_hold(amount_usd=usd(50))).then(released(10))
+    rest = AccountHoldPlaced(**MINE, hold_id=HOLD, amount_usd=usd(40), purpose=ORDER)
+    Given(ACCOUNT, *FUNDED, HELD).when(adjust_hold(amount_usd=usd(100))).then(rest)
+    assert ACCOUNT.fold([*FUNDED, HELD, rest]).available_usd == 0
+
+
+def test_an_adjustment_tells_what_is_left_beside_what_was_captured():
+    more = AccountHoldPlaced(**MINE, hold_id=HOLD, amount_usd=usd(25), purpose=ORDER)
+    Given(ACCOUNT, *FUNDED, HELD, CAPTURED).when(adjust_hold(amount_usd=usd(60))).then(more)
+    hold = ACCOUNT.fold([*FUNDED, HELD, CAPTURED, more]).holds[HOLD]
+    assert (hold.left_usd, hold.captured_usd, hold.purpose) == (60, 25, ORDER)
 
 
 def test_several_causes_draw_on_one_hold():
