@@ -33,9 +33,7 @@ async def fill(log: MemoryLog, recorded: Sequence[Recorded]) -> None:
         await log.append(heads.writes(recorded[begin : begin + 500]))
 
 
-async def project(
-    engine: AsyncEngine, log: MemoryLog, projections: Sequence[Projection] = PROJECTIONS
-) -> Projector:
+async def project(engine: AsyncEngine, log: MemoryLog, projections: Sequence[Projection] = PROJECTIONS) -> Projector:
     """Bring the projections to the end of a log."""
     projector = Projector(log, engine, projections)
     await projector.catch_up()
