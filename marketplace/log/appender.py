@@ -91,12 +91,14 @@ class Appender:
 
     async def append(self, writes: Sequence[Write]) -> int:
         """See `Log.append`. A caller that is cancelled leaves its append to be stored or refused."""
-        count = check_writes(writes, self._limits)
-        self._check_sizes(writes)
-        if self._closing:
-            raise Unavailable("the log", "it is being closed")
-        if len(self._queue) >= self._limits.queue_appends_max:
-            raise Unavailable("the log", f"{len(self._queue)} appends wait already")
+        try:
+            count = check_writes(writes, self._limits)
+            self._check_sizes(writes)
+            self._check_open()
+        except (MarketplaceError, AssertionError):
+            for write in writes:
+                write.head.failed = True
+            raise
         append = _Append(tuple(writes), count, time.monotonic() + self._limits.append_seconds_max)
         append.answer.add_done_callback(_retrieve)
         self._queue.append(append)
@@ -126,6 +128,12 @@ class Appender:
                         bytes=len(message.body),
                         bytes_max=bytes_max,
                     )
+
+    def _check_open(self) -> None:
+        if self._closing:
+            raise Unavailable("the log", "it is being closed")
+        if len(self._queue) >= self._limits.queue_appends_max:
+            raise Unavailable("the log", f"{len(self._queue)} appends wait already")
 
     async def _work(self) -> None:
         while True:

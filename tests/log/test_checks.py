@@ -15,9 +15,8 @@ from marketplace.embedded.nats import find_nats_server
 from marketplace.embedded.process import Child, find_free_port
 from marketplace.log.connection import Connection, call_api
 from marketplace.log.jetstream import JetStreamLog
-from marketplace.log.port import Head
 from marketplace.log.stream import check_durability
-from tests.log.build import make_write, make_writes, new_subject
+from tests.log.build import make_writes
 from tests.log.proxy import open_proxy, through
 from tests.support.servers import delete_streams, open_log
 
@@ -186,14 +185,3 @@ async def test_a_server_that_does_not_say_whether_it_syncs_is_counted(nats_serve
     assert await check_durability(nats_server.system_url, 2, 0.3) == (
         "only 1 of 2 servers said whether they sync before they acknowledge",
     )
-
-
-async def test_a_guard_of_the_log_is_literal_and_spelled_as_the_server_wants(
-    nats_server: NatsServers, admin: Connection
-) -> None:
-    async with open_log(nats_server) as log:
-        write = make_write(Head(new_subject()))
-        await log.append([write])
-        answer = await call_api(admin, "$JS.API.STREAM.MSG.GET.MARKETPLACE", {"seq": 1}, seconds_max=5)
-        assert isinstance(answer["message"], dict)
-        assert answer["message"]["subject"] == write.after.subject

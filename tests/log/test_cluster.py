@@ -2,8 +2,10 @@
 
 import pytest
 
+from marketplace.embedded import NatsServers
 from marketplace.log.jetstream import JetStreamLog
 from tests.log.cases import AppendCases, ReadCases
+from tests.log.wire import WireCases
 
 pytestmark = pytest.mark.xdist_group("nats-cluster")
 
@@ -13,9 +15,18 @@ def log(jetstream_cluster_log: JetStreamLog) -> JetStreamLog:
     return jetstream_cluster_log
 
 
+@pytest.fixture
+def servers(nats_cluster: NatsServers) -> NatsServers:
+    return nats_cluster
+
+
 class TestAppend(AppendCases):
     pass
 
 
 class TestRead(ReadCases):
+    pass
+
+
+class TestWire(WireCases):
     pass

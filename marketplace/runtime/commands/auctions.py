@@ -21,7 +21,8 @@ from marketplace.domain.account import ACCOUNT, AdjustHold
 from marketplace.domain.auction import AUCTION, ClearAuction, FailAuction, LockAuction, OpenAuction, SettleAuction
 from marketplace.domain.grant import GRANT, IssueGrant
 from marketplace.domain.instrument import INSTRUMENT, IssueInstrument
-from marketplace.domain.issuer import ISSUER, SignInstrument
+from marketplace.domain.issuer import ISSUER
+from marketplace.domain.issuer_commands import SignInstrument
 from marketplace.domain.mandate import MANDATE, CaptureBudget, Mandate, ReleaseBudget
 from marketplace.domain.order import ORDER, LockOrder, MatchOrder, Order, UnmatchOrder
 from marketplace.domain.pool import POOL, Pool, ReserveCapacity
