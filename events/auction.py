@@ -116,6 +116,22 @@ class Price(msgspec.Struct, frozen=True, kw_only=True):
     price_usd_per_gpu_hour: UsdPerGpuHour
 
 
+class ShadowPrice(msgspec.Struct, frozen=True, kw_only=True):
+    """A dual price of one lot in a run of periods; together they prove the upper bound on welfare.
+
+    Attributes:
+        lot_id: The lot.
+        from_period: First period.
+        to_period: Period after the last.
+        price_usd_per_gpu_hour: The dual price in each of them.
+    """
+
+    lot_id: Id
+    from_period: Period
+    to_period: Period
+    price_usd_per_gpu_hour: UsdPerGpuHour
+
+
 class MatchTerms(msgspec.Struct, frozen=True, kw_only=True):
     """What an order won.
 
@@ -228,12 +244,14 @@ class AuctionCleared(Event, frozen=True, kw_only=True, tag="auction.cleared.v1")
         prices: Uniform prices, in runs of equal periods.
         decisions: One per order of the book, in the book's order.
         certificate: How to check it.
+        shadow_prices: The proof of the certificate's bound.
     """
 
     auction_id: Id
     prices: tuple[Price, ...]
     decisions: tuple[Decision, ...]
     certificate: Certificate
+    shadow_prices: tuple[ShadowPrice, ...] = ()
 
 
 class AuctionFailed(Event, frozen=True, kw_only=True, tag="auction.failed.v1"):

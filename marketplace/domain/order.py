@@ -7,9 +7,12 @@ Invariants:
     2. It is matched at most once; matched, cancelled and expired are final.
     3. An order that offers equity states its instrument and the mandates it accepts.
 
-Refusals in order: order_unknown · order_exists · offers_missing · class_repeated · amount_… · offer_empty ·
-window_reversed · window_past · time_naive · instrument_missing · mandates_missing · mandates_too_many ·
-instrument_unneeded · amount_… of the terms · discount_whole · cap_below_commitment · expiry_past · order_<status>.
+Refusals in order: order_unknown · order_exists · offers_missing · class_repeated · not_a_number ·
+amount_not_positive · amount_too_large · amount_too_precise · offer_empty · time_naive · window_reversed ·
+window_past · instrument_unneeded · instrument_missing · mandates_missing · mandates_too_many · discount_whole ·
+cap_below_commitment · expiry_past · order_<status> · order_not_due · order_locked_elsewhere.
+
+Offers are looked at one after the other; the instrument's cap and discount are amounts too, after mandates_too_many.
 """
 
 from collections.abc import Sequence
@@ -127,8 +130,8 @@ class Order:
 
     @property
     def ends_at(self) -> datetime:
-        """Return when it ends by itself."""
-        return self.terms.expires_at or self.terms.start_latest
+        """Return when it ends by itself; after its latest start it can win nothing, whatever its expiry."""
+        return min(self.terms.expires_at or self.terms.start_latest, self.terms.start_latest)
 
 
 OrderState = Order | None

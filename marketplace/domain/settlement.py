@@ -9,6 +9,7 @@ to what one statement over the whole would have been, whatever the periods. Inva
 1. provider = cash + holder, to the cent, in every statement.
 2. No amount of a statement is negative while usage grows.
 3. The startup never pays more than its offer in whole cents, nor the holder more than its hold.
+4. The holder never pays more than a dollar per dollar of principal, whatever the rounding.
 """
 
 from dataclasses import dataclass
@@ -68,7 +69,7 @@ def compute_totals(tariff: Tariff, gpu_seconds: int) -> Totals:
     provider = round_cents(tariff.price * hours)
     cash = round_cents(Fraction(provider) * tariff.cash / tariff.value)
     principal = round_cents(tariff.price / tariff.value * tariff.equity * hours)
-    return Totals(provider, cash, principal)
+    return Totals(provider, cash, max(principal, provider - cash))
 
 
 def compute_charges(tariff: Tariff, gpu_seconds_before: int, gpu_seconds: int) -> Charges:

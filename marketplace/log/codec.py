@@ -7,6 +7,7 @@ aggregate, and anyone can recompute it from what a subscriber receives (ADR 0001
 """
 
 import hashlib
+import re
 from collections.abc import Iterable
 
 import msgspec
@@ -16,6 +17,8 @@ from marketplace.core.errors import Corrupt
 from marketplace.log.port import Message, Recorded
 
 _HASH_HEADER = "ce-hash"
+_TEXT_ATTRIBUTES = tuple(name for name in Envelope.__struct_fields__ if name != "time")
+_PLAIN = re.compile(r"[!#$&-~]*")
 _encode = msgspec.json.Encoder().encode
 
 
@@ -27,9 +30,21 @@ def seal(subject: str, previous_hash: str, envelope: Envelope, body: bytes) -> M
         previous_hash: Hash of the subject's last event, empty for its first.
         envelope: The attributes; `previoushash` and `hash` are replaced.
         body: JSON.
+
+    Raises:
+        AssertionError: An attribute holds what a header cannot carry.
     """
     linked = msgspec.structs.replace(envelope, previoushash=previous_hash, hash="")
+    _check_attributes(linked)
     return Message(msgspec.structs.replace(linked, hash=compute_hash(subject, linked, body)), body)
+
+
+def _check_attributes(envelope: Envelope) -> None:
+    """Headers carry ASCII without spaces as it is; anything else would come back changed and break the chain."""
+    for name in _TEXT_ATTRIBUTES:
+        value: str = getattr(envelope, name)
+        if not _PLAIN.fullmatch(value):
+            raise AssertionError(f"attribute {name} is {value!r}: only printable ASCII without spaces, % and quotes")
 
 
 def compute_hash(subject: str, envelope: Envelope, body: bytes) -> str:

@@ -3,7 +3,7 @@
 import asyncio
 from collections.abc import AsyncIterator, Sequence
 
-from marketplace.core.errors import Conflict, Unavailable
+from marketplace.core.errors import Conflict, MarketplaceError, Unavailable
 from marketplace.log.port import Head, Health, Limits, Recorded, Write
 from marketplace.log.writes import check_writes
 
@@ -24,16 +24,18 @@ class MemoryLog:
 
     async def append(self, writes: Sequence[Write]) -> int:
         """See `Log.append`."""
-        check_writes(writes, self._limits)
-        if self._closed:
-            raise Unavailable("the log", "it was closed")
         try:
+            check_writes(writes, self._limits)
+            if self._closed:
+                raise Unavailable("the log", "it was closed")
             self._check_guards(writes)
         except Conflict:
             if self._resolve_stored(writes):
                 return max(write.head.sequence or 0 for write in writes)
-            for write in writes:
-                write.head.failed = True
+            _fail(writes)
+            raise
+        except (MarketplaceError, AssertionError):
+            _fail(writes)
             raise
         for write in writes:
             self._store(write)
@@ -63,7 +65,7 @@ class MemoryLog:
             if made.get(subject) is not write.after:
                 if write.after.sequence is None:
                     raise AssertionError(f"{subject}: the head before this write was never appended")
-                if subject in made or write.after.sequence != last:
+                if write.after.sequence != last:
                     raise Conflict(subject, write.after.sequence, last)
             made[subject] = write.head
 
@@ -110,3 +112,8 @@ class MemoryLog:
     async def close(self) -> None:
         """See `Log.close`."""
         self._closed = True
+
+
+def _fail(writes: Sequence[Write]) -> None:
+    for write in writes:
+        write.head.failed = True

@@ -75,7 +75,7 @@ class Limits:
 
     batch_messages_max: int = 1_000
     page_messages_max: int = 1_000
-    attempts_max: int = 8
+    attempts_max: int = 64
     queue_appends_max: int = 10_000
     ack_seconds_max: float = 5.0
     append_seconds_max: float = 20.0
@@ -98,9 +98,12 @@ class Log(Protocol):
     async def append(self, writes: Sequence[Write]) -> int:
         """Store all writes atomically and return the stream sequence of the last event.
 
-        The call returns once the events are durable. Appends of one process are stored in call order.
+        The call returns once the events are durable. Appends of one process are sent in call order. An append
+        whose very events (by chain hash) are stored already succeeds again and stores nothing.
 
         Raises:
+            Refusal: ``append_too_large`` above `Limits.batch_messages_max` events, ``event_too_large`` above what
+                the servers take.
             Conflict: A guard was refused, or an earlier head that a write builds on failed.
             Unavailable: The servers did not take it within `Limits.append_seconds_max`, and it is certain, or
                 made certain by reading the tails, that nothing was stored; or it cannot be known yet, in which

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 
 from marketplace.core.errors import Refusal
-from marketplace.log.port import Limits, Write
+from marketplace.log.port import Head, Limits, Write
 
 _NOT_LITERAL = frozenset("*> \t\r\n")
 
@@ -15,8 +15,12 @@ def check_writes(writes: Sequence[Write], limits: Limits) -> int:
         Refusal: ``append_too_large`` when they are more than one atomic batch may hold.
         AssertionError: A write is empty, or its heads and its subject do not belong together.
     """
+    heads: dict[str, Head] = {}
     for write in writes:
         _check_write(write)
+        if heads.setdefault(write.after.subject, write.after) is not write.after:
+            raise AssertionError(f"the second write to {write.after.subject} must follow the first one's head")
+        heads[write.after.subject] = write.head
     count = sum(len(write.messages) for write in writes)
     if not count:
         raise AssertionError("an append holds no event")

@@ -120,15 +120,26 @@ class Cache:
         if entry is not None and entry.head.sequence is not None and entry.head.sequence < recorded.sequence:
             del self._entries[recorded.subject]
 
+    def absorb(self, decider: AnyDecider, recorded: Recorded) -> None:
+        """Take an event into its entry, for a reader that began with the first event of the log."""
+        entry = self._entries.get(recorded.subject)
+        if entry is None:
+            if recorded.envelope.previoushash:
+                return
+            entry = Entry(decider.initial, Head(recorded.subject))
+        elif entry.head.sequence is None or entry.head.sequence >= recorded.sequence:
+            return
+        self.put(extend(decider, entry, (recorded,), keep=True))
+
     def drop(self, subjects: Iterable[str]) -> None:
         """Forget entries."""
         for subject in subjects:
             self._entries.pop(subject, None)
 
 
-def extend(decider: AnyDecider, entry: Entry, tail: Iterable[Recorded]) -> Entry:
-    """Return the entry after more stored events of its subject."""
-    state, head, commands = entry.state, entry.head, dict(entry.commands)
+def extend(decider: AnyDecider, entry: Entry, tail: Iterable[Recorded], *, keep: bool = False) -> Entry:
+    """Return the entry after more stored events of its subject; `keep` lets both share what is known of commands."""
+    state, head, commands = entry.state, entry.head, entry.commands if keep else dict(entry.commands)
     for recorded in tail:
         state = decider.evolve(state, parse_event(recorded))
         envelope: Envelope = recorded.envelope

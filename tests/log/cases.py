@@ -6,7 +6,7 @@ import pytest
 
 from marketplace.core.errors import Conflict, Refusal
 from marketplace.log.codec import verify_chain
-from marketplace.log.port import Head, Log, Recorded
+from marketplace.log.port import Head, Log, Recorded, Write
 from tests.log.build import make_write, make_writes, new_subject, read_hashes
 
 
@@ -67,8 +67,10 @@ class AppendCases:
         writes = make_writes(1_000)
         last = await log.append(writes)
         assert [write.head.sequence for write in writes] == list(range(last - 999, last + 1))
+        above = make_writes(1_001)
         with pytest.raises(Refusal, match="1001 events"):
-            await log.append(make_writes(1_001))
+            await log.append(above)
+        assert all(write.head.failed for write in above)
         assert (await log.health()).messages == 1_000
 
     async def test_many_events_of_one_aggregate_are_one_append(self, log: Log) -> None:
@@ -118,6 +120,14 @@ class AppendCases:
         answers = await asyncio.gather(*(log.append([write]) for write in rivals), return_exceptions=True)
         assert [type(answer) for answer in answers] == [int] + [Conflict] * 9
         assert len(await log.load(head.subject)) == 1
+
+    @pytest.mark.parametrize("subject", ["marketplace.order.*", "marketplace.>", "marketplace.order.a b"])
+    async def test_a_guard_on_anything_but_a_literal_subject_is_our_mistake(self, log: Log, subject: str) -> None:
+        write = make_write(Head("marketplace.order.x"))
+        wild = Write(Head(subject), write.messages, Head(subject, None, write.head.hash))
+        with pytest.raises(AssertionError, match="not a literal subject"):
+            await log.append([wild])
+        assert wild.head.failed
 
     async def test_the_same_append_again_answers_as_the_first_time(self, log: Log) -> None:
         subjects = [new_subject(), new_subject()]

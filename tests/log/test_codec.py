@@ -9,9 +9,9 @@ import pytest
 
 from events.envelope import render_headers
 from marketplace.core.errors import Corrupt
-from marketplace.log.codec import Chain, verify_chain
+from marketplace.log.codec import Chain, seal, verify_chain
 from marketplace.log.port import Head, Recorded
-from tests.log.build import make_write, new_subject
+from tests.log.build import make_envelope, make_write, new_subject
 
 
 def _record(count: int) -> list[Recorded]:
@@ -76,6 +76,13 @@ def _renumber(events: list[Recorded]) -> list[Recorded]:
 def test_tampering_is_found(tamper: Callable[[list[Recorded]], list[Recorded]], message: str) -> None:
     with pytest.raises(Corrupt, match=message):
         verify_chain(tamper(_record(9)))
+
+
+@pytest.mark.parametrize("value", ["two words", "line\nfeed", "caf\u00e9", "100%", 'say "x"', " edge"])
+def test_what_a_header_would_change_is_not_sealed(value: str) -> None:
+    envelope = msgspec.structs.replace(make_envelope(new_subject()), actor=value)
+    with pytest.raises(AssertionError, match="attribute actor"):
+        seal("marketplace.order.x", "", envelope, b"{}")
 
 
 def test_a_walk_may_begin_in_the_middle() -> None:

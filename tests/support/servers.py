@@ -1,13 +1,16 @@
 """Real servers for the tests: started from the wheels, once per xdist worker, on free ports.
 
-`nats_server`, `nats_cluster` and `postgres_server` live for the session; `database_url` is a fresh
-database and `memory_log` a fresh log for each test. A server that does not start fails the test; nothing is skipped.
+`nats_server`, `nats_cluster` and `postgres_server` live for the session. For each test, `database_url` is a fresh
+database, and `jetstream_log`, `jetstream_cluster_log` and `memory_log` are empty logs. A server that does not start
+fails the test; nothing is skipped.
 """
 
 import uuid
 from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager
 from pathlib import Path
 
+import nats
 import pytest
 import pytest_asyncio
 
@@ -18,7 +21,9 @@ from marketplace.embedded import (
     embedded_postgres,
     temporary_folder,
 )
+from marketplace.log.jetstream import JetStreamLog
 from marketplace.log.memory import MemoryLog
+from marketplace.log.port import Limits
 
 
 @pytest.fixture(scope="session")
@@ -55,3 +60,42 @@ async def database_url(postgres_server: PostgresServer) -> AsyncIterator[str]:
 @pytest.fixture
 def memory_log() -> MemoryLog:
     return MemoryLog()
+
+
+@asynccontextmanager
+async def open_log(servers: NatsServers, limits: Limits | None = None) -> AsyncIterator[JetStreamLog]:
+    """Yield an empty log on running servers, and remove its stream afterwards."""
+    await delete_streams(servers)
+    replicas = len(servers.members)
+    log = await JetStreamLog.open(
+        servers.url,
+        replicas=replicas,
+        admin_url=servers.admin_url,
+        system_url=servers.system_url,
+        limits=limits,
+    )
+    try:
+        yield log
+    finally:
+        await log.close()
+        await delete_streams(servers)
+
+
+async def delete_streams(servers: NatsServers) -> None:
+    client = await nats.connect(servers.admin_url.split(","))
+    manager = client.jsm()
+    for name in [info.config.name for info in await manager.streams_info()]:
+        await manager.delete_stream(name)
+    await client.close()
+
+
+@pytest_asyncio.fixture
+async def jetstream_log(nats_server: NatsServers) -> AsyncIterator[JetStreamLog]:
+    async with open_log(nats_server) as log:
+        yield log
+
+
+@pytest_asyncio.fixture
+async def jetstream_cluster_log(nats_cluster: NatsServers) -> AsyncIterator[JetStreamLog]:
+    async with open_log(nats_cluster) as log:
+        yield log

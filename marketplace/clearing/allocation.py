@@ -1,0 +1,214 @@
+"""A partial answer that the search changes: which order runs where, what the lots then cost, and whether prices exist.
+
+Invariants: no pool carries more than its lots offer; every accepted order's value covers the mean of the highest used
+asks over its run, which is the lowest uniform price that could be charged, so that prices exist for every state.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from marketplace.clearing.grid import Flags, Floats, Grid, Way, Wish, Yard, stack, window_sums
+
+TRIES_MAX = 6
+Placing = tuple[int, int]
+
+
+@dataclass(frozen=True, slots=True)
+class Options:
+    """What each way and start would add to welfare, -inf where it cannot be had; starts count from `first`."""
+
+    ways: tuple[int, ...]
+    first: int
+    gain: Floats
+
+
+class Allocation:
+    """Placements of a grid's orders, with running loads, costs and highest used asks per pool and period."""
+
+    def __init__(self, grid: Grid) -> None:
+        self.grid = grid
+        yards, periods = grid.yards, grid.periods
+        count, steps = len(yards), max([1, *(len(yard.ask) for yard in yards)])
+        self.placed: list[Placing | None] = [None] * len(grid.wishes)
+        self.members: list[dict[int, None]] = [{} for _ in yards]
+        self.loads = [np.zeros((len(yard.layers), periods)) for yard in yards]
+        self.load = np.zeros((count, periods))
+        self.cost = np.zeros((count, periods))
+        self.top = np.zeros((count, periods))
+        self.offered = np.zeros((count, periods))
+        self._below = np.zeros((count, steps, periods))
+        self._rise = np.zeros((count, steps))
+        for at, yard in enumerate(yards):
+            self._prepare(at, yard)
+        self._plain = np.array([yard.plain for yard in yards], dtype=np.bool_)
+        self._groups = [self._group(order) for order in range(len(grid.wishes))]
+
+    def _prepare(self, at: int, yard: Yard) -> None:
+        rows = len(yard.ask)
+        if rows:
+            total = np.cumsum(yard.offered, axis=0)
+            self.offered[at] = total[-1]
+            self._below[at, 1:rows] = total[:-1]
+            self._below[at, rows:] = total[-1]
+            self._rise[at, :rows] = np.diff(yard.ask, prepend=0.0)
+
+    def _group(self, order: int) -> tuple[tuple[int, ...], np.ndarray, np.ndarray, np.ndarray, tuple[int, ...]]:
+        ways = self.grid.wishes[order].ways
+        plain = tuple(way for way in ways if self._plain[self.grid.ways[way].pool])
+        pools = np.array([self.grid.ways[way].pool for way in plain], dtype=np.intp)
+        values = np.array([self.grid.ways[way].value for way in plain], dtype=np.float64)
+        gpus = np.array([self.grid.yards[pool].gpus * self.grid.hours for pool in pools], dtype=np.float64)
+        return plain, pools, values, gpus, tuple(way for way in ways if way not in set(plain))
+
+    def copy_from(self, other: "Allocation") -> None:
+        """Take over another allocation of the same grid."""
+        self.placed[:] = other.placed
+        self.members = [dict(members) for members in other.members]
+        self.loads = [loads.copy() for loads in other.loads]
+        self.load[:], self.cost[:], self.top[:] = other.load, other.cost, other.top
+
+    def options(self, order: int) -> Options:
+        """Value every way and start of an order against the present state."""
+        wish = self.grid.wishes[order]
+        plain, pools, values, gpus, layered = self._groups[order]
+        starts = wish.last - wish.first + 1
+        if starts <= 0:
+            return Options((), wish.first, np.zeros((0, 0)))
+        begin, end, nodes = wish.first, wish.last + wish.duration, wish.nodes
+        gain = np.empty((len(plain) + len(layered), starts))
+        if plain:
+            load = self.load[pools, begin:end] + nodes
+            over = load[:, None, :] - self._below[pools, :, begin:end]
+            rise = self._rise[pools][:, :, None]
+            cost = (np.maximum(over, 0.0) * rise).sum(axis=1) - self.cost[pools, begin:end]
+            top = ((over > 0) * rise).sum(axis=1)
+            short = load > self.offered[pools, begin:end]
+            gain[: len(plain)] = _gains(cost, top, short, values[:, None], wish) * gpus[:, None]
+        for row, way in enumerate(layered, len(plain)):
+            bid = self.grid.ways[way]
+            loads = self.loads[bid.pool][:, begin:end].copy()
+            loads[bid.layer] += nodes
+            yard = self.grid.yards[bid.pool]
+            cost, top, short, _ = stack(yard, loads, begin, end)
+            cost -= self.cost[bid.pool, begin:end]
+            gain[row] = _gains(cost, top, short, bid.value, wish) * (yard.gpus * self.grid.hours)
+        return Options(plain + layered, wish.first, gain)
+
+    def place(self, way: int, start: int) -> None:
+        """Accept an order on one of its ways; the caller has made sure that it fits."""
+        bid = self.grid.ways[way]
+        self.placed[bid.order] = (way, start)
+        self.members[bid.pool][bid.order] = None
+        self._shift(bid, start, self.grid.wishes[bid.order].nodes)
+
+    def remove(self, order: int) -> Placing:
+        """Take an accepted order out and return where it was."""
+        placing = self.placed[order]
+        if placing is None:
+            raise AssertionError(f"order {order} is not placed")
+        self.placed[order] = None
+        bid = self.grid.ways[placing[0]]
+        del self.members[bid.pool][order]
+        self._shift(bid, placing[1], -self.grid.wishes[order].nodes)
+        return placing
+
+    def _shift(self, bid: Way, start: int, nodes: int) -> None:
+        pool, end = bid.pool, start + self.grid.wishes[bid.order].duration
+        self.loads[pool][bid.layer, start:end] += nodes
+        self.load[pool, start:end] += nodes
+        self.cost[pool, start:end], self.top[pool, start:end] = self._costs(pool, start, end)
+
+    def _costs(self, pool: int, begin: int, end: int) -> tuple[Floats, Floats]:
+        yard = self.grid.yards[pool]
+        if not yard.plain:
+            cost, top, _, _ = stack(yard, self.loads[pool][:, begin:end], begin, end)
+            return cost, top
+        over = self.load[pool, begin:end] - self._below[pool, :, begin:end]
+        rise = self._rise[pool][:, None]
+        return (np.maximum(over, 0.0) * rise).sum(axis=0), ((over > 0) * rise).sum(axis=0)
+
+    def hurts(self, way: int, start: int) -> list[int]:
+        """Return the accepted orders that a further order's placing would push above their value."""
+        bid = self.grid.ways[way]
+        wish = self.grid.wishes[bid.order]
+        end = start + wish.duration
+        yard, pool = self.grid.yards[bid.pool], bid.pool
+        if yard.plain:
+            over = self.load[pool, start:end] + wish.nodes - self._below[pool, :, start:end]
+            top = ((over > 0) * self._rise[pool][:, None]).sum(axis=0)
+        else:
+            loads = self.loads[pool][:, start:end].copy()
+            loads[bid.layer] += wish.nodes
+            top = stack(yard, loads, start, end)[1]
+        raised = top - self.top[pool, start:end]
+        if not (raised > 0).any():
+            return []
+        after = self.top[pool].copy()
+        after[start:end] = top
+        return self._losing(pool, after, start, end)
+
+    def _losing(self, pool: int, top: Floats, begin: int, end: int) -> list[int]:
+        losing = []
+        for order in self.members[pool]:
+            way, start = self.placed[order]  # type: ignore[misc]
+            duration = self.grid.wishes[order].duration
+            if (
+                start < end
+                and start + duration > begin
+                and top[start : start + duration].sum() > self.grid.ways[way].value * duration
+            ):
+                losing.append(order)
+        return losing
+
+    def losing(self) -> list[int]:
+        """Return every accepted order whose value is under the lowest price that could be charged."""
+        return [
+            order
+            for pool in range(len(self.members))
+            for order in self._losing(pool, self.top[pool], 0, self.grid.periods)
+        ]
+
+    def insert(self, order: int, shade: Floats | None = None) -> float:
+        """Place an order where it gains most and hurts nobody; return the gain, 0 when it stays out.
+
+        Args:
+            order: The order.
+            shade: Subtracted from each gain when choosing, same shape as the options, for prices of scarcity.
+        """
+        options = self.options(order)
+        score = options.gain if shade is None else options.gain - shade
+        allowed = options.gain > 0
+        for _ in range(TRIES_MAX):
+            if not allowed.any():
+                return 0.0
+            at = int(np.where(allowed, score, -np.inf).argmax())
+            row, start = divmod(at, score.shape[1])
+            way = options.ways[row]
+            if not self.hurts(way, options.first + start):
+                self.place(way, options.first + start)
+                return float(options.gain[row, start])
+            allowed[row, start] = False
+        return 0.0
+
+    def welfare(self) -> float:
+        """Return accepted value less asks, in micro-dollars."""
+        total = 0.0
+        for placing in self.placed:
+            if placing is not None:
+                bid = self.grid.ways[placing[0]]
+                wish = self.grid.wishes[bid.order]
+                total += bid.value * wish.nodes * wish.duration * self.grid.yards[bid.pool].gpus * self.grid.hours
+        for pool, yard in enumerate(self.grid.yards):
+            total -= float(self.cost[pool].sum()) * yard.gpus * self.grid.hours
+        return total
+
+
+def _gains(cost: Floats, top: Floats, short: Flags, value: Floats | float, wish: Wish) -> Floats:
+    nodes, duration = wish.nodes, wish.duration
+    gain = value * (nodes * duration) - window_sums(cost, duration)
+    blocked = window_sums(top, duration) > value * duration
+    if short.any():
+        blocked |= window_sums(short.astype(np.float64), duration) > 0
+    gain[blocked] = -np.inf
+    return gain

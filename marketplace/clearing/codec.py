@@ -1,0 +1,283 @@
+"""Canonical JSON of books and clearings, and the hashes that a certificate holds.
+
+Two books that mean the same have the same canonical form: decimals are written without trailing zeros and lot ids are
+sorted. Hashes are SHA-256 of the JSON with sorted keys, no spaces, UTF-8.
+"""
+
+import hashlib
+import json
+from collections.abc import Mapping, Sequence
+from decimal import Decimal, InvalidOperation
+from fractions import Fraction
+from typing import Any
+
+from marketplace.clearing.book import check_book
+from marketplace.clearing.model import (
+    Bid,
+    Book,
+    Certificate,
+    Clearing,
+    Decision,
+    Lot,
+    LotShare,
+    Match,
+    Order,
+    Pool,
+    PriceRun,
+    Reason,
+    ShadowPrice,
+)
+from marketplace.core.errors import Refusal
+
+
+def render_decimal(value: Decimal) -> str:
+    """Write a decimal plainly, without exponent or trailing zeros."""
+    if value == 0:
+        return "0"
+    text = format(value, "f")
+    return text.rstrip("0").rstrip(".") if "." in text else text
+
+
+def hash_json(value: Any) -> str:
+    """Return the SHA-256 of a JSON-able value's canonical text, in hex."""
+    text = json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
+    return hashlib.sha256(text.encode()).hexdigest()
+
+
+def render_book(book: Book) -> dict[str, Any]:
+    """Render a book as JSON-able values in canonical form."""
+    return {
+        "period_hours": book.period_hours,
+        "periods": book.periods,
+        "pools": [{"pool_id": pool.pool_id, "gpus_per_node": pool.gpus_per_node} for pool in book.pools],
+        "lots": [_render_lot(lot) for lot in book.lots],
+        "orders": [_render_order(order) for order in book.orders],
+    }
+
+
+def hash_book(book: Book) -> str:
+    """Return the hash by which a certificate names a book."""
+    return hash_json(render_book(book))
+
+
+def _render_lot(lot: Lot) -> dict[str, Any]:
+    return {
+        "lot_id": lot.lot_id,
+        "pool_id": lot.pool_id,
+        "nodes": lot.nodes,
+        "from_period": lot.from_period,
+        "to_period": lot.to_period,
+        "ask_usd_per_gpu_hour": render_decimal(lot.ask_usd_per_gpu_hour),
+    }
+
+
+def _render_order(order: Order) -> dict[str, Any]:
+    return {
+        "order_id": order.order_id,
+        "nodes": order.nodes,
+        "duration_periods": order.duration_periods,
+        "start_earliest": order.start_earliest,
+        "start_latest": order.start_latest,
+        "bids": [
+            {
+                "pool_id": bid.pool_id,
+                "value_usd_per_gpu_hour": render_decimal(bid.value_usd_per_gpu_hour),
+                "lot_ids": None if bid.lot_ids is None else sorted(bid.lot_ids),
+                "mandate_id": bid.mandate_id,
+            }
+            for bid in order.bids
+        ],
+    }
+
+
+def parse_book(value: Mapping[str, Any]) -> Book:
+    """Read a book from JSON values and check it.
+
+    Raises:
+        Refusal: `malformed_book` where members are missing or of another type, else as `check_book`.
+    """
+    try:
+        book = Book(
+            value["period_hours"],
+            value["periods"],
+            tuple(Pool(row["pool_id"], row["gpus_per_node"]) for row in value["pools"]),
+            tuple(_parse_lot(row) for row in value["lots"]),
+            tuple(_parse_order(row) for row in value["orders"]),
+        )
+    except (KeyError, TypeError, AttributeError, InvalidOperation) as error:
+        raise Refusal(
+            "malformed_book", f"the book cannot be read ({error!r}); expected what render_book writes"
+        ) from error
+    check_book(book)
+    return book
+
+
+def _parse_lot(row: Mapping[str, Any]) -> Lot:
+    return Lot(
+        row["lot_id"],
+        row["pool_id"],
+        row["nodes"],
+        row["from_period"],
+        row["to_period"],
+        Decimal(row["ask_usd_per_gpu_hour"]),
+    )
+
+
+def _parse_order(row: Mapping[str, Any]) -> Order:
+    return Order(
+        row["order_id"],
+        row["nodes"],
+        row["duration_periods"],
+        row["start_earliest"],
+        row["start_latest"],
+        tuple(
+            Bid(
+                bid["pool_id"],
+                Decimal(bid["value_usd_per_gpu_hour"]),
+                None if bid["lot_ids"] is None else tuple(bid["lot_ids"]),
+                bid["mandate_id"],
+            )
+            for bid in row["bids"]
+        ),
+    )
+
+
+def render_prices(prices: Sequence[PriceRun]) -> list[dict[str, Any]]:
+    """Render the published prices as JSON-able values."""
+    return [
+        {
+            "pool_id": run.pool_id,
+            "from_period": run.from_period,
+            "to_period": run.to_period,
+            "price_usd_per_gpu_hour": render_decimal(run.price_usd_per_gpu_hour),
+        }
+        for run in prices
+    ]
+
+
+def render_decisions(decisions: Sequence[Decision]) -> list[dict[str, Any]]:
+    """Render the decisions as JSON-able values; a mean price is a fraction such as `7/3`."""
+    return [
+        {
+            "order_id": decision.order_id,
+            "match": None if decision.match is None else _render_match(decision.match),
+            "reasons": [
+                {"code": reason.code, "text": reason.text, "facts": dict(reason.facts)} for reason in decision.reasons
+            ],
+            "price_to_win_usd_per_gpu_hour": None
+            if decision.price_to_win_usd_per_gpu_hour is None
+            else render_decimal(decision.price_to_win_usd_per_gpu_hour),
+            "regret_usd": render_decimal(decision.regret_usd),
+        }
+        for decision in decisions
+    ]
+
+
+def _render_match(match: Match) -> dict[str, Any]:
+    return {
+        "pool_id": match.pool_id,
+        "mandate_id": match.mandate_id,
+        "nodes": match.nodes,
+        "start_period": match.start_period,
+        "end_period": match.end_period,
+        "lots": [
+            {
+                "lot_id": share.lot_id,
+                "nodes": share.nodes,
+                "from_period": share.from_period,
+                "to_period": share.to_period,
+            }
+            for share in match.lots
+        ],
+        "value_usd_per_gpu_hour": render_decimal(match.value_usd_per_gpu_hour),
+        "price_usd_per_gpu_hour": str(match.price_usd_per_gpu_hour),
+    }
+
+
+def render_clearing(clearing: Clearing) -> dict[str, Any]:
+    """Render a whole result as JSON-able values, enough for `verify` on another machine."""
+    certificate = clearing.certificate
+    return {
+        "prices": render_prices(clearing.prices),
+        "decisions": render_decisions(clearing.decisions),
+        "shadow_prices": [
+            {
+                "lot_id": run.lot_id,
+                "from_period": run.from_period,
+                "to_period": run.to_period,
+                "price_usd_per_gpu_hour": render_decimal(run.price_usd_per_gpu_hour),
+            }
+            for run in clearing.shadow_prices
+        ],
+        "certificate": {
+            "book_hash": certificate.book_hash,
+            "engine_version": certificate.engine_version,
+            "seed": certificate.seed,
+            "iterations": certificate.iterations,
+            "welfare_usd": render_decimal(certificate.welfare_usd),
+            "lp_bound_usd": render_decimal(certificate.lp_bound_usd),
+            "gap": render_decimal(certificate.gap),
+            "prices_hash": certificate.prices_hash,
+            "decisions_hash": certificate.decisions_hash,
+        },
+    }
+
+
+def parse_clearing(value: Mapping[str, Any]) -> Clearing:
+    """Read a result that `render_clearing` wrote.
+
+    Raises:
+        Refusal: `malformed_clearing` where members are missing or of another type.
+    """
+    try:
+        row = value["certificate"]
+        return Clearing(
+            tuple(PriceRun(*_span(run, "pool_id")) for run in value["prices"]),
+            tuple(_parse_decision(decision) for decision in value["decisions"]),
+            Certificate(
+                row["book_hash"],
+                row["engine_version"],
+                row["seed"],
+                row["iterations"],
+                Decimal(row["welfare_usd"]),
+                Decimal(row["lp_bound_usd"]),
+                Decimal(row["gap"]),
+                row["prices_hash"],
+                row["decisions_hash"],
+            ),
+            tuple(ShadowPrice(*_span(run, "lot_id")) for run in value["shadow_prices"]),
+        )
+    except (KeyError, TypeError, AttributeError, ValueError, InvalidOperation) as error:
+        raise Refusal(
+            "malformed_clearing", f"the result cannot be read ({error!r}); expected what render_clearing writes"
+        ) from error
+
+
+def _span(row: Mapping[str, Any], key: str) -> tuple[str, int, int, Decimal]:
+    return row[key], row["from_period"], row["to_period"], Decimal(row["price_usd_per_gpu_hour"])
+
+
+def _parse_decision(row: Mapping[str, Any]) -> Decision:
+    price = row["price_to_win_usd_per_gpu_hour"]
+    return Decision(
+        row["order_id"],
+        None if row["match"] is None else _parse_match(row["match"]),
+        tuple(Reason(reason["code"], reason["text"], dict(reason["facts"])) for reason in row["reasons"]),
+        None if price is None else Decimal(price),
+        Decimal(row["regret_usd"]),
+    )
+
+
+def _parse_match(row: Mapping[str, Any]) -> Match:
+    return Match(
+        row["pool_id"],
+        row["mandate_id"],
+        row["nodes"],
+        row["start_period"],
+        row["end_period"],
+        tuple(
+            LotShare(share["lot_id"], share["nodes"], share["from_period"], share["to_period"]) for share in row["lots"]
+        ),
+        Decimal(row["value_usd_per_gpu_hour"]),
+        Fraction(row["price_usd_per_gpu_hour"]),
+    )

@@ -1,0 +1,171 @@
+"""The book as arrays: what the search computes on.
+
+Money inside the engine is micro-dollars per GPU-hour as float64, exact for every price that a book may hold; published
+values are recomputed from integers. Lots of a pool are sorted by ask and called steps. The sets of lots that bids on a
+pool name are its layers, narrowest first: a narrower layer picks its lots before a wider one, each taking the cheapest
+that are left. For nested or disjoint sets, which is what mandates give, that order is both always feasible when
+anything is and cheapest.
+"""
+
+from collections import defaultdict
+from dataclasses import dataclass
+from decimal import Decimal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from marketplace.clearing.model import Book, Lot, Order
+from marketplace.clearing.money import micro
+
+Floats = NDArray[np.float64]
+Flags = NDArray[np.bool_]
+
+
+@dataclass(frozen=True, slots=True)
+class Way:
+    """One bid of one order, as indexes into the grid."""
+
+    order: int
+    bid: int
+    pool: int
+    layer: int
+    value: float
+
+
+@dataclass(frozen=True, slots=True)
+class Wish:
+    """One order: its size, its clipped inclusive start window, and its ways; `last` < `first` when nothing fits."""
+
+    nodes: int
+    duration: int
+    first: int
+    last: int
+    ways: tuple[int, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Yard:
+    """One pool: its steps by rising ask, what each offers per period, and its layers, narrowest first."""
+
+    gpus: int
+    lot_ids: tuple[str, ...]
+    asks_micro: tuple[int, ...]
+    ask: Floats
+    offered: Floats
+    layers: tuple[tuple[int, ...], ...]
+
+    @property
+    def plain(self) -> bool:
+        """Tell whether every bid on the pool may use every lot."""
+        return self.layers == (tuple(range(len(self.lot_ids))),)
+
+
+@dataclass(frozen=True, slots=True)
+class Grid:
+    """A whole book, compiled."""
+
+    periods: int
+    hours: int
+    yards: tuple[Yard, ...]
+    wishes: tuple[Wish, ...]
+    ways: tuple[Way, ...]
+
+
+def compile_book(book: Book) -> Grid:
+    """Turn a checked book into arrays, dropping nothing."""
+    index = {pool.pool_id: at for at, pool in enumerate(book.pools)}
+    lots: list[list[Lot]] = [[] for _ in book.pools]
+    for lot in book.lots:
+        if lot.nodes:
+            lots[index[lot.pool_id]].append(lot)
+    steps = [sorted({(lot.ask_usd_per_gpu_hour, lot.lot_id) for lot in group}) for group in lots]
+    names: list[set[frozenset[str]]] = [set() for _ in book.pools]
+    everything = [frozenset(lot_id for _, lot_id in group) for group in steps]
+    chosen: dict[tuple[int, int], frozenset[str]] = {}
+    for order_at, order in enumerate(book.orders):
+        for bid_at, bid in enumerate(order.bids):
+            pool = index[bid.pool_id]
+            allowed = everything[pool] if bid.lot_ids is None else everything[pool] & frozenset(bid.lot_ids)
+            chosen[order_at, bid_at] = allowed
+            names[pool].add(allowed)
+    layers = [
+        sorted(sets | {full}, key=lambda s: (len(s), sorted(s))) for sets, full in zip(names, everything, strict=True)
+    ]
+    yards = tuple(
+        _compile_yard(pool.gpus_per_node, lots[at], steps[at], layers[at], book.periods)
+        for at, pool in enumerate(book.pools)
+    )
+    ways: list[Way] = []
+    wishes: list[Wish] = []
+    for order_at, order in enumerate(book.orders):
+        begin = len(ways)
+        for bid_at, bid in enumerate(order.bids):
+            pool = index[bid.pool_id]
+            layer = layers[pool].index(chosen[order_at, bid_at])
+            ways.append(Way(order_at, bid_at, pool, layer, float(micro(bid.value_usd_per_gpu_hour))))
+        wishes.append(_compile_wish(order, range(begin, len(ways)), book.periods))
+    return Grid(book.periods, book.period_hours, yards, tuple(wishes), tuple(ways))
+
+
+def _compile_yard(
+    gpus: int, lots: list[Lot], steps: list[tuple[Decimal, str]], layers: list[frozenset[str]], periods: int
+) -> Yard:
+    at = {step: row for row, step in enumerate(steps)}
+    offered = np.zeros((len(steps), periods))
+    for lot in lots:
+        offered[at[lot.ask_usd_per_gpu_hour, lot.lot_id], lot.from_period : lot.to_period] = lot.nodes
+    members: dict[str, list[int]] = defaultdict(list)
+    for row, (_, lot_id) in enumerate(steps):
+        members[lot_id].append(row)
+    asks = tuple(micro(ask) for ask, _ in steps)
+    return Yard(
+        gpus,
+        tuple(lot_id for _, lot_id in steps),
+        asks,
+        np.array(asks, dtype=np.float64),
+        offered,
+        tuple(tuple(sorted(row for lot_id in layer for row in members[lot_id])) for layer in layers),
+    )
+
+
+def _compile_wish(order: Order, ways: range, periods: int) -> Wish:
+    last = min(order.start_latest, periods - order.duration_periods)
+    return Wish(order.nodes, order.duration_periods, order.start_earliest, last, tuple(ways))
+
+
+def stack(yard: Yard, loads: Floats, begin: int, end: int) -> tuple[Floats, Floats, Flags, Floats]:
+    """Let the layers take their lots in each period of a span.
+
+    Args:
+        yard: The pool.
+        loads: Nodes wanted, one row per layer, one column per period of the span.
+        begin: First period.
+        end: Period after the last.
+
+    Returns:
+        Per period: the asks of the used nodes summed, the highest used ask, whether something did not fit, and the
+        nodes left per step.
+    """
+    left = yard.offered[:, begin:end].copy()
+    cost = np.zeros(end - begin)
+    top = np.zeros(end - begin)
+    short = np.zeros(end - begin, dtype=np.bool_)
+    for layer, steps in enumerate(yard.layers):
+        need = loads[layer]
+        if not need.any():
+            continue
+        for step in steps:
+            take = np.minimum(left[step], need)
+            left[step] -= take
+            need = need - take
+            cost += take * yard.ask[step]
+            np.maximum(top, yard.ask[step], out=top, where=take > 0)
+        short |= need > 0
+    return cost, top, short, left
+
+
+def window_sums(values: Floats, length: int) -> Floats:
+    """Sum every run of `length` neighbours along the last axis."""
+    sums = np.zeros((*values.shape[:-1], values.shape[-1] + 1))
+    np.cumsum(values, axis=-1, out=sums[..., 1:])
+    return sums[..., length:] - sums[..., :-length]

@@ -1,0 +1,163 @@
+"""The price to win: what an order would have to be worth to be in, everything else in the book unchanged.
+
+The order is inserted into the present allocation at the placement where that is cheapest. Where lots are free, that
+costs their asks; where they are not, accepted orders are displaced, cheapest first, and the newcomer must be worth
+strictly more than what they added. The answer is therefore constructive: with the order at that price there is an
+allocation, with lawful prices, that is worth strictly more than the one found without it. Where the book was solved
+exactly that is decisive, and `exact.py` gives the exact threshold; on larger books the answer is an upper estimate.
+"""
+
+from dataclasses import dataclass
+from fractions import Fraction
+
+import numpy as np
+
+from marketplace.clearing.allocation import Allocation, Placing
+from marketplace.clearing.book import PRICE_USD_MAX
+from marketplace.clearing.bound import Shadow
+from marketplace.clearing.grid import stack, window_sums
+from marketplace.clearing.money import CENT_MICRO, ceil_cent, micro
+
+PLACEMENTS_MAX = 4
+ROUNDS_MAX = 200
+VALUE_MICRO_MAX = micro(PRICE_USD_MAX)
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """What it takes to bring an order in at one placement."""
+
+    way: int
+    start: int
+    value_micro: int
+    displaced: tuple[int, ...]
+
+
+def find_entries(allocation: Allocation, shadow: Shadow, order: int, limit: int = PLACEMENTS_MAX) -> list[Entry]:
+    """Return ways to bring in an order that is out, cheapest first; empty when no value would do.
+
+    Args:
+        allocation: The present state, left as it was found.
+        shadow: Prices of scarcity, which say where to look first.
+        order: The order.
+        limit: How many placements are worked out.
+    """
+    entries = []
+    for way, start in _promising(allocation, shadow, order, limit):
+        entry = _work_out(allocation, order, way, start)
+        if entry is not None:
+            entries.append(entry)
+    return sorted(entries, key=lambda entry: (entry.value_micro, entry.way, entry.start))
+
+
+def _promising(allocation: Allocation, shadow: Shadow, order: int, limit: int) -> list[Placing]:
+    grid = allocation.grid
+    wish = grid.wishes[order]
+    ranked: list[tuple[float, int, int]] = []
+    for way in wish.ways:
+        bid = grid.ways[way]
+        if wish.last < wish.first:
+            continue
+        begin, end = wish.first, wish.last + wish.duration
+        yard = grid.yards[bid.pool]
+        for load, weight in ((np.zeros_like(allocation.loads[bid.pool]), 1), (allocation.loads[bid.pool], 0)):
+            loads = load[:, begin:end].copy()
+            loads[bid.layer] += wish.nodes
+            cost, _, short, _ = stack(yard, loads, begin, end)
+            blocked = window_sums(short.astype(np.float64), wish.duration) > 0
+            if weight:
+                score = shadow.shade(bid.pool, bid.layer, wish.first, wish.last, wish.duration) / wish.duration
+            else:
+                score = window_sums(cost - allocation.cost[bid.pool, begin:end], wish.duration) / (
+                    wish.nodes * wish.duration
+                )
+            score = np.where(blocked, np.inf, score)
+            at = int(score.argmin())
+            if np.isfinite(score[at]):
+                ranked.append((float(score[at]), way, wish.first + at))
+    ranked.sort()
+    return list(dict.fromkeys((way, start) for _, way, start in ranked))[:limit]
+
+
+def _work_out(allocation: Allocation, order: int, way: int, start: int) -> Entry | None:
+    """Displace what must go, price the order, and put everything back."""
+    grid = allocation.grid
+    bid, wish = grid.ways[way], grid.wishes[order]
+    hours = wish.nodes * wish.duration * grid.yards[bid.pool].gpus * grid.hours
+    before = allocation.welfare()
+    displaced: list[tuple[int, Placing]] = []
+    try:
+        for _ in range(ROUNDS_MAX):
+            victim = _next_victim(allocation, order, way, start)
+            if victim is None:
+                break
+            displaced.append((victim, allocation.remove(victim)))
+        else:
+            return None
+        if not _fits(allocation, order, way, start):
+            return None
+        allocation.place(way, start)
+        moved = [victim for victim, _ in displaced if allocation.insert(victim) > 0]
+        without_value = allocation.welfare() - bid.value * hours
+        least = ceil_cent(Fraction(before - without_value) / hours)
+        if displaced and Fraction(least) * hours + Fraction(without_value) <= Fraction(before):
+            least += CENT_MICRO
+        span = slice(start, start + wish.duration)
+        least = max(least, ceil_cent(Fraction(int(allocation.top[bid.pool, span].sum()), wish.duration)), 0)
+        for victim in moved:
+            allocation.remove(victim)
+        allocation.remove(order)
+    finally:
+        for victim, (victim_way, victim_start) in reversed(displaced):
+            if allocation.placed[victim] is None:
+                allocation.place(victim_way, victim_start)
+    gone = tuple(victim for victim, _ in displaced if victim not in moved)
+    return Entry(way, start, least, gone) if least <= VALUE_MICRO_MAX else None
+
+
+def _fits(allocation: Allocation, order: int, way: int, start: int) -> bool:
+    grid = allocation.grid
+    bid, wish = grid.ways[way], grid.wishes[order]
+    end = start + wish.duration
+    loads = allocation.loads[bid.pool][:, start:end].copy()
+    loads[bid.layer] += wish.nodes
+    return not stack(grid.yards[bid.pool], loads, start, end)[2].any()
+
+
+def _next_victim(allocation: Allocation, order: int, way: int, start: int) -> int | None:
+    """Return the accepted order whose leaving helps most per dollar it adds, None when the newcomer fits."""
+    grid = allocation.grid
+    bid, wish = grid.ways[way], grid.wishes[order]
+    end = start + wish.duration
+    if _fits(allocation, order, way, start):
+        hurt = allocation.hurts(way, start)
+        return min(hurt, key=lambda other: (_worth(allocation, other), other)) if hurt else None
+    loads = allocation.loads[bid.pool][:, start:end].copy()
+    loads[bid.layer] += wish.nodes
+    short = stack(grid.yards[bid.pool], loads, start, end)[2]
+    best, best_score = None, np.inf
+    for other in sorted(allocation.members[bid.pool]):
+        placing = allocation.placed[other]
+        if placing is None:
+            continue
+        begin, length = placing[1], grid.wishes[other].duration
+        low, high = max(begin, start) - start, min(begin + length, end) - start
+        if low >= high:
+            continue
+        relief = min(grid.wishes[other].nodes, wish.nodes) * int(short[low:high].sum())
+        if relief:
+            score = _worth(allocation, other) / relief
+            if score < best_score:
+                best, best_score = other, score
+    return best
+
+
+def _worth(allocation: Allocation, order: int) -> float:
+    """Return what an accepted order adds over the highest asks of its run, a cheap proxy of its marginal value."""
+    grid = allocation.grid
+    placing = allocation.placed[order]
+    if placing is None:
+        return 0.0
+    bid, wish = grid.ways[placing[0]], grid.wishes[order]
+    run = allocation.top[bid.pool, placing[1] : placing[1] + wish.duration].sum()
+    return float((bid.value * wish.duration - run) * wish.nodes * grid.yards[bid.pool].gpus * grid.hours)

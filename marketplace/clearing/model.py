@@ -1,0 +1,168 @@
+"""What goes into a clearing and what comes out, as plain values.
+
+Every number is exact: quantities are integers, prices `Decimal` with at most six places, a mean price is a `Fraction`.
+Periods count from zero, spans are half-open `[from_period, to_period)`. Money is US dollars, prices are US dollars per
+GPU-hour, and the GPU-hours of an order are nodes x GPUs per node x duration in periods x hours of a period.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from decimal import Decimal
+from fractions import Fraction
+
+
+@dataclass(frozen=True, slots=True)
+class Pool:
+    """One fabric; an order is placed whole on one pool."""
+
+    pool_id: str
+    gpus_per_node: int
+
+
+@dataclass(frozen=True, slots=True)
+class Lot:
+    """Nodes of a pool that are unsold in each period of a span, at one ask.
+
+    The same `lot_id` may recur with disjoint spans, which is how a partly sold lot states what is left of it.
+    """
+
+    lot_id: str
+    pool_id: str
+    nodes: int
+    from_period: int
+    to_period: int
+    ask_usd_per_gpu_hour: Decimal
+
+
+@dataclass(frozen=True, slots=True)
+class Bid:
+    """One way to serve an order: a pool, what the order is worth there, and the lots that may carry it.
+
+    `lot_ids` None stands for every lot of the pool. A lot id that the book does not list is a lot with nothing left.
+    """
+
+    pool_id: str
+    value_usd_per_gpu_hour: Decimal
+    lot_ids: frozenset[str] | tuple[str, ...] | None = None
+    mandate_id: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Order:
+    """An all-or-nothing request for nodes over consecutive periods, starting inside an inclusive window."""
+
+    order_id: str
+    nodes: int
+    duration_periods: int
+    start_earliest: int
+    start_latest: int
+    bids: tuple[Bid, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Book:
+    """Everything that one auction decides about."""
+
+    period_hours: int
+    periods: int
+    pools: tuple[Pool, ...]
+    lots: tuple[Lot, ...]
+    orders: tuple[Order, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class LotShare:
+    """Nodes of one lot that carry a match in each period of a span."""
+
+    lot_id: str
+    nodes: int
+    from_period: int
+    to_period: int
+
+
+@dataclass(frozen=True, slots=True)
+class Match:
+    """Where and when an accepted order runs, and at what price.
+
+    `price_usd_per_gpu_hour` is the mean of the pool's period prices over the run, exact.
+    """
+
+    pool_id: str
+    mandate_id: str | None
+    nodes: int
+    start_period: int
+    end_period: int
+    lots: tuple[LotShare, ...]
+    value_usd_per_gpu_hour: Decimal
+    price_usd_per_gpu_hour: Fraction
+
+
+@dataclass(frozen=True, slots=True)
+class Reason:
+    """One reason why an order was not matched: a stable code, a sentence, and the numbers behind it."""
+
+    code: str
+    text: str
+    facts: Mapping[str, str]
+
+
+@dataclass(frozen=True, slots=True)
+class Decision:
+    """What the auction decided for one order; of several reasons the first is decisive.
+
+    `regret_usd` is what an unmatched order would have gained at the published prices, zero out of the money.
+    """
+
+    order_id: str
+    match: Match | None
+    reasons: tuple[Reason, ...]
+    price_to_win_usd_per_gpu_hour: Decimal | None
+    regret_usd: Decimal
+
+
+@dataclass(frozen=True, slots=True)
+class PriceRun:
+    """The uniform price of a pool in each period of a span."""
+
+    pool_id: str
+    from_period: int
+    to_period: int
+    price_usd_per_gpu_hour: Decimal
+
+
+@dataclass(frozen=True, slots=True)
+class ShadowPrice:
+    """A dual price of a lot in each period of a span; together they prove the upper bound on welfare."""
+
+    lot_id: str
+    from_period: int
+    to_period: int
+    price_usd_per_gpu_hour: Decimal
+
+
+@dataclass(frozen=True, slots=True)
+class Certificate:
+    """What lets an outsider recompute or check a clearing.
+
+    `gap` is (bound - welfare) / bound, rounded up to six places, zero where the bound is zero.
+    """
+
+    book_hash: str
+    engine_version: str
+    seed: int
+    iterations: int
+    welfare_usd: Decimal
+    lp_bound_usd: Decimal
+    gap: Decimal
+    prices_hash: str
+    decisions_hash: str
+
+
+@dataclass(frozen=True, slots=True)
+class Clearing:
+    """The result of one auction: prices, one decision per order in the book's order, and the certificate."""
+
+    prices: tuple[PriceRun, ...]
+    decisions: tuple[Decision, ...]
+    certificate: Certificate
+    shadow_prices: tuple[ShadowPrice, ...] = ()

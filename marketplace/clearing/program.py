@@ -1,0 +1,188 @@
+"""The book as a linear program: orders' placements on one side, lots' nodes on the other.
+
+Per pool, layer and period one row says that placements are carried by lots; per order one row says that it runs once.
+The same program, with some orders fixed, is what the neighbourhood search solves as an integer program.
+"""
+
+from dataclasses import dataclass
+from typing import Any
+
+import highspy
+import numpy as np
+from numpy.typing import NDArray
+
+from marketplace.clearing.grid import Floats, Grid, stack, window_sums
+
+Integers = NDArray[np.int64]
+USD_SCALE = 1e-6
+
+
+@dataclass(frozen=True, slots=True)
+class Columns:
+    """Placements that are worth considering: they fit the empty pools and their value exceeds their asks there."""
+
+    way: Integers
+    start: Integers
+
+    def take(self, chosen: NDArray[np.bool_] | Integers) -> "Columns":
+        """Return some of the placements."""
+        return Columns(self.way[chosen], self.start[chosen])
+
+
+class WayTable:
+    """The ways of a grid as arrays, for vectorised work on placements."""
+
+    def __init__(self, grid: Grid) -> None:
+        ways = grid.ways
+        self.order = np.array([way.order for way in ways], dtype=np.int64)
+        self.pool = np.array([way.pool for way in ways], dtype=np.int64)
+        self.layer = np.array([way.layer for way in ways], dtype=np.int64)
+        self.value = np.array([way.value for way in ways], dtype=np.float64)
+        self.nodes = np.array([grid.wishes[way.order].nodes for way in ways], dtype=np.int64)
+        self.duration = np.array([grid.wishes[way.order].duration for way in ways], dtype=np.int64)
+        self.hours = np.array([grid.yards[way.pool].gpus * grid.hours for way in ways], dtype=np.float64)
+
+
+def list_columns(grid: Grid) -> Columns:
+    """List the placements of every order that could ever be accepted, in order of way and start."""
+    costs: dict[tuple[int, int, int], tuple[Floats, Floats]] = {}
+    ways, starts = [], []
+    for at, way in enumerate(grid.ways):
+        wish = grid.wishes[way.order]
+        if wish.last < wish.first:
+            continue
+        key = (way.pool, way.layer, wish.nodes)
+        if key not in costs:
+            loads = np.zeros((len(grid.yards[way.pool].layers), grid.periods))
+            loads[way.layer] = wish.nodes
+            cost, _, short, _ = stack(grid.yards[way.pool], loads, 0, grid.periods)
+            costs[key] = (cost, short.astype(np.float64))
+        cost, short_by = costs[key]
+        span = slice(wish.first, wish.last + wish.duration)
+        total = window_sums(cost[span], wish.duration)
+        good = (total < way.value * wish.nodes * wish.duration) & (window_sums(short_by[span], wish.duration) == 0)
+        found = np.flatnonzero(good) + wish.first
+        ways.append(np.full(len(found), at))
+        starts.append(found)
+    if not ways:
+        return Columns(np.zeros(0, dtype=np.int64), np.zeros(0, dtype=np.int64))
+    return Columns(np.concatenate(ways).astype(np.int64), np.concatenate(starts).astype(np.int64))
+
+
+class RowTable:
+    """Numbers the rows pool x layer x period of a grid, and the lots' cells that may carry each of them."""
+
+    def __init__(self, grid: Grid) -> None:
+        self.grid = grid
+        counts = [len(yard.layers) for yard in grid.yards]
+        self.base = np.concatenate([[0], np.cumsum(counts)]).astype(np.int64)
+        self.rows = int(self.base[-1]) * grid.periods
+        row, ask, most, cell, hours = [], [], [], [], []
+        cells = 0
+        for pool, yard in enumerate(grid.yards):
+            for layer, steps in enumerate(yard.layers):
+                for step in steps:
+                    live = np.flatnonzero(yard.offered[step])
+                    row.append((self.base[pool] + layer) * grid.periods + live)
+                    ask.append(np.full(len(live), yard.ask[step]))
+                    most.append(yard.offered[step, live])
+                    hours.append(np.full(len(live), float(yard.gpus * grid.hours)))
+                    cell.append(np.full(len(live), -1) if yard.plain else cells + step * grid.periods + live)
+            cells += len(yard.ask) * grid.periods
+        self.row = _join(row).astype(np.int64)
+        self.ask, self.most, self.hours = _join(ask), _join(most), _join(hours)
+        self.cell = _join(cell).astype(np.int64)
+
+
+def _join(parts: list[Floats] | list[Integers]) -> Floats:
+    return np.concatenate(parts) if parts else np.zeros(0)
+
+
+@dataclass(frozen=True, slots=True)
+class Program:
+    """A HiGHS model with what is needed to read its answer back."""
+
+    model: highspy.HighsLp
+    columns: Columns
+    rows: Integers
+    orders: Integers
+
+
+def build_program(
+    grid: Grid, ways: WayTable, table: RowTable, columns: Columns, fixed: Floats, *, whole: bool
+) -> Program:
+    """Write the program of some placements, with other orders' loads fixed.
+
+    Args:
+        grid: The book.
+        ways: Its ways.
+        table: Its rows.
+        columns: The placements to decide about.
+        fixed: Nodes per row that are already taken by orders outside the program.
+        whole: Whether placements are all or nothing.
+    """
+    way, start = columns.way, columns.start
+    count = len(way)
+    duration = ways.duration[way]
+    total = int(duration.sum())
+    offset = np.arange(total) - np.repeat(np.cumsum(duration) - duration, duration)
+    first = (table.base[ways.pool[way]] + ways.layer[way]) * grid.periods + start
+    touched = np.repeat(first, duration) + offset
+    live = _live_rows(grid, table, ways, columns, touched)
+    renumber = np.full(table.rows, -1, dtype=np.int64)
+    renumber[live] = np.arange(len(live))
+    orders, order_row = np.unique(ways.order[way], return_inverse=True)
+    cells = np.flatnonzero(renumber[table.row] >= 0)
+    shared = table.cell[cells]
+    names, cell_row = np.unique(shared[shared >= 0], return_inverse=True)
+    base_orders, base_cells = len(live), len(live) + len(orders)
+
+    entries = np.concatenate([duration + 1, 1 + (shared >= 0)]).astype(np.int64)
+    begin = np.concatenate([[0], np.cumsum(entries)]).astype(np.int64)
+    index = np.zeros(int(begin[-1]), dtype=np.int32)
+    value = np.zeros(int(begin[-1]))
+    at = np.repeat(begin[:count], duration) + offset
+    index[at], value[at] = renumber[touched], np.repeat(ways.nodes[way], duration)
+    index[begin[1 : count + 1] - 1], value[begin[1 : count + 1] - 1] = base_orders + order_row, 1.0
+    at = begin[count:-1]
+    index[at], value[at] = renumber[table.row[cells]], -1.0
+    at = at[shared >= 0] + 1
+    index[at], value[at] = base_cells + cell_row, 1.0
+
+    model = highspy.HighsLp()
+    model.num_col_, model.num_row_ = len(entries), base_cells + len(names)
+    worth = ways.value[way] * ways.nodes[way] * duration * ways.hours[way]
+    model.col_cost_ = np.concatenate([worth, -table.ask[cells] * table.hours[cells]]) * USD_SCALE
+    model.col_lower_ = np.zeros(len(entries))
+    model.col_upper_ = np.concatenate([np.ones(count), table.most[cells]])
+    model.row_lower_ = np.full(model.num_row_, -highspy.kHighsInf)
+    most = np.zeros(len(names))
+    most[cell_row] = table.most[cells][shared >= 0]
+    model.row_upper_ = np.concatenate([-fixed[live], np.ones(len(orders)), most])
+    model.a_matrix_.format_ = highspy.MatrixFormat.kColwise
+    model.a_matrix_.start_, model.a_matrix_.index_, model.a_matrix_.value_ = begin.astype(np.int32), index, value
+    model.sense_ = highspy.ObjSense.kMaximize
+    if whole:
+        kinds = [highspy.HighsVarType.kInteger] * count + [highspy.HighsVarType.kContinuous] * len(cells)
+        model.integrality_ = kinds
+    return Program(model, columns, live, orders)
+
+
+def _live_rows(grid: Grid, table: RowTable, ways: WayTable, columns: Columns, touched: Integers) -> Integers:
+    """Return the touched rows, and in pools of several layers the sister rows of the same period."""
+    mark = np.zeros(table.rows, dtype=np.bool_)
+    mark[touched] = True
+    for pool in np.unique(ways.pool[columns.way]):
+        low, high = int(table.base[pool]), int(table.base[pool + 1])
+        if high - low > 1:
+            block = mark[low * grid.periods : high * grid.periods].reshape(high - low, grid.periods)
+            block |= block.any(axis=0)
+    return np.flatnonzero(mark)
+
+
+def new_solver(seed: int) -> Any:
+    """Return a silent solver that repeats itself: one thread, a fixed seed, no clock."""
+    solver = highspy._Highs()  # type: ignore[attr-defined]  # noqa: SLF001 - the wrapper's callbacks print a banner that no option silences
+    for name, setting in (("output_flag", False), ("threads", 1), ("random_seed", seed % 2**31)):
+        solver.setOptionValue(name, setting)
+    return solver

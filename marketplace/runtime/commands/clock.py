@@ -1,0 +1,21 @@
+"""The test clock of the embedded mode."""
+
+from marketplace.core.errors import Refusal
+from marketplace.domain.clock import CLOCK, CLOCK_ID, AdvanceClock, Clock
+from marketplace.runtime.commands.ownership import require_platform
+from marketplace.runtime.handler import Handler, Receipt
+from marketplace.runtime.unit import Context, Unit
+
+
+async def advance_clock(handler: Handler, context: Context, *, seconds: int) -> Receipt:
+    """Move market time forward for every process that follows this log."""
+    require_platform(context)
+    if seconds <= 0:
+        raise Refusal("clock_runs_forward", f"{seconds} s is not forward", pointer="/seconds")
+
+    async def work(unit: Unit) -> None:
+        clock: Clock = await unit.load(CLOCK, CLOCK_ID)
+        command = AdvanceClock(clock_id=CLOCK_ID, offset_seconds=clock.offset_seconds + seconds)
+        await unit.decide(CLOCK, CLOCK_ID, command)
+
+    return await handler.run(context, CLOCK, CLOCK_ID, work)

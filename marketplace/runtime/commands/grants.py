@@ -1,0 +1,128 @@
+"""Grants: handing over, interruptions, early and regular ends."""
+
+from datetime import datetime
+
+from marketplace.core.errors import Refusal
+from marketplace.core.money import ZERO
+from marketplace.domain.grant import (
+    GRANT,
+    ActivateGrant,
+    CompleteGrant,
+    DegradeGrant,
+    Grant,
+    GrantCommand,
+    ResumeGrant,
+    SuspendGrant,
+    TerminateGrant,
+    TransferGrant,
+)
+from marketplace.domain.party import PARTY, require_trader
+from marketplace.domain.periods import list_periods
+from marketplace.domain.pool import POOL, ReleaseCapacity
+from marketplace.domain.refusals import refuse_unknown
+from marketplace.domain.statement import STATEMENT, Statement
+from marketplace.runtime.commands.ownership import require_owner
+from marketplace.runtime.commands.settle import release_undelivered
+from marketplace.runtime.handler import Handler, Receipt
+from marketplace.runtime.unit import Context, Unit
+
+
+async def load_grant(unit: Unit, grant_id: str, *sides: str) -> Grant:
+    """Return a grant of which the tenant is one of the sides, ``startup`` or ``provider``.
+
+    Raises:
+        Refusal: ``grant_unknown``.
+    """
+    grant: Grant | None = await unit.load(GRANT, grant_id)
+    if grant is None:
+        raise refuse_unknown("grant", grant_id)
+    owners = {"startup": grant.startup_id, "provider": grant.issued.provider_id}
+    require_owner(unit.context, tuple(owners[side] for side in sides), "grant", grant_id)
+    return grant
+
+
+async def _change(handler: Handler, context: Context, grant_id: str, side: str, command: GrantCommand) -> Receipt:
+    async def work(unit: Unit) -> None:
+        await load_grant(unit, grant_id, side)
+        await unit.decide(GRANT, grant_id, command)
+
+    return await handler.run(context, GRANT, grant_id, work)
+
+
+async def activate_grant(handler: Handler, context: Context, grant_id: str) -> Receipt:
+    """Hand the capacity over; not before the grant's start."""
+    return await _change(handler, context, grant_id, "provider", ActivateGrant(grant_id=grant_id, at=context.at))
+
+
+async def degrade_grant(
+    handler: Handler, context: Context, grant_id: str, *, nodes_available: int, at: datetime, reason: str
+) -> Receipt:
+    """Say that fewer nodes work."""
+    command = DegradeGrant(grant_id=grant_id, nodes_available=nodes_available, at=at, reason=reason)
+    return await _change(handler, context, grant_id, "provider", command)
+
+
+async def suspend_grant(handler: Handler, context: Context, grant_id: str, *, at: datetime, reason: str) -> Receipt:
+    """Interrupt use."""
+    return await _change(handler, context, grant_id, "provider", SuspendGrant(grant_id=grant_id, at=at, reason=reason))
+
+
+async def resume_grant(handler: Handler, context: Context, grant_id: str, *, at: datetime) -> Receipt:
+    """Say that it works in full again."""
+    return await _change(handler, context, grant_id, "provider", ResumeGrant(grant_id=grant_id, at=at))
+
+
+async def transfer_grant(handler: Handler, context: Context, grant_id: str, *, startup_id: str) -> Receipt:
+    """Let another cleared startup use the capacity; payment and equity stay with the first."""
+
+    async def work(unit: Unit) -> None:
+        await load_grant(unit, grant_id, "startup")
+        require_trader(await unit.load(PARTY, startup_id), startup_id, "startup")
+        await unit.decide(GRANT, grant_id, TransferGrant(grant_id=grant_id, startup_id=startup_id))
+
+    return await handler.run(context, GRANT, grant_id, work)
+
+
+async def terminate_grant(handler: Handler, context: Context, grant_id: str, *, at: datetime, reason: str) -> Receipt:
+    """End a grant early and free its nodes; what was delivered is still stated and settled.
+
+    Where nothing was delivered yet, all that was set aside is free at once.
+    """
+
+    async def work(unit: Unit) -> None:
+        grant = await load_grant(unit, grant_id, "startup", "provider")
+        after: Grant = await unit.decide(GRANT, grant_id, TerminateGrant(grant_id=grant_id, at=at, reason=reason))
+        release = ReleaseCapacity(pool_id=grant.pool_id, grant_id=grant_id, at=after.end)
+        await unit.decide(POOL, grant.pool_id, release)
+        if not list_periods(after):
+            await release_undelivered(unit, after, ZERO, "the grant was terminated")
+
+    return await handler.run(context, GRANT, grant_id, work)
+
+
+async def finish_grant(handler: Handler, context: Context, grant_id: str) -> Receipt:
+    """Complete a grant that is over, or close one that was terminated, once all of its statements are settled.
+
+    Raises:
+        Refusal: ``grant_unknown`` · ``grant_not_due`` · ``statements_open``.
+    """
+
+    async def work(unit: Unit) -> None:
+        grant = await load_grant(unit, grant_id, "provider")
+        gpu_seconds, holder_paid_usd = 0, ZERO
+        for period in list_periods(grant):
+            statement: Statement | None = await unit.load(STATEMENT, period.statement_id)
+            if statement is None or statement.status != "accepted":
+                raise Refusal(
+                    "statements_open",
+                    f"statement {period.statement_id} of grant {grant_id} is not settled",
+                    statement_id=period.statement_id,
+                )
+            gpu_seconds += statement.charges.gpu_seconds
+            holder_paid_usd += statement.charges.holder_usd
+        if grant.status != "terminated":
+            command = CompleteGrant(grant_id=grant_id, gpu_seconds_accepted=gpu_seconds, at=context.at)
+            await unit.decide(GRANT, grant_id, command)
+        await release_undelivered(unit, grant, holder_paid_usd, "the grant ended")
+
+    return await handler.run(context, GRANT, grant_id, work)

@@ -1,0 +1,167 @@
+"""Instruments: direct cash investments beside compute, and what both sides agreed on later.
+
+A direct investment needs two consents. The holder's stands in its mandate, whose rules and budget bound it; the
+startup gives its own by asking.
+"""
+
+from datetime import datetime
+from decimal import Decimal
+
+from events.types import SafeTerms
+from marketplace.core.errors import Refusal
+from marketplace.core.ids import derive_id, rename_id
+from marketplace.domain.account import ACCOUNT, CaptureHold, Credit
+from marketplace.domain.instrument import (
+    INSTRUMENT,
+    AccruePrincipal,
+    AmendInstrument,
+    CancelInstrument,
+    InstrumentCommand,
+    IssueInstrument,
+    ResumeInstrument,
+    ReversePrincipal,
+    SuspendInstrument,
+)
+from marketplace.domain.issuer import ISSUER
+from marketplace.domain.issuer_commands import SignInstrument
+from marketplace.domain.mandate import MANDATE, CaptureBudget, HoldBudget, Mandate
+from marketplace.domain.party import PARTY, require_trader
+from marketplace.runtime.commands.mandates import load_mandate
+from marketplace.runtime.commands.ownership import require_platform, require_tenant
+from marketplace.runtime.handler import Handler, Receipt
+from marketplace.runtime.unit import Context, Unit
+
+
+async def invest(
+    handler: Handler,
+    context: Context,
+    *,
+    startup_id: str,
+    mandate_id: str,
+    amount_usd: Decimal,
+    terms: SafeTerms,
+) -> Receipt:
+    """Take a cash investment under a mandate: the money moves and the whole principal accrues at once.
+
+    Raises:
+        Refusal: Refusals of the party · ``mandate_unknown`` · ``mandate_not_cash`` · refusals of the instrument and
+            of the mandate.
+    """
+    require_tenant(context, startup_id)
+    instrument_id = derive_id("ins", context.command_id)
+    issuer_id = rename_id("iss", startup_id)
+
+    async def work(unit: Unit) -> None:
+        party = require_trader(await unit.load(PARTY, startup_id), startup_id, "startup")
+        mandate = await load_mandate(unit, mandate_id)
+        if mandate.granted.funding != "cash":
+            raise Refusal(
+                "mandate_not_cash", f"mandate {mandate_id} pays with capacity, not with cash", mandate_id=mandate_id
+            )
+        issue = IssueInstrument(
+            instrument_id=instrument_id,
+            issuer_id=issuer_id,
+            holder_id=mandate.granted.holder_id,
+            terms=terms,
+            commitment_usd=amount_usd,
+            funding="paid_at_once",
+            mandate_id=mandate_id,
+        )
+        await unit.decide(INSTRUMENT, instrument_id, issue)
+        accrue = AccruePrincipal(
+            instrument_id=instrument_id,
+            tranche_id=derive_id("trn", context.command_id),
+            principal_usd=amount_usd,
+            statement_id=None,
+        )
+        await unit.decide(INSTRUMENT, instrument_id, accrue)
+        sign = SignInstrument(
+            issuer_id=issuer_id,
+            instrument_id=instrument_id,
+            holder_id=mandate.granted.holder_id,
+            commitment_usd=amount_usd,
+        )
+        await unit.decide(ISSUER, issuer_id, sign)
+        await _use_budget(unit, mandate, issue, party.registered.sector)
+        await _pay(unit, mandate, startup_id, instrument_id, amount_usd)
+
+    return await handler.run(context, INSTRUMENT, instrument_id, work)
+
+
+async def _use_budget(unit: Unit, mandate: Mandate, issue: IssueInstrument, sector: str | None) -> None:
+    mandate_id, hold_id = mandate.granted.mandate_id, rename_id("hld", issue.instrument_id)
+    hold = HoldBudget(
+        mandate_id=mandate_id,
+        hold_id=hold_id,
+        order_id=issue.instrument_id,
+        issuer_id=issue.issuer_id,
+        instrument=issue.terms,
+        sector=sector,
+        amount_usd=issue.commitment_usd,
+        at=unit.context.at,
+    )
+    await unit.decide(MANDATE, mandate_id, hold)
+    capture = CaptureBudget(
+        mandate_id=mandate_id, hold_id=hold_id, grant_id=issue.instrument_id, amount_usd=issue.commitment_usd
+    )
+    await unit.decide(MANDATE, mandate_id, capture)
+
+
+async def _pay(unit: Unit, mandate: Mandate, startup_id: str, cause: str, amount_usd: Decimal) -> None:
+    payer, payee = rename_id("acc", mandate.granted.holder_id), rename_id("acc", startup_id)
+    capture = CaptureHold(
+        account_id=payer,
+        hold_id=rename_id("hld", mandate.granted.mandate_id),
+        amount_usd=amount_usd,
+        payee_account_id=payee,
+        cause=cause,
+    )
+    await unit.decide(ACCOUNT, payer, capture)
+    credit = Credit(account_id=payee, amount_usd=amount_usd, payer_account_id=payer, cause=cause)
+    await unit.decide(ACCOUNT, payee, credit)
+
+
+async def _change(handler: Handler, context: Context, instrument_id: str, command: InstrumentCommand) -> Receipt:
+    """Record what both sides agreed on; the platform's operator has seen the paper."""
+    require_platform(context)
+
+    async def work(unit: Unit) -> None:
+        await unit.decide(INSTRUMENT, instrument_id, command)
+
+    return await handler.run(context, INSTRUMENT, instrument_id, work)
+
+
+async def suspend_instrument(handler: Handler, context: Context, instrument_id: str, *, reason: str) -> Receipt:
+    """Stop accrual for a while."""
+    return await _change(handler, context, instrument_id, SuspendInstrument(instrument_id=instrument_id, reason=reason))
+
+
+async def resume_instrument(handler: Handler, context: Context, instrument_id: str) -> Receipt:
+    """Let principal accrue again."""
+    return await _change(handler, context, instrument_id, ResumeInstrument(instrument_id=instrument_id))
+
+
+async def amend_instrument(
+    handler: Handler, context: Context, instrument_id: str, *, terms: SafeTerms, applies_to_earlier: bool
+) -> Receipt:
+    """Agree on new terms."""
+    command = AmendInstrument(instrument_id=instrument_id, terms=terms, applies_to_earlier=applies_to_earlier)
+    return await _change(handler, context, instrument_id, command)
+
+
+async def reverse_principal(
+    handler: Handler, context: Context, instrument_id: str, *, tranche_id: str, principal_usd: Decimal, reason: str
+) -> Receipt:
+    """Take back a tranche, or part of it."""
+    command = ReversePrincipal(
+        instrument_id=instrument_id, tranche_id=tranche_id, principal_usd=principal_usd, reason=reason
+    )
+    return await _change(handler, context, instrument_id, command)
+
+
+async def cancel_instrument(
+    handler: Handler, context: Context, instrument_id: str, *, reason: str, at: datetime
+) -> Receipt:
+    """End an agreement under which nothing accrued."""
+    command = CancelInstrument(instrument_id=instrument_id, reason=reason, at=at)
+    return await _change(handler, context, instrument_id, command)

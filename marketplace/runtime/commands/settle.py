@@ -1,0 +1,79 @@
+"""What an accepted statement moves: cash, budget and principal, in the atomic append of its acceptance."""
+
+from decimal import Decimal
+
+from events.grant import EquityPart
+from events.statement import Charges
+from marketplace.core.ids import derive_id, rename_id
+from marketplace.core.money import ZERO
+from marketplace.domain.account import ACCOUNT, AdjustHold, CaptureHold, Credit
+from marketplace.domain.grant import Grant
+from marketplace.domain.instrument import INSTRUMENT, AccruePrincipal, Instrument, LapseInstrument
+from marketplace.domain.mandate import MANDATE, ReleaseBudget
+from marketplace.runtime.commands.mandates import adjust_mandate_hold
+from marketplace.runtime.unit import Unit
+
+
+async def settle_statement(unit: Unit, grant: Grant, statement_id: str, charges: Charges) -> None:
+    """Pay the provider from the startup's hold and from the mandate's, and let principal accrue."""
+    issued = grant.issued
+    startup = CaptureHold(
+        account_id=issued.startup_account_id,
+        hold_id=issued.hold_id,
+        amount_usd=charges.cash_usd,
+        payee_account_id=issued.provider_account_id,
+        cause=statement_id,
+    )
+    await _pay(unit, startup)
+    equity = issued.equity
+    if equity is None:
+        return
+    if equity.holder_account_id is not None:
+        holder = CaptureHold(
+            account_id=equity.holder_account_id,
+            hold_id=rename_id("hld", equity.mandate_id),
+            amount_usd=charges.holder_usd,
+            payee_account_id=issued.provider_account_id,
+            cause=statement_id,
+        )
+        await _pay(unit, holder)
+    if charges.principal_usd:
+        accrue = AccruePrincipal(
+            instrument_id=equity.instrument_id,
+            tranche_id=derive_id("trn", statement_id),
+            principal_usd=charges.principal_usd,
+            statement_id=statement_id,
+        )
+        await unit.decide(INSTRUMENT, equity.instrument_id, accrue)
+
+
+async def _pay(unit: Unit, capture: CaptureHold) -> None:
+    if not capture.amount_usd:
+        return
+    await unit.decide(ACCOUNT, capture.account_id, capture)
+    credit = Credit(
+        account_id=capture.payee_account_id,
+        amount_usd=capture.amount_usd,
+        payer_account_id=capture.account_id,
+        cause=capture.cause,
+    )
+    await unit.decide(ACCOUNT, capture.payee_account_id, credit)
+
+
+async def release_undelivered(unit: Unit, grant: Grant, holder_paid_usd: Decimal, reason: str) -> None:
+    """Free what was set aside for a grant and not delivered, and let the rest of its instrument lapse."""
+    issued = grant.issued
+    adjust = AdjustHold(account_id=issued.startup_account_id, hold_id=issued.hold_id, amount_usd=ZERO, reason=reason)
+    await unit.decide(ACCOUNT, issued.startup_account_id, adjust)
+    if issued.equity is not None:
+        await _release_equity(unit, issued.equity, issued.hold_id, holder_paid_usd, reason)
+
+
+async def _release_equity(unit: Unit, equity: EquityPart, hold_id: str, holder_paid_usd: Decimal, reason: str) -> None:
+    release = ReleaseBudget(mandate_id=equity.mandate_id, hold_id=hold_id, keep_usd=holder_paid_usd, reason=reason)
+    await unit.decide(MANDATE, equity.mandate_id, release)
+    await adjust_mandate_hold(unit, equity.mandate_id, reason)
+    instrument: Instrument = await unit.load(INSTRUMENT, equity.instrument_id)
+    if instrument.status in {"drawing", "suspended"} and instrument.undrawn_usd:
+        lapse = LapseInstrument(instrument_id=equity.instrument_id, reason=reason)
+        await unit.decide(INSTRUMENT, equity.instrument_id, lapse)

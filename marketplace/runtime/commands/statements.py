@@ -1,0 +1,167 @@
+"""Statements: issued per grant and period, accepted, disputed, resolved; acceptance settles in the same append."""
+
+from typing import Literal
+
+from marketplace.core.errors import Refusal
+from marketplace.core.ids import rename_id
+from marketplace.domain.grant import GRANT, Grant
+from marketplace.domain.periods import ACCEPTANCE, Period, list_periods
+from marketplace.domain.refusals import refuse_unknown
+from marketplace.domain.settlement import build_tariff, compute_charges
+from marketplace.domain.statement import (
+    STATEMENT,
+    AcceptStatement,
+    DisputeStatement,
+    IssueStatement,
+    ResolveStatement,
+    Statement,
+)
+from marketplace.domain.usage import USAGE, Usage, count_gpu_seconds
+from marketplace.runtime.commands.grants import load_grant
+from marketplace.runtime.commands.ownership import require_owner
+from marketplace.runtime.commands.settle import settle_statement
+from marketplace.runtime.handler import Handler, Receipt
+from marketplace.runtime.unit import Context, Unit
+
+
+async def issue_statement(handler: Handler, context: Context, grant_id: str, index: int) -> Receipt:
+    """Price the usage of a period that is over; late readings of earlier periods come with it.
+
+    Raises:
+        Refusal: ``grant_unknown`` · ``period_unknown`` · ``period_runs`` · ``statement_out_of_order``.
+    """
+    grant: Grant | None = await _find_grant(handler, context, grant_id)
+    if grant is None:
+        raise refuse_unknown("grant", grant_id)
+    periods = list_periods(grant)
+    if index >= len(periods):
+        raise Refusal("period_unknown", f"grant {grant_id} has {len(periods)} statement periods, not {index + 1}")
+    period = periods[index]
+    if context.at < period.end:
+        raise Refusal("period_runs", f"the period ends at {period.end.isoformat()}; it is {context.at.isoformat()}")
+
+    async def work(unit: Unit) -> None:
+        current = await load_grant(unit, grant_id, "provider")
+        before = await _count_stated(unit, periods[:index])
+        usage: Usage = await unit.load(USAGE, rename_id("usg", grant_id))
+        reported = count_gpu_seconds(usage.counted(), current.issued.gpus_per_node, period.end)
+        charges = compute_charges(build_tariff(current.issued), before, max(reported - before, 0))
+        command = IssueStatement(
+            statement_id=period.statement_id,
+            grant_id=grant_id,
+            startup_id=current.issued.startup_id,
+            provider_id=current.issued.provider_id,
+            period_start=period.start,
+            period_end=period.end,
+            charges=charges,
+            accept_until=context.at + ACCEPTANCE,
+        )
+        await unit.decide(STATEMENT, period.statement_id, command)
+
+    return await handler.run(context, STATEMENT, period.statement_id, work)
+
+
+async def _find_grant(handler: Handler, context: Context, grant_id: str) -> Grant | None:
+    """Return a grant as the cache knows it, None where there is none."""
+    grant: Grant | None = await Unit(handler.cache, context).load(GRANT, grant_id)
+    return grant
+
+
+async def _count_stated(unit: Unit, periods: list[Period]) -> int:
+    stated = 0
+    for period in periods:
+        statement: Statement | None = await unit.load(STATEMENT, period.statement_id)
+        if statement is None:
+            raise Refusal(
+                "statement_out_of_order", f"statement {period.statement_id} of an earlier period is not issued yet"
+            )
+        stated += statement.issued.charges.gpu_seconds
+    return stated
+
+
+async def _load_statement(unit: Unit, statement_id: str, *sides: str) -> Statement:
+    statement: Statement | None = await unit.load(STATEMENT, statement_id)
+    if statement is None:
+        raise refuse_unknown("statement", statement_id)
+    owners = {"startup": statement.issued.startup_id, "provider": statement.issued.provider_id}
+    require_owner(unit.context, tuple(owners[side] for side in sides), "statement", statement_id)
+    return statement
+
+
+async def accept_statement(
+    handler: Handler, context: Context, statement_id: str, *, by: Literal["acceptance", "silence"] = "acceptance"
+) -> Receipt:
+    """Accept a statement as its startup, or after the acceptance period by silence, and settle it."""
+
+    async def work(unit: Unit) -> None:
+        before = await _load_statement(unit, statement_id, "startup")
+        command = AcceptStatement(statement_id=statement_id, by=by, at=context.at)
+        await unit.decide(STATEMENT, statement_id, command)
+        if before.status != "accepted":
+            await _settle(unit, before, statement_id)
+
+    return await handler.run(context, STATEMENT, statement_id, work)
+
+
+async def _settle(unit: Unit, before: Statement, statement_id: str) -> None:
+    after: Statement = await unit.load(STATEMENT, statement_id)
+    grant = await _get_grant(unit, before.issued.grant_id)
+    await settle_statement(unit, grant, statement_id, after.charges)
+
+
+async def _get_grant(unit: Unit, grant_id: str) -> Grant:
+    grant: Grant | None = await unit.load(GRANT, grant_id)
+    assert grant is not None, "a statement's grant exists"
+    return grant
+
+
+async def dispute_statement(
+    handler: Handler, context: Context, statement_id: str, *, gpu_seconds_claimed: int, reason: str
+) -> Receipt:
+    """Say, as the startup, that less was delivered."""
+
+    async def work(unit: Unit) -> None:
+        await _load_statement(unit, statement_id, "startup")
+        command = DisputeStatement(
+            statement_id=statement_id, gpu_seconds_claimed=gpu_seconds_claimed, reason=reason, at=context.at
+        )
+        await unit.decide(STATEMENT, statement_id, command)
+
+    return await handler.run(context, STATEMENT, statement_id, work)
+
+
+async def resolve_statement(
+    handler: Handler, context: Context, statement_id: str, *, gpu_seconds: int, reason: str
+) -> Receipt:
+    """End a dispute and settle what is left: the provider may concede the claim, the platform may decide.
+
+    Raises:
+        Refusal: ``concession_above_claim`` where a provider concedes less than what was claimed.
+    """
+
+    async def work(unit: Unit) -> None:
+        before = await _load_statement(unit, statement_id, "provider")
+        disputed = before.disputed
+        if context.party_id is not None and disputed is not None and gpu_seconds > disputed.gpu_seconds_claimed:
+            raise Refusal(
+                "concession_above_claim",
+                f"the startup claims {disputed.gpu_seconds_claimed} GPU-seconds; concede that, or ask the platform",
+                pointer="/gpu_seconds",
+            )
+        grant = await _get_grant(unit, before.issued.grant_id)
+        stated = await _count_stated(unit, _list_before(grant, statement_id))
+        charges = compute_charges(build_tariff(grant.issued), stated, gpu_seconds)
+        await unit.decide(
+            STATEMENT, statement_id, ResolveStatement(statement_id=statement_id, charges=charges, reason=reason)
+        )
+        await unit.decide(
+            STATEMENT, statement_id, AcceptStatement(statement_id=statement_id, by="resolution", at=context.at)
+        )
+        await _settle(unit, before, statement_id)
+
+    return await handler.run(context, STATEMENT, statement_id, work)
+
+
+def _list_before(grant: Grant, statement_id: str) -> list[Period]:
+    periods = list_periods(grant)
+    return periods[: [period.statement_id for period in periods].index(statement_id)]

@@ -1,0 +1,50 @@
+"""Write the generated files of `events/`: JSON Schemas, lock, golden samples of new tags, AsyncAPI, the README's table.
+
+    uv run python scripts/render_contracts.py                after a new event type or another docstring
+    uv run python scripts/render_contracts.py --resample     and rewrite the samples that the story tells otherwise now
+    uv run python scripts/render_contracts.py --relock TAG   and lock a tag anew that no release has carried yet
+
+A golden sample of a released tag stays as it is: without `--resample` none that exists is rewritten.
+"""
+
+import argparse
+import sys
+
+from events.contract import ChangedSchema, extend_lock, render_files, render_json
+from events.registry import EVENT_TYPES, render_schema_name
+from scripts.contract_files import FOLDER, LOCK, README, load_lock
+from tests.contracts.story.book import build_samples
+
+
+def main() -> int:
+    """Write the files and say which changed; 1 when a locked schema is not what it was."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--relock", nargs="+", default=[], metavar="TAG", choices=tuple(EVENT_TYPES))
+    parser.add_argument("--resample", action="store_true")
+    arguments = parser.parse_args()
+    try:
+        lock = extend_lock(load_lock(), frozenset(arguments.relock))
+    except ChangedSchema as changed:
+        print(changed, file=sys.stderr)
+        return 1
+    samples = build_samples()
+    texts = render_files(samples, README.read_text(encoding="utf-8"))
+    texts[str(LOCK.relative_to(FOLDER))] = render_json(lock)
+    for tag, sample in samples.items():
+        path = f"samples/{render_schema_name(tag)}"
+        if arguments.resample or not (FOLDER / path).exists():
+            texts[path] = render_json(sample)
+    _write(texts)
+    return 0
+
+
+def _write(texts: dict[str, str]) -> None:
+    for path, text in texts.items():
+        target = FOLDER / path
+        if not target.exists() or target.read_text(encoding="utf-8") != text:
+            target.write_text(text, encoding="utf-8")
+            print(f"wrote events/{path}")
+
+
+if __name__ == "__main__":
+    sys.exit(main())

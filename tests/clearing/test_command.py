@@ -1,0 +1,56 @@
+"""`marketplace clear` as a user runs it."""
+
+import csv
+import json
+import subprocess
+import sys
+
+from marketplace.clearing.codec import parse_clearing
+from marketplace.clearing.instance import parse_instance_dir
+from marketplace.clearing.verifier import verify
+
+POOLS = "pool_id,gpu_class,region,interconnect,gpus_per_node\np,H100,us-east,infiniband,8\nq,H100,eu-north,ethernet,8\n"
+LOTS = "lot_id,pool_id,nodes,from_period,to_period,ask_usd_per_gpu_hour\na,p,4,0,90,2.1000\nb,q,4,0,90,1.9000\n"
+ORDERS = (
+    "order_id,nodes,duration_periods,start_earliest,start_latest,gpu_classes,regions,infiniband_required,"
+    "limit_usd_per_gpu_hour\n"
+    "o0,2,10,0,5,H100|B200,us-east|eu-north,0,2.5000\no1,4,10,0,0,H100,us-east|eu-north,1,3.0000\no2,1,1,0,0,A100,us-east,0,9\n"
+)
+
+
+def write_instance(folder, orders=ORDERS):
+    for name, text in (("pools", POOLS), ("lots", LOTS), ("orders", orders)):
+        (folder / f"{name}.csv").write_text(text)
+
+
+def run(folder, *extra):
+    command = [sys.executable, "-m", "marketplace.cli.clear", str(folder), "--solution", str(folder / "s.csv")]
+    return subprocess.run(
+        [*command, "--prices", str(folder / "p.csv"), *extra], capture_output=True, text=True, check=False
+    )
+
+
+def test_the_command_writes_solution_prices_and_a_certificate_that_verifies(tmp_path):
+    write_instance(tmp_path)
+    done = run(tmp_path, "--certificate", str(tmp_path / "c.json"), "--seed", "3", "--iterations", "2")
+    assert done.returncode == 0, done.stderr
+    assert "2 of 3" in done.stdout
+    with (tmp_path / "s.csv").open() as file:
+        rows = list(csv.DictReader(file))
+    assert [(row["order_id"], row["pool_id"], row["nodes"]) for row in rows] == [("o0", "q", "2"), ("o1", "p", "4")]
+    with (tmp_path / "p.csv").open() as file:
+        assert len(list(csv.DictReader(file))) == 180
+    verify(parse_instance_dir(tmp_path), parse_clearing(json.loads((tmp_path / "c.json").read_text())))
+
+
+def test_a_broken_instance_is_refused_with_its_reason(tmp_path):
+    write_instance(tmp_path, ORDERS.replace("2.5000", "cheap"))
+    done = run(tmp_path)
+    assert done.returncode == 2
+    assert "malformed_instance" in done.stderr
+
+
+def test_a_missing_file_is_refused_by_name(tmp_path):
+    done = run(tmp_path)
+    assert done.returncode == 2
+    assert "pools.csv" in done.stderr

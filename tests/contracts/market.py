@@ -1,0 +1,80 @@
+"""A NATS server that holds the story as the log stores it, and a subscriber as a process."""
+
+import asyncio
+import sys
+from collections.abc import AsyncIterator, Iterable
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+import nats
+from nats.js.api import StorageType, StreamConfig
+
+from events.registry import render_type
+from events.subjects import ALL, STREAM
+from marketplace.embedded import NatsServers, embedded_nats
+from tests.contracts.story.teller import Told
+
+ROOT = Path(__file__).parents[2]
+SUBSCRIBER = ROOT / "examples" / "subscriber_python" / "subscriber.py"
+
+
+@asynccontextmanager
+async def open_market(folder: Path, told: Iterable[Told]) -> AsyncIterator[NatsServers]:
+    """Run a server on a folder of its own, with the events in its stream."""
+    async with embedded_nats(folder) as servers:
+        await lay_stream(servers.admin_url)
+        await publish(servers.admin_url, told)
+        yield servers
+
+
+async def lay_stream(admin_url: str) -> None:
+    client = await nats.connect(admin_url)
+    await client.jetstream().add_stream(StreamConfig(name=STREAM, subjects=[ALL], storage=StorageType.FILE))
+    await client.close()
+
+
+async def publish(admin_url: str, told: Iterable[Told]) -> None:
+    client = await nats.connect(admin_url)
+    for one in told:
+        await client.jetstream().publish(one.subject, one.body, headers=one.headers)
+    await client.close()
+
+
+async def start_subscriber(url: str, position: Path, *arguments: str) -> asyncio.subprocess.Process:
+    return await asyncio.create_subprocess_exec(
+        sys.executable,
+        str(SUBSCRIBER),
+        *("--url", url, "--position", str(position), *arguments),
+        stdout=asyncio.subprocess.PIPE,
+        stderr=asyncio.subprocess.PIPE,
+        cwd=ROOT,
+    )
+
+
+async def run_subscriber(url: str, position: Path, *arguments: str) -> tuple[int, list[str], str]:
+    """Run until there is nothing new; return exit code, lines and what it said on stderr."""
+    process = await start_subscriber(url, position, "--once", *arguments)
+    output, said = await asyncio.wait_for(process.communicate(), 30)
+    assert process.returncode is not None
+    return process.returncode, output.decode().splitlines(), said.decode()
+
+
+def render_expected(told: Iterable[Told], first_sequence: int = 1) -> list[str]:
+    """Return the first five columns of what a subscriber prints of these events."""
+    return [
+        "\t".join(
+            (
+                str(sequence),
+                render_type(one.tag),
+                one.headers["ce-subject"],
+                one.headers["ce-time"],
+                one.headers["ce-id"],
+            )
+        )
+        for sequence, one in enumerate(told, first_sequence)
+    ]
+
+
+def drop_fields(lines: Iterable[str]) -> list[str]:
+    """Return the lines without their last column."""
+    return [line.rpartition("\t")[0] for line in lines]

@@ -1,0 +1,43 @@
+"""The whole story in order, and the golden sample of each event type: the first event of that type."""
+
+from functools import cache
+
+from events.issuer import IssuerStockIssued
+from events.registry import EVENT_TYPES
+from tests.contracts.story.clearing import tell_clearing
+from tests.contracts.story.delivery import tell_delivery
+from tests.contracts.story.demand import tell_demand
+from tests.contracts.story.equity import tell_equity
+from tests.contracts.story.sale import tell_sale
+from tests.contracts.story.supply import tell_supply
+from tests.contracts.story.teller import Teller, Told
+
+
+@cache
+def tell_story() -> tuple[Told, ...]:
+    """Return every event of the story in the order of the log."""
+    teller = Teller()
+    tell_supply(teller)
+    tell_demand(teller)
+    tell_clearing(teller)
+    tell_delivery(teller)
+    tell_equity(teller)
+    tell_sale(teller, _count_series_a(teller))
+    return tuple(teller.seal())
+
+
+def build_samples() -> dict[str, dict[str, object]]:
+    """Return the golden samples by tag, in the registry's order."""
+    first: dict[str, dict[str, object]] = {}
+    for told in tell_story():
+        first.setdefault(told.tag, told.sample)
+    return {tag: first[tag] for tag in EVENT_TYPES if tag in first}
+
+
+def _count_series_a(teller: Teller) -> dict[str, int]:
+    shares: dict[str, int] = {}
+    for _, _, events in teller.commands:
+        for event in events:
+            if isinstance(event, IssuerStockIssued) and event.class_id == "series-a":
+                shares[event.holder_id] = shares.get(event.holder_id, 0) + event.shares
+    return shares

@@ -1,0 +1,174 @@
+"""Last chapter: shares change hands, options and a warrant are exercised, and the startup is bought."""
+
+from decimal import Decimal
+from fractions import Fraction
+
+from events.account import AccountDeposited
+from events.financing import Approval, Payout, Waterfall
+from events.instrument import InstrumentRepaid
+from events.issuer import (
+    IssuerDistributionPaid,
+    IssuerLiquidityDeclared,
+    IssuerOptionExercised,
+    IssuerStockRepurchased,
+    IssuerStockTransferred,
+    IssuerWarrantExercised,
+    IssuerWarrantIssued,
+)
+from events.types import SafeTerms
+from tests.contracts.story.certificates import load_certificate
+from tests.contracts.story.demand import LATTICE_ISSUER
+from tests.contracts.story.equity import EMPLOYEES, FOUNDERS, issue_safe
+from tests.contracts.story.identifiers import name
+from tests.contracts.story.supply import LATTICE, NORTHFJORD, PLATFORM, TIDEWATER, TIDEWATER_CASH, at
+from tests.contracts.story.teller import Teller
+
+BRIDGE_SAFE = name("ins", "bridge SAFE")
+_SALE = name("liq", "sale of Lattice Bio")
+_OPTION = name("opt", "first grant")
+_Holding = tuple[str, str, int]
+_PROCEEDS_CENTS = 60_000_000_00
+_BRIDGE_CENTS = 100_000_00
+
+
+def tell_sale(teller: Teller, series_a_shares: dict[str, int]) -> None:
+    """Sell the startup for 60 million dollars.
+
+    Args:
+        teller: Where to tell it.
+        series_a_shares: Series A shares by holder, as the round issued them.
+    """
+    _tell_exchanges(teller)
+    preferred = [(holder, "series-a", series_a_shares[holder]) for holder in sorted(series_a_shares)]
+    common = {TIDEWATER: 100_000, NORTHFJORD: 40_000, EMPLOYEES: 100_000, FOUNDERS: 7_850_000}
+    waterfall = _share_out(preferred, [(holder, "common", shares) for holder, shares in common.items()])
+    teller.tell(
+        "2026-11-16T09:00",
+        LATTICE,
+        IssuerLiquidityDeclared(issuer_id=LATTICE_ISSUER, liquidity_id=_SALE, kind="acquisition", waterfall=waterfall),
+    )
+    teller.tell(
+        "2026-11-30T09:00",
+        LATTICE,
+        IssuerDistributionPaid(issuer_id=LATTICE_ISSUER, liquidity_id=_SALE, amount_usd=waterfall.proceeds_usd),
+        InstrumentRepaid(
+            instrument_id=BRIDGE_SAFE,
+            issuer_id=LATTICE_ISSUER,
+            holder_id=TIDEWATER,
+            cause=_SALE,
+            principal_usd=Decimal("100000.00"),
+            amount_usd=Decimal("100000.00"),
+        ),
+    )
+
+
+def _tell_exchanges(teller: Teller) -> None:
+    issuer, paper = LATTICE_ISSUER, Approval(document="agreements/secondary-2026-06.pdf", note="right waived")
+    warrant = name("wrt", "provider's warrant")
+    teller.tell(
+        "2026-06-01T09:00",
+        LATTICE,
+        IssuerStockTransferred(
+            issuer_id=issuer,
+            holder_id=FOUNDERS,
+            holder_id_after=TIDEWATER,
+            class_id="common",
+            shares=100_000,
+            approval=paper,
+        ),
+        IssuerStockRepurchased(
+            issuer_id=issuer,
+            holder_id=FOUNDERS,
+            class_id="common",
+            shares=50_000,
+            price_usd_per_share=Decimal("1.00"),
+            approval=paper,
+        ),
+        IssuerWarrantIssued(
+            issuer_id=issuer,
+            warrant_id=warrant,
+            holder_id=NORTHFJORD,
+            class_id="common",
+            shares=60_000,
+            exercise_price_usd=Decimal("1.00"),
+            expires_at=at("2031-06-01T00:00"),
+        ),
+    )
+    teller.tell(
+        "2026-09-01T09:00",
+        LATTICE,
+        IssuerOptionExercised(
+            issuer_id=issuer, option_id=_OPTION, holder_id=EMPLOYEES, class_id="common", shares=100_000
+        ),
+        IssuerWarrantExercised(
+            issuer_id=issuer,
+            warrant_id=warrant,
+            holder_id=NORTHFJORD,
+            class_id="common",
+            shares=40_000,
+            shares_surrendered=20_000,
+        ),
+    )
+    teller.tell(
+        "2026-09-14T09:00",
+        PLATFORM,
+        AccountDeposited(
+            account_id=TIDEWATER_CASH,
+            party_id=TIDEWATER,
+            amount_usd=Decimal("100000.00"),
+            reference="wire 2026-09-14",
+        ),
+    )
+    terms = SafeTerms(conversion_timing="post_money", valuation_cap_usd=Decimal("80000000.00"))
+    teller.tell("2026-09-15T09:00", TIDEWATER, *issue_safe(BRIDGE_SAFE, "100000.00", terms))
+
+
+def _share_out(preferred: list[_Holding], common: list[_Holding]) -> Waterfall:
+    """Return the waterfall: the bridge SAFE is paid back, all stock and options share the rest.
+
+    400,000 options are outstanding; they pay their price of 0.25 into the rest and get it deducted.
+    """
+    options = (EMPLOYEES, _OPTION, 400_000)
+    outstanding = sum(shares for _, _, shares in [*preferred, *common, options])
+    strike = options[2] * 25
+    per_share = Fraction(_PROCEEDS_CENTS - _BRIDGE_CENTS + strike, outstanding)
+    rows = [
+        *((holder, security, per_share * shares) for holder, security, shares in preferred),
+        (TIDEWATER, BRIDGE_SAFE, Fraction(_BRIDGE_CENTS)),
+        *((holder, security, per_share * shares) for holder, security, shares in common),
+        (EMPLOYEES, _OPTION, per_share * options[2] - strike),
+    ]
+    cents = _round_to_sum([amount for _, _, amount in rows])
+    return Waterfall(
+        engine_version="equity-1",
+        proceeds_usd=_dollars(_PROCEEDS_CENTS),
+        payouts=tuple(
+            _payout(holder, security, amount, whole, as_converted=security == "series-a")
+            for (holder, security, amount), whole in zip(rows, cents, strict=True)
+        ),
+        certificate_json=load_certificate("sale"),
+    )
+
+
+def _round_to_sum(amounts: list[Fraction]) -> list[int]:
+    """Return whole cents that sum to the whole: floors, and one more for the largest remainders."""
+    cents = [int(amount) for amount in amounts]
+    by_remainder = sorted(range(len(amounts)), key=lambda place: cents[place] - amounts[place])
+    for place in by_remainder[: int(sum(amounts)) - sum(cents)]:
+        cents[place] += 1
+    return cents
+
+
+def _payout(holder: str, security: str, exact_cents: Fraction, cents: int, *, as_converted: bool) -> Payout:
+    exact = exact_cents / 100
+    return Payout(
+        holder_id=holder,
+        security=security,
+        amount_exact=f"{exact.numerator}/{exact.denominator}",
+        amount_usd=_dollars(cents),
+        as_converted=as_converted,
+    )
+
+
+def _dollars(cents: int) -> Decimal:
+    return Decimal(cents).scaleb(-2)

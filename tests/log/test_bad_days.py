@@ -1,0 +1,232 @@
+"""Lost acknowledgements, dead servers, closed logs: nothing acknowledged is lost, nothing is stored twice."""
+
+import asyncio
+import time
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+import pytest
+
+from marketplace.core.errors import Conflict, Refusal, Unavailable
+from marketplace.embedded import NatsServers, embedded_nats
+from marketplace.log.codec import verify_chain
+from marketplace.log.jetstream import JetStreamLog
+from marketplace.log.port import Head, Limits, Log, Write
+from tests.log.build import make_write, make_writes, new_subject, read_hashes
+from tests.log.cases import read_all
+from tests.log.proxy import Proxy, open_proxy, through
+from tests.support.servers import open_log
+
+
+@asynccontextmanager
+async def open_through_proxy(
+    servers: NatsServers, limits: Limits | None = None
+) -> AsyncIterator[tuple[JetStreamLog, JetStreamLog, Proxy]]:
+    """Yield a log behind a proxy, the same log without it, and the proxy."""
+    async with open_log(servers) as direct, open_proxy(servers) as proxy:
+        log = await JetStreamLog.open(through(proxy, servers.url), limits=limits)
+        yield log, direct, proxy
+        await log.close()
+
+
+async def lose_the_answers(log: Log, proxy: Proxy, writes: Sequence[Sequence[Write]]) -> list[int]:
+    """Append while the server's answers are lost, then cut the connection and let it come back."""
+    proxy.deaf = True
+    proxy.sent.clear()
+    appends = asyncio.gather(*(log.append(group) for group in writes))
+    await proxy.sent.wait()
+    await asyncio.sleep(0.1)
+    proxy.deaf = False
+    proxy.cut()
+    return await asyncio.wait_for(appends, 10)
+
+
+@pytest.mark.parametrize("count", [1, 2, 1_000])
+async def test_an_append_whose_answer_was_lost_is_stored_once(nats_server: NatsServers, count: int) -> None:
+    async with open_through_proxy(nats_server) as (log, direct, proxy):
+        writes = make_writes(count)
+        assert await lose_the_answers(log, proxy, [writes]) == [count]
+        assert [event.envelope.hash for event in await read_all(direct)] == read_hashes(writes)
+        assert [write.head.sequence for write in writes] == list(range(1, count + 1))
+
+
+@pytest.mark.parametrize("count", [5, 200])
+async def test_appends_of_a_group_whose_answer_was_lost_are_each_stored_once(
+    nats_server: NatsServers, count: int
+) -> None:
+    async with open_through_proxy(nats_server) as (log, direct, proxy):
+        writes = make_writes(count)
+        answers = await lose_the_answers(log, proxy, [[write] for write in writes])
+        assert answers == list(range(1, count + 1))
+        assert [event.envelope.hash for event in await read_all(direct)] == read_hashes(writes)
+
+
+async def test_decisions_on_pending_heads_survive_a_lost_answer(nats_server: NatsServers) -> None:
+    async with open_through_proxy(nats_server) as (log, direct, proxy):
+        first = make_write(Head(new_subject()))
+        second = make_write(first.head)
+        await lose_the_answers(log, proxy, [[first], [second]])
+        third = make_write(second.head)
+        await log.append([third])
+        assert [event.envelope.hash for event in await direct.load(first.after.subject)] == read_hashes(
+            [first, second, third]
+        )
+
+
+async def test_a_server_that_hangs_is_asked_again(nats_server: NatsServers) -> None:
+    async with open_through_proxy(nats_server, Limits(ack_seconds_max=0.2)) as (log, direct, proxy):
+        proxy.deaf = True
+        writes = make_writes(3)
+        append = asyncio.create_task(log.append(writes))
+        await asyncio.sleep(0.7)
+        proxy.deaf = False
+        assert await append == 3
+        assert [event.envelope.hash for event in await read_all(direct)] == read_hashes(writes)
+
+
+async def test_a_rival_that_came_first_while_the_answer_was_lost_is_a_conflict(nats_server: NatsServers) -> None:
+    async with open_through_proxy(nats_server) as (log, direct, proxy):
+        subject = new_subject()
+        proxy.cut()
+        late = asyncio.create_task(log.append([make_write(Head(subject))]))
+        rival = make_write(Head(subject))
+        await direct.append([rival])
+        outcome = (await asyncio.gather(late, return_exceptions=True))[0]
+        stored = await direct.load(subject)
+        assert isinstance(outcome, Conflict)
+        assert [event.envelope.hash for event in stored] == read_hashes([rival])
+
+
+async def test_an_append_is_given_up_in_time_and_can_be_repeated(tmp_path: Path) -> None:
+    async with embedded_nats(tmp_path / "nats") as servers, open_log(servers, Limits(append_seconds_max=1.0)) as log:
+        await log.append(make_writes(1))
+        servers.kill(0)
+        write = make_write(Head(new_subject()))
+        began = time.monotonic()
+        with pytest.raises(Unavailable, match="NATS"):
+            await log.append([write])
+        assert time.monotonic() - began < 3
+        assert write.head.failed
+        with pytest.raises(Conflict):
+            await log.append([make_write(write.head)])
+        await servers.start(0)
+        again = Write(Head(write.after.subject), write.messages, Head(write.after.subject, None, write.head.hash))
+        await log.append([again])
+        assert len(await log.load(write.after.subject)) == 1
+
+
+async def test_reads_say_unavailable_while_the_server_is_away(tmp_path: Path) -> None:
+    async with embedded_nats(tmp_path / "nats") as servers, open_log(servers, Limits(ack_seconds_max=0.3)) as log:
+        await log.append(make_writes(1))
+        servers.kill(0)
+        await asyncio.sleep(0.1)
+        for attempt in (log.health(), log.load("marketplace.order.ord_1"), log.find(1), read_all(log)):
+            with pytest.raises(Unavailable):
+                await attempt
+        await servers.start(0)
+        deadline = time.monotonic() + 10
+        while time.monotonic() < deadline:
+            try:
+                assert (await log.health()).messages == 1
+                break
+            except Unavailable:
+                await asyncio.sleep(0.05)
+        assert len(await read_all(log)) == 1
+
+
+@pytest.mark.parametrize("at_once", [1, 6, 100])
+async def test_a_killed_server_loses_no_acknowledged_event_and_stores_none_twice(tmp_path: Path, at_once: int) -> None:
+    async with embedded_nats(tmp_path / "nats") as servers, open_log(servers) as log:
+        acknowledged: list[str] = []
+        stop = asyncio.Event()
+
+        async def write_on() -> None:
+            head = Head(new_subject())
+            while not stop.is_set():
+                write = make_write(head)
+                await log.append([write])
+                acknowledged.append(write.head.hash)
+                head = write.head
+
+        writers = asyncio.gather(*(write_on() for _ in range(at_once)))
+        for _ in range(4):
+            before = len(acknowledged)
+            while len(acknowledged) < before + at_once:  # noqa: ASYNC110 - the writers are the ones to wait for
+                await asyncio.sleep(0.005)
+            servers.kill(0)
+            await servers.start(0)
+        stop.set()
+        await asyncio.wait_for(writers, 30)
+        events = await read_all(log)
+        stored = [event.envelope.hash for event in events]
+        assert len(set(stored)) == len(stored)
+        assert sorted(stored) == sorted(acknowledged)
+        assert verify_chain(events) == len(acknowledged)
+
+
+async def test_following_goes_on_after_the_server_was_killed_without_gap_or_repeat(tmp_path: Path) -> None:
+    async with embedded_nats(tmp_path / "nats") as servers, open_log(servers) as log:
+        seen: list[int] = []
+
+        async def follow() -> None:
+            async for page in log.read(follow=True):
+                seen.extend(event.sequence for event in page)
+                if len(seen) >= 600:
+                    return
+
+        follower = asyncio.create_task(follow())
+        for _ in range(3):
+            await log.append(make_writes(100))
+            servers.kill(0)
+            await servers.start(0)
+            await log.append(make_writes(100))
+        await asyncio.wait_for(follower, 30)
+        assert seen == list(range(1, 601))
+
+
+async def test_a_log_cannot_be_opened_while_no_server_answers(tmp_path: Path) -> None:
+    async with embedded_nats(tmp_path / "nats") as servers:
+        url = servers.url
+    began = time.monotonic()
+    with pytest.raises(Unavailable, match="no server accepts connections at 127"):
+        await JetStreamLog.open(url)
+    assert time.monotonic() - began < 1
+
+
+async def test_a_queue_that_is_full_refuses_more(jetstream_log: JetStreamLog, nats_server: NatsServers) -> None:
+    log = await JetStreamLog.open(nats_server.url, limits=Limits(queue_appends_max=10))
+    answers = await asyncio.gather(*(log.append([write]) for write in make_writes(30)), return_exceptions=True)
+    await log.close()
+    assert [type(answer) for answer in answers] == [int] * 10 + [Unavailable] * 20
+    assert (await jetstream_log.health()).messages == 10
+
+
+async def test_closing_finishes_what_is_queued_and_takes_no_more(
+    jetstream_log: JetStreamLog, nats_server: NatsServers
+) -> None:
+    log = await JetStreamLog.open(nats_server.url)
+    appends = asyncio.gather(*(log.append([write]) for write in make_writes(2_500)))
+    await asyncio.sleep(0)
+    await log.close()
+    assert await appends == list(range(1, 2_501))
+    with pytest.raises(Unavailable, match="closed"):
+        await log.append(make_writes(1))
+
+
+async def test_a_caller_that_leaves_does_not_hold_up_those_who_build_on_it(jetstream_log: JetStreamLog) -> None:
+    first = make_write(Head(new_subject()))
+    second = make_write(first.head)
+    left = asyncio.create_task(jetstream_log.append([first]))
+    stayed = asyncio.create_task(jetstream_log.append([second]))
+    await asyncio.sleep(0)
+    left.cancel()
+    assert await stayed == 2
+    assert left.cancelled()
+
+
+async def test_an_event_above_the_servers_limit_is_refused_before_it_is_sent(jetstream_log: JetStreamLog) -> None:
+    large = make_write(Head(new_subject()), b'"%b"' % (b"x" * 9_000_000))
+    with pytest.raises(Refusal, match="the log takes 838"):
+        await jetstream_log.append([large])
+    await jetstream_log.append(make_writes(1))

@@ -1,0 +1,173 @@
+"""Leaders that change and members that die while the log is written and followed, on a cluster of three."""
+
+import asyncio
+import contextlib
+from collections.abc import AsyncIterator, Awaitable, Callable
+from pathlib import Path
+
+import pytest
+import pytest_asyncio
+
+from marketplace.core.errors import Unavailable
+from marketplace.embedded import NatsServers, embedded_nats
+from marketplace.log.codec import verify_chain
+from marketplace.log.connection import Connection, call_api
+from marketplace.log.jetstream import JetStreamLog
+from marketplace.log.port import Head
+from tests.log.build import make_write, make_writes, new_subject
+from tests.log.cases import read_all
+from tests.support.servers import open_log
+
+pytestmark = [pytest.mark.xdist_group("nats-cluster"), pytest.mark.timeout(120)]
+
+
+@pytest_asyncio.fixture
+async def admin(nats_cluster: NatsServers) -> AsyncIterator[Connection]:
+    connection = await Connection.open(nats_cluster.admin_url, "tests-admin")
+    yield connection
+    await connection.close()
+
+
+async def find_leader(admin: Connection) -> str:
+    info = await call_api(admin, "$JS.API.STREAM.INFO.MARKETPLACE", None, seconds_max=5)
+    cluster = info.get("cluster")
+    return str(cluster.get("leader", "")) if isinstance(cluster, dict) else ""
+
+
+async def change_leader(admin: Connection) -> None:
+    with contextlib.suppress(Unavailable):
+        await call_api(admin, "$JS.API.STREAM.LEADER.STEPDOWN.MARKETPLACE", {}, seconds_max=2)
+
+
+async def write_while(log: JetStreamLog, at_once: int, disturb: Callable[[], Awaitable[None]]) -> list[str]:
+    """Write chains of events until the disturbance is over, and return the hashes that were acknowledged."""
+    acknowledged: list[str] = []
+    stop = asyncio.Event()
+
+    async def write_on() -> None:
+        head = Head(new_subject())
+        while not stop.is_set():
+            write = make_write(head)
+            await log.append([write])
+            acknowledged.append(write.head.hash)
+            head = write.head
+
+    writers = asyncio.gather(*(write_on() for _ in range(at_once)))
+    await asyncio.sleep(0.2)
+    await disturb()
+    await asyncio.sleep(0.2)
+    stop.set()
+    await asyncio.wait_for(writers, 40)
+    return acknowledged
+
+
+async def check_exactly_once(log: JetStreamLog, acknowledged: list[str]) -> None:
+    events = await read_all(log)
+    stored = [event.envelope.hash for event in events]
+    assert len(set(stored)) == len(stored)
+    assert sorted(stored) == sorted(acknowledged)
+    assert verify_chain(events) == len(acknowledged)
+
+
+async def wait_for_warnings(log: JetStreamLog) -> tuple[str, ...]:
+    """Return what the health warns of, once a leader was elected (four to nine seconds) and has missed a member."""
+    async with asyncio.timeout(40):
+        while True:
+            with contextlib.suppress(Unavailable):
+                if warnings := [text for text in (await log.health()).warnings if "away" in text]:
+                    return tuple(warnings)
+            await asyncio.sleep(0.2)
+
+
+@pytest.mark.parametrize("at_once", [1, 50])
+async def test_nothing_is_lost_or_doubled_while_leaders_change(
+    jetstream_cluster_log: JetStreamLog, admin: Connection, at_once: int
+) -> None:
+    leaders: set[str] = set()
+
+    async def disturb() -> None:
+        for _ in range(6):
+            await change_leader(admin)
+            await asyncio.sleep(0.3)
+            leaders.add(await find_leader(admin))
+
+    acknowledged = await write_while(jetstream_cluster_log, at_once, disturb)
+    assert len(leaders) > 1
+    await check_exactly_once(jetstream_cluster_log, acknowledged)
+
+
+async def test_guards_hold_while_leaders_change(
+    jetstream_cluster_log: JetStreamLog, nats_cluster: NatsServers, admin: Connection
+) -> None:
+    logs = [await JetStreamLog.open(nats_cluster.url, replicas=3) for _ in range(2)]
+    subject, stop = new_subject(), asyncio.Event()
+    won: list[int] = []
+
+    async def rival(log: JetStreamLog) -> None:
+        while not stop.is_set():
+            events = await log.load(subject)
+            head = Head(subject, events[-1].sequence, events[-1].envelope.hash) if events else Head(subject)
+            outcome = (await asyncio.gather(log.append([make_write(head)]), return_exceptions=True))[0]
+            if isinstance(outcome, int):
+                won.append(outcome)
+
+    rivals = asyncio.gather(*(rival(log) for log in logs for _ in range(3)))
+    for _ in range(4):
+        await asyncio.sleep(0.3)
+        await change_leader(admin)
+    await asyncio.sleep(0.3)
+    stop.set()
+    await asyncio.wait_for(rivals, 40)
+    for log in logs:
+        await log.close()
+    events = await jetstream_cluster_log.load(subject)
+    assert sorted(won) == [event.sequence for event in events]
+    assert verify_chain(events) == len(won)
+
+
+async def test_following_goes_on_while_leaders_change(jetstream_cluster_log: JetStreamLog, admin: Connection) -> None:
+    seen: list[int] = []
+
+    async def follow() -> None:
+        async for page in jetstream_cluster_log.read(follow=True):
+            seen.extend(event.sequence for event in page)
+            if len(seen) >= 500:
+                return
+
+    follower = asyncio.create_task(follow())
+    for _ in range(5):
+        await jetstream_cluster_log.append(make_writes(100))
+        await change_leader(admin)
+    await asyncio.wait_for(follower, 40)
+    assert seen == list(range(1, 501))
+
+
+async def test_the_loss_of_one_of_three_is_survived_and_told(tmp_path: Path) -> None:
+    async with embedded_nats(tmp_path / "nats", servers=3) as servers, open_log(servers) as log:
+        admin = await Connection.open(servers.admin_url, "tests-admin")
+        names = [member.name for member in servers.members]
+
+        async def disturb() -> None:
+            leader = names.index(await find_leader(admin))
+            servers.kill(leader)
+            warnings = await wait_for_warnings(log)
+            assert ["away" in warning for warning in warnings] == [True]
+            await servers.start(leader)
+
+        acknowledged = await write_while(log, 10, disturb)
+        await check_exactly_once(log, acknowledged)
+        await admin.close()
+
+
+async def test_without_a_majority_nothing_is_acknowledged_and_all_is_well_after(tmp_path: Path) -> None:
+    async with embedded_nats(tmp_path / "nats", servers=3) as servers, open_log(servers) as log:
+        await log.append(make_writes(10))
+        for index in (0, 1):
+            servers.kill(index)
+        append = asyncio.create_task(log.append(make_writes(5)))
+        await asyncio.sleep(1)
+        assert not append.done()
+        for index in (0, 1):
+            await servers.start(index)
+        assert await asyncio.wait_for(append, 30) == 15
+        assert [event.sequence for event in await read_all(log)] == list(range(1, 16))
