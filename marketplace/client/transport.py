@@ -18,7 +18,9 @@ RETRY_SECONDS_MAX: Final = 5.0
 TIMEOUT_SECONDS: Final = 30.0
 PAGE_ROWS: Final = 500
 PAGES_MAX: Final = 10_000
-_SEND_AGAIN: Final = frozenset({429, 503})
+RETRY_SECONDS: Final = 0.2
+_SEND_AGAIN: Final = frozenset({429, 502, 503})
+_SEND_AGAIN_CODES: Final = frozenset({"command_in_flight", "conflict"})
 
 
 class ProblemError(Exception):
@@ -73,7 +75,7 @@ class Transport:
     async def command(
         self, path: str, body: Any = None, *, key: str | None = None, if_match: int | None = None, method: str = "POST"
     ) -> ReceiptBody:
-        """Send a command and return its receipt; it is sent again under the same key while the market is away.
+        """Send a command and return its receipt; it is sent again, with the same key, while the market cannot answer.
 
         Raises:
             ProblemError: The market said no.
@@ -123,14 +125,20 @@ class Transport:
 
     async def _request(self, method: str, path: str, **options: Any) -> httpx.Response:
         for attempt in range(1, ATTEMPTS_MAX + 1):
-            response = await self._http.request(method, path, **options)
+            last = attempt == ATTEMPTS_MAX
+            try:
+                response = await self._http.request(method, path, **options)
+            except httpx.TransportError:
+                if last:
+                    raise
+                await asyncio.sleep(RETRY_SECONDS)
+                continue
             if response.is_success:
                 return response
             problem = _parse_problem(response)
-            again = response.status_code in _SEND_AGAIN or problem.code == "command_in_flight"
-            if not again or attempt == ATTEMPTS_MAX:
+            if last or not (problem.status in _SEND_AGAIN or problem.code in _SEND_AGAIN_CODES):
                 raise problem
-            await asyncio.sleep(min(float(response.headers.get("Retry-After", "0.2")), RETRY_SECONDS_MAX))
+            await asyncio.sleep(min(_parse_wait(response), RETRY_SECONDS_MAX))
         raise AssertionError("a request is answered or raises")
 
     async def stream(self, path: str, last_event_id: int) -> AsyncIterator[tuple[int, bytes]]:
@@ -154,3 +162,8 @@ def _parse_problem(response: httpx.Response) -> ProblemError:
     except msgspec.DecodeError:
         problem = {"title": response.text[:200]}
     return ProblemError(response.status_code, problem)
+
+
+def _parse_wait(response: httpx.Response) -> float:
+    seconds = response.headers.get("Retry-After", "")
+    return float(seconds) if seconds.isdigit() else RETRY_SECONDS
