@@ -98,10 +98,11 @@ class Cache:
         if entry is not None:
             self._entries.move_to_end(subject)
             return entry
-        return await self._share(decider, Entry(decider.initial, Head(subject)))
+        loaded = await asyncio.shield(self._begin(decider, Entry(decider.initial, Head(subject))))
+        return self.find(subject) or loaded
 
-    async def _share(self, decider: AnyDecider, base: Entry) -> Entry:
-        """Return the entry after the events that follow `base`; who asks meanwhile waits for the same reading."""
+    def _begin(self, decider: AnyDecider, base: Entry) -> asyncio.Task[Entry]:
+        """Return the reading of the events that follow `base`; who asks meanwhile gets the same one."""
         subject = base.head.subject
         reading = self._readings.get(subject)
         if reading is None:
@@ -109,8 +110,7 @@ class Cache:
             reading.task = asyncio.create_task(self._read(decider, base, reading))
             reading.task.add_done_callback(lambda _: self._readings.pop(subject, None))
         assert reading.task is not None, "a reading is known once it has begun"
-        loaded = await asyncio.shield(reading.task)
-        return self.find(subject) or loaded
+        return reading.task
 
     async def _read(self, decider: AnyDecider, entry: Entry, reading: _Reading) -> Entry:
         for _ in range(READS_MAX):
@@ -121,15 +121,14 @@ class Cache:
                 break
         return entry
 
-    async def refresh(self, decider: AnyDecider, entry: Entry) -> None:
-        """Bring an entry that may be stale up to date, by the tail of its subject where its head is known."""
+    def refresh(self, decider: AnyDecider, entry: Entry) -> asyncio.Task[Entry] | None:
+        """Begin to bring an entry that may be stale up to date, by the tail of its subject where its head is known."""
         subject = entry.head.subject
         current = self.find(subject)
         if current is not None and current is not entry:
-            return
+            return None
         self._entries.pop(subject, None)
-        if entry.head.sequence is not None and not entry.head.failed:
-            await self._share(decider, entry)
+        return None if entry.head.sequence is None or entry.head.failed else self._begin(decider, entry)
 
     def put(self, entry: Entry) -> None:
         """Keep an entry, and forget the one that was used the longest ago when there are too many."""

@@ -156,4 +156,5 @@ class Unit:
     async def refresh(self, *, written: bool) -> None:
         """Bring what was looked at up to date; with `written`, only what was to be changed."""
         parts = [part for part in self._parts.values() if part.events or not written]
-        await asyncio.gather(*(self._cache.refresh(part.decider, part.before) for part in parts))
+        begun = [self._cache.refresh(part.decider, part.before) for part in parts]
+        await asyncio.gather(*(asyncio.shield(reading) for reading in begun if reading is not None))
