@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import Awaitable, Callable, Iterable
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from typing import Any, Final
 
 from events.order import ClassOffer, OrderTerms
@@ -160,7 +161,7 @@ class Play:
             await self.platform.advance_clock(DAY_SECONDS)
             day = self.day(index)
             running = [grant for grant in grants if grant.start <= day < grant.end and grant.status != "terminated"]
-            await self.each(running, lambda grant, day=day: self._report(grant, day))
+            await self.each(running, partial(self._report, day))
             if index % 7 == 6:  # noqa: PLR2004 - once a week
                 await self._accept()
         await self.platform.advance_clock(2 * DAY_SECONDS)
@@ -176,7 +177,7 @@ class Play:
 
         await self.wait_for(ended, "every grant to end")
 
-    async def _report(self, grant: GrantView, day: datetime) -> None:
+    async def _report(self, day: datetime, grant: GrantView) -> None:
         reading = ReadingBody(
             reading_id=f"{grant.grant_id}-{day:%Y%m%d}", start=day, end=day + timedelta(days=1), nodes=grant.nodes
         )
