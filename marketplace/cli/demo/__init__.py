@@ -13,7 +13,7 @@ from marketplace.cli.demo.proof import prove
 from marketplace.cli.demo.setup import set_up
 from marketplace.cli.scenario import load_scenario
 from marketplace.cli.stack import open_stack
-from marketplace.client import MarketplaceClient
+from marketplace.client import MarketplaceClient, ProblemError
 from marketplace.embedded import temporary_folder
 
 app = App(name="demo", help="Play a whole market on embedded NATS and PostgreSQL, show it, and prove its replay.")
@@ -27,10 +27,14 @@ def demo(*, keep: Path | None = None) -> int:
         keep: Use this folder and leave it, so that `marketplace up --data` can go on from it.
     """
     configure_logging("error")
-    if keep is not None:
-        return run(_demo(keep))
-    with temporary_folder("marketplace-demo-") as folder:
-        return run(_demo(folder))
+    try:
+        if keep is not None:
+            return run(_demo(keep))
+        with temporary_folder("marketplace-demo-") as folder:
+            return run(_demo(folder))
+    except ProblemError as problem:
+        ERRORS.print(f"[red]the market said no[/]: {problem}")
+        return 1
 
 
 async def _demo(folder: Path) -> int:

@@ -3,18 +3,21 @@
 import asyncio
 from collections.abc import Awaitable, Callable, Iterable
 from datetime import UTC, datetime, timedelta
+from decimal import Decimal
 from functools import partial
 from typing import Any, Final
 
+from events.mandate import MandateTerms
 from events.order import ClassOffer, OrderTerms
 from marketplace.api.bodies.delivery import ReadingBody, ReportUsageBody
 from marketplace.api.bodies.equity import InvestBody
 from marketplace.api.bodies.supply import SlipConversionBody
-from marketplace.api.bodies.trading import OpenAuctionBody
+from marketplace.api.bodies.trading import GrantMandateBody, OpenAuctionBody
 from marketplace.cli.scenario import Scenario
 from marketplace.cli.scenario.demand import Order
 from marketplace.client import MarketplaceClient
 from marketplace.core.errors import Unavailable
+from marketplace.core.ids import rename_id
 from marketplace.projections.grants import GrantView
 
 AT_ONCE: Final = 32
@@ -22,6 +25,11 @@ DAY_SECONDS: Final = 86_400
 POLL_SECONDS: Final = 0.05
 WAIT_SECONDS_MAX: Final = 60.0
 SEED: Final = 20_261_125
+
+
+def name_mandate(key: str) -> str:
+    """Return the name of a mandate among the ids; the scenario calls a mandate as its holder."""
+    return f"mandate {key}"
 
 
 class Play:
@@ -73,15 +81,21 @@ class Play:
         return list(await asyncio.gather(*(one(item) for item in items)))
 
     async def invest(self) -> None:
-        """Put cash into a startup beside compute."""
+        """Put cash into a startup beside compute, under a mandate of its own."""
         direct = self.scenario.direct_investment
         safe = next(safe for safe in self.scenario.safes if safe.key == direct.safe)
-        mandate = next(mandate for mandate in self.scenario.mandates if mandate.holder == direct.holder)
+        holder_id = self.ids[direct.holder]
+        await self.platform.deposit(rename_id("acc", holder_id), direct.amount_usd, "wire for the direct investment")
+        terms = MandateTerms(
+            instrument_kinds=("safe",),
+            equity_credit=Decimal(1),
+            budget_usd=direct.amount_usd,
+            issuer_usd_max=direct.amount_usd,
+        )
+        granted = GrantMandateBody(holder_id=holder_id, funding="cash", terms=terms)
+        mandate_id = (await self.client(direct.holder).grant_mandate(granted)).id
         body = InvestBody(
-            startup_id=self.ids[direct.startup],
-            mandate_id=self.ids[mandate.key],
-            amount_usd=direct.amount_usd,
-            terms=safe.terms,
+            startup_id=self.ids[direct.startup], mandate_id=mandate_id, amount_usd=direct.amount_usd, terms=safe.terms
         )
         await self.client(direct.startup).invest(body)
 
@@ -110,7 +124,7 @@ class Play:
             ),
             regions=order.regions,
             interconnect="infiniband" if order.infiniband else "any",
-            mandate_ids=tuple(self.ids[key] for key in order.mandates),
+            mandate_ids=tuple(self.ids[name_mandate(key)] for key in order.mandates),
             instrument=safe.terms if order.mandates else None,
         )
         receipt = await self.client(startup.key).place_order(self.ids[startup.key], terms)

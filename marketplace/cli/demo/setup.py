@@ -15,7 +15,7 @@ from marketplace.api.bodies.equity import (
 from marketplace.api.bodies.parties import IssueKeyBody, RegisterPartyBody
 from marketplace.api.bodies.supply import ListLotBody, OpenPoolBody, RegisterSiteBody, ScheduleConversionBody
 from marketplace.api.bodies.trading import GrantMandateBody
-from marketplace.cli.demo.play import Play
+from marketplace.cli.demo.play import Play, name_mandate
 from marketplace.cli.scenario.capital import Mandate, Startup
 from marketplace.cli.scenario.supply import Lot, Pool, Site
 from marketplace.cli.scenario.words import Organisation
@@ -121,7 +121,7 @@ async def _grant(play: Play, mandate: Mandate) -> None:
         sectors=mandate.sectors,
     )
     body = GrantMandateBody(holder_id=play.ids[mandate.holder], funding=mandate.funding, terms=terms)
-    play.ids[mandate.key] = (await play.client(mandate.holder).grant_mandate(body)).id
+    play.ids[name_mandate(mandate.key)] = (await play.client(mandate.holder).grant_mandate(body)).id
 
 
 async def _register_site(play: Play, site: Site) -> None:
@@ -170,7 +170,7 @@ async def _list_lot(play: Play, lot: Lot) -> None:
         ask_usd_per_gpu_hour=lot.ask_usd_per_gpu_hour,
         nodes_min=lot.nodes_min,
         duration_hours_min=lot.duration_hours_min,
-        mandate_ids=tuple(play.ids[key] for key in lot.mandates),
+        mandate_ids=tuple(play.ids[name_mandate(key)] for key in lot.mandates),
     )
     receipt = await play.client(site.provider).list_lot(body)
     play.ids[lot.key] = receipt.id

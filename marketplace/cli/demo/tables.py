@@ -107,13 +107,8 @@ async def show_delivery(play: Play) -> None:
     totals: dict[str, list[Decimal]] = defaultdict(lambda: [ZERO] * 5)
     async for statement in play.platform.list_statements(status="accepted"):
         row, charges = totals[statement.startup_id], statement.charges
-        amounts = (
-            charges.gpu_seconds,
-            charges.provider_usd,
-            charges.cash_usd,
-            charges.holder_usd,
-            charges.principal_usd,
-        )
+        money = (charges.provider_usd, charges.cash_usd, charges.holder_usd, charges.principal_usd)
+        amounts: tuple[Decimal, ...] = (Decimal(charges.gpu_seconds), *money)
         for index, amount in enumerate(amounts):
             row[index] += amount
     counts = Counter([grant.startup_id async for grant in play.platform.list_grants()])
