@@ -7,7 +7,7 @@ same log; neither needs the other, and each may run several times.
 import asyncio
 import contextlib
 from collections.abc import AsyncIterator, Callable
-from typing import Final
+from typing import Any, Final
 
 import structlog
 from granian.constants import Interfaces
@@ -50,7 +50,7 @@ async def open_log(settings: Settings) -> AsyncIterator[JetStreamLog]:
 
 
 @contextlib.asynccontextmanager
-async def _running(*tasks: asyncio.Task[None]) -> AsyncIterator[None]:
+async def _running(*tasks: asyncio.Task[Any]) -> AsyncIterator[None]:
     """Let tasks run while the block does, and end them with it."""
     try:
         yield
@@ -105,7 +105,7 @@ async def serve_api(settings: Settings, host: str, port: int, stop: asyncio.Even
         log.info("api_listens", host=host, port=port)
         await asyncio.wait({serving, waiting}, return_when=asyncio.FIRST_COMPLETED)
         if waiting.done():
-            server.stop()
+            server.stop()  # type: ignore[no-untyped-call]
         waiting.cancel()
         await serving
 

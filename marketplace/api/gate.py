@@ -11,6 +11,7 @@ from typing import Any, Final
 from limits import RateLimitItemPerMinute
 from limits.aio.storage import MemoryStorage
 from limits.aio.strategies import SlidingWindowCounterRateLimiter
+from litestar.enums import ScopeType
 from litestar.types import ASGIApp, Message, Receive, Scope, Send
 
 from marketplace.api.keys import Principal
@@ -22,7 +23,14 @@ from marketplace.domain.refusals import refuse_unknown
 
 WINDOW_SECONDS: Final = 60
 _READS: Final = frozenset({"GET", "HEAD"})
-_PREFIXES: Final = {**PREFIXES, "key": "key", "financing": "fin", "liquidity": "liq"}
+_PREFIXES: Final = {
+    **PREFIXES,
+    "key": "key",
+    "financing": "fin",
+    "liquidity": "liq",
+    "option": "opt",
+    "warrant": "wrt",
+}
 _JSON: Final = b"application/json"
 
 
@@ -74,9 +82,7 @@ class Gate:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Let a request pass, or raise what problems are made of."""
-        if scope["type"] != "http":
-            await self._app(scope, receive, send)
-            return
+        assert scope["type"] == ScopeType.HTTP, "there are no other routes"
         started = time.perf_counter()
         added: list[tuple[bytes, bytes]] = []
 
@@ -99,7 +105,9 @@ class Gate:
     ) -> Principal:
         authorization = headers.get(b"authorization")
         try:
-            principal = await self._services.keys.verify(authorization and authorization.decode("latin-1"))
+            principal = await self._services.keys.verify(
+                None if authorization is None else authorization.decode("latin-1")
+            )
         except Refusal:
             address = (scope.get("client") or ("unknown", 0))[0]
             added += await self._limits.hit("address", address)

@@ -14,13 +14,13 @@ import hmac
 import re
 import time
 from collections import OrderedDict
-from datetime import datetime
+from datetime import UTC, datetime, timedelta
 from typing import Final, Protocol
 
 import msgspec
-import structlog
 
 from marketplace.core.errors import Refusal, Unavailable
+from marketplace.projections.operations import ApiKey
 
 FEATURES: Final = (
     "parties", "api_keys", "sites", "pools", "lots", "mandates", "orders", "auctions", "grants", "usage",
@@ -31,9 +31,9 @@ SCOPES: Final = ("*", "*:read", "*:write", *(f"{feature}:{verb}" for feature in 
 REFRESH_SECONDS: Final = 2.0
 UNKNOWN_SECONDS: Final = 2.0
 UNKNOWN_MAX: Final = 10_000
+CLOCKS_APART_MAX: Final = timedelta(minutes=5)
 _TOKEN: Final = re.compile(r"^mkp_(?P<id>[0-7][0-9a-hjkmnp-tv-z]{25})_(?P<secret>[A-Za-z0-9]{20,100})$")
-_NOBODY: Final = hashlib.sha256(b"nobody").hexdigest()
-_logger = structlog.get_logger(__name__)
+_NOBODY: Final = hashlib.sha256(b"nobody").digest()
 
 
 class Principal(msgspec.Struct, frozen=True, kw_only=True):
@@ -60,71 +60,27 @@ class Principal(msgspec.Struct, frozen=True, kw_only=True):
         return scope in scopes or "*" in scopes or f"*:{scope.rsplit(':', 1)[1]}" in scopes
 
 
-class KeyRecord(msgspec.Struct, frozen=True, kw_only=True):
-    """A stored key.
-
-    Attributes:
-        key_id: The key.
-        party_id: Whose it is; None for the platform.
-        name: What people call it.
-        scopes: What it may do.
-        secret_hmac: Hex HMAC-SHA256 of the secret.
-        fingerprint: Hash of the request that issued it.
-        created_at: Since when.
-        revoked_at: When it was taken back.
-    """
-
-    key_id: str
-    party_id: str | None
-    name: str
-    scopes: tuple[str, ...]
-    secret_hmac: str
-    fingerprint: str
-    created_at: datetime
-    revoked_at: datetime | None = None
-
-
 class KeyStore(Protocol):
-    """Where keys are kept."""
+    """Where keys are kept; every method raises `Unavailable` where the store is away."""
 
-    async def find(self, key_id: str) -> KeyRecord | None:
-        """Return a key, revoked or not.
-
-        Raises:
-            Unavailable: The store is away.
-        """
+    async def find(self, key_id: str) -> ApiKey | None:
+        """Return a key, revoked or not."""
         ...
 
-    async def load(self, limit: int) -> list[KeyRecord]:
-        """Return keys that are not revoked, the newest first.
-
-        Raises:
-            Unavailable: The store is away.
-        """
+    async def load_changes(self, since: datetime | None, limit: int) -> list[ApiKey]:
+        """Return keys that were issued or revoked since an instant, the newest first; all where it is None."""
         ...
 
-    async def insert(self, record: KeyRecord) -> None:
-        """Keep a new key; nothing happens where its id exists.
-
-        Raises:
-            Unavailable: The store is away.
-        """
+    async def add(self, key: ApiKey) -> bool:
+        """Keep a new key; return False where its id is taken, and change nothing."""
         ...
 
-    async def revoke(self, key_id: str, at: datetime) -> None:
-        """Take a key back; nothing happens where it was taken back before.
-
-        Raises:
-            Unavailable: The store is away.
-        """
+    async def revoke(self, key_id: str) -> None:
+        """Take a key back; nothing happens where it was taken back before."""
         ...
 
-    async def list(self, *, party_id: str | None, after: str, limit: int) -> list[KeyRecord]:
-        """Return keys by id above `after`; of one party, or of all.
-
-        Raises:
-            Unavailable: The store is away.
-        """
+    async def list(self, *, party_id: str | None, after: str, limit: int) -> list[ApiKey]:
+        """Return keys by id above `after`; of one party, or of all."""
         ...
 
 
@@ -143,7 +99,7 @@ class KeyRing:
             raise ValueError(f"the key secret has {len(secret)} bytes; give it 32 or more")
         self._secret = secret
         self._keys_max = keys_max
-        self._known: OrderedDict[str, tuple[str, Principal]] = OrderedDict()
+        self._known: OrderedDict[str, tuple[bytes, Principal]] = OrderedDict()
         self._unknown: OrderedDict[str, float] = OrderedDict()
         match = _TOKEN.match(admin_key)
         if match is None:
@@ -151,6 +107,7 @@ class KeyRing:
         admin = Principal(key_id=f"key_{match['id']}", party_id=None, scopes=frozenset({"*"}))
         self._admin = (admin.key_id, self.hash_secret(match["secret"]), admin)
         self._store = store
+        self._asked_at: datetime | None = None
 
     @property
     def store(self) -> KeyStore:
@@ -163,14 +120,15 @@ class KeyRing:
             raise Unavailable("PostgreSQL", "this process was started without a database")
         return self._store
 
-    def hash_secret(self, secret: str) -> str:
+    def hash_secret(self, secret: str) -> bytes:
         """Return what is stored of a secret."""
-        return hmac.new(self._secret, secret.encode(), hashlib.sha256).hexdigest()
+        return hmac.new(self._secret, secret.encode(), hashlib.sha256).digest()
 
-    def derive_secret(self, key_id: str) -> str:
-        """Return the secret of a key that is issued here."""
+    def derive_token(self, key_id: str) -> tuple[str, bytes]:
+        """Return the whole key of an id, and what is stored of it."""
         digest = hmac.new(self._secret, f"secret of {key_id}".encode(), hashlib.sha256).digest()
-        return base64.b32encode(digest).decode().rstrip("=")
+        secret = base64.b32encode(digest).decode().rstrip("=")
+        return f"mkp_{key_id.removeprefix('key_')}_{secret}", self.hash_secret(secret)
 
     async def verify(self, authorization: str | None) -> Principal:
         """Return who sends a request with this `Authorization` header.
@@ -191,7 +149,7 @@ class KeyRing:
             raise refuse_credentials()
         return principal
 
-    async def _find(self, key_id: str) -> tuple[str, Principal | None]:
+    async def _find(self, key_id: str) -> tuple[bytes, Principal | None]:
         if key_id == self._admin[0]:
             return self._admin[1:]
         if (known := self._known.get(key_id)) is not None:
@@ -206,11 +164,11 @@ class KeyRing:
             return _NOBODY, None
         return self.remember(record)
 
-    def remember(self, record: KeyRecord) -> tuple[str, Principal]:
+    def remember(self, record: ApiKey) -> tuple[bytes, Principal]:
         """Keep a key in memory."""
         principal = Principal(key_id=record.key_id, party_id=record.party_id, scopes=frozenset(record.scopes))
         self._unknown.pop(record.key_id, None)
-        known = self._known[record.key_id] = (record.secret_hmac, principal)
+        known = self._known[record.key_id] = (record.hmac, principal)
         if len(self._known) > self._keys_max:
             self._known.popitem(last=False)
         return known
@@ -227,10 +185,13 @@ class KeyRing:
         """
         if self._store is None:
             return
-        records = await self._store.load(self._keys_max)
-        self._known.clear()
-        for record in reversed(records):
-            self.remember(record)
+        asked_at = datetime.now(UTC)
+        for record in reversed(await self._store.load_changes(self._asked_at, self._keys_max)):
+            if record.revoked_at is None:
+                self.remember(record)
+            else:
+                self.forget(record.key_id)
+        self._asked_at = asked_at - CLOCKS_APART_MAX
 
     async def follow(self) -> None:
         """Refresh for ever; run it as a task."""

@@ -56,13 +56,13 @@ def _build_annotated(base: Any, metas: tuple[Any, ...]) -> Any:
     if base is Decimal:
         return _DecimalString
     if base is not int:
-        return Annotated[(build_twin(base), *metas)]  # type: ignore[return-value]
+        return Annotated[(build_twin(base), *metas)]
     bounded = [meta for meta in metas if isinstance(meta, Meta)]
     if not any(meta.le is not None or meta.lt is not None for meta in bounded):
         metas = (*metas, Meta(le=WHOLE_MAX))
     if not any(meta.ge is not None or meta.gt is not None for meta in bounded):
         metas = (*metas, Meta(ge=-WHOLE_MAX))
-    return Annotated[(int, *metas)]  # type: ignore[return-value]
+    return Annotated[(int, *metas)]
 
 
 @cache

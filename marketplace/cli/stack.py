@@ -78,7 +78,15 @@ async def open_stack(
         if database_url is None:
             database_url = (await stack.enter_async_context(embedded_postgres(data / "postgres"))).url
         embedded = subscriber_url is not None
-        settings = Settings(nats_url=nats_url, database_url=database_url, embedded=embedded, **urls, **secrets)
+        settings = Settings(
+            nats_url=nats_url,
+            nats_admin_url=urls.get("nats_admin_url"),
+            nats_system_url=urls.get("nats_system_url"),
+            database_url=database_url,
+            api_key_secret=secrets["api_key_secret"],
+            admin_key=secrets["admin_key"],
+            embedded=embedded,
+        )
         await _prepare(settings)
         yield await _start(stack, settings, subscriber_url, data, port or find_free_port())
 

@@ -21,7 +21,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 Key = tuple[Any, ...]
 Row = dict[str, Any]
-_DIALECT: Final = postgresql.dialect()
+_DIALECT: Final = postgresql.asyncpg.dialect()  # type: ignore[no-untyped-call]
 _ENCODER: Final = msgspec.json.Encoder(decimal_format="string")
 
 
@@ -120,8 +120,6 @@ class Changes:
         result = await connection.exec_driver_sql(statement, tuple(list(array) for array in arrays))
         for values in result:
             row = dict(zip(shape.columns, values, strict=True))
-            for name in shape.documents:
-                row[name] = None if row[name] is None else msgspec.json.decode(row[name])
             known.setdefault(shape.key_of(row), row)
 
     def find(self, table: Table, *key: Any) -> Mapping[str, Any] | None:
@@ -154,15 +152,15 @@ class Changes:
         else:
             pending.partial.setdefault(key, {}).update(values)
 
-    def add(self, table: Table, amount: str, **values: Any) -> None:
-        """Add to the column `amount` of a row, or begin the row with it."""
+    def add(self, table: Table, column: str, /, **values: Any) -> None:
+        """Add to one `column` of a row, or begin the row with it."""
         shape = _shape_of(table)
         key = shape.key_of(values)
         values["last_sequence"] = self._sequence
         sums = self._pending(table).sums
         row = sums.get(key)
         if row is not None:
-            values[amount] += row[amount]
+            values[column] += row[column]
         sums[key] = values
 
     def append(self, table: Table, *values: Any) -> None:

@@ -5,6 +5,7 @@ from collections.abc import AsyncIterator
 from typing import Any, Final
 
 import asyncpg
+import msgspec
 from sqlalchemy import make_url
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
@@ -29,7 +30,7 @@ def build_engine(database_url: str, *, connections_max: int = 10, **settings: st
         pool_size=connections_max,
         max_overflow=0,
         pool_timeout=_CONNECT_SECONDS_MAX,
-        pool_pre_ping=False,
+        json_deserializer=msgspec.json.decode,
         connect_args={
             "timeout": _CONNECT_SECONDS_MAX,
             "prepared_statement_cache_size": _STATEMENTS_CACHED_MAX,

@@ -236,7 +236,7 @@ async def list_grants_at(
     """Return grants as they stood at `at`, by id above `after`; `party_id` narrows by today's parties."""
     history = grant_history
     latest = (
-        select(history.c["grant_id", *_CHANGING], history.c.sequence.label("last_sequence"))
+        select(*history.c["grant_id", *_CHANGING], history.c.sequence.label("last_sequence"))
         .where(until(at, history.c.sequence, history.c.occurred_at), history.c.grant_id > after)
         .distinct(history.c.grant_id)
         .order_by(history.c.grant_id, history.c.sequence.desc())
@@ -250,7 +250,7 @@ async def find_grant_at(connection: AsyncConnection, grant_id: str, at: At) -> G
     """Return a grant as it stood at `at`, None where it was not issued by then."""
     history = grant_history
     query = (
-        select(history.c["grant_id", *_CHANGING], history.c.sequence.label("last_sequence"))
+        select(*history.c["grant_id", *_CHANGING], history.c.sequence.label("last_sequence"))
         .where(history.c.grant_id == grant_id, until(at, history.c.sequence, history.c.occurred_at))
         .order_by(history.c.sequence.desc())
     )

@@ -5,6 +5,7 @@ import secrets
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Final
+from uuid import UUID
 
 import msgspec
 import uuid_utils
@@ -101,5 +102,5 @@ def new_secret() -> str:
 
 def new_admin_key() -> str:
     """Return an API key of the platform: ``mkp_<26 characters>_<secret>``."""
-    suffix = render_id("key", uuid_utils.compat.uuid7())[4:]
+    suffix = render_id("key", UUID(int=uuid_utils.uuid7().int))[4:]
     return f"mkp_{suffix}_{secrets.token_hex(SECRET_BYTES)}"

@@ -9,9 +9,9 @@ from jsonschema import Draft7Validator, FormatChecker
 from referencing import Registry, Resource
 from referencing.jsonschema import DRAFT7
 
-from events.contract import FOLDER, load_sample
 from events.registry import AGGREGATES, EVENT_TYPES, render_type
 from events.subjects import parse_subject
+from scripts.contract_files import FOLDER, load_sample
 
 DOCUMENT: dict[str, Any] = json.loads((FOLDER / "asyncapi.json").read_text(encoding="utf-8"))
 MESSAGES: dict[str, Any] = DOCUMENT["components"]["messages"]

@@ -10,8 +10,8 @@ from typing import Any
 import pytest
 from pydantic import ValidationError
 
-from events.contract import FOLDER
 from events.registry import AGGREGATES, EVENT_TYPES
+from scripts.contract_files import FOLDER
 
 with warnings.catch_warnings():
     warnings.simplefilter("ignore", UserWarning)  # fields named `schema`, as the standard has it

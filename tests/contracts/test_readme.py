@@ -15,7 +15,6 @@ import pytest_asyncio
 from nats.js.api import ConsumerConfig
 from nats.js.errors import BadRequestError
 
-from events.contract import FOLDER
 from events.envelope import Envelope, parse_headers, render_headers
 from events.reference import BEGIN, END, replace_table
 from events.registry import EVENT_TYPES
@@ -23,6 +22,7 @@ from events.subjects import STREAM
 from marketplace.embedded.nats import find_nats_server
 from marketplace.embedded.process import LOOPBACK, find_free_port
 from marketplace.log.codec import compute_hash
+from scripts.contract_files import FOLDER
 from tests.contracts.market import lay_stream, publish, render_expected, run_subscriber, start_subscriber
 from tests.contracts.recipe import chain_hash
 from tests.contracts.story.book import tell_story

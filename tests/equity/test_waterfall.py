@@ -107,10 +107,10 @@ def test_notes_are_paid_before_everybody_and_convert_when_their_cap_is_worth_it(
     assert rich.paid_for("n") == 11_000_000
 
 
-def test_a_repayment_multiple_is_owed_on_a_sale():
-    stated = NoteTerms(0, "simple", "actual_365", date(2025, 1, 1), repayment_multiple=2)
-    result = sold(5_000_000, company(), notes=[Note("n", "lender", 1_000_000, stated)], on_day=date(2025, 6, 1))
-    assert result.paid_for("n") == 2_000_000
+def test_a_repayment_multiple_is_of_the_principal_beside_the_interest():
+    stated = NoteTerms(Fraction(6, 100), "simple", "actual_365", date(2026, 1, 1), repayment_multiple=2)
+    result = sold(16_030_000, company(), notes=[Note("n", "lender", 500_000, stated)], on_day=date(2027, 1, 1))
+    assert result.paid_for("n") == 1_030_000
 
 
 def test_holders_of_a_class_share_by_shares_and_cents_are_not_lost():

@@ -1,19 +1,29 @@
 """Answers of the engine to vectors of waterfalls and of price protection."""
 
 from collections.abc import Mapping
+from datetime import date
 from fractions import Fraction
 from typing import Any
 
 from marketplace.equity.checker import verify
 from marketplace.equity.liquidation import OptionGrant
-from marketplace.equity.model import Capitalization, Holding, PreferredClass, PriceAdjustment, ProtectionBasis
-from marketplace.equity.price_protection import after_adjustment, price_after_nvca, protect
+from marketplace.equity.model import (
+    Capitalization,
+    Holding,
+    Note,
+    NoteTerms,
+    PreferredClass,
+    PriceAdjustment,
+    ProtectionBasis,
+)
+from marketplace.equity.price_protection import adjusted_conversion_price, after_adjustment, price_after_nvca, protect
 from marketplace.equity.waterfall import Distribution, distribute
 from tests.equity.vector_values import OneOf, number
 
 Inputs = Mapping[str, Any]
 Answers = dict[str, Any]
 PARTICIPATION = {"np": "none", "part": "full"}
+SALE_DAY = date(2025, 1, 1)
 FUND_PART_OF_LAST_ROUND = Fraction(1, 3)
 
 
@@ -21,10 +31,15 @@ def exit_of(classes: list[Inputs], proceeds: Any) -> Distribution:
     holdings: list[Holding] = []
     preferred: list[PreferredClass] = []
     options: list[OptionGrant] = []
+    notes: list[Note] = []
     for record in classes:
         name, shares = record["id"], number(record.get("shares", 0))
         kind = record["kind"]
-        if kind in ("pool", "unissued_pool", "unallocated_pool"):
+        if any(word in kind for word in ("pool", "reserve", "unissued", "unallocated")):
+            continue
+        if kind in ("debt", "note", "loan"):
+            owed = number(record.get("claim", record.get("amount", record.get("pref"))))
+            notes.append(Note(name, name, owed, NoteTerms(0, "simple", "actual_365", SALE_DAY)))
             continue
         if record.get("strike") is not None:
             options.append(OptionGrant(name, name, shares, number(record["strike"])))
@@ -32,7 +47,8 @@ def exit_of(classes: list[Inputs], proceeds: Any) -> Distribution:
         holdings.append(Holding(name, name, shares))
         if kind != "common":
             preferred.append(_series(record, shares))
-    result = distribute(number(proceeds), Capitalization(tuple(holdings), tuple(preferred)), options=options)
+    before = Capitalization(tuple(holdings), tuple(preferred))
+    result = distribute(number(proceeds), before, options=options, notes=notes, on_day=SALE_DAY)
     assert verify(result.certificate) == []
     return result
 
@@ -125,6 +141,22 @@ def price_protection(inputs: Inputs, rounding: str) -> Answers:
         last = adjustments[-1]
         answers |= {"CP2": last.conversion_price_after_usd, "ratio": _ratio(last)}
     return answers
+
+
+def formula(inputs: Inputs, rounding: str) -> Answers:
+    """Apply the charter's formula to its own letters: CP1, A, the consideration and C."""
+    issue = inputs.get("issue", inputs)
+    issued = issue.get("shares", issue.get("C", issue.get("new_shares")))
+    paid = issue["consideration"] if "consideration" in issue else number(issued) * number(issue["price"])
+    before = number(inputs["CP1"])
+    basis = None if "ratchet" in str(inputs.get("method", inputs.get("type", ""))) else number(inputs["A"])
+    after = adjusted_conversion_price(before, number(issued), number(paid), basis)
+    return {
+        "CP2": after,
+        "CP2_nvca_rounded": price_after_nvca(after),
+        "ratio": before / after,
+        "B": number(paid) / before,
+    }
 
 
 def _ratio(adjustment: PriceAdjustment) -> Fraction:

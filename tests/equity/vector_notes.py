@@ -30,6 +30,16 @@ DAY_COUNTS: Mapping[str, DayCount] = {
     "30/360": "thirty_360",
     "ACT/ACT": "actual_actual",
 }
+COMPOUNDING: Mapping[str, Interest] = {
+    "1": "compound_annual",
+    "2": "compound_semiannual",
+    "4": "compound_quarterly",
+    "12": "compound_monthly",
+    "semiannual": "compound_semiannual",
+    "quarter": "compound_quarterly",
+    "month": "compound_monthly",
+    "dai": "compound_daily",
+}
 
 
 def day_count_of(text: str | None) -> DayCount:
@@ -53,10 +63,10 @@ def years_of(inputs: Inputs) -> Fraction:
 def interest_of(inputs: Inputs) -> Fraction:
     if "rate" not in inputs:
         return Fraction(0)
-    stated = inputs.get("compounding")
-    kind: Interest = "simple" if inputs.get("simple", stated is None) else "compound_annual"
-    if stated in ("monthly", "daily"):
-        kind = "compound_monthly" if stated == "monthly" else "compound_daily"
+    stated = str(inputs.get("compounding", "none"))
+    kind = COMPOUNDING.get(stated.removesuffix("ly").replace("-", ""), "compound_annual")
+    if inputs.get("simple", "compounding" not in inputs) or stated == "none":
+        kind = "simple" if inputs.get("simple", True) else "compound_annual"
     return interest_on(number(inputs["principal"]), number(inputs["rate"]), years_of(inputs), kind)
 
 
@@ -65,11 +75,20 @@ def accrued(inputs: Inputs, rounding: str) -> Answers:
     interest = interest_of(inputs)
     days = days_between(start, end, day_count_of(inputs.get("convention")))
     balance = number(inputs["principal"]) + interest
-    return {"days": days, "accrued": interest, "interest": interest, "balance": balance}
+    years = years_of(inputs)
+    return {
+        "days": days,
+        "accrued": interest,
+        "interest": interest,
+        "balance": balance,
+        "claim": balance,
+        "years": years,
+        "year_fraction": years,
+    }
 
 
 def converted_note(inputs: Inputs, rounding: str) -> Answers:
-    principal = number(inputs["principal"])
+    principal = number(inputs.get("principal", inputs.get("balance")))
     interest = interest_of(inputs)
     balance = principal + interest
     price = number(inputs.get("series_price", 1))

@@ -54,6 +54,11 @@ def target_cheque(inputs: Inputs, rounding: str) -> Answers:
     }
 
 
+def kept_share(inputs: Inputs, rounding: str) -> Answers:
+    amount = pro_rata_usd(number(inputs.get("own", inputs.get("ownership"))), number(inputs["new_money"]))
+    return {"pro_rata": amount, "check": amount, "amount": amount, "pro_rata_amount": amount, "allocation": amount}
+
+
 def pay_or_convert(inputs: Inputs, rounding: str) -> Answers:
     if "obligation" in inputs:
         obligation = number(inputs["obligation"])
@@ -70,14 +75,16 @@ def pay_or_convert(inputs: Inputs, rounding: str) -> Answers:
 
 
 def net_exercised(inputs: Inputs, rounding: str) -> Answers:
-    shares = number(inputs.get("warrants", inputs.get("options", 1)))
+    shares = number(next((inputs[key] for key in ("warrants", "options", "shares") if key in inputs), 1))
     issued = net_exercise_shares(shares, number(inputs["strike"]), number(inputs["fmv"]))
-    return {"shares": issued, "shares_per_warrant": issued / shares}
+    intrinsic = issued * number(inputs["fmv"])
+    return {"shares": issued, "net_shares": issued, "shares_per_warrant": issued / shares, "value": intrinsic}
 
 
 def performance_warrant(inputs: Inputs, rounding: str) -> Answers:
     shares = number(inputs["shares"])
-    return {"max_shares": shares, "full_exercise_cost": cash_exercise_usd(shares, number(inputs["strike"]))}
+    cost = cash_exercise_usd(shares, number(inputs["strike"]))
+    return {"max_shares": shares, "full_exercise_cost": cost, "exercise_cost": cost, "cost": cost}
 
 
 def spread_shares(inputs: Inputs, rounding: str) -> Answers:
@@ -96,9 +103,14 @@ def fund_multiples(inputs: Inputs, rounding: str) -> Answers:
 
 
 def dated_return(inputs: Inputs, rounding: str) -> Answers:
-    result = xirr([Flow(date.fromisoformat(day), number(amount)) for day, amount in inputs["flows"]])
+    flows = inputs["flows"]
+    if isinstance(flows[0], list):
+        result = xirr([Flow(date.fromisoformat(day), number(amount)) for day, amount in flows])
+    else:
+        result = periodic_rates([(Fraction(period), number(amount)) for period, amount in enumerate(flows)])
     keys = ("printed", "high_precision", "irr", "irr_printed", "xirr")
-    return dict.fromkeys(keys, result.rate) | {"status": result.status, "roots": list(result.rates)}
+    found = {"status": result.status, "root_status": result.status, "roots": list(result.rates)}
+    return dict.fromkeys(keys, result.rate) | found
 
 
 def counted_periods(inputs: Inputs, rounding: str) -> Answers:

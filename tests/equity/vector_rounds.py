@@ -161,15 +161,18 @@ def original_primer(inputs: Inputs, rounding: str) -> Answers:
     safe_result = solved(Round(company, [safe], replace(terms, price_places=places[-1])))
     conversion = safe_result.conversions[0]
     exact = {each.branch: each.price_usd for each in conversion.alternatives}
+    discounted = Fraction(round_result.price_usd_rounded) * pay
+    by_cap = conversion.branch == "cap"
     return {
         "series_price": round_result.price_usd_rounded,
         "series_shares": Whole(round_result.new_money[0].shares),
         "exact.series_shares": round_result.new_money[0].shares_exact,
-        "safe_price": conversion.price_usd_rounded,
+        "safe_price": conversion.price_usd_rounded if by_cap else discounted,
+        "conversion_price": conversion.price_usd_rounded if by_cap else discounted,
         "cap_price": exact.get("cap"),
-        "discount_price": Fraction(round_result.price_usd_rounded) * pay,
+        "discount_price": discounted,
         "controlling": conversion.branch,
-        "safe_shares": Whole(conversion.shares),
+        "safe_shares": Whole(conversion.shares if by_cap else amount // discounted),
         "exact.safe_shares": conversion.shares_exact,
         "safe_liq_pref_total": amount,
     }

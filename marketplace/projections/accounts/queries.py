@@ -80,7 +80,7 @@ async def list_balances(
 ) -> list[BalanceView]:
     """Return balances by account name above `after`; of one party or of all, now or as of `at`."""
     table: Any = balances if at is None else _balances_at(at).subquery()
-    query = select(table.c["account", "party_id", "unit", "amount", "last_sequence"])
+    query = select(*table.c["account", "party_id", "unit", "amount", "last_sequence"])
     query = query.where(table.c.account > after).order_by(table.c.account)
     if party_id is not None:
         query = query.where(table.c.party_id == party_id)
@@ -133,8 +133,8 @@ async def list_entries(
 async def load_trial_balance(connection: AsyncConnection, *, at: At = None) -> list[TrialBalanceView]:
     """Return the sums per unit and kind of account, now or as of `at`."""
     table: Any = balances if at is None else _balances_at(at).subquery()
-    kind = func.regexp_replace(table.c.account, "^.*/", "")
-    kind = func.coalesce(func.substring(table.c.account, "^(external|clearing)/"), kind).label("kind")
+    last = func.regexp_replace(table.c.account, "^.*/", "")
+    kind = func.coalesce(func.substring(table.c.account, "^(external|clearing)/"), last).label("kind")
     query = (
         select(table.c.unit, kind, func.count().label("accounts"), func.sum(table.c.amount).label("amount"))
         .group_by(table.c.unit, kind)

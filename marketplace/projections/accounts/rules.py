@@ -340,6 +340,7 @@ POSTS_NOTHING: Final = (
         issuer.IssuerLiquidityDeclared,
         issuer.IssuerDistributionPaid,
         issuer.IssuerImported,
+        issuer.IssuerInstrumentSigned,
     )
 )
 

@@ -16,7 +16,7 @@ from marketplace.core.errors import Corrupt
 from marketplace.projections.cap_tables import tables
 from marketplace.projections.changes import Changes
 from marketplace.projections.facts import Fact
-from marketplace.projections.projection import Projection, all_of
+from marketplace.projections.projection import Projection, all_of, tags_of
 
 POOL: Final = "pool"
 _CLASS_FIELDS: Final = ("issuer_id", "class_id", "kind", "shares_authorised", "liquidation_multiple", "seniority")
@@ -267,7 +267,8 @@ PROJECTION: Final = Projection(
         issuer_events.IssuerLiquidityDeclared: _liquidity_declared,
         issuer_events.IssuerDistributionPaid: _distribution_paid,
     },
-    ignores=all_of(
+    ignores=tags_of(issuer_events.IssuerInstrumentSigned)
+    | all_of(
         "party", "site", "pool", "lot", "mandate", "order", "auction", "grant", "usage", "statement", "account",
         "instrument", "clock",
     ),
