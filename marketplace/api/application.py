@@ -36,7 +36,7 @@ from marketplace.api import (
 from marketplace.api.commands import provide_command
 from marketplace.api.gate import Gate, RateLimits
 from marketplace.api.metrics import Metrics
-from marketplace.api.problems import HANDLERS
+from marketplace.api.problems import DOCUMENTED, HANDLERS
 from marketplace.api.reading import provide_reading
 from marketplace.api.reference import ReferencePage
 from marketplace.api.services import Services
@@ -95,7 +95,10 @@ def create_application(services: Services) -> Litestar:
 
 
 def _tag(feature: str, router: Router) -> Router:
-    """Say which feature's scope the routes of a router need."""
+    """Say which feature's scope the routes of a router need, and which problems they answer."""
     options: dict[str, Any] = {"feature": feature}
     router.opt = {**router.opt, **options}
+    for route in router.routes:
+        for handler in getattr(route, "route_handlers", ()):
+            handler.responses = DOCUMENTED
     return router

@@ -8,7 +8,7 @@ from typing import Annotated, Any, Final
 import msgspec
 import uuid_utils
 from litestar import Request, Response
-from litestar.params import Dependency
+from litestar.params import Dependency, Parameter
 from litestar.status_codes import HTTP_200_OK, HTTP_201_CREATED
 
 from marketplace.api.keys import Principal
@@ -87,27 +87,43 @@ def render_headers(receipt: Receipt) -> dict[str, str]:
     return headers
 
 
-async def provide_command(request: Request[Principal, Any, Any]) -> Command:
+IdempotencyKey = Annotated[
+    str | None,
+    Parameter(header="Idempotency-Key", description="Names the command for ever; required for POST, new for each"),
+]
+IfMatch = Annotated[
+    str | None, Parameter(header="If-Match", description="ETag that the aggregate must still have; none: any")
+]
+TraceParent = Annotated[str | None, Parameter(header="traceparent", description="W3C trace context")]
+
+
+async def provide_command(
+    request: Request[Principal, Any, Any],
+    idempotency_key: IdempotencyKey = None,
+    if_match: IfMatch = None,
+    traceparent: TraceParent = None,
+) -> Command:
     """Return the command in a request.
 
     Raises:
         Refusal: ``idempotency_key_missing`` · ``header_invalid`` · ``body_malformed`` · ``body_invalid``.
     """
     services, principal = get_services(request), request.user
-    headers = request.headers
-    key = _parse_key(headers.get("idempotency-key"), request.method)
+    key = _parse_key(idempotency_key, request.method)
     body = await request.body()
-    traceparent = headers.get("traceparent", "")
     context = Context(
         command_id=derive_command_id(principal.tenant, key),
         fingerprint=compute_fingerprint(request.method, request.scope["path"], body),
         actor=principal.tenant,
         party_id=principal.party_id,
         at=services.handler.clock.now(),
-        traceparent=traceparent if _TRACE.match(traceparent) else "",
-        if_match=_parse_version(headers.get("if-match")),
+        traceparent=traceparent if traceparent is not None and _TRACE.match(traceparent) else "",
+        if_match=_parse_version(if_match),
     )
-    if request.route_handler.parsed_data_field is None and body.strip() not in (b"", b"{}"):
+    if request.route_handler.parsed_data_field is not None:
+        if not body:
+            raise BodyInvalid("this route takes a body, and there is none; send JSON", "")
+    elif body.strip() not in (b"", b"{}"):
         raise BodyInvalid("this route takes no body; leave it out", "")
     return Command(services, principal, context)
 

@@ -10,7 +10,6 @@ from litestar.response import Stream
 
 from marketplace.api.feed import FeedPage, load_page, stream
 from marketplace.api.metrics import Metrics
-from marketplace.api.paging import LIMIT_MAX, Limit
 from marketplace.api.reading import Read, Reading, Word
 from marketplace.core.errors import Refusal, Unavailable
 
@@ -18,6 +17,7 @@ PATH: Final = "/v1/events"
 STREAM_TYPE: Final = "text/event-stream"
 _SEQUENCE: Final = re.compile(r"^[0-9]{1,18}$")
 After = Annotated[int, Parameter(ge=0, le=2**53 - 1, description="Only events above this sequence")]
+EventLimit = Annotated[int, Parameter(ge=1, le=1_000, description="Events of a page")]
 LastEventId = Annotated[
     str | None, Parameter(header="Last-Event-ID", max_length=18, description="Where a stream is resumed")
 ]
@@ -29,7 +29,7 @@ async def read(
     request: Request[Any, Any, Any],
     reading: Read,
     after: After = 0,
-    limit: Limit = LIMIT_MAX,
+    limit: EventLimit = 500,
     aggregate_id: Word = None,
     last_event_id: LastEventId = None,
 ) -> Response[FeedPage]:

@@ -5,7 +5,6 @@ the request that is to blame a JSON pointer in `errors`. An error that nobody fo
 body or credentials, and answered without a word of what happened inside.
 """
 
-import re
 from collections.abc import Iterator
 from http import HTTPStatus
 from typing import Any, Final
@@ -14,6 +13,7 @@ import msgspec
 import structlog
 from litestar import Request, Response
 from litestar.exceptions import HTTPException, ValidationException
+from litestar.openapi.datastructures import ResponseSpec
 
 from marketplace.core.errors import Conflict, Corrupt, Fact, Refusal, Unavailable
 
@@ -167,8 +167,6 @@ def answer_http(request: Request[Any, Any, Any], error: HTTPException) -> Respon
     status = error.status_code
     if status >= HTTPStatus.INTERNAL_SERVER_ERROR:
         return answer_unforeseen(request, error)
-    if status == HTTPStatus.METHOD_NOT_ALLOWED:
-        headers["Allow"] = ", ".join(sorted(_find_methods(request)))
     detail = {
         HTTPStatus.NOT_FOUND: f"there is nothing at {request.url.path}; /schema lists every route",
         HTTPStatus.METHOD_NOT_ALLOWED: f"{request.method} is not for {request.url.path}; see the Allow header",
@@ -190,16 +188,6 @@ def _parse_extra(extra: Any) -> Iterator[FieldError]:
         yield FieldError(pointer=f"/{key}" if key else "", detail=message)
 
 
-def _find_methods(request: Request[Any, Any, Any]) -> set[str]:
-    path = request.url.path.rstrip("/") or "/"
-    found: set[str] = set()
-    for route in request.app.routes:
-        pattern = re.sub(r"\\{[^/}]+\\}", "[^/]+", re.escape(route.path_format))
-        if re.fullmatch(pattern, path):
-            found |= set(getattr(route, "methods", ()))
-    return found
-
-
 HANDLERS: Final[dict[Any, Any]] = {
     Refusal: answer_refusal,
     Conflict: answer_conflict,
@@ -207,4 +195,11 @@ HANDLERS: Final[dict[Any, Any]] = {
     Corrupt: answer_corrupt,
     HTTPException: answer_http,
     Exception: answer_unforeseen,
+}
+
+DOCUMENTED: Final = {
+    status: ResponseSpec(
+        data_container=Problem, media_type=MEDIA_TYPE, generate_examples=False, description=HTTPStatus(status).phrase
+    )
+    for status in (400, 401, 403, 404, 409, 412, 413, 415, 422, 429, 500, 503)
 }

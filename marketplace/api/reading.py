@@ -96,13 +96,19 @@ class Reading:
 Read = Annotated[Reading, Dependency(skip_validation=True)]
 
 
-async def provide_reading(request: Request[Principal, Any, Any]) -> Reading:
+MinSeq = Annotated[
+    str | None,
+    Parameter(header="Min-Seq", description="`Commit-Seq` of a command whose effect the answer must show"),
+]
+
+
+async def provide_reading(request: Request[Principal, Any, Any], min_seq: MinSeq = None) -> Reading:
     """Return the read in a request.
 
     Raises:
         Refusal: ``header_invalid``.
     """
-    text = request.headers.get("min-seq", "0")
+    text = "0" if min_seq is None else min_seq
     if not _SEQUENCE.match(text):
         raise Refusal("header_invalid", "Min-Seq is a sequence, as Commit-Seq gave it")
     return Reading(get_services(request), request.user, int(text))

@@ -14,7 +14,7 @@ from urllib.parse import urlsplit
 
 import msgspec
 import nats.errors
-from nats.aio.client import Client
+from nats.aio.client import Client, Srv
 from nats.aio.msg import Msg
 
 from marketplace.core.errors import Corrupt, Unavailable
@@ -44,6 +44,15 @@ class _Request:
     done: asyncio.Future[None]
 
 
+class _Client(Client):
+    """nats-py, but each attempt to reconnect closes the socket of the one before, which nats-py forgets."""
+
+    async def _connect_to_server(self, s: Srv) -> None:
+        if self._transport is not None:
+            self._transport.close()  # type: ignore[no-untyped-call]
+        await super()._connect_to_server(s)
+
+
 class Connection:
     """A connection and its open requests.
 
@@ -54,7 +63,7 @@ class Connection:
     """
 
     def __init__(self, name: str) -> None:
-        self.client = Client()
+        self.client: Client = _Client()
         self.lost = 0
         self.complaint = ""
         self._name = name

@@ -8,8 +8,9 @@ the next sequence, and a sequence that does not follow is never let through.
 import asyncio
 import time
 import uuid
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import asynccontextmanager
+from typing import TypeVar
 
 import msgspec
 import nats.errors
@@ -25,9 +26,12 @@ _HEARTBEAT_NANOSECONDS = 10**9
 _SILENCE_SECONDS_MAX = 3.0
 _INACTIVE_NANOSECONDS = 30 * 10**9
 _RESTART_SECONDS = 0.1
+_ATTEMPT_SECONDS_MAX = 1.0
 _BUFFERED_PAGES_MAX = 4
-_REPLY_PREFIX = ("$JS", "ACK")
 _SHORT_REPLY_TOKENS = 9
+_MESSAGE_NOT_FOUND = 10037
+
+_Answer = TypeVar("_Answer")
 
 
 class Feed:
@@ -157,13 +161,16 @@ class Reader:
     async def _load_page(self, subject: str, after: int) -> tuple[list[Recorded], bool]:
         """Return a page by one direct get, and whether there is more."""
         request = {"seq": after + 1, "next_by_subj": subject, "batch": self._page_max}
-        answers = await self._connection.request_many(
-            f"$JS.API.DIRECT.GET.{self._stream}",
-            msgspec.json.encode(request),
-            is_last=_is_status,
-            seconds_max=self._seconds_max,
-        )
-        *found, end = answers
+
+        async def ask(seconds_max: float) -> list[Msg]:
+            return await self._connection.request_many(
+                f"$JS.API.DIRECT.GET.{self._stream}",
+                msgspec.json.encode(request),
+                is_last=_is_status,
+                seconds_max=seconds_max,
+            )
+
+        *found, end = await self._ask_again(ask)
         headers = end.headers or {}
         return [_parse_direct(answer) for answer in found], int(headers.get("Nats-Num-Pending", "0")) > 0
 
@@ -177,15 +184,30 @@ class Reader:
 
     async def _get(self, request: Mapping[str, object]) -> Recorded | None:
         """Ask the leader for one message."""
-        answer = await call_api(
-            self._connection, f"$JS.API.STREAM.MSG.GET.{self._stream}", request, seconds_max=self._seconds_max
-        )
+
+        async def ask(seconds_max: float) -> dict[str, object]:
+            return await call_api(
+                self._connection, f"$JS.API.STREAM.MSG.GET.{self._stream}", request, seconds_max=seconds_max
+            )
+
+        answer = await self._ask_again(ask)
         error = read_error(answer)
         if error is None:
             return _parse_stored(answer)
         if error[0] == _MESSAGE_NOT_FOUND:
             return None
         raise Unavailable("NATS", f"stream {self._stream} cannot be read: {error[1]} (error {error[0]})")
+
+    async def _ask_again(self, ask: Callable[[float], Awaitable[_Answer]]) -> _Answer:
+        """Return an answer; where none comes, ask again for as long as one may take: a leader may be in election."""
+        deadline = time.monotonic() + self._seconds_max
+        while True:
+            try:
+                return await ask(min(_ATTEMPT_SECONDS_MAX, self._seconds_max))
+            except NoAnswer:
+                if time.monotonic() + _RESTART_SECONDS > deadline:
+                    raise
+            await asyncio.sleep(_RESTART_SECONDS)
 
     async def read(self, after: int, end: int | None) -> AsyncIterator[list[Recorded]]:
         """Yield pages after a sequence: up to `end`, or for ever where it is None.
@@ -249,9 +271,6 @@ class Reader:
         error = read_error(await call_api(self._connection, subject, body, seconds_max=self._seconds_max))
         if error is not None:
             raise NoAnswer(f"stream {self._stream} cannot be followed: {error[1]} (error {error[0]})")
-
-
-_MESSAGE_NOT_FOUND = 10037
 
 
 class _StoredMessage(msgspec.Struct):

@@ -122,7 +122,7 @@ class Stream:
             raise Unavailable("NATS", f"stream {self.name} does not exist")
         replicas = info.cluster.replicas or [] if info.cluster is not None else []
         warnings = tuple(
-            f"replica {replica.name} is {'away' if replica.offline else 'behind'}"
+            f"replica {replica.name} is behind or away"
             for replica in replicas
             if replica.offline or not replica.current
         )
