@@ -25,6 +25,7 @@ class Meddling:
         self._open = asyncio.Event()
         self._open.set()
         self._turn = asyncio.Lock()
+        self._asked = asyncio.Condition()
 
     def hold(self):
         """Keep appends waiting, in order, until they are let go."""
@@ -33,10 +34,21 @@ class Meddling:
     def let_go(self):
         self._open.set()
 
+    async def until_appends(self, count):
+        """Wait until so many appends were asked for."""
+        async with asyncio.timeout(10), self._asked:
+            await self._asked.wait_for(lambda: len(self.appends) >= count)
+
+    async def _tell(self):
+        async with self._asked:
+            self._asked.notify_all()
+
     async def append(self, writes):
         number = len(self.appends)
         self.appends.append(any(write.after.sequence is None for write in writes))
+        asked = asyncio.create_task(self._tell())
         async with self._turn:
+            await asked
             await self._open.wait()
             fault = self.faults.get(number)
             if fault is None:
