@@ -121,16 +121,25 @@ class Reader:
         stream: Its name.
         page_max: Messages in a page.
         seconds_max: How long to wait for one answer.
+        patience_seconds: How long a read that ends may stand still, long enough for an election.
         replicated: Whether a direct get may be answered by a replica that is behind.
     """
 
     def __init__(
-        self, connection: Connection, stream: str, *, page_max: int, seconds_max: float, replicated: bool
+        self,
+        connection: Connection,
+        stream: str,
+        *,
+        page_max: int,
+        seconds_max: float,
+        patience_seconds: float,
+        replicated: bool,
     ) -> None:
         self._connection = connection
         self._stream = stream
         self._page_max = page_max
         self._seconds_max = seconds_max
+        self._patience_seconds = patience_seconds
         self._replicated = replicated
 
     async def load(self, subject: str, after: int) -> list[Recorded]:
@@ -213,7 +222,7 @@ class Reader:
         """Yield pages after a sequence: up to `end`, or for ever where it is None.
 
         Raises:
-            Unavailable: With an end, when no event came for as long as one answer may take.
+            Unavailable: With an end, when no event came for as long as its patience lasts.
             Corrupt: A sequence is missing, or a message is not an event.
         """
         position = after
@@ -230,7 +239,7 @@ class Reader:
                         if position == end:
                             return
             except NoAnswer:
-                if end is not None and time.monotonic() - progress > self._seconds_max:
+                if end is not None and time.monotonic() - progress > self._patience_seconds:
                     raise
             await asyncio.sleep(_RESTART_SECONDS)
 

@@ -117,7 +117,8 @@ async def test_an_append_is_given_up_in_time_and_can_be_repeated(tmp_path: Path)
 
 
 async def test_reads_say_unavailable_while_the_server_is_away(tmp_path: Path) -> None:
-    async with embedded_nats(tmp_path / "nats") as servers, open_log(servers, Limits(ack_seconds_max=0.3)) as log:
+    limits = Limits(ack_seconds_max=0.3, append_seconds_max=0.5)
+    async with embedded_nats(tmp_path / "nats") as servers, open_log(servers, limits) as log:
         await log.append(make_writes(1))
         servers.kill(0)
         await asyncio.sleep(0.1)
