@@ -6,7 +6,6 @@ of each tag accepts: a tag whose schema changed is refused, since what is stored
 
 import json
 from collections.abc import Mapping
-from pathlib import Path
 from typing import Any, Final
 
 from events.asyncapi import render_asyncapi
@@ -14,8 +13,6 @@ from events.json_schema import fingerprint, render_schema
 from events.reference import replace_table
 from events.registry import EVENT_TYPES, render_schema_name
 
-FOLDER: Final = Path(__file__).parent
-LOCK: Final = FOLDER / "schemas" / "lock.json"
 REMEDY: Final = (
     "What was stored under a tag must stay readable. Leave the class as it is, add a new class with the next version "
     "in its tag (order.placed.v2) and an upcast, and run scripts/render_contracts.py. Only for a tag that no release "
@@ -30,20 +27,6 @@ class ChangedSchema(ValueError):  # noqa: N818 - named for what it tells
 def render_json(value: Any) -> str:
     """Return the text of a JSON file of the contract: indented, in the order given, one line feed at the end."""
     return json.dumps(value, indent=2, ensure_ascii=False) + "\n"
-
-
-def load_sample(tag: str) -> dict[str, Any]:
-    """Return the golden sample of a tag: ``headers`` and ``body``."""
-    sample: dict[str, Any] = json.loads((FOLDER / "samples" / render_schema_name(tag)).read_text(encoding="utf-8"))
-    return sample
-
-
-def load_lock() -> dict[str, str]:
-    """Return the locked fingerprint of each tag; empty before the first."""
-    if not LOCK.exists():
-        return {}
-    lock: dict[str, str] = json.loads(LOCK.read_text(encoding="utf-8"))
-    return lock
 
 
 def check_lock(lock: Mapping[str, str]) -> None:

@@ -1,16 +1,18 @@
 """Write the generated files of `events/`: JSON Schemas, lock, golden samples of new tags, AsyncAPI, the README's table.
 
-    uv run python scripts/render_contracts.py                   after a new event type or another docstring
-    uv run python scripts/render_contracts.py --relock TAG [TAG …] after a change of a tag that no release carried yet
+    uv run python scripts/render_contracts.py                after a new event type or another docstring
+    uv run python scripts/render_contracts.py --resample     and rewrite the samples that the story tells otherwise now
+    uv run python scripts/render_contracts.py --relock TAG   and lock a tag anew that no release has carried yet
 
-A golden sample that exists is never rewritten, except with `--relock`.
+A golden sample of a released tag stays as it is: without `--resample` none that exists is rewritten.
 """
 
 import argparse
 import sys
 
-from events.contract import FOLDER, LOCK, ChangedSchema, extend_lock, load_lock, render_files, render_json
+from events.contract import ChangedSchema, extend_lock, render_files, render_json
 from events.registry import EVENT_TYPES, render_schema_name
+from scripts.contract_files import FOLDER, LOCK, README, load_lock
 from tests.contracts.story.book import build_samples
 
 
@@ -18,18 +20,19 @@ def main() -> int:
     """Write the files and say which changed; 1 when a locked schema is not what it was."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--relock", nargs="+", default=[], metavar="TAG", choices=tuple(EVENT_TYPES))
-    relock = frozenset(parser.parse_args().relock)
+    parser.add_argument("--resample", action="store_true")
+    arguments = parser.parse_args()
     try:
-        lock = extend_lock(load_lock(), relock)
+        lock = extend_lock(load_lock(), frozenset(arguments.relock))
     except ChangedSchema as changed:
         print(changed, file=sys.stderr)
         return 1
     samples = build_samples()
-    texts = render_files(samples, (FOLDER / "README.md").read_text(encoding="utf-8"))
+    texts = render_files(samples, README.read_text(encoding="utf-8"))
     texts[str(LOCK.relative_to(FOLDER))] = render_json(lock)
     for tag, sample in samples.items():
         path = f"samples/{render_schema_name(tag)}"
-        if tag in relock or not (FOLDER / path).exists():
+        if arguments.resample or not (FOLDER / path).exists():
             texts[path] = render_json(sample)
     _write(texts)
     return 0

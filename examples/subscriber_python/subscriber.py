@@ -34,7 +34,7 @@ from events.subjects import STREAM, parse_subject, render_subject
 
 PAGE_EVENTS_MAX = 256
 WAIT_SECONDS = 2.0
-RETRY_SECONDS = 1.0
+RETRY_SECONDS = 1
 FAILURES_MAX = 60
 CONSUMER_IDLE_SECONDS = 30.0
 RETRIED = (NatsTimeout, NoRespondersError, ServiceUnavailableError)
@@ -142,7 +142,7 @@ async def read_pages(client: Client, subjects: list[str], progress: Progress) ->
             failures += 1
             if failures == FAILURES_MAX:
                 raise
-            print(f"no answer, trying again in {RETRY_SECONDS:.0f} s: {error!r}", file=sys.stderr)
+            print(f"no answer, trying again in {RETRY_SECONDS} s: {str(error) or repr(error)}", file=sys.stderr)
             await asyncio.sleep(RETRY_SECONDS)
 
 
@@ -215,10 +215,20 @@ def handle(page: list[Msg], progress: Progress, *, verify_chain: bool) -> None:
         progress.move(page[-1].metadata.sequence.stream)
 
 
+async def tell(error: Exception) -> None:
+    """Say what the client met, for example a refused permission; it goes on by itself where it can."""
+    print(f"NATS says: {str(error) or repr(error)}", file=sys.stderr)
+
+
 async def follow(arguments: argparse.Namespace, progress: Progress) -> None:
     """Print events as they come; with `--once` until there are no more."""
     subjects = [render_subject(aggregate, "*") for aggregate in arguments.aggregate or ["*"]]
-    client = await nats.connect(arguments.url.split(","), max_reconnect_attempts=-1)
+    client = await nats.connect(
+        arguments.url.split(","),
+        error_cb=tell,
+        max_reconnect_attempts=FAILURES_MAX,
+        reconnect_time_wait=RETRY_SECONDS,
+    )
     try:
         async with aclosing(read_pages(client, subjects, progress)) as pages:
             async for page in pages:
@@ -230,7 +240,7 @@ async def follow(arguments: argparse.Namespace, progress: Progress) -> None:
 
 
 def main() -> int:
-    """Run; 0 when stopped, 1 when the chain is broken."""
+    """Run; 0 when stopped, 1 when the chain is broken, 2 when the servers refuse or do not answer."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--url", required=True, help="of the NATS servers, separated by commas")
     parser.add_argument("--position", type=Path, default=Path("position.sqlite"), help="file that keeps the position")
@@ -246,6 +256,9 @@ def main() -> int:
         except BrokenChain as broken:
             print(f"the log was tampered with: {broken}; stop and tell its operator", file=sys.stderr)
             return 1
+        except nats.errors.Error as error:
+            print(f"the servers refuse or do not answer: {str(error) or repr(error)}", file=sys.stderr)
+            return 2
         except KeyboardInterrupt:
             print(f"stopped after sequence {progress.sequence}", file=sys.stderr)
     return 0

@@ -29,14 +29,14 @@ PREFIXES: Final = {
     "issuer": "iss",
     "clock": "clk",
 }
-_ID: Final = re.compile(r"^[a-z]{3}_[0-7][0-9a-hjkmnp-tv-z]{25}$")
+_ID: Final = re.compile(r"[a-z]{3}_[0-7][0-9a-hjkmnp-tv-z]{25}")
 _VARIANT: Final = 0x8000_0000_0000_0000
 _VERSION_7: Final = 7
 
 
 def is_id(text: str, prefix: str | None = None) -> bool:
     """Tell whether `text` is an id, and of that prefix where one is given."""
-    return bool(_ID.match(text)) and (prefix is None or text.startswith(f"{prefix}_"))
+    return bool(_ID.fullmatch(text)) and (prefix is None or text.startswith(f"{prefix}_"))
 
 
 def render_id(prefix: str, uuid: UUID) -> str:

@@ -17,11 +17,17 @@ class Load(NamedTuple):
 
 
 def require_span(start: datetime, end: datetime, pointer: str) -> None:
-    """Refuse a span that ends before or as it starts.
+    """Refuse a span without offsets, or that ends before or as it starts.
 
     Raises:
-        Refusal: ``span_empty``.
+        Refusal: ``time_naive`` or ``span_empty``, in this order.
     """
+    if start.tzinfo is None or end.tzinfo is None:
+        raise Refusal(
+            "time_naive",
+            f"{start.isoformat()} to {end.isoformat()} needs offsets; state them, such as Z",
+            pointer=pointer,
+        )
     if end <= start:
         raise Refusal(
             "span_empty",

@@ -53,7 +53,7 @@ def require_share(share: Decimal, pointer: str) -> None:
 def _require(value: Decimal, pointer: str, unit: str, maximum: Decimal, places: int, *, zero: bool) -> None:
     if not value.is_finite():
         raise Refusal("not_a_number", f"{pointer} is {value}; state {unit} as a decimal number", pointer=pointer)
-    if value < 0 or (value == 0 and not zero):
+    if value.is_signed() or (value == 0 and not zero):
         bound = "at least 0" if zero else "above 0"
         raise Refusal(
             "amount_not_positive", f"{pointer} is {value} {unit}; it must be {bound}", pointer=pointer, value=str(value)
@@ -66,8 +66,7 @@ def _require(value: Decimal, pointer: str, unit: str, maximum: Decimal, places: 
             value=str(value),
             maximum=str(maximum),
         )
-    exponent = value.normalize().as_tuple().exponent
-    if isinstance(exponent, int) and -exponent > places:
+    if _count_places(value) > places:
         raise Refusal(
             "amount_too_precise",
             f"{pointer} is {value} {unit}; at most {places} decimal places are kept",
@@ -75,6 +74,19 @@ def _require(value: Decimal, pointer: str, unit: str, maximum: Decimal, places: 
             value=str(value),
             places=places,
         )
+
+
+def _count_places(value: Decimal) -> int:
+    """Return the decimal places of a finite number without its trailing zeros.
+
+    `Decimal.normalize` would round to the context's 28 digits first, and hide what lies beyond them.
+    """
+    _, digits, exponent = value.as_tuple()
+    assert isinstance(exponent, int), "a finite number has an exponent"
+    if value == 0:
+        return 0
+    trailing = next(count for count, digit in enumerate(reversed(digits)) if digit)
+    return max(-exponent - trailing, 0)
 
 
 def parse_ratio(text: str) -> Fraction:
@@ -90,9 +102,14 @@ def render_ratio(value: Fraction | Decimal) -> str:
 
 def round_cents(value: Fraction) -> Decimal:
     """Return dollars rounded half to even to the cent."""
-    return Decimal(round(value * 100)).scaleb(-2)
+    return _from_cents(round(value * 100))
 
 
 def ceil_cents(value: Fraction) -> Decimal:
     """Return dollars rounded up to the cent, as a hold must be that has to suffice."""
-    return Decimal(-((-value * 100).__floor__())).scaleb(-2)
+    return _from_cents(-((-value * 100).__floor__()))
+
+
+def _from_cents(cents: int) -> Decimal:
+    """Return dollars of whole cents, exact whatever the context's precision."""
+    return Decimal(f"{cents}E-2")

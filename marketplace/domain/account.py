@@ -7,8 +7,9 @@ Invariants:
     2. A payment's reference counts once; a cause pays or is paid once per counterpart.
     3. A capture or debit stands in one atomic batch with the credit of its payee.
 
-Refusals in order: account_unknown · account_exists · amount_… · reference_exists · cause_exists · hold_exists ·
-funds_insufficient · hold_unknown · capture_above_hold.
+Refusals in order: account_unknown · account_exists · not_a_number · amount_not_positive · amount_too_large ·
+amount_too_precise · reference_exists · cause_exists · hold_exists · hold_unknown · funds_insufficient ·
+capture_above_hold.
 """
 
 from collections.abc import Sequence
@@ -177,7 +178,7 @@ def _is_repeat(seen: Map[str, Decimal], key: str, amount_usd: Decimal, what: str
         return True
     raise Refusal(
         f"{what}_exists",
-        f"{key} moved {abs(before)} before, not {abs(amount_usd)}; use another {what}",
+        f"{key} moved {before} before, not {amount_usd}; use another {what}",
         pointer="/reference" if what == "reference" else None,
     )
 

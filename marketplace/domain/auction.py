@@ -7,7 +7,7 @@ Invariants:
     2. A clearing decides every order of the book exactly once, in the book's order.
     3. A result is published once.
 
-Refusals in order: auction_unknown · auction_exists · lock_past · auction_<status> · book_mismatch ·
+Refusals in order: auction_unknown · auction_exists · time_naive · auction_<status> · book_mismatch ·
 decisions_incomplete.
 """
 
@@ -118,13 +118,13 @@ def decide(command: AuctionCommand, state: AuctionState) -> Sequence[AuctionEven
 
 
 def _open(command: OpenAuction, state: AuctionState) -> Sequence[AuctionEvent]:
-    require_aware(command.locks_at, "/locks_at")
-    require_aware(command.horizon_start, "/horizon_start")
     event = AuctionOpened(**{name: getattr(command, name) for name in command.__struct_fields__})
     if state is not None:
         if state.opened == event:
             return []
         raise refuse_exists("auction", command.auction_id)
+    require_aware(command.locks_at, "/locks_at")
+    require_aware(command.horizon_start, "/horizon_start")
     return [event]
 
 
@@ -174,7 +174,7 @@ def _fail(command: FailAuction, state: Auction) -> Sequence[AuctionEvent]:
     if command.attempt <= state.attempts:
         return []
     _require_status(state, "locked", "failed")
-    return [AuctionFailed(auction_id=command.auction_id, reason=command.reason, attempt=state.attempts + 1)]
+    return [AuctionFailed(auction_id=command.auction_id, reason=command.reason, attempt=command.attempt)]
 
 
 def _settle(command: SettleAuction, state: Auction) -> Sequence[AuctionEvent]:

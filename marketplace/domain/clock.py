@@ -4,7 +4,7 @@ Subject: ``marketplace.clock.<clock_id>``; there is one clock.
 
 Invariant: it never runs back.
 
-Refusals: clock_runs_forward · clock_too_far.
+Refusals in order: clock_runs_forward · clock_too_far.
 """
 
 from collections.abc import Sequence

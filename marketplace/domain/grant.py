@@ -6,7 +6,7 @@ Invariants:
     1. A grant's price, offer and equity part never change.
     2. It ends once: completed or terminated; after that only its statements go on.
 
-Refusals in order: grant_unknown · grant_exists · grant_<status> · grant_not_due · nodes_above_grant ·
+Refusals in order: grant_unknown · grant_exists · time_naive · grant_<status> · grant_not_due · nodes_above_grant ·
 pool_unchanged.
 """
 
@@ -152,6 +152,8 @@ def decide(command: GrantCommand, state: GrantState) -> Sequence[GrantEvent]:
         return _issue(command, state)
     if state is None:
         raise refuse_unknown("grant", command.grant_id)
+    if not isinstance(command, TransferGrant):
+        require_aware(command.at, "/at")
     match command:
         case ActivateGrant():
             return _activate(command, state)
@@ -203,7 +205,6 @@ def _activate(command: ActivateGrant, state: Grant) -> Sequence[GrantEvent]:
 
 
 def _degrade(command: DegradeGrant, state: Grant) -> Sequence[GrantEvent]:
-    require_aware(command.at, "/at")
     if state.status == "degraded" and state.nodes_available == command.nodes_available:
         return []
     _require_status(state, *RUNNING)
@@ -224,7 +225,6 @@ def _degrade(command: DegradeGrant, state: Grant) -> Sequence[GrantEvent]:
 
 
 def _suspend(command: SuspendGrant, state: Grant) -> Sequence[GrantEvent]:
-    require_aware(command.at, "/at")
     if state.status == "suspended":
         return []
     _require_status(state, "active", "degraded")
@@ -232,7 +232,6 @@ def _suspend(command: SuspendGrant, state: Grant) -> Sequence[GrantEvent]:
 
 
 def _resume(command: ResumeGrant, state: Grant) -> Sequence[GrantEvent]:
-    require_aware(command.at, "/at")
     if state.status == "active":
         return []
     _require_status(state, "degraded", "suspended")
@@ -275,7 +274,6 @@ def _complete(command: CompleteGrant, state: Grant) -> Sequence[GrantEvent]:
 
 
 def _terminate(command: TerminateGrant, state: Grant) -> Sequence[GrantEvent]:
-    require_aware(command.at, "/at")
     if state.status == "terminated":
         return []
     _require_status(state, "issued", *RUNNING)

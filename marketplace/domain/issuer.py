@@ -38,15 +38,16 @@ Refusals in order, of each command:
 - warrant exercised: warrant_unknown · time_naive · warrant_expired · shares · warrant_overdrawn ·
   stock_class_over_authorised
 - valuation: price · date_before_formation
+- instrument signed: instrument_exists · amounts
 - financing opened: financing_exists · id_malformed · financing_open · class_id_malformed · amounts ·
   investments_out_of_range · investment_repeated · price_places_out_of_range · seniority_out_of_range ·
   stock_class_exists
-- priced: financing_unknown · financing_closed, financing_abandoned · time_naive · too_many_instruments · refusals of
-  `marketplace.equity.rounds` · price_rounds_to_zero · allotment_empty
+- priced: financing_unknown · financing_closed, financing_abandoned · time_naive · too_many_instruments ·
+  instrument_unsigned · refusals of `marketplace.equity.rounds` · price_rounds_to_zero · allotment_empty
 - closed: financing_unknown · financing_abandoned · time_naive · financing_unpriced · financing_stale
 - abandoned: financing_unknown · financing_closed
-- liquidity: liquidity_exists · amounts · time_naive · too_many_instruments · seniority_out_of_range ·
-  financing_open · refusals of `marketplace.equity.waterfall`
+- liquidity: liquidity_exists · amounts · time_naive · too_many_instruments · instrument_unsigned ·
+  seniority_out_of_range · financing_open · refusals of `marketplace.equity.waterfall`
 - distribution: liquidity_unknown · liquidity_replaced · liquidity_stale
 
 Shares: shares_not_positive, shares_too_many. Prices and amounts: those of `marketplace.core.money`.
@@ -73,26 +74,44 @@ from marketplace.domain.issuer_commands import (
     IssuerCommand,
     IssueStock,
     IssueWarrant,
+    NewStakeholder,
     OpenFinancing,
     PayDistribution,
     PriceFinancing,
     RecordValuation,
     RepurchaseStock,
+    SignInstrument,
     SplitStock,
     TransferStock,
 )
 from marketplace.domain.issuer_evolve import evolve
-from marketplace.domain.issuer_financing import abandon_financing, close_financing, open_financing, price_financing
+from marketplace.domain.issuer_financing import (
+    abandon_financing,
+    close_financing,
+    list_conversions,
+    open_financing,
+    price_financing,
+)
 from marketplace.domain.issuer_import import import_issuer
-from marketplace.domain.issuer_liquidity import declare_liquidity, pay_distribution
+from marketplace.domain.issuer_liquidity import declare_liquidity, list_repayments, pay_distribution
 from marketplace.domain.issuer_rights import (
     adjust_plan,
     exercise_option,
     exercise_warrant,
     grant_option,
     issue_warrant,
+    sign_instrument,
 )
-from marketplace.domain.issuer_state import Issuer, IssuerState
+from marketplace.domain.issuer_state import (
+    Issuer,
+    IssuerState,
+    Row,
+    Totals,
+    capitalization_of,
+    list_rows,
+    measure_ownership,
+    total_shares,
+)
 from marketplace.domain.issuer_stock import (
     add_stakeholder,
     create_class,
@@ -103,6 +122,44 @@ from marketplace.domain.issuer_stock import (
     transfer_stock,
 )
 from marketplace.domain.refusals import refuse_exists, refuse_unknown
+
+__all__ = [
+    "ISSUER",
+    "AbandonFinancing",
+    "AddStakeholder",
+    "AdjustStockPlan",
+    "CloseFinancing",
+    "CreateStockClass",
+    "DeclareLiquidity",
+    "ExerciseOption",
+    "ExerciseWarrant",
+    "FormIssuer",
+    "GrantOption",
+    "ImportIssuer",
+    "IssueStock",
+    "IssueWarrant",
+    "Issuer",
+    "IssuerCommand",
+    "IssuerState",
+    "NewStakeholder",
+    "OpenFinancing",
+    "PayDistribution",
+    "PriceFinancing",
+    "RecordValuation",
+    "RepurchaseStock",
+    "Row",
+    "SignInstrument",
+    "SplitStock",
+    "Totals",
+    "TransferStock",
+    "capitalization_of",
+    "decide",
+    "list_conversions",
+    "list_repayments",
+    "list_rows",
+    "measure_ownership",
+    "total_shares",
+]
 
 _DECIDE: Final[dict[type[IssuerCommand], Callable[[Any, Issuer], Sequence[IssuerEvent]]]] = {
     AddStakeholder: add_stakeholder,
@@ -116,6 +173,7 @@ _DECIDE: Final[dict[type[IssuerCommand], Callable[[Any, Issuer], Sequence[Issuer
     ExerciseOption: exercise_option,
     IssueWarrant: issue_warrant,
     ExerciseWarrant: exercise_warrant,
+    SignInstrument: sign_instrument,
     OpenFinancing: open_financing,
     PriceFinancing: price_financing,
     CloseFinancing: close_financing,

@@ -151,6 +151,15 @@ class ExerciseWarrant(msgspec.Struct, frozen=True, kw_only=True):
     at: Instant
 
 
+class SignInstrument(msgspec.Struct, frozen=True, kw_only=True):
+    """Note an instrument that may become equity; it belongs in the batch that issues the instrument."""
+
+    issuer_id: str
+    instrument_id: str
+    holder_id: str
+    commitment_usd: Decimal
+
+
 class OpenFinancing(msgspec.Struct, frozen=True, kw_only=True):
     """Begin a priced round."""
 
@@ -279,6 +288,7 @@ IssuerCommand = (
     | ExerciseOption
     | IssueWarrant
     | ExerciseWarrant
+    | SignInstrument
     | OpenFinancing
     | PriceFinancing
     | CloseFinancing

@@ -16,6 +16,7 @@ from events.issuer import (
     IssuerFinancingPriced,
     IssuerFormed,
     IssuerImported,
+    IssuerInstrumentSigned,
     IssuerLiquidityDeclared,
     IssuerOptionExercised,
     IssuerOptionGranted,
@@ -50,7 +51,7 @@ def evolve(state: IssuerState, event: IssuerEvent) -> IssuerState:
     if isinstance(event, IssuerFormed):
         return Issuer(event, state.imported if isinstance(state, Importing) else None)
     assert isinstance(state, Issuer), "an issuer is formed first"
-    return _EVOLVE[type(event)](state, event)
+    return HANDLED[type(event)](state, event)
 
 
 def _add_stakeholder(state: Issuer, event: IssuerStakeholderAdded) -> Issuer:
@@ -150,6 +151,10 @@ def _exercise_warrant(state: Issuer, event: IssuerWarrantExercised) -> Issuer:
     return _move(after, event.holder_id, event.class_id, event.shares)
 
 
+def _sign_instrument(state: Issuer, event: IssuerInstrumentSigned) -> Issuer:
+    return replace(state, instruments=state.instruments.set(event.instrument_id, event))
+
+
 def _open_financing(state: Issuer, event: IssuerFinancingOpened) -> Issuer:
     return replace(state, financings=state.financings.set(event.financing_id, Financing(event, "open")))
 
@@ -184,7 +189,7 @@ def _pay_distribution(state: Issuer, event: IssuerDistributionPaid) -> Issuer:
     return replace(state, sales=state.sales.set(event.liquidity_id, paid))
 
 
-_EVOLVE: Final[dict[type[IssuerEvent], Callable[[Issuer, Any], Issuer]]] = {
+HANDLED: Final[dict[type[IssuerEvent], Callable[[Issuer, Any], Issuer]]] = {
     IssuerStakeholderAdded: _add_stakeholder,
     IssuerStockClassCreated: _create_class,
     IssuerStockPlanAdjusted: _adjust_plan,
@@ -196,6 +201,7 @@ _EVOLVE: Final[dict[type[IssuerEvent], Callable[[Issuer, Any], Issuer]]] = {
     IssuerOptionExercised: _exercise_option,
     IssuerWarrantIssued: _issue_warrant,
     IssuerWarrantExercised: _exercise_warrant,
+    IssuerInstrumentSigned: _sign_instrument,
     IssuerFinancingOpened: _open_financing,
     IssuerFinancingPriced: _price_financing,
     IssuerFinancingClosed: _close_financing,

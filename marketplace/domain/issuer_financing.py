@@ -27,7 +27,7 @@ from marketplace.core.money import parse_ratio, require_share, require_usd
 from marketplace.domain.instrument_commands import ConvertInstrument
 from marketplace.domain.issuer_commands import AbandonFinancing, CloseFinancing, OpenFinancing, PriceFinancing
 from marketplace.domain.issuer_pricing import list_positions, price_instruments, round_price
-from marketplace.domain.issuer_rules import is_repeated
+from marketplace.domain.issuer_rules import is_repeated, require_signed
 from marketplace.domain.issuer_state import Financing, Issuer, capitalization_of
 from marketplace.domain.issuer_stock import is_class_of_round, require_class_id, require_seniority
 from marketplace.domain.refusals import refuse_exists, refuse_status, refuse_unknown, require_aware
@@ -116,6 +116,7 @@ def price_financing(command: PriceFinancing, state: Issuer) -> Sequence[IssuerEv
             pointer="/instruments",
             instruments_max=INSTRUMENTS_MAX,
         )
+    require_signed(state, command.instruments)
     instruments = tuple(_order(command.instruments))
     pricing = price_instruments(state, financing.opened.terms, instruments, command.at)
     if pricing == financing.pricing and financing.basis == capitalization_of(state):

@@ -10,6 +10,7 @@ from marketplace.core.money import ZERO, require_usd
 from marketplace.domain.instrument_commands import RepayInstrument
 from marketplace.domain.issuer_commands import DeclareLiquidity, PayDistribution
 from marketplace.domain.issuer_pricing import share_proceeds
+from marketplace.domain.issuer_rules import require_signed
 from marketplace.domain.issuer_state import Issuer, Sale, capitalization_of
 from marketplace.domain.issuer_stock import require_seniority
 from marketplace.domain.refusals import refuse_exists, refuse_unknown, require_aware
@@ -34,6 +35,7 @@ def declare_liquidity(command: DeclareLiquidity, state: Issuer) -> Sequence[Issu
             pointer="/instruments",
             instruments_max=INSTRUMENTS_MAX,
         )
+    require_signed(state, command.instruments)
     if command.safe_seniority is not None:
         require_seniority(command.safe_seniority)
     financing = state.find_open_financing()

@@ -1,9 +1,10 @@
-"""Acts on the pool, options and warrants; `marketplace.domain.issuer` documents the order of refusals."""
+"""Acts on the pool, options, warrants and instruments; `marketplace.domain.issuer` documents the order of refusals."""
 
 from collections.abc import Sequence
 
 from events.issuer import (
     IssuerEvent,
+    IssuerInstrumentSigned,
     IssuerOptionExercised,
     IssuerOptionGranted,
     IssuerStockPlanAdjusted,
@@ -11,13 +12,14 @@ from events.issuer import (
     IssuerWarrantIssued,
 )
 from marketplace.core.errors import Refusal
-from marketplace.core.money import require_price_per_share
+from marketplace.core.money import require_price_per_share, require_usd
 from marketplace.domain.issuer_commands import (
     AdjustStockPlan,
     ExerciseOption,
     ExerciseWarrant,
     GrantOption,
     IssueWarrant,
+    SignInstrument,
 )
 from marketplace.domain.issuer_rules import (
     get_class,
@@ -160,6 +162,20 @@ def exercise_warrant(command: ExerciseWarrant, state: Issuer) -> Sequence[Issuer
             shares_surrendered=command.shares_surrendered,
         )
     ]
+
+
+def sign_instrument(command: SignInstrument, state: Issuer) -> Sequence[IssuerEvent]:
+    """Return the note of an instrument, unless known."""
+    event = IssuerInstrumentSigned(
+        issuer_id=command.issuer_id,
+        instrument_id=command.instrument_id,
+        holder_id=command.holder_id,
+        commitment_usd=command.commitment_usd,
+    )
+    if is_repeated("instrument", command.instrument_id, state.instruments, event):
+        return []
+    require_usd(command.commitment_usd, "/commitment_usd")
+    return [event]
 
 
 def _refuse_overdrawn(aggregate: str, id: str, shares: int, left: int) -> Refusal:  # noqa: A002

@@ -1,8 +1,9 @@
 """Checks that several acts of an issuer share."""
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from typing import Final
 
+from events.financing import ConvertingInstrument
 from marketplace.core.errors import Refusal
 from marketplace.domain.issuer_state import Issuer, StockClass
 from marketplace.domain.refusals import refuse_exists, refuse_unknown
@@ -59,6 +60,24 @@ def require_stakeholder(state: Issuer, holder_id: str, pointer: str = "/holder_i
             pointer=pointer,
             holder_id=holder_id,
         )
+
+
+def require_signed(state: Issuer, instruments: Iterable[ConvertingInstrument]) -> None:
+    """Refuse instruments that are not the issuer's.
+
+    Raises:
+        Refusal: ``instrument_unsigned``.
+    """
+    for index, instrument in enumerate(instruments):
+        signed = state.instruments.get(instrument.instrument_id)
+        if signed is None or signed.holder_id != instrument.holder_id:
+            raise Refusal(
+                "instrument_unsigned",
+                f"{state.formed.issuer_id} has signed no {instrument.instrument_id} with {instrument.holder_id}",
+                pointer=f"/instruments/{index}",
+                instrument_id=instrument.instrument_id,
+                holder_id=instrument.holder_id,
+            )
 
 
 def get_class(state: Issuer, class_id: str, kinds: Collection[str] = ("common", "preferred")) -> StockClass:

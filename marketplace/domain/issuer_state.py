@@ -16,6 +16,7 @@ from events.issuer import (
     IssuerFinancingOpened,
     IssuerFormed,
     IssuerImported,
+    IssuerInstrumentSigned,
     IssuerLiquidityDeclared,
     IssuerOptionGranted,
     IssuerStakeholderAdded,
@@ -115,6 +116,7 @@ class Issuer:
         shares_reserved: Size of the pool: granted, exercised and available.
         options: By option id.
         warrants: By warrant id.
+        instruments: What may become equity, by instrument id.
         valuations: Oldest first.
         financings: By financing id.
         sales: By liquidity id; the latest declared is the one that counts.
@@ -130,6 +132,7 @@ class Issuer:
     shares_reserved: int = 0
     options: Map[str, Option] = field(default_factory=Map)
     warrants: Map[str, Warrant] = field(default_factory=Map)
+    instruments: Map[str, IssuerInstrumentSigned] = field(default_factory=Map)
     valuations: tuple[IssuerValuationRecorded, ...] = ()
     financings: Map[str, Financing] = field(default_factory=Map)
     sales: Map[str, Sale] = field(default_factory=Map)

@@ -6,8 +6,8 @@ Invariants:
     1. A lot that is withdrawn stays withdrawn.
     2. Its nodes and pool never change; its ask and span may.
 
-Refusals in order: lot_unknown · lot_exists · span_empty · amount_… · nodes_min_above_nodes · duration_min_above_span ·
-lot_withdrawn.
+Refusals in order: lot_unknown · lot_exists · lot_withdrawn · time_naive · span_empty · not_a_number ·
+amount_not_positive · amount_too_large · amount_too_precise · nodes_min_above_nodes · duration_min_above_span.
 """
 
 from collections.abc import Sequence
@@ -127,13 +127,18 @@ def _list(command: ListLot, state: LotState) -> Sequence[LotEvent]:
             f"the smallest order is {command.nodes_min} nodes, the lot has {command.nodes}",
             pointer="/nodes_min",
         )
-    if timedelta(hours=command.duration_hours_min) > command.end - command.start:
+    _require_duration(command.duration_hours_min, command.start, command.end, "/duration_hours_min")
+    return [event]
+
+
+def _require_duration(hours_min: int, start: datetime, end: datetime, pointer: str) -> None:
+    if timedelta(hours=hours_min) > end - start:
         raise Refusal(
             "duration_min_above_span",
-            f"the shortest order is {command.duration_hours_min} hours, longer than the lot",
-            pointer="/duration_hours_min",
+            f"the shortest order is {hours_min} hours, longer than the lot",
+            pointer=pointer,
+            hours_min=hours_min,
         )
-    return [event]
 
 
 def _reprice(command: RepriceLot, state: Lot) -> Sequence[LotEvent]:
@@ -147,6 +152,7 @@ def _reschedule(command: RescheduleLot, state: Lot) -> Sequence[LotEvent]:
     require_span(command.start, command.end, "/end")
     if (command.start, command.end) == (state.start, state.end):
         return []
+    _require_duration(state.listed.duration_hours_min, command.start, command.end, "/end")
     return [LotRescheduled(lot_id=command.lot_id, start=command.start, end=command.end, reason=command.reason)]
 
 

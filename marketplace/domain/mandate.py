@@ -3,13 +3,14 @@
 Subject: ``marketplace.mandate.<mandate_id>``.
 
 Invariants:
-    1. Held and committed budget never exceed the budget, nor an issuer's share of it the issuer's maximum.
+    1. Held and committed budget never exceed the budget, and no hold takes an issuer above the issuer's maximum.
     2. A hold is captured at most up to what was held; what is released is free again at once.
+    3. An amendment binds what comes; what is held or committed keeps the rules of its time.
 
-Refusals in order: mandate_unknown · mandate_exists · instrument_kinds_missing · not a share · amount_… ·
-issuer_above_budget · cap_range_empty · mandate_revoked · mandate_expired · budget_below_committed · hold_exists ·
-instrument_kind_unwelcome · cap_outside_range · sector_unwelcome · budget_exhausted · issuer_maximum_reached ·
-hold_unknown · capture_above_hold · release_above_hold.
+Refusals in order: mandate_unknown · mandate_exists · hold_exists · hold_unknown · instrument_kinds_missing ·
+not_a_number · amount_not_positive · amount_too_large · amount_too_precise · issuer_above_budget · cap_range_empty ·
+time_naive · mandate_revoked · mandate_expired · instrument_kind_unwelcome · cap_outside_range · sector_unwelcome ·
+budget_below_committed · budget_exhausted · issuer_maximum_reached · capture_above_hold · release_above_hold.
 """
 
 from collections.abc import Sequence
@@ -258,6 +259,7 @@ def _hold(command: HoldBudget, state: Mandate) -> Sequence[MandateEvent]:
         ):
             return []
         raise Refusal("hold_exists", f"hold {command.hold_id} exists with other content")
+    require_usd(command.amount_usd, "/amount_usd", zero=True)
     require_welcome(state, command.instrument, command.sector, command.at)
     free = state.terms.budget_usd - state.used_usd
     if command.amount_usd > free:
@@ -268,7 +270,7 @@ def _hold(command: HoldBudget, state: Mandate) -> Sequence[MandateEvent]:
             free_usd=str(free),
             needed_usd=str(command.amount_usd),
         )
-    room = state.terms.issuer_usd_max - state.used_by_issuer_usd.get(command.issuer_id, ZERO)
+    room = max(state.terms.issuer_usd_max - state.used_by_issuer_usd.get(command.issuer_id, ZERO), ZERO)
     if command.amount_usd > room:
         raise Refusal(
             "issuer_maximum_reached",
@@ -292,6 +294,7 @@ def _capture(command: CaptureBudget, state: Mandate) -> Sequence[MandateEvent]:
     known = _get_hold(state, command.mandate_id, command.hold_id)
     if known.grant_id == command.grant_id and known.committed_usd == command.amount_usd:
         return []
+    require_usd(command.amount_usd, "/amount_usd", zero=True)
     if command.amount_usd > known.held_usd or known.grant_id is not None:
         raise Refusal(
             "capture_above_hold",
@@ -317,6 +320,7 @@ def _get_hold(state: Mandate, mandate_id: str, hold_id: str) -> BudgetHold:
 
 def _release(command: ReleaseBudget, state: Mandate) -> Sequence[MandateEvent]:
     known = _get_hold(state, command.mandate_id, command.hold_id)
+    require_usd(command.keep_usd, "/keep_usd", zero=True)
     if command.keep_usd > known.total_usd:
         raise Refusal(
             "release_above_hold", f"hold {command.hold_id} has {known.total_usd}; {command.keep_usd} cannot be kept"

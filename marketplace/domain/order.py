@@ -7,9 +7,12 @@ Invariants:
     2. It is matched at most once; matched, cancelled and expired are final.
     3. An order that offers equity states its instrument and the mandates it accepts.
 
-Refusals in order: order_unknown · order_exists · offers_missing · class_repeated · amount_… · offer_empty ·
-window_reversed · window_past · time_naive · instrument_missing · mandates_missing · mandates_too_many ·
-instrument_unneeded · amount_… of the terms · discount_whole · cap_below_commitment · expiry_past · order_<status>.
+Refusals in order: order_unknown · order_exists · offers_missing · class_repeated · not_a_number ·
+amount_not_positive · amount_too_large · amount_too_precise · offer_empty · time_naive · window_reversed ·
+window_past · instrument_unneeded · instrument_missing · mandates_missing · mandates_too_many · discount_whole ·
+cap_below_commitment · expiry_past · order_<status> · order_not_due · order_locked_elsewhere.
+
+Offers are looked at one after the other; the instrument's cap and discount are amounts too, after mandates_too_many.
 """
 
 from collections.abc import Sequence
@@ -42,7 +45,6 @@ from marketplace.domain.refusals import refuse_exists, refuse_status, refuse_unk
 
 MANDATES_MAX = 4
 OFFERS_MAX = 16
-CENT = Decimal("0.01")
 
 
 class PlaceOrder(msgspec.Struct, frozen=True, kw_only=True):
@@ -127,8 +129,8 @@ class Order:
 
     @property
     def ends_at(self) -> datetime:
-        """Return when it ends by itself."""
-        return self.terms.expires_at or self.terms.start_latest
+        """Return when it ends by itself; after its latest start it can win nothing, whatever its expiry."""
+        return min(self.terms.expires_at or self.terms.start_latest, self.terms.start_latest)
 
 
 OrderState = Order | None
@@ -148,13 +150,12 @@ def compute_cash_hold(terms: OrderTerms) -> Decimal:
 def compute_budget_hold(terms: OrderTerms, equity_credit: Decimal) -> Decimal:
     """Return the mandate's dollars that suffice for any of the offers, in whole cents.
 
-    A mixed offer needs one cent more than its exact share, since the provider's and the startup's dollars are
-    rounded each for itself (`settlement`).
+    A cent more is never needed: what the holder pays is the rest of the provider's whole cents, and lies less than one
+    cent above its exact share (`settlement`).
     """
     hours = compute_gpu_hours(terms)
     needs = [
         ceil_cents(Fraction(offer.equity_usd_per_gpu_hour) * Fraction(equity_credit) * hours)
-        + (CENT if offer.cash_usd_per_gpu_hour else ZERO)
         for offer in terms.offers
         if offer.equity_usd_per_gpu_hour
     ]

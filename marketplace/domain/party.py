@@ -7,6 +7,8 @@ Invariants:
     2. Only a cleared party begins anything new.
 
 Refusals in order: party_unknown · party_exists · roles_missing · checks_missing.
+
+Refusals of `require_trader`, in order: party_unknown · party_not_cleared · role_missing.
 """
 
 from collections.abc import Sequence
@@ -101,8 +103,6 @@ def decide(command: PartyCommand, state: PartyState) -> Sequence[PartyEvent]:
 
 
 def _register(command: RegisterParty, state: PartyState) -> Sequence[PartyEvent]:
-    if not command.roles:
-        raise Refusal("roles_missing", "a party needs at least one role", pointer="/roles")
     event = PartyRegistered(
         party_id=command.party_id,
         name=command.name,
@@ -110,11 +110,13 @@ def _register(command: RegisterParty, state: PartyState) -> Sequence[PartyEvent]
         jurisdiction=command.jurisdiction,
         sector=command.sector,
     )
-    if state is None:
-        return [event]
-    if state.registered == event:
-        return []
-    raise refuse_exists("party", command.party_id)
+    if state is not None:
+        if state.registered == event:
+            return []
+        raise refuse_exists("party", command.party_id)
+    if not command.roles:
+        raise Refusal("roles_missing", "a party needs at least one role", pointer="/roles")
+    return [event]
 
 
 def _clear(command: ClearParty, state: Party) -> Sequence[PartyEvent]:

@@ -3,14 +3,15 @@
 Subject: ``marketplace.pool.<pool_id>``.
 
 Invariants:
-    1. At every instant the nodes offered by lots do not exceed the nodes of the pool.
+    1. At every instant the nodes that lots offer, and those reserved of lots that offer them no longer, do not exceed
+       the nodes of the pool.
     2. At every instant the nodes reserved from a lot do not exceed what the lot offers or offered when it was reserved.
     3. Nothing is reserved of nodes that had failed and not been restored by then.
     4. Shares of lots carry a reservation in full at every instant.
 
-Refusals in order: pool_unknown · pool_exists · span_empty · pool_full · reservation_exists ·
-shares_uneven · lot_not_offered · lot_sold · nodes_failed · reservation_unknown · incident_unknown ·
-incident_exists · nodes_exceeded.
+Refusals in order: pool_unknown · pool_exists · reservation_unknown · incident_exists · incident_unknown · time_naive ·
+span_empty · pool_full · reservation_exists · shares_uneven · lot_not_offered · lot_sold · nodes_failed ·
+nodes_exceeded.
 """
 
 from collections.abc import Iterable, Sequence
@@ -34,7 +35,7 @@ from events.types import Interconnect, LotShare
 from marketplace.core.decider import Decider
 from marketplace.core.errors import Refusal
 from marketplace.core.intervals import Load, build_steps, find_peak, overlaps, require_span
-from marketplace.domain.refusals import refuse_exists, refuse_unknown
+from marketplace.domain.refusals import refuse_exists, refuse_unknown, require_aware
 
 FOREVER = datetime(9999, 1, 1, tzinfo=UTC)
 
@@ -154,6 +155,17 @@ class Pool:
         loads = [offer, *(Load(load.start, load.end, -load.amount) for load in self.sold(lot_id))]
         return [Load(run.start, run.end, max(run.amount, 0)) for run in build_steps(loads, begin, stop)]
 
+    def claimed(self, start: datetime, end: datetime, *, besides: str) -> list[Load]:
+        """Return what every lot but one offers over ``[start, end)``, and what is reserved of it beyond that."""
+        offers = {lot_id: offer for lot_id, offer in self.offers.items() if lot_id != besides}
+        carrying = {share.lot_id for reservation in self.reservations.values() for share in reservation.lots}
+        loads = list(offers.values())
+        for lot_id in carrying - {besides}:
+            offered = [Load(offer.start, offer.end, -offer.amount) for offer in [offers.get(lot_id)] if offer]
+            runs = build_steps([*self.sold(lot_id), *offered], start, end)
+            loads.extend(run for run in runs if run.amount > 0)
+        return loads
+
     def failed(self) -> list[Load]:
         """Return the nodes that do not work."""
         return [Load(incident.start, incident.end, incident.nodes) for incident in self.incidents.values()]
@@ -204,12 +216,12 @@ def _offer(command: OfferCapacity, state: Pool) -> Sequence[PoolEvent]:
     offer = Load(command.start, command.end, command.nodes)
     if state.offers.get(command.lot_id) == offer:
         return []
-    others = [load for lot_id, load in state.offers.items() if lot_id != command.lot_id]
+    others = state.claimed(command.start, command.end, besides=command.lot_id)
     peak, where = find_peak(others, command.start, command.end)
     if peak + command.nodes > state.opened.nodes:
         raise Refusal(
             "pool_full",
-            f"pool {command.pool_id} has {state.opened.nodes} nodes and offers {peak} at {where.isoformat()};"
+            f"pool {command.pool_id} has {state.opened.nodes} nodes, {peak} offered or reserved at {where.isoformat()};"
             f" {command.nodes} more do not fit",
             pointer="/nodes",
             pool_id=command.pool_id,
@@ -303,7 +315,8 @@ def _release(command: ReleaseCapacity, state: Pool) -> Sequence[PoolEvent]:
     held = state.reservations.get(command.grant_id)
     if held is None:
         raise Refusal("reservation_unknown", f"grant {command.grant_id} reserves nothing of this pool")
-    if command.at >= held.end:
+    require_aware(command.at, "/at")
+    if max(command.at, held.start) >= held.end:
         return []
     return [PoolCapacityReleased(pool_id=command.pool_id, grant_id=command.grant_id, at=command.at)]
 
@@ -315,6 +328,7 @@ def _fail(command: FailNodes, state: Pool) -> Sequence[PoolEvent]:
         if (known.nodes, known.start) == (command.nodes, command.at):
             return []
         raise Refusal("incident_exists", f"incident {command.incident_id} exists with other content; use another id")
+    require_aware(command.at, "/at")
     down, _ = find_peak(state.failed(), command.at, FOREVER)
     if down + command.nodes > state.opened.nodes:
         raise Refusal(
@@ -329,6 +343,7 @@ def _restore(command: RestoreNodes, state: Pool) -> Sequence[PoolEvent]:
     known = state.incidents.get(command.incident_id)
     if known is None:
         raise Refusal("incident_unknown", f"there is no incident {command.incident_id} in pool {command.pool_id}")
+    require_aware(command.at, "/at")
     if known.end != FOREVER:
         return []
     require_span(known.start, command.at, "/at")

@@ -6,8 +6,9 @@ Invariants:
     1. Energised power never exceeds contracted power.
     2. A conversion's date only moves by `site.conversion_slipped`, which names the date before.
 
-Refusals in order: site_unknown · site_exists · pue_out_of_range · not a share · power_above_contract ·
-power_not_raised · power_not_lowered · site_operating · conversion_not_scheduled · date_unchanged.
+Refusals in order: site_unknown · site_exists · time_naive · pue_out_of_range · not_a_number · amount_not_positive ·
+amount_too_large · amount_too_precise · power_above_contract · power_not_raised · power_not_lowered · site_operating ·
+conversion_scheduled · conversion_not_scheduled.
 """
 
 from collections.abc import Sequence
@@ -194,14 +195,14 @@ def _schedule(command: ScheduleConversion, state: Site) -> Sequence[SiteEvent]:
 
 def _slip(command: SlipConversion, state: Site) -> Sequence[SiteEvent]:
     require_aware(command.ready_at, "/ready_at")
+    if command.ready_at == state.ready_at:
+        return []
     if state.ready_at is None or state.status == "operating":
         raise Refusal(
             "conversion_not_scheduled",
             f"site {command.site_id} has no conversion ahead; schedule it first",
             site_id=command.site_id,
         )
-    if command.ready_at == state.ready_at:
-        return []
     return [
         SiteConversionSlipped(
             site_id=command.site_id,

@@ -156,12 +156,14 @@ def _resolve(command: ResolveStatement, state: Statement) -> Sequence[StatementE
     if state.status in {"resolved", "accepted"} and state.disputed is not None and state.charges == command.charges:
         return []
     _require_status(state, "disputed")
-    if command.charges.gpu_seconds > state.issued.charges.gpu_seconds:
-        raise Refusal(
-            "charges_above_statement",
-            f"{command.charges.gpu_seconds} GPU-seconds are more than the {state.issued.charges.gpu_seconds} stated",
-            pointer="/gpu_seconds",
-        )
+    for name in Charges.__struct_fields__:
+        resolved, stated = getattr(command.charges, name), getattr(state.issued.charges, name)
+        if resolved > stated:
+            raise Refusal(
+                "charges_above_statement",
+                f"{name} would be {resolved}, more than the {stated} stated; a dispute only lowers a statement",
+                pointer=f"/{name}",
+            )
     return [
         StatementResolved(
             statement_id=command.statement_id,

@@ -8,9 +8,13 @@ Invariants:
     2. At no instant are more nodes counted than were granted.
     3. GPU-seconds = nodes · GPUs per node · seconds, a whole number.
 
-Answers in order, per reading: duplicate · conflict · rejected (time_naive · span_empty · seconds_not_whole ·
-outside_grant · from_the_future · nodes_above_grant) · accepted. Refusals: readings_missing · readings_too_many ·
-reading_unknown.
+Answers in order, per reading: duplicate · conflict (reading_exists) · rejected (a fault) · accepted.
+
+Faults in order: time_naive · span_empty · seconds_not_whole · nodes_not_positive · outside_grant · from_the_future ·
+nodes_above_grant.
+
+Refusals in order: readings_missing · readings_too_many · reading_unknown · reading_voided, then, of a correction, its
+faults.
 """
 
 from collections.abc import Iterable, Sequence
@@ -152,12 +156,7 @@ def answer(command: ReportUsage, state: UsageState) -> list[tuple[Answer, Readin
 
 
 def _answer_known(measurement: Measurement, known: Reading | None) -> Answer:
-    same = known is not None and (known.start, known.end, known.nodes) == (
-        measurement.start,
-        measurement.end,
-        measurement.nodes,
-    )
-    if same:
+    if known is not None and _says_same(known, measurement):
         return Answer(measurement.reading_id, "duplicate")
     return Answer(
         measurement.reading_id,
@@ -165,6 +164,15 @@ def _answer_known(measurement: Measurement, known: Reading | None) -> Answer:
         "reading_exists",
         f"reading {measurement.reading_id} was {'voided' if known is None else 'reported with other content'};"
         " correct it, or use another id",
+    )
+
+
+def _says_same(reading: Reading, measurement: Measurement) -> bool:
+    return (reading.start, reading.end, reading.nodes, reading.evidence) == (
+        measurement.start,
+        measurement.end,
+        measurement.nodes,
+        measurement.evidence,
     )
 
 
@@ -188,6 +196,8 @@ def _find_fault(measurement: Measurement, metered: Metered, at: datetime, taken:
         return Refusal("span_empty", f"the interval ends at {end.isoformat()}, not after its start")
     if start.microsecond or end.microsecond:
         return Refusal("seconds_not_whole", "intervals begin and end at whole seconds")
+    if measurement.nodes < 1:
+        return Refusal("nodes_not_positive", f"{measurement.nodes} nodes cannot be counted; report at least 1")
     if not (metered.start <= start and end <= metered.end):
         return Refusal("outside_grant", f"the grant runs from {metered.start.isoformat()} to {metered.end.isoformat()}")
     if end > at:
@@ -237,11 +247,10 @@ def _get_reading(state: UsageState, source: str, reading_id: str) -> Reading | N
 def _correct(command: CorrectUsage, state: UsageState) -> Sequence[UsageEvent]:
     measurement = command.measurement
     before = _get_reading(state, command.source, measurement.reading_id)
-    after = _build_reading(measurement, command.metered.gpus_per_node)
-    if before == after:
-        return []
     if before is None:
         raise Refusal("reading_voided", f"reading {measurement.reading_id} was voided; report it under another id")
+    if _says_same(before, measurement):
+        return []
     others = [Load(r.start, r.end, r.nodes) for r in state.counted() if r is not before]
     fault = _find_fault(measurement, command.metered, command.at, others)
     if fault is not None:
@@ -252,7 +261,7 @@ def _correct(command: CorrectUsage, state: UsageState) -> Sequence[UsageEvent]:
             grant_id=command.grant_id,
             source=command.source,
             before=before,
-            after=after,
+            after=_build_reading(measurement, command.metered.gpus_per_node),
             reason=command.reason,
         )
     ]

@@ -232,12 +232,14 @@ def _note_claim(note: Note, on_day: date | None) -> ExitClaim:
             convention="on_day",
         )
     amount = balance(note, on_day)
+    multiple = positive(note.terms.repayment_multiple, f"repayment_multiple of {name}")
+    premium = (multiple - 1) * Fraction(note.principal_usd)
     cap = note.terms.valuation_cap_usd
     return ExitClaim(
         claim_id=name,
         kind="note",
         seniority=DEBT_SENIORITY,
-        hold_usd=amount * positive(note.terms.repayment_multiple, f"repayment_multiple of {name}"),
+        hold_usd=amount + premium,
         parts=(Part(note.holder_id, name, amount),),
         cap_part=None if cap is None else amount / positive(cap, f"valuation_cap_usd of {name}"),
     )

@@ -34,7 +34,14 @@ ShareRounding = Literal[
     "nearest_after_price",
     "floor_fixed_point",
 ]
-Interest = Literal["simple", "compound_annual", "compound_monthly", "compound_daily"]
+Interest = Literal[
+    "simple",
+    "compound_annual",
+    "compound_semiannual",
+    "compound_quarterly",
+    "compound_monthly",
+    "compound_daily",
+]
 DayCount = Literal["actual_365", "actual_360", "thirty_360", "actual_actual", "whole_years", "whole_months"]
 Participation = Literal["none", "full", "capped"]
 PriceProtection = Literal["weighted_average", "full_ratchet"]
@@ -81,7 +88,8 @@ class NoteTerms:
     Attributes:
         interest: Simple, or compounding at an interval; required.
         day_count: How days become years; required.
-        repayment_multiple: Multiple of the amount due that is owed on a sale, 1 unless agreed.
+        matures_on: Last day of interest until the note is extended; None if it never falls due.
+        repayment_multiple: Multiple of the principal that is owed on a sale, beside the interest; 1 unless agreed.
     """
 
     annual_rate: Exact

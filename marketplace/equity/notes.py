@@ -11,7 +11,13 @@ from marketplace.core.errors import Refusal
 from marketplace.equity.exact import not_negative, positive
 from marketplace.equity.model import DayCount, Interest, Note
 
-_PERIODS_PER_YEAR = {"compound_annual": 1, "compound_monthly": 12, "compound_daily": 365}
+_PERIODS_PER_YEAR = {
+    "compound_annual": 1,
+    "compound_semiannual": 2,
+    "compound_quarterly": 4,
+    "compound_monthly": 12,
+    "compound_daily": 365,
+}
 PERIODS_MAX = 12_000
 _MONTHS_PER_YEAR = 12
 _LAST_DAY_OF_30 = 30
@@ -83,16 +89,25 @@ def interest_on(principal: Fraction, annual_rate: Fraction, years: Fraction, int
 
 
 def balance(note: Note, on_day: date) -> Fraction:
-    """Work out principal and interest of a note on a day; interest stops at maturity only if the note is repaid then.
+    """Work out principal and interest of a note on a day.
 
     Raises:
-        Refusal: As `year_fraction` and `interest_on`; ``not_positive`` for a principal of zero or less; ``negative``
-            for a rate below zero.
+        Refusal: ``not_positive`` for a principal of zero or less; ``negative`` for a rate below zero; ``note_matured``
+            after its maturity, because whether it goes on earning is a new agreement; then as `year_fraction` and
+            `interest_on`.
     """
+    terms = note.terms
     principal = positive(note.principal_usd, f"principal of {note.instrument_id}")
-    rate = not_negative(note.terms.annual_rate, f"annual_rate of {note.instrument_id}")
-    years = year_fraction(note.terms.issued_on, on_day, note.terms.day_count)
-    return principal + interest_on(principal, rate, years, note.terms.interest)
+    rate = not_negative(terms.annual_rate, f"annual_rate of {note.instrument_id}")
+    if terms.matures_on is not None and on_day > terms.matures_on:
+        raise Refusal(
+            "note_matured",
+            f"{note.instrument_id} fell due on {terms.matures_on}, before {on_day}; record its extension or repayment",
+            instrument_id=note.instrument_id,
+            matures_on=str(terms.matures_on),
+        )
+    years = year_fraction(terms.issued_on, on_day, terms.day_count)
+    return principal + interest_on(principal, rate, years, terms.interest)
 
 
 def _whole_months(start: date, end: date) -> int:

@@ -24,7 +24,7 @@ _DIGITS = 50
 _HALVINGS = 160
 _RATE_MAX = Decimal(10) ** 6
 _RATE_MIN = Decimal("-0.999999")
-_PLACES = Decimal("1e-22")
+_PLACES = Decimal("1e-28")
 
 _Terms = list[tuple[Decimal, Decimal]]
 
@@ -39,7 +39,7 @@ class Flow:
 
 @dataclass(frozen=True, slots=True)
 class RateResult:
-    """Every annual rate at which the flows are worth nothing, ascending, to 22 digits after the point."""
+    """Every annual rate at which the flows are worth nothing, ascending, to 28 digits after the point."""
 
     status: RootStatus
     rates: tuple[Decimal, ...]

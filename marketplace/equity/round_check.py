@@ -6,6 +6,14 @@ from typing import Any
 
 Record = Mapping[str, Any]
 _MODES = {"floor": "floor", "nearest": "half_up", "ceiling": "ceiling"}
+_ROUNDINGS = ("floor", "ceiling", "half_up", "half_even")
+_KNOWN: Mapping[str, tuple[str | None, ...]] = {
+    "pricing_convention": ("percent_ownership", "dollars_invested", "pre_money_method"),
+    "pool_timing": ("pre_money", "post_money", None),
+    "price_rounding": _ROUNDINGS,
+    "new_money_share_rounding": (*_ROUNDINGS, None),
+    "share_rounding": (*_MODES, "floor_after_price", "nearest_after_price", "floor_fixed_point"),
+}
 
 
 def check_round(certificate: Record) -> list[str]:
@@ -33,6 +41,10 @@ class _Round:
         self.new_money = sum((Fraction(each["amount_usd"]) for each in self.result["new_money"]), Fraction(0))
 
     def problems(self) -> Iterable[str]:
+        for name, known in _KNOWN.items():
+            if self.terms[name] not in known:
+                yield f"{name} is {self.terms[name]!r}, which this checker does not know"
+                return
         if self.price <= 0:
             yield f"the price {self.price} is not above zero"
             return

@@ -10,10 +10,11 @@ from cloudevents.core.bindings.http import HTTPMessage, from_binary
 from cloudevents.core.formats.json import JSONFormat
 from jsonschema import Draft202012Validator, FormatChecker
 
-from events.contract import FOLDER, load_sample, render_json
+from events.contract import render_json
 from events.envelope import parse_headers, render_headers
 from events.json_schema import DECIMAL_PATTERN, render_schema_id
 from events.registry import EVENT_TYPES, get_tag, parse_body, parse_type, render_body, render_schema_name
+from scripts.contract_files import FOLDER, load_sample, load_schema
 from tests.contracts.story.book import build_samples
 
 TAGS = sorted(EVENT_TYPES)
@@ -31,8 +32,7 @@ def render_stored_body(sample: dict[str, Any]) -> bytes:
 
 
 def build_validator(tag: str) -> Draft202012Validator:
-    schema = json.loads((FOLDER / "schemas" / render_schema_name(tag)).read_text(encoding="utf-8"))
-    return Draft202012Validator(schema, format_checker=FORMATS)
+    return Draft202012Validator(load_schema(tag), format_checker=FORMATS)
 
 
 def test_there_is_a_sample_for_every_tag_and_no_other() -> None:
@@ -44,7 +44,7 @@ def test_a_sample_is_told_by_the_story(tag: str) -> None:
     text = (FOLDER / "samples" / render_schema_name(tag)).read_text(encoding="utf-8")
     assert text == render_json(build_samples()[tag]), (
         f"the golden sample of {tag} is not what tests/contracts/story tells. A sample of a released tag stays: mend "
-        f"the story. Before a release: scripts/render_contracts.py --relock {tag}"
+        f"the story. Before a release: scripts/render_contracts.py --resample"
     )
 
 

@@ -4,37 +4,23 @@ import json
 import re
 import sys
 from pathlib import Path
-from typing import Any
 
 import pytest
 from jsonschema import Draft202012Validator
 
 from events import json_schema
-from events.contract import (
-    FOLDER,
-    REMEDY,
-    ChangedSchema,
-    check_lock,
-    extend_lock,
-    load_lock,
-    load_sample,
-    render_files,
-)
-from events.registry import EVENT_TYPES, render_schema_name
+from events.contract import REMEDY, ChangedSchema, check_lock, extend_lock, render_files
+from events.registry import EVENT_TYPES
 from marketplace.runtime.unit import SCHEMA_BASE
+from scripts.contract_files import FOLDER, README, load_lock, load_sample, load_schema
 
 SCHEMAS = FOLDER / "schemas"
 TAGS = sorted(EVENT_TYPES)
 
 
-def load_schema(tag: str) -> dict[str, Any]:
-    schema: dict[str, Any] = json.loads((SCHEMAS / render_schema_name(tag)).read_text(encoding="utf-8"))
-    return schema
-
-
 def test_generated_files_equal_the_files_in_the_repository() -> None:
     samples = {tag: load_sample(tag) for tag in EVENT_TYPES}
-    rendered = render_files(samples, (FOLDER / "README.md").read_text(encoding="utf-8"))
+    rendered = render_files(samples, README.read_text(encoding="utf-8"))
     stale = [path for path, text in rendered.items() if (FOLDER / path).read_text(encoding="utf-8") != text]
     assert not stale, f"{stale} are not what the classes say: run scripts/render_contracts.py and commit the result"
 

@@ -11,7 +11,10 @@ from pathlib import Path
 import pytest
 import pytest_asyncio
 
-from marketplace.embedded import NatsServers
+from events.envelope import parse_headers
+from marketplace.embedded import NatsServers, embedded_nats
+from marketplace.log.jetstream import JetStreamLog
+from marketplace.log.port import Head, Message, Write
 from tests.contracts.market import (
     drop_fields,
     open_market,
@@ -135,3 +138,26 @@ async def test_an_event_type_of_a_later_release_is_told_and_passed_by(tmp_path: 
 async def test_on_an_empty_stream_it_stops_at_once(tmp_path: Path, position: Path) -> None:
     async with open_market(tmp_path / "nats", []) as servers:
         assert await run_subscriber(servers.subscriber_url, position) == (0, [], "")
+
+
+async def test_without_the_stream_it_says_so_and_stops(tmp_path: Path, position: Path) -> None:
+    async with embedded_nats(tmp_path / "nats") as servers:
+        code, lines, said = await run_subscriber(servers.subscriber_url, position)
+    assert (code, lines) == (2, [])
+    assert "stream not found" in said
+
+
+async def test_it_verifies_what_the_markets_own_log_stores(tmp_path: Path, position: Path) -> None:
+    async with embedded_nats(tmp_path / "nats") as servers:
+        log = await JetStreamLog.open(servers.url, admin_url=servers.admin_url)
+        heads: dict[str, Head] = {}
+        for one in STORY:
+            envelope = parse_headers(one.headers)
+            head = Head(one.subject, None, envelope.hash)
+            before = heads.get(one.subject, Head(one.subject))
+            await log.append([Write(before, (Message(envelope, one.body),), head)])
+            heads[one.subject] = head
+        await log.close()
+        code, lines, said = await run_subscriber(servers.subscriber_url, position, "--verify-chain")
+    assert (code, said) == (0, "")
+    assert drop_fields(lines) == render_expected(STORY)

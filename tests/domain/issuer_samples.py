@@ -7,6 +7,7 @@ from events.financing import Approval, ConvertingInstrument, Investment, RoundTe
 from events.issuer import (
     IssuerFinancingOpened,
     IssuerFormed,
+    IssuerInstrumentSigned,
     IssuerOptionGranted,
     IssuerStakeholderAdded,
     IssuerStockClassCreated,
@@ -113,6 +114,18 @@ def converting(number, principal, terms=CAPPED, holder_id=PROVIDER):
     return ConvertingInstrument(
         instrument_id=make_id("ins", number), holder_id=holder_id, principal_usd=Decimal(principal), terms=terms
     )
+
+
+def signed(*instruments):
+    return [
+        IssuerInstrumentSigned(
+            **OF_ISS,
+            instrument_id=instrument.instrument_id,
+            holder_id=instrument.holder_id,
+            commitment_usd=Decimal(10_000_000),
+        )
+        for instrument in instruments
+    ]
 
 
 ROUND = {

@@ -1,3 +1,5 @@
+"""Instruments: how principal accrues, reverses, converts and is repaid, and what is refused in which order."""
+
 from datetime import UTC, datetime
 from decimal import Decimal
 from fractions import Fraction

@@ -1,3 +1,5 @@
+"""Issuers: the acts on stakeholders, stock, pool, options and warrants, the cap table, and the import."""
+
 from datetime import date
 from decimal import Decimal
 from fractions import Fraction
@@ -6,6 +8,7 @@ import pytest
 
 from events.issuer import (
     IssuerImported,
+    IssuerInstrumentSigned,
     IssuerOptionExercised,
     IssuerOptionGranted,
     IssuerStakeholderAdded,
@@ -27,6 +30,7 @@ from marketplace.domain.issuer_commands import (
     ImportIssuer,
     RecordValuation,
     RepurchaseStock,
+    SignInstrument,
     SplitStock,
     TransferStock,
 )
@@ -82,6 +86,13 @@ REPURCHASE = {
     "approval": APPROVAL,
 }
 
+SIGNED = {
+    **OF_ISS,
+    "instrument_id": make_id("ins", 1),
+    "holder_id": FUND,
+    "commitment_usd": Decimal(250_000),
+}
+
 NAMED = {
     "an issuer is formed": ([], form(), FORMED),
     "a stakeholder is added": ([FORMED], add(), IssuerStakeholderAdded(**HOLDER)),
@@ -110,6 +121,11 @@ NAMED = {
         IssuerOptionGranted(**{**GRANT, "shares": 1_000_000}),
     ),
     "a warrant is issued": (FOUNDED, warrant(), WARRANTED),
+    "an instrument is signed": (
+        [FORMED],
+        SignInstrument(**SIGNED),
+        IssuerInstrumentSigned(**SIGNED),
+    ),
     "a valuation is recorded": ([FORMED], RecordValuation(**VALUATION), IssuerValuationRecorded(**VALUATION)),
 }
 

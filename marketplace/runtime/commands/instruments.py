@@ -22,7 +22,8 @@ from marketplace.domain.instrument import (
     ReversePrincipal,
     SuspendInstrument,
 )
-from marketplace.domain.issuer import ISSUER, SignInstrument
+from marketplace.domain.issuer import ISSUER
+from marketplace.domain.issuer_commands import SignInstrument
 from marketplace.domain.mandate import MANDATE, CaptureBudget, HoldBudget, Mandate
 from marketplace.domain.party import PARTY, require_trader
 from marketplace.runtime.commands.mandates import load_mandate

@@ -6,10 +6,7 @@ nodes, worth 2.40) do not fit together, and folding adds more welfare: 0.50 · 5
 the ask, 2.20.
 """
 
-import hashlib
 from decimal import Decimal
-
-import msgspec
 
 from events.account import AccountHoldReleased
 from events.auction import (
@@ -27,6 +24,7 @@ from events.auction import (
     Decision,
     MatchTerms,
     Price,
+    ShadowPrice,
 )
 from events.grant import EquityPart, GrantIssued
 from events.instrument import InstrumentIssued
@@ -69,6 +67,7 @@ COMPUTE_SAFE = name("ins", "SAFE for compute")
 FOLDING_LOTS = (LotShare(lot_id=LOT, nodes=4, start=at("2026-03-09T00:00"), end=at("2026-03-16T00:00")),)
 _EVALUATION_LOTS = (LotShare(lot_id=LOT, nodes=1, start=at("2026-03-17T00:00"), end=at("2026-03-18T00:00")),)
 _SEED = 20_260_306
+_BOOK_HASH = "aa8e0666cec492382c95b2f67425d54bf616b7bc4baea7787e559b1019befc44"
 _OUTBID = Reason(
     code="outbid",
     text="13 nodes are worth 1996.80 dollars over the ask; the orders that win are worth 2688.00 there",
@@ -112,6 +111,7 @@ _PRICES = (
     Price(pool_id=POOL, from_period=0, to_period=7, price_usd_per_gpu_hour=Decimal("2.40")),
     Price(pool_id=POOL, from_period=7, to_period=14, price_usd_per_gpu_hour=Decimal("2.20")),
 )
+_SHADOW_PRICES = (ShadowPrice(lot_id=LOT, from_period=2, to_period=6, price_usd_per_gpu_hour=Decimal("2.40")),)
 _DECISIONS = (
     Decision(
         order_id=FOLDING,
@@ -145,8 +145,40 @@ _DECISIONS = (
     Decision(
         order_id=SIMULATION,
         reasons=(_OUTBID,),
-        price_to_win_usd_per_gpu_hour=Decimal("2.4693"),
+        price_to_win_usd_per_gpu_hour=Decimal("2.47"),
         regret_usd=Decimal("0.00"),
+    ),
+)
+
+_FOLDING_GRANT_ISSUED = GrantIssued(
+    grant_id=FOLDING_GRANT,
+    order_id=FOLDING,
+    auction_id=AUCTION,
+    startup_id=LATTICE,
+    provider_id=NORTHFJORD,
+    pool_id=POOL,
+    gpu_class="H100_SXM",
+    nodes=4,
+    gpus_per_node=8,
+    start=FOLDING_LOTS[0].start,
+    end=FOLDING_LOTS[0].end,
+    lots=FOLDING_LOTS,
+    price_usd_per_gpu_hour="12/5",
+    value_usd_per_gpu_hour=Decimal("2.70"),
+    cash_usd_per_gpu_hour=Decimal("1.50"),
+    startup_account_id=LATTICE_CASH,
+    provider_account_id=NORTHFJORD_CASH,
+    hold_id=FOLDING_HOLD,
+    cash_commitment_usd=Decimal("7168.00"),
+    equity=EquityPart(
+        mandate_id=MANDATE,
+        holder_id=TIDEWATER,
+        holder_account_id=TIDEWATER_CASH,
+        instrument_id=COMPUTE_SAFE,
+        equity_usd_per_gpu_hour=Decimal("1.50"),
+        equity_credit=Decimal("0.80"),
+        principal_commitment_usd=Decimal("7168.00"),
+        budget_commitment_usd=Decimal("5734.40"),
     ),
 )
 
@@ -163,7 +195,7 @@ def tell_clearing(teller: Teller) -> None:
             order_id=SIMULATION,
             auction_id=AUCTION,
             reasons=(_OUTBID,),
-            price_to_win_usd_per_gpu_hour=Decimal("2.4693"),
+            price_to_win_usd_per_gpu_hour=Decimal("2.47"),
         ),
         AccountHoldReleased(
             account_id=QUILLWORK_CASH,
@@ -192,7 +224,7 @@ def _tell_auction(teller: Teller) -> None:
     teller.tell(
         "2026-03-06T12:00",
         "auctioneer",
-        AuctionLocked(auction_id=AUCTION, book=_BOOK, book_hash=_digest(_BOOK)),
+        AuctionLocked(auction_id=AUCTION, book=_BOOK, book_hash=_BOOK_HASH),
         *(OrderLocked(order_id=order.order_id, auction_id=AUCTION) for order in _BOOK.orders),
     )
     teller.tell(
@@ -201,26 +233,27 @@ def _tell_auction(teller: Teller) -> None:
         AuctionFailed(auction_id=AUCTION, reason="the engine was stopped after 30 seconds", attempt=1),
     )
     certificate = Certificate(
-        book_hash=_digest(_BOOK),
+        book_hash=_BOOK_HASH,
         engine_version="1.0.0",
         seed=_SEED,
         iterations=400,
         welfare_usd=Decimal("2764.80"),
         lp_bound_usd=Decimal("4608.00"),
         gap=Decimal("0.4"),
-        prices_hash=_digest(_PRICES),
-        decisions_hash=_digest(_DECISIONS),
+        prices_hash="41a1f514560a53f6db18aa45dd6fb21881722949ff09a8e304e5ff98efdc4a84",
+        decisions_hash="fd487a8bae5f7c44655c7e492056301ef153388f7dbcf4d92ebc780c9fa4207c",
     )
     teller.tell(
         "2026-03-06T12:01",
         "auctioneer",
-        AuctionCleared(auction_id=AUCTION, prices=_PRICES, decisions=_DECISIONS, certificate=certificate),
+        AuctionCleared(
+            auction_id=AUCTION,
+            prices=_PRICES,
+            decisions=_DECISIONS,
+            certificate=certificate,
+            shadow_prices=_SHADOW_PRICES,
+        ),
     )
-
-
-def _digest(value: object) -> str:
-    encoder = msgspec.json.Encoder(decimal_format="string", order="sorted")
-    return hashlib.sha256(encoder.encode(value)).hexdigest()
 
 
 def _tell_folding_match(teller: Teller) -> None:
@@ -232,37 +265,7 @@ def _tell_folding_match(teller: Teller) -> None:
         PoolCapacityReserved(
             pool_id=POOL, grant_id=FOLDING_GRANT, nodes=4, start=span.start, end=span.end, lots=FOLDING_LOTS
         ),
-        GrantIssued(
-            grant_id=FOLDING_GRANT,
-            order_id=FOLDING,
-            auction_id=AUCTION,
-            startup_id=LATTICE,
-            provider_id=NORTHFJORD,
-            pool_id=POOL,
-            gpu_class="H100_SXM",
-            nodes=4,
-            gpus_per_node=8,
-            start=span.start,
-            end=span.end,
-            lots=FOLDING_LOTS,
-            price_usd_per_gpu_hour="12/5",
-            value_usd_per_gpu_hour=Decimal("2.70"),
-            cash_usd_per_gpu_hour=Decimal("1.50"),
-            startup_account_id=LATTICE_CASH,
-            provider_account_id=NORTHFJORD_CASH,
-            hold_id=FOLDING_HOLD,
-            cash_commitment_usd=Decimal("7168.00"),
-            equity=EquityPart(
-                mandate_id=MANDATE,
-                holder_id=TIDEWATER,
-                holder_account_id=TIDEWATER_CASH,
-                instrument_id=COMPUTE_SAFE,
-                equity_usd_per_gpu_hour=Decimal("1.50"),
-                equity_credit=Decimal("0.80"),
-                principal_commitment_usd=Decimal("7168.00"),
-                budget_commitment_usd=Decimal("5734.40"),
-            ),
-        ),
+        _FOLDING_GRANT_ISSUED,
         InstrumentIssued(
             instrument_id=COMPUTE_SAFE,
             issuer_id=LATTICE_ISSUER,

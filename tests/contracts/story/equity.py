@@ -38,6 +38,7 @@ from events.issuer import (
     IssuerValuationRecorded,
 )
 from events.types import Event, SafeTerms
+from tests.contracts.story.certificates import load_certificate
 from tests.contracts.story.clearing import COMPUTE_SAFE
 from tests.contracts.story.demand import LATTICE_ISSUER, QUILLWORK_ISSUER, SAFE
 from tests.contracts.story.identifiers import name
@@ -339,7 +340,7 @@ def _price_series_a() -> RoundPricing:
         )
         for safe, cap, share in zip(safes, caps, owned, strict=True)
     )
-    new_shares = 10_000_000 / Fraction(price)
+    new_shares = 10_000_000 / price_exact
     allotment = Allotment(
         holder_id=HARBOUR,
         amount_usd=Decimal("10000000.00"),
@@ -349,8 +350,8 @@ def _price_series_a() -> RoundPricing:
     pool_increase = int(total / 10) - 500_000
     converted = sum(conversion.shares for conversion in conversions)
     return RoundPricing(
-        engine_version="1.0.0",
-        capitalization_shares=int(capitalization),
+        engine_version="equity-1",
+        capitalization_shares=9_000_000,
         instruments=safes,
         price_usd_per_share=price,
         price_exact=_text(price_exact),
@@ -358,7 +359,7 @@ def _price_series_a() -> RoundPricing:
         allotments=(allotment,),
         pool_increase_shares=pool_increase,
         post_money_shares=9_000_000 + converted + allotment.shares + pool_increase,
-        certificate_json='{"branches":["cap","cap"],"equation":"total = outstanding + pool + safes + new money"}',
+        certificate_json=load_certificate("round"),
     )
 
 

@@ -16,6 +16,7 @@ from events.issuer import (
     IssuerWarrantIssued,
 )
 from events.types import SafeTerms
+from tests.contracts.story.certificates import load_certificate
 from tests.contracts.story.demand import LATTICE_ISSUER
 from tests.contracts.story.equity import EMPLOYEES, FOUNDERS, issue_safe
 from tests.contracts.story.identifiers import name
@@ -24,6 +25,8 @@ from tests.contracts.story.teller import Teller
 
 BRIDGE_SAFE = name("ins", "bridge SAFE")
 _SALE = name("liq", "sale of Lattice Bio")
+_OPTION = name("opt", "first grant")
+_Holding = tuple[str, str, int]
 _PROCEEDS_CENTS = 60_000_000_00
 _BRIDGE_CENTS = 100_000_00
 
@@ -36,12 +39,9 @@ def tell_sale(teller: Teller, series_a_shares: dict[str, int]) -> None:
         series_a_shares: Series A shares by holder, as the round issued them.
     """
     _tell_exchanges(teller)
-    common = {FOUNDERS: 7_850_000, TIDEWATER: 100_000, EMPLOYEES: 100_000, NORTHFJORD: 40_000}
-    holdings = [
-        *((holder, "common", shares) for holder, shares in common.items()),
-        *((holder, "series-a", shares) for holder, shares in series_a_shares.items()),
-    ]
-    waterfall = _share_out(holdings)
+    preferred = [(holder, "series-a", series_a_shares[holder]) for holder in sorted(series_a_shares)]
+    common = {TIDEWATER: 100_000, NORTHFJORD: 40_000, EMPLOYEES: 100_000, FOUNDERS: 7_850_000}
+    waterfall = _share_out(preferred, [(holder, "common", shares) for holder, shares in common.items()])
     teller.tell(
         "2026-11-16T09:00",
         LATTICE,
@@ -64,7 +64,7 @@ def tell_sale(teller: Teller, series_a_shares: dict[str, int]) -> None:
 
 def _tell_exchanges(teller: Teller) -> None:
     issuer, paper = LATTICE_ISSUER, Approval(document="agreements/secondary-2026-06.pdf", note="right waived")
-    warrant, option = name("wrt", "provider's warrant"), name("opt", "first grant")
+    warrant = name("wrt", "provider's warrant")
     teller.tell(
         "2026-06-01T09:00",
         LATTICE,
@@ -98,7 +98,7 @@ def _tell_exchanges(teller: Teller) -> None:
         "2026-09-01T09:00",
         LATTICE,
         IssuerOptionExercised(
-            issuer_id=issuer, option_id=option, holder_id=EMPLOYEES, class_id="common", shares=100_000
+            issuer_id=issuer, option_id=_OPTION, holder_id=EMPLOYEES, class_id="common", shares=100_000
         ),
         IssuerWarrantExercised(
             issuer_id=issuer,
@@ -123,25 +123,40 @@ def _tell_exchanges(teller: Teller) -> None:
     teller.tell("2026-09-15T09:00", TIDEWATER, *issue_safe(BRIDGE_SAFE, "100000.00", terms))
 
 
-def _share_out(holdings: list[tuple[str, str, int]]) -> Waterfall:
-    """Return the waterfall: the bridge SAFE is paid back, all stock shares the rest; leftover cents in order."""
-    rest = _PROCEEDS_CENTS - _BRIDGE_CENTS
-    outstanding = sum(shares for _, _, shares in holdings)
-    exact = [Fraction(rest * shares, outstanding) for _, _, shares in holdings]
-    cents = [int(amount) for amount in exact]
-    for place in range(rest - sum(cents)):
-        cents[place] += 1
-    payouts = [
-        _payout(holder, class_id, amount, whole, as_converted=class_id != "common")
-        for (holder, class_id, _), amount, whole in zip(holdings, exact, cents, strict=True)
+def _share_out(preferred: list[_Holding], common: list[_Holding]) -> Waterfall:
+    """Return the waterfall: the bridge SAFE is paid back, all stock and options share the rest.
+
+    400,000 options are outstanding; they pay their price of 0.25 into the rest and get it deducted.
+    """
+    options = (EMPLOYEES, _OPTION, 400_000)
+    outstanding = sum(shares for _, _, shares in [*preferred, *common, options])
+    strike = options[2] * 25
+    per_share = Fraction(_PROCEEDS_CENTS - _BRIDGE_CENTS + strike, outstanding)
+    rows = [
+        *((holder, security, per_share * shares) for holder, security, shares in preferred),
+        (TIDEWATER, BRIDGE_SAFE, Fraction(_BRIDGE_CENTS)),
+        *((holder, security, per_share * shares) for holder, security, shares in common),
+        (EMPLOYEES, _OPTION, per_share * options[2] - strike),
     ]
-    bridge = _payout(TIDEWATER, BRIDGE_SAFE, Fraction(_BRIDGE_CENTS), _BRIDGE_CENTS, as_converted=False)
+    cents = _round_to_sum([amount for _, _, amount in rows])
     return Waterfall(
-        engine_version="1.0.0",
+        engine_version="equity-1",
         proceeds_usd=_dollars(_PROCEEDS_CENTS),
-        payouts=(bridge, *payouts),
-        certificate_json='{"equilibrium":true,"preference_converts":["series-a"]}',
+        payouts=tuple(
+            _payout(holder, security, amount, whole, as_converted=security == "series-a")
+            for (holder, security, amount), whole in zip(rows, cents, strict=True)
+        ),
+        certificate_json=load_certificate("sale"),
     )
+
+
+def _round_to_sum(amounts: list[Fraction]) -> list[int]:
+    """Return whole cents that sum to the whole: floors, and one more for the largest remainders."""
+    cents = [int(amount) for amount in amounts]
+    by_remainder = sorted(range(len(amounts)), key=lambda place: cents[place] - amounts[place])
+    for place in by_remainder[: int(sum(amounts)) - sum(cents)]:
+        cents[place] += 1
+    return cents
 
 
 def _payout(holder: str, security: str, exact_cents: Fraction, cents: int, *, as_converted: bool) -> Payout:

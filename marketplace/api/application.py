@@ -1,0 +1,104 @@
+"""The HTTP application: routes, the gate before them, problems behind them."""
+
+from typing import Any, Final
+
+from litestar import Litestar, Router
+from litestar.datastructures import State
+from litestar.di import Provide
+from litestar.openapi.config import OpenAPIConfig
+from litestar.openapi.plugins import JsonRenderPlugin
+from litestar.openapi.spec import Components, SecurityScheme
+from litestar.types import ASGIApp
+
+from marketplace import __version__
+from marketplace.api import (
+    accounts,
+    api_keys,
+    auctions,
+    cap_tables,
+    clock,
+    events,
+    financings,
+    grants,
+    instruments,
+    issuers,
+    lots,
+    mandates,
+    market,
+    operation,
+    orders,
+    parties,
+    pools,
+    sites,
+    statements,
+    usage,
+)
+from marketplace.api.commands import provide_command
+from marketplace.api.gate import Gate, RateLimits
+from marketplace.api.metrics import Metrics
+from marketplace.api.problems import DOCUMENTED, HANDLERS
+from marketplace.api.reading import provide_reading
+from marketplace.api.reference import ReferencePage
+from marketplace.api.services import Services
+from marketplace.api.strict import StrictBody
+
+_FEATURES: Final[tuple[tuple[str, Router], ...]] = (
+    ("parties", parties.ROUTER),
+    ("api_keys", api_keys.ROUTER),
+    ("sites", sites.ROUTER),
+    ("pools", pools.ROUTER),
+    ("lots", lots.ROUTER),
+    ("mandates", mandates.ROUTER),
+    ("orders", orders.ROUTER),
+    ("auctions", auctions.ROUTER),
+    ("grants", grants.ROUTER),
+    ("usage", usage.ROUTER),
+    ("statements", statements.ROUTER),
+    ("instruments", instruments.ROUTER),
+    ("issuers", issuers.ROUTER),
+    ("issuers", financings.ROUTER),
+    ("issuers", cap_tables.ROUTER),
+    *(("accounts", router) for router in accounts.ROUTERS),
+    ("market", market.ROUTER),
+    ("events", events.ROUTER),
+    ("clock", clock.ROUTER),
+)
+
+
+def create_application(services: Services) -> Litestar:
+    """Return the application on these services; whoever calls it starts and stops them."""
+    metrics, limits = Metrics(services), RateLimits(services)
+
+    def gate(app: ASGIApp) -> ASGIApp:
+        return Gate(app, services, limits, metrics)
+
+    return Litestar(
+        route_handlers=[*(_tag(feature, router) for feature, router in _FEATURES), operation.ROUTER],
+        middleware=[gate],
+        dependencies={"command": Provide(provide_command), "reading": Provide(provide_reading)},
+        dto=StrictBody,
+        return_dto=None,
+        exception_handlers=HANDLERS,
+        request_max_body_size=services.settings.body_bytes_max,
+        openapi_config=OpenAPIConfig(
+            title="Compute-for-equity marketplace",
+            version=__version__,
+            path="/schema",
+            render_plugins=[JsonRenderPlugin(), ReferencePage()],
+            components=Components(security_schemes={"apiKey": SecurityScheme(type="http", scheme="bearer")}),
+            security=[{"apiKey": []}],
+        ),
+        state=State({"services": services, "metrics": metrics}),
+        logging_config=None,
+        debug=False,
+    )
+
+
+def _tag(feature: str, router: Router) -> Router:
+    """Say which feature's scope the routes of a router need, and which problems they answer."""
+    options: dict[str, Any] = {"feature": feature}
+    router.opt = {**router.opt, **options}
+    for route in router.routes:
+        for handler in getattr(route, "route_handlers", ()):
+            handler.responses = DOCUMENTED
+    return router

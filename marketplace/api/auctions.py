@@ -1,0 +1,116 @@
+"""Auctions: their rhythm and certificates are public; a decision is for its startup, a book for the platform."""
+
+from typing import Final
+
+from litestar import Response, Router, get, post
+
+from events.auction import AuctionLocked, Book, Certificate
+from marketplace.api.bodies.trading import OpenAuctionBody
+from marketplace.api.commands import Commanded, ReceiptBody
+from marketplace.api.paging import Cursor, Limit, Page, build_page, parse_cursor
+from marketplace.api.reading import Read, Reading, Word, answer_versioned
+from marketplace.core.errors import Refusal
+from marketplace.domain.refusals import refuse_unknown
+from marketplace.projections.auctions import (
+    AuctionView,
+    DecisionView,
+    find_auction,
+    list_auctions,
+    list_decisions,
+)
+from marketplace.runtime.cache import parse_event
+from marketplace.runtime.commands.auctions import open_auction
+
+PATH: Final = "/v1/auctions"
+
+
+@post("/", summary="Open an auction")
+async def open_one(command: Commanded, data: OpenAuctionBody) -> Response[ReceiptBody]:
+    """Call for orders; for the platform."""
+    receipt = await open_auction(
+        command.handler,
+        command.context,
+        locks_at=data.locks_at,
+        horizon_start=data.horizon_start,
+        period_hours=data.period_hours,
+        periods=data.periods,
+        seed=data.seed,
+    )
+    return command.answer_created(receipt, PATH)
+
+
+async def _load(reading: Reading, auction_id: str) -> AuctionView:
+    async with reading.connect() as connection:
+        view = await find_auction(connection, auction_id)
+    if view is None:
+        raise refuse_unknown("auction", auction_id)
+    return view
+
+
+@get("/{auction_id:str}", summary="Get an auction")
+async def get_one(reading: Read, auction_id: str) -> Response[AuctionView]:
+    """Return an auction."""
+    view = await _load(reading, auction_id)
+    return answer_versioned(view, view.last_sequence)
+
+
+@get("/{auction_id:str}/certificate", summary="Get an auction's certificate")
+async def get_certificate(reading: Read, auction_id: str) -> Certificate:
+    """Return what an outsider needs to check or repeat the result."""
+    view = await _load(reading, auction_id)
+    if view.certificate is None:
+        raise Refusal(
+            f"auction_{view.status}",
+            f"auction {auction_id} is {view.status}; it has a certificate once it is cleared",
+            status=view.status,
+            allowed="cleared",
+        )
+    return view.certificate
+
+
+@get("/{auction_id:str}/book", summary="Get an auction's frozen book")
+async def get_book(reading: Read, auction_id: str) -> Book:
+    """Return the frozen book; for the platform, since it holds every startup's offer."""
+    reading.require_platform()
+    view = await _load(reading, auction_id)
+    sequence = view.locked_sequence
+    recorded = None if sequence is None else await reading.services.handler.log.find(sequence)
+    event = None if recorded is None else parse_event(recorded)
+    if not isinstance(event, AuctionLocked):
+        raise Refusal(
+            f"auction_{view.status}",
+            f"auction {auction_id} is {view.status}; it has a book once it is locked",
+            status=view.status,
+            allowed="locked",
+        )
+    return event.book
+
+
+@get("/{auction_id:str}/decisions", summary="List an auction's decisions")
+async def read_decisions(
+    reading: Read, auction_id: str, limit: Limit = 100, cursor: Cursor = None
+) -> Page[DecisionView]:
+    """Return what the auction decided for the startup's own orders; for the platform, for all."""
+    after = parse_cursor(cursor, ("", ""))
+    await _load(reading, auction_id)
+    async with reading.connect() as connection:
+        rows = await list_decisions(
+            connection, auction_id=auction_id, startup_id=reading.party_id, after=after, limit=limit + 1
+        )
+    return build_page(rows, limit, lambda row: (row.auction_id, row.order_id))
+
+
+@get("/", summary="List auctions")
+async def list_all(reading: Read, limit: Limit = 100, cursor: Cursor = None, status: Word = None) -> Page[AuctionView]:
+    """Return auctions by id."""
+    after = parse_cursor(cursor, "")
+    async with reading.connect() as connection:
+        rows = await list_auctions(connection, status=status, after=after, limit=limit + 1)
+    return build_page(rows, limit, lambda row: row.auction_id)
+
+
+ROUTER: Final = Router(
+    PATH,
+    route_handlers=[open_one, get_one, get_certificate, get_book, read_decisions, list_all],
+    tags=["auctions"],
+)

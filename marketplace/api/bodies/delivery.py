@@ -1,0 +1,125 @@
+"""Bodies of grants, usage and statements."""
+
+from typing import Annotated
+
+from msgspec import Meta
+
+from events.types import GpuSeconds, Id, Instant, Nodes, Text
+from events.usage import Evidence, ReadingId, SourceName
+from marketplace.api.bodies import Body
+
+
+class DegradeGrantBody(Body, frozen=True, kw_only=True):
+    """Fewer nodes than granted.
+
+    Attributes:
+        nodes_available: Nodes that work.
+        at: Since when.
+        reason: Why.
+    """
+
+    nodes_available: Annotated[int, Meta(ge=0, le=100_000)]
+    at: Instant
+    reason: Text
+
+
+class ResumeGrantBody(Body, frozen=True, kw_only=True):
+    """Full capacity again.
+
+    Attributes:
+        at: Since when.
+    """
+
+    at: Instant
+
+
+class TransferGrantBody(Body, frozen=True, kw_only=True):
+    """Another user.
+
+    Attributes:
+        startup_id: Who uses the capacity from now on.
+    """
+
+    startup_id: Id
+
+
+class ReadingBody(Body, frozen=True, kw_only=True):
+    """Nodes that were allocated over an interval.
+
+    Attributes:
+        reading_id: Unique in its source.
+        start: First instant.
+        end: Instant after the last.
+        nodes: Nodes allocated at every instant of it.
+        evidence: What the machines say beside it.
+    """
+
+    reading_id: ReadingId
+    start: Instant
+    end: Instant
+    nodes: Nodes
+    evidence: Evidence | None = None
+
+
+class ReportUsageBody(Body, frozen=True, kw_only=True):
+    """What a meter says of one grant.
+
+    Attributes:
+        source: The meter.
+        readings: Its intervals, at most 1,000.
+    """
+
+    source: SourceName
+    readings: Annotated[tuple[ReadingBody, ...], Meta(min_length=1, max_length=1_000)]
+
+
+class CorrectUsageBody(Body, frozen=True, kw_only=True):
+    """A reading in place of the one with its id.
+
+    Attributes:
+        source: The meter.
+        reading: What it says now.
+        reason: Why.
+    """
+
+    source: SourceName
+    reading: ReadingBody
+    reason: Text
+
+
+class VoidUsageBody(Body, frozen=True, kw_only=True):
+    """A reading to take back.
+
+    Attributes:
+        source: The meter.
+        reading_id: The reading.
+        reason: Why.
+    """
+
+    source: SourceName
+    reading_id: ReadingId
+    reason: Text
+
+
+class DisputeStatementBody(Body, frozen=True, kw_only=True):
+    """A claim that less was delivered.
+
+    Attributes:
+        gpu_seconds_claimed: What was delivered.
+        reason: Why.
+    """
+
+    gpu_seconds_claimed: GpuSeconds
+    reason: Text
+
+
+class ResolveStatementBody(Body, frozen=True, kw_only=True):
+    """The end of a dispute.
+
+    Attributes:
+        gpu_seconds: What is to be settled.
+        reason: How it was decided.
+    """
+
+    gpu_seconds: GpuSeconds
+    reason: Text

@@ -1,0 +1,150 @@
+"""Bodies of sites, pools and lots."""
+
+from decimal import Decimal
+from typing import Annotated
+
+from msgspec import Meta
+
+from events.site import PowerKw, SiteStatus
+from events.types import Country, GpuClass, Id, Instant, Interconnect, Name, Nodes, Region, Share, Text, UsdPerGpuHour
+from marketplace.api.bodies import Body
+
+IncidentId = Annotated[str, Meta(min_length=1, max_length=200)]
+
+
+class RegisterSiteBody(Body, frozen=True, kw_only=True):
+    """A data center; see the event `site.registered`."""
+
+    provider_id: Id
+    name: Name
+    region: Region
+    jurisdiction: Country
+    status: SiteStatus
+    power_contracted_kw: PowerKw
+    power_energised_kw: PowerKw
+    power_usage_effectiveness: Decimal
+    renewable_share: Share
+
+
+class EnergiseSiteBody(Body, frozen=True, kw_only=True):
+    """More live power.
+
+    Attributes:
+        power_energised_kw: Live power from then on.
+        at: From when.
+    """
+
+    power_energised_kw: PowerKw
+    at: Instant
+
+
+class DerateSiteBody(Body, frozen=True, kw_only=True):
+    """Less live power.
+
+    Attributes:
+        power_energised_kw: Live power from then on.
+        at: From when.
+        reason: Why.
+    """
+
+    power_energised_kw: PowerKw
+    at: Instant
+    reason: Text
+
+
+class ScheduleConversionBody(Body, frozen=True, kw_only=True):
+    """A site of another use that becomes a data center.
+
+    Attributes:
+        former_use: What it is converted from.
+        ready_at: When its capacity begins.
+    """
+
+    former_use: Name
+    ready_at: Instant
+
+
+class SlipConversionBody(Body, frozen=True, kw_only=True):
+    """A conversion that is late.
+
+    Attributes:
+        ready_at: The date now.
+        reason: Why.
+    """
+
+    ready_at: Instant
+    reason: Text
+
+
+class OpenPoolBody(Body, frozen=True, kw_only=True):
+    """A fabric of equal nodes; see the event `pool.opened`."""
+
+    site_id: Id
+    gpu_class: GpuClass
+    interconnect: Interconnect
+    gpus_per_node: Annotated[int, Meta(ge=1, le=1024)]
+    nodes: Nodes
+    power_per_node_kw: Annotated[int, Meta(ge=0, le=1000)]
+
+
+class FailNodesBody(Body, frozen=True, kw_only=True):
+    """Nodes that stopped working.
+
+    Attributes:
+        incident_id: What the provider calls the incident.
+        nodes: How many.
+        at: Since when.
+    """
+
+    incident_id: IncidentId
+    nodes: Nodes
+    at: Instant
+
+
+class RestoreNodesBody(Body, frozen=True, kw_only=True):
+    """Nodes of an incident that work again.
+
+    Attributes:
+        incident_id: The incident.
+        at: Since when.
+    """
+
+    incident_id: IncidentId
+    at: Instant
+
+
+class ListLotBody(Body, frozen=True, kw_only=True):
+    """Nodes for sale over a span; see the event `lot.listed`."""
+
+    pool_id: Id
+    nodes: Nodes
+    start: Instant
+    end: Instant
+    ask_usd_per_gpu_hour: UsdPerGpuHour
+    nodes_min: Nodes = 1
+    duration_hours_min: Annotated[int, Meta(ge=1, le=24 * 366)] = 1
+    mandate_ids: Annotated[tuple[Id, ...], Meta(max_length=100)] = ()
+
+
+class RepriceLotBody(Body, frozen=True, kw_only=True):
+    """Another ask.
+
+    Attributes:
+        ask_usd_per_gpu_hour: The ask from now on.
+    """
+
+    ask_usd_per_gpu_hour: UsdPerGpuHour
+
+
+class RescheduleLotBody(Body, frozen=True, kw_only=True):
+    """Another span.
+
+    Attributes:
+        start: First instant.
+        end: Instant after the last.
+        reason: Why.
+    """
+
+    start: Instant
+    end: Instant
+    reason: Text

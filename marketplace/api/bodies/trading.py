@@ -1,0 +1,76 @@
+"""Bodies of mandates, orders, auctions and the test clock."""
+
+from typing import Annotated, Literal
+
+from msgspec import Meta
+
+from events.mandate import MandateTerms
+from events.order import OrderTerms
+from events.types import Id, Instant
+from marketplace.api.bodies import Body
+
+
+class GrantMandateBody(Body, frozen=True, kw_only=True):
+    """What a holder of equity will take.
+
+    Attributes:
+        holder_id: The party that will hold the equity.
+        funding: Whether it pays providers in cash or is the provider itself.
+        terms: The rules.
+    """
+
+    holder_id: Id
+    funding: Literal["cash", "own_capacity"]
+    terms: MandateTerms
+
+
+class AmendMandateBody(Body, frozen=True, kw_only=True):
+    """Other rules.
+
+    Attributes:
+        terms: The rules from now on.
+    """
+
+    terms: MandateTerms
+
+
+class PlaceOrderBody(Body, frozen=True, kw_only=True):
+    """A request for nodes over time.
+
+    Attributes:
+        startup_id: Who asks.
+        terms: What is asked and offered.
+    """
+
+    startup_id: Id
+    terms: OrderTerms
+
+
+class AmendOrderBody(Body, frozen=True, kw_only=True):
+    """Another request or offer.
+
+    Attributes:
+        terms: What is asked and offered from now on.
+    """
+
+    terms: OrderTerms
+
+
+class OpenAuctionBody(Body, frozen=True, kw_only=True):
+    """A call for orders; see the event `auction.opened`."""
+
+    locks_at: Instant
+    horizon_start: Instant
+    period_hours: Literal[1, 24]
+    periods: Annotated[int, Meta(ge=1, le=10_000)]
+    seed: Annotated[int, Meta(ge=0, le=2**31 - 1)]
+
+
+class AdvanceClockBody(Body, frozen=True, kw_only=True):
+    """Time to pass.
+
+    Attributes:
+        seconds: How much.
+    """
+
+    seconds: Annotated[int, Meta(ge=1, le=3_200_000_000)]

@@ -1,0 +1,160 @@
+"""Commands over HTTP: idempotency keys in, receipts out."""
+
+import hashlib
+import re
+from dataclasses import dataclass
+from typing import Annotated, Any, Final
+
+import msgspec
+import uuid_utils
+from litestar import Request, Response
+from litestar.params import Dependency, Parameter
+from litestar.status_codes import HTTP_200_OK, HTTP_201_CREATED
+
+from marketplace.api.keys import Principal
+from marketplace.api.services import Services, get_services
+from marketplace.api.strict import BodyInvalid, refuse_malformed
+from marketplace.core.errors import Refusal
+from marketplace.core.ids import derive_command_id, derive_id
+from marketplace.runtime.handler import Handler, Receipt
+from marketplace.runtime.unit import Context
+
+_KEY: Final = re.compile(r"^[!-~]{1,200}$")
+_VERSION: Final = re.compile(r'^"(?P<version>[0-9]{1,18})"$')
+_TRACE: Final = re.compile(r"^00-[0-9a-f]{32}-[0-9a-f]{16}-[0-9a-f]{2}$")
+
+
+class ReceiptBody(msgspec.Struct, frozen=True, kw_only=True):
+    """The answer to a command.
+
+    Attributes:
+        id: The aggregate that the command was for, or what it created.
+        sequence: Position in the log; send it as `Min-Seq` to read what the command did.
+        version: The aggregate's version, for `If-Match`.
+    """
+
+    id: str
+    sequence: int
+    version: int
+
+
+@dataclass(frozen=True, slots=True)
+class Command:
+    """One command: the context that its use case needs, and the answers that it may get."""
+
+    services: Services
+    principal: Principal
+    context: Context
+
+    @property
+    def handler(self) -> Handler:
+        """Runs it."""
+        return self.services.handler
+
+    def answer(self, receipt: Receipt) -> Response[ReceiptBody]:
+        """Return the answer of a command that changed something."""
+        return Response(_render_receipt(receipt), status_code=HTTP_200_OK, headers=render_headers(receipt))
+
+    def answer_created(self, receipt: Receipt, path: str, created_id: str | None = None) -> Response[ReceiptBody]:
+        """Return the answer of a command that created what `path` and its id lead to.
+
+        Args:
+            receipt: What the command answered.
+            path: Where things of its kind are.
+            created_id: What was created, where that is a part of the aggregate and not the aggregate itself.
+        """
+        body, headers = _render_receipt(receipt, created_id), render_headers(receipt)
+        headers["Location"] = f"{path}/{body.id}"
+        return Response(body, status_code=HTTP_201_CREATED, headers=headers)
+
+    def derive(self, prefix: str) -> str:
+        """Return the id of what this command creates inside an aggregate."""
+        return derive_id(prefix, self.context.command_id)
+
+
+Commanded = Annotated[Command, Dependency(skip_validation=True)]
+
+
+def _render_receipt(receipt: Receipt, created_id: str | None = None) -> ReceiptBody:
+    return ReceiptBody(id=created_id or receipt.id, sequence=receipt.sequence, version=receipt.version)
+
+
+def render_headers(receipt: Receipt) -> dict[str, str]:
+    """Return the headers that every answer to a command carries."""
+    headers = {"Commit-Seq": str(receipt.sequence), "ETag": f'"{receipt.version}"'}
+    if receipt.repeated:
+        headers["Idempotent-Replayed"] = "true"
+    return headers
+
+
+IdempotencyKey = Annotated[
+    str | None,
+    Parameter(header="Idempotency-Key", description="Names the command for ever; required for POST, new for each"),
+]
+IfMatch = Annotated[
+    str | None, Parameter(header="If-Match", description="ETag that the aggregate must still have; none: any")
+]
+TraceParent = Annotated[str | None, Parameter(header="traceparent", description="W3C trace context")]
+
+
+async def provide_command(
+    request: Request[Principal, Any, Any],
+    idempotency_key: IdempotencyKey = None,
+    if_match: IfMatch = None,
+    traceparent: TraceParent = None,
+) -> Command:
+    """Return the command in a request.
+
+    Raises:
+        Refusal: ``idempotency_key_missing`` · ``header_invalid`` · ``body_malformed`` · ``body_invalid``.
+    """
+    services, principal = get_services(request), request.user
+    key = _parse_key(idempotency_key, request.method)
+    body = await request.body()
+    context = Context(
+        command_id=derive_command_id(principal.tenant, key),
+        fingerprint=compute_fingerprint(request.method, request.scope["path"], body),
+        actor=principal.tenant,
+        party_id=principal.party_id,
+        at=services.handler.clock.now(),
+        traceparent=traceparent if traceparent is not None and _TRACE.match(traceparent) else "",
+        if_match=_parse_version(if_match),
+    )
+    if request.route_handler.parsed_data_field is not None:
+        if not body:
+            raise BodyInvalid("this route takes a body, and there is none; send JSON", "")
+    elif body.strip() not in (b"", b"{}"):
+        raise BodyInvalid("this route takes no body; leave it out", "")
+    return Command(services, principal, context)
+
+
+def compute_fingerprint(method: str, path: str, body: bytes) -> str:
+    """Return the SHA-256 of a request; the order of members and white space do not count.
+
+    Raises:
+        Refusal: ``body_malformed``.
+    """
+    try:
+        canonical = msgspec.json.encode(msgspec.json.decode(body), order="deterministic") if body else b""
+    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+        raise refuse_malformed(error) from None
+    return hashlib.sha256(b"%b %b\n%b" % (method.encode(), path.encode(), canonical)).hexdigest()
+
+
+def _parse_key(key: str | None, method: str) -> str:
+    if key is None and method != "POST":
+        return str(uuid_utils.uuid7())
+    if key is None:
+        raise Refusal("idempotency_key_missing", "send an Idempotency-Key, a new one for each new command")
+    if not _KEY.match(key):
+        raise Refusal("header_invalid", "Idempotency-Key is 1 to 200 printable characters without spaces")
+    return key
+
+
+def _parse_version(if_match: str | None) -> int | None:
+    if if_match is None or if_match.strip() == "*":
+        return None
+    match = _VERSION.match(if_match.strip())
+    if match is None:
+        raise Refusal("header_invalid", 'If-Match is one ETag as it was given, for example "42"')
+    return int(match["version"])

@@ -1,0 +1,208 @@
+"""The event feed: pages and a stream of server-sent events; a tenant gets what concerns it, the platform everything.
+
+The platform's feed comes from the log itself. A tenant's comes from the projection that knows whom each event
+concerns; the bodies come from the log. Both are in the log's order, without gaps or repeats, and resume after any
+sequence.
+"""
+
+import asyncio
+import contextlib
+from collections.abc import AsyncIterator, Sequence
+from typing import Final, Self
+
+import msgspec
+
+from events.envelope import CONTENT_TYPE, SPEC_VERSION, Envelope
+from events.registry import parse_type
+from marketplace.api.reading import Reading
+from marketplace.core.errors import Corrupt, Unavailable
+from marketplace.log.port import Recorded
+from marketplace.projections.feed import list_events
+
+BODIES_AT_ONCE_MAX: Final = 32
+STREAM_PAGE: Final = 200
+KEEP_ALIVE_SECONDS: Final = 15.0
+PROJECTION_SECONDS_MAX: Final = 5.0
+_encode = msgspec.json.Encoder(decimal_format="string").encode
+
+
+class CloudEvent(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """An event as CloudEvents 1.0 in JSON; see `events.envelope` for the attributes."""
+
+    specversion: str
+    id: str
+    source: str
+    type: str
+    subject: str
+    time: str
+    datacontenttype: str
+    dataschema: str
+    correlationid: str
+    causationid: str
+    actor: str
+    hash: str
+    data: msgspec.Raw
+    previoushash: str = ""
+    fingerprint: str = ""
+    traceparent: str = ""
+
+
+class FeedItem(msgspec.Struct, frozen=True, kw_only=True):
+    """One event and where it is.
+
+    Attributes:
+        sequence: Position in the log; resume after it.
+        event: The event.
+    """
+
+    sequence: int
+    event: CloudEvent
+
+
+class FeedPage(msgspec.Struct, frozen=True, kw_only=True):
+    """Events in the log's order.
+
+    Attributes:
+        items: The events.
+        next_after: Ask for what comes after it; it moves on even where nothing concerned the reader.
+    """
+
+    items: list[FeedItem]
+    next_after: int
+
+
+def render_item(recorded: Recorded) -> FeedItem:
+    """Return a stored event as the feed shows it; the body is the stored bytes."""
+    envelope: Envelope = recorded.envelope
+    event = CloudEvent(
+        specversion=SPEC_VERSION,
+        id=envelope.id,
+        source=envelope.source,
+        type=envelope.type,
+        subject=envelope.subject,
+        time=envelope.time.isoformat(),
+        datacontenttype=CONTENT_TYPE,
+        dataschema=envelope.dataschema,
+        correlationid=envelope.correlationid,
+        causationid=envelope.causationid,
+        actor=envelope.actor,
+        hash=envelope.hash,
+        previoushash=envelope.previoushash,
+        fingerprint=envelope.fingerprint,
+        traceparent=envelope.traceparent,
+        data=msgspec.Raw(recorded.body),
+    )
+    return FeedItem(sequence=recorded.sequence, event=event)
+
+
+async def load_page(reading: Reading, after: int, limit: int, aggregate_id: str | None = None) -> FeedPage:
+    """Return the events above `after` that concern the reader.
+
+    Raises:
+        Unavailable: NATS is away; for a tenant, or where one aggregate is asked for, PostgreSQL too.
+    """
+    if reading.party_id is None and aggregate_id is None:
+        return await _load_all(reading, after, limit)
+    watch = reading.services.watch
+    reached = 0 if watch is None else await watch.refresh()
+    async with reading.connect() as connection:
+        found = await list_events(
+            connection, party_id=reading.party_id, aggregate_id=aggregate_id, after=after, limit=limit
+        )
+    items = await _load_bodies(reading, [view.sequence for view in found])
+    if len(items) == limit:
+        return FeedPage(items=items, next_after=items[-1].sequence)
+    last = items[-1].sequence if items else after
+    return FeedPage(items=items, next_after=max(last, after, reached))
+
+
+async def _load_all(reading: Reading, after: int, limit: int) -> FeedPage:
+    items: list[FeedItem] = []
+    pages = reading.services.handler.log.read(after)
+    async with contextlib.aclosing(pages) as closing:  # type: ignore[type-var]
+        async for page in closing:
+            items += [render_item(recorded) for recorded in page[: limit - len(items)]]
+            if len(items) >= limit:
+                break
+    return FeedPage(items=items, next_after=items[-1].sequence if items else after)
+
+
+async def _load_bodies(reading: Reading, sequences: Sequence[int]) -> list[FeedItem]:
+    items: list[FeedItem] = []
+    for begin in range(0, len(sequences), BODIES_AT_ONCE_MAX):
+        some = sequences[begin : begin + BODIES_AT_ONCE_MAX]
+        for sequence, recorded in zip(
+            some, await asyncio.gather(*(reading.services.handler.log.find(one) for one in some)), strict=True
+        ):
+            if recorded is None:
+                raise Corrupt(f"event {sequence} is in the feed but not in the log; rebuild the projection feed")
+            items.append(render_item(recorded))
+    return items
+
+
+def render_message(item: FeedItem) -> bytes:
+    """Return one server-sent event: its id is the sequence, its name the event's type."""
+    name = parse_type(item.event.type)
+    return b"id: %d\nevent: %b\ndata: %b\n\n" % (item.sequence, name.encode(), _encode(item))
+
+
+class _Signal:
+    """Wakes a stream when the process has seen new events."""
+
+    def __init__(self, reading: Reading) -> None:
+        self._follower = reading.services.follower
+        self._woken = asyncio.Event()
+
+    def __enter__(self) -> Self:
+        self._follower.listen(self._wake)
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._follower.unlisten(self._wake)
+
+    def _wake(self, page: list[Recorded]) -> None:
+        del page
+        self._woken.set()
+
+    async def wait(self, seconds: float) -> bool:
+        """Return whether there was something new within `seconds`."""
+        try:
+            await asyncio.wait_for(self._woken.wait(), seconds)
+        except TimeoutError:
+            return False
+        self._woken.clear()
+        return True
+
+
+async def stream(reading: Reading, after: int) -> AsyncIterator[bytes]:
+    """Yield server-sent events above `after` for as long as the client listens, and comments to keep it open.
+
+    A server that is away for a while delays the stream and does not end it.
+    """
+    position = after
+    with _Signal(reading) as signal:
+        yield b"retry: 1000\n\n"
+        while True:
+            await _wait_until_projected(reading)
+            try:
+                page = await load_page(reading, position, STREAM_PAGE)
+            except Unavailable as error:
+                yield b": %b\n\n" % str(error).replace("\n", " ").encode()
+                await asyncio.sleep(error.retry_after_seconds)
+                continue
+            for item in page.items:
+                yield render_message(item)
+            position = page.next_after
+            if len(page.items) == STREAM_PAGE:
+                continue
+            if not await signal.wait(KEEP_ALIVE_SECONDS):
+                yield b": keep-alive\n\n"
+
+
+async def _wait_until_projected(reading: Reading) -> None:
+    """Let the projections catch up with what the process has seen, where the reader depends on them."""
+    watch = reading.services.watch
+    if reading.party_id is None or watch is None:
+        return
+    with contextlib.suppress(Unavailable):
+        await watch.wait_for(reading.services.follower.position, PROJECTION_SECONDS_MAX)

@@ -1,0 +1,135 @@
+"""The gate that every request passes: who sends it, may it, how often, and is it of a form that we read at all.
+
+Refusals in order: rate_limited · credentials_… · scope_missing · encoding_unsupported · media_type_unsupported ·
+header_invalid · <aggregate>_unknown for a path that holds no id of that kind.
+"""
+
+import math
+import time
+from typing import Any, Final
+
+from limits import RateLimitItemPerMinute
+from limits.aio.storage import MemoryStorage
+from limits.aio.strategies import SlidingWindowCounterRateLimiter
+from litestar.enums import ScopeType
+from litestar.types import ASGIApp, Message, Receive, Scope, Send
+
+from marketplace.api.keys import Principal
+from marketplace.api.metrics import Metrics
+from marketplace.api.services import Services
+from marketplace.core.errors import Refusal
+from marketplace.core.ids import PREFIXES, is_id
+from marketplace.domain.refusals import refuse_unknown
+
+WINDOW_SECONDS: Final = 60
+_READS: Final = frozenset({"GET", "HEAD"})
+_PREFIXES: Final = {
+    **PREFIXES,
+    "key": "key",
+    "financing": "fin",
+    "liquidity": "liq",
+    "option": "opt",
+    "warrant": "wrt",
+}
+_JSON: Final = b"application/json"
+
+
+class RateLimits:
+    """Requests per minute by key, and by address where there is no key; a sliding window of two counters.
+
+    `limits` offers a log of every request as well, but that grows with the limit; two counters do not.
+    """
+
+    def __init__(self, services: Services) -> None:
+        settings = services.settings
+        self._by_key = RateLimitItemPerMinute(settings.requests_per_minute_max)
+        self._by_address = RateLimitItemPerMinute(settings.anonymous_requests_per_minute_max)
+        self._limiter = SlidingWindowCounterRateLimiter(MemoryStorage())
+
+    async def hit(self, kind: str, name: str) -> list[tuple[bytes, bytes]]:
+        """Count one request and return the `RateLimit-…` headers of its answer.
+
+        Raises:
+            Refusal: ``rate_limited``.
+        """
+        item = self._by_key if kind == "key" else self._by_address
+        accepted = await self._limiter.hit(item, kind, name)
+        stats = await self._limiter.get_window_stats(item, kind, name)
+        reset = max(0, min(WINDOW_SECONDS, math.ceil(stats.reset_time - time.time())))
+        if not accepted:
+            raise Refusal(
+                "rate_limited",
+                f"more than {item.amount} requests in {WINDOW_SECONDS} s; wait {max(reset, 1)} s",
+                limit=item.amount,
+                retry_after_seconds=max(reset, 1),
+            )
+        return [
+            (b"ratelimit-limit", b"%d" % item.amount),
+            (b"ratelimit-remaining", b"%d" % stats.remaining),
+            (b"ratelimit-reset", b"%d" % reset),
+            (b"ratelimit-policy", b"%d;w=%d" % (item.amount, WINDOW_SECONDS)),
+        ]
+
+
+class Gate:
+    """ASGI middleware; `opt` of a route names its feature, and a route without one is open to all."""
+
+    def __init__(self, app: ASGIApp, services: Services, limits: RateLimits, metrics: Metrics) -> None:
+        self._app = app
+        self._services = services
+        self._limits = limits
+        self._metrics = metrics
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Let a request pass, or raise what problems are made of."""
+        assert scope["type"] == ScopeType.HTTP, "there are no other routes"
+        started = time.perf_counter()
+        added: list[tuple[bytes, bytes]] = []
+
+        async def send_measured(message: Message) -> None:
+            if message["type"] == "http.response.start":
+                message["headers"] = [*message["headers"], *added]
+                seconds = time.perf_counter() - started
+                self._metrics.observe(scope["method"], scope["path_template"], message["status"], seconds)
+            await send(message)
+
+        feature: str | None = scope["route_handler"].opt.get("feature")
+        if feature is not None:
+            headers = dict(scope["headers"])
+            scope["user"] = await self._admit(scope, headers, feature, added)
+            _require_form(scope, headers)
+        await self._app(scope, receive, send_measured)
+
+    async def _admit(
+        self, scope: Any, headers: dict[bytes, bytes], feature: str, added: list[tuple[bytes, bytes]]
+    ) -> Principal:
+        authorization = headers.get(b"authorization")
+        try:
+            principal = await self._services.keys.verify(
+                None if authorization is None else authorization.decode("latin-1")
+            )
+        except Refusal:
+            address = (scope.get("client") or ("unknown", 0))[0]
+            added += await self._limits.hit("address", address)
+            raise
+        added += await self._limits.hit("key", principal.key_id)
+        needed = f"{feature}:{'read' if scope['method'] in _READS else 'write'}"
+        if not principal.allows(needed):
+            raise Refusal("scope_missing", f"this key lacks the scope {needed}; ask for one that has it", scope=needed)
+        return principal
+
+
+def _require_form(scope: Any, headers: dict[bytes, bytes]) -> None:
+    """Refuse encodings and media types that are not read, characters that cannot be stored, and paths without an id."""
+    if headers.get(b"content-encoding", b"identity") != b"identity":
+        raise Refusal("encoding_unsupported", "bodies are read as they are; send it without a Content-Encoding")
+    media_type = headers.get(b"content-type")
+    has_body = headers.get(b"content-length", b"0") != b"0" or b"transfer-encoding" in headers
+    if has_body and (media_type is None or media_type.partition(b";")[0].strip().lower() != _JSON):
+        raise Refusal("media_type_unsupported", "bodies are JSON; send Content-Type: application/json")
+    if b"%00" in scope["query_string"]:
+        raise Refusal("header_invalid", "the query holds a NUL character; leave it out")
+    for name, value in scope["path_params"].items():
+        aggregate = name.removesuffix("_id")
+        if aggregate in _PREFIXES and not is_id(value, _PREFIXES[aggregate]):
+            raise refuse_unknown(aggregate, value if value.isprintable() else "of unprintable characters")

@@ -1,0 +1,159 @@
+"""Instruments: seen by their holder and their issuer; direct investments are asked for by the startup."""
+
+from typing import Final
+
+from litestar import Response, Router, get, post, put
+
+from marketplace.api.bodies.equity import AmendInstrumentBody, InvestBody, ReversePrincipalBody
+from marketplace.api.bodies.reasons import ReasonBody, TimedReasonBody
+from marketplace.api.commands import Commanded, ReceiptBody
+from marketplace.api.paging import Cursor, Limit, Page, build_page, parse_cursor
+from marketplace.api.reading import Read, Reading, Word, answer_versioned
+from marketplace.core.ids import rename_id
+from marketplace.projections.instruments import (
+    InstrumentView,
+    MovementView,
+    find_instrument,
+    list_instruments,
+    list_movements,
+)
+from marketplace.runtime.commands.instruments import (
+    amend_instrument,
+    cancel_instrument,
+    invest,
+    resume_instrument,
+    reverse_principal,
+    suspend_instrument,
+)
+
+PATH: Final = "/v1/instruments"
+
+
+@post("/", summary="Take a direct cash investment")
+async def take_investment(command: Commanded, data: InvestBody) -> Response[ReceiptBody]:
+    """Take cash under a mandate, as the startup: the money moves and the whole principal accrues at once."""
+    receipt = await invest(
+        command.handler,
+        command.context,
+        startup_id=data.startup_id,
+        mandate_id=data.mandate_id,
+        amount_usd=data.amount_usd,
+        terms=data.terms,
+    )
+    return command.answer_created(receipt, PATH)
+
+
+@put("/{instrument_id:str}", summary="Amend an instrument")
+async def amend(command: Commanded, instrument_id: str, data: AmendInstrumentBody) -> Response[ReceiptBody]:
+    """Record new terms that both sides agreed on; for the platform, which has seen the paper."""
+    receipt = await amend_instrument(
+        command.handler,
+        command.context,
+        instrument_id,
+        terms=data.terms,
+        applies_to_earlier=data.applies_to_earlier,
+    )
+    return command.answer(receipt)
+
+
+@post("/{instrument_id:str}/suspend", status_code=200, summary="Stop accrual for a while")
+async def suspend(command: Commanded, instrument_id: str, data: ReasonBody) -> Response[ReceiptBody]:
+    """Stop accrual until the instrument is resumed; for the platform."""
+    receipt = await suspend_instrument(command.handler, command.context, instrument_id, reason=data.reason)
+    return command.answer(receipt)
+
+
+@post("/{instrument_id:str}/resume", status_code=200, summary="Let principal accrue again")
+async def resume(command: Commanded, instrument_id: str) -> Response[ReceiptBody]:
+    """Let principal accrue again; for the platform."""
+    return command.answer(await resume_instrument(command.handler, command.context, instrument_id))
+
+
+@post("/{instrument_id:str}/reverse", status_code=200, summary="Take principal back")
+async def reverse(command: Commanded, instrument_id: str, data: ReversePrincipalBody) -> Response[ReceiptBody]:
+    """Take back a tranche, or part of it; for the platform."""
+    receipt = await reverse_principal(
+        command.handler,
+        command.context,
+        instrument_id,
+        tranche_id=data.tranche_id,
+        principal_usd=data.principal_usd,
+        reason=data.reason,
+    )
+    return command.answer(receipt)
+
+
+@post("/{instrument_id:str}/cancel", status_code=200, summary="Cancel an instrument")
+async def cancel(command: Commanded, instrument_id: str, data: TimedReasonBody) -> Response[ReceiptBody]:
+    """End an agreement under which nothing accrued; for the platform."""
+    receipt = await cancel_instrument(command.handler, command.context, instrument_id, reason=data.reason, at=data.at)
+    return command.answer(receipt)
+
+
+async def _load(reading: Reading, instrument_id: str) -> InstrumentView:
+    async with reading.connect() as connection:
+        view = await find_instrument(connection, instrument_id)
+    return reading.require(
+        view, "instrument", instrument_id, lambda row: (row.holder_id, rename_id("pty", row.issuer_id))
+    )
+
+
+@get("/{instrument_id:str}", summary="Get an instrument")
+async def get_one(reading: Read, instrument_id: str) -> Response[InstrumentView]:
+    """Return an instrument with its principal and what became of it."""
+    view = await _load(reading, instrument_id)
+    return answer_versioned(view, view.last_sequence)
+
+
+@get("/{instrument_id:str}/movements", summary="List movements of principal")
+async def read_movements(
+    reading: Read, instrument_id: str, limit: Limit = 100, cursor: Cursor = None
+) -> Page[MovementView]:
+    """Return every movement of the principal, oldest first, with the statement behind it."""
+    after = parse_cursor(cursor, 0)
+    await _load(reading, instrument_id)
+    async with reading.connect() as connection:
+        rows = await list_movements(connection, instrument_id, after=after, limit=limit + 1)
+    return build_page(rows, limit, lambda row: row.sequence)
+
+
+@get("/", summary="List instruments")
+async def list_all(
+    *,
+    reading: Read,
+    limit: Limit = 100,
+    cursor: Cursor = None,
+    issuer_id: Word = None,
+    holder_id: Word = None,
+    status: Word = None,
+) -> Page[InstrumentView]:
+    """Return the instruments that the party holds or has issued, by id."""
+    after, own = parse_cursor(cursor, ""), reading.party_id
+    async with reading.connect() as connection:
+        rows = await list_instruments(
+            connection,
+            issuer_id=issuer_id,
+            holder_id=holder_id,
+            party=None if own is None else (own, rename_id("iss", own)),
+            status=status,
+            after=after,
+            limit=limit + 1,
+        )
+    return build_page(rows, limit, lambda row: row.instrument_id)
+
+
+ROUTER: Final = Router(
+    PATH,
+    route_handlers=[
+        take_investment,
+        amend,
+        suspend,
+        resume,
+        reverse,
+        cancel,
+        get_one,
+        read_movements,
+        list_all,
+    ],
+    tags=["instruments"],
+)

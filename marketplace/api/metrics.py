@@ -1,0 +1,69 @@
+"""Prometheus metrics of one application."""
+
+import contextlib
+from collections.abc import Iterator
+from typing import Final
+
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
+
+from marketplace.api.services import Services
+
+CONTENT_TYPE: Final = "text/plain; version=1.0.0"
+_SECONDS: Final = (0.002, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0)
+
+
+class Metrics:
+    """Counts requests, and tells where the log and the projections stand."""
+
+    def __init__(self, services: Services) -> None:
+        self._registry = CollectorRegistry()
+        labels = ("method", "route")
+        self._requests = Counter(
+            "marketplace_http_requests", "HTTP requests answered", (*labels, "status"), registry=self._registry
+        )
+        self._seconds = Histogram(
+            "marketplace_http_request_seconds",
+            "Seconds from a request to the start of its answer",
+            labels,
+            buckets=_SECONDS,
+            registry=self._registry,
+        )
+        self._children: dict[tuple[str, str, int], tuple[Counter, Histogram]] = {}
+        self._open_streams = 0
+        streams = Gauge("marketplace_event_streams", "Open event streams", registry=self._registry)
+        streams.set_function(self.count_streams)
+        follower = Gauge("marketplace_log_sequence", "Last event that this process has seen", registry=self._registry)
+        follower.set_function(lambda: services.follower.position)
+        projected = Gauge(
+            "marketplace_projected_sequence", "Position that every projection has reached", registry=self._registry
+        )
+        projected.set_function(lambda: 0 if services.watch is None else services.watch.position)
+
+    def count_streams(self) -> int:
+        """Return how many event streams are open."""
+        return self._open_streams
+
+    @contextlib.contextmanager
+    def streaming(self) -> Iterator[None]:
+        """Count an event stream as open while the block runs."""
+        self._open_streams += 1
+        try:
+            yield
+        finally:
+            self._open_streams -= 1
+
+    def observe(self, method: str, route: str, status: int, seconds: float) -> None:
+        """Count one answered request."""
+        key = (method, route, status)
+        children = self._children.get(key)
+        if children is None:
+            children = self._children[key] = (
+                self._requests.labels(method, route, str(status)),
+                self._seconds.labels(method, route),
+            )
+        children[0].inc()
+        children[1].observe(seconds)
+
+    def render(self) -> bytes:
+        """Return the metrics in Prometheus' text format."""
+        return generate_latest(self._registry)

@@ -1,0 +1,71 @@
+"""Health, readiness and metrics; open to whoever can reach the process."""
+
+from typing import Any, Final
+
+import msgspec
+from litestar import Request, Response, Router, get
+
+from marketplace.api.metrics import CONTENT_TYPE
+from marketplace.api.services import get_services
+from marketplace.core.errors import Unavailable
+
+
+class Liveness(msgspec.Struct, frozen=True, kw_only=True):
+    """The process answers."""
+
+    status: str
+
+
+class Readiness(msgspec.Struct, frozen=True, kw_only=True):
+    """What the process can do now.
+
+    Attributes:
+        commands: Whether NATS takes commands.
+        reads: Whether PostgreSQL answers reads.
+        log_sequence: Last event in the log.
+        projected_sequence: Position that every projection has reached.
+    """
+
+    commands: bool
+    reads: bool
+    log_sequence: int | None
+    projected_sequence: int | None
+
+
+@get("/health/live", summary="Tell whether the process answers")
+async def tell_live() -> Liveness:
+    """Answer as long as the process runs; restart it where this fails."""
+    return Liveness(status="live")
+
+
+@get("/health/ready", summary="Tell whether commands are taken")
+async def tell_ready(request: Request[Any, Any, Any]) -> Response[Readiness]:
+    """Answer 200 where commands are taken, 503 where they are not; reads may be away on their own."""
+    services = get_services(request)
+    try:
+        log_sequence: int | None = (await services.handler.log.health()).last_sequence
+    except Unavailable:
+        log_sequence = None
+    projected = None
+    if services.watch is not None:
+        try:
+            projected = await services.watch.refresh()
+        except Unavailable:
+            projected = None
+    body = Readiness(
+        commands=log_sequence is not None,
+        reads=projected is not None,
+        log_sequence=log_sequence,
+        projected_sequence=projected,
+    )
+    return Response(body, status_code=200 if body.commands else 503)
+
+
+@get("/metrics", media_type=CONTENT_TYPE, include_in_schema=False)
+async def tell_metrics(request: Request[Any, Any, Any]) -> bytes:
+    """Return the metrics in Prometheus' text format."""
+    rendered: bytes = request.app.state["metrics"].render()
+    return rendered
+
+
+ROUTER: Final = Router("/", route_handlers=[tell_live, tell_ready, tell_metrics], tags=["operation"])

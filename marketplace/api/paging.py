@@ -1,0 +1,58 @@
+"""Keyset pages: an opaque cursor is the key of the last row that was seen."""
+
+import base64
+import binascii
+from collections.abc import Callable, Sequence
+from typing import Annotated, Any, Final, Generic, TypeVar
+
+import msgspec
+from litestar.params import Parameter
+
+from marketplace.core.errors import Refusal
+
+LIMIT_MAX: Final = 500
+CURSOR_CHARACTERS_MAX: Final = 400
+T = TypeVar("T")
+Key = TypeVar("Key")
+
+Limit = Annotated[int, Parameter(ge=1, le=LIMIT_MAX, description="Rows of a page")]
+Cursor = Annotated[
+    str | None, Parameter(max_length=CURSOR_CHARACTERS_MAX, description="`next_cursor` of the page before")
+]
+
+
+class Page(msgspec.Struct, Generic[T], frozen=True, kw_only=True):
+    """Rows, and the cursor of the next page; None where this is the last."""
+
+    items: list[T]
+    next_cursor: str | None = None
+
+
+def render_cursor(key: Any) -> str:
+    """Return the cursor of a row's key."""
+    return base64.urlsafe_b64encode(msgspec.json.encode(key)).decode().rstrip("=")
+
+
+def parse_cursor(cursor: str | None, first: Key) -> Key:
+    """Return the key in a cursor, `first` where there is none.
+
+    Raises:
+        Refusal: ``cursor_invalid``.
+    """
+    if cursor is None:
+        return first
+    annotation: Any = tuple[tuple(type(part) for part in first)] if isinstance(first, tuple) else type(first)  # type: ignore[misc]
+    try:
+        decoded = base64.urlsafe_b64decode(cursor + "=" * (-len(cursor) % 4))
+        key: Key = msgspec.json.decode(decoded, type=annotation)
+    except (binascii.Error, msgspec.DecodeError, ValueError):
+        raise Refusal(
+            "cursor_invalid", "the cursor is not one that this route gave; begin again without it", pointer="/cursor"
+        ) from None
+    return key
+
+
+def build_page(rows: Sequence[T], limit: int, key: Callable[[T], Any]) -> Page[T]:
+    """Return the page of at most `limit` of the rows, of which one more was asked for."""
+    shown = list(rows[:limit])
+    return Page(items=shown, next_cursor=render_cursor(key(shown[-1])) if len(rows) > limit else None)

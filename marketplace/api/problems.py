@@ -1,0 +1,205 @@
+"""Every error as a problem document (RFC 9457); the only module that knows HTTP numbers of errors.
+
+A problem carries a stable `code`, a sentence with the remedy, the values behind it as `facts`, and for each member of
+the request that is to blame a JSON pointer in `errors`. An error that nobody foresaw is logged without the request's
+body or credentials, and answered without a word of what happened inside.
+"""
+
+from collections.abc import Iterator
+from http import HTTPStatus
+from typing import Any, Final
+
+import msgspec
+import structlog
+from litestar import Request, Response
+from litestar.exceptions import HTTPException, ValidationException
+from litestar.openapi.datastructures import ResponseSpec
+
+from marketplace.core.errors import Conflict, Corrupt, Fact, Refusal, Unavailable
+
+MEDIA_TYPE: Final = "application/problem+json"
+TYPE_BASE: Final = "urn:marketplace:problem:"
+RETRY_SECONDS: Final = 1
+_logger = structlog.get_logger(__name__)
+
+_STATUSES: Final[dict[str, int]] = {
+    "header_invalid": 400,
+    "body_malformed": 400,
+    "cursor_invalid": 400,
+    "idempotency_key_missing": 400,
+    "credentials_missing": 401,
+    "credentials_invalid": 401,
+    "platform_only": 403,
+    "scope_missing": 403,
+    "embedded_only": 403,
+    "command_in_flight": 409,
+    "version_stale": 412,
+    "media_type_unsupported": 415,
+    "encoding_unsupported": 415,
+    "rate_limited": 429,
+}
+_HTTP_CODES: Final[dict[int, str]] = {
+    400: "request_malformed",
+    404: "route_unknown",
+    405: "method_not_allowed",
+    413: "body_too_large",
+    415: "media_type_unsupported",
+    422: "request_invalid",
+}
+_RETRIED: Final = frozenset({"command_in_flight", "rate_limited"})
+_UNAVAILABLE_CODES: Final = {
+    "NATS": "nats_unavailable",
+    "PostgreSQL": "postgresql_unavailable",
+    "projections": "projection_behind",
+}
+
+
+class FieldError(msgspec.Struct, frozen=True, kw_only=True):
+    """One member of the request that is to blame.
+
+    Attributes:
+        pointer: JSON pointer into the body, or into the query or headers by their names.
+        detail: What is wrong with it.
+    """
+
+    pointer: str
+    detail: str
+
+
+class Problem(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """A problem document.
+
+    Attributes:
+        type: URN of the code.
+        title: The status in words.
+        status: The HTTP status.
+        code: Stable code; branch on it.
+        detail: What happened, with which values, and the remedy.
+        errors: Members of the request that are to blame.
+        facts: The values behind the sentence.
+    """
+
+    type: str
+    title: str
+    status: int
+    code: str
+    detail: str
+    errors: tuple[FieldError, ...] = ()
+    facts: dict[str, Fact] = {}
+
+
+def get_status(refusal: Refusal) -> int:
+    """Return the HTTP status of a refusal."""
+    code = refusal.code
+    if code in _STATUSES:
+        return _STATUSES[code]
+    if code.endswith("_unknown"):
+        return HTTPStatus.NOT_FOUND
+    if code.endswith("_exists") or "allowed" in refusal.facts:
+        return HTTPStatus.CONFLICT
+    return HTTPStatus.UNPROCESSABLE_ENTITY
+
+
+def render_problem(
+    status: int,
+    code: str,
+    detail: str,
+    *,
+    errors: tuple[FieldError, ...] = (),
+    facts: dict[str, Fact] | None = None,
+    headers: dict[str, str] | None = None,
+) -> Response[Problem]:
+    """Return the answer for one problem."""
+    problem = Problem(
+        type=TYPE_BASE + code,
+        title=HTTPStatus(status).phrase,
+        status=status,
+        code=code,
+        detail=detail,
+        errors=errors,
+        facts=facts or {},
+    )
+    return Response(problem, status_code=status, media_type=MEDIA_TYPE, headers=headers)
+
+
+def answer_refusal(_: Request[Any, Any, Any], refusal: Refusal) -> Response[Problem]:
+    """Answer a rule that said no."""
+    status = get_status(refusal)
+    facts = dict(refusal.facts)
+    headers: dict[str, str] = {}
+    if status == HTTPStatus.UNAUTHORIZED:
+        headers["WWW-Authenticate"] = 'Bearer realm="marketplace"'
+    if refusal.code in _RETRIED:
+        headers["Retry-After"] = str(facts.get("retry_after_seconds", RETRY_SECONDS))
+    errors = () if refusal.pointer is None else (FieldError(pointer=refusal.pointer, detail=refusal.message),)
+    return render_problem(status, refusal.code, refusal.message, errors=errors, facts=facts, headers=headers)
+
+
+def answer_conflict(_: Request[Any, Any, Any], conflict: Conflict) -> Response[Problem]:
+    """Answer a command that lost to other writers every time; nothing was stored."""
+    detail = f"{conflict}; other writers were first every time, nothing was stored: send it again with the same key"
+    return render_problem(HTTPStatus.CONFLICT, "conflict", detail, headers={"Retry-After": str(RETRY_SECONDS)})
+
+
+def answer_unavailable(_: Request[Any, Any, Any], error: Unavailable) -> Response[Problem]:
+    """Answer that a server is away; the same request, with the same key, may be sent again."""
+    code = _UNAVAILABLE_CODES.get(error.what, "unavailable")
+    _logger.warning("unavailable", what=error.what, reason=str(error))
+    headers = {"Retry-After": str(error.retry_after_seconds)}
+    detail = f"{error.what} cannot be reached or is behind; send the request again after {error.retry_after_seconds} s"
+    return render_problem(HTTPStatus.SERVICE_UNAVAILABLE, code, detail, headers=headers)
+
+
+def answer_corrupt(request: Request[Any, Any, Any], error: Corrupt) -> Response[Problem]:
+    """Answer that stored data cannot be read; the operator finds what and where in the log of the process."""
+    _logger.error("corrupt", path=request.url.path, reason=str(error))
+    detail = "stored data cannot be read; the operator has been told"
+    return render_problem(HTTPStatus.INTERNAL_SERVER_ERROR, "log_corrupt", detail)
+
+
+def answer_http(request: Request[Any, Any, Any], error: HTTPException) -> Response[Problem]:
+    """Answer what the framework refused: routes, methods, sizes and parameters."""
+    headers = dict(error.headers or {})
+    if isinstance(error, ValidationException):
+        errors = tuple(_parse_extra(error.extra))
+        detail = "parameters of the request are not of their shape; see errors"
+        return render_problem(HTTPStatus.UNPROCESSABLE_ENTITY, "request_invalid", detail, errors=errors)
+    status = error.status_code
+    if status >= HTTPStatus.INTERNAL_SERVER_ERROR:
+        return answer_unforeseen(request, error)
+    detail = {
+        HTTPStatus.NOT_FOUND: f"there is nothing at {request.url.path}; /schema lists every route",
+        HTTPStatus.METHOD_NOT_ALLOWED: f"{request.method} is not for {request.url.path}; see the Allow header",
+        HTTPStatus.REQUEST_ENTITY_TOO_LARGE: "the body is larger than this server takes; split the request",
+    }.get(HTTPStatus(status), error.detail)
+    return render_problem(status, _HTTP_CODES.get(status, "request_refused"), detail, headers=headers)
+
+
+def answer_unforeseen(request: Request[Any, Any, Any], error: Exception) -> Response[Problem]:
+    """Answer a fault of ours; the traceback goes to the log, with neither body nor headers."""
+    _logger.error("unforeseen error", method=request.method, path=request.url.path, exc_info=error)
+    detail = "this is a fault of the server; a command may be sent again with the same Idempotency-Key"
+    return render_problem(HTTPStatus.INTERNAL_SERVER_ERROR, "internal_error", detail)
+
+
+def _parse_extra(extra: Any) -> Iterator[FieldError]:
+    for item in extra if isinstance(extra, list) else ():
+        message, key = str(item.get("message", "invalid")), item.get("key")
+        yield FieldError(pointer=f"/{key}" if key else "", detail=message)
+
+
+HANDLERS: Final[dict[Any, Any]] = {
+    Refusal: answer_refusal,
+    Conflict: answer_conflict,
+    Unavailable: answer_unavailable,
+    Corrupt: answer_corrupt,
+    HTTPException: answer_http,
+    Exception: answer_unforeseen,
+}
+
+DOCUMENTED: Final = {
+    status: ResponseSpec(
+        data_container=Problem, media_type=MEDIA_TYPE, generate_examples=False, description=HTTPStatus(status).phrase
+    )
+    for status in (400, 401, 403, 404, 409, 412, 413, 415, 422, 429, 500, 503)
+}

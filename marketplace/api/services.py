@@ -1,0 +1,74 @@
+"""What the HTTP application stands on; `marketplace/app.py` puts it together."""
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import msgspec
+from litestar import Request
+
+from marketplace.api.keys import KeyRing
+from marketplace.core.errors import Unavailable
+from marketplace.runtime.follower import Follower
+from marketplace.runtime.handler import Handler
+
+if TYPE_CHECKING:
+    from sqlalchemy.ext.asyncio import AsyncEngine
+
+    from marketplace.projections.watch import PositionWatch
+
+
+class ApiSettings(msgspec.Struct, frozen=True, kw_only=True):
+    """Bounds and switches of the application.
+
+    Attributes:
+        embedded: Whether the test clock may be moved.
+        requests_per_minute_max: Requests of one API key.
+        anonymous_requests_per_minute_max: Requests without a valid key from one address.
+        body_bytes_max: Largest request body.
+        read_wait_seconds_max: How long a read waits for `Min-Seq`.
+        streams_max: Event streams (SSE) of this process.
+    """
+
+    embedded: bool = False
+    requests_per_minute_max: int = 600_000
+    anonymous_requests_per_minute_max: int = 600
+    body_bytes_max: int = 1_048_576
+    read_wait_seconds_max: float = 5.0
+    streams_max: int = 1_000
+
+
+@dataclass(slots=True)
+class Services:
+    """What the routes use.
+
+    Attributes:
+        handler: Runs commands.
+        follower: Follows the log for this process.
+        keys: Knows API keys.
+        settings: Bounds and switches.
+        engine: The projections' database; None where there is none.
+        watch: Tells how far the projections have come; None where there is no database.
+    """
+
+    handler: Handler
+    follower: Follower
+    keys: KeyRing
+    settings: ApiSettings
+    engine: "AsyncEngine | None" = None
+    watch: "PositionWatch | None" = None
+
+    def get_engine(self) -> "AsyncEngine":
+        """Return the database.
+
+        Raises:
+            Unavailable: There is none.
+        """
+        if self.engine is None:
+            raise Unavailable("PostgreSQL", "this process was started without a database")
+        return self.engine
+
+
+def get_services(request: Request[Any, Any, Any]) -> Services:
+    """Return the services of the application that a request came to."""
+    services: Services = request.app.state["services"]
+    return services

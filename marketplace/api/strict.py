@@ -1,0 +1,175 @@
+"""Request bodies, decoded without mercy: unknown members, JSON numbers for money and naive times are refused.
+
+Events must be read leniently for ever, requests strictly now, and both share shapes such as an order's terms. So each
+body type has a strict twin, built once: the same members, but unknown ones forbidden, decimals as strings only, and
+whole numbers within what JSON, and a 64-bit column, carry exactly. A body is first decoded as the twin and then as
+itself, both in C.
+"""
+
+import re
+import types
+from collections.abc import Mapping
+from decimal import Decimal
+from functools import cache
+from typing import Annotated, Any, Final, Union, get_args, get_origin, get_type_hints
+
+import msgspec
+from litestar.dto import AbstractDTO
+from litestar.typing import FieldDefinition
+from msgspec import Meta
+
+from marketplace.core.errors import Refusal
+
+WHOLE_MAX: Final = 2**53 - 1
+_DecimalString = Annotated[str, Meta(pattern=r"^-?[0-9]{1,24}(\.[0-9]{1,24})?$")]
+_PATH: Final = re.compile(r"^(?P<what>.*?)(?: - at `(?P<path>\$.*?)`)?$", re.DOTALL)
+_MEMBER: Final = re.compile(r"(?:missing required|contains unknown) field `(?P<name>[^`]*)`")
+_NUL: Final = b"\\u0000"
+
+
+class BodyInvalid(Refusal):
+    """The body is JSON but not of the shape that the route takes."""
+
+    def __init__(self, message: str, pointer: str) -> None:
+        super().__init__("body_invalid", message, pointer=pointer)
+
+
+def build_twin(annotation: Any) -> Any:
+    """Return the strict counterpart of a type."""
+    if annotation is Decimal:
+        return _DecimalString
+    if annotation is int:
+        return Annotated[int, Meta(ge=-WHOLE_MAX, le=WHOLE_MAX)]
+    if isinstance(annotation, type) and issubclass(annotation, msgspec.Struct):
+        return _build_struct(annotation)
+    origin, arguments = get_origin(annotation), get_args(annotation)
+    if origin is Annotated:
+        return _build_annotated(arguments[0], arguments[1:])
+    if origin in (Union, types.UnionType):
+        return Union[tuple(build_twin(argument) for argument in arguments)]  # noqa: UP007 - built, not written
+    if origin in (tuple, list, dict):
+        return origin[tuple(argument if argument is Ellipsis else build_twin(argument) for argument in arguments)]
+    return annotation
+
+
+def _build_annotated(base: Any, metas: tuple[Any, ...]) -> Any:
+    if base is Decimal:
+        return _DecimalString
+    if base is not int:
+        return Annotated[(build_twin(base), *metas)]
+    bounded = [meta for meta in metas if isinstance(meta, Meta)]
+    if not any(meta.le is not None or meta.lt is not None for meta in bounded):
+        metas = (*metas, Meta(le=WHOLE_MAX))
+    if not any(meta.ge is not None or meta.gt is not None for meta in bounded):
+        metas = (*metas, Meta(ge=-WHOLE_MAX))
+    return Annotated[(int, *metas)]
+
+
+@cache
+def _build_struct(struct: type[msgspec.Struct]) -> type[msgspec.Struct]:
+    hints = get_type_hints(struct, include_extras=True)
+    fields: list[Any] = [
+        (field.name, build_twin(hints[field.name]))
+        if field.required
+        else (field.name, build_twin(hints[field.name]), None)
+        for field in msgspec.structs.fields(struct)
+    ]
+    config = struct.__struct_config__
+    return msgspec.defstruct(
+        f"Strict{struct.__name__}",
+        fields,
+        kw_only=True,
+        forbid_unknown_fields=True,
+        tag_field=config.tag_field,
+        tag=config.tag,
+    )
+
+
+class _Decoders:
+    """The two decoders of one body type."""
+
+    def __init__(self, annotation: Any) -> None:
+        self._twin = msgspec.json.Decoder(build_twin(annotation))
+        self._true = msgspec.json.Decoder(annotation)
+
+    def decode(self, body: bytes) -> Any:
+        if _NUL in body:
+            raise BodyInvalid("the body holds a NUL character, which is not stored; leave it out", "")
+        try:
+            self._twin.decode(body)
+            return self._true.decode(body)
+        except msgspec.ValidationError as error:
+            raise parse_validation_error(error) from None
+        except (msgspec.DecodeError, UnicodeDecodeError) as error:
+            raise refuse_malformed(error) from None
+
+
+def refuse_malformed(error: Exception) -> Refusal:
+    """Return the refusal of a body that is not JSON."""
+    return Refusal("body_malformed", f"the body is not JSON: {error}")
+
+
+def parse_validation_error(error: msgspec.ValidationError) -> BodyInvalid:
+    """Return the refusal that msgspec's sentence means, with the path as a JSON pointer."""
+    match = _PATH.match(str(error))
+    assert match is not None, "the pattern matches anything"
+    pointer = render_pointer(match["path"] or "$")
+    member = _MEMBER.search(match["what"])
+    if member is not None:
+        pointer = f"{pointer}/{member['name']}"
+    return BodyInvalid(match["what"], pointer)
+
+
+def render_pointer(path: str) -> str:
+    """Return the JSON pointer of msgspec's path, for example ``/offers/0/gpu_class`` of ``$.offers[0].gpu_class``."""
+    return re.sub(r"\[([^\]]*)\]", r"/\1", path.removeprefix("$").replace(".", "/"))
+
+
+@cache
+def _get_decoders(annotation: Any) -> _Decoders:
+    return _Decoders(annotation)
+
+
+class StrictBody(AbstractDTO[Any]):
+    """Plugs the strict decoding into Litestar for every handler's `data`."""
+
+    _by_handler: Mapping[str, _Decoders] = {}
+
+    @classmethod
+    def create_for_field_definition(
+        cls, field_definition: FieldDefinition, handler_id: str, backend_cls: Any = None
+    ) -> None:
+        """Build the decoders of a handler's body when the application is put together."""
+        del backend_cls
+        StrictBody._by_handler = {**StrictBody._by_handler, handler_id: _get_decoders(field_definition.annotation)}
+
+    def decode_bytes(self, value: bytes) -> Any:
+        """Return the body.
+
+        Raises:
+            Refusal: ``body_malformed`` or ``body_invalid``.
+        """
+        return self._by_handler[self.asgi_connection.route_handler.handler_id].decode(value)
+
+    @classmethod
+    def create_openapi_schema(cls, field_definition: FieldDefinition, handler_id: str, schema_creator: Any) -> Any:
+        """Describe the body by its true type."""
+        del handler_id
+        return schema_creator.for_field_definition(field_definition)
+
+    @classmethod
+    def generate_field_definitions(cls, model_type: type[Any]) -> Any:
+        """Yield nothing: no transfer model is generated."""
+        del model_type
+        yield from ()
+
+    @classmethod
+    def detect_nested_field(cls, field_definition: FieldDefinition) -> bool:
+        """Return False: no transfer model is generated."""
+        del field_definition
+        return False
+
+    @classmethod
+    def is_supported_model_type_field(cls, field_definition: FieldDefinition) -> bool:
+        """Return whether the field is a body."""
+        return field_definition.name == "data"

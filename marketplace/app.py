@@ -1,0 +1,157 @@
+"""The composition root: which parts a process has, and how they hang together.
+
+A process is an API (commands, reads, feed) or a worker (projector, timers, reactors, auctioneer). Both stand on the
+same log; neither needs the other, and each may run several times.
+"""
+
+import asyncio
+import contextlib
+from collections.abc import AsyncIterator, Callable
+from typing import Any, Final
+
+import structlog
+from granian.constants import Interfaces
+from granian.server.embed import Server
+
+from marketplace.api.application import create_application
+from marketplace.api.key_store import SqlKeys
+from marketplace.api.keys import KeyRing
+from marketplace.api.services import ApiSettings, Services
+from marketplace.core.errors import Conflict
+from marketplace.log.jetstream import JetStreamLog
+from marketplace.projections.database import build_engine
+from marketplace.projections.leadership import leadership
+from marketplace.projections.registry import PROJECTIONS
+from marketplace.projections.runner import Projector
+from marketplace.projections.watch import watch
+from marketplace.runtime.clock import MarketClock
+from marketplace.runtime.config import Settings
+from marketplace.runtime.follower import Follower
+from marketplace.runtime.handler import Handler
+from marketplace.runtime.worker import Worker
+
+STANDBY_SECONDS: Final = 1.0
+log = structlog.get_logger(__name__)
+
+
+@contextlib.asynccontextmanager
+async def open_log(settings: Settings) -> AsyncIterator[JetStreamLog]:
+    """Yield the log of these settings."""
+    stream = await JetStreamLog.open(
+        settings.nats_url,
+        replicas=settings.nats_replicas,
+        admin_url=settings.nats_admin_url,
+        system_url=settings.nats_system_url,
+    )
+    try:
+        yield stream
+    finally:
+        await stream.close()
+
+
+@contextlib.asynccontextmanager
+async def _running(*tasks: asyncio.Task[Any]) -> AsyncIterator[None]:
+    """Let tasks run while the block does, and end them with it."""
+    try:
+        yield
+    finally:
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+
+
+@contextlib.asynccontextmanager
+async def open_services(settings: Settings) -> AsyncIterator[Services]:
+    """Yield what an API process stands on, following the log."""
+    async with contextlib.AsyncExitStack() as stack:
+        stream = await stack.enter_async_context(open_log(settings))
+        handler = Handler(stream, MarketClock(), settings.source)
+        follower = Follower(handler)
+        await follower.start()
+        engine, watching, store = None, None, None
+        if settings.database_url is not None:
+            engine = build_engine(settings.database_url)
+            stack.push_async_callback(engine.dispose)
+            watching = await stack.enter_async_context(watch(engine, PROJECTIONS))
+            store = SqlKeys(engine)
+        keys = KeyRing(settings.api_key_secret.encode(), settings.admin_key, store)
+        following = asyncio.create_task(follower.run(), name="follower")
+        following.add_done_callback(_complain)
+        refreshing = asyncio.create_task(keys.follow(), name="api keys")
+        await stack.enter_async_context(_running(following, refreshing))
+        yield Services(
+            handler=handler,
+            follower=follower,
+            keys=keys,
+            settings=ApiSettings(embedded=settings.embedded),
+            engine=engine,
+            watch=watching,
+        )
+
+
+def _complain(task: asyncio.Task[None]) -> None:
+    if not task.cancelled() and task.exception() is not None:
+        log.error("task_ended", task=task.get_name(), error=repr(task.exception()))
+
+
+async def serve_api(settings: Settings, host: str, port: int, stop: asyncio.Event) -> None:
+    """Answer HTTP until `stop` is set or the log can no longer be followed."""
+    async with open_services(settings) as services:
+        server = Server(
+            create_application(services), address=host, port=port, interface=Interfaces.ASGI, log_enabled=False
+        )
+        serving = asyncio.create_task(server.serve())
+        waiting = asyncio.create_task(stop.wait())
+        log.info("api_listens", host=host, port=port)
+        await asyncio.wait({serving, waiting}, return_when=asyncio.FIRST_COMPLETED)
+        if waiting.done():
+            server.stop()  # type: ignore[no-untyped-call]
+        waiting.cancel()
+        await serving
+
+
+async def serve_worker(settings: Settings, stop: asyncio.Event, on_ready: Callable[[], None] | None = None) -> None:
+    """Project, and do what is due, until `stop` is set.
+
+    Raises:
+        Corrupt: The log holds what this release cannot read.
+    """
+    async with open_log(settings) as stream:
+        worker = Worker(Handler(stream, MarketClock(), settings.source))
+        working = [asyncio.create_task(worker.run(), name="worker")]
+        if settings.database_url is not None:
+            working.append(asyncio.create_task(_project(settings, stream), name="projector"))
+        waiting = asyncio.create_task(stop.wait(), name="stop")
+        async with _running(*working, waiting):
+            if on_ready is not None:
+                on_ready()
+            done, _ = await asyncio.wait({*working, waiting}, return_when=asyncio.FIRST_COMPLETED)
+        for task in done:
+            if task is not waiting:
+                task.result()
+
+
+async def _project(settings: Settings, stream: JetStreamLog) -> None:
+    """Project whenever it is this process's turn."""
+    assert settings.database_url is not None, "a projector has a database"
+    engine = build_engine(settings.database_url)
+    try:
+        while True:
+            async with leadership(engine) as lost:
+                projecting = asyncio.create_task(Projector(stream, engine, PROJECTIONS).run(), name="projections")
+                losing = asyncio.create_task(lost.wait())
+                async with _running(projecting, losing):
+                    await asyncio.wait({projecting, losing}, return_when=asyncio.FIRST_COMPLETED)
+                if projecting.done() and not projecting.cancelled():
+                    _continue_after(projecting)
+            await asyncio.sleep(STANDBY_SECONDS)
+    finally:
+        await engine.dispose()
+
+
+def _continue_after(projecting: asyncio.Task[None]) -> None:
+    """Go on after another projector took over; let every other error through."""
+    try:
+        projecting.result()
+    except Conflict as conflict:
+        log.warning("projector_fenced", reason=str(conflict))

@@ -1,0 +1,57 @@
+"""What every command shares: the console, the loop, and how errors are told."""
+
+import asyncio
+import logging
+import signal
+import sys
+from collections.abc import Coroutine
+from typing import Any, Final
+
+import structlog
+import uvloop
+from rich.console import Console
+
+from marketplace.core.errors import MarketplaceError, Refusal
+
+WIDTH_WITHOUT_TERMINAL: Final = 120
+CONSOLE: Final = Console(highlight=False, width=None if sys.stdout.isatty() else WIDTH_WITHOUT_TERMINAL)
+ERRORS: Final = Console(stderr=True, highlight=False)
+
+
+def configure_logging(level: str = "warning") -> None:
+    """Log one JSON object a line to standard error."""
+    structlog.configure(
+        processors=[
+            structlog.contextvars.merge_contextvars,
+            structlog.processors.add_log_level,
+            structlog.processors.TimeStamper(fmt="iso", utc=True),
+            structlog.processors.dict_tracebacks,
+            structlog.processors.JSONRenderer(),
+        ],
+        wrapper_class=structlog.make_filtering_bound_logger(logging.getLevelNamesMapping()[level.upper()]),
+        logger_factory=structlog.PrintLoggerFactory(sys.stderr),
+        cache_logger_on_first_use=True,
+    )
+
+
+def run(main: Coroutine[Any, Any, int | None]) -> int:
+    """Run a command to its end and return its exit code; an error that we raise on purpose is told in one line."""
+    try:
+        return uvloop.run(main) or 0
+    except Refusal as refusal:
+        ERRORS.print(f"[bold red]refused[/] {refusal.code}: {refusal.message}")
+        return 2
+    except MarketplaceError as error:
+        ERRORS.print(f"[bold red]error[/] {error}")
+        return 1
+    except KeyboardInterrupt:
+        return 130
+
+
+def stop_on_signals() -> asyncio.Event:
+    """Return an event that Ctrl-C and SIGTERM set."""
+    stop = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGINT, signal.SIGTERM):
+        loop.add_signal_handler(number, stop.set)
+    return stop

@@ -1,0 +1,44 @@
+"""`marketplace serve`: one process of a deployment whose servers exist already."""
+
+from typing import Annotated, Literal
+
+from cyclopts import App, Parameter
+
+from marketplace.app import serve_api, serve_worker
+from marketplace.cli.console import configure_logging, run, stop_on_signals
+from marketplace.runtime.config import load_settings
+
+app = App(name="serve", help="Run an API or a worker process against servers that exist already.")
+
+
+@app.default
+def serve(
+    *,
+    role: Literal["api", "worker"],
+    host: str = "127.0.0.1",
+    port: int = 8000,
+    nats_url: Annotated[str | None, Parameter(env_var="MARKETPLACE_NATS_URL")] = None,
+    database_url: Annotated[str | None, Parameter(env_var="MARKETPLACE_DATABASE_URL")] = None,
+    log_level: Annotated[str, Parameter(env_var="MARKETPLACE_LOG_LEVEL")] = "info",
+) -> int:
+    """Run until Ctrl-C or SIGTERM.
+
+    Args:
+        role: `api` answers HTTP; `worker` projects, keeps time and runs auctions.
+        host: Where the API listens.
+        port: Where the API listens.
+        nats_url: Servers and the application's user, separated by commas.
+        database_url: postgresql+asyncpg://… of the projections.
+        log_level: Least level that is logged.
+    """
+    configure_logging(log_level)
+    settings = load_settings(nats_url=nats_url, database_url=database_url)
+
+    async def main() -> None:
+        stop = stop_on_signals()
+        if role == "api":
+            await serve_api(settings, host, port, stop)
+        else:
+            await serve_worker(settings, stop)
+
+    return run(main())

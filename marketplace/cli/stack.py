@@ -1,0 +1,147 @@
+"""The whole stack on one machine: servers from wheels or given ones, migrated, with an API and a worker process."""
+
+import asyncio
+import contextlib
+import json
+import signal
+import sys
+from collections.abc import AsyncIterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+import httpx
+import msgspec
+
+from marketplace.app import open_log
+from marketplace.core.errors import Corrupt, Unavailable
+from marketplace.embedded import embedded_nats, embedded_postgres
+from marketplace.embedded.folder import write_private
+from marketplace.embedded.process import LOOPBACK, Child, find_free_port
+from marketplace.projections.database import build_engine
+from marketplace.projections.migrate import migrate
+from marketplace.runtime.config import Settings, new_admin_key, new_secret, render_environment
+
+READY_SECONDS_MAX: Final = 30.0
+STOP_SECONDS_MAX: Final = 15.0
+POLL_SECONDS: Final = 0.05
+
+
+@dataclass(frozen=True, slots=True)
+class Stack:
+    """A running stack.
+
+    Attributes:
+        settings: What its processes were given.
+        api_url: Where the API answers.
+        subscriber_url: NATS for subscribers; None where the servers were given.
+        children: Its processes by name.
+        logs: Where each of them prints.
+    """
+
+    settings: Settings
+    api_url: str
+    subscriber_url: str | None
+    children: dict[str, Child]
+    logs: dict[str, Path]
+
+    def find_ended(self) -> str | None:
+        """Return the name of a process that ended by itself."""
+        return next((name for name, child in self.children.items() if not child.running), None)
+
+
+@contextlib.asynccontextmanager
+async def open_stack(
+    data: Path, *, port: int | None = None, nats_url: str | None = None, database_url: str | None = None
+) -> AsyncIterator[Stack]:
+    """Start everything on a data folder, and stop it at the end.
+
+    Args:
+        data: Folder that survives restarts; created where missing.
+        port: Of the API; a free one by default.
+        nats_url: Use this NATS instead of an embedded one.
+        database_url: Use this PostgreSQL instead of an embedded one.
+
+    Raises:
+        Refusal: The data folder is in use or closed to the servers.
+        Corrupt: Stored data is damaged, the disk is full, or a process does not start.
+    """
+    async with contextlib.AsyncExitStack() as stack:
+        secrets = await asyncio.to_thread(_load_secrets, data)
+        urls: dict[str, str] = {}
+        subscriber_url = None
+        if nats_url is None:
+            servers = await stack.enter_async_context(embedded_nats(data / "nats"))
+            subscriber_url = servers.subscriber_url
+            urls |= {"nats_admin_url": servers.admin_url, "nats_system_url": servers.system_url}
+            nats_url = servers.url
+        if database_url is None:
+            database_url = (await stack.enter_async_context(embedded_postgres(data / "postgres"))).url
+        embedded = subscriber_url is not None
+        settings = Settings(
+            nats_url=nats_url,
+            nats_admin_url=urls.get("nats_admin_url"),
+            nats_system_url=urls.get("nats_system_url"),
+            database_url=database_url,
+            api_key_secret=secrets["api_key_secret"],
+            admin_key=secrets["admin_key"],
+            embedded=embedded,
+        )
+        await _prepare(settings)
+        yield await _start(stack, settings, subscriber_url, data, port or find_free_port())
+
+
+def _load_secrets(data: Path) -> dict[str, str]:
+    """Return the API's secrets, made on the first start and kept in a file of mode 600."""
+    data.mkdir(parents=True, exist_ok=True)
+    path = data / "secrets.json"
+    if not path.exists():
+        write_private(path, json.dumps({"api_key_secret": new_secret(), "admin_key": new_admin_key()}))
+    try:
+        return msgspec.json.decode(path.read_bytes(), type=dict[str, str])
+    except msgspec.DecodeError as error:
+        raise Corrupt(f"{path} cannot be read: {error}; restore it, or delete it to make every API key new") from error
+
+
+async def _prepare(settings: Settings) -> None:
+    """Create the stream and the tables, and check what is there."""
+    async with open_log(settings):
+        pass
+    assert settings.database_url is not None, "a stack has a database"
+    engine = build_engine(settings.database_url)
+    try:
+        await migrate(engine)
+    finally:
+        await engine.dispose()
+
+
+async def _start(
+    stack: contextlib.AsyncExitStack, settings: Settings, subscriber_url: str | None, data: Path, port: int
+) -> Stack:
+    environment = {"PYTHONUNBUFFERED": "1", **render_environment(settings)}
+    base = (sys.executable, "-m", "marketplace", "serve", "--log-level", "info", "--role")
+    logs = {name: data / f"{name}.log" for name in ("worker", "api")}
+    commands = {"worker": (*base, "worker"), "api": (*base, "api", "--host", LOOPBACK, "--port", str(port))}
+    children = {}
+    for name, command in commands.items():
+        child = Child(command, output=logs[name], environment=environment)
+        stack.push_async_callback(child.stop, signal.SIGTERM, STOP_SECONDS_MAX)
+        children[name] = child
+    running = Stack(settings, f"http://{LOOPBACK}:{port}", subscriber_url, children, logs)
+    await _wait_until_ready(running)
+    return running
+
+
+async def _wait_until_ready(stack: Stack) -> None:
+    async with httpx.AsyncClient(base_url=stack.api_url) as client:
+        waited = 0.0
+        while waited < READY_SECONDS_MAX:
+            ended = stack.find_ended()
+            if ended is not None:
+                raise Corrupt(f"the {ended} process ended as it started:\n{stack.children[ended].read_output()}")
+            with contextlib.suppress(httpx.TransportError):
+                if (await client.get("/health/ready")).is_success:
+                    return
+            await asyncio.sleep(POLL_SECONDS)
+            waited += POLL_SECONDS
+    raise Unavailable("the API", f"it was not ready within {READY_SECONDS_MAX:.0f} s; see {stack.logs['api']}")

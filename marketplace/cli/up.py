@@ -1,0 +1,68 @@
+"""`marketplace up`: the whole stack on a data folder that survives restarts."""
+
+import asyncio
+from pathlib import Path
+from typing import Annotated, Final
+
+from cyclopts import App, Parameter
+from rich.panel import Panel
+
+from marketplace.cli.console import CONSOLE, ERRORS, configure_logging, run, stop_on_signals
+from marketplace.cli.stack import Stack, open_stack
+
+WATCH_SECONDS: Final = 0.5
+app = App(name="up", help="Run the whole market on this machine, on a data folder that survives restarts.")
+
+
+@app.default
+def up(
+    *,
+    data: Path = Path("data"),
+    port: int = 8000,
+    nats_url: Annotated[str | None, Parameter(env_var="MARKETPLACE_NATS_URL")] = None,
+    database_url: Annotated[str | None, Parameter(env_var="MARKETPLACE_DATABASE_URL")] = None,
+) -> int:
+    """Start NATS, PostgreSQL, the API and the worker; stop them on Ctrl-C.
+
+    Args:
+        data: Folder of everything that is kept.
+        port: Where the API listens on loopback; 0 takes a free one.
+        nats_url: Use this NATS instead of starting one.
+        database_url: Use this PostgreSQL (postgresql+asyncpg://…) instead of starting one.
+    """
+    configure_logging("warning")
+    return run(_up(data, port or None, nats_url, database_url))
+
+
+async def _up(data: Path, port: int | None, nats_url: str | None, database_url: str | None) -> int:
+    stop = stop_on_signals()
+    CONSOLE.print(f"Starting the market on [bold]{data}[/] …")
+    async with open_stack(data, port=port, nats_url=nats_url, database_url=database_url) as stack:
+        CONSOLE.print(_render_welcome(stack))
+        while not stop.is_set():
+            ended = stack.find_ended()
+            if ended is not None:
+                ERRORS.print(f"[bold red]the {ended} process ended[/]; its last words:")
+                ERRORS.print(stack.children[ended].read_output(), markup=False)
+                return 1
+            await asyncio.wait({asyncio.create_task(stop.wait())}, timeout=WATCH_SECONDS)
+        CONSOLE.print("Stopping …")
+    CONSOLE.print("Stopped. Everything is kept; `marketplace up` goes on from here.")
+    return 0
+
+
+def _render_welcome(stack: Stack) -> Panel:
+    lines = [
+        f"API         {stack.api_url}   (reference at {stack.api_url}/schema)",
+        f"NATS        {stack.subscriber_url or stack.settings.nats_url}",
+        f"PostgreSQL  {stack.settings.database_url}",
+        f"Admin key   {stack.settings.admin_key}",
+        "",
+        "Try next:",
+        f"  curl -H 'Authorization: Bearer {stack.settings.admin_key}' {stack.api_url}/v1/events",
+        f"  marketplace projections list --database-url '{stack.settings.database_url}'",
+        f"  marketplace log tail --nats-url '{stack.subscriber_url or stack.settings.nats_url}'",
+        "",
+        "Ctrl-C stops it.",
+    ]
+    return Panel("\n".join(lines), title="The market is open", expand=False)

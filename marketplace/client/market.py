@@ -1,0 +1,249 @@
+"""Methods of the client; bodies and answers are the API's own types.
+
+A list comes as an async iterator over all of its pages. A read sees all that this client did before.
+"""
+
+from collections.abc import AsyncIterator
+from decimal import Decimal
+from typing import Any
+
+from events.order import OrderTerms
+from marketplace.api.api_keys import IssuedKey
+from marketplace.api.bodies.accounts import TransferBody
+from marketplace.api.bodies.delivery import ReportUsageBody
+from marketplace.api.bodies.equity import (
+    AddStakeholderBody,
+    AdjustStockPlanBody,
+    CloseFinancingBody,
+    CreateStockClassBody,
+    DeclareLiquidityBody,
+    FormIssuerBody,
+    InvestBody,
+    IssueStockBody,
+    OpenFinancingBody,
+)
+from marketplace.api.bodies.parties import ClearPartyBody, IssueKeyBody, RegisterPartyBody
+from marketplace.api.bodies.reasons import ReasonBody
+from marketplace.api.bodies.supply import (
+    ListLotBody,
+    OpenPoolBody,
+    RegisterSiteBody,
+    ScheduleConversionBody,
+    SlipConversionBody,
+)
+from marketplace.api.bodies.trading import (
+    AdvanceClockBody,
+    AmendOrderBody,
+    GrantMandateBody,
+    OpenAuctionBody,
+    PlaceOrderBody,
+)
+from marketplace.api.clock import ClockView
+from marketplace.api.commands import ReceiptBody
+from marketplace.api.feed import FeedPage
+from marketplace.api.usage import UsageReceipt
+from marketplace.client.transport import Transport
+from marketplace.projections.accounts.queries import BalanceView, TrialBalanceView
+from marketplace.projections.auctions import AuctionView, DecisionView, PriceView
+from marketplace.projections.cap_tables.queries import CapTableView, FinancingView, LiquidityView, StakeholderView
+from marketplace.projections.grants import GrantView
+from marketplace.projections.instruments import InstrumentView
+from marketplace.projections.inventory import LotView, PoolView
+from marketplace.projections.orders import OrderView
+from marketplace.projections.statements import StatementView
+
+
+class MarketplaceClient(Transport):
+    """Speaks to one API with one key; use it as an async context manager."""
+
+    async def register_party(self, body: RegisterPartyBody, **options: Any) -> ReceiptBody:
+        """Register an organisation and open its account."""
+        return await self.command("/v1/parties", body, **options)
+
+    async def clear_party(self, party_id: str, checks: tuple[str, ...], **options: Any) -> ReceiptBody:
+        """Let a party trade."""
+        return await self.command(f"/v1/parties/{party_id}/clear", ClearPartyBody(checks=checks), **options)
+
+    async def issue_key(self, body: IssueKeyBody, **options: Any) -> IssuedKey:
+        """Issue an API key; its token is told once."""
+        return await self.send("/v1/api-keys", IssuedKey, body, **options)
+
+    async def deposit(self, account_id: str, amount_usd: Decimal, reference: str, **options: Any) -> ReceiptBody:
+        """Record money that came in."""
+        body = TransferBody(amount_usd=amount_usd, reference=reference)
+        return await self.command(f"/v1/accounts/{account_id}/deposits", body, **options)
+
+    async def register_site(self, body: RegisterSiteBody, **options: Any) -> ReceiptBody:
+        """Bring a data center to the market."""
+        return await self.command("/v1/sites", body, **options)
+
+    async def schedule_conversion(self, site_id: str, body: ScheduleConversionBody, **options: Any) -> ReceiptBody:
+        """Say when a site of another use becomes a data center."""
+        return await self.command(f"/v1/sites/{site_id}/schedule-conversion", body, **options)
+
+    async def slip_conversion(self, site_id: str, body: SlipConversionBody, **options: Any) -> ReceiptBody:
+        """Move the date of a conversion."""
+        return await self.command(f"/v1/sites/{site_id}/slip-conversion", body, **options)
+
+    async def open_pool(self, body: OpenPoolBody, **options: Any) -> ReceiptBody:
+        """Open a fabric of equal nodes."""
+        return await self.command("/v1/pools", body, **options)
+
+    async def list_lot(self, body: ListLotBody, **options: Any) -> ReceiptBody:
+        """Offer nodes for a span."""
+        return await self.command("/v1/lots", body, **options)
+
+    async def grant_mandate(self, body: GrantMandateBody, **options: Any) -> ReceiptBody:
+        """Offer to take equity."""
+        return await self.command("/v1/mandates", body, **options)
+
+    async def place_order(self, startup_id: str, terms: OrderTerms, **options: Any) -> ReceiptBody:
+        """Ask for capacity in the next auction."""
+        return await self.command("/v1/orders", PlaceOrderBody(startup_id=startup_id, terms=terms), **options)
+
+    async def amend_order(self, order_id: str, terms: OrderTerms, **options: Any) -> ReceiptBody:
+        """Change request or offer of an open order."""
+        return await self.command(f"/v1/orders/{order_id}", AmendOrderBody(terms=terms), method="PUT", **options)
+
+    async def cancel_order(self, order_id: str, reason: str, **options: Any) -> ReceiptBody:
+        """Take an open order back."""
+        return await self.command(f"/v1/orders/{order_id}/cancel", ReasonBody(reason=reason), **options)
+
+    async def get_order(self, order_id: str) -> OrderView:
+        """Return an order with its last decision."""
+        return await self.get(f"/v1/orders/{order_id}", OrderView)
+
+    async def open_auction(self, body: OpenAuctionBody, **options: Any) -> ReceiptBody:
+        """Call for orders."""
+        return await self.command("/v1/auctions", body, **options)
+
+    async def get_auction(self, auction_id: str) -> AuctionView:
+        """Return an auction with its certificate."""
+        return await self.get(f"/v1/auctions/{auction_id}", AuctionView)
+
+    async def report_usage(self, grant_id: str, body: ReportUsageBody, **options: Any) -> UsageReceipt:
+        """Report readings of a grant, and learn what became of each."""
+        return await self.send(f"/v1/grants/{grant_id}/usage", UsageReceipt, body, **options)
+
+    async def accept_statement(self, statement_id: str, **options: Any) -> ReceiptBody:
+        """Accept a statement, which settles it."""
+        return await self.command(f"/v1/statements/{statement_id}/accept", **options)
+
+    async def invest(self, body: InvestBody, **options: Any) -> ReceiptBody:
+        """Take a direct cash investment under a mandate."""
+        return await self.command("/v1/instruments", body, **options)
+
+    async def form_issuer(self, body: FormIssuerBody, **options: Any) -> ReceiptBody:
+        """Begin a startup's capitalisation."""
+        return await self.command("/v1/issuers", body, **options)
+
+    async def add_stakeholder(self, issuer_id: str, body: AddStakeholderBody, **options: Any) -> ReceiptBody:
+        """Let someone hold securities of the issuer."""
+        return await self.command(f"/v1/issuers/{issuer_id}/stakeholders", body, **options)
+
+    async def create_stock_class(self, issuer_id: str, body: CreateStockClassBody, **options: Any) -> ReceiptBody:
+        """Create a class of stock."""
+        return await self.command(f"/v1/issuers/{issuer_id}/stock-classes", body, **options)
+
+    async def adjust_stock_plan(self, issuer_id: str, shares_reserved: int, **options: Any) -> ReceiptBody:
+        """Set the size of the option pool."""
+        body = AdjustStockPlanBody(shares_reserved=shares_reserved)
+        return await self.command(f"/v1/issuers/{issuer_id}/stock-plan", body, **options)
+
+    async def issue_stock(self, issuer_id: str, body: IssueStockBody, **options: Any) -> ReceiptBody:
+        """Issue shares."""
+        return await self.command(f"/v1/issuers/{issuer_id}/stock", body, **options)
+
+    async def open_financing(self, issuer_id: str, body: OpenFinancingBody, **options: Any) -> ReceiptBody:
+        """Begin a priced round."""
+        return await self.command(f"/v1/issuers/{issuer_id}/financings", body, **options)
+
+    async def price_financing(self, issuer_id: str, financing_id: str, **options: Any) -> ReceiptBody:
+        """Compute the round's price and every instrument's shares."""
+        return await self.command(f"/v1/issuers/{issuer_id}/financings/{financing_id}/price", **options)
+
+    async def close_financing(
+        self, issuer_id: str, financing_id: str, body: CloseFinancingBody, **options: Any
+    ) -> ReceiptBody:
+        """Issue the shares of a priced round and convert its instruments."""
+        return await self.command(f"/v1/issuers/{issuer_id}/financings/{financing_id}/close", body, **options)
+
+    async def declare_liquidity(self, issuer_id: str, body: DeclareLiquidityBody, **options: Any) -> ReceiptBody:
+        """Say that the issuer is acquired, and compute who gets what."""
+        return await self.command(f"/v1/issuers/{issuer_id}/liquidity-events", body, **options)
+
+    async def pay_distribution(self, issuer_id: str, liquidity_id: str, **options: Any) -> ReceiptBody:
+        """Pay the proceeds to every holder."""
+        return await self.command(f"/v1/issuers/{issuer_id}/liquidity-events/{liquidity_id}/pay", **options)
+
+    async def get_cap_table(self, issuer_id: str, at: str | None = None) -> CapTableView:
+        """Return a cap table, now or as of a sequence or an instant."""
+        return await self.get(f"/v1/issuers/{issuer_id}/cap-table", CapTableView, at=at)
+
+    async def get_trial_balance(self, at: str | None = None) -> list[TrialBalanceView]:
+        """Return the sums per unit and kind of account."""
+        return await self.get("/v1/trial-balance", list[TrialBalanceView], at=at)
+
+    async def get_clock(self) -> ClockView:
+        """Return market time."""
+        return await self.get("/v1/test/clock", ClockView, fresh=False)
+
+    async def advance_clock(self, seconds: int, **options: Any) -> ReceiptBody:
+        """Move market time forward; in the embedded mode only."""
+        return await self.command("/v1/test/clock", AdvanceClockBody(seconds=seconds), **options)
+
+    async def read_events(self, after: int = 0, limit: int = 1_000) -> FeedPage:
+        """Return a page of the event feed."""
+        return await self.get("/v1/events", FeedPage, after=after, limit=limit)
+
+    def follow_events(self, after: int = 0) -> AsyncIterator[tuple[int, bytes]]:
+        """Yield sequence and JSON of every event after one, as they happen."""
+        return self.stream("/v1/events", after)
+
+    def list_lots(self, **query: Any) -> AsyncIterator[LotView]:
+        """Yield lots."""
+        return self.rows("/v1/lots", LotView, **query)
+
+    def list_pools(self, **query: Any) -> AsyncIterator[PoolView]:
+        """Yield pools."""
+        return self.rows("/v1/pools", PoolView, **query)
+
+    def list_orders(self, **query: Any) -> AsyncIterator[OrderView]:
+        """Yield orders."""
+        return self.rows("/v1/orders", OrderView, **query)
+
+    def list_decisions(self, auction_id: str) -> AsyncIterator[DecisionView]:
+        """Yield the decisions of an auction."""
+        return self.rows(f"/v1/auctions/{auction_id}/decisions", DecisionView)
+
+    def list_prices(self, **query: Any) -> AsyncIterator[PriceView]:
+        """Yield prices of auctions."""
+        return self.rows("/v1/market/prices", PriceView, **query)
+
+    def list_grants(self, **query: Any) -> AsyncIterator[GrantView]:
+        """Yield grants."""
+        return self.rows("/v1/grants", GrantView, **query)
+
+    def list_statements(self, **query: Any) -> AsyncIterator[StatementView]:
+        """Yield statements."""
+        return self.rows("/v1/statements", StatementView, **query)
+
+    def list_instruments(self, **query: Any) -> AsyncIterator[InstrumentView]:
+        """Yield instruments."""
+        return self.rows("/v1/instruments", InstrumentView, **query)
+
+    def list_balances(self, **query: Any) -> AsyncIterator[BalanceView]:
+        """Yield balances by ledger account."""
+        return self.rows("/v1/balances", BalanceView, **query)
+
+    def list_financings(self, issuer_id: str) -> AsyncIterator[FinancingView]:
+        """Yield the priced rounds of an issuer."""
+        return self.rows(f"/v1/issuers/{issuer_id}/financings", FinancingView)
+
+    def list_liquidity_events(self, issuer_id: str) -> AsyncIterator[LiquidityView]:
+        """Yield the sales of an issuer."""
+        return self.rows(f"/v1/issuers/{issuer_id}/liquidity-events", LiquidityView)
+
+    def list_stakeholders(self, issuer_id: str) -> AsyncIterator[StakeholderView]:
+        """Yield the stakeholders of an issuer."""
+        return self.rows(f"/v1/issuers/{issuer_id}/stakeholders", StakeholderView)

@@ -1,0 +1,169 @@
+"""HTTP as the market speaks it: idempotent commands that may be sent again, and problems as exceptions."""
+
+import asyncio
+from collections.abc import AsyncIterator, Mapping
+from types import TracebackType
+from typing import Any, Final, Self, TypeVar
+
+import httpx
+import msgspec
+import uuid_utils
+
+from marketplace.api.commands import ReceiptBody
+from marketplace.api.paging import Page
+
+T = TypeVar("T")
+ATTEMPTS_MAX: Final = 8
+RETRY_SECONDS_MAX: Final = 5.0
+TIMEOUT_SECONDS: Final = 30.0
+PAGE_ROWS: Final = 500
+PAGES_MAX: Final = 10_000
+RETRY_SECONDS: Final = 0.2
+_SEND_AGAIN: Final = frozenset({429, 502, 503})
+_SEND_AGAIN_CODES: Final = frozenset({"command_in_flight", "conflict"})
+
+
+class ProblemError(Exception):
+    """The market said no; RFC 9457.
+
+    Attributes:
+        status: HTTP status.
+        code: Stable code; branch on it.
+        detail: What happened, with which values, and the remedy.
+        problem: The whole problem.
+    """
+
+    def __init__(self, status: int, problem: Mapping[str, Any]) -> None:
+        self.status = status
+        self.code = str(problem.get("code", "unknown"))
+        self.detail = str(problem.get("detail", problem.get("title", "")))
+        self.problem = problem
+        super().__init__(f"{status} {self.code}: {self.detail}")
+
+
+def new_key() -> str:
+    """Return an idempotency key; ids of what the command creates keep its time order."""
+    return str(uuid_utils.uuid7())
+
+
+class Transport:
+    """Sends requests with one API key.
+
+    Args:
+        base_url: For example ``http://127.0.0.1:8000``.
+        api_key: ``mkp_…``.
+        transport: Another way to reach the application than by network, for tests.
+    """
+
+    def __init__(self, base_url: str, api_key: str, transport: httpx.AsyncBaseTransport | None = None) -> None:
+        headers = {"Authorization": f"Bearer {api_key}"}
+        self._http = httpx.AsyncClient(base_url=base_url, headers=headers, timeout=TIMEOUT_SECONDS, transport=transport)
+        self.last_sequence = 0
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        await self.close()
+
+    async def close(self) -> None:
+        """Close the connections."""
+        await self._http.aclose()
+
+    async def command(
+        self, path: str, body: Any = None, *, key: str | None = None, if_match: int | None = None, method: str = "POST"
+    ) -> ReceiptBody:
+        """Send a command and return its receipt; it is sent again, with the same key, while the market cannot answer.
+
+        Raises:
+            ProblemError: The market said no.
+            httpx.TransportError: The API could not be reached.
+        """
+        return await self.send(path, ReceiptBody, body, key=key, if_match=if_match, method=method)
+
+    async def send(
+        self,
+        path: str,
+        answer: type[T],
+        body: Any = None,
+        *,
+        key: str | None = None,
+        if_match: int | None = None,
+        method: str = "POST",
+    ) -> T:
+        """Send a command whose answer is of another type than a receipt."""
+        headers = {"Idempotency-Key": key or new_key()}
+        if if_match is not None:
+            headers["If-Match"] = f'"{if_match}"'
+        content = None
+        if body is not None:
+            headers["Content-Type"] = "application/json"
+            content = msgspec.json.encode(body)
+        response = await self._request(method, path, headers=headers, content=content)
+        self.last_sequence = max(self.last_sequence, int(response.headers.get("Commit-Seq", 0)))
+        return msgspec.json.decode(response.content, type=answer)
+
+    async def get(self, path: str, answer: type[T], *, fresh: bool = True, **query: Any) -> T:
+        """Return what a path tells, with all that this client did before, unless `fresh` is off."""
+        headers = {"Min-Seq": str(self.last_sequence)} if fresh and self.last_sequence else {}
+        parameters = {name: value for name, value in query.items() if value is not None}
+        response = await self._request("GET", path, headers=headers, params=parameters)
+        return msgspec.json.decode(response.content, type=answer)
+
+    async def rows(self, path: str, row: type[T], **query: Any) -> AsyncIterator[T]:
+        """Yield every row of a list, page by page."""
+        cursor: str | None = None
+        for _ in range(PAGES_MAX):
+            page = await self.get(path, Page[row], limit=PAGE_ROWS, cursor=cursor, **query)  # type: ignore[valid-type]
+            for item in page.items:
+                yield item
+            cursor = page.next_cursor
+            if cursor is None:
+                return
+
+    async def _request(self, method: str, path: str, **options: Any) -> httpx.Response:
+        for attempt in range(1, ATTEMPTS_MAX + 1):
+            last = attempt == ATTEMPTS_MAX
+            try:
+                response = await self._http.request(method, path, **options)
+            except httpx.TransportError:
+                if last:
+                    raise
+                await asyncio.sleep(RETRY_SECONDS)
+                continue
+            if response.is_success:
+                return response
+            problem = _parse_problem(response)
+            if last or not (problem.status in _SEND_AGAIN or problem.code in _SEND_AGAIN_CODES):
+                raise problem
+            await asyncio.sleep(min(_parse_wait(response), RETRY_SECONDS_MAX))
+        raise AssertionError("a request is answered or raises")
+
+    async def stream(self, path: str, last_event_id: int) -> AsyncIterator[tuple[int, bytes]]:
+        """Yield sequence and data of server-sent events after `last_event_id`, for as long as the server sends."""
+        headers = {"Accept": "text/event-stream", "Last-Event-ID": str(last_event_id)}
+        async with self._http.stream("GET", path, headers=headers, timeout=None) as response:
+            if not response.is_success:
+                await response.aread()
+                raise _parse_problem(response)
+            sequence = last_event_id
+            async for line in response.aiter_lines():
+                if line.startswith("id:"):
+                    sequence = int(line[3:])
+                elif line.startswith("data:"):
+                    yield sequence, line[5:].strip().encode()
+
+
+def _parse_problem(response: httpx.Response) -> ProblemError:
+    try:
+        problem = msgspec.json.decode(response.content, type=dict[str, Any])
+    except msgspec.DecodeError:
+        problem = {"title": response.text[:200]}
+    return ProblemError(response.status_code, problem)
+
+
+def _parse_wait(response: httpx.Response) -> float:
+    seconds = response.headers.get("Retry-After", "")
+    return float(seconds) if seconds.isdigit() else RETRY_SECONDS

@@ -1,0 +1,58 @@
+"""Folds the log into entries and balances, by the rule table."""
+
+from collections.abc import Sequence
+from typing import Final
+
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from events.account import AccountOpened
+from events.types import Event
+from marketplace.projections.accounts.rules import POSTS_NOTHING, RULES, Subject, get_subject_ids, post
+from marketplace.projections.accounts.tables import accounts, balances, entries, subjects
+from marketplace.projections.changes import Changes
+from marketplace.projections.facts import Fact
+from marketplace.projections.projection import Handler, Projection, tags_of
+
+_SUBJECT_FIELDS: Final = tuple(Subject.__slots__)
+
+
+class _Subjects:
+    """The subjects of a batch, kept in its changes."""
+
+    def __init__(self, changes: Changes) -> None:
+        self._changes = changes
+
+    def find(self, subject_id: str) -> Subject | None:
+        row = self._changes.find(subjects, subject_id)
+        return None if row is None else Subject(*(row[name] for name in _SUBJECT_FIELDS))
+
+    def put(self, subject: Subject) -> None:
+        self._changes.put(subjects, **{name: getattr(subject, name) for name in _SUBJECT_FIELDS})
+
+
+def _post(changes: Changes, fact: Fact, event: Event) -> None:
+    time = fact.time
+    for line, posting in enumerate(post(event, _Subjects(changes))):
+        account, party_id, unit, amount = posting.account, posting.party_id, posting.unit, posting.amount
+        changes.append(entries, fact.sequence, line, account, party_id, unit, amount, fact.tag, time)
+        changes.add(balances, "amount", account=account, party_id=party_id, unit=unit, amount=amount)
+
+
+def _open(changes: Changes, fact: Fact, event: AccountOpened) -> None:
+    changes.put(accounts, account_id=event.account_id, party_id=event.party_id, unit=event.unit, opened_at=fact.time)
+
+
+async def _load(changes: Changes, batch: Sequence[Fact], connection: AsyncConnection) -> None:
+    wanted = {(subject_id,) for fact in batch for subject_id in get_subject_ids(fact.event)}
+    await changes.load(connection, subjects, wanted)
+
+
+_HANDLERS: Final[dict[type[Event], Handler]] = {AccountOpened: _open, **dict.fromkeys(RULES, _post)}
+PROJECTION: Final = Projection(
+    name="accounts",
+    version=1,
+    tables=(accounts, entries, balances, subjects),
+    handlers=_HANDLERS,
+    ignores=POSTS_NOTHING - tags_of(AccountOpened),
+    load=_load,
+)

@@ -1,0 +1,368 @@
+"""The one table that says which event posts which entries.
+
+Three kinds of unit, double entry in each, one unit per account:
+
+- ``USD``: ``external/USD`` is the world outside, ``clearing/USD`` is money between the two halves of a payment in one
+  atomic batch, ``<account>/available`` and ``<account>/held`` are a party's.
+- ``GPU-second:<class>``: a grant moves capacity of ``<pool>/capacity`` into ``<grant>/<startup>/committed``, meters
+  move it to ``delivered``, accepted statements to ``accepted``; what is left at the end goes back to the pool.
+- ``principal-USD:<instrument>``: signing moves the commitment from ``<instrument>/promised`` (the startup's) to
+  ``undrawn`` (the holder's), delivery to ``accrued``, the end to ``converted`` or ``repaid``, or back to ``promised``.
+
+Invariants:
+    1. The postings of one event sum to zero in each unit.
+    2. ``clearing/USD`` is zero after every atomic batch.
+    3. Every event type posts here, or is named in `POSTS_NOTHING`.
+"""
+
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, replace
+from decimal import Decimal
+from typing import Any, Final, Protocol
+
+from events import account, grant, instrument, issuer, statement, usage
+from events.types import Event
+from marketplace.core.errors import Corrupt
+from marketplace.projections.projection import all_of, tags_of
+
+USD: Final = "USD"
+EXTERNAL: Final = "external/USD"
+CLEARING: Final = "clearing/USD"
+
+
+@dataclass(frozen=True, slots=True)
+class Posting:
+    """One line: a signed amount on one account.
+
+    Attributes:
+        account: The account, ``<owner>/<kind>``.
+        party_id: Whose it is; None for the outside world and money in transit.
+        unit: The account's unit.
+        amount: Positive into the account.
+    """
+
+    account: str
+    party_id: str | None
+    unit: str
+    amount: Decimal
+
+
+@dataclass(frozen=True, slots=True)
+class Subject:
+    """What later events of a grant, an instrument or an issuer leave unsaid.
+
+    Attributes:
+        id: The grant, instrument or issuer.
+        unit: Unit of its postings; empty for an issuer.
+        party_id: The startup of a grant, the holder of an instrument, the startup behind an issuer.
+        source: Account that what is left goes back to.
+        source_party_id: Whose that account is.
+        open: Committed or undrawn amount.
+        delivered: Delivered and not accepted.
+        closed: Whether what is left has gone back.
+    """
+
+    id: str
+    unit: str
+    party_id: str
+    source: str
+    source_party_id: str
+    open: Decimal = Decimal(0)
+    delivered: Decimal = Decimal(0)
+    closed: bool = False
+
+
+class Subjects(Protocol):
+    """The subjects that the events of a batch need."""
+
+    def find(self, subject_id: str) -> Subject | None:
+        """Return a subject as the events so far have left it."""
+        ...
+
+    def put(self, subject: Subject) -> None:
+        """Keep a subject for the events that follow."""
+        ...
+
+
+Rule = Callable[[Any, Subjects], tuple[Posting, ...]]
+
+
+def get_subject_ids(event: Any) -> tuple[str, ...]:
+    """Return the ids of the subjects that the rule of an event looks at."""
+    if isinstance(event, instrument.InstrumentIssued):
+        return (event.issuer_id,)
+    for name in ("grant_id", "instrument_id"):
+        subject_id: str | None = getattr(event, name, None)
+        if subject_id is not None:
+            return (subject_id,)
+    return ()
+
+
+def _get(subjects: Subjects, subject_id: str) -> Subject:
+    subject = subjects.find(subject_id)
+    if subject is None:
+        raise Corrupt(f"an event posts to {subject_id}, which no earlier event of the log issued")
+    return subject
+
+
+def _move(
+    unit: str, amount: Decimal, source: tuple[str, str | None], target: tuple[str, str | None]
+) -> tuple[Posting, ...]:
+    if not amount:
+        return ()
+    return Posting(*source, unit, -amount), Posting(*target, unit, amount)
+
+
+def _deposited(event: account.AccountDeposited, _: Subjects) -> tuple[Posting, ...]:
+    return _move(USD, event.amount_usd, (EXTERNAL, None), _available(event))
+
+
+def _withdrawn(event: account.AccountWithdrawn, _: Subjects) -> tuple[Posting, ...]:
+    return _move(USD, event.amount_usd, _available(event), (EXTERNAL, None))
+
+
+def _hold_placed(event: account.AccountHoldPlaced, _: Subjects) -> tuple[Posting, ...]:
+    return _move(USD, event.amount_usd, _available(event), _held(event))
+
+
+def _hold_released(event: account.AccountHoldReleased, _: Subjects) -> tuple[Posting, ...]:
+    return _move(USD, event.amount_usd, _held(event), _available(event))
+
+
+def _hold_captured(event: account.AccountHoldCaptured, _: Subjects) -> tuple[Posting, ...]:
+    return _move(USD, event.amount_usd, _held(event), (CLEARING, None))
+
+
+def _debited(event: account.AccountDebited, _: Subjects) -> tuple[Posting, ...]:
+    return _move(USD, event.amount_usd, _available(event), (CLEARING, None))
+
+
+def _credited(event: account.AccountCredited, _: Subjects) -> tuple[Posting, ...]:
+    return _move(USD, event.amount_usd, (CLEARING, None), _available(event))
+
+
+def _available(event: Any) -> tuple[str, str]:
+    return f"{event.account_id}/available", event.party_id
+
+
+def _held(event: Any) -> tuple[str, str]:
+    return f"{event.account_id}/held", event.party_id
+
+
+def _grant_issued(event: grant.GrantIssued, subjects: Subjects) -> tuple[Posting, ...]:
+    seconds = int((event.end - event.start).total_seconds())
+    subject = Subject(
+        id=event.grant_id,
+        unit=f"GPU-second:{event.gpu_class}",
+        party_id=event.startup_id,
+        source=f"{event.pool_id}/capacity",
+        source_party_id=event.provider_id,
+        open=Decimal(event.nodes * event.gpus_per_node * seconds),
+    )
+    subjects.put(subject)
+    return _move(subject.unit, subject.open, _source(subject), _own(subject, "committed"))
+
+
+def _source(subject: Subject) -> tuple[str, str]:
+    return subject.source, subject.source_party_id
+
+
+def _own(subject: Subject, kind: str) -> tuple[str, str]:
+    middle = f"/{subject.party_id}" if subject.unit.startswith("GPU-second:") else ""
+    return f"{subject.id}{middle}/{kind}", subject.party_id
+
+
+def _grant_substituted(event: grant.GrantSubstituted, subjects: Subjects) -> tuple[Posting, ...]:
+    before = _get(subjects, event.grant_id)
+    after = replace(before, source=f"{event.pool_id}/capacity")
+    subjects.put(after)
+    return _move(before.unit, before.open, _source(after), _source(before))
+
+
+def _grant_transferred(event: grant.GrantTransferred, subjects: Subjects) -> tuple[Posting, ...]:
+    before = _get(subjects, event.grant_id)
+    after = replace(before, party_id=event.startup_id)
+    subjects.put(after)
+    return (
+        *_move(before.unit, before.open, _own(before, "committed"), _own(after, "committed")),
+        *_move(before.unit, before.delivered, _own(before, "delivered"), _own(after, "delivered")),
+    )
+
+
+def _grant_ended(event: grant.GrantCompleted | grant.GrantTerminated, subjects: Subjects) -> tuple[Posting, ...]:
+    subject = _get(subjects, event.grant_id)
+    if isinstance(event, grant.GrantTerminated):
+        subjects.put(replace(subject, open=Decimal(0), closed=True))
+        return _move(subject.unit, subject.open, _own(subject, "committed"), _source(subject))
+    subjects.put(replace(subject, open=Decimal(0), delivered=Decimal(0), closed=True))
+    return (
+        *_move(subject.unit, subject.open, _own(subject, "committed"), _source(subject)),
+        *_move(subject.unit, subject.delivered, _own(subject, "delivered"), _source(subject)),
+    )
+
+
+def _deliver(subjects: Subjects, grant_id: str, gpu_seconds: int) -> tuple[Posting, ...]:
+    subject = _get(subjects, grant_id)
+    amount = Decimal(gpu_seconds)
+    left = subject.open if subject.closed else subject.open - amount
+    subjects.put(replace(subject, open=left, delivered=subject.delivered + amount))
+    source = _source(subject) if subject.closed else _own(subject, "committed")
+    return _move(subject.unit, amount, source, _own(subject, "delivered"))
+
+
+def _usage_reported(event: usage.UsageReported, subjects: Subjects) -> tuple[Posting, ...]:
+    return _deliver(subjects, event.grant_id, sum(reading.gpu_seconds for reading in event.readings))
+
+
+def _usage_corrected(event: usage.UsageCorrected, subjects: Subjects) -> tuple[Posting, ...]:
+    return _deliver(subjects, event.grant_id, event.after.gpu_seconds - event.before.gpu_seconds)
+
+
+def _usage_voided(event: usage.UsageVoided, subjects: Subjects) -> tuple[Posting, ...]:
+    return _deliver(subjects, event.grant_id, -event.reading.gpu_seconds)
+
+
+def _statement_accepted(event: statement.StatementAccepted, subjects: Subjects) -> tuple[Posting, ...]:
+    subject = _get(subjects, event.grant_id)
+    amount = Decimal(event.charges.gpu_seconds)
+    subjects.put(replace(subject, delivered=subject.delivered - amount))
+    return _move(subject.unit, amount, _own(subject, "delivered"), _own(subject, "accepted"))
+
+
+def _issuer_formed(event: issuer.IssuerFormed, subjects: Subjects) -> tuple[Posting, ...]:
+    subjects.put(Subject(event.issuer_id, "", event.party_id, "", event.party_id))
+    return ()
+
+
+def _instrument_issued(event: instrument.InstrumentIssued, subjects: Subjects) -> tuple[Posting, ...]:
+    subject = Subject(
+        id=event.instrument_id,
+        unit=f"principal-USD:{event.instrument_id}",
+        party_id=event.holder_id,
+        source=f"{event.instrument_id}/promised",
+        source_party_id=_get(subjects, event.issuer_id).party_id,
+        open=event.commitment_usd,
+    )
+    subjects.put(subject)
+    return _move(subject.unit, subject.open, _source(subject), _own(subject, "undrawn"))
+
+
+def _draw(subjects: Subjects, instrument_id: str, amount: Decimal) -> tuple[Posting, ...]:
+    subject = _get(subjects, instrument_id)
+    left = subject.open if subject.closed else subject.open - amount
+    subjects.put(replace(subject, open=left))
+    source = _source(subject) if subject.closed else _own(subject, "undrawn")
+    return _move(subject.unit, amount, source, _own(subject, "accrued"))
+
+
+def _accrued(event: instrument.InstrumentPrincipalAccrued, subjects: Subjects) -> tuple[Posting, ...]:
+    return _draw(subjects, event.instrument_id, event.principal_usd)
+
+
+def _reversed(event: instrument.InstrumentPrincipalReversed, subjects: Subjects) -> tuple[Posting, ...]:
+    return _draw(subjects, event.instrument_id, -event.principal_usd)
+
+
+def _undrawn_back(event: Any, subjects: Subjects) -> tuple[Posting, ...]:
+    subject = _get(subjects, event.instrument_id)
+    subjects.put(replace(subject, open=Decimal(0), closed=True))
+    return _move(subject.unit, subject.open, _own(subject, "undrawn"), _source(subject))
+
+
+def _converted(event: instrument.InstrumentConverted, subjects: Subjects) -> tuple[Posting, ...]:
+    subject = _get(subjects, event.instrument_id)
+    return _move(subject.unit, event.principal_usd, _own(subject, "accrued"), _own(subject, "converted"))
+
+
+def _repaid(event: instrument.InstrumentRepaid, subjects: Subjects) -> tuple[Posting, ...]:
+    subject = _get(subjects, event.instrument_id)
+    return _move(subject.unit, event.principal_usd, _own(subject, "accrued"), _own(subject, "repaid"))
+
+
+RULES: Final[Mapping[type[Event], Rule]] = {
+    account.AccountDeposited: _deposited,
+    account.AccountWithdrawn: _withdrawn,
+    account.AccountHoldPlaced: _hold_placed,
+    account.AccountHoldCaptured: _hold_captured,
+    account.AccountHoldReleased: _hold_released,
+    account.AccountDebited: _debited,
+    account.AccountCredited: _credited,
+    grant.GrantIssued: _grant_issued,
+    grant.GrantSubstituted: _grant_substituted,
+    grant.GrantTransferred: _grant_transferred,
+    grant.GrantCompleted: _grant_ended,
+    grant.GrantTerminated: _grant_ended,
+    usage.UsageReported: _usage_reported,
+    usage.UsageCorrected: _usage_corrected,
+    usage.UsageVoided: _usage_voided,
+    statement.StatementAccepted: _statement_accepted,
+    issuer.IssuerFormed: _issuer_formed,
+    instrument.InstrumentIssued: _instrument_issued,
+    instrument.InstrumentPrincipalAccrued: _accrued,
+    instrument.InstrumentPrincipalReversed: _reversed,
+    instrument.InstrumentLapsed: _undrawn_back,
+    instrument.InstrumentCancelled: _undrawn_back,
+    instrument.InstrumentConverted: _converted,
+    instrument.InstrumentRepaid: _repaid,
+}
+POSTS_NOTHING: Final = (
+    all_of("party", "site", "pool", "lot", "mandate", "order", "auction", "clock")
+    | tags_of(
+        account.AccountOpened,
+        grant.GrantActivated,
+        grant.GrantDegraded,
+        grant.GrantSuspended,
+        grant.GrantResumed,
+        statement.StatementIssued,
+        statement.StatementDisputed,
+        statement.StatementResolved,
+        instrument.InstrumentSuspended,
+        instrument.InstrumentResumed,
+        instrument.InstrumentAmended,
+    )
+    | tags_of(
+        issuer.IssuerStakeholderAdded,
+        issuer.IssuerStockClassCreated,
+        issuer.IssuerStockPlanAdjusted,
+        issuer.IssuerStockIssued,
+        issuer.IssuerStockTransferred,
+        issuer.IssuerStockRepurchased,
+        issuer.IssuerStockSplit,
+        issuer.IssuerOptionGranted,
+        issuer.IssuerOptionExercised,
+        issuer.IssuerWarrantIssued,
+        issuer.IssuerWarrantExercised,
+        issuer.IssuerFinancingOpened,
+        issuer.IssuerFinancingPriced,
+        issuer.IssuerFinancingClosed,
+        issuer.IssuerFinancingAbandoned,
+        issuer.IssuerValuationRecorded,
+        issuer.IssuerLiquidityDeclared,
+        issuer.IssuerDistributionPaid,
+        issuer.IssuerImported,
+        issuer.IssuerInstrumentSigned,
+    )
+)
+
+
+def post(event: Event, subjects: Subjects) -> tuple[Posting, ...]:
+    """Return the entries of one event; `subjects` follows what later events need to know.
+
+    Raises:
+        Corrupt: The event posts to a grant or an instrument that the log never issued.
+        AssertionError: The entries do not sum to zero in each unit.
+    """
+    rule = RULES.get(type(event))
+    if rule is None:
+        return ()
+    postings = rule(event, subjects)
+    assert not any(sum_by_unit(postings).values()), f"{type(event).__name__} does not balance"
+    return postings
+
+
+def sum_by_unit(postings: Iterable[Posting]) -> dict[str, Decimal]:
+    """Return the sum of postings in each unit."""
+    sums: dict[str, Decimal] = {}
+    for posting in postings:
+        sums[posting.unit] = sums.get(posting.unit, Decimal(0)) + posting.amount
+    return sums

@@ -1,0 +1,306 @@
+"""Auctions: their state, certificate, prices and the decision on every order."""
+
+from collections.abc import Sequence
+from datetime import datetime, timedelta
+from decimal import Decimal
+from typing import Any, Final
+
+import msgspec
+from sqlalchemy import Index, select, tuple_
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from events import auction as auction_events
+from events.auction import Certificate, MatchTerms
+from events.types import Reason
+from marketplace.core.errors import Corrupt
+from marketplace.projections.changes import Changes
+from marketplace.projections.facts import Fact
+from marketplace.projections.inventory import pools
+from marketplace.projections.orders import orders
+from marketplace.projections.projection import Projection, all_of
+from marketplace.projections.reading import find_one, load_all, page
+from marketplace.projections.schema import Origin, define, document, exact, instant, text, whole
+
+auctions: Final = define(
+    "auctions_v1",
+    text("auction_id", key=True),
+    text("status"),
+    instant("locks_at"),
+    instant("horizon_start"),
+    whole("period_hours"),
+    whole("periods"),
+    whole("seed"),
+    text("book_hash", null=True),
+    whole("book_orders", null=True),
+    whole("locked_sequence", null=True),
+    document("certificate", null=True),
+    whole("matched", null=True),
+    whole("unmatched", null=True),
+    whole("impossible", null=True),
+    text("reason", null=True),
+    whole("attempts"),
+    instant("opened_at"),
+    instant("cleared_at", null=True),
+    Index("ix_auctions_v1_status", "status", "auction_id"),
+    origin=Origin("auction", "auction_id"),
+)
+prices: Final = define(
+    "prices_v1",
+    text("pool_id", key=True),
+    instant("start"),
+    instant("end"),
+    text("auction_id", key=True),
+    whole("from_period", key=True),
+    exact("price_usd_per_gpu_hour"),
+    instant("cleared_at"),
+    Index("ix_prices_v1_auction", "auction_id", "pool_id", "from_period"),
+    Index("ix_prices_v1_span", "pool_id", "start"),
+    origin=Origin("auction", "auction_id"),
+)
+decisions: Final = define(
+    "decisions_v1",
+    text("auction_id", key=True),
+    text("order_id", key=True),
+    document("match", null=True),
+    document("reasons"),
+    exact("price_to_win_usd_per_gpu_hour", null=True),
+    exact("regret_usd"),
+    Index("ix_decisions_v1_order", "order_id", "auction_id"),
+    origin=Origin("auction", "auction_id"),
+)
+
+
+def _opened(changes: Changes, fact: Fact, event: auction_events.AuctionOpened) -> None:
+    changes.put(
+        auctions,
+        auction_id=event.auction_id,
+        status="collecting",
+        locks_at=event.locks_at,
+        horizon_start=event.horizon_start,
+        period_hours=event.period_hours,
+        periods=event.periods,
+        seed=event.seed,
+        attempts=0,
+        opened_at=fact.time,
+    )
+
+
+def _locked(changes: Changes, fact: Fact, event: auction_events.AuctionLocked) -> None:
+    changes.update(
+        auctions,
+        event.auction_id,
+        status="locked",
+        book_hash=event.book_hash,
+        book_orders=len(event.book.orders),
+        locked_sequence=fact.sequence,
+    )
+
+
+def _cleared(changes: Changes, fact: Fact, event: auction_events.AuctionCleared) -> None:
+    auction = changes.find(auctions, event.auction_id)
+    if auction is None:
+        raise Corrupt(f"auction {event.auction_id} was cleared and never opened")
+    changes.update(
+        auctions,
+        event.auction_id,
+        status="cleared",
+        certificate=event.certificate,
+        matched=sum(decision.match is not None for decision in event.decisions),
+        unmatched=sum(decision.match is None for decision in event.decisions),
+        cleared_at=fact.time,
+    )
+    period = timedelta(hours=auction["period_hours"])
+    for price in event.prices:
+        changes.put(
+            prices,
+            pool_id=price.pool_id,
+            auction_id=event.auction_id,
+            from_period=price.from_period,
+            start=auction["horizon_start"] + price.from_period * period,
+            end=auction["horizon_start"] + price.to_period * period,
+            price_usd_per_gpu_hour=price.price_usd_per_gpu_hour,
+            cleared_at=fact.time,
+        )
+    for decision in event.decisions:
+        changes.put(
+            decisions,
+            auction_id=event.auction_id,
+            order_id=decision.order_id,
+            match=decision.match,
+            reasons=decision.reasons,
+            price_to_win_usd_per_gpu_hour=decision.price_to_win_usd_per_gpu_hour,
+            regret_usd=decision.regret_usd,
+        )
+
+
+def _failed(changes: Changes, _: Fact, event: auction_events.AuctionFailed) -> None:
+    changes.update(auctions, event.auction_id, status="failed", reason=event.reason, attempts=event.attempt)
+
+
+def _settled(changes: Changes, _: Fact, event: auction_events.AuctionSettled) -> None:
+    changes.update(
+        auctions,
+        event.auction_id,
+        status="settled",
+        matched=event.matched,
+        unmatched=event.unmatched,
+        impossible=event.impossible,
+    )
+
+
+async def _load(changes: Changes, batch: Sequence[Fact], connection: AsyncConnection) -> None:
+    cleared = {(f.event.auction_id,) for f in batch if isinstance(f.event, auction_events.AuctionCleared)}
+    await changes.load(connection, auctions, cleared)
+
+
+PROJECTION: Final = Projection(
+    name="auctions",
+    version=1,
+    tables=(auctions, prices, decisions),
+    handlers={
+        auction_events.AuctionOpened: _opened,
+        auction_events.AuctionLocked: _locked,
+        auction_events.AuctionCleared: _cleared,
+        auction_events.AuctionFailed: _failed,
+        auction_events.AuctionSettled: _settled,
+    },
+    ignores=all_of(
+        "party", "site", "pool", "lot", "mandate", "order", "grant", "usage", "statement", "account", "instrument",
+        "issuer", "clock",
+    ),
+    load=_load,
+)  # fmt: skip
+
+
+class AuctionView(msgspec.Struct, frozen=True, kw_only=True):
+    """An auction; `status` is ``collecting``, ``locked``, ``cleared``, ``settled`` or ``failed``.
+
+    `locked_sequence` is the event that holds the frozen book.
+    """
+
+    auction_id: str
+    status: str
+    locks_at: datetime
+    horizon_start: datetime
+    period_hours: int
+    periods: int
+    seed: int
+    book_hash: str | None
+    book_orders: int | None
+    locked_sequence: int | None
+    certificate: Certificate | None
+    matched: int | None
+    unmatched: int | None
+    impossible: int | None
+    reason: str | None
+    attempts: int
+    opened_at: datetime
+    cleared_at: datetime | None
+    last_sequence: int
+
+
+class DecisionView(msgspec.Struct, frozen=True, kw_only=True):
+    """What one auction decided for one order."""
+
+    auction_id: str
+    order_id: str
+    startup_id: str | None
+    match: MatchTerms | None
+    reasons: tuple[Reason, ...]
+    price_to_win_usd_per_gpu_hour: Decimal | None
+    regret_usd: Decimal
+    last_sequence: int
+
+
+class PriceView(msgspec.Struct, frozen=True, kw_only=True):
+    """The uniform price of one pool over a span, from one auction."""
+
+    pool_id: str
+    gpu_class: str | None
+    region: str | None
+    auction_id: str
+    from_period: int
+    start: datetime
+    end: datetime
+    price_usd_per_gpu_hour: Decimal
+    cleared_at: datetime
+    last_sequence: int
+
+
+async def find_auction(connection: AsyncConnection, auction_id: str) -> AuctionView | None:
+    """Return an auction, None where there is none."""
+    return await find_one(connection, select(auctions).where(auctions.c.auction_id == auction_id), AuctionView)
+
+
+async def list_auctions(
+    connection: AsyncConnection, *, status: str | None = None, after: str = "", limit: int = 100
+) -> list[AuctionView]:
+    """Return auctions by id above `after`; of one status, or all."""
+    query: Any = select(auctions).where(auctions.c.auction_id > after).order_by(auctions.c.auction_id)
+    if status is not None:
+        query = query.where(auctions.c.status == status)
+    return await load_all(connection, page(query, limit), AuctionView)
+
+
+async def list_decisions(
+    connection: AsyncConnection,
+    *,
+    auction_id: str | None = None,
+    order_id: str | None = None,
+    startup_id: str | None = None,
+    after: tuple[str, str] = ("", ""),
+    limit: int = 100,
+) -> list[DecisionView]:
+    """Return decisions above the cursor ``(auction_id, order_id)``; of one auction, order or startup."""
+    query: Any = select(decisions, orders.c.startup_id).outerjoin(orders, orders.c.order_id == decisions.c.order_id)
+    query = query.where(tuple_(decisions.c.auction_id, decisions.c.order_id) > tuple_(*after))
+    given = (
+        (decisions.c.auction_id, auction_id),
+        (decisions.c.order_id, order_id),
+        (orders.c.startup_id, startup_id),
+    )
+    for column, value in given:
+        if value is not None:
+            query = query.where(column == value)
+    query = query.order_by(decisions.c.auction_id, decisions.c.order_id)
+    return await load_all(connection, page(query, limit), DecisionView)
+
+
+async def list_prices(
+    connection: AsyncConnection,
+    *,
+    pool_id: str | None = None,
+    gpu_class: str | None = None,
+    auction_id: str | None = None,
+    start: datetime | None = None,
+    end: datetime | None = None,
+    after: tuple[int, str, int] = (0, "", -1),
+    limit: int = 100,
+) -> list[PriceView]:
+    """Return the history of prices above the cursor ``(last_sequence, pool_id, from_period)``, oldest auction first.
+
+    Args:
+        connection: Where to read.
+        pool_id: Only of this pool.
+        gpu_class: Only of pools of this class.
+        auction_id: Only of this auction.
+        start: Only spans that end after it.
+        end: Only spans that begin before it.
+        after: Cursor of the last row of the page before.
+        limit: Rows of a page, at most 1,000.
+    """
+    key = (prices.c.last_sequence, prices.c.pool_id, prices.c.from_period)
+    query: Any = select(prices, pools.c.gpu_class, pools.c.region).outerjoin(pools, pools.c.pool_id == prices.c.pool_id)
+    query = query.where(tuple_(*key) > tuple_(*after)).order_by(*key)
+    for column, value in (
+        (prices.c.pool_id, pool_id),
+        (pools.c.gpu_class, gpu_class),
+        (prices.c.auction_id, auction_id),
+    ):
+        if value is not None:
+            query = query.where(column == value)
+    if start is not None:
+        query = query.where(prices.c.end > start)
+    if end is not None:
+        query = query.where(prices.c.start < end)
+    return await load_all(connection, page(query, limit), PriceView)

@@ -1,0 +1,47 @@
+"""Cap tables: who owns what of each startup, as of any sequence or instant."""
+
+from marketplace.projections.cap_tables.projection import PROJECTION
+from marketplace.projections.cap_tables.queries import (
+    CapTableRow,
+    CapTableView,
+    FinancingView,
+    IssuerView,
+    LiquidityView,
+    StakeholderView,
+    StockClassView,
+    ValuationView,
+    find_financing,
+    find_issuer,
+    find_liquidity_event,
+    list_financings,
+    list_holdings,
+    list_issuers,
+    list_liquidity_events,
+    list_stakeholders,
+    list_stock_classes,
+    list_valuations,
+    load_cap_table,
+)
+
+__all__ = [
+    "PROJECTION",
+    "CapTableRow",
+    "CapTableView",
+    "FinancingView",
+    "IssuerView",
+    "LiquidityView",
+    "StakeholderView",
+    "StockClassView",
+    "ValuationView",
+    "find_financing",
+    "find_issuer",
+    "find_liquidity_event",
+    "list_financings",
+    "list_holdings",
+    "list_issuers",
+    "list_liquidity_events",
+    "list_stakeholders",
+    "list_stock_classes",
+    "list_valuations",
+    "load_cap_table",
+]

@@ -1,0 +1,276 @@
+"""Folds the acts of issuers into holdings and their history.
+
+Four kinds of row make up the fully diluted company: ``stock`` (by class), ``option`` and ``warrant`` (by security) and
+``pool`` (what of the plan is not granted). Every act moves shares between them as signed entries, so that the rows of
+a cap table sum to its total at any sequence.
+"""
+
+from collections.abc import Sequence
+from fractions import Fraction
+from typing import Any, Final
+
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from events import issuer as issuer_events
+from marketplace.core.errors import Corrupt
+from marketplace.projections.cap_tables import tables
+from marketplace.projections.changes import Changes
+from marketplace.projections.facts import Fact
+from marketplace.projections.projection import Projection, all_of, tags_of
+
+POOL: Final = "pool"
+_CLASS_FIELDS: Final = ("issuer_id", "class_id", "kind", "shares_authorised", "liquidation_multiple", "seniority")
+
+
+class _Register:
+    """The share register of one event: moves shares and numbers the lines."""
+
+    def __init__(self, changes: Changes, fact: Fact) -> None:
+        self._changes = changes
+        self._fact = fact
+        self._line = 0
+
+    def move(
+        self, kind: str, holder_id: str, security: str, shares: int, class_id: str | None = None, **values: Any
+    ) -> None:
+        if not shares:
+            return
+        issuer_id = self._fact.id
+        row = self._changes.find(tables.holdings, issuer_id, kind, holder_id, security)
+        if row is None:
+            known: dict[str, Any] = {"shares": 0, "class_id": class_id}
+            known |= {"issuer_id": issuer_id, "kind": kind, "holder_id": holder_id, "security": security}
+        else:
+            known = dict(row)
+        known["shares"] += shares
+        self._changes.put(tables.holdings, **{**known, **values})
+        line, self._line = self._line, self._line + 1
+        keys = (self._fact.sequence, line, issuer_id, kind, holder_id, security, known["class_id"])
+        self._changes.append(tables.share_entries, *keys, shares, self._fact.time)
+
+    def stock(self, holder_id: str, class_id: str, shares: int) -> None:
+        self.move("stock", holder_id, class_id, shares, class_id)
+
+    def pool(self, shares: int) -> None:
+        self.move(POOL, "", POOL, shares)
+
+
+def render_fraction(value: Fraction) -> str:
+    """Return an exact fraction as the events write it, for example ``7/3``."""
+    return f"{value.numerator}/{value.denominator}"
+
+
+def _formed(changes: Changes, _: Fact, event: issuer_events.IssuerFormed) -> None:
+    changes.put(
+        tables.issuers,
+        issuer_id=event.issuer_id,
+        party_id=event.party_id,
+        legal_name=event.legal_name,
+        jurisdiction=event.jurisdiction,
+        formed_on=event.formed_on,
+        status="active",
+        plan_shares_reserved=0,
+    )
+
+
+def _imported(changes: Changes, fact: Fact, event: issuer_events.IssuerImported) -> None:
+    origin = {"source": event.source, "package_hash": event.package_hash}
+    changes.put(tables.imports, issuer_id=event.issuer_id, imported_at=fact.time, **origin)
+
+
+def _stakeholder_added(changes: Changes, _: Fact, event: issuer_events.IssuerStakeholderAdded) -> None:
+    changes.put(
+        tables.stakeholders,
+        issuer_id=event.issuer_id,
+        holder_id=event.holder_id,
+        name=event.name,
+        kind=event.kind,
+    )
+
+
+def _class_created(changes: Changes, _: Fact, event: issuer_events.IssuerStockClassCreated) -> None:
+    price = None if event.price_per_share_usd is None else render_fraction(Fraction(event.price_per_share_usd))
+    fields = {name: getattr(event, name) for name in _CLASS_FIELDS}
+    changes.put(tables.stock_classes, price_per_share_usd=price, **fields)
+
+
+def _plan_adjusted(changes: Changes, fact: Fact, event: issuer_events.IssuerStockPlanAdjusted) -> None:
+    before = _get_issuer(changes, fact)["plan_shares_reserved"]
+    changes.update(tables.issuers, event.issuer_id, plan_shares_reserved=event.shares_reserved)
+    _Register(changes, fact).pool(event.shares_reserved - before)
+
+
+def _get_issuer(changes: Changes, fact: Fact) -> Any:
+    row = changes.find(tables.issuers, fact.id)
+    if row is None:
+        raise Corrupt(f"event {fact.sequence} is about issuer {fact.id}, which the log never formed")
+    return row
+
+
+def _stock_issued(changes: Changes, fact: Fact, event: issuer_events.IssuerStockIssued) -> None:
+    _Register(changes, fact).stock(event.holder_id, event.class_id, event.shares)
+
+
+def _stock_transferred(changes: Changes, fact: Fact, event: issuer_events.IssuerStockTransferred) -> None:
+    register = _Register(changes, fact)
+    register.stock(event.holder_id, event.class_id, -event.shares)
+    register.stock(event.holder_id_after, event.class_id, event.shares)
+
+
+def _stock_repurchased(changes: Changes, fact: Fact, event: issuer_events.IssuerStockRepurchased) -> None:
+    _Register(changes, fact).stock(event.holder_id, event.class_id, -event.shares)
+
+
+def _stock_split(changes: Changes, fact: Fact, event: issuer_events.IssuerStockSplit) -> None:
+    """Multiply everything; the issuer's decider refuses a split that would leave a fraction of a share."""
+    ratio = Fraction(event.numerator, event.denominator)
+    issuer = _get_issuer(changes, fact)
+    changes.update(tables.issuers, fact.id, plan_shares_reserved=_whole(fact, issuer["plan_shares_reserved"] * ratio))
+    for row in changes.rows(tables.stock_classes):
+        if row["issuer_id"] == fact.id:
+            authorised = int(row["shares_authorised"] * ratio)
+            price = _divide(row["price_per_share_usd"], ratio)
+            changes.update(
+                tables.stock_classes, fact.id, row["class_id"], shares_authorised=authorised, price_per_share_usd=price
+            )
+    register = _Register(changes, fact)
+    held = [row for row in changes.rows(tables.holdings) if row["issuer_id"] == fact.id]
+    for row in sorted(held, key=lambda row: (row["kind"], row["holder_id"], row["security"])):
+        delta = _whole(fact, row["shares"] * ratio) - row["shares"]
+        price = _divide(row["exercise_price_usd"], ratio)
+        register.move(row["kind"], row["holder_id"], row["security"], delta, exercise_price_usd=price)
+
+
+def _whole(fact: Fact, shares: Fraction) -> int:
+    if shares.denominator != 1:
+        raise Corrupt(f"the split of event {fact.sequence} leaves {render_fraction(shares)} shares in issuer {fact.id}")
+    return int(shares)
+
+
+def _divide(price: str | None, ratio: Fraction) -> str | None:
+    return None if price is None else render_fraction(Fraction(price) / ratio)
+
+
+def _option_granted(changes: Changes, fact: Fact, event: issuer_events.IssuerOptionGranted) -> None:
+    register = _Register(changes, fact)
+    register.pool(-event.shares)
+    price = render_fraction(Fraction(event.exercise_price_usd))
+    register.move("option", event.holder_id, event.option_id, event.shares, exercise_price_usd=price)
+
+
+def _option_exercised(changes: Changes, fact: Fact, event: issuer_events.IssuerOptionExercised) -> None:
+    register = _Register(changes, fact)
+    register.move("option", event.holder_id, event.option_id, -event.shares)
+    register.stock(event.holder_id, event.class_id, event.shares)
+
+
+def _warrant_issued(changes: Changes, fact: Fact, event: issuer_events.IssuerWarrantIssued) -> None:
+    price = render_fraction(Fraction(event.exercise_price_usd))
+    terms = {"exercise_price_usd": price, "expires_at": event.expires_at}
+    _Register(changes, fact).move("warrant", event.holder_id, event.warrant_id, event.shares, event.class_id, **terms)
+
+
+def _warrant_exercised(changes: Changes, fact: Fact, event: issuer_events.IssuerWarrantExercised) -> None:
+    register = _Register(changes, fact)
+    register.move("warrant", event.holder_id, event.warrant_id, -event.shares - event.shares_surrendered)
+    register.stock(event.holder_id, event.class_id, event.shares)
+
+
+def _financing_opened(changes: Changes, fact: Fact, event: issuer_events.IssuerFinancingOpened) -> None:
+    changes.put(
+        tables.financings,
+        financing_id=event.financing_id,
+        issuer_id=event.issuer_id,
+        name=event.name,
+        status="open",
+        terms=event.terms,
+        opened_at=fact.time,
+    )
+
+
+def _financing_priced(changes: Changes, fact: Fact, event: issuer_events.IssuerFinancingPriced) -> None:
+    priced = {"status": "priced", "pricing": event.pricing, "priced_sequence": fact.sequence}
+    changes.update(tables.financings, event.financing_id, **priced)
+
+
+def _financing_closed(changes: Changes, fact: Fact, event: issuer_events.IssuerFinancingClosed) -> None:
+    closed = {"status": "closed", "approval": event.approval, "closed_at": fact.time}
+    changes.update(tables.financings, event.financing_id, **closed)
+
+
+def _financing_abandoned(changes: Changes, fact: Fact, event: issuer_events.IssuerFinancingAbandoned) -> None:
+    abandoned = {"status": "abandoned", "reason": event.reason, "closed_at": fact.time}
+    changes.update(tables.financings, event.financing_id, **abandoned)
+
+
+def _valuation_recorded(changes: Changes, fact: Fact, event: issuer_events.IssuerValuationRecorded) -> None:
+    changes.put(
+        tables.valuations,
+        issuer_id=event.issuer_id,
+        recorded_sequence=fact.sequence,
+        price_usd_per_share=event.price_usd_per_share,
+        method=event.method,
+        effective_on=event.effective_on,
+        recorded_at=fact.time,
+    )
+
+
+def _liquidity_declared(changes: Changes, fact: Fact, event: issuer_events.IssuerLiquidityDeclared) -> None:
+    changes.put(
+        tables.liquidity_events,
+        liquidity_id=event.liquidity_id,
+        issuer_id=event.issuer_id,
+        kind=event.kind,
+        status="declared",
+        waterfall=event.waterfall,
+        declared_at=fact.time,
+    )
+
+
+def _distribution_paid(changes: Changes, fact: Fact, event: issuer_events.IssuerDistributionPaid) -> None:
+    paid = {"status": "paid", "paid_usd": event.amount_usd, "paid_at": fact.time}
+    changes.update(tables.liquidity_events, event.liquidity_id, **paid)
+    changes.update(tables.issuers, event.issuer_id, status="ended")
+
+
+async def _load(changes: Changes, batch: Sequence[Fact], connection: AsyncConnection) -> None:
+    issuer_ids = {fact.id for fact in batch}
+    await changes.load(connection, tables.issuers, {(issuer_id,) for issuer_id in issuer_ids})
+    await changes.load_where(connection, tables.holdings, "issuer_id", issuer_ids)
+    split = {fact.id for fact in batch if isinstance(fact.event, issuer_events.IssuerStockSplit)}
+    await changes.load_where(connection, tables.stock_classes, "issuer_id", split)
+
+
+PROJECTION: Final = Projection(
+    name="cap_tables",
+    version=1,
+    tables=tables.TABLES,
+    handlers={
+        issuer_events.IssuerFormed: _formed,
+        issuer_events.IssuerImported: _imported,
+        issuer_events.IssuerStakeholderAdded: _stakeholder_added,
+        issuer_events.IssuerStockClassCreated: _class_created,
+        issuer_events.IssuerStockPlanAdjusted: _plan_adjusted,
+        issuer_events.IssuerStockIssued: _stock_issued,
+        issuer_events.IssuerStockTransferred: _stock_transferred,
+        issuer_events.IssuerStockRepurchased: _stock_repurchased,
+        issuer_events.IssuerStockSplit: _stock_split,
+        issuer_events.IssuerOptionGranted: _option_granted,
+        issuer_events.IssuerOptionExercised: _option_exercised,
+        issuer_events.IssuerWarrantIssued: _warrant_issued,
+        issuer_events.IssuerWarrantExercised: _warrant_exercised,
+        issuer_events.IssuerFinancingOpened: _financing_opened,
+        issuer_events.IssuerFinancingPriced: _financing_priced,
+        issuer_events.IssuerFinancingClosed: _financing_closed,
+        issuer_events.IssuerFinancingAbandoned: _financing_abandoned,
+        issuer_events.IssuerValuationRecorded: _valuation_recorded,
+        issuer_events.IssuerLiquidityDeclared: _liquidity_declared,
+        issuer_events.IssuerDistributionPaid: _distribution_paid,
+    },
+    ignores=tags_of(issuer_events.IssuerInstrumentSigned)
+    | all_of(
+        "party", "site", "pool", "lot", "mandate", "order", "auction", "grant", "usage", "statement", "account",
+        "instrument", "clock",
+    ),
+    load=_load,
+)  # fmt: skip

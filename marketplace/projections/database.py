@@ -1,0 +1,78 @@
+"""The engine behind the projections, and how PostgreSQL's absence is told apart from everything else."""
+
+import contextlib
+from collections.abc import AsyncIterator
+from typing import Any, Final
+
+import asyncpg
+import msgspec
+from sqlalchemy import make_url
+from sqlalchemy.exc import DBAPIError
+from sqlalchemy.exc import TimeoutError as PoolTimeout
+from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
+
+from marketplace.core.errors import Unavailable
+
+_STATEMENTS_CACHED_MAX: Final = 500
+_CONNECT_SECONDS_MAX: Final = 5
+_AWAY: Final = ("08", "57P", "53300")
+
+
+def build_engine(database_url: str, *, connections_max: int = 10, **settings: str) -> AsyncEngine:
+    """Return an engine on a ``postgresql://`` URL; `settings` are server settings such as ``search_path``.
+
+    Commits are asynchronous: rows and position of a projection are lost together in a crash of PostgreSQL, and
+    projected again. Operational rows (`operations.py`) ask for a synchronous commit themselves.
+    """
+    url = make_url(database_url).set(drivername="postgresql+asyncpg")
+    return create_async_engine(
+        url,
+        pool_size=connections_max,
+        max_overflow=0,
+        pool_timeout=_CONNECT_SECONDS_MAX,
+        json_deserializer=msgspec.json.decode,
+        connect_args={
+            "timeout": _CONNECT_SECONDS_MAX,
+            "prepared_statement_cache_size": _STATEMENTS_CACHED_MAX,
+            "server_settings": {"synchronous_commit": "off", "timezone": "UTC", "jit": "off", **settings},
+        },
+    )
+
+
+async def connect_driver(engine: AsyncEngine) -> "asyncpg.Connection[Any]":
+    """Return a connection of the driver itself, outside the pool, for LISTEN.
+
+    Raises:
+        Unavailable: PostgreSQL does not answer.
+    """
+    dsn = engine.url.set(drivername="postgresql").render_as_string(hide_password=False)
+    async with reachable():
+        return await asyncpg.connect(dsn, timeout=_CONNECT_SECONDS_MAX)
+
+
+@contextlib.asynccontextmanager
+async def reachable() -> AsyncIterator[None]:
+    """Turn the ways in which PostgreSQL can be away into `Unavailable`; let every other error through.
+
+    Raises:
+        Unavailable: The connection was refused, lost or not given in time, or the server starts or stops.
+    """
+    try:
+        yield
+    except (OSError, TimeoutError, asyncpg.InterfaceError) as error:
+        raise Unavailable("PostgreSQL", str(error) or type(error).__name__) from error
+    except asyncpg.PostgresError as error:
+        if not _is_away(error):
+            raise
+        raise Unavailable("PostgreSQL", str(error)) from error
+    except PoolTimeout as error:
+        raise Unavailable("PostgreSQL", "every connection of the pool is busy") from error
+    except DBAPIError as error:
+        if not (error.connection_invalidated or _is_away(error.orig)):
+            raise
+        raise Unavailable("PostgreSQL", str(error.orig)) from error
+
+
+def _is_away(error: BaseException | None) -> bool:
+    state = getattr(error, "sqlstate", None) or getattr(error, "pgcode", None)
+    return isinstance(state, str) and state.startswith(_AWAY)

@@ -1,0 +1,21 @@
+"""The feed: which events there are, whom each concerns, and which command made them."""
+
+from marketplace.projections.feed.projection import PROJECTION
+from marketplace.projections.feed.queries import (
+    EventView,
+    find_sequence_at,
+    is_visible,
+    list_command_events,
+    list_events,
+)
+from marketplace.projections.feed.visibility import EVERYONE
+
+__all__ = [
+    "EVERYONE",
+    "PROJECTION",
+    "EventView",
+    "find_sequence_at",
+    "is_visible",
+    "list_command_events",
+    "list_events",
+]

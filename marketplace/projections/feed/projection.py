@@ -1,0 +1,67 @@
+"""Indexes the log: which command made which events, when, and whom each concerns."""
+
+from collections.abc import Sequence
+from typing import Final
+
+from sqlalchemy import Index
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from events.registry import EVENT_TYPES
+from events.types import Event
+from marketplace.projections.changes import Changes
+from marketplace.projections.facts import Fact
+from marketplace.projections.feed.visibility import get_audience, get_founders, get_relatives
+from marketplace.projections.projection import Projection
+from marketplace.projections.schema import Origin, define, define_history, document, instant, text, whole
+
+event_index: Final = define_history(
+    "event_index_v1",
+    whole("sequence", key=True),
+    text("aggregate"),
+    text("aggregate_id"),
+    text("tag"),
+    text("command_id"),
+    text("fingerprint"),
+    instant("occurred_at"),
+    Index("ix_event_index_v1_command", "command_id"),
+    Index("ix_event_index_v1_aggregate", "aggregate_id", "sequence"),
+    Index("ix_event_index_v1_time", "occurred_at"),
+    origin=Origin(),
+)
+event_parties: Final = define_history(
+    "event_parties_v1",
+    text("party_id", key=True),
+    whole("sequence", key=True),
+    origin=Origin(),
+)
+owners: Final = define("event_owners_v1", text("id", key=True), document("parties"), origin=Origin())
+
+
+def _index(changes: Changes, fact: Fact, _: Event) -> None:
+    envelope = fact.envelope
+    names = (fact.aggregate, fact.id, fact.tag, envelope.causationid, envelope.fingerprint)
+    changes.append(event_index, fact.sequence, *names, envelope.time)
+    behind: set[str] = set()
+    for relative in get_relatives(fact):
+        row = changes.find(owners, relative)
+        if row is not None:
+            behind.update(row["parties"])
+    for party_id in sorted(get_audience(fact, behind)):
+        changes.append(event_parties, party_id, fact.sequence)
+    founders = get_founders(fact, behind)
+    if founders:
+        changes.put(owners, id=fact.id, parties=sorted(founders))
+
+
+async def _load(changes: Changes, batch: Sequence[Fact], connection: AsyncConnection) -> None:
+    await changes.load(connection, owners, {(relative,) for fact in batch for relative in get_relatives(fact)})
+
+
+PROJECTION: Final = Projection(
+    name="feed",
+    version=1,
+    tables=(event_index, event_parties, owners),
+    handlers=dict.fromkeys(EVENT_TYPES.values(), _index),
+    ignores=frozenset(),
+    load=_load,
+)

@@ -1,0 +1,85 @@
+"""What the feed answers: the events that concern a party, and what a command did."""
+
+from datetime import datetime
+from typing import Any
+
+import msgspec
+from sqlalchemy import func, select, union_all
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from marketplace.projections.feed.projection import event_index, event_parties
+from marketplace.projections.feed.visibility import EVERYONE
+from marketplace.projections.reading import PAGE_ROWS_MAX, load_all, page
+
+
+class EventView(msgspec.Struct, frozen=True, kw_only=True):
+    """Where one event is: its body is in the log, at its sequence."""
+
+    sequence: int
+    aggregate: str
+    aggregate_id: str
+    tag: str
+    command_id: str
+    fingerprint: str
+    occurred_at: datetime
+
+
+async def list_events(
+    connection: AsyncConnection,
+    *,
+    party_id: str | None = None,
+    aggregate_id: str | None = None,
+    after: int = 0,
+    limit: int = 100,
+) -> list[EventView]:
+    """Return the events above the sequence `after` that concern a party, in the log's order.
+
+    Args:
+        connection: Where to read.
+        party_id: The tenant; None for the platform, which sees everything.
+        aggregate_id: Only of this aggregate.
+        after: The last sequence of the page before.
+        limit: Rows of a page, at most 1,000.
+    """
+    query = select(event_index).where(event_index.c.sequence > after).order_by(event_index.c.sequence)
+    if aggregate_id is not None:
+        query = query.where(event_index.c.aggregate_id == aggregate_id)
+    if party_id is not None and aggregate_id is not None:
+        mine = event_parties.c.party_id.in_((party_id, EVERYONE))
+        query = query.join(event_parties, event_parties.c.sequence == event_index.c.sequence).where(mine)
+    elif party_id is not None:
+        seen = _seen_by(party_id, after, min(limit, PAGE_ROWS_MAX))
+        query = query.join(seen, seen.c.sequence == event_index.c.sequence)
+    return await load_all(connection, page(query, limit), EventView)
+
+
+def _seen_by(party_id: str, after: int, limit: int) -> Any:
+    """Return the next sequences of a party and of everyone; each half is one walk along an index."""
+    halves = [
+        select(event_parties.c.sequence)
+        .where(event_parties.c.party_id == name, event_parties.c.sequence > after)
+        .order_by(event_parties.c.sequence)
+        .limit(limit)
+        .subquery()
+        for name in (party_id, EVERYONE)
+    ]
+    return union_all(*(select(half.c.sequence) for half in halves)).subquery()
+
+
+async def is_visible(connection: AsyncConnection, sequence: int, party_id: str) -> bool:
+    """Tell whether one event concerns a party."""
+    mine = event_parties.c.party_id.in_((party_id, EVERYONE))
+    query = select(func.count()).select_from(event_parties).where(event_parties.c.sequence == sequence, mine)
+    return bool((await connection.execute(query)).scalar_one())
+
+
+async def list_command_events(connection: AsyncConnection, command_id: str, *, limit: int = 1_000) -> list[EventView]:
+    """Return the events that one command recorded, in order; none where it never took effect."""
+    query = select(event_index).where(event_index.c.command_id == command_id).order_by(event_index.c.sequence)
+    return await load_all(connection, page(query, limit), EventView)
+
+
+async def find_sequence_at(connection: AsyncConnection, at: datetime) -> int:
+    """Return the last sequence among the events that had occurred by an instant; 0 before the first."""
+    query = select(func.coalesce(func.max(event_index.c.sequence), 0)).where(event_index.c.occurred_at <= at)
+    return int((await connection.execute(query)).scalar_one())

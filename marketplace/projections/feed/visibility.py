@@ -1,0 +1,107 @@
+"""Whom each event concerns: the one table that decides what a tenant's feed shows.
+
+- ``PUBLIC``: everyone; the market's inventory and the rhythm of its auctions.
+- ``PLATFORM``: the operator alone; a sealed book, and every decision of an auction in one body.
+- ``PARTIES``: the parties that the body names at its top, those that stand behind the aggregate since it began, those
+  behind the grant or issuer above it, and the party that asked for it.
+
+A party sees a body whole or not at all, so an event that names others' terms (a priced round) is for the issuer only,
+and the sealed terms of an order are for its startup only. What an event adds to the parties behind its aggregate is
+known from then on, not before: the answer depends on the log's order alone, never on batches.
+
+Invariant: every event type is in exactly one of the three sets.
+"""
+
+import re
+from typing import Any, Final
+
+from events import account, auction, clock, grant, instrument, issuer, lot, mandate, order, party, pool, site
+from events.types import Event
+from marketplace.projections.facts import Fact
+from marketplace.projections.projection import all_of, tags_of
+
+EVERYONE: Final = "*"
+PUBLIC: Final = tags_of(
+    site.SiteRegistered,
+    site.SiteEnergised,
+    site.SiteDerated,
+    site.SiteConversionScheduled,
+    site.SiteConversionSlipped,
+    pool.PoolOpened,
+    lot.LotListed,
+    lot.LotRepriced,
+    lot.LotRescheduled,
+    lot.LotPaused,
+    lot.LotResumed,
+    lot.LotWithdrawn,
+    auction.AuctionOpened,
+    auction.AuctionSettled,
+    auction.AuctionFailed,
+    clock.ClockAdvanced,
+)
+PLATFORM: Final = tags_of(auction.AuctionLocked, auction.AuctionCleared)
+PARTIES: Final = (
+    all_of("party", "mandate", "order", "grant", "usage", "statement", "account", "instrument", "issuer")
+    | tags_of(
+        pool.PoolCapacityOffered,
+        pool.PoolCapacityRecalled,
+        pool.PoolCapacityReserved,
+        pool.PoolCapacityReleased,
+        pool.PoolNodeFailed,
+        pool.PoolNodeRestored,
+    )
+)  # fmt: skip
+_PARTY: Final = re.compile(r"^pty_[0-9a-z]{26}$")
+_NAMES: Final = ("party_id", "startup_id", "startup_id_before", "provider_id", "holder_id", "holder_id_after")
+_PARENTS: Final = {"usage": "grant_id", "statement": "grant_id", "pool": "grant_id", "instrument": "issuer_id"}
+_FOUNDING: Final = (
+    party.PartyRegistered,
+    site.SiteRegistered,
+    pool.PoolOpened,
+    lot.LotListed,
+    mandate.MandateGranted,
+    order.OrderPlaced,
+    grant.GrantIssued,
+    grant.GrantTransferred,
+    account.AccountOpened,
+    instrument.InstrumentIssued,
+    issuer.IssuerFormed,
+)
+
+
+def get_named(event: Event) -> set[str]:
+    """Return the parties that the body names at its top, and the holder of a grant's equity."""
+    values = [getattr(event, name, None) for name in _NAMES]
+    equity: Any = getattr(event, "equity", None)
+    if equity is not None:
+        values.append(equity.holder_id)
+    return {value for value in values if value is not None and _PARTY.match(value)}
+
+
+def get_relatives(fact: Fact) -> tuple[str, ...]:
+    """Return the ids of aggregates whose parties the event concerns: its own, and the one that stands above it."""
+    parent = _PARENTS.get(fact.aggregate)
+    parent_id: str | None = None if parent is None else getattr(fact.event, parent, None)
+    return (fact.id,) if parent_id is None else (fact.id, parent_id)
+
+
+def get_audience(fact: Fact, behind: set[str]) -> set[str]:
+    """Return the parties that an event concerns; `EVERYONE` stands for all.
+
+    Args:
+        fact: The event.
+        behind: The parties behind its relatives before it.
+    """
+    if fact.tag in PUBLIC:
+        return {EVERYONE}
+    if fact.tag in PLATFORM:
+        return set()
+    actor = {fact.envelope.actor} if _PARTY.match(fact.envelope.actor) else set()
+    return get_named(fact.event) | behind | actor
+
+
+def get_founders(fact: Fact, behind: set[str]) -> set[str]:
+    """Return the parties that stand behind the event's own aggregate from then on; none for most events."""
+    if not isinstance(fact.event, _FOUNDING):
+        return set()
+    return get_named(fact.event) | behind

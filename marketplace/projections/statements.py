@@ -1,0 +1,144 @@
+"""Statements: each period's usage, priced, and whether it was accepted."""
+
+from datetime import datetime
+from typing import Any, Final
+
+import msgspec
+from sqlalchemy import Index, or_, select
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from events import statement as statement_events
+from events.statement import Charges
+from marketplace.projections.changes import Changes
+from marketplace.projections.facts import Fact
+from marketplace.projections.grants import grants
+from marketplace.projections.projection import Projection, all_of
+from marketplace.projections.reading import find_one, load_all, page
+from marketplace.projections.schema import Origin, define, document, instant, text, whole
+
+statements: Final = define(
+    "statements_v1",
+    text("statement_id", key=True),
+    text("grant_id"),
+    text("startup_id"),
+    text("provider_id"),
+    instant("period_start"),
+    instant("period_end"),
+    document("charges_issued"),
+    document("charges"),
+    text("status"),
+    text("accepted_by", null=True),
+    whole("gpu_seconds_claimed", null=True),
+    text("reason", null=True),
+    instant("accept_until"),
+    instant("issued_at"),
+    instant("accepted_at", null=True),
+    Index("ix_statements_v1_grant", "grant_id", "statement_id"),
+    Index("ix_statements_v1_startup", "startup_id", "statement_id"),
+    Index("ix_statements_v1_provider", "provider_id", "statement_id"),
+    Index("ix_statements_v1_due", "status", "accept_until"),
+    origin=Origin("statement", "statement_id"),
+)
+
+
+def _issued(changes: Changes, fact: Fact, event: statement_events.StatementIssued) -> None:
+    changes.put(
+        statements,
+        statement_id=event.statement_id,
+        grant_id=event.grant_id,
+        startup_id=event.startup_id,
+        provider_id=event.provider_id,
+        period_start=event.period_start,
+        period_end=event.period_end,
+        charges_issued=event.charges,
+        charges=event.charges,
+        status="issued",
+        accept_until=event.accept_until,
+        issued_at=fact.time,
+    )
+
+
+def _accepted(changes: Changes, fact: Fact, event: statement_events.StatementAccepted) -> None:
+    settled = {"status": "accepted", "charges": event.charges, "accepted_by": event.by, "accepted_at": fact.time}
+    changes.update(statements, event.statement_id, **settled)
+
+
+def _disputed(changes: Changes, _: Fact, event: statement_events.StatementDisputed) -> None:
+    claim = event.gpu_seconds_claimed
+    changes.update(statements, event.statement_id, status="disputed", gpu_seconds_claimed=claim, reason=event.reason)
+
+
+def _resolved(changes: Changes, _: Fact, event: statement_events.StatementResolved) -> None:
+    changes.update(statements, event.statement_id, status="resolved", charges=event.charges, reason=event.reason)
+
+
+PROJECTION: Final = Projection(
+    name="statements",
+    version=1,
+    tables=(statements,),
+    handlers={
+        statement_events.StatementIssued: _issued,
+        statement_events.StatementAccepted: _accepted,
+        statement_events.StatementDisputed: _disputed,
+        statement_events.StatementResolved: _resolved,
+    },
+    ignores=all_of(
+        "party", "site", "pool", "lot", "mandate", "order", "auction", "grant", "usage", "account", "instrument",
+        "issuer", "clock",
+    ),
+)  # fmt: skip
+
+
+class StatementView(msgspec.Struct, frozen=True, kw_only=True):
+    """A statement; `status` is ``issued``, ``disputed``, ``resolved`` or ``accepted``.
+
+    `charges_issued` is what was asked first, `charges` what holds now.
+    """
+
+    statement_id: str
+    grant_id: str
+    startup_id: str
+    provider_id: str
+    holder_id: str | None
+    period_start: datetime
+    period_end: datetime
+    charges_issued: Charges
+    charges: Charges
+    status: str
+    accepted_by: str | None
+    gpu_seconds_claimed: int | None
+    reason: str | None
+    accept_until: datetime
+    issued_at: datetime
+    accepted_at: datetime | None
+    last_sequence: int
+
+
+_STATEMENTS: Final[Any] = select(statements, grants.c.holder_id).select_from(
+    statements.outerjoin(grants, grants.c.grant_id == statements.c.grant_id)
+)
+
+
+async def find_statement(connection: AsyncConnection, statement_id: str) -> StatementView | None:
+    """Return a statement, None where there is none."""
+    return await find_one(connection, _STATEMENTS.where(statements.c.statement_id == statement_id), StatementView)
+
+
+async def list_statements(
+    connection: AsyncConnection,
+    *,
+    party_id: str | None = None,
+    grant_id: str | None = None,
+    status: str | None = None,
+    after: str = "",
+    limit: int = 100,
+) -> list[StatementView]:
+    """Return statements by id above `after`; those that a party accepts, is paid by or pays for, or all."""
+    query = _STATEMENTS.where(statements.c.statement_id > after).order_by(statements.c.statement_id)
+    if party_id is not None:
+        mine = (statements.c.startup_id, statements.c.provider_id, grants.c.holder_id)
+        query = query.where(or_(*(column == party_id for column in mine)))
+    for column, value in ((statements.c.grant_id, grant_id), (statements.c.status, status)):
+        if value is not None:
+            query = query.where(column == value)
+    return await load_all(connection, page(query, limit), StatementView)

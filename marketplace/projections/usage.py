@@ -1,0 +1,184 @@
+"""Usage: what meters said of each grant, reading by reading, as corrected and voided."""
+
+from collections.abc import Sequence
+from datetime import datetime
+from decimal import Decimal
+from typing import Any, Final
+
+import msgspec
+from sqlalchemy import Boolean, Column, Index, func, or_, select, tuple_
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from events import usage as usage_events
+from events.usage import Evidence, Reading
+from marketplace.projections.changes import Changes
+from marketplace.projections.facts import Fact
+from marketplace.projections.grants import grants
+from marketplace.projections.projection import Projection, all_of
+from marketplace.projections.reading import find_one, load_all, page
+from marketplace.projections.schema import Origin, define, document, instant, text, whole
+
+readings: Final = define(
+    "readings_v1",
+    text("grant_id", key=True),
+    text("source", key=True),
+    text("reading_id", key=True),
+    text("usage_id"),
+    whole("reported_sequence"),
+    instant("start"),
+    instant("end"),
+    whole("nodes"),
+    whole("gpu_seconds"),
+    document("evidence", null=True),
+    whole("corrections"),
+    Column("voided", Boolean, nullable=False),
+    text("reason", null=True),
+    Index("ix_readings_v1_grant", "grant_id", "reported_sequence"),
+    origin=Origin("usage", "usage_id"),
+)
+
+
+def _reported(changes: Changes, fact: Fact, event: usage_events.UsageReported) -> None:
+    for reading in event.readings:
+        changes.put(
+            readings,
+            grant_id=event.grant_id,
+            source=event.source,
+            reading_id=reading.reading_id,
+            usage_id=event.usage_id,
+            reported_sequence=fact.sequence,
+            corrections=0,
+            voided=False,
+            **_measure(reading),
+        )
+
+
+def _measure(reading: Reading) -> dict[str, Any]:
+    return {
+        "start": reading.start,
+        "end": reading.end,
+        "nodes": reading.nodes,
+        "gpu_seconds": reading.gpu_seconds,
+        "evidence": reading.evidence,
+    }
+
+
+def _corrected(changes: Changes, _: Fact, event: usage_events.UsageCorrected) -> None:
+    key = (event.grant_id, event.source, event.after.reading_id)
+    before = changes.find(readings, *key)
+    corrections = 1 if before is None else before["corrections"] + 1
+    changes.update(readings, *key, **_measure(event.after), corrections=corrections, reason=event.reason)
+
+
+def _voided(changes: Changes, _: Fact, event: usage_events.UsageVoided) -> None:
+    key = (event.grant_id, event.source, event.reading.reading_id)
+    changes.update(readings, *key, voided=True, reason=event.reason)
+
+
+async def _load(changes: Changes, batch: Sequence[Fact], connection: AsyncConnection) -> None:
+    corrected = [fact.event for fact in batch if isinstance(fact.event, usage_events.UsageCorrected)]
+    await changes.load(connection, readings, {(e.grant_id, e.source, e.after.reading_id) for e in corrected})
+
+
+PROJECTION: Final = Projection(
+    name="usage",
+    version=1,
+    tables=(readings,),
+    handlers={
+        usage_events.UsageReported: _reported,
+        usage_events.UsageCorrected: _corrected,
+        usage_events.UsageVoided: _voided,
+    },
+    ignores=all_of(
+        "party", "site", "pool", "lot", "mandate", "order", "auction", "grant", "statement", "account", "instrument",
+        "issuer", "clock",
+    ),
+    load=_load,
+)  # fmt: skip
+
+
+class ReadingView(msgspec.Struct, frozen=True, kw_only=True):
+    """A reading as it stands now; a voided one keeps what it said and counts nothing."""
+
+    grant_id: str
+    source: str
+    reading_id: str
+    usage_id: str
+    reported_sequence: int
+    start: datetime
+    end: datetime
+    nodes: int
+    gpu_seconds: int
+    evidence: Evidence | None
+    corrections: int
+    voided: bool
+    reason: str | None
+    last_sequence: int
+
+
+class UsageView(msgspec.Struct, frozen=True, kw_only=True):
+    """What was metered of one grant in a span, voided readings left out."""
+
+    grant_id: str
+    readings: int
+    gpu_seconds: Decimal
+    start: datetime | None
+    end: datetime | None
+
+
+async def find_reading(connection: AsyncConnection, grant_id: str, source: str, reading_id: str) -> ReadingView | None:
+    """Return a reading, None where its meter never reported it."""
+    key = tuple_(readings.c.grant_id, readings.c.source, readings.c.reading_id)
+    return await find_one(connection, select(readings).where(key == tuple_(grant_id, source, reading_id)), ReadingView)
+
+
+async def list_readings(
+    connection: AsyncConnection,
+    *,
+    grant_id: str | None = None,
+    party_id: str | None = None,
+    after: tuple[int, str, str] = (0, "", ""),
+    limit: int = 100,
+) -> list[ReadingView]:
+    """Return readings above the cursor ``(reported_sequence, source, reading_id)``, oldest report first.
+
+    Args:
+        connection: Where to read.
+        grant_id: Only of this grant.
+        party_id: Only of grants that this party uses or delivers.
+        after: Cursor of the last row of the page before.
+        limit: Rows of a page, at most 1,000.
+    """
+    key = (readings.c.reported_sequence, readings.c.source, readings.c.reading_id)
+    query: Any = select(readings).where(tuple_(*key) > tuple_(*after)).order_by(*key)
+    if grant_id is not None:
+        query = query.where(readings.c.grant_id == grant_id)
+    if party_id is not None:
+        query = query.join(grants, grants.c.grant_id == readings.c.grant_id)
+        query = query.where(or_(grants.c.startup_id == party_id, grants.c.provider_id == party_id))
+    return await load_all(connection, page(query, limit), ReadingView)
+
+
+async def load_usage(
+    connection: AsyncConnection, grant_id: str, *, start: datetime | None = None, end: datetime | None = None
+) -> UsageView:
+    """Return the sum of a grant's readings that begin in ``[start, end)``; the whole life where none is given."""
+    columns = (
+        func.count().label("readings"),
+        func.coalesce(func.sum(readings.c.gpu_seconds), 0).label("gpu_seconds"),
+        func.min(readings.c.start).label("start"),
+        func.max(readings.c.end).label("end"),
+    )
+    query = select(*columns).where(readings.c.grant_id == grant_id, ~readings.c.voided)
+    if start is not None:
+        query = query.where(readings.c.start >= start)
+    if end is not None:
+        query = query.where(readings.c.start < end)
+    row = (await connection.execute(query)).mappings().one()
+    return UsageView(
+        grant_id=grant_id,
+        readings=row["readings"],
+        gpu_seconds=Decimal(row["gpu_seconds"]),
+        start=row["start"],
+        end=row["end"],
+    )

@@ -1,0 +1,190 @@
+"""Verify a projection: build it again from the log and compare it with the live tables, row by row.
+
+One read-only snapshot holds the live rows and their position; the second build goes into temporary tables of the same
+transaction, which is rolled back. Nothing stays behind, and no projector and no reader waits.
+"""
+
+import time
+from collections.abc import AsyncIterator, Mapping, Sequence
+from contextlib import asynccontextmanager
+from typing import Any, Final
+
+import msgspec
+from sqlalchemy import Table
+from sqlalchemy import text as sql
+from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
+
+from events.registry import parse_type
+from events.subjects import render_subject
+from marketplace.log.port import Log, Recorded
+from marketplace.projections.database import build_engine, reachable
+from marketplace.projections.facts import parse_facts
+from marketplace.projections.projection import Projection
+from marketplace.projections.rebuild import Progress, Report, ignore_progress
+from marketplace.projections.schema import get_origin, get_stamp
+
+DIFFERENCES_MAX: Final = 100
+EVENTS_MAX: Final = 20
+Row = Mapping[str, Any] | None
+
+
+class EventName(msgspec.Struct, frozen=True, kw_only=True):
+    """An event behind a row: its sequence and its type."""
+
+    sequence: int
+    tag: str
+
+
+class Difference(msgspec.Struct, frozen=True, kw_only=True):
+    """A row that is not what the log says.
+
+    Attributes:
+        table: The table.
+        key: The row's key.
+        live: The columns that differ, as they stand in the database; None where the row is missing there.
+        rebuilt: The same columns as the log makes them; None where the log makes no such row.
+        events: The events behind the row, the last 20 at most.
+    """
+
+    table: str
+    key: dict[str, Any]
+    live: dict[str, Any] | None
+    rebuilt: dict[str, Any] | None
+    events: tuple[EventName, ...]
+
+
+class Verified(msgspec.Struct, frozen=True, kw_only=True):
+    """What a verification found.
+
+    Attributes:
+        name: The projection.
+        position: The sequence that both were compared at.
+        rows: Rows that the log makes.
+        differences: The first 100 differences per table; none: they are equal.
+        seconds: How long it took.
+    """
+
+    name: str
+    position: int
+    rows: int
+    differences: tuple[Difference, ...]
+    seconds: float
+
+
+async def verify(
+    projection: Projection, log: Log, engine: AsyncEngine, *, report: Report = ignore_progress
+) -> Verified:
+    """Compare the live tables with what the log makes of them at the live position.
+
+    Raises:
+        Corrupt: The log holds an event that this release cannot read.
+        Unavailable: PostgreSQL or the log is away.
+    """
+    begun = time.monotonic()
+    async with reachable(), _snapshot(projection, engine) as (connection, position):
+        await create_temporary(connection, projection)
+        await _build(projection, log, connection, position, report)
+        differences: list[Difference] = []
+        rows = 0
+        for table in projection.tables:
+            rows += await _count(connection, table)
+            for live, rebuilt in await _compare(connection, table):
+                events = await _load_events(log, connection, table, rebuilt or live or {})
+                differences.append(_describe(table, live, rebuilt, [e for e in events if e.sequence <= position]))
+    return Verified(
+        name=projection.name,
+        position=position,
+        rows=rows,
+        differences=tuple(differences),
+        seconds=time.monotonic() - begun,
+    )
+
+
+@asynccontextmanager
+async def _snapshot(projection: Projection, engine: AsyncEngine) -> AsyncIterator[tuple[AsyncConnection, int]]:
+    """Yield a transaction that sees the live rows and their position at one moment."""
+    url = engine.url.render_as_string(hide_password=False)
+    aside = build_engine(url, connections_max=1, search_path="pg_temp, public")
+    names = ", ".join(f"public.{table.name}" for table in projection.tables)
+    try:
+        async with aside.connect() as plain:
+            connection = await plain.execution_options(isolation_level="REPEATABLE READ")
+            await connection.execute(sql(f"LOCK TABLE {names} IN ACCESS SHARE MODE"))
+            found = await connection.execute(
+                sql(
+                    "SELECT position FROM public.projection_positions "
+                    "WHERE name = :name AND version = :version AND live"
+                ),
+                {"name": projection.name, "version": projection.version},
+            )
+            yield connection, int(found.scalar() or 0)
+            await connection.rollback()
+    finally:
+        await aside.dispose()
+
+
+async def create_temporary(connection: AsyncConnection, projection: Projection) -> None:
+    """Create the projection's tables as temporary ones, which hide the live ones from unqualified names."""
+    for table in projection.tables:
+        await connection.execute(sql(f"CREATE TEMPORARY TABLE {table.name} (LIKE public.{table.name} INCLUDING ALL)"))
+
+
+async def _build(projection: Projection, log: Log, connection: AsyncConnection, position: int, report: Report) -> None:
+    begun = time.monotonic()
+    if position == 0:
+        return
+    async for page in log.read(0):
+        facts = parse_facts([recorded for recorded in page if recorded.sequence <= position])
+        if facts:
+            await projection.apply(facts, connection)
+            report(Progress(facts[-1].sequence, position, time.monotonic() - begun))
+        if page[-1].sequence >= position:
+            return
+
+
+async def _count(connection: AsyncConnection, table: Table) -> int:
+    return int((await connection.execute(sql(f"SELECT count(*) FROM pg_temp.{table.name}"))).scalar_one())  # noqa: S608
+
+
+async def _compare(connection: AsyncConnection, table: Table) -> list[tuple[Row, Row]]:
+    """Return pairs of rows that differ, live and rebuilt, at most 100."""
+    key = [f'"{column.name}"' for column in table.primary_key.columns]
+    on = " AND ".join(f"l.{name} = r.{name}" for name in key)
+    order = ", ".join(f"coalesce(l.{name}, r.{name})" for name in key)
+    query = sql(
+        f"SELECT to_jsonb(l)::text AS live, to_jsonb(r)::text AS rebuilt FROM public.{table.name} AS l "  # noqa: S608 - our names
+        f"FULL OUTER JOIN pg_temp.{table.name} AS r ON {on} WHERE l IS DISTINCT FROM r ORDER BY {order} LIMIT :limit"
+    )
+    result = await connection.execute(query, {"limit": DIFFERENCES_MAX})
+    return [(_parse(row.live), _parse(row.rebuilt)) for row in result]
+
+
+def _parse(value: Any) -> Row:
+    return None if value is None else msgspec.json.decode(value, type=dict[str, Any])
+
+
+def _describe(table: Table, live: Row, rebuilt: Row, events: Sequence[Recorded]) -> Difference:
+    row = rebuilt or live or {}
+    both = live is not None and rebuilt is not None
+    names = [name for name in row if not both or (live or {})[name] != (rebuilt or {})[name]]
+    named = [EventName(sequence=event.sequence, tag=parse_type(event.envelope.type)) for event in events]
+    return Difference(
+        table=table.name,
+        key={column.name: row[column.name] for column in table.primary_key.columns},
+        live=None if live is None else {name: live[name] for name in names},
+        rebuilt=None if rebuilt is None else {name: rebuilt[name] for name in names},
+        events=tuple(named[-EVENTS_MAX:]),
+    )
+
+
+async def _load_events(log: Log, connection: AsyncConnection, table: Table, row: Mapping[str, Any]) -> list[Recorded]:
+    origin = get_origin(table)
+    if origin.sequences is not None:
+        result = await connection.execute(origin.sequences(row))
+        sequences = sorted({int(sequence) for (sequence,) in result})[-EVENTS_MAX:]
+    elif origin.aggregate:
+        return await log.load(render_subject(origin.aggregate, row[origin.column]))
+    else:
+        sequences = [int(row[get_stamp(table).name])]
+    found = [await log.find(sequence) for sequence in sequences]
+    return [recorded for recorded in found if recorded is not None]

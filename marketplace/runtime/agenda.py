@@ -1,0 +1,212 @@
+"""What is due, and when: read from the log, so that nothing is forgotten over a restart.
+
+Every event may put a task on the agenda or take one off. A task is a command that is refused or repeated without harm
+where it is no longer needed, so an agenda that says too much is safe; one that says too little would not be.
+"""
+
+import heapq
+from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
+from typing import Any, Final, NamedTuple
+
+from events.auction import AuctionLocked, AuctionOpened, AuctionSettled
+from events.grant import GrantActivated, GrantCompleted, GrantIssued, GrantTerminated
+from events.order import (
+    OrderAmended,
+    OrderCancelled,
+    OrderExpired,
+    OrderLocked,
+    OrderMatched,
+    OrderPlaced,
+    OrderTerms,
+    OrderUnmatched,
+)
+from events.site import SiteConversionSlipped
+from events.statement import StatementAccepted, StatementDisputed, StatementIssued
+from events.types import Event
+from marketplace.domain.grant import evolve as evolve_grant
+from marketplace.domain.periods import PERIOD, list_periods
+
+GRACE: Final = timedelta(hours=24)
+"""Meters may report until so long after a period; then its statement is issued."""
+
+NOW: Final = datetime.min.replace(tzinfo=UTC)
+
+
+class Task(NamedTuple):
+    """A command to run.
+
+    Attributes:
+        kind: Which command.
+        id: The aggregate it is for.
+        number: Which of several, for example of statement periods.
+    """
+
+    kind: str
+    id: str
+    number: int = 0
+
+
+class Agenda:
+    """Tasks by the instant at which they are due."""
+
+    def __init__(self) -> None:
+        self.open_orders: dict[str, datetime] = {}
+        self._due: dict[Task, datetime] = {}
+        self._heap: list[tuple[float, Task]] = []
+        self._grants: dict[str, GrantIssued] = {}
+        self._locked: dict[str, str] = {}
+        self._books: dict[str, frozenset[str]] = {}
+
+    def put(self, task: Task, due: datetime) -> None:
+        """Put a task on, or move it."""
+        self._due[task] = due
+        heapq.heappush(self._heap, (_rank(due), task))
+
+    def drop(self, task: Task) -> None:
+        """Take a task off."""
+        self._due.pop(task, None)
+
+    def take(self, now: datetime, tasks_max: int) -> list[Task]:
+        """Take off, and return in the order of time, at most so many tasks that are due."""
+        taken: list[Task] = []
+        rank = _rank(now)
+        while self._heap and self._heap[0][0] <= rank and len(taken) < tasks_max:
+            due, task = heapq.heappop(self._heap)
+            known = self._due.get(task)
+            if known is not None and _rank(known) == due:
+                del self._due[task]
+                taken.append(task)
+        return taken
+
+    def __len__(self) -> int:
+        return len(self._due)
+
+    def notice(self, event: Event) -> None:
+        """Take the next event of the log."""
+        reaction = _REACTIONS.get(type(event))
+        if reaction is not None:
+            react: Callable[[Any], None] = getattr(self, reaction)
+            react(event)
+
+    def _stand(self, order_id: str, ends_at: datetime) -> None:
+        self.open_orders[order_id] = ends_at
+        self.put(Task("expire_order", order_id), ends_at)
+
+    def _place(self, event: OrderPlaced | OrderAmended) -> None:
+        self._stand(event.order_id, _find_end(event.terms))
+
+    def _close(self, event: OrderCancelled | OrderExpired | OrderMatched) -> None:
+        self.open_orders.pop(event.order_id, None)
+        self.drop(Task("expire_order", event.order_id))
+        self._unlock(event.order_id)
+
+    def _unmatch(self, event: OrderUnmatched) -> None:
+        self._unlock(event.order_id)
+        if event.open_again:
+            self.put(Task("expire_order", event.order_id), self.open_orders[event.order_id])
+        else:
+            self.open_orders.pop(event.order_id, None)
+            self.drop(Task("expire_order", event.order_id))
+
+    def _unlock(self, order_id: str) -> None:
+        self._locked.pop(order_id, None)
+        self.drop(Task("defer_order", order_id))
+
+    def _lock(self, event: OrderLocked) -> None:
+        self.drop(Task("expire_order", event.order_id))
+        self._locked[event.order_id] = event.auction_id
+        book = self._books.get(event.auction_id)
+        if book is not None and event.order_id not in book:
+            self.put(Task("defer_order", event.order_id), NOW)
+
+    def _open_auction(self, event: AuctionOpened) -> None:
+        self.put(Task("run_auction", event.auction_id), event.locks_at)
+
+    def _lock_auction(self, event: AuctionLocked) -> None:
+        """Defer what a second auctioneer locked and the first one's book does not have."""
+        book = self._books[event.auction_id] = frozenset(order.order_id for order in event.book.orders)
+        for order_id, auction_id in self._locked.items():
+            if auction_id == event.auction_id and order_id not in book:
+                self.put(Task("defer_order", order_id), NOW)
+
+    def _settle_auction(self, event: AuctionSettled) -> None:
+        self._books[event.auction_id] = frozenset()
+        self.drop(Task("run_auction", event.auction_id))
+
+    def _issue_grant(self, event: GrantIssued) -> None:
+        self._grants[event.grant_id] = event
+        self.put(Task("activate_grant", event.grant_id), event.start)
+        grant = evolve_grant(None, event)
+        assert grant is not None, "an issued grant is one"
+        for index, period in enumerate(list_periods(grant)):
+            self.put(Task("issue_statement", event.grant_id, index), period.end + GRACE)
+
+    def _activate_grant(self, event: GrantActivated) -> None:
+        self.drop(Task("activate_grant", event.grant_id))
+
+    def _terminate_grant(self, event: GrantTerminated) -> None:
+        self.drop(Task("activate_grant", event.grant_id))
+        issued = self._grants[event.grant_id]
+        whole = evolve_grant(None, issued)
+        assert whole is not None, "an issued grant is one"
+        left = evolve_grant(whole, event)
+        assert left is not None, "a terminated grant is one"
+        periods = list_periods(left)
+        for index in range(len(list_periods(whole))):
+            task = Task("issue_statement", event.grant_id, index)
+            if index >= len(periods):
+                self.drop(task)
+            elif task in self._due:
+                self.put(task, periods[index].end + GRACE)
+        self.put(Task("finish_grant", event.grant_id), NOW)
+
+    def _complete_grant(self, event: GrantCompleted) -> None:
+        self.drop(Task("finish_grant", event.grant_id))
+        self._grants.pop(event.grant_id, None)
+
+    def _issue_statement(self, event: StatementIssued) -> None:
+        issued = self._grants.get(event.grant_id)
+        index = 0 if issued is None else (event.period_start - issued.start) // PERIOD
+        self.drop(Task("issue_statement", event.grant_id, index))
+        self.put(Task("accept_statement", event.statement_id), event.accept_until)
+
+    def _dispute(self, event: StatementDisputed) -> None:
+        self.drop(Task("accept_statement", event.statement_id))
+
+    def _accept(self, event: StatementAccepted) -> None:
+        self.drop(Task("accept_statement", event.statement_id))
+        self.put(Task("finish_grant", event.grant_id), NOW)
+
+    def _slip(self, event: SiteConversionSlipped) -> None:
+        self.put(Task("move_lots", event.site_id), NOW)
+
+
+def _find_end(terms: OrderTerms) -> datetime:
+    return terms.expires_at or terms.start_latest
+
+
+def _rank(at: datetime) -> float:
+    return float("-inf") if at is NOW else at.timestamp()
+
+
+_REACTIONS: Final[dict[type[Event], str]] = {
+    OrderPlaced: "_place",
+    OrderAmended: "_place",
+    OrderCancelled: "_close",
+    OrderExpired: "_close",
+    OrderMatched: "_close",
+    OrderUnmatched: "_unmatch",
+    OrderLocked: "_lock",
+    AuctionOpened: "_open_auction",
+    AuctionLocked: "_lock_auction",
+    AuctionSettled: "_settle_auction",
+    GrantIssued: "_issue_grant",
+    GrantActivated: "_activate_grant",
+    GrantTerminated: "_terminate_grant",
+    GrantCompleted: "_complete_grant",
+    StatementIssued: "_issue_statement",
+    StatementDisputed: "_dispute",
+    StatementAccepted: "_accept",
+    SiteConversionSlipped: "_slip",
+}

@@ -1,0 +1,205 @@
+"""The auctioneer: locks orders, freezes the book, clears it, and carries out every decision.
+
+Each step is a command whose id derives from the auction's, so that a second auctioneer, or the same one after a crash,
+goes on where the log says. The engine and the verifier work on the frozen book, never on the market as it is.
+
+Invariants:
+    1. Only what the verifier found right is published.
+    2. Every order that was locked gets exactly one of a match and a rejection.
+"""
+
+import asyncio
+import contextlib
+from collections.abc import Callable, Coroutine, Iterable
+from decimal import Decimal
+from typing import Any, Final
+
+import structlog
+
+from events.auction import AuctionCleared, Decision
+from events.types import Reason
+from marketplace.core.errors import Conflict, Corrupt, MarketplaceError, Refusal
+from marketplace.domain.auction import AUCTION, Auction
+from marketplace.domain.lot import LOT, Lot
+from marketplace.domain.mandate import MANDATE
+from marketplace.domain.order import ORDER, Order
+from marketplace.domain.pool import POOL
+from marketplace.runtime.book import Supply, build_book, build_horizon, find_window
+from marketplace.runtime.clearing import clear_book, compute_book_hash
+from marketplace.runtime.commands import auctions
+from marketplace.runtime.handler import Handler
+from marketplace.runtime.stage import Stage
+from marketplace.runtime.work import build_context
+
+ORDERS_MAX: Final = 2_000
+"""Orders in one auction; the rest stand for the next."""
+
+AT_ONCE: Final = 256
+ATTEMPTS_MAX: Final = 3
+
+log = structlog.get_logger(__name__)
+
+
+class Auctioneer:
+    """Runs auctions on the market that `stage` tells of."""
+
+    def __init__(self, handler: Handler, stage: Stage) -> None:
+        self._handler = handler
+        self._stage = stage
+
+    async def run(self, auction_id: str) -> None:
+        """Take an auction from where the log says it is to its end."""
+        auction = await self._load(auction_id)
+        if auction.status == "collecting":
+            await self._lock(auction)
+            auction = await self._load(auction_id)
+        if auction.status in {"locked", "failed"}:
+            await self._clear(auction)
+            auction = await self._load(auction_id)
+        if auction.status == "cleared":
+            await self._settle(auction)
+
+    async def defer(self, order_id: str) -> None:
+        """Let go of an order that is locked by an auction whose book does not have it."""
+        order = await self._find_order(order_id)
+        if order is not None and order.status == "locked" and order.auction_id is not None:
+            reason = Reason(code="deferred", text="the book was frozen as the order was taken in", facts={})
+            await self._reject(order.auction_id, order_id, (reason,), None)
+
+    async def _load(self, auction_id: str) -> Auction:
+        auction: Auction | None = (await self._handler.cache.load(AUCTION, auction_id)).state
+        assert auction is not None, "the agenda names auctions that were opened"
+        return auction
+
+    async def _lock(self, auction: Auction) -> None:
+        auction_id = auction.opened.auction_id
+        horizon = build_horizon(auction.opened)
+        wanted = []
+        for order_id in self._stage.list_orders():
+            order = await self._find_order(order_id)
+            if order is None or (order.status == "locked" and order.auction_id != auction_id):
+                continue
+            if find_window(order.terms, horizon) is not None:
+                wanted.append(order_id)
+        await self._each(wanted[:ORDERS_MAX], lambda order_id: self._lock_order(auction_id, order_id))
+        locked = [order for order_id in wanted if (order := await self._find_order(order_id)) is not None]
+        book = build_book(
+            auction.opened,
+            await self._load_supply(locked),
+            (order for order in locked if order.status == "locked" and order.auction_id == auction_id),
+        )
+        context = build_context(self._handler, "auctioneer", auction_id, "lock")
+        await auctions.lock_auction(self._handler, context, auction_id, book=book, book_hash=compute_book_hash(book))
+
+    async def _find_order(self, order_id: str) -> Order | None:
+        order: Order | None = (await self._handler.cache.load(ORDER, order_id)).state
+        return order
+
+    async def _lock_order(self, auction_id: str, order_id: str) -> None:
+        context = build_context(self._handler, "auctioneer", auction_id, f"lock/{order_id}")
+        try:
+            await auctions.lock_order(self._handler, context, order_id, auction_id)
+        except Refusal as refusal:
+            log.info("order_not_locked", order_id=order_id, code=refusal.code)
+
+    async def _load_supply(self, orders: Iterable[Order]) -> Supply:
+        cache = self._handler.cache
+        lots: dict[str, Lot] = {}
+        for lot_id in self._stage.list_lots():
+            lots[lot_id] = (await cache.load(LOT, lot_id)).state
+        pool_ids = sorted({lot.listed.pool_id for lot in lots.values()})
+        mandate_ids = sorted({hold.mandate_id for order in orders for hold in order.budget_holds})
+        return Supply(
+            pools={pool_id: (await cache.load(POOL, pool_id)).state for pool_id in pool_ids},
+            lots=lots,
+            mandates={mandate_id: (await cache.load(MANDATE, mandate_id)).state for mandate_id in mandate_ids},
+        )
+
+    async def _clear(self, auction: Auction) -> None:
+        auction_id, locked = auction.opened.auction_id, auction.locked
+        assert locked is not None, "a locked auction has its book"
+        if auction.attempts >= ATTEMPTS_MAX:
+            raise Corrupt(
+                f"auction {auction_id} failed {auction.attempts} times; see its auction.failed events, upgrade the"
+                " release and start again"
+            )
+        try:
+            result = await asyncio.to_thread(clear_book, auction.opened, locked)
+        except (MarketplaceError, ArithmeticError, RuntimeError) as error:
+            log.exception("auction_failed", auction_id=auction_id)
+            attempt = auction.attempts + 1
+            context = build_context(self._handler, "auctioneer", auction_id, f"fail/{attempt}")
+            with contextlib.suppress(Refusal):
+                await auctions.fail_auction(
+                    self._handler, context, auction_id, reason=str(error)[:500], attempt=attempt
+                )
+            raise Conflict(f"auction {auction_id}") from error
+        context = build_context(self._handler, "auctioneer", auction_id, "clear")
+        await auctions.clear_auction(self._handler, context, result)
+
+    async def _settle(self, auction: Auction) -> None:
+        cleared = auction.cleared
+        assert cleared is not None, "a cleared auction has its result"
+        auction_id = cleared.auction_id
+        outcomes = await self._each(cleared.decisions, lambda decision: self._carry_out(cleared, decision))
+        context = build_context(self._handler, "auctioneer", auction_id, "settle")
+        await auctions.settle_auction(
+            self._handler,
+            context,
+            auction_id,
+            matched=outcomes.count("matched"),
+            unmatched=outcomes.count("unmatched"),
+            impossible=outcomes.count("impossible"),
+        )
+
+    async def _carry_out(self, cleared: AuctionCleared, decision: Decision) -> str:
+        auction_id, order_id = cleared.auction_id, decision.order_id
+        reasons = decision.reasons
+        outcome = "unmatched"
+        if decision.match is not None:
+            context = build_context(self._handler, "auctioneer", auction_id, f"match/{order_id}")
+            try:
+                await auctions.carry_out_match(self._handler, context, auction_id, order_id, decision.match)
+            except Refusal as refusal:
+                log.warning("match_impossible", order_id=order_id, code=refusal.code)
+                reasons = (
+                    Reason(
+                        code="became_impossible",
+                        text=f"it won, and could not be served any more: {refusal.message}",
+                        facts={"cause": refusal.code},
+                    ),
+                )
+                outcome = "impossible"
+            else:
+                return "matched"
+        try:
+            await self._reject(auction_id, order_id, reasons, decision.price_to_win_usd_per_gpu_hour)
+        except Refusal:
+            order = await self._find_order(order_id)
+            if decision.match is None or order is None or order.grant_id != decision.match.grant_id:
+                raise
+            return "matched"
+        return outcome
+
+    async def _reject(
+        self, auction_id: str, order_id: str, reasons: tuple[Reason, ...], price_to_win_usd: Decimal | None
+    ) -> None:
+        context = build_context(self._handler, "auctioneer", auction_id, f"unmatch/{order_id}")
+        await auctions.carry_out_rejection(
+            self._handler,
+            context,
+            auction_id,
+            order_id,
+            reasons=reasons,
+            price_to_win_usd_per_gpu_hour=price_to_win_usd,
+        )
+
+    async def _each(self, items: Iterable[Any], work: Callable[[Any], Coroutine[Any, Any, Any]]) -> list[Any]:
+        """Work on every item, so many at once that they share group commits; return the results in order."""
+        gate = asyncio.Semaphore(AT_ONCE)
+
+        async def one(item: Any) -> Any:
+            async with gate:
+                return await work(item)
+
+        return list(await asyncio.gather(*(one(item) for item in items)))

@@ -1,0 +1,106 @@
+"""Settings of a process, from the environment; secrets may come from files, as container platforms mount them."""
+
+import os
+import secrets
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Final
+from uuid import UUID
+
+import msgspec
+import uuid_utils
+
+from marketplace.core.errors import Refusal
+from marketplace.core.ids import render_id
+
+PREFIX: Final = "MARKETPLACE_"
+SECRET_BYTES: Final = 32
+LOOPBACK: Final = "127.0.0.1"
+
+
+class Settings(msgspec.Struct, frozen=True, kw_only=True):
+    """What a process needs to know.
+
+    Attributes:
+        nats_url: Servers and the application's user, separated by commas.
+        nats_replicas: How many servers must keep each event.
+        nats_admin_url: A user that may create the stream; None: the application's own.
+        nats_system_url: A user of the system account, to check that servers sync each write; None: not checked.
+        database_url: ``postgresql+asyncpg://…``; None: commands only.
+        api_key_secret: The server's secret behind the HMAC of API keys.
+        admin_key: The platform's first API key.
+        source: URI reference that events carry as `ce-source`.
+        embedded: Whether the test clock may be moved.
+    """
+
+    nats_url: str
+    nats_replicas: int = 1
+    nats_admin_url: str | None = None
+    nats_system_url: str | None = None
+    database_url: str | None = None
+    api_key_secret: str = ""
+    admin_key: str = ""
+    source: str = "/marketplace"
+    embedded: bool = False
+
+
+_TEXTS: Final = (
+    "nats_url",
+    "nats_admin_url",
+    "nats_system_url",
+    "database_url",
+    "api_key_secret",
+    "admin_key",
+    "source",
+)
+
+
+def load_settings(environment: Mapping[str, str] | None = None, **given: str | None) -> Settings:
+    """Return the settings in the environment; `given` values go first, and ``…_FILE`` names a file that holds one.
+
+    Raises:
+        Refusal: ``setting_missing`` or ``setting_invalid``; the text names the variable.
+    """
+    environment = os.environ if environment is None else environment
+    values: dict[str, str] = {}
+    for name in _TEXTS:
+        value = given.get(name) or _find(environment, PREFIX + name.upper())
+        if value:
+            values[name] = value
+    if "nats_url" not in values:
+        raise Refusal(
+            "setting_missing", f"set {PREFIX}NATS_URL, for example nats://{LOOPBACK}:4222, or use `marketplace up`"
+        )
+    replicas = environment.get(f"{PREFIX}NATS_REPLICAS", "1")
+    if replicas not in {"1", "3", "5"}:
+        raise Refusal("setting_invalid", f"{PREFIX}NATS_REPLICAS is {replicas!r}; choose 1, 3 or 5")
+    embedded = environment.get(f"{PREFIX}EMBEDDED", "") == "1"
+    return Settings(nats_replicas=int(replicas), embedded=embedded, **values)
+
+
+def _find(environment: Mapping[str, str], variable: str) -> str | None:
+    if path := environment.get(f"{variable}_FILE"):
+        try:
+            return Path(path).read_text().strip()
+        except OSError as error:
+            raise Refusal("setting_invalid", f"{variable}_FILE cannot be read: {error}") from error
+    return environment.get(variable)
+
+
+def render_environment(settings: Settings) -> dict[str, str]:
+    """Return the variables that make a child process have these settings."""
+    variables = {f"{PREFIX}{name.upper()}": value for name in _TEXTS if (value := getattr(settings, name))}
+    variables[f"{PREFIX}NATS_REPLICAS"] = str(settings.nats_replicas)
+    variables[f"{PREFIX}EMBEDDED"] = "1" if settings.embedded else "0"
+    return variables
+
+
+def new_secret() -> str:
+    """Return a secret for the HMAC of API keys."""
+    return secrets.token_hex(SECRET_BYTES)
+
+
+def new_admin_key() -> str:
+    """Return an API key of the platform: ``mkp_<26 characters>_<secret>``."""
+    suffix = render_id("key", UUID(int=uuid_utils.uuid7().int))[4:]
+    return f"mkp_{suffix}_{secrets.token_hex(SECRET_BYTES)}"

@@ -1,0 +1,72 @@
+"""The market in the worker's memory: the agenda, and which lots, pools and orders there are.
+
+States are in the handler's cache, which the same reader fills from the first event on.
+"""
+
+from collections.abc import Iterable
+
+from events.clock import ClockAdvanced
+from events.lot import LotListed, LotWithdrawn
+from events.pool import PoolOpened
+from events.subjects import parse_subject
+from events.types import Event
+from marketplace.domain.deciders import DECIDERS
+from marketplace.log.port import Recorded
+from marketplace.runtime.agenda import Agenda
+from marketplace.runtime.cache import parse_event
+from marketplace.runtime.handler import Handler
+
+
+class Stage:
+    """Takes every event of the log in order.
+
+    Attributes:
+        agenda: What is due.
+        position: Sequence of the last event taken.
+    """
+
+    def __init__(self, handler: Handler) -> None:
+        self._handler = handler
+        self.agenda = Agenda()
+        self.position = 0
+        self._lots: dict[str, str] = {}
+        self._pools: dict[str, str] = {}
+
+    def take(self, page: Iterable[Recorded]) -> None:
+        """Take the next events."""
+        for recorded in page:
+            aggregate, _ = parse_subject(recorded.subject)
+            event = parse_event(recorded)
+            self._handler.cache.absorb(DECIDERS[aggregate], recorded, event)
+            self._notice(event)
+            self.position = recorded.sequence
+
+    def _notice(self, event: Event) -> None:
+        self.agenda.notice(event)
+        match event:
+            case LotListed():
+                self._lots[event.lot_id] = event.pool_id
+            case LotWithdrawn():
+                self._lots.pop(event.lot_id, None)
+            case PoolOpened():
+                self._pools[event.pool_id] = event.site_id
+            case ClockAdvanced():
+                self._handler.clock.offset_seconds = event.offset_seconds
+            case _:
+                pass
+
+    def list_orders(self) -> list[str]:
+        """Return the orders that may stand for an auction, the oldest first."""
+        return list(self.agenda.open_orders)
+
+    def list_lots(self) -> list[str]:
+        """Return the lots that are not withdrawn."""
+        return list(self._lots)
+
+    def list_site_pools(self, site_id: str) -> list[str]:
+        """Return the pools of a site."""
+        return [pool_id for pool_id, home_id in self._pools.items() if home_id == site_id]
+
+    def list_site_lots(self, site_id: str) -> list[str]:
+        """Return the lots of a site that are not withdrawn."""
+        return [lot_id for lot_id, pool_id in self._lots.items() if self._pools[pool_id] == site_id]

@@ -1,0 +1,142 @@
+"""The worker: does what is due, from the log and the clock alone.
+
+Several workers may run: every command of theirs is named by what it is about and takes effect once. One that cannot
+reach the log waits and goes on; one that meets an event it cannot read stops.
+"""
+
+import asyncio
+import contextlib
+from datetime import datetime
+from typing import Final
+
+import structlog
+
+from marketplace.core.errors import Conflict, MarketplaceError, Refusal, Unavailable
+from marketplace.domain.grant import GRANT, Grant
+from marketplace.domain.lot import LOT, Lot
+from marketplace.domain.pool import POOL, Pool
+from marketplace.domain.site import SITE, Site
+from marketplace.runtime.agenda import Task
+from marketplace.runtime.auctioneer import Auctioneer
+from marketplace.runtime.commands import grants, orders, statements, supply
+from marketplace.runtime.handler import Handler
+from marketplace.runtime.stage import Stage
+from marketplace.runtime.work import build_context
+
+TASKS_AT_ONCE: Final = 256
+IDLE_SECONDS: Final = 0.05
+RETRY_SECONDS: Final = 1.0
+TOO_EARLY: Final = frozenset({"statement_out_of_order"})
+"""Refusals of what will be right once another task, which may run beside it or be retried itself, is done."""
+
+log = structlog.get_logger(__name__)
+
+
+class Worker:
+    """Runs timers, reactors and the auctioneer.
+
+    Args:
+        handler: Runs commands; its cache and clock are this worker's own.
+    """
+
+    def __init__(self, handler: Handler) -> None:
+        self._handler = handler
+        self.stage = Stage(handler)
+        self._auctioneer = Auctioneer(handler, self.stage)
+        self._ready = asyncio.Event()
+
+    async def run(self) -> None:
+        """Work until cancelled."""
+        async with asyncio.TaskGroup() as group:
+            group.create_task(self._read())
+            group.create_task(self._do())
+
+    async def _read(self) -> None:
+        last = (await self._handler.log.health()).last_sequence
+        if not last:
+            self._ready.set()
+        async for page in self._handler.log.read(0, follow=True):
+            self.stage.take(page)
+            if self.stage.position >= last:
+                self._ready.set()
+
+    async def _do(self) -> None:
+        await self._ready.wait()
+        while True:
+            tasks = self.stage.agenda.take(self._handler.clock.now(), TASKS_AT_ONCE)
+            if tasks:
+                await asyncio.gather(*(self._attempt(task) for task in tasks))
+            else:
+                await asyncio.sleep(IDLE_SECONDS)
+
+    async def _attempt(self, task: Task) -> None:
+        try:
+            await self._run(task)
+        except Refusal as refusal:
+            if refusal.code in TOO_EARLY:
+                await self._postpone(task, refusal)
+            else:
+                log.info("task_not_needed", task=task.kind, id=task.id, code=refusal.code, reason=refusal.message)
+        except (Conflict, Unavailable) as error:
+            await self._postpone(task, error)
+
+    async def _postpone(self, task: Task, error: MarketplaceError) -> None:
+        log.warning("task_postponed", task=task.kind, id=task.id, reason=str(error))
+        await asyncio.sleep(RETRY_SECONDS)
+        self.stage.agenda.put(task, self._handler.clock.now())
+
+    async def _run(self, task: Task) -> None:
+        handler = self._handler
+        context = build_context(handler, "timer", task.id, f"{task.kind}/{task.number}")
+        match task.kind:
+            case "expire_order":
+                await orders.expire_order(handler, context, task.id)
+            case "run_auction":
+                await self._auctioneer.run(task.id)
+            case "defer_order":
+                await self._auctioneer.defer(task.id)
+            case "activate_grant":
+                await grants.activate_grant(handler, context, task.id)
+            case "issue_statement":
+                await statements.issue_statement(handler, context, task.id, task.number)
+            case "accept_statement":
+                await statements.accept_statement(handler, context, task.id, by="silence")
+            case "finish_grant":
+                await grants.finish_grant(handler, context, task.id)
+            case "move_lots":
+                await self._move_lots(task.id)
+            case _:
+                raise AssertionError(f"no worker does {task.kind}")
+
+    async def _move_lots(self, site_id: str) -> None:
+        """Let the lots of a site that is late begin when it is ready, and end what they no longer carry."""
+        site: Site = (await self._handler.cache.load(SITE, site_id)).state
+        if site.ready_at is None or site.status == "operating":
+            return
+        reason = f"the site is ready at {site.ready_at.isoformat()}"
+        for lot_id in self.stage.list_site_lots(site_id):
+            await self._move_lot(lot_id, site.ready_at, reason)
+        for pool_id in self.stage.list_site_pools(site_id):
+            await self._end_displaced(pool_id, site.ready_at, reason)
+
+    async def _move_lot(self, lot_id: str, ready_at: datetime, reason: str) -> None:
+        """Cut a lot to what is left of its span; withdraw it where that is nothing, or too short for any order."""
+        handler = self._handler
+        lot: Lot = (await handler.cache.load(LOT, lot_id)).state
+        if lot.status == "withdrawn" or lot.start >= ready_at:
+            return
+        context = build_context(handler, "reactor", lot_id, f"move/{ready_at.isoformat()}")
+        if ready_at < lot.end:
+            with contextlib.suppress(Refusal):
+                await supply.reschedule_lot(handler, context, lot_id, start=ready_at, end=lot.end, reason=reason)
+                return
+        await supply.withdraw_lot(handler, context, lot_id, reason=reason)
+
+    async def _end_displaced(self, pool_id: str, ready_at: datetime, reason: str) -> None:
+        """End the grants of a pool that were to begin before its site is ready."""
+        pool: Pool = (await self._handler.cache.load(POOL, pool_id)).state
+        for grant_id, reservation in pool.reservations.items():
+            grant: Grant = (await self._handler.cache.load(GRANT, grant_id)).state
+            if grant.status == "issued" and reservation.start < ready_at:
+                context = build_context(self._handler, "reactor", grant_id, "displaced")
+                await grants.terminate_grant(self._handler, context, grant_id, at=grant.issued.start, reason=reason)

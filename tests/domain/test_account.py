@@ -1,0 +1,172 @@
+"""Accounts: available and held money."""
+
+import pytest
+
+from events.account import (
+    AccountCredited,
+    AccountDebited,
+    AccountDeposited,
+    AccountHoldCaptured,
+    AccountHoldPlaced,
+    AccountHoldReleased,
+    AccountOpened,
+    AccountWithdrawn,
+)
+from marketplace.domain.account import ACCOUNT
+from tests.domain import build
+from tests.domain.build import (
+    FUND_ACCOUNT,
+    HOLD,
+    INFINITY,
+    INSTRUMENT,
+    NAN,
+    ORDER,
+    PROVIDER_ACCOUNT,
+    STATEMENT,
+    Row,
+    adjust_hold,
+    capture_hold,
+    credit,
+    debit,
+    deposit,
+    id_of,
+    place_hold,
+    usd,
+    withdraw,
+)
+from tests.support.spec import Given
+
+MINE = {"account_id": build.STARTUP_ACCOUNT, "party_id": build.STARTUP}
+OPENED = AccountOpened(**MINE, unit="USD")
+DEPOSITED = AccountDeposited(**MINE, amount_usd=usd(100), reference="wire 1")
+WITHDRAWN = AccountWithdrawn(**MINE, amount_usd=usd(30), reference="wire 2")
+HELD = AccountHoldPlaced(**MINE, hold_id=HOLD, amount_usd=usd(60), purpose=ORDER)
+CAPTURED = AccountHoldCaptured(
+    **MINE, hold_id=HOLD, amount_usd=usd(25), payee_account_id=PROVIDER_ACCOUNT, cause=STATEMENT
+)
+DEBITED = AccountDebited(**MINE, amount_usd=usd(40), payee_account_id=PROVIDER_ACCOUNT, cause=INSTRUMENT)
+CREDITED = AccountCredited(**MINE, amount_usd=usd(7), payer_account_id=FUND_ACCOUNT, cause=INSTRUMENT)
+FUNDED = (OPENED, DEPOSITED)
+
+
+def released(amount):
+    return AccountHoldReleased(**MINE, hold_id=HOLD, amount_usd=usd(amount), reason="cancelled")
+
+
+REFUSALS = [
+    Row("account_unknown", (), deposit()),
+    Row("account_exists", (OPENED,), build.open_account(party_id=build.FUND)),
+    Row("not_a_number", (OPENED,), deposit(amount_usd=NAN), "/amount_usd"),
+    Row("not_a_number", (OPENED,), credit(amount_usd=INFINITY), "/amount_usd"),
+    Row("not_a_number", (*FUNDED, HELD), adjust_hold(amount_usd=NAN), "/amount_usd"),
+    Row("amount_not_positive", (OPENED,), deposit(amount_usd=usd(0)), "/amount_usd"),
+    Row("amount_not_positive", FUNDED, withdraw(amount_usd=usd(-1)), "/amount_usd"),
+    Row("amount_not_positive", FUNDED, place_hold(amount_usd=usd(-1)), "/amount_usd"),
+    Row("amount_not_positive", (*FUNDED, HELD), capture_hold(amount_usd=usd(0)), "/amount_usd"),
+    Row("amount_not_positive", (*FUNDED, HELD), adjust_hold(amount_usd=usd(-5)), "/amount_usd"),
+    Row("amount_not_positive", FUNDED, debit(amount_usd=usd(-1)), "/amount_usd"),
+    Row("amount_too_large", (OPENED,), deposit(amount_usd=usd("1000000000000000.01")), "/amount_usd"),
+    Row("amount_too_precise", (OPENED,), deposit(amount_usd=usd("0.001")), "/amount_usd"),
+    Row("reference_exists", FUNDED, deposit(amount_usd=usd(101)), "/reference"),
+    Row("reference_exists", FUNDED, withdraw(amount_usd=usd(100), reference="wire 1"), "/reference"),
+    Row("cause_exists", (*FUNDED, HELD, CAPTURED), capture_hold(amount_usd=usd(26))),
+    Row("cause_exists", (*FUNDED, DEBITED), debit(amount_usd=usd(39))),
+    Row("cause_exists", (*FUNDED, CREDITED), credit(amount_usd=usd(8))),
+    Row("hold_exists", (*FUNDED, HELD), place_hold(amount_usd=usd(61))),
+    Row("hold_exists", (*FUNDED, HELD), place_hold(purpose=id_of("ord", 2))),
+    Row("hold_unknown", FUNDED, capture_hold()),
+    Row("hold_unknown", FUNDED, adjust_hold()),
+    Row("funds_insufficient", FUNDED, withdraw(amount_usd=usd("100.01"))),
+    Row("funds_insufficient", FUNDED, place_hold(amount_usd=usd("100.01"))),
+    Row("funds_insufficient", (*FUNDED, HELD), debit(amount_usd=usd("40.01"))),
+    Row("funds_insufficient", (*FUNDED, HELD), adjust_hold(amount_usd=usd("100.01"))),
+    Row("capture_above_hold", (*FUNDED, HELD), capture_hold(amount_usd=usd("60.01"))),
+]
+PRECEDENCE = [
+    Row("account_unknown", (), deposit(amount_usd=NAN)),
+    Row("not_a_number", FUNDED, deposit(amount_usd=NAN)),
+    Row("amount_too_precise", FUNDED, deposit(amount_usd=usd("100.001"))),
+    Row("reference_exists", FUNDED, withdraw(amount_usd=usd(101), reference="wire 1")),
+    Row("cause_exists", (*FUNDED, HELD, CAPTURED), capture_hold(amount_usd=usd(61), hold_id=id_of("hld", 2))),
+    Row("cause_exists", (*FUNDED, DEBITED), debit(amount_usd=usd(101))),
+    Row("hold_exists", (*FUNDED, HELD), place_hold(amount_usd=usd(101))),
+    Row("not_a_number", FUNDED, capture_hold(amount_usd=NAN)),
+    Row("not_a_number", FUNDED, adjust_hold(amount_usd=NAN)),
+]
+
+
+@pytest.mark.parametrize("row", [*REFUSALS, *PRECEDENCE], ids=lambda row: row.code)
+def test_refuses(row):
+    build.check(ACCOUNT, row)
+
+
+def test_opens():
+    Given(ACCOUNT).when(build.open_account()).then(OPENED)
+    Given(ACCOUNT, *FUNDED, HELD).when(build.open_account()).then_nothing()
+
+
+def test_deposits_and_withdraws():
+    Given(ACCOUNT, OPENED).when(deposit()).then(DEPOSITED)
+    Given(ACCOUNT, *FUNDED).when(withdraw()).then(WITHDRAWN)
+
+
+def test_a_payment_counts_once_however_late_it_is_repeated():
+    more = AccountDeposited(**MINE, amount_usd=usd(1_000), reference="wire 3")
+    given = (*FUNDED, WITHDRAWN, more, HELD, CAPTURED, DEBITED, CREDITED)
+    for command in (deposit(), withdraw(), capture_hold(), debit(), credit()):
+        Given(ACCOUNT, *given).when(command).then_nothing()
+
+
+def test_withdraws_down_to_nothing_but_not_held_money():
+    everything = AccountWithdrawn(**MINE, amount_usd=usd(40), reference="wire 2")
+    Given(ACCOUNT, *FUNDED, HELD).when(withdraw(amount_usd=usd(40))).then(everything)
+    Given(ACCOUNT, *FUNDED, HELD).when(withdraw(amount_usd=usd("40.01"))).refused("funds_insufficient")
+
+
+def test_holds_and_a_hold_may_be_of_nothing():
+    Given(ACCOUNT, *FUNDED).when(place_hold()).then(HELD)
+    nothing = AccountHoldPlaced(**MINE, hold_id=HOLD, amount_usd=usd(0), purpose=ORDER)
+    Given(ACCOUNT, OPENED).when(place_hold(amount_usd=usd(0))).then(nothing)
+    Given(ACCOUNT, OPENED, nothing).when(capture_hold(amount_usd=usd("0.01"))).refused("capture_above_hold")
+
+
+def test_captures_and_frees_what_is_left():
+    Given(ACCOUNT, *FUNDED, HELD).when(capture_hold()).then(CAPTURED)
+    Given(ACCOUNT, *FUNDED, HELD, CAPTURED).when(adjust_hold()).then(released(35))
+    state = ACCOUNT.fold([*FUNDED, HELD, CAPTURED, released(35)])
+    assert (state.available_usd, state.held_usd) == (75, 0)
+
+
+def test_adjusts_down_and_up():
+    Given(ACCOUNT, *FUNDED, HELD).when(adjust_hold(amount_usd=usd(50))).then(released(10))
+    rest = AccountHoldPlaced(**MINE, hold_id=HOLD, amount_usd=usd(40), purpose=ORDER)
+    Given(ACCOUNT, *FUNDED, HELD).when(adjust_hold(amount_usd=usd(100))).then(rest)
+    assert ACCOUNT.fold([*FUNDED, HELD, rest]).available_usd == 0
+
+
+def test_an_adjustment_tells_what_is_left_beside_what_was_captured():
+    more = AccountHoldPlaced(**MINE, hold_id=HOLD, amount_usd=usd(25), purpose=ORDER)
+    Given(ACCOUNT, *FUNDED, HELD, CAPTURED).when(adjust_hold(amount_usd=usd(60))).then(more)
+    hold = ACCOUNT.fold([*FUNDED, HELD, CAPTURED, more]).holds[HOLD]
+    assert (hold.left_usd, hold.captured_usd, hold.purpose) == (60, 25, ORDER)
+
+
+def test_several_causes_draw_on_one_hold():
+    second = capture_hold(cause=id_of("stm", 2), amount_usd=usd(35))
+    Given(ACCOUNT, *FUNDED, HELD, CAPTURED).when(second).then(
+        AccountHoldCaptured(
+            **MINE, hold_id=HOLD, amount_usd=usd(35), payee_account_id=PROVIDER_ACCOUNT, cause=id_of("stm", 2)
+        )
+    )
+
+
+def test_debits_and_credits():
+    Given(ACCOUNT, *FUNDED).when(debit()).then(DEBITED)
+    Given(ACCOUNT, OPENED).when(credit()).then(CREDITED)
+
+
+def test_one_cause_may_pay_several_counterparts():
+    other = credit(payer_account_id=PROVIDER_ACCOUNT)
+    Given(ACCOUNT, OPENED, CREDITED).when(other).then(
+        AccountCredited(**MINE, amount_usd=usd(7), payer_account_id=PROVIDER_ACCOUNT, cause=INSTRUMENT)
+    )

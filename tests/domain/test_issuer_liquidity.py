@@ -1,0 +1,223 @@
+"""The sale of an issuer: its waterfall, its payment and its end, and what is refused in which order."""
+
+from decimal import Decimal
+from typing import get_args
+
+import msgspec
+import pytest
+
+from events.financing import Payout
+from events.issuer import (
+    IssuerDistributionPaid,
+    IssuerEvent,
+    IssuerFormed,
+    IssuerImported,
+    IssuerLiquidityDeclared,
+    IssuerStockClassCreated,
+    IssuerStockIssued,
+    IssuerStockTransferred,
+)
+from marketplace.core.errors import Refusal
+from marketplace.domain.instrument_commands import RepayInstrument
+from marketplace.domain.issuer import ISSUER
+from marketplace.domain.issuer_commands import PayDistribution
+from marketplace.domain.issuer_evolve import HANDLED
+from marketplace.domain.issuer_liquidity import INSTRUMENTS_MAX, list_repayments
+from marketplace.equity.checker import verify
+from tests.domain.issuer_samples import (
+    ANGEL,
+    COMPANY,
+    EMPLOYEE,
+    FOUNDED,
+    FOUNDER,
+    FOUNDERS_STOCK,
+    FUND,
+    LIQ,
+    NOON,
+    OF_ISS,
+    OPENED,
+    OPTION,
+    PROVIDER,
+    SEED,
+    STOCK,
+    UNCAPPED,
+    WARRANTED,
+    add,
+    converting,
+    declare,
+    issue,
+    make_id,
+    open_round,
+    signed,
+    stakeholder,
+)
+from tests.support.spec import Given
+
+SEED_STOCK = IssuerStockIssued(
+    **{**FOUNDERS_STOCK, "security_id": make_id("sec", 2), "holder_id": FUND, "class_id": "seed", "shares": 1_000_000}
+)
+SAFE = converting(1, 1_000_000)
+SIGNED = [*COMPANY, stakeholder(FUND, "Fund", "investor"), SEED_STOCK, *signed(SAFE, converting(2, 1, holder_id=ANGEL))]
+PAY = PayDistribution(**OF_ISS, liquidity_id=LIQ)
+
+
+def declared(proceeds, *instruments, events=SIGNED, **changes):
+    return [*events, *ISSUER.decide(declare(proceeds, *instruments, **changes), ISSUER.fold(events))]
+
+
+def payouts(event):
+    return {(each.holder_id, each.security): (each.amount_usd, each.as_converted) for each in event.waterfall.payouts}
+
+
+def test_a_poor_sale_pays_the_preferences_first():
+    """The seed class prefers 500,000 and the SAFE 1,000,000, which rank together: 900,000 are shared."""
+    event = declared(900_000, SAFE)[-1]
+    assert payouts(event) == {
+        (FUND, "seed"): (Decimal(300_000), False),
+        (PROVIDER, SAFE.instrument_id): (Decimal(600_000), False),
+        (FOUNDER, "common"): (Decimal(0), False),
+        (EMPLOYEE, OPTION): (Decimal(0), False),
+    }
+
+
+def test_a_rich_sale_makes_the_preferences_give_way_to_common():
+    event = declared(92_000_000, SAFE)[-1]
+    assert payouts(event)[FUND, "seed"][1]
+    assert payouts(event)[PROVIDER, SAFE.instrument_id][1]
+    assert sum(amount for amount, _ in payouts(event).values()) == 92_000_000
+    assert payouts(event)[FOUNDER, "common"][0] > payouts(event)[FUND, "seed"][0] > 500_000
+    assert payouts(event)[EMPLOYEE, OPTION][0] > 0
+
+
+def test_a_waterfall_holds_for_an_independent_checker():
+    for proceeds in ("900000.01", "4000000", "92000000"):
+        event = declared(proceeds, SAFE)[-1]
+        assert verify(msgspec.json.decode(event.waterfall.certificate_json)) == []
+
+
+def test_an_expired_warrant_is_paid_nothing():
+    events = [*SIGNED, WARRANTED]
+    paid = [
+        sum(
+            payout.amount_usd
+            for payout in declared(50_000_000, events=events, at=at)[-1].waterfall.payouts
+            if payout.holder_id == PROVIDER
+        )
+        for at in (NOON, NOON.replace(year=2031))
+    ]
+    assert paid[0] > 0
+    assert paid[1] == 0
+
+
+def test_a_declaration_is_repeated_without_effect_even_after_the_company_changed():
+    moved = IssuerStockTransferred(**OF_ISS, holder_id=FOUNDER, holder_id_after=EMPLOYEE, class_id="common", shares=1)
+    Given(ISSUER, *declared(900_000, SAFE), moved).when(declare(900_000, SAFE)).then_nothing()
+
+
+def test_the_proceeds_are_paid_and_the_issuer_ends():
+    events = declared("900000.01", SAFE)
+    Given(ISSUER, *events).when(PAY).then(
+        IssuerDistributionPaid(**OF_ISS, liquidity_id=LIQ, amount_usd=Decimal("900000.01"))
+    )
+
+
+PAID = [*declared(900_000, SAFE), IssuerDistributionPaid(**OF_ISS, liquidity_id=LIQ, amount_usd=Decimal(900_000))]
+
+
+def test_after_the_distribution_nothing_happens_but_repetition():
+    for command in (
+        add(holder_id=ANGEL),
+        issue(security_id=make_id("sec", 9), shares=1),
+        open_round(),
+        declare(1, liquidity_id=make_id("liq", 2)),
+    ):
+        Given(ISSUER, *PAID).when(command).refused("issuer_ended")
+    for command in (PAY, add(), issue(), declare(900_000, SAFE)):
+        Given(ISSUER, *PAID).when(command).then_nothing()
+
+
+def test_every_instrument_of_a_sale_is_repaid_what_it_is_paid_in_all():
+    runs = (SAFE, converting(1, 500_000, UNCAPPED), converting(2, 250_000, UNCAPPED, ANGEL))
+    events = declared(3_000_000, *runs)
+    paid = events[-1].waterfall.payouts
+    assert list_repayments(ISSUER.fold(events), LIQ) == tuple(
+        RepayInstrument(
+            instrument_id=instrument_id,
+            cause=LIQ,
+            amount_usd=sum(each.amount_usd for each in paid if each.security == instrument_id),
+        )
+        for instrument_id in (make_id("ins", 1), make_id("ins", 2))
+    )
+
+
+def test_safes_rank_where_the_declaration_says_when_preferred_has_several_ranks():
+    junior = IssuerStockClassCreated(**{**SEED, "class_id": "junior", "seniority": 0})
+    shares = IssuerStockIssued(
+        **{
+            **FOUNDERS_STOCK,
+            "security_id": make_id("sec", 3),
+            "holder_id": FUND,
+            "class_id": "junior",
+            "shares": 1_000_000,
+        }
+    )
+    events = [*SIGNED, junior, shares]
+    Given(ISSUER, *events).when(declare(900_000, SAFE)).refused("missing_convention")
+    by_rank = {
+        rank: payouts(declared(900_000, SAFE, events=events, safe_seniority=rank)[-1])[PROVIDER, SAFE.instrument_id][0]
+        for rank in (0, 1, 2)
+    }
+    assert by_rank[2] == 900_000
+    assert by_rank[1] == 600_000
+    assert by_rank[0] < 400_000
+
+
+MOVED = IssuerStockTransferred(**OF_ISS, holder_id=FOUNDER, holder_id_after=EMPLOYEE, class_id="common", shares=1)
+LATER = make_id("liq", 2)
+NAIVE = NOON.replace(tzinfo=None)
+REFUSED = {
+    "declare": [
+        ("liquidity_exists", declared(900_000, SAFE), declare(0, SAFE)),
+        ("amount_not_positive", SIGNED, declare(0, at=NAIVE)),
+        ("amount_too_precise", SIGNED, declare("0.001")),
+        ("time_naive", SIGNED, declare(1, *[SAFE] * (INSTRUMENTS_MAX + 1), at=NAIVE)),
+        ("too_many_instruments", COMPANY, declare(1, *[SAFE] * (INSTRUMENTS_MAX + 1))),
+        ("instrument_unsigned", COMPANY, declare(1, SAFE, safe_seniority=101)),
+        ("seniority_out_of_range", [*SIGNED, OPENED], declare(1, SAFE, safe_seniority=101)),
+        ("financing_open", [*SIGNED, OPENED], declare(1, SAFE)),
+        ("no_residual_holder", FOUNDED, declare(1)),
+    ],
+    "pay": [
+        ("liquidity_unknown", SIGNED, PAY),
+        ("liquidity_replaced", [*declared(5, SAFE, events=declared(4, SAFE), liquidity_id=LATER), MOVED], PAY),
+        ("liquidity_stale", [*declared(900_000, SAFE), MOVED], PAY),
+    ],
+}
+
+
+@pytest.mark.parametrize(
+    ("code", "events", "command"),
+    [row for rows in REFUSED.values() for row in rows],
+    ids=[f"{name}-{row[0]}" for name, rows in REFUSED.items() for row in rows],
+)
+def test_refused(code, events, command):
+    Given(ISSUER, *events).when(command).refused(code)
+
+
+def test_repayments_of_an_unknown_sale_are_refused():
+    with pytest.raises(Refusal, match="no liquidity") as caught:
+        list_repayments(ISSUER.fold(SIGNED), LIQ)
+    assert caught.value.code == "liquidity_unknown"
+
+
+def test_a_declaration_survives_its_codec():
+    before = ISSUER.fold(SIGNED)
+    (event,) = ISSUER.decide(declare("900000.01", SAFE), before)
+    assert isinstance(event, IssuerLiquidityDeclared)
+    assert all(isinstance(payout, Payout) for payout in event.waterfall.payouts)
+    Given(ISSUER, *SIGNED).when(declare("900000.01", SAFE)).then(event)
+
+
+def test_every_event_of_an_issuer_is_folded():
+    assert {IssuerFormed, IssuerImported, *HANDLED} == set(get_args(IssuerEvent))
+    assert STOCK.issuer_id == SIGNED[0].issuer_id

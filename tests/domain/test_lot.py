@@ -1,0 +1,97 @@
+"""Lots: listed, repriced, rescheduled, paused, withdrawn."""
+
+import pytest
+
+from events.lot import LotListed, LotPaused, LotRepriced, LotRescheduled, LotResumed, LotWithdrawn
+from marketplace.domain.lot import LOT, PauseLot, RepriceLot, RescheduleLot, ResumeLot, WithdrawLot
+from tests.domain import build
+from tests.domain.build import NAIVE, NAN, Row, builder, hour, list_lot, usd
+from tests.support.spec import Given
+
+reprice = builder(RepriceLot(lot_id=build.LOT, ask_usd_per_gpu_hour=usd("2.10")))
+reschedule = builder(RescheduleLot(lot_id=build.LOT, start=hour(50), end=hour(150), reason="the site is late"))
+PAUSE = PauseLot(lot_id=build.LOT, reason="maintenance")
+RESUME = ResumeLot(lot_id=build.LOT)
+WITHDRAW = WithdrawLot(lot_id=build.LOT, reason="sold elsewhere")
+_DEFAULT = list_lot()
+LISTED = LotListed(**{name: getattr(_DEFAULT, name) for name in _DEFAULT.__struct_fields__})
+REPRICED = LotRepriced(lot_id=build.LOT, ask_usd_per_gpu_hour=usd("2.10"))
+RESCHEDULED = LotRescheduled(lot_id=build.LOT, start=hour(50), end=hour(150), reason="the site is late")
+PAUSED = LotPaused(lot_id=build.LOT, reason="maintenance")
+RESUMED = LotResumed(lot_id=build.LOT)
+WITHDRAWN = LotWithdrawn(lot_id=build.LOT, reason="sold elsewhere")
+
+REFUSALS = [
+    Row("lot_unknown", (), reprice()),
+    Row("lot_exists", (LISTED,), list_lot(nodes=7)),
+    Row("lot_withdrawn", (LISTED, WITHDRAWN), reprice()),
+    Row("lot_withdrawn", (LISTED, WITHDRAWN), reschedule()),
+    Row("lot_withdrawn", (LISTED, WITHDRAWN), PAUSE),
+    Row("lot_withdrawn", (LISTED, PAUSED, WITHDRAWN), RESUME),
+    Row("time_naive", (), list_lot(start=NAIVE)),
+    Row("time_naive", (LISTED,), reschedule(end=NAIVE)),
+    Row("span_empty", (), list_lot(end=hour(0)), "/end"),
+    Row("span_empty", (LISTED,), reschedule(end=hour(49)), "/end"),
+    Row("not_a_number", (), list_lot(ask_usd_per_gpu_hour=NAN), "/ask_usd_per_gpu_hour"),
+    Row("amount_not_positive", (), list_lot(ask_usd_per_gpu_hour=usd("-1")), "/ask_usd_per_gpu_hour"),
+    Row("amount_not_positive", (LISTED,), reprice(ask_usd_per_gpu_hour=usd("-0.01"))),
+    Row("amount_too_large", (), list_lot(ask_usd_per_gpu_hour=usd("1000000000.000001"))),
+    Row("amount_too_precise", (LISTED,), reprice(ask_usd_per_gpu_hour=usd("1.1234567"))),
+    Row("nodes_min_above_nodes", (), list_lot(nodes_min=7), "/nodes_min"),
+    Row("duration_min_above_span", (), list_lot(duration_hours_min=101), "/duration_hours_min"),
+    Row("duration_min_above_span", (LISTED,), reschedule(end=hour(53)), "/end"),
+]
+PRECEDENCE = [
+    Row("lot_unknown", (), reprice(ask_usd_per_gpu_hour=NAN)),
+    Row("lot_exists", (LISTED,), list_lot(end=hour(0))),
+    Row("lot_withdrawn", (LISTED, WITHDRAWN), reschedule(end=hour(49))),
+    Row("time_naive", (), list_lot(start=NAIVE, ask_usd_per_gpu_hour=NAN)),
+    Row("span_empty", (), list_lot(end=hour(0), ask_usd_per_gpu_hour=NAN)),
+    Row("not_a_number", (), list_lot(ask_usd_per_gpu_hour=NAN, nodes_min=7)),
+    Row("nodes_min_above_nodes", (), list_lot(nodes_min=7, duration_hours_min=101)),
+]
+
+
+@pytest.mark.parametrize("row", [*REFUSALS, *PRECEDENCE], ids=lambda row: row.code)
+def test_refuses(row):
+    build.check(LOT, row)
+
+
+def test_lists():
+    Given(LOT).when(list_lot()).then(LISTED)
+
+
+def test_an_ask_of_nothing_is_an_ask():
+    assert LOT.decide(list_lot(ask_usd_per_gpu_hour=usd(0)), None)
+
+
+def test_listing_again_changes_nothing_whatever_happened_since():
+    Given(LOT, LISTED, REPRICED, RESCHEDULED, WITHDRAWN).when(list_lot()).then_nothing()
+
+
+def test_reprices():
+    Given(LOT, LISTED).when(reprice()).then(REPRICED)
+    Given(LOT, LISTED).when(reprice(ask_usd_per_gpu_hour=usd("1.9"))).then_nothing()
+
+
+def test_reschedules_down_to_its_shortest_order():
+    Given(LOT, LISTED).when(reschedule()).then(RESCHEDULED)
+    least = LotRescheduled(lot_id=build.LOT, start=hour(50), end=hour(54), reason="the site is late")
+    Given(LOT, LISTED).when(reschedule(end=hour(54))).then(least)
+
+
+def test_pauses_and_resumes():
+    Given(LOT, LISTED).when(PAUSE).then(PAUSED)
+    Given(LOT, LISTED, PAUSED).when(RESUME).then(RESUMED)
+    Given(LOT, LISTED).when(RESUME).then_nothing()
+
+
+def test_a_paused_lot_is_still_repriced_and_rescheduled():
+    Given(LOT, LISTED, PAUSED).when(reprice()).then(REPRICED)
+    Given(LOT, LISTED, PAUSED).when(reschedule()).then(RESCHEDULED)
+    assert LOT.fold([LISTED, PAUSED, REPRICED]).status == "paused"
+
+
+def test_withdraws_a_listed_and_a_paused_lot():
+    Given(LOT, LISTED).when(WITHDRAW).then(WITHDRAWN)
+    Given(LOT, LISTED, PAUSED).when(WITHDRAW).then(WITHDRAWN)

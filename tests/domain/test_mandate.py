@@ -1,0 +1,211 @@
+"""Mandates: rules, budget held, committed and freed."""
+
+import pytest
+
+from events.mandate import (
+    MandateAmended,
+    MandateBudgetCaptured,
+    MandateBudgetHeld,
+    MandateBudgetReleased,
+    MandateGranted,
+    MandateRevoked,
+)
+from marketplace.domain.mandate import MANDATE, AmendMandate, RevokeMandate
+from tests.domain import build
+from tests.domain.build import (
+    GRANT,
+    HOLD,
+    INFINITY,
+    ISSUER,
+    NAIVE,
+    NAN,
+    ORDER,
+    Row,
+    capture_budget,
+    hold_budget,
+    hour,
+    id_of,
+    mandate_terms,
+    release_budget,
+    safe,
+    usd,
+)
+from tests.support.spec import Given
+
+HOLD_2, GRANT_2, ISSUER_2 = id_of("hld", 2), id_of("grt", 2), id_of("iss", 2)
+
+
+def grant(**changes):
+    return build.grant_mandate(terms=mandate_terms(**changes))
+
+
+def granted(**changes):
+    terms = mandate_terms(**changes)
+    return MandateGranted(mandate_id=build.MANDATE, holder_id=build.FUND, funding="cash", terms=terms)
+
+
+def amend(**changes):
+    return AmendMandate(mandate_id=build.MANDATE, terms=mandate_terms(**changes))
+
+
+def held(hold_id=HOLD, issuer_id=ISSUER, amount=400):
+    return MandateBudgetHeld(
+        mandate_id=build.MANDATE, hold_id=hold_id, order_id=ORDER, issuer_id=issuer_id, amount_usd=usd(amount)
+    )
+
+
+def released(amount, hold_id=HOLD):
+    return MandateBudgetReleased(
+        mandate_id=build.MANDATE, hold_id=hold_id, amount_usd=usd(amount), reason="not matched"
+    )
+
+
+REVOKE = RevokeMandate(mandate_id=build.MANDATE, reason="fund closed")
+GRANTED, HELD = granted(), held()
+REVOKED = MandateRevoked(mandate_id=build.MANDATE, reason="fund closed")
+CAPTURED = MandateBudgetCaptured(mandate_id=build.MANDATE, hold_id=HOLD, grant_id=GRANT, amount_usd=usd(300))
+ONLY_NOTES = granted(instrument_kinds=("convertible_note",))
+ENDED = granted(expires_at=build.NOW)
+
+REFUSALS = [
+    Row("mandate_unknown", (), REVOKE),
+    Row("mandate_exists", (GRANTED,), grant(budget_usd=usd(999))),
+    Row("hold_exists", (GRANTED, HELD), hold_budget(amount_usd=usd(401))),
+    Row("hold_exists", (GRANTED, HELD), hold_budget(issuer_id=ISSUER_2)),
+    Row("hold_unknown", (GRANTED,), capture_budget()),
+    Row("hold_unknown", (GRANTED, HELD), release_budget(hold_id=HOLD_2)),
+    Row("instrument_kinds_missing", (), grant(instrument_kinds=()), "/terms/instrument_kinds"),
+    Row("not_a_number", (), grant(equity_credit=NAN), "/terms/equity_credit"),
+    Row("not_a_number", (), grant(budget_usd=INFINITY), "/terms/budget_usd"),
+    Row("not_a_number", (GRANTED,), hold_budget(amount_usd=NAN), "/amount_usd"),
+    Row("not_a_number", (GRANTED, HELD), capture_budget(amount_usd=NAN), "/amount_usd"),
+    Row("not_a_number", (GRANTED, HELD), release_budget(keep_usd=NAN), "/keep_usd"),
+    Row("amount_not_positive", (), grant(issuer_usd_max=usd(0)), "/terms/issuer_usd_max"),
+    Row("amount_not_positive", (GRANTED,), hold_budget(amount_usd=usd(-1)), "/amount_usd"),
+    Row("amount_not_positive", (GRANTED, HELD), capture_budget(amount_usd=usd(-1)), "/amount_usd"),
+    Row("amount_not_positive", (GRANTED, HELD), release_budget(keep_usd=usd(-1)), "/keep_usd"),
+    Row("amount_too_large", (), grant(equity_credit=usd("1.01")), "/terms/equity_credit"),
+    Row("amount_too_precise", (), grant(valuation_cap_usd_min=usd("1.001")), "/terms/valuation_cap_usd_min"),
+    Row("issuer_above_budget", (), grant(issuer_usd_max=usd(1_001)), "/terms/issuer_usd_max"),
+    Row("cap_range_empty", (), grant(valuation_cap_usd_max=usd(4_999_999)), "/terms/valuation_cap_usd_max"),
+    Row("time_naive", (), grant(expires_at=NAIVE), "/terms/expires_at"),
+    Row("mandate_revoked", (GRANTED, REVOKED), hold_budget()),
+    Row("mandate_revoked", (GRANTED, REVOKED), amend(budget_usd=usd(2_000))),
+    Row("mandate_expired", (GRANTED,), hold_budget(at=hour(1_000))),
+    Row("instrument_kind_unwelcome", (ONLY_NOTES,), hold_budget()),
+    Row("cap_outside_range", (GRANTED,), hold_budget(instrument=safe(valuation_cap_usd=usd(4_999_999)))),
+    Row("cap_outside_range", (GRANTED,), hold_budget(instrument=safe(valuation_cap_usd=usd(50_000_001)))),
+    Row("cap_outside_range", (GRANTED,), hold_budget(instrument=safe(valuation_cap_usd=None))),
+    Row("sector_unwelcome", (GRANTED,), hold_budget(sector="gaming")),
+    Row("sector_unwelcome", (GRANTED,), hold_budget(sector=None)),
+    Row(
+        "budget_below_committed",
+        (GRANTED, HELD),
+        amend(budget_usd=usd(399), issuer_usd_max=usd(399)),
+        "/terms/budget_usd",
+    ),
+    Row("budget_exhausted", (GRANTED,), hold_budget(amount_usd=usd(1_001))),
+    Row("budget_exhausted", (GRANTED, HELD), hold_budget(hold_id=HOLD_2, issuer_id=ISSUER_2, amount_usd=usd(601))),
+    Row("issuer_maximum_reached", (GRANTED,), hold_budget(amount_usd=usd(601))),
+    Row("issuer_maximum_reached", (GRANTED, HELD), hold_budget(hold_id=HOLD_2, amount_usd=usd(201))),
+    Row("capture_above_hold", (GRANTED, HELD), capture_budget(amount_usd=usd("400.01"))),
+    Row("capture_above_hold", (GRANTED, HELD, CAPTURED), capture_budget(grant_id=GRANT_2, amount_usd=usd(1))),
+    Row("release_above_hold", (GRANTED, HELD), release_budget(keep_usd=usd("400.01"))),
+]
+PRECEDENCE = [
+    Row("mandate_unknown", (), hold_budget(amount_usd=NAN)),
+    Row("mandate_exists", (GRANTED,), grant(instrument_kinds=())),
+    Row("hold_exists", (GRANTED, HELD, REVOKED), hold_budget(amount_usd=NAN)),
+    Row("hold_unknown", (GRANTED,), capture_budget(amount_usd=NAN)),
+    Row("instrument_kinds_missing", (), grant(instrument_kinds=(), equity_credit=NAN)),
+    Row("not_a_number", (), grant(equity_credit=NAN, issuer_usd_max=usd(1_001))),
+    Row("issuer_above_budget", (), grant(issuer_usd_max=usd(1_001), valuation_cap_usd_max=usd(1))),
+    Row("cap_range_empty", (), grant(valuation_cap_usd_max=usd(1), expires_at=NAIVE)),
+    Row("time_naive", (GRANTED, REVOKED), amend(expires_at=NAIVE)),
+    Row("mandate_revoked", (ENDED, REVOKED), hold_budget()),
+    Row("mandate_revoked", (GRANTED, HELD, REVOKED), amend(budget_usd=usd(1), issuer_usd_max=usd(1))),
+    Row("mandate_expired", (granted(instrument_kinds=("stock",), expires_at=build.NOW),), hold_budget()),
+    Row("instrument_kind_unwelcome", (ONLY_NOTES,), hold_budget(instrument=safe(valuation_cap_usd=None))),
+    Row("cap_outside_range", (GRANTED,), hold_budget(instrument=safe(valuation_cap_usd=None), sector=None)),
+    Row("sector_unwelcome", (GRANTED,), hold_budget(sector=None, amount_usd=usd(1_001))),
+    Row("budget_exhausted", (GRANTED,), hold_budget(amount_usd=usd(1_001))),
+]
+
+
+@pytest.mark.parametrize("row", [*REFUSALS, *PRECEDENCE], ids=lambda row: row.code)
+def test_refuses(row):
+    build.check(MANDATE, row)
+
+
+def test_grants():
+    Given(MANDATE).when(build.grant_mandate()).then(GRANTED)
+
+
+def test_granting_again_changes_nothing_whatever_happened_since():
+    Given(MANDATE, GRANTED, HELD, REVOKED).when(build.grant_mandate()).then_nothing()
+
+
+def test_amends_down_to_what_is_used():
+    command = amend(budget_usd=usd(400), issuer_usd_max=usd(400))
+    Given(MANDATE, GRANTED, HELD).when(command).then(
+        MandateAmended(mandate_id=build.MANDATE, terms=mandate_terms(budget_usd=usd(400), issuer_usd_max=usd(400)))
+    )
+
+
+def test_a_lowered_issuer_maximum_keeps_what_is_held_and_lets_nothing_more_in():
+    amended = MandateAmended(mandate_id=build.MANDATE, terms=mandate_terms(issuer_usd_max=usd(100)))
+    Given(MANDATE, GRANTED, HELD).when(amend(issuer_usd_max=usd(100))).then(amended)
+    more = hold_budget(hold_id=HOLD_2, amount_usd=usd("0.01"))
+    refusal = Given(MANDATE, GRANTED, HELD, amended).when(more).refused("issuer_maximum_reached")
+    assert refusal.facts["free_usd"] == "0"
+    Given(MANDATE, GRANTED, HELD, amended).when(capture_budget()).then(CAPTURED)
+
+
+def test_revokes():
+    Given(MANDATE, GRANTED).when(REVOKE).then(REVOKED)
+
+
+def test_a_revoked_mandate_keeps_to_what_is_held():
+    Given(MANDATE, GRANTED, HELD, REVOKED).when(capture_budget()).then(CAPTURED)
+    Given(MANDATE, GRANTED, HELD, REVOKED).when(release_budget()).then(released(400))
+
+
+def test_holds_up_to_the_issuer_maximum_and_the_budget():
+    Given(MANDATE, GRANTED).when(hold_budget()).then(HELD)
+    rest_of_issuer = hold_budget(hold_id=HOLD_2, amount_usd=usd(200))
+    Given(MANDATE, GRANTED, HELD).when(rest_of_issuer).then(held(HOLD_2, amount=200))
+    rest_of_budget = hold_budget(hold_id=HOLD_2, issuer_id=ISSUER_2, amount_usd=usd(600))
+    Given(MANDATE, GRANTED, HELD).when(rest_of_budget).then(held(HOLD_2, ISSUER_2, 600))
+
+
+def test_bounds_of_caps_are_welcome_and_none_is_any():
+    for cap in (usd(5_000_000), usd(50_000_000)):
+        assert MANDATE.decide(hold_budget(instrument=safe(valuation_cap_usd=cap)), MANDATE.fold([GRANTED]))
+    unbounded = granted(valuation_cap_usd_max=None, sectors=())
+    uncapped = hold_budget(instrument=safe(valuation_cap_usd=None), sector=None)
+    Given(MANDATE, unbounded).when(uncapped).then(HELD)
+
+
+def test_captures_part_of_a_hold_and_frees_the_rest():
+    Given(MANDATE, GRANTED, HELD).when(capture_budget()).then(CAPTURED)
+    Given(MANDATE, GRANTED, HELD, CAPTURED).when(release_budget(keep_usd=usd(300))).then(released(100))
+    state = MANDATE.fold([GRANTED, HELD, CAPTURED, released(100)])
+    assert (state.used_usd, state.holds[HOLD].held_usd, state.holds[HOLD].committed_usd) == (300, 0, 300)
+
+
+def test_frees_committed_budget_that_is_not_delivered():
+    given = (GRANTED, HELD, CAPTURED, released(100))
+    Given(MANDATE, *given).when(release_budget(keep_usd=usd(120))).then(released(180))
+    assert MANDATE.fold([*given, released(180)]).holds[HOLD].committed_usd == 120
+
+
+def test_freed_budget_is_held_again():
+    given = (GRANTED, HELD, released(400))
+    everything = hold_budget(hold_id=HOLD_2, amount_usd=usd(600))
+    Given(MANDATE, *given).when(everything).then(held(HOLD_2, amount=600))
+
+
+def test_a_hold_of_nothing_stands_for_a_credit_of_zero():
+    Given(MANDATE, GRANTED).when(hold_budget(amount_usd=usd(0))).then(held(amount=0))
+    nothing = MandateBudgetCaptured(mandate_id=build.MANDATE, hold_id=HOLD, grant_id=GRANT, amount_usd=usd(0))
+    Given(MANDATE, GRANTED, held(amount=0)).when(capture_budget(amount_usd=usd(0))).then(nothing)

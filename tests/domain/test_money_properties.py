@@ -1,0 +1,116 @@
+"""Money is conserved: accounts, mandates."""
+
+from decimal import Decimal
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from events.mandate import MandateBudgetHeld
+from marketplace.core.money import ZERO
+from marketplace.domain.account import ACCOUNT, CaptureHold, Credit, Debit, Deposit, Withdraw
+from marketplace.domain.mandate import MANDATE, AmendMandate, RevokeMandate
+from tests.domain import build
+from tests.domain.build import id_of, usd
+from tests.domain.walk import WALK, step
+
+cents = st.integers(1, 20_000).map(lambda number: Decimal(number).scaleb(-2))
+kept = st.integers(0, 20_000).map(lambda number: Decimal(number).scaleb(-2))
+holds = st.sampled_from([id_of("hld", number) for number in range(1, 4)])
+causes = st.sampled_from([id_of("stm", number) for number in range(1, 4)])
+others = st.sampled_from([id_of("acc", number) for number in range(7, 9)])
+references = st.sampled_from(["w1", "w2", "w3", "w4", "w5"])
+account_commands = st.one_of(
+    st.builds(build.deposit, amount_usd=cents, reference=references),
+    st.builds(build.withdraw, amount_usd=cents, reference=references),
+    st.builds(build.place_hold, hold_id=holds, amount_usd=kept),
+    st.builds(build.capture_hold, hold_id=holds, amount_usd=cents, payee_account_id=others, cause=causes),
+    st.builds(build.adjust_hold, hold_id=holds, amount_usd=kept),
+    st.builds(build.debit, amount_usd=cents, payee_account_id=others, cause=causes),
+    st.builds(build.credit, amount_usd=cents, payer_account_id=others, cause=causes),
+)
+IN, OUT = {"AccountDeposited", "AccountCredited"}, {"AccountWithdrawn", "AccountDebited", "AccountHoldCaptured"}
+ONCE = (Deposit, Withdraw, CaptureHold, Debit, Credit)
+
+
+@WALK
+@given(st.lists(account_commands, min_size=5, max_size=40), st.data())
+def test_what_came_in_less_what_went_out_is_available_or_held(walk, data):
+    account, log = ACCOUNT.fold([]), []
+    account, _, _ = step(ACCOUNT, account, build.open_account())
+    took_effect = []
+    for command in walk:
+        account, events, _ = step(ACCOUNT, account, command)
+        log.extend(events)
+        if events and isinstance(command, ONCE):
+            took_effect.append(command)
+        if took_effect:
+            late = data.draw(st.sampled_from(took_effect))
+            assert list(ACCOUNT.decide(late, account)) == [], "a payment counts once, however late it is repeated"
+        assert account.available_usd >= 0
+        assert all(min(hold.left_usd, hold.captured_usd) >= 0 for hold in account.holds.values())
+        came = sum((event.amount_usd for event in log if type(event).__name__ in IN), ZERO)
+        went = sum((event.amount_usd for event in log if type(event).__name__ in OUT), ZERO)
+        assert came - went == account.available_usd + account.held_usd
+
+
+issuers = st.sampled_from([id_of("iss", number) for number in range(1, 4)])
+grants = st.sampled_from([id_of("grt", number) for number in range(1, 3)])
+orders = st.sampled_from([id_of("hld", number) for number in range(1, 12)])
+few = st.integers(0, 4).map(usd)
+terms = st.builds(
+    lambda issuer, more: build.mandate_terms(budget_usd=usd(issuer + more), issuer_usd_max=usd(issuer)),
+    st.integers(1, 7),
+    st.integers(0, 3),
+)
+new_holds = st.builds(build.hold_budget, hold_id=orders, issuer_id=issuers, amount_usd=few)
+budget_commands = st.one_of(
+    new_holds,
+    new_holds,
+    new_holds,
+    st.builds(build.capture_budget, hold_id=orders, grant_id=grants, amount_usd=few),
+    st.builds(build.release_budget, hold_id=orders, keep_usd=few),
+)
+rules = st.one_of(
+    st.builds(AmendMandate, mandate_id=st.just(build.MANDATE), terms=terms),
+    st.just(RevokeMandate(mandate_id=build.MANDATE, reason="fund closed")),
+)
+
+
+def count_used(mandate):
+    return sum((hold.held_usd + hold.committed_usd for hold in mandate.holds.values()), ZERO)
+
+
+def count_used_by_issuer(mandate, issuer):
+    return sum((hold.total_usd for hold in mandate.holds.values() if hold.issuer_id == issuer), ZERO)
+
+
+def check_budget(mandate):
+    assert count_used(mandate) == mandate.used_usd <= mandate.terms.budget_usd
+    assert all(hold.held_usd >= 0 and hold.committed_usd >= 0 for hold in mandate.holds.values())
+    for issuer, used in mandate.used_by_issuer_usd.items():
+        assert used == count_used_by_issuer(mandate, issuer)
+
+
+@WALK
+@given(terms, st.lists(budget_commands, min_size=5, max_size=40))
+def test_a_mandate_never_overspends_its_budget_nor_an_issuer_its_maximum(first, walk):
+    mandate, _, _ = step(MANDATE, None, build.grant_mandate(terms=first))
+    for command in walk:
+        mandate, _, _ = step(MANDATE, mandate, command)
+        check_budget(mandate)
+        assert all(used <= first.issuer_usd_max for used in mandate.used_by_issuer_usd.values())
+
+
+@WALK
+@given(terms, st.lists(st.one_of(budget_commands, budget_commands, rules), min_size=5, max_size=40))
+def test_an_amended_mandate_holds_nothing_beyond_the_rules_of_its_time(first, walk):
+    mandate, _, _ = step(MANDATE, None, build.grant_mandate(terms=first))
+    for command in walk:
+        mandate, events, _ = step(MANDATE, mandate, command)
+        check_budget(mandate)
+        for event in events:
+            if isinstance(event, MandateBudgetHeld):
+                assert not mandate.revoked
+                assert event.amount_usd == 0 or (
+                    count_used_by_issuer(mandate, event.issuer_id) <= mandate.terms.issuer_usd_max
+                )

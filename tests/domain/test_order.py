@@ -1,0 +1,265 @@
+"""Orders: from placing to the one decision per auction."""
+
+import pytest
+
+from events.order import (
+    OrderAmended,
+    OrderCancelled,
+    OrderExpired,
+    OrderLocked,
+    OrderMatched,
+    OrderPlaced,
+    OrderUnmatched,
+)
+from events.types import Reason
+from marketplace.domain.order import (
+    MANDATES_MAX,
+    OFFERS_MAX,
+    ORDER,
+    AmendOrder,
+    CancelOrder,
+    ExpireOrder,
+    LockOrder,
+    MatchOrder,
+    UnmatchOrder,
+    compute_budget_hold,
+    compute_cash_hold,
+    compute_gpu_hours,
+)
+from tests.domain import build
+from tests.domain.build import (
+    AUCTION,
+    GRANT,
+    INFINITY,
+    NAIVE,
+    NAN,
+    NOW,
+    Row,
+    builder,
+    class_offer,
+    hour,
+    id_of,
+    order_terms,
+    place_order,
+    safe,
+    usd,
+)
+from tests.support.spec import Given
+
+AUCTION_2, GRANT_2, HOLD_2 = id_of("auc", 2), id_of("grt", 2), id_of("hld", 2)
+OUTBID = (Reason(code="outbid", text="2.00 was offered and 2.10 needed", facts={"needed": "2.10"}),)
+
+
+def place(**changes):
+    return place_order(terms=order_terms(**changes))
+
+
+def place_offer(**changes):
+    return place(offers=(class_offer(**changes),))
+
+
+def placed(**changes):
+    command = place(**changes)
+    names = (name for name in command.__struct_fields__ if name != "at")
+    return OrderPlaced(**{name: getattr(command, name) for name in names})
+
+
+amend = builder(
+    AmendOrder(
+        order_id=build.ORDER,
+        hold_id=HOLD_2,
+        terms=order_terms(nodes=3),
+        cash_hold_usd=usd("288.00"),
+        budget_holds=(build.budget_hold(amount_usd=usd("192.00")),),
+        at=NOW,
+    )
+)
+expire = builder(ExpireOrder(order_id=build.ORDER, at=hour(20)))
+lock = builder(LockOrder(order_id=build.ORDER, auction_id=AUCTION))
+match = builder(MatchOrder(order_id=build.ORDER, auction_id=AUCTION, grant_id=GRANT))
+unmatch = builder(
+    UnmatchOrder(
+        order_id=build.ORDER, auction_id=AUCTION, reasons=OUTBID, price_to_win_usd_per_gpu_hour=usd("2.10"), at=NOW
+    )
+)
+CANCEL = CancelOrder(order_id=build.ORDER, reason="raised money")
+PLACED = placed()
+AMENDED = OrderAmended(
+    order_id=build.ORDER,
+    hold_id=HOLD_2,
+    terms=order_terms(nodes=3),
+    cash_hold_usd=usd("288.00"),
+    budget_holds=(build.budget_hold(amount_usd=usd("192.00")),),
+)
+CANCELLED = OrderCancelled(order_id=build.ORDER, reason="raised money")
+EXPIRED = OrderExpired(order_id=build.ORDER, at=hour(20))
+LOCKED = OrderLocked(order_id=build.ORDER, auction_id=AUCTION)
+MATCHED = OrderMatched(order_id=build.ORDER, auction_id=AUCTION, grant_id=GRANT)
+UNMATCHED = OrderUnmatched(
+    order_id=build.ORDER, auction_id=AUCTION, reasons=OUTBID, price_to_win_usd_per_gpu_hour=usd("2.10")
+)
+OFFER = "/terms/offers/0"
+ENDS = {"order_matched": (LOCKED, MATCHED), "order_unmatched": (LOCKED, UNMATCHED)}
+ENDS |= {"order_cancelled": (CANCELLED,), "order_expired": (EXPIRED,)}
+TOO_MANY = tuple(id_of("mnd", number) for number in range(MANDATES_MAX + 1))
+
+REFUSALS = [
+    Row("order_unknown", (), CANCEL),
+    Row("order_exists", (PLACED,), place(nodes=3)),
+    Row("offers_missing", (), place(offers=()), "/terms/offers"),
+    Row(
+        "offers_missing",
+        (),
+        place(offers=tuple(class_offer(gpu_class=f"H{number}") for number in range(100, 101 + OFFERS_MAX))),
+    ),
+    Row("class_repeated", (), place(offers=(class_offer(), class_offer())), "/terms/offers/1/gpu_class"),
+    Row("not_a_number", (), place_offer(cash_usd_per_gpu_hour=NAN), f"{OFFER}/cash_usd_per_gpu_hour"),
+    Row("not_a_number", (), place_offer(equity_usd_per_gpu_hour=INFINITY), f"{OFFER}/equity_usd_per_gpu_hour"),
+    Row("not_a_number", (), place(instrument=safe(valuation_cap_usd=NAN)), "/terms/instrument/valuation_cap_usd"),
+    Row("not_a_number", (), place(instrument=safe(discount=NAN)), "/terms/instrument/discount"),
+    Row("amount_not_positive", (), place_offer(cash_usd_per_gpu_hour=usd("-0.01"))),
+    Row("amount_not_positive", (), place(instrument=safe(valuation_cap_usd=usd(0)))),
+    Row("amount_too_large", (), place_offer(cash_usd_per_gpu_hour=usd("1000000001"))),
+    Row("amount_too_precise", (), place_offer(equity_usd_per_gpu_hour=usd("0.0000001"))),
+    Row("offer_empty", (), place_offer(cash_usd_per_gpu_hour=usd(0), equity_usd_per_gpu_hour=usd(0)), OFFER),
+    Row("time_naive", (), place(start_earliest=NAIVE), "/terms/start_earliest"),
+    Row("time_naive", (), place(start_latest=NAIVE), "/terms/start_latest"),
+    Row("time_naive", (), place(expires_at=NAIVE), "/terms/expires_at"),
+    Row("window_reversed", (), place(start_latest=hour(9)), "/terms/start_latest"),
+    Row("window_past", (), place(start_earliest=hour(-2), start_latest=NOW), "/terms/start_latest"),
+    Row("instrument_unneeded", (), place_offer(equity_usd_per_gpu_hour=usd(0)), "/terms/instrument"),
+    Row("instrument_missing", (), place(instrument=None), "/terms/instrument"),
+    Row("mandates_missing", (), place(mandate_ids=()), "/terms/mandate_ids"),
+    Row("mandates_too_many", (), place(mandate_ids=TOO_MANY), "/terms/mandate_ids"),
+    Row("mandates_too_many", (), place(mandate_ids=(build.MANDATE, build.MANDATE))),
+    Row("discount_whole", (), place(instrument=safe(discount=usd(1))), "/terms/instrument/discount"),
+    Row(
+        "cap_below_commitment",
+        (),
+        place(instrument=safe(valuation_cap_usd=usd("255.99"))),
+        "/terms/instrument/valuation_cap_usd",
+    ),
+    Row("expiry_past", (), place(expires_at=NOW), "/terms/expires_at"),
+    Row("order_open", (PLACED,), match()),
+    Row("order_open", (PLACED,), unmatch()),
+    Row("order_locked", (PLACED, LOCKED), CANCEL),
+    Row("order_locked", (PLACED, LOCKED), amend()),
+    Row("order_locked", (PLACED, LOCKED), expire()),
+    Row("order_locked", (PLACED, LOCKED), lock(auction_id=AUCTION_2)),
+    *(
+        Row(code, (PLACED, *end), command)
+        for code, end in ENDS.items()
+        for command in (amend(), CANCEL, expire(), lock(auction_id=AUCTION_2), match(grant_id=GRANT_2))
+        if not (end[-1] is CANCELLED and command is CANCEL) and not (end[-1] is EXPIRED and command == expire())
+    ),
+    Row("order_not_due", (PLACED,), expire(at=hour(19))),
+    Row("order_locked_elsewhere", (PLACED, LOCKED), match(auction_id=AUCTION_2)),
+    Row("order_locked_elsewhere", (PLACED, LOCKED), unmatch(auction_id=AUCTION_2)),
+]
+SECOND_FAULTY = (class_offer(gpu_class="A100"), class_offer(cash_usd_per_gpu_hour=NAN))
+PRECEDENCE = [
+    Row("order_unknown", (), amend(terms=order_terms(offers=()))),
+    Row("order_exists", (PLACED,), place(offers=())),
+    Row("offers_missing", (), place(offers=(), start_earliest=NAIVE)),
+    Row("class_repeated", (), place(offers=(class_offer(), class_offer(cash_usd_per_gpu_hour=NAN)))),
+    Row("not_a_number", (), place(offers=SECOND_FAULTY, start_earliest=NAIVE)),
+    Row("time_naive", (), place(start_latest=NAIVE, instrument=None)),
+    Row("window_reversed", (), place(start_latest=hour(-1))),
+    Row("window_past", (), place(start_earliest=hour(-2), start_latest=NOW, instrument=None)),
+    Row("instrument_missing", (), place(instrument=None, mandate_ids=())),
+    Row("mandates_missing", (), place(mandate_ids=(), instrument=safe(discount=usd(1)))),
+    Row("mandates_too_many", (), place(mandate_ids=TOO_MANY, instrument=safe(discount=usd(1)))),
+    Row("discount_whole", (), place(instrument=safe(discount=usd(1), valuation_cap_usd=usd(1)))),
+    Row("cap_below_commitment", (), place(instrument=safe(valuation_cap_usd=usd(1)), expires_at=NOW)),
+    Row("expiry_past", (PLACED, CANCELLED), amend(terms=order_terms(expires_at=NOW))),
+    Row("order_locked", (PLACED, LOCKED), expire(at=hour(19))),
+    Row("order_matched", (PLACED, LOCKED, MATCHED), unmatch(auction_id=AUCTION_2)),
+]
+
+
+@pytest.mark.parametrize("row", [*REFUSALS, *PRECEDENCE], ids=lambda row: row.code)
+def test_refuses(row):
+    build.check(ORDER, row)
+
+
+def test_places():
+    Given(ORDER).when(place_order()).then(PLACED)
+
+
+def test_places_for_cash_alone_and_for_equity_alone():
+    cash = place(
+        offers=(class_offer(equity_usd_per_gpu_hour=usd(0)),),
+        instrument=None,
+        mandate_ids=(),
+    )
+    assert ORDER.decide(cash, None)
+    assert ORDER.decide(place_offer(cash_usd_per_gpu_hour=usd(0)), None)
+
+
+@pytest.mark.parametrize("since", [(AMENDED,), (LOCKED,), *ENDS.values()])
+def test_placing_again_changes_nothing_whatever_happened_since(since):
+    Given(ORDER, PLACED, *since).when(place_order()).then_nothing()
+
+
+def test_amends_terms_and_holds_together():
+    Given(ORDER, PLACED).when(amend()).then(AMENDED)
+    state = ORDER.fold([PLACED, AMENDED])
+    assert (state.terms.nodes, state.hold_id, state.cash_hold_usd) == (3, HOLD_2, usd("288.00"))
+    assert state.placed == PLACED
+
+
+def test_cancels():
+    Given(ORDER, PLACED).when(CANCEL).then(CANCELLED)
+
+
+def test_expires_at_its_latest_start_or_its_own_end_whichever_comes_first():
+    Given(ORDER, PLACED).when(expire()).then(EXPIRED)
+    earlier = OrderExpired(order_id=build.ORDER, at=hour(15))
+    Given(ORDER, placed(expires_at=hour(15))).when(expire(at=hour(16))).then(earlier)
+    Given(ORDER, placed(expires_at=hour(99))).when(expire()).then(EXPIRED)
+
+
+def test_locks_once_per_auction():
+    Given(ORDER, PLACED).when(lock()).then(LOCKED)
+
+
+def test_matches():
+    Given(ORDER, PLACED, LOCKED).when(match()).then(MATCHED)
+
+
+def test_an_order_that_does_not_stand_ends_when_it_loses():
+    Given(ORDER, PLACED, LOCKED).when(unmatch()).then(UNMATCHED)
+
+
+def test_a_standing_order_is_open_for_the_next_auction_until_it_ends():
+    standing = placed(standing=True)
+    open_again = OrderUnmatched(
+        order_id=build.ORDER,
+        auction_id=AUCTION,
+        reasons=OUTBID,
+        price_to_win_usd_per_gpu_hour=usd("2.10"),
+        open_again=True,
+    )
+    Given(ORDER, standing, LOCKED).when(unmatch()).then(open_again)
+    Given(ORDER, standing, LOCKED).when(unmatch(at=hour(20))).then(UNMATCHED)
+    again = OrderLocked(order_id=build.ORDER, auction_id=AUCTION_2)
+    Given(ORDER, standing, LOCKED, open_again).when(lock(auction_id=AUCTION_2)).then(again)
+    Given(ORDER, standing, LOCKED, open_again).when(CANCEL).then(CANCELLED)
+
+
+def test_holds_suffice_for_the_dearest_offer_and_are_rounded_up():
+    terms = order_terms(
+        nodes=1,
+        gpus_per_node=1,
+        duration_hours=1,
+        offers=(
+            class_offer(cash_usd_per_gpu_hour=usd("1.001"), equity_usd_per_gpu_hour=usd(0)),
+            class_offer(gpu_class="A100", cash_usd_per_gpu_hour=usd(1), equity_usd_per_gpu_hour=usd("0.011")),
+            class_offer(gpu_class="B200", cash_usd_per_gpu_hour=usd(0), equity_usd_per_gpu_hour=usd("0.03")),
+        ),
+    )
+    assert compute_gpu_hours(terms) == 1
+    assert compute_cash_hold(terms) == usd("1.01")
+    assert compute_budget_hold(terms, usd("0.5")) == usd("0.02")
+    assert compute_budget_hold(terms, usd("0")) == 0
+    assert compute_budget_hold(order_terms(offers=(class_offer(equity_usd_per_gpu_hour=usd(0)),)), usd(1)) == 0

@@ -1,0 +1,82 @@
+"""Parties: registered, cleared, suspended."""
+
+import pytest
+
+from events.party import PartyCleared, PartyRegistered, PartySuspended
+from marketplace.core.errors import Refusal
+from marketplace.domain.party import PARTY, ClearParty, SuspendParty, require_trader
+from tests.domain import build
+from tests.domain.build import STARTUP, Row
+from tests.support.spec import Given
+
+REGISTERED = PartyRegistered(
+    party_id=STARTUP, name="Acme Models", roles=("startup",), jurisdiction="US", sector="biotech"
+)
+CLEARED = PartyCleared(party_id=STARTUP, checks=("sanctions",))
+SUSPENDED = PartySuspended(party_id=STARTUP, reason="fraud report")
+CLEAR = ClearParty(party_id=STARTUP, checks=("sanctions",))
+SUSPEND = SuspendParty(party_id=STARTUP, reason="fraud report")
+
+REFUSALS = [
+    Row("party_unknown", (), CLEAR),
+    Row("party_exists", (REGISTERED,), build.register_party(name="Other")),
+    Row("roles_missing", (), build.register_party(roles=()), "/roles"),
+    Row("checks_missing", (REGISTERED,), ClearParty(party_id=STARTUP, checks=()), "/checks"),
+]
+PRECEDENCE = [
+    Row("party_unknown", (), ClearParty(party_id=STARTUP, checks=())),
+    Row("party_exists", (REGISTERED,), build.register_party(roles=())),
+]
+
+
+@pytest.mark.parametrize("row", [*REFUSALS, *PRECEDENCE], ids=lambda row: row.code)
+def test_refuses(row):
+    build.check(PARTY, row)
+
+
+def test_registers():
+    Given(PARTY).when(build.register_party()).then(REGISTERED)
+
+
+def test_a_role_named_twice_counts_once():
+    command = build.register_party(roles=("startup", "fund", "startup"))
+    expected = PartyRegistered(
+        party_id=STARTUP, name="Acme Models", roles=("startup", "fund"), jurisdiction="US", sector="biotech"
+    )
+    Given(PARTY).when(command).then(expected)
+
+
+def test_registering_again_with_the_same_content_changes_nothing_in_any_standing():
+    Given(PARTY, REGISTERED, CLEARED, SUSPENDED).when(build.register_party()).then_nothing()
+
+
+def test_clears():
+    Given(PARTY, REGISTERED).when(CLEAR).then(CLEARED)
+
+
+def test_suspends_a_cleared_party_and_one_that_was_never_cleared():
+    Given(PARTY, REGISTERED, CLEARED).when(SUSPEND).then(SUSPENDED)
+    Given(PARTY, REGISTERED).when(SUSPEND).then(SUSPENDED)
+
+
+def test_clears_a_suspended_party_again():
+    Given(PARTY, REGISTERED, CLEARED, SUSPENDED).when(CLEAR).then(CLEARED)
+
+
+@pytest.mark.parametrize(
+    ("events", "role", "code"),
+    [
+        ((), "startup", "party_unknown"),
+        ((REGISTERED,), "provider", "party_not_cleared"),
+        ((REGISTERED, CLEARED, SUSPENDED), "startup", "party_not_cleared"),
+        ((REGISTERED, CLEARED), "provider", "role_missing"),
+    ],
+)
+def test_only_a_cleared_party_of_the_role_trades(events, role, code):
+    with pytest.raises(Refusal) as caught:
+        require_trader(PARTY.fold(events), STARTUP, role)
+    assert caught.value.code == code
+
+
+def test_a_cleared_party_of_the_role_trades():
+    assert require_trader(PARTY.fold([REGISTERED, CLEARED]), STARTUP, "startup").standing == "cleared"

@@ -1,0 +1,196 @@
+"""Pools: capacity over time."""
+
+import pytest
+
+from events.pool import (
+    PoolCapacityOffered,
+    PoolCapacityRecalled,
+    PoolCapacityReleased,
+    PoolCapacityReserved,
+    PoolNodeFailed,
+    PoolNodeRestored,
+    PoolOpened,
+)
+from marketplace.core.intervals import Load
+from marketplace.domain.pool import POOL, RecallCapacity, find_displaced
+from tests.domain import build
+from tests.domain.build import LOT, NAIVE, Row, hour, id_of, offer, release, reserve, share
+from tests.support.spec import Given
+
+LOT_2, GRANT_2 = id_of("lot", 2), id_of("grt", 2)
+
+
+def event_of(event_class, command):
+    return event_class(**{name: getattr(command, name) for name in command.__struct_fields__})
+
+
+def offered(**changes):
+    return event_of(PoolCapacityOffered, offer(**changes))
+
+
+def reserved(**changes):
+    return event_of(PoolCapacityReserved, reserve(**changes))
+
+
+OPENED = event_of(PoolOpened, build.open_pool())
+OFFERED = offered()
+RESERVED = reserved()
+RECALL = RecallCapacity(pool_id=build.POOL, lot_id=LOT)
+RECALLED = PoolCapacityRecalled(pool_id=build.POOL, lot_id=LOT)
+RELEASED = PoolCapacityReleased(pool_id=build.POOL, grant_id=build.GRANT, at=hour(15))
+FAILED = PoolNodeFailed(pool_id=build.POOL, incident_id="INC-1", nodes=2, at=hour(0))
+RESTORED = PoolNodeRestored(pool_id=build.POOL, incident_id="INC-1", nodes=2, at=hour(5))
+FULL = offered(nodes=10)
+ALL_FAILED = PoolNodeFailed(pool_id=build.POOL, incident_id="INC-2", nodes=7, at=hour(0))
+
+REFUSALS = [
+    Row("pool_unknown", (), offer()),
+    Row("pool_exists", (OPENED,), build.open_pool(nodes=11)),
+    Row("reservation_unknown", (OPENED, OFFERED), release()),
+    Row("incident_exists", (OPENED, FAILED), build.fail_nodes(nodes=3)),
+    Row("incident_exists", (OPENED, FAILED, RESTORED), build.fail_nodes(at=hour(7))),
+    Row("incident_unknown", (OPENED,), build.restore_nodes()),
+    Row("time_naive", (OPENED,), offer(start=NAIVE)),
+    Row("time_naive", (OPENED,), offer(end=NAIVE), "/end"),
+    Row("time_naive", (OPENED, OFFERED), reserve(start=NAIVE)),
+    Row("time_naive", (OPENED, OFFERED, RESERVED), release(at=NAIVE), "/at"),
+    Row("time_naive", (OPENED,), build.fail_nodes(at=NAIVE), "/at"),
+    Row("time_naive", (OPENED, FAILED), build.restore_nodes(at=NAIVE), "/at"),
+    Row("span_empty", (OPENED,), offer(end=hour(0)), "/end"),
+    Row("span_empty", (OPENED, OFFERED), reserve(end=hour(9)), "/end"),
+    Row("span_empty", (OPENED, FAILED), build.restore_nodes(at=hour(0)), "/at"),
+    Row("pool_full", (OPENED,), offer(nodes=11), "/nodes"),
+    Row("pool_full", (OPENED, OFFERED), offer(lot_id=LOT_2, nodes=5, start=hour(99), end=hour(200)), "/nodes"),
+    Row("reservation_exists", (OPENED, OFFERED, RESERVED), reserve(nodes=3, lots=(share(nodes=3),))),
+    Row("shares_uneven", (OPENED, OFFERED), reserve(lots=()), "/lots"),
+    Row("shares_uneven", (OPENED, OFFERED), reserve(lots=(share(nodes=3),))),
+    Row("shares_uneven", (OPENED, OFFERED), reserve(lots=(share(end=hour(19)),))),
+    Row("shares_uneven", (OPENED, OFFERED), reserve(lots=(share(end=hour(21)),))),
+    Row("lot_not_offered", (OPENED,), reserve()),
+    Row("lot_not_offered", (OPENED, OFFERED, RECALLED), reserve()),
+    Row("lot_not_offered", (OPENED, offered(end=hour(19))), reserve()),
+    Row("lot_sold", (OPENED, OFFERED, RESERVED), reserve(grant_id=GRANT_2)),
+    Row("lot_sold", (OPENED, OFFERED), reserve(nodes=8, lots=(share(), share()))),
+    Row("nodes_failed", (OPENED, OFFERED, FAILED, ALL_FAILED), reserve()),
+    Row("nodes_exceeded", (OPENED, FAILED, ALL_FAILED), build.fail_nodes(incident_id="INC-3"), "/nodes"),
+]
+PRECEDENCE = [
+    Row("pool_unknown", (), offer(end=hour(0))),
+    Row("reservation_unknown", (OPENED,), release(at=NAIVE)),
+    Row("incident_exists", (OPENED, FAILED), build.fail_nodes(nodes=11, at=NAIVE)),
+    Row("incident_unknown", (OPENED,), build.restore_nodes(at=NAIVE)),
+    Row("time_naive", (OPENED, FAILED), build.restore_nodes(at=NAIVE)),
+    Row("span_empty", (OPENED,), offer(nodes=11, end=hour(0))),
+    Row("span_empty", (OPENED, OFFERED, RESERVED), reserve(end=hour(9))),
+    Row("reservation_exists", (OPENED, OFFERED, RESERVED), reserve(lots=())),
+    Row("shares_uneven", (OPENED,), reserve(lots=(share(nodes=3),))),
+    Row("lot_not_offered", (OPENED, OFFERED, RESERVED, RECALLED), reserve(grant_id=GRANT_2)),
+    Row("lot_sold", (OPENED, OFFERED, RESERVED, FAILED, ALL_FAILED), reserve(grant_id=GRANT_2)),
+]
+
+
+@pytest.mark.parametrize("row", [*REFUSALS, *PRECEDENCE], ids=lambda row: row.code)
+def test_refuses(row):
+    build.check(POOL, row)
+
+
+def test_opens():
+    Given(POOL).when(build.open_pool()).then(OPENED)
+
+
+def test_offers_and_changes_what_a_lot_offers():
+    Given(POOL, OPENED).when(offer()).then(OFFERED)
+    Given(POOL, OPENED, OFFERED).when(offer(nodes=10)).then(FULL)
+
+
+def test_lots_that_follow_each_other_may_offer_the_same_nodes():
+    command = offer(lot_id=LOT_2, nodes=10, start=hour(100), end=hour(200))
+    Given(POOL, OPENED, FULL).when(command).then(event_of(PoolCapacityOffered, command))
+
+
+def test_recalls():
+    Given(POOL, OPENED, OFFERED).when(RECALL).then(RECALLED)
+    Given(POOL, OPENED).when(RECALL).then_nothing()
+
+
+def test_nodes_that_are_reserved_of_a_recalled_lot_are_not_for_sale_again():
+    given = (OPENED, OFFERED, RESERVED, RECALLED)
+    refusal = Given(POOL, *given).when(offer(lot_id=LOT_2, nodes=7)).refused("pool_full")
+    assert refusal.facts["offered"] == 4
+    Given(POOL, *given).when(offer(lot_id=LOT_2, nodes=6)).then(offered(lot_id=LOT_2, nodes=6))
+    later = offer(lot_id=LOT_2, nodes=10, start=hour(20))
+    Given(POOL, *given).when(later).then(event_of(PoolCapacityOffered, later))
+
+
+def test_nodes_that_are_reserved_beyond_a_shrunken_offer_are_not_for_sale_again():
+    given = (OPENED, OFFERED, RESERVED, offered(nodes=1))
+    Given(POOL, *given).when(offer(lot_id=LOT_2, nodes=7)).refused("pool_full", "/nodes")
+    Given(POOL, *given).when(offer(lot_id=LOT_2, nodes=6)).then(offered(lot_id=LOT_2, nodes=6))
+
+
+def test_reserves():
+    Given(POOL, OPENED, OFFERED).when(reserve()).then(RESERVED)
+
+
+def test_reserves_from_several_lots_that_carry_it_together():
+    command = reserve(
+        nodes=5,
+        lots=(
+            share(nodes=5, end=hour(15)),
+            share(nodes=2, start=hour(15)),
+            share(lot_id=LOT_2, nodes=3, start=hour(15)),
+        ),
+    )
+    given = (OPENED, OFFERED, offered(lot_id=LOT_2, nodes=3, start=hour(15)))
+    Given(POOL, *given).when(command).then(event_of(PoolCapacityReserved, command))
+
+
+def test_a_reservation_that_ends_frees_its_nodes_from_that_instant():
+    next_grant = reserve(
+        grant_id=GRANT_2, nodes=6, start=hour(20), end=hour(30), lots=(share(nodes=6, start=hour(20), end=hour(30)),)
+    )
+    Given(POOL, OPENED, OFFERED, RESERVED).when(next_grant).then(event_of(PoolCapacityReserved, next_grant))
+
+
+def test_a_release_frees_from_its_instant_on():
+    Given(POOL, OPENED, OFFERED, RESERVED).when(release()).then(RELEASED)
+    state = POOL.fold([OPENED, OFFERED, RESERVED, RELEASED])
+    assert state.unsold(LOT, hour(12), hour(18)) == [Load(hour(12), hour(15), 2), Load(hour(15), hour(18), 6)]
+    Given(POOL, OPENED, OFFERED, RESERVED, RELEASED).when(release(at=hour(20))).then_nothing()
+
+
+def test_a_release_before_the_start_frees_all_of_it_once():
+    before = PoolCapacityReleased(pool_id=build.POOL, grant_id=build.GRANT, at=hour(3))
+    Given(POOL, OPENED, OFFERED, RESERVED).when(release(at=hour(3))).then(before)
+    state = POOL.fold([OPENED, OFFERED, RESERVED, before])
+    assert state.unsold(LOT, hour(0), hour(100)) == [Load(hour(0), hour(100), 6)]
+
+
+def test_nothing_is_unsold_of_a_lot_that_is_not_offered_or_outside_its_span():
+    state = POOL.fold([OPENED, OFFERED])
+    assert state.unsold(LOT_2, hour(0), hour(9)) == []
+    assert state.unsold(LOT, hour(100), hour(101)) == []
+
+
+def test_fails_and_restores():
+    Given(POOL, OPENED).when(build.fail_nodes()).then(FAILED)
+    Given(POOL, OPENED, FAILED).when(build.restore_nodes()).then(RESTORED)
+
+
+def test_restored_nodes_are_reserved_again():
+    given = (OPENED, OFFERED, FAILED, ALL_FAILED)
+    Given(POOL, *given, RESTORED).when(reserve(nodes=3, lots=(share(nodes=3),))).then(
+        reserved(nodes=3, lots=(share(nodes=3),))
+    )
+
+
+def test_every_node_may_fail_but_no_more():
+    more = build.fail_nodes(incident_id="INC-3", nodes=1)
+    Given(POOL, OPENED, FAILED, ALL_FAILED).when(more).then(event_of(PoolNodeFailed, more))
+
+
+def test_a_lot_that_moved_displaces_the_grants_that_it_no_longer_covers():
+    moved = offered(start=hour(12))
+    assert find_displaced(POOL.fold([OPENED, OFFERED, RESERVED]), [build.GRANT]) == []
+    assert find_displaced(POOL.fold([OPENED, OFFERED, RESERVED, moved]), [build.GRANT]) == [build.GRANT]
+    assert find_displaced(POOL.fold([OPENED, OFFERED, RESERVED, RECALLED]), [build.GRANT]) == [build.GRANT]

@@ -1,0 +1,128 @@
+"""The refusals that a module documents are the refusals that it raises, and each is provoked by a row.
+
+A module says ``Refusals in order: a · b · c.``; its test module has `REFUSALS`, rows in that order, and `PRECEDENCE`,
+rows with two faults at once. ``<aggregate>_<status>`` stands for one code per status that refuses.
+"""
+
+import ast
+import importlib
+import inspect
+import re
+from itertools import groupby
+
+import pytest
+
+AGGREGATES = (
+    "party",
+    "site",
+    "pool",
+    "lot",
+    "mandate",
+    "account",
+    "order",
+    "auction",
+    "grant",
+    "usage",
+    "statement",
+    "clock",
+)
+AMOUNTS = {"not_a_number", "amount_not_positive", "amount_too_large", "amount_too_precise"}
+RAISED_BY = {
+    "require_usd": AMOUNTS,
+    "require_price": AMOUNTS,
+    "require_share": AMOUNTS,
+    "require_aware": {"time_naive"},
+    "require_span": {"time_naive", "span_empty"},
+}
+
+
+def load_domain(aggregate):
+    return importlib.import_module(f"marketplace.domain.{aggregate}")
+
+
+def parse_documented(aggregate, title="Refusals"):
+    """Return every code that the module's docstring names under a title, in order."""
+    listed = re.findall(rf"{title}[^.]*?in order: ([^.]*)", inspect.getdoc(load_domain(aggregate)))
+    assert listed, f"marketplace/domain/{aggregate}.py lists its {title.lower()}"
+    return [code for text in listed for code in re.findall(r"[a-z_]+(?:<status>)?", text.split(", then")[0])]
+
+
+def find_raised(aggregate):
+    """Return every code that the module's source can raise, `<status>` for what depends on the state."""
+    codes = set()
+    for call in ast.walk(ast.parse(inspect.getsource(load_domain(aggregate)))):
+        if not isinstance(call, ast.Call) or not isinstance(call.func, ast.Name):
+            continue
+        name = call.func.id
+        codes |= RAISED_BY.get(name, set())
+        if name in {"refuse_unknown", "refuse_exists"}:
+            codes.add(f"{call.args[0].value}_{name.removeprefix('refuse_')}")
+        elif name == "refuse_status":
+            codes.add(f"{call.args[0].value}_<status>")
+        elif name == "Refusal":
+            codes |= read_codes(call.args[0])
+    return codes
+
+
+def read_codes(argument):
+    """Return the codes of a refusal's first argument: a text, a choice of texts, or `{what}_exists`."""
+    if isinstance(argument, ast.Constant):
+        return {argument.value}
+    if isinstance(argument, ast.IfExp):
+        return read_codes(argument.body) | read_codes(argument.orelse)
+    assert isinstance(argument, ast.JoinedStr), ast.dump(argument)
+    return {f"{what}{argument.values[-1].value}" for what in ("reference", "cause")}
+
+
+def matches(pattern, code):
+    return re.fullmatch(pattern.replace("<status>", "[a-z]+"), code) is not None
+
+
+@pytest.mark.parametrize("aggregate", AGGREGATES)
+def test_every_code_that_is_raised_is_documented_and_every_documented_code_is_raised(aggregate):
+    documented = set(parse_documented(aggregate))
+    if aggregate == "usage":
+        documented |= set(parse_documented(aggregate, "Faults"))
+    raised = find_raised(aggregate)
+    status = {code for code in raised if "<status>" in code}
+    assert {code for code in raised - status if not any(matches(pattern, code) for pattern in documented)} == set()
+    assert {
+        pattern
+        for pattern in documented
+        if not any(matches(pattern, code) for code in raised) and not any(matches(each, pattern) for each in status)
+    } == set()
+
+
+@pytest.mark.parametrize("aggregate", AGGREGATES)
+def test_rows_provoke_every_documented_code_in_the_order_of_precedence(aggregate):
+    documented = parse_documented(aggregate)
+    if aggregate == "party":
+        documented = documented[: documented.index("party_unknown", 1)]
+    rows = importlib.import_module(f"tests.domain.test_{aggregate}").REFUSALS
+    provoked = [
+        row.code if row.code in documented else next(code for code in documented if matches(code, row.code))
+        for row in rows
+    ]
+    assert [code for code, _ in groupby(provoked)] == documented
+
+
+@pytest.mark.parametrize("aggregate", AGGREGATES)
+def test_rows_with_two_faults_name_a_documented_code(aggregate):
+    documented = parse_documented(aggregate)
+    rows = importlib.import_module(f"tests.domain.test_{aggregate}").PRECEDENCE
+    assert rows
+    assert all(any(matches(pattern, row.code) for pattern in documented) for row in rows)
+
+
+@pytest.mark.parametrize("aggregate", AGGREGATES)
+def test_statuses_that_refuse_are_provoked_each(aggregate):
+    """A `<status>` code is provoked in every status but those in which no command is refused for its status."""
+    source = inspect.getsource(load_domain(aggregate))
+    if f"{aggregate}_<status>" not in source:
+        return
+    statuses = set(re.findall(r'"([a-z]+)"', re.search(r"status: Literal\[(.*?)\]", source).group(1)))
+    rows = importlib.import_module(f"tests.domain.test_{aggregate}").REFUSALS
+    never = {"grant": {"active", "degraded", "suspended"}}.get(aggregate, set())
+    assert {status for status in statuses if any(row.code == f"{aggregate}_{status}" for row in rows)} == (
+        statuses - never
+    )

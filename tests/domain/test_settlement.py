@@ -1,0 +1,119 @@
+"""Settlement: exact to the cent, whatever the periods, and never over the holds."""
+
+from decimal import Decimal
+from fractions import Fraction
+from itertools import pairwise
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from events.statement import Charges
+from marketplace.core.money import ceil_cents, round_cents
+from marketplace.domain.order import compute_budget_hold, compute_cash_hold, compute_gpu_hours
+from marketplace.domain.settlement import Tariff, build_tariff, compute_charges, compute_totals
+from tests.domain import build
+from tests.domain.build import class_offer, grant_issued, order_terms, usd
+from tests.domain.walk import WALK
+
+micros = st.one_of(st.just(0), st.integers(1, 50_000_000), st.sampled_from([1, 999_999, 1_000_000, 333_333]))
+prices = micros.map(lambda number: Decimal(number).scaleb(-6))
+equity_credits = st.one_of(st.sampled_from([0, 10**9]), st.integers(0, 10**9)).map(
+    lambda number: Decimal(number).scaleb(-9)
+)
+shares = st.one_of(st.just(Fraction(1)), st.fractions(0, 1, max_denominator=10**6))
+
+
+@st.composite
+def cases(draw):
+    """Return terms, equity credit, tariff and GPU-seconds of an order whose value is above nothing."""
+    offer = class_offer(cash_usd_per_gpu_hour=draw(prices), equity_usd_per_gpu_hour=draw(prices))
+    credit = draw(equity_credits)
+    value = offer.cash_usd_per_gpu_hour + credit * offer.equity_usd_per_gpu_hour
+    if not value:
+        offer, value = class_offer(cash_usd_per_gpu_hour=usd(1), equity_usd_per_gpu_hour=usd(0)), usd(1)
+    terms = order_terms(
+        nodes=draw(st.integers(1, 64)),
+        gpus_per_node=draw(st.sampled_from([1, 4, 8])),
+        duration_hours=draw(st.integers(1, 2_000)),
+        offers=(offer,),
+    )
+    tariff = Tariff(
+        price=Fraction(value) * draw(shares),
+        value=Fraction(value),
+        cash=Fraction(offer.cash_usd_per_gpu_hour),
+        equity=Fraction(offer.equity_usd_per_gpu_hour),
+    )
+    return terms, credit, tariff, compute_gpu_hours(terms) * 3_600
+
+
+def add(parts):
+    return Charges(**{name: sum(getattr(part, name) for part in parts) for name in Charges.__struct_fields__})
+
+
+@WALK
+@given(cases(), st.lists(st.fractions(0, 1), max_size=6))
+def test_periods_sum_to_one_statement_over_the_whole(case, cuts):
+    _, _, tariff, whole = case
+    bounds = sorted({0, whole, *(int(whole * cut) for cut in cuts)})
+    parts = [compute_charges(tariff, begin, end - begin) for begin, end in pairwise(bounds)]
+    assert add(parts) == compute_charges(tariff, 0, whole)
+    for part in parts:
+        assert part.provider_usd == part.cash_usd + part.holder_usd
+        assert min(part.provider_usd, part.cash_usd, part.holder_usd, part.principal_usd) >= 0
+
+
+@WALK
+@given(cases(), st.integers(0, 200), st.integers(1, 200))
+def test_no_second_more_costs_anyone_less(case, before, more):
+    _, _, tariff, _ = case
+    charges = compute_charges(tariff, before, more)
+    totals = compute_totals(tariff, before + more)
+    assert totals.holder_usd <= totals.principal_usd
+    assert min(charges.provider_usd, charges.cash_usd, charges.holder_usd, charges.principal_usd) >= 0
+
+
+@WALK
+@given(cases())
+def test_nobody_pays_over_its_hold_nor_owes_over_its_offer(case):
+    terms, credit, tariff, whole = case
+    charges = compute_charges(tariff, 0, whole)
+    assert charges.cash_usd <= compute_cash_hold(terms)
+    assert charges.holder_usd <= compute_budget_hold(terms, credit)
+    assert charges.holder_usd <= charges.principal_usd <= ceil_cents(tariff.equity * compute_gpu_hours(terms))
+    assert charges.provider_usd <= round_cents(tariff.value * compute_gpu_hours(terms))
+
+
+@WALK
+@given(cases())
+def test_each_share_is_within_a_cent_of_its_exact_amount(case):
+    _, credit, tariff, whole = case
+    hours, theta = Fraction(whole, 3_600), tariff.price / tariff.value
+    charges = compute_charges(tariff, 0, whole)
+    assert abs(Fraction(charges.provider_usd) - tariff.price * hours) <= Fraction(1, 200)
+    assert abs(Fraction(charges.cash_usd) - theta * tariff.cash * hours) <= Fraction(1, 100)
+    assert abs(Fraction(charges.holder_usd) - theta * Fraction(credit) * tariff.equity * hours) <= Fraction(3, 200)
+    assert abs(Fraction(charges.principal_usd) - theta * tariff.equity * hours) <= Fraction(3, 200)
+
+
+def test_the_tariff_is_the_grant_s():
+    assert build_tariff(grant_issued()) == Tariff(Fraction(2), Fraction(2), Fraction(6, 5), Fraction(8, 5))
+    cash = grant_issued(equity=None, price_usd_per_gpu_hour="7/3", value_usd_per_gpu_hour=usd("2.50"))
+    assert build_tariff(cash) == Tariff(Fraction(7, 3), Fraction(5, 2), Fraction(6, 5), Fraction(0))
+
+
+def test_a_grant_at_its_offer_costs_its_offer():
+    tariff = build_tariff(grant_issued())
+    assert compute_charges(tariff, 0, 57_600) == build.charges()
+
+
+def test_a_cent_that_rounding_leaves_to_the_holder_is_owed_as_principal():
+    tariff = Tariff(price=Fraction(2), value=Fraction(2), cash=Fraction(1), equity=Fraction(1))
+    totals = compute_totals(tariff, 18)
+    assert (totals.provider_usd, totals.cash_usd, totals.principal_usd) == (usd("0.01"), 0, usd("0.01"))
+
+
+def test_a_price_below_the_offer_lowers_cash_principal_and_holder_alike():
+    tariff = Tariff(price=Fraction(1), value=Fraction(2), cash=Fraction(6, 5), equity=Fraction(8, 5))
+    totals = compute_totals(tariff, 100 * 3_600)
+    assert (totals.provider_usd, totals.cash_usd) == (usd("100.00"), usd("60.00"))
+    assert (totals.holder_usd, totals.principal_usd) == (usd("40.00"), usd("80.00"))

@@ -1,0 +1,116 @@
+"""Sites: power and conversion."""
+
+import pytest
+
+from events.site import (
+    SiteConversionScheduled,
+    SiteConversionSlipped,
+    SiteDerated,
+    SiteEnergised,
+    SiteRegistered,
+)
+from marketplace.domain.site import SITE, DerateSite, EnergiseSite, ScheduleConversion, SlipConversion
+from tests.domain import build
+from tests.domain.build import INFINITY, NAIVE, NAN, Row, builder, hour, usd
+from tests.support.spec import Given
+
+
+def registered(**changes):
+    command = build.register_site(**changes)
+    return SiteRegistered(**{name: getattr(command, name) for name in command.__struct_fields__})
+
+
+energise = builder(EnergiseSite(site_id=build.SITE, power_energised_kw=600, at=hour(1)))
+derate = builder(DerateSite(site_id=build.SITE, power_energised_kw=200, at=hour(2), reason="transformer"))
+schedule = builder(ScheduleConversion(site_id=build.SITE, former_use="bitcoin mining", ready_at=hour(100)))
+slip = builder(SlipConversion(site_id=build.SITE, ready_at=hour(200), reason="switchgear is late"))
+REGISTERED = registered()
+ENERGISED = SiteEnergised(site_id=build.SITE, power_energised_kw=600, at=hour(1))
+SCHEDULED = SiteConversionScheduled(site_id=build.SITE, former_use="bitcoin mining", ready_at=hour(100))
+SLIPPED = SiteConversionSlipped(
+    site_id=build.SITE, ready_at_before=hour(100), ready_at=hour(200), reason="switchgear is late"
+)
+
+REFUSALS = [
+    Row("site_unknown", (), energise()),
+    Row("site_exists", (REGISTERED,), build.register_site(name="Other")),
+    Row("time_naive", (REGISTERED,), energise(at=NAIVE), "/at"),
+    Row("time_naive", (REGISTERED,), derate(at=NAIVE), "/at"),
+    Row("time_naive", (REGISTERED,), schedule(ready_at=NAIVE), "/ready_at"),
+    Row("time_naive", (REGISTERED, SCHEDULED), slip(ready_at=NAIVE), "/ready_at"),
+    Row("pue_out_of_range", (), build.register_site(power_usage_effectiveness=usd("0.99"))),
+    Row("pue_out_of_range", (), build.register_site(power_usage_effectiveness=usd("5.01"))),
+    Row("pue_out_of_range", (), build.register_site(power_usage_effectiveness=NAN), "/power_usage_effectiveness"),
+    Row("not_a_number", (), build.register_site(renewable_share=INFINITY), "/renewable_share"),
+    Row("amount_not_positive", (), build.register_site(renewable_share=usd("-0.1")), "/renewable_share"),
+    Row("amount_too_large", (), build.register_site(renewable_share=usd("1.1")), "/renewable_share"),
+    Row("amount_too_precise", (), build.register_site(renewable_share=usd("0.1234567891")), "/renewable_share"),
+    Row("power_above_contract", (), build.register_site(power_energised_kw=1_001), "/power_energised_kw"),
+    Row("power_above_contract", (REGISTERED,), energise(power_energised_kw=1_001), "/power_energised_kw"),
+    Row("power_not_raised", (REGISTERED, ENERGISED), energise(power_energised_kw=599), "/power_energised_kw"),
+    Row("power_not_lowered", (REGISTERED, ENERGISED), derate(power_energised_kw=601), "/power_energised_kw"),
+    Row("site_operating", (registered(status="operating"),), schedule()),
+    Row("site_operating", (REGISTERED, SCHEDULED, ENERGISED), schedule(ready_at=hour(300))),
+    Row("conversion_scheduled", (REGISTERED, SCHEDULED), schedule(ready_at=hour(300))),
+    Row("conversion_not_scheduled", (REGISTERED,), slip()),
+    Row("conversion_not_scheduled", (REGISTERED, SCHEDULED, ENERGISED), slip()),
+]
+PRECEDENCE = [
+    Row("site_unknown", (), energise(at=NAIVE)),
+    Row("site_exists", (REGISTERED,), build.register_site(power_usage_effectiveness=NAN)),
+    Row("time_naive", (REGISTERED,), energise(power_energised_kw=1_001, at=NAIVE)),
+    Row("time_naive", (REGISTERED,), slip(ready_at=NAIVE)),
+    Row("pue_out_of_range", (), build.register_site(power_usage_effectiveness=NAN, renewable_share=NAN)),
+    Row("not_a_number", (), build.register_site(renewable_share=NAN, power_energised_kw=1_001)),
+    Row("power_above_contract", (registered(power_energised_kw=1_000),), energise(power_energised_kw=1_001)),
+]
+
+
+@pytest.mark.parametrize("row", [*REFUSALS, *PRECEDENCE], ids=lambda row: row.code)
+def test_refuses(row):
+    build.check(SITE, row)
+
+
+def test_registers():
+    Given(SITE).when(build.register_site()).then(REGISTERED)
+
+
+def test_registering_again_changes_nothing_whatever_happened_since():
+    Given(SITE, REGISTERED, SCHEDULED, ENERGISED).when(build.register_site()).then_nothing()
+
+
+def test_energises_up_to_the_contract():
+    expected = SiteEnergised(site_id=build.SITE, power_energised_kw=1_000, at=hour(1))
+    Given(SITE, REGISTERED).when(energise(power_energised_kw=1_000)).then(expected)
+
+
+def test_a_converting_site_that_is_energised_operates():
+    state = SITE.fold([REGISTERED, SCHEDULED])
+    assert state.status == "converting"
+    Given(SITE, REGISTERED, SCHEDULED).when(energise()).then(ENERGISED)
+    assert SITE.evolve(state, ENERGISED).status == "operating"
+
+
+def test_derates():
+    expected = SiteDerated(site_id=build.SITE, power_energised_kw=200, at=hour(2), reason="transformer")
+    Given(SITE, REGISTERED, ENERGISED).when(derate()).then(expected)
+
+
+def test_schedules_a_conversion():
+    Given(SITE, REGISTERED).when(schedule()).then(SCHEDULED)
+
+
+def test_a_slip_names_the_date_before():
+    Given(SITE, REGISTERED, SCHEDULED).when(slip()).then(SLIPPED)
+    again = SiteConversionSlipped(
+        site_id=build.SITE, ready_at_before=hour(200), ready_at=hour(150), reason="switchgear is late"
+    )
+    Given(SITE, REGISTERED, SCHEDULED, SLIPPED).when(slip(ready_at=hour(150))).then(again)
+
+
+def test_a_slip_that_is_repeated_after_the_site_began_to_operate_changes_nothing():
+    Given(SITE, REGISTERED, SCHEDULED, SLIPPED, ENERGISED).when(slip()).then_nothing()
+
+
+def test_a_schedule_that_is_repeated_after_a_slip_changes_nothing():
+    Given(SITE, REGISTERED, SCHEDULED, SLIPPED).when(schedule()).then_nothing()

@@ -1,0 +1,116 @@
+"""Statements: accepted, disputed, resolved; settled once."""
+
+import pytest
+
+from events.statement import StatementAccepted, StatementDisputed, StatementIssued, StatementResolved
+from marketplace.domain.statement import STATEMENT, AcceptStatement, DisputeStatement, ResolveStatement
+from tests.domain import build
+from tests.domain.build import GRANT, Row, builder, charges, hour, id_of, issue_statement, usd
+from tests.support.spec import Given
+
+MINE = {"statement_id": build.STATEMENT}
+LESS = charges(
+    gpu_seconds=28_800,
+    provider_usd=usd("16.00"),
+    cash_usd=usd("9.60"),
+    holder_usd=usd("6.40"),
+    principal_usd=usd("12.80"),
+)
+accept = builder(AcceptStatement(**MINE, by="acceptance", at=hour(12)))
+dispute = builder(DisputeStatement(**MINE, gpu_seconds_claimed=28_800, reason="a node was down", at=hour(12)))
+resolve = builder(ResolveStatement(**MINE, charges=LESS, reason="logs of the provider"))
+_DEFAULT = issue_statement()
+ISSUED = StatementIssued(**{name: getattr(_DEFAULT, name) for name in _DEFAULT.__struct_fields__})
+DISPUTED = StatementDisputed(**MINE, grant_id=GRANT, gpu_seconds_claimed=28_800, reason="a node was down")
+RESOLVED = StatementResolved(
+    **MINE, grant_id=GRANT, charges_before=charges(), charges=LESS, reason="logs of the provider"
+)
+
+
+def accepted(by, what=None):
+    return StatementAccepted(**MINE, grant_id=GRANT, charges=what or charges(), by=by)
+
+
+ACCEPTED = accepted("acceptance")
+
+REFUSALS = [
+    Row("statement_unknown", (), accept()),
+    Row("statement_exists", (ISSUED,), issue_statement(grant_id=id_of("grt", 2))),
+    Row("statement_exists", (ISSUED,), issue_statement(period_end=hour(12))),
+    Row("statement_issued", (ISSUED,), accept(by="resolution")),
+    Row("statement_issued", (ISSUED,), resolve()),
+    Row("statement_disputed", (ISSUED, DISPUTED), accept()),
+    Row("statement_disputed", (ISSUED, DISPUTED), accept(by="silence", at=hour(99))),
+    Row("statement_disputed", (ISSUED, DISPUTED), dispute(gpu_seconds_claimed=1)),
+    Row("statement_resolved", (ISSUED, DISPUTED, RESOLVED), accept()),
+    Row("statement_resolved", (ISSUED, DISPUTED, RESOLVED), dispute()),
+    Row("statement_resolved", (ISSUED, DISPUTED, RESOLVED), resolve(charges=charges())),
+    Row("statement_accepted", (ISSUED, ACCEPTED), dispute()),
+    Row("statement_accepted", (ISSUED, ACCEPTED), resolve()),
+    Row("acceptance_period_runs", (ISSUED,), accept(by="silence", at=hour(34))),
+    Row("acceptance_period_over", (ISSUED,), dispute(at=hour(35))),
+    Row("claim_above_statement", (ISSUED,), dispute(gpu_seconds_claimed=57_600), "/gpu_seconds_claimed"),
+    Row(
+        "charges_above_statement",
+        (ISSUED, DISPUTED),
+        resolve(charges=charges(gpu_seconds=57_601)),
+        "/gpu_seconds",
+    ),
+    *(
+        Row("charges_above_statement", (ISSUED, DISPUTED), resolve(charges=charges(**{name: usd(33)})), f"/{name}")
+        for name in ("provider_usd", "cash_usd", "holder_usd", "principal_usd")
+    ),
+]
+PRECEDENCE = [
+    Row("statement_unknown", (), dispute(gpu_seconds_claimed=10**9)),
+    Row("statement_issued", (ISSUED,), resolve(charges=charges(gpu_seconds=57_601))),
+    Row("statement_accepted", (ISSUED, ACCEPTED), dispute(at=hour(99), gpu_seconds_claimed=10**9)),
+    Row("acceptance_period_over", (ISSUED,), dispute(at=hour(35), gpu_seconds_claimed=10**9)),
+]
+
+
+@pytest.mark.parametrize("row", [*REFUSALS, *PRECEDENCE], ids=lambda row: row.code)
+def test_refuses(row):
+    build.check(STATEMENT, row)
+
+
+def test_issues():
+    Given(STATEMENT).when(issue_statement()).then(ISSUED)
+
+
+def test_a_period_is_stated_once_though_its_usage_changed_since():
+    Given(STATEMENT, ISSUED).when(issue_statement(charges=LESS)).then_nothing()
+    Given(STATEMENT, ISSUED, ACCEPTED).when(issue_statement()).then_nothing()
+
+
+def test_is_accepted_even_after_the_acceptance_period():
+    Given(STATEMENT, ISSUED).when(accept()).then(ACCEPTED)
+    Given(STATEMENT, ISSUED).when(accept(at=hour(99))).then(ACCEPTED)
+
+
+def test_silence_accepts_once_the_period_is_over():
+    Given(STATEMENT, ISSUED).when(accept(by="silence", at=hour(35))).then(accepted("silence"))
+
+
+def test_is_settled_once():
+    Given(STATEMENT, ISSUED, ACCEPTED).when(accept(by="silence", at=hour(99))).then_nothing()
+
+
+def test_disputes_until_the_period_is_over():
+    Given(STATEMENT, ISSUED).when(dispute()).then(DISPUTED)
+    nothing = StatementDisputed(**MINE, grant_id=GRANT, gpu_seconds_claimed=0, reason="a node was down")
+    Given(STATEMENT, ISSUED).when(dispute(gpu_seconds_claimed=0)).then(nothing)
+
+
+def test_a_resolution_is_what_is_settled():
+    Given(STATEMENT, ISSUED, DISPUTED).when(resolve()).then(RESOLVED)
+    final = accepted("resolution", LESS)
+    Given(STATEMENT, ISSUED, DISPUTED, RESOLVED).when(accept(by="resolution")).then(final)
+    Given(STATEMENT, ISSUED, DISPUTED, RESOLVED, final).when(resolve()).then_nothing()
+
+
+def test_a_dispute_may_be_resolved_for_the_provider():
+    upheld = StatementResolved(
+        **MINE, grant_id=GRANT, charges_before=charges(), charges=charges(), reason="logs of the provider"
+    )
+    Given(STATEMENT, ISSUED, DISPUTED).when(resolve(charges=charges())).then(upheld)

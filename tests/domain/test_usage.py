@@ -1,0 +1,164 @@
+"""Usage: each reading counts once, corrections and voids are events."""
+
+import pytest
+
+from events.usage import Evidence, Reading, UsageCorrected, UsageReported, UsageVoided
+from marketplace.domain.usage import READINGS_MAX, USAGE, CorrectUsage, VoidUsage, answer, count_gpu_seconds
+from tests.domain import build
+from tests.domain.build import GRANT, NAIVE, Row, builder, hour, measurement, metered, report_usage, usd
+from tests.support.spec import Given
+
+SOURCE = "/meters/1"
+MINE = {"usage_id": build.USAGE, "grant_id": GRANT, "source": SOURCE}
+EVIDENCE = Evidence(gpu_utilisation=usd("0.93"), energy_kwh=usd("11.5"), xid_errors=0)
+
+
+def reading(reading_id="r1", start=10, end=11, nodes=2, evidence=None):
+    return Reading(
+        reading_id=reading_id,
+        start=hour(start),
+        end=hour(end),
+        nodes=nodes,
+        gpu_seconds=nodes * 8 * round((end - start) * 3_600),
+        evidence=evidence,
+    )
+
+
+def report(*measurements, **changes):
+    return report_usage(measurements=measurements, **changes)
+
+
+correct = builder(
+    CorrectUsage(**MINE, measurement=measurement(nodes=1), metered=metered(), reason="meter restarted", at=hour(12))
+)
+void = builder(VoidUsage(**MINE, reading_id="r1", reason="wrong grant"))
+REPORTED = UsageReported(**MINE, readings=(reading(),))
+CORRECTED = UsageCorrected(**MINE, before=reading(), after=reading(nodes=1), reason="meter restarted")
+VOIDED = UsageVoided(**MINE, reading=reading(), reason="wrong grant")
+SECOND = UsageReported(**MINE, readings=(reading("r2", 11, 12),))
+
+FAULTS = {
+    "time_naive": measurement(start=NAIVE),
+    "span_empty": measurement(end=hour(10)),
+    "seconds_not_whole": measurement(end=hour(11).replace(microsecond=1)),
+    "nodes_not_positive": measurement(nodes=0),
+    "outside_grant": measurement(start=hour(9)),
+    "from_the_future": measurement(end=hour(13)),
+    "nodes_above_grant": measurement(nodes=3),
+}
+TWO_FAULTS = [
+    ("time_naive", measurement(end=NAIVE, nodes=0)),
+    ("span_empty", measurement(end=hour(9).replace(microsecond=1))),
+    ("seconds_not_whole", measurement(end=hour(11).replace(microsecond=1), nodes=0)),
+    ("nodes_not_positive", measurement(start=hour(9), nodes=-2)),
+    ("outside_grant", measurement(end=hour(21))),
+    ("from_the_future", measurement(end=hour(13), nodes=3)),
+]
+REFUSALS = [
+    Row("readings_missing", (), report(), "/readings"),
+    Row("readings_too_many", (), report(*[measurement()] * (READINGS_MAX + 1)), "/readings"),
+    Row("reading_unknown", (), correct()),
+    Row("reading_unknown", (REPORTED,), void(source="/meters/2")),
+    Row("reading_voided", (REPORTED, VOIDED), correct()),
+]
+PRECEDENCE = [
+    Row("reading_unknown", (), correct(measurement=measurement(nodes=3))),
+    Row("reading_voided", (REPORTED, VOIDED), correct(measurement=measurement(nodes=3))),
+]
+
+
+@pytest.mark.parametrize("row", [*REFUSALS, *PRECEDENCE], ids=lambda row: row.code)
+def test_refuses(row):
+    build.check(USAGE, row)
+
+
+@pytest.mark.parametrize(("code", "faulty"), [*FAULTS.items(), *TWO_FAULTS])
+def test_a_faulty_reading_is_rejected_and_changes_nothing(code, faulty):
+    ((said, accepted),) = answer(report(faulty), USAGE.initial)
+    assert (said.outcome, said.code, accepted) == ("rejected", code, None)
+    assert said.message
+    Given(USAGE).when(report(faulty)).then_nothing()
+
+
+@pytest.mark.parametrize(("code", "faulty"), [*FAULTS.items(), *TWO_FAULTS])
+def test_a_correction_may_have_no_fault_of_a_reading(code, faulty):
+    Given(USAGE, REPORTED).when(correct(measurement=faulty)).refused(code)
+
+
+def test_reports():
+    Given(USAGE).when(report_usage()).then(REPORTED)
+
+
+def test_evidence_is_kept_and_not_billed():
+    command = report(measurement(evidence=EVIDENCE))
+    expected = UsageReported(**MINE, readings=(reading(evidence=EVIDENCE),))
+    Given(USAGE).when(command).then(expected)
+    assert expected.readings[0].gpu_seconds == REPORTED.readings[0].gpu_seconds
+
+
+def test_each_reading_of_a_batch_has_its_answer():
+    command = report(
+        measurement(),
+        measurement(reading_id="r2", start=hour(11), end=hour(12)),
+        measurement(reading_id="r2", start=hour(11), end=hour(12)),
+        measurement(reading_id="r2", start=hour(11), end=hour(12), nodes=1),
+        measurement(reading_id="r3"),
+    )
+    said = [spoken for spoken, _ in answer(command, USAGE.fold([REPORTED]))]
+    assert [(spoken.reading_id, spoken.outcome, spoken.code) for spoken in said] == [
+        ("r1", "duplicate", None),
+        ("r2", "accepted", None),
+        ("r2", "duplicate", None),
+        ("r2", "conflict", "reading_exists"),
+        ("r3", "rejected", "nodes_above_grant"),
+    ]
+    Given(USAGE, REPORTED).when(command).then(SECOND)
+
+
+def test_the_same_id_with_other_evidence_is_a_conflict():
+    ((said, _),) = answer(report(measurement(evidence=EVIDENCE)), USAGE.fold([REPORTED]))
+    assert said.outcome == "conflict"
+
+
+def test_the_same_id_of_another_source_is_another_reading():
+    command = report(measurement(nodes=1), source="/meters/2")
+    one_node = UsageReported(**MINE, readings=(reading(nodes=1),))
+    expected = UsageReported(**(MINE | {"source": "/meters/2"}), readings=(reading(nodes=1),))
+    Given(USAGE, one_node).when(command).then(expected)
+
+
+def test_readings_that_follow_each_other_do_not_add_up():
+    Given(USAGE, REPORTED).when(report(measurement(reading_id="r2", start=hour(11), end=hour(12)))).then(SECOND)
+
+
+def test_corrects_and_the_correction_is_what_counts():
+    Given(USAGE, REPORTED).when(correct()).then(CORRECTED)
+    assert list(USAGE.fold([REPORTED, CORRECTED]).counted()) == [reading(nodes=1)]
+    ((said, _),) = answer(report_usage(), USAGE.fold([REPORTED, CORRECTED]))
+    assert said.outcome == "conflict"
+
+
+def test_a_correction_that_is_repeated_after_the_grant_ended_early_changes_nothing():
+    ended = metered(end=hour(10.5))
+    Given(USAGE, REPORTED, CORRECTED).when(correct(metered=ended)).then_nothing()
+
+
+def test_voids_and_the_reading_never_counts_again():
+    Given(USAGE, REPORTED).when(void()).then(VOIDED)
+    assert list(USAGE.fold([REPORTED, VOIDED]).counted()) == []
+    ((said, _),) = answer(report_usage(), USAGE.fold([REPORTED, VOIDED]))
+    assert (said.outcome, said.code) == ("conflict", "reading_exists")
+    assert "voided" in said.message
+
+
+def test_nodes_that_were_voided_may_be_reported_under_another_id():
+    again = UsageReported(**MINE, readings=(reading("r2"),))
+    Given(USAGE, REPORTED, VOIDED).when(report(measurement(reading_id="r2"))).then(again)
+
+
+def test_an_interval_that_crosses_the_instant_counts_in_part():
+    readings = [reading(), reading("r2", 11, 12, nodes=1)]
+    assert count_gpu_seconds(readings, 8, hour(10)) == 0
+    assert count_gpu_seconds(readings, 8, hour(10.5)) == 2 * 8 * 1_800
+    assert count_gpu_seconds(readings, 8, hour(11.25)) == 2 * 8 * 3_600 + 8 * 900
+    assert count_gpu_seconds(readings, 8, hour(99)) == 3 * 8 * 3_600

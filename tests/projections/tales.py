@@ -1,0 +1,226 @@
+"""Whole stories: one with every event type there is, and one as long as one likes."""
+
+from events import auction, grant, order, pool, statement, usage
+from events import instrument as ins
+from events import lot as lot_events
+from events import mandate as mandate_events
+from events.auction import Book, BookBid, BookLot, BookOrder, BookPool, Certificate, Decision, MatchTerms, Price
+from events.types import LotShare, Reason
+from tests.projections import company, market
+from tests.projections.market import (
+    AUCTION,
+    FUND,
+    ISSUER,
+    LOT,
+    LOT_B,
+    MANDATE,
+    POOL,
+    POOL_B,
+    SAFE,
+    START,
+    STARTUP,
+    STRANGER,
+)
+from tests.projections.story import HOUR, Story, make_id, usd
+
+_HASH = "0" * 64
+
+
+def tell_everything() -> Story:
+    """Return a story in which every event type happens."""
+    story = Story()
+    begin(story)
+    market.open_auction(story)
+    for number in range(1, 9):
+        market.place_order(story, number)
+    _tell_orders(story)
+    _tell_auction(story)
+    for number in (1, 2, 3):
+        market.issue_grant(story, number)
+    market.lose_order(story, 5, again=True)
+    market.lose_order(story, 6, again=False)
+    story.tell(auction.AuctionSettled(auction_id=AUCTION, matched=3, unmatched=2))
+    _tell_first_grant(story)
+    _tell_second_grant(story)
+    _tell_third_grant(story)
+    _tell_instruments(story)
+    company.finance(story, make_id("ins", 1))
+    company.sell(story, make_id("ins", 9))
+    story.tell(lot_events.LotWithdrawn(lot_id=LOT_B, reason="sold elsewhere"))
+    story.tell(pool.PoolCapacityRecalled(pool_id=POOL_B, lot_id=LOT_B))
+    story.tell(mandate_events.MandateRevoked(mandate_id=MANDATE, reason="fund closed"))
+    return story
+
+
+def begin(story: Story) -> None:
+    market.tell_parties(story)
+    company.form(story)
+    market.tell_supply(story)
+
+
+def tell_many(events_min: int) -> Story:
+    """Return a story of at least so many events: one order after the other is matched, delivered and settled."""
+    story = Story()
+    begin(story)
+    market.open_auction(story)
+    number = 0
+    while len(story.recorded) < events_min:
+        number += 1
+        market.place_order(story, number)
+        story.tell(order.OrderLocked(order_id=make_id("ord", number), auction_id=AUCTION))
+        market.issue_grant(story, number)
+        story.tell(grant.GrantActivated(grant_id=make_id("grt", number), at=START))
+        market.report_usage(story, number)
+        market.settle(story, number)
+        accepted = market.GPU_SECONDS
+        story.tell(grant.GrantCompleted(grant_id=make_id("grt", number), gpu_seconds_accepted=accepted))
+    return story
+
+
+def _tell_orders(story: Story) -> None:
+    amended = order.OrderAmended(
+        order_id=make_id("ord", 1), hold_id=make_id("hld", 1), terms=market.TERMS, cash_hold_usd=usd("768.00")
+    )
+    story.tell(amended, actor=STARTUP)
+    story.tell(order.OrderCancelled(order_id=make_id("ord", 7), reason="budget"), actor=STARTUP)
+    story.tell(order.OrderExpired(order_id=make_id("ord", 8), at=START))
+    for number in (1, 2, 3, 5, 6):
+        story.tell(order.OrderLocked(order_id=make_id("ord", number), auction_id=AUCTION))
+
+
+def _tell_auction(story: Story) -> None:
+    bids = (BookBid(pool_id=POOL, value_usd_per_gpu_hour=usd("2.5"), mandate_id=MANDATE),)
+    orders = tuple(
+        BookOrder(
+            order_id=make_id("ord", number), nodes=2, duration_periods=24, start_earliest=0, start_latest=0, bids=bids
+        )
+        for number in (1, 2, 3, 5, 6)
+    )
+    book = Book(
+        period_hours=1,
+        periods=336,
+        pools=(BookPool(pool_id=POOL, gpus_per_node=8, gpu_class="H100_SXM", region="us-east"),),
+        lots=(
+            BookLot(lot_id=LOT, pool_id=POOL, nodes=64, from_period=0, to_period=336, ask_usd_per_gpu_hour=usd("1.95")),
+        ),
+        orders=orders,
+    )
+    story.tell(auction.AuctionLocked(auction_id=AUCTION, book=book, book_hash=_HASH))
+    story.tell(auction.AuctionFailed(auction_id=AUCTION, reason="solver stopped", attempt=1))
+    prices = (Price(pool_id=POOL, from_period=0, to_period=24, price_usd_per_gpu_hour=usd("2.5")),)
+    story.tell(
+        auction.AuctionCleared(
+            auction_id=AUCTION,
+            prices=prices,
+            decisions=tuple(_decide(number) for number in (1, 2, 3, 5, 6)),
+            certificate=Certificate(
+                book_hash=_HASH,
+                engine_version="1",
+                seed=7,
+                iterations=100,
+                welfare_usd=usd("633.60"),
+                lp_bound_usd=usd("640"),
+                gap=usd("0.01"),
+                prices_hash=_HASH,
+                decisions_hash=_HASH,
+            ),
+        )
+    )
+
+
+def _decide(number: int) -> Decision:
+    if number in (5, 6):
+        reason = Reason(code="outbid", text="Others offered more.")
+        return Decision(order_id=make_id("ord", number), reasons=(reason,), regret_usd=usd(0))
+    span = {"start": START, "end": START + 24 * HOUR}
+    match = MatchTerms(
+        grant_id=make_id("grt", number),
+        pool_id=POOL,
+        nodes=2,
+        **span,
+        lots=(LotShare(lot_id=LOT, nodes=2, **span),),
+        value_usd_per_gpu_hour=usd("2.5"),
+        price_usd_per_gpu_hour="5/2",
+        mandate_id=MANDATE,
+    )
+    return Decision(order_id=make_id("ord", number), match=match, regret_usd=usd(0))
+
+
+def _tell_first_grant(story: Story) -> None:
+    """Deliver and settle in full, with a correction and a void on the way."""
+    grant_id, usage_id = make_id("grt", 1), make_id("usg", 1)
+    story.tell(grant.GrantActivated(grant_id=grant_id, at=START))
+    market.report_usage(story, 1)
+    before, after = market.make_reading(3), market.make_reading(3, nodes=1)
+    meter = {"usage_id": usage_id, "grant_id": grant_id, "source": "dcgm"}
+    story.tell(usage.UsageCorrected(**meter, before=before, after=after, reason="late"))
+    story.tell(usage.UsageCorrected(**meter, before=after, after=before, reason="wrong correction"))
+    story.tell(usage.UsageReported(**meter, readings=(market.make_reading(30),)))
+    story.tell(usage.UsageVoided(**meter, reading=market.make_reading(30), reason="double"))
+    market.settle(story, 1)
+    story.tell(grant.GrantCompleted(grant_id=grant_id, gpu_seconds_accepted=market.GPU_SECONDS))
+
+
+def _tell_second_grant(story: Story) -> None:
+    """Fail, move to another pool, dispute, resolve; another startup takes over at the end."""
+    grant_id = make_id("grt", 2)
+    story.tell(grant.GrantActivated(grant_id=grant_id, at=START))
+    story.tell(pool.PoolNodeFailed(pool_id=POOL, incident_id="psu", nodes=2, at=START + HOUR))
+    story.tell(grant.GrantDegraded(grant_id=grant_id, nodes_available=1, at=START + HOUR, reason="psu"))
+    story.tell(grant.GrantSuspended(grant_id=grant_id, at=START + 2 * HOUR, reason="psu"))
+    lots = (LotShare(lot_id=LOT_B, nodes=2, start=START + 3 * HOUR, end=START + 24 * HOUR),)
+    story.tell(
+        pool.PoolCapacityReleased(pool_id=POOL, grant_id=grant_id, at=START + 3 * HOUR),
+        pool.PoolCapacityReserved(
+            pool_id=POOL_B, grant_id=grant_id, nodes=2, start=START + 3 * HOUR, end=START + 24 * HOUR, lots=lots
+        ),
+        grant.GrantSubstituted(
+            grant_id=grant_id, pool_id=POOL_B, pool_id_before=POOL, lots=lots, at=START + 3 * HOUR, reason="psu"
+        ),
+    )
+    story.tell(grant.GrantResumed(grant_id=grant_id, at=START + 3 * HOUR))
+    story.tell(pool.PoolNodeRestored(pool_id=POOL, incident_id="psu", nodes=2, at=START + 9 * HOUR))
+    market.report_usage(story, 2)
+    statement_id = {"statement_id": make_id("stm", 2), "grant_id": grant_id}
+    market.settle(story, 2)
+    story.tell(statement.StatementDisputed(**statement_id, gpu_seconds_claimed=3600, reason="idle"))
+    resolved = {"charges_before": market.CHARGES, "charges": market.CHARGES, "reason": "logs agree"}
+    story.tell(statement.StatementResolved(**statement_id, **resolved))
+    transferred = grant.GrantTransferred(grant_id=grant_id, startup_id=STRANGER, startup_id_before=STARTUP)
+    story.tell(transferred, actor=STARTUP)
+
+
+def _tell_third_grant(story: Story) -> None:
+    """End before anything was delivered."""
+    ended = grant.GrantTerminated(grant_id=make_id("grt", 3), at=START, reason="site lost power")
+    lapsed = ins.InstrumentLapsed(
+        instrument_id=make_id("ins", 3), issuer_id=ISSUER, holder_id=FUND, undrawn_usd=usd("384.00"), reason="ended"
+    )
+    story.tell(ended, lapsed)
+
+
+def _tell_instruments(story: Story) -> None:
+    """Sign two agreements that are paid at once: one is reversed in part, one cancelled."""
+    for number in (9, 10):
+        story.tell(
+            ins.InstrumentIssued(
+                instrument_id=make_id("ins", number),
+                issuer_id=ISSUER,
+                holder_id=FUND,
+                terms=SAFE,
+                commitment_usd=usd("250.50"),
+                funding="paid_at_once",
+            )
+        )
+    tranche = {"tranche_id": make_id("trn", 9), "issuer_id": ISSUER, "holder_id": FUND}
+    paid = {"instrument_id": make_id("ins", 9)}
+    story.tell(
+        ins.InstrumentPrincipalAccrued(
+            **paid, **tranche, principal_usd=usd("250.50"), statement_id=None, terms_version=1
+        )
+    )
+    story.tell(ins.InstrumentPrincipalReversed(**paid, **tranche, principal_usd=usd("58.50"), reason="refund"))
+    story.tell(ins.InstrumentSuspended(**paid, reason="audit"))
+    story.tell(ins.InstrumentResumed(**paid))
+    story.tell(ins.InstrumentAmended(**paid, terms=SAFE, terms_version=2, applies_to_earlier=True))
+    story.tell(ins.InstrumentCancelled(instrument_id=make_id("ins", 10), reason="not paid", at=story.now))

@@ -1,0 +1,176 @@
+"""Position and rows move together, once, and only for the projector that owns them."""
+
+import asyncio
+import random
+from dataclasses import replace
+
+import pytest
+from sqlalchemy import text
+from sqlalchemy.ext.asyncio import AsyncEngine
+
+from events.registry import EVENT_TYPES
+from marketplace.core.errors import Conflict, Corrupt, Unavailable
+from marketplace.embedded import PostgresServer
+from marketplace.log.memory import MemoryLog
+from marketplace.projections import parties
+from marketplace.projections.database import build_engine
+from marketplace.projections.facts import parse_facts
+from marketplace.projections.feed.visibility import PARTIES, PLATFORM, PUBLIC
+from marketplace.projections.migrate import migrate
+from marketplace.projections.positions import load_positions
+from marketplace.projections.registry import PROJECTIONS
+from marketplace.projections.runner import Projector
+from marketplace.projections.watch import watch
+from tests.projections.conftest import dump, fill, project
+from tests.projections.story import ALL_TAGS, unknown_event
+from tests.projections.tales import tell_everything
+
+
+@pytest.mark.parametrize("projection", PROJECTIONS, ids=lambda projection: projection.name)
+def test_every_event_type_is_handled_or_named_as_ignored(projection):
+    assert projection.handles | projection.ignores == set(EVENT_TYPES)
+    assert not projection.handles & projection.ignores
+
+
+def test_tables_belong_to_one_projection_and_carry_its_version():
+    names = [table.name for projection in PROJECTIONS for table in projection.tables]
+    assert len(names) == len(set(names))
+    for projection in PROJECTIONS:
+        assert all(table.name.endswith(f"_v{projection.version}") for table in projection.tables)
+
+
+def test_whom_an_event_concerns_is_decided_for_every_type():
+    assert set(EVENT_TYPES) == PUBLIC | PLATFORM | PARTIES
+    assert len(PUBLIC) + len(PLATFORM) + len(PARTIES) == len(EVENT_TYPES)
+
+
+def test_the_story_has_every_event_type():
+    assert tell_everything().tags() == ALL_TAGS
+
+
+async def test_the_rows_do_not_depend_on_where_batches_end(engine: AsyncEngine, memory_log: MemoryLog):
+    story = tell_everything()
+    await fill(memory_log, story.recorded)
+    await project(engine, memory_log)
+    at_once = await dump(engine)
+    assert all(rows for name, rows in at_once.items()), [name for name, rows in at_once.items() if not rows]
+    async with engine.begin() as connection:
+        names = ", ".join(at_once)
+        await connection.execute(text(f"TRUNCATE projection_positions, {names}"))
+    projector = Projector(memory_log, engine, PROJECTIONS)
+    await projector.claim()
+    pieces, begin = random.Random(7), 0
+    while begin < len(story.recorded):
+        end = begin + pieces.choice((1, 2, 3, 17))
+        await projector.apply(story.recorded[begin:end])
+        begin = end
+    assert await dump(engine) == at_once
+
+
+async def test_delivery_twice_equals_once(engine: AsyncEngine, memory_log: MemoryLog):
+    story = tell_everything()
+    await fill(memory_log, story.recorded)
+    projector = await project(engine, memory_log)
+    once = await dump(engine)
+    await projector.apply(story.recorded[50:150])
+    await projector.apply(story.recorded)
+    fresh = Projector(memory_log, engine, PROJECTIONS)
+    await fresh.claim()
+    await fresh.apply(story.recorded)
+    assert await dump(engine) == once
+    assert fresh.position == len(story.recorded)
+
+
+async def test_an_unknown_event_type_stops_the_projector_before_it_writes(engine: AsyncEngine, memory_log: MemoryLog):
+    story = tell_everything()
+    projector = Projector(memory_log, engine, PROJECTIONS)
+    await projector.claim()
+    await projector.apply(story.until(10))
+    before = await dump(engine)
+    with pytest.raises(Corrupt, match=r"event 11.*order\.teleported\.v1.*upgrade"):
+        await projector.apply([unknown_event(11)])
+    assert await dump(engine) == before
+    assert projector.position == 10
+
+
+async def test_a_type_that_a_projection_does_not_name_stops_it(engine: AsyncEngine):
+    story = tell_everything()
+    forgetful = replace(parties.PROJECTION, ignores=frozenset())
+    async with engine.begin() as connection:
+        with pytest.raises(Corrupt, match="parties neither handles nor ignores"):
+            await forgetful.apply(parse_facts(story.recorded), connection)
+
+
+async def test_a_second_projector_fences_the_first(engine: AsyncEngine, memory_log: MemoryLog):
+    story = tell_everything()
+    await fill(memory_log, story.until(100))
+    first = await project(engine, memory_log)
+    second = await project(engine, memory_log)
+    before = await dump(engine)
+    with pytest.raises(Conflict, match="projection parties has moved on"):
+        await first.apply(story.recorded[100:150])
+    assert await dump(engine) == before
+    await second.apply(story.recorded[100:150])
+    assert second.position == 150
+
+
+async def test_a_projector_that_falls_behind_one_projection_brings_it_up(engine: AsyncEngine, memory_log: MemoryLog):
+    story = tell_everything()
+    await fill(memory_log, story.recorded)
+    await project(engine, memory_log, PROJECTIONS[:3])
+    await project(engine, memory_log)
+    async with engine.connect() as connection:
+        positions = await load_positions(connection)
+    assert {position.position for position in positions} == {len(story.recorded)}
+    assert len(positions) == len(PROJECTIONS)
+
+
+async def test_a_reader_waits_for_its_own_write(engine: AsyncEngine, memory_log: MemoryLog):
+    story = tell_everything()
+    await fill(memory_log, story.until(50))
+    projector = Projector(memory_log, engine, PROJECTIONS)
+    running = asyncio.create_task(projector.run())
+    async with watch(engine, PROJECTIONS) as followed:
+        await followed.wait_for(50, 10)
+        with pytest.raises(Unavailable, match=r"did not reach 51 within 0\.2"):
+            await followed.wait_for(51, 0.2)
+        waiting = asyncio.create_task(followed.wait_for(len(story.recorded), 10))
+        await fill(memory_log, story.recorded)
+        await waiting
+        assert followed.position == len(story.recorded)
+    running.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await running
+
+
+async def test_the_projector_outlives_a_restart_of_postgresql(
+    memory_log: MemoryLog, postgres_server: PostgresServer, database_url: str
+):
+    engine = build_engine(database_url)
+    await migrate(engine)
+    story = tell_everything()
+    await fill(memory_log, story.until(60))
+    projector = Projector(memory_log, engine, PROJECTIONS)
+    running = asyncio.create_task(projector.run())
+    async with watch(engine, PROJECTIONS) as followed:
+        await followed.wait_for(60, 10)
+        admin = await postgres_server.connect()
+        ended = "SELECT count(pg_terminate_backend(pid)) FROM pg_stat_activity WHERE datname = $1"
+        assert await admin.fetchval(ended, engine.url.database) >= 1
+        await admin.close()
+        await fill(memory_log, story.recorded)
+        await asyncio.sleep(0.1)
+        await _wait_through(followed, len(story.recorded))
+    running.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await running
+    await engine.dispose()
+
+
+async def _wait_through(followed, position):
+    for _ in range(20):
+        try:
+            return await followed.wait_for(position, 5)
+        except Unavailable:
+            await asyncio.sleep(0.1)
+    raise AssertionError(f"the projections stayed at {followed.position}")

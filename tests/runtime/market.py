@@ -1,0 +1,208 @@
+"""A small market in one process on the log in memory: parties, supply, mandates and orders by the real commands."""
+
+import asyncio
+from contextlib import asynccontextmanager
+from datetime import UTC, datetime, timedelta
+from decimal import Decimal
+
+from events.mandate import MandateTerms
+from events.order import ClassOffer, OrderTerms
+from events.types import SafeTerms
+from marketplace.core.ids import derive_command_id, rename_id
+from marketplace.domain.deciders import DECIDERS
+from marketplace.runtime.clock import MarketClock
+from marketplace.runtime.commands import accounts, auctions, issuers, mandates, orders, parties, sites, supply
+from marketplace.runtime.handler import Handler
+from marketplace.runtime.unit import Context
+from marketplace.runtime.worker import Worker
+
+SAFE = SafeTerms(conversion_timing="post_money", valuation_cap_usd=Decimal(10_000_000), discount=Decimal("0.2"))
+
+
+class StandingClock(MarketClock):
+    """A clock that a test moves."""
+
+    def __init__(self, at=datetime(2026, 1, 1, tzinfo=UTC)):
+        super().__init__()
+        self.at = at
+
+    def now(self):
+        return self.at + timedelta(seconds=self.offset_seconds)
+
+
+class Market:
+    """One process on a log: its handler, its cache, and the market's clock.
+
+    `name` keeps the idempotency keys of several processes apart.
+    """
+
+    def __init__(self, log, name="one", clock=None):
+        self.log = log
+        self.name = name
+        self.clock = clock or StandingClock()
+        self.handler = Handler(log, self.clock)
+        self.count = 0
+
+    def process(self, name, log=None):
+        """Return another process on the same log, which knows nothing yet."""
+        return Market(log or self.log, name, self.clock)
+
+    def context(self, party_id=None, key=None, fingerprint="", if_match=None):
+        self.count += 1
+        key = key or f"{self.name}-{self.count}"
+        return Context(
+            command_id=derive_command_id(party_id or "platform", key),
+            fingerprint=fingerprint,
+            actor=party_id or "platform",
+            party_id=party_id,
+            at=self.clock.now(),
+            if_match=if_match,
+        )
+
+    def day(self, days):
+        return datetime(2026, 1, 1, tzinfo=UTC) + timedelta(days=days)
+
+    async def party(self, name, role, usd=None, sector=None):
+        receipt = await parties.register_party(
+            self.handler, self.context(), name=name, roles=(role,), jurisdiction="US", sector=sector
+        )
+        await parties.clear_party(self.handler, self.context(), receipt.id, checks=("sanctions",))
+        if usd:
+            await accounts.deposit(
+                self.handler,
+                self.context(),
+                rename_id("acc", receipt.id),
+                amount_usd=Decimal(usd),
+                reference=f"wire-{receipt.id}",
+            )
+        return receipt.id
+
+    async def pool(self, provider_id, nodes=4, gpu_class="H100_SXM"):
+        site = await sites.register_site(
+            self.handler,
+            self.context(provider_id),
+            provider_id=provider_id,
+            name="North",
+            region="us-east",
+            jurisdiction="US",
+            status="operating",
+            power_contracted_kw=10_000,
+            power_energised_kw=10_000,
+            power_usage_effectiveness=Decimal("1.2"),
+            renewable_share=Decimal("0.5"),
+        )
+        pool = await supply.open_pool(
+            self.handler,
+            self.context(provider_id),
+            site_id=site.id,
+            gpu_class=gpu_class,
+            interconnect="infiniband",
+            gpus_per_node=8,
+            nodes=nodes,
+            power_per_node_kw=11,
+        )
+        return site.id, pool.id
+
+    async def lot(self, provider_id, pool_id, *, ask="2", nodes=4, start=1, end=91, mandate_ids=()):
+        receipt = await supply.list_lot(
+            self.handler,
+            self.context(provider_id),
+            pool_id=pool_id,
+            nodes=nodes,
+            start=self.day(start),
+            end=self.day(end),
+            ask_usd_per_gpu_hour=Decimal(ask),
+            mandate_ids=mandate_ids,
+        )
+        return receipt.id
+
+    async def mandate(self, holder_id, funding="cash", budget=1_000_000, credit="0.8"):
+        receipt = await mandates.grant_mandate(
+            self.handler,
+            self.context(holder_id),
+            holder_id=holder_id,
+            funding=funding,
+            terms=MandateTerms(
+                instrument_kinds=("safe",),
+                equity_credit=Decimal(credit),
+                budget_usd=Decimal(budget),
+                issuer_usd_max=Decimal(budget),
+            ),
+        )
+        return receipt.id
+
+    async def issuer(self, startup_id):
+        receipt = await issuers.form_issuer(
+            self.handler,
+            self.context(startup_id),
+            party_id=startup_id,
+            legal_name="Startup, Inc.",
+            jurisdiction="US",
+            formed_on=datetime(2025, 1, 1, tzinfo=UTC).date(),
+        )
+        return receipt.id
+
+    def terms(self, *, cash="3", equity="0", mandate_ids=(), nodes=2, days=2, earliest=1, latest=30, **more):
+        return OrderTerms(
+            nodes=nodes,
+            duration_hours=24 * days,
+            start_earliest=self.day(earliest),
+            start_latest=self.day(latest),
+            offers=(
+                ClassOffer(
+                    gpu_class="H100_SXM",
+                    cash_usd_per_gpu_hour=Decimal(cash),
+                    equity_usd_per_gpu_hour=Decimal(equity),
+                ),
+            ),
+            mandate_ids=mandate_ids,
+            instrument=SAFE if mandate_ids else None,
+            **more,
+        )
+
+    async def place(self, startup_id, *, key=None, fingerprint="", **terms):
+        context = self.context(startup_id, key, fingerprint)
+        return await orders.place_order(self.handler, context, startup_id=startup_id, terms=self.terms(**terms))
+
+    async def order(self, startup_id, **terms):
+        return (await self.place(startup_id, **terms)).id
+
+    async def cancel(self, startup_id, order_id):
+        return await orders.cancel_order(self.handler, self.context(startup_id), order_id, reason="changed plans")
+
+    async def account(self, party_id):
+        return await self.state("account", rename_id("acc", party_id))
+
+    async def auction(self, locks_at=0.5, horizon=1, periods=90):
+        receipt = await auctions.open_auction(
+            self.handler,
+            self.context(),
+            locks_at=self.day(locks_at),
+            horizon_start=self.day(horizon),
+            period_hours=24,
+            periods=periods,
+            seed=1,
+        )
+        return receipt.id
+
+    async def state(self, aggregate, id):  # noqa: A002
+        decider = DECIDERS[aggregate]
+        return (await Handler(self.log, self.clock).cache.load(decider, id)).state
+
+    @asynccontextmanager
+    async def worker(self):
+        worker = Worker(Handler(self.log, self.clock))
+        task = asyncio.create_task(worker.run())
+        try:
+            yield worker
+        finally:
+            task.cancel()
+            await asyncio.gather(task, return_exceptions=True)
+
+    async def until(self, aggregate, id, *statuses, seconds=10):  # noqa: A002
+        async with asyncio.timeout(seconds):
+            while True:
+                state = await self.state(aggregate, id)
+                if state is not None and state.status in statuses:
+                    return state
+                await asyncio.sleep(0.02)
