@@ -5,15 +5,21 @@ import sys
 from cyclopts import App
 
 from marketplace import __version__
-from marketplace.cli import clear, demo, equity, log, projections, serve, up
+from marketplace.cli.clear import app as clear_app
+from marketplace.cli.demo import app as demo_app
+from marketplace.cli.equity import app as equity_app
+from marketplace.cli.log import app as log_app
+from marketplace.cli.projections import app as projections_app
+from marketplace.cli.serve import app as serve_app
+from marketplace.cli.up import app as up_app
 
 app = App(
     name="marketplace",
     help="A compute-for-equity marketplace on an event log that anyone can replay.",
     version=__version__,
 )
-for module in (demo, up, serve, projections, log, clear, equity):
-    app.command(module.app)
+for command in (demo_app, up_app, serve_app, projections_app, log_app, clear_app, equity_app):
+    app.command(command)
 
 
 def main() -> None:

@@ -13,7 +13,8 @@ from rich.console import Console
 
 from marketplace.core.errors import MarketplaceError, Refusal
 
-CONSOLE: Final = Console(highlight=False)
+WIDTH_WITHOUT_TERMINAL: Final = 120
+CONSOLE: Final = Console(highlight=False, width=None if sys.stdout.isatty() else WIDTH_WITHOUT_TERMINAL)
 ERRORS: Final = Console(stderr=True, highlight=False)
 
 

@@ -45,7 +45,7 @@ from marketplace.api.usage import UsageReceipt
 from marketplace.client.transport import Transport
 from marketplace.projections.accounts.queries import BalanceView, TrialBalanceView
 from marketplace.projections.auctions import AuctionView, DecisionView, PriceView
-from marketplace.projections.cap_tables.queries import CapTableView, FinancingView, LiquidityView
+from marketplace.projections.cap_tables.queries import CapTableView, FinancingView, LiquidityView, StakeholderView
 from marketplace.projections.grants import GrantView
 from marketplace.projections.instruments import InstrumentView
 from marketplace.projections.inventory import LotView, PoolView
@@ -243,3 +243,7 @@ class MarketplaceClient(Transport):
     def list_liquidity_events(self, issuer_id: str) -> AsyncIterator[LiquidityView]:
         """Yield the sales of an issuer."""
         return self.rows(f"/v1/issuers/{issuer_id}/liquidity-events", LiquidityView)
+
+    def list_stakeholders(self, issuer_id: str) -> AsyncIterator[StakeholderView]:
+        """Yield the stakeholders of an issuer."""
+        return self.rows(f"/v1/issuers/{issuer_id}/stakeholders", StakeholderView)

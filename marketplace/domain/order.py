@@ -45,7 +45,6 @@ from marketplace.domain.refusals import refuse_exists, refuse_status, refuse_unk
 
 MANDATES_MAX = 4
 OFFERS_MAX = 16
-CENT = Decimal("0.01")
 
 
 class PlaceOrder(msgspec.Struct, frozen=True, kw_only=True):
@@ -151,13 +150,12 @@ def compute_cash_hold(terms: OrderTerms) -> Decimal:
 def compute_budget_hold(terms: OrderTerms, equity_credit: Decimal) -> Decimal:
     """Return the mandate's dollars that suffice for any of the offers, in whole cents.
 
-    A mixed offer needs one cent more than its exact share, since the provider's and the startup's dollars are
-    rounded each for itself (`settlement`).
+    A cent more is never needed: what the holder pays is the rest of the provider's whole cents, and lies less than one
+    cent above its exact share (`settlement`).
     """
     hours = compute_gpu_hours(terms)
     needs = [
         ceil_cents(Fraction(offer.equity_usd_per_gpu_hour) * Fraction(equity_credit) * hours)
-        + (CENT if offer.cash_usd_per_gpu_hour else ZERO)
         for offer in terms.offers
         if offer.equity_usd_per_gpu_hour
     ]

@@ -75,11 +75,11 @@ def simulate(assumptions: Assumptions) -> Simulation:
             "simulation_too_large",
             f"{assumptions.grants} grants in {assumptions.trials} trials; at most {GRANTS_MAX} and {TRIALS_MAX}",
         )
-    random = Random(assumptions.seed)  # noqa: S311 - a simulation, not a secret
+    draws = Random(assumptions.seed)  # noqa: S311 - a simulation, not a secret
     limit = int(chance * DRAW_SCALE)
     returns: list[Fraction] = []
     for _ in range(assumptions.trials):
-        successes = sum(random.randrange(DRAW_SCALE) < limit for _ in range(assumptions.grants))
+        successes = sum(draws.randrange(DRAW_SCALE) < limit for _ in range(assumptions.grants))
         returns.append(successes * multiple / (assumptions.grants * cost))
     returns.sort()
     last = len(returns) - 1

@@ -312,8 +312,8 @@ class Appender:
         for append in group:
             if append.answer.done():
                 continue
-            with contextlib.suppress(MarketplaceError):
-                if await self._find_stored([append]):
+            with contextlib.suppress(NoAnswer):
+                if self._connection.is_connected and await self._find_stored([append]):
                     continue
             append.fail(Unavailable("NATS", f"no answer to an append in time: {reason}"))
 

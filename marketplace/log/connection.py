@@ -14,7 +14,7 @@ from urllib.parse import urlsplit
 
 import msgspec
 import nats.errors
-from nats.aio.client import Client
+from nats.aio.client import Client, Srv
 from nats.aio.msg import Msg
 
 from marketplace.core.errors import Corrupt, Unavailable
@@ -44,18 +44,39 @@ class _Request:
     done: asyncio.Future[None]
 
 
+class _Client(Client):
+    """nats-py, without two of its faults.
+
+    Each attempt to reconnect closes the socket of the one before, which nats-py forgets. Leaving while no server is
+    there drops what cannot be sent, where nats-py tries to send it and fails half-way.
+    """
+
+    async def _connect_to_server(self, s: Srv) -> None:
+        if self._transport is not None:
+            self._transport.close()  # type: ignore[no-untyped-call]
+        await super()._connect_to_server(s)
+
+    async def _close(self, status: int, do_cbs: bool = True) -> None:
+        if not self.is_connected:
+            self._pending = []
+            self._pending_data_size = 0
+        await super()._close(status, do_cbs)
+
+
 class Connection:
     """A connection and its open requests.
 
     Attributes:
         client: The nats-py client, for subscriptions.
         lost: How many times the connection was lost.
-        complaints: The last thing that a server complained about, such as a missing permission.
+        watchers: Events that are set when the connection is lost.
+        complaint: The last thing that a server complained about, such as a missing permission.
     """
 
     def __init__(self, name: str) -> None:
-        self.client = Client()
+        self.client: Client = _Client()
         self.lost = 0
+        self.watchers: set[asyncio.Event] = set()
         self.complaint = ""
         self._name = name
         self._prefix = ""
@@ -98,7 +119,13 @@ class Connection:
     async def close(self) -> None:
         """Leave; waiting requests fail."""
         self._fail_waiting("the connection was closed")
-        await self.client.close()
+        with contextlib.suppress(OSError):
+            await self.client.close()
+
+    @property
+    def is_connected(self) -> bool:
+        """Whether a server can be reached at this moment."""
+        return self._connected.is_set()
 
     async def wait_connected(self, deadline: float) -> None:
         """Wait until connected, or raise `NoAnswer` at the deadline (of `time.monotonic`)."""
@@ -196,6 +223,8 @@ class Connection:
         self.lost += 1
         self._connected.clear()
         self._fail_waiting("the connection was lost")
+        for watcher in self.watchers:
+            watcher.set()
 
     async def _on_back(self) -> None:
         self._connected.set()

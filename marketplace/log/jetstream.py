@@ -73,6 +73,7 @@ class JetStreamLog:
             stream,
             page_max=limits.page_messages_max,
             seconds_max=limits.ack_seconds_max,
+            patience_seconds=limits.append_seconds_max,
             replicated=copies > 1,
         )
         plain_max = _PLAIN_MAX_CLUSTER if copies > 1 else _PLAIN_MAX_ONE_SERVER

@@ -10,6 +10,7 @@ from sqlalchemy import Connection
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 import migrations
+from marketplace.core.errors import Refusal
 from marketplace.projections.database import reachable
 
 
@@ -50,6 +51,20 @@ async def is_current(engine: AsyncEngine) -> bool:
     heads = set(ScriptDirectory.from_config(build_config()).get_heads())
     async with reachable(), engine.connect() as connection:
         return heads == await connection.run_sync(_load_heads)
+
+
+async def require_current(engine: AsyncEngine) -> None:
+    """Return where the database has the tables of this release.
+
+    Raises:
+        Refusal: ``database_not_migrated``.
+        Unavailable: PostgreSQL is away.
+    """
+    if not await is_current(engine):
+        raise Refusal(
+            "database_not_migrated",
+            "the database does not have the tables of this release; run `alembic upgrade head` against it first",
+        )
 
 
 def _load_heads(connection: Connection) -> set[str]:

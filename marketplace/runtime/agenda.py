@@ -9,7 +9,7 @@ from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from typing import Any, Final, NamedTuple
 
-from events.auction import AuctionOpened, AuctionSettled
+from events.auction import AuctionLocked, AuctionOpened, AuctionSettled
 from events.grant import GrantActivated, GrantCompleted, GrantIssued, GrantTerminated
 from events.order import (
     OrderAmended,
@@ -55,6 +55,8 @@ class Agenda:
         self._due: dict[Task, datetime] = {}
         self._heap: list[tuple[float, Task]] = []
         self._grants: dict[str, GrantIssued] = {}
+        self._locked: dict[str, str] = {}
+        self._books: dict[str, frozenset[str]] = {}
 
     def put(self, task: Task, due: datetime) -> None:
         """Put a task on, or move it."""
@@ -97,21 +99,39 @@ class Agenda:
     def _close(self, event: OrderCancelled | OrderExpired | OrderMatched) -> None:
         self.open_orders.pop(event.order_id, None)
         self.drop(Task("expire_order", event.order_id))
+        self._unlock(event.order_id)
 
     def _unmatch(self, event: OrderUnmatched) -> None:
+        self._unlock(event.order_id)
         if event.open_again:
             self.put(Task("expire_order", event.order_id), self.open_orders[event.order_id])
         else:
             self.open_orders.pop(event.order_id, None)
             self.drop(Task("expire_order", event.order_id))
 
+    def _unlock(self, order_id: str) -> None:
+        self._locked.pop(order_id, None)
+        self.drop(Task("defer_order", order_id))
+
     def _lock(self, event: OrderLocked) -> None:
         self.drop(Task("expire_order", event.order_id))
+        self._locked[event.order_id] = event.auction_id
+        book = self._books.get(event.auction_id)
+        if book is not None and event.order_id not in book:
+            self.put(Task("defer_order", event.order_id), NOW)
 
     def _open_auction(self, event: AuctionOpened) -> None:
         self.put(Task("run_auction", event.auction_id), event.locks_at)
 
+    def _lock_auction(self, event: AuctionLocked) -> None:
+        """Defer what a second auctioneer locked and the first one's book does not have."""
+        book = self._books[event.auction_id] = frozenset(order.order_id for order in event.book.orders)
+        for order_id, auction_id in self._locked.items():
+            if auction_id == event.auction_id and order_id not in book:
+                self.put(Task("defer_order", order_id), NOW)
+
     def _settle_auction(self, event: AuctionSettled) -> None:
+        self._books[event.auction_id] = frozenset()
         self.drop(Task("run_auction", event.auction_id))
 
     def _issue_grant(self, event: GrantIssued) -> None:
@@ -139,6 +159,7 @@ class Agenda:
                 self.drop(task)
             elif task in self._due:
                 self.put(task, periods[index].end + GRACE)
+        self.put(Task("finish_grant", event.grant_id), NOW)
 
     def _complete_grant(self, event: GrantCompleted) -> None:
         self.drop(Task("finish_grant", event.grant_id))
@@ -178,6 +199,7 @@ _REACTIONS: Final[dict[type[Event], str]] = {
     OrderUnmatched: "_unmatch",
     OrderLocked: "_lock",
     AuctionOpened: "_open_auction",
+    AuctionLocked: "_lock_auction",
     AuctionSettled: "_settle_auction",
     GrantIssued: "_issue_grant",
     GrantActivated: "_activate_grant",

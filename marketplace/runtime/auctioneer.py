@@ -9,7 +9,9 @@ Invariants:
 """
 
 import asyncio
+import contextlib
 from collections.abc import Callable, Coroutine, Iterable
+from decimal import Decimal
 from typing import Any, Final
 
 import structlog
@@ -56,6 +58,13 @@ class Auctioneer:
             auction = await self._load(auction_id)
         if auction.status == "cleared":
             await self._settle(auction)
+
+    async def defer(self, order_id: str) -> None:
+        """Let go of an order that is locked by an auction whose book does not have it."""
+        order = await self._find_order(order_id)
+        if order is not None and order.status == "locked" and order.auction_id is not None:
+            reason = Reason(code="deferred", text="the book was frozen as the order was taken in", facts={})
+            await self._reject(order.auction_id, order_id, (reason,), None)
 
     async def _load(self, auction_id: str) -> Auction:
         auction: Auction | None = (await self._handler.cache.load(AUCTION, auction_id)).state
@@ -120,7 +129,10 @@ class Auctioneer:
             log.exception("auction_failed", auction_id=auction_id)
             attempt = auction.attempts + 1
             context = build_context(self._handler, "auctioneer", auction_id, f"fail/{attempt}")
-            await auctions.fail_auction(self._handler, context, auction_id, reason=str(error)[:500], attempt=attempt)
+            with contextlib.suppress(Refusal):
+                await auctions.fail_auction(
+                    self._handler, context, auction_id, reason=str(error)[:500], attempt=attempt
+                )
             raise Conflict(f"auction {auction_id}") from error
         context = build_context(self._handler, "auctioneer", auction_id, "clear")
         await auctions.clear_auction(self._handler, context, result)
@@ -160,6 +172,18 @@ class Auctioneer:
                 outcome = "impossible"
             else:
                 return "matched"
+        try:
+            await self._reject(auction_id, order_id, reasons, decision.price_to_win_usd_per_gpu_hour)
+        except Refusal:
+            order = await self._find_order(order_id)
+            if decision.match is None or order is None or order.grant_id != decision.match.grant_id:
+                raise
+            return "matched"
+        return outcome
+
+    async def _reject(
+        self, auction_id: str, order_id: str, reasons: tuple[Reason, ...], price_to_win_usd: Decimal | None
+    ) -> None:
         context = build_context(self._handler, "auctioneer", auction_id, f"unmatch/{order_id}")
         await auctions.carry_out_rejection(
             self._handler,
@@ -167,9 +191,8 @@ class Auctioneer:
             auction_id,
             order_id,
             reasons=reasons,
-            price_to_win_usd_per_gpu_hour=decision.price_to_win_usd_per_gpu_hour,
+            price_to_win_usd_per_gpu_hour=price_to_win_usd,
         )
-        return outcome
 
     async def _each(self, items: Iterable[Any], work: Callable[[Any], Coroutine[Any, Any, Any]]) -> list[Any]:
         """Work on every item, so many at once that they share group commits; return the results in order."""

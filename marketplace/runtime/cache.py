@@ -1,11 +1,13 @@
 """States of aggregates in memory, so that a command on the happy path reads nothing.
 
 An entry may be ahead of the log: it is what the state will be once appends in flight are answered. Its head is then
-pending. An entry built on an append that failed is dropped, and so is all that was built on it.
+pending. An entry built on an append that failed is void, and so is all that was built on it; what was stored before is
+kept beside it, so that only the tail has to be read.
 
 Invariants:
     1. An entry is the fold of every event up to its head.
     2. What an entry says of command ids is complete up to its head: a repeated command is always found.
+    3. An event that is noticed while its aggregate is being read is in what is read, or the reading is not kept.
 """
 
 import asyncio
@@ -24,6 +26,9 @@ from marketplace.log.port import Head, Log, Recorded
 
 AnyDecider = Decider[Any, Any, Any]
 
+READS_MAX = 8
+"""How often an aggregate is read on while events of it arrive; what is read then is used and not kept."""
+
 
 @dataclass(frozen=True, slots=True)
 class Trace:
@@ -35,11 +40,53 @@ class Trace:
 
 @dataclass(slots=True, eq=False)
 class Entry:
-    """One aggregate: its state after the events up to `head`, and the commands that caused them."""
+    """One aggregate: its state after the events up to `head`, and the commands that caused them.
+
+    All entries that follow one another share `commands`; those of appends in flight are in it too. `line` is set where
+    the head was pending when the entry was made.
+    """
 
     state: Any
     head: Head
     commands: dict[str, Trace] = field(default_factory=dict)
+    line: "Line | None" = None
+
+    def is_stored(self) -> bool:
+        """Tell whether the log has said that it has all of this."""
+        return self.head.sequence is not None and not self.head.failed
+
+    def is_void(self) -> bool:
+        """Tell whether this rests on an append that failed."""
+        return self.head.failed or (self.line is not None and not self.is_stored() and self.line.advance())
+
+
+@dataclass(slots=True, eq=False)
+class Line:
+    """Entries built one on another while their appends are in flight, and the last one before them that is stored."""
+
+    base: Entry
+    pending: list[Entry] = field(default_factory=list)
+    void: bool = False
+
+    def advance(self) -> bool:
+        """Move the base up to what was stored meanwhile; return whether an append of the line failed."""
+        stored = 0
+        while stored < len(self.pending) and self.pending[stored].is_stored():
+            stored += 1
+        if stored:
+            self.base = self.pending[stored - 1]
+            del self.pending[:stored]
+        if self.pending and self.pending[0].head.failed:
+            self.void = True
+        return self.void
+
+
+@dataclass(slots=True, eq=False)
+class _Reading:
+    """One read of an aggregate, shared by all who wait for it, and the last event of it that was noticed since."""
+
+    task: asyncio.Task[Entry] | None = None
+    noticed: int = 0
 
 
 def parse_event(recorded: Recorded) -> Event:
@@ -66,15 +113,12 @@ class Cache:
         self._log = log
         self._entries_max = entries_max
         self._entries: OrderedDict[str, Entry] = OrderedDict()
-        self._loading: dict[str, asyncio.Task[Entry]] = {}
+        self._readings: dict[str, _Reading] = {}
 
     def find(self, subject: str) -> Entry | None:
         """Return the entry of a subject if it is in memory and not built on a failed append."""
         entry = self._entries.get(subject)
-        if entry is not None and entry.head.failed:
-            del self._entries[subject]
-            return None
-        return entry
+        return None if entry is None or entry.is_void() else entry
 
     async def load(self, decider: AnyDecider, id: str) -> Entry:  # noqa: A002 - the field's word
         """Return the entry of an aggregate, from memory or from the log."""
@@ -83,29 +127,50 @@ class Cache:
         if entry is not None:
             self._entries.move_to_end(subject)
             return entry
-        task = self._loading.get(subject)
-        if task is None:
-            task = asyncio.create_task(self._read(decider, subject))
-            self._loading[subject] = task
-            task.add_done_callback(lambda _: self._loading.pop(subject, None))
-        loaded = await asyncio.shield(task)
+        void = self._entries.get(subject)
+        base = _find_stored(void) if void is not None else None
+        loaded = await asyncio.shield(self._begin(decider, base or Entry(decider.initial, Head(subject))))
         return self.find(subject) or loaded
 
-    async def _read(self, decider: AnyDecider, subject: str) -> Entry:
-        entry = extend(decider, Entry(decider.initial, Head(subject)), await self._log.load(subject))
-        if self.find(subject) is None:
-            self.put(entry)
+    def _begin(self, decider: AnyDecider, base: Entry) -> asyncio.Task[Entry]:
+        """Return the reading of the events that follow `base`; who asks meanwhile gets the same one."""
+        subject = base.head.subject
+        reading = self._readings.get(subject)
+        if reading is None:
+            reading = self._readings[subject] = _Reading()
+            reading.task = asyncio.create_task(self._read(decider, base, reading))
+            reading.task.add_done_callback(lambda _: self._readings.pop(subject, None))
+        assert reading.task is not None, "a reading is known once it has begun"
+        return reading.task
+
+    async def _read(self, decider: AnyDecider, entry: Entry, reading: _Reading) -> Entry:
+        for _ in range(READS_MAX):
+            entry = extend(decider, entry, await self._log.load(entry.head.subject, after=entry.head.sequence or 0))
+            if (entry.head.sequence or 0) >= reading.noticed:
+                if self.find(entry.head.subject) is None:
+                    self.put(entry)
+                break
         return entry
 
-    async def refresh(self, decider: AnyDecider, entry: Entry) -> None:
-        """Replace an entry that a conflict proved stale, by the tail of its subject where its head is known."""
+    def refresh(self, decider: AnyDecider, entry: Entry) -> asyncio.Task[Entry] | None:
+        """Begin to bring an entry that may be stale up to date, by the tail of its subject."""
         subject = entry.head.subject
+        current, stored = self.find(subject), _find_stored(entry)
+        if stored is None or (current is not None and current is not entry):
+            return None
         self._entries.pop(subject, None)
-        if entry.head.sequence is None or entry.head.failed:
-            return
-        tail = await self._log.load(subject, after=entry.head.sequence)
-        if self.find(subject) is None:
-            self.put(extend(decider, entry, tail))
+        return self._begin(decider, stored)
+
+    def put_pending(self, before: Entry, state: Any, head: Head) -> Entry:
+        """Keep what an aggregate will be once an append is stored, and return it."""
+        line = None if before.is_stored() else before.line
+        if line is None:
+            line = Line(before)
+        entry = Entry(state, head, before.commands, line)
+        line.pending.append(entry)
+        line.advance()
+        self.put(entry)
+        return entry
 
     def put(self, entry: Entry) -> None:
         """Keep an entry, and forget the one that was used the longest ago when there are too many."""
@@ -116,12 +181,14 @@ class Cache:
 
     def notice(self, recorded: Recorded) -> None:
         """Drop an entry that misses an event which another process stored."""
+        self._tell_reading(recorded)
         entry = self._entries.get(recorded.subject)
         if entry is not None and entry.head.sequence is not None and entry.head.sequence < recorded.sequence:
             del self._entries[recorded.subject]
 
-    def absorb(self, decider: AnyDecider, recorded: Recorded) -> None:
+    def absorb(self, decider: AnyDecider, recorded: Recorded, event: Event) -> None:
         """Take an event into its entry, for a reader that began with the first event of the log."""
+        self._tell_reading(recorded)
         entry = self._entries.get(recorded.subject)
         if entry is None:
             if recorded.envelope.previoushash:
@@ -129,20 +196,34 @@ class Cache:
             entry = Entry(decider.initial, Head(recorded.subject))
         elif entry.head.sequence is None or entry.head.sequence >= recorded.sequence:
             return
-        self.put(extend(decider, entry, (recorded,), keep=True))
+        elif entry.head.hash != recorded.envelope.previoushash:
+            del self._entries[recorded.subject]
+            return
+        self.put(_extend_by(decider, entry, recorded, event))
 
-    def drop(self, subjects: Iterable[str]) -> None:
-        """Forget entries."""
-        for subject in subjects:
-            self._entries.pop(subject, None)
+    def _tell_reading(self, recorded: Recorded) -> None:
+        reading = self._readings.get(recorded.subject)
+        if reading is not None:
+            reading.noticed = max(reading.noticed, recorded.sequence)
 
 
-def extend(decider: AnyDecider, entry: Entry, tail: Iterable[Recorded], *, keep: bool = False) -> Entry:
-    """Return the entry after more stored events of its subject; `keep` lets both share what is known of commands."""
-    state, head, commands = entry.state, entry.head, entry.commands if keep else dict(entry.commands)
+def _find_stored(entry: Entry) -> Entry | None:
+    """Return the last entry at or before this one that is known to be stored, None where none is in memory."""
+    if entry.line is None or entry.is_stored():
+        return entry if entry.is_stored() else None
+    entry.line.advance()
+    return entry.line.base
+
+
+def extend(decider: AnyDecider, entry: Entry, tail: Iterable[Recorded]) -> Entry:
+    """Return the entry after more stored events of its subject; the same one where there are none."""
     for recorded in tail:
-        state = decider.evolve(state, parse_event(recorded))
-        envelope: Envelope = recorded.envelope
-        head = Head(recorded.subject, recorded.sequence, envelope.hash)
-        commands[envelope.causationid] = Trace(envelope.fingerprint, head)
-    return Entry(state, head, commands)
+        entry = _extend_by(decider, entry, recorded, parse_event(recorded))
+    return entry
+
+
+def _extend_by(decider: AnyDecider, entry: Entry, recorded: Recorded, event: Event) -> Entry:
+    envelope: Envelope = recorded.envelope
+    head = Head(recorded.subject, recorded.sequence, envelope.hash)
+    entry.commands[envelope.causationid] = Trace(envelope.fingerprint, head)
+    return Entry(decider.evolve(entry.state, event), head, entry.commands)

@@ -5,8 +5,8 @@ restart and without another store, and is answered as the first time. A decision
 flight: it joins the same group commit, and its answer waits until both are stored.
 
 Invariants:
-    1. An answer that says yes is given after the events are durable.
-    2. A refusal never rests on an append that failed.
+    1. An answer is given after the events are durable, its own and those that it rests on.
+    2. A refusal rests on what the log held, read at its end; never on an append that failed.
     3. A command id with other content is refused, and so is one that is still at work here.
 """
 
@@ -18,7 +18,7 @@ import msgspec
 from events.subjects import render_subject
 from marketplace.core.errors import Conflict, Refusal, Unavailable
 from marketplace.log.port import Head, Log
-from marketplace.runtime.cache import AnyDecider, Cache, Trace
+from marketplace.runtime.cache import AnyDecider, Cache, Entry, Trace
 from marketplace.runtime.clock import MarketClock
 from marketplace.runtime.unit import Context, Unit
 
@@ -84,10 +84,10 @@ class Handler:
             self._in_flight.discard(context.command_id)
 
     async def _run(self, context: Context, decider: AnyDecider, id: str, work: Work) -> Receipt:  # noqa: A002
-        subject = render_subject(decider.aggregate, id)
+        confirmed = False
         for _ in range(ATTEMPTS_MAX):
             unit = Unit(self.cache, context)
-            primary = await self.cache.load(decider, id)
+            primary = await unit.enter(decider, id)
             trace = primary.commands.get(context.command_id)
             if trace is not None:
                 receipt = await self._answer_repeat(context, id, trace)
@@ -98,53 +98,52 @@ class Handler:
                 await self._require_version(context, primary.head)
                 await work(unit)
             except Refusal:
-                if await self._settle([primary.head, *unit.heads()]):
+                if not await self._settle(unit.heads()):
+                    continue
+                if confirmed:
                     raise
+                await unit.refresh(written=False)
+                confirmed = True
                 continue
-            if not unit.is_current():
+            if not await self._settle(unit.heads(unchanged=True)) or not unit.is_current():
                 continue
             if not unit.count_events():
-                if await self._settle(unit.heads()):
-                    version = primary.head.sequence or 0
-                    return Receipt(
-                        id=id, command_id=context.command_id, sequence=version, version=version, repeated=True
-                    )
-                continue
-            sequence = await self._append(unit, subject)
-            if sequence is not None:
-                version = primary.head.sequence or 0
-                if (entry := self.cache.find(subject)) and (made := entry.commands.get(context.command_id)):
-                    version = made.head.sequence or sequence
-                return Receipt(id=id, command_id=context.command_id, sequence=sequence, version=version)
-        raise Conflict(subject)
+                return self._answer_nothing(unit, primary, id)
+            receipt = await self._append(unit, primary, id)
+            if receipt is not None:
+                return receipt
+        raise Conflict(render_subject(decider.aggregate, id))
 
-    async def _append(self, unit: Unit, subject: str) -> int | None:
-        """Store what was decided; return the sequence of its last event, None where another writer was first."""
+    async def _append(self, unit: Unit, primary: Entry, id: str) -> Receipt | None:  # noqa: A002
+        """Store what was decided; None where another writer was first."""
+        subject = primary.head.subject
         writes = unit.seal(self._source, subject)
         try:
-            return await self.log.append(writes)
+            sequence = await self.log.append(writes)
         except Conflict:
-            for decider, before in unit.written():
-                before.commands.pop(unit.context.command_id, None)
-                await self.cache.refresh(decider, before)
+            unit.retract()
+            await unit.refresh(written=True)
             return None
         except BaseException:
-            for write in writes:
-                write.head.failed = True
-            for _, before in unit.written():
-                before.commands.pop(unit.context.command_id, None)
-            self.cache.drop(write.head.subject for write in writes)
+            unit.retract()
             raise
+        version = sequence if writes[-1].head.subject == subject else primary.head.sequence or 0
+        return Receipt(id=id, command_id=unit.context.command_id, sequence=sequence, version=version)
+
+    def _answer_nothing(self, unit: Unit, primary: Entry, id: str) -> Receipt:  # noqa: A002
+        """Answer a command that changes nothing; all that it looked at is stored."""
+        version = primary.head.sequence or 0
+        return Receipt(id=id, command_id=unit.context.command_id, sequence=version, version=version, repeated=True)
 
     async def _answer_repeat(self, context: Context, id: str, trace: Trace) -> Receipt | None:  # noqa: A002
+        if not await self._settle([trace.head]):
+            return None
         if trace.fingerprint != context.fingerprint:
             raise Refusal(
                 "idempotency_key_reused",
                 "this idempotency key was used for another request; use a new key",
                 command_id=context.command_id,
             )
-        if not await self._settle([trace.head]):
-            return None
         assert trace.head.sequence is not None, "a settled head has a sequence"
         sequence = trace.head.sequence
         return Receipt(id=id, command_id=context.command_id, sequence=sequence, version=sequence, repeated=True)
@@ -171,6 +170,5 @@ class Handler:
                 await asyncio.sleep(SETTLE_POLL_SECONDS)
                 waited += SETTLE_POLL_SECONDS
             if head.failed:
-                self.cache.drop([head.subject])
                 return False
         return True

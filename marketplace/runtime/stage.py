@@ -36,8 +36,9 @@ class Stage:
         """Take the next events."""
         for recorded in page:
             aggregate, _ = parse_subject(recorded.subject)
-            self._handler.cache.absorb(DECIDERS[aggregate], recorded)
-            self._notice(parse_event(recorded))
+            event = parse_event(recorded)
+            self._handler.cache.absorb(DECIDERS[aggregate], recorded, event)
+            self._notice(event)
             self.position = recorded.sequence
 
     def _notice(self, event: Event) -> None:
@@ -61,6 +62,10 @@ class Stage:
     def list_lots(self) -> list[str]:
         """Return the lots that are not withdrawn."""
         return list(self._lots)
+
+    def list_site_pools(self, site_id: str) -> list[str]:
+        """Return the pools of a site."""
+        return [pool_id for pool_id, home_id in self._pools.items() if home_id == site_id]
 
     def list_site_lots(self, site_id: str) -> list[str]:
         """Return the lots of a site that are not withdrawn."""

@@ -4,7 +4,7 @@ What is only looked at is not guarded: a decision that rests on another aggregat
 or accepts that the fact may change as the decision is stored.
 """
 
-from collections.abc import Sequence
+import asyncio
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
@@ -56,6 +56,7 @@ class _Part:
     before: Entry
     state: Any
     events: list[Event] = field(default_factory=list)
+    after: Entry | None = None
 
 
 class Unit:
@@ -66,7 +67,12 @@ class Unit:
         self._cache = cache
         self._parts: dict[str, _Part] = {}
 
-    async def load(self, decider: AnyDecider, id: str) -> Any:  # noqa: A002 - the field's word
+    async def enter(self, decider: AnyDecider, id: str) -> Entry:  # noqa: A002 - the field's word
+        """Load the aggregate that the command is for, and return it as it is before the decision."""
+        await self.load(decider, id)
+        return self._parts[render_subject(decider.aggregate, id)].before
+
+    async def load(self, decider: AnyDecider, id: str) -> Any:  # noqa: A002
         """Return the state of an aggregate, with what this unit has decided so far."""
         subject = render_subject(decider.aggregate, id)
         part = self._parts.get(subject)
@@ -88,9 +94,9 @@ class Unit:
         part.state = decider.fold(events, part.state)
         return part.state
 
-    def heads(self) -> list[Head]:
-        """Return the heads of everything that was looked at."""
-        return [part.before.head for part in self._parts.values()]
+    def heads(self, *, unchanged: bool = False) -> list[Head]:
+        """Return the heads of everything that was looked at; with `unchanged`, of what the append will not guard."""
+        return [part.before.head for part in self._parts.values() if not (unchanged and part.events)]
 
     def is_current(self) -> bool:
         """Tell whether everything that was loaded is still what the cache holds."""
@@ -118,9 +124,8 @@ class Unit:
             messages.append(message)
             previous = message.envelope.hash
         head = Head(subject, None, previous)
-        commands = part.before.commands
-        commands[self.context.command_id] = Trace(self.context.fingerprint, head)
-        self._cache.put(Entry(part.state, head, commands))
+        part.after = self._cache.put_pending(part.before, part.state, head)
+        part.after.commands[self.context.command_id] = Trace(self.context.fingerprint, head)
         return Write(before, tuple(messages), head)
 
     def _build_envelope(self, part: _Part, event: Event, index: int, source: str) -> Envelope:
@@ -139,6 +144,17 @@ class Unit:
             traceparent=context.traceparent,
         )
 
-    def written(self) -> Sequence[tuple[AnyDecider, Entry]]:
-        """Return what was changed, as it was before."""
-        return [(part.decider, part.before) for part in self._parts.values() if part.events]
+    def retract(self) -> None:
+        """Forget what was sealed; what was read of the same command from the log meanwhile stays."""
+        for part in self._parts.values():
+            if part.after is not None and part.after.line is not None:
+                part.after.head.failed = part.after.line.void = True
+                trace = part.after.commands.get(self.context.command_id)
+                if trace is not None and trace.head is part.after.head:
+                    del part.after.commands[self.context.command_id]
+
+    async def refresh(self, *, written: bool) -> None:
+        """Bring what was looked at up to date; with `written`, only what was to be changed."""
+        parts = [part for part in self._parts.values() if part.events or not written]
+        begun = [self._cache.refresh(part.decider, part.before) for part in parts]
+        await asyncio.gather(*(asyncio.shield(reading) for reading in begun if reading is not None))

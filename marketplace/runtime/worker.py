@@ -5,14 +5,16 @@ reach the log waits and goes on; one that meets an event it cannot read stops.
 """
 
 import asyncio
+import contextlib
+from datetime import datetime
 from typing import Final
 
 import structlog
 
-from marketplace.core.errors import Conflict, Refusal, Unavailable
+from marketplace.core.errors import Conflict, MarketplaceError, Refusal, Unavailable
 from marketplace.domain.grant import GRANT, Grant
 from marketplace.domain.lot import LOT, Lot
-from marketplace.domain.pool import POOL, Pool, find_displaced
+from marketplace.domain.pool import POOL, Pool
 from marketplace.domain.site import SITE, Site
 from marketplace.runtime.agenda import Task
 from marketplace.runtime.auctioneer import Auctioneer
@@ -24,6 +26,8 @@ from marketplace.runtime.work import build_context
 TASKS_AT_ONCE: Final = 256
 IDLE_SECONDS: Final = 0.05
 RETRY_SECONDS: Final = 1.0
+TOO_EARLY: Final = frozenset({"statement_out_of_order"})
+"""Refusals of what will be right once another task, which may run beside it or be retried itself, is done."""
 
 log = structlog.get_logger(__name__)
 
@@ -69,11 +73,17 @@ class Worker:
         try:
             await self._run(task)
         except Refusal as refusal:
-            log.info("task_not_needed", task=task.kind, id=task.id, code=refusal.code, reason=refusal.message)
+            if refusal.code in TOO_EARLY:
+                await self._postpone(task, refusal)
+            else:
+                log.info("task_not_needed", task=task.kind, id=task.id, code=refusal.code, reason=refusal.message)
         except (Conflict, Unavailable) as error:
-            log.warning("task_postponed", task=task.kind, id=task.id, reason=str(error))
-            await asyncio.sleep(RETRY_SECONDS)
-            self.stage.agenda.put(task, self._handler.clock.now())
+            await self._postpone(task, error)
+
+    async def _postpone(self, task: Task, error: MarketplaceError) -> None:
+        log.warning("task_postponed", task=task.kind, id=task.id, reason=str(error))
+        await asyncio.sleep(RETRY_SECONDS)
+        self.stage.agenda.put(task, self._handler.clock.now())
 
     async def _run(self, task: Task) -> None:
         handler = self._handler
@@ -83,6 +93,8 @@ class Worker:
                 await orders.expire_order(handler, context, task.id)
             case "run_auction":
                 await self._auctioneer.run(task.id)
+            case "defer_order":
+                await self._auctioneer.defer(task.id)
             case "activate_grant":
                 await grants.activate_grant(handler, context, task.id)
             case "issue_statement":
@@ -102,26 +114,29 @@ class Worker:
         if site.ready_at is None or site.status == "operating":
             return
         reason = f"the site is ready at {site.ready_at.isoformat()}"
-        pool_ids = set()
         for lot_id in self.stage.list_site_lots(site_id):
-            lot: Lot = (await self._handler.cache.load(LOT, lot_id)).state
-            pool_ids.add(lot.listed.pool_id)
-            if lot.start >= site.ready_at:
-                continue
-            context = build_context(self._handler, "reactor", lot_id, f"move/{site.ready_at.isoformat()}")
-            if lot.end <= site.ready_at:
-                await supply.withdraw_lot(self._handler, context, lot_id, reason=reason)
-            else:
-                await supply.reschedule_lot(
-                    self._handler, context, lot_id, start=site.ready_at, end=lot.end, reason=reason
-                )
-        for pool_id in sorted(pool_ids):
-            await self._end_displaced(pool_id, reason)
+            await self._move_lot(lot_id, site.ready_at, reason)
+        for pool_id in self.stage.list_site_pools(site_id):
+            await self._end_displaced(pool_id, site.ready_at, reason)
 
-    async def _end_displaced(self, pool_id: str, reason: str) -> None:
+    async def _move_lot(self, lot_id: str, ready_at: datetime, reason: str) -> None:
+        """Cut a lot to what is left of its span; withdraw it where that is nothing, or too short for any order."""
+        handler = self._handler
+        lot: Lot = (await handler.cache.load(LOT, lot_id)).state
+        if lot.status == "withdrawn" or lot.start >= ready_at:
+            return
+        context = build_context(handler, "reactor", lot_id, f"move/{ready_at.isoformat()}")
+        if ready_at < lot.end:
+            with contextlib.suppress(Refusal):
+                await supply.reschedule_lot(handler, context, lot_id, start=ready_at, end=lot.end, reason=reason)
+                return
+        await supply.withdraw_lot(handler, context, lot_id, reason=reason)
+
+    async def _end_displaced(self, pool_id: str, ready_at: datetime, reason: str) -> None:
+        """End the grants of a pool that were to begin before its site is ready."""
         pool: Pool = (await self._handler.cache.load(POOL, pool_id)).state
-        for grant_id in find_displaced(pool, list(pool.reservations)):
+        for grant_id, reservation in pool.reservations.items():
             grant: Grant = (await self._handler.cache.load(GRANT, grant_id)).state
-            if grant.status == "issued":
+            if grant.status == "issued" and reservation.start < ready_at:
                 context = build_context(self._handler, "reactor", grant_id, "displaced")
                 await grants.terminate_grant(self._handler, context, grant_id, at=grant.issued.start, reason=reason)

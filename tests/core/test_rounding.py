@@ -1,3 +1,5 @@
+"""The named roundings: each mode, printed digits, and splits that conserve."""
+
 from decimal import Decimal
 from fractions import Fraction
 

@@ -185,7 +185,7 @@ order_terms = builder(
     )
 )
 budget_hold = builder(
-    BudgetHold(mandate_id=MANDATE, holder_id=FUND, equity_credit=usd("0.5"), amount_usd=usd("128.01"))
+    BudgetHold(mandate_id=MANDATE, holder_id=FUND, equity_credit=usd("0.5"), amount_usd=usd("128.00"))
 )
 place_order = builder(
     order.PlaceOrder(

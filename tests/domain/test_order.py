@@ -70,7 +70,7 @@ amend = builder(
         hold_id=HOLD_2,
         terms=order_terms(nodes=3),
         cash_hold_usd=usd("288.00"),
-        budget_holds=(build.budget_hold(amount_usd=usd("192.01")),),
+        budget_holds=(build.budget_hold(amount_usd=usd("192.00")),),
         at=NOW,
     )
 )
@@ -89,7 +89,7 @@ AMENDED = OrderAmended(
     hold_id=HOLD_2,
     terms=order_terms(nodes=3),
     cash_hold_usd=usd("288.00"),
-    budget_holds=(build.budget_hold(amount_usd=usd("192.01")),),
+    budget_holds=(build.budget_hold(amount_usd=usd("192.00")),),
 )
 CANCELLED = OrderCancelled(order_id=build.ORDER, reason="raised money")
 EXPIRED = OrderExpired(order_id=build.ORDER, at=hour(20))
@@ -261,5 +261,5 @@ def test_holds_suffice_for_the_dearest_offer_and_are_rounded_up():
     assert compute_gpu_hours(terms) == 1
     assert compute_cash_hold(terms) == usd("1.01")
     assert compute_budget_hold(terms, usd("0.5")) == usd("0.02")
-    assert compute_budget_hold(terms, usd("0")) == usd("0.01")
+    assert compute_budget_hold(terms, usd("0")) == 0
     assert compute_budget_hold(order_terms(offers=(class_offer(equity_usd_per_gpu_hour=usd(0)),)), usd(1)) == 0

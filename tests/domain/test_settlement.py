@@ -67,6 +67,8 @@ def test_periods_sum_to_one_statement_over_the_whole(case, cuts):
 def test_no_second_more_costs_anyone_less(case, before, more):
     _, _, tariff, _ = case
     charges = compute_charges(tariff, before, more)
+    totals = compute_totals(tariff, before + more)
+    assert totals.holder_usd <= totals.principal_usd
     assert min(charges.provider_usd, charges.cash_usd, charges.holder_usd, charges.principal_usd) >= 0
 
 
@@ -102,6 +104,12 @@ def test_the_tariff_is_the_grant_s():
 def test_a_grant_at_its_offer_costs_its_offer():
     tariff = build_tariff(grant_issued())
     assert compute_charges(tariff, 0, 57_600) == build.charges()
+
+
+def test_a_cent_that_rounding_leaves_to_the_holder_is_owed_as_principal():
+    tariff = Tariff(price=Fraction(2), value=Fraction(2), cash=Fraction(1), equity=Fraction(1))
+    totals = compute_totals(tariff, 18)
+    assert (totals.provider_usd, totals.cash_usd, totals.principal_usd) == (usd("0.01"), 0, usd("0.01"))
 
 
 def test_a_price_below_the_offer_lowers_cash_principal_and_holder_alike():

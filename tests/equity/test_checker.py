@@ -6,11 +6,11 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from fractions import Fraction
+from pathlib import Path
 from typing import Any
 
 import pytest
 
-from marketplace.cli.equity import verify as verify_command
 from marketplace.equity.checker import verify
 from marketplace.equity.liquidation import OptionGrant
 from marketplace.equity.model import Capitalization, Holding, PreferredClass
@@ -137,15 +137,23 @@ def test_the_checker_imports_nothing_of_the_solver():
     assert loaded.strip() == str(names)
 
 
-def test_the_command_says_ok_and_fails_on_a_changed_file(tmp_path, capsys):
+def run_verify(path: Path) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, "-c", "from marketplace.cli import main; main()", "equity", "verify", str(path)]
+    return subprocess.run(command, capture_output=True, text=True, check=False)
+
+
+def test_the_command_says_ok_and_fails_on_a_changed_or_absent_file(tmp_path):
     good, bad = tmp_path / "good.json", tmp_path / "bad.json"
     good.write_text(json.dumps([ROUND, {"certificate": SALE}]))
     bad.write_text(json.dumps(_changed(ROUND, ("result", "price_usd"))))
-    assert verify_command(good) == 0
-    assert capsys.readouterr().out == "1 priced_round: ok\n2 distribution: ok\n2 checked, 0 failed\n"
-    assert verify_command(bad) == 1
-    assert "FAILED" in capsys.readouterr().out
-    assert verify_command(tmp_path / "absent.json") == 2
+    held = run_verify(good)
+    assert (held.returncode, held.stdout) == (0, "1 priced_round: ok\n2 distribution: ok\n2 checked, 0 failed\n")
+    failed = run_verify(bad)
+    assert failed.returncode == 1
+    assert "FAILED" in failed.stdout
+    absent = run_verify(tmp_path / "absent.json")
+    assert absent.returncode == 2
+    assert "cannot be read" in absent.stderr
 
 
 def test_a_round_without_instruments_holds():

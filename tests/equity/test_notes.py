@@ -1,3 +1,5 @@
+"""Day counts and interest worked by hand."""
+
 from dataclasses import replace
 from datetime import date
 from fractions import Fraction

@@ -87,7 +87,7 @@ async def test_an_unknown_event_type_stops_the_projector_before_it_writes(engine
     await projector.claim()
     await projector.apply(story.until(10))
     before = await dump(engine)
-    with pytest.raises(Corrupt, match=r"event 11.*order.teleported.v1.*upgrade"):
+    with pytest.raises(Corrupt, match=r"event 11.*order\.teleported\.v1.*upgrade"):
         await projector.apply([unknown_event(11)])
     assert await dump(engine) == before
     assert projector.position == 10
@@ -132,7 +132,7 @@ async def test_a_reader_waits_for_its_own_write(engine: AsyncEngine, memory_log:
     running = asyncio.create_task(projector.run())
     async with watch(engine, PROJECTIONS) as followed:
         await followed.wait_for(50, 10)
-        with pytest.raises(Unavailable, match=r"did not reach 51 within 0.2"):
+        with pytest.raises(Unavailable, match=r"did not reach 51 within 0\.2"):
             await followed.wait_for(51, 0.2)
         waiting = asyncio.create_task(followed.wait_for(len(story.recorded), 10))
         await fill(memory_log, story.recorded)

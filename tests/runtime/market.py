@@ -31,15 +31,25 @@ class StandingClock(MarketClock):
 
 
 class Market:
-    def __init__(self, log):
+    """One process on a log: its handler, its cache, and the market's clock.
+
+    `name` keeps the idempotency keys of several processes apart.
+    """
+
+    def __init__(self, log, name="one", clock=None):
         self.log = log
-        self.clock = StandingClock()
+        self.name = name
+        self.clock = clock or StandingClock()
         self.handler = Handler(log, self.clock)
         self.count = 0
 
+    def process(self, name, log=None):
+        """Return another process on the same log, which knows nothing yet."""
+        return Market(log or self.log, name, self.clock)
+
     def context(self, party_id=None, key=None, fingerprint="", if_match=None):
         self.count += 1
-        key = key or f"key-{self.count}"
+        key = key or f"{self.name}-{self.count}"
         return Context(
             command_id=derive_command_id(party_id or "platform", key),
             fingerprint=fingerprint,
@@ -150,11 +160,18 @@ class Market:
             **more,
         )
 
+    async def place(self, startup_id, *, key=None, fingerprint="", **terms):
+        context = self.context(startup_id, key, fingerprint)
+        return await orders.place_order(self.handler, context, startup_id=startup_id, terms=self.terms(**terms))
+
     async def order(self, startup_id, **terms):
-        receipt = await orders.place_order(
-            self.handler, self.context(startup_id), startup_id=startup_id, terms=self.terms(**terms)
-        )
-        return receipt.id
+        return (await self.place(startup_id, **terms)).id
+
+    async def cancel(self, startup_id, order_id):
+        return await orders.cancel_order(self.handler, self.context(startup_id), order_id, reason="changed plans")
+
+    async def account(self, party_id):
+        return await self.state("account", rename_id("acc", party_id))
 
     async def auction(self, locks_at=0.5, horizon=1, periods=90):
         receipt = await auctions.open_auction(

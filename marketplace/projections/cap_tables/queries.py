@@ -20,7 +20,7 @@ from marketplace.projections.cap_tables.tables import (
     stock_classes,
     valuations,
 )
-from marketplace.projections.reading import At, find_one, load_all, page, until
+from marketplace.projections.reading import At, find_one, load_all, page, parse_row, until
 
 
 class IssuerView(msgspec.Struct, frozen=True, kw_only=True):
@@ -222,7 +222,7 @@ async def list_holdings(
         .order_by(*key)
     )
     result = await connection.execute(page(query, limit))
-    return [(row["issuer_id"], msgspec.convert(dict(row), CapTableRow)) for row in result.mappings()]
+    return [(row["issuer_id"], parse_row(row, CapTableRow)) for row in result.mappings()]
 
 
 async def list_stakeholders(

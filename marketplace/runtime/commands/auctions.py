@@ -18,7 +18,15 @@ from marketplace.core.errors import Refusal
 from marketplace.core.ids import derive_id, rename_id
 from marketplace.core.money import ZERO
 from marketplace.domain.account import ACCOUNT, AdjustHold
-from marketplace.domain.auction import AUCTION, ClearAuction, FailAuction, LockAuction, OpenAuction, SettleAuction
+from marketplace.domain.auction import (
+    AUCTION,
+    Auction,
+    ClearAuction,
+    FailAuction,
+    LockAuction,
+    OpenAuction,
+    SettleAuction,
+)
 from marketplace.domain.grant import GRANT, IssueGrant
 from marketplace.domain.instrument import INSTRUMENT, IssueInstrument
 from marketplace.domain.issuer import ISSUER
@@ -26,6 +34,7 @@ from marketplace.domain.issuer_commands import SignInstrument
 from marketplace.domain.mandate import MANDATE, CaptureBudget, Mandate, ReleaseBudget
 from marketplace.domain.order import ORDER, LockOrder, MatchOrder, Order, UnmatchOrder
 from marketplace.domain.pool import POOL, Pool, ReserveCapacity
+from marketplace.domain.refusals import refuse_status
 from marketplace.domain.settlement import Totals, build_tariff, compute_totals
 from marketplace.runtime.commands.orders import load_order, release_order_holds
 from marketplace.runtime.commands.ownership import require_platform
@@ -75,6 +84,9 @@ async def lock_order(handler: Handler, context: Context, order_id: str, auction_
     """Take an open order into the auction's book; a cancel that was first wins."""
 
     async def work(unit: Unit) -> None:
+        auction: Auction = await unit.load(AUCTION, auction_id)
+        if auction.status != "collecting":
+            raise refuse_status("auction", auction_id, auction.status, "collecting")
         await load_order(unit, order_id)
         await unit.decide(ORDER, order_id, LockOrder(order_id=order_id, auction_id=auction_id))
 

@@ -8,7 +8,7 @@ from marketplace.runtime.unit import Context, Unit
 
 
 async def advance_clock(handler: Handler, context: Context, *, seconds: int) -> Receipt:
-    """Move market time forward for every process that follows this log."""
+    """Move market time forward, here at once and in every process that follows this log soon after."""
     require_platform(context)
     if seconds <= 0:
         raise Refusal("clock_runs_forward", f"{seconds} s is not forward", pointer="/seconds")
@@ -18,4 +18,7 @@ async def advance_clock(handler: Handler, context: Context, *, seconds: int) -> 
         command = AdvanceClock(clock_id=CLOCK_ID, offset_seconds=clock.offset_seconds + seconds)
         await unit.decide(CLOCK, CLOCK_ID, command)
 
-    return await handler.run(context, CLOCK, CLOCK_ID, work)
+    receipt = await handler.run(context, CLOCK, CLOCK_ID, work)
+    clock: Clock = (await handler.cache.load(CLOCK, CLOCK_ID)).state
+    handler.clock.offset_seconds = max(handler.clock.offset_seconds, clock.offset_seconds)
+    return receipt

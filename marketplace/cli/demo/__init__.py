@@ -1,0 +1,77 @@
+"""`marketplace demo`: a whole market, from its first party to the payout of a sale, on servers of its own."""
+
+import time
+from pathlib import Path
+
+from cyclopts import App
+
+from marketplace.cli.console import CONSOLE, ERRORS, configure_logging, run
+from marketplace.cli.demo import tables
+from marketplace.cli.demo.equity import sell, take_round
+from marketplace.cli.demo.play import Play
+from marketplace.cli.demo.proof import prove
+from marketplace.cli.demo.setup import set_up
+from marketplace.cli.scenario import load_scenario
+from marketplace.cli.stack import open_stack
+from marketplace.client import MarketplaceClient, ProblemError
+from marketplace.embedded import temporary_folder
+
+app = App(name="demo", help="Play a whole market on embedded NATS and PostgreSQL, show it, and prove its replay.")
+
+
+@app.default
+def demo(*, keep: Path | None = None) -> int:
+    """Start everything in a temporary folder, play the scenario through the HTTP API, and clean up.
+
+    Args:
+        keep: Use this folder and leave it, so that `marketplace up --data` can go on from it.
+    """
+    configure_logging("error")
+    try:
+        if keep is not None:
+            return run(_demo(keep))
+        with temporary_folder("marketplace-demo-") as folder:
+            return run(_demo(folder))
+    except ProblemError as problem:
+        ERRORS.print(f"[red]the market said no[/]: {problem}")
+        return 1
+
+
+async def _demo(folder: Path) -> int:
+    begun = time.monotonic()
+    with CONSOLE.status("Starting NATS, PostgreSQL, the API and the worker …") as status:
+        async with open_stack(folder) as stack:
+            CONSOLE.print(f"[green]✓[/] the stack is up after {time.monotonic() - begun:.1f} s")
+            async with MarketplaceClient(stack.api_url, stack.settings.admin_key) as platform:
+                play = Play(load_scenario(), platform, stack.api_url)
+                try:
+                    await _play(play, status.update)
+                    equal = await prove(stack.settings, platform)
+                finally:
+                    await play.close()
+    CONSOLE.print(f"{'[green]✓[/] everything held' if equal else '[red]✗ not everything held[/]'}", end="")
+    CONSOLE.print(f", {time.monotonic() - begun:.0f} s in all")
+    if not equal:
+        ERRORS.print("[red]the replay differs from what was live; see above[/]")
+    return 0 if equal else 1
+
+
+async def _play(play: Play, say: "tables.Say") -> None:
+    await set_up(play, say)
+    await tables.show_inventory(play)
+    say("Taking a direct investment …")
+    await play.invest()
+    say("Placing orders …")
+    await play.place_orders()
+    say("Letting a conversion slip …")
+    await play.slip()
+    say("Clearing the auction …")
+    await play.clear()
+    await tables.show_auction(play)
+    await play.deliver(say)
+    await tables.show_delivery(play)
+    say("Pricing the round …")
+    await take_round(play)
+    say("Sharing the proceeds of the sale …")
+    await sell(play)
+    await tables.show_balances(play)

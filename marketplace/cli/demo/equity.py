@@ -1,0 +1,53 @@
+"""A priced round in which a SAFE converts, and a sale whose holders are paid by the waterfall."""
+
+from typing import Final
+
+from events.financing import Approval, Investment, RoundTerms
+from marketplace.api.bodies.equity import CloseFinancingBody, DeclareLiquidityBody, OpenFinancingBody
+from marketplace.cli.demo import tables
+from marketplace.cli.demo.play import Play
+from marketplace.core.ids import rename_id
+
+PRICE_PLACES: Final = 4
+APPROVAL: Final = Approval(document="board consent of the demonstration", note="signed by all directors")
+
+
+async def take_round(play: Play) -> None:
+    """Close the scenario's priced round, with the cap table before and after."""
+    financing = play.scenario.financing
+    client, issuer_id = play.client(financing.startup), rename_id("iss", play.ids[financing.startup])
+    before = await client.get_cap_table(issuer_id)
+    terms = RoundTerms(
+        class_id=financing.stock_class.lower().replace(" ", "-"),
+        pre_money_usd=financing.pre_money_usd,
+        investments=(Investment(holder_id=play.ids[financing.investor], amount_usd=financing.investment_usd),),
+        pool_post_money=financing.pool_post_money,
+        pricing_convention=financing.pricing_convention,
+        share_rounding="floor",
+        price_places=PRICE_PLACES,
+        liquidation_multiple=financing.liquidation_multiple,
+        seniority=1,
+    )
+    await client.open_financing(issuer_id, OpenFinancingBody(name=financing.stock_class, terms=terms))
+    opened = [one async for one in client.list_financings(issuer_id)][-1]
+    await client.price_financing(issuer_id, opened.financing_id)
+    await client.close_financing(issuer_id, opened.financing_id, CloseFinancingBody(approval=APPROVAL))
+    closed = [one async for one in client.list_financings(issuer_id)][-1]
+    assert closed.status == "closed", closed.status
+    tables.show_round(play, before, closed, await client.get_cap_table(issuer_id))
+
+
+async def sell(play: Play) -> None:
+    """Sell the scenario's other startup and pay every holder."""
+    acquisition = play.scenario.acquisition
+    client, issuer_id = play.client(acquisition.startup), rename_id("iss", play.ids[acquisition.startup])
+    account_id = rename_id("acc", play.ids[acquisition.startup])
+    await play.platform.deposit(account_id, acquisition.price_usd, "proceeds of the acquisition")
+    body = DeclareLiquidityBody(proceeds_usd=acquisition.price_usd, safe_seniority=1)
+    await client.declare_liquidity(issuer_id, body)
+    declared = [one async for one in client.list_liquidity_events(issuer_id)][-1]
+    await play.client(acquisition.startup).pay_distribution(issuer_id, declared.liquidity_id)
+    paid = [one async for one in client.list_liquidity_events(issuer_id)][-1]
+    assert paid.status == "paid", paid.status
+    stakeholders = {one.holder_id: one.name async for one in client.list_stakeholders(issuer_id)}
+    tables.show_sale(play, paid, stakeholders)

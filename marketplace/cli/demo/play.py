@@ -1,0 +1,221 @@
+"""The scenario as requests: every step goes through the HTTP API with the typed client, as its party."""
+
+import asyncio
+from collections.abc import Awaitable, Callable, Iterable
+from datetime import UTC, datetime, timedelta
+from decimal import Decimal
+from functools import partial
+from typing import Any, Final
+
+from events.mandate import MandateTerms
+from events.order import ClassOffer, OrderTerms
+from marketplace.api.bodies.delivery import ReadingBody, ReportUsageBody
+from marketplace.api.bodies.equity import InvestBody
+from marketplace.api.bodies.supply import SlipConversionBody
+from marketplace.api.bodies.trading import GrantMandateBody, OpenAuctionBody
+from marketplace.cli.scenario import Scenario
+from marketplace.cli.scenario.demand import Order
+from marketplace.client import MarketplaceClient
+from marketplace.core.errors import Unavailable
+from marketplace.core.ids import rename_id
+from marketplace.projections.grants import GrantView
+
+AT_ONCE: Final = 32
+DAY_SECONDS: Final = 86_400
+POLL_SECONDS: Final = 0.05
+WAIT_SECONDS_MAX: Final = 60.0
+SEED: Final = 20_261_125
+
+
+def name_mandate(key: str) -> str:
+    """Return the name of a mandate among the ids; the scenario calls a mandate as its holder."""
+    return f"mandate {key}"
+
+
+class Play:
+    """One performance: what the scenario calls things, and the ids that the market gave them.
+
+    Args:
+        scenario: What is played.
+        platform: The operator's client.
+        api_url: Where tenants' clients go.
+    """
+
+    def __init__(self, scenario: Scenario, platform: MarketplaceClient, api_url: str) -> None:
+        self.scenario = scenario
+        self.platform = platform
+        self.ids: dict[str, str] = {}
+        self.names: dict[str, str] = {}
+        self.auction_id = ""
+        self.first_day = datetime.now(UTC).replace(hour=0, minute=0, second=0, microsecond=0) + timedelta(days=2)
+        self._api_url = api_url
+        self._clients: dict[str, MarketplaceClient] = {}
+
+    def enter(self, key: str, token: str) -> None:
+        """Give a party its client."""
+        self._clients[key] = MarketplaceClient(self._api_url, token)
+
+    def client(self, key: str) -> MarketplaceClient:
+        """Return a party's client; it sees all that the platform did before."""
+        client = self._clients[key]
+        client.last_sequence = max(client.last_sequence, self.platform.last_sequence)
+        return client
+
+    async def close(self) -> None:
+        """Close every party's client."""
+        for client in self._clients.values():
+            await client.close()
+
+    def day(self, index: int) -> datetime:
+        """Return the first instant of a day of the horizon."""
+        return self.first_day + timedelta(days=index)
+
+    async def each(self, items: Iterable[Any], work: Callable[[Any], Awaitable[Any]]) -> list[Any]:
+        """Work on every item, so many at once."""
+        gate = asyncio.Semaphore(AT_ONCE)
+
+        async def one(item: Any) -> Any:
+            async with gate:
+                return await work(item)
+
+        return list(await asyncio.gather(*(one(item) for item in items)))
+
+    async def invest(self) -> None:
+        """Put cash into a startup beside compute, under a mandate of its own."""
+        direct = self.scenario.direct_investment
+        safe = next(safe for safe in self.scenario.safes if safe.key == direct.safe)
+        holder_id = self.ids[direct.holder]
+        await self.platform.deposit(rename_id("acc", holder_id), direct.amount_usd, "wire for the direct investment")
+        terms = MandateTerms(
+            instrument_kinds=("safe",),
+            equity_credit=Decimal(1),
+            budget_usd=direct.amount_usd,
+            issuer_usd_max=direct.amount_usd,
+        )
+        granted = GrantMandateBody(holder_id=holder_id, funding="cash", terms=terms)
+        mandate_id = (await self.client(direct.holder).grant_mandate(granted)).id
+        body = InvestBody(
+            startup_id=self.ids[direct.startup], mandate_id=mandate_id, amount_usd=direct.amount_usd, terms=safe.terms
+        )
+        await self.client(direct.startup).invest(body)
+
+    async def place_orders(self) -> None:
+        """Place every order as its startup."""
+        await self.each(self.scenario.orders, self._place)
+
+    async def _place(self, order: Order) -> None:
+        startup = self.scenario.startups[order.startup]
+        safe = next(safe for safe in self.scenario.safes if safe.key == startup.safe)
+        pools = {offer.gpu_class for offer in order.offers}
+        gpus = {pool.gpus_per_node for pool in self.scenario.pools if pool.gpu_class in pools}
+        terms = OrderTerms(
+            nodes=order.nodes,
+            gpus_per_node=gpus.pop(),
+            duration_hours=order.duration_hours,
+            start_earliest=self.day(order.start_day_earliest),
+            start_latest=self.day(order.start_day_latest),
+            offers=tuple(
+                ClassOffer(
+                    gpu_class=offer.gpu_class,
+                    cash_usd_per_gpu_hour=offer.cash_usd_per_gpu_hour,
+                    equity_usd_per_gpu_hour=offer.equity_usd_per_gpu_hour,
+                )
+                for offer in order.offers
+            ),
+            regions=order.regions,
+            interconnect="infiniband" if order.infiniband else "any",
+            mandate_ids=tuple(self.ids[name_mandate(key)] for key in order.mandates),
+            instrument=safe.terms if order.mandates else None,
+        )
+        receipt = await self.client(startup.key).place_order(self.ids[startup.key], terms)
+        self.names[receipt.id] = order.key
+
+    async def slip(self) -> None:
+        """Move the date of the site that is still converting; the worker moves its lots."""
+        site = next(site for site in self.scenario.sites if site.conversion is not None)
+        conversion = site.conversion
+        assert conversion is not None, "it was chosen for it"
+        ready_at = self.day(conversion.slipped_ready_day)
+        body = SlipConversionBody(ready_at=ready_at, reason=conversion.slip_reason)
+        await self.client(site.provider).slip_conversion(self.ids[site.key], body)
+
+        async def moved() -> bool:
+            pools = {self.ids[pool.key] for pool in self.scenario.pools if pool.site == site.key}
+            lots = [lot async for lot in self.platform.list_lots() if lot.pool_id in pools]
+            return all(lot.start >= ready_at or lot.status == "withdrawn" for lot in lots)
+
+        await self.wait_for(moved, "the lots of the late site to move")
+
+    async def clear(self) -> None:
+        """Open an auction, let its time come, and wait until every decision is carried out."""
+        now = (await self.platform.get_clock()).now
+        body = OpenAuctionBody(
+            locks_at=now + timedelta(hours=1),
+            horizon_start=self.first_day,
+            period_hours=24,
+            periods=self.scenario.horizon_days,
+            seed=SEED,
+        )
+        self.auction_id = (await self.platform.open_auction(body)).id
+        await self.platform.advance_clock(3_660)
+
+        async def settled() -> bool:
+            return (await self.platform.get_auction(self.auction_id)).status == "settled"
+
+        await self.wait_for(settled, "the auction to be settled")
+
+    async def deliver(self, say: Callable[[str], None]) -> None:
+        """Let the horizon pass day by day: meters report, statements are accepted, principal accrues."""
+        days = self.scenario.horizon_days
+        first = int((self.first_day - (await self.platform.get_clock()).now).total_seconds())
+        await self.platform.advance_clock(max(first, 0) + 60)
+        grants = [grant async for grant in self.platform.list_grants()]
+        for index in range(days):
+            say(f"Delivering, day {index + 1} of {days} …")
+            await self.platform.advance_clock(DAY_SECONDS)
+            day = self.day(index)
+            running = [grant for grant in grants if grant.start <= day < grant.end and grant.status != "terminated"]
+            await self.each(running, partial(self._report, day))
+            if index % 7 == 6:  # noqa: PLR2004 - once a week
+                await self._accept()
+        await self.platform.advance_clock(2 * DAY_SECONDS)
+
+        async def ended() -> bool:
+            await self._accept()
+            left = [
+                grant.grant_id
+                async for grant in self.platform.list_grants()
+                if grant.status not in {"completed", "terminated"}
+            ]
+            return not left
+
+        await self.wait_for(ended, "every grant to end")
+
+    async def _report(self, day: datetime, grant: GrantView) -> None:
+        reading = ReadingBody(
+            reading_id=f"{grant.grant_id}-{day:%Y%m%d}", start=day, end=day + timedelta(days=1), nodes=grant.nodes
+        )
+        provider = self.names[grant.provider_id]
+        body = ReportUsageBody(source=f"meter.{provider}", readings=(reading,))
+        answer = await self.client(provider).report_usage(grant.grant_id, body)
+        assert answer.readings[0].outcome == "accepted", answer.readings[0]
+
+    async def _accept(self) -> None:
+        issued = [statement async for statement in self.platform.list_statements(status="issued")]
+        await self.each(
+            issued,
+            lambda statement: self.client(self.names[statement.startup_id]).accept_statement(statement.statement_id),
+        )
+
+    async def wait_for(self, condition: Callable[[], Awaitable[bool]], what: str) -> None:
+        """Wait, within a bound, until the worker has done its part.
+
+        Raises:
+            Unavailable: It did not in time.
+        """
+        waited = 0.0
+        while not await condition():
+            if waited > WAIT_SECONDS_MAX:
+                raise Unavailable("the worker", f"waited {WAIT_SECONDS_MAX:.0f} s for {what}")
+            await asyncio.sleep(POLL_SECONDS)
+            waited += POLL_SECONDS

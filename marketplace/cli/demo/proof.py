@@ -1,0 +1,59 @@
+"""At the end: the log is whole, every projection is rebuilt from it, and what was live is found equal."""
+
+import time
+from typing import Final
+
+from rich.table import Table
+
+from marketplace.app import open_log
+from marketplace.cli.console import CONSOLE
+from marketplace.client import MarketplaceClient
+from marketplace.log.codec import Chain
+from marketplace.projections.database import build_engine
+from marketplace.projections.rebuild import rebuild
+from marketplace.projections.registry import PROJECTIONS
+from marketplace.projections.verify import verify
+from marketplace.projections.watch import PositionWatch
+from marketplace.runtime.config import Settings
+
+SETTLE_SECONDS: Final = 20.0
+
+
+async def prove(settings: Settings, platform: MarketplaceClient) -> bool:
+    """Return whether the hash chain holds, accounts sum to zero and every rebuilt projection equals the live one."""
+    assert settings.database_url is not None, "a stack has a database"
+    engine = build_engine(settings.database_url)
+    try:
+        async with open_log(settings) as log:
+            chain = Chain()
+            async for page in log.read(0):
+                for recorded in page:
+                    chain.check(recorded)
+            CONSOLE.print(f"[green]✓[/] the hash chain holds over {chain.sequence:,} events")
+            await PositionWatch(engine, PROJECTIONS).wait_for(chain.sequence, SETTLE_SECONDS)
+            table = Table("projection", "events", "rows", "rebuilt in", "equal", title="Rebuilt from the log")
+            equal = True
+            for projection in PROJECTIONS:
+                begun = time.monotonic()
+                live = await verify(projection, log, engine)
+                rebuilt = await rebuild(projection, log, engine)
+                again = await verify(projection, log, engine)
+                same = not live.differences and not again.differences
+                equal = equal and same
+                table.add_row(
+                    projection.name,
+                    f"{rebuilt.events:,}",
+                    f"{again.rows:,}",
+                    f"{time.monotonic() - begun:.1f} s",
+                    "[green]yes[/]" if same else f"[red]no: {(live.differences or again.differences)[0]}[/]",
+                )
+            CONSOLE.print(table)
+    finally:
+        await engine.dispose()
+    sums: dict[str, int] = {}
+    for row in await platform.get_trial_balance():
+        sums[row.unit] = sums.get(row.unit, 0) + int(row.amount * 100)
+    unbalanced = {unit: cents for unit, cents in sums.items() if cents}
+    if unbalanced:
+        CONSOLE.print(f"[red]✗[/] accounts do not sum to zero: {unbalanced}")
+    return equal and not unbalanced

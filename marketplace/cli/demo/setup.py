@@ -1,0 +1,177 @@
+"""Before the market opens: parties with money and keys, supply, mandates, and the startups' cap tables."""
+
+from collections.abc import Callable
+from decimal import Decimal
+from typing import Final, Literal
+
+from events.mandate import MandateTerms
+from events.types import Role
+from marketplace.api.bodies.equity import (
+    AddStakeholderBody,
+    CreateStockClassBody,
+    FormIssuerBody,
+    IssueStockBody,
+)
+from marketplace.api.bodies.parties import IssueKeyBody, RegisterPartyBody
+from marketplace.api.bodies.supply import ListLotBody, OpenPoolBody, RegisterSiteBody, ScheduleConversionBody
+from marketplace.api.bodies.trading import GrantMandateBody
+from marketplace.cli.demo.play import Play, name_mandate
+from marketplace.cli.scenario.capital import Mandate, Startup
+from marketplace.cli.scenario.supply import Lot, Pool, Site
+from marketplace.cli.scenario.words import Organisation
+from marketplace.core.ids import rename_id
+
+PAR_USD: Final = Decimal("0.0001")
+
+
+async def set_up(play: Play, say: Callable[[str], None]) -> None:
+    """Bring everybody and everything to the market, in the order in which one needs another."""
+    scenario = play.scenario
+    say("Registering parties …")
+    await play.each(scenario.providers, lambda provider: _register(play, provider, "provider", None, None))
+    await play.each(scenario.funds, lambda fund: _register(play, fund, "fund", fund.deposit_usd, None))
+    await play.each(scenario.startups, lambda one: _register(play, one, "startup", one.deposit_usd, one.sector))
+    say("Forming issuers …")
+    await play.each(scenario.startups, lambda startup: _form(play, startup))
+    say("Granting mandates …")
+    await play.each(scenario.mandates, lambda mandate: _grant(play, mandate))
+    say("Opening sites, pools and lots …")
+    await play.each(scenario.sites, lambda site: _register_site(play, site))
+    await play.each(scenario.pools, lambda pool: _open_pool(play, pool))
+    for lot in scenario.lots:
+        await _list_lot(play, lot)
+
+
+async def _register(
+    play: Play, organisation: Organisation, role: Role, deposit_usd: Decimal | None, sector: str | None
+) -> None:
+    platform = play.platform
+    body = RegisterPartyBody(
+        name=organisation.name, roles=(role,), jurisdiction=organisation.jurisdiction, sector=sector
+    )
+    party_id = (await platform.register_party(body)).id
+    await platform.clear_party(party_id, ("identity", "sanctions"))
+    if deposit_usd:
+        await platform.deposit(rename_id("acc", party_id), deposit_usd, f"wire of {organisation.key}")
+    key = await platform.issue_key(IssueKeyBody(name=organisation.key, scopes=("*",), party_id=party_id))
+    play.ids[organisation.key] = party_id
+    play.names[party_id] = organisation.key
+    play.enter(organisation.key, key.token)
+
+
+def _find_kind(stakeholder: str) -> Literal["founder", "employee", "investor", "provider", "other"]:
+    words = stakeholder.lower()
+    return "founder" if "founder" in words else "employee" if "employee" in words else "investor"
+
+
+async def _form(play: Play, startup: Startup) -> None:
+    client = play.client(startup.key)
+    formed_on = play.first_day.date().replace(year=play.first_day.year - 2, day=1)
+    body = FormIssuerBody(
+        party_id=play.ids[startup.key],
+        legal_name=startup.name,
+        jurisdiction=startup.jurisdiction,
+        formed_on=formed_on,
+    )
+    issuer_id = (await client.form_issuer(body)).id
+    prices: dict[str, Decimal] = {}
+    for rank, one in enumerate(startup.stock_classes):
+        prices[one.key] = one.original_issue_price_usd or PAR_USD
+        stock_class = CreateStockClassBody(
+            class_id=one.key,
+            kind=one.kind,
+            shares_authorised=one.shares_authorised,
+            price_per_share_usd=one.original_issue_price_usd,
+            liquidation_multiple=one.liquidation_multiple,
+            seniority=rank if one.kind == "preferred" else 0,
+        )
+        await client.create_stock_class(issuer_id, stock_class)
+    holders: dict[str, str] = {}
+    for holding in startup.holdings:
+        if holding.stakeholder not in holders:
+            body_ = AddStakeholderBody(name=holding.stakeholder, kind=_find_kind(holding.stakeholder))
+            await client.add_stakeholder(issuer_id, body_)
+            added = await _find_holder(play, startup.key, issuer_id, holding.stakeholder)
+            holders[holding.stakeholder] = added
+        stock = IssueStockBody(
+            holder_id=holders[holding.stakeholder],
+            class_id=holding.stock_class,
+            shares=holding.shares,
+            price_usd_per_share=prices[holding.stock_class],
+        )
+        await client.issue_stock(issuer_id, stock)
+    await client.adjust_stock_plan(issuer_id, startup.pool_shares_reserved)
+
+
+async def _find_holder(play: Play, key: str, issuer_id: str, name: str) -> str:
+    async for stakeholder in play.client(key).list_stakeholders(issuer_id):
+        if stakeholder.name == name:
+            return stakeholder.holder_id
+    raise AssertionError(f"{name} was added")
+
+
+async def _grant(play: Play, mandate: Mandate) -> None:
+    terms = MandateTerms(
+        instrument_kinds=mandate.instrument_kinds,
+        equity_credit=mandate.equity_credit,
+        budget_usd=mandate.budget_usd,
+        issuer_usd_max=mandate.issuer_usd_max,
+        valuation_cap_usd_min=mandate.valuation_cap_usd_min,
+        valuation_cap_usd_max=mandate.valuation_cap_usd_max,
+        sectors=mandate.sectors,
+    )
+    body = GrantMandateBody(holder_id=play.ids[mandate.holder], funding=mandate.funding, terms=terms)
+    play.ids[name_mandate(mandate.key)] = (await play.client(mandate.holder).grant_mandate(body)).id
+
+
+async def _register_site(play: Play, site: Site) -> None:
+    client = play.client(site.provider)
+    body = RegisterSiteBody(
+        provider_id=play.ids[site.provider],
+        name=site.name,
+        region=site.region,
+        jurisdiction=site.jurisdiction,
+        status=site.status,
+        power_contracted_kw=site.power_contracted_kw,
+        power_energised_kw=site.power_energised_kw,
+        power_usage_effectiveness=site.power_usage_effectiveness,
+        renewable_share=site.renewable_share,
+    )
+    play.ids[site.key] = (await client.register_site(body)).id
+    if site.conversion is not None:
+        schedule = ScheduleConversionBody(
+            former_use=site.conversion.former_use, ready_at=play.day(site.conversion.ready_day)
+        )
+        await client.schedule_conversion(play.ids[site.key], schedule)
+
+
+async def _open_pool(play: Play, pool: Pool) -> None:
+    site = next(site for site in play.scenario.sites if site.key == pool.site)
+    body = OpenPoolBody(
+        site_id=play.ids[pool.site],
+        gpu_class=pool.gpu_class,
+        interconnect=pool.interconnect,
+        gpus_per_node=pool.gpus_per_node,
+        nodes=pool.nodes,
+        power_per_node_kw=pool.power_per_node_kw,
+    )
+    play.ids[pool.key] = (await play.client(site.provider).open_pool(body)).id
+    play.names[play.ids[pool.key]] = pool.key
+
+
+async def _list_lot(play: Play, lot: Lot) -> None:
+    pool = next(pool for pool in play.scenario.pools if pool.key == lot.pool)
+    site = next(site for site in play.scenario.sites if site.key == pool.site)
+    body = ListLotBody(
+        pool_id=play.ids[lot.pool],
+        nodes=lot.nodes,
+        start=play.day(lot.from_day),
+        end=play.day(lot.to_day),
+        ask_usd_per_gpu_hour=lot.ask_usd_per_gpu_hour,
+        nodes_min=lot.nodes_min,
+        duration_hours_min=lot.duration_hours_min,
+        mandate_ids=tuple(play.ids[name_mandate(key)] for key in lot.mandates),
+    )
+    receipt = await play.client(site.provider).list_lot(body)
+    play.ids[lot.key] = receipt.id
+    play.names[receipt.id] = lot.key

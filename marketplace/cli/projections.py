@@ -1,0 +1,183 @@
+"""`marketplace projections`: how far each read model is, building one anew, and checking one against the log."""
+
+import contextlib
+from collections.abc import AsyncIterator, Callable, Iterator
+from typing import Annotated, Any, Final
+
+from cyclopts import App, Parameter
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+from rich.table import Table
+from sqlalchemy.ext.asyncio import AsyncEngine
+
+from marketplace.app import open_log
+from marketplace.cli.console import CONSOLE, configure_logging, run
+from marketplace.core.errors import Refusal
+from marketplace.log.port import Log
+from marketplace.projections.database import build_engine, reachable
+from marketplace.projections.migrate import require_current
+from marketplace.projections.positions import load_positions
+from marketplace.projections.projection import Projection
+from marketplace.projections.rebuild import Progress as Step
+from marketplace.projections.rebuild import rebuild as rebuild_projection
+from marketplace.projections.registry import PROJECTIONS, get_projection
+from marketplace.projections.verify import Difference, Verified
+from marketplace.projections.verify import verify as verify_projection
+from marketplace.runtime.config import load_settings
+
+app = App(name="projections", help="List, rebuild and verify the read models in PostgreSQL.")
+EVERYTHING: Final = "all"
+DIFFERENT: Final = 3
+NatsUrl = Annotated[str | None, Parameter(env_var="MARKETPLACE_NATS_URL")]
+DatabaseUrl = Annotated[str | None, Parameter(env_var="MARKETPLACE_DATABASE_URL")]
+
+
+@app.command(name="list")
+def list_all(*, nats_url: NatsUrl = None, database_url: DatabaseUrl = None) -> int:
+    """Show how far each projection and each running rebuild has come.
+
+    Args:
+        nats_url: Servers and the application's user, separated by commas.
+        database_url: postgresql://… of the projections.
+    """
+    configure_logging()
+
+    async def main() -> None:
+        async with _open(nats_url, database_url) as (log, engine):
+            last = (await log.health()).last_sequence
+            async with reachable(), engine.connect() as connection:
+                positions = await load_positions(connection)
+        table = Table("projection", "version", "state", "position", "behind", "epoch", "moved at")
+        for at in positions:
+            state = "live" if at.live else "rebuilding"
+            moved = f"{at.updated_at:%Y-%m-%d %H:%M:%S}"
+            counts = (at.position, last - at.position, at.epoch)
+            table.add_row(at.name, str(at.version), state, *(f"{count:,}" for count in counts), moved)
+        for name in sorted({projection.name for projection in PROJECTIONS} - {at.name for at in positions}):
+            table.add_row(name, "", "not begun", "0", f"{last:,}", "", "")
+        CONSOLE.print(table)
+
+    return run(main())
+
+
+@app.command
+def rebuild(name: str, /, *, nats_url: NatsUrl = None, database_url: DatabaseUrl = None) -> int:
+    """Build a projection anew from the whole log and swap it in; readers and the projector go on meanwhile.
+
+    Args:
+        name: The projection, or `all`, one after the other.
+        nats_url: Servers and the application's user, separated by commas.
+        database_url: postgresql://… of the projections.
+    """
+    configure_logging()
+    chosen = _choose(name)
+
+    async def main() -> None:
+        async with _open(nats_url, database_url) as (log, engine):
+            for projection in chosen:
+                with _bar(f"rebuild {projection.name}") as report:
+                    done = await rebuild_projection(projection, log, engine, report=report)
+                rate = done.events / done.seconds if done.seconds else 0.0
+                CONSOLE.print(
+                    f"[green]swapped in[/] {done.name} at event {done.position:,}: "
+                    f"{done.events:,} events in {done.seconds:.1f} s, {rate:,.0f} a second"
+                )
+
+    return run(main())
+
+
+@app.command
+def verify(name: str = EVERYTHING, /, *, nats_url: NatsUrl = None, database_url: DatabaseUrl = None) -> int:
+    """Compare a projection with what the log makes of it, and name every row that differs.
+
+    Exits with 3 when a row differs.
+
+    Args:
+        name: The projection, or `all`.
+        nats_url: Servers and the application's user, separated by commas.
+        database_url: postgresql://… of the projections.
+    """
+    configure_logging()
+    chosen = _choose(name)
+
+    async def main() -> int:
+        results: list[Verified] = []
+        async with _open(nats_url, database_url) as (log, engine):
+            for projection in chosen:
+                with _bar(f"verify {projection.name}") as report:
+                    results.append(await verify_projection(projection, log, engine, report=report))
+                _tell(results[-1])
+        return DIFFERENT if any(result.differences for result in results) else 0
+
+    return run(main())
+
+
+def _choose(name: str) -> tuple[Projection, ...]:
+    try:
+        return PROJECTIONS if name == EVERYTHING else (get_projection(name),)
+    except Refusal as refusal:
+        raise SystemExit(run(_refuse(refusal))) from None
+
+
+async def _refuse(refusal: Refusal) -> int:
+    raise refusal
+
+
+@contextlib.asynccontextmanager
+async def _open(nats_url: str | None, database_url: str | None) -> AsyncIterator[tuple[Log, AsyncEngine]]:
+    settings = load_settings(nats_url=nats_url, database_url=database_url)
+    if settings.database_url is None:
+        raise Refusal("setting_missing", "set MARKETPLACE_DATABASE_URL, or give --database-url postgresql://…")
+    engine = build_engine(settings.database_url)
+    try:
+        await require_current(engine)
+        async with open_log(settings) as log:
+            yield log, engine
+    finally:
+        await engine.dispose()
+
+
+@contextlib.contextmanager
+def _bar(title: str) -> Iterator[Callable[[Step], None]]:
+    columns: tuple[Any, ...] = (
+        TextColumn("{task.description}"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TextColumn("events"),
+        TimeElapsedColumn(),
+        TextColumn("left"),
+        TimeRemainingColumn(),
+    )
+    with Progress(*columns, console=CONSOLE) as progress:
+        task = progress.add_task(title, total=None)
+
+        def report(step: Step) -> None:
+            progress.update(task, completed=step.done, total=step.total)
+
+        yield report
+
+
+def _tell(result: Verified) -> None:
+    where = f"{result.rows:,} rows at event {result.position:,}, {result.seconds:.1f} s"
+    if not result.differences:
+        CONSOLE.print(f"[green]equal[/] {result.name}: {where}")
+        return
+    CONSOLE.print(f"[bold red]different[/] {result.name}: {len(result.differences)} differences, {where}")
+    for difference in result.differences:
+        _tell_difference(difference)
+
+
+def _tell_difference(difference: Difference) -> None:
+    key = ", ".join(f"{name}={value}" for name, value in difference.key.items())
+    CONSOLE.print(f"  [bold]{difference.table}[/] {key}", soft_wrap=True)
+    if difference.live is None:
+        CONSOLE.print("    the row is missing in the database")
+    elif difference.rebuilt is None:
+        CONSOLE.print("    the log makes no such row")
+    else:
+        for name, value in difference.live.items():
+            made = difference.rebuilt[name]
+            CONSOLE.print(
+                f"    {name}: the database has {value!r}, the log makes {made!r}", soft_wrap=True, markup=False
+            )
+    behind = ", ".join(f"{event.sequence} {event.tag}" for event in difference.events) or "none"
+    CONSOLE.print(f"    events behind it: {behind}", soft_wrap=True)

@@ -1,0 +1,122 @@
+"""Usage counts what a count of every second would, whatever is reported, corrected, voided and repeated."""
+
+from datetime import timedelta
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from marketplace.domain.usage import USAGE, CorrectUsage, ReportUsage, VoidUsage, answer, count_gpu_seconds
+from tests.domain import build
+from tests.domain.walk import WALK, step
+
+SECONDS, NODES, GPUS = 16, 3, 8
+sources = st.sampled_from(["/meters/1", "/meters/2"])
+reading_ids = st.sampled_from(["a", "b", "c", "d", "e", "f"])
+
+
+def second(number):
+    return build.NOW + timedelta(seconds=number)
+
+
+METERED = build.metered(start=second(0), end=second(SECONDS), nodes=NODES, gpus_per_node=GPUS)
+spans = st.integers(0, SECONDS - 1).flatmap(lambda start: st.tuples(st.just(start), st.integers(start + 1, SECONDS)))
+measurements = st.builds(
+    lambda reading_id, span, nodes: build.measurement(
+        reading_id=reading_id, start=second(span[0]), end=second(span[1]), nodes=nodes
+    ),
+    reading_ids,
+    spans,
+    st.integers(1, NODES),
+)
+WHEN = second(SECONDS)
+names = {"usage_id": st.just(build.USAGE), "grant_id": st.just(build.GRANT), "source": sources}
+reports = st.builds(
+    ReportUsage,
+    **names,
+    measurements=st.lists(measurements, min_size=1, max_size=4).map(tuple),
+    metered=st.just(METERED),
+    at=st.just(WHEN),
+)
+corrections = st.builds(
+    CorrectUsage,
+    **names,
+    measurement=measurements,
+    metered=st.just(METERED),
+    reason=st.just("meter restarted"),
+    at=st.just(WHEN),
+)
+voids = st.builds(VoidUsage, **names, reading_id=reading_ids, reason=st.just("wrong grant"))
+walks = st.lists(st.one_of(reports, reports, corrections, voids), min_size=1, max_size=15)
+
+
+def count_nodes(usage, number):
+    at = second(number)
+    return sum(reading.nodes for reading in usage.counted() if reading.start <= at < reading.end)
+
+
+@WALK
+@given(walks)
+def test_never_more_nodes_are_counted_than_were_granted(walk):
+    usage = USAGE.initial
+    for command in walk:
+        usage, _, _ = step(USAGE, usage, command)
+        assert max(count_nodes(usage, number) for number in range(SECONDS)) <= NODES
+
+
+@WALK
+@given(walks, st.integers(0, SECONDS))
+def test_gpu_seconds_are_those_of_a_count_of_every_second(walk, until):
+    usage = USAGE.initial
+    for command in walk:
+        usage, _, _ = step(USAGE, usage, command)
+    expected = sum(count_nodes(usage, number) * GPUS for number in range(until))
+    assert count_gpu_seconds(usage.counted(), GPUS, second(until)) == expected
+    assert sum(reading.gpu_seconds for reading in usage.counted()) == sum(
+        count_nodes(usage, number) * GPUS for number in range(SECONDS)
+    )
+
+
+@WALK
+@given(walks)
+def test_a_reading_is_rejected_only_where_it_would_exceed_the_grant(walk):
+    usage = USAGE.initial
+    for command in walk:
+        if isinstance(command, ReportUsage) and len(command.measurements) == 1:
+            ((said, _),) = answer(command, usage)
+            (measurement,) = command.measurements
+            most = max(
+                count_nodes(usage, number)
+                for number in range(SECONDS)
+                if measurement.start <= second(number) < measurement.end
+            )
+            if said.outcome in {"accepted", "rejected"}:
+                assert (said.outcome == "accepted") == (most + measurement.nodes <= NODES)
+        usage, _, _ = step(USAGE, usage, command)
+
+
+def report_one_by_one(readings):
+    usage = USAGE.initial
+    for source, measurement in readings:
+        command = build.report_usage(source=source, measurements=(measurement,), metered=METERED, at=WHEN)
+        usage, _, _ = step(USAGE, usage, command)
+    return usage
+
+
+@WALK
+@given(st.lists(st.tuples(sources, measurements), min_size=1, max_size=10), st.data())
+def test_the_same_readings_in_any_order_and_any_number_of_times_give_the_same_state(readings, data):
+    accepted, usage = [], USAGE.initial
+    for source, measurement in readings:
+        command = build.report_usage(source=source, measurements=(measurement,), metered=METERED, at=WHEN)
+        usage, events, _ = step(USAGE, usage, command)
+        if events:
+            accepted.append((source, measurement))
+    shuffled = data.draw(st.permutations([*accepted, *data.draw(st.lists(st.sampled_from(accepted), max_size=4))]))
+    assert report_one_by_one(shuffled) == usage
+
+
+@WALK
+@given(reports)
+def test_a_batch_is_its_readings_one_by_one(command):
+    batch, _, _ = step(USAGE, USAGE.initial, command)
+    assert batch == report_one_by_one([(command.source, measurement) for measurement in command.measurements])

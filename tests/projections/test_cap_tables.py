@@ -1,0 +1,153 @@
+"""A cap table's rows sum to its total, now and as of any sequence or instant."""
+
+from decimal import Decimal
+
+import pytest
+from sqlalchemy.ext.asyncio import AsyncEngine
+
+from events.issuer import IssuerStockSplit
+from marketplace.core.errors import Corrupt
+from marketplace.log.memory import MemoryLog
+from marketplace.projections import cap_tables, instruments
+from marketplace.projections.registry import PROJECTIONS
+from marketplace.projections.runner import Projector
+from tests.projections import company
+from tests.projections.company import FOUNDER, ROUND, SALE, SOLD
+from tests.projections.conftest import fill, project
+from tests.projections.market import FUND, ISSUER, PROVIDER, STARTUP, STRANGER
+from tests.projections.story import Story, make_id, usd
+from tests.projections.tales import tell_everything
+
+
+async def _project(engine: AsyncEngine, log: MemoryLog) -> Story:
+    story = tell_everything()
+    await fill(log, story.recorded)
+    await project(engine, log)
+    return story
+
+
+async def test_the_cap_table_after_the_round(engine: AsyncEngine, memory_log: MemoryLog):
+    await _project(engine, memory_log)
+    async with engine.connect() as connection:
+        table = await cap_tables.load_cap_table(connection, ISSUER)
+    shares = {(row.kind, row.holder_id, row.security): row.shares for row in table.rows}
+    assert shares == {
+        ("stock", FOUNDER, "common"): 7_700_000,
+        ("stock", FUND, "series-a"): 2_500_384,
+        ("stock", FUND, "common"): 200_000,
+        ("stock", make_id("hol", 2), "common"): 40_000,
+        ("stock", PROVIDER, "common"): 10_000,
+        ("option", make_id("hol", 2), make_id("opt", 1)): 60_000,
+        ("warrant", PROVIDER, make_id("war", 1)): 35_000,
+        ("pool", "", "pool"): 1_500_000,
+    }
+    assert table.outstanding_shares == 10_450_384
+    assert table.fully_diluted_shares == sum(shares.values()) == 12_045_384
+    assert [row.kind for row in table.rows] == ["stock"] * 5 + ["option", "warrant", "pool"]
+    assert {row.holder_id: row.name for row in table.rows}[FUND] == "Fund LP"
+
+
+async def test_the_rows_sum_to_the_total_at_every_sequence(engine: AsyncEngine, memory_log: MemoryLog):
+    story = await _project(engine, memory_log)
+    async with engine.connect() as connection:
+        acts = [r.sequence for r in story.recorded if r.subject.startswith("marketplace.issuer.")]
+        for at in acts:
+            for issuer_id in (ISSUER, SOLD):
+                table = await cap_tables.load_cap_table(connection, issuer_id, at=at)
+                assert table.fully_diluted_shares == sum(row.shares for row in table.rows)
+                assert table.outstanding_shares == sum(row.shares for row in table.rows if row.kind == "stock")
+                assert all(row.shares > 0 for row in table.rows)
+                assert table.last_sequence <= at
+
+
+async def test_the_cap_table_before_the_round_is_there_by_sequence_and_by_instant(
+    engine: AsyncEngine, memory_log: MemoryLog
+):
+    story = await _project(engine, memory_log)
+    opened = next(r for r in story.recorded if r.envelope.type == "marketplace.issuer.financing_opened.v1")
+    async with engine.connect() as connection:
+        by_sequence = await cap_tables.load_cap_table(connection, ISSUER, at=opened.sequence)
+        by_instant = await cap_tables.load_cap_table(connection, ISSUER, at=opened.envelope.time)
+        nothing = await cap_tables.load_cap_table(connection, ISSUER, at=1)
+        unknown = await cap_tables.load_cap_table(connection, make_id("iss", 99))
+    assert by_sequence == by_instant
+    assert by_sequence.outstanding_shares == 7_950_000
+    assert not any(row.security == "series-a" for row in by_sequence.rows)
+    assert nothing.rows == unknown.rows == ()
+    assert nothing.fully_diluted_shares == unknown.last_sequence == 0
+
+
+async def test_a_split_multiplies_everything_and_divides_prices(engine: AsyncEngine, memory_log: MemoryLog):
+    await _project(engine, memory_log)
+    async with engine.connect() as connection:
+        table = await cap_tables.load_cap_table(connection, SOLD)
+        classes = await cap_tables.list_stock_classes(connection, SOLD)
+        issuer = await cap_tables.find_issuer(connection, SOLD)
+    assert {row.kind: row.shares for row in table.rows} == {"stock": 1_350_000, "option": 45_000, "pool": 105_000}
+    assert [(row.shares_authorised, row.shares_outstanding) for row in classes] == [(15_000_000, 1_350_000)]
+    assert issuer is not None
+    assert (issuer.plan_shares_reserved, issuer.status, issuer.source) == (150_000, "ended", "other.ocf.zip")
+
+
+async def test_a_split_that_leaves_fractions_stops_the_projector(engine: AsyncEngine, memory_log: MemoryLog):
+    story = Story()
+    company.form(story)
+    story.tell(IssuerStockSplit(issuer_id=ISSUER, numerator=1, denominator=7))
+    await fill(memory_log, story.recorded)
+    with pytest.raises(Corrupt, match=r"leaves .* shares"):
+        await Projector(memory_log, engine, PROJECTIONS).catch_up()
+
+
+async def test_a_financing_keeps_its_pricing_and_a_sale_its_waterfall(engine: AsyncEngine, memory_log: MemoryLog):
+    await _project(engine, memory_log)
+    async with engine.connect() as connection:
+        financing = await cap_tables.find_financing(connection, ROUND)
+        statuses = [row.status for row in await cap_tables.list_financings(connection, ISSUER)]
+        sale = await cap_tables.find_liquidity_event(connection, SALE)
+        valuations = await cap_tables.list_valuations(connection, ISSUER)
+        classes = await cap_tables.list_stock_classes(connection, ISSUER)
+    assert financing is not None
+    assert financing.pricing is not None
+    assert (financing.status, financing.pricing.price_usd_per_share) == ("closed", Decimal("1.2000"))
+    assert str(financing.pricing.price_usd_per_share) == "1.2000"
+    assert statuses == ["closed", "abandoned"]
+    assert sale is not None
+    assert (sale.status, sale.paid_usd, len(sale.waterfall.payouts)) == ("paid", usd("1000000"), 2)
+    assert [row.method for row in valuations] == ["409A"]
+    assert {row.class_id: row.price_per_share_usd for row in classes} == {"common": None, "series-a": "6/5"}
+
+
+async def test_principal_at_any_point_is_what_accrued_and_is_not_converted(engine: AsyncEngine, memory_log: MemoryLog):
+    story = await _project(engine, memory_log)
+    converted = next(r for r in story.recorded if r.envelope.type == "marketplace.instrument.converted.v1")
+    async with engine.connect() as connection:
+        before = await instruments.list_principal(connection, ISSUER, at=converted.sequence - 1)
+        after = await instruments.list_principal(connection, ISSUER, at=converted.sequence)
+        first = await instruments.find_instrument(connection, make_id("ins", 1))
+        movements = await instruments.list_movements(connection, make_id("ins", 9))
+        mine = await instruments.list_instruments(connection, party=(STARTUP, ISSUER))
+        none = await instruments.list_instruments(connection, holder_id=STRANGER)
+    assert {row.instrument_id: row.principal_usd for row in before} == {
+        make_id("ins", 1): usd("384.00"),
+        make_id("ins", 2): usd("384.00"),
+        make_id("ins", 9): usd("192.00"),
+    }
+    assert make_id("ins", 1) not in {row.instrument_id for row in after}
+    assert first is not None
+    assert first.conversion is not None
+    assert (first.status, first.principal_usd, first.conversion.shares) == ("converted", 0, 384)
+    kinds = [(row.kind, row.amount_usd) for row in movements]
+    assert kinds == [("accrued", usd("250.50")), ("reversed", usd("-58.50")), ("repaid", usd("-192"))]
+    assert len(mine) == 5
+    assert none == []
+
+
+async def test_holders_find_their_issuers_and_holdings(engine: AsyncEngine, memory_log: MemoryLog):
+    await _project(engine, memory_log)
+    async with engine.connect() as connection:
+        assert [i.issuer_id for i in await cap_tables.list_issuers(connection, party_id=STRANGER)] == [SOLD]
+        assert [i.issuer_id for i in await cap_tables.list_issuers(connection, holder_id=FUND)] == [ISSUER]
+        held = await cap_tables.list_holdings(connection, FUND)
+        assert [(issuer_id, row.security) for issuer_id, row in held] == [(ISSUER, "common"), (ISSUER, "series-a")]
+        names = [row.name for row in await cap_tables.list_stakeholders(connection, ISSUER)]
+        assert names == ["Founder", "Fund LP"]

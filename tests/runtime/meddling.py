@@ -1,0 +1,78 @@
+"""A log that counts what is read, holds appends back, and fails those that a test names."""
+
+import asyncio
+from dataclasses import replace
+
+from marketplace.core.errors import Conflict, Unavailable
+from marketplace.log.port import Head
+
+
+class Meddling:
+    """Stands between a handler and a log.
+
+    Attributes:
+        loads: What was read, as (subject, after).
+        appends: For each append, whether it was built on heads that were still pending.
+        faults: What happens to the append of that number, counted from 0: ``conflict``, ``lost`` (nothing was stored
+            and nobody knows) or ``unanswered`` (stored, and nobody knows).
+    """
+
+    def __init__(self, log):
+        self.log = log
+        self.loads = []
+        self.appends = []
+        self.faults = {}
+        self._open = asyncio.Event()
+        self._open.set()
+        self._turn = asyncio.Lock()
+        self._asked = asyncio.Condition()
+
+    def hold(self):
+        """Keep appends waiting, in order, until they are let go."""
+        self._open.clear()
+
+    def let_go(self):
+        self._open.set()
+
+    async def until_appends(self, count):
+        """Wait until so many appends were asked for."""
+        async with asyncio.timeout(10), self._asked:
+            await self._asked.wait_for(lambda: len(self.appends) >= count)
+
+    async def _tell(self):
+        async with self._asked:
+            self._asked.notify_all()
+
+    async def append(self, writes):
+        number = len(self.appends)
+        self.appends.append(any(write.after.sequence is None for write in writes))
+        asked = asyncio.create_task(self._tell())
+        async with self._turn:
+            await asked
+            await self._open.wait()
+            fault = self.faults.get(number)
+            if fault is None:
+                return await self.log.append(writes)
+            if fault == "unanswered":
+                await self.log.append([replace(write, head=Head(write.head.subject, None)) for write in writes])
+            for write in writes:
+                write.head.failed = True
+            if fault == "conflict":
+                raise Conflict(writes[0].after.subject)
+            raise Unavailable("NATS", f"the append was {fault}")
+
+    async def load(self, subject, after=0):
+        self.loads.append((subject, after))
+        return await self.log.load(subject, after)
+
+    def read(self, after=0, *, follow=False):
+        return self.log.read(after, follow=follow)
+
+    async def find(self, sequence):
+        return await self.log.find(sequence)
+
+    async def health(self):
+        return await self.log.health()
+
+    async def close(self):
+        await self.log.close()
