@@ -36,6 +36,11 @@ def build_investment(world: World, **more) -> dict:
     }
 
 
+async def find_tranche(world: World) -> None:
+    path = f"/v1/instruments/{world.ids['instrument']}/movements"
+    world.ids["tranche"] = await world.find(path, lambda page: page["items"][0]["tranche_id"])
+
+
 FORMATION = (
     Row(
         "POST",
@@ -252,17 +257,12 @@ INSTRUMENTS = (
         refused=(
             lambda world: {"tranche_id": world.ids["tranche"], "principal_usd": "4000", "reason": "x"},
             422,
-            "amount_too_large",
+            "tranche_settled",
         ),
         other=PLATFORM_ONLY,
-        before=lambda world: find_tranche(world),
+        before=find_tranche,
     ),
 )
-
-
-async def find_tranche(world: World) -> None:
-    path = f"/v1/instruments/{world.ids['instrument']}/movements"
-    world.ids["tranche"] = await world.find(path, lambda page: page["items"][0]["tranche_id"])
 
 
 FINANCINGS = (
@@ -283,7 +283,7 @@ FINANCINGS = (
     Row(
         "POST",
         at("/financings"),
-        body=lambda world: build_round(world),
+        body=build_round,
         status=201,
         refused=(lambda world: build_round(world, class_id="common"), 409, "stock_class_exists"),
         save="financing",

@@ -2,6 +2,7 @@
 
 from datetime import timedelta
 
+from marketplace.core.ids import rename_id
 from tests.api.rows import PLATFORM_ONLY, SEEN, Row, World
 from tests.api.stage import build_terms
 
@@ -32,10 +33,11 @@ async def clear_auction(world: World) -> None:
     assert answer.status_code == 200
     path = f"/v1/auctions/{world.ids['auction']}"
     await world.find(path, lambda one: one["status"] == "settled")
-    for order, grant in (("order", "grant"), ("cash_order", "second_grant")):
+    for order, grant in (("order", "grant"), ("cash_order", "second_grant"), ("late_order", "late_grant")):
         found = await world.find(f"/v1/orders/{world.ids[order]}", lambda one: one)
         assert found["status"] == "matched", found
         world.ids[grant] = found["grant_id"]
+    world.ids["undrawn"] = rename_id("ins", world.ids["late_grant"])
 
 
 async def begin_delivery(world: World) -> None:
@@ -45,13 +47,13 @@ async def begin_delivery(world: World) -> None:
 
 
 async def end_period(world: World) -> None:
-    await world.move_to(32.1)
+    await world.move_to(33.2)
     path = f"/v1/statements?grant_id={world.ids['grant']}"
     world.ids["statement"] = await world.find(path, lambda page: page["items"] and page["items"][0]["statement_id"])
 
 
 async def end_grant(world: World) -> None:
-    await world.move_to(42.1)
+    await world.move_to(43.2)
     path = f"/v1/statements?grant_id={world.ids['grant']}&status=issued"
     world.ids["last_statement"] = await world.find(
         path, lambda page: page["items"] and page["items"][0]["statement_id"]
@@ -94,6 +96,16 @@ ORDERS = (
         "spare_order",
     ),
     Row(
+        "POST",
+        "/v1/orders",
+        "startup",
+        lambda world: build_order(world, start_earliest=world.day(42), start_latest=world.day(43)),
+        201,
+        (lambda world: {"startup_id": world.ids["startup"]}, 422, "body_invalid"),
+        (404, "party_unknown"),
+        "late_order",
+    ),
+    Row(
         "PUT",
         "/v1/orders/{spare_order}",
         "startup",
@@ -108,13 +120,13 @@ ORDERS = (
         refused=({"because": "x"}, 422, "body_invalid"),
     ),
     Row("GET", "/v1/orders/{spare_order}", check=lambda one: one["status"] == "cancelled"),
-    Row("GET", "/v1/orders?status=open", other=SEEN, check=lambda page: len(page["items"]) == 2),
+    Row("GET", "/v1/orders?status=open", other=SEEN, check=lambda page: len(page["items"]) == 3),
     Row(
         "GET",
         "/v1/orders/book",
         refused=("at=2026-01-01T00:00:00", 422, "request_invalid"),
         other=SEEN,
-        check=lambda page: len(page["items"]) == 2,
+        check=lambda page: len(page["items"]) == 3,
     ),
 )
 AUCTIONS = (
@@ -134,7 +146,7 @@ AUCTIONS = (
         "startup",
         other=SEEN,
         before=clear_auction,
-        check=lambda one: one["matched"] == 2,
+        check=lambda one: one["matched"] == 3,
     ),
     Row("GET", "/v1/auctions/{auction}/certificate", "startup", other=SEEN, check=lambda one: one["book_hash"]),
     Row(
@@ -142,7 +154,7 @@ AUCTIONS = (
         "/v1/auctions/{auction}/book",
         "platform",
         other=PLATFORM_ONLY,
-        check=lambda book: len(book["orders"]) == 2,
+        check=lambda book: len(book["orders"]) == 3,
     ),
     Row(
         "GET",
@@ -150,7 +162,7 @@ AUCTIONS = (
         "startup",
         refused=("limit=501", 422, "request_invalid"),
         other=SEEN,
-        check=lambda page: len(page["items"]) == 2,
+        check=lambda page: len(page["items"]) == 3,
     ),
     Row("GET", "/v1/auctions?status=settled", other=SEEN, check=lambda page: len(page["items"]) == 1),
 )

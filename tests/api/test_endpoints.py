@@ -19,8 +19,8 @@ STORY: tuple[Row, ...] = (
     *rows_equity.INSTRUMENTS,
     *rows_trading.STATEMENTS,
     *rows_trading.MARKET,
-    *rows_equity.FINANCINGS,
     *rows_equity.CANCELLED,
+    *rows_equity.FINANCINGS,
     *rows_trading.REST,
     *rows_supply.KEYS,
 )
