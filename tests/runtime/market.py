@@ -4,14 +4,16 @@ import asyncio
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
+from types import SimpleNamespace
 
 from events.mandate import MandateTerms
 from events.order import ClassOffer, OrderTerms
 from events.types import SafeTerms
 from marketplace.core.ids import derive_command_id, rename_id
 from marketplace.domain.deciders import DECIDERS
+from marketplace.domain.usage import Measurement
 from marketplace.runtime.clock import MarketClock
-from marketplace.runtime.commands import accounts, auctions, issuers, mandates, orders, parties, sites, supply
+from marketplace.runtime.commands import accounts, auctions, issuers, mandates, orders, parties, sites, supply, usage
 from marketplace.runtime.handler import Handler
 from marketplace.runtime.unit import Context
 from marketplace.runtime.worker import Worker
@@ -169,6 +171,55 @@ class Market:
 
     async def cancel(self, startup_id, order_id):
         return await orders.cancel_order(self.handler, self.context(startup_id), order_id, reason="changed plans")
+
+    async def trade(self, *, cash="1", equity="3", funding="cash", credit="0.8", nodes=2, days=40, locks_at=0.5):
+        """Bring one startup, one provider and one mandate together; the auction has still to run."""
+        provider = await self.party("Provider", "provider")
+        fund = await self.party("Fund", "fund", usd=1_000_000)
+        startup = await self.party("Startup", "startup", usd=100_000, sector="robotics")
+        issuer = await self.issuer(startup)
+        mandate = await self.mandate(provider if funding == "own_capacity" else fund, funding, credit=credit)
+        _, pool = await self.pool(provider)
+        lot = await self.lot(provider, pool, mandate_ids=(mandate,))
+        mandate_ids = (mandate,) if Decimal(equity) else ()
+        order = await self.order(
+            startup, cash=cash, equity=equity, mandate_ids=mandate_ids, nodes=nodes, days=days, latest=1
+        )
+        auction = await self.auction(locks_at)
+        return SimpleNamespace(
+            provider=provider,
+            fund=fund,
+            startup=startup,
+            issuer=issuer,
+            mandate=mandate,
+            pool=pool,
+            lot=lot,
+            order=order,
+            auction=auction,
+        )
+
+    async def award(self, trade):
+        """Let the auction of a trade run, and return the grant; a worker has to be at work."""
+        self.clock.at = max(self.clock.at, self.day(0.5))
+        await self.until("auction", trade.auction, "settled")
+        return await self.state("grant", (await self.state("order", trade.order)).grant_id)
+
+    async def deliver(self, grant, days, first=0):
+        """Report whole days of a grant's use, and move the clock past them."""
+        readings = tuple(
+            Measurement(
+                reading_id=f"day-{day}",
+                start=grant.issued.start + timedelta(days=day),
+                end=grant.issued.start + timedelta(days=day + 1),
+                nodes=grant.issued.nodes,
+            )
+            for day in range(first, first + days)
+        )
+        self.clock.at = max(self.clock.at, grant.issued.start + timedelta(days=first + days))
+        provider = self.context(grant.issued.provider_id)
+        return await usage.report_usage(
+            self.handler, provider, grant.issued.grant_id, source="dcgm", measurements=readings
+        )
 
     async def account(self, party_id):
         return await self.state("account", rename_id("acc", party_id))
