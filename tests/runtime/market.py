@@ -64,9 +64,9 @@ class Market:
     def day(self, days):
         return datetime(2026, 1, 1, tzinfo=UTC) + timedelta(days=days)
 
-    async def party(self, name, role, usd=None, sector=None):
+    async def party(self, name, *roles, usd=None, sector=None):
         receipt = await parties.register_party(
-            self.handler, self.context(), name=name, roles=(role,), jurisdiction="US", sector=sector
+            self.handler, self.context(), name=name, roles=roles, jurisdiction="US", sector=sector
         )
         await parties.clear_party(self.handler, self.context(), receipt.id, checks=("sanctions",))
         if usd:
@@ -79,7 +79,7 @@ class Market:
             )
         return receipt.id
 
-    async def pool(self, provider_id, nodes=4, gpu_class="H100_SXM"):
+    async def pool(self, provider_id, nodes=4, gpu_class="H100_SXM", status="operating"):
         site = await sites.register_site(
             self.handler,
             self.context(provider_id),
@@ -87,7 +87,7 @@ class Market:
             name="North",
             region="us-east",
             jurisdiction="US",
-            status="operating",
+            status=status,
             power_contracted_kw=10_000,
             power_energised_kw=10_000,
             power_usage_effectiveness=Decimal("1.2"),
@@ -172,20 +172,21 @@ class Market:
     async def cancel(self, startup_id, order_id):
         return await orders.cancel_order(self.handler, self.context(startup_id), order_id, reason="changed plans")
 
-    async def trade(self, *, cash="1", equity="3", funding="cash", credit="0.8", nodes=2, days=40, locks_at=0.5):
+    async def trade(self, *, cash="1", equity="3", funding="cash", credit="0.8", nodes=2, days=40, status="operating"):
         """Bring one startup, one provider and one mandate together; the auction has still to run."""
-        provider = await self.party("Provider", "provider")
-        fund = await self.party("Fund", "fund", usd=1_000_000)
+        fund = await self.party("Fund", "fund", "provider", usd=1_000_000)
+        provider = fund if funding == "own_cash" else await self.party("Provider", "provider")
         startup = await self.party("Startup", "startup", usd=100_000, sector="robotics")
         issuer = await self.issuer(startup)
-        mandate = await self.mandate(provider if funding == "own_capacity" else fund, funding, credit=credit)
-        _, pool = await self.pool(provider)
+        holder = provider if funding == "own_capacity" else fund
+        mandate = await self.mandate(holder, funding.replace("own_cash", "cash"), credit=credit)
+        _, pool = await self.pool(provider, status=status)
         lot = await self.lot(provider, pool, mandate_ids=(mandate,))
         mandate_ids = (mandate,) if Decimal(equity) else ()
         order = await self.order(
             startup, cash=cash, equity=equity, mandate_ids=mandate_ids, nodes=nodes, days=days, latest=1
         )
-        auction = await self.auction(locks_at)
+        auction = await self.auction()
         return SimpleNamespace(
             provider=provider,
             fund=fund,
@@ -241,8 +242,8 @@ class Market:
         return (await Handler(self.log, self.clock).cache.load(decider, id)).state
 
     @asynccontextmanager
-    async def worker(self):
-        worker = Worker(Handler(self.log, self.clock))
+    async def worker(self, log=None):
+        worker = Worker(Handler(log or self.log, self.clock))
         task = asyncio.create_task(worker.run())
         try:
             yield worker

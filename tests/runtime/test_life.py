@@ -174,6 +174,21 @@ async def test_a_transferred_grant_is_used_by_another_and_paid_by_the_first(mark
     await check_log(market.log)
 
 
+async def test_a_holder_that_pays_itself_as_the_provider_neither_gains_nor_loses(market):
+    trade = await market.trade(funding="own_cash", cash="0", days=10)
+    async with market.worker():
+        grant = await market.award(trade)
+        await market.deliver(grant, 10)
+        market.clock.at = grant.end + timedelta(days=2)
+        await market.until("statement", list_periods(grant)[0].statement_id, "issued")
+        market.clock.at = grant.end + timedelta(days=20)
+        await market.until("grant", grant.issued.grant_id, "completed")
+    account = await market.account(trade.fund)
+    assert account.available_usd + account.held_usd == 1_000_000
+    assert account.available_usd > 0
+    await check_log(market.log)
+
+
 MONEY = [
     ("cash only", {"cash": "3", "equity": "0"}, "startup"),
     ("equity only", {"cash": "0", "equity": "3"}, "fund"),
