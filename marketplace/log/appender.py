@@ -18,13 +18,14 @@ from dataclasses import dataclass, field
 from marketplace.core.errors import Conflict, Corrupt, MarketplaceError, Refusal, Unavailable
 from marketplace.log.answers import Answer, Kind, parse_answer
 from marketplace.log.connection import Connection, NoAnswer
-from marketplace.log.headers import BatchPlace, render_publish
+from marketplace.log.headers import BatchPlace, render_publish, render_wire
 from marketplace.log.port import Head, Limits, Recorded, Write
 from marketplace.log.writes import check_writes
 
 Load = Callable[[str, int], Awaitable[list[Recorded]]]
 
 _HEADER_BYTES_MAX = 4_096
+_GROUP_BYTES_MAX = 4 * 1024 * 1024
 _BACKOFF_SECONDS_MIN = 0.01
 _BACKOFF_SECONDS_MAX = 1.0
 
@@ -35,6 +36,7 @@ class _Append:
 
     writes: tuple[Write, ...]
     count: int
+    size: int
     deadline: float
     answer: asyncio.Future[int] = field(default_factory=lambda: asyncio.get_running_loop().create_future())
 
@@ -93,13 +95,13 @@ class Appender:
         """See `Log.append`. A caller that is cancelled leaves its append to be stored or refused."""
         try:
             count = check_writes(writes, self._limits)
-            self._check_sizes(writes)
+            size = self._check_sizes(writes)
             self._check_open()
         except (MarketplaceError, AssertionError):
             for write in writes:
                 write.head.failed = True
             raise
-        append = _Append(tuple(writes), count, time.monotonic() + self._limits.append_seconds_max)
+        append = _Append(tuple(writes), count, size, time.monotonic() + self._limits.append_seconds_max)
         append.answer.add_done_callback(_retrieve)
         self._queue.append(append)
         self._wake.set()
@@ -117,17 +119,22 @@ class Appender:
         while self._queue:
             self._queue.popleft().fail(Unavailable("the log", "it was closed"))
 
-    def _check_sizes(self, writes: Sequence[Write]) -> None:
+    def _check_sizes(self, writes: Sequence[Write]) -> int:
+        """Return the bytes of all bodies; refuse one that is larger than the servers take."""
         bytes_max = self._connection.client.max_payload - _HEADER_BYTES_MAX
+        total = 0
         for write in writes:
             for message in write.messages:
-                if len(message.body) > bytes_max:
+                size = len(message.body)
+                total += size
+                if size > bytes_max:
                     raise Refusal(
                         "event_too_large",
-                        f"an event for {write.after.subject} has {len(message.body)} bytes, the log takes {bytes_max}",
-                        bytes=len(message.body),
+                        f"an event for {write.after.subject} has {size} bytes, the log takes {bytes_max}",
+                        bytes=size,
                         bytes_max=bytes_max,
                     )
+        return total
 
     def _check_open(self) -> None:
         if self._closing:
@@ -156,13 +163,15 @@ class Appender:
         group: list[_Append] = []
         heads: dict[str, Head] = {}
         room = self._limits.batch_messages_max
-        while self._queue and self._queue[0].count <= room:
+        room_bytes = _GROUP_BYTES_MAX
+        while self._queue and self._queue[0].count <= room and (self._queue[0].size <= room_bytes or not group):
             follows = dict(heads)
             if not all(_follows(write, follows) for write in self._queue[0].writes) and group:
                 break
             append = self._queue.popleft()
             heads = follows
             room -= append.count
+            room_bytes -= append.size
             group.append(append)
         return group
 
@@ -217,17 +226,19 @@ class Appender:
             for number, message in enumerate(write.messages)
         ]
         batch = f"{self._session}-{next(self._batches)}" if len(messages) > 1 else None
-        for number, (subject, guard, message) in enumerate(messages, 1):
-            last = number == len(messages)
-            headers = render_publish(subject, message, guard, BatchPlace(batch, number, last) if batch else None)
-            if not last:
-                await self._connection.publish(subject, message.body, headers)
-                continue
-            acknowledgement = await self._connection.request(
-                subject, message.body, headers, seconds_max=self._limits.ack_seconds_max
-            )
-            return parse_answer(acknowledgement.data, self._stream)
-        raise AssertionError("a group holds at least one message")
+
+        def render(reply: str) -> bytes:
+            commands = []
+            for number, (subject, guard, message) in enumerate(messages, 1):
+                last = number == len(messages)
+                headers = render_publish(subject, message, guard, BatchPlace(batch, number, last) if batch else None)
+                commands.append(render_wire(subject, reply if last else "", message, headers))
+            return b"".join(commands)
+
+        acknowledgement = await self._connection.request_wire(
+            messages[0][0], render, seconds_max=self._limits.ack_seconds_max
+        )
+        return parse_answer(acknowledgement.data, self._stream)
 
     async def _store_together(self, group: list[_Append]) -> None:
         deadline = min(append.deadline for append in group)

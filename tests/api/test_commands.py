@@ -167,9 +167,7 @@ async def test_an_id_that_is_none_is_unknown_before_anything_is_read(stage: Stag
         (RuntimeError("secret inside"), 500, "internal_error", None),
     ],
 )
-async def test_what_goes_wrong_inside_stays_inside(  # noqa: PLR0917
-    stage: Stage, error, status, code, retry, capsys
-):
+async def test_what_goes_wrong_inside_stays_inside(stage: Stage, error, status, code, retry, capsys):
     async def fail(subject, after=0):
         raise error
 
