@@ -4,7 +4,7 @@ import re
 from collections.abc import AsyncIterator
 from typing import Annotated, Any, Final
 
-from litestar import MediaType, Request, Response, Router, get
+from litestar import Request, Response, Router, get
 from litestar.params import HeaderParameter, QueryParameter
 from litestar.response import Stream
 
@@ -23,7 +23,7 @@ LastEventId = Annotated[
 ]
 
 
-@get("/", summary="Read the event feed", media_type=MediaType.JSON)
+@get("/", summary="Read the event feed")
 async def read(
     *,
     request: Request[Any, Any, Any],
