@@ -251,7 +251,7 @@ def _get_hold(state: Account, account_id: str, hold_id: str) -> Hold:
 
 def _capture(command: CaptureHold, state: Account) -> Sequence[AccountEvent]:
     require_usd(command.amount_usd, "/amount_usd")
-    if _is_repeat(state.causes, _key(command.payee_account_id, command.cause), -command.amount_usd, "cause"):
+    if _is_repeat(state.causes, _key("to", command.payee_account_id, command.cause), -command.amount_usd, "cause"):
         return []
     held = _get_hold(state, command.account_id, command.hold_id).left_usd
     if command.amount_usd > held:
@@ -302,7 +302,7 @@ def _adjust(command: AdjustHold, state: Account) -> Sequence[AccountEvent]:
 
 def _debit(command: Debit, state: Account) -> Sequence[AccountEvent]:
     require_usd(command.amount_usd, "/amount_usd")
-    if _is_repeat(state.causes, _key(command.payee_account_id, command.cause), -command.amount_usd, "cause"):
+    if _is_repeat(state.causes, _key("to", command.payee_account_id, command.cause), -command.amount_usd, "cause"):
         return []
     _require_funds(command.account_id, state, command.amount_usd)
     return [
@@ -318,7 +318,7 @@ def _debit(command: Debit, state: Account) -> Sequence[AccountEvent]:
 
 def _credit(command: Credit, state: Account) -> Sequence[AccountEvent]:
     require_usd(command.amount_usd, "/amount_usd")
-    if _is_repeat(state.causes, _key(command.payer_account_id, command.cause), command.amount_usd, "cause"):
+    if _is_repeat(state.causes, _key("from", command.payer_account_id, command.cause), command.amount_usd, "cause"):
         return []
     return [
         AccountCredited(
@@ -331,8 +331,9 @@ def _credit(command: Credit, state: Account) -> Sequence[AccountEvent]:
     ]
 
 
-def _key(counterpart_id: str, cause: str) -> str:
-    return f"{cause} {counterpart_id}"
+def _key(direction: str, counterpart_id: str, cause: str) -> str:
+    """Name a payment within the account; one that pays itself, in two of its roles, has both directions."""
+    return f"{cause} {direction} {counterpart_id}"
 
 
 def evolve(state: AccountState, event: AccountEvent) -> AccountState:
@@ -358,12 +359,16 @@ def evolve(state: AccountState, event: AccountEvent) -> AccountState:
                 holds=state.holds.set(
                     event.hold_id, Hold(known.left_usd - amount, known.captured_usd + amount, known.purpose)
                 ),
-                causes=state.causes.set(_key(event.payee_account_id, event.cause), -amount),
+                causes=state.causes.set(_key("to", event.payee_account_id, event.cause), -amount),
             )
         case AccountDebited():
-            return _move(state, -amount, causes=state.causes.set(_key(event.payee_account_id, event.cause), -amount))
+            return _move(
+                state, -amount, causes=state.causes.set(_key("to", event.payee_account_id, event.cause), -amount)
+            )
         case AccountCredited():
-            return _move(state, amount, causes=state.causes.set(_key(event.payer_account_id, event.cause), amount))
+            return _move(
+                state, amount, causes=state.causes.set(_key("from", event.payer_account_id, event.cause), amount)
+            )
 
 
 def _set_hold(state: Account, hold_id: str, hold: Hold, amount_usd: Decimal) -> Map[str, Hold]:

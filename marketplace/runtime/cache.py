@@ -1,7 +1,8 @@
 """States of aggregates in memory, so that a command on the happy path reads nothing.
 
 An entry may be ahead of the log: it is what the state will be once appends in flight are answered. Its head is then
-pending. An entry built on an append that failed is dropped, and so is all that was built on it.
+pending. An entry built on an append that failed is void, and so is all that was built on it; what was stored before is
+kept beside it, so that only the tail has to be read.
 
 Invariants:
     1. An entry is the fold of every event up to its head.
@@ -41,12 +42,43 @@ class Trace:
 class Entry:
     """One aggregate: its state after the events up to `head`, and the commands that caused them.
 
-    All entries that follow one another share `commands`; those of appends in flight are in it too.
+    All entries that follow one another share `commands`; those of appends in flight are in it too. `line` is set where
+    the head was pending when the entry was made.
     """
 
     state: Any
     head: Head
     commands: dict[str, Trace] = field(default_factory=dict)
+    line: "Line | None" = None
+
+    def is_stored(self) -> bool:
+        """Tell whether the log has said that it has all of this."""
+        return self.head.sequence is not None and not self.head.failed
+
+    def is_void(self) -> bool:
+        """Tell whether this rests on an append that failed."""
+        return self.head.failed or (self.line is not None and not self.is_stored() and self.line.advance())
+
+
+@dataclass(slots=True, eq=False)
+class Line:
+    """Entries built one on another while their appends are in flight, and the last one before them that is stored."""
+
+    base: Entry
+    pending: list[Entry] = field(default_factory=list)
+    void: bool = False
+
+    def advance(self) -> bool:
+        """Move the base up to what was stored meanwhile; return whether an append of the line failed."""
+        stored = 0
+        while stored < len(self.pending) and self.pending[stored].is_stored():
+            stored += 1
+        if stored:
+            self.base = self.pending[stored - 1]
+            del self.pending[:stored]
+        if self.pending and self.pending[0].head.failed:
+            self.void = True
+        return self.void
 
 
 @dataclass(slots=True, eq=False)
@@ -86,10 +118,7 @@ class Cache:
     def find(self, subject: str) -> Entry | None:
         """Return the entry of a subject if it is in memory and not built on a failed append."""
         entry = self._entries.get(subject)
-        if entry is not None and entry.head.failed:
-            del self._entries[subject]
-            return None
-        return entry
+        return None if entry is None or entry.is_void() else entry
 
     async def load(self, decider: AnyDecider, id: str) -> Entry:  # noqa: A002 - the field's word
         """Return the entry of an aggregate, from memory or from the log."""
@@ -98,7 +127,9 @@ class Cache:
         if entry is not None:
             self._entries.move_to_end(subject)
             return entry
-        loaded = await asyncio.shield(self._begin(decider, Entry(decider.initial, Head(subject))))
+        void = self._entries.get(subject)
+        base = _find_stored(void) if void is not None else None
+        loaded = await asyncio.shield(self._begin(decider, base or Entry(decider.initial, Head(subject))))
         return self.find(subject) or loaded
 
     def _begin(self, decider: AnyDecider, base: Entry) -> asyncio.Task[Entry]:
@@ -122,13 +153,24 @@ class Cache:
         return entry
 
     def refresh(self, decider: AnyDecider, entry: Entry) -> asyncio.Task[Entry] | None:
-        """Begin to bring an entry that may be stale up to date, by the tail of its subject where its head is known."""
+        """Begin to bring an entry that may be stale up to date, by the tail of its subject."""
         subject = entry.head.subject
-        current = self.find(subject)
-        if current is not None and current is not entry:
+        current, stored = self.find(subject), _find_stored(entry)
+        if stored is None or (current is not None and current is not entry):
             return None
         self._entries.pop(subject, None)
-        return None if entry.head.sequence is None or entry.head.failed else self._begin(decider, entry)
+        return self._begin(decider, stored)
+
+    def put_pending(self, before: Entry, state: Any, head: Head) -> Entry:
+        """Keep what an aggregate will be once an append is stored, and return it."""
+        line = None if before.is_stored() else before.line
+        if line is None:
+            line = Line(before)
+        entry = Entry(state, head, before.commands, line)
+        line.pending.append(entry)
+        line.advance()
+        self.put(entry)
+        return entry
 
     def put(self, entry: Entry) -> None:
         """Keep an entry, and forget the one that was used the longest ago when there are too many."""
@@ -164,10 +206,13 @@ class Cache:
         if reading is not None:
             reading.noticed = max(reading.noticed, recorded.sequence)
 
-    def drop(self, subjects: Iterable[str]) -> None:
-        """Forget entries."""
-        for subject in subjects:
-            self._entries.pop(subject, None)
+
+def _find_stored(entry: Entry) -> Entry | None:
+    """Return the last entry at or before this one that is known to be stored, None where none is in memory."""
+    if entry.line is None or entry.is_stored():
+        return entry if entry.is_stored() else None
+    entry.line.advance()
+    return entry.line.base
 
 
 def extend(decider: AnyDecider, entry: Entry, tail: Iterable[Recorded]) -> Entry:

@@ -5,7 +5,7 @@ restart and without another store, and is answered as the first time. A decision
 flight: it joins the same group commit, and its answer waits until both are stored.
 
 Invariants:
-    1. An answer that says yes is given after the events are durable.
+    1. An answer is given after the events are durable, its own and those that it rests on.
     2. A refusal rests on what the log held, read at its end; never on an append that failed.
     3. A command id with other content is refused, and so is one that is still at work here.
 """
@@ -105,10 +105,11 @@ class Handler:
                 await unit.refresh(written=False)
                 confirmed = True
                 continue
-            if not unit.is_current():
+            if not await self._settle(unit.heads(unchanged=True)) or not unit.is_current():
                 continue
-            answer = self._append if unit.count_events() else self._answer_nothing
-            receipt = await answer(unit, primary, id)
+            if not unit.count_events():
+                return self._answer_nothing(unit, primary, id)
+            receipt = await self._append(unit, primary, id)
             if receipt is not None:
                 return receipt
         raise Conflict(render_subject(decider.aggregate, id))
@@ -129,10 +130,8 @@ class Handler:
         version = sequence if writes[-1].head.subject == subject else primary.head.sequence or 0
         return Receipt(id=id, command_id=unit.context.command_id, sequence=sequence, version=version)
 
-    async def _answer_nothing(self, unit: Unit, primary: Entry, id: str) -> Receipt | None:  # noqa: A002
-        """Answer a command that changes nothing, once all that it looked at is stored."""
-        if not await self._settle(unit.heads()):
-            return None
+    def _answer_nothing(self, unit: Unit, primary: Entry, id: str) -> Receipt:  # noqa: A002
+        """Answer a command that changes nothing; all that it looked at is stored."""
         version = primary.head.sequence or 0
         return Receipt(id=id, command_id=unit.context.command_id, sequence=version, version=version, repeated=True)
 
@@ -171,6 +170,5 @@ class Handler:
                 await asyncio.sleep(SETTLE_POLL_SECONDS)
                 waited += SETTLE_POLL_SECONDS
             if head.failed:
-                self.cache.drop([head.subject])
                 return False
         return True

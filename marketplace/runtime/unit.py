@@ -56,7 +56,7 @@ class _Part:
     before: Entry
     state: Any
     events: list[Event] = field(default_factory=list)
-    trace: Trace | None = None
+    after: Entry | None = None
 
 
 class Unit:
@@ -94,9 +94,9 @@ class Unit:
         part.state = decider.fold(events, part.state)
         return part.state
 
-    def heads(self) -> list[Head]:
-        """Return the heads of everything that was looked at."""
-        return [part.before.head for part in self._parts.values()]
+    def heads(self, *, unchanged: bool = False) -> list[Head]:
+        """Return the heads of everything that was looked at; with `unchanged`, of what the append will not guard."""
+        return [part.before.head for part in self._parts.values() if not (unchanged and part.events)]
 
     def is_current(self) -> bool:
         """Tell whether everything that was loaded is still what the cache holds."""
@@ -124,9 +124,8 @@ class Unit:
             messages.append(message)
             previous = message.envelope.hash
         head = Head(subject, None, previous)
-        commands = part.before.commands
-        part.trace = commands[self.context.command_id] = Trace(self.context.fingerprint, head)
-        self._cache.put(Entry(part.state, head, commands))
+        part.after = self._cache.put_pending(part.before, part.state, head)
+        part.after.commands[self.context.command_id] = Trace(self.context.fingerprint, head)
         return Write(before, tuple(messages), head)
 
     def _build_envelope(self, part: _Part, event: Event, index: int, source: str) -> Envelope:
@@ -148,10 +147,11 @@ class Unit:
     def retract(self) -> None:
         """Forget what was sealed; what was read of the same command from the log meanwhile stays."""
         for part in self._parts.values():
-            if part.trace is not None:
-                part.trace.head.failed = True
-                if part.before.commands.get(self.context.command_id) is part.trace:
-                    del part.before.commands[self.context.command_id]
+            if part.after is not None and part.after.line is not None:
+                part.after.head.failed = part.after.line.void = True
+                trace = part.after.commands.get(self.context.command_id)
+                if trace is not None and trace.head is part.after.head:
+                    del part.after.commands[self.context.command_id]
 
     async def refresh(self, *, written: bool) -> None:
         """Bring what was looked at up to date; with `written`, only what was to be changed."""

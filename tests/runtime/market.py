@@ -4,14 +4,16 @@ import asyncio
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
+from types import SimpleNamespace
 
 from events.mandate import MandateTerms
 from events.order import ClassOffer, OrderTerms
 from events.types import SafeTerms
 from marketplace.core.ids import derive_command_id, rename_id
 from marketplace.domain.deciders import DECIDERS
+from marketplace.domain.usage import Measurement
 from marketplace.runtime.clock import MarketClock
-from marketplace.runtime.commands import accounts, auctions, issuers, mandates, orders, parties, sites, supply
+from marketplace.runtime.commands import accounts, auctions, issuers, mandates, orders, parties, sites, supply, usage
 from marketplace.runtime.handler import Handler
 from marketplace.runtime.unit import Context
 from marketplace.runtime.worker import Worker
@@ -62,9 +64,9 @@ class Market:
     def day(self, days):
         return datetime(2026, 1, 1, tzinfo=UTC) + timedelta(days=days)
 
-    async def party(self, name, role, usd=None, sector=None):
+    async def party(self, name, *roles, usd=None, sector=None):
         receipt = await parties.register_party(
-            self.handler, self.context(), name=name, roles=(role,), jurisdiction="US", sector=sector
+            self.handler, self.context(), name=name, roles=roles, jurisdiction="US", sector=sector
         )
         await parties.clear_party(self.handler, self.context(), receipt.id, checks=("sanctions",))
         if usd:
@@ -77,7 +79,7 @@ class Market:
             )
         return receipt.id
 
-    async def pool(self, provider_id, nodes=4, gpu_class="H100_SXM"):
+    async def pool(self, provider_id, nodes=4, gpu_class="H100_SXM", status="operating"):
         site = await sites.register_site(
             self.handler,
             self.context(provider_id),
@@ -85,7 +87,7 @@ class Market:
             name="North",
             region="us-east",
             jurisdiction="US",
-            status="operating",
+            status=status,
             power_contracted_kw=10_000,
             power_energised_kw=10_000,
             power_usage_effectiveness=Decimal("1.2"),
@@ -170,6 +172,56 @@ class Market:
     async def cancel(self, startup_id, order_id):
         return await orders.cancel_order(self.handler, self.context(startup_id), order_id, reason="changed plans")
 
+    async def trade(self, *, cash="1", equity="3", funding="cash", credit="0.8", nodes=2, days=40, status="operating"):
+        """Bring one startup, one provider and one mandate together; the auction has still to run."""
+        fund = await self.party("Fund", "fund", "provider", usd=1_000_000)
+        provider = fund if funding == "own_cash" else await self.party("Provider", "provider")
+        startup = await self.party("Startup", "startup", usd=100_000, sector="robotics")
+        issuer = await self.issuer(startup)
+        holder = provider if funding == "own_capacity" else fund
+        mandate = await self.mandate(holder, funding.replace("own_cash", "cash"), credit=credit)
+        _, pool = await self.pool(provider, status=status)
+        lot = await self.lot(provider, pool, mandate_ids=(mandate,))
+        mandate_ids = (mandate,) if Decimal(equity) else ()
+        order = await self.order(
+            startup, cash=cash, equity=equity, mandate_ids=mandate_ids, nodes=nodes, days=days, latest=1
+        )
+        auction = await self.auction()
+        return SimpleNamespace(
+            provider=provider,
+            fund=fund,
+            startup=startup,
+            issuer=issuer,
+            mandate=mandate,
+            pool=pool,
+            lot=lot,
+            order=order,
+            auction=auction,
+        )
+
+    async def award(self, trade):
+        """Let the auction of a trade run, and return the grant; a worker has to be at work."""
+        self.clock.at = max(self.clock.at, self.day(0.5))
+        await self.until("auction", trade.auction, "settled")
+        return await self.state("grant", (await self.state("order", trade.order)).grant_id)
+
+    async def deliver(self, grant, days, first=0):
+        """Report whole days of a grant's use, and move the clock past them."""
+        readings = tuple(
+            Measurement(
+                reading_id=f"day-{day}",
+                start=grant.issued.start + timedelta(days=day),
+                end=grant.issued.start + timedelta(days=day + 1),
+                nodes=grant.issued.nodes,
+            )
+            for day in range(first, first + days)
+        )
+        self.clock.at = max(self.clock.at, grant.issued.start + timedelta(days=first + days))
+        provider = self.context(grant.issued.provider_id)
+        return await usage.report_usage(
+            self.handler, provider, grant.issued.grant_id, source="dcgm", measurements=readings
+        )
+
     async def account(self, party_id):
         return await self.state("account", rename_id("acc", party_id))
 
@@ -190,8 +242,8 @@ class Market:
         return (await Handler(self.log, self.clock).cache.load(decider, id)).state
 
     @asynccontextmanager
-    async def worker(self):
-        worker = Worker(Handler(self.log, self.clock))
+    async def worker(self, log=None):
+        worker = Worker(Handler(log or self.log, self.clock))
         task = asyncio.create_task(worker.run())
         try:
             yield worker

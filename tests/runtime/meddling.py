@@ -15,6 +15,10 @@ class Meddling:
         appends: For each append, whether it was built on heads that were still pending.
         faults: What happens to the append of that number, counted from 0: ``conflict``, ``lost`` (nothing was stored
             and nobody knows) or ``unanswered`` (stored, and nobody knows).
+        before: What to await, once, before the first append that holds an event of that type.
+        dies_after: After so many appends the process hears nothing any more; None for never.
+        dies_storing: Whether the append at which it dies is stored.
+        dead: Set once it hears nothing any more.
     """
 
     def __init__(self, log):
@@ -22,9 +26,14 @@ class Meddling:
         self.loads = []
         self.appends = []
         self.faults = {}
+        self.before = {}
+        self.dies_after = None
+        self.dies_storing = False
+        self.dead = asyncio.Event()
         self._open = asyncio.Event()
         self._open.set()
         self._turn = asyncio.Lock()
+        self._asked = asyncio.Condition()
 
     def hold(self):
         """Keep appends waiting, in order, until they are let go."""
@@ -33,10 +42,33 @@ class Meddling:
     def let_go(self):
         self._open.set()
 
+    async def until_appends(self, count):
+        """Wait until so many appends were asked for."""
+        async with asyncio.timeout(10), self._asked:
+            await self._asked.wait_for(lambda: len(self.appends) >= count)
+
+    async def _intervene(self, writes):
+        types = {message.envelope.type for write in writes for message in write.messages}
+        for name in types & set(self.before):
+            await self.before.pop(name)()
+
+    async def _tell(self):
+        async with self._asked:
+            self._asked.notify_all()
+
     async def append(self, writes):
+        await self._intervene(writes)
         number = len(self.appends)
+        if self.dies_after is not None and number >= self.dies_after:
+            if self.dies_storing and number == self.dies_after:
+                self.appends.append(False)
+                await self.log.append(writes)
+            self.dead.set()
+            await asyncio.Event().wait()
         self.appends.append(any(write.after.sequence is None for write in writes))
+        asked = asyncio.create_task(self._tell())
         async with self._turn:
+            await asked
             await self._open.wait()
             fault = self.faults.get(number)
             if fault is None:

@@ -8,6 +8,7 @@ from marketplace.domain.periods import list_periods
 from marketplace.domain.usage import Measurement
 from marketplace.log.memory import MemoryLog
 from marketplace.runtime.commands import usage
+from tests.runtime.invariants import check_log
 from tests.runtime.market import Market
 
 
@@ -65,3 +66,4 @@ async def test_a_mixed_order_is_matched_delivered_paid_and_accrues():
     assert instrument.principal_usd == instrument.issued.commitment_usd
     assert held.captured_usd <= instrument.principal_usd
     assert (await market.state("account", rename_id("acc", startup))).held_usd == 0
+    await check_log(market.log)

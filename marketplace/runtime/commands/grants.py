@@ -19,7 +19,7 @@ from marketplace.domain.grant import (
 from marketplace.domain.party import PARTY, require_trader
 from marketplace.domain.periods import list_periods
 from marketplace.domain.pool import POOL, ReleaseCapacity
-from marketplace.domain.refusals import refuse_unknown
+from marketplace.domain.refusals import refuse_unknown, require_aware
 from marketplace.domain.statement import STATEMENT, Statement
 from marketplace.runtime.commands.ownership import require_owner
 from marketplace.runtime.commands.settle import release_undelivered
@@ -84,14 +84,17 @@ async def transfer_grant(handler: Handler, context: Context, grant_id: str, *, s
 
 
 async def terminate_grant(handler: Handler, context: Context, grant_id: str, *, at: datetime, reason: str) -> Receipt:
-    """End a grant early and free its nodes; what was delivered is still stated and settled.
+    """End a grant early and free its nodes, not before now; what was delivered is still stated and settled.
 
     Where nothing was delivered yet, all that was set aside is free at once.
     """
+    require_aware(at, "/at")
 
     async def work(unit: Unit) -> None:
         grant = await load_grant(unit, grant_id, "startup", "provider")
-        after: Grant = await unit.decide(GRANT, grant_id, TerminateGrant(grant_id=grant_id, at=at, reason=reason))
+        after: Grant = await unit.decide(
+            GRANT, grant_id, TerminateGrant(grant_id=grant_id, at=max(at, context.at), reason=reason)
+        )
         release = ReleaseCapacity(pool_id=grant.pool_id, grant_id=grant_id, at=after.end)
         await unit.decide(POOL, grant.pool_id, release)
         if not list_periods(after):

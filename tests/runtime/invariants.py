@@ -1,0 +1,144 @@
+"""The standing invariants, checked on a whole log: at the end of every decision where they must hold at every step."""
+
+from collections import Counter, defaultdict
+from decimal import Decimal
+from itertools import groupby
+
+from events.account import AccountDeposited, AccountWithdrawn
+from events.auction import AuctionLocked, AuctionSettled
+from events.order import OrderMatched, OrderUnmatched
+from events.subjects import parse_subject
+from marketplace.core.intervals import find_peak
+from marketplace.core.money import parse_ratio
+from marketplace.domain.deciders import DECIDERS
+from marketplace.domain.pool import FOREVER
+from marketplace.log.codec import verify_chain
+from marketplace.runtime.cache import parse_event
+
+ZERO = Decimal(0)
+
+
+class Ledger:
+    """Folds a log event by event and checks after each decision.
+
+    Attributes:
+        states: By aggregate and id.
+    """
+
+    def __init__(self):
+        self.states = defaultdict(dict)
+        self.outside_usd = ZERO
+        self.balances = {}
+        self.decisions = Counter()
+        self.books = {}
+        self.settled = set()
+
+    def take(self, recorded):
+        aggregate, id = parse_subject(recorded.subject)  # noqa: A001
+        decider, event = DECIDERS[aggregate], parse_event(recorded)
+        states = self.states[aggregate]
+        states[id] = decider.evolve(states.get(id, decider.initial), event)
+        match event:
+            case AccountDeposited():
+                self.outside_usd += event.amount_usd
+            case AccountWithdrawn():
+                self.outside_usd -= event.amount_usd
+            case OrderMatched() | OrderUnmatched():
+                self.decisions[event.auction_id, event.order_id] += 1
+            case AuctionLocked():
+                self.books[event.auction_id] = [order.order_id for order in event.book.orders]
+            case AuctionSettled():
+                self.settled.add(event.auction_id)
+        return aggregate, id
+
+    def check_step(self, touched):
+        """Check what one decision may have broken."""
+        for aggregate, id in touched:  # noqa: A001
+            state = self.states[aggregate][id]
+            if aggregate == "account":
+                assert state.available_usd >= 0
+                assert all(hold.left_usd >= 0 for hold in state.holds.values())
+                self.balances[id] = state.available_usd + state.held_usd
+            elif aggregate == "mandate":
+                used = sum((hold.total_usd for hold in state.holds.values()), ZERO)
+                assert used == state.used_usd <= state.terms.budget_usd
+            elif aggregate == "pool":
+                check_capacity(state)
+            elif aggregate == "instrument":
+                assert state.principal_usd <= state.issued.commitment_usd
+        assert sum(self.balances.values(), ZERO) == self.outside_usd, "money is neither made nor lost"
+
+    def check_end(self):
+        """Check what holds between decisions."""
+        assert set(self.decisions.values()) <= {1}
+        for auction_id in self.settled:
+            assert all(self.decisions[auction_id, order_id] == 1 for order_id in self.books[auction_id])
+        self.check_principal()
+        self.check_holds()
+        self.check_prices()
+
+    def check_principal(self):
+        accepted = defaultdict(Decimal)
+        for statement in self.states["statement"].values():
+            if statement.status == "accepted":
+                accepted[statement.issued.grant_id] += statement.charges.principal_usd
+        for instrument in self.states["instrument"].values():
+            if instrument.issued.funding == "drawdown":
+                assert instrument.principal_usd == accepted[instrument.issued.grant_id]
+
+    def check_holds(self):
+        """What is set aside is what open orders and unsettled grants may cost."""
+        grants, orders = self.states["grant"], self.states["order"]
+        for order in orders.values():
+            account = self.states["account"][order.placed.account_id]
+            left = account.holds[order.hold_id].left_usd
+            if order.status in {"open", "locked"}:
+                assert left == order.cash_hold_usd
+            elif order.status == "matched":
+                grant = grants[order.grant_id]
+                assert left <= grant.issued.cash_commitment_usd
+                if grant.status == "completed":
+                    assert left == 0
+            else:
+                assert left == 0
+        for mandate_id, mandate in self.states["mandate"].items():
+            if mandate.granted.funding == "cash":
+                account = self.states["account"][f"acc{mandate.granted.holder_id[3:]}"]
+                hold = account.holds[f"hld{mandate_id[3:]}"]
+                owed = mandate.used_usd if mandate.revoked else mandate.terms.budget_usd
+                assert hold.left_usd <= max(owed - hold.captured_usd, ZERO)
+
+    def check_prices(self):
+        """No one pays above the offer, and no lot is used under its ask of the frozen book."""
+        asks = {}
+        for auction in self.states["auction"].values():
+            if auction.locked is not None:
+                for lot in auction.locked.book.lots:
+                    asks[auction.opened.auction_id, lot.lot_id] = lot.ask_usd_per_gpu_hour
+        for grant in self.states["grant"].values():
+            price = parse_ratio(grant.issued.price_usd_per_gpu_hour)
+            assert price <= grant.issued.value_usd_per_gpu_hour
+            seconds = {share: share.nodes * (share.end - share.start).total_seconds() for share in grant.issued.lots}
+            asked = sum(asks[grant.issued.auction_id, share.lot_id] * int(used) for share, used in seconds.items())
+            assert price * int(sum(seconds.values())) >= asked
+
+
+def check_capacity(pool):
+    """Never more reserved than there are nodes, nor from a lot than it offers where it still does."""
+    loads = pool.reserved()
+    if loads:
+        start, end = min(load.start for load in loads), max(load.end for load in loads)
+        assert find_peak(loads, start, end)[0] <= pool.opened.nodes
+    for lot_id, offer in pool.offers.items():
+        assert find_peak(pool.sold(lot_id), offer.start, FOREVER)[0] <= offer.amount
+
+
+async def check_log(log):
+    """Check every invariant on a log, and return its ledger."""
+    events = [event async for page in log.read() for event in page]
+    verify_chain(events)
+    ledger = Ledger()
+    for _, decision in groupby(events, key=lambda event: event.envelope.causationid):
+        ledger.check_step({ledger.take(event) for event in decision})
+    ledger.check_end()
+    return ledger
