@@ -3,6 +3,7 @@
 from typing import Final
 
 from litestar import Response, Router, get, post
+from litestar.params import FromPath, JSONBody
 
 from marketplace.api.bodies.accounts import TransferBody
 from marketplace.api.commands import Commanded, ReceiptBody
@@ -25,7 +26,9 @@ PATH: Final = "/v1/accounts"
 
 
 @post("/{account_id:str}/deposits", status_code=200, summary="Record a deposit")
-async def record_deposit(command: Commanded, account_id: str, data: TransferBody) -> Response[ReceiptBody]:
+async def record_deposit(
+    command: Commanded, account_id: FromPath[str], data: JSONBody[TransferBody]
+) -> Response[ReceiptBody]:
     """Record money that came in; the platform's operator alone knows that it did."""
     receipt = await deposit(
         command.handler, command.context, account_id, amount_usd=data.amount_usd, reference=data.reference
@@ -34,7 +37,9 @@ async def record_deposit(command: Commanded, account_id: str, data: TransferBody
 
 
 @post("/{account_id:str}/withdrawals", status_code=200, summary="Withdraw money")
-async def record_withdrawal(command: Commanded, account_id: str, data: TransferBody) -> Response[ReceiptBody]:
+async def record_withdrawal(
+    command: Commanded, account_id: FromPath[str], data: JSONBody[TransferBody]
+) -> Response[ReceiptBody]:
     """Take available money out."""
     receipt = await withdraw(
         command.handler, command.context, account_id, amount_usd=data.amount_usd, reference=data.reference
@@ -43,7 +48,7 @@ async def record_withdrawal(command: Commanded, account_id: str, data: TransferB
 
 
 @get("/{account_id:str}", summary="Get an account")
-async def get_one(reading: Read, account_id: str) -> AccountView:
+async def get_one(reading: Read, account_id: FromPath[str]) -> AccountView:
     """Return an account of the party's own."""
     async with reading.connect() as connection:
         view = await find_account(connection, account_id)

@@ -5,6 +5,7 @@ from typing import Final
 
 import msgspec
 from litestar import Response, Router, delete, get, post
+from litestar.params import FromPath, JSONBody
 
 from marketplace.api.bodies.parties import IssueKeyBody
 from marketplace.api.commands import Commanded
@@ -69,7 +70,7 @@ def _require_scopes(principal: Principal, scopes: tuple[str, ...]) -> None:
 
 
 @post("/", summary="Issue an API key")
-async def issue(command: Commanded, data: IssueKeyBody) -> Response[IssuedKey]:
+async def issue(command: Commanded, data: JSONBody[IssueKeyBody]) -> Response[IssuedKey]:
     """Issue a key; a repeat with the same idempotency key answers the same token."""
     principal, keys = command.principal, command.services.keys
     party_id = data.party_id if data.party_id is not None else principal.party_id
@@ -103,7 +104,7 @@ async def issue(command: Commanded, data: IssueKeyBody) -> Response[IssuedKey]:
 
 
 @delete("/{key_id:str}", summary="Revoke an API key")
-async def revoke(command: Commanded, key_id: str) -> None:
+async def revoke(command: Commanded, key_id: FromPath[str]) -> None:
     """Take a key back for good; other processes of the API follow within seconds."""
     keys = command.services.keys
     key = await keys.store.find(key_id)

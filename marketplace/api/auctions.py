@@ -3,6 +3,7 @@
 from typing import Final
 
 from litestar import Response, Router, get, post
+from litestar.params import FromPath, JSONBody
 
 from events.auction import AuctionLocked, Book, Certificate
 from marketplace.api.bodies.trading import OpenAuctionBody
@@ -25,7 +26,7 @@ PATH: Final = "/v1/auctions"
 
 
 @post("/", summary="Open an auction")
-async def open_one(command: Commanded, data: OpenAuctionBody) -> Response[ReceiptBody]:
+async def open_one(command: Commanded, data: JSONBody[OpenAuctionBody]) -> Response[ReceiptBody]:
     """Call for orders; for the platform."""
     receipt = await open_auction(
         command.handler,
@@ -48,14 +49,14 @@ async def _load(reading: Reading, auction_id: str) -> AuctionView:
 
 
 @get("/{auction_id:str}", summary="Get an auction")
-async def get_one(reading: Read, auction_id: str) -> Response[AuctionView]:
+async def get_one(reading: Read, auction_id: FromPath[str]) -> Response[AuctionView]:
     """Return an auction."""
     view = await _load(reading, auction_id)
     return answer_versioned(view, view.last_sequence)
 
 
 @get("/{auction_id:str}/certificate", summary="Get an auction's certificate")
-async def get_certificate(reading: Read, auction_id: str) -> Certificate:
+async def get_certificate(reading: Read, auction_id: FromPath[str]) -> Certificate:
     """Return what an outsider needs to check or repeat the result."""
     view = await _load(reading, auction_id)
     if view.certificate is None:
@@ -69,7 +70,7 @@ async def get_certificate(reading: Read, auction_id: str) -> Certificate:
 
 
 @get("/{auction_id:str}/book", summary="Get an auction's frozen book")
-async def get_book(reading: Read, auction_id: str) -> Book:
+async def get_book(reading: Read, auction_id: FromPath[str]) -> Book:
     """Return the frozen book; for the platform, since it holds every startup's offer."""
     reading.require_platform()
     view = await _load(reading, auction_id)
@@ -88,7 +89,7 @@ async def get_book(reading: Read, auction_id: str) -> Book:
 
 @get("/{auction_id:str}/decisions", summary="List an auction's decisions")
 async def read_decisions(
-    reading: Read, auction_id: str, limit: Limit = 100, cursor: Cursor = None
+    reading: Read, auction_id: FromPath[str], limit: Limit = 100, cursor: Cursor = None
 ) -> Page[DecisionView]:
     """Return what the auction decided for the startup's own orders; for the platform, for all."""
     after = parse_cursor(cursor, ("", ""))

@@ -4,6 +4,7 @@ from typing import Final
 
 import msgspec
 from litestar import Response, Router, get
+from litestar.params import FromPath
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from marketplace.api.paging import Cursor, Limit, Page, build_page, parse_cursor
@@ -59,7 +60,7 @@ async def list_all(reading: Read, limit: Limit = 100, cursor: Cursor = None) -> 
 
 
 @get("/{issuer_id:str}", summary="Get an issuer")
-async def get_one(reading: Read, issuer_id: str) -> Response[IssuerView]:
+async def get_one(reading: Read, issuer_id: FromPath[str]) -> Response[IssuerView]:
     """Return an issuer."""
     async with reading.connect() as connection:
         view = await load_issuer(connection, reading, issuer_id)
@@ -67,7 +68,7 @@ async def get_one(reading: Read, issuer_id: str) -> Response[IssuerView]:
 
 
 @get("/{issuer_id:str}/cap-table", summary="Read a cap table")
-async def read_cap_table(reading: Read, issuer_id: str, at: AtText = None) -> CapTableView:
+async def read_cap_table(reading: Read, issuer_id: FromPath[str], at: AtText = None) -> CapTableView:
     """Return who owns what, now or as of a sequence or an instant."""
     point = parse_at(at)
     async with reading.connect() as connection:
@@ -77,7 +78,7 @@ async def read_cap_table(reading: Read, issuer_id: str, at: AtText = None) -> Ca
 
 @get("/{issuer_id:str}/principal", summary="List principal that is not converted")
 async def read_principal(
-    reading: Read, issuer_id: str, limit: Limit = 100, cursor: Cursor = None, at: AtText = None
+    reading: Read, issuer_id: FromPath[str], limit: Limit = 100, cursor: Cursor = None, at: AtText = None
 ) -> Page[PrincipalView]:
     """Return the principal that may become shares, by instrument, now or as of a point in the past."""
     after, point = parse_cursor(cursor, ""), parse_at(at)
@@ -89,7 +90,7 @@ async def read_principal(
 
 @get("/{issuer_id:str}/stakeholders", summary="List stakeholders")
 async def read_stakeholders(
-    reading: Read, issuer_id: str, limit: Limit = 100, cursor: Cursor = None
+    reading: Read, issuer_id: FromPath[str], limit: Limit = 100, cursor: Cursor = None
 ) -> Page[StakeholderView]:
     """Return who may hold securities, by id."""
     after = parse_cursor(cursor, "")
@@ -100,7 +101,7 @@ async def read_stakeholders(
 
 
 @get("/{issuer_id:str}/stock-classes", summary="List classes of stock")
-async def read_stock_classes(reading: Read, issuer_id: str) -> list[StockClassView]:
+async def read_stock_classes(reading: Read, issuer_id: FromPath[str]) -> list[StockClassView]:
     """Return the classes of stock with what is outstanding of each."""
     async with reading.connect() as connection:
         await load_issuer(connection, reading, issuer_id)
@@ -109,7 +110,7 @@ async def read_stock_classes(reading: Read, issuer_id: str) -> list[StockClassVi
 
 @get("/{issuer_id:str}/valuations", summary="List valuations")
 async def read_valuations(
-    reading: Read, issuer_id: str, limit: Limit = 100, cursor: Cursor = None
+    reading: Read, issuer_id: FromPath[str], limit: Limit = 100, cursor: Cursor = None
 ) -> Page[ValuationView]:
     """Return the valuations, oldest first."""
     after = parse_cursor(cursor, 0)

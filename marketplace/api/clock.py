@@ -5,6 +5,7 @@ from typing import Final
 
 import msgspec
 from litestar import Response, Router, get, post
+from litestar.params import JSONBody
 
 from marketplace.api.bodies.trading import AdvanceClockBody
 from marketplace.api.commands import Commanded, ReceiptBody
@@ -28,7 +29,7 @@ class ClockView(msgspec.Struct, frozen=True, kw_only=True):
 
 
 @post("/", status_code=200, summary="Move the test clock forward")
-async def advance(command: Commanded, data: AdvanceClockBody) -> Response[ReceiptBody]:
+async def advance(command: Commanded, data: JSONBody[AdvanceClockBody]) -> Response[ReceiptBody]:
     """Let time pass; in the embedded mode only, for the platform."""
     if not command.services.settings.embedded:
         raise Refusal("embedded_only", "time passes by itself here; the test clock is for the embedded mode")

@@ -8,7 +8,8 @@ from typing import Annotated, Any, Final
 import msgspec
 import uuid_utils
 from litestar import Request, Response
-from litestar.params import Dependency, Parameter
+from litestar.di import NamedDependency
+from litestar.params import HeaderParameter, SkipValidation
 from litestar.status_codes import HTTP_200_OK, HTTP_201_CREATED
 
 from marketplace.api.keys import Principal
@@ -72,7 +73,7 @@ class Command:
         return derive_id(prefix, self.context.command_id)
 
 
-Commanded = Annotated[Command, Dependency(skip_validation=True)]
+Commanded = NamedDependency[SkipValidation[Command]]
 
 
 def _render_receipt(receipt: Receipt, created_id: str | None = None) -> ReceiptBody:
@@ -89,12 +90,12 @@ def render_headers(receipt: Receipt) -> dict[str, str]:
 
 IdempotencyKey = Annotated[
     str | None,
-    Parameter(header="Idempotency-Key", description="Names the command for ever; required for POST, new for each"),
+    HeaderParameter(name="Idempotency-Key", description="Names the command for ever; required for POST, new for each"),
 ]
 IfMatch = Annotated[
-    str | None, Parameter(header="If-Match", description="ETag that the aggregate must still have; none: any")
+    str | None, HeaderParameter(name="If-Match", description="ETag that the aggregate must still have; none: any")
 ]
-TraceParent = Annotated[str | None, Parameter(header="traceparent", description="W3C trace context")]
+TraceParent = Annotated[str | None, HeaderParameter(name="traceparent", description="W3C trace context")]
 
 
 async def provide_command(

@@ -4,8 +4,8 @@ import re
 from collections.abc import AsyncIterator
 from typing import Annotated, Any, Final
 
-from litestar import MediaType, Request, Response, Router, get
-from litestar.params import Parameter
+from litestar import Request, Response, Router, get
+from litestar.params import HeaderParameter, QueryParameter
 from litestar.response import Stream
 
 from marketplace.api.feed import FeedPage, load_page, stream
@@ -16,14 +16,14 @@ from marketplace.core.errors import Refusal, Unavailable
 PATH: Final = "/v1/events"
 STREAM_TYPE: Final = "text/event-stream"
 _SEQUENCE: Final = re.compile(r"^[0-9]{1,18}$")
-After = Annotated[int, Parameter(ge=0, le=2**53 - 1, description="Only events above this sequence")]
-EventLimit = Annotated[int, Parameter(ge=1, le=1_000, description="Events of a page")]
+After = Annotated[int, QueryParameter(ge=0, le=2**53 - 1, description="Only events above this sequence")]
+EventLimit = Annotated[int, QueryParameter(ge=1, le=1_000, description="Events of a page")]
 LastEventId = Annotated[
-    str | None, Parameter(header="Last-Event-ID", max_length=18, description="Where a stream is resumed")
+    str | None, HeaderParameter(name="Last-Event-ID", max_length=18, description="Where a stream is resumed")
 ]
 
 
-@get("/", summary="Read the event feed", media_type=MediaType.JSON)
+@get("/", summary="Read the event feed")
 async def read(
     *,
     request: Request[Any, Any, Any],

@@ -18,6 +18,8 @@ from marketplace.api.reading import Reading
 from marketplace.core.errors import Corrupt, Unavailable
 from marketplace.log.port import Recorded
 from marketplace.projections.feed import list_events
+from marketplace.projections.positions import load_lowest
+from marketplace.projections.registry import PROJECTIONS
 
 BODIES_AT_ONCE_MAX: Final = 32
 STREAM_PAGE: Final = 200
@@ -103,9 +105,8 @@ async def load_page(reading: Reading, after: int, limit: int, aggregate_id: str 
     """
     if reading.party_id is None and aggregate_id is None:
         return await _load_all(reading, after, limit)
-    watch = reading.services.watch
-    reached = 0 if watch is None else await watch.refresh()
     async with reading.connect() as connection:
+        reached = await load_lowest(connection, PROJECTIONS)
         found = await list_events(
             connection, party_id=reading.party_id, aggregate_id=aggregate_id, after=after, limit=limit
         )

@@ -3,6 +3,7 @@
 from typing import Final
 
 from litestar import Response, Router, get, post
+from litestar.params import FromPath, JSONBody
 
 from marketplace.api.bodies.equity import CloseFinancingBody, DeclareLiquidityBody, OpenFinancingBody
 from marketplace.api.bodies.reasons import ReasonBody
@@ -31,21 +32,23 @@ from marketplace.runtime.commands.issuers import (
 
 
 @post("/financings", summary="Open a financing")
-async def open_one(command: Commanded, issuer_id: str, data: OpenFinancingBody) -> Response[ReceiptBody]:
+async def open_one(
+    command: Commanded, issuer_id: FromPath[str], data: JSONBody[OpenFinancingBody]
+) -> Response[ReceiptBody]:
     """Begin a priced round."""
     receipt = await open_financing(command.handler, command.context, issuer_id, name=data.name, terms=data.terms)
     return command.answer_created(receipt, f"{PATH}/{issuer_id}/financings", command.derive("fin"))
 
 
 @post("/financings/{financing_id:str}/price", status_code=200, summary="Price a financing")
-async def price(command: Commanded, issuer_id: str, financing_id: str) -> Response[ReceiptBody]:
+async def price(command: Commanded, issuer_id: FromPath[str], financing_id: FromPath[str]) -> Response[ReceiptBody]:
     """Compute the round's price and every instrument's shares; pricing again replaces it."""
     return command.answer(await price_financing(command.handler, command.context, issuer_id, financing_id))
 
 
 @post("/financings/{financing_id:str}/close", status_code=200, summary="Close a financing")
 async def close(
-    command: Commanded, issuer_id: str, financing_id: str, data: CloseFinancingBody
+    command: Commanded, issuer_id: FromPath[str], financing_id: FromPath[str], data: JSONBody[CloseFinancingBody]
 ) -> Response[ReceiptBody]:
     """Issue the shares of a priced round and convert its instruments."""
     receipt = await close_financing(command.handler, command.context, issuer_id, financing_id, approval=data.approval)
@@ -53,14 +56,18 @@ async def close(
 
 
 @post("/financings/{financing_id:str}/abandon", status_code=200, summary="Abandon a financing")
-async def abandon(command: Commanded, issuer_id: str, financing_id: str, data: ReasonBody) -> Response[ReceiptBody]:
+async def abandon(
+    command: Commanded, issuer_id: FromPath[str], financing_id: FromPath[str], data: JSONBody[ReasonBody]
+) -> Response[ReceiptBody]:
     """Give a round up; nothing changed."""
     receipt = await abandon_financing(command.handler, command.context, issuer_id, financing_id, reason=data.reason)
     return command.answer(receipt)
 
 
 @post("/liquidity-events", summary="Declare an acquisition")
-async def declare(command: Commanded, issuer_id: str, data: DeclareLiquidityBody) -> Response[ReceiptBody]:
+async def declare(
+    command: Commanded, issuer_id: FromPath[str], data: JSONBody[DeclareLiquidityBody]
+) -> Response[ReceiptBody]:
     """Say that the issuer is acquired, and compute who gets what."""
     receipt = await declare_liquidity(
         command.handler,
@@ -73,13 +80,15 @@ async def declare(command: Commanded, issuer_id: str, data: DeclareLiquidityBody
 
 
 @post("/liquidity-events/{liquidity_id:str}/pay", status_code=200, summary="Pay the proceeds")
-async def pay(command: Commanded, issuer_id: str, liquidity_id: str) -> Response[ReceiptBody]:
+async def pay(command: Commanded, issuer_id: FromPath[str], liquidity_id: FromPath[str]) -> Response[ReceiptBody]:
     """Pay the proceeds, which the startup's account has to hold, to every holder; the issuer has ended then."""
     return command.answer(await pay_distribution(command.handler, command.context, issuer_id, liquidity_id))
 
 
 @get("/financings", summary="List financings")
-async def list_rounds(reading: Read, issuer_id: str, limit: Limit = 100, cursor: Cursor = None) -> Page[FinancingView]:
+async def list_rounds(
+    reading: Read, issuer_id: FromPath[str], limit: Limit = 100, cursor: Cursor = None
+) -> Page[FinancingView]:
     """Return the issuer's financings by id."""
     after = parse_cursor(cursor, "")
     async with reading.connect() as connection:
@@ -89,7 +98,7 @@ async def list_rounds(reading: Read, issuer_id: str, limit: Limit = 100, cursor:
 
 
 @get("/financings/{financing_id:str}", summary="Get a financing")
-async def get_round(reading: Read, issuer_id: str, financing_id: str) -> FinancingView:
+async def get_round(reading: Read, issuer_id: FromPath[str], financing_id: FromPath[str]) -> FinancingView:
     """Return a financing with its pricing and certificate."""
     async with reading.connect() as connection:
         await load_issuer(connection, reading, issuer_id)
@@ -100,7 +109,9 @@ async def get_round(reading: Read, issuer_id: str, financing_id: str) -> Financi
 
 
 @get("/liquidity-events", summary="List liquidity events")
-async def list_sales(reading: Read, issuer_id: str, limit: Limit = 100, cursor: Cursor = None) -> Page[LiquidityView]:
+async def list_sales(
+    reading: Read, issuer_id: FromPath[str], limit: Limit = 100, cursor: Cursor = None
+) -> Page[LiquidityView]:
     """Return the issuer's liquidity events by id."""
     after = parse_cursor(cursor, "")
     async with reading.connect() as connection:
@@ -110,7 +121,7 @@ async def list_sales(reading: Read, issuer_id: str, limit: Limit = 100, cursor: 
 
 
 @get("/liquidity-events/{liquidity_id:str}", summary="Get a liquidity event")
-async def get_sale(reading: Read, issuer_id: str, liquidity_id: str) -> LiquidityView:
+async def get_sale(reading: Read, issuer_id: FromPath[str], liquidity_id: FromPath[str]) -> LiquidityView:
     """Return a liquidity event with its waterfall."""
     async with reading.connect() as connection:
         await load_issuer(connection, reading, issuer_id)

@@ -3,6 +3,7 @@
 from typing import Final
 
 from litestar import Response, Router, get, post
+from litestar.params import FromPath, JSONBody
 
 from marketplace.api.bodies.delivery import DegradeGrantBody, ResumeGrantBody, TransferGrantBody
 from marketplace.api.bodies.reasons import TimedReasonBody
@@ -40,13 +41,15 @@ async def load_grant(reading: Reading, grant_id: str) -> GrantView:
 
 
 @post("/{grant_id:str}/activate", status_code=200, summary="Hand the capacity over")
-async def activate(command: Commanded, grant_id: str) -> Response[ReceiptBody]:
+async def activate(command: Commanded, grant_id: FromPath[str]) -> Response[ReceiptBody]:
     """Hand the capacity over, as its provider; not before the grant's start."""
     return command.answer(await activate_grant(command.handler, command.context, grant_id))
 
 
 @post("/{grant_id:str}/degrade", status_code=200, summary="Say that fewer nodes work")
-async def degrade(command: Commanded, grant_id: str, data: DegradeGrantBody) -> Response[ReceiptBody]:
+async def degrade(
+    command: Commanded, grant_id: FromPath[str], data: JSONBody[DegradeGrantBody]
+) -> Response[ReceiptBody]:
     """Say that fewer nodes work than were granted."""
     receipt = await degrade_grant(
         command.handler,
@@ -60,41 +63,47 @@ async def degrade(command: Commanded, grant_id: str, data: DegradeGrantBody) -> 
 
 
 @post("/{grant_id:str}/suspend", status_code=200, summary="Interrupt use")
-async def suspend(command: Commanded, grant_id: str, data: TimedReasonBody) -> Response[ReceiptBody]:
+async def suspend(
+    command: Commanded, grant_id: FromPath[str], data: JSONBody[TimedReasonBody]
+) -> Response[ReceiptBody]:
     """Interrupt use."""
     receipt = await suspend_grant(command.handler, command.context, grant_id, at=data.at, reason=data.reason)
     return command.answer(receipt)
 
 
 @post("/{grant_id:str}/resume", status_code=200, summary="Say that it works in full again")
-async def resume(command: Commanded, grant_id: str, data: ResumeGrantBody) -> Response[ReceiptBody]:
+async def resume(command: Commanded, grant_id: FromPath[str], data: JSONBody[ResumeGrantBody]) -> Response[ReceiptBody]:
     """Say that a suspended or degraded grant works in full again."""
     return command.answer(await resume_grant(command.handler, command.context, grant_id, at=data.at))
 
 
 @post("/{grant_id:str}/transfer", status_code=200, summary="Let another startup use it")
-async def transfer(command: Commanded, grant_id: str, data: TransferGrantBody) -> Response[ReceiptBody]:
+async def transfer(
+    command: Commanded, grant_id: FromPath[str], data: JSONBody[TransferGrantBody]
+) -> Response[ReceiptBody]:
     """Let another cleared startup use the capacity; payment and equity stay with the first."""
     receipt = await transfer_grant(command.handler, command.context, grant_id, startup_id=data.startup_id)
     return command.answer(receipt)
 
 
 @post("/{grant_id:str}/terminate", status_code=200, summary="End a grant early")
-async def terminate(command: Commanded, grant_id: str, data: TimedReasonBody) -> Response[ReceiptBody]:
+async def terminate(
+    command: Commanded, grant_id: FromPath[str], data: JSONBody[TimedReasonBody]
+) -> Response[ReceiptBody]:
     """End a grant early; what was delivered is still stated and settled."""
     receipt = await terminate_grant(command.handler, command.context, grant_id, at=data.at, reason=data.reason)
     return command.answer(receipt)
 
 
 @get("/{grant_id:str}", summary="Get a grant")
-async def get_one(reading: Read, grant_id: str) -> Response[GrantView]:
+async def get_one(reading: Read, grant_id: FromPath[str]) -> Response[GrantView]:
     """Return a grant."""
     view = await load_grant(reading, grant_id)
     return answer_versioned(view, view.last_sequence)
 
 
 @get("/{grant_id:str}/history", summary="Get a grant as of a point in the past")
-async def get_past(reading: Read, grant_id: str, at: AtText = None) -> GrantAtView:
+async def get_past(reading: Read, grant_id: FromPath[str], at: AtText = None) -> GrantAtView:
     """Return what changes over a grant's life as it stood at `at`."""
     point = parse_at(at)
     await load_grant(reading, grant_id)

@@ -3,6 +3,7 @@
 from typing import Final
 
 from litestar import Response, Router, get, post, put
+from litestar.params import FromPath, JSONBody
 
 from marketplace.api.bodies.equity import AmendInstrumentBody, InvestBody, ReversePrincipalBody
 from marketplace.api.bodies.reasons import ReasonBody, TimedReasonBody
@@ -30,7 +31,7 @@ PATH: Final = "/v1/instruments"
 
 
 @post("/", summary="Take a direct cash investment")
-async def take_investment(command: Commanded, data: InvestBody) -> Response[ReceiptBody]:
+async def take_investment(command: Commanded, data: JSONBody[InvestBody]) -> Response[ReceiptBody]:
     """Take cash under a mandate, as the startup: the money moves and the whole principal accrues at once."""
     receipt = await invest(
         command.handler,
@@ -44,7 +45,9 @@ async def take_investment(command: Commanded, data: InvestBody) -> Response[Rece
 
 
 @put("/{instrument_id:str}", summary="Amend an instrument")
-async def amend(command: Commanded, instrument_id: str, data: AmendInstrumentBody) -> Response[ReceiptBody]:
+async def amend(
+    command: Commanded, instrument_id: FromPath[str], data: JSONBody[AmendInstrumentBody]
+) -> Response[ReceiptBody]:
     """Record new terms that both sides agreed on; for the platform, which has seen the paper."""
     receipt = await amend_instrument(
         command.handler,
@@ -57,20 +60,24 @@ async def amend(command: Commanded, instrument_id: str, data: AmendInstrumentBod
 
 
 @post("/{instrument_id:str}/suspend", status_code=200, summary="Stop accrual for a while")
-async def suspend(command: Commanded, instrument_id: str, data: ReasonBody) -> Response[ReceiptBody]:
+async def suspend(
+    command: Commanded, instrument_id: FromPath[str], data: JSONBody[ReasonBody]
+) -> Response[ReceiptBody]:
     """Stop accrual until the instrument is resumed; for the platform."""
     receipt = await suspend_instrument(command.handler, command.context, instrument_id, reason=data.reason)
     return command.answer(receipt)
 
 
 @post("/{instrument_id:str}/resume", status_code=200, summary="Let principal accrue again")
-async def resume(command: Commanded, instrument_id: str) -> Response[ReceiptBody]:
+async def resume(command: Commanded, instrument_id: FromPath[str]) -> Response[ReceiptBody]:
     """Let principal accrue again; for the platform."""
     return command.answer(await resume_instrument(command.handler, command.context, instrument_id))
 
 
 @post("/{instrument_id:str}/reverse", status_code=200, summary="Take principal back")
-async def reverse(command: Commanded, instrument_id: str, data: ReversePrincipalBody) -> Response[ReceiptBody]:
+async def reverse(
+    command: Commanded, instrument_id: FromPath[str], data: JSONBody[ReversePrincipalBody]
+) -> Response[ReceiptBody]:
     """Take back a tranche, or part of it; for the platform."""
     receipt = await reverse_principal(
         command.handler,
@@ -84,7 +91,9 @@ async def reverse(command: Commanded, instrument_id: str, data: ReversePrincipal
 
 
 @post("/{instrument_id:str}/cancel", status_code=200, summary="Cancel an instrument")
-async def cancel(command: Commanded, instrument_id: str, data: TimedReasonBody) -> Response[ReceiptBody]:
+async def cancel(
+    command: Commanded, instrument_id: FromPath[str], data: JSONBody[TimedReasonBody]
+) -> Response[ReceiptBody]:
     """End an agreement under which nothing accrued; for the platform."""
     receipt = await cancel_instrument(command.handler, command.context, instrument_id, reason=data.reason, at=data.at)
     return command.answer(receipt)
@@ -99,7 +108,7 @@ async def _load(reading: Reading, instrument_id: str) -> InstrumentView:
 
 
 @get("/{instrument_id:str}", summary="Get an instrument")
-async def get_one(reading: Read, instrument_id: str) -> Response[InstrumentView]:
+async def get_one(reading: Read, instrument_id: FromPath[str]) -> Response[InstrumentView]:
     """Return an instrument with its principal and what became of it."""
     view = await _load(reading, instrument_id)
     return answer_versioned(view, view.last_sequence)
@@ -107,7 +116,7 @@ async def get_one(reading: Read, instrument_id: str) -> Response[InstrumentView]
 
 @get("/{instrument_id:str}/movements", summary="List movements of principal")
 async def read_movements(
-    reading: Read, instrument_id: str, limit: Limit = 100, cursor: Cursor = None
+    reading: Read, instrument_id: FromPath[str], limit: Limit = 100, cursor: Cursor = None
 ) -> Page[MovementView]:
     """Return every movement of the principal, oldest first, with the statement behind it."""
     after = parse_cursor(cursor, 0)

@@ -3,6 +3,7 @@
 from typing import Final
 
 from litestar import Response, Router, post
+from litestar.params import FromPath, JSONBody
 
 from marketplace.api.bodies.equity import (
     AddStakeholderBody,
@@ -37,7 +38,7 @@ async def _act(command: Command, deed: acts.IssuerCommand) -> Response[ReceiptBo
 
 
 @post("/", summary="Form an issuer")
-async def form(command: Commanded, data: FormIssuerBody) -> Response[ReceiptBody]:
+async def form(command: Commanded, data: JSONBody[FormIssuerBody]) -> Response[ReceiptBody]:
     """Begin a startup's capitalisation; its id is the party's with ``iss_``."""
     receipt = await form_issuer(
         command.handler,
@@ -51,7 +52,9 @@ async def form(command: Commanded, data: FormIssuerBody) -> Response[ReceiptBody
 
 
 @post("/{issuer_id:str}/stakeholders", summary="Add a stakeholder")
-async def add_stakeholder(command: Commanded, issuer_id: str, data: AddStakeholderBody) -> Response[ReceiptBody]:
+async def add_stakeholder(
+    command: Commanded, issuer_id: FromPath[str], data: JSONBody[AddStakeholderBody]
+) -> Response[ReceiptBody]:
     """Let someone hold securities of the issuer."""
     holder_id = data.holder_id or command.derive("stk")
     deed = acts.AddStakeholder(issuer_id=issuer_id, holder_id=holder_id, name=data.name, kind=data.kind)
@@ -59,7 +62,9 @@ async def add_stakeholder(command: Commanded, issuer_id: str, data: AddStakehold
 
 
 @post("/{issuer_id:str}/stock-classes", summary="Create a class of stock")
-async def create_stock_class(command: Commanded, issuer_id: str, data: CreateStockClassBody) -> Response[ReceiptBody]:
+async def create_stock_class(
+    command: Commanded, issuer_id: FromPath[str], data: JSONBody[CreateStockClassBody]
+) -> Response[ReceiptBody]:
     """Create a class of stock."""
     deed = acts.CreateStockClass(
         issuer_id=issuer_id,
@@ -74,7 +79,9 @@ async def create_stock_class(command: Commanded, issuer_id: str, data: CreateSto
 
 
 @post("/{issuer_id:str}/stock-plan", status_code=200, summary="Set the size of the stock plan")
-async def adjust_stock_plan(command: Commanded, issuer_id: str, data: AdjustStockPlanBody) -> Response[ReceiptBody]:
+async def adjust_stock_plan(
+    command: Commanded, issuer_id: FromPath[str], data: JSONBody[AdjustStockPlanBody]
+) -> Response[ReceiptBody]:
     """Set the size of the pool for employees."""
     return await _act(
         command,
@@ -83,7 +90,9 @@ async def adjust_stock_plan(command: Commanded, issuer_id: str, data: AdjustStoc
 
 
 @post("/{issuer_id:str}/stock", summary="Issue stock")
-async def issue_stock(command: Commanded, issuer_id: str, data: IssueStockBody) -> Response[ReceiptBody]:
+async def issue_stock(
+    command: Commanded, issuer_id: FromPath[str], data: JSONBody[IssueStockBody]
+) -> Response[ReceiptBody]:
     """Issue shares."""
     security_id = command.derive("sec")
     deed = acts.IssueStock(
@@ -99,7 +108,9 @@ async def issue_stock(command: Commanded, issuer_id: str, data: IssueStockBody) 
 
 
 @post("/{issuer_id:str}/stock/transfers", status_code=200, summary="Transfer stock")
-async def transfer_stock(command: Commanded, issuer_id: str, data: TransferStockBody) -> Response[ReceiptBody]:
+async def transfer_stock(
+    command: Commanded, issuer_id: FromPath[str], data: JSONBody[TransferStockBody]
+) -> Response[ReceiptBody]:
     """Move shares to another stakeholder."""
     deed = acts.TransferStock(
         issuer_id=issuer_id,
@@ -113,7 +124,9 @@ async def transfer_stock(command: Commanded, issuer_id: str, data: TransferStock
 
 
 @post("/{issuer_id:str}/stock/repurchases", status_code=200, summary="Repurchase stock")
-async def repurchase_stock(command: Commanded, issuer_id: str, data: RepurchaseStockBody) -> Response[ReceiptBody]:
+async def repurchase_stock(
+    command: Commanded, issuer_id: FromPath[str], data: JSONBody[RepurchaseStockBody]
+) -> Response[ReceiptBody]:
     """Buy shares back."""
     deed = acts.RepurchaseStock(
         issuer_id=issuer_id,
@@ -127,14 +140,18 @@ async def repurchase_stock(command: Commanded, issuer_id: str, data: RepurchaseS
 
 
 @post("/{issuer_id:str}/stock/splits", status_code=200, summary="Split stock")
-async def split_stock(command: Commanded, issuer_id: str, data: SplitStockBody) -> Response[ReceiptBody]:
+async def split_stock(
+    command: Commanded, issuer_id: FromPath[str], data: JSONBody[SplitStockBody]
+) -> Response[ReceiptBody]:
     """Multiply every number of shares; prices go the other way."""
     deed = acts.SplitStock(issuer_id=issuer_id, numerator=data.numerator, denominator=data.denominator)
     return await _act(command, deed)
 
 
 @post("/{issuer_id:str}/options", summary="Grant an option")
-async def grant_option(command: Commanded, issuer_id: str, data: GrantOptionBody) -> Response[ReceiptBody]:
+async def grant_option(
+    command: Commanded, issuer_id: FromPath[str], data: JSONBody[GrantOptionBody]
+) -> Response[ReceiptBody]:
     """Grant an option on common stock from the pool."""
     option_id = command.derive("opt")
     deed = acts.GrantOption(
@@ -150,7 +167,7 @@ async def grant_option(command: Commanded, issuer_id: str, data: GrantOptionBody
 
 @post("/{issuer_id:str}/options/{option_id:str}/exercise", status_code=200, summary="Exercise an option")
 async def exercise_option(
-    command: Commanded, issuer_id: str, option_id: str, data: ExerciseOptionBody
+    command: Commanded, issuer_id: FromPath[str], option_id: FromPath[str], data: JSONBody[ExerciseOptionBody]
 ) -> Response[ReceiptBody]:
     """Turn an option, or part of it, into common stock."""
     deed = acts.ExerciseOption(issuer_id=issuer_id, option_id=option_id, class_id=data.class_id, shares=data.shares)
@@ -158,7 +175,9 @@ async def exercise_option(
 
 
 @post("/{issuer_id:str}/warrants", summary="Issue a warrant")
-async def issue_warrant(command: Commanded, issuer_id: str, data: IssueWarrantBody) -> Response[ReceiptBody]:
+async def issue_warrant(
+    command: Commanded, issuer_id: FromPath[str], data: JSONBody[IssueWarrantBody]
+) -> Response[ReceiptBody]:
     """Issue a right to buy shares."""
     warrant_id = command.derive("wrt")
     deed = acts.IssueWarrant(
@@ -176,7 +195,7 @@ async def issue_warrant(command: Commanded, issuer_id: str, data: IssueWarrantBo
 
 @post("/{issuer_id:str}/warrants/{warrant_id:str}/exercise", status_code=200, summary="Exercise a warrant")
 async def exercise_warrant(
-    command: Commanded, issuer_id: str, warrant_id: str, data: ExerciseWarrantBody
+    command: Commanded, issuer_id: FromPath[str], warrant_id: FromPath[str], data: JSONBody[ExerciseWarrantBody]
 ) -> Response[ReceiptBody]:
     """Turn a warrant, or part of it, into shares."""
     deed = acts.ExerciseWarrant(
@@ -190,7 +209,9 @@ async def exercise_warrant(
 
 
 @post("/{issuer_id:str}/valuations", status_code=200, summary="Record a valuation")
-async def record_valuation(command: Commanded, issuer_id: str, data: RecordValuationBody) -> Response[ReceiptBody]:
+async def record_valuation(
+    command: Commanded, issuer_id: FromPath[str], data: JSONBody[RecordValuationBody]
+) -> Response[ReceiptBody]:
     """Record what someone says a common share is worth."""
     deed = acts.RecordValuation(
         issuer_id=issuer_id,

@@ -3,6 +3,7 @@
 from typing import Final
 
 from litestar import Response, Router, get, post
+from litestar.params import FromPath, JSONBody
 
 from marketplace.api.bodies.reasons import ReasonBody
 from marketplace.api.bodies.supply import ListLotBody, RepriceLotBody, RescheduleLotBody
@@ -24,7 +25,7 @@ PATH: Final = "/v1/lots"
 
 
 @post("/", summary="List a lot")
-async def offer(command: Commanded, data: ListLotBody) -> Response[ReceiptBody]:
+async def offer(command: Commanded, data: JSONBody[ListLotBody]) -> Response[ReceiptBody]:
     """Offer nodes of a pool for a span at an ask."""
     receipt = await list_lot(
         command.handler,
@@ -42,14 +43,16 @@ async def offer(command: Commanded, data: ListLotBody) -> Response[ReceiptBody]:
 
 
 @post("/{lot_id:str}/reprice", status_code=200, summary="Change the ask")
-async def reprice(command: Commanded, lot_id: str, data: RepriceLotBody) -> Response[ReceiptBody]:
+async def reprice(command: Commanded, lot_id: FromPath[str], data: JSONBody[RepriceLotBody]) -> Response[ReceiptBody]:
     """Change the ask for auctions that are not locked yet."""
     ask = data.ask_usd_per_gpu_hour
     return command.answer(await reprice_lot(command.handler, command.context, lot_id, ask_usd_per_gpu_hour=ask))
 
 
 @post("/{lot_id:str}/reschedule", status_code=200, summary="Move the span of a lot")
-async def reschedule(command: Commanded, lot_id: str, data: RescheduleLotBody) -> Response[ReceiptBody]:
+async def reschedule(
+    command: Commanded, lot_id: FromPath[str], data: JSONBody[RescheduleLotBody]
+) -> Response[ReceiptBody]:
     """Move the span; grants that the lot no longer carries are ended."""
     receipt = await reschedule_lot(
         command.handler, command.context, lot_id, start=data.start, end=data.end, reason=data.reason
@@ -58,25 +61,25 @@ async def reschedule(command: Commanded, lot_id: str, data: RescheduleLotBody) -
 
 
 @post("/{lot_id:str}/pause", status_code=200, summary="Take no new orders for a while")
-async def pause(command: Commanded, lot_id: str, data: ReasonBody) -> Response[ReceiptBody]:
+async def pause(command: Commanded, lot_id: FromPath[str], data: JSONBody[ReasonBody]) -> Response[ReceiptBody]:
     """Take no new orders until the lot is resumed."""
     return command.answer(await pause_lot(command.handler, command.context, lot_id, reason=data.reason))
 
 
 @post("/{lot_id:str}/resume", status_code=200, summary="Take orders again")
-async def resume(command: Commanded, lot_id: str) -> Response[ReceiptBody]:
+async def resume(command: Commanded, lot_id: FromPath[str]) -> Response[ReceiptBody]:
     """Take orders again."""
     return command.answer(await resume_lot(command.handler, command.context, lot_id))
 
 
 @post("/{lot_id:str}/withdraw", status_code=200, summary="Take a lot off the market")
-async def withdraw(command: Commanded, lot_id: str, data: ReasonBody) -> Response[ReceiptBody]:
+async def withdraw(command: Commanded, lot_id: FromPath[str], data: JSONBody[ReasonBody]) -> Response[ReceiptBody]:
     """Take a lot off the market for good; grants that it carries stay."""
     return command.answer(await withdraw_lot(command.handler, command.context, lot_id, reason=data.reason))
 
 
 @get("/{lot_id:str}", summary="Get a lot")
-async def get_one(reading: Read, lot_id: str) -> Response[LotView]:
+async def get_one(reading: Read, lot_id: FromPath[str]) -> Response[LotView]:
     """Return a lot, whoever sells it."""
     async with reading.connect() as connection:
         view = await find_lot(connection, lot_id)

@@ -3,6 +3,7 @@
 from typing import Final
 
 from litestar import Response, Router, get, post, put
+from litestar.params import FromPath, JSONBody
 
 from marketplace.api.bodies.reasons import ReasonBody
 from marketplace.api.bodies.trading import AmendMandateBody, GrantMandateBody
@@ -22,7 +23,7 @@ PATH: Final = "/v1/mandates"
 
 
 @post("/", summary="Grant a mandate")
-async def grant(command: Commanded, data: GrantMandateBody) -> Response[ReceiptBody]:
+async def grant(command: Commanded, data: JSONBody[GrantMandateBody]) -> Response[ReceiptBody]:
     """Offer to take equity; a cash mandate sets its whole budget aside."""
     receipt = await grant_mandate(
         command.handler, command.context, holder_id=data.holder_id, funding=data.funding, terms=data.terms
@@ -31,19 +32,21 @@ async def grant(command: Commanded, data: GrantMandateBody) -> Response[ReceiptB
 
 
 @put("/{mandate_id:str}", summary="Amend a mandate")
-async def amend(command: Commanded, mandate_id: str, data: AmendMandateBody) -> Response[ReceiptBody]:
+async def amend(
+    command: Commanded, mandate_id: FromPath[str], data: JSONBody[AmendMandateBody]
+) -> Response[ReceiptBody]:
     """Change the rules and the budget for what comes."""
     return command.answer(await amend_mandate(command.handler, command.context, mandate_id, terms=data.terms))
 
 
 @post("/{mandate_id:str}/revoke", status_code=200, summary="Revoke a mandate")
-async def revoke(command: Commanded, mandate_id: str, data: ReasonBody) -> Response[ReceiptBody]:
+async def revoke(command: Commanded, mandate_id: FromPath[str], data: JSONBody[ReasonBody]) -> Response[ReceiptBody]:
     """Take nothing new; what is captured stays owed."""
     return command.answer(await revoke_mandate(command.handler, command.context, mandate_id, reason=data.reason))
 
 
 @get("/{mandate_id:str}", summary="Get a mandate")
-async def get_one(reading: Read, mandate_id: str) -> Response[MandateView]:
+async def get_one(reading: Read, mandate_id: FromPath[str]) -> Response[MandateView]:
     """Return a mandate of the holder's own, with what is held and captured."""
     async with reading.connect() as connection:
         view = await find_mandate(connection, mandate_id)
@@ -63,7 +66,9 @@ async def list_all(
 
 
 @get("/{mandate_id:str}/holds", summary="List holds on a mandate's budget")
-async def list_holds(reading: Read, mandate_id: str, limit: Limit = 100, cursor: Cursor = None) -> Page[BudgetHoldView]:
+async def list_holds(
+    reading: Read, mandate_id: FromPath[str], limit: Limit = 100, cursor: Cursor = None
+) -> Page[BudgetHoldView]:
     """Return the holds on the mandate's budget by id."""
     after = parse_cursor(cursor, "")
     async with reading.connect() as connection:

@@ -6,7 +6,7 @@ from typing import Annotated, Final
 
 import msgspec
 from litestar import Router, get
-from litestar.params import Parameter
+from litestar.params import QueryParameter
 
 from events.mandate import InstrumentKind
 from marketplace.api.paging import Cursor, Limit, Page, build_page, parse_cursor
@@ -25,8 +25,8 @@ from marketplace.projections.inventory import find_pool
 from marketplace.projections.mandates import MandateView, list_mandates
 
 PATH: Final = "/v1/market"
-GpuClassText = Annotated[str, Parameter(max_length=40)]
-PoolText = Annotated[str, Parameter(max_length=40)]
+GpuClassText = Annotated[str, QueryParameter(max_length=40)]
+PoolText = Annotated[str, QueryParameter(max_length=40)]
 
 
 class MandateOffer(msgspec.Struct, frozen=True, kw_only=True):

@@ -3,6 +3,7 @@
 from typing import Final
 
 from litestar import Response, Router, get, post, put
+from litestar.params import FromPath, JSONBody
 
 from marketplace.api.bodies.reasons import ReasonBody
 from marketplace.api.bodies.trading import AmendOrderBody, PlaceOrderBody
@@ -16,26 +17,26 @@ PATH: Final = "/v1/orders"
 
 
 @post("/", summary="Place an order")
-async def place(command: Commanded, data: PlaceOrderBody) -> Response[ReceiptBody]:
+async def place(command: Commanded, data: JSONBody[PlaceOrderBody]) -> Response[ReceiptBody]:
     """Ask for capacity in the next auction; cash and mandates' budgets are set aside at once."""
     receipt = await place_order(command.handler, command.context, startup_id=data.startup_id, terms=data.terms)
     return command.answer_created(receipt, PATH)
 
 
 @put("/{order_id:str}", summary="Amend an order")
-async def amend(command: Commanded, order_id: str, data: AmendOrderBody) -> Response[ReceiptBody]:
+async def amend(command: Commanded, order_id: FromPath[str], data: JSONBody[AmendOrderBody]) -> Response[ReceiptBody]:
     """Change request or offer of an open order, and what is set aside for it."""
     return command.answer(await amend_order(command.handler, command.context, order_id, terms=data.terms))
 
 
 @post("/{order_id:str}/cancel", status_code=200, summary="Cancel an order")
-async def cancel(command: Commanded, order_id: str, data: ReasonBody) -> Response[ReceiptBody]:
+async def cancel(command: Commanded, order_id: FromPath[str], data: JSONBody[ReasonBody]) -> Response[ReceiptBody]:
     """Take an open order back; one that an auction has locked stays."""
     return command.answer(await cancel_order(command.handler, command.context, order_id, reason=data.reason))
 
 
 @get("/{order_id:str}", summary="Get an order")
-async def get_one(reading: Read, order_id: str) -> Response[OrderView]:
+async def get_one(reading: Read, order_id: FromPath[str]) -> Response[OrderView]:
     """Return an order of the startup's own, with why it lost and the price to win."""
     async with reading.connect() as connection:
         view = await find_order(connection, order_id)

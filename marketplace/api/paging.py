@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 from typing import Annotated, Any, Final, Generic, TypeVar
 
 import msgspec
-from litestar.params import Parameter
+from litestar.params import QueryParameter
 
 from marketplace.core.errors import Refusal
 
@@ -15,9 +15,9 @@ CURSOR_CHARACTERS_MAX: Final = 400
 T = TypeVar("T")
 Key = TypeVar("Key")
 
-Limit = Annotated[int, Parameter(ge=1, le=LIMIT_MAX, description="Rows of a page")]
+Limit = Annotated[int, QueryParameter(ge=1, le=LIMIT_MAX, description="Rows of a page")]
 Cursor = Annotated[
-    str | None, Parameter(max_length=CURSOR_CHARACTERS_MAX, description="`next_cursor` of the page before")
+    str | None, QueryParameter(max_length=CURSOR_CHARACTERS_MAX, description="`next_cursor` of the page before")
 ]
 
 

@@ -3,7 +3,7 @@
 from typing import Annotated, Final
 
 from litestar import Response, Router, get, post
-from litestar.params import Parameter
+from litestar.params import FromPath, JSONBody, QueryParameter
 
 from events.types import Role
 from marketplace.api.bodies.parties import ClearPartyBody, RegisterPartyBody
@@ -18,7 +18,7 @@ PATH: Final = "/v1/parties"
 
 
 @post("/", summary="Register a party and open its account")
-async def register(command: Commanded, data: RegisterPartyBody) -> Response[ReceiptBody]:
+async def register(command: Commanded, data: JSONBody[RegisterPartyBody]) -> Response[ReceiptBody]:
     """Register an organisation; its account has the same id with ``acc_``."""
     receipt = await register_party(
         command.handler,
@@ -32,19 +32,19 @@ async def register(command: Commanded, data: RegisterPartyBody) -> Response[Rece
 
 
 @post("/{party_id:str}/clear", status_code=200, summary="Let a party trade")
-async def clear(command: Commanded, party_id: str, data: ClearPartyBody) -> Response[ReceiptBody]:
+async def clear(command: Commanded, party_id: FromPath[str], data: JSONBody[ClearPartyBody]) -> Response[ReceiptBody]:
     """Record the checks that a party has passed; it may trade from then on."""
     return command.answer(await clear_party(command.handler, command.context, party_id, checks=data.checks))
 
 
 @post("/{party_id:str}/suspend", status_code=200, summary="Stop a party from beginning anything new")
-async def suspend(command: Commanded, party_id: str, data: ReasonBody) -> Response[ReceiptBody]:
+async def suspend(command: Commanded, party_id: FromPath[str], data: JSONBody[ReasonBody]) -> Response[ReceiptBody]:
     """Suspend a party; what it has begun goes on."""
     return command.answer(await suspend_party(command.handler, command.context, party_id, reason=data.reason))
 
 
 @get("/{party_id:str}", summary="Get a party")
-async def get_one(reading: Read, party_id: str) -> Response[PartyView]:
+async def get_one(reading: Read, party_id: FromPath[str]) -> Response[PartyView]:
     """Return a party; a tenant sees itself."""
     async with reading.connect() as connection:
         view = await find_party(connection, party_id)
@@ -58,7 +58,7 @@ async def list_all(
     reading: Read,
     limit: Limit = 100,
     cursor: Cursor = None,
-    role: Annotated[Role | None, Parameter()] = None,
+    role: Annotated[Role | None, QueryParameter()] = None,
     status: Word = None,
 ) -> Page[PartyView]:
     """Return parties by id; a tenant sees itself."""

@@ -3,6 +3,7 @@
 from typing import Final
 
 from litestar import Response, Router, get, post
+from litestar.params import FromPath, JSONBody
 
 from marketplace.api.bodies.supply import FailNodesBody, OpenPoolBody, RestoreNodesBody
 from marketplace.api.commands import Commanded, ReceiptBody
@@ -16,7 +17,7 @@ PATH: Final = "/v1/pools"
 
 
 @post("/", summary="Open a pool")
-async def open_one(command: Commanded, data: OpenPoolBody) -> Response[ReceiptBody]:
+async def open_one(command: Commanded, data: JSONBody[OpenPoolBody]) -> Response[ReceiptBody]:
     """Open a fabric of equal nodes at a site."""
     receipt = await open_pool(
         command.handler,
@@ -32,7 +33,7 @@ async def open_one(command: Commanded, data: OpenPoolBody) -> Response[ReceiptBo
 
 
 @post("/{pool_id:str}/fail-nodes", status_code=200, summary="Say that nodes stopped working")
-async def fail(command: Commanded, pool_id: str, data: FailNodesBody) -> Response[ReceiptBody]:
+async def fail(command: Commanded, pool_id: FromPath[str], data: JSONBody[FailNodesBody]) -> Response[ReceiptBody]:
     """Say that nodes stopped working; the provider names the incident."""
     receipt = await fail_nodes(
         command.handler, command.context, pool_id, incident_id=data.incident_id, nodes=data.nodes, at=data.at
@@ -41,14 +42,16 @@ async def fail(command: Commanded, pool_id: str, data: FailNodesBody) -> Respons
 
 
 @post("/{pool_id:str}/restore-nodes", status_code=200, summary="Say that nodes work again")
-async def restore(command: Commanded, pool_id: str, data: RestoreNodesBody) -> Response[ReceiptBody]:
+async def restore(
+    command: Commanded, pool_id: FromPath[str], data: JSONBody[RestoreNodesBody]
+) -> Response[ReceiptBody]:
     """Say that the nodes of an incident work again."""
     receipt = await restore_nodes(command.handler, command.context, pool_id, incident_id=data.incident_id, at=data.at)
     return command.answer(receipt)
 
 
 @get("/{pool_id:str}", summary="Get a pool")
-async def get_one(reading: Read, pool_id: str) -> PoolView:
+async def get_one(reading: Read, pool_id: FromPath[str]) -> PoolView:
     """Return a pool, whoever operates it; its free capacity is under ``/v1/market/capacity``."""
     async with reading.connect() as connection:
         view = await find_pool(connection, pool_id)

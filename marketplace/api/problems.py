@@ -5,6 +5,7 @@ the request that is to blame a JSON pointer in `errors`. An error that nobody fo
 body or credentials, and answered without a word of what happened inside.
 """
 
+import traceback
 from collections.abc import Iterator
 from http import HTTPStatus
 from typing import Any, Final
@@ -20,6 +21,7 @@ from marketplace.core.errors import Conflict, Corrupt, Fact, Refusal, Unavailabl
 MEDIA_TYPE: Final = "application/problem+json"
 TYPE_BASE: Final = "urn:marketplace:problem:"
 RETRY_SECONDS: Final = 1
+_FRAMES_MAX: Final = 20
 _logger = structlog.get_logger(__name__)
 
 _STATUSES: Final[dict[str, int]] = {
@@ -152,7 +154,7 @@ def answer_unavailable(_: Request[Any, Any, Any], error: Unavailable) -> Respons
 
 def answer_corrupt(request: Request[Any, Any, Any], error: Corrupt) -> Response[Problem]:
     """Answer that stored data cannot be read; the operator finds what and where in the log of the process."""
-    _logger.error("corrupt", path=request.url.path, reason=str(error))
+    _logger.error("log_corrupt", path=request.url.path, reason=str(error))
     detail = "stored data cannot be read; the operator has been told"
     return render_problem(HTTPStatus.INTERNAL_SERVER_ERROR, "log_corrupt", detail)
 
@@ -176,8 +178,13 @@ def answer_http(request: Request[Any, Any, Any], error: HTTPException) -> Respon
 
 
 def answer_unforeseen(request: Request[Any, Any, Any], error: Exception) -> Response[Problem]:
-    """Answer a fault of ours; the traceback goes to the log, with neither body nor headers."""
-    _logger.error("unforeseen error", method=request.method, path=request.url.path, exc_info=error)
+    """Answer a fault of ours; the log gets the lines of code that led there, and no variable, body or header.
+
+    A renderer of structlog's that is given the exception itself shows the variables of every frame.
+    """
+    lines = traceback.format_tb(error.__traceback__)
+    where = "".join(lines[-_FRAMES_MAX:])
+    _logger.error("unforeseen_error", method=request.method, path=request.url.path, error=repr(error), where=where)
     detail = "this is a fault of the server; a command may be sent again with the same Idempotency-Key"
     return render_problem(HTTPStatus.INTERNAL_SERVER_ERROR, "internal_error", detail)
 

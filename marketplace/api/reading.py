@@ -9,7 +9,8 @@ from typing import Annotated, Any, Final, TypeVar
 
 import msgspec
 from litestar import Request, Response
-from litestar.params import Dependency, Parameter
+from litestar.di import NamedDependency
+from litestar.params import HeaderParameter, QueryParameter, SkipValidation
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from marketplace.api.keys import Principal
@@ -21,10 +22,14 @@ from marketplace.projections.database import reachable
 _SEQUENCE: Final = re.compile(r"^[0-9]{1,18}$")
 V = TypeVar("V")
 
-AtText = Annotated[str | None, Parameter(query="at", max_length=40, description="A sequence, or an RFC 3339 instant")]
-InstantText = Annotated[str, Parameter(max_length=40, description="RFC 3339 instant with an offset")]
-OptionalInstantText = Annotated[str | None, Parameter(max_length=40, description="RFC 3339 instant with an offset")]
-Word = Annotated[str | None, Parameter(max_length=60)]
+AtText = Annotated[
+    str | None, QueryParameter(name="at", max_length=40, description="A sequence, or an RFC 3339 instant")
+]
+InstantText = Annotated[str, QueryParameter(max_length=40, description="RFC 3339 instant with an offset")]
+OptionalInstantText = Annotated[
+    str | None, QueryParameter(max_length=40, description="RFC 3339 instant with an offset")
+]
+Word = Annotated[str | None, QueryParameter(max_length=60)]
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,12 +98,12 @@ class Reading:
             raise Refusal("platform_only", "only the platform's operator may read this; ask it to")
 
 
-Read = Annotated[Reading, Dependency(skip_validation=True)]
+Read = NamedDependency[SkipValidation[Reading]]
 
 
 MinSeq = Annotated[
     str | None,
-    Parameter(header="Min-Seq", description="`Commit-Seq` of a command whose effect the answer must show"),
+    HeaderParameter(name="Min-Seq", description="`Commit-Seq` of a command whose effect the answer must show"),
 ]
 
 

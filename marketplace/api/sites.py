@@ -3,6 +3,7 @@
 from typing import Final
 
 from litestar import Response, Router, get, post
+from litestar.params import FromPath, JSONBody
 
 from marketplace.api.bodies.supply import (
     DerateSiteBody,
@@ -28,7 +29,7 @@ PATH: Final = "/v1/sites"
 
 
 @post("/", summary="Register a site")
-async def register(command: Commanded, data: RegisterSiteBody) -> Response[ReceiptBody]:
+async def register(command: Commanded, data: JSONBody[RegisterSiteBody]) -> Response[ReceiptBody]:
     """Bring a data center to the market."""
     receipt = await register_site(
         command.handler,
@@ -47,7 +48,9 @@ async def register(command: Commanded, data: RegisterSiteBody) -> Response[Recei
 
 
 @post("/{site_id:str}/energise", status_code=200, summary="Say that more power is live")
-async def energise(command: Commanded, site_id: str, data: EnergiseSiteBody) -> Response[ReceiptBody]:
+async def energise(
+    command: Commanded, site_id: FromPath[str], data: JSONBody[EnergiseSiteBody]
+) -> Response[ReceiptBody]:
     """Say that more of the contracted power is live; a converting site operates from then on."""
     power = data.power_energised_kw
     return command.answer(
@@ -56,7 +59,7 @@ async def energise(command: Commanded, site_id: str, data: EnergiseSiteBody) -> 
 
 
 @post("/{site_id:str}/derate", status_code=200, summary="Say that less power is live")
-async def derate(command: Commanded, site_id: str, data: DerateSiteBody) -> Response[ReceiptBody]:
+async def derate(command: Commanded, site_id: FromPath[str], data: JSONBody[DerateSiteBody]) -> Response[ReceiptBody]:
     """Say that less power is live than before."""
     receipt = await derate_site(
         command.handler,
@@ -70,7 +73,9 @@ async def derate(command: Commanded, site_id: str, data: DerateSiteBody) -> Resp
 
 
 @post("/{site_id:str}/schedule-conversion", status_code=200, summary="Schedule a conversion")
-async def schedule(command: Commanded, site_id: str, data: ScheduleConversionBody) -> Response[ReceiptBody]:
+async def schedule(
+    command: Commanded, site_id: FromPath[str], data: JSONBody[ScheduleConversionBody]
+) -> Response[ReceiptBody]:
     """Say when a site of another use becomes a data center."""
     receipt = await schedule_conversion(
         command.handler, command.context, site_id, former_use=data.former_use, ready_at=data.ready_at
@@ -79,7 +84,7 @@ async def schedule(command: Commanded, site_id: str, data: ScheduleConversionBod
 
 
 @post("/{site_id:str}/slip-conversion", status_code=200, summary="Move the date of a conversion")
-async def slip(command: Commanded, site_id: str, data: SlipConversionBody) -> Response[ReceiptBody]:
+async def slip(command: Commanded, site_id: FromPath[str], data: JSONBody[SlipConversionBody]) -> Response[ReceiptBody]:
     """Say that a conversion is late; lots that would begin before it are moved."""
     receipt = await slip_conversion(
         command.handler, command.context, site_id, ready_at=data.ready_at, reason=data.reason
@@ -88,7 +93,7 @@ async def slip(command: Commanded, site_id: str, data: SlipConversionBody) -> Re
 
 
 @get("/{site_id:str}", summary="Get a site")
-async def get_one(reading: Read, site_id: str) -> Response[SiteView]:
+async def get_one(reading: Read, site_id: FromPath[str]) -> Response[SiteView]:
     """Return a site, whoever operates it."""
     async with reading.connect() as connection:
         view = await find_site(connection, site_id)

@@ -3,6 +3,7 @@
 from typing import Final
 
 from litestar import Response, Router, get, post
+from litestar.params import FromPath, JSONBody
 
 from marketplace.api.bodies.delivery import DisputeStatementBody, ResolveStatementBody
 from marketplace.api.commands import Commanded, ReceiptBody
@@ -15,13 +16,15 @@ PATH: Final = "/v1/statements"
 
 
 @post("/{statement_id:str}/accept", status_code=200, summary="Accept a statement")
-async def accept(command: Commanded, statement_id: str) -> Response[ReceiptBody]:
+async def accept(command: Commanded, statement_id: FromPath[str]) -> Response[ReceiptBody]:
     """Accept a statement, as its startup: it is paid and its principal accrues at once."""
     return command.answer(await accept_statement(command.handler, command.context, statement_id))
 
 
 @post("/{statement_id:str}/dispute", status_code=200, summary="Dispute a statement")
-async def dispute(command: Commanded, statement_id: str, data: DisputeStatementBody) -> Response[ReceiptBody]:
+async def dispute(
+    command: Commanded, statement_id: FromPath[str], data: JSONBody[DisputeStatementBody]
+) -> Response[ReceiptBody]:
     """Say, as the startup, that less was delivered."""
     receipt = await dispute_statement(
         command.handler,
@@ -34,7 +37,9 @@ async def dispute(command: Commanded, statement_id: str, data: DisputeStatementB
 
 
 @post("/{statement_id:str}/resolve", status_code=200, summary="Resolve a dispute")
-async def resolve(command: Commanded, statement_id: str, data: ResolveStatementBody) -> Response[ReceiptBody]:
+async def resolve(
+    command: Commanded, statement_id: FromPath[str], data: JSONBody[ResolveStatementBody]
+) -> Response[ReceiptBody]:
     """End a dispute: the provider concedes the claim, or the platform decides."""
     receipt = await resolve_statement(
         command.handler, command.context, statement_id, gpu_seconds=data.gpu_seconds, reason=data.reason
@@ -43,7 +48,7 @@ async def resolve(command: Commanded, statement_id: str, data: ResolveStatementB
 
 
 @get("/{statement_id:str}", summary="Get a statement")
-async def get_one(reading: Read, statement_id: str) -> Response[StatementView]:
+async def get_one(reading: Read, statement_id: FromPath[str]) -> Response[StatementView]:
     """Return a statement, to who accepts it, who is paid by it and who pays for its equity."""
     async with reading.connect() as connection:
         view = await find_statement(connection, statement_id)

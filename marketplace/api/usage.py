@@ -4,6 +4,7 @@ from typing import Final, Literal
 
 import msgspec
 from litestar import Response, Router, get, post
+from litestar.params import FromPath, JSONBody
 
 from marketplace.api.bodies.delivery import CorrectUsageBody, ReadingBody, ReportUsageBody, VoidUsageBody
 from marketplace.api.commands import Commanded, ReceiptBody, render_headers
@@ -63,7 +64,9 @@ def _parse_measurement(reading: ReadingBody) -> Measurement:
 
 
 @post("/", status_code=200, summary="Report usage")
-async def report(command: Commanded, grant_id: str, data: ReportUsageBody) -> Response[UsageReceipt]:
+async def report(
+    command: Commanded, grant_id: FromPath[str], data: JSONBody[ReportUsageBody]
+) -> Response[UsageReceipt]:
     """Report readings of one grant; each is answered, and those that are not taken change nothing."""
     measurements = tuple(_parse_measurement(reading) for reading in data.readings)
     receipt, answers = await report_usage(
@@ -84,7 +87,9 @@ async def report(command: Commanded, grant_id: str, data: ReportUsageBody) -> Re
 
 
 @post("/corrections", status_code=200, summary="Correct a reading")
-async def correct(command: Commanded, grant_id: str, data: CorrectUsageBody) -> Response[ReceiptBody]:
+async def correct(
+    command: Commanded, grant_id: FromPath[str], data: JSONBody[CorrectUsageBody]
+) -> Response[ReceiptBody]:
     """Replace a reading by its source; what it said stays in the log."""
     receipt = await correct_usage(
         command.handler,
@@ -98,7 +103,7 @@ async def correct(command: Commanded, grant_id: str, data: CorrectUsageBody) -> 
 
 
 @post("/voids", status_code=200, summary="Void a reading")
-async def void(command: Commanded, grant_id: str, data: VoidUsageBody) -> Response[ReceiptBody]:
+async def void(command: Commanded, grant_id: FromPath[str], data: JSONBody[VoidUsageBody]) -> Response[ReceiptBody]:
     """Take a reading back; what it said stays in the log."""
     receipt = await void_usage(
         command.handler,
@@ -113,7 +118,7 @@ async def void(command: Commanded, grant_id: str, data: VoidUsageBody) -> Respon
 
 @get("/", summary="Sum a grant's usage")
 async def sum_up(
-    reading: Read, grant_id: str, start: OptionalInstantText = None, end: OptionalInstantText = None
+    reading: Read, grant_id: FromPath[str], start: OptionalInstantText = None, end: OptionalInstantText = None
 ) -> UsageView:
     """Return the sum of the readings that begin in ``[start, end)``; of the whole life where none is given."""
     first = None if start is None else parse_instant(start, "/start")
@@ -124,7 +129,9 @@ async def sum_up(
 
 
 @get("/readings", summary="List a grant's readings")
-async def list_all(reading: Read, grant_id: str, limit: Limit = 100, cursor: Cursor = None) -> Page[ReadingView]:
+async def list_all(
+    reading: Read, grant_id: FromPath[str], limit: Limit = 100, cursor: Cursor = None
+) -> Page[ReadingView]:
     """Return the readings as they stand, oldest report first."""
     after = parse_cursor(cursor, (0, "", ""))
     await load_grant(reading, grant_id)

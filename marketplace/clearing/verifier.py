@@ -75,6 +75,10 @@ def find_violations(book: Book, clearing: Clearing) -> tuple[Violation, ...]:
     return tuple(found)
 
 
+def _show(amount: Fraction) -> str:
+    return str(Decimal(round(amount * MILLION)).scaleb(-6))
+
+
 def _micro(price: Decimal) -> int:
     scaled = Fraction(price) * MILLION
     if scaled.denominator != 1:
@@ -221,10 +225,10 @@ class _Audit:
                 continue
             regret = self._regret(order)
             if Fraction(decision.regret_usd) != regret:
-                yield Violation("regret", order.order_id, f"reports {decision.regret_usd}, it is {float(regret):.6f}")
+                yield Violation("regret", order.order_id, f"reports {decision.regret_usd}, it is {_show(regret)}")
             codes = [reason.code for reason in decision.reasons]
             if not codes or ("paradoxically_rejected" in codes) != (regret > 0):
-                yield Violation("reasons", order.order_id, f"{codes} do not explain a regret of {float(regret):.6f}")
+                yield Violation("reasons", order.order_id, f"{codes} do not explain a regret of {_show(regret)}")
             price = decision.price_to_win_usd_per_gpu_hour
             if price is not None and (price < 0 or price * 100 != int(price * 100)):
                 yield Violation("price_to_win", order.order_id, f"{price} is not in whole cents")
@@ -294,13 +298,9 @@ class _Audit:
         bound, welfare = Fraction(certificate.lp_bound_usd), Fraction(certificate.welfare_usd)
         proven = self._dual_bound()
         if bound < proven:
-            yield Violation(
-                "bound", "certificate", f"states {float(bound):.6f}, its shadow prices prove {float(proven):.6f}"
-            )
+            yield Violation("bound", "certificate", f"states {_show(bound)}, its shadow prices prove {_show(proven)}")
         if welfare > bound:
-            yield Violation(
-                "bound", "certificate", f"welfare {float(welfare):.6f} is above the bound {float(bound):.6f}"
-            )
+            yield Violation("bound", "certificate", f"welfare {_show(welfare)} is above the bound {_show(bound)}")
         context = Context(prec=60, rounding=ROUND_CEILING)
         share = (bound - welfare) / bound if bound else Fraction(0)
         gap = context.quantize(

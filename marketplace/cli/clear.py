@@ -12,9 +12,9 @@ from rich.table import Table
 
 from marketplace.clearing.codec import render_clearing
 from marketplace.clearing.engine import clear
-from marketplace.clearing.instance import parse_instance_dir, write_prices, write_solution
 from marketplace.clearing.model import Clearing
 from marketplace.clearing.verifier import verify
+from marketplace.cli.instance import parse_instance_dir, write_prices, write_solution
 from marketplace.core.errors import Refusal
 
 EXIT_REFUSED = 2

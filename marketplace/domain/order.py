@@ -19,7 +19,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 from decimal import Decimal
-from fractions import Fraction
 from typing import Literal
 
 import msgspec
@@ -40,7 +39,8 @@ from events.order import (
 from events.types import Reason, SafeTerms
 from marketplace.core.decider import Decider
 from marketplace.core.errors import Refusal
-from marketplace.core.money import ZERO, ceil_cents, require_price, require_share, require_usd
+from marketplace.core.money import require_price, require_share, require_usd
+from marketplace.domain.offer import compute_principal_max
 from marketplace.domain.refusals import refuse_exists, refuse_status, refuse_unknown, require_aware
 
 MANDATES_MAX = 4
@@ -134,38 +134,6 @@ class Order:
 
 
 OrderState = Order | None
-
-
-def compute_gpu_hours(terms: OrderTerms) -> int:
-    """Return the GPU-hours of an order."""
-    return terms.nodes * terms.gpus_per_node * terms.duration_hours
-
-
-def compute_cash_hold(terms: OrderTerms) -> Decimal:
-    """Return the dollars that suffice for any of the offers, in whole cents."""
-    hours = compute_gpu_hours(terms)
-    return max(ceil_cents(Fraction(offer.cash_usd_per_gpu_hour) * hours) for offer in terms.offers)
-
-
-def compute_budget_hold(terms: OrderTerms, equity_credit: Decimal) -> Decimal:
-    """Return the mandate's dollars that suffice for any of the offers, in whole cents.
-
-    A cent more is never needed: what the holder pays is the rest of the provider's whole cents, and lies less than one
-    cent above its exact share (`settlement`).
-    """
-    hours = compute_gpu_hours(terms)
-    needs = [
-        ceil_cents(Fraction(offer.equity_usd_per_gpu_hour) * Fraction(equity_credit) * hours)
-        for offer in terms.offers
-        if offer.equity_usd_per_gpu_hour
-    ]
-    return max(needs, default=ZERO)
-
-
-def compute_principal_max(terms: OrderTerms) -> Decimal:
-    """Return the principal that the dearest offer would owe in full, in whole cents."""
-    hours = compute_gpu_hours(terms)
-    return max(ceil_cents(Fraction(offer.equity_usd_per_gpu_hour) * hours) for offer in terms.offers)
 
 
 def decide(command: OrderCommand, state: OrderState) -> Sequence[OrderEvent]:

@@ -8,11 +8,11 @@ aggregate, and anyone can recompute it from what a subscriber receives (ADR 0001
 
 import hashlib
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 
 import msgspec
 
-from events.envelope import Envelope, render_headers
+from events.envelope import Envelope, parse_headers, render_headers
 from marketplace.core.errors import Corrupt
 from marketplace.log.port import Message, Recorded
 
@@ -52,6 +52,18 @@ def compute_hash(subject: str, envelope: Envelope, body: bytes) -> str:
     headers = render_headers(envelope)
     headers.pop(_HASH_HEADER, None)
     return hashlib.sha256(b"%b\n%b" % (_encode([subject, sorted(headers.items())]), body)).hexdigest()
+
+
+def parse_recorded(sequence: int, subject: str, headers: Mapping[str, str], body: bytes) -> Recorded:
+    """Return a stored message as an event.
+
+    Raises:
+        Corrupt: It is none.
+    """
+    try:
+        return Recorded(sequence, subject, parse_headers(headers), body)
+    except ValueError as error:
+        raise Corrupt(f"message {sequence} on {subject} is not a marketplace event: {error}") from error
 
 
 class Chain:

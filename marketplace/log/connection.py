@@ -8,7 +8,7 @@ import asyncio
 import contextlib
 import itertools
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from urllib.parse import urlsplit
 
@@ -45,12 +45,28 @@ class _Request:
 
 
 class _Client(Client):
-    """nats-py, but each attempt to reconnect closes the socket of the one before, which nats-py forgets."""
+    """nats-py, without two of its faults.
+
+    Each attempt to reconnect closes the socket of the one before, which nats-py forgets. Leaving while no server is
+    there drops what cannot be sent, where nats-py tries to send it and fails half-way.
+    """
 
     async def _connect_to_server(self, s: Srv) -> None:
         if self._transport is not None:
             self._transport.close()  # type: ignore[no-untyped-call]
         await super()._connect_to_server(s)
+
+    async def _close(self, status: int, do_cbs: bool = True) -> None:
+        if not self.is_connected:
+            self._pending = []
+            self._pending_data_size = 0
+        await super()._close(status, do_cbs)
+
+    async def send(self, commands: bytes) -> None:
+        """Send commands of the NATS protocol as they are."""
+        await self._send_command(commands)
+        if self._flush_queue is not None and self._flush_queue.empty():
+            await self._flush_pending()
 
 
 class Connection:
@@ -59,12 +75,14 @@ class Connection:
     Attributes:
         client: The nats-py client, for subscriptions.
         lost: How many times the connection was lost.
-        complaints: The last thing that a server complained about, such as a missing permission.
+        watchers: Events that are set when the connection is lost.
+        complaint: The last thing that a server complained about, such as a missing permission.
     """
 
     def __init__(self, name: str) -> None:
-        self.client: Client = _Client()
+        self.client = _Client()
         self.lost = 0
+        self.watchers: set[asyncio.Event] = set()
         self.complaint = ""
         self._name = name
         self._prefix = ""
@@ -107,7 +125,13 @@ class Connection:
     async def close(self) -> None:
         """Leave; waiting requests fail."""
         self._fail_waiting("the connection was closed")
-        await self.client.close()
+        with contextlib.suppress(OSError):
+            await self.client.close()
+
+    @property
+    def is_connected(self) -> bool:
+        """Whether a server can be reached at this moment."""
+        return self._connected.is_set()
 
     async def wait_connected(self, deadline: float) -> None:
         """Wait until connected, or raise `NoAnswer` at the deadline (of `time.monotonic`)."""
@@ -119,28 +143,14 @@ class Connection:
         except TimeoutError:
             raise NoAnswer("no server can be reached") from None
 
-    async def publish(self, subject: str, payload: bytes, headers: Mapping[str, str]) -> None:
-        """Send a message that nobody answers."""
-        try:
-            await self.client.publish(subject, payload, headers=dict(headers))
-        except (nats.errors.Error, OSError) as error:
-            raise NoAnswer(f"a message could not be sent: {error}") from error
-
-    async def request(
-        self, subject: str, payload: bytes = b"", headers: Mapping[str, str] | None = None, *, seconds_max: float
-    ) -> Msg:
+    async def request(self, subject: str, payload: bytes = b"", *, seconds_max: float) -> Msg:
         """Return the one answer to a message.
 
         Raises:
             NoAnswer: None came in time, the connection was lost, or nobody listens on the subject.
         """
         answers: list[Msg] = []
-
-        def take(answer: Msg) -> bool:
-            answers.append(answer)
-            return True
-
-        await self._exchange(subject, payload, headers, seconds_max, take)
+        await self._exchange(subject, self._publish(subject, payload), _take_one(answers), seconds_max)
         return answers[0]
 
     async def request_many(
@@ -157,16 +167,40 @@ class Connection:
             answers.append(answer)
             return is_last(answer) or len(answers) >= _RESPONSES_MAX
 
-        await self._exchange(subject, payload, None, seconds_max, take)
+        await self._exchange(subject, self._publish(subject, payload), take, seconds_max)
         return answers
+
+    async def request_wire(self, subject: str, render: Callable[[str], bytes], *, seconds_max: float) -> Msg:
+        """Return the one answer to commands of the NATS protocol.
+
+        Args:
+            subject: What the commands are about, for messages.
+            render: Makes the commands, given the subject to answer to.
+            seconds_max: How long to wait.
+
+        Raises:
+            NoAnswer: As `request`.
+        """
+        answers: list[Msg] = []
+
+        async def send(reply: str) -> None:
+            await self.client.send(render(reply))
+
+        await self._exchange(subject, send, _take_one(answers), seconds_max)
+        return answers[0]
+
+    def _publish(self, subject: str, payload: bytes) -> Callable[[str], Awaitable[None]]:
+        async def send(reply: str) -> None:
+            await self.client.publish(subject, payload, reply=reply)
+
+        return send
 
     async def _exchange(
         self,
         subject: str,
-        payload: bytes,
-        headers: Mapping[str, str] | None,
-        seconds_max: float,
+        send: Callable[[str], Awaitable[None]],
         take: Callable[[Msg], bool],
+        seconds_max: float,
     ) -> None:
         if not self._connected.is_set():
             raise NoAnswer("no server can be reached")
@@ -184,9 +218,7 @@ class Connection:
         self._waiting[token] = _Request(subject, receive, done)
         try:
             async with asyncio.timeout(seconds_max):
-                await self.client.publish(
-                    subject, payload, reply=f"{self._prefix}.{token}", headers=dict(headers) if headers else None
-                )
+                await send(f"{self._prefix}.{token}")
                 await done
         except TimeoutError:
             raise NoAnswer(f"no answer on {subject} within {seconds_max:.1f} s {self.complaint}".strip()) from None
@@ -205,6 +237,8 @@ class Connection:
         self.lost += 1
         self._connected.clear()
         self._fail_waiting("the connection was lost")
+        for watcher in self.watchers:
+            watcher.set()
 
     async def _on_back(self) -> None:
         self._connected.set()
@@ -217,6 +251,14 @@ class Connection:
 
     def _fail_waiting(self, reason: str) -> None:
         _fail(list(self._waiting.values()), reason)
+
+
+def _take_one(answers: list[Msg]) -> Callable[[Msg], bool]:
+    def take(answer: Msg) -> bool:
+        answers.append(answer)
+        return True
+
+    return take
 
 
 def _fail(requests: list[_Request], reason: str) -> None:

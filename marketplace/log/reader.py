@@ -1,116 +1,25 @@
-"""Reading the stream: one aggregate by direct get, everything by an ordered consumer of our own.
-
-A page of events costs one message each either way; the push consumer with flow control measured two to three times
-as fast as direct gets, nats-py's own ordered consumer and pull fetches. Losing it costs nothing: it is made anew from
-the next sequence, and a sequence that does not follow is never let through.
-"""
+"""Reading the stream: one aggregate and short ranges by direct get, everything else by an ordered consumer."""
 
 import asyncio
 import time
-import uuid
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from typing import TypeVar
 
 import msgspec
-import nats.errors
 from nats.aio.msg import Msg
 
-from events.envelope import parse_headers
+from events.subjects import ALL
 from marketplace.core.errors import Corrupt, Unavailable
+from marketplace.log.codec import parse_recorded
 from marketplace.log.connection import Connection, NoAnswer, call_api
+from marketplace.log.feed import open_feed
 from marketplace.log.port import Recorded
 from marketplace.log.stream import read_error
 
-_HEARTBEAT_NANOSECONDS = 10**9
-_SILENCE_SECONDS_MAX = 3.0
-_INACTIVE_NANOSECONDS = 30 * 10**9
 _RESTART_SECONDS = 0.1
 _ATTEMPT_SECONDS_MAX = 1.0
-_BUFFERED_PAGES_MAX = 4
-_SHORT_REPLY_TOKENS = 9
 _MESSAGE_NOT_FOUND = 10037
-
 _Answer = TypeVar("_Answer")
-
-
-class Feed:
-    """One life of a push consumer: events in order from one sequence on, until it ends or falls silent."""
-
-    def __init__(self, connection: Connection, after: int, page_max: int) -> None:
-        self._connection = connection
-        self._position = after
-        self._consumer_position = 0
-        self._page_max = page_max
-        self._buffer: list[Recorded] = []
-        self._arrived = asyncio.Event()
-        self._room = asyncio.Event()
-        self._room.set()
-        self._broken = False
-        self._error: Corrupt | None = None
-        self._lost = connection.lost
-
-    async def receive(self, message: Msg) -> None:
-        """Take one delivery; wait where the reader is far behind, which holds the server back."""
-        if self._broken:
-            return
-        headers = message.headers
-        if headers is not None and "Status" in headers:
-            await self._receive_status(message, headers)
-            return
-        try:
-            self._take(message, headers or {})
-        except Corrupt as error:
-            self._error = error
-            self._broken = True
-        self._arrived.set()
-        if len(self._buffer) >= _BUFFERED_PAGES_MAX * self._page_max:
-            self._room.clear()
-            await self._room.wait()
-
-    async def _receive_status(self, message: Msg, headers: Mapping[str, str]) -> None:
-        answer_to = message.reply or headers.get("Nats-Consumer-Stalled", "")
-        if answer_to:
-            await self._connection.client.publish(answer_to)
-        self._arrived.set()
-
-    def _take(self, message: Msg, headers: Mapping[str, str]) -> None:
-        sequence, consumer_sequence = _parse_reply(message.reply)
-        if consumer_sequence != self._consumer_position + 1:
-            self._broken = True
-            return
-        if sequence != self._position + 1:
-            raise Corrupt(
-                f"the event after sequence {self._position} has sequence {sequence}: the events between are missing; "
-                "restore the log"
-            )
-        self._buffer.append(parse_recorded(sequence, message.subject, headers, message.data))
-        self._position = sequence
-        self._consumer_position = consumer_sequence
-
-    async def pages(self) -> AsyncIterator[list[Recorded]]:
-        """Yield what has arrived, until the consumer is lost."""
-        while True:
-            if self._buffer:
-                page, self._buffer = self._buffer[: self._page_max], self._buffer[self._page_max :]
-                self._room.set()
-                yield page
-                continue
-            if self._error is not None:
-                raise self._error
-            if self._broken or self._connection.lost != self._lost:
-                return
-            self._arrived.clear()
-            try:
-                async with asyncio.timeout(_SILENCE_SECONDS_MAX):
-                    await self._arrived.wait()
-            except TimeoutError:
-                return
-
-    def end(self) -> None:
-        """Let go of a delivery that waits for room."""
-        self._broken = True
-        self._room.set()
 
 
 class Reader:
@@ -121,16 +30,25 @@ class Reader:
         stream: Its name.
         page_max: Messages in a page.
         seconds_max: How long to wait for one answer.
+        patience_seconds: How long a read that ends may stand still, long enough for an election.
         replicated: Whether a direct get may be answered by a replica that is behind.
     """
 
     def __init__(
-        self, connection: Connection, stream: str, *, page_max: int, seconds_max: float, replicated: bool
+        self,
+        connection: Connection,
+        stream: str,
+        *,
+        page_max: int,
+        seconds_max: float,
+        patience_seconds: float,
+        replicated: bool,
     ) -> None:
         self._connection = connection
         self._stream = stream
         self._page_max = page_max
         self._seconds_max = seconds_max
+        self._patience_seconds = patience_seconds
         self._replicated = replicated
 
     async def load(self, subject: str, after: int) -> list[Recorded]:
@@ -145,7 +63,8 @@ class Reader:
         try:
             more = True
             while more:
-                page, more = await self._load_page(subject, events[-1].sequence if events else after)
+                last_read = events[-1].sequence if events else after
+                page, more = await self._load_page(subject, last_read, self._page_max)
                 events += page
         finally:
             last = await end if end is not None else 0
@@ -158,21 +77,32 @@ class Reader:
             events.append(following)
         return events
 
-    async def _load_page(self, subject: str, after: int) -> tuple[list[Recorded], bool]:
+    async def _load_page(self, subject: str, after: int, count: int) -> tuple[list[Recorded], bool]:
         """Return a page by one direct get, and whether there is more."""
-        request = {"seq": after + 1, "next_by_subj": subject, "batch": self._page_max}
+        *found, end = await self._get_many({"seq": after + 1, "next_by_subj": subject, "batch": count})
+        headers = end.headers or {}
+        return [_parse_direct(answer) for answer in found], int(headers.get("Nats-Num-Pending", "0")) > 0
+
+    async def find_lasts(self, subjects: Sequence[str]) -> dict[str, int]:
+        """Return the last sequence of each subject that has one, as some replica knows it."""
+        lasts: dict[str, int] = {}
+        for first in range(0, len(subjects), self._page_max):
+            *found, _ = await self._get_many({"multi_last": subjects[first : first + self._page_max]})
+            for message in found:
+                headers = message.headers or {}
+                lasts[headers["Nats-Subject"]] = int(headers["Nats-Sequence"])
+        return lasts
+
+    async def _get_many(self, request: Mapping[str, object]) -> list[Msg]:
+        """Return the answers to a direct get, the closing status included."""
+        payload = msgspec.json.encode(request)
 
         async def ask(seconds_max: float) -> list[Msg]:
             return await self._connection.request_many(
-                f"$JS.API.DIRECT.GET.{self._stream}",
-                msgspec.json.encode(request),
-                is_last=_is_status,
-                seconds_max=seconds_max,
+                f"$JS.API.DIRECT.GET.{self._stream}", payload, is_last=_is_status, seconds_max=seconds_max
             )
 
-        *found, end = await self._ask_again(ask)
-        headers = end.headers or {}
-        return [_parse_direct(answer) for answer in found], int(headers.get("Nats-Num-Pending", "0")) > 0
+        return await self._ask_again(ask)
 
     async def _find_last(self, subject: str) -> int:
         last = await self._get({"last_by_subj": subject})
@@ -213,15 +143,27 @@ class Reader:
         """Yield pages after a sequence: up to `end`, or for ever where it is None.
 
         Raises:
-            Unavailable: With an end, when no event came for as long as one answer may take.
+            Unavailable: With an end, when no event came for as long as its patience lasts.
             Corrupt: A sequence is missing, or a message is not an event.
         """
         position = after
+        if end is not None and 0 < end - position <= self._page_max:
+            page, _ = await self._load_page(ALL, position, end - position)
+            if page:
+                _check_follows(page, position)
+                position = page[-1].sequence
+                yield page
         progress = time.monotonic()
         while end is None or position < end:
             try:
                 await self._connection.wait_connected(time.monotonic() + self._seconds_max)
-                async with self._open_feed(position) as feed:
+                async with open_feed(
+                    self._connection,
+                    self._stream,
+                    position,
+                    page_max=self._page_max,
+                    seconds_max=self._seconds_max,
+                ) as feed:
                     async for page in feed.pages():
                         wanted = page if end is None else page[: end - position]
                         position = wanted[-1].sequence
@@ -230,47 +172,9 @@ class Reader:
                         if position == end:
                             return
             except NoAnswer:
-                if end is not None and time.monotonic() - progress > self._seconds_max:
+                if end is not None and time.monotonic() - progress > self._patience_seconds:
                     raise
             await asyncio.sleep(_RESTART_SECONDS)
-
-    @asynccontextmanager
-    async def _open_feed(self, after: int) -> AsyncIterator[Feed]:
-        feed = Feed(self._connection, after, self._page_max)
-        client = self._connection.client
-        inbox = client.new_inbox()
-        try:
-            subscription = await client.subscribe(inbox, cb=feed.receive)
-        except nats.errors.Error as error:
-            raise NoAnswer(f"the stream cannot be subscribed to: {error}") from error
-        try:
-            await self._create_consumer(inbox, after + 1)
-            yield feed
-        finally:
-            feed.end()
-            if client.is_connected:
-                await subscription.unsubscribe()
-
-    async def _create_consumer(self, inbox: str, first: int) -> None:
-        name = f"read-{uuid.uuid4().hex}"
-        config = {
-            "name": name,
-            "deliver_subject": inbox,
-            "deliver_policy": "by_start_sequence",
-            "opt_start_seq": first,
-            "ack_policy": "none",
-            "replay_policy": "instant",
-            "flow_control": True,
-            "idle_heartbeat": _HEARTBEAT_NANOSECONDS,
-            "inactive_threshold": _INACTIVE_NANOSECONDS,
-            "mem_storage": True,
-            "num_replicas": 1,
-        }
-        body = {"stream_name": self._stream, "config": config, "action": "create"}
-        subject = f"$JS.API.CONSUMER.CREATE.{self._stream}.{name}"
-        error = read_error(await call_api(self._connection, subject, body, seconds_max=self._seconds_max))
-        if error is not None:
-            raise NoAnswer(f"stream {self._stream} cannot be followed: {error[1]} (error {error[0]})")
 
 
 class _StoredMessage(msgspec.Struct):
@@ -280,23 +184,13 @@ class _StoredMessage(msgspec.Struct):
     data: bytes = b""
 
 
-def parse_recorded(sequence: int, subject: str, headers: Mapping[str, str], body: bytes) -> Recorded:
-    """Return a stored message as an event.
-
-    Raises:
-        Corrupt: It is none.
-    """
-    try:
-        return Recorded(sequence, subject, parse_headers(headers), body)
-    except ValueError as error:
-        raise Corrupt(f"message {sequence} on {subject} is not a marketplace event: {error}") from error
-
-
-def _parse_reply(reply: str) -> tuple[int, int]:
-    """Return stream and consumer sequence from ``$JS.ACK.<stream>.<consumer>.<delivered>.<stream>.<consumer>…``."""
-    tokens = reply.split(".")
-    shift = 0 if len(tokens) == _SHORT_REPLY_TOKENS else 2
-    return int(tokens[5 + shift]), int(tokens[6 + shift])
+def _check_follows(page: list[Recorded], after: int) -> None:
+    for expected, event in enumerate(page, after + 1):
+        if event.sequence != expected:
+            raise Corrupt(
+                f"the event after sequence {expected - 1} has sequence {event.sequence}: the events between are "
+                "missing; restore the log"
+            )
 
 
 def _parse_direct(message: Msg) -> Recorded:

@@ -12,7 +12,7 @@ from marketplace.log.port import Health
 
 SERVER_VERSION_MIN = (2, 15, 0)
 _DUPLICATE_WINDOW_NANOSECONDS = 120 * 10**9
-_STREAM_NOT_FOUND = 10059
+STREAM_NOT_FOUND = 10059
 _STREAM_EXISTS = 10058
 _PING = "$SYS.REQ.SERVER.PING.JSZ"
 _REQUIRED: dict[str, object] = {
@@ -79,7 +79,7 @@ class Stream:
         error = read_error(answer)
         if error is None:
             return msgspec.convert(answer, StreamInfo)
-        if error[0] == _STREAM_NOT_FOUND:
+        if error[0] == STREAM_NOT_FOUND:
             return None
         raise Unavailable("NATS", f"stream {self.name} cannot be asked: {error[1]} (error {error[0]})")
 

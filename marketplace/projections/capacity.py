@@ -165,11 +165,14 @@ class _Span:
 
 
 _SPANS: Final = """
+WITH kept AS (
+ SELECT pool_id, nodes, start, CASE WHEN released_at < "end" THEN greatest(start, released_at) ELSE "end" END AS until
+   FROM reservations_v1 WHERE pool_id = :pool_id AND start < :end
+)
 SELECT 'offered' AS kind, nodes, start, "end" FROM capacity_offers_v1
  WHERE pool_id = :pool_id AND NOT recalled AND start < :end AND "end" > :start
 UNION ALL
-SELECT 'reserved', nodes, start, least("end", greatest(start, released_at)) FROM reservations_v1
- WHERE pool_id = :pool_id AND start < :end AND least("end", greatest(start, released_at)) > :start
+SELECT 'reserved', nodes, start, until FROM kept WHERE until > :start
 UNION ALL
 SELECT 'failed', nodes, at, :end FROM outages_v1 WHERE pool_id = :pool_id AND at < :end
 """
@@ -218,9 +221,11 @@ WITH bids AS (
         (terms->>'nodes')::numeric * (terms->>'duration_hours')::numeric AS node_hours
    FROM orders_v1, jsonb_array_elements(terms->'offers') AS offer
   WHERE status IN ('open', 'locked') AND offer->>'gpu_class' = :gpu_class
+), kept AS (
+ SELECT lot_id, nodes, start, CASE WHEN released_at < "end" THEN greatest(start, released_at) ELSE "end" END AS until
+   FROM reservations_v1
 ), sold AS (
- SELECT lot_id, sum(nodes * extract(epoch FROM least("end", greatest(start, released_at)) - start)) / 3600 AS node_hours
-   FROM reservations_v1 GROUP BY lot_id
+ SELECT lot_id, sum(nodes * extract(epoch FROM until - start)) / 3600 AS node_hours FROM kept GROUP BY lot_id
 ), asks AS (
  SELECT l.ask_usd_per_gpu_hour AS price,
         l.nodes * extract(epoch FROM l."end" - l.start) / 3600 - coalesce(s.node_hours, 0) AS node_hours

@@ -7,6 +7,7 @@ from typing import Any, Final
 
 import msgspec
 from sqlalchemy import Index, or_, select
+from sqlalchemy.dialects.postgresql import distinct_on
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from events import grant as grant_events
@@ -238,7 +239,7 @@ async def list_grants_at(
     latest = (
         select(*history.c["grant_id", *_CHANGING], history.c.sequence.label("last_sequence"))
         .where(until(at, history.c.sequence, history.c.occurred_at), history.c.grant_id > after)
-        .distinct(history.c.grant_id)
+        .ext(distinct_on(history.c.grant_id))
         .order_by(history.c.grant_id, history.c.sequence.desc())
     )
     if party_id is not None:

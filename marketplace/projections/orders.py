@@ -6,6 +6,7 @@ from typing import Any, Final
 
 import msgspec
 from sqlalchemy import Index, select
+from sqlalchemy.dialects.postgresql import distinct_on
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from events import order as order_events
@@ -220,7 +221,7 @@ async def list_book(
     latest = (
         select(history.c.order_id, history.c.status, history.c.sequence.label("last_sequence"))
         .where(happened, history.c.order_id > after)
-        .distinct(history.c.order_id)
+        .ext(distinct_on(history.c.order_id))
         .order_by(history.c.order_id, history.c.sequence.desc())
         .subquery()
     )

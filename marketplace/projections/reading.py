@@ -30,7 +30,7 @@ async def find_one(connection: AsyncConnection, query: Select[Any], kind: type[T
 
 
 def parse_row(row: Mapping[Any, Any], kind: type[T]) -> T:
-    """Return one row as a value of `kind`; SQLAlchemy's names are a subclass of `str`, which msgspec refuses as keys."""
+    """Return one row as a value of `kind`; its names become plain strings, since msgspec refuses subclasses as keys."""
     return msgspec.convert({str(name): value for name, value in row.items()}, kind)
 
 

@@ -6,8 +6,8 @@ import subprocess
 import sys
 
 from marketplace.clearing.codec import parse_clearing
-from marketplace.clearing.instance import parse_instance_dir
 from marketplace.clearing.verifier import verify
+from marketplace.cli.instance import parse_instance_dir
 
 POOLS = "pool_id,gpu_class,region,interconnect,gpus_per_node\np,H100,us-east,infiniband,8\nq,H100,eu-north,ethernet,8\n"
 LOTS = "lot_id,pool_id,nodes,from_period,to_period,ask_usd_per_gpu_hour\na,p,4,0,90,2.1000\nb,q,4,0,90,1.9000\n"

@@ -23,7 +23,10 @@ def list_rows():
             yield pytest.param(get_decider(aggregate), row, id=f"{aggregate}-{row.code}")
 
 
-@pytest.mark.parametrize(("decider", "row"), list_rows())
+ROWS = list(list_rows())
+
+
+@pytest.mark.parametrize(("decider", "row"), ROWS)
 def test_a_refusal_changes_nothing_and_is_repeated_word_for_word(decider, row):
     state = decider.fold(row.given)
     before = copy.deepcopy(state)
@@ -36,7 +39,7 @@ def test_a_refusal_changes_nothing_and_is_repeated_word_for_word(decider, row):
     assert state == before == decider.fold(row.given)
 
 
-@pytest.mark.parametrize(("decider", "row"), list_rows())
+@pytest.mark.parametrize(("decider", "row"), ROWS)
 def test_a_fold_in_two_parts_is_the_fold_of_the_whole(decider, row):
     for cut in range(len(row.given) + 1):
         assert decider.fold(row.given[cut:], decider.fold(row.given[:cut])) == decider.fold(row.given)

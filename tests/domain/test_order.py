@@ -12,6 +12,7 @@ from events.order import (
     OrderUnmatched,
 )
 from events.types import Reason
+from marketplace.domain.offer import compute_budget_hold, compute_cash_hold, compute_gpu_hours
 from marketplace.domain.order import (
     MANDATES_MAX,
     OFFERS_MAX,
@@ -22,9 +23,6 @@ from marketplace.domain.order import (
     LockOrder,
     MatchOrder,
     UnmatchOrder,
-    compute_budget_hold,
-    compute_cash_hold,
-    compute_gpu_hours,
 )
 from tests.domain import build
 from tests.domain.build import (

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from events.statement import Charges
 from marketplace.core.money import ceil_cents, round_cents
-from marketplace.domain.order import compute_budget_hold, compute_cash_hold, compute_gpu_hours
+from marketplace.domain.offer import compute_budget_hold, compute_cash_hold, compute_gpu_hours
 from marketplace.domain.settlement import Tariff, build_tariff, compute_charges, compute_totals
 from tests.domain import build
 from tests.domain.build import class_offer, grant_issued, order_terms, usd

@@ -116,8 +116,23 @@ async def test_an_append_is_given_up_in_time_and_can_be_repeated(tmp_path: Path)
         assert len(await log.load(write.after.subject)) == 1
 
 
+async def test_closing_while_the_server_is_away_fails_what_is_queued_and_ends(tmp_path: Path) -> None:
+    limits = Limits(append_seconds_max=0.5)
+    async with embedded_nats(tmp_path / "nats") as servers:
+        log = await JetStreamLog.open(servers.url, admin_url=servers.admin_url, limits=limits)
+        servers.kill(0)
+        appends = [asyncio.create_task(log.append([write])) for write in make_writes(3)]
+        await asyncio.sleep(0.1)
+        began = time.monotonic()
+        await log.close()
+        assert time.monotonic() - began < 3
+        answers = await asyncio.gather(*appends, return_exceptions=True)
+        assert [type(answer) for answer in answers] == [Unavailable] * 3
+
+
 async def test_reads_say_unavailable_while_the_server_is_away(tmp_path: Path) -> None:
-    async with embedded_nats(tmp_path / "nats") as servers, open_log(servers, Limits(ack_seconds_max=0.3)) as log:
+    limits = Limits(ack_seconds_max=0.3, append_seconds_max=0.5)
+    async with embedded_nats(tmp_path / "nats") as servers, open_log(servers, limits) as log:
         await log.append(make_writes(1))
         servers.kill(0)
         await asyncio.sleep(0.1)

@@ -82,7 +82,7 @@ async def open_log(servers: NatsServers, limits: Limits | None = None) -> AsyncI
 
 
 async def delete_streams(servers: NatsServers) -> None:
-    client = await nats.connect(servers.admin_url.split(","))
+    client = await nats.connect(servers.admin_url.split(","), allow_reconnect=False)
     manager = client.jsm()
     for name in [info.config.name for info in await manager.streams_info()]:
         await manager.delete_stream(name)

@@ -44,9 +44,9 @@ async def show_inventory(play: Play) -> None:
     CONSOLE.print(table)
 
 
-def _offer(terms: OrderTerms) -> str:
-    best = max(terms.offers, key=lambda offer: offer.cash_usd_per_gpu_hour + offer.equity_usd_per_gpu_hour)
-    return f"{best.cash_usd_per_gpu_hour} cash + {best.equity_usd_per_gpu_hour} equity"
+def _render_offer(terms: OrderTerms, gpu_class: str) -> str:
+    offer = next(offer for offer in terms.offers if offer.gpu_class == gpu_class)
+    return f"{offer.cash_usd_per_gpu_hour} cash + {offer.equity_usd_per_gpu_hour} equity"
 
 
 async def show_auction(play: Play) -> None:
@@ -68,6 +68,7 @@ async def show_auction(play: Play) -> None:
     for gpu_class, found in sorted(prices.items()):
         table.add_row(gpu_class, str(min(found)), str(max(found)))
     CONSOLE.print(table)
+    classes = {pool.pool_id: pool.gpu_class async for pool in play.platform.list_pools()}
     won = [decision for decision in decisions if decision.match is not None]
     table = Table("order", "pool", "nodes", "offer", "worth", "pays", title=f"Winners, {WINNERS_SHOWN} of {len(won)}")
     for decision in won[:WINNERS_SHOWN]:
@@ -77,7 +78,7 @@ async def show_auction(play: Play) -> None:
             play.names[decision.order_id],
             play.names[match.pool_id],
             str(match.nodes),
-            _offer(orders[decision.order_id].terms),
+            _render_offer(orders[decision.order_id].terms, classes[match.pool_id]),
             str(match.value_usd_per_gpu_hour),
             f"{float(Fraction(match.price_usd_per_gpu_hour)):.4f}",
         )

@@ -2,8 +2,8 @@
 
 - ``PUBLIC``: everyone; the market's inventory and the rhythm of its auctions.
 - ``PLATFORM``: the operator alone; a sealed book, and every decision of an auction in one body.
-- ``PARTIES``: the parties that the body names at its top, those that stand behind the aggregate since it began, those
-  behind the grant or issuer above it, and the party that asked for it.
+- ``PARTIES``: the parties that the body names at its top, those that stand behind the aggregate since it began, and
+  those behind the grant or issuer above it. Who asked is not enough: a command of one party moves others' money.
 
 A party sees a body whole or not at all, so an event that names others' terms (a priced round) is for the issuer only,
 and the sealed terms of an order are for its startup only. What an event adds to the parties behind its aggregate is
@@ -96,8 +96,7 @@ def get_audience(fact: Fact, behind: set[str]) -> set[str]:
         return {EVERYONE}
     if fact.tag in PLATFORM:
         return set()
-    actor = {fact.envelope.actor} if _PARTY.match(fact.envelope.actor) else set()
-    return get_named(fact.event) | behind | actor
+    return get_named(fact.event) | behind
 
 
 def get_founders(fact: Fact, behind: set[str]) -> set[str]:

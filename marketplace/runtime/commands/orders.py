@@ -6,6 +6,7 @@ from marketplace.core.money import ZERO
 from marketplace.domain.account import ACCOUNT, AdjustHold, PlaceHold
 from marketplace.domain.issuer import ISSUER
 from marketplace.domain.mandate import MANDATE, HoldBudget, ReleaseBudget
+from marketplace.domain.offer import compute_budget_hold, compute_cash_hold
 from marketplace.domain.order import (
     ORDER,
     AmendOrder,
@@ -13,8 +14,6 @@ from marketplace.domain.order import (
     ExpireOrder,
     Order,
     PlaceOrder,
-    compute_budget_hold,
-    compute_cash_hold,
     require_terms,
 )
 from marketplace.domain.party import PARTY, Party, require_trader

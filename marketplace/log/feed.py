@@ -1,0 +1,166 @@
+"""An ordered consumer of our own: a push consumer with flow control, thrown away and made anew when it is lost.
+
+It measured two to three times as fast as direct gets, pull fetches and nats-py's ordered consumer. A sequence that does
+not follow the one before is never let through.
+"""
+
+import asyncio
+import uuid
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager
+
+import nats.errors
+from nats.aio.msg import Msg
+
+from marketplace.core.errors import Corrupt
+from marketplace.log.codec import parse_recorded
+from marketplace.log.connection import Connection, NoAnswer, call_api
+from marketplace.log.port import Recorded
+from marketplace.log.stream import STREAM_NOT_FOUND, read_error
+
+_HEARTBEAT_NANOSECONDS = 10**9
+_SILENCE_SECONDS_MAX = 3.0
+_INACTIVE_NANOSECONDS = 30 * 10**9
+_BUFFERED_PAGES_MAX = 4
+_SHORT_REPLY_TOKENS = 9
+
+
+class Feed:
+    """One life of a push consumer: events in order from one sequence on, until it ends or falls silent."""
+
+    def __init__(self, connection: Connection, after: int, page_max: int) -> None:
+        self._connection = connection
+        self._position = after
+        self._consumer_position = 0
+        self._page_max = page_max
+        self._buffer: list[Recorded] = []
+        self.arrived = asyncio.Event()
+        self._room = asyncio.Event()
+        self._room.set()
+        self._broken = False
+        self._error: Corrupt | None = None
+        self._lost = connection.lost
+
+    async def receive(self, message: Msg) -> None:
+        """Take one delivery; wait where the reader is far behind, which holds the server back."""
+        if self._broken:
+            return
+        headers = message.headers
+        if headers is not None and "Status" in headers:
+            await self._receive_status(message, headers)
+            return
+        try:
+            self._take(message, headers or {})
+        except Corrupt as error:
+            self._error = error
+            self._broken = True
+        self.arrived.set()
+        if len(self._buffer) >= _BUFFERED_PAGES_MAX * self._page_max:
+            self._room.clear()
+            await self._room.wait()
+
+    async def _receive_status(self, message: Msg, headers: Mapping[str, str]) -> None:
+        answer_to = message.reply or headers.get("Nats-Consumer-Stalled", "")
+        if answer_to:
+            await self._connection.client.publish(answer_to)
+        self.arrived.set()
+
+    def _take(self, message: Msg, headers: Mapping[str, str]) -> None:
+        sequence, consumer_sequence = _parse_reply(message.reply)
+        if consumer_sequence != self._consumer_position + 1:
+            self._broken = True
+            return
+        if sequence != self._position + 1:
+            raise Corrupt(
+                f"the event after sequence {self._position} has sequence {sequence}: the events between are missing; "
+                "restore the log"
+            )
+        self._buffer.append(parse_recorded(sequence, message.subject, headers, message.data))
+        self._position = sequence
+        self._consumer_position = consumer_sequence
+
+    async def pages(self) -> AsyncIterator[list[Recorded]]:
+        """Yield what has arrived, until the consumer is lost."""
+        while True:
+            if self._buffer:
+                page, self._buffer = self._buffer[: self._page_max], self._buffer[self._page_max :]
+                self._room.set()
+                yield page
+                continue
+            if self._error is not None:
+                raise self._error
+            if self._broken or self._connection.lost != self._lost:
+                return
+            self.arrived.clear()
+            try:
+                async with asyncio.timeout(_SILENCE_SECONDS_MAX):
+                    await self.arrived.wait()
+            except TimeoutError:
+                return
+
+    def end(self) -> None:
+        """Let go of a delivery that waits for room."""
+        self._broken = True
+        self._room.set()
+
+
+@asynccontextmanager
+async def open_feed(
+    connection: Connection, stream: str, after: int, *, page_max: int, seconds_max: float
+) -> AsyncIterator[Feed]:
+    """Yield a feed of everything after a sequence, and take its consumer away afterwards.
+
+    Raises:
+        NoAnswer: The consumer cannot be made now.
+        Corrupt: There is no such stream.
+    """
+    feed = Feed(connection, after, page_max)
+    client = connection.client
+    inbox, name = client.new_inbox(), f"read-{uuid.uuid4().hex}"
+    connection.watchers.add(feed.arrived)
+    try:
+        subscription = await client.subscribe(inbox, cb=feed.receive)
+        try:
+            await _create_consumer(connection, stream, name, inbox, after + 1, seconds_max=seconds_max)
+            yield feed
+        finally:
+            feed.end()
+            if client.is_connected:
+                await subscription.unsubscribe()
+                await client.publish(f"$JS.API.CONSUMER.DELETE.{stream}.{name}")
+    except nats.errors.Error as error:
+        raise NoAnswer(f"stream {stream} cannot be subscribed to: {error}") from error
+    finally:
+        connection.watchers.discard(feed.arrived)
+
+
+async def _create_consumer(
+    connection: Connection, stream: str, name: str, inbox: str, first: int, *, seconds_max: float
+) -> None:
+    config = {
+        "name": name,
+        "deliver_subject": inbox,
+        "deliver_policy": "by_start_sequence",
+        "opt_start_seq": first,
+        "ack_policy": "none",
+        "replay_policy": "instant",
+        "flow_control": True,
+        "idle_heartbeat": _HEARTBEAT_NANOSECONDS,
+        "inactive_threshold": _INACTIVE_NANOSECONDS,
+        "mem_storage": True,
+        "num_replicas": 1,
+    }
+    body = {"stream_name": stream, "config": config, "action": "create"}
+    subject = f"$JS.API.CONSUMER.CREATE.{stream}.{name}"
+    error = read_error(await call_api(connection, subject, body, seconds_max=seconds_max))
+    if error is not None and error[0] == STREAM_NOT_FOUND:
+        raise Corrupt(f"stream {stream} is gone; restore it")
+    if error is not None:
+        raise NoAnswer(f"stream {stream} cannot be followed: {error[1]} (error {error[0]})")
+
+
+def _parse_reply(reply: str) -> tuple[int, int]:
+    """Return stream and consumer sequence from ``$JS.ACK.<stream>.<consumer>.<delivered>.<stream>.<consumer>…``."""
+    tokens = reply.split(".")
+    shift = 0 if len(tokens) == _SHORT_REPLY_TOKENS else 2
+    return int(tokens[5 + shift]), int(tokens[6 + shift])

@@ -1,0 +1,168 @@
+"""One row per endpoint, and what each caller gets: anonymous, another tenant, an unknown id, a refusal, an answer."""
+
+import asyncio
+import re
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import httpx
+
+from marketplace.core.ids import PREFIXES
+from tests.api.stage import Stage
+
+PLATFORM_ONLY = (403, "platform_only")
+SEEN = (200, None)
+ABSENT = "01jdm5v5tze1xa6a4sbz1gk3c4"
+KINDS = {prefix: aggregate for aggregate, prefix in PREFIXES.items()} | {
+    "key": "key",
+    "fin": "financing",
+    "liq": "liquidity",
+    "opt": "option",
+    "wrt": "warrant",
+}
+
+
+@dataclass
+class World:
+    """A stage, its callers, and the ids of what the rows have made so far."""
+
+    stage: Stage
+    clients: dict[str, httpx.AsyncClient]
+    ids: dict[str, str]
+    begin: datetime = field(
+        default_factory=lambda: datetime.now(UTC).replace(hour=0, minute=0, second=0, microsecond=0) + timedelta(days=1)
+    )
+
+    def day(self, days: float) -> str:
+        return (self.begin + timedelta(days=days)).isoformat()
+
+    async def move_to(self, days: float) -> None:
+        """Let time pass until a day of the story."""
+        clock = self.stage.services.handler.clock
+        seconds = int((self.begin + timedelta(days=days) - clock.now()).total_seconds())
+        answer = await self.stage.post(self.stage.admin, "/v1/test/clock", {"seconds": seconds})
+        assert answer.status_code == 200, answer.text
+
+    async def find(self, path: str, accept: Callable[[Any], Any], seconds: float = 20) -> Any:
+        """Return what `accept` finds in an answer to the platform, once it finds something."""
+        async with asyncio.timeout(seconds):
+            while True:
+                answer = await self.stage.admin.get(path, headers={"Min-Seq": await self.stage.reach()})
+                found = accept(answer.json()) if answer.is_success else None
+                if found:
+                    return found
+                await asyncio.sleep(0.05)
+
+
+Body = dict[str, Any] | Callable[[World], dict[str, Any]] | None
+
+
+@dataclass
+class Row:
+    """One endpoint.
+
+    Attributes:
+        method: Its method.
+        path: Its path, with names of ids in braces, and its query.
+        actor: Who is answered.
+        body: What it sends.
+        status: What it gets.
+        refused: A body, or for a read a query, that is refused, and how; reads are refused a wrong header by default.
+        other: What another tenant gets; None: that there is no such thing.
+        save: The name under which the id in the answer is kept.
+        before: What has to happen first.
+        check: What the answer has to be.
+    """
+
+    method: str
+    path: str
+    actor: str = "startup"
+    body: Body = None
+    status: int = 200
+    refused: tuple[Any, int, str] | None = None
+    other: tuple[int, str | None] | None = None
+    save: str | None = None
+    before: Callable[[World], Awaitable[None]] | None = None
+    check: Callable[[Any], bool] = lambda _: True
+
+    @property
+    def route(self) -> tuple[str, str]:
+        """Method and path as the application spells them."""
+        return self.method, re.sub(r"\{(\w+)\}", "{}", self.path.partition("?")[0])
+
+
+async def play(world: World, row: Row) -> None:
+    if row.before is not None:
+        await row.before(world)
+    names = re.findall(r"\{(\w+)\}", row.path)
+    path = row.path.format(**world.ids)
+    body = row.body(world) if callable(row.body) else row.body
+    send = _Sender(world, row)
+    anonymous = await send("anonymous", path, body)
+    _expect(row, "anonymous", anonymous, 401, "credentials_missing")
+    assert anonymous.headers["www-authenticate"].startswith("Bearer")
+    other = None
+    if names:
+        absent = re.sub(r"_\w{26}", f"_{ABSENT}", world.ids[names[-1]])
+        unknown_path = row.path.replace(f"{{{names[-1]}}}", absent).format(**world.ids)
+        unknown = await send(row.actor, unknown_path, body)
+        code = f"{KINDS[absent[:3]]}_unknown"
+        _expect(row, "unknown", unknown, 404, code)
+        other = await send("other", path, body)
+        if row.other is None:
+            owned = f"{KINDS[world.ids[names[0]][:3]]}_unknown" if len(names) > 1 else code
+            _expect(row, "other", other, 404, owned)
+            if len(names) == 1:
+                assert other.json()["detail"] == unknown.json()["detail"].replace(absent, world.ids[names[-1]])
+    else:
+        other = await send("other", path, body)
+    if row.other is not None:
+        _expect(row, "other", other, *row.other)
+    await _refuse(row, send, path)
+    answer = await send(row.actor, path, body)
+    _expect(row, "accepted", answer, row.status, None)
+    content = answer.json() if answer.content else None
+    assert row.check(content), (row.method, row.path, content)
+    if row.save is not None:
+        world.ids[row.save] = content["id"]
+    if row.method != "GET" and row.status in (200, 201) and content is not None and "sequence" in content:
+        assert answer.headers["commit-seq"] == str(content["sequence"])
+        assert answer.headers["etag"] == f'"{content["version"]}"'
+
+
+async def _refuse(row: Row, send: "_Sender", path: str) -> None:
+    if row.refused is not None:
+        wrong, status, code = row.refused
+        if row.method == "GET":
+            refused = await send(row.actor, f"{path.partition('?')[0]}?{wrong}", None)
+        else:
+            wrong = wrong(send.world) if callable(wrong) else wrong
+            refused = await send(row.actor, path, wrong)
+        _expect(row, "refused", refused, status, code)
+    elif row.method == "GET":
+        refused = await send(row.actor, path, None, {"Min-Seq": "soon"})
+        _expect(row, "refused", refused, 400, "header_invalid")
+    else:
+        refused = await send(row.actor, path, row.body, {"If-Match": "soon"})
+        _expect(row, "refused", refused, 400, "header_invalid")
+
+
+class _Sender:
+    def __init__(self, world: World, row: Row) -> None:
+        self.world = world
+        self._row = row
+
+    async def __call__(self, actor: str, path: str, body: Any, headers: dict[str, str] | None = None) -> httpx.Response:
+        client, stage = self.world.clients[actor], self.world.stage
+        if self._row.method == "GET":
+            return await client.get(path, headers={"Min-Seq": await stage.reach(), **(headers or {})})
+        key = {"Idempotency-Key": f"row {next(stage.numbers)}".replace(" ", "-"), **(headers or {})}
+        body = body(self.world) if callable(body) else body
+        return await client.request(self._row.method, path, json=body, headers=key)
+
+
+def _expect(row: Row, who: str, answer: httpx.Response, status: int, code: str | None) -> None:
+    told = (answer.status_code, answer.json()["code"] if code is not None and answer.content else None)
+    assert told == (status, code), f"{who}: {row.method} {row.path}: {answer.status_code} {answer.text}"

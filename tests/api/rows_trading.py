@@ -1,0 +1,337 @@
+"""Rows of orders, auctions, grants, usage, statements, market data, the feed and the clock."""
+
+from datetime import timedelta
+
+from marketplace.core.ids import rename_id
+from tests.api.rows import PLATFORM_ONLY, SEEN, Row, World
+from tests.api.stage import build_terms
+
+
+def build_order(world: World, **more) -> dict:
+    equity = {"equity": "3", "mandate_ids": [world.ids["mandate"]], "cash": "1"}
+    begin = {"start_earliest": world.day(2), "start_latest": world.day(20)}
+    terms = build_terms(world.day, **equity, **{"duration_hours": 24 * 40, **begin, **more})
+    return {"startup_id": world.ids["startup"], "terms": terms}
+
+
+def build_cash_order(world: World, cash: str = "3") -> dict:
+    begin = {"start_earliest": world.day(2), "start_latest": world.day(20)}
+    return {
+        "startup_id": world.ids["startup"],
+        "terms": build_terms(world.day, cash=cash, duration_hours=24 * 40, **begin),
+    }
+
+
+def build_auction(world: World, **more) -> dict:
+    lock = world.stage.services.handler.clock.now() + timedelta(hours=1)
+    horizon = {"horizon_start": world.day(2), "period_hours": 24, "periods": 90, "seed": 1}
+    return {"locks_at": lock.isoformat(), **horizon, **more}
+
+
+async def clear_auction(world: World) -> None:
+    answer = await world.stage.post(world.stage.admin, "/v1/test/clock", {"seconds": 3_700})
+    assert answer.status_code == 200
+    path = f"/v1/auctions/{world.ids['auction']}"
+    await world.find(path, lambda one: one["status"] == "settled")
+    for order, grant in (("order", "grant"), ("cash_order", "second_grant"), ("late_order", "late_grant")):
+        found = await world.find(f"/v1/orders/{world.ids[order]}", lambda one: one)
+        assert found["status"] == "matched", found
+        world.ids[grant] = found["grant_id"]
+    world.ids["undrawn"] = rename_id("ins", world.ids["late_grant"])
+
+
+async def begin_delivery(world: World) -> None:
+    await world.move_to(2.1)
+    for grant in ("grant", "second_grant"):
+        await world.find(f"/v1/grants/{world.ids[grant]}", lambda one: one["status"] == "active")
+
+
+async def end_period(world: World) -> None:
+    await world.move_to(33.2)
+    path = f"/v1/statements?grant_id={world.ids['grant']}"
+    world.ids["statement"] = await world.find(path, lambda page: page["items"] and page["items"][0]["statement_id"])
+
+
+async def end_grant(world: World) -> None:
+    await world.move_to(43.2)
+    path = f"/v1/statements?grant_id={world.ids['grant']}&status=issued"
+    world.ids["last_statement"] = await world.find(
+        path, lambda page: page["items"] and page["items"][0]["statement_id"]
+    )
+
+
+def build_reading(world: World, reading_id: str, nodes: int = 2) -> dict:
+    return {"reading_id": reading_id, "start": world.day(2), "end": world.day(2.05), "nodes": nodes}
+
+
+ORDERS = (
+    Row(
+        "POST",
+        "/v1/orders",
+        "startup",
+        build_order,
+        201,
+        (lambda world: build_order(world, start_earliest=world.day(30)), 422, "window_reversed"),
+        (404, "party_unknown"),
+        "order",
+    ),
+    Row(
+        "POST",
+        "/v1/orders",
+        "startup",
+        build_cash_order,
+        201,
+        (lambda world: build_cash_order(world, cash="100000"), 422, "funds_insufficient"),
+        (404, "party_unknown"),
+        "cash_order",
+    ),
+    Row(
+        "POST",
+        "/v1/orders",
+        "startup",
+        lambda world: build_cash_order(world, cash="0.5"),
+        201,
+        (lambda world: build_cash_order(world, cash="0"), 422, "offer_empty"),
+        (404, "party_unknown"),
+        "spare_order",
+    ),
+    Row(
+        "POST",
+        "/v1/orders",
+        "startup",
+        lambda world: build_order(world, start_earliest=world.day(42), start_latest=world.day(43)),
+        201,
+        (lambda world: {"startup_id": world.ids["startup"]}, 422, "body_invalid"),
+        (404, "party_unknown"),
+        "late_order",
+    ),
+    Row(
+        "PUT",
+        "/v1/orders/{spare_order}",
+        "startup",
+        lambda world: {"terms": build_cash_order(world, cash="0.6")["terms"]},
+        refused=(lambda world: {"terms": build_cash_order(world, cash="0")["terms"]}, 422, "offer_empty"),
+    ),
+    Row(
+        "POST",
+        "/v1/orders/{spare_order}/cancel",
+        "startup",
+        {"reason": "no longer needed"},
+        refused=({"because": "x"}, 422, "body_invalid"),
+    ),
+    Row("GET", "/v1/orders/{spare_order}", check=lambda one: one["status"] == "cancelled"),
+    Row("GET", "/v1/orders?status=open", other=SEEN, check=lambda page: len(page["items"]) == 3),
+    Row(
+        "GET",
+        "/v1/orders/book",
+        refused=("at=2026-01-01T00:00:00", 422, "request_invalid"),
+        other=SEEN,
+        check=lambda page: len(page["items"]) == 3,
+    ),
+)
+AUCTIONS = (
+    Row(
+        "POST",
+        "/v1/auctions",
+        "platform",
+        build_auction,
+        201,
+        (lambda world: build_auction(world, locks_at=world.day(-9)), 422, "lock_past"),
+        PLATFORM_ONLY,
+        "auction",
+    ),
+    Row(
+        "GET",
+        "/v1/auctions/{auction}",
+        "startup",
+        other=SEEN,
+        before=clear_auction,
+        check=lambda one: one["matched"] == 3,
+    ),
+    Row("GET", "/v1/auctions/{auction}/certificate", "startup", other=SEEN, check=lambda one: one["book_hash"]),
+    Row(
+        "GET",
+        "/v1/auctions/{auction}/book",
+        "platform",
+        other=PLATFORM_ONLY,
+        check=lambda book: len(book["orders"]) == 3,
+    ),
+    Row(
+        "GET",
+        "/v1/auctions/{auction}/decisions",
+        "startup",
+        refused=("limit=501", 422, "request_invalid"),
+        other=SEEN,
+        check=lambda page: len(page["items"]) == 3,
+    ),
+    Row("GET", "/v1/auctions?status=settled", other=SEEN, check=lambda page: len(page["items"]) == 1),
+)
+GRANTS = (
+    Row("GET", "/v1/grants/{grant}", "fund", check=lambda one: one["status"] == "issued"),
+    Row("POST", "/v1/grants/{grant}/activate", "provider", before=begin_delivery),
+    Row("GET", "/v1/grants?status=active", "provider", other=SEEN, check=lambda page: len(page["items"]) == 2),
+    Row(
+        "POST",
+        "/v1/grants/{grant}/degrade",
+        "provider",
+        lambda world: {"nodes_available": 1, "at": world.day(2), "reason": "a node failed"},
+        refused=(
+            lambda world: {"nodes_available": 3, "at": world.day(2), "reason": "x"},
+            422,
+            "nodes_above_grant",
+        ),
+    ),
+    Row(
+        "POST",
+        "/v1/grants/{grant}/resume",
+        "provider",
+        lambda world: {"at": world.day(2.05)},
+        refused=({"at": 5}, 422, "body_invalid"),
+    ),
+    Row(
+        "POST",
+        "/v1/grants/{second_grant}/suspend",
+        "provider",
+        lambda world: {"at": world.day(2.05), "reason": "fibre cut"},
+        refused=({"reason": "x"}, 422, "body_invalid"),
+    ),
+    Row(
+        "GET",
+        "/v1/grants/{grant}/history",
+        "startup",
+        refused=("at=x", 422, "request_invalid"),
+        check=lambda one: one["status"] == "active",
+    ),
+    Row(
+        "POST",
+        "/v1/grants/{second_grant}/transfer",
+        "startup",
+        lambda world: {"startup_id": world.ids["heir"]},
+        refused=(lambda world: {"startup_id": world.ids["provider"]}, 422, "role_missing"),
+    ),
+    Row(
+        "POST",
+        "/v1/grants/{second_grant}/terminate",
+        "provider",
+        lambda world: {"at": world.day(2.1), "reason": "the fibre stays cut"},
+        refused=({"at": "x", "reason": "x"}, 422, "body_invalid"),
+    ),
+)
+USAGE = (
+    Row(
+        "POST",
+        "/v1/grants/{grant}/usage",
+        "provider",
+        lambda world: {"source": "dcgm", "readings": [build_reading(world, "r1"), build_reading(world, "r2", 9)]},
+        refused=({"source": "dcgm", "readings": []}, 422, "body_invalid"),
+        check=lambda one: (
+            [reading["outcome"] for reading in one["readings"]] == ["accepted", "rejected"]
+            and one["readings"][1]["pointer"] == "/readings/1"
+        ),
+    ),
+    Row(
+        "POST",
+        "/v1/grants/{grant}/usage/corrections",
+        "provider",
+        lambda world: {"source": "dcgm", "reading": build_reading(world, "r1", 1), "reason": "counted twice"},
+        refused=(
+            lambda world: {"source": "dcgm", "reading": build_reading(world, "r9"), "reason": "x"},
+            404,
+            "reading_unknown",
+        ),
+    ),
+    Row("GET", "/v1/grants/{grant}/usage", "startup", check=lambda one: int(one["gpu_seconds"]) == 8 * 4_320),
+    Row("GET", "/v1/grants/{grant}/usage/readings", "startup", check=lambda page: len(page["items"]) == 1),
+    Row(
+        "POST",
+        "/v1/grants/{grant}/usage/voids",
+        "provider",
+        {"source": "dcgm", "reading_id": "r1", "reason": "another grant's"},
+        refused=({"source": "dcgm", "reading_id": "r8", "reason": "x"}, 404, "reading_unknown"),
+    ),
+)
+
+
+async def deliver(world: World) -> None:
+    await world.move_to(31)
+    reading = {"reading_id": "month", "start": world.day(2), "end": world.day(30), "nodes": 2}
+    path = f"/v1/grants/{world.ids['grant']}/usage"
+    answer = await world.stage.post(world.clients["provider"], path, {"source": "dcgm", "readings": [reading]})
+    assert answer.json()["readings"][0]["outcome"] == "accepted", answer.text
+    await end_period(world)
+
+
+STATEMENTS = (
+    Row("GET", "/v1/statements/{statement}", "fund", before=deliver, check=lambda one: one["status"] == "issued"),
+    Row(
+        "POST",
+        "/v1/statements/{statement}/dispute",
+        "startup",
+        {"gpu_seconds_claimed": 1_000_000, "reason": "slow nodes"},
+        refused=({"gpu_seconds_claimed": 10**12, "reason": "x"}, 422, "claim_above_statement"),
+    ),
+    Row(
+        "POST",
+        "/v1/statements/{statement}/resolve",
+        "provider",
+        {"gpu_seconds": 1_000_000, "reason": "conceded"},
+        refused=({"gpu_seconds": 2_000_000, "reason": "x"}, 422, "concession_above_claim"),
+    ),
+    Row(
+        "POST",
+        "/v1/statements/{last_statement}/accept",
+        "startup",
+        before=end_grant,
+        refused=({"a": 1}, 422, "body_invalid"),
+    ),
+    Row("GET", "/v1/statements?status=accepted", other=SEEN, check=lambda page: len(page["items"]) >= 2),
+)
+
+
+def build_span(world: World) -> str:
+    return f"start={world.day(2)[:19]}Z&end={world.day(5)[:19]}Z"
+
+
+MARKET = (
+    Row("GET", "/v1/market/classes", other=SEEN, check=lambda names: names == ["H100_SXM"]),
+    Row(
+        "GET",
+        "/v1/market/depth?gpu_class=H100_SXM",
+        refused=("limit=1", 422, "request_invalid"),
+        other=SEEN,
+        check=lambda levels: {level["side"] for level in levels} <= {"ask", "bid"},
+    ),
+    Row(
+        "GET",
+        "/v1/market/prices",
+        refused=("start=x", 422, "request_invalid"),
+        other=SEEN,
+        check=lambda page: page["items"],
+    ),
+    Row(
+        "GET",
+        "/v1/market/capacity?pool_id={pool}&start=2030-01-01T00:00:00Z&end=2030-02-01T00:00:00Z",
+        refused=("pool_id=x&start=2030-02-01T00:00:00Z&end=2030-01-01T00:00:00Z", 422, "request_invalid"),
+        other=SEEN,
+        check=lambda steps: steps[0]["free"] == 0,
+    ),
+)
+REST = (
+    Row(
+        "GET",
+        "/v1/events?limit=5",
+        "startup",
+        refused=("after=-1", 422, "request_invalid"),
+        other=SEEN,
+        check=lambda page: len(page["items"]) == 5,
+    ),
+    Row(
+        "POST",
+        "/v1/test/clock",
+        "platform",
+        {"seconds": 1},
+        refused=({"seconds": 0}, 422, "body_invalid"),
+        other=PLATFORM_ONLY,
+    ),
+    Row("GET", "/v1/test/clock", other=SEEN, check=lambda one: one["offset_seconds"] > 3_600),
+)

@@ -1,0 +1,136 @@
+"""A whole API in one process: a log, projections where there is a database, and clients with keys."""
+
+import asyncio
+import itertools
+from collections.abc import AsyncIterator, Sequence
+from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass, field
+from decimal import Decimal
+
+import httpx
+from litestar import Litestar
+
+from marketplace.api.application import create_application
+from marketplace.api.key_store import SqlKeys
+from marketplace.api.keys import KeyRing
+from marketplace.api.services import ApiSettings, Services
+from marketplace.log.port import Log
+from marketplace.projections.database import build_engine
+from marketplace.projections.migrate import migrate
+from marketplace.projections.registry import PROJECTIONS
+from marketplace.projections.runner import Projector
+from marketplace.projections.watch import watch
+from marketplace.runtime.clock import MarketClock
+from marketplace.runtime.follower import Follower
+from marketplace.runtime.handler import Handler
+from marketplace.runtime.worker import Worker
+
+ADMIN_KEY = "mkp_01jdm5v5tze1xa6a4sbz1gk3c4_abcdefghijklmnopqrstuvwxyz"
+SECRET = b"a secret of thirty-two bytes or more"
+ALL = ("*",)
+
+
+@dataclass
+class Stage:
+    application: Litestar
+    services: Services
+    admin: httpx.AsyncClient
+    stack: AsyncExitStack
+    numbers: itertools.count = field(default_factory=itertools.count)
+
+    async def open_client(self, token: str | None) -> httpx.AsyncClient:
+        headers = {} if token is None else {"Authorization": f"Bearer {token}"}
+        transport = httpx.ASGITransport(self.application, raise_app_exceptions=False)
+        client = httpx.AsyncClient(transport=transport, base_url="http://test", headers=headers, timeout=30)
+        return await self.stack.enter_async_context(client)
+
+    async def post(self, client: httpx.AsyncClient, path: str, body=None, *, key: str | None = None, **headers: str):
+        sent = {"Idempotency-Key": key or f"test-{next(self.numbers)}"}
+        sent |= {name.replace("_", "-"): value for name, value in headers.items()}
+        return await client.post(path, json=body, headers=sent)
+
+    async def register(self, name: str, *roles: str, usd: str | None = None, **more) -> str:
+        body = {"name": name, "roles": roles, "jurisdiction": "US", **more}
+        party_id = get_id(await self.post(self.admin, "/v1/parties", body))
+        get_id(await self.post(self.admin, f"/v1/parties/{party_id}/clear", {"checks": ["sanctions"]}))
+        if usd is not None:
+            transfer = {"amount_usd": usd, "reference": f"wire {party_id}"}
+            account_id = "acc" + party_id[3:]
+            get_id(await self.post(self.admin, f"/v1/accounts/{account_id}/deposits", transfer))
+        return party_id
+
+    async def open_tenant(self, party_id: str, scopes: Sequence[str] = ALL) -> httpx.AsyncClient:
+        body = {"name": "tests", "scopes": scopes, "party_id": party_id}
+        answer = await self.post(self.admin, "/v1/api-keys", body)
+        assert answer.status_code == 201, answer.text
+        return await self.open_client(answer.json()["token"])
+
+    async def reach(self) -> str:
+        """Return the log's last sequence, for `Min-Seq`."""
+        return str((await self.services.handler.log.health()).last_sequence)
+
+
+def get_id(answer: httpx.Response) -> str:
+    assert answer.is_success, answer.text
+    return answer.json()["id"]
+
+
+@asynccontextmanager
+async def running(*coroutines) -> AsyncIterator[None]:
+    tasks = [asyncio.create_task(coroutine) for coroutine in coroutines]
+    try:
+        yield
+    finally:
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+
+
+@asynccontextmanager
+async def open_stage(
+    log: Log, database_url: str | None = None, *, worker: bool = False, **settings
+) -> AsyncIterator[Stage]:
+    async with AsyncExitStack() as stack:
+        handler = Handler(log, MarketClock())
+        follower = Follower(handler)
+        await follower.start()
+        await stack.enter_async_context(running(follower.run()))
+        engine, watching, store = None, None, None
+        if database_url is not None:
+            engine = build_engine(database_url)
+            stack.push_async_callback(engine.dispose)
+            await migrate(engine)
+            watching = await stack.enter_async_context(watch(engine, PROJECTIONS))
+            await stack.enter_async_context(running(Projector(log, engine, PROJECTIONS).run()))
+            store = SqlKeys(engine)
+        if worker:
+            working = Worker(Handler(log, handler.clock))
+            await stack.enter_async_context(running(working.run()))
+        services = Services(
+            handler=handler,
+            follower=follower,
+            keys=KeyRing(SECRET, ADMIN_KEY, store),
+            settings=ApiSettings(**settings),
+            engine=engine,
+            watch=watching,
+        )
+        stage = Stage(create_application(services), services, None, stack)  # type: ignore[arg-type]
+        stage.admin = await stage.open_client(ADMIN_KEY)
+        yield stage
+
+
+def build_terms(now, *, cash: str = "3", equity: str = "0", mandate_ids: Sequence[str] = (), **more) -> dict:
+    """Return an order's terms that fit the tests' pool of four nodes."""
+    offer = {"gpu_class": "H100_SXM", "cash_usd_per_gpu_hour": cash, "equity_usd_per_gpu_hour": equity}
+    terms = {
+        "nodes": 2,
+        "duration_hours": 48,
+        "start_earliest": now(1),
+        "start_latest": now(20),
+        "offers": [offer],
+        **more,
+    }
+    if Decimal(equity):
+        cap = {"kind": "safe", "conversion_timing": "post_money", "valuation_cap_usd": "10000000"}
+        terms |= {"mandate_ids": list(mandate_ids), "instrument": cap}
+    return terms

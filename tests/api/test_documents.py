@@ -1,0 +1,47 @@
+"""The API describes itself, and what it says of itself is true."""
+
+import re
+
+from openapi_spec_validator import OpenAPIV31SpecValidator
+
+from marketplace.api.gate import WINDOW_SECONDS
+from marketplace.log.memory import MemoryLog
+from tests.api.stage import open_stage
+from tests.api.test_commands import PARTY
+
+
+async def test_the_openapi_document_is_valid_and_says_what_routes_do():
+    async with open_stage(MemoryLog()) as stage:
+        document = (await stage.admin.get("/schema/openapi.json")).json()
+    assert document["openapi"].startswith("3.1")
+    OpenAPIV31SpecValidator(document).validate()
+    place = document["paths"]["/v1/orders"]["post"]
+    assert place["requestBody"]["content"]["application/json"]["schema"]["$ref"].endswith("/PlaceOrderBody")
+    assert "application/problem+json" in place["responses"]["422"]["content"]
+    assert {"Idempotency-Key", "If-Match"} <= {parameter["name"] for parameter in place["parameters"]}
+    offer = document["components"]["schemas"]["ClassOffer"]["properties"]["cash_usd_per_gpu_hour"]
+    assert offer["type"] == "string"
+    for path, item in document["paths"].items():
+        for operation in item.values():
+            assert operation["summary"], path
+
+
+async def test_the_reference_page_loads_nothing_from_elsewhere():
+    async with open_stage(MemoryLog()) as stage:
+        page = await stage.admin.get("/schema")
+    assert page.headers["content-type"].startswith("text/html")
+    assert "Place an order" in page.text
+    assert not re.findall(r"(?:src|href)=['\"]?(?:https?:)?//", page.text)
+    assert "<script" not in page.text
+
+
+async def test_health_and_metrics_are_open_and_true():
+    async with open_stage(MemoryLog()) as stage:
+        anyone = await stage.open_client(None)
+        assert (await anyone.get("/health/live")).json() == {"status": "live"}
+        await stage.post(stage.admin, "/v1/parties", PARTY)
+        ready = (await anyone.get("/health/ready")).json()
+        assert (ready["commands"], ready["reads"], ready["log_sequence"]) == (True, False, 2)
+        metrics = (await anyone.get("/metrics")).text
+        assert 'marketplace_http_requests_total{method="POST",route="/v1/parties",status="201"} 1.0' in metrics
+    assert WINDOW_SECONDS == 60

@@ -1,0 +1,89 @@
+"""Every endpoint, in one story: who is answered what. A route without a row fails the test."""
+
+import re
+
+from marketplace.core.ids import rename_id
+from marketplace.log.jetstream import JetStreamLog
+from marketplace.log.memory import MemoryLog
+from tests.api import rows_equity, rows_supply, rows_trading
+from tests.api.rows import Row, World, play
+from tests.api.stage import Stage, get_id, open_stage
+
+STORY: tuple[Row, ...] = (
+    *rows_supply.ROWS,
+    *rows_equity.FORMATION,
+    *rows_trading.ORDERS,
+    *rows_trading.AUCTIONS,
+    *rows_trading.GRANTS,
+    *rows_trading.USAGE,
+    *rows_equity.INSTRUMENTS,
+    *rows_trading.STATEMENTS,
+    *rows_trading.MARKET,
+    *rows_equity.CANCELLED,
+    *rows_equity.FINANCINGS,
+    *rows_trading.REST,
+    *rows_supply.KEYS,
+)
+
+
+async def prepare(stage: Stage) -> World:
+    startup = await stage.register("Startup", "startup", usd="200000", sector="robotics")
+    provider = await stage.register("Provider", "provider")
+    fund = await stage.register("Fund", "fund", usd="2000000")
+    other = await stage.register("Other", "startup", "provider", "fund", usd="1000")
+    heir = await stage.register("Heir", "startup")
+    clients = {
+        "anonymous": await stage.open_client(None),
+        "platform": stage.admin,
+        "startup": await stage.open_tenant(startup),
+        "provider": await stage.open_tenant(provider),
+        "fund": await stage.open_tenant(fund),
+        "other": await stage.open_tenant(other),
+    }
+    ids = {"startup": startup, "provider": provider, "fund": fund, "heir": heir, "account": rename_id("acc", startup)}
+    return World(stage, clients, ids)
+
+
+async def add_spares(world: World, row: Row) -> None:
+    """Make what a row is about to use up."""
+    stage, ids = world.stage, world.ids
+    if "{planned}" in row.path and "planned" not in ids:
+        body = rows_supply.build_site(world, status="planned", power_energised_kw=0, name="South")
+        ids["planned"] = get_id(await stage.post(world.clients["provider"], "/v1/sites", body))
+    if row.path == "/v1/mandates" and row.method == "GET":
+        body = rows_supply.build_mandate(world, budget_usd="1000", issuer_usd_max="1000")
+        ids["spare_mandate"] = get_id(await stage.post(world.clients["fund"], "/v1/mandates", body))
+    if "{spare_lot}" in row.path and "spare_lot" not in ids:
+        body = rows_supply.build_lot(world, mandate_ids=[])
+        ids["spare_lot"] = get_id(await stage.post(world.clients["provider"], "/v1/lots", body))
+    if row.path.endswith("/transfers") and "angel" not in ids:
+        body = {"name": "Angel", "kind": "investor"}
+        path = f"/v1/issuers/{ids['issuer']}/stakeholders"
+        ids["angel"] = get_id(await stage.post(world.clients["startup"], path, body))
+    if row.path == "/v1/instruments" and row.method == "POST":
+        ids["drawn"] = rename_id("ins", ids["grant"])
+    if "{key}" in row.path:
+        keys = (await world.clients["startup"].get("/v1/api-keys")).json()["items"]
+        ids["key"] = next(key["key_id"] for key in keys if key["name"] == "reader")
+
+
+async def test_every_endpoint_answers_each_caller(jetstream_log: JetStreamLog, database_url: str):
+    async with open_stage(jetstream_log, database_url, worker=True, embedded=True) as stage:
+        world = await prepare(stage)
+        for row in STORY:
+            await add_spares(world, row)
+            await play(world, row)
+
+
+async def test_every_route_has_a_row():
+    async with open_stage(MemoryLog()) as stage:
+        routes = {
+            (method, re.sub(r"\{[^}]*\}", "{}", route.path_format))
+            for route in stage.application.routes
+            for method in route.methods - {"OPTIONS", "HEAD"}
+            if route.path_format.startswith("/v1/")
+        }
+    rows = {row.route for row in STORY}
+    assert routes - rows == set(), "these routes have no row"
+    assert rows - routes == set(), "these rows have no route"
+    assert len(routes) > 90

@@ -1,0 +1,111 @@
+"""The feed: pages and streams, resumed anywhere, and to each only what concerns it."""
+
+import asyncio
+import json
+
+import httpx
+
+from marketplace.log.memory import MemoryLog
+from tests.api.doors import serve
+from tests.api.stage import ADMIN_KEY, get_id, open_stage
+from tests.api.test_commands import PARTY, assert_problem
+
+
+async def read_stream(client: httpx.AsyncClient, count: int, **headers: str) -> list[tuple[int, str, dict]]:
+    """Return id, name and data of the next server-sent events."""
+    found: list[tuple[int, str, dict]] = []
+    sent = {"Accept": "text/event-stream"} | {name.replace("_", "-"): value for name, value in headers.items()}
+    async with asyncio.timeout(20), client.stream("GET", "/v1/events", headers=sent) as answer:
+        assert answer.status_code == 200, await answer.aread()
+        assert answer.headers["content-type"].startswith("text/event-stream")
+        fields: dict[str, str] = {}
+        async for line in answer.aiter_lines():
+            name, _, value = line.partition(": ")
+            if line:
+                fields[name] = value
+                continue
+            if "data" in fields:
+                found.append((int(fields["id"]), fields["event"], json.loads(fields["data"])))
+            fields = {}
+            if len(found) == count:
+                break
+    return found
+
+
+async def test_pages_of_the_platform_are_the_log_itself():
+    async with open_stage(MemoryLog()) as stage:
+        for number in range(3):
+            await stage.post(stage.admin, "/v1/parties", {**PARTY, "name": f"Party {number}"})
+        page = (await stage.admin.get("/v1/events", params={"limit": 4})).json()
+        assert [item["sequence"] for item in page["items"]] == [1, 2, 3, 4]
+        assert page["next_after"] == 4
+        rest = (await stage.admin.get("/v1/events", params={"after": 4})).json()
+        assert [item["event"]["type"] for item in rest["items"]] == [
+            "marketplace.account.opened.v1",
+            "marketplace.party.registered.v1",
+        ]
+        assert rest["items"][1]["event"]["data"]["name"] == "Party 2"
+        nothing = (await stage.admin.get("/v1/events", params={"after": 6})).json()
+        assert nothing == {"items": [], "next_after": 6}
+
+
+async def test_a_tenant_is_shown_only_what_concerns_it(database_url: str):
+    async with open_stage(MemoryLog(), database_url) as stage:
+        one = await stage.register("One", "startup", usd="10")
+        two = await stage.register("Two", "startup", usd="20")
+        first, second = await stage.open_tenant(one), await stage.open_tenant(two)
+        last = await stage.reach()
+        headers = {"Min-Seq": last}
+        mine = (await first.get("/v1/events", headers=headers)).json()
+        assert {item["event"]["subject"] for item in mine["items"]} == {f"party/{one}", f"account/acc{one[3:]}"}
+        assert mine["next_after"] == int(last)
+        page = (await second.get("/v1/events", params={"limit": 1}, headers=headers)).json()
+        assert len(page["items"]) == 1
+        assert page["next_after"] == page["items"][0]["sequence"]
+        narrowed = await second.get("/v1/events", params={"aggregate_id": one}, headers=headers)
+        assert narrowed.json()["items"] == []
+        own = await second.get("/v1/events", params={"aggregate_id": two}, headers=headers)
+        assert len(own.json()["items"]) == 2
+
+
+async def test_a_stream_goes_on_after_the_last_event_id(database_url: str):
+    async with open_stage(MemoryLog(), database_url) as stage, serve(stage.application) as address:
+        one = await stage.register("One", "startup")
+        token = (
+            await stage.post(stage.admin, "/v1/api-keys", {"name": "a", "scopes": ["events:read"], "party_id": one})
+        ).json()["token"]
+        headers = {"Authorization": f"Bearer {token}"}
+        async with httpx.AsyncClient(base_url=address, headers=headers, timeout=20) as client:
+            first = await read_stream(client, 2)
+            assert [name for _, name, _ in first] == ["account.opened.v1", "party.registered.v1"]
+            waiting = asyncio.create_task(read_stream(client, 2, last_event_id=str(first[-1][0])))
+            await asyncio.sleep(0.2)
+            await stage.register("Two", "startup")
+            account = f"/v1/accounts/acc{one[3:]}/deposits"
+            get_id(await stage.post(stage.admin, account, {"amount_usd": "5", "reference": "a"}))
+            resumed = await waiting
+            assert [name for _, name, _ in resumed] == ["party.cleared.v1", "account.deposited.v1"]
+            assert [item["sequence"] for _, _, item in resumed] == [sequence for sequence, _, _ in resumed]
+            assert resumed[1][2]["event"]["data"]["amount_usd"] == "5"
+
+
+async def test_streams_of_the_platform_need_no_database_and_are_counted():
+    async with open_stage(MemoryLog(), streams_max=1) as stage, serve(stage.application) as address:
+        await stage.post(stage.admin, "/v1/parties", PARTY)
+        headers = {"Authorization": f"Bearer {ADMIN_KEY}"}
+        async with httpx.AsyncClient(base_url=address, headers=headers, timeout=20) as client:
+            open_one = client.stream("GET", "/v1/events?after=1", headers={"Accept": "text/event-stream"})
+            async with open_one as answer:
+                lines = answer.aiter_lines()
+                while not (await anext(lines)).startswith("id: 2"):
+                    pass
+                assert "marketplace_event_streams 1.0" in (await stage.admin.get("/metrics")).text
+                refused = await client.get("/v1/events", headers={"Accept": "text/event-stream"})
+                assert_problem(refused, 503, "unavailable")
+            for _ in range(200):
+                await asyncio.sleep(0.05)
+                if "marketplace_event_streams 0.0" in (await stage.admin.get("/metrics")).text:
+                    break
+            assert "marketplace_event_streams 0.0" in (await stage.admin.get("/metrics")).text
+            wrong = await client.get("/v1/events", headers={"Accept": "text/event-stream", "Last-Event-ID": "x"})
+            assert_problem(wrong, 400, "header_invalid")

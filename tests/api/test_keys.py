@@ -1,0 +1,140 @@
+"""API keys and rate limits: who gets in, how often, and while PostgreSQL is away."""
+
+import asyncio
+from collections.abc import AsyncIterator
+
+import pytest
+import pytest_asyncio
+
+from marketplace.api.key_store import SqlKeys
+from marketplace.api.keys import KeyRing
+from marketplace.log.memory import MemoryLog
+from marketplace.projections.database import build_engine
+from tests.api.doors import open_door
+from tests.api.stage import ADMIN_KEY, SECRET, Stage, open_stage
+from tests.api.test_commands import PARTY, assert_problem
+
+
+@pytest_asyncio.fixture
+async def stage(database_url: str) -> AsyncIterator[Stage]:
+    async with open_stage(MemoryLog(), database_url) as opened:
+        yield opened
+
+
+@pytest.mark.parametrize(
+    "header",
+    [
+        "Bearer",
+        "Bearer x",
+        "Basic " + ADMIN_KEY,
+        "Bearer " + ADMIN_KEY + "x",
+        "Bearer " + ADMIN_KEY.replace("mkp_01", "mkp_02"),
+        "Bearer " + ADMIN_KEY[:-1] + "é",
+    ],
+)
+async def test_a_wrong_key_is_told_nothing(header):
+    async with open_stage(MemoryLog()) as stage:
+        client = await stage.open_client(None)
+        answer = await client.get("/v1/parties", headers={"Authorization": header.encode()})
+        assert_problem(answer, 401, "credentials_invalid")
+
+
+async def test_a_key_does_what_its_scopes_say(stage: Stage):
+    startup = await stage.register("Startup", "startup")
+    reader = await stage.open_tenant(startup, ["*:read"])
+    seller = await stage.open_tenant(startup, ["orders:write", "orders:read"])
+    assert (await reader.get("/v1/orders")).status_code == 200
+    assert_problem(await stage.post(reader, "/v1/orders", {}), 403, "scope_missing")
+    assert_problem(await seller.get("/v1/accounts"), 403, "scope_missing")
+    assert_problem(await stage.post(seller, "/v1/orders", {}), 422, "body_invalid")
+
+
+async def test_a_key_gives_away_no_more_than_it_has(stage: Stage):
+    startup = await stage.register("Startup", "startup")
+    keeper = await stage.open_tenant(startup, ["api_keys:write", "orders:read"])
+    for scope, status in (("orders:read", 201), ("orders:write", 403), ("*", 403), ("*:read", 403)):
+        answer = await stage.post(keeper, "/v1/api-keys", {"name": "child", "scopes": [scope]})
+        assert answer.status_code == status, answer.text
+        assert status != 201 or answer.json()["party_id"] == startup
+
+
+async def test_a_repeated_issue_answers_the_same_key_and_keeps_only_its_hmac(stage: Stage):
+    body = {"name": "robot", "scopes": ["*"]}
+    first = await stage.post(stage.admin, "/v1/api-keys", body, key="k")
+    again = await stage.post(stage.admin, "/v1/api-keys", body, key="k")
+    assert first.json() == again.json()
+    assert again.headers["idempotent-replayed"] == "true"
+    other = await stage.post(stage.admin, "/v1/api-keys", {**body, "name": "other"}, key="k")
+    assert_problem(other, 422, "idempotency_key_reused")
+    token = first.json()["token"]
+    stored = await stage.services.keys.store.find(first.json()["key_id"])
+    assert token.rsplit("_", 1)[1].encode() not in stored.hmac
+    assert token not in (await stage.admin.get("/v1/api-keys")).text
+
+
+async def test_a_revoked_key_is_shut_out_here_at_once_and_elsewhere_soon(stage: Stage, database_url: str):
+    answer = await stage.post(stage.admin, "/v1/api-keys", {"name": "robot", "scopes": ["*"]})
+    key_id, token = answer.json()["key_id"], answer.json()["token"]
+    robot = await stage.open_client(token)
+    assert (await robot.get("/v1/parties")).status_code == 200
+    engine = build_engine(database_url)
+    elsewhere = KeyRing(SECRET, ADMIN_KEY, SqlKeys(engine))
+    await elsewhere.refresh()
+    assert (await elsewhere.verify(f"Bearer {token}")).key_id == key_id
+    assert (await stage.admin.delete(f"/v1/api-keys/{key_id}")).status_code == 204
+    assert_problem(await robot.get("/v1/parties"), 401, "credentials_invalid")
+    await elsewhere.refresh()
+    assert elsewhere._known == {}
+    await engine.dispose()
+
+
+async def test_known_keys_command_while_postgresql_is_away_and_reads_say_so(database_url: str):
+    async with open_door(database_url) as door, open_stage(MemoryLog(), door.url) as stage:
+        startup = await stage.register("Startup", "startup", usd="1000")
+        tenant = await stage.open_tenant(startup)
+        assert (await tenant.get(f"/v1/parties/{startup}", headers={"Min-Seq": "3"})).status_code == 200
+        await door.shut()
+        away = await tenant.get(f"/v1/parties/{startup}")
+        assert_problem(away, 503, "postgresql_unavailable")
+        assert int(away.headers["retry-after"]) >= 1
+        account = f"/v1/accounts/acc{startup[3:]}/withdrawals"
+        landed = await stage.post(tenant, account, {"amount_usd": "10", "reference": "a"})
+        assert landed.status_code == 200, landed.text
+        unknown = await stage.open_client("mkp_01jdm5v5tze1xa6a4sbz1gk3c5_abcdefghijklmnopqrstuvwxyz")
+        assert_problem(await unknown.get("/v1/orders"), 503, "postgresql_unavailable")
+        ready = await stage.admin.get("/health/ready")
+        assert (ready.status_code, ready.json()["reads"]) == (200, False)
+        await door.open()
+        headers = {"Min-Seq": landed.headers["commit-seq"]}
+        async with asyncio.timeout(30):
+            while True:
+                answer = await tenant.get("/v1/balances?unit=USD", headers=headers)
+                if answer.status_code == 200:
+                    break
+                await asyncio.sleep(0.1)
+        assert any(row["amount"] == "990" for row in answer.json()["items"]), answer.text
+
+
+async def test_a_key_is_held_to_its_rate():
+    async with open_stage(MemoryLog(), requests_per_minute_max=3) as limited:
+        answers = [await limited.post(limited.admin, "/v1/parties", PARTY) for _ in range(5)]
+        assert [answer.status_code for answer in answers] == [201, 201, 201, 429, 429]
+        assert [answer.headers["ratelimit-remaining"] for answer in answers[:3]] == ["2", "1", "0"]
+        assert answers[0].headers["ratelimit-limit"] == "3"
+        assert answers[0].headers["ratelimit-policy"] == "3;w=60"
+        assert_problem(answers[4], 429, "rate_limited")
+        assert 1 <= int(answers[4].headers["retry-after"]) <= 60
+
+
+async def test_guesses_from_one_address_are_held_to_a_rate():
+    async with open_stage(MemoryLog(), anonymous_requests_per_minute_max=2) as stage:
+        client = await stage.open_client("mkp_01jdm5v5tze1xa6a4sbz1gk3c5_abcdefghijklmnopqrstuvwxyz")
+        assert [(await client.get("/v1/parties")).status_code for _ in range(3)] == [401, 401, 429]
+        assert (await stage.admin.get("/v1/events")).status_code == 200
+
+
+def test_a_ring_without_a_proper_secret_or_first_key_does_not_start():
+    with pytest.raises(ValueError, match="32 or more"):
+        KeyRing(b"short", ADMIN_KEY, None)
+    with pytest.raises(ValueError, match="of the form"):
+        KeyRing(SECRET, "admin", None)

@@ -1,0 +1,94 @@
+"""The command line as a user runs it: the real stack on real servers, in processes of its own."""
+
+import json
+import re
+import signal
+import subprocess
+import sys
+import time
+
+import httpx
+import pytest
+
+from marketplace.embedded import temporary_folder
+
+MARKETPLACE = (sys.executable, "-m", "marketplace")
+START_SECONDS_MAX = 90
+
+
+@pytest.mark.timeout(300)
+@pytest.mark.xdist_group("stack")
+def test_the_demonstration_holds_and_cleans_up():
+    done = subprocess.run([*MARKETPLACE, "demo"], capture_output=True, text=True, timeout=280, check=False)
+    assert done.returncode == 0, done.stdout[-3_000:] + done.stderr[-3_000:]
+    text = done.stdout
+    assert "everything held" in text
+    assert "the hash chain holds" in text
+    for title in ("Inventory", "Winners", "Why they lost", "cap table around", "Trial balance", "Rebuilt from the log"):
+        assert title in text, title
+    assert "no:" not in text.split("Rebuilt from the log")[1]
+
+
+class Up:
+    """`marketplace up` on a folder, until it is stopped."""
+
+    def __init__(self, data, log):
+        self.log = log
+        with log.open("w") as sink:
+            self.process = subprocess.Popen(
+                [*MARKETPLACE, "up", "--data", str(data), "--port", "0"], stdout=sink, stderr=subprocess.STDOUT
+            )
+        self.url = self.read_until(r"API\s+(http://\S+)")
+        self.key = json.loads((data / "secrets.json").read_text())["admin_key"]
+
+    def read_until(self, pattern):
+        for _ in range(START_SECONDS_MAX * 10):
+            found = re.search(pattern, self.log.read_text())
+            if found:
+                return found[1]
+            assert self.process.poll() is None, self.log.read_text()
+            time.sleep(0.1)
+        raise AssertionError(self.log.read_text())
+
+    def post(self, path, body, key):
+        headers = {"Authorization": f"Bearer {self.key}", "Idempotency-Key": key}
+        return httpx.post(self.url + path, json=body, headers=headers, timeout=20)
+
+    def get(self, path, sequence):
+        headers = {"Authorization": f"Bearer {self.key}", "Min-Seq": str(sequence)}
+        return httpx.get(self.url + path, headers=headers, timeout=20)
+
+    def stop(self, number=signal.SIGINT):
+        self.process.send_signal(number)
+        return self.process.wait(timeout=60)
+
+
+PARTY = {"name": "Kept", "roles": ["startup"], "jurisdiction": "US"}
+
+
+@pytest.mark.timeout(300)
+@pytest.mark.xdist_group("stack")
+def test_up_keeps_everything_over_a_stop_and_a_kill(tmp_path):
+    with temporary_folder("marketplace-up-") as folder:
+        stop_and_kill(folder / "data", tmp_path)
+
+
+def stop_and_kill(data, tmp_path):
+    up = Up(data, tmp_path / "first.log")
+    first = up.post("/v1/parties", PARTY, "key-1")
+    assert first.status_code == 201, first.text
+    party = first.json()
+    assert up.stop() == 0
+    again = Up(data, tmp_path / "second.log")
+    repeated = again.post("/v1/parties", PARTY, "key-1")
+    assert repeated.json() == party
+    assert repeated.headers["Idempotent-Replayed"] == "true"
+    assert again.post("/v1/parties", PARTY | {"name": "Other"}, "key-1").status_code == 422
+    assert again.get(f"/v1/parties/{party['id']}", party["sequence"]).json()["name"] == "Kept"
+    again.stop(signal.SIGKILL)
+    third = Up(data, tmp_path / "third.log")
+    try:
+        assert third.post("/v1/parties", PARTY, "key-1").json() == party
+        assert third.get(f"/v1/parties/{party['id']}", party["sequence"]).json()["name"] == "Kept"
+    finally:
+        assert third.stop() == 0

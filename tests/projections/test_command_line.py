@@ -1,0 +1,150 @@
+"""`marketplace projections` and `marketplace log` as processes, on a real NATS and a real PostgreSQL."""
+
+import asyncio
+import os
+import sys
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import pytest
+import pytest_asyncio
+from sqlalchemy import text
+from sqlalchemy.ext.asyncio import AsyncEngine
+
+from marketplace.embedded import NatsServers
+from marketplace.log.jetstream import JetStreamLog
+from marketplace.projections.registry import PROJECTIONS
+from marketplace.projections.runner import Projector
+from tests.projections.story import Heads, Story, make_id
+from tests.projections.tales import tell_everything
+
+ROOT = Path(__file__).parents[2]
+
+
+class Shell:
+    """Runs our command line against the servers of a test."""
+
+    def __init__(self, nats_url: str, database_url: str) -> None:
+        self._environment = os.environ | {
+            "MARKETPLACE_NATS_URL": nats_url,
+            "MARKETPLACE_DATABASE_URL": database_url,
+            "COLUMNS": "200",
+        }
+
+    async def run(self, *arguments: str) -> tuple[int, str]:
+        process = await asyncio.create_subprocess_exec(
+            sys.executable,
+            "-m",
+            "marketplace",
+            *arguments,
+            cwd=ROOT,
+            env=self._environment,
+            stdout=asyncio.subprocess.PIPE,
+            stderr=asyncio.subprocess.STDOUT,
+        )
+        output, _ = await asyncio.wait_for(process.communicate(), 60)
+        assert process.returncode is not None
+        return process.returncode, output.decode()
+
+
+@pytest.fixture(scope="module")
+def story() -> Story:
+    return tell_everything()
+
+
+@pytest_asyncio.fixture
+async def shell(
+    story: Story, engine: AsyncEngine, jetstream_log: JetStreamLog, nats_server: NatsServers, database_url: str
+) -> AsyncIterator[Shell]:
+    heads = Heads()
+    for begin in range(0, len(story.recorded), 200):
+        await jetstream_log.append(heads.writes(story.recorded[begin : begin + 200]))
+    await Projector(jetstream_log, engine, PROJECTIONS).catch_up()
+    yield Shell(nats_server.url, database_url)
+
+
+async def test_list_shows_every_projection_at_the_end_of_the_log(shell: Shell, story: Story):
+    code, output = await shell.run("projections", "list")
+    assert code == 0, output
+    for projection in PROJECTIONS:
+        (line,) = [line for line in output.splitlines() if f" {projection.name} " in line]
+        assert "live" in line
+        assert f" {len(story.recorded)} " in line
+
+
+async def test_verify_finds_a_row_changed_by_hand_and_a_rebuild_mends_it(
+    shell: Shell, engine: AsyncEngine, story: Story
+):
+    code, output = await shell.run("projections", "verify")
+    assert code == 0, output
+    assert output.count("equal") == len(PROJECTIONS)
+    account = f"{make_id('acc', 1)}/held"
+    async with engine.begin() as connection:
+        changed = "UPDATE balances_v1 SET amount = amount + 5 WHERE account = :account"
+        await connection.execute(text(changed), {"account": account})
+    code, output = await shell.run("projections", "verify", "accounts")
+    assert code == 3, output
+    assert f"balances_v1 account={account}" in output
+    assert "the log makes" in output
+    assert "account.hold_placed.v1" in output
+    code, output = await shell.run("projections", "rebuild", "accounts")
+    assert code == 0, output
+    assert f"swapped in accounts at event {len(story.recorded)}: {len(story.recorded)} events" in output
+    code, output = await shell.run("projections", "verify", "accounts")
+    assert code == 0, output
+
+
+async def test_the_log_is_shown_and_walked(shell: Shell, story: Story):
+    code, output = await shell.run("log", "tail", "--count", "3")
+    assert code == 0, output
+    assert len(output.splitlines()) == 3
+    assert "mandate.revoked.v1" in output
+    code, output = await shell.run("log", "show", "order", make_id("ord", 7))
+    assert code == 0, output
+    assert output.index("order.placed.v1") < output.index("order.cancelled.v1")
+    assert '"reason": "budget"' in output
+    code, output = await shell.run("log", "verify")
+    assert code == 0, output
+    assert f"whole: {len(story.recorded)} events" in output
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "said"),
+    [
+        (("projections", "rebuild", "horoscopes"), 2, "there is no projection 'horoscopes'; choose one of parties,"),
+        (("log", "show", "unicorn", "uni_1"), 2, "there is no aggregate 'unicorn'"),
+        (("log", "show", "order", make_id("ord", 99)), 2, "the log has no event of order"),
+    ],
+)
+async def test_what_is_not_there_is_refused(shell: Shell, arguments: tuple[str, ...], code: int, said: str):
+    returned, output = await shell.run(*arguments)
+    assert (returned, said in output) == (code, True), output
+
+
+async def test_a_database_without_tables_is_refused(
+    nats_server: NatsServers, jetstream_log: JetStreamLog, database_url: str
+):
+    code, output = await Shell(nats_server.url, database_url).run("projections", "verify")
+    assert code == 2, output
+    assert "database_not_migrated" in output
+
+
+async def test_tail_follows_until_it_is_told_to_stop(
+    nats_server: NatsServers, jetstream_log: JetStreamLog, story: Story
+):
+    heads = Heads()
+    await jetstream_log.append(heads.writes(story.until(5)))
+    process = await asyncio.create_subprocess_exec(
+        *(sys.executable, "-m", "marketplace", "log", "tail", "--follow", "--nats-url", nats_server.url),
+        cwd=ROOT,
+        stdout=asyncio.subprocess.PIPE,
+        env=os.environ | {"PYTHONUNBUFFERED": "1", "COLUMNS": "200"},
+    )
+    assert process.stdout is not None
+    for _ in range(5):
+        await asyncio.wait_for(process.stdout.readline(), 30)
+    await jetstream_log.append(heads.writes(story.recorded[5:6]))
+    line = await asyncio.wait_for(process.stdout.readline(), 30)
+    assert line.split()[0] == b"6"
+    process.terminate()
+    assert await asyncio.wait_for(process.wait(), 30) == 0

@@ -1,0 +1,126 @@
+"""Each tenant's feed shows what concerns it, and nothing else."""
+
+from sqlalchemy.ext.asyncio import AsyncEngine
+
+from marketplace.log.memory import MemoryLog
+from marketplace.projections import feed
+from marketplace.projections.facts import parse_facts
+from marketplace.projections.feed.visibility import PUBLIC
+from tests.projections import market
+from tests.projections.conftest import fill, project
+from tests.projections.market import FUND, PROVIDER, STARTUP, STRANGER
+from tests.projections.story import Story, make_id
+from tests.projections.tales import begin, tell_everything
+
+
+async def _seen(engine: AsyncEngine, party_id: str | None) -> list[feed.EventView]:
+    async with engine.connect() as connection:
+        return await feed.list_events(connection, party_id=party_id, limit=1_000)
+
+
+async def _project(engine: AsyncEngine, log: MemoryLog) -> Story:
+    story = tell_everything()
+    await fill(log, story.recorded)
+    await project(engine, log)
+    return story
+
+
+async def test_the_platform_sees_everything_in_order(engine: AsyncEngine, memory_log: MemoryLog):
+    story = await _project(engine, memory_log)
+    seen = await _seen(engine, None)
+    assert [event.sequence for event in seen] == list(range(1, len(story.recorded) + 1))
+    assert [event.tag for event in seen] == [fact.tag for fact in parse_facts(story.recorded)]
+
+
+async def test_a_startup_sees_its_orders_grants_money_and_equity(engine: AsyncEngine, memory_log: MemoryLog):
+    await _project(engine, memory_log)
+    tags = {event.tag for event in await _seen(engine, STARTUP)}
+    assert tags >= {
+        "order.placed.v1",
+        "order.unmatched.v1",
+        "grant.issued.v1",
+        "grant.activated.v1",
+        "usage.reported.v1",
+        "statement.accepted.v1",
+        "account.hold_placed.v1",
+        "instrument.principal_accrued.v1",
+        "issuer.financing_priced.v1",
+        "lot.listed.v1",
+        "auction.opened.v1",
+    }
+    assert not tags & {"auction.cleared.v1", "auction.locked.v1", "mandate.budget_held.v1", "mandate.granted.v1"}
+
+
+async def test_sealed_orders_and_others_terms_are_not_shown(engine: AsyncEngine, memory_log: MemoryLog):
+    await _project(engine, memory_log)
+    for party_id in (PROVIDER, FUND):
+        tags = {event.tag for event in await _seen(engine, party_id)}
+        assert not {tag for tag in tags if tag.startswith("order.")}
+        assert not tags & {"auction.cleared.v1", "auction.locked.v1", "issuer.financing_priced.v1"}
+        assert not tags & {"issuer.option_granted.v1", "issuer.liquidity_declared.v1"}
+    provider = {event.tag for event in await _seen(engine, PROVIDER)}
+    assert not {tag for tag in provider if tag.startswith(("instrument.", "mandate."))}
+    assert provider >= {"grant.issued.v1", "pool.capacity_reserved.v1", "usage.reported.v1", "statement.issued.v1"}
+    fund = {event.tag for event in await _seen(engine, FUND)}
+    assert fund >= {"mandate.budget_held.v1", "grant.issued.v1", "instrument.converted.v1", "issuer.stock_issued.v1"}
+
+
+async def test_nobody_sees_anothers_money(engine: AsyncEngine, memory_log: MemoryLog):
+    story = await _project(engine, memory_log)
+    owners = {fact.sequence: fact.event.party_id for fact in parse_facts(story.recorded) if fact.aggregate == "account"}
+    for party_id in (STARTUP, PROVIDER, FUND, STRANGER):
+        money = [event for event in await _seen(engine, party_id) if event.aggregate == "account"]
+        assert {owners[event.sequence] for event in money} <= {party_id}
+
+
+async def test_a_stranger_sees_the_public_market_only_until_a_grant_is_handed_to_it(
+    engine: AsyncEngine, memory_log: MemoryLog
+):
+    story = tell_everything()
+    transfer = next(r.sequence for r in story.recorded if r.envelope.type.endswith("grant.transferred.v1"))
+    await fill(memory_log, story.until(transfer - 1))
+    await project(engine, memory_log)
+    before = {event.tag for event in await _seen(engine, STRANGER)}
+    own = {"party.registered.v1", "party.cleared.v1", "party.suspended.v1"}
+    assert before - own <= PUBLIC
+    await fill(memory_log, story.recorded)
+    await project(engine, memory_log)
+    after = [event.tag for event in await _seen(engine, STRANGER) if event.sequence >= transfer]
+    assert "grant.transferred.v1" in after
+
+
+async def test_the_feed_goes_on_after_a_sequence_without_a_gap_or_a_repeat(engine: AsyncEngine, memory_log: MemoryLog):
+    await _project(engine, memory_log)
+    whole = await _seen(engine, STARTUP)
+    async with engine.connect() as connection:
+        after, pages = 0, []
+        while page := await feed.list_events(connection, party_id=STARTUP, after=after, limit=9):
+            assert len(page) <= 9
+            pages += page
+            after = page[-1].sequence
+        assert pages == whole
+        one = await feed.list_events(connection, party_id=STARTUP, aggregate_id=make_id("ord", 1))
+        assert [event.tag for event in one][:2] == ["order.placed.v1", "order.amended.v1"]
+        assert await feed.list_events(connection, party_id=FUND, aggregate_id=make_id("ord", 1)) == []
+        assert await feed.is_visible(connection, whole[0].sequence, STARTUP)
+        assert not await feed.is_visible(connection, one[0].sequence, FUND)
+
+
+async def test_a_command_is_found_by_its_id_with_all_that_it_did(engine: AsyncEngine, memory_log: MemoryLog):
+    story = Story()
+    begin(story)
+    last = market.place_order(story, 1)
+    await fill(memory_log, story.recorded)
+    await project(engine, memory_log)
+    command_id = story.recorded[last - 1].envelope.causationid
+    async with engine.connect() as connection:
+        found = await feed.list_command_events(connection, command_id)
+        assert [event.tag for event in found] == [
+            "order.placed.v1",
+            "account.hold_placed.v1",
+            "mandate.budget_held.v1",
+        ]
+        assert {event.fingerprint for event in found} == {story.recorded[last - 1].envelope.fingerprint}
+        assert await feed.list_command_events(connection, make_id("cmd", 999)) == []
+        assert await feed.find_sequence_at(connection, story.now) == last
+        assert await feed.find_sequence_at(connection, story.recorded[0].envelope.time) == 1

@@ -1,0 +1,262 @@
+"""Parties, inventory, mandates, the book, auctions, capacity, grants, usage and statements as the API reads them."""
+
+import itertools
+from collections.abc import AsyncIterator
+from datetime import timedelta
+from decimal import Decimal
+
+import pytest_asyncio
+from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
+
+from marketplace.log.memory import MemoryLog
+from marketplace.projections import (
+    auctions,
+    capacity,
+    grants,
+    inventory,
+    mandates,
+    orders,
+    parties,
+    statements,
+    usage,
+)
+from tests.projections import market
+from tests.projections.conftest import fill, project
+from tests.projections.market import (
+    AUCTION,
+    FUND,
+    LOT,
+    LOT_B,
+    MANDATE,
+    POOL,
+    POOL_B,
+    PROVIDER,
+    SITE,
+    START,
+    STARTUP,
+    STRANGER,
+)
+from tests.projections.story import HOUR, Story, make_id, usd
+from tests.projections.tales import tell_everything
+
+STORY = tell_everything()
+
+
+def sequence_of(tag: str, place: int = 0) -> int:
+    found = [r.sequence for r in STORY.recorded if r.envelope.type == f"marketplace.{tag}"]
+    return found[place]
+
+
+@pytest_asyncio.fixture
+async def connection(engine: AsyncEngine, memory_log: MemoryLog) -> AsyncIterator[AsyncConnection]:
+    await fill(memory_log, STORY.recorded)
+    await project(engine, memory_log)
+    async with engine.connect() as opened:
+        yield opened
+
+
+async def test_parties_by_role_and_status(connection: AsyncConnection):
+    provider = await parties.find_party(connection, PROVIDER)
+    assert provider is not None
+    assert (provider.roles, provider.status, provider.checks) == (("provider",), "cleared", ("sanctions",))
+    assert [p.party_id for p in await parties.list_parties(connection, role="startup")] == [STARTUP, STRANGER]
+    suspended = await parties.list_parties(connection, status="suspended")
+    assert [(p.party_id, p.reason) for p in suspended] == [(STRANGER, "papers expired")]
+    assert await parties.find_party(connection, make_id("pty", 99)) is None
+
+
+async def test_inventory_as_it_is_now(connection: AsyncConnection):
+    site = await inventory.find_site(connection, SITE)
+    assert site is not None
+    assert (site.status, site.power_energised_kw, site.former_use) == ("operating", 3500, "bitcoin mining")
+    assert site.power_usage_effectiveness == usd("1.25")
+    assert [p.pool_id for p in await inventory.list_pools(connection, gpu_class="H100_SXM")] == [POOL, POOL_B]
+    assert await inventory.list_pools(connection, region="eu-north") == []
+    lot = await inventory.find_lot(connection, LOT)
+    assert lot is not None
+    assert (lot.ask_usd_per_gpu_hour, lot.gpu_class, lot.gpus_per_node) == (usd("1.95"), "H100_SXM", 8)
+    assert (lot.start, lot.end, lot.mandate_ids, lot.status) == (START, market.END, (MANDATE,), "listed")
+    assert [row.lot_id for row in await inventory.list_lots(connection, status="withdrawn")] == [LOT_B]
+    assert [row.lot_id for row in await inventory.list_lots(connection, after=LOT)] == [LOT_B]
+
+
+async def test_a_mandate_knows_what_is_held_and_what_is_committed(connection: AsyncConnection):
+    mandate = await mandates.find_mandate(connection, MANDATE)
+    assert mandate is not None
+    # Eight orders held 200.00 each; three were matched: 192.00 committed and 8.00 freed.
+    assert (mandate.held_usd, mandate.captured_usd) == (5 * usd("200.00"), 3 * usd("192.00"))
+    assert (mandate.status, mandate.terms) == ("revoked", market.MANDATE_TERMS)
+    first = (await mandates.list_budget_holds(connection, MANDATE, limit=1))[0]
+    assert (first.held_usd, first.captured_usd, first.grant_id) == (0, usd("192.00"), make_id("grt", 1))
+    assert [m.mandate_id for m in await mandates.list_mandates(connection, holder_id=FUND)] == [MANDATE]
+    assert await mandates.list_mandates(connection, holder_id=STARTUP) == []
+
+
+async def test_an_order_keeps_its_last_decision(connection: AsyncConnection):
+    statuses = {o.order_id: o.status for o in await orders.list_orders(connection, startup_id=STARTUP)}
+    expected = ("matched", "matched", "matched", "open", "open", "unmatched", "cancelled", "expired")
+    assert statuses == {make_id("ord", number): status for number, status in enumerate(expected, 1)}
+    lost = await orders.find_order(connection, make_id("ord", 6))
+    assert lost is not None
+    assert lost.reasons is not None
+    assert (lost.reasons[0].code, lost.price_to_win_usd_per_gpu_hour) == ("outbid", usd("3.10"))
+    assert lost.reasons[0].facts == {"price_to_win": "3.10"}
+    won = await orders.find_order(connection, make_id("ord", 1))
+    assert won is not None
+    assert (won.grant_id, won.terms, won.last_sequence) == (
+        make_id("grt", 1),
+        market.TERMS,
+        sequence_of("order.matched.v1"),
+    )
+    assert await orders.list_orders(connection, startup_id=STRANGER) == []
+    assert len(await orders.list_orders(connection, status="open", limit=1)) == 1
+
+
+async def test_the_book_as_of_any_point(connection: AsyncConnection):
+    def numbers(book):
+        return [(int(row.order_id[4:]), row.status) for row in book]
+
+    assert numbers(await orders.list_book(connection)) == [(4, "open"), (5, "open")]
+    before = sequence_of("order.cancelled.v1") - 1
+    assert numbers(await orders.list_book(connection, at=before)) == [(n, "open") for n in range(1, 9)]
+    locked = sequence_of("auction.locked.v1")
+    assert numbers(await orders.list_book(connection, at=locked)) == [
+        (1, "locked"),
+        (2, "locked"),
+        (3, "locked"),
+        (4, "open"),
+        (5, "locked"),
+        (6, "locked"),
+    ]
+    time = STORY.recorded[locked - 1].envelope.time
+    assert await orders.list_book(connection, at=time) == await orders.list_book(connection, at=locked)
+    assert await orders.list_book(connection, at=0) == []
+    assert numbers(await orders.list_book(connection, at=locked, after=make_id("ord", 4), limit=1)) == [(5, "locked")]
+    assert {row.terms for row in await orders.list_book(connection, at=locked)} == {market.TERMS}
+
+
+async def test_an_auction_with_prices_and_decisions(connection: AsyncConnection):
+    auction = await auctions.find_auction(connection, AUCTION)
+    assert auction is not None
+    assert auction.certificate is not None
+    assert (auction.status, auction.matched, auction.unmatched, auction.book_orders) == ("settled", 3, 2, 5)
+    assert (auction.certificate.welfare_usd, auction.attempts) == (usd("633.60"), 1)
+    assert auction.locked_sequence == sequence_of("auction.locked.v1")
+    decided = await auctions.list_decisions(connection, auction_id=AUCTION, startup_id=STARTUP)
+    assert [d.match is not None for d in decided] == [True, True, True, False, False]
+    assert await auctions.list_decisions(connection, startup_id=STRANGER) == []
+    after = (AUCTION, decided[2].order_id)
+    assert await auctions.list_decisions(connection, after=after) == decided[3:]
+    (price,) = await auctions.list_prices(connection, gpu_class="H100_SXM")
+    assert (price.start, price.end, price.price_usd_per_gpu_hour) == (START, START + 24 * HOUR, usd("2.5"))
+    cursor = (price.last_sequence, price.pool_id, price.from_period)
+    assert await auctions.list_prices(connection, after=cursor) == []
+    assert await auctions.list_prices(connection, start=START + 24 * HOUR) == []
+
+
+async def test_the_calendar_shows_what_is_free_at_every_instant(connection: AsyncConnection):
+    steps = await capacity.load_calendar(connection, POOL, start=START - HOUR, end=START + 30 * HOUR)
+    seen = [((s.start - START) / HOUR, s.offered, s.reserved, s.failed, s.free) for s in steps]
+    assert seen == [
+        (-1, 0, 0, 0, 0),
+        (0, 64, 6, 0, 58),
+        (1, 64, 6, 2, 56),
+        (3, 64, 4, 2, 58),
+        (9, 64, 4, 0, 60),
+        (24, 64, 0, 0, 64),
+    ]
+    assert all(one.end == two.start for one, two in itertools.pairwise(steps))
+    recalled = await capacity.load_calendar(connection, POOL_B, start=START, end=START + 24 * HOUR)
+    assert [(s.offered, s.reserved, s.free) for s in recalled] == [(0, 0, 0), (0, 2, 0)]
+    nothing = await capacity.load_calendar(connection, make_id("pol", 9), start=START, end=START + HOUR)
+    assert [(s.offered, s.free) for s in nothing] == [(0, 0)]
+
+
+async def test_the_depth_of_a_class(connection: AsyncConnection):
+    ask, bid = await capacity.load_depth(connection, "H100_SXM")
+    hours = Decimal((market.END - START) // HOUR)
+    # Grants 1 and 3 hold their lot for a day, grant 2 left it after three hours.
+    sold = 2 * (24 + 24 + 3)
+    assert (ask.side, ask.price_usd_per_gpu_hour, ask.node_hours, ask.count) == (
+        "ask",
+        usd("1.95"),
+        64 * hours - sold,
+        1,
+    )
+    assert (bid.side, bid.price_usd_per_gpu_hour, bid.node_hours, bid.count) == ("bid", usd("3.00"), 2 * 2 * 24, 2)
+    assert await capacity.load_depth(connection, "A100") == []
+    assert await capacity.list_classes(connection) == ["H100_SXM"]
+
+
+async def test_grants_by_party_and_over_their_life(connection: AsyncConnection):
+    first = await grants.find_grant(connection, make_id("grt", 1))
+    assert first is not None
+    assert first.equity is not None
+    assert (first.status, first.price_usd_per_gpu_hour, first.holder_id) == ("completed", "5/2", FUND)
+    assert first.gpu_seconds_accepted == market.GPU_SECONDS
+    for party_id, count in ((STARTUP, 2), (PROVIDER, 3), (FUND, 3), (STRANGER, 1)):
+        assert len(await grants.list_grants(connection, party_id=party_id)) == count
+    second = make_id("grt", 2)
+    life = []
+    for tag in ("grant.issued.v1", "grant.degraded.v1", "grant.substituted.v1", "grant.resumed.v1"):
+        at = sequence_of(tag, 1 if tag == "grant.issued.v1" else 0)
+        seen = await grants.find_grant_at(connection, second, at)
+        assert seen is not None
+        assert seen.last_sequence == at
+        life.append((seen.status, seen.pool_id, seen.nodes_available))
+    assert life == [("issued", POOL, 2), ("degraded", POOL, 1), ("suspended", POOL_B, 1), ("active", POOL_B, 2)]
+    transferred = await grants.find_grant_at(connection, second, None)
+    assert transferred is not None
+    assert transferred.startup_id == STRANGER
+    assert await grants.find_grant_at(connection, second, 1) is None
+    then = await grants.list_grants_at(connection, sequence_of("grant.activated.v1"), party_id=PROVIDER)
+    assert [grant.status for grant in then] == ["active", "issued", "issued"]
+
+
+async def test_usage_counts_every_reading_once(connection: AsyncConnection):
+    grant_id = make_id("grt", 1)
+    total = await usage.load_usage(connection, grant_id)
+    assert (total.readings, total.gpu_seconds) == (24, market.GPU_SECONDS)
+    hour = await usage.load_usage(connection, grant_id, start=START, end=START + HOUR)
+    assert (hour.readings, hour.gpu_seconds) == (1, 2 * 8 * 3600)
+    none = await usage.load_usage(connection, make_id("grt", 3))
+    assert (none.readings, none.gpu_seconds, none.start) == (0, 0, None)
+    corrected = await usage.find_reading(connection, grant_id, "dcgm", "h3")
+    voided = await usage.find_reading(connection, grant_id, "dcgm", "h30")
+    assert corrected is not None
+    assert voided is not None
+    assert (corrected.corrections, corrected.nodes, corrected.voided) == (2, 2, False)
+    assert (voided.voided, voided.reason) == (True, "double")
+    after, seen = (0, "", ""), []
+    while page := await usage.list_readings(connection, grant_id=grant_id, after=after, limit=10):
+        seen += page
+        after = (page[-1].reported_sequence, page[-1].source, page[-1].reading_id)
+    assert len(seen) == len({row.reading_id for row in seen}) == 25
+    assert await usage.list_readings(connection, party_id=FUND) == []
+    assert len(await usage.list_readings(connection, party_id=PROVIDER, limit=1000)) == 49
+
+
+async def test_statements_by_party_and_status(connection: AsyncConnection):
+    first = await statements.find_statement(connection, make_id("stm", 1))
+    assert first is not None
+    assert (first.status, first.accepted_by, first.charges) == ("accepted", "acceptance", market.CHARGES)
+    resolved = await statements.list_statements(connection, status="resolved")
+    assert [(row.gpu_seconds_claimed, row.holder_id) for row in resolved] == [(3600, FUND)]
+    for party_id, count in ((STARTUP, 2), (PROVIDER, 2), (FUND, 2), (STRANGER, 0)):
+        assert len(await statements.list_statements(connection, party_id=party_id)) == count
+    assert len(await statements.list_statements(connection, grant_id=make_id("grt", 2))) == 1
+
+
+async def test_a_page_never_holds_more_than_its_bound(engine: AsyncEngine, memory_log: MemoryLog):
+    story = Story()
+    market.tell_parties(story)
+    market.tell_supply(story)
+    for number in range(1, 1_005):
+        market.place_order(story, number)
+    await fill(memory_log, story.recorded)
+    await project(engine, memory_log)
+    async with engine.connect() as connection:
+        first = await orders.list_orders(connection, limit=10_000)
+        rest = await orders.list_orders(connection, after=first[-1].order_id, limit=10_000)
+        assert (len(first), len(rest)) == (1_000, 4)
+        assert first[0].placed_at - rest[-1].placed_at < timedelta(0)
