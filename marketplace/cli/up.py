@@ -5,7 +5,6 @@ from pathlib import Path
 from typing import Annotated, Final
 
 from cyclopts import App, Parameter
-from rich.panel import Panel
 
 from marketplace.cli.console import CONSOLE, ERRORS, configure_logging, run, stop_on_signals
 from marketplace.cli.stack import Stack, open_stack
@@ -38,7 +37,7 @@ async def _up(data: Path, port: int | None, nats_url: str | None, database_url: 
     stop = stop_on_signals()
     CONSOLE.print(f"Starting the market on [bold]{data}[/] …")
     async with open_stack(data, port=port, nats_url=nats_url, database_url=database_url) as stack:
-        CONSOLE.print(_render_welcome(stack))
+        CONSOLE.print(_render_welcome(stack), markup=False, soft_wrap=True)
         while not stop.is_set():
             ended = stack.find_ended()
             if ended is not None:
@@ -51,8 +50,10 @@ async def _up(data: Path, port: int | None, nats_url: str | None, database_url: 
     return 0
 
 
-def _render_welcome(stack: Stack) -> Panel:
+def _render_welcome(stack: Stack) -> str:
     lines = [
+        "The market is open.",
+        "",
         f"API         {stack.api_url}   (reference at {stack.api_url}/schema)",
         f"NATS        {stack.subscriber_url or stack.settings.nats_url}",
         f"PostgreSQL  {stack.settings.database_url}",
@@ -60,9 +61,9 @@ def _render_welcome(stack: Stack) -> Panel:
         "",
         "Try next:",
         f"  curl -H 'Authorization: Bearer {stack.settings.admin_key}' {stack.api_url}/v1/events",
-        f"  marketplace projections list --database-url '{stack.settings.database_url}'",
-        f"  marketplace log tail --nats-url '{stack.subscriber_url or stack.settings.nats_url}'",
+        f"  uv run marketplace projections list --database-url '{stack.settings.database_url}'",
+        f"  uv run marketplace log tail --nats-url '{stack.subscriber_url or stack.settings.nats_url}'",
         "",
         "Ctrl-C stops it.",
     ]
-    return Panel("\n".join(lines), title="The market is open", expand=False)
+    return "\n".join(lines)

@@ -12,58 +12,35 @@ import itertools
 import random
 import time
 import uuid
-from collections.abc import Awaitable, Callable, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Sequence
+from typing import Protocol
 
 from marketplace.core.errors import Conflict, Corrupt, MarketplaceError, Refusal, Unavailable
 from marketplace.log.answers import Answer, Kind, parse_answer
 from marketplace.log.connection import Connection, NoAnswer
 from marketplace.log.headers import BatchPlace, render_publish, render_wire
+from marketplace.log.pending import PendingAppend, fail_all, follows, retrieve, succeed_if_stored
 from marketplace.log.port import Head, Limits, Recorded, Write
 from marketplace.log.writes import check_writes
 
-Load = Callable[[str, int], Awaitable[list[Recorded]]]
+
+class Tails(Protocol):
+    """What the appender reads of the log."""
+
+    async def load(self, subject: str, after: int) -> list[Recorded]:
+        """Return the events of a subject after a sequence, for certain up to the leader's last one."""
+        ...
+
+    async def find_lasts(self, subjects: Sequence[str]) -> dict[str, int]:
+        """Return the last sequence of each subject that has one; a replica that is behind may be asked."""
+        ...
+
 
 _HEADER_BYTES_MAX = 4_096
+_PARTINGS_MAX = 3
 _GROUP_BYTES_MAX = 4 * 1024 * 1024
 _BACKOFF_SECONDS_MIN = 0.01
 _BACKOFF_SECONDS_MAX = 1.0
-
-
-@dataclass(slots=True, eq=False)
-class _Append:
-    """One caller's writes, and the future that it waits for."""
-
-    writes: tuple[Write, ...]
-    count: int
-    size: int
-    deadline: float
-    answer: asyncio.Future[int] = field(default_factory=lambda: asyncio.get_running_loop().create_future())
-
-    def succeed(self, last: int) -> int:
-        """Resolve the heads backwards from the sequence of the last event; return the one before the first."""
-        sequence = last
-        for write in reversed(self.writes):
-            write.head.sequence = sequence
-            sequence -= len(write.messages)
-        self._settle(lambda: self.answer.set_result(last))
-        return sequence
-
-    def succeed_found(self, sequences: Sequence[int]) -> None:
-        """Resolve each head to where its event was found."""
-        for write, sequence in zip(self.writes, sequences, strict=True):
-            write.head.sequence = sequence
-        self._settle(lambda: self.answer.set_result(max(sequences)))
-
-    def fail(self, error: BaseException) -> None:
-        """Fail the heads, so that whatever builds on them conflicts, and the caller."""
-        for write in self.writes:
-            write.head.failed = True
-        self._settle(lambda: self.answer.set_exception(error))
-
-    def _settle(self, settle: Callable[[], None]) -> None:
-        if not self.answer.done():
-            settle()
 
 
 class Appender:
@@ -73,18 +50,18 @@ class Appender:
         connection: Where to.
         stream: Name of the stream that must acknowledge.
         limits: Bounds of queue, batch, attempts and time.
-        load: Reads the tail of a subject from where it is certain.
+        tails: Reads the ends of subjects.
         plain_max: Up to how many independent single events are published one by one rather than as a batch;
             measured: 8 on one server, 1 in a cluster.
     """
 
-    def __init__(self, connection: Connection, stream: str, limits: Limits, load: Load, plain_max: int) -> None:
+    def __init__(self, connection: Connection, stream: str, limits: Limits, tails: Tails, plain_max: int) -> None:
         self._connection = connection
         self._stream = stream
         self._limits = limits
-        self._load = load
+        self._tails = tails
         self._plain_max = plain_max
-        self._queue: collections.deque[_Append] = collections.deque()
+        self._queue: collections.deque[PendingAppend] = collections.deque()
         self._wake = asyncio.Event()
         self._closing = False
         self._session = uuid.uuid4().hex
@@ -101,8 +78,8 @@ class Appender:
             for write in writes:
                 write.head.failed = True
             raise
-        append = _Append(tuple(writes), count, size, time.monotonic() + self._limits.append_seconds_max)
-        append.answer.add_done_callback(_retrieve)
+        append = PendingAppend(tuple(writes), count, size, time.monotonic() + self._limits.append_seconds_max)
+        append.answer.add_done_callback(retrieve)
         self._queue.append(append)
         self._wake.set()
         return await asyncio.shield(append.answer)
@@ -151,40 +128,42 @@ class Appender:
                 try:
                     await self._store(group)
                 except asyncio.CancelledError:
-                    _fail_all(group, Unavailable("the log", "it was closed before the answer came"))
+                    fail_all(group, Unavailable("the log", "it was closed before the answer came"))
                     raise
                 except Exception as error:  # noqa: BLE001 - top of the worker: the callers get it, the worker lives on
-                    _fail_all(group, error)
+                    fail_all(group, error)
             if self._closing:
                 return
 
-    def _take_group(self) -> list[_Append]:
+    def _take_group(self) -> list[PendingAppend]:
         """Take as many appends as fit one batch and agree on the order within each subject."""
-        group: list[_Append] = []
+        group: list[PendingAppend] = []
         heads: dict[str, Head] = {}
         room = self._limits.batch_messages_max
         room_bytes = _GROUP_BYTES_MAX
         while self._queue and self._queue[0].count <= room and (self._queue[0].size <= room_bytes or not group):
-            follows = dict(heads)
-            if not all(_follows(write, follows) for write in self._queue[0].writes) and group:
+            after = dict(heads)
+            if not all(follows(write, after) for write in self._queue[0].writes) and group:
                 break
             append = self._queue.popleft()
-            heads = follows
+            heads = after
             room -= append.count
             room_bytes -= append.size
             group.append(append)
         return group
 
-    async def _store(self, group: list[_Append]) -> None:
-        made: set[int] = set()
-        ready = [append for append in group if self._is_ready(append, made)]
+    async def _store(self, group: list[PendingAppend]) -> None:
+        ready = self._take_ready(group)
         subjects = {append.writes[0].after.subject for append in ready if append.count == 1}
         if 1 < len(ready) <= self._plain_max and len(subjects) == len(ready):
             ready = await self._store_plain(ready)
-        if ready:
-            await self._store_together(ready)
+        await self._store_ready(ready, 0)
 
-    def _is_ready(self, append: _Append, made: set[int]) -> bool:
+    def _take_ready(self, group: list[PendingAppend]) -> list[PendingAppend]:
+        made: set[int] = set()
+        return [append for append in group if self._is_ready(append, made)]
+
+    def _is_ready(self, append: PendingAppend, made: set[int]) -> bool:
         """Fail at once what builds on a failed head, and what has waited too long.
 
         Args:
@@ -204,7 +183,7 @@ class Appender:
             return False
         return True
 
-    async def _store_plain(self, group: list[_Append]) -> list[_Append]:
+    async def _store_plain(self, group: list[PendingAppend]) -> list[PendingAppend]:
         """Publish independent single events side by side, and return those that were not stored at once."""
         answers = await asyncio.gather(*(self._send([append]) for append in group), return_exceptions=True)
         left = []
@@ -217,7 +196,7 @@ class Appender:
                 append.fail(answer)
         return left
 
-    async def _send(self, group: list[_Append]) -> Answer:
+    async def _send(self, group: list[PendingAppend]) -> Answer:
         """Publish all messages of the group, as one atomic batch where they are more than one."""
         messages = [
             (write.after.subject, write.after.sequence if number == 0 else None, message)
@@ -240,14 +219,14 @@ class Appender:
         )
         return parse_answer(acknowledgement.data, self._stream)
 
-    async def _store_together(self, group: list[_Append]) -> None:
+    async def _store_together(self, group: list[PendingAppend], parted: int = 0) -> None:
         deadline = min(append.deadline for append in group)
         answer = Answer(Kind.LATER)
         for attempt in range(self._limits.attempts_max):
             try:
                 await self._connection.wait_connected(deadline)
                 answer = await self._send(group)
-                if await self._settle(group, answer, again=attempt > 0):
+                if await self._settle(group, answer, again=attempt > 0, parted=parted):
                     return
             except NoAnswer as error:
                 answer = Answer(Kind.LATER, text=str(error))
@@ -257,13 +236,14 @@ class Appender:
             await asyncio.sleep(pause)
         await self._give_up(group, answer.text)
 
-    async def _settle(self, group: list[_Append], answer: Answer, *, again: bool) -> bool:
+    async def _settle(self, group: list[PendingAppend], answer: Answer, *, again: bool, parted: int) -> bool:
         """Return whether the answer settles the group.
 
         Args:
             group: What was sent.
             answer: What came back.
             again: Whether it was sent before, so that it may be stored although this answer says otherwise.
+            parted: How many times conflicting appends were taken out of it.
         """
         match answer.kind:
             case Kind.STORED:
@@ -271,9 +251,9 @@ class Appender:
                 for append in reversed(group):
                     last = append.succeed(last)
                 return True
-            case Kind.REFUSED | Kind.REPEATED if len(group) > 1:
+            case Kind.REFUSED | Kind.REPEATED | Kind.FATAL if len(group) > 1:
                 if not (again and await self._find_stored(group)):
-                    await self._store_singly(group)
+                    await self._store_apart(group, parted)
                 return True
             case Kind.REFUSED:
                 await self._settle_refused(group[0], answer)
@@ -281,44 +261,71 @@ class Appender:
             case Kind.REPEATED:
                 return await self._find_stored(group)
             case Kind.NO_ROOM:
-                _fail_all(group, Unavailable("NATS", f"nothing was stored: {answer.text}", retry_after_seconds=30))
+                fail_all(group, Unavailable("NATS", f"nothing was stored: {answer.text}", retry_after_seconds=30))
                 return True
             case Kind.FATAL:
-                _fail_all(group, Corrupt(f"stream {self._stream} does not take events as it must: {answer.text}"))
+                fail_all(group, Corrupt(f"stream {self._stream} does not take events as it must: {answer.text}"))
                 return True
             case Kind.LATER:
                 return False
 
-    async def _store_singly(self, group: list[_Append]) -> None:
-        """Try each append for itself, in order, so that a conflict fails its own caller only."""
-        for append in group:
-            if self._is_ready(append, set()):
-                await self._store_together([append])
+    async def _store_apart(self, group: list[PendingAppend], parted: int) -> None:
+        """Store a refused group in order, so that a conflict fails its own caller only.
 
-    async def _settle_refused(self, append: _Append, answer: Answer) -> None:
+        An append whose guard is stale by the tails is tried alone, and those between two such go together again.
+        Where that has not helped (a replica that is behind, a rival that goes on) each is tried alone.
+        """
+        suspects = await self._find_suspects(group) if parted < _PARTINGS_MAX else set(group)
+        together: list[PendingAppend] = []
+        for append in group:
+            if append not in suspects:
+                together.append(append)
+                continue
+            await self._store_ready(together, parted + 1)
+            await self._store_ready([append], parted + 1)
+            together = []
+        await self._store_ready(together, parted + 1)
+
+    async def _store_ready(self, group: list[PendingAppend], parted: int) -> None:
+        ready = self._take_ready(group)
+        if ready:
+            await self._store_together(ready, parted)
+
+    async def _find_suspects(self, group: list[PendingAppend]) -> set[PendingAppend]:
+        guards = {
+            write.after.subject: (write.after.sequence, append)
+            for append in reversed(group)
+            for write in append.writes
+            if write.after.sequence is not None
+        }
+        lasts = await self._tails.find_lasts(list(guards))
+        stale = {append for subject, (sequence, append) in guards.items() if lasts.get(subject, 0) != sequence}
+        return stale or set(group)
+
+    async def _settle_refused(self, append: PendingAppend, answer: Answer) -> None:
         tails = await self._load_tails([append])
-        if _succeed_if_stored([append], tails):
+        if succeed_if_stored([append], tails):
             return
         guarded = [write.after for write in append.writes if write.after.sequence is not None]
         moved = next((after for after in guarded if tails[after.subject]), guarded[0])
         actual = max(tails[moved.subject].values(), default=answer.sequence)
         append.fail(Conflict(moved.subject, moved.sequence, actual))
 
-    async def _find_stored(self, group: list[_Append]) -> bool:
+    async def _find_stored(self, group: list[PendingAppend]) -> bool:
         """Return whether every event of the group is in the log already; its appends then have succeeded."""
-        return _succeed_if_stored(group, await self._load_tails(group))
+        return succeed_if_stored(group, await self._load_tails(group))
 
-    async def _load_tails(self, group: list[_Append]) -> dict[str, dict[str, int]]:
+    async def _load_tails(self, group: list[PendingAppend]) -> dict[str, dict[str, int]]:
         """Return, for each subject of the group, the sequences by hash of the events after the first guard."""
         tails: dict[str, dict[str, int]] = {}
         for write in (write for append in group for write in append.writes):
             subject = write.after.subject
             if subject not in tails:
-                events = await self._load(subject, write.after.sequence or 0)
+                events = await self._tails.load(subject, write.after.sequence or 0)
                 tails[subject] = {event.envelope.hash: event.sequence for event in events}
         return tails
 
-    async def _give_up(self, group: list[_Append], reason: str) -> None:
+    async def _give_up(self, group: list[PendingAppend], reason: str) -> None:
         """Settle each append by what is in the log, now that no answer came in time."""
         for append in group:
             if append.answer.done():
@@ -327,33 +334,3 @@ class Appender:
                 if self._connection.is_connected and await self._find_stored([append]):
                     continue
             append.fail(Unavailable("NATS", f"no answer to an append in time: {reason}"))
-
-
-def _succeed_if_stored(group: list[_Append], tails: dict[str, dict[str, int]]) -> bool:
-    found: list[list[int]] = []
-    for append in group:
-        for write in append.writes:
-            if any(message.envelope.hash not in tails[write.after.subject] for message in write.messages):
-                return False
-        found.append([tails[write.after.subject][write.messages[-1].envelope.hash] for write in append.writes])
-    for append, sequences in zip(group, found, strict=True):
-        append.succeed_found(sequences)
-    return True
-
-
-def _follows(write: Write, heads: dict[str, Head]) -> bool:
-    """Return whether the write continues what the group already says of its subject, and note its head."""
-    before = heads.get(write.after.subject, write.after)
-    heads[write.after.subject] = write.head
-    return before is write.after
-
-
-def _fail_all(group: list[_Append], error: BaseException) -> None:
-    for append in group:
-        append.fail(error)
-
-
-def _retrieve(answer: asyncio.Future[int]) -> None:
-    """Look at the outcome, so that an append whose caller left is not reported as forgotten."""
-    if not answer.cancelled():
-        answer.exception()

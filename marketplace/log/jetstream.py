@@ -77,7 +77,7 @@ class JetStreamLog:
             replicated=copies > 1,
         )
         plain_max = _PLAIN_MAX_CLUSTER if copies > 1 else _PLAIN_MAX_ONE_SERVER
-        return cls(named, Appender(connection, stream, limits, reader.load, plain_max), reader, warnings)
+        return cls(named, Appender(connection, stream, limits, reader, plain_max), reader, warnings)
 
     async def append(self, writes: Sequence[Write]) -> int:
         """See `Log.append`."""

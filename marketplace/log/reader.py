@@ -2,7 +2,7 @@
 
 import asyncio
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from typing import TypeVar
 
 import msgspec
@@ -79,19 +79,30 @@ class Reader:
 
     async def _load_page(self, subject: str, after: int, count: int) -> tuple[list[Recorded], bool]:
         """Return a page by one direct get, and whether there is more."""
-        request = {"seq": after + 1, "next_by_subj": subject, "batch": count}
+        *found, end = await self._get_many({"seq": after + 1, "next_by_subj": subject, "batch": count})
+        headers = end.headers or {}
+        return [_parse_direct(answer) for answer in found], int(headers.get("Nats-Num-Pending", "0")) > 0
+
+    async def find_lasts(self, subjects: Sequence[str]) -> dict[str, int]:
+        """Return the last sequence of each subject that has one, as some replica knows it."""
+        lasts: dict[str, int] = {}
+        for first in range(0, len(subjects), self._page_max):
+            *found, _ = await self._get_many({"multi_last": subjects[first : first + self._page_max]})
+            for message in found:
+                headers = message.headers or {}
+                lasts[headers["Nats-Subject"]] = int(headers["Nats-Sequence"])
+        return lasts
+
+    async def _get_many(self, request: Mapping[str, object]) -> list[Msg]:
+        """Return the answers to a direct get, the closing status included."""
+        payload = msgspec.json.encode(request)
 
         async def ask(seconds_max: float) -> list[Msg]:
             return await self._connection.request_many(
-                f"$JS.API.DIRECT.GET.{self._stream}",
-                msgspec.json.encode(request),
-                is_last=_is_status,
-                seconds_max=seconds_max,
+                f"$JS.API.DIRECT.GET.{self._stream}", payload, is_last=_is_status, seconds_max=seconds_max
             )
 
-        *found, end = await self._ask_again(ask)
-        headers = end.headers or {}
-        return [_parse_direct(answer) for answer in found], int(headers.get("Nats-Num-Pending", "0")) > 0
+        return await self._ask_again(ask)
 
     async def _find_last(self, subject: str) -> int:
         last = await self._get({"last_by_subj": subject})

@@ -8,9 +8,10 @@ Invariants:
     2. Every row that is written carries the sequence of the event that changed it last.
 """
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cache
+from operator import itemgetter
 from typing import Any, Final
 
 import msgspec
@@ -34,6 +35,7 @@ class _Shape:
     key: tuple[str, ...]
     types: Mapping[str, str]
     documents: frozenset[str]
+    key_of: Callable[[Mapping[str, Any]], Key]
 
     def unnest(self, columns: Sequence[str]) -> str:
         arrays = ", ".join(f"${place}::{self.types[name]}[]" for place, name in enumerate(columns, 1))
@@ -45,16 +47,22 @@ class _Shape:
     def render(self, name: str, values: list[Any]) -> list[Any]:
         return [render_document(value) for value in values] if name in self.documents else values
 
-    def key_of(self, row: Mapping[str, Any]) -> Key:
-        return tuple(row[name] for name in self.key)
+
+def _build_key_getter(names: tuple[str, ...]) -> Callable[[Mapping[str, Any]], Key]:
+    if len(names) == 1:
+        (name,) = names
+        return lambda row: (row[name],)
+    return itemgetter(*names)
 
 
 @cache
 def _shape_of(table: Table) -> _Shape:
+    key = tuple(column.name for column in table.primary_key.columns)
     return _Shape(
         name=table.name,
         columns=tuple(column.name for column in table.columns),
-        key=tuple(column.name for column in table.primary_key.columns),
+        key=key,
+        key_of=_build_key_getter(key),
         types={column.name: column.type.compile(dialect=_DIALECT) for column in table.columns},
         documents=frozenset(column.name for column in table.columns if isinstance(column.type, JSONB)),
     )
@@ -223,6 +231,12 @@ class Changes:
 def _insert(shape: _Shape, alias: str = "") -> str:
     target = f"{shape.name} AS {alias}" if alias else shape.name
     return f"INSERT INTO {target} ({_names(shape.columns)}) SELECT * FROM {shape.unnest(shape.columns)}"  # noqa: S608 - our own names
+
+
+def arrange_insert(table: Table, rows: Sequence[Mapping[str, Any]]) -> tuple[str, tuple[list[Any], ...]]:
+    """Return the statement that inserts rows of a table by `unnest`, and its arrays; documents are JSON text."""
+    shape = _shape_of(table)
+    return _insert(shape), tuple([row[name] for row in rows] for name in shape.columns)
 
 
 def _names(columns: Sequence[str]) -> str:

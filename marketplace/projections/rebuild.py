@@ -20,6 +20,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from marketplace.core.errors import Conflict, Unavailable
 from marketplace.log.port import Log, Recorded
+from marketplace.projections.ahead import read_ahead
 from marketplace.projections.database import build_engine, reachable
 from marketplace.projections.facts import parse_facts
 from marketplace.projections.projection import Projection
@@ -149,7 +150,7 @@ async def _catch_up(projection: Projection, log: Log, aside: AsyncEngine, schema
     """Apply the log up to its end as it was when this began."""
     total = (await log.health()).last_sequence
     begun, position = time.monotonic(), 0
-    async for page in log.read(0):
+    async for page in read_ahead(log.read(0)):
         async with aside.begin() as connection:
             await _apply(projection, connection, page, position)
             position = page[-1].sequence

@@ -16,6 +16,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from marketplace.core.errors import Conflict, Unavailable
 from marketplace.log.port import Log, Recorded
+from marketplace.projections.ahead import read_ahead
 from marketplace.projections.database import reachable
 from marketplace.projections.facts import Fact, parse_facts
 from marketplace.projections.positions import Position, advance, announce, claim, load_positions
@@ -66,7 +67,7 @@ class Projector:
             Corrupt: The log holds an event that this release cannot read or that a projection does not know.
         """
         await self._patiently(self.claim)
-        async for page in self._log.read(self.position, follow=True):
+        async for page in read_ahead(self._log.read(self.position, follow=True)):
             await self._patiently(lambda page=page: self.apply(page))  # type: ignore[misc]
 
     async def catch_up(self) -> int:
@@ -79,7 +80,7 @@ class Projector:
         """
         if not self._owned:
             await self.claim()
-        async for page in self._log.read(self.position):
+        async for page in read_ahead(self._log.read(self.position)):
             await self.apply(page)
         return self.position
 

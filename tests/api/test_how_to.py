@@ -22,4 +22,4 @@ async def test_the_examples_run(database_url: str, capsys):
     told = capsys.readouterr().out.splitlines()
     assert told[0].startswith("mkp_")
     assert told[1].startswith("1 {")
-    assert told[2] == "Acme Robotics ('sanctions', 'insolvency')"
+    assert told[2:] == ["Acme Robotics cleared", "Other Ltd registered"]

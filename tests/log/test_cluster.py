@@ -5,6 +5,7 @@ import pytest
 from marketplace.embedded import NatsServers
 from marketplace.log.jetstream import JetStreamLog
 from tests.log.cases import AppendCases, ReadCases
+from tests.log.races import RaceCases
 from tests.log.wire import WireCases
 
 pytestmark = pytest.mark.xdist_group("nats-cluster")
@@ -29,4 +30,8 @@ class TestRead(ReadCases):
 
 
 class TestWire(WireCases):
+    pass
+
+
+class TestRaces(RaceCases):
     pass

@@ -5,6 +5,7 @@ import pytest
 from marketplace.embedded import NatsServers
 from marketplace.log.jetstream import JetStreamLog
 from tests.log.cases import AppendCases, ReadCases
+from tests.log.races import RaceCases
 from tests.log.wire import WireCases
 
 
@@ -27,4 +28,8 @@ class TestRead(ReadCases):
 
 
 class TestWire(WireCases):
+    pass
+
+
+class TestRaces(RaceCases):
     pass

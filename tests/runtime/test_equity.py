@@ -134,7 +134,7 @@ async def test_a_closing_converts_every_instrument_in_one_append(market):
     for instrument_id in (direct.id, rename_id("ins", grant.issued.grant_id)):
         assert ledger.states["instrument"][instrument_id].outstanding_usd == 0
     assert {conversion.instrument_id for conversion in pricing.conversions} == set(issuer.instruments)
-    assert total_shares(issuer) == pricing.post_money_shares
+    assert total_shares(issuer).fully_diluted == pricing.post_money_shares
 
 
 async def test_a_sale_pays_the_holders_out_of_the_issuers_account(market):

@@ -1,6 +1,7 @@
 """Folds the log into entries and balances, by the rule table."""
 
 from collections.abc import Sequence
+from operator import itemgetter
 from typing import Final
 
 from sqlalchemy.ext.asyncio import AsyncConnection
@@ -14,6 +15,7 @@ from marketplace.projections.facts import Fact
 from marketplace.projections.projection import Handler, Projection, tags_of
 
 _SUBJECT_FIELDS: Final = tuple(Subject.__slots__)
+_get_fields: Final = itemgetter(*_SUBJECT_FIELDS)
 
 
 class _Subjects:
@@ -24,7 +26,7 @@ class _Subjects:
 
     def find(self, subject_id: str) -> Subject | None:
         row = self._changes.find(subjects, subject_id)
-        return None if row is None else Subject(*(row[name] for name in _SUBJECT_FIELDS))
+        return None if row is None else Subject(*_get_fields(row))
 
     def put(self, subject: Subject) -> None:
         self._changes.put(subjects, **{name: getattr(subject, name) for name in _SUBJECT_FIELDS})

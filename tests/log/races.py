@@ -1,0 +1,74 @@
+"""Two processes decide on the same aggregates at once: whatever happens, the log's invariants hold."""
+
+import asyncio
+import random
+
+from marketplace.core.errors import Conflict
+from marketplace.embedded import NatsServers
+from marketplace.log.codec import verify_chain
+from marketplace.log.jetstream import JetStreamLog
+from marketplace.log.port import Head, Write
+from tests.log.build import make_write, new_subject, read_hashes
+from tests.log.cases import read_all
+
+ROUNDS = 12
+WORKERS = 16
+SUBJECTS = 10
+
+
+class Process:
+    """A log and its cache of heads, which may be pending, as the runtime keeps them."""
+
+    def __init__(self, log: JetStreamLog, seed: int) -> None:
+        self.log = log
+        self.heads: dict[str, Head] = {}
+        self.stored: list[tuple[int, list[Write]]] = []
+        self.conflicts = 0
+        self._random = random.Random(seed)
+
+    async def load(self, subject: str) -> Head:
+        events = await self.log.load(subject)
+        return Head(subject, events[-1].sequence, events[-1].envelope.hash) if events else Head(subject)
+
+    async def work(self, subjects: list[str]) -> None:
+        for _ in range(ROUNDS):
+            chosen = self._random.sample(subjects, self._random.randint(1, 3))
+            for subject in chosen:
+                head = self.heads.get(subject)
+                if head is None or head.failed:
+                    self.heads[subject] = await self.load(subject)
+            bodies = [b"{}"] * self._random.randint(1, 3)
+            writes = [make_write(self.heads[subject], *bodies) for subject in chosen]
+            self.heads |= {write.head.subject: write.head for write in writes}
+            try:
+                self.stored.append((await self.log.append(writes), writes))
+            except Conflict:
+                self.conflicts += 1
+
+
+class RaceCases:
+    """Needs the fixtures `log` and `servers`."""
+
+    async def test_racing_processes_store_each_acknowledged_append_whole_and_once(
+        self, log: JetStreamLog, servers: NatsServers
+    ) -> None:
+        other = await JetStreamLog.open(servers.url, replicas=len(servers.members))
+        processes = [Process(log, 1), Process(other, 2)]
+        subjects = [new_subject() for _ in range(SUBJECTS)]
+        try:
+            await asyncio.gather(*(process.work(subjects) for process in processes for _ in range(WORKERS)))
+        finally:
+            await other.close()
+        events = await read_all(log)
+        stored = {event.envelope.hash: event for event in events}
+        appends = [append for process in processes for append in process.stored]
+        acknowledged = [name for _, writes in appends for name in read_hashes(writes)]
+        assert sum(process.conflicts for process in processes) > 0
+        assert len(events) == len(stored) == len(acknowledged)
+        assert stored.keys() == set(acknowledged)
+        assert verify_chain(events) == len(events)
+        for last, writes in appends:
+            sequences = [stored[name].sequence for name in read_hashes(writes)]
+            assert sequences == list(range(last - len(sequences) + 1, last + 1))
+            for write in writes:
+                assert write.head.sequence == stored[write.head.hash].sequence
