@@ -105,6 +105,7 @@ async def serve_api(settings: Settings, host: str, port: int, stop: asyncio.Even
         log.info("api_listens", host=host, port=port)
         await asyncio.wait({serving, waiting}, return_when=asyncio.FIRST_COMPLETED)
         if waiting.done():
+            services.streams.close()
             server.stop()  # type: ignore[no-untyped-call]
         waiting.cancel()
         await serving

@@ -1,7 +1,6 @@
 """``GET /v1/events``: the feed as pages, or as server-sent events where the client asks for them."""
 
 import re
-from collections.abc import AsyncIterator
 from typing import Annotated, Any, Final
 
 from litestar import Request, Response, Router, get
@@ -9,8 +8,7 @@ from litestar.params import HeaderParameter, QueryParameter
 from litestar.response import Stream
 
 from marketplace.api.feed import FeedPage, load_page, stream
-from marketplace.api.metrics import Metrics
-from marketplace.api.reading import Read, Reading, Word
+from marketplace.api.reading import Read, Word
 from marketplace.core.errors import Refusal, Unavailable
 
 PATH: Final = "/v1/events"
@@ -42,19 +40,11 @@ async def read(
         after = int(last_event_id)
     if reading.party_id is not None:
         reading.services.get_engine()
-    metrics: Metrics = request.app.state["metrics"]
     streams_max = reading.services.settings.streams_max
-    if metrics.count_streams() >= streams_max:
+    if reading.services.streams.count() >= streams_max:
         raise Unavailable("event streams", f"{streams_max} are open here", retry_after_seconds=5)
     headers = {"Cache-Control": "no-store", "X-Accel-Buffering": "no"}
-    counted = _count(metrics, reading, after)
-    return Stream(counted, media_type=STREAM_TYPE, headers=headers)  # type: ignore[return-value]
-
-
-async def _count(metrics: Metrics, reading: Reading, after: int) -> AsyncIterator[bytes]:
-    with metrics.streaming():
-        async for message in stream(reading, after):
-            yield message
+    return Stream(stream(reading, after), media_type=STREAM_TYPE, headers=headers)  # type: ignore[return-value]
 
 
 ROUTER: Final = Router(PATH, route_handlers=[read], tags=["events"])

@@ -7,8 +7,8 @@ sequence.
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterator, Sequence
-from typing import Final, Self
+from collections.abc import AsyncIterator, Iterator, Sequence
+from typing import Final
 
 import msgspec
 
@@ -147,43 +147,33 @@ def render_message(item: FeedItem) -> bytes:
     return b"id: %d\nevent: %b\ndata: %b\n\n" % (item.sequence, name.encode(), _encode(item))
 
 
-class _Signal:
-    """Wakes a stream when the process has seen new events."""
+@contextlib.contextmanager
+def _listen(reading: Reading) -> Iterator[asyncio.Event]:
+    """Yield the event that is set when the process has seen new events, or when streams are to end."""
+    follower = reading.services.follower
+    with reading.services.streams.open() as wake:
 
-    def __init__(self, reading: Reading) -> None:
-        self._follower = reading.services.follower
-        self._woken = asyncio.Event()
+        def hear(page: list[Recorded]) -> None:
+            del page
+            wake.set()
 
-    def __enter__(self) -> Self:
-        self._follower.listen(self._wake)
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._follower.unlisten(self._wake)
-
-    def _wake(self, page: list[Recorded]) -> None:
-        del page
-        self._woken.set()
-
-    async def wait(self, seconds: float) -> bool:
-        """Return whether there was something new within `seconds`."""
+        follower.listen(hear)
         try:
-            await asyncio.wait_for(self._woken.wait(), seconds)
-        except TimeoutError:
-            return False
-        self._woken.clear()
-        return True
+            yield wake
+        finally:
+            follower.unlisten(hear)
 
 
 async def stream(reading: Reading, after: int) -> AsyncIterator[bytes]:
-    """Yield server-sent events above `after` for as long as the client listens, and comments to keep it open.
+    """Yield server-sent events above `after` as long as client and process are there, and comments to keep it open.
 
     A server that is away for a while delays the stream and does not end it.
     """
-    position = after
-    with _Signal(reading) as signal:
+    position, streams = after, reading.services.streams
+    with _listen(reading) as wake:
         yield b"retry: 1000\n\n"
-        while True:
+        while not streams.closing:
+            wake.clear()
             await _wait_until_projected(reading)
             try:
                 page = await load_page(reading, position, STREAM_PAGE)
@@ -196,7 +186,9 @@ async def stream(reading: Reading, after: int) -> AsyncIterator[bytes]:
             position = page.next_after
             if len(page.items) == STREAM_PAGE:
                 continue
-            if not await signal.wait(KEEP_ALIVE_SECONDS):
+            try:
+                await asyncio.wait_for(wake.wait(), KEEP_ALIVE_SECONDS)
+            except TimeoutError:
                 yield b": keep-alive\n\n"
 
 

@@ -1,7 +1,5 @@
 """Prometheus metrics of one application."""
 
-import contextlib
-from collections.abc import Iterator
 from typing import Final
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
@@ -29,28 +27,14 @@ class Metrics:
             registry=self._registry,
         )
         self._children: dict[tuple[str, str, int], tuple[Counter, Histogram]] = {}
-        self._open_streams = 0
         streams = Gauge("marketplace_event_streams", "Open event streams", registry=self._registry)
-        streams.set_function(self.count_streams)
+        streams.set_function(services.streams.count)
         follower = Gauge("marketplace_log_sequence", "Last event that this process has seen", registry=self._registry)
         follower.set_function(lambda: services.follower.position)
         projected = Gauge(
             "marketplace_projected_sequence", "Position that every projection has reached", registry=self._registry
         )
         projected.set_function(lambda: 0 if services.watch is None else services.watch.position)
-
-    def count_streams(self) -> int:
-        """Return how many event streams are open."""
-        return self._open_streams
-
-    @contextlib.contextmanager
-    def streaming(self) -> Iterator[None]:
-        """Count an event stream as open while the block runs."""
-        self._open_streams += 1
-        try:
-            yield
-        finally:
-            self._open_streams -= 1
 
     def observe(self, method: str, route: str, status: int, seconds: float) -> None:
         """Count one answered request."""

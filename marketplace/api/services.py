@@ -1,12 +1,13 @@
 """What the HTTP application stands on; `marketplace/app.py` puts it together."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 import msgspec
 from litestar import Request
 
 from marketplace.api.keys import KeyRing
+from marketplace.api.streams import Streams
 from marketplace.core.errors import Unavailable
 from marketplace.runtime.follower import Follower
 from marketplace.runtime.handler import Handler
@@ -48,6 +49,7 @@ class Services:
         settings: Bounds and switches.
         engine: The projections' database; None where there is none.
         watch: Tells how far the projections have come; None where there is no database.
+        streams: The open event streams; close them before the server is stopped.
     """
 
     handler: Handler
@@ -56,6 +58,7 @@ class Services:
     settings: ApiSettings
     engine: "AsyncEngine | None" = None
     watch: "PositionWatch | None" = None
+    streams: Streams = field(default_factory=Streams)
 
     def get_engine(self) -> "AsyncEngine":
         """Return the database.

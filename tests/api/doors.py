@@ -68,5 +68,6 @@ async def serve(application: Litestar) -> AsyncIterator[str]:
                     break
         yield f"http://127.0.0.1:{port}"
     finally:
+        application.state["services"].streams.close()
         server.stop()
         await asyncio.wait_for(serving, 10)

@@ -109,3 +109,17 @@ async def test_streams_of_the_platform_need_no_database_and_are_counted():
             assert "marketplace_event_streams 0.0" in (await stage.admin.get("/metrics")).text
             wrong = await client.get("/v1/events", headers={"Accept": "text/event-stream", "Last-Event-ID": "x"})
             assert_problem(wrong, 400, "header_invalid")
+
+
+async def test_a_server_stops_under_an_open_stream():
+    async with open_stage(MemoryLog()) as stage:
+        headers = {"Authorization": f"Bearer {ADMIN_KEY}", "Accept": "text/event-stream"}
+        async with httpx.AsyncClient(headers=headers, timeout=20) as client:
+            async with serve(stage.application) as address, asyncio.timeout(10):
+                open_one = client.stream("GET", f"{address}/v1/events")
+                answer = await open_one.__aenter__()
+                lines = answer.aiter_lines()
+                assert await anext(lines) == "retry: 1000"
+            rest = [line async for line in lines]
+            assert set(rest) <= {""}
+            await open_one.__aexit__(None, None, None)
