@@ -111,11 +111,12 @@ async def _read_raw(servers: NatsServers, pages: int, write: Any) -> None:
             arrived.put_nowait(counted // PAGE - 1)
 
     limits = {"pending_msgs_limit": 10_000_000, "pending_bytes_limit": 10_000_000_000}
-    await client.jetstream().subscribe(ALL, cb=receive, ordered_consumer=True, **limits)
+    subscription = await client.jetstream().subscribe(ALL, cb=receive, ordered_consumer=True, **limits)
     for _ in range(pages):
         number = await asyncio.wait_for(arrived.get(), 60)
         if write is not None:
             await write(number)
+    await subscription.unsubscribe()
     await client.close()
 
 

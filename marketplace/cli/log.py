@@ -39,14 +39,8 @@ def tail(*, count: Count = 20, follow: bool = False, bodies: bool = False, nats_
     async def main() -> None:
         async with open_log(load_settings(nats_url=nats_url)) as log:
             last = (await log.health()).last_sequence
-            reading = asyncio.create_task(_print_all(log.read(max(0, last - count), follow=follow), bodies=bodies))
-            stopping = asyncio.create_task(stop_on_signals().wait())
-            await asyncio.wait({reading, stopping}, return_when=asyncio.FIRST_COMPLETED)
-            stopping.cancel()
-            if not reading.done():
-                reading.cancel()
-            with contextlib.suppress(asyncio.CancelledError):
-                await reading
+            pages = log.read(max(0, last - count), follow=follow)
+            await (_print_until_stopped(pages, bodies=bodies) if follow else _print_all(pages, bodies=bodies))
 
     return run(main())
 
@@ -118,6 +112,17 @@ def _bar() -> Progress:
         TimeRemainingColumn(),
         console=CONSOLE,
     )
+
+
+async def _print_until_stopped(pages: AsyncIterator[list[Recorded]], *, bodies: bool) -> None:
+    reading = asyncio.create_task(_print_all(pages, bodies=bodies))
+    stopping = asyncio.create_task(stop_on_signals().wait())
+    await asyncio.wait({reading, stopping}, return_when=asyncio.FIRST_COMPLETED)
+    stopping.cancel()
+    if not reading.done():
+        reading.cancel()
+    with contextlib.suppress(asyncio.CancelledError):
+        await reading
 
 
 async def _print_all(pages: AsyncIterator[list[Recorded]], *, bodies: bool) -> None:

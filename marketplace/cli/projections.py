@@ -69,9 +69,9 @@ def rebuild(name: str, /, *, nats_url: NatsUrl = None, database_url: DatabaseUrl
         database_url: postgresql://… of the projections.
     """
     configure_logging()
-    chosen = _choose(name)
 
     async def main() -> None:
+        chosen = _choose(name)
         async with _open(nats_url, database_url) as (log, engine):
             for projection in chosen:
                 with _bar(f"rebuild {projection.name}") as report:
@@ -97,9 +97,9 @@ def verify(name: str = EVERYTHING, /, *, nats_url: NatsUrl = None, database_url:
         database_url: postgresql://… of the projections.
     """
     configure_logging()
-    chosen = _choose(name)
 
     async def main() -> int:
+        chosen = _choose(name)
         results: list[Verified] = []
         async with _open(nats_url, database_url) as (log, engine):
             for projection in chosen:
@@ -112,14 +112,7 @@ def verify(name: str = EVERYTHING, /, *, nats_url: NatsUrl = None, database_url:
 
 
 def _choose(name: str) -> tuple[Projection, ...]:
-    try:
-        return PROJECTIONS if name == EVERYTHING else (get_projection(name),)
-    except Refusal as refusal:
-        raise SystemExit(run(_refuse(refusal))) from None
-
-
-async def _refuse(refusal: Refusal) -> int:
-    raise refusal
+    return PROJECTIONS if name == EVERYTHING else (get_projection(name),)
 
 
 @contextlib.asynccontextmanager
