@@ -140,12 +140,12 @@ def report(raw: dict[int, float], spread: dict[int, float], hot: dict[int, float
     for in_flight in IN_FLIGHT:
         events = spread[in_flight] * EVENTS_PER_COMMAND
         print(
-            f"{in_flight:>9} {spread[in_flight]:>11,.0f} {events:>9,.0f} {raw[in_flight]:>13,.0f}"
-            f" {events / raw[in_flight]:>6.2f} {hot[in_flight]:>12,.0f}"
+            f"{in_flight:>9}  {spread[in_flight]:>10,.0f}  {events:>8,.0f}  {raw[in_flight]:>12,.0f}"
+            f"  {events / raw[in_flight]:>5.2f}  {hot[in_flight]:>23,.0f}"
         )
-    print(f"\n{'threads':>9} {'eventsourcing commands/s':>25}")
+    print("\n  threads  eventsourcing commands/s")
     for threads, rate in peer.items():
-        print(f"{threads:>9} {rate:>25,.0f}")
+        print(f"{threads:>9}  {rate:>24,.0f}")
     print(f"\nagainst eventsourcing at its best: {max(spread.values()) / best:.1f} times (target: 5)")
     print(f"one at a time against eventsourcing, one thread: {spread[1] / peer[1]:.1f} times")
     print(f"events at 256 in flight against raw publishes: {spread[256] * 2 / raw[256]:.2f} times (target: above 1)")

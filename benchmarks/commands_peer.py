@@ -19,6 +19,7 @@ class Account(Aggregate):
         self.party_id = party_id
         self.available_usd = available_usd
         self.held_usd = Decimal(0)
+        self.holds: dict[str, tuple[Decimal, str]] = {}
 
     def hold(self, hold_id: str, amount_usd: Decimal, purpose: str) -> None:
         """Refuse what the account cannot pay, and record the hold."""
@@ -28,6 +29,7 @@ class Account(Aggregate):
 
     @event("HoldPlaced")
     def place_hold(self, hold_id: str, amount_usd: Decimal, purpose: str) -> None:
+        self.holds[hold_id] = (amount_usd, purpose)
         self.available_usd -= amount_usd
         self.held_usd += amount_usd
 
