@@ -4,7 +4,9 @@
 """
 
 import asyncio
+import os
 import sys
+from datetime import timedelta
 
 import msgspec
 
@@ -15,6 +17,7 @@ from tests.runtime.market import Market
 async def place_all(url, startup_id, count, at_once):
     log = await JetStreamLog.open(url)
     market = Market(log)
+    market.clock.at += timedelta(microseconds=os.getpid())
     numbers = iter(range(count))
 
     async def place():
