@@ -3,7 +3,8 @@
 Invariants:
     1. Rows and position of a projection move in one transaction, and the fence comes first in it.
     2. An event at or below a projection's position is not applied again, however often it is delivered.
-    3. A projector whose epoch is over stops by `Conflict` before it has written anything.
+    3. No event is left out, even when a crash of PostgreSQL undid commits that were answered.
+    4. A projector whose epoch is over stops by `Conflict` before it has written anything.
 """
 
 import asyncio
@@ -101,6 +102,8 @@ class Projector:
             Corrupt: As `run`.
             Unavailable: PostgreSQL is away.
         """
+        if page and page[0].sequence > self.position + 1:
+            await self._recover(page[0].sequence - 1)
         facts = parse_facts(page, self.position)
         for begin in range(0, len(facts), BATCH_EVENTS_MAX):
             await self._apply_batch(facts[begin : begin + BATCH_EVENTS_MAX])
@@ -122,7 +125,22 @@ class Projector:
                     self._on_batch(last)
                 return
             await self._reload()
+            if self.position < facts[0].sequence - 1:
+                await self._recover(facts[0].sequence - 1)
         raise Conflict("projection_positions", last, self.position)
+
+    async def _recover(self, until: int) -> None:
+        """Apply what lies between the position and the page at hand.
+
+        A commit is asynchronous, so a crash of PostgreSQL may set rows and positions back to an earlier moment.
+        """
+        _logger.warning("projections were set back", position=self.position, until=until)
+        async for page in self._log.read(self.position):
+            missing = [recorded for recorded in page if recorded.sequence <= until]
+            for begin in range(0, len(missing), BATCH_EVENTS_MAX):
+                await self._apply_batch(parse_facts(missing[begin : begin + BATCH_EVENTS_MAX]))
+            if page[-1].sequence >= until:
+                return
 
     async def _write(self, connection: AsyncConnection, behind: Sequence[Position], facts: Sequence[Fact]) -> None:
         for owned in behind:

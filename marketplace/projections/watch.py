@@ -91,6 +91,7 @@ class PositionWatch:
             async with reachable():
                 connection.add_termination_listener(lambda _connection: ended.set())
                 await connection.add_listener(CHANNEL, self._hear)
+                self._position = 0  # a crash of PostgreSQL may have undone commits that were announced
                 await self.refresh()
                 await ended.wait()
         finally:

@@ -20,6 +20,7 @@ from marketplace.projections.migrate import migrate
 from marketplace.projections.positions import load_positions
 from marketplace.projections.registry import PROJECTIONS
 from marketplace.projections.runner import Projector
+from marketplace.projections.verify import verify
 from marketplace.projections.watch import watch
 from tests.projections.conftest import dump, fill, project
 from tests.projections.story import ALL_TAGS, unknown_event
@@ -123,6 +124,25 @@ async def test_a_projector_that_falls_behind_one_projection_brings_it_up(engine:
         positions = await load_positions(connection)
     assert {position.position for position in positions} == {len(story.recorded)}
     assert len(positions) == len(PROJECTIONS)
+
+
+async def test_commits_that_a_crash_undid_are_made_again(engine: AsyncEngine, memory_log: MemoryLog):
+    """PostgreSQL answers before its commits are on disk; a crash takes rows and positions back together."""
+    story = tell_everything()
+    await fill(memory_log, story.until(120))
+    await project(engine, memory_log)
+    projector = await project(engine, memory_log)
+    await fill(memory_log, story.recorded)
+    async with engine.begin() as connection:
+        await connection.execute(text("UPDATE projection_positions SET position = 0, epoch = 1"))
+        await connection.execute(text(f"TRUNCATE {', '.join(await dump(engine))}"))
+    earlier = Projector(MemoryLog(), engine, PROJECTIONS)
+    await earlier.claim()
+    await earlier.apply(story.until(70))
+    await projector.apply(story.recorded[120:150])
+    assert projector.position == 150
+    for projection in PROJECTIONS:
+        assert (await verify(projection, memory_log, engine)).differences == ()
 
 
 async def test_a_reader_waits_for_its_own_write(engine: AsyncEngine, memory_log: MemoryLog):
