@@ -48,18 +48,19 @@ class Envelope(msgspec.Struct, frozen=True, kw_only=True):
     traceparent: str = ""
 
 
-_TIME_FORMAT = "%Y-%m-%dT%H:%M:%S.%fZ"
+_TIME_LENGTH = len("2026-01-01T00:00:00.000000")
 _ATTRIBUTES = tuple(name for name in Envelope.__struct_fields__ if name not in {"time", "traceparent"})
+_HEADERS = tuple((name, f"ce-{name}") for name in _ATTRIBUTES)
 
 
 def render_headers(envelope: Envelope) -> dict[str, str]:
     """Return the NATS headers of one event; empty attributes are left out."""
     headers = {"content-type": CONTENT_TYPE, "ce-specversion": SPEC_VERSION}
-    headers["ce-time"] = envelope.time.strftime(_TIME_FORMAT)
-    for name in _ATTRIBUTES:
+    headers["ce-time"] = envelope.time.isoformat(timespec="microseconds")[:_TIME_LENGTH] + "Z"
+    for name, header in _HEADERS:
         value: str = getattr(envelope, name)
         if value:
-            headers[f"ce-{name}"] = value
+            headers[header] = value
     if envelope.traceparent:
         headers["traceparent"] = envelope.traceparent
     return headers

@@ -34,7 +34,7 @@ from marketplace.api import (
     usage,
 )
 from marketplace.api.commands import provide_command
-from marketplace.api.gate import Gate, RateLimits
+from marketplace.api.gate import Gate, Limits
 from marketplace.api.metrics import Metrics
 from marketplace.api.problems import DOCUMENTED, HANDLERS
 from marketplace.api.reading import provide_reading
@@ -67,7 +67,7 @@ _FEATURES: Final[tuple[tuple[str, Router], ...]] = (
 
 def create_application(services: Services) -> Litestar:
     """Return the application on these services; whoever calls it starts and stops them."""
-    metrics, limits = Metrics(services), RateLimits(services)
+    metrics, limits = Metrics(services), Limits(services)
 
     def gate(app: ASGIApp) -> ASGIApp:
         return Gate(app, services, limits, metrics)

@@ -10,7 +10,9 @@ import uuid_utils
 from litestar import Request, Response
 from litestar.di import NamedDependency
 from litestar.params import HeaderParameter, SkipValidation
+from litestar.response.base import ASGIResponse
 from litestar.status_codes import HTTP_200_OK, HTTP_201_CREATED
+from litestar.types import HTTPResponseStartEvent, Receive, Scope, Send
 
 from marketplace.api.keys import Principal
 from marketplace.api.services import Services, get_services
@@ -54,7 +56,7 @@ class Command:
 
     def answer(self, receipt: Receipt) -> Response[ReceiptBody]:
         """Return the answer of a command that changed something."""
-        return Response(_render_receipt(receipt), status_code=HTTP_200_OK, headers=render_headers(receipt))
+        return Receipted(_render_receipt(receipt), HTTP_200_OK, render_headers(receipt))
 
     def answer_created(self, receipt: Receipt, path: str, created_id: str | None = None) -> Response[ReceiptBody]:
         """Return the answer of a command that created what `path` and its id lead to.
@@ -66,11 +68,42 @@ class Command:
         """
         body, headers = _render_receipt(receipt, created_id), render_headers(receipt)
         headers["Location"] = f"{path}/{body.id}"
-        return Response(body, status_code=HTTP_201_CREATED, headers=headers)
+        return Receipted(body, HTTP_201_CREATED, headers)
 
     def derive(self, prefix: str) -> str:
         """Return the id of what this command creates inside an aggregate."""
         return derive_id(prefix, self.context.command_id)
+
+
+class _Sealed(ASGIResponse):
+    """An answer that is ready to be sent."""
+
+    __slots__ = ("_start",)
+
+    def __init__(self, start: HTTPResponseStartEvent, body: bytes) -> None:
+        self._start = start
+        self.body = body
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Send it."""
+        del scope, receive
+        await send(self._start)
+        await send({"type": "http.response.body", "body": self.body, "more_body": False})
+
+
+class Receipted(Response[ReceiptBody]):
+    """A receipt on its way out, without the general response's work: half of what an order's answer would cost."""
+
+    def __init__(self, receipt: ReceiptBody, status: int, headers: dict[str, str]) -> None:
+        super().__init__(receipt, status_code=status, headers=headers)
+
+    def to_asgi_response(self, *_: Any, **__: Any) -> ASGIResponse:
+        """Return the answer as bytes."""
+        body = msgspec.json.encode(self.content)
+        headers = [(name.lower().encode(), value.encode()) for name, value in self.headers.items()]
+        headers += [(b"content-type", b"application/json"), (b"content-length", b"%d" % len(body))]
+        assert self.status_code is not None, "a receipt states its status"
+        return _Sealed({"type": "http.response.start", "status": self.status_code, "headers": headers}, body)
 
 
 Commanded = NamedDependency[SkipValidation[Command]]

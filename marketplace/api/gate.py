@@ -4,24 +4,20 @@ Refusals in order: rate_limited · credentials_… · scope_missing · encoding_
 header_invalid · <aggregate>_unknown for a path that holds no id of that kind.
 """
 
-import math
 import time
 from typing import Any, Final
 
-from limits import RateLimitItemPerMinute
-from limits.aio.storage import MemoryStorage
-from limits.aio.strategies import SlidingWindowCounterRateLimiter
 from litestar.enums import ScopeType
 from litestar.types import ASGIApp, Message, Receive, Scope, Send
 
 from marketplace.api.keys import Principal
+from marketplace.api.limiting import Headers, RateLimit
 from marketplace.api.metrics import Metrics
 from marketplace.api.services import Services
 from marketplace.core.errors import Refusal
 from marketplace.core.ids import PREFIXES, is_id
 from marketplace.domain.refusals import refuse_unknown
 
-WINDOW_SECONDS: Final = 60
 _READS: Final = frozenset({"GET", "HEAD"})
 _PREFIXES: Final = {
     **PREFIXES,
@@ -34,47 +30,18 @@ _PREFIXES: Final = {
 _JSON: Final = b"application/json"
 
 
-class RateLimits:
-    """Requests per minute by key, and by address where there is no key; a sliding window of two counters.
-
-    `limits` offers a log of every request as well, but that grows with the limit; two counters do not.
-    """
+class Limits:
+    """How often each key, and each address without a valid one, may ask; one for all routes."""
 
     def __init__(self, services: Services) -> None:
-        settings = services.settings
-        self._by_key = RateLimitItemPerMinute(settings.requests_per_minute_max)
-        self._by_address = RateLimitItemPerMinute(settings.anonymous_requests_per_minute_max)
-        self._limiter = SlidingWindowCounterRateLimiter(MemoryStorage())
-
-    async def hit(self, kind: str, name: str) -> list[tuple[bytes, bytes]]:
-        """Count one request and return the `RateLimit-…` headers of its answer.
-
-        Raises:
-            Refusal: ``rate_limited``.
-        """
-        item = self._by_key if kind == "key" else self._by_address
-        accepted = await self._limiter.hit(item, kind, name)
-        stats = await self._limiter.get_window_stats(item, kind, name)
-        reset = max(0, min(WINDOW_SECONDS, math.ceil(stats.reset_time - time.time())))
-        if not accepted:
-            raise Refusal(
-                "rate_limited",
-                f"more than {item.amount} requests in {WINDOW_SECONDS} s; wait {max(reset, 1)} s",
-                limit=item.amount,
-                retry_after_seconds=max(reset, 1),
-            )
-        return [
-            (b"ratelimit-limit", b"%d" % item.amount),
-            (b"ratelimit-remaining", b"%d" % stats.remaining),
-            (b"ratelimit-reset", b"%d" % reset),
-            (b"ratelimit-policy", b"%d;w=%d" % (item.amount, WINDOW_SECONDS)),
-        ]
+        self.keys = RateLimit(services.settings.requests_per_minute_max)
+        self.addresses = RateLimit(services.settings.anonymous_requests_per_minute_max)
 
 
 class Gate:
     """ASGI middleware; `opt` of a route names its feature, and a route without one is open to all."""
 
-    def __init__(self, app: ASGIApp, services: Services, limits: RateLimits, metrics: Metrics) -> None:
+    def __init__(self, app: ASGIApp, services: Services, limits: Limits, metrics: Metrics) -> None:
         self._app = app
         self._services = services
         self._limits = limits
@@ -84,7 +51,7 @@ class Gate:
         """Let a request pass, or raise what problems are made of."""
         assert scope["type"] == ScopeType.HTTP, "there are no other routes"
         started = time.perf_counter()
-        added: list[tuple[bytes, bytes]] = []
+        added: Headers = []
 
         async def send_measured(message: Message) -> None:
             if message["type"] == "http.response.start":
@@ -100,9 +67,7 @@ class Gate:
             _require_form(scope, headers)
         await self._app(scope, receive, send_measured)
 
-    async def _admit(
-        self, scope: Any, headers: dict[bytes, bytes], feature: str, added: list[tuple[bytes, bytes]]
-    ) -> Principal:
+    async def _admit(self, scope: Any, headers: dict[bytes, bytes], feature: str, added: Headers) -> Principal:
         authorization = headers.get(b"authorization")
         try:
             principal = await self._services.keys.verify(
@@ -110,9 +75,9 @@ class Gate:
             )
         except Refusal:
             address = (scope.get("client") or ("unknown", 0))[0]
-            added += await self._limits.hit("address", address)
+            added += self._limits.addresses.hit(address)
             raise
-        added += await self._limits.hit("key", principal.key_id)
+        added += self._limits.keys.hit(principal.key_id)
         needed = f"{feature}:{'read' if scope['method'] in _READS else 'write'}"
         if not principal.allows(needed):
             raise Refusal("scope_missing", f"this key lacks the scope {needed}; ask for one that has it", scope=needed)

@@ -134,6 +134,7 @@ class StrictBody(AbstractDTO[Any]):
     """Plugs the strict decoding into Litestar for every handler's `data`."""
 
     _by_handler: Mapping[str, _Decoders] = {}
+    _by_route: Final[dict[Any, _Decoders]] = {}
 
     @classmethod
     def create_for_field_definition(
@@ -149,7 +150,11 @@ class StrictBody(AbstractDTO[Any]):
         Raises:
             Refusal: ``body_malformed`` or ``body_invalid``.
         """
-        return self._by_handler[self.asgi_connection.route_handler.handler_id].decode(value)
+        route = self.asgi_connection.scope["route_handler"]
+        decoders = self._by_route.get(route)
+        if decoders is None:
+            decoders = self._by_route[route] = self._by_handler[route.handler_id]
+        return decoders.decode(value)
 
     @classmethod
     def create_openapi_schema(cls, field_definition: FieldDefinition, handler_id: str, schema_creator: Any) -> Any:

@@ -24,7 +24,10 @@ class Options:
 
 
 class Allocation:
-    """Placements of a grid's orders, with running loads, costs and highest used asks per pool and period."""
+    """Placements of a grid's orders, with running loads, costs and highest used asks per pool and period.
+
+    `total` follows the welfare in micro-dollars as placements come and go; `welfare` computes it anew.
+    """
 
     def __init__(self, grid: Grid) -> None:
         self.grid = grid
@@ -37,6 +40,8 @@ class Allocation:
         self.cost = np.zeros((count, periods))
         self.top = np.zeros((count, periods))
         self.offered = np.zeros((count, periods))
+        self.total = 0.0
+        self.out = np.ones(len(grid.wishes), dtype=np.bool_)
         self._below = np.zeros((count, steps, periods))
         self._rise = np.zeros((count, steps))
         for at, yard in enumerate(yards):
@@ -61,12 +66,15 @@ class Allocation:
         gpus = np.array([self.grid.yards[pool].gpus * self.grid.hours for pool in pools], dtype=np.float64)
         return plain, pools, values, gpus, tuple(way for way in ways if way not in set(plain))
 
-    def copy_from(self, other: "Allocation") -> None:
-        """Take over another allocation of the same grid."""
-        self.placed[:] = other.placed
-        self.members = [dict(members) for members in other.members]
-        self.loads = [loads.copy() for loads in other.loads]
-        self.load[:], self.cost[:], self.top[:] = other.load, other.cost, other.top
+    def restore(self, placed: list[Placing | None]) -> None:
+        """Go back to placements that this allocation had before."""
+        for order, placing in enumerate(placed):
+            if self.placed[order] != placing and self.placed[order] is not None:
+                self.remove(order)
+        for order, placing in enumerate(placed):
+            if placing is not None and self.placed[order] is None:
+                self.place(*placing)
+        self.total = self.welfare()
 
     def options(self, order: int) -> Options:
         """Value every way and start of an order against the present state."""
@@ -99,6 +107,7 @@ class Allocation:
         """Accept an order on one of its ways; the caller has made sure that it fits."""
         bid = self.grid.ways[way]
         self.placed[bid.order] = (way, start)
+        self.out[bid.order] = False
         self.members[bid.pool][bid.order] = None
         self._shift(bid, start, self.grid.wishes[bid.order].nodes)
 
@@ -108,16 +117,21 @@ class Allocation:
         if placing is None:
             raise AssertionError(f"order {order} is not placed")
         self.placed[order] = None
+        self.out[order] = True
         bid = self.grid.ways[placing[0]]
         del self.members[bid.pool][order]
         self._shift(bid, placing[1], -self.grid.wishes[order].nodes)
         return placing
 
     def _shift(self, bid: Way, start: int, nodes: int) -> None:
-        pool, end = bid.pool, start + self.grid.wishes[bid.order].duration
+        pool, duration = bid.pool, self.grid.wishes[bid.order].duration
+        end = start + duration
         self.loads[pool][bid.layer, start:end] += nodes
         self.load[pool, start:end] += nodes
+        before = float(self.cost[pool, start:end].sum())
         self.cost[pool, start:end], self.top[pool, start:end] = self._costs(pool, start, end)
+        added = float(self.cost[pool, start:end].sum()) - before
+        self.total += (bid.value * nodes * duration - added) * (self.grid.yards[pool].gpus * self.grid.hours)
 
     def _costs(self, pool: int, begin: int, end: int) -> tuple[Floats, Floats]:
         yard = self.grid.yards[pool]

@@ -18,6 +18,7 @@ from marketplace.clearing.program import Columns, RowTable, WayTable, build_prog
 
 Micros = NDArray[np.int64]
 SHADOW_MICRO_MAX = 2 * 10**15
+SIMPLEX_COLUMNS_MAX = 70_000
 
 
 class Shadow:
@@ -55,6 +56,9 @@ def solve_relaxation(grid: Grid, ways: WayTable, table: RowTable, columns: Colum
     if len(columns.way):
         program = build_program(grid, ways, table, columns, np.zeros(table.rows), whole=False)
         solver = new_solver(seed)
+        if len(columns.way) > SIMPLEX_COLUMNS_MAX:
+            solver.setOptionValue("solver", "ipm")
+            solver.setOptionValue("run_crossover", "off")
         solver.passModel(program.model)
         solver.run()
         found = np.array(solver.getSolution().row_dual)

@@ -6,18 +6,17 @@ from fractions import Fraction
 
 from marketplace.clearing.allocation import Allocation
 from marketplace.clearing.book import check_book
-from marketplace.clearing.bound import Shadow, bound_of, render_shadow, solve_relaxation
+from marketplace.clearing.bound import render_shadow
 from marketplace.clearing.codec import hash_book, hash_json, render_decisions, render_prices
 from marketplace.clearing.grid import Grid, compile_book
-from marketplace.clearing.marginal import find_entries
-from marketplace.clearing.model import Book, Certificate, Clearing, Decision, Match
-from marketplace.clearing.money import ratio_up, usd, usd_of
+from marketplace.clearing.model import Book, Certificate, Clearing, Decision, LotShare, Match
+from marketplace.clearing.money import MICRO, micro, ratio_up, usd, usd_of
 from marketplace.clearing.pricing import Micros, render_price_runs, set_prices, share_lots
-from marketplace.clearing.program import RowTable, WayTable, list_columns
 from marketplace.clearing.reasons import list_reasons, regret_micros
-from marketplace.clearing.search import greedy
+from marketplace.clearing.solving import Solved, solve
+from marketplace.clearing.winning import price_to_win
 
-ENGINE_VERSION = "clearing-1"
+ENGINE_VERSION = "clearing-2"
 
 
 def clear(book: Book, *, seed: int, iterations: int | None = None) -> Clearing:
@@ -32,14 +31,9 @@ def clear(book: Book, *, seed: int, iterations: int | None = None) -> Clearing:
         Refusal: As `check_book`, where the book breaks a rule.
     """
     check_book(book)
-    grid = compile_book(book)
-    ways, table, columns = WayTable(grid), RowTable(grid), list_columns(grid)
-    shadow = solve_relaxation(grid, ways, table, columns, seed)
-    bound = bound_of(grid, ways, columns, shadow)
-    allocation = greedy(grid, shadow)
-    rounds = 0 if iterations is None else iterations
-    prices = set_prices(allocation, shadow)
-    return _render(_Answer(book, allocation, shadow, bound, prices), seed, rounds)
+    solved = solve(compile_book(book), seed, iterations)
+    prices = set_prices(solved.allocation, solved.shadow)
+    return _render(_Answer(book, solved, prices, seed))
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,60 +41,66 @@ class _Answer:
     """What the search found, before it is published."""
 
     book: Book
-    allocation: Allocation
-    shadow: Shadow
-    bound: Fraction
+    solved: Solved
     prices: list[Micros]
+    seed: int
+
+    @property
+    def allocation(self) -> Allocation:
+        return self.solved.allocation
 
 
-def _render(answer: _Answer, seed: int, iterations: int) -> Clearing:
-    book, allocation, shadow, prices = answer.book, answer.allocation, answer.shadow, answer.prices
-    runs = render_price_runs(allocation, [pool.pool_id for pool in book.pools], prices)
-    decisions = _decide(book, allocation, shadow, prices)
+def _render(answer: _Answer) -> Clearing:
+    book, allocation = answer.book, answer.allocation
+    runs = render_price_runs(allocation, [pool.pool_id for pool in book.pools], answer.prices)
+    decisions = _decide(answer)
     welfare = usd(welfare_micros(book, allocation.grid, decisions))
-    bound_usd = usd_of(answer.bound)
+    bound_usd = usd_of(answer.solved.bound)
     certificate = Certificate(
         hash_book(book),
         ENGINE_VERSION,
-        seed,
-        iterations,
+        answer.seed,
+        answer.solved.rounds,
         welfare,
         bound_usd,
         ratio_up(bound_usd - welfare, bound_usd),
         hash_json(render_prices(runs)),
         hash_json(render_decisions(decisions)),
     )
-    return Clearing(runs, decisions, certificate, render_shadow(shadow))
+    return Clearing(runs, decisions, certificate, render_shadow(answer.solved.shadow))
 
 
-def _decide(book: Book, allocation: Allocation, shadow: Shadow, prices: list[Micros]) -> tuple[Decision, ...]:
+def _decide(answer: _Answer) -> tuple[Decision, ...]:
     matches: dict[int, Match] = {}
-    for pool in range(len(book.pools)):
-        for order, shares in share_lots(allocation, pool).items():
-            placing = allocation.placed[order]
-            if placing is None:
-                raise AssertionError(f"order {order} has lots but no placement")
-            way, start = placing
-            request, bid = book.orders[order], book.orders[order].bids[allocation.grid.ways[way].bid]
-            end = start + request.duration_periods
-            price = Fraction(int(prices[pool][start:end].sum()), request.duration_periods * 1_000_000)
-            matches[order] = Match(
-                bid.pool_id, bid.mandate_id, request.nodes, start, end, shares, bid.value_usd_per_gpu_hour, price
-            )
+    for pool in range(len(answer.book.pools)):
+        for order, shares in share_lots(answer.allocation, pool).items():
+            matches[order] = _match(answer, order, shares)
     return tuple(
         Decision(request.order_id, matches[order], (), None, Decimal(0))
         if order in matches
-        else _explain(book, allocation, shadow, prices, order)
-        for order, request in enumerate(book.orders)
+        else _explain(answer, order)
+        for order, request in enumerate(answer.book.orders)
     )
 
 
-def _explain(book: Book, allocation: Allocation, shadow: Shadow, prices: list[Micros], order: int) -> Decision:
-    entries = find_entries(allocation, shadow, order)
-    to_win = entries[0].value_micro if entries else None
-    reasons = list_reasons(book, allocation, prices, order, to_win)
-    regret = regret_micros(allocation, prices, order)[0]
-    return Decision(book.orders[order].order_id, None, reasons, None if to_win is None else usd(to_win), usd(regret))
+def _match(answer: _Answer, order: int, shares: tuple[LotShare, ...]) -> Match:
+    placing = answer.allocation.placed[order]
+    if placing is None:
+        raise AssertionError(f"order {order} has lots but no placement")
+    way, start = placing
+    request = answer.book.orders[order]
+    at = answer.allocation.grid.ways[way]
+    bid, end = request.bids[at.bid], start + request.duration_periods
+    price = Fraction(int(answer.prices[at.pool][start:end].sum()), request.duration_periods * MICRO)
+    return Match(bid.pool_id, bid.mandate_id, request.nodes, start, end, shares, bid.value_usd_per_gpu_hour, price)
+
+
+def _explain(answer: _Answer, order: int) -> Decision:
+    price = price_to_win(answer.solved, answer.seed, order)
+    reasons = list_reasons(answer.book, answer.allocation, answer.prices, order, price)
+    regret = regret_micros(answer.allocation, answer.prices, order)[0]
+    to_win = None if price is None else usd(price.value_micro)
+    return Decision(answer.book.orders[order].order_id, None, reasons, to_win, usd(regret))
 
 
 def welfare_micros(book: Book, grid: Grid, decisions: tuple[Decision, ...]) -> int:
@@ -119,7 +119,7 @@ def welfare_micros(book: Book, grid: Grid, decisions: tuple[Decision, ...]) -> i
         if match is None:
             continue
         hours = gpus[match.pool_id] * book.period_hours
-        value = int(match.value_usd_per_gpu_hour * 1_000_000)
+        value = micro(match.value_usd_per_gpu_hour)
         total += value * match.nodes * (match.end_period - match.start_period) * hours
         for share in match.lots:
             for period in range(share.from_period, share.to_period):

@@ -45,7 +45,10 @@ class Wish:
 
 @dataclass(frozen=True, slots=True)
 class Yard:
-    """One pool: its steps by rising ask, what each offers per period, and its layers, narrowest first."""
+    """One pool: its steps by rising ask, what each offers per period, and its layers, narrowest first.
+
+    `plain` says that every bid on the pool may use every lot.
+    """
 
     gpus: int
     lot_ids: tuple[str, ...]
@@ -53,11 +56,7 @@ class Yard:
     ask: Floats
     offered: Floats
     layers: tuple[tuple[int, ...], ...]
-
-    @property
-    def plain(self) -> bool:
-        """Tell whether every bid on the pool may use every lot."""
-        return self.layers == (tuple(range(len(self.lot_ids))),)
+    plain: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -125,6 +124,7 @@ def _compile_yard(
         np.array(asks, dtype=np.float64),
         offered,
         tuple(tuple(sorted(row for lot_id in layer for row in members[lot_id])) for layer in layers),
+        len(layers) == 1,
     )
 
 

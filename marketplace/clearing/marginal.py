@@ -3,8 +3,8 @@
 The order is inserted into the present allocation at the placement where that is cheapest. Where lots are free, that
 costs their asks; where they are not, accepted orders are displaced, cheapest first, and the newcomer must be worth
 strictly more than what they added. The answer is therefore constructive: with the order at that price there is an
-allocation, with lawful prices, that is worth strictly more than the one found without it. Where the book was solved
-exactly that is decisive, and `exact.py` gives the exact threshold; on larger books the answer is an upper estimate.
+allocation, with lawful prices, that is worth more than the one found without it. On small books `winning.py` starts
+from it and finds the exact threshold; on larger ones it is an estimate from above.
 """
 
 from dataclasses import dataclass
@@ -20,16 +20,19 @@ from marketplace.clearing.money import CENT_MICRO, ceil_cent, micro
 
 PLACEMENTS_MAX = 4
 ROUNDS_MAX = 200
+PASSES_MAX = 3
+TOLERANCE_MICRO = 10.0
 VALUE_MICRO_MAX = micro(PRICE_USD_MAX)
 
 
 @dataclass(frozen=True, slots=True)
 class Entry:
-    """What it takes to bring an order in at one placement."""
+    """What bringing an order in at one placement takes: its value, who must move, and who then finds no other place."""
 
     way: int
     start: int
     value_micro: int
+    victims: tuple[int, ...]
     displaced: tuple[int, ...]
 
 
@@ -48,6 +51,34 @@ def find_entries(allocation: Allocation, shadow: Shadow, order: int, limit: int 
         if entry is not None:
             entries.append(entry)
     return sorted(entries, key=lambda entry: (entry.value_micro, entry.way, entry.start))
+
+
+def settle(allocation: Allocation, shadow: Shadow) -> None:
+    """Bring in orders that are worth more than what they would displace, until none is left or the passes are used."""
+    for _ in range(PASSES_MAX):
+        changed = False
+        for order in np.flatnonzero(allocation.out).tolist():
+            for entry in find_entries(allocation, shadow, order):
+                if entry.value_micro <= allocation.grid.ways[entry.way].value and _bring_in(allocation, entry):
+                    changed = True
+                    break
+        if not changed:
+            return
+
+
+def _bring_in(allocation: Allocation, entry: Entry) -> bool:
+    """Carry out an entry; go back and return False where that gained nothing."""
+    before, placed = allocation.total, list(allocation.placed)
+    for victim in entry.victims:
+        allocation.remove(victim)
+    allocation.place(entry.way, entry.start)
+    for victim in entry.victims:
+        allocation.insert(victim)
+    if allocation.total > before + TOLERANCE_MICRO and not allocation.losing():
+        return True
+    allocation.restore(placed)
+    allocation.total = before
+    return False
 
 
 def _promising(allocation: Allocation, shadow: Shadow, order: int, limit: int) -> list[Placing]:
@@ -84,7 +115,7 @@ def _work_out(allocation: Allocation, order: int, way: int, start: int) -> Entry
     grid = allocation.grid
     bid, wish = grid.ways[way], grid.wishes[order]
     hours = wish.nodes * wish.duration * grid.yards[bid.pool].gpus * grid.hours
-    before = allocation.welfare()
+    before = allocation.total
     displaced: list[tuple[int, Placing]] = []
     try:
         for _ in range(ROUNDS_MAX):
@@ -98,7 +129,7 @@ def _work_out(allocation: Allocation, order: int, way: int, start: int) -> Entry
             return None
         allocation.place(way, start)
         moved = [victim for victim, _ in displaced if allocation.insert(victim) > 0]
-        without_value = allocation.welfare() - bid.value * hours
+        without_value = allocation.total - bid.value * hours
         least = ceil_cent(Fraction(before - without_value) / hours)
         if displaced and Fraction(least) * hours + Fraction(without_value) <= Fraction(before):
             least += CENT_MICRO
@@ -112,7 +143,8 @@ def _work_out(allocation: Allocation, order: int, way: int, start: int) -> Entry
             if allocation.placed[victim] is None:
                 allocation.place(victim_way, victim_start)
     gone = tuple(victim for victim, _ in displaced if victim not in moved)
-    return Entry(way, start, least, gone) if least <= VALUE_MICRO_MAX else None
+    victims = tuple(victim for victim, _ in displaced)
+    return Entry(way, start, least, victims, gone) if least <= VALUE_MICRO_MAX else None
 
 
 def _fits(allocation: Allocation, order: int, way: int, start: int) -> bool:

@@ -43,8 +43,13 @@ class WayTable:
         self.hours = np.array([grid.yards[way.pool].gpus * grid.hours for way in ways], dtype=np.float64)
 
 
-def list_columns(grid: Grid) -> Columns:
-    """List the placements of every order that could ever be accepted, in order of way and start."""
+def list_columns(grid: Grid, keep: int | None = None) -> Columns:
+    """List the placements of every order that could ever be accepted, in order of way and start.
+
+    Args:
+        grid: The book.
+        keep: An order of which every placement that fits is listed, whatever it is worth.
+    """
     costs: dict[tuple[int, int, int], tuple[Floats, Floats]] = {}
     ways, starts = [], []
     for at, way in enumerate(grid.ways):
@@ -60,7 +65,9 @@ def list_columns(grid: Grid) -> Columns:
         cost, short_by = costs[key]
         span = slice(wish.first, wish.last + wish.duration)
         total = window_sums(cost[span], wish.duration)
-        good = (total < way.value * wish.nodes * wish.duration) & (window_sums(short_by[span], wish.duration) == 0)
+        good = window_sums(short_by[span], wish.duration) == 0
+        if way.order != keep:
+            good &= total < way.value * wish.nodes * wish.duration
         found = np.flatnonzero(good) + wish.first
         ways.append(np.full(len(found), at))
         starts.append(found)
@@ -70,42 +77,54 @@ def list_columns(grid: Grid) -> Columns:
 
 
 class RowTable:
-    """Numbers the rows pool x layer x period of a grid, and the lots' cells that may carry each of them."""
+    """Numbers the rows pool x layer x period of a grid, and lists which lots may carry each of them.
+
+    Entries run parallel: `row`, the lot's `ask`, its nodes `most`, `hours` (GPU-hours of a node and period), `spot`
+    (the number of pool x step x period) and `shared`, which says that several rows draw on the spot.
+    """
 
     def __init__(self, grid: Grid) -> None:
-        self.grid = grid
         counts = [len(yard.layers) for yard in grid.yards]
         self.base = np.concatenate([[0], np.cumsum(counts)]).astype(np.int64)
+        self.spots = np.concatenate([[0], np.cumsum([len(yard.ask) for yard in grid.yards])]).astype(np.int64)
         self.rows = int(self.base[-1]) * grid.periods
-        row, ask, most, cell, hours = [], [], [], [], []
-        cells = 0
+        parts: list[tuple[Floats, ...]] = []
         for pool, yard in enumerate(grid.yards):
             for layer, steps in enumerate(yard.layers):
                 for step in steps:
                     live = np.flatnonzero(yard.offered[step])
-                    row.append((self.base[pool] + layer) * grid.periods + live)
-                    ask.append(np.full(len(live), yard.ask[step]))
-                    most.append(yard.offered[step, live])
-                    hours.append(np.full(len(live), float(yard.gpus * grid.hours)))
-                    cell.append(np.full(len(live), -1) if yard.plain else cells + step * grid.periods + live)
-            cells += len(yard.ask) * grid.periods
-        self.row = _join(row).astype(np.int64)
-        self.ask, self.most, self.hours = _join(ask), _join(most), _join(hours)
-        self.cell = _join(cell).astype(np.int64)
+                    full = np.ones(len(live))
+                    parts.append(
+                        (
+                            (self.base[pool] + layer) * grid.periods + live,
+                            full * yard.ask[step],
+                            yard.offered[step, live],
+                            full * (yard.gpus * grid.hours),
+                            (self.spots[pool] + step) * grid.periods + live,
+                            full * (not yard.plain),
+                        )
+                    )
+        row, self.ask, self.most, self.hours, spot, shared = (_join([part[at] for part in parts]) for at in range(6))
+        self.row, self.spot = row.astype(np.int64), spot.astype(np.int64)
+        self.shared = shared > 0
 
 
-def _join(parts: list[Floats] | list[Integers]) -> Floats:
+def _join(parts: list[Floats]) -> Floats:
     return np.concatenate(parts) if parts else np.zeros(0)
 
 
 @dataclass(frozen=True, slots=True)
 class Program:
-    """A HiGHS model with what is needed to read its answer back."""
+    """A HiGHS model with what is needed to read its answer back.
+
+    Its columns are the placements, then the `cells` (entries of the row table); its rows are `rows`, then `orders`.
+    """
 
     model: highspy.HighsLp
     columns: Columns
     rows: Integers
     orders: Integers
+    cells: Integers
 
 
 def build_program(
@@ -133,11 +152,11 @@ def build_program(
     renumber[live] = np.arange(len(live))
     orders, order_row = np.unique(ways.order[way], return_inverse=True)
     cells = np.flatnonzero(renumber[table.row] >= 0)
-    shared = table.cell[cells]
-    names, cell_row = np.unique(shared[shared >= 0], return_inverse=True)
+    shared = table.shared[cells]
+    names, cell_row = np.unique(table.spot[cells][shared], return_inverse=True)
     base_orders, base_cells = len(live), len(live) + len(orders)
 
-    entries = np.concatenate([duration + 1, 1 + (shared >= 0)]).astype(np.int64)
+    entries = np.concatenate([duration + 1, 1 + shared]).astype(np.int64)
     begin = np.concatenate([[0], np.cumsum(entries)]).astype(np.int64)
     index = np.zeros(int(begin[-1]), dtype=np.int32)
     value = np.zeros(int(begin[-1]))
@@ -146,7 +165,7 @@ def build_program(
     index[begin[1 : count + 1] - 1], value[begin[1 : count + 1] - 1] = base_orders + order_row, 1.0
     at = begin[count:-1]
     index[at], value[at] = renumber[table.row[cells]], -1.0
-    at = at[shared >= 0] + 1
+    at = at[shared] + 1
     index[at], value[at] = base_cells + cell_row, 1.0
 
     model = highspy.HighsLp()
@@ -157,7 +176,7 @@ def build_program(
     model.col_upper_ = np.concatenate([np.ones(count), table.most[cells]])
     model.row_lower_ = np.full(model.num_row_, -highspy.kHighsInf)
     most = np.zeros(len(names))
-    most[cell_row] = table.most[cells][shared >= 0]
+    most[cell_row] = table.most[cells][shared]
     model.row_upper_ = np.concatenate([-fixed[live], np.ones(len(orders)), most])
     model.a_matrix_.format_ = highspy.MatrixFormat.kColwise
     model.a_matrix_.start_, model.a_matrix_.index_, model.a_matrix_.value_ = begin.astype(np.int32), index, value
@@ -165,7 +184,7 @@ def build_program(
     if whole:
         kinds = [highspy.HighsVarType.kInteger] * count + [highspy.HighsVarType.kContinuous] * len(cells)
         model.integrality_ = kinds
-    return Program(model, columns, live, orders)
+    return Program(model, columns, live, orders, cells)
 
 
 def _live_rows(grid: Grid, table: RowTable, ways: WayTable, columns: Columns, touched: Integers) -> Integers:

@@ -15,6 +15,7 @@ from marketplace.clearing.grid import Floats, Grid, Way, Wish, stack, window_sum
 from marketplace.clearing.model import Book, Reason
 from marketplace.clearing.money import MICRO, show, usd
 from marketplace.clearing.pricing import Micros
+from marketplace.clearing.winning import PriceToWin
 
 
 def alone(grid: Grid, way: Way, wish: Wish, begin: int, end: int) -> tuple[Floats, Floats]:
@@ -49,7 +50,7 @@ def regret_micros(allocation: Allocation, prices: list[Micros], order: int) -> t
 
 
 def list_reasons(
-    book: Book, allocation: Allocation, prices: list[Micros], order: int, price_to_win_micro: int | None
+    book: Book, allocation: Allocation, prices: list[Micros], order: int, to_win: PriceToWin | None
 ) -> tuple[Reason, ...]:
     """Return the reasons why an order is out, the decisive one first."""
     grid = allocation.grid
@@ -67,8 +68,9 @@ def list_reasons(
         "ask_usd_per_gpu_hour": show(cheapest / MICRO),
         "value_usd_per_gpu_hour": show(usd(int(grid.ways[at].value))),
     }
-    if price_to_win_micro is not None:
-        facts["price_to_win_usd_per_gpu_hour"] = show(usd(price_to_win_micro))
+    if to_win is not None:
+        facts["price_to_win_usd_per_gpu_hour"] = show(usd(to_win.value_micro))
+        facts["price_to_win_guarantee"] = "exact" if to_win.exact else "indicative"
     found = []
     if all(_margin_alone(grid, wish, way) <= 0 for way in wish.ways):
         worth, ask = facts["value_usd_per_gpu_hour"], facts["ask_usd_per_gpu_hour"]

@@ -1,56 +1,77 @@
-"""Finds good allocations: greedy in several orders, then repair."""
+"""Finds good allocations: greedy in several orders, ruin and recreate, then integer programs around what is found.
 
-import numpy as np
+Budgets are counts, never seconds, and every random choice comes from one seed, so that a search repeats itself.
+"""
+
+import random
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 
 from marketplace.clearing.allocation import Allocation
 from marketplace.clearing.bound import Shadow
-from marketplace.clearing.grid import Floats, Grid
+from marketplace.clearing.grid import Grid
+from marketplace.clearing.neighbourhood import THREADS, Neighbourhoods, Reach
+from marketplace.clearing.program import RowTable, WayTable
+from marketplace.clearing.prospects import Prospects
+from marketplace.clearing.ruin import Ruin
+
+RUINS_PER_ROUND = 100
+RUINS_FIRST_PER_ORDER = 4
+PATIENCE_ROUNDS = 12
+PATIENCE_SMALL_ROUNDS = 2
+SMALL_COLUMNS_MAX = 3_000
+SMALL_REACH = Reach(columns=900, pools=12, batch=2)
+REACH = Reach(columns=500, pools=3, batch=6)
+GAIN_RELATIVE = 1e-6
+Priority = Callable[[int], float]
 
 
-def shade_of(grid: Grid, shadow: Shadow, order: int, share: float) -> Floats | None:
-    """Return what a share of the scarcity prices would charge each option of an order, shaped like its options."""
-    wish = grid.wishes[order]
-    if wish.last < wish.first or not wish.ways:
-        return None
-    ways = sorted(wish.ways, key=lambda way: not grid.yards[grid.ways[way].pool].plain)
-    rows = []
-    for way in ways:
-        bid = grid.ways[way]
-        sums = shadow.shade(bid.pool, bid.layer, wish.first, wish.last, wish.duration)
-        rows.append(sums * (share * wish.nodes * grid.yards[bid.pool].gpus * grid.hours))
-    return np.stack(rows)
-
-
-def greedy(grid: Grid, shadow: Shadow) -> Allocation:
-    """Insert orders by several priorities and return the best result."""
-    best, best_welfare = Allocation(grid), -1.0
-    shades = [shade_of(grid, shadow, order, 1.0) for order in range(len(grid.wishes))]
-    for priority in (_by_surplus, _by_value):
-        for share in (False, True):
+def greedy(grid: Grid, prospects: Prospects) -> Allocation:
+    """Insert orders by several priorities, by plain gain and by gain over scarcity, and return the best result."""
+    orders = [order for order, best in enumerate(prospects.best.tolist()) if best > float("-inf")]
+    size = {order: _size(grid, order) for order in orders}
+    best = Allocation(grid)
+    for priority in (
+        {order: prospects.best[order] / size[order] for order in orders},
+        {order: max(grid.ways[way].value for way in grid.wishes[order].ways) for order in orders},
+        {order: prospects.best[order] for order in orders},
+    ):
+        for shaded in (False, True):
             allocation = Allocation(grid)
-            for order in sorted(range(len(grid.wishes)), key=lambda o: (-priority(grid, shadow, shades[o], o), o)):
-                allocation.insert(order, shades[order] if share else None)
-            for order, placing in enumerate(allocation.placed):
-                if placing is None:
+            ranked = sorted(orders, key=lambda order: (-priority[order], order))
+            for order in ranked:
+                allocation.insert(order, prospects.shades[order] if shaded else None)
+            for order in ranked:
+                if allocation.out[order]:
                     allocation.insert(order)
-            welfare = allocation.welfare()
-            if welfare > best_welfare:
-                best, best_welfare = allocation, welfare
+            if allocation.total > best.total:
+                best = allocation
     return best
 
 
-def _by_value(grid: Grid, _shadow: Shadow, _shade: Floats | None, order: int) -> float:
-    return max((grid.ways[way].value for way in grid.wishes[order].ways), default=0.0)
-
-
-def _by_surplus(grid: Grid, _shadow: Shadow, shade: Floats | None, order: int) -> float:
-    if shade is None:
-        return -1.0
+def _size(grid: Grid, order: int) -> float:
     wish = grid.wishes[order]
-    ways = sorted(wish.ways, key=lambda way: not grid.yards[grid.ways[way].pool].plain)
-    best = -1e30
-    for row, way in enumerate(ways):
-        bid = grid.ways[way]
-        hours = wish.nodes * grid.yards[bid.pool].gpus * grid.hours
-        best = max(best, (bid.value * wish.duration * hours - float(shade[row].min())) / (wish.duration * hours))
-    return best
+    return float(wish.nodes * wish.duration * max(grid.yards[grid.ways[way].pool].gpus for way in wish.ways))
+
+
+def improve(
+    allocation: Allocation, prospects: Prospects, tables: tuple[WayTable, RowTable, Shadow], seed: int, rounds: int
+) -> int:
+    """Improve an allocation in place for a number of rounds, fewer when it stops helping; return the rounds done."""
+    pick = random.Random(seed)  # noqa: S311 - a search that repeats itself, no secret
+    if not rounds or not len(prospects.order):
+        return 0
+    ruin = Ruin(allocation, prospects, pick)
+    reach = SMALL_REACH if len(prospects.order) <= SMALL_COLUMNS_MAX else REACH
+    programs = Neighbourhoods(allocation, prospects, tables, (pick, reach))
+    ruin.run(RUINS_FIRST_PER_ORDER * len(allocation.grid.wishes))
+    idle = 0
+    with ThreadPoolExecutor(THREADS) as threads:
+        for done in range(1, rounds + 1):
+            before = allocation.total
+            ruin.run(RUINS_PER_ROUND)
+            programs.run(threads)
+            idle = 0 if allocation.total > before * (1 + GAIN_RELATIVE) else idle + 1
+            if idle == (PATIENCE_ROUNDS if reach is REACH else PATIENCE_SMALL_ROUNDS):
+                return done
+    return rounds

@@ -74,7 +74,7 @@ class FailAuction(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class SettleAuction(msgspec.Struct, frozen=True, kw_only=True):
-    """Say that every decision was carried out."""
+    """Say that every decision was carried out, or that an auction which failed for good let its orders go."""
 
     auction_id: str
     matched: int
@@ -181,7 +181,7 @@ def _settle(command: SettleAuction, state: Auction) -> Sequence[AuctionEvent]:
     event = AuctionSettled(**{name: getattr(command, name) for name in command.__struct_fields__})
     if state.settled == event:
         return []
-    _require_status(state, "cleared")
+    _require_status(state, "cleared", "failed")
     return [event]
 
 

@@ -4,8 +4,9 @@ from decimal import Decimal
 from fractions import Fraction
 from typing import Final
 
-from events.order import OrderTerms
-from marketplace.core.money import ZERO, ceil_cents
+from events.order import ClassOffer, OrderTerms
+from marketplace.core.errors import Refusal
+from marketplace.core.money import PRICE_PLACES, ZERO, ceil_cents
 
 CENT: Final = Decimal("0.01")
 
@@ -27,6 +28,7 @@ def compute_budget_hold(terms: OrderTerms, equity_credit: Decimal) -> Decimal:
     A cent more is never needed: what the holder pays is the rest of the provider's whole cents, and lies less than one
     cent above its exact share (`settlement`).
     """
+    _require_value(terms, equity_credit)
     hours = compute_gpu_hours(terms)
     needs = [
         ceil_cents(Fraction(offer.equity_usd_per_gpu_hour) * Fraction(equity_credit) * hours)
@@ -40,3 +42,21 @@ def compute_principal_max(terms: OrderTerms) -> Decimal:
     """Return the principal that the dearest offer would owe in full, in whole cents."""
     hours = compute_gpu_hours(terms)
     return max(ceil_cents(Fraction(offer.equity_usd_per_gpu_hour) * hours) for offer in terms.offers)
+
+
+def compute_value(offer: ClassOffer, equity_credit: Decimal) -> Decimal:
+    """Return w = cash + h · equity, dollars per GPU-hour."""
+    return offer.cash_usd_per_gpu_hour + equity_credit * offer.equity_usd_per_gpu_hour
+
+
+def _require_value(terms: OrderTerms, equity_credit: Decimal) -> None:
+    for index, offer in enumerate(terms.offers):
+        value = compute_value(offer, equity_credit)
+        if value != round(value, PRICE_PLACES):
+            raise Refusal(
+                "value_too_precise",
+                f"the offer is worth {value} with a mandate's credit of {equity_credit}; that has more than"
+                f" {PRICE_PLACES} decimal places, offer a rounder amount",
+                pointer=f"/terms/offers/{index}",
+                value=str(value),
+            )

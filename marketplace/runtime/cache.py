@@ -132,6 +132,11 @@ class Cache:
         loaded = await asyncio.shield(self._begin(decider, base or Entry(decider.initial, Head(subject))))
         return self.find(subject) or loaded
 
+    def assume(self, decider: AnyDecider, subject: str) -> None:
+        """Take a subject that is not in memory for empty; the guard of the append finds out if it is not."""
+        if subject not in self._entries and subject not in self._readings:
+            self.put(Entry(decider.initial, Head(subject)))
+
     def _begin(self, decider: AnyDecider, base: Entry) -> asyncio.Task[Entry]:
         """Return the reading of the events that follow `base`; who asks meanwhile gets the same one."""
         subject = base.head.subject

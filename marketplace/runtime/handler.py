@@ -63,8 +63,24 @@ class Handler:
         self._source = source
         self._in_flight: set[str] = set()
 
-    async def run(self, context: Context, decider: AnyDecider, id: str, work: Work) -> Receipt:  # noqa: A002
+    async def run(
+        self,
+        context: Context,
+        decider: AnyDecider,
+        id: str,  # noqa: A002
+        work: Work,
+        *,
+        new: bool = False,
+    ) -> Receipt:
         """Run the command `work`, whose primary aggregate is `id`, until its events are stored.
+
+        Args:
+            context: Who asks, when, and under which id.
+            decider: Of the primary aggregate.
+            id: The primary aggregate.
+            work: What to decide.
+            new: Whether `id` derives from the command's, so that nothing but a repeat can have made it; it is then
+                not read.
 
         Raises:
             Refusal: A rule said no; or ``idempotency_key_reused``, ``command_in_flight``, ``version_stale``.
@@ -79,6 +95,8 @@ class Handler:
             )
         self._in_flight.add(context.command_id)
         try:
+            if new:
+                self.cache.assume(decider, render_subject(decider.aggregate, id))
             return await self._run(context, decider, id, work)
         finally:
             self._in_flight.discard(context.command_id)

@@ -52,13 +52,22 @@ class Worker:
             group.create_task(self._do())
 
     async def _read(self) -> None:
-        last = (await self._handler.log.health()).last_sequence
+        last = await self._find_end()
         if not last:
             self._ready.set()
         async for page in self._handler.log.read(0, follow=True):
             self.stage.take(page)
             if self.stage.position >= last:
                 self._ready.set()
+
+    async def _find_end(self) -> int:
+        """Return the last sequence there is as the worker begins; wait as long as the log cannot be reached."""
+        while True:
+            try:
+                return (await self._handler.log.health()).last_sequence
+            except Unavailable as error:
+                log.warning("log_away", reason=str(error))
+                await asyncio.sleep(RETRY_SECONDS)
 
     async def _do(self) -> None:
         await self._ready.wait()

@@ -14,8 +14,10 @@ class Meddling:
         loads: What was read, as (subject, after).
         appends: For each append, whether it was built on heads that were still pending.
         faults: What happens to the append of that number, counted from 0: ``conflict``, ``lost`` (nothing was stored
-            and nobody knows) or ``unanswered`` (stored, and nobody knows).
+            and nobody knows) or ``unanswered`` (stored, and nobody knows). A type of event in place of a number
+            means the first append that holds one.
         before: What to await, once, before the first append that holds an event of that type.
+        after_load: What to await, once, between the next read and its answer.
         dies_after: After so many appends the process hears nothing any more; None for never.
         dies_storing: Whether the append at which it dies is stored.
         dead: Set once it hears nothing any more.
@@ -27,6 +29,7 @@ class Meddling:
         self.appends = []
         self.faults = {}
         self.before = {}
+        self.after_load = None
         self.dies_after = None
         self.dies_storing = False
         self.dead = asyncio.Event()
@@ -46,6 +49,10 @@ class Meddling:
         """Wait until so many appends were asked for."""
         async with asyncio.timeout(10), self._asked:
             await self._asked.wait_for(lambda: len(self.appends) >= count)
+
+    def _take_fault(self, number, writes):
+        types = [message.envelope.type for write in writes for message in write.messages]
+        return next((self.faults.pop(key) for key in (number, *types) if key in self.faults), None)
 
     async def _intervene(self, writes):
         types = {message.envelope.type for write in writes for message in write.messages}
@@ -70,7 +77,7 @@ class Meddling:
         async with self._turn:
             await asked
             await self._open.wait()
-            fault = self.faults.get(number)
+            fault = self._take_fault(number, writes)
             if fault is None:
                 return await self.log.append(writes)
             if fault == "unanswered":
@@ -83,7 +90,11 @@ class Meddling:
 
     async def load(self, subject, after=0):
         self.loads.append((subject, after))
-        return await self.log.load(subject, after)
+        events = await self.log.load(subject, after)
+        if self.after_load is not None:
+            after_load, self.after_load = self.after_load, None
+            await after_load()
+        return events
 
     def read(self, after=0, *, follow=False):
         return self.log.read(after, follow=follow)

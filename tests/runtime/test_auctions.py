@@ -5,7 +5,6 @@ import asyncio
 import pytest
 
 from events.auction import Book
-from marketplace.core.errors import Corrupt
 from marketplace.log.memory import MemoryLog
 from marketplace.runtime import auctioneer, worker
 from marketplace.runtime.commands import auctions, supply
@@ -147,24 +146,6 @@ async def test_an_engine_that_fails_is_tried_again(monkeypatch):
         await market.award(trade)
     states = await read_end(market.log)
     assert (states["auction"][trade.auction].attempts, len(states["grant"])) == (1, 2)
-
-
-async def test_an_engine_that_always_fails_stops_the_worker_and_holds_everything(monkeypatch):
-    market, trade = await build(MemoryLog())
-
-    def fail(*_):
-        raise ArithmeticError("the relaxation has no optimum")
-
-    monkeypatch.setattr(auctioneer, "clear_book", fail)
-    monkeypatch.setattr(worker, "RETRY_SECONDS", 0.01)
-    market.clock.at = market.day(0.5)
-    with pytest.raises(ExceptionGroup) as caught:
-        await asyncio.wait_for(worker.Worker(market.process("two").handler).run(), 10)
-    assert caught.group_contains(Corrupt, match="failed 3 times")
-    states = await read_end(market.log)
-    assert states["auction"][trade.auction].attempts == 3
-    assert {order.status for order in states["order"].values()} == {"locked"}
-    assert (await market.account(trade.startup)).held_usd > 0
 
 
 async def lock(market, order, auction):

@@ -8,9 +8,11 @@ import pytest
 from marketplace.core.errors import Refusal
 from marketplace.core.ids import rename_id
 from marketplace.domain.periods import list_periods
+from marketplace.runtime import worker
 from marketplace.runtime.commands import grants, statements
 from tests.runtime.invariants import check_log
 from tests.runtime.market import Market
+from tests.runtime.meddling import Meddling
 
 
 @pytest.fixture
@@ -128,6 +130,19 @@ async def test_a_grant_that_ends_midway_settles_what_was_delivered_and_frees_the
     assert (await market.account(trade.startup)).held_usd == 0
     pool = await market.state("pool", trade.pool)
     assert pool.reservations[grant.issued.grant_id].end == end
+
+
+async def test_a_statement_whose_predecessor_could_not_be_stored_waits_for_it(market, monkeypatch):
+    monkeypatch.setattr(worker, "RETRY_SECONDS", 0.05)
+    trade = await market.trade(days=40)
+    meddling = Meddling(market.log)
+    meddling.faults["marketplace.statement.issued.v1"] = "lost"
+    async with market.worker(meddling):
+        grant = await market.award(trade)
+        market.clock.at = grant.end + timedelta(days=2)
+        for period in list_periods(grant):
+            await market.until("statement", period.statement_id, "issued")
+    assert not meddling.faults
 
 
 async def test_a_grant_that_ends_before_it_began_frees_everything_at_once(market):

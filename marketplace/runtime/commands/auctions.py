@@ -77,7 +77,7 @@ async def open_auction(
         )
         await unit.decide(AUCTION, auction_id, command)
 
-    return await handler.run(context, AUCTION, auction_id, work)
+    return await handler.run(context, AUCTION, auction_id, work, new=True)
 
 
 async def lock_order(handler: Handler, context: Context, order_id: str, auction_id: str) -> Receipt:

@@ -85,7 +85,7 @@ async def invest(
         await _use_budget(unit, mandate, issue, party.registered.sector)
         await _pay(unit, mandate, startup_id, instrument_id, amount_usd)
 
-    return await handler.run(context, INSTRUMENT, instrument_id, work)
+    return await handler.run(context, INSTRUMENT, instrument_id, work, new=True)
 
 
 async def _use_budget(unit: Unit, mandate: Mandate, issue: IssueInstrument, sector: str | None) -> None:

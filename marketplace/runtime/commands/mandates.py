@@ -46,7 +46,7 @@ async def grant_mandate(
             )
             await unit.decide(ACCOUNT, account_id, hold)
 
-    return await handler.run(context, MANDATE, mandate_id, work)
+    return await handler.run(context, MANDATE, mandate_id, work, new=True)
 
 
 async def load_mandate(unit: Unit, mandate_id: str) -> Mandate:

@@ -56,7 +56,7 @@ async def place_order(handler: Handler, context: Context, *, startup_id: str, te
         )
         await unit.decide(ORDER, order_id, command)
 
-    return await handler.run(context, ORDER, order_id, work)
+    return await handler.run(context, ORDER, order_id, work, new=True)
 
 
 async def _hold_budgets(

@@ -28,7 +28,7 @@ async def register_party(
         account_id = rename_id("acc", party_id)
         await unit.decide(ACCOUNT, account_id, OpenAccount(account_id=account_id, party_id=party_id))
 
-    return await handler.run(context, PARTY, party_id, work)
+    return await handler.run(context, PARTY, party_id, work, new=True)
 
 
 async def clear_party(handler: Handler, context: Context, party_id: str, *, checks: tuple[str, ...]) -> Receipt:

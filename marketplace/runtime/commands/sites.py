@@ -69,7 +69,7 @@ async def register_site(
         require_trader(await unit.load(PARTY, provider_id), provider_id, "provider")
         await unit.decide(SITE, site_id, command)
 
-    return await handler.run(context, SITE, site_id, work)
+    return await handler.run(context, SITE, site_id, work, new=True)
 
 
 async def _change(handler: Handler, context: Context, site_id: str, command: SiteCommand) -> Receipt:

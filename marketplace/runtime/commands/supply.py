@@ -73,7 +73,7 @@ async def open_pool(
         )
         await unit.decide(POOL, pool_id, command)
 
-    return await handler.run(context, POOL, pool_id, work)
+    return await handler.run(context, POOL, pool_id, work, new=True)
 
 
 async def _load_pool(unit: Unit, pool_id: str) -> Pool:
@@ -154,7 +154,7 @@ async def list_lot(
             POOL, pool_id, OfferCapacity(pool_id=pool_id, lot_id=lot_id, nodes=nodes, start=start, end=end)
         )
 
-    return await handler.run(context, LOT, lot_id, work)
+    return await handler.run(context, LOT, lot_id, work, new=True)
 
 
 def _require_ready(site: Site, start: datetime) -> None:

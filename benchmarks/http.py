@@ -1,0 +1,167 @@
+"""How many durable orders a second come through HTTP, against a bare Litestar handler on the same Granian server.
+
+    uv run python -m benchmarks.http [--seconds 3] [--startups 64]
+
+One process answers both: the API with its log on one nats-server that syncs every write, and beside it an application
+whose only handler takes the same body and answers as many bytes. The clients run in a second process and share the
+machine's cores with the servers. There is no database and no projector: commands need none.
+"""
+
+import argparse
+import asyncio
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import UTC, datetime, timedelta
+
+import httpx
+import msgspec
+import uvloop
+from granian.constants import Interfaces
+from granian.server.embed import Server
+from litestar import Litestar, post
+from litestar.params import JSONBody
+
+from benchmarks.http_load import build_request, measure, number_from
+from marketplace.api.application import create_application
+from marketplace.api.bodies.trading import PlaceOrderBody
+from marketplace.api.commands import ReceiptBody
+from marketplace.app import open_services
+from marketplace.embedded import embedded_nats, temporary_folder
+from marketplace.embedded.process import find_free_port
+from marketplace.runtime.config import Settings
+
+CLIENTS = (1, 64)
+ADMIN_KEY = "mkp_01jdm5v5tze1xa6a4sbz1gk3c4_benchmarkbenchmarkbenchmark"
+TARGET_ORDERS = 2_500
+TARGET_SHARE = 0.40
+
+
+@post("/bare")
+async def bare(data: JSONBody[PlaceOrderBody]) -> ReceiptBody:
+    return ReceiptBody(id=data.startup_id, sequence=1, version=1)
+
+
+async def serve(port: int, bare_port: int) -> None:
+    """Answer both applications until the process is ended."""
+    with temporary_folder() as folder:
+        async with embedded_nats(folder / "nats") as nats:
+            settings = Settings(
+                nats_url=nats.url, nats_admin_url=nats.admin_url, api_key_secret="s" * 32, admin_key=ADMIN_KEY
+            )
+            async with open_services(settings) as services:
+                applications = (
+                    (create_application(services), port),
+                    (Litestar([bare], openapi_config=None), bare_port),
+                )
+                servers = [
+                    Server(one, address="127.0.0.1", port=at, interface=Interfaces.ASGI, log_enabled=False)
+                    for one, at in applications
+                ]
+                serving = [asyncio.create_task(server.serve()) for server in servers]
+                await asyncio.to_thread(sys.stdin.read)
+                for server in servers:
+                    server.stop()
+                await asyncio.gather(*serving)
+
+
+@contextmanager
+def running(port: int, bare_port: int) -> Iterator[None]:
+    command = [sys.executable, "-m", "benchmarks.http", "--serve", str(port), str(bare_port)]
+    with subprocess.Popen(command, stdin=subprocess.PIPE) as process:
+        try:
+            _wait_until_live(port)
+            yield
+        finally:
+            assert process.stdin is not None
+            process.stdin.close()
+            process.wait(20)
+
+
+def _wait_until_live(port: int) -> None:
+    for _ in range(300):
+        try:
+            httpx.get(f"http://127.0.0.1:{port}/health/live").raise_for_status()
+        except httpx.TransportError:
+            time.sleep(0.1)
+        else:
+            return
+    raise SystemExit("the server did not start within 30 s")
+
+
+def prepare(port: int, startups: int) -> list[bytes]:
+    """Register startups with money, and return the order that each of them places."""
+    headers = {"Authorization": f"Bearer {ADMIN_KEY}"}
+    bodies = []
+    with httpx.Client(base_url=f"http://127.0.0.1:{port}", headers=headers, timeout=20) as client:
+        for number in range(startups):
+
+            def send(path: str, body: dict[str, object], number: int = number) -> str:
+                key = {"Idempotency-Key": f"prepare-{number}{path}"}
+                answer = client.post(path, json=body, headers=key)
+                answer.raise_for_status()
+                return str(answer.json()["id"])
+
+            party = send("/v1/parties", {"name": f"Startup {number}", "roles": ["startup"], "jurisdiction": "US"})
+            send(f"/v1/parties/{party}/clear", {"checks": ["sanctions"]})
+            money = {"amount_usd": "900000000000", "reference": "wire"}
+            send(f"/v1/accounts/acc{party[3:]}/deposits", money)
+            bodies.append(msgspec.json.encode(_build_order(party)))
+    return bodies
+
+
+def _build_order(party: str) -> dict[str, object]:
+    start = datetime.now(UTC) + timedelta(days=1)
+    offer = {"gpu_class": "H100_SXM", "cash_usd_per_gpu_hour": "2.50", "equity_usd_per_gpu_hour": "0"}
+    terms = {
+        "nodes": 4,
+        "duration_hours": 48,
+        "start_earliest": start.isoformat(),
+        "start_latest": (start + timedelta(days=14)).isoformat(),
+        "offers": [offer],
+    }
+    return {"startup_id": party, "terms": terms}
+
+
+async def compare(port: int, bare_port: int, bodies: list[bytes], seconds: float) -> None:
+    numbers = number_from(0)
+
+    async def run(at: int, path: str, clients: int, lasting: float) -> tuple[float, list[float]]:
+        chosen = [bodies[client % len(bodies)] for client in range(clients)]
+        return await measure(at, [build_request(path, ADMIN_KEY, body, numbers) for body in chosen], lasting)
+
+    await run(port, "/v1/orders", 64, 1.0)
+    await run(bare_port, "/bare", 64, 0.5)
+    print(f"{'clients':>8} {'bare a second':>14} {'orders a second':>16} {'ratio':>7} {'p50 ms':>8} {'p99 ms':>8}")
+    for clients in CLIENTS:
+        plain, _ = await run(bare_port, "/bare", clients, seconds)
+        rate, times = await run(port, "/v1/orders", clients, seconds)
+        times.sort()
+        median, slow = times[len(times) // 2] * 1_000, times[len(times) * 99 // 100] * 1_000
+        print(f"{clients:>8} {plain:>14,.0f} {rate:>16,.0f} {rate / plain:>7.2f} {median:>8.2f} {slow:>8.2f}")
+    target = min(TARGET_ORDERS, TARGET_SHARE * plain)
+    reached = "reached" if rate >= target else "not reached"
+    print(f"target at {CLIENTS[-1]} clients: {target:,.0f} orders a second, {reached}")
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else "")
+    parser.add_argument("--seconds", type=float, default=3.0)
+    parser.add_argument("--startups", type=int, default=64)
+    parser.add_argument(
+        "--serve", type=int, nargs=2, metavar=("PORT", "BARE_PORT"), help="used by the benchmark itself"
+    )
+    arguments = parser.parse_args()
+    if arguments.serve is not None:
+        uvloop.run(serve(*arguments.serve))
+        return
+    port, bare_port = find_free_port(), find_free_port()
+    with running(port, bare_port):
+        bodies = prepare(port, arguments.startups)
+        uvloop.run(compare(port, bare_port, bodies, arguments.seconds))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,185 @@
+"""Solves a small book to its true optimum under uniform prices.
+
+The integer program alone knows no prices. Where its answer has an order whose value is under the lowest lawful price of
+its run, the program learns about prices for that order's placements (a lot in use lifts its period's price to its ask,
+and a placement's mean price must not exceed its value) and is solved again, until no order is left without a price.
+"""
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from marketplace.clearing.allocation import Allocation, Placing
+from marketplace.clearing.grid import Grid
+from marketplace.clearing.program import (
+    USD_SCALE,
+    Columns,
+    Program,
+    RowTable,
+    WayTable,
+    build_program,
+    list_columns,
+    new_solver,
+)
+
+PASSES_MAX = 20
+OPTIMAL = "Optimal"
+
+
+@dataclass(frozen=True, slots=True)
+class Effort:
+    """How hard the solver tries: the relative gap at which it may stop, and how many nodes it may open."""
+
+    gap: float
+    nodes: int
+
+
+class Exact:
+    """A book's integer program, with prices added as they turn out to matter."""
+
+    def __init__(self, grid: Grid, columns: Columns, effort: Effort) -> None:
+        self.grid = grid
+        self.ways = WayTable(grid)
+        self.table = RowTable(grid)
+        self.columns = columns
+        self.program = build_program(grid, self.ways, self.table, columns, np.zeros(self.table.rows), whole=True)
+        self.solver = new_solver(1)
+        self.solver.setOptionValue("mip_rel_gap", effort.gap)
+        self.solver.setOptionValue("mip_abs_gap", 0.0)
+        self.solver.setOptionValue("mip_max_nodes", effort.nodes)
+        self.solver.passModel(self.program.model)
+        self._prices = _PriceRows(grid, self.table, self.program, self.solver)
+
+    def require(self, order: int) -> None:
+        """Demand that an order runs."""
+        row = len(self.program.rows) + int(np.searchsorted(self.program.orders, order))
+        self.solver.changeRowBounds(row, 1.0, 1.0)
+
+    def solve(self, start: list[Placing | None] | None = None) -> tuple[Allocation | None, bool]:
+        """Return the best allocation that prices can support, and whether it is proven to be the best.
+
+        Args:
+            start: Placements to begin from, where some are known.
+        """
+        priced: set[tuple[int, int]] = set()
+        for _ in range(PASSES_MAX):
+            if start is not None and not priced:
+                self._begin(start)
+            self.solver.run()
+            status = self.solver.modelStatusToString(self.solver.getModelStatus())
+            values = np.array(self.solver.getSolution().col_value)[: len(self.columns.way)]
+            if len(values) < len(self.columns.way) or not np.isfinite(self.solver.getInfo().objective_function_value):
+                return None, status == "Infeasible"
+            allocation = self._read(values)
+            losing = {(order, self._pool(allocation, order)) for order in allocation.losing()}
+            if not losing:
+                return allocation, status == OPTIMAL
+            if losing <= priced:
+                break
+            for order, pool in sorted(losing - priced):
+                self._prices.add(order, pool)
+            priced |= losing
+        for order in allocation.losing():
+            allocation.remove(order)
+        return allocation, False
+
+    def _begin(self, start: list[Placing | None]) -> None:
+        wanted = {placing for placing in start if placing is not None}
+        pairs = zip(self.columns.way.tolist(), self.columns.start.tolist(), strict=True)
+        values = np.array([float(pair in wanted) for pair in pairs])
+        self.solver.setSolution(len(values), np.arange(len(values), dtype=np.int32), values)
+
+    def _read(self, values: np.ndarray) -> Allocation:
+        allocation = Allocation(self.grid)
+        for at in np.flatnonzero(values > 0.5).tolist():  # noqa: PLR2004 - whole within the solver's tolerance
+            allocation.place(int(self.columns.way[at]), int(self.columns.start[at]))
+        return allocation
+
+    def _pool(self, allocation: Allocation, order: int) -> int:
+        placing = allocation.placed[order]
+        if placing is None:
+            raise AssertionError(f"order {order} loses but is not placed")
+        return self.grid.ways[placing[0]].pool
+
+
+class _PriceRows:
+    """Adds prices of pools and periods to a program, in US dollars."""
+
+    def __init__(self, grid: Grid, table: RowTable, program: Program, solver: Any) -> None:
+        self.grid = grid
+        self.program = program
+        self.solver = solver
+        self.columns = int(program.model.num_col_)
+        self.price: dict[tuple[int, int], int] = {}
+        self.ways = WayTable(grid)
+        self.base = table.spots
+        self.draws: dict[int, list[int]] = {}
+        for at, spot in enumerate(table.spot[program.cells].tolist()):
+            self.draws.setdefault(spot, []).append(len(program.columns.way) + at)
+
+    def add(self, order: int, pool: int) -> None:
+        """Hold an order's mean price on a pool to its value."""
+        columns = self.program.columns
+        mine = (self.ways.order[columns.way] == order) & (self.ways.pool[columns.way] == pool)
+        for at in np.flatnonzero(mine).tolist():
+            way, start = int(columns.way[at]), int(columns.start[at])
+            duration = self.grid.wishes[order].duration
+            yard = self.grid.yards[pool]
+            budget = self.grid.ways[way].value * duration * USD_SCALE
+            span = range(start, start + duration)
+            offered = yard.offered[:, start : start + duration] > 0
+            most = float(np.where(offered, yard.ask[:, None], 0.0).max(axis=0).sum()) * USD_SCALE
+            if most > budget:
+                prices = [self._price(pool, period) for period in span]
+                index = np.array([*prices, at], dtype=np.int32)
+                value = np.array([*([1.0] * duration), most - budget])
+                self.solver.addRow(-np.inf, most, len(index), index, value)
+
+    def _price(self, pool: int, period: int) -> int:
+        if (pool, period) not in self.price:
+            price = self._column(np.inf)
+            self.price[pool, period] = price
+            yard = self.grid.yards[pool]
+            for step, ask in enumerate(yard.ask.tolist()):
+                draws = self.draws.get((int(self.base[pool]) + step) * self.grid.periods + period, [])
+                if draws:
+                    used = self._column(1.0)
+                    self.solver.changeColIntegrality(used, self._whole())
+                    self._row({**dict.fromkeys(draws, 1.0), used: -float(yard.offered[step, period])})
+                    self._row({used: ask * USD_SCALE, price: -1.0})
+        return self.price[pool, period]
+
+    def _whole(self) -> Any:
+        return self.program.model.integrality_[0]
+
+    def _column(self, most: float) -> int:
+        self.solver.addCol(0.0, 0.0, most, 0, np.zeros(0, dtype=np.int32), np.zeros(0))
+        self.columns += 1
+        return self.columns - 1
+
+    def _row(self, entries: dict[int, float]) -> None:
+        index, value = np.array(list(entries), dtype=np.int32), np.array(list(entries.values()))
+        self.solver.addRow(-np.inf, 0.0, len(index), index, value)
+
+
+def solve_exactly(
+    grid: Grid, effort: Effort, *, start: list[Placing | None] | None = None, required: int | None = None
+) -> tuple[Allocation | None, bool]:
+    """Return the best allocation of a grid that prices can support and whether it is proven best.
+
+    Args:
+        grid: The book.
+        effort: When the solver may stop.
+        start: Placements to begin from.
+        required: An order that must run.
+    """
+    columns = list_columns(grid, keep=required)
+    if not len(columns.way):
+        return (Allocation(grid), True) if required is None else (None, True)
+    exact = Exact(grid, columns, effort)
+    if required is not None:
+        if required not in exact.program.orders:
+            return None, True
+        exact.require(required)
+    return exact.solve(start)

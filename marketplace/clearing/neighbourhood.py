@@ -1,0 +1,226 @@
+"""Solves small integer programs around the present allocation and keeps what they improve.
+
+A neighbourhood is a few related pools, sometimes only a stretch of their time. The orders that run inside it, and the
+losers that could, are decided anew together while everything else stays. Several disjoint neighbourhoods are solved at
+the same time, each in one thread with a limit on nodes, never on time, so that a repetition gives the same answer.
+"""
+
+import random
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+
+import numpy as np
+
+from marketplace.clearing.allocation import Allocation
+from marketplace.clearing.bound import Shadow
+from marketplace.clearing.grid import Flags, Floats, Grid, stack
+from marketplace.clearing.program import Integers, RowTable, WayTable, build_program, new_solver
+from marketplace.clearing.prospects import Prospects
+
+THREADS = 2
+NODES_MAX = 30
+GAP_RELATIVE = 1e-4
+SPAN_LEAST = 8
+SHRINK = 0.8
+TOLERANCE_MICRO = 10.0
+
+
+@dataclass(frozen=True, slots=True)
+class Reach:
+    """How large neighbourhoods may be, and how many are solved in one batch."""
+
+    columns: int
+    pools: int
+    batch: int
+
+
+@dataclass(frozen=True, slots=True)
+class Task:
+    """One neighbourhood: its placements, its orders, and what everything else takes of its rows."""
+
+    columns: Integers
+    orders: Integers
+    fixed: Floats
+    incumbent: Floats
+
+
+class Neighbourhoods:
+    """The search by integer programs on one allocation, which it changes in place and never worsens."""
+
+    def __init__(
+        self,
+        allocation: Allocation,
+        prospects: Prospects,
+        tables: tuple[WayTable, RowTable, Shadow],
+        choice: tuple[random.Random, Reach],
+    ) -> None:
+        self.allocation = allocation
+        self.grid: Grid = allocation.grid
+        self.prospects = prospects
+        self.ways, self.table, self.shadow = tables
+        self.pick, self.reach = choice
+        meets = np.zeros((len(self.grid.wishes), len(self.grid.yards)))
+        meets[prospects.order, prospects.pool] = 1.0
+        self.kinship = meets.T @ meets
+        np.fill_diagonal(self.kinship, 0.0)
+
+    def run(self, threads: ThreadPoolExecutor) -> None:
+        """Solve one batch of disjoint neighbourhoods and apply what improves."""
+        tasks = self._choose()
+        for task, chosen in zip(tasks, threads.map(self._solve, tasks), strict=True):
+            self._apply(task, chosen)
+
+    def _choose(self) -> list[Task]:
+        count = len(self.grid.yards)
+        current = np.zeros(len(self.prospects.order), dtype=np.bool_)
+        where = np.full(len(self.grid.wishes), -1)
+        begins = np.full(len(self.grid.wishes), self.grid.periods)
+        ends = np.zeros(len(self.grid.wishes), dtype=np.int64)
+        for order, placing in enumerate(self.allocation.placed):
+            if placing is not None:
+                at = self.prospects.find(placing)
+                where[order] = self.grid.ways[placing[0]].pool
+                begins[order], ends[order] = placing[1], placing[1] + self.grid.wishes[order].duration
+                if at is not None:
+                    current[at] = True
+        view = _View(current, where, begins, ends, np.ones(len(self.grid.wishes), dtype=np.bool_))
+        losses, used = self._losses(), np.zeros(count, dtype=np.bool_)
+        tasks: list[Task] = []
+        for _ in range(count):
+            if len(tasks) == self.reach.batch or used.all():
+                break
+            columns = self._grow(view, losses, used)
+            if len(columns):
+                orders = np.unique(self.prospects.order[columns])
+                view.free[orders] = False
+                task = self._task(columns, orders, view)
+                if len(task.columns):
+                    tasks.append(task)
+        return tasks
+
+    def _losses(self) -> Floats:
+        """Return per pool what its orders and idle lots lose against the shadow prices: where there is most to gain."""
+        losses = np.ones(len(self.grid.yards))
+        for placing in self.allocation.placed:
+            at = None if placing is None else self.prospects.find(placing)
+            if at is not None:
+                losses[self.prospects.pool[at]] += (
+                    self.prospects.best[self.prospects.order[at]] - self.prospects.surplus[at]
+                )
+        for pool, yard in enumerate(self.grid.yards):
+            left = stack(yard, self.allocation.loads[pool], 0, self.grid.periods)[3]
+            rent = self.shadow.lots[pool] - yard.ask[:, None]
+            losses[pool] += float((rent * left).sum()) * yard.gpus * self.grid.hours
+        return losses
+
+    def _grow(self, view: "_View", losses: Floats, used: Flags) -> Integers:
+        """Choose a first pool by its losses and add related ones while the program stays small."""
+        first = self.pick.choices(range(len(used)), np.where(used, 0.0, losses).tolist())[0]
+        inside = np.zeros(len(used), dtype=np.bool_)
+        inside[first] = True
+        begin, end = 0, self.grid.periods
+        columns = self._columns(view, inside, begin, end)
+        middle, width = self.pick.randrange(end), end
+        while len(columns) > self.reach.columns and width > SPAN_LEAST:
+            width = int(width * SHRINK)
+            begin = max(0, min(self.grid.periods - width, middle - width // 2))
+            end = begin + width
+            columns = self._columns(view, inside, begin, end)
+        while inside.sum() < self.reach.pools:
+            kin = np.where(used | inside, 0.0, self.kinship[first])
+            if kin.sum() <= 0:
+                break
+            wider = inside.copy()
+            wider[self.pick.choices(range(len(used)), kin.tolist())[0]] = True
+            more = self._columns(view, wider, begin, end)
+            if len(more) > self.reach.columns:
+                break
+            inside, columns = wider, more
+        used |= inside
+        return columns
+
+    def _columns(self, view: "_View", inside: Flags, begin: int, end: int) -> Integers:
+        prospects = self.prospects
+        stays = view.free & ((view.where < 0) | (inside[view.where] & (view.begins >= begin) & (view.ends <= end)))
+        mask = inside[prospects.pool] & stays[prospects.order] & (prospects.alive | view.current)
+        mask &= (prospects.columns.start >= begin) & (prospects.end <= end)
+        return np.flatnonzero(mask)
+
+    def _task(self, columns: Integers, orders: Integers, view: "_View") -> Task:
+        """Fix what stays, and drop placements that what stays already prices out or leaves no room for."""
+        fixed = np.zeros(self.table.rows)
+        leaves = set(orders.tolist())
+        for pool in np.unique(self.prospects.pool[columns]).tolist():
+            for order in self.allocation.members[pool]:
+                placing = self.allocation.placed[order]
+                if order not in leaves and placing is not None:
+                    wish = self.grid.wishes[order]
+                    row = int(self.table.base[pool] + self.grid.ways[placing[0]].layer) * self.grid.periods + placing[1]
+                    fixed[row : row + wish.duration] += wish.nodes
+        keep = self._affordable(columns, fixed) | view.current[columns]
+        columns = columns[keep]
+        return Task(columns, orders, fixed, view.current[columns].astype(np.float64))
+
+    def _affordable(self, columns: Integers, fixed: Floats) -> Flags:
+        prospects, periods = self.prospects, self.grid.periods
+        keep = np.zeros(len(columns), dtype=np.bool_)
+        keys = np.stack([prospects.pool[columns], prospects.layer[columns], prospects.nodes[columns]])
+        kinds, kind = np.unique(keys, axis=1, return_inverse=True)
+        for at, (pool, layer, nodes) in enumerate(kinds.T.tolist()):
+            yard = self.grid.yards[pool]
+            low = int(self.table.base[pool]) * periods
+            loads = fixed[low : low + len(yard.layers) * periods].reshape(-1, periods).copy()
+            loads[layer] += nodes
+            _, top, short, _ = stack(yard, loads, 0, periods)
+            mine = np.flatnonzero(kind.ravel() == at)
+            start, end = prospects.columns.start[columns[mine]], prospects.end[columns[mine]]
+            tops, shorts = np.append(0.0, np.cumsum(top)), np.append(0, np.cumsum(short))
+            budget = prospects.value[columns[mine]] * (end - start)
+            keep[mine] = (tops[end] - tops[start] <= budget) & (shorts[end] == shorts[start])
+        return keep
+
+    def _solve(self, task: Task) -> Integers:
+        columns = self.prospects.columns.take(task.columns)
+        program = build_program(self.grid, self.ways, self.table, columns, task.fixed, whole=True)
+        solver = new_solver(1)
+        solver.setOptionValue("mip_max_nodes", NODES_MAX)
+        solver.setOptionValue("mip_rel_gap", GAP_RELATIVE)
+        solver.passModel(program.model)
+        solver.setSolution(len(columns.way), np.arange(len(columns.way), dtype=np.int32), task.incumbent)
+        solver.run()
+        values = np.array(solver.getSolution().col_value)[: len(columns.way)]
+        if len(values) < len(columns.way):
+            return task.columns[task.incumbent > 0]
+        return task.columns[values > 0.5]  # noqa: PLR2004 - the solver rounds within its tolerance
+
+    def _apply(self, task: Task, chosen: Integers) -> None:
+        """Move to the program's answer, mend prices that it broke, and go back where that is worth less."""
+        allocation = self.allocation
+        before, placed = allocation.total, list(allocation.placed)
+        orders = task.orders.tolist()
+        for order in orders:
+            if not allocation.out[order]:
+                allocation.remove(order)
+        columns = self.prospects.columns.take(chosen)
+        for way, start in zip(columns.way.tolist(), columns.start.tolist(), strict=True):
+            allocation.place(way, start)
+        if losing := allocation.losing():
+            for order in losing:
+                allocation.remove(order)
+            for order in dict.fromkeys(losing + orders):
+                if allocation.out[order]:
+                    allocation.insert(order)
+        if allocation.total < before - TOLERANCE_MICRO:
+            allocation.restore(placed)
+            allocation.total = before
+
+
+@dataclass(frozen=True, slots=True)
+class _View:
+    """Where everybody is when a batch is chosen, and which orders no neighbourhood has taken yet."""
+
+    current: Flags
+    where: Integers
+    begins: Integers
+    ends: Integers
+    free: Flags

@@ -1,0 +1,69 @@
+"""How good each placement looks at the shadow prices: which orders, pools and starts are worth the search's time."""
+
+import numpy as np
+from numpy.typing import NDArray
+
+from marketplace.clearing.bound import Shadow
+from marketplace.clearing.grid import Floats, Grid
+from marketplace.clearing.program import Columns, Integers, WayTable
+
+LOSS_SHARE_MAX = 0.1
+
+
+class Prospects:
+    """The placements of a book, each with its surplus over the shadow prices.
+
+    Attributes:
+        surplus: Per placement, micro-dollars; negative where scarcity costs more than the order is worth.
+        best: Per order, its best surplus; -inf where no placement is worth considering.
+        alive: Placements whose surplus is at most a tenth of their value under their order's best.
+        shades: Per order, what its options cost at the shadow prices, shaped like its options.
+    """
+
+    def __init__(self, grid: Grid, ways: WayTable, columns: Columns, shadow: Shadow) -> None:
+        self.grid = grid
+        self.columns = columns
+        way = columns.way
+        self.order: Integers = ways.order[way]
+        self.pool: Integers = ways.pool[way]
+        self.layer: Integers = ways.layer[way]
+        self.nodes: Integers = ways.nodes[way]
+        self.end: Integers = columns.start + ways.duration[way]
+        self.value: Floats = ways.value[way]
+        self.worth: Floats = ways.value[way] * ways.nodes[way] * ways.duration[way] * ways.hours[way]
+        self.surplus: Floats = self.worth - _shadow_cost(grid, ways, columns, shadow)
+        self.best: Floats = np.full(len(grid.wishes), -np.inf)
+        np.maximum.at(self.best, self.order, self.surplus)
+        loss = self.best[self.order] - self.surplus
+        self.alive: NDArray[np.bool_] = loss <= LOSS_SHARE_MAX * self.worth
+        self.shades = [shade_of(grid, shadow, order) for order in range(len(grid.wishes))]
+        self._index = {placing: at for at, placing in enumerate(zip(way.tolist(), columns.start.tolist(), strict=True))}
+
+    def find(self, placing: tuple[int, int]) -> int | None:
+        """Return the number of a placement, None where it was never worth considering."""
+        return self._index.get(placing)
+
+
+def _shadow_cost(grid: Grid, ways: WayTable, columns: Columns, shadow: Shadow) -> Floats:
+    cost = np.zeros(len(columns.way))
+    at, begin, count = np.unique(columns.way, return_index=True, return_counts=True)
+    for way, low, length in zip(at.tolist(), begin.tolist(), count.tolist(), strict=True):
+        bid = grid.ways[way]
+        sums = shadow.sums[bid.pool][bid.layer]
+        starts = columns.start[low : low + length]
+        wish = grid.wishes[bid.order]
+        cost[low : low + length] = (sums[starts + wish.duration] - sums[starts]) * (wish.nodes * ways.hours[way])
+    return cost
+
+
+def shade_of(grid: Grid, shadow: Shadow, order: int) -> Floats | None:
+    """Return what the shadow prices would charge each option of an order, None where it has no options."""
+    wish = grid.wishes[order]
+    if wish.last < wish.first or not wish.ways:
+        return None
+    rows = []
+    for way in sorted(wish.ways, key=lambda way: not grid.yards[grid.ways[way].pool].plain):
+        bid = grid.ways[way]
+        sums = shadow.shade(bid.pool, bid.layer, wish.first, wish.last, wish.duration)
+        rows.append(sums * float(wish.nodes * grid.yards[bid.pool].gpus * grid.hours))
+    return np.stack(rows)

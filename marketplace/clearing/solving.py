@@ -1,0 +1,60 @@
+"""From a grid to the best allocation that its budget allows: bound, greedy, search, exact where the book is small."""
+
+from dataclasses import dataclass
+from fractions import Fraction
+
+from marketplace.clearing.allocation import Allocation
+from marketplace.clearing.bound import Shadow, bound_of, solve_relaxation
+from marketplace.clearing.exact import Effort, solve_exactly
+from marketplace.clearing.grid import Grid
+from marketplace.clearing.marginal import settle
+from marketplace.clearing.program import RowTable, WayTable, list_columns
+from marketplace.clearing.prospects import Prospects
+from marketplace.clearing.search import greedy, improve
+
+EXACT_COLUMNS_MAX = 600
+EXACT_EFFORT = Effort(gap=0.0, nodes=300)
+ROUNDS_LEAST = 4
+ROUNDS_MAX = 60
+COLUMNS_PER_ROUND = 2_000
+
+
+@dataclass(frozen=True, slots=True)
+class Solved:
+    """An allocation, what proves how good it is, and how it was found."""
+
+    allocation: Allocation
+    shadow: Shadow
+    bound: Fraction
+    rounds: int
+    proven: bool
+
+
+def solve(grid: Grid, seed: int, iterations: int | None) -> Solved:
+    """Find an allocation that prices can support.
+
+    Args:
+        grid: The book.
+        seed: Decides every random choice.
+        iterations: Rounds of search; None chooses by the number of placements.
+    """
+    ways, table, columns = WayTable(grid), RowTable(grid), list_columns(grid)
+    shadow = solve_relaxation(grid, ways, table, columns, seed)
+    bound = bound_of(grid, ways, columns, shadow)
+    prospects = Prospects(grid, ways, columns, shadow)
+    allocation = greedy(grid, prospects)
+    if len(columns.way) <= EXACT_COLUMNS_MAX:
+        found, proven = solve_exactly(grid, EXACT_EFFORT, start=allocation.placed)
+        if found is not None and (proven or found.total > allocation.total):
+            allocation = found
+        if proven:
+            return Solved(allocation, shadow, bound, 0, proven=True)
+    rounds = default_rounds(len(columns.way)) if iterations is None else iterations
+    done = improve(allocation, prospects, (ways, table, shadow), seed, rounds)
+    settle(allocation, shadow)
+    return Solved(allocation, shadow, bound, done, proven=False)
+
+
+def default_rounds(columns: int) -> int:
+    """Return the rounds of search that a book of so many placements gets when none are asked for."""
+    return max(ROUNDS_LEAST, min(ROUNDS_MAX, columns // COLUMNS_PER_ROUND))

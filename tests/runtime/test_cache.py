@@ -1,0 +1,75 @@
+"""What is in memory is never a state that the log did not have, however reads and events overtake one another."""
+
+from decimal import Decimal
+
+import pytest
+
+from events.subjects import render_subject
+from marketplace.core.ids import rename_id
+from marketplace.domain.account import ACCOUNT
+from marketplace.domain.deciders import DECIDERS
+from marketplace.runtime.cache import Cache, parse_event
+from marketplace.runtime.commands import accounts
+from tests.runtime.market import Market
+from tests.runtime.meddling import Meddling
+
+
+@pytest.fixture
+async def market(memory_log):
+    market = Market(memory_log)
+    market.startup = await market.party("Startup", "startup", usd=100)
+    market.account_id = rename_id("acc", market.startup)
+    market.subject = render_subject("account", market.account_id)
+    return market
+
+
+async def deposit(market, reference):
+    await accounts.deposit(
+        market.handler, market.context(), market.account_id, amount_usd=Decimal(1), reference=reference
+    )
+    return (await market.log.load(market.subject))[-1]
+
+
+async def test_an_event_that_is_noticed_while_its_aggregate_is_read_is_not_missed(market):
+    slow = Meddling(market.log)
+    cache = Cache(slow)
+
+    async def overtake():
+        cache.notice(await deposit(market, "overtaking"))
+
+    slow.after_load = overtake
+    assert (await cache.load(ACCOUNT, market.account_id)).state.available_usd == 101
+    assert cache.find(market.subject).state.available_usd == 101
+    assert len(slow.loads) == 2
+
+
+async def test_an_event_that_does_not_follow_what_is_in_memory_is_not_folded_onto_it(market):
+    cache = Cache(market.log)
+    await cache.load(ACCOUNT, market.account_id)
+    await deposit(market, "missed")
+    last = await deposit(market, "seen")
+    cache.absorb(ACCOUNT, last, parse_event(last))
+    assert cache.find(market.subject) is None
+    assert (await cache.load(ACCOUNT, market.account_id)).state.available_usd == 102
+
+
+async def test_a_reader_from_the_first_event_on_has_every_state_without_a_read(market):
+    await deposit(market, "first")
+    counted = Meddling(market.log)
+    cache = Cache(counted)
+    async for page in market.log.read():
+        for recorded in page:
+            aggregate = recorded.subject.split(".")[1]
+            cache.absorb(DECIDERS[aggregate], recorded, parse_event(recorded))
+    assert (await cache.load(ACCOUNT, market.account_id)).state == await market.account(market.startup)
+    assert counted.loads == []
+
+
+async def test_the_aggregates_used_the_longest_ago_are_forgotten_first(market):
+    cache = Cache(market.log, entries_max=2)
+    other = await market.party("Other", "startup")
+    third = await market.party("Third", "startup")
+    for party in (market.startup, other, market.startup, third):
+        await cache.load(ACCOUNT, rename_id("acc", party))
+    kept = [cache.find(render_subject("account", rename_id("acc", party))) for party in (market.startup, other, third)]
+    assert [entry is not None for entry in kept] == [True, False, True]

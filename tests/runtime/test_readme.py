@@ -1,0 +1,19 @@
+"""The runtime's README names the test of each invariant; a name that is no test is an error."""
+
+import re
+from pathlib import Path
+
+README = Path("marketplace/runtime/README.md")
+NAMED = re.compile(r"`(test_\w+)\.py`|`(test_\w+)`")
+
+
+def test_every_invariant_names_tests_that_exist():
+    text = README.read_text()
+    sources = {path.stem: path.read_text() for path in Path("tests/runtime").glob("test_*.py")}
+    invariants = re.findall(r"^\d+\. .*(?:\n {3}.*)*", text, re.MULTILINE)
+    assert len(invariants) >= 10
+    for invariant in invariants:
+        names = [test for _, test in NAMED.findall(invariant) if test]
+        assert names, invariant
+        for name in names:
+            assert any(f"def {name}(" in source for source in sources.values()), name
