@@ -20,8 +20,7 @@ from marketplace.projections.projection import Projection
 from marketplace.projections.rebuild import Progress as Step
 from marketplace.projections.rebuild import rebuild as rebuild_projection
 from marketplace.projections.registry import PROJECTIONS, get_projection
-from marketplace.projections.verify import Difference, Verified
-from marketplace.projections.verify import verify as verify_projection
+from marketplace.projections.verify import Difference, Verified, verify_all
 from marketplace.runtime.config import load_settings
 
 app = App(name="projections", help="List, rebuild and verify the read models in PostgreSQL.")
@@ -100,12 +99,11 @@ def verify(name: str = EVERYTHING, /, *, nats_url: NatsUrl = None, database_url:
 
     async def main() -> int:
         chosen = _choose(name)
-        results: list[Verified] = []
         async with _open(nats_url, database_url) as (log, engine):
-            for projection in chosen:
-                with _bar(f"verify {projection.name}") as report:
-                    results.append(await verify_projection(projection, log, engine, report=report))
-                _tell(results[-1])
+            with _bar("verify") as report:
+                results = await verify_all(chosen, log, engine, report=report)
+        for result in results:
+            _tell(result)
         return DIFFERENT if any(result.differences for result in results) else 0
 
     return run(main())
@@ -150,13 +148,17 @@ def _bar(title: str) -> Iterator[Callable[[Step], None]]:
 
 
 def _tell(result: Verified) -> None:
-    where = f"{result.rows:,} rows at event {result.position:,}, {result.seconds:.1f} s"
+    where = f"{result.rows:,} rows at event {result.position:,}"
     if not result.differences:
         CONSOLE.print(f"[green]equal[/] {result.name}: {where}")
         return
-    CONSOLE.print(f"[bold red]different[/] {result.name}: {len(result.differences)} differences, {where}")
+    CONSOLE.print(f"[bold red]different[/] {result.name}: {_count(len(result.differences))}, {where}")
     for difference in result.differences:
         _tell_difference(difference)
+
+
+def _count(differences: int) -> str:
+    return f"{differences} row" if differences == 1 else f"{differences} rows"
 
 
 def _tell_difference(difference: Difference) -> None:
@@ -169,8 +171,6 @@ def _tell_difference(difference: Difference) -> None:
     else:
         for name, value in difference.live.items():
             made = difference.rebuilt[name]
-            CONSOLE.print(
-                f"    {name}: the database has {value!r}, the log makes {made!r}", soft_wrap=True, markup=False
-            )
+            CONSOLE.print(f"    {name}: the database has {value}, the log makes {made}", soft_wrap=True, markup=False)
     behind = ", ".join(f"{event.sequence} {event.tag}" for event in difference.events) or "none"
     CONSOLE.print(f"    events behind it: {behind}", soft_wrap=True)

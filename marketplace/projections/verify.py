@@ -7,6 +7,7 @@ transaction, which is rolled back. Nothing stays behind, and no projector and no
 import time
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
+from decimal import Decimal
 from typing import Any, Final
 
 import msgspec
@@ -17,8 +18,10 @@ from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 from events.registry import parse_type
 from events.subjects import render_subject
 from marketplace.log.port import Log, Recorded
+from marketplace.projections.ahead import read_ahead
 from marketplace.projections.database import build_engine, reachable
 from marketplace.projections.facts import parse_facts
+from marketplace.projections.positions import load_positions
 from marketplace.projections.projection import Projection
 from marketplace.projections.rebuild import Progress, Report, ignore_progress
 from marketplace.projections.schema import get_origin, get_stamp
@@ -26,6 +29,7 @@ from marketplace.projections.schema import get_origin, get_stamp
 DIFFERENCES_MAX: Final = 100
 EVENTS_MAX: Final = 20
 Row = Mapping[str, Any] | None
+_DECODER: Final = msgspec.json.Decoder(dict[str, Any], float_hook=Decimal)
 
 
 class EventName(msgspec.Struct, frozen=True, kw_only=True):
@@ -74,23 +78,44 @@ class Verified(msgspec.Struct, frozen=True, kw_only=True):
 async def verify(
     projection: Projection, log: Log, engine: AsyncEngine, *, report: Report = ignore_progress
 ) -> Verified:
-    """Compare the live tables with what the log makes of them at the live position.
+    """Compare the live tables of one projection with what the log makes of them at the live position.
+
+    Raises:
+        Corrupt: The log holds an event that this release cannot read.
+        Unavailable: PostgreSQL or the log is away.
+    """
+    return (await verify_all((projection,), log, engine, report=report))[0]
+
+
+async def verify_all(
+    projections: Sequence[Projection], log: Log, engine: AsyncEngine, *, report: Report = ignore_progress
+) -> list[Verified]:
+    """Compare several projections in one walk along the log.
 
     Raises:
         Corrupt: The log holds an event that this release cannot read.
         Unavailable: PostgreSQL or the log is away.
     """
     begun = time.monotonic()
-    async with reachable(), _snapshot(projection, engine) as (connection, position):
-        await create_temporary(connection, projection)
-        await _build(projection, log, connection, position, report)
-        differences: list[Difference] = []
-        rows = 0
-        for table in projection.tables:
-            rows += await _count(connection, table)
-            for live, rebuilt in await _compare(connection, table):
-                events = await _load_events(log, connection, table, rebuilt or live or {})
-                differences.append(_describe(table, live, rebuilt, [e for e in events if e.sequence <= position]))
+    async with reachable(), _snapshot(projections, engine) as (connection, positions):
+        for projection in projections:
+            await create_temporary(connection, projection)
+        await _build(projections, log, connection, positions, report)
+        return [
+            await _check(projection, log, connection, positions[projection.name], begun) for projection in projections
+        ]
+
+
+async def _check(
+    projection: Projection, log: Log, connection: AsyncConnection, position: int, begun: float
+) -> Verified:
+    differences: list[Difference] = []
+    rows = 0
+    for table in projection.tables:
+        rows += await _count(connection, table)
+        for live, rebuilt in await _compare(connection, table):
+            events = await _load_events(log, connection, table, rebuilt or live or {})
+            differences.append(_describe(table, live, rebuilt, [e for e in events if e.sequence <= position]))
     return Verified(
         name=projection.name,
         position=position,
@@ -101,23 +126,19 @@ async def verify(
 
 
 @asynccontextmanager
-async def _snapshot(projection: Projection, engine: AsyncEngine) -> AsyncIterator[tuple[AsyncConnection, int]]:
-    """Yield a transaction that sees the live rows and their position at one moment."""
+async def _snapshot(
+    projections: Sequence[Projection], engine: AsyncEngine
+) -> AsyncIterator[tuple[AsyncConnection, dict[str, int]]]:
+    """Yield a transaction that sees the live rows and their positions at one moment."""
     url = engine.url.render_as_string(hide_password=False)
     aside = build_engine(url, connections_max=1, search_path="pg_temp, public")
-    names = ", ".join(f"public.{table.name}" for table in projection.tables)
+    names = ", ".join(f"public.{table.name}" for projection in projections for table in projection.tables)
     try:
         async with aside.connect() as plain:
             connection = await plain.execution_options(isolation_level="REPEATABLE READ")
             await connection.execute(sql(f"LOCK TABLE {names} IN ACCESS SHARE MODE"))
-            found = await connection.execute(
-                sql(
-                    "SELECT position FROM public.projection_positions "
-                    "WHERE name = :name AND version = :version AND live"
-                ),
-                {"name": projection.name, "version": projection.version},
-            )
-            yield connection, int(found.scalar() or 0)
+            live = {(at.name, at.version): at.position for at in await load_positions(connection) if at.live}
+            yield connection, {at.name: live.get((at.name, at.version), 0) for at in projections}
             await connection.rollback()
     finally:
         await aside.dispose()
@@ -129,16 +150,24 @@ async def create_temporary(connection: AsyncConnection, projection: Projection) 
         await connection.execute(sql(f"CREATE TEMPORARY TABLE {table.name} (LIKE public.{table.name} INCLUDING ALL)"))
 
 
-async def _build(projection: Projection, log: Log, connection: AsyncConnection, position: int, report: Report) -> None:
-    begun = time.monotonic()
-    if position == 0:
+async def _build(
+    projections: Sequence[Projection],
+    log: Log,
+    connection: AsyncConnection,
+    positions: Mapping[str, int],
+    report: Report,
+) -> None:
+    begun, last = time.monotonic(), max(positions.values())
+    if last == 0:
         return
-    async for page in log.read(0):
-        facts = parse_facts([recorded for recorded in page if recorded.sequence <= position])
-        if facts:
-            await projection.apply(facts, connection)
-            report(Progress(facts[-1].sequence, position, time.monotonic() - begun))
-        if page[-1].sequence >= position:
+    async for page in read_ahead(log.read(0)):
+        facts = parse_facts([recorded for recorded in page if recorded.sequence <= last])
+        for projection in projections:
+            batch = [fact for fact in facts if fact.sequence <= positions[projection.name]]
+            if batch:
+                await projection.apply(batch, connection)
+        report(Progress(facts[-1].sequence, last, time.monotonic() - begun))
+        if page[-1].sequence >= last:
             return
 
 
@@ -160,7 +189,7 @@ async def _compare(connection: AsyncConnection, table: Table) -> list[tuple[Row,
 
 
 def _parse(value: Any) -> Row:
-    return None if value is None else msgspec.json.decode(value, type=dict[str, Any])
+    return None if value is None else _DECODER.decode(value)
 
 
 def _describe(table: Table, live: Row, rebuilt: Row, events: Sequence[Recorded]) -> Difference:

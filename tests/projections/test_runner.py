@@ -2,6 +2,7 @@
 
 import asyncio
 import random
+import socket
 from dataclasses import replace
 
 import pytest
@@ -21,7 +22,7 @@ from marketplace.projections.positions import load_positions
 from marketplace.projections.registry import PROJECTIONS
 from marketplace.projections.runner import Projector
 from marketplace.projections.verify import verify
-from marketplace.projections.watch import watch
+from marketplace.projections.watch import PositionWatch, watch
 from tests.projections.conftest import dump, fill, project
 from tests.projections.story import ALL_TAGS, unknown_event
 from tests.projections.tales import tell_everything
@@ -185,6 +186,21 @@ async def test_the_projector_outlives_a_restart_of_postgresql(
     with pytest.raises(asyncio.CancelledError):
         await running
     await engine.dispose()
+
+
+async def test_without_postgresql_the_projector_waits_and_reads_say_so(memory_log: MemoryLog):
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        engine = build_engine(f"postgresql://nobody@127.0.0.1:{taken.getsockname()[1]}/nothing")
+        running = asyncio.create_task(Projector(memory_log, engine, PROJECTIONS).run())
+        with pytest.raises(Unavailable, match="PostgreSQL is unavailable"):
+            await PositionWatch(engine, PROJECTIONS).wait_for(1, 5)
+        await asyncio.sleep(0.3)
+        assert not running.done()
+        running.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await running
+        await engine.dispose()
 
 
 async def _wait_through(followed, position):

@@ -6,10 +6,10 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 
 from marketplace.log.memory import MemoryLog
 from marketplace.projections.registry import PROJECTIONS, get_projection
-from marketplace.projections.verify import EventName, verify
+from marketplace.projections.verify import EventName, verify, verify_all
 from tests.projections.conftest import dump, fill, project
 from tests.projections.market import CASH
-from tests.projections.story import make_id
+from tests.projections.story import make_id, usd
 from tests.projections.tales import tell_everything, tell_many
 
 
@@ -49,6 +49,7 @@ async def test_a_changed_balance_is_named_with_the_events_that_posted_to_it(engi
     assert difference.key == {"account": f"{CASH}/held"}
     assert difference.live is not None
     assert difference.rebuilt is not None
+    assert difference.live["amount"] - difference.rebuilt["amount"] == usd("0.01")
     assert difference.live.keys() == difference.rebuilt.keys() == {"amount"}
     assert {event.tag for event in difference.events} == {
         "account.hold_placed.v1",
@@ -92,3 +93,15 @@ async def test_a_row_of_the_index_names_its_own_event(engine: AsyncEngine, memor
         await connection.execute(text("UPDATE event_index_v1 SET tag = 'x' WHERE sequence = 3"))
     (difference,) = (await verify(get_projection("feed"), memory_log, engine)).differences
     assert difference.events == (EventName(sequence=3, tag=memory_log._events[2].envelope.type[12:]),)
+
+
+async def test_all_are_compared_in_one_walk_each_where_it_stands(engine: AsyncEngine, memory_log: MemoryLog):
+    story = tell_many(2_500)
+    await fill(memory_log, story.until(700))
+    await project(engine, memory_log, PROJECTIONS[:5])
+    await fill(memory_log, story.until(1_300))
+    await project(engine, memory_log, PROJECTIONS[5:9])
+    results = await verify_all(PROJECTIONS, memory_log, engine)
+    assert [result.position for result in results] == [700] * 5 + [1_300] * 4 + [0] * 4
+    assert all(result.differences == () for result in results)
+    assert [result.rows > 0 for result in results][-1] is False
