@@ -13,28 +13,15 @@ import random
 import time
 import uuid
 from collections.abc import Sequence
-from typing import Protocol
 
 from marketplace.core.errors import Conflict, Corrupt, MarketplaceError, Refusal, Unavailable
 from marketplace.log.answers import Answer, Kind, parse_answer
 from marketplace.log.connection import Connection, NoAnswer
 from marketplace.log.headers import BatchPlace, render_publish, render_wire
 from marketplace.log.pending import PendingAppend, fail_all, follows, retrieve, succeed_if_stored
-from marketplace.log.port import Head, Limits, Recorded, Write
+from marketplace.log.port import Head, Limits, Write
+from marketplace.log.reader import Reader
 from marketplace.log.writes import check_writes
-
-
-class Tails(Protocol):
-    """What the appender reads of the log."""
-
-    async def load(self, subject: str, after: int) -> list[Recorded]:
-        """Return the events of a subject after a sequence, for certain up to the leader's last one."""
-        ...
-
-    async def find_lasts(self, subjects: Sequence[str]) -> dict[str, int]:
-        """Return the last sequence of each subject that has one; a replica that is behind may be asked."""
-        ...
-
 
 _HEADER_BYTES_MAX = 4_096
 _PARTINGS_MAX = 3
@@ -50,16 +37,16 @@ class Appender:
         connection: Where to.
         stream: Name of the stream that must acknowledge.
         limits: Bounds of queue, batch, attempts and time.
-        tails: Reads the ends of subjects.
+        reader: Reads the ends of subjects.
         plain_max: Up to how many independent single events are published one by one rather than as a batch;
             measured: 8 on one server, 1 in a cluster.
     """
 
-    def __init__(self, connection: Connection, stream: str, limits: Limits, tails: Tails, plain_max: int) -> None:
+    def __init__(self, connection: Connection, stream: str, limits: Limits, reader: Reader, plain_max: int) -> None:
         self._connection = connection
         self._stream = stream
         self._limits = limits
-        self._tails = tails
+        self._reader = reader
         self._plain_max = plain_max
         self._queue: collections.deque[PendingAppend] = collections.deque()
         self._wake = asyncio.Event()
@@ -207,11 +194,13 @@ class Appender:
         batch = f"{self._session}-{next(self._batches)}" if len(messages) > 1 else None
 
         def render(reply: str) -> bytes:
-            commands = []
+            commands, places = [], dict[str, int]()
             for number, (subject, guard, message) in enumerate(messages, 1):
                 last = number == len(messages)
-                headers = render_publish(subject, message, guard, BatchPlace(batch, number, last) if batch else None)
+                place = BatchPlace(batch, number, last) if batch else None
+                headers = render_publish(subject, message, guard, place, number - places.get(subject, 0))
                 commands.append(render_wire(subject, reply if last else "", message, headers))
+                places[subject] = number
             return b"".join(commands)
 
         acknowledgement = await self._connection.request_wire(
@@ -298,7 +287,7 @@ class Appender:
             for write in append.writes
             if write.after.sequence is not None
         }
-        lasts = await self._tails.find_lasts(list(guards))
+        lasts = await self._reader.gets.find_lasts(list(guards))
         stale = {append for subject, (sequence, append) in guards.items() if lasts.get(subject, 0) != sequence}
         return stale or set(group)
 
@@ -321,7 +310,7 @@ class Appender:
         for write in (write for append in group for write in append.writes):
             subject = write.after.subject
             if subject not in tails:
-                events = await self._tails.load(subject, write.after.sequence or 0)
+                events = await self._reader.load(subject, write.after.sequence or 0)
                 tails[subject] = {event.envelope.hash: event.sequence for event in events}
         return tails
 

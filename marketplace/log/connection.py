@@ -16,6 +16,7 @@ import msgspec
 import nats.errors
 from nats.aio.client import Client, Srv
 from nats.aio.msg import Msg
+from nats.aio.subscription import Subscription
 
 from marketplace.core.errors import Corrupt, Unavailable
 
@@ -35,6 +36,9 @@ class NoAnswer(Unavailable):
         super().__init__("NATS", reason)
 
 
+RawTake = Callable[[bytes, bytes, bytes, bytes | None], None]
+
+
 @dataclass(frozen=True, slots=True)
 class _Request:
     """A request that waits: where it went, what takes an answer, and what is resolved by the last one."""
@@ -48,8 +52,13 @@ class _Client(Client):
     """nats-py, without two of its faults.
 
     Each attempt to reconnect closes the socket of the one before, which nats-py forgets. Leaving while no server is
-    there drops what cannot be sent, where nats-py tries to send it and fails half-way.
+    there drops what cannot be sent, where nats-py tries to send it and fails half-way. Beside that, a subscription
+    may take raw bytes, which is what reading a whole log spends its time on.
     """
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._taps: dict[int, RawTake] = {}
 
     async def _connect_to_server(self, s: Srv) -> None:
         if self._transport is not None:
@@ -61,6 +70,25 @@ class _Client(Client):
             self._pending = []
             self._pending_data_size = 0
         await super()._close(status, do_cbs)
+
+    async def subscribe_raw(self, subject: str, take: RawTake) -> Subscription:
+        """Subscribe with a function that gets the bytes of each message, before nats-py makes objects of them."""
+        subscription = await self.subscribe(subject)
+        self._taps[subscription._id] = take  # noqa: SLF001 - what the protocol parser knows it by
+        return subscription
+
+    async def unsubscribe_raw(self, subscription: Subscription) -> None:
+        """End a raw subscription."""
+        self._taps.pop(subscription._id, None)  # noqa: SLF001
+        if self.is_connected:
+            await subscription.unsubscribe()
+
+    async def _process_msg(self, sid: int, subject: bytes, reply: bytes, data: bytes, headers: bytes) -> None:
+        take = self._taps.get(sid)
+        if take is None:
+            await super()._process_msg(sid, subject, reply, data, headers)
+        else:
+            take(subject, reply, data, headers)
 
     async def send(self, commands: bytes) -> None:
         """Send commands of the NATS protocol as they are."""

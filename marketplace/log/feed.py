@@ -6,15 +6,15 @@ not follow the one before is never let through.
 
 import asyncio
 import uuid
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
 import nats.errors
-from nats.aio.msg import Msg
 
 from marketplace.core.errors import Corrupt
 from marketplace.log.codec import parse_recorded
 from marketplace.log.connection import Connection, NoAnswer, call_api
+from marketplace.log.headers import parse_block
 from marketplace.log.port import Recorded
 from marketplace.log.stream import STREAM_NOT_FOUND, read_error
 
@@ -23,6 +23,7 @@ _SILENCE_SECONDS_MAX = 3.0
 _INACTIVE_NANOSECONDS = 30 * 10**9
 _BUFFERED_PAGES_MAX = 4
 _SHORT_REPLY_TOKENS = 9
+_STALLED = "Nats-Consumer-Stalled"
 
 
 class Feed:
@@ -35,38 +36,28 @@ class Feed:
         self._page_max = page_max
         self._buffer: list[Recorded] = []
         self.arrived = asyncio.Event()
-        self._room = asyncio.Event()
-        self._room.set()
+        self._answer_to = ""
         self._broken = False
         self._error: Corrupt | None = None
         self._lost = connection.lost
 
-    async def receive(self, message: Msg) -> None:
-        """Take one delivery; wait where the reader is far behind, which holds the server back."""
+    def receive(self, subject: bytes, reply: bytes, data: bytes, block: bytes | None) -> None:
+        """Take one delivery as bytes."""
         if self._broken:
             return
-        headers = message.headers
-        if headers is not None and "Status" in headers:
-            await self._receive_status(message, headers)
+        self.arrived.set()
+        status, headers = parse_block(block or b"")
+        if status:
+            self._answer_to = reply.decode() or headers.get(_STALLED, "") or self._answer_to
             return
         try:
-            self._take(message, headers or {})
+            self._take(subject.decode(), reply, data, headers)
         except Corrupt as error:
             self._error = error
             self._broken = True
-        self.arrived.set()
-        if len(self._buffer) >= _BUFFERED_PAGES_MAX * self._page_max:
-            self._room.clear()
-            await self._room.wait()
 
-    async def _receive_status(self, message: Msg, headers: Mapping[str, str]) -> None:
-        answer_to = message.reply or headers.get("Nats-Consumer-Stalled", "")
-        if answer_to:
-            await self._connection.client.publish(answer_to)
-        self.arrived.set()
-
-    def _take(self, message: Msg, headers: Mapping[str, str]) -> None:
-        sequence, consumer_sequence = _parse_reply(message.reply)
+    def _take(self, subject: str, reply: bytes, data: bytes, headers: dict[str, str]) -> None:
+        sequence, consumer_sequence = _parse_reply(reply)
         if consumer_sequence != self._consumer_position + 1:
             self._broken = True
             return
@@ -75,16 +66,22 @@ class Feed:
                 f"the event after sequence {self._position} has sequence {sequence}: the events between are missing; "
                 "restore the log"
             )
-        self._buffer.append(parse_recorded(sequence, message.subject, headers, message.data))
+        self._buffer.append(parse_recorded(sequence, subject, headers, data))
         self._position = sequence
         self._consumer_position = consumer_sequence
+
+    async def _ask_for_more(self) -> None:
+        """Answer the server's flow control once there is room: until then it holds the next events back."""
+        if self._answer_to and len(self._buffer) < _BUFFERED_PAGES_MAX * self._page_max:
+            answer_to, self._answer_to = self._answer_to, ""
+            await self._connection.client.publish(answer_to)
 
     async def pages(self) -> AsyncIterator[list[Recorded]]:
         """Yield what has arrived, until the consumer is lost."""
         while True:
+            await self._ask_for_more()
             if self._buffer:
                 page, self._buffer = self._buffer[: self._page_max], self._buffer[self._page_max :]
-                self._room.set()
                 yield page
                 continue
             if self._error is not None:
@@ -99,9 +96,8 @@ class Feed:
                 return
 
     def end(self) -> None:
-        """Let go of a delivery that waits for room."""
+        """Take nothing more."""
         self._broken = True
-        self._room.set()
 
 
 @asynccontextmanager
@@ -119,14 +115,14 @@ async def open_feed(
     inbox, name = client.new_inbox(), f"read-{uuid.uuid4().hex}"
     connection.watchers.add(feed.arrived)
     try:
-        subscription = await client.subscribe(inbox, cb=feed.receive)
+        subscription = await client.subscribe_raw(inbox, feed.receive)
         try:
             await _create_consumer(connection, stream, name, inbox, after + 1, seconds_max=seconds_max)
             yield feed
         finally:
             feed.end()
+            await client.unsubscribe_raw(subscription)
             if client.is_connected:
-                await subscription.unsubscribe()
                 await client.publish(f"$JS.API.CONSUMER.DELETE.{stream}.{name}")
     except nats.errors.Error as error:
         raise NoAnswer(f"stream {stream} cannot be subscribed to: {error}") from error
@@ -159,8 +155,8 @@ async def _create_consumer(
         raise NoAnswer(f"stream {stream} cannot be followed: {error[1]} (error {error[0]})")
 
 
-def _parse_reply(reply: str) -> tuple[int, int]:
+def _parse_reply(reply: bytes) -> tuple[int, int]:
     """Return stream and consumer sequence from ``$JS.ACK.<stream>.<consumer>.<delivered>.<stream>.<consumer>…``."""
-    tokens = reply.split(".")
+    tokens = reply.split(b".")
     shift = 0 if len(tokens) == _SHORT_REPLY_TOKENS else 2
     return int(tokens[5 + shift]), int(tokens[6 + shift])

@@ -1,9 +1,13 @@
 """A publish as headers and as bytes, built in one place: NATS ignores a guard whose name has another case."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 from events.envelope import render_headers
 from marketplace.log.port import Message
+
+_GUARD = "Nats-Expected-Last-Subject-Sequence"
+_DISTANCE = "Marketplace-Previous-Distance"
 
 
 @dataclass(frozen=True, slots=True)
@@ -15,7 +19,9 @@ class BatchPlace:
     last: bool
 
 
-def render_publish(subject: str, message: Message, guard: int | None, place: BatchPlace | None) -> dict[str, str]:
+def render_publish(
+    subject: str, message: Message, guard: int | None, place: BatchPlace | None, distance: int = 1
+) -> dict[str, str]:
     """Return all headers of one message.
 
     Args:
@@ -24,6 +30,7 @@ def render_publish(subject: str, message: Message, guard: int | None, place: Bat
         guard: Sequence that must be the subject's last, 0 for none yet; None where an earlier message of the same
             batch guards the subject.
         place: None for a plain publish.
+        distance: Without a guard, how many messages before this one in the batch the subject's previous event stands.
 
     The id for the server's duplicate window is the subject and the chain hash: a repeat of the very same bytes is
     told apart from another decision of the same command, and the same id never meets another subject.
@@ -31,7 +38,9 @@ def render_publish(subject: str, message: Message, guard: int | None, place: Bat
     headers = render_headers(message.envelope)
     headers["Nats-Msg-Id"] = f"{subject}/{message.envelope.hash}"
     if guard is not None:
-        headers["Nats-Expected-Last-Subject-Sequence"] = str(guard)
+        headers[_GUARD] = str(guard)
+    else:
+        headers[_DISTANCE] = str(distance)
     if place is not None:
         headers["Nats-Batch-Id"] = place.batch
         headers["Nats-Batch-Sequence"] = str(place.number)
@@ -49,3 +58,27 @@ def render_wire(subject: str, reply: str, message: Message, headers: dict[str, s
     head = block.encode()
     size = len(head) + len(message.body)
     return b"HPUB %b %b %d %d\r\n%b%b\r\n" % (subject.encode(), reply.encode(), len(head), size, head, message.body)
+
+
+def parse_block(block: bytes) -> tuple[str, dict[str, str]]:
+    """Return the status, empty for an ordinary message, and the headers of one message as the protocol carries them."""
+    first, *lines = block.decode("utf-8", "replace").split("\r\n")
+    headers = {}
+    for line in lines:
+        name, found, value = line.partition(":")
+        if found:
+            headers[name] = value.strip()
+    return first[len("NATS/1.0") :].strip(), headers
+
+
+def find_previous(sequence: int, headers: Mapping[str, str]) -> int | None:
+    """Return the sequence of the subject's previous event, 0 where there was none, as its writer knew it.
+
+    It saves a search of the stream, and is believed only where the chain hash agrees. None where it is not told.
+    """
+    try:
+        if _GUARD in headers:
+            return int(headers[_GUARD])
+        return sequence - int(headers[_DISTANCE]) if _DISTANCE in headers else None
+    except ValueError:
+        return None

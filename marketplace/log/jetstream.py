@@ -74,7 +74,6 @@ class JetStreamLog:
             page_max=limits.page_messages_max,
             seconds_max=limits.ack_seconds_max,
             patience_seconds=limits.append_seconds_max,
-            replicated=copies > 1,
         )
         plain_max = _PLAIN_MAX_CLUSTER if copies > 1 else _PLAIN_MAX_ONE_SERVER
         return cls(named, Appender(connection, stream, limits, reader, plain_max), reader, warnings)
