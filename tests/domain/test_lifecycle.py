@@ -347,7 +347,7 @@ WALKS = st.lists(
 )
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=100, deadline=None)
 @given(WALKS)
 def test_the_standing_invariants_hold_after_every_step_of_every_life(walk):
     market = Market()
