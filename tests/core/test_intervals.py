@@ -1,6 +1,7 @@
 """Amounts over half-open spans, against a count at every instant."""
 
 from datetime import UTC, datetime, timedelta, timezone
+from itertools import pairwise
 
 import pytest
 from hypothesis import given
@@ -39,7 +40,7 @@ def test_the_peak_is_the_greatest_count_and_its_first_instant(loads, span):
 def test_steps_are_the_counts_as_the_longest_runs_of_equal_amounts(loads, span):
     runs = build_steps(loads, hour(span[0]), hour(span[1]))
     assert (runs[0].start, runs[-1].end) == (hour(span[0]), hour(span[1]))
-    for before, after in zip(runs, runs[1:], strict=False):
+    for before, after in pairwise(runs):
         assert before.end == after.start
         assert before.amount != after.amount
     for number in range(*span):
