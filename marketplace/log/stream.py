@@ -92,7 +92,7 @@ class Stream:
         config = _REQUIRED | {
             "name": self.name,
             "num_replicas": replicas,
-            "compression": "s2",
+            "compression": "none",
             "max_consumers": -1,
             "max_msg_size": -1,
             "duplicate_window": _DUPLICATE_WINDOW_NANOSECONDS,
