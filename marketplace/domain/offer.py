@@ -2,13 +2,10 @@
 
 from decimal import Decimal
 from fractions import Fraction
-from typing import Final
 
 from events.order import ClassOffer, OrderTerms
 from marketplace.core.errors import Refusal
 from marketplace.core.money import PRICE_PLACES, ZERO, ceil_cents
-
-CENT: Final = Decimal("0.01")
 
 
 def compute_gpu_hours(terms: OrderTerms) -> int:

@@ -12,6 +12,7 @@ from events.order import (
     OrderUnmatched,
 )
 from events.types import Reason
+from marketplace.core.errors import Refusal
 from marketplace.domain.offer import compute_budget_hold, compute_cash_hold, compute_gpu_hours
 from marketplace.domain.order import (
     MANDATES_MAX,
@@ -243,6 +244,13 @@ def test_a_standing_order_is_open_for_the_next_auction_until_it_ends():
     again = OrderLocked(order_id=build.ORDER, auction_id=AUCTION_2)
     Given(ORDER, standing, LOCKED, open_again).when(lock(auction_id=AUCTION_2)).then(again)
     Given(ORDER, standing, LOCKED, open_again).when(CANCEL).then(CANCELLED)
+
+
+def test_an_offer_whose_value_has_more_places_than_a_price_is_refused():
+    terms = order_terms(offers=(class_offer(), class_offer(gpu_class="A100", equity_usd_per_gpu_hour=usd("0.000001"))))
+    with pytest.raises(Refusal) as caught:
+        compute_budget_hold(terms, usd("0.5"))
+    assert (caught.value.code, caught.value.pointer) == ("value_too_precise", "/terms/offers/1")
 
 
 def test_holds_suffice_for_the_dearest_offer_and_are_rounded_up():

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from events.statement import Charges
 from marketplace.core.money import ceil_cents, round_cents
-from marketplace.domain.offer import compute_budget_hold, compute_cash_hold, compute_gpu_hours
+from marketplace.domain.offer import compute_budget_hold, compute_cash_hold, compute_gpu_hours, compute_value
 from marketplace.domain.settlement import Tariff, build_tariff, compute_charges, compute_totals
 from tests.domain import build
 from tests.domain.build import class_offer, grant_issued, order_terms, usd
@@ -17,8 +17,10 @@ from tests.domain.walk import WALK
 
 micros = st.one_of(st.just(0), st.integers(1, 50_000_000), st.sampled_from([1, 999_999, 1_000_000, 333_333]))
 prices = micros.map(lambda number: Decimal(number).scaleb(-6))
-equity_credits = st.one_of(st.sampled_from([0, 10**9]), st.integers(0, 10**9)).map(
-    lambda number: Decimal(number).scaleb(-9)
+thousandths = st.integers(0, 50_000).map(lambda number: Decimal(number).scaleb(-3))
+credited = st.one_of(
+    st.tuples(prices, st.sampled_from([Decimal(0), Decimal(1)])),
+    st.tuples(thousandths, st.integers(0, 1_000).map(lambda number: Decimal(number).scaleb(-3))),
 )
 shares = st.one_of(st.just(Fraction(1)), st.fractions(0, 1, max_denominator=10**6))
 
@@ -26,9 +28,9 @@ shares = st.one_of(st.just(Fraction(1)), st.fractions(0, 1, max_denominator=10**
 @st.composite
 def cases(draw):
     """Return terms, equity credit, tariff and GPU-seconds of an order whose value is above nothing."""
-    offer = class_offer(cash_usd_per_gpu_hour=draw(prices), equity_usd_per_gpu_hour=draw(prices))
-    credit = draw(equity_credits)
-    value = offer.cash_usd_per_gpu_hour + credit * offer.equity_usd_per_gpu_hour
+    equity, credit = draw(credited)
+    offer = class_offer(cash_usd_per_gpu_hour=draw(prices), equity_usd_per_gpu_hour=equity)
+    value = compute_value(offer, credit)
     if not value:
         offer, value = class_offer(cash_usd_per_gpu_hour=usd(1), equity_usd_per_gpu_hour=usd(0)), usd(1)
     terms = order_terms(

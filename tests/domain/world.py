@@ -17,7 +17,8 @@ from marketplace.domain.account import ACCOUNT, AdjustHold, CaptureHold, Credit,
 from marketplace.domain.grant import GRANT, IssueGrant
 from marketplace.domain.instrument import INSTRUMENT, AccruePrincipal, IssueInstrument
 from marketplace.domain.mandate import MANDATE, CaptureBudget, ReleaseBudget
-from marketplace.domain.order import ORDER, MatchOrder, compute_budget_hold, compute_cash_hold
+from marketplace.domain.offer import compute_budget_hold, compute_cash_hold, compute_value
+from marketplace.domain.order import ORDER, MatchOrder
 from marketplace.domain.pool import POOL, ReserveCapacity
 from marketplace.domain.settlement import build_tariff, compute_totals
 from tests.domain import build
@@ -111,7 +112,7 @@ def free_commands(order, cash_usd=ZERO, budget_usd=ZERO):
 def build_grant(order, start, theta):
     """Return the grant of an order at a price of theta times its offer, with its commitments."""
     terms, offer = order.terms, order.terms.offers[0]
-    value = offer.cash_usd_per_gpu_hour + CREDIT * offer.equity_usd_per_gpu_hour
+    value = compute_value(offer, CREDIT)
     grant_id, end = rename_id("grt", order.placed.order_id), start + terms.duration_hours
     equity = EquityPart(
         mandate_id=MANDATE_ID,
