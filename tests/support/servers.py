@@ -11,8 +11,10 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 
 import nats
+import nats.errors
 import pytest
 import pytest_asyncio
+from nats.js.errors import NotFoundError, ServiceUnavailableError
 
 from marketplace.embedded import (
     NatsServers,
@@ -24,6 +26,8 @@ from marketplace.embedded import (
 from marketplace.log.jetstream import JetStreamLog
 from marketplace.log.memory import MemoryLog
 from marketplace.log.port import Limits
+
+DELETE_TRIES_MAX = 8
 
 
 @pytest.fixture(scope="session")
@@ -82,11 +86,21 @@ async def open_log(servers: NatsServers, limits: Limits | None = None) -> AsyncI
 
 
 async def delete_streams(servers: NatsServers) -> None:
-    client = await nats.connect(servers.admin_url.split(","), allow_reconnect=False)
+    """Remove every stream; a cluster that is choosing its leaders is asked again."""
+    client = await nats.connect(servers.admin_url.split(","))
     manager = client.jsm()
-    for name in [info.config.name for info in await manager.streams_info()]:
-        await manager.delete_stream(name)
-    await client.close()
+    try:
+        for attempt in range(DELETE_TRIES_MAX):
+            try:
+                for name in [info.config.name for info in await manager.streams_info()]:
+                    await manager.delete_stream(name)
+            except (nats.errors.TimeoutError, NotFoundError, ServiceUnavailableError):
+                if attempt == DELETE_TRIES_MAX - 1:
+                    raise
+            else:
+                return
+    finally:
+        await client.close()
 
 
 @pytest_asyncio.fixture
