@@ -5,8 +5,8 @@ from typing import Annotated, Literal
 from cyclopts import App, Parameter
 
 from marketplace.app import serve_api, serve_worker
-from marketplace.cli.console import configure_logging, run, stop_on_signals
-from marketplace.runtime.config import load_settings
+from marketplace.cli.console import CONSOLE, configure_logging, run, stop_on_signals
+from marketplace.runtime.config import load_settings, new_admin_key, require_api_secrets
 
 app = App(name="serve", help="Run an API or a worker process against servers that exist already.")
 
@@ -32,13 +32,20 @@ def serve(
         log_level: Least level that is logged.
     """
     configure_logging(log_level)
-    settings = load_settings(nats_url=nats_url, database_url=database_url)
 
     async def main() -> None:
+        settings = load_settings(nats_url=nats_url, database_url=database_url)
         stop = stop_on_signals()
         if role == "api":
+            require_api_secrets(settings)
             await serve_api(settings, host, port, stop)
         else:
             await serve_worker(settings, stop)
 
     return run(main())
+
+
+@app.command(name="new-admin-key")
+def new_admin_key_command() -> None:
+    """Print a new API key of the platform, for MARKETPLACE_ADMIN_KEY."""
+    CONSOLE.print(new_admin_key())

@@ -11,6 +11,7 @@ import httpx
 import pytest
 
 from marketplace.embedded import temporary_folder
+from tests.support.servers import delete_streams
 
 MARKETPLACE = (sys.executable, "-m", "marketplace")
 START_SECONDS_MAX = 90
@@ -32,11 +33,13 @@ def test_the_demonstration_holds_and_cleans_up():
 class Up:
     """`marketplace up` on a folder, until it is stopped."""
 
-    def __init__(self, data, log):
+    def __init__(self, data, log, *options):
         self.log = log
         with log.open("w") as sink:
             self.process = subprocess.Popen(
-                [*MARKETPLACE, "up", "--data", str(data), "--port", "0"], stdout=sink, stderr=subprocess.STDOUT
+                [*MARKETPLACE, "up", "--data", str(data), "--port", "0", *options],
+                stdout=sink,
+                stderr=subprocess.STDOUT,
             )
         self.url = self.read_until(r"API\s+(http://\S+)")
         self.key = json.loads((data / "secrets.json").read_text())["admin_key"]
@@ -92,3 +95,43 @@ def stop_and_kill(data, tmp_path):
         assert third.get(f"/v1/parties/{party['id']}", party["sequence"]).json()["name"] == "Kept"
     finally:
         assert third.stop() == 0
+
+
+@pytest.mark.timeout(300)
+@pytest.mark.xdist_group("stack")
+async def test_up_and_its_commands_run_on_servers_that_exist_already(nats_server, database_url, tmp_path):
+    await delete_streams(nats_server)
+    urls = ("--nats-url", nats_server.admin_url, "--database-url", database_url)
+    up = Up(tmp_path / "data", tmp_path / "up.log", *urls)
+    try:
+        party = up.post("/v1/parties", PARTY, "key-1").json()
+        assert up.get(f"/v1/parties/{party['id']}", party["sequence"]).json()["name"] == "Kept"
+        assert up.post("/v1/test/clock", {"seconds": 60}, "key-2").status_code == 403
+        assert not (tmp_path / "data" / "nats").exists()
+        assert not (tmp_path / "data" / "postgres").exists()
+        for command in (("log", "tail"), ("log", "show", "party", party["id"])):
+            told = run_command(*command, *urls[:2])
+            assert party["id"] in told, told
+        assert "equal parties" in run_command("projections", "verify", "parties", *urls)
+    finally:
+        assert up.stop() == 0
+
+
+def run_command(*arguments):
+    done = subprocess.run([*MARKETPLACE, *arguments], capture_output=True, text=True, timeout=240, check=False)
+    assert done.returncode == 0, done.stdout + done.stderr
+    return done.stdout
+
+
+@pytest.mark.timeout(300)
+@pytest.mark.xdist_group("stack")
+def test_a_demonstration_that_is_kept_goes_on_with_up(tmp_path):
+    with temporary_folder("marketplace-kept-") as folder:
+        data = folder / "data"
+        run_command("demo", "--keep", str(data))
+        up = Up(data, tmp_path / "up.log")
+        try:
+            balances = up.get("/v1/trial-balance", 1).json()
+            assert {row["unit"] for row in balances} >= {"USD", "GPU-second:H100_SXM"}
+        finally:
+            assert up.stop() == 0
