@@ -75,9 +75,9 @@ class Gate:
             )
         except Refusal:
             address = (scope.get("client") or ("unknown", 0))[0]
-            added += self._limits.addresses.hit(address)
+            added += await self._limits.addresses.hit(address)
             raise
-        added += self._limits.keys.hit(principal.key_id)
+        added += await self._limits.keys.hit(principal.key_id)
         needed = f"{feature}:{'read' if scope['method'] in _READS else 'write'}"
         if not principal.allows(needed):
             raise Refusal("scope_missing", f"this key lacks the scope {needed}; ask for one that has it", scope=needed)

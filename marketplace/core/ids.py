@@ -10,6 +10,9 @@ import re
 from typing import Final
 from uuid import UUID
 
+import uuid_utils
+from typeid import TypeID
+
 PREFIXES: Final = {
     "party": "pty",
     "site": "sit",
@@ -27,12 +30,7 @@ PREFIXES: Final = {
     "clock": "clk",
 }
 _ID: Final = re.compile(r"[a-z]{3}_[0-7][0-9a-hjkmnp-tv-z]{25}")
-_ALPHABET: Final = "0123456789abcdefghjkmnpqrstvwxyz"
-_PAIRS: Final = tuple(first + second for first in _ALPHABET for second in _ALPHABET)
-_SHIFTS: Final = tuple(range(120, -1, -10))
-_TO_PYTHON: Final = str.maketrans(_ALPHABET, "0123456789abcdefghijklmnopqrstuv")
 _VARIANT: Final = 0x8000_0000_0000_0000
-_VARIANT_BITS: Final = 0xC000_0000_0000_0000
 _VERSION_7: Final = 7
 
 
@@ -43,12 +41,7 @@ def is_id(text: str, prefix: str | None = None) -> bool:
 
 def render_id(prefix: str, uuid: UUID) -> str:
     """Return the id of a UUID under a prefix, for example ``ord_01j…``."""
-    return _render(prefix, uuid.int)
-
-
-def _render(prefix: str, number: int) -> str:
-    """Return the id of a UUID's 128 bits: 26 digits of 5 bits, written two at a time."""
-    return f"{prefix}_{''.join([_PAIRS[(number >> shift) & 0x3FF] for shift in _SHIFTS])}"
+    return str(TypeID.from_uuid(suffix=uuid_utils.UUID(int=uuid.int), prefix=prefix))
 
 
 def parse_uuid(id: str) -> UUID:  # noqa: A002 - the field's word
@@ -57,28 +50,23 @@ def parse_uuid(id: str) -> UUID:  # noqa: A002 - the field's word
     Raises:
         ValueError: It is not an id.
     """
-    return UUID(int=_parse(id))
-
-
-def _parse(id: str) -> int:  # noqa: A002
     if not is_id(id):
         raise ValueError(f"{id!r} is not an id of the form abc_ and 26 characters")
-    return int(id[4:].translate(_TO_PYTHON), 32)
+    return UUID(int=TypeID.from_string(id).uuid.int)
 
 
 def derive_command_id(tenant: str, key: str) -> str:
     """Return the id of the command that a tenant sent under an idempotency key."""
     digest = int.from_bytes(hashlib.sha256(f"{tenant}\n{key}".encode()).digest()[:16], "big")
     timestamp = _find_timestamp(key)
-    return _render("cmd", _build_uuid(digest, timestamp))
+    return render_id("cmd", _build_uuid(digest, timestamp))
 
 
 def derive_id(prefix: str, cause: str, salt: str = "") -> str:
     """Return the id of what `cause` (an id) creates under `prefix`; `salt` tells several apart."""
-    source = _parse(cause)
+    source = parse_uuid(cause)
     digest = int.from_bytes(hashlib.sha256(f"{prefix}\n{cause}\n{salt}".encode()).digest()[:16], "big")
-    is_version_7 = (source >> 76) & 0xF == _VERSION_7 and source & _VARIANT_BITS == _VARIANT
-    return _render(prefix, _build_uuid(digest, source >> 80 if is_version_7 else None))
+    return render_id(prefix, _build_uuid(digest, _read_timestamp(source)))
 
 
 def rename_id(prefix: str, id: str) -> str:  # noqa: A002 - the field's word
@@ -91,13 +79,17 @@ def _find_timestamp(key: str) -> int | None:
         uuid = UUID(key)
     except ValueError:
         return None
+    return _read_timestamp(uuid)
+
+
+def _read_timestamp(uuid: UUID) -> int | None:
     return uuid.int >> 80 if uuid.version == _VERSION_7 else None
 
 
-def _build_uuid(digest: int, timestamp: int | None) -> int:
-    """Return the bits of a UUIDv7 of a timestamp and 74 bits of a digest, or a UUIDv8 of 122 bits of it."""
+def _build_uuid(digest: int, timestamp: int | None) -> UUID:
+    """Return a UUIDv7 of a timestamp and 74 bits of a digest, or a UUIDv8 of 122 bits of it."""
     low = (digest & 0x3FFF_FFFF_FFFF_FFFF) | _VARIANT
     middle = (digest >> 64) & 0x0FFF
     if timestamp is None:
-        return ((digest >> 80) << 80) | (8 << 76) | (middle << 64) | low
-    return (timestamp << 80) | (7 << 76) | (middle << 64) | low
+        return UUID(int=((digest >> 80) << 80) | (8 << 76) | (middle << 64) | low)
+    return UUID(int=(timestamp << 80) | (7 << 76) | (middle << 64) | low)

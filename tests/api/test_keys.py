@@ -142,31 +142,12 @@ def test_a_ring_without_a_proper_secret_or_first_key_does_not_start():
         KeyRing(SECRET, "admin", None)
 
 
-def test_the_window_slides():
-    limit = RateLimit(10)
-    for _ in range(10):
-        limit.hit("a", now=30)
+async def test_each_caller_has_a_window_of_its_own():
+    limit = RateLimit(2)
+    for _ in range(2):
+        await limit.hit("a")
     with pytest.raises(Refusal) as caught:
-        limit.hit("a", now=59)
-    assert (caught.value.code, caught.value.facts["retry_after_seconds"]) == ("rate_limited", 1)
-    limit.hit("b", now=59)
-    with pytest.raises(Refusal):
-        limit.hit("a", now=60)
-    taken = 0
-    for second in range(60, 120):
-        try:
-            limit.hit("a", now=second)
-        except Refusal:
-            continue
-        taken += 1
-    assert taken == 9
-    assert dict(limit.hit("a", now=1_000))[b"ratelimit-remaining"] == b"9"
-
-
-def test_a_caller_that_is_idle_is_forgotten_first():
-    limit = RateLimit(1, callers_max=2)
-    for caller in ("a", "b", "c"):
-        limit.hit(caller, now=1)
-    limit.hit("a", now=1)
-    with pytest.raises(Refusal):
-        limit.hit("c", now=1)
+        await limit.hit("a")
+    assert caught.value.code == "rate_limited"
+    assert 1 <= caught.value.facts["retry_after_seconds"] <= 60
+    assert dict(await limit.hit("b"))[b"ratelimit-remaining"] == b"1"
