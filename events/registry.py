@@ -10,7 +10,7 @@ import msgspec
 
 from events.account import AccountEvent
 from events.auction import AuctionEvent
-from events.clock import ClockAdvanced
+from events.clock import ClockEvent
 from events.envelope import TYPE_PREFIX
 from events.grant import GrantEvent
 from events.instrument import InstrumentEvent
@@ -25,22 +25,6 @@ from events.statement import StatementEvent
 from events.types import Event
 from events.usage import UsageEvent
 
-AGGREGATES: Final = (
-    "party",
-    "site",
-    "pool",
-    "lot",
-    "mandate",
-    "order",
-    "auction",
-    "grant",
-    "usage",
-    "statement",
-    "account",
-    "instrument",
-    "issuer",
-    "clock",
-)
 _UNIONS = (
     PartyEvent,
     SiteEvent,
@@ -55,6 +39,7 @@ _UNIONS = (
     AccountEvent,
     InstrumentEvent,
     IssuerEvent,
+    ClockEvent,
 )
 
 
@@ -65,9 +50,9 @@ def _tag(event_class: type[Event]) -> str:
 
 
 EVENT_TYPES: Final[dict[str, type[Event]]] = {
-    _tag(event_class): event_class
-    for event_class in (*(c for union in _UNIONS for c in get_args(union)), ClockAdvanced)
+    _tag(event_class): event_class for union in _UNIONS for event_class in get_args(union) or (union,)
 }
+AGGREGATES: Final = tuple(dict.fromkeys(tag.partition(".")[0] for tag in EVENT_TYPES))
 _DECODERS: Final = {tag: msgspec.json.Decoder(event_class) for tag, event_class in EVENT_TYPES.items()}
 _ENCODER: Final = msgspec.json.Encoder(decimal_format="string")
 

@@ -5,7 +5,7 @@ On the wire money, prices and shares of a whole are decimal strings, exact fract
 Nothing here is ever a binary float.
 """
 
-from datetime import date, datetime
+from datetime import datetime
 from decimal import Decimal
 from typing import Annotated, Literal
 
@@ -13,7 +13,6 @@ import msgspec
 from msgspec import Meta
 
 Instant = Annotated[datetime, Meta(tz=True, description="RFC 3339 instant with an offset; spans are half-open")]
-Day = date
 Usd = Annotated[Decimal, Meta(description="US dollars, exact decimal string")]
 UsdPerGpuHour = Annotated[Decimal, Meta(description="US dollars per GPU-hour, exact decimal string")]
 Share = Annotated[Decimal, Meta(description="A share of one, from 0 to 1, exact decimal string")]

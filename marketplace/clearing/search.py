@@ -4,12 +4,11 @@ Budgets are counts, never seconds, and every random choice comes from one seed, 
 """
 
 import random
-from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 
 from marketplace.clearing.allocation import Allocation
 from marketplace.clearing.bound import Shadow
-from marketplace.clearing.grid import Grid
+from marketplace.clearing.grid import Floats, Grid
 from marketplace.clearing.neighbourhood import THREADS, Neighbourhoods, Reach
 from marketplace.clearing.program import RowTable, WayTable
 from marketplace.clearing.prospects import Prospects
@@ -23,18 +22,18 @@ SMALL_COLUMNS_MAX = 3_000
 SMALL_REACH = Reach(columns=900, pools=12, batch=2)
 REACH = Reach(columns=500, pools=3, batch=6)
 GAIN_RELATIVE = 1e-6
-Priority = Callable[[int], float]
 
 
 def greedy(grid: Grid, prospects: Prospects) -> Allocation:
     """Insert orders by several priorities, by plain gain and by gain over scarcity, and return the best result."""
-    orders = [order for order, best in enumerate(prospects.best.tolist()) if best > float("-inf")]
+    surplus: Floats = prospects.best
+    orders = [order for order, best in enumerate(surplus.tolist()) if best > float("-inf")]
     size = {order: _size(grid, order) for order in orders}
     best = Allocation(grid)
     for priority in (
-        {order: prospects.best[order] / size[order] for order in orders},
+        {order: surplus[order] / size[order] for order in orders},
         {order: max(grid.ways[way].value for way in grid.wishes[order].ways) for order in orders},
-        {order: prospects.best[order] for order in orders},
+        {order: surplus[order] for order in orders},
     ):
         for shaded in (False, True):
             allocation = Allocation(grid)

@@ -42,7 +42,7 @@ def price_to_win(solved: Solved, seed: int, order: int) -> PriceToWin | None:
 
 def with_value(grid: Grid, order: int, value_micro: int) -> Grid:
     """Return the grid with every bid of one order at another value."""
-    ways = tuple(replace(way, value=float(value_micro)) if way.order == order else way for way in grid.ways)
+    ways = tuple(replace(way, value=value_micro) if way.order == order else way for way in grid.ways)
     return replace(grid, ways=ways)
 
 
@@ -68,11 +68,11 @@ def find_exact_price(solved: Solved, seed: int, order: int, upper_micro: int) ->
             return None
         if found is None or found.total < solved.allocation.total:
             return _decide_tie(solved, seed, order, least)
-        least = min(least - CENT_MICRO, _threshold(found, order, solved.allocation.total))
+        least = min(least - CENT_MICRO, _threshold(found, order, Fraction(solved.allocation.total)))
     return None
 
 
-def _threshold(found: Allocation, order: int, target: float) -> int:
+def _threshold(found: Allocation, order: int, target: Fraction) -> int:
     """Return the least value in cents at which an allocation is worth the target and has prices."""
     placing = found.placed[order]
     if placing is None:
@@ -81,7 +81,7 @@ def _threshold(found: Allocation, order: int, target: float) -> int:
     grid = found.grid
     bid, wish = grid.ways[way], grid.wishes[order]
     hours = wish.nodes * wish.duration * grid.yards[bid.pool].gpus * grid.hours
-    missing = Fraction(target) - (Fraction(found.total) - int(bid.value) * hours)
+    missing = target - (Fraction(found.total) - int(bid.value) * hours)
     top = Fraction(int(found.top[bid.pool, start : start + wish.duration].sum()), wish.duration)
     return max(ceil_cent(missing / hours), ceil_cent(top), 0)
 

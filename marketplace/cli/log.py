@@ -7,12 +7,11 @@ from typing import Annotated, Final
 
 import msgspec
 from cyclopts import App, Parameter, validators
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
 from events.registry import AGGREGATES
 from events.subjects import render_subject
 from marketplace.app import open_log
-from marketplace.cli.console import CONSOLE, configure_logging, run, stop_on_signals
+from marketplace.cli.console import CONSOLE, build_progress, configure_logging, run, stop_on_signals
 from marketplace.core.errors import Refusal
 from marketplace.log.codec import Chain
 from marketplace.log.port import Recorded
@@ -87,7 +86,7 @@ def verify(*, nats_url: NatsUrl = None) -> int:
         chain = Chain()
         async with open_log(load_settings(nats_url=nats_url)) as log:
             total = (await log.health()).last_sequence
-            with _bar() as progress:
+            with build_progress() as progress:
                 task = progress.add_task("verify", total=total)
                 async for page in log.read(0):
                     for recorded in page:
@@ -99,19 +98,6 @@ def verify(*, nats_url: NatsUrl = None) -> int:
         )
 
     return run(main())
-
-
-def _bar() -> Progress:
-    return Progress(
-        TextColumn("{task.description}"),
-        BarColumn(),
-        MofNCompleteColumn(),
-        TextColumn("events"),
-        TimeElapsedColumn(),
-        TextColumn("left"),
-        TimeRemainingColumn(),
-        console=CONSOLE,
-    )
 
 
 async def _print_until_stopped(pages: AsyncIterator[list[Recorded]], *, bodies: bool) -> None:

@@ -2,15 +2,14 @@
 
 import contextlib
 from collections.abc import AsyncIterator, Callable, Iterator
-from typing import Annotated, Any, Final
+from typing import Annotated, Final
 
 from cyclopts import App, Parameter
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 from rich.table import Table
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from marketplace.app import open_log
-from marketplace.cli.console import CONSOLE, configure_logging, run
+from marketplace.cli.console import CONSOLE, build_progress, configure_logging, run
 from marketplace.core.errors import Refusal
 from marketplace.log.port import Log
 from marketplace.projections.database import build_engine, reachable
@@ -129,16 +128,7 @@ async def _open(nats_url: str | None, database_url: str | None) -> AsyncIterator
 
 @contextlib.contextmanager
 def _bar(title: str) -> Iterator[Callable[[Step], None]]:
-    columns: tuple[Any, ...] = (
-        TextColumn("{task.description}"),
-        BarColumn(),
-        MofNCompleteColumn(),
-        TextColumn("events"),
-        TimeElapsedColumn(),
-        TextColumn("left"),
-        TimeRemainingColumn(),
-    )
-    with Progress(*columns, console=CONSOLE) as progress:
+    with build_progress() as progress:
         task = progress.add_task(title, total=None)
 
         def report(step: Step) -> None:

@@ -6,7 +6,8 @@ from cyclopts import App, Parameter
 
 from marketplace.app import serve_api, serve_worker
 from marketplace.cli.console import CONSOLE, configure_logging, run, stop_on_signals
-from marketplace.runtime.config import load_settings, new_admin_key, require_api_secrets
+from marketplace.runtime.api_secrets import new_admin_key, require_api_secrets
+from marketplace.runtime.config import load_settings
 
 app = App(name="serve", help="Run an API or a worker process against servers that exist already.")
 

@@ -20,7 +20,8 @@ from marketplace.embedded.folder import write_private
 from marketplace.embedded.process import LOOPBACK, Child, find_free_port
 from marketplace.projections.database import build_engine
 from marketplace.projections.migrate import migrate
-from marketplace.runtime.config import Settings, new_admin_key, new_secret, render_environment
+from marketplace.runtime.api_secrets import new_admin_key, new_secret
+from marketplace.runtime.config import Settings, render_environment
 
 READY_SECONDS_MAX: Final = 30.0
 STOP_SECONDS_MAX: Final = 15.0

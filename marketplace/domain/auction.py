@@ -35,6 +35,9 @@ from marketplace.core.decider import Decider
 from marketplace.core.errors import Refusal
 from marketplace.domain.refusals import refuse_exists, refuse_status, refuse_unknown, require_aware
 
+ATTEMPTS_MAX = 3
+"""Attempts to clear; an auction that failed so often may let its orders go."""
+
 
 class OpenAuction(msgspec.Struct, frozen=True, kw_only=True):
     """Call for orders."""
@@ -181,7 +184,8 @@ def _settle(command: SettleAuction, state: Auction) -> Sequence[AuctionEvent]:
     event = AuctionSettled(**{name: getattr(command, name) for name in command.__struct_fields__})
     if state.settled == event:
         return []
-    _require_status(state, "cleared", "failed")
+    if state.status != "failed" or state.attempts < ATTEMPTS_MAX:
+        _require_status(state, "cleared")
     return [event]
 
 

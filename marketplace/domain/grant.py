@@ -157,12 +157,6 @@ def decide(command: GrantCommand, state: GrantState) -> Sequence[GrantEvent]:
     match command:
         case ActivateGrant():
             return _activate(command, state)
-        case DegradeGrant():
-            return _degrade(command, state)
-        case SuspendGrant():
-            return _suspend(command, state)
-        case ResumeGrant():
-            return _resume(command, state)
         case SubstituteGrant():
             return _substitute(command, state)
         case TransferGrant():
@@ -171,6 +165,18 @@ def decide(command: GrantCommand, state: GrantState) -> Sequence[GrantEvent]:
             return _complete(command, state)
         case TerminateGrant():
             return _terminate(command, state)
+        case _:
+            return _interrupt(command, state)
+
+
+def _interrupt(command: DegradeGrant | SuspendGrant | ResumeGrant, state: Grant) -> Sequence[GrantEvent]:
+    match command:
+        case DegradeGrant():
+            return _degrade(command, state)
+        case SuspendGrant():
+            return _suspend(command, state)
+        case ResumeGrant():
+            return _resume(command, state)
 
 
 def _issue(command: IssueGrant, state: GrantState) -> Sequence[GrantEvent]:

@@ -14,7 +14,7 @@ span_empty · pool_full · reservation_exists · shares_uneven · lot_not_offere
 nodes_exceeded.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 
@@ -350,19 +350,6 @@ def _restore(command: RestoreNodes, state: Pool) -> Sequence[PoolEvent]:
     return [
         PoolNodeRestored(pool_id=command.pool_id, incident_id=command.incident_id, nodes=known.nodes, at=command.at)
     ]
-
-
-def find_displaced(pool: Pool, reservations: Iterable[str]) -> list[str]:
-    """Return the grants, of those given, that a lot which moved no longer offers their nodes to."""
-    displaced = []
-    for grant_id in reservations:
-        reservation = pool.reservations[grant_id]
-        for share in reservation.lots:
-            offer = pool.offers.get(share.lot_id)
-            if offer is None or share.start < offer.start or min(share.end, reservation.end) > offer.end:
-                displaced.append(grant_id)
-                break
-    return displaced
 
 
 def evolve(state: PoolState, event: PoolEvent) -> PoolState:

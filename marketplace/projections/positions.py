@@ -4,10 +4,10 @@
 one before finds that its own is over. Only a rebuild moves a position without taking an epoch.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any, Final
+from typing import Final
 
 from sqlalchemy import Boolean, Column, Table, func, select, tuple_
 from sqlalchemy import text as sql
@@ -117,8 +117,3 @@ async def announce(connection: AsyncConnection, position: int) -> None:
     await connection.execute(
         sql("SELECT pg_notify(:channel, :position)"), {"channel": CHANNEL, "position": str(position)}
     )
-
-
-def render_position(position: Position) -> Mapping[str, Any]:
-    """Return the members of a position for a table or a JSON answer."""
-    return {name: getattr(position, name) for name in Position.__slots__}

@@ -5,9 +5,9 @@ where it is no longer needed, so an agenda that says too much is safe; one that 
 """
 
 import heapq
-from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
-from typing import Any, Final, NamedTuple
+from functools import singledispatchmethod
+from typing import Final, NamedTuple
 
 from events.auction import AuctionLocked, AuctionOpened, AuctionSettled
 from events.grant import GrantActivated, GrantCompleted, GrantIssued, GrantTerminated
@@ -82,25 +82,25 @@ class Agenda:
     def __len__(self) -> int:
         return len(self._due)
 
+    @singledispatchmethod
     def notice(self, event: Event) -> None:
-        """Take the next event of the log."""
-        reaction = _REACTIONS.get(type(event))
-        if reaction is not None:
-            react: Callable[[Any], None] = getattr(self, reaction)
-            react(event)
+        """Take the next event of the log; most change nothing here."""
 
     def _stand(self, order_id: str, ends_at: datetime) -> None:
         self.open_orders[order_id] = ends_at
         self.put(Task("expire_order", order_id), ends_at)
 
+    @notice.register
     def _place(self, event: OrderPlaced | OrderAmended) -> None:
         self._stand(event.order_id, _find_end(event.terms))
 
+    @notice.register
     def _close(self, event: OrderCancelled | OrderExpired | OrderMatched) -> None:
         self.open_orders.pop(event.order_id, None)
         self.drop(Task("expire_order", event.order_id))
         self._unlock(event.order_id)
 
+    @notice.register
     def _unmatch(self, event: OrderUnmatched) -> None:
         self._unlock(event.order_id)
         if event.open_again:
@@ -113,6 +113,7 @@ class Agenda:
         self._locked.pop(order_id, None)
         self.drop(Task("defer_order", order_id))
 
+    @notice.register
     def _lock(self, event: OrderLocked) -> None:
         self.drop(Task("expire_order", event.order_id))
         self._locked[event.order_id] = event.auction_id
@@ -120,9 +121,11 @@ class Agenda:
         if book is not None and event.order_id not in book:
             self.put(Task("defer_order", event.order_id), NOW)
 
+    @notice.register
     def _open_auction(self, event: AuctionOpened) -> None:
         self.put(Task("run_auction", event.auction_id), event.locks_at)
 
+    @notice.register
     def _lock_auction(self, event: AuctionLocked) -> None:
         """Defer what a second auctioneer locked and the first one's book does not have."""
         book = self._books[event.auction_id] = frozenset(order.order_id for order in event.book.orders)
@@ -130,10 +133,12 @@ class Agenda:
             if auction_id == event.auction_id and order_id not in book:
                 self.put(Task("defer_order", order_id), NOW)
 
+    @notice.register
     def _settle_auction(self, event: AuctionSettled) -> None:
         self._books[event.auction_id] = frozenset()
         self.drop(Task("run_auction", event.auction_id))
 
+    @notice.register
     def _issue_grant(self, event: GrantIssued) -> None:
         self._grants[event.grant_id] = event
         self.put(Task("activate_grant", event.grant_id), event.start)
@@ -142,9 +147,11 @@ class Agenda:
         for index, period in enumerate(list_periods(grant)):
             self.put(Task("issue_statement", event.grant_id, index), period.end + GRACE)
 
+    @notice.register
     def _activate_grant(self, event: GrantActivated) -> None:
         self.drop(Task("activate_grant", event.grant_id))
 
+    @notice.register
     def _terminate_grant(self, event: GrantTerminated) -> None:
         self.drop(Task("activate_grant", event.grant_id))
         issued = self._grants[event.grant_id]
@@ -161,23 +168,28 @@ class Agenda:
                 self.put(task, periods[index].end + GRACE)
         self.put(Task("finish_grant", event.grant_id), NOW)
 
+    @notice.register
     def _complete_grant(self, event: GrantCompleted) -> None:
         self.drop(Task("finish_grant", event.grant_id))
         self._grants.pop(event.grant_id, None)
 
+    @notice.register
     def _issue_statement(self, event: StatementIssued) -> None:
         issued = self._grants.get(event.grant_id)
         index = 0 if issued is None else (event.period_start - issued.start) // PERIOD
         self.drop(Task("issue_statement", event.grant_id, index))
         self.put(Task("accept_statement", event.statement_id), event.accept_until)
 
+    @notice.register
     def _dispute(self, event: StatementDisputed) -> None:
         self.drop(Task("accept_statement", event.statement_id))
 
+    @notice.register
     def _accept(self, event: StatementAccepted) -> None:
         self.drop(Task("accept_statement", event.statement_id))
         self.put(Task("finish_grant", event.grant_id), NOW)
 
+    @notice.register
     def _slip(self, event: SiteConversionSlipped) -> None:
         self.put(Task("move_lots", event.site_id), NOW)
 
@@ -188,25 +200,3 @@ def _find_end(terms: OrderTerms) -> datetime:
 
 def _rank(at: datetime) -> float:
     return float("-inf") if at is NOW else at.timestamp()
-
-
-_REACTIONS: Final[dict[type[Event], str]] = {
-    OrderPlaced: "_place",
-    OrderAmended: "_place",
-    OrderCancelled: "_close",
-    OrderExpired: "_close",
-    OrderMatched: "_close",
-    OrderUnmatched: "_unmatch",
-    OrderLocked: "_lock",
-    AuctionOpened: "_open_auction",
-    AuctionLocked: "_lock_auction",
-    AuctionSettled: "_settle_auction",
-    GrantIssued: "_issue_grant",
-    GrantActivated: "_activate_grant",
-    GrantTerminated: "_terminate_grant",
-    GrantCompleted: "_complete_grant",
-    StatementIssued: "_issue_statement",
-    StatementDisputed: "_dispute",
-    StatementAccepted: "_accept",
-    SiteConversionSlipped: "_slip",
-}

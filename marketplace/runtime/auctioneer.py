@@ -19,7 +19,7 @@ import structlog
 from events.auction import AuctionCleared, Decision
 from events.types import Reason
 from marketplace.core.errors import Conflict, MarketplaceError, Refusal
-from marketplace.domain.auction import AUCTION, Auction
+from marketplace.domain.auction import ATTEMPTS_MAX, AUCTION, Auction
 from marketplace.domain.lot import LOT, Lot
 from marketplace.domain.mandate import MANDATE
 from marketplace.domain.order import ORDER, Order
@@ -35,7 +35,6 @@ ORDERS_MAX: Final = 2_000
 """Orders in one auction; the rest stand for the next."""
 
 AT_ONCE: Final = 256
-ATTEMPTS_MAX: Final = 3
 
 log = structlog.get_logger(__name__)
 

@@ -3,8 +3,6 @@
 What is published was found right by the verifier, which shares no code with the engine.
 """
 
-from decimal import Decimal
-
 from events.auction import (
     AuctionLocked,
     AuctionOpened,
@@ -21,7 +19,7 @@ from marketplace.clearing.codec import hash_book
 from marketplace.clearing.engine import clear
 from marketplace.clearing.verifier import verify
 from marketplace.core.ids import derive_id
-from marketplace.core.money import parse_ratio, render_ratio
+from marketplace.core.money import render_ratio
 from marketplace.domain.auction import ClearAuction
 from marketplace.runtime.book import Horizon, build_horizon
 
@@ -142,50 +140,4 @@ def _render_match(opened: AuctionOpened, horizon: Horizon, order_id: str, match:
         ),
         value_usd_per_gpu_hour=match.value_usd_per_gpu_hour,
         price_usd_per_gpu_hour=render_ratio(match.price_usd_per_gpu_hour),
-    )
-
-
-def parse_result(opened: AuctionOpened, result: ClearAuction) -> model.Clearing:
-    """Return the engine's answer behind a published result, so that an auditor can verify it again."""
-    horizon = build_horizon(opened)
-    return model.Clearing(
-        prices=tuple(
-            model.PriceRun(price.pool_id, price.from_period, price.to_period, price.price_usd_per_gpu_hour)
-            for price in result.prices
-        ),
-        decisions=tuple(_parse_decision(horizon, decision) for decision in result.decisions),
-        certificate=model.Certificate(
-            **{name: getattr(result.certificate, name) for name in result.certificate.__struct_fields__}
-        ),
-        shadow_prices=tuple(
-            model.ShadowPrice(price.lot_id, price.from_period, price.to_period, price.price_usd_per_gpu_hour)
-            for price in result.shadow_prices
-        ),
-    )
-
-
-def _parse_decision(horizon: Horizon, decision: Decision) -> model.Decision:
-    regret: Decimal = decision.regret_usd
-    return model.Decision(
-        decision.order_id,
-        None if decision.match is None else _parse_match(horizon, decision.match),
-        tuple(model.Reason(reason.code, reason.text, reason.facts) for reason in decision.reasons),
-        decision.price_to_win_usd_per_gpu_hour,
-        regret,
-    )
-
-
-def _parse_match(horizon: Horizon, match: MatchTerms) -> model.Match:
-    return model.Match(
-        pool_id=match.pool_id,
-        mandate_id=match.mandate_id,
-        nodes=match.nodes,
-        start_period=horizon.floor(match.start),
-        end_period=horizon.floor(match.end),
-        lots=tuple(
-            model.LotShare(share.lot_id, share.nodes, horizon.floor(share.start), horizon.floor(share.end))
-            for share in match.lots
-        ),
-        value_usd_per_gpu_hour=match.value_usd_per_gpu_hour,
-        price_usd_per_gpu_hour=parse_ratio(match.price_usd_per_gpu_hour),
     )

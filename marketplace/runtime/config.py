@@ -1,23 +1,16 @@
 """Settings of a process, from the environment; secrets may come from files, as container platforms mount them."""
 
 import os
-import re
-import secrets
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Final
-from uuid import UUID
 
 import msgspec
-import uuid_utils
 
 from marketplace.core.errors import Refusal
-from marketplace.core.ids import render_id
 
 PREFIX: Final = "MARKETPLACE_"
-SECRET_BYTES: Final = 32
 LOOPBACK: Final = "127.0.0.1"
-_ADMIN_KEY: Final = re.compile(r"mkp_[0-7][0-9a-hjkmnp-tv-z]{25}_[A-Za-z0-9]{20,100}")
 
 
 class Settings(msgspec.Struct, frozen=True, kw_only=True):
@@ -89,41 +82,9 @@ def _find(environment: Mapping[str, str], variable: str) -> str | None:
     return environment.get(variable)
 
 
-def require_api_secrets(settings: Settings) -> None:
-    """Refuse to start an API without the secrets that its keys rest on.
-
-    Raises:
-        Refusal: ``setting_missing`` or ``setting_invalid``; the text names the variable.
-    """
-    if not settings.api_key_secret:
-        raise Refusal("setting_missing", f"set {PREFIX}API_KEY_SECRET to {SECRET_BYTES} or more random characters")
-    if len(settings.api_key_secret) < SECRET_BYTES:
-        raise Refusal(
-            "setting_invalid",
-            f"{PREFIX}API_KEY_SECRET has {len(settings.api_key_secret)} characters; give it {SECRET_BYTES} or more",
-        )
-    if not _ADMIN_KEY.fullmatch(settings.admin_key):
-        raise Refusal(
-            "setting_missing" if not settings.admin_key else "setting_invalid",
-            f"{PREFIX}ADMIN_KEY has to be mkp_<26 characters>_<20 or more letters and digits>; print a new one with"
-            " `marketplace serve new-admin-key`",
-        )
-
-
 def render_environment(settings: Settings) -> dict[str, str]:
     """Return the variables that make a child process have these settings."""
     variables = {f"{PREFIX}{name.upper()}": value for name in _TEXTS if (value := getattr(settings, name))}
     variables[f"{PREFIX}NATS_REPLICAS"] = str(settings.nats_replicas)
     variables[f"{PREFIX}EMBEDDED"] = "1" if settings.embedded else "0"
     return variables
-
-
-def new_secret() -> str:
-    """Return a secret for the HMAC of API keys."""
-    return secrets.token_hex(SECRET_BYTES)
-
-
-def new_admin_key() -> str:
-    """Return an API key of the platform: ``mkp_<26 characters>_<secret>``."""
-    suffix = render_id("key", UUID(int=uuid_utils.uuid7().int))[4:]
-    return f"mkp_{suffix}_{secrets.token_hex(SECRET_BYTES)}"

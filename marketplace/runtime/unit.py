@@ -12,15 +12,14 @@ from typing import Any
 import msgspec
 
 from events.envelope import Envelope
-from events.registry import get_tag, render_body, render_schema_name, render_type
+from events.json_schema import render_schema_id
+from events.registry import get_tag, render_body, render_type
 from events.subjects import render_subject
 from events.types import Event
 from marketplace.core.ids import derive_id
 from marketplace.log.codec import seal
 from marketplace.log.port import Head, Message, Write
 from marketplace.runtime.cache import AnyDecider, Cache, Entry, Trace
-
-SCHEMA_BASE = "urn:marketplace:schema:"
 
 
 class Context(msgspec.Struct, frozen=True, kw_only=True):
@@ -136,7 +135,7 @@ class Unit:
             type=render_type(tag),
             subject=f"{part.decider.aggregate}/{part.id}",
             time=context.at,
-            dataschema=SCHEMA_BASE + render_schema_name(tag),
+            dataschema=render_schema_id(tag),
             correlationid=context.correlation_id or context.command_id,
             causationid=context.command_id,
             actor=context.actor,

@@ -36,12 +36,10 @@ def floats(module: Module) -> Iterator[str]:
 
 
 def is_numeric(module: Module) -> bool:
-    """Whether it works on arrays of floats: it imports numpy, the solver, the alias of such arrays, or the grid."""
+    """Whether it works on arrays of floats: it imports numpy, the solver, or the alias of such arrays."""
     if NUMERIC_LIBRARIES & set(_imports(module)):
         return True
     imported = [node for node in ast.walk(module.tree) if isinstance(node, ast.ImportFrom)]
-    if any(node.module == "marketplace.clearing.grid" for node in imported):
-        return True
     return any(alias.name == "Floats" for node in imported for alias in node.names)
 
 

@@ -11,7 +11,6 @@ from jsonschema import Draft202012Validator
 from events import json_schema
 from events.contract import REMEDY, ChangedSchema, check_lock, extend_lock, render_files
 from events.registry import EVENT_TYPES
-from marketplace.runtime.unit import SCHEMA_BASE
 from scripts.contract_files import FOLDER, README, load_lock, load_sample, load_schema
 
 SCHEMAS = FOLDER / "schemas"
@@ -102,7 +101,3 @@ def test_the_contract_imports_msgspec_and_the_standard_library_only() -> None:
         for match in re.findall(r"^(?:from|import) ([a-z_0-9]+)", path.read_text(encoding="utf-8"), re.MULTILINE)
     }
     assert imported - set(sys.stdlib_module_names) == {"msgspec", "events"}
-
-
-def test_stored_events_name_their_schema_by_its_id() -> None:
-    assert json_schema.SCHEMA_BASE == SCHEMA_BASE

@@ -75,6 +75,7 @@ REFUSALS = [
     Row("auction_locked", (OPENED, LOCKED), lock(book_hash="c" * 64)),
     Row("auction_locked", (OPENED, LOCKED), settle()),
     Row("auction_failed", (OPENED, LOCKED, FAILED), lock(book_hash="c" * 64)),
+    Row("auction_failed", (OPENED, LOCKED, FAILED), settle()),
     Row("auction_cleared", (OPENED, LOCKED, CLEARED), clear(prices=())),
     Row("auction_cleared", (OPENED, LOCKED, CLEARED), fail()),
     Row("auction_settled", (OPENED, LOCKED, CLEARED, SETTLED), settle(matched=1)),

@@ -12,7 +12,7 @@ from events.pool import (
     PoolOpened,
 )
 from marketplace.core.intervals import Load
-from marketplace.domain.pool import POOL, RecallCapacity, find_displaced
+from marketplace.domain.pool import POOL, RecallCapacity
 from tests.domain import build
 from tests.domain.build import LOT, NAIVE, Row, hour, id_of, offer, release, reserve, share
 from tests.support.spec import Given
@@ -187,10 +187,3 @@ def test_restored_nodes_are_reserved_again():
 def test_every_node_may_fail_but_no_more():
     more = build.fail_nodes(incident_id="INC-3", nodes=1)
     Given(POOL, OPENED, FAILED, ALL_FAILED).when(more).then(event_of(PoolNodeFailed, more))
-
-
-def test_a_lot_that_moved_displaces_the_grants_that_it_no_longer_covers():
-    moved = offered(start=hour(12))
-    assert find_displaced(POOL.fold([OPENED, OFFERED, RESERVED]), [build.GRANT]) == []
-    assert find_displaced(POOL.fold([OPENED, OFFERED, RESERVED, moved]), [build.GRANT]) == [build.GRANT]
-    assert find_displaced(POOL.fold([OPENED, OFFERED, RESERVED, RECALLED]), [build.GRANT]) == [build.GRANT]

@@ -1,6 +1,5 @@
 """At the end: the log is whole, every projection is rebuilt from it, and what was live is found equal."""
 
-import time
 from typing import Final
 
 from rich.table import Table
@@ -12,7 +11,7 @@ from marketplace.log.codec import Chain
 from marketplace.projections.database import build_engine
 from marketplace.projections.rebuild import rebuild
 from marketplace.projections.registry import PROJECTIONS
-from marketplace.projections.verify import verify
+from marketplace.projections.verify import verify_all
 from marketplace.projections.watch import PositionWatch
 from marketplace.runtime.config import Settings
 
@@ -32,20 +31,19 @@ async def prove(settings: Settings, platform: MarketplaceClient) -> bool:
             CONSOLE.print(f"[green]✓[/] the hash chain holds over {chain.sequence:,} events")
             await PositionWatch(engine, PROJECTIONS).wait_for(chain.sequence, SETTLE_SECONDS)
             table = Table("projection", "events", "rows", "rebuilt in", "equal", title="Rebuilt from the log")
+            live = await verify_all(PROJECTIONS, log, engine)
+            rebuilt = [await rebuild(projection, log, engine) for projection in PROJECTIONS]
+            again = await verify_all(PROJECTIONS, log, engine)
             equal = True
-            for projection in PROJECTIONS:
-                begun = time.monotonic()
-                live = await verify(projection, log, engine)
-                rebuilt = await rebuild(projection, log, engine)
-                again = await verify(projection, log, engine)
-                same = not live.differences and not again.differences
-                equal = equal and same
+            for before, done, after in zip(live, rebuilt, again, strict=True):
+                differences = before.differences or after.differences
+                equal = equal and not differences
                 table.add_row(
-                    projection.name,
-                    f"{rebuilt.events:,}",
-                    f"{again.rows:,}",
-                    f"{time.monotonic() - begun:.1f} s",
-                    "[green]yes[/]" if same else f"[red]no: {(live.differences or again.differences)[0]}[/]",
+                    done.name,
+                    f"{done.events:,}",
+                    f"{after.rows:,}",
+                    f"{done.seconds:.1f} s",
+                    f"[red]no: {differences[0]}[/]" if differences else "[green]yes[/]",
                 )
             CONSOLE.print(table)
     finally:

@@ -28,9 +28,7 @@ from marketplace.domain.auction import (
     SettleAuction,
 )
 from marketplace.domain.grant import GRANT, IssueGrant
-from marketplace.domain.instrument import INSTRUMENT, IssueInstrument
-from marketplace.domain.issuer import ISSUER
-from marketplace.domain.issuer_commands import SignInstrument
+from marketplace.domain.instrument import IssueInstrument
 from marketplace.domain.mandate import MANDATE, CaptureBudget, Mandate, ReleaseBudget
 from marketplace.domain.order import ORDER, LockOrder, MatchOrder, Order, UnmatchOrder
 from marketplace.domain.pool import POOL, Pool, ReserveCapacity
@@ -38,6 +36,7 @@ from marketplace.domain.refusals import refuse_status
 from marketplace.domain.settlement import Totals, build_tariff, compute_totals
 from marketplace.runtime.commands.orders import load_order, release_order_holds
 from marketplace.runtime.commands.ownership import require_platform
+from marketplace.runtime.commands.signing import sign_instrument
 from marketplace.runtime.handler import Handler, Receipt
 from marketplace.runtime.unit import Context, Unit
 
@@ -257,14 +256,7 @@ async def _sign(unit: Unit, order: Order, grant: GrantIssued, equity: EquityPart
         grant_id=grant.grant_id,
         mandate_id=equity.mandate_id,
     )
-    await unit.decide(INSTRUMENT, equity.instrument_id, issue)
-    sign = SignInstrument(
-        issuer_id=order.placed.issuer_id,
-        instrument_id=equity.instrument_id,
-        holder_id=equity.holder_id,
-        commitment_usd=equity.principal_commitment_usd,
-    )
-    await unit.decide(ISSUER, order.placed.issuer_id, sign)
+    await sign_instrument(unit, issue)
 
 
 async def carry_out_rejection(

@@ -10,7 +10,7 @@ from decimal import Decimal
 from events.types import SafeTerms
 from marketplace.core.errors import Refusal
 from marketplace.core.ids import derive_id, rename_id
-from marketplace.domain.account import ACCOUNT, CaptureHold, Credit
+from marketplace.domain.account import CaptureHold
 from marketplace.domain.instrument import (
     INSTRUMENT,
     AccruePrincipal,
@@ -22,12 +22,12 @@ from marketplace.domain.instrument import (
     ReversePrincipal,
     SuspendInstrument,
 )
-from marketplace.domain.issuer import ISSUER
-from marketplace.domain.issuer_commands import SignInstrument
 from marketplace.domain.mandate import MANDATE, CaptureBudget, HoldBudget, Mandate
 from marketplace.domain.party import PARTY, require_trader
 from marketplace.runtime.commands.mandates import load_mandate
 from marketplace.runtime.commands.ownership import require_platform, require_tenant
+from marketplace.runtime.commands.payments import pay
+from marketplace.runtime.commands.signing import sign_instrument
 from marketplace.runtime.handler import Handler, Receipt
 from marketplace.runtime.unit import Context, Unit
 
@@ -67,7 +67,7 @@ async def invest(
             funding="paid_at_once",
             mandate_id=mandate_id,
         )
-        await unit.decide(INSTRUMENT, instrument_id, issue)
+        await sign_instrument(unit, issue)
         accrue = AccruePrincipal(
             instrument_id=instrument_id,
             tranche_id=derive_id("trn", context.command_id),
@@ -75,15 +75,15 @@ async def invest(
             statement_id=None,
         )
         await unit.decide(INSTRUMENT, instrument_id, accrue)
-        sign = SignInstrument(
-            issuer_id=issuer_id,
-            instrument_id=instrument_id,
-            holder_id=mandate.granted.holder_id,
-            commitment_usd=amount_usd,
-        )
-        await unit.decide(ISSUER, issuer_id, sign)
         await _use_budget(unit, mandate, issue, party.registered.sector)
-        await _pay(unit, mandate, startup_id, instrument_id, amount_usd)
+        capture = CaptureHold(
+            account_id=rename_id("acc", mandate.granted.holder_id),
+            hold_id=rename_id("hld", mandate_id),
+            amount_usd=amount_usd,
+            payee_account_id=rename_id("acc", startup_id),
+            cause=instrument_id,
+        )
+        await pay(unit, capture)
 
     return await handler.run(context, INSTRUMENT, instrument_id, work, new=True)
 
@@ -105,20 +105,6 @@ async def _use_budget(unit: Unit, mandate: Mandate, issue: IssueInstrument, sect
         mandate_id=mandate_id, hold_id=hold_id, grant_id=issue.instrument_id, amount_usd=issue.commitment_usd
     )
     await unit.decide(MANDATE, mandate_id, capture)
-
-
-async def _pay(unit: Unit, mandate: Mandate, startup_id: str, cause: str, amount_usd: Decimal) -> None:
-    payer, payee = rename_id("acc", mandate.granted.holder_id), rename_id("acc", startup_id)
-    capture = CaptureHold(
-        account_id=payer,
-        hold_id=rename_id("hld", mandate.granted.mandate_id),
-        amount_usd=amount_usd,
-        payee_account_id=payee,
-        cause=cause,
-    )
-    await unit.decide(ACCOUNT, payer, capture)
-    credit = Credit(account_id=payee, amount_usd=amount_usd, payer_account_id=payer, cause=cause)
-    await unit.decide(ACCOUNT, payee, credit)
 
 
 async def _change(handler: Handler, context: Context, instrument_id: str, command: InstrumentCommand) -> Receipt:

@@ -12,7 +12,7 @@ from typing import Literal
 from events.financing import Approval, ConvertingInstrument, RoundTerms
 from marketplace.core.ids import derive_id, is_id, rename_id
 from marketplace.core.money import ZERO
-from marketplace.domain.account import ACCOUNT, Credit, Debit, Withdraw
+from marketplace.domain.account import ACCOUNT, Debit, Withdraw
 from marketplace.domain.instrument import INSTRUMENT, Instrument
 from marketplace.domain.issuer import ISSUER
 from marketplace.domain.issuer_commands import (
@@ -32,6 +32,7 @@ from marketplace.domain.issuer_state import Issuer, IssuerState
 from marketplace.domain.party import PARTY, Party, require_trader
 from marketplace.domain.refusals import refuse_unknown
 from marketplace.runtime.commands.ownership import require_owner, require_tenant
+from marketplace.runtime.commands.payments import pay
 from marketplace.runtime.handler import Handler, Receipt
 from marketplace.runtime.unit import Context, Unit
 
@@ -225,6 +226,4 @@ async def _pay_holder(unit: Unit, issuer: Issuer, liquidity_id: str, holder_id: 
         return
     payee = rename_id("acc", holder_id)
     debit = Debit(account_id=payer, amount_usd=amount_usd, payee_account_id=payee, cause=liquidity_id)
-    await unit.decide(ACCOUNT, payer, debit)
-    credit = Credit(account_id=payee, amount_usd=amount_usd, payer_account_id=payer, cause=liquidity_id)
-    await unit.decide(ACCOUNT, payee, credit)
+    await pay(unit, debit)

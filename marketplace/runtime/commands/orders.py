@@ -1,5 +1,7 @@
 """Orders: placing one sets aside the startup's cash and each accepted mandate's budget in one atomic append."""
 
+from decimal import Decimal
+
 from events.order import BudgetHold, OrderTerms
 from marketplace.core.ids import derive_id, rename_id
 from marketplace.core.money import ZERO
@@ -40,9 +42,7 @@ async def place_order(handler: Handler, context: Context, *, startup_id: str, te
         require_terms(terms, context.at)
         budget_holds = await _hold_budgets(unit, party, order_id, hold_id, terms)
         account_id = rename_id("acc", startup_id)
-        cash_hold_usd = compute_cash_hold(terms)
-        hold = PlaceHold(account_id=account_id, hold_id=hold_id, amount_usd=cash_hold_usd, purpose=order_id)
-        await unit.decide(ACCOUNT, account_id, hold)
+        cash_hold_usd = await _hold_cash(unit, account_id, order_id, hold_id, terms)
         command = PlaceOrder(
             order_id=order_id,
             startup_id=startup_id,
@@ -57,6 +57,13 @@ async def place_order(handler: Handler, context: Context, *, startup_id: str, te
         await unit.decide(ORDER, order_id, command)
 
     return await handler.run(context, ORDER, order_id, work, new=True)
+
+
+async def _hold_cash(unit: Unit, account_id: str, order_id: str, hold_id: str, terms: OrderTerms) -> Decimal:
+    amount_usd = compute_cash_hold(terms)
+    hold = PlaceHold(account_id=account_id, hold_id=hold_id, amount_usd=amount_usd, purpose=order_id)
+    await unit.decide(ACCOUNT, account_id, hold)
+    return amount_usd
 
 
 async def _hold_budgets(
@@ -127,9 +134,7 @@ async def amend_order(handler: Handler, context: Context, order_id: str, *, term
         require_terms(terms, context.at)
         await release_order_holds(unit, order, "the order was amended")
         budget_holds = await _hold_budgets(unit, party, order_id, hold_id, terms)
-        cash_hold_usd, account_id = compute_cash_hold(terms), order.placed.account_id
-        hold = PlaceHold(account_id=account_id, hold_id=hold_id, amount_usd=cash_hold_usd, purpose=order_id)
-        await unit.decide(ACCOUNT, account_id, hold)
+        cash_hold_usd = await _hold_cash(unit, order.placed.account_id, order_id, hold_id, terms)
         command = AmendOrder(
             order_id=order_id,
             hold_id=hold_id,

@@ -6,11 +6,12 @@ from events.grant import EquityPart
 from events.statement import Charges
 from marketplace.core.ids import derive_id, rename_id
 from marketplace.core.money import ZERO
-from marketplace.domain.account import ACCOUNT, AdjustHold, CaptureHold, Credit
+from marketplace.domain.account import ACCOUNT, AdjustHold, CaptureHold
 from marketplace.domain.grant import Grant
 from marketplace.domain.instrument import INSTRUMENT, AccruePrincipal, Instrument, LapseInstrument
 from marketplace.domain.mandate import MANDATE, ReleaseBudget
 from marketplace.runtime.commands.mandates import adjust_mandate_hold
+from marketplace.runtime.commands.payments import pay
 from marketplace.runtime.unit import Unit
 
 
@@ -24,7 +25,7 @@ async def settle_statement(unit: Unit, grant: Grant, statement_id: str, charges:
         payee_account_id=issued.provider_account_id,
         cause=statement_id,
     )
-    await _pay(unit, startup)
+    await pay(unit, startup)
     equity = issued.equity
     if equity is None:
         return
@@ -36,7 +37,7 @@ async def settle_statement(unit: Unit, grant: Grant, statement_id: str, charges:
             payee_account_id=issued.provider_account_id,
             cause=statement_id,
         )
-        await _pay(unit, holder)
+        await pay(unit, holder)
     if charges.principal_usd:
         accrue = AccruePrincipal(
             instrument_id=equity.instrument_id,
@@ -45,19 +46,6 @@ async def settle_statement(unit: Unit, grant: Grant, statement_id: str, charges:
             statement_id=statement_id,
         )
         await unit.decide(INSTRUMENT, equity.instrument_id, accrue)
-
-
-async def _pay(unit: Unit, capture: CaptureHold) -> None:
-    if not capture.amount_usd:
-        return
-    await unit.decide(ACCOUNT, capture.account_id, capture)
-    credit = Credit(
-        account_id=capture.payee_account_id,
-        amount_usd=capture.amount_usd,
-        payer_account_id=capture.account_id,
-        cause=capture.cause,
-    )
-    await unit.decide(ACCOUNT, capture.payee_account_id, credit)
 
 
 async def release_undelivered(unit: Unit, grant: Grant, holder_paid_usd: Decimal, reason: str) -> None:

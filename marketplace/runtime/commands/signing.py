@@ -1,0 +1,17 @@
+"""Signing: an instrument and its issuer's note of it stand in one atomic append, so that no closing can miss it."""
+
+from marketplace.domain.instrument import INSTRUMENT, IssueInstrument
+from marketplace.domain.issuer import ISSUER, SignInstrument
+from marketplace.runtime.unit import Unit
+
+
+async def sign_instrument(unit: Unit, issue: IssueInstrument) -> None:
+    """Issue an instrument, and let its issuer take note."""
+    await unit.decide(INSTRUMENT, issue.instrument_id, issue)
+    note = SignInstrument(
+        issuer_id=issue.issuer_id,
+        instrument_id=issue.instrument_id,
+        holder_id=issue.holder_id,
+        commitment_usd=issue.commitment_usd,
+    )
+    await unit.decide(ISSUER, issue.issuer_id, note)
