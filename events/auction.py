@@ -5,7 +5,7 @@ from typing import Annotated, Literal
 import msgspec
 from msgspec import Meta
 
-from events.types import Event, GpuClass, Id, Instant, LotShare, Nodes, Ratio, Reason, Text, Usd, UsdPerGpuHour
+from events.types import Event, GpuClass, Id, Instant, LotShare, Nodes, Ratio, Reason, Share, Text, Usd, UsdPerGpuHour
 
 Period = Annotated[int, Meta(ge=0, le=10_000, description="Period of the auction's horizon, counted from 0")]
 
@@ -197,7 +197,7 @@ class Certificate(msgspec.Struct, frozen=True, kw_only=True):
     iterations: int
     welfare_usd: Usd
     lp_bound_usd: Usd
-    gap: Usd
+    gap: Share
     prices_hash: str
     decisions_hash: str
 

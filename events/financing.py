@@ -9,9 +9,9 @@ from typing import Annotated, Literal
 import msgspec
 from msgspec import Meta
 
-from events.types import Id, Ratio, SafeTerms, Share, Shares, Text, Usd
+from events.types import Id, Multiple, Ratio, SafeTerms, Share, Shares, Text, Usd
 
-ClassId = Annotated[str, Meta(pattern=r"^[a-z0-9][a-z0-9_-]{0,39}$", description="Short name of a class of stock")]
+ClassId = Annotated[str, Meta(pattern=r"^[a-z0-9][a-z0-9_-]{0,39}(?!\n)$", description="Short name of a class")]
 
 
 class Investment(msgspec.Struct, frozen=True, kw_only=True):
@@ -48,7 +48,7 @@ class RoundTerms(msgspec.Struct, frozen=True, kw_only=True):
     pricing_convention: Literal["percent_ownership", "dollars_invested", "pre_money_method"]
     share_rounding: Literal["floor", "nearest"]
     price_places: Annotated[int, Meta(ge=2, le=12)]
-    liquidation_multiple: Usd
+    liquidation_multiple: Multiple
     seniority: Annotated[int, Meta(ge=0, le=100)]
 
 

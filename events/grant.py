@@ -5,7 +5,20 @@ from typing import Annotated
 import msgspec
 from msgspec import Meta
 
-from events.types import Event, GpuClass, GpuSeconds, Id, Instant, LotShare, Nodes, Ratio, Text, Usd, UsdPerGpuHour
+from events.types import (
+    Event,
+    GpuClass,
+    GpuSeconds,
+    Id,
+    Instant,
+    LotShare,
+    Nodes,
+    Ratio,
+    Share,
+    Text,
+    Usd,
+    UsdPerGpuHour,
+)
 
 
 class EquityPart(msgspec.Struct, frozen=True, kw_only=True):
@@ -27,7 +40,7 @@ class EquityPart(msgspec.Struct, frozen=True, kw_only=True):
     holder_account_id: Id | None
     instrument_id: Id
     equity_usd_per_gpu_hour: UsdPerGpuHour
-    equity_credit: Usd
+    equity_credit: Share
     principal_commitment_usd: Usd
     budget_commitment_usd: Usd
 

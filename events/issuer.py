@@ -6,7 +6,7 @@ from typing import Annotated, Literal
 from msgspec import Meta
 
 from events.financing import Approval, ClassId, RoundPricing, RoundTerms, Waterfall
-from events.types import Country, Event, Id, Instant, Name, Shares, Text, Usd
+from events.types import Country, Event, Id, Instant, Multiple, Name, Shares, Text, Usd
 
 
 class IssuerFormed(Event, frozen=True, kw_only=True, tag="issuer.formed.v1"):
@@ -61,7 +61,7 @@ class IssuerStockClassCreated(Event, frozen=True, kw_only=True, tag="issuer.stoc
     kind: Literal["common", "preferred"]
     shares_authorised: Shares
     price_per_share_usd: Usd | None = None
-    liquidation_multiple: Usd | None = None
+    liquidation_multiple: Multiple | None = None
     seniority: Annotated[int, Meta(ge=0, le=100)] = 0
 
 

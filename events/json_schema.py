@@ -19,7 +19,7 @@ Schema = dict[str, Any]
 
 SCHEMA_BASE: Final = "urn:marketplace:schema:"
 DIALECT: Final = "https://json-schema.org/draft/2020-12/schema"
-DECIMAL_PATTERN: Final = r"^-?[0-9]+(\.[0-9]+)?([Ee][+-]?[0-9]+)?$"
+DECIMAL_PATTERN: Final = r"^-?[0-9]+(\.[0-9]+)?([Ee][+-]?[0-9]+)?(?!\n)$"
 _TAG_FIELDS: Final = {"type": "Tag of the event type.", "kind": "Tag of this shape."}
 _ANNOTATIONS: Final = frozenset({"title", "description", "$id", "$schema"})
 

@@ -5,7 +5,7 @@ from typing import Annotated, Literal
 import msgspec
 from msgspec import Meta
 
-from events.types import Event, GpuClass, Id, Instant, Nodes, Reason, Region, SafeTerms, Text, Usd, UsdPerGpuHour
+from events.types import Event, GpuClass, Id, Instant, Nodes, Reason, Region, SafeTerms, Share, Text, Usd, UsdPerGpuHour
 
 
 class ClassOffer(msgspec.Struct, frozen=True, kw_only=True):
@@ -66,7 +66,7 @@ class BudgetHold(msgspec.Struct, frozen=True, kw_only=True):
 
     mandate_id: Id
     holder_id: Id
-    equity_credit: Usd
+    equity_credit: Share
     amount_usd: Usd
 
 

@@ -16,16 +16,24 @@ Instant = Annotated[datetime, Meta(tz=True, description="RFC 3339 instant with a
 Usd = Annotated[Decimal, Meta(description="US dollars, exact decimal string")]
 UsdPerGpuHour = Annotated[Decimal, Meta(description="US dollars per GPU-hour, exact decimal string")]
 Share = Annotated[Decimal, Meta(description="A share of one, from 0 to 1, exact decimal string")]
-Ratio = Annotated[str, Meta(pattern=r"^-?[0-9]+/[1-9][0-9]*$", description="Exact fraction")]
-Id = Annotated[str, Meta(pattern=r"^[a-z]{3}_[0-9a-z]{26}$", description="Prefixed id (TypeID over UUIDv7)")]
+Multiple = Annotated[Decimal, Meta(description="A factor, exact decimal string")]
+KilowattHours = Annotated[Decimal, Meta(description="Kilowatt-hours, exact decimal string")]
+Ratio = Annotated[str, Meta(pattern=r"^-?[0-9]+/[1-9][0-9]*(?!\n)$", description="Exact fraction")]
+Id = Annotated[
+    str,
+    Meta(
+        pattern=r"^[a-z]{3}_[0-9a-z]{26}(?!\n)$",
+        description="Prefixed id, a TypeID",
+    ),
+]
 GpuSeconds = Annotated[int, Meta(ge=0, description="GPU-seconds of one class")]
 Shares = Annotated[int, Meta(ge=0, description="Whole shares")]
 Nodes = Annotated[int, Meta(ge=1, le=100_000, description="Whole nodes")]
 Text = Annotated[str, Meta(min_length=1, max_length=500)]
 Name = Annotated[str, Meta(min_length=1, max_length=200)]
-Region = Annotated[str, Meta(pattern=r"^[a-z]{2}(-[a-z0-9]+)+$", max_length=40, description="For example us-east")]
-GpuClass = Annotated[str, Meta(pattern=r"^[A-Z0-9][A-Z0-9_]{1,39}$", description="For example H100_SXM")]
-Country = Annotated[str, Meta(pattern=r"^[A-Z]{2}$", description="ISO 3166-1 alpha-2")]
+Region = Annotated[str, Meta(pattern=r"^[a-z]{2}(-[a-z0-9]+)+(?!\n)$", max_length=40, description="Such as us-east")]
+GpuClass = Annotated[str, Meta(pattern=r"^[A-Z0-9][A-Z0-9_]{1,39}(?!\n)$", description="Such as H100_SXM")]
+Country = Annotated[str, Meta(pattern=r"^[A-Z]{2}(?!\n)$", description="ISO 3166-1 alpha-2")]
 
 Role = Literal["startup", "provider", "fund", "platform"]
 Interconnect = Literal["ethernet", "infiniband"]

@@ -5,7 +5,7 @@ from typing import Annotated
 import msgspec
 from msgspec import Meta
 
-from events.types import Event, GpuSeconds, Id, Instant, Nodes, Share, Text
+from events.types import Event, GpuSeconds, Id, Instant, KilowattHours, Nodes, Share, Text
 
 SourceName = Annotated[str, Meta(min_length=1, max_length=200, description="CloudEvents source of the meter")]
 ReadingId = Annotated[str, Meta(min_length=1, max_length=200, description="CloudEvents id, unique in its source")]
@@ -21,7 +21,7 @@ class Evidence(msgspec.Struct, frozen=True, kw_only=True):
     """
 
     gpu_utilisation: Share | None = None
-    energy_kwh: Share | None = None
+    energy_kwh: KilowattHours | None = None
     xid_errors: Annotated[int, Meta(ge=0)] = 0
 
 

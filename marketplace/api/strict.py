@@ -21,7 +21,7 @@ from msgspec import Meta
 from marketplace.core.errors import Refusal
 
 WHOLE_MAX: Final = 2**53 - 1
-_DecimalString = Annotated[str, Meta(pattern=r"^-?[0-9]{1,24}(\.[0-9]{1,24})?$")]
+_DecimalString = Annotated[str, Meta(pattern=r"^-?[0-9]{1,24}(\.[0-9]{1,24})?(?!\n)$")]
 _PATH: Final = re.compile(r"^(?P<what>.*?)(?: - at `(?P<path>\$.*?)`)?$", re.DOTALL)
 _MEMBER: Final = re.compile(r"(?:missing required|contains unknown) field `(?P<name>[^`]*)`")
 _NUL: Final = b"\\u0000"

@@ -5,11 +5,13 @@ import re
 import sys
 from pathlib import Path
 
+import msgspec
 import pytest
 from jsonschema import Draft202012Validator
 
-from events import json_schema
+from events import json_schema, types
 from events.contract import REMEDY, ChangedSchema, check_lock, extend_lock, render_files
+from events.financing import ClassId
 from events.registry import EVENT_TYPES
 from scripts.contract_files import FOLDER, README, load_lock, load_sample, load_schema
 
@@ -101,3 +103,13 @@ def test_the_contract_imports_msgspec_and_the_standard_library_only() -> None:
         for match in re.findall(r"^(?:from|import) ([a-z_0-9]+)", path.read_text(encoding="utf-8"), re.MULTILINE)
     }
     assert imported - set(sys.stdlib_module_names) == {"msgspec", "events"}
+
+
+@pytest.mark.parametrize("kind", [types.Id, types.Region, types.GpuClass, types.Country, types.Ratio, ClassId])
+def test_no_text_of_an_event_ends_with_a_line_feed(kind) -> None:
+    """`$` of Python matches before one; it would reach NATS as part of a subject."""
+    good = {types.Id: "ord_01h455vb4pex5vsknk084sn02q", types.Ratio: "7/3", types.Region: "us-east"}
+    text = good.get(kind, {types.Country: "US", types.GpuClass: "H100"}.get(kind, "series-a"))
+    assert msgspec.convert(text, kind) == text
+    with pytest.raises(msgspec.ValidationError):
+        msgspec.convert(f"{text}\n", kind)
