@@ -1,4 +1,4 @@
-"""The Python of docs/how-to-use-the-api.md runs as it stands, one block after the other."""
+"""The Python of the README and of docs/how-to-use-the-api.md runs as it stands."""
 
 import re
 import textwrap
@@ -8,7 +8,9 @@ from marketplace.log.memory import MemoryLog
 from tests.api.doors import serve
 from tests.api.stage import ADMIN_KEY, open_stage
 
-PAGE = Path(__file__).parents[2] / "docs" / "how-to-use-the-api.md"
+ROOT = Path(__file__).parents[2]
+PAGE = ROOT / "docs" / "how-to-use-the-api.md"
+README = ROOT / "README.md"
 
 
 async def test_the_examples_run(database_url: str, capsys):
@@ -23,3 +25,17 @@ async def test_the_examples_run(database_url: str, capsys):
     assert told[0].startswith("mkp_")
     assert told[1].startswith("1 {")
     assert told[2:] == ["Acme Robotics cleared", "Other Ltd registered"]
+
+
+async def test_the_example_of_the_readme_runs(database_url: str):
+    source = re.search(r"```python\n(.*?)```", README.read_text(), re.DOTALL)[1]
+    source, run = source.rsplit("\n\n\n", 1)
+    assert run == "asyncio.run(main())\n"
+    async with open_stage(MemoryLog(), database_url) as stage, serve(stage.application) as address:
+        source = source.replace("http://127.0.0.1:8000", address).replace("mkp_…", ADMIN_KEY)
+        namespace: dict = {}
+        exec(compile(source, str(README), "exec"), namespace)  # noqa: S102 - our own page
+        await namespace["main"]()
+        told = (await stage.admin.get("/v1/events")).json()["items"]
+    types = [item["event"]["type"] for item in told]
+    assert sorted(types) == [f"marketplace.{tag}.v1" for tag in ("account.opened", "party.cleared", "party.registered")]
