@@ -158,12 +158,14 @@ class Waterfall(msgspec.Struct, frozen=True, kw_only=True):
     Attributes:
         engine_version: Release that computed it.
         proceeds_usd: What there is to share.
+        instruments: Principal that takes part.
         payouts: Who gets what; they sum to the proceeds.
         certificate_json: What `marketplace equity verify` checks, canonical JSON.
     """
 
     engine_version: str
     proceeds_usd: Usd
+    instruments: tuple[ConvertingInstrument, ...]
     payouts: tuple[Payout, ...]
     certificate_json: str
 

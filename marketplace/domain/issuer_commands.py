@@ -253,10 +253,17 @@ class DeclareLiquidity(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class PayDistribution(msgspec.Struct, frozen=True, kw_only=True):
-    """Pay the proceeds out, which ends the issuer."""
+    """Pay the proceeds out, which ends the issuer.
+
+    Attributes:
+        issuer_id: The issuer.
+        liquidity_id: The liquidity event.
+        instruments: What is outstanding, as it stands now; it has to be what shared in the proceeds.
+    """
 
     issuer_id: str
     liquidity_id: str
+    instruments: tuple[ConvertingInstrument, ...]
 
 
 class ImportIssuer(msgspec.Struct, frozen=True, kw_only=True):

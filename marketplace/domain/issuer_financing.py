@@ -9,7 +9,7 @@ from collections.abc import Iterable, Sequence
 from decimal import Decimal
 from typing import Final
 
-from events.financing import ConvertingInstrument, RoundPricing, RoundTerms
+from events.financing import RoundPricing, RoundTerms
 from events.issuer import (
     IssuerEvent,
     IssuerFinancingAbandoned,
@@ -26,7 +26,7 @@ from marketplace.core.ids import derive_id, is_id
 from marketplace.core.money import parse_ratio, require_share, require_usd
 from marketplace.domain.instrument_commands import ConvertInstrument
 from marketplace.domain.issuer_commands import AbandonFinancing, CloseFinancing, OpenFinancing, PriceFinancing
-from marketplace.domain.issuer_pricing import list_positions, price_instruments, round_price
+from marketplace.domain.issuer_pricing import list_positions, order_instruments, price_instruments, round_price
 from marketplace.domain.issuer_rules import is_repeated, require_signed
 from marketplace.domain.issuer_state import Financing, Issuer, capitalization_of
 from marketplace.domain.issuer_stock import is_class_of_round, require_class_id, require_seniority
@@ -117,7 +117,7 @@ def price_financing(command: PriceFinancing, state: Issuer) -> Sequence[IssuerEv
             instruments_max=INSTRUMENTS_MAX,
         )
     require_signed(state, command.instruments)
-    instruments = tuple(_order(command.instruments))
+    instruments = tuple(order_instruments(command.instruments))
     pricing = price_instruments(state, financing.opened.terms, instruments, command.at)
     if pricing == financing.pricing and financing.basis == capitalization_of(state):
         return []
@@ -156,7 +156,7 @@ def _get_current_pricing(command: CloseFinancing, state: Issuer, financing: Fina
             financing_id=command.financing_id,
         )
     changed = []
-    if _order(command.instruments) != _order(pricing.instruments):
+    if order_instruments(command.instruments) != order_instruments(pricing.instruments):
         changed.append("instruments")
     now = capitalization_of(state, command.at)
     if financing.basis != capitalization_of(state) or now.fully_diluted != pricing.capitalization_shares:
@@ -169,11 +169,6 @@ def _get_current_pricing(command: CloseFinancing, state: Issuer, financing: Fina
             changed=changed,
         )
     return pricing
-
-
-def _order(instruments: Iterable[ConvertingInstrument]) -> list[ConvertingInstrument]:
-    """Return the instruments by id; runs of one instrument stay in their order."""
-    return sorted(instruments, key=lambda instrument: instrument.instrument_id)
 
 
 def list_conversion_classes(terms: RoundTerms, pricing: RoundPricing) -> tuple[str, ...]:

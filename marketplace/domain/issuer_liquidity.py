@@ -9,7 +9,7 @@ from marketplace.core.errors import Refusal
 from marketplace.core.money import ZERO, require_usd
 from marketplace.domain.instrument_commands import RepayInstrument
 from marketplace.domain.issuer_commands import DeclareLiquidity, PayDistribution
-from marketplace.domain.issuer_pricing import share_proceeds
+from marketplace.domain.issuer_pricing import order_instruments, share_proceeds
 from marketplace.domain.issuer_rules import require_signed
 from marketplace.domain.issuer_state import Issuer, Sale, capitalization_of
 from marketplace.domain.issuer_stock import require_seniority
@@ -65,11 +65,18 @@ def pay_distribution(command: PayDistribution, state: Issuer) -> Sequence[Issuer
             liquidity_id=command.liquidity_id,
             later=state.liquidity_id,
         )
+    changed = []
+    if order_instruments(command.instruments) != sale.declared.waterfall.instruments:
+        changed.append("instruments")
     if sale.basis != capitalization_of(state):
+        changed.append("holdings")
+    if changed:
         raise Refusal(
             "liquidity_stale",
-            f"holdings changed since liquidity event {command.liquidity_id} was declared; declare it again by a new id",
+            f"{' and '.join(changed)} changed since liquidity event {command.liquidity_id} was declared;"
+            " declare it again by a new id",
             liquidity_id=command.liquidity_id,
+            changed=changed,
         )
     return [
         IssuerDistributionPaid(

@@ -4,7 +4,7 @@ Conventions that `RoundTerms` of the events does not state are named here, once,
 """
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from datetime import datetime
 from decimal import Decimal
 from fractions import Fraction
@@ -114,6 +114,7 @@ def share_proceeds(
     return Waterfall(
         engine_version=ENGINE_VERSION,
         proceeds_usd=proceeds_usd,
+        instruments=order_instruments(instruments),
         payouts=tuple(
             Payout(
                 holder_id=payout.holder_id,
@@ -126,6 +127,11 @@ def share_proceeds(
         ),
         certificate_json=_render_certificate(result.certificate),
     )
+
+
+def order_instruments(instruments: Iterable[ConvertingInstrument]) -> tuple[ConvertingInstrument, ...]:
+    """Return the instruments by id; runs of one instrument stay in their order."""
+    return tuple(sorted(instruments, key=lambda instrument: instrument.instrument_id))
 
 
 def _list_safes(instruments: tuple[ConvertingInstrument, ...]) -> list[model.Safe]:

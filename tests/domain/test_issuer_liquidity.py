@@ -58,7 +58,8 @@ SEED_STOCK = IssuerStockIssued(
 )
 SAFE = converting(1, 1_000_000)
 SIGNED = [*COMPANY, stakeholder(FUND, "Fund", "investor"), SEED_STOCK, *signed(SAFE, converting(2, 1, holder_id=ANGEL))]
-PAY = PayDistribution(**OF_ISS, liquidity_id=LIQ)
+PAY = PayDistribution(**OF_ISS, liquidity_id=LIQ, instruments=(SAFE,))
+GROWN = PayDistribution(**OF_ISS, liquidity_id=LIQ, instruments=(converting(1, 1_000_001),))
 
 
 def declared(proceeds, *instruments, events=SIGNED, **changes):
@@ -191,6 +192,7 @@ REFUSED = {
         ("liquidity_unknown", SIGNED, PAY),
         ("liquidity_replaced", [*declared(5, SAFE, events=declared(4, SAFE), liquidity_id=LATER), MOVED], PAY),
         ("liquidity_stale", [*declared(900_000, SAFE), MOVED], PAY),
+        ("liquidity_stale", declared(900_000, SAFE), GROWN),
     ],
 }
 

@@ -183,7 +183,13 @@ def sell(story: Story, instrument_id: str) -> None:
         holder_id=FUND, security=instrument_id, amount_exact="192/1", amount_usd=usd("192"), as_converted=False
     )
     waterfall = Waterfall(
-        engine_version="1", proceeds_usd=usd("1000000"), payouts=(payout, safe), certificate_json="{}"
+        engine_version="1",
+        proceeds_usd=usd("1000000"),
+        instruments=(
+            ConvertingInstrument(instrument_id=instrument_id, holder_id=FUND, principal_usd=usd("192"), terms=SAFE),
+        ),
+        payouts=(payout, safe),
+        certificate_json="{}",
     )
     declared = {"issuer_id": SOLD, "liquidity_id": SALE}
     story.tell(issuer.IssuerLiquidityDeclared(**declared, kind="acquisition", waterfall=waterfall))

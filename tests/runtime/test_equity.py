@@ -168,3 +168,28 @@ async def test_an_instrument_changes_only_by_the_platform(market):
             market.handler, market.context(trade.startup), instrument, reason="we disagree"
         )
     assert caught.value.code == "platform_only"
+
+
+async def test_principal_that_accrued_after_a_sale_was_declared_is_not_lost(market):
+    trade, _ = await deliver_all(market)
+    declared = market.context(trade.startup)
+    await issuers.declare_liquidity(
+        market.handler, declared, trade.issuer, proceeds_usd=Decimal(3_000_000), safe_seniority=1
+    )
+    await accounts.deposit(
+        market.handler,
+        market.context(),
+        rename_id("acc", trade.startup),
+        amount_usd=Decimal(3_000_000),
+        reference="the buyer's wire",
+    )
+    await invest(market, trade, 10_000)
+    with pytest.raises(Refusal) as caught:
+        await issuers.pay_distribution(
+            market.handler,
+            market.context(trade.startup),
+            trade.issuer,
+            derive_id("liq", declared.command_id),
+        )
+    assert caught.value.code == "liquidity_stale"
+    assert caught.value.facts["changed"] == ["instruments"]

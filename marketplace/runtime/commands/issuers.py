@@ -205,7 +205,10 @@ async def pay_distribution(handler: Handler, context: Context, issuer_id: str, l
 
     async def work(unit: Unit) -> None:
         issuer = await load_issuer(unit, issuer_id)
-        await unit.decide(ISSUER, issuer_id, PayDistribution(issuer_id=issuer_id, liquidity_id=liquidity_id))
+        command = PayDistribution(
+            issuer_id=issuer_id, liquidity_id=liquidity_id, instruments=await _list_converting(unit, issuer)
+        )
+        await unit.decide(ISSUER, issuer_id, command)
         for repayment in list_repayments(issuer, liquidity_id):
             await unit.decide(INSTRUMENT, repayment.instrument_id, repayment)
         payouts: dict[str, Decimal] = {}

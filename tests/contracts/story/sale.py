@@ -4,7 +4,7 @@ from decimal import Decimal
 from fractions import Fraction
 
 from events.account import AccountDeposited
-from events.financing import Approval, Payout, Waterfall
+from events.financing import Approval, ConvertingInstrument, Payout, Waterfall
 from events.instrument import InstrumentRepaid
 from events.issuer import (
     IssuerDistributionPaid,
@@ -24,6 +24,7 @@ from tests.contracts.story.supply import LATTICE, NORTHFJORD, PLATFORM, TIDEWATE
 from tests.contracts.story.teller import Teller
 
 BRIDGE_SAFE = name("ins", "bridge SAFE")
+_BRIDGE_TERMS = SafeTerms(conversion_timing="post_money", valuation_cap_usd=Decimal("80000000.00"))
 _SALE = name("liq", "sale of Lattice Bio")
 _OPTION = name("opt", "first grant")
 _Holding = tuple[str, str, int]
@@ -119,8 +120,7 @@ def _tell_exchanges(teller: Teller) -> None:
             reference="wire 2026-09-14",
         ),
     )
-    terms = SafeTerms(conversion_timing="post_money", valuation_cap_usd=Decimal("80000000.00"))
-    teller.tell("2026-09-15T09:00", TIDEWATER, *issue_safe(BRIDGE_SAFE, "100000.00", terms))
+    teller.tell("2026-09-15T09:00", TIDEWATER, *issue_safe(BRIDGE_SAFE, "100000.00", _BRIDGE_TERMS))
 
 
 def _share_out(preferred: list[_Holding], common: list[_Holding]) -> Waterfall:
@@ -142,6 +142,14 @@ def _share_out(preferred: list[_Holding], common: list[_Holding]) -> Waterfall:
     return Waterfall(
         engine_version="equity-1",
         proceeds_usd=_dollars(_PROCEEDS_CENTS),
+        instruments=(
+            ConvertingInstrument(
+                instrument_id=BRIDGE_SAFE,
+                holder_id=TIDEWATER,
+                principal_usd=_dollars(_BRIDGE_CENTS),
+                terms=_BRIDGE_TERMS,
+            ),
+        ),
         payouts=tuple(
             _payout(holder, security, amount, whole, as_converted=security == "series-a")
             for (holder, security, amount), whole in zip(rows, cents, strict=True)
