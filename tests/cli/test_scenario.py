@@ -12,7 +12,6 @@ from typing import Any
 
 import pytest
 
-from events.order import ClassOffer, OrderTerms
 from marketplace.cli.scenario import DATA, Scenario, load_scenario
 from marketplace.core.errors import Refusal
 from marketplace.domain.offer import compute_budget_hold, compute_cash_hold
@@ -142,24 +141,8 @@ def test_every_order_is_one_that_the_market_takes(scenario: Scenario) -> None:
     safes = {safe.key: safe.terms for safe in scenario.safes}
     held: Counter[tuple[int, str]] = Counter()
     for order in scenario.orders:
-        terms = OrderTerms(
-            nodes=order.nodes,
-            gpus_per_node=8,
-            duration_hours=order.duration_hours,
-            start_earliest=first_day + timedelta(days=order.start_day_earliest),
-            start_latest=first_day + timedelta(days=order.start_day_latest),
-            offers=tuple(
-                ClassOffer(
-                    gpu_class=offer.gpu_class,
-                    cash_usd_per_gpu_hour=offer.cash_usd_per_gpu_hour,
-                    equity_usd_per_gpu_hour=offer.equity_usd_per_gpu_hour,
-                )
-                for offer in order.offers
-            ),
-            regions=order.regions,
-            mandate_ids=order.mandates,
-            instrument=safes[scenario.startups[order.startup].safe] if order.mandates else None,
-        )
+        safe = safes[scenario.startups[order.startup].safe]
+        terms = order.build_terms(first_day, gpus_per_node=8, mandate_ids=order.mandates, safe=safe)
         require_terms(terms, first_day - timedelta(days=1))
         held[order.startup, "cash"] += compute_cash_hold(terms)
         for mandate in scenario.mandates:

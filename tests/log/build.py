@@ -1,5 +1,6 @@
 """Events for the log's tests: real envelopes, sealed into the chain."""
 
+import asyncio
 import itertools
 import uuid
 from collections.abc import Sequence
@@ -8,7 +9,7 @@ from datetime import UTC, datetime, timedelta
 from events.envelope import Envelope
 from events.subjects import render_subject
 from marketplace.log.codec import seal
-from marketplace.log.port import Head, Write
+from marketplace.log.port import Head, Log, Write
 
 _BEGIN = datetime(2026, 1, 1, tzinfo=UTC)
 _numbers = itertools.count(1)
@@ -54,3 +55,28 @@ def make_writes(count: int) -> list[Write]:
 
 def read_hashes(writes: Sequence[Write]) -> list[str]:
     return [message.envelope.hash for write in writes for message in write.messages]
+
+
+class Writers:
+    """Chains of events, each written on and on after its own head, until they are stopped.
+
+    `acknowledged` holds the hashes of what the log said is stored.
+    """
+
+    def __init__(self, log: Log, at_once: int) -> None:
+        self._log = log
+        self._stop = asyncio.Event()
+        self.acknowledged: list[str] = []
+        self._writing = asyncio.gather(*(self._write_on() for _ in range(at_once)))
+
+    async def _write_on(self) -> None:
+        head = Head(new_subject())
+        while not self._stop.is_set():
+            write = make_write(head)
+            await self._log.append([write])
+            self.acknowledged.append(write.head.hash)
+            head = write.head
+
+    async def stop(self, seconds_max: float) -> None:
+        self._stop.set()
+        await asyncio.wait_for(self._writing, seconds_max)

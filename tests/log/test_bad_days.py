@@ -13,7 +13,7 @@ from marketplace.embedded import NatsServers, embedded_nats
 from marketplace.log.codec import verify_chain
 from marketplace.log.jetstream import JetStreamLog
 from marketplace.log.port import Head, Limits, Log, Write
-from tests.log.build import make_write, make_writes, new_subject, read_hashes
+from tests.log.build import Writers, make_write, make_writes, new_subject, read_hashes
 from tests.log.cases import read_all
 from tests.log.proxy import Proxy, open_proxy, through
 from tests.support.servers import open_log
@@ -153,31 +153,19 @@ async def test_reads_say_unavailable_while_the_server_is_away(tmp_path: Path) ->
 @pytest.mark.parametrize("at_once", [1, 6, 100])
 async def test_a_killed_server_loses_no_acknowledged_event_and_stores_none_twice(tmp_path: Path, at_once: int) -> None:
     async with embedded_nats(tmp_path / "nats") as servers, open_log(servers) as log:
-        acknowledged: list[str] = []
-        stop = asyncio.Event()
-
-        async def write_on() -> None:
-            head = Head(new_subject())
-            while not stop.is_set():
-                write = make_write(head)
-                await log.append([write])
-                acknowledged.append(write.head.hash)
-                head = write.head
-
-        writers = asyncio.gather(*(write_on() for _ in range(at_once)))
+        writers = Writers(log, at_once)
         for _ in range(4):
-            before = len(acknowledged)
-            while len(acknowledged) < before + at_once:  # noqa: ASYNC110 - the writers are the ones to wait for
+            before = len(writers.acknowledged)
+            while len(writers.acknowledged) < before + at_once:  # noqa: ASYNC110 - the writers are the ones to wait for
                 await asyncio.sleep(0.005)
             servers.kill(0)
             await servers.start(0)
-        stop.set()
-        await asyncio.wait_for(writers, 30)
+        await writers.stop(30)
         events = await read_all(log)
         stored = [event.envelope.hash for event in events]
         assert len(set(stored)) == len(stored)
-        assert sorted(stored) == sorted(acknowledged)
-        assert verify_chain(events) == len(acknowledged)
+        assert sorted(stored) == sorted(writers.acknowledged)
+        assert verify_chain(events) == len(writers.acknowledged)
 
 
 async def test_following_goes_on_after_the_server_was_killed_without_gap_or_repeat(tmp_path: Path) -> None:

@@ -14,7 +14,7 @@ from marketplace.log.codec import verify_chain
 from marketplace.log.connection import Connection, call_api
 from marketplace.log.jetstream import JetStreamLog
 from marketplace.log.port import Head
-from tests.log.build import make_write, make_writes, new_subject
+from tests.log.build import Writers, make_write, make_writes, new_subject
 from tests.log.cases import read_all
 from tests.support.servers import open_log
 
@@ -41,24 +41,12 @@ async def change_leader(admin: Connection) -> None:
 
 async def write_while(log: JetStreamLog, at_once: int, disturb: Callable[[], Awaitable[None]]) -> list[str]:
     """Write chains of events until the disturbance is over, and return the hashes that were acknowledged."""
-    acknowledged: list[str] = []
-    stop = asyncio.Event()
-
-    async def write_on() -> None:
-        head = Head(new_subject())
-        while not stop.is_set():
-            write = make_write(head)
-            await log.append([write])
-            acknowledged.append(write.head.hash)
-            head = write.head
-
-    writers = asyncio.gather(*(write_on() for _ in range(at_once)))
+    writers = Writers(log, at_once)
     await asyncio.sleep(0.2)
     await disturb()
     await asyncio.sleep(0.2)
-    stop.set()
-    await asyncio.wait_for(writers, 40)
-    return acknowledged
+    await writers.stop(40)
+    return writers.acknowledged
 
 
 async def check_exactly_once(log: JetStreamLog, acknowledged: list[str]) -> None:

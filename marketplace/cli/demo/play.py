@@ -8,7 +8,6 @@ from functools import partial
 from typing import Any, Final
 
 from events.mandate import MandateTerms
-from events.order import ClassOffer, OrderTerms
 from marketplace.api.bodies.delivery import ReadingBody, ReportUsageBody
 from marketplace.api.bodies.equity import InvestBody
 from marketplace.api.bodies.supply import SlipConversionBody
@@ -108,24 +107,11 @@ class Play:
         safe = next(safe for safe in self.scenario.safes if safe.key == startup.safe)
         pools = {offer.gpu_class for offer in order.offers}
         gpus = {pool.gpus_per_node for pool in self.scenario.pools if pool.gpu_class in pools}
-        terms = OrderTerms(
-            nodes=order.nodes,
+        terms = order.build_terms(
+            self.first_day,
             gpus_per_node=gpus.pop(),
-            duration_hours=order.duration_hours,
-            start_earliest=self.day(order.start_day_earliest),
-            start_latest=self.day(order.start_day_latest),
-            offers=tuple(
-                ClassOffer(
-                    gpu_class=offer.gpu_class,
-                    cash_usd_per_gpu_hour=offer.cash_usd_per_gpu_hour,
-                    equity_usd_per_gpu_hour=offer.equity_usd_per_gpu_hour,
-                )
-                for offer in order.offers
-            ),
-            regions=order.regions,
-            interconnect="infiniband" if order.infiniband else "any",
             mandate_ids=tuple(self.ids[name_mandate(key)] for key in order.mandates),
-            instrument=safe.terms if order.mandates else None,
+            safe=safe.terms,
         )
         receipt = await self.client(startup.key).place_order(self.ids[startup.key], terms)
         self.names[receipt.id] = order.key

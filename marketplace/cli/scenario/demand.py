@@ -1,10 +1,12 @@
 """What the scenario buys: orders sized like public jobs."""
 
+from datetime import datetime, timedelta
 from typing import Annotated, Literal
 
 from msgspec import Meta
 
-from events.types import GpuClass, Nodes, Region, UsdPerGpuHour
+from events.order import ClassOffer, OrderTerms
+from events.types import GpuClass, Nodes, Region, SafeTerms, UsdPerGpuHour
 from marketplace.cli.scenario.words import DayIndex, Key, Shape
 
 
@@ -52,3 +54,34 @@ class Order(Shape, frozen=True, kw_only=True):
     regions: tuple[Region, ...]
     infiniband: bool
     mandates: tuple[Key, ...]
+
+    def build_terms(
+        self, first_day: datetime, *, gpus_per_node: int, mandate_ids: tuple[str, ...], safe: SafeTerms
+    ) -> OrderTerms:
+        """Return the order as the market takes it.
+
+        Args:
+            first_day: First instant of the horizon.
+            gpus_per_node: GPUs of the nodes that it runs on.
+            mandate_ids: The market's ids of `mandates`.
+            safe: Terms of the equity part, where there is one.
+        """
+        return OrderTerms(
+            nodes=self.nodes,
+            gpus_per_node=gpus_per_node,
+            duration_hours=self.duration_hours,
+            start_earliest=first_day + timedelta(days=self.start_day_earliest),
+            start_latest=first_day + timedelta(days=self.start_day_latest),
+            offers=tuple(
+                ClassOffer(
+                    gpu_class=offer.gpu_class,
+                    cash_usd_per_gpu_hour=offer.cash_usd_per_gpu_hour,
+                    equity_usd_per_gpu_hour=offer.equity_usd_per_gpu_hour,
+                )
+                for offer in self.offers
+            ),
+            regions=self.regions,
+            interconnect="infiniband" if self.infiniband else "any",
+            mandate_ids=mandate_ids,
+            instrument=safe if self.mandates else None,
+        )
