@@ -43,7 +43,6 @@ _READS = (
     "$JS.API.DIRECT.GET.>",
     "$JS.API.CONSUMER.CREATE.>",
     "$JS.API.CONSUMER.INFO.>",
-    "$JS.API.CONSUMER.DELETE.>",
     "$JS.API.CONSUMER.MSG.NEXT.>",
     "$JS.ACK.>",
     "$JS.FC.>",
