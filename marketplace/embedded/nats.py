@@ -255,7 +255,7 @@ def find_nats_server() -> Path:
 
 
 def _render_config(member: NatsServer, members: Sequence[NatsServer], passwords: dict[str, str]) -> str:
-    may_publish = {"application": ["marketplace.>", *_READS], "subscriber": list(_READS)}
+    may_publish = {"application": ["marketplace.>", "$JS.API.CONSUMER.DELETE.>", *_READS], "subscriber": list(_READS)}
     users = [
         {
             "user": user,

@@ -45,7 +45,7 @@ async def test_the_application_may_not_delete_change_or_purge_a_stream(nats_serv
     await admin.close()
 
 
-async def test_a_subscriber_may_read_but_not_publish(nats_server: NatsServers) -> None:
+async def test_a_subscriber_may_read_but_neither_publish_nor_delete_consumers(nats_server: NatsServers) -> None:
     said: list[str] = []
 
     async def listen(error: Exception) -> None:
@@ -54,10 +54,11 @@ async def test_a_subscriber_may_read_but_not_publish(nats_server: NatsServers) -
     client = await nats.connect(nats_server.subscriber_url, error_cb=listen)
     assert await client.jetstream().account_info()
     await client.publish("marketplace.order.ord_1", b"{}")
+    await client.publish("$JS.API.CONSUMER.DELETE.MARKETPLACE.other", b"")
     await client.flush()
     await client.flush()
     await client.close()
-    assert ["permissions violation" in text for text in said] == [True]
+    assert ["permissions violation" in text for text in said] == [True, True]
 
 
 async def test_a_wrong_password_is_refused(nats_server: NatsServers) -> None:
