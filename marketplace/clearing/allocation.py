@@ -8,7 +8,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from marketplace.clearing.grid import Flags, Floats, Grid, Way, Wish, Yard, stack, window_sums
+from marketplace.clearing.carrying import stack
+from marketplace.clearing.grid import Flags, Floats, Grid, Way, Wish, Yard, window_sums
 
 TRIES_MAX = 6
 Placing = tuple[int, int]
@@ -174,6 +175,11 @@ class Allocation:
             ):
                 losing.append(order)
         return losing
+
+    def is_overloaded(self, pool: int) -> bool:
+        """Tell whether a pool carries more than its lots offer, which only an unchecked `place` can bring about."""
+        yard = self.grid.yards[pool]
+        return bool(stack(yard, self.loads[pool], 0, self.grid.periods)[2].any())
 
     def losing(self) -> list[int]:
         """Return every accepted order whose value is under the lowest price that could be charged."""

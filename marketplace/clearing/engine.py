@@ -16,7 +16,7 @@ from marketplace.clearing.reasons import list_reasons, regret_micros
 from marketplace.clearing.solving import Solved, solve
 from marketplace.clearing.winning import price_to_win
 
-ENGINE_VERSION = "clearing-2"
+ENGINE_VERSION = "clearing-3"
 
 
 def clear(book: Book, *, seed: int, iterations: int | None = None) -> Clearing:

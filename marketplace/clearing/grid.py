@@ -2,9 +2,7 @@
 
 Money inside the engine is micro-dollars per GPU-hour as float64, exact for every price that a book may hold; published
 values are recomputed from integers. Lots of a pool are sorted by ask and called steps. The sets of lots that bids on a
-pool name are its layers, narrowest first: a narrower layer picks its lots before a wider one, each taking the cheapest
-that are left. For nested or disjoint sets, which is what mandates give, that order is both always feasible when
-anything is and cheapest.
+pool name are its layers, narrowest first; `carrying` says which lots carry what.
 """
 
 from collections import defaultdict
@@ -131,37 +129,6 @@ def _compile_yard(
 def _compile_wish(order: Order, ways: range, periods: int) -> Wish:
     last = min(order.start_latest, periods - order.duration_periods)
     return Wish(order.nodes, order.duration_periods, order.start_earliest, last, tuple(ways))
-
-
-def stack(yard: Yard, loads: Floats, begin: int, end: int) -> tuple[Floats, Floats, Flags, Floats]:
-    """Let the layers take their lots in each period of a span.
-
-    Args:
-        yard: The pool.
-        loads: Nodes wanted, one row per layer, one column per period of the span.
-        begin: First period.
-        end: Period after the last.
-
-    Returns:
-        Per period: the asks of the used nodes summed, the highest used ask, whether something did not fit, and the
-        nodes left per step.
-    """
-    left = yard.offered[:, begin:end].copy()
-    cost = np.zeros(end - begin)
-    top = np.zeros(end - begin)
-    short = np.zeros(end - begin, dtype=np.bool_)
-    for layer, steps in enumerate(yard.layers):
-        need = loads[layer]
-        if not need.any():
-            continue
-        for step in steps:
-            take = np.minimum(left[step], need)
-            left[step] -= take
-            need = need - take
-            cost += take * yard.ask[step]
-            np.maximum(top, yard.ask[step], out=top, where=take > 0)
-        short |= need > 0
-    return cost, top, short, left
 
 
 def window_sums(values: Floats, length: int) -> Floats:

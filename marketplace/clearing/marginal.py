@@ -15,7 +15,8 @@ import numpy as np
 from marketplace.clearing.allocation import Allocation, Placing
 from marketplace.clearing.book import PRICE_USD_MAX
 from marketplace.clearing.bound import Shadow
-from marketplace.clearing.grid import stack, window_sums
+from marketplace.clearing.carrying import stack
+from marketplace.clearing.grid import window_sums
 from marketplace.clearing.money import CENT_MICRO, ceil_cent, micro
 
 PLACEMENTS_MAX = 4

@@ -13,7 +13,8 @@ import numpy as np
 
 from marketplace.clearing.allocation import Allocation
 from marketplace.clearing.bound import Shadow
-from marketplace.clearing.grid import Flags, Floats, Grid, stack
+from marketplace.clearing.carrying import stack
+from marketplace.clearing.grid import Flags, Floats, Grid
 from marketplace.clearing.program import Integers, RowTable, WayTable, build_program, new_solver
 from marketplace.clearing.prospects import Prospects
 
@@ -194,7 +195,11 @@ class Neighbourhoods:
         return task.columns[values > 0.5]  # noqa: PLR2004 - the solver rounds within its tolerance
 
     def _apply(self, task: Task, chosen: Integers) -> None:
-        """Move to the program's answer, mend prices that it broke, and go back where that is worth less."""
+        """Move to the program's answer, mend prices that it broke, and go back where that is worth less.
+
+        Another answer of the same batch may have mended its prices by placing orders on pools of this one, after its
+        program was written; where both do not fit, this one is given up.
+        """
         allocation = self.allocation
         before, placed = allocation.total, list(allocation.placed)
         orders = task.orders.tolist()
@@ -204,6 +209,10 @@ class Neighbourhoods:
         columns = self.prospects.columns.take(chosen)
         for way, start in zip(columns.way.tolist(), columns.start.tolist(), strict=True):
             allocation.place(way, start)
+        if any(allocation.is_overloaded(pool) for pool in np.unique(self.ways.pool[columns.way]).tolist()):
+            allocation.restore(placed)
+            allocation.total = before
+            return
         if losing := allocation.losing():
             for order in losing:
                 allocation.remove(order)

@@ -12,7 +12,9 @@ from numpy.typing import NDArray
 
 from marketplace.clearing.allocation import Allocation
 from marketplace.clearing.bound import Shadow, runs_of
+from marketplace.clearing.carrying import stack
 from marketplace.clearing.grid import Yard
+from marketplace.clearing.handing import assign
 from marketplace.clearing.model import LotShare, PriceRun
 from marketplace.clearing.money import usd
 
@@ -97,13 +99,15 @@ def share_lots(allocation: Allocation, pool: int) -> dict[int, tuple[LotShare, .
     takes: dict[int, dict[tuple[int, int], int]] = {order: {} for order in members}
     spans = {order: _run(allocation, order)[1] for order in members}
     for period in sorted({period for span in spans.values() for period in range(span.start, span.stop)}):
-        left = [int(nodes) for nodes in yard.offered[:, period]]
         running = [order for order in members if spans[order].start <= period < spans[order].stop]
         by_layer: dict[int, list[int]] = defaultdict(list)
         for order in running:
             by_layer[_layer(allocation, order)].append(order)
-        for layer, orders in by_layer.items():
-            quota = _draw(yard.layers[layer], left, sum(grid.wishes[order].nodes for order in orders))
+        needs = {layer: sum(grid.wishes[order].nodes for order in orders) for layer, orders in by_layer.items()}
+        left = stack(yard, allocation.loads[pool][:, period : period + 1], period, period + 1)[3]
+        used = [int(nodes) for nodes in yard.offered[:, period] - left[:, 0]]
+        for layer, quota in assign(yard.layers, needs, used).items():
+            orders = by_layer[layer]
             _hand_out(takes, orders, quota, period, [grid.wishes[order].nodes for order in orders])
     return {order: _render_shares(yard, takes[order]) for order in members}
 
@@ -111,19 +115,6 @@ def share_lots(allocation: Allocation, pool: int) -> dict[int, tuple[LotShare, .
 def _layer(allocation: Allocation, order: int) -> int:
     placing = allocation.placed[order]
     return -1 if placing is None else allocation.grid.ways[placing[0]].layer
-
-
-def _draw(steps: tuple[int, ...], left: list[int], need: int) -> dict[int, int]:
-    quota = {}
-    for step in steps:
-        take = min(left[step], need)
-        if take:
-            quota[step] = take
-            left[step] -= take
-            need -= take
-    if need:
-        raise AssertionError(f"{need} nodes of an accepted order have no lot")
-    return quota
 
 
 def _hand_out(

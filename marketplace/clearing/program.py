@@ -11,7 +11,8 @@ import highspy
 import numpy as np
 from numpy.typing import NDArray
 
-from marketplace.clearing.grid import Floats, Grid, stack, window_sums
+from marketplace.clearing.carrying import stack
+from marketplace.clearing.grid import Floats, Grid, window_sums
 
 Integers = NDArray[np.int64]
 USD_SCALE = 1e-6

@@ -11,7 +11,8 @@ from fractions import Fraction
 import numpy as np
 
 from marketplace.clearing.allocation import Allocation
-from marketplace.clearing.grid import Floats, Grid, Way, Wish, stack, window_sums
+from marketplace.clearing.carrying import stack
+from marketplace.clearing.grid import Floats, Grid, Way, Wish, window_sums
 from marketplace.clearing.model import Book, Reason
 from marketplace.clearing.money import MICRO, show, usd
 from marketplace.clearing.pricing import Micros

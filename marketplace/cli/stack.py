@@ -26,6 +26,7 @@ from marketplace.runtime.config import Settings, render_environment
 READY_SECONDS_MAX: Final = 30.0
 STOP_SECONDS_MAX: Final = 15.0
 POLL_SECONDS: Final = 0.05
+WATCH_SECONDS: Final = 0.5
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,6 +46,12 @@ class Stack:
     subscriber_url: str | None
     children: dict[str, Child]
     logs: dict[str, Path]
+
+    async def watch(self) -> str:
+        """Return the name of the first process that ends by itself, when it does."""
+        while (ended := self.find_ended()) is None:  # noqa: ASYNC110 - no event loop sees a process end
+            await asyncio.sleep(WATCH_SECONDS)
+        return ended
 
     def find_ended(self) -> str | None:
         """Return the name of a process that ended by itself."""

@@ -2,14 +2,13 @@
 
 import asyncio
 from pathlib import Path
-from typing import Annotated, Final
+from typing import Annotated
 
 from cyclopts import App, Parameter
 
 from marketplace.cli.console import CONSOLE, ERRORS, configure_logging, run, stop_on_signals
 from marketplace.cli.stack import Stack, open_stack
 
-WATCH_SECONDS: Final = 0.5
 app = App(name="up", help="Run the whole market on this machine, on a data folder that survives restarts.")
 
 
@@ -38,13 +37,14 @@ async def _up(data: Path, port: int | None, nats_url: str | None, database_url: 
     CONSOLE.print(f"Starting the market on [bold]{data}[/] …")
     async with open_stack(data, port=port, nats_url=nats_url, database_url=database_url) as stack:
         CONSOLE.print(_render_welcome(stack), markup=False, soft_wrap=True)
-        while not stop.is_set():
-            ended = stack.find_ended()
-            if ended is not None:
-                ERRORS.print(f"[bold red]the {ended} process ended[/]; its last words:")
-                ERRORS.print(stack.children[ended].read_output(), markup=False)
-                return 1
-            await asyncio.wait({asyncio.create_task(stop.wait())}, timeout=WATCH_SECONDS)
+        watching, stopping = asyncio.create_task(stack.watch()), asyncio.create_task(stop.wait())
+        await asyncio.wait({watching, stopping}, return_when=asyncio.FIRST_COMPLETED)
+        if watching.done():
+            ended = watching.result()
+            ERRORS.print(f"[bold red]the {ended} process ended[/]; its last words:")
+            ERRORS.print(stack.children[ended].read_output(), markup=False)
+            return 1
+        watching.cancel()
         CONSOLE.print("Stopping …")
     CONSOLE.print("Stopped. Everything is kept; `marketplace up` goes on from here.")
     return 0

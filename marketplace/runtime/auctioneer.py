@@ -18,7 +18,7 @@ import structlog
 
 from events.auction import AuctionCleared, Decision
 from events.types import Reason
-from marketplace.core.errors import Conflict, MarketplaceError, Refusal
+from marketplace.core.errors import Conflict, Refusal
 from marketplace.domain.auction import ATTEMPTS_MAX, AUCTION, Auction
 from marketplace.domain.lot import LOT, Lot
 from marketplace.domain.mandate import MANDATE
@@ -122,7 +122,8 @@ class Auctioneer:
             return
         try:
             result = await asyncio.to_thread(clear_book, auction.opened, locked)
-        except (MarketplaceError, ArithmeticError, RuntimeError) as error:
+        except Exception as error:
+            # Whatever went wrong inside the engine, even our own mistake, the book is frozen and the market goes on.
             log.exception("auction_failed", auction_id=auction_id)
             attempt = auction.attempts + 1
             context = build_context(self._handler, "auctioneer", auction_id, f"fail/{attempt}")

@@ -50,8 +50,11 @@ def _random_bids(pick, pool, lots, mandates):
         yield Bid(f"p{pool}", value + Decimal(pick.randint(1, 200)) / 100, (pick.choice(mine),), "m")
 
 
-def market_book(seed, *, orders=200, pools=20, periods=90):
-    """Make a book like a real market's: large fabrics, windows of two weeks, sizes in powers of two."""
+def market_book(seed, *, orders=200, pools=20, periods=90, mandates=False):
+    """Make a book like a real market's: large fabrics, windows of two weeks, sizes in powers of two.
+
+    With `mandates`, half of the bids may use only some lots of a pool, in sets that overlap as mandates do.
+    """
     pick = random.Random(seed)
     lots = []
     for pool in range(pools):
@@ -66,7 +69,12 @@ def market_book(seed, *, orders=200, pools=20, periods=90):
         first = pick.randint(0, max(0, periods - duration))
         value = Decimal(pick.randint(15000, 60000)) / 10000
         chosen = sorted(pick.sample(range(pools), pick.randint(1, max(1, pools // 5))))
-        bids = tuple(Bid(f"p{pool}", value) for pool in chosen)
+        bids = tuple(Bid(f"p{pool}", value, _pick_lots(pick, lots, pool) if mandates else None) for pool in chosen)
         nodes = pick.choice((1, 1, 2, 2, 4, 4, 8, 16, 32))
         made.append(Order(f"o{at:05d}", nodes, duration, first, first + pick.randint(0, 14), bids))
     return Book(24, periods, tuple(Pool(f"p{pool}", 8) for pool in range(pools)), tuple(lots), tuple(made))
+
+
+def _pick_lots(pick, lots, pool):
+    mine = [lot.lot_id for lot in lots if lot.pool_id == f"p{pool}"]
+    return None if pick.random() < 0.5 else tuple(sorted(pick.sample(mine, pick.randint(1, len(mine)))))

@@ -1,7 +1,10 @@
 """`marketplace demo`: a whole market, from its first party to the payout of a sale, on servers of its own."""
 
+import asyncio
 import time
+from collections.abc import Coroutine
 from pathlib import Path
+from typing import Any
 
 from cyclopts import App
 
@@ -12,8 +15,9 @@ from marketplace.cli.demo.play import Play
 from marketplace.cli.demo.proof import prove
 from marketplace.cli.demo.setup import set_up
 from marketplace.cli.scenario import load_scenario
-from marketplace.cli.stack import open_stack
+from marketplace.cli.stack import Stack, open_stack
 from marketplace.client import MarketplaceClient, ProblemError
+from marketplace.core.errors import Corrupt
 from marketplace.embedded import temporary_folder
 
 app = App(name="demo", help="Play a whole market on embedded NATS and PostgreSQL, show it, and prove its replay.")
@@ -45,7 +49,7 @@ async def _demo(folder: Path) -> int:
             async with MarketplaceClient(stack.api_url, stack.settings.admin_key) as platform:
                 play = Play(load_scenario(), platform, stack.api_url)
                 try:
-                    await _play(play, status.update)
+                    await _watched(stack, _play(play, status.update))
                     equal = await prove(stack.settings, platform)
                 finally:
                     await play.close()
@@ -54,6 +58,19 @@ async def _demo(folder: Path) -> int:
     if not equal:
         ERRORS.print("[red]the replay differs from what was live; see above[/]")
     return 0 if equal else 1
+
+
+async def _watched(stack: Stack, playing: Coroutine[Any, Any, None]) -> None:
+    """Play, and stop at once when a process of the stack ends by itself."""
+    watching, task = asyncio.create_task(stack.watch()), asyncio.create_task(playing)
+    await asyncio.wait({watching, task}, return_when=asyncio.FIRST_COMPLETED)
+    if not task.done():
+        task.cancel()
+        await asyncio.gather(task, return_exceptions=True)
+        ended = watching.result()
+        raise Corrupt(f"the {ended} process ended; its last words:\n{stack.children[ended].read_output()}")
+    watching.cancel()
+    task.result()
 
 
 async def _play(play: Play, say: "tables.Say") -> None:
