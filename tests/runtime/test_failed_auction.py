@@ -11,9 +11,10 @@ from marketplace.runtime import auctioneer
 from tests.runtime.market import Market
 
 
-async def test_orders_of_an_auction_that_fails_for_good_are_freed(monkeypatch):
+@pytest.mark.parametrize("fault", [MarketplaceError("the solver stopped early"), AssertionError("4 nodes have no lot")])
+async def test_orders_of_an_auction_that_fails_for_good_are_freed(monkeypatch, fault):
     def fail(opened, locked):
-        raise MarketplaceError("the solver stopped early")
+        raise fault
 
     monkeypatch.setattr(auctioneer, "clear_book", fail)
     market = Market(MemoryLog())
