@@ -31,7 +31,12 @@ async def find_one(connection: AsyncConnection, query: Select[Any], kind: type[T
 
 def parse_row(row: Mapping[Any, Any], kind: type[T]) -> T:
     """Return one row as a value of `kind`; its names become plain strings, since msgspec refuses subclasses as keys."""
-    return msgspec.convert({str(name): value for name, value in row.items()}, kind)
+    return msgspec.convert({str(name): _write_out(value) for name, value in row.items()}, kind)
+
+
+def _write_out(value: Any) -> Any:
+    """Return a number with all of its digits: asyncpg reads 12,800,000 as 1.280E+7, which clients should not have to."""
+    return Decimal(f"{value:f}") if isinstance(value, Decimal) else value
 
 
 def until(at: At, sequence: Column[Any], time: Column[Any]) -> ColumnElement[bool]:

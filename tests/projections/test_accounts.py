@@ -20,6 +20,7 @@ from marketplace.projections.accounts import (
     list_entries,
     load_trial_balance,
 )
+from marketplace.projections.accounts.queries import TrialBalanceView
 from marketplace.projections.accounts.rules import (
     CLEARING,
     POSTS_NOTHING,
@@ -31,6 +32,7 @@ from marketplace.projections.accounts.rules import (
 )
 from marketplace.projections.facts import parse_facts
 from marketplace.projections.projection import tags_of
+from marketplace.projections.reading import parse_row
 from tests.projections import market
 from tests.projections.conftest import fill, project
 from tests.projections.market import CASH, FUND, FUNDS, PAID, PROVIDER, STARTUP, STRANGER
@@ -193,3 +195,8 @@ async def test_accounts_are_found_by_id_and_party(engine: AsyncEngine, memory_lo
         assert await find_account(connection, make_id("acc", 9)) is None
         assert [row.account_id for row in await list_accounts(connection, party_id=PROVIDER)] == [PAID]
         assert [row.account_id for row in await list_accounts(connection, after=CASH)] == [PAID, FUNDS]
+
+
+def test_round_numbers_have_all_of_their_digits():
+    row = {"unit": "USD", "kind": "external", "accounts": 1, "amount": Decimal("-1.280E+7")}
+    assert str(parse_row(row, TrialBalanceView).amount) == "-12800000"

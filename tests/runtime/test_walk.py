@@ -17,6 +17,7 @@ from tests.runtime.invariants import Ledger, check_log
 from tests.runtime.market import SAFE, Market
 
 STEPS = 250
+FINISH_SECONDS_MAX = 80
 OFTEN = ("do_list", "do_place", "do_auction", "do_pass_time", "do_report")
 
 
@@ -224,17 +225,22 @@ class Walk:
 
     async def finish(self):
         """Let time run until everything that was awarded is settled."""
-        for _ in range(60):
-            await self.follow()
-            for statement, state in self.ledger.states["statement"].items():
-                if state.status == "disputed":
-                    await statements.resolve_statement(
-                        self.market.handler, self.market.context(), statement, gpu_seconds=0, reason="nobody cares"
-                    )
-            if not self.list_unsettled():
-                return
-            self.market.clock.at += timedelta(days=4)
-            await asyncio.sleep(0.12)
+        async with asyncio.timeout(FINISH_SECONDS_MAX):
+            while True:
+                await self.follow()
+                await self.concede()
+                if not self.list_unsettled():
+                    return
+                self.market.clock.at += timedelta(days=4)
+                await asyncio.sleep(0.12)
+
+    async def concede(self):
+        """End every dispute."""
+        for statement, state in self.ledger.states["statement"].items():
+            if state.status == "disputed":
+                await statements.resolve_statement(
+                    self.market.handler, self.market.context(), statement, gpu_seconds=0, reason="nobody cares"
+                )
 
     def list_unsettled(self):
         """Return grants whose money is not settled, and orders that are neither awarded nor over."""
