@@ -35,7 +35,7 @@ def parse_row(row: Mapping[Any, Any], kind: type[T]) -> T:
 
 
 def _write_out(value: Any) -> Any:
-    """Return a number with all of its digits: asyncpg reads 12,800,000 as 1.280E+7, which clients should not have to."""
+    """Return a number with all of its digits: asyncpg reads 12,800,000 as 1.280E+7."""
     return Decimal(f"{value:f}") if isinstance(value, Decimal) else value
 
 
