@@ -1,5 +1,6 @@
 """The log on NATS JetStream: opens and checks the stream, appends by group commit, reads in order (ADR 0001)."""
 
+import asyncio
 import dataclasses
 from collections.abc import AsyncIterator, Sequence
 from typing import Self
@@ -14,6 +15,8 @@ from marketplace.log.stream import Stream, StreamInfo, check_durability, check_s
 
 _PLAIN_MAX_ONE_SERVER = 8
 _PLAIN_MAX_CLUSTER = 1
+_FIND_TRIES_MAX = 50
+_FIND_SECONDS = 0.1
 _FIRST_ANSWER_SECONDS_MAX = 2.0
 
 
@@ -116,10 +119,12 @@ async def _create(stream: Stream, replicas: int, admin_url: str | None) -> Strea
             await dataclasses.replace(stream, connection=connection).create(replicas)
         finally:
             await connection.close()
-    info = await stream.find()
-    if info is None:
-        raise Corrupt(f"stream {stream.name} was created and is not there: do both URLs name the same account?")
-    return info
+    for _ in range(_FIND_TRIES_MAX):
+        info = await stream.find()
+        if info is not None:
+            return info
+        await asyncio.sleep(_FIND_SECONDS)  # another server of the cluster may answer before it has heard of it
+    raise Corrupt(f"stream {stream.name} was created and is not there: do both URLs name the same account?")
 
 
 def _read_copies(info: StreamInfo) -> int:
