@@ -2,11 +2,13 @@
 
 import asyncio
 import dataclasses
-from collections.abc import AsyncIterator, Sequence
-from typing import Self
+import time
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from functools import partial
+from typing import Self, TypeVar
 
 from events.subjects import STREAM
-from marketplace.core.errors import Corrupt
+from marketplace.core.errors import Corrupt, Unavailable
 from marketplace.log.appender import Appender
 from marketplace.log.connection import Connection
 from marketplace.log.port import Health, Limits, Recorded, Write
@@ -16,8 +18,11 @@ from marketplace.log.stream import Stream, StreamInfo, check_durability, check_s
 _PLAIN_MAX_ONE_SERVER = 8
 _PLAIN_MAX_CLUSTER = 1
 _FIND_TRIES_MAX = 50
-_FIND_SECONDS = 0.1
+_PAUSE_SECONDS = 0.1
+_ANSWER_SECONDS_MAX = 1.0
 _FIRST_ANSWER_SECONDS_MAX = 2.0
+
+_Answer = TypeVar("_Answer")
 
 
 class JetStreamLog:
@@ -61,7 +66,8 @@ class JetStreamLog:
             version = connection.client.connected_server_version
             check_server_version((version.major, version.minor, version.patch))
             named = Stream(connection, stream, limits.ack_seconds_max)
-            info = await named.find() or await _create(named, replicas, admin_url)
+            opening = _Opening(named, replicas, admin_url, limits.append_seconds_max)
+            info = await opening.find() or await opening.create()
             check_stream(stream, info, replicas)
             copies = max(replicas, _read_copies(info))
             if system_url is None:
@@ -110,21 +116,52 @@ class JetStreamLog:
         await self._stream.connection.close()
 
 
-async def _create(stream: Stream, replicas: int, admin_url: str | None) -> StreamInfo:
-    if admin_url is None:
-        await stream.create(replicas)
-    else:
-        connection = await Connection.open(admin_url, "marketplace-admin")
-        try:
-            await dataclasses.replace(stream, connection=connection).create(replicas)
-        finally:
-            await connection.close()
-    for _ in range(_FIND_TRIES_MAX):
-        info = await stream.find()
-        if info is not None:
-            return info
-        await asyncio.sleep(_FIND_SECONDS)  # another server of the cluster may answer before it has heard of it
-    raise Corrupt(f"stream {stream.name} was created and is not there: do both URLs name the same account?")
+@dataclasses.dataclass(frozen=True, slots=True)
+class _Opening:
+    """How a process finds its stream, or makes it, while other processes do the same and the cluster elects leaders."""
+
+    stream: Stream
+    replicas: int
+    admin_url: str | None
+    seconds_max: float
+
+    async def find(self) -> StreamInfo | None:
+        """Return what the servers say of the stream, None where there is none."""
+        return await self._ask(dataclasses.replace(self.stream, seconds_max=_ANSWER_SECONDS_MAX).find)
+
+    async def create(self) -> StreamInfo:
+        """Create the stream as the user who may, and wait until the application's user sees it."""
+        if self.admin_url is None:
+            await self._ask(partial(self.stream.create, self.replicas))
+        else:
+            connection = await Connection.open(self.admin_url, "marketplace-admin")
+            try:
+                stream = dataclasses.replace(self.stream, connection=connection)
+                await self._ask(partial(stream.create, self.replicas))
+            finally:
+                await connection.close()
+        for _ in range(_FIND_TRIES_MAX):
+            info = await self.find()
+            if info is not None:
+                return info
+            await asyncio.sleep(_PAUSE_SECONDS)  # another server may answer before it has heard of the stream
+        name = self.stream.name
+        raise Corrupt(f"stream {name} was created and is not there: do both URLs name the same account?")
+
+    async def _ask(self, question: Callable[[], Awaitable[_Answer]]) -> _Answer:
+        """Ask until there is an answer: a cluster that elects a leader, or a stream that has none yet, gives none.
+
+        Raises:
+            Unavailable: No server answers in the time allowed.
+        """
+        deadline = time.monotonic() + self.seconds_max
+        while True:
+            try:
+                return await question()
+            except Unavailable:
+                if time.monotonic() >= deadline:
+                    raise
+            await asyncio.sleep(_PAUSE_SECONDS)
 
 
 def _read_copies(info: StreamInfo) -> int:
