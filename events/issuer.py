@@ -3,7 +3,7 @@
 from datetime import date
 from typing import Annotated, Literal
 
-from msgspec import Meta
+from msgspec import Meta, field
 
 from events.financing import Approval, ClassId, RoundPricing, RoundTerms, Waterfall
 from events.types import Country, Event, Id, Instant, Multiple, Name, Shares, Text, Usd
@@ -368,11 +368,13 @@ class IssuerImported(Event, frozen=True, kw_only=True, tag="issuer.imported.v1")
         issuer_id: The issuer.
         source: Where it came from, for example the name of an OCF package.
         package_hash: SHA-256 of what was imported.
+        origins: What the package calls things that have another id here, by that id.
     """
 
     issuer_id: Id
     source: Text
     package_hash: str
+    origins: dict[str, str] = field(default_factory=dict)
 
 
 IssuerEvent = (

@@ -18,6 +18,7 @@ from marketplace.api.bodies.equity import (
     CreateStockClassBody,
     DeclareLiquidityBody,
     FormIssuerBody,
+    ImportIssuerBody,
     InvestBody,
     IssueStockBody,
     OpenFinancingBody,
@@ -41,6 +42,7 @@ from marketplace.api.bodies.trading import (
 from marketplace.api.clock import ClockView
 from marketplace.api.commands import ReceiptBody
 from marketplace.api.feed import FeedPage
+from marketplace.api.packages import ImportReport
 from marketplace.api.usage import UsageReceipt
 from marketplace.client.transport import Transport
 from marketplace.projections.accounts.queries import BalanceView, TrialBalanceView
@@ -136,6 +138,18 @@ class MarketplaceClient(Transport):
     async def form_issuer(self, body: FormIssuerBody, **options: Any) -> ReceiptBody:
         """Begin a startup's capitalisation."""
         return await self.command("/v1/issuers", body, **options)
+
+    async def export_issuer(self, issuer_id: str) -> bytes:
+        """Return an issuer as the zip of an OCF package."""
+        return await self.download(f"/v1/issuers/{issuer_id}/ocf")
+
+    async def judge_import(self, body: ImportIssuerBody, **options: Any) -> ImportReport:
+        """Return what an import of an OCF package would be answered; nothing is written."""
+        return await self.send("/v1/issuers/import/dry-run", ImportReport, body, **options)
+
+    async def import_issuer(self, body: ImportIssuerBody, **options: Any) -> ReceiptBody:
+        """Take an issuer over from an OCF package."""
+        return await self.command("/v1/issuers/import", body, **options)
 
     async def add_stakeholder(self, issuer_id: str, body: AddStakeholderBody, **options: Any) -> ReceiptBody:
         """Let someone hold securities of the issuer."""

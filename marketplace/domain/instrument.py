@@ -19,7 +19,8 @@ Refusals in order, of each command: instrument_unknown · instrument_exists · r
 discount_whole · cap_below_commitment · grant_missing · grant_unexpected · tranche_exists · statement_accrued ·
 conversion_exists · repayment_exists · instrument_suspended, _lapsed, _cancelled or _repaid · statement_missing ·
 statement_unexpected · payment_made · commitment_exceeded · tranche_unknown · reversal_exists · tranche_settled ·
-principal_accrued · nothing_to_convert · principal_stale · shares_missing · nothing_to_repay.
+principal_accrued · nothing_to_convert · principal_stale · shares_missing · nothing_to_repay. An import refuses
+instrument_differs · what the act's own command refuses · act_repeated.
 """
 
 from collections.abc import Sequence
@@ -43,6 +44,7 @@ from marketplace.domain.instrument_commands import (
     AmendInstrument,
     CancelInstrument,
     ConvertInstrument,
+    ImportInstrument,
     InstrumentCommand,
     IssueInstrument,
     LapseInstrument,
@@ -51,6 +53,7 @@ from marketplace.domain.instrument_commands import (
     ReversePrincipal,
     SuspendInstrument,
 )
+from marketplace.domain.instrument_import import import_instrument
 from marketplace.domain.instrument_principal import accrue, convert, repay, reverse
 from marketplace.domain.instrument_state import Instrument, InstrumentState, evolve
 from marketplace.domain.refusals import refuse_exists, refuse_status, refuse_unknown, require_aware
@@ -61,6 +64,7 @@ __all__ = [
     "AmendInstrument",
     "CancelInstrument",
     "ConvertInstrument",
+    "ImportInstrument",
     "Instrument",
     "InstrumentCommand",
     "InstrumentState",
@@ -78,6 +82,8 @@ def decide(command: InstrumentCommand, state: InstrumentState) -> Sequence[Instr
     """Return what a command changes; see the module for the order of refusals."""
     if isinstance(command, IssueInstrument):
         return _issue(command, state)
+    if isinstance(command, ImportInstrument):
+        return import_instrument(command, state, decide)
     if state is None:
         raise refuse_unknown("instrument", command.instrument_id)
     match command:

@@ -6,6 +6,7 @@ from typing import Literal
 
 import msgspec
 
+from events.instrument import InstrumentEvent
 from events.types import Instant, SafeTerms
 
 
@@ -116,8 +117,21 @@ class RepayInstrument(msgspec.Struct, frozen=True, kw_only=True):
     amount_usd: Decimal
 
 
+class ImportInstrument(msgspec.Struct, frozen=True, kw_only=True):
+    """Take an agreement over with its issuer; it belongs in the batch that imports the issuer.
+
+    Attributes:
+        instrument_id: The new instrument.
+        acts: What happened to it, oldest first; each has to obey the rules for its command.
+    """
+
+    instrument_id: str
+    acts: tuple[InstrumentEvent, ...]
+
+
 InstrumentCommand = (
     IssueInstrument
+    | ImportInstrument
     | AccruePrincipal
     | ReversePrincipal
     | SuspendInstrument

@@ -21,7 +21,7 @@ Refusals in order, of each command:
 - all: issuer_unknown first; issuer_ended last, where everything else would have allowed it
 - form: issuer_exists
 - import: issuer_exists · acts_out_of_range · formation_misplaced · act_not_importable · issuer_differs · what the act's
-  own command refuses · act_repeated
+  own command refuses · certificate_fails · payment_differs · act_repeated
 - stakeholder: stakeholder_exists
 - class: stock_class_exists · class_id_malformed · shares · preference_unexpected · preference_missing · price ·
   seniority_out_of_range

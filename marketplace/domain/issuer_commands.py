@@ -274,12 +274,14 @@ class ImportIssuer(msgspec.Struct, frozen=True, kw_only=True):
         source: Where it comes from.
         package_hash: SHA-256 of the package.
         acts: What happened there, oldest first, the formation before all; each has to obey the rules for its command.
+        origins: What the package calls things that have another id here, by that id.
     """
 
     issuer_id: str
     source: str
     package_hash: str
     acts: tuple[IssuerEvent, ...]
+    origins: dict[str, str] = {}
 
 
 IssuerCommand = (

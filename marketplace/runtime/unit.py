@@ -5,6 +5,7 @@ or accepts that the fact may change as the decision is stored.
 """
 
 import asyncio
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
@@ -55,6 +56,7 @@ class _Part:
     before: Entry
     state: Any
     events: list[Event] = field(default_factory=list)
+    times: list[datetime] = field(default_factory=list)
     after: Entry | None = None
 
 
@@ -80,8 +82,20 @@ class Unit:
             part = self._parts[subject] = _Part(decider, id, entry, entry.state)
         return part.state
 
-    async def decide(self, decider: AnyDecider, id: str, command: Any) -> Any:  # noqa: A002
+    async def decide(
+        self,
+        decider: AnyDecider,
+        id: str,  # noqa: A002
+        command: Any,
+        times: Sequence[datetime] | None = None,
+    ) -> Any:
         """Let an aggregate decide, and return its state after.
+
+        Args:
+            decider: The aggregate's.
+            id: Which.
+            command: What is asked.
+            times: When each of the events occurred, where they are taken over from elsewhere; None: now.
 
         Raises:
             Refusal: A rule said no; the unit is void.
@@ -90,6 +104,8 @@ class Unit:
         part = self._parts[render_subject(decider.aggregate, id)]
         events = decider.decide(command, part.state)
         part.events.extend(events)
+        part.times.extend([self.context.at] * len(events) if times is None else times[: len(events)])
+        assert len(part.times) == len(part.events), "every event has its time"
         part.state = decider.fold(events, part.state)
         return part.state
 
@@ -134,7 +150,7 @@ class Unit:
             source=source,
             type=render_type(tag),
             subject=f"{part.decider.aggregate}/{part.id}",
-            time=context.at,
+            time=part.times[index],
             dataschema=render_schema_id(tag),
             correlationid=context.correlation_id or context.command_id,
             causationid=context.command_id,

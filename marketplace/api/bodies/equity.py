@@ -65,6 +65,20 @@ class FormIssuerBody(Body, frozen=True, kw_only=True):
     formed_on: date
 
 
+class ImportIssuerBody(Body, frozen=True, kw_only=True):
+    """An OCF package to take an issuer over from.
+
+    Attributes:
+        party_id: The startup, which has no issuer yet.
+        source: What the package is called.
+        package_base64: The package, a zip.
+    """
+
+    party_id: Id
+    source: Text
+    package_base64: str
+
+
 class AddStakeholderBody(Body, frozen=True, kw_only=True):
     """Someone who may hold securities.
 

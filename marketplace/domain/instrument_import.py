@@ -1,0 +1,99 @@
+"""Taking an agreement over: every act has to be what its own command would have recorded.
+
+`marketplace.domain.instrument` documents the order of refusals.
+"""
+
+from collections.abc import Callable, Sequence
+from typing import Any, Final
+
+from events.instrument import (
+    InstrumentAmended,
+    InstrumentCancelled,
+    InstrumentConverted,
+    InstrumentEvent,
+    InstrumentIssued,
+    InstrumentLapsed,
+    InstrumentPrincipalAccrued,
+    InstrumentPrincipalReversed,
+    InstrumentRepaid,
+    InstrumentResumed,
+    InstrumentSuspended,
+)
+from marketplace.core.errors import Refusal
+from marketplace.core.money import parse_ratio
+from marketplace.domain.instrument_commands import (
+    AccruePrincipal,
+    AmendInstrument,
+    CancelInstrument,
+    ConvertInstrument,
+    ImportInstrument,
+    InstrumentCommand,
+    IssueInstrument,
+    LapseInstrument,
+    RepayInstrument,
+    ResumeInstrument,
+    ReversePrincipal,
+    SuspendInstrument,
+)
+from marketplace.domain.instrument_state import Instrument, InstrumentState, evolve
+from marketplace.domain.refusals import refuse_exists
+
+COMMANDS: Final[dict[type[InstrumentEvent], type[Any]]] = {
+    InstrumentIssued: IssueInstrument,
+    InstrumentPrincipalAccrued: AccruePrincipal,
+    InstrumentPrincipalReversed: ReversePrincipal,
+    InstrumentSuspended: SuspendInstrument,
+    InstrumentResumed: ResumeInstrument,
+    InstrumentLapsed: LapseInstrument,
+    InstrumentAmended: AmendInstrument,
+    InstrumentConverted: ConvertInstrument,
+    InstrumentCancelled: CancelInstrument,
+    InstrumentRepaid: RepayInstrument,
+}
+Decide = Callable[[InstrumentCommand, InstrumentState], Sequence[InstrumentEvent]]
+
+
+def import_instrument(command: ImportInstrument, state: InstrumentState, decide: Decide) -> Sequence[InstrumentEvent]:
+    """Return the acts, unless known."""
+    if state is not None:
+        if command.acts and state.issued == command.acts[0]:
+            return []
+        raise refuse_exists("instrument", command.instrument_id)
+    current: InstrumentState = None
+    for index, act in enumerate(command.acts):
+        _require_allowed(command, index, act, current, decide)
+        current = evolve(current, act)
+    return command.acts
+
+
+def _require_allowed(
+    command: ImportInstrument, index: int, act: InstrumentEvent, current: InstrumentState, decide: Decide
+) -> None:
+    pointer = f"/acts/{index}"
+    if act.instrument_id != command.instrument_id:
+        raise Refusal("instrument_differs", f"{pointer}: the act is of {act.instrument_id}", pointer=pointer)
+    try:
+        recorded = decide(_build_command(act, current), current)
+    except Refusal as refusal:
+        raise Refusal(refusal.code, f"{pointer}: {refusal.message}", pointer=pointer, **refusal.facts) from refusal
+    if list(recorded) != [act]:
+        raise Refusal(
+            "act_repeated", f"{pointer}: the act is there already, or is not what its command records", pointer=pointer
+        )
+
+
+def _build_command(act: InstrumentEvent, current: InstrumentState) -> InstrumentCommand:
+    command_type = COMMANDS[type(act)]
+    fields = {name: getattr(act, name) for name in command_type.__struct_fields__ if hasattr(act, name)}
+    if isinstance(act, InstrumentConverted):
+        fields["price"] = parse_ratio(act.price_usd_per_share)
+        fields["shares_exact"] = parse_ratio(act.shares_exact)
+        fields["position"] = _count_conversions(current, act.cause)
+    command: InstrumentCommand = command_type(**fields)
+    return command
+
+
+def _count_conversions(current: InstrumentState, cause: str) -> int:
+    if not isinstance(current, Instrument):
+        return 0
+    return sum(conversion.cause == cause for conversion in current.conversions)

@@ -1,0 +1,369 @@
+"""From a package of others to acts of the marketplace; what has no counterpart is reported, never guessed.
+
+The company, its stakeholders, classes, pool and stock are taken over with every act on its day. Convertibles are taken
+over as they stand: one that was converted, cancelled or transferred is left to what came of it.
+"""
+
+from collections.abc import Callable
+from decimal import Decimal
+from fractions import Fraction
+from typing import Any, Final
+
+from msgspec import UNSET
+
+from events import issuer as issuers
+from marketplace.ocf import objects as ocf
+from marketplace.ocf import transactions as tx
+from marketplace.ocf.container import Files, compute_hash
+from marketplace.ocf.findings import Findings
+from marketplace.ocf.incoming_convertibles import take_convertible
+from marketplace.ocf.incoming_ground import Ground
+from marketplace.ocf.incoming_rights import RIGHTS
+from marketplace.ocf.intake import Intake
+from marketplace.ocf.numbers import find_whole
+from marketplace.ocf.reading import Located, Package
+from marketplace.ocf.securities import list_results, order_transactions
+from marketplace.ocf.values import Monetary
+
+_KINDS: Final = {"FOUNDER": "founder", "EMPLOYEE": "employee", "INVESTOR": "investor"}
+
+
+def translate_package(
+    package: Package,
+    files: Files,
+    findings: Findings,
+    *,
+    issuer_id: str,
+    party_id: str,
+    source: str,
+    cause: str,
+) -> Intake:
+    """Return what a package of others will record; see `take_sidecar` for the arguments."""
+    ground = Ground(package, findings, issuer_id=issuer_id, cause=cause)
+    _take_issuer(ground, party_id)
+    for located in package.items:
+        _note_losses(ground, located)
+    _note_comments(ground)
+    for kind, handle in _OBJECTS:
+        for located in package.items:
+            if isinstance(located.item, kind):
+                handle(ground, located, located.item)
+    _take_plans(ground)
+    for located, item in order_transactions(package):
+        handle_transaction = _TRANSACTIONS.get(type(item))
+        if handle_transaction is not None:
+            handle_transaction(ground, located, item)
+    for located in package.items:
+        if isinstance(located.item, ocf.Valuation):
+            _take_valuation(ground, located, located.item)
+    return Intake(
+        issuer_id=issuer_id,
+        source=source,
+        package_hash=compute_hash(files),
+        acts=tuple(sorted(ground.acts, key=lambda taken: taken.time)),
+        instruments=ground.instruments,
+        origins=ground.origins,
+    )
+
+
+def _take_issuer(ground: Ground, party_id: str) -> None:
+    issuer = ground.package.manifest.issuer
+    located = Located("Manifest", issuer)
+    ground.origins[ground.issuer_id] = issuer.id
+    ground.add(
+        located,
+        issuer.formation_date,
+        issuers.IssuerFormed(
+            issuer_id=ground.issuer_id,
+            party_id=party_id,
+            legal_name=issuer.legal_name,
+            jurisdiction=issuer.country_of_formation,
+            formed_on=issuer.formation_date,
+        ),
+    )
+    _note_losses(ground, located)
+
+
+_KEPT: Final[dict[type[ocf.Item], frozenset[str]]] = {
+    ocf.Issuer: frozenset({"legal_name", "formation_date", "country_of_formation"}),
+    ocf.Stakeholder: frozenset({"name", "current_relationship", "stakeholder_type"}),
+    ocf.StockClass: frozenset(
+        {
+            "name",
+            "class_type",
+            "initial_shares_authorized",
+            "seniority",
+            "price_per_share",
+            "liquidation_preference_multiple",
+            "votes_per_share",
+            "default_id_prefix",
+            "participation_cap_multiple",
+        }
+    ),
+    ocf.StockPlan: frozenset({"plan_name", "initial_shares_reserved", "stock_class_id", "stock_class_ids"}),
+    ocf.Valuation: frozenset({"price_per_share", "effective_date", "stock_class_id", "valuation_type"}),
+}
+_NOT_KEPT: Final = {
+    ocf.StockLegendTemplate: "legends",
+    ocf.VestingTerms: "vesting terms",
+    ocf.Financing: "financings (their issuances are kept)",
+    ocf.Document: "documents",
+    tx.VestingStart: "vesting",
+    tx.VestingEvent: "vesting",
+    tx.VestingAcceleration: "vesting",
+    tx.IssuerAuthorized: "authorised shares of the company as a whole (those of its classes are kept)",
+    tx.ClassAuthorized: "earlier numbers of authorised shares (the last one is kept)",
+    tx.ReturnToPool: "returns to the pool by themselves (the pool is what it comes to)",
+}
+_ALWAYS_LOST: Final = (
+    "vesting_terms_id",
+    "vestings",
+    "consideration_text",
+    "board_approval_date",
+    "stockholder_approval_date",
+    "cost_basis",
+    "share_numbers_issued",
+    "issuance_type",
+    "pro_rata",
+    "option_grant_type",
+    "early_exercisable",
+    "stock_legend_ids",
+    "security_law_exemptions",
+    "termination_exercise_windows",
+    "expiration_date",
+)
+
+
+def _note_losses(ground: Ground, located: Located) -> None:
+    """Tell every member and object that has no counterpart."""
+    item = located.item
+    what = _NOT_KEPT.get(type(item))
+    if what is None and isinstance(item, tx.Acceptance):
+        what = "acceptances"
+    if what is not None:
+        ground.lose(located, "object_not_kept", f"the marketplace keeps no {what}")
+        return
+    kept = _KEPT.get(type(item))
+    for name in item.__struct_fields__:
+        value = getattr(item, name)
+        lost = name in _ALWAYS_LOST if kept is None else name not in kept and name not in {"id", "comments"}
+        if value is not UNSET and value not in ((), None) and lost:
+            ground.lose(located, "member_not_kept", f"the marketplace keeps no {name}")
+
+
+def _note_comments(ground: Ground) -> None:
+    """Tell once per file that comments are lost, of which a package may have thousands."""
+    commented = [located for located in ground.package.items if located.item.comments is not UNSET]
+    for file in sorted({located.file for located in commented}):
+        count = sum(located.file == file for located in commented)
+        first = next(located for located in commented if located.file == file)
+        ground.lose(first, "comments_not_kept", f"the marketplace keeps no comments, and {count} items here have some")
+
+
+def _take_stakeholder(ground: Ground, located: Located, item: ocf.Stakeholder) -> None:
+    relationship = item.current_relationship
+    kind: Any = "other" if relationship is UNSET else _KINDS.get(relationship, "other")
+    ground.add(
+        located,
+        ground.formed_on,
+        issuers.IssuerStakeholderAdded(
+            issuer_id=ground.issuer_id, holder_id=ground.name_holder(item.id), name=item.name.legal_name, kind=kind
+        ),
+    )
+
+
+def _take_class(ground: Ground, located: Located, item: ocf.StockClass) -> None:
+    class_id = ground.name_class(item)
+    authorised = ground.find_authorised(item)
+    seniority = find_whole(item.seniority)
+    if authorised is None:
+        reason = "the marketplace needs a whole number of authorised shares, now and before every split"
+        ground.refuse(located, "authorised_shares_missing", reason)
+    if seniority is None:
+        ground.refuse(located, "seniority_not_whole", f"seniority {item.seniority} is no whole rank")
+    if item.participation_cap_multiple is not UNSET:
+        ground.refuse(located, "participation_not_kept", "the marketplace keeps no participating preferred stock")
+    preferred = item.class_type == "PREFERRED"
+    price = ground.find_usd(located, item.price_per_share) if preferred else None
+    multiple = item.liquidation_preference_multiple
+    if preferred and (price is None or multiple is UNSET):
+        reason = "a preferred class needs price_per_share and liquidation_preference_multiple"
+        ground.refuse(located, "preference_missing", reason)
+    ground.add(
+        located,
+        ground.find_first_day(item),
+        issuers.IssuerStockClassCreated(
+            issuer_id=ground.issuer_id,
+            class_id=class_id,
+            kind="preferred" if preferred else "common",
+            shares_authorised=authorised or 1,
+            price_per_share_usd=price,
+            liquidation_multiple=Decimal(multiple) if preferred and multiple is not UNSET else None,
+            seniority=seniority or 0,
+        ),
+    )
+
+
+def _take_plans(ground: Ground) -> None:
+    """Take all plans over as one pool."""
+    plans = [located for located in ground.package.items if isinstance(located.item, ocf.StockPlan)]
+    for located in plans[1:]:
+        ground.lose(located, "plans_joined", "the marketplace keeps one pool; the plans are added up")
+    for located in plans:
+        assert isinstance(located.item, ocf.StockPlan)
+        ground.set_plan(located, located.item.id, located.item.initial_shares_reserved, ground.formed_on)
+
+
+def _adjust_plan(ground: Ground, located: Located, item: tx.PlanAdjustment) -> None:
+    ground.set_plan(located, item.stock_plan_id, item.shares_reserved, item.date)
+
+
+def _issue_stock(ground: Ground, located: Located, item: tx.StockIssuance) -> None:
+    if ground.is_implied(item.security_id) or ground.is_retracted(item.security_id):
+        return
+    price = ground.find_usd(located, item.share_price)
+    shares = ground.find_shares(located, item.quantity)
+    if item.stock_plan_id is not UNSET:
+        ground.lose(located, "member_not_kept", "stock from a plan is kept as stock; the pool does not shrink by it")
+    if price is None or shares is None:
+        return
+    ground.add(
+        located,
+        item.date,
+        issuers.IssuerStockIssued(
+            issuer_id=ground.issuer_id,
+            security_id=ground.name("sec", item.security_id),
+            holder_id=ground.name_holder(item.stakeholder_id),
+            class_id=ground.classes.get(item.stock_class_id, item.stock_class_id),
+            shares=shares,
+            price_usd_per_share=price,
+        ),
+    )
+
+
+def _transfer(ground: Ground, located: Located, item: tx.StockTransfer) -> None:
+    issuance = ground.find_issuance(item.security_id)
+    if not isinstance(issuance, tx.StockIssuance):
+        return
+    for name in item.resulting_security_ids:
+        made = ground.find_issuance(name)
+        shares = ground.find_shares(located, made.quantity) if isinstance(made, tx.StockIssuance) else None
+        if not isinstance(made, tx.StockIssuance) or shares is None:
+            continue
+        if made.stakeholder_id == issuance.stakeholder_id:
+            ground.lose(located, "transfer_to_self", f"{made.stakeholder_id} is on both sides; nothing moves")
+            continue
+        ground.add(
+            located,
+            item.date,
+            issuers.IssuerStockTransferred(
+                issuer_id=ground.issuer_id,
+                holder_id=ground.name_holder(issuance.stakeholder_id),
+                holder_id_after=ground.name_holder(made.stakeholder_id),
+                class_id=ground.classes.get(issuance.stock_class_id, issuance.stock_class_id),
+                shares=shares,
+            ),
+        )
+
+
+def _repurchase(ground: Ground, located: Located, item: tx.StockRepurchase) -> None:
+    _take_back(ground, located, item, item.quantity, item.price)
+
+
+def _cancel_stock(ground: Ground, located: Located, item: tx.StockCancellation) -> None:
+    ground.lose(located, "kept_as_repurchase", "a cancellation is kept as a repurchase for nothing")
+    _take_back(ground, located, item, item.quantity, Monetary(amount="0", currency="USD"))
+
+
+def _take_back(ground: Ground, located: Located, item: tx.OfSecurity, quantity: str, price: Monetary) -> None:
+    issuance = ground.find_issuance(item.security_id)
+    shares, price_usd = ground.find_shares(located, quantity), ground.find_usd(located, price)
+    if isinstance(issuance, tx.StockIssuance) and shares is not None and price_usd is not None:
+        ground.add(
+            located,
+            item.date,
+            issuers.IssuerStockRepurchased(
+                issuer_id=ground.issuer_id,
+                holder_id=ground.name_holder(issuance.stakeholder_id),
+                class_id=ground.classes.get(issuance.stock_class_id, issuance.stock_class_id),
+                shares=shares,
+                price_usd_per_share=price_usd,
+            ),
+        )
+
+
+def _split(ground: Ground, located: Located, item: tx.StockClassSplit) -> None:
+    together = ground.list_splits(item)
+    if {split.stock_class_id for split in together} != ground.list_classes(item.date):
+        reason = "the marketplace splits every class at once; this day's splits leave classes out or differ in ratio"
+        ground.refuse(located, "split_of_some_classes", reason)
+    if together[0] is not item:
+        return
+    numerator, denominator = find_whole(item.split_ratio.numerator), find_whole(item.split_ratio.denominator)
+    if not numerator or not denominator:
+        ground.refuse(located, "split_not_whole", "a split has a whole numerator and denominator")
+        return
+    ground.split_plans(Fraction(numerator, denominator))
+    ground.add(
+        located,
+        item.date,
+        issuers.IssuerStockSplit(issuer_id=ground.issuer_id, numerator=numerator, denominator=denominator),
+    )
+
+
+def _reissue(ground: Ground, located: Located, item: tx.StockReissuance) -> None:
+    before = ground.find_issuance(item.security_id)
+    for name in list_results(item):
+        made = ground.find_issuance(name)
+        if (
+            isinstance(before, tx.StockIssuance)
+            and isinstance(made, tx.StockIssuance)
+            and (before.stakeholder_id, before.stock_class_id) != (made.stakeholder_id, made.stock_class_id)
+        ):
+            reason = f"security {name} has another holder or class than {item.security_id}, which it replaces"
+            ground.refuse(located, "reissuance_differs", reason)
+
+
+def _refuse_unknown(ground: Ground, located: Located, item: tx.Transaction) -> None:
+    del item
+    reason = f"the marketplace has no counterpart of {located.item.__struct_config__.tag}"
+    ground.refuse(located, "transaction_not_importable", reason)
+
+
+def _take_valuation(ground: Ground, located: Located, item: ocf.Valuation) -> None:
+    price = ground.find_usd(located, item.price_per_share)
+    if price is None:
+        return
+    ground.add(
+        located,
+        max(item.effective_date, ground.formed_on),
+        issuers.IssuerValuationRecorded(
+            issuer_id=ground.issuer_id,
+            price_usd_per_share=price,
+            method=item.valuation_type,
+            effective_on=item.effective_date,
+        ),
+    )
+
+
+_OBJECTS: Final[tuple[tuple[type[Any], Callable[[Ground, Located, Any], None]], ...]] = (
+    (ocf.Stakeholder, _take_stakeholder),
+    (ocf.StockClass, _take_class),
+)
+_TRANSACTIONS: Final[dict[type[Any], Callable[[Ground, Located, Any], None]]] = {
+    tx.StockIssuance: _issue_stock,
+    tx.StockTransfer: _transfer,
+    tx.StockRepurchase: _repurchase,
+    tx.StockCancellation: _cancel_stock,
+    tx.StockClassSplit: _split,
+    tx.StockReissuance: _reissue,
+    tx.PlanAdjustment: _adjust_plan,
+    tx.ConvertibleIssuance: take_convertible,
+    tx.StockConversion: _refuse_unknown,
+    tx.ClassRatio: _refuse_unknown,
+    tx.CompensationRelease: _refuse_unknown,
+    tx.CompensationTransfer: _refuse_unknown,
+    tx.WarrantTransfer: _refuse_unknown,
+    tx.WarrantCancellation: _refuse_unknown,
+    **RIGHTS,
+}

@@ -1,0 +1,176 @@
+"""What the translation of a package stands on: names, numbers, and which securities come out of others."""
+
+import re
+from datetime import UTC, date, datetime, time
+from decimal import Decimal
+from fractions import Fraction
+from typing import Any, Final
+
+from msgspec import UNSET, UnsetType
+
+from events import issuer as issuers
+from marketplace.core.ids import derive_id, is_id
+from marketplace.ocf import objects as ocf
+from marketplace.ocf import transactions as tx
+from marketplace.ocf.findings import Findings
+from marketplace.ocf.intake import Taken
+from marketplace.ocf.numbers import USD, find_whole
+from marketplace.ocf.reading import Located, Package
+from marketplace.ocf.securities import find_balance, list_results, order_transactions
+from marketplace.ocf.values import Monetary
+
+_CLASS_ID_SIZE_MAX: Final = 32
+_HOLDERS: Final = ("pty", "stk")
+
+
+class Ground:
+    """Collects acts, and answers what the package says of ids and numbers.
+
+    Args:
+        package: What was read.
+        findings: Where problems and losses are added.
+        issuer_id: The new issuer.
+        cause: The command's id, from which new ids derive.
+    """
+
+    def __init__(self, package: Package, findings: Findings, *, issuer_id: str, cause: str) -> None:
+        self.package = package
+        self.issuer_id = issuer_id
+        self.formed_on = package.manifest.issuer.formation_date
+        self.acts: list[Taken] = []
+        self.instruments: dict[str, tuple[Taken, ...]] = {}
+        self.origins: dict[str, str] = {}
+        self.classes: dict[str, str] = {}
+        self._findings = findings
+        self._cause = cause
+        self._reserved: dict[str, int] = {}
+        transactions = [item for _, item in order_transactions(package)]
+        self.transactions = transactions
+        self._issuances = {item.security_id: item for item in transactions if isinstance(item, tx.Issuance)}
+        self._implied = _list_implied(transactions)
+
+    def refuse(self, located: Located, code: str, reason: str) -> None:
+        """Report a problem."""
+        self._findings.add("problem", located.file, located.label, code, reason)
+
+    def lose(self, located: Located, code: str, reason: str) -> None:
+        """Report a loss."""
+        self._findings.add("loss", located.file, located.label, code, reason)
+
+    def add(self, located: Located, day: date, event: Any) -> None:
+        """Keep an act of a day."""
+        self.acts.append(Taken(event, at_midnight(day), located.file, located.label))
+
+    def name(self, prefix: str, theirs: str) -> str:
+        """Return the id here of what the package calls `theirs`, which is kept where it is an id of ours."""
+        ours = derive_id(prefix, self._cause, theirs)
+        self.origins[ours] = theirs
+        return ours
+
+    def name_holder(self, theirs: str) -> str:
+        """Return the id here of a stakeholder; a party's own id, or one of ours, is kept."""
+        if any(is_id(theirs, prefix) for prefix in _HOLDERS):
+            return theirs
+        return self.name("stk", theirs)
+
+    def name_class(self, item: ocf.StockClass) -> str:
+        """Return the short name here of a class, made of its name and told apart by a number."""
+        slug = re.sub(r"[^a-z0-9]+", "-", item.name.lower()).strip("-")[:_CLASS_ID_SIZE_MAX] or "class"
+        taken, candidate, number = set(self.classes.values()), slug, 2
+        while candidate in taken:
+            candidate, number = f"{slug}-{number}", number + 1
+        self.classes[item.id] = candidate
+        self.origins[candidate] = item.id
+        return candidate
+
+    def find_issuance(self, security_id: str) -> tx.Issuance | None:
+        """Return the issuance of a security."""
+        return self._issuances.get(security_id)
+
+    def is_implied(self, security_id: str) -> bool:
+        """Tell whether a security's shares come by the act that makes it, not by an issue of their own."""
+        return security_id in self._implied
+
+    def is_retracted(self, security_id: str) -> bool:
+        """Tell whether a security was never meant to be issued."""
+        return any(isinstance(item, tx.Retraction) and item.security_id == security_id for item in self.transactions)
+
+    def find_usd(self, located: Located, money: Monetary | UnsetType) -> Decimal | None:
+        """Return dollars, None where there are none; another currency is a problem."""
+        if money is UNSET:
+            return None
+        if money.currency != USD:
+            self.refuse(located, "currency_not_kept", f"{money.amount} {money.currency}: the marketplace keeps dollars")
+            return None
+        return Decimal(money.amount)
+
+    def find_shares(self, located: Located, quantity: str) -> int | None:
+        """Return whole shares; a fraction of a share is a problem."""
+        shares = find_whole(quantity)
+        if shares is None:
+            self.refuse(located, "shares_not_whole", f"{quantity} are no whole shares")
+        return shares
+
+    def find_authorised(self, item: ocf.StockClass) -> int | None:
+        """Return the authorised shares that a class has to begin with to end with the last stated number."""
+        text = item.initial_shares_authorized
+        last = Fraction(text) if text[:1].isdigit() else None
+        factor = Fraction(1)
+        for each in self.transactions:
+            if isinstance(each, tx.ClassAuthorized) and each.stock_class_id == item.id:
+                last = Fraction(each.new_shares_authorized)
+            elif isinstance(each, tx.StockClassSplit) and each.stock_class_id == item.id:
+                ratio = Fraction(each.split_ratio.numerator) / (Fraction(each.split_ratio.denominator) or 1)
+                factor *= ratio
+                last = None if last is None else last * ratio
+        if last is None or not factor or (last / factor).denominator != 1:
+            return None
+        return int(last / factor)
+
+    def find_first_day(self, item: ocf.StockClass) -> date:
+        """Return the day on which a class has to be there, since OCF does not say when it was created."""
+        named = [each.date for each in self.transactions if getattr(each, "stock_class_id", UNSET) == item.id]
+        return min(named, default=self.formed_on)
+
+    def list_classes(self, day: date) -> set[str]:
+        """Return the classes that are there on a day, as the package calls them."""
+        classes = [located.item for located in self.package.items if isinstance(located.item, ocf.StockClass)]
+        return {item.id for item in classes if self.find_first_day(item) <= day}
+
+    def split_plans(self, ratio: Fraction) -> None:
+        """Multiply the pool, as a split of every class does here."""
+        self._reserved = {plan_id: int(shares * ratio) for plan_id, shares in self._reserved.items()}
+
+    def list_splits(self, item: tx.StockClassSplit) -> list[tx.StockClassSplit]:
+        """Return the splits of a day that have the same ratio, this one among them."""
+        return [
+            each
+            for each in self.transactions
+            if isinstance(each, tx.StockClassSplit) and (each.date, each.split_ratio) == (item.date, item.split_ratio)
+        ]
+
+    def set_plan(self, located: Located, plan_id: str, shares: str, day: date) -> None:
+        """Set the size of one plan, and with it of the pool that all plans are."""
+        whole = self.find_shares(located, shares)
+        if whole is None or self._reserved.get(plan_id) == whole:
+            return
+        self._reserved[plan_id] = whole
+        event = issuers.IssuerStockPlanAdjusted(issuer_id=self.issuer_id, shares_reserved=sum(self._reserved.values()))
+        self.add(located, day, event)
+
+
+def at_midnight(day: date) -> datetime:
+    """Return the first instant of a day."""
+    return datetime.combine(day, time(), UTC)
+
+
+def _list_implied(transactions: list[tx.Transaction]) -> set[str]:
+    """Return the securities that come out of transfers, exercises, reissues, and as balances."""
+    implied: set[str] = set()
+    for item in transactions:
+        if isinstance(item, tx.Transfer | tx.Exercise | tx.StockReissuance):
+            implied.update(list_results(item))
+        balance = find_balance(item)
+        if balance is not None:
+            implied.add(balance)
+    return implied

@@ -1,0 +1,155 @@
+"""Options and warrants of a package of others; see `incoming`."""
+
+from collections.abc import Callable
+from datetime import UTC, datetime, time
+from typing import Any, Final
+
+from msgspec import UNSET
+
+from events import issuer as issuers
+from marketplace.ocf import transactions as tx
+from marketplace.ocf.incoming_ground import Ground
+from marketplace.ocf.reading import Located
+
+
+def _grant(ground: Ground, located: Located, item: tx.CompensationIssuance) -> None:
+    if ground.is_retracted(item.security_id):
+        return
+    if not item.compensation_type.startswith("OPTION"):
+        reason = f"the marketplace keeps options, and no {item.compensation_type}"
+        ground.refuse(located, "compensation_not_kept", reason)
+        return
+    if item.stock_plan_id is UNSET:
+        ground.refuse(located, "plan_missing", "the marketplace grants options from the pool; name the plan")
+        return
+    price = ground.find_usd(located, item.exercise_price)
+    shares = ground.find_shares(located, item.quantity)
+    if price is None or shares is None:
+        return
+    if _is_cancelled(ground, located, item):
+        shares = _sum_exercised(ground, located, item)
+    if shares:
+        ground.add(
+            located,
+            item.date,
+            issuers.IssuerOptionGranted(
+                issuer_id=ground.issuer_id,
+                option_id=ground.name("opt", item.security_id),
+                holder_id=ground.name_holder(item.stakeholder_id),
+                shares=shares,
+                exercise_price_usd=price,
+            ),
+        )
+
+
+def _is_cancelled(ground: Ground, located: Located, item: tx.CompensationIssuance) -> bool:
+    """Tell whether an option was cancelled: what was exercised before is kept of it, and a balance on its own."""
+    for each in ground.transactions:
+        if isinstance(each, tx.CompensationCancellation) and each.security_id == item.security_id:
+            reason = f"{each.quantity} shares were cancelled on {each.date}; the option is kept without them"
+            ground.lose(located, "cancelled_part_not_kept", reason)
+            if any(isinstance(split, tx.StockClassSplit) and split.date >= item.date for split in ground.transactions):
+                reason = "the option was cancelled in a company that split; grant and cancellation do not add up"
+                ground.refuse(located, "cancelled_across_split", reason)
+            return True
+    return False
+
+
+def _sum_exercised(ground: Ground, located: Located, item: tx.CompensationIssuance) -> int:
+    return sum(
+        ground.find_shares(located, each.quantity) or 0
+        for each in ground.transactions
+        if isinstance(each, tx.CompensationExercise) and each.security_id == item.security_id
+    )
+
+
+def _exercise_option(ground: Ground, located: Located, item: tx.CompensationExercise) -> None:
+    shares = ground.find_shares(located, item.quantity)
+    issuance, made = ground.find_issuance(item.security_id), _find_stock(ground, item)
+    if shares is None or made is None or not isinstance(issuance, tx.CompensationIssuance):
+        ground.refuse(located, "exercise_without_stock", "the exercise names no stock that comes out of it")
+        return
+    ground.add(
+        located,
+        item.date,
+        issuers.IssuerOptionExercised(
+            issuer_id=ground.issuer_id,
+            option_id=ground.name("opt", item.security_id),
+            holder_id=ground.name_holder(issuance.stakeholder_id),
+            class_id=ground.classes.get(made.stock_class_id, made.stock_class_id),
+            shares=shares,
+        ),
+    )
+
+
+def _find_stock(ground: Ground, item: tx.Exercise) -> tx.StockIssuance | None:
+    made = [ground.find_issuance(name) for name in item.resulting_security_ids]
+    return next((each for each in made if isinstance(each, tx.StockIssuance)), None)
+
+
+def _issue_warrant(ground: Ground, located: Located, item: tx.WarrantIssuance) -> None:
+    if ground.is_retracted(item.security_id):
+        return
+    rights = [trigger.conversion_right.converts_to_stock_class_id for trigger in item.exercise_triggers]
+    class_id = next((right for right in rights if right is not UNSET), None)
+    missing = [
+        name
+        for name, value in (
+            ("quantity", item.quantity),
+            ("exercise_price", item.exercise_price),
+            ("warrant_expiration_date", item.warrant_expiration_date),
+            ("converts_to_stock_class_id", class_id or UNSET),
+        )
+        if value is UNSET
+    ]
+    if missing:
+        ground.refuse(located, "warrant_incomplete", f"the marketplace needs {', '.join(missing)} of a warrant")
+        return
+    assert item.quantity is not UNSET
+    assert item.warrant_expiration_date is not UNSET
+    price, shares = ground.find_usd(located, item.exercise_price), ground.find_shares(located, item.quantity)
+    if price is None or shares is None or class_id is None:
+        return
+    ground.add(
+        located,
+        item.date,
+        issuers.IssuerWarrantIssued(
+            issuer_id=ground.issuer_id,
+            warrant_id=ground.name("wrt", item.security_id),
+            holder_id=ground.name_holder(item.stakeholder_id),
+            class_id=ground.classes.get(class_id, class_id),
+            shares=shares,
+            exercise_price_usd=price,
+            expires_at=datetime.combine(item.warrant_expiration_date, time.max, UTC),
+        ),
+    )
+
+
+def _exercise_warrant(ground: Ground, located: Located, item: tx.WarrantExercise) -> None:
+    issuance = ground.find_issuance(item.security_id)
+    made = [ground.find_issuance(name) for name in item.resulting_security_ids]
+    stock = [each for each in made if isinstance(each, tx.StockIssuance)]
+    if not stock or not isinstance(issuance, tx.WarrantIssuance):
+        ground.refuse(located, "exercise_without_stock", "the exercise names no stock that comes out of it")
+        return
+    shares = sum(ground.find_shares(located, each.quantity) or 0 for each in stock)
+    class_id = stock[0].stock_class_id
+    ground.add(
+        located,
+        item.date,
+        issuers.IssuerWarrantExercised(
+            issuer_id=ground.issuer_id,
+            warrant_id=ground.name("wrt", item.security_id),
+            holder_id=ground.name_holder(issuance.stakeholder_id),
+            class_id=ground.classes.get(class_id, class_id),
+            shares=shares,
+        ),
+    )
+
+
+RIGHTS: Final[dict[type[Any], Callable[[Ground, Located, Any], None]]] = {
+    tx.CompensationIssuance: _grant,
+    tx.CompensationExercise: _exercise_option,
+    tx.WarrantIssuance: _issue_warrant,
+    tx.WarrantExercise: _exercise_warrant,
+}

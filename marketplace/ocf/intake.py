@@ -1,0 +1,161 @@
+"""What an import will record: acts of an issuer and of its instruments, their times and where they came from."""
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any, Final, NamedTuple
+
+import msgspec
+
+from events.issuer import IssuerFormed
+from events.registry import get_tag, parse_body, render_body
+from marketplace.core.errors import Refusal
+from marketplace.core.ids import derive_id
+from marketplace.domain.instrument import INSTRUMENT, ImportInstrument
+from marketplace.domain.issuer import ISSUER, ImportIssuer
+from marketplace.domain.issuer_import import list_refused
+from marketplace.ocf.container import Files, compute_hash
+from marketplace.ocf.findings import Findings
+from marketplace.ocf.package import render_package
+from marketplace.ocf.sidecar import NAME as SIDECAR
+from marketplace.ocf.sidecar import parse_sidecar, rename_ids
+
+EVENTS_MAX: Final = 1_000
+"""One atomic batch of the log."""
+_OURS: Final = re.compile(rb"(?:fin|ins|liq|opt|sec|trn|wrt)_[0-7][0-9a-hjkmnp-tv-z]{25}")
+
+
+class Taken(NamedTuple):
+    """One act to record, when it happened, and the object of the package that says so."""
+
+    event: Any
+    time: datetime
+    file: str
+    label: str
+
+
+@dataclass(frozen=True, slots=True)
+class Intake:
+    """What an import will record.
+
+    Attributes:
+        issuer_id: The new issuer.
+        source: What the package was called.
+        package_hash: SHA-256 of its files.
+        acts: Of the issuer, oldest first.
+        instruments: The acts of each instrument by its new id, oldest first.
+        origins: What the package calls things that have another id here, by that id.
+    """
+
+    issuer_id: str
+    source: str
+    package_hash: str
+    acts: tuple[Taken, ...]
+    instruments: Mapping[str, tuple[Taken, ...]]
+    origins: Mapping[str, str] = field(default_factory=dict)
+
+    @property
+    def command(self) -> ImportIssuer:
+        """The command to the issuer."""
+        return ImportIssuer(
+            issuer_id=self.issuer_id,
+            source=self.source,
+            package_hash=self.package_hash,
+            acts=tuple(taken.event for taken in self.acts),
+            origins=dict(self.origins),
+        )
+
+    def list_commands(self) -> list[tuple[ImportInstrument, list[datetime]]]:
+        """Return the commands to the instruments, and when each of their acts happened."""
+        return [
+            (
+                ImportInstrument(instrument_id=instrument_id, acts=tuple(taken.event for taken in acts)),
+                [taken.time for taken in acts],
+            )
+            for instrument_id, acts in self.instruments.items()
+        ]
+
+    def count_events(self) -> int:
+        """Return how many events the import will append."""
+        return 1 + len(self.acts) + sum(len(acts) for acts in self.instruments.values())
+
+
+def take_sidecar(
+    files: Files, findings: Findings, *, issuer_id: str, party_id: str, source: str, cause: str
+) -> Intake | None:
+    """Return what a package of ours will record, if its files are what its sidecar makes of itself.
+
+    Args:
+        files: The package.
+        findings: Where problems are added.
+        issuer_id: The new issuer.
+        party_id: Whose startup it is.
+        source: What the package is called.
+        cause: The command's id, from which new ids derive.
+    """
+    try:
+        history = parse_sidecar(files[SIDECAR])
+        made = render_package(history)
+    except Refusal as refusal:
+        findings.add("problem", SIDECAR, "", refusal.code, refusal.message)
+        return None
+    differing = sorted(name for name, content in made.items() if files.get(name) != content)
+    for name in differing:
+        reason = f"the sidecar makes another {name} of the same history; take the sidecar out to import the rest alone"
+        findings.add("problem", name, "", "sidecar_differs", reason)
+    if differing:
+        return None
+    found = sorted({match.group().decode() for match in _OURS.finditer(files[SIDECAR])})
+    names = {before: derive_id(before[:3], cause, before) for before in found}
+    names[history.issuer_id] = issuer_id
+    renamed = rename_ids(history, names)
+    acts: list[Taken] = []
+    instruments: dict[str, list[Taken]] = {}
+    for index, act in enumerate(renamed.acts):
+        event: Any = act.event
+        if isinstance(event, IssuerFormed):
+            event = msgspec.structs.replace(event, party_id=party_id)
+        taken = Taken(event, act.time, SIDECAR, f"acts[{index}] {get_tag(event)}")
+        (acts if act.aggregate == issuer_id else instruments.setdefault(act.aggregate, [])).append(taken)
+    return Intake(
+        issuer_id=issuer_id,
+        source=source,
+        package_hash=compute_hash(files),
+        acts=tuple(acts),
+        instruments={instrument_id: tuple(each) for instrument_id, each in sorted(instruments.items())},
+        origins={after: before for before, after in names.items() if before != after},
+    )
+
+
+def check_intake(intake: Intake, now: datetime, findings: Findings) -> None:
+    """Add what the marketplace would refuse of an import: size, dates, shapes, and every act that breaks a rule."""
+    count = intake.count_events()
+    if count > EVENTS_MAX:
+        reason = f"the import would append {count} events; one atomic append holds {EVENTS_MAX}"
+        findings.add("problem", "", "", "package_too_large", reason)
+    everything = [*intake.acts, *(taken for acts in intake.instruments.values() for taken in acts)]
+    valid = True
+    for taken in everything:
+        if taken.time > now:
+            findings.add("problem", taken.file, taken.label, "date_in_future", f"{taken.time:%Y-%m-%d} is to come")
+        try:
+            parse_body(get_tag(taken.event), render_body(taken.event))
+        except msgspec.ValidationError as error:
+            valid = False
+            findings.add("problem", taken.file, taken.label, "value_out_of_range", str(error))
+    if valid:
+        _check_rules(intake, findings)
+
+
+def _check_rules(intake: Intake, findings: Findings) -> None:
+    for index, refusal in list_refused(intake.command, ISSUER.decide):
+        taken = intake.acts[index]
+        findings.add("problem", taken.file, taken.label, refusal.code, refusal.message)
+    for command, _ in intake.list_commands():
+        try:
+            INSTRUMENT.decide(command, None)
+        except Refusal as refusal:
+            index = int((refusal.pointer or "/acts/0").rpartition("/")[2])
+            taken = intake.instruments[command.instrument_id][index]
+            findings.add("problem", taken.file, taken.label, refusal.code, refusal.message)

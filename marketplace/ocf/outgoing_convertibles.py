@@ -1,0 +1,201 @@
+"""Instruments in a package: one tranche is one convertible; see `outgoing`.
+
+An amendment that tranches born before follow ends their convertibles and begins others on the new terms, since OCF has
+no word for it.
+"""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from decimal import Decimal
+from typing import Any, Final
+
+from msgspec import UNSET
+
+from events import instrument as instruments
+from events.issuer import IssuerStockIssued
+from events.types import SafeTerms
+from marketplace.core.money import ZERO
+from marketplace.ocf import transactions as tx
+from marketplace.ocf.numbers import render_money, render_number
+from marketplace.ocf.values import AutomaticOnCondition, ConversionRight, SafeMechanism
+from marketplace.ocf.writing import Writing
+
+_CONDITION: Final = "Equity financing: the company sells preferred stock at a fixed valuation to raise money."
+
+
+@dataclass(slots=True)
+class _Tranche:
+    """A tranche, the convertible that stands for it now, and what of it is outstanding."""
+
+    tranche_id: str
+    security_id: str
+    outstanding_usd: Decimal
+
+
+class Convertibles:
+    """The instruments of an issuer as convertibles.
+
+    Args:
+        stock: Everything that was issued, in which the shares of conversions are found.
+    """
+
+    def __init__(self, stock: Sequence[IssuerStockIssued]) -> None:
+        self._stock = list(stock)
+        self._terms: dict[str, SafeTerms] = {}
+        self._holders: dict[str, str] = {}
+        self._tranches: dict[str, list[_Tranche]] = {}
+        self._handlers: dict[type[Any], Callable[[Writing, Any], None]] = {
+            instruments.InstrumentIssued: self._issued,
+            instruments.InstrumentPrincipalAccrued: self._accrued,
+            instruments.InstrumentPrincipalReversed: self._reversed,
+            instruments.InstrumentAmended: self._amended,
+            instruments.InstrumentConverted: self._converted,
+            instruments.InstrumentRepaid: self._repaid,
+        }
+
+    def record(self, out: Writing, event: Any) -> None:
+        """Add what one act makes; suspensions and lapses make nothing, since only what accrued is a convertible."""
+        handle = self._handlers.get(type(event))
+        if handle is not None:
+            handle(out, event)
+
+    def _issued(self, _: Writing, event: instruments.InstrumentIssued) -> None:
+        self._terms[event.instrument_id] = event.terms
+        self._holders[event.instrument_id] = event.holder_id
+        self._tranches[event.instrument_id] = []
+
+    def _accrued(self, out: Writing, event: instruments.InstrumentPrincipalAccrued) -> None:
+        tranche = _Tranche(event.tranche_id, event.tranche_id, event.principal_usd)
+        self._tranches[event.instrument_id].append(tranche)
+        consideration = "Cash" if event.statement_id is None else f"Compute, by statement {event.statement_id}"
+        self._issue(out, event.instrument_id, tranche, consideration)
+
+    def _issue(self, out: Writing, instrument_id: str, tranche: _Tranche, consideration: str | None = None) -> None:
+        holder_id = self._holders[instrument_id]
+        out.require_stakeholder(holder_id)
+        numbered = out.number()
+        right = ConversionRight(
+            type="CONVERTIBLE_CONVERSION_RIGHT",
+            conversion_mechanism=_render_safe(self._terms[instrument_id]),
+            converts_to_future_round=True,
+        )
+        trigger = AutomaticOnCondition(
+            trigger_id=f"{tranche.security_id}-financing", conversion_right=right, trigger_condition=_CONDITION
+        )
+        out.transactions.append(
+            tx.ConvertibleIssuance(
+                **numbered,
+                comments=(f"Tranche of {instrument_id}",),
+                security_id=tranche.security_id,
+                custom_id=f"SAFE-{numbered['id'].removeprefix('tx-')}",
+                stakeholder_id=holder_id,
+                security_law_exemptions=(),
+                consideration_text=UNSET if consideration is None else consideration,
+                investment_amount=render_money(tranche.outstanding_usd),
+                convertible_type="SAFE",
+                conversion_triggers=(trigger,),
+                seniority=1,
+            )
+        )
+
+    def _reversed(self, out: Writing, event: instruments.InstrumentPrincipalReversed) -> None:
+        tranche = next(each for each in self._tranches[event.instrument_id] if each.tranche_id == event.tranche_id)
+        amount = event.principal_usd
+        self._cancel(out, event.instrument_id, tranche, event.reason, amount_usd=amount, goes_on=False)
+
+    def _cancel(
+        self, out: Writing, instrument_id: str, tranche: _Tranche, reason: str, *, amount_usd: Decimal, goes_on: bool
+    ) -> None:
+        """End a convertible for so much; what is left of it, or where it `goes_on` all, has an id of its own."""
+        before = tranche.security_id
+        tranche.outstanding_usd -= ZERO if goes_on else amount_usd
+        if tranche.outstanding_usd:
+            tranche.security_id = out.number_result()
+        out.transactions.append(
+            tx.ConvertibleCancellation(
+                **out.number(),
+                security_id=before,
+                reason_text=reason,
+                amount=render_money(amount_usd),
+                balance_security_id=tranche.security_id if tranche.outstanding_usd else UNSET,
+            )
+        )
+        if tranche.outstanding_usd:
+            self._issue(out, instrument_id, tranche)
+
+    def _amended(self, out: Writing, event: instruments.InstrumentAmended) -> None:
+        self._terms[event.instrument_id] = event.terms
+        if not event.applies_to_earlier:
+            return
+        for tranche in self._list_outstanding(event.instrument_id):
+            reason = f"The terms have version {event.terms_version}; it goes on under these."
+            amount = tranche.outstanding_usd
+            self._cancel(out, event.instrument_id, tranche, reason, amount_usd=amount, goes_on=True)
+
+    def _list_outstanding(self, instrument_id: str) -> list[_Tranche]:
+        return [tranche for tranche in self._tranches[instrument_id] if tranche.outstanding_usd > ZERO]
+
+    def _converted(self, out: Writing, event: instruments.InstrumentConverted) -> None:
+        stock = self._find_stock(event)
+        left = event.principal_usd
+        for tranche in self._list_outstanding(event.instrument_id):
+            if left <= ZERO:
+                break
+            part = min(left, tranche.outstanding_usd)
+            left -= part
+            if stock is None:
+                reason = f"It became money, or no whole share, in {event.cause}."
+                self._cancel(out, event.instrument_id, tranche, reason, amount_usd=part, goes_on=False)
+                continue
+            self._convert(out, event, tranche, part, stock)
+
+    def _convert(
+        self,
+        out: Writing,
+        event: instruments.InstrumentConverted,
+        tranche: _Tranche,
+        part_usd: Decimal,
+        stock: IssuerStockIssued,
+    ) -> None:
+        before = tranche.security_id
+        tranche.outstanding_usd -= part_usd
+        if tranche.outstanding_usd:
+            tranche.security_id = out.number_result()
+        out.transactions.append(
+            tx.ConvertibleConversion(
+                **out.number(),
+                comments=(f"Branch {event.branch}, {event.price_usd_per_share} dollars a share, exact.",),
+                security_id=before,
+                reason_text=f"Financing {event.cause}",
+                trigger_id=f"{before}-financing",
+                resulting_security_ids=(stock.security_id,),
+                quantity_converted=render_number(part_usd),
+                balance_security_id=tranche.security_id if tranche.outstanding_usd else UNSET,
+            )
+        )
+        if tranche.outstanding_usd:
+            self._issue(out, event.instrument_id, tranche)
+
+    def _find_stock(self, event: instruments.InstrumentConverted) -> IssuerStockIssued | None:
+        """Return the issue of the shares that a conversion made; each issue belongs to one conversion."""
+        for index, stock in enumerate(self._stock):
+            wanted = (event.holder_id, event.class_id, event.shares)
+            made = (stock.holder_id, stock.class_id, stock.shares)
+            if wanted == made and stock.cause in {event.cause, event.instrument_id}:
+                return self._stock.pop(index)
+        return None
+
+    def _repaid(self, out: Writing, event: instruments.InstrumentRepaid) -> None:
+        for tranche in self._list_outstanding(event.instrument_id):
+            amount = tranche.outstanding_usd
+            reason = f"{event.principal_usd} dollars of principal ended for {event.amount_usd} in {event.cause}."
+            self._cancel(out, event.instrument_id, tranche, reason, amount_usd=amount, goes_on=False)
+
+
+def _render_safe(terms: SafeTerms) -> SafeMechanism:
+    return SafeMechanism(
+        conversion_mfn=terms.most_favoured_nation,
+        conversion_discount=UNSET if terms.discount is None else render_number(terms.discount),
+        conversion_valuation_cap=UNSET if terms.valuation_cap_usd is None else render_money(terms.valuation_cap_usd),
+        conversion_timing="POST_MONEY" if terms.conversion_timing == "post_money" else "PRE_MONEY",
+    )

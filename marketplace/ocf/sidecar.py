@@ -1,0 +1,99 @@
+"""The sidecar: everything that happened, exact and in order, in a file that no other reader of OCF looks at.
+
+It lies beside the manifest under a name that does not end in ``.json``, so that no checker takes it for a part of the
+package. On the way in it is believed only where the package's own files are what it makes of itself.
+"""
+
+from collections.abc import Mapping
+from datetime import datetime
+from typing import Any, Final
+
+import msgspec
+
+from events.issuer import IssuerFormed, IssuerImported
+from events.registry import get_tag, parse_body, render_body
+from marketplace.captable.history import Act, History, build_history
+from marketplace.core.errors import Refusal
+
+NAME: Final = "Marketplace.sidecar"
+FORMAT: Final = "marketplace.ocf-sidecar.v1"
+_NOBODY: Final = "pty_00000000000000000000000000"
+"""The package does not say whose startup it was; whoever imports it takes its place."""
+
+
+class Entry(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """One act.
+
+    Attributes:
+        aggregate: Id of the issuer or instrument.
+        time: When it happened.
+        event: Its body, with its tag under ``type``.
+    """
+
+    aggregate: str
+    time: datetime
+    event: dict[str, Any]
+
+
+class Sidecar(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """What the file holds."""
+
+    format: str
+    issuer_id: str
+    acts: tuple[Entry, ...]
+
+
+def render_sidecar(history: History) -> bytes:
+    """Return the file of a history, without how it was taken over from elsewhere and whose startup it is."""
+    entries = tuple(
+        Entry(aggregate=act.aggregate, time=act.time, event=_render_event(act.event))
+        for act in history.acts
+        if not isinstance(act.event, IssuerImported)
+    )
+    sidecar = Sidecar(format=FORMAT, issuer_id=history.issuer_id, acts=entries)
+    return msgspec.json.format(msgspec.json.encode(sidecar, order="deterministic"), indent=1)
+
+
+def _render_event(event: Any) -> dict[str, Any]:
+    if isinstance(event, IssuerFormed):
+        event = msgspec.structs.replace(event, party_id=_NOBODY)
+    body: dict[str, Any] = msgspec.json.decode(render_body(event))
+    return body
+
+
+def parse_sidecar(data: bytes) -> History:
+    """Return the history of a sidecar.
+
+    Raises:
+        Refusal: ``sidecar_unreadable``.
+    """
+    try:
+        sidecar = msgspec.json.decode(data, type=Sidecar)
+        if sidecar.format != FORMAT:
+            raise Refusal("sidecar_unreadable", f"the sidecar has format {sidecar.format!r}, not {FORMAT}")
+        acts = [
+            Act(index, entry.time, entry.aggregate, _parse_event(entry.event))
+            for index, entry in enumerate(sidecar.acts, start=1)
+        ]
+    except (msgspec.MsgspecError, UnicodeDecodeError, KeyError) as error:
+        raise Refusal("sidecar_unreadable", f"the sidecar cannot be read: {error}") from error
+    return build_history(sidecar.issuer_id, acts)
+
+
+def _parse_event(event: dict[str, Any]) -> Any:
+    tag = event["type"]
+    return parse_body(tag, msgspec.json.encode(event))
+
+
+def rename_ids(history: History, names: Mapping[str, str]) -> History:
+    """Return the history with other ids, everywhere that they occur, certificates included."""
+    if not names:
+        return history
+    acts = []
+    for act in history.acts:
+        body = render_body(act.event).decode()
+        for before, after in names.items():
+            body = body.replace(before, after)
+        event: Any = parse_body(get_tag(act.event), body.encode())
+        acts.append(Act(act.sequence, act.time, names.get(act.aggregate, act.aggregate), event))
+    return History(names.get(history.issuer_id, history.issuer_id), tuple(acts))

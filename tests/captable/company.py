@@ -1,0 +1,189 @@
+"""A company whose life has every kind of act, decided by the real deciders, as a history."""
+
+from datetime import UTC, date, datetime, timedelta
+from decimal import Decimal
+
+from events.financing import Approval, Investment, RoundTerms
+from events.types import SafeTerms
+from marketplace.captable.history import Act, build_history
+from marketplace.domain import instrument as deeds
+from marketplace.domain.instrument import INSTRUMENT
+from marketplace.domain.issuer import ISSUER, list_conversions
+from marketplace.domain.issuer_commands import (
+    AddStakeholder,
+    AdjustStockPlan,
+    CloseFinancing,
+    CreateStockClass,
+    ExerciseOption,
+    ExerciseWarrant,
+    FormIssuer,
+    GrantOption,
+    IssueStock,
+    IssueWarrant,
+    OpenFinancing,
+    PriceFinancing,
+    RecordValuation,
+    RepurchaseStock,
+    SignInstrument,
+    SplitStock,
+    TransferStock,
+)
+
+
+def make_id(prefix, number):
+    return f"{prefix}_{number:026d}"
+
+
+ISS, FUND, PROVIDER = make_id("iss", 1), make_id("pty", 8), make_id("pty", 9)
+FOUNDER, COFOUNDER, EMPLOYEE, INVESTOR = (make_id("stk", number) for number in range(1, 5))
+SAFE, DRAWDOWN, LATER = (make_id("ins", number) for number in range(1, 4))
+SERIES_A = make_id("fin", 1)
+OPTION, WARRANT = make_id("opt", 1), make_id("wrt", 1)
+FORMED_ON = datetime(2024, 1, 2, 9, tzinfo=UTC)
+MINUTES = Approval(document="minutes/2024-01-02.pdf", note="board consent")
+CAP_20M = SafeTerms(conversion_timing="post_money", valuation_cap_usd=Decimal(20_000_000), discount=Decimal("0.20"))
+CAP_18M = SafeTerms(conversion_timing="post_money", valuation_cap_usd=Decimal(18_000_000))
+ROUND = RoundTerms(
+    class_id="series-a",
+    pre_money_usd=Decimal(40_000_000),
+    investments=(Investment(holder_id=INVESTOR, amount_usd=Decimal(10_000_000)),),
+    pool_post_money=Decimal("0.10"),
+    pricing_convention="percent_ownership",
+    share_rounding="floor",
+    price_places=4,
+    liquidation_multiple=Decimal(1),
+    seniority=1,
+)
+
+
+class Life:
+    """Decides one act after another, a day apart, and remembers them as the log would."""
+
+    def __init__(self, issuer_id=ISS):
+        self.issuer_id = issuer_id
+        self.acts, self.issuer, self.instruments = [], None, {}
+        self.time, self.step = FORMED_ON, timedelta(days=1)
+
+    def act(self, build, **members):
+        command = build(issuer_id=self.issuer_id, **members)
+        events = ISSUER.decide(command, self.issuer)
+        self.issuer = ISSUER.fold(events, self.issuer)
+        self._remember(self.issuer_id, events)
+
+    def deed(self, command):
+        before = self.instruments.get(command.instrument_id)
+        events = INSTRUMENT.decide(command, before)
+        self.instruments[command.instrument_id] = INSTRUMENT.fold(events, before)
+        self._remember(command.instrument_id, events)
+
+    def _remember(self, aggregate, events):
+        self.time += self.step
+        for event in events:
+            self.acts.append(Act(len(self.acts) + 1, self.time, aggregate, event))
+
+    def sign(self, instrument_id, holder_id, terms, amount_usd, grant_id=None):
+        issue = deeds.IssueInstrument(
+            instrument_id=instrument_id,
+            issuer_id=self.issuer_id,
+            holder_id=holder_id,
+            terms=terms,
+            commitment_usd=Decimal(amount_usd),
+            funding="paid_at_once" if grant_id is None else "drawdown",
+            grant_id=grant_id,
+        )
+        self.deed(issue)
+        self.act(SignInstrument, instrument_id=instrument_id, holder_id=holder_id, commitment_usd=issue.commitment_usd)
+
+    def accrue(self, instrument_id, number, amount_usd, statement_id=None):
+        self.deed(
+            deeds.AccruePrincipal(
+                instrument_id=instrument_id,
+                tranche_id=make_id("trn", number),
+                principal_usd=Decimal(amount_usd),
+                statement_id=statement_id,
+            )
+        )
+
+    def list_converting(self):
+        return tuple(each for key in sorted(self.instruments) for each in self.instruments[key].list_converting())
+
+    @property
+    def history(self):
+        return build_history(self.issuer_id, self.acts)
+
+
+def found(life):
+    """Form it, with two founders, a pool, a split, a transfer, a repurchase, an option and a warrant."""
+    life.act(
+        FormIssuer,
+        party_id=make_id("pty", 1),
+        legal_name="Lattice Bio, Inc.",
+        jurisdiction="US",
+        formed_on=FORMED_ON.date(),
+    )
+    for holder_id, name, kind in (
+        (FOUNDER, "Ada Founder", "founder"),
+        (COFOUNDER, "Bo Founder", "founder"),
+        (EMPLOYEE, 'Cy "Quote" Employee', "employee"),
+        (FUND, "Tidewater Ventures LP", "investor"),
+    ):
+        life.act(AddStakeholder, holder_id=holder_id, name=name, kind=kind)
+    life.act(CreateStockClass, class_id="common", kind="common", shares_authorised=10_000_000)
+    price = Decimal("0.0001")
+    for number, holder_id, shares in ((1, FOUNDER, 2_000_000), (2, FOUNDER, 500_000), (3, COFOUNDER, 1_500_000)):
+        issued = {"security_id": make_id("sec", number), "holder_id": holder_id, "class_id": "common"}
+        life.act(IssueStock, **issued, shares=shares, price_usd_per_share=price, approval=MINUTES)
+    life.act(TransferStock, holder_id=FOUNDER, holder_id_after=COFOUNDER, class_id="common", shares=2_100_000)
+    life.act(RepurchaseStock, holder_id=COFOUNDER, class_id="common", shares=100_000, price_usd_per_share=price)
+    life.act(AdjustStockPlan, shares_reserved=500_000, approval=MINUTES)
+    life.act(SplitStock, numerator=2, denominator=1)
+    life.act(GrantOption, option_id=OPTION, holder_id=EMPLOYEE, shares=100_000, exercise_price_usd=Decimal("0.25"))
+    life.act(ExerciseOption, option_id=OPTION, class_id="common", shares=40_000)
+    life.act(RecordValuation, price_usd_per_share=Decimal("0.25"), method="409A", effective_on=date(2024, 1, 15))
+    expires_at = datetime(2030, 1, 1, tzinfo=UTC)
+    warrant = {"warrant_id": WARRANT, "holder_id": FUND, "class_id": "common", "shares": 50_000}
+    life.act(IssueWarrant, **warrant, exercise_price_usd=Decimal("0.50"), expires_at=expires_at)
+    life.act(ExerciseWarrant, warrant_id=WARRANT, shares=10_000, shares_surrendered=5_000, at=life.time)
+
+
+def borrow(life):
+    """Sign a SAFE paid in cash, and a drawdown whose tranches accrue, reverse and change terms."""
+    life.sign(SAFE, FUND, CAP_20M, 250_000)
+    life.accrue(SAFE, 1, 250_000)
+    life.sign(DRAWDOWN, PROVIDER, CAP_20M, 620_000, grant_id=make_id("grt", 1))
+    for number, amount in ((2, 160_000), (3, 140_000)):
+        life.accrue(DRAWDOWN, number, amount, make_id("stm", number))
+    life.deed(
+        deeds.ReversePrincipal(
+            instrument_id=DRAWDOWN, tranche_id=make_id("trn", 3), principal_usd=Decimal(40_000), reason="clawback"
+        )
+    )
+    life.deed(deeds.AmendInstrument(instrument_id=DRAWDOWN, terms=CAP_18M, applies_to_earlier=True))
+
+
+def finance(life):
+    """Price and close Series A, in which everything outstanding converts."""
+    life.act(OpenFinancing, financing_id=SERIES_A, name="Series A", terms=ROUND)
+    instruments = life.list_converting()
+    life.act(PriceFinancing, financing_id=SERIES_A, instruments=instruments, at=life.time)
+    before = life.issuer
+    life.act(CloseFinancing, financing_id=SERIES_A, instruments=instruments, approval=MINUTES, at=life.time)
+    life.step = timedelta(0)
+    for conversion in list_conversions(before, SERIES_A):
+        life.deed(conversion)
+    life.step = timedelta(days=1)
+
+
+def go_on(life):
+    """Accrue again, sign another SAFE, lapse the rest of the drawdown."""
+    life.accrue(DRAWDOWN, 4, 50_000, make_id("stm", 4))
+    life.sign(LATER, FUND, CAP_20M, 100_000)
+    life.accrue(LATER, 5, 100_000)
+    life.deed(deeds.LapseInstrument(instrument_id=DRAWDOWN, reason="grant completed"))
+
+
+def live():
+    life = Life()
+    for chapter in (found, borrow, finance, go_on):
+        chapter(life)
+    return life
