@@ -1,5 +1,6 @@
 """Accounts: every entry that the log posts, and every balance, as of any sequence or instant."""
 
+from marketplace.projections.accounts.explain import ExplanationView, explain_balance
 from marketplace.projections.accounts.projection import PROJECTION
 from marketplace.projections.accounts.queries import (
     AccountView,
@@ -10,18 +11,34 @@ from marketplace.projections.accounts.queries import (
     list_accounts,
     list_balances,
     list_entries,
+    list_lines,
+    load_sums,
     load_trial_balance,
+)
+from marketplace.projections.accounts.statement import (
+    AccountStatementView,
+    load_account_statement,
+    render_csv,
+    render_html,
 )
 
 __all__ = [
     "PROJECTION",
+    "AccountStatementView",
     "AccountView",
     "BalanceView",
     "EntryView",
+    "ExplanationView",
     "TrialBalanceView",
+    "explain_balance",
     "find_account",
     "list_accounts",
     "list_balances",
     "list_entries",
+    "list_lines",
+    "load_account_statement",
+    "load_sums",
     "load_trial_balance",
+    "render_csv",
+    "render_html",
 ]

@@ -2,14 +2,16 @@
 
 from datetime import datetime
 from decimal import Decimal
-from typing import Any
+from typing import Any, Literal
 
 import msgspec
-from sqlalchemy import Select, func, select, tuple_
+from sqlalchemy import Select, and_, func, select, tuple_
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from marketplace.projections.accounts.tables import accounts, balances, entries
 from marketplace.projections.reading import At, find_one, load_all, page, until
+
+Basis = Literal["recorded", "occurred"]
 
 
 class AccountView(msgspec.Struct, frozen=True, kw_only=True):
@@ -33,7 +35,20 @@ class BalanceView(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class EntryView(msgspec.Struct, frozen=True, kw_only=True):
-    """One line that one event posted; positive into the account."""
+    """One line that one event posted; positive into the account.
+
+    Attributes:
+        sequence: The event's position in the log.
+        line: Which of its lines.
+        account: The ledger account.
+        party_id: Whose it is; None for the outside world and money in transit.
+        unit: The account's unit.
+        amount: Positive into the account.
+        tag: The event's type.
+        cause: What it is for: a payment's reference, an id, or in words; None where the event does not say.
+        recorded_at: When the event was recorded.
+        occurred_at: When what it tells of occurred.
+    """
 
     sequence: int
     line: int
@@ -42,7 +57,14 @@ class EntryView(msgspec.Struct, frozen=True, kw_only=True):
     unit: str
     amount: Decimal
     tag: str
+    cause: str | None
+    recorded_at: datetime
     occurred_at: datetime
+
+
+class _Sum(msgspec.Struct, frozen=True):
+    account: str
+    amount: Decimal
 
 
 class TrialBalanceView(msgspec.Struct, frozen=True, kw_only=True):
@@ -74,28 +96,54 @@ async def list_balances(
     *,
     party_id: str | None = None,
     unit: str | None = None,
+    account_id: str | None = None,
     at: At = None,
+    occurred_until: datetime | None = None,
     after: str = "",
     limit: int = 100,
 ) -> list[BalanceView]:
-    """Return balances by account name above `after`; of one party or of all, now or as of `at`."""
-    table: Any = balances if at is None else _balances_at(at).subquery()
+    """Return balances by ledger account name above `after`.
+
+    Args:
+        connection: Where to read.
+        party_id: Only this party's.
+        unit: Only in this unit.
+        account_id: Only the ledger accounts of this account, grant, instrument or pool.
+        at: As the books stood at a sequence or an instant; now where none is given.
+        occurred_until: Of what the books say then, only what had occurred by this instant.
+        after: Last account of the page before.
+        limit: Rows of a page, at most 1,000.
+    """
+    now = at is None and occurred_until is None
+    table: Any = balances if now else _balances_at(at, occurred_until).subquery()
     query = select(*table.c["account", "party_id", "unit", "amount", "last_sequence"])
     query = query.where(table.c.account > after).order_by(table.c.account)
     if party_id is not None:
         query = query.where(table.c.party_id == party_id)
     if unit is not None:
         query = query.where(table.c.unit == unit)
+    if account_id is not None:
+        query = query.where(_belongs(table, account_id))
     return await load_all(connection, page(query, limit), BalanceView)
 
 
-def _balances_at(at: At) -> Select[Any]:
+def _belongs(table: Any, account_id: str) -> Any:
+    return table.c.account.startswith(f"{account_id}/", autoescape=True)
+
+
+def _happened(at: At, occurred_until: datetime | None) -> Any:
+    """Return the condition that an entry stood in the books at `at` and had occurred by `occurred_until`."""
+    recorded = until(at, entries.c.sequence, entries.c.recorded_at)
+    return recorded if occurred_until is None else and_(recorded, entries.c.occurred_at <= occurred_until)
+
+
+def _balances_at(at: At, occurred_until: datetime | None = None) -> Select[Any]:
     columns = (entries.c.account, entries.c.party_id, entries.c.unit)
     return (
         select(
             *columns, func.sum(entries.c.amount).label("amount"), func.max(entries.c.sequence).label("last_sequence")
         )
-        .where(until(at, entries.c.sequence, entries.c.occurred_at))
+        .where(_happened(at, occurred_until))
         .group_by(*columns)
     )
 
@@ -106,6 +154,8 @@ async def list_entries(
     party_id: str | None = None,
     account: str | None = None,
     account_id: str | None = None,
+    at: At = None,
+    occurred_until: datetime | None = None,
     after: tuple[int, int] = (0, -1),
     limit: int = 100,
 ) -> list[EntryView]:
@@ -116,6 +166,8 @@ async def list_entries(
         party_id: Only this party's.
         account: Only of this ledger account, for example ``acc_…/held``.
         account_id: Only of the ledger accounts of this account, grant or instrument.
+        at: As the books stood at a sequence or an instant; now where none is given.
+        occurred_until: Of what the books say then, only what had occurred by this instant.
         after: Cursor of the last entry of the page before.
         limit: Rows of a page, at most 1,000.
     """
@@ -126,8 +178,65 @@ async def list_entries(
     if account is not None:
         query = query.where(entries.c.account == account)
     if account_id is not None:
-        query = query.where(entries.c.account.startswith(f"{account_id}/", autoescape=True))
+        query = query.where(_belongs(entries, account_id))
+    query = query.where(_happened(at, occurred_until))
     return await load_all(connection, page(query, limit), EntryView)
+
+
+async def load_sums(
+    connection: AsyncConnection,
+    account_id: str,
+    until_cursor: tuple[int, int],
+    *,
+    at: At = None,
+    occurred_until: datetime | None = None,
+) -> dict[str, Decimal]:
+    """Return what stands on each ledger account of `account_id` by the entries up to a cursor, that one included."""
+    key = tuple_(entries.c.sequence, entries.c.line)
+    query = (
+        select(entries.c.account, func.sum(entries.c.amount).label("amount"))
+        .where(_belongs(entries, account_id), key <= tuple_(*until_cursor), _happened(at, occurred_until))
+        .group_by(entries.c.account)
+    )
+    return await _load_sums(connection, query)
+
+
+async def _load_sums(connection: AsyncConnection, query: Select[Any]) -> dict[str, Decimal]:
+    return {row.account: row.amount for row in await load_all(connection, query, _Sum)}
+
+
+async def list_lines(
+    connection: AsyncConnection,
+    account_id: str,
+    *,
+    basis: Basis,
+    start: datetime,
+    end: datetime,
+    limit: int,
+) -> tuple[dict[str, Decimal], list[EntryView]]:
+    """Return what stood on each ledger account before `start`, and the entries of ``[start, end)`` in order.
+
+    Args:
+        connection: Where to read.
+        account_id: The account.
+        basis: Whether entries count when they were recorded or when what they tell of occurred.
+        start: First instant.
+        end: Instant after the last.
+        limit: Entries at most, up to 10,001.
+    """
+    time = entries.c.recorded_at if basis == "recorded" else entries.c.occurred_at
+    opening = (
+        select(entries.c.account, func.sum(entries.c.amount).label("amount"))
+        .where(_belongs(entries, account_id), time < start)
+        .group_by(entries.c.account)
+    )
+    lines = (
+        select(entries)
+        .where(_belongs(entries, account_id), time >= start, time < end)
+        .order_by(time, entries.c.sequence, entries.c.line)
+        .limit(limit)
+    )
+    return await _load_sums(connection, opening), await load_all(connection, lines, EntryView)
 
 
 async def load_trial_balance(connection: AsyncConnection, *, at: At = None) -> list[TrialBalanceView]:
