@@ -11,7 +11,8 @@ from marketplace.cli.console import CONSOLE, configure_logging, run
 from marketplace.cli.projections import DatabaseUrl, NatsUrl, open_both
 from marketplace.core.errors import Refusal
 from marketplace.projections.accounts import ExplanationView, explain_balance
-from marketplace.projections.accounts.explain import EXPLAINED_MAX, CauseView, EventBody, ExplainedEntry
+from marketplace.projections.accounts.causes import CauseView, EventBody
+from marketplace.projections.accounts.explain import EXPLAINED_MAX, ExplainedEntry
 from marketplace.projections.database import reachable
 from marketplace.projections.usage import ReadingView
 

@@ -9,7 +9,7 @@ from marketplace.api.bodies.accounts import TransferBody
 from marketplace.api.commands import ReceiptBody
 from marketplace.client.transport import Transport
 from marketplace.projections.accounts import AccountStatementView, ExplanationView
-from marketplace.projections.accounts.queries import BalanceView
+from marketplace.projections.accounts.views import BalanceView
 
 
 class Books(Transport):

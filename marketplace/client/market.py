@@ -41,7 +41,7 @@ from marketplace.api.commands import ReceiptBody
 from marketplace.api.feed import FeedPage
 from marketplace.api.usage import UsageReceipt
 from marketplace.client.books import Books
-from marketplace.projections.accounts.queries import TrialBalanceView
+from marketplace.projections.accounts.views import TrialBalanceView
 from marketplace.projections.auctions import AuctionView, DecisionView, PriceView
 from marketplace.projections.cap_tables.queries import CapTableView, FinancingView, LiquidityView, StakeholderView
 from marketplace.projections.grants import GrantView

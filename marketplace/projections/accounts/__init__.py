@@ -3,10 +3,6 @@
 from marketplace.projections.accounts.explain import ExplanationView, explain_balance
 from marketplace.projections.accounts.projection import PROJECTION
 from marketplace.projections.accounts.queries import (
-    AccountView,
-    BalanceView,
-    EntryView,
-    TrialBalanceView,
     find_account,
     list_accounts,
     list_balances,
@@ -15,12 +11,9 @@ from marketplace.projections.accounts.queries import (
     load_sums,
     load_trial_balance,
 )
-from marketplace.projections.accounts.statement import (
-    AccountStatementView,
-    load_account_statement,
-    render_csv,
-    render_html,
-)
+from marketplace.projections.accounts.rendering import render_csv, render_html
+from marketplace.projections.accounts.statement import AccountStatementView, load_account_statement
+from marketplace.projections.accounts.views import AccountView, BalanceView, EntryView, TrialBalanceView
 
 __all__ = [
     "PROJECTION",

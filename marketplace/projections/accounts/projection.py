@@ -9,7 +9,8 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from events.account import AccountOpened
 from events.types import Event
 from marketplace.projections.accounts.meaning import find_cause, find_occurrence
-from marketplace.projections.accounts.rules import POSTS_NOTHING, RULES, Subject, get_subject_ids, post
+from marketplace.projections.accounts.posting import Subject
+from marketplace.projections.accounts.rules import POSTS_NOTHING, RULES, get_subject_ids, post
 from marketplace.projections.accounts.tables import accounts, balances, entries, subjects
 from marketplace.projections.changes import Changes
 from marketplace.projections.facts import Fact

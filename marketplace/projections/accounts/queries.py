@@ -9,70 +9,14 @@ from sqlalchemy import Select, and_, func, select, tuple_
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from marketplace.projections.accounts.tables import accounts, balances, entries
+from marketplace.projections.accounts.views import AccountView, BalanceView, EntryView, TrialBalanceView
 from marketplace.projections.reading import At, find_one, load_all, page, until
 
 Basis = Literal["recorded", "occurred"]
 
 
-class AccountView(msgspec.Struct, frozen=True, kw_only=True):
-    """One party's account with the market."""
-
-    account_id: str
-    party_id: str
-    unit: str
-    opened_at: datetime
-    last_sequence: int
-
-
-class BalanceView(msgspec.Struct, frozen=True, kw_only=True):
-    """What stands on one ledger account, and the event that moved it last."""
-
-    account: str
-    party_id: str | None
-    unit: str
-    amount: Decimal
-    last_sequence: int
-
-
-class EntryView(msgspec.Struct, frozen=True, kw_only=True):
-    """One line that one event posted; positive into the account.
-
-    Attributes:
-        sequence: The event's position in the log.
-        line: Which of its lines.
-        account: The ledger account.
-        party_id: Whose it is; None for the outside world and money in transit.
-        unit: The account's unit.
-        amount: Positive into the account.
-        tag: The event's type.
-        cause: What it is for: a payment's reference, an id, or in words; None where the event does not say.
-        recorded_at: When the event was recorded.
-        occurred_at: When what it tells of occurred.
-    """
-
-    sequence: int
-    line: int
-    account: str
-    party_id: str | None
-    unit: str
-    amount: Decimal
-    tag: str
-    cause: str | None
-    recorded_at: datetime
-    occurred_at: datetime
-
-
 class _Sum(msgspec.Struct, frozen=True):
     account: str
-    amount: Decimal
-
-
-class TrialBalanceView(msgspec.Struct, frozen=True, kw_only=True):
-    """All accounts of one kind in one unit; the amounts of a unit sum to zero."""
-
-    unit: str
-    kind: str
-    accounts: int
     amount: Decimal
 
 
