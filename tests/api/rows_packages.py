@@ -26,7 +26,7 @@ def is_same_package(world: World):
 
 UNKNOWN_PARTY = (404, "party_unknown")
 PACKAGES = (
-    Row("GET", "/v1/issuers/{issuer}/ocf", check=lambda content: content.startswith(b"PK")),
+    Row("GET", "/v1/issuers/{issuer}/ocf", check=lambda content: content.startswith("PK")),
     Row(
         "POST",
         "/v1/issuers/import/dry-run",
@@ -52,6 +52,6 @@ PACKAGES = (
         "/v1/issuers/{inherited}/ocf",
         "platform",
         before=lambda world: is_same_package(world)(),
-        check=lambda content: content.startswith(b"PK"),
+        check=lambda content: content.startswith("PK"),
     ),
 )

@@ -7,7 +7,14 @@ from functools import cache
 from pathlib import Path
 
 ROOT = Path(__file__).parents[2]
-PURE = ("events", "marketplace/core", "marketplace/domain", "marketplace/clearing", "marketplace/equity")
+PURE = (
+    "events",
+    "marketplace/core",
+    "marketplace/domain",
+    "marketplace/clearing",
+    "marketplace/equity",
+    "marketplace/captable",
+)
 
 
 @dataclass(frozen=True)
