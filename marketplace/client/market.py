@@ -34,6 +34,7 @@ from marketplace.api.bodies.supply import (
 from marketplace.api.bodies.trading import (
     AdvanceClockBody,
     AmendOrderBody,
+    AskQuoteBody,
     GrantMandateBody,
     OpenAuctionBody,
     PlaceOrderBody,
@@ -41,6 +42,7 @@ from marketplace.api.bodies.trading import (
 from marketplace.api.clock import ClockView
 from marketplace.api.commands import ReceiptBody
 from marketplace.api.feed import FeedPage
+from marketplace.api.quotes import QuoteAnswer
 from marketplace.api.usage import UsageReceipt
 from marketplace.client.transport import Transport
 from marketplace.projections.accounts.queries import BalanceView, TrialBalanceView
@@ -96,6 +98,11 @@ class MarketplaceClient(Transport):
     async def grant_mandate(self, body: GrantMandateBody, **options: Any) -> ReceiptBody:
         """Offer to take equity."""
         return await self.command("/v1/mandates", body, **options)
+
+    async def ask_quote(self, startup_id: str, terms: OrderTerms) -> QuoteAnswer:
+        """Return what an order would have to be worth now, and where it would run; nothing is set aside."""
+        body = AskQuoteBody(startup_id=startup_id, terms=terms)
+        return await self.send("/v1/quotes", QuoteAnswer, body, fresh=True)
 
     async def place_order(self, startup_id: str, terms: OrderTerms, **options: Any) -> ReceiptBody:
         """Ask for capacity in the next auction."""
