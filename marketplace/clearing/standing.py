@@ -135,6 +135,6 @@ def _extend(grid: Grid, book: Book) -> Grid | None:
         layers, wanted = grid.yards[way.pool].layers, alone.yards[way.pool].layers[way.layer]
         if wanted not in layers:
             return None
-        ways.append(replace(way, order=at, layer=layers.index(wanted), value=0.0))
+        ways.append(replace(way, order=at, layer=layers.index(wanted), value=0))
     wish = replace(alone.wishes[0], ways=tuple(range(begin, begin + len(ways))))
     return replace(grid, wishes=(*grid.wishes, wish), ways=(*grid.ways, *ways))

@@ -23,6 +23,7 @@ from marketplace.api.bodies.equity import (
     OpenFinancingBody,
 )
 from marketplace.api.bodies.parties import ClearPartyBody, IssueKeyBody, RegisterPartyBody
+from marketplace.api.bodies.quotes import QuoteAnswer
 from marketplace.api.bodies.reasons import ReasonBody
 from marketplace.api.bodies.supply import (
     ListLotBody,
@@ -42,7 +43,6 @@ from marketplace.api.bodies.trading import (
 from marketplace.api.clock import ClockView
 from marketplace.api.commands import ReceiptBody
 from marketplace.api.feed import FeedPage
-from marketplace.api.quotes import QuoteAnswer
 from marketplace.api.usage import UsageReceipt
 from marketplace.client.transport import Transport
 from marketplace.projections.accounts.queries import BalanceView, TrialBalanceView

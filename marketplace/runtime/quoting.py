@@ -1,8 +1,7 @@
 """Quotes: what an order would have to be worth on the book as it stands, from a book that is solved in the background.
 
-A process that quotes learns once from the projections what is open and follows the log from there. A book is solved
-when it is first asked about and again when something in it changed; a quote waits a moment for the newest and else
-answers from the last, which says by its sequence how old it is.
+A book is solved when it is first asked about and again when something in it changed; a quote waits a moment for the
+newest and else answers from the last, which says by its sequence how old it is.
 
 Invariants:
     1. Nothing is locked and nothing is written.
@@ -12,16 +11,13 @@ Invariants:
 
 import asyncio
 import time
-from collections.abc import Awaitable, Callable, Iterable
+from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Any, Final
 
-from events.auction import AuctionOpened, AuctionSettled, Book, BookOrder
-from events.lot import LotListed, LotWithdrawn
-from events.order import OrderCancelled, OrderExpired, OrderMatched, OrderPlaced, OrderTerms, OrderUnmatched
-from events.subjects import parse_subject
-from events.types import Event
+from events.auction import AuctionOpened, Book, BookOrder
+from events.order import OrderTerms
 from marketplace.clearing.standing import Estimate, Standing, estimate, stand
 from marketplace.core.errors import Refusal, Unavailable
 from marketplace.domain.auction import AUCTION, Auction
@@ -29,13 +25,13 @@ from marketplace.domain.lot import LOT
 from marketplace.domain.mandate import MANDATE
 from marketplace.domain.order import ORDER, Order
 from marketplace.domain.pool import POOL
-from marketplace.log.port import Recorded
 from marketplace.runtime.auctioneer import ORDERS_MAX
 from marketplace.runtime.book import Horizon, Supply, build_book, build_horizon, build_order, find_window
-from marketplace.runtime.cache import AnyDecider, parse_event
+from marketplace.runtime.cache import AnyDecider
 from marketplace.runtime.clearing import parse_book, parse_order
 from marketplace.runtime.follower import Follower
 from marketplace.runtime.handler import Handler
+from marketplace.runtime.open_market import LoadOpen, OpenMarket
 
 FRESH_SECONDS: Final = 0.1
 """How long a quote waits for a book that is being solved anew before it answers from the last one."""
@@ -43,7 +39,6 @@ FRESH_SECONDS: Final = 0.1
 WAIT_SECONDS_MAX: Final = 20.0
 BOOKS_MAX: Final = 8
 LOADS_AT_ONCE: Final = 64
-RELEVANT: Final = frozenset({"order", "lot", "pool", "auction"})
 HOUR: Final = timedelta(hours=1)
 DAY: Final = timedelta(days=1)
 GRIDS: Final = ((24, 182), (1, 336))
@@ -51,9 +46,6 @@ GRIDS: Final = ((24, 182), (1, 336))
 
 NO_AUCTION: Final = "auc_00000000000000000000000000"
 SEED: Final = 1
-
-LoadOpen = Callable[[], Awaitable[tuple[Iterable[str], Iterable[str], Iterable[str]]]]
-"""Returns ids of open orders, of lots and of unsettled auctions, at or after where the follower is."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,15 +93,7 @@ class Quoter:
 
     def __init__(self, handler: Handler, follower: Follower, load_open: LoadOpen) -> None:
         self._handler = handler
-        self._follower = follower
-        self._load_open = load_open
-        self._orders: dict[str, None] = {}
-        self._lots: dict[str, None] = {}
-        self._auctions: dict[str, None] = {}
-        self._early: list[Event] | None = None
-        self._beginning = asyncio.Lock()
-        self._begun = False
-        self._changed = 0
+        self._market = OpenMarket(follower, load_open)
         self._solved: dict[AuctionOpened, _Solved] = {}
         self._solving: dict[AuctionOpened, asyncio.Task[_Solved]] = {}
         self._turn = asyncio.Lock()
@@ -126,7 +110,7 @@ class Quoter:
             Refusal: ``quote_outside_horizon``.
             Unavailable: The book could not be solved in time, or a server is away.
         """
-        await self._begin()
+        await self._market.begin()
         opened = await self._choose(order.terms)
         solved = await self._get(opened, min_sequence)
         horizon = build_horizon(opened)
@@ -139,7 +123,7 @@ class Quoter:
             auction_id=None if opened.auction_id == NO_AUCTION else opened.auction_id,
             horizon=horizon,
             sequence=solved.sequence,
-            fresh=solved.sequence >= self._changed,
+            fresh=solved.sequence >= self._market.changed,
             book=solved.book,
             book_hash=solved.standing.book_hash,
             row=row,
@@ -148,56 +132,11 @@ class Quoter:
 
     async def list_auctions(self) -> list[Auction]:
         """Return the auctions that are not settled, the next to lock first."""
-        await self._begin()
-        found = [auction for auction in (await self._load(AUCTION, self._auctions)).values() if auction is not None]
+        await self._market.begin()
+        found = [
+            auction for auction in (await self._load(AUCTION, self._market.auctions)).values() if auction is not None
+        ]
         return sorted(found, key=lambda auction: (auction.opened.locks_at, auction.opened.auction_id))
-
-    async def _begin(self) -> None:
-        """Learn what is open; events that arrive meanwhile are taken after it."""
-        async with self._beginning:
-            if self._begun:
-                return
-            self._early = []
-            self._follower.listen(self._notice)
-            try:
-                found = await self._load_open()
-            except BaseException:
-                self._follower.unlisten(self._notice)
-                raise
-            self._orders, self._lots, self._auctions = (dict.fromkeys(ids) for ids in found)
-            early, self._early = self._early, None
-            for event in early:
-                self._take(event)
-            self._begun = True
-
-    def _notice(self, page: list[Recorded]) -> None:
-        for recorded in page:
-            if parse_subject(recorded.subject)[0] in RELEVANT:
-                self._changed = recorded.sequence
-                event = parse_event(recorded)
-                if self._early is None:
-                    self._take(event)
-                else:
-                    self._early.append(event)
-
-    def _take(self, event: Event) -> None:
-        match event:
-            case OrderPlaced():
-                self._orders[event.order_id] = None
-            case OrderCancelled() | OrderExpired() | OrderMatched():
-                self._orders.pop(event.order_id, None)
-            case OrderUnmatched() if not event.open_again:
-                self._orders.pop(event.order_id, None)
-            case LotListed():
-                self._lots[event.lot_id] = None
-            case LotWithdrawn():
-                self._lots.pop(event.lot_id, None)
-            case AuctionOpened():
-                self._auctions[event.auction_id] = None
-            case AuctionSettled():
-                self._auctions.pop(event.auction_id, None)
-            case _:
-                pass
 
     async def _choose(self, terms: OrderTerms) -> AuctionOpened:
         """Return the next auction that would take an order, or the horizon of a book made for the question."""
@@ -221,7 +160,7 @@ class Quoter:
         end = time.monotonic() + WAIT_SECONDS_MAX
         while True:
             known = self._solved.get(opened)
-            if known is not None and known.sequence >= max(self._changed, min_sequence):
+            if known is not None and known.sequence >= max(self._market.changed, min_sequence):
                 return known
             patient = known is None or known.sequence < min_sequence
             solving = self._solve(opened)
@@ -247,8 +186,8 @@ class Quoter:
         async with self._turn:
             await asyncio.sleep(max(self._rest_until - time.monotonic(), 0))
             began = time.monotonic()
-            sequence = self._follower.position
-            orders = await self._load(ORDER, list(self._orders)[:ORDERS_MAX])
+            sequence = self._market.position
+            orders = await self._load(ORDER, list(self._market.orders)[:ORDERS_MAX])
             standing = [order for order in orders.values() if order is not None and order.status in {"open", "locked"}]
             supply = await self._load_supply(standing)
             solved = await asyncio.to_thread(_solve_book, opened, sequence, supply, standing)
@@ -260,7 +199,7 @@ class Quoter:
             return solved
 
     async def _load_supply(self, orders: Iterable[Order]) -> Supply:
-        lots = await self._load(LOT, self._lots)
+        lots = await self._load(LOT, self._market.lots)
         pools = await self._load(POOL, {lot.listed.pool_id for lot in lots.values()})
         mandates = await self._load(MANDATE, {hold.mandate_id for order in orders for hold in order.budget_holds})
         return Supply(pools=pools, lots=lots, mandates=mandates)
