@@ -72,6 +72,9 @@ class Exact:
             if len(values) < len(self.columns.way) or not np.isfinite(self.solver.getInfo().objective_function_value):
                 return None, status == "Infeasible"
             allocation = self._read(values)
+            if allocation.breaks_rules():
+                self._forbid(np.flatnonzero(values > 0.5))  # noqa: PLR2004 - as `_read`
+                continue
             losing = {(order, self._pool(allocation, order)) for order in allocation.losing()}
             if not losing:
                 return allocation, status == OPTIMAL
@@ -80,9 +83,15 @@ class Exact:
             for order, pool in sorted(losing - priced):
                 self._prices.add(order, pool)
             priced |= losing
-        for order in allocation.losing():
+        if allocation.breaks_rules():
+            return None, False
+        for order in allocation.with_children(allocation.losing()):
             allocation.remove(order)
         return allocation, False
+
+    def _forbid(self, chosen: np.ndarray) -> None:
+        """Exclude a choice that breaks a limit by less than the solver's tolerance."""
+        self.solver.addRow(-np.inf, len(chosen) - 1.0, len(chosen), chosen.astype(np.int32), np.ones(len(chosen)))
 
     def _begin(self, start: list[Placing | None]) -> None:
         wanted = {placing for placing in start if placing is not None}

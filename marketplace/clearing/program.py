@@ -13,6 +13,8 @@ from numpy.typing import NDArray
 
 from marketplace.clearing.carrying import stack
 from marketplace.clearing.grid import Floats, Grid, window_sums
+from marketplace.clearing.rule_rows import RuleRows, add_rule_rows
+from marketplace.clearing.rules import Taken, fits_alone
 
 Integers = NDArray[np.int64]
 USD_SCALE = 1e-6
@@ -39,7 +41,7 @@ class WayTable:
         self.pool = np.array([way.pool for way in ways], dtype=np.int64)
         self.layer = np.array([way.layer for way in ways], dtype=np.int64)
         self.value = np.array([way.value for way in ways], dtype=np.float64)
-        self.nodes = np.array([grid.wishes[way.order].nodes for way in ways], dtype=np.int64)
+        self.nodes = np.array([way.nodes for way in ways], dtype=np.int64)
         self.duration = np.array([grid.wishes[way.order].duration for way in ways], dtype=np.int64)
         self.hours = np.array([grid.yards[way.pool].gpus * grid.hours for way in ways], dtype=np.float64)
 
@@ -57,10 +59,10 @@ def list_columns(grid: Grid, keep: int | None = None) -> Columns:
         wish = grid.wishes[way.order]
         if wish.last < wish.first:
             continue
-        key = (way.pool, way.layer, wish.nodes)
+        key = (way.pool, way.layer, way.nodes)
         if key not in costs:
             loads = np.zeros((len(grid.yards[way.pool].layers), grid.periods))
-            loads[way.layer] = wish.nodes
+            loads[way.layer] = way.nodes
             cost, _, short, _ = stack(grid.yards[way.pool], loads, 0, grid.periods)
             costs[key] = (cost, short.astype(np.float64))
         cost, short_by = costs[key]
@@ -68,8 +70,10 @@ def list_columns(grid: Grid, keep: int | None = None) -> Columns:
         total = window_sums(cost[span], wish.duration)
         good = window_sums(short_by[span], wish.duration) == 0
         if way.order != keep:
-            good &= total < way.value * wish.nodes * wish.duration
+            good &= total < way.value * way.nodes * wish.duration
         found = np.flatnonzero(good) + wish.first
+        if grid.rules is not None:
+            found = found[fits_alone(grid.rules, at, found, wish.duration)]
         ways.append(np.full(len(found), at))
         starts.append(found)
     if not ways:
@@ -118,7 +122,8 @@ def _join(parts: list[Floats]) -> Floats:
 class Program:
     """A HiGHS model with what is needed to read its answer back.
 
-    Its columns are the placements, then the `cells` (entries of the row table); its rows are `rows`, then `orders`.
+    Its columns are the placements, then the `cells` (entries of the row table); its rows are `rows`, then `orders`, and
+    last those of `rules`.
     """
 
     model: highspy.HighsLp
@@ -126,10 +131,18 @@ class Program:
     rows: Integers
     orders: Integers
     cells: Integers
+    rules: RuleRows | None
 
 
 def build_program(
-    grid: Grid, ways: WayTable, table: RowTable, columns: Columns, fixed: Floats, *, whole: bool
+    grid: Grid,
+    ways: WayTable,
+    table: RowTable,
+    columns: Columns,
+    fixed: Floats,
+    *,
+    whole: bool,
+    taken: Taken | None = None,
 ) -> Program:
     """Write the program of some placements, with other orders' loads fixed.
 
@@ -140,6 +153,7 @@ def build_program(
         columns: The placements to decide about.
         fixed: Nodes per row that are already taken by orders outside the program.
         whole: Whether placements are all or nothing.
+        taken: What orders outside the program take of the rules between orders.
     """
     way, start = columns.way, columns.start
     count = len(way)
@@ -185,7 +199,8 @@ def build_program(
     if whole:
         kinds = [highspy.HighsVarType.kInteger] * count + [highspy.HighsVarType.kContinuous] * len(cells)
         model.integrality_ = kinds
-    return Program(model, columns, live, orders, cells)
+    rules = None if grid.rules is None else add_rule_rows(model, grid.rules, (way, start, duration), taken)
+    return Program(model, columns, live, orders, cells, rules)
 
 
 def _live_rows(grid: Grid, table: RowTable, ways: WayTable, columns: Columns, touched: Integers) -> Integers:
