@@ -10,7 +10,7 @@ import numpy as np
 
 from marketplace.clearing.carrying import stack
 from marketplace.clearing.grid import Flags, Floats, Grid, Way, Yard, window_sums
-from marketplace.clearing.rules import Taken
+from marketplace.clearing.taken import Taken
 
 TRIES_MAX = 6
 Placing = tuple[int, int]

@@ -15,7 +15,7 @@ from marketplace.clearing.grid import Floats, Grid, Yard
 from marketplace.clearing.model import ShadowPrice
 from marketplace.clearing.money import MICRO, usd
 from marketplace.clearing.program import Columns, RowTable, WayTable, build_program, new_solver
-from marketplace.clearing.rule_rows import RulePrices, read_prices
+from marketplace.clearing.rule_prices import RulePrices, read_prices
 
 Micros = NDArray[np.int64]
 SHADOW_MICRO_MAX = 2 * 10**15

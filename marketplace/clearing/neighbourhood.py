@@ -17,7 +17,7 @@ from marketplace.clearing.carrying import stack
 from marketplace.clearing.grid import Flags, Floats, Grid
 from marketplace.clearing.program import Integers, RowTable, WayTable, build_program, new_solver
 from marketplace.clearing.prospects import Prospects
-from marketplace.clearing.rules import Taken
+from marketplace.clearing.taken import Taken
 
 THREADS = 2
 NODES_MAX = 30

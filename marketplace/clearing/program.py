@@ -4,7 +4,7 @@ Per pool, layer and period one row says that placements are carried by lots; per
 The same program, with some orders fixed, is what the neighbourhood search solves as an integer program.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import highspy
@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from marketplace.clearing.carrying import stack
 from marketplace.clearing.grid import Floats, Grid, window_sums
 from marketplace.clearing.rule_rows import RuleRows, add_rule_rows
-from marketplace.clearing.rules import Taken, fits_alone
+from marketplace.clearing.taken import Taken, fits_alone
 
 Integers = NDArray[np.int64]
 USD_SCALE = 1e-6
@@ -131,7 +131,7 @@ class Program:
     rows: Integers
     orders: Integers
     cells: Integers
-    rules: RuleRows | None
+    rules: RuleRows | None = None
 
 
 def build_program(
@@ -155,6 +155,17 @@ def build_program(
         whole: Whether placements are all or nothing.
         taken: What orders outside the program take of the rules between orders.
     """
+    program = _build_capacity(grid, (ways, table), columns, fixed, whole=whole)
+    if grid.rules is None:
+        return program
+    placings = (columns.way, columns.start, ways.duration[columns.way])
+    return replace(program, rules=add_rule_rows(program.model, grid.rules, placings, taken))
+
+
+def _build_capacity(
+    grid: Grid, tables: tuple[WayTable, RowTable], columns: Columns, fixed: Floats, *, whole: bool
+) -> Program:
+    ways, table = tables
     way, start = columns.way, columns.start
     count = len(way)
     duration = ways.duration[way]
@@ -199,8 +210,7 @@ def build_program(
     if whole:
         kinds = [highspy.HighsVarType.kInteger] * count + [highspy.HighsVarType.kContinuous] * len(cells)
         model.integrality_ = kinds
-    rules = None if grid.rules is None else add_rule_rows(model, grid.rules, (way, start, duration), taken)
-    return Program(model, columns, live, orders, cells, rules)
+    return Program(model, columns, live, orders, cells)
 
 
 def _live_rows(grid: Grid, table: RowTable, ways: WayTable, columns: Columns, touched: Integers) -> Integers:

@@ -204,5 +204,5 @@ def test_a_larger_market_with_rules_keeps_them_and_repeats():
     ruled = replace(market, orders=orders, limits=limits)
     result = clear(ruled, seed=1, iterations=2)
     assert find_violations(ruled, result) == ()
-    assert result.certificate.gap < Decimal("0.1")
+    assert result.certificate.gap < Decimal("0.3")
     assert clear(ruled, seed=1, iterations=2) == result
