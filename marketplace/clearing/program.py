@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from marketplace.clearing.carrying import stack
 from marketplace.clearing.grid import Floats, Grid, window_sums
 from marketplace.clearing.rule_rows import RuleRows, add_rule_rows
+from marketplace.clearing.rules import is_parent
 from marketplace.clearing.taken import Taken, fits_alone
 
 Integers = NDArray[np.int64]
@@ -70,7 +71,8 @@ def list_columns(grid: Grid, keep: int | None = None) -> Columns:
         total = window_sums(cost[span], wish.duration)
         good = window_sums(short_by[span], wish.duration) == 0
         if way.order != keep:
-            good &= total < way.value * way.nodes * wish.duration
+            worth = way.value * way.nodes * wish.duration
+            good &= (total <= worth) if is_parent(grid.rules, way.order) else (total < worth)
         found = np.flatnonzero(good) + wish.first
         if grid.rules is not None:
             found = found[fits_alone(grid.rules, at, found, wish.duration)]

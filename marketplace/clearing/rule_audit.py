@@ -76,7 +76,9 @@ class RuleAudit:
             return _NOTHING
         total = self.group_price.get(order.group_id or "", Fraction(0))
         total += self.link_price.get(order.order_id, Fraction(0))
-        total -= sum((self.link_price.get(child, Fraction(0)) for child in self.children[order.order_id]), Fraction(0))
+        total -= sum(
+            (self.link_price.get(child, Fraction(0)) for child in self.children.get(order.order_id, ())), Fraction(0)
+        )
         for use in bid.uses:
             price = self._price_micro(use.limit_id, None) * order.duration_periods
             if use.limit_id in self.price_sums:

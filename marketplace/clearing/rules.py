@@ -125,3 +125,8 @@ def _depth(parents: tuple[int, ...], at: int) -> int:
     while parents[at] >= 0:
         at, depth = parents[at], depth + 1
     return depth
+
+
+def is_parent(rules: Rules | None, order: int) -> bool:
+    """Tell whether others depend on an order, so that it may be of use though it gains nothing itself."""
+    return rules is not None and bool(rules.children[order])

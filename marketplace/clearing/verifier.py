@@ -354,7 +354,8 @@ class _Audit:
         best: Fraction | int = 0
         for start, end in self._spans(order):
             whole = fits[end] - fits[start] == order.duration_periods
-            if whole and asks[end] - asks[start] < value * nodes and self.rules.fits_alone(order, bid, nodes, start):
+            margin = value * nodes - asks[end] + asks[start] + int(order.order_id in self.rules.children)
+            if whole and margin > 0 and self.rules.fits_alone(order, bid, nodes, start):
                 charge = self.rules.charge(order, bid, nodes, start) * MILLION
                 best = max(best, (value - costs[end] + costs[start]) * scale - charge)
         return best
