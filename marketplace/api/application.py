@@ -12,6 +12,7 @@ from litestar.types import ASGIApp
 
 from marketplace import __version__
 from marketplace.api import (
+    account_statements,
     accounts,
     api_keys,
     auctions,
@@ -25,6 +26,7 @@ from marketplace.api import (
     lots,
     mandates,
     market,
+    meters,
     operation,
     orders,
     parties,
@@ -53,12 +55,14 @@ _FEATURES: Final[tuple[tuple[str, Router], ...]] = (
     ("auctions", auctions.ROUTER),
     ("grants", grants.ROUTER),
     ("usage", usage.ROUTER),
+    ("usage", meters.ROUTER),
     ("statements", statements.ROUTER),
     ("instruments", instruments.ROUTER),
     ("issuers", issuers.ROUTER),
     ("issuers", financings.ROUTER),
     ("issuers", cap_tables.ROUTER),
     *(("accounts", router) for router in accounts.ROUTERS),
+    ("accounts", account_statements.ROUTER),
     ("market", market.ROUTER),
     ("events", events.ROUTER),
     ("clock", clock.ROUTER),

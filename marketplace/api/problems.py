@@ -36,6 +36,7 @@ _STATUSES: Final[dict[str, int]] = {
     "embedded_only": 403,
     "command_in_flight": 409,
     "version_stale": 412,
+    "body_too_large": 413,
     "media_type_unsupported": 415,
     "encoding_unsupported": 415,
     "rate_limited": 429,
