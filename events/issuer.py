@@ -3,9 +3,10 @@
 from datetime import date
 from typing import Annotated, Literal
 
-from msgspec import Meta, field
+from msgspec import Meta
 
 from events.financing import Approval, ClassId, RoundPricing, RoundTerms, Waterfall
+from events.issuer_import import IssuerImported as IssuerImported
 from events.types import Country, Event, Id, Instant, Multiple, Name, Shares, Text, Usd
 
 
@@ -359,22 +360,6 @@ class IssuerDistributionPaid(Event, frozen=True, kw_only=True, tag="issuer.distr
     issuer_id: Id
     liquidity_id: Id
     amount_usd: Usd
-
-
-class IssuerImported(Event, frozen=True, kw_only=True, tag="issuer.imported.v1"):
-    """The capitalisation up to here was taken over from elsewhere; its acts stand in the same atomic batch.
-
-    Attributes:
-        issuer_id: The issuer.
-        source: Where it came from, for example the name of an OCF package.
-        package_hash: SHA-256 of what was imported.
-        origins: What the package calls things that have another id here, by that id.
-    """
-
-    issuer_id: Id
-    source: Text
-    package_hash: str
-    origins: dict[str, str] = field(default_factory=dict)
 
 
 IssuerEvent = (
