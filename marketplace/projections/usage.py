@@ -91,7 +91,7 @@ PROJECTION: Final = Projection(
     },
     ignores=all_of(
         "party", "site", "pool", "lot", "mandate", "order", "auction", "grant", "statement", "account", "instrument",
-        "issuer", "clock",
+        "issuer", "clock", "quote",
     ),
     load=_load,
 )  # fmt: skip

@@ -59,7 +59,7 @@ def place_offer(**changes):
 
 def placed(**changes):
     command = place(**changes)
-    names = (name for name in command.__struct_fields__ if name != "at")
+    names = (name for name in command.__struct_fields__ if name not in {"at", "grant_id"})
     return OrderPlaced(**{name: getattr(command, name) for name in names})
 
 
