@@ -5,8 +5,8 @@ from typing import Annotated, Literal
 
 from msgspec import Meta
 
+from events import issuer_import
 from events.financing import Approval, ClassId, RoundPricing, RoundTerms, Waterfall
-from events.issuer_import import IssuerImported as IssuerImported
 from events.types import Country, Event, Id, Instant, Multiple, Name, Shares, Text, Usd
 
 
@@ -362,6 +362,7 @@ class IssuerDistributionPaid(Event, frozen=True, kw_only=True, tag="issuer.distr
     amount_usd: Usd
 
 
+IssuerImported = issuer_import.IssuerImported
 IssuerEvent = (
     IssuerFormed
     | IssuerStakeholderAdded
