@@ -11,6 +11,7 @@ from marketplace.api.streams import Streams
 from marketplace.core.errors import Unavailable
 from marketplace.runtime.follower import Follower
 from marketplace.runtime.handler import Handler
+from marketplace.runtime.payments import MANUAL, PaymentProvider
 
 if TYPE_CHECKING:
     from sqlalchemy.ext.asyncio import AsyncEngine
@@ -49,6 +50,7 @@ class Services:
         settings: Bounds and switches.
         engine: The projections' database; None where there is none.
         watch: Tells how far the projections have come; None where there is no database.
+        payments: Vouches for money in and out.
         streams: The open event streams; close them before the server is stopped.
     """
 
@@ -59,6 +61,7 @@ class Services:
     engine: "AsyncEngine | None" = None
     watch: "PositionWatch | None" = None
     streams: Streams = field(default_factory=Streams)
+    payments: PaymentProvider = MANUAL
 
     def get_engine(self) -> "AsyncEngine":
         """Return the database.
