@@ -4,8 +4,8 @@ from alembic import op
 
 from migrations.columns import bigint, flag, key, numeric, text, timestamp
 
-revision: str = "0017"
-down_revision: str | None = "0016"
+revision: str = "0018"
+down_revision: str | None = "0017"
 
 
 def upgrade() -> None:
