@@ -4,8 +4,8 @@ from alembic import op
 
 from migrations.columns import bigint, flag, key, numeric, text, timestamp
 
-revision: str = "0018"
-down_revision: str | None = "0017"
+revision: str = "0019"
+down_revision: str | None = "0018"
 
 
 def upgrade() -> None:
