@@ -16,6 +16,7 @@ from marketplace.api import (
     accounts,
     api_keys,
     auctions,
+    books,
     cap_tables,
     clock,
     events,
@@ -48,6 +49,7 @@ from marketplace.api.strict import StrictBody
 
 _FEATURES: Final[tuple[tuple[str, Router], ...]] = (
     ("parties", parties.ROUTER),
+    ("parties", books.ROUTER),
     ("api_keys", api_keys.ROUTER),
     ("sites", sites.ROUTER),
     ("pools", pools.ROUTER),

@@ -8,7 +8,7 @@ from litestar.params import FromPath
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from marketplace.api.paging import Cursor, Limit, Page, build_page, parse_cursor
-from marketplace.api.reading import AtText, Read, Reading, Word, answer_versioned, parse_at
+from marketplace.api.reading import AtText, KnownSequence, Read, Reading, Word, answer_versioned, parse_at
 from marketplace.core.errors import Refusal
 from marketplace.projections.cap_tables import (
     CapTableRow,
@@ -68,12 +68,14 @@ async def get_one(reading: Read, issuer_id: FromPath[str]) -> Response[IssuerVie
 
 
 @get("/{issuer_id:str}/cap-table", summary="Read a cap table")
-async def read_cap_table(reading: Read, issuer_id: FromPath[str], at: AtText = None) -> CapTableView:
-    """Return who owns what, now or as of a sequence or an instant."""
+async def read_cap_table(
+    reading: Read, issuer_id: FromPath[str], at: AtText = None, known: KnownSequence = None
+) -> CapTableView:
+    """Return who owns what, now or as of a sequence or an instant, and as the log knew it at a sequence."""
     point = parse_at(at)
     async with reading.connect() as connection:
         await load_issuer(connection, reading, issuer_id)
-        return await load_cap_table(connection, issuer_id, at=point)
+        return await load_cap_table(connection, issuer_id, at=point, known=known)
 
 
 @get("/{issuer_id:str}/principal", summary="List principal that is not converted")

@@ -22,6 +22,7 @@ from marketplace.api.bodies.equity import (
 )
 from marketplace.api.cap_tables import ISSUER_HANDLERS
 from marketplace.api.commands import Command, Commanded, ReceiptBody
+from marketplace.api.explanations import EXPLANATION_HANDLERS
 from marketplace.api.packages import PACKAGE_HANDLERS
 from marketplace.domain import issuer_commands as acts
 from marketplace.runtime.commands.issuers import act, form_issuer
@@ -241,6 +242,7 @@ ROUTER: Final = Router(
         record_valuation,
         *ISSUER_HANDLERS,
         *PACKAGE_HANDLERS,
+        *EXPLANATION_HANDLERS,
     ],
     tags=["issuers"],
 )

@@ -29,6 +29,9 @@ InstantText = Annotated[str, QueryParameter(max_length=40, description="RFC 3339
 OptionalInstantText = Annotated[
     str | None, QueryParameter(max_length=40, description="RFC 3339 instant with an offset")
 ]
+KnownSequence = Annotated[
+    int | None, QueryParameter(name="known", ge=0, description="Only what the log held at this sequence")
+]
 Word = Annotated[str | None, QueryParameter(max_length=60)]
 
 

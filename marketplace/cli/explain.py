@@ -8,6 +8,7 @@ from cyclopts import App, Parameter, validators
 from rich.table import Table
 
 from marketplace.cli.console import CONSOLE, configure_logging, run
+from marketplace.cli.holding import holding
 from marketplace.cli.projections import DatabaseUrl, NatsUrl, open_both
 from marketplace.core.errors import Refusal
 from marketplace.projections.accounts import ExplanationView, explain_balance
@@ -17,6 +18,7 @@ from marketplace.projections.database import reachable
 from marketplace.projections.usage import ReadingView
 
 app = App(name="explain", help="Explain a number down to the events and readings behind it.")
+app.command(holding)
 PAGES_MAX: Final = 10_000
 Limit = Annotated[int, Parameter(validator=validators.Number(gte=1, lte=PAGES_MAX * EXPLAINED_MAX))]
 

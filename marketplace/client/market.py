@@ -12,6 +12,7 @@ from marketplace.api.bodies.delivery import ReportUsageBody
 from marketplace.api.bodies.equity import (
     AddStakeholderBody,
     AdjustStockPlanBody,
+    AskRecoveryBody,
     CloseFinancingBody,
     CreateStockClassBody,
     DeclareLiquidityBody,
@@ -20,6 +21,8 @@ from marketplace.api.bodies.equity import (
     InvestBody,
     IssueStockBody,
     OpenFinancingBody,
+    PlotExitsBody,
+    PlotRoundsBody,
 )
 from marketplace.api.bodies.parties import ClearPartyBody, IssueKeyBody, RegisterPartyBody
 from marketplace.api.bodies.quotes import QuoteAnswer
@@ -45,6 +48,10 @@ from marketplace.api.commands import ReceiptBody
 from marketplace.api.feed import FeedPage
 from marketplace.api.packages import ImportReport
 from marketplace.api.usage import UsageReceipt
+from marketplace.captable.book import HolderBook, Recovery
+from marketplace.captable.explanation import Explanation
+from marketplace.captable.plots import ExitPoint, RoundPoint
+from marketplace.captable.report import CapTableReport
 from marketplace.client.books import Books
 from marketplace.projections.accounts.views import TrialBalanceView
 from marketplace.projections.auctions import AuctionView, DecisionView, PriceView
@@ -161,6 +168,32 @@ class MarketplaceClient(Books):
     async def export_issuer(self, issuer_id: str) -> bytes:
         """Return an issuer as the zip of an OCF package."""
         return await self.download(f"/v1/issuers/{issuer_id}/ocf")
+
+    async def get_cap_table_report(
+        self, issuer_id: str, at: str | None = None, known: int | None = None
+    ) -> CapTableReport:
+        """Return a cap table by holder, class and instrument, as of an instant and as known at a sequence."""
+        return await self.get(f"/v1/issuers/{issuer_id}/cap-table/report", CapTableReport, at=at, known=known)
+
+    async def explain_cap_table(self, issuer_id: str, **query: Any) -> Explanation:
+        """Return every number of a cap table with its events; `at`, `known`, `holder_id`, `security`."""
+        return await self.get(f"/v1/issuers/{issuer_id}/cap-table/explain", Explanation, **query)
+
+    async def plot_rounds(self, issuer_id: str, body: PlotRoundsBody, **options: Any) -> list[RoundPoint]:
+        """Return a round at several prices; nothing is recorded."""
+        return await self.send(f"/v1/issuers/{issuer_id}/what-if/rounds", list[RoundPoint], body, **options)
+
+    async def plot_exits(self, issuer_id: str, body: PlotExitsBody, **options: Any) -> list[ExitPoint]:
+        """Return a sale at several prices; nothing is recorded."""
+        return await self.send(f"/v1/issuers/{issuer_id}/what-if/exits", list[ExitPoint], body, **options)
+
+    async def get_book(self, party_id: str, **query: Any) -> HolderBook:
+        """Return a holder's book; `at`, and prices `retail` and `own_cost` such as ``H100_SXM:2.99``."""
+        return await self.get(f"/v1/parties/{party_id}/book", HolderBook, **query)
+
+    async def ask_recovery(self, party_id: str, body: AskRecoveryBody, **options: Any) -> Recovery:
+        """Return whether the compute that was granted will be paid back, under stated assumptions."""
+        return await self.send(f"/v1/parties/{party_id}/book/recovery", Recovery, body, **options)
 
     async def judge_import(self, body: ImportIssuerBody, **options: Any) -> ImportReport:
         """Return what an import of an OCF package would be answered; nothing is written."""

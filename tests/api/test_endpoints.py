@@ -5,7 +5,7 @@ import re
 from marketplace.core.ids import rename_id
 from marketplace.log.jetstream import JetStreamLog
 from marketplace.log.memory import MemoryLog
-from tests.api import rows_accounts, rows_equity, rows_packages, rows_quotes, rows_supply, rows_trading
+from tests.api import rows_accounts, rows_captables, rows_equity, rows_packages, rows_quotes, rows_supply, rows_trading
 from tests.api.rows import Row, World, play
 from tests.api.stage import Stage, get_id, open_stage
 
@@ -23,7 +23,9 @@ STORY: tuple[Row, ...] = (
     *rows_trading.MARKET,
     *rows_accounts.BOOKS,
     *rows_equity.CANCELLED,
+    *rows_captables.CAP_TABLES,
     *rows_equity.FINANCINGS,
+    *rows_captables.BOOKS,
     *rows_packages.PACKAGES,
     *rows_trading.REST,
     *rows_supply.KEYS,

@@ -1,6 +1,7 @@
 """Bodies of instruments and issuers."""
 
 from datetime import date
+from decimal import Decimal
 from typing import Annotated, Literal
 
 from msgspec import Meta
@@ -8,6 +9,7 @@ from msgspec import Meta
 from events.financing import Approval, ClassId, RoundTerms
 from events.types import Country, Id, Instant, Name, SafeTerms, Text, Usd
 from marketplace.api.bodies import Body
+from marketplace.captable.plots import Range
 
 ShareCount = Annotated[int, Meta(ge=1, le=2**53 - 1)]
 Seniority = Annotated[int, Meta(ge=0, le=100)]
@@ -242,3 +244,57 @@ class DeclareLiquidityBody(Body, frozen=True, kw_only=True):
 
     proceeds_usd: Usd
     safe_seniority: Seniority | None = None
+
+
+class PlotRoundsBody(Body, frozen=True, kw_only=True):
+    """A round to play at several prices, on a branch of the issuer's events.
+
+    Attributes:
+        terms: The round; its pre-money is replaced by each price.
+        range: The pre-moneys.
+        format: ``json``, or ``csv`` with a line per price and holder.
+    """
+
+    terms: RoundTerms
+    range: Range
+    format: Literal["json", "csv"] = "json"
+
+
+class PlotExitsBody(Body, frozen=True, kw_only=True):
+    """A sale to play at several prices, on a branch of the issuer's events.
+
+    Attributes:
+        range: The proceeds.
+        rounds: Rounds to close on the branch first.
+        safe_seniority: Rank of SAFEs among preferred stock; needed where its classes have several ranks.
+        format: ``json``, or ``csv`` with a line per price and holder.
+    """
+
+    range: Range
+    rounds: Annotated[tuple[RoundTerms, ...], Meta(max_length=5)] = ()
+    safe_seniority: Seniority | None = None
+    format: Literal["json", "csv"] = "json"
+
+
+class AskRecoveryBody(Body, frozen=True, kw_only=True):
+    """What is assumed of a programme.
+
+    Attributes:
+        success_part: Chance of one company's success, from 0 to 1.
+        multiple: What a success returns per dollar granted.
+        cost_per_granted_usd: What a granted dollar cost the holder itself.
+        grants: Companies, each granted the same.
+        trials: Portfolios to draw.
+        seed: The same seed draws the same portfolios.
+        multiples: Rows of the table.
+        costs_per_granted_usd: Columns of the table.
+    """
+
+    success_part: Usd
+    multiple: Usd
+    cost_per_granted_usd: Usd
+    grants: Annotated[int, Meta(ge=1, le=1_000)]
+    trials: Annotated[int, Meta(ge=1, le=10_000)] = 1_000
+    seed: Annotated[int, Meta(ge=0, le=2**53 - 1)] = 1
+    multiples: tuple[Usd, ...] = (Decimal(2), Decimal(5), Decimal(10), Decimal(20), Decimal(50))
+    costs_per_granted_usd: tuple[Usd, ...] = (Decimal(1), Decimal("0.5"), Decimal("0.25"))

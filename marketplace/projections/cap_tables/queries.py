@@ -175,8 +175,12 @@ async def list_issuers(
     return await load_all(connection, page(query, limit), IssuerView)
 
 
-async def load_cap_table(connection: AsyncConnection, issuer_id: str, *, at: At = None) -> CapTableView:
+async def load_cap_table(
+    connection: AsyncConnection, issuer_id: str, *, at: At = None, known: int | None = None
+) -> CapTableView:
     """Return the cap table, now or as of `at`; an unknown issuer, or one before its first act, has no rows.
+
+    What was recorded after the sequence `known` is left out, though it may have happened before `at`.
 
     Rows stand in the order stock, options, warrants, pool, the largest first.
     """
@@ -186,6 +190,7 @@ async def load_cap_table(connection: AsyncConnection, issuer_id: str, *, at: At 
         select(*key, total.label("shares"), func.max(share_entries.c.sequence).label("last_sequence"))
         .where(share_entries.c.issuer_id == issuer_id)
         .where(until(at, share_entries.c.sequence, share_entries.c.occurred_at))
+        .where(until(known, share_entries.c.sequence, share_entries.c.occurred_at))
         .group_by(*key)
     ).subquery()
     named = (stakeholders.c.issuer_id == issuer_id) & (stakeholders.c.holder_id == sums.c.holder_id)

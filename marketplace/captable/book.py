@@ -1,0 +1,302 @@
+"""A holder's book: positions, multiples, rates of return, concentration, and what a provider's failure would cost."""
+
+from collections.abc import Sequence
+from datetime import date, datetime
+from decimal import Decimal
+from fractions import Fraction
+from typing import Final
+
+import msgspec
+
+from marketplace.captable.positions import Held
+from marketplace.core.errors import Refusal
+from marketplace.core.money import round_cents
+from marketplace.core.rounding import round_places
+from marketplace.equity.portfolio import (
+    Dimension,
+    MarkMethod,
+    book,
+    concentration,
+    exposure_to_provider_usd,
+)
+from marketplace.equity.rates import Flow, RateResult, xirr
+from marketplace.equity.recovery import Assumptions, recovery_table, simulate
+
+DIMENSIONS: Final[tuple[Dimension, ...]] = ("issuer", "sector", "gpu_vendor", "instrument", "provider")
+_PLACES: Final = 6
+TABLE_MAX: Final = 50
+
+
+class PositionLine(msgspec.Struct, frozen=True, kw_only=True):
+    """One position, in dollars to the cent.
+
+    Attributes:
+        instrument_id: The instrument; issuer and class for stock that came by none.
+        issuer_id: Whose equity.
+        sector: Of the issuer.
+        gpu_vendor: Of the compute; ``none`` for cash.
+        kind: ``safe`` and the like, or ``stock``.
+        status: ``open``, or ``ended`` by a sale.
+        provider_id: Whose delivery it depends on; None for cash.
+        gpu_hours: Delivered and accepted, rounded.
+        cost_usd: Paid at the signed price.
+        retail_usd: The same compute at list price, where prices were given.
+        own_cost_usd: What the delivery cost the holder itself, where prices were given.
+        shares: What its principal became.
+        principal_usd: Not converted.
+        mark_usd: Value of what is held.
+        mark_method: How it was valued.
+        undrawn_usd: Principal that may still accrue.
+        distributed_usd: Received.
+        realised_usd: Gain of what ended.
+        unrealised_usd: Gain of what is held.
+    """
+
+    instrument_id: str
+    issuer_id: str
+    sector: str
+    gpu_vendor: str
+    kind: str
+    status: str
+    provider_id: str | None
+    gpu_hours: Decimal
+    cost_usd: Decimal
+    retail_usd: Decimal | None
+    own_cost_usd: Decimal | None
+    shares: int
+    principal_usd: Decimal
+    mark_usd: Decimal
+    mark_method: MarkMethod
+    undrawn_usd: Decimal
+    distributed_usd: Decimal
+    realised_usd: Decimal
+    unrealised_usd: Decimal
+
+
+class Sums(msgspec.Struct, frozen=True, kw_only=True):
+    """A book summed; multiples are None where nothing was paid in.
+
+    Attributes:
+        cost_usd: Paid at the signed price.
+        distributed_usd: Received.
+        mark_usd: Value of what is held.
+        undrawn_usd: Principal that may still accrue.
+        realised_usd: Gain of what ended.
+        unrealised_usd: Gain of what is held.
+        moic: Value and distributions per dollar paid.
+        dpi: Distributions per dollar paid.
+        rvpi: Value per dollar paid.
+        tvpi: Value and distributions per dollar paid.
+        xirr_status: ``unique``, ``multiple`` or ``none``; a rate is never picked.
+        xirr: Every annual rate.
+    """
+
+    cost_usd: Decimal
+    distributed_usd: Decimal
+    mark_usd: Decimal
+    undrawn_usd: Decimal
+    realised_usd: Decimal
+    unrealised_usd: Decimal
+    moic: Decimal | None
+    dpi: Decimal | None
+    rvpi: Decimal | None
+    tvpi: Decimal | None
+    xirr_status: str
+    xirr: tuple[Decimal, ...]
+
+
+class ConcentrationLine(msgspec.Struct, frozen=True, kw_only=True):
+    """One name's part of what is at risk: mark and undrawn commitment."""
+
+    dimension: str
+    name: str
+    exposure_usd: Decimal
+    part: Decimal
+
+
+class ProviderLine(msgspec.Struct, frozen=True, kw_only=True):
+    """What one provider's failure would touch: commitments that never accrue, and the positions that draw them."""
+
+    provider_id: str
+    undrawn_usd: Decimal
+    instrument_ids: tuple[str, ...]
+
+
+class HolderBook(msgspec.Struct, frozen=True, kw_only=True):
+    """A holder's book as of an instant.
+
+    Attributes:
+        holder_id: The holder.
+        at: As of when.
+        sums: Of all positions.
+        positions: By issuer and instrument.
+        concentration: By dimension, the largest first.
+        providers: What the failure of each would touch.
+    """
+
+    holder_id: str
+    at: datetime
+    sums: Sums
+    positions: tuple[PositionLine, ...]
+    concentration: tuple[ConcentrationLine, ...]
+    providers: tuple[ProviderLine, ...]
+
+
+def build_book(holder_id: str, at: datetime, held: Sequence[Held]) -> HolderBook:
+    """Return the book of positions as of an instant."""
+    positions = [each.position for each in held]
+    lines = tuple(_render_position(each) for each in held)
+    return HolderBook(
+        holder_id=holder_id,
+        at=at,
+        sums=_sum(at, held, lines),
+        positions=lines,
+        concentration=tuple(
+            ConcentrationLine(
+                dimension=dimension,
+                name=row.name,
+                exposure_usd=round_cents(row.exposure_usd),
+                part=_round(row.part),
+            )
+            for dimension in DIMENSIONS
+            for row in concentration(positions, dimension)
+        ),
+        providers=tuple(
+            ProviderLine(
+                provider_id=provider_id,
+                undrawn_usd=round_cents(exposure_to_provider_usd(positions, provider_id)),
+                instrument_ids=tuple(each.instrument_id for each in positions if each.provider_id == provider_id),
+            )
+            for provider_id in sorted({each.provider_id for each in positions if each.provider_id is not None})
+        ),
+    )
+
+
+def _render_position(held: Held) -> PositionLine:
+    of = held.position
+    cost, mark, back = Fraction(of.paid_in_usd), Fraction(of.mark_usd), Fraction(of.distributed_usd)
+    ended = held.status == "ended"
+    return PositionLine(
+        instrument_id=of.instrument_id,
+        issuer_id=of.issuer_id,
+        sector=of.sector,
+        gpu_vendor=of.gpu_vendor,
+        kind=of.instrument_kind,
+        status=held.status,
+        provider_id=of.provider_id,
+        gpu_hours=round_places(held.gpu_hours, 2, "half_even"),
+        cost_usd=round_cents(cost),
+        retail_usd=None if of.retail_usd is None else round_cents(Fraction(of.retail_usd)),
+        own_cost_usd=None if of.own_cost_usd is None else round_cents(Fraction(of.own_cost_usd)),
+        shares=held.shares,
+        principal_usd=held.principal_usd,
+        mark_usd=round_cents(mark),
+        mark_method=of.mark_method,
+        undrawn_usd=round_cents(Fraction(of.undrawn_usd)),
+        distributed_usd=round_cents(back),
+        realised_usd=round_cents(back - cost if ended else Fraction(0)),
+        unrealised_usd=round_cents(Fraction(0) if ended else mark - cost),
+    )
+
+
+def _sum(at: datetime, held: Sequence[Held], lines: Sequence[PositionLine]) -> Sums:
+    summed = book([each.position for each in held])
+    multiples = summed.multiples
+    flows = [flow for each in held for flow in each.flows]
+    rates = _find_rates([*flows, Flow(at.date(), summed.mark_usd)])
+    return Sums(
+        cost_usd=round_cents(summed.paid_in_usd),
+        distributed_usd=round_cents(summed.distributed_usd),
+        mark_usd=round_cents(summed.mark_usd),
+        undrawn_usd=round_cents(summed.undrawn_usd),
+        realised_usd=sum((line.realised_usd for line in lines), Decimal(0)),
+        unrealised_usd=sum((line.unrealised_usd for line in lines), Decimal(0)),
+        moic=_show(multiples.moic),
+        dpi=_show(multiples.dpi),
+        rvpi=_show(multiples.rvpi),
+        tvpi=_show(multiples.tvpi),
+        xirr_status=rates.status,
+        xirr=tuple(rate.quantize(Decimal("1e-6")) for rate in rates.rates),
+    )
+
+
+def _find_rates(flows: Sequence[Flow]) -> RateResult:
+    """Return the rates of flows summed by day, as many flows of one day are one."""
+    days: dict[date, Fraction] = {}
+    for flow in flows:
+        days[flow.day] = days.get(flow.day, Fraction(0)) + Fraction(flow.amount_usd)
+    return xirr([Flow(day, amount) for day, amount in sorted(days.items())])
+
+
+def _show(value: Fraction | None) -> Decimal | None:
+    return None if value is None else _round(value)
+
+
+def _round(value: Fraction) -> Decimal:
+    return round_places(value, _PLACES, "half_even")
+
+
+class RecoveryRow(msgspec.Struct, frozen=True, kw_only=True):
+    """The part of the granted compute that must succeed at one multiple, a number per cost; above 1 means never."""
+
+    multiple: Decimal
+    parts: tuple[Decimal, ...]
+
+
+class Recovery(msgspec.Struct, frozen=True, kw_only=True):
+    """Whether the compute that was granted will be paid back.
+
+    Attributes:
+        costs_per_granted_usd: What a granted dollar cost the holder itself, a column each.
+        table: A row per multiple.
+        success_part: Assumed chance of one company's success, independent of the others.
+        multiple: Assumed return of a success per dollar granted; a failure returns nothing.
+        cost_per_granted_usd: Assumed cost of a granted dollar.
+        grants: Companies, each granted the same.
+        trials: Portfolios drawn.
+        seed: The same seed draws the same portfolios.
+        paid_back_part: Of the trials, those that were paid back.
+        mean_multiple: Return per dollar of cost, on average.
+        deciles: Return per dollar of cost at the tenths of the trials.
+    """
+
+    costs_per_granted_usd: tuple[Decimal, ...]
+    table: tuple[RecoveryRow, ...]
+    success_part: Decimal
+    multiple: Decimal
+    cost_per_granted_usd: Decimal
+    grants: int
+    trials: int
+    seed: int
+    paid_back_part: Decimal
+    mean_multiple: Decimal
+    deciles: tuple[Decimal, ...]
+
+
+def ask_recovery(
+    assumptions: Assumptions, multiples: Sequence[Decimal], costs_per_granted_usd: Sequence[Decimal]
+) -> Recovery:
+    """Answer the question as a table for certain multiples, and by simulation for a portfolio of finite size.
+
+    Raises:
+        Refusal: ``table_too_large`` above 50 rows or columns; those of `marketplace.equity.recovery`.
+    """
+    if not 1 <= len(multiples) <= TABLE_MAX or not 1 <= len(costs_per_granted_usd) <= TABLE_MAX:
+        raise Refusal("table_too_large", f"a table has 1 to {TABLE_MAX} multiples and 1 to {TABLE_MAX} costs")
+    simulated = simulate(assumptions)
+    return Recovery(
+        costs_per_granted_usd=tuple(costs_per_granted_usd),
+        table=tuple(
+            RecoveryRow(multiple=multiple, parts=tuple(_round(part) for part in parts))
+            for multiple, (_, parts) in zip(multiples, recovery_table(multiples, costs_per_granted_usd), strict=True)
+        ),
+        success_part=Decimal(str(assumptions.success_part)),
+        multiple=Decimal(str(assumptions.multiple)),
+        cost_per_granted_usd=Decimal(str(assumptions.cost_per_granted_usd)),
+        grants=assumptions.grants,
+        trials=assumptions.trials,
+        seed=assumptions.seed,
+        paid_back_part=_round(simulated.paid_back_part),
+        mean_multiple=_round(simulated.mean_multiple),
+        deciles=tuple(_round(decile) for decile in simulated.deciles),
+    )

@@ -1,0 +1,118 @@
+"""What if: rounds and sales on a branch of an issuer's events, by the deciders of the issuer itself.
+
+A branch begins with the state after the events and goes on with acts that nobody recorded. It knows no log and cannot
+append; what comes of it is not an event but a point of a plot.
+"""
+
+from dataclasses import dataclass, replace
+from datetime import datetime
+from decimal import Decimal
+from typing import Any, Final
+
+from events.financing import Approval, ConvertingInstrument, RoundPricing, RoundTerms, Waterfall
+from marketplace.captable.history import History
+from marketplace.core.ids import derive_id
+from marketplace.domain.instrument import INSTRUMENT, Instrument
+from marketplace.domain.issuer import (
+    ISSUER,
+    AbandonFinancing,
+    CloseFinancing,
+    DeclareLiquidity,
+    Issuer,
+    OpenFinancing,
+    PriceFinancing,
+    list_conversions,
+)
+
+_APPROVAL: Final = Approval(document="what if")
+
+
+@dataclass(frozen=True, slots=True)
+class Branch:
+    """An issuer and its instruments on a branch.
+
+    Attributes:
+        issuer: The company.
+        instruments: By id.
+        at: When the branch's acts happen.
+        rounds: How many rounds were closed on it.
+    """
+
+    issuer: Issuer
+    instruments: dict[str, Instrument]
+    at: datetime
+    rounds: int = 0
+
+    def close_round(self, terms: RoundTerms) -> tuple["Branch", RoundPricing]:
+        """Return the branch after a round on these terms, and its price.
+
+        A round that is open in the ledger is given up on the branch.
+
+        Raises:
+            Refusal: Those of the issuer's own financings.
+        """
+        issuer_id = self.issuer.formed.issuer_id
+        financing_id = derive_id("fin", issuer_id, f"what if {self.rounds}")
+        issuer = self._abandon_open()
+        of: dict[str, Any] = {"issuer_id": issuer_id, "financing_id": financing_id}
+        instruments = self.list_converting()
+        issuer = _decide(issuer, OpenFinancing(**of, name=f"what if {self.rounds + 1}", terms=terms))
+        issuer = _decide(issuer, PriceFinancing(**of, instruments=instruments, at=self.at))
+        pricing = issuer.financings[financing_id].pricing
+        assert pricing is not None, "it was priced"
+        conversions = list_conversions(issuer, financing_id)
+        issuer = _decide(issuer, CloseFinancing(**of, instruments=instruments, approval=_APPROVAL, at=self.at))
+        after = dict(self.instruments)
+        for conversion in conversions:
+            known = after[conversion.instrument_id]
+            converted = INSTRUMENT.fold(INSTRUMENT.decide(conversion, known), known)
+            assert converted is not None, "it was there"
+            after[conversion.instrument_id] = converted
+        return replace(self, issuer=issuer, instruments=after, rounds=self.rounds + 1), pricing
+
+    def sell(self, proceeds_usd: Decimal, safe_seniority: int | None = None) -> Waterfall:
+        """Return who gets what of a sale.
+
+        Raises:
+            Refusal: Those of the issuer's own sales.
+        """
+        issuer_id = self.issuer.formed.issuer_id
+        liquidity_id = derive_id("liq", issuer_id, "what if")
+        command = DeclareLiquidity(
+            issuer_id=issuer_id,
+            liquidity_id=liquidity_id,
+            proceeds_usd=proceeds_usd,
+            instruments=self.list_converting(),
+            at=self.at,
+            safe_seniority=safe_seniority,
+        )
+        return _decide(self._abandon_open(), command).sales[liquidity_id].declared.waterfall
+
+    def list_converting(self) -> tuple[ConvertingInstrument, ...]:
+        """Return everything outstanding that converts or is paid out."""
+        return tuple(each for key in sorted(self.instruments) for each in self.instruments[key].list_converting())
+
+    def _abandon_open(self) -> Issuer:
+        financing = self.issuer.find_open_financing()
+        if financing is None:
+            return self.issuer
+        command = AbandonFinancing(
+            issuer_id=self.issuer.formed.issuer_id, financing_id=financing.opened.financing_id, reason="what if"
+        )
+        return _decide(self.issuer, command)
+
+
+def _decide(issuer: Issuer, command: object) -> Issuer:
+    after = ISSUER.fold(ISSUER.decide(command, issuer), issuer)  # type: ignore[arg-type]
+    assert isinstance(after, Issuer), "an issuer stays one"
+    return after
+
+
+def begin_branch(history: History, at: datetime) -> Branch:
+    """Return the branch of everything that had happened by `at`.
+
+    Raises:
+        Refusal: ``issuer_unknown``.
+    """
+    past = history.until(at)
+    return Branch(past.get_issuer(), past.list_instruments(), at)

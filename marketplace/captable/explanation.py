@@ -1,0 +1,241 @@
+"""Every number of a cap table down to the events behind it.
+
+A row is explained by what each act changed in the rows of the table, so that whatever an act does, the entries of a row
+sum to it, and those of all rows to the table.
+"""
+
+from collections.abc import Iterable, Mapping
+from datetime import datetime
+from decimal import Decimal
+
+import msgspec
+
+from events.registry import get_tag
+from marketplace.captable.history import Act, History
+from marketplace.core.money import ZERO
+from marketplace.domain.instrument import INSTRUMENT, Instrument
+from marketplace.domain.issuer import ISSUER, Issuer, list_rows, total_shares
+
+RowKey = tuple[str, str, str]
+
+
+class Entry(msgspec.Struct, frozen=True, kw_only=True):
+    """What one event changed in a number.
+
+    Attributes:
+        sequence: Position of the event in the log.
+        occurred_at: When it happened.
+        type: Its tag.
+        aggregate_id: What it is about.
+        change: By how much; shares, or dollars.
+        after: What the number was then.
+    """
+
+    sequence: int
+    occurred_at: datetime
+    type: str
+    aggregate_id: str
+    change: Decimal
+    after: Decimal
+
+
+class ExplainedRow(msgspec.Struct, frozen=True, kw_only=True):
+    """A row of the cap table and its events, which sum to it.
+
+    Attributes:
+        kind: ``stock``, ``option``, ``warrant`` or ``pool``.
+        holder_id: Whose; None for the pool.
+        name: What the cap table shows of the holder.
+        security: The class of stock, the option or the warrant; ``pool`` for the pool.
+        shares: How many.
+        entries: Oldest first.
+    """
+
+    kind: str
+    holder_id: str | None
+    name: str | None
+    security: str
+    shares: int
+    entries: tuple[Entry, ...]
+
+
+class ExplainedNumber(msgspec.Struct, frozen=True, kw_only=True):
+    """A number of the whole issuer, or of a class, and its events.
+
+    Attributes:
+        name: ``outstanding``, ``fully_diluted``, ``reserved``, ``granted``, ``available``, or one of these of a class,
+            such as ``authorised/common``.
+        value: What it is.
+        entries: Oldest first.
+    """
+
+    name: str
+    value: Decimal
+    entries: tuple[Entry, ...]
+
+
+class ExplainedPrincipal(msgspec.Struct, frozen=True, kw_only=True):
+    """Principal that is not converted, and its events.
+
+    Attributes:
+        instrument_id: The instrument.
+        holder_id: Whose.
+        outstanding_usd: Principal that is neither converted nor repaid.
+        entries: Oldest first; the statement of a tranche stands in the event.
+    """
+
+    instrument_id: str
+    holder_id: str
+    outstanding_usd: Decimal
+    entries: tuple[Entry, ...]
+
+
+class Explanation(msgspec.Struct, frozen=True, kw_only=True):
+    """A cap table with the events behind every number.
+
+    Attributes:
+        issuer_id: The issuer.
+        at: As of when; None: now.
+        known: As the log knew at this sequence; None: now.
+        rows: Those that have or had shares, by kind, holder and security.
+        numbers: Of the whole issuer and of its classes.
+        principal: By instrument.
+    """
+
+    issuer_id: str
+    at: datetime | None
+    known: int | None
+    rows: tuple[ExplainedRow, ...]
+    numbers: tuple[ExplainedNumber, ...]
+    principal: tuple[ExplainedPrincipal, ...]
+
+
+class _Ledger:
+    """Numbers by key, with the entry of every act that changed one."""
+
+    def __init__(self) -> None:
+        self.values: dict[RowKey, Decimal] = {}
+        self.entries: dict[RowKey, list[Entry]] = {}
+
+    def record(self, act: Act, now: Mapping[RowKey, Decimal]) -> None:
+        """Take the numbers after an act; what is gone is 0."""
+        for key in sorted(self.values.keys() | now.keys()):
+            before, after = self.values.get(key, ZERO), now.get(key, ZERO)
+            if before != after:
+                entry = Entry(
+                    sequence=act.sequence,
+                    occurred_at=act.time,
+                    type=get_tag(act.event),
+                    aggregate_id=act.aggregate,
+                    change=after - before,
+                    after=after,
+                )
+                self.entries.setdefault(key, []).append(entry)
+                self.values[key] = after
+
+
+def explain_cap_table(
+    history: History,
+    *,
+    at: datetime | None = None,
+    known: int | None = None,
+    holder_id: str | None = None,
+    security: str | None = None,
+) -> Explanation:
+    """Return a cap table with the events behind every number.
+
+    Args:
+        history: Everything that happened.
+        at: Acts that happened later are left out.
+        known: Acts that the log recorded later are left out.
+        holder_id: Only this holder's rows and principal.
+        security: Only rows of this class, option or warrant, and principal of this instrument.
+
+    Raises:
+        Refusal: ``issuer_unknown``: it was not formed by then.
+    """
+    past = history.until(at, known)
+    issuer = past.get_issuer()
+    rows, numbers, principal = _walk(past)
+    names = {each.holder_id: each.name for each in issuer.stakeholders.values()}
+    explained = [
+        ExplainedRow(
+            kind=key[0],
+            holder_id=key[1] or None,
+            name=names.get(key[1]),
+            security=key[2],
+            shares=int(rows.values[key]),
+            entries=tuple(rows.entries[key]),
+        )
+        for key in rows.entries
+        if holder_id in (None, key[1]) and security in (None, key[2])
+    ]
+    order = ("stock", "option", "warrant", "pool")
+    explained.sort(key=lambda row: (order.index(row.kind), row.holder_id or "", row.security))
+    return Explanation(
+        issuer_id=history.issuer_id,
+        at=at,
+        known=known,
+        rows=tuple(explained),
+        numbers=() if holder_id or security else tuple(_list_numbers(numbers)),
+        principal=tuple(_list_principal(principal, holder_id, security)),
+    )
+
+
+def _walk(past: History) -> tuple[_Ledger, _Ledger, _Ledger]:
+    rows, numbers, principal = _Ledger(), _Ledger(), _Ledger()
+    company = None
+    instruments: dict[str, Instrument | None] = {}
+    for act in past.acts:
+        event: object = act.event
+        if act.aggregate == past.issuer_id:
+            company = ISSUER.fold([event], company)  # type: ignore[list-item]
+            if isinstance(company, Issuer):
+                rows.record(act, _read_rows(company))
+                numbers.record(act, _read_numbers(company))
+            continue
+        instrument = INSTRUMENT.fold([event], instruments.get(act.aggregate))  # type: ignore[list-item]
+        instruments[act.aggregate] = instrument
+        principal.record(act, _read_principal(instruments.values()))
+    return rows, numbers, principal
+
+
+def _read_rows(issuer: Issuer) -> dict[RowKey, Decimal]:
+    return {(row.kind, row.holder_id or "", row.security): Decimal(row.shares) for row in list_rows(issuer)}
+
+
+def _read_numbers(issuer: Issuer) -> dict[RowKey, Decimal]:
+    totals = total_shares(issuer)
+    numbers = {
+        ("", "", "outstanding"): totals.stock,
+        ("", "", "fully_diluted"): totals.fully_diluted,
+        ("", "", "reserved"): issuer.shares_reserved,
+        ("", "", "granted"): issuer.shares_reserved - issuer.shares_available,
+        ("", "", "available"): issuer.shares_available,
+    }
+    for class_id, stock_class in issuer.classes.items():
+        numbers["", class_id, "authorised"] = stock_class.shares_authorised
+        numbers["", class_id, "outstanding"] = stock_class.shares_outstanding
+    return {key: Decimal(value) for key, value in numbers.items()}
+
+
+def _read_principal(instruments: Iterable[Instrument | None]) -> dict[RowKey, Decimal]:
+    known = [each for each in instruments if each is not None]
+    return {("", each.issued.holder_id, each.issued.instrument_id): each.outstanding_usd for each in known}
+
+
+def _list_numbers(numbers: _Ledger) -> Iterable[ExplainedNumber]:
+    for key in sorted(numbers.entries, key=lambda key: (key[1], key[2])):
+        name = f"{key[2]}/{key[1]}" if key[1] else key[2]
+        yield ExplainedNumber(name=name, value=numbers.values[key], entries=tuple(numbers.entries[key]))
+
+
+def _list_principal(principal: _Ledger, holder_id: str | None, security: str | None) -> Iterable[ExplainedPrincipal]:
+    for key in sorted(principal.entries):
+        if holder_id in (None, key[1]) and security in (None, key[2]):
+            yield ExplainedPrincipal(
+                instrument_id=key[2],
+                holder_id=key[1],
+                outstanding_usd=principal.values[key],
+                entries=tuple(principal.entries[key]),
+            )

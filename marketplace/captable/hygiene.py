@@ -1,0 +1,107 @@
+"""What is not in order with a cap table, each with the events to look at."""
+
+from collections.abc import Iterator
+from datetime import datetime
+from typing import Final
+
+import msgspec
+
+from events import issuer as events
+from marketplace.captable.history import History
+from marketplace.domain.issuer import Issuer, list_rows, total_shares
+
+_APPROVED: Final = (
+    events.IssuerStockPlanAdjusted,
+    events.IssuerStockIssued,
+    events.IssuerStockTransferred,
+    events.IssuerStockRepurchased,
+    events.IssuerOptionGranted,
+    events.IssuerWarrantIssued,
+)
+"""Acts that stand in the company's minutes."""
+
+
+class Check(msgspec.Struct, frozen=True, kw_only=True):
+    """One thing that is not in order.
+
+    Attributes:
+        code: ``class_over_issued``, ``class_cannot_cover``, ``pool_overdrawn``, ``expired_warrant_counted``,
+            ``approval_missing`` or ``rows_do_not_sum``.
+        subject: The class, the warrant, the security or the pool.
+        text: One sentence with the values in it.
+        sequences: The events to look at.
+    """
+
+    code: str
+    subject: str
+    text: str
+    sequences: tuple[int, ...] = ()
+
+
+def list_checks(past: History, at: datetime) -> tuple[Check, ...]:
+    """Return everything that is not in order.
+
+    Args:
+        past: What had happened by `at`.
+        at: Warrants are expired or not at this instant.
+    """
+    issuer = past.get_issuer()
+    return (
+        *_check_classes(issuer, at),
+        *_check_pool(issuer),
+        *_check_warrants(past, issuer, at),
+        *_check_approvals(past),
+        *_check_sums(issuer),
+    )
+
+
+def _check_classes(issuer: Issuer, at: datetime) -> Iterator[Check]:
+    for class_id, stock_class in sorted(issuer.classes.items()):
+        outstanding, authorised = stock_class.shares_outstanding, stock_class.shares_authorised
+        if outstanding > authorised:
+            text = f"class {class_id} has {outstanding} shares outstanding and {authorised} authorised"
+            yield Check(code="class_over_issued", subject=class_id, text=text)
+        rights = sum(
+            warrant.shares_outstanding
+            for warrant in issuer.warrants.values()
+            if warrant.issued.class_id == class_id and warrant.issued.expires_at >= at
+        )
+        if outstanding <= authorised < outstanding + rights:
+            text = f"class {class_id} has {authorised - outstanding} shares to issue, and warrants buy {rights}"
+            yield Check(code="class_cannot_cover", subject=class_id, text=text)
+
+
+def _check_pool(issuer: Issuer) -> Iterator[Check]:
+    if issuer.shares_available < 0:
+        granted = issuer.shares_reserved - issuer.shares_available
+        text = f"{granted} shares of the pool are granted and {issuer.shares_reserved} reserved"
+        yield Check(code="pool_overdrawn", subject="pool", text=text)
+
+
+def _check_warrants(past: History, issuer: Issuer, at: datetime) -> Iterator[Check]:
+    for warrant_id, warrant in sorted(issuer.warrants.items()):
+        if warrant.shares_outstanding and warrant.issued.expires_at < at:
+            issued = [act.sequence for act in past.acts if act.event == warrant.issued]
+            text = (
+                f"warrant {warrant_id} expired at {warrant.issued.expires_at.isoformat()} with "
+                f"{warrant.shares_outstanding} shares that nobody cancelled; a table that counts it is wrong"
+            )
+            yield Check(code="expired_warrant_counted", subject=warrant_id, text=text, sequences=tuple(issued))
+
+
+def _check_approvals(past: History) -> Iterator[Check]:
+    for act in past.acts:
+        event = act.event
+        if isinstance(event, _APPROVED) and event.approval is None:
+            subject = next(
+                (getattr(event, name) for name in ("security_id", "option_id", "warrant_id") if hasattr(event, name)),
+                "pool" if isinstance(event, events.IssuerStockPlanAdjusted) else getattr(event, "class_id", ""),
+            )
+            text = f"{event.__struct_config__.tag} of {act.time:%Y-%m-%d} names no document that approved it"
+            yield Check(code="approval_missing", subject=subject, text=text, sequences=(act.sequence,))
+
+
+def _check_sums(issuer: Issuer) -> Iterator[Check]:
+    rows, whole = sum(row.shares for row in list_rows(issuer)), total_shares(issuer).fully_diluted
+    if rows != whole:
+        yield Check(code="rows_do_not_sum", subject="issuer", text=f"the rows have {rows} shares and the total {whole}")

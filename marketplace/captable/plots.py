@@ -1,0 +1,221 @@
+"""Points of what-if rounds and sales, ready to plot; see `branch`."""
+
+from collections.abc import Callable, Sequence
+from decimal import Decimal
+from fractions import Fraction
+from typing import Final, TypeVar
+
+import msgspec
+
+from events.financing import RoundPricing, RoundTerms
+from marketplace.captable.branch import Branch
+from marketplace.captable.report import render_part
+from marketplace.core.errors import Refusal
+from marketplace.core.money import render_ratio
+from marketplace.core.rounding import round_places
+from marketplace.domain.issuer import list_rows
+from marketplace.equity.scenarios import price_range
+
+ROUNDS_MAX: Final = 5
+POINTS_MAX: Final = 200
+_PLACES: Final = 6
+P = TypeVar("P")
+
+
+class RoundHolder(msgspec.Struct, frozen=True, kw_only=True):
+    """One holder at one price.
+
+    Attributes:
+        holder_id: The holder; ``pool`` for what is not granted.
+        shares_before: Fully diluted, before the round.
+        shares_converted: What its instruments became.
+        shares_bought: For its investment.
+        shares_after: Fully diluted, after the round.
+        part_before: Of the company, exact.
+        part_after: Of the company, exact.
+        dilution: The part of its former part that is gone, exact; None for who had none.
+    """
+
+    holder_id: str
+    shares_before: int
+    shares_converted: int
+    shares_bought: int
+    shares_after: int
+    part_before: str
+    part_after: str
+    dilution: str | None
+
+
+class RoundPoint(msgspec.Struct, frozen=True, kw_only=True):
+    """One pre-money: the price and every holder; or why there is none."""
+
+    pre_money_usd: Decimal
+    price_usd_per_share: Decimal | None = None
+    price_exact: str | None = None
+    post_money_shares: int | None = None
+    holders: tuple[RoundHolder, ...] = ()
+    refused: str | None = None
+    reason: str | None = None
+
+
+class ExitHolder(msgspec.Struct, frozen=True, kw_only=True):
+    """What one holder is paid at one price: to the cent, and as an exact part of the proceeds."""
+
+    holder_id: str
+    amount_usd: Decimal
+    part: str
+
+
+class ExitPoint(msgspec.Struct, frozen=True, kw_only=True):
+    """One sale: payouts by holder, and what converted; or why there is none."""
+
+    proceeds_usd: Decimal
+    holders: tuple[ExitHolder, ...] = ()
+    converted: tuple[str, ...] = ()
+    refused: str | None = None
+    reason: str | None = None
+
+
+class Range(msgspec.Struct, frozen=True, kw_only=True):
+    """Prices evenly from low to high, both included, to the cent."""
+
+    low_usd: Decimal
+    high_usd: Decimal
+    points: int
+
+
+def list_prices(of: Range) -> tuple[Decimal, ...]:
+    """Return the prices of a range.
+
+    Raises:
+        Refusal: ``range_impossible`` · ``too_many_points`` above 200.
+    """
+    if of.points > POINTS_MAX:
+        raise Refusal(
+            "too_many_points", f"{of.points} points exceed the limit of {POINTS_MAX}", pointer="/range/points"
+        )
+    return tuple(round_places(price, 2, "half_even") for price in price_range(of.low_usd, of.high_usd, of.points))
+
+
+def play_rounds(branch: Branch, terms: RoundTerms, prices: Sequence[Decimal]) -> tuple[RoundPoint, ...]:
+    """Return the same round at each pre-money; a refusal at a single point is in the point."""
+    return tuple(
+        _catch(RoundPoint, "pre_money_usd", price, lambda p: _play_round(branch, terms, p)) for price in prices
+    )
+
+
+def _play_round(branch: Branch, terms: RoundTerms, pre_money_usd: Decimal) -> RoundPoint:
+    after, pricing = branch.close_round(msgspec.structs.replace(terms, pre_money_usd=pre_money_usd))
+    return RoundPoint(
+        pre_money_usd=pre_money_usd,
+        price_usd_per_share=pricing.price_usd_per_share,
+        price_exact=pricing.price_exact,
+        post_money_shares=pricing.post_money_shares,
+        holders=_compare(branch, after, pricing),
+    )
+
+
+def _compare(branch: Branch, after: Branch, pricing: RoundPricing) -> tuple[RoundHolder, ...]:
+    before_shares, after_shares = _sum_rows(branch), _sum_rows(after)
+    whole_before, whole_after = sum(before_shares.values()), sum(after_shares.values())
+    converted, bought = dict[str, int](), dict[str, int]()
+    for conversion in pricing.conversions:
+        converted[conversion.holder_id] = converted.get(conversion.holder_id, 0) + conversion.shares
+    for allotment in pricing.allotments:
+        bought[allotment.holder_id] = bought.get(allotment.holder_id, 0) + allotment.shares
+    holders = []
+    for holder_id in sorted(before_shares.keys() | after_shares.keys()):
+        had, has = before_shares.get(holder_id, 0), after_shares.get(holder_id, 0)
+        kept = None if not had else 1 - Fraction(has, whole_after) / Fraction(had, whole_before)
+        holders.append(
+            RoundHolder(
+                holder_id=holder_id,
+                shares_before=had,
+                shares_converted=converted.get(holder_id, 0),
+                shares_bought=bought.get(holder_id, 0),
+                shares_after=has,
+                part_before=render_part(had, whole_before),
+                part_after=render_part(has, whole_after),
+                dilution=None if kept is None else render_ratio(kept),
+            )
+        )
+    return tuple(holders)
+
+
+def _sum_rows(branch: Branch) -> dict[str, int]:
+    shares: dict[str, int] = {}
+    for row in list_rows(branch.issuer, branch.at):
+        if row.shares:
+            holder_id = row.holder_id or "pool"
+            shares[holder_id] = shares.get(holder_id, 0) + row.shares
+    return shares
+
+
+def play_exits(
+    branch: Branch, prices: Sequence[Decimal], rounds: Sequence[RoundTerms] = (), safe_seniority: int | None = None
+) -> tuple[ExitPoint, ...]:
+    """Return the sale at each price, after rounds that are closed on the branch first.
+
+    Raises:
+        Refusal: ``too_many_rounds`` above 5; those of a round. A refusal at a single price is in the point.
+    """
+    if len(rounds) > ROUNDS_MAX:
+        raise Refusal("too_many_rounds", f"{len(rounds)} rounds exceed the limit of {ROUNDS_MAX}", pointer="/rounds")
+    for terms in rounds:
+        branch, _ = branch.close_round(terms)
+
+    def play(proceeds_usd: Decimal) -> ExitPoint:
+        waterfall = branch.sell(proceeds_usd, safe_seniority)
+        exact: dict[str, tuple[Decimal, Fraction]] = {}
+        for payout in waterfall.payouts:
+            cents, part = exact.get(payout.holder_id, (Decimal(0), Fraction(0)))
+            exact[payout.holder_id] = (cents + payout.amount_usd, part + Fraction(payout.amount_exact))
+        return ExitPoint(
+            proceeds_usd=proceeds_usd,
+            holders=tuple(
+                ExitHolder(holder_id=holder_id, amount_usd=cents, part=render_ratio(part / Fraction(proceeds_usd)))
+                for holder_id, (cents, part) in sorted(exact.items())
+            ),
+            converted=tuple(sorted({each.security for each in waterfall.payouts if each.as_converted})),
+        )
+
+    return tuple(_catch(ExitPoint, "proceeds_usd", price, play) for price in prices)
+
+
+def _catch(kind: Callable[..., P], name: str, price: Decimal, play: Callable[[Decimal], P]) -> P:
+    try:
+        return play(price)
+    except Refusal as refusal:
+        return kind(**{name: price}, refused=refusal.code, reason=refusal.message)
+
+
+def list_round_lines(points: Sequence[RoundPoint]) -> list[tuple[str, ...]]:
+    """Return the points as lines of a table, a line per price and holder, the first the names of the columns."""
+    lines: list[tuple[str, ...]] = [
+        ("pre_money_usd", "price_usd_per_share", "holder_id", "shares", "part", "dilution", "refused")
+    ]
+    for point in points:
+        if point.refused is not None:
+            lines.append((str(point.pre_money_usd), "", "", "", "", "", point.refused))
+        for holder in point.holders:
+            dilution = "" if holder.dilution is None else _show(holder.dilution)
+            price = str(point.price_usd_per_share)
+            own = (holder.holder_id, str(holder.shares_after), _show(holder.part_after), dilution, "")
+            lines.append((str(point.pre_money_usd), price, *own))
+    return lines
+
+
+def list_exit_lines(points: Sequence[ExitPoint]) -> list[tuple[str, ...]]:
+    """Return the points as lines of a table, a line per price and holder, the first the names of the columns."""
+    lines: list[tuple[str, ...]] = [("proceeds_usd", "holder_id", "amount_usd", "part", "refused")]
+    for point in points:
+        if point.refused is not None:
+            lines.append((str(point.proceeds_usd), "", "", "", point.refused))
+        for holder in point.holders:
+            own = (holder.holder_id, str(holder.amount_usd), _show(holder.part), "")
+            lines.append((str(point.proceeds_usd), *own))
+    return lines
+
+
+def _show(ratio: str) -> str:
+    return str(round_places(Fraction(ratio), _PLACES, "half_even"))

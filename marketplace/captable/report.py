@@ -1,0 +1,197 @@
+"""A cap table by holder, class and instrument, as of an instant and as known at a sequence."""
+
+from collections.abc import Iterator
+from datetime import datetime
+from decimal import Decimal
+from fractions import Fraction
+
+import msgspec
+
+from marketplace.captable.history import History
+from marketplace.captable.hygiene import Check, list_checks
+from marketplace.core.money import ZERO, render_ratio
+from marketplace.domain.instrument import Instrument
+from marketplace.domain.issuer import Issuer, Row, list_rows
+
+
+class HolderLine(msgspec.Struct, frozen=True, kw_only=True):
+    """What one holder has.
+
+    Attributes:
+        holder_id: The holder.
+        name: What the cap table shows; None where nobody named it.
+        outstanding_shares: Stock.
+        fully_diluted_shares: Stock, options and warrants.
+        outstanding_part: Of all stock, exact.
+        fully_diluted_part: Of the fully diluted company, exact.
+        principal_usd: Principal that is not converted, and no share yet.
+    """
+
+    holder_id: str
+    name: str | None
+    outstanding_shares: int
+    fully_diluted_shares: int
+    outstanding_part: str
+    fully_diluted_part: str
+    principal_usd: Decimal
+
+
+class ClassLine(msgspec.Struct, frozen=True, kw_only=True):
+    """A class of stock: authorised, outstanding, and bought by warrants; what is left may still be issued."""
+
+    class_id: str
+    kind: str
+    authorised_shares: int
+    outstanding_shares: int
+    warrant_shares: int
+    issuable_shares: int
+    outstanding_part: str
+
+
+class InstrumentLine(msgspec.Struct, frozen=True, kw_only=True):
+    """An instrument: what was committed, accrued, and became of it."""
+
+    instrument_id: str
+    holder_id: str
+    status: str
+    commitment_usd: Decimal
+    principal_usd: Decimal
+    converted_usd: Decimal
+    outstanding_usd: Decimal
+    undrawn_usd: Decimal
+
+
+class PlanLine(msgspec.Struct, frozen=True, kw_only=True):
+    """The pool: reserved in all, granted of it (exercised or not), exercised, and available."""
+
+    reserved_shares: int
+    granted_shares: int
+    exercised_shares: int
+    available_shares: int
+
+
+class CapTableReport(msgspec.Struct, frozen=True, kw_only=True):
+    """A whole cap table.
+
+    Invariants: the holders' shares and the pool's available ones sum to the totals; expired warrants do not count.
+
+    Attributes:
+        issuer_id: The issuer.
+        at: As of when.
+        known: As the log knew at this sequence; None: now.
+        outstanding_shares: Stock.
+        fully_diluted_shares: Stock, options, warrants that have not expired, and the available pool.
+        holders: By id.
+        classes: By id.
+        instruments: By id.
+        plan: The pool.
+        checks: What is not in order.
+        last_sequence: The last event that it rests on.
+    """
+
+    issuer_id: str
+    at: datetime
+    known: int | None
+    outstanding_shares: int
+    fully_diluted_shares: int
+    holders: tuple[HolderLine, ...]
+    classes: tuple[ClassLine, ...]
+    instruments: tuple[InstrumentLine, ...]
+    plan: PlanLine
+    checks: tuple[Check, ...]
+    last_sequence: int
+
+
+def build_report(history: History, at: datetime, known: int | None = None) -> CapTableReport:
+    """Return the cap table as of an instant, as the log knew it at a sequence.
+
+    Raises:
+        Refusal: ``issuer_unknown``: it was not formed by then.
+    """
+    past = history.until(at, known)
+    issuer, instruments = past.get_issuer(), past.list_instruments()
+    rows = list_rows(issuer, at)
+    outstanding = sum(row.shares for row in rows if row.kind == "stock")
+    return CapTableReport(
+        issuer_id=history.issuer_id,
+        at=at,
+        known=known,
+        outstanding_shares=outstanding,
+        fully_diluted_shares=sum(row.shares for row in rows),
+        holders=tuple(_list_holders(issuer, rows, instruments)),
+        classes=tuple(_list_classes(issuer, at, outstanding)),
+        instruments=tuple(_render_instrument(instruments[each]) for each in sorted(instruments)),
+        plan=_render_plan(issuer),
+        checks=list_checks(past, at),
+        last_sequence=past.last_sequence,
+    )
+
+
+def render_part(part: int, whole: int) -> str:
+    """Return a part of a whole as an exact fraction; of nothing it is none."""
+    return render_ratio(Fraction(part, whole) if whole else Fraction(0))
+
+
+def _list_holders(issuer: Issuer, rows: tuple[Row, ...], instruments: dict[str, Instrument]) -> Iterator[HolderLine]:
+    stock, everything, principal = dict[str, int](), dict[str, int](), dict[str, Decimal]()
+    for row in rows:
+        if row.holder_id is not None:
+            everything[row.holder_id] = everything.get(row.holder_id, 0) + row.shares
+            stock[row.holder_id] = stock.get(row.holder_id, 0) + (row.shares if row.kind == "stock" else 0)
+    for instrument in instruments.values():
+        holder_id = instrument.issued.holder_id
+        principal[holder_id] = principal.get(holder_id, ZERO) + instrument.outstanding_usd
+    whole = sum(row.shares for row in rows)
+    for holder_id in sorted(everything.keys() | principal.keys()):
+        named = issuer.stakeholders.get(holder_id)
+        yield HolderLine(
+            holder_id=holder_id,
+            name=None if named is None else named.name,
+            outstanding_shares=stock.get(holder_id, 0),
+            fully_diluted_shares=everything.get(holder_id, 0),
+            outstanding_part=render_part(stock.get(holder_id, 0), sum(stock.values())),
+            fully_diluted_part=render_part(everything.get(holder_id, 0), whole),
+            principal_usd=principal.get(holder_id, ZERO),
+        )
+
+
+def _list_classes(issuer: Issuer, at: datetime, outstanding: int) -> Iterator[ClassLine]:
+    for class_id, stock_class in sorted(issuer.classes.items()):
+        rights = sum(
+            warrant.shares_outstanding
+            for warrant in issuer.warrants.values()
+            if warrant.issued.class_id == class_id and at <= warrant.issued.expires_at
+        )
+        yield ClassLine(
+            class_id=class_id,
+            kind=stock_class.created.kind,
+            authorised_shares=stock_class.shares_authorised,
+            outstanding_shares=stock_class.shares_outstanding,
+            warrant_shares=rights,
+            issuable_shares=stock_class.shares_authorised - stock_class.shares_outstanding,
+            outstanding_part=render_part(stock_class.shares_outstanding, outstanding),
+        )
+
+
+def _render_instrument(instrument: Instrument) -> InstrumentLine:
+    open_draw = instrument.status in {"drawing", "suspended"}
+    return InstrumentLine(
+        instrument_id=instrument.issued.instrument_id,
+        holder_id=instrument.issued.holder_id,
+        status=instrument.status,
+        commitment_usd=instrument.issued.commitment_usd,
+        principal_usd=instrument.principal_usd,
+        converted_usd=instrument.converted_usd,
+        outstanding_usd=instrument.outstanding_usd,
+        undrawn_usd=instrument.undrawn_usd if open_draw else ZERO,
+    )
+
+
+def _render_plan(issuer: Issuer) -> PlanLine:
+    granted = sum(option.shares for option in issuer.options.values())
+    return PlanLine(
+        reserved_shares=issuer.shares_reserved,
+        granted_shares=granted,
+        exercised_shares=granted - sum(option.shares_outstanding for option in issuer.options.values()),
+        available_shares=issuer.shares_available,
+    )

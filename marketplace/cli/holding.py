@@ -1,0 +1,87 @@
+"""`marketplace explain holding`: a cap table, or one holder's rows of it, down to the events."""
+
+from collections.abc import Iterable
+from datetime import UTC, datetime
+from decimal import Decimal
+from typing import Annotated
+
+import msgspec
+from cyclopts import Parameter
+
+from marketplace.app import open_log
+from marketplace.captable.explanation import Entry, Explanation, explain_cap_table
+from marketplace.captable.hygiene import list_checks
+from marketplace.cli.console import CONSOLE, configure_logging, run
+from marketplace.core.errors import Refusal
+from marketplace.runtime.config import load_settings
+from marketplace.runtime.history import load_history
+
+NatsUrl = Annotated[str | None, Parameter(env_var="MARKETPLACE_NATS_URL")]
+
+
+def holding(
+    issuer_id: str,
+    /,
+    *,
+    holder: str | None = None,
+    security: str | None = None,
+    at: str | None = None,
+    known: int | None = None,
+    nats_url: NatsUrl = None,
+) -> int:
+    """Print every number of a cap table with the events that make it, and what is not in order.
+
+    Args:
+        issuer_id: For example `iss_01k…`.
+        holder: Only this holder's rows and principal.
+        security: Only this class, option, warrant or instrument.
+        at: Only what had happened by this RFC 3339 instant.
+        known: Only what the log held at this sequence.
+        nats_url: Servers and the application's user, separated by commas.
+    """
+    configure_logging()
+
+    async def main() -> None:
+        instant = None if at is None else parse_instant(at)
+        async with open_log(load_settings(nats_url=nats_url)) as log:
+            history = await load_history(log, issuer_id)
+        _tell(explain_cap_table(history, at=instant, known=known, holder_id=holder, security=security))
+        if holder is None and security is None:
+            for check in list_checks(history.until(instant, known), instant or datetime.now(UTC)):
+                behind = ", ".join(str(sequence) for sequence in check.sequences)
+                CONSOLE.print(f"[yellow]{check.code}[/] {check.text}" + (f" (event {behind})" if behind else ""))
+
+    return run(main())
+
+
+def parse_instant(text: str) -> datetime:
+    """Return an instant of the command line.
+
+    Raises:
+        Refusal: ``instant_invalid`` where it is not RFC 3339 or has no offset.
+    """
+    try:
+        instant = msgspec.convert(text, datetime)
+    except msgspec.ValidationError:
+        instant = None
+    if instant is None or instant.tzinfo is None:
+        raise Refusal("instant_invalid", f"{text!r} is no instant with an offset, such as 2026-01-31T00:00:00Z")
+    return instant
+
+
+def _tell(explained: Explanation) -> None:
+    for row in explained.rows:
+        who = row.name or row.holder_id or "not granted"
+        _tell_number(f"{row.kind} {row.security} of {who}", Decimal(row.shares), row.entries)
+    for number in explained.numbers:
+        _tell_number(number.name, number.value, number.entries)
+    for principal in explained.principal:
+        title = f"principal of {principal.instrument_id} held by {principal.holder_id}, USD"
+        _tell_number(title, principal.outstanding_usd, principal.entries)
+
+
+def _tell_number(title: str, value: Decimal, entries: Iterable[Entry]) -> None:
+    CONSOLE.print(f"[bold]{title}[/]: {value:,}", soft_wrap=True)
+    for entry in entries:
+        line = f"  {entry.change:>+16,}  {entry.occurred_at:%Y-%m-%dT%H:%M:%SZ}  event {entry.sequence} {entry.type}"
+        CONSOLE.print(line, soft_wrap=True, markup=False)

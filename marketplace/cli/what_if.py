@@ -1,0 +1,127 @@
+"""`marketplace what-if`: rounds and sales over a range of prices, on a branch that nobody records."""
+
+import csv
+import sys
+from collections.abc import Sequence
+from datetime import UTC, datetime
+from decimal import Decimal
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+import msgspec
+from cyclopts import App, Parameter
+
+from events.financing import RoundTerms
+from marketplace.app import open_log
+from marketplace.captable.branch import Branch, begin_branch
+from marketplace.captable.plots import (
+    Range,
+    list_exit_lines,
+    list_prices,
+    list_round_lines,
+    play_exits,
+    play_rounds,
+)
+from marketplace.cli.console import configure_logging, run
+from marketplace.cli.holding import NatsUrl, parse_instant
+from marketplace.core.errors import Refusal
+from marketplace.runtime.config import load_settings
+from marketplace.runtime.history import load_history
+
+app = App(name="what-if", help="Play rounds and sales on a branch of an issuer's events; nothing is recorded.")
+Format = Annotated[Literal["csv", "json"], Parameter(name="--format")]
+
+
+@app.command(name="round")
+def round_(
+    issuer_id: str,
+    /,
+    *,
+    terms: Path,
+    low: Decimal,
+    high: Decimal,
+    points: int = 21,
+    at: str | None = None,
+    form: Format = "csv",
+    nats_url: NatsUrl = None,
+) -> int:
+    """Print price, shares and dilution of every holder at each pre-money.
+
+    Args:
+        issuer_id: For example `iss_01k…`.
+        terms: JSON file of a round's terms, as the event `issuer.financing_opened` has them.
+        low: Lowest pre-money in dollars.
+        high: Highest pre-money in dollars.
+        points: How many, at most 200.
+        at: Begin the branch at this RFC 3339 instant; now by default.
+        form: CSV with a line per price and holder, or JSON.
+        nats_url: Servers and the application's user, separated by commas.
+    """
+    configure_logging()
+    of = Range(low_usd=low, high_usd=high, points=points)
+
+    async def main() -> None:
+        branch = await _begin(issuer_id, at, nats_url)
+        played = play_rounds(branch, _load_terms(terms), list_prices(of))
+        _print(form, played, list_round_lines(played))
+
+    return run(main())
+
+
+@app.command(name="exit")
+def exit_(
+    issuer_id: str,
+    /,
+    *,
+    low: Decimal,
+    high: Decimal,
+    points: int = 21,
+    after: tuple[Path, ...] = (),
+    safe_seniority: int | None = None,
+    at: str | None = None,
+    form: Format = "csv",
+    nats_url: NatsUrl = None,
+) -> int:
+    """Print what every holder is paid at each price of a sale.
+
+    Args:
+        issuer_id: For example `iss_01k…`.
+        low: Lowest proceeds in dollars.
+        high: Highest proceeds in dollars.
+        points: How many, at most 200.
+        after: JSON files of rounds to close on the branch first, in order.
+        safe_seniority: Rank of SAFEs among preferred stock; needed where its classes have several ranks.
+        at: Begin the branch at this RFC 3339 instant; now by default.
+        form: CSV with a line per price and holder, or JSON.
+        nats_url: Servers and the application's user, separated by commas.
+    """
+    configure_logging()
+    of = Range(low_usd=low, high_usd=high, points=points)
+
+    async def main() -> None:
+        branch = await _begin(issuer_id, at, nats_url)
+        rounds = [_load_terms(path) for path in after]
+        played = play_exits(branch, list_prices(of), rounds, safe_seniority)
+        _print(form, played, list_exit_lines(played))
+
+    return run(main())
+
+
+async def _begin(issuer_id: str, at: str | None, nats_url: str | None) -> Branch:
+    async with open_log(load_settings(nats_url=nats_url)) as log:
+        history = await load_history(log, issuer_id)
+    return begin_branch(history, datetime.now(UTC) if at is None else parse_instant(at))
+
+
+def _load_terms(path: Path) -> RoundTerms:
+    try:
+        return msgspec.json.decode(path.read_bytes(), type=RoundTerms)
+    except (OSError, msgspec.MsgspecError) as error:
+        raise Refusal("terms_unreadable", f"{path} does not hold the terms of a round: {error}") from error
+
+
+def _print(form: str, points: Sequence[Any], lines: Sequence[tuple[str, ...]]) -> None:
+    if form == "csv":
+        csv.writer(sys.stdout, lineterminator="\n").writerows(lines)
+    else:
+        sys.stdout.write(msgspec.json.format(msgspec.json.encode(points), indent=2).decode() + "\n")

@@ -1,0 +1,181 @@
+"""A holder's book: cost at the signed price, marks, multiples and rates, what hangs on whom."""
+
+from datetime import UTC, datetime, timedelta
+from decimal import Decimal
+from fractions import Fraction
+
+import msgspec
+import pytest
+
+from marketplace.captable.book import ask_recovery, build_book
+from marketplace.captable.positions import (
+    Delivery,
+    HeldIssuer,
+    Prices,
+    Source,
+    find_vendor,
+    list_positions,
+)
+from marketplace.core.errors import Refusal
+from marketplace.domain.issuer import DeclareLiquidity, PayDistribution, SplitStock, list_repayments
+from marketplace.equity.recovery import Assumptions
+from tests.captable.company import (
+    DRAWDOWN,
+    FORMED_ON,
+    FUND,
+    LATER,
+    PROVIDER,
+    SAFE,
+    SERIES_A,
+    Life,
+    borrow,
+    found,
+    live,
+    make_id,
+)
+
+DELIVERIES = {
+    make_id("stm", 2): Delivery(Decimal(80_000), 3_600 * 40_000),
+    make_id("stm", 3): Delivery(Decimal(70_000), 3_600 * 35_000),
+    make_id("stm", 4): Delivery(Decimal(25_000), 3_600 * 12_500),
+}
+SOURCES = {make_id("grt", 1): Source("H100_SXM", PROVIDER)}
+PRICES = Prices({"H100_SXM": Decimal("2.50")}, {"H100_SXM": Decimal("0.80")})
+AT = datetime(2026, 6, 1, tzinfo=UTC)
+
+
+def build(life, holder_id, at=AT):
+    held = [HeldIssuer(life.history.until(at), "robotics")]
+    return build_book(holder_id, at, list_positions(holder_id, held, DELIVERIES, SOURCES, PRICES))
+
+
+def sell(life, proceeds_usd):
+    sale = make_id("liq", 1)
+    members = {"liquidity_id": sale, "instruments": life.list_converting()}
+    life.act(DeclareLiquidity, **members, proceeds_usd=Decimal(proceeds_usd), at=life.time)
+    before = life.issuer
+    life.act(PayDistribution, **members)
+    for repayment in list_repayments(before, sale):
+        life.deed(repayment)
+
+
+def get_line(book, instrument_id):
+    return next(line for line in book.positions if line.instrument_id == instrument_id)
+
+
+def test_before_a_round_what_accrued_is_marked_at_cost():
+    life = Life()
+    found(life)
+    borrow(life)
+    line = get_line(build(life, PROVIDER), DRAWDOWN)
+    assert (line.cost_usd, line.gpu_hours) == (150_000, 75_000)
+    assert line.retail_usd == Decimal("187500.00")
+    assert line.own_cost_usd == Decimal("60000.00")
+    assert line.principal_usd == 260_000
+    assert (line.mark_method, line.mark_usd) == ("cost", Decimal("130000.00"))
+    assert line.undrawn_usd == 620_000 - 260_000
+    assert line.unrealised_usd == -20_000
+
+
+def test_after_a_round_shares_are_marked_at_its_price_and_the_rest_at_cost():
+    life = live()
+    book = build(life, PROVIDER)
+    line = get_line(book, DRAWDOWN)
+    converted = life.instruments[DRAWDOWN].conversions[0].shares
+    price = life.issuer.financings[SERIES_A].pricing.price_usd_per_share
+    at_cost = Fraction(175_000 * 50_000, 350_000)
+    assert line.shares == converted
+    assert line.mark_method == "last_round"
+    assert line.mark_usd == Decimal(round((at_cost + converted * Fraction(price)) * 100)).scaleb(-2)
+    assert line.undrawn_usd == 0
+    assert book.sums.cost_usd == 175_000
+    assert book.sums.tvpi == book.sums.moic == round(line.mark_usd / 175_000, 6)
+    assert book.sums.dpi == 0
+    assert (book.sums.xirr_status, len(book.sums.xirr)) == ("unique", 1)
+    assert [(each.provider_id, each.undrawn_usd) for each in book.providers] == [(PROVIDER, 0)]
+
+
+def test_stock_that_came_by_no_instrument_is_a_position_of_its_own():
+    book = build(live(), FUND)
+    kinds = {line.kind for line in book.positions}
+    assert kinds == {"safe", "stock", "warrant"}
+    stock = next(line for line in book.positions if line.kind == "stock")
+    assert (stock.shares, stock.cost_usd) == (10_000, 0)
+    warrant = next(line for line in book.positions if line.kind == "warrant")
+    price = live().issuer.financings[SERIES_A].pricing.price_usd_per_share
+    assert (warrant.shares, warrant.mark_usd) == (35_000, round(35_000 * (price - Decimal("0.50")), 2))
+    assert {line.instrument_id for line in book.positions} >= {SAFE, LATER}
+
+
+def test_a_split_after_the_round_changes_no_mark():
+    life = live()
+    before = build(life, PROVIDER).sums.mark_usd
+    life.act(SplitStock, numerator=3, denominator=1)
+    after = build(life, PROVIDER)
+    assert after.sums.mark_usd == before
+    assert get_line(after, DRAWDOWN).shares == 3 * life.instruments[DRAWDOWN].conversions[0].shares
+
+
+@pytest.mark.parametrize("proceeds", ["90000000", "1000000"])
+def test_a_sale_realises_what_it_paid_and_leaves_no_mark(proceeds):
+    life = live()
+    life.time += timedelta(days=700)
+    sell(life, proceeds)
+    payouts = life.issuer.sales[make_id("liq", 1)].declared.waterfall.payouts
+    for holder_id in (FUND, PROVIDER):
+        book = build(life, holder_id)
+        paid = sum(each.amount_usd for each in payouts if each.holder_id == holder_id)
+        assert abs(book.sums.distributed_usd - paid) <= Decimal("0.02") * len(book.positions)
+        assert (book.sums.mark_usd, book.sums.undrawn_usd, book.sums.unrealised_usd) == (0, 0, 0)
+        assert book.sums.realised_usd == book.sums.distributed_usd - book.sums.cost_usd
+        assert {line.status for line in book.positions} == {"ended"}
+        assert book.sums.xirr_status == "unique"
+        assert (book.sums.xirr[0] > 0) == (book.sums.distributed_usd > book.sums.cost_usd)
+
+
+def test_the_past_is_asked_by_the_instant():
+    book = build(live(), PROVIDER, FORMED_ON)
+    assert book.positions == ()
+    assert (book.sums.moic, book.sums.xirr_status) == (None, "none")
+
+
+def test_concentration_sums_to_the_whole_in_every_dimension():
+    book = build(live(), FUND)
+    for dimension in ("issuer", "sector", "gpu_vendor", "instrument"):
+        rows = [row for row in book.concentration if row.dimension == dimension]
+        assert abs(sum(row.part for row in rows) - 1) <= Decimal("0.000002")
+    assert {row.name for row in book.concentration if row.dimension == "sector"} == {"robotics"}
+
+
+def test_a_vendor_is_told_by_the_class():
+    names = ("H100_SXM", "B200", "MI300X", "GAUDI3", "TPU_V5", "TRN2", "L40S", "XYZ")
+    assert [find_vendor(name) for name in names] == [
+        "nvidia",
+        "nvidia",
+        "amd",
+        "intel",
+        "google",
+        "aws",
+        "nvidia",
+        "other",
+    ]
+
+
+def test_recovery_is_a_table_and_a_simulation_that_repeats():
+    assumed = Assumptions(Decimal("0.1"), Decimal(20), Decimal("0.5"), grants=30, trials=500, seed=7)
+    answer = ask_recovery(assumed, [Decimal(5), Decimal(20)], [Decimal(1), Decimal("0.5")])
+    assert [row.parts for row in answer.table] == [
+        (Decimal("0.200000"), Decimal("0.100000")),
+        (Decimal("0.050000"), Decimal("0.025000")),
+    ]
+    assert answer == ask_recovery(assumed, [Decimal(5), Decimal(20)], [Decimal(1), Decimal("0.5")])
+    assert 0 < answer.paid_back_part <= 1
+    assert (answer.grants, answer.trials, answer.seed) == (30, 500, 7)
+    with pytest.raises(Refusal) as caught:
+        ask_recovery(assumed, [], [Decimal(1)])
+    assert caught.value.code == "table_too_large"
+
+
+def test_a_book_goes_over_the_wire_exactly():
+    book = build(live(), FUND)
+    assert msgspec.json.decode(msgspec.json.encode(book), type=type(book)) == book

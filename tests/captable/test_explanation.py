@@ -1,0 +1,122 @@
+"""Every number of a cap table is the sum of what its events changed, as of any instant and sequence."""
+
+from dataclasses import replace
+from datetime import timedelta
+from decimal import Decimal
+
+import pytest
+
+from marketplace.captable import hygiene
+from marketplace.captable.explanation import explain_cap_table
+from marketplace.captable.history import Act, build_history
+from marketplace.captable.report import build_report
+from marketplace.core.errors import Refusal
+from marketplace.domain.issuer import list_rows, total_shares
+from tests.captable.company import DRAWDOWN, FORMED_ON, FUND, ISS, OPTION, WARRANT, live
+
+
+@pytest.fixture(scope="module")
+def life():
+    return live()
+
+
+def test_entries_sum_to_rows_and_rows_to_the_table_after_every_act(life):
+    history = life.history
+    for act in history.acts[8:]:
+        past = history.until(at=act.time)
+        explained = explain_cap_table(history, at=act.time)
+        rows = {(row.kind, row.holder_id, row.security): row.shares for row in explained.rows if row.shares}
+        state = past.get_issuer()
+        assert rows == {row[:3]: row.shares for row in list_rows(state) if row.shares}
+        for row in explained.rows:
+            assert sum(entry.change for entry in row.entries) == row.shares == row.entries[-1].after
+        numbers = {number.name: number.value for number in explained.numbers}
+        assert numbers.get("fully_diluted", 0) == total_shares(state).fully_diluted
+
+
+def test_numbers_and_principal_are_led_back_to_their_events(life):
+    explained = explain_cap_table(life.history)
+    numbers = {number.name: number for number in explained.numbers}
+    assert {"reserved", "granted", "available", "authorised/common", "outstanding/series-a"} <= set(numbers)
+    for number in explained.numbers:
+        assert sum(entry.change for entry in number.entries) == number.value
+    available = numbers["available"]
+    assert [entry.type for entry in available.entries][:3] == [
+        "issuer.stock_plan_adjusted.v1",
+        "issuer.stock_split.v1",
+        "issuer.option_granted.v1",
+    ]
+    (drawn,) = (each for each in explained.principal if each.instrument_id == DRAWDOWN)
+    assert [entry.change for entry in drawn.entries] == [160_000, 140_000, -40_000, -260_000, 50_000]
+    assert drawn.outstanding_usd == 50_000
+    events = {act.sequence for act in life.history.acts}
+    assert all(entry.sequence in events for entry in drawn.entries)
+
+
+def test_one_holder_or_one_security_is_explained_alone(life):
+    of_fund = explain_cap_table(life.history, holder_id=FUND)
+    assert {row.holder_id for row in of_fund.rows} == {FUND}
+    assert {row.security for row in of_fund.rows} >= {WARRANT, "common"}
+    assert of_fund.numbers == ()
+    option = explain_cap_table(life.history, security=OPTION)
+    (row,) = option.rows
+    assert [entry.change for entry in row.entries] == [100_000, -40_000]
+
+
+def test_what_the_log_learned_late_is_not_known_before(life):
+    history = life.history
+    late = Act(900, FORMED_ON + timedelta(days=10), ISS, next(act.event for act in history.acts if act.sequence == 9))
+    learned = build_history(ISS, [act for act in history.acts if act.sequence != 9] + [late])
+    assert late.event not in [act.event for act in learned.until(at=life.time, known=899).acts]
+    assert late.event in [act.event for act in learned.until(at=life.time, known=900).acts]
+
+
+def test_a_report_sums_by_holder_class_and_instrument(life):
+    report = build_report(life.history, life.time)
+    totals = total_shares(life.issuer, life.time)
+    assert report.outstanding_shares == totals.stock == sum(line.outstanding_shares for line in report.holders)
+    held = sum(line.fully_diluted_shares for line in report.holders)
+    assert held + report.plan.available_shares == report.fully_diluted_shares == totals.fully_diluted
+    assert sum(line.outstanding_shares for line in report.classes) == totals.stock
+    assert report.plan.granted_shares == 100_000
+    assert report.plan.exercised_shares == 40_000
+    assert report.plan.reserved_shares == report.plan.granted_shares + report.plan.available_shares
+    assert {line.outstanding_usd for line in report.instruments} == {Decimal(0), Decimal(50_000), Decimal(100_000)}
+    assert sum(line.principal_usd for line in report.holders) == 150_000
+    assert sum(line.undrawn_usd for line in report.instruments) == 0
+
+
+def test_an_expired_warrant_does_not_count_and_is_told(life):
+    before, after = (build_report(life.history, life.time.replace(year=year)) for year in (2029, 2031))
+    assert before.fully_diluted_shares - after.fully_diluted_shares == 35_000
+    expired = [check for check in after.checks if check.code == "expired_warrant_counted"]
+    assert [(check.subject, len(check.sequences)) for check in expired] == [(WARRANT, 1)]
+    assert not any(check.code == "expired_warrant_counted" for check in before.checks)
+
+
+def test_acts_without_approval_are_told_with_their_events(life):
+    checks = [check for check in build_report(life.history, life.time).checks if check.code == "approval_missing"]
+    acts = {act.sequence: act.event for act in life.history.acts}
+    assert {type(acts[check.sequences[0]]).__name__ for check in checks} == {
+        "IssuerStockTransferred",
+        "IssuerStockRepurchased",
+        "IssuerOptionGranted",
+        "IssuerWarrantIssued",
+    }
+
+
+def test_a_class_that_could_not_serve_its_warrants_and_an_over_issued_one_are_told(life):
+    common = life.issuer.classes["common"]
+    for authorised, code in ((common.shares_outstanding, "class_cannot_cover"), (1, "class_over_issued")):
+        tight = replace(common, shares_authorised=authorised)
+        issuer = replace(life.issuer, classes=life.issuer.classes.set("common", tight))
+        assert code in {check.code for check in hygiene._check_classes(issuer, life.time)}
+    overdrawn = replace(life.issuer, shares_reserved=1)
+    assert [check.code for check in hygiene._check_pool(overdrawn)] == ["pool_overdrawn"]
+
+
+def test_before_its_formation_there_is_no_table(life):
+    for build in (build_report, explain_cap_table):
+        with pytest.raises(Refusal) as caught:
+            build(life.history, at=FORMED_ON)
+        assert caught.value.code == "issuer_unknown"
