@@ -18,7 +18,7 @@ Invariants:
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
 from decimal import Decimal
-from typing import Any, Final, Protocol
+from typing import Any, Final, Protocol, get_args
 
 from events import account, grant, instrument, issuer, statement, usage
 from events.types import Event
@@ -320,28 +320,7 @@ POSTS_NOTHING: Final = (
         instrument.InstrumentResumed,
         instrument.InstrumentAmended,
     )
-    | tags_of(
-        issuer.IssuerStakeholderAdded,
-        issuer.IssuerStockClassCreated,
-        issuer.IssuerStockPlanAdjusted,
-        issuer.IssuerStockIssued,
-        issuer.IssuerStockTransferred,
-        issuer.IssuerStockRepurchased,
-        issuer.IssuerStockSplit,
-        issuer.IssuerOptionGranted,
-        issuer.IssuerOptionExercised,
-        issuer.IssuerWarrantIssued,
-        issuer.IssuerWarrantExercised,
-        issuer.IssuerFinancingOpened,
-        issuer.IssuerFinancingPriced,
-        issuer.IssuerFinancingClosed,
-        issuer.IssuerFinancingAbandoned,
-        issuer.IssuerValuationRecorded,
-        issuer.IssuerLiquidityDeclared,
-        issuer.IssuerDistributionPaid,
-        issuer.IssuerImported,
-        issuer.IssuerInstrumentSigned,
-    )
+    | tags_of(*(act for act in get_args(issuer.IssuerEvent) if act is not issuer.IssuerFormed))
 )
 
 
