@@ -50,6 +50,7 @@ from marketplace.projections.grants import GrantView
 from marketplace.projections.instruments import InstrumentView
 from marketplace.projections.inventory import LotView, PoolView
 from marketplace.projections.orders import OrderView
+from marketplace.projections.standings import StandingView
 from marketplace.projections.statements import StatementView
 
 
@@ -235,6 +236,10 @@ class MarketplaceClient(Transport):
     def list_balances(self, **query: Any) -> AsyncIterator[BalanceView]:
         """Yield balances by ledger account."""
         return self.rows("/v1/balances", BalanceView, **query)
+
+    async def get_standing(self, provider_id: str) -> StandingView:
+        """Return how well a provider has delivered so far."""
+        return await self.get(f"/v1/market/standings/{provider_id}", StandingView)
 
     def list_financings(self, issuer_id: str) -> AsyncIterator[FinancingView]:
         """Yield the priced rounds of an issuer."""
