@@ -14,14 +14,12 @@ from marketplace.projections.cap_tables import (
     CapTableRow,
     CapTableView,
     IssuerView,
-    OfferView,
     StakeholderView,
     StockClassView,
     ValuationView,
     find_issuer,
     list_holdings,
     list_issuers,
-    list_offers,
     list_stakeholders,
     list_stock_classes,
     list_valuations,
@@ -110,18 +108,6 @@ async def read_stock_classes(reading: Read, issuer_id: FromPath[str]) -> list[St
         return await list_stock_classes(connection, issuer_id)
 
 
-@get("/{issuer_id:str}/stock/offers", summary="List offers of stock")
-async def read_offers(
-    reading: Read, issuer_id: FromPath[str], limit: Limit = 100, cursor: Cursor = None
-) -> Page[OfferView]:
-    """Return the shares that were offered under a right of first refusal, by transfer id."""
-    after = parse_cursor(cursor, "")
-    async with reading.connect() as connection:
-        await load_issuer(connection, reading, issuer_id)
-        rows = await list_offers(connection, issuer_id, after=after, limit=limit + 1)
-    return build_page(rows, limit, lambda row: row.transfer_id)
-
-
 @get("/{issuer_id:str}/valuations", summary="List valuations")
 async def read_valuations(
     reading: Read, issuer_id: FromPath[str], limit: Limit = 100, cursor: Cursor = None
@@ -155,7 +141,6 @@ ISSUER_HANDLERS: Final = (
     read_principal,
     read_stakeholders,
     read_stock_classes,
-    read_offers,
     read_valuations,
 )
 ROUTER: Final = Router("/", route_handlers=[read_holdings], tags=["issuers"])

@@ -11,16 +11,13 @@ from events.order import OrderTerms
 from marketplace.api.api_keys import IssuedKey
 from marketplace.api.bodies.accounts import TransferBody
 from marketplace.api.bodies.delivery import ReportUsageBody
-from marketplace.api.bodies.equity import (
+from marketplace.api.bodies.equity import CloseFinancingBody, DeclareLiquidityBody, InvestBody, OpenFinancingBody
+from marketplace.api.bodies.issuers import (
     AddStakeholderBody,
     AdjustStockPlanBody,
-    CloseFinancingBody,
     CreateStockClassBody,
-    DeclareLiquidityBody,
     FormIssuerBody,
-    InvestBody,
     IssueStockBody,
-    OpenFinancingBody,
 )
 from marketplace.api.bodies.parties import ClearPartyBody, IssueKeyBody, RegisterPartyBody
 from marketplace.api.bodies.reasons import ReasonBody

@@ -49,7 +49,12 @@ def declare_liquidity(command: DeclareLiquidity, state: Issuer) -> Sequence[Issu
             financing_id=financing.opened.financing_id,
         )
     waterfall = share_proceeds(
-        state, command.proceeds_usd, command.instruments, command.at, command.safe_seniority, command.stock
+        state,
+        command.proceeds_usd,
+        command.instruments,
+        at=command.at,
+        safe_seniority=command.safe_seniority,
+        stock=command.stock,
     )
     return [
         IssuerLiquidityDeclared(

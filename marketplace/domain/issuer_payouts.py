@@ -26,6 +26,7 @@ def share_proceeds(
     state: Issuer,
     proceeds_usd: Decimal,
     instruments: Iterable[ConvertingInstrument],
+    *,
     at: datetime,
     safe_seniority: int | None,
     stock: BuyerStock | None = None,

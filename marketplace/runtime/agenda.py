@@ -5,12 +5,14 @@ where it is no longer needed, so an agenda that says too much is safe; one that 
 """
 
 import heapq
-from datetime import UTC, datetime, timedelta
+from collections.abc import Iterable
+from datetime import UTC, date, datetime, time, timedelta
 from functools import singledispatchmethod
 from typing import Final, NamedTuple
 
 from events.auction import AuctionLocked, AuctionOpened, AuctionSettled
 from events.grant import GrantActivated, GrantCompleted, GrantIssued, GrantTerminated
+from events.issuer import IssuerWarrantExpired, IssuerWarrantIssued
 from events.order import (
     OrderAmended,
     OrderCancelled,
@@ -24,11 +26,15 @@ from events.order import (
 from events.site import SiteConversionSlipped
 from events.statement import StatementAccepted, StatementDisputed, StatementIssued
 from events.types import Event
+from events.vesting import DateMilestone, WarrantTranche
 from marketplace.domain.grant import evolve as evolve_grant
 from marketplace.domain.periods import PERIOD, list_periods
 
 GRACE: Final = timedelta(hours=24)
 """Meters may report until so long after a period; then its statement is issued."""
+
+_JUST_AFTER: Final = timedelta(microseconds=1)
+"""A warrant may still be exercised at its last instant."""
 
 NOW: Final = datetime.min.replace(tzinfo=UTC)
 
@@ -57,6 +63,7 @@ class Agenda:
         self._grants: dict[str, GrantIssued] = {}
         self._locked: dict[str, str] = {}
         self._books: dict[str, frozenset[str]] = {}
+        self.warrants: dict[str, str] = {}
 
     def put(self, task: Task, due: datetime) -> None:
         """Put a task on, or move it."""
@@ -190,8 +197,30 @@ class Agenda:
         self.put(Task("finish_grant", event.grant_id), NOW)
 
     @notice.register
+    def _issue_warrant(self, event: IssuerWarrantIssued) -> None:
+        self.warrants[event.warrant_id] = event.issuer_id
+        self.put(Task("expire_warrant", event.warrant_id), event.expires_at + _JUST_AFTER)
+        for day in _list_days(event.tranches):
+            self.put(Task("vest_warrants", event.issuer_id, day.toordinal()), datetime.combine(day, time(), UTC))
+
+    @notice.register
+    def _expire_warrant(self, event: IssuerWarrantExpired) -> None:
+        self.drop(Task("expire_warrant", event.warrant_id))
+        self.warrants.pop(event.warrant_id, None)
+
+    @notice.register
     def _slip(self, event: SiteConversionSlipped) -> None:
         self.put(Task("move_lots", event.site_id), NOW)
+
+
+def _list_days(tranches: Iterable[WarrantTranche]) -> set[date]:
+    return {
+        milestone.day
+        for tranche in tranches
+        for condition in tranche.conditions
+        for milestone in condition
+        if isinstance(milestone, DateMilestone)
+    }
 
 
 def _find_end(terms: OrderTerms) -> datetime:

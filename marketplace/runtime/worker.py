@@ -18,9 +18,10 @@ from marketplace.domain.pool import POOL, Pool
 from marketplace.domain.site import SITE, Site
 from marketplace.runtime.agenda import Task
 from marketplace.runtime.auctioneer import Auctioneer
-from marketplace.runtime.commands import grants, orders, statements, supply
+from marketplace.runtime.commands import grants, orders, statements, supply, warrants
 from marketplace.runtime.handler import Handler
 from marketplace.runtime.stage import Stage
+from marketplace.runtime.unit import Context
 from marketplace.runtime.work import build_context
 
 TASKS_AT_ONCE: Final = 256
@@ -114,6 +115,15 @@ class Worker:
                 await grants.finish_grant(handler, context, task.id)
             case "move_lots":
                 await self._move_lots(task.id)
+            case _:
+                await self._run_equity(task, context)
+
+    async def _run_equity(self, task: Task, context: Context) -> None:
+        match task.kind:
+            case "vest_warrants":
+                await warrants.vest_warrants(self._handler, context, task.id)
+            case "expire_warrant":
+                await warrants.expire_warrant(self._handler, context, self.stage.agenda.warrants[task.id], task.id)
             case _:
                 raise AssertionError(f"no worker does {task.kind}")
 

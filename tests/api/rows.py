@@ -21,6 +21,8 @@ KINDS = {prefix: aggregate for aggregate, prefix in PREFIXES.items()} | {
     "liq": "liquidity",
     "opt": "option",
     "wrt": "warrant",
+    "trf": "offer",
+    "prm": "promise",
 }
 
 

@@ -18,7 +18,7 @@ Invariants:
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
 from decimal import Decimal
-from typing import Any, Final, Protocol, get_args
+from typing import Any, Final, Protocol
 
 from events import account, grant, instrument, issuer, statement, usage
 from events.types import Event
@@ -320,7 +320,7 @@ POSTS_NOTHING: Final = (
         instrument.InstrumentResumed,
         instrument.InstrumentAmended,
     )
-    | tags_of(*(act for act in get_args(issuer.IssuerEvent) if act is not issuer.IssuerFormed))
+    | (all_of("issuer") - tags_of(issuer.IssuerFormed))
 )
 
 

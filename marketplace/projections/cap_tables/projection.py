@@ -1,8 +1,8 @@
 """Folds the acts of issuers into holdings and their history.
 
 Five kinds of row make up the fully diluted company: ``stock`` (by class), ``option`` and ``warrant`` (by security),
-``promised`` (by promise) and ``pool`` (what of the plan is neither granted nor promised). Every act moves shares between them as signed entries, so that the rows of
-a cap table sum to its total at any sequence.
+``promised`` (by promise) and ``pool`` (what of the plan is neither granted nor promised). Every act moves shares
+between them as signed entries, so that the rows of a cap table sum to its total at any sequence.
 """
 
 from collections.abc import Sequence
@@ -112,9 +112,7 @@ def _authorised_adjusted(changes: Changes, _: Fact, event: issuer_events.IssuerA
     changes.update(tables.stock_classes, event.issuer_id, event.class_id, **adjusted)
 
 
-def _conversion_price_adjusted(
-    changes: Changes, _: Fact, event: issuer_events.IssuerConversionPriceAdjusted
-) -> None:
+def _conversion_price_adjusted(changes: Changes, _: Fact, event: issuer_events.IssuerConversionPriceAdjusted) -> None:
     adjusted = {"conversion_price_usd": event.conversion_price_usd}
     changes.update(tables.stock_classes, event.issuer_id, event.class_id, **adjusted)
 

@@ -20,6 +20,7 @@ from marketplace.domain.usage import USAGE, Usage, count_gpu_seconds
 from marketplace.runtime.commands.grants import load_grant
 from marketplace.runtime.commands.ownership import require_owner
 from marketplace.runtime.commands.settle import settle_statement
+from marketplace.runtime.commands.vesting import vest
 from marketplace.runtime.handler import Handler, Receipt
 from marketplace.runtime.unit import Context, Unit
 
@@ -107,6 +108,7 @@ async def _settle(unit: Unit, before: Statement, statement_id: str) -> None:
     after: Statement = await unit.load(STATEMENT, statement_id)
     grant = await _get_grant(unit, before.issued.grant_id)
     await settle_statement(unit, grant, statement_id, after.charges)
+    await vest(unit, rename_id("iss", grant.issued.startup_id))
 
 
 async def _get_grant(unit: Unit, grant_id: str) -> Grant:
