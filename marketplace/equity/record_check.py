@@ -112,7 +112,7 @@ def _list_sale(record: Record, certificate: Record) -> Iterator[tuple[str, Any, 
 
 
 def _list_stock(record: Record) -> Iterator[tuple[str, Any, Any]]:
-    """List what follows from the buyer's price: the ratio, whole shares, and cash for the fraction to the cent below."""
+    """List what follows from the buyer's price: the ratio, whole shares, cash for the fraction to the cent below."""
     price = Fraction(record["stock"]["price_usd_per_share"])
     ratio = Fraction(record["price_per_common_share_exact"]) / price
     yield "exchange_ratio", Fraction(record["stock"]["exchange_ratio"]), ratio

@@ -42,7 +42,7 @@ async def test_a_changed_balance_is_named_with_the_events_that_posted_to_it(engi
     await project(engine, memory_log)
     async with engine.begin() as connection:
         await connection.execute(
-            text("UPDATE balances_v1 SET amount = amount + 0.01 WHERE account = :account"),
+            text("UPDATE balances_v2 SET amount = amount + 0.01 WHERE account = :account"),
             {"account": f"{CASH}/held"},
         )
     (difference,) = (await verify(get_projection("accounts"), memory_log, engine)).differences

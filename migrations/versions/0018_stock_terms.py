@@ -5,8 +5,8 @@ from alembic import op
 
 from migrations.columns import bigint, key, numeric, text, timestamp
 
-revision: str = "0016"
-down_revision: str | None = "0015"
+revision: str = "0018"
+down_revision: str | None = "0017"
 
 
 def _add_terms() -> None:
