@@ -73,6 +73,11 @@ def form(story: Story) -> None:
             **common, transfer_id=make_id("trf", 1), holder_id=FOUNDER, holder_id_after=FUND, shares=200_000
         )
     )
+    _tell_warrant(story)
+
+
+def _tell_warrant(story: Story) -> None:
+    common = {"issuer_id": ISSUER, "class_id": "common"}
     warrant = {**common, "warrant_id": make_id("war", 1), "holder_id": PROVIDER}
     story.tell(
         issuer.IssuerWarrantIssued(
@@ -87,7 +92,7 @@ def form(story: Story) -> None:
         issuer.IssuerWarrantExercised(**warrant, exercise_id=make_id("exr", 2), shares=10_000, shares_surrendered=5_000)
     )
     valued = {"price_usd_per_share": usd("0.30"), "method": "409A", "effective_on": DAY}
-    story.tell(issuer.IssuerValuationRecorded(issuer_id=issuer_id, **valued))
+    story.tell(issuer.IssuerValuationRecorded(issuer_id=ISSUER, **valued))
 
 
 def finance(story: Story, instrument_id: str) -> None:

@@ -14,7 +14,6 @@ HEIR = make_id("hol", 3)
 def tell_rights(story: Story) -> None:
     """Tell promises, a cancelled option, offers, a warrant that ends, and preferred stock that converts."""
     common = {"issuer_id": BOUND, "class_id": "common"}
-    seed = {"issuer_id": BOUND, "class_id": "seed"}
     kept, broken = make_id("prm", 1), make_id("prm", 2)
     story.tell(
         issuer.IssuerFormed(
@@ -51,6 +50,12 @@ def tell_rights(story: Story) -> None:
         issuer.IssuerOptionPromised(issuer_id=BOUND, promise_id=make_id("prm", 3), holder_id=FOUNDER, shares=1_000),
     )
     _tell_offers(story)
+    _tell_warrant(story)
+    _tell_preferred(story)
+    story.tell(issuer.IssuerStockSplit(issuer_id=BOUND, split_id=make_id("spl", 2), numerator=3, denominator=2))
+
+
+def _tell_warrant(story: Story) -> None:
     warrant = {"issuer_id": BOUND, "warrant_id": make_id("war", 9)}
     story.tell(
         issuer.IssuerWarrantIssued(
@@ -64,6 +69,12 @@ def tell_rights(story: Story) -> None:
         ),
         issuer.IssuerWarrantVested(**warrant, tranche=0, shares=500, gpu_seconds=0, price_usd_per_share=None),
         issuer.IssuerWarrantExpired(**warrant, holder_id=PROVIDER, shares=500),
+    )
+
+
+def _tell_preferred(story: Story) -> None:
+    seed = {"issuer_id": BOUND, "class_id": "seed"}
+    story.tell(
         issuer.IssuerStockClassCreated(
             **seed,
             kind="preferred",
@@ -89,7 +100,6 @@ def tell_rights(story: Story) -> None:
             reason="voluntary",
         ),
     )
-    story.tell(issuer.IssuerStockSplit(issuer_id=BOUND, split_id=make_id("spl", 2), numerator=3, denominator=2))
 
 
 def _tell_offers(story: Story) -> None:

@@ -3,6 +3,7 @@
 from typing import Literal
 
 from marketplace.core.errors import Refusal
+from marketplace.core.ids import rename_id
 from marketplace.domain.grant import GRANT, Grant
 from marketplace.domain.periods import ACCEPTANCE, Period, list_periods
 from marketplace.domain.refusals import refuse_unknown

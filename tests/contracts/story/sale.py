@@ -98,6 +98,22 @@ def _tell_exchanges(teller: Teller) -> None:
             settlement="either",
         ),
     )
+    _tell_exercises(teller, warrant)
+    teller.tell(
+        "2026-09-14T09:00",
+        PLATFORM,
+        AccountDeposited(
+            account_id=TIDEWATER_CASH,
+            party_id=TIDEWATER,
+            amount_usd=Decimal("100000.00"),
+            reference="wire 2026-09-14",
+        ),
+    )
+    teller.tell("2026-09-15T09:00", TIDEWATER, *issue_safe(BRIDGE_SAFE, "100000.00", _BRIDGE_TERMS))
+
+
+def _tell_exercises(teller: Teller, warrant: str) -> None:
+    issuer = LATTICE_ISSUER
     teller.tell(
         "2026-09-01T09:00",
         LATTICE,
@@ -120,17 +136,6 @@ def _tell_exchanges(teller: Teller) -> None:
             fair_value_usd=Decimal("3.00"),
         ),
     )
-    teller.tell(
-        "2026-09-14T09:00",
-        PLATFORM,
-        AccountDeposited(
-            account_id=TIDEWATER_CASH,
-            party_id=TIDEWATER,
-            amount_usd=Decimal("100000.00"),
-            reference="wire 2026-09-14",
-        ),
-    )
-    teller.tell("2026-09-15T09:00", TIDEWATER, *issue_safe(BRIDGE_SAFE, "100000.00", _BRIDGE_TERMS))
 
 
 def _share_out(preferred: list[_Holding], common: list[_Holding]) -> Waterfall:
