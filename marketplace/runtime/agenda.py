@@ -10,6 +10,7 @@ from datetime import UTC, date, datetime, time, timedelta
 from functools import singledispatchmethod
 from typing import Final, NamedTuple
 
+from events.account import AccountHoldExpired, AccountHoldPlaced
 from events.auction import AuctionLocked, AuctionOpened, AuctionSettled
 from events.grant import GrantActivated, GrantCompleted, GrantIssued, GrantTerminated
 from events.issuer import IssuerWarrantExpired, IssuerWarrantIssued
@@ -45,13 +46,15 @@ class Task(NamedTuple):
 
     Attributes:
         kind: Which command.
-        id: The aggregate it is for.
+        id: The aggregate, or the hold or warrant in one, it is for.
         number: Which of several, for example of statement periods.
+        owner_id: The account of a hold, the issuer of a warrant.
     """
 
     kind: str
     id: str
     number: int = 0
+    owner_id: str = ""
 
 
 class Agenda:
@@ -64,7 +67,6 @@ class Agenda:
         self._grants: dict[str, GrantIssued] = {}
         self._locked: dict[str, str] = {}
         self._books: dict[str, frozenset[str]] = {}
-        self.warrants: dict[str, str] = {}
 
     def put(self, task: Task, due: datetime) -> None:
         """Put a task on, or move it."""
@@ -207,15 +209,23 @@ class Agenda:
 
     @notice.register
     def _issue_warrant(self, event: IssuerWarrantIssued) -> None:
-        self.warrants[event.warrant_id] = event.issuer_id
-        self.put(Task("expire_warrant", event.warrant_id), event.expires_at + _JUST_AFTER)
+        expiry = Task("expire_warrant", event.warrant_id, owner_id=event.issuer_id)
+        self.put(expiry, event.expires_at + _JUST_AFTER)
         for day in _list_days(event.tranches):
             self.put(Task("vest_warrants", event.issuer_id, day.toordinal()), datetime.combine(day, time(), UTC))
 
     @notice.register
     def _expire_warrant(self, event: IssuerWarrantExpired) -> None:
-        self.drop(Task("expire_warrant", event.warrant_id))
-        self.warrants.pop(event.warrant_id, None)
+        self.drop(Task("expire_warrant", event.warrant_id, owner_id=event.issuer_id))
+
+    @notice.register
+    def _hold(self, event: AccountHoldPlaced) -> None:
+        if event.expires_at is not None:
+            self.put(Task("expire_hold", event.hold_id, owner_id=event.account_id), event.expires_at)
+
+    @notice.register
+    def _expire_hold(self, event: AccountHoldExpired) -> None:
+        self.drop(Task("expire_hold", event.hold_id, owner_id=event.account_id))
 
     @notice.register
     def _slip(self, event: SiteConversionSlipped) -> None:

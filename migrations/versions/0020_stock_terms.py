@@ -5,8 +5,8 @@ from alembic import op
 
 from migrations.columns import bigint, key, numeric, text, timestamp
 
-revision: str = "0019"
-down_revision: str | None = "0018"
+revision: str = "0020"
+down_revision: str | None = "0019"
 
 
 def _add_terms() -> None:
