@@ -13,8 +13,9 @@ What a command creates or does is named by it, and the same again is nothing new
 
 Modules: `issuer_commands` (with `issuer_stock_commands`, `issuer_rights_commands`) · `issuer_terms` · `issuer_state`
 (states, and the company for the equity mathematics) · `issuer_evolve` · `issuer_rules` · `issuer_stock` ·
-`issuer_transfers` · `issuer_options` · `issuer_warrants` · `issuer_financing`, which computes by `issuer_pricing` ·
-`issuer_liquidity`, by `issuer_payouts` · `issuer_import`.
+`issuer_offers` · `issuer_transfers` · `issuer_conversions` · `issuer_options`, by `issuer_vesting` · `issuer_warrants`,
+by `issuer_milestones` · `issuer_instruments` · `issuer_financing`, by `issuer_pricing` · `issuer_liquidity`, by
+`issuer_payouts` · `issuer_import`.
 
 Refusals in order, of each command:
 
@@ -115,6 +116,7 @@ from marketplace.domain.issuer_commands import (
     WithdrawOffer,
     WithdrawPromise,
 )
+from marketplace.domain.issuer_conversions import convert_stock
 from marketplace.domain.issuer_evolve import evolve
 from marketplace.domain.issuer_financing import (
     abandon_financing,
@@ -124,7 +126,10 @@ from marketplace.domain.issuer_financing import (
     price_financing,
 )
 from marketplace.domain.issuer_import import import_issuer
+from marketplace.domain.issuer_instruments import sign_instrument
 from marketplace.domain.issuer_liquidity import declare_liquidity, list_repayments, pay_distribution
+from marketplace.domain.issuer_milestones import vest_warrants
+from marketplace.domain.issuer_offers import exercise_first_refusal, offer_stock, waive_first_refusal, withdraw_offer
 from marketplace.domain.issuer_options import (
     adjust_plan,
     cancel_option,
@@ -151,22 +156,8 @@ from marketplace.domain.issuer_stock import (
     record_valuation,
     split_stock,
 )
-from marketplace.domain.issuer_transfers import (
-    convert_stock,
-    exercise_first_refusal,
-    offer_stock,
-    repurchase_stock,
-    transfer_stock,
-    waive_first_refusal,
-    withdraw_offer,
-)
-from marketplace.domain.issuer_warrants import (
-    exercise_warrant,
-    expire_warrant,
-    issue_warrant,
-    sign_instrument,
-    vest_warrants,
-)
+from marketplace.domain.issuer_transfers import repurchase_stock, transfer_stock
+from marketplace.domain.issuer_warrants import exercise_warrant, expire_warrant, issue_warrant
 from marketplace.domain.refusals import refuse_exists, refuse_unknown
 
 __all__ = [

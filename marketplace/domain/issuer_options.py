@@ -1,8 +1,6 @@
 """Acts on the pool and options; `marketplace.domain.issuer` documents the order of refusals."""
 
-from calendar import monthrange
 from collections.abc import Sequence
-from datetime import date
 
 from events.issuer import (
     IssuerEvent,
@@ -13,7 +11,6 @@ from events.issuer import (
     IssuerOptionPromiseWithdrawn,
     IssuerStockPlanAdjusted,
 )
-from events.vesting import VestingSchedule
 from marketplace.core.errors import Refusal
 from marketplace.core.money import require_price_per_share
 from marketplace.domain.issuer_commands import (
@@ -32,12 +29,9 @@ from marketplace.domain.issuer_rules import (
     require_shares,
     require_stakeholder,
 )
-from marketplace.domain.issuer_state import Issuer, Option
+from marketplace.domain.issuer_state import Issuer
+from marketplace.domain.issuer_vesting import count_exercisable, require_schedule
 from marketplace.domain.refusals import refuse_unknown, require_aware
-from marketplace.equity.vesting import spread
-
-_MONTHS_PER_YEAR = 12
-_YEAR_MAX = 9_999
 
 
 def adjust_plan(command: AdjustStockPlan, state: Issuer) -> Sequence[IssuerEvent]:
@@ -108,28 +102,9 @@ def grant_option(command: GrantOption, state: Issuer) -> Sequence[IssuerEvent]:
     require_stakeholder(state, command.holder_id)
     require_shares(command.shares, "/shares")
     require_price_per_share(command.exercise_price_usd, "/exercise_price_usd", zero=True)
-    _require_schedule(command.vesting)
+    require_schedule(command.vesting)
     _require_available(command.shares, state.shares_available + _count_promised(command, state))
     return [event]
-
-
-def _require_schedule(vesting: VestingSchedule | None) -> None:
-    if vesting is None:
-        return
-    if vesting.tranches < 1 or vesting.months_between < 1 or not 0 <= vesting.cliff_tranches <= vesting.tranches:
-        raise Refusal(
-            "vesting_impossible",
-            f"{vesting.tranches} tranches every {vesting.months_between} months with a cliff of "
-            f"{vesting.cliff_tranches}; state one or more, and a cliff that is not longer",
-            pointer="/vesting",
-        )
-    months = vesting.tranches * vesting.months_between
-    if vesting.starts_on.year + months // _MONTHS_PER_YEAR + 1 > _YEAR_MAX:
-        raise Refusal(
-            "vesting_impossible",
-            f"{months} months from {vesting.starts_on} is beyond the calendar",
-            pointer="/vesting",
-        )
 
 
 def _count_promised(command: GrantOption, state: Issuer) -> int:
@@ -157,34 +132,6 @@ def _require_available(shares: int, available: int) -> None:
             shares=shares,
             shares_available=available,
         )
-
-
-def count_vested(option: Option, on_day: date) -> int:
-    """Return the shares of an option that have vested by a day, exercised ones included."""
-    vesting = option.granted.vesting
-    if vesting is None:
-        return option.shares_granted
-    due = sum(
-        add_months(vesting.starts_on, number * vesting.months_between) <= on_day
-        for number in range(1, vesting.tranches + 1)
-    )
-    if due < vesting.cliff_tranches:
-        return 0
-    parts = spread(option.shares_granted, vesting.tranches, vesting.allocation)
-    return int(sum(parts[:due]))
-
-
-def add_months(day: date, months: int) -> date:
-    """Return the same day of a later month, or the last of it where it has fewer days."""
-    month = day.month - 1 + months
-    year, month = day.year + month // _MONTHS_PER_YEAR, month % _MONTHS_PER_YEAR + 1
-    return date(year, month, min(day.day, monthrange(year, month)[1]))
-
-
-def count_exercisable(option: Option, on_day: date) -> int:
-    """Return the shares of an option that may be exercised on a day."""
-    exercised = option.shares - option.shares_outstanding
-    return max(0, min(option.shares_outstanding, count_vested(option, on_day) - exercised))
 
 
 def exercise_option(command: ExerciseOption, state: Issuer) -> Sequence[IssuerEvent]:

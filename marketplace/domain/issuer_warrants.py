@@ -1,29 +1,23 @@
-"""Acts on warrants and instruments; `marketplace.domain.issuer` documents the order of refusals."""
+"""Acts on warrants; `marketplace.domain.issuer` documents the order of refusals."""
 
-from collections.abc import Mapping, Sequence
-from datetime import datetime
-from fractions import Fraction
+from collections.abc import Sequence
 
 from events.issuer import (
     IssuerEvent,
-    IssuerInstrumentSigned,
     IssuerWarrantExercised,
     IssuerWarrantExpired,
     IssuerWarrantIssued,
-    IssuerWarrantVested,
 )
-from events.vesting import DateMilestone, DeliveryMilestone, Milestone, PriceMilestone, WarrantTranche
 from marketplace.core.errors import Refusal
-from marketplace.core.money import render_ratio, require_price_per_share, require_usd
+from marketplace.core.money import require_price_per_share
 from marketplace.core.rounding import round_whole
 from marketplace.domain.issuer_commands import (
     ExerciseWarrant,
     ExpireWarrant,
     IssueWarrant,
-    SignInstrument,
-    VestWarrants,
 )
 from marketplace.domain.issuer_evolve import evolve
+from marketplace.domain.issuer_milestones import list_vested, require_tranches
 from marketplace.domain.issuer_rules import (
     get_class,
     is_repeated,
@@ -67,82 +61,8 @@ def issue_warrant(command: IssueWarrant, state: Issuer) -> Sequence[IssuerEvent]
             pointer="/expires_at",
             formed_on=state.formed.formed_on.isoformat(),
         )
-    _require_tranches(command)
+    require_tranches(command)
     return [event]
-
-
-def _require_tranches(command: IssueWarrant) -> None:
-    for index, tranche in enumerate(command.tranches):
-        require_shares(tranche.shares, f"/tranches/{index}/shares")
-        for milestone in _list_milestones(tranche):
-            if isinstance(milestone, PriceMilestone):
-                require_price_per_share(milestone.price_usd_per_share, f"/tranches/{index}/conditions")
-            elif isinstance(milestone, DeliveryMilestone) and command.grant_id is None:
-                raise Refusal(
-                    "grant_missing",
-                    f"tranche {index} vests by delivered compute; name the grant that delivers it",
-                    pointer="/grant_id",
-                )
-    total = sum(tranche.shares for tranche in command.tranches)
-    if command.tranches and total != command.shares:
-        raise Refusal(
-            "tranches_differ",
-            f"the tranches sum to {total} shares, but the warrant buys {command.shares}",
-            pointer="/tranches",
-            shares=command.shares,
-            tranches=total,
-        )
-
-
-def _list_milestones(tranche: WarrantTranche) -> list[Milestone]:
-    return [milestone for condition in tranche.conditions for milestone in condition]
-
-
-def vest_warrants(command: VestWarrants, state: Issuer) -> Sequence[IssuerEvent]:
-    """Return what has vested by now and was not recorded."""
-    require_aware(command.at, "/at")
-    return [
-        event
-        for warrant_id in sorted(state.warrants)
-        for event in _vest(state, warrant_id, command.delivered_gpu_seconds, command.at)
-    ]
-
-
-def _vest(state: Issuer, warrant_id: str, delivered: Mapping[str, int], at: datetime) -> list[IssuerWarrantVested]:
-    warrant = state.warrants[warrant_id]
-    if warrant.expired or at > warrant.issued.expires_at:
-        return []
-    gpu_seconds = delivered.get(warrant.issued.grant_id or "", 0)
-    facts = rules.WarrantFacts(gpu_seconds, at.date(), state.latest_price_usd)
-    return [
-        IssuerWarrantVested(
-            issuer_id=state.formed.issuer_id,
-            warrant_id=warrant_id,
-            tranche=index,
-            shares=warrant.count_tranche(index),
-            gpu_seconds=gpu_seconds,
-            price_usd_per_share=None if state.latest_price_usd is None else render_ratio(state.latest_price_usd),
-        )
-        for index, tranche in enumerate(warrant.issued.tranches)
-        if index not in warrant.vested and rules.is_met(_build_condition(warrant, tranche), facts)
-    ]
-
-
-def _build_condition(warrant: Warrant, tranche: WarrantTranche) -> rules.Condition:
-    return rules.AllOf(
-        tuple(rules.AnyOf(tuple(_build(warrant, each) for each in condition)) for condition in tranche.conditions)
-    )
-
-
-def _build(warrant: Warrant, milestone: Milestone) -> rules.Condition:
-    match milestone:
-        case DeliveryMilestone():
-            return rules.DeliveredAtLeast(milestone.gpu_seconds)
-        case DateMilestone():
-            return rules.OnOrAfter(milestone.day)
-        case PriceMilestone():
-            level = Fraction(milestone.price_usd_per_share)
-            return rules.PriceAtLeast(level * warrant.issued.shares / warrant.shares)
 
 
 def exercise_warrant(command: ExerciseWarrant, state: Issuer) -> Sequence[IssuerEvent]:
@@ -157,7 +77,7 @@ def exercise_warrant(command: ExerciseWarrant, state: Issuer) -> Sequence[Issuer
     require_shares(command.shares, "/shares")
     if command.shares > warrant.shares_outstanding:
         raise refuse_overdrawn("warrant", command.warrant_id, command.shares, warrant.shares_outstanding)
-    vested = _vest(state, command.warrant_id, command.delivered_gpu_seconds, command.at)
+    vested = list_vested(state, command.warrant_id, command.delivered_gpu_seconds, command.at)
     current = state
     for event in vested:
         after = evolve(current, event)
@@ -261,17 +181,3 @@ def expire_warrant(command: ExpireWarrant, state: Issuer) -> Sequence[IssuerEven
             shares=warrant.shares_outstanding,
         )
     ]
-
-
-def sign_instrument(command: SignInstrument, state: Issuer) -> Sequence[IssuerEvent]:
-    """Return the note of an instrument, unless known."""
-    event = IssuerInstrumentSigned(
-        issuer_id=command.issuer_id,
-        instrument_id=command.instrument_id,
-        holder_id=command.holder_id,
-        commitment_usd=command.commitment_usd,
-    )
-    if is_repeated("instrument", command.instrument_id, state.instruments, event):
-        return []
-    require_usd(command.commitment_usd, "/commitment_usd")
-    return [event]

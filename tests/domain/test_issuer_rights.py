@@ -29,8 +29,8 @@ from marketplace.domain.issuer_commands import (
     VestWarrants,
     WithdrawPromise,
 )
-from marketplace.domain.issuer_options import add_months, count_vested
 from marketplace.domain.issuer_state import total_shares
+from marketplace.domain.issuer_vesting import add_months, count_vested
 from tests.domain.issuer_samples import (
     COMPANY,
     EMPLOYEE,
