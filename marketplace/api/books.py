@@ -9,7 +9,7 @@ from litestar import Router, get, post
 from litestar.params import FromPath, JSONBody, QueryParameter
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from marketplace.api.bodies.equity import AskRecoveryBody
+from marketplace.api.bodies.cap_tables import AskRecoveryBody
 from marketplace.api.commands import Commanded
 from marketplace.api.reading import OptionalInstantText, Read, parse_instant
 from marketplace.captable.book import HolderBook, Recovery, ask_recovery, build_book

@@ -8,7 +8,7 @@ from typing import Any, Final
 from litestar import Response, get, post
 from litestar.params import FromPath, JSONBody
 
-from marketplace.api.bodies.equity import PlotExitsBody, PlotRoundsBody
+from marketplace.api.bodies.cap_tables import PlotExitsBody, PlotRoundsBody
 from marketplace.api.commands import Commanded
 from marketplace.api.packages import load_own_history
 from marketplace.api.reading import KnownSequence, OptionalInstantText, Read, Word, parse_instant
@@ -26,6 +26,7 @@ from marketplace.captable.plots import (
 )
 from marketplace.captable.report import CapTableReport, build_report
 from marketplace.core.errors import Refusal
+from marketplace.domain.issuer_terms import settle_terms
 from marketplace.runtime.commands.issuers import load_issuer
 from marketplace.runtime.history import load_history
 from marketplace.runtime.unit import Unit
@@ -79,7 +80,7 @@ async def plot_rounds(
     """Return price, shares and dilution of every holder at each pre-money; nothing is recorded."""
     history = await _load_branch_history(command, issuer_id)
     branch = begin_branch(history, command.context.at)
-    points = await asyncio.to_thread(play_rounds, branch, data.terms, list_prices(data.range))
+    points = await asyncio.to_thread(play_rounds, branch, settle_terms(data.terms), list_prices(data.range))
     return _answer_csv(list_round_lines(points)) if data.format == "csv" else Response(list(points))
 
 
@@ -91,7 +92,8 @@ async def plot_exits(
     history = await _load_branch_history(command, issuer_id)
     branch = begin_branch(history, command.context.at)
     prices = list_prices(data.range)
-    points = await asyncio.to_thread(play_exits, branch, prices, data.rounds, data.safe_seniority)
+    rounds = [settle_terms(draft) for draft in data.rounds]
+    points = await asyncio.to_thread(play_exits, branch, prices, rounds, data.safe_seniority)
     return _answer_csv(list_exit_lines(points)) if data.format == "csv" else Response(list(points))
 
 

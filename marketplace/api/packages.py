@@ -8,7 +8,7 @@ import msgspec
 from litestar import Response, get, post
 from litestar.params import FromPath, JSONBody
 
-from marketplace.api.bodies.equity import ImportIssuerBody
+from marketplace.api.bodies.cap_tables import ImportIssuerBody
 from marketplace.api.commands import Commanded, ReceiptBody
 from marketplace.api.reading import Read, Reading
 from marketplace.captable.history import History

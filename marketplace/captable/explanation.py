@@ -43,10 +43,10 @@ class ExplainedRow(msgspec.Struct, frozen=True, kw_only=True):
     """A row of the cap table and its events, which sum to it.
 
     Attributes:
-        kind: ``stock``, ``option``, ``warrant`` or ``pool``.
+        kind: ``stock``, ``option``, ``warrant``, ``promised`` or ``pool``.
         holder_id: Whose; None for the pool.
         name: What the cap table shows of the holder.
-        security: The class of stock, the option or the warrant; ``pool`` for the pool.
+        security: The class of stock, the option, the warrant or the promise; ``pool`` for the pool.
         shares: How many.
         entries: Oldest first.
     """
@@ -63,7 +63,7 @@ class ExplainedNumber(msgspec.Struct, frozen=True, kw_only=True):
     """A number of the whole issuer, or of a class, and its events.
 
     Attributes:
-        name: ``outstanding``, ``fully_diluted``, ``reserved``, ``granted``, ``available``, or one of these of a class,
+        name: ``outstanding``, ``fully_diluted``, ``reserved``, ``granted``, ``promised``, ``available``, or of a class,
             such as ``authorised/common``.
         value: What it is.
         entries: Oldest first.
@@ -170,7 +170,7 @@ def explain_cap_table(
         for key in rows.entries
         if holder_id in (None, key[1]) and security in (None, key[2])
     ]
-    order = ("stock", "option", "warrant", "pool")
+    order = ("stock", "option", "warrant", "promised", "pool")
     explained.sort(key=lambda row: (order.index(row.kind), row.holder_id or "", row.security))
     return Explanation(
         issuer_id=history.issuer_id,
@@ -210,7 +210,8 @@ def _read_numbers(issuer: Issuer) -> dict[RowKey, Decimal]:
         ("", "", "outstanding"): totals.stock,
         ("", "", "fully_diluted"): totals.fully_diluted,
         ("", "", "reserved"): issuer.shares_reserved,
-        ("", "", "granted"): issuer.shares_reserved - issuer.shares_available,
+        ("", "", "granted"): issuer.shares_granted,
+        ("", "", "promised"): issuer.shares_promised,
         ("", "", "available"): issuer.shares_available,
     }
     for class_id, stock_class in issuer.classes.items():

@@ -21,7 +21,7 @@ class HolderLine(msgspec.Struct, frozen=True, kw_only=True):
         holder_id: The holder.
         name: What the cap table shows; None where nobody named it.
         outstanding_shares: Stock.
-        fully_diluted_shares: Stock, options and warrants.
+        fully_diluted_shares: Stock, options, promises and warrants.
         outstanding_part: Of all stock, exact.
         fully_diluted_part: Of the fully diluted company, exact.
         principal_usd: Principal that is not converted, and no share yet.
@@ -62,11 +62,12 @@ class InstrumentLine(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class PlanLine(msgspec.Struct, frozen=True, kw_only=True):
-    """The pool: reserved in all, granted of it (exercised or not), exercised, and available."""
+    """The pool: reserved in all, granted of it (exercised or not), exercised, promised, and available."""
 
     reserved_shares: int
     granted_shares: int
     exercised_shares: int
+    promised_shares: int
     available_shares: int
 
 
@@ -80,7 +81,7 @@ class CapTableReport(msgspec.Struct, frozen=True, kw_only=True):
         at: As of when.
         known: As the log knew at this sequence; None: now.
         outstanding_shares: Stock.
-        fully_diluted_shares: Stock, options, warrants that have not expired, and the available pool.
+        fully_diluted_shares: Stock, options, promises, warrants that have not expired, and the available pool.
         holders: By id.
         classes: By id.
         instruments: By id.
@@ -188,10 +189,11 @@ def _render_instrument(instrument: Instrument) -> InstrumentLine:
 
 
 def _render_plan(issuer: Issuer) -> PlanLine:
-    granted = sum(option.shares for option in issuer.options.values())
+    outstanding = sum(option.shares_outstanding for option in issuer.options.values())
     return PlanLine(
         reserved_shares=issuer.shares_reserved,
-        granted_shares=granted,
-        exercised_shares=granted - sum(option.shares_outstanding for option in issuer.options.values()),
+        granted_shares=issuer.shares_granted,
+        exercised_shares=issuer.shares_granted - outstanding,
+        promised_shares=issuer.shares_promised,
         available_shares=issuer.shares_available,
     )

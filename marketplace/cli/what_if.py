@@ -25,6 +25,7 @@ from marketplace.captable.plots import (
 from marketplace.cli.console import configure_logging, run
 from marketplace.cli.holding import NatsUrl, parse_instant
 from marketplace.core.errors import Refusal
+from marketplace.domain.issuer_terms import RoundDraft, settle_terms
 from marketplace.runtime.config import load_settings
 from marketplace.runtime.history import load_history
 
@@ -115,7 +116,7 @@ async def _begin(issuer_id: str, at: str | None, nats_url: str | None) -> Branch
 
 def _load_terms(path: Path) -> RoundTerms:
     try:
-        return msgspec.json.decode(path.read_bytes(), type=RoundTerms)
+        return settle_terms(msgspec.json.decode(path.read_bytes(), type=RoundDraft))
     except (OSError, msgspec.MsgspecError) as error:
         raise Refusal("terms_unreadable", f"{path} does not hold the terms of a round: {error}") from error
 

@@ -8,21 +8,15 @@ from typing import Any
 
 from events.order import OrderTerms
 from marketplace.api.api_keys import IssuedKey
+from marketplace.api.bodies.cap_tables import AskRecoveryBody, ImportIssuerBody, PlotExitsBody, PlotRoundsBody
 from marketplace.api.bodies.delivery import ReportUsageBody
-from marketplace.api.bodies.equity import (
+from marketplace.api.bodies.equity import CloseFinancingBody, DeclareLiquidityBody, InvestBody, OpenFinancingBody
+from marketplace.api.bodies.issuers import (
     AddStakeholderBody,
     AdjustStockPlanBody,
-    AskRecoveryBody,
-    CloseFinancingBody,
     CreateStockClassBody,
-    DeclareLiquidityBody,
     FormIssuerBody,
-    ImportIssuerBody,
-    InvestBody,
     IssueStockBody,
-    OpenFinancingBody,
-    PlotExitsBody,
-    PlotRoundsBody,
 )
 from marketplace.api.bodies.parties import ClearPartyBody, IssueKeyBody, RegisterPartyBody
 from marketplace.api.bodies.quotes import QuoteAnswer

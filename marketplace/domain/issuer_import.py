@@ -10,55 +10,77 @@ import json
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
+from fractions import Fraction
 from typing import Any, Final
 
 from events.issuer import (
+    IssuerAuthorisedSharesAdjusted,
+    IssuerConversionPriceAdjusted,
     IssuerDistributionPaid,
     IssuerEvent,
     IssuerFinancingAbandoned,
     IssuerFinancingClosed,
     IssuerFinancingOpened,
     IssuerFinancingPriced,
+    IssuerFirstRefusalExercised,
+    IssuerFirstRefusalWaived,
     IssuerFormed,
     IssuerImported,
     IssuerInstrumentSigned,
     IssuerLiquidityDeclared,
+    IssuerOptionCancelled,
     IssuerOptionExercised,
     IssuerOptionGranted,
+    IssuerOptionPromised,
+    IssuerOptionPromiseWithdrawn,
     IssuerStakeholderAdded,
     IssuerStockClassCreated,
+    IssuerStockConverted,
     IssuerStockIssued,
+    IssuerStockOffered,
+    IssuerStockOfferWithdrawn,
     IssuerStockPlanAdjusted,
     IssuerStockRepurchased,
     IssuerStockSplit,
     IssuerStockTransferred,
     IssuerValuationRecorded,
     IssuerWarrantExercised,
+    IssuerWarrantExpired,
     IssuerWarrantIssued,
+    IssuerWarrantVested,
 )
 from marketplace.core.errors import Refusal
 from marketplace.domain.issuer_commands import (
     AbandonFinancing,
     AddStakeholder,
+    AdjustAuthorisedShares,
     AdjustStockPlan,
+    CancelOption,
+    ConvertStock,
     CreateStockClass,
     ExerciseOption,
     ExerciseWarrant,
+    ExpireWarrant,
     FormIssuer,
     GrantOption,
     ImportIssuer,
     IssuerCommand,
     IssueStock,
     IssueWarrant,
+    OfferStock,
     OpenFinancing,
+    PromiseOption,
     RecordValuation,
     RepurchaseStock,
     SignInstrument,
     SplitStock,
     TransferStock,
+    WaiveFirstRefusal,
+    WithdrawOffer,
+    WithdrawPromise,
 )
 from marketplace.domain.issuer_evolve import evolve
-from marketplace.domain.issuer_rules import require_signed
+from marketplace.domain.issuer_rules import get_class, require_held, require_signed
 from marketplace.domain.issuer_state import Issuer, IssuerState
 from marketplace.domain.refusals import refuse_exists, refuse_status, refuse_unknown
 from marketplace.equity.checker import verify
@@ -69,22 +91,40 @@ _COMMANDS: Final[dict[type[IssuerEvent], type[Any]]] = {
     IssuerFormed: FormIssuer,
     IssuerStakeholderAdded: AddStakeholder,
     IssuerStockClassCreated: CreateStockClass,
+    IssuerAuthorisedSharesAdjusted: AdjustAuthorisedShares,
     IssuerStockPlanAdjusted: AdjustStockPlan,
     IssuerStockIssued: IssueStock,
     IssuerStockTransferred: TransferStock,
     IssuerStockRepurchased: RepurchaseStock,
     IssuerStockSplit: SplitStock,
+    IssuerStockConverted: ConvertStock,
+    IssuerOptionPromised: PromiseOption,
+    IssuerOptionPromiseWithdrawn: WithdrawPromise,
     IssuerOptionGranted: GrantOption,
     IssuerOptionExercised: ExerciseOption,
+    IssuerOptionCancelled: CancelOption,
     IssuerWarrantIssued: IssueWarrant,
     IssuerWarrantExercised: ExerciseWarrant,
+    IssuerWarrantExpired: ExpireWarrant,
     IssuerValuationRecorded: RecordValuation,
     IssuerInstrumentSigned: SignInstrument,
     IssuerFinancingOpened: OpenFinancing,
     IssuerFinancingAbandoned: AbandonFinancing,
+    IssuerStockOffered: OfferStock,
+    IssuerFirstRefusalWaived: WaiveFirstRefusal,
+    IssuerStockOfferWithdrawn: WithdrawOffer,
 }
 _LONG_AGO: Final = datetime(1, 1, 1, tzinfo=UTC)
-"""A package does not say when a warrant was exercised, so an import does not ask whether it had expired."""
+_FAR_AHEAD: Final = datetime(9999, 12, 31, tzinfo=UTC)
+_AT: Final[dict[type[Any], datetime]] = {
+    ExerciseWarrant: _LONG_AGO,
+    TransferStock: _FAR_AHEAD,
+    ExerciseOption: _FAR_AHEAD,
+    CancelOption: _LONG_AGO,
+    ExpireWarrant: _FAR_AHEAD,
+    OfferStock: _LONG_AGO,
+}
+"""A package says on which day, not when an act was allowed: an import takes the instant at which each one is."""
 
 Decide = Callable[[IssuerCommand, IssuerState], Sequence[IssuerEvent]]
 
@@ -155,13 +195,27 @@ def _require_allowed(command: ImportIssuer, index: int, act: IssuerEvent, curren
 
 
 def _decide_again(act: IssuerEvent, current: IssuerState, decide: Decide) -> Sequence[IssuerEvent]:
-    if type(act) in _CERTIFIED:
+    if type(act) in _CERTIFIED and not _is_own_choice(act):
         assert isinstance(current, Issuer), "the formation is the first act"
         _CERTIFIED[type(act)](act, current)
+        return [act]
+    if isinstance(act, IssuerStockTransferred) and isinstance(current, Issuer) and _is_refused(act, current):
+        require_held(current, act.holder_id, act.class_id, act.shares)
         return [act]
     if isinstance(act, IssuerStockClassCreated) and isinstance(current, Issuer):
         current = _leave_rounds_out(current)
     return decide(_build_command(act), current)
+
+
+def _is_refused(act: IssuerStockTransferred, state: Issuer) -> bool:
+    """Tell whether a transfer follows from a right of first refusal that was used just before."""
+    offer = state.offers.get(act.transfer_id)
+    return offer is not None and offer.status == "exercised"
+
+
+def _is_own_choice(act: IssuerEvent) -> bool:
+    """Tell whether stock was converted by its holder, not by a round."""
+    return isinstance(act, IssuerStockConverted) and act.reason == "voluntary"
 
 
 def _leave_rounds_out(state: Issuer) -> Issuer:
@@ -175,8 +229,10 @@ def _leave_rounds_out(state: Issuer) -> Issuer:
 def _build_command(act: IssuerEvent) -> IssuerCommand:
     command_type = _COMMANDS[type(act)]
     fields = {name: getattr(act, name) for name in command_type.__struct_fields__ if hasattr(act, name)}
-    if command_type is ExerciseWarrant:
-        fields["at"] = _LONG_AGO
+    if command_type in _AT:
+        fields["at"] = _AT[command_type]
+    if isinstance(act, IssuerWarrantExercised):
+        fields |= {"shares": act.shares + act.shares_surrendered, "shares_issued": act.shares}
     command: IssuerCommand = command_type(**fields)
     return command
 
@@ -221,6 +277,48 @@ def _check_paid(act: IssuerDistributionPaid, state: Issuer) -> None:
         )
 
 
+def _check_adjusted(act: IssuerConversionPriceAdjusted, state: Issuer) -> None:
+    """Check that a round lowered the price that the class had."""
+    stock_class = state.classes.get(act.class_id)
+    if stock_class is None:
+        raise refuse_unknown("stock_class", act.class_id)
+    before, after = Fraction(act.conversion_price_usd_before), Fraction(act.conversion_price_usd)
+    if stock_class.conversion_price_usd != before or not 0 < after <= before:
+        raise Refusal(
+            "adjustment_differs",
+            f"class {act.class_id} converts at {stock_class.conversion_price_usd} dollars; a round lowers that price, "
+            f"and does not bring it from {before} to {after}",
+            class_id=act.class_id,
+        )
+
+
+def _check_forfeited(act: IssuerStockConverted, state: Issuer) -> None:
+    """Check that who did not pay held the stock, and that it became common."""
+    get_class(state, act.class_id, ("preferred",))
+    get_class(state, act.class_id_after, ("common",))
+    require_held(state, act.holder_id, act.class_id, act.shares)
+
+
+def _check_refused(act: IssuerFirstRefusalExercised, state: Issuer) -> None:
+    offer = state.offers.get(act.transfer_id)
+    if offer is None:
+        raise refuse_unknown("offer", act.transfer_id)
+    if offer.status != "offered":
+        raise refuse_status("offer", act.transfer_id, offer.status, "offered")
+
+
+def _check_vested(act: IssuerWarrantVested, state: Issuer) -> None:
+    warrant = state.warrants.get(act.warrant_id)
+    if warrant is None:
+        raise refuse_unknown("warrant", act.warrant_id)
+    if act.tranche >= len(warrant.issued.tranches) or act.shares != warrant.count_tranche(act.tranche):
+        raise Refusal(
+            "tranches_differ",
+            f"warrant {act.warrant_id} has no tranche {act.tranche} of {act.shares} shares",
+            warrant_id=act.warrant_id,
+        )
+
+
 def _require_certified(what: str, certificate_json: str) -> None:
     problems = verify(json.loads(certificate_json))
     if problems:
@@ -234,4 +332,8 @@ _CERTIFIED: Final[dict[type[IssuerEvent], Callable[[Any, Issuer], None]]] = {
     IssuerFinancingClosed: _check_closed,
     IssuerLiquidityDeclared: _check_declared,
     IssuerDistributionPaid: _check_paid,
+    IssuerConversionPriceAdjusted: _check_adjusted,
+    IssuerStockConverted: _check_forfeited,
+    IssuerFirstRefusalExercised: _check_refused,
+    IssuerWarrantVested: _check_vested,
 }

@@ -112,7 +112,6 @@ _NOT_KEPT: Final = {
     tx.VestingEvent: "vesting",
     tx.VestingAcceleration: "vesting",
     tx.IssuerAuthorized: "authorised shares of the company as a whole (those of its classes are kept)",
-    tx.ClassAuthorized: "earlier numbers of authorised shares (the last one is kept)",
     tx.ReturnToPool: "returns to the pool by themselves (the pool is what it comes to)",
 }
 _ALWAYS_LOST: Final = (
@@ -177,15 +176,14 @@ def _take_class(ground: Ground, located: Located, item: ocf.StockClass) -> None:
     authorised = ground.find_authorised(item)
     seniority = find_whole(item.seniority)
     if authorised is None:
-        reason = "the marketplace needs a whole number of authorised shares, now and before every split"
+        reason = "the marketplace needs a whole number of authorised shares"
         ground.refuse(located, "authorised_shares_missing", reason)
     if seniority is None:
         ground.refuse(located, "seniority_not_whole", f"seniority {item.seniority} is no whole rank")
-    if item.participation_cap_multiple is not UNSET:
-        ground.refuse(located, "participation_not_kept", "the marketplace keeps no participating preferred stock")
     preferred = item.class_type == "PREFERRED"
     price = ground.find_usd(located, item.price_per_share) if preferred else None
     multiple = item.liquidation_preference_multiple
+    cap = None if item.participation_cap_multiple is UNSET else Decimal(item.participation_cap_multiple)
     if preferred and (price is None or multiple is UNSET):
         reason = "a preferred class needs price_per_share and liquidation_preference_multiple"
         ground.refuse(located, "preference_missing", reason)
@@ -200,6 +198,8 @@ def _take_class(ground: Ground, located: Located, item: ocf.StockClass) -> None:
             price_per_share_usd=price,
             liquidation_multiple=Decimal(multiple) if preferred and multiple is not UNSET else None,
             seniority=seniority or 0,
+            participation="none" if cap is None else "capped",
+            participation_cap_multiple=cap,
         ),
     )
 
@@ -258,6 +258,7 @@ def _transfer(ground: Ground, located: Located, item: tx.StockTransfer) -> None:
             item.date,
             issuers.IssuerStockTransferred(
                 issuer_id=ground.issuer_id,
+                transfer_id=ground.name("trf", f"{item.id}/{name}"),
                 holder_id=ground.name_holder(issuance.stakeholder_id),
                 holder_id_after=ground.name_holder(made.stakeholder_id),
                 class_id=ground.classes.get(issuance.stock_class_id, issuance.stock_class_id),
@@ -284,6 +285,7 @@ def _take_back(ground: Ground, located: Located, item: tx.OfSecurity, quantity: 
             item.date,
             issuers.IssuerStockRepurchased(
                 issuer_id=ground.issuer_id,
+                repurchase_id=ground.name("rep", item.id),
                 holder_id=ground.name_holder(issuance.stakeholder_id),
                 class_id=ground.classes.get(issuance.stock_class_id, issuance.stock_class_id),
                 shares=shares,
@@ -303,11 +305,16 @@ def _split(ground: Ground, located: Located, item: tx.StockClassSplit) -> None:
     if not numerator or not denominator:
         ground.refuse(located, "split_not_whole", "a split has a whole numerator and denominator")
         return
-    ground.split_plans(Fraction(numerator, denominator))
+    ground.split_counts(Fraction(numerator, denominator))
     ground.add(
         located,
         item.date,
-        issuers.IssuerStockSplit(issuer_id=ground.issuer_id, numerator=numerator, denominator=denominator),
+        issuers.IssuerStockSplit(
+            issuer_id=ground.issuer_id,
+            split_id=ground.name("spl", item.id),
+            numerator=numerator,
+            denominator=denominator,
+        ),
     )
 
 
@@ -322,6 +329,40 @@ def _reissue(ground: Ground, located: Located, item: tx.StockReissuance) -> None
         ):
             reason = f"security {name} has another holder or class than {item.security_id}, which it replaces"
             ground.refuse(located, "reissuance_differs", reason)
+
+
+def _adjust_authorised(ground: Ground, located: Located, item: tx.ClassAuthorized) -> None:
+    ground.set_authorised(located, item)
+
+
+def _convert(ground: Ground, located: Located, item: tx.StockConversion) -> None:
+    issuance = ground.find_issuance(item.security_id)
+    made = [ground.find_issuance(name) for name in item.resulting_security_ids]
+    stock = [each for each in made if isinstance(each, tx.StockIssuance)]
+    shares = ground.find_shares(located, item.quantity_converted)
+    if not isinstance(issuance, tx.StockIssuance) or len(stock) != 1 or shares is None:
+        ground.refuse(located, "conversion_without_stock", "a conversion makes one certificate of another class")
+        return
+    if len([each for each in ground.transactions if stock[0].security_id in list_results(each)]) > 1:
+        reason = f"security {stock[0].security_id} comes out of several conversions; which shares are whose is not said"
+        ground.refuse(located, "conversions_joined", reason)
+        return
+    after = ground.find_shares(located, stock[0].quantity) or 0
+    ground.add(
+        located,
+        item.date,
+        issuers.IssuerStockConverted(
+            issuer_id=ground.issuer_id,
+            conversion_id=ground.name("cnv", item.id),
+            holder_id=ground.name_holder(issuance.stakeholder_id),
+            class_id=ground.classes.get(issuance.stock_class_id, issuance.stock_class_id),
+            shares=shares,
+            class_id_after=ground.classes.get(stock[0].stock_class_id, stock[0].stock_class_id),
+            shares_exact=f"{after}/1",
+            shares_after=after,
+            reason="voluntary",
+        ),
+    )
 
 
 def _refuse_unknown(ground: Ground, located: Located, item: tx.Transaction) -> None:
@@ -359,11 +400,11 @@ _TRANSACTIONS: Final[dict[type[Any], Callable[[Ground, Located, Any], None]]] = 
     tx.StockReissuance: _reissue,
     tx.PlanAdjustment: _adjust_plan,
     tx.ConvertibleIssuance: take_convertible,
-    tx.StockConversion: _refuse_unknown,
+    tx.StockConversion: _convert,
+    tx.ClassAuthorized: _adjust_authorised,
     tx.ClassRatio: _refuse_unknown,
     tx.CompensationRelease: _refuse_unknown,
     tx.CompensationTransfer: _refuse_unknown,
     tx.WarrantTransfer: _refuse_unknown,
-    tx.WarrantCancellation: _refuse_unknown,
     **RIGHTS,
 }

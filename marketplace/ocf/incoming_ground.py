@@ -48,6 +48,8 @@ class Ground:
         self.transactions = transactions
         self._issuances = {item.security_id: item for item in transactions if isinstance(item, tx.Issuance)}
         self._implied = _list_implied(transactions)
+        self._before = _list_balances(transactions)
+        self._authorised: dict[str, int] = {}
 
     def refuse(self, located: Located, code: str, reason: str) -> None:
         """Report a problem."""
@@ -87,6 +89,18 @@ class Ground:
         """Return the issuance of a security."""
         return self._issuances.get(security_id)
 
+    def find_first(self, security_id: str) -> str:
+        """Return the option that a balance goes back to, through any number of cancellations."""
+        while security_id in self._before:
+            security_id = self._before[security_id]
+        return security_id
+
+    def retires_cancelled(self, item: tx.CompensationIssuance) -> bool:
+        """Tell whether the plan of an option does not take cancelled shares back."""
+        plans = [located.item for located in self.package.items if isinstance(located.item, ocf.StockPlan)]
+        own = (plan for plan in plans if plan.id == item.stock_plan_id)
+        return any(plan.default_cancellation_behavior in {"RETIRE", "HOLD_AS_CAPITAL_STOCK"} for plan in own)
+
     def is_implied(self, security_id: str) -> bool:
         """Tell whether a security's shares come by the act that makes it, not by an issue of their own."""
         return security_id in self._implied
@@ -112,20 +126,23 @@ class Ground:
         return shares
 
     def find_authorised(self, item: ocf.StockClass) -> int | None:
-        """Return the authorised shares that a class has to begin with to end with the last stated number."""
+        """Return the authorised shares that a class begins with, None where they are no whole number."""
         text = item.initial_shares_authorized
-        last = Fraction(text) if text[:1].isdigit() else None
-        factor = Fraction(1)
-        for each in self.transactions:
-            if isinstance(each, tx.ClassAuthorized) and each.stock_class_id == item.id:
-                last = Fraction(each.new_shares_authorized)
-            elif isinstance(each, tx.StockClassSplit) and each.stock_class_id == item.id:
-                ratio = Fraction(each.split_ratio.numerator) / (Fraction(each.split_ratio.denominator) or 1)
-                factor *= ratio
-                last = None if last is None else last * ratio
-        if last is None or not factor or (last / factor).denominator != 1:
-            return None
-        return int(last / factor)
+        shares = find_whole(text) if text[:1].isdigit() else None
+        self._authorised[item.id] = shares or 0
+        return shares
+
+    def set_authorised(self, located: Located, item: tx.ClassAuthorized) -> None:
+        """Set the authorised shares of a class, unless it has them."""
+        shares = self.find_shares(located, item.new_shares_authorized)
+        if shares is None or self._authorised.get(item.stock_class_id) == shares:
+            return
+        self._authorised[item.stock_class_id] = shares
+        class_id = self.classes.get(item.stock_class_id, item.stock_class_id)
+        event = issuers.IssuerAuthorisedSharesAdjusted(
+            issuer_id=self.issuer_id, class_id=class_id, shares_authorised=shares
+        )
+        self.add(located, item.date, event)
 
     def find_first_day(self, item: ocf.StockClass) -> date:
         """Return the day on which a class has to be there, since OCF does not say when it was created."""
@@ -137,8 +154,9 @@ class Ground:
         classes = [located.item for located in self.package.items if isinstance(located.item, ocf.StockClass)]
         return {item.id for item in classes if self.find_first_day(item) <= day}
 
-    def split_plans(self, ratio: Fraction) -> None:
-        """Multiply the pool, as a split of every class does here."""
+    def split_counts(self, ratio: Fraction) -> None:
+        """Multiply the pool and what is authorised, as a split of every class does here."""
+        self._authorised = {class_id: int(shares * ratio) for class_id, shares in self._authorised.items()}
         self._reserved = {plan_id: int(shares * ratio) for plan_id, shares in self._reserved.items()}
 
     def list_splits(self, item: tx.StockClassSplit) -> list[tx.StockClassSplit]:
@@ -168,9 +186,19 @@ def _list_implied(transactions: list[tx.Transaction]) -> set[str]:
     """Return the securities that come out of transfers, exercises, reissues, and as balances."""
     implied: set[str] = set()
     for item in transactions:
-        if isinstance(item, tx.Transfer | tx.Exercise | tx.StockReissuance):
+        if isinstance(item, tx.Transfer | tx.Exercise | tx.StockReissuance | tx.StockConversion):
             implied.update(list_results(item))
         balance = find_balance(item)
-        if balance is not None:
+        if balance is not None and not isinstance(item, tx.WarrantCancellation):
             implied.add(balance)
     return implied
+
+
+def _list_balances(transactions: list[tx.Transaction]) -> dict[str, str]:
+    """Return the option that each balance of a cancellation came from; a balance that is its own is left out."""
+    balances: dict[str, str] = {}
+    for item in transactions:
+        balance = find_balance(item)
+        if isinstance(item, tx.CompensationCancellation) and balance not in (None, item.security_id, *balances):
+            balances[str(balance)] = item.security_id
+    return balances

@@ -13,7 +13,7 @@ from marketplace.ocf.reading import Located
 
 
 def _grant(ground: Ground, located: Located, item: tx.CompensationIssuance) -> None:
-    if ground.is_retracted(item.security_id):
+    if ground.is_retracted(item.security_id) or ground.is_implied(item.security_id):
         return
     if not item.compensation_type.startswith("OPTION"):
         reason = f"the marketplace keeps options, and no {item.compensation_type}"
@@ -26,40 +26,39 @@ def _grant(ground: Ground, located: Located, item: tx.CompensationIssuance) -> N
     shares = ground.find_shares(located, item.quantity)
     if price is None or shares is None:
         return
-    if _is_cancelled(ground, located, item):
-        shares = _sum_exercised(ground, located, item)
-    if shares:
-        ground.add(
-            located,
-            item.date,
-            issuers.IssuerOptionGranted(
-                issuer_id=ground.issuer_id,
-                option_id=ground.name("opt", item.security_id),
-                holder_id=ground.name_holder(item.stakeholder_id),
-                shares=shares,
-                exercise_price_usd=price,
-            ),
-        )
+    ground.add(
+        located,
+        item.date,
+        issuers.IssuerOptionGranted(
+            issuer_id=ground.issuer_id,
+            option_id=ground.name("opt", item.security_id),
+            holder_id=ground.name_holder(item.stakeholder_id),
+            shares=shares,
+            exercise_price_usd=price,
+        ),
+    )
 
 
-def _is_cancelled(ground: Ground, located: Located, item: tx.CompensationIssuance) -> bool:
-    """Tell whether an option was cancelled: what was exercised before is kept of it, and a balance on its own."""
-    for each in ground.transactions:
-        if isinstance(each, tx.CompensationCancellation) and each.security_id == item.security_id:
-            reason = f"{each.quantity} shares were cancelled on {each.date}; the option is kept without them"
-            ground.lose(located, "cancelled_part_not_kept", reason)
-            if any(isinstance(split, tx.StockClassSplit) and split.date >= item.date for split in ground.transactions):
-                reason = "the option was cancelled in a company that split; grant and cancellation do not add up"
-                ground.refuse(located, "cancelled_across_split", reason)
-            return True
-    return False
-
-
-def _sum_exercised(ground: Ground, located: Located, item: tx.CompensationIssuance) -> int:
-    return sum(
-        ground.find_shares(located, each.quantity) or 0
-        for each in ground.transactions
-        if isinstance(each, tx.CompensationExercise) and each.security_id == item.security_id
+def _cancel_option(ground: Ground, located: Located, item: tx.CompensationCancellation) -> None:
+    first_id = ground.find_first(item.security_id)
+    issuance, shares = ground.find_issuance(first_id), ground.find_shares(located, item.quantity)
+    if not isinstance(issuance, tx.CompensationIssuance) or shares is None:
+        return
+    if ground.retires_cancelled(issuance):
+        reason = "the plan retires what is cancelled, and the marketplace gives it back to the pool"
+        ground.refuse(located, "cancelled_shares_retired", reason)
+    ground.add(
+        located,
+        item.date,
+        issuers.IssuerOptionCancelled(
+            issuer_id=ground.issuer_id,
+            cancellation_id=ground.name("can", item.id),
+            option_id=ground.name("opt", first_id),
+            holder_id=ground.name_holder(issuance.stakeholder_id),
+            shares=shares,
+            kind="cancelled",
+            reason=item.reason_text,
+        ),
     )
 
 
@@ -74,7 +73,8 @@ def _exercise_option(ground: Ground, located: Located, item: tx.CompensationExer
         item.date,
         issuers.IssuerOptionExercised(
             issuer_id=ground.issuer_id,
-            option_id=ground.name("opt", item.security_id),
+            exercise_id=ground.name("exr", item.id),
+            option_id=ground.name("opt", ground.find_first(item.security_id)),
             holder_id=ground.name_holder(issuance.stakeholder_id),
             class_id=ground.classes.get(made.stock_class_id, made.stock_class_id),
             shares=shares,
@@ -110,6 +110,10 @@ def _issue_warrant(ground: Ground, located: Located, item: tx.WarrantIssuance) -
     price, shares = ground.find_usd(located, item.exercise_price), ground.find_shares(located, item.quantity)
     if price is None or shares is None or class_id is None:
         return
+    if _is_cancelled(ground, located, item):
+        shares = _sum_exercised(ground, located, item)
+        if not shares:
+            return
     ground.add(
         located,
         item.date,
@@ -121,8 +125,29 @@ def _issue_warrant(ground: Ground, located: Located, item: tx.WarrantIssuance) -
             shares=shares,
             exercise_price_usd=price,
             expires_at=datetime.combine(item.warrant_expiration_date, time.max, UTC),
+            settlement="either",
         ),
     )
+
+
+def _is_cancelled(ground: Ground, located: Located, item: tx.WarrantIssuance) -> bool:
+    """Tell whether a warrant was cancelled: what was exercised before is kept of it, and a balance on its own."""
+    for each in ground.transactions:
+        if isinstance(each, tx.WarrantCancellation) and each.security_id == item.security_id:
+            reason = f"{each.quantity} shares were cancelled on {each.date}; the warrant is kept without them"
+            ground.lose(located, "cancelled_part_not_kept", reason)
+            if any(isinstance(split, tx.StockClassSplit) and split.date >= item.date for split in ground.transactions):
+                reason = "the warrant was cancelled in a company that split; its shares do not add up"
+                ground.refuse(located, "cancelled_across_split", reason)
+            return True
+    return False
+
+
+def _sum_exercised(ground: Ground, located: Located, item: tx.WarrantIssuance) -> int:
+    exercises = [each for each in ground.transactions if isinstance(each, tx.WarrantExercise)]
+    names = [name for each in exercises if each.security_id == item.security_id for name in each.resulting_security_ids]
+    made = [ground.find_issuance(name) for name in names]
+    return sum(ground.find_shares(located, each.quantity) or 0 for each in made if isinstance(each, tx.StockIssuance))
 
 
 def _exercise_warrant(ground: Ground, located: Located, item: tx.WarrantExercise) -> None:
@@ -139,6 +164,7 @@ def _exercise_warrant(ground: Ground, located: Located, item: tx.WarrantExercise
         item.date,
         issuers.IssuerWarrantExercised(
             issuer_id=ground.issuer_id,
+            exercise_id=ground.name("exr", item.id),
             warrant_id=ground.name("wrt", item.security_id),
             holder_id=ground.name_holder(issuance.stakeholder_id),
             class_id=ground.classes.get(class_id, class_id),
@@ -150,6 +176,7 @@ def _exercise_warrant(ground: Ground, located: Located, item: tx.WarrantExercise
 RIGHTS: Final[dict[type[Any], Callable[[Ground, Located, Any], None]]] = {
     tx.CompensationIssuance: _grant,
     tx.CompensationExercise: _exercise_option,
+    tx.CompensationCancellation: _cancel_option,
     tx.WarrantIssuance: _issue_warrant,
     tx.WarrantExercise: _exercise_warrant,
 }

@@ -23,7 +23,7 @@ from marketplace.ocf.sidecar import parse_sidecar, rename_ids
 
 EVENTS_MAX: Final = 1_000
 """One atomic batch of the log."""
-_OURS: Final = re.compile(rb"(?:fin|ins|liq|opt|sec|trn|wrt)_[0-7][0-9a-hjkmnp-tv-z]{25}")
+_OURS: Final = re.compile(rb"(?:can|cnv|exr|fin|ins|liq|opt|prm|rep|sec|spl|trf|trn|wrt)_[0-7][0-9a-hjkmnp-tv-z]{25}")
 
 
 class Taken(NamedTuple):

@@ -107,7 +107,7 @@ class LifeCycle:
             self._made[name] += 1
             if made is not None:
                 made.made = True
-            joined = isinstance(item, tx.StockReissuance | tx.ConvertibleConversion)
+            joined = isinstance(item, tx.StockReissuance | tx.ConvertibleConversion | tx.StockConversion)
             if self._made[name] > 1 and not joined:
                 self._complain(located, "security_made_twice", f"security {name!r} comes out of another one already")
 

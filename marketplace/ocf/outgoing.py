@@ -24,6 +24,8 @@ from marketplace.ocf.writing import PLAN_ID, Writing, render_comments, render_st
 
 _VOTES_NOTE: Final = "The marketplace keeps no votes; one vote per share is stated since OCF asks for a number."
 
+_PARTICIPATION_NOTE: Final = "It takes its part of the rest beside its preference, without a cap."
+
 
 def render_objects(history: History) -> tuple[Writing, tuple[ocf.Financing, ...]]:
     """Return everything that a package of this history holds, and its financings.
@@ -73,7 +75,7 @@ def _create_class(out: Writing, event: issuers.IssuerStockClassCreated) -> None:
     out.authorised[event.class_id] = event.shares_authorised
     out.classes[event.class_id] = ocf.StockClass(
         id=event.class_id,
-        comments=(_VOTES_NOTE,),
+        comments=(_VOTES_NOTE, *((_PARTICIPATION_NOTE,) if event.participation == "full" else ())),
         name=event.class_id,
         class_type="PREFERRED" if preferred else "COMMON",
         default_id_prefix=f"{event.class_id.upper()}-",
@@ -83,6 +85,9 @@ def _create_class(out: Writing, event: issuers.IssuerStockClassCreated) -> None:
         price_per_share=UNSET if event.price_per_share_usd is None else render_money(event.price_per_share_usd),
         liquidation_preference_multiple=(
             UNSET if event.liquidation_multiple is None else render_number(event.liquidation_multiple)
+        ),
+        participation_cap_multiple=(
+            UNSET if event.participation_cap_multiple is None else render_number(event.participation_cap_multiple)
         ),
     )
 
@@ -167,9 +172,43 @@ def _split(out: Writing, event: issuers.IssuerStockSplit) -> None:
         )
     out.lots.split(ratio)
     out.prices = {security: price / ratio for security, price in out.prices.items()}
+    for right in out.rights.values():
+        right.shares = int(right.shares * ratio)
     out.shares_reserved = int(out.shares_reserved * ratio)
     if out.plan is not None:
         _write_plan(out, None)
+
+
+def _adjust_authorised(out: Writing, event: issuers.IssuerAuthorisedSharesAdjusted) -> None:
+    out.authorised[event.class_id] = event.shares_authorised
+    out.transactions.append(
+        tx.ClassAuthorized(
+            **out.number(),
+            comments=render_comments(event.approval),
+            stock_class_id=event.class_id,
+            new_shares_authorized=render_number(event.shares_authorised),
+        )
+    )
+
+
+def _convert_stock(out: Writing, event: issuers.IssuerStockConverted) -> None:
+    """Let every certificate that converts make the one certificate of common stock, if there is a whole share of it."""
+    result = Lot(out.number_result(), event.shares_after, Fraction(0))
+    for taken in list(out.lots.take(event.holder_id, event.class_id, event.shares)):
+        balance_id = taken.balance.security_id if taken.balance is not None else UNSET
+        out.transactions.append(
+            tx.StockConversion(
+                **out.number(),
+                security_id=taken.lot.security_id,
+                quantity_converted=render_number(taken.shares),
+                resulting_security_ids=(result.security_id,) if event.shares_after else (),
+                balance_security_id=balance_id,
+            )
+        )
+        if taken.balance is not None:
+            out.write_issuance(event.holder_id, event.class_id, taken.balance)
+    if event.shares_after:
+        out.issue_stock(event.holder_id, event.class_id_after, result)
 
 
 def _merge_odd_lots(out: Writing, ratio: Fraction) -> None:
@@ -226,6 +265,8 @@ _HANDLERS: Final[dict[type[Any], Callable[[Writing, Any], None]]] = {
     issuers.IssuerStockTransferred: _transfer,
     issuers.IssuerStockRepurchased: _repurchase,
     issuers.IssuerStockSplit: _split,
+    issuers.IssuerAuthorisedSharesAdjusted: _adjust_authorised,
+    issuers.IssuerStockConverted: _convert_stock,
     **RIGHTS,
     issuers.IssuerInstrumentSigned: _leave_out,
     issuers.IssuerFinancingOpened: _open_financing,

@@ -7,41 +7,78 @@ from typing import Any, Final
 from msgspec import UNSET
 
 from events import issuer as issuers
+from events.financing import Approval
 from marketplace.ocf import transactions as tx
 from marketplace.ocf.lots import Lot
 from marketplace.ocf.numbers import render_money, render_number
 from marketplace.ocf.values import ConversionRight, ElectiveAtWill, FixedMechanism
-from marketplace.ocf.writing import PLAN_ID, Writing, render_comments
+from marketplace.ocf.writing import PLAN_ID, Right, Writing, render_comments
 
 
 def _grant_option(out: Writing, event: issuers.IssuerOptionGranted) -> None:
     out.require_stakeholder(event.holder_id)
     out.prices[event.option_id] = Fraction(event.exercise_price_usd)
-    numbered = out.number()
+    out.rights[event.option_id] = Right(event.option_id, event.shares)
+    _write_option(out, event.option_id, event.holder_id, event.approval)
+
+
+def _write_option(out: Writing, option_id: str, holder_id: str, approval: Approval | None = None) -> None:
+    right, numbered = out.rights[option_id], out.number()
     out.transactions.append(
         tx.CompensationIssuance(
             **numbered,
-            comments=render_comments(event.approval),
-            security_id=event.option_id,
+            comments=render_comments(approval, out.prices[option_id]),
+            security_id=right.security_id,
             custom_id=f"OPTION-{numbered['id'].removeprefix('tx-')}",
-            stakeholder_id=event.holder_id,
+            stakeholder_id=holder_id,
             security_law_exemptions=(),
             compensation_type="OPTION",
             stock_plan_id=PLAN_ID,
-            quantity=render_number(event.shares),
-            exercise_price=render_money(event.exercise_price_usd),
+            quantity=render_number(right.shares),
+            exercise_price=render_money(out.prices[option_id]),
             expiration_date=None,
             termination_exercise_windows=(),
         )
     )
 
 
+def _cancel_option(out: Writing, event: issuers.IssuerOptionCancelled) -> None:
+    """End the option's certificate; what is left of it goes on under another, and the rest is back in the pool."""
+    right = out.rights[event.option_id]
+    before = right.security_id
+    right.shares -= event.shares
+    if right.shares:
+        right.security_id = out.number_result()
+    out.transactions.append(
+        tx.CompensationCancellation(
+            **out.number(),
+            security_id=before,
+            reason_text=f"{event.kind}: {event.reason}",
+            quantity=render_number(event.shares),
+            balance_security_id=right.security_id if right.shares else UNSET,
+        )
+    )
+    out.transactions.append(
+        tx.ReturnToPool(
+            **out.number(),
+            security_id=before,
+            stock_plan_id=PLAN_ID,
+            quantity=render_number(event.shares),
+            reason_text=event.reason,
+        )
+    )
+    if right.shares:
+        _write_option(out, event.option_id, event.holder_id)
+
+
 def _exercise_option(out: Writing, event: issuers.IssuerOptionExercised) -> None:
+    right = out.rights[event.option_id]
+    right.shares -= event.shares
     result = Lot(out.number_result(), event.shares, out.prices[event.option_id])
     out.transactions.append(
         tx.CompensationExercise(
             **out.number(),
-            security_id=event.option_id,
+            security_id=right.security_id,
             quantity=render_number(event.shares),
             resulting_security_ids=(result.security_id,),
         )
@@ -52,48 +89,85 @@ def _exercise_option(out: Writing, event: issuers.IssuerOptionExercised) -> None
 def _issue_warrant(out: Writing, event: issuers.IssuerWarrantIssued) -> None:
     out.require_stakeholder(event.holder_id)
     out.prices[event.warrant_id] = Fraction(event.exercise_price_usd)
-    numbered = out.number()
-    right = ConversionRight(
+    out.rights[event.warrant_id] = Right(event.warrant_id, event.shares)
+    out.warrants[event.warrant_id] = event
+    _write_warrant(out, event)
+
+
+def _write_warrant(out: Writing, event: issuers.IssuerWarrantIssued) -> None:
+    right, numbered = out.rights[event.warrant_id], out.number()
+    shares, price = render_number(right.shares), out.prices[event.warrant_id]
+    conversion = ConversionRight(
         type="WARRANT_CONVERSION_RIGHT",
-        conversion_mechanism=FixedMechanism(converts_to_quantity=render_number(event.shares)),
+        conversion_mechanism=FixedMechanism(converts_to_quantity=shares),
         converts_to_stock_class_id=event.class_id,
     )
+    trigger = ElectiveAtWill(trigger_id=f"{right.security_id}-exercise", conversion_right=conversion)
     out.transactions.append(
         tx.WarrantIssuance(
             **numbered,
-            comments=render_comments(event.approval),
-            security_id=event.warrant_id,
+            comments=render_comments(event.approval, price),
+            security_id=right.security_id,
             custom_id=f"WARRANT-{numbered['id'].removeprefix('tx-')}",
             stakeholder_id=event.holder_id,
             security_law_exemptions=(),
-            exercise_triggers=(ElectiveAtWill(trigger_id=f"{event.warrant_id}-exercise", conversion_right=right),),
+            exercise_triggers=(trigger,),
             purchase_price=render_money(Fraction(0)),
-            quantity=render_number(event.shares),
+            quantity=shares,
             quantity_source="INSTRUMENT_FIXED",
-            exercise_price=render_money(event.exercise_price_usd),
+            exercise_price=render_money(price),
             warrant_expiration_date=event.expires_at.date(),
         )
     )
 
 
 def _exercise_warrant(out: Writing, event: issuers.IssuerWarrantExercised) -> None:
+    right = out.rights[event.warrant_id]
+    right.shares -= event.shares
     result = Lot(out.number_result(), event.shares, out.prices[event.warrant_id])
-    surrendered = f"{event.shares_surrendered} shares of the right were given up to pay for them."
     out.transactions.append(
         tx.WarrantExercise(
             **out.number(),
-            security_id=event.warrant_id,
-            trigger_id=f"{event.warrant_id}-exercise",
+            security_id=right.security_id,
+            trigger_id=f"{right.security_id}-exercise",
             resulting_security_ids=(result.security_id,),
-            consideration_text=surrendered if event.shares_surrendered else UNSET,
         )
     )
     out.issue_stock(event.holder_id, event.class_id, result)
+    if event.shares_surrendered:
+        _give_up(out, event.warrant_id, event.shares_surrendered, "given up to pay for the shares of a net exercise")
+
+
+def _expire_warrant(out: Writing, event: issuers.IssuerWarrantExpired) -> None:
+    if event.shares:
+        _give_up(out, event.warrant_id, event.shares, "expired")
+
+
+def _give_up(out: Writing, warrant_id: str, shares: int, reason: str) -> None:
+    """End the warrant's certificate for so many shares; what is left of it goes on under another."""
+    right = out.rights[warrant_id]
+    before = right.security_id
+    right.shares -= shares
+    if right.shares:
+        right.security_id = out.number_result()
+    out.transactions.append(
+        tx.WarrantCancellation(
+            **out.number(),
+            security_id=before,
+            reason_text=reason,
+            quantity=render_number(shares),
+            balance_security_id=right.security_id if right.shares else UNSET,
+        )
+    )
+    if right.shares:
+        _write_warrant(out, out.warrants[warrant_id])
 
 
 RIGHTS: Final[dict[type[Any], Callable[[Writing, Any], None]]] = {
     issuers.IssuerOptionGranted: _grant_option,
     issuers.IssuerOptionExercised: _exercise_option,
+    issuers.IssuerOptionCancelled: _cancel_option,
     issuers.IssuerWarrantIssued: _issue_warrant,
     issuers.IssuerWarrantExercised: _exercise_warrant,
+    issuers.IssuerWarrantExpired: _expire_warrant,
 }

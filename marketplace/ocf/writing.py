@@ -26,6 +26,14 @@ _RELATIONSHIPS: Final = {
 }
 
 
+@dataclass(slots=True)
+class Right:
+    """The certificate that stands for an option or a warrant now, and the shares that are left of it."""
+
+    security_id: str
+    shares: int
+
+
 @dataclass
 class Writing:
     """The objects of a package as they come to be, act by act.
@@ -43,6 +51,8 @@ class Writing:
         names: Of financings, by id.
         closed: Days on which they were closed, by id.
         prices: What options and warrants are exercised for, by id.
+        rights: The certificate that stands for each option and warrant now, and its shares.
+        warrants: As they were issued, by id.
         issued: Stock that the company issued, and the transactions that say so.
         resulting: How many securities came out of others.
         day: Day of the act at hand.
@@ -60,6 +70,8 @@ class Writing:
     names: dict[str, str] = field(default_factory=dict)
     closed: dict[str, date] = field(default_factory=dict)
     prices: dict[str, Fraction] = field(default_factory=dict)
+    rights: dict[str, Right] = field(default_factory=dict)
+    warrants: dict[str, issuers.IssuerWarrantIssued] = field(default_factory=dict)
     issued: list[tuple[issuers.IssuerStockIssued, str]] = field(default_factory=list)
     resulting: int = 0
     day: date = date.min

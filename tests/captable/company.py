@@ -11,22 +11,31 @@ from marketplace.domain.instrument import INSTRUMENT
 from marketplace.domain.issuer import ISSUER, list_conversions
 from marketplace.domain.issuer_commands import (
     AddStakeholder,
+    AdjustAuthorisedShares,
     AdjustStockPlan,
+    CancelOption,
     CloseFinancing,
+    ConvertStock,
     CreateStockClass,
+    ExerciseFirstRefusal,
     ExerciseOption,
     ExerciseWarrant,
+    ExpireWarrant,
     FormIssuer,
     GrantOption,
     IssueStock,
     IssueWarrant,
+    OfferStock,
     OpenFinancing,
     PriceFinancing,
+    PromiseOption,
     RecordValuation,
     RepurchaseStock,
     SignInstrument,
     SplitStock,
     TransferStock,
+    WaiveFirstRefusal,
+    WithdrawPromise,
 )
 
 
@@ -48,11 +57,15 @@ ROUND = RoundTerms(
     pre_money_usd=Decimal(40_000_000),
     investments=(Investment(holder_id=INVESTOR, amount_usd=Decimal(10_000_000)),),
     pool_post_money=Decimal("0.10"),
+    pool_timing="pre_money",
     pricing_convention="percent_ownership",
+    capitalization_definition="yc_standard",
     share_rounding="floor",
     price_places=4,
+    price_rounding="half_even",
     liquidation_multiple=Decimal(1),
     seniority=1,
+    participation="none",
 )
 
 
@@ -133,17 +146,50 @@ def found(life):
     for number, holder_id, shares in ((1, FOUNDER, 2_000_000), (2, FOUNDER, 500_000), (3, COFOUNDER, 1_500_000)):
         issued = {"security_id": make_id("sec", number), "holder_id": holder_id, "class_id": "common"}
         life.act(IssueStock, **issued, shares=shares, price_usd_per_share=price, approval=MINUTES)
-    life.act(TransferStock, holder_id=FOUNDER, holder_id_after=COFOUNDER, class_id="common", shares=2_100_000)
-    life.act(RepurchaseStock, holder_id=COFOUNDER, class_id="common", shares=100_000, price_usd_per_share=price)
+    moved = {"holder_id": FOUNDER, "holder_id_after": COFOUNDER, "class_id": "common", "shares": 2_100_000}
+    life.act(TransferStock, transfer_id=make_id("trf", 1), **moved, at=life.time)
+    bought = {"holder_id": COFOUNDER, "class_id": "common", "shares": 100_000, "price_usd_per_share": price}
+    life.act(RepurchaseStock, repurchase_id=make_id("rep", 1), **bought)
     life.act(AdjustStockPlan, shares_reserved=500_000, approval=MINUTES)
-    life.act(SplitStock, numerator=2, denominator=1)
+    life.act(SplitStock, split_id=make_id("spl", 1), numerator=2, denominator=1)
     life.act(GrantOption, option_id=OPTION, holder_id=EMPLOYEE, shares=100_000, exercise_price_usd=Decimal("0.25"))
-    life.act(ExerciseOption, option_id=OPTION, class_id="common", shares=40_000)
+    exercised = {"option_id": OPTION, "class_id": "common", "shares": 40_000}
+    life.act(ExerciseOption, exercise_id=make_id("exr", 1), **exercised, at=life.time)
     life.act(RecordValuation, price_usd_per_share=Decimal("0.25"), method="409A", effective_on=date(2024, 1, 15))
     expires_at = datetime(2030, 1, 1, tzinfo=UTC)
     warrant = {"warrant_id": WARRANT, "holder_id": FUND, "class_id": "common", "shares": 50_000}
-    life.act(IssueWarrant, **warrant, exercise_price_usd=Decimal("0.50"), expires_at=expires_at)
-    life.act(ExerciseWarrant, warrant_id=WARRANT, shares=10_000, shares_surrendered=5_000, at=life.time)
+    terms = {"exercise_price_usd": Decimal("0.50"), "expires_at": expires_at, "settlement": "either"}
+    life.act(IssueWarrant, **warrant, **terms)
+    used = {"warrant_id": WARRANT, "shares": 15_000, "fair_value_usd": Decimal("1.50")}
+    life.act(ExerciseWarrant, exercise_id=make_id("exr", 2), **used, at=life.time)
+
+
+def change_rights(life):
+    """Promise, cancel, convert, refuse and let expire: acts that only the sidecar tells in full."""
+    life.act(PromiseOption, promise_id=make_id("prm", 1), holder_id=EMPLOYEE, shares=7_000)
+    life.act(PromiseOption, promise_id=make_id("prm", 2), holder_id=EMPLOYEE, shares=3_000)
+    life.act(WithdrawPromise, promise_id=make_id("prm", 2), reason="left before it was granted")
+    cancelled = {"option_id": OPTION, "shares": 25_000, "kind": "cancelled", "reason": "left"}
+    life.act(CancelOption, cancellation_id=make_id("can", 1), **cancelled, at=life.time)
+    exercised = {"option_id": OPTION, "class_id": "common", "shares": 5_000}
+    life.act(ExerciseOption, exercise_id=make_id("exr", 3), **exercised, at=life.time)
+    life.act(AdjustAuthorisedShares, class_id="common", shares_authorised=30_000_000, approval=MINUTES)
+    preferred = {"class_id": "seed", "kind": "preferred", "shares_authorised": 1_000_000, "first_refusal": True}
+    price = {"price_per_share_usd": Decimal("0.50"), "liquidation_multiple": Decimal(1)}
+    life.act(CreateStockClass, **preferred, **price, participation="capped", participation_cap_multiple=Decimal(3))
+    for number, shares in ((11, 60_000), (12, 40_000)):
+        issued = {"security_id": make_id("sec", number), "holder_id": FUND, "class_id": "seed", "shares": shares}
+        life.act(IssueStock, **issued, price_usd_per_share=Decimal("0.50"))
+    converted = {"holder_id": FUND, "class_id": "seed", "shares": 70_000, "class_id_after": "common"}
+    life.act(ConvertStock, conversion_id=make_id("cnv", 1), **converted)
+    offer = {"holder_id": FUND, "holder_id_after": EMPLOYEE, "class_id": "seed", "shares": 10_000}
+    terms = {"price_usd_per_share": Decimal("0.75"), "decide_until": life.time + timedelta(days=90)}
+    for number in (2, 3):
+        life.act(OfferStock, transfer_id=make_id("trf", number), **offer, **terms, at=life.time)
+    life.act(WaiveFirstRefusal, transfer_id=make_id("trf", 2), approval=MINUTES)
+    life.act(TransferStock, transfer_id=make_id("trf", 2), **offer, at=life.time)
+    life.act(ExerciseFirstRefusal, transfer_id=make_id("trf", 3), holder_id=FOUNDER, at=life.time)
+    life.act(ExpireWarrant, warrant_id=WARRANT, at=datetime(2031, 1, 1, tzinfo=UTC))
 
 
 def borrow(life):

@@ -110,7 +110,7 @@ def test_stock_that_came_by_no_instrument_is_a_position_of_its_own():
 def test_a_split_after_the_round_changes_no_mark():
     life = live()
     before = build(life, PROVIDER).sums.mark_usd
-    life.act(SplitStock, numerator=3, denominator=1)
+    life.act(SplitStock, split_id=make_id("spl", 9), numerator=3, denominator=1)
     after = build(life, PROVIDER)
     assert after.sums.mark_usd == before
     assert get_line(after, DRAWDOWN).shares == 3 * life.instruments[DRAWDOWN].conversions[0].shares

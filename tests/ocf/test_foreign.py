@@ -176,12 +176,53 @@ def test_a_package_of_others_is_taken_over_under_our_own_ids():
     ] * 2
 
 
-def test_the_part_of_an_option_that_was_cancelled_is_told_and_left_out():
-    files = pack((STOCK, OPTION, CANCELLED, REST))
+def test_a_cancellation_gives_its_shares_back_to_the_pool_and_the_balance_is_the_same_option():
+    exercised = {
+        "object_type": "TX_EQUITY_COMPENSATION_EXERCISE",
+        "id": "t11",
+        "date": "2021-06-01",
+        "security_id": "o2",
+        "quantity": "10",
+        "resulting_security_ids": ["s11"],
+    }
+    stock = {**STOCK, "id": "t12", "security_id": "s11", "quantity": "10", "stakeholder_id": "1", "date": "2021-06-01"}
+    files = pack((STOCK, OPTION, CANCELLED, REST, exercised, stock))
     assert check_files(files) == ()
-    history = take_in(files)
-    assert total_shares(history.get_issuer()).options == 60
-    assert "cancelled_part_not_kept" in {each.code for each in judge(files).findings}
+    issuer = take_in(files).get_issuer()
+    totals = total_shares(issuer)
+    assert (totals.stock, totals.options, totals.pool) == (1_010, 50, 1_940)
+    assert len(issuer.options) == 1
+
+
+def test_preferred_stock_that_was_converted_is_taken_over():
+    preferred = {
+        **PREFERRED,
+        "liquidation_preference_multiple": "1",
+        "participation_cap_multiple": "3",
+    }
+    bought = {**STOCK, "id": "t8", "security_id": "s8", "stock_class_id": "p", "quantity": "100"}
+    converted = {
+        "object_type": "TX_STOCK_CONVERSION",
+        "id": "t13",
+        "date": "2021-09-01",
+        "security_id": "s8",
+        "quantity_converted": "100",
+        "resulting_security_ids": ["s13"],
+    }
+    common = {**STOCK, "id": "t14", "security_id": "s13", "quantity": "100", "date": "2021-09-01"}
+    raised = {
+        "object_type": "TX_STOCK_CLASS_AUTHORIZED_SHARES_ADJUSTMENT",
+        "id": "t15",
+        "date": "2021-10-01",
+        "stock_class_id": "c0ffee",
+        "new_shares_authorized": "2000000",
+    }
+    files = pack((STOCK, bought, converted, common, raised), classes=[*CLASSES, preferred])
+    assert check_files(files) == ()
+    issuer = take_in(files).get_issuer()
+    assert [shares for _, shares in sorted(issuer.holdings.items())] == [1_100]
+    assert issuer.classes["class-a-common"].shares_authorised == 2_000_000
+    assert issuer.classes["series-a"].created.participation_cap_multiple == 3
 
 
 def without(item, *members):
@@ -204,6 +245,14 @@ SPLIT = {
     "stock_class_id": "c0ffee",
     "split_ratio": {"numerator": "2", "denominator": "1"},
 }
+GIVEN_UP = {
+    "object_type": "TX_WARRANT_CANCELLATION",
+    "id": "t10",
+    "date": "2021-07-15",
+    "security_id": "w1",
+    "quantity": "50",
+    "reason_text": "given up",
+}
 PREFERRED_STOCK = {**STOCK, "id": "t8", "security_id": "s8", "stock_class_id": "p"}
 REFUSED = [
     ("conversion_timing_missing", {"transactions": (safe(conversion_timing=...),)}),
@@ -217,7 +266,7 @@ REFUSED = [
     ("authorised_shares_missing", {"classes": [{**CLASSES[0], "initial_shares_authorized": "UNLIMITED"}]}),
     ("seniority_not_whole", {"classes": [{**CLASSES[0], "seniority": "1.5"}]}),
     ("preference_missing", {"classes": [*CLASSES, PREFERRED]}),
-    ("participation_not_kept", {"classes": [{**CLASSES[0], "participation_cap_multiple": "2"}]}),
+    ("preference_unexpected", {"classes": [{**CLASSES[0], "participation_cap_multiple": "2"}]}),
     (
         "split_of_some_classes",
         {
@@ -225,12 +274,19 @@ REFUSED = [
             "transactions": (STOCK, PREFERRED_STOCK, SPLIT),
         },
     ),
-    ("cancelled_across_split", {"transactions": (STOCK, OPTION, CANCELLED, REST, SPLIT)}),
+    ("cancelled_across_split", {"transactions": (STOCK, WARRANT, GIVEN_UP, SPLIT)}),
+    (
+        "cancelled_shares_retired",
+        {
+            "plans": [{**PLANS[0], "default_cancellation_behavior": "RETIRE"}],
+            "transactions": (STOCK, OPTION, CANCELLED, REST),
+        },
+    ),
     ("amount_too_precise", {"transactions": ({**SAFE, "investment_amount": usd("0.0000001")},)}),
     ("cap_below_commitment", {"transactions": (safe(conversion_valuation_cap=usd("1")),)}),
     ("discount_whole", {"transactions": (safe(conversion_discount="1"),)}),
     (
-        "transaction_not_importable",
+        "conversion_without_stock",
         {
             "transactions": (
                 STOCK,
@@ -241,6 +297,26 @@ REFUSED = [
                     "security_id": "s1",
                     "quantity_converted": "1000",
                     "resulting_security_ids": [],
+                },
+            )
+        },
+    ),
+    (
+        "transaction_not_importable",
+        {
+            "transactions": (
+                STOCK,
+                {
+                    "object_type": "TX_STOCK_CLASS_CONVERSION_RATIO_ADJUSTMENT",
+                    "id": "t7",
+                    "date": "2021-09-01",
+                    "stock_class_id": "c0ffee",
+                    "new_ratio_conversion_mechanism": {
+                        "type": "RATIO_CONVERSION",
+                        "conversion_price": usd("1"),
+                        "ratio": {"numerator": "1", "denominator": "1"},
+                        "rounding_type": "NORMAL",
+                    },
                 },
             )
         },

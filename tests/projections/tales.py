@@ -6,7 +6,7 @@ from events import lot as lot_events
 from events import mandate as mandate_events
 from events.auction import Book, BookBid, BookLot, BookOrder, BookPool, Certificate, Decision, MatchTerms, Price
 from events.types import LotShare, Reason
-from tests.projections import company, market
+from tests.projections import company, market, rights
 from tests.projections.market import (
     AUCTION,
     FUND,
@@ -46,6 +46,7 @@ def tell_everything() -> Story:
     _tell_instruments(story)
     company.finance(story, make_id("ins", 1))
     company.sell(story, make_id("ins", 9))
+    rights.tell_rights(story)
     market.tell_a_hold_that_expires(story)
     story.tell(lot_events.LotWithdrawn(lot_id=LOT_B, reason="sold elsewhere"))
     story.tell(pool.PoolCapacityRecalled(pool_id=POOL_B, lot_id=LOT_B))

@@ -278,28 +278,7 @@ POSTS_NOTHING: Final = (
         instrument.InstrumentResumed,
         instrument.InstrumentAmended,
     )
-    | tags_of(
-        issuer.IssuerStakeholderAdded,
-        issuer.IssuerStockClassCreated,
-        issuer.IssuerStockPlanAdjusted,
-        issuer.IssuerStockIssued,
-        issuer.IssuerStockTransferred,
-        issuer.IssuerStockRepurchased,
-        issuer.IssuerStockSplit,
-        issuer.IssuerOptionGranted,
-        issuer.IssuerOptionExercised,
-        issuer.IssuerWarrantIssued,
-        issuer.IssuerWarrantExercised,
-        issuer.IssuerFinancingOpened,
-        issuer.IssuerFinancingPriced,
-        issuer.IssuerFinancingClosed,
-        issuer.IssuerFinancingAbandoned,
-        issuer.IssuerValuationRecorded,
-        issuer.IssuerLiquidityDeclared,
-        issuer.IssuerDistributionPaid,
-        issuer.IssuerImported,
-        issuer.IssuerInstrumentSigned,
-    )
+    | (all_of("issuer") - tags_of(issuer.IssuerFormed))
 )
 
 
