@@ -5,8 +5,8 @@ the book, the result and this module. Violations, in the order in which they are
 
 `book_hash`, `decisions` (one per order, in order), `bid` (the match is one of the order's bids), `size`, `window`,
 `lots` (the shares do not add up, or a lot is not the bid's), `oversold`, `dear_lot` (a cheaper lot was left idle),
-`price_runs`, `price_mean`, `above_value`, `under_ask`, `regret`, `reasons`, `price_to_win`, `welfare`, `bound`, `gap`,
-`prices_hash`, `decisions_hash`.
+`price_runs`, `price_mean`, `total`, `above_value`, `under_ask`, `second_best`, `regret`, `reasons`, `price_to_win`,
+`welfare`, `bound`, `gap`, `prices_hash`, `decisions_hash`.
 """
 
 from collections import defaultdict
@@ -16,8 +16,9 @@ from decimal import ROUND_CEILING, Context, Decimal
 from fractions import Fraction
 from itertools import accumulate
 
+from marketplace.clearing.audit_second import SecondAudit
 from marketplace.clearing.codec import hash_book, hash_json, render_decisions, render_prices
-from marketplace.clearing.model import Bid, Book, Clearing, Decision, Lot, Match, Order
+from marketplace.clearing.model import Bid, Book, Clearing, Decision, Lot, Match, Order, PriceRange
 from marketplace.core.errors import Refusal
 
 VIOLATIONS_MAX = 100
@@ -61,6 +62,7 @@ def find_violations(book: Book, clearing: Clearing) -> tuple[Violation, ...]:
         audit.check_uniform,
         audit.check_prices,
         audit.check_asks,
+        audit.check_seconds,
         audit.check_losers,
         audit.check_welfare,
         audit.check_bound,
@@ -204,6 +206,9 @@ class _Audit:
                 yield Violation(
                     "price_mean", order.order_id, f"pays {match.price_usd_per_gpu_hour}, the mean is {mean}"
                 )
+            hours = match.nodes * len(cells) * self.gpus[match.pool_id] * self.book.period_hours
+            if Fraction(match.total_usd) != mean * hours:
+                yield Violation("total", order.order_id, f"states {match.total_usd}, it is {mean * hours}")
             if mean > Fraction(match.value_usd_per_gpu_hour):
                 yield Violation("above_value", order.order_id, f"pays {mean}, worth {match.value_usd_per_gpu_hour}")
             if decision.regret_usd != 0 or decision.reasons or decision.price_to_win_usd_per_gpu_hour is not None:
@@ -218,6 +223,11 @@ class _Audit:
                 if price < _micro(lot.ask_usd_per_gpu_hour):
                     yield Violation("under_ask", lot_id, f"is used in period {period} at {price} micro-dollars")
 
+    def check_seconds(self) -> Iterator[Violation]:
+        """Every accepted order is told its best other placement and what that was short of."""
+        for order_id, text in SecondAudit(self.book, self.clearing).find_wrong():
+            yield Violation("second_best", order_id, text)
+
     def check_losers(self) -> Iterator[Violation]:
         """Every unmatched order has reasons, its true regret, and a price to win in whole cents or none."""
         for order, decision in zip(self.book.orders, self.clearing.decisions, strict=True):
@@ -229,9 +239,11 @@ class _Audit:
             codes = [reason.code for reason in decision.reasons]
             if not codes or ("paradoxically_rejected" in codes) != (regret > 0):
                 yield Violation("reasons", order.order_id, f"{codes} do not explain a regret of {_show(regret)}")
-            price = decision.price_to_win_usd_per_gpu_hour
-            if price is not None and (price < 0 or price * 100 != int(price * 100)):
-                yield Violation("price_to_win", order.order_id, f"{price} is not in whole cents")
+            if decision.second_best is not None:
+                yield Violation("second_best", order.order_id, "is unmatched, yet has a second-best placement")
+            if not _is_sane(decision.price_to_win_usd_per_gpu_hour, decision.price_to_win_range):
+                price = decision.price_to_win_usd_per_gpu_hour
+                yield Violation("price_to_win", order.order_id, f"{price} is not in whole cents or not in its range")
 
     def _regret(self, order: Order) -> Fraction:
         best = 0
@@ -365,6 +377,16 @@ class _Audit:
             yield Violation("prices_hash", "certificate", "the prices have another hash than the certificate")
         if certificate.decisions_hash != hash_json(render_decisions(self.clearing.decisions)):
             yield Violation("decisions_hash", "certificate", "the decisions have another hash than the certificate")
+
+
+def _is_sane(price: Decimal | None, proven: PriceRange | None) -> bool:
+    """Tell whether a price to win is in whole cents and within what is said to be proven about it."""
+    if price is None or proven is None:
+        return price is None and proven is None
+    lower, upper = proven.lower_usd_per_gpu_hour, proven.upper_usd_per_gpu_hour
+    if proven.guarantee == "exact" and not lower == price == upper:
+        return False
+    return 0 <= lower <= price and (upper is None or price <= upper) and price * 100 == int(price * 100)
 
 
 def _covers(lots: tuple[str, ...], match: Match) -> bool:

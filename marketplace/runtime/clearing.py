@@ -11,6 +11,8 @@ from events.auction import (
     Decision,
     MatchTerms,
     Price,
+    PriceRange,
+    SecondBest,
     ShadowPrice,
 )
 from events.types import LotShare, Reason
@@ -109,7 +111,7 @@ def render_result(opened: AuctionOpened, clearing: model.Clearing) -> ClearAucti
 
 
 def _render_decision(opened: AuctionOpened, horizon: Horizon, decision: model.Decision) -> Decision:
-    match = decision.match
+    match, proven, second = decision.match, decision.price_to_win_range, decision.second_best
     return Decision(
         order_id=decision.order_id,
         match=None if match is None else _render_match(opened, horizon, decision.order_id, match),
@@ -117,7 +119,26 @@ def _render_decision(opened: AuctionOpened, horizon: Horizon, decision: model.De
             Reason(code=reason.code, text=reason.text, facts=dict(reason.facts)) for reason in decision.reasons
         ),
         price_to_win_usd_per_gpu_hour=decision.price_to_win_usd_per_gpu_hour,
+        price_to_win_range=None if proven is None else _render_range(proven),
         regret_usd=decision.regret_usd,
+        second_best=None if second is None else _render_second(horizon, second),
+    )
+
+
+def _render_range(proven: model.PriceRange) -> PriceRange:
+    return PriceRange(
+        guarantee=proven.guarantee,
+        lower_usd_per_gpu_hour=proven.lower_usd_per_gpu_hour,
+        upper_usd_per_gpu_hour=proven.upper_usd_per_gpu_hour,
+    )
+
+
+def _render_second(horizon: Horizon, second: model.SecondBest) -> SecondBest:
+    return SecondBest(
+        pool_id=second.pool_id,
+        mandate_id=second.mandate_id,
+        start=horizon.at(second.start_period),
+        surplus_difference_usd=second.surplus_difference_usd,
     )
 
 
@@ -140,4 +161,5 @@ def _render_match(opened: AuctionOpened, horizon: Horizon, order_id: str, match:
         ),
         value_usd_per_gpu_hour=match.value_usd_per_gpu_hour,
         price_usd_per_gpu_hour=render_ratio(match.price_usd_per_gpu_hour),
+        total_usd=match.total_usd,
     )
