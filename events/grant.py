@@ -1,6 +1,6 @@
 """Grants: capacity that was awarded, from issue to completion."""
 
-from typing import Annotated
+from typing import Annotated, Literal
 
 import msgspec
 from msgspec import Meta
@@ -202,11 +202,15 @@ class GrantTerminated(Event, frozen=True, kw_only=True, tag="grant.terminated.v1
     Attributes:
         grant_id: The grant.
         at: Last instant of delivery.
+        by: Whose doing it was; what the provider ends counts against its standing.
+        noticed_at: When notice was given.
         reason: Why.
     """
 
     grant_id: Id
     at: Instant
+    by: Literal["startup", "provider", "platform"]
+    noticed_at: Instant
     reason: Text
 
 

@@ -12,6 +12,7 @@ from litestar.types import ASGIApp
 
 from marketplace import __version__
 from marketplace.api import (
+    account_statements,
     accounts,
     api_keys,
     auctions,
@@ -59,6 +60,7 @@ _FEATURES: Final[tuple[tuple[str, Router], ...]] = (
     ("issuers", financings.ROUTER),
     ("issuers", cap_tables.ROUTER),
     *(("accounts", router) for router in accounts.ROUTERS),
+    ("accounts", account_statements.ROUTER),
     ("market", market.ROUTER),
     ("events", events.ROUTER),
     ("clock", clock.ROUTER),

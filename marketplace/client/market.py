@@ -4,12 +4,10 @@ A list comes as an async iterator over all of its pages. A read sees all that th
 """
 
 from collections.abc import AsyncIterator
-from decimal import Decimal
 from typing import Any
 
 from events.order import OrderTerms
 from marketplace.api.api_keys import IssuedKey
-from marketplace.api.bodies.accounts import TransferBody
 from marketplace.api.bodies.delivery import ReportUsageBody
 from marketplace.api.bodies.equity import (
     AddStakeholderBody,
@@ -42,18 +40,19 @@ from marketplace.api.clock import ClockView
 from marketplace.api.commands import ReceiptBody
 from marketplace.api.feed import FeedPage
 from marketplace.api.usage import UsageReceipt
-from marketplace.client.transport import Transport
-from marketplace.projections.accounts.queries import BalanceView, TrialBalanceView
+from marketplace.client.books import Books
+from marketplace.projections.accounts.views import TrialBalanceView
 from marketplace.projections.auctions import AuctionView, DecisionView, PriceView
 from marketplace.projections.cap_tables.queries import CapTableView, FinancingView, LiquidityView, StakeholderView
 from marketplace.projections.grants import GrantView
 from marketplace.projections.instruments import InstrumentView
 from marketplace.projections.inventory import LotView, PoolView
 from marketplace.projections.orders import OrderView
+from marketplace.projections.standings import StandingView
 from marketplace.projections.statements import StatementView
 
 
-class MarketplaceClient(Transport):
+class MarketplaceClient(Books):
     """Speaks to one API with one key; use it as an async context manager."""
 
     async def register_party(self, body: RegisterPartyBody, **options: Any) -> ReceiptBody:
@@ -67,11 +66,6 @@ class MarketplaceClient(Transport):
     async def issue_key(self, body: IssueKeyBody, **options: Any) -> IssuedKey:
         """Issue an API key; its token is told once."""
         return await self.send("/v1/api-keys", IssuedKey, body, **options)
-
-    async def deposit(self, account_id: str, amount_usd: Decimal, reference: str, **options: Any) -> ReceiptBody:
-        """Record money that came in."""
-        body = TransferBody(amount_usd=amount_usd, reference=reference)
-        return await self.command(f"/v1/accounts/{account_id}/deposits", body, **options)
 
     async def register_site(self, body: RegisterSiteBody, **options: Any) -> ReceiptBody:
         """Bring a data center to the market."""
@@ -232,9 +226,9 @@ class MarketplaceClient(Transport):
         """Yield instruments."""
         return self.rows("/v1/instruments", InstrumentView, **query)
 
-    def list_balances(self, **query: Any) -> AsyncIterator[BalanceView]:
-        """Yield balances by ledger account."""
-        return self.rows("/v1/balances", BalanceView, **query)
+    async def get_standing(self, provider_id: str) -> StandingView:
+        """Return how well a provider has delivered so far."""
+        return await self.get(f"/v1/market/standings/{provider_id}", StandingView)
 
     def list_financings(self, issuer_id: str) -> AsyncIterator[FinancingView]:
         """Yield the priced rounds of an issuer."""

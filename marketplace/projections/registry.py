@@ -17,6 +17,7 @@ from marketplace.projections import (
     orders,
     parties,
     positions,
+    standings,
     statements,
     usage,
 )
@@ -31,6 +32,7 @@ PROJECTIONS: Final = (
     auctions.PROJECTION,
     capacity.PROJECTION,
     grants.PROJECTION,
+    standings.PROJECTION,
     usage.PROJECTION,
     statements.PROJECTION,
     accounts.PROJECTION,

@@ -137,6 +137,8 @@ async def list_readings(
     *,
     grant_id: str | None = None,
     party_id: str | None = None,
+    start: datetime | None = None,
+    end: datetime | None = None,
     after: tuple[int, str, str] = (0, "", ""),
     limit: int = 100,
 ) -> list[ReadingView]:
@@ -146,6 +148,8 @@ async def list_readings(
         connection: Where to read.
         grant_id: Only of this grant.
         party_id: Only of grants that this party uses or delivers.
+        start: Only those that begin at this instant or later.
+        end: Only those that begin before this instant.
         after: Cursor of the last row of the page before.
         limit: Rows of a page, at most 1,000.
     """
@@ -153,6 +157,10 @@ async def list_readings(
     query: Any = select(readings).where(tuple_(*key) > tuple_(*after)).order_by(*key)
     if grant_id is not None:
         query = query.where(readings.c.grant_id == grant_id)
+    if start is not None:
+        query = query.where(readings.c.start >= start)
+    if end is not None:
+        query = query.where(readings.c.start < end)
     if party_id is not None:
         query = query.join(grants, grants.c.grant_id == readings.c.grant_id)
         query = query.where(or_(grants.c.startup_id == party_id, grants.c.provider_id == party_id))

@@ -4,10 +4,11 @@ A period is bought and sold whole: a lot counts in a period with the least that 
 order takes part in an auction whose periods divide its duration and whose horizon holds a start of its window.
 """
 
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from decimal import Decimal
+from fractions import Fraction
 
 from events.auction import (
     AuctionOpened,
@@ -59,11 +60,16 @@ def build_horizon(opened: AuctionOpened) -> Horizon:
 
 @dataclass(frozen=True, slots=True)
 class Supply:
-    """What is for sale: pools, their listed lots and the mandates that lots name."""
+    """What is for sale: pools, their listed lots and the mandates that lots name.
+
+    Attributes:
+        standings: The score of each provider that has a history, from 0 to 1; the others stand at 1.
+    """
 
     pools: dict[str, Pool]
     lots: dict[str, Lot]
     mandates: dict[str, Mandate]
+    standings: Mapping[str, Fraction] = field(default_factory=dict)
 
 
 def find_window(terms: OrderTerms, horizon: Horizon) -> tuple[int, int, int] | None:

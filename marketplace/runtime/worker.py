@@ -148,4 +148,6 @@ class Worker:
             grant: Grant = (await self._handler.cache.load(GRANT, grant_id)).state
             if grant.status == "issued" and reservation.start < ready_at:
                 context = build_context(self._handler, "reactor", grant_id, "displaced")
-                await grants.terminate_grant(self._handler, context, grant_id, at=grant.issued.start, reason=reason)
+                await grants.terminate_grant(
+                    self._handler, context, grant_id, at=grant.issued.start, reason=reason, by="provider"
+                )

@@ -5,7 +5,7 @@ import re
 from marketplace.core.ids import rename_id
 from marketplace.log.jetstream import JetStreamLog
 from marketplace.log.memory import MemoryLog
-from tests.api import rows_equity, rows_supply, rows_trading
+from tests.api import rows_accounts, rows_equity, rows_supply, rows_trading
 from tests.api.rows import Row, World, play
 from tests.api.stage import Stage, get_id, open_stage
 
@@ -19,6 +19,7 @@ STORY: tuple[Row, ...] = (
     *rows_equity.INSTRUMENTS,
     *rows_trading.STATEMENTS,
     *rows_trading.MARKET,
+    *rows_accounts.BOOKS,
     *rows_equity.CANCELLED,
     *rows_equity.FINANCINGS,
     *rows_trading.REST,

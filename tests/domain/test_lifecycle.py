@@ -228,7 +228,7 @@ class Market:
         grant_id = self.pick("grt_", choice, "issued", "active")
         if grant_id is not None:
             end = min(max(hour(at), self.world.states[grant_id].issued.start), self.world.states[grant_id].end)
-            command = TerminateGrant(grant_id=grant_id, at=end, reason="insolvent")
+            command = TerminateGrant(grant_id=grant_id, at=end, by="startup", noticed_at=end, reason="insolvent")
             release = ReleaseCapacity(pool_id=build.POOL, grant_id=grant_id, at=end)
             assert self.world.run((GRANT, grant_id, command), (POOL, build.POOL, release)) is None
 

@@ -223,7 +223,7 @@ def _tell_the_end(teller: Teller) -> None:
     teller.tell(
         "2026-03-16T18:00",
         QUILLWORK,
-        GrantTerminated(grant_id=EVALUATION_GRANT, at=early, reason=why),
+        GrantTerminated(grant_id=EVALUATION_GRANT, at=early, by="startup", noticed_at=early, reason=why),
         PoolCapacityReleased(pool_id=POOL, grant_id=EVALUATION_GRANT, at=early),
         _freed(QUILLWORK_CASH, QUILLWORK, EVALUATION_HOLD, "422.40", why),
     )
