@@ -69,7 +69,9 @@ class SecondAudit:
         placement = (stated.pool_id, stated.mandate_id, stated.start_period)
         if placement not in best:
             return f"states {placement}, which could not be had or is not the best other placement"
-        hours = match.nodes * (match.end_period - match.start_period) * self.gpus[match.pool_id] * self.book.period_hours
+        hours = (
+            match.nodes * (match.end_period - match.start_period) * self.gpus[match.pool_id] * self.book.period_hours
+        )
         mine = (Fraction(match.value_usd_per_gpu_hour) - match.price_usd_per_gpu_hour) * hours
         difference = mine - Fraction(best[placement], MILLION)
         if Fraction(stated.surplus_difference_usd) != difference:

@@ -305,9 +305,7 @@ def _parse_range(row: Mapping[str, Any]) -> PriceRange:
 
 
 def _parse_second(row: Mapping[str, Any]) -> SecondBest:
-    return SecondBest(
-        row["pool_id"], row["mandate_id"], row["start_period"], Decimal(row["surplus_difference_usd"])
-    )
+    return SecondBest(row["pool_id"], row["mandate_id"], row["start_period"], Decimal(row["surplus_difference_usd"]))
 
 
 def _parse_match(row: Mapping[str, Any]) -> Match:

@@ -55,7 +55,7 @@ def price_to_win(solved: Solved, seed: int, order: int) -> PriceToWin | None:
         return None
     exact = find_exact_price(solved, seed, order, entries[0])
     if exact is not None:
-        return PriceToWin(exact, True, exact, exact)
+        return PriceToWin(exact, exact=True, lower_micro=exact, upper_micro=exact)
     grid = solved.allocation.grid
     least = max(entries[0].value_micro, _first_cent(grid, order))
     reaches = _list_reaches(solved, order)
@@ -63,7 +63,7 @@ def price_to_win(solved: Solved, seed: int, order: int) -> PriceToWin | None:
     lower = min(_find_lower(solved, order, reaches, others), least)
     best = Fraction(solved.allocation.exact_micros()) if solved.proven else others
     upper = max(least, min(_find_upper(solved.allocation, entry, best) for entry in entries))
-    return PriceToWin(least, False, lower, upper if upper <= VALUE_MICRO_MAX else None)
+    return PriceToWin(least, exact=False, lower_micro=lower, upper_micro=upper if upper <= VALUE_MICRO_MAX else None)
 
 
 def with_value(grid: Grid, order: int, value_micro: int) -> Grid:
