@@ -180,6 +180,7 @@ class SecondBest(msgspec.Struct, frozen=True, kw_only=True):
 
     Attributes:
         pool_id: Where.
+        nodes: How many nodes.
         start: First instant.
         surplus_difference_usd: Value less price of the match, over the same of this placement; below 0 where the order
             would have gained more here.
@@ -187,6 +188,7 @@ class SecondBest(msgspec.Struct, frozen=True, kw_only=True):
     """
 
     pool_id: Id
+    nodes: Nodes
     start: Instant
     surplus_difference_usd: Usd
     mandate_id: Id | None = None

@@ -13,7 +13,7 @@ from itertools import accumulate
 from marketplace.clearing.model import Bid, Book, Clearing, Decision, Match, Order
 
 MILLION = 1_000_000
-Placement = tuple[str, str | None, int]
+Placement = tuple[str, str | None, int, int]
 
 
 def _micro(price: Decimal) -> int:
@@ -66,7 +66,7 @@ class SecondAudit:
         stated = decision.second_best
         if stated is None:
             return f"states none, yet {next(iter(best))} could be had" if best else None
-        placement = (stated.pool_id, stated.mandate_id, stated.start_period)
+        placement = (stated.pool_id, stated.mandate_id, stated.nodes, stated.start_period)
         if placement not in best:
             return f"states {placement}, which could not be had or is not the best other placement"
         hours = (
@@ -81,27 +81,28 @@ class SecondAudit:
     def _find_best(self, order: Order, match: Match) -> dict[Placement, int]:
         """Return the best placements but the match itself, each with its surplus in micro-dollars, the same for all."""
         best: dict[Placement, int] = {}
-        for bid in order.bids:
-            scale = order.nodes * self.gpus[bid.pool_id] * self.book.period_hours
+        for bid, nodes in ((bid, nodes) for bid in order.bids for nodes in sorted({order.nodes, *order.sizes})):
+            scale = nodes * self.gpus[bid.pool_id] * self.book.period_hours
             value = _micro(bid.value_usd_per_gpu_hour) * order.duration_periods
             sums = self.sums[bid.pool_id]
-            for start in self._list_starts(order, bid, match):
+            for start in self._list_starts(order, (bid, nodes), match):
                 surplus = (value - sums[start + order.duration_periods] + sums[start]) * scale
                 if not best or surplus >= next(iter(best.values())):
                     if best and surplus > next(iter(best.values())):
                         best.clear()
-                    best[bid.pool_id, bid.mandate_id, start] = surplus
+                    best[bid.pool_id, bid.mandate_id, nodes, start] = surplus
         return best
 
-    def _list_starts(self, order: Order, bid: Bid, match: Match) -> Iterator[int]:
+    def _list_starts(self, order: Order, way: tuple[Bid, int], match: Match) -> Iterator[int]:
+        bid, nodes = way
         room = self._room(bid, match)
         last = min(order.start_latest, self.book.periods - order.duration_periods)
         run = 0
         for period in range(order.start_earliest, max(last, -1) + order.duration_periods):
-            run = run + 1 if room[period] >= order.nodes else 0
+            run = run + 1 if room[period] >= nodes else 0
             start = period - order.duration_periods + 1
-            mine = (bid.pool_id, bid.mandate_id, start)
-            taken = (match.pool_id, match.mandate_id, match.start_period)
+            mine = (bid.pool_id, bid.mandate_id, nodes, start)
+            taken = (match.pool_id, match.mandate_id, match.nodes, match.start_period)
             if run >= order.duration_periods and start >= order.start_earliest and mine != taken:
                 yield start
 

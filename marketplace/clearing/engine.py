@@ -69,7 +69,9 @@ def _render(answer: _Answer) -> Clearing:
         hash_json(render_prices(runs)),
         hash_json(render_decisions(decisions)),
     )
-    return Clearing(runs, decisions, certificate, render_shadow(answer.solved.shadow))
+    shadow = answer.solved.shadow
+    rules = () if shadow.rules is None else shadow.rules.render()
+    return Clearing(runs, decisions, certificate, render_shadow(shadow), rules)
 
 
 def _decide(answer: _Answer) -> tuple[Decision, ...]:
@@ -105,7 +107,7 @@ def _match(answer: _Answer, order: int, shares: tuple[LotShare, ...]) -> Match:
     return Match(
         bid.pool_id,
         bid.mandate_id,
-        request.nodes,
+        at.nodes,
         start,
         end,
         shares,

@@ -70,6 +70,8 @@ class Exact:
             if len(values) < len(self.columns.way) or not np.isfinite(self.solver.getInfo().objective_function_value):
                 return None, status == "Infeasible"
             allocation = self._read(values)
+            if self._must_retry(allocation, values):
+                continue
             losing = {(order, self._pool(allocation, order)) for order in allocation.losing()}
             if not losing:
                 return allocation, status == OPTIMAL
@@ -78,9 +80,22 @@ class Exact:
             for order, pool in sorted(losing - priced):
                 self._prices.add(order, pool)
             priced |= losing
-        for order in allocation.losing():
+        if allocation.breaks_rules():
+            return None, False
+        for order in allocation.with_children(allocation.losing()):
             allocation.remove(order)
         return allocation, False
+
+    def _must_retry(self, allocation: Allocation, values: np.ndarray) -> bool:
+        """Prepare another run where the answer cannot be used.
+
+        Within the solver's tolerance an answer may break a limit; such a choice is excluded.
+        """
+        if allocation.breaks_rules():
+            chosen = np.flatnonzero(values > 0.5).astype(np.int32)  # noqa: PLR2004 - as `_read`
+            self.solver.addRow(-np.inf, len(chosen) - 1.0, len(chosen), chosen, np.ones(len(chosen)))
+            return True
+        return False
 
     def _read(self, values: np.ndarray) -> Allocation:
         allocation = Allocation(self.grid)

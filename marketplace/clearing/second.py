@@ -39,7 +39,7 @@ class Seconds:
         best: tuple[int, int, int] | None = None
         for way in self.allocation.grid.wishes[order].ways:
             gains, first = self._gains(order, way, own)
-            if self._bid(order, way) == (match.pool_id, match.mandate_id):
+            if self._bid(order, way) == (match.pool_id, match.mandate_id, match.nodes):
                 gains[chosen[1] - first] = np.iinfo(np.int64).min
             at = int(gains.argmax()) if len(gains) else -1
             if at >= 0 and gains[at] > np.iinfo(np.int64).min and (best is None or gains[at] > best[0]):
@@ -47,9 +47,10 @@ class Seconds:
         self._carry(order, match.lots, -1)
         return None if best is None else self._render(order, match, best)
 
-    def _bid(self, order: int, way: int) -> tuple[str, str | None]:
-        bid = self.book.orders[order].bids[self.allocation.grid.ways[way].bid]
-        return bid.pool_id, bid.mandate_id
+    def _bid(self, order: int, way: int) -> tuple[str, str | None, int]:
+        at = self.allocation.grid.ways[way]
+        bid = self.book.orders[order].bids[at.bid]
+        return bid.pool_id, bid.mandate_id, at.nodes
 
     def _placing(self, order: int) -> tuple[int, int]:
         placing = self.allocation.placed[order]
@@ -66,15 +67,15 @@ class Seconds:
                 left[step, span] += np.where(offered[step, span] > 0, sign * share.nodes, 0)
 
     def _gains(self, order: int, way: int, own: int) -> tuple[Micros, int]:
-        """Return the surplus of each start in micro-dollars an hour and GPU of the order, the least int where none."""
+        """Return the surplus of each start in micro-dollars an hour, the least int where the order has no room."""
         grid = self.allocation.grid
         wish, bid = grid.wishes[order], grid.ways[way]
         begin, end = wish.first, wish.last + wish.duration
-        short = (self._room(bid.pool, bid.layer, own)[begin:end] < wish.nodes).astype(np.float64)
+        short = (self._room(bid.pool, bid.layer, own)[begin:end] < bid.nodes).astype(np.float64)
         price = self.prices[bid.pool][begin:end]
         sums = np.concatenate([[0], np.cumsum(price)])
         total = sums[wish.duration :] - sums[: -wish.duration]
-        surplus = (int(bid.value) * wish.duration - total) * grid.yards[bid.pool].gpus
+        surplus = (int(bid.value) * wish.duration - total) * (grid.yards[bid.pool].gpus * bid.nodes)
         return np.where(window_sums(short, wish.duration) > 0, np.iinfo(np.int64).min, surplus), begin
 
     def _room(self, pool: int, layer: int, own: int) -> Floats:
@@ -88,9 +89,9 @@ class Seconds:
 
     def _render(self, order: int, match: Match, best: tuple[int, int, int]) -> SecondBest:
         surplus, way, start = best
-        grid, request = self.allocation.grid, self.book.orders[order]
-        scale = request.nodes * grid.hours
+        grid = self.allocation.grid
         chosen = grid.ways[self._placing(order)[0]]
         price = int(self.prices[chosen.pool][match.start_period : match.end_period].sum())
-        mine = (int(chosen.value) * request.duration_periods - price) * grid.yards[chosen.pool].gpus
-        return SecondBest(*self._bid(order, way), start, usd((mine - surplus) * scale))
+        duration = match.end_period - match.start_period
+        mine = (int(chosen.value) * duration - price) * grid.yards[chosen.pool].gpus * match.nodes
+        return SecondBest(*self._bid(order, way), start, usd((mine - surplus) * grid.hours))

@@ -50,13 +50,15 @@ class PriceToWin:
 
 def price_to_win(solved: Solved, seed: int, order: int) -> PriceToWin | None:
     """Return what a loser would have to be worth to win against the same book, None where nothing would do."""
+    grid = solved.allocation.grid
     entries = find_entries(solved.allocation, solved.shadow, order)
+    if not entries and grid.rules is not None and solved.proven:
+        entries = _find_with_others(solved, order)
     if not entries:
         return None
     exact = find_exact_price(solved, seed, order, entries[0])
     if exact is not None:
         return PriceToWin(exact, exact=True, lower_micro=exact, upper_micro=exact)
-    grid = solved.allocation.grid
     least = max(entries[0].value_micro, _first_cent(grid, order))
     reaches = _list_reaches(solved, order)
     others = _bound_others(solved, order, reaches)
@@ -64,6 +66,20 @@ def price_to_win(solved: Solved, seed: int, order: int) -> PriceToWin | None:
     best = Fraction(solved.allocation.exact_micros()) if solved.proven else others
     upper = max(least, min(_find_upper(solved.allocation, entry, best) for entry in entries))
     return PriceToWin(least, exact=False, lower_micro=lower, upper_micro=upper if upper <= VALUE_MICRO_MAX else None)
+
+
+def _find_with_others(solved: Solved, order: int) -> list[Entry]:
+    """Return how an order comes in together with orders that are out, as a child does with its parent."""
+    grid = solved.allocation.grid
+    if len(list_columns(grid, keep=order).way) > COLUMNS_MAX:
+        return []
+    dearest = max((ask for yard in grid.yards for ask in yard.asks_micro), default=0)
+    found, proven = solve_exactly(with_value(grid, order, dearest), EXACT_EFFORT, required=order)
+    placing = None if found is None else found.placed[order]
+    if found is None or placing is None or not proven:
+        return []
+    way, rest, least = _read(found, order, solved.allocation.exact_micros())
+    return [Entry(way, placing[1], least, (), (), rest)] if least <= VALUE_MICRO_MAX else []
 
 
 def with_value(grid: Grid, order: int, value_micro: int) -> Grid:
@@ -159,7 +175,7 @@ def _list_reaches(solved: Solved, order: int) -> list[_Reach]:
     found = []
     for at in wish.ways:
         way = grid.ways[at]
-        cost, short = stack_alone(grid.yards[way.pool], way.layer, wish.nodes, wish.first, wish.last + wish.duration)
+        cost, short = stack_alone(grid.yards[way.pool], way.layer, way.nodes, wish.first, wish.last + wish.duration)
         fits = window_sums(short, wish.duration) == 0
         if fits.any():
             shade = shadow.shade(way.pool, way.layer, wish.first, wish.last, wish.duration)
@@ -169,13 +185,16 @@ def _list_reaches(solved: Solved, order: int) -> list[_Reach]:
 
 
 def _bound_others(solved: Solved, order: int, reaches: list[_Reach]) -> Fraction:
-    """Return the bound on what a clearing without the order can be worth, in micro-dollars."""
+    """Return the bound on what a clearing without the order can be worth, in micro-dollars.
+
+    Where rules between orders are charged for in the bound, nothing is taken off it.
+    """
     grid = solved.allocation.grid
     wish = grid.wishes[order]
     gain = 0
-    for reach in reaches:
+    for reach in reaches if grid.rules is None else ():
         value = int(grid.ways[reach.way].value) * wish.duration
-        good = reach.asks < value * wish.nodes
+        good = reach.asks < value * grid.ways[reach.way].nodes
         if good.any():
             surplus = (value - int(reach.shade[good].min())) * count_hours(grid, reach.way)
             gain = max(gain, surplus // wish.duration)
@@ -187,13 +206,13 @@ def _find_lower(solved: Solved, order: int, reaches: list[_Reach], others: Fract
     grid = solved.allocation.grid
     wish = grid.wishes[order]
     missing = solved.allocation.exact_micros() - others
-    prices = [
-        max(
-            Fraction(int(reach.shade.min()), wish.duration) + missing / count_hours(grid, reach.way),
-            Fraction(int(reach.asks.min()), wish.nodes * wish.duration),
-        )
-        for reach in reaches
-    ]
+    prices = []
+    for reach in reaches:
+        price = Fraction(int(reach.asks.min()), grid.ways[reach.way].nodes * wish.duration)
+        if grid.rules is None:
+            proof = Fraction(int(reach.shade.min()), wish.duration) + missing / count_hours(grid, reach.way)
+            price = max(price, proof)
+        prices.append(price)
     return max(ceil_cent(min(prices)), 0)
 
 

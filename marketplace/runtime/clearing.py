@@ -12,6 +12,7 @@ from events.auction import (
     AuctionLocked,
     AuctionOpened,
     Book,
+    BookOrder,
     Certificate,
     Decision,
     MatchTerms,
@@ -42,20 +43,19 @@ def parse_book(book: Book) -> model.Book:
             model.Lot(lot.lot_id, lot.pool_id, lot.nodes, lot.from_period, lot.to_period, lot.ask_usd_per_gpu_hour)
             for lot in book.lots
         ),
-        orders=tuple(
-            model.Order(
-                order.order_id,
-                order.nodes,
-                order.duration_periods,
-                order.start_earliest,
-                order.start_latest,
-                tuple(
-                    model.Bid(bid.pool_id, bid.value_usd_per_gpu_hour, bid.lot_ids, bid.mandate_id)
-                    for bid in order.bids
-                ),
-            )
-            for order in book.orders
-        ),
+        orders=tuple(parse_order(order) for order in book.orders),
+    )
+
+
+def parse_order(order: BookOrder) -> model.Order:
+    """Return the engine's order of one in a book."""
+    return model.Order(
+        order.order_id,
+        order.nodes,
+        order.duration_periods,
+        order.start_earliest,
+        order.start_latest,
+        tuple(model.Bid(bid.pool_id, bid.value_usd_per_gpu_hour, bid.lot_ids, bid.mandate_id) for bid in order.bids),
     )
 
 
@@ -143,6 +143,7 @@ def _render_second(horizon: Horizon, second: model.SecondBest) -> SecondBest:
     return SecondBest(
         pool_id=second.pool_id,
         mandate_id=second.mandate_id,
+        nodes=second.nodes,
         start=horizon.at(second.start_period),
         surplus_difference_usd=second.surplus_difference_usd,
     )
@@ -204,7 +205,11 @@ def _parse_decision(horizon: Horizon, decision: Decision) -> model.Decision:
         None
         if second is None
         else model.SecondBest(
-            second.pool_id, second.mandate_id, _find_period(horizon, second.start), second.surplus_difference_usd
+            second.pool_id,
+            second.mandate_id,
+            second.nodes,
+            _find_period(horizon, second.start),
+            second.surplus_difference_usd,
         ),
     )
 

@@ -249,6 +249,23 @@ USAGE = (
         {"source": "dcgm", "reading_id": "r1", "reason": "another grant's"},
         refused=({"source": "dcgm", "reading_id": "r8", "reason": "x"}, 404, "reading_unknown"),
     ),
+    Row(
+        "POST",
+        "/v1/usage",
+        "provider",
+        lambda world: {
+            "specversion": "1.0",
+            "type": "marketplace.meter.reading.v1",
+            "id": "r3",
+            "source": "dcgm",
+            "subject": world.ids["grant"],
+            "data": {"start": world.day(2), "end": world.day(2.1), "nodes": 9},
+        },
+        refused=(None, 400, "body_malformed"),
+        other=SEEN,
+        check=lambda one: one["readings"][0]["code"] == "nodes_above_grant",
+        media_type="application/cloudevents+json",
+    ),
 )
 
 

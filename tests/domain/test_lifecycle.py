@@ -174,7 +174,7 @@ class Market:
             grant, stated = self.world.states[grant_id], self.list_statements(grant_id)
             usage = self.world.get(USAGE, rename_id("usg", grant_id))
             before = sum(statement.issued.charges.gpu_seconds for statement in stated)
-            reported = count_gpu_seconds(usage.counted(), 8, LATER)
+            reported = count_gpu_seconds(usage, grant.issued.start, LATER)
             charges = compute_charges(build_tariff(grant.issued), before, reported - before)
             statement_id = derive_id("stm", grant_id, str(len(stated)))
             command = build.issue_statement(

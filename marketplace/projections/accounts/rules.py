@@ -158,15 +158,22 @@ def _deliver(subjects: Subjects, grant_id: str, gpu_seconds: int) -> tuple[Posti
 
 
 def _usage_reported(event: usage.UsageReported, subjects: Subjects) -> tuple[Posting, ...]:
-    return _deliver(subjects, event.grant_id, sum(reading.gpu_seconds for reading in event.readings))
+    return _deliver_metered(event, subjects, sum(reading.gpu_seconds for reading in event.readings))
 
 
 def _usage_corrected(event: usage.UsageCorrected, subjects: Subjects) -> tuple[Posting, ...]:
-    return _deliver(subjects, event.grant_id, event.after.gpu_seconds - event.before.gpu_seconds)
+    return _deliver_metered(event, subjects, event.after.gpu_seconds - event.before.gpu_seconds)
 
 
 def _usage_voided(event: usage.UsageVoided, subjects: Subjects) -> tuple[Posting, ...]:
-    return _deliver(subjects, event.grant_id, -event.reading.gpu_seconds)
+    return _deliver_metered(event, subjects, -event.reading.gpu_seconds)
+
+
+def _deliver_metered(
+    event: usage.UsageReported | usage.UsageCorrected | usage.UsageVoided, subjects: Subjects, gpu_seconds: int
+) -> tuple[Posting, ...]:
+    """Post what the provider's meters say; the tenant's are held against it, and move nothing."""
+    return _deliver(subjects, event.grant_id, gpu_seconds) if event.meter == "provider" else ()
 
 
 def _statement_accepted(event: statement.StatementAccepted, subjects: Subjects) -> tuple[Posting, ...]:
@@ -260,6 +267,8 @@ POSTS_NOTHING: Final = (
         grant.GrantDegraded,
         grant.GrantSuspended,
         grant.GrantResumed,
+        usage.UsageIdentified,
+        usage.UsageClosed,
         statement.StatementIssued,
         statement.StatementDisputed,
         statement.StatementResolved,

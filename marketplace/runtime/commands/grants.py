@@ -22,6 +22,7 @@ from marketplace.domain.periods import list_periods
 from marketplace.domain.pool import POOL, ReleaseCapacity
 from marketplace.domain.refusals import refuse_unknown, require_aware
 from marketplace.domain.statement import STATEMENT, Statement
+from marketplace.domain.usage import USAGE, CloseUsage, name_usage
 from marketplace.runtime.commands.ownership import require_owner
 from marketplace.runtime.commands.settle import release_undelivered
 from marketplace.runtime.handler import Handler, Receipt
@@ -144,6 +145,8 @@ async def finish_grant(handler: Handler, context: Context, grant_id: str) -> Rec
         if grant.status != "terminated":
             command = CompleteGrant(grant_id=grant_id, gpu_seconds_accepted=gpu_seconds, at=context.at)
             await unit.decide(GRANT, grant_id, command)
+        usage_id = name_usage(grant_id)
+        await unit.decide(USAGE, usage_id, CloseUsage(usage_id=usage_id, grant_id=grant_id))
         await release_undelivered(unit, grant, holder_paid_usd, "the grant ended")
 
     return await handler.run(context, GRANT, grant_id, work)

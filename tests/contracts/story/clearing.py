@@ -131,7 +131,11 @@ _DECISIONS = (
         ),
         regret_usd=Decimal("0.00"),
         second_best=SecondBest(
-            pool_id=POOL, mandate_id=MANDATE, start=at("2026-03-11T00:00"), surplus_difference_usd=Decimal("-307.20")
+            pool_id=POOL,
+            mandate_id=MANDATE,
+            nodes=4,
+            start=at("2026-03-11T00:00"),
+            surplus_difference_usd=Decimal("-307.20"),
         ),
     ),
     Decision(
@@ -253,7 +257,7 @@ def _tell_auction(teller: Teller) -> None:
         lp_bound_usd=Decimal("4608.00"),
         gap=Decimal("0.4"),
         prices_hash="41a1f514560a53f6db18aa45dd6fb21881722949ff09a8e304e5ff98efdc4a84",
-        decisions_hash="b32a858b840ce2fdd4394e42d0a775870aeaaf156a7250a3a7a36a5eda9420b4",
+        decisions_hash="0be9bcc0c7b4cf9784721542b9568fd50b973005ae98451ab5072df91b1994ba",
     )
     teller.tell(
         "2026-03-06T12:01",
