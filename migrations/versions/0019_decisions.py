@@ -4,8 +4,8 @@ from alembic import op
 
 from migrations.columns import jsonb
 
-revision: str = "0017"
-down_revision: str | None = "0016"
+revision: str = "0019"
+down_revision: str | None = "0018"
 
 
 def upgrade() -> None:
