@@ -145,7 +145,6 @@ class MatchTerms(msgspec.Struct, frozen=True, kw_only=True):
         lots: Which lots carry it.
         value_usd_per_gpu_hour: w, what it offered there.
         price_usd_per_gpu_hour: p, what it pays: the mean of the period prices, exact.
-        total_usd: p times its GPU-hours, exact.
     """
 
     grant_id: Id
@@ -156,7 +155,6 @@ class MatchTerms(msgspec.Struct, frozen=True, kw_only=True):
     lots: tuple[LotShare, ...]
     value_usd_per_gpu_hour: UsdPerGpuHour
     price_usd_per_gpu_hour: Ratio
-    total_usd: Usd
     mandate_id: Id | None = None
 
 
@@ -204,6 +202,7 @@ class Decision(msgspec.Struct, frozen=True, kw_only=True):
         price_to_win_usd_per_gpu_hour: What each of its bids would have to be worth at least to win, where one could.
         price_to_win_range: How sure that is, and between which prices the threshold lies.
         regret_usd: What an in-the-money order lost by being rejected, at the prices; 0 otherwise.
+        total_usd: What a matched order pays in all, p times its GPU-hours, exact.
         second_best: What a matched order would have got next; None where there was no other room for it.
     """
 
@@ -213,6 +212,7 @@ class Decision(msgspec.Struct, frozen=True, kw_only=True):
     price_to_win_usd_per_gpu_hour: UsdPerGpuHour | None = None
     price_to_win_range: PriceRange | None = None
     regret_usd: Usd
+    total_usd: Usd | None = None
     second_best: SecondBest | None = None
 
 

@@ -66,6 +66,7 @@ decisions: Final = define(
     exact("price_to_win_usd_per_gpu_hour", null=True),
     document("price_to_win_range", null=True),
     exact("regret_usd"),
+    exact("total_usd", null=True),
     document("second_best", null=True),
     Index("ix_decisions_v1_order", "order_id", "auction_id"),
     origin=Origin("auction", "auction_id"),
@@ -133,6 +134,7 @@ def _cleared(changes: Changes, fact: Fact, event: auction_events.AuctionCleared)
             price_to_win_usd_per_gpu_hour=decision.price_to_win_usd_per_gpu_hour,
             price_to_win_range=decision.price_to_win_range,
             regret_usd=decision.regret_usd,
+            total_usd=decision.total_usd,
             second_best=decision.second_best,
         )
 
@@ -214,6 +216,7 @@ class DecisionView(msgspec.Struct, frozen=True, kw_only=True):
     price_to_win_usd_per_gpu_hour: Decimal | None
     price_to_win_range: PriceRange | None
     regret_usd: Decimal
+    total_usd: Decimal | None
     second_best: SecondBest | None
     last_sequence: int
 

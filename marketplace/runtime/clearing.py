@@ -4,6 +4,7 @@ What is published was found right by the verifier, which shares no code with the
 """
 
 from datetime import datetime
+from decimal import Decimal
 
 import msgspec
 
@@ -127,6 +128,7 @@ def _render_decision(opened: AuctionOpened, horizon: Horizon, decision: model.De
         price_to_win_usd_per_gpu_hour=decision.price_to_win_usd_per_gpu_hour,
         price_to_win_range=None if proven is None else _render_range(proven),
         regret_usd=decision.regret_usd,
+        total_usd=None if match is None else match.total_usd,
         second_best=None if second is None else _render_second(horizon, second),
     )
 
@@ -168,7 +170,6 @@ def _render_match(opened: AuctionOpened, horizon: Horizon, order_id: str, match:
         ),
         value_usd_per_gpu_hour=match.value_usd_per_gpu_hour,
         price_usd_per_gpu_hour=render_ratio(match.price_usd_per_gpu_hour),
-        total_usd=match.total_usd,
     )
 
 
@@ -197,7 +198,7 @@ def _parse_decision(horizon: Horizon, decision: Decision) -> model.Decision:
     match, proven, second = decision.match, decision.price_to_win_range, decision.second_best
     return model.Decision(
         decision.order_id,
-        None if match is None else _parse_match(horizon, match),
+        None if match is None else _parse_match(horizon, match, decision.total_usd or Decimal(0)),
         tuple(model.Reason(reason.code, reason.text, reason.facts) for reason in decision.reasons),
         decision.price_to_win_usd_per_gpu_hour,
         decision.regret_usd,
@@ -214,7 +215,7 @@ def _parse_decision(horizon: Horizon, decision: Decision) -> model.Decision:
     )
 
 
-def _parse_match(horizon: Horizon, match: MatchTerms) -> model.Match:
+def _parse_match(horizon: Horizon, match: MatchTerms, total_usd: Decimal) -> model.Match:
     return model.Match(
         match.pool_id,
         match.mandate_id,
@@ -229,7 +230,7 @@ def _parse_match(horizon: Horizon, match: MatchTerms) -> model.Match:
         ),
         match.value_usd_per_gpu_hour,
         parse_ratio(match.price_usd_per_gpu_hour),
-        match.total_usd,
+        total_usd,
     )
 
 

@@ -141,10 +141,9 @@ def _decide(number: int) -> Decision:
         lots=(LotShare(lot_id=LOT, nodes=2, **span),),
         value_usd_per_gpu_hour=usd("2.5"),
         price_usd_per_gpu_hour="5/2",
-        total_usd=usd("960"),
         mandate_id=MANDATE,
     )
-    return Decision(order_id=make_id("ord", number), match=match, regret_usd=usd(0))
+    return Decision(order_id=make_id("ord", number), match=match, regret_usd=usd(0), total_usd=usd("960"))
 
 
 def _tell_first_grant(story: Story) -> None:

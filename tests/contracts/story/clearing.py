@@ -126,9 +126,9 @@ _DECISIONS = (
             lots=FOLDING_LOTS,
             value_usd_per_gpu_hour=Decimal("2.70"),
             price_usd_per_gpu_hour="12/5",
-            total_usd=Decimal("12902.40"),
             mandate_id=MANDATE,
         ),
+        total_usd=Decimal("12902.40"),
         regret_usd=Decimal("0.00"),
         second_best=SecondBest(
             pool_id=POOL,
@@ -149,8 +149,8 @@ _DECISIONS = (
             lots=_EVALUATION_LOTS,
             value_usd_per_gpu_hour=Decimal("2.60"),
             price_usd_per_gpu_hour="11/5",
-            total_usd=Decimal("422.40"),
         ),
+        total_usd=Decimal("422.40"),
         regret_usd=Decimal("0.00"),
     ),
     Decision(
