@@ -6,18 +6,13 @@ else is carried, have the nodes in every period of the run.
 
 from collections import defaultdict
 from collections.abc import Iterator
-from decimal import Decimal
 from fractions import Fraction
 from itertools import accumulate
 
+from marketplace.clearing.audit_values import MILLION, micro
 from marketplace.clearing.model import Bid, Book, Clearing, Decision, Match, Order
 
-MILLION = 1_000_000
 Placement = tuple[str, str | None, int, int]
-
-
-def _micro(price: Decimal) -> int:
-    return int(Fraction(price) * MILLION)
 
 
 class SecondAudit:
@@ -48,7 +43,7 @@ class SecondAudit:
         prices = [0] * self.book.periods
         for run in self.clearing.prices:
             if run.pool_id == pool_id:
-                price = _micro(run.price_usd_per_gpu_hour)
+                price = micro(run.price_usd_per_gpu_hour)
                 prices[run.from_period : run.to_period] = [price] * (run.to_period - run.from_period)
         return list(accumulate(prices, initial=0))
 
@@ -83,7 +78,7 @@ class SecondAudit:
         best: dict[Placement, int] = {}
         for bid, nodes in ((bid, nodes) for bid in order.bids for nodes in sorted({order.nodes, *order.sizes})):
             scale = nodes * self.gpus[bid.pool_id] * self.book.period_hours
-            value = _micro(bid.value_usd_per_gpu_hour) * order.duration_periods
+            value = micro(bid.value_usd_per_gpu_hour) * order.duration_periods
             sums = self.sums[bid.pool_id]
             for start in self._list_starts(order, (bid, nodes), match):
                 surplus = (value - sums[start + order.duration_periods] + sums[start]) * scale

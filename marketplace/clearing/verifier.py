@@ -11,29 +11,19 @@ lot was left idle), `price_runs`, `price_mean`, `total`, `above_value`, `under_a
 
 from collections import defaultdict
 from collections.abc import Iterator
-from dataclasses import dataclass
 from decimal import ROUND_CEILING, Context, Decimal
 from fractions import Fraction
 from itertools import accumulate
 
 from marketplace.clearing.audit_second import SecondAudit
+from marketplace.clearing.audit_values import MILLION, Violation, is_sane, micro, show
 from marketplace.clearing.codec import hash_book, hash_json, render_decisions, render_prices
-from marketplace.clearing.model import Bid, Book, Clearing, Decision, Lot, Match, Order, PriceRange
+from marketplace.clearing.model import Bid, Book, Clearing, Decision, Lot, Match, Order
 from marketplace.clearing.rule_audit import RuleAudit
 from marketplace.core.errors import Refusal
 
 VIOLATIONS_MAX = 100
-MILLION = 1_000_000
 Cell = tuple[str, int]
-
-
-@dataclass(frozen=True, slots=True)
-class Violation:
-    """One rule that a result breaks, where, and how."""
-
-    code: str
-    subject: str
-    text: str
 
 
 def verify(book: Book, clearing: Clearing) -> None:
@@ -77,17 +67,6 @@ def find_violations(book: Book, clearing: Clearing) -> tuple[Violation, ...]:
         if found and check in (audit.check_identity, audit.check_matches):
             return tuple(found)
     return tuple(found)
-
-
-def _show(amount: Fraction) -> str:
-    return str(Decimal(round(amount * MILLION)).scaleb(-6))
-
-
-def _micro(price: Decimal) -> int:
-    scaled = Fraction(price) * MILLION
-    if scaled.denominator != 1:
-        raise Refusal("clearing_broken", f"price {price} has more than six places; publish prices with at most six")
-    return scaled.numerator
 
 
 class _Audit:
@@ -200,7 +179,7 @@ class _Audit:
     def check_uniform(self) -> Iterator[Violation]:
         """No pool has two prices in one period."""
         for run in self.clearing.prices:
-            price = _micro(run.price_usd_per_gpu_hour)
+            price = micro(run.price_usd_per_gpu_hour)
             for period in range(run.from_period, run.to_period):
                 if self.prices.setdefault((run.pool_id, period), price) != price:
                     yield Violation("price_runs", run.pool_id, f"has two prices in period {period}")
@@ -231,7 +210,7 @@ class _Audit:
             lot = self.entries.get((lot_id, period))
             if lot is not None and nodes:
                 price = self.prices.get((lot.pool_id, period), 0)
-                if price < _micro(lot.ask_usd_per_gpu_hour):
+                if price < micro(lot.ask_usd_per_gpu_hour):
                     yield Violation("under_ask", lot_id, f"is used in period {period} at {price} micro-dollars")
 
     def check_seconds(self) -> Iterator[Violation]:
@@ -246,13 +225,13 @@ class _Audit:
                 continue
             regret = self._regret(order)
             if Fraction(decision.regret_usd) != regret:
-                yield Violation("regret", order.order_id, f"reports {decision.regret_usd}, it is {_show(regret)}")
+                yield Violation("regret", order.order_id, f"reports {decision.regret_usd}, it is {show(regret)}")
             codes = [reason.code for reason in decision.reasons]
             if not codes or ("paradoxically_rejected" in codes) != (regret > 0):
-                yield Violation("reasons", order.order_id, f"{codes} do not explain a regret of {_show(regret)}")
+                yield Violation("reasons", order.order_id, f"{codes} do not explain a regret of {show(regret)}")
             if decision.second_best is not None:
                 yield Violation("second_best", order.order_id, "is unmatched, yet has a second-best placement")
-            if not _is_sane(decision.price_to_win_usd_per_gpu_hour, decision.price_to_win_range):
+            if not is_sane(decision.price_to_win_usd_per_gpu_hour, decision.price_to_win_range):
                 price = decision.price_to_win_usd_per_gpu_hour
                 yield Violation("price_to_win", order.order_id, f"{price} is not in whole cents or not in its range")
 
@@ -260,7 +239,7 @@ class _Audit:
         best = 0
         for bid, nodes in _list_ways(order):
             fits = self._fit_sums(bid, nodes)
-            value = _micro(bid.value_usd_per_gpu_hour) * order.duration_periods
+            value = micro(bid.value_usd_per_gpu_hour) * order.duration_periods
             sums = self._price_sums(bid.pool_id)
             scale = nodes * self.gpus[bid.pool_id] * self.book.period_hours
             for start, end in self._spans(order):
@@ -299,12 +278,12 @@ class _Audit:
         total = 0
         for order, _, match in self.matched():
             hours = self.gpus[match.pool_id] * self.book.period_hours
-            total += _micro(match.value_usd_per_gpu_hour) * match.nodes * order.duration_periods * hours
+            total += micro(match.value_usd_per_gpu_hour) * match.nodes * order.duration_periods * hours
         for (lot_id, period), nodes in self.used.items():
             lot = self.entries.get((lot_id, period))
             if lot is not None:
                 hours = self.gpus[lot.pool_id] * self.book.period_hours
-                total -= _micro(lot.ask_usd_per_gpu_hour) * nodes * hours
+                total -= micro(lot.ask_usd_per_gpu_hour) * nodes * hours
         return Fraction(total, MILLION)
 
     def check_welfare(self) -> Iterator[Violation]:
@@ -321,9 +300,9 @@ class _Audit:
         bound, welfare = Fraction(certificate.lp_bound_usd), Fraction(certificate.welfare_usd)
         proven = self._dual_bound()
         if bound < proven:
-            yield Violation("bound", "certificate", f"states {_show(bound)}, its shadow prices prove {_show(proven)}")
+            yield Violation("bound", "certificate", f"states {show(bound)}, its shadow prices prove {show(proven)}")
         if welfare > bound:
-            yield Violation("bound", "certificate", f"welfare {_show(welfare)} is above the bound {_show(bound)}")
+            yield Violation("bound", "certificate", f"welfare {show(welfare)} is above the bound {show(bound)}")
         context = Context(prec=60, rounding=ROUND_CEILING)
         share = (bound - welfare) / bound if bound else Fraction(0)
         gap = context.quantize(
@@ -333,10 +312,10 @@ class _Audit:
             yield Violation("gap", "certificate", f"states {certificate.gap}, it is {gap}")
 
     def _dual_bound(self) -> Fraction:
-        shadow = {cell: _micro(lot.ask_usd_per_gpu_hour) for cell, lot in self.entries.items()}
+        shadow = {cell: micro(lot.ask_usd_per_gpu_hour) for cell, lot in self.entries.items()}
         total = self.rules.rent() * MILLION
         for run in self.clearing.shadow_prices:
-            price = _micro(run.price_usd_per_gpu_hour)
+            price = micro(run.price_usd_per_gpu_hour)
             for period in range(run.from_period, run.to_period):
                 lot = self.entries.get((run.lot_id, period))
                 if lot is not None and price > shadow[run.lot_id, period]:
@@ -360,7 +339,7 @@ class _Audit:
             ]
             sums[lots] = [0, *accumulate(least)]
         fits, costs, asks = self._fit_sums(bid, nodes), sums[lots], self._ask_sums(bid, nodes)
-        value = _micro(bid.value_usd_per_gpu_hour) * order.duration_periods
+        value = micro(bid.value_usd_per_gpu_hour) * order.duration_periods
         scale = nodes * self.gpus[bid.pool_id] * self.book.period_hours
         best: Fraction | int = 0
         for start, end in self._spans(order):
@@ -382,7 +361,7 @@ class _Audit:
         cost, need = 0, nodes
         for lot in sorted(self._offers(lots, period), key=lambda lot: lot.ask_usd_per_gpu_hour):
             take = min(need, lot.nodes)
-            cost += take * _micro(lot.ask_usd_per_gpu_hour)
+            cost += take * micro(lot.ask_usd_per_gpu_hour)
             need -= take
         return cost
 
@@ -393,16 +372,6 @@ class _Audit:
             yield Violation("prices_hash", "certificate", "the prices have another hash than the certificate")
         if certificate.decisions_hash != hash_json(render_decisions(self.clearing.decisions)):
             yield Violation("decisions_hash", "certificate", "the decisions have another hash than the certificate")
-
-
-def _is_sane(price: Decimal | None, proven: PriceRange | None) -> bool:
-    """Tell whether a price to win is in whole cents and within what is said to be proven about it."""
-    if price is None or proven is None:
-        return price is None and proven is None
-    lower, upper = proven.lower_usd_per_gpu_hour, proven.upper_usd_per_gpu_hour
-    if proven.guarantee == "exact" and not lower == price == upper:
-        return False
-    return 0 <= lower <= price and (upper is None or price <= upper) and price * 100 == int(price * 100)
 
 
 def _list_ways(order: Order) -> Iterator[tuple[Bid, int]]:
