@@ -5,8 +5,8 @@ from alembic import op
 
 from migrations.columns import bigint, key, numeric, text, timestamp
 
-revision: str = "0020"
-down_revision: str | None = "0019"
+revision: str = "0021"
+down_revision: str | None = "0020"
 
 
 def _add_terms() -> None:
