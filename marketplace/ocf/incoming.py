@@ -18,6 +18,7 @@ from marketplace.ocf.container import Files, compute_hash
 from marketplace.ocf.findings import Findings
 from marketplace.ocf.incoming_convertibles import take_convertible
 from marketplace.ocf.incoming_ground import Ground
+from marketplace.ocf.incoming_losses import note_comments, note_losses
 from marketplace.ocf.incoming_rights import RIGHTS
 from marketplace.ocf.intake import Intake
 from marketplace.ocf.numbers import find_whole
@@ -42,8 +43,8 @@ def translate_package(
     ground = Ground(package, findings, issuer_id=issuer_id, cause=cause)
     _take_issuer(ground, party_id)
     for located in package.items:
-        _note_losses(ground, located)
-    _note_comments(ground)
+        note_losses(ground, located)
+    note_comments(ground)
     for kind, handle in _OBJECTS:
         for located in package.items:
             if isinstance(located.item, kind):
@@ -81,82 +82,7 @@ def _take_issuer(ground: Ground, party_id: str) -> None:
             formed_on=issuer.formation_date,
         ),
     )
-    _note_losses(ground, located)
-
-
-_KEPT: Final[dict[type[ocf.Item], frozenset[str]]] = {
-    ocf.Issuer: frozenset({"legal_name", "formation_date", "country_of_formation"}),
-    ocf.Stakeholder: frozenset({"name", "current_relationship", "stakeholder_type"}),
-    ocf.StockClass: frozenset(
-        {
-            "name",
-            "class_type",
-            "initial_shares_authorized",
-            "seniority",
-            "price_per_share",
-            "liquidation_preference_multiple",
-            "votes_per_share",
-            "default_id_prefix",
-            "participation_cap_multiple",
-        }
-    ),
-    ocf.StockPlan: frozenset({"plan_name", "initial_shares_reserved", "stock_class_id", "stock_class_ids"}),
-    ocf.Valuation: frozenset({"price_per_share", "effective_date", "stock_class_id", "valuation_type"}),
-}
-_NOT_KEPT: Final = {
-    ocf.StockLegendTemplate: "legends",
-    ocf.VestingTerms: "vesting terms",
-    ocf.Financing: "financings (their issuances are kept)",
-    ocf.Document: "documents",
-    tx.VestingStart: "vesting",
-    tx.VestingEvent: "vesting",
-    tx.VestingAcceleration: "vesting",
-    tx.IssuerAuthorized: "authorised shares of the company as a whole (those of its classes are kept)",
-    tx.ReturnToPool: "returns to the pool by themselves (the pool is what it comes to)",
-}
-_ALWAYS_LOST: Final = (
-    "vesting_terms_id",
-    "vestings",
-    "consideration_text",
-    "board_approval_date",
-    "stockholder_approval_date",
-    "cost_basis",
-    "share_numbers_issued",
-    "issuance_type",
-    "pro_rata",
-    "option_grant_type",
-    "early_exercisable",
-    "stock_legend_ids",
-    "security_law_exemptions",
-    "termination_exercise_windows",
-    "expiration_date",
-)
-
-
-def _note_losses(ground: Ground, located: Located) -> None:
-    """Tell every member and object that has no counterpart."""
-    item = located.item
-    what = _NOT_KEPT.get(type(item))
-    if what is None and isinstance(item, tx.Acceptance):
-        what = "acceptances"
-    if what is not None:
-        ground.lose(located, "object_not_kept", f"the marketplace keeps no {what}")
-        return
-    kept = _KEPT.get(type(item))
-    for name in item.__struct_fields__:
-        value = getattr(item, name)
-        lost = name in _ALWAYS_LOST if kept is None else name not in kept and name not in {"id", "comments"}
-        if value is not UNSET and value not in ((), None) and lost:
-            ground.lose(located, "member_not_kept", f"the marketplace keeps no {name}")
-
-
-def _note_comments(ground: Ground) -> None:
-    """Tell once per file that comments are lost, of which a package may have thousands."""
-    commented = [located for located in ground.package.items if located.item.comments is not UNSET]
-    for file in sorted({located.file for located in commented}):
-        count = sum(located.file == file for located in commented)
-        first = next(located for located in commented if located.file == file)
-        ground.lose(first, "comments_not_kept", f"the marketplace keeps no comments, and {count} items here have some")
+    note_losses(ground, located)
 
 
 def _take_stakeholder(ground: Ground, located: Located, item: ocf.Stakeholder) -> None:
