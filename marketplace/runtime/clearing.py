@@ -3,6 +3,8 @@
 What is published was found right by the verifier, which shares no code with the engine.
 """
 
+from typing import Literal, cast
+
 from events.auction import (
     AuctionLocked,
     AuctionOpened,
@@ -11,6 +13,7 @@ from events.auction import (
     Decision,
     MatchTerms,
     Price,
+    RulePrice,
     ShadowPrice,
 )
 from events.types import LotShare, Reason
@@ -21,7 +24,7 @@ from marketplace.clearing.verifier import verify
 from marketplace.core.ids import derive_id
 from marketplace.core.money import render_ratio
 from marketplace.domain.auction import ClearAuction
-from marketplace.runtime.book import Horizon, build_horizon
+from marketplace.runtime.horizon import Horizon, build_horizon
 
 
 def parse_book(book: Book) -> model.Book:
@@ -42,11 +45,24 @@ def parse_book(book: Book) -> model.Book:
                 order.start_earliest,
                 order.start_latest,
                 tuple(
-                    model.Bid(bid.pool_id, bid.value_usd_per_gpu_hour, bid.lot_ids, bid.mandate_id)
+                    model.Bid(
+                        bid.pool_id,
+                        bid.value_usd_per_gpu_hour,
+                        bid.lot_ids,
+                        bid.mandate_id,
+                        tuple(model.Use(use.limit_id, use.amount_per_node_period) for use in bid.uses),
+                        bid.sizes,
+                    )
                     for bid in order.bids
                 ),
+                order.sizes,
+                order.group_id,
+                order.parent_id,
             )
             for order in book.orders
+        ),
+        limits=tuple(
+            model.Limit(limit.limit_id, limit.amount, limit.from_period, limit.to_period) for limit in book.limits
         ),
     )
 
@@ -104,6 +120,16 @@ def render_result(opened: AuctionOpened, clearing: model.Clearing) -> ClearAucti
                 price_usd_per_gpu_hour=shadow.price_usd_per_gpu_hour,
             )
             for shadow in clearing.shadow_prices
+        ),
+        rule_prices=tuple(
+            RulePrice(
+                rule=cast("Literal['limit', 'group', 'link']", price.rule),
+                rule_id=price.rule_id,
+                price_usd=price.price_usd,
+                from_period=price.from_period,
+                to_period=price.to_period,
+            )
+            for price in clearing.rule_prices
         ),
     )
 

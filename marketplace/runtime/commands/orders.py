@@ -30,8 +30,8 @@ async def place_order(handler: Handler, context: Context, *, startup_id: str, te
     """Ask for capacity in the next auction.
 
     Raises:
-        Refusal: Refusals of the party · of the order's terms · ``issuer_unknown`` · ``mandate_unknown`` · of each
-            mandate · ``funds_insufficient``.
+        Refusal: Refusals of the party · of the order's terms · ``order_unknown`` · ``issuer_unknown`` ·
+            ``mandate_unknown`` · of each mandate · ``funds_insufficient``.
     """
     require_tenant(context, startup_id)
     order_id = derive_id("ord", context.command_id)
@@ -40,6 +40,8 @@ async def place_order(handler: Handler, context: Context, *, startup_id: str, te
     async def work(unit: Unit) -> None:
         party = require_trader(await unit.load(PARTY, startup_id), startup_id, "startup")
         require_terms(terms, context.at)
+        if terms.parent_order_id is not None:
+            await load_order(unit, terms.parent_order_id)
         budget_holds = await _hold_budgets(unit, party, order_id, hold_id, terms)
         account_id = rename_id("acc", startup_id)
         cash_hold_usd = await _hold_cash(unit, account_id, order_id, hold_id, terms)
