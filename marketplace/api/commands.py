@@ -147,7 +147,7 @@ async def provide_command(
     body = await request.body()
     fingerprint = compute_fingerprint(request.method, request.scope["path"], body)
     context = build_context(
-        services, principal, key, fingerprint, traceparent=traceparent, if_match=_parse_version(if_match)
+        services.handler, principal, key, fingerprint, traceparent=traceparent, if_match=_parse_version(if_match)
     )
     if request.route_handler.parsed_data_field is not None:
         if not body:
@@ -158,7 +158,7 @@ async def provide_command(
 
 
 def build_context(
-    services: Services,
+    handler: Handler,
     principal: Principal,
     key: str,
     fingerprint: str,
@@ -172,7 +172,7 @@ def build_context(
         fingerprint=fingerprint,
         actor=principal.tenant,
         party_id=principal.party_id,
-        at=services.handler.clock.now(),
+        at=handler.clock.now(),
         traceparent=traceparent if traceparent is not None and _TRACE.match(traceparent) else "",
         if_match=if_match,
     )

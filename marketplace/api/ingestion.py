@@ -7,13 +7,17 @@ Refusals of the whole in order: body_too_large · body_malformed · body_invalid
 """
 
 import asyncio
+import hashlib
 import zlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import Final, Literal, NamedTuple
 
 import msgspec
+import uuid_utils
 
 from marketplace.api.bodies.meters import ReadingData, ReadingEvent
+from marketplace.api.commands import build_context, parse_key
+from marketplace.api.keys import Principal
 from marketplace.api.strict import get_decoders, parse_validation_error, refuse_malformed
 from marketplace.core.errors import Refusal
 from marketplace.core.ids import derive_id
@@ -24,6 +28,9 @@ from marketplace.runtime.unit import Context
 
 STRUCTURED: Final = b"application/cloudevents+json"
 BATCHED: Final = b"application/cloudevents-batch+json"
+GZIP: Final = b"gzip"
+MEDIA_TYPES: Final = (STRUCTURED, BATCHED)
+ENCODINGS: Final = (b"identity", GZIP)
 BODY_BYTES_MAX: Final = 4 * 1024 * 1024
 _GZIP: Final = 16 + zlib.MAX_WBITS
 _ITEMS: Final = msgspec.json.Decoder(list[msgspec.Raw])
@@ -99,6 +106,31 @@ def require_size(body: bytes) -> None:
     """
     if len(body) > BODY_BYTES_MAX:
         raise Refusal("body_too_large", f"readings take at most {BODY_BYTES_MAX} bytes, unpacked; split the batch")
+
+
+async def ingest_request(
+    handler: Handler, principal: Principal, headers: Mapping[str, str], body: bytes
+) -> IngestionReceipt:
+    """Take readings whose form and command stand in headers, lower-case: of HTTP, or of a NATS message.
+
+    Raises:
+        Refusal: ``media_type_unsupported`` · ``encoding_unsupported`` · ``header_invalid``, and those of `ingest`.
+        Conflict: See `ingest`.
+        Unavailable: See `ingest`.
+    """
+    media_type = headers.get("content-type", "").partition(";")[0].strip().lower().encode()
+    if media_type not in MEDIA_TYPES:
+        known = " or ".join(known.decode() for known in MEDIA_TYPES)
+        raise Refusal("media_type_unsupported", f"readings are CloudEvents; send Content-Type: {known}")
+    encoding = headers.get("content-encoding", "identity").encode()
+    if encoding not in ENCODINGS:
+        raise Refusal("encoding_unsupported", "readings are read as identity or gzip; send no other Content-Encoding")
+    require_size(body)
+    plain = decompress(body) if encoding == GZIP else body
+    key = parse_key(headers.get("idempotency-key") or str(uuid_utils.uuid7()), "POST")
+    fingerprint = hashlib.sha256(plain).hexdigest()
+    context = build_context(handler, principal, key, fingerprint, traceparent=headers.get("traceparent"))
+    return await ingest(handler, context, media_type, plain)
 
 
 async def ingest(handler: Handler, context: Context, media_type: bytes, body: bytes) -> IngestionReceipt:

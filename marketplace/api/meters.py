@@ -1,28 +1,27 @@
 """Meters over HTTP: CloudEvents in, one answer for each reading out."""
 
-import hashlib
 from dataclasses import dataclass
 from typing import Any, Final
 
-import uuid_utils
 from litestar import Request, Response, Router, post
 from litestar.openapi.spec import OpenAPIMediaType, Operation, RequestBody, Schema
 from litestar.openapi.spec.enums import OpenAPIType
 
-from marketplace.api.commands import IdempotencyKey, TraceParent, build_context, parse_key
+from marketplace.api.commands import IdempotencyKey, TraceParent
 from marketplace.api.ingestion import (
     BATCHED,
     BODY_BYTES_MAX,
+    ENCODINGS,
+    MEDIA_TYPES,
     STRUCTURED,
     IngestionReceipt,
-    decompress,
-    ingest,
+    ingest_request,
 )
 from marketplace.api.keys import Principal
 from marketplace.api.services import get_services
 
 PATH: Final = "/v1/usage"
-ENCODINGS: Final = (b"identity", b"gzip")
+READ_HEADERS: Final = ("content-type", "content-encoding", "idempotency-key", "traceparent")
 
 
 @dataclass
@@ -46,7 +45,7 @@ class MeterOperation(Operation):
     "/",
     status_code=200,
     summary="Take readings of meters",
-    opt={"media_types": (STRUCTURED, BATCHED), "encodings": ENCODINGS},
+    opt={"media_types": MEDIA_TYPES, "encodings": ENCODINGS},
     request_max_body_size=BODY_BYTES_MAX,
     operation_class=MeterOperation,
 )
@@ -57,14 +56,9 @@ async def take(
 
     `Idempotency-Key` is optional here: source and id of each reading are what makes it safe to send again.
     """
-    body = await request.body()
-    if request.headers.get("content-encoding") == "gzip":
-        body = decompress(body)
-    services = get_services(request)
-    key = parse_key(idempotency_key or str(uuid_utils.uuid7()), request.method)
-    context = build_context(services, request.user, key, hashlib.sha256(body).hexdigest(), traceparent=traceparent)
-    media_type = request.headers.get("content-type", "").partition(";")[0].strip().lower().encode()
-    receipt = await ingest(services.handler, context, media_type, body)
+    del idempotency_key, traceparent
+    headers = {name: request.headers[name] for name in READ_HEADERS if name in request.headers}
+    receipt = await ingest_request(get_services(request).handler, request.user, headers, await request.body())
     return Response(receipt, headers={"Commit-Seq": str(receipt.sequence)})
 
 

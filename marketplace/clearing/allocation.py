@@ -4,6 +4,7 @@ Invariants: no pool carries more than its lots offer; every accepted order's val
 asks over its run, which is the lowest uniform price that could be charged, so that prices exist for every state.
 """
 
+from copy import copy
 from dataclasses import dataclass
 
 import numpy as np
@@ -69,6 +70,24 @@ class Allocation:
         gpus = np.array([self.grid.yards[pool].gpus * self.grid.hours for pool in pools], dtype=np.float64)
         nodes = np.array([self.grid.ways[way].nodes for way in plain], dtype=np.float64)[:, None]
         return _Group(plain, pools, values, gpus, nodes, tuple(way for way in ways if way not in set(plain)))
+
+    def branch(self, grid: Grid) -> "Allocation":
+        """Return a copy that may be changed by itself, on a grid with the same yards and further orders at its end."""
+        twin = copy(self)
+        more = range(len(self.placed), len(grid.wishes))
+        twin.grid = grid
+        twin.placed = [*self.placed, *(None for _ in more)]
+        twin.members = [dict(members) for members in self.members]
+        twin.loads = [loads.copy() for loads in self.loads]
+        twin.load, twin.cost, twin.top = self.load.copy(), self.cost.copy(), self.top.copy()
+        twin.out = np.concatenate([self.out, np.ones(len(more), dtype=np.bool_)])
+        if grid.rules is not None:
+            twin.taken = Taken(grid.rules)
+            for order, placing in enumerate(twin.placed):
+                if placing is not None:
+                    twin.taken.shift(*placing, grid.wishes[order].duration, 1)
+        twin._groups = [*self._groups, *(twin._group(order) for order in more)]  # noqa: SLF001 - of our own class
+        return twin
 
     def restore(self, placed: list[Placing | None]) -> None:
         """Go back to placements that this allocation had before."""

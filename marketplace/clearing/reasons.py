@@ -57,12 +57,10 @@ def list_reasons(
     """Return the reasons why an order is out, the decisive one first."""
     grid = allocation.grid
     wish = grid.wishes[order]
-    request = book.orders[order]
-    if not wish.ways:
-        return (Reason("no_eligible_pool", "no pool and mandate would take this order", {}),)
-    floor = _cheapest_alone(grid, wish)
-    if floor is None:
-        return (_never_feasible(grid, order, request.start_latest),)
+    hopeless = find_hopeless(grid, order, book.orders[order].start_latest)
+    floor = cheapest_alone(grid, wish)
+    if hopeless is not None or floor is None:
+        return () if hopeless is None else (hopeless,)
     cheapest, at, start = floor
     facts = {
         "pool_id": book.pools[grid.ways[at].pool].pool_id,
@@ -93,7 +91,16 @@ def list_reasons(
     return (*found, *_circumstances(allocation, order))
 
 
-def _cheapest_alone(grid: Grid, wish: Wish) -> tuple[Fraction, int, int] | None:
+def find_hopeless(grid: Grid, order: int, start_latest: int) -> Reason | None:
+    """Return why an order could not be served whatever it offered, None where it could on the empty pools."""
+    wish = grid.wishes[order]
+    if not wish.ways:
+        return Reason("no_eligible_pool", "no pool and mandate would take this order", {})
+    return _never_feasible(grid, order, start_latest) if cheapest_alone(grid, wish) is None else None
+
+
+def cheapest_alone(grid: Grid, wish: Wish) -> tuple[Fraction, int, int] | None:
+    """Return the least mean ask of an order on the empty pools in micro-dollars, with its way and start."""
     best: tuple[Fraction, int, int] | None = None
     for at in wish.ways if wish.last >= wish.first else ():
         way = grid.ways[at]

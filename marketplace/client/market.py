@@ -21,6 +21,7 @@ from marketplace.api.bodies.equity import (
     OpenFinancingBody,
 )
 from marketplace.api.bodies.parties import ClearPartyBody, IssueKeyBody, RegisterPartyBody
+from marketplace.api.bodies.quotes import QuoteAnswer
 from marketplace.api.bodies.reasons import ReasonBody
 from marketplace.api.bodies.supply import (
     ListLotBody,
@@ -32,7 +33,9 @@ from marketplace.api.bodies.supply import (
 from marketplace.api.bodies.trading import (
     AdvanceClockBody,
     AmendOrderBody,
+    AskQuoteBody,
     GrantMandateBody,
+    HoldQuoteBody,
     OpenAuctionBody,
     PlaceOrderBody,
 )
@@ -48,6 +51,7 @@ from marketplace.projections.grants import GrantView
 from marketplace.projections.instruments import InstrumentView
 from marketplace.projections.inventory import LotView, PoolView
 from marketplace.projections.orders import OrderView
+from marketplace.projections.quotes import QuoteView
 from marketplace.projections.standings import StandingView
 from marketplace.projections.statements import StatementView
 
@@ -90,6 +94,27 @@ class MarketplaceClient(Books):
     async def grant_mandate(self, body: GrantMandateBody, **options: Any) -> ReceiptBody:
         """Offer to take equity."""
         return await self.command("/v1/mandates", body, **options)
+
+    async def ask_quote(self, startup_id: str, terms: OrderTerms) -> QuoteAnswer:
+        """Return what an order would have to be worth now, and where it would run; nothing is set aside."""
+        body = AskQuoteBody(startup_id=startup_id, terms=terms)
+        return await self.send("/v1/quotes", QuoteAnswer, body, fresh=True)
+
+    async def hold_quote(self, body: HoldQuoteBody, **options: Any) -> ReceiptBody:
+        """Set the cheapest free placement aside at its price to win."""
+        return await self.command("/v1/quotes/hold", body, **options)
+
+    async def take_quote(self, quote_id: str, **options: Any) -> ReceiptBody:
+        """Place the order that takes a held quote; the receipt names the order."""
+        return await self.command(f"/v1/quotes/{quote_id}/take", **options)
+
+    async def release_quote(self, quote_id: str, reason: str, **options: Any) -> ReceiptBody:
+        """Let a held quote go."""
+        return await self.command(f"/v1/quotes/{quote_id}/release", ReasonBody(reason=reason), **options)
+
+    async def get_quote(self, quote_id: str) -> QuoteView:
+        """Return a held quote."""
+        return await self.get(f"/v1/quotes/{quote_id}", QuoteView)
 
     async def place_order(self, startup_id: str, terms: OrderTerms, **options: Any) -> ReceiptBody:
         """Ask for capacity in the next auction."""

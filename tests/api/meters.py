@@ -49,7 +49,7 @@ class Site:
         at = self.stage.services.handler.clock.now()
         return Context(command_id=command_id, fingerprint=name, actor="tests", party_id=None, at=at)
 
-    async def client(self, party_id: str) -> httpx.AsyncClient:
+    async def client(self, party_id: str, scopes: tuple[str, ...] = ("*",)) -> httpx.AsyncClient:
         keys, key_id = self.stage.services.keys, rename_id("key", party_id)
         token, digest = keys.derive_token(key_id)
         since = datetime.now(UTC)
@@ -57,7 +57,7 @@ class Site:
             key_id=key_id,
             party_id=party_id,
             name="meter",
-            scopes=("*",),
+            scopes=scopes,
             hmac=digest,
             created_at=since,
             revoked_at=None,

@@ -7,8 +7,8 @@ from marketplace.clearing import model
 from marketplace.clearing.codec import hash_json, render_decisions, render_prices
 from marketplace.clearing.verifier import find_violations
 from marketplace.core.money import parse_ratio
-from marketplace.runtime.book import Horizon, build_horizon
 from marketplace.runtime.clearing import compute_book_hash, parse_book
+from marketplace.runtime.horizon import Horizon, build_horizon
 from tests.contracts.story.book import tell_story
 
 EVENTS = [parse_body(told.tag, told.body) for told in tell_story()]

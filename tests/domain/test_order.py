@@ -1,5 +1,6 @@
 """Orders: from placing to the one decision per auction."""
 
+import msgspec
 import pytest
 
 from events.order import (
@@ -46,6 +47,7 @@ from tests.domain.build import (
 from tests.support.spec import Given
 
 AUCTION_2, GRANT_2, HOLD_2 = id_of("auc", 2), id_of("grt", 2), id_of("hld", 2)
+WORST_PUE = "/terms/power_usage_effectiveness_max"
 OUTBID = (Reason(code="outbid", text="2.00 was offered and 2.10 needed", facts={"needed": "2.10"}),)
 
 
@@ -59,7 +61,7 @@ def place_offer(**changes):
 
 def placed(**changes):
     command = place(**changes)
-    names = (name for name in command.__struct_fields__ if name != "at")
+    names = (name for name in command.__struct_fields__ if name not in {"at", "grant_id"})
     return OrderPlaced(**{name: getattr(command, name) for name in names})
 
 
@@ -126,6 +128,14 @@ REFUSALS = [
     Row("time_naive", (), place(expires_at=NAIVE), "/terms/expires_at"),
     Row("window_reversed", (), place(start_latest=hour(9)), "/terms/start_latest"),
     Row("window_past", (), place(start_earliest=hour(-2), start_latest=NOW), "/terms/start_latest"),
+    Row("range_empty", (), place(nodes_min=3), "/terms/nodes_min"),
+    Row("sizes_too_many", (), place(nodes=33, nodes_min=1), "/terms/nodes_step"),
+    Row("pue_out_of_range", (), place(power_usage_effectiveness_max=usd("0.9")), WORST_PUE),
+    Row("pue_out_of_range", (), place(power_usage_effectiveness_max=NAN), WORST_PUE),
+    Row("amount_too_large", (), place(provider_standing_min=usd("1.1")), "/terms/provider_standing_min"),
+    Row("amount_not_positive", (), place(renewable_share_min=usd("-0.1")), "/terms/renewable_share_min"),
+    Row("amount_not_positive", (), place(principal_usd_max=usd(0)), "/terms/principal_usd_max"),
+    Row("amount_too_large", (), place(principal_usd_max=usd(1_000_000_000)), "/terms/principal_usd_max"),
     Row("instrument_unneeded", (), place_offer(equity_usd_per_gpu_hour=usd(0)), "/terms/instrument"),
     Row("instrument_missing", (), place(instrument=None), "/terms/instrument"),
     Row("mandates_missing", (), place(mandate_ids=()), "/terms/mandate_ids"),
@@ -165,6 +175,8 @@ PRECEDENCE = [
     Row("time_naive", (), place(start_latest=NAIVE, instrument=None)),
     Row("window_reversed", (), place(start_latest=hour(-1))),
     Row("window_past", (), place(start_earliest=hour(-2), start_latest=NOW, instrument=None)),
+    Row("range_empty", (), place(nodes_min=3, instrument=None)),
+    Row("bundle_fixed", (PLACED, CANCELLED), amend(terms=order_terms(group="run"))),
     Row("instrument_missing", (), place(instrument=None, mandate_ids=())),
     Row("mandates_missing", (), place(mandate_ids=(), instrument=safe(discount=usd(1)))),
     Row("mandates_too_many", (), place(mandate_ids=TOO_MANY, instrument=safe(discount=usd(1)))),
@@ -251,6 +263,13 @@ def test_an_offer_whose_value_has_more_places_than_a_price_is_refused():
     with pytest.raises(Refusal) as caught:
         compute_budget_hold(terms, usd("0.5"))
     assert (caught.value.code, caught.value.pointer) == ("value_too_precise", "/terms/offers/1")
+
+
+def test_an_order_that_takes_a_quote_is_matched_as_it_is_placed():
+    matched = OrderMatched(order_id=build.ORDER, grant_id=GRANT)
+    taken = msgspec.structs.replace(PLACED, quote_id=build.QUOTE)
+    Given(ORDER).when(place_order(quote_id=build.QUOTE, grant_id=GRANT)).then(taken, matched)
+    assert ORDER.fold([taken, matched]).status == "matched"
 
 
 def test_holds_suffice_for_the_dearest_offer_and_are_rounded_up():

@@ -1,13 +1,16 @@
 """What an order may ask beyond nodes and prices: sizes, sites, groups, parents and limits, through whole auctions."""
 
-from datetime import timedelta
 from decimal import Decimal
+from fractions import Fraction
 
 import pytest
 
 from marketplace.core.errors import Refusal
 from marketplace.log.memory import MemoryLog
+from marketplace.runtime.book import build_book
 from marketplace.runtime.commands import orders, sites, supply
+from marketplace.runtime.supply import Supply
+from tests.runtime.desk import open_desk
 from tests.runtime.invariants import check_log
 from tests.runtime.market import Market
 
@@ -153,20 +156,37 @@ async def test_an_order_runs_only_where_the_site_is_good_enough(world, wish, bou
     assert met or world.reasons(order) == ["no_eligible_pool"]
 
 
-async def test_a_provider_that_failed_does_not_serve_who_asks_for_standing(world):
-    failed = await world.order(cash="3", nodes=1, earliest=2, latest=2)
-    await world.clear()
-    grant = await world.grant(failed)
-    await supply.fail_nodes(
+async def test_an_order_that_asks_for_standing_bids_on_no_provider_below_it(world):
+    order = await world.market.state(
+        "order", await world.order(cash="3", nodes=1, provider_standing_min=Decimal("0.9"))
+    )
+    opened = (await world.market.state("auction", await world.market.auction())).opened
+    pool, lot = await world.market.state("pool", world.pool), await world.market.state("lot", world.lot)
+    for score, bids in ((Fraction(9, 10), 1), (Fraction(89, 100), 0)):
+        sale = Supply({world.pool: pool}, {world.lot: lot}, {}, {world.provider: score})
+        assert len(build_book(opened, sale, [order]).orders[0].bids) == bids
+
+
+async def test_a_quote_heeds_sizes_sites_and_limits(world):
+    await sites.derate_site(
         world.market.handler,
         world.market.context(world.provider),
-        world.pool,
-        incident_id="fire",
-        nodes=4,
-        at=grant.start + timedelta(hours=1),
+        world.site,
+        power_energised_kw=33,
+        at=world.market.day(0),
+        reason="a transformer is out",
     )
-    standing = await world.market.party("Careful", "startup", usd=100_000)
-    assert await world.order(standing, cash="3", nodes=1, provider_standing_min=Decimal(1), latest=60)
+    async with open_desk(world.market) as desk:
+        ranged = (await desk.ask(world.startup, nodes=4, nodes_min=2, cash="3", latest=1)).estimate
+        assert {placement.nodes for placement in ranged.placements} == {2, 3}
+        assert ranged.price_to_win_usd_per_gpu_hour == Decimal("2.01")
+        four = (await desk.ask(world.startup, nodes=4, cash="3", latest=1)).estimate
+        assert four.price_to_win_usd_per_gpu_hour is None
+        assert four.reason.code == "limit_reached"
+        desk.standings = {world.provider: Fraction(1, 2)}
+        await world.order(cash="3", nodes=1)
+        wary = (await desk.ask(world.startup, nodes=1, provider_standing_min=Decimal(1), latest=1)).estimate
+        assert wary.reason.code == "no_eligible_pool"
 
 
 async def test_a_site_sells_no_more_than_its_power_carries(world):
