@@ -1,4 +1,4 @@
-"""Over HTTP: every term that an order may state comes back as it was sent, and one that cannot be is refused by name."""
+"""Over HTTP: every term that an order may state comes back as it was sent, one that cannot be is refused by name."""
 
 from collections.abc import AsyncIterator
 
