@@ -9,9 +9,9 @@ Invariants:
 
 Refusals in order: order_unknown · order_exists · offers_missing · class_repeated · not_a_number ·
 amount_not_positive · amount_too_large · amount_too_precise · offer_empty · time_naive · window_reversed ·
-window_past · those of `order_terms` · instrument_unneeded ·
-instrument_missing · mandates_missing · mandates_too_many · discount_whole ·
-cap_below_commitment · expiry_past · bundle_fixed · order_<status> · order_not_due · order_locked_elsewhere.
+window_past · range_empty · sizes_too_many · pue_out_of_range · instrument_unneeded · instrument_missing ·
+mandates_missing · mandates_too_many · discount_whole · cap_below_commitment · expiry_past · bundle_fixed ·
+order_<status> · order_not_due · order_locked_elsewhere.
 
 Offers are looked at one after the other; the instrument's cap and discount are amounts too, after mandates_too_many.
 """
