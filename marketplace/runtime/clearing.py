@@ -219,6 +219,10 @@ def parse_result(opened: AuctionOpened, cleared: AuctionCleared) -> model.Cleari
             model.ShadowPrice(run.lot_id, run.from_period, run.to_period, run.price_usd_per_gpu_hour)
             for run in cleared.shadow_prices
         ),
+        tuple(
+            model.RulePrice(price.rule, price.rule_id, price.price_usd, price.from_period, price.to_period)
+            for price in cleared.rule_prices
+        ),
     )
 
 

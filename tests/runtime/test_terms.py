@@ -5,9 +5,11 @@ from fractions import Fraction
 
 import pytest
 
+from marketplace.clearing.verifier import find_violations
 from marketplace.core.errors import Refusal
 from marketplace.log.memory import MemoryLog
 from marketplace.runtime.book import build_book
+from marketplace.runtime.clearing import parse_book, parse_result
 from marketplace.runtime.commands import orders, sites, supply
 from marketplace.runtime.supply import Supply
 from tests.runtime.desk import open_desk
@@ -230,3 +232,21 @@ async def test_a_startup_owes_no_more_principal_than_it_set_as_its_limit():
     assert states["order"][cash].status == "matched"
     owed = sum(instrument.issued.commitment_usd for instrument in states["instrument"].values())
     assert owed <= limit
+
+
+async def test_a_published_result_with_limits_is_verified_from_what_the_log_holds(world):
+    await sites.derate_site(
+        world.market.handler,
+        world.market.context(world.provider),
+        world.site,
+        power_energised_kw=22,
+        at=world.market.day(0),
+        reason="a transformer is out",
+    )
+    for cash in ("3", "4"):
+        await world.order(cash=cash, nodes=2)
+    await world.clear()
+    locked, cleared = world.auction.locked, world.auction.cleared
+    assert [price.rule for price in cleared.rule_prices] == ["limit"]
+    assert cleared.certificate.gap == 0
+    assert find_violations(parse_book(locked.book), parse_result(world.auction.opened, cleared)) == ()
