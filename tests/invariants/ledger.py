@@ -23,9 +23,9 @@ class _NoSubjects:
 @WALK
 @given(st.lists(account_commands, min_size=5, max_size=40))
 def test_the_ledger_says_what_the_accounts_say(walk):
-    account, log, _ = step(ACCOUNT, None, build.open_account())
-    balances = {}
-    for command in walk:
+    account, balances = None, {}
+    begin = [build.open_account(), build.deposit(amount_usd=build.usd(200), reference="w9"), build.place_hold()]
+    for command in [*begin, *walk]:
         account, log, _ = step(ACCOUNT, account, command)
         for event in log:
             postings = post(event, _NoSubjects())
