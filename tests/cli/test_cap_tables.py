@@ -1,0 +1,95 @@
+"""`marketplace explain holding`, `what-if` and `book` as processes, on a real log and real projections."""
+
+import asyncio
+import csv
+import io
+import json
+import os
+import sys
+from decimal import Decimal
+from pathlib import Path
+
+import msgspec
+import pytest
+
+from marketplace.core.ids import rename_id
+from marketplace.embedded import NatsServers
+from marketplace.log.jetstream import JetStreamLog
+from marketplace.projections.database import build_engine
+from marketplace.projections.migrate import migrate
+from marketplace.projections.registry import PROJECTIONS
+from marketplace.projections.runner import Projector
+from tests.captable.company import ROUND
+from tests.runtime.market import Market
+from tests.runtime.test_equity import found, invest
+
+ROOT = Path(__file__).parents[2]
+
+
+class Shell:
+    """Runs our command line against the servers of a test."""
+
+    def __init__(self, nats_url, database_url):
+        self.environment = os.environ | {
+            "MARKETPLACE_NATS_URL": nats_url,
+            "MARKETPLACE_DATABASE_URL": database_url,
+            "COLUMNS": "250",
+        }
+
+    async def run(self, *arguments, code=0):
+        process = await asyncio.create_subprocess_exec(
+            *(sys.executable, "-m", "marketplace", *(str(argument) for argument in arguments)),
+            cwd=ROOT,
+            env=self.environment,
+            stdout=asyncio.subprocess.PIPE,
+            stderr=asyncio.subprocess.STDOUT,
+        )
+        output, _ = await asyncio.wait_for(process.communicate(), 100)
+        assert process.returncode == code, output.decode()
+        return output.decode()
+
+
+@pytest.mark.timeout(300)
+async def test_a_cap_table_is_explained_played_and_booked(
+    tmp_path, jetstream_log: JetStreamLog, nats_server: NatsServers, database_url: str
+):
+    market = Market(jetstream_log)
+    trade = await market.trade()
+    await found(market, trade.startup)
+    await invest(market, trade, 50_000)
+    engine = build_engine(database_url)
+    await migrate(engine)
+    await Projector(jetstream_log, engine, PROJECTIONS).catch_up()
+    await engine.dispose()
+    shell, issuer = Shell(nats_server.url, database_url), rename_id("iss", trade.startup)
+
+    told = await shell.run("explain", "holding", issuer)
+    assert "stock common of Founders: 8,000,000" in told
+    assert "authorised/common: 10,000,000" in told
+    assert "+50,000.00" in told or "+50,000" in told
+    assert "approval_missing issuer.stock_issued.v1" in told
+    one = await shell.run("explain", "holding", issuer, "--holder", trade.fund)
+    assert "stock common" not in one
+    assert f"held by {trade.fund}" in one
+    past = await shell.run("explain", "holding", issuer, "--known", "3", code=2)
+    assert "issuer_unknown" in past
+    await shell.run("explain", "holding", issuer, "--at", "yesterday", code=2)
+
+    terms = tmp_path / "round.json"
+    terms.write_bytes(msgspec.json.encode(ROUND))
+    span = ("--low", "10000000", "--high", "40000000", "--points", "4")
+    lines = list(csv.DictReader(io.StringIO(await shell.run("what-if", "round", issuer, "--terms", terms, *span))))
+    assert {line["pre_money_usd"] for line in lines} == {f"{n}0000000.00" for n in range(1, 5)}
+    parts = [Decimal(line["part"]) for line in lines if line["pre_money_usd"] == "40000000.00"]
+    assert abs(sum(parts) - 1) < Decimal("0.00001")
+    exits = json.loads(await shell.run("what-if", "exit", issuer, *span, "--after", terms, "--format", "json"))
+    for point in exits:
+        assert sum(Decimal(holder["amount_usd"]) for holder in point["holders"]) == Decimal(point["proceeds_usd"])
+    await shell.run("what-if", "round", issuer, "--terms", tmp_path / "none.json", *span, code=2)
+
+    booked = json.loads(await shell.run("book", "show", trade.fund, "--json"))
+    assert booked["sums"]["cost_usd"] == booked["sums"]["mark_usd"] == "50000.00"
+    assert "MOIC 1.000000" in await shell.run("book", "show", trade.fund)
+    answer = await shell.run("book", "recovery", "--success-part", "0.1", "--multiple", "20", "--trials", "200")
+    assert "part needed at 0.5" in answer
+    assert "portfolios of seed 1" in answer
