@@ -108,7 +108,7 @@ def _build_order(
             for bid in build_bids(order, supply, pool_id, lots, limits, period_hours=book.period_hours)
         ),
         sizes=tuple(list_sizes(terms)[:-1]),
-        group_id=None if terms.group is None else f"{order.placed.startup_id}/{terms.group}",
+        group_id=order.group_id,
         parent_id=terms.parent_order_id if terms.parent_order_id in names else None,
     )
 

@@ -281,3 +281,18 @@ async def test_the_longest_horizon_of_hours_is_cleared(world):
         world.market.clock.at = world.market.day(0.5)
         await world.market.until("auction", opened.id, "settled", seconds=60)
     assert (await world.grant(order)).start == world.market.day(1)
+
+
+async def test_a_group_is_in_one_auction_at_a_time(world):
+    first = await world.order(cash="3", nodes=1, group="run")
+    second = await world.order(cash="4", nodes=1, group="run")
+    other = await world.order(cash="3", nodes=1)
+    later = await world.market.auction(locks_at=0.9)
+    await auctions.lock_order(world.market.handler, world.market.context(), first, later)
+    states = await world.clear()
+    assert [states["order"][order].status for order in (first, second, other)] == ["locked", "open", "matched"]
+    async with world.market.worker():
+        world.market.clock.at = world.market.day(0.9)
+        await world.market.until("auction", later, "settled")
+    assert (await world.market.state("order", first)).status == "unmatched"
+    assert (await world.market.state("order", second)).status == "matched", "it offers more, in the group's own auction"
