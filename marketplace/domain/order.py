@@ -146,11 +146,6 @@ class Order:
     grant_id: str | None = None
 
     @property
-    def group_id(self) -> str | None:
-        """Return what tells its group from those of other startups."""
-        return None if self.terms.group is None else f"{self.placed.startup_id}/{self.terms.group}"
-
-    @property
     def ends_at(self) -> datetime:
         """Return when it ends by itself; after its latest start it can win nothing, whatever its expiry."""
         return min(self.terms.expires_at or self.terms.start_latest, self.terms.start_latest)

@@ -24,6 +24,7 @@ from marketplace.domain.auction import ATTEMPTS_MAX, AUCTION, Auction
 from marketplace.domain.lot import LOT, Lot
 from marketplace.domain.mandate import MANDATE
 from marketplace.domain.order import ORDER, Order
+from marketplace.domain.order_terms import name_group
 from marketplace.domain.pool import POOL
 from marketplace.domain.site import SITE
 from marketplace.runtime.book import build_book, find_window
@@ -82,9 +83,9 @@ class Auctioneer:
             order = await self._find_order(order_id)
             if order is None:
                 continue
-            groups[order_id] = order.group_id
+            groups[order_id] = name_group(order.placed.startup_id, order.terms)
             if order.status == "locked" and order.auction_id != auction_id:
-                busy.add(order.group_id)
+                busy.add(groups[order_id])
             elif self._stage.is_served(order_id) and order.status == "open":
                 await self._withdraw(order_id)
             elif find_window(order.terms, horizon) is not None:
@@ -207,7 +208,7 @@ class Auctioneer:
         served = {groups[decision.order_id] for decision, outcome in matched if outcome == "matched"} - {None}
         for order_id in self._stage.list_orders() if served else ():
             order = await self._find_order(order_id)
-            if order is not None and order.group_id in served:
+            if order is not None and name_group(order.placed.startup_id, order.terms) in served:
                 await self._withdraw(order_id)
 
     async def _carry_out(self, cleared: AuctionCleared, decision: Decision) -> str:
