@@ -5,6 +5,7 @@ import sys
 from cyclopts import App
 
 from marketplace import __version__
+from marketplace.cli.auction import app as auction_app
 from marketplace.cli.clear import app as clear_app
 from marketplace.cli.demo import app as demo_app
 from marketplace.cli.equity import app as equity_app
@@ -19,7 +20,7 @@ app = App(
     help="A compute-for-equity marketplace on an event log that anyone can replay.",
     version=__version__,
 )
-for command in (demo_app, up_app, serve_app, projections_app, explain_app, log_app, clear_app, equity_app):
+for command in (demo_app, up_app, serve_app, projections_app, explain_app, log_app, clear_app, auction_app, equity_app):
     app.command(command)
 
 
