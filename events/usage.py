@@ -14,7 +14,7 @@ Gpus = Annotated[int, Meta(ge=1, le=10_000_000, description="Whole GPUs")]
 Meter = Literal["provider", "tenant"]
 
 
-class Evidence(msgspec.Struct, frozen=True, kw_only=True):
+class Evidence(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """What the machines say beside the bill; it is never billed.
 
     Attributes:
@@ -28,7 +28,7 @@ class Evidence(msgspec.Struct, frozen=True, kw_only=True):
     xid_errors: Annotated[int, Meta(ge=0)] = 0
 
 
-class Reading(msgspec.Struct, frozen=True, kw_only=True):
+class Reading(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """Nodes that were allocated over an interval.
 
     Attributes:

@@ -10,7 +10,7 @@ from events.usage import Evidence, Meter
 from marketplace.core.ids import derive_id, rename_id
 
 
-class Measurement(msgspec.Struct, frozen=True, kw_only=True):
+class Measurement(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """A reading as a meter sends it.
 
     Attributes:
