@@ -21,6 +21,7 @@ from marketplace.api.bodies.equity import (
     OpenFinancingBody,
 )
 from marketplace.api.bodies.parties import ClearPartyBody, IssueKeyBody, RegisterPartyBody
+from marketplace.api.bodies.quotes import QuoteAnswer
 from marketplace.api.bodies.reasons import ReasonBody
 from marketplace.api.bodies.supply import (
     ListLotBody,
@@ -32,6 +33,7 @@ from marketplace.api.bodies.supply import (
 from marketplace.api.bodies.trading import (
     AdvanceClockBody,
     AmendOrderBody,
+    AskQuoteBody,
     GrantMandateBody,
     OpenAuctionBody,
     PlaceOrderBody,
@@ -90,6 +92,11 @@ class MarketplaceClient(Books):
     async def grant_mandate(self, body: GrantMandateBody, **options: Any) -> ReceiptBody:
         """Offer to take equity."""
         return await self.command("/v1/mandates", body, **options)
+
+    async def ask_quote(self, startup_id: str, terms: OrderTerms) -> QuoteAnswer:
+        """Return what an order would have to be worth now, and where it would run; nothing is set aside."""
+        body = AskQuoteBody(startup_id=startup_id, terms=terms)
+        return await self.send("/v1/quotes", QuoteAnswer, body, fresh=True)
 
     async def place_order(self, startup_id: str, terms: OrderTerms, **options: Any) -> ReceiptBody:
         """Ask for capacity in the next auction."""

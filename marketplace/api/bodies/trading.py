@@ -46,6 +46,18 @@ class PlaceOrderBody(Body, frozen=True, kw_only=True):
     terms: OrderTerms
 
 
+class AskQuoteBody(Body, frozen=True, kw_only=True):
+    """A question what an order would have to be worth; the same as the order's body.
+
+    Attributes:
+        startup_id: Who asks.
+        terms: What would be asked and offered.
+    """
+
+    startup_id: Id
+    terms: OrderTerms
+
+
 class AmendOrderBody(Body, frozen=True, kw_only=True):
     """Another request or offer.
 

@@ -2,7 +2,7 @@
 
 from decimal import Decimal
 
-from events.order import BudgetHold, OrderTerms
+from events.order import BudgetHold, OrderPlaced, OrderTerms
 from marketplace.core.ids import derive_id, rename_id
 from marketplace.core.money import ZERO
 from marketplace.domain.account import ACCOUNT, AdjustHold, PlaceHold
@@ -57,6 +57,33 @@ async def place_order(handler: Handler, context: Context, *, startup_id: str, te
         await unit.decide(ORDER, order_id, command)
 
     return await handler.run(context, ORDER, order_id, work, new=True)
+
+
+async def preview_order(handler: Handler, context: Context, *, startup_id: str, terms: OrderTerms) -> Order:
+    """Return the order that placing would make, without setting anything aside or storing it.
+
+    Raises:
+        Refusal: As `place_order`, but for the cash, which is only needed once the order is placed.
+    """
+    require_tenant(context, startup_id)
+    order_id = derive_id("ord", context.command_id)
+    hold_id = rename_id("hld", order_id)
+    unit = Unit(handler.cache, context)
+    party = require_trader(await unit.load(PARTY, startup_id), startup_id, "startup")
+    require_terms(terms, context.at)
+    placed = OrderPlaced(
+        order_id=order_id,
+        startup_id=startup_id,
+        issuer_id=rename_id("iss", startup_id),
+        account_id=rename_id("acc", startup_id),
+        hold_id=hold_id,
+        terms=terms,
+        cash_hold_usd=compute_cash_hold(terms),
+        budget_holds=await _hold_budgets(unit, party, order_id, hold_id, terms),
+    )
+    order = ORDER.evolve(None, placed)
+    assert order is not None, "a placed order is one"
+    return order
 
 
 async def _hold_cash(unit: Unit, account_id: str, order_id: str, hold_id: str, terms: OrderTerms) -> Decimal:
