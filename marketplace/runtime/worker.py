@@ -6,7 +6,7 @@ reach the log waits and goes on; one that meets an event it cannot read stops.
 
 import asyncio
 import contextlib
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Final
 
 import structlog
@@ -18,7 +18,7 @@ from marketplace.domain.pool import POOL, Pool
 from marketplace.domain.site import SITE, Site
 from marketplace.runtime.agenda import Task
 from marketplace.runtime.auctioneer import Auctioneer
-from marketplace.runtime.commands import grants, orders, statements, supply
+from marketplace.runtime.commands import adjustments, grants, orders, statements, supply
 from marketplace.runtime.handler import Handler
 from marketplace.runtime.stage import Stage
 from marketplace.runtime.work import build_context
@@ -28,6 +28,10 @@ IDLE_SECONDS: Final = 0.05
 RETRY_SECONDS: Final = 1.0
 TOO_EARLY: Final = frozenset({"statement_out_of_order"})
 """Refusals of what will be right once another task, which may run beside it or be retried itself, is done."""
+
+UNPAID: Final = "funds_insufficient"
+"""Refusal of a payment that is tried again once the account may have been filled."""
+UNPAID_WAIT: Final = timedelta(hours=1)
 
 log = structlog.get_logger(__name__)
 
@@ -84,6 +88,9 @@ class Worker:
         except Refusal as refusal:
             if refusal.code in TOO_EARLY:
                 await self._postpone(task, refusal)
+            elif refusal.code == UNPAID:
+                self.stage.agenda.put(task, self._handler.clock.now() + UNPAID_WAIT)
+                log.warning("task_unpaid", task=task.kind, id=task.id, reason=refusal.message)
             else:
                 log.info("task_not_needed", task=task.kind, id=task.id, code=refusal.code, reason=refusal.message)
         except (Conflict, Unavailable) as error:
@@ -108,6 +115,8 @@ class Worker:
                 await grants.activate_grant(handler, context, task.id)
             case "issue_statement":
                 await statements.issue_statement(handler, context, task.id, task.number)
+            case "adjust_statement":
+                await adjustments.adjust_statement(handler, context, task.id, task.number)
             case "accept_statement":
                 await statements.accept_statement(handler, context, task.id, by="silence")
             case "finish_grant":

@@ -5,7 +5,7 @@ Per GPU-hour the startup pays 4/3 dollars and owes 4/3 as principal, the holder 
 
 from decimal import Decimal
 
-from events.account import AccountCredited, AccountHoldCaptured, AccountHoldReleased
+from events.account import AccountCredited, AccountDebited, AccountHoldCaptured, AccountHoldReleased
 from events.grant import (
     GrantActivated,
     GrantCompleted,
@@ -25,7 +25,15 @@ from events.instrument import (
 )
 from events.mandate import MandateBudgetReleased
 from events.pool import PoolCapacityReleased, PoolCapacityReserved, PoolNodeFailed, PoolNodeRestored
-from events.statement import Charges, StatementAccepted, StatementDisputed, StatementIssued, StatementResolved
+from events.statement import (
+    Adjustment,
+    Charges,
+    StatementAccepted,
+    StatementCredited,
+    StatementDisputed,
+    StatementIssued,
+    StatementResolved,
+)
 from events.types import Event, LotShare
 from events.usage import Evidence, Reading, UsageClosed, UsageCorrected, UsageIdentified, UsageReported, UsageVoided
 from tests.contracts.story.clearing import COMPUTE_SAFE, EVALUATION_GRANT, FOLDING_GRANT
@@ -209,6 +217,7 @@ def _tell_the_end(teller: Teller) -> None:
         MandateBudgetReleased(mandate_id=MANDATE, hold_id=FOLDING_HOLD, amount_usd=Decimal("25.60"), reason=reason),
         _freed(LATTICE_CASH, LATTICE, FOLDING_HOLD, "32.00", reason),
     )
+    _tell_credit(teller)
     teller.tell(
         "2026-03-24T09:00",
         PLATFORM,
@@ -217,7 +226,7 @@ def _tell_the_end(teller: Teller) -> None:
             tranche_id=name("trn", name("stm", "11 to 15 March")),
             issuer_id=LATTICE_ISSUER,
             holder_id=TIDEWATER,
-            principal_usd=Decimal("20.00"),
+            principal_usd=Decimal("14.67"),
             reason="waived by the holder for the interruption of 12 March",
         ),
     )
@@ -229,6 +238,64 @@ def _tell_the_end(teller: Teller) -> None:
         PoolCapacityReleased(pool_id=POOL, grant_id=EVALUATION_GRANT, at=early),
         _freed(QUILLWORK_CASH, QUILLWORK, EVALUATION_HOLD, "422.40", why),
     )
+
+
+def _tell_credit(teller: Teller) -> None:
+    """Take back seven and a half minutes that the meter ran past the handover, after all was settled."""
+    third, credit = name("stm", "11 to 15 March"), name("stm", "11 to 15 March, adjusted")
+    before = _reading("2026-03-11/15", "2026-03-11T00:00", "2026-03-16T00:00", 4)
+    after = _reading("2026-03-11/15", "2026-03-11T00:00", "2026-03-15T23:52:30", 4)
+    reason = "the meter ran past the handover"
+    teller.tell(
+        "2026-03-23T06:00",
+        _METER,
+        UsageCorrected(
+            usage_id=USAGE, grant_id=FOLDING_GRANT, source=_METER, before=before, after=after, reason=reason
+        ),
+    )
+    teller.tell(
+        "2026-03-23T06:01",
+        "timer",
+        StatementCredited(
+            statement_id=credit,
+            grant_id=FOLDING_GRANT,
+            startup_id=LATTICE,
+            provider_id=NORTHFJORD,
+            period_start=at("2026-03-11T00:00"),
+            period_end=at("2026-03-16T00:00"),
+            charges=_charges(4),
+            adjustment=Adjustment(
+                statement_id=third, gpu_seconds_before=3_840 * 3_600, gpu_seconds_after=3_836 * 3_600
+            ),
+        ),
+        *_pay_back(credit, third, _charges(4)),
+    )
+
+
+def _pay_back(credit: str, statement: str, charges: Charges) -> tuple[Event, ...]:
+    """Return what follows a credit: both are paid back, and principal is reversed."""
+    payees = ((LATTICE_CASH, LATTICE, charges.cash_usd), (TIDEWATER_CASH, TIDEWATER, charges.holder_usd))
+    payer = {"account_id": NORTHFJORD_CASH, "party_id": NORTHFJORD, "cause": credit}
+    payments = [
+        (
+            AccountDebited(**payer, amount_usd=amount, payee_account_id=account),
+            AccountCredited(
+                account_id=account, party_id=party, amount_usd=amount, payer_account_id=NORTHFJORD_CASH, cause=credit
+            ),
+        )
+        for account, party, amount in payees
+    ]
+    reversal = InstrumentPrincipalReversed(
+        instrument_id=COMPUTE_SAFE,
+        tranche_id=name("trn", statement),
+        issuer_id=LATTICE_ISSUER,
+        holder_id=TIDEWATER,
+        principal_usd=charges.principal_usd,
+        reason=f"credit {credit}",
+    )
+    why = "a credit after the grant's end"
+    freed = MandateBudgetReleased(mandate_id=MANDATE, hold_id=FOLDING_HOLD, amount_usd=charges.holder_usd, reason=why)
+    return *(event for payment in payments for event in payment), reversal, freed
 
 
 def _reading(word: str, start: str, end: str, nodes: int, evidence: Evidence | None = None) -> Reading:
