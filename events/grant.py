@@ -54,7 +54,7 @@ class GrantIssued(Event, frozen=True, kw_only=True, tag="grant.issued.v1"):
     Attributes:
         grant_id: The grant.
         order_id: The order that won.
-        auction_id: The auction it won.
+        auction_id: The auction it won; None where it took a held quote.
         startup_id: Who uses the capacity.
         provider_id: Who delivers it.
         pool_id: Where.
@@ -76,7 +76,7 @@ class GrantIssued(Event, frozen=True, kw_only=True, tag="grant.issued.v1"):
 
     grant_id: Id
     order_id: Id
-    auction_id: Id
+    auction_id: Id | None = None
     startup_id: Id
     provider_id: Id
     pool_id: Id

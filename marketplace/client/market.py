@@ -35,6 +35,7 @@ from marketplace.api.bodies.trading import (
     AmendOrderBody,
     AskQuoteBody,
     GrantMandateBody,
+    HoldQuoteBody,
     OpenAuctionBody,
     PlaceOrderBody,
 )
@@ -50,6 +51,7 @@ from marketplace.projections.grants import GrantView
 from marketplace.projections.instruments import InstrumentView
 from marketplace.projections.inventory import LotView, PoolView
 from marketplace.projections.orders import OrderView
+from marketplace.projections.quotes import QuoteView
 from marketplace.projections.standings import StandingView
 from marketplace.projections.statements import StatementView
 
@@ -97,6 +99,22 @@ class MarketplaceClient(Books):
         """Return what an order would have to be worth now, and where it would run; nothing is set aside."""
         body = AskQuoteBody(startup_id=startup_id, terms=terms)
         return await self.send("/v1/quotes", QuoteAnswer, body, fresh=True)
+
+    async def hold_quote(self, body: HoldQuoteBody, **options: Any) -> ReceiptBody:
+        """Set the cheapest free placement aside at its price to win."""
+        return await self.command("/v1/quotes/hold", body, **options)
+
+    async def take_quote(self, quote_id: str, **options: Any) -> ReceiptBody:
+        """Place the order that takes a held quote; the receipt names the order."""
+        return await self.command(f"/v1/quotes/{quote_id}/take", **options)
+
+    async def release_quote(self, quote_id: str, reason: str, **options: Any) -> ReceiptBody:
+        """Let a held quote go."""
+        return await self.command(f"/v1/quotes/{quote_id}/release", ReasonBody(reason=reason), **options)
+
+    async def get_quote(self, quote_id: str) -> QuoteView:
+        """Return a held quote."""
+        return await self.get(f"/v1/quotes/{quote_id}", QuoteView)
 
     async def place_order(self, startup_id: str, terms: OrderTerms, **options: Any) -> ReceiptBody:
         """Ask for capacity in the next auction."""

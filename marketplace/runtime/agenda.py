@@ -9,6 +9,7 @@ from datetime import UTC, datetime, timedelta
 from functools import singledispatchmethod
 from typing import Final, NamedTuple
 
+from events.account import AccountHoldExpired, AccountHoldPlaced
 from events.auction import AuctionLocked, AuctionOpened, AuctionSettled
 from events.grant import GrantActivated, GrantCompleted, GrantIssued, GrantTerminated
 from events.order import (
@@ -21,6 +22,7 @@ from events.order import (
     OrderTerms,
     OrderUnmatched,
 )
+from events.quote import QuoteExpired, QuoteHeld, QuoteReleased, QuoteTaken
 from events.site import SiteConversionSlipped
 from events.statement import StatementAccepted, StatementCredited, StatementDisputed, StatementIssued
 from events.types import Event
@@ -39,13 +41,15 @@ class Task(NamedTuple):
 
     Attributes:
         kind: Which command.
-        id: The aggregate it is for.
+        id: The aggregate, or the hold, it is for.
         number: Which of several, for example of statement periods.
+        account_id: The account of a hold.
     """
 
     kind: str
     id: str
     number: int = 0
+    account_id: str = ""
 
 
 class Agenda:
@@ -125,6 +129,14 @@ class Agenda:
         book = self._books.get(event.auction_id)
         if book is not None and event.order_id not in book:
             self.put(Task("defer_order", event.order_id), NOW)
+
+    @notice.register
+    def _hold_quote(self, event: QuoteHeld) -> None:
+        self.put(Task("expire_quote", event.quote_id), event.expires_at)
+
+    @notice.register
+    def _end_quote(self, event: QuoteTaken | QuoteReleased | QuoteExpired) -> None:
+        self.drop(Task("expire_quote", event.quote_id))
 
     @notice.register
     def _open_auction(self, event: AuctionOpened) -> None:
@@ -227,6 +239,15 @@ class Agenda:
             self._touched.add(adjust)
             if self._settled[adjust]:
                 self.put(adjust, NOW)
+
+    @notice.register
+    def _hold(self, event: AccountHoldPlaced) -> None:
+        if event.expires_at is not None:
+            self.put(Task("expire_hold", event.hold_id, account_id=event.account_id), event.expires_at)
+
+    @notice.register
+    def _expire_hold(self, event: AccountHoldExpired) -> None:
+        self.drop(Task("expire_hold", event.hold_id, account_id=event.account_id))
 
     @notice.register
     def _slip(self, event: SiteConversionSlipped) -> None:

@@ -6,21 +6,25 @@ reach the log waits and goes on; one that meets an event it cannot read stops.
 
 import asyncio
 import contextlib
+from collections.abc import Callable, Coroutine, Mapping
 from datetime import datetime, timedelta
-from typing import Final
+from typing import Any, Final
 
 import structlog
 
 from marketplace.core.errors import Conflict, MarketplaceError, Refusal, Unavailable
+from marketplace.core.ids import rename_id
 from marketplace.domain.grant import GRANT, Grant
 from marketplace.domain.lot import LOT, Lot
 from marketplace.domain.pool import POOL, Pool
+from marketplace.domain.quote import QUOTE, Quote
 from marketplace.domain.site import SITE, Site
 from marketplace.runtime.agenda import Task
 from marketplace.runtime.auctioneer import Auctioneer
-from marketplace.runtime.commands import adjustments, grants, orders, statements, supply
+from marketplace.runtime.commands import adjustments, grants, holds, orders, quotes, statements, supply
 from marketplace.runtime.handler import Handler
 from marketplace.runtime.stage import Stage
+from marketplace.runtime.unit import Context
 from marketplace.runtime.work import build_context
 
 TASKS_AT_ONCE: Final = 256
@@ -28,6 +32,23 @@ IDLE_SECONDS: Final = 0.05
 RETRY_SECONDS: Final = 1.0
 TOO_EARLY: Final = frozenset({"statement_out_of_order"})
 """Refusals of what will be right once another task, which may run beside it or be retried itself, is done."""
+TIMERS: Final[Mapping[str, Callable[[Handler, Context, Task], Coroutine[Any, Any, Any]]]] = {
+    "expire_order": lambda handler, context, task: orders.expire_order(handler, context, task.id),
+    "expire_quote": lambda handler, context, task: quotes.expire_quote(handler, context, task.id),
+    "expire_hold": lambda handler, context, task: holds.expire_hold(handler, context, task.account_id, task.id),
+    "activate_grant": lambda handler, context, task: grants.activate_grant(handler, context, task.id),
+    "issue_statement": lambda handler, context, task: statements.issue_statement(
+        handler, context, task.id, task.number
+    ),
+    "adjust_statement": lambda handler, context, task: adjustments.adjust_statement(
+        handler, context, task.id, task.number
+    ),
+    "accept_statement": lambda handler, context, task: statements.accept_statement(
+        handler, context, task.id, by="silence"
+    ),
+    "finish_grant": lambda handler, context, task: grants.finish_grant(handler, context, task.id),
+}
+"""What is one command, by the kind of its task."""
 
 UNPAID: Final = "funds_insufficient"
 """Refusal of a payment that is tried again once the account may have been filled."""
@@ -102,25 +123,16 @@ class Worker:
         self.stage.agenda.put(task, self._handler.clock.now())
 
     async def _run(self, task: Task) -> None:
-        handler = self._handler
-        context = build_context(handler, "timer", task.id, f"{task.kind}/{task.number}")
+        timer = TIMERS.get(task.kind)
+        if timer is not None:
+            context = build_context(self._handler, "timer", task.id, f"{task.kind}/{task.number}")
+            await timer(self._handler, context, task)
+            return
         match task.kind:
-            case "expire_order":
-                await orders.expire_order(handler, context, task.id)
             case "run_auction":
                 await self._auctioneer.run(task.id)
             case "defer_order":
                 await self._auctioneer.defer(task.id)
-            case "activate_grant":
-                await grants.activate_grant(handler, context, task.id)
-            case "issue_statement":
-                await statements.issue_statement(handler, context, task.id, task.number)
-            case "adjust_statement":
-                await adjustments.adjust_statement(handler, context, task.id, task.number)
-            case "accept_statement":
-                await statements.accept_statement(handler, context, task.id, by="silence")
-            case "finish_grant":
-                await grants.finish_grant(handler, context, task.id)
             case "move_lots":
                 await self._move_lots(task.id)
             case _:
@@ -154,9 +166,20 @@ class Worker:
         """End the grants of a pool that were to begin before its site is ready."""
         pool: Pool = (await self._handler.cache.load(POOL, pool_id)).state
         for grant_id, reservation in pool.reservations.items():
-            grant: Grant = (await self._handler.cache.load(GRANT, grant_id)).state
-            if grant.status == "issued" and reservation.start < ready_at:
+            grant: Grant | None = (await self._handler.cache.load(GRANT, grant_id)).state
+            if grant is None:
+                await self._release_displaced(grant_id, reservation.start, ready_at, reason)
+            elif grant.status == "issued" and reservation.start < ready_at:
                 context = build_context(self._handler, "reactor", grant_id, "displaced")
                 await grants.terminate_grant(
                     self._handler, context, grant_id, at=grant.issued.start, reason=reason, by="provider"
                 )
+
+    async def _release_displaced(self, grant_id: str, start: datetime, ready_at: datetime, reason: str) -> None:
+        """Let go of a held quote whose grant would begin before its site is ready."""
+        quote_id = rename_id("quo", grant_id)
+        quote: Quote = (await self._handler.cache.load(QUOTE, quote_id)).state
+        if quote.status == "held" and start < ready_at:
+            context = build_context(self._handler, "reactor", quote_id, "displaced")
+            with contextlib.suppress(Refusal):
+                await quotes.release_quote(self._handler, context, quote_id, reason=reason)

@@ -58,6 +58,20 @@ class AskQuoteBody(Body, frozen=True, kw_only=True):
     terms: OrderTerms
 
 
+class HoldQuoteBody(Body, frozen=True, kw_only=True):
+    """What to hold.
+
+    Attributes:
+        startup_id: Who holds it.
+        terms: What the order that takes it asks and offers.
+        hold_seconds: For how long.
+    """
+
+    startup_id: Id
+    terms: OrderTerms
+    hold_seconds: Annotated[int, Meta(ge=30, le=3_600)] = 600
+
+
 class AmendOrderBody(Body, frozen=True, kw_only=True):
     """Another request or offer.
 

@@ -72,7 +72,7 @@ def _hold_placed(event: account.AccountHoldPlaced, _: Subjects) -> tuple[Posting
     return _move(USD, event.amount_usd, _available(event), _held(event))
 
 
-def _hold_released(event: account.AccountHoldReleased, _: Subjects) -> tuple[Posting, ...]:
+def _hold_released(event: account.AccountHoldReleased | account.AccountHoldExpired, _: Subjects) -> tuple[Posting, ...]:
     return _move(USD, event.amount_usd, _held(event), _available(event))
 
 
@@ -246,6 +246,7 @@ RULES: Final[Mapping[type[Event], Rule]] = {
     account.AccountHoldPlaced: _hold_placed,
     account.AccountHoldCaptured: _hold_captured,
     account.AccountHoldReleased: _hold_released,
+    account.AccountHoldExpired: _hold_released,
     account.AccountDebited: _debited,
     account.AccountCredited: _credited,
     grant.GrantIssued: _grant_issued,
@@ -268,9 +269,10 @@ RULES: Final[Mapping[type[Event], Rule]] = {
     instrument.InstrumentRepaid: _repaid,
 }
 POSTS_NOTHING: Final = (
-    all_of("party", "site", "pool", "lot", "mandate", "order", "auction", "clock")
+    all_of("party", "site", "pool", "lot", "mandate", "order", "quote", "auction", "clock")
     | tags_of(
         account.AccountOpened,
+        account.AccountClosed,
         grant.GrantActivated,
         grant.GrantDegraded,
         grant.GrantSuspended,

@@ -4,8 +4,8 @@ from alembic import op
 
 from migrations.columns import bigint, jsonb, text
 
-revision: str = "0018"
-down_revision: str | None = "0017"
+revision: str = "0020"
+down_revision: str | None = "0019"
 
 
 def upgrade() -> None:
