@@ -231,6 +231,23 @@ USAGE = (
     ),
     Row(
         "POST",
+        "/v1/grants/{grant}/usage/evidence",
+        "provider",
+        lambda world: {
+            "source": "dcgm",
+            "samples": [{"device": "GPU-1", "at": world.day(2.5), "gpu_utilisation": "0.9"}],
+        },
+        refused=({"source": "dcgm", "samples": []}, 422, "body_invalid"),
+    ),
+    Row(
+        "GET",
+        "/v1/grants/{grant}/usage/contradictions",
+        "startup",
+        refused=("start=soon", 400, "header_invalid"),
+        check=lambda found: [one["kind"] for one in found] == ["busy_unmetered"],
+    ),
+    Row(
+        "POST",
         "/v1/grants/{grant}/usage/corrections",
         "provider",
         lambda world: {"source": "dcgm", "reading": build_reading(world, "r1", 1), "reason": "counted twice"},

@@ -1,9 +1,19 @@
 """Usage: each reading counts once, corrections and voids are events."""
 
+import msgspec
 import pytest
 
-from events.usage import Evidence, Reading, UsageCorrected, UsageReported, UsageVoided
-from marketplace.domain.usage import READINGS_MAX, USAGE, CorrectUsage, VoidUsage, answer, count_gpu_seconds
+from events.usage import Evidence, Reading, Sample, UsageCorrected, UsageEvidenced, UsageReported, UsageVoided
+from marketplace.domain.usage import (
+    READINGS_MAX,
+    SAMPLES_MAX,
+    USAGE,
+    CorrectUsage,
+    EvidenceUsage,
+    VoidUsage,
+    answer,
+    count_gpu_seconds,
+)
 from tests.domain import build
 from tests.domain.build import GRANT, NAIVE, Row, builder, hour, measurement, metered, report_usage, usd
 from tests.support.spec import Given
@@ -32,6 +42,8 @@ correct = builder(
     CorrectUsage(**MINE, measurement=measurement(nodes=1), metered=metered(), reason="meter restarted", at=hour(12))
 )
 void = builder(VoidUsage(**MINE, reading_id="r1", reason="wrong grant"))
+SAMPLE = Sample(device="GPU-1", at=hour(10), gpu_utilisation=usd("0.5"), energy_kwh=usd("11.5"), xid_error=0)
+look = builder(EvidenceUsage(**MINE, samples=(SAMPLE,)))
 REPORTED = UsageReported(**MINE, readings=(reading(),))
 CORRECTED = UsageCorrected(**MINE, before=reading(), after=reading(nodes=1), reason="meter restarted")
 VOIDED = UsageVoided(**MINE, reading=reading(), reason="wrong grant")
@@ -58,6 +70,8 @@ TWO_FAULTS = [
 REFUSALS = [
     Row("readings_missing", (), report(), "/readings"),
     Row("readings_too_many", (), report(*[measurement()] * (READINGS_MAX + 1)), "/readings"),
+    Row("samples_missing", (), look(samples=()), "/samples"),
+    Row("samples_too_many", (), look(samples=(SAMPLE,) * (SAMPLES_MAX + 1)), "/samples"),
     Row("reading_unknown", (), correct()),
     Row("reading_unknown", (REPORTED,), void(source="/meters/2")),
     Row("reading_voided", (REPORTED, VOIDED), correct()),
@@ -84,6 +98,15 @@ def test_a_faulty_reading_is_rejected_and_changes_nothing(code, faulty):
 @pytest.mark.parametrize(("code", "faulty"), [*FAULTS.items(), *TWO_FAULTS])
 def test_a_correction_may_have_no_fault_of_a_reading(code, faulty):
     Given(USAGE, REPORTED).when(correct(measurement=faulty)).refused(code)
+
+
+def test_machines_are_looked_at_once_an_instant():
+    later = msgspec.structs.replace(SAMPLE, at=hour(11))
+    seen = UsageEvidenced(**MINE, samples=(SAMPLE,))
+    Given(USAGE).when(look(samples=(SAMPLE, SAMPLE))).then(seen)
+    Given(USAGE, seen).when(look(samples=(later, SAMPLE))).then(UsageEvidenced(**MINE, samples=(later,)))
+    other = UsageEvidenced(**(MINE | {"source": "/meters/2"}), samples=(SAMPLE,))
+    Given(USAGE, seen).when(look(source="/meters/2")).then(other)
 
 
 def test_reports():

@@ -278,6 +278,7 @@ POSTS_NOTHING: Final = (
         grant.GrantSuspended,
         grant.GrantResumed,
         usage.UsageIdentified,
+        usage.UsageEvidenced,
         usage.UsageClosed,
         statement.StatementIssued,
         statement.StatementDisputed,
