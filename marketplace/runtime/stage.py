@@ -1,6 +1,7 @@
 """The market in the worker's memory: the agenda, and which lots, pools and orders there are.
 
-States are in the handler's cache, which the same reader fills from the first event on.
+States are in the handler's cache, which the same reader fills from the first event on; but usage, which is read from
+the log when a statement needs it: readings outnumber everything else.
 """
 
 from collections.abc import Iterable
@@ -12,6 +13,7 @@ from events.pool import PoolOpened
 from events.subjects import parse_subject
 from events.types import Event
 from marketplace.domain.deciders import DECIDERS
+from marketplace.domain.usage import USAGE
 from marketplace.domain.standing import Standings, compute_standing, evolve
 from marketplace.log.port import Recorded
 from marketplace.runtime.agenda import Agenda
@@ -40,7 +42,10 @@ class Stage:
         for recorded in page:
             aggregate, _ = parse_subject(recorded.subject)
             event = parse_event(recorded)
-            self._handler.cache.absorb(DECIDERS[aggregate], recorded, event)
+            if aggregate == USAGE.aggregate:
+                self._handler.cache.notice(recorded)
+            else:
+                self._handler.cache.absorb(DECIDERS[aggregate], recorded, event)
             self._notice(event)
             self.position = recorded.sequence
 

@@ -243,7 +243,7 @@ USAGE = (
         "GET",
         "/v1/grants/{grant}/usage/contradictions",
         "startup",
-        refused=("start=soon", 400, "header_invalid"),
+        refused=("start=soon", 422, "request_invalid"),
         check=lambda found: [one["kind"] for one in found] == ["busy_unmetered"],
     ),
     Row(
