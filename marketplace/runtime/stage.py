@@ -13,8 +13,8 @@ from events.pool import PoolOpened
 from events.subjects import parse_subject
 from events.types import Event
 from marketplace.domain.deciders import DECIDERS
-from marketplace.domain.usage import USAGE
 from marketplace.domain.standing import Standings, compute_standing, evolve
+from marketplace.domain.usage import USAGE
 from marketplace.log.port import Recorded
 from marketplace.runtime.agenda import Agenda
 from marketplace.runtime.cache import parse_event

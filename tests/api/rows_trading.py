@@ -278,7 +278,7 @@ USAGE = (
             "subject": world.ids["grant"],
             "data": {"start": world.day(2), "end": world.day(2.1), "nodes": 9},
         },
-        refused=(None, 400, "body_malformed"),
+        refused=(None, 415, "media_type_unsupported"),
         other=SEEN,
         check=lambda one: one["readings"][0]["code"] == "nodes_above_grant",
         media_type="application/cloudevents+json",

@@ -1,15 +1,18 @@
-"""Create the table of what machines said beside the readings."""
+"""Say of each statement what it adjusts, what the tenant's meter said, and who disputes it; and keep evidence."""
 
 from alembic import op
 
-from migrations.columns import bigint, key, numeric, text, timestamp
+from migrations.columns import bigint, jsonb, key, numeric, text, timestamp
 
 revision: str = "0021"
 down_revision: str | None = "0020"
 
 
 def upgrade() -> None:
-    """Create it."""
+    """Add the columns and create the table."""
+    op.add_column("statements_v1", text("disputed_by", null=True))
+    op.add_column("statements_v1", bigint("tenant_gpu_seconds", null=True))
+    op.add_column("statements_v1", jsonb("adjustment", null=True))
     op.create_table(
         "evidence_samples_v1",
         text("grant_id"),
@@ -27,5 +30,7 @@ def upgrade() -> None:
 
 
 def downgrade() -> None:
-    """Drop what was created."""
+    """Drop them."""
     op.drop_table("evidence_samples_v1")
+    for column in ("adjustment", "tenant_gpu_seconds", "disputed_by"):
+        op.drop_column("statements_v1", column)
