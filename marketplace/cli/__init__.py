@@ -13,13 +13,14 @@ from marketplace.cli.log import app as log_app
 from marketplace.cli.projections import app as projections_app
 from marketplace.cli.serve import app as serve_app
 from marketplace.cli.up import app as up_app
+from marketplace.cli.usage import app as usage_app
 
 app = App(
     name="marketplace",
     help="A compute-for-equity marketplace on an event log that anyone can replay.",
     version=__version__,
 )
-for command in (demo_app, up_app, serve_app, projections_app, explain_app, log_app, clear_app, equity_app):
+for command in (demo_app, up_app, serve_app, projections_app, explain_app, log_app, clear_app, equity_app, usage_app):
     app.command(command)
 
 
