@@ -1,4 +1,4 @@
-"""Prices to win hold beside groups, links, limits and sizes: at the price the order is accepted, for a cent less not."""
+"""Prices to win hold beside groups, links, limits and sizes: the price is accepted, and a cent less is not."""
 
 from dataclasses import replace
 from decimal import Decimal
