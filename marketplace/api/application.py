@@ -26,6 +26,7 @@ from marketplace.api import (
     lots,
     mandates,
     market,
+    market_data,
     meters,
     operation,
     orders,
@@ -66,6 +67,7 @@ _FEATURES: Final[tuple[tuple[str, Router], ...]] = (
     *(("accounts", router) for router in accounts.ROUTERS),
     ("accounts", account_statements.ROUTER),
     ("market", market.ROUTER),
+    ("market", market_data.ROUTER),
     ("events", events.ROUTER),
     ("clock", clock.ROUTER),
 )

@@ -10,6 +10,7 @@ from marketplace.cli.demo import app as demo_app
 from marketplace.cli.equity import app as equity_app
 from marketplace.cli.explain import app as explain_app
 from marketplace.cli.log import app as log_app
+from marketplace.cli.prices import app as prices_app
 from marketplace.cli.projections import app as projections_app
 from marketplace.cli.serve import app as serve_app
 from marketplace.cli.up import app as up_app
@@ -19,7 +20,7 @@ app = App(
     help="A compute-for-equity marketplace on an event log that anyone can replay.",
     version=__version__,
 )
-for command in (demo_app, up_app, serve_app, projections_app, explain_app, log_app, clear_app, equity_app):
+for command in (demo_app, up_app, serve_app, projections_app, explain_app, prices_app, log_app, clear_app, equity_app):
     app.command(command)
 
 

@@ -42,14 +42,17 @@ from marketplace.api.bodies.trading import (
 from marketplace.api.clock import ClockView
 from marketplace.api.commands import ReceiptBody
 from marketplace.api.feed import FeedPage
+from marketplace.api.market import MarketPrice
 from marketplace.api.usage import UsageReceipt
 from marketplace.client.books import Books
 from marketplace.projections.accounts.views import TrialBalanceView
-from marketplace.projections.auctions import AuctionView, DecisionView, PriceView
+from marketplace.projections.auctions import AuctionView, DecisionView
 from marketplace.projections.cap_tables.queries import CapTableView, FinancingView, LiquidityView, StakeholderView
 from marketplace.projections.grants import GrantView
 from marketplace.projections.instruments import InstrumentView
 from marketplace.projections.inventory import LotView, PoolView
+from marketplace.projections.market.index import IndexPoint
+from marketplace.projections.market.queries import CurveStep
 from marketplace.projections.orders import OrderView
 from marketplace.projections.quotes import QuoteView
 from marketplace.projections.standings import StandingView
@@ -235,9 +238,17 @@ class MarketplaceClient(Books):
         """Yield the decisions of an auction."""
         return self.rows(f"/v1/auctions/{auction_id}/decisions", DecisionView)
 
-    def list_prices(self, **query: Any) -> AsyncIterator[PriceView]:
+    async def read_index(self, gpu_class: str, **query: Any) -> list[IndexPoint]:
+        """Return what was paid for a class per day, beside what other clouds list."""
+        return await self.get("/v1/market/index", list[IndexPoint], gpu_class=gpu_class, **query)
+
+    async def read_curves(self, gpu_class: str, **query: Any) -> list[CurveStep]:
+        """Return supply and demand of a class in an auction's frozen book."""
+        return await self.get("/v1/market/curves", list[CurveStep], gpu_class=gpu_class, **query)
+
+    def list_prices(self, **query: Any) -> AsyncIterator[MarketPrice]:
         """Yield prices of auctions."""
-        return self.rows("/v1/market/prices", PriceView, **query)
+        return self.rows("/v1/market/prices", MarketPrice, **query)
 
     def list_grants(self, **query: Any) -> AsyncIterator[GrantView]:
         """Yield grants."""

@@ -164,6 +164,7 @@ PROJECTION: Final = Projection(
         "issuer",
         "clock",
         "quote",
+        "pricelist",
     ),
 )
 

@@ -12,6 +12,7 @@ from tests.api.stage import Stage, get_id, open_stage
 STORY: tuple[Row, ...] = (
     *rows_supply.ROWS,
     *rows_equity.FORMATION,
+    *rows_quotes.LIST_PRICES,
     *rows_quotes.QUOTES,
     *rows_trading.ORDERS,
     *rows_trading.AUCTIONS,
@@ -20,6 +21,7 @@ STORY: tuple[Row, ...] = (
     *rows_equity.INSTRUMENTS,
     *rows_trading.STATEMENTS,
     *rows_trading.MARKET,
+    *rows_quotes.DATA,
     *rows_accounts.BOOKS,
     *rows_equity.CANCELLED,
     *rows_equity.FINANCINGS,

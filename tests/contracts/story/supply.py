@@ -1,6 +1,6 @@
 """First chapter: who trades, the hall that was a bitcoin mine, and what it sells."""
 
-from datetime import UTC, datetime
+from datetime import UTC, date, datetime
 from decimal import Decimal
 
 from events.account import AccountDeposited, AccountHoldPlaced, AccountHoldReleased, AccountOpened, AccountWithdrawn
@@ -9,6 +9,7 @@ from events.lot import LotListed, LotPaused, LotRepriced, LotRescheduled, LotRes
 from events.mandate import MandateAmended, MandateGranted, MandateRevoked, MandateTerms
 from events.party import PartyCleared, PartyRegistered, PartySuspended
 from events.pool import PoolCapacityOffered, PoolCapacityRecalled, PoolOpened
+from events.pricelist import ListPrice, PricelistPublished
 from events.site import (
     SiteConversionScheduled,
     SiteConversionSlipped,
@@ -52,6 +53,20 @@ def tell_supply(teller: Teller) -> None:
     _tell_capacity(teller)
     _tell_money(teller)
     _tell_mandates(teller)
+    _tell_list_prices(teller)
+
+
+def _tell_list_prices(teller: Teller) -> None:
+    row = ListPrice(
+        gpu_class="H100_SXM",
+        provider="RunPod",
+        product="secure cloud",
+        usd_per_gpu_hour=Decimal("3.49"),
+        listed_on=date(2026, 2, 1),
+        source="https://www.runpod.io/pricing",
+    )
+    published = PricelistPublished(pricelist_id=name("prl", "February"), name="list prices of February", prices=(row,))
+    teller.tell("2026-02-02T09:00", "operator", published)
 
 
 def _tell_parties(teller: Teller) -> None:
