@@ -13,6 +13,7 @@ from marketplace.projections.database import reachable
 from marketplace.projections.standing import load_open_market
 from marketplace.runtime.follower import Follower
 from marketplace.runtime.handler import Handler
+from marketplace.runtime.payments import MANUAL, PaymentProvider
 from marketplace.runtime.quoting import Quoter
 
 if TYPE_CHECKING:
@@ -52,6 +53,7 @@ class Services:
         settings: Bounds and switches.
         engine: The projections' database; None where there is none.
         watch: Tells how far the projections have come; None where there is no database.
+        payments: Vouches for money in and out.
         streams: The open event streams; close them before the server is stopped.
         quoter: Answers quotes.
     """
@@ -63,6 +65,7 @@ class Services:
     engine: "AsyncEngine | None" = None
     watch: "PositionWatch | None" = None
     streams: Streams = field(default_factory=Streams)
+    payments: PaymentProvider = MANUAL
     quoter: Quoter = field(init=False)
 
     def __post_init__(self) -> None:

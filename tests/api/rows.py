@@ -19,6 +19,7 @@ KINDS = {prefix: aggregate for aggregate, prefix in PREFIXES.items()} | {
     "key": "key",
     "fin": "financing",
     "liq": "liquidity",
+    "hld": "hold",
     "opt": "option",
     "wrt": "warrant",
 }
@@ -168,7 +169,7 @@ class _Sender:
             return await client.get(path, headers={"Min-Seq": await stage.reach(), **(headers or {})})
         key = {"Idempotency-Key": f"row {next(stage.numbers)}".replace(" ", "-"), **(headers or {})}
         body = body(self.world) if callable(body) else body
-        if body is not None:
+        if body is not None or self._row.media_type != "application/json":
             key["Content-Type"] = self._row.media_type
         return await client.request(self._row.method, path, json=body, headers=key)
 

@@ -10,7 +10,7 @@ from marketplace.core.money import ZERO
 from marketplace.domain.account import ACCOUNT, CaptureHold, Credit, Debit, Deposit, Withdraw
 from marketplace.domain.mandate import MANDATE, AmendMandate, RevokeMandate
 from tests.domain import build
-from tests.domain.build import id_of, usd
+from tests.domain.build import hour, id_of, usd
 from tests.domain.walk import WALK, step
 
 cents = st.integers(1, 20_000).map(lambda number: Decimal(number).scaleb(-2))
@@ -19,11 +19,14 @@ holds = st.sampled_from([id_of("hld", number) for number in range(1, 4)])
 causes = st.sampled_from([id_of("stm", number) for number in range(1, 4)])
 others = st.sampled_from([id_of("acc", number) for number in range(7, 9)])
 references = st.sampled_from(["w1", "w2", "w3", "w4", "w5"])
+moments = st.integers(1, 9).map(hour)
 account_commands = st.one_of(
     st.builds(build.deposit, amount_usd=cents, reference=references),
     st.builds(build.withdraw, amount_usd=cents, reference=references),
     st.builds(build.place_hold, hold_id=holds, amount_usd=kept),
     st.builds(build.capture_hold, hold_id=holds, amount_usd=cents, payee_account_id=others, cause=causes),
+    st.builds(build.place_hold, hold_id=holds, amount_usd=kept, expires_at=moments, at=st.just(hour(0))),
+    st.builds(build.expire_hold, hold_id=holds, at=moments),
     st.builds(build.adjust_hold, hold_id=holds, amount_usd=kept),
     st.builds(build.debit, amount_usd=cents, payee_account_id=others, cause=causes),
     st.builds(build.credit, amount_usd=cents, payer_account_id=others, cause=causes),

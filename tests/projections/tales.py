@@ -46,6 +46,7 @@ def tell_everything() -> Story:
     _tell_instruments(story)
     company.finance(story, make_id("ins", 1))
     company.sell(story, make_id("ins", 9))
+    market.tell_a_hold_that_expires(story)
     story.tell(lot_events.LotWithdrawn(lot_id=LOT_B, reason="sold elsewhere"))
     story.tell(pool.PoolCapacityRecalled(pool_id=POOL_B, lot_id=LOT_B))
     story.tell(mandate_events.MandateRevoked(mandate_id=MANDATE, reason="fund closed"))
