@@ -212,6 +212,8 @@ class AuctionOpened(Event, frozen=True, kw_only=True, tag="auction.opened.v1"):
         period_hours: Hours of one period.
         periods: Periods of the horizon.
         seed: Seed of the engine's search.
+        indicative_at: When indicative prices are published; None: never.
+        no_cancel_at: From when the orders that it would take are bound; None: from the lock on.
     """
 
     auction_id: Id
@@ -220,6 +222,36 @@ class AuctionOpened(Event, frozen=True, kw_only=True, tag="auction.opened.v1"):
     period_hours: Literal[1, 24]
     periods: Annotated[int, Meta(ge=1, le=10_000)]
     seed: Annotated[int, Meta(ge=0)]
+    indicative_at: Instant | None = None
+    no_cancel_at: Instant | None = None
+
+
+class AuctionIndicated(Event, frozen=True, kw_only=True, tag="auction.indicated.v1"):
+    """What the prices would be if the book stayed as it is; they bind nobody.
+
+    Attributes:
+        auction_id: The auction.
+        orders: Orders that it would take.
+        book_hash: SHA-256 of the book's canonical JSON.
+        prices: Uniform prices, in runs of equal periods; found without the engine's full search.
+    """
+
+    auction_id: Id
+    orders: Annotated[int, Meta(ge=0)]
+    book_hash: str
+    prices: tuple[Price, ...]
+
+
+class AuctionBound(Event, frozen=True, kw_only=True, tag="auction.bound.v1"):
+    """The orders that are there are bound: they can be neither cancelled nor amended until they are decided.
+
+    Attributes:
+        auction_id: The auction.
+        orders: How many; those that are placed from now on are bound by the lock.
+    """
+
+    auction_id: Id
+    orders: Annotated[int, Meta(ge=0)]
 
 
 class AuctionLocked(Event, frozen=True, kw_only=True, tag="auction.locked.v1"):
@@ -284,4 +316,6 @@ class AuctionSettled(Event, frozen=True, kw_only=True, tag="auction.settled.v1")
     impossible: Annotated[int, Meta(ge=0)] = 0
 
 
-AuctionEvent = AuctionOpened | AuctionLocked | AuctionCleared | AuctionFailed | AuctionSettled
+AuctionEvent = (
+    AuctionOpened | AuctionIndicated | AuctionBound | AuctionLocked | AuctionCleared | AuctionFailed | AuctionSettled
+)

@@ -36,6 +36,8 @@ async def open_one(command: Commanded, data: JSONBody[OpenAuctionBody]) -> Respo
         period_hours=data.period_hours,
         periods=data.periods,
         seed=data.seed,
+        indicative_at=data.indicative_at,
+        no_cancel_at=data.no_cancel_at,
     )
     return command.answer_created(receipt, PATH)
 

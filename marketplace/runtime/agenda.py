@@ -136,6 +136,10 @@ class Agenda:
     @notice.register
     def _open_auction(self, event: AuctionOpened) -> None:
         self.put(Task("run_auction", event.auction_id), event.locks_at)
+        if event.indicative_at is not None:
+            self.put(Task("indicate_auction", event.auction_id), event.indicative_at)
+        if event.no_cancel_at is not None:
+            self.put(Task("bind_auction", event.auction_id), event.no_cancel_at)
 
     @notice.register
     def _lock_auction(self, event: AuctionLocked) -> None:

@@ -19,13 +19,13 @@ import structlog
 from events.auction import AuctionCleared, Decision
 from events.types import Reason
 from marketplace.core.errors import Conflict, Refusal
-from marketplace.domain.auction import ATTEMPTS_MAX, AUCTION, Auction
+from marketplace.domain.auction import ATTEMPTS_MAX, AUCTION, Auction, IndicateAuction
 from marketplace.domain.lot import LOT, Lot
 from marketplace.domain.mandate import MANDATE
 from marketplace.domain.order import ORDER, Order
 from marketplace.domain.pool import POOL
 from marketplace.runtime.book import Supply, build_book, build_horizon, find_window
-from marketplace.runtime.clearing import clear_book, compute_book_hash
+from marketplace.runtime.clearing import clear_book, compute_book_hash, price_book
 from marketplace.runtime.commands import auctions
 from marketplace.runtime.handler import Handler
 from marketplace.runtime.stage import Stage
@@ -70,25 +70,63 @@ class Auctioneer:
         assert auction is not None, "the agenda names auctions that were opened"
         return auction
 
+    async def indicate(self, auction_id: str) -> None:
+        """Publish what the prices would be if the book stayed as it is; an engine that fails publishes nothing."""
+        auction = await self._load(auction_id)
+        if auction.status != "collecting" or auction.indicated is not None:
+            return
+        orders = await self._list_wanted(auction)
+        book = build_book(auction.opened, await self._load_supply(orders), orders)
+        try:
+            prices = await asyncio.to_thread(price_book, book, auction.opened.seed)
+        except Exception:
+            # Nothing rests on indicative prices, and the auction itself is tried on its own book.
+            log.exception("auction_not_indicated", auction_id=auction_id)
+            return
+        command = IndicateAuction(
+            auction_id=auction_id, orders=len(book.orders), book_hash=compute_book_hash(book), prices=prices
+        )
+        context = build_context(self._handler, "auctioneer", auction_id, "indicate")
+        await auctions.indicate_auction(self._handler, context, command)
+
+    async def bind(self, auction_id: str) -> None:
+        """Lock the orders that are there, ahead of the book; a cancel that was first wins."""
+        auction = await self._load(auction_id)
+        if auction.status != "collecting" or auction.bound is not None:
+            return
+        bound = await self._lock_orders(auction)
+        context = build_context(self._handler, "auctioneer", auction_id, "bind")
+        await auctions.bind_auction(self._handler, context, auction_id, orders=len(bound))
+
     async def _lock(self, auction: Auction) -> None:
         auction_id = auction.opened.auction_id
-        horizon = build_horizon(auction.opened)
-        wanted = []
-        for order_id in self._stage.list_orders():
-            order = await self._find_order(order_id)
-            if order is None or (order.status == "locked" and order.auction_id != auction_id):
-                continue
-            if find_window(order.terms, horizon) is not None:
-                wanted.append(order_id)
-        await self._each(wanted[:ORDERS_MAX], lambda order_id: self._lock_order(auction_id, order_id))
-        locked = [order for order_id in wanted if (order := await self._find_order(order_id)) is not None]
-        book = build_book(
-            auction.opened,
-            await self._load_supply(locked),
-            (order for order in locked if order.status == "locked" and order.auction_id == auction_id),
-        )
+        locked = await self._lock_orders(auction)
+        book = build_book(auction.opened, await self._load_supply(locked), locked)
         context = build_context(self._handler, "auctioneer", auction_id, "lock")
         await auctions.lock_auction(self._handler, context, auction_id, book=book, book_hash=compute_book_hash(book))
+
+    async def _lock_orders(self, auction: Auction) -> list[Order]:
+        """Lock what the auction wants, and return what it holds by then."""
+        auction_id = auction.opened.auction_id
+        wanted = [order.placed.order_id for order in await self._list_wanted(auction)]
+        await self._each(wanted, lambda order_id: self._lock_order(auction_id, order_id))
+        found = [order for order_id in wanted if (order := await self._find_order(order_id)) is not None]
+        return [order for order in found if order.status == "locked" and order.auction_id == auction_id]
+
+    async def _list_wanted(self, auction: Auction) -> list[Order]:
+        """Return the orders that the auction would take, those first that it holds, then the oldest."""
+        auction_id, horizon = auction.opened.auction_id, build_horizon(auction.opened)
+        held: list[Order] = []
+        free: list[Order] = []
+        for order_id in self._stage.list_orders():
+            order = await self._find_order(order_id)
+            if order is None or order.status not in {"open", "locked"}:
+                continue
+            if order.status == "locked" and order.auction_id != auction_id:
+                continue
+            if find_window(order.terms, horizon) is not None:
+                (held if order.status == "locked" else free).append(order)
+        return (held + free)[:ORDERS_MAX]
 
     async def _find_order(self, order_id: str) -> Order | None:
         order: Order | None = (await self._handler.cache.load(ORDER, order_id)).state

@@ -21,6 +21,7 @@ from marketplace.domain.quote import QUOTE, Quote
 from marketplace.domain.site import SITE, Site
 from marketplace.runtime.agenda import Task
 from marketplace.runtime.auctioneer import Auctioneer
+from marketplace.runtime.calendar import list_calls, open_call
 from marketplace.runtime.commands import grants, holds, orders, quotes, statements, supply
 from marketplace.runtime.handler import Handler
 from marketplace.runtime.stage import Stage
@@ -55,13 +56,16 @@ class Worker:
 
     Args:
         handler: Runs commands; its cache and clock are this worker's own.
+        calendar: Whether it opens auctions by the calendar.
     """
 
-    def __init__(self, handler: Handler) -> None:
+    def __init__(self, handler: Handler, *, calendar: bool = False) -> None:
         self._handler = handler
         self.stage = Stage(handler)
         self._auctioneer = Auctioneer(handler, self.stage)
         self._ready = asyncio.Event()
+        self._calendar = calendar
+        self._called: dict[str, int] = {}
 
     async def run(self) -> None:
         """Work until cancelled."""
@@ -90,11 +94,21 @@ class Worker:
     async def _do(self) -> None:
         await self._ready.wait()
         while True:
+            if self._calendar:
+                self._plan_calls()
             tasks = self.stage.agenda.take(self._handler.clock.now(), TASKS_AT_ONCE)
             if tasks:
                 await asyncio.gather(*(self._attempt(task) for task in tasks))
             else:
                 await asyncio.sleep(IDLE_SECONDS)
+
+    def _plan_calls(self) -> None:
+        """Put the next auction of each rhythm on the agenda, once."""
+        now = self._handler.clock.now()
+        for name, number in list_calls(now):
+            if self._called.get(name) != number:
+                self._called[name] = number
+                self.stage.agenda.put(Task("open_call", name, number), now)
 
     async def _attempt(self, task: Task) -> None:
         try:
@@ -119,6 +133,12 @@ class Worker:
             await timer(self._handler, context, task)
             return
         match task.kind:
+            case "indicate_auction":
+                await self._auctioneer.indicate(task.id)
+            case "bind_auction":
+                await self._auctioneer.bind(task.id)
+            case "open_call":
+                await open_call(self._handler, task.id, task.number)
             case "run_auction":
                 await self._auctioneer.run(task.id)
             case "defer_order":

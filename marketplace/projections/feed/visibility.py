@@ -50,6 +50,8 @@ PUBLIC: Final = tags_of(
     lot.LotResumed,
     lot.LotWithdrawn,
     auction.AuctionOpened,
+    auction.AuctionIndicated,
+    auction.AuctionBound,
     auction.AuctionSettled,
     auction.AuctionFailed,
     pricelist.PricelistPublished,
