@@ -41,6 +41,7 @@ from marketplace.core.decider import Decider
 from marketplace.core.errors import Refusal
 from marketplace.core.money import require_price, require_share, require_usd
 from marketplace.domain.offer import compute_principal_max
+from marketplace.domain.priority import keeps_priority
 from marketplace.domain.refusals import refuse_exists, refuse_status, refuse_unknown, require_aware
 
 MANDATES_MAX = 4
@@ -299,6 +300,7 @@ def _amend(command: AmendOrder, state: Order) -> Sequence[OrderEvent]:
             terms=command.terms,
             cash_hold_usd=command.cash_hold_usd,
             budget_holds=command.budget_holds,
+            keeps_priority=keeps_priority(state.terms, command.terms),
         )
     ]
 

@@ -96,6 +96,8 @@ class Agenda:
 
     @notice.register
     def _place(self, event: OrderPlaced | OrderAmended) -> None:
+        if isinstance(event, OrderAmended) and not event.keeps_priority:
+            self.open_orders.pop(event.order_id, None)
         self._stand(event.order_id, _find_end(event.terms))
 
     @notice.register

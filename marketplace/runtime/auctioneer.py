@@ -114,10 +114,12 @@ class Auctioneer:
         return [order for order in found if order.status == "locked" and order.auction_id == auction_id]
 
     async def _list_wanted(self, auction: Auction) -> list[Order]:
-        """Return the orders that the auction would take, those first that it holds, then the oldest."""
+        """Return the orders that the auction would take, in the order of the queue.
+
+        Where there are more than it clears, those that it holds already come first, then the oldest.
+        """
         auction_id, horizon = auction.opened.auction_id, build_horizon(auction.opened)
-        held: list[Order] = []
-        free: list[Order] = []
+        wanted: list[Order] = []
         for order_id in self._stage.list_orders():
             order = await self._find_order(order_id)
             if order is None or order.status not in {"open", "locked"}:
@@ -125,8 +127,11 @@ class Auctioneer:
             if order.status == "locked" and order.auction_id != auction_id:
                 continue
             if find_window(order.terms, horizon) is not None:
-                (held if order.status == "locked" else free).append(order)
-        return (held + free)[:ORDERS_MAX]
+                wanted.append(order)
+        spare = max(ORDERS_MAX - sum(order.status == "locked" for order in wanted), 0)
+        free = [order.placed.order_id for order in wanted if order.status == "open"]
+        left_out = set(free[spare:])
+        return [order for order in wanted if order.placed.order_id not in left_out]
 
     async def _find_order(self, order_id: str) -> Order | None:
         order: Order | None = (await self._handler.cache.load(ORDER, order_id)).state

@@ -84,18 +84,17 @@ def find_window(terms: OrderTerms, horizon: Horizon) -> tuple[int, int, int] | N
 
 
 def build_book(opened: AuctionOpened, supply: Supply, orders: Iterable[Order]) -> Book:
-    """Return the book of an auction; orders that do not take part are left out."""
+    """Return the book of an auction, its orders as they are given; those that do not take part are left out."""
     horizon = build_horizon(opened)
     lots = [lot for pool_id in sorted(supply.pools) for lot in _build_lots(supply, pool_id, horizon)]
     used = sorted({lot.pool_id for lot in lots})
     listed = {pool_id: _list_lots(supply, pool_id) for pool_id in used}
-    ordered = sorted(orders, key=lambda order: order.placed.order_id)
     return Book(
         period_hours=opened.period_hours,
         periods=opened.periods,
         pools=tuple(_build_pool(supply.pools[pool_id]) for pool_id in used),
         lots=tuple(lots),
-        orders=tuple(row for order in ordered if (row := _build_order(order, supply, listed, horizon)) is not None),
+        orders=tuple(row for order in orders if (row := _build_order(order, supply, listed, horizon)) is not None),
     )
 
 

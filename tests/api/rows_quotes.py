@@ -78,6 +78,11 @@ LIST_PRICES = (
 DATA = (
     Row(
         "GET",
+        "/v1/orders/{order}/decisions",
+        check=lambda page: [one["match"] is None for one in page["items"]] == [False],
+    ),
+    Row(
+        "GET",
         "/v1/market/index?gpu_class=H100_SXM",
         refused=("gpu_class=H100_SXM&start=2026-02-01T00:00:00Z&end=2026-01-01T00:00:00Z", 422, "request_invalid"),
         other=SEEN,

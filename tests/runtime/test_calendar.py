@@ -10,6 +10,7 @@ from marketplace.core.ids import derive_command_id, derive_id
 from marketplace.log.memory import MemoryLog
 from marketplace.runtime.calendar import RHYTHMS, find_lock, list_calls, open_call
 from marketplace.runtime.commands import auctions
+from marketplace.runtime.commands.orders import amend_order
 from marketplace.runtime.handler import Handler
 from marketplace.runtime.worker import Worker
 from tests.runtime.invariants import check_log
@@ -159,3 +160,18 @@ async def test_a_standing_order_goes_into_the_next_auction():
     assert order.terms.offers[0].cash_usd_per_gpu_hour == Decimal("2.5")
     assert order.status in {"open", "matched"}
     await check_log(market.log)
+
+
+async def amend(market, startup, order, **terms):
+    whole = market.terms(**{"nodes": 4, "days": 20, "latest": 1, **terms})
+    return await amend_order(market.handler, market.context(startup), order, terms=whole)
+
+
+@pytest.mark.parametrize(("cash", "first"), [("3.5", 0), ("2.5", 1)], ids=["improved", "worsened"])
+async def test_an_amendment_that_only_improves_keeps_the_place_in_the_book(cash, first):
+    market, _, startup, orders, auction = await build()
+    await amend(market, startup, orders[0], cash=cash)
+    async with market.worker():
+        market.clock.at = market.day(0.5)
+        state = await market.until("auction", auction, "settled")
+    assert [order.order_id for order in state.locked.book.orders] == [orders[first], orders[1 - first]]
