@@ -24,6 +24,7 @@ from marketplace.api.bodies.parties import ClearPartyBody, IssueKeyBody, Registe
 from marketplace.api.bodies.quotes import QuoteAnswer
 from marketplace.api.bodies.reasons import ReasonBody
 from marketplace.api.bodies.supply import (
+    ClosePoolBody,
     ListLotBody,
     OpenPoolBody,
     RegisterSiteBody,
@@ -89,6 +90,10 @@ class MarketplaceClient(Books):
     async def open_pool(self, body: OpenPoolBody, **options: Any) -> ReceiptBody:
         """Open a fabric of equal nodes."""
         return await self.command("/v1/pools", body, **options)
+
+    async def close_pool(self, pool_id: str, body: ClosePoolBody, **options: Any) -> ReceiptBody:
+        """Give notice that a pool leaves the market."""
+        return await self.command(f"/v1/pools/{pool_id}/close", body, **options)
 
     async def list_lot(self, body: ListLotBody, **options: Any) -> ReceiptBody:
         """Offer nodes for a span."""

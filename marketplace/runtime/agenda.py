@@ -22,6 +22,7 @@ from events.order import (
     OrderTerms,
     OrderUnmatched,
 )
+from events.pool import PoolClosingAnnounced
 from events.quote import QuoteExpired, QuoteHeld, QuoteReleased, QuoteTaken
 from events.site import SiteConversionSlipped
 from events.statement import StatementAccepted, StatementDisputed, StatementIssued
@@ -126,6 +127,11 @@ class Agenda:
         book = self._books.get(event.auction_id)
         if book is not None and event.order_id not in book:
             self.put(Task("defer_order", event.order_id), NOW)
+
+    @notice.register
+    def _announce_closing(self, event: PoolClosingAnnounced) -> None:
+        self.put(Task("drain_pool", event.pool_id), NOW)
+        self.put(Task("close_pool", event.pool_id), event.closes_at)
 
     @notice.register
     def _hold_quote(self, event: QuoteHeld) -> None:

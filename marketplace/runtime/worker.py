@@ -23,6 +23,7 @@ from marketplace.runtime.agenda import Task
 from marketplace.runtime.auctioneer import Auctioneer
 from marketplace.runtime.calendar import list_calls, open_call
 from marketplace.runtime.commands import grants, holds, orders, quotes, statements, supply
+from marketplace.runtime.draining import close_pool, drain_pool
 from marketplace.runtime.handler import Handler
 from marketplace.runtime.stage import Stage
 from marketplace.runtime.unit import Context
@@ -143,6 +144,10 @@ class Worker:
                 await self._auctioneer.run(task.id)
             case "defer_order":
                 await self._auctioneer.defer(task.id)
+            case "drain_pool":
+                await drain_pool(self._handler, self.stage, task.id)
+            case "close_pool":
+                await close_pool(self._handler, task.id)
             case "move_lots":
                 await self._move_lots(task.id)
             case _:

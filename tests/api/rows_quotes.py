@@ -95,3 +95,12 @@ DATA = (
         check=lambda steps: {step["side"] for step in steps} == {"ask", "bid"},
     ),
 )
+CLOSING = (
+    Row(
+        "POST",
+        "/v1/pools/{pool}/close",
+        "provider",
+        lambda world: {"closes_at": world.day(400), "reason": "the lease ends"},
+        refused=(lambda world: {"closes_at": world.day(0), "reason": "x"}, 422, "notice_too_short"),
+    ),
+)

@@ -26,6 +26,7 @@ STORY: tuple[Row, ...] = (
     *rows_accounts.BOOKS,
     *rows_equity.CANCELLED,
     *rows_equity.FINANCINGS,
+    *rows_quotes.CLOSING,
     *rows_trading.REST,
     *rows_supply.KEYS,
 )

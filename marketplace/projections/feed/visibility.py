@@ -43,6 +43,7 @@ PUBLIC: Final = tags_of(
     site.SiteConversionScheduled,
     site.SiteConversionSlipped,
     pool.PoolOpened,
+    pool.PoolClosingAnnounced,
     lot.LotListed,
     lot.LotRepriced,
     lot.LotRescheduled,

@@ -16,7 +16,7 @@ from events.clock import ClockAdvanced
 from events.lot import LotListed, LotPaused, LotRepriced, LotRescheduled, LotResumed, LotWithdrawn
 from events.mandate import MandateAmended, MandateGranted, MandateRevoked, MandateTerms
 from events.party import PartyCleared, PartyRegistered, PartySuspended
-from events.pool import PoolCapacityOffered, PoolCapacityRecalled, PoolOpened
+from events.pool import PoolCapacityOffered, PoolCapacityRecalled, PoolClosingAnnounced, PoolOpened
 from events.pricelist import ListPrice, PricelistPublished
 from events.site import (
     SiteConversionScheduled,
@@ -62,6 +62,12 @@ def tell_supply(teller: Teller) -> None:
     _tell_money(teller)
     _tell_mandates(teller)
     _tell_list_prices(teller)
+    _tell_closing(teller)
+
+
+def _tell_closing(teller: Teller) -> None:
+    closing = PoolClosingAnnounced(pool_id=SPARE_POOL, closes_at=at("2027-03-01T00:00"), reason="the lease ends")
+    teller.tell("2026-12-01T09:00", NORTHFJORD, closing)
 
 
 def _tell_list_prices(teller: Teller) -> None:
