@@ -158,6 +158,40 @@ class MatchTerms(msgspec.Struct, frozen=True, kw_only=True):
     mandate_id: Id | None = None
 
 
+class PriceRange(msgspec.Struct, frozen=True, kw_only=True):
+    """What is proven about a price to win.
+
+    Attributes:
+        guarantee: ``exact``: the price wins against this book and a cent less loses. ``indicative``: an insertion into
+            the clearing that was found needs it.
+        lower_usd_per_gpu_hour: Under it no optimal clearing of this book has the order.
+        upper_usd_per_gpu_hour: From it on every optimal clearing has the order; None where no offer could be so high.
+    """
+
+    guarantee: Literal["exact", "indicative"]
+    lower_usd_per_gpu_hour: UsdPerGpuHour
+    upper_usd_per_gpu_hour: UsdPerGpuHour | None = None
+
+
+class SecondBest(msgspec.Struct, frozen=True, kw_only=True):
+    """The other placement that would have been worth most to a matched order at the published prices.
+
+    Attributes:
+        pool_id: Where.
+        nodes: How many nodes.
+        start: First instant.
+        surplus_difference_usd: Value less price of the match, over the same of this placement; below 0 where the order
+            would have gained more here.
+        mandate_id: Who would have taken the equity part.
+    """
+
+    pool_id: Id
+    nodes: Nodes
+    start: Instant
+    surplus_difference_usd: Usd
+    mandate_id: Id | None = None
+
+
 class Decision(msgspec.Struct, frozen=True, kw_only=True):
     """What the auction decided for one order.
 
@@ -165,15 +199,21 @@ class Decision(msgspec.Struct, frozen=True, kw_only=True):
         order_id: The order.
         match: What it won; None where it lost.
         reasons: Why it lost, the decisive reason first.
-        price_to_win_usd_per_gpu_hour: The least value that would have won, where one would.
+        price_to_win_usd_per_gpu_hour: What each of its bids would have to be worth at least to win, where one could.
+        price_to_win_range: How sure that is, and between which prices the threshold lies.
         regret_usd: What an in-the-money order lost by being rejected, at the prices; 0 otherwise.
+        total_usd: What a matched order pays in all, p times its GPU-hours, exact.
+        second_best: What a matched order would have got next; None where there was no other room for it.
     """
 
     order_id: Id
     match: MatchTerms | None = None
     reasons: tuple[Reason, ...] = ()
     price_to_win_usd_per_gpu_hour: UsdPerGpuHour | None = None
+    price_to_win_range: PriceRange | None = None
     regret_usd: Usd
+    total_usd: Usd | None = None
+    second_best: SecondBest | None = None
 
 
 class Certificate(msgspec.Struct, frozen=True, kw_only=True):

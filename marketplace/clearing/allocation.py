@@ -260,6 +260,23 @@ class Allocation:
             allowed[row, start] = False
         return 0.0
 
+    def exact_micros(self) -> int:
+        """Return accepted value less asks, in micro-dollars, exact whatever the prices."""
+        total = 0
+        for placing in self.placed:
+            if placing is not None:
+                bid = self.grid.ways[placing[0]]
+                wish = self.grid.wishes[bid.order]
+                hours = bid.nodes * wish.duration * self.grid.yards[bid.pool].gpus * self.grid.hours
+                total += int(bid.value) * hours
+        for pool, yard in enumerate(self.grid.yards):
+            if self.members[pool]:
+                left = stack(yard, self.loads[pool], 0, self.grid.periods)[3]
+                used = (yard.offered - left).sum(axis=1)
+                asks = sum(ask * int(nodes) for ask, nodes in zip(yard.asks_micro, used.tolist(), strict=True))
+                total -= asks * yard.gpus * self.grid.hours
+        return total
+
     def welfare(self) -> float:
         """Return accepted value less asks, in micro-dollars."""
         total = 0.0

@@ -18,7 +18,7 @@ from marketplace.clearing.money import ceil_cent, usd
 from marketplace.clearing.program import list_columns
 from marketplace.clearing.reasons import cheapest_alone, find_hopeless
 from marketplace.clearing.solving import Solved, solve
-from marketplace.clearing.winning import price_to_win, with_value
+from marketplace.clearing.winning import price_to_win
 
 EXACT_COLUMNS_MAX = 64
 """Placements up to which a quote is worked out to the cent: within some 200 ms, where an auction takes its time."""
@@ -119,7 +119,8 @@ def _admit(standing: Standing, book: Book) -> Solved:
     known, at = standing.solved, len(book.orders) - 1
     grid = _extend(known.allocation.grid, book)
     if grid is None:
-        grid = with_value(compile_book(book), at, 0)
+        grid = compile_book(book)
+        grid = replace(grid, ways=tuple(replace(way, value=0) if way.order == at else way for way in grid.ways))
         fresh = Allocation(grid)
         fresh.restore([*known.allocation.placed, None])
         return Solved(fresh, Shadow(grid, known.shadow.lots), known.bound, known.rounds, known.proven)

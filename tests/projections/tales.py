@@ -144,7 +144,7 @@ def _decide(number: int) -> Decision:
         price_usd_per_gpu_hour="5/2",
         mandate_id=MANDATE,
     )
-    return Decision(order_id=make_id("ord", number), match=match, regret_usd=usd(0))
+    return Decision(order_id=make_id("ord", number), match=match, regret_usd=usd(0), total_usd=usd("960"))
 
 
 def _tell_first_grant(story: Story) -> None:
