@@ -10,11 +10,7 @@ from sqlalchemy import Index, select, tuple_
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from events import auction as auction_events
-<<<<<<< HEAD
-from events.auction import Certificate, MatchTerms, Price
-=======
-from events.auction import Certificate, MatchTerms, PriceRange, SecondBest
->>>>>>> main
+from events.auction import Certificate, MatchTerms, Price, PriceRange, SecondBest
 from events.types import Reason
 from marketplace.core.errors import Corrupt
 from marketplace.projections.changes import Changes

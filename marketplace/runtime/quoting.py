@@ -186,7 +186,7 @@ class Quoter:
         return task
 
     def _end_solving(self, opened: AuctionOpened, task: asyncio.Task[_Solved]) -> None:
-        """Forget a solving that ended; why it failed is told to who waits for it, and here where nobody does any more."""
+        """Forget a solving that ended; why it failed is told to who waits for it, and here should nobody."""
         self._solving.pop(opened, None)
         if not task.cancelled() and task.exception() is not None:
             log.warning("book_not_solved", auction_id=opened.auction_id, reason=repr(task.exception()))

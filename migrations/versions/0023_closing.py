@@ -4,8 +4,8 @@ from alembic import op
 
 from migrations.columns import timestamp
 
-revision: str = "0022"
-down_revision: str | None = "0021"
+revision: str = "0023"
+down_revision: str | None = "0022"
 
 
 def upgrade() -> None:
