@@ -9,8 +9,9 @@ Invariants:
 
 Refusals in order: order_unknown · order_exists · offers_missing · class_repeated · not_a_number ·
 amount_not_positive · amount_too_large · amount_too_precise · offer_empty · time_naive · window_reversed ·
-window_past · instrument_unneeded · instrument_missing · mandates_missing · mandates_too_many · discount_whole ·
-cap_below_commitment · expiry_past · order_<status> · order_not_due · order_locked_elsewhere.
+window_past · range_empty · sizes_too_many · pue_out_of_range · instrument_unneeded · instrument_missing ·
+mandates_missing · mandates_too_many · discount_whole · cap_below_commitment · expiry_past · bundle_fixed ·
+order_<status> · order_not_due · order_locked_elsewhere.
 
 Offers are looked at one after the other; the instrument's cap and discount are amounts too, after mandates_too_many.
 """
@@ -41,6 +42,7 @@ from marketplace.core.decider import Decider
 from marketplace.core.errors import Refusal
 from marketplace.core.money import require_price, require_share, require_usd
 from marketplace.domain.offer import compute_principal_max
+from marketplace.domain.order_terms import require_wishes
 from marketplace.domain.priority import keeps_priority
 from marketplace.domain.refusals import refuse_exists, refuse_status, refuse_unknown, require_aware
 
@@ -49,21 +51,7 @@ OFFERS_MAX = 16
 
 
 class PlaceOrder(msgspec.Struct, frozen=True, kw_only=True):
-    """Ask for capacity; the holds stand in the same atomic batch.
-
-    Attributes:
-        order_id: The order.
-        startup_id: Who asks.
-        issuer_id: Whose equity is offered.
-        account_id: Whose cash is held.
-        hold_id: The hold.
-        terms: What is asked and offered.
-        cash_hold_usd: Cash set aside.
-        budget_holds: Budget set aside.
-        at: Now.
-        quote_id: The held quote that it takes, if it does.
-        grant_id: What taking it issues; given with `quote_id`.
-    """
+    """Ask for capacity; the holds stand in the same atomic batch. To take a held quote, name it and its grant."""
 
     order_id: str
     startup_id: str
@@ -194,6 +182,7 @@ def require_terms(terms: OrderTerms, at: datetime) -> None:
             f"the latest start {terms.start_latest.isoformat()} has passed at {at.isoformat()}",
             pointer="/terms/start_latest",
         )
+    require_wishes(terms)
     _require_equity(terms)
     if terms.expires_at is not None:
         require_aware(terms.expires_at, "/terms/expires_at")
@@ -292,6 +281,13 @@ def _amend(command: AmendOrder, state: Order) -> Sequence[OrderEvent]:
     if command.hold_id == state.hold_id and command.terms == state.terms:
         return []
     require_terms(command.terms, command.at)
+    for name in ("group", "parent_order_id"):
+        if getattr(command.terms, name) != getattr(state.terms, name):
+            raise Refusal(
+                "bundle_fixed",
+                f"an order keeps its {name}; cancel it and place another",
+                pointer=f"/terms/{name}",
+            )
     _require_status(state, "open")
     return [
         OrderAmended(

@@ -16,7 +16,7 @@ from typing import Any, Final
 
 import structlog
 
-from events.auction import AuctionCleared, Decision
+from events.auction import AuctionCleared, Book, Decision
 from events.types import Reason
 from marketplace.core.errors import Conflict, Refusal
 from marketplace.domain.auction import ATTEMPTS_MAX, AUCTION, Auction, IndicateAuction
@@ -24,11 +24,14 @@ from marketplace.domain.lot import LOT, Lot
 from marketplace.domain.mandate import MANDATE
 from marketplace.domain.order import ORDER, Order
 from marketplace.domain.pool import POOL
-from marketplace.runtime.book import Supply, build_book, build_horizon, find_window
+from marketplace.domain.site import SITE
+from marketplace.runtime.book import build_book, find_window
 from marketplace.runtime.clearing import clear_book, compute_book_hash, price_book
-from marketplace.runtime.commands import auctions
+from marketplace.runtime.commands import auctions, orders
 from marketplace.runtime.handler import Handler
+from marketplace.runtime.horizon import build_horizon
 from marketplace.runtime.stage import Stage
+from marketplace.runtime.supply import Supply
 from marketplace.runtime.work import build_context
 
 ORDERS_MAX: Final = 2_000
@@ -75,8 +78,7 @@ class Auctioneer:
         auction = await self._load(auction_id)
         if auction.status != "collecting" or auction.indicated is not None:
             return
-        orders = await self._list_wanted(auction)
-        book = build_book(auction.opened, await self._load_supply(orders), orders)
+        book = await self._build_book(auction, await self._list_wanted(auction))
         try:
             prices = await asyncio.to_thread(price_book, book, auction.opened.seed)
         except Exception:
@@ -101,13 +103,21 @@ class Auctioneer:
     async def _lock(self, auction: Auction) -> None:
         auction_id = auction.opened.auction_id
         locked = await self._lock_orders(auction)
-        book = build_book(auction.opened, await self._load_supply(locked), locked)
+        book = await self._build_book(auction, locked)
         context = build_context(self._handler, "auctioneer", auction_id, "lock")
         await auctions.lock_auction(self._handler, context, auction_id, book=book, book_hash=compute_book_hash(book))
 
+    async def _build_book(self, auction: Auction, orders: list[Order]) -> Book:
+        served = await self._list_served(orders)
+        return build_book(auction.opened, await self._load_supply(orders), orders, served)
+
     async def _lock_orders(self, auction: Auction) -> list[Order]:
-        """Lock what the auction wants, and return what it holds by then."""
+        """Lock what the auction wants, and return what it holds by then, in the order of the queue."""
         auction_id = auction.opened.auction_id
+        for order_id in self._stage.list_orders():
+            order = await self._find_order(order_id)
+            if order is not None and order.status == "open" and self._stage.is_served(order_id):
+                await self._withdraw(order_id)
         wanted = [order.placed.order_id for order in await self._list_wanted(auction)]
         await self._each(wanted, lambda order_id: self._lock_order(auction_id, order_id))
         found = [order for order_id in wanted if (order := await self._find_order(order_id)) is not None]
@@ -126,12 +136,31 @@ class Auctioneer:
                 continue
             if order.status == "locked" and order.auction_id != auction_id:
                 continue
-            if find_window(order.terms, horizon) is not None:
+            served = order.status == "open" and self._stage.is_served(order_id)
+            if not served and find_window(order.terms, horizon) is not None:
                 wanted.append(order)
+        known = {None, *await self._list_served(wanted), *(order.placed.order_id for order in wanted)}
+        wanted = [order for order in wanted if order.terms.parent_order_id in known]
         spare = max(ORDERS_MAX - sum(order.status == "locked" for order in wanted), 0)
         free = [order.placed.order_id for order in wanted if order.status == "open"]
         left_out = set(free[spare:])
         return [order for order in wanted if order.placed.order_id not in left_out]
+
+    async def _list_served(self, orders: Iterable[Order]) -> set[str]:
+        """Return the parents of orders that were matched before."""
+        found = set()
+        for order in orders:
+            parent_id = order.terms.parent_order_id
+            parent = None if parent_id is None else await self._find_order(parent_id)
+            if parent is not None and parent.status == "matched":
+                found.add(parent.placed.order_id)
+        return found
+
+    async def _withdraw(self, order_id: str) -> None:
+        """Cancel an order of which the group is served, so that what it holds is free again."""
+        context = build_context(self._handler, "auctioneer", order_id, "group-served")
+        with contextlib.suppress(Refusal):
+            await orders.cancel_order(self._handler, context, order_id, reason="another order of its group was matched")
 
     async def _find_order(self, order_id: str) -> Order | None:
         order: Order | None = (await self._handler.cache.load(ORDER, order_id)).state
@@ -149,13 +178,16 @@ class Auctioneer:
         lots: dict[str, Lot] = {}
         for lot_id in self._stage.list_lots():
             lots[lot_id] = (await cache.load(LOT, lot_id)).state
-        pool_ids = sorted({lot.listed.pool_id for lot in lots.values()})
+        pools = {lot.listed.pool_id: None for lot in lots.values()}
+        sites = sorted({(await cache.load(POOL, pool_id)).state.opened.site_id for pool_id in pools})
+        pool_ids = sorted({*pools, *(pool_id for site_id in sites for pool_id in self._stage.list_site_pools(site_id))})
         mandate_ids = sorted({hold.mandate_id for order in orders for hold in order.budget_holds})
         return Supply(
             pools={pool_id: (await cache.load(POOL, pool_id)).state for pool_id in pool_ids},
             lots=lots,
             mandates={mandate_id: (await cache.load(MANDATE, mandate_id)).state for mandate_id in mandate_ids},
             standings=self._stage.list_standings(),
+            sites={site_id: (await cache.load(SITE, site_id)).state for site_id in sites},
         )
 
     async def _clear(self, auction: Auction) -> None:
@@ -194,6 +226,7 @@ class Auctioneer:
         assert cleared is not None, "a cleared auction has its result"
         auction_id = cleared.auction_id
         outcomes = await self._each(cleared.decisions, lambda decision: self._carry_out(cleared, decision))
+        await self._withdraw_mates(auction, cleared, outcomes)
         context = build_context(self._handler, "auctioneer", auction_id, "settle")
         await auctions.settle_auction(
             self._handler,
@@ -203,6 +236,17 @@ class Auctioneer:
             unmatched=outcomes.count("unmatched"),
             impossible=outcomes.count("impossible"),
         )
+
+    async def _withdraw_mates(self, auction: Auction, cleared: AuctionCleared, outcomes: list[str]) -> None:
+        """Cancel what is still open of the groups of which an order was matched."""
+        assert auction.locked is not None, "a cleared auction has its book"
+        groups = {order.order_id: order.group_id for order in auction.locked.book.orders}
+        matched = zip(cleared.decisions, outcomes, strict=True)
+        served = {groups[decision.order_id] for decision, outcome in matched if outcome == "matched"} - {None}
+        for order_id in self._stage.list_orders() if served else ():
+            order = await self._find_order(order_id)
+            if order is not None and f"{order.placed.startup_id}/{order.terms.group}" in served:
+                await self._withdraw(order_id)
 
     async def _carry_out(self, cleared: AuctionCleared, decision: Decision) -> str:
         auction_id, order_id = cleared.auction_id, decision.order_id

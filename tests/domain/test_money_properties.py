@@ -56,6 +56,20 @@ def test_what_came_in_less_what_went_out_is_available_or_held(walk, data):
         assert came - went == account.available_usd + account.held_usd
 
 
+@WALK
+@given(cents, cents, moments, moments)
+def test_a_hold_pays_until_it_expires_and_is_then_available_again(amount, paid, expires_at, at):
+    account, _, _ = step(ACCOUNT, None, build.open_account())
+    account, _, _ = step(ACCOUNT, account, build.deposit(amount_usd=amount))
+    hold = build.place_hold(amount_usd=amount, expires_at=expires_at, at=hour(0))
+    account, _, _ = step(ACCOUNT, account, hold)
+    account, events, code = step(ACCOUNT, account, build.capture_hold(amount_usd=min(paid, amount), at=at))
+    assert (code, len(events)) == (("hold_expired", 0) if at >= expires_at else (None, 1))
+    account, events, code = step(ACCOUNT, account, build.expire_hold(at=at))
+    assert (code, len(events)) == ((None, 1) if at >= expires_at else ("hold_not_due", 0))
+    assert account.held_usd == (0 if at >= expires_at else amount - min(paid, amount))
+
+
 issuers = st.sampled_from([id_of("iss", number) for number in range(1, 4)])
 grants = st.sampled_from([id_of("grt", number) for number in range(1, 3)])
 orders = st.sampled_from([id_of("hld", number) for number in range(1, 12)])
