@@ -5,7 +5,8 @@ from typing import Final
 from litestar import Response, Router, get, post
 from litestar.params import FromPath, JSONBody
 
-from events.auction import AuctionLocked, Book, Certificate
+from events.auction import AuctionLocked, Certificate
+from events.book import Book
 from marketplace.api.bodies.trading import OpenAuctionBody
 from marketplace.api.commands import Commanded, ReceiptBody
 from marketplace.api.paging import Cursor, Limit, Page, build_page, parse_cursor

@@ -27,13 +27,13 @@ from events.auction import (
     AuctionLocked,
     AuctionOpened,
     AuctionSettled,
-    Book,
     Certificate,
     Decision,
     Price,
     RulePrice,
     ShadowPrice,
 )
+from events.book import Book
 from marketplace.core.decider import Decider
 from marketplace.core.errors import Refusal
 from marketplace.domain.refusals import refuse_exists, refuse_status, refuse_unknown, require_aware

@@ -16,7 +16,8 @@ from typing import Any, Final
 
 import structlog
 
-from events.auction import AuctionCleared, Book, Decision
+from events.auction import AuctionCleared, Decision
+from events.book import Book
 from events.types import Reason
 from marketplace.core.errors import Conflict, Refusal
 from marketplace.domain.auction import ATTEMPTS_MAX, AUCTION, Auction, IndicateAuction

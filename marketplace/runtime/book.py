@@ -10,7 +10,8 @@ from datetime import timedelta
 
 import msgspec
 
-from events.auction import AuctionOpened, Book, BookLot, BookOrder, BookPool
+from events.auction import AuctionOpened
+from events.book import Book, BookLot, BookOrder, BookPool
 from events.order import OrderTerms
 from marketplace.core.intervals import build_steps
 from marketplace.domain.lot import Lot

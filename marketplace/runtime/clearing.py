@@ -13,8 +13,6 @@ from events.auction import (
     AuctionCleared,
     AuctionLocked,
     AuctionOpened,
-    Book,
-    BookOrder,
     Certificate,
     Decision,
     MatchTerms,
@@ -24,6 +22,7 @@ from events.auction import (
     SecondBest,
     ShadowPrice,
 )
+from events.book import Book, BookOrder
 from events.types import LotShare, Reason
 from marketplace.clearing import model
 from marketplace.clearing.codec import hash_book

@@ -19,7 +19,8 @@ from typing import Any, Final
 
 import structlog
 
-from events.auction import AuctionOpened, Book, BookOrder
+from events.auction import AuctionOpened
+from events.book import Book, BookOrder
 from events.order import OrderTerms
 from marketplace.clearing.standing import Estimate, Standing, estimate, stand
 from marketplace.core.errors import Refusal, Unavailable

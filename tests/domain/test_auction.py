@@ -11,15 +11,11 @@ from events.auction import (
     AuctionLocked,
     AuctionOpened,
     AuctionSettled,
-    Book,
-    BookBid,
-    BookLot,
-    BookOrder,
-    BookPool,
     Certificate,
     Decision,
     Price,
 )
+from events.book import Book, BookBid, BookLot, BookOrder, BookPool
 from events.types import Reason
 from marketplace.domain.auction import (
     AUCTION,

@@ -4,7 +4,8 @@ from events import auction, grant, order, pool, statement, usage
 from events import instrument as ins
 from events import lot as lot_events
 from events import mandate as mandate_events
-from events.auction import Book, BookBid, BookLot, BookOrder, BookPool, Certificate, Decision, MatchTerms, Price
+from events.auction import Certificate, Decision, MatchTerms, Price
+from events.book import Book, BookBid, BookLot, BookOrder, BookPool
 from events.types import LotShare, Reason
 from tests.projections import company, market
 from tests.projections.market import (

@@ -6,7 +6,8 @@ from decimal import Decimal
 import pytest
 from sqlalchemy.ext.asyncio import AsyncEngine
 
-from events.auction import AuctionLocked, AuctionOpened, Book, BookBid, BookLot, BookOrder, BookPool
+from events.auction import AuctionLocked, AuctionOpened
+from events.book import Book, BookBid, BookLot, BookOrder, BookPool
 from events.grant import GrantIssued
 from events.pricelist import ListPrice, PricelistPublished
 from events.types import LotShare

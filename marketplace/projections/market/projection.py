@@ -4,7 +4,8 @@ from decimal import Decimal
 from fractions import Fraction
 from typing import Final
 
-from events.auction import AuctionLocked, Book
+from events.auction import AuctionLocked
+from events.book import Book
 from events.grant import GrantIssued
 from events.pricelist import PricelistPublished
 from marketplace.core.money import parse_ratio

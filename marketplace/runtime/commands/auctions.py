@@ -10,7 +10,8 @@ from typing import Literal
 
 import msgspec
 
-from events.auction import Book, MatchTerms
+from events.auction import MatchTerms
+from events.book import Book
 from events.grant import EquityPart, GrantIssued
 from events.order import ClassOffer
 from events.types import Reason

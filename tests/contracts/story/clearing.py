@@ -17,11 +17,6 @@ from events.auction import (
     AuctionLocked,
     AuctionOpened,
     AuctionSettled,
-    Book,
-    BookBid,
-    BookLot,
-    BookOrder,
-    BookPool,
     Certificate,
     Decision,
     MatchTerms,
@@ -30,6 +25,7 @@ from events.auction import (
     SecondBest,
     ShadowPrice,
 )
+from events.book import Book, BookBid, BookLot, BookOrder, BookPool
 from events.grant import EquityPart, GrantIssued
 from events.instrument import InstrumentIssued
 from events.issuer import IssuerInstrumentSigned
