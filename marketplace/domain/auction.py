@@ -7,8 +7,8 @@ Invariants:
     2. A clearing decides every order of the book exactly once, in the book's order.
     3. A result is published once.
 
-Refusals in order: auction_unknown · auction_exists · time_naive · phases_reversed · auction_<status> · book_mismatch ·
-decisions_incomplete.
+Refusals in order: auction_unknown · auction_exists · time_naive · phases_reversed · horizon_too_long ·
+auction_<status> · book_mismatch · decisions_incomplete.
 """
 
 from collections.abc import Sequence
@@ -34,6 +34,7 @@ from events.auction import (
     ShadowPrice,
 )
 from events.book import Book
+from marketplace.clearing.book import PERIODS_MAX
 from marketplace.core.decider import Decider
 from marketplace.core.errors import Refusal
 from marketplace.domain.refusals import refuse_exists, refuse_status, refuse_unknown, require_aware
@@ -164,6 +165,14 @@ def _open(command: OpenAuction, state: AuctionState) -> Sequence[AuctionEvent]:
             "phases_reversed",
             "an auction collects, then indicates, then binds, then locks; put its phases in this order",
             pointer="/no_cancel_at",
+        )
+    if command.periods > PERIODS_MAX:
+        raise Refusal(
+            "horizon_too_long",
+            f"{command.periods} periods are more than the {PERIODS_MAX} that one auction clears; that is 182 days of"
+            " hours, take days for more",
+            pointer="/periods",
+            periods_max=PERIODS_MAX,
         )
     return [event]
 

@@ -24,6 +24,7 @@ from marketplace.domain.auction import ATTEMPTS_MAX, AUCTION, Auction, IndicateA
 from marketplace.domain.lot import LOT, Lot
 from marketplace.domain.mandate import MANDATE
 from marketplace.domain.order import ORDER, Order
+from marketplace.domain.order_terms import name_group
 from marketplace.domain.pool import POOL
 from marketplace.domain.site import SITE
 from marketplace.runtime.book import build_book, find_window
@@ -131,15 +132,17 @@ class Auctioneer:
         """
         auction_id, horizon = auction.opened.auction_id, build_horizon(auction.opened)
         wanted: list[Order] = []
+        busy: set[str | None] = set()
         for order_id in self._stage.list_orders():
             order = await self._find_order(order_id)
             if order is None or order.status not in {"open", "locked"}:
                 continue
-            if order.status == "locked" and order.auction_id != auction_id:
-                continue
             served = order.status == "open" and self._stage.is_served(order_id)
-            if not served and find_window(order.terms, horizon) is not None:
+            if order.status == "locked" and order.auction_id != auction_id:
+                busy.add(_name_group(order))
+            elif not served and find_window(order.terms, horizon) is not None:
                 wanted.append(order)
+        wanted = [order for order in wanted if _name_group(order) not in busy - {None}]
         known = {None, *await self._list_served(wanted), *(order.placed.order_id for order in wanted)}
         wanted = [order for order in wanted if order.terms.parent_order_id in known]
         spare = max(ORDERS_MAX - sum(order.status == "locked" for order in wanted), 0)
@@ -246,7 +249,7 @@ class Auctioneer:
         served = {groups[decision.order_id] for decision, outcome in matched if outcome == "matched"} - {None}
         for order_id in self._stage.list_orders() if served else ():
             order = await self._find_order(order_id)
-            if order is not None and f"{order.placed.startup_id}/{order.terms.group}" in served:
+            if order is not None and _name_group(order) in served:
                 await self._withdraw(order_id)
 
     async def _carry_out(self, cleared: AuctionCleared, decision: Decision) -> str:
@@ -300,3 +303,7 @@ class Auctioneer:
                 return await work(item)
 
         return list(await asyncio.gather(*(one(item) for item in items)))
+
+
+def _name_group(order: Order) -> str | None:
+    return name_group(order.placed.startup_id, order.terms)

@@ -7,7 +7,7 @@ from events import mandate as mandate_events
 from events.auction import Certificate, Decision, MatchTerms, Price
 from events.book import Book, BookBid, BookLot, BookOrder, BookPool
 from events.types import LotShare, Reason
-from tests.projections import company, market
+from tests.projections import company, days, market
 from tests.projections.market import (
     AUCTION,
     FUND,
@@ -31,9 +31,11 @@ def tell_everything() -> Story:
     """Return a story in which every event type happens."""
     story = Story()
     begin(story)
+    days.tell_list_prices(story)
     market.open_auction(story)
     for number in range(1, 9):
         market.place_order(story, number)
+    days.tell_phases(story)
     _tell_orders(story)
     _tell_auction(story)
     for number in (1, 2, 3):
@@ -48,6 +50,9 @@ def tell_everything() -> Story:
     company.finance(story, make_id("ins", 1))
     company.sell(story, make_id("ins", 9))
     market.tell_a_hold_that_expires(story)
+    days.tell_quotes(story)
+    days.tell_closing(story)
+    days.tell_meters(story)
     story.tell(lot_events.LotWithdrawn(lot_id=LOT_B, reason="sold elsewhere"))
     story.tell(pool.PoolCapacityRecalled(pool_id=POOL_B, lot_id=LOT_B))
     story.tell(mandate_events.MandateRevoked(mandate_id=MANDATE, reason="fund closed"))
