@@ -1,4 +1,4 @@
-"""The market's days in the story: list prices, an auction's phases, quotes that are held, a pool that leaves, meters."""
+"""The market's days in the story: list prices, phases of an auction, held quotes, a pool that leaves, meters."""
 
 from datetime import date, timedelta
 
