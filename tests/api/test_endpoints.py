@@ -19,6 +19,7 @@ STORY: tuple[Row, ...] = (
     *rows_trading.GRANTS,
     *rows_trading.USAGE,
     *rows_equity.INSTRUMENTS,
+    *rows_equity.MOST_FAVOURED,
     *rows_trading.STATEMENTS,
     *rows_trading.MARKET,
     *rows_accounts.BOOKS,

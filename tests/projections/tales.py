@@ -21,7 +21,7 @@ from tests.projections.market import (
     STARTUP,
     STRANGER,
 )
-from tests.projections.story import HOUR, Story, make_id, usd
+from tests.projections.story import DAY, HOUR, Story, make_id, usd
 
 _HASH = "0" * 64
 
@@ -220,7 +220,7 @@ def _tell_instruments(story: Story) -> None:
     paid = {"instrument_id": make_id("ins", 9)}
     story.tell(
         ins.InstrumentPrincipalAccrued(
-            **paid, **tranche, principal_usd=usd("250.50"), statement_id=None, terms_version=1
+            **paid, **tranche, principal_usd=usd("250.50"), statement_id=None, terms_version=1, interest_from=DAY
         )
     )
     story.tell(ins.InstrumentPrincipalReversed(**paid, **tranche, principal_usd=usd("58.50"), reason="refund"))

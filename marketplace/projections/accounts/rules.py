@@ -277,6 +277,8 @@ POSTS_NOTHING: Final = (
         instrument.InstrumentSuspended,
         instrument.InstrumentResumed,
         instrument.InstrumentAmended,
+        instrument.InstrumentMfnNoticed,
+        instrument.InstrumentMfnElected,
     )
     | (all_of("issuer") - tags_of(issuer.IssuerFormed))
 )
