@@ -9,13 +9,13 @@ from tests.api.stage import build_terms
 
 def build_order(world: World, **more) -> dict:
     equity = {"equity": "3", "mandate_ids": [world.ids["mandate"]], "cash": "1"}
-    begin = {"start_earliest": world.day(2), "start_latest": world.day(20)}
+    begin = {"start_earliest": world.day(2), "start_latest": world.day(2)}
     terms = build_terms(world.day, **equity, **{"duration_hours": 24 * 40, **begin, **more})
     return {"startup_id": world.ids["startup"], "terms": terms}
 
 
 def build_cash_order(world: World, cash: str = "3") -> dict:
-    begin = {"start_earliest": world.day(2), "start_latest": world.day(20)}
+    begin = {"start_earliest": world.day(2), "start_latest": world.day(2)}
     return {
         "startup_id": world.ids["startup"],
         "terms": build_terms(world.day, cash=cash, duration_hours=24 * 40, **begin),
