@@ -14,8 +14,8 @@ def build_order(world: World, **more) -> dict:
     return {"startup_id": world.ids["startup"], "terms": terms}
 
 
-def build_cash_order(world: World, cash: str = "3") -> dict:
-    begin = {"start_earliest": world.day(2), "start_latest": world.day(2)}
+def build_cash_order(world: World, cash: str = "3", latest: float = 2) -> dict:
+    begin = {"start_earliest": world.day(2), "start_latest": world.day(latest)}
     return {
         "startup_id": world.ids["startup"],
         "terms": build_terms(world.day, cash=cash, duration_hours=24 * 40, **begin),
@@ -79,7 +79,7 @@ ORDERS = (
         "POST",
         "/v1/orders",
         "startup",
-        build_cash_order,
+        lambda world: build_cash_order(world, latest=2),
         201,
         (lambda world: build_cash_order(world, cash="100000"), 422, "funds_insufficient"),
         (404, "party_unknown"),
@@ -158,6 +158,13 @@ AUCTIONS = (
     ),
     Row(
         "GET",
+        "/v1/auctions/{auction}/audit",
+        "startup",
+        other=SEEN,
+        check=lambda one: len(one["book"]["orders"]) == len(one["decisions"]) == 3,
+    ),
+    Row(
+        "GET",
         "/v1/auctions/{auction}/decisions",
         "startup",
         refused=("limit=501", 422, "request_invalid"),
@@ -228,6 +235,23 @@ USAGE = (
             [reading["outcome"] for reading in one["readings"]] == ["accepted", "rejected"]
             and one["readings"][1]["pointer"] == "/readings/1"
         ),
+    ),
+    Row(
+        "POST",
+        "/v1/grants/{grant}/usage/evidence",
+        "provider",
+        lambda world: {
+            "source": "dcgm",
+            "samples": [{"device": "GPU-1", "at": world.day(2.5), "gpu_utilisation": "0.9"}],
+        },
+        refused=({"source": "dcgm", "samples": []}, 422, "body_invalid"),
+    ),
+    Row(
+        "GET",
+        "/v1/grants/{grant}/usage/contradictions",
+        "startup",
+        refused=("start=soon", 422, "request_invalid"),
+        check=lambda found: [one["kind"] for one in found] == ["busy_unmetered"],
     ),
     Row(
         "POST",
