@@ -5,13 +5,15 @@ where it is no longer needed, so an agenda that says too much is safe; one that 
 """
 
 import heapq
-from datetime import UTC, datetime, timedelta
+from collections.abc import Iterable
+from datetime import UTC, date, datetime, time, timedelta
 from functools import singledispatchmethod
 from typing import Final, NamedTuple
 
 from events.account import AccountHoldExpired, AccountHoldPlaced
 from events.auction import AuctionLocked, AuctionOpened, AuctionSettled
 from events.grant import GrantActivated, GrantCompleted, GrantIssued, GrantTerminated
+from events.issuer import IssuerWarrantExpired, IssuerWarrantIssued
 from events.order import (
     OrderAmended,
     OrderCancelled,
@@ -25,13 +27,18 @@ from events.order import (
 from events.pool import PoolClosingAnnounced
 from events.quote import QuoteExpired, QuoteHeld, QuoteReleased, QuoteTaken
 from events.site import SiteConversionSlipped
-from events.statement import StatementAccepted, StatementDisputed, StatementIssued
+from events.statement import StatementAccepted, StatementCredited, StatementDisputed, StatementIssued
 from events.types import Event
+from events.usage import Reading, UsageCorrected, UsageReported, UsageVoided
+from events.vesting import DateMilestone, WarrantTranche
 from marketplace.domain.grant import evolve as evolve_grant
 from marketplace.domain.periods import PERIOD, list_periods
 
 GRACE: Final = timedelta(hours=24)
 """Meters may report until so long after a period; then its statement is issued."""
+
+_JUST_AFTER: Final = timedelta(microseconds=1)
+"""A warrant may still be exercised at its last instant."""
 
 NOW: Final = datetime.min.replace(tzinfo=UTC)
 
@@ -41,15 +48,15 @@ class Task(NamedTuple):
 
     Attributes:
         kind: Which command.
-        id: The aggregate, or the hold, it is for.
+        id: The aggregate, or the hold or warrant in one, it is for.
         number: Which of several, for example of statement periods.
-        account_id: The account of a hold.
+        owner_id: The account of a hold, the issuer of a warrant.
     """
 
     kind: str
     id: str
     number: int = 0
-    account_id: str = ""
+    owner_id: str = ""
 
 
 class Agenda:
@@ -62,6 +69,10 @@ class Agenda:
         self._grants: dict[str, GrantIssued] = {}
         self._locked: dict[str, str] = {}
         self._books: dict[str, frozenset[str]] = {}
+        self._starts: dict[str, datetime] = {}
+        self._stated: dict[str, Task] = {}
+        self._settled: dict[Task, bool] = {}
+        self._touched: set[Task] = set()
 
     def put(self, task: Task, due: datetime) -> None:
         """Put a task on, or move it."""
@@ -165,6 +176,7 @@ class Agenda:
     @notice.register
     def _issue_grant(self, event: GrantIssued) -> None:
         self._grants[event.grant_id] = event
+        self._starts[event.grant_id] = event.start
         self.put(Task("activate_grant", event.grant_id), event.start)
         grant = evolve_grant(None, event)
         assert grant is not None, "an issued grant is one"
@@ -199,10 +211,23 @@ class Agenda:
 
     @notice.register
     def _issue_statement(self, event: StatementIssued) -> None:
-        issued = self._grants.get(event.grant_id)
-        index = 0 if issued is None else (event.period_start - issued.start) // PERIOD
-        self.drop(Task("issue_statement", event.grant_id, index))
+        index = (event.period_start - self._starts.get(event.grant_id, event.period_start)) // PERIOD
+        adjust = self._stated[event.statement_id] = Task("adjust_statement", event.grant_id, index)
+        self._state_anew(adjust, settled=False)
+        if event.adjustment is None:
+            self.drop(Task("issue_statement", event.grant_id, index))
         self.put(Task("accept_statement", event.statement_id), event.accept_until)
+
+    @notice.register
+    def _credit(self, event: StatementCredited) -> None:
+        self._state_anew(self._stated[event.adjustment.statement_id], settled=True)
+        self.put(Task("finish_grant", event.grant_id), NOW)
+
+    def _state_anew(self, adjust: Task, *, settled: bool) -> None:
+        """Keep that a period is stated as it is metered now."""
+        self._settled[adjust] = settled
+        self._touched.discard(adjust)
+        self.drop(adjust)
 
     @notice.register
     def _dispute(self, event: StatementDisputed) -> None:
@@ -212,19 +237,70 @@ class Agenda:
     def _accept(self, event: StatementAccepted) -> None:
         self.drop(Task("accept_statement", event.statement_id))
         self.put(Task("finish_grant", event.grant_id), NOW)
+        adjust = self._stated[event.statement_id]
+        self._settled[adjust] = True
+        if adjust in self._touched:
+            self.put(adjust, NOW)
+
+    @notice.register
+    def _meter(self, event: UsageReported | UsageCorrected | UsageVoided) -> None:
+        """Look again at periods that were stated before these readings of them came, changed or went."""
+        start = self._starts.get(event.grant_id)
+        if start is None or event.meter == "tenant":
+            return
+        for reading in _list_readings(event):
+            for index in range((reading.start - start) // PERIOD, -((start - reading.end) // PERIOD)):
+                self._touch(Task("adjust_statement", event.grant_id, index))
+
+    def _touch(self, adjust: Task) -> None:
+        if adjust in self._settled:
+            self._touched.add(adjust)
+            if self._settled[adjust]:
+                self.put(adjust, NOW)
+
+    @notice.register
+    def _issue_warrant(self, event: IssuerWarrantIssued) -> None:
+        expiry = Task("expire_warrant", event.warrant_id, owner_id=event.issuer_id)
+        self.put(expiry, event.expires_at + _JUST_AFTER)
+        for day in _list_days(event.tranches):
+            self.put(Task("vest_warrants", event.issuer_id, day.toordinal()), datetime.combine(day, time(), UTC))
+
+    @notice.register
+    def _expire_warrant(self, event: IssuerWarrantExpired) -> None:
+        self.drop(Task("expire_warrant", event.warrant_id, owner_id=event.issuer_id))
 
     @notice.register
     def _hold(self, event: AccountHoldPlaced) -> None:
         if event.expires_at is not None:
-            self.put(Task("expire_hold", event.hold_id, account_id=event.account_id), event.expires_at)
+            self.put(Task("expire_hold", event.hold_id, owner_id=event.account_id), event.expires_at)
 
     @notice.register
     def _expire_hold(self, event: AccountHoldExpired) -> None:
-        self.drop(Task("expire_hold", event.hold_id, account_id=event.account_id))
+        self.drop(Task("expire_hold", event.hold_id, owner_id=event.account_id))
 
     @notice.register
     def _slip(self, event: SiteConversionSlipped) -> None:
         self.put(Task("move_lots", event.site_id), NOW)
+
+
+def _list_days(tranches: Iterable[WarrantTranche]) -> set[date]:
+    return {
+        milestone.day
+        for tranche in tranches
+        for condition in tranche.conditions
+        for milestone in condition
+        if isinstance(milestone, DateMilestone)
+    }
+
+
+def _list_readings(event: UsageReported | UsageCorrected | UsageVoided) -> tuple[Reading, ...]:
+    match event:
+        case UsageReported():
+            return event.readings
+        case UsageCorrected():
+            return event.before, event.after
+        case UsageVoided():
+            return (event.reading,)
 
 
 def _find_end(terms: OrderTerms) -> datetime:

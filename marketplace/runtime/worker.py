@@ -7,7 +7,7 @@ reach the log waits and goes on; one that meets an event it cannot read stops.
 import asyncio
 import contextlib
 from collections.abc import Callable, Coroutine, Mapping
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any, Final
 
 import structlog
@@ -22,7 +22,16 @@ from marketplace.domain.site import SITE, Site
 from marketplace.runtime.agenda import Task
 from marketplace.runtime.auctioneer import Auctioneer
 from marketplace.runtime.calendar import list_calls, open_call
-from marketplace.runtime.commands import grants, holds, orders, quotes, statements, supply
+from marketplace.runtime.commands import (
+    adjustments,
+    grants,
+    holds,
+    orders,
+    quotes,
+    statements,
+    supply,
+    warrants,
+)
 from marketplace.runtime.draining import close_pool, drain_pool
 from marketplace.runtime.handler import Handler
 from marketplace.runtime.stage import Stage
@@ -37,17 +46,26 @@ TOO_EARLY: Final = frozenset({"statement_out_of_order"})
 TIMERS: Final[Mapping[str, Callable[[Handler, Context, Task], Coroutine[Any, Any, Any]]]] = {
     "expire_order": lambda handler, context, task: orders.expire_order(handler, context, task.id),
     "expire_quote": lambda handler, context, task: quotes.expire_quote(handler, context, task.id),
-    "expire_hold": lambda handler, context, task: holds.expire_hold(handler, context, task.account_id, task.id),
+    "expire_hold": lambda handler, context, task: holds.expire_hold(handler, context, task.owner_id, task.id),
     "activate_grant": lambda handler, context, task: grants.activate_grant(handler, context, task.id),
     "issue_statement": lambda handler, context, task: statements.issue_statement(
+        handler, context, task.id, task.number
+    ),
+    "adjust_statement": lambda handler, context, task: adjustments.adjust_statement(
         handler, context, task.id, task.number
     ),
     "accept_statement": lambda handler, context, task: statements.accept_statement(
         handler, context, task.id, by="silence"
     ),
+    "vest_warrants": lambda handler, context, task: warrants.vest_warrants(handler, context, task.id),
+    "expire_warrant": lambda handler, context, task: warrants.expire_warrant(handler, context, task.owner_id, task.id),
     "finish_grant": lambda handler, context, task: grants.finish_grant(handler, context, task.id),
 }
 """What is one command, by the kind of its task."""
+
+UNPAID: Final = "funds_insufficient"
+"""Refusal of a payment that is tried again once the account may have been filled."""
+UNPAID_WAIT: Final = timedelta(hours=1)
 
 log = structlog.get_logger(__name__)
 
@@ -117,6 +135,9 @@ class Worker:
         except Refusal as refusal:
             if refusal.code in TOO_EARLY:
                 await self._postpone(task, refusal)
+            elif refusal.code == UNPAID:
+                self.stage.agenda.put(task, self._handler.clock.now() + UNPAID_WAIT)
+                log.warning("task_unpaid", task=task.kind, id=task.id, reason=refusal.message)
             else:
                 log.info("task_not_needed", task=task.kind, id=task.id, code=refusal.code, reason=refusal.message)
         except (Conflict, Unavailable) as error:

@@ -4,8 +4,8 @@ from alembic import op
 
 from migrations.columns import bigint, day, key, numeric, text, timestamp
 
-revision: str = "0021"
-down_revision: str | None = "0020"
+revision: str = "0023"
+down_revision: str | None = "0022"
 
 
 def upgrade() -> None:

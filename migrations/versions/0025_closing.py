@@ -4,8 +4,8 @@ from alembic import op
 
 from migrations.columns import timestamp
 
-revision: str = "0023"
-down_revision: str | None = "0022"
+revision: str = "0025"
+down_revision: str | None = "0024"
 
 
 def upgrade() -> None:

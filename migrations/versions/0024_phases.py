@@ -4,8 +4,8 @@ from alembic import op
 
 from migrations.columns import jsonb, text, timestamp
 
-revision: str = "0022"
-down_revision: str | None = "0021"
+revision: str = "0024"
+down_revision: str | None = "0023"
 
 
 def upgrade() -> None:
