@@ -172,7 +172,7 @@ class _Sender:
             return await client.get(path, headers={"Min-Seq": await stage.reach(), **(headers or {})})
         key = {"Idempotency-Key": f"row {next(stage.numbers)}".replace(" ", "-"), **(headers or {})}
         body = body(self.world) if callable(body) else body
-        if body is not None or self._row.media_type != "application/json":
+        if body is not None:
             key["Content-Type"] = self._row.media_type
         return await client.request(self._row.method, path, json=body, headers=key)
 
