@@ -22,6 +22,7 @@ from events.order import (
     OrderTerms,
     OrderUnmatched,
 )
+from events.pool import PoolNodeFailed, PoolNodeRestored
 from events.quote import QuoteExpired, QuoteHeld, QuoteReleased, QuoteTaken
 from events.site import SiteConversionSlipped
 from events.statement import StatementAccepted, StatementDisputed, StatementIssued
@@ -59,6 +60,7 @@ class Agenda:
         self._due: dict[Task, datetime] = {}
         self._heap: list[tuple[float, Task]] = []
         self._grants: dict[str, GrantIssued] = {}
+        self._broken: set[str] = set()
         self._locked: dict[str, str] = {}
         self._books: dict[str, frozenset[str]] = {}
 
@@ -162,6 +164,9 @@ class Agenda:
     @notice.register
     def _activate_grant(self, event: GrantActivated) -> None:
         self.drop(Task("activate_grant", event.grant_id))
+        pool_id = self._grants[event.grant_id].pool_id
+        if pool_id in self._broken:
+            self.put(Task("serve_pool", pool_id), NOW)
 
     @notice.register
     def _terminate_grant(self, event: GrantTerminated) -> None:
@@ -209,6 +214,11 @@ class Agenda:
     @notice.register
     def _expire_hold(self, event: AccountHoldExpired) -> None:
         self.drop(Task("expire_hold", event.hold_id, account_id=event.account_id))
+
+    @notice.register
+    def _change_nodes(self, event: PoolNodeFailed | PoolNodeRestored) -> None:
+        self._broken.add(event.pool_id)
+        self.put(Task("serve_pool", event.pool_id), event.at)
 
     @notice.register
     def _slip(self, event: SiteConversionSlipped) -> None:

@@ -23,6 +23,7 @@ from marketplace.runtime.agenda import Task
 from marketplace.runtime.auctioneer import Auctioneer
 from marketplace.runtime.commands import grants, holds, orders, quotes, statements, supply
 from marketplace.runtime.handler import Handler
+from marketplace.runtime.incidents import Incidents
 from marketplace.runtime.stage import Stage
 from marketplace.runtime.unit import Context
 from marketplace.runtime.work import build_context
@@ -61,6 +62,7 @@ class Worker:
         self._handler = handler
         self.stage = Stage(handler)
         self._auctioneer = Auctioneer(handler, self.stage)
+        self._incidents = Incidents(handler, self.stage)
         self._ready = asyncio.Event()
 
     async def run(self) -> None:
@@ -123,6 +125,8 @@ class Worker:
                 await self._auctioneer.run(task.id)
             case "defer_order":
                 await self._auctioneer.defer(task.id)
+            case "serve_pool":
+                await self._incidents.serve(task.id)
             case "move_lots":
                 await self._move_lots(task.id)
             case _:
@@ -159,7 +163,7 @@ class Worker:
             grant: Grant | None = (await self._handler.cache.load(GRANT, grant_id)).state
             if grant is None:
                 await self._release_displaced(grant_id, reservation.start, ready_at, reason)
-            elif grant.status == "issued" and reservation.start < ready_at:
+            elif grant.status == "issued" and grant.pool_id == pool_id and reservation.start < ready_at:
                 context = build_context(self._handler, "reactor", grant_id, "displaced")
                 await grants.terminate_grant(
                     self._handler, context, grant_id, at=grant.issued.start, reason=reason, by="provider"
