@@ -1,5 +1,6 @@
 """Auctions: one periodic sealed call, its frozen book, its prices and its decisions."""
 
+from decimal import Decimal
 from typing import Annotated, Literal
 
 import msgspec
@@ -46,6 +47,34 @@ class BookLot(msgspec.Struct, frozen=True, kw_only=True):
     ask_usd_per_gpu_hour: UsdPerGpuHour
 
 
+class BookUse(msgspec.Struct, frozen=True, kw_only=True):
+    """What a bid takes of a limit.
+
+    Attributes:
+        limit_id: The limit.
+        amount_per_node_period: How much for each node in each period that it runs.
+    """
+
+    limit_id: Text
+    amount_per_node_period: Decimal
+
+
+class BookLimit(msgspec.Struct, frozen=True, kw_only=True):
+    """What accepted bids may take together.
+
+    Attributes:
+        limit_id: ``power/`` and a site, in kilowatts, or ``principal/`` and a startup, in US dollars.
+        amount: How much there is.
+        from_period: First period that it binds in; None: it holds over all periods together.
+        to_period: Period after the last.
+    """
+
+    limit_id: Text
+    amount: Decimal
+    from_period: Period | None = None
+    to_period: Period | None = None
+
+
 class BookBid(msgspec.Struct, frozen=True, kw_only=True):
     """One way to serve an order.
 
@@ -54,12 +83,16 @@ class BookBid(msgspec.Struct, frozen=True, kw_only=True):
         value_usd_per_gpu_hour: w = cash + h · equity.
         lot_ids: Lots that may carry it; None: every lot of the pool.
         mandate_id: Who would take the equity; None for cash alone.
+        uses: What it takes of limits.
+        sizes: Sizes at which it would do; None: every size of the order.
     """
 
     pool_id: Id
     value_usd_per_gpu_hour: UsdPerGpuHour
     lot_ids: tuple[Id, ...] | None = None
     mandate_id: Id | None = None
+    uses: tuple[BookUse, ...] = ()
+    sizes: tuple[Nodes, ...] | None = None
 
 
 class BookOrder(msgspec.Struct, frozen=True, kw_only=True):
@@ -72,6 +105,9 @@ class BookOrder(msgspec.Struct, frozen=True, kw_only=True):
         start_earliest: First period it may begin.
         start_latest: Last period it may begin.
         bids: Every way to serve it; none where no pool is eligible.
+        sizes: Other sizes that would do.
+        group_id: At most one order of a group is matched.
+        parent_id: An order without which it is not matched.
     """
 
     order_id: Id
@@ -80,6 +116,9 @@ class BookOrder(msgspec.Struct, frozen=True, kw_only=True):
     start_earliest: Period
     start_latest: Period
     bids: tuple[BookBid, ...]
+    sizes: tuple[Nodes, ...] = ()
+    group_id: Text | None = None
+    parent_id: Id | None = None
 
 
 class Book(msgspec.Struct, frozen=True, kw_only=True):
@@ -91,6 +130,7 @@ class Book(msgspec.Struct, frozen=True, kw_only=True):
         pools: Pools with unsold lots.
         lots: Unsold capacity.
         orders: Orders that were locked.
+        limits: What orders share beyond lots.
     """
 
     period_hours: Literal[1, 24]
@@ -98,6 +138,7 @@ class Book(msgspec.Struct, frozen=True, kw_only=True):
     pools: tuple[BookPool, ...]
     lots: tuple[BookLot, ...]
     orders: tuple[BookOrder, ...]
+    limits: tuple[BookLimit, ...] = ()
 
 
 class Price(msgspec.Struct, frozen=True, kw_only=True):
@@ -130,6 +171,24 @@ class ShadowPrice(msgspec.Struct, frozen=True, kw_only=True):
     from_period: Period
     to_period: Period
     price_usd_per_gpu_hour: UsdPerGpuHour
+
+
+class RulePrice(msgspec.Struct, frozen=True, kw_only=True):
+    """A dual price of a rule between orders, part of the proof of the bound.
+
+    Attributes:
+        rule: What it is the price of.
+        rule_id: The limit, the group, or the order that depends on another.
+        price_usd: US dollars per unit.
+        from_period: First period, for a limit that holds in each period.
+        to_period: Period after the last.
+    """
+
+    rule: Literal["limit", "group", "link"]
+    rule_id: Text
+    price_usd: Decimal
+    from_period: Period | None = None
+    to_period: Period | None = None
 
 
 class MatchTerms(msgspec.Struct, frozen=True, kw_only=True):
@@ -285,6 +344,7 @@ class AuctionCleared(Event, frozen=True, kw_only=True, tag="auction.cleared.v1")
         decisions: One per order of the book, in the book's order.
         certificate: How to check it.
         shadow_prices: The proof of the certificate's bound.
+        rule_prices: The part of that proof that limits, groups and links give.
     """
 
     auction_id: Id
@@ -292,6 +352,7 @@ class AuctionCleared(Event, frozen=True, kw_only=True, tag="auction.cleared.v1")
     decisions: tuple[Decision, ...]
     certificate: Certificate
     shadow_prices: tuple[ShadowPrice, ...] = ()
+    rule_prices: tuple[RulePrice, ...] = ()
 
 
 class AuctionFailed(Event, frozen=True, kw_only=True, tag="auction.failed.v1"):

@@ -1,6 +1,7 @@
 """What the HTTP application stands on; `marketplace/app.py` puts it together."""
 
 from dataclasses import dataclass, field
+from fractions import Fraction
 from typing import TYPE_CHECKING, Any
 
 import msgspec
@@ -11,6 +12,7 @@ from marketplace.api.streams import Streams
 from marketplace.core.errors import Unavailable
 from marketplace.projections.database import reachable
 from marketplace.projections.standing import load_open_market
+from marketplace.projections.standings import load_scores
 from marketplace.runtime.follower import Follower
 from marketplace.runtime.handler import Handler
 from marketplace.runtime.payments import MANUAL, PaymentProvider
@@ -70,7 +72,7 @@ class Services:
 
     def __post_init__(self) -> None:
         """Let quotes begin where the projections are."""
-        self.quoter = Quoter(self.handler, self.follower, self._load_open)
+        self.quoter = Quoter(self.handler, self.follower, self._load_open, self._load_standings)
 
     async def _load_open(self) -> tuple[tuple[str, ...], tuple[str, ...], tuple[str, ...]]:
         engine, position = self.get_engine(), self.follower.position
@@ -80,6 +82,10 @@ class Services:
         async with reachable(), engine.connect() as connection:
             found = await load_open_market(connection)
         return found.orders, found.lots, found.auctions
+
+    async def _load_standings(self) -> dict[str, Fraction]:
+        async with reachable(), self.get_engine().connect() as connection:
+            return await load_scores(connection)
 
     def get_engine(self) -> "AsyncEngine":
         """Return the database.

@@ -81,6 +81,11 @@ class Allocation:
         twin.loads = [loads.copy() for loads in self.loads]
         twin.load, twin.cost, twin.top = self.load.copy(), self.cost.copy(), self.top.copy()
         twin.out = np.concatenate([self.out, np.ones(len(more), dtype=np.bool_)])
+        if grid.rules is not None:
+            twin.taken = Taken(grid.rules)
+            for order, placing in enumerate(twin.placed):
+                if placing is not None:
+                    twin.taken.shift(*placing, grid.wishes[order].duration, 1)
         twin._groups = [*self._groups, *(twin._group(order) for order in more)]  # noqa: SLF001 - of our own class
         return twin
 

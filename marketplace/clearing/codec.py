@@ -91,6 +91,7 @@ def _render_order(order: Order) -> dict[str, Any]:
                 "lot_ids": None if bid.lot_ids is None else sorted(bid.lot_ids),
                 "mandate_id": bid.mandate_id,
                 **_render_uses(bid),
+                **({} if bid.sizes is None else {"sizes": sorted(bid.sizes)}),
             }
             for bid in order.bids
         ],
@@ -175,6 +176,7 @@ def _parse_order(row: Mapping[str, Any]) -> Order:
                 None if bid["lot_ids"] is None else tuple(bid["lot_ids"]),
                 bid["mandate_id"],
                 tuple(Use(use["limit_id"], Decimal(use["amount_per_node_period"])) for use in bid.get("uses", ())),
+                None if bid.get("sizes") is None else tuple(bid["sizes"]),
             )
             for bid in row["bids"]
         ),

@@ -40,6 +40,7 @@ class Bid:
     """One way to serve an order: a pool, what the order is worth there, and the lots that may carry it.
 
     `lot_ids` None stands for every lot of the pool. A lot id that the book does not list is a lot with nothing left.
+    `sizes` None stands for every size of the order, else for some of them.
     """
 
     pool_id: str
@@ -47,6 +48,7 @@ class Bid:
     lot_ids: frozenset[str] | tuple[str, ...] | None = None
     mandate_id: str | None = None
     uses: tuple["Use", ...] = ()
+    sizes: tuple[int, ...] | None = None
 
 
 @dataclass(frozen=True, slots=True)

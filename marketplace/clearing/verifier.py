@@ -19,7 +19,7 @@ from marketplace.clearing.audit_second import SecondAudit
 from marketplace.clearing.audit_values import MILLION, Violation, is_sane, micro, show
 from marketplace.clearing.codec import hash_book, hash_json, render_decisions, render_prices
 from marketplace.clearing.model import Bid, Book, Clearing, Decision, Lot, Match, Order
-from marketplace.clearing.rule_audit import RuleAudit
+from marketplace.clearing.rule_audit import RuleAudit, list_sizes
 from marketplace.core.errors import Refusal
 
 VIOLATIONS_MAX = 100
@@ -121,7 +121,7 @@ class _Audit:
                 yield Violation("bid", order.order_id, f"no bid on {match.pool_id} at {match.value_usd_per_gpu_hour}")
                 continue
             if (
-                match.nodes not in {order.nodes, *order.sizes}
+                not any(match.nodes in list_sizes(order, bid) for bid in bids)
                 or match.end_period - match.start_period != order.duration_periods
             ):
                 yield Violation(
@@ -132,7 +132,7 @@ class _Audit:
             if match.end_period > self.book.periods:
                 yield Violation("window", order.order_id, f"ends at {match.end_period}, after the horizon")
             shares = {share.lot_id for share in match.lots}
-            if not any(shares <= set(self.allowed(bid)) for bid in bids):
+            if not any(shares <= set(self.allowed(bid)) and match.nodes in list_sizes(order, bid) for bid in bids):
                 yield Violation("lots", order.order_id, f"uses {sorted(shares)}, not all of which its bid allows")
             carried: dict[int, int] = defaultdict(int)
             for share in match.lots:
@@ -156,7 +156,12 @@ class _Audit:
             if nodes > offered:
                 yield Violation("oversold", lot_id, f"carries {nodes} nodes in period {period}, offers {offered}")
         for order, _, match in self.matched():
-            bids = [bid for bid in order.bids if bid.pool_id == match.pool_id and bid.mandate_id == match.mandate_id]
+            bids = [
+                bid
+                for bid in order.bids
+                if (bid.pool_id, bid.mandate_id) == (match.pool_id, match.mandate_id)
+                and match.nodes in list_sizes(order, bid)
+            ]
             lots = min((self.allowed(bid) for bid in bids if _covers(self.allowed(bid), match)), key=len, default=())
             if cheaper := self._idle_cheaper(match, lots):
                 yield Violation("dear_lot", order.order_id, f"lot {cheaper[0]} was idle and cheaper in {cheaper[1]}")
@@ -376,7 +381,7 @@ class _Audit:
 
 def _list_ways(order: Order) -> Iterator[tuple[Bid, int]]:
     """Walk the bids of an order at each of its sizes."""
-    return ((bid, nodes) for bid in order.bids for nodes in sorted({order.nodes, *order.sizes}))
+    return ((bid, nodes) for bid in order.bids for nodes in list_sizes(order, bid))
 
 
 def _covers(lots: tuple[str, ...], match: Match) -> bool:

@@ -5,6 +5,7 @@ What is published was found right by the verifier, which shares no code with the
 
 from datetime import datetime
 from decimal import Decimal
+from typing import Literal, cast
 
 import msgspec
 
@@ -19,6 +20,7 @@ from events.auction import (
     MatchTerms,
     Price,
     PriceRange,
+    RulePrice,
     SecondBest,
     ShadowPrice,
 )
@@ -31,7 +33,7 @@ from marketplace.core.errors import Corrupt
 from marketplace.core.ids import derive_id
 from marketplace.core.money import parse_ratio, render_ratio
 from marketplace.domain.auction import ClearAuction
-from marketplace.runtime.book import Horizon, build_horizon
+from marketplace.runtime.horizon import Horizon, build_horizon
 
 
 def parse_book(book: Book) -> model.Book:
@@ -45,6 +47,9 @@ def parse_book(book: Book) -> model.Book:
             for lot in book.lots
         ),
         orders=tuple(parse_order(order) for order in book.orders),
+        limits=tuple(
+            model.Limit(limit.limit_id, limit.amount, limit.from_period, limit.to_period) for limit in book.limits
+        ),
     )
 
 
@@ -56,7 +61,20 @@ def parse_order(order: BookOrder) -> model.Order:
         order.duration_periods,
         order.start_earliest,
         order.start_latest,
-        tuple(model.Bid(bid.pool_id, bid.value_usd_per_gpu_hour, bid.lot_ids, bid.mandate_id) for bid in order.bids),
+        tuple(
+            model.Bid(
+                bid.pool_id,
+                bid.value_usd_per_gpu_hour,
+                bid.lot_ids,
+                bid.mandate_id,
+                tuple(model.Use(use.limit_id, use.amount_per_node_period) for use in bid.uses),
+                bid.sizes,
+            )
+            for bid in order.bids
+        ),
+        order.sizes,
+        order.group_id,
+        order.parent_id,
     )
 
 
@@ -113,6 +131,16 @@ def render_result(opened: AuctionOpened, clearing: model.Clearing) -> ClearAucti
                 price_usd_per_gpu_hour=shadow.price_usd_per_gpu_hour,
             )
             for shadow in clearing.shadow_prices
+        ),
+        rule_prices=tuple(
+            RulePrice(
+                rule=cast("Literal['limit', 'group', 'link']", price.rule),
+                rule_id=price.rule_id,
+                price_usd=price.price_usd,
+                from_period=price.from_period,
+                to_period=price.to_period,
+            )
+            for price in clearing.rule_prices
         ),
     )
 
@@ -190,6 +218,10 @@ def parse_result(opened: AuctionOpened, cleared: AuctionCleared) -> model.Cleari
         tuple(
             model.ShadowPrice(run.lot_id, run.from_period, run.to_period, run.price_usd_per_gpu_hour)
             for run in cleared.shadow_prices
+        ),
+        tuple(
+            model.RulePrice(price.rule, price.rule_id, price.price_usd, price.from_period, price.to_period)
+            for price in cleared.rule_prices
         ),
     )
 

@@ -37,7 +37,7 @@ RAISED_BY = {
 }
 
 
-PARTS = {"account": ("account_holds", "account_rules")}
+PARTS = {"account": ("account_holds", "account_rules"), "order": ("order_terms",)}
 """Modules beside the aggregate's own that raise for it."""
 
 
