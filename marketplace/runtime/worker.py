@@ -103,16 +103,17 @@ class Worker:
             await self._run(task)
         except Refusal as refusal:
             if refusal.code in TOO_EARLY:
-                await self._postpone(task, refusal)
+                self._postpone(task, refusal, IDLE_SECONDS)
             else:
                 log.info("task_not_needed", task=task.kind, id=task.id, code=refusal.code, reason=refusal.message)
         except (Conflict, Unavailable) as error:
-            await self._postpone(task, error)
+            self._postpone(task, error, RETRY_SECONDS)
 
-    async def _postpone(self, task: Task, error: MarketplaceError) -> None:
+    def _postpone(self, task: Task, error: MarketplaceError, seconds: float) -> None:
+        """Put a task on again after a while; what else is due does not wait for it."""
         log.warning("task_postponed", task=task.kind, id=task.id, reason=str(error))
-        await asyncio.sleep(RETRY_SECONDS)
-        self.stage.agenda.put(task, self._handler.clock.now())
+        loop = asyncio.get_running_loop()
+        loop.call_later(seconds, lambda: self.stage.agenda.put(task, self._handler.clock.now()))
 
     async def _run(self, task: Task) -> None:
         timer = TIMERS.get(task.kind)
