@@ -5,6 +5,7 @@ import sys
 from cyclopts import App
 
 from marketplace import __version__
+from marketplace.cli.auction import app as auction_app
 from marketplace.cli.clear import app as clear_app
 from marketplace.cli.demo import app as demo_app
 from marketplace.cli.equity import app as equity_app
@@ -13,13 +14,26 @@ from marketplace.cli.log import app as log_app
 from marketplace.cli.projections import app as projections_app
 from marketplace.cli.serve import app as serve_app
 from marketplace.cli.up import app as up_app
+from marketplace.cli.usage import app as usage_app
 
 app = App(
     name="marketplace",
     help="A compute-for-equity marketplace on an event log that anyone can replay.",
     version=__version__,
 )
-for command in (demo_app, up_app, serve_app, projections_app, explain_app, log_app, clear_app, equity_app):
+GROUPS = (
+    demo_app,
+    up_app,
+    serve_app,
+    projections_app,
+    explain_app,
+    log_app,
+    clear_app,
+    auction_app,
+    equity_app,
+    usage_app,
+)
+for command in GROUPS:
     app.command(command)
 
 

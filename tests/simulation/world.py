@@ -19,7 +19,7 @@ from marketplace.projections.accounts.posting import Subject
 from marketplace.projections.accounts.rules import post
 from marketplace.projections.facts import parse_fact
 from marketplace.runtime.handler import Handler
-from marketplace.runtime.worker import TASKS_AT_ONCE, TOO_EARLY, Worker
+from marketplace.runtime.worker import TASKS_AT_ONCE, TOO_EARLY, UNPAID, UNPAID_WAIT, Worker
 from tests.runtime.meddling import Meddling
 from tests.runtime.test_walk import Walk
 
@@ -189,8 +189,11 @@ class Simulation(Walk):
         try:
             await self.worker._run(task)
         except Refusal as refusal:
+            now, agenda = self.market.clock.now(), self.worker.stage.agenda
             if refusal.code in TOO_EARLY:
-                self.worker.stage.agenda.put(task, self.market.clock.now())
+                agenda.put(task, now)
+            elif refusal.code == UNPAID:
+                agenda.put(task, now + UNPAID_WAIT)
         except (Conflict, Unavailable):
             self.worker.stage.agenda.put(task, self.market.clock.now())
 
