@@ -21,7 +21,16 @@ from marketplace.domain.quote import QUOTE, Quote
 from marketplace.domain.site import SITE, Site
 from marketplace.runtime.agenda import Task
 from marketplace.runtime.auctioneer import Auctioneer
-from marketplace.runtime.commands import adjustments, grants, holds, orders, quotes, statements, supply
+from marketplace.runtime.commands import (
+    adjustments,
+    grants,
+    holds,
+    orders,
+    quotes,
+    statements,
+    supply,
+    warrants,
+)
 from marketplace.runtime.handler import Handler
 from marketplace.runtime.incidents import Incidents
 from marketplace.runtime.stage import Stage
@@ -36,7 +45,7 @@ TOO_EARLY: Final = frozenset({"statement_out_of_order"})
 TIMERS: Final[Mapping[str, Callable[[Handler, Context, Task], Coroutine[Any, Any, Any]]]] = {
     "expire_order": lambda handler, context, task: orders.expire_order(handler, context, task.id),
     "expire_quote": lambda handler, context, task: quotes.expire_quote(handler, context, task.id),
-    "expire_hold": lambda handler, context, task: holds.expire_hold(handler, context, task.account_id, task.id),
+    "expire_hold": lambda handler, context, task: holds.expire_hold(handler, context, task.owner_id, task.id),
     "activate_grant": lambda handler, context, task: grants.activate_grant(handler, context, task.id),
     "issue_statement": lambda handler, context, task: statements.issue_statement(
         handler, context, task.id, task.number
@@ -47,6 +56,8 @@ TIMERS: Final[Mapping[str, Callable[[Handler, Context, Task], Coroutine[Any, Any
     "accept_statement": lambda handler, context, task: statements.accept_statement(
         handler, context, task.id, by="silence"
     ),
+    "vest_warrants": lambda handler, context, task: warrants.vest_warrants(handler, context, task.id),
+    "expire_warrant": lambda handler, context, task: warrants.expire_warrant(handler, context, task.owner_id, task.id),
     "finish_grant": lambda handler, context, task: grants.finish_grant(handler, context, task.id),
 }
 """What is one command, by the kind of its task."""

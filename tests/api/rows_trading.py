@@ -14,7 +14,7 @@ def build_order(world: World, **more) -> dict:
     return {"startup_id": world.ids["startup"], "terms": terms}
 
 
-def build_cash_order(world: World, cash: str = "3", latest: float = 20) -> dict:
+def build_cash_order(world: World, cash: str = "3", latest: float = 2) -> dict:
     begin = {"start_earliest": world.day(2), "start_latest": world.day(latest)}
     return {
         "startup_id": world.ids["startup"],
