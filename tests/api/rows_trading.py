@@ -373,13 +373,6 @@ MARKET = (
         other=SEEN,
         check=lambda steps: steps[0]["free"] == 0,
     ),
-    Row(
-        "GET",
-        "/v1/market/standings",
-        other=SEEN,
-        check=lambda page: [row["provider_id"][:4] for row in page["items"]] == ["pty_"],
-    ),
-    Row("GET", "/v1/market/standings/{provider}", other=SEEN, check=lambda one: one["gpu_seconds_due"] > 0),
 )
 REST = (
     Row(
