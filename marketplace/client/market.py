@@ -9,16 +9,13 @@ from typing import Any
 from events.order import OrderTerms
 from marketplace.api.api_keys import IssuedKey
 from marketplace.api.bodies.delivery import EvidenceBody, ReportUsageBody
-from marketplace.api.bodies.equity import (
+from marketplace.api.bodies.equity import CloseFinancingBody, DeclareLiquidityBody, InvestBody, OpenFinancingBody
+from marketplace.api.bodies.issuers import (
     AddStakeholderBody,
     AdjustStockPlanBody,
-    CloseFinancingBody,
     CreateStockClassBody,
-    DeclareLiquidityBody,
     FormIssuerBody,
-    InvestBody,
     IssueStockBody,
-    OpenFinancingBody,
 )
 from marketplace.api.bodies.parties import ClearPartyBody, IssueKeyBody, RegisterPartyBody
 from marketplace.api.bodies.quotes import QuoteAnswer

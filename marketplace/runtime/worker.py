@@ -21,8 +21,18 @@ from marketplace.domain.quote import QUOTE, Quote
 from marketplace.domain.site import SITE, Site
 from marketplace.runtime.agenda import Task
 from marketplace.runtime.auctioneer import Auctioneer
-from marketplace.runtime.commands import adjustments, grants, holds, orders, quotes, statements, supply
+from marketplace.runtime.commands import (
+    adjustments,
+    grants,
+    holds,
+    orders,
+    quotes,
+    statements,
+    supply,
+    warrants,
+)
 from marketplace.runtime.handler import Handler
+from marketplace.runtime.incidents import Incidents
 from marketplace.runtime.stage import Stage
 from marketplace.runtime.unit import Context
 from marketplace.runtime.work import build_context
@@ -35,7 +45,7 @@ TOO_EARLY: Final = frozenset({"statement_out_of_order"})
 TIMERS: Final[Mapping[str, Callable[[Handler, Context, Task], Coroutine[Any, Any, Any]]]] = {
     "expire_order": lambda handler, context, task: orders.expire_order(handler, context, task.id),
     "expire_quote": lambda handler, context, task: quotes.expire_quote(handler, context, task.id),
-    "expire_hold": lambda handler, context, task: holds.expire_hold(handler, context, task.account_id, task.id),
+    "expire_hold": lambda handler, context, task: holds.expire_hold(handler, context, task.owner_id, task.id),
     "activate_grant": lambda handler, context, task: grants.activate_grant(handler, context, task.id),
     "issue_statement": lambda handler, context, task: statements.issue_statement(
         handler, context, task.id, task.number
@@ -46,6 +56,8 @@ TIMERS: Final[Mapping[str, Callable[[Handler, Context, Task], Coroutine[Any, Any
     "accept_statement": lambda handler, context, task: statements.accept_statement(
         handler, context, task.id, by="silence"
     ),
+    "vest_warrants": lambda handler, context, task: warrants.vest_warrants(handler, context, task.id),
+    "expire_warrant": lambda handler, context, task: warrants.expire_warrant(handler, context, task.owner_id, task.id),
     "finish_grant": lambda handler, context, task: grants.finish_grant(handler, context, task.id),
 }
 """What is one command, by the kind of its task."""
@@ -68,6 +80,7 @@ class Worker:
         self._handler = handler
         self.stage = Stage(handler)
         self._auctioneer = Auctioneer(handler, self.stage)
+        self._incidents = Incidents(handler, self.stage)
         self._ready = asyncio.Event()
 
     async def run(self) -> None:
@@ -108,19 +121,20 @@ class Worker:
             await self._run(task)
         except Refusal as refusal:
             if refusal.code in TOO_EARLY:
-                await self._postpone(task, refusal)
+                self._postpone(task, refusal, IDLE_SECONDS)
             elif refusal.code == UNPAID:
                 self.stage.agenda.put(task, self._handler.clock.now() + UNPAID_WAIT)
                 log.warning("task_unpaid", task=task.kind, id=task.id, reason=refusal.message)
             else:
                 log.info("task_not_needed", task=task.kind, id=task.id, code=refusal.code, reason=refusal.message)
         except (Conflict, Unavailable) as error:
-            await self._postpone(task, error)
+            self._postpone(task, error, RETRY_SECONDS)
 
-    async def _postpone(self, task: Task, error: MarketplaceError) -> None:
+    def _postpone(self, task: Task, error: MarketplaceError, seconds: float) -> None:
+        """Put a task on again after a while; what else is due does not wait for it."""
         log.warning("task_postponed", task=task.kind, id=task.id, reason=str(error))
-        await asyncio.sleep(RETRY_SECONDS)
-        self.stage.agenda.put(task, self._handler.clock.now())
+        loop = asyncio.get_running_loop()
+        loop.call_later(seconds, lambda: self.stage.agenda.put(task, self._handler.clock.now()))
 
     async def _run(self, task: Task) -> None:
         timer = TIMERS.get(task.kind)
@@ -133,6 +147,8 @@ class Worker:
                 await self._auctioneer.run(task.id)
             case "defer_order":
                 await self._auctioneer.defer(task.id)
+            case "serve_pool":
+                await self._incidents.serve(task.id)
             case "move_lots":
                 await self._move_lots(task.id)
             case _:
@@ -169,7 +185,7 @@ class Worker:
             grant: Grant | None = (await self._handler.cache.load(GRANT, grant_id)).state
             if grant is None:
                 await self._release_displaced(grant_id, reservation.start, ready_at, reason)
-            elif grant.status == "issued" and reservation.start < ready_at:
+            elif grant.status == "issued" and grant.pool_id == pool_id and reservation.start < ready_at:
                 context = build_context(self._handler, "reactor", grant_id, "displaced")
                 await grants.terminate_grant(
                     self._handler, context, grant_id, at=grant.issued.start, reason=reason, by="provider"

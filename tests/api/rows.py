@@ -22,6 +22,8 @@ KINDS = {prefix: aggregate for aggregate, prefix in PREFIXES.items()} | {
     "hld": "hold",
     "opt": "option",
     "wrt": "warrant",
+    "trf": "offer",
+    "prm": "promise",
 }
 
 

@@ -6,7 +6,7 @@ from events import lot as lot_events
 from events import mandate as mandate_events
 from events.auction import Book, BookBid, BookLot, BookOrder, BookPool, Certificate, Decision, MatchTerms, Price
 from events.types import LotShare, Reason
-from tests.projections import company, market
+from tests.projections import company, market, rights
 from tests.projections.market import (
     AUCTION,
     FUND,
@@ -21,7 +21,7 @@ from tests.projections.market import (
     STARTUP,
     STRANGER,
 )
-from tests.projections.story import HOUR, Story, make_id, usd
+from tests.projections.story import DAY, HOUR, Story, make_id, usd
 
 _HASH = "0" * 64
 
@@ -46,6 +46,7 @@ def tell_everything() -> Story:
     _tell_instruments(story)
     company.finance(story, make_id("ins", 1))
     company.sell(story, make_id("ins", 9))
+    rights.tell_rights(story)
     market.tell_a_hold_that_expires(story)
     story.tell(lot_events.LotWithdrawn(lot_id=LOT_B, reason="sold elsewhere"))
     story.tell(pool.PoolCapacityRecalled(pool_id=POOL_B, lot_id=LOT_B))
@@ -219,7 +220,7 @@ def _tell_instruments(story: Story) -> None:
     paid = {"instrument_id": make_id("ins", 9)}
     story.tell(
         ins.InstrumentPrincipalAccrued(
-            **paid, **tranche, principal_usd=usd("250.50"), statement_id=None, terms_version=1
+            **paid, **tranche, principal_usd=usd("250.50"), statement_id=None, terms_version=1, interest_from=DAY
         )
     )
     story.tell(ins.InstrumentPrincipalReversed(**paid, **tranche, principal_usd=usd("58.50"), reason="refund"))

@@ -286,29 +286,10 @@ POSTS_NOTHING: Final = (
         instrument.InstrumentSuspended,
         instrument.InstrumentResumed,
         instrument.InstrumentAmended,
+        instrument.InstrumentMfnNoticed,
+        instrument.InstrumentMfnElected,
     )
-    | tags_of(
-        issuer.IssuerStakeholderAdded,
-        issuer.IssuerStockClassCreated,
-        issuer.IssuerStockPlanAdjusted,
-        issuer.IssuerStockIssued,
-        issuer.IssuerStockTransferred,
-        issuer.IssuerStockRepurchased,
-        issuer.IssuerStockSplit,
-        issuer.IssuerOptionGranted,
-        issuer.IssuerOptionExercised,
-        issuer.IssuerWarrantIssued,
-        issuer.IssuerWarrantExercised,
-        issuer.IssuerFinancingOpened,
-        issuer.IssuerFinancingPriced,
-        issuer.IssuerFinancingClosed,
-        issuer.IssuerFinancingAbandoned,
-        issuer.IssuerValuationRecorded,
-        issuer.IssuerLiquidityDeclared,
-        issuer.IssuerDistributionPaid,
-        issuer.IssuerImported,
-        issuer.IssuerInstrumentSigned,
-    )
+    | (all_of("issuer") - tags_of(issuer.IssuerFormed))
 )
 
 
