@@ -24,7 +24,7 @@ from events.order import (
     OrderTerms,
     OrderUnmatched,
 )
-from events.pool import PoolClosingAnnounced
+from events.pool import PoolClosingAnnounced, PoolNodeFailed, PoolNodeRestored
 from events.quote import QuoteExpired, QuoteHeld, QuoteReleased, QuoteTaken
 from events.site import SiteConversionSlipped
 from events.statement import StatementAccepted, StatementCredited, StatementDisputed, StatementIssued
@@ -67,6 +67,7 @@ class Agenda:
         self._due: dict[Task, datetime] = {}
         self._heap: list[tuple[float, Task]] = []
         self._grants: dict[str, GrantIssued] = {}
+        self._broken: set[str] = set()
         self._locked: dict[str, str] = {}
         self._books: dict[str, frozenset[str]] = {}
         self._starts: dict[str, datetime] = {}
@@ -186,6 +187,9 @@ class Agenda:
     @notice.register
     def _activate_grant(self, event: GrantActivated) -> None:
         self.drop(Task("activate_grant", event.grant_id))
+        pool_id = self._grants[event.grant_id].pool_id
+        if pool_id in self._broken:
+            self.put(Task("serve_pool", pool_id), NOW)
 
     @notice.register
     def _terminate_grant(self, event: GrantTerminated) -> None:
@@ -277,6 +281,11 @@ class Agenda:
     @notice.register
     def _expire_hold(self, event: AccountHoldExpired) -> None:
         self.drop(Task("expire_hold", event.hold_id, owner_id=event.account_id))
+
+    @notice.register
+    def _change_nodes(self, event: PoolNodeFailed | PoolNodeRestored) -> None:
+        self._broken.add(event.pool_id)
+        self.put(Task("serve_pool", event.pool_id), event.at)
 
     @notice.register
     def _slip(self, event: SiteConversionSlipped) -> None:

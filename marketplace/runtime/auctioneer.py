@@ -295,14 +295,21 @@ class Auctioneer:
         )
 
     async def _each(self, items: Iterable[Any], work: Callable[[Any], Coroutine[Any, Any, Any]]) -> list[Any]:
-        """Work on every item, so many at once that they share group commits; return the results in order."""
+        """Work on every item, so many at once that they share group commits; return the results in order.
+
+        One that fails lets the others end first: what were still in flight when all is tried again would be refused.
+        """
         gate = asyncio.Semaphore(AT_ONCE)
 
         async def one(item: Any) -> Any:
             async with gate:
                 return await work(item)
 
-        return list(await asyncio.gather(*(one(item) for item in items)))
+        results = await asyncio.gather(*(one(item) for item in items), return_exceptions=True)
+        for result in results:
+            if isinstance(result, BaseException):
+                raise result
+        return results
 
 
 def _name_group(order: Order) -> str | None:

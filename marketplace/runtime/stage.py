@@ -83,6 +83,10 @@ class Stage:
         """Return the lots that are not withdrawn."""
         return list(self._lots)
 
+    def list_pools(self) -> list[str]:
+        """Return every pool, the oldest first."""
+        return list(self._pools)
+
     def list_standings(self) -> dict[str, Fraction]:
         """Return the score of every provider that has a history."""
         return {provider_id: compute_standing(record).score for provider_id, record in self._standings.records.items()}

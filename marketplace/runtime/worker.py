@@ -34,6 +34,7 @@ from marketplace.runtime.commands import (
 )
 from marketplace.runtime.draining import close_pool, drain_pool
 from marketplace.runtime.handler import Handler
+from marketplace.runtime.incidents import Incidents
 from marketplace.runtime.stage import Stage
 from marketplace.runtime.unit import Context
 from marketplace.runtime.work import build_context
@@ -82,6 +83,7 @@ class Worker:
         self._handler = handler
         self.stage = Stage(handler)
         self._auctioneer = Auctioneer(handler, self.stage)
+        self._incidents = Incidents(handler, self.stage)
         self._ready = asyncio.Event()
         self._calendar = calendar
         self._called: dict[str, int] = {}
@@ -134,19 +136,20 @@ class Worker:
             await self._run(task)
         except Refusal as refusal:
             if refusal.code in TOO_EARLY:
-                await self._postpone(task, refusal)
+                self._postpone(task, refusal, IDLE_SECONDS)
             elif refusal.code == UNPAID:
                 self.stage.agenda.put(task, self._handler.clock.now() + UNPAID_WAIT)
                 log.warning("task_unpaid", task=task.kind, id=task.id, reason=refusal.message)
             else:
                 log.info("task_not_needed", task=task.kind, id=task.id, code=refusal.code, reason=refusal.message)
         except (Conflict, Unavailable) as error:
-            await self._postpone(task, error)
+            self._postpone(task, error, RETRY_SECONDS)
 
-    async def _postpone(self, task: Task, error: MarketplaceError) -> None:
+    def _postpone(self, task: Task, error: MarketplaceError, seconds: float) -> None:
+        """Put a task on again after a while; what else is due does not wait for it."""
         log.warning("task_postponed", task=task.kind, id=task.id, reason=str(error))
-        await asyncio.sleep(RETRY_SECONDS)
-        self.stage.agenda.put(task, self._handler.clock.now())
+        loop = asyncio.get_running_loop()
+        loop.call_later(seconds, lambda: self.stage.agenda.put(task, self._handler.clock.now()))
 
     async def _run(self, task: Task) -> None:
         timer = TIMERS.get(task.kind)
@@ -169,6 +172,8 @@ class Worker:
                 await drain_pool(self._handler, self.stage, task.id)
             case "close_pool":
                 await close_pool(self._handler, task.id)
+            case "serve_pool":
+                await self._incidents.serve(task.id)
             case "move_lots":
                 await self._move_lots(task.id)
             case _:
@@ -205,7 +210,7 @@ class Worker:
             grant: Grant | None = (await self._handler.cache.load(GRANT, grant_id)).state
             if grant is None:
                 await self._release_displaced(grant_id, reservation.start, ready_at, reason)
-            elif grant.status == "issued" and reservation.start < ready_at:
+            elif grant.status == "issued" and grant.pool_id == pool_id and reservation.start < ready_at:
                 context = build_context(self._handler, "reactor", grant_id, "displaced")
                 await grants.terminate_grant(
                     self._handler, context, grant_id, at=grant.issued.start, reason=reason, by="provider"
