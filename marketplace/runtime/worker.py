@@ -60,6 +60,7 @@ TIMERS: Final[Mapping[str, Callable[[Handler, Context, Task], Coroutine[Any, Any
     ),
     "vest_warrants": lambda handler, context, task: warrants.vest_warrants(handler, context, task.id),
     "expire_warrant": lambda handler, context, task: warrants.expire_warrant(handler, context, task.owner_id, task.id),
+    "close_pool": lambda handler, _context, task: close_pool(handler, task.id),
     "finish_grant": lambda handler, context, task: grants.finish_grant(handler, context, task.id),
 }
 """What is one command, by the kind of its task."""
@@ -170,8 +171,6 @@ class Worker:
                 await self._auctioneer.defer(task.id)
             case "drain_pool":
                 await drain_pool(self._handler, self.stage, task.id)
-            case "close_pool":
-                await close_pool(self._handler, task.id)
             case "serve_pool":
                 await self._incidents.serve(task.id)
             case "move_lots":
