@@ -30,6 +30,7 @@ from marketplace.api import (
     lots,
     mandates,
     market,
+    market_data,
     meters,
     operation,
     orders,
@@ -74,6 +75,7 @@ _FEATURES: Final[tuple[tuple[str, Router], ...]] = (
     ("accounts", account_statements.ROUTER),
     ("accounts", holds.ROUTER),
     ("market", market.ROUTER),
+    ("market", market_data.ROUTER),
     ("events", events.ROUTER),
     ("clock", clock.ROUTER),
 )

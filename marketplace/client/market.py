@@ -3,13 +3,13 @@
 A list comes as an async iterator over all of its pages. A read sees all that this client did before.
 """
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping, Sequence
 from typing import Any
 
 from events.order import OrderTerms
 from marketplace.api.api_keys import IssuedKey
 from marketplace.api.bodies.cap_tables import AskRecoveryBody, ImportIssuerBody, PlotExitsBody, PlotRoundsBody
-from marketplace.api.bodies.delivery import ReportUsageBody
+from marketplace.api.bodies.delivery import EvidenceBody, ReportUsageBody
 from marketplace.api.bodies.equity import CloseFinancingBody, DeclareLiquidityBody, InvestBody, OpenFinancingBody
 from marketplace.api.bodies.issuers import (
     AddStakeholderBody,
@@ -22,6 +22,7 @@ from marketplace.api.bodies.parties import ClearPartyBody, IssueKeyBody, Registe
 from marketplace.api.bodies.quotes import QuoteAnswer
 from marketplace.api.bodies.reasons import ReasonBody
 from marketplace.api.bodies.supply import (
+    ClosePoolBody,
     ListLotBody,
     OpenPoolBody,
     RegisterSiteBody,
@@ -40,6 +41,8 @@ from marketplace.api.bodies.trading import (
 from marketplace.api.clock import ClockView
 from marketplace.api.commands import ReceiptBody
 from marketplace.api.feed import FeedPage
+from marketplace.api.ingestion import BATCHED, IngestionReceipt
+from marketplace.api.market import MarketPrice
 from marketplace.api.packages import ImportReport
 from marketplace.api.usage import UsageReceipt
 from marketplace.captable.book import HolderBook, Recovery
@@ -48,11 +51,13 @@ from marketplace.captable.plots import ExitPoint, RoundPoint
 from marketplace.captable.report import CapTableReport
 from marketplace.client.books import Books
 from marketplace.projections.accounts.views import TrialBalanceView
-from marketplace.projections.auctions import AuctionView, DecisionView, PriceView
+from marketplace.projections.auctions import AuctionView, DecisionView
 from marketplace.projections.cap_tables.queries import CapTableView, FinancingView, LiquidityView, StakeholderView
 from marketplace.projections.grants import GrantView
 from marketplace.projections.instruments import InstrumentView
 from marketplace.projections.inventory import LotView, PoolView
+from marketplace.projections.market.index import IndexPoint
+from marketplace.projections.market.queries import CurveStep
 from marketplace.projections.orders import OrderView
 from marketplace.projections.quotes import QuoteView
 from marketplace.projections.standings import StandingView
@@ -89,6 +94,10 @@ class MarketplaceClient(Books):
     async def open_pool(self, body: OpenPoolBody, **options: Any) -> ReceiptBody:
         """Open a fabric of equal nodes."""
         return await self.command("/v1/pools", body, **options)
+
+    async def close_pool(self, pool_id: str, body: ClosePoolBody, **options: Any) -> ReceiptBody:
+        """Give notice that a pool leaves the market."""
+        return await self.command(f"/v1/pools/{pool_id}/close", body, **options)
 
     async def list_lot(self, body: ListLotBody, **options: Any) -> ReceiptBody:
         """Offer nodes for a span."""
@@ -143,9 +152,22 @@ class MarketplaceClient(Books):
         """Return an auction with its certificate."""
         return await self.get(f"/v1/auctions/{auction_id}", AuctionView)
 
+    async def auction_audit(self, auction_id: str) -> dict[str, Any]:
+        """Return a cleared auction's book and whole result, as `marketplace auction verify` takes them."""
+        return await self.get(f"/v1/auctions/{auction_id}/audit", dict[str, Any])
+
     async def report_usage(self, grant_id: str, body: ReportUsageBody, **options: Any) -> UsageReceipt:
         """Report readings of a grant, and learn what became of each."""
         return await self.send(f"/v1/grants/{grant_id}/usage", UsageReceipt, body, **options)
+
+    async def send_readings(self, events: Sequence[Mapping[str, Any]], **options: Any) -> IngestionReceipt:
+        """Send readings as CloudEvents, at most 1,000, and learn what became of each."""
+        batch = BATCHED.decode()
+        return await self.send("/v1/usage", IngestionReceipt, list(events), media_type=batch, **options)
+
+    async def keep_evidence(self, grant_id: str, body: EvidenceBody, **options: Any) -> ReceiptBody:
+        """Keep what machines of a grant said beside its readings."""
+        return await self.command(f"/v1/grants/{grant_id}/usage/evidence", body, **options)
 
     async def accept_statement(self, statement_id: str, **options: Any) -> ReceiptBody:
         """Accept a statement, which settles it."""
@@ -276,9 +298,17 @@ class MarketplaceClient(Books):
         """Yield the decisions of an auction."""
         return self.rows(f"/v1/auctions/{auction_id}/decisions", DecisionView)
 
-    def list_prices(self, **query: Any) -> AsyncIterator[PriceView]:
+    async def read_index(self, gpu_class: str, **query: Any) -> list[IndexPoint]:
+        """Return what was paid for a class per day, beside what other clouds list."""
+        return await self.get("/v1/market/index", list[IndexPoint], gpu_class=gpu_class, **query)
+
+    async def read_curves(self, gpu_class: str, **query: Any) -> list[CurveStep]:
+        """Return supply and demand of a class in an auction's frozen book."""
+        return await self.get("/v1/market/curves", list[CurveStep], gpu_class=gpu_class, **query)
+
+    def list_prices(self, **query: Any) -> AsyncIterator[MarketPrice]:
         """Yield prices of auctions."""
-        return self.rows("/v1/market/prices", PriceView, **query)
+        return self.rows("/v1/market/prices", MarketPrice, **query)
 
     def list_grants(self, **query: Any) -> AsyncIterator[GrantView]:
         """Yield grants."""

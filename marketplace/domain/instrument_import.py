@@ -4,6 +4,7 @@
 """
 
 from collections.abc import Callable, Sequence
+from datetime import UTC, datetime
 from typing import Any, Final
 
 from events.instrument import (
@@ -13,6 +14,8 @@ from events.instrument import (
     InstrumentEvent,
     InstrumentIssued,
     InstrumentLapsed,
+    InstrumentMfnElected,
+    InstrumentMfnNoticed,
     InstrumentPrincipalAccrued,
     InstrumentPrincipalReversed,
     InstrumentRepaid,
@@ -26,10 +29,12 @@ from marketplace.domain.instrument_commands import (
     AmendInstrument,
     CancelInstrument,
     ConvertInstrument,
+    ElectMfn,
     ImportInstrument,
     InstrumentCommand,
     IssueInstrument,
     LapseInstrument,
+    NoticeMfn,
     RepayInstrument,
     ResumeInstrument,
     ReversePrincipal,
@@ -46,10 +51,14 @@ COMMANDS: Final[dict[type[InstrumentEvent], type[Any]]] = {
     InstrumentResumed: ResumeInstrument,
     InstrumentLapsed: LapseInstrument,
     InstrumentAmended: AmendInstrument,
+    InstrumentMfnNoticed: NoticeMfn,
+    InstrumentMfnElected: ElectMfn,
     InstrumentConverted: ConvertInstrument,
     InstrumentCancelled: CancelInstrument,
     InstrumentRepaid: RepayInstrument,
 }
+_LONG_AGO: Final = datetime(1, 1, 1, tzinfo=UTC)
+"""An import does not ask whether a window was still open."""
 Decide = Callable[[InstrumentCommand, InstrumentState], Sequence[InstrumentEvent]]
 
 
@@ -85,9 +94,14 @@ def _require_allowed(
 def _build_command(act: InstrumentEvent, current: InstrumentState) -> InstrumentCommand:
     command_type = COMMANDS[type(act)]
     fields = {name: getattr(act, name) for name in command_type.__struct_fields__ if hasattr(act, name)}
+    if isinstance(act, InstrumentPrincipalAccrued):
+        fields["on_day"] = act.interest_from
+    if command_type in {NoticeMfn, ElectMfn}:
+        fields["at"] = _LONG_AGO
     if isinstance(act, InstrumentConverted):
         fields["price"] = parse_ratio(act.price_usd_per_share)
         fields["shares_exact"] = parse_ratio(act.shares_exact)
+        fields["amount_exact"] = parse_ratio(act.amount_exact)
         fields["position"] = _count_conversions(current, act.cause)
     command: InstrumentCommand = command_type(**fields)
     return command

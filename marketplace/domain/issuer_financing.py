@@ -35,7 +35,7 @@ from marketplace.domain.issuer_pricing import (
     price_instruments,
     round_price,
 )
-from marketplace.domain.issuer_rules import is_repeated, require_signed
+from marketplace.domain.issuer_rules import is_repeated, refuse_missing, require_signed
 from marketplace.domain.issuer_state import Financing, Issuer, capitalization_of
 from marketplace.domain.issuer_stock import is_class_of_round
 from marketplace.domain.issuer_terms import DUTIES_MAX, INVESTMENTS_MAX, require_terms, settle_terms
@@ -85,6 +85,8 @@ def price_financing(command: PriceFinancing, state: Issuer) -> Sequence[IssuerEv
         )
     require_signed(state, command.instruments)
     instruments = tuple(order_instruments(command.instruments))
+    if financing.opened.terms.closing_date is None and any(instrument.accruals for instrument in instruments):
+        raise refuse_missing("closing_date", "the day to which notes earn interest", "/terms")
     pricing = price_instruments(state, financing.opened.terms, instruments, command.at)
     if len(pricing.adjustments) > PROTECTED_MAX:
         raise Refusal(
@@ -175,6 +177,7 @@ def list_conversions(state: Issuer, financing_id: str) -> tuple[ConvertInstrumen
             instrument_id=conversion.instrument_id,
             cause=financing_id,
             principal_usd=instrument.principal_usd,
+            amount_exact=parse_ratio(conversion.amount_exact),
             branch=conversion.branch,
             price=parse_ratio(conversion.price_usd_per_share),
             class_id=class_id,

@@ -34,6 +34,7 @@ def take_convertible(ground: Ground, located: Located, item: tx.ConvertibleIssua
         principal_usd=amount,
         statement_id=None,
         terms_version=1,
+        interest_from=item.date,
     )
     time = at_midnight(item.date)
     ground.instruments[instrument_id] = tuple(

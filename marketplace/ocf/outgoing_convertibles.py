@@ -6,18 +6,27 @@ no word for it.
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from datetime import date
 from decimal import Decimal
-from typing import Any, Final
+from typing import Any, Final, Literal
 
 from msgspec import UNSET
 
 from events import instrument as instruments
 from events.issuer import IssuerStockIssued
-from events.types import SafeTerms
+from events.types import NoteTerms, PrincipalTerms, SafeTerms
 from marketplace.core.money import ZERO
 from marketplace.ocf import transactions as tx
 from marketplace.ocf.numbers import render_money, render_number
-from marketplace.ocf.values import AutomaticOnCondition, ConversionRight, SafeMechanism
+from marketplace.ocf.values import (
+    AnyMechanism,
+    AutomaticOnCondition,
+    ConversionRight,
+    CustomMechanism,
+    InterestRate,
+    NoteMechanism,
+    SafeMechanism,
+)
 from marketplace.ocf.writing import Writing
 
 _CONDITION: Final = "Equity financing: the company sells preferred stock at a fixed valuation to raise money."
@@ -30,6 +39,7 @@ class _Tranche:
     tranche_id: str
     security_id: str
     outstanding_usd: Decimal
+    interest_from: date
 
 
 class Convertibles:
@@ -41,7 +51,7 @@ class Convertibles:
 
     def __init__(self, stock: Sequence[IssuerStockIssued]) -> None:
         self._stock = list(stock)
-        self._terms: dict[str, SafeTerms] = {}
+        self._terms: dict[str, PrincipalTerms] = {}
         self._holders: dict[str, str] = {}
         self._tranches: dict[str, list[_Tranche]] = {}
         self._handlers: dict[type[Any], Callable[[Writing, Any], None]] = {
@@ -49,6 +59,7 @@ class Convertibles:
             instruments.InstrumentPrincipalAccrued: self._accrued,
             instruments.InstrumentPrincipalReversed: self._reversed,
             instruments.InstrumentAmended: self._amended,
+            instruments.InstrumentMfnElected: self._elected,
             instruments.InstrumentConverted: self._converted,
             instruments.InstrumentRepaid: self._repaid,
         }
@@ -65,7 +76,7 @@ class Convertibles:
         self._tranches[event.instrument_id] = []
 
     def _accrued(self, out: Writing, event: instruments.InstrumentPrincipalAccrued) -> None:
-        tranche = _Tranche(event.tranche_id, event.tranche_id, event.principal_usd)
+        tranche = _Tranche(event.tranche_id, event.tranche_id, event.principal_usd, event.interest_from)
         self._tranches[event.instrument_id].append(tranche)
         consideration = "Cash" if event.statement_id is None else f"Compute, by statement {event.statement_id}"
         self._issue(out, event.instrument_id, tranche, consideration)
@@ -73,10 +84,11 @@ class Convertibles:
     def _issue(self, out: Writing, instrument_id: str, tranche: _Tranche, consideration: str | None = None) -> None:
         holder_id = self._holders[instrument_id]
         out.require_stakeholder(holder_id)
-        numbered = out.number()
+        numbered, terms = out.number(), self._terms[instrument_id]
+        kind: Literal["SAFE", "NOTE"] = "SAFE" if isinstance(terms, SafeTerms) else "NOTE"
         right = ConversionRight(
             type="CONVERTIBLE_CONVERSION_RIGHT",
-            conversion_mechanism=_render_safe(self._terms[instrument_id]),
+            conversion_mechanism=_render_mechanism(terms, tranche.interest_from),
             converts_to_future_round=True,
         )
         trigger = AutomaticOnCondition(
@@ -87,12 +99,12 @@ class Convertibles:
                 **numbered,
                 comments=(f"Tranche of {instrument_id}",),
                 security_id=tranche.security_id,
-                custom_id=f"SAFE-{numbered['id'].removeprefix('tx-')}",
+                custom_id=f"{kind}-{numbered['id'].removeprefix('tx-')}",
                 stakeholder_id=holder_id,
                 security_law_exemptions=(),
                 consideration_text=UNSET if consideration is None else consideration,
                 investment_amount=render_money(tranche.outstanding_usd),
-                convertible_type="SAFE",
+                convertible_type=kind,
                 conversion_triggers=(trigger,),
                 seniority=1,
             )
@@ -129,6 +141,16 @@ class Convertibles:
             return
         for tranche in self._list_outstanding(event.instrument_id):
             reason = f"The terms have version {event.terms_version}; it goes on under these."
+            amount = tranche.outstanding_usd
+            self._cancel(out, event.instrument_id, tranche, reason, amount_usd=amount, goes_on=True)
+
+    def _elected(self, out: Writing, event: instruments.InstrumentMfnElected) -> None:
+        """Let every convertible go on under the terms that its holder elected."""
+        if self._terms[event.instrument_id] == event.terms:
+            return
+        self._terms[event.instrument_id] = event.terms
+        for tranche in self._list_outstanding(event.instrument_id):
+            reason = "Its holder elected the terms of a later SAFE; it goes on under these."
             amount = tranche.outstanding_usd
             self._cancel(out, event.instrument_id, tranche, reason, amount_usd=amount, goes_on=True)
 
@@ -190,6 +212,44 @@ class Convertibles:
             amount = tranche.outstanding_usd
             reason = f"{event.principal_usd} dollars of principal ended for {event.amount_usd} in {event.cause}."
             self._cancel(out, event.instrument_id, tranche, reason, amount_usd=amount, goes_on=False)
+
+
+_COMPOUNDED: Final = {
+    "compound_annual": "ANNUAL",
+    "compound_semiannual": "SEMI_ANNUAL",
+    "compound_quarterly": "QUARTERLY",
+    "compound_monthly": "MONTHLY",
+}
+_DAY_COUNTS: Final = {"actual_365": "ACTUAL_365", "thirty_360": "30_360"}
+
+
+def _render_mechanism(terms: PrincipalTerms, interest_from: date) -> AnyMechanism:
+    if isinstance(terms, SafeTerms):
+        return _render_safe(terms)
+    if terms.day_count not in _DAY_COUNTS:
+        description = f"A note that counts days as {terms.day_count}, which OCF cannot say: {terms.annual_rate} a year"
+        return CustomMechanism(custom_conversion_description=description)
+    return _render_note(terms, interest_from)
+
+
+def _render_note(terms: NoteTerms, interest_from: date) -> NoteMechanism:
+    rate = InterestRate(
+        rate=render_number(terms.annual_rate),
+        accrual_start_date=interest_from,
+        accrual_end_date=terms.matures_on if terms.matures_on >= interest_from else UNSET,
+    )
+    known: dict[str, Any] = {
+        "day_count_convention": _DAY_COUNTS[terms.day_count],
+        "interest_accrual_period": _COMPOUNDED.get(terms.interest, "DAILY"),
+        "compounding_type": "SIMPLE" if terms.interest == "simple" else "COMPOUNDING",
+    }
+    return NoteMechanism(
+        interest_rates=(rate,),
+        interest_payout="DEFERRED",
+        conversion_discount=UNSET if terms.discount is None else render_number(terms.discount),
+        conversion_valuation_cap=UNSET if terms.valuation_cap_usd is None else render_money(terms.valuation_cap_usd),
+        **known,
+    )
 
 
 def _render_safe(terms: SafeTerms) -> SafeMechanism:

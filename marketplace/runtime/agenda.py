@@ -24,10 +24,12 @@ from events.order import (
     OrderTerms,
     OrderUnmatched,
 )
+from events.pool import PoolClosingAnnounced, PoolNodeFailed, PoolNodeRestored
 from events.quote import QuoteExpired, QuoteHeld, QuoteReleased, QuoteTaken
 from events.site import SiteConversionSlipped
-from events.statement import StatementAccepted, StatementDisputed, StatementIssued
+from events.statement import StatementAccepted, StatementCredited, StatementDisputed, StatementIssued
 from events.types import Event
+from events.usage import Reading, UsageCorrected, UsageReported, UsageVoided
 from events.vesting import DateMilestone, WarrantTranche
 from marketplace.domain.grant import evolve as evolve_grant
 from marketplace.domain.periods import PERIOD, list_periods
@@ -65,8 +67,13 @@ class Agenda:
         self._due: dict[Task, datetime] = {}
         self._heap: list[tuple[float, Task]] = []
         self._grants: dict[str, GrantIssued] = {}
+        self._broken: set[str] = set()
         self._locked: dict[str, str] = {}
         self._books: dict[str, frozenset[str]] = {}
+        self._starts: dict[str, datetime] = {}
+        self._stated: dict[str, Task] = {}
+        self._settled: dict[Task, bool] = {}
+        self._touched: set[Task] = set()
 
     def put(self, task: Task, due: datetime) -> None:
         """Put a task on, or move it."""
@@ -102,6 +109,8 @@ class Agenda:
 
     @notice.register
     def _place(self, event: OrderPlaced | OrderAmended) -> None:
+        if isinstance(event, OrderAmended) and not event.keeps_priority:
+            self.open_orders.pop(event.order_id, None)
         self._stand(event.order_id, _find_end(event.terms))
 
     @notice.register
@@ -132,6 +141,11 @@ class Agenda:
             self.put(Task("defer_order", event.order_id), NOW)
 
     @notice.register
+    def _announce_closing(self, event: PoolClosingAnnounced) -> None:
+        self.put(Task("drain_pool", event.pool_id), NOW)
+        self.put(Task("close_pool", event.pool_id), event.closes_at)
+
+    @notice.register
     def _hold_quote(self, event: QuoteHeld) -> None:
         self.put(Task("expire_quote", event.quote_id), event.expires_at)
 
@@ -142,6 +156,10 @@ class Agenda:
     @notice.register
     def _open_auction(self, event: AuctionOpened) -> None:
         self.put(Task("run_auction", event.auction_id), event.locks_at)
+        if event.indicative_at is not None:
+            self.put(Task("indicate_auction", event.auction_id), event.indicative_at)
+        if event.no_cancel_at is not None:
+            self.put(Task("bind_auction", event.auction_id), event.no_cancel_at)
 
     @notice.register
     def _lock_auction(self, event: AuctionLocked) -> None:
@@ -159,6 +177,7 @@ class Agenda:
     @notice.register
     def _issue_grant(self, event: GrantIssued) -> None:
         self._grants[event.grant_id] = event
+        self._starts[event.grant_id] = event.start
         self.put(Task("activate_grant", event.grant_id), event.start)
         grant = evolve_grant(None, event)
         assert grant is not None, "an issued grant is one"
@@ -168,6 +187,9 @@ class Agenda:
     @notice.register
     def _activate_grant(self, event: GrantActivated) -> None:
         self.drop(Task("activate_grant", event.grant_id))
+        pool_id = self._grants[event.grant_id].pool_id
+        if pool_id in self._broken:
+            self.put(Task("serve_pool", pool_id), NOW)
 
     @notice.register
     def _terminate_grant(self, event: GrantTerminated) -> None:
@@ -193,10 +215,23 @@ class Agenda:
 
     @notice.register
     def _issue_statement(self, event: StatementIssued) -> None:
-        issued = self._grants.get(event.grant_id)
-        index = 0 if issued is None else (event.period_start - issued.start) // PERIOD
-        self.drop(Task("issue_statement", event.grant_id, index))
+        index = (event.period_start - self._starts.get(event.grant_id, event.period_start)) // PERIOD
+        adjust = self._stated[event.statement_id] = Task("adjust_statement", event.grant_id, index)
+        self._state_anew(adjust, settled=False)
+        if event.adjustment is None:
+            self.drop(Task("issue_statement", event.grant_id, index))
         self.put(Task("accept_statement", event.statement_id), event.accept_until)
+
+    @notice.register
+    def _credit(self, event: StatementCredited) -> None:
+        self._state_anew(self._stated[event.adjustment.statement_id], settled=True)
+        self.put(Task("finish_grant", event.grant_id), NOW)
+
+    def _state_anew(self, adjust: Task, *, settled: bool) -> None:
+        """Keep that a period is stated as it is metered now."""
+        self._settled[adjust] = settled
+        self._touched.discard(adjust)
+        self.drop(adjust)
 
     @notice.register
     def _dispute(self, event: StatementDisputed) -> None:
@@ -206,6 +241,26 @@ class Agenda:
     def _accept(self, event: StatementAccepted) -> None:
         self.drop(Task("accept_statement", event.statement_id))
         self.put(Task("finish_grant", event.grant_id), NOW)
+        adjust = self._stated[event.statement_id]
+        self._settled[adjust] = True
+        if adjust in self._touched:
+            self.put(adjust, NOW)
+
+    @notice.register
+    def _meter(self, event: UsageReported | UsageCorrected | UsageVoided) -> None:
+        """Look again at periods that were stated before these readings of them came, changed or went."""
+        start = self._starts.get(event.grant_id)
+        if start is None or event.meter == "tenant":
+            return
+        for reading in _list_readings(event):
+            for index in range((reading.start - start) // PERIOD, -((start - reading.end) // PERIOD)):
+                self._touch(Task("adjust_statement", event.grant_id, index))
+
+    def _touch(self, adjust: Task) -> None:
+        if adjust in self._settled:
+            self._touched.add(adjust)
+            if self._settled[adjust]:
+                self.put(adjust, NOW)
 
     @notice.register
     def _issue_warrant(self, event: IssuerWarrantIssued) -> None:
@@ -228,6 +283,11 @@ class Agenda:
         self.drop(Task("expire_hold", event.hold_id, owner_id=event.account_id))
 
     @notice.register
+    def _change_nodes(self, event: PoolNodeFailed | PoolNodeRestored) -> None:
+        self._broken.add(event.pool_id)
+        self.put(Task("serve_pool", event.pool_id), event.at)
+
+    @notice.register
     def _slip(self, event: SiteConversionSlipped) -> None:
         self.put(Task("move_lots", event.site_id), NOW)
 
@@ -240,6 +300,16 @@ def _list_days(tranches: Iterable[WarrantTranche]) -> set[date]:
         for milestone in condition
         if isinstance(milestone, DateMilestone)
     }
+
+
+def _list_readings(event: UsageReported | UsageCorrected | UsageVoided) -> tuple[Reading, ...]:
+    match event:
+        case UsageReported():
+            return event.readings
+        case UsageCorrected():
+            return event.before, event.after
+        case UsageVoided():
+            return (event.reading,)
 
 
 def _find_end(terms: OrderTerms) -> datetime:

@@ -10,12 +10,13 @@ from datetime import timedelta
 
 import msgspec
 
-from events.auction import AuctionOpened, Book, BookLot, BookOrder, BookPool
+from events.auction import AuctionOpened
+from events.book import Book, BookLot, BookOrder, BookPool
 from events.order import OrderTerms
 from marketplace.core.intervals import build_steps
 from marketplace.domain.lot import Lot
 from marketplace.domain.order import Order
-from marketplace.domain.order_terms import list_sizes
+from marketplace.domain.order_terms import list_sizes, name_group
 from marketplace.domain.pool import Pool
 from marketplace.runtime.bidding import build_bids
 from marketplace.runtime.horizon import Horizon, build_horizon, count_least
@@ -37,7 +38,7 @@ def find_window(terms: OrderTerms, horizon: Horizon) -> tuple[int, int, int] | N
 def build_book(
     opened: AuctionOpened, supply: Supply, orders: Iterable[Order], served: AbstractSet[str] = frozenset()
 ) -> Book:
-    """Return the book of an auction; orders that do not take part are left out.
+    """Return the book of an auction, its orders as they are given; those that do not take part are left out.
 
     An order whose parent neither takes part nor was matched before does not take part.
 
@@ -67,8 +68,8 @@ def build_book(
 
 
 def _keep_linked(orders: list[Order], served: AbstractSet[str]) -> list[Order]:
-    """Return the orders by id, without those whose parent is neither among them nor was matched before."""
-    kept = {order.placed.order_id: order for order in sorted(orders, key=lambda order: order.placed.order_id)}
+    """Return the orders as they are given, without those whose parent is neither among them nor was matched before."""
+    kept = {order.placed.order_id: order for order in orders}
     while True:
         gone = [
             order_id
@@ -108,7 +109,7 @@ def _build_order(
             for bid in build_bids(order, supply, pool_id, lots, limits, period_hours=book.period_hours)
         ),
         sizes=tuple(list_sizes(terms)[:-1]),
-        group_id=None if terms.group is None else f"{order.placed.startup_id}/{terms.group}",
+        group_id=name_group(order.placed.startup_id, terms),
         parent_id=terms.parent_order_id if terms.parent_order_id in names else None,
     )
 

@@ -1,6 +1,7 @@
 """The market in the worker's memory: the agenda, and which lots, pools and orders there are.
 
-States are in the handler's cache, which the same reader fills from the first event on.
+States are in the handler's cache, which the same reader fills from the first event on; but usage, which is read from
+the log when a statement needs it: readings outnumber everything else.
 """
 
 from collections.abc import Iterable
@@ -14,6 +15,7 @@ from events.subjects import parse_subject
 from events.types import Event
 from marketplace.domain.deciders import DECIDERS
 from marketplace.domain.standing import Standings, compute_standing, evolve
+from marketplace.domain.usage import USAGE
 from marketplace.log.port import Recorded
 from marketplace.runtime.agenda import Agenda
 from marketplace.runtime.cache import parse_event
@@ -43,7 +45,10 @@ class Stage:
         for recorded in page:
             aggregate, _ = parse_subject(recorded.subject)
             event = parse_event(recorded)
-            self._handler.cache.absorb(DECIDERS[aggregate], recorded, event)
+            if aggregate == USAGE.aggregate:
+                self._handler.cache.notice(recorded)
+            else:
+                self._handler.cache.absorb(DECIDERS[aggregate], recorded, event)
             self._notice(event)
             self.position = recorded.sequence
 
@@ -78,9 +83,17 @@ class Stage:
         """Return the lots that are not withdrawn."""
         return list(self._lots)
 
+    def list_pools(self) -> list[str]:
+        """Return every pool, the oldest first."""
+        return list(self._pools)
+
     def list_standings(self) -> dict[str, Fraction]:
         """Return the score of every provider that has a history."""
         return {provider_id: compute_standing(record).score for provider_id, record in self._standings.records.items()}
+
+    def list_pool_lots(self, pool_id: str) -> list[str]:
+        """Return the lots of a pool that are not withdrawn."""
+        return [lot_id for lot_id, home_id in self._lots.items() if home_id == pool_id]
 
     def list_site_pools(self, site_id: str) -> list[str]:
         """Return the pools of a site."""

@@ -3,6 +3,7 @@
 from tests.api.rows import PLATFORM_ONLY, SEEN, Row, World
 from tests.api.rows_issuers import APPROVAL, at
 
+CAP = {"valuation_cap_usd": "10000000"}
 SAFE = {"kind": "safe", "conversion_timing": "post_money", "valuation_cap_usd": "10000000"}
 
 
@@ -41,6 +42,58 @@ async def find_tranche(world: World) -> None:
     world.ids["tranche"] = await world.find(path, lambda page: page["items"][0]["tranche_id"])
 
 
+NOTE = {
+    "kind": "note",
+    "annual_rate": "0.08",
+    "interest": "simple",
+    "day_count": "actual_365",
+    "matures_on": "2100-01-01",
+    "valuation_cap_usd": "10000000",
+}
+FAVOURED = {"kind": "safe", "conversion_timing": "post_money", "most_favoured_nation": True, **CAP}
+
+
+def build_notice(world: World) -> dict:
+    return {"later_instrument_id": world.ids["instrument"], "elect_until": world.day(80)}
+
+
+MOST_FAVOURED = (
+    Row(
+        "POST",
+        "/v1/instruments",
+        "startup",
+        lambda world: build_investment(world, terms=NOTE),
+        201,
+        (lambda world: build_investment(world, terms={**NOTE, "day_count": None}), 422, "body_invalid"),
+        (404, "party_unknown"),
+        "note",
+    ),
+    Row("POST", "/v1/instruments/{note}/repay", "startup", refused=({"a": 1}, 422, "body_invalid")),
+    Row(
+        "POST",
+        "/v1/instruments",
+        "startup",
+        lambda world: build_investment(world, terms=FAVOURED),
+        201,
+        (lambda world: build_investment(world, amount_usd="0"), 422, "amount_not_positive"),
+        (404, "party_unknown"),
+        "favoured",
+    ),
+    Row(
+        "POST",
+        "/v1/instruments/{favoured}/mfn-notices",
+        "startup",
+        build_notice,
+        refused=(lambda world: {**build_notice(world), "elect_until": "2020-01-01T00:00:00Z"}, 422, "window_over"),
+    ),
+    Row(
+        "POST",
+        "/v1/instruments/{favoured}/mfn-election",
+        "fund",
+        lambda world: {"later_instrument_id": world.ids["instrument"]},
+        refused=({}, 422, "body_invalid"),
+    ),
+)
 INSTRUMENTS = (
     Row(
         "POST",

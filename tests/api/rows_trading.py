@@ -3,19 +3,19 @@
 from datetime import timedelta
 
 from marketplace.core.ids import rename_id
-from tests.api.rows import PLATFORM_ONLY, SEEN, Row, World
-from tests.api.stage import build_terms
+from tests.api.rows import ABSENT, PLATFORM_ONLY, SEEN, Row, World
+from tests.api.stage import build_terms, get_id
 
 
 def build_order(world: World, **more) -> dict:
     equity = {"equity": "3", "mandate_ids": [world.ids["mandate"]], "cash": "1"}
-    begin = {"start_earliest": world.day(2), "start_latest": world.day(20)}
+    begin = {"start_earliest": world.day(2), "start_latest": world.day(2)}
     terms = build_terms(world.day, **equity, **{"duration_hours": 24 * 40, **begin, **more})
     return {"startup_id": world.ids["startup"], "terms": terms}
 
 
-def build_cash_order(world: World, cash: str = "3") -> dict:
-    begin = {"start_earliest": world.day(2), "start_latest": world.day(20)}
+def build_cash_order(world: World, cash: str = "3", latest: float = 2) -> dict:
+    begin = {"start_earliest": world.day(2), "start_latest": world.day(latest)}
     return {
         "startup_id": world.ids["startup"],
         "terms": build_terms(world.day, cash=cash, duration_hours=24 * 40, **begin),
@@ -60,6 +60,15 @@ async def end_grant(world: World) -> None:
     )
 
 
+async def open_spare_pool(world: World) -> None:
+    stage, provider = world.stage, world.clients["provider"]
+    fabric = {"gpu_class": "H100_SXM", "interconnect": "infiniband", "gpus_per_node": 8, "nodes": 8}
+    body = {"site_id": world.ids["site"], **fabric, "power_per_node_kw": 1}
+    world.ids["spare_pool"] = get_id(await stage.post(provider, "/v1/pools", body))
+    lot = {"nodes": 8, "start": world.day(1), "end": world.day(90), "ask_usd_per_gpu_hour": "0.01", "mandate_ids": []}
+    get_id(await stage.post(provider, "/v1/lots", {"pool_id": world.ids["spare_pool"], **lot}))
+
+
 def build_reading(world: World, reading_id: str, nodes: int = 2) -> dict:
     return {"reading_id": reading_id, "start": world.day(2), "end": world.day(2.05), "nodes": nodes}
 
@@ -79,7 +88,7 @@ ORDERS = (
         "POST",
         "/v1/orders",
         "startup",
-        build_cash_order,
+        lambda world: build_cash_order(world, latest=2),
         201,
         (lambda world: build_cash_order(world, cash="100000"), 422, "funds_insufficient"),
         (404, "party_unknown"),
@@ -158,6 +167,13 @@ AUCTIONS = (
     ),
     Row(
         "GET",
+        "/v1/auctions/{auction}/audit",
+        "startup",
+        other=SEEN,
+        check=lambda one: len(one["book"]["orders"]) == len(one["decisions"]) == 3,
+    ),
+    Row(
+        "GET",
         "/v1/auctions/{auction}/decisions",
         "startup",
         refused=("limit=501", 422, "request_invalid"),
@@ -204,6 +220,14 @@ GRANTS = (
     ),
     Row(
         "POST",
+        "/v1/grants/{second_grant}/substitute",
+        "provider",
+        lambda world: {"pool_id": world.ids["spare_pool"], "reason": "maintenance"},
+        refused=({"pool_id": f"pol_{ABSENT}", "reason": "maintenance"}, 404, "pool_unknown"),
+        before=open_spare_pool,
+    ),
+    Row(
+        "POST",
         "/v1/grants/{second_grant}/transfer",
         "startup",
         lambda world: {"startup_id": world.ids["heir"]},
@@ -228,6 +252,23 @@ USAGE = (
             [reading["outcome"] for reading in one["readings"]] == ["accepted", "rejected"]
             and one["readings"][1]["pointer"] == "/readings/1"
         ),
+    ),
+    Row(
+        "POST",
+        "/v1/grants/{grant}/usage/evidence",
+        "provider",
+        lambda world: {
+            "source": "dcgm",
+            "samples": [{"device": "GPU-1", "at": world.day(2.5), "gpu_utilisation": "0.9"}],
+        },
+        refused=({"source": "dcgm", "samples": []}, 422, "body_invalid"),
+    ),
+    Row(
+        "GET",
+        "/v1/grants/{grant}/usage/contradictions",
+        "startup",
+        refused=("start=soon", 422, "request_invalid"),
+        check=lambda found: [one["kind"] for one in found] == ["busy_unmetered"],
     ),
     Row(
         "POST",
@@ -332,13 +373,6 @@ MARKET = (
         other=SEEN,
         check=lambda steps: steps[0]["free"] == 0,
     ),
-    Row(
-        "GET",
-        "/v1/market/standings",
-        other=SEEN,
-        check=lambda page: [row["provider_id"][:4] for row in page["items"]] == ["pty_"],
-    ),
-    Row("GET", "/v1/market/standings/{provider}", other=SEEN, check=lambda one: one["gpu_seconds_due"] > 0),
 )
 REST = (
     Row(

@@ -114,6 +114,7 @@ class Life:
                 tranche_id=make_id("trn", number),
                 principal_usd=Decimal(amount_usd),
                 statement_id=statement_id,
+                on_day=self.time.date(),
             )
         )
 

@@ -1,5 +1,6 @@
 """Priced rounds: opened, priced, closed on what was priced, and what is refused in which order."""
 
+from datetime import date
 from decimal import Decimal
 from fractions import Fraction
 
@@ -220,6 +221,7 @@ def test_the_conversions_of_a_round_are_what_its_instruments_accept():
                 principal_usd=SAFE.principal_usd,
                 statement_id=None,
                 terms_version=1,
+                interest_from=date(2026, 3, 1),
             ),
         ]
     )

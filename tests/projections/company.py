@@ -137,6 +137,7 @@ def finance(story: Story, instrument_id: str) -> None:
             holder_id=FUND,
             cause=ROUND,
             principal_usd=usd("384.00"),
+            amount_exact="384/1",
             branch="cap",
             price_usd_per_share="1/1",
             class_id="series-a",

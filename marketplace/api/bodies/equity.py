@@ -5,7 +5,7 @@ from typing import Annotated
 from msgspec import Meta
 
 from events.financing import Approval
-from events.types import Id, Name, SafeTerms, Text, Usd
+from events.types import Id, Instant, Name, PrincipalTerms, Text, Usd
 from marketplace.api.bodies import Body
 from marketplace.domain.issuer_terms import RoundDraft
 
@@ -25,7 +25,7 @@ class InvestBody(Body, frozen=True, kw_only=True):
     startup_id: Id
     mandate_id: Id
     amount_usd: Usd
-    terms: SafeTerms
+    terms: PrincipalTerms
 
 
 class AmendInstrumentBody(Body, frozen=True, kw_only=True):
@@ -36,7 +36,7 @@ class AmendInstrumentBody(Body, frozen=True, kw_only=True):
         applies_to_earlier: Whether tranches born before follow them as well.
     """
 
-    terms: SafeTerms
+    terms: PrincipalTerms
     applies_to_earlier: bool
 
 
@@ -52,6 +52,28 @@ class ReversePrincipalBody(Body, frozen=True, kw_only=True):
     tranche_id: Id
     principal_usd: Usd
     reason: Text
+
+
+class NoticeMfnBody(Body, frozen=True, kw_only=True):
+    """A later SAFE that the holder of a most-favoured one is told of.
+
+    Attributes:
+        later_instrument_id: The later SAFE.
+        elect_until: Until when its terms may be elected.
+    """
+
+    later_instrument_id: Id
+    elect_until: Instant
+
+
+class ElectMfnBody(Body, frozen=True, kw_only=True):
+    """What the holder of a most-favoured SAFE decides.
+
+    Attributes:
+        later_instrument_id: The later SAFE whose terms it takes; None: it keeps its own.
+    """
+
+    later_instrument_id: Id | None
 
 
 class OpenFinancingBody(Body, frozen=True, kw_only=True):

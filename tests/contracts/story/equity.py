@@ -127,6 +127,7 @@ def issue_safe(instrument: str, amount: str, terms: SafeTerms) -> tuple[Event, .
             principal_usd=paid,
             statement_id=None,
             terms_version=1,
+            interest_from=date(2026, 3, 1),
         ),
     )
 
@@ -265,6 +266,7 @@ def _close(pricing: RoundPricing) -> tuple[Event, ...]:
             holder_id=conversion.holder_id,
             cause=SERIES_A,
             principal_usd=instrument.principal_usd,
+            amount_exact=conversion.amount_exact,
             branch=conversion.branch,
             price_usd_per_share=conversion.price_usd_per_share,
             class_id="series-a",

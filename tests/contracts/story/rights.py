@@ -3,11 +3,13 @@
 from datetime import date
 from decimal import Decimal
 
+from events.instrument import InstrumentIssued, InstrumentMfnElected, InstrumentMfnNoticed
 from events.issuer import (
     IssuerAuthorisedSharesAdjusted,
     IssuerConversionPriceAdjusted,
     IssuerFirstRefusalExercised,
     IssuerFirstRefusalWaived,
+    IssuerInstrumentSigned,
     IssuerOptionCancelled,
     IssuerOptionGranted,
     IssuerOptionPromised,
@@ -24,7 +26,7 @@ from events.issuer import (
     IssuerWarrantIssued,
     IssuerWarrantVested,
 )
-from events.types import Event
+from events.types import Event, SafeTerms
 from events.vesting import DateMilestone, PriceMilestone, VestingSchedule, WarrantTranche
 from tests.contracts.story.demand import QUILLWORK_ISSUER
 from tests.contracts.story.identifiers import name
@@ -44,6 +46,7 @@ def tell_rights(teller: Teller) -> None:
     _tell_offers(teller)
     _tell_warrant(teller)
     _tell_preferred(teller)
+    _tell_mfn(teller)
 
 
 def _tell_company(teller: Teller) -> None:
@@ -202,4 +205,38 @@ def _tell_preferred(teller: Teller) -> None:
             shares_after=100_000,
             reason="voluntary",
         ),
+    )
+
+
+def _tell_mfn(teller: Teller) -> None:
+    favoured, later = name("ins", "most-favoured SAFE"), name("ins", "later SAFE")
+    capped = SafeTerms(conversion_timing="post_money", valuation_cap_usd=Decimal("9000000.00"))
+    uncapped = SafeTerms(conversion_timing="post_money", most_favoured_nation=True)
+    for when, instrument, terms in (("2026-06-11T09:00", favoured, uncapped), ("2026-06-12T09:00", later, capped)):
+        teller.tell(
+            when,
+            QUILLWORK,
+            InstrumentIssued(
+                instrument_id=instrument,
+                issuer_id=QUILLWORK_ISSUER,
+                holder_id=NORTHFJORD,
+                terms=terms,
+                commitment_usd=Decimal("50000.00"),
+                funding="paid_at_once",
+            ),
+            IssuerInstrumentSigned(
+                **_OF, instrument_id=instrument, holder_id=NORTHFJORD, commitment_usd=Decimal("50000.00")
+            ),
+        )
+    teller.tell(
+        "2026-06-12T10:00",
+        QUILLWORK,
+        InstrumentMfnNoticed(
+            instrument_id=favoured, later_instrument_id=later, terms=capped, elect_until=at("2026-06-26T00:00")
+        ),
+    )
+    teller.tell(
+        "2026-06-15T09:00",
+        NORTHFJORD,
+        InstrumentMfnElected(instrument_id=favoured, later_instrument_id=later, terms=capped),
     )
