@@ -1,6 +1,6 @@
 """Grants: capacity that was awarded, from issue to completion."""
 
-from typing import Annotated
+from typing import Annotated, Literal
 
 import msgspec
 from msgspec import Meta
@@ -54,7 +54,7 @@ class GrantIssued(Event, frozen=True, kw_only=True, tag="grant.issued.v1"):
     Attributes:
         grant_id: The grant.
         order_id: The order that won.
-        auction_id: The auction it won.
+        auction_id: The auction it won; None where it took a held quote.
         startup_id: Who uses the capacity.
         provider_id: Who delivers it.
         pool_id: Where.
@@ -76,7 +76,7 @@ class GrantIssued(Event, frozen=True, kw_only=True, tag="grant.issued.v1"):
 
     grant_id: Id
     order_id: Id
-    auction_id: Id
+    auction_id: Id | None = None
     startup_id: Id
     provider_id: Id
     pool_id: Id
@@ -202,11 +202,15 @@ class GrantTerminated(Event, frozen=True, kw_only=True, tag="grant.terminated.v1
     Attributes:
         grant_id: The grant.
         at: Last instant of delivery.
+        by: Whose doing it was; what the provider ends counts against its standing.
+        noticed_at: When notice was given.
         reason: Why.
     """
 
     grant_id: Id
     at: Instant
+    by: Literal["startup", "provider", "platform"]
+    noticed_at: Instant
     reason: Text
 
 

@@ -82,6 +82,7 @@ class OrderPlaced(Event, frozen=True, kw_only=True, tag="order.placed.v1"):
         terms: What is asked and offered.
         cash_hold_usd: Cash set aside: the dearest acceptable offer in full.
         budget_holds: Budget set aside, per mandate.
+        quote_id: The held quote that it takes, whose holds it goes on with; it is matched in the same atomic batch.
     """
 
     order_id: Id
@@ -92,6 +93,7 @@ class OrderPlaced(Event, frozen=True, kw_only=True, tag="order.placed.v1"):
     terms: OrderTerms
     cash_hold_usd: Usd
     budget_holds: tuple[BudgetHold, ...] = ()
+    quote_id: Id | None = None
 
 
 class OrderAmended(Event, frozen=True, kw_only=True, tag="order.amended.v1"):
@@ -153,12 +155,12 @@ class OrderMatched(Event, frozen=True, kw_only=True, tag="order.matched.v1"):
 
     Attributes:
         order_id: The order.
-        auction_id: The auction.
+        auction_id: The auction; None where it took a held quote.
         grant_id: The grant that was issued for it.
     """
 
     order_id: Id
-    auction_id: Id
+    auction_id: Id | None = None
     grant_id: Id
 
 

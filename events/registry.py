@@ -20,6 +20,7 @@ from events.mandate import MandateEvent
 from events.order import OrderEvent
 from events.party import PartyEvent
 from events.pool import PoolEvent
+from events.quote import QuoteEvent
 from events.site import SiteEvent
 from events.statement import StatementEvent
 from events.types import Event
@@ -32,6 +33,7 @@ _UNIONS = (
     LotEvent,
     MandateEvent,
     OrderEvent,
+    QuoteEvent,
     AuctionEvent,
     GrantEvent,
     UsageEvent,

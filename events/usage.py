@@ -1,6 +1,6 @@
 """Usage of one grant: what meters said, never edited, only corrected or voided."""
 
-from typing import Annotated
+from typing import Annotated, Literal
 
 import msgspec
 from msgspec import Meta
@@ -9,6 +9,9 @@ from events.types import Event, GpuSeconds, Id, Instant, KilowattHours, Nodes, S
 
 SourceName = Annotated[str, Meta(min_length=1, max_length=200, description="CloudEvents source of the meter")]
 ReadingId = Annotated[str, Meta(min_length=1, max_length=200, description="CloudEvents id, unique in its source")]
+DeviceName = Annotated[str, Meta(min_length=1, max_length=100, description="One GPU or MIG instance, such as its UUID")]
+Gpus = Annotated[int, Meta(ge=1, le=10_000_000, description="Whole GPUs")]
+Meter = Literal["provider", "tenant"]
 
 
 class Evidence(msgspec.Struct, frozen=True, kw_only=True):
@@ -33,7 +36,9 @@ class Reading(msgspec.Struct, frozen=True, kw_only=True):
         start: First instant.
         end: Instant after the last.
         nodes: Nodes allocated at every instant of the interval.
-        gpu_seconds: nodes · GPUs per node · seconds.
+        gpu_seconds: GPUs · seconds, where the GPUs are `gpus`, or all of the nodes'.
+        gpus: GPUs allocated, where they are not all of the nodes'.
+        devices: Which GPUs, where the meter names them; each counts once at any instant.
         evidence: What the machines say beside it.
     """
 
@@ -42,6 +47,8 @@ class Reading(msgspec.Struct, frozen=True, kw_only=True):
     end: Instant
     nodes: Nodes
     gpu_seconds: GpuSeconds
+    gpus: Gpus | None = None
+    devices: tuple[DeviceName, ...] = ()
     evidence: Evidence | None = None
 
 
@@ -53,12 +60,14 @@ class UsageReported(Event, frozen=True, kw_only=True, tag="usage.reported.v1"):
         grant_id: The grant.
         source: The meter.
         readings: The intervals, at least one.
+        meter: Whose meter it is; the provider's is billed, the tenant's is held against it.
     """
 
     usage_id: Id
     grant_id: Id
     source: SourceName
     readings: tuple[Reading, ...]
+    meter: Meter = "provider"
 
 
 class UsageCorrected(Event, frozen=True, kw_only=True, tag="usage.corrected.v1"):
@@ -71,6 +80,7 @@ class UsageCorrected(Event, frozen=True, kw_only=True, tag="usage.corrected.v1")
         before: What it said.
         after: What it says now; same reading id.
         reason: Why.
+        meter: Whose meter it is.
     """
 
     usage_id: Id
@@ -79,6 +89,7 @@ class UsageCorrected(Event, frozen=True, kw_only=True, tag="usage.corrected.v1")
     before: Reading
     after: Reading
     reason: Text
+    meter: Meter = "provider"
 
 
 class UsageVoided(Event, frozen=True, kw_only=True, tag="usage.voided.v1"):
@@ -90,6 +101,7 @@ class UsageVoided(Event, frozen=True, kw_only=True, tag="usage.voided.v1"):
         source: The meter.
         reading: What it said.
         reason: Why.
+        meter: Whose meter it is.
     """
 
     usage_id: Id
@@ -97,6 +109,39 @@ class UsageVoided(Event, frozen=True, kw_only=True, tag="usage.voided.v1"):
     source: SourceName
     reading: Reading
     reason: Text
+    meter: Meter = "provider"
 
 
-UsageEvent = UsageReported | UsageCorrected | UsageVoided
+class UsageIdentified(Event, frozen=True, kw_only=True, tag="usage.identified.v1"):
+    """A source used ids for readings of a grant; none of them ever counts again, whichever grant it names.
+
+    Attributes:
+        usage_id: The record of the source, not of the grant.
+        party_id: Whose source it is; the same name of two parties is two sources.
+        source: The meter.
+        grant_id: The grant whose record has the readings.
+        reading_ids: The ids, at least one.
+    """
+
+    usage_id: Id
+    party_id: Id
+    source: SourceName
+    grant_id: Id
+    reading_ids: tuple[ReadingId, ...]
+
+
+class UsageClosed(Event, frozen=True, kw_only=True, tag="usage.closed.v1"):
+    """The grant is settled in full; readings may still be lowered or taken back, and no more are counted.
+
+    Attributes:
+        usage_id: The usage record of the grant.
+        grant_id: The grant.
+        gpu_seconds: What was counted.
+    """
+
+    usage_id: Id
+    grant_id: Id
+    gpu_seconds: GpuSeconds
+
+
+UsageEvent = UsageReported | UsageCorrected | UsageVoided | UsageIdentified | UsageClosed

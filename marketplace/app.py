@@ -16,6 +16,7 @@ from granian.server.embed import Server
 from marketplace.api.application import create_application
 from marketplace.api.key_store import SqlKeys
 from marketplace.api.keys import KeyRing
+from marketplace.api.meter_subject import MeterSubject
 from marketplace.api.services import ApiSettings, Services
 from marketplace.core.errors import Conflict
 from marketplace.log.jetstream import JetStreamLog
@@ -62,7 +63,7 @@ async def _running(*tasks: asyncio.Task[Any]) -> AsyncIterator[None]:
 
 @contextlib.asynccontextmanager
 async def open_services(settings: Settings) -> AsyncIterator[Services]:
-    """Yield what an API process stands on, following the log."""
+    """Yield what an API process stands on, following the log and answering meters."""
     async with contextlib.AsyncExitStack() as stack:
         stream = await stack.enter_async_context(open_log(settings))
         handler = Handler(stream, MarketClock(), settings.source)
@@ -79,7 +80,7 @@ async def open_services(settings: Settings) -> AsyncIterator[Services]:
         following.add_done_callback(_complain)
         refreshing = asyncio.create_task(keys.follow(), name="api keys")
         await stack.enter_async_context(_running(following, refreshing))
-        yield Services(
+        services = Services(
             handler=handler,
             follower=follower,
             keys=keys,
@@ -87,6 +88,10 @@ async def open_services(settings: Settings) -> AsyncIterator[Services]:
             engine=engine,
             watch=watching,
         )
+        answering = asyncio.create_task(MeterSubject(services, settings.nats_url).run(), name="meters")
+        answering.add_done_callback(_complain)
+        await stack.enter_async_context(_running(answering))
+        yield services
 
 
 def _complain(task: asyncio.Task[None]) -> None:

@@ -8,7 +8,7 @@ from litestar.params import FromPath, JSONBody
 from marketplace.api.bodies.accounts import TransferBody
 from marketplace.api.commands import Commanded, ReceiptBody
 from marketplace.api.paging import Cursor, Limit, Page, build_page, parse_cursor
-from marketplace.api.reading import AtText, Read, Word, parse_at
+from marketplace.api.reading import AtText, OptionalInstantText, Read, Word, parse_at, parse_instant
 from marketplace.projections.accounts import (
     AccountView,
     BalanceView,
@@ -71,13 +71,23 @@ async def read_balances(
     limit: Limit = 100,
     cursor: Cursor = None,
     at: AtText = None,
+    occurred_until: OptionalInstantText = None,
     party_id: Word = None,
     unit: Word = None,
 ) -> Page[BalanceView]:
-    """Return balances by ledger account, now or as of a sequence or an instant."""
+    """Return balances by ledger account, as the books stood at `at`, of what had occurred by `occurred_until`."""
     after, party_id, point = parse_cursor(cursor, ""), reading.narrow(party_id), parse_at(at)
+    until = None if occurred_until is None else parse_instant(occurred_until, "/occurred_until")
     async with reading.connect() as connection:
-        rows = await list_balances(connection, party_id=party_id, unit=unit, at=point, after=after, limit=limit + 1)
+        rows = await list_balances(
+            connection,
+            party_id=party_id,
+            unit=unit,
+            at=point,
+            occurred_until=until,
+            after=after,
+            limit=limit + 1,
+        )
     return build_page(rows, limit, lambda row: row.account)
 
 

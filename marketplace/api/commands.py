@@ -143,16 +143,11 @@ async def provide_command(
         Refusal: ``idempotency_key_missing`` · ``header_invalid`` · ``body_malformed`` · ``body_invalid``.
     """
     services, principal = get_services(request), request.user
-    key = _parse_key(idempotency_key, request.method)
+    key = parse_key(idempotency_key, request.method)
     body = await request.body()
-    context = Context(
-        command_id=derive_command_id(principal.tenant, key),
-        fingerprint=compute_fingerprint(request.method, request.scope["path"], body),
-        actor=principal.tenant,
-        party_id=principal.party_id,
-        at=services.handler.clock.now(),
-        traceparent=traceparent if traceparent is not None and _TRACE.match(traceparent) else "",
-        if_match=_parse_version(if_match),
+    fingerprint = compute_fingerprint(request.method, request.scope["path"], body)
+    context = build_context(
+        services.handler, principal, key, fingerprint, traceparent=traceparent, if_match=_parse_version(if_match)
     )
     if request.route_handler.parsed_data_field is not None:
         if not body:
@@ -160,6 +155,27 @@ async def provide_command(
     elif body.strip() not in (b"", b"{}"):
         raise BodyInvalid("this route takes no body; leave it out", "")
     return Command(services, principal, context)
+
+
+def build_context(
+    handler: Handler,
+    principal: Principal,
+    key: str,
+    fingerprint: str,
+    *,
+    traceparent: str | None = None,
+    if_match: int | None = None,
+) -> Context:
+    """Return the context of a command that a tenant sent under an idempotency key."""
+    return Context(
+        command_id=derive_command_id(principal.tenant, key),
+        fingerprint=fingerprint,
+        actor=principal.tenant,
+        party_id=principal.party_id,
+        at=handler.clock.now(),
+        traceparent=traceparent if traceparent is not None and _TRACE.match(traceparent) else "",
+        if_match=if_match,
+    )
 
 
 def compute_fingerprint(method: str, path: str, body: bytes) -> str:
@@ -175,7 +191,12 @@ def compute_fingerprint(method: str, path: str, body: bytes) -> str:
     return hashlib.sha256(b"%b %b\n%b" % (method.encode(), path.encode(), canonical)).hexdigest()
 
 
-def _parse_key(key: str | None, method: str) -> str:
+def parse_key(key: str | None, method: str) -> str:
+    """Return the idempotency key of a request; a fresh one where its method needs none.
+
+    Raises:
+        Refusal: ``idempotency_key_missing`` or ``header_invalid``.
+    """
     if key is None and method != "POST":
         return str(uuid_utils.uuid7())
     if key is None:

@@ -28,6 +28,7 @@ _PREFIXES: Final = {
     "warrant": "wrt",
 }
 _JSON: Final = b"application/json"
+_IDENTITY: Final = b"identity"
 
 
 class Limits:
@@ -39,7 +40,10 @@ class Limits:
 
 
 class Gate:
-    """ASGI middleware; `opt` of a route names its feature, and a route without one is open to all."""
+    """ASGI middleware; `opt` of a route names its feature, and a route without one is open to all.
+
+    It may also name the `media_types` and `encodings` that a route reads; JSON as it is by default.
+    """
 
     def __init__(self, app: ASGIApp, services: Services, limits: Limits, metrics: Metrics) -> None:
         self._app = app
@@ -86,12 +90,17 @@ class Gate:
 
 def _require_form(scope: Any, headers: dict[bytes, bytes]) -> None:
     """Refuse encodings and media types that are not read, characters that cannot be stored, and paths without an id."""
-    if headers.get(b"content-encoding", b"identity") != b"identity":
-        raise Refusal("encoding_unsupported", "bodies are read as they are; send it without a Content-Encoding")
-    media_type = headers.get(b"content-type")
+    options = scope["route_handler"].opt
+    encodings: tuple[bytes, ...] = options.get("encodings", (_IDENTITY,))
+    if headers.get(b"content-encoding", _IDENTITY) not in encodings:
+        known = ", ".join(encoding.decode() for encoding in encodings)
+        raise Refusal("encoding_unsupported", f"bodies are read as {known} here; send it with such a Content-Encoding")
+    media_type = headers.get(b"content-type", b"").partition(b";")[0].strip().lower()
+    media_types: tuple[bytes, ...] = options.get("media_types", (_JSON,))
     has_body = headers.get(b"content-length", b"0") != b"0" or b"transfer-encoding" in headers
-    if has_body and (media_type is None or media_type.partition(b";")[0].strip().lower() != _JSON):
-        raise Refusal("media_type_unsupported", "bodies are JSON; send Content-Type: application/json")
+    if has_body and media_type not in media_types:
+        known = " or ".join(known.decode() for known in media_types)
+        raise Refusal("media_type_unsupported", f"this route reads other bodies; send Content-Type: {known}")
     if b"%00" in scope["query_string"]:
         raise Refusal("header_invalid", "the query holds a NUL character; leave it out")
     for name, value in scope["path_params"].items():

@@ -23,8 +23,8 @@ from marketplace.core.errors import Refusal, Unavailable
 from marketplace.projections.operations import ApiKey
 
 FEATURES: Final = (
-    "parties", "api_keys", "sites", "pools", "lots", "mandates", "orders", "auctions", "grants", "usage",
-    "statements", "instruments", "issuers", "accounts", "market", "events", "clock",
+    "parties", "api_keys", "sites", "pools", "lots", "mandates", "orders", "quotes", "auctions", "grants",
+    "usage", "statements", "instruments", "issuers", "accounts", "market", "events", "clock",
 )  # fmt: skip
 VERBS: Final = ("read", "write")
 SCOPES: Final = ("*", "*:read", "*:write", *(f"{feature}:{verb}" for feature in FEATURES for verb in VERBS))

@@ -6,7 +6,7 @@ from typing import Annotated, Final
 
 import msgspec
 from litestar import Router, get
-from litestar.params import QueryParameter
+from litestar.params import FromPath, QueryParameter
 
 from events.mandate import InstrumentKind
 from marketplace.api.paging import Cursor, Limit, Page, build_page, parse_cursor
@@ -23,6 +23,8 @@ from marketplace.projections.capacity import (
 )
 from marketplace.projections.inventory import find_pool
 from marketplace.projections.mandates import MandateView, list_mandates
+from marketplace.projections.parties import find_party
+from marketplace.projections.standings import StandingView, list_standings, load_standing
 
 PATH: Final = "/v1/market"
 GpuClassText = Annotated[str, QueryParameter(max_length=40)]
@@ -132,8 +134,27 @@ async def read_mandates(reading: Read, limit: Limit = 100, cursor: Cursor = None
     return build_page([_render_offer(row) for row in rows], limit, lambda row: row.mandate_id)
 
 
+@get("/standings", summary="List providers' standings")
+async def read_standings(reading: Read, limit: Limit = 100, cursor: Cursor = None) -> Page[StandingView]:
+    """Return how well each provider that has a history has delivered, by id."""
+    after = parse_cursor(cursor, "")
+    async with reading.connect() as connection:
+        rows = await list_standings(connection, after=after, limit=limit + 1)
+    return build_page(rows, limit, lambda row: row.provider_id)
+
+
+@get("/standings/{party_id:str}", summary="Get a provider's standing")
+async def read_standing(reading: Read, party_id: FromPath[str]) -> StandingView:
+    """Return how well a provider has delivered so far; one without a history stands at 1."""
+    async with reading.connect() as connection:
+        party = await find_party(connection, party_id)
+        if party is None or "provider" not in party.roles:
+            raise refuse_unknown("party", party_id)
+        return await load_standing(connection, party_id)
+
+
 ROUTER: Final = Router(
     PATH,
-    route_handlers=[read_classes, read_depth, read_prices, read_capacity, read_mandates],
+    route_handlers=[read_classes, read_depth, read_prices, read_capacity, read_mandates, read_standings, read_standing],
     tags=["market"],
 )

@@ -36,6 +36,7 @@ _STATUSES: Final[dict[str, int]] = {
     "embedded_only": 403,
     "command_in_flight": 409,
     "version_stale": 412,
+    "body_too_large": 413,
     "media_type_unsupported": 415,
     "encoding_unsupported": 415,
     "rate_limited": 429,
@@ -124,7 +125,7 @@ def render_problem(
     return Response(problem, status_code=status, media_type=MEDIA_TYPE, headers=headers)
 
 
-def answer_refusal(_: Request[Any, Any, Any], refusal: Refusal) -> Response[Problem]:
+def answer_refusal(_: Request[Any, Any, Any] | None, refusal: Refusal) -> Response[Problem]:
     """Answer a rule that said no."""
     status = get_status(refusal)
     facts = dict(refusal.facts)
@@ -137,13 +138,13 @@ def answer_refusal(_: Request[Any, Any, Any], refusal: Refusal) -> Response[Prob
     return render_problem(status, refusal.code, refusal.message, errors=errors, facts=facts, headers=headers)
 
 
-def answer_conflict(_: Request[Any, Any, Any], conflict: Conflict) -> Response[Problem]:
+def answer_conflict(_: Request[Any, Any, Any] | None, conflict: Conflict) -> Response[Problem]:
     """Answer a command that lost to other writers every time; nothing was stored."""
     detail = f"{conflict}; other writers were first every time, nothing was stored: send it again with the same key"
     return render_problem(HTTPStatus.CONFLICT, "conflict", detail, headers={"Retry-After": str(RETRY_SECONDS)})
 
 
-def answer_unavailable(_: Request[Any, Any, Any], error: Unavailable) -> Response[Problem]:
+def answer_unavailable(_: Request[Any, Any, Any] | None, error: Unavailable) -> Response[Problem]:
     """Answer that a server is away; the same request, with the same key, may be sent again."""
     code = _UNAVAILABLE_CODES.get(error.what, "unavailable")
     _logger.warning("unavailable", what=error.what, reason=str(error))

@@ -9,8 +9,11 @@ from litestar import Request
 from marketplace.api.keys import KeyRing
 from marketplace.api.streams import Streams
 from marketplace.core.errors import Unavailable
+from marketplace.projections.database import reachable
+from marketplace.projections.standing import load_open_market
 from marketplace.runtime.follower import Follower
 from marketplace.runtime.handler import Handler
+from marketplace.runtime.quoting import Quoter
 
 if TYPE_CHECKING:
     from sqlalchemy.ext.asyncio import AsyncEngine
@@ -50,6 +53,7 @@ class Services:
         engine: The projections' database; None where there is none.
         watch: Tells how far the projections have come; None where there is no database.
         streams: The open event streams; close them before the server is stopped.
+        quoter: Answers quotes.
     """
 
     handler: Handler
@@ -59,6 +63,20 @@ class Services:
     engine: "AsyncEngine | None" = None
     watch: "PositionWatch | None" = None
     streams: Streams = field(default_factory=Streams)
+    quoter: Quoter = field(init=False)
+
+    def __post_init__(self) -> None:
+        """Let quotes begin where the projections are."""
+        self.quoter = Quoter(self.handler, self.follower, self._load_open)
+
+    async def _load_open(self) -> tuple[tuple[str, ...], tuple[str, ...], tuple[str, ...]]:
+        engine, position = self.get_engine(), self.follower.position
+        if self.watch is None:
+            raise Unavailable("projections", "nobody tells this process how far they have come")
+        await self.watch.wait_for(position, self.settings.read_wait_seconds_max)
+        async with reachable(), engine.connect() as connection:
+            found = await load_open_market(connection)
+        return found.orders, found.lots, found.auctions
 
     def get_engine(self) -> "AsyncEngine":
         """Return the database.

@@ -85,14 +85,19 @@ def _build_struct(struct: type[msgspec.Struct]) -> type[msgspec.Struct]:
     )
 
 
-class _Decoders:
+class Decoders:
     """The two decoders of one body type."""
 
     def __init__(self, annotation: Any) -> None:
         self._twin = msgspec.json.Decoder(build_twin(annotation))
         self._true = msgspec.json.Decoder(annotation)
 
-    def decode(self, body: bytes) -> Any:
+    def decode(self, body: bytes | msgspec.Raw) -> Any:
+        """Return the body.
+
+        Raises:
+            Refusal: ``body_malformed`` or ``body_invalid``.
+        """
         if _NUL in body:
             raise BodyInvalid("the body holds a NUL character, which is not stored; leave it out", "")
         try:
@@ -126,15 +131,16 @@ def render_pointer(path: str) -> str:
 
 
 @cache
-def _get_decoders(annotation: Any) -> _Decoders:
-    return _Decoders(annotation)
+def get_decoders(annotation: Any) -> Decoders:
+    """Return the decoders of a body type, built once."""
+    return Decoders(annotation)
 
 
 class StrictBody(AbstractDTO[Any]):
     """Plugs the strict decoding into Litestar for every handler's `data`."""
 
-    _by_handler: Mapping[str, _Decoders] = {}
-    _by_route: Final[dict[Any, _Decoders]] = {}
+    _by_handler: Mapping[str, Decoders] = {}
+    _by_route: Final[dict[Any, Decoders]] = {}
 
     @classmethod
     def create_for_field_definition(
@@ -142,7 +148,7 @@ class StrictBody(AbstractDTO[Any]):
     ) -> None:
         """Build the decoders of a handler's body when the application is put together."""
         del backend_cls
-        StrictBody._by_handler = {**StrictBody._by_handler, handler_id: _get_decoders(field_definition.annotation)}
+        StrictBody._by_handler = {**StrictBody._by_handler, handler_id: get_decoders(field_definition.annotation)}
 
     def decode_bytes(self, value: bytes) -> Any:
         """Return the body.

@@ -59,6 +59,8 @@ def _parse_measurement(reading: ReadingBody) -> Measurement:
         start=reading.start,
         end=reading.end,
         nodes=reading.nodes,
+        gpus=reading.gpus,
+        devices=reading.devices,
         evidence=reading.evidence,
     )
 
@@ -67,7 +69,7 @@ def _parse_measurement(reading: ReadingBody) -> Measurement:
 async def report(
     command: Commanded, grant_id: FromPath[str], data: JSONBody[ReportUsageBody]
 ) -> Response[UsageReceipt]:
-    """Report readings of one grant; each is answered, and those that are not taken change nothing."""
+    """Report readings of one grant, as its provider or its startup; each is answered, and the rest change nothing."""
     measurements = tuple(_parse_measurement(reading) for reading in data.readings)
     receipt, answers = await report_usage(
         command.handler, command.context, grant_id, source=data.source, measurements=measurements

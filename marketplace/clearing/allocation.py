@@ -4,12 +4,14 @@ Invariants: no pool carries more than its lots offer; every accepted order's val
 asks over its run, which is the lowest uniform price that could be charged, so that prices exist for every state.
 """
 
+from copy import copy
 from dataclasses import dataclass
 
 import numpy as np
 
 from marketplace.clearing.carrying import stack
-from marketplace.clearing.grid import Flags, Floats, Grid, Way, Wish, Yard, window_sums
+from marketplace.clearing.grid import Flags, Floats, Grid, Way, Yard, window_sums
+from marketplace.clearing.taken import Taken
 
 TRIES_MAX = 6
 Placing = tuple[int, int]
@@ -43,6 +45,7 @@ class Allocation:
         self.offered = np.zeros((count, periods))
         self.total = 0.0
         self.out = np.ones(len(grid.wishes), dtype=np.bool_)
+        self.taken = None if grid.rules is None else Taken(grid.rules)
         self._below = np.zeros((count, steps, periods))
         self._rise = np.zeros((count, steps))
         for at, yard in enumerate(yards):
@@ -59,13 +62,27 @@ class Allocation:
             self._below[at, rows:] = total[-1]
             self._rise[at, :rows] = np.diff(yard.ask, prepend=0.0)
 
-    def _group(self, order: int) -> tuple[tuple[int, ...], np.ndarray, np.ndarray, np.ndarray, tuple[int, ...]]:
+    def _group(self, order: int) -> "_Group":
         ways = self.grid.wishes[order].ways
         plain = tuple(way for way in ways if self._plain[self.grid.ways[way].pool])
         pools = np.array([self.grid.ways[way].pool for way in plain], dtype=np.intp)
         values = np.array([self.grid.ways[way].value for way in plain], dtype=np.float64)
         gpus = np.array([self.grid.yards[pool].gpus * self.grid.hours for pool in pools], dtype=np.float64)
-        return plain, pools, values, gpus, tuple(way for way in ways if way not in set(plain))
+        nodes = np.array([self.grid.ways[way].nodes for way in plain], dtype=np.float64)[:, None]
+        return _Group(plain, pools, values, gpus, nodes, tuple(way for way in ways if way not in set(plain)))
+
+    def branch(self, grid: Grid) -> "Allocation":
+        """Return a copy that may be changed by itself, on a grid with the same yards and further orders at its end."""
+        twin = copy(self)
+        more = range(len(self.placed), len(grid.wishes))
+        twin.grid = grid
+        twin.placed = [*self.placed, *(None for _ in more)]
+        twin.members = [dict(members) for members in self.members]
+        twin.loads = [loads.copy() for loads in self.loads]
+        twin.load, twin.cost, twin.top = self.load.copy(), self.cost.copy(), self.top.copy()
+        twin.out = np.concatenate([self.out, np.ones(len(more), dtype=np.bool_)])
+        twin._groups = [*self._groups, *(twin._group(order) for order in more)]  # noqa: SLF001 - of our own class
+        return twin
 
     def restore(self, placed: list[Placing | None]) -> None:
         """Go back to placements that this allocation had before."""
@@ -80,28 +97,33 @@ class Allocation:
     def options(self, order: int) -> Options:
         """Value every way and start of an order against the present state."""
         wish = self.grid.wishes[order]
-        plain, pools, values, gpus, layered = self._groups[order]
+        group = self._groups[order]
+        plain, pools, layered = group.plain, group.pools, group.layered
         starts = wish.last - wish.first + 1
         if starts <= 0:
             return Options((), wish.first, np.zeros((0, 0)))
-        begin, end, nodes = wish.first, wish.last + wish.duration, wish.nodes
+        begin, end = wish.first, wish.last + wish.duration
         gain = np.empty((len(plain) + len(layered), starts))
         if plain:
-            load = self.load[pools, begin:end] + nodes
+            load = self.load[pools, begin:end] + group.nodes
             over = load[:, None, :] - self._below[pools, :, begin:end]
             rise = self._rise[pools][:, :, None]
             cost = (np.maximum(over, 0.0) * rise).sum(axis=1) - self.cost[pools, begin:end]
             top = ((over > 0) * rise).sum(axis=1)
             short = load > self.offered[pools, begin:end]
-            gain[: len(plain)] = _gains(cost, top, short, values[:, None], wish) * gpus[:, None]
+            gains = _gains(cost, top, short, group.values[:, None], (group.nodes, wish.duration))
+            gain[: len(plain)] = gains * group.gpus[:, None]
         for row, way in enumerate(layered, len(plain)):
             bid = self.grid.ways[way]
             loads = self.loads[bid.pool][:, begin:end].copy()
-            loads[bid.layer] += nodes
+            loads[bid.layer] += bid.nodes
             yard = self.grid.yards[bid.pool]
             cost, top, short, _ = stack(yard, loads, begin, end)
             cost -= self.cost[bid.pool, begin:end]
-            gain[row] = _gains(cost, top, short, bid.value, wish) * (yard.gpus * self.grid.hours)
+            gain[row] = _gains(cost, top, short, bid.value, (bid.nodes, wish.duration)) * (yard.gpus * self.grid.hours)
+        if self.taken is not None:
+            for row, way in enumerate(plain + layered):
+                gain[row, self.taken.list_blocked(way, wish.first, starts, wish.duration)] = -np.inf
         return Options(plain + layered, wish.first, gain)
 
     def place(self, way: int, start: int) -> None:
@@ -110,7 +132,9 @@ class Allocation:
         self.placed[bid.order] = (way, start)
         self.out[bid.order] = False
         self.members[bid.pool][bid.order] = None
-        self._shift(bid, start, self.grid.wishes[bid.order].nodes)
+        self._shift(bid, start, bid.nodes)
+        if self.taken is not None:
+            self.taken.shift(way, start, self.grid.wishes[bid.order].duration, 1)
 
     def remove(self, order: int) -> Placing:
         """Take an accepted order out and return where it was."""
@@ -121,8 +145,33 @@ class Allocation:
         self.out[order] = True
         bid = self.grid.ways[placing[0]]
         del self.members[bid.pool][order]
-        self._shift(bid, placing[1], -self.grid.wishes[order].nodes)
+        self._shift(bid, placing[1], -bid.nodes)
+        if self.taken is not None:
+            self.taken.shift(*placing, self.grid.wishes[order].duration, -1)
         return placing
+
+    def with_children(self, orders: list[int]) -> list[int]:
+        """Return accepted orders and all accepted ones that depend on them, each once, parents before children."""
+        rules = self.grid.rules
+        if rules is None:
+            return orders
+        found = dict.fromkeys(orders)
+        queue = list(orders)
+        while queue:
+            for child in rules.children[queue.pop()]:
+                if not self.out[child] and child not in found:
+                    found[child] = None
+                    queue.append(child)
+        return self.sort_by_depth(list(found))
+
+    def sort_by_depth(self, orders: list[int]) -> list[int]:
+        """Return orders with parents before children, otherwise as they were."""
+        rules = self.grid.rules
+        return orders if rules is None else sorted(orders, key=rules.depth.__getitem__)
+
+    def breaks_rules(self) -> bool:
+        """Tell whether placings take more of a limit than it has, or break a group or a link."""
+        return self.taken is not None and self.taken.is_broken()
 
     def _shift(self, bid: Way, start: int, nodes: int) -> None:
         pool, duration = bid.pool, self.grid.wishes[bid.order].duration
@@ -150,11 +199,11 @@ class Allocation:
         end = start + wish.duration
         yard, pool = self.grid.yards[bid.pool], bid.pool
         if yard.plain:
-            over = self.load[pool, start:end] + wish.nodes - self._below[pool, :, start:end]
+            over = self.load[pool, start:end] + bid.nodes - self._below[pool, :, start:end]
             top = ((over > 0) * self._rise[pool][:, None]).sum(axis=0)
         else:
             loads = self.loads[pool][:, start:end].copy()
-            loads[bid.layer] += wish.nodes
+            loads[bid.layer] += bid.nodes
             top = stack(yard, loads, start, end)[1]
         raised = top - self.top[pool, start:end]
         if not (raised > 0).any():
@@ -218,14 +267,26 @@ class Allocation:
             if placing is not None:
                 bid = self.grid.ways[placing[0]]
                 wish = self.grid.wishes[bid.order]
-                total += bid.value * wish.nodes * wish.duration * self.grid.yards[bid.pool].gpus * self.grid.hours
+                total += bid.value * bid.nodes * wish.duration * self.grid.yards[bid.pool].gpus * self.grid.hours
         for pool, yard in enumerate(self.grid.yards):
             total -= float(self.cost[pool].sum()) * yard.gpus * self.grid.hours
         return total
 
 
-def _gains(cost: Floats, top: Floats, short: Flags, value: Floats | float, wish: Wish) -> Floats:
-    nodes, duration = wish.nodes, wish.duration
+@dataclass(frozen=True, slots=True)
+class _Group:
+    """An order's ways on pools of one layer as arrays, and the others."""
+
+    plain: tuple[int, ...]
+    pools: np.ndarray
+    values: Floats
+    gpus: Floats
+    nodes: Floats
+    layered: tuple[int, ...]
+
+
+def _gains(cost: Floats, top: Floats, short: Flags, value: Floats | float, size: tuple[Floats | int, int]) -> Floats:
+    nodes, duration = size
     gain = value * (nodes * duration) - window_sums(cost, duration)
     blocked = window_sums(top, duration) > value * duration
     if short.any():

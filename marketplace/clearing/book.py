@@ -1,7 +1,7 @@
 """Checks a book before anything is computed from it, so that the engine only ever meets sane numbers.
 
 Refusals, in this order: `book_too_large`, `invalid_book` (period length and horizon), `duplicate_id`, `unknown_pool`,
-`invalid_quantity`, `invalid_span`, `invalid_price`, `overlapping_lot`, `foreign_lot`.
+`invalid_quantity`, `invalid_span`, `invalid_price`, `overlapping_lot`, `foreign_lot`, then as `check_rules`.
 """
 
 from collections import defaultdict
@@ -9,6 +9,7 @@ from collections.abc import Iterable, Sequence
 from decimal import Decimal
 from itertools import pairwise
 
+from marketplace.clearing.book_rules import check_rules
 from marketplace.clearing.model import Book, Lot, Order
 from marketplace.core.errors import Refusal
 
@@ -44,6 +45,7 @@ def check_book(book: Book) -> None:
     _check_overlaps(book.lots)
     for index, order in enumerate(book.orders):
         _check_order(order, f"/orders/{index}", pools, home)
+    check_rules(book, NODES_MAX)
 
 
 def _check_sizes(book: Book) -> None:

@@ -13,8 +13,9 @@ from numpy.typing import NDArray
 
 from marketplace.clearing.grid import Floats, Grid, Yard
 from marketplace.clearing.model import ShadowPrice
-from marketplace.clearing.money import usd
+from marketplace.clearing.money import MICRO, usd
 from marketplace.clearing.program import Columns, RowTable, WayTable, build_program, new_solver
+from marketplace.clearing.rule_prices import RulePrices, read_prices
 
 Micros = NDArray[np.int64]
 SHADOW_MICRO_MAX = 2 * 10**15
@@ -24,9 +25,10 @@ SIMPLEX_COLUMNS_MAX = 70_000
 class Shadow:
     """Prices of scarcity per lot cell, and per row the cheapest lot that a layer can use."""
 
-    def __init__(self, grid: Grid, lots: list[Micros]) -> None:
+    def __init__(self, grid: Grid, lots: list[Micros], rules: RulePrices | None = None) -> None:
         self.grid = grid
         self.lots = lots
+        self.rules = rules
         self.rows = [
             np.stack([_cheapest(yard, cells, layer) for layer in yard.layers])
             for yard, cells in zip(grid.yards, lots, strict=True)
@@ -53,6 +55,7 @@ def _cheapest(yard: Yard, cells: Micros, layer: tuple[int, ...]) -> Micros:
 def solve_relaxation(grid: Grid, ways: WayTable, table: RowTable, columns: Columns, seed: int) -> Shadow:
     """Solve the linear relaxation and return its dual as prices per lot and period."""
     duals = np.zeros(table.rows)
+    rule_rows, found = None, np.zeros(0)
     if len(columns.way):
         program = build_program(grid, ways, table, columns, np.zeros(table.rows), whole=False)
         solver = new_solver(seed)
@@ -64,10 +67,11 @@ def solve_relaxation(grid: Grid, ways: WayTable, table: RowTable, columns: Colum
         found = np.array(solver.getSolution().row_dual)
         if len(found) >= len(program.rows):
             duals[program.rows] = np.abs(found[: len(program.rows)])
-    return shadow_of(grid, table, duals)
+        rule_rows = program.rules
+    return shadow_of(grid, table, duals, None if grid.rules is None else read_prices(grid.rules, rule_rows, found))
 
 
-def shadow_of(grid: Grid, table: RowTable, duals: Floats) -> Shadow:
+def shadow_of(grid: Grid, table: RowTable, duals: Floats, rules: RulePrices | None = None) -> Shadow:
     """Turn duals of the rows, US dollars per node and period, into prices of lots that are not under their asks."""
     lots = []
     for pool, yard in enumerate(grid.yards):
@@ -79,12 +83,11 @@ def shadow_of(grid: Grid, table: RowTable, duals: Floats) -> Shadow:
             for step in steps:
                 cells[step] = np.maximum(cells[step], rounded[layer])
         lots.append(cells)
-    return Shadow(grid, lots)
+    return Shadow(grid, lots, rules)
 
 
 def bound_of(grid: Grid, ways: WayTable, columns: Columns, shadow: Shadow) -> Fraction:
-    """Return the bound in US dollars, exact."""
-    total = 0
+    """Return the bound in US dollars, rounded up to a micro-dollar where rules between orders have prices."""
     gains = [0] * len(grid.wishes)
     way, begin, count = np.unique(columns.way, return_index=True, return_counts=True)
     for at, low, high in zip(way.tolist(), begin.tolist(), (begin + count).tolist(), strict=True):
@@ -92,16 +95,20 @@ def bound_of(grid: Grid, ways: WayTable, columns: Columns, shadow: Shadow) -> Fr
         wish = grid.wishes[bid.order]
         sums = shadow.sums[bid.pool][bid.layer]
         starts = columns.start[low:high]
-        least = int((sums[starts + wish.duration] - sums[starts]).min())
-        surplus = (int(bid.value) * wish.duration - least) * wish.nodes * int(ways.hours[at])
-        gains[bid.order] = max(gains[bid.order], surplus)
-    total = sum(gains)
+        costs, scale = sums[starts + wish.duration] - sums[starts], bid.nodes * int(ways.hours[at]) * MICRO
+        if shadow.rules is None:
+            least = int(costs.min()) * scale
+        else:
+            least = (costs.astype(object) * scale + shadow.rules.charge(at, starts, wish.duration)).min()
+        gains[bid.order] = max(gains[bid.order], int(bid.value) * wish.duration * scale - least)
+    total = sum(gains) + (0 if shadow.rules is None else shadow.rules.rent())
     for yard, cells in zip(grid.yards, shadow.lots, strict=True):
         for step, ask in enumerate(yard.asks_micro):
             for begin_at, end_at in runs_of(np.stack([cells[step], yard.offered[step].astype(np.int64)])):
                 above = int(cells[step, begin_at]) - ask
-                total += above * int(yard.offered[step, begin_at]) * (end_at - begin_at) * yard.gpus * grid.hours
-    return Fraction(total, 1_000_000)
+                nodes = int(yard.offered[step, begin_at]) * (end_at - begin_at)
+                total += above * nodes * yard.gpus * grid.hours * MICRO
+    return Fraction(-(-total // MICRO), MICRO)
 
 
 def runs_of(rows: Micros) -> list[tuple[int, int]]:

@@ -18,6 +18,7 @@ from marketplace.clearing.model import (
     Certificate,
     Clearing,
     Decision,
+    Limit,
     Lot,
     LotShare,
     Match,
@@ -25,7 +26,9 @@ from marketplace.clearing.model import (
     Pool,
     PriceRun,
     Reason,
+    RulePrice,
     ShadowPrice,
+    Use,
 )
 from marketplace.core.errors import Refusal
 
@@ -52,6 +55,7 @@ def render_book(book: Book) -> dict[str, Any]:
         "pools": [{"pool_id": pool.pool_id, "gpus_per_node": pool.gpus_per_node} for pool in book.pools],
         "lots": [_render_lot(lot) for lot in book.lots],
         "orders": [_render_order(order) for order in book.orders],
+        **({"limits": [_render_limit(limit) for limit in book.limits]} if book.limits else {}),
     }
 
 
@@ -84,9 +88,37 @@ def _render_order(order: Order) -> dict[str, Any]:
                 "value_usd_per_gpu_hour": render_decimal(bid.value_usd_per_gpu_hour),
                 "lot_ids": None if bid.lot_ids is None else sorted(bid.lot_ids),
                 "mandate_id": bid.mandate_id,
+                **_render_uses(bid),
             }
             for bid in order.bids
         ],
+        **({"sizes": sorted(order.sizes)} if order.sizes else {}),
+        **_present(group_id=order.group_id, parent_id=order.parent_id),
+    }
+
+
+def _present(**members: Any) -> dict[str, Any]:
+    """Leave out what is not given, so that books without it keep their hash."""
+    return {name: value for name, value in members.items() if value is not None}
+
+
+def _render_uses(bid: Bid) -> dict[str, Any]:
+    if not bid.uses:
+        return {}
+    uses = sorted(bid.uses, key=lambda use: use.limit_id)
+    return {
+        "uses": [
+            {"limit_id": use.limit_id, "amount_per_node_period": render_decimal(use.amount_per_node_period)}
+            for use in uses
+        ]
+    }
+
+
+def _render_limit(limit: Limit) -> dict[str, Any]:
+    return {
+        "limit_id": limit.limit_id,
+        "amount": render_decimal(limit.amount),
+        **_present(from_period=limit.from_period, to_period=limit.to_period),
     }
 
 
@@ -103,6 +135,10 @@ def parse_book(value: Mapping[str, Any]) -> Book:
             tuple(Pool(row["pool_id"], row["gpus_per_node"]) for row in value["pools"]),
             tuple(_parse_lot(row) for row in value["lots"]),
             tuple(_parse_order(row) for row in value["orders"]),
+            tuple(
+                Limit(row["limit_id"], Decimal(row["amount"]), row.get("from_period"), row.get("to_period"))
+                for row in value.get("limits", ())
+            ),
         )
     except (KeyError, TypeError, AttributeError, InvalidOperation) as error:
         raise Refusal(
@@ -136,9 +172,13 @@ def _parse_order(row: Mapping[str, Any]) -> Order:
                 Decimal(bid["value_usd_per_gpu_hour"]),
                 None if bid["lot_ids"] is None else tuple(bid["lot_ids"]),
                 bid["mandate_id"],
+                tuple(Use(use["limit_id"], Decimal(use["amount_per_node_period"])) for use in bid.get("uses", ())),
             )
             for bid in row["bids"]
         ),
+        tuple(row.get("sizes", ())),
+        row.get("group_id"),
+        row.get("parent_id"),
     )
 
 
@@ -209,6 +249,11 @@ def render_clearing(clearing: Clearing) -> dict[str, Any]:
             }
             for run in clearing.shadow_prices
         ],
+        **(
+            {"rule_prices": [_render_rule_price(price) for price in clearing.rule_prices]}
+            if clearing.rule_prices
+            else {}
+        ),
         "certificate": {
             "book_hash": certificate.book_hash,
             "engine_version": certificate.engine_version,
@@ -220,6 +265,15 @@ def render_clearing(clearing: Clearing) -> dict[str, Any]:
             "prices_hash": certificate.prices_hash,
             "decisions_hash": certificate.decisions_hash,
         },
+    }
+
+
+def _render_rule_price(price: RulePrice) -> dict[str, Any]:
+    return {
+        "rule": price.rule,
+        "rule_id": price.rule_id,
+        "price_usd": render_decimal(price.price_usd),
+        **_present(from_period=price.from_period, to_period=price.to_period),
     }
 
 
@@ -246,6 +300,16 @@ def parse_clearing(value: Mapping[str, Any]) -> Clearing:
                 row["decisions_hash"],
             ),
             tuple(ShadowPrice(*_span(run, "lot_id")) for run in value["shadow_prices"]),
+            tuple(
+                RulePrice(
+                    price["rule"],
+                    price["rule_id"],
+                    Decimal(price["price_usd"]),
+                    price.get("from_period"),
+                    price.get("to_period"),
+                )
+                for price in value.get("rule_prices", ())
+            ),
         )
     except (KeyError, TypeError, AttributeError, ValueError, InvalidOperation) as error:
         raise Refusal(

@@ -67,7 +67,9 @@ def _render(answer: _Answer) -> Clearing:
         hash_json(render_prices(runs)),
         hash_json(render_decisions(decisions)),
     )
-    return Clearing(runs, decisions, certificate, render_shadow(answer.solved.shadow))
+    shadow = answer.solved.shadow
+    rules = () if shadow.rules is None else shadow.rules.render()
+    return Clearing(runs, decisions, certificate, render_shadow(shadow), rules)
 
 
 def _decide(answer: _Answer) -> tuple[Decision, ...]:
@@ -92,7 +94,7 @@ def _match(answer: _Answer, order: int, shares: tuple[LotShare, ...]) -> Match:
     at = answer.allocation.grid.ways[way]
     bid, end = request.bids[at.bid], start + request.duration_periods
     price = Fraction(int(answer.prices[at.pool][start:end].sum()), request.duration_periods * MICRO)
-    return Match(bid.pool_id, bid.mandate_id, request.nodes, start, end, shares, bid.value_usd_per_gpu_hour, price)
+    return Match(bid.pool_id, bid.mandate_id, at.nodes, start, end, shares, bid.value_usd_per_gpu_hour, price)
 
 
 def _explain(answer: _Answer, order: int) -> Decision:

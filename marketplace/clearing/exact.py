@@ -24,6 +24,7 @@ from marketplace.clearing.program import (
 )
 
 PASSES_MAX = 20
+SHORT_RELATIVE = 1e-9
 OPTIMAL = "Optimal"
 
 
@@ -72,6 +73,9 @@ class Exact:
             if len(values) < len(self.columns.way) or not np.isfinite(self.solver.getInfo().objective_function_value):
                 return None, status == "Infeasible"
             allocation = self._read(values)
+            if self._must_retry(allocation, values, begun=start is not None):
+                start = None
+                continue
             losing = {(order, self._pool(allocation, order)) for order in allocation.losing()}
             if not losing:
                 return allocation, status == OPTIMAL
@@ -80,9 +84,27 @@ class Exact:
             for order, pool in sorted(losing - priced):
                 self._prices.add(order, pool)
             priced |= losing
-        for order in allocation.losing():
+        if allocation.breaks_rules():
+            return None, False
+        for order in allocation.with_children(allocation.losing()):
             allocation.remove(order)
         return allocation, False
+
+    def _must_retry(self, allocation: Allocation, values: np.ndarray, *, begun: bool) -> bool:
+        """Prepare another run where the answer cannot be used.
+
+        HiGHS 1.16 sometimes reports the placements it began from although it found better ones, and within its
+        tolerance an answer may break a limit; such a choice is excluded.
+        """
+        objective: float = self.solver.getInfo().objective_function_value
+        if begun and allocation.total * USD_SCALE < objective * (1 - SHORT_RELATIVE):
+            self.solver.clearSolver()
+            return True
+        if allocation.breaks_rules():
+            chosen = np.flatnonzero(values > 0.5).astype(np.int32)  # noqa: PLR2004 - as `_read`
+            self.solver.addRow(-np.inf, len(chosen) - 1.0, len(chosen), chosen, np.ones(len(chosen)))
+            return True
+        return False
 
     def _begin(self, start: list[Placing | None]) -> None:
         wanted = {placing for placing in start if placing is not None}

@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from marketplace.clearing.model import Book, Lot, Order
 from marketplace.clearing.money import micro
+from marketplace.clearing.rules import Rules, compile_rules
 
 Floats = NDArray[np.float64]
 Flags = NDArray[np.bool_]
@@ -21,18 +22,19 @@ Flags = NDArray[np.bool_]
 
 @dataclass(frozen=True, slots=True)
 class Way:
-    """One bid of one order, as indexes into the grid."""
+    """One bid of one order at one of its sizes, as indexes into the grid."""
 
     order: int
     bid: int
     pool: int
     layer: int
     value: float
+    nodes: int
 
 
 @dataclass(frozen=True, slots=True)
 class Wish:
-    """One order: its size, its clipped inclusive start window, and its ways; `last` < `first` when nothing fits."""
+    """One order: its largest size, clipped inclusive start window, and ways; `last` < `first` when nothing fits."""
 
     nodes: int
     duration: int
@@ -66,6 +68,7 @@ class Grid:
     yards: tuple[Yard, ...]
     wishes: tuple[Wish, ...]
     ways: tuple[Way, ...]
+    rules: Rules | None = None
 
 
 def compile_book(book: Book) -> Grid:
@@ -99,9 +102,16 @@ def compile_book(book: Book) -> Grid:
         for bid_at, bid in enumerate(order.bids):
             pool = index[bid.pool_id]
             layer = layers[pool].index(chosen[order_at, bid_at])
-            ways.append(Way(order_at, bid_at, pool, layer, float(micro(bid.value_usd_per_gpu_hour))))
+            value = float(micro(bid.value_usd_per_gpu_hour))
+            ways.extend(Way(order_at, bid_at, pool, layer, value, nodes) for nodes in list_sizes(order))
         wishes.append(_compile_wish(order, range(begin, len(ways)), book.periods))
-    return Grid(book.periods, book.period_hours, yards, tuple(wishes), tuple(ways))
+    rules = compile_rules(book, [(way.order, way.bid, way.nodes) for way in ways])
+    return Grid(book.periods, book.period_hours, yards, tuple(wishes), tuple(ways), rules)
+
+
+def list_sizes(order: Order) -> list[int]:
+    """Return the sizes that an order takes, the largest first."""
+    return sorted({order.nodes, *order.sizes}, reverse=True)
 
 
 def _compile_yard(
@@ -128,7 +138,7 @@ def _compile_yard(
 
 def _compile_wish(order: Order, ways: range, periods: int) -> Wish:
     last = min(order.start_latest, periods - order.duration_periods)
-    return Wish(order.nodes, order.duration_periods, order.start_earliest, last, tuple(ways))
+    return Wish(list_sizes(order)[0], order.duration_periods, order.start_earliest, last, tuple(ways))
 
 
 def window_sums(values: Floats, length: int) -> Floats:

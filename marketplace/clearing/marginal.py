@@ -18,6 +18,7 @@ from marketplace.clearing.bound import Shadow
 from marketplace.clearing.carrying import stack
 from marketplace.clearing.grid import window_sums
 from marketplace.clearing.money import CENT_MICRO, ceil_cent, micro
+from marketplace.clearing.ruled import find_rival
 
 PLACEMENTS_MAX = 4
 ROUNDS_MAX = 200
@@ -75,7 +76,7 @@ def _bring_in(allocation: Allocation, entry: Entry) -> bool:
     allocation.place(entry.way, entry.start)
     for victim in entry.victims:
         allocation.insert(victim)
-    if allocation.total > before + TOLERANCE_MICRO and not allocation.losing():
+    if allocation.total > before + TOLERANCE_MICRO and not allocation.losing() and not allocation.breaks_rules():
         return True
     allocation.restore(placed)
     allocation.total = before
@@ -94,14 +95,14 @@ def _promising(allocation: Allocation, shadow: Shadow, order: int, limit: int) -
         yard = grid.yards[bid.pool]
         for load, weight in ((np.zeros_like(allocation.loads[bid.pool]), 1), (allocation.loads[bid.pool], 0)):
             loads = load[:, begin:end].copy()
-            loads[bid.layer] += wish.nodes
+            loads[bid.layer] += bid.nodes
             cost, _, short, _ = stack(yard, loads, begin, end)
             blocked = window_sums(short.astype(np.float64), wish.duration) > 0
             if weight:
                 score = shadow.shade(bid.pool, bid.layer, wish.first, wish.last, wish.duration) / wish.duration
             else:
                 score = window_sums(cost - allocation.cost[bid.pool, begin:end], wish.duration) / (
-                    wish.nodes * wish.duration
+                    bid.nodes * wish.duration
                 )
             score = np.where(blocked, np.inf, score)
             at = int(score.argmin())
@@ -115,7 +116,7 @@ def _work_out(allocation: Allocation, order: int, way: int, start: int) -> Entry
     """Displace what must go, price the order, and put everything back."""
     grid = allocation.grid
     bid, wish = grid.ways[way], grid.wishes[order]
-    hours = wish.nodes * wish.duration * grid.yards[bid.pool].gpus * grid.hours
+    hours = bid.nodes * wish.duration * grid.yards[bid.pool].gpus * grid.hours
     before = allocation.total
     displaced: list[tuple[int, Placing]] = []
     try:
@@ -123,10 +124,10 @@ def _work_out(allocation: Allocation, order: int, way: int, start: int) -> Entry
             victim = _next_victim(allocation, order, way, start)
             if victim is None:
                 break
-            displaced.append((victim, allocation.remove(victim)))
+            displaced.extend((gone, allocation.remove(gone)) for gone in allocation.with_children([victim]))
         else:
             return None
-        if not _fits(allocation, order, way, start):
+        if not _fits(allocation, way, start) or not _keeps_rules(allocation, way, start):
             return None
         allocation.place(way, start)
         moved = [victim for victim, _ in displaced if allocation.insert(victim) > 0]
@@ -148,12 +149,17 @@ def _work_out(allocation: Allocation, order: int, way: int, start: int) -> Entry
     return Entry(way, start, least, victims, gone) if least <= VALUE_MICRO_MAX else None
 
 
-def _fits(allocation: Allocation, order: int, way: int, start: int) -> bool:
+def _keeps_rules(allocation: Allocation, way: int, start: int) -> bool:
+    duration = allocation.grid.wishes[allocation.grid.ways[way].order].duration
+    return allocation.taken is None or allocation.taken.fits(way, start, duration)
+
+
+def _fits(allocation: Allocation, way: int, start: int) -> bool:
     grid = allocation.grid
-    bid, wish = grid.ways[way], grid.wishes[order]
-    end = start + wish.duration
+    bid = grid.ways[way]
+    end = start + grid.wishes[bid.order].duration
     loads = allocation.loads[bid.pool][:, start:end].copy()
-    loads[bid.layer] += wish.nodes
+    loads[bid.layer] += bid.nodes
     return not stack(grid.yards[bid.pool], loads, start, end)[2].any()
 
 
@@ -162,11 +168,13 @@ def _next_victim(allocation: Allocation, order: int, way: int, start: int) -> in
     grid = allocation.grid
     bid, wish = grid.ways[way], grid.wishes[order]
     end = start + wish.duration
-    if _fits(allocation, order, way, start):
+    if _fits(allocation, way, start):
+        if not _keeps_rules(allocation, way, start):
+            return find_rival(allocation, way, start, _worth)
         hurt = allocation.hurts(way, start)
         return min(hurt, key=lambda other: (_worth(allocation, other), other)) if hurt else None
     loads = allocation.loads[bid.pool][:, start:end].copy()
-    loads[bid.layer] += wish.nodes
+    loads[bid.layer] += bid.nodes
     short = stack(grid.yards[bid.pool], loads, start, end)[2]
     best, best_score = None, np.inf
     for other in sorted(allocation.members[bid.pool]):
@@ -177,7 +185,7 @@ def _next_victim(allocation: Allocation, order: int, way: int, start: int) -> in
         low, high = max(begin, start) - start, min(begin + length, end) - start
         if low >= high:
             continue
-        relief = min(grid.wishes[other].nodes, wish.nodes) * int(short[low:high].sum())
+        relief = min(grid.ways[placing[0]].nodes, bid.nodes) * int(short[low:high].sum())
         if relief:
             score = _worth(allocation, other) / relief
             if score < best_score:
@@ -193,4 +201,4 @@ def _worth(allocation: Allocation, order: int) -> float:
         return 0.0
     bid, wish = grid.ways[placing[0]], grid.wishes[order]
     run = allocation.top[bid.pool, placing[1] : placing[1] + wish.duration].sum()
-    return float((bid.value * wish.duration - run) * wish.nodes * grid.yards[bid.pool].gpus * grid.hours)
+    return float((bid.value * wish.duration - run) * bid.nodes * grid.yards[bid.pool].gpus * grid.hours)

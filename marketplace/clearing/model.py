@@ -45,11 +45,41 @@ class Bid:
     value_usd_per_gpu_hour: Decimal
     lot_ids: frozenset[str] | tuple[str, ...] | None = None
     mandate_id: str | None = None
+    uses: tuple["Use", ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Use:
+    """What a bid takes of a limit for each node that runs, in each period that it runs."""
+
+    limit_id: str
+    amount_per_node_period: Decimal
+
+
+@dataclass(frozen=True, slots=True)
+class Limit:
+    """What accepted bids may take together, in any unit: a budget, a share of a risk, kilowatts.
+
+    Without a span it holds over all periods together, with one it holds in each period of `[from_period, to_period)`;
+    then the same `limit_id` may recur with disjoint spans, and binds in none but those.
+    """
+
+    limit_id: str
+    amount: Decimal
+    from_period: int | None = None
+    to_period: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class Order:
-    """An all-or-nothing request for nodes over consecutive periods, starting inside an inclusive window."""
+    """An all-or-nothing request for nodes over consecutive periods, starting inside an inclusive window.
+
+    Attributes:
+        nodes: The size that it asks for.
+        sizes: Other sizes that would do as well, each at the same value per GPU-hour.
+        group_id: At most one order of a group is accepted.
+        parent_id: An order without which this one is not accepted.
+    """
 
     order_id: str
     nodes: int
@@ -57,6 +87,9 @@ class Order:
     start_earliest: int
     start_latest: int
     bids: tuple[Bid, ...]
+    sizes: tuple[int, ...] = ()
+    group_id: str | None = None
+    parent_id: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,6 +101,7 @@ class Book:
     pools: tuple[Pool, ...]
     lots: tuple[Lot, ...]
     orders: tuple[Order, ...]
+    limits: tuple[Limit, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -141,6 +175,21 @@ class ShadowPrice:
 
 
 @dataclass(frozen=True, slots=True)
+class RulePrice:
+    """A dual price of a limit's unit, of a group or of a link, which is part of the proof of the upper bound.
+
+    `rule` is `limit`, `group` or `link`, and `rule_id` the limit's, the group's or the dependent order's id. A span is
+    given where the limit holds in each period.
+    """
+
+    rule: str
+    rule_id: str
+    price_usd: Decimal
+    from_period: int | None = None
+    to_period: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class Certificate:
     """What lets an outsider recompute or check a clearing.
 
@@ -166,3 +215,4 @@ class Clearing:
     decisions: tuple[Decision, ...]
     certificate: Certificate
     shadow_prices: tuple[ShadowPrice, ...] = ()
+    rule_prices: tuple[RulePrice, ...] = ()

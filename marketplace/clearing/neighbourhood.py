@@ -11,12 +11,13 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from marketplace.clearing.allocation import Allocation
+from marketplace.clearing.allocation import Allocation, Placing
 from marketplace.clearing.bound import Shadow
 from marketplace.clearing.carrying import stack
 from marketplace.clearing.grid import Flags, Floats, Grid
 from marketplace.clearing.program import Integers, RowTable, WayTable, build_program, new_solver
 from marketplace.clearing.prospects import Prospects
+from marketplace.clearing.taken import Taken
 
 THREADS = 2
 NODES_MAX = 30
@@ -43,6 +44,7 @@ class Task:
     orders: Integers
     fixed: Floats
     incumbent: Floats
+    taken: Taken | None = None
 
 
 class Neighbourhoods:
@@ -157,10 +159,20 @@ class Neighbourhoods:
                 if order not in leaves and placing is not None:
                     wish = self.grid.wishes[order]
                     row = int(self.table.base[pool] + self.grid.ways[placing[0]].layer) * self.grid.periods + placing[1]
-                    fixed[row : row + wish.duration] += wish.nodes
+                    fixed[row : row + wish.duration] += self.grid.ways[placing[0]].nodes
         keep = self._affordable(columns, fixed) | view.current[columns]
         columns = columns[keep]
-        return Task(columns, orders, fixed, view.current[columns].astype(np.float64))
+        return Task(columns, orders, fixed, view.current[columns].astype(np.float64), self._taken_by_others(orders))
+
+    def _taken_by_others(self, orders: Integers) -> Taken | None:
+        if self.allocation.taken is None:
+            return None
+        taken = self.allocation.taken.copy()
+        for order in orders.tolist():
+            placing: Placing | None = self.allocation.placed[order]
+            if placing is not None:
+                taken.shift(*placing, self.grid.wishes[order].duration, -1)
+        return taken
 
     def _affordable(self, columns: Integers, fixed: Floats) -> Flags:
         prospects, periods = self.prospects, self.grid.periods
@@ -182,7 +194,7 @@ class Neighbourhoods:
 
     def _solve(self, task: Task) -> Integers:
         columns = self.prospects.columns.take(task.columns)
-        program = build_program(self.grid, self.ways, self.table, columns, task.fixed, whole=True)
+        program = build_program(self.grid, self.ways, self.table, columns, task.fixed, whole=True, taken=task.taken)
         solver = new_solver(1)
         solver.setOptionValue("mip_max_nodes", NODES_MAX)
         solver.setOptionValue("mip_rel_gap", GAP_RELATIVE)
@@ -209,11 +221,12 @@ class Neighbourhoods:
         columns = self.prospects.columns.take(chosen)
         for way, start in zip(columns.way.tolist(), columns.start.tolist(), strict=True):
             allocation.place(way, start)
-        if any(allocation.is_overloaded(pool) for pool in np.unique(self.ways.pool[columns.way]).tolist()):
+        pools = np.unique(self.ways.pool[columns.way]).tolist()
+        if allocation.breaks_rules() or any(allocation.is_overloaded(pool) for pool in pools):
             allocation.restore(placed)
             allocation.total = before
             return
-        if losing := allocation.losing():
+        if losing := allocation.with_children(allocation.losing()):
             for order in losing:
                 allocation.remove(order)
             for order in dict.fromkeys(losing + orders):

@@ -28,7 +28,7 @@ def set_prices(allocation: Allocation, shadow: Shadow) -> list[Micros]:
     for pool, yard in enumerate(grid.yards):
         floor = _lowest(allocation, pool)
         while losing := _above_value(allocation, pool, floor):
-            for order in losing:
+            for order in allocation.with_children(losing):
                 allocation.remove(order)
             floor = _lowest(allocation, pool)
         wide = len(yard.layers) - 1
@@ -103,18 +103,23 @@ def share_lots(allocation: Allocation, pool: int) -> dict[int, tuple[LotShare, .
         by_layer: dict[int, list[int]] = defaultdict(list)
         for order in running:
             by_layer[_layer(allocation, order)].append(order)
-        needs = {layer: sum(grid.wishes[order].nodes for order in orders) for layer, orders in by_layer.items()}
+        needs = {layer: sum(_nodes(allocation, order) for order in orders) for layer, orders in by_layer.items()}
         left = stack(yard, allocation.loads[pool][:, period : period + 1], period, period + 1)[3]
         used = [int(nodes) for nodes in yard.offered[:, period] - left[:, 0]]
         for layer, quota in assign(yard.layers, needs, used).items():
             orders = by_layer[layer]
-            _hand_out(takes, orders, quota, period, [grid.wishes[order].nodes for order in orders])
+            _hand_out(takes, orders, quota, period, [_nodes(allocation, order) for order in orders])
     return {order: _render_shares(yard, takes[order]) for order in members}
 
 
 def _layer(allocation: Allocation, order: int) -> int:
     placing = allocation.placed[order]
     return -1 if placing is None else allocation.grid.ways[placing[0]].layer
+
+
+def _nodes(allocation: Allocation, order: int) -> int:
+    placing = allocation.placed[order]
+    return 0 if placing is None else allocation.grid.ways[placing[0]].nodes
 
 
 def _hand_out(

@@ -4,7 +4,7 @@ Per pool, layer and period one row says that placements are carried by lots; per
 The same program, with some orders fixed, is what the neighbourhood search solves as an integer program.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import highspy
@@ -13,6 +13,9 @@ from numpy.typing import NDArray
 
 from marketplace.clearing.carrying import stack
 from marketplace.clearing.grid import Floats, Grid, window_sums
+from marketplace.clearing.rule_rows import RuleRows, add_rule_rows
+from marketplace.clearing.rules import is_parent
+from marketplace.clearing.taken import Taken, fits_alone
 
 Integers = NDArray[np.int64]
 USD_SCALE = 1e-6
@@ -39,7 +42,7 @@ class WayTable:
         self.pool = np.array([way.pool for way in ways], dtype=np.int64)
         self.layer = np.array([way.layer for way in ways], dtype=np.int64)
         self.value = np.array([way.value for way in ways], dtype=np.float64)
-        self.nodes = np.array([grid.wishes[way.order].nodes for way in ways], dtype=np.int64)
+        self.nodes = np.array([way.nodes for way in ways], dtype=np.int64)
         self.duration = np.array([grid.wishes[way.order].duration for way in ways], dtype=np.int64)
         self.hours = np.array([grid.yards[way.pool].gpus * grid.hours for way in ways], dtype=np.float64)
 
@@ -57,10 +60,10 @@ def list_columns(grid: Grid, keep: int | None = None) -> Columns:
         wish = grid.wishes[way.order]
         if wish.last < wish.first:
             continue
-        key = (way.pool, way.layer, wish.nodes)
+        key = (way.pool, way.layer, way.nodes)
         if key not in costs:
             loads = np.zeros((len(grid.yards[way.pool].layers), grid.periods))
-            loads[way.layer] = wish.nodes
+            loads[way.layer] = way.nodes
             cost, _, short, _ = stack(grid.yards[way.pool], loads, 0, grid.periods)
             costs[key] = (cost, short.astype(np.float64))
         cost, short_by = costs[key]
@@ -68,8 +71,11 @@ def list_columns(grid: Grid, keep: int | None = None) -> Columns:
         total = window_sums(cost[span], wish.duration)
         good = window_sums(short_by[span], wish.duration) == 0
         if way.order != keep:
-            good &= total < way.value * wish.nodes * wish.duration
+            worth = way.value * way.nodes * wish.duration
+            good &= (total <= worth) if is_parent(grid.rules, way.order) else (total < worth)
         found = np.flatnonzero(good) + wish.first
+        if grid.rules is not None:
+            found = found[fits_alone(grid.rules, at, found, wish.duration)]
         ways.append(np.full(len(found), at))
         starts.append(found)
     if not ways:
@@ -118,7 +124,8 @@ def _join(parts: list[Floats]) -> Floats:
 class Program:
     """A HiGHS model with what is needed to read its answer back.
 
-    Its columns are the placements, then the `cells` (entries of the row table); its rows are `rows`, then `orders`.
+    Its columns are the placements, then the `cells` (entries of the row table); its rows are `rows`, then `orders`, and
+    last those of `rules`.
     """
 
     model: highspy.HighsLp
@@ -126,10 +133,18 @@ class Program:
     rows: Integers
     orders: Integers
     cells: Integers
+    rules: RuleRows | None = None
 
 
 def build_program(
-    grid: Grid, ways: WayTable, table: RowTable, columns: Columns, fixed: Floats, *, whole: bool
+    grid: Grid,
+    ways: WayTable,
+    table: RowTable,
+    columns: Columns,
+    fixed: Floats,
+    *,
+    whole: bool,
+    taken: Taken | None = None,
 ) -> Program:
     """Write the program of some placements, with other orders' loads fixed.
 
@@ -140,7 +155,19 @@ def build_program(
         columns: The placements to decide about.
         fixed: Nodes per row that are already taken by orders outside the program.
         whole: Whether placements are all or nothing.
+        taken: What orders outside the program take of the rules between orders.
     """
+    program = _build_capacity(grid, (ways, table), columns, fixed, whole=whole)
+    if grid.rules is None:
+        return program
+    placings = (columns.way, columns.start, ways.duration[columns.way])
+    return replace(program, rules=add_rule_rows(program.model, grid.rules, placings, taken))
+
+
+def _build_capacity(
+    grid: Grid, tables: tuple[WayTable, RowTable], columns: Columns, fixed: Floats, *, whole: bool
+) -> Program:
+    ways, table = tables
     way, start = columns.way, columns.start
     count = len(way)
     duration = ways.duration[way]

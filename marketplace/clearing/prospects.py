@@ -52,7 +52,9 @@ def _shadow_cost(grid: Grid, ways: WayTable, columns: Columns, shadow: Shadow) -
         sums = shadow.sums[bid.pool][bid.layer]
         starts = columns.start[low : low + length]
         wish = grid.wishes[bid.order]
-        cost[low : low + length] = (sums[starts + wish.duration] - sums[starts]) * (wish.nodes * ways.hours[way])
+        cost[low : low + length] = (sums[starts + wish.duration] - sums[starts]) * (bid.nodes * ways.hours[way])
+        if shadow.rules is not None:
+            cost[low : low + length] += shadow.rules.charge_micro(way, starts, wish.duration)
     return cost
 
 
@@ -65,5 +67,8 @@ def shade_of(grid: Grid, shadow: Shadow, order: int) -> Floats | None:
     for way in sorted(wish.ways, key=lambda way: not grid.yards[grid.ways[way].pool].plain):
         bid = grid.ways[way]
         sums = shadow.shade(bid.pool, bid.layer, wish.first, wish.last, wish.duration)
-        rows.append(sums * float(wish.nodes * grid.yards[bid.pool].gpus * grid.hours))
+        row = sums * float(bid.nodes * grid.yards[bid.pool].gpus * grid.hours)
+        if shadow.rules is not None:
+            row = row + shadow.rules.charge_micro(way, np.arange(wish.first, wish.last + 1), wish.duration)
+        rows.append(row)
     return np.stack(rows)

@@ -16,14 +16,15 @@ from marketplace.clearing.grid import Floats, Grid, Way, Wish, window_sums
 from marketplace.clearing.model import Book, Reason
 from marketplace.clearing.money import MICRO, show, usd
 from marketplace.clearing.pricing import Micros
+from marketplace.clearing.ruled import list_rule_reasons
 from marketplace.clearing.winning import PriceToWin
 
 
-def alone(grid: Grid, way: Way, wish: Wish, begin: int, end: int) -> tuple[Floats, Floats]:
+def alone(grid: Grid, way: Way, begin: int, end: int) -> tuple[Floats, Floats]:
     """Return cost and shortage per period of an order on the otherwise empty pool."""
     yard = grid.yards[way.pool]
     loads = np.zeros((len(yard.layers), end - begin))
-    loads[way.layer] = wish.nodes
+    loads[way.layer] = way.nodes
     cost, _, short, _ = stack(yard, loads, begin, end)
     return cost, short.astype(np.float64)
 
@@ -36,7 +37,7 @@ def regret_micros(allocation: Allocation, prices: list[Micros], order: int) -> t
     for at in wish.ways if wish.last >= wish.first else ():
         way = grid.ways[at]
         span = slice(wish.first, wish.last + wish.duration)
-        _, short = alone(grid, way, wish, span.start, span.stop)
+        _, short = alone(grid, way, span.start, span.stop)
         sums = np.concatenate([[0], np.cumsum(prices[way.pool][span])])
         total = sums[wish.duration :] - sums[: -wish.duration]
         total = np.where(window_sums(short, wish.duration) > 0, np.iinfo(np.int64).max, total)
@@ -44,7 +45,7 @@ def regret_micros(allocation: Allocation, prices: list[Micros], order: int) -> t
         if total[low] == np.iinfo(np.int64).max:
             continue
         per_gpu = int(way.value) * wish.duration - int(total[low])
-        gain = per_gpu * wish.nodes * grid.yards[way.pool].gpus * grid.hours
+        gain = per_gpu * way.nodes * grid.yards[way.pool].gpus * grid.hours
         if gain > best[0]:
             best = (gain, at, wish.first + low)
     return best
@@ -56,12 +57,10 @@ def list_reasons(
     """Return the reasons why an order is out, the decisive one first."""
     grid = allocation.grid
     wish = grid.wishes[order]
-    request = book.orders[order]
-    if not wish.ways:
-        return (Reason("no_eligible_pool", "no pool and mandate would take this order", {}),)
-    floor = _cheapest_alone(grid, wish)
-    if floor is None:
-        return (_never_feasible(grid, order, request.start_latest),)
+    hopeless = find_hopeless(grid, order, book.orders[order].start_latest)
+    floor = cheapest_alone(grid, wish)
+    if hopeless is not None or floor is None:
+        return () if hopeless is None else (hopeless,)
     cheapest, at, start = floor
     facts = {
         "pool_id": book.pools[grid.ways[at].pool].pool_id,
@@ -72,7 +71,7 @@ def list_reasons(
     if to_win is not None:
         facts["price_to_win_usd_per_gpu_hour"] = show(usd(to_win.value_micro))
         facts["price_to_win_guarantee"] = "exact" if to_win.exact else "indicative"
-    found = []
+    found = list_rule_reasons(book, allocation, order)
     if all(_margin_alone(grid, wish, way) <= 0 for way in wish.ways):
         worth, ask = facts["value_usd_per_gpu_hour"], facts["ask_usd_per_gpu_hour"]
         text = f"worth {worth} USD per GPU-hour where the cheapest asks come to {ask}"
@@ -92,15 +91,24 @@ def list_reasons(
     return (*found, *_circumstances(allocation, order))
 
 
-def _cheapest_alone(grid: Grid, wish: Wish) -> tuple[Fraction, int, int] | None:
+def find_hopeless(grid: Grid, order: int, start_latest: int) -> Reason | None:
+    """Return why an order could not be served whatever it offered, None where it could on the empty pools."""
+    wish = grid.wishes[order]
+    if not wish.ways:
+        return Reason("no_eligible_pool", "no pool and mandate would take this order", {})
+    return _never_feasible(grid, order, start_latest) if cheapest_alone(grid, wish) is None else None
+
+
+def cheapest_alone(grid: Grid, wish: Wish) -> tuple[Fraction, int, int] | None:
+    """Return the least mean ask of an order on the empty pools in micro-dollars, with its way and start."""
     best: tuple[Fraction, int, int] | None = None
     for at in wish.ways if wish.last >= wish.first else ():
         way = grid.ways[at]
-        cost, short = alone(grid, way, wish, wish.first, wish.last + wish.duration)
+        cost, short = alone(grid, way, wish.first, wish.last + wish.duration)
         total = np.where(window_sums(short, wish.duration) > 0, np.inf, window_sums(cost, wish.duration))
         low = int(total.argmin())
         if np.isfinite(total[low]):
-            mean = Fraction(round(float(total[low])), wish.nodes * wish.duration)
+            mean = Fraction(round(float(total[low])), way.nodes * wish.duration)
             if best is None or mean < best[0]:
                 best = (mean, at, wish.first + low)
     return best
@@ -108,21 +116,22 @@ def _cheapest_alone(grid: Grid, wish: Wish) -> tuple[Fraction, int, int] | None:
 
 def _margin_alone(grid: Grid, wish: Wish, at: int) -> float:
     way = grid.ways[at]
-    cost, short = alone(grid, way, wish, wish.first, wish.last + wish.duration)
+    cost, short = alone(grid, way, wish.first, wish.last + wish.duration)
     total = np.where(window_sums(short, wish.duration) > 0, np.inf, window_sums(cost, wish.duration))
-    return way.value * wish.nodes * wish.duration - float(total.min())
+    return way.value * way.nodes * wish.duration - float(total.min())
 
 
 def _never_feasible(grid: Grid, order: int, start_latest: int) -> Reason:
     """Say what would have to give for the order to fit the empty pools: start, size or duration."""
     wish = grid.wishes[order]
+    least = min(grid.ways[at].nodes for at in wish.ways)
     starts, sizes, lengths = [], [0], [0]
     for at in wish.ways:
         way = grid.ways[at]
         yard = grid.yards[way.pool]
         steps = list(yard.layers[way.layer])
         room = yard.offered[steps].sum(axis=0) if steps else np.zeros(grid.periods)
-        enough = (room >= wish.nodes).astype(np.float64)
+        enough = (room >= way.nodes).astype(np.float64)
         if wish.duration <= grid.periods:
             starts += np.flatnonzero(window_sums(enough, wish.duration) == wish.duration).tolist()
         for start in range(wish.first, min(start_latest, grid.periods - 1) + 1):
@@ -136,7 +145,7 @@ def _never_feasible(grid: Grid, order: int, start_latest: int) -> Reason:
         nearest = min(starts, key=lambda start: (max(wish.first - start, start - start_latest, 0), start))
         facts["nearest_feasible_start"] = str(nearest)
     text = (
-        f"no eligible pool offers {wish.nodes} nodes for {wish.duration} periods inside the start window; "
+        f"no eligible pool offers {least} nodes for {wish.duration} periods inside the start window; "
         f"in it at most {max(sizes)} nodes for that duration, or {max(lengths)} periods at that size"
     )
     return Reason("never_feasible", text, facts)
@@ -147,6 +156,7 @@ def _circumstances(allocation: Allocation, order: int) -> tuple[Reason, ...]:
     grid = allocation.grid
     wish = grid.wishes[order]
     total, longest = 0.0, 0
+    least = min((grid.ways[at].nodes for at in wish.ways), default=wish.nodes)
     for at in wish.ways:
         way = grid.ways[at]
         begin, end = wish.first, wish.last + wish.duration
@@ -156,13 +166,13 @@ def _circumstances(allocation: Allocation, order: int) -> tuple[Reason, ...]:
             continue
         left = stack(yard, allocation.loads[way.pool][:, begin:end], begin, end)[3][steps].sum(axis=0)
         total += float(left.sum())
-        runs = window_sums((left >= wish.nodes).astype(np.float64), wish.duration)
+        runs = window_sums((left >= least).astype(np.float64), wish.duration)
         longest = max(longest, int(runs.max()))
     if longest >= wish.duration:
         return ()
-    facts = {"free_node_periods": str(int(total)), "needed_node_periods": str(wish.nodes * wish.duration)}
-    if total >= wish.nodes * wish.duration:
-        text = f"{int(total)} node-periods are free in its pools and window, but nowhere {wish.nodes} nodes in one run"
+    facts = {"free_node_periods": str(int(total)), "needed_node_periods": str(least * wish.duration)}
+    if total >= least * wish.duration:
+        text = f"{int(total)} node-periods are free in its pools and window, but nowhere {least} nodes in one run"
         return (Reason("fragmented", text, facts),)
-    text = f"only {int(total)} node-periods are left in its pools and window, it needs {wish.nodes * wish.duration}"
+    text = f"only {int(total)} node-periods are left in its pools and window, it needs {least * wish.duration}"
     return (Reason("no_capacity", text, facts),)

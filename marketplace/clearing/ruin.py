@@ -56,6 +56,7 @@ class Ruin:
         begin = pick.randrange(allocation.grid.periods)
         end = begin + pick.choice(SPANS)
         out = self._sample([o for o in allocation.members[pool] if self._overlaps(o, begin, end)], REMOVED_MAX)
+        out = allocation.with_children(out)
         losers = self._sample(self._losers(pool, begin, end), LOSERS_MAX)
         if not losers and not out:
             return
@@ -63,7 +64,7 @@ class Ruin:
         old: list[tuple[int, Placing]] = [(order, allocation.remove(order)) for order in out]
         share = pick.random()
         added = []
-        for order in self._shuffle(out + losers):
+        for order in allocation.sort_by_depth(self._shuffle(out + losers)):
             shade = self.shades[order]
             if allocation.insert(order, None if shade is None else shade * share) > 0:
                 added.append(order)

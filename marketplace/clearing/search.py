@@ -40,7 +40,7 @@ def greedy(grid: Grid, prospects: Prospects) -> Allocation:
             ranked = sorted(orders, key=lambda order: (-priority[order], order))
             for order in ranked:
                 allocation.insert(order, prospects.shades[order] if shaded else None)
-            for order in ranked:
+            for order in allocation.sort_by_depth(ranked):
                 if allocation.out[order]:
                     allocation.insert(order)
             if allocation.total > best.total:

@@ -4,7 +4,8 @@ It shares no code with the solver: everything is computed anew from the book and
 the book, the result and this module. Violations, in the order in which they are looked for:
 
 `book_hash`, `decisions` (one per order, in order), `bid` (the match is one of the order's bids), `size`, `window`,
-`lots` (the shares do not add up, or a lot is not the bid's), `oversold`, `dear_lot` (a cheaper lot was left idle),
+`lots` (the shares do not add up, or a lot is not the bid's), those of `rule_audit`, `oversold`, `dear_lot` (a cheaper
+lot was left idle),
 `price_runs`, `price_mean`, `above_value`, `under_ask`, `regret`, `reasons`, `price_to_win`, `welfare`, `bound`, `gap`,
 `prices_hash`, `decisions_hash`.
 """
@@ -18,6 +19,7 @@ from itertools import accumulate
 
 from marketplace.clearing.codec import hash_book, hash_json, render_decisions, render_prices
 from marketplace.clearing.model import Bid, Book, Clearing, Decision, Lot, Match, Order
+from marketplace.clearing.rule_audit import RuleAudit
 from marketplace.core.errors import Refusal
 
 VIOLATIONS_MAX = 100
@@ -57,6 +59,7 @@ def find_violations(book: Book, clearing: Clearing) -> tuple[Violation, ...]:
     for check in (
         audit.check_identity,
         audit.check_matches,
+        audit.check_rules,
         audit.check_capacity,
         audit.check_uniform,
         audit.check_prices,
@@ -102,6 +105,7 @@ class _Audit:
                 self.pool_lots[lot.pool_id].append(lot.lot_id)
         self.used: dict[Cell, int] = defaultdict(int)
         self.prices: dict[Cell, int] = {}
+        self.rules = RuleAudit(book, clearing)
         self._fits: dict[tuple[str, tuple[str, ...], int], list[int]] = {}
         self._asks: dict[tuple[str, tuple[str, ...], int], list[int]] = {}
 
@@ -136,7 +140,10 @@ class _Audit:
             if not bids:
                 yield Violation("bid", order.order_id, f"no bid on {match.pool_id} at {match.value_usd_per_gpu_hour}")
                 continue
-            if match.nodes != order.nodes or match.end_period - match.start_period != order.duration_periods:
+            if (
+                match.nodes not in {order.nodes, *order.sizes}
+                or match.end_period - match.start_period != order.duration_periods
+            ):
                 yield Violation(
                     "size", order.order_id, f"{match.nodes} nodes to {match.end_period} is not what it asked"
                 )
@@ -155,6 +162,11 @@ class _Audit:
             wanted = dict.fromkeys(range(match.start_period, match.end_period), match.nodes)
             if carried != wanted or any(share.nodes <= 0 for share in match.lots):
                 yield Violation("lots", order.order_id, "its lots do not carry its nodes in every period of its run")
+
+    def check_rules(self) -> Iterator[Violation]:
+        """No limit is taken beyond its amount, at most one of a group runs, and no child without its parent."""
+        for code, subject, text in self.rules.find((order, match) for order, _, match in self.matched()):
+            yield Violation(code, subject, text)
 
     def check_capacity(self) -> Iterator[Violation]:
         """No lot carries more than it offers, and none is idle while a dearer one serves in its place."""
@@ -235,11 +247,11 @@ class _Audit:
 
     def _regret(self, order: Order) -> Fraction:
         best = 0
-        for bid in order.bids:
-            fits = self._fit_sums(bid, order.nodes)
+        for bid, nodes in _list_ways(order):
+            fits = self._fit_sums(bid, nodes)
             value = _micro(bid.value_usd_per_gpu_hour) * order.duration_periods
             sums = self._price_sums(bid.pool_id)
-            scale = order.nodes * self.gpus[bid.pool_id] * self.book.period_hours
+            scale = nodes * self.gpus[bid.pool_id] * self.book.period_hours
             for start, end in self._spans(order):
                 if fits[end] - fits[start] == order.duration_periods:
                     best = max(best, (value - sums[end] + sums[start]) * scale)
@@ -276,7 +288,7 @@ class _Audit:
         total = 0
         for order, _, match in self.matched():
             hours = self.gpus[match.pool_id] * self.book.period_hours
-            total += _micro(match.value_usd_per_gpu_hour) * order.nodes * order.duration_periods * hours
+            total += _micro(match.value_usd_per_gpu_hour) * match.nodes * order.duration_periods * hours
         for (lot_id, period), nodes in self.used.items():
             lot = self.entries.get((lot_id, period))
             if lot is not None:
@@ -311,7 +323,7 @@ class _Audit:
 
     def _dual_bound(self) -> Fraction:
         shadow = {cell: _micro(lot.ask_usd_per_gpu_hour) for cell, lot in self.entries.items()}
-        total = 0
+        total = self.rules.rent() * MILLION
         for run in self.clearing.shadow_prices:
             price = _micro(run.price_usd_per_gpu_hour)
             for period in range(run.from_period, run.to_period):
@@ -322,10 +334,13 @@ class _Audit:
                     total += rent * lot.nodes * self.gpus[lot.pool_id] * self.book.period_hours
         sums: dict[tuple[str, ...], list[int]] = {}
         for order in self.book.orders:
-            total += max([0, *(self._surplus(order, bid, shadow, sums) for bid in order.bids)])
+            total += max([0, *(self._surplus(order, way, shadow, sums) for way in _list_ways(order))])
         return Fraction(total, MILLION)
 
-    def _surplus(self, order: Order, bid: Bid, shadow: dict[Cell, int], sums: dict[tuple[str, ...], list[int]]) -> int:
+    def _surplus(
+        self, order: Order, way: tuple[Bid, int], shadow: dict[Cell, int], sums: dict[tuple[str, ...], list[int]]
+    ) -> Fraction | int:
+        bid, nodes = way
         lots = self.allowed(bid)
         if lots not in sums:
             least = [
@@ -333,14 +348,16 @@ class _Audit:
                 for period in range(self.book.periods)
             ]
             sums[lots] = [0, *accumulate(least)]
-        fits, costs, asks = self._fit_sums(bid, order.nodes), sums[lots], self._ask_sums(bid, order.nodes)
+        fits, costs, asks = self._fit_sums(bid, nodes), sums[lots], self._ask_sums(bid, nodes)
         value = _micro(bid.value_usd_per_gpu_hour) * order.duration_periods
-        scale = order.nodes * self.gpus[bid.pool_id] * self.book.period_hours
-        best = 0
+        scale = nodes * self.gpus[bid.pool_id] * self.book.period_hours
+        best: Fraction | int = 0
         for start, end in self._spans(order):
             whole = fits[end] - fits[start] == order.duration_periods
-            if whole and asks[end] - asks[start] < value * order.nodes:
-                best = max(best, (value - costs[end] + costs[start]) * scale)
+            margin = value * nodes - asks[end] + asks[start] + int(order.order_id in self.rules.children)
+            if whole and margin > 0 and self.rules.fits_alone(order, bid, nodes, start):
+                charge = self.rules.charge(order, bid, nodes, start) * MILLION
+                best = max(best, (value - costs[end] + costs[start]) * scale - charge)
         return best
 
     def _ask_sums(self, bid: Bid, nodes: int) -> list[int]:
@@ -365,6 +382,11 @@ class _Audit:
             yield Violation("prices_hash", "certificate", "the prices have another hash than the certificate")
         if certificate.decisions_hash != hash_json(render_decisions(self.clearing.decisions)):
             yield Violation("decisions_hash", "certificate", "the decisions have another hash than the certificate")
+
+
+def _list_ways(order: Order) -> Iterator[tuple[Bid, int]]:
+    """Walk the bids of an order at each of its sizes."""
+    return ((bid, nodes) for bid in order.bids for nodes in sorted({order.nodes, *order.sizes}))
 
 
 def _covers(lots: tuple[str, ...], match: Match) -> bool:

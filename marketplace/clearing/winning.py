@@ -80,7 +80,7 @@ def _threshold(found: Allocation, order: int, target: Fraction) -> int:
     way, start = placing
     grid = found.grid
     bid, wish = grid.ways[way], grid.wishes[order]
-    hours = wish.nodes * wish.duration * grid.yards[bid.pool].gpus * grid.hours
+    hours = bid.nodes * wish.duration * grid.yards[bid.pool].gpus * grid.hours
     missing = target - (Fraction(found.total) - int(bid.value) * hours)
     top = Fraction(int(found.top[bid.pool, start : start + wish.duration].sum()), wish.duration)
     return max(ceil_cent(missing / hours), ceil_cent(top), 0)

@@ -8,6 +8,7 @@ from marketplace import __version__
 from marketplace.cli.clear import app as clear_app
 from marketplace.cli.demo import app as demo_app
 from marketplace.cli.equity import app as equity_app
+from marketplace.cli.explain import app as explain_app
 from marketplace.cli.log import app as log_app
 from marketplace.cli.projections import app as projections_app
 from marketplace.cli.serve import app as serve_app
@@ -18,7 +19,7 @@ app = App(
     help="A compute-for-equity marketplace on an event log that anyone can replay.",
     version=__version__,
 )
-for command in (demo_app, up_app, serve_app, projections_app, log_app, clear_app, equity_app):
+for command in (demo_app, up_app, serve_app, projections_app, explain_app, log_app, clear_app, equity_app):
     app.command(command)
 
 

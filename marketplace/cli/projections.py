@@ -40,7 +40,7 @@ def list_all(*, nats_url: NatsUrl = None, database_url: DatabaseUrl = None) -> i
     configure_logging()
 
     async def main() -> None:
-        async with _open(nats_url, database_url) as (log, engine):
+        async with open_both(nats_url, database_url) as (log, engine):
             last = (await log.health()).last_sequence
             async with reachable(), engine.connect() as connection:
                 positions = await load_positions(connection)
@@ -70,7 +70,7 @@ def rebuild(name: str, /, *, nats_url: NatsUrl = None, database_url: DatabaseUrl
 
     async def main() -> None:
         chosen = _choose(name)
-        async with _open(nats_url, database_url) as (log, engine):
+        async with open_both(nats_url, database_url) as (log, engine):
             for projection in chosen:
                 with _bar(f"rebuild {projection.name}") as report:
                     done = await rebuild_projection(projection, log, engine, report=report)
@@ -98,7 +98,7 @@ def verify(name: str = EVERYTHING, /, *, nats_url: NatsUrl = None, database_url:
 
     async def main() -> int:
         chosen = _choose(name)
-        async with _open(nats_url, database_url) as (log, engine):
+        async with open_both(nats_url, database_url) as (log, engine):
             with _bar("verify") as report:
                 results = await verify_all(chosen, log, engine, report=report)
         for result in results:
@@ -113,7 +113,12 @@ def _choose(name: str) -> tuple[Projection, ...]:
 
 
 @contextlib.asynccontextmanager
-async def _open(nats_url: str | None, database_url: str | None) -> AsyncIterator[tuple[Log, AsyncEngine]]:
+async def open_both(nats_url: str | None, database_url: str | None) -> AsyncIterator[tuple[Log, AsyncEngine]]:
+    """Open the log and the projections' database, checked to have the tables of this release.
+
+    Raises:
+        Refusal: ``setting_missing`` where no database is given; ``schema_outdated`` as `require_current`.
+    """
     settings = load_settings(nats_url=nats_url, database_url=database_url)
     if settings.database_url is None:
         raise Refusal("setting_missing", "set MARKETPLACE_DATABASE_URL, or give --database-url postgresql://…")

@@ -4,12 +4,10 @@ A list comes as an async iterator over all of its pages. A read sees all that th
 """
 
 from collections.abc import AsyncIterator
-from decimal import Decimal
 from typing import Any
 
 from events.order import OrderTerms
 from marketplace.api.api_keys import IssuedKey
-from marketplace.api.bodies.accounts import TransferBody
 from marketplace.api.bodies.delivery import ReportUsageBody
 from marketplace.api.bodies.equity import (
     AddStakeholderBody,
@@ -23,6 +21,7 @@ from marketplace.api.bodies.equity import (
     OpenFinancingBody,
 )
 from marketplace.api.bodies.parties import ClearPartyBody, IssueKeyBody, RegisterPartyBody
+from marketplace.api.bodies.quotes import QuoteAnswer
 from marketplace.api.bodies.reasons import ReasonBody
 from marketplace.api.bodies.supply import (
     ListLotBody,
@@ -34,7 +33,9 @@ from marketplace.api.bodies.supply import (
 from marketplace.api.bodies.trading import (
     AdvanceClockBody,
     AmendOrderBody,
+    AskQuoteBody,
     GrantMandateBody,
+    HoldQuoteBody,
     OpenAuctionBody,
     PlaceOrderBody,
 )
@@ -42,18 +43,20 @@ from marketplace.api.clock import ClockView
 from marketplace.api.commands import ReceiptBody
 from marketplace.api.feed import FeedPage
 from marketplace.api.usage import UsageReceipt
-from marketplace.client.transport import Transport
-from marketplace.projections.accounts.queries import BalanceView, TrialBalanceView
+from marketplace.client.books import Books
+from marketplace.projections.accounts.views import TrialBalanceView
 from marketplace.projections.auctions import AuctionView, DecisionView, PriceView
 from marketplace.projections.cap_tables.queries import CapTableView, FinancingView, LiquidityView, StakeholderView
 from marketplace.projections.grants import GrantView
 from marketplace.projections.instruments import InstrumentView
 from marketplace.projections.inventory import LotView, PoolView
 from marketplace.projections.orders import OrderView
+from marketplace.projections.quotes import QuoteView
+from marketplace.projections.standings import StandingView
 from marketplace.projections.statements import StatementView
 
 
-class MarketplaceClient(Transport):
+class MarketplaceClient(Books):
     """Speaks to one API with one key; use it as an async context manager."""
 
     async def register_party(self, body: RegisterPartyBody, **options: Any) -> ReceiptBody:
@@ -67,11 +70,6 @@ class MarketplaceClient(Transport):
     async def issue_key(self, body: IssueKeyBody, **options: Any) -> IssuedKey:
         """Issue an API key; its token is told once."""
         return await self.send("/v1/api-keys", IssuedKey, body, **options)
-
-    async def deposit(self, account_id: str, amount_usd: Decimal, reference: str, **options: Any) -> ReceiptBody:
-        """Record money that came in."""
-        body = TransferBody(amount_usd=amount_usd, reference=reference)
-        return await self.command(f"/v1/accounts/{account_id}/deposits", body, **options)
 
     async def register_site(self, body: RegisterSiteBody, **options: Any) -> ReceiptBody:
         """Bring a data center to the market."""
@@ -96,6 +94,27 @@ class MarketplaceClient(Transport):
     async def grant_mandate(self, body: GrantMandateBody, **options: Any) -> ReceiptBody:
         """Offer to take equity."""
         return await self.command("/v1/mandates", body, **options)
+
+    async def ask_quote(self, startup_id: str, terms: OrderTerms) -> QuoteAnswer:
+        """Return what an order would have to be worth now, and where it would run; nothing is set aside."""
+        body = AskQuoteBody(startup_id=startup_id, terms=terms)
+        return await self.send("/v1/quotes", QuoteAnswer, body, fresh=True)
+
+    async def hold_quote(self, body: HoldQuoteBody, **options: Any) -> ReceiptBody:
+        """Set the cheapest free placement aside at its price to win."""
+        return await self.command("/v1/quotes/hold", body, **options)
+
+    async def take_quote(self, quote_id: str, **options: Any) -> ReceiptBody:
+        """Place the order that takes a held quote; the receipt names the order."""
+        return await self.command(f"/v1/quotes/{quote_id}/take", **options)
+
+    async def release_quote(self, quote_id: str, reason: str, **options: Any) -> ReceiptBody:
+        """Let a held quote go."""
+        return await self.command(f"/v1/quotes/{quote_id}/release", ReasonBody(reason=reason), **options)
+
+    async def get_quote(self, quote_id: str) -> QuoteView:
+        """Return a held quote."""
+        return await self.get(f"/v1/quotes/{quote_id}", QuoteView)
 
     async def place_order(self, startup_id: str, terms: OrderTerms, **options: Any) -> ReceiptBody:
         """Ask for capacity in the next auction."""
@@ -232,9 +251,9 @@ class MarketplaceClient(Transport):
         """Yield instruments."""
         return self.rows("/v1/instruments", InstrumentView, **query)
 
-    def list_balances(self, **query: Any) -> AsyncIterator[BalanceView]:
-        """Yield balances by ledger account."""
-        return self.rows("/v1/balances", BalanceView, **query)
+    async def get_standing(self, provider_id: str) -> StandingView:
+        """Return how well a provider has delivered so far."""
+        return await self.get(f"/v1/market/standings/{provider_id}", StandingView)
 
     def list_financings(self, issuer_id: str) -> AsyncIterator[FinancingView]:
         """Yield the priced rounds of an issuer."""

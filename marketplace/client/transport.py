@@ -92,9 +92,12 @@ class Transport:
         key: str | None = None,
         if_match: int | None = None,
         method: str = "POST",
+        fresh: bool = False,
     ) -> T:
-        """Send a command whose answer is of another type than a receipt."""
+        """Send a command whose answer is of another type than a receipt; `fresh` asks for all that this client did."""
         headers = {"Idempotency-Key": key or new_key()}
+        if fresh:
+            headers["Min-Seq"] = str(self.last_sequence)
         if if_match is not None:
             headers["If-Match"] = f'"{if_match}"'
         content = None

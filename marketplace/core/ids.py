@@ -20,6 +20,7 @@ PREFIXES: Final = {
     "lot": "lot",
     "mandate": "mnd",
     "order": "ord",
+    "quote": "quo",
     "auction": "auc",
     "grant": "grt",
     "usage": "usg",

@@ -14,6 +14,7 @@ from marketplace.domain.mandate import MANDATE
 from marketplace.domain.order import ORDER
 from marketplace.domain.party import PARTY
 from marketplace.domain.pool import POOL
+from marketplace.domain.quote import QUOTE
 from marketplace.domain.site import SITE
 from marketplace.domain.statement import STATEMENT
 from marketplace.domain.usage import USAGE
@@ -27,6 +28,7 @@ DECIDERS: Final[dict[str, Decider[Any, Any, Any]]] = {
         LOT,
         MANDATE,
         ORDER,
+        QUOTE,
         AUCTION,
         GRANT,
         USAGE,

@@ -103,10 +103,12 @@ class CompleteGrant(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class TerminateGrant(msgspec.Struct, frozen=True, kw_only=True):
-    """End it early."""
+    """End it early; `at` is held within the span."""
 
     grant_id: str
     at: datetime
+    by: Literal["startup", "provider", "platform"]
+    noticed_at: datetime
     reason: str
 
 
@@ -284,7 +286,11 @@ def _terminate(command: TerminateGrant, state: Grant) -> Sequence[GrantEvent]:
         return []
     _require_status(state, "issued", *RUNNING)
     at = min(max(command.at, state.issued.start), state.end)
-    return [GrantTerminated(grant_id=command.grant_id, at=at, reason=command.reason)]
+    return [
+        GrantTerminated(
+            grant_id=command.grant_id, at=at, by=command.by, noticed_at=command.noticed_at, reason=command.reason
+        )
+    ]
 
 
 def evolve(state: GrantState, event: GrantEvent) -> GrantState:

@@ -48,7 +48,21 @@ OFFERS_MAX = 16
 
 
 class PlaceOrder(msgspec.Struct, frozen=True, kw_only=True):
-    """Ask for capacity; the holds stand in the same atomic batch."""
+    """Ask for capacity; the holds stand in the same atomic batch.
+
+    Attributes:
+        order_id: The order.
+        startup_id: Who asks.
+        issuer_id: Whose equity is offered.
+        account_id: Whose cash is held.
+        hold_id: The hold.
+        terms: What is asked and offered.
+        cash_hold_usd: Cash set aside.
+        budget_holds: Budget set aside.
+        at: Now.
+        quote_id: The held quote that it takes, if it does.
+        grant_id: What taking it issues; given with `quote_id`.
+    """
 
     order_id: str
     startup_id: str
@@ -59,6 +73,8 @@ class PlaceOrder(msgspec.Struct, frozen=True, kw_only=True):
     cash_hold_usd: Decimal
     budget_holds: tuple[BudgetHold, ...]
     at: datetime
+    quote_id: str | None = None
+    grant_id: str | None = None
 
 
 class AmendOrder(msgspec.Struct, frozen=True, kw_only=True):
@@ -253,13 +269,17 @@ def _place(command: PlaceOrder, state: OrderState) -> Sequence[OrderEvent]:
         terms=command.terms,
         cash_hold_usd=command.cash_hold_usd,
         budget_holds=command.budget_holds,
+        quote_id=command.quote_id,
     )
     if state is not None:
         if state.placed == event:
             return []
         raise refuse_exists("order", command.order_id)
     require_terms(command.terms, command.at)
-    return [event]
+    if command.quote_id is None:
+        return [event]
+    assert command.grant_id is not None, "what takes a quote becomes a grant"
+    return [event, OrderMatched(order_id=command.order_id, grant_id=command.grant_id)]
 
 
 def _require_status(state: Order, *allowed: str) -> None:

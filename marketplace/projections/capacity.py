@@ -114,7 +114,7 @@ PROJECTION: Final = Projection(
     ignores=tags_of(pool_events.PoolOpened)
     | all_of(
         "party", "site", "lot", "mandate", "order", "auction", "grant", "usage", "statement", "account", "instrument",
-        "issuer", "clock",
+        "issuer", "clock", "quote",
     ),
     load=_load,
 )  # fmt: skip

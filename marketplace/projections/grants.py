@@ -24,7 +24,7 @@ grants: Final = define(
     "grants_v1",
     text("grant_id", key=True),
     text("order_id"),
-    text("auction_id"),
+    text("auction_id", null=True),
     text("startup_id"),
     text("provider_id"),
     text("holder_id", null=True),
@@ -151,7 +151,7 @@ PROJECTION: Final = Projection(
     },
     ignores=all_of(
         "party", "site", "pool", "lot", "mandate", "order", "auction", "usage", "statement", "account", "instrument",
-        "issuer", "clock",
+        "issuer", "clock", "quote",
     ),
     load=_load,
 )  # fmt: skip
@@ -165,7 +165,7 @@ class GrantView(msgspec.Struct, frozen=True, kw_only=True):
 
     grant_id: str
     order_id: str
-    auction_id: str
+    auction_id: str | None
     startup_id: str
     provider_id: str
     holder_id: str | None

@@ -177,7 +177,7 @@ PROJECTION: Final = Projection(
     },
     ignores=all_of(
         "party", "site", "pool", "lot", "mandate", "order", "auction", "grant", "usage", "statement", "account",
-        "issuer", "clock",
+        "issuer", "clock", "quote",
     ),
     load=_load,
 )  # fmt: skip

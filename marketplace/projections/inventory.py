@@ -163,6 +163,7 @@ PROJECTION: Final = Projection(
         "instrument",
         "issuer",
         "clock",
+        "quote",
     ),
 )
 

@@ -84,7 +84,7 @@ PROJECTION: Final = Projection(
     },
     ignores=all_of(
         "party", "site", "pool", "lot", "mandate", "order", "auction", "grant", "usage", "account", "instrument",
-        "issuer", "clock",
+        "issuer", "clock", "quote",
     ),
 )  # fmt: skip
 

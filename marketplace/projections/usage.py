@@ -10,17 +10,18 @@ from sqlalchemy import Boolean, Column, Index, func, or_, select, tuple_
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from events import usage as usage_events
-from events.usage import Evidence, Reading
+from events.usage import Evidence, Meter, Reading
 from marketplace.projections.changes import Changes
 from marketplace.projections.facts import Fact
 from marketplace.projections.grants import grants
-from marketplace.projections.projection import Projection, all_of
+from marketplace.projections.projection import Projection, all_of, tags_of
 from marketplace.projections.reading import find_one, load_all, page
 from marketplace.projections.schema import Origin, define, document, instant, text, whole
 
 readings: Final = define(
     "readings_v1",
     text("grant_id", key=True),
+    text("meter", key=True),
     text("source", key=True),
     text("reading_id", key=True),
     text("usage_id"),
@@ -28,7 +29,9 @@ readings: Final = define(
     instant("start"),
     instant("end"),
     whole("nodes"),
+    whole("gpus", null=True),
     whole("gpu_seconds"),
+    document("devices"),
     document("evidence", null=True),
     whole("corrections"),
     Column("voided", Boolean, nullable=False),
@@ -43,6 +46,7 @@ def _reported(changes: Changes, fact: Fact, event: usage_events.UsageReported) -
         changes.put(
             readings,
             grant_id=event.grant_id,
+            meter=event.meter,
             source=event.source,
             reading_id=reading.reading_id,
             usage_id=event.usage_id,
@@ -58,26 +62,28 @@ def _measure(reading: Reading) -> dict[str, Any]:
         "start": reading.start,
         "end": reading.end,
         "nodes": reading.nodes,
+        "gpus": reading.gpus,
         "gpu_seconds": reading.gpu_seconds,
+        "devices": reading.devices,
         "evidence": reading.evidence,
     }
 
 
 def _corrected(changes: Changes, _: Fact, event: usage_events.UsageCorrected) -> None:
-    key = (event.grant_id, event.source, event.after.reading_id)
+    key = (event.grant_id, event.meter, event.source, event.after.reading_id)
     before = changes.find(readings, *key)
     corrections = 1 if before is None else before["corrections"] + 1
     changes.update(readings, *key, **_measure(event.after), corrections=corrections, reason=event.reason)
 
 
 def _voided(changes: Changes, _: Fact, event: usage_events.UsageVoided) -> None:
-    key = (event.grant_id, event.source, event.reading.reading_id)
+    key = (event.grant_id, event.meter, event.source, event.reading.reading_id)
     changes.update(readings, *key, voided=True, reason=event.reason)
 
 
 async def _load(changes: Changes, batch: Sequence[Fact], connection: AsyncConnection) -> None:
     corrected = [fact.event for fact in batch if isinstance(fact.event, usage_events.UsageCorrected)]
-    await changes.load(connection, readings, {(e.grant_id, e.source, e.after.reading_id) for e in corrected})
+    await changes.load(connection, readings, {(e.grant_id, e.meter, e.source, e.after.reading_id) for e in corrected})
 
 
 PROJECTION: Final = Projection(
@@ -91,8 +97,9 @@ PROJECTION: Final = Projection(
     },
     ignores=all_of(
         "party", "site", "pool", "lot", "mandate", "order", "auction", "grant", "statement", "account", "instrument",
-        "issuer", "clock",
-    ),
+        "issuer", "clock", "quote",
+    )
+    | tags_of(usage_events.UsageIdentified, usage_events.UsageClosed),
     load=_load,
 )  # fmt: skip
 
@@ -101,6 +108,7 @@ class ReadingView(msgspec.Struct, frozen=True, kw_only=True):
     """A reading as it stands now; a voided one keeps what it said and counts nothing."""
 
     grant_id: str
+    meter: Meter
     source: str
     reading_id: str
     usage_id: str
@@ -108,7 +116,9 @@ class ReadingView(msgspec.Struct, frozen=True, kw_only=True):
     start: datetime
     end: datetime
     nodes: int
+    gpus: int | None
     gpu_seconds: int
+    devices: tuple[str, ...]
     evidence: Evidence | None
     corrections: int
     voided: bool
@@ -117,19 +127,26 @@ class ReadingView(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class UsageView(msgspec.Struct, frozen=True, kw_only=True):
-    """What was metered of one grant in a span, voided readings left out."""
+    """What was metered of one grant in a span, voided readings left out.
+
+    `gpu_seconds` is what the provider's meters counted, `gpu_seconds_tenant` what the tenant's did.
+    """
 
     grant_id: str
     readings: int
     gpu_seconds: Decimal
+    gpu_seconds_tenant: Decimal
     start: datetime | None
     end: datetime | None
 
 
-async def find_reading(connection: AsyncConnection, grant_id: str, source: str, reading_id: str) -> ReadingView | None:
+async def find_reading(
+    connection: AsyncConnection, grant_id: str, source: str, reading_id: str, meter: Meter = "provider"
+) -> ReadingView | None:
     """Return a reading, None where its meter never reported it."""
-    key = tuple_(readings.c.grant_id, readings.c.source, readings.c.reading_id)
-    return await find_one(connection, select(readings).where(key == tuple_(grant_id, source, reading_id)), ReadingView)
+    key = tuple_(readings.c.grant_id, readings.c.meter, readings.c.source, readings.c.reading_id)
+    query = select(readings).where(key == tuple_(grant_id, meter, source, reading_id))
+    return await find_one(connection, query, ReadingView)
 
 
 async def list_readings(
@@ -137,6 +154,8 @@ async def list_readings(
     *,
     grant_id: str | None = None,
     party_id: str | None = None,
+    start: datetime | None = None,
+    end: datetime | None = None,
     after: tuple[int, str, str] = (0, "", ""),
     limit: int = 100,
 ) -> list[ReadingView]:
@@ -146,6 +165,8 @@ async def list_readings(
         connection: Where to read.
         grant_id: Only of this grant.
         party_id: Only of grants that this party uses or delivers.
+        start: Only those that begin at this instant or later.
+        end: Only those that begin before this instant.
         after: Cursor of the last row of the page before.
         limit: Rows of a page, at most 1,000.
     """
@@ -153,6 +174,10 @@ async def list_readings(
     query: Any = select(readings).where(tuple_(*key) > tuple_(*after)).order_by(*key)
     if grant_id is not None:
         query = query.where(readings.c.grant_id == grant_id)
+    if start is not None:
+        query = query.where(readings.c.start >= start)
+    if end is not None:
+        query = query.where(readings.c.start < end)
     if party_id is not None:
         query = query.join(grants, grants.c.grant_id == readings.c.grant_id)
         query = query.where(or_(grants.c.startup_id == party_id, grants.c.provider_id == party_id))
@@ -165,7 +190,10 @@ async def load_usage(
     """Return the sum of a grant's readings that begin in ``[start, end)``; the whole life where none is given."""
     columns = (
         func.count().label("readings"),
-        func.coalesce(func.sum(readings.c.gpu_seconds), 0).label("gpu_seconds"),
+        *(
+            func.coalesce(func.sum(readings.c.gpu_seconds).filter(readings.c.meter == meter), 0).label(name)
+            for meter, name in (("provider", "gpu_seconds"), ("tenant", "gpu_seconds_tenant"))
+        ),
         func.min(readings.c.start).label("start"),
         func.max(readings.c.end).label("end"),
     )
@@ -179,6 +207,7 @@ async def load_usage(
         grant_id=grant_id,
         readings=row["readings"],
         gpu_seconds=Decimal(row["gpu_seconds"]),
+        gpu_seconds_tenant=Decimal(row["gpu_seconds_tenant"]),
         start=row["start"],
         end=row["end"],
     )

@@ -21,6 +21,7 @@ from events.order import (
     OrderTerms,
     OrderUnmatched,
 )
+from events.quote import QuoteExpired, QuoteHeld, QuoteReleased, QuoteTaken
 from events.site import SiteConversionSlipped
 from events.statement import StatementAccepted, StatementDisputed, StatementIssued
 from events.types import Event
@@ -120,6 +121,14 @@ class Agenda:
         book = self._books.get(event.auction_id)
         if book is not None and event.order_id not in book:
             self.put(Task("defer_order", event.order_id), NOW)
+
+    @notice.register
+    def _hold_quote(self, event: QuoteHeld) -> None:
+        self.put(Task("expire_quote", event.quote_id), event.expires_at)
+
+    @notice.register
+    def _end_quote(self, event: QuoteTaken | QuoteReleased | QuoteExpired) -> None:
+        self.drop(Task("expire_quote", event.quote_id))
 
     @notice.register
     def _open_auction(self, event: AuctionOpened) -> None:

@@ -112,6 +112,7 @@ class Auctioneer:
             pools={pool_id: (await cache.load(POOL, pool_id)).state for pool_id in pool_ids},
             lots=lots,
             mandates={mandate_id: (await cache.load(MANDATE, mandate_id)).state for mandate_id in mandate_ids},
+            standings=self._stage.list_standings(),
         )
 
     async def _clear(self, auction: Auction) -> None:

@@ -4,10 +4,11 @@ A period is bought and sold whole: a lot counts in a period with the least that 
 order takes part in an auction whose periods divide its duration and whose horizon holds a start of its window.
 """
 
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from decimal import Decimal
+from fractions import Fraction
 
 from events.auction import (
     AuctionOpened,
@@ -59,11 +60,16 @@ def build_horizon(opened: AuctionOpened) -> Horizon:
 
 @dataclass(frozen=True, slots=True)
 class Supply:
-    """What is for sale: pools, their listed lots and the mandates that lots name."""
+    """What is for sale: pools, their listed lots and the mandates that lots name.
+
+    Attributes:
+        standings: The score of each provider that has a history, from 0 to 1; the others stand at 1.
+    """
 
     pools: dict[str, Pool]
     lots: dict[str, Lot]
     mandates: dict[str, Mandate]
+    standings: Mapping[str, Fraction] = field(default_factory=dict)
 
 
 def find_window(terms: OrderTerms, horizon: Horizon) -> tuple[int, int, int] | None:
@@ -82,27 +88,35 @@ def build_book(opened: AuctionOpened, supply: Supply, orders: Iterable[Order]) -
     horizon = build_horizon(opened)
     lots = [lot for pool_id in sorted(supply.pools) for lot in _build_lots(supply, pool_id, horizon)]
     used = sorted({lot.pool_id for lot in lots})
-    rows = []
-    for order in sorted(orders, key=lambda order: order.placed.order_id):
-        window = find_window(order.terms, horizon)
-        if window is not None:
-            length, earliest, latest = window
-            rows.append(
-                BookOrder(
-                    order_id=order.placed.order_id,
-                    nodes=order.terms.nodes,
-                    duration_periods=length,
-                    start_earliest=earliest,
-                    start_latest=latest,
-                    bids=tuple(bid for pool_id in used for bid in _build_bids(order, supply, pool_id)),
-                )
-            )
+    listed = {pool_id: _list_lots(supply, pool_id) for pool_id in used}
+    ordered = sorted(orders, key=lambda order: order.placed.order_id)
     return Book(
         period_hours=opened.period_hours,
         periods=opened.periods,
         pools=tuple(_build_pool(supply.pools[pool_id]) for pool_id in used),
         lots=tuple(lots),
-        orders=tuple(rows),
+        orders=tuple(row for order in ordered if (row := _build_order(order, supply, listed, horizon)) is not None),
+    )
+
+
+def build_order(order: Order, supply: Supply, book: Book, horizon: Horizon) -> BookOrder | None:
+    """Return an order as it would stand in a book that is there already; None where it would not take part."""
+    listed = {pool.pool_id: _list_lots(supply, pool.pool_id) for pool in book.pools}
+    return _build_order(order, supply, listed, horizon)
+
+
+def _build_order(order: Order, supply: Supply, listed: dict[str, list[Lot]], horizon: Horizon) -> BookOrder | None:
+    window = find_window(order.terms, horizon)
+    if window is None:
+        return None
+    length, earliest, latest = window
+    return BookOrder(
+        order_id=order.placed.order_id,
+        nodes=order.terms.nodes,
+        duration_periods=length,
+        start_earliest=earliest,
+        start_latest=latest,
+        bids=tuple(bid for pool_id in listed for bid in _build_bids(order, supply, pool_id, listed[pool_id])),
     )
 
 
@@ -176,14 +190,14 @@ def _build_runs(lot: Lot, nodes: list[int]) -> list[BookLot]:
     return rows
 
 
-def _build_bids(order: Order, supply: Supply, pool_id: str) -> list[BookBid]:
+def _build_bids(order: Order, supply: Supply, pool_id: str, listed: list[Lot]) -> list[BookBid]:
     pool, terms = supply.pools[pool_id], order.terms
     offer = _find_offer(terms, pool)
     if offer is None:
         return []
     lots = [
         lot
-        for lot in _list_lots(supply, pool_id)
+        for lot in listed
         if lot.listed.nodes_min <= terms.nodes and lot.listed.duration_hours_min <= terms.duration_hours
     ]
     if not offer.equity_usd_per_gpu_hour:

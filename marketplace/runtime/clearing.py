@@ -7,6 +7,7 @@ from events.auction import (
     AuctionLocked,
     AuctionOpened,
     Book,
+    BookOrder,
     Certificate,
     Decision,
     MatchTerms,
@@ -34,20 +35,19 @@ def parse_book(book: Book) -> model.Book:
             model.Lot(lot.lot_id, lot.pool_id, lot.nodes, lot.from_period, lot.to_period, lot.ask_usd_per_gpu_hour)
             for lot in book.lots
         ),
-        orders=tuple(
-            model.Order(
-                order.order_id,
-                order.nodes,
-                order.duration_periods,
-                order.start_earliest,
-                order.start_latest,
-                tuple(
-                    model.Bid(bid.pool_id, bid.value_usd_per_gpu_hour, bid.lot_ids, bid.mandate_id)
-                    for bid in order.bids
-                ),
-            )
-            for order in book.orders
-        ),
+        orders=tuple(parse_order(order) for order in book.orders),
+    )
+
+
+def parse_order(order: BookOrder) -> model.Order:
+    """Return the engine's order of one in a book."""
+    return model.Order(
+        order.order_id,
+        order.nodes,
+        order.duration_periods,
+        order.start_earliest,
+        order.start_latest,
+        tuple(model.Bid(bid.pool_id, bid.value_usd_per_gpu_hour, bid.lot_ids, bid.mandate_id) for bid in order.bids),
     )
 
 

@@ -4,6 +4,7 @@ States are in the handler's cache, which the same reader fills from the first ev
 """
 
 from collections.abc import Iterable
+from fractions import Fraction
 
 from events.clock import ClockAdvanced
 from events.lot import LotListed, LotWithdrawn
@@ -11,6 +12,7 @@ from events.pool import PoolOpened
 from events.subjects import parse_subject
 from events.types import Event
 from marketplace.domain.deciders import DECIDERS
+from marketplace.domain.standing import Standings, compute_standing, evolve
 from marketplace.log.port import Recorded
 from marketplace.runtime.agenda import Agenda
 from marketplace.runtime.cache import parse_event
@@ -31,6 +33,7 @@ class Stage:
         self.position = 0
         self._lots: dict[str, str] = {}
         self._pools: dict[str, str] = {}
+        self._standings = Standings()
 
     def take(self, page: Iterable[Recorded]) -> None:
         """Take the next events."""
@@ -43,6 +46,7 @@ class Stage:
 
     def _notice(self, event: Event) -> None:
         self.agenda.notice(event)
+        self._standings = evolve(self._standings, event)
         match event:
             case LotListed():
                 self._lots[event.lot_id] = event.pool_id
@@ -62,6 +66,10 @@ class Stage:
     def list_lots(self) -> list[str]:
         """Return the lots that are not withdrawn."""
         return list(self._lots)
+
+    def list_standings(self) -> dict[str, Fraction]:
+        """Return the score of every provider that has a history."""
+        return {provider_id: compute_standing(record).score for provider_id, record in self._standings.records.items()}
 
     def list_site_pools(self, site_id: str) -> list[str]:
         """Return the pools of a site."""

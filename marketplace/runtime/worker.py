@@ -12,13 +12,15 @@ from typing import Final
 import structlog
 
 from marketplace.core.errors import Conflict, MarketplaceError, Refusal, Unavailable
+from marketplace.core.ids import rename_id
 from marketplace.domain.grant import GRANT, Grant
 from marketplace.domain.lot import LOT, Lot
 from marketplace.domain.pool import POOL, Pool
+from marketplace.domain.quote import QUOTE, Quote
 from marketplace.domain.site import SITE, Site
 from marketplace.runtime.agenda import Task
 from marketplace.runtime.auctioneer import Auctioneer
-from marketplace.runtime.commands import grants, orders, statements, supply
+from marketplace.runtime.commands import grants, orders, quotes, statements, supply
 from marketplace.runtime.handler import Handler
 from marketplace.runtime.stage import Stage
 from marketplace.runtime.work import build_context
@@ -100,6 +102,8 @@ class Worker:
         match task.kind:
             case "expire_order":
                 await orders.expire_order(handler, context, task.id)
+            case "expire_quote":
+                await quotes.expire_quote(handler, context, task.id)
             case "run_auction":
                 await self._auctioneer.run(task.id)
             case "defer_order":
@@ -145,7 +149,20 @@ class Worker:
         """End the grants of a pool that were to begin before its site is ready."""
         pool: Pool = (await self._handler.cache.load(POOL, pool_id)).state
         for grant_id, reservation in pool.reservations.items():
-            grant: Grant = (await self._handler.cache.load(GRANT, grant_id)).state
-            if grant.status == "issued" and reservation.start < ready_at:
+            grant: Grant | None = (await self._handler.cache.load(GRANT, grant_id)).state
+            if grant is None:
+                await self._release_displaced(grant_id, reservation.start, ready_at, reason)
+            elif grant.status == "issued" and reservation.start < ready_at:
                 context = build_context(self._handler, "reactor", grant_id, "displaced")
-                await grants.terminate_grant(self._handler, context, grant_id, at=grant.issued.start, reason=reason)
+                await grants.terminate_grant(
+                    self._handler, context, grant_id, at=grant.issued.start, reason=reason, by="provider"
+                )
+
+    async def _release_displaced(self, grant_id: str, start: datetime, ready_at: datetime, reason: str) -> None:
+        """Let go of a held quote whose grant would begin before its site is ready."""
+        quote_id = rename_id("quo", grant_id)
+        quote: Quote = (await self._handler.cache.load(QUOTE, quote_id)).state
+        if quote.status == "held" and start < ready_at:
+            context = build_context(self._handler, "reactor", quote_id, "displaced")
+            with contextlib.suppress(Refusal):
+                await quotes.release_quote(self._handler, context, quote_id, reason=reason)

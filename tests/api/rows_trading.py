@@ -249,6 +249,23 @@ USAGE = (
         {"source": "dcgm", "reading_id": "r1", "reason": "another grant's"},
         refused=({"source": "dcgm", "reading_id": "r8", "reason": "x"}, 404, "reading_unknown"),
     ),
+    Row(
+        "POST",
+        "/v1/usage",
+        "provider",
+        lambda world: {
+            "specversion": "1.0",
+            "type": "marketplace.meter.reading.v1",
+            "id": "r3",
+            "source": "dcgm",
+            "subject": world.ids["grant"],
+            "data": {"start": world.day(2), "end": world.day(2.1), "nodes": 9},
+        },
+        refused=(None, 400, "body_malformed"),
+        other=SEEN,
+        check=lambda one: one["readings"][0]["code"] == "nodes_above_grant",
+        media_type="application/cloudevents+json",
+    ),
 )
 
 
@@ -315,6 +332,13 @@ MARKET = (
         other=SEEN,
         check=lambda steps: steps[0]["free"] == 0,
     ),
+    Row(
+        "GET",
+        "/v1/market/standings",
+        other=SEEN,
+        check=lambda page: [row["provider_id"][:4] for row in page["items"]] == ["pty_"],
+    ),
+    Row("GET", "/v1/market/standings/{provider}", other=SEEN, check=lambda one: one["gpu_seconds_due"] > 0),
 )
 REST = (
     Row(

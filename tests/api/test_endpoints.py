@@ -5,13 +5,14 @@ import re
 from marketplace.core.ids import rename_id
 from marketplace.log.jetstream import JetStreamLog
 from marketplace.log.memory import MemoryLog
-from tests.api import rows_equity, rows_supply, rows_trading
+from tests.api import rows_accounts, rows_equity, rows_quotes, rows_supply, rows_trading
 from tests.api.rows import Row, World, play
 from tests.api.stage import Stage, get_id, open_stage
 
 STORY: tuple[Row, ...] = (
     *rows_supply.ROWS,
     *rows_equity.FORMATION,
+    *rows_quotes.QUOTES,
     *rows_trading.ORDERS,
     *rows_trading.AUCTIONS,
     *rows_trading.GRANTS,
@@ -19,6 +20,7 @@ STORY: tuple[Row, ...] = (
     *rows_equity.INSTRUMENTS,
     *rows_trading.STATEMENTS,
     *rows_trading.MARKET,
+    *rows_accounts.BOOKS,
     *rows_equity.CANCELLED,
     *rows_equity.FINANCINGS,
     *rows_trading.REST,

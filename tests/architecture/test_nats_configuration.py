@@ -5,6 +5,7 @@ from pathlib import Path
 
 import nats
 import pytest
+from nats.aio.msg import Msg
 from nats.errors import TimeoutError as NatsTimeoutError
 from nats.js.api import StreamConfig
 
@@ -34,6 +35,7 @@ async def test_the_log_can_be_written_and_read_but_not_rewritten(cluster: Cluste
         await stream.publish("marketplace.party.one", b"{}")
         await _check_app_cannot_rewrite(app)
         await _check_subscriber_only_reads(cluster)
+        await _check_meter_only_asks(cluster, app)
         information = await stream.stream_info("MARKETPLACE")
         assert information.state.messages == 2
         assert information.cluster is not None
@@ -64,3 +66,19 @@ async def _check_subscriber_only_reads(cluster: Cluster) -> None:
         assert [message.metadata.sequence.stream for message in received] == [1, 2]
     finally:
         await subscriber.close()
+
+
+async def _check_meter_only_asks(cluster: Cluster, app: nats.NATS) -> None:
+    async def answer(message: Msg) -> None:
+        await message.respond(b"heard")
+
+    await app.subscribe("meters.usage", cb=answer)
+    await app.flush()
+    meter = await cluster.connect("meter", inbox_prefix="_INBOX_METER")
+    try:
+        assert (await meter.request("meters.usage", b"[]", timeout=5)).data == b"heard"
+        for subject in ("marketplace.party.one", "$JS.API.STREAM.INFO.MARKETPLACE"):
+            with pytest.raises(NatsTimeoutError):
+                await meter.request(subject, b"", timeout=0.3)
+    finally:
+        await meter.close()

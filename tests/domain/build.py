@@ -65,7 +65,7 @@ STARTUP, PROVIDER, FUND = (id_of("pty", number) for number in (1, 2, 3))
 SITE, POOL, LOT, MANDATE, ORDER, AUCTION = (id_of(prefix) for prefix in ("sit", "pol", "lot", "mnd", "ord", "auc"))
 GRANT, USAGE, STATEMENT, ISSUER, INSTRUMENT = (id_of(prefix) for prefix in ("grt", "usg", "stm", "iss", "ins"))
 STARTUP_ACCOUNT, PROVIDER_ACCOUNT, FUND_ACCOUNT = (id_of("acc", number) for number in (1, 2, 3))
-HOLD, QUOTE, COMMAND = id_of("hld"), id_of("qot"), id_of("cmd")
+HOLD, QUOTE, COMMAND = id_of("hld"), id_of("quo"), id_of("cmd")
 
 register_party = builder(
     party.RegisterParty(party_id=STARTUP, name="Acme Models", roles=("startup",), jurisdiction="US", sector="biotech")

@@ -38,7 +38,8 @@ resume = builder(ResumeGrant(**MINE, at=hour(14)))
 substitute = builder(SubstituteGrant(**MINE, pool_id=POOL_2, lots=LOTS_2, at=hour(12), reason="nodes failed"))
 transfer = builder(TransferGrant(**MINE, startup_id=STARTUP_2))
 complete = builder(CompleteGrant(**MINE, gpu_seconds_accepted=576_000, at=hour(20)))
-terminate = builder(TerminateGrant(**MINE, at=hour(15), reason="insolvent"))
+NOTICE = {"by": "startup", "noticed_at": hour(10), "reason": "insolvent"}
+terminate = builder(TerminateGrant(**MINE, at=hour(15), **NOTICE))
 ISSUED = grant_issued()
 ACTIVATED = GrantActivated(**MINE, at=hour(10))
 DEGRADED = GrantDegraded(**MINE, nodes_available=1, at=hour(12), reason="XID 79")
@@ -49,7 +50,7 @@ SUBSTITUTED = GrantSubstituted(
 )
 TRANSFERRED = GrantTransferred(**MINE, startup_id=STARTUP_2, startup_id_before=STARTUP)
 COMPLETED = GrantCompleted(**MINE, gpu_seconds_accepted=576_000)
-TERMINATED = GrantTerminated(**MINE, at=hour(15), reason="insolvent")
+TERMINATED = GrantTerminated(**MINE, at=hour(15), **NOTICE)
 ACTIVE = (ISSUED, ACTIVATED)
 AFTER_END = [activate(), degrade(), suspend(), resume(), substitute(), transfer()]
 
@@ -128,7 +129,7 @@ def test_completes_at_its_end():
 def test_a_termination_brings_the_end_forward_and_never_back():
     Given(GRANT, *ACTIVE).when(terminate()).then(TERMINATED)
     assert GRANT.fold([*ACTIVE, TERMINATED]).end == hour(15)
-    late = GrantTerminated(**MINE, at=hour(20), reason="insolvent")
+    late = GrantTerminated(**MINE, at=hour(20), **NOTICE)
     Given(GRANT, *ACTIVE).when(terminate(at=hour(99))).then(late)
-    early = GrantTerminated(**MINE, at=hour(10), reason="insolvent")
+    early = GrantTerminated(**MINE, at=hour(10), **NOTICE)
     Given(GRANT, ISSUED).when(terminate(at=hour(1))).then(early)

@@ -174,7 +174,7 @@ class Market:
             grant, stated = self.world.states[grant_id], self.list_statements(grant_id)
             usage = self.world.get(USAGE, rename_id("usg", grant_id))
             before = sum(statement.issued.charges.gpu_seconds for statement in stated)
-            reported = count_gpu_seconds(usage.counted(), 8, LATER)
+            reported = count_gpu_seconds(usage, grant.issued.start, LATER)
             charges = compute_charges(build_tariff(grant.issued), before, reported - before)
             statement_id = derive_id("stm", grant_id, str(len(stated)))
             command = build.issue_statement(
@@ -228,7 +228,7 @@ class Market:
         grant_id = self.pick("grt_", choice, "issued", "active")
         if grant_id is not None:
             end = min(max(hour(at), self.world.states[grant_id].issued.start), self.world.states[grant_id].end)
-            command = TerminateGrant(grant_id=grant_id, at=end, reason="insolvent")
+            command = TerminateGrant(grant_id=grant_id, at=end, by="startup", noticed_at=end, reason="insolvent")
             release = ReleaseCapacity(pool_id=build.POOL, grant_id=grant_id, at=end)
             assert self.world.run((GRANT, grant_id, command), (POOL, build.POOL, release)) is None
 

@@ -1,5 +1,6 @@
 """Orders: from placing to the one decision per auction."""
 
+import msgspec
 import pytest
 
 from events.order import (
@@ -59,7 +60,7 @@ def place_offer(**changes):
 
 def placed(**changes):
     command = place(**changes)
-    names = (name for name in command.__struct_fields__ if name != "at")
+    names = (name for name in command.__struct_fields__ if name not in {"at", "grant_id"})
     return OrderPlaced(**{name: getattr(command, name) for name in names})
 
 
@@ -251,6 +252,13 @@ def test_an_offer_whose_value_has_more_places_than_a_price_is_refused():
     with pytest.raises(Refusal) as caught:
         compute_budget_hold(terms, usd("0.5"))
     assert (caught.value.code, caught.value.pointer) == ("value_too_precise", "/terms/offers/1")
+
+
+def test_an_order_that_takes_a_quote_is_matched_as_it_is_placed():
+    matched = OrderMatched(order_id=build.ORDER, grant_id=GRANT)
+    taken = msgspec.structs.replace(PLACED, quote_id=build.QUOTE)
+    Given(ORDER).when(place_order(quote_id=build.QUOTE, grant_id=GRANT)).then(taken, matched)
+    assert ORDER.fold([taken, matched]).status == "matched"
 
 
 def test_holds_suffice_for_the_dearest_offer_and_are_rounded_up():

@@ -44,6 +44,7 @@ FAULTS = {
     "nodes_not_positive": measurement(nodes=0),
     "outside_grant": measurement(start=hour(9)),
     "from_the_future": measurement(end=hour(13)),
+    "device_counted": measurement(devices=("gpu-1", "gpu-1")),
     "nodes_above_grant": measurement(nodes=3),
 }
 TWO_FAULTS = [
@@ -156,9 +157,9 @@ def test_nodes_that_were_voided_may_be_reported_under_another_id():
     Given(USAGE, REPORTED, VOIDED).when(report(measurement(reading_id="r2"))).then(again)
 
 
-def test_an_interval_that_crosses_the_instant_counts_in_part():
-    readings = [reading(), reading("r2", 11, 12, nodes=1)]
-    assert count_gpu_seconds(readings, 8, hour(10)) == 0
-    assert count_gpu_seconds(readings, 8, hour(10.5)) == 2 * 8 * 1_800
-    assert count_gpu_seconds(readings, 8, hour(11.25)) == 2 * 8 * 3_600 + 8 * 900
-    assert count_gpu_seconds(readings, 8, hour(99)) == 3 * 8 * 3_600
+def test_an_interval_that_crosses_a_bound_counts_in_part():
+    usage = USAGE.fold([UsageReported(**MINE, readings=(reading(), reading("r2", 11, 12, nodes=1)))])
+    assert count_gpu_seconds(usage, hour(10), hour(10)) == 0
+    assert count_gpu_seconds(usage, hour(10), hour(10.5)) == 2 * 8 * 1_800
+    assert count_gpu_seconds(usage, hour(10.5), hour(11.25)) == 2 * 8 * 1_800 + 8 * 900
+    assert count_gpu_seconds(usage, hour(0), hour(99)) == 3 * 8 * 3_600

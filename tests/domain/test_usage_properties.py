@@ -70,7 +70,7 @@ def test_gpu_seconds_are_those_of_a_count_of_every_second(walk, until):
     for command in walk:
         usage, _, _ = step(USAGE, usage, command)
     expected = sum(count_nodes(usage, number) * GPUS for number in range(until))
-    assert count_gpu_seconds(usage.counted(), GPUS, second(until)) == expected
+    assert count_gpu_seconds(usage, second(0), second(until)) == expected
     assert sum(reading.gpu_seconds for reading in usage.counted()) == sum(
         count_nodes(usage, number) * GPUS for number in range(SECONDS)
     )

@@ -192,7 +192,9 @@ def _tell_second_grant(story: Story) -> None:
 
 def _tell_third_grant(story: Story) -> None:
     """End before anything was delivered."""
-    ended = grant.GrantTerminated(grant_id=make_id("grt", 3), at=START, reason="site lost power")
+    ended = grant.GrantTerminated(
+        grant_id=make_id("grt", 3), at=START, by="provider", noticed_at=START, reason="site lost power"
+    )
     lapsed = ins.InstrumentLapsed(
         instrument_id=make_id("ins", 3), issuer_id=ISSUER, holder_id=FUND, undrawn_usd=usd("384.00"), reason="ended"
     )

@@ -20,16 +20,9 @@ from marketplace.projections.accounts import (
     list_entries,
     load_trial_balance,
 )
-from marketplace.projections.accounts.queries import TrialBalanceView
-from marketplace.projections.accounts.rules import (
-    CLEARING,
-    POSTS_NOTHING,
-    RULES,
-    Posting,
-    Subject,
-    post,
-    sum_by_unit,
-)
+from marketplace.projections.accounts.posting import Posting, Subject, sum_by_unit
+from marketplace.projections.accounts.rules import CLEARING, POSTS_NOTHING, RULES, post
+from marketplace.projections.accounts.views import TrialBalanceView
 from marketplace.projections.facts import parse_facts
 from marketplace.projections.projection import tags_of
 from marketplace.projections.reading import parse_row

@@ -12,6 +12,7 @@ import pytest_asyncio
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncEngine
 
+from marketplace.cli import explain as explain_commands
 from marketplace.cli import log as log_commands
 from marketplace.cli import projections as projection_commands
 from marketplace.embedded import NatsServers
@@ -81,11 +82,11 @@ async def test_verify_finds_a_row_changed_by_hand_and_a_rebuild_mends_it(
     assert output.count("equal") == len(PROJECTIONS)
     account = f"{make_id('acc', 1)}/held"
     async with engine.begin() as connection:
-        changed = "UPDATE balances_v1 SET amount = amount + 5 WHERE account = :account"
+        changed = "UPDATE balances_v2 SET amount = amount + 5 WHERE account = :account"
         await connection.execute(text(changed), {"account": account})
     code, output = await shell.run("projections", "verify", "accounts")
     assert code == 3, output
-    assert f"balances_v1 account={account}" in output
+    assert f"balances_v2 account={account}" in output
     assert "the log makes" in output
     assert "account.hold_placed.v1" in output
     code, output = await shell.run("projections", "rebuild", "accounts")
@@ -107,8 +108,8 @@ class Commands:
         code = await asyncio.to_thread(lambda: command(*arguments, **options, **self._nats))
         return code, "".join(self._capsys.readouterr())
 
-    async def projections(self, command: Callable[..., int], *arguments: str) -> tuple[int, str]:
-        code = await asyncio.to_thread(lambda: command(*arguments, **self._both))
+    async def projections(self, command: Callable[..., int], *arguments: str, **options: Any) -> tuple[int, str]:
+        code = await asyncio.to_thread(lambda: command(*arguments, **options, **self._both))
         return code, "".join(self._capsys.readouterr())
 
 
@@ -119,7 +120,7 @@ def commands(
     database_url: str,
     capsys: pytest.CaptureFixture[str],
 ) -> Commands:
-    for module in (log_commands, projection_commands):
+    for module in (log_commands, projection_commands, explain_commands):
         monkeypatch.setattr(module, "configure_logging", lambda: None)
     return Commands(nats_server.url, database_url, capsys)
 
@@ -136,6 +137,19 @@ async def test_the_log_is_shown_and_walked(shell: Shell, commands: Commands, sto
     code, output = await commands.log(log_commands.verify)
     assert code == 0, output
     assert f"whole: {len(story.recorded)} events" in output
+
+
+async def test_a_balance_is_explained_down_to_readings(shell: Shell, commands: Commands):
+    account_id = make_id("acc", 1)
+    code, output = await commands.projections(explain_commands.balance, account_id, limit=60)
+    assert code == 0, output
+    assert output.index("account.deposited.v1") < output.index("account.hold_captured.v1")
+    assert f"for {make_id('stm', 1)}:" in output
+    assert "GPU-seconds, event" in output
+    code, first = await commands.projections(explain_commands.balance, account_id, at="1", limit=1)
+    assert (code, "account_unknown" in first) == (2, True)
+    code, wrong = await commands.projections(explain_commands.balance, account_id, occurred_until="noon")
+    assert (code, "request_invalid" in wrong) == (2, True)
 
 
 async def test_what_is_not_there_is_refused(engine: AsyncEngine, jetstream_log: JetStreamLog, commands: Commands):

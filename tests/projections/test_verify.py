@@ -42,7 +42,7 @@ async def test_a_changed_balance_is_named_with_the_events_that_posted_to_it(engi
     await project(engine, memory_log)
     async with engine.begin() as connection:
         await connection.execute(
-            text("UPDATE balances_v1 SET amount = amount + 0.01 WHERE account = :account"),
+            text("UPDATE balances_v2 SET amount = amount + 0.01 WHERE account = :account"),
             {"account": f"{CASH}/held"},
         )
     (difference,) = (await verify(get_projection("accounts"), memory_log, engine)).differences
@@ -102,6 +102,6 @@ async def test_all_are_compared_in_one_walk_each_where_it_stands(engine: AsyncEn
     await fill(memory_log, story.until(1_300))
     await project(engine, memory_log, PROJECTIONS[5:9])
     results = await verify_all(PROJECTIONS, memory_log, engine)
-    assert [result.position for result in results] == [700] * 5 + [1_300] * 4 + [0] * 4
+    assert [result.position for result in results] == [700] * 5 + [1_300] * 4 + [0] * (len(PROJECTIONS) - 9)
     assert all(result.differences == () for result in results)
     assert [result.rows > 0 for result in results][-1] is False

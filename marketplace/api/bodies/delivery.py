@@ -5,7 +5,7 @@ from typing import Annotated
 from msgspec import Meta
 
 from events.types import GpuSeconds, Id, Instant, Nodes, Text
-from events.usage import Evidence, ReadingId, SourceName
+from events.usage import DeviceName, Evidence, Gpus, ReadingId, SourceName
 from marketplace.api.bodies import Body
 
 
@@ -51,6 +51,8 @@ class ReadingBody(Body, frozen=True, kw_only=True):
         start: First instant.
         end: Instant after the last.
         nodes: Nodes allocated at every instant of it.
+        gpus: GPUs allocated, where they are not all of the nodes'.
+        devices: Which GPUs, where the meter can name them.
         evidence: What the machines say beside it.
     """
 
@@ -58,6 +60,8 @@ class ReadingBody(Body, frozen=True, kw_only=True):
     start: Instant
     end: Instant
     nodes: Nodes
+    gpus: Gpus | None = None
+    devices: Annotated[tuple[DeviceName, ...], Meta(max_length=10_000)] = ()
     evidence: Evidence | None = None
 
 

@@ -46,6 +46,32 @@ class PlaceOrderBody(Body, frozen=True, kw_only=True):
     terms: OrderTerms
 
 
+class AskQuoteBody(Body, frozen=True, kw_only=True):
+    """A question what an order would have to be worth; the same as the order's body.
+
+    Attributes:
+        startup_id: Who asks.
+        terms: What would be asked and offered.
+    """
+
+    startup_id: Id
+    terms: OrderTerms
+
+
+class HoldQuoteBody(Body, frozen=True, kw_only=True):
+    """What to hold.
+
+    Attributes:
+        startup_id: Who holds it.
+        terms: What the order that takes it asks and offers.
+        hold_seconds: For how long.
+    """
+
+    startup_id: Id
+    terms: OrderTerms
+    hold_seconds: Annotated[int, Meta(ge=30, le=3_600)] = 600
+
+
 class AmendOrderBody(Body, frozen=True, kw_only=True):
     """Another request or offer.
 

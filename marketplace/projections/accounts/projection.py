@@ -8,7 +8,9 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from events.account import AccountOpened
 from events.types import Event
-from marketplace.projections.accounts.rules import POSTS_NOTHING, RULES, Subject, get_subject_ids, post
+from marketplace.projections.accounts.meaning import find_cause, find_occurrence
+from marketplace.projections.accounts.posting import Subject
+from marketplace.projections.accounts.rules import POSTS_NOTHING, RULES, get_subject_ids, post
 from marketplace.projections.accounts.tables import accounts, balances, entries, subjects
 from marketplace.projections.changes import Changes
 from marketplace.projections.facts import Fact
@@ -33,10 +35,11 @@ class _Subjects:
 
 
 def _post(changes: Changes, fact: Fact, event: Event) -> None:
-    time = fact.time
+    cause, recorded_at, occurred_at = find_cause(event), fact.time, find_occurrence(event, fact.time)
     for line, posting in enumerate(post(event, _Subjects(changes))):
         account, party_id, unit, amount = posting.account, posting.party_id, posting.unit, posting.amount
-        changes.append(entries, fact.sequence, line, account, party_id, unit, amount, fact.tag, time)
+        values = (account, party_id, unit, amount, fact.tag, cause, recorded_at, occurred_at)
+        changes.append(entries, fact.sequence, line, *values)
         changes.add(balances, "amount", account=account, party_id=party_id, unit=unit, amount=amount)
 
 
@@ -52,7 +55,7 @@ async def _load(changes: Changes, batch: Sequence[Fact], connection: AsyncConnec
 _HANDLERS: Final[dict[type[Event], Handler]] = {AccountOpened: _open, **dict.fromkeys(RULES, _post)}
 PROJECTION: Final = Projection(
     name="accounts",
-    version=1,
+    version=2,
     tables=(accounts, entries, balances, subjects),
     handlers=_HANDLERS,
     ignores=POSTS_NOTHING - tags_of(AccountOpened),

@@ -15,73 +15,20 @@ Invariants:
     3. Every event type posts here, or is named in `POSTS_NOTHING`.
 """
 
-from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Mapping
+from dataclasses import replace
 from decimal import Decimal
-from typing import Any, Final, Protocol
+from typing import Any, Final
 
 from events import account, grant, instrument, issuer, statement, usage
 from events.types import Event
 from marketplace.core.errors import Corrupt
+from marketplace.projections.accounts.posting import Posting, Subject, Subjects, sum_by_unit
 from marketplace.projections.projection import all_of, tags_of
 
 USD: Final = "USD"
 EXTERNAL: Final = "external/USD"
 CLEARING: Final = "clearing/USD"
-
-
-@dataclass(frozen=True, slots=True)
-class Posting:
-    """One line: a signed amount on one account.
-
-    Attributes:
-        account: The account, ``<owner>/<kind>``.
-        party_id: Whose it is; None for the outside world and money in transit.
-        unit: The account's unit.
-        amount: Positive into the account.
-    """
-
-    account: str
-    party_id: str | None
-    unit: str
-    amount: Decimal
-
-
-@dataclass(frozen=True, slots=True)
-class Subject:
-    """What later events of a grant, an instrument or an issuer leave unsaid.
-
-    Attributes:
-        id: The grant, instrument or issuer.
-        unit: Unit of its postings; empty for an issuer.
-        party_id: The startup of a grant, the holder of an instrument, the startup behind an issuer.
-        source: Account that what is left goes back to.
-        source_party_id: Whose that account is.
-        open: Committed or undrawn amount.
-        delivered: Delivered and not accepted.
-        closed: Whether what is left has gone back.
-    """
-
-    id: str
-    unit: str
-    party_id: str
-    source: str
-    source_party_id: str
-    open: Decimal = Decimal(0)
-    delivered: Decimal = Decimal(0)
-    closed: bool = False
-
-
-class Subjects(Protocol):
-    """The subjects that the events of a batch need."""
-
-    def find(self, subject_id: str) -> Subject | None:
-        """Return a subject as the events so far have left it."""
-        ...
-
-    def put(self, subject: Subject) -> None:
-        """Keep a subject for the events that follow."""
-        ...
 
 
 Rule = Callable[[Any, Subjects], tuple[Posting, ...]]
@@ -211,15 +158,22 @@ def _deliver(subjects: Subjects, grant_id: str, gpu_seconds: int) -> tuple[Posti
 
 
 def _usage_reported(event: usage.UsageReported, subjects: Subjects) -> tuple[Posting, ...]:
-    return _deliver(subjects, event.grant_id, sum(reading.gpu_seconds for reading in event.readings))
+    return _deliver_metered(event, subjects, sum(reading.gpu_seconds for reading in event.readings))
 
 
 def _usage_corrected(event: usage.UsageCorrected, subjects: Subjects) -> tuple[Posting, ...]:
-    return _deliver(subjects, event.grant_id, event.after.gpu_seconds - event.before.gpu_seconds)
+    return _deliver_metered(event, subjects, event.after.gpu_seconds - event.before.gpu_seconds)
 
 
 def _usage_voided(event: usage.UsageVoided, subjects: Subjects) -> tuple[Posting, ...]:
-    return _deliver(subjects, event.grant_id, -event.reading.gpu_seconds)
+    return _deliver_metered(event, subjects, -event.reading.gpu_seconds)
+
+
+def _deliver_metered(
+    event: usage.UsageReported | usage.UsageCorrected | usage.UsageVoided, subjects: Subjects, gpu_seconds: int
+) -> tuple[Posting, ...]:
+    """Post what the provider's meters say; the tenant's are held against it, and move nothing."""
+    return _deliver(subjects, event.grant_id, gpu_seconds) if event.meter == "provider" else ()
 
 
 def _statement_accepted(event: statement.StatementAccepted, subjects: Subjects) -> tuple[Posting, ...]:
@@ -306,13 +260,15 @@ RULES: Final[Mapping[type[Event], Rule]] = {
     instrument.InstrumentRepaid: _repaid,
 }
 POSTS_NOTHING: Final = (
-    all_of("party", "site", "pool", "lot", "mandate", "order", "auction", "clock")
+    all_of("party", "site", "pool", "lot", "mandate", "order", "quote", "auction", "clock")
     | tags_of(
         account.AccountOpened,
         grant.GrantActivated,
         grant.GrantDegraded,
         grant.GrantSuspended,
         grant.GrantResumed,
+        usage.UsageIdentified,
+        usage.UsageClosed,
         statement.StatementIssued,
         statement.StatementDisputed,
         statement.StatementResolved,
@@ -358,11 +314,3 @@ def post(event: Event, subjects: Subjects) -> tuple[Posting, ...]:
     postings = rule(event, subjects)
     assert not any(sum_by_unit(postings).values()), f"{type(event).__name__} does not balance"
     return postings
-
-
-def sum_by_unit(postings: Iterable[Posting]) -> dict[str, Decimal]:
-    """Return the sum of postings in each unit."""
-    sums: dict[str, Decimal] = {}
-    for posting in postings:
-        sums[posting.unit] = sums.get(posting.unit, Decimal(0)) + posting.amount
-    return sums

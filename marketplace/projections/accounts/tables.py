@@ -13,16 +13,16 @@ def _sequences(row: Mapping[str, Any]) -> Select[int]:
 
 
 accounts: Final = define(
-    "accounts_v1",
+    "accounts_v2",
     text("account_id", key=True),
     text("party_id"),
     text("unit"),
     instant("opened_at"),
-    Index("ix_accounts_v1_party", "party_id", "account_id"),
+    Index("ix_accounts_v2_party", "party_id", "account_id"),
     origin=Origin("account", "account_id"),
 )
 entries: Final = define_history(
-    "entries_v1",
+    "entries_v2",
     whole("sequence", key=True),
     Column("line", Integer, primary_key=True, autoincrement=False),
     text("account"),
@@ -30,22 +30,24 @@ entries: Final = define_history(
     text("unit"),
     exact("amount"),
     text("tag"),
+    text("cause", null=True),
+    instant("recorded_at"),
     instant("occurred_at"),
-    Index("ix_entries_v1_party", "party_id", "sequence"),
-    Index("ix_entries_v1_account", "account", "sequence"),
+    Index("ix_entries_v2_party", "party_id", "sequence"),
+    Index("ix_entries_v2_account", "account", "sequence"),
     origin=Origin(),
 )
 balances: Final = define(
-    "balances_v1",
+    "balances_v2",
     text("account", key=True),
     text("party_id", null=True),
     text("unit"),
     exact("amount"),
-    Index("ix_balances_v1_party", "party_id", "account"),
+    Index("ix_balances_v2_party", "party_id", "account"),
     origin=Origin(sequences=_sequences),
 )
 subjects: Final = define(
-    "posting_subjects_v1",
+    "posting_subjects_v2",
     text("id", key=True),
     text("unit"),
     text("party_id"),

@@ -270,7 +270,7 @@ PROJECTION: Final = Projection(
     ignores=tags_of(issuer_events.IssuerInstrumentSigned)
     | all_of(
         "party", "site", "pool", "lot", "mandate", "order", "auction", "grant", "usage", "statement", "account",
-        "instrument", "clock",
+        "instrument", "clock", "quote",
     ),
     load=_load,
 )  # fmt: skip

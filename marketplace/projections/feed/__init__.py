@@ -7,6 +7,7 @@ from marketplace.projections.feed.queries import (
     is_visible,
     list_command_events,
     list_events,
+    list_visible,
 )
 from marketplace.projections.feed.visibility import EVERYONE
 
@@ -18,4 +19,5 @@ __all__ = [
     "is_visible",
     "list_command_events",
     "list_events",
+    "list_visible",
 ]

@@ -1,5 +1,6 @@
 """What the feed answers: the events that concern a party, and what a command did."""
 
+from collections.abc import Collection
 from datetime import datetime
 from typing import Any
 
@@ -71,6 +72,13 @@ async def is_visible(connection: AsyncConnection, sequence: int, party_id: str) 
     mine = event_parties.c.party_id.in_((party_id, EVERYONE))
     query = select(func.count()).select_from(event_parties).where(event_parties.c.sequence == sequence, mine)
     return bool((await connection.execute(query)).scalar_one())
+
+
+async def list_visible(connection: AsyncConnection, sequences: Collection[int], party_id: str) -> set[int]:
+    """Return which of the events concern a party."""
+    mine = event_parties.c.party_id.in_((party_id, EVERYONE))
+    query = select(event_parties.c.sequence).where(event_parties.c.sequence.in_(sequences), mine)
+    return {row[0] for row in await connection.execute(query)}
 
 
 async def list_command_events(connection: AsyncConnection, command_id: str, *, limit: int = 1_000) -> list[EventView]:

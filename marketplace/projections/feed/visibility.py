@@ -15,7 +15,7 @@ Invariant: every event type is in exactly one of the three sets.
 import re
 from typing import Any, Final
 
-from events import account, auction, clock, grant, instrument, issuer, lot, mandate, order, party, pool, site
+from events import account, auction, clock, grant, instrument, issuer, lot, mandate, order, party, pool, quote, site
 from events.types import Event
 from marketplace.projections.facts import Fact
 from marketplace.projections.projection import all_of, tags_of
@@ -41,7 +41,7 @@ PUBLIC: Final = tags_of(
 )
 PLATFORM: Final = tags_of(auction.AuctionLocked, auction.AuctionCleared)
 PARTIES: Final = (
-    all_of("party", "mandate", "order", "grant", "usage", "statement", "account", "instrument", "issuer")
+    all_of("party", "mandate", "order", "quote", "grant", "usage", "statement", "account", "instrument", "issuer")
     | tags_of(
         pool.PoolCapacityOffered,
         pool.PoolCapacityRecalled,
@@ -61,6 +61,7 @@ _FOUNDING: Final = (
     lot.LotListed,
     mandate.MandateGranted,
     order.OrderPlaced,
+    quote.QuoteHeld,
     grant.GrantIssued,
     grant.GrantTransferred,
     account.AccountOpened,

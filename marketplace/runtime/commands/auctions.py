@@ -150,14 +150,19 @@ async def carry_out_match(
             lots=match.lots,
         )
         pool: Pool = await unit.decide(POOL, match.pool_id, reserve)
-        offer = _get_offer(order, pool.opened.gpu_class)
-        grant, totals = await _build_grant(unit, order, match, pool, offer)
-        await unit.decide(GRANT, match.grant_id, IssueGrant(issued=grant))
-        await _keep_holds(unit, order, grant, totals)
-        if grant.equity is not None:
-            await _sign(unit, order, grant, grant.equity)
+        await award(unit, order, match, pool)
 
     return await handler.run(context, ORDER, order_id, work)
+
+
+async def award(unit: Unit, order: Order, match: MatchTerms, pool: Pool) -> None:
+    """Issue the grant of a match whose nodes are reserved, keep what it may cost, and sign its equity part."""
+    offer = _get_offer(order, pool.opened.gpu_class)
+    grant, totals = await _build_grant(unit, order, match, pool, offer)
+    await unit.decide(GRANT, match.grant_id, IssueGrant(issued=grant))
+    await _keep_holds(unit, order, grant, totals)
+    if grant.equity is not None:
+        await _sign(unit, order, grant, grant.equity)
 
 
 def _get_offer(order: Order, gpu_class: str) -> ClassOffer:
@@ -170,7 +175,6 @@ def _get_offer(order: Order, gpu_class: str) -> ClassOffer:
 async def _build_grant(
     unit: Unit, order: Order, match: MatchTerms, pool: Pool, offer: ClassOffer
 ) -> tuple[GrantIssued, Totals]:
-    assert order.auction_id is not None, "a matched order was locked by an auction"
     grant = GrantIssued(
         grant_id=match.grant_id,
         order_id=order.placed.order_id,

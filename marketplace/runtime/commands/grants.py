@@ -1,6 +1,7 @@
 """Grants: handing over, interruptions, early and regular ends."""
 
 from datetime import datetime
+from typing import Literal
 
 from marketplace.core.errors import Refusal
 from marketplace.core.money import ZERO
@@ -21,10 +22,13 @@ from marketplace.domain.periods import list_periods
 from marketplace.domain.pool import POOL, ReleaseCapacity
 from marketplace.domain.refusals import refuse_unknown, require_aware
 from marketplace.domain.statement import STATEMENT, Statement
+from marketplace.domain.usage import USAGE, CloseUsage, name_usage
 from marketplace.runtime.commands.ownership import require_owner
 from marketplace.runtime.commands.settle import release_undelivered
 from marketplace.runtime.handler import Handler, Receipt
 from marketplace.runtime.unit import Context, Unit
+
+Side = Literal["startup", "provider", "platform"]
 
 
 async def load_grant(unit: Unit, grant_id: str, *sides: str) -> Grant:
@@ -83,24 +87,39 @@ async def transfer_grant(handler: Handler, context: Context, grant_id: str, *, s
     return await handler.run(context, GRANT, grant_id, work)
 
 
-async def terminate_grant(handler: Handler, context: Context, grant_id: str, *, at: datetime, reason: str) -> Receipt:
+async def terminate_grant(
+    handler: Handler, context: Context, grant_id: str, *, at: datetime, reason: str, by: Side = "platform"
+) -> Receipt:
     """End a grant early and free its nodes, not before now; what was delivered is still stated and settled.
 
-    Where nothing was delivered yet, all that was set aside is free at once.
+    Where nothing was delivered yet, all that was set aside is free at once. The event says whose doing it was and when
+    notice was given: of a tenant's command its own side's, elsewhere what `by` says.
     """
     require_aware(at, "/at")
 
     async def work(unit: Unit) -> None:
         grant = await load_grant(unit, grant_id, "startup", "provider")
-        after: Grant = await unit.decide(
-            GRANT, grant_id, TerminateGrant(grant_id=grant_id, at=max(at, context.at), reason=reason)
+        command = TerminateGrant(
+            grant_id=grant_id,
+            at=max(at, context.at),
+            by=_find_side(context, grant) or by,
+            noticed_at=context.at,
+            reason=reason,
         )
+        after: Grant = await unit.decide(GRANT, grant_id, command)
         release = ReleaseCapacity(pool_id=grant.pool_id, grant_id=grant_id, at=after.end)
         await unit.decide(POOL, grant.pool_id, release)
         if not list_periods(after):
             await release_undelivered(unit, after, ZERO, "the grant was terminated")
 
     return await handler.run(context, GRANT, grant_id, work)
+
+
+def _find_side(context: Context, grant: Grant) -> Side | None:
+    """Return the side of the tenant that asks; None for the platform."""
+    if context.party_id is None:
+        return None
+    return "provider" if context.party_id == grant.issued.provider_id else "startup"
 
 
 async def finish_grant(handler: Handler, context: Context, grant_id: str) -> Receipt:
@@ -126,6 +145,8 @@ async def finish_grant(handler: Handler, context: Context, grant_id: str) -> Rec
         if grant.status != "terminated":
             command = CompleteGrant(grant_id=grant_id, gpu_seconds_accepted=gpu_seconds, at=context.at)
             await unit.decide(GRANT, grant_id, command)
+        usage_id = name_usage(grant_id)
+        await unit.decide(USAGE, usage_id, CloseUsage(usage_id=usage_id, grant_id=grant_id))
         await release_undelivered(unit, grant, holder_paid_usd, "the grant ended")
 
     return await handler.run(context, GRANT, grant_id, work)

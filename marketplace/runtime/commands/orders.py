@@ -2,7 +2,7 @@
 
 from decimal import Decimal
 
-from events.order import BudgetHold, OrderTerms
+from events.order import BudgetHold, OrderPlaced, OrderTerms
 from marketplace.core.ids import derive_id, rename_id
 from marketplace.core.money import ZERO
 from marketplace.domain.account import ACCOUNT, AdjustHold, PlaceHold
@@ -42,7 +42,7 @@ async def place_order(handler: Handler, context: Context, *, startup_id: str, te
         require_terms(terms, context.at)
         budget_holds = await _hold_budgets(unit, party, order_id, hold_id, terms)
         account_id = rename_id("acc", startup_id)
-        cash_hold_usd = await _hold_cash(unit, account_id, order_id, hold_id, terms)
+        cash_hold_usd = await hold_cash(unit, account_id, order_id, hold_id, terms)
         command = PlaceOrder(
             order_id=order_id,
             startup_id=startup_id,
@@ -59,7 +59,42 @@ async def place_order(handler: Handler, context: Context, *, startup_id: str, te
     return await handler.run(context, ORDER, order_id, work, new=True)
 
 
-async def _hold_cash(unit: Unit, account_id: str, order_id: str, hold_id: str, terms: OrderTerms) -> Decimal:
+async def preview_order(handler: Handler, context: Context, *, startup_id: str, terms: OrderTerms) -> Order:
+    """Return the order that placing would make, without setting anything aside or storing it.
+
+    Raises:
+        Refusal: As `place_order`, but for the cash, which is only needed once the order is placed.
+    """
+    require_tenant(context, startup_id)
+    order_id = derive_id("ord", context.command_id)
+    return await draft_order(Unit(handler.cache, context), startup_id, terms, order_id, rename_id("hld", order_id))
+
+
+async def draft_order(unit: Unit, startup_id: str, terms: OrderTerms, order_id: str, hold_id: str) -> Order:
+    """Return an order that is not placed, with the budgets that it holds set aside in the unit.
+
+    Raises:
+        Refusal: As `place_order`, but for the cash.
+    """
+    party = require_trader(await unit.load(PARTY, startup_id), startup_id, "startup")
+    require_terms(terms, unit.context.at)
+    placed = OrderPlaced(
+        order_id=order_id,
+        startup_id=startup_id,
+        issuer_id=rename_id("iss", startup_id),
+        account_id=rename_id("acc", startup_id),
+        hold_id=hold_id,
+        terms=terms,
+        cash_hold_usd=compute_cash_hold(terms),
+        budget_holds=await _hold_budgets(unit, party, order_id, hold_id, terms),
+    )
+    order = ORDER.evolve(None, placed)
+    assert order is not None, "a placed order is one"
+    return order
+
+
+async def hold_cash(unit: Unit, account_id: str, order_id: str, hold_id: str, terms: OrderTerms) -> Decimal:
+    """Set aside the cash that suffices for any offer of an order, and return it."""
     amount_usd = compute_cash_hold(terms)
     hold = PlaceHold(account_id=account_id, hold_id=hold_id, amount_usd=amount_usd, purpose=order_id)
     await unit.decide(ACCOUNT, account_id, hold)
@@ -134,7 +169,7 @@ async def amend_order(handler: Handler, context: Context, order_id: str, *, term
         require_terms(terms, context.at)
         await release_order_holds(unit, order, "the order was amended")
         budget_holds = await _hold_budgets(unit, party, order_id, hold_id, terms)
-        cash_hold_usd = await _hold_cash(unit, order.placed.account_id, order_id, hold_id, terms)
+        cash_hold_usd = await hold_cash(unit, order.placed.account_id, order_id, hold_id, terms)
         command = AmendOrder(
             order_id=order_id,
             hold_id=hold_id,

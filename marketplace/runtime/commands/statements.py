@@ -3,7 +3,6 @@
 from typing import Literal
 
 from marketplace.core.errors import Refusal
-from marketplace.core.ids import rename_id
 from marketplace.domain.grant import GRANT, Grant
 from marketplace.domain.periods import ACCEPTANCE, Period, list_periods
 from marketplace.domain.refusals import refuse_unknown
@@ -16,7 +15,7 @@ from marketplace.domain.statement import (
     ResolveStatement,
     Statement,
 )
-from marketplace.domain.usage import USAGE, Usage, count_gpu_seconds
+from marketplace.domain.usage import USAGE, Usage, count_gpu_seconds, name_usage
 from marketplace.runtime.commands.grants import load_grant
 from marketplace.runtime.commands.ownership import require_owner
 from marketplace.runtime.commands.settle import settle_statement
@@ -43,8 +42,8 @@ async def issue_statement(handler: Handler, context: Context, grant_id: str, ind
     async def work(unit: Unit) -> None:
         current = await load_grant(unit, grant_id, "provider")
         before = await _count_stated(unit, periods[:index])
-        usage: Usage = await unit.load(USAGE, rename_id("usg", grant_id))
-        reported = count_gpu_seconds(usage.counted(), current.issued.gpus_per_node, period.end)
+        usage: Usage = await unit.load(USAGE, name_usage(grant_id))
+        reported = count_gpu_seconds(usage, current.issued.start, period.end)
         charges = compute_charges(build_tariff(current.issued), before, max(reported - before, 0))
         command = IssueStatement(
             statement_id=period.statement_id,

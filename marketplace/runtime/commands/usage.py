@@ -1,21 +1,57 @@
-"""Usage: a provider's meters report, correct and void readings of its grants."""
+"""Usage: meters of a grant's two sides report, correct and void readings.
 
-from marketplace.core.ids import rename_id
-from marketplace.domain.grant import Grant
+The provider's readings are billed; the tenant's are held against them. What a source said is kept with the grant, and
+the ids it used with the source itself, so that a reading counts once whichever grant it names; both are guarded, and
+stored in one atomic append.
+"""
+
+from dataclasses import dataclass
+
+from events.usage import Meter
+from marketplace.core.ids import derive_id
+from marketplace.domain.grant import GRANT, Grant
+from marketplace.domain.refusals import refuse_unknown
 from marketplace.domain.usage import (
     USAGE,
     Answer,
     CorrectUsage,
+    IdentifyReadings,
     Measurement,
     Metered,
     ReportUsage,
     Usage,
     VoidUsage,
-    answer,
+    explain,
+    name_usage,
 )
 from marketplace.runtime.commands.grants import load_grant
 from marketplace.runtime.handler import Handler, Receipt
 from marketplace.runtime.unit import Context, Unit
+
+
+@dataclass(frozen=True, slots=True)
+class _Side:
+    """Whose meter reports of a grant, and where its readings are kept."""
+
+    meter: Meter
+    party_id: str
+    usage_id: str
+
+    def name_source(self, source: str) -> str:
+        """Return the id of the record that keeps the ids of a source."""
+        return derive_id("usg", self.party_id, source)
+
+
+async def _find_side(handler: Handler, context: Context, grant_id: str) -> _Side:
+    """Return the side of a grant that asks; the platform stands in for the provider."""
+    grant: Grant | None = await Unit(handler.cache, context).load(GRANT, grant_id)
+    if grant is None:
+        raise refuse_unknown("grant", grant_id)
+    meter: Meter = "provider"
+    if context.party_id is not None and context.party_id == grant.startup_id != grant.issued.provider_id:
+        meter = "tenant"
+    party_id = grant.issued.provider_id if meter == "provider" else grant.startup_id
+    return _Side(meter, party_id, name_usage(grant_id, meter))
 
 
 def _meter(grant: Grant) -> Metered:
@@ -27,67 +63,112 @@ def _meter(grant: Grant) -> Metered:
     )
 
 
+@dataclass(slots=True)
+class _Report:
+    """One report of a source on a grant, and what became of its readings."""
+
+    context: Context
+    side: _Side
+    grant_id: str
+    source: str
+    measurements: tuple[Measurement, ...]
+    answers: list[Answer]
+
+    async def work(self, unit: Unit) -> None:
+        """Decide it."""
+        command = await self.build(unit)
+        before: Usage = await unit.load(USAGE, self.side.usage_id)
+        after: Usage = await unit.decide(USAGE, self.side.usage_id, command)
+        self.answers = explain(command, before, after)
+        accepted = tuple(answer.reading_id for answer in self.answers if answer.outcome == "accepted")
+        if accepted:
+            source_id = self.side.name_source(self.source)
+            identify = IdentifyReadings(
+                usage_id=source_id,
+                party_id=self.side.party_id,
+                source=self.source,
+                grant_id=self.grant_id,
+                reading_ids=accepted,
+            )
+            await unit.decide(USAGE, source_id, identify)
+
+    async def build(self, unit: Unit) -> ReportUsage:
+        """Return the command, with what the source's record knows of its ids."""
+        grant = await load_grant(unit, self.grant_id, "provider", "startup")
+        homes = (await unit.load(USAGE, self.side.name_source(self.source))).homes
+        ids = (measurement.reading_id for measurement in self.measurements)
+        elsewhere = {id_: homes[id_] for id_ in ids if homes.get(id_, self.grant_id) != self.grant_id}
+        return ReportUsage(
+            usage_id=self.side.usage_id,
+            grant_id=self.grant_id,
+            source=self.source,
+            measurements=self.measurements,
+            metered=_meter(grant),
+            at=self.context.at,
+            meter=self.side.meter,
+            elsewhere=elsewhere,
+        )
+
+
 async def report_usage(
     handler: Handler, context: Context, grant_id: str, *, source: str, measurements: tuple[Measurement, ...]
 ) -> tuple[Receipt, list[Answer]]:
     """Report readings of one grant, and return what became of each, in order.
 
-    A repeat of the same command finds its readings there and answers ``duplicate`` for each.
+    A repeat of the same command finds its readings there: what was accepted then is a ``duplicate`` now.
+
+    Raises:
+        Refusal: ``grant_unknown`` · ``readings_missing`` · ``readings_too_many``.
     """
-    usage_id = rename_id("usg", grant_id)
-    answers: list[Answer] = []
-
-    async def work(unit: Unit) -> None:
-        grant = await load_grant(unit, grant_id, "provider")
-        command = ReportUsage(
-            usage_id=usage_id,
-            grant_id=grant_id,
-            source=source,
-            measurements=measurements,
-            metered=_meter(grant),
-            at=context.at,
-        )
-        state: Usage = await unit.load(USAGE, usage_id)
-        await unit.decide(USAGE, usage_id, command)
-        answers[:] = [given for given, _ in answer(command, state)]
-
-    receipt = await handler.run(context, USAGE, usage_id, work)
-    if not answers:
-        answers = [Answer(measurement.reading_id, "duplicate") for measurement in measurements]
-    return receipt, answers
+    side = await _find_side(handler, context, grant_id)
+    report = _Report(context, side, grant_id, source, measurements, [])
+    receipt = await handler.run(context, USAGE, side.usage_id, report.work)
+    if not report.answers:
+        unit = Unit(handler.cache, context)
+        state: Usage = await unit.load(USAGE, side.usage_id)
+        report.answers = explain(await report.build(unit), state, state)
+    return receipt, report.answers
 
 
 async def correct_usage(
     handler: Handler, context: Context, grant_id: str, *, source: str, measurement: Measurement, reason: str
 ) -> Receipt:
     """Replace a reading by its source."""
-    usage_id = rename_id("usg", grant_id)
+    side = await _find_side(handler, context, grant_id)
 
     async def work(unit: Unit) -> None:
-        grant = await load_grant(unit, grant_id, "provider")
+        grant = await load_grant(unit, grant_id, "provider", "startup")
         command = CorrectUsage(
-            usage_id=usage_id,
+            usage_id=side.usage_id,
             grant_id=grant_id,
             source=source,
             measurement=measurement,
             metered=_meter(grant),
             reason=reason,
             at=context.at,
+            meter=side.meter,
         )
-        await unit.decide(USAGE, usage_id, command)
+        await unit.decide(USAGE, side.usage_id, command)
 
-    return await handler.run(context, USAGE, usage_id, work)
+    return await handler.run(context, USAGE, side.usage_id, work)
 
 
 async def void_usage(
     handler: Handler, context: Context, grant_id: str, *, source: str, reading_id: str, reason: str
 ) -> Receipt:
     """Take a reading back."""
-    usage_id = rename_id("usg", grant_id)
+    side = await _find_side(handler, context, grant_id)
 
     async def work(unit: Unit) -> None:
-        await load_grant(unit, grant_id, "provider")
-        command = VoidUsage(usage_id=usage_id, grant_id=grant_id, source=source, reading_id=reading_id, reason=reason)
-        await unit.decide(USAGE, usage_id, command)
+        await load_grant(unit, grant_id, "provider", "startup")
+        command = VoidUsage(
+            usage_id=side.usage_id,
+            grant_id=grant_id,
+            source=source,
+            reading_id=reading_id,
+            reason=reason,
+            meter=side.meter,
+        )
+        await unit.decide(USAGE, side.usage_id, command)
 
-    return await handler.run(context, USAGE, usage_id, work)
+    return await handler.run(context, USAGE, side.usage_id, work)

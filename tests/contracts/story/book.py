@@ -8,6 +8,7 @@ from tests.contracts.story.clearing import tell_clearing
 from tests.contracts.story.delivery import tell_delivery
 from tests.contracts.story.demand import tell_demand
 from tests.contracts.story.equity import tell_equity
+from tests.contracts.story.quotes import tell_quotes
 from tests.contracts.story.sale import tell_sale
 from tests.contracts.story.supply import tell_supply
 from tests.contracts.story.teller import Teller, Told
@@ -20,6 +21,7 @@ def tell_story() -> tuple[Told, ...]:
     tell_supply(teller)
     tell_demand(teller)
     tell_clearing(teller)
+    tell_quotes(teller)
     tell_delivery(teller)
     tell_equity(teller)
     tell_sale(teller, _count_series_a(teller))

@@ -27,7 +27,7 @@ from events.mandate import MandateBudgetReleased
 from events.pool import PoolCapacityReleased, PoolCapacityReserved, PoolNodeFailed, PoolNodeRestored
 from events.statement import Charges, StatementAccepted, StatementDisputed, StatementIssued, StatementResolved
 from events.types import Event, LotShare
-from events.usage import Evidence, Reading, UsageCorrected, UsageReported, UsageVoided
+from events.usage import Evidence, Reading, UsageClosed, UsageCorrected, UsageIdentified, UsageReported, UsageVoided
 from tests.contracts.story.clearing import COMPUTE_SAFE, EVALUATION_GRANT, FOLDING_GRANT
 from tests.contracts.story.demand import EVALUATION_HOLD, FOLDING_HOLD, LATTICE_ISSUER
 from tests.contracts.story.identifiers import name
@@ -52,6 +52,7 @@ from tests.contracts.story.teller import Teller
 
 USAGE = name("usg", "protein folding")
 _METER = "urn:meter:rjukan-hall-2"
+_METER_RECORD = name("usg", "meter of hall 2")
 _GPUS_PER_NODE = 8
 _INCIDENT = "RJU-2026-014"
 
@@ -197,6 +198,7 @@ def _tell_the_end(teller: Teller) -> None:
         "2026-03-23T01:01",
         "settler",
         GrantCompleted(grant_id=FOLDING_GRANT, gpu_seconds_accepted=5_352 * 3_600),
+        UsageClosed(usage_id=USAGE, grant_id=FOLDING_GRANT, gpu_seconds=5_352 * 3_600),
         InstrumentLapsed(
             instrument_id=COMPUTE_SAFE,
             issuer_id=LATTICE_ISSUER,
@@ -223,7 +225,7 @@ def _tell_the_end(teller: Teller) -> None:
     teller.tell(
         "2026-03-16T18:00",
         QUILLWORK,
-        GrantTerminated(grant_id=EVALUATION_GRANT, at=early, reason=why),
+        GrantTerminated(grant_id=EVALUATION_GRANT, at=early, by="startup", noticed_at=early, reason=why),
         PoolCapacityReleased(pool_id=POOL, grant_id=EVALUATION_GRANT, at=early),
         _freed(QUILLWORK_CASH, QUILLWORK, EVALUATION_HOLD, "422.40", why),
     )
@@ -242,7 +244,18 @@ def _reading(word: str, start: str, end: str, nodes: int, evidence: Evidence | N
 
 
 def _report(teller: Teller, when: str, *readings: Reading) -> None:
-    teller.tell(when, _METER, UsageReported(usage_id=USAGE, grant_id=FOLDING_GRANT, source=_METER, readings=readings))
+    teller.tell(
+        when,
+        _METER,
+        UsageReported(usage_id=USAGE, grant_id=FOLDING_GRANT, source=_METER, readings=readings),
+        UsageIdentified(
+            usage_id=_METER_RECORD,
+            party_id=NORTHFJORD,
+            source=_METER,
+            grant_id=FOLDING_GRANT,
+            reading_ids=tuple(reading.reading_id for reading in readings),
+        ),
+    )
 
 
 def _charges(gpu_hours: int) -> Charges:

@@ -1,0 +1,74 @@
+"""Quotes that are held: capacity set aside at a price for a short time, for an order that may take it."""
+
+from events.auction import MatchTerms
+from events.order import BudgetHold, OrderTerms
+from events.types import Event, Id, Instant, Text, Usd
+
+
+class QuoteHeld(Event, frozen=True, kw_only=True, tag="quote.held.v1"):
+    """A startup held what it was quoted: capacity, cash and mandates' budget are set aside until it takes it or not.
+
+    Attributes:
+        quote_id: The quote.
+        startup_id: Who holds it.
+        issuer_id: Whose equity is offered.
+        account_id: Whose cash is held.
+        hold_id: The hold on cash and on each mandate's budget.
+        terms: What the order that takes it asks and offers.
+        cash_hold_usd: Cash set aside: the dearest acceptable offer in full.
+        budget_holds: Budget set aside, per mandate.
+        match: What is held, at which price, and the grant that taking it issues; the pool reserves it for that grant.
+        expires_at: Until when.
+    """
+
+    quote_id: Id
+    startup_id: Id
+    issuer_id: Id
+    account_id: Id
+    hold_id: Id
+    terms: OrderTerms
+    cash_hold_usd: Usd
+    budget_holds: tuple[BudgetHold, ...] = ()
+    match: MatchTerms
+    expires_at: Instant
+
+
+class QuoteTaken(Event, frozen=True, kw_only=True, tag="quote.taken.v1"):
+    """An order took it, and became a grant at the price that was held.
+
+    Attributes:
+        quote_id: The quote.
+        order_id: The order.
+        grant_id: The grant.
+    """
+
+    quote_id: Id
+    order_id: Id
+    grant_id: Id
+
+
+class QuoteReleased(Event, frozen=True, kw_only=True, tag="quote.released.v1"):
+    """It was let go before its time; what was set aside is free again.
+
+    Attributes:
+        quote_id: The quote.
+        reason: Why.
+    """
+
+    quote_id: Id
+    reason: Text
+
+
+class QuoteExpired(Event, frozen=True, kw_only=True, tag="quote.expired.v1"):
+    """Its time was over; what was set aside is free again.
+
+    Attributes:
+        quote_id: The quote.
+        at: When it was due to end.
+    """
+
+    quote_id: Id
+    at: Instant
+
+
+QuoteEvent = QuoteHeld | QuoteTaken | QuoteReleased | QuoteExpired

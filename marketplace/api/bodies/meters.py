@@ -1,0 +1,57 @@
+"""Readings as CloudEvents 1.0, as meters send them."""
+
+from typing import Annotated, Final, Literal
+
+import msgspec
+from msgspec import Meta
+
+from events.types import Instant, Nodes
+from events.usage import DeviceName, Evidence, Gpus, ReadingId, SourceName
+from marketplace.api.bodies import Body
+
+READING_TYPE: Final = "marketplace.meter.reading.v1"
+GrantSubject = Annotated[str, Meta(pattern=r"^grt_[0-9a-z]{26}(?!\n)$", description="The grant that was metered")]
+
+
+class ReadingData(Body, frozen=True, kw_only=True):
+    """What a meter counted; it states `nodes`, or `gpus`, or both.
+
+    Attributes:
+        start: First instant, a whole second.
+        end: Instant after the last, at most 31 days later.
+        nodes: Nodes allocated at every instant of it.
+        gpus: GPUs allocated, where they are not all of the nodes'.
+        devices: Which GPUs, where the meter can name them: each then counts once at any instant.
+        evidence: What the machines say beside it.
+    """
+
+    start: Instant
+    end: Instant
+    nodes: Nodes | None = None
+    gpus: Gpus | None = None
+    devices: Annotated[tuple[DeviceName, ...], Meta(max_length=10_000)] = ()
+    evidence: Evidence | None = None
+
+
+class ReadingEvent(msgspec.Struct, frozen=True, kw_only=True):
+    """A CloudEvent; extension attributes are allowed, and not looked at.
+
+    Attributes:
+        specversion: Of CloudEvents.
+        id: Unique in its source, for ever.
+        source: The meter.
+        type: Always the same.
+        subject: The grant.
+        data: The reading.
+        time: When the meter wrote it.
+        datacontenttype: JSON.
+    """
+
+    specversion: Literal["1.0"]
+    id: ReadingId
+    source: SourceName
+    type: Literal["marketplace.meter.reading.v1"]
+    subject: GrantSubject
+    data: msgspec.Raw
+    time: Instant | None = None
+    datacontenttype: Literal["application/json"] | None = None

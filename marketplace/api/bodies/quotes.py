@@ -1,0 +1,67 @@
+"""Answers of quotes."""
+
+from datetime import datetime
+from decimal import Decimal
+from typing import Literal
+
+import msgspec
+
+from events.types import Reason
+
+
+class QuotePlacement(msgspec.Struct, frozen=True, kw_only=True):
+    """One way to serve the order.
+
+    Attributes:
+        gpu_class: Class of the GPUs.
+        region: Where.
+        pool_id: The pool.
+        mandate_id: Who would take the equity part; None for cash alone.
+        start: First instant.
+        end: Instant after the last.
+        price_to_win_usd_per_gpu_hour: What the order would have to be worth there, w = cash + h · equity.
+        value_usd_per_gpu_hour: What it offers there.
+        total_usd: The price over the whole run.
+        displaced_orders: Orders of the book that would find no other place; 0: the capacity is free.
+    """
+
+    gpu_class: str
+    region: str
+    pool_id: str
+    mandate_id: str | None
+    start: datetime
+    end: datetime
+    price_to_win_usd_per_gpu_hour: Decimal
+    value_usd_per_gpu_hour: Decimal
+    total_usd: Decimal
+    displaced_orders: int
+
+
+class QuoteAnswer(msgspec.Struct, frozen=True, kw_only=True):
+    """The price to win against the book as it stands.
+
+    Attributes:
+        book_sequence: Position in the log at which the book stands.
+        book_hash: Hash of the book, as an auction's certificate would name it.
+        auction_id: The auction that would take the order next; None where none is collecting for it.
+        price_to_win_usd_per_gpu_hour: The number that an auction would name to this order if it lost; None where
+            nothing would win.
+        guarantee: ``sure``: on this book the order wins at the price and loses at a cent less. ``indicative``: an
+            estimate inside the interval.
+        lower_usd_per_gpu_hour: Under it the order loses, whatever the rest of the book.
+        upper_usd_per_gpu_hour: At it the order is worth more than what it would displace.
+        would_win: Whether what is offered reaches the price.
+        placements: Ways to serve it, the cheapest first.
+        reason: Why nothing would win, with what would have to give.
+    """
+
+    book_sequence: int
+    book_hash: str
+    auction_id: str | None
+    price_to_win_usd_per_gpu_hour: Decimal | None
+    guarantee: Literal["sure", "indicative"]
+    lower_usd_per_gpu_hour: Decimal | None
+    upper_usd_per_gpu_hour: Decimal | None
+    would_win: bool
+    placements: tuple[QuotePlacement, ...]
+    reason: Reason | None

@@ -1,0 +1,154 @@
+"""Checks the rules between orders of a book: sizes, groups, links and limits.
+
+Refusals, in this order: `invalid_sizes`, `unknown_parent`, `linked_cycle`, `invalid_limit`, `unknown_limit`,
+`invalid_use`, `ambiguous_bid`.
+"""
+
+from collections import defaultdict
+from decimal import Decimal
+from itertools import pairwise
+from typing import Final
+
+from marketplace.clearing.model import Bid, Book, Limit, Order
+from marketplace.core.errors import Refusal
+
+SIZES_MAX: Final = 64
+LIMITS_MAX: Final = 200_000
+AMOUNT_MAX: Final = Decimal(1_000_000_000)
+PLACES_MAX: Final = 6
+
+
+def check_rules(book: Book, nodes_max: int) -> None:
+    """Refuse a book whose rules between orders contradict themselves, naming the member by a JSON pointer.
+
+    Raises:
+        Refusal: With one of the codes of the module's docstring.
+    """
+    for index, order in enumerate(book.orders):
+        _check_sizes(order, f"/orders/{index}/sizes", nodes_max)
+    _check_links(book)
+    _check_limits(book)
+    if any(bid.uses for order in book.orders for bid in order.bids):
+        known = {limit.limit_id for limit in book.limits}
+        for index, order in enumerate(book.orders):
+            for at, bid in enumerate(order.bids):
+                _check_uses(bid, f"/orders/{index}/bids/{at}", known)
+            _check_bids_differ(order, f"/orders/{index}/bids")
+
+
+def _check_sizes(order: Order, pointer: str, nodes_max: int) -> None:
+    if len(order.sizes) >= SIZES_MAX or any(not 1 <= size <= nodes_max for size in order.sizes):
+        raise Refusal(
+            "invalid_sizes",
+            f"order {order.order_id} has {len(order.sizes)} further sizes; expected fewer than {SIZES_MAX}, each from 1"
+            f" to {nodes_max} nodes",
+            pointer=pointer,
+            sizes=len(order.sizes),
+        )
+
+
+def _check_links(book: Book) -> None:
+    parents = {order.order_id: order.parent_id for order in book.orders}
+    for index, order in enumerate(book.orders):
+        if order.parent_id is not None and order.parent_id not in parents:
+            raise Refusal(
+                "unknown_parent",
+                f"order {order.order_id} depends on {order.parent_id!r}, which the book does not list; add it or drop"
+                " the link",
+                pointer=f"/orders/{index}/parent_id",
+                parent_id=order.parent_id,
+            )
+    clear: set[str] = set()
+    for index, order in enumerate(book.orders):
+        seen: dict[str, None] = {}
+        at: str | None = order.order_id
+        while at is not None and at not in clear:
+            if at in seen:
+                raise Refusal(
+                    "linked_cycle",
+                    f"order {order.order_id} depends on itself through {', '.join(seen)}; drop one of the links",
+                    pointer=f"/orders/{index}/parent_id",
+                    order_ids=list(seen),
+                )
+            seen[at] = None
+            at = parents[at]
+        clear |= seen.keys()
+
+
+def _is_amount(amount: Decimal) -> bool:
+    if not amount.is_finite() or not 0 <= amount <= AMOUNT_MAX:
+        return False
+    exponent = amount.normalize().as_tuple().exponent
+    return isinstance(exponent, int) and exponent >= -PLACES_MAX
+
+
+def _check_limits(book: Book) -> None:
+    spans: dict[str, list[tuple[int, int, int]]] = defaultdict(list)
+    for index, limit in enumerate(book.limits):
+        spans[limit.limit_id].append(_check_limit(limit, f"/limits/{index}", index, book.periods))
+    for limit_id, entries in spans.items():
+        for (_, end, _), (begin, _, index) in pairwise(sorted(entries)):
+            if begin < end:
+                raise Refusal(
+                    "invalid_limit",
+                    f"limit {limit_id} has two amounts for period {begin}; give it one, or disjoint spans",
+                    pointer=f"/limits/{index}",
+                    limit_id=limit_id,
+                )
+
+
+def _check_limit(limit: Limit, pointer: str, index: int, periods: int) -> tuple[int, int, int]:
+    if index >= LIMITS_MAX or not limit.limit_id or not _is_amount(limit.amount):
+        raise Refusal(
+            "invalid_limit",
+            f"limit {limit.limit_id!r} has the amount {limit.amount}; expected at most {LIMITS_MAX} limits with an id"
+            f" and an amount from 0 to {AMOUNT_MAX} with at most {PLACES_MAX} places",
+            pointer=pointer,
+            limit_id=limit.limit_id,
+        )
+    if limit.from_period is None and limit.to_period is None:
+        return 0, periods, index
+    begin, end = limit.from_period, limit.to_period
+    if begin is None or end is None or not 0 <= begin < end <= periods:
+        raise Refusal(
+            "invalid_limit",
+            f"limit {limit.limit_id} spans [{begin}, {end}); expected a span inside [0, {periods}), or none",
+            pointer=pointer,
+            limit_id=limit.limit_id,
+        )
+    return begin, end, index
+
+
+def _check_uses(bid: Bid, pointer: str, known: set[str]) -> None:
+    names = [use.limit_id for use in bid.uses]
+    for at, use in enumerate(bid.uses):
+        if use.limit_id not in known:
+            raise Refusal(
+                "unknown_limit",
+                f"{pointer} uses limit {use.limit_id!r}, which the book does not list; add the limit or drop the use",
+                pointer=f"{pointer}/uses/{at}",
+                limit_id=use.limit_id,
+            )
+        if not _is_amount(use.amount_per_node_period) or names.count(use.limit_id) > 1:
+            raise Refusal(
+                "invalid_use",
+                f"{pointer} takes {use.amount_per_node_period} of limit {use.limit_id}; expected each limit once, from"
+                f" 0 to {AMOUNT_MAX} with at most {PLACES_MAX} places",
+                pointer=f"{pointer}/uses/{at}",
+                limit_id=use.limit_id,
+            )
+
+
+def _check_bids_differ(order: Order, pointer: str) -> None:
+    """Refuse two bids that a match could not tell apart although they take different limits."""
+    seen: dict[tuple[str, str | None, Decimal], Bid] = {}
+    for index, bid in enumerate(order.bids):
+        other = seen.setdefault((bid.pool_id, bid.mandate_id, bid.value_usd_per_gpu_hour), bid)
+        if other.uses != bid.uses:
+            raise Refusal(
+                "ambiguous_bid",
+                f"order {order.order_id} bids twice on pool {bid.pool_id} at {bid.value_usd_per_gpu_hour} and takes"
+                " different limits; let bids differ in value or mandate",
+                pointer=f"{pointer}/{index}",
+                order_id=order.order_id,
+            )

@@ -1,0 +1,129 @@
+"""`marketplace explain`: from a number down to the events and readings that make it."""
+
+from datetime import datetime
+from typing import Annotated, Final
+
+import msgspec
+from cyclopts import App, Parameter, validators
+from rich.table import Table
+
+from marketplace.cli.console import CONSOLE, configure_logging, run
+from marketplace.cli.projections import DatabaseUrl, NatsUrl, open_both
+from marketplace.core.errors import Refusal
+from marketplace.projections.accounts import ExplanationView, explain_balance
+from marketplace.projections.accounts.causes import CauseView, EventBody
+from marketplace.projections.accounts.explain import EXPLAINED_MAX, ExplainedEntry
+from marketplace.projections.database import reachable
+from marketplace.projections.usage import ReadingView
+
+app = App(name="explain", help="Explain a number down to the events and readings behind it.")
+PAGES_MAX: Final = 10_000
+Limit = Annotated[int, Parameter(validator=validators.Number(gte=1, lte=PAGES_MAX * EXPLAINED_MAX))]
+
+
+@app.command
+def balance(
+    account_id: str,
+    /,
+    *,
+    at: str | None = None,
+    occurred_until: str | None = None,
+    limit: Limit = EXPLAINED_MAX,
+    nats_url: NatsUrl = None,
+    database_url: DatabaseUrl = None,
+) -> int:
+    """Print what stands on an account, a grant, an instrument or a pool, and every entry that makes it.
+
+    Args:
+        account_id: For example `acc_01k…`, or a grant for its GPU-seconds.
+        at: As the books stood at a sequence of the log, or an RFC 3339 instant; now by default.
+        occurred_until: Of what the books say then, only what had occurred by this RFC 3339 instant.
+        limit: Entries at most, the oldest first.
+        nats_url: Servers and the application's user, separated by commas.
+        database_url: postgresql://… of the projections.
+    """
+    configure_logging()
+
+    async def main() -> None:
+        point = _parse_point(at)
+        until = None if occurred_until is None else _parse_instant(occurred_until)
+        after, left = (0, -1), limit
+        async with open_both(nats_url, database_url) as (log, engine), reachable(), engine.connect() as connection:
+            for _ in range(PAGES_MAX):
+                count = min(left, EXPLAINED_MAX)
+                found = await explain_balance(
+                    connection, log, account_id, at=point, occurred_until=until, after=after, limit=count
+                )
+                if after == (0, -1):
+                    _tell_balances(found)
+                for explained in found.entries:
+                    _tell_entry(explained)
+                left -= len(found.entries)
+                if len(found.entries) < count or not left:
+                    return
+                after = (found.entries[-1].entry.sequence, found.entries[-1].entry.line)
+
+    return run(main())
+
+
+def _parse_point(text: str | None) -> int | datetime | None:
+    if text is None:
+        return None
+    return int(text) if text.isdecimal() else _parse_instant(text)
+
+
+def _parse_instant(text: str) -> datetime:
+    try:
+        instant = msgspec.convert(text, datetime)
+    except msgspec.ValidationError:
+        instant = None
+    if instant is None or instant.tzinfo is None:
+        raise Refusal(
+            "request_invalid", f"{text!r} is not an RFC 3339 instant with an offset, such as 2026-01-31T00:00:00Z"
+        )
+    return instant
+
+
+def _tell_balances(found: ExplanationView) -> None:
+    if not found.balances:
+        raise Refusal("account_unknown", f"nothing was ever posted to {found.account_id} by then; check the id")
+    table = Table("account", "unit", "balance", "last event")
+    for row in found.balances:
+        table.add_row(row.account, row.unit, f"{row.amount:,f}", f"{row.last_sequence:,}")
+    CONSOLE.print(table)
+
+
+def _print(text: str) -> None:
+    CONSOLE.print(text, soft_wrap=True, markup=False)
+
+
+def _tell_entry(explained: ExplainedEntry) -> None:
+    entry = explained.entry
+    _print(f"{entry.amount:+,f} {entry.unit} on {entry.account}, then {explained.balance:,f}")
+    _tell_event(explained.event, "  ")
+    if entry.occurred_at != entry.recorded_at:
+        _print(f"    occurred {entry.occurred_at:%Y-%m-%dT%H:%M:%SZ}")
+    if explained.cause is not None:
+        _tell_cause(explained.cause)
+
+
+def _tell_event(event: EventBody, indent: str) -> None:
+    body = bytes(event.body).decode()
+    _print(
+        f"{indent}event {event.sequence} {event.tag}, recorded {event.recorded_at:%Y-%m-%dT%H:%M:%SZ} by {event.actor}"
+    )
+    _print(f"{indent}  {body}")
+
+
+def _tell_cause(cause: CauseView) -> None:
+    _print(f"    for {cause.id}:")
+    for event in cause.events:
+        _tell_event(event, "      ")
+    for reading in cause.readings:
+        _print(f"      reading {_render_reading(reading)}")
+
+
+def _render_reading(reading: ReadingView) -> str:
+    span = f"{reading.start:%Y-%m-%dT%H:%M:%SZ} to {reading.end:%Y-%m-%dT%H:%M:%SZ}"
+    counted = f"{reading.nodes} nodes, {reading.gpu_seconds:,} GPU-seconds"
+    return f"{reading.reading_id} of {reading.source}: {span}, {counted}, event {reading.reported_sequence}"

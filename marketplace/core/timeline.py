@@ -1,0 +1,107 @@
+"""Amounts over time as runs of equal amounts, so that what a second of a long life costs does not grow with that life.
+
+Seconds are whole seconds since 1970. The runs are kept hour by hour: a question about an interval looks at the hours
+that it touches and at nothing else, however many intervals were counted before.
+
+Invariants:
+    1. The runs of an hour follow one another without overlap; equal neighbours are one run, and no run has amount 0.
+    2. The same amounts over the same seconds are equal timelines, in whatever order they were added.
+"""
+
+from bisect import bisect_left, bisect_right
+from operator import itemgetter
+from typing import Final
+
+from immutables import Map
+
+HOUR_SECONDS: Final = 3_600
+Run = tuple[int, int, int]
+Timeline = Map[int, tuple[Run, ...]]
+EMPTY: Final[Timeline] = Map()
+_START, _END = itemgetter(0), itemgetter(1)
+
+
+class Tally:
+    """A timeline that is being changed; `seal` gives the changed one, and the one it began with stays as it was."""
+
+    __slots__ = ("_base", "_changed")
+
+    def __init__(self, base: Timeline) -> None:
+        self._base = base
+        self._changed: dict[int, tuple[Run, ...]] = {}
+
+    def _get(self, hour: int) -> tuple[Run, ...]:
+        runs = self._changed.get(hour)
+        return self._base.get(hour, ()) if runs is None else runs
+
+    def find_peak(self, start: int, end: int) -> tuple[int, int]:
+        """Return the greatest amount at any second of ``[start, end)``, at least 0, and the first second it is at."""
+        peak, where = 0, start
+        for hour in _list_hours(start, end):
+            for begin, stop, amount in self._get(hour):
+                if amount > peak and begin < end and stop > start:
+                    peak, where = amount, max(begin, start)
+        return peak, where
+
+    def add(self, start: int, end: int, amount: int) -> None:
+        """Add an amount, which may be negative, to every second of ``[start, end)``."""
+        for hour in _list_hours(start, end):
+            first = hour * HOUR_SECONDS
+            begin, stop = max(start, first), min(end, first + HOUR_SECONDS)
+            self._changed[hour] = _add_run(self._get(hour), begin, stop, amount)
+
+    def seal(self) -> Timeline:
+        """Return the timeline as it was changed."""
+        mutation = self._base.mutate()
+        for hour, runs in self._changed.items():
+            if runs:
+                mutation[hour] = runs
+            else:
+                mutation.pop(hour, None)
+        return mutation.finish()
+
+
+def sum_amounts(timeline: Timeline, start: int, end: int) -> int:
+    """Return the sum of amount · seconds over ``[start, end)``."""
+    total = 0
+    for hour in _list_hours(start, end):
+        for begin, stop, amount in timeline.get(hour, ()):
+            total += max(min(stop, end) - max(begin, start), 0) * amount
+    return total
+
+
+def _list_hours(start: int, end: int) -> range:
+    return range(start // HOUR_SECONDS, (end - 1) // HOUR_SECONDS + 1)
+
+
+def _add_run(runs: tuple[Run, ...], begin: int, stop: int, amount: int) -> tuple[Run, ...]:
+    """Return the runs of one hour with an amount added over ``[begin, stop)``."""
+    left, right = bisect_right(runs, begin, key=_END), bisect_left(runs, stop, key=_START)
+    pieces: list[Run] = []
+    at = begin
+    for first, last, there in runs[left:right]:
+        inner_first, inner_last = max(first, begin), min(last, stop)
+        if first < begin:
+            pieces.append((first, begin, there))
+        if at < inner_first:
+            pieces.append((at, inner_first, amount))
+        pieces.append((inner_first, inner_last, there + amount))
+        if last > stop:
+            pieces.append((stop, last, there))
+        at = inner_last
+    if at < stop:
+        pieces.append((at, stop, amount))
+    low, high = max(left - 1, 0), right + 1
+    return runs[:low] + _merge([*runs[low:left], *pieces, *runs[right:high]]) + runs[high:]
+
+
+def _merge(pieces: list[Run]) -> tuple[Run, ...]:
+    merged: list[Run] = []
+    for begin, stop, amount in pieces:
+        if not amount:
+            continue
+        if merged and merged[-1][1] == begin and merged[-1][2] == amount:
+            merged[-1] = (merged[-1][0], stop, amount)
+        else:
+            merged.append((begin, stop, amount))
+    return tuple(merged)

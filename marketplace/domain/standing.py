@@ -1,0 +1,187 @@
+"""Standing: how well a provider has delivered so far, from events alone.
+
+The score is the product of three exact shares, each 1 where there is no history:
+
+- uptime: GPU-seconds of grants that worked, of those that were due. Nodes that were down while a grant was degraded or
+  suspended are lost. A run counts when it ends or when a statement closes its period.
+- completion: grants that ran to their end, of those and the ones that the provider ended early.
+- undisputed: GPU-seconds that were accepted, of those and the ones given up in disputes.
+
+Invariants:
+    1. Every share is between 0 and 1, and so is the score.
+    2. The standing depends on the events' order and content alone, so a replay gives the same one.
+    3. What a startup or the platform ends does not count against the provider.
+"""
+
+from dataclasses import dataclass, field, replace
+from datetime import datetime
+from fractions import Fraction
+from typing import Final
+
+from immutables import Map
+
+from events.grant import (
+    GrantActivated,
+    GrantCompleted,
+    GrantDegraded,
+    GrantIssued,
+    GrantResumed,
+    GrantSuspended,
+    GrantTerminated,
+)
+from events.statement import StatementAccepted, StatementIssued, StatementResolved
+from events.types import Event
+
+StandingEvent = (
+    GrantIssued
+    | GrantActivated
+    | GrantDegraded
+    | GrantSuspended
+    | GrantResumed
+    | GrantCompleted
+    | GrantTerminated
+    | StatementIssued
+    | StatementResolved
+    | StatementAccepted
+)
+COUNTED: Final = StandingEvent.__args__
+"""The event types that a standing looks at."""
+
+
+@dataclass(frozen=True, slots=True)
+class Course:
+    """One grant on its way.
+
+    Attributes:
+        provider_id: Who delivers.
+        gpus_per_node: GPUs of one node.
+        nodes: Nodes granted.
+        working: Nodes that work.
+        counted_until: Up to when its runs are in the record; its start at first.
+        running: Whether it was handed over and has not ended.
+    """
+
+    provider_id: str
+    gpus_per_node: int
+    nodes: int
+    working: int
+    counted_until: datetime
+    running: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Record:
+    """What a provider has done so far; all counts grow only.
+
+    Attributes:
+        gpu_seconds_due: GPU-seconds of runs that are over.
+        gpu_seconds_lost: Those of them at which the nodes did not work.
+        grants_completed: Grants that ran to their end.
+        grants_broken: Grants that the provider ended early.
+        gpu_seconds_accepted: GPU-seconds of accepted statements.
+        gpu_seconds_conceded: GPU-seconds given up in disputes.
+    """
+
+    gpu_seconds_due: int = 0
+    gpu_seconds_lost: int = 0
+    grants_completed: int = 0
+    grants_broken: int = 0
+    gpu_seconds_accepted: int = 0
+    gpu_seconds_conceded: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Standing:
+    """A provider's shares, exact."""
+
+    uptime: Fraction
+    completion: Fraction
+    undisputed: Fraction
+
+    @property
+    def score(self) -> Fraction:
+        """Return the product of the shares."""
+        return self.uptime * self.completion * self.undisputed
+
+
+@dataclass(frozen=True, slots=True)
+class Standings:
+    """Every grant's course and every provider's record."""
+
+    courses: Map[str, Course] = field(default_factory=Map)
+    records: Map[str, Record] = field(default_factory=Map)
+
+
+def compute_standing(record: Record) -> Standing:
+    """Return the shares of a record."""
+    return Standing(
+        uptime=_share(record.gpu_seconds_due - record.gpu_seconds_lost, record.gpu_seconds_lost),
+        completion=_share(record.grants_completed, record.grants_broken),
+        undisputed=_share(record.gpu_seconds_accepted, record.gpu_seconds_conceded),
+    )
+
+
+def _share(good: int, bad: int) -> Fraction:
+    return Fraction(good, good + bad) if good + bad else Fraction(1)
+
+
+def evolve(state: Standings, event: Event) -> Standings:
+    """Return the standings after an event of the log; most change nothing."""
+    if not isinstance(event, COUNTED):
+        return state
+    if isinstance(event, GrantIssued):
+        return replace(state, courses=state.courses.set(event.grant_id, begin(event)))
+    course = state.courses[event.grant_id]
+    after, record = advance(event, course, state.records.get(course.provider_id, Record()))
+    return Standings(state.courses.set(event.grant_id, after), state.records.set(course.provider_id, record))
+
+
+def begin(event: GrantIssued) -> Course:
+    """Return the course of a grant that was just issued."""
+    return Course(event.provider_id, event.gpus_per_node, event.nodes, event.nodes, event.start)
+
+
+def advance(event: StandingEvent, course: Course, record: Record) -> tuple[Course, Record]:
+    """Return a grant's course and its provider's record after an event of the grant or of one of its statements."""
+    match event:
+        case GrantActivated():
+            return replace(course, running=True), record
+        case GrantDegraded():
+            return _turn(course, record, event.at, working=event.nodes_available)
+        case GrantSuspended():
+            return _turn(course, record, event.at, working=0)
+        case GrantResumed():
+            return _turn(course, record, event.at, working=course.nodes)
+        case GrantTerminated():
+            broken = record.grants_broken + (event.by == "provider")
+            ended, record = _turn(course, record, event.at, working=course.working)
+            return replace(ended, running=False), replace(record, grants_broken=broken)
+        case GrantCompleted():
+            completed = record.grants_completed + 1
+            return replace(course, running=False), replace(record, grants_completed=completed)
+        case StatementIssued():
+            return _turn(course, record, event.period_end, working=course.working)
+        case StatementResolved() | StatementAccepted():
+            return course, _judge(event, record)
+        case GrantIssued():
+            return begin(event), record
+
+
+def _judge(event: StatementResolved | StatementAccepted, record: Record) -> Record:
+    if isinstance(event, StatementAccepted):
+        return replace(record, gpu_seconds_accepted=record.gpu_seconds_accepted + event.charges.gpu_seconds)
+    conceded = event.charges_before.gpu_seconds - event.charges.gpu_seconds
+    return replace(record, gpu_seconds_conceded=record.gpu_seconds_conceded + conceded)
+
+
+def _turn(course: Course, record: Record, at: datetime, *, working: int) -> tuple[Course, Record]:
+    """Count the run up to an instant; what was counted already stays as it was."""
+    if not course.running or at <= course.counted_until:
+        return replace(course, working=working), record
+    seconds = int((at - course.counted_until).total_seconds()) * course.gpus_per_node
+    counted = replace(
+        record,
+        gpu_seconds_due=record.gpu_seconds_due + course.nodes * seconds,
+        gpu_seconds_lost=record.gpu_seconds_lost + (course.nodes - course.working) * seconds,
+    )
+    return replace(course, working=working, counted_until=at), counted

@@ -1,0 +1,209 @@
+"""Held quotes: capacity, cash and budget set aside at the quoted price in one atomic append, until taken or free again.
+
+Holding decides on the pool itself, so that of two who hold the last nodes one is refused, whatever each was quoted.
+"""
+
+from datetime import timedelta
+from fractions import Fraction
+
+from events.auction import MatchTerms
+from events.order import OrderTerms
+from marketplace.clearing.standing import Placement
+from marketplace.core.errors import Refusal
+from marketplace.core.ids import derive_id, rename_id
+from marketplace.core.money import ZERO, render_ratio
+from marketplace.domain.account import ACCOUNT, AdjustHold
+from marketplace.domain.auction import AUCTION, Auction
+from marketplace.domain.carrying import carry, compute_floor
+from marketplace.domain.lot import LOT, Lot
+from marketplace.domain.mandate import MANDATE, ReleaseBudget
+from marketplace.domain.order import ORDER, Order, PlaceOrder
+from marketplace.domain.party import PARTY, require_trader
+from marketplace.domain.pool import POOL, Pool, ReleaseCapacity, ReserveCapacity
+from marketplace.domain.quote import QUOTE, ExpireQuote, HoldQuote, Quote, ReleaseQuote, TakeQuote
+from marketplace.domain.refusals import refuse_unknown
+from marketplace.runtime.commands.auctions import award
+from marketplace.runtime.commands.orders import draft_order, hold_cash
+from marketplace.runtime.commands.ownership import require_owner, require_tenant
+from marketplace.runtime.handler import Handler, Receipt
+from marketplace.runtime.quoting import Quoted, Quoter
+from marketplace.runtime.unit import Context, Unit
+
+
+async def hold_quote(
+    handler: Handler, context: Context, quoter: Quoter, *, startup_id: str, terms: OrderTerms, hold_seconds: int
+) -> Receipt:
+    """Hold the cheapest placement that is free, at its price to win.
+
+    Raises:
+        Refusal: As placing the order · ``market_deciding`` · ``quote_unavailable`` · refusals of the quote and pool.
+    """
+    require_tenant(context, startup_id)
+    quote_id = derive_id("quo", context.command_id)
+    order_id, hold_id = rename_id("ord", quote_id), rename_id("hld", quote_id)
+
+    async def work(unit: Unit) -> None:
+        order = await draft_order(unit, startup_id, terms, order_id, hold_id)
+        await _require_no_decision(unit, quoter)
+        match = await _choose(unit, await quoter.quote(order), rename_id("grt", quote_id))
+        cash_hold_usd = await hold_cash(unit, order.placed.account_id, order_id, hold_id, terms)
+        reserve = ReserveCapacity(
+            pool_id=match.pool_id,
+            grant_id=match.grant_id,
+            nodes=match.nodes,
+            start=match.start,
+            end=match.end,
+            lots=match.lots,
+        )
+        hold = HoldQuote(
+            quote_id=quote_id,
+            startup_id=startup_id,
+            issuer_id=order.placed.issuer_id,
+            account_id=order.placed.account_id,
+            hold_id=hold_id,
+            terms=terms,
+            cash_hold_usd=cash_hold_usd,
+            budget_holds=order.budget_holds,
+            match=match,
+            expires_at=context.at + timedelta(seconds=hold_seconds),
+            at=context.at,
+        )
+        await unit.decide(QUOTE, quote_id, hold)
+        await unit.decide(POOL, match.pool_id, reserve)
+
+    return await handler.run(context, QUOTE, quote_id, work, new=True)
+
+
+async def _require_no_decision(unit: Unit, quoter: Quoter) -> None:
+    """Refuse while an auction decides on capacity that it has frozen, so that no hold makes its matches impossible."""
+    for known in await quoter.list_auctions():
+        auction_id = known.opened.auction_id
+        auction: Auction = await unit.load(AUCTION, auction_id)
+        if auction.status not in {"collecting", "settled"}:
+            raise Refusal(
+                "market_deciding",
+                f"auction {auction_id} is deciding who gets what is free; hold again once it has settled",
+                auction_id=auction_id,
+                allowed="settled",
+            )
+
+
+async def _choose(unit: Unit, quoted: Quoted, grant_id: str) -> MatchTerms:
+    """Return the first placement whose nodes are free by now, at a price that respects the asks."""
+    found = quoted.estimate
+    for placement in found.placements:
+        match = await _match(unit, quoted, placement, grant_id)
+        if match is not None:
+            return match
+    if found.reason is not None:
+        raise Refusal(found.reason.code, found.reason.text, **dict(found.reason.facts))
+    raise Refusal("quote_unavailable", "what would serve this order has been taken meanwhile; ask again")
+
+
+async def _match(unit: Unit, quoted: Quoted, placement: Placement, grant_id: str) -> MatchTerms | None:
+    bid = quoted.row.bids[placement.bid]
+    start, end = quoted.horizon.at(placement.start_period), quoted.horizon.at(placement.end_period)
+    pool: Pool = await unit.load(POOL, placement.pool_id)
+    lots: list[Lot] = [await unit.load(LOT, lot_id) for lot_id in bid.lot_ids or ()]
+    lots = [lot for lot in lots if lot.status == "listed"]
+    shares = carry(pool, lots, quoted.row.nodes, start, end)
+    if shares is None:
+        return None
+    least = found if (found := quoted.estimate.price_to_win_usd_per_gpu_hour) is not None else ZERO
+    price = Fraction(max(placement.price_usd_per_gpu_hour, least))
+    if price < compute_floor(shares, lots, start, end):
+        return None
+    return MatchTerms(
+        grant_id=grant_id,
+        pool_id=placement.pool_id,
+        mandate_id=placement.mandate_id,
+        nodes=quoted.row.nodes,
+        start=start,
+        end=end,
+        lots=shares,
+        value_usd_per_gpu_hour=bid.value_usd_per_gpu_hour,
+        price_usd_per_gpu_hour=render_ratio(price),
+    )
+
+
+async def load_quote(unit: Unit, quote_id: str) -> Quote:
+    """Return a held quote of the tenant.
+
+    Raises:
+        Refusal: ``quote_unknown``.
+    """
+    quote: Quote | None = await unit.load(QUOTE, quote_id)
+    if quote is None:
+        raise refuse_unknown("quote", quote_id)
+    require_owner(unit.context, (quote.held.startup_id,), "quote", quote_id)
+    return quote
+
+
+async def take_quote(handler: Handler, context: Context, quote_id: str) -> Receipt:
+    """Place the order that takes a held quote, and turn it into a grant at the price that was held.
+
+    Raises:
+        Refusal: ``quote_unknown`` · refusals of the party, the quote and the order's terms.
+    """
+    order_id = rename_id("ord", quote_id)
+
+    async def work(unit: Unit) -> None:
+        quote = await load_quote(unit, quote_id)
+        held = quote.held
+        require_trader(await unit.load(PARTY, held.startup_id), held.startup_id, "startup")
+        await unit.decide(QUOTE, quote_id, TakeQuote(quote_id=quote_id, order_id=order_id, at=context.at))
+        if quote.status == "taken":
+            return
+        place = PlaceOrder(
+            order_id=order_id,
+            startup_id=held.startup_id,
+            issuer_id=held.issuer_id,
+            account_id=held.account_id,
+            hold_id=held.hold_id,
+            terms=held.terms,
+            cash_hold_usd=held.cash_hold_usd,
+            budget_holds=held.budget_holds,
+            at=context.at,
+            quote_id=quote_id,
+            grant_id=held.match.grant_id,
+        )
+        order: Order = await unit.decide(ORDER, order_id, place)
+        pool: Pool = await unit.load(POOL, held.match.pool_id)
+        await award(unit, order, held.match, pool)
+
+    return await handler.run(context, QUOTE, quote_id, work)
+
+
+async def release_quote(handler: Handler, context: Context, quote_id: str, *, reason: str) -> Receipt:
+    """Let a held quote go; everything that was set aside is free again."""
+
+    async def work(unit: Unit) -> None:
+        quote = await load_quote(unit, quote_id)
+        await unit.decide(QUOTE, quote_id, ReleaseQuote(quote_id=quote_id, reason=reason))
+        if quote.status == "held":
+            await _free(unit, quote, "the quote was released")
+
+    return await handler.run(context, QUOTE, quote_id, work)
+
+
+async def expire_quote(handler: Handler, context: Context, quote_id: str) -> Receipt:
+    """End a held quote whose time is over."""
+
+    async def work(unit: Unit) -> None:
+        quote = await load_quote(unit, quote_id)
+        await unit.decide(QUOTE, quote_id, ExpireQuote(quote_id=quote_id, at=context.at))
+        if quote.status == "held":
+            await _free(unit, quote, "the quote expired")
+
+    return await handler.run(context, QUOTE, quote_id, work)
+
+
+async def _free(unit: Unit, quote: Quote, reason: str) -> None:
+    held = quote.held
+    release = ReleaseCapacity(pool_id=held.match.pool_id, grant_id=held.match.grant_id, at=held.match.start)
+    await unit.decide(POOL, held.match.pool_id, release)
+    adjust = AdjustHold(account_id=held.account_id, hold_id=held.hold_id, amount_usd=ZERO, reason=reason)
+    await unit.decide(ACCOUNT, held.account_id, adjust)
+    for hold in held.budget_holds:
+        budget = ReleaseBudget(mandate_id=hold.mandate_id, hold_id=held.hold_id, keep_usd=ZERO, reason=reason)
+        await unit.decide(MANDATE, hold.mandate_id, budget)

@@ -1,0 +1,105 @@
+"""Meters over NATS get the answers that HTTP gives, and can do nothing else there."""
+
+import asyncio
+import gzip
+import json
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+import nats
+import pytest
+import pytest_asyncio
+from nats.aio.client import Client
+
+from marketplace.api.meter_subject import AT_ONCE, SUBJECT, MeterSubject
+from marketplace.embedded import NatsServers
+from marketplace.embedded.nats import METER_INBOX
+from marketplace.log.jetstream import JetStreamLog
+from tests.api.meters import BATCH, Site, open_site
+from tests.api.stage import ADMIN_KEY, running
+from tests.domain.build import PROVIDER
+
+HEADERS = {"Authorization": f"Bearer {ADMIN_KEY}", **BATCH}
+
+
+@asynccontextmanager
+async def answering(site: Site, url: str) -> AsyncIterator[None]:
+    subject = MeterSubject(site.stage.services, url)
+    async with running(subject.run()):
+        await asyncio.wait_for(subject.listening.wait(), 30)
+        yield
+
+
+@pytest_asyncio.fixture
+async def site(jetstream_log: JetStreamLog, nats_server: NatsServers) -> AsyncIterator[Site]:
+    async with open_site(jetstream_log) as opened, answering(opened, nats_server.url):
+        yield opened
+
+
+@pytest_asyncio.fixture
+async def meter(nats_server: NatsServers) -> AsyncIterator[Client]:
+    complaints: asyncio.Queue[Exception] = asyncio.Queue()
+    client = await nats.connect(nats_server.meter_url, inbox_prefix=METER_INBOX, error_cb=complaints.put)
+    client.complaints = complaints  # type: ignore[attr-defined]
+    yield client
+    await client.close()
+
+
+async def ask(meter: Client, body, headers=HEADERS):
+    content = body if isinstance(body, bytes) else json.dumps(body).encode()
+    message = await meter.request(SUBJECT, content, headers=headers, timeout=30)
+    return message.headers["Marketplace-Status"], json.loads(message.data), message.headers
+
+
+async def test_readings_are_answered_as_over_http(site: Site, meter: Client):
+    grant_id = await site.grant()
+    readings = [site.event(grant_id, "r1"), site.event(grant_id, "r2", nodes=9), site.event(grant_id, "r3", 1, 2)]
+    status, answer, headers = await ask(meter, readings)
+    assert (status, headers["Commit-Seq"]) == ("200", str(answer["sequence"]))
+    assert [reading["outcome"] for reading in answer["readings"]] == ["accepted", "rejected", "accepted"]
+    again = await site.stage.admin.post("/v1/usage", json=readings, headers=BATCH)
+    over_nats = (
+        await ask(meter, gzip.compress(json.dumps(readings).encode()), HEADERS | {"Content-Encoding": "gzip"})
+    )[1]
+    assert over_nats == again.json()
+    assert [reading["outcome"] for reading in over_nats["readings"]] == ["duplicate", "rejected", "duplicate"]
+
+
+async def test_more_requests_than_are_answered_at_once_are_all_answered(site: Site, meter: Client):
+    grant_id = await site.grant(nodes=1_000)
+    events = [[site.event(grant_id, f"r{number}", nodes=1)] for number in range(3 * AT_ONCE)]
+    answers = await asyncio.gather(*(ask(meter, event) for event in events))
+    assert {answer["readings"][0]["outcome"] for _, answer, _ in answers} == {"accepted"}
+    assert len(list((await site.count(grant_id)).counted())) == 3 * AT_ONCE
+
+
+@pytest.mark.parametrize(
+    ("change", "status", "code"),
+    [
+        ({"Authorization": ""}, "401", "credentials_invalid"),
+        ({"Authorization": f"Bearer {ADMIN_KEY}x"}, "401", "credentials_invalid"),
+        ({"Content-Type": "application/json"}, "415", "media_type_unsupported"),
+        ({"Content-Encoding": "br"}, "415", "encoding_unsupported"),
+        ({"Idempotency-Key": "a b"}, "400", "header_invalid"),
+    ],
+)
+async def test_what_is_refused_over_http_is_refused_here(site: Site, meter: Client, change, status, code):
+    said, problem, headers = await ask(meter, [site.event("grt", "r1")], HEADERS | change)
+    assert (said, problem["code"], headers["Content-Type"]) == (status, code, "application/problem+json")
+
+
+async def test_a_key_needs_the_scope(site: Site, meter: Client):
+    token = (await site.client(PROVIDER, scopes=("usage:read",))).headers["authorization"]
+    status, problem, _ = await ask(meter, [], HEADERS | {"Authorization": token})
+    assert (status, problem["code"]) == ("403", "scope_missing")
+
+
+async def test_a_meter_may_neither_write_nor_read_the_log_nor_hear_other_answers(site: Site, meter: Client):
+    before = (await site.stage.services.handler.log.health()).last_sequence
+    await meter.publish("marketplace.party.one", b"{}")
+    for subject in ("marketplace.>", "_INBOX.>", "meters.>"):
+        await meter.subscribe(subject)
+    await meter.publish("$JS.API.STREAM.INFO.MARKETPLACE", b"")
+    complaints = [str(await asyncio.wait_for(meter.complaints.get(), 30)).lower() for _ in range(5)]  # type: ignore[attr-defined]
+    assert all("permissions violation" in complaint for complaint in complaints), complaints
+    assert (await site.stage.services.handler.log.health()).last_sequence == before

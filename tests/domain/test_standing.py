@@ -1,0 +1,122 @@
+"""A provider's standing is what its grants and statements say, exact and the same whenever it is asked."""
+
+from fractions import Fraction
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from events.grant import (
+    GrantActivated,
+    GrantCompleted,
+    GrantDegraded,
+    GrantResumed,
+    GrantSuspended,
+    GrantTerminated,
+)
+from events.pool import PoolOpened
+from events.statement import Charges, StatementAccepted, StatementIssued, StatementResolved
+from events.types import Event
+from marketplace.core.money import ZERO
+from marketplace.domain.standing import Standing, Standings, compute_standing, evolve
+from tests.domain import build
+from tests.domain.build import hour, id_of
+
+ISSUED = build.grant_issued(nodes=4, start=hour(0), end=hour(10))
+GRANT, PROVIDER = ISSUED.grant_id, ISSUED.provider_id
+NOTICE = {"noticed_at": hour(0), "reason": "fire"}
+PERFECT = Standing(Fraction(1), Fraction(1), Fraction(1))
+
+
+def stand(*events) -> Standing:
+    state = Standings()
+    for event in events:
+        state = evolve(state, event)
+    return compute_standing(state.records[PROVIDER])
+
+
+def charges(gpu_seconds: int) -> Charges:
+    return Charges(gpu_seconds=gpu_seconds, provider_usd=ZERO, cash_usd=ZERO, holder_usd=ZERO, principal_usd=ZERO)
+
+
+def accepted(gpu_seconds: int) -> StatementAccepted:
+    return StatementAccepted(statement_id=id_of("stm", 1), grant_id=GRANT, charges=charges(gpu_seconds), by="silence")
+
+
+def state_until(end) -> StatementIssued:
+    return StatementIssued(
+        statement_id=id_of("stm", 1),
+        grant_id=GRANT,
+        startup_id=ISSUED.startup_id,
+        provider_id=PROVIDER,
+        period_start=hour(0),
+        period_end=end,
+        charges=charges(0),
+        accept_until=hour(20),
+    )
+
+
+ACTIVE = GrantActivated(grant_id=GRANT, at=hour(0))
+DONE = (state_until(hour(10)), GrantCompleted(grant_id=GRANT, gpu_seconds_accepted=0))
+
+
+def degraded(nodes: int, at) -> GrantDegraded:
+    return GrantDegraded(grant_id=GRANT, nodes_available=nodes, at=at, reason="node down")
+
+
+def test_whoever_delivers_in_full_stands_at_one():
+    assert stand(ISSUED, ACTIVE, *DONE, accepted(100)) == PERFECT
+
+
+def test_a_node_of_four_that_is_down_for_two_hours_of_ten_costs_a_twentieth():
+    resumed = GrantResumed(grant_id=GRANT, at=hour(5))
+    assert stand(ISSUED, ACTIVE, degraded(3, hour(3)), resumed, *DONE).uptime == Fraction(19, 20)
+
+
+def test_a_suspension_loses_every_node():
+    suspended = GrantSuspended(grant_id=GRANT, at=hour(5), reason="power")
+    assert stand(ISSUED, ACTIVE, suspended, *DONE).uptime == Fraction(1, 2)
+
+
+def test_what_the_provider_ends_counts_against_it_and_what_others_end_does_not():
+    for by, completion in (("provider", Fraction(0)), ("startup", Fraction(1)), ("platform", Fraction(1))):
+        ended = GrantTerminated(grant_id=GRANT, at=hour(5), by=by, **NOTICE)
+        assert stand(ISSUED, ACTIVE, ended).completion == completion, by
+
+
+def test_a_run_counts_up_to_a_termination_and_nothing_after():
+    ended = GrantTerminated(grant_id=GRANT, at=hour(4), by="startup", **NOTICE)
+    assert stand(ISSUED, ACTIVE, degraded(2, hour(2)), ended, state_until(hour(10))).uptime == Fraction(3, 4)
+
+
+def test_what_a_dispute_gives_up_is_a_share_of_what_was_stated():
+    resolved = StatementResolved(
+        statement_id=id_of("stm", 1),
+        grant_id=GRANT,
+        charges_before=charges(100),
+        charges=charges(75),
+        reason="logs",
+    )
+    assert stand(ISSUED, ACTIVE, resolved, accepted(75)).undisputed == Fraction(3, 4)
+
+
+def test_events_of_other_aggregates_change_nothing():
+    opened = PoolOpened(**{name: getattr(build.open_pool(), name) for name in PoolOpened.__struct_fields__})
+    state = evolve(Standings(), ISSUED)
+    assert evolve(state, opened) is state
+
+
+MOMENTS = st.integers(0, 12).map(hour)
+TURNS = st.one_of(
+    st.builds(degraded, st.integers(0, 3), MOMENTS),
+    st.builds(lambda at: GrantSuspended(grant_id=GRANT, at=at, reason="power"), MOMENTS),
+    st.builds(lambda at: GrantResumed(grant_id=GRANT, at=at), MOMENTS),
+    st.builds(state_until, MOMENTS),
+    st.builds(accepted, st.integers(0, 10**9)),
+)
+
+
+@given(st.lists(TURNS, max_size=20))
+def test_every_share_is_between_nothing_and_one_in_any_order(turns: list[Event]):
+    standing = stand(ISSUED, ACTIVE, *turns)
+    shares = (standing.uptime, standing.completion, standing.undisputed, standing.score)
+    assert all(0 <= share <= 1 for share in shares)

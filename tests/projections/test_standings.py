@@ -1,0 +1,36 @@
+"""Standings in the database are what the fold in memory gives, and a provider without a history stands at one."""
+
+from sqlalchemy.ext.asyncio import AsyncEngine
+
+from marketplace.core.money import render_ratio
+from marketplace.domain.standing import Standings, compute_standing, evolve
+from marketplace.log.memory import MemoryLog
+from marketplace.projections.facts import parse_facts
+from marketplace.projections.standings import list_standings, load_standing
+from tests.projections.conftest import fill, project
+from tests.projections.market import PROVIDER, STRANGER
+from tests.projections.tales import tell_everything
+
+
+async def test_the_rows_are_what_the_fold_in_memory_gives(engine: AsyncEngine, memory_log: MemoryLog):
+    story = tell_everything()
+    await fill(memory_log, story.recorded)
+    await project(engine, memory_log)
+    state = Standings()
+    for fact in parse_facts(story.recorded):
+        state = evolve(state, fact.event)
+    record = state.records[PROVIDER]
+    async with engine.connect() as connection:
+        view = await load_standing(connection, PROVIDER)
+        assert await list_standings(connection) == [view]
+        assert await list_standings(connection, after=PROVIDER) == []
+    assert view.score == render_ratio(compute_standing(record).score)
+    assert (view.grants_completed, view.grants_broken) == (record.grants_completed, record.grants_broken)
+    assert view.gpu_seconds_due >= view.gpu_seconds_lost
+    assert view.grants_broken == 1
+
+
+async def test_a_provider_without_a_history_stands_at_one(engine: AsyncEngine):
+    async with engine.connect() as connection:
+        view = await load_standing(connection, STRANGER)
+    assert (view.score, view.last_sequence) == ("1/1", 0)

@@ -1,0 +1,44 @@
+"""A process that quotes, on the market of these tests."""
+
+import asyncio
+from contextlib import asynccontextmanager
+
+from marketplace.runtime.commands.orders import preview_order
+from marketplace.runtime.follower import Follower
+from marketplace.runtime.quoting import Quoter
+
+
+class Desk:
+    """One process that quotes: it begins with what the log holds then, and follows it."""
+
+    def __init__(self, market):
+        self.market = market
+        self.follower = Follower(market.handler)
+        self.quoter = Quoter(market.handler, self.follower, self.load_open)
+
+    async def load_open(self):
+        found = {"order": {}, "lot": {}, "auction": {}}
+        async for page in self.market.log.read():
+            for recorded in page:
+                _, aggregate, id = recorded.subject.split(".")  # noqa: A001
+                found.get(aggregate, {})[id] = None
+        return tuple(found["order"]), tuple(found["lot"]), tuple(found["auction"])
+
+    async def ask(self, startup, **terms):
+        """Return the quote on everything that is in the log by now."""
+        position = (await self.market.log.health()).last_sequence
+        context = self.market.context(startup)
+        order = await preview_order(self.market.handler, context, startup_id=startup, terms=self.market.terms(**terms))
+        return await self.quoter.quote(order, min_sequence=position)
+
+
+@asynccontextmanager
+async def open_desk(market):
+    desk = Desk(market)
+    await desk.follower.start()
+    task = asyncio.create_task(desk.follower.run())
+    try:
+        yield desk
+    finally:
+        task.cancel()
+        await asyncio.gather(task, return_exceptions=True)
