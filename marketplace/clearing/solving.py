@@ -14,7 +14,7 @@ from marketplace.clearing.search import greedy, improve
 
 EXACT_COLUMNS_MAX = 600
 EXACT_EFFORT = Effort(gap=0, nodes=300)
-ROUNDS_LEAST = 4
+ROUNDS_LEAST = 2
 ROUNDS_MAX = 60
 COLUMNS_PER_ROUND = 2_000
 
