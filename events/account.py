@@ -4,9 +4,10 @@ from typing import Annotated, Literal
 
 from msgspec import Meta
 
-from events.types import Event, Id, Text, Usd
+from events.types import Event, Id, Instant, Text, Usd
 
 Reference = Annotated[str, Meta(min_length=1, max_length=200, description="The payment's own id, unique per account")]
+ProviderName = Annotated[str, Meta(pattern=r"^[a-z][a-z0-9_-]{0,39}(?!\n)$", description="Name of a payment provider")]
 
 
 class AccountOpened(Event, frozen=True, kw_only=True, tag="account.opened.v1"):
@@ -23,6 +24,20 @@ class AccountOpened(Event, frozen=True, kw_only=True, tag="account.opened.v1"):
     unit: Literal["USD"]
 
 
+class AccountClosed(Event, frozen=True, kw_only=True, tag="account.closed.v1"):
+    """Nothing new begins on the account; what it is still owed comes in, and it may be emptied.
+
+    Attributes:
+        account_id: The account.
+        party_id: Whose it is.
+        reason: Why.
+    """
+
+    account_id: Id
+    party_id: Id
+    reason: Text
+
+
 class AccountDeposited(Event, frozen=True, kw_only=True, tag="account.deposited.v1"):
     """Money came in from outside.
 
@@ -31,12 +46,16 @@ class AccountDeposited(Event, frozen=True, kw_only=True, tag="account.deposited.
         party_id: Whose it is.
         amount_usd: How much.
         reference: The payment's own id.
+        provider: Who vouches for it; ``manual``: the platform's operator, by hand.
+        booked_at: When it was booked outside; None where that is not known.
     """
 
     account_id: Id
     party_id: Id
     amount_usd: Usd
     reference: Reference
+    provider: ProviderName = "manual"
+    booked_at: Instant | None = None
 
 
 class AccountWithdrawn(Event, frozen=True, kw_only=True, tag="account.withdrawn.v1"):
@@ -47,12 +66,16 @@ class AccountWithdrawn(Event, frozen=True, kw_only=True, tag="account.withdrawn.
         party_id: Whose it is.
         amount_usd: How much.
         reference: The payment's own id.
+        provider: Who vouches for it; ``manual``: the platform's operator, by hand.
+        booked_at: When it was booked outside; None where that is not known.
     """
 
     account_id: Id
     party_id: Id
     amount_usd: Usd
     reference: Reference
+    provider: ProviderName = "manual"
+    booked_at: Instant | None = None
 
 
 class AccountHoldPlaced(Event, frozen=True, kw_only=True, tag="account.hold_placed.v1"):
@@ -63,7 +86,8 @@ class AccountHoldPlaced(Event, frozen=True, kw_only=True, tag="account.hold_plac
         party_id: Whose it is.
         hold_id: The hold.
         amount_usd: How much.
-        purpose: What for: the id of an order, mandate or quote.
+        purpose: What for: the id of an order, mandate or quote, or of the account that may be paid from it.
+        expires_at: When what is left is available again; None where what it is for ends it.
     """
 
     account_id: Id
@@ -71,6 +95,7 @@ class AccountHoldPlaced(Event, frozen=True, kw_only=True, tag="account.hold_plac
     hold_id: Id
     amount_usd: Usd
     purpose: Id
+    expires_at: Instant | None = None
 
 
 class AccountHoldCaptured(Event, frozen=True, kw_only=True, tag="account.hold_captured.v1"):
@@ -111,6 +136,24 @@ class AccountHoldReleased(Event, frozen=True, kw_only=True, tag="account.hold_re
     reason: Text
 
 
+class AccountHoldExpired(Event, frozen=True, kw_only=True, tag="account.hold_expired.v1"):
+    """The time of a hold is over; what was left of it is available again.
+
+    Attributes:
+        account_id: The account.
+        party_id: Whose it is.
+        hold_id: The hold.
+        amount_usd: How much was left.
+        at: When it was found to be over.
+    """
+
+    account_id: Id
+    party_id: Id
+    hold_id: Id
+    amount_usd: Usd
+    at: Instant
+
+
 class AccountDebited(Event, frozen=True, kw_only=True, tag="account.debited.v1"):
     """Available money was paid to another account.
 
@@ -149,11 +192,13 @@ class AccountCredited(Event, frozen=True, kw_only=True, tag="account.credited.v1
 
 AccountEvent = (
     AccountOpened
+    | AccountClosed
     | AccountDeposited
     | AccountWithdrawn
     | AccountHoldPlaced
     | AccountHoldCaptured
     | AccountHoldReleased
+    | AccountHoldExpired
     | AccountDebited
     | AccountCredited
 )

@@ -1,5 +1,6 @@
 """Auctions: one periodic sealed call, its frozen book, its prices and its decisions."""
 
+from decimal import Decimal
 from typing import Annotated, Literal
 
 import msgspec
@@ -46,6 +47,34 @@ class BookLot(msgspec.Struct, frozen=True, kw_only=True):
     ask_usd_per_gpu_hour: UsdPerGpuHour
 
 
+class BookUse(msgspec.Struct, frozen=True, kw_only=True):
+    """What a bid takes of a limit.
+
+    Attributes:
+        limit_id: The limit.
+        amount_per_node_period: How much for each node in each period that it runs.
+    """
+
+    limit_id: Text
+    amount_per_node_period: Decimal
+
+
+class BookLimit(msgspec.Struct, frozen=True, kw_only=True):
+    """What accepted bids may take together.
+
+    Attributes:
+        limit_id: ``power/`` and a site, in kilowatts, or ``principal/`` and a startup, in US dollars.
+        amount: How much there is.
+        from_period: First period that it binds in; None: it holds over all periods together.
+        to_period: Period after the last.
+    """
+
+    limit_id: Text
+    amount: Decimal
+    from_period: Period | None = None
+    to_period: Period | None = None
+
+
 class BookBid(msgspec.Struct, frozen=True, kw_only=True):
     """One way to serve an order.
 
@@ -54,12 +83,16 @@ class BookBid(msgspec.Struct, frozen=True, kw_only=True):
         value_usd_per_gpu_hour: w = cash + h · equity.
         lot_ids: Lots that may carry it; None: every lot of the pool.
         mandate_id: Who would take the equity; None for cash alone.
+        uses: What it takes of limits.
+        sizes: Sizes at which it would do; None: every size of the order.
     """
 
     pool_id: Id
     value_usd_per_gpu_hour: UsdPerGpuHour
     lot_ids: tuple[Id, ...] | None = None
     mandate_id: Id | None = None
+    uses: tuple[BookUse, ...] = ()
+    sizes: tuple[Nodes, ...] | None = None
 
 
 class BookOrder(msgspec.Struct, frozen=True, kw_only=True):
@@ -72,6 +105,9 @@ class BookOrder(msgspec.Struct, frozen=True, kw_only=True):
         start_earliest: First period it may begin.
         start_latest: Last period it may begin.
         bids: Every way to serve it; none where no pool is eligible.
+        sizes: Other sizes that would do.
+        group_id: At most one order of a group is matched.
+        parent_id: An order without which it is not matched.
     """
 
     order_id: Id
@@ -80,6 +116,9 @@ class BookOrder(msgspec.Struct, frozen=True, kw_only=True):
     start_earliest: Period
     start_latest: Period
     bids: tuple[BookBid, ...]
+    sizes: tuple[Nodes, ...] = ()
+    group_id: Text | None = None
+    parent_id: Id | None = None
 
 
 class Book(msgspec.Struct, frozen=True, kw_only=True):
@@ -91,6 +130,7 @@ class Book(msgspec.Struct, frozen=True, kw_only=True):
         pools: Pools with unsold lots.
         lots: Unsold capacity.
         orders: Orders that were locked.
+        limits: What orders share beyond lots.
     """
 
     period_hours: Literal[1, 24]
@@ -98,6 +138,7 @@ class Book(msgspec.Struct, frozen=True, kw_only=True):
     pools: tuple[BookPool, ...]
     lots: tuple[BookLot, ...]
     orders: tuple[BookOrder, ...]
+    limits: tuple[BookLimit, ...] = ()
 
 
 class Price(msgspec.Struct, frozen=True, kw_only=True):
@@ -132,6 +173,24 @@ class ShadowPrice(msgspec.Struct, frozen=True, kw_only=True):
     price_usd_per_gpu_hour: UsdPerGpuHour
 
 
+class RulePrice(msgspec.Struct, frozen=True, kw_only=True):
+    """A dual price of a rule between orders, part of the proof of the bound.
+
+    Attributes:
+        rule: What it is the price of.
+        rule_id: The limit, the group, or the order that depends on another.
+        price_usd: US dollars per unit.
+        from_period: First period, for a limit that holds in each period.
+        to_period: Period after the last.
+    """
+
+    rule: Literal["limit", "group", "link"]
+    rule_id: Text
+    price_usd: Decimal
+    from_period: Period | None = None
+    to_period: Period | None = None
+
+
 class MatchTerms(msgspec.Struct, frozen=True, kw_only=True):
     """What an order won.
 
@@ -158,6 +217,40 @@ class MatchTerms(msgspec.Struct, frozen=True, kw_only=True):
     mandate_id: Id | None = None
 
 
+class PriceRange(msgspec.Struct, frozen=True, kw_only=True):
+    """What is proven about a price to win.
+
+    Attributes:
+        guarantee: ``exact``: the price wins against this book and a cent less loses. ``indicative``: an insertion into
+            the clearing that was found needs it.
+        lower_usd_per_gpu_hour: Under it no optimal clearing of this book has the order.
+        upper_usd_per_gpu_hour: From it on every optimal clearing has the order; None where no offer could be so high.
+    """
+
+    guarantee: Literal["exact", "indicative"]
+    lower_usd_per_gpu_hour: UsdPerGpuHour
+    upper_usd_per_gpu_hour: UsdPerGpuHour | None = None
+
+
+class SecondBest(msgspec.Struct, frozen=True, kw_only=True):
+    """The other placement that would have been worth most to a matched order at the published prices.
+
+    Attributes:
+        pool_id: Where.
+        nodes: How many nodes.
+        start: First instant.
+        surplus_difference_usd: Value less price of the match, over the same of this placement; below 0 where the order
+            would have gained more here.
+        mandate_id: Who would have taken the equity part.
+    """
+
+    pool_id: Id
+    nodes: Nodes
+    start: Instant
+    surplus_difference_usd: Usd
+    mandate_id: Id | None = None
+
+
 class Decision(msgspec.Struct, frozen=True, kw_only=True):
     """What the auction decided for one order.
 
@@ -165,15 +258,21 @@ class Decision(msgspec.Struct, frozen=True, kw_only=True):
         order_id: The order.
         match: What it won; None where it lost.
         reasons: Why it lost, the decisive reason first.
-        price_to_win_usd_per_gpu_hour: The least value that would have won, where one would.
+        price_to_win_usd_per_gpu_hour: What each of its bids would have to be worth at least to win, where one could.
+        price_to_win_range: How sure that is, and between which prices the threshold lies.
         regret_usd: What an in-the-money order lost by being rejected, at the prices; 0 otherwise.
+        total_usd: What a matched order pays in all, p times its GPU-hours, exact.
+        second_best: What a matched order would have got next; None where there was no other room for it.
     """
 
     order_id: Id
     match: MatchTerms | None = None
     reasons: tuple[Reason, ...] = ()
     price_to_win_usd_per_gpu_hour: UsdPerGpuHour | None = None
+    price_to_win_range: PriceRange | None = None
     regret_usd: Usd
+    total_usd: Usd | None = None
+    second_best: SecondBest | None = None
 
 
 class Certificate(msgspec.Struct, frozen=True, kw_only=True):
@@ -245,6 +344,7 @@ class AuctionCleared(Event, frozen=True, kw_only=True, tag="auction.cleared.v1")
         decisions: One per order of the book, in the book's order.
         certificate: How to check it.
         shadow_prices: The proof of the certificate's bound.
+        rule_prices: The part of that proof that limits, groups and links give.
     """
 
     auction_id: Id
@@ -252,6 +352,7 @@ class AuctionCleared(Event, frozen=True, kw_only=True, tag="auction.cleared.v1")
     decisions: tuple[Decision, ...]
     certificate: Certificate
     shadow_prices: tuple[ShadowPrice, ...] = ()
+    rule_prices: tuple[RulePrice, ...] = ()
 
 
 class AuctionFailed(Event, frozen=True, kw_only=True, tag="auction.failed.v1"):

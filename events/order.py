@@ -1,11 +1,26 @@
 """Orders: a startup's request for nodes over time, and what it offers for them."""
 
+from decimal import Decimal
 from typing import Annotated, Literal
 
 import msgspec
 from msgspec import Meta
 
-from events.types import Event, GpuClass, Id, Instant, Nodes, Reason, Region, SafeTerms, Share, Text, Usd, UsdPerGpuHour
+from events.types import (
+    Event,
+    GpuClass,
+    Id,
+    Instant,
+    Name,
+    Nodes,
+    Reason,
+    Region,
+    SafeTerms,
+    Share,
+    Text,
+    Usd,
+    UsdPerGpuHour,
+)
 
 
 class ClassOffer(msgspec.Struct, frozen=True, kw_only=True):
@@ -26,7 +41,9 @@ class OrderTerms(msgspec.Struct, frozen=True, kw_only=True):
     """All or nothing, whole on one pool, somewhere in the start window.
 
     Attributes:
-        nodes: Nodes at every instant.
+        nodes: Nodes at every instant; the most that it takes where it states a range.
+        nodes_min: The least that it takes; None: exactly `nodes`.
+        nodes_step: Sizes in between are as many nodes apart, counted from `nodes_min`.
         gpus_per_node: GPUs of one node; pools of other nodes are not eligible.
         duration_hours: Length of the run.
         start_earliest: First instant it may begin.
@@ -34,6 +51,13 @@ class OrderTerms(msgspec.Struct, frozen=True, kw_only=True):
         offers: One offer per acceptable class.
         regions: Acceptable regions; none: any.
         interconnect: ``any``, or the fabric it needs.
+        provider_standing_min: Least standing of the provider, from 0 to 1; a provider without history has 1.
+        power_usage_effectiveness_max: Greatest PUE of the site.
+        renewable_share_min: Least share of renewable energy of the site.
+        group: A name of the startup's own; of its orders with the same name at most one is matched.
+        parent_order_id: An order of the startup without which this one is not matched.
+        principal_usd_max: The most principal that the startup's orders of one auction may owe together; of several
+            that state it, the least counts.
         mandate_ids: Holders that it accepts for the equity part, by mandate; needed where equity is offered.
         instrument: Terms of the equity part; needed where equity is offered.
         standing: Goes into the next auction when it was not matched.
@@ -48,6 +72,14 @@ class OrderTerms(msgspec.Struct, frozen=True, kw_only=True):
     offers: tuple[ClassOffer, ...]
     regions: tuple[Region, ...] = ()
     interconnect: Literal["any", "ethernet", "infiniband"] = "any"
+    nodes_min: Nodes | None = None
+    nodes_step: Nodes = 1
+    provider_standing_min: Share | None = None
+    power_usage_effectiveness_max: Decimal | None = None
+    renewable_share_min: Share | None = None
+    group: Name | None = None
+    parent_order_id: Id | None = None
+    principal_usd_max: Usd | None = None
     mandate_ids: tuple[Id, ...] = ()
     instrument: SafeTerms | None = None
     standing: bool = False

@@ -31,7 +31,13 @@ async def record_deposit(
 ) -> Response[ReceiptBody]:
     """Record money that came in; the platform's operator alone knows that it did."""
     receipt = await deposit(
-        command.handler, command.context, account_id, amount_usd=data.amount_usd, reference=data.reference
+        command.handler,
+        command.context,
+        account_id,
+        amount_usd=data.amount_usd,
+        reference=data.reference,
+        booked_at=data.booked_at,
+        provider=command.services.payments,
     )
     return command.answer(receipt)
 
@@ -42,7 +48,13 @@ async def record_withdrawal(
 ) -> Response[ReceiptBody]:
     """Take available money out."""
     receipt = await withdraw(
-        command.handler, command.context, account_id, amount_usd=data.amount_usd, reference=data.reference
+        command.handler,
+        command.context,
+        account_id,
+        amount_usd=data.amount_usd,
+        reference=data.reference,
+        booked_at=data.booked_at,
+        provider=command.services.payments,
     )
     return command.answer(receipt)
 

@@ -112,6 +112,7 @@ def _render_placement(quoted: Quoted, placement: Placement, gpu_hours: int) -> Q
         region=pool.region,
         pool_id=placement.pool_id,
         mandate_id=placement.mandate_id,
+        nodes=placement.nodes,
         start=quoted.horizon.at(placement.start_period),
         end=quoted.horizon.at(placement.end_period),
         price_to_win_usd_per_gpu_hour=placement.price_usd_per_gpu_hour,

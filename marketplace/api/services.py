@@ -1,6 +1,7 @@
 """What the HTTP application stands on; `marketplace/app.py` puts it together."""
 
 from dataclasses import dataclass, field
+from fractions import Fraction
 from typing import TYPE_CHECKING, Any
 
 import msgspec
@@ -11,8 +12,10 @@ from marketplace.api.streams import Streams
 from marketplace.core.errors import Unavailable
 from marketplace.projections.database import reachable
 from marketplace.projections.standing import load_open_market
+from marketplace.projections.standings import load_scores
 from marketplace.runtime.follower import Follower
 from marketplace.runtime.handler import Handler
+from marketplace.runtime.payments import MANUAL, PaymentProvider
 from marketplace.runtime.quoting import Quoter
 
 if TYPE_CHECKING:
@@ -52,6 +55,7 @@ class Services:
         settings: Bounds and switches.
         engine: The projections' database; None where there is none.
         watch: Tells how far the projections have come; None where there is no database.
+        payments: Vouches for money in and out.
         streams: The open event streams; close them before the server is stopped.
         quoter: Answers quotes.
     """
@@ -63,11 +67,12 @@ class Services:
     engine: "AsyncEngine | None" = None
     watch: "PositionWatch | None" = None
     streams: Streams = field(default_factory=Streams)
+    payments: PaymentProvider = MANUAL
     quoter: Quoter = field(init=False)
 
     def __post_init__(self) -> None:
         """Let quotes begin where the projections are."""
-        self.quoter = Quoter(self.handler, self.follower, self._load_open)
+        self.quoter = Quoter(self.handler, self.follower, self._load_open, self._load_standings)
 
     async def _load_open(self) -> tuple[tuple[str, ...], tuple[str, ...], tuple[str, ...]]:
         engine, position = self.get_engine(), self.follower.position
@@ -77,6 +82,10 @@ class Services:
         async with reachable(), engine.connect() as connection:
             found = await load_open_market(connection)
         return found.orders, found.lots, found.auctions
+
+    async def _load_standings(self) -> dict[str, Fraction]:
+        async with reachable(), self.get_engine().connect() as connection:
+            return await load_scores(connection)
 
     def get_engine(self) -> "AsyncEngine":
         """Return the database.

@@ -81,6 +81,11 @@ class Allocation:
         twin.loads = [loads.copy() for loads in self.loads]
         twin.load, twin.cost, twin.top = self.load.copy(), self.cost.copy(), self.top.copy()
         twin.out = np.concatenate([self.out, np.ones(len(more), dtype=np.bool_)])
+        if grid.rules is not None:
+            twin.taken = Taken(grid.rules)
+            for order, placing in enumerate(twin.placed):
+                if placing is not None:
+                    twin.taken.shift(*placing, grid.wishes[order].duration, 1)
         twin._groups = [*self._groups, *(twin._group(order) for order in more)]  # noqa: SLF001 - of our own class
         return twin
 
@@ -259,6 +264,23 @@ class Allocation:
                 return float(options.gain[row, start])
             allowed[row, start] = False
         return 0.0
+
+    def exact_micros(self) -> int:
+        """Return accepted value less asks, in micro-dollars, exact whatever the prices."""
+        total = 0
+        for placing in self.placed:
+            if placing is not None:
+                bid = self.grid.ways[placing[0]]
+                wish = self.grid.wishes[bid.order]
+                hours = bid.nodes * wish.duration * self.grid.yards[bid.pool].gpus * self.grid.hours
+                total += int(bid.value) * hours
+        for pool, yard in enumerate(self.grid.yards):
+            if self.members[pool]:
+                left = stack(yard, self.loads[pool], 0, self.grid.periods)[3]
+                used = (yard.offered - left).sum(axis=1)
+                asks = sum(ask * int(nodes) for ask, nodes in zip(yard.asks_micro, used.tolist(), strict=True))
+                total -= asks * yard.gpus * self.grid.hours
+        return total
 
     def welfare(self) -> float:
         """Return accepted value less asks, in micro-dollars."""

@@ -25,7 +25,7 @@ def check_rules(book: Book, nodes_max: int) -> None:
         Refusal: With one of the codes of the module's docstring.
     """
     for index, order in enumerate(book.orders):
-        _check_sizes(order, f"/orders/{index}/sizes", nodes_max)
+        _check_sizes(order, f"/orders/{index}", nodes_max)
     _check_links(book)
     _check_limits(book)
     if any(bid.uses for order in book.orders for bid in order.bids):
@@ -42,9 +42,18 @@ def _check_sizes(order: Order, pointer: str, nodes_max: int) -> None:
             "invalid_sizes",
             f"order {order.order_id} has {len(order.sizes)} further sizes; expected fewer than {SIZES_MAX}, each from 1"
             f" to {nodes_max} nodes",
-            pointer=pointer,
+            pointer=f"{pointer}/sizes",
             sizes=len(order.sizes),
         )
+    sizes = {order.nodes, *order.sizes}
+    for at, bid in enumerate(order.bids):
+        if bid.sizes is not None and not set(bid.sizes) <= sizes:
+            raise Refusal(
+                "invalid_sizes",
+                f"order {order.order_id} bids for {sorted(set(bid.sizes) - sizes)} nodes, which are none of its sizes",
+                pointer=f"{pointer}/bids/{at}/sizes",
+                sizes=len(bid.sizes),
+            )
 
 
 def _check_links(book: Book) -> None:

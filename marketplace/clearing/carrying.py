@@ -73,6 +73,14 @@ def stack(yard: Yard, loads: Floats, begin: int, end: int) -> tuple[Floats, Floa
     return yard.ask @ used, top, short, offered - used
 
 
+def stack_alone(yard: Yard, layer: int, nodes: int, begin: int, end: int) -> tuple[Floats, Floats]:
+    """Return what nodes of one layer cost per period on the otherwise empty pool, and 1 where they do not fit."""
+    loads = np.zeros((len(yard.layers), end - begin))
+    loads[layer] = nodes
+    cost, _, short, _ = stack(yard, loads, begin, end)
+    return cost, short.astype(np.float64)
+
+
 def _use_in_turn(yard: Yard, loads: Floats, offered: Floats) -> tuple[Floats, Flags]:
     left = offered.copy()
     short = np.zeros(offered.shape[1], dtype=np.bool_)

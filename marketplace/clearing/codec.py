@@ -24,9 +24,11 @@ from marketplace.clearing.model import (
     Match,
     Order,
     Pool,
+    PriceRange,
     PriceRun,
     Reason,
     RulePrice,
+    SecondBest,
     ShadowPrice,
     Use,
 )
@@ -89,6 +91,7 @@ def _render_order(order: Order) -> dict[str, Any]:
                 "lot_ids": None if bid.lot_ids is None else sorted(bid.lot_ids),
                 "mandate_id": bid.mandate_id,
                 **_render_uses(bid),
+                **({} if bid.sizes is None else {"sizes": sorted(bid.sizes)}),
             }
             for bid in order.bids
         ],
@@ -173,6 +176,7 @@ def _parse_order(row: Mapping[str, Any]) -> Order:
                 None if bid["lot_ids"] is None else tuple(bid["lot_ids"]),
                 bid["mandate_id"],
                 tuple(Use(use["limit_id"], Decimal(use["amount_per_node_period"])) for use in bid.get("uses", ())),
+                None if bid.get("sizes") is None else tuple(bid["sizes"]),
             )
             for bid in row["bids"]
         ),
@@ -208,9 +212,34 @@ def render_decisions(decisions: Sequence[Decision]) -> list[dict[str, Any]]:
             if decision.price_to_win_usd_per_gpu_hour is None
             else render_decimal(decision.price_to_win_usd_per_gpu_hour),
             "regret_usd": render_decimal(decision.regret_usd),
+            "price_to_win_range": _render_range(decision.price_to_win_range),
+            "second_best": _render_second(decision.second_best),
         }
         for decision in decisions
     ]
+
+
+def _render_range(found: PriceRange | None) -> dict[str, Any] | None:
+    if found is None:
+        return None
+    upper = found.upper_usd_per_gpu_hour
+    return {
+        "guarantee": found.guarantee,
+        "lower_usd_per_gpu_hour": render_decimal(found.lower_usd_per_gpu_hour),
+        "upper_usd_per_gpu_hour": None if upper is None else render_decimal(upper),
+    }
+
+
+def _render_second(found: SecondBest | None) -> dict[str, Any] | None:
+    if found is None:
+        return None
+    return {
+        "pool_id": found.pool_id,
+        "mandate_id": found.mandate_id,
+        "nodes": found.nodes,
+        "start_period": found.start_period,
+        "surplus_difference_usd": render_decimal(found.surplus_difference_usd),
+    }
 
 
 def _render_match(match: Match) -> dict[str, Any]:
@@ -231,6 +260,7 @@ def _render_match(match: Match) -> dict[str, Any]:
         ],
         "value_usd_per_gpu_hour": render_decimal(match.value_usd_per_gpu_hour),
         "price_usd_per_gpu_hour": str(match.price_usd_per_gpu_hour),
+        "total_usd": render_decimal(match.total_usd),
     }
 
 
@@ -329,6 +359,21 @@ def _parse_decision(row: Mapping[str, Any]) -> Decision:
         tuple(Reason(reason["code"], reason["text"], dict(reason["facts"])) for reason in row["reasons"]),
         None if price is None else Decimal(price),
         Decimal(row["regret_usd"]),
+        None if row["price_to_win_range"] is None else _parse_range(row["price_to_win_range"]),
+        None if row["second_best"] is None else _parse_second(row["second_best"]),
+    )
+
+
+def _parse_range(row: Mapping[str, Any]) -> PriceRange:
+    upper = row["upper_usd_per_gpu_hour"]
+    return PriceRange(
+        row["guarantee"], Decimal(row["lower_usd_per_gpu_hour"]), None if upper is None else Decimal(upper)
+    )
+
+
+def _parse_second(row: Mapping[str, Any]) -> SecondBest:
+    return SecondBest(
+        row["pool_id"], row["mandate_id"], row["nodes"], row["start_period"], Decimal(row["surplus_difference_usd"])
     )
 
 
@@ -344,4 +389,5 @@ def _parse_match(row: Mapping[str, Any]) -> Match:
         ),
         Decimal(row["value_usd_per_gpu_hour"]),
         Fraction(row["price_usd_per_gpu_hour"]),
+        Decimal(row["total_usd"]),
     )

@@ -9,14 +9,16 @@ from marketplace.clearing.book import check_book
 from marketplace.clearing.bound import render_shadow
 from marketplace.clearing.codec import hash_book, hash_json, render_decisions, render_prices
 from marketplace.clearing.grid import Grid, compile_book
-from marketplace.clearing.model import Book, Certificate, Clearing, Decision, LotShare, Match
+from marketplace.clearing.marginal import count_hours
+from marketplace.clearing.model import Book, Certificate, Clearing, Decision, LotShare, Match, PriceRange
 from marketplace.clearing.money import MICRO, micro, ratio_up, usd, usd_of
 from marketplace.clearing.pricing import Micros, render_price_runs, set_prices, share_lots
 from marketplace.clearing.reasons import list_reasons, regret_micros
+from marketplace.clearing.second import Seconds
 from marketplace.clearing.solving import Solved, solve
-from marketplace.clearing.winning import price_to_win
+from marketplace.clearing.winning import PriceToWin, price_to_win
 
-ENGINE_VERSION = "clearing-3"
+ENGINE_VERSION = "clearing-4"
 
 
 def clear(book: Book, *, seed: int, iterations: int | None = None) -> Clearing:
@@ -77,8 +79,16 @@ def _decide(answer: _Answer) -> tuple[Decision, ...]:
     for pool in range(len(answer.book.pools)):
         for order, shares in share_lots(answer.allocation, pool).items():
             matches[order] = _match(answer, order, shares)
+    seconds = Seconds(answer.book, answer.allocation, answer.prices, matches)
     return tuple(
-        Decision(request.order_id, matches[order], (), None, Decimal(0))
+        Decision(
+            request.order_id,
+            matches[order],
+            (),
+            None,
+            Decimal(0),
+            second_best=seconds.find(order, matches[order]),
+        )
         if order in matches
         else _explain(answer, order)
         for order, request in enumerate(answer.book.orders)
@@ -94,15 +104,32 @@ def _match(answer: _Answer, order: int, shares: tuple[LotShare, ...]) -> Match:
     at = answer.allocation.grid.ways[way]
     bid, end = request.bids[at.bid], start + request.duration_periods
     price = Fraction(int(answer.prices[at.pool][start:end].sum()), request.duration_periods * MICRO)
-    return Match(bid.pool_id, bid.mandate_id, at.nodes, start, end, shares, bid.value_usd_per_gpu_hour, price)
+    return Match(
+        bid.pool_id,
+        bid.mandate_id,
+        at.nodes,
+        start,
+        end,
+        shares,
+        bid.value_usd_per_gpu_hour,
+        price,
+        usd_of(price * count_hours(answer.allocation.grid, way)),
+    )
 
 
 def _explain(answer: _Answer, order: int) -> Decision:
     price = price_to_win(answer.solved, answer.seed, order)
     reasons = list_reasons(answer.book, answer.allocation, answer.prices, order, price)
     regret = regret_micros(answer.allocation, answer.prices, order)[0]
-    to_win = None if price is None else usd(price.value_micro)
-    return Decision(answer.book.orders[order].order_id, None, reasons, to_win, usd(regret))
+    order_id = answer.book.orders[order].order_id
+    if price is None:
+        return Decision(order_id, None, reasons, None, usd(regret))
+    return Decision(order_id, None, reasons, usd(price.value_micro), usd(regret), _range(price))
+
+
+def _range(price: PriceToWin) -> PriceRange:
+    upper = None if price.upper_micro is None else usd(price.upper_micro)
+    return PriceRange("exact" if price.exact else "indicative", usd(price.lower_micro), upper)
 
 
 def welfare_micros(book: Book, grid: Grid, decisions: tuple[Decision, ...]) -> int:

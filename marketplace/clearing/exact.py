@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from marketplace.clearing.allocation import Allocation, Placing
+from marketplace.clearing.allocation import Allocation
 from marketplace.clearing.grid import Grid
 from marketplace.clearing.program import (
     USD_SCALE,
@@ -24,7 +24,6 @@ from marketplace.clearing.program import (
 )
 
 PASSES_MAX = 20
-SHORT_RELATIVE = 1e-9
 OPTIMAL = "Optimal"
 
 
@@ -57,24 +56,21 @@ class Exact:
         row = len(self.program.rows) + int(np.searchsorted(self.program.orders, order))
         self.solver.changeRowBounds(row, 1.0, 1.0)
 
-    def solve(self, start: list[Placing | None] | None = None) -> tuple[Allocation | None, bool]:
+    def solve(self) -> tuple[Allocation | None, bool]:
         """Return the best allocation that prices can support, and whether it is proven to be the best.
 
-        Args:
-            start: Placements to begin from, where some are known.
+        The solver begins from nothing: given a start, HiGHS 1.16 with presolve takes some answers for optimal that a
+        better one exceeds by one step of an objective that it finds to be integral.
         """
         priced: set[tuple[int, int]] = set()
         for _ in range(PASSES_MAX):
-            if start is not None and not priced:
-                self._begin(start)
             self.solver.run()
             status = self.solver.modelStatusToString(self.solver.getModelStatus())
             values = np.array(self.solver.getSolution().col_value)[: len(self.columns.way)]
             if len(values) < len(self.columns.way) or not np.isfinite(self.solver.getInfo().objective_function_value):
                 return None, status == "Infeasible"
             allocation = self._read(values)
-            if self._must_retry(allocation, values, begun=start is not None):
-                start = None
+            if self._must_retry(allocation, values):
                 continue
             losing = {(order, self._pool(allocation, order)) for order in allocation.losing()}
             if not losing:
@@ -90,27 +86,16 @@ class Exact:
             allocation.remove(order)
         return allocation, False
 
-    def _must_retry(self, allocation: Allocation, values: np.ndarray, *, begun: bool) -> bool:
+    def _must_retry(self, allocation: Allocation, values: np.ndarray) -> bool:
         """Prepare another run where the answer cannot be used.
 
-        HiGHS 1.16 sometimes reports the placements it began from although it found better ones, and within its
-        tolerance an answer may break a limit; such a choice is excluded.
+        Within the solver's tolerance an answer may break a limit; such a choice is excluded.
         """
-        objective: float = self.solver.getInfo().objective_function_value
-        if begun and allocation.total * USD_SCALE < objective * (1 - SHORT_RELATIVE):
-            self.solver.clearSolver()
-            return True
         if allocation.breaks_rules():
             chosen = np.flatnonzero(values > 0.5).astype(np.int32)  # noqa: PLR2004 - as `_read`
             self.solver.addRow(-np.inf, len(chosen) - 1.0, len(chosen), chosen, np.ones(len(chosen)))
             return True
         return False
-
-    def _begin(self, start: list[Placing | None]) -> None:
-        wanted = {placing for placing in start if placing is not None}
-        pairs = zip(self.columns.way.tolist(), self.columns.start.tolist(), strict=True)
-        values = np.array([float(pair in wanted) for pair in pairs])
-        self.solver.setSolution(len(values), np.arange(len(values), dtype=np.int32), values)
 
     def _read(self, values: np.ndarray) -> Allocation:
         allocation = Allocation(self.grid)
@@ -185,15 +170,12 @@ class _PriceRows:
         self.solver.addRow(-np.inf, 0.0, len(index), index, value)
 
 
-def solve_exactly(
-    grid: Grid, effort: Effort, *, start: list[Placing | None] | None = None, required: int | None = None
-) -> tuple[Allocation | None, bool]:
+def solve_exactly(grid: Grid, effort: Effort, *, required: int | None = None) -> tuple[Allocation | None, bool]:
     """Return the best allocation of a grid that prices can support and whether it is proven best.
 
     Args:
         grid: The book.
         effort: When the solver may stop.
-        start: Placements to begin from.
         required: An order that must run.
     """
     columns = list_columns(grid, keep=required)
@@ -204,4 +186,4 @@ def solve_exactly(
         if required not in exact.program.orders:
             return None, True
         exact.require(required)
-    return exact.solve(start)
+    return exact.solve()

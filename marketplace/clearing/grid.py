@@ -12,7 +12,7 @@ from decimal import Decimal
 import numpy as np
 from numpy.typing import NDArray
 
-from marketplace.clearing.model import Book, Lot, Order
+from marketplace.clearing.model import Bid, Book, Lot, Order
 from marketplace.clearing.money import micro
 from marketplace.clearing.rules import Rules, compile_rules
 
@@ -103,15 +103,15 @@ def compile_book(book: Book) -> Grid:
             pool = index[bid.pool_id]
             layer = layers[pool].index(chosen[order_at, bid_at])
             value = float(micro(bid.value_usd_per_gpu_hour))
-            ways.extend(Way(order_at, bid_at, pool, layer, value, nodes) for nodes in list_sizes(order))
+            ways.extend(Way(order_at, bid_at, pool, layer, value, nodes) for nodes in list_sizes(order, bid))
         wishes.append(_compile_wish(order, range(begin, len(ways)), book.periods))
     rules = compile_rules(book, [(way.order, way.bid, way.nodes) for way in ways])
     return Grid(book.periods, book.period_hours, yards, tuple(wishes), tuple(ways), rules)
 
 
-def list_sizes(order: Order) -> list[int]:
-    """Return the sizes that an order takes, the largest first."""
-    return sorted({order.nodes, *order.sizes}, reverse=True)
+def list_sizes(order: Order, bid: Bid) -> list[int]:
+    """Return the sizes at which a bid would take an order, the largest first."""
+    return sorted({order.nodes, *order.sizes} if bid.sizes is None else set(bid.sizes), reverse=True)
 
 
 def _compile_yard(
@@ -138,7 +138,7 @@ def _compile_yard(
 
 def _compile_wish(order: Order, ways: range, periods: int) -> Wish:
     last = min(order.start_latest, periods - order.duration_periods)
-    return Wish(list_sizes(order)[0], order.duration_periods, order.start_earliest, last, tuple(ways))
+    return Wish(max(order.nodes, *order.sizes, 1), order.duration_periods, order.start_earliest, last, tuple(ways))
 
 
 def window_sums(values: Floats, length: int) -> Floats:

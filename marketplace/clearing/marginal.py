@@ -16,7 +16,7 @@ from marketplace.clearing.allocation import Allocation, Placing
 from marketplace.clearing.book import PRICE_USD_MAX
 from marketplace.clearing.bound import Shadow
 from marketplace.clearing.carrying import stack
-from marketplace.clearing.grid import window_sums
+from marketplace.clearing.grid import Grid, window_sums
 from marketplace.clearing.money import CENT_MICRO, ceil_cent, micro
 from marketplace.clearing.ruled import find_rival
 
@@ -29,13 +29,24 @@ VALUE_MICRO_MAX = micro(PRICE_USD_MAX)
 
 @dataclass(frozen=True, slots=True)
 class Entry:
-    """What bringing an order in at one placement takes: its value, who must move, and who then finds no other place."""
+    """What bringing an order in at one placement takes: its value, who must move, and who then finds no other place.
+
+    `rest` is the welfare in micro-dollars that the allocation would then have, less what the order itself is worth.
+    """
 
     way: int
     start: int
     value_micro: int
     victims: tuple[int, ...]
     displaced: tuple[int, ...]
+    rest: Fraction
+
+
+def count_hours(grid: Grid, way: int) -> int:
+    """Return the GPU-hours of a placement."""
+    bid = grid.ways[way]
+    wish = grid.wishes[bid.order]
+    return bid.nodes * wish.duration * grid.yards[bid.pool].gpus * grid.hours
 
 
 def find_entries(allocation: Allocation, shadow: Shadow, order: int, limit: int = PLACEMENTS_MAX) -> list[Entry]:
@@ -116,8 +127,8 @@ def _work_out(allocation: Allocation, order: int, way: int, start: int) -> Entry
     """Displace what must go, price the order, and put everything back."""
     grid = allocation.grid
     bid, wish = grid.ways[way], grid.wishes[order]
-    hours = bid.nodes * wish.duration * grid.yards[bid.pool].gpus * grid.hours
-    before = allocation.total
+    hours = count_hours(grid, way)
+    before = allocation.exact_micros()
     displaced: list[tuple[int, Placing]] = []
     try:
         for _ in range(ROUNDS_MAX):
@@ -131,9 +142,9 @@ def _work_out(allocation: Allocation, order: int, way: int, start: int) -> Entry
             return None
         allocation.place(way, start)
         moved = [victim for victim, _ in displaced if allocation.insert(victim) > 0]
-        without_value = allocation.total - bid.value * hours
-        least = ceil_cent(Fraction(before - without_value) / hours)
-        if displaced and Fraction(least) * hours + Fraction(without_value) <= Fraction(before):
+        rest = allocation.exact_micros() - int(bid.value) * hours
+        least = ceil_cent(Fraction(before - rest, hours))
+        if displaced and least * hours + rest <= before:
             least += CENT_MICRO
         span = slice(start, start + wish.duration)
         least = max(least, ceil_cent(Fraction(int(allocation.top[bid.pool, span].sum()), wish.duration)), 0)
@@ -146,7 +157,7 @@ def _work_out(allocation: Allocation, order: int, way: int, start: int) -> Entry
                 allocation.place(victim_way, victim_start)
     gone = tuple(victim for victim, _ in displaced if victim not in moved)
     victims = tuple(victim for victim, _ in displaced)
-    return Entry(way, start, least, victims, gone) if least <= VALUE_MICRO_MAX else None
+    return Entry(way, start, least, victims, gone, Fraction(rest)) if least <= VALUE_MICRO_MAX else None
 
 
 def _keeps_rules(allocation: Allocation, way: int, start: int) -> bool:

@@ -9,6 +9,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from decimal import Decimal
 from fractions import Fraction
+from typing import Literal
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,6 +40,7 @@ class Bid:
     """One way to serve an order: a pool, what the order is worth there, and the lots that may carry it.
 
     `lot_ids` None stands for every lot of the pool. A lot id that the book does not list is a lot with nothing left.
+    `sizes` None stands for every size of the order, else for some of them.
     """
 
     pool_id: str
@@ -46,6 +48,7 @@ class Bid:
     lot_ids: frozenset[str] | tuple[str, ...] | None = None
     mandate_id: str | None = None
     uses: tuple["Use", ...] = ()
+    sizes: tuple[int, ...] | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,7 +121,8 @@ class LotShare:
 class Match:
     """Where and when an accepted order runs, and at what price.
 
-    `price_usd_per_gpu_hour` is the mean of the pool's period prices over the run, exact.
+    `price_usd_per_gpu_hour` is the mean of the pool's period prices over the run, exact; `total_usd` is that times the
+    order's GPU-hours.
     """
 
     pool_id: str
@@ -129,6 +133,36 @@ class Match:
     lots: tuple[LotShare, ...]
     value_usd_per_gpu_hour: Decimal
     price_usd_per_gpu_hour: Fraction
+    total_usd: Decimal
+
+
+@dataclass(frozen=True, slots=True)
+class SecondBest:
+    """The other placement that would have been worth most to an accepted order at the published prices.
+
+    `surplus_difference_usd` is the surplus of the match, value less price, over that of this placement; below zero
+    where the order would have gained more here.
+    """
+
+    pool_id: str
+    mandate_id: str | None
+    nodes: int
+    start_period: int
+    surplus_difference_usd: Decimal
+
+
+@dataclass(frozen=True, slots=True)
+class PriceRange:
+    """What is proven about a price to win.
+
+    `guarantee` is `exact` (the price wins and a cent less loses) or `indicative`: then no optimal clearing has the
+    order under `lower_usd_per_gpu_hour`, and every one has it from `upper_usd_per_gpu_hour` on, None where that is more
+    than an offer may be.
+    """
+
+    guarantee: Literal["exact", "indicative"]
+    lower_usd_per_gpu_hour: Decimal
+    upper_usd_per_gpu_hour: Decimal | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -144,7 +178,8 @@ class Reason:
 class Decision:
     """What the auction decided for one order; of several reasons the first is decisive.
 
-    `regret_usd` is what an unmatched order would have gained at the published prices, zero out of the money.
+    `regret_usd` is what an unmatched order would have gained at the published prices, zero out of the money. A price to
+    win is what each of the order's bids would have to be worth at least; `price_to_win_range` says how sure it is.
     """
 
     order_id: str
@@ -152,6 +187,8 @@ class Decision:
     reasons: tuple[Reason, ...]
     price_to_win_usd_per_gpu_hour: Decimal | None
     regret_usd: Decimal
+    price_to_win_range: PriceRange | None = None
+    second_best: SecondBest | None = None
 
 
 @dataclass(frozen=True, slots=True)

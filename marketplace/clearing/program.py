@@ -11,7 +11,7 @@ import highspy
 import numpy as np
 from numpy.typing import NDArray
 
-from marketplace.clearing.carrying import stack
+from marketplace.clearing.carrying import stack_alone
 from marketplace.clearing.grid import Floats, Grid, window_sums
 from marketplace.clearing.rule_rows import RuleRows, add_rule_rows
 from marketplace.clearing.rules import is_parent
@@ -62,10 +62,7 @@ def list_columns(grid: Grid, keep: int | None = None) -> Columns:
             continue
         key = (way.pool, way.layer, way.nodes)
         if key not in costs:
-            loads = np.zeros((len(grid.yards[way.pool].layers), grid.periods))
-            loads[way.layer] = way.nodes
-            cost, _, short, _ = stack(grid.yards[way.pool], loads, 0, grid.periods)
-            costs[key] = (cost, short.astype(np.float64))
+            costs[key] = stack_alone(grid.yards[way.pool], way.layer, way.nodes, 0, grid.periods)
         cost, short_by = costs[key]
         span = slice(wish.first, wish.last + wish.duration)
         total = window_sums(cost[span], wish.duration)

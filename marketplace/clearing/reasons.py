@@ -11,22 +11,13 @@ from fractions import Fraction
 import numpy as np
 
 from marketplace.clearing.allocation import Allocation
-from marketplace.clearing.carrying import stack
-from marketplace.clearing.grid import Floats, Grid, Way, Wish, window_sums
+from marketplace.clearing.carrying import stack, stack_alone
+from marketplace.clearing.grid import Grid, Wish, window_sums
 from marketplace.clearing.model import Book, Reason
 from marketplace.clearing.money import MICRO, show, usd
 from marketplace.clearing.pricing import Micros
 from marketplace.clearing.ruled import list_rule_reasons
 from marketplace.clearing.winning import PriceToWin
-
-
-def alone(grid: Grid, way: Way, begin: int, end: int) -> tuple[Floats, Floats]:
-    """Return cost and shortage per period of an order on the otherwise empty pool."""
-    yard = grid.yards[way.pool]
-    loads = np.zeros((len(yard.layers), end - begin))
-    loads[way.layer] = way.nodes
-    cost, _, short, _ = stack(yard, loads, begin, end)
-    return cost, short.astype(np.float64)
 
 
 def regret_micros(allocation: Allocation, prices: list[Micros], order: int) -> tuple[int, int, int]:
@@ -37,7 +28,7 @@ def regret_micros(allocation: Allocation, prices: list[Micros], order: int) -> t
     for at in wish.ways if wish.last >= wish.first else ():
         way = grid.ways[at]
         span = slice(wish.first, wish.last + wish.duration)
-        _, short = alone(grid, way, span.start, span.stop)
+        _, short = stack_alone(grid.yards[way.pool], way.layer, way.nodes, span.start, span.stop)
         sums = np.concatenate([[0], np.cumsum(prices[way.pool][span])])
         total = sums[wish.duration :] - sums[: -wish.duration]
         total = np.where(window_sums(short, wish.duration) > 0, np.iinfo(np.int64).max, total)
@@ -104,7 +95,7 @@ def cheapest_alone(grid: Grid, wish: Wish) -> tuple[Fraction, int, int] | None:
     best: tuple[Fraction, int, int] | None = None
     for at in wish.ways if wish.last >= wish.first else ():
         way = grid.ways[at]
-        cost, short = alone(grid, way, wish.first, wish.last + wish.duration)
+        cost, short = stack_alone(grid.yards[way.pool], way.layer, way.nodes, wish.first, wish.last + wish.duration)
         total = np.where(window_sums(short, wish.duration) > 0, np.inf, window_sums(cost, wish.duration))
         low = int(total.argmin())
         if np.isfinite(total[low]):
@@ -116,7 +107,7 @@ def cheapest_alone(grid: Grid, wish: Wish) -> tuple[Fraction, int, int] | None:
 
 def _margin_alone(grid: Grid, wish: Wish, at: int) -> float:
     way = grid.ways[at]
-    cost, short = alone(grid, way, wish.first, wish.last + wish.duration)
+    cost, short = stack_alone(grid.yards[way.pool], way.layer, way.nodes, wish.first, wish.last + wish.duration)
     total = np.where(window_sums(short, wish.duration) > 0, np.inf, window_sums(cost, wish.duration))
     return way.value * way.nodes * wish.duration - float(total.min())
 

@@ -141,11 +141,17 @@ class RuleAudit:
             for bid in order.bids
             if (bid.pool_id, bid.mandate_id, bid.value_usd_per_gpu_hour)
             == (match.pool_id, match.mandate_id, match.value_usd_per_gpu_hour)
+            and match.nodes in list_sizes(order, bid)
             and (bid.lot_ids is None or lots <= set(bid.lot_ids))
         ]
         bid = min(bids, key=lambda one: sum(use.amount_per_node_period for use in one.uses), default=None)
         for use in bid.uses if bid is not None else ():
             yield from self._list_amounts(use, order.duration_periods, match.nodes, match.start_period)
+
+
+def list_sizes(order: Order, bid: Bid) -> list[int]:
+    """Return the sizes at which a bid takes its order."""
+    return sorted({order.nodes, *order.sizes} if bid.sizes is None else set(bid.sizes))
 
 
 def _show(amount: Fraction) -> str:

@@ -44,7 +44,7 @@ def solve(grid: Grid, seed: int, iterations: int | None) -> Solved:
     prospects = Prospects(grid, ways, columns, shadow)
     allocation = greedy(grid, prospects)
     if len(columns.way) <= EXACT_COLUMNS_MAX:
-        found, proven = solve_exactly(grid, EXACT_EFFORT, start=allocation.placed)
+        found, proven = solve_exactly(grid, EXACT_EFFORT)
         if found is not None and (proven or found.total > allocation.total):
             allocation = found
         if proven:

@@ -8,7 +8,8 @@ from dataclasses import dataclass, replace
 from decimal import Decimal
 
 from marketplace.clearing.allocation import Allocation
-from marketplace.clearing.book import check_book
+from marketplace.clearing.book import NODES_MAX, check_book
+from marketplace.clearing.book_rules import check_rules
 from marketplace.clearing.bound import Shadow
 from marketplace.clearing.codec import hash_book
 from marketplace.clearing.grid import Grid, compile_book
@@ -17,8 +18,10 @@ from marketplace.clearing.model import Book, Order, Reason
 from marketplace.clearing.money import ceil_cent, usd
 from marketplace.clearing.program import list_columns
 from marketplace.clearing.reasons import cheapest_alone, find_hopeless
+from marketplace.clearing.ruled import list_rule_reasons
+from marketplace.clearing.rules import compile_rules
 from marketplace.clearing.solving import Solved, solve
-from marketplace.clearing.winning import price_to_win, with_value
+from marketplace.clearing.winning import price_to_win
 
 EXACT_COLUMNS_MAX = 64
 """Placements up to which a quote is worked out to the cent: within some 200 ms, where an auction takes its time."""
@@ -52,6 +55,7 @@ class Placement:
     end_period: int
     price_usd_per_gpu_hour: Decimal
     displaced: int
+    nodes: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,7 +101,10 @@ def estimate(standing: Standing, order: Order) -> Estimate:
     price = price_to_win(solved, standing.seed, at)
     floor = cheapest_alone(grid, grid.wishes[at])
     if price is None or floor is None:
-        return Estimate(None, None, None, sure=False, placements=(), reason=find_hopeless(grid, at, order.start_latest))
+        reason = find_hopeless(grid, at, order.start_latest)
+        if reason is None:
+            reason = next(iter(list_rule_reasons(book, solved.allocation, at)), None)
+        return Estimate(None, None, None, sure=False, placements=(), reason=reason)
     upper = usd(price.value_micro)
     lower = upper if price.exact else min(usd(ceil_cent(floor[0])), upper)
     placements = tuple(_render(order, grid, entry) for entry in entries)
@@ -109,17 +116,19 @@ def _render(order: Order, grid: Grid, entry: Entry) -> Placement:
     bid = order.bids[way.bid]
     end = entry.start + order.duration_periods
     return Placement(
-        way.bid, bid.pool_id, bid.mandate_id, entry.start, end, usd(entry.value_micro), len(entry.displaced)
+        way.bid, bid.pool_id, bid.mandate_id, entry.start, end, usd(entry.value_micro), len(entry.displaced), way.nodes
     )
 
 
 def _admit(standing: Standing, book: Book) -> Solved:
     """Return the solved book with its last order added, out and worth nothing."""
-    check_book(replace(book, orders=book.orders[-1:]))
+    check_book(replace(book, orders=(replace(book.orders[-1], parent_id=None),)))
+    check_rules(book, NODES_MAX)
     known, at = standing.solved, len(book.orders) - 1
     grid = _extend(known.allocation.grid, book)
     if grid is None:
-        grid = with_value(compile_book(book), at, 0)
+        grid = compile_book(book)
+        grid = replace(grid, ways=tuple(replace(way, value=0) if way.order == at else way for way in grid.ways))
         fresh = Allocation(grid)
         fresh.restore([*known.allocation.placed, None])
         return Solved(fresh, Shadow(grid, known.shadow.lots), known.bound, known.rounds, known.proven)
@@ -128,7 +137,8 @@ def _admit(standing: Standing, book: Book) -> Solved:
 
 def _extend(grid: Grid, book: Book) -> Grid | None:
     """Return the grid with the book's last order, worth nothing; None where it uses lots in a new combination."""
-    alone = compile_book(replace(book, orders=book.orders[-1:]))
+    plain = replace(book.orders[-1], group_id=None, parent_id=None)
+    alone = compile_book(replace(book, orders=(plain,), limits=()))
     at, begin = len(grid.wishes), len(grid.ways)
     ways = []
     for way in alone.ways:
@@ -137,4 +147,6 @@ def _extend(grid: Grid, book: Book) -> Grid | None:
             return None
         ways.append(replace(way, order=at, layer=layers.index(wanted), value=0))
     wish = replace(alone.wishes[0], ways=tuple(range(begin, begin + len(ways))))
-    return replace(grid, wishes=(*grid.wishes, wish), ways=(*grid.ways, *ways))
+    every = (*grid.ways, *ways)
+    rules = compile_rules(book, [(way.order, way.bid, way.nodes) for way in every])
+    return replace(grid, wishes=(*grid.wishes, wish), ways=every, rules=rules)

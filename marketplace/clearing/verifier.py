@@ -5,35 +5,25 @@ the book, the result and this module. Violations, in the order in which they are
 
 `book_hash`, `decisions` (one per order, in order), `bid` (the match is one of the order's bids), `size`, `window`,
 `lots` (the shares do not add up, or a lot is not the bid's), those of `rule_audit`, `oversold`, `dear_lot` (a cheaper
-lot was left idle),
-`price_runs`, `price_mean`, `above_value`, `under_ask`, `regret`, `reasons`, `price_to_win`, `welfare`, `bound`, `gap`,
-`prices_hash`, `decisions_hash`.
+lot was left idle), `price_runs`, `price_mean`, `total`, `above_value`, `under_ask`, `second_best`, `regret`, `reasons`,
+`price_to_win`, `welfare`, `bound`, `gap`, `prices_hash`, `decisions_hash`.
 """
 
 from collections import defaultdict
 from collections.abc import Iterator
-from dataclasses import dataclass
 from decimal import ROUND_CEILING, Context, Decimal
 from fractions import Fraction
 from itertools import accumulate
 
+from marketplace.clearing.audit_second import SecondAudit
+from marketplace.clearing.audit_values import MILLION, Violation, is_sane, micro, show
 from marketplace.clearing.codec import hash_book, hash_json, render_decisions, render_prices
 from marketplace.clearing.model import Bid, Book, Clearing, Decision, Lot, Match, Order
-from marketplace.clearing.rule_audit import RuleAudit
+from marketplace.clearing.rule_audit import RuleAudit, list_sizes
 from marketplace.core.errors import Refusal
 
 VIOLATIONS_MAX = 100
-MILLION = 1_000_000
 Cell = tuple[str, int]
-
-
-@dataclass(frozen=True, slots=True)
-class Violation:
-    """One rule that a result breaks, where, and how."""
-
-    code: str
-    subject: str
-    text: str
 
 
 def verify(book: Book, clearing: Clearing) -> None:
@@ -64,6 +54,7 @@ def find_violations(book: Book, clearing: Clearing) -> tuple[Violation, ...]:
         audit.check_uniform,
         audit.check_prices,
         audit.check_asks,
+        audit.check_seconds,
         audit.check_losers,
         audit.check_welfare,
         audit.check_bound,
@@ -76,17 +67,6 @@ def find_violations(book: Book, clearing: Clearing) -> tuple[Violation, ...]:
         if found and check in (audit.check_identity, audit.check_matches):
             return tuple(found)
     return tuple(found)
-
-
-def _show(amount: Fraction) -> str:
-    return str(Decimal(round(amount * MILLION)).scaleb(-6))
-
-
-def _micro(price: Decimal) -> int:
-    scaled = Fraction(price) * MILLION
-    if scaled.denominator != 1:
-        raise Refusal("clearing_broken", f"price {price} has more than six places; publish prices with at most six")
-    return scaled.numerator
 
 
 class _Audit:
@@ -141,7 +121,7 @@ class _Audit:
                 yield Violation("bid", order.order_id, f"no bid on {match.pool_id} at {match.value_usd_per_gpu_hour}")
                 continue
             if (
-                match.nodes not in {order.nodes, *order.sizes}
+                not any(match.nodes in list_sizes(order, bid) for bid in bids)
                 or match.end_period - match.start_period != order.duration_periods
             ):
                 yield Violation(
@@ -152,7 +132,7 @@ class _Audit:
             if match.end_period > self.book.periods:
                 yield Violation("window", order.order_id, f"ends at {match.end_period}, after the horizon")
             shares = {share.lot_id for share in match.lots}
-            if not any(shares <= set(self.allowed(bid)) for bid in bids):
+            if not any(shares <= set(self.allowed(bid)) and match.nodes in list_sizes(order, bid) for bid in bids):
                 yield Violation("lots", order.order_id, f"uses {sorted(shares)}, not all of which its bid allows")
             carried: dict[int, int] = defaultdict(int)
             for share in match.lots:
@@ -176,7 +156,12 @@ class _Audit:
             if nodes > offered:
                 yield Violation("oversold", lot_id, f"carries {nodes} nodes in period {period}, offers {offered}")
         for order, _, match in self.matched():
-            bids = [bid for bid in order.bids if bid.pool_id == match.pool_id and bid.mandate_id == match.mandate_id]
+            bids = [
+                bid
+                for bid in order.bids
+                if (bid.pool_id, bid.mandate_id) == (match.pool_id, match.mandate_id)
+                and match.nodes in list_sizes(order, bid)
+            ]
             lots = min((self.allowed(bid) for bid in bids if _covers(self.allowed(bid), match)), key=len, default=())
             if cheaper := self._idle_cheaper(match, lots):
                 yield Violation("dear_lot", order.order_id, f"lot {cheaper[0]} was idle and cheaper in {cheaper[1]}")
@@ -199,7 +184,7 @@ class _Audit:
     def check_uniform(self) -> Iterator[Violation]:
         """No pool has two prices in one period."""
         for run in self.clearing.prices:
-            price = _micro(run.price_usd_per_gpu_hour)
+            price = micro(run.price_usd_per_gpu_hour)
             for period in range(run.from_period, run.to_period):
                 if self.prices.setdefault((run.pool_id, period), price) != price:
                     yield Violation("price_runs", run.pool_id, f"has two prices in period {period}")
@@ -216,6 +201,9 @@ class _Audit:
                 yield Violation(
                     "price_mean", order.order_id, f"pays {match.price_usd_per_gpu_hour}, the mean is {mean}"
                 )
+            hours = match.nodes * len(cells) * self.gpus[match.pool_id] * self.book.period_hours
+            if Fraction(match.total_usd) != mean * hours:
+                yield Violation("total", order.order_id, f"states {match.total_usd}, it is {mean * hours}")
             if mean > Fraction(match.value_usd_per_gpu_hour):
                 yield Violation("above_value", order.order_id, f"pays {mean}, worth {match.value_usd_per_gpu_hour}")
             if decision.regret_usd != 0 or decision.reasons or decision.price_to_win_usd_per_gpu_hour is not None:
@@ -227,8 +215,13 @@ class _Audit:
             lot = self.entries.get((lot_id, period))
             if lot is not None and nodes:
                 price = self.prices.get((lot.pool_id, period), 0)
-                if price < _micro(lot.ask_usd_per_gpu_hour):
+                if price < micro(lot.ask_usd_per_gpu_hour):
                     yield Violation("under_ask", lot_id, f"is used in period {period} at {price} micro-dollars")
+
+    def check_seconds(self) -> Iterator[Violation]:
+        """Every accepted order is told its best other placement and what that was short of."""
+        for order_id, text in SecondAudit(self.book, self.clearing).find_wrong():
+            yield Violation("second_best", order_id, text)
 
     def check_losers(self) -> Iterator[Violation]:
         """Every unmatched order has reasons, its true regret, and a price to win in whole cents or none."""
@@ -237,19 +230,21 @@ class _Audit:
                 continue
             regret = self._regret(order)
             if Fraction(decision.regret_usd) != regret:
-                yield Violation("regret", order.order_id, f"reports {decision.regret_usd}, it is {_show(regret)}")
+                yield Violation("regret", order.order_id, f"reports {decision.regret_usd}, it is {show(regret)}")
             codes = [reason.code for reason in decision.reasons]
             if not codes or ("paradoxically_rejected" in codes) != (regret > 0):
-                yield Violation("reasons", order.order_id, f"{codes} do not explain a regret of {_show(regret)}")
-            price = decision.price_to_win_usd_per_gpu_hour
-            if price is not None and (price < 0 or price * 100 != int(price * 100)):
-                yield Violation("price_to_win", order.order_id, f"{price} is not in whole cents")
+                yield Violation("reasons", order.order_id, f"{codes} do not explain a regret of {show(regret)}")
+            if decision.second_best is not None:
+                yield Violation("second_best", order.order_id, "is unmatched, yet has a second-best placement")
+            if not is_sane(decision.price_to_win_usd_per_gpu_hour, decision.price_to_win_range):
+                price = decision.price_to_win_usd_per_gpu_hour
+                yield Violation("price_to_win", order.order_id, f"{price} is not in whole cents or not in its range")
 
     def _regret(self, order: Order) -> Fraction:
         best = 0
         for bid, nodes in _list_ways(order):
             fits = self._fit_sums(bid, nodes)
-            value = _micro(bid.value_usd_per_gpu_hour) * order.duration_periods
+            value = micro(bid.value_usd_per_gpu_hour) * order.duration_periods
             sums = self._price_sums(bid.pool_id)
             scale = nodes * self.gpus[bid.pool_id] * self.book.period_hours
             for start, end in self._spans(order):
@@ -288,12 +283,12 @@ class _Audit:
         total = 0
         for order, _, match in self.matched():
             hours = self.gpus[match.pool_id] * self.book.period_hours
-            total += _micro(match.value_usd_per_gpu_hour) * match.nodes * order.duration_periods * hours
+            total += micro(match.value_usd_per_gpu_hour) * match.nodes * order.duration_periods * hours
         for (lot_id, period), nodes in self.used.items():
             lot = self.entries.get((lot_id, period))
             if lot is not None:
                 hours = self.gpus[lot.pool_id] * self.book.period_hours
-                total -= _micro(lot.ask_usd_per_gpu_hour) * nodes * hours
+                total -= micro(lot.ask_usd_per_gpu_hour) * nodes * hours
         return Fraction(total, MILLION)
 
     def check_welfare(self) -> Iterator[Violation]:
@@ -310,9 +305,9 @@ class _Audit:
         bound, welfare = Fraction(certificate.lp_bound_usd), Fraction(certificate.welfare_usd)
         proven = self._dual_bound()
         if bound < proven:
-            yield Violation("bound", "certificate", f"states {_show(bound)}, its shadow prices prove {_show(proven)}")
+            yield Violation("bound", "certificate", f"states {show(bound)}, its shadow prices prove {show(proven)}")
         if welfare > bound:
-            yield Violation("bound", "certificate", f"welfare {_show(welfare)} is above the bound {_show(bound)}")
+            yield Violation("bound", "certificate", f"welfare {show(welfare)} is above the bound {show(bound)}")
         context = Context(prec=60, rounding=ROUND_CEILING)
         share = (bound - welfare) / bound if bound else Fraction(0)
         gap = context.quantize(
@@ -322,10 +317,10 @@ class _Audit:
             yield Violation("gap", "certificate", f"states {certificate.gap}, it is {gap}")
 
     def _dual_bound(self) -> Fraction:
-        shadow = {cell: _micro(lot.ask_usd_per_gpu_hour) for cell, lot in self.entries.items()}
+        shadow = {cell: micro(lot.ask_usd_per_gpu_hour) for cell, lot in self.entries.items()}
         total = self.rules.rent() * MILLION
         for run in self.clearing.shadow_prices:
-            price = _micro(run.price_usd_per_gpu_hour)
+            price = micro(run.price_usd_per_gpu_hour)
             for period in range(run.from_period, run.to_period):
                 lot = self.entries.get((run.lot_id, period))
                 if lot is not None and price > shadow[run.lot_id, period]:
@@ -349,7 +344,7 @@ class _Audit:
             ]
             sums[lots] = [0, *accumulate(least)]
         fits, costs, asks = self._fit_sums(bid, nodes), sums[lots], self._ask_sums(bid, nodes)
-        value = _micro(bid.value_usd_per_gpu_hour) * order.duration_periods
+        value = micro(bid.value_usd_per_gpu_hour) * order.duration_periods
         scale = nodes * self.gpus[bid.pool_id] * self.book.period_hours
         best: Fraction | int = 0
         for start, end in self._spans(order):
@@ -371,7 +366,7 @@ class _Audit:
         cost, need = 0, nodes
         for lot in sorted(self._offers(lots, period), key=lambda lot: lot.ask_usd_per_gpu_hour):
             take = min(need, lot.nodes)
-            cost += take * _micro(lot.ask_usd_per_gpu_hour)
+            cost += take * micro(lot.ask_usd_per_gpu_hour)
             need -= take
         return cost
 
@@ -386,7 +381,7 @@ class _Audit:
 
 def _list_ways(order: Order) -> Iterator[tuple[Bid, int]]:
     """Walk the bids of an order at each of its sizes."""
-    return ((bid, nodes) for bid in order.bids for nodes in sorted({order.nodes, *order.sizes}))
+    return ((bid, nodes) for bid in order.bids for nodes in list_sizes(order, bid))
 
 
 def _covers(lots: tuple[str, ...], match: Match) -> bool:

@@ -1,17 +1,31 @@
-"""The exact price to win, for books small enough to be solved to the optimum many times over.
+"""The price to win of an order that lost: what each of its bids would have to be worth at least.
 
-With an order forced in, the best welfare grows with its value, cent by cent. The threshold is the least cent at which
-it reaches the welfare without the order; at equality the engine itself is asked, since its search decides a tie.
+To raise an order to a price means to lift every bid that is under it to it and to leave the others. The welfare of the
+best clearing with the order in then never falls as the price rises, and without it stays, so that one threshold parts
+losing from winning.
+
+On a book that is solved to the optimum many times over, the threshold is found exactly: the least cent at which the
+best welfare with the order in exceeds the welfare without it. Where both are equal the engine itself is asked, since
+its search decides a tie, the same way each time: the price is then one at which it takes the order in and a cent under
+which it does not.
+
+On larger books the price is what a marginal insertion needs, and two proofs enclose the threshold of an optimal
+clearing: under `lower_micro` even the bound with the order in is less than the welfare found without it, and from
+`upper_micro` on the clearing that was found with it is worth more than the bound without it.
 """
 
 from dataclasses import dataclass, replace
 from fractions import Fraction
 
+import numpy as np
+from numpy.typing import NDArray
+
 from marketplace.clearing.allocation import Allocation
+from marketplace.clearing.carrying import stack_alone
 from marketplace.clearing.exact import solve_exactly
-from marketplace.clearing.grid import Grid
-from marketplace.clearing.marginal import VALUE_MICRO_MAX, find_entries
-from marketplace.clearing.money import CENT_MICRO, ceil_cent
+from marketplace.clearing.grid import Grid, window_sums
+from marketplace.clearing.marginal import VALUE_MICRO_MAX, Entry, count_hours, find_entries
+from marketplace.clearing.money import CENT_MICRO, MICRO, ceil_cent
 from marketplace.clearing.program import list_columns
 from marketplace.clearing.solving import EXACT_EFFORT, Solved, solve
 
@@ -21,74 +35,188 @@ STEPS_MAX = 50
 
 @dataclass(frozen=True, slots=True)
 class PriceToWin:
-    """A price to win in micro-dollars; `exact` where a cent less is proven to lose, else an estimate from above."""
+    """A price to win and the prices that enclose it, in micro-dollars.
+
+    `exact` says that a cent less is proven to lose and the price to win; then all three are equal. Otherwise the price
+    is indicative: under `lower_micro` no optimal clearing has the order, from `upper_micro` on every one has it; None
+    where that takes more than an offer may be.
+    """
 
     value_micro: int
     exact: bool
+    lower_micro: int
+    upper_micro: int | None
 
 
 def price_to_win(solved: Solved, seed: int, order: int) -> PriceToWin | None:
     """Return what a loser would have to be worth to win against the same book, None where nothing would do."""
+    grid = solved.allocation.grid
     entries = find_entries(solved.allocation, solved.shadow, order)
+    if not entries and grid.rules is not None and solved.proven:
+        entries = _find_with_others(solved, order)
     if not entries:
         return None
-    least = entries[0].value_micro
-    exact = find_exact_price(solved, seed, order, least)
+    exact = find_exact_price(solved, seed, order, entries[0])
     if exact is not None:
-        return PriceToWin(exact, exact=True)
-    own = min(solved.allocation.grid.ways[way].value for way in solved.allocation.grid.wishes[order].ways)
-    return PriceToWin(max(least, ceil_cent(int(own) + 1)), exact=False)
+        return PriceToWin(exact, exact=True, lower_micro=exact, upper_micro=exact)
+    least = max(entries[0].value_micro, _first_cent(grid, order))
+    reaches = _list_reaches(solved, order)
+    others = _bound_others(solved, order, reaches)
+    lower = min(_find_lower(solved, order, reaches, others), least)
+    best = Fraction(solved.allocation.exact_micros()) if solved.proven else others
+    upper = max(least, min(_find_upper(solved.allocation, entry, best) for entry in entries))
+    return PriceToWin(least, exact=False, lower_micro=lower, upper_micro=upper if upper <= VALUE_MICRO_MAX else None)
+
+
+def _find_with_others(solved: Solved, order: int) -> list[Entry]:
+    """Return how an order comes in together with orders that are out, as a child does with its parent."""
+    grid = solved.allocation.grid
+    if len(list_columns(grid, keep=order).way) > COLUMNS_MAX:
+        return []
+    dearest = max((ask for yard in grid.yards for ask in yard.asks_micro), default=0)
+    found, proven = solve_exactly(with_value(grid, order, dearest), EXACT_EFFORT, required=order)
+    placing = None if found is None else found.placed[order]
+    if found is None or placing is None or not proven:
+        return []
+    way, rest, least = _read(found, order, solved.allocation.exact_micros())
+    return [Entry(way, placing[1], least, (), (), rest)] if least <= VALUE_MICRO_MAX else []
 
 
 def with_value(grid: Grid, order: int, value_micro: int) -> Grid:
-    """Return the grid with every bid of one order at another value."""
-    ways = tuple(replace(way, value=value_micro) if way.order == order else way for way in grid.ways)
+    """Return the grid with every bid of one order raised to a value, those above it unchanged."""
+    value = float(value_micro)
+    ways = tuple(replace(way, value=max(way.value, value)) if way.order == order else way for way in grid.ways)
     return replace(grid, ways=ways)
 
 
-def find_exact_price(solved: Solved, seed: int, order: int, upper_micro: int) -> int | None:
+def find_exact_price(solved: Solved, seed: int, order: int, entry: Entry) -> int | None:
     """Return the least value in cents at which an order that lost is accepted, None where it cannot be proven.
 
     Args:
         solved: The book's proven optimum, without the order.
         seed: The seed of the clearing.
         order: The order that lost.
-        upper_micro: A value at which it is known to win.
+        entry: A way to bring it in.
     """
     grid = solved.allocation.grid
     if not solved.proven or len(list_columns(grid, keep=order).way) > COLUMNS_MAX:
         return None
-    least = upper_micro
+    target = solved.allocation.exact_micros()
+    first = _first_cent(grid, order)
+    least, way, rest = max(first, entry.value_micro), entry.way, entry.rest
     for _ in range(STEPS_MAX):
-        if least == 0:
-            break
-        trial = with_value(grid, order, least - CENT_MICRO)
-        found, proven = solve_exactly(trial, EXACT_EFFORT, required=order)
+        if least == first:
+            return _decide(solved, seed, order, (first, way, rest))
+        found, proven = solve_exactly(with_value(grid, order, least - CENT_MICRO), EXACT_EFFORT, required=order)
         if not proven:
             return None
-        if found is None or found.total < solved.allocation.total:
-            return _decide_tie(solved, seed, order, least)
-        least = min(least - CENT_MICRO, _threshold(found, order, Fraction(solved.allocation.total)))
+        if found is None or found.exact_micros() < target:
+            return _decide(solved, seed, order, (least, way, rest))
+        way, rest, lowest = _read(found, order, target)
+        enough = lowest <= int(grid.ways[way].value)
+        least = first if enough else max(first, min(least - CENT_MICRO, lowest))
     return None
 
 
-def _threshold(found: Allocation, order: int, target: Fraction) -> int:
-    """Return the least value in cents at which an allocation is worth the target and has prices."""
+def _first_cent(grid: Grid, order: int) -> int:
+    """Return the least price that changes an order."""
+    return ceil_cent(min(int(grid.ways[way].value) for way in grid.wishes[order].ways) + 1)
+
+
+def _read(found: Allocation, order: int, target: int) -> tuple[int, Fraction, int]:
+    """Return an order's way, the welfare without its value, and the least cent at which that is worth the target."""
     placing = found.placed[order]
     if placing is None:
         raise AssertionError(f"order {order} was required but is not placed")
     way, start = placing
-    grid = found.grid
-    bid, wish = grid.ways[way], grid.wishes[order]
-    hours = bid.nodes * wish.duration * grid.yards[bid.pool].gpus * grid.hours
-    missing = target - (Fraction(found.total) - int(bid.value) * hours)
+    bid, wish = found.grid.ways[way], found.grid.wishes[order]
+    hours = count_hours(found.grid, way)
+    rest = Fraction(found.exact_micros() - int(bid.value) * hours)
     top = Fraction(int(found.top[bid.pool, start : start + wish.duration].sum()), wish.duration)
-    return max(ceil_cent(missing / hours), ceil_cent(top), 0)
+    return way, rest, max(ceil_cent((target - rest) / hours), ceil_cent(top), 0)
 
 
-def _decide_tie(solved: Solved, seed: int, order: int, value_micro: int) -> int | None:
-    again = solve(with_value(solved.allocation.grid, order, value_micro), seed, 0)
-    if not again.proven:
-        return None
-    value = value_micro if not again.allocation.out[order] else value_micro + CENT_MICRO
-    return value if value <= VALUE_MICRO_MAX else None
+def _decide(solved: Solved, seed: int, order: int, least: tuple[int, int, Fraction]) -> int | None:
+    """Return the price at which the engine takes the order in and under which it does not, from where it may on.
+
+    Args:
+        solved: The optimum without the order.
+        seed: The seed of the clearing.
+        order: The order.
+        least: The least cent at which it may win, a way in on which it then is, and the welfare without its value.
+    """
+    grid = solved.allocation.grid
+    price, way, rest = least
+    own = int(grid.ways[way].value)
+    if rest + max(price, own) * count_hours(grid, way) > solved.allocation.exact_micros():
+        return price if price <= VALUE_MICRO_MAX else None
+    loses, wins = price - CENT_MICRO, ceil_cent(max(price, own) + 1)
+    while wins - loses > CENT_MICRO:
+        middle = loses + (wins - loses) // CENT_MICRO // 2 * CENT_MICRO
+        again = solve(with_value(grid, order, middle), seed, 0)
+        if not again.proven:
+            return None
+        loses, wins = (middle, wins) if again.allocation.out[order] else (loses, middle)
+    return wins if wins <= VALUE_MICRO_MAX else None
+
+
+@dataclass(frozen=True, slots=True)
+class _Reach:
+    """Where one way of an order fits the empty pool: per start, prices of scarcity and asks summed over the run."""
+
+    way: int
+    shade: NDArray[np.int64]
+    asks: NDArray[np.int64]
+
+
+def _list_reaches(solved: Solved, order: int) -> list[_Reach]:
+    grid, shadow = solved.allocation.grid, solved.shadow
+    wish = grid.wishes[order]
+    found = []
+    for at in wish.ways:
+        way = grid.ways[at]
+        cost, short = stack_alone(grid.yards[way.pool], way.layer, way.nodes, wish.first, wish.last + wish.duration)
+        fits = window_sums(short, wish.duration) == 0
+        if fits.any():
+            shade = shadow.shade(way.pool, way.layer, wish.first, wish.last, wish.duration)
+            asks = window_sums(cost, wish.duration).astype(np.int64)
+            found.append(_Reach(at, shade[fits], asks[fits]))
+    return found
+
+
+def _bound_others(solved: Solved, order: int, reaches: list[_Reach]) -> Fraction:
+    """Return the bound on what a clearing without the order can be worth, in micro-dollars.
+
+    Where rules between orders are charged for in the bound, nothing is taken off it.
+    """
+    grid = solved.allocation.grid
+    wish = grid.wishes[order]
+    gain = 0
+    for reach in reaches if grid.rules is None else ():
+        value = int(grid.ways[reach.way].value) * wish.duration
+        good = reach.asks < value * grid.ways[reach.way].nodes
+        if good.any():
+            surplus = (value - int(reach.shade[good].min())) * count_hours(grid, reach.way)
+            gain = max(gain, surplus // wish.duration)
+    return solved.bound * MICRO - gain
+
+
+def _find_lower(solved: Solved, order: int, reaches: list[_Reach], others: Fraction) -> int:
+    """Return the price under which the bound with the order in is less than the welfare found without it."""
+    grid = solved.allocation.grid
+    wish = grid.wishes[order]
+    missing = solved.allocation.exact_micros() - others
+    prices = []
+    for reach in reaches:
+        price = Fraction(int(reach.asks.min()), grid.ways[reach.way].nodes * wish.duration)
+        if grid.rules is None:
+            proof = Fraction(int(reach.shade.min()), wish.duration) + missing / count_hours(grid, reach.way)
+            price = max(price, proof)
+        prices.append(price)
+    return max(ceil_cent(min(prices)), 0)
+
+
+def _find_upper(allocation: Allocation, entry: Entry, others: Fraction) -> int:
+    """Return the price from which the clearing with the order in is worth more than any without it."""
+    hours = count_hours(allocation.grid, entry.way)
+    return max(entry.value_micro, ceil_cent((others - entry.rest) / hours) + CENT_MICRO)

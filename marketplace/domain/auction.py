@@ -29,6 +29,7 @@ from events.auction import (
     Certificate,
     Decision,
     Price,
+    RulePrice,
     ShadowPrice,
 )
 from marketplace.core.decider import Decider
@@ -66,6 +67,7 @@ class ClearAuction(msgspec.Struct, frozen=True, kw_only=True):
     decisions: tuple[Decision, ...]
     certificate: Certificate
     shadow_prices: tuple[ShadowPrice, ...] = ()
+    rule_prices: tuple[RulePrice, ...] = ()
 
 
 class FailAuction(msgspec.Struct, frozen=True, kw_only=True):
@@ -151,6 +153,7 @@ def _clear(command: ClearAuction, state: Auction) -> Sequence[AuctionEvent]:
         decisions=command.decisions,
         certificate=command.certificate,
         shadow_prices=command.shadow_prices,
+        rule_prices=command.rule_prices,
     )
     if state.cleared == event:
         return []

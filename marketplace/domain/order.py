@@ -9,8 +9,9 @@ Invariants:
 
 Refusals in order: order_unknown · order_exists · offers_missing · class_repeated · not_a_number ·
 amount_not_positive · amount_too_large · amount_too_precise · offer_empty · time_naive · window_reversed ·
-window_past · instrument_unneeded · instrument_missing · mandates_missing · mandates_too_many · discount_whole ·
-cap_below_commitment · expiry_past · order_<status> · order_not_due · order_locked_elsewhere.
+window_past · range_empty · sizes_too_many · pue_out_of_range · instrument_unneeded · instrument_missing ·
+mandates_missing · mandates_too_many · discount_whole · cap_below_commitment · expiry_past · bundle_fixed ·
+order_<status> · order_not_due · order_locked_elsewhere.
 
 Offers are looked at one after the other; the instrument's cap and discount are amounts too, after mandates_too_many.
 """
@@ -41,6 +42,7 @@ from marketplace.core.decider import Decider
 from marketplace.core.errors import Refusal
 from marketplace.core.money import require_price, require_share, require_usd
 from marketplace.domain.offer import compute_principal_max
+from marketplace.domain.order_terms import require_wishes
 from marketplace.domain.refusals import refuse_exists, refuse_status, refuse_unknown, require_aware
 
 MANDATES_MAX = 4
@@ -193,6 +195,7 @@ def require_terms(terms: OrderTerms, at: datetime) -> None:
             f"the latest start {terms.start_latest.isoformat()} has passed at {at.isoformat()}",
             pointer="/terms/start_latest",
         )
+    require_wishes(terms)
     _require_equity(terms)
     if terms.expires_at is not None:
         require_aware(terms.expires_at, "/terms/expires_at")
@@ -291,6 +294,13 @@ def _amend(command: AmendOrder, state: Order) -> Sequence[OrderEvent]:
     if command.hold_id == state.hold_id and command.terms == state.terms:
         return []
     require_terms(command.terms, command.at)
+    for name in ("group", "parent_order_id"):
+        if getattr(command.terms, name) != getattr(state.terms, name):
+            raise Refusal(
+                "bundle_fixed",
+                f"an order keeps its {name}; cancel it and place another",
+                pointer=f"/terms/{name}",
+            )
     _require_status(state, "open")
     return [
         OrderAmended(

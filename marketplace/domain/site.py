@@ -29,6 +29,7 @@ from events.site import (
 )
 from marketplace.core.decider import Decider
 from marketplace.core.errors import Refusal
+from marketplace.core.intervals import Load, build_steps
 from marketplace.core.money import require_share
 from marketplace.domain.refusals import refuse_exists, refuse_unknown, require_aware
 
@@ -88,13 +89,18 @@ SiteCommand = RegisterSite | EnergiseSite | DerateSite | ScheduleConversion | Sl
 
 @dataclass(frozen=True, slots=True)
 class Site:
-    """A registered site."""
+    """A registered site.
+
+    Attributes:
+        live: From when how many kilowatts were or will be live, after those it was registered with.
+    """
 
     registered: SiteRegistered
     status: SiteStatus
     power_energised_kw: int
     ready_at: datetime | None = None
     conversion: SiteConversionScheduled | None = None
+    live: tuple[tuple[datetime, int], ...] = ()
 
 
 SiteState = Site | None
@@ -219,12 +225,34 @@ def evolve(state: SiteState, event: SiteEvent) -> SiteState:
         return Site(event, event.status, event.power_energised_kw)
     assert state is not None, "a site is registered first"
     if isinstance(event, SiteEnergised):
-        return replace(state, power_energised_kw=event.power_energised_kw, status="operating")
+        return replace(
+            state, power_energised_kw=event.power_energised_kw, status="operating", live=_add_power(state, event)
+        )
     if isinstance(event, SiteDerated):
-        return replace(state, power_energised_kw=event.power_energised_kw)
+        return replace(state, power_energised_kw=event.power_energised_kw, live=_add_power(state, event))
     if isinstance(event, SiteConversionScheduled):
         return replace(state, status="converting", ready_at=event.ready_at, conversion=event)
     return replace(state, ready_at=event.ready_at)
+
+
+def _add_power(state: Site, event: SiteEnergised | SiteDerated) -> tuple[tuple[datetime, int], ...]:
+    """Let an event hold from its instant on, whatever was said of later ones."""
+    return (*(step for step in state.live if step[0] < event.at), (event.at, event.power_energised_kw))
+
+
+def list_power(site: Site, start: datetime, end: datetime) -> list[Load]:
+    """Return the power of a site in kilowatts over a span: live, and once converted all that is under contract."""
+    contracted = site.registered.power_contracted_kw
+    if site.status == "planned":
+        return [Load(start, end, contracted)]
+    steps = [(start, site.registered.power_energised_kw), *site.live]
+    if site.status == "converting" and site.ready_at is not None:
+        steps.append((site.ready_at, contracted))
+    loads, current = [], 0
+    for at, power_kw in steps:
+        loads.append(Load(max(at, start), end, power_kw - current))
+        current = power_kw
+    return build_steps([load for load in loads if load.start < end], start, end)
 
 
 SITE: Decider[SiteCommand, SiteEvent, SiteState] = Decider("site", "sit", None, decide, evolve)

@@ -10,7 +10,7 @@ from sqlalchemy import Index, select, tuple_
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from events import auction as auction_events
-from events.auction import Certificate, MatchTerms
+from events.auction import Certificate, MatchTerms, PriceRange, SecondBest
 from events.types import Reason
 from marketplace.core.errors import Corrupt
 from marketplace.projections.changes import Changes
@@ -64,7 +64,10 @@ decisions: Final = define(
     document("match", null=True),
     document("reasons"),
     exact("price_to_win_usd_per_gpu_hour", null=True),
+    document("price_to_win_range", null=True),
     exact("regret_usd"),
+    exact("total_usd", null=True),
+    document("second_best", null=True),
     Index("ix_decisions_v1_order", "order_id", "auction_id"),
     origin=Origin("auction", "auction_id"),
 )
@@ -129,7 +132,10 @@ def _cleared(changes: Changes, fact: Fact, event: auction_events.AuctionCleared)
             match=decision.match,
             reasons=decision.reasons,
             price_to_win_usd_per_gpu_hour=decision.price_to_win_usd_per_gpu_hour,
+            price_to_win_range=decision.price_to_win_range,
             regret_usd=decision.regret_usd,
+            total_usd=decision.total_usd,
+            second_best=decision.second_best,
         )
 
 
@@ -208,7 +214,10 @@ class DecisionView(msgspec.Struct, frozen=True, kw_only=True):
     match: MatchTerms | None
     reasons: tuple[Reason, ...]
     price_to_win_usd_per_gpu_hour: Decimal | None
+    price_to_win_range: PriceRange | None
     regret_usd: Decimal
+    total_usd: Decimal | None
+    second_best: SecondBest | None
     last_sequence: int
 
 

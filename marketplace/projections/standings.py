@@ -1,6 +1,7 @@
 """Standings: how well each provider has delivered, as `domain/standing.py` counts it."""
 
 from collections.abc import Mapping, Sequence
+from fractions import Fraction
 from typing import Any, Final
 
 import msgspec
@@ -21,6 +22,7 @@ from marketplace.projections.schema import Origin, define, instant, text, whole
 _COURSE: Final = tuple(Course.__slots__)
 _RECORD: Final = tuple(Record.__slots__)
 
+PROVIDERS_MAX = 100_000
 standings: Final = define(
     "standings_v1",
     text("provider_id", key=True),
@@ -148,3 +150,10 @@ async def list_standings(connection: AsyncConnection, *, after: str = "", limit:
     query = select(standings).where(standings.c.provider_id > after).order_by(standings.c.provider_id)
     result = await connection.execute(page(query, limit))
     return [_render_row(row) for row in result.mappings()]
+
+
+async def load_scores(connection: AsyncConnection) -> dict[str, Fraction]:
+    """Return the score of every provider that has a history."""
+    result = await connection.execute(select(standings).limit(PROVIDERS_MAX))
+    rows = map(dict[str, Any], result.mappings())
+    return {row["provider_id"]: compute_standing(Record(**_pick(row, _RECORD))).score for row in rows}

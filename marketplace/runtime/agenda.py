@@ -9,6 +9,7 @@ from datetime import UTC, datetime, timedelta
 from functools import singledispatchmethod
 from typing import Final, NamedTuple
 
+from events.account import AccountHoldExpired, AccountHoldPlaced
 from events.auction import AuctionLocked, AuctionOpened, AuctionSettled
 from events.grant import GrantActivated, GrantCompleted, GrantIssued, GrantTerminated
 from events.order import (
@@ -39,13 +40,15 @@ class Task(NamedTuple):
 
     Attributes:
         kind: Which command.
-        id: The aggregate it is for.
+        id: The aggregate, or the hold, it is for.
         number: Which of several, for example of statement periods.
+        account_id: The account of a hold.
     """
 
     kind: str
     id: str
     number: int = 0
+    account_id: str = ""
 
 
 class Agenda:
@@ -197,6 +200,15 @@ class Agenda:
     def _accept(self, event: StatementAccepted) -> None:
         self.drop(Task("accept_statement", event.statement_id))
         self.put(Task("finish_grant", event.grant_id), NOW)
+
+    @notice.register
+    def _hold(self, event: AccountHoldPlaced) -> None:
+        if event.expires_at is not None:
+            self.put(Task("expire_hold", event.hold_id, account_id=event.account_id), event.expires_at)
+
+    @notice.register
+    def _expire_hold(self, event: AccountHoldExpired) -> None:
+        self.drop(Task("expire_hold", event.hold_id, account_id=event.account_id))
 
     @notice.register
     def _slip(self, event: SiteConversionSlipped) -> None:

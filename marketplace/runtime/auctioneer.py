@@ -11,6 +11,7 @@ Invariants:
 import asyncio
 import contextlib
 from collections.abc import Callable, Coroutine, Iterable
+from collections.abc import Set as AbstractSet
 from decimal import Decimal
 from typing import Any, Final
 
@@ -24,11 +25,14 @@ from marketplace.domain.lot import LOT, Lot
 from marketplace.domain.mandate import MANDATE
 from marketplace.domain.order import ORDER, Order
 from marketplace.domain.pool import POOL
-from marketplace.runtime.book import Supply, build_book, build_horizon, find_window
+from marketplace.domain.site import SITE
+from marketplace.runtime.book import build_book, find_window
 from marketplace.runtime.clearing import clear_book, compute_book_hash
-from marketplace.runtime.commands import auctions
+from marketplace.runtime.commands import auctions, orders
 from marketplace.runtime.handler import Handler
+from marketplace.runtime.horizon import build_horizon
 from marketplace.runtime.stage import Stage
+from marketplace.runtime.supply import Supply
 from marketplace.runtime.work import build_context
 
 ORDERS_MAX: Final = 2_000
@@ -78,17 +82,43 @@ class Auctioneer:
             order = await self._find_order(order_id)
             if order is None or (order.status == "locked" and order.auction_id != auction_id):
                 continue
-            if find_window(order.terms, horizon) is not None:
+            if self._stage.is_served(order_id) and order.status == "open":
+                await self._withdraw(order_id)
+            elif find_window(order.terms, horizon) is not None:
                 wanted.append(order_id)
+        served = await self._list_served(wanted)
+        wanted = [order_id for order_id in wanted if await self._has_parent(order_id, {*wanted, *served})]
         await self._each(wanted[:ORDERS_MAX], lambda order_id: self._lock_order(auction_id, order_id))
         locked = [order for order_id in wanted if (order := await self._find_order(order_id)) is not None]
         book = build_book(
             auction.opened,
             await self._load_supply(locked),
             (order for order in locked if order.status == "locked" and order.auction_id == auction_id),
+            served,
         )
         context = build_context(self._handler, "auctioneer", auction_id, "lock")
         await auctions.lock_auction(self._handler, context, auction_id, book=book, book_hash=compute_book_hash(book))
+
+    async def _list_served(self, order_ids: Iterable[str]) -> set[str]:
+        """Return the parents of orders that were matched before."""
+        found = set()
+        for order_id in order_ids:
+            order = await self._find_order(order_id)
+            parent_id = None if order is None else order.terms.parent_order_id
+            parent = None if parent_id is None else await self._find_order(parent_id)
+            if parent is not None and parent.status == "matched":
+                found.add(parent.placed.order_id)
+        return found
+
+    async def _has_parent(self, order_id: str, known: AbstractSet[str]) -> bool:
+        order = await self._find_order(order_id)
+        return order is not None and order.terms.parent_order_id in {None, *known}
+
+    async def _withdraw(self, order_id: str) -> None:
+        """Cancel an order of which the group is served, so that what it holds is free again."""
+        context = build_context(self._handler, "auctioneer", order_id, "group-served")
+        with contextlib.suppress(Refusal):
+            await orders.cancel_order(self._handler, context, order_id, reason="another order of its group was matched")
 
     async def _find_order(self, order_id: str) -> Order | None:
         order: Order | None = (await self._handler.cache.load(ORDER, order_id)).state
@@ -106,13 +136,16 @@ class Auctioneer:
         lots: dict[str, Lot] = {}
         for lot_id in self._stage.list_lots():
             lots[lot_id] = (await cache.load(LOT, lot_id)).state
-        pool_ids = sorted({lot.listed.pool_id for lot in lots.values()})
+        pools = {lot.listed.pool_id: None for lot in lots.values()}
+        sites = sorted({(await cache.load(POOL, pool_id)).state.opened.site_id for pool_id in pools})
+        pool_ids = sorted({*pools, *(pool_id for site_id in sites for pool_id in self._stage.list_site_pools(site_id))})
         mandate_ids = sorted({hold.mandate_id for order in orders for hold in order.budget_holds})
         return Supply(
             pools={pool_id: (await cache.load(POOL, pool_id)).state for pool_id in pool_ids},
             lots=lots,
             mandates={mandate_id: (await cache.load(MANDATE, mandate_id)).state for mandate_id in mandate_ids},
             standings=self._stage.list_standings(),
+            sites={site_id: (await cache.load(SITE, site_id)).state for site_id in sites},
         )
 
     async def _clear(self, auction: Auction) -> None:
@@ -151,6 +184,7 @@ class Auctioneer:
         assert cleared is not None, "a cleared auction has its result"
         auction_id = cleared.auction_id
         outcomes = await self._each(cleared.decisions, lambda decision: self._carry_out(cleared, decision))
+        await self._withdraw_mates(auction, cleared, outcomes)
         context = build_context(self._handler, "auctioneer", auction_id, "settle")
         await auctions.settle_auction(
             self._handler,
@@ -160,6 +194,17 @@ class Auctioneer:
             unmatched=outcomes.count("unmatched"),
             impossible=outcomes.count("impossible"),
         )
+
+    async def _withdraw_mates(self, auction: Auction, cleared: AuctionCleared, outcomes: list[str]) -> None:
+        """Cancel what is still open of the groups of which an order was matched."""
+        assert auction.locked is not None, "a cleared auction has its book"
+        groups = {order.order_id: order.group_id for order in auction.locked.book.orders}
+        matched = zip(cleared.decisions, outcomes, strict=True)
+        served = {groups[decision.order_id] for decision, outcome in matched if outcome == "matched"} - {None}
+        for order_id in self._stage.list_orders() if served else ():
+            order = await self._find_order(order_id)
+            if order is not None and f"{order.placed.startup_id}/{order.terms.group}" in served:
+                await self._withdraw(order_id)
 
     async def _carry_out(self, cleared: AuctionCleared, decision: Decision) -> str:
         auction_id, order_id = cleared.auction_id, decision.order_id

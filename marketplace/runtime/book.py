@@ -4,72 +4,23 @@ A period is bought and sold whole: a lot counts in a period with the least that 
 order takes part in an auction whose periods divide its duration and whose horizon holds a start of its window.
 """
 
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
-from datetime import datetime, timedelta
-from decimal import Decimal
-from fractions import Fraction
+from collections.abc import Iterable, Mapping
+from collections.abc import Set as AbstractSet
+from datetime import timedelta
 
-from events.auction import (
-    AuctionOpened,
-    Book,
-    BookBid,
-    BookLot,
-    BookOrder,
-    BookPool,
-)
-from events.order import ClassOffer, OrderTerms
-from marketplace.core.intervals import Load, build_steps
+import msgspec
+
+from events.auction import AuctionOpened, Book, BookLot, BookOrder, BookPool
+from events.order import OrderTerms
+from marketplace.core.intervals import build_steps
 from marketplace.domain.lot import Lot
-from marketplace.domain.mandate import Mandate
-from marketplace.domain.offer import compute_value
 from marketplace.domain.order import Order
+from marketplace.domain.order_terms import list_sizes
 from marketplace.domain.pool import Pool
-
-
-@dataclass(frozen=True, slots=True)
-class Horizon:
-    """The periods of an auction."""
-
-    start: datetime
-    period: timedelta
-    periods: int
-
-    @property
-    def end(self) -> datetime:
-        """Return the instant after the last period."""
-        return self.start + self.period * self.periods
-
-    def floor(self, at: datetime) -> int:
-        """Return the last period boundary at or before an instant."""
-        return (at - self.start) // self.period
-
-    def ceil(self, at: datetime) -> int:
-        """Return the first period boundary at or after an instant."""
-        return -((self.start - at) // self.period)
-
-    def at(self, period: int) -> datetime:
-        """Return the first instant of a period."""
-        return self.start + self.period * period
-
-
-def build_horizon(opened: AuctionOpened) -> Horizon:
-    """Return the periods of an auction."""
-    return Horizon(opened.horizon_start, timedelta(hours=opened.period_hours), opened.periods)
-
-
-@dataclass(frozen=True, slots=True)
-class Supply:
-    """What is for sale: pools, their listed lots and the mandates that lots name.
-
-    Attributes:
-        standings: The score of each provider that has a history, from 0 to 1; the others stand at 1.
-    """
-
-    pools: dict[str, Pool]
-    lots: dict[str, Lot]
-    mandates: dict[str, Mandate]
-    standings: Mapping[str, Fraction] = field(default_factory=dict)
+from marketplace.runtime.bidding import build_bids
+from marketplace.runtime.horizon import Horizon, build_horizon, count_least
+from marketplace.runtime.limits import build_limits
+from marketplace.runtime.supply import Supply
 
 
 def find_window(terms: OrderTerms, horizon: Horizon) -> tuple[int, int, int] | None:
@@ -83,40 +34,82 @@ def find_window(terms: OrderTerms, horizon: Horizon) -> tuple[int, int, int] | N
     return (length, earliest, latest) if earliest <= latest else None
 
 
-def build_book(opened: AuctionOpened, supply: Supply, orders: Iterable[Order]) -> Book:
-    """Return the book of an auction; orders that do not take part are left out."""
+def build_book(
+    opened: AuctionOpened, supply: Supply, orders: Iterable[Order], served: AbstractSet[str] = frozenset()
+) -> Book:
+    """Return the book of an auction; orders that do not take part are left out.
+
+    An order whose parent neither takes part nor was matched before does not take part.
+
+    Args:
+        opened: The auction.
+        supply: What is for sale.
+        orders: The orders that were locked.
+        served: Parents of orders that were matched before.
+    """
     horizon = build_horizon(opened)
     lots = [lot for pool_id in sorted(supply.pools) for lot in _build_lots(supply, pool_id, horizon)]
     used = sorted({lot.pool_id for lot in lots})
-    listed = {pool_id: _list_lots(supply, pool_id) for pool_id in used}
-    ordered = sorted(orders, key=lambda order: order.placed.order_id)
-    return Book(
+    ordered = _keep_linked([order for order in orders if find_window(order.terms, horizon) is not None], served)
+    limits = build_limits(supply, ordered, horizon)
+    book = Book(
         period_hours=opened.period_hours,
         periods=opened.periods,
         pools=tuple(_build_pool(supply.pools[pool_id]) for pool_id in used),
         lots=tuple(lots),
-        orders=tuple(row for order in ordered if (row := _build_order(order, supply, listed, horizon)) is not None),
+        orders=(),
+        limits=limits,
     )
+    listed = {pool_id: list_lots(supply, pool_id) for pool_id in used}
+    names = {order.placed.order_id for order in ordered}
+    rows = (_build_order(order, (supply, listed), book, horizon, names) for order in ordered)
+    return msgspec.structs.replace(book, orders=tuple(row for row in rows if row is not None))
+
+
+def _keep_linked(orders: list[Order], served: AbstractSet[str]) -> list[Order]:
+    """Return the orders by id, without those whose parent is neither among them nor was matched before."""
+    kept = {order.placed.order_id: order for order in sorted(orders, key=lambda order: order.placed.order_id)}
+    while True:
+        gone = [
+            order_id
+            for order_id, order in kept.items()
+            if order.terms.parent_order_id not in {None, *served} and order.terms.parent_order_id not in kept
+        ]
+        if not gone:
+            return list(kept.values())
+        for order_id in gone:
+            del kept[order_id]
 
 
 def build_order(order: Order, supply: Supply, book: Book, horizon: Horizon) -> BookOrder | None:
     """Return an order as it would stand in a book that is there already; None where it would not take part."""
-    listed = {pool.pool_id: _list_lots(supply, pool.pool_id) for pool in book.pools}
-    return _build_order(order, supply, listed, horizon)
+    listed = {pool.pool_id: list_lots(supply, pool.pool_id) for pool in book.pools}
+    return _build_order(order, (supply, listed), book, horizon, {row.order_id for row in book.orders})
 
 
-def _build_order(order: Order, supply: Supply, listed: dict[str, list[Lot]], horizon: Horizon) -> BookOrder | None:
+def _build_order(
+    order: Order, sale: tuple[Supply, Mapping[str, list[Lot]]], book: Book, horizon: Horizon, names: AbstractSet[str]
+) -> BookOrder | None:
+    supply, listed = sale
     window = find_window(order.terms, horizon)
     if window is None:
         return None
     length, earliest, latest = window
+    terms, limits = order.terms, {limit.limit_id for limit in book.limits}
     return BookOrder(
         order_id=order.placed.order_id,
-        nodes=order.terms.nodes,
+        nodes=terms.nodes,
         duration_periods=length,
         start_earliest=earliest,
         start_latest=latest,
-        bids=tuple(bid for pool_id in listed for bid in _build_bids(order, supply, pool_id, listed[pool_id])),
+        bids=tuple(
+            bid
+            for pool_id, lots in listed.items()
+            for bid in build_bids(order, supply, pool_id, lots, limits, period_hours=book.period_hours)
+        ),
+        sizes=tuple(list_sizes(terms)[:-1]),
+        group_id=None if terms.group is None else f"{order.placed.startup_id}/{terms.group}",
+        parent_id=terms.parent_order_id if terms.parent_order_id in names else None,
     )
 
 
@@ -129,29 +122,17 @@ def _build_pool(pool: Pool) -> BookPool:
     )
 
 
-def _list_lots(supply: Supply, pool_id: str) -> list[Lot]:
+def list_lots(supply: Supply, pool_id: str) -> list[Lot]:
     """Return the lots of a pool that take orders, the cheapest first."""
     lots = (lot for lot in supply.lots.values() if lot.listed.pool_id == pool_id and lot.status == "listed")
     return sorted(lots, key=lambda lot: (lot.ask_usd_per_gpu_hour, lot.listed.lot_id))
 
 
 def _build_lots(supply: Supply, pool_id: str, horizon: Horizon) -> list[BookLot]:
-    pool, lots = supply.pools[pool_id], _list_lots(supply, pool_id)
-    unsold = [_count_nodes(pool.unsold(lot.listed.lot_id, horizon.start, horizon.end), horizon) for lot in lots]
+    pool, lots = supply.pools[pool_id], list_lots(supply, pool_id)
+    unsold = [count_least(pool.unsold(lot.listed.lot_id, horizon.start, horizon.end), horizon) for lot in lots]
     _cut_to_working(pool, unsold, horizon)
     return [row for lot, nodes in zip(lots, unsold, strict=True) for row in _build_runs(lot, nodes)]
-
-
-def _count_nodes(runs: Sequence[Load], horizon: Horizon) -> list[int]:
-    """Return the least amount in each period; 0 where the runs do not cover it whole."""
-    nodes = [0] * horizon.periods
-    if not runs:
-        return nodes
-    first, last = horizon.ceil(runs[0].start), horizon.floor(runs[-1].end)
-    for period in range(max(first, 0), min(last, horizon.periods)):
-        start, end = horizon.at(period), horizon.at(period + 1)
-        nodes[period] = min(run.amount for run in runs if run.start < end and start < run.end)
-    return nodes
 
 
 def _cut_to_working(pool: Pool, unsold: list[list[int]], horizon: Horizon) -> None:
@@ -188,49 +169,3 @@ def _build_runs(lot: Lot, nodes: list[int]) -> list[BookLot]:
                 )
             start = period
     return rows
-
-
-def _build_bids(order: Order, supply: Supply, pool_id: str, listed: list[Lot]) -> list[BookBid]:
-    pool, terms = supply.pools[pool_id], order.terms
-    offer = _find_offer(terms, pool)
-    if offer is None:
-        return []
-    lots = [
-        lot
-        for lot in listed
-        if lot.listed.nodes_min <= terms.nodes and lot.listed.duration_hours_min <= terms.duration_hours
-    ]
-    if not offer.equity_usd_per_gpu_hour:
-        return _bid(pool_id, [lot.listed.lot_id for lot in lots], offer.cash_usd_per_gpu_hour, None)
-    bids: list[BookBid] = []
-    for hold in order.budget_holds:
-        mandate = supply.mandates[hold.mandate_id]
-        if mandate.granted.funding == "own_capacity" and mandate.granted.holder_id != pool.opened.provider_id:
-            continue
-        carrying = [lot.listed.lot_id for lot in lots if hold.mandate_id in lot.listed.mandate_ids]
-        value = compute_value(offer, hold.equity_credit)
-        bids.extend(_bid(pool_id, carrying, value, hold.mandate_id))
-    return bids
-
-
-def _bid(pool_id: str, lot_ids: list[str], value: Decimal, mandate_id: str | None) -> list[BookBid]:
-    if not lot_ids or not value:
-        return []
-    return [
-        BookBid(
-            pool_id=pool_id,
-            value_usd_per_gpu_hour=value,
-            lot_ids=tuple(sorted(lot_ids)),
-            mandate_id=mandate_id,
-        )
-    ]
-
-
-def _find_offer(terms: OrderTerms, pool: Pool) -> ClassOffer | None:
-    """Return the offer for a pool's class, None where the pool is not acceptable."""
-    opened = pool.opened
-    if opened.gpus_per_node != terms.gpus_per_node or (terms.regions and opened.region not in terms.regions):
-        return None
-    if terms.interconnect not in {"any", opened.interconnect}:
-        return None
-    return next((offer for offer in terms.offers if offer.gpu_class == opened.gpu_class), None)

@@ -3,7 +3,14 @@
 What is published was found right by the verifier, which shares no code with the engine.
 """
 
+from datetime import datetime
+from decimal import Decimal
+from typing import Literal, cast
+
+import msgspec
+
 from events.auction import (
+    AuctionCleared,
     AuctionLocked,
     AuctionOpened,
     Book,
@@ -12,6 +19,9 @@ from events.auction import (
     Decision,
     MatchTerms,
     Price,
+    PriceRange,
+    RulePrice,
+    SecondBest,
     ShadowPrice,
 )
 from events.types import LotShare, Reason
@@ -19,10 +29,11 @@ from marketplace.clearing import model
 from marketplace.clearing.codec import hash_book
 from marketplace.clearing.engine import clear
 from marketplace.clearing.verifier import verify
+from marketplace.core.errors import Corrupt
 from marketplace.core.ids import derive_id
-from marketplace.core.money import render_ratio
+from marketplace.core.money import parse_ratio, render_ratio
 from marketplace.domain.auction import ClearAuction
-from marketplace.runtime.book import Horizon, build_horizon
+from marketplace.runtime.horizon import Horizon, build_horizon
 
 
 def parse_book(book: Book) -> model.Book:
@@ -36,6 +47,9 @@ def parse_book(book: Book) -> model.Book:
             for lot in book.lots
         ),
         orders=tuple(parse_order(order) for order in book.orders),
+        limits=tuple(
+            model.Limit(limit.limit_id, limit.amount, limit.from_period, limit.to_period) for limit in book.limits
+        ),
     )
 
 
@@ -47,7 +61,20 @@ def parse_order(order: BookOrder) -> model.Order:
         order.duration_periods,
         order.start_earliest,
         order.start_latest,
-        tuple(model.Bid(bid.pool_id, bid.value_usd_per_gpu_hour, bid.lot_ids, bid.mandate_id) for bid in order.bids),
+        tuple(
+            model.Bid(
+                bid.pool_id,
+                bid.value_usd_per_gpu_hour,
+                bid.lot_ids,
+                bid.mandate_id,
+                tuple(model.Use(use.limit_id, use.amount_per_node_period) for use in bid.uses),
+                bid.sizes,
+            )
+            for bid in order.bids
+        ),
+        order.sizes,
+        order.group_id,
+        order.parent_id,
     )
 
 
@@ -105,11 +132,21 @@ def render_result(opened: AuctionOpened, clearing: model.Clearing) -> ClearAucti
             )
             for shadow in clearing.shadow_prices
         ),
+        rule_prices=tuple(
+            RulePrice(
+                rule=cast("Literal['limit', 'group', 'link']", price.rule),
+                rule_id=price.rule_id,
+                price_usd=price.price_usd,
+                from_period=price.from_period,
+                to_period=price.to_period,
+            )
+            for price in clearing.rule_prices
+        ),
     )
 
 
 def _render_decision(opened: AuctionOpened, horizon: Horizon, decision: model.Decision) -> Decision:
-    match = decision.match
+    match, proven, second = decision.match, decision.price_to_win_range, decision.second_best
     return Decision(
         order_id=decision.order_id,
         match=None if match is None else _render_match(opened, horizon, decision.order_id, match),
@@ -117,7 +154,28 @@ def _render_decision(opened: AuctionOpened, horizon: Horizon, decision: model.De
             Reason(code=reason.code, text=reason.text, facts=dict(reason.facts)) for reason in decision.reasons
         ),
         price_to_win_usd_per_gpu_hour=decision.price_to_win_usd_per_gpu_hour,
+        price_to_win_range=None if proven is None else _render_range(proven),
         regret_usd=decision.regret_usd,
+        total_usd=None if match is None else match.total_usd,
+        second_best=None if second is None else _render_second(horizon, second),
+    )
+
+
+def _render_range(proven: model.PriceRange) -> PriceRange:
+    return PriceRange(
+        guarantee=proven.guarantee,
+        lower_usd_per_gpu_hour=proven.lower_usd_per_gpu_hour,
+        upper_usd_per_gpu_hour=proven.upper_usd_per_gpu_hour,
+    )
+
+
+def _render_second(horizon: Horizon, second: model.SecondBest) -> SecondBest:
+    return SecondBest(
+        pool_id=second.pool_id,
+        mandate_id=second.mandate_id,
+        nodes=second.nodes,
+        start=horizon.at(second.start_period),
+        surplus_difference_usd=second.surplus_difference_usd,
     )
 
 
@@ -141,3 +199,75 @@ def _render_match(opened: AuctionOpened, horizon: Horizon, order_id: str, match:
         value_usd_per_gpu_hour=match.value_usd_per_gpu_hour,
         price_usd_per_gpu_hour=render_ratio(match.price_usd_per_gpu_hour),
     )
+
+
+def parse_result(opened: AuctionOpened, cleared: AuctionCleared) -> model.Clearing:
+    """Return a published result in the engine's own shapes.
+
+    Raises:
+        Corrupt: A match does not begin or end with a period of the auction.
+    """
+    horizon = build_horizon(opened)
+    return model.Clearing(
+        tuple(
+            model.PriceRun(run.pool_id, run.from_period, run.to_period, run.price_usd_per_gpu_hour)
+            for run in cleared.prices
+        ),
+        tuple(_parse_decision(horizon, decision) for decision in cleared.decisions),
+        model.Certificate(**msgspec.structs.asdict(cleared.certificate)),
+        tuple(
+            model.ShadowPrice(run.lot_id, run.from_period, run.to_period, run.price_usd_per_gpu_hour)
+            for run in cleared.shadow_prices
+        ),
+        tuple(
+            model.RulePrice(price.rule, price.rule_id, price.price_usd, price.from_period, price.to_period)
+            for price in cleared.rule_prices
+        ),
+    )
+
+
+def _parse_decision(horizon: Horizon, decision: Decision) -> model.Decision:
+    match, proven, second = decision.match, decision.price_to_win_range, decision.second_best
+    return model.Decision(
+        decision.order_id,
+        None if match is None else _parse_match(horizon, match, decision.total_usd or Decimal(0)),
+        tuple(model.Reason(reason.code, reason.text, reason.facts) for reason in decision.reasons),
+        decision.price_to_win_usd_per_gpu_hour,
+        decision.regret_usd,
+        None if proven is None else model.PriceRange(**msgspec.structs.asdict(proven)),
+        None
+        if second is None
+        else model.SecondBest(
+            second.pool_id,
+            second.mandate_id,
+            second.nodes,
+            _find_period(horizon, second.start),
+            second.surplus_difference_usd,
+        ),
+    )
+
+
+def _parse_match(horizon: Horizon, match: MatchTerms, total_usd: Decimal) -> model.Match:
+    return model.Match(
+        match.pool_id,
+        match.mandate_id,
+        match.nodes,
+        _find_period(horizon, match.start),
+        _find_period(horizon, match.end),
+        tuple(
+            model.LotShare(
+                share.lot_id, share.nodes, _find_period(horizon, share.start), _find_period(horizon, share.end)
+            )
+            for share in match.lots
+        ),
+        match.value_usd_per_gpu_hour,
+        parse_ratio(match.price_usd_per_gpu_hour),
+        total_usd,
+    )
+
+
+def _find_period(horizon: Horizon, at: datetime) -> int:
+    period = horizon.floor(at)
+    if horizon.at(period) != at:
+        raise Corrupt(f"{at} is no boundary of the auction's periods of {horizon.period} from {horizon.start}")
+    return period

@@ -16,7 +16,7 @@ from marketplace.log.port import Recorded
 from marketplace.runtime.cache import parse_event
 from marketplace.runtime.follower import Follower
 
-RELEVANT: Final = frozenset({"order", "lot", "pool", "auction"})
+RELEVANT: Final = frozenset({"order", "lot", "pool", "site", "auction"})
 LoadOpen = Callable[[], Awaitable[tuple[Iterable[str], Iterable[str], Iterable[str]]]]
 """Returns ids of open orders, of lots and of unsettled auctions, at or after where the follower is."""
 

@@ -11,9 +11,10 @@ Invariants:
 
 import asyncio
 import time
-from collections.abc import Iterable
+from collections.abc import Awaitable, Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
+from fractions import Fraction
 from typing import Any, Final
 
 from events.auction import AuctionOpened, Book, BookOrder
@@ -25,13 +26,18 @@ from marketplace.domain.lot import LOT
 from marketplace.domain.mandate import MANDATE
 from marketplace.domain.order import ORDER, Order
 from marketplace.domain.pool import POOL
+from marketplace.domain.site import SITE
 from marketplace.runtime.auctioneer import ORDERS_MAX
-from marketplace.runtime.book import Horizon, Supply, build_book, build_horizon, build_order, find_window
+from marketplace.runtime.book import build_book, build_order, find_window
 from marketplace.runtime.cache import AnyDecider
 from marketplace.runtime.clearing import parse_book, parse_order
 from marketplace.runtime.follower import Follower
 from marketplace.runtime.handler import Handler
+from marketplace.runtime.horizon import Horizon, build_horizon
 from marketplace.runtime.open_market import LoadOpen, OpenMarket
+from marketplace.runtime.supply import Supply
+
+LoadStandings = Callable[[], Awaitable[Mapping[str, Fraction]]]
 
 FRESH_SECONDS: Final = 0.1
 """How long a quote waits for a book that is being solved anew before it answers from the last one."""
@@ -89,10 +95,14 @@ class Quoter:
         handler: Whose cache holds the states; nothing is written through it.
         follower: Tells what happens.
         load_open: Tells what is open as it begins.
+        load_standings: Tells the score of each provider that has a history.
     """
 
-    def __init__(self, handler: Handler, follower: Follower, load_open: LoadOpen) -> None:
+    def __init__(
+        self, handler: Handler, follower: Follower, load_open: LoadOpen, load_standings: LoadStandings
+    ) -> None:
         self._handler = handler
+        self._load_standings = load_standings
         self._market = OpenMarket(follower, load_open)
         self._solved: dict[AuctionOpened, _Solved] = {}
         self._solving: dict[AuctionOpened, asyncio.Task[_Solved]] = {}
@@ -190,7 +200,9 @@ class Quoter:
             orders = await self._load(ORDER, list(self._market.orders)[:ORDERS_MAX])
             standing = [order for order in orders.values() if order is not None and order.status in {"open", "locked"}]
             supply = await self._load_supply(standing)
-            solved = await asyncio.to_thread(_solve_book, opened, sequence, supply, standing)
+            parents = await self._load(ORDER, {order.terms.parent_order_id or "" for order in standing} - {""})
+            served = {order_id for order_id, parent in parents.items() if parent and parent.status == "matched"}
+            solved = await asyncio.to_thread(_solve_book, opened, sequence, supply, (standing, served))
             self._rest_until = time.monotonic() + (time.monotonic() - began)
             self._solved.pop(opened, None)
             self._solved[opened] = solved
@@ -202,7 +214,9 @@ class Quoter:
         lots = await self._load(LOT, self._market.lots)
         pools = await self._load(POOL, {lot.listed.pool_id for lot in lots.values()})
         mandates = await self._load(MANDATE, {hold.mandate_id for order in orders for hold in order.budget_holds})
-        return Supply(pools=pools, lots=lots, mandates=mandates)
+        sites = await self._load(SITE, {pool.opened.site_id for pool in pools.values()})
+        standings = await self._load_standings()
+        return Supply(pools=pools, lots=lots, mandates=mandates, standings=standings, sites=sites)
 
     async def _load(self, decider: AnyDecider, ids: Iterable[str]) -> dict[str, Any]:
         """Return states by id, in order; what is not in memory is read, a bounded number at once."""
@@ -216,8 +230,9 @@ class Quoter:
         return dict(zip(wanted, await asyncio.gather(*map(one, wanted)), strict=True))
 
 
-def _solve_book(opened: AuctionOpened, sequence: int, supply: Supply, orders: list[Order]) -> _Solved:
-    book = build_book(opened, supply, orders)
+def _solve_book(opened: AuctionOpened, sequence: int, supply: Supply, demand: tuple[list[Order], set[str]]) -> _Solved:
+    orders, served = demand
+    book = build_book(opened, supply, orders, served)
     return _Solved(opened, sequence, supply, book, stand(parse_book(book), seed=SEED))
 
 

@@ -8,6 +8,7 @@ from fractions import Fraction
 
 from events.clock import ClockAdvanced
 from events.lot import LotListed, LotWithdrawn
+from events.order import OrderMatched, OrderPlaced
 from events.pool import PoolOpened
 from events.subjects import parse_subject
 from events.types import Event
@@ -34,6 +35,8 @@ class Stage:
         self._lots: dict[str, str] = {}
         self._pools: dict[str, str] = {}
         self._standings = Standings()
+        self._groups: dict[str, tuple[str, str]] = {}
+        self._served: set[tuple[str, str]] = set()
 
     def take(self, page: Iterable[Recorded]) -> None:
         """Take the next events."""
@@ -54,6 +57,10 @@ class Stage:
                 self._lots.pop(event.lot_id, None)
             case PoolOpened():
                 self._pools[event.pool_id] = event.site_id
+            case OrderPlaced() if event.terms.group is not None:
+                self._groups[event.order_id] = (event.startup_id, event.terms.group)
+            case OrderMatched() if event.order_id in self._groups:
+                self._served.add(self._groups[event.order_id])
             case ClockAdvanced():
                 self._handler.clock.offset_seconds = event.offset_seconds
             case _:
@@ -62,6 +69,10 @@ class Stage:
     def list_orders(self) -> list[str]:
         """Return the orders that may stand for an auction, the oldest first."""
         return list(self.agenda.open_orders)
+
+    def is_served(self, order_id: str) -> bool:
+        """Tell whether an order of the same group was matched."""
+        return self._groups.get(order_id) in self._served
 
     def list_lots(self) -> list[str]:
         """Return the lots that are not withdrawn."""

@@ -6,8 +6,9 @@ reach the log waits and goes on; one that meets an event it cannot read stops.
 
 import asyncio
 import contextlib
+from collections.abc import Callable, Coroutine, Mapping
 from datetime import datetime
-from typing import Final
+from typing import Any, Final
 
 import structlog
 
@@ -20,9 +21,10 @@ from marketplace.domain.quote import QUOTE, Quote
 from marketplace.domain.site import SITE, Site
 from marketplace.runtime.agenda import Task
 from marketplace.runtime.auctioneer import Auctioneer
-from marketplace.runtime.commands import grants, orders, quotes, statements, supply
+from marketplace.runtime.commands import grants, holds, orders, quotes, statements, supply
 from marketplace.runtime.handler import Handler
 from marketplace.runtime.stage import Stage
+from marketplace.runtime.unit import Context
 from marketplace.runtime.work import build_context
 
 TASKS_AT_ONCE: Final = 256
@@ -30,6 +32,20 @@ IDLE_SECONDS: Final = 0.05
 RETRY_SECONDS: Final = 1.0
 TOO_EARLY: Final = frozenset({"statement_out_of_order"})
 """Refusals of what will be right once another task, which may run beside it or be retried itself, is done."""
+TIMERS: Final[Mapping[str, Callable[[Handler, Context, Task], Coroutine[Any, Any, Any]]]] = {
+    "expire_order": lambda handler, context, task: orders.expire_order(handler, context, task.id),
+    "expire_quote": lambda handler, context, task: quotes.expire_quote(handler, context, task.id),
+    "expire_hold": lambda handler, context, task: holds.expire_hold(handler, context, task.account_id, task.id),
+    "activate_grant": lambda handler, context, task: grants.activate_grant(handler, context, task.id),
+    "issue_statement": lambda handler, context, task: statements.issue_statement(
+        handler, context, task.id, task.number
+    ),
+    "accept_statement": lambda handler, context, task: statements.accept_statement(
+        handler, context, task.id, by="silence"
+    ),
+    "finish_grant": lambda handler, context, task: grants.finish_grant(handler, context, task.id),
+}
+"""What is one command, by the kind of its task."""
 
 log = structlog.get_logger(__name__)
 
@@ -97,25 +113,16 @@ class Worker:
         self.stage.agenda.put(task, self._handler.clock.now())
 
     async def _run(self, task: Task) -> None:
-        handler = self._handler
-        context = build_context(handler, "timer", task.id, f"{task.kind}/{task.number}")
+        timer = TIMERS.get(task.kind)
+        if timer is not None:
+            context = build_context(self._handler, "timer", task.id, f"{task.kind}/{task.number}")
+            await timer(self._handler, context, task)
+            return
         match task.kind:
-            case "expire_order":
-                await orders.expire_order(handler, context, task.id)
-            case "expire_quote":
-                await quotes.expire_quote(handler, context, task.id)
             case "run_auction":
                 await self._auctioneer.run(task.id)
             case "defer_order":
                 await self._auctioneer.defer(task.id)
-            case "activate_grant":
-                await grants.activate_grant(handler, context, task.id)
-            case "issue_statement":
-                await statements.issue_statement(handler, context, task.id, task.number)
-            case "accept_statement":
-                await statements.accept_statement(handler, context, task.id, by="silence")
-            case "finish_grant":
-                await grants.finish_grant(handler, context, task.id)
             case "move_lots":
                 await self._move_lots(task.id)
             case _:

@@ -18,6 +18,7 @@ def _create_accounts_v2() -> None:
         text("party_id"),
         text("unit"),
         timestamp("opened_at"),
+        timestamp("closed_at", null=True),
         bigint("last_sequence"),
         key("accounts_v2", "account_id"),
     )

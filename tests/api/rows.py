@@ -19,6 +19,7 @@ KINDS = {prefix: aggregate for aggregate, prefix in PREFIXES.items()} | {
     "key": "key",
     "fin": "financing",
     "liq": "liquidity",
+    "hld": "hold",
     "opt": "option",
     "wrt": "warrant",
 }

@@ -2,7 +2,8 @@
 
 from decimal import Decimal
 
-from tests.api.rows import Row
+from marketplace.core.ids import rename_id
+from tests.api.rows import Row, World
 
 _SPAN = "start=2020-01-01T00:00:00Z&end=2100-01-01T00:00:00Z"
 _EMPTY = ("start=2100-01-01T00:00:00Z&end=2020-01-01T00:00:00Z", 422, "request_invalid")
@@ -16,6 +17,48 @@ def _sums(statement) -> bool:
     return sums == {row["account"]: Decimal(row["amount"]) for row in statement["closing"]}
 
 
+def build_hold(world: World, **more) -> dict:
+    payee = rename_id("acc", world.ids["provider"])
+    return {"payee_account_id": payee, "amount_usd": "12.50", "expires_at": world.day(300), **more}
+
+
+HOLDS = (
+    Row(
+        "POST",
+        "/v1/accounts/{account}/holds",
+        "startup",
+        build_hold,
+        201,
+        (lambda world: build_hold(world, expires_at="2020-01-01T00:00:00Z"), 422, "expiry_passed"),
+        save="hold",
+    ),
+    Row(
+        "POST",
+        "/v1/accounts/{account}/holds/{hold}/capture",
+        "startup",
+        {"amount_usd": "2.50"},
+        refused=({"amount_usd": "12.51"}, 422, "capture_above_hold"),
+    ),
+    Row(
+        "POST",
+        "/v1/accounts/{account}/holds/{hold}/release",
+        "platform",
+        {"reason": "done for less"},
+        refused=({"reason": 1}, 422, "body_invalid"),
+    ),
+    Row(
+        "GET",
+        "/v1/accounts/{account}/holds",
+        check=lambda page: [row["captured_usd"] for row in page["items"]] == ["2.50"],
+    ),
+    Row(
+        "POST",
+        "/v1/accounts/{spare_account}/close",
+        "platform",
+        {"reason": "opened twice"},
+        refused=({}, 422, "body_invalid"),
+    ),
+)
 BOOKS = (
     Row(
         "GET",

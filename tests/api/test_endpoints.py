@@ -11,6 +11,7 @@ from tests.api.stage import Stage, get_id, open_stage
 
 STORY: tuple[Row, ...] = (
     *rows_supply.ROWS,
+    *rows_accounts.HOLDS,
     *rows_equity.FORMATION,
     *rows_quotes.QUOTES,
     *rows_trading.ORDERS,
@@ -43,6 +44,7 @@ async def prepare(stage: Stage) -> World:
         "other": await stage.open_tenant(other),
     }
     ids = {"startup": startup, "provider": provider, "fund": fund, "heir": heir, "account": rename_id("acc", startup)}
+    ids["spare_account"] = rename_id("acc", heir)
     return World(stage, clients, ids)
 
 

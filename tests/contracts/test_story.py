@@ -8,6 +8,7 @@ from events.account import (
     AccountDebited,
     AccountDeposited,
     AccountHoldCaptured,
+    AccountHoldExpired,
     AccountHoldPlaced,
     AccountHoldReleased,
     AccountOpened,
@@ -60,7 +61,7 @@ def test_no_account_is_ever_overdrawn_and_every_payment_is_received() -> None:
             case AccountHoldPlaced():
                 available[event.account_id] -= event.amount_usd
                 held[event.account_id, event.hold_id] += event.amount_usd
-            case AccountHoldReleased():
+            case AccountHoldReleased() | AccountHoldExpired():
                 available[event.account_id] += event.amount_usd
                 held[event.account_id, event.hold_id] -= event.amount_usd
             case AccountHoldCaptured():

@@ -163,6 +163,8 @@ capture_hold = builder(
 adjust_hold = builder(
     account.AdjustHold(account_id=STARTUP_ACCOUNT, hold_id=HOLD, amount_usd=usd(0), reason="cancelled")
 )
+expire_hold = builder(account.ExpireHold(account_id=STARTUP_ACCOUNT, hold_id=HOLD, at=hour(5)))
+close_account = builder(account.CloseAccount(account_id=STARTUP_ACCOUNT, reason="wound up"))
 debit = builder(
     account.Debit(account_id=STARTUP_ACCOUNT, amount_usd=usd(40), payee_account_id=PROVIDER_ACCOUNT, cause=INSTRUMENT)
 )

@@ -3,10 +3,12 @@
 import pytest
 
 from events.account import (
+    AccountClosed,
     AccountCredited,
     AccountDebited,
     AccountDeposited,
     AccountHoldCaptured,
+    AccountHoldExpired,
     AccountHoldPlaced,
     AccountHoldReleased,
     AccountOpened,
@@ -26,9 +28,12 @@ from tests.domain.build import (
     Row,
     adjust_hold,
     capture_hold,
+    close_account,
     credit,
     debit,
     deposit,
+    expire_hold,
+    hour,
     id_of,
     place_hold,
     usd,
@@ -47,6 +52,10 @@ CAPTURED = AccountHoldCaptured(
 DEBITED = AccountDebited(**MINE, amount_usd=usd(40), payee_account_id=PROVIDER_ACCOUNT, cause=INSTRUMENT)
 CREDITED = AccountCredited(**MINE, amount_usd=usd(7), payer_account_id=FUND_ACCOUNT, cause=INSTRUMENT)
 FUNDED = (OPENED, DEPOSITED)
+CLOSED = AccountClosed(**MINE, reason="wound up")
+TIMED = AccountHoldPlaced(**MINE, hold_id=HOLD, amount_usd=usd(60), purpose=PROVIDER_ACCOUNT, expires_at=hour(5))
+EXPIRED = AccountHoldExpired(**MINE, hold_id=HOLD, amount_usd=usd(60), at=hour(5))
+place_timed = build.builder(place_hold(purpose=PROVIDER_ACCOUNT, expires_at=hour(5), at=hour(1)))
 
 
 def released(amount):
@@ -74,8 +83,23 @@ REFUSALS = [
     Row("cause_exists", (*FUNDED, CREDITED), credit(amount_usd=usd(8))),
     Row("hold_exists", (*FUNDED, HELD), place_hold(amount_usd=usd(61))),
     Row("hold_exists", (*FUNDED, HELD), place_hold(purpose=id_of("ord", 2))),
+    Row("hold_exists", (*FUNDED, TIMED), place_timed(expires_at=hour(6))),
+    Row("holds_left", (*FUNDED, HELD), close_account()),
     Row("hold_unknown", FUNDED, capture_hold()),
     Row("hold_unknown", FUNDED, adjust_hold()),
+    Row("hold_unknown", FUNDED, expire_hold()),
+    Row("account_closed", (*FUNDED, CLOSED), deposit(reference="wire 9")),
+    Row("account_closed", (*FUNDED, CLOSED), place_hold()),
+    Row("account_closed", (*FUNDED, CLOSED), debit()),
+    Row("account_closed", (*FUNDED, HELD, released(60), CLOSED), adjust_hold(amount_usd=usd(1))),
+    Row("time_naive", FUNDED, place_timed(expires_at=build.NAIVE), "/expires_at"),
+    Row("time_naive", (*FUNDED, TIMED), expire_hold(at=build.NAIVE), "/at"),
+    Row("expiry_passed", FUNDED, place_timed(at=hour(5)), "/expires_at"),
+    Row("hold_not_due", (*FUNDED, TIMED), expire_hold(at=hour(4))),
+    Row("hold_not_due", (*FUNDED, HELD), expire_hold()),
+    Row("hold_expired", (*FUNDED, TIMED, EXPIRED), capture_hold()),
+    Row("hold_expired", (*FUNDED, TIMED), capture_hold(at=hour(5))),
+    Row("hold_expired", (*FUNDED, TIMED, EXPIRED), adjust_hold(amount_usd=usd(1))),
     Row("funds_insufficient", FUNDED, withdraw(amount_usd=usd("100.01"))),
     Row("funds_insufficient", FUNDED, place_hold(amount_usd=usd("100.01"))),
     Row("funds_insufficient", (*FUNDED, HELD), debit(amount_usd=usd("40.01"))),
@@ -83,6 +107,11 @@ REFUSALS = [
     Row("capture_above_hold", (*FUNDED, HELD), capture_hold(amount_usd=usd("60.01"))),
 ]
 PRECEDENCE = [
+    Row("reference_exists", (*FUNDED, CLOSED), deposit(amount_usd=usd(101))),
+    Row("hold_unknown", (*FUNDED, CLOSED), adjust_hold(amount_usd=usd(1))),
+    Row("account_closed", (*FUNDED, CLOSED), place_timed(at=hour(6))),
+    Row("expiry_passed", FUNDED, place_timed(at=hour(6), amount_usd=usd(101))),
+    Row("hold_expired", (*FUNDED, TIMED, EXPIRED), capture_hold(amount_usd=usd(61))),
     Row("account_unknown", (), deposit(amount_usd=NAN)),
     Row("not_a_number", FUNDED, deposit(amount_usd=NAN)),
     Row("amount_too_precise", FUNDED, deposit(amount_usd=usd("100.001"))),
@@ -170,3 +199,29 @@ def test_one_cause_may_pay_several_counterparts():
     Given(ACCOUNT, OPENED, CREDITED).when(other).then(
         AccountCredited(**MINE, amount_usd=usd(7), payer_account_id=PROVIDER_ACCOUNT, cause=INSTRUMENT)
     )
+
+
+def test_a_hold_expires_once_and_what_was_left_is_available():
+    captured = AccountHoldCaptured(
+        **MINE, hold_id=HOLD, amount_usd=usd(25), payee_account_id=PROVIDER_ACCOUNT, cause=STATEMENT
+    )
+    rest = AccountHoldExpired(**MINE, hold_id=HOLD, amount_usd=usd(35), at=hour(7))
+    Given(ACCOUNT, *FUNDED).when(place_timed()).then(TIMED)
+    Given(ACCOUNT, *FUNDED, TIMED).when(capture_hold(at=hour(4))).then(captured)
+    Given(ACCOUNT, *FUNDED, TIMED, captured).when(expire_hold(at=hour(7))).then(rest)
+    Given(ACCOUNT, *FUNDED, TIMED, captured, rest).when(expire_hold(at=hour(9))).then_nothing()
+    state = ACCOUNT.fold([*FUNDED, TIMED, captured, rest])
+    assert (state.available_usd, state.held_usd, state.holds[HOLD].captured_usd) == (75, 0, 25)
+
+
+def test_a_closed_account_is_paid_what_it_is_owed_and_may_be_emptied():
+    Given(ACCOUNT, *FUNDED).when(close_account()).then(CLOSED)
+    Given(ACCOUNT, *FUNDED, CLOSED).when(close_account(reason="again")).then_nothing()
+    Given(ACCOUNT, *FUNDED, CLOSED).when(credit()).then(CREDITED)
+    Given(ACCOUNT, *FUNDED, CLOSED).when(withdraw()).then(WITHDRAWN)
+
+
+def test_a_raised_hold_keeps_its_expiry():
+    more = AccountHoldPlaced(**MINE, hold_id=HOLD, amount_usd=usd(10), purpose=PROVIDER_ACCOUNT, expires_at=hour(5))
+    Given(ACCOUNT, *FUNDED, TIMED).when(adjust_hold(amount_usd=usd(70))).then(more)
+    assert ACCOUNT.fold([*FUNDED, TIMED, more]).holds[HOLD].expires_at == hour(5)

@@ -334,9 +334,10 @@ def test_runs_split_where_terms_change_and_join_where_an_amendment_reaches_back(
 
 
 AMOUNTS = st.integers(1, 60_000).map(lambda cents: Decimal(cents).scaleb(-2))
+LARGE = st.sampled_from([Decimal(400), Decimal(600), Decimal(1000)])
 NUMBERS = st.integers(1, 6)
 ACTS = st.one_of(
-    st.builds(accrue, NUMBERS, AMOUNTS),
+    *[st.builds(accrue, NUMBERS, st.one_of(AMOUNTS, LARGE))] * 3,
     st.builds(take_back, NUMBERS, AMOUNTS, st.sampled_from(["clawback", "termination"])),
     st.builds(lambda principal, number: convert(principal, cause=make_id("fin", number)), AMOUNTS, NUMBERS),
     st.builds(lambda number: ("convert all", number), NUMBERS),

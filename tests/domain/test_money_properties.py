@@ -10,7 +10,7 @@ from marketplace.core.money import ZERO
 from marketplace.domain.account import ACCOUNT, CaptureHold, Credit, Debit, Deposit, Withdraw
 from marketplace.domain.mandate import MANDATE, AmendMandate, RevokeMandate
 from tests.domain import build
-from tests.domain.build import id_of, usd
+from tests.domain.build import hour, id_of, usd
 from tests.domain.walk import WALK, step
 
 cents = st.integers(1, 20_000).map(lambda number: Decimal(number).scaleb(-2))
@@ -19,11 +19,14 @@ holds = st.sampled_from([id_of("hld", number) for number in range(1, 4)])
 causes = st.sampled_from([id_of("stm", number) for number in range(1, 4)])
 others = st.sampled_from([id_of("acc", number) for number in range(7, 9)])
 references = st.sampled_from(["w1", "w2", "w3", "w4", "w5"])
+moments = st.integers(1, 9).map(hour)
 account_commands = st.one_of(
     st.builds(build.deposit, amount_usd=cents, reference=references),
     st.builds(build.withdraw, amount_usd=cents, reference=references),
     st.builds(build.place_hold, hold_id=holds, amount_usd=kept),
     st.builds(build.capture_hold, hold_id=holds, amount_usd=cents, payee_account_id=others, cause=causes),
+    st.builds(build.place_hold, hold_id=holds, amount_usd=kept, expires_at=moments, at=st.just(hour(0))),
+    st.builds(build.expire_hold, hold_id=holds, at=moments),
     st.builds(build.adjust_hold, hold_id=holds, amount_usd=kept),
     st.builds(build.debit, amount_usd=cents, payee_account_id=others, cause=causes),
     st.builds(build.credit, amount_usd=cents, payer_account_id=others, cause=causes),
@@ -51,6 +54,20 @@ def test_what_came_in_less_what_went_out_is_available_or_held(walk, data):
         came = sum((event.amount_usd for event in log if type(event).__name__ in IN), ZERO)
         went = sum((event.amount_usd for event in log if type(event).__name__ in OUT), ZERO)
         assert came - went == account.available_usd + account.held_usd
+
+
+@WALK
+@given(cents, cents, moments, moments)
+def test_a_hold_pays_until_it_expires_and_is_then_available_again(amount, paid, expires_at, at):
+    account, _, _ = step(ACCOUNT, None, build.open_account())
+    account, _, _ = step(ACCOUNT, account, build.deposit(amount_usd=amount))
+    hold = build.place_hold(amount_usd=amount, expires_at=expires_at, at=hour(0))
+    account, _, _ = step(ACCOUNT, account, hold)
+    account, events, code = step(ACCOUNT, account, build.capture_hold(amount_usd=min(paid, amount), at=at))
+    assert (code, len(events)) == (("hold_expired", 0) if at >= expires_at else (None, 1))
+    account, events, code = step(ACCOUNT, account, build.expire_hold(at=at))
+    assert (code, len(events)) == ((None, 1) if at >= expires_at else ("hold_not_due", 0))
+    assert account.held_usd == (0 if at >= expires_at else amount - min(paid, amount))
 
 
 issuers = st.sampled_from([id_of("iss", number) for number in range(1, 4)])

@@ -47,6 +47,7 @@ from tests.domain.build import (
 from tests.support.spec import Given
 
 AUCTION_2, GRANT_2, HOLD_2 = id_of("auc", 2), id_of("grt", 2), id_of("hld", 2)
+WORST_PUE = "/terms/power_usage_effectiveness_max"
 OUTBID = (Reason(code="outbid", text="2.00 was offered and 2.10 needed", facts={"needed": "2.10"}),)
 
 
@@ -127,6 +128,10 @@ REFUSALS = [
     Row("time_naive", (), place(expires_at=NAIVE), "/terms/expires_at"),
     Row("window_reversed", (), place(start_latest=hour(9)), "/terms/start_latest"),
     Row("window_past", (), place(start_earliest=hour(-2), start_latest=NOW), "/terms/start_latest"),
+    Row("range_empty", (), place(nodes_min=3), "/terms/nodes_min"),
+    Row("sizes_too_many", (), place(nodes=33, nodes_min=1), "/terms/nodes_step"),
+    Row("pue_out_of_range", (), place(power_usage_effectiveness_max=usd("0.9")), WORST_PUE),
+    Row("pue_out_of_range", (), place(power_usage_effectiveness_max=NAN), WORST_PUE),
     Row("instrument_unneeded", (), place_offer(equity_usd_per_gpu_hour=usd(0)), "/terms/instrument"),
     Row("instrument_missing", (), place(instrument=None), "/terms/instrument"),
     Row("mandates_missing", (), place(mandate_ids=()), "/terms/mandate_ids"),
@@ -140,6 +145,7 @@ REFUSALS = [
         "/terms/instrument/valuation_cap_usd",
     ),
     Row("expiry_past", (), place(expires_at=NOW), "/terms/expires_at"),
+    Row("bundle_fixed", (PLACED,), amend(terms=order_terms(group="run")), "/terms/group"),
     Row("order_open", (PLACED,), match()),
     Row("order_open", (PLACED,), unmatch()),
     Row("order_locked", (PLACED, LOCKED), CANCEL),
@@ -166,6 +172,12 @@ PRECEDENCE = [
     Row("time_naive", (), place(start_latest=NAIVE, instrument=None)),
     Row("window_reversed", (), place(start_latest=hour(-1))),
     Row("window_past", (), place(start_earliest=hour(-2), start_latest=NOW, instrument=None)),
+    Row("amount_too_large", (), place(provider_standing_min=usd("1.1")), "/terms/provider_standing_min"),
+    Row("amount_not_positive", (), place(renewable_share_min=usd("-0.1")), "/terms/renewable_share_min"),
+    Row("amount_not_positive", (), place(principal_usd_max=usd(0)), "/terms/principal_usd_max"),
+    Row("amount_too_large", (), place(principal_usd_max=usd(1_000_000_000)), "/terms/principal_usd_max"),
+    Row("range_empty", (), place(nodes_min=3, instrument=None)),
+    Row("bundle_fixed", (PLACED, CANCELLED), amend(terms=order_terms(group="run"))),
     Row("instrument_missing", (), place(instrument=None, mandate_ids=())),
     Row("mandates_missing", (), place(mandate_ids=(), instrument=safe(discount=usd(1)))),
     Row("mandates_too_many", (), place(mandate_ids=TOO_MANY, instrument=safe(discount=usd(1)))),

@@ -37,6 +37,10 @@ RAISED_BY = {
 }
 
 
+PARTS = {"account": ("account_holds", "account_rules"), "order": ("order_terms",)}
+"""Modules beside the aggregate's own that raise for it."""
+
+
 def load_domain(aggregate):
     return importlib.import_module(f"marketplace.domain.{aggregate}")
 
@@ -51,7 +55,8 @@ def parse_documented(aggregate, title="Refusals"):
 def find_raised(aggregate):
     """Return every code that the module's source can raise, `<status>` for what depends on the state."""
     codes = set()
-    for call in ast.walk(ast.parse(inspect.getsource(load_domain(aggregate)))):
+    sources = [inspect.getsource(load_domain(name)) for name in (aggregate, *PARTS.get(aggregate, ()))]
+    for call in ast.walk(ast.parse("\n".join(sources))):
         if not isinstance(call, ast.Call) or not isinstance(call.func, ast.Name):
             continue
         name = call.func.id

@@ -9,7 +9,7 @@ from events.site import (
     SiteEnergised,
     SiteRegistered,
 )
-from marketplace.domain.site import SITE, DerateSite, EnergiseSite, ScheduleConversion, SlipConversion
+from marketplace.domain.site import SITE, DerateSite, EnergiseSite, ScheduleConversion, SlipConversion, list_power
 from tests.domain import build
 from tests.domain.build import INFINITY, NAIVE, NAN, Row, builder, hour, usd
 from tests.support.spec import Given
@@ -114,3 +114,29 @@ def test_a_slip_that_is_repeated_after_the_site_began_to_operate_changes_nothing
 
 def test_a_schedule_that_is_repeated_after_a_slip_changes_nothing():
     Given(SITE, REGISTERED, SCHEDULED, SLIPPED).when(schedule()).then_nothing()
+
+
+def power(*events):
+    return [tuple(run) for run in list_power(SITE.fold(list(events)), hour(0), hour(300))]
+
+
+def test_power_is_what_is_live_at_each_instant():
+    live = REGISTERED.power_energised_kw
+    first = SiteEnergised(site_id=build.SITE, power_energised_kw=900, at=hour(10))
+    less = SiteDerated(site_id=build.SITE, power_energised_kw=200, at=hour(20), reason="transformer")
+    again = SiteEnergised(site_id=build.SITE, power_energised_kw=1_000, at=hour(15))
+    assert power(REGISTERED, first, less) == [
+        (hour(0), hour(10), live),
+        (hour(10), hour(20), 900),
+        (hour(20), hour(300), 200),
+    ]
+    assert power(REGISTERED, first, less, again)[-1] == (hour(15), hour(300), 1_000)
+    early = SiteEnergised(site_id=build.SITE, power_energised_kw=900, at=hour(-5))
+    assert power(REGISTERED, early) == [(hour(0), hour(300), 900)]
+
+
+def test_a_converted_site_will_have_all_that_is_under_contract():
+    contracted = REGISTERED.power_contracted_kw
+    runs = power(REGISTERED, SCHEDULED)
+    assert runs[-1] == (SCHEDULED.ready_at, hour(300), contracted)
+    assert runs[0] == (hour(0), SCHEDULED.ready_at, REGISTERED.power_energised_kw)

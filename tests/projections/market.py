@@ -305,3 +305,13 @@ def open_auction(story: Story) -> None:
         auction_id=AUCTION, locks_at=BEGIN + HOUR, horizon_start=START, period_hours=1, periods=336, seed=7
     )
     story.tell(opened)
+
+
+def tell_a_hold_that_expires(story: Story) -> None:
+    """Hold money for the provider, which never asks for it; and close an account that nobody uses."""
+    held = {"account_id": CASH, "party_id": STARTUP, "hold_id": make_id("hld", 90), "amount_usd": usd("3.00")}
+    story.tell(account.AccountHoldPlaced(**held, purpose=PAID, expires_at=story.now + HOUR))
+    story.tell(account.AccountHoldExpired(**held, at=story.now + HOUR))
+    spare = make_id("acc", 9)
+    story.tell(account.AccountOpened(account_id=spare, party_id=STRANGER, unit="USD"))
+    story.tell(account.AccountClosed(account_id=spare, party_id=STRANGER, reason="opened twice"))

@@ -46,6 +46,7 @@ def tell_everything() -> Story:
     _tell_instruments(story)
     company.finance(story, make_id("ins", 1))
     company.sell(story, make_id("ins", 9))
+    market.tell_a_hold_that_expires(story)
     story.tell(lot_events.LotWithdrawn(lot_id=LOT_B, reason="sold elsewhere"))
     story.tell(pool.PoolCapacityRecalled(pool_id=POOL_B, lot_id=LOT_B))
     story.tell(mandate_events.MandateRevoked(mandate_id=MANDATE, reason="fund closed"))
@@ -143,7 +144,7 @@ def _decide(number: int) -> Decision:
         price_usd_per_gpu_hour="5/2",
         mandate_id=MANDATE,
     )
-    return Decision(order_id=make_id("ord", number), match=match, regret_usd=usd(0))
+    return Decision(order_id=make_id("ord", number), match=match, regret_usd=usd(0), total_usd=usd("960"))
 
 
 def _tell_first_grant(story: Story) -> None:

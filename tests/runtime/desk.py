@@ -13,8 +13,9 @@ class Desk:
 
     def __init__(self, market):
         self.market = market
+        self.standings = {}
         self.follower = Follower(market.handler)
-        self.quoter = Quoter(market.handler, self.follower, self.load_open)
+        self.quoter = Quoter(market.handler, self.follower, self.load_open, self.load_standings)
 
     async def load_open(self):
         found = {"order": {}, "lot": {}, "auction": {}}
@@ -23,6 +24,9 @@ class Desk:
                 _, aggregate, id = recorded.subject.split(".")  # noqa: A001
                 found.get(aggregate, {})[id] = None
         return tuple(found["order"]), tuple(found["lot"]), tuple(found["auction"])
+
+    async def load_standings(self):
+        return self.standings
 
     async def ask(self, startup, **terms):
         """Return the quote on everything that is in the log by now."""

@@ -17,6 +17,7 @@ class QuotePlacement(msgspec.Struct, frozen=True, kw_only=True):
         region: Where.
         pool_id: The pool.
         mandate_id: Who would take the equity part; None for cash alone.
+        nodes: At which size.
         start: First instant.
         end: Instant after the last.
         price_to_win_usd_per_gpu_hour: What the order would have to be worth there, w = cash + h · equity.
@@ -29,6 +30,7 @@ class QuotePlacement(msgspec.Struct, frozen=True, kw_only=True):
     region: str
     pool_id: str
     mandate_id: str | None
+    nodes: int
     start: datetime
     end: datetime
     price_to_win_usd_per_gpu_hour: Decimal

@@ -6,7 +6,7 @@ from typing import Final
 
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from events.account import AccountOpened
+from events.account import AccountClosed, AccountOpened
 from events.types import Event
 from marketplace.projections.accounts.meaning import find_cause, find_occurrence
 from marketplace.projections.accounts.posting import Subject
@@ -47,17 +47,25 @@ def _open(changes: Changes, fact: Fact, event: AccountOpened) -> None:
     changes.put(accounts, account_id=event.account_id, party_id=event.party_id, unit=event.unit, opened_at=fact.time)
 
 
+def _close(changes: Changes, fact: Fact, event: AccountClosed) -> None:
+    changes.update(accounts, event.account_id, closed_at=fact.time)
+
+
 async def _load(changes: Changes, batch: Sequence[Fact], connection: AsyncConnection) -> None:
     wanted = {(subject_id,) for fact in batch for subject_id in get_subject_ids(fact.event)}
     await changes.load(connection, subjects, wanted)
 
 
-_HANDLERS: Final[dict[type[Event], Handler]] = {AccountOpened: _open, **dict.fromkeys(RULES, _post)}
+_HANDLERS: Final[dict[type[Event], Handler]] = {
+    AccountOpened: _open,
+    AccountClosed: _close,
+    **dict.fromkeys(RULES, _post),
+}
 PROJECTION: Final = Projection(
     name="accounts",
     version=2,
     tables=(accounts, entries, balances, subjects),
     handlers=_HANDLERS,
-    ignores=POSTS_NOTHING - tags_of(AccountOpened),
+    ignores=POSTS_NOTHING - tags_of(AccountOpened, AccountClosed),
     load=_load,
 )

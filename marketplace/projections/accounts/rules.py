@@ -72,7 +72,7 @@ def _hold_placed(event: account.AccountHoldPlaced, _: Subjects) -> tuple[Posting
     return _move(USD, event.amount_usd, _available(event), _held(event))
 
 
-def _hold_released(event: account.AccountHoldReleased, _: Subjects) -> tuple[Posting, ...]:
+def _hold_released(event: account.AccountHoldReleased | account.AccountHoldExpired, _: Subjects) -> tuple[Posting, ...]:
     return _move(USD, event.amount_usd, _held(event), _available(event))
 
 
@@ -239,6 +239,7 @@ RULES: Final[Mapping[type[Event], Rule]] = {
     account.AccountHoldPlaced: _hold_placed,
     account.AccountHoldCaptured: _hold_captured,
     account.AccountHoldReleased: _hold_released,
+    account.AccountHoldExpired: _hold_released,
     account.AccountDebited: _debited,
     account.AccountCredited: _credited,
     grant.GrantIssued: _grant_issued,
@@ -263,6 +264,7 @@ POSTS_NOTHING: Final = (
     all_of("party", "site", "pool", "lot", "mandate", "order", "quote", "auction", "clock")
     | tags_of(
         account.AccountOpened,
+        account.AccountClosed,
         grant.GrantActivated,
         grant.GrantDegraded,
         grant.GrantSuspended,

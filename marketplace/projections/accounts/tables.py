@@ -18,6 +18,7 @@ accounts: Final = define(
     text("party_id"),
     text("unit"),
     instant("opened_at"),
+    instant("closed_at", null=True),
     Index("ix_accounts_v2_party", "party_id", "account_id"),
     origin=Origin("account", "account_id"),
 )

@@ -13,6 +13,7 @@ class AccountView(msgspec.Struct, frozen=True, kw_only=True):
     party_id: str
     unit: str
     opened_at: datetime
+    closed_at: datetime | None
     last_sequence: int
 
 

@@ -30,8 +30,8 @@ async def place_order(handler: Handler, context: Context, *, startup_id: str, te
     """Ask for capacity in the next auction.
 
     Raises:
-        Refusal: Refusals of the party · of the order's terms · ``issuer_unknown`` · ``mandate_unknown`` · of each
-            mandate · ``funds_insufficient``.
+        Refusal: Refusals of the party · of the order's terms · ``order_unknown`` · ``issuer_unknown`` ·
+            ``mandate_unknown`` · of each mandate · ``funds_insufficient``.
     """
     require_tenant(context, startup_id)
     order_id = derive_id("ord", context.command_id)
@@ -40,6 +40,7 @@ async def place_order(handler: Handler, context: Context, *, startup_id: str, te
     async def work(unit: Unit) -> None:
         party = require_trader(await unit.load(PARTY, startup_id), startup_id, "startup")
         require_terms(terms, context.at)
+        await require_parent(unit, terms)
         budget_holds = await _hold_budgets(unit, party, order_id, hold_id, terms)
         account_id = rename_id("acc", startup_id)
         cash_hold_usd = await hold_cash(unit, account_id, order_id, hold_id, terms)
@@ -78,6 +79,7 @@ async def draft_order(unit: Unit, startup_id: str, terms: OrderTerms, order_id: 
     """
     party = require_trader(await unit.load(PARTY, startup_id), startup_id, "startup")
     require_terms(terms, unit.context.at)
+    await require_parent(unit, terms)
     placed = OrderPlaced(
         order_id=order_id,
         startup_id=startup_id,
@@ -146,6 +148,16 @@ async def load_order(unit: Unit, order_id: str) -> Order:
         raise refuse_unknown("order", order_id)
     require_owner(unit.context, (order.placed.startup_id,), "order", order_id)
     return order
+
+
+async def require_parent(unit: Unit, terms: OrderTerms) -> None:
+    """Refuse an order that depends on another than the tenant's own.
+
+    Raises:
+        Refusal: ``order_unknown``.
+    """
+    if terms.parent_order_id is not None:
+        await load_order(unit, terms.parent_order_id)
 
 
 async def release_order_holds(unit: Unit, order: Order, reason: str) -> None:

@@ -23,7 +23,7 @@ from marketplace.domain.pool import POOL, Pool, ReleaseCapacity, ReserveCapacity
 from marketplace.domain.quote import QUOTE, ExpireQuote, HoldQuote, Quote, ReleaseQuote, TakeQuote
 from marketplace.domain.refusals import refuse_unknown
 from marketplace.runtime.commands.auctions import award
-from marketplace.runtime.commands.orders import draft_order, hold_cash
+from marketplace.runtime.commands.orders import draft_order, hold_cash, load_order
 from marketplace.runtime.commands.ownership import require_owner, require_tenant
 from marketplace.runtime.handler import Handler, Receipt
 from marketplace.runtime.quoting import Quoted, Quoter
@@ -36,7 +36,8 @@ async def hold_quote(
     """Hold the cheapest placement that is free, at its price to win.
 
     Raises:
-        Refusal: As placing the order · ``market_deciding`` · ``quote_unavailable`` · refusals of the quote and pool.
+        Refusal: As placing the order · ``parent_unmatched`` · ``market_deciding`` · ``quote_unavailable`` ·
+            refusals of the quote and pool.
     """
     require_tenant(context, startup_id)
     quote_id = derive_id("quo", context.command_id)
@@ -44,6 +45,7 @@ async def hold_quote(
 
     async def work(unit: Unit) -> None:
         order = await draft_order(unit, startup_id, terms, order_id, hold_id)
+        await _require_parent(unit, terms)
         await _require_no_decision(unit, quoter)
         match = await _choose(unit, await quoter.quote(order), rename_id("grt", quote_id))
         cash_hold_usd = await hold_cash(unit, order.placed.account_id, order_id, hold_id, terms)
@@ -72,6 +74,17 @@ async def hold_quote(
         await unit.decide(POOL, match.pool_id, reserve)
 
     return await handler.run(context, QUOTE, quote_id, work, new=True)
+
+
+async def _require_parent(unit: Unit, terms: OrderTerms) -> None:
+    """Refuse to hold what is wanted only together with an order that was not matched."""
+    parent_id = terms.parent_order_id
+    if parent_id is not None and (await load_order(unit, parent_id)).status != "matched":
+        raise Refusal(
+            "parent_unmatched",
+            f"order {parent_id} is not matched; place an order that depends on it, or hold a quote once it is",
+            pointer="/terms/parent_order_id",
+        )
 
 
 async def _require_no_decision(unit: Unit, quoter: Quoter) -> None:
@@ -106,7 +119,7 @@ async def _match(unit: Unit, quoted: Quoted, placement: Placement, grant_id: str
     pool: Pool = await unit.load(POOL, placement.pool_id)
     lots: list[Lot] = [await unit.load(LOT, lot_id) for lot_id in bid.lot_ids or ()]
     lots = [lot for lot in lots if lot.status == "listed"]
-    shares = carry(pool, lots, quoted.row.nodes, start, end)
+    shares = carry(pool, lots, placement.nodes, start, end)
     if shares is None:
         return None
     least = found if (found := quoted.estimate.price_to_win_usd_per_gpu_hour) is not None else ZERO
@@ -117,7 +130,7 @@ async def _match(unit: Unit, quoted: Quoted, placement: Placement, grant_id: str
         grant_id=grant_id,
         pool_id=placement.pool_id,
         mandate_id=placement.mandate_id,
-        nodes=quoted.row.nodes,
+        nodes=placement.nodes,
         start=start,
         end=end,
         lots=shares,

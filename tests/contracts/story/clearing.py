@@ -24,6 +24,8 @@ from events.auction import (
     Decision,
     MatchTerms,
     Price,
+    PriceRange,
+    SecondBest,
     ShadowPrice,
 )
 from events.grant import EquityPart, GrantIssued
@@ -126,7 +128,15 @@ _DECISIONS = (
             price_usd_per_gpu_hour="12/5",
             mandate_id=MANDATE,
         ),
+        total_usd=Decimal("12902.40"),
         regret_usd=Decimal("0.00"),
+        second_best=SecondBest(
+            pool_id=POOL,
+            mandate_id=MANDATE,
+            nodes=4,
+            start=at("2026-03-11T00:00"),
+            surplus_difference_usd=Decimal("-307.20"),
+        ),
     ),
     Decision(
         order_id=EVALUATION,
@@ -140,12 +150,18 @@ _DECISIONS = (
             value_usd_per_gpu_hour=Decimal("2.60"),
             price_usd_per_gpu_hour="11/5",
         ),
+        total_usd=Decimal("422.40"),
         regret_usd=Decimal("0.00"),
     ),
     Decision(
         order_id=SIMULATION,
         reasons=(_OUTBID,),
         price_to_win_usd_per_gpu_hour=Decimal("2.47"),
+        price_to_win_range=PriceRange(
+            guarantee="exact",
+            lower_usd_per_gpu_hour=Decimal("2.47"),
+            upper_usd_per_gpu_hour=Decimal("2.47"),
+        ),
         regret_usd=Decimal("0.00"),
     ),
 )
@@ -241,7 +257,7 @@ def _tell_auction(teller: Teller) -> None:
         lp_bound_usd=Decimal("4608.00"),
         gap=Decimal("0.4"),
         prices_hash="41a1f514560a53f6db18aa45dd6fb21881722949ff09a8e304e5ff98efdc4a84",
-        decisions_hash="fd487a8bae5f7c44655c7e492056301ef153388f7dbcf4d92ebc780c9fa4207c",
+        decisions_hash="0be9bcc0c7b4cf9784721542b9568fd50b973005ae98451ab5072df91b1994ba",
     )
     teller.tell(
         "2026-03-06T12:01",

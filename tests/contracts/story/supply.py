@@ -3,7 +3,15 @@
 from datetime import UTC, datetime
 from decimal import Decimal
 
-from events.account import AccountDeposited, AccountHoldPlaced, AccountHoldReleased, AccountOpened, AccountWithdrawn
+from events.account import (
+    AccountClosed,
+    AccountDeposited,
+    AccountHoldExpired,
+    AccountHoldPlaced,
+    AccountHoldReleased,
+    AccountOpened,
+    AccountWithdrawn,
+)
 from events.clock import ClockAdvanced
 from events.lot import LotListed, LotPaused, LotRepriced, LotRescheduled, LotResumed, LotWithdrawn
 from events.mandate import MandateAmended, MandateGranted, MandateRevoked, MandateTerms
@@ -239,7 +247,13 @@ def _tell_money(teller: Teller) -> None:
             teller.tell(
                 "2026-02-24T14:00",
                 PLATFORM,
-                AccountDeposited(account_id=account, party_id=party, amount_usd=Decimal(deposit), reference=reference),
+                AccountDeposited(
+                    account_id=account,
+                    party_id=party,
+                    amount_usd=Decimal(deposit),
+                    reference=reference,
+                    booked_at=at("2026-02-24T06:00"),
+                ),
             )
     teller.tell(
         "2026-02-25T10:00",
@@ -247,4 +261,17 @@ def _tell_money(teller: Teller) -> None:
         AccountWithdrawn(
             account_id=LATTICE_CASH, party_id=LATTICE, amount_usd=Decimal("5000.00"), reference="payout 2026-02-25"
         ),
+    )
+    _tell_a_hold_that_expires(teller)
+
+
+def _tell_a_hold_that_expires(teller: Teller) -> None:
+    """Hold money for the provider's help with the set-up, which it never asks for; close an account nobody uses."""
+    hold, spare, over = name("hld", "set-up"), name("acc", "Quillwork spare USD"), at("2026-02-27T09:00")
+    held = {"account_id": QUILLWORK_CASH, "party_id": QUILLWORK, "hold_id": hold, "amount_usd": Decimal("1500.00")}
+    teller.tell("2026-02-25T09:00", QUILLWORK, AccountHoldPlaced(**held, purpose=NORTHFJORD_CASH, expires_at=over))
+    teller.tell("2026-02-27T09:00", "timer", AccountHoldExpired(**held, at=over))
+    teller.tell("2026-02-23T09:30", QUILLWORK, AccountOpened(account_id=spare, party_id=QUILLWORK, unit="USD"))
+    teller.tell(
+        "2026-02-23T10:00", QUILLWORK, AccountClosed(account_id=spare, party_id=QUILLWORK, reason="opened twice")
     )

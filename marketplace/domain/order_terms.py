@@ -1,0 +1,60 @@
+"""What an order may ask of sizes, sites and other orders; the second half of the refusals of an order's terms.
+
+Refusals in order: range_empty · sizes_too_many · pue_out_of_range · not_a_number · amount_not_positive ·
+amount_too_large · amount_too_precise.
+"""
+
+from decimal import Decimal
+
+from events.order import OrderTerms
+from marketplace.core.errors import Refusal
+from marketplace.core.money import require_share, require_usd
+
+SIZES_MAX = 32
+PRINCIPAL_USD_MAX = Decimal(1_000_000_000)
+"""What the engine counts up to; a limit stays under it, so that what is too much to be counted never fits."""
+
+
+def list_sizes(terms: OrderTerms) -> list[int]:
+    """Return the sizes that an order takes, the smallest first; `nodes` is always one of them."""
+    least = terms.nodes if terms.nodes_min is None else terms.nodes_min
+    return sorted({*range(least, terms.nodes, terms.nodes_step), terms.nodes})
+
+
+def require_wishes(terms: OrderTerms) -> None:
+    """Refuse a range or a demand on sites that cannot be; see the module for the order."""
+    least = terms.nodes if terms.nodes_min is None else terms.nodes_min
+    if least > terms.nodes:
+        raise Refusal(
+            "range_empty",
+            f"at least {least} nodes and at most {terms.nodes} are asked for; let nodes_min be at most nodes",
+            pointer="/terms/nodes_min",
+        )
+    if (terms.nodes - least) // terms.nodes_step >= SIZES_MAX:
+        raise Refusal(
+            "sizes_too_many",
+            f"from {least} to {terms.nodes} nodes in steps of {terms.nodes_step} are more than {SIZES_MAX} sizes; state"
+            " a coarser nodes_step",
+            pointer="/terms/nodes_step",
+        )
+    pue = terms.power_usage_effectiveness_max
+    if pue is not None and (not pue.is_finite() or pue < 1):
+        raise Refusal(
+            "pue_out_of_range",
+            f"the greatest power usage effectiveness is {pue}; no site is under 1",
+            pointer="/terms/power_usage_effectiveness_max",
+        )
+    for share, name in (
+        (terms.provider_standing_min, "provider_standing_min"),
+        (terms.renewable_share_min, "renewable_share_min"),
+    ):
+        if share is not None:
+            require_share(share, f"/terms/{name}")
+    if terms.principal_usd_max is not None:
+        require_usd(terms.principal_usd_max, "/terms/principal_usd_max")
+        if terms.principal_usd_max >= PRINCIPAL_USD_MAX:
+            raise Refusal(
+                "amount_too_large",
+                f"{terms.principal_usd_max} of principal are no limit; state less than {PRINCIPAL_USD_MAX}, or none",
+                pointer="/terms/principal_usd_max",
+            )

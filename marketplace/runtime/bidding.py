@@ -1,0 +1,115 @@
+"""How an order bids in an auction's book: which pools and lots would take it, at which sizes, and what that uses.
+
+Where lots of a pool serve different sizes, an order with a range bids once for each set of lots, at the sizes that this
+set serves.
+"""
+
+from collections.abc import Iterable
+from collections.abc import Set as AbstractSet
+from decimal import Decimal
+
+from events.auction import BookBid, BookUse
+from events.order import ClassOffer, OrderTerms
+from marketplace.domain.lot import Lot
+from marketplace.domain.offer import compute_value
+from marketplace.domain.order import Order
+from marketplace.domain.order_terms import PRINCIPAL_USD_MAX, list_sizes
+from marketplace.domain.pool import Pool
+from marketplace.runtime.limits import name_power, name_principal
+from marketplace.runtime.supply import Supply
+
+
+def build_bids(
+    order: Order, supply: Supply, pool_id: str, listed: list[Lot], limits: AbstractSet[str], *, period_hours: int
+) -> Iterable[BookBid]:
+    """Walk an order's bids on one pool.
+
+    Args:
+        order: The order.
+        supply: What is for sale.
+        pool_id: The pool.
+        listed: Its lots that take orders.
+        limits: Ids of the limits that the book states.
+        period_hours: Hours of a period.
+    """
+    pool, terms = supply.pools[pool_id], order.terms
+    offer = _find_offer(terms, pool, supply)
+    if offer is None:
+        return
+    sizes = list_sizes(terms)
+    for lots, mine in _group_sizes(terms, listed, sizes):
+        chosen = None if len(mine) == len(sizes) else tuple(sorted(mine))
+        for mandate_id, value, equity_usd in _list_values(order, offer, supply, pool):
+            lot_ids = tuple(
+                sorted(lot.listed.lot_id for lot in lots if mandate_id is None or mandate_id in lot.listed.mandate_ids)
+            )
+            if lot_ids and value:
+                uses = _list_uses(order, pool, equity_usd * pool.opened.gpus_per_node * period_hours)
+                yield BookBid(
+                    pool_id=pool_id,
+                    value_usd_per_gpu_hour=value,
+                    lot_ids=lot_ids,
+                    mandate_id=mandate_id,
+                    uses=tuple(use for use in uses if use.limit_id in limits and use.amount_per_node_period),
+                    sizes=chosen,
+                )
+
+
+def _group_sizes(terms: OrderTerms, listed: list[Lot], sizes: list[int]) -> list[tuple[list[Lot], list[int]]]:
+    """Return the sets of lots that serve some sizes, each with its sizes."""
+    groups: dict[tuple[str, ...], tuple[list[Lot], list[int]]] = {}
+    for size in sizes:
+        lots = [
+            lot
+            for lot in listed
+            if lot.listed.nodes_min <= size and lot.listed.duration_hours_min <= terms.duration_hours
+        ]
+        if lots:
+            groups.setdefault(tuple(lot.listed.lot_id for lot in lots), (lots, []))[1].append(size)
+    return list(groups.values())
+
+
+def _list_values(
+    order: Order, offer: ClassOffer, supply: Supply, pool: Pool
+) -> Iterable[tuple[str | None, Decimal, Decimal]]:
+    """Walk who would take the equity, what the order is worth then, and the equity per GPU-hour."""
+    if not offer.equity_usd_per_gpu_hour:
+        yield None, offer.cash_usd_per_gpu_hour, Decimal(0)
+        return
+    for hold in order.budget_holds:
+        mandate = supply.mandates[hold.mandate_id]
+        if mandate.granted.funding == "own_capacity" and mandate.granted.holder_id != pool.opened.provider_id:
+            continue
+        yield hold.mandate_id, compute_value(offer, hold.equity_credit), offer.equity_usd_per_gpu_hour
+
+
+def _list_uses(order: Order, pool: Pool, principal_usd: Decimal) -> tuple[BookUse, BookUse]:
+    power_kw, principal_usd = Decimal(pool.opened.power_per_node_kw), min(principal_usd, PRINCIPAL_USD_MAX)
+    return (
+        BookUse(limit_id=name_power(pool.opened.site_id), amount_per_node_period=power_kw),
+        BookUse(limit_id=name_principal(order.placed.startup_id), amount_per_node_period=principal_usd),
+    )
+
+
+def _find_offer(terms: OrderTerms, pool: Pool, supply: Supply) -> ClassOffer | None:
+    """Return the offer for a pool's class, None where the pool is not acceptable."""
+    opened = pool.opened
+    if opened.gpus_per_node != terms.gpus_per_node or (terms.regions and opened.region not in terms.regions):
+        return None
+    if terms.interconnect not in {"any", opened.interconnect} or not _is_good_enough(terms, pool, supply):
+        return None
+    return next((offer for offer in terms.offers if offer.gpu_class == opened.gpu_class), None)
+
+
+def _is_good_enough(terms: OrderTerms, pool: Pool, supply: Supply) -> bool:
+    standing, pue, share = (
+        terms.provider_standing_min,
+        terms.power_usage_effectiveness_max,
+        terms.renewable_share_min,
+    )
+    if standing is not None and supply.standings.get(pool.opened.provider_id, 1) < standing:
+        return False
+    if pue is None and share is None:
+        return True
+    site = supply.sites[pool.opened.site_id].registered
+    return (pue is None or site.power_usage_effectiveness <= pue) and (share is None or site.renewable_share >= share)

@@ -1,0 +1,51 @@
+"""The periods of an auction, and amounts over time counted in them."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+from events.auction import AuctionOpened
+from marketplace.core.intervals import Load
+
+
+@dataclass(frozen=True, slots=True)
+class Horizon:
+    """The periods of an auction."""
+
+    start: datetime
+    period: timedelta
+    periods: int
+
+    @property
+    def end(self) -> datetime:
+        """Return the instant after the last period."""
+        return self.start + self.period * self.periods
+
+    def floor(self, at: datetime) -> int:
+        """Return the last period boundary at or before an instant."""
+        return (at - self.start) // self.period
+
+    def ceil(self, at: datetime) -> int:
+        """Return the first period boundary at or after an instant."""
+        return -((self.start - at) // self.period)
+
+    def at(self, period: int) -> datetime:
+        """Return the first instant of a period."""
+        return self.start + self.period * period
+
+
+def build_horizon(opened: AuctionOpened) -> Horizon:
+    """Return the periods of an auction."""
+    return Horizon(opened.horizon_start, timedelta(hours=opened.period_hours), opened.periods)
+
+
+def count_least(runs: Sequence[Load], horizon: Horizon) -> list[int]:
+    """Return the least amount in each period; 0 where the runs do not cover it whole."""
+    amounts = [0] * horizon.periods
+    if not runs:
+        return amounts
+    first, last = horizon.ceil(runs[0].start), horizon.floor(runs[-1].end)
+    for period in range(max(first, 0), min(last, horizon.periods)):
+        start, end = horizon.at(period), horizon.at(period + 1)
+        amounts[period] = min(run.amount for run in runs if run.start < end and start < run.end)
+    return amounts

@@ -1,0 +1,27 @@
+"""What is for sale as an auction or a quote sees it."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from fractions import Fraction
+
+from marketplace.domain.lot import Lot
+from marketplace.domain.mandate import Mandate
+from marketplace.domain.pool import Pool
+from marketplace.domain.site import Site
+
+
+@dataclass(frozen=True, slots=True)
+class Supply:
+    """Pools, their listed lots, the mandates that orders name, and the sites that pools stand at.
+
+    Attributes:
+        pools: Every pool with lots, and every other pool of their sites.
+        standings: The score of each provider that has a history, from 0 to 1; the others stand at 1.
+        sites: The sites of the pools.
+    """
+
+    pools: Mapping[str, Pool]
+    lots: Mapping[str, Lot]
+    mandates: Mapping[str, Mandate]
+    standings: Mapping[str, Fraction] = field(default_factory=dict)
+    sites: Mapping[str, Site] = field(default_factory=dict)

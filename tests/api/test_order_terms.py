@@ -1,0 +1,81 @@
+"""Over HTTP: every term that an order may state comes back as it was sent, one that cannot be is refused by name."""
+
+from collections.abc import AsyncIterator
+
+import pytest
+import pytest_asyncio
+
+from marketplace.log.memory import MemoryLog
+from tests.api.stage import Stage, get_id, open_stage
+from tests.api.test_commands import assert_problem
+
+TERMS = {
+    "nodes": 8,
+    "duration_hours": 24,
+    "start_earliest": "2099-01-01T00:00:00Z",
+    "start_latest": "2099-01-02T00:00:00Z",
+    "offers": [{"gpu_class": "H100_SXM", "cash_usd_per_gpu_hour": "2", "equity_usd_per_gpu_hour": "0"}],
+}
+WISHES = {
+    "nodes_min": 2,
+    "nodes_step": 2,
+    "provider_standing_min": "0.9",
+    "power_usage_effectiveness_max": "1.3",
+    "renewable_share_min": "0.5",
+    "group": "training run",
+    "principal_usd_max": "10000",
+}
+
+
+@pytest_asyncio.fixture
+async def stage(database_url: str) -> AsyncIterator[Stage]:
+    async with open_stage(MemoryLog(), database_url) as opened:
+        yield opened
+
+
+async def place(stage: Stage, startup_id: str, **terms):
+    return await stage.post(stage.admin, "/v1/orders", {"startup_id": startup_id, "terms": TERMS | terms})
+
+
+async def test_what_an_order_asks_for_comes_back_as_it_was_sent(stage: Stage):
+    startup_id = await stage.register("Startup", "startup", usd="100000")
+    parent_id = get_id(await place(stage, startup_id, **WISHES))
+    answer = await place(stage, startup_id, parent_order_id=parent_id)
+    child_id = get_id(answer)
+    seen = {"Min-Seq": answer.headers["commit-seq"]}
+    parent = (await stage.admin.get(f"/v1/orders/{parent_id}", headers=seen)).json()["terms"]
+    assert {name: parent[name] for name in WISHES} == WISHES
+    child = (await stage.admin.get(f"/v1/orders/{child_id}", headers=seen)).json()["terms"]
+    assert child["parent_order_id"] == parent_id
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "code"),
+    [
+        ("nodes_min", 9, "range_empty"),
+        ("nodes_min", 0, "body_invalid"),
+        ("nodes_step", 0, "body_invalid"),
+        ("provider_standing_min", "1.1", "amount_too_large"),
+        ("power_usage_effectiveness_max", "0.5", "pue_out_of_range"),
+        ("renewable_share_min", "-1", "amount_not_positive"),
+        ("principal_usd_max", "0", "amount_not_positive"),
+        ("group", "", "body_invalid"),
+        ("parent_order_id", "nothing", "body_invalid"),
+    ],
+)
+async def test_a_term_that_cannot_be_is_refused(stage: Stage, name: str, value: object, code: str):
+    startup_id = await stage.register("Startup", "startup", usd="100000")
+    answer = await place(stage, startup_id, **{name: value})
+    assert_problem(answer, 422, code)
+    assert name in answer.text
+
+
+async def test_a_parent_of_another_startup_is_unknown(stage: Stage):
+    startup_id = await stage.register("Startup", "startup", usd="100000")
+    other_id = await stage.register("Other", "startup", usd="100000")
+    parent_id = get_id(await place(stage, startup_id))
+    client = await stage.open_tenant(other_id)
+    answer = await stage.post(
+        client, "/v1/orders", {"startup_id": other_id, "terms": TERMS | {"parent_order_id": parent_id}}
+    )
+    assert_problem(answer, 404, "order_unknown")

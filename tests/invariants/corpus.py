@@ -1,0 +1,164 @@
+"""The numbered invariants of `marketplace/domain/README.md`: the property that holds each, and one fault it must catch.
+
+A mutant is a deliberate fault of one line. `tests/invariants/test_mutants.py` plays every property with each of them.
+"""
+
+from dataclasses import dataclass
+from typing import Final
+
+
+@dataclass(frozen=True)
+class Mutant:
+    """A fault.
+
+    Attributes:
+        module: Where.
+        before: Text that stands there once.
+        after: What stands there instead.
+    """
+
+    module: str
+    before: str
+    after: str
+
+
+@dataclass(frozen=True)
+class Invariant:
+    """A numbered invariant.
+
+    Attributes:
+        number: Its number in the README.
+        test: The property, ``module:function``.
+        mutant: The fault that it catches.
+        arguments: What the function is called with.
+        also: Numbers of properties that rest on this one and may catch the fault as well.
+    """
+
+    number: int
+    test: str
+    mutant: Mutant
+    arguments: tuple[str, ...] = ()
+    also: frozenset[int] = frozenset()
+
+    @property
+    def module(self) -> str:
+        """Where the property is."""
+        return self.test.partition(":")[0]
+
+    @property
+    def function(self) -> str:
+        """The property's name."""
+        return self.test.partition(":")[2]
+
+
+WHOLE_LIVES: Final = 10
+"""The property of whole lives repeats the others on their way; it may catch any of their faults too."""
+
+INVARIANTS: Final = (
+    Invariant(
+        1,
+        "tests.domain.test_pool_properties:test_capacity_is_never_oversold_and_never_refused_while_it_is_free",
+        Mutant("marketplace.domain.pool", "if peak > offer.amount:", "if peak > offer.amount + 1:"),
+    ),
+    Invariant(
+        2,
+        "tests.domain.test_money_properties:test_what_came_in_less_what_went_out_is_available_or_held",
+        Mutant("marketplace.domain.account_rules", "if amount_usd > state.available_usd:", "if amount_usd < 0:"),
+    ),
+    Invariant(
+        3,
+        "tests.domain.test_money_properties:test_a_mandate_never_overspends_its_budget_nor_an_issuer_its_maximum",
+        Mutant(
+            "marketplace.domain.mandate",
+            "free = state.terms.budget_usd - state.used_usd\n    if command.amount_usd > free:",
+            "free = state.terms.budget_usd - state.used_usd\n    if command.amount_usd > free + 1:",
+        ),
+    ),
+    Invariant(
+        4,
+        "tests.domain.test_settlement:test_periods_sum_to_one_statement_over_the_whole",
+        Mutant(
+            "marketplace.domain.settlement",
+            "cash_usd=after.cash_usd - before.cash_usd,",
+            "cash_usd=after.cash_usd,",
+        ),
+    ),
+    Invariant(
+        5,
+        "tests.domain.test_instrument:test_principal_is_accrued_less_reversed_and_within_the_commitment",
+        Mutant(
+            "marketplace.domain.instrument_principal",
+            "if command.principal_usd > state.undrawn_usd:",
+            "if command.principal_usd > state.issued.commitment_usd:",
+        ),
+    ),
+    Invariant(
+        6,
+        "tests.domain.test_issuer_properties:test_the_rows_of_the_cap_table_sum_to_its_total",
+        Mutant(
+            "marketplace.domain.issuer_state",
+            "return Totals(stock, options, warrants, pool, stock + options + warrants + pool)",
+            "return Totals(stock, options, warrants, pool, stock + options + pool)",
+        ),
+    ),
+    Invariant(
+        7,
+        "tests.domain.test_order_properties:test_an_order_ends_once_and_is_not_touched_while_it_is_locked",
+        Mutant(
+            "marketplace.domain.order",
+            '_require_status(state, "open")\n    return [OrderCancelled(',
+            '_require_status(state, "open", "locked")\n    return [OrderCancelled(',
+        ),
+    ),
+    Invariant(
+        8,
+        "tests.domain.test_usage_properties:test_never_more_nodes_are_counted_than_were_granted",
+        Mutant(
+            "marketplace.domain.usage",
+            "if peak + gpus > metered.nodes * metered.gpus_per_node:",
+            "if gpus > metered.nodes * metered.gpus_per_node:",
+        ),
+    ),
+    Invariant(
+        9,
+        "tests.domain.test_refusals:test_every_code_that_is_raised_is_documented_and_every_documented_code_is_raised",
+        Mutant("marketplace.domain.account_rules", '"funds_insufficient",', '"funds_missing",'),
+        arguments=("account",),
+    ),
+    Invariant(
+        WHOLE_LIVES,
+        "tests.domain.test_lifecycle:test_the_standing_invariants_hold_after_every_step_of_every_life",
+        Mutant(
+            "marketplace.domain.offer",
+            "return max(ceil_cents(Fraction(offer.cash_usd_per_gpu_hour) * hours) for offer in terms.offers)",
+            "return max(ceil_cents(Fraction(offer.cash_usd_per_gpu_hour) * hours) for offer in terms.offers) / 2",
+        ),
+    ),
+    Invariant(
+        11,
+        "tests.domain.test_money_properties:test_a_hold_pays_until_it_expires_and_is_then_available_again",
+        Mutant(
+            "marketplace.domain.account_holds",
+            "hold.expires_at is not None and hold.expires_at <= command.at",
+            "hold.expires_at is not None and hold.expires_at < command.at",
+        ),
+    ),
+    Invariant(
+        12,
+        "tests.invariants.ledger:test_the_ledger_says_what_the_accounts_say",
+        Mutant(
+            "marketplace.projections.accounts.rules",
+            "account.AccountHoldReleased: _hold_released,",
+            "account.AccountHoldReleased: _hold_placed,",
+        ),
+    ),
+    Invariant(
+        13,
+        "tests.domain.test_standing:test_every_share_is_between_nothing_and_one_in_any_order",
+        Mutant(
+            "marketplace.domain.standing",
+            "(course.nodes - course.working) * seconds",
+            "(course.nodes + course.working) * seconds",
+        ),
+    ),
+)
