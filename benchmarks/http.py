@@ -72,7 +72,7 @@ def running(port: int, bare_port: int) -> Iterator[None]:
     command = [sys.executable, "-m", "benchmarks.http", "--serve", str(port), str(bare_port)]
     with subprocess.Popen(command, stdin=subprocess.PIPE) as process:
         try:
-            _wait_until_live(port)
+            wait_until_live(port)
             yield
         finally:
             assert process.stdin is not None
@@ -80,7 +80,7 @@ def running(port: int, bare_port: int) -> Iterator[None]:
             process.wait(20)
 
 
-def _wait_until_live(port: int) -> None:
+def wait_until_live(port: int) -> None:
     for _ in range(300):
         try:
             httpx.get(f"http://127.0.0.1:{port}/health/live").raise_for_status()

@@ -27,8 +27,34 @@ class Charges(msgspec.Struct, frozen=True, kw_only=True):
     principal_usd: Usd
 
 
+class Metering(msgspec.Struct, frozen=True, kw_only=True):
+    """What two meters say of one period.
+
+    Attributes:
+        provider_gpu_seconds: The provider's, which is charged.
+        tenant_gpu_seconds: The tenant's.
+    """
+
+    provider_gpu_seconds: GpuSeconds
+    tenant_gpu_seconds: GpuSeconds
+
+
+class Adjustment(msgspec.Struct, frozen=True, kw_only=True):
+    """What changed in a period after its statement was settled.
+
+    Attributes:
+        statement_id: The period's own statement, which stays as it is.
+        gpu_seconds_before: What was metered of the period when it was last stated.
+        gpu_seconds_after: What is metered of it now.
+    """
+
+    statement_id: Id
+    gpu_seconds_before: GpuSeconds
+    gpu_seconds_after: GpuSeconds
+
+
 class StatementIssued(Event, frozen=True, kw_only=True, tag="statement.issued.v1"):
-    """A period is over and its usage is priced.
+    """A period is over and its usage is priced, or more of a settled period was metered since.
 
     Attributes:
         statement_id: The statement.
@@ -39,6 +65,9 @@ class StatementIssued(Event, frozen=True, kw_only=True, tag="statement.issued.v1
         period_end: Instant after the last.
         charges: What it costs.
         accept_until: After this it counts as accepted.
+        gpu_seconds_before: GPU-seconds of the grant that were stated before it; amounts are rounded on the sums.
+        metering: What both meters say, where the tenant's reported too.
+        adjustment: What it adjusts; None for the statement of a period itself.
     """
 
     statement_id: Id
@@ -49,6 +78,33 @@ class StatementIssued(Event, frozen=True, kw_only=True, tag="statement.issued.v1
     period_end: Instant
     charges: Charges
     accept_until: Instant
+    gpu_seconds_before: GpuSeconds = 0
+    metering: Metering | None = None
+    adjustment: Adjustment | None = None
+
+
+class StatementCredited(Event, frozen=True, kw_only=True, tag="statement.credited.v1"):
+    """Less of a settled period is metered than was charged: the difference is paid back, and the statement stays.
+
+    Attributes:
+        statement_id: The credit.
+        grant_id: The grant.
+        startup_id: Who is paid back.
+        provider_id: Who pays back.
+        period_start: First instant of the period.
+        period_end: Instant after its last.
+        charges: What is paid back, and the principal that is reversed as far as it is outstanding.
+        adjustment: What changed.
+    """
+
+    statement_id: Id
+    grant_id: Id
+    startup_id: Id
+    provider_id: Id
+    period_start: Instant
+    period_end: Instant
+    charges: Charges
+    adjustment: Adjustment
 
 
 class StatementAccepted(Event, frozen=True, kw_only=True, tag="statement.accepted.v1"):
@@ -68,19 +124,21 @@ class StatementAccepted(Event, frozen=True, kw_only=True, tag="statement.accepte
 
 
 class StatementDisputed(Event, frozen=True, kw_only=True, tag="statement.disputed.v1"):
-    """The startup says that less was delivered.
+    """The startup says that less was delivered, or the two meters lie too far apart.
 
     Attributes:
         statement_id: The statement.
         grant_id: The grant.
-        gpu_seconds_claimed: What it says was delivered.
+        gpu_seconds_claimed: What it, or the tenant's meter, says was delivered.
         reason: Why.
+        by: Who disputes.
     """
 
     statement_id: Id
     grant_id: Id
     gpu_seconds_claimed: GpuSeconds
     reason: Text
+    by: Literal["startup", "meters"] = "startup"
 
 
 class StatementResolved(Event, frozen=True, kw_only=True, tag="statement.resolved.v1"):
@@ -92,6 +150,7 @@ class StatementResolved(Event, frozen=True, kw_only=True, tag="statement.resolve
         charges_before: What was issued.
         charges: What is to be settled.
         reason: How it was decided.
+        gpu_seconds_metered: What the provider's meter said of the period then; later changes adjust from there.
     """
 
     statement_id: Id
@@ -99,6 +158,7 @@ class StatementResolved(Event, frozen=True, kw_only=True, tag="statement.resolve
     charges_before: Charges
     charges: Charges
     reason: Text
+    gpu_seconds_metered: GpuSeconds | None = None
 
 
-StatementEvent = StatementIssued | StatementAccepted | StatementDisputed | StatementResolved
+StatementEvent = StatementIssued | StatementCredited | StatementAccepted | StatementDisputed | StatementResolved

@@ -14,7 +14,7 @@ Gpus = Annotated[int, Meta(ge=1, le=10_000_000, description="Whole GPUs")]
 Meter = Literal["provider", "tenant"]
 
 
-class Evidence(msgspec.Struct, frozen=True, kw_only=True):
+class Evidence(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """What the machines say beside the bill; it is never billed.
 
     Attributes:
@@ -28,7 +28,7 @@ class Evidence(msgspec.Struct, frozen=True, kw_only=True):
     xid_errors: Annotated[int, Meta(ge=0)] = 0
 
 
-class Reading(msgspec.Struct, frozen=True, kw_only=True):
+class Reading(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """Nodes that were allocated over an interval.
 
     Attributes:
@@ -144,4 +144,40 @@ class UsageClosed(Event, frozen=True, kw_only=True, tag="usage.closed.v1"):
     gpu_seconds: GpuSeconds
 
 
-UsageEvent = UsageReported | UsageCorrected | UsageVoided | UsageIdentified | UsageClosed
+class Sample(msgspec.Struct, frozen=True, kw_only=True, gc=False):
+    """What the machine said of one GPU, or of one MIG instance, at one instant.
+
+    Attributes:
+        device: The GPU's UUID; of a MIG instance with a slash and the instance's id.
+        at: When.
+        gpu_utilisation: Share of time that it was busy.
+        energy_kwh: Energy drawn since its driver was loaded, a counter.
+        xid_error: The last NVIDIA XID error; 0 for none.
+    """
+
+    device: DeviceName
+    at: Instant
+    gpu_utilisation: Share | None = None
+    energy_kwh: KilowattHours | None = None
+    xid_error: Annotated[int, Meta(ge=0)] | None = None
+
+
+class UsageEvidenced(Event, frozen=True, kw_only=True, tag="usage.evidenced.v1"):
+    """Machines of a grant were looked at; what they said is evidence beside the readings, and never billed.
+
+    Attributes:
+        usage_id: The usage record of the grant.
+        grant_id: The grant.
+        source: Who looked.
+        samples: What they said, at least one.
+        meter: Whose evidence it is.
+    """
+
+    usage_id: Id
+    grant_id: Id
+    source: SourceName
+    samples: tuple[Sample, ...]
+    meter: Meter = "provider"
+
+
+UsageEvent = UsageReported | UsageEvidenced | UsageCorrected | UsageVoided | UsageIdentified | UsageClosed

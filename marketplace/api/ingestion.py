@@ -39,7 +39,7 @@ _NAMED: Final = msgspec.json.Decoder(dict[str, msgspec.Raw])
 _DATA: Final = get_decoders(ReadingData)
 
 
-class ReadingOutcome(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+class ReadingOutcome(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, gc=False):
     """What became of one reading.
 
     Attributes:

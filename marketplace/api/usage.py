@@ -6,14 +6,16 @@ import msgspec
 from litestar import Response, Router, get, post
 from litestar.params import FromPath, JSONBody
 
-from marketplace.api.bodies.delivery import CorrectUsageBody, ReadingBody, ReportUsageBody, VoidUsageBody
+from marketplace.api.bodies.delivery import CorrectUsageBody, EvidenceBody, ReadingBody, ReportUsageBody, VoidUsageBody
 from marketplace.api.commands import Commanded, ReceiptBody, render_headers
 from marketplace.api.grants import load_grant
 from marketplace.api.paging import Cursor, Limit, Page, build_page, parse_cursor
 from marketplace.api.reading import OptionalInstantText, Read, parse_instant
+from marketplace.domain.contradictions import Contradiction
 from marketplace.domain.usage import Measurement
+from marketplace.projections.evidence import load_contradictions
 from marketplace.projections.usage import ReadingView, UsageView, list_readings, load_usage
-from marketplace.runtime.commands.usage import correct_usage, report_usage, void_usage
+from marketplace.runtime.commands.usage import correct_usage, evidence_usage, report_usage, void_usage
 
 PATH: Final = "/v1/grants/{grant_id:str}/usage"
 
@@ -88,6 +90,27 @@ async def report(
     return Response(body, headers=render_headers(receipt))
 
 
+@post("/evidence", status_code=200, summary="Keep evidence")
+async def keep_evidence(
+    command: Commanded, grant_id: FromPath[str], data: JSONBody[EvidenceBody]
+) -> Response[ReceiptBody]:
+    """Keep what machines of a grant said beside its readings; it is never billed."""
+    receipt = await evidence_usage(command.handler, command.context, grant_id, source=data.source, samples=data.samples)
+    return command.answer(receipt)
+
+
+@get("/contradictions", summary="Find contradictions")
+async def find_all(
+    reading: Read, grant_id: FromPath[str], start: OptionalInstantText = None, end: OptionalInstantText = None
+) -> list[Contradiction]:
+    """Return what meters and machines do not agree on; in a span of at most 10,000 readings, the whole grant's else."""
+    first = None if start is None else parse_instant(start, "/start")
+    last = None if end is None else parse_instant(end, "/end")
+    grant = await load_grant(reading, grant_id)
+    async with reading.connect() as connection:
+        return await load_contradictions(connection, grant, start=first or grant.start, end=last or grant.end)
+
+
 @post("/corrections", status_code=200, summary="Correct a reading")
 async def correct(
     command: Commanded, grant_id: FromPath[str], data: JSONBody[CorrectUsageBody]
@@ -142,4 +165,8 @@ async def list_all(
     return build_page(rows, limit, lambda row: (row.reported_sequence, row.source, row.reading_id))
 
 
-ROUTER: Final = Router(PATH, route_handlers=[report, correct, void, sum_up, list_all], tags=["usage"])
+ROUTER: Final = Router(
+    PATH,
+    route_handlers=[report, keep_evidence, find_all, correct, void, sum_up, list_all],
+    tags=["usage"],
+)

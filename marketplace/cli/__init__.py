@@ -18,6 +18,7 @@ GROUPS = {
     "log": "Read the event log and check its hash chain.",
     "clear": "Clear an instance of pools.csv, lots.csv and orders.csv.",
     "equity": "Equity mathematics: verify certificates of rounds and distributions.",
+    "usage": "Bring in readings and evidence of other systems.",
 }
 
 app = App(

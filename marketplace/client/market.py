@@ -3,12 +3,12 @@
 A list comes as an async iterator over all of its pages. A read sees all that this client did before.
 """
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping, Sequence
 from typing import Any
 
 from events.order import OrderTerms
 from marketplace.api.api_keys import IssuedKey
-from marketplace.api.bodies.delivery import ReportUsageBody
+from marketplace.api.bodies.delivery import EvidenceBody, ReportUsageBody
 from marketplace.api.bodies.equity import (
     AddStakeholderBody,
     AdjustStockPlanBody,
@@ -42,6 +42,7 @@ from marketplace.api.bodies.trading import (
 from marketplace.api.clock import ClockView
 from marketplace.api.commands import ReceiptBody
 from marketplace.api.feed import FeedPage
+from marketplace.api.ingestion import BATCHED, IngestionReceipt
 from marketplace.api.usage import UsageReceipt
 from marketplace.client.books import Books
 from marketplace.projections.accounts.views import TrialBalanceView
@@ -143,6 +144,15 @@ class MarketplaceClient(Books):
     async def report_usage(self, grant_id: str, body: ReportUsageBody, **options: Any) -> UsageReceipt:
         """Report readings of a grant, and learn what became of each."""
         return await self.send(f"/v1/grants/{grant_id}/usage", UsageReceipt, body, **options)
+
+    async def send_readings(self, events: Sequence[Mapping[str, Any]], **options: Any) -> IngestionReceipt:
+        """Send readings as CloudEvents, at most 1,000, and learn what became of each."""
+        batch = BATCHED.decode()
+        return await self.send("/v1/usage", IngestionReceipt, list(events), media_type=batch, **options)
+
+    async def keep_evidence(self, grant_id: str, body: EvidenceBody, **options: Any) -> ReceiptBody:
+        """Keep what machines of a grant said beside its readings."""
+        return await self.command(f"/v1/grants/{grant_id}/usage/evidence", body, **options)
 
     async def accept_statement(self, statement_id: str, **options: Any) -> ReceiptBody:
         """Accept a statement, which settles it."""

@@ -93,6 +93,7 @@ class Transport:
         if_match: int | None = None,
         method: str = "POST",
         fresh: bool = False,
+        media_type: str = "application/json",
     ) -> T:
         """Send a command whose answer is of another type than a receipt; `fresh` asks for all that this client did."""
         headers = {"Idempotency-Key": key or new_key()}
@@ -102,7 +103,7 @@ class Transport:
             headers["If-Match"] = f'"{if_match}"'
         content = None
         if body is not None:
-            headers["Content-Type"] = "application/json"
+            headers["Content-Type"] = media_type
             content = msgspec.json.encode(body)
         response = await self._request(method, path, headers=headers, content=content)
         self.last_sequence = max(self.last_sequence, int(response.headers.get("Commit-Seq", 0)))

@@ -7,8 +7,8 @@ Invariants:
     2. A clearing decides every order of the book exactly once, in the book's order.
     3. A result is published once.
 
-Refusals in order: auction_unknown · auction_exists · time_naive · auction_<status> · book_mismatch ·
-decisions_incomplete.
+Refusals in order: auction_unknown · auction_exists · time_naive · horizon_too_long · auction_<status> ·
+book_mismatch · decisions_incomplete.
 """
 
 from collections.abc import Sequence
@@ -32,6 +32,7 @@ from events.auction import (
     RulePrice,
     ShadowPrice,
 )
+from marketplace.clearing.book import PERIODS_MAX
 from marketplace.core.decider import Decider
 from marketplace.core.errors import Refusal
 from marketplace.domain.refusals import refuse_exists, refuse_status, refuse_unknown, require_aware
@@ -130,6 +131,14 @@ def _open(command: OpenAuction, state: AuctionState) -> Sequence[AuctionEvent]:
         raise refuse_exists("auction", command.auction_id)
     require_aware(command.locks_at, "/locks_at")
     require_aware(command.horizon_start, "/horizon_start")
+    if command.periods > PERIODS_MAX:
+        raise Refusal(
+            "horizon_too_long",
+            f"{command.periods} periods are more than the {PERIODS_MAX} that one auction clears; that is 182 days of"
+            " hours, take days for more",
+            pointer="/periods",
+            periods_max=PERIODS_MAX,
+        )
     return [event]
 
 

@@ -21,6 +21,11 @@ def list_sizes(terms: OrderTerms) -> list[int]:
     return sorted({*range(least, terms.nodes, terms.nodes_step), terms.nodes})
 
 
+def name_group(startup_id: str, terms: OrderTerms) -> str | None:
+    """Return what tells an order's group from those of other startups; None where it is in none."""
+    return None if terms.group is None else f"{startup_id}/{terms.group}"
+
+
 def require_wishes(terms: OrderTerms) -> None:
     """Refuse a range or a demand on sites that cannot be; see the module for the order."""
     least = terms.nodes if terms.nodes_min is None else terms.nodes_min

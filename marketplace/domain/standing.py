@@ -29,7 +29,7 @@ from events.grant import (
     GrantSuspended,
     GrantTerminated,
 )
-from events.statement import StatementAccepted, StatementIssued, StatementResolved
+from events.statement import StatementAccepted, StatementCredited, StatementIssued, StatementResolved
 from events.types import Event
 
 StandingEvent = (
@@ -43,6 +43,7 @@ StandingEvent = (
     | StatementIssued
     | StatementResolved
     | StatementAccepted
+    | StatementCredited
 )
 COUNTED: Final = StandingEvent.__args__
 """The event types that a standing looks at."""
@@ -161,13 +162,15 @@ def advance(event: StandingEvent, course: Course, record: Record) -> tuple[Cours
             return replace(course, running=False), replace(record, grants_completed=completed)
         case StatementIssued():
             return _turn(course, record, event.period_end, working=course.working)
-        case StatementResolved() | StatementAccepted():
+        case StatementResolved() | StatementAccepted() | StatementCredited():
             return course, _judge(event, record)
         case GrantIssued():
             return begin(event), record
 
 
-def _judge(event: StatementResolved | StatementAccepted, record: Record) -> Record:
+def _judge(event: StatementResolved | StatementAccepted | StatementCredited, record: Record) -> Record:
+    if isinstance(event, StatementCredited):
+        return replace(record, gpu_seconds_accepted=record.gpu_seconds_accepted - event.charges.gpu_seconds)
     if isinstance(event, StatementAccepted):
         return replace(record, gpu_seconds_accepted=record.gpu_seconds_accepted + event.charges.gpu_seconds)
     conceded = event.charges_before.gpu_seconds - event.charges.gpu_seconds

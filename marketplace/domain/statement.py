@@ -5,6 +5,8 @@ Subject: ``marketplace.statement.<statement_id>``.
 Invariants:
     1. It is settled once, by acceptance, by silence after the acceptance period, or by resolution.
     2. What is settled never exceeds what was issued.
+    3. A settled statement never changes; what is metered later is a statement of its own, or a credit.
+    4. Where both sides' meters report and lie further apart than `TOLERANCE`, it opens as disputed with both figures.
 
 Refusals in order: statement_unknown · statement_exists · statement_<status> · acceptance_period_runs ·
 acceptance_period_over · claim_above_statement · charges_above_statement.
@@ -13,13 +15,17 @@ acceptance_period_over · claim_above_statement · charges_above_statement.
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
-from typing import Literal
+from fractions import Fraction
+from typing import Final, Literal
 
 import msgspec
 
 from events.statement import (
+    Adjustment,
     Charges,
+    Metering,
     StatementAccepted,
+    StatementCredited,
     StatementDisputed,
     StatementEvent,
     StatementIssued,
@@ -28,6 +34,8 @@ from events.statement import (
 from marketplace.core.decider import Decider
 from marketplace.core.errors import Refusal
 from marketplace.domain.refusals import refuse_exists, refuse_status, refuse_unknown
+
+TOLERANCE: Final = Fraction(1, 100)
 
 
 class IssueStatement(msgspec.Struct, frozen=True, kw_only=True):
@@ -41,6 +49,22 @@ class IssueStatement(msgspec.Struct, frozen=True, kw_only=True):
     period_end: datetime
     charges: Charges
     accept_until: datetime
+    gpu_seconds_before: int = 0
+    metering: Metering | None = None
+    adjustment: Adjustment | None = None
+
+
+class CreditStatement(msgspec.Struct, frozen=True, kw_only=True):
+    """Pay back what a settled period was charged too much; the payments stand in the same atomic batch."""
+
+    statement_id: str
+    grant_id: str
+    startup_id: str
+    provider_id: str
+    period_start: datetime
+    period_end: datetime
+    charges: Charges
+    adjustment: Adjustment
 
 
 class AcceptStatement(msgspec.Struct, frozen=True, kw_only=True):
@@ -66,19 +90,29 @@ class ResolveStatement(msgspec.Struct, frozen=True, kw_only=True):
     statement_id: str
     charges: Charges
     reason: str
+    gpu_seconds_metered: int | None = None
 
 
-StatementCommand = IssueStatement | AcceptStatement | DisputeStatement | ResolveStatement
+StatementCommand = IssueStatement | CreditStatement | AcceptStatement | DisputeStatement | ResolveStatement
 
 
 @dataclass(frozen=True, slots=True)
 class Statement:
-    """An issued statement; `charges` are as resolved where it was disputed."""
+    """An issued statement or a credit; `charges` are as resolved where it was disputed.
 
-    issued: StatementIssued
+    `gpu_seconds_metered` is what the provider's meter said of its period when it was last stated.
+    """
+
+    issued: StatementIssued | StatementCredited
     charges: Charges
+    gpu_seconds_metered: int
     status: Literal["issued", "disputed", "resolved", "accepted"] = "issued"
     disputed: StatementDisputed | None = None
+
+    @property
+    def sign(self) -> int:
+        """Return 1 for what is charged and -1 for what is paid back."""
+        return -1 if isinstance(self.issued, StatementCredited) else 1
 
 
 StatementState = Statement | None
@@ -86,7 +120,7 @@ StatementState = Statement | None
 
 def decide(command: StatementCommand, state: StatementState) -> Sequence[StatementEvent]:
     """Return what a command changes; see the module for the order of refusals."""
-    if isinstance(command, IssueStatement):
+    if isinstance(command, IssueStatement | CreditStatement):
         return _issue(command, state)
     if state is None:
         raise refuse_unknown("statement", command.statement_id)
@@ -99,12 +133,35 @@ def decide(command: StatementCommand, state: StatementState) -> Sequence[Stateme
             return _resolve(command, state)
 
 
-def _issue(command: IssueStatement, state: StatementState) -> Sequence[StatementEvent]:
+def is_within_tolerance(metering: Metering) -> bool:
+    """Tell whether two meters agree: within one percent of the greater figure."""
+    figures = metering.provider_gpu_seconds, metering.tenant_gpu_seconds
+    return abs(figures[0] - figures[1]) <= TOLERANCE * max(figures)
+
+
+def _issue(command: IssueStatement | CreditStatement, state: StatementState) -> Sequence[StatementEvent]:
     if state is None:
-        return [StatementIssued(**{name: getattr(command, name) for name in command.__struct_fields__})]
+        members = {name: getattr(command, name) for name in command.__struct_fields__}
+        if isinstance(command, CreditStatement):
+            return [StatementCredited(**members)]
+        issued = StatementIssued(**members)
+        if command.metering is None or is_within_tolerance(command.metering):
+            return [issued]
+        return [issued, _dispute_by_meters(command, command.metering)]
     if (state.issued.grant_id, state.issued.period_end) == (command.grant_id, command.period_end):
         return []
     raise refuse_exists("statement", command.statement_id)
+
+
+def _dispute_by_meters(command: IssueStatement, metering: Metering) -> StatementDisputed:
+    return StatementDisputed(
+        statement_id=command.statement_id,
+        grant_id=command.grant_id,
+        gpu_seconds_claimed=metering.tenant_gpu_seconds,
+        reason=f"the tenant's meter counted {metering.tenant_gpu_seconds} GPU-seconds, the provider's"
+        f" {metering.provider_gpu_seconds}: further apart than one percent",
+        by="meters",
+    )
 
 
 def _require_status(state: Statement, *allowed: str) -> None:
@@ -116,6 +173,7 @@ def _accept(command: AcceptStatement, state: Statement) -> Sequence[StatementEve
     if state.status == "accepted":
         return []
     _require_status(state, "resolved" if command.by == "resolution" else "issued")
+    assert isinstance(state.issued, StatementIssued), "a credit is settled as it is made"
     if command.by == "silence" and command.at < state.issued.accept_until:
         raise Refusal(
             "acceptance_period_runs",
@@ -138,6 +196,7 @@ def _dispute(command: DisputeStatement, state: Statement) -> Sequence[StatementE
     if state.disputed == event and state.status == "disputed":
         return []
     _require_status(state, "issued")
+    assert isinstance(state.issued, StatementIssued), "a credit is settled as it is made"
     if command.at >= state.issued.accept_until:
         raise Refusal(
             "acceptance_period_over",
@@ -171,14 +230,15 @@ def _resolve(command: ResolveStatement, state: Statement) -> Sequence[StatementE
             charges_before=state.charges,
             charges=command.charges,
             reason=command.reason,
+            gpu_seconds_metered=command.gpu_seconds_metered,
         )
     ]
 
 
 def evolve(state: StatementState, event: StatementEvent) -> StatementState:
     """Return the state after an event."""
-    if isinstance(event, StatementIssued):
-        return Statement(event, event.charges)
+    if isinstance(event, StatementIssued | StatementCredited):
+        return _begin(event)
     assert state is not None, "a statement is issued first"
     match event:
         case StatementAccepted():
@@ -186,7 +246,13 @@ def evolve(state: StatementState, event: StatementEvent) -> StatementState:
         case StatementDisputed():
             return replace(state, status="disputed", disputed=event)
         case StatementResolved():
-            return replace(state, status="resolved", charges=event.charges)
+            metered = state.gpu_seconds_metered if event.gpu_seconds_metered is None else event.gpu_seconds_metered
+            return replace(state, status="resolved", charges=event.charges, gpu_seconds_metered=metered)
+
+
+def _begin(event: StatementIssued | StatementCredited) -> Statement:
+    metered = event.charges.gpu_seconds if event.adjustment is None else event.adjustment.gpu_seconds_after
+    return Statement(event, event.charges, metered, "accepted" if isinstance(event, StatementCredited) else "issued")
 
 
 STATEMENT: Decider[StatementCommand, StatementEvent, StatementState] = Decider("statement", "stm", None, decide, evolve)

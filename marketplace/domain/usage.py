@@ -15,8 +15,8 @@ Answers in order, per reading: duplicate · conflict (reading_exists) · rejecte
 Faults in order: time_naive · span_empty · seconds_not_whole · nodes_not_positive · outside_grant · from_the_future ·
 grant_closed · interval_too_long · device_counted · nodes_above_grant.
 
-Refusals in order: readings_missing · readings_too_many · reading_unknown · reading_voided, then, of a correction, its
-faults.
+Refusals in order: readings_missing · readings_too_many · samples_missing · samples_too_many · reading_unknown ·
+reading_voided, then, of a correction, its faults.
 """
 
 from collections.abc import Sequence
@@ -26,9 +26,11 @@ from typing import Final
 
 from events.usage import (
     Reading,
+    Sample,
     UsageClosed,
     UsageCorrected,
     UsageEvent,
+    UsageEvidenced,
     UsageIdentified,
     UsageReported,
     UsageVoided,
@@ -40,6 +42,7 @@ from marketplace.domain.usage_commands import (
     Answer,
     CloseUsage,
     CorrectUsage,
+    EvidenceUsage,
     IdentifyReadings,
     Measurement,
     Metered,
@@ -52,10 +55,12 @@ from marketplace.domain.usage_state import SECOND, Count, Usage, UsageState, to_
 
 __all__ = [
     "READINGS_MAX",
+    "SAMPLES_MAX",
     "USAGE",
     "Answer",
     "CloseUsage",
     "CorrectUsage",
+    "EvidenceUsage",
     "IdentifyReadings",
     "Measurement",
     "Metered",
@@ -74,6 +79,7 @@ __all__ = [
 ]
 
 READINGS_MAX: Final = 1_000
+SAMPLES_MAX: Final = 10_000
 INTERVAL_MAX: Final = timedelta(days=31)
 
 
@@ -234,6 +240,8 @@ def decide(command: UsageCommand, state: UsageState) -> Sequence[UsageEvent]:
             return _report(command, state)
         case IdentifyReadings():
             return _identify(command, state)
+        case EvidenceUsage():
+            return _evidence(command, state)
         case CorrectUsage():
             return _correct(command, state)
         case VoidUsage():
@@ -253,8 +261,25 @@ def _report(command: ReportUsage, state: UsageState) -> Sequence[UsageEvent]:
     return [UsageReported(**_name(command), readings=accepted, meter=command.meter)]
 
 
-def _name(command: ReportUsage | CorrectUsage | VoidUsage) -> dict[str, str]:
+def _name(command: ReportUsage | EvidenceUsage | CorrectUsage | VoidUsage) -> dict[str, str]:
     return {"usage_id": command.usage_id, "grant_id": command.grant_id, "source": command.source}
+
+
+def _evidence(command: EvidenceUsage, state: UsageState) -> Sequence[UsageEvent]:
+    if not command.samples:
+        raise Refusal("samples_missing", "send at least one sample", pointer="/samples")
+    if len(command.samples) > SAMPLES_MAX:
+        raise Refusal("samples_too_many", f"at most {SAMPLES_MAX} samples come at once", pointer="/samples")
+    looked, fresh = dict[str, datetime](), list[Sample]()
+    for sample in sorted(command.samples, key=lambda one: one.at):
+        key = render_key(command.source, sample.device)
+        last = looked.get(key) or state.looked.get(key)
+        if last is None or last < sample.at:
+            looked[key] = sample.at
+            fresh.append(sample)
+    if not fresh:
+        return []
+    return [UsageEvidenced(**_name(command), samples=tuple(fresh), meter=command.meter)]
 
 
 def _identify(command: IdentifyReadings, state: UsageState) -> Sequence[UsageEvent]:
@@ -329,6 +354,9 @@ def evolve(state: UsageState, event: UsageEvent) -> UsageState:
         case UsageVoided():
             after = _evolve_count(state, event.source, (), (event.reading,))
             return replace(after, readings=after.readings.set(render_key(event.source, event.reading.reading_id), None))
+        case UsageEvidenced():
+            looked = {render_key(event.source, sample.device): sample.at for sample in event.samples}
+            return replace(state, looked=state.looked.update(looked))
         case UsageIdentified():
             return replace(state, homes=state.homes.update(dict.fromkeys(event.reading_ids, event.grant_id)))
         case UsageClosed():

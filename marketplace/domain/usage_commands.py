@@ -6,11 +6,11 @@ from typing import Literal, NamedTuple
 
 import msgspec
 
-from events.usage import Evidence, Meter
+from events.usage import Evidence, Meter, Sample
 from marketplace.core.ids import derive_id, rename_id
 
 
-class Measurement(msgspec.Struct, frozen=True, kw_only=True):
+class Measurement(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """A reading as a meter sends it.
 
     Attributes:
@@ -98,7 +98,17 @@ class VoidUsage(msgspec.Struct, frozen=True, kw_only=True):
     meter: Meter = "provider"
 
 
-UsageCommand = ReportUsage | IdentifyReadings | CorrectUsage | VoidUsage | CloseUsage
+class EvidenceUsage(msgspec.Struct, frozen=True, kw_only=True):
+    """Keep what machines said; a sample of a source and device that is not newer than the last one changes nothing."""
+
+    usage_id: str
+    grant_id: str
+    source: str
+    samples: tuple[Sample, ...]
+    meter: Meter = "provider"
+
+
+UsageCommand = ReportUsage | EvidenceUsage | IdentifyReadings | CorrectUsage | VoidUsage | CloseUsage
 
 
 def name_usage(grant_id: str, meter: Meter = "provider") -> str:

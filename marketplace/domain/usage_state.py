@@ -27,6 +27,7 @@ class Usage:
         devices: The same of each GPU that was named.
         homes: The grant for which each id of the source was used.
         closed: Whether the grant is settled in full.
+        looked: When each source looked last at each device.
     """
 
     readings: Map[str, Reading | None] = field(default_factory=Map)
@@ -34,6 +35,7 @@ class Usage:
     devices: Map[str, Timeline] = field(default_factory=Map)
     homes: Map[str, str] = field(default_factory=Map)
     closed: bool = False
+    looked: Map[str, datetime] = field(default_factory=Map)
 
     def counted(self) -> Iterable[Reading]:
         """Return the readings that count."""

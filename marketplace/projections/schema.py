@@ -55,9 +55,9 @@ def exact(name: str, *, null: bool = False) -> Column[Any]:
     return Column(name, Numeric(asdecimal=True), nullable=null)
 
 
-def instant(name: str, *, null: bool = False) -> Column[Any]:
+def instant(name: str, *, key: bool = False, null: bool = False) -> Column[Any]:
     """Return a column of instants."""
-    return Column(name, DateTime(timezone=True), nullable=null)
+    return Column(name, DateTime(timezone=True), primary_key=key, nullable=null)
 
 
 def document(name: str, *, null: bool = False) -> Column[Any]:

@@ -8,7 +8,7 @@ from sqlalchemy import Index, or_, select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from events import statement as statement_events
-from events.statement import Charges
+from events.statement import Adjustment, Charges
 from marketplace.projections.changes import Changes
 from marketplace.projections.facts import Fact
 from marketplace.projections.grants import grants
@@ -30,6 +30,9 @@ statements: Final = define(
     text("accepted_by", null=True),
     whole("gpu_seconds_claimed", null=True),
     text("reason", null=True),
+    text("disputed_by", null=True),
+    whole("tenant_gpu_seconds", null=True),
+    document("adjustment", null=True),
     instant("accept_until"),
     instant("issued_at"),
     instant("accepted_at", null=True),
@@ -53,8 +56,29 @@ def _issued(changes: Changes, fact: Fact, event: statement_events.StatementIssue
         charges_issued=event.charges,
         charges=event.charges,
         status="issued",
+        tenant_gpu_seconds=None if event.metering is None else event.metering.tenant_gpu_seconds,
+        adjustment=event.adjustment,
         accept_until=event.accept_until,
         issued_at=fact.time,
+    )
+
+
+def _credited(changes: Changes, fact: Fact, event: statement_events.StatementCredited) -> None:
+    changes.put(
+        statements,
+        statement_id=event.statement_id,
+        grant_id=event.grant_id,
+        startup_id=event.startup_id,
+        provider_id=event.provider_id,
+        period_start=event.period_start,
+        period_end=event.period_end,
+        charges_issued=event.charges,
+        charges=event.charges,
+        status="credited",
+        adjustment=event.adjustment,
+        accept_until=fact.time,
+        issued_at=fact.time,
+        accepted_at=fact.time,
     )
 
 
@@ -65,7 +89,8 @@ def _accepted(changes: Changes, fact: Fact, event: statement_events.StatementAcc
 
 def _disputed(changes: Changes, _: Fact, event: statement_events.StatementDisputed) -> None:
     claim = event.gpu_seconds_claimed
-    changes.update(statements, event.statement_id, status="disputed", gpu_seconds_claimed=claim, reason=event.reason)
+    disputed = {"status": "disputed", "gpu_seconds_claimed": claim, "reason": event.reason, "disputed_by": event.by}
+    changes.update(statements, event.statement_id, **disputed)
 
 
 def _resolved(changes: Changes, _: Fact, event: statement_events.StatementResolved) -> None:
@@ -78,6 +103,7 @@ PROJECTION: Final = Projection(
     tables=(statements,),
     handlers={
         statement_events.StatementIssued: _issued,
+        statement_events.StatementCredited: _credited,
         statement_events.StatementAccepted: _accepted,
         statement_events.StatementDisputed: _disputed,
         statement_events.StatementResolved: _resolved,
@@ -90,9 +116,11 @@ PROJECTION: Final = Projection(
 
 
 class StatementView(msgspec.Struct, frozen=True, kw_only=True):
-    """A statement; `status` is ``issued``, ``disputed``, ``resolved`` or ``accepted``.
+    """A statement; `status` is ``issued``, ``disputed``, ``resolved``, ``accepted`` or ``credited``.
 
-    `charges_issued` is what was asked first, `charges` what holds now.
+    `charges_issued` is what was asked first, `charges` what holds now; what is credited is paid back. Where the
+    tenant's meter reported too, `tenant_gpu_seconds` is its figure. `adjustment` tells what changed in a period that
+    was settled.
     """
 
     statement_id: str
@@ -108,6 +136,9 @@ class StatementView(msgspec.Struct, frozen=True, kw_only=True):
     accepted_by: str | None
     gpu_seconds_claimed: int | None
     reason: str | None
+    disputed_by: str | None
+    tenant_gpu_seconds: int | None
+    adjustment: Adjustment | None
     accept_until: datetime
     issued_at: datetime
     accepted_at: datetime | None

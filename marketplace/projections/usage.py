@@ -16,7 +16,7 @@ from marketplace.projections.facts import Fact
 from marketplace.projections.grants import grants
 from marketplace.projections.projection import Projection, all_of, tags_of
 from marketplace.projections.reading import find_one, load_all, page
-from marketplace.projections.schema import Origin, define, document, instant, text, whole
+from marketplace.projections.schema import Origin, define, document, exact, instant, text, whole
 
 readings: Final = define(
     "readings_v1",
@@ -39,6 +39,37 @@ readings: Final = define(
     Index("ix_readings_v1_grant", "grant_id", "reported_sequence"),
     origin=Origin("usage", "usage_id"),
 )
+
+
+samples: Final = define(
+    "evidence_samples_v1",
+    text("grant_id", key=True),
+    text("meter", key=True),
+    text("source", key=True),
+    text("device", key=True),
+    instant("at", key=True),
+    text("usage_id"),
+    exact("gpu_utilisation", null=True),
+    exact("energy_kwh", null=True),
+    whole("xid_error", null=True),
+    origin=Origin("usage", "usage_id"),
+)
+
+
+def _evidenced(changes: Changes, _: Fact, event: usage_events.UsageEvidenced) -> None:
+    for sample in event.samples:
+        changes.put(
+            samples,
+            grant_id=event.grant_id,
+            meter=event.meter,
+            source=event.source,
+            device=sample.device,
+            at=sample.at,
+            usage_id=event.usage_id,
+            gpu_utilisation=sample.gpu_utilisation,
+            energy_kwh=sample.energy_kwh,
+            xid_error=sample.xid_error,
+        )
 
 
 def _reported(changes: Changes, fact: Fact, event: usage_events.UsageReported) -> None:
@@ -89,9 +120,10 @@ async def _load(changes: Changes, batch: Sequence[Fact], connection: AsyncConnec
 PROJECTION: Final = Projection(
     name="usage",
     version=1,
-    tables=(readings,),
+    tables=(readings, samples),
     handlers={
         usage_events.UsageReported: _reported,
+        usage_events.UsageEvidenced: _evidenced,
         usage_events.UsageCorrected: _corrected,
         usage_events.UsageVoided: _voided,
     },

@@ -24,6 +24,7 @@ from marketplace.domain.auction import ATTEMPTS_MAX, AUCTION, Auction
 from marketplace.domain.lot import LOT, Lot
 from marketplace.domain.mandate import MANDATE
 from marketplace.domain.order import ORDER, Order
+from marketplace.domain.order_terms import name_group
 from marketplace.domain.pool import POOL
 from marketplace.domain.site import SITE
 from marketplace.runtime.book import build_book, find_window
@@ -77,15 +78,19 @@ class Auctioneer:
     async def _lock(self, auction: Auction) -> None:
         auction_id = auction.opened.auction_id
         horizon = build_horizon(auction.opened)
-        wanted = []
+        wanted, groups, busy = [], {}, set()
         for order_id in self._stage.list_orders():
             order = await self._find_order(order_id)
-            if order is None or (order.status == "locked" and order.auction_id != auction_id):
+            if order is None:
                 continue
-            if self._stage.is_served(order_id) and order.status == "open":
+            groups[order_id] = name_group(order.placed.startup_id, order.terms)
+            if order.status == "locked" and order.auction_id != auction_id:
+                busy.add(groups[order_id])
+            elif self._stage.is_served(order_id) and order.status == "open":
                 await self._withdraw(order_id)
             elif find_window(order.terms, horizon) is not None:
                 wanted.append(order_id)
+        wanted = [order_id for order_id in wanted if groups[order_id] is None or groups[order_id] not in busy]
         served = await self._list_served(wanted)
         wanted = [order_id for order_id in wanted if await self._has_parent(order_id, {*wanted, *served})]
         await self._each(wanted[:ORDERS_MAX], lambda order_id: self._lock_order(auction_id, order_id))
@@ -203,7 +208,7 @@ class Auctioneer:
         served = {groups[decision.order_id] for decision, outcome in matched if outcome == "matched"} - {None}
         for order_id in self._stage.list_orders() if served else ():
             order = await self._find_order(order_id)
-            if order is not None and f"{order.placed.startup_id}/{order.terms.group}" in served:
+            if order is not None and name_group(order.placed.startup_id, order.terms) in served:
                 await self._withdraw(order_id)
 
     async def _carry_out(self, cleared: AuctionCleared, decision: Decision) -> str:

@@ -15,7 +15,7 @@ from events.order import OrderTerms
 from marketplace.core.intervals import build_steps
 from marketplace.domain.lot import Lot
 from marketplace.domain.order import Order
-from marketplace.domain.order_terms import list_sizes
+from marketplace.domain.order_terms import list_sizes, name_group
 from marketplace.domain.pool import Pool
 from marketplace.runtime.bidding import build_bids
 from marketplace.runtime.horizon import Horizon, build_horizon, count_least
@@ -108,7 +108,7 @@ def _build_order(
             for bid in build_bids(order, supply, pool_id, lots, limits, period_hours=book.period_hours)
         ),
         sizes=tuple(list_sizes(terms)[:-1]),
-        group_id=None if terms.group is None else f"{order.placed.startup_id}/{terms.group}",
+        group_id=name_group(order.placed.startup_id, terms),
         parent_id=terms.parent_order_id if terms.parent_order_id in names else None,
     )
 

@@ -1,6 +1,7 @@
 """The market in the worker's memory: the agenda, and which lots, pools and orders there are.
 
-States are in the handler's cache, which the same reader fills from the first event on.
+States are in the handler's cache, which the same reader fills from the first event on; but usage, which is read from
+the log when a statement needs it: readings outnumber everything else.
 """
 
 from collections.abc import Iterable
@@ -14,6 +15,7 @@ from events.subjects import parse_subject
 from events.types import Event
 from marketplace.domain.deciders import DECIDERS
 from marketplace.domain.standing import Standings, compute_standing, evolve
+from marketplace.domain.usage import USAGE
 from marketplace.log.port import Recorded
 from marketplace.runtime.agenda import Agenda
 from marketplace.runtime.cache import parse_event
@@ -43,7 +45,10 @@ class Stage:
         for recorded in page:
             aggregate, _ = parse_subject(recorded.subject)
             event = parse_event(recorded)
-            self._handler.cache.absorb(DECIDERS[aggregate], recorded, event)
+            if aggregate == USAGE.aggregate:
+                self._handler.cache.notice(recorded)
+            else:
+                self._handler.cache.absorb(DECIDERS[aggregate], recorded, event)
             self._notice(event)
             self.position = recorded.sequence
 

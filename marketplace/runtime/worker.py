@@ -7,7 +7,7 @@ reach the log waits and goes on; one that meets an event it cannot read stops.
 import asyncio
 import contextlib
 from collections.abc import Callable, Coroutine, Mapping
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any, Final
 
 import structlog
@@ -21,7 +21,7 @@ from marketplace.domain.quote import QUOTE, Quote
 from marketplace.domain.site import SITE, Site
 from marketplace.runtime.agenda import Task
 from marketplace.runtime.auctioneer import Auctioneer
-from marketplace.runtime.commands import grants, holds, orders, quotes, statements, supply
+from marketplace.runtime.commands import adjustments, grants, holds, orders, quotes, statements, supply
 from marketplace.runtime.handler import Handler
 from marketplace.runtime.stage import Stage
 from marketplace.runtime.unit import Context
@@ -40,12 +40,19 @@ TIMERS: Final[Mapping[str, Callable[[Handler, Context, Task], Coroutine[Any, Any
     "issue_statement": lambda handler, context, task: statements.issue_statement(
         handler, context, task.id, task.number
     ),
+    "adjust_statement": lambda handler, context, task: adjustments.adjust_statement(
+        handler, context, task.id, task.number
+    ),
     "accept_statement": lambda handler, context, task: statements.accept_statement(
         handler, context, task.id, by="silence"
     ),
     "finish_grant": lambda handler, context, task: grants.finish_grant(handler, context, task.id),
 }
 """What is one command, by the kind of its task."""
+
+UNPAID: Final = "funds_insufficient"
+"""Refusal of a payment that is tried again once the account may have been filled."""
+UNPAID_WAIT: Final = timedelta(hours=1)
 
 log = structlog.get_logger(__name__)
 
@@ -102,6 +109,9 @@ class Worker:
         except Refusal as refusal:
             if refusal.code in TOO_EARLY:
                 await self._postpone(task, refusal)
+            elif refusal.code == UNPAID:
+                self.stage.agenda.put(task, self._handler.clock.now() + UNPAID_WAIT)
+                log.warning("task_unpaid", task=task.kind, id=task.id, reason=refusal.message)
             else:
                 log.info("task_not_needed", task=task.kind, id=task.id, code=refusal.code, reason=refusal.message)
         except (Conflict, Unavailable) as error:

@@ -9,13 +9,13 @@ from tests.api.stage import build_terms
 
 def build_order(world: World, **more) -> dict:
     equity = {"equity": "3", "mandate_ids": [world.ids["mandate"]], "cash": "1"}
-    begin = {"start_earliest": world.day(2), "start_latest": world.day(20)}
+    begin = {"start_earliest": world.day(2), "start_latest": world.day(2)}
     terms = build_terms(world.day, **equity, **{"duration_hours": 24 * 40, **begin, **more})
     return {"startup_id": world.ids["startup"], "terms": terms}
 
 
-def build_cash_order(world: World, cash: str = "3") -> dict:
-    begin = {"start_earliest": world.day(2), "start_latest": world.day(20)}
+def build_cash_order(world: World, cash: str = "3", latest: float = 20) -> dict:
+    begin = {"start_earliest": world.day(2), "start_latest": world.day(latest)}
     return {
         "startup_id": world.ids["startup"],
         "terms": build_terms(world.day, cash=cash, duration_hours=24 * 40, **begin),
@@ -79,7 +79,7 @@ ORDERS = (
         "POST",
         "/v1/orders",
         "startup",
-        build_cash_order,
+        lambda world: build_cash_order(world, latest=2),
         201,
         (lambda world: build_cash_order(world, cash="100000"), 422, "funds_insufficient"),
         (404, "party_unknown"),
@@ -231,6 +231,23 @@ USAGE = (
     ),
     Row(
         "POST",
+        "/v1/grants/{grant}/usage/evidence",
+        "provider",
+        lambda world: {
+            "source": "dcgm",
+            "samples": [{"device": "GPU-1", "at": world.day(2.5), "gpu_utilisation": "0.9"}],
+        },
+        refused=({"source": "dcgm", "samples": []}, 422, "body_invalid"),
+    ),
+    Row(
+        "GET",
+        "/v1/grants/{grant}/usage/contradictions",
+        "startup",
+        refused=("start=soon", 422, "request_invalid"),
+        check=lambda found: [one["kind"] for one in found] == ["busy_unmetered"],
+    ),
+    Row(
+        "POST",
         "/v1/grants/{grant}/usage/corrections",
         "provider",
         lambda world: {"source": "dcgm", "reading": build_reading(world, "r1", 1), "reason": "counted twice"},
@@ -259,9 +276,9 @@ USAGE = (
             "id": "r3",
             "source": "dcgm",
             "subject": world.ids["grant"],
-            "data": {"start": world.day(2), "end": world.day(2.1), "nodes": 9},
+            "data": {"start": world.day(2), "end": world.day(2.05), "nodes": 9},
         },
-        refused=(None, 400, "body_malformed"),
+        refused=(None, 415, "media_type_unsupported"),
         other=SEEN,
         check=lambda one: one["readings"][0]["code"] == "nodes_above_grant",
         media_type="application/cloudevents+json",

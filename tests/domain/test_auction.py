@@ -69,6 +69,7 @@ REFUSALS = [
     Row("auction_exists", (OPENED,), open_auction(seed=8)),
     Row("time_naive", (), open_auction(locks_at=NAIVE), "/locks_at"),
     Row("time_naive", (), open_auction(horizon_start=NAIVE), "/horizon_start"),
+    Row("horizon_too_long", (), open_auction(periods=182 * 24 + 1), "/periods"),
     Row("auction_collecting", (OPENED,), clear()),
     Row("auction_collecting", (OPENED,), fail()),
     Row("auction_collecting", (OPENED,), settle()),

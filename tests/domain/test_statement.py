@@ -1,9 +1,24 @@
 """Statements: accepted, disputed, resolved; settled once."""
 
+import msgspec
 import pytest
 
-from events.statement import StatementAccepted, StatementDisputed, StatementIssued, StatementResolved
-from marketplace.domain.statement import STATEMENT, AcceptStatement, DisputeStatement, ResolveStatement
+from events.statement import (
+    Adjustment,
+    Metering,
+    StatementAccepted,
+    StatementCredited,
+    StatementDisputed,
+    StatementIssued,
+    StatementResolved,
+)
+from marketplace.domain.statement import (
+    STATEMENT,
+    AcceptStatement,
+    CreditStatement,
+    DisputeStatement,
+    ResolveStatement,
+)
 from tests.domain import build
 from tests.domain.build import GRANT, Row, builder, charges, hour, id_of, issue_statement, usd
 from tests.support.spec import Given
@@ -114,3 +129,48 @@ def test_a_dispute_may_be_resolved_for_the_provider():
         **MINE, grant_id=GRANT, charges_before=charges(), charges=charges(), reason="logs of the provider"
     )
     Given(STATEMENT, ISSUED, DISPUTED).when(resolve(charges=charges())).then(upheld)
+
+
+CHANGE = Adjustment(statement_id=id_of("stm", 9), gpu_seconds_before=57_600, gpu_seconds_after=28_800)
+CREDIT = CreditStatement(
+    **MINE,
+    grant_id=GRANT,
+    startup_id=build.STARTUP,
+    provider_id=build.PROVIDER,
+    period_start=hour(10),
+    period_end=hour(11),
+    charges=LESS,
+    adjustment=CHANGE,
+)
+CREDITED = StatementCredited(**{name: getattr(CREDIT, name) for name in CREDIT.__struct_fields__})
+
+
+def test_a_credit_is_settled_as_it_is_made_and_made_once():
+    Given(STATEMENT).when(CREDIT).then(CREDITED)
+    Given(STATEMENT, CREDITED).when(accept()).then_nothing()
+    Given(STATEMENT, CREDITED).when(dispute()).refused("statement_accepted")
+    state = STATEMENT.fold([CREDITED])
+    assert (state.sign, state.gpu_seconds_metered) == (-1, 28_800)
+
+
+def test_a_resolution_keeps_what_was_metered_then():
+    metered = msgspec.structs.replace(RESOLVED, gpu_seconds_metered=50_000)
+    Given(STATEMENT, ISSUED, DISPUTED).when(resolve(gpu_seconds_metered=50_000)).then(metered)
+    assert STATEMENT.fold([ISSUED, DISPUTED, metered]).gpu_seconds_metered == 50_000
+    assert STATEMENT.fold([ISSUED, DISPUTED, RESOLVED]).gpu_seconds_metered == 57_600
+
+
+@pytest.mark.parametrize(
+    ("tenant_gpu_seconds", "agree"), [(57_600, True), (57_024, True), (57_023, False), (58_181, True), (58_182, False)]
+)
+def test_two_meters_agree_within_one_percent_of_the_greater(tenant_gpu_seconds, agree):
+    metering = Metering(provider_gpu_seconds=57_600, tenant_gpu_seconds=tenant_gpu_seconds)
+    command = issue_statement(metering=metering)
+    issued = msgspec.structs.replace(ISSUED, metering=metering)
+    if agree:
+        Given(STATEMENT).when(command).then(issued)
+        return
+    events = STATEMENT.decide(command, None)
+    assert events[0] == issued
+    assert (events[1].by, events[1].gpu_seconds_claimed) == ("meters", tenant_gpu_seconds)
+    assert STATEMENT.fold(events).status == "disputed"

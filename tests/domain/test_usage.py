@@ -1,11 +1,31 @@
 """Usage: each reading counts once, corrections and voids are events."""
 
+import msgspec
 import pytest
 
-from events.usage import Evidence, Reading, UsageCorrected, UsageReported, UsageVoided
-from marketplace.domain.usage import READINGS_MAX, USAGE, CorrectUsage, VoidUsage, answer, count_gpu_seconds
+from events.usage import (
+    Evidence,
+    Reading,
+    Sample,
+    UsageClosed,
+    UsageCorrected,
+    UsageEvidenced,
+    UsageReported,
+    UsageVoided,
+)
+from marketplace.domain.usage import (
+    READINGS_MAX,
+    SAMPLES_MAX,
+    USAGE,
+    CloseUsage,
+    CorrectUsage,
+    EvidenceUsage,
+    VoidUsage,
+    answer,
+    count_gpu_seconds,
+)
 from tests.domain import build
-from tests.domain.build import GRANT, NAIVE, Row, builder, hour, measurement, metered, report_usage, usd
+from tests.domain.build import GRANT, NAIVE, Row, builder, hour, id_of, measurement, metered, report_usage, usd
 from tests.support.spec import Given
 
 SOURCE = "/meters/1"
@@ -32,6 +52,8 @@ correct = builder(
     CorrectUsage(**MINE, measurement=measurement(nodes=1), metered=metered(), reason="meter restarted", at=hour(12))
 )
 void = builder(VoidUsage(**MINE, reading_id="r1", reason="wrong grant"))
+SAMPLE = Sample(device="GPU-1", at=hour(10), gpu_utilisation=usd("0.5"), energy_kwh=usd("11.5"), xid_error=0)
+look = builder(EvidenceUsage(**MINE, samples=(SAMPLE,)))
 REPORTED = UsageReported(**MINE, readings=(reading(),))
 CORRECTED = UsageCorrected(**MINE, before=reading(), after=reading(nodes=1), reason="meter restarted")
 VOIDED = UsageVoided(**MINE, reading=reading(), reason="wrong grant")
@@ -58,6 +80,8 @@ TWO_FAULTS = [
 REFUSALS = [
     Row("readings_missing", (), report(), "/readings"),
     Row("readings_too_many", (), report(*[measurement()] * (READINGS_MAX + 1)), "/readings"),
+    Row("samples_missing", (), look(samples=()), "/samples"),
+    Row("samples_too_many", (), look(samples=(SAMPLE,) * (SAMPLES_MAX + 1)), "/samples"),
     Row("reading_unknown", (), correct()),
     Row("reading_unknown", (REPORTED,), void(source="/meters/2")),
     Row("reading_voided", (REPORTED, VOIDED), correct()),
@@ -84,6 +108,15 @@ def test_a_faulty_reading_is_rejected_and_changes_nothing(code, faulty):
 @pytest.mark.parametrize(("code", "faulty"), [*FAULTS.items(), *TWO_FAULTS])
 def test_a_correction_may_have_no_fault_of_a_reading(code, faulty):
     Given(USAGE, REPORTED).when(correct(measurement=faulty)).refused(code)
+
+
+def test_machines_are_looked_at_once_an_instant():
+    later = msgspec.structs.replace(SAMPLE, at=hour(11))
+    seen = UsageEvidenced(**MINE, samples=(SAMPLE,))
+    Given(USAGE).when(look(samples=(SAMPLE, SAMPLE))).then(seen)
+    Given(USAGE, seen).when(look(samples=(later, SAMPLE))).then(UsageEvidenced(**MINE, samples=(later,)))
+    other = UsageEvidenced(**(MINE | {"source": "/meters/2"}), samples=(SAMPLE,))
+    Given(USAGE, seen).when(look(source="/meters/2")).then(other)
 
 
 def test_reports():
@@ -163,3 +196,50 @@ def test_an_interval_that_crosses_a_bound_counts_in_part():
     assert count_gpu_seconds(usage, hour(10), hour(10.5)) == 2 * 8 * 1_800
     assert count_gpu_seconds(usage, hour(10.5), hour(11.25)) == 2 * 8 * 1_800 + 8 * 900
     assert count_gpu_seconds(usage, hour(0), hour(99)) == 3 * 8 * 3_600
+
+
+def test_gpus_count_where_they_are_not_all_of_the_nodes():
+    part = measurement(nodes=None, gpus=9, devices=("GPU-1", "GPU-2"))
+    ((said, accepted),) = answer(report(part), USAGE.initial)
+    assert (said.outcome, accepted.nodes, accepted.gpu_seconds) == ("accepted", 2, 9 * 3_600)
+    state = USAGE.fold([UsageReported(**MINE, readings=(accepted,))])
+    ((same, _),) = answer(report(part), state)
+    assert same.outcome == "duplicate"
+    more = [measurement(reading_id="r2", nodes=None, gpus=gpus) for gpus in (8, 7)]
+    assert [spoken.code for spoken, _ in answer(report(*more), state)] == ["nodes_above_grant", None]
+
+
+def test_a_named_gpu_counts_once_at_any_instant_and_again_once_it_is_voided():
+    one = measurement(nodes=None, gpus=1, devices=("GPU-1",))
+    again = msgspec.structs.replace(one, reading_id="r2", start=hour(10.5), end=hour(11.5))
+    ((_, accepted),) = answer(report(one), USAGE.initial)
+    state = USAGE.fold([UsageReported(**MINE, readings=(accepted,))])
+    ((said, _),) = answer(report(again, source="/meters/2"), state)
+    assert (said.outcome, said.code) == ("rejected", "device_counted")
+    voided = USAGE.fold([UsageVoided(**MINE, reading=accepted, reason="wrong grant")], state)
+    ((said, _),) = answer(report(again), voided)
+    assert said.outcome == "accepted"
+    assert voided.timeline == voided.devices == USAGE.initial.timeline
+
+
+def test_an_interval_lasts_at_most_31_days():
+    wide = metered(end=hour(24 * 60))
+    days = [measurement(reading_id=f"r{days}", end=hour(10 + 24 * days), nodes=1) for days in (31, 32)]
+    command = report_usage(measurements=tuple(days), metered=wide, at=hour(24 * 60))
+    assert [said.code for said, _ in answer(command, USAGE.initial)] == [None, "interval_too_long"]
+
+
+def test_an_id_that_was_used_for_another_grant_is_a_conflict():
+    ((said, _),) = answer(report(measurement(), elsewhere={"r1": id_of("grt", 9)}), USAGE.initial)
+    assert (said.outcome, said.code) == ("conflict", "reading_exists")
+    assert id_of("grt", 9) in said.message
+
+
+def test_what_is_settled_in_full_can_only_be_lowered():
+    closed = UsageClosed(usage_id=build.USAGE, grant_id=GRANT, gpu_seconds=REPORTED.readings[0].gpu_seconds)
+    Given(USAGE, REPORTED).when(CloseUsage(usage_id=build.USAGE, grant_id=GRANT)).then(closed)
+    ((said, _),) = answer(report(measurement(reading_id="r2", start=hour(11), end=hour(12))), USAGE.fold([closed]))
+    assert (said.outcome, said.code) == ("rejected", "grant_closed")
+    Given(USAGE, REPORTED, closed).when(correct()).then(CORRECTED)
+    Given(USAGE, REPORTED, CORRECTED, closed).when(correct(measurement=measurement())).refused("grant_closed")
+    Given(USAGE, REPORTED, closed).when(void()).then(VOIDED)

@@ -5,7 +5,7 @@ from datetime import timedelta
 from hypothesis import given
 from hypothesis import strategies as st
 
-from marketplace.domain.usage import USAGE, CorrectUsage, ReportUsage, VoidUsage, answer, count_gpu_seconds
+from marketplace.domain.usage import USAGE, CorrectUsage, ReportUsage, VoidUsage, answer, count_gpu_seconds, explain
 from tests.domain import build
 from tests.domain.walk import WALK, step
 
@@ -120,3 +120,15 @@ def test_the_same_readings_in_any_order_and_any_number_of_times_give_the_same_st
 def test_a_batch_is_its_readings_one_by_one(command):
     batch, _, _ = step(USAGE, USAGE.initial, command)
     assert batch == report_one_by_one([(command.source, measurement) for measurement in command.measurements])
+
+
+@WALK
+@given(walks)
+def test_what_is_explained_of_a_report_is_what_was_answered(walk):
+    usage = USAGE.initial
+    for command in walk:
+        before = usage
+        usage, _, _ = step(USAGE, usage, command)
+        if isinstance(command, ReportUsage):
+            said = [spoken.outcome for spoken, _ in answer(command, before)]
+            assert [spoken.outcome for spoken in explain(command, before, usage)] == said

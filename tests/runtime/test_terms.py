@@ -10,7 +10,7 @@ from marketplace.core.errors import Refusal
 from marketplace.log.memory import MemoryLog
 from marketplace.runtime.book import build_book
 from marketplace.runtime.clearing import parse_book, parse_result
-from marketplace.runtime.commands import orders, sites, supply
+from marketplace.runtime.commands import auctions, orders, sites, supply
 from marketplace.runtime.supply import Supply
 from tests.runtime.desk import open_desk
 from tests.runtime.invariants import check_log
@@ -250,3 +250,49 @@ async def test_a_published_result_with_limits_is_verified_from_what_the_log_hold
     assert [price.rule for price in cleared.rule_prices] == ["limit"]
     assert cleared.certificate.gap == 0
     assert find_violations(parse_book(locked.book), parse_result(world.auction.opened, cleared)) == ()
+
+
+async def test_lots_of_rising_asks_carry_an_order_together_at_the_dearest_in_use():
+    world = await World().build(ask="2", nodes=4)
+    await supply.withdraw_lot(world.market.handler, world.market.context(world.provider), world.lot, reason="steps")
+    steps = [
+        await world.market.lot(world.provider, world.pool, ask=ask, nodes=nodes)
+        for ask, nodes in (("2", 2), ("2.5", 1), ("6", 1))
+    ]
+    order = await world.order(cash="3", nodes=4, nodes_min=1)
+    await world.clear()
+    grant = await world.grant(order)
+    assert (grant.nodes, {share.lot_id for share in grant.lots}) == (3, set(steps[:2]))
+    assert Fraction(grant.price_usd_per_gpu_hour) >= Fraction("2.5")
+
+
+async def test_the_longest_horizon_of_hours_is_cleared(world):
+    opened = await auctions.open_auction(
+        world.market.handler,
+        world.market.context(),
+        locks_at=world.market.day(0.5),
+        horizon_start=world.market.day(1),
+        period_hours=1,
+        periods=182 * 24,
+        seed=1,
+    )
+    order = await world.order(cash="3", nodes=2, latest=80)
+    async with world.market.worker():
+        world.market.clock.at = world.market.day(0.5)
+        await world.market.until("auction", opened.id, "settled", seconds=60)
+    assert (await world.grant(order)).start == world.market.day(1)
+
+
+async def test_a_group_is_in_one_auction_at_a_time(world):
+    first = await world.order(cash="3", nodes=1, group="run")
+    second = await world.order(cash="4", nodes=1, group="run")
+    other = await world.order(cash="3", nodes=1)
+    later = await world.market.auction(locks_at=0.9)
+    await auctions.lock_order(world.market.handler, world.market.context(), first, later)
+    states = await world.clear()
+    assert [states["order"][order].status for order in (first, second, other)] == ["locked", "open", "matched"]
+    async with world.market.worker():
+        world.market.clock.at = world.market.day(0.9)
+        await world.market.until("auction", later, "settled")
+    assert (await world.market.state("order", first)).status == "unmatched"
+    assert (await world.market.state("order", second)).status == "matched", "it offers more, in the group's own auction"

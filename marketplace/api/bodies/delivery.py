@@ -5,7 +5,7 @@ from typing import Annotated
 from msgspec import Meta
 
 from events.types import GpuSeconds, Id, Instant, Nodes, Text
-from events.usage import DeviceName, Evidence, Gpus, ReadingId, SourceName
+from events.usage import DeviceName, Evidence, Gpus, ReadingId, Sample, SourceName
 from marketplace.api.bodies import Body
 
 
@@ -75,6 +75,18 @@ class ReportUsageBody(Body, frozen=True, kw_only=True):
 
     source: SourceName
     readings: Annotated[tuple[ReadingBody, ...], Meta(min_length=1, max_length=1_000)]
+
+
+class EvidenceBody(Body, frozen=True, kw_only=True):
+    """What machines of a grant said.
+
+    Attributes:
+        source: Who looked.
+        samples: What they said, at most 10,000.
+    """
+
+    source: SourceName
+    samples: Annotated[tuple[Sample, ...], Meta(min_length=1, max_length=10_000)]
 
 
 class CorrectUsageBody(Body, frozen=True, kw_only=True):

@@ -13,7 +13,7 @@ READING_TYPE: Final = "marketplace.meter.reading.v1"
 GrantSubject = Annotated[str, Meta(pattern=r"^grt_[0-9a-z]{26}(?!\n)$", description="The grant that was metered")]
 
 
-class ReadingData(Body, frozen=True, kw_only=True):
+class ReadingData(Body, frozen=True, kw_only=True, gc=False):
     """What a meter counted; it states `nodes`, or `gpus`, or both.
 
     Attributes:
@@ -33,7 +33,7 @@ class ReadingData(Body, frozen=True, kw_only=True):
     evidence: Evidence | None = None
 
 
-class ReadingEvent(msgspec.Struct, frozen=True, kw_only=True):
+class ReadingEvent(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """A CloudEvent; extension attributes are allowed, and not looked at.
 
     Attributes:

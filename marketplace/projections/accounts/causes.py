@@ -7,7 +7,7 @@ from typing import Final
 import msgspec
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from events.statement import StatementIssued
+from events.statement import StatementCredited, StatementIssued
 from events.subjects import render_subject
 from marketplace.core.errors import Corrupt
 from marketplace.core.ids import PREFIXES, is_id
@@ -87,7 +87,8 @@ class Causes:
 
     async def _load_readings(self, statement_id: str, stored: Sequence[Recorded]) -> tuple[ReadingView, ...]:
         """Return the readings of a statement's period; who sees the statement sees them."""
-        issued = next((event for one in stored if isinstance(event := parse_fact(one).event, StatementIssued)), None)
+        facts = (parse_fact(one).event for one in stored)
+        issued = next((event for event in facts if isinstance(event, StatementIssued | StatementCredited)), None)
         if issued is None:
             return ()
         if statement_id not in self._readings:

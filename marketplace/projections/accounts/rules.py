@@ -183,6 +183,13 @@ def _statement_accepted(event: statement.StatementAccepted, subjects: Subjects) 
     return _move(subject.unit, amount, _own(subject, "delivered"), _own(subject, "accepted"))
 
 
+def _statement_credited(event: statement.StatementCredited, subjects: Subjects) -> tuple[Posting, ...]:
+    subject = _get(subjects, event.grant_id)
+    amount = Decimal(event.charges.gpu_seconds)
+    subjects.put(replace(subject, delivered=subject.delivered + amount))
+    return _move(subject.unit, amount, _own(subject, "accepted"), _own(subject, "delivered"))
+
+
 def _issuer_formed(event: issuer.IssuerFormed, subjects: Subjects) -> tuple[Posting, ...]:
     subjects.put(Subject(event.issuer_id, "", event.party_id, "", event.party_id))
     return ()
@@ -251,6 +258,7 @@ RULES: Final[Mapping[type[Event], Rule]] = {
     usage.UsageCorrected: _usage_corrected,
     usage.UsageVoided: _usage_voided,
     statement.StatementAccepted: _statement_accepted,
+    statement.StatementCredited: _statement_credited,
     issuer.IssuerFormed: _issuer_formed,
     instrument.InstrumentIssued: _instrument_issued,
     instrument.InstrumentPrincipalAccrued: _accrued,
@@ -270,6 +278,7 @@ POSTS_NOTHING: Final = (
         grant.GrantSuspended,
         grant.GrantResumed,
         usage.UsageIdentified,
+        usage.UsageEvidenced,
         usage.UsageClosed,
         statement.StatementIssued,
         statement.StatementDisputed,

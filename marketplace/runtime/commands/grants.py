@@ -21,10 +21,10 @@ from marketplace.domain.party import PARTY, require_trader
 from marketplace.domain.periods import list_periods
 from marketplace.domain.pool import POOL, ReleaseCapacity
 from marketplace.domain.refusals import refuse_unknown, require_aware
-from marketplace.domain.statement import STATEMENT, Statement
-from marketplace.domain.usage import USAGE, CloseUsage, name_usage
+from marketplace.domain.usage import USAGE, CloseUsage, Usage, count_gpu_seconds, name_usage
 from marketplace.runtime.commands.ownership import require_owner
 from marketplace.runtime.commands.settle import release_undelivered
+from marketplace.runtime.commands.statement_chain import find_chain
 from marketplace.runtime.handler import Handler, Receipt
 from marketplace.runtime.unit import Context, Unit
 
@@ -132,16 +132,20 @@ async def finish_grant(handler: Handler, context: Context, grant_id: str) -> Rec
     async def work(unit: Unit) -> None:
         grant = await load_grant(unit, grant_id, "provider")
         gpu_seconds, holder_paid_usd = 0, ZERO
+        usage: Usage = await unit.load(USAGE, name_usage(grant_id))
         for period in list_periods(grant):
-            statement: Statement | None = await unit.load(STATEMENT, period.statement_id)
-            if statement is None or statement.status != "accepted":
+            chain = await find_chain(unit, period)
+            metered = count_gpu_seconds(usage, period.start, period.end)
+            open_ids = [known.issued.statement_id for known in chain if known.status != "accepted"]
+            if open_ids or not chain or chain[-1].gpu_seconds_metered != metered:
+                open_id = open_ids[0] if open_ids else period.statement_id
                 raise Refusal(
                     "statements_open",
-                    f"statement {period.statement_id} of grant {grant_id} is not settled",
-                    statement_id=period.statement_id,
+                    f"statement {open_id} of grant {grant_id} is not settled, or its period is metered otherwise now",
+                    statement_id=open_id,
                 )
-            gpu_seconds += statement.charges.gpu_seconds
-            holder_paid_usd += statement.charges.holder_usd
+            gpu_seconds += sum(known.sign * known.charges.gpu_seconds for known in chain)
+            holder_paid_usd += sum(known.sign * known.charges.holder_usd for known in chain)
         if grant.status != "terminated":
             command = CompleteGrant(grant_id=grant_id, gpu_seconds_accepted=gpu_seconds, at=context.at)
             await unit.decide(GRANT, grant_id, command)

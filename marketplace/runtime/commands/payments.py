@@ -1,6 +1,6 @@
 """Payments between accounts: who pays and who is paid stand in one atomic append."""
 
-from marketplace.domain.account import ACCOUNT, CaptureHold, Credit, Debit
+from marketplace.domain.account import ACCOUNT, Account, CaptureHold, Credit, Debit
 from marketplace.runtime.unit import Unit
 
 
@@ -16,3 +16,19 @@ async def pay(unit: Unit, payment: CaptureHold | Debit) -> None:
         cause=payment.cause,
     )
     await unit.decide(ACCOUNT, payment.payee_account_id, credit)
+
+
+async def capture_or_debit(unit: Unit, capture: CaptureHold) -> None:
+    """Pay from a hold, or from what is available where credits made the hold too small for what is charged again."""
+    account: Account = await unit.load(ACCOUNT, capture.account_id)
+    hold = account.holds.get(capture.hold_id)
+    if hold is not None and hold.left_usd >= capture.amount_usd:
+        await pay(unit, capture)
+        return
+    debit = Debit(
+        account_id=capture.account_id,
+        amount_usd=capture.amount_usd,
+        payee_account_id=capture.payee_account_id,
+        cause=capture.cause,
+    )
+    await pay(unit, debit)

@@ -11,7 +11,7 @@ from marketplace.domain.grant import Grant
 from marketplace.domain.instrument import INSTRUMENT, AccruePrincipal, Instrument, LapseInstrument
 from marketplace.domain.mandate import MANDATE, ReleaseBudget
 from marketplace.runtime.commands.mandates import adjust_mandate_hold
-from marketplace.runtime.commands.payments import pay
+from marketplace.runtime.commands.payments import capture_or_debit
 from marketplace.runtime.unit import Unit
 
 
@@ -25,7 +25,7 @@ async def settle_statement(unit: Unit, grant: Grant, statement_id: str, charges:
         payee_account_id=issued.provider_account_id,
         cause=statement_id,
     )
-    await pay(unit, startup)
+    await capture_or_debit(unit, startup)
     equity = issued.equity
     if equity is None:
         return
@@ -37,7 +37,7 @@ async def settle_statement(unit: Unit, grant: Grant, statement_id: str, charges:
             payee_account_id=issued.provider_account_id,
             cause=statement_id,
         )
-        await pay(unit, holder)
+        await capture_or_debit(unit, holder)
     if charges.principal_usd:
         accrue = AccruePrincipal(
             instrument_id=equity.instrument_id,

@@ -2,6 +2,7 @@
 
 from typing import Literal
 
+from events.statement import Metering, StatementIssued
 from marketplace.core.errors import Refusal
 from marketplace.domain.grant import GRANT, Grant
 from marketplace.domain.periods import ACCEPTANCE, Period, list_periods
@@ -19,12 +20,15 @@ from marketplace.domain.usage import USAGE, Usage, count_gpu_seconds, name_usage
 from marketplace.runtime.commands.grants import load_grant
 from marketplace.runtime.commands.ownership import require_owner
 from marketplace.runtime.commands.settle import settle_statement
+from marketplace.runtime.commands.statement_chain import sum_metered
 from marketplace.runtime.handler import Handler, Receipt
 from marketplace.runtime.unit import Context, Unit
 
 
 async def issue_statement(handler: Handler, context: Context, grant_id: str, index: int) -> Receipt:
-    """Price the usage of a period that is over; late readings of earlier periods come with it.
+    """Price the usage of a period that is over; late readings of earlier periods adjust those.
+
+    Where the tenant's meter reported too and lies too far from the provider's, it opens as disputed.
 
     Raises:
         Refusal: ``grant_unknown`` · ``period_unknown`` · ``period_runs`` · ``statement_out_of_order``.
@@ -41,10 +45,10 @@ async def issue_statement(handler: Handler, context: Context, grant_id: str, ind
 
     async def work(unit: Unit) -> None:
         current = await load_grant(unit, grant_id, "provider")
-        before = await _count_stated(unit, periods[:index])
+        await _require_stated(unit, periods[:index])
+        before = await sum_metered(unit, current)
         usage: Usage = await unit.load(USAGE, name_usage(grant_id))
-        reported = count_gpu_seconds(usage, current.issued.start, period.end)
-        charges = compute_charges(build_tariff(current.issued), before, max(reported - before, 0))
+        reported = count_gpu_seconds(usage, period.start, period.end)
         command = IssueStatement(
             statement_id=period.statement_id,
             grant_id=grant_id,
@@ -52,8 +56,10 @@ async def issue_statement(handler: Handler, context: Context, grant_id: str, ind
             provider_id=current.issued.provider_id,
             period_start=period.start,
             period_end=period.end,
-            charges=charges,
+            charges=compute_charges(build_tariff(current.issued), before, reported),
             accept_until=context.at + ACCEPTANCE,
+            gpu_seconds_before=before,
+            metering=await _compare(unit, grant_id, period, reported),
         )
         await unit.decide(STATEMENT, period.statement_id, command)
 
@@ -66,16 +72,19 @@ async def _find_grant(handler: Handler, context: Context, grant_id: str) -> Gran
     return grant
 
 
-async def _count_stated(unit: Unit, periods: list[Period]) -> int:
-    stated = 0
+async def _require_stated(unit: Unit, periods: list[Period]) -> None:
     for period in periods:
-        statement: Statement | None = await unit.load(STATEMENT, period.statement_id)
-        if statement is None:
+        if await unit.load(STATEMENT, period.statement_id) is None:
             raise Refusal(
                 "statement_out_of_order", f"statement {period.statement_id} of an earlier period is not issued yet"
             )
-        stated += statement.issued.charges.gpu_seconds
-    return stated
+
+
+async def _compare(unit: Unit, grant_id: str, period: Period, reported: int) -> Metering | None:
+    """Return what both meters say of a period, None where the tenant's said nothing."""
+    usage: Usage = await unit.load(USAGE, name_usage(grant_id, "tenant"))
+    counted = count_gpu_seconds(usage, period.start, period.end)
+    return Metering(provider_gpu_seconds=reported, tenant_gpu_seconds=counted) if counted else None
 
 
 async def _load_statement(unit: Unit, statement_id: str, *sides: str) -> Statement:
@@ -148,19 +157,20 @@ async def resolve_statement(
                 pointer="/gpu_seconds",
             )
         grant = await _get_grant(unit, before.issued.grant_id)
-        stated = await _count_stated(unit, _list_before(grant, statement_id))
-        charges = compute_charges(build_tariff(grant.issued), stated, gpu_seconds)
-        await unit.decide(
-            STATEMENT, statement_id, ResolveStatement(statement_id=statement_id, charges=charges, reason=reason)
+        issued = before.issued
+        assert isinstance(issued, StatementIssued), "a credit is never disputed"
+        charges = compute_charges(build_tariff(grant.issued), issued.gpu_seconds_before, gpu_seconds)
+        metered = before.gpu_seconds_metered
+        if issued.adjustment is None:
+            usage: Usage = await unit.load(USAGE, name_usage(issued.grant_id))
+            metered = count_gpu_seconds(usage, issued.period_start, issued.period_end)
+        resolve = ResolveStatement(
+            statement_id=statement_id, charges=charges, reason=reason, gpu_seconds_metered=metered
         )
+        await unit.decide(STATEMENT, statement_id, resolve)
         await unit.decide(
             STATEMENT, statement_id, AcceptStatement(statement_id=statement_id, by="resolution", at=context.at)
         )
         await _settle(unit, before, statement_id)
 
     return await handler.run(context, STATEMENT, statement_id, work)
-
-
-def _list_before(grant: Grant, statement_id: str) -> list[Period]:
-    periods = list_periods(grant)
-    return periods[: [period.statement_id for period in periods].index(statement_id)]

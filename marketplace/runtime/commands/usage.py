@@ -7,7 +7,7 @@ stored in one atomic append.
 
 from dataclasses import dataclass
 
-from events.usage import Meter
+from events.usage import Meter, Sample
 from marketplace.core.ids import derive_id
 from marketplace.domain.grant import GRANT, Grant
 from marketplace.domain.refusals import refuse_unknown
@@ -15,6 +15,7 @@ from marketplace.domain.usage import (
     USAGE,
     Answer,
     CorrectUsage,
+    EvidenceUsage,
     IdentifyReadings,
     Measurement,
     Metered,
@@ -128,6 +129,22 @@ async def report_usage(
         state: Usage = await unit.load(USAGE, side.usage_id)
         report.answers = explain(await report.build(unit), state, state)
     return receipt, report.answers
+
+
+async def evidence_usage(
+    handler: Handler, context: Context, grant_id: str, *, source: str, samples: tuple[Sample, ...]
+) -> Receipt:
+    """Keep what machines said beside the readings of a grant's side."""
+    side = await _find_side(handler, context, grant_id)
+
+    async def work(unit: Unit) -> None:
+        await load_grant(unit, grant_id, "provider", "startup")
+        command = EvidenceUsage(
+            usage_id=side.usage_id, grant_id=grant_id, source=source, samples=samples, meter=side.meter
+        )
+        await unit.decide(USAGE, side.usage_id, command)
+
+    return await handler.run(context, USAGE, side.usage_id, work)
 
 
 async def correct_usage(

@@ -25,12 +25,29 @@ from events.instrument import (
 )
 from events.mandate import MandateBudgetReleased
 from events.pool import PoolCapacityReleased, PoolCapacityReserved, PoolNodeFailed, PoolNodeRestored
-from events.statement import Charges, StatementAccepted, StatementDisputed, StatementIssued, StatementResolved
+from events.statement import (
+    Charges,
+    StatementAccepted,
+    StatementDisputed,
+    StatementIssued,
+    StatementResolved,
+)
 from events.types import Event, LotShare
-from events.usage import Evidence, Reading, UsageClosed, UsageCorrected, UsageIdentified, UsageReported, UsageVoided
+from events.usage import (
+    Evidence,
+    Reading,
+    UsageClosed,
+    UsageCorrected,
+    UsageEvidenced,
+    UsageIdentified,
+    UsageReported,
+    UsageVoided,
+)
 from tests.contracts.story.clearing import COMPUTE_SAFE, EVALUATION_GRANT, FOLDING_GRANT
+from tests.contracts.story.credit import tell_credit
 from tests.contracts.story.demand import EVALUATION_HOLD, FOLDING_HOLD, LATTICE_ISSUER
 from tests.contracts.story.identifiers import name
+from tests.contracts.story.metered import METER, USAGE, price, reading, sample
 from tests.contracts.story.supply import (
     LATTICE,
     LATTICE_CASH,
@@ -50,10 +67,7 @@ from tests.contracts.story.supply import (
 )
 from tests.contracts.story.teller import Teller
 
-USAGE = name("usg", "protein folding")
-_METER = "urn:meter:rjukan-hall-2"
 _METER_RECORD = name("usg", "meter of hall 2")
-_GPUS_PER_NODE = 8
 _INCIDENT = "RJU-2026-014"
 
 
@@ -67,24 +81,27 @@ def tell_delivery(teller: Teller) -> None:
 
 def _tell_first_day(teller: Teller) -> None:
     teller.tell("2026-03-09T00:05", NORTHFJORD, GrantActivated(grant_id=FOLDING_GRANT, at=at("2026-03-09T00:00")))
-    day = _reading(
+    day = reading(
         "2026-03-09",
         "2026-03-09T00:00",
         "2026-03-10T00:00",
         4,
         Evidence(gpu_utilisation=Decimal("0.91"), energy_kwh=Decimal("912.4"), xid_errors=0),
     )
-    twice = _reading("2026-03-09/repeat", "2026-03-09T00:00", "2026-03-10T00:00", 4)
+    twice = reading("2026-03-09/repeat", "2026-03-09T00:00", "2026-03-10T00:00", 4)
     _report(teller, "2026-03-10T00:02", day, twice)
+    seen = tuple(sample(device, "2026-03-09T12:00") for device in ("GPU-5f3c", "GPU-91be"))
+    evidence = UsageEvidenced(usage_id=USAGE, grant_id=FOLDING_GRANT, source=METER, samples=seen)
+    teller.tell("2026-03-10T00:03", METER, evidence)
     teller.tell(
         "2026-03-10T00:20",
-        _METER,
+        METER,
         UsageVoided(
-            usage_id=USAGE, grant_id=FOLDING_GRANT, source=_METER, reading=twice, reason="the day was sent twice"
+            usage_id=USAGE, grant_id=FOLDING_GRANT, source=METER, reading=twice, reason="the day was sent twice"
         ),
     )
     first = name("stm", "9 March")
-    charges = _charges(768)
+    charges = price(768)
     _issue(teller, "2026-03-10T01:00", first, "2026-03-09T00:00", "2026-03-10T00:00", charges=charges)
     teller.tell(
         "2026-03-10T09:00",
@@ -108,16 +125,16 @@ def _tell_second_day(teller: Teller) -> None:
         PoolNodeRestored(pool_id=POOL, incident_id=_INCIDENT, nodes=1, at=restored),
         GrantResumed(grant_id=FOLDING_GRANT, at=restored),
     )
-    before = _reading("2026-03-10/06", "2026-03-10T06:00", "2026-03-10T09:00", 4)
-    after = _reading("2026-03-10/06", "2026-03-10T06:00", "2026-03-10T09:00", 3)
+    before = reading("2026-03-10/06", "2026-03-10T06:00", "2026-03-10T09:00", 4)
+    after = reading("2026-03-10/06", "2026-03-10T06:00", "2026-03-10T09:00", 3)
     _report(
         teller,
         "2026-03-11T00:02",
-        _reading("2026-03-10/00", "2026-03-10T00:00", "2026-03-10T06:00", 4),
+        reading("2026-03-10/00", "2026-03-10T00:00", "2026-03-10T06:00", 4),
         before,
-        _reading("2026-03-10/09", "2026-03-10T09:00", "2026-03-11T00:00", 4),
+        reading("2026-03-10/09", "2026-03-10T09:00", "2026-03-11T00:00", 4),
     )
-    second, issued, settled = name("stm", "10 March"), _charges(768), _charges(744)
+    second, issued, settled = name("stm", "10 March"), price(768), price(744)
     _issue(teller, "2026-03-11T01:00", second, "2026-03-10T00:00", "2026-03-11T00:00", charges=issued)
     claim = StatementDisputed(
         statement_id=second,
@@ -129,10 +146,8 @@ def _tell_second_day(teller: Teller) -> None:
     reason = "the meter counted a failed node"
     teller.tell(
         "2026-03-11T10:00",
-        _METER,
-        UsageCorrected(
-            usage_id=USAGE, grant_id=FOLDING_GRANT, source=_METER, before=before, after=after, reason=reason
-        ),
+        METER,
+        UsageCorrected(usage_id=USAGE, grant_id=FOLDING_GRANT, source=METER, before=before, after=after, reason=reason),
     )
     teller.tell(
         "2026-03-11T11:00",
@@ -181,8 +196,8 @@ def _tell_the_rest(teller: Teller) -> None:
         LATTICE,
         GrantTransferred(grant_id=FOLDING_GRANT, startup_id=QUILLWORK, startup_id_before=LATTICE),
     )
-    _report(teller, "2026-03-16T00:02", _reading("2026-03-11/15", "2026-03-11T00:00", "2026-03-16T00:00", 4))
-    third, charges = name("stm", "11 to 15 March"), _charges(3_840)
+    _report(teller, "2026-03-16T00:02", reading("2026-03-11/15", "2026-03-11T00:00", "2026-03-16T00:00", 4))
+    third, charges = name("stm", "11 to 15 March"), price(3_840)
     _issue(teller, "2026-03-16T01:00", third, "2026-03-11T00:00", "2026-03-16T00:00", charges=charges)
     teller.tell(
         "2026-03-23T01:00",
@@ -209,6 +224,7 @@ def _tell_the_end(teller: Teller) -> None:
         MandateBudgetReleased(mandate_id=MANDATE, hold_id=FOLDING_HOLD, amount_usd=Decimal("25.60"), reason=reason),
         _freed(LATTICE_CASH, LATTICE, FOLDING_HOLD, "32.00", reason),
     )
+    tell_credit(teller)
     teller.tell(
         "2026-03-24T09:00",
         PLATFORM,
@@ -217,7 +233,7 @@ def _tell_the_end(teller: Teller) -> None:
             tranche_id=name("trn", name("stm", "11 to 15 March")),
             issuer_id=LATTICE_ISSUER,
             holder_id=TIDEWATER,
-            principal_usd=Decimal("20.00"),
+            principal_usd=Decimal("14.67"),
             reason="waived by the holder for the interruption of 12 March",
         ),
     )
@@ -231,47 +247,19 @@ def _tell_the_end(teller: Teller) -> None:
     )
 
 
-def _reading(word: str, start: str, end: str, nodes: int, evidence: Evidence | None = None) -> Reading:
-    seconds = int((at(end) - at(start)).total_seconds())
-    return Reading(
-        reading_id=word,
-        start=at(start),
-        end=at(end),
-        nodes=nodes,
-        gpu_seconds=nodes * _GPUS_PER_NODE * seconds,
-        evidence=evidence,
-    )
-
-
 def _report(teller: Teller, when: str, *readings: Reading) -> None:
     teller.tell(
         when,
-        _METER,
-        UsageReported(usage_id=USAGE, grant_id=FOLDING_GRANT, source=_METER, readings=readings),
+        METER,
+        UsageReported(usage_id=USAGE, grant_id=FOLDING_GRANT, source=METER, readings=readings),
         UsageIdentified(
             usage_id=_METER_RECORD,
             party_id=NORTHFJORD,
-            source=_METER,
+            source=METER,
             grant_id=FOLDING_GRANT,
             reading_ids=tuple(reading.reading_id for reading in readings),
         ),
     )
-
-
-def _charges(gpu_hours: int) -> Charges:
-    principal = Decimal(gpu_hours) * 4 / 3
-    holder = Decimal(gpu_hours) * 16 / 15
-    return Charges(
-        gpu_seconds=gpu_hours * 3_600,
-        provider_usd=_cents(principal + holder),
-        cash_usd=_cents(principal),
-        holder_usd=_cents(holder),
-        principal_usd=_cents(principal),
-    )
-
-
-def _cents(amount: Decimal) -> Decimal:
-    return amount.quantize(Decimal("0.01"))
 
 
 def _issue(teller: Teller, when: str, statement: str, start: str, end: str, *, charges: Charges) -> None:

@@ -1,0 +1,1 @@
+"""What other systems say of GPUs, read from their own files."""

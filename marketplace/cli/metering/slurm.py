@@ -1,0 +1,93 @@
+"""Slurm: what ``sacct --json`` says of jobs, as readings of GPUs.
+
+The numbers of newer releases are objects with ``set`` and ``number``, those of older ones are plain. A job's GPUs are
+the generic ``gres/gpu`` of its allocation; the typed entries beside it (``gpu:h100``) count the same GPUs again.
+"""
+
+import json
+from collections.abc import Iterator, Mapping
+from datetime import UTC, datetime, timedelta
+from typing import Any, Final, NamedTuple
+
+from marketplace.api.bodies.meters import READING_TYPE
+from marketplace.core.errors import Refusal
+from marketplace.domain.usage import INTERVAL_MAX
+
+
+class Account(NamedTuple):
+    """What an accounting file holds: readings as CloudEvents, and how many jobs are none, by the reason."""
+
+    events: list[dict[str, Any]]
+    skipped: dict[str, int]
+
+
+_UNFINISHED: Final = "still running"
+_WITHOUT_GPUS: Final = "without GPUs"
+
+
+def parse_accounting(text: str, grant_id: str) -> Account:
+    """Return the jobs of an accounting file as readings of a grant; one longer than 31 days is several.
+
+    Raises:
+        Refusal: ``accounting_invalid`` where it is not what ``sacct --json`` writes.
+    """
+    try:
+        jobs = json.loads(text)["jobs"]
+        found = [(_build_events(job, grant_id), _find_reason(job)) for job in jobs]
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
+        raise Refusal("accounting_invalid", f"this is not what `sacct --json` writes: {error!r}") from None
+    skipped: dict[str, int] = {}
+    events: list[dict[str, Any]] = []
+    for built, reason in found:
+        if reason is None:
+            events.extend(built)
+        else:
+            skipped[reason] = skipped.get(reason, 0) + 1
+    return Account(events, skipped)
+
+
+def _find_reason(job: Mapping[str, Any]) -> str | None:
+    """Return why a job is no reading, None where it is one."""
+    start, end = (_parse_number(job["time"][name]) for name in ("start", "end"))
+    if not start or not end:
+        return _UNFINISHED if start else "never started"
+    if not _count_gpus(job):
+        return _WITHOUT_GPUS
+    return None if end > start else "without duration"
+
+
+def _build_events(job: Mapping[str, Any], grant_id: str) -> list[dict[str, Any]]:
+    start, end = (datetime.fromtimestamp(_parse_number(job["time"][name]), UTC) for name in ("start", "end"))
+    cluster, number = str(job["cluster"]), _parse_number(job["job_id"])
+    return [
+        {
+            "specversion": "1.0",
+            "type": READING_TYPE,
+            "source": f"urn:slurm:{cluster}",
+            "id": f"{number}/{int(begin.timestamp())}",
+            "subject": grant_id,
+            "data": {"start": begin.isoformat(), "end": stop.isoformat(), "gpus": _count_gpus(job)},
+        }
+        for begin, stop in _split(start, end)
+    ]
+
+
+def _split(start: datetime, end: datetime) -> Iterator[tuple[datetime, datetime]]:
+    step: timedelta = INTERVAL_MAX
+    while start < end:
+        yield start, min(start + step, end)
+        start += step
+
+
+def _count_gpus(job: Mapping[str, Any]) -> int:
+    allocated = [entry for entry in job["tres"]["allocated"] if entry["type"] == "gres"]
+    counts = {str(entry["name"]): _parse_number(entry["count"]) for entry in allocated}
+    typed = sum(count for name, count in counts.items() if name.startswith("gpu:"))
+    return counts.get("gpu", typed)
+
+
+def _parse_number(value: Any) -> int:
+    """Return a number of either form; 0 where it is not set."""
+    if isinstance(value, Mapping):
+        return int(value["number"]) if value.get("set", True) else 0
+    return int(value)

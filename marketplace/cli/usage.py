@@ -1,0 +1,89 @@
+"""`marketplace usage`: bring in what other systems metered, through the API like any meter."""
+
+from collections import Counter
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Annotated, Final
+
+from cyclopts import App, Parameter
+
+from marketplace.api.bodies.delivery import EvidenceBody
+from marketplace.cli.console import CONSOLE, run
+from marketplace.cli.metering.dcgm import parse_exposition
+from marketplace.cli.metering.slurm import parse_accounting
+from marketplace.client import MarketplaceClient
+from marketplace.core.errors import Refusal
+from marketplace.domain.usage import READINGS_MAX, SAMPLES_MAX
+
+app = App(name="usage")
+FILE_BYTES_MAX: Final = 256_000_000
+
+
+@app.command(name="import")
+def import_file(
+    file: Path,
+    /,
+    *,
+    grant: str,
+    source: str = "urn:dcgm-exporter",
+    at: datetime | None = None,
+    api_url: Annotated[str, Parameter(env_var="MARKETPLACE_API_URL")] = "http://127.0.0.1:8000",
+    api_key: Annotated[str, Parameter(env_var="MARKETPLACE_API_KEY")],
+) -> int:
+    """Import FILE: an exposition of dcgm-exporter as evidence, or the output of `sacct --json` as usage.
+
+    Sent again, nothing counts twice.
+
+    Args:
+        file: At most 256 MB; a file that begins with a brace is Slurm's.
+        grant: The grant that it is about.
+        source: Of evidence, who looked.
+        at: Of evidence, when it was taken; now by default.
+        api_url: Where the API is.
+        api_key: A key of the grant's provider or startup.
+
+    Returns:
+        0 if all was taken; 1 if readings were rejected or are in conflict; 2 if the file cannot be read.
+    """
+
+    async def main() -> int:
+        text = _load(file)
+        async with MarketplaceClient(api_url, api_key) as client:
+            if text.lstrip().startswith("{"):
+                return await _import_readings(client, text, grant)
+            return await _import_evidence(client, text, grant, source, at or datetime.now(UTC))
+
+    return run(main())
+
+
+def _load(file: Path) -> str:
+    try:
+        if file.stat().st_size > FILE_BYTES_MAX:
+            raise Refusal("file_too_large", f"{file} has more than {FILE_BYTES_MAX} bytes; split it")
+        return file.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise Refusal("file_unreadable", f"{file} cannot be read: {error}") from None
+
+
+async def _import_readings(client: MarketplaceClient, text: str, grant_id: str) -> int:
+    account = parse_accounting(text, grant_id)
+    outcomes: Counter[str] = Counter()
+    for begin in range(0, len(account.events), READINGS_MAX):
+        receipt = await client.send_readings(account.events[begin : begin + READINGS_MAX])
+        for reading in receipt.readings:
+            outcomes[reading.outcome] += 1
+            if reading.message is not None:
+                CONSOLE.print(f"{reading.reading_id} {reading.outcome} {reading.code}: {reading.message}", markup=False)
+    for reason, jobs in sorted(account.skipped.items()):
+        CONSOLE.print(f"{jobs} jobs skipped, {reason}")
+    CONSOLE.print(", ".join(f"{count} {outcome}" for outcome, count in sorted(outcomes.items())) or "no readings")
+    return 1 if outcomes["rejected"] + outcomes["conflict"] else 0
+
+
+async def _import_evidence(client: MarketplaceClient, text: str, grant_id: str, source: str, at: datetime) -> int:
+    samples = parse_exposition(text, at)
+    for begin in range(0, len(samples), SAMPLES_MAX):
+        body = EvidenceBody(source=source, samples=tuple(samples[begin : begin + SAMPLES_MAX]))
+        await client.keep_evidence(grant_id, body)
+    CONSOLE.print(f"{len(samples)} samples of {len({sample.device for sample in samples})} devices kept as evidence")
+    return 0

@@ -1,0 +1,166 @@
+"""Contradictions between what meters count and what machines say; they flag, and never change a bill.
+
+Kinds, each with the span it concerns:
+    - ``gap``: between the first reading and the last, nothing is counted.
+    - ``device_overlap``: a GPU and a MIG instance of it are counted at the same time.
+    - ``idle_energy``: utilisation is zero while more energy is drawn than an idle GPU draws.
+    - ``busy_unmetered``: a GPU is busy while nothing is counted.
+    - ``more_than_granted``: within an hour, more GPUs are seen than were granted.
+"""
+
+from bisect import bisect_right
+from collections import defaultdict
+from collections.abc import Iterable, Iterator, Sequence
+from datetime import datetime, timedelta
+from decimal import Decimal
+from itertools import pairwise
+from operator import itemgetter
+from typing import Final, Literal
+
+import msgspec
+
+from events.usage import Evidence, Sample
+from marketplace.core.intervals import overlaps
+
+IDLE_KW_MAX: Final = Decimal("0.2")
+"""What an idle GPU of a data center draws at most, with its share of the memory's refresh."""
+_HOUR: Final = timedelta(hours=1)
+_SECOND: Final = timedelta(seconds=1)
+_HOUR_SECONDS: Final = 3_600
+
+
+class Counted(msgspec.Struct, frozen=True, kw_only=True):
+    """A reading that counts: GPUs over an interval, the devices that it names, and what it says of them."""
+
+    start: datetime
+    end: datetime
+    gpus: int
+    devices: tuple[str, ...] = ()
+    evidence: Evidence | None = None
+
+
+class Contradiction(msgspec.Struct, frozen=True, kw_only=True):
+    """Something that meters and machines do not agree on.
+
+    Attributes:
+        kind: Which; see the module.
+        start: First instant.
+        end: Instant after the last.
+        message: What was found, with its figures.
+        device: Which GPU, where it is one.
+    """
+
+    kind: Literal["gap", "device_overlap", "idle_energy", "busy_unmetered", "more_than_granted"]
+    start: datetime
+    end: datetime
+    message: str
+    device: str | None = None
+
+
+def find_contradictions(
+    readings: Sequence[Counted], samples: Iterable[Sample], gpus_granted: int
+) -> list[Contradiction]:
+    """Return the contradictions among readings and samples of one grant, by when they begin. Cost: n log n."""
+    ordered = sorted(readings, key=lambda reading: reading.start)
+    covered = _merge(ordered)
+    by_device: dict[str, list[Sample]] = defaultdict(list)
+    for sample in sorted(samples, key=lambda sample: sample.at):
+        by_device[sample.device].append(sample)
+    found = [
+        *_find_gaps(covered),
+        *_find_overlaps(ordered),
+        *_find_idle_readings(ordered),
+        *_find_idle_samples(by_device),
+        *_find_busy(by_device, covered),
+        *_find_excess(by_device, gpus_granted),
+    ]
+    return sorted(found, key=lambda one: (one.start, one.kind, one.device or ""))
+
+
+def _merge(ordered: Sequence[Counted]) -> list[tuple[datetime, datetime]]:
+    """Return the spans in which something is counted."""
+    spans: list[tuple[datetime, datetime]] = []
+    for reading in ordered:
+        if spans and reading.start <= spans[-1][1]:
+            spans[-1] = (spans[-1][0], max(spans[-1][1], reading.end))
+        else:
+            spans.append((reading.start, reading.end))
+    return spans
+
+
+def _find_gaps(covered: list[tuple[datetime, datetime]]) -> Iterator[Contradiction]:
+    for (_, start), (end, _) in pairwise(covered):
+        yield Contradiction(kind="gap", start=start, end=end, message=f"nothing is counted for {end - start}")
+
+
+def _find_overlaps(ordered: Sequence[Counted]) -> Iterator[Contradiction]:
+    """Yield instances that are counted while their whole GPU is too."""
+    whole: dict[str, list[Counted]] = defaultdict(list)
+    for reading in ordered:
+        for device in reading.devices:
+            whole[device].append(reading)
+    for device, parts in whole.items():
+        parent = device.rpartition("/")[0]
+        for part in parts:
+            for other in whole.get(parent, ()):
+                if overlaps(part.start, part.end, other.start, other.end):
+                    yield Contradiction(
+                        kind="device_overlap",
+                        start=max(part.start, other.start),
+                        end=min(part.end, other.end),
+                        device=device,
+                        message=f"{device} is counted while the whole of {parent} is",
+                    )
+
+
+def _find_idle_readings(ordered: Sequence[Counted]) -> Iterator[Contradiction]:
+    for reading in ordered:
+        said = reading.evidence
+        if said is None or said.gpu_utilisation is None or said.energy_kwh is None or said.gpu_utilisation:
+            continue
+        if said.energy_kwh > _idle_kwh(reading.end - reading.start) * reading.gpus:
+            message = f"{reading.gpus} GPUs were never busy and drew {said.energy_kwh} kWh"
+            yield Contradiction(kind="idle_energy", start=reading.start, end=reading.end, message=message)
+
+
+def _find_idle_samples(by_device: dict[str, list[Sample]]) -> Iterator[Contradiction]:
+    for device, samples in by_device.items():
+        for before, after in pairwise(samples):
+            if before.gpu_utilisation != 0 or after.gpu_utilisation != 0:
+                continue
+            if before.energy_kwh is None or after.energy_kwh is None:
+                continue
+            drawn = after.energy_kwh - before.energy_kwh
+            if drawn > _idle_kwh(after.at - before.at):
+                message = f"{device} was busy at neither end and drew {drawn} kWh"
+                yield Contradiction(kind="idle_energy", start=before.at, end=after.at, device=device, message=message)
+
+
+def _idle_kwh(lasting: timedelta) -> Decimal:
+    return IDLE_KW_MAX * (lasting // _SECOND) / _HOUR_SECONDS
+
+
+def _find_busy(by_device: dict[str, list[Sample]], covered: list[tuple[datetime, datetime]]) -> Iterator[Contradiction]:
+    for device, samples in by_device.items():
+        for sample in samples:
+            if sample.gpu_utilisation and not _is_covered(sample.at, covered):
+                message = f"{device} is busy to {sample.gpu_utilisation} and nothing is counted"
+                yield Contradiction(
+                    kind="busy_unmetered", start=sample.at, end=sample.at + _SECOND, device=device, message=message
+                )
+
+
+def _is_covered(at: datetime, covered: list[tuple[datetime, datetime]]) -> bool:
+    place = bisect_right(covered, at, key=itemgetter(0))
+    return place > 0 and at < covered[place - 1][1]
+
+
+def _find_excess(by_device: dict[str, list[Sample]], gpus_granted: int) -> Iterator[Contradiction]:
+    seen: dict[datetime, set[str]] = defaultdict(set)
+    for device, samples in by_device.items():
+        for sample in samples:
+            seen[sample.at.replace(minute=0, second=0, microsecond=0)].add(device.partition("/")[0])
+    for hour, devices in seen.items():
+        if len(devices) > gpus_granted:
+            message = f"{len(devices)} GPUs are seen and {gpus_granted} were granted"
+            yield Contradiction(kind="more_than_granted", start=hour, end=hour + _HOUR, message=message)

@@ -1,0 +1,164 @@
+"""Adjustments: readings of a period that come, change or go after its statement was settled.
+
+The settled statement stays as it is. More than was stated becomes a statement of its own, accepted or disputed like any
+other; less is credited at once. One adjustment of a period is open at a time, and the next one covers all that changed
+meanwhile.
+"""
+
+from dataclasses import dataclass
+from decimal import Decimal
+from typing import Any
+
+import msgspec
+
+from events.statement import Adjustment, Charges
+from marketplace.core.errors import Refusal
+from marketplace.core.ids import derive_id
+from marketplace.core.money import ZERO
+from marketplace.domain.account import Debit
+from marketplace.domain.grant import Grant
+from marketplace.domain.instrument import INSTRUMENT, Instrument, ReversePrincipal
+from marketplace.domain.mandate import MANDATE, Mandate, ReleaseBudget
+from marketplace.domain.periods import ACCEPTANCE, Period, list_periods
+from marketplace.domain.refusals import refuse_status
+from marketplace.domain.settlement import build_tariff, compute_charges
+from marketplace.domain.statement import STATEMENT, CreditStatement, IssueStatement, Statement
+from marketplace.domain.usage import USAGE, Usage, count_gpu_seconds, name_usage
+from marketplace.runtime.commands.grants import load_grant
+from marketplace.runtime.commands.payments import pay
+from marketplace.runtime.commands.statement_chain import load_chain, name_adjustment, sum_metered
+from marketplace.runtime.handler import Handler, Receipt
+from marketplace.runtime.unit import Context, Unit
+
+
+@dataclass(frozen=True, slots=True)
+class _Case:
+    """One adjustment: of which period, under which id, and what changed."""
+
+    grant: Grant
+    period: Period
+    statement_id: str
+    adjustment: Adjustment
+    stated: int
+    """GPU-seconds that all statements of the grant stand for before it."""
+
+    def name(self) -> dict[str, Any]:
+        """Return the members that a charge and a credit share."""
+        issued = self.grant.issued
+        return {
+            "statement_id": self.statement_id,
+            "grant_id": issued.grant_id,
+            "startup_id": issued.startup_id,
+            "provider_id": issued.provider_id,
+            "period_start": self.period.start,
+            "period_end": self.period.end,
+            "adjustment": self.adjustment,
+        }
+
+
+async def adjust_statement(handler: Handler, context: Context, grant_id: str, index: int) -> Receipt:
+    """State the difference of what is metered of a settled period now and what was when it was last stated.
+
+    Raises:
+        Refusal: ``grant_unknown`` · ``statement_unknown`` · ``statement_<status>`` while one of the period is open ·
+            ``nothing_to_adjust``; for a credit, ``funds_insufficient`` where the provider's account cannot pay it yet.
+    """
+    unit = Unit(handler.cache, context)
+    period = list_periods(await load_grant(unit, grant_id, "provider"))[index]
+    statement_id = name_adjustment(period.statement_id, len(await load_chain(unit, period)) - 1)
+    own = msgspec.structs.replace(context, command_id=derive_id("cmd", context.command_id, statement_id))
+
+    async def work(current: Unit) -> None:
+        await _adjust(current, grant_id, period, statement_id)
+
+    return await handler.run(own, STATEMENT, statement_id, work)
+
+
+async def _adjust(unit: Unit, grant_id: str, period: Period, statement_id: str) -> None:
+    grant = await load_grant(unit, grant_id, "provider")
+    chain = await load_chain(unit, period)
+    for known in chain:
+        if known.status != "accepted":
+            raise refuse_status("statement", known.issued.statement_id, known.status, "accepted")
+    usage: Usage = await unit.load(USAGE, name_usage(grant_id))
+    before, after = chain[-1].gpu_seconds_metered, count_gpu_seconds(usage, period.start, period.end)
+    if before == after:
+        raise Refusal("nothing_to_adjust", f"the period is metered as stated, {after} GPU-seconds")
+    adjustment = Adjustment(statement_id=period.statement_id, gpu_seconds_before=before, gpu_seconds_after=after)
+    case = _Case(grant, period, statement_id, adjustment, await sum_metered(unit, grant))
+    if after > before:
+        await _charge(unit, case, after - before)
+    else:
+        await _credit(unit, case, chain, closed=usage.closed)
+
+
+async def _charge(unit: Unit, case: _Case, more: int) -> None:
+    command = IssueStatement(
+        **case.name(),
+        charges=compute_charges(build_tariff(case.grant.issued), case.stated, more),
+        accept_until=unit.context.at + ACCEPTANCE,
+        gpu_seconds_before=case.stated,
+    )
+    await unit.decide(STATEMENT, case.statement_id, command)
+
+
+async def _credit(unit: Unit, case: _Case, chain: list[Statement], *, closed: bool) -> None:
+    """Pay back what is charged above what is metered; nothing where a dispute brought the charge below it already."""
+    charged = sum(known.sign * known.charges.gpu_seconds for known in chain)
+    less = max(charged - case.adjustment.gpu_seconds_after, 0)
+    charges = compute_charges(build_tariff(case.grant.issued), case.stated - less, less)
+    await unit.decide(STATEMENT, case.statement_id, CreditStatement(**case.name(), charges=charges))
+    await _pay_back(unit, case.grant, case.statement_id, charges)
+    await _reverse(unit, case, charges.principal_usd, chain)
+    if closed:
+        await _release_budget(unit, case.grant, charges)
+
+
+async def _pay_back(unit: Unit, grant: Grant, statement_id: str, charges: Charges) -> None:
+    """Let the provider pay startup and holder back what each of them paid."""
+    issued = grant.issued
+    payees = [(issued.startup_account_id, charges.cash_usd)]
+    if issued.equity is not None and issued.equity.holder_account_id is not None:
+        payees.append((issued.equity.holder_account_id, charges.holder_usd))
+    for account_id, amount_usd in payees:
+        debit = Debit(
+            account_id=issued.provider_account_id,
+            amount_usd=amount_usd,
+            payee_account_id=account_id,
+            cause=statement_id,
+        )
+        await pay(unit, debit)
+
+
+async def _reverse(unit: Unit, case: _Case, principal_usd: Decimal, chain: list[Statement]) -> None:
+    """Reverse principal of the period, the youngest tranche first; what became shares or money by now stays."""
+    equity = case.grant.issued.equity
+    if equity is None:
+        return
+    left = principal_usd
+    for known in reversed(chain):
+        instrument: Instrument = await unit.load(INSTRUMENT, equity.instrument_id)
+        tranche = instrument.find_tranche(derive_id("trn", known.issued.statement_id))
+        amount = ZERO if tranche is None else min(left, tranche.outstanding_usd)
+        if tranche is None or not amount:
+            continue
+        reverse = ReversePrincipal(
+            instrument_id=equity.instrument_id,
+            tranche_id=tranche.tranche_id,
+            principal_usd=amount,
+            reason=f"credit {case.statement_id}",
+        )
+        await unit.decide(INSTRUMENT, equity.instrument_id, reverse)
+        left -= amount
+
+
+async def _release_budget(unit: Unit, grant: Grant, charges: Charges) -> None:
+    """Free the budget that a grant settled in full kept for what is paid back now."""
+    equity, hold_id = grant.issued.equity, grant.issued.hold_id
+    if equity is None or not charges.holder_usd:
+        return
+    mandate: Mandate = await unit.load(MANDATE, equity.mandate_id)
+    keep_usd = max(mandate.holds[hold_id].total_usd - charges.holder_usd, ZERO)
+    reason = "a credit after the grant's end"
+    release = ReleaseBudget(mandate_id=equity.mandate_id, hold_id=hold_id, keep_usd=keep_usd, reason=reason)
+    await unit.decide(MANDATE, equity.mandate_id, release)

@@ -1,0 +1,56 @@
+"""The statement of a period and all that adjusts it, oldest first."""
+
+from typing import Final
+
+from marketplace.core.errors import Refusal
+from marketplace.core.ids import derive_id
+from marketplace.domain.grant import Grant
+from marketplace.domain.periods import Period, list_periods
+from marketplace.domain.refusals import refuse_unknown
+from marketplace.domain.statement import STATEMENT, Statement
+from marketplace.runtime.unit import Unit
+
+ADJUSTMENTS_MAX: Final = 1_000
+
+
+def name_adjustment(statement_id: str, number: int) -> str:
+    """Return the id of a statement's adjustment, the first of which is number 0."""
+    return derive_id("stm", statement_id, f"adjustment/{number}")
+
+
+async def load_chain(unit: Unit, period: Period) -> list[Statement]:
+    """Return the statement of a period and its adjustments.
+
+    Raises:
+        Refusal: ``statement_unknown`` · ``adjustments_too_many``.
+    """
+    chain = await find_chain(unit, period)
+    if not chain:
+        raise refuse_unknown("statement", period.statement_id)
+    return chain
+
+
+async def find_chain(unit: Unit, period: Period) -> list[Statement]:
+    """Return the statement of a period and its adjustments; nothing where it is not issued yet.
+
+    Raises:
+        Refusal: ``adjustments_too_many``.
+    """
+    chain: list[Statement] = []
+    statement_id = period.statement_id
+    for number in range(ADJUSTMENTS_MAX + 1):
+        statement: Statement | None = await unit.load(STATEMENT, statement_id)
+        if statement is None:
+            return chain
+        chain.append(statement)
+        statement_id = name_adjustment(period.statement_id, number)
+    raise Refusal(
+        "adjustments_too_many",
+        f"statement {period.statement_id} was adjusted {ADJUSTMENTS_MAX} times; settle what is left by hand",
+    )
+
+
+async def sum_metered(unit: Unit, grant: Grant) -> int:
+    """Return the GPU-seconds that all statements of a grant and their adjustments stand for."""
+    chains = [await find_chain(unit, period) for period in list_periods(grant)]
+    return sum(chain[-1].gpu_seconds_metered for chain in chains if chain)
