@@ -9,6 +9,7 @@ from concurrent.futures import ThreadPoolExecutor
 from marketplace.clearing.allocation import Allocation
 from marketplace.clearing.bound import Shadow
 from marketplace.clearing.grid import Floats, Grid
+from marketplace.clearing.marginal import settle
 from marketplace.clearing.neighbourhood import THREADS, Neighbourhoods, Reach
 from marketplace.clearing.program import RowTable, WayTable
 from marketplace.clearing.prospects import Prospects
@@ -16,6 +17,7 @@ from marketplace.clearing.ruin import Ruin
 
 RUINS_PER_ROUND = 100
 RUINS_FIRST_PER_ORDER = 2
+SETTLE_ROUNDS = 8
 PATIENCE_ROUNDS = 12
 SMALL_COLUMNS_MAX = 3_000
 SMALL_REACH = Reach(columns=500, pools=12, batch=2)
@@ -55,13 +57,17 @@ def _size(grid: Grid, order: int) -> float:
 def improve(
     allocation: Allocation, prospects: Prospects, tables: tuple[WayTable, RowTable, Shadow], seed: int, rounds: int
 ) -> int:
-    """Improve an allocation in place for a number of rounds, fewer when it stops helping; return the rounds done."""
+    """Improve an allocation in place for a number of rounds, fewer when it stops helping; return the rounds done.
+
+    Every step keeps the welfare or raises it, and none looks at the number of rounds: more of them never give less.
+    """
     pick = random.Random(seed)  # noqa: S311 - a search that repeats itself, no secret
     if not rounds or not len(prospects.order):
         return 0
     ruin = Ruin(allocation, prospects, pick)
     small = len(prospects.order) <= SMALL_COLUMNS_MAX
     programs = Neighbourhoods(allocation, prospects, tables, (pick, SMALL_REACH if small else REACH))
+    slices = 1 if small else SETTLE_ROUNDS
     ruin.run(RUINS_FIRST_PER_ORDER * len(allocation.grid.wishes))
     idle = 0
     with ThreadPoolExecutor(THREADS) as threads:
@@ -72,6 +78,7 @@ def improve(
             else:
                 ruin.run(RUINS_PER_ROUND)
                 programs.run(threads)
+            settle(allocation, tables[2], range(done % slices, len(allocation.grid.wishes), slices))
             idle = 0 if allocation.total > before * (1 + GAIN_RELATIVE) else idle + 1
             if idle == PATIENCE_ROUNDS:
                 return done

@@ -7,7 +7,6 @@ from marketplace.clearing.allocation import Allocation
 from marketplace.clearing.bound import Shadow, bound_of, solve_relaxation
 from marketplace.clearing.exact import Effort, solve_exactly
 from marketplace.clearing.grid import Grid
-from marketplace.clearing.marginal import settle
 from marketplace.clearing.program import RowTable, WayTable, list_columns
 from marketplace.clearing.prospects import Prospects
 from marketplace.clearing.search import greedy, improve
@@ -51,7 +50,6 @@ def solve(grid: Grid, seed: int, iterations: int | None) -> Solved:
             return Solved(allocation, shadow, bound, 0, proven=True)
     rounds = default_rounds(len(columns.way)) if iterations is None else iterations
     done = improve(allocation, prospects, (ways, table, shadow), seed, rounds)
-    settle(allocation, shadow)
     return Solved(allocation, shadow, bound, done, proven=False)
 
 
