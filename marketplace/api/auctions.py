@@ -1,6 +1,6 @@
 """Auctions: their rhythm and certificates are public; a decision is for its startup, a book for the platform."""
 
-from typing import Final
+from typing import Any, Final
 
 from litestar import Response, Router, get, post
 from litestar.params import FromPath, JSONBody
@@ -10,6 +10,7 @@ from marketplace.api.bodies.trading import OpenAuctionBody
 from marketplace.api.commands import Commanded, ReceiptBody
 from marketplace.api.paging import Cursor, Limit, Page, build_page, parse_cursor
 from marketplace.api.reading import Read, Reading, Word, answer_versioned
+from marketplace.clearing.bundle import render_bundle
 from marketplace.core.errors import Refusal
 from marketplace.domain.refusals import refuse_unknown
 from marketplace.projections.auctions import (
@@ -19,6 +20,7 @@ from marketplace.projections.auctions import (
     list_auctions,
     list_decisions,
 )
+from marketplace.runtime.audit import load_published
 from marketplace.runtime.cache import parse_event
 from marketplace.runtime.commands.auctions import open_auction
 
@@ -48,6 +50,15 @@ async def _load(reading: Reading, auction_id: str) -> AuctionView:
     return view
 
 
+def _refuse_uncleared(view: AuctionView) -> Refusal:
+    return Refusal(
+        f"auction_{view.status}",
+        f"auction {view.auction_id} is {view.status}; it has a certificate once it is cleared",
+        status=view.status,
+        allowed="cleared",
+    )
+
+
 @get("/{auction_id:str}", summary="Get an auction")
 async def get_one(reading: Read, auction_id: FromPath[str]) -> Response[AuctionView]:
     """Return an auction."""
@@ -60,12 +71,7 @@ async def get_certificate(reading: Read, auction_id: FromPath[str]) -> Certifica
     """Return what an outsider needs to check or repeat the result."""
     view = await _load(reading, auction_id)
     if view.certificate is None:
-        raise Refusal(
-            f"auction_{view.status}",
-            f"auction {auction_id} is {view.status}; it has a certificate once it is cleared",
-            status=view.status,
-            allowed="cleared",
-        )
+        raise _refuse_uncleared(view)
     return view.certificate
 
 
@@ -85,6 +91,20 @@ async def get_book(reading: Read, auction_id: FromPath[str]) -> Book:
             allowed="locked",
         )
     return event.book
+
+
+@get("/{auction_id:str}/audit", summary="Get all that checks an auction")
+async def get_audit(reading: Read, auction_id: FromPath[str]) -> dict[str, Any]:
+    """Return a cleared auction's book and whole result, as `marketplace auction verify` takes them.
+
+    Offers are sealed until the auction is cleared. Then anyone may check it: orders are told by their ids, without the
+    names of those who placed them.
+    """
+    view = await _load(reading, auction_id)
+    if view.certificate is None:
+        raise _refuse_uncleared(view)
+    published = await load_published(reading.services.handler.log, auction_id)
+    return render_bundle(published.book, published.clearing)
 
 
 @get("/{auction_id:str}/decisions", summary="List an auction's decisions")
@@ -112,6 +132,6 @@ async def list_all(reading: Read, limit: Limit = 100, cursor: Cursor = None, sta
 
 ROUTER: Final = Router(
     PATH,
-    route_handlers=[open_one, get_one, get_certificate, get_book, read_decisions, list_all],
+    route_handlers=[open_one, get_one, get_certificate, get_book, get_audit, read_decisions, list_all],
     tags=["auctions"],
 )

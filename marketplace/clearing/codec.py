@@ -6,33 +6,34 @@ sorted. Hashes are SHA-256 of the JSON with sorted keys, no spaces, UTF-8.
 
 import hashlib
 import json
+import re
 from collections.abc import Mapping, Sequence
 from decimal import Decimal, InvalidOperation
 from fractions import Fraction
-from typing import Any
+from typing import Any, Final
+
+import msgspec
 
 from marketplace.clearing.book import check_book
 from marketplace.clearing.model import (
     Bid,
     Book,
-    Certificate,
     Clearing,
     Decision,
     Limit,
     Lot,
-    LotShare,
     Match,
     Order,
     Pool,
     PriceRange,
     PriceRun,
-    Reason,
     RulePrice,
     SecondBest,
-    ShadowPrice,
     Use,
 )
 from marketplace.core.errors import Refusal
+
+_FRACTION: Final = re.compile(r"-?[0-9]{1,40}(/[1-9][0-9]{0,40})?")
 
 
 def render_decimal(value: Decimal) -> str:
@@ -143,11 +144,11 @@ def parse_book(value: Mapping[str, Any]) -> Book:
                 for row in value.get("limits", ())
             ),
         )
+        check_book(book)
     except (KeyError, TypeError, AttributeError, InvalidOperation) as error:
         raise Refusal(
             "malformed_book", f"the book cannot be read ({error!r}); expected what render_book writes"
         ) from error
-    check_book(book)
     return book
 
 
@@ -314,80 +315,14 @@ def parse_clearing(value: Mapping[str, Any]) -> Clearing:
         Refusal: `malformed_clearing` where members are missing or of another type.
     """
     try:
-        row = value["certificate"]
-        return Clearing(
-            tuple(PriceRun(*_span(run, "pool_id")) for run in value["prices"]),
-            tuple(_parse_decision(decision) for decision in value["decisions"]),
-            Certificate(
-                row["book_hash"],
-                row["engine_version"],
-                row["seed"],
-                row["iterations"],
-                Decimal(row["welfare_usd"]),
-                Decimal(row["lp_bound_usd"]),
-                Decimal(row["gap"]),
-                row["prices_hash"],
-                row["decisions_hash"],
-            ),
-            tuple(ShadowPrice(*_span(run, "lot_id")) for run in value["shadow_prices"]),
-            tuple(
-                RulePrice(
-                    price["rule"],
-                    price["rule_id"],
-                    Decimal(price["price_usd"]),
-                    price.get("from_period"),
-                    price.get("to_period"),
-                )
-                for price in value.get("rule_prices", ())
-            ),
-        )
-    except (KeyError, TypeError, AttributeError, ValueError, InvalidOperation) as error:
+        return msgspec.convert(value, Clearing, strict=True, dec_hook=_parse_fraction)
+    except (msgspec.ValidationError, ValueError) as error:
         raise Refusal(
-            "malformed_clearing", f"the result cannot be read ({error!r}); expected what render_clearing writes"
+            "malformed_clearing", f"the result cannot be read ({error}); expected what render_clearing writes"
         ) from error
 
 
-def _span(row: Mapping[str, Any], key: str) -> tuple[str, int, int, Decimal]:
-    return row[key], row["from_period"], row["to_period"], Decimal(row["price_usd_per_gpu_hour"])
-
-
-def _parse_decision(row: Mapping[str, Any]) -> Decision:
-    price = row["price_to_win_usd_per_gpu_hour"]
-    return Decision(
-        row["order_id"],
-        None if row["match"] is None else _parse_match(row["match"]),
-        tuple(Reason(reason["code"], reason["text"], dict(reason["facts"])) for reason in row["reasons"]),
-        None if price is None else Decimal(price),
-        Decimal(row["regret_usd"]),
-        None if row["price_to_win_range"] is None else _parse_range(row["price_to_win_range"]),
-        None if row["second_best"] is None else _parse_second(row["second_best"]),
-    )
-
-
-def _parse_range(row: Mapping[str, Any]) -> PriceRange:
-    upper = row["upper_usd_per_gpu_hour"]
-    return PriceRange(
-        row["guarantee"], Decimal(row["lower_usd_per_gpu_hour"]), None if upper is None else Decimal(upper)
-    )
-
-
-def _parse_second(row: Mapping[str, Any]) -> SecondBest:
-    return SecondBest(
-        row["pool_id"], row["mandate_id"], row["nodes"], row["start_period"], Decimal(row["surplus_difference_usd"])
-    )
-
-
-def _parse_match(row: Mapping[str, Any]) -> Match:
-    return Match(
-        row["pool_id"],
-        row["mandate_id"],
-        row["nodes"],
-        row["start_period"],
-        row["end_period"],
-        tuple(
-            LotShare(share["lot_id"], share["nodes"], share["from_period"], share["to_period"]) for share in row["lots"]
-        ),
-        Decimal(row["value_usd_per_gpu_hour"]),
-        Fraction(row["price_usd_per_gpu_hour"]),
-        Decimal(row["total_usd"]),
-    )
+def _parse_fraction(kind: type, value: Any) -> Fraction:
+    if kind is not Fraction or not isinstance(value, str) or not _FRACTION.fullmatch(value):
+        raise ValueError(f"{value!r} is no fraction such as 7/3")
+    return Fraction(value)

@@ -3,6 +3,8 @@
 from dataclasses import dataclass
 from fractions import Fraction
 
+import numpy as np
+
 from marketplace.clearing.allocation import Allocation
 from marketplace.clearing.bound import Shadow, bound_of, solve_relaxation
 from marketplace.clearing.exact import Effort, solve_exactly
@@ -47,10 +49,24 @@ def solve(grid: Grid, seed: int, iterations: int | None) -> Solved:
         if found is not None and (proven or found.total > allocation.total):
             allocation = found
         if proven:
+            begin_early(allocation)
             return Solved(allocation, shadow, bound, 0, proven=True)
     rounds = default_rounds(len(columns.way)) if iterations is None else iterations
     done = improve(allocation, prospects, (ways, table, shadow), seed, rounds)
     return Solved(allocation, shadow, bound, done, proven=False)
+
+
+def begin_early(allocation: Allocation) -> None:
+    """Move each accepted order, in the book's order, to the earliest start of its way that is worth the same."""
+    for order in np.flatnonzero(~allocation.out).tolist():
+        way, start = allocation.remove(order)
+        options = allocation.options(order)
+        gains = options.gain[options.ways.index(way)]
+        for early in np.flatnonzero(gains == gains[start - options.first]).tolist():
+            if options.first + early >= start or not allocation.hurts(way, options.first + early):
+                start = min(start, options.first + early)
+                break
+        allocation.place(way, start)
 
 
 def default_rounds(columns: int) -> int:

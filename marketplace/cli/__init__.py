@@ -17,6 +17,7 @@ GROUPS = {
     "explain": "Explain a number down to the events and readings behind it.",
     "log": "Read the event log and check its hash chain.",
     "clear": "Clear an instance of pools.csv, lots.csv and orders.csv.",
+    "auction": "Check cleared auctions, and export them for auditors.",
     "equity": "Equity mathematics: verify certificates of rounds and distributions.",
     "usage": "Bring in readings and evidence of other systems.",
 }

@@ -10,7 +10,7 @@ import cyclopts
 from rich.console import Console
 from rich.table import Table
 
-from marketplace.clearing.codec import render_clearing
+from marketplace.clearing.bundle import render_bundle
 from marketplace.clearing.engine import clear
 from marketplace.clearing.model import Clearing
 from marketplace.clearing.verifier import verify
@@ -39,7 +39,7 @@ def clear_command(
         instance: Folder of pools.csv, lots.csv and orders.csv.
         solution: Where to write the accepted orders (CSV).
         prices: Where to write the price per pool and period (CSV).
-        certificate: Where to write the whole result with its certificate (JSON).
+        certificate: Where to write the book and the whole result, which `marketplace auction verify` checks (JSON).
         seed: Seed of the search; the same seed gives the same answer.
         iterations: Rounds of search.
 
@@ -57,7 +57,8 @@ def clear_command(
     write_solution(clearing, solution)
     write_prices(clearing, prices)
     if certificate is not None:
-        certificate.write_text(json.dumps(render_clearing(clearing), indent=1, sort_keys=True) + "\n", encoding="utf-8")
+        text = json.dumps(render_bundle(book, clearing), indent=1, sort_keys=True)
+        certificate.write_text(text + "\n", encoding="utf-8")
     Console().print(_summary(clearing, instance.name, time.perf_counter() - begun))
     return 0
 

@@ -141,6 +141,10 @@ class MarketplaceClient(Books):
         """Return an auction with its certificate."""
         return await self.get(f"/v1/auctions/{auction_id}", AuctionView)
 
+    async def auction_audit(self, auction_id: str) -> dict[str, Any]:
+        """Return a cleared auction's book and whole result, as `marketplace auction verify` takes them."""
+        return await self.get(f"/v1/auctions/{auction_id}/audit", dict[str, Any])
+
     async def report_usage(self, grant_id: str, body: ReportUsageBody, **options: Any) -> UsageReceipt:
         """Report readings of a grant, and learn what became of each."""
         return await self.send(f"/v1/grants/{grant_id}/usage", UsageReceipt, body, **options)

@@ -97,19 +97,28 @@ async def _lock(descriptor: int, folder: Path) -> None:
             return
 
 
-def load_passwords(path: Path, names: Sequence[str]) -> dict[str, str]:
-    """Return one password per name from a file of mode 600; those that are not in it yet are made and kept.
+def load_passwords(path: Path, names: Sequence[str], *, may_grow: bool = False) -> dict[str, str]:
+    """Return one password per name from a file of mode 600, which is made where it is missing.
+
+    Args:
+        path: The file.
+        names: Who has one.
+        may_grow: Whether names that the file lacks get theirs now: servers that read their users at every start take
+            new ones, a database that has its users inside does not.
 
     Raises:
         Corrupt: The file does not hold them.
     """
+    is_new = not path.exists()
     try:
-        passwords = msgspec.json.decode(path.read_bytes(), type=dict[str, str]) if path.exists() else {}
+        passwords = {} if is_new else msgspec.json.decode(path.read_bytes(), type=dict[str, str])
     except msgspec.DecodeError as error:
         raise Corrupt(f"{path} does not hold the passwords of {', '.join(names)}: {error!r}; restore it") from error
-    missing = {name: secrets.token_urlsafe(_PASSWORD_BYTES) for name in names if name not in passwords}
+    missing = [name for name in names if name not in passwords]
+    if missing and not (is_new or may_grow):
+        raise Corrupt(f"{path} does not hold the passwords of {', '.join(missing)}; restore it")
     if missing:
-        passwords |= missing
+        passwords |= {name: secrets.token_urlsafe(_PASSWORD_BYTES) for name in missing}
         write_private(path, json.dumps(passwords))
     return {name: passwords[name] for name in names}
 

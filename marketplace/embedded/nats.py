@@ -161,7 +161,7 @@ async def embedded_nats(
     async with AsyncExitStack() as stack:
         lock = await stack.enter_async_context(claim(data, free_bytes_min))
         _check_layout(data, servers)
-        passwords = load_passwords(data / "passwords.json", _USERS)
+        passwords = load_passwords(data / "passwords.json", _USERS, may_grow=True)
         running = await _start_all(data, servers, port, lock, passwords)
         stack.push_async_callback(running.stop)
         yield running

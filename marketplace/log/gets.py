@@ -17,7 +17,7 @@ from marketplace.log.port import Recorded
 from marketplace.log.stream import read_error
 
 RESTART_SECONDS = 0.1
-_ATTEMPT_SECONDS_MAX = 1.0
+_ATTEMPT_SECONDS_MIN = 1.0
 _MULTI_SUBJECTS_MAX = 1_000
 _MESSAGE_NOT_FOUND = 10037
 _Answer = TypeVar("_Answer")
@@ -103,10 +103,12 @@ class Gets:
 
     async def _ask_again(self, ask: Callable[[float], Awaitable[_Answer]]) -> _Answer:
         deadline = time.monotonic() + self.seconds_max
+        patience = _ATTEMPT_SECONDS_MIN
         while True:
             try:
-                return await ask(min(_ATTEMPT_SECONDS_MAX, self.seconds_max))
+                return await ask(min(patience, self.seconds_max))
             except NoAnswer:
+                patience *= 2  # a server that is only slow is not asked faster than it answers
                 if time.monotonic() + RESTART_SECONDS > deadline:
                     raise
             await asyncio.sleep(RESTART_SECONDS)

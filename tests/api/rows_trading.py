@@ -158,6 +158,13 @@ AUCTIONS = (
     ),
     Row(
         "GET",
+        "/v1/auctions/{auction}/audit",
+        "startup",
+        other=SEEN,
+        check=lambda one: len(one["book"]["orders"]) == len(one["decisions"]) == 3,
+    ),
+    Row(
+        "GET",
         "/v1/auctions/{auction}/decisions",
         "startup",
         refused=("limit=501", 422, "request_invalid"),

@@ -1,0 +1,137 @@
+"""`marketplace auction`: check a cleared auction, from the log or from a file, and export it for others to check."""
+
+import asyncio
+import json
+import sys
+from pathlib import Path
+from typing import Annotated, Any, Final
+
+from cyclopts import App, Parameter
+from rich.table import Table
+
+from marketplace.app import open_log
+from marketplace.clearing.audit_values import Violation
+from marketplace.clearing.bundle import BYTES_MAX, parse_bundle, render_bundle
+from marketplace.clearing.model import Book, Clearing
+from marketplace.clearing.verifier import find_violations
+from marketplace.cli.console import CONSOLE, ERRORS, configure_logging, run
+from marketplace.core.errors import Refusal
+from marketplace.runtime.audit import Published, load_published, repeat
+from marketplace.runtime.config import load_settings
+
+app = App(name="auction")
+EXIT_BROKEN: Final = 3
+BUNDLE: Final = "auction.json"
+NatsUrl = Annotated[str | None, Parameter(env_var="MARKETPLACE_NATS_URL")]
+
+
+@app.command
+def verify(target: str, /, *, nats_url: NatsUrl = None) -> int:
+    """Check a cleared auction; exits with 3 where a rule is broken, and names each.
+
+    An id is looked up in the log: the engine runs again on the frozen book, must come to the identical certificate, and
+    the independent verifier checks the published result. A file or folder is checked offline, without running the
+    engine: the verifier needs nothing but the book and the result.
+
+    Args:
+        target: An auction's id, a file that `export` or `marketplace clear --certificate` wrote, or a folder with one.
+        nats_url: Servers and the application's user, separated by commas; for an id.
+    """
+    configure_logging()
+    path = Path(target)
+    if path.exists():
+
+        async def main() -> int:
+            return _verify_file(path)
+
+        return run(main())
+    return run(_verify_logged(target, nats_url))
+
+
+@app.command
+def export(auction_id: str, /, *, out: Path, nats_url: NatsUrl = None) -> int:
+    """Write the frozen book and the result of a cleared auction, for `marketplace auction verify` elsewhere.
+
+    Args:
+        auction_id: For example `auc_01k…`.
+        out: Folder for `auction.json`; it is made where it does not exist.
+        nats_url: Servers and the application's user, separated by commas.
+    """
+    configure_logging()
+
+    async def main() -> None:
+        async with open_log(load_settings(nats_url=nats_url)) as log:
+            published = await load_published(log, auction_id)
+        _write(out, published)
+        CONSOLE.print(f"wrote {out / BUNDLE}; check it with: marketplace auction verify {out}", soft_wrap=True)
+
+    return run(main())
+
+
+def _write(out: Path, published: Published) -> None:
+    out.mkdir(parents=True, exist_ok=True)
+    text = json.dumps(render_bundle(published.book, published.clearing), indent=1, sort_keys=True)
+    (out / BUNDLE).write_text(text + "\n", encoding="utf-8")
+
+
+def _verify_file(path: Path) -> int:
+    book, clearing = parse_bundle(_read(path / BUNDLE if path.is_dir() else path))
+    return _tell(book, clearing, find_violations(book, clearing), "not run: a file is checked by the verifier alone")
+
+
+def _read(file: Path) -> Any:
+    try:
+        if file.stat().st_size > BYTES_MAX:
+            raise Refusal("malformed_bundle", f"{file} is larger than {BYTES_MAX} bytes; export the auction again")
+        return json.loads(file.read_text(encoding="utf-8"))
+    except (OSError, ValueError, RecursionError) as error:
+        raise Refusal("malformed_bundle", f"{file} is no JSON that can be read: {error}; export it again") from error
+
+
+async def _verify_logged(auction_id: str, nats_url: str | None) -> int:
+    async with open_log(load_settings(nats_url=nats_url)) as log:
+        published = await load_published(log, auction_id)
+    book, clearing = published.book, published.clearing
+    violations = list(find_violations(book, clearing))
+    again = await asyncio.to_thread(_repeat, published)
+    if isinstance(again, Violation):
+        violations.append(again)
+        again = "another certificate"
+    return _tell(book, clearing, tuple(violations), again)
+
+
+def _repeat(published: Published) -> str | Violation:
+    try:
+        found = repeat(published)
+    except Refusal as refusal:
+        if refusal.code != "engine_differs":
+            raise
+        return refusal.message
+    if found == published.clearing.certificate:
+        return "the identical certificate"
+    return Violation("repeat", "certificate", f"the engine, run again, comes to {found}")
+
+
+def _tell(book: Book, clearing: Clearing, violations: tuple[Violation, ...], again: str) -> int:
+    certificate = clearing.certificate
+    table = Table(show_header=False)
+    for label, value in (
+        ("book", certificate.book_hash),
+        ("orders, lots, pools", f"{len(book.orders):,}, {len(book.lots):,}, {len(book.pools):,}"),
+        ("accepted", f"{sum(decision.match is not None for decision in clearing.decisions):,}"),
+        ("welfare", f"{certificate.welfare_usd:,f} USD"),
+        ("proven bound", f"{certificate.lp_bound_usd:,f} USD"),
+        ("gap", f"{100 * certificate.gap:f} %"),
+        ("engine, seed, rounds", f"{certificate.engine_version}, {certificate.seed}, {certificate.iterations}"),
+        ("engine run again", again),
+        ("verifier", "every rule holds" if not violations else f"{len(violations)} rules are broken"),
+    ):
+        table.add_row(label, value)
+    CONSOLE.print(table)
+    for violation in violations:
+        ERRORS.print(f"broken {violation.code} at {violation.subject}: {violation.text}", soft_wrap=True, markup=False)
+    return EXIT_BROKEN if violations else 0
+
+
+if __name__ == "__main__":
+    sys.exit(app())

@@ -1,0 +1,59 @@
+"""A published auction taken out of the log again: its frozen book and its result, to be run again and checked."""
+
+from dataclasses import dataclass
+
+from events.auction import AuctionCleared, AuctionLocked, AuctionOpened
+from events.subjects import render_subject
+from marketplace.clearing import model
+from marketplace.clearing.engine import ENGINE_VERSION, clear
+from marketplace.core.errors import Refusal
+from marketplace.log.port import Log
+from marketplace.runtime.cache import parse_event
+from marketplace.runtime.clearing import parse_book, parse_result
+
+
+@dataclass(frozen=True, slots=True)
+class Published:
+    """A cleared auction as the log has it."""
+
+    opened: AuctionOpened
+    book: model.Book
+    clearing: model.Clearing
+
+
+async def load_published(log: Log, auction_id: str) -> Published:
+    """Return a cleared auction from the log.
+
+    Raises:
+        Refusal: ``auction_not_found`` or ``auction_not_cleared``.
+    """
+    events = [parse_event(recorded) for recorded in await log.load(render_subject("auction", auction_id))]
+    opened = next((event for event in events if isinstance(event, AuctionOpened)), None)
+    locked = next((event for event in events if isinstance(event, AuctionLocked)), None)
+    cleared = next((event for event in events if isinstance(event, AuctionCleared)), None)
+    if opened is None:
+        raise Refusal("auction_not_found", f"the log has no auction {auction_id}; check the id", auction_id=auction_id)
+    if locked is None or cleared is None:
+        raise Refusal(
+            "auction_not_cleared",
+            f"auction {auction_id} has no result yet; it can be checked once it is cleared",
+            auction_id=auction_id,
+        )
+    return Published(opened, parse_book(locked.book), parse_result(opened, cleared))
+
+
+def repeat(published: Published) -> model.Certificate:
+    """Run the engine on the frozen book again and return the certificate that this gives.
+
+    Raises:
+        Refusal: ``engine_differs`` where another release cleared the auction.
+    """
+    stated = published.clearing.certificate.engine_version
+    if stated != ENGINE_VERSION:
+        raise Refusal(
+            "engine_differs",
+            f"the auction was cleared by {stated}, this release has {ENGINE_VERSION}; run it again with that release",
+            stated=stated,
+            present=ENGINE_VERSION,
+        )
+    return clear(published.book, seed=published.opened.seed).certificate
