@@ -4,13 +4,26 @@ A priced financing keeps its inputs, its conventions, the branch of each instrum
 a certificate, so that anyone can check it again without the code that computed it.
 """
 
+from datetime import date
 from typing import Annotated, Literal
 
 import msgspec
 from msgspec import Meta
 
-from events.types import Id, Multiple, Ratio, SafeTerms, Share, Shares, Text, Usd
+from events.types import Id, Multiple, PrincipalTerms, Ratio, SafeTerms, Share, Shares, Text, Usd
 
+CapitalizationDefinition = Literal[
+    "yc_standard",
+    "existing_fully_diluted",
+    "pre_money_fully_diluted",
+    "outstanding_and_granted",
+    "outstanding",
+]
+ShareRounding = Literal["floor", "nearest", "ceiling", "floor_after_price", "nearest_after_price", "floor_fixed_point"]
+Participation = Literal["none", "full", "capped"]
+ConversionBranch = Literal["cap", "discount", "round_price"]
+PriceProtection = Literal["weighted_average", "full_ratchet"]
+ProtectionBasis = Literal["outstanding", "outstanding_and_options", "fully_diluted"]
 ClassId = Annotated[str, Meta(pattern=r"^[a-z0-9][a-z0-9_-]{0,39}(?!\n)$", description="Short name of a class")]
 
 
@@ -26,6 +39,34 @@ class Investment(msgspec.Struct, frozen=True, kw_only=True):
     amount_usd: Usd
 
 
+class PayToPlayDuty(msgspec.Struct, frozen=True, kw_only=True):
+    """What a holder of a class has to invest in a round to keep its preferred stock.
+
+    Attributes:
+        holder_id: Who.
+        class_id: The class of preferred stock that is at stake.
+        obligation_usd: What it has to invest.
+    """
+
+    holder_id: Id
+    class_id: ClassId
+    obligation_usd: Usd
+
+
+class PayToPlay(msgspec.Struct, frozen=True, kw_only=True):
+    """What happens to preferred stock whose holder does not pay its part; applied before the round is priced.
+
+    Attributes:
+        duties: Who has to invest how much.
+        class_id_after: The class of common stock that unpaid-for preferred becomes.
+        common_per_preferred: Shares of it for one preferred share, as converted; below 1 punishes.
+    """
+
+    duties: Annotated[tuple[PayToPlayDuty, ...], Meta(min_length=1, max_length=50)]
+    class_id_after: ClassId
+    common_per_preferred: Multiple
+
+
 class RoundTerms(msgspec.Struct, frozen=True, kw_only=True):
     """Terms of a priced round; every convention is stated, none is assumed.
 
@@ -33,39 +74,73 @@ class RoundTerms(msgspec.Struct, frozen=True, kw_only=True):
         class_id: The new class of stock.
         pre_money_usd: Valuation before the money.
         investments: Who invests how much.
-        pool_post_money: Share of the fully diluted company that is unissued pool after the round.
+        pool_post_money: Share of the fully diluted company that is unissued pool after the round; 0 leaves it alone.
+        pool_timing: Whether a top-up of the pool is inside the pre-money valuation or dilutes the new money too.
         pricing_convention: How the price counts converting instruments.
-        share_rounding: How fractions of a share are treated.
+        capitalization_definition: What caps are measured against, where an instrument does not say it itself.
+        share_rounding: How fractions of a share are treated, and whether before or after the price is rounded.
         price_places: Decimal places of the price per share.
+        price_rounding: How the price is rounded to them.
         liquidation_multiple: Preference per dollar invested.
         seniority: Rank of the preference; a higher rank is paid first.
+        participation: What the new class takes beside its preference in a sale.
+        participation_cap_multiple: The cap of that per dollar invested; stated where it is capped.
+        price_protection: What a cheaper later issue does to the new class; None: nothing.
+        protection_basis: What a weighted average counts; stated with one.
+        closing_date: Day to which notes earn interest; stated where notes convert.
+        pay_to_play: What earlier investors have to pay, and what happens if they do not; None: nothing.
     """
 
     class_id: ClassId
     pre_money_usd: Usd
     investments: Annotated[tuple[Investment, ...], Meta(min_length=1, max_length=200)]
     pool_post_money: Share
+    pool_timing: Literal["pre_money", "post_money"]
     pricing_convention: Literal["percent_ownership", "dollars_invested", "pre_money_method"]
-    share_rounding: Literal["floor", "nearest"]
+    capitalization_definition: CapitalizationDefinition
+    share_rounding: ShareRounding
     price_places: Annotated[int, Meta(ge=2, le=12)]
+    price_rounding: Literal["floor", "ceiling", "half_up", "half_even"]
     liquidation_multiple: Multiple
     seniority: Annotated[int, Meta(ge=0, le=100)]
+    participation: Participation
+    participation_cap_multiple: Multiple | None = None
+    price_protection: PriceProtection | None = None
+    protection_basis: ProtectionBasis | None = None
+    closing_date: date | None = None
+    pay_to_play: PayToPlay | None = None
+
+
+class DatedPrincipal(msgspec.Struct, frozen=True, kw_only=True):
+    """Principal of a note that earns interest from one day on.
+
+    Attributes:
+        interest_from: The first day of interest.
+        principal_usd: How much.
+    """
+
+    interest_from: date
+    principal_usd: Usd
 
 
 class ConvertingInstrument(msgspec.Struct, frozen=True, kw_only=True):
-    """An instrument as it stood when a round was priced.
+    """An instrument as it stood when a round was priced, or a sale declared.
 
     Attributes:
         instrument_id: The instrument.
         holder_id: Its holder.
         principal_usd: Principal accrued by then.
         terms: Its terms.
+        mfn_election: What the holder of a most-favoured SAFE elected: the terms, or ``declined``; None: not recorded.
+        accruals: The principal by the day from which it earns interest; of notes only.
     """
 
     instrument_id: Id
     holder_id: Id
     principal_usd: Usd
-    terms: SafeTerms
+    terms: PrincipalTerms
+    mfn_election: SafeTerms | Literal["declined"] | None = None
+    accruals: tuple[DatedPrincipal, ...] = ()
 
 
 class Conversion(msgspec.Struct, frozen=True, kw_only=True):
@@ -75,6 +150,7 @@ class Conversion(msgspec.Struct, frozen=True, kw_only=True):
         instrument_id: The instrument.
         holder_id: Its holder.
         branch: The price that it took.
+        amount_exact: Dollars that convert, exact: principal, and interest of a note.
         price_usd_per_share: That price, exact.
         shares_exact: Shares before rounding, exact.
         shares: Shares.
@@ -83,7 +159,8 @@ class Conversion(msgspec.Struct, frozen=True, kw_only=True):
 
     instrument_id: Id
     holder_id: Id
-    branch: Literal["cap", "discount", "round_price"]
+    branch: ConversionBranch
+    amount_exact: Ratio
     price_usd_per_share: Ratio
     shares_exact: Ratio
     shares: Shares
@@ -106,31 +183,79 @@ class Allotment(msgspec.Struct, frozen=True, kw_only=True):
     shares: Shares
 
 
+class PriceAdjustment(msgspec.Struct, frozen=True, kw_only=True):
+    """What price protection does to one class in a round.
+
+    Attributes:
+        class_id: The class.
+        triggered: Whether the round is cheaper than its conversion price.
+        conversion_price_usd_before: Conversion price before, exact.
+        conversion_price_usd: Conversion price after, exact.
+        as_converted_before: Common shares that the class converts into before, exact.
+        as_converted: Common shares that it converts into after, exact.
+    """
+
+    class_id: ClassId
+    triggered: bool
+    conversion_price_usd_before: Ratio
+    conversion_price_usd: Ratio
+    as_converted_before: Ratio
+    as_converted: Ratio
+
+
+class Forfeit(msgspec.Struct, frozen=True, kw_only=True):
+    """Preferred stock that becomes common because its holder does not pay its part of a round.
+
+    Attributes:
+        holder_id: Who.
+        class_id: The class that it was.
+        shares: How many of it.
+        class_id_after: The class that it becomes.
+        shares_exact: Shares of that before rounding, exact.
+        shares_after: Shares of that.
+    """
+
+    holder_id: Id
+    class_id: ClassId
+    shares: Shares
+    class_id_after: ClassId
+    shares_exact: Ratio
+    shares_after: Shares
+
+
 class RoundPricing(msgspec.Struct, frozen=True, kw_only=True):
     """A priced round: inputs, results and how to check them.
 
     Attributes:
         engine_version: Release that computed it.
-        capitalization_shares: Fully diluted shares before the round, as the terms define them.
+        capitalization_exact: Fully diluted shares before the round, as converted, exact.
         instruments: What converts.
         price_usd_per_share: Price, rounded as agreed.
         price_exact: Price before rounding, exact.
         conversions: One per instrument.
         allotments: One per investment.
+        adjustments: One per class with price protection.
+        forfeits: What becomes common stock by pay-to-play before the round is priced.
         pool_increase_shares: Shares added to the pool.
-        post_money_shares: Fully diluted shares after the round.
+        pool_increase_exact: The same before rounding, exact.
+        post_money_shares: Fully diluted shares after the round, as converted.
+        post_money_exact: The same before rounding, exact.
         certificate_json: What `marketplace equity verify` checks, canonical JSON.
     """
 
     engine_version: str
-    capitalization_shares: Shares
+    capitalization_exact: Ratio
     instruments: tuple[ConvertingInstrument, ...]
     price_usd_per_share: Usd
     price_exact: Ratio
     conversions: tuple[Conversion, ...]
     allotments: tuple[Allotment, ...]
+    adjustments: tuple[PriceAdjustment, ...]
+    forfeits: tuple[Forfeit, ...]
     pool_increase_shares: Shares
+    pool_increase_exact: Ratio
     post_money_shares: Shares
+    post_money_exact: Ratio
     certificate_json: str
 
 
@@ -139,10 +264,13 @@ class Payout(msgspec.Struct, frozen=True, kw_only=True):
 
     Attributes:
         holder_id: Who.
-        security: The class of stock, or the id of the instrument.
+        security: The class of stock, or the id of the instrument, option or warrant.
         amount_exact: Dollars before rounding, exact.
         amount_usd: Dollars.
         as_converted: Whether a preference or an instrument gave way to common stock.
+        buyer_shares_exact: Shares of the buyer in a sale for stock, before rounding, exact; None in a sale for cash.
+        buyer_shares: Whole shares of the buyer, rounded down; None in a sale for cash.
+        cash_usd: Dollars that are paid: all in a sale for cash, the fraction of a share in a sale for stock.
     """
 
     holder_id: Id
@@ -150,6 +278,23 @@ class Payout(msgspec.Struct, frozen=True, kw_only=True):
     amount_exact: Ratio
     amount_usd: Usd
     as_converted: bool
+    cash_usd: Usd
+    buyer_shares_exact: Ratio | None = None
+    buyer_shares: Shares | None = None
+
+
+class StockConsideration(msgspec.Struct, frozen=True, kw_only=True):
+    """The buyer's stock that a sale is paid in.
+
+    Attributes:
+        buyer: Name of the buyer.
+        price_usd_per_share: Agreed value of one share of the buyer.
+        exchange_ratio: Shares of the buyer for one common share, exact.
+    """
+
+    buyer: Text
+    price_usd_per_share: Usd
+    exchange_ratio: Ratio
 
 
 class Waterfall(msgspec.Struct, frozen=True, kw_only=True):
@@ -159,15 +304,19 @@ class Waterfall(msgspec.Struct, frozen=True, kw_only=True):
         engine_version: Release that computed it.
         proceeds_usd: What there is to share.
         instruments: Principal that takes part.
+        price_per_common_share_exact: Dollars of one common share, exact.
         payouts: Who gets what; they sum to the proceeds.
         certificate_json: What `marketplace equity verify` checks, canonical JSON.
+        stock: The buyer's stock, in a sale that is paid in it; None: cash.
     """
 
     engine_version: str
     proceeds_usd: Usd
     instruments: tuple[ConvertingInstrument, ...]
+    price_per_common_share_exact: Ratio
     payouts: tuple[Payout, ...]
     certificate_json: str
+    stock: StockConsideration | None = None
 
 
 class Approval(msgspec.Struct, frozen=True, kw_only=True):

@@ -1,10 +1,11 @@
 """Instruments: agreements whose principal grows by accepted delivery, and what becomes of them."""
 
+from datetime import date
 from typing import Annotated, Literal
 
 from msgspec import Meta
 
-from events.types import Event, Id, Instant, Ratio, SafeTerms, Shares, Text, Usd
+from events.types import Event, Id, Instant, PrincipalTerms, Ratio, SafeTerms, Shares, Text, Usd
 
 TermsVersion = Annotated[int, Meta(ge=1, description="Version of the terms, counted from 1")]
 
@@ -26,7 +27,7 @@ class InstrumentIssued(Event, frozen=True, kw_only=True, tag="instrument.issued.
     instrument_id: Id
     issuer_id: Id
     holder_id: Id
-    terms: SafeTerms
+    terms: PrincipalTerms
     commitment_usd: Usd
     funding: Literal["drawdown", "paid_at_once"]
     grant_id: Id | None = None
@@ -44,6 +45,7 @@ class InstrumentPrincipalAccrued(Event, frozen=True, kw_only=True, tag="instrume
         principal_usd: Principal of the tranche.
         statement_id: The accepted statement; None for a payment.
         terms_version: The terms it was born under.
+        interest_from: Day on which it was born; a note earns interest from it on.
     """
 
     instrument_id: Id
@@ -53,6 +55,7 @@ class InstrumentPrincipalAccrued(Event, frozen=True, kw_only=True, tag="instrume
     principal_usd: Usd
     statement_id: Id | None
     terms_version: TermsVersion
+    interest_from: date
 
 
 class InstrumentPrincipalReversed(Event, frozen=True, kw_only=True, tag="instrument.principal_reversed.v1"):
@@ -126,9 +129,39 @@ class InstrumentAmended(Event, frozen=True, kw_only=True, tag="instrument.amende
     """
 
     instrument_id: Id
-    terms: SafeTerms
+    terms: PrincipalTerms
     terms_version: TermsVersion
     applies_to_earlier: bool
+
+
+class InstrumentMfnNoticed(Event, frozen=True, kw_only=True, tag="instrument.mfn_noticed.v1"):
+    """The holder of a most-favoured SAFE was told of a later one, whose terms it may take instead of its own.
+
+    Attributes:
+        instrument_id: The most-favoured SAFE.
+        later_instrument_id: The later SAFE.
+        terms: Its terms.
+        elect_until: Until when they may be elected.
+    """
+
+    instrument_id: Id
+    later_instrument_id: Id
+    terms: SafeTerms
+    elect_until: Instant
+
+
+class InstrumentMfnElected(Event, frozen=True, kw_only=True, tag="instrument.mfn_elected.v1"):
+    """The holder of a most-favoured SAFE decided, once.
+
+    Attributes:
+        instrument_id: The most-favoured SAFE.
+        later_instrument_id: The later SAFE whose terms it takes whole; None: it keeps its own.
+        terms: The terms on which it converts from now on.
+    """
+
+    instrument_id: Id
+    later_instrument_id: Id | None
+    terms: SafeTerms
 
 
 class InstrumentConverted(Event, frozen=True, kw_only=True, tag="instrument.converted.v1"):
@@ -140,6 +173,7 @@ class InstrumentConverted(Event, frozen=True, kw_only=True, tag="instrument.conv
         holder_id: Who holds them.
         cause: The financing or liquidity event.
         principal_usd: What converted.
+        amount_exact: Dollars that converted, exact: the principal, and interest of a note.
         branch: Which price it took.
         price_usd_per_share: Conversion price, exact.
         class_id: Class of the shares.
@@ -152,6 +186,7 @@ class InstrumentConverted(Event, frozen=True, kw_only=True, tag="instrument.conv
     holder_id: Id
     cause: Id
     principal_usd: Usd
+    amount_exact: Ratio
     branch: Literal["cap", "discount", "round_price"]
     price_usd_per_share: Ratio
     class_id: str
@@ -174,15 +209,15 @@ class InstrumentCancelled(Event, frozen=True, kw_only=True, tag="instrument.canc
 
 
 class InstrumentRepaid(Event, frozen=True, kw_only=True, tag="instrument.repaid.v1"):
-    """The principal was paid out in cash, say at an acquisition.
+    """The principal was paid out in cash, at an acquisition or when a note fell due.
 
     Attributes:
         instrument_id: The instrument.
         issuer_id: Who paid.
         holder_id: Who was paid.
-        cause: The liquidity event.
+        cause: The liquidity event, or the payment of a note.
         principal_usd: Principal that ended.
-        amount_usd: What was paid.
+        amount_usd: What was paid, interest included.
     """
 
     instrument_id: Id
@@ -201,6 +236,8 @@ InstrumentEvent = (
     | InstrumentResumed
     | InstrumentLapsed
     | InstrumentAmended
+    | InstrumentMfnNoticed
+    | InstrumentMfnElected
     | InstrumentConverted
     | InstrumentCancelled
     | InstrumentRepaid

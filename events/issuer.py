@@ -1,12 +1,76 @@
-"""Issuers: a startup's capitalisation, every act that changed it, its financings and its sale."""
+"""Issuers: a startup's capitalisation, every act that changed it, its financings and its sale.
+
+Stock is in `issuer_stock`, options and warrants in `issuer_rights`; both are named here too.
+"""
 
 from datetime import date
-from typing import Annotated, Literal
+from typing import Literal
 
-from msgspec import Meta
+from events.financing import Approval, RoundPricing, RoundTerms, Waterfall
+from events.issuer_rights import (
+    IssuerOptionCancelled,
+    IssuerOptionExercised,
+    IssuerOptionGranted,
+    IssuerOptionPromised,
+    IssuerOptionPromiseWithdrawn,
+    IssuerWarrantExercised,
+    IssuerWarrantExpired,
+    IssuerWarrantIssued,
+    IssuerWarrantVested,
+)
+from events.issuer_stock import (
+    IssuerAuthorisedSharesAdjusted,
+    IssuerConversionPriceAdjusted,
+    IssuerFirstRefusalExercised,
+    IssuerFirstRefusalWaived,
+    IssuerStockClassCreated,
+    IssuerStockConverted,
+    IssuerStockIssued,
+    IssuerStockOffered,
+    IssuerStockOfferWithdrawn,
+    IssuerStockPlanAdjusted,
+    IssuerStockRepurchased,
+    IssuerStockSplit,
+    IssuerStockTransferred,
+)
+from events.types import Country, Event, Id, Name, Text, Usd
 
-from events.financing import Approval, ClassId, RoundPricing, RoundTerms, Waterfall
-from events.types import Country, Event, Id, Instant, Multiple, Name, Shares, Text, Usd
+__all__ = [
+    "IssuerAuthorisedSharesAdjusted",
+    "IssuerConversionPriceAdjusted",
+    "IssuerDistributionPaid",
+    "IssuerEvent",
+    "IssuerFinancingAbandoned",
+    "IssuerFinancingClosed",
+    "IssuerFinancingOpened",
+    "IssuerFinancingPriced",
+    "IssuerFirstRefusalExercised",
+    "IssuerFirstRefusalWaived",
+    "IssuerFormed",
+    "IssuerImported",
+    "IssuerInstrumentSigned",
+    "IssuerLiquidityDeclared",
+    "IssuerOptionCancelled",
+    "IssuerOptionExercised",
+    "IssuerOptionGranted",
+    "IssuerOptionPromiseWithdrawn",
+    "IssuerOptionPromised",
+    "IssuerStakeholderAdded",
+    "IssuerStockClassCreated",
+    "IssuerStockConverted",
+    "IssuerStockIssued",
+    "IssuerStockOfferWithdrawn",
+    "IssuerStockOffered",
+    "IssuerStockPlanAdjusted",
+    "IssuerStockRepurchased",
+    "IssuerStockSplit",
+    "IssuerStockTransferred",
+    "IssuerValuationRecorded",
+    "IssuerWarrantExercised",
+    "IssuerWarrantExpired",
+    "IssuerWarrantIssued",
+    "IssuerWarrantVested",
+]
 
 
 class IssuerFormed(Event, frozen=True, kw_only=True, tag="issuer.formed.v1"):
@@ -41,204 +105,6 @@ class IssuerStakeholderAdded(Event, frozen=True, kw_only=True, tag="issuer.stake
     holder_id: Id
     name: Name
     kind: Literal["founder", "employee", "investor", "provider", "other"]
-
-
-class IssuerStockClassCreated(Event, frozen=True, kw_only=True, tag="issuer.stock_class_created.v1"):
-    """A class of stock exists.
-
-    Attributes:
-        issuer_id: The issuer.
-        class_id: Short name of the class.
-        kind: Common or preferred.
-        shares_authorised: The most that may be issued.
-        price_per_share_usd: Original issue price of preferred stock; None for common.
-        liquidation_multiple: Preference per dollar of original issue price; None for common.
-        seniority: Rank of the preference; a higher rank is paid first.
-    """
-
-    issuer_id: Id
-    class_id: ClassId
-    kind: Literal["common", "preferred"]
-    shares_authorised: Shares
-    price_per_share_usd: Usd | None = None
-    liquidation_multiple: Multiple | None = None
-    seniority: Annotated[int, Meta(ge=0, le=100)] = 0
-
-
-class IssuerStockPlanAdjusted(Event, frozen=True, kw_only=True, tag="issuer.stock_plan_adjusted.v1"):
-    """The pool for employees has a new size.
-
-    Attributes:
-        issuer_id: The issuer.
-        shares_reserved: Shares of the plan in all: granted, exercised and available.
-        cause: The financing that asked for it, where one did.
-        approval: The paper behind it.
-    """
-
-    issuer_id: Id
-    shares_reserved: Shares
-    cause: Id | None = None
-    approval: Approval | None = None
-
-
-class IssuerStockIssued(Event, frozen=True, kw_only=True, tag="issuer.stock_issued.v1"):
-    """Shares were issued.
-
-    Attributes:
-        issuer_id: The issuer.
-        security_id: The new security.
-        holder_id: Who holds it.
-        class_id: Class of stock.
-        shares: How many.
-        price_usd_per_share: What was paid for one.
-        cause: The financing, instrument or grant behind it, where there is one.
-        approval: The paper behind it.
-    """
-
-    issuer_id: Id
-    security_id: Id
-    holder_id: Id
-    class_id: ClassId
-    shares: Annotated[int, Meta(ge=1)]
-    price_usd_per_share: Usd
-    cause: Id | None = None
-    approval: Approval | None = None
-
-
-class IssuerStockTransferred(Event, frozen=True, kw_only=True, tag="issuer.stock_transferred.v1"):
-    """Shares changed hands.
-
-    Attributes:
-        issuer_id: The issuer.
-        holder_id: Who held them.
-        holder_id_after: Who holds them now.
-        class_id: Class of stock.
-        shares: How many.
-        approval: The paper behind it.
-    """
-
-    issuer_id: Id
-    holder_id: Id
-    holder_id_after: Id
-    class_id: ClassId
-    shares: Annotated[int, Meta(ge=1)]
-    approval: Approval | None = None
-
-
-class IssuerStockRepurchased(Event, frozen=True, kw_only=True, tag="issuer.stock_repurchased.v1"):
-    """The issuer bought shares back; they are no longer outstanding.
-
-    Attributes:
-        issuer_id: The issuer.
-        holder_id: Who sold.
-        class_id: Class of stock.
-        shares: How many.
-        price_usd_per_share: What was paid for one.
-        approval: The paper behind it.
-    """
-
-    issuer_id: Id
-    holder_id: Id
-    class_id: ClassId
-    shares: Annotated[int, Meta(ge=1)]
-    price_usd_per_share: Usd
-    approval: Approval | None = None
-
-
-class IssuerStockSplit(Event, frozen=True, kw_only=True, tag="issuer.stock_split.v1"):
-    """Every share, option and authorised number was multiplied.
-
-    Attributes:
-        issuer_id: The issuer.
-        numerator: New shares.
-        denominator: For so many old ones.
-    """
-
-    issuer_id: Id
-    numerator: Annotated[int, Meta(ge=1, le=1_000_000)]
-    denominator: Annotated[int, Meta(ge=1, le=1_000_000)]
-
-
-class IssuerOptionGranted(Event, frozen=True, kw_only=True, tag="issuer.option_granted.v1"):
-    """An option on common stock was granted from the pool.
-
-    Attributes:
-        issuer_id: The issuer.
-        option_id: The option.
-        holder_id: Who holds it.
-        shares: How many.
-        exercise_price_usd: Price of one share.
-        approval: The paper behind it.
-    """
-
-    issuer_id: Id
-    option_id: Id
-    holder_id: Id
-    shares: Annotated[int, Meta(ge=1)]
-    exercise_price_usd: Usd
-    approval: Approval | None = None
-
-
-class IssuerOptionExercised(Event, frozen=True, kw_only=True, tag="issuer.option_exercised.v1"):
-    """An option became common stock, in whole or in part.
-
-    Attributes:
-        issuer_id: The issuer.
-        option_id: The option.
-        holder_id: Who held it.
-        class_id: Class of the shares.
-        shares: How many.
-    """
-
-    issuer_id: Id
-    option_id: Id
-    holder_id: Id
-    class_id: ClassId
-    shares: Annotated[int, Meta(ge=1)]
-
-
-class IssuerWarrantIssued(Event, frozen=True, kw_only=True, tag="issuer.warrant_issued.v1"):
-    """A right to buy shares was issued.
-
-    Attributes:
-        issuer_id: The issuer.
-        warrant_id: The warrant.
-        holder_id: Who holds it.
-        class_id: Class of the shares.
-        shares: How many it buys at most.
-        exercise_price_usd: Price of one share.
-        expires_at: Last instant of exercise.
-        approval: The paper behind it.
-    """
-
-    issuer_id: Id
-    warrant_id: Id
-    holder_id: Id
-    class_id: ClassId
-    shares: Annotated[int, Meta(ge=1)]
-    exercise_price_usd: Usd
-    expires_at: Instant
-    approval: Approval | None = None
-
-
-class IssuerWarrantExercised(Event, frozen=True, kw_only=True, tag="issuer.warrant_exercised.v1"):
-    """A warrant became shares.
-
-    Attributes:
-        issuer_id: The issuer.
-        warrant_id: The warrant.
-        holder_id: Who held it.
-        class_id: Class of the shares.
-        shares: Shares issued.
-        shares_surrendered: Rights given up to pay for them in a net exercise; 0 for cash.
-    """
-
-    issuer_id: Id
-    warrant_id: Id
-    holder_id: Id
-    class_id: ClassId
-    shares: Annotated[int, Meta(ge=1)]
-    shares_surrendered: Shares = 0
 
 
 class IssuerInstrumentSigned(Event, frozen=True, kw_only=True, tag="issuer.instrument_signed.v1"):
@@ -337,13 +203,13 @@ class IssuerLiquidityDeclared(Event, frozen=True, kw_only=True, tag="issuer.liqu
     Attributes:
         issuer_id: The issuer.
         liquidity_id: The liquidity event.
-        kind: What happened.
+        kind: Whether it is paid in cash or in the buyer's stock.
         waterfall: Inputs, payouts, certificate.
     """
 
     issuer_id: Id
     liquidity_id: Id
-    kind: Literal["acquisition"]
+    kind: Literal["acquisition", "stock_acquisition"]
     waterfall: Waterfall
 
 
@@ -353,7 +219,7 @@ class IssuerDistributionPaid(Event, frozen=True, kw_only=True, tag="issuer.distr
     Attributes:
         issuer_id: The issuer.
         liquidity_id: The liquidity event.
-        amount_usd: What was paid in all.
+        amount_usd: Dollars that were paid in all; in a sale for stock, those for fractions of a share.
     """
 
     issuer_id: Id
@@ -379,15 +245,27 @@ IssuerEvent = (
     IssuerFormed
     | IssuerStakeholderAdded
     | IssuerStockClassCreated
+    | IssuerAuthorisedSharesAdjusted
     | IssuerStockPlanAdjusted
     | IssuerStockIssued
+    | IssuerStockOffered
+    | IssuerFirstRefusalWaived
+    | IssuerFirstRefusalExercised
+    | IssuerStockOfferWithdrawn
     | IssuerStockTransferred
     | IssuerStockRepurchased
     | IssuerStockSplit
+    | IssuerStockConverted
+    | IssuerConversionPriceAdjusted
+    | IssuerOptionPromised
+    | IssuerOptionPromiseWithdrawn
     | IssuerOptionGranted
     | IssuerOptionExercised
+    | IssuerOptionCancelled
     | IssuerWarrantIssued
+    | IssuerWarrantVested
     | IssuerWarrantExercised
+    | IssuerWarrantExpired
     | IssuerInstrumentSigned
     | IssuerFinancingOpened
     | IssuerFinancingPriced

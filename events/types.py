@@ -5,7 +5,7 @@ On the wire money, prices and shares of a whole are decimal strings, exact fract
 Nothing here is ever a binary float.
 """
 
-from datetime import datetime
+from datetime import date, datetime
 from decimal import Decimal
 from typing import Annotated, Literal
 
@@ -87,3 +87,29 @@ class SafeTerms(msgspec.Struct, frozen=True, kw_only=True, tag_field="kind", tag
     valuation_cap_usd: Usd | None = None
     discount: Share | None = None
     most_favoured_nation: bool = False
+
+
+class NoteTerms(msgspec.Struct, frozen=True, kw_only=True, tag_field="kind", tag="note"):
+    """A convertible note; principal of each tranche earns interest from the day on which it was born.
+
+    Attributes:
+        annual_rate: Interest per year, 0.08 for 8%.
+        interest: Simple, or compounding at an interval.
+        day_count: How days become years.
+        matures_on: Last day of interest; nothing accrues later until it is extended.
+        valuation_cap_usd: The cap; None for none.
+        discount: Share taken off the round's price; None for none.
+        repayment_multiple: Multiple of the principal that is owed in a sale, beside the interest.
+    """
+
+    annual_rate: Share
+    interest: Literal["simple", "compound_annual", "compound_semiannual", "compound_quarterly", "compound_monthly"]
+    day_count: Literal["actual_365", "actual_360", "thirty_360"]
+    matures_on: date
+    valuation_cap_usd: Usd | None = None
+    discount: Share | None = None
+    repayment_multiple: Multiple = Decimal(1)
+
+
+PrincipalTerms = SafeTerms | NoteTerms
+"""Terms of an instrument whose principal accrues and converts."""

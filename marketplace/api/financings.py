@@ -12,6 +12,7 @@ from marketplace.api.commands import Commanded, ReceiptBody
 from marketplace.api.issuers import PATH
 from marketplace.api.paging import Cursor, Limit, Page, build_page, parse_cursor
 from marketplace.api.reading import Read
+from marketplace.domain.issuer_commands import BuyerStock
 from marketplace.domain.refusals import refuse_unknown
 from marketplace.projections.cap_tables import (
     FinancingView,
@@ -75,6 +76,9 @@ async def declare(
         issuer_id,
         proceeds_usd=data.proceeds_usd,
         safe_seniority=data.safe_seniority,
+        stock=None
+        if data.stock is None
+        else BuyerStock(buyer=data.stock.buyer, price_usd_per_share=data.stock.price_usd_per_share),
     )
     return command.answer_created(receipt, f"{PATH}/{issuer_id}/liquidity-events", command.derive("liq"))
 

@@ -26,6 +26,8 @@ _PREFIXES: Final = {
     "liquidity": "liq",
     "option": "opt",
     "warrant": "wrt",
+    "offer": "trf",
+    "promise": "prm",
 }
 _JSON: Final = b"application/json"
 _IDENTITY: Final = b"identity"

@@ -5,7 +5,7 @@ from typing import Final
 from litestar import Response, Router, get, post
 from litestar.params import FromPath, JSONBody
 
-from marketplace.api.bodies.delivery import DegradeGrantBody, ResumeGrantBody, TransferGrantBody
+from marketplace.api.bodies.delivery import DegradeGrantBody, ResumeGrantBody, SubstituteGrantBody, TransferGrantBody
 from marketplace.api.bodies.reasons import TimedReasonBody
 from marketplace.api.commands import Commanded, ReceiptBody
 from marketplace.api.paging import Cursor, Limit, Page, build_page, parse_cursor
@@ -20,6 +20,7 @@ from marketplace.runtime.commands.grants import (
     terminate_grant,
     transfer_grant,
 )
+from marketplace.runtime.commands.substitution import substitute_grant
 
 PATH: Final = "/v1/grants"
 
@@ -77,6 +78,17 @@ async def resume(command: Commanded, grant_id: FromPath[str], data: JSONBody[Res
     return command.answer(await resume_grant(command.handler, command.context, grant_id, at=data.at))
 
 
+@post("/{grant_id:str}/substitute", status_code=200, summary="Move a grant to another pool")
+async def substitute(
+    command: Commanded, grant_id: FromPath[str], data: JSONBody[SubstituteGrantBody]
+) -> Response[ReceiptBody]:
+    """Move what is left of a grant to another pool of its provider, at no higher price, as its provider."""
+    receipt = await substitute_grant(
+        command.handler, command.context, grant_id, pool_id=data.pool_id, reason=data.reason
+    )
+    return command.answer(receipt)
+
+
 @post("/{grant_id:str}/transfer", status_code=200, summary="Let another startup use it")
 async def transfer(
     command: Commanded, grant_id: FromPath[str], data: JSONBody[TransferGrantBody]
@@ -132,6 +144,6 @@ async def list_all(
 
 ROUTER: Final = Router(
     PATH,
-    route_handlers=[activate, degrade, suspend, resume, transfer, terminate, get_one, get_past, list_all],
+    route_handlers=[activate, degrade, suspend, resume, substitute, transfer, terminate, get_one, get_past, list_all],
     tags=["grants"],
 )

@@ -5,7 +5,13 @@ from typing import Final
 from litestar import Response, Router, get, post, put
 from litestar.params import FromPath, JSONBody
 
-from marketplace.api.bodies.equity import AmendInstrumentBody, InvestBody, ReversePrincipalBody
+from marketplace.api.bodies.equity import (
+    AmendInstrumentBody,
+    ElectMfnBody,
+    InvestBody,
+    NoticeMfnBody,
+    ReversePrincipalBody,
+)
 from marketplace.api.bodies.reasons import ReasonBody, TimedReasonBody
 from marketplace.api.commands import Commanded, ReceiptBody
 from marketplace.api.paging import Cursor, Limit, Page, build_page, parse_cursor
@@ -21,7 +27,10 @@ from marketplace.projections.instruments import (
 from marketplace.runtime.commands.instruments import (
     amend_instrument,
     cancel_instrument,
+    elect_mfn,
     invest,
+    notice_mfn,
+    repay_note,
     resume_instrument,
     reverse_principal,
     suspend_instrument,
@@ -99,6 +108,38 @@ async def cancel(
     return command.answer(receipt)
 
 
+@post("/{instrument_id:str}/repay", status_code=200, summary="Repay a note")
+async def repay(command: Commanded, instrument_id: FromPath[str]) -> Response[ReceiptBody]:
+    """Pay a convertible note back with its interest, as the startup, out of its account."""
+    return command.answer(await repay_note(command.handler, command.context, instrument_id))
+
+
+@post("/{instrument_id:str}/mfn-notices", status_code=200, summary="Give notice of a later SAFE")
+async def notice(
+    command: Commanded, instrument_id: FromPath[str], data: JSONBody[NoticeMfnBody]
+) -> Response[ReceiptBody]:
+    """Tell the holder of a most-favoured SAFE of a later one, as the startup."""
+    receipt = await notice_mfn(
+        command.handler,
+        command.context,
+        instrument_id,
+        later_instrument_id=data.later_instrument_id,
+        elect_until=data.elect_until,
+    )
+    return command.answer(receipt)
+
+
+@post("/{instrument_id:str}/mfn-election", status_code=200, summary="Elect the terms of a later SAFE")
+async def elect(
+    command: Commanded, instrument_id: FromPath[str], data: JSONBody[ElectMfnBody]
+) -> Response[ReceiptBody]:
+    """Take the terms of a later SAFE, or keep one's own, as the holder; once."""
+    receipt = await elect_mfn(
+        command.handler, command.context, instrument_id, later_instrument_id=data.later_instrument_id
+    )
+    return command.answer(receipt)
+
+
 async def _load(reading: Reading, instrument_id: str) -> InstrumentView:
     async with reading.connect() as connection:
         view = await find_instrument(connection, instrument_id)
@@ -160,6 +201,9 @@ ROUTER: Final = Router(
         resume,
         reverse,
         cancel,
+        repay,
+        notice,
+        elect,
         get_one,
         read_movements,
         list_all,

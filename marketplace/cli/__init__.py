@@ -15,6 +15,7 @@ GROUPS = {
     "serve": "Run an API or a worker process against servers that exist already.",
     "projections": "List, rebuild and verify the read models in PostgreSQL.",
     "explain": "Explain a number down to the events and readings behind it.",
+    "prices": "Compare the market's prices with public list prices.",
     "log": "Read the event log and check its hash chain.",
     "clear": "Clear an instance of pools.csv, lots.csv and orders.csv.",
     "auction": "Check cleared auctions, and export them for auditors.",

@@ -2,12 +2,14 @@
 
 import json
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import cyclopts
 
 from marketplace.equity.checker import verify as verify_certificate
+from marketplace.equity.record_check import check_record, find_records, read_certificate
 
 app = cyclopts.App(name="equity")
 FILE_BYTES_MAX = 64_000_000
@@ -17,7 +19,8 @@ FILE_BYTES_MAX = 64_000_000
 def verify(file: Path) -> int:
     """Check the certificate, or the list of certificates, in FILE.
 
-    A certificate may stand alone, in a JSON array, or under the key ``certificate`` of an event's body.
+    A certificate may stand alone, in a JSON array, under the key ``certificate``, or as ``certificate_json`` anywhere
+    in an event or in an answer of the API; there the numbers around it are compared with it too.
 
     Args:
         file: JSON file, at most 64 MB.
@@ -33,14 +36,29 @@ def verify(file: Path) -> int:
     except (OSError, ValueError) as error:
         print(f"{file} cannot be read as JSON: {error}", file=sys.stderr)
         return 2
-    certificates = content if isinstance(content, list) else [content]
     failures = 0
-    for number, item in enumerate(certificates, start=1):
-        certificate = item.get("certificate", item) if isinstance(item, dict) else {}
-        problems = verify_certificate(certificate)
+    checks = list(_list_checks(content))
+    for number, (kind, problems) in enumerate(checks, start=1):
         failures += bool(problems)
-        print(f"{number} {certificate.get('kind', 'unknown')}: {'ok' if not problems else 'FAILED'}")
+        print(f"{number} {kind}: {'ok' if not problems else 'FAILED'}")
         for problem in problems:
             print(f"  {problem}")
-    print(f"{len(certificates)} checked, {failures} failed")
-    return 1 if failures or not certificates else 0
+    print(f"{len(checks)} checked, {failures} failed")
+    return 1 if failures or not checks else 0
+
+
+def _list_checks(content: Any) -> Iterator[tuple[str, list[str]]]:
+    """Yield the kind and the problems of every certificate in a JSON value."""
+    records = list(find_records(content))
+    for record in records:
+        try:
+            certificate = read_certificate(record)
+        except ValueError as error:
+            yield "unknown", [f"the certificate cannot be read: {error}"]
+            continue
+        yield certificate.get("kind", "unknown"), verify_certificate(certificate) or check_record(record, certificate)
+    if records:
+        return
+    for item in content if isinstance(content, list) else [content]:
+        certificate = item.get("certificate", item) if isinstance(item, dict) else {}
+        yield certificate.get("kind", "unknown"), verify_certificate(certificate)

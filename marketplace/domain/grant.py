@@ -128,7 +128,7 @@ RUNNING = ("active", "degraded", "suspended")
 
 @dataclass(frozen=True, slots=True)
 class Grant:
-    """An issued grant; `end` is brought forward by a termination."""
+    """An issued grant; `end` is brought forward by a termination, `reason` says why it is degraded."""
 
     issued: GrantIssued
     status: Literal["issued", "active", "degraded", "suspended", "completed", "terminated"]
@@ -137,6 +137,7 @@ class Grant:
     lots: tuple[LotShare, ...]
     end: datetime
     nodes_available: int
+    reason: str | None = None
 
     @property
     def gpu_seconds_granted(self) -> int:
@@ -302,11 +303,11 @@ def evolve(state: GrantState, event: GrantEvent) -> GrantState:
         case GrantActivated():
             return replace(state, status="active")
         case GrantDegraded():
-            return replace(state, status="degraded", nodes_available=event.nodes_available)
+            return replace(state, status="degraded", nodes_available=event.nodes_available, reason=event.reason)
         case GrantSuspended():
             return replace(state, status="suspended")
         case GrantResumed():
-            return replace(state, status="active", nodes_available=state.issued.nodes)
+            return replace(state, status="active", nodes_available=state.issued.nodes, reason=None)
         case GrantSubstituted():
             return replace(state, pool_id=event.pool_id, lots=event.lots)
         case GrantTransferred():

@@ -18,12 +18,15 @@ cause and the position of its run, a reversal by its tranche and its reason: the
 Refusals in order, of each command: instrument_unknown · instrument_exists · refusals of `marketplace.core.money` ·
 discount_whole · cap_below_commitment · grant_missing · grant_unexpected · tranche_exists · statement_accrued ·
 conversion_exists · repayment_exists · instrument_suspended, _lapsed, _cancelled or _repaid · statement_missing ·
-statement_unexpected · payment_made · commitment_exceeded · tranche_unknown · reversal_exists · tranche_settled ·
-principal_accrued · nothing_to_convert · principal_stale · shares_missing · nothing_to_repay.
+statement_unexpected · payment_made · note_matured · commitment_exceeded · tranche_unknown · reversal_exists ·
+tranche_settled · principal_accrued · nothing_to_convert · principal_stale · shares_missing · not_a_note ·
+nothing_to_repay · terms_kind_differs · notice_exists · notice_unknown · not_most_favoured · election_made ·
+window_over.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from decimal import Decimal
+from typing import Any, Final
 
 from events.instrument import (
     InstrumentAmended,
@@ -34,7 +37,7 @@ from events.instrument import (
     InstrumentResumed,
     InstrumentSuspended,
 )
-from events.types import SafeTerms
+from events.types import NoteTerms, PrincipalTerms
 from marketplace.core.decider import Decider
 from marketplace.core.errors import Refusal
 from marketplace.core.money import ZERO, require_share, require_usd
@@ -43,14 +46,19 @@ from marketplace.domain.instrument_commands import (
     AmendInstrument,
     CancelInstrument,
     ConvertInstrument,
+    ElectMfn,
     InstrumentCommand,
     IssueInstrument,
     LapseInstrument,
+    NoticeMfn,
     RepayInstrument,
+    RepayNote,
     ResumeInstrument,
     ReversePrincipal,
     SuspendInstrument,
 )
+from marketplace.domain.instrument_mfn import elect_mfn, notice_mfn
+from marketplace.domain.instrument_notes import repay_note
 from marketplace.domain.instrument_principal import accrue, convert, repay, reverse
 from marketplace.domain.instrument_state import Instrument, InstrumentState, evolve
 from marketplace.domain.refusals import refuse_exists, refuse_status, refuse_unknown, require_aware
@@ -61,12 +69,15 @@ __all__ = [
     "AmendInstrument",
     "CancelInstrument",
     "ConvertInstrument",
+    "ElectMfn",
     "Instrument",
     "InstrumentCommand",
     "InstrumentState",
     "IssueInstrument",
     "LapseInstrument",
+    "NoticeMfn",
     "RepayInstrument",
+    "RepayNote",
     "ResumeInstrument",
     "ReversePrincipal",
     "SuspendInstrument",
@@ -80,21 +91,7 @@ def decide(command: InstrumentCommand, state: InstrumentState) -> Sequence[Instr
         return _issue(command, state)
     if state is None:
         raise refuse_unknown("instrument", command.instrument_id)
-    match command:
-        case AccruePrincipal():
-            return accrue(command, state)
-        case ReversePrincipal():
-            return reverse(command, state)
-        case AmendInstrument():
-            return _amend(command, state)
-        case ConvertInstrument():
-            return convert(command, state)
-        case RepayInstrument():
-            return repay(command, state)
-        case CancelInstrument():
-            return _cancel(command, state)
-        case _:
-            return _steer_draw(command, state)
+    return _DECIDE.get(type(command), _steer_draw)(command, state)
 
 
 def _issue(command: IssueInstrument, state: InstrumentState) -> Sequence[InstrumentEvent]:
@@ -126,7 +123,10 @@ def _issue(command: IssueInstrument, state: InstrumentState) -> Sequence[Instrum
     return [event]
 
 
-def _require_terms(terms: SafeTerms, commitment_usd: Decimal) -> None:
+def _require_terms(terms: PrincipalTerms, commitment_usd: Decimal) -> None:
+    if isinstance(terms, NoteTerms):
+        require_share(terms.annual_rate, "/terms/annual_rate")
+        require_usd(terms.repayment_multiple, "/terms/repayment_multiple")
     if terms.valuation_cap_usd is not None:
         require_usd(terms.valuation_cap_usd, "/terms/valuation_cap_usd")
     if terms.discount is not None:
@@ -138,7 +138,8 @@ def _require_terms(terms: SafeTerms, commitment_usd: Decimal) -> None:
                 pointer="/terms/discount",
                 discount=str(terms.discount),
             )
-    cap = terms.valuation_cap_usd if terms.conversion_timing == "post_money" else None
+    is_post_money = not isinstance(terms, NoteTerms) and terms.conversion_timing == "post_money"
+    cap = terms.valuation_cap_usd if is_post_money else None
     if cap is not None and cap <= commitment_usd:
         raise Refusal(
             "cap_below_commitment",
@@ -155,6 +156,12 @@ def _amend(command: AmendInstrument, state: Instrument) -> Sequence[InstrumentEv
     latest = state.versions[-1]
     if latest.terms == command.terms and (latest.applies_to_earlier or not command.applies_to_earlier):
         return []
+    if type(latest.terms) is not type(command.terms):
+        raise Refusal(
+            "terms_kind_differs",
+            f"instrument {command.instrument_id} is no such agreement; sign another",
+            pointer="/terms/kind",
+        )
     if state.status in {"cancelled", "repaid"}:
         raise refuse_status("instrument", command.instrument_id, state.status, "drawing, suspended or lapsed")
     return [
@@ -211,6 +218,17 @@ def _steer_draw(
             ]
 
 
+_DECIDE: Final[dict[type[InstrumentCommand], Callable[[Any, Instrument], Sequence[InstrumentEvent]]]] = {
+    AccruePrincipal: accrue,
+    ReversePrincipal: reverse,
+    AmendInstrument: _amend,
+    ConvertInstrument: convert,
+    RepayInstrument: repay,
+    RepayNote: repay_note,
+    NoticeMfn: notice_mfn,
+    ElectMfn: elect_mfn,
+    CancelInstrument: _cancel,
+}
 INSTRUMENT: Decider[InstrumentCommand, InstrumentEvent, InstrumentState] = Decider(
     "instrument", "ins", None, decide, evolve
 )

@@ -1,12 +1,13 @@
 """Commands to instruments; `marketplace.domain.instrument` decides them."""
 
+from datetime import date
 from decimal import Decimal
 from fractions import Fraction
 from typing import Literal
 
 import msgspec
 
-from events.types import Instant, SafeTerms
+from events.types import Instant, PrincipalTerms, SafeTerms
 
 
 class IssueInstrument(msgspec.Struct, frozen=True, kw_only=True):
@@ -15,7 +16,7 @@ class IssueInstrument(msgspec.Struct, frozen=True, kw_only=True):
     instrument_id: str
     issuer_id: str
     holder_id: str
-    terms: SafeTerms
+    terms: PrincipalTerms
     commitment_usd: Decimal
     funding: Literal["drawdown", "paid_at_once"]
     grant_id: str | None = None
@@ -29,6 +30,7 @@ class AccruePrincipal(msgspec.Struct, frozen=True, kw_only=True):
     tranche_id: str
     principal_usd: Decimal
     statement_id: str | None
+    on_day: date
 
 
 class ReversePrincipal(msgspec.Struct, frozen=True, kw_only=True):
@@ -64,7 +66,7 @@ class AmendInstrument(msgspec.Struct, frozen=True, kw_only=True):
     """Agree on new terms."""
 
     instrument_id: str
-    terms: SafeTerms
+    terms: PrincipalTerms
     applies_to_earlier: bool
 
 
@@ -75,6 +77,7 @@ class ConvertInstrument(msgspec.Struct, frozen=True, kw_only=True):
         instrument_id: The instrument.
         cause: The financing or liquidity event.
         principal_usd: The principal that was priced; it has to be the whole run.
+        amount_exact: Dollars that convert, exact.
         branch: Which price it took.
         price: That price per share, exact.
         class_id: Class of the shares.
@@ -86,6 +89,7 @@ class ConvertInstrument(msgspec.Struct, frozen=True, kw_only=True):
     instrument_id: str
     cause: str
     principal_usd: Decimal
+    amount_exact: Fraction
     branch: Literal["cap", "discount", "round_price"]
     price: Fraction
     class_id: str
@@ -116,6 +120,32 @@ class RepayInstrument(msgspec.Struct, frozen=True, kw_only=True):
     amount_usd: Decimal
 
 
+class RepayNote(msgspec.Struct, frozen=True, kw_only=True):
+    """Pay a note back with its interest until a day, or until it fell due, to the cent above; which ends the draw."""
+
+    instrument_id: str
+    cause: str
+    on_day: date
+
+
+class NoticeMfn(msgspec.Struct, frozen=True, kw_only=True):
+    """Tell the holder of a most-favoured SAFE of a later one."""
+
+    instrument_id: str
+    later_instrument_id: str
+    terms: SafeTerms
+    elect_until: Instant
+    at: Instant
+
+
+class ElectMfn(msgspec.Struct, frozen=True, kw_only=True):
+    """Take the terms of a later SAFE that was noticed, or, where none is named, keep one's own."""
+
+    instrument_id: str
+    later_instrument_id: str | None
+    at: Instant
+
+
 InstrumentCommand = (
     IssueInstrument
     | AccruePrincipal
@@ -127,4 +157,7 @@ InstrumentCommand = (
     | ConvertInstrument
     | CancelInstrument
     | RepayInstrument
+    | RepayNote
+    | NoticeMfn
+    | ElectMfn
 )

@@ -12,6 +12,7 @@ from events.instrument import (
     InstrumentPrincipalReversed,
     InstrumentRepaid,
 )
+from events.types import NoteTerms
 from marketplace.core.errors import Refusal
 from marketplace.core.money import ZERO, render_ratio, require_usd
 from marketplace.domain.instrument_commands import AccruePrincipal, ConvertInstrument, RepayInstrument, ReversePrincipal
@@ -27,6 +28,13 @@ def accrue(command: AccruePrincipal, state: Instrument) -> Sequence[InstrumentEv
     if state.status != "drawing":
         raise refuse_status("instrument", command.instrument_id, state.status, "drawing")
     _require_source(command, state)
+    terms = state.terms
+    if isinstance(terms, NoteTerms) and command.on_day > terms.matures_on:
+        raise Refusal(
+            "note_matured",
+            f"note {command.instrument_id} fell due on {terms.matures_on}; record its extension or repayment first",
+            matures_on=terms.matures_on.isoformat(),
+        )
     if command.principal_usd > state.undrawn_usd:
         raise Refusal(
             "commitment_exceeded",
@@ -45,6 +53,7 @@ def accrue(command: AccruePrincipal, state: Instrument) -> Sequence[InstrumentEv
             principal_usd=command.principal_usd,
             statement_id=command.statement_id,
             terms_version=len(state.versions),
+            interest_from=command.on_day,
         )
     ]
 
@@ -136,6 +145,7 @@ def convert(command: ConvertInstrument, state: Instrument) -> Sequence[Instrumen
         holder_id=state.issued.holder_id,
         cause=command.cause,
         principal_usd=command.principal_usd,
+        amount_exact=render_ratio(command.amount_exact),
         branch=command.branch,
         price_usd_per_share=render_ratio(command.price),
         class_id=command.class_id,

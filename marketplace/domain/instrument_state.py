@@ -1,12 +1,13 @@
 """What an instrument is at one point of its log: its draw, its terms by version, its tranches."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from datetime import date
 from decimal import Decimal
 from itertools import groupby
 from typing import Literal, NamedTuple
 
-from events.financing import ConvertingInstrument
+from events.financing import ConvertingInstrument, DatedPrincipal
 from events.instrument import (
     InstrumentAmended,
     InstrumentCancelled,
@@ -14,13 +15,15 @@ from events.instrument import (
     InstrumentEvent,
     InstrumentIssued,
     InstrumentLapsed,
+    InstrumentMfnElected,
+    InstrumentMfnNoticed,
     InstrumentPrincipalAccrued,
     InstrumentPrincipalReversed,
     InstrumentRepaid,
     InstrumentResumed,
     InstrumentSuspended,
 )
-from events.types import SafeTerms
+from events.types import NoteTerms, PrincipalTerms, SafeTerms
 from marketplace.core.money import ZERO
 
 DrawStatus = Literal["drawing", "suspended", "lapsed", "cancelled", "repaid"]
@@ -29,7 +32,7 @@ DrawStatus = Literal["drawing", "suspended", "lapsed", "cancelled", "repaid"]
 class TermsVersion(NamedTuple):
     """Terms and whether tranches born before follow them as well."""
 
-    terms: SafeTerms
+    terms: PrincipalTerms
     applies_to_earlier: bool
 
 
@@ -41,6 +44,7 @@ class Tranche:
     statement_id: str | None
     accrued_usd: Decimal
     terms_version: int
+    interest_from: date
     reversals: Mapping[str, Decimal] = field(default_factory=dict)
     converted_usd: Decimal = ZERO
     repaid_usd: Decimal = ZERO
@@ -59,8 +63,9 @@ class Tranche:
 class Run(NamedTuple):
     """Outstanding principal of tranches that follow each other under equal terms; it converts at one price."""
 
-    terms: SafeTerms
+    terms: PrincipalTerms
     principal_usd: Decimal
+    tranches: tuple[Tranche, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,6 +79,8 @@ class Instrument:
         tranches: Oldest first.
         conversions: Oldest first.
         repaid: How it was paid out, if it was.
+        notices: Later SAFEs that the holder of a most-favoured one was told of, by id.
+        election: What that holder decided, if it did.
     """
 
     issued: InstrumentIssued
@@ -82,6 +89,8 @@ class Instrument:
     tranches: tuple[Tranche, ...] = ()
     conversions: tuple[InstrumentConverted, ...] = ()
     repaid: InstrumentRepaid | None = None
+    notices: Mapping[str, InstrumentMfnNoticed] = field(default_factory=dict)
+    election: InstrumentMfnElected | None = None
 
     @property
     def principal_usd(self) -> Decimal:
@@ -104,7 +113,7 @@ class Instrument:
         return self.issued.commitment_usd - self.principal_usd
 
     @property
-    def terms(self) -> SafeTerms:
+    def terms(self) -> PrincipalTerms:
         """Terms of the next tranche."""
         return self.versions[-1].terms
 
@@ -112,7 +121,7 @@ class Instrument:
         """Return a tranche by its id."""
         return next((tranche for tranche in self.tranches if tranche.tranche_id == tranche_id), None)
 
-    def get_terms(self, tranche: Tranche) -> SafeTerms:
+    def get_terms(self, tranche: Tranche) -> PrincipalTerms:
         """Return the terms that a tranche follows now: those it was born under, or the latest that apply to it."""
         later = self.versions[tranche.terms_version :]
         applicable = (version.terms for version in reversed(later) if version.applies_to_earlier)
@@ -122,8 +131,8 @@ class Instrument:
         """Return the outstanding principal by terms, oldest first; runs convert in this order."""
         outstanding = [tranche for tranche in self.tranches if tranche.outstanding_usd > ZERO]
         return tuple(
-            Run(terms, sum((tranche.outstanding_usd for tranche in tranches), ZERO))
-            for terms, tranches in groupby(outstanding, key=self.get_terms)
+            Run(terms, sum((tranche.outstanding_usd for tranche in tranches), ZERO), tranches)
+            for terms, tranches in ((terms, tuple(group)) for terms, group in groupby(outstanding, key=self.get_terms))
         )
 
     def list_converting(self) -> tuple[ConvertingInstrument, ...]:
@@ -134,9 +143,25 @@ class Instrument:
                 holder_id=self.issued.holder_id,
                 principal_usd=run.principal_usd,
                 terms=run.terms,
+                mfn_election=self._find_election(run.terms),
+                accruals=list_accruals(run.tranches) if isinstance(run.terms, NoteTerms) else (),
             )
             for run in self.list_runs()
         )
+
+    def _find_election(self, terms: PrincipalTerms) -> SafeTerms | Literal["declined"] | None:
+        if not isinstance(terms, SafeTerms) or not terms.most_favoured_nation or self.election is None:
+            return None
+        return "declined" if self.election.later_instrument_id is None else self.election.terms
+
+
+def list_accruals(tranches: Sequence[Tranche]) -> tuple[DatedPrincipal, ...]:
+    """Return outstanding principal by the day from which it earns interest, oldest first."""
+    by_day: dict[date, Decimal] = {}
+    for tranche in tranches:
+        if tranche.outstanding_usd:
+            by_day[tranche.interest_from] = by_day.get(tranche.interest_from, ZERO) + tranche.outstanding_usd
+    return tuple(DatedPrincipal(interest_from=day, principal_usd=amount) for day, amount in sorted(by_day.items()))
 
 
 InstrumentState = Instrument | None
@@ -151,6 +176,10 @@ def evolve(state: InstrumentState, event: InstrumentEvent) -> InstrumentState:
         case InstrumentAmended():
             version = TermsVersion(event.terms, event.applies_to_earlier)
             return replace(state, versions=(*state.versions, version))
+        case InstrumentMfnNoticed():
+            return replace(state, notices={**state.notices, event.later_instrument_id: event})
+        case InstrumentMfnElected():
+            return replace(state, election=event)
         case InstrumentSuspended():
             return replace(state, status="suspended")
         case InstrumentResumed():
@@ -169,7 +198,13 @@ def _evolve_principal(
 ) -> Instrument:
     match event:
         case InstrumentPrincipalAccrued():
-            born = Tranche(event.tranche_id, event.statement_id, event.principal_usd, event.terms_version)
+            born = Tranche(
+                event.tranche_id,
+                event.statement_id,
+                event.principal_usd,
+                event.terms_version,
+                event.interest_from,
+            )
             return replace(state, tranches=(*state.tranches, born))
         case InstrumentPrincipalReversed():
             return replace(state, tranches=tuple(_reverse(tranche, event) for tranche in state.tranches))

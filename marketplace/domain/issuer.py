@@ -9,12 +9,13 @@ Invariants:
     4. One financing is open at a time; it closes on the very company and instruments that were priced.
     5. A sale pays out its proceeds to the cent, on the company whose holders were declared; then the issuer has ended.
 
-What a command creates is named by it, and the same again is nothing new. Transfers, repurchases, splits and exercises
-create nothing with a name: a repeated one is known by the id of the command, which the runtime keeps.
+What a command creates or does is named by it, and the same again is nothing new.
 
-Modules: `issuer_commands` · `issuer_state` (states, and the company for the equity mathematics) · `issuer_evolve` ·
-`issuer_rules` · `issuer_stock` · `issuer_rights` · `issuer_financing` and `issuer_liquidity`, which compute by
-`issuer_pricing` · `issuer_import`.
+Modules: `issuer_commands` (with `issuer_stock_commands`, `issuer_rights_commands`) · `issuer_terms` · `issuer_state`
+(states, and the company for the equity mathematics) · `issuer_evolve` · `issuer_rules` · `issuer_stock` ·
+`issuer_offers` · `issuer_transfers` · `issuer_conversions` · `issuer_options`, by `issuer_vesting` · `issuer_warrants`,
+by `issuer_milestones` · `issuer_instruments` · `issuer_financing`, by `issuer_pricing` · `issuer_liquidity`, by
+`issuer_payouts` · `issuer_import`.
 
 Refusals in order, of each command:
 
@@ -24,30 +25,48 @@ Refusals in order, of each command:
   own command refuses · act_repeated
 - stakeholder: stakeholder_exists
 - class: stock_class_exists · class_id_malformed · shares · preference_unexpected · preference_missing · price ·
-  seniority_out_of_range
+  missing_convention · participation_cap_unexpected · protection_basis_unexpected · seniority_out_of_range
+- authorised: stock_class_unknown · shares · authorised_below_outstanding
 - stock: security_exists · stakeholder_unknown · stock_class_unknown · shares · price · stock_class_over_authorised
-- transfer: stakeholder_unknown · transfer_to_self · stock_class_unknown · shares · shares_not_held
-- repurchase: stakeholder_unknown · stock_class_unknown · shares · price · shares_not_held
-- split: split_out_of_range · split_changes_nothing · split_leaves_fractions · shares_too_many
+- offered: transfer_exists · stakeholder_unknown · transfer_to_self · stock_class_unknown · shares · shares_not_held ·
+  price · time_naive · offer_over
+- right waived: offer_unknown · offer_<status>
+- right exercised: offer_unknown · offer_<status> · offer_over · stakeholder_unknown · transfer_to_self ·
+  shares_not_held
+- offer withdrawn: offer_unknown · offer_<status>
+- transfer: transfer_exists · stakeholder_unknown · transfer_to_self · stock_class_unknown · shares · shares_not_held ·
+  offer_<status> · transfer_differs · first_refusal_unanswered
+- repurchase: repurchase_exists · stakeholder_unknown · stock_class_unknown · shares · price · shares_not_held
+- split: split_exists · split_out_of_range · split_changes_nothing · split_leaves_fractions · shares_too_many
+- converted: stakeholder_unknown · stock_class_unknown · stock_class_not_preferred, stock_class_not_common · shares ·
+  shares_not_held · stock_class_over_authorised
 - plan: shares · pool_below_granted
-- option: option_exists · stakeholder_unknown · shares · price · pool_exhausted
-- option exercised: option_unknown · stock_class_unknown · stock_class_not_common · shares · option_overdrawn ·
-  stock_class_over_authorised
+- promise: promise_exists · stakeholder_unknown · shares · pool_exhausted
+- promise withdrawn: promise_unknown
+- option: option_exists · stakeholder_unknown · shares · price · vesting_impossible · promise_unknown ·
+  promise_differs · pool_exhausted
+- option exercised: option_unknown · exercise_exists · stock_class_unknown · stock_class_not_common · shares ·
+  time_naive · option_overdrawn · option_unvested · stock_class_over_authorised
+- option cancelled: option_unknown · cancellation_exists · shares · time_naive · option_overdrawn · option_vested
 - warrant: warrant_exists · stakeholder_unknown · stock_class_unknown · shares · price · time_naive ·
-  date_before_formation
-- warrant exercised: warrant_unknown · time_naive · warrant_expired · shares · warrant_overdrawn ·
-  stock_class_over_authorised
+  date_before_formation · grant_missing · tranches_differ
+- warrants vested: time_naive
+- warrant exercised: warrant_unknown · exercise_exists · time_naive · warrant_expired · shares · warrant_overdrawn ·
+  warrant_unvested · settlement_excluded · price · exercise_worthless · stock_class_over_authorised
+- warrant expired: warrant_unknown · time_naive · warrant_runs
 - valuation: price · date_before_formation
 - instrument signed: instrument_exists · amounts
-- financing opened: financing_exists · id_malformed · financing_open · class_id_malformed · amounts ·
-  investments_out_of_range · investment_repeated · price_places_out_of_range · seniority_out_of_range ·
-  stock_class_exists
+- financing opened: missing_convention · financing_exists · id_malformed · financing_open · class_id_malformed ·
+  amounts · investments_out_of_range · investment_repeated · price_places_out_of_range ·
+  rounding_needs_percent_ownership · seniority_out_of_range · participation_cap_unexpected ·
+  protection_basis_unexpected · duties_out_of_range · duty_repeated · stock_class_exists
 - priced: financing_unknown · financing_closed, financing_abandoned · time_naive · too_many_instruments ·
-  instrument_unsigned · refusals of `marketplace.equity.rounds` · price_rounds_to_zero · allotment_empty
+  instrument_unsigned · classes of pay-to-play · stock_class_over_authorised · refusals of
+  `marketplace.equity.rounds` · price_rounds_to_zero · allotment_empty · too_many_protected_classes
 - closed: financing_unknown · financing_abandoned · time_naive · financing_unpriced · financing_stale
 - abandoned: financing_unknown · financing_closed
 - liquidity: liquidity_exists · amounts · time_naive · too_many_instruments · instrument_unsigned ·
-  seniority_out_of_range · financing_open · refusals of `marketplace.equity.waterfall`
+  seniority_out_of_range · price · financing_open · refusals of `marketplace.equity.waterfall`
 - distribution: liquidity_unknown · liquidity_replaced · liquidity_stale
 
 Shares: shares_not_positive, shares_too_many. Prices and amounts: those of `marketplace.core.money`.
@@ -62,12 +81,18 @@ from marketplace.core.errors import Refusal
 from marketplace.domain.issuer_commands import (
     AbandonFinancing,
     AddStakeholder,
+    AdjustAuthorisedShares,
     AdjustStockPlan,
+    BuyerStock,
+    CancelOption,
     CloseFinancing,
+    ConvertStock,
     CreateStockClass,
     DeclareLiquidity,
+    ExerciseFirstRefusal,
     ExerciseOption,
     ExerciseWarrant,
+    ExpireWarrant,
     FormIssuer,
     GrantOption,
     ImportIssuer,
@@ -75,15 +100,23 @@ from marketplace.domain.issuer_commands import (
     IssueStock,
     IssueWarrant,
     NewStakeholder,
+    OfferStock,
     OpenFinancing,
     PayDistribution,
     PriceFinancing,
+    PromiseOption,
     RecordValuation,
     RepurchaseStock,
+    RoundDraft,
     SignInstrument,
     SplitStock,
     TransferStock,
+    VestWarrants,
+    WaiveFirstRefusal,
+    WithdrawOffer,
+    WithdrawPromise,
 )
+from marketplace.domain.issuer_conversions import convert_stock
 from marketplace.domain.issuer_evolve import evolve
 from marketplace.domain.issuer_financing import (
     abandon_financing,
@@ -93,14 +126,17 @@ from marketplace.domain.issuer_financing import (
     price_financing,
 )
 from marketplace.domain.issuer_import import import_issuer
+from marketplace.domain.issuer_instruments import sign_instrument
 from marketplace.domain.issuer_liquidity import declare_liquidity, list_repayments, pay_distribution
-from marketplace.domain.issuer_rights import (
+from marketplace.domain.issuer_milestones import vest_warrants
+from marketplace.domain.issuer_offers import exercise_first_refusal, offer_stock, waive_first_refusal, withdraw_offer
+from marketplace.domain.issuer_options import (
     adjust_plan,
+    cancel_option,
     exercise_option,
-    exercise_warrant,
     grant_option,
-    issue_warrant,
-    sign_instrument,
+    promise_option,
+    withdraw_promise,
 )
 from marketplace.domain.issuer_state import (
     Issuer,
@@ -114,25 +150,32 @@ from marketplace.domain.issuer_state import (
 )
 from marketplace.domain.issuer_stock import (
     add_stakeholder,
+    adjust_authorised,
     create_class,
     issue_stock,
     record_valuation,
-    repurchase_stock,
     split_stock,
-    transfer_stock,
 )
+from marketplace.domain.issuer_transfers import repurchase_stock, transfer_stock
+from marketplace.domain.issuer_warrants import exercise_warrant, expire_warrant, issue_warrant
 from marketplace.domain.refusals import refuse_exists, refuse_unknown
 
 __all__ = [
     "ISSUER",
     "AbandonFinancing",
     "AddStakeholder",
+    "AdjustAuthorisedShares",
     "AdjustStockPlan",
+    "BuyerStock",
+    "CancelOption",
     "CloseFinancing",
+    "ConvertStock",
     "CreateStockClass",
     "DeclareLiquidity",
+    "ExerciseFirstRefusal",
     "ExerciseOption",
     "ExerciseWarrant",
+    "ExpireWarrant",
     "FormIssuer",
     "GrantOption",
     "ImportIssuer",
@@ -142,16 +185,23 @@ __all__ = [
     "IssuerCommand",
     "IssuerState",
     "NewStakeholder",
+    "OfferStock",
     "OpenFinancing",
     "PayDistribution",
     "PriceFinancing",
+    "PromiseOption",
     "RecordValuation",
     "RepurchaseStock",
+    "RoundDraft",
     "Row",
     "SignInstrument",
     "SplitStock",
     "Totals",
     "TransferStock",
+    "VestWarrants",
+    "WaiveFirstRefusal",
+    "WithdrawOffer",
+    "WithdrawPromise",
     "capitalization_of",
     "decide",
     "list_conversions",
@@ -164,15 +214,26 @@ __all__ = [
 _DECIDE: Final[dict[type[IssuerCommand], Callable[[Any, Issuer], Sequence[IssuerEvent]]]] = {
     AddStakeholder: add_stakeholder,
     CreateStockClass: create_class,
+    AdjustAuthorisedShares: adjust_authorised,
     AdjustStockPlan: adjust_plan,
     IssueStock: issue_stock,
+    OfferStock: offer_stock,
+    WaiveFirstRefusal: waive_first_refusal,
+    ExerciseFirstRefusal: exercise_first_refusal,
+    WithdrawOffer: withdraw_offer,
     TransferStock: transfer_stock,
     RepurchaseStock: repurchase_stock,
     SplitStock: split_stock,
+    ConvertStock: convert_stock,
+    PromiseOption: promise_option,
+    WithdrawPromise: withdraw_promise,
     GrantOption: grant_option,
     ExerciseOption: exercise_option,
+    CancelOption: cancel_option,
     IssueWarrant: issue_warrant,
+    VestWarrants: vest_warrants,
     ExerciseWarrant: exercise_warrant,
+    ExpireWarrant: expire_warrant,
     SignInstrument: sign_instrument,
     OpenFinancing: open_financing,
     PriceFinancing: price_financing,

@@ -1,7 +1,7 @@
 """Commands to issuers; `marketplace.domain.issuer` decides them.
 
-Where a command creates something it carries its id, so that a repeated command creates nothing new. Transfers,
-repurchases, splits and exercises create nothing that has an id: a repeated one is known by the id of the command.
+Everything that a command creates or does carries an id, so that a repeated command does nothing new. Stock is in
+`issuer_stock_commands`, options and warrants in `issuer_rights_commands`; both are named here too.
 """
 
 from datetime import date
@@ -13,6 +13,74 @@ import msgspec
 from events.financing import Approval, ConvertingInstrument, RoundTerms
 from events.issuer import IssuerEvent
 from events.types import Instant
+from marketplace.domain.issuer_rights_commands import (
+    CancelOption,
+    ExerciseOption,
+    ExerciseWarrant,
+    ExpireWarrant,
+    GrantOption,
+    IssueWarrant,
+    PromiseOption,
+    RightsCommand,
+    VestWarrants,
+    WithdrawPromise,
+)
+from marketplace.domain.issuer_stock_commands import (
+    AdjustAuthorisedShares,
+    AdjustStockPlan,
+    ConvertStock,
+    CreateStockClass,
+    ExerciseFirstRefusal,
+    IssueStock,
+    OfferStock,
+    RepurchaseStock,
+    SplitStock,
+    StockCommand,
+    TransferStock,
+    WaiveFirstRefusal,
+    WithdrawOffer,
+)
+from marketplace.domain.issuer_terms import RoundDraft
+
+__all__ = [
+    "AbandonFinancing",
+    "AddStakeholder",
+    "AdjustAuthorisedShares",
+    "AdjustStockPlan",
+    "BuyerStock",
+    "CancelOption",
+    "CloseFinancing",
+    "ConvertStock",
+    "CreateStockClass",
+    "DeclareLiquidity",
+    "ExerciseFirstRefusal",
+    "ExerciseOption",
+    "ExerciseWarrant",
+    "ExpireWarrant",
+    "FormIssuer",
+    "GrantOption",
+    "ImportIssuer",
+    "IssueStock",
+    "IssueWarrant",
+    "IssuerCommand",
+    "NewStakeholder",
+    "OfferStock",
+    "OpenFinancing",
+    "PayDistribution",
+    "PriceFinancing",
+    "PromiseOption",
+    "RecordValuation",
+    "RepurchaseStock",
+    "RoundDraft",
+    "SignInstrument",
+    "SplitStock",
+    "StakeholderKind",
+    "TransferStock",
+    "VestWarrants",
+    "WaiveFirstRefusal",
+    "WithdrawOffer",
+    "WithdrawPromise",
+]
 
 StakeholderKind = Literal["founder", "employee", "investor", "provider", "other"]
 
@@ -36,121 +104,6 @@ class AddStakeholder(msgspec.Struct, frozen=True, kw_only=True):
     kind: StakeholderKind
 
 
-class CreateStockClass(msgspec.Struct, frozen=True, kw_only=True):
-    """Create a class of stock; preferred stock states its price and preference, common stock has neither."""
-
-    issuer_id: str
-    class_id: str
-    kind: Literal["common", "preferred"]
-    shares_authorised: int
-    price_per_share_usd: Decimal | None = None
-    liquidation_multiple: Decimal | None = None
-    seniority: int = 0
-
-
-class AdjustStockPlan(msgspec.Struct, frozen=True, kw_only=True):
-    """Set the size of the pool: granted, exercised and available together."""
-
-    issuer_id: str
-    shares_reserved: int
-    cause: str | None = None
-    approval: Approval | None = None
-
-
-class IssueStock(msgspec.Struct, frozen=True, kw_only=True):
-    """Issue shares for money or services."""
-
-    issuer_id: str
-    security_id: str
-    holder_id: str
-    class_id: str
-    shares: int
-    price_usd_per_share: Decimal
-    cause: str | None = None
-    approval: Approval | None = None
-
-
-class TransferStock(msgspec.Struct, frozen=True, kw_only=True):
-    """Move shares to another stakeholder."""
-
-    issuer_id: str
-    holder_id: str
-    holder_id_after: str
-    class_id: str
-    shares: int
-    approval: Approval | None = None
-
-
-class RepurchaseStock(msgspec.Struct, frozen=True, kw_only=True):
-    """Buy shares back."""
-
-    issuer_id: str
-    holder_id: str
-    class_id: str
-    shares: int
-    price_usd_per_share: Decimal
-    approval: Approval | None = None
-
-
-class SplitStock(msgspec.Struct, frozen=True, kw_only=True):
-    """Multiply every number of shares by `numerator` over `denominator`; prices go the other way."""
-
-    issuer_id: str
-    numerator: int
-    denominator: int
-
-
-class GrantOption(msgspec.Struct, frozen=True, kw_only=True):
-    """Grant an option on common stock from the pool."""
-
-    issuer_id: str
-    option_id: str
-    holder_id: str
-    shares: int
-    exercise_price_usd: Decimal
-    approval: Approval | None = None
-
-
-class ExerciseOption(msgspec.Struct, frozen=True, kw_only=True):
-    """Turn an option, or part of it, into shares of a class of common stock."""
-
-    issuer_id: str
-    option_id: str
-    class_id: str
-    shares: int
-
-
-class IssueWarrant(msgspec.Struct, frozen=True, kw_only=True):
-    """Issue a right to buy shares."""
-
-    issuer_id: str
-    warrant_id: str
-    holder_id: str
-    class_id: str
-    shares: int
-    exercise_price_usd: Decimal
-    expires_at: Instant
-    approval: Approval | None = None
-
-
-class ExerciseWarrant(msgspec.Struct, frozen=True, kw_only=True):
-    """Turn a warrant, or part of it, into shares.
-
-    Attributes:
-        issuer_id: The issuer.
-        warrant_id: The warrant.
-        shares: Shares to issue.
-        shares_surrendered: Rights given up to pay for them in a net exercise; 0 for cash.
-        at: When it is exercised; not after its expiry.
-    """
-
-    issuer_id: str
-    warrant_id: str
-    shares: int
-    shares_surrendered: int = 0
-    at: Instant
-
-
 class SignInstrument(msgspec.Struct, frozen=True, kw_only=True):
     """Note an instrument that may become equity; it belongs in the batch that issues the instrument."""
 
@@ -161,12 +114,12 @@ class SignInstrument(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class OpenFinancing(msgspec.Struct, frozen=True, kw_only=True):
-    """Begin a priced round."""
+    """Begin a priced round; terms that leave a convention open are refused by name."""
 
     issuer_id: str
     financing_id: str
     name: str
-    terms: RoundTerms
+    terms: RoundTerms | RoundDraft
 
 
 class PriceFinancing(msgspec.Struct, frozen=True, kw_only=True):
@@ -230,6 +183,13 @@ class RecordValuation(msgspec.Struct, frozen=True, kw_only=True):
     effective_on: date
 
 
+class BuyerStock(msgspec.Struct, frozen=True, kw_only=True):
+    """The buyer's stock that a sale is paid in, at an agreed price."""
+
+    buyer: str
+    price_usd_per_share: Decimal
+
+
 class DeclareLiquidity(msgspec.Struct, frozen=True, kw_only=True):
     """Say that the issuer is acquired, and compute who gets what.
 
@@ -238,9 +198,9 @@ class DeclareLiquidity(msgspec.Struct, frozen=True, kw_only=True):
         liquidity_id: The liquidity event.
         proceeds_usd: What there is to share among the holders.
         instruments: Everything outstanding that is not stock, one value per run of equal terms.
-        at: When; warrants that have expired by then are paid nothing.
+        at: When; warrants that have expired by then are paid nothing, and notes earn interest until then.
         safe_seniority: Rank of SAFEs among preferred stock, as in its classes; needed where these have several ranks.
-        kind: What happens.
+        stock: What it is paid in; None: cash.
     """
 
     issuer_id: str
@@ -249,7 +209,7 @@ class DeclareLiquidity(msgspec.Struct, frozen=True, kw_only=True):
     instruments: tuple[ConvertingInstrument, ...]
     at: Instant
     safe_seniority: int | None = None
-    kind: Literal["acquisition"] = "acquisition"
+    stock: BuyerStock | None = None
 
 
 class PayDistribution(msgspec.Struct, frozen=True, kw_only=True):
@@ -285,16 +245,8 @@ class ImportIssuer(msgspec.Struct, frozen=True, kw_only=True):
 IssuerCommand = (
     FormIssuer
     | AddStakeholder
-    | CreateStockClass
-    | AdjustStockPlan
-    | IssueStock
-    | TransferStock
-    | RepurchaseStock
-    | SplitStock
-    | GrantOption
-    | ExerciseOption
-    | IssueWarrant
-    | ExerciseWarrant
+    | StockCommand
+    | RightsCommand
     | SignInstrument
     | OpenFinancing
     | PriceFinancing

@@ -11,6 +11,7 @@ from typing import Final
 
 from events.financing import RoundPricing, RoundTerms
 from events.issuer import (
+    IssuerConversionPriceAdjusted,
     IssuerEvent,
     IssuerFinancingAbandoned,
     IssuerFinancingClosed,
@@ -18,32 +19,39 @@ from events.issuer import (
     IssuerFinancingPriced,
     IssuerStakeholderAdded,
     IssuerStockClassCreated,
+    IssuerStockConverted,
     IssuerStockIssued,
     IssuerStockPlanAdjusted,
 )
 from marketplace.core.errors import Refusal
 from marketplace.core.ids import derive_id, is_id
-from marketplace.core.money import parse_ratio, require_share, require_usd
+from marketplace.core.money import parse_ratio, render_ratio
 from marketplace.domain.instrument_commands import ConvertInstrument
 from marketplace.domain.issuer_commands import AbandonFinancing, CloseFinancing, OpenFinancing, PriceFinancing
-from marketplace.domain.issuer_pricing import list_positions, order_instruments, price_instruments, round_price
-from marketplace.domain.issuer_rules import is_repeated, require_signed
+from marketplace.domain.issuer_pricing import (
+    capitalize,
+    list_positions,
+    order_instruments,
+    price_instruments,
+    round_price,
+)
+from marketplace.domain.issuer_rules import is_repeated, refuse_missing, require_signed
 from marketplace.domain.issuer_state import Financing, Issuer, capitalization_of
-from marketplace.domain.issuer_stock import is_class_of_round, require_class_id, require_seniority
+from marketplace.domain.issuer_stock import is_class_of_round
+from marketplace.domain.issuer_terms import DUTIES_MAX, INVESTMENTS_MAX, require_terms, settle_terms
 from marketplace.domain.refusals import refuse_exists, refuse_status, refuse_unknown, require_aware
 
-INVESTMENTS_MAX: Final = 200
 BATCH_MAX: Final = 1_000
-INSTRUMENTS_MAX: Final = (BATCH_MAX - 2 * INVESTMENTS_MAX - 3) // 4
+PROTECTED_MAX: Final = 50
+INSTRUMENTS_MAX: Final = (BATCH_MAX - 2 * INVESTMENTS_MAX - DUTIES_MAX - PROTECTED_MAX - 3) // 4
 """So that a closing is one atomic batch: per instrument a holder, a class, shares and its own conversion."""
-PRICE_PLACES: Final = range(2, 13)
-_CLASS_ID_SIZE_MAX: Final = 36
 
 
 def open_financing(command: OpenFinancing, state: Issuer) -> Sequence[IssuerEvent]:
     """Return the opening, unless known."""
+    terms = settle_terms(command.terms)
     event = IssuerFinancingOpened(
-        issuer_id=command.issuer_id, financing_id=command.financing_id, name=command.name, terms=command.terms
+        issuer_id=command.issuer_id, financing_id=command.financing_id, name=command.name, terms=terms
     )
     opened = {financing_id: known.opened for financing_id, known in state.financings.items()}
     if is_repeated("financing", command.financing_id, opened, event):
@@ -57,52 +65,11 @@ def open_financing(command: OpenFinancing, state: Issuer) -> Sequence[IssuerEven
             f"{current.opened.name} ({current.opened.financing_id}) is open; close or abandon it first",
             financing_id=current.opened.financing_id,
         )
-    _require_terms(command.terms)
+    require_terms(terms)
     for class_id in state.classes:
-        if is_class_of_round(class_id, command.terms.class_id):
+        if is_class_of_round(class_id, terms.class_id):
             raise refuse_exists("stock_class", class_id)
     return [event]
-
-
-def _require_terms(terms: RoundTerms) -> None:
-    require_class_id(terms.class_id)
-    if len(terms.class_id) > _CLASS_ID_SIZE_MAX:
-        raise Refusal(
-            "class_id_malformed",
-            f"{terms.class_id!r} is longer than {_CLASS_ID_SIZE_MAX} characters; what converts gets it with a number",
-            pointer="/terms/class_id",
-        )
-    require_usd(terms.pre_money_usd, "/terms/pre_money_usd")
-    _require_investments(terms)
-    require_share(terms.pool_post_money, "/terms/pool_post_money")
-    if terms.price_places not in PRICE_PLACES:
-        raise Refusal(
-            "price_places_out_of_range",
-            f"price_places is {terms.price_places}; state {PRICE_PLACES.start} to {PRICE_PLACES.stop - 1}",
-            pointer="/terms/price_places",
-        )
-    require_usd(terms.liquidation_multiple, "/terms/liquidation_multiple", zero=True)
-    require_seniority(terms.seniority)
-
-
-def _require_investments(terms: RoundTerms) -> None:
-    if not 1 <= len(terms.investments) <= INVESTMENTS_MAX:
-        raise Refusal(
-            "investments_out_of_range",
-            f"a round has 1 to {INVESTMENTS_MAX} investments, not {len(terms.investments)}",
-            pointer="/terms/investments",
-        )
-    seen: set[str] = set()
-    for index, investment in enumerate(terms.investments):
-        require_usd(investment.amount_usd, f"/terms/investments/{index}/amount_usd")
-        if investment.holder_id in seen:
-            raise Refusal(
-                "investment_repeated",
-                f"{investment.holder_id} invests twice; state one sum per holder",
-                pointer=f"/terms/investments/{index}/holder_id",
-                holder_id=investment.holder_id,
-            )
-        seen.add(investment.holder_id)
 
 
 def price_financing(command: PriceFinancing, state: Issuer) -> Sequence[IssuerEvent]:
@@ -118,7 +85,15 @@ def price_financing(command: PriceFinancing, state: Issuer) -> Sequence[IssuerEv
         )
     require_signed(state, command.instruments)
     instruments = tuple(order_instruments(command.instruments))
+    if financing.opened.terms.closing_date is None and any(instrument.accruals for instrument in instruments):
+        raise refuse_missing("closing_date", "the day to which notes earn interest", "/terms")
     pricing = price_instruments(state, financing.opened.terms, instruments, command.at)
+    if len(pricing.adjustments) > PROTECTED_MAX:
+        raise Refusal(
+            "too_many_protected_classes",
+            f"{len(pricing.adjustments)} classes have price protection; one closing adjusts {PROTECTED_MAX}",
+            protected_max=PROTECTED_MAX,
+        )
     if pricing == financing.pricing and financing.basis == capitalization_of(state):
         return []
     return [
@@ -136,6 +111,8 @@ def close_financing(command: CloseFinancing, state: Issuer) -> Sequence[IssuerEv
     pricing = _get_current_pricing(command, state, financing)
     classes = list_conversion_classes(financing.opened.terms, pricing)
     return [
+        *_convert_forfeits(command, pricing),
+        *_adjust_prices(command, pricing),
         *_create_classes(command, financing.opened.terms, pricing, classes),
         *_adjust_plan(command, state, pricing),
         *_add_stakeholders(command, state, pricing),
@@ -158,8 +135,8 @@ def _get_current_pricing(command: CloseFinancing, state: Issuer, financing: Fina
     changed = []
     if order_instruments(command.instruments) != order_instruments(pricing.instruments):
         changed.append("instruments")
-    now = capitalization_of(state, command.at)
-    if financing.basis != capitalization_of(state) or now.fully_diluted != pricing.capitalization_shares:
+    now = capitalize(state, pricing.forfeits, command.at)
+    if financing.basis != capitalization_of(state) or render_ratio(now.fully_diluted) != pricing.capitalization_exact:
         changed.append("capitalization")
     if changed:
         raise Refusal(
@@ -200,6 +177,7 @@ def list_conversions(state: Issuer, financing_id: str) -> tuple[ConvertInstrumen
             instrument_id=conversion.instrument_id,
             cause=financing_id,
             principal_usd=instrument.principal_usd,
+            amount_exact=parse_ratio(conversion.amount_exact),
             branch=conversion.branch,
             price=parse_ratio(conversion.price_usd_per_share),
             class_id=class_id,
@@ -211,6 +189,34 @@ def list_conversions(state: Issuer, financing_id: str) -> tuple[ConvertInstrumen
             pricing.conversions, pricing.instruments, classes, positions, strict=True
         )
     )
+
+
+def _convert_forfeits(command: CloseFinancing, pricing: RoundPricing) -> Iterable[IssuerStockConverted]:
+    for forfeit in pricing.forfeits:
+        yield IssuerStockConverted(
+            issuer_id=command.issuer_id,
+            conversion_id=derive_id("cnv", command.financing_id, f"{forfeit.holder_id}/{forfeit.class_id}"),
+            holder_id=forfeit.holder_id,
+            class_id=forfeit.class_id,
+            shares=forfeit.shares,
+            class_id_after=forfeit.class_id_after,
+            shares_exact=forfeit.shares_exact,
+            shares_after=forfeit.shares_after,
+            reason="pay_to_play",
+            cause=command.financing_id,
+        )
+
+
+def _adjust_prices(command: CloseFinancing, pricing: RoundPricing) -> Iterable[IssuerConversionPriceAdjusted]:
+    for adjustment in pricing.adjustments:
+        if adjustment.triggered:
+            yield IssuerConversionPriceAdjusted(
+                issuer_id=command.issuer_id,
+                class_id=adjustment.class_id,
+                conversion_price_usd_before=adjustment.conversion_price_usd_before,
+                conversion_price_usd=adjustment.conversion_price_usd,
+                cause=command.financing_id,
+            )
 
 
 def _create_classes(
@@ -230,6 +236,10 @@ def _create_classes(
             price_per_share_usd=prices[class_id],
             liquidation_multiple=terms.liquidation_multiple,
             seniority=terms.seniority,
+            participation=terms.participation,
+            participation_cap_multiple=terms.participation_cap_multiple,
+            price_protection=terms.price_protection,
+            protection_basis=terms.protection_basis,
         )
 
 

@@ -8,13 +8,18 @@ from datetime import UTC, datetime
 from typing import Any, Final
 
 from events.issuer import (
+    IssuerAuthorisedSharesAdjusted,
     IssuerEvent,
     IssuerFormed,
     IssuerImported,
+    IssuerOptionCancelled,
     IssuerOptionExercised,
     IssuerOptionGranted,
+    IssuerOptionPromised,
+    IssuerOptionPromiseWithdrawn,
     IssuerStakeholderAdded,
     IssuerStockClassCreated,
+    IssuerStockConverted,
     IssuerStockIssued,
     IssuerStockPlanAdjusted,
     IssuerStockRepurchased,
@@ -22,25 +27,32 @@ from events.issuer import (
     IssuerStockTransferred,
     IssuerValuationRecorded,
     IssuerWarrantExercised,
+    IssuerWarrantExpired,
     IssuerWarrantIssued,
 )
 from marketplace.core.errors import Refusal
 from marketplace.domain.issuer_commands import (
     AddStakeholder,
+    AdjustAuthorisedShares,
     AdjustStockPlan,
+    CancelOption,
+    ConvertStock,
     CreateStockClass,
     ExerciseOption,
     ExerciseWarrant,
+    ExpireWarrant,
     FormIssuer,
     GrantOption,
     ImportIssuer,
     IssuerCommand,
     IssueStock,
     IssueWarrant,
+    PromiseOption,
     RecordValuation,
     RepurchaseStock,
     SplitStock,
     TransferStock,
+    WithdrawPromise,
 )
 from marketplace.domain.issuer_evolve import evolve
 from marketplace.domain.issuer_state import Issuer, IssuerState
@@ -52,19 +64,33 @@ _COMMANDS: Final[dict[type[IssuerEvent], type[Any]]] = {
     IssuerFormed: FormIssuer,
     IssuerStakeholderAdded: AddStakeholder,
     IssuerStockClassCreated: CreateStockClass,
+    IssuerAuthorisedSharesAdjusted: AdjustAuthorisedShares,
     IssuerStockPlanAdjusted: AdjustStockPlan,
     IssuerStockIssued: IssueStock,
     IssuerStockTransferred: TransferStock,
     IssuerStockRepurchased: RepurchaseStock,
     IssuerStockSplit: SplitStock,
+    IssuerStockConverted: ConvertStock,
+    IssuerOptionPromised: PromiseOption,
+    IssuerOptionPromiseWithdrawn: WithdrawPromise,
     IssuerOptionGranted: GrantOption,
     IssuerOptionExercised: ExerciseOption,
+    IssuerOptionCancelled: CancelOption,
     IssuerWarrantIssued: IssueWarrant,
     IssuerWarrantExercised: ExerciseWarrant,
+    IssuerWarrantExpired: ExpireWarrant,
     IssuerValuationRecorded: RecordValuation,
 }
 _LONG_AGO: Final = datetime(1, 1, 1, tzinfo=UTC)
-"""A package does not say when a warrant was exercised, so an import does not ask whether it had expired."""
+_FAR_AHEAD: Final = datetime(9999, 12, 31, tzinfo=UTC)
+_AT: Final[dict[type[Any], datetime]] = {
+    ExerciseWarrant: _LONG_AGO,
+    TransferStock: _FAR_AHEAD,
+    ExerciseOption: _FAR_AHEAD,
+    CancelOption: _LONG_AGO,
+    ExpireWarrant: _FAR_AHEAD,
+}
+"""A package says on which day, not when an act was allowed: an import takes the instant at which each one is."""
 
 Decide = Callable[[IssuerCommand, IssuerState], Sequence[IssuerEvent]]
 
@@ -112,7 +138,9 @@ def _require_allowed(command: ImportIssuer, index: int, act: IssuerEvent, curren
 def _build_command(act: IssuerEvent) -> IssuerCommand:
     command_type = _COMMANDS[type(act)]
     fields = {name: getattr(act, name) for name in command_type.__struct_fields__ if hasattr(act, name)}
-    if command_type is ExerciseWarrant:
-        fields["at"] = _LONG_AGO
+    if command_type in _AT:
+        fields["at"] = _AT[command_type]
+    if isinstance(act, IssuerWarrantExercised):
+        fields |= {"shares": act.shares + act.shares_surrendered, "shares_issued": act.shares}
     command: IssuerCommand = command_type(**fields)
     return command

@@ -6,13 +6,13 @@ from typing import Final
 
 from events.issuer import IssuerDistributionPaid, IssuerEvent, IssuerLiquidityDeclared
 from marketplace.core.errors import Refusal
-from marketplace.core.money import ZERO, require_usd
+from marketplace.core.money import ZERO, require_price_per_share, require_usd
 from marketplace.domain.instrument_commands import RepayInstrument
 from marketplace.domain.issuer_commands import DeclareLiquidity, PayDistribution
-from marketplace.domain.issuer_pricing import order_instruments, share_proceeds
-from marketplace.domain.issuer_rules import require_signed
+from marketplace.domain.issuer_payouts import share_proceeds
+from marketplace.domain.issuer_pricing import order_instruments
+from marketplace.domain.issuer_rules import require_seniority, require_signed
 from marketplace.domain.issuer_state import Issuer, Sale, capitalization_of
-from marketplace.domain.issuer_stock import require_seniority
 from marketplace.domain.refusals import refuse_exists, refuse_unknown, require_aware
 
 INSTRUMENTS_MAX: Final = 999
@@ -23,7 +23,8 @@ def declare_liquidity(command: DeclareLiquidity, state: Issuer) -> Sequence[Issu
     """Return the declaration with its waterfall, unless known; it replaces an earlier one that was not paid."""
     known = state.sales.get(command.liquidity_id)
     if known is not None:
-        if known.declared.waterfall.proceeds_usd == command.proceeds_usd:
+        waterfall = known.declared.waterfall
+        if waterfall.proceeds_usd == command.proceeds_usd and (waterfall.stock is None) == (command.stock is None):
             return []
         raise refuse_exists("liquidity", command.liquidity_id)
     require_usd(command.proceeds_usd, "/proceeds_usd")
@@ -38,6 +39,8 @@ def declare_liquidity(command: DeclareLiquidity, state: Issuer) -> Sequence[Issu
     require_signed(state, command.instruments)
     if command.safe_seniority is not None:
         require_seniority(command.safe_seniority)
+    if command.stock is not None:
+        require_price_per_share(command.stock.price_usd_per_share, "/stock/price_usd_per_share")
     financing = state.find_open_financing()
     if financing is not None:
         raise Refusal(
@@ -45,10 +48,20 @@ def declare_liquidity(command: DeclareLiquidity, state: Issuer) -> Sequence[Issu
             f"{financing.opened.name} ({financing.opened.financing_id}) is open; close or abandon it first",
             financing_id=financing.opened.financing_id,
         )
-    waterfall = share_proceeds(state, command.proceeds_usd, command.instruments, command.at, command.safe_seniority)
+    waterfall = share_proceeds(
+        state,
+        command.proceeds_usd,
+        command.instruments,
+        at=command.at,
+        safe_seniority=command.safe_seniority,
+        stock=command.stock,
+    )
     return [
         IssuerLiquidityDeclared(
-            issuer_id=command.issuer_id, liquidity_id=command.liquidity_id, kind=command.kind, waterfall=waterfall
+            issuer_id=command.issuer_id,
+            liquidity_id=command.liquidity_id,
+            kind="acquisition" if command.stock is None else "stock_acquisition",
+            waterfall=waterfall,
         )
     ]
 
@@ -82,7 +95,7 @@ def pay_distribution(command: PayDistribution, state: Issuer) -> Sequence[Issuer
         IssuerDistributionPaid(
             issuer_id=command.issuer_id,
             liquidity_id=command.liquidity_id,
-            amount_usd=sum((payout.amount_usd for payout in sale.declared.waterfall.payouts), ZERO),
+            amount_usd=sum((payout.cash_usd for payout in sale.declared.waterfall.payouts), ZERO),
         )
     ]
 

@@ -1,14 +1,31 @@
 """Checks that several acts of an issuer share."""
 
-from collections.abc import Collection, Iterable, Mapping
-from typing import Final
+import re
+from collections.abc import Iterable, Mapping, Sequence
+from decimal import Decimal
+from typing import Final, Protocol
 
-from events.financing import ConvertingInstrument
+from events.financing import ConvertingInstrument, Participation, PriceProtection, ProtectionBasis
 from marketplace.core.errors import Refusal
-from marketplace.domain.issuer_state import Issuer, StockClass
+from marketplace.core.money import require_usd
+from marketplace.domain.issuer_state import SENIORITY_MAX, Issuer, StockClass
 from marketplace.domain.refusals import refuse_exists, refuse_unknown
 
 SHARES_MAX: Final = 10**15
+_CLASS_ID: Final = re.compile(r"[a-z0-9][a-z0-9_-]{0,39}")
+
+
+class Preference(Protocol):
+    """What a class of preferred stock says of participation and price protection."""
+
+    @property
+    def participation(self) -> Participation: ...  # noqa: D102
+    @property
+    def participation_cap_multiple(self) -> Decimal | None: ...  # noqa: D102
+    @property
+    def price_protection(self) -> PriceProtection | None: ...  # noqa: D102
+    @property
+    def protection_basis(self) -> ProtectionBasis | None: ...  # noqa: D102
 
 
 def is_repeated(aggregate: str, id: str, known: Mapping[str, object], event: object) -> bool:  # noqa: A002
@@ -80,19 +97,19 @@ def require_signed(state: Issuer, instruments: Iterable[ConvertingInstrument]) -
             )
 
 
-def get_class(state: Issuer, class_id: str, kinds: Collection[str] = ("common", "preferred")) -> StockClass:
+def get_class(state: Issuer, class_id: str, kinds: Sequence[str] = ("common", "preferred")) -> StockClass:
     """Return a class of stock of one of some kinds.
 
     Raises:
-        Refusal: ``stock_class_unknown`` or ``stock_class_not_common``.
+        Refusal: ``stock_class_unknown``, ``stock_class_not_common`` or ``stock_class_not_preferred``.
     """
     stock_class = state.classes.get(class_id)
     if stock_class is None:
         raise refuse_unknown("stock_class", class_id)
     if stock_class.created.kind not in kinds:
         raise Refusal(
-            "stock_class_not_common",
-            f"class {class_id} is {stock_class.created.kind}; an option buys common stock",
+            f"stock_class_not_{next(iter(kinds))}",
+            f"class {class_id} is {stock_class.created.kind}; this needs {next(iter(kinds))} stock",
             pointer="/class_id",
             class_id=class_id,
         )
@@ -135,3 +152,82 @@ def require_held(state: Issuer, holder_id: str, class_id: str, shares: int) -> N
             shares=shares,
             shares_held=held,
         )
+
+
+def require_class_id(class_id: str) -> None:
+    """Refuse a malformed name of a class.
+
+    Raises:
+        Refusal: ``class_id_malformed``.
+    """
+    if not _CLASS_ID.fullmatch(class_id):
+        raise Refusal(
+            "class_id_malformed",
+            f"{class_id!r} is not a short name of a class; use up to 40 lower-case letters, digits, - and _",
+            pointer="/class_id",
+            class_id=class_id,
+        )
+
+
+def require_seniority(seniority: int) -> None:
+    """Refuse a rank outside of 0 to 100.
+
+    Raises:
+        Refusal: ``seniority_out_of_range``.
+    """
+    if not 0 <= seniority <= SENIORITY_MAX:
+        raise Refusal(
+            "seniority_out_of_range",
+            f"seniority {seniority} is not a rank from 0 to {SENIORITY_MAX}",
+            pointer="/seniority",
+            seniority=seniority,
+        )
+
+
+def require_protection(terms: Preference, pointer: str = "") -> None:
+    """Refuse participation without its cap, and a weighted average that does not say what it counts, and the reverse.
+
+    Raises:
+        Refusal: ``missing_convention``, ``participation_cap_unexpected``, ``protection_basis_unexpected``, or those of
+            an amount.
+    """
+    if terms.participation == "capped" and terms.participation_cap_multiple is None:
+        raise refuse_missing("participation_cap_multiple", "the cap per dollar of issue price", pointer)
+    if terms.participation_cap_multiple is not None:
+        if terms.participation != "capped":
+            raise Refusal(
+                "participation_cap_unexpected",
+                f"participation is {terms.participation}; only capped participation has a cap",
+                pointer=f"{pointer}/participation_cap_multiple",
+            )
+        require_usd(terms.participation_cap_multiple, f"{pointer}/participation_cap_multiple")
+    if terms.price_protection == "weighted_average" and terms.protection_basis is None:
+        raise refuse_missing("protection_basis", "outstanding, outstanding_and_options or fully_diluted", pointer)
+    if terms.price_protection != "weighted_average" and terms.protection_basis is not None:
+        raise Refusal(
+            "protection_basis_unexpected",
+            "only a weighted average counts shares before the issue; leave protection_basis out",
+            pointer=f"{pointer}/protection_basis",
+        )
+
+
+def refuse_missing(convention: str, what: str, pointer: str) -> Refusal:
+    """Return the refusal for a convention that nobody stated: ``missing_convention``."""
+    return Refusal(
+        "missing_convention",
+        f"{convention} is not given, and the answer depends on it; state {what}",
+        pointer=f"{pointer}/{convention}",
+        convention=convention,
+    )
+
+
+def refuse_overdrawn(aggregate: str, id: str, shares: int, left: int) -> Refusal:  # noqa: A002 - the field's word
+    """Return the refusal for taking more shares from a right than it has left: ``<aggregate>_overdrawn``."""
+    return Refusal(
+        f"{aggregate}_overdrawn",
+        f"{aggregate} {id} has {left} shares left, not {shares}",
+        pointer="/shares",
+        id=id,
+        shares=shares,
+        shares_left=left,
+    )

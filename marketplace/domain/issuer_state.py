@@ -18,11 +18,20 @@ from events.issuer import (
     IssuerImported,
     IssuerInstrumentSigned,
     IssuerLiquidityDeclared,
+    IssuerOptionCancelled,
+    IssuerOptionExercised,
     IssuerOptionGranted,
+    IssuerOptionPromised,
     IssuerStakeholderAdded,
     IssuerStockClassCreated,
+    IssuerStockConverted,
     IssuerStockIssued,
+    IssuerStockOffered,
+    IssuerStockRepurchased,
+    IssuerStockSplit,
+    IssuerStockTransferred,
     IssuerValuationRecorded,
+    IssuerWarrantExercised,
     IssuerWarrantIssued,
 )
 from marketplace.equity.liquidation import OptionGrant
@@ -30,7 +39,16 @@ from marketplace.equity.model import Capitalization, Holding, PreferredClass
 
 SENIORITY_MAX: Final = 100
 
-RowKind = Literal["stock", "option", "warrant", "pool"]
+RowKind = Literal["stock", "option", "warrant", "promised", "pool"]
+Act = (
+    IssuerStockTransferred
+    | IssuerStockRepurchased
+    | IssuerStockSplit
+    | IssuerStockConverted
+    | IssuerOptionExercised
+    | IssuerOptionCancelled
+    | IssuerWarrantExercised
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,31 +60,66 @@ class StockClass:
         shares_authorised: The most that may be outstanding.
         shares_outstanding: What is.
         price_usd: Original issue price of preferred stock, exact; None for common.
+        conversion_price_usd: Price at which it converts into common stock; the issue price until protection lowers it.
     """
 
     created: IssuerStockClassCreated
     shares_authorised: int
     shares_outstanding: int
     price_usd: Fraction | None
+    conversion_price_usd: Fraction | None
 
 
 @dataclass(frozen=True, slots=True)
 class Option:
-    """An option: shares granted in all, and those not exercised yet."""
+    """An option.
+
+    Attributes:
+        granted: As it was granted.
+        shares: Granted, less cancelled.
+        shares_outstanding: Neither exercised nor cancelled.
+        exercise_price_usd: Price of one share.
+        shares_granted: Granted, which its vesting is measured on.
+    """
 
     granted: IssuerOptionGranted
     shares: int
     shares_outstanding: int
     exercise_price_usd: Fraction
+    shares_granted: int
 
 
 @dataclass(frozen=True, slots=True)
 class Warrant:
-    """A warrant, and the shares that it still buys."""
+    """A warrant.
+
+    Attributes:
+        issued: As it was issued.
+        shares: Shares that it bought at most.
+        shares_outstanding: Shares that it still buys.
+        exercise_price_usd: Price of one share.
+        vested: Tranches that have vested.
+        expired: Whether its end was recorded.
+    """
 
     issued: IssuerWarrantIssued
+    shares: int
     shares_outstanding: int
     exercise_price_usd: Fraction
+    vested: frozenset[int] = frozenset()
+    expired: bool = False
+
+    def count_tranche(self, tranche: int) -> int:
+        """Return the shares of a tranche after all splits."""
+        return int(Fraction(self.issued.tranches[tranche].shares * self.shares, self.issued.shares))
+
+    @property
+    def shares_exercisable(self) -> int:
+        """Shares that have vested and were not used."""
+        if not self.issued.tranches:
+            return self.shares_outstanding
+        vested = sum(self.count_tranche(tranche) for tranche in self.vested)
+        return max(0, vested - (self.shares - self.shares_outstanding))
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,6 +137,14 @@ class Financing:
     status: Literal["open", "closed", "abandoned"]
     pricing: RoundPricing | None = None
     basis: Capitalization | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Offer:
+    """Shares that were offered to those with the right of first refusal."""
+
+    offered: IssuerStockOffered
+    status: Literal["offered", "waived", "exercised", "withdrawn", "transferred"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,7 +174,11 @@ class Issuer:
         classes: By class id.
         securities: What was issued for money or in a round, by security id.
         holdings: Shares by holder and class; none is 0.
-        shares_reserved: Size of the pool: granted, exercised and available.
+        acts: Transfers, repurchases, splits, conversions, exercises and cancellations, by the id of each.
+        offers: Shares offered before a transfer, by transfer id.
+        shares_reserved: Size of the pool: granted, exercised, promised and available.
+        promises: Options promised and neither granted nor withdrawn, by promise id.
+        promised: Every promise there was, by promise id.
         options: By option id.
         warrants: By warrant id.
         instruments: What may become equity, by instrument id.
@@ -121,6 +186,7 @@ class Issuer:
         financings: By financing id.
         sales: By liquidity id; the latest declared is the one that counts.
         liquidity_id: The latest declared.
+        latest_price_usd: What a share was worth last, by a valuation or a closed round, after all splits.
     """
 
     formed: IssuerFormed
@@ -129,7 +195,11 @@ class Issuer:
     classes: Map[str, StockClass] = field(default_factory=Map)
     securities: Map[str, IssuerStockIssued] = field(default_factory=Map)
     holdings: Map[tuple[str, str], int] = field(default_factory=Map)
+    acts: Map[str, Act] = field(default_factory=Map)
+    offers: Map[str, Offer] = field(default_factory=Map)
     shares_reserved: int = 0
+    promises: Map[str, int] = field(default_factory=Map)
+    promised: Map[str, IssuerOptionPromised] = field(default_factory=Map)
     options: Map[str, Option] = field(default_factory=Map)
     warrants: Map[str, Warrant] = field(default_factory=Map)
     instruments: Map[str, IssuerInstrumentSigned] = field(default_factory=Map)
@@ -137,11 +207,22 @@ class Issuer:
     financings: Map[str, Financing] = field(default_factory=Map)
     sales: Map[str, Sale] = field(default_factory=Map)
     liquidity_id: str | None = None
+    latest_price_usd: Fraction | None = None
 
     @property
     def shares_available(self) -> int:
-        """Pool that is not granted."""
-        return self.shares_reserved - sum(option.shares for option in self.options.values())
+        """Pool that is neither granted nor promised."""
+        return self.shares_reserved - self.shares_granted - self.shares_promised
+
+    @property
+    def shares_granted(self) -> int:
+        """Pool that is granted or was exercised."""
+        return sum(option.shares for option in self.options.values())
+
+    @property
+    def shares_promised(self) -> int:
+        """Pool that is promised and not granted yet."""
+        return sum(self.promises.values())
 
     @property
     def is_ended(self) -> bool:
@@ -162,7 +243,7 @@ class Row(NamedTuple):
     Attributes:
         kind: What the shares are.
         holder_id: Whose; None for the unissued pool.
-        security: The class of stock, the option or the warrant; ``pool`` for the pool.
+        security: The class of stock, the option, the warrant or the promise; ``pool`` for the pool.
         shares: How many.
     """
 
@@ -173,11 +254,12 @@ class Row(NamedTuple):
 
 
 class Totals(NamedTuple):
-    """Shares of an issuer by what they are; the first four sum to the last."""
+    """Shares of an issuer by what they are; the first five sum to the last."""
 
     stock: int
     options: int
     warrants: int
+    promised: int
     pool: int
     fully_diluted: int
 
@@ -192,7 +274,7 @@ def list_live_warrants(state: Issuer, at: datetime | None = None) -> list[tuple[
 
 
 def list_rows(state: Issuer, at: datetime | None = None) -> tuple[Row, ...]:
-    """Return the cap table: stock by holder and class, options, warrants, and the pool last.
+    """Return the cap table: stock by holder and class, options, warrants, promises, and the pool last.
 
     Args:
         state: The issuer.
@@ -209,6 +291,10 @@ def list_rows(state: Issuer, at: datetime | None = None) -> tuple[Row, ...]:
             Row("warrant", warrant.issued.holder_id, warrant_id, warrant.shares_outstanding)
             for warrant_id, warrant in list_live_warrants(state, at)
         ),
+        *(
+            Row("promised", state.promised[promise_id].holder_id, promise_id, shares)
+            for promise_id, shares in sorted(state.promises.items())
+        ),
         Row("pool", None, "pool", state.shares_available),
     )
 
@@ -218,8 +304,8 @@ def total_shares(state: Issuer, at: datetime | None = None) -> Totals:
     stock = sum(stock_class.shares_outstanding for stock_class in state.classes.values())
     options = sum(option.shares_outstanding for option in state.options.values())
     warrants = sum(warrant.shares_outstanding for _, warrant in list_live_warrants(state, at))
-    pool = state.shares_available
-    return Totals(stock, options, warrants, pool, stock + options + warrants + pool)
+    promised, pool = state.shares_promised, state.shares_available
+    return Totals(stock, options, warrants, promised, pool, stock + options + warrants + promised + pool)
 
 
 def measure_ownership(state: Issuer, at: datetime | None = None) -> dict[str | None, Fraction]:
@@ -244,6 +330,7 @@ def capitalization_of(state: Issuer, at: datetime | None = None) -> Capitalizati
             if stock_class.price_usd is not None
         ),
         options_granted=totals.options,
+        options_promised=totals.promised,
         options_available=totals.pool,
         warrants=totals.warrants,
     )
@@ -272,9 +359,15 @@ def render_seniority(rank: int) -> int:
 def _render_preferred(stock_class: StockClass, price_usd: Fraction) -> PreferredClass:
     multiple = stock_class.created.liquidation_multiple
     assert multiple is not None, "preferred stock states its preference"
+    created = stock_class.created
     return PreferredClass(
-        class_id=stock_class.created.class_id,
+        class_id=created.class_id,
         issue_price_usd=price_usd,
-        seniority=render_seniority(stock_class.created.seniority),
+        seniority=render_seniority(created.seniority),
+        conversion_price_usd=stock_class.conversion_price_usd,
         liquidation_multiple=multiple,
+        participation=created.participation,
+        participation_cap_multiple=created.participation_cap_multiple,
+        price_protection=created.price_protection,
+        protection_basis=created.protection_basis,
     )

@@ -6,40 +6,39 @@ from fractions import Fraction
 from typing import Final
 
 from events.issuer import (
+    IssuerAuthorisedSharesAdjusted,
     IssuerEvent,
     IssuerStakeholderAdded,
     IssuerStockClassCreated,
     IssuerStockIssued,
-    IssuerStockRepurchased,
     IssuerStockSplit,
-    IssuerStockTransferred,
     IssuerValuationRecorded,
 )
 from marketplace.core.errors import Refusal
 from marketplace.core.money import require_price_per_share, require_usd
 from marketplace.domain.issuer_commands import (
     AddStakeholder,
+    AdjustAuthorisedShares,
     CreateStockClass,
     IssueStock,
     RecordValuation,
-    RepurchaseStock,
     SplitStock,
-    TransferStock,
 )
 from marketplace.domain.issuer_rules import (
     SHARES_MAX,
     get_class,
     is_repeated,
     require_authorised,
-    require_held,
+    require_class_id,
+    require_protection,
+    require_seniority,
     require_shares,
     require_stakeholder,
 )
-from marketplace.domain.issuer_state import SENIORITY_MAX, Issuer
+from marketplace.domain.issuer_state import Issuer
 from marketplace.domain.refusals import refuse_exists
 
 SPLIT_MAX: Final = 1_000_000
-_CLASS_ID: Final = re.compile(r"[a-z0-9][a-z0-9_-]{0,39}")
 
 
 def add_stakeholder(command: AddStakeholder, state: Issuer) -> Sequence[IssuerEvent]:
@@ -60,6 +59,11 @@ def create_class(command: CreateStockClass, state: Issuer) -> Sequence[IssuerEve
         price_per_share_usd=command.price_per_share_usd,
         liquidation_multiple=command.liquidation_multiple,
         seniority=command.seniority,
+        participation=command.participation,
+        participation_cap_multiple=command.participation_cap_multiple,
+        price_protection=command.price_protection,
+        protection_basis=command.protection_basis,
+        first_refusal=command.first_refusal,
     )
     created = {class_id: known.created for class_id, known in state.classes.items()}
     if is_repeated("stock_class", command.class_id, created, event):
@@ -79,44 +83,14 @@ def is_class_of_round(class_id: str, round_class_id: str) -> bool:
     return re.fullmatch(rf"{re.escape(round_class_id)}(-[0-9]+)?", class_id) is not None
 
 
-def require_class_id(class_id: str) -> None:
-    """Refuse a malformed name of a class.
-
-    Raises:
-        Refusal: ``class_id_malformed``.
-    """
-    if not _CLASS_ID.fullmatch(class_id):
-        raise Refusal(
-            "class_id_malformed",
-            f"{class_id!r} is not a short name of a class; use up to 40 lower-case letters, digits, - and _",
-            pointer="/class_id",
-            class_id=class_id,
-        )
-
-
-def require_seniority(seniority: int) -> None:
-    """Refuse a rank outside of 0 to 100.
-
-    Raises:
-        Refusal: ``seniority_out_of_range``.
-    """
-    if not 0 <= seniority <= SENIORITY_MAX:
-        raise Refusal(
-            "seniority_out_of_range",
-            f"seniority {seniority} is not a rank from 0 to {SENIORITY_MAX}",
-            pointer="/seniority",
-            seniority=seniority,
-        )
-
-
 def _require_preference(command: CreateStockClass) -> None:
     price, multiple = command.price_per_share_usd, command.liquidation_multiple
     if command.kind == "common":
         if price is not None or multiple is not None:
-            raise Refusal(
-                "preference_unexpected",
-                f"class {command.class_id} is common and has no preference; leave price and multiple out",
-                pointer="/price_per_share_usd" if price is not None else "/liquidation_multiple",
+            raise _refuse_preference(command, "/price_per_share_usd" if price is not None else "/liquidation_multiple")
+        if command.participation != "none" or command.price_protection is not None:
+            raise _refuse_preference(
+                command, "/participation" if command.participation != "none" else "/price_protection"
             )
         return
     if price is None or multiple is None:
@@ -127,6 +101,40 @@ def _require_preference(command: CreateStockClass) -> None:
         )
     require_price_per_share(price, "/price_per_share_usd")
     require_usd(multiple, "/liquidation_multiple", zero=True)
+    require_protection(command)
+
+
+def _refuse_preference(command: CreateStockClass, pointer: str) -> Refusal:
+    return Refusal(
+        "preference_unexpected",
+        f"class {command.class_id} is common and has no preference; leave {pointer[1:]} out",
+        pointer=pointer,
+    )
+
+
+def adjust_authorised(command: AdjustAuthorisedShares, state: Issuer) -> Sequence[IssuerEvent]:
+    """Return the new most of a class, unless it has it."""
+    stock_class = get_class(state, command.class_id)
+    require_shares(command.shares_authorised, "/shares_authorised")
+    if command.shares_authorised == stock_class.shares_authorised:
+        return []
+    if command.shares_authorised < stock_class.shares_outstanding:
+        raise Refusal(
+            "authorised_below_outstanding",
+            f"class {command.class_id} has {stock_class.shares_outstanding} shares outstanding; "
+            f"{command.shares_authorised} cannot be the most",
+            pointer="/shares_authorised",
+            shares_outstanding=stock_class.shares_outstanding,
+        )
+    return [
+        IssuerAuthorisedSharesAdjusted(
+            issuer_id=command.issuer_id,
+            class_id=command.class_id,
+            shares_authorised=command.shares_authorised,
+            cause=command.cause,
+            approval=command.approval,
+        )
+    ]
 
 
 def issue_stock(command: IssueStock, state: Issuer) -> Sequence[IssuerEvent]:
@@ -151,53 +159,16 @@ def issue_stock(command: IssueStock, state: Issuer) -> Sequence[IssuerEvent]:
     return [event]
 
 
-def transfer_stock(command: TransferStock, state: Issuer) -> Sequence[IssuerEvent]:
-    """Return the transfer."""
-    require_stakeholder(state, command.holder_id)
-    require_stakeholder(state, command.holder_id_after, "/holder_id_after")
-    if command.holder_id == command.holder_id_after:
-        raise Refusal(
-            "transfer_to_self",
-            f"{command.holder_id} is named on both sides; name who receives the shares",
-            pointer="/holder_id_after",
-            holder_id=command.holder_id,
-        )
-    get_class(state, command.class_id)
-    require_shares(command.shares, "/shares")
-    require_held(state, command.holder_id, command.class_id, command.shares)
-    return [
-        IssuerStockTransferred(
-            issuer_id=command.issuer_id,
-            holder_id=command.holder_id,
-            holder_id_after=command.holder_id_after,
-            class_id=command.class_id,
-            shares=command.shares,
-            approval=command.approval,
-        )
-    ]
-
-
-def repurchase_stock(command: RepurchaseStock, state: Issuer) -> Sequence[IssuerEvent]:
-    """Return the repurchase."""
-    require_stakeholder(state, command.holder_id)
-    get_class(state, command.class_id)
-    require_shares(command.shares, "/shares")
-    require_price_per_share(command.price_usd_per_share, "/price_usd_per_share", zero=True)
-    require_held(state, command.holder_id, command.class_id, command.shares)
-    return [
-        IssuerStockRepurchased(
-            issuer_id=command.issuer_id,
-            holder_id=command.holder_id,
-            class_id=command.class_id,
-            shares=command.shares,
-            price_usd_per_share=command.price_usd_per_share,
-            approval=command.approval,
-        )
-    ]
-
-
 def split_stock(command: SplitStock, state: Issuer) -> Sequence[IssuerEvent]:
-    """Return the split; every number has to stay whole, since nobody said how fractions would be treated."""
+    """Return the split, unless known; every number has to stay whole: nobody said how fractions would be treated."""
+    event = IssuerStockSplit(
+        issuer_id=command.issuer_id,
+        split_id=command.split_id,
+        numerator=command.numerator,
+        denominator=command.denominator,
+    )
+    if is_repeated("split", command.split_id, state.acts, event):
+        return []
     numerator, denominator = command.numerator, command.denominator
     for pointer, part in (("/numerator", numerator), ("/denominator", denominator)):
         if not 1 <= part <= SPLIT_MAX:
@@ -215,7 +186,7 @@ def split_stock(command: SplitStock, state: Issuer) -> Sequence[IssuerEvent]:
             )
         if after > SHARES_MAX:
             raise Refusal("shares_too_many", f"{after} {what} after the split exceed {SHARES_MAX}", what=what)
-    return [IssuerStockSplit(issuer_id=command.issuer_id, numerator=numerator, denominator=denominator)]
+    return [event]
 
 
 def _list_counts(state: Issuer) -> Iterable[tuple[str, int]]:
@@ -226,8 +197,14 @@ def _list_counts(state: Issuer) -> Iterable[tuple[str, int]]:
     for option_id, option in sorted(state.options.items()):
         yield f"shares under option {option_id}", option.shares_outstanding
         yield f"shares ever under option {option_id}", option.shares
+        yield f"shares granted by option {option_id}", option.shares_granted
     for warrant_id, warrant in sorted(state.warrants.items()):
         yield f"shares under warrant {warrant_id}", warrant.shares_outstanding
+        yield f"shares ever under warrant {warrant_id}", warrant.shares
+        for tranche in range(len(warrant.issued.tranches)):
+            yield f"shares of tranche {tranche} of warrant {warrant_id}", warrant.count_tranche(tranche)
+    for promise_id, shares in sorted(state.promises.items()):
+        yield f"shares of promise {promise_id}", shares
     yield "shares of the pool", state.shares_reserved
 
 

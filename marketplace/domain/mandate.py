@@ -23,6 +23,7 @@ import msgspec
 from immutables import Map
 
 from events.mandate import (
+    InstrumentKind,
     MandateAmended,
     MandateBudgetCaptured,
     MandateBudgetHeld,
@@ -32,7 +33,7 @@ from events.mandate import (
     MandateRevoked,
     MandateTerms,
 )
-from events.types import SafeTerms
+from events.types import NoteTerms, PrincipalTerms
 from marketplace.core.decider import Decider
 from marketplace.core.errors import Refusal
 from marketplace.core.money import ZERO, require_share, require_usd
@@ -80,7 +81,7 @@ class HoldBudget(msgspec.Struct, frozen=True, kw_only=True):
     hold_id: str
     order_id: str
     issuer_id: str
-    instrument: SafeTerms
+    instrument: PrincipalTerms
     sector: str | None
     amount_usd: Decimal
     at: datetime
@@ -209,7 +210,7 @@ def _amend(command: AmendMandate, state: Mandate) -> Sequence[MandateEvent]:
     return [MandateAmended(mandate_id=command.mandate_id, terms=command.terms)]
 
 
-def require_welcome(mandate: Mandate, instrument: SafeTerms, sector: str | None, at: datetime) -> None:
+def require_welcome(mandate: Mandate, instrument: PrincipalTerms, sector: str | None, at: datetime) -> None:
     """Refuse what the mandate's rules do not take, whatever the budget.
 
     Raises:
@@ -225,10 +226,11 @@ def require_welcome(mandate: Mandate, instrument: SafeTerms, sector: str | None,
             f"mandate {mandate_id} ended at {terms.expires_at.isoformat()}; name another",
             mandate_id=mandate_id,
         )
-    if "safe" not in terms.instrument_kinds:
+    kind: InstrumentKind = "convertible_note" if isinstance(instrument, NoteTerms) else "safe"
+    if kind not in terms.instrument_kinds:
         raise Refusal(
             "instrument_kind_unwelcome",
-            f"mandate {mandate_id} takes {', '.join(terms.instrument_kinds)}, not a safe",
+            f"mandate {mandate_id} takes {', '.join(terms.instrument_kinds)}, not a {kind}",
             mandate_id=mandate_id,
         )
     cap, low, high = instrument.valuation_cap_usd, terms.valuation_cap_usd_min, terms.valuation_cap_usd_max

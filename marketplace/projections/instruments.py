@@ -10,11 +10,11 @@ from sqlalchemy import Index, func, or_, select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from events import instrument as instrument_events
-from events.types import SafeTerms
+from events.types import PrincipalTerms
 from marketplace.core.errors import Corrupt
 from marketplace.projections.changes import Changes
 from marketplace.projections.facts import Fact
-from marketplace.projections.projection import Projection, all_of
+from marketplace.projections.projection import Projection, all_of, tags_of
 from marketplace.projections.reading import At, find_one, load_all, page, until
 from marketplace.projections.schema import Origin, define, define_history, document, exact, instant, text, whole
 
@@ -175,9 +175,10 @@ PROJECTION: Final = Projection(
         instrument_events.InstrumentCancelled: _cancelled,
         instrument_events.InstrumentRepaid: _repaid,
     },
-    ignores=all_of(
+    ignores=tags_of(instrument_events.InstrumentMfnNoticed, instrument_events.InstrumentMfnElected)
+    | all_of(
         "party", "site", "pool", "lot", "mandate", "order", "auction", "grant", "usage", "statement", "account",
-        "issuer", "clock", "quote",
+        "issuer", "clock", "quote", "pricelist",
     ),
     load=_load,
 )  # fmt: skip
@@ -204,7 +205,7 @@ class InstrumentView(msgspec.Struct, frozen=True, kw_only=True):
     instrument_id: str
     issuer_id: str
     holder_id: str
-    terms: SafeTerms
+    terms: PrincipalTerms
     terms_version: int
     commitment_usd: Decimal
     funding: str

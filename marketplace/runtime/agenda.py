@@ -5,13 +5,15 @@ where it is no longer needed, so an agenda that says too much is safe; one that 
 """
 
 import heapq
-from datetime import UTC, datetime, timedelta
+from collections.abc import Iterable
+from datetime import UTC, date, datetime, time, timedelta
 from functools import singledispatchmethod
 from typing import Final, NamedTuple
 
 from events.account import AccountHoldExpired, AccountHoldPlaced
 from events.auction import AuctionLocked, AuctionOpened, AuctionSettled
 from events.grant import GrantActivated, GrantCompleted, GrantIssued, GrantTerminated
+from events.issuer import IssuerWarrantExpired, IssuerWarrantIssued
 from events.order import (
     OrderAmended,
     OrderCancelled,
@@ -22,16 +24,21 @@ from events.order import (
     OrderTerms,
     OrderUnmatched,
 )
+from events.pool import PoolClosingAnnounced, PoolNodeFailed, PoolNodeRestored
 from events.quote import QuoteExpired, QuoteHeld, QuoteReleased, QuoteTaken
 from events.site import SiteConversionSlipped
 from events.statement import StatementAccepted, StatementCredited, StatementDisputed, StatementIssued
 from events.types import Event
 from events.usage import Reading, UsageCorrected, UsageReported, UsageVoided
+from events.vesting import DateMilestone, WarrantTranche
 from marketplace.domain.grant import evolve as evolve_grant
 from marketplace.domain.periods import PERIOD, list_periods
 
 GRACE: Final = timedelta(hours=24)
 """Meters may report until so long after a period; then its statement is issued."""
+
+_JUST_AFTER: Final = timedelta(microseconds=1)
+"""A warrant may still be exercised at its last instant."""
 
 NOW: Final = datetime.min.replace(tzinfo=UTC)
 
@@ -41,15 +48,15 @@ class Task(NamedTuple):
 
     Attributes:
         kind: Which command.
-        id: The aggregate, or the hold, it is for.
+        id: The aggregate, or the hold or warrant in one, it is for.
         number: Which of several, for example of statement periods.
-        account_id: The account of a hold.
+        owner_id: The account of a hold, the issuer of a warrant.
     """
 
     kind: str
     id: str
     number: int = 0
-    account_id: str = ""
+    owner_id: str = ""
 
 
 class Agenda:
@@ -60,6 +67,7 @@ class Agenda:
         self._due: dict[Task, datetime] = {}
         self._heap: list[tuple[float, Task]] = []
         self._grants: dict[str, GrantIssued] = {}
+        self._broken: set[str] = set()
         self._locked: dict[str, str] = {}
         self._books: dict[str, frozenset[str]] = {}
         self._starts: dict[str, datetime] = {}
@@ -101,6 +109,8 @@ class Agenda:
 
     @notice.register
     def _place(self, event: OrderPlaced | OrderAmended) -> None:
+        if isinstance(event, OrderAmended) and not event.keeps_priority:
+            self.open_orders.pop(event.order_id, None)
         self._stand(event.order_id, _find_end(event.terms))
 
     @notice.register
@@ -131,6 +141,11 @@ class Agenda:
             self.put(Task("defer_order", event.order_id), NOW)
 
     @notice.register
+    def _announce_closing(self, event: PoolClosingAnnounced) -> None:
+        self.put(Task("drain_pool", event.pool_id), NOW)
+        self.put(Task("close_pool", event.pool_id), event.closes_at)
+
+    @notice.register
     def _hold_quote(self, event: QuoteHeld) -> None:
         self.put(Task("expire_quote", event.quote_id), event.expires_at)
 
@@ -141,6 +156,10 @@ class Agenda:
     @notice.register
     def _open_auction(self, event: AuctionOpened) -> None:
         self.put(Task("run_auction", event.auction_id), event.locks_at)
+        if event.indicative_at is not None:
+            self.put(Task("indicate_auction", event.auction_id), event.indicative_at)
+        if event.no_cancel_at is not None:
+            self.put(Task("bind_auction", event.auction_id), event.no_cancel_at)
 
     @notice.register
     def _lock_auction(self, event: AuctionLocked) -> None:
@@ -168,6 +187,9 @@ class Agenda:
     @notice.register
     def _activate_grant(self, event: GrantActivated) -> None:
         self.drop(Task("activate_grant", event.grant_id))
+        pool_id = self._grants[event.grant_id].pool_id
+        if pool_id in self._broken:
+            self.put(Task("serve_pool", pool_id), NOW)
 
     @notice.register
     def _terminate_grant(self, event: GrantTerminated) -> None:
@@ -241,17 +263,43 @@ class Agenda:
                 self.put(adjust, NOW)
 
     @notice.register
+    def _issue_warrant(self, event: IssuerWarrantIssued) -> None:
+        expiry = Task("expire_warrant", event.warrant_id, owner_id=event.issuer_id)
+        self.put(expiry, event.expires_at + _JUST_AFTER)
+        for day in _list_days(event.tranches):
+            self.put(Task("vest_warrants", event.issuer_id, day.toordinal()), datetime.combine(day, time(), UTC))
+
+    @notice.register
+    def _expire_warrant(self, event: IssuerWarrantExpired) -> None:
+        self.drop(Task("expire_warrant", event.warrant_id, owner_id=event.issuer_id))
+
+    @notice.register
     def _hold(self, event: AccountHoldPlaced) -> None:
         if event.expires_at is not None:
-            self.put(Task("expire_hold", event.hold_id, account_id=event.account_id), event.expires_at)
+            self.put(Task("expire_hold", event.hold_id, owner_id=event.account_id), event.expires_at)
 
     @notice.register
     def _expire_hold(self, event: AccountHoldExpired) -> None:
-        self.drop(Task("expire_hold", event.hold_id, account_id=event.account_id))
+        self.drop(Task("expire_hold", event.hold_id, owner_id=event.account_id))
+
+    @notice.register
+    def _change_nodes(self, event: PoolNodeFailed | PoolNodeRestored) -> None:
+        self._broken.add(event.pool_id)
+        self.put(Task("serve_pool", event.pool_id), event.at)
 
     @notice.register
     def _slip(self, event: SiteConversionSlipped) -> None:
         self.put(Task("move_lots", event.site_id), NOW)
+
+
+def _list_days(tranches: Iterable[WarrantTranche]) -> set[date]:
+    return {
+        milestone.day
+        for tranche in tranches
+        for condition in tranche.conditions
+        for milestone in condition
+        if isinstance(milestone, DateMilestone)
+    }
 
 
 def _list_readings(event: UsageReported | UsageCorrected | UsageVoided) -> tuple[Reading, ...]:

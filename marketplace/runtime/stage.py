@@ -83,9 +83,17 @@ class Stage:
         """Return the lots that are not withdrawn."""
         return list(self._lots)
 
+    def list_pools(self) -> list[str]:
+        """Return every pool, the oldest first."""
+        return list(self._pools)
+
     def list_standings(self) -> dict[str, Fraction]:
         """Return the score of every provider that has a history."""
         return {provider_id: compute_standing(record).score for provider_id, record in self._standings.records.items()}
+
+    def list_pool_lots(self, pool_id: str) -> list[str]:
+        """Return the lots of a pool that are not withdrawn."""
+        return [lot_id for lot_id, home_id in self._lots.items() if home_id == pool_id]
 
     def list_site_pools(self, site_id: str) -> list[str]:
         """Return the pools of a site."""

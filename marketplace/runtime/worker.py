@@ -21,8 +21,20 @@ from marketplace.domain.quote import QUOTE, Quote
 from marketplace.domain.site import SITE, Site
 from marketplace.runtime.agenda import Task
 from marketplace.runtime.auctioneer import Auctioneer
-from marketplace.runtime.commands import adjustments, grants, holds, orders, quotes, statements, supply
+from marketplace.runtime.calendar import list_calls, open_call
+from marketplace.runtime.commands import (
+    adjustments,
+    grants,
+    holds,
+    orders,
+    quotes,
+    statements,
+    supply,
+    warrants,
+)
+from marketplace.runtime.draining import close_pool, drain_pool
 from marketplace.runtime.handler import Handler
+from marketplace.runtime.incidents import Incidents
 from marketplace.runtime.stage import Stage
 from marketplace.runtime.unit import Context
 from marketplace.runtime.work import build_context
@@ -35,7 +47,7 @@ TOO_EARLY: Final = frozenset({"statement_out_of_order"})
 TIMERS: Final[Mapping[str, Callable[[Handler, Context, Task], Coroutine[Any, Any, Any]]]] = {
     "expire_order": lambda handler, context, task: orders.expire_order(handler, context, task.id),
     "expire_quote": lambda handler, context, task: quotes.expire_quote(handler, context, task.id),
-    "expire_hold": lambda handler, context, task: holds.expire_hold(handler, context, task.account_id, task.id),
+    "expire_hold": lambda handler, context, task: holds.expire_hold(handler, context, task.owner_id, task.id),
     "activate_grant": lambda handler, context, task: grants.activate_grant(handler, context, task.id),
     "issue_statement": lambda handler, context, task: statements.issue_statement(
         handler, context, task.id, task.number
@@ -46,6 +58,9 @@ TIMERS: Final[Mapping[str, Callable[[Handler, Context, Task], Coroutine[Any, Any
     "accept_statement": lambda handler, context, task: statements.accept_statement(
         handler, context, task.id, by="silence"
     ),
+    "vest_warrants": lambda handler, context, task: warrants.vest_warrants(handler, context, task.id),
+    "expire_warrant": lambda handler, context, task: warrants.expire_warrant(handler, context, task.owner_id, task.id),
+    "close_pool": lambda handler, _context, task: close_pool(handler, task.id),
     "finish_grant": lambda handler, context, task: grants.finish_grant(handler, context, task.id),
 }
 """What is one command, by the kind of its task."""
@@ -62,13 +77,17 @@ class Worker:
 
     Args:
         handler: Runs commands; its cache and clock are this worker's own.
+        calendar: Whether it opens auctions by the calendar.
     """
 
-    def __init__(self, handler: Handler) -> None:
+    def __init__(self, handler: Handler, *, calendar: bool = False) -> None:
         self._handler = handler
         self.stage = Stage(handler)
         self._auctioneer = Auctioneer(handler, self.stage)
+        self._incidents = Incidents(handler, self.stage)
         self._ready = asyncio.Event()
+        self._calendar = calendar
+        self._called: dict[str, int] = {}
 
     async def run(self) -> None:
         """Work until cancelled."""
@@ -97,30 +116,41 @@ class Worker:
     async def _do(self) -> None:
         await self._ready.wait()
         while True:
+            if self._calendar:
+                self._plan_calls()
             tasks = self.stage.agenda.take(self._handler.clock.now(), TASKS_AT_ONCE)
             if tasks:
                 await asyncio.gather(*(self._attempt(task) for task in tasks))
             else:
                 await asyncio.sleep(IDLE_SECONDS)
 
+    def _plan_calls(self) -> None:
+        """Put the next auction of each rhythm on the agenda, once."""
+        now = self._handler.clock.now()
+        for name, number in list_calls(now):
+            if self._called.get(name) != number:
+                self._called[name] = number
+                self.stage.agenda.put(Task("open_call", name, number), now)
+
     async def _attempt(self, task: Task) -> None:
         try:
             await self._run(task)
         except Refusal as refusal:
             if refusal.code in TOO_EARLY:
-                await self._postpone(task, refusal)
+                self._postpone(task, refusal, IDLE_SECONDS)
             elif refusal.code == UNPAID:
                 self.stage.agenda.put(task, self._handler.clock.now() + UNPAID_WAIT)
                 log.warning("task_unpaid", task=task.kind, id=task.id, reason=refusal.message)
             else:
                 log.info("task_not_needed", task=task.kind, id=task.id, code=refusal.code, reason=refusal.message)
         except (Conflict, Unavailable) as error:
-            await self._postpone(task, error)
+            self._postpone(task, error, RETRY_SECONDS)
 
-    async def _postpone(self, task: Task, error: MarketplaceError) -> None:
+    def _postpone(self, task: Task, error: MarketplaceError, seconds: float) -> None:
+        """Put a task on again after a while; what else is due does not wait for it."""
         log.warning("task_postponed", task=task.kind, id=task.id, reason=str(error))
-        await asyncio.sleep(RETRY_SECONDS)
-        self.stage.agenda.put(task, self._handler.clock.now())
+        loop = asyncio.get_running_loop()
+        loop.call_later(seconds, lambda: self.stage.agenda.put(task, self._handler.clock.now()))
 
     async def _run(self, task: Task) -> None:
         timer = TIMERS.get(task.kind)
@@ -129,10 +159,20 @@ class Worker:
             await timer(self._handler, context, task)
             return
         match task.kind:
+            case "indicate_auction":
+                await self._auctioneer.indicate(task.id)
+            case "bind_auction":
+                await self._auctioneer.bind(task.id)
+            case "open_call":
+                await open_call(self._handler, task.id, task.number)
             case "run_auction":
                 await self._auctioneer.run(task.id)
             case "defer_order":
                 await self._auctioneer.defer(task.id)
+            case "drain_pool":
+                await drain_pool(self._handler, self.stage, task.id)
+            case "serve_pool":
+                await self._incidents.serve(task.id)
             case "move_lots":
                 await self._move_lots(task.id)
             case _:
@@ -169,7 +209,7 @@ class Worker:
             grant: Grant | None = (await self._handler.cache.load(GRANT, grant_id)).state
             if grant is None:
                 await self._release_displaced(grant_id, reservation.start, ready_at, reason)
-            elif grant.status == "issued" and reservation.start < ready_at:
+            elif grant.status == "issued" and grant.pool_id == pool_id and reservation.start < ready_at:
                 context = build_context(self._handler, "reactor", grant_id, "displaced")
                 await grants.terminate_grant(
                     self._handler, context, grant_id, at=grant.issued.start, reason=reason, by="provider"

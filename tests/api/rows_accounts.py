@@ -3,7 +3,7 @@
 from decimal import Decimal
 
 from marketplace.core.ids import rename_id
-from tests.api.rows import Row, World
+from tests.api.rows import SEEN, Row, World
 
 _SPAN = "start=2020-01-01T00:00:00Z&end=2100-01-01T00:00:00Z"
 _EMPTY = ("start=2100-01-01T00:00:00Z&end=2020-01-01T00:00:00Z", 422, "request_invalid")
@@ -60,6 +60,13 @@ HOLDS = (
     ),
 )
 BOOKS = (
+    Row(
+        "GET",
+        "/v1/market/standings",
+        other=SEEN,
+        check=lambda page: [row["provider_id"][:4] for row in page["items"]] == ["pty_"],
+    ),
+    Row("GET", "/v1/market/standings/{provider}", other=SEEN, check=lambda one: one["gpu_seconds_due"] > 0),
     Row(
         "GET",
         "/v1/accounts/{account}/explain?limit=50",

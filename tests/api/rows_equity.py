@@ -1,13 +1,10 @@
-"""Rows of issuers, instruments, financings and liquidity events."""
+"""Rows of instruments, financings and liquidity events."""
 
 from tests.api.rows import PLATFORM_ONLY, SEEN, Row, World
+from tests.api.rows_issuers import APPROVAL, at
 
+CAP = {"valuation_cap_usd": "10000000"}
 SAFE = {"kind": "safe", "conversion_timing": "post_money", "valuation_cap_usd": "10000000"}
-APPROVAL = {"document": "board consent 1"}
-
-
-def at(path: str) -> str:
-    return f"/v1/issuers/{{issuer}}{path}"
 
 
 def build_round(world: World, **more) -> dict:
@@ -16,11 +13,15 @@ def build_round(world: World, **more) -> dict:
         "pre_money_usd": "20000000",
         "investments": [{"holder_id": world.ids["fund"], "amount_usd": "5000000"}],
         "pool_post_money": "0.10",
+        "pool_timing": "pre_money",
         "pricing_convention": "percent_ownership",
+        "capitalization_definition": "yc_standard",
         "share_rounding": "floor",
         "price_places": 4,
+        "price_rounding": "half_even",
         "liquidation_multiple": "1",
         "seniority": 1,
+        "participation": "none",
         **more,
     }
     return {"name": "Series A", "terms": terms}
@@ -41,170 +42,57 @@ async def find_tranche(world: World) -> None:
     world.ids["tranche"] = await world.find(path, lambda page: page["items"][0]["tranche_id"])
 
 
-FORMATION = (
+NOTE = {
+    "kind": "note",
+    "annual_rate": "0.08",
+    "interest": "simple",
+    "day_count": "actual_365",
+    "matures_on": "2100-01-01",
+    "valuation_cap_usd": "10000000",
+}
+FAVOURED = {"kind": "safe", "conversion_timing": "post_money", "most_favoured_nation": True, **CAP}
+
+
+def build_notice(world: World) -> dict:
+    return {"later_instrument_id": world.ids["instrument"], "elect_until": world.day(80)}
+
+
+MOST_FAVOURED = (
     Row(
         "POST",
-        "/v1/issuers",
+        "/v1/instruments",
         "startup",
-        lambda world: {
-            "party_id": world.ids["startup"],
-            "legal_name": "Startup, Inc.",
-            "jurisdiction": "US",
-            "formed_on": "2025-01-01",
-        },
+        lambda world: build_investment(world, terms=NOTE),
         201,
-        ({"party_id": "x"}, 422, "body_invalid"),
+        (lambda world: build_investment(world, terms={**NOTE, "day_count": None}), 422, "body_invalid"),
         (404, "party_unknown"),
-        "issuer",
+        "note",
+    ),
+    Row("POST", "/v1/instruments/{note}/repay", "startup", refused=({"a": 1}, 422, "body_invalid")),
+    Row(
+        "POST",
+        "/v1/instruments",
+        "startup",
+        lambda world: build_investment(world, terms=FAVOURED),
+        201,
+        (lambda world: build_investment(world, amount_usd="0"), 422, "amount_not_positive"),
+        (404, "party_unknown"),
+        "favoured",
     ),
     Row(
         "POST",
-        at("/stakeholders"),
-        body={"name": "Founders", "kind": "founder"},
-        status=201,
-        refused=({"name": "Founders", "kind": "king"}, 422, "body_invalid"),
-        save="founder",
+        "/v1/instruments/{favoured}/mfn-notices",
+        "startup",
+        build_notice,
+        refused=(lambda world: {**build_notice(world), "elect_until": "2020-01-01T00:00:00Z"}, 422, "window_over"),
     ),
     Row(
         "POST",
-        at("/stock-classes"),
-        body={"class_id": "common", "kind": "common", "shares_authorised": 20_000_000},
-        status=201,
-        refused=({"class_id": "common", "kind": "common", "shares_authorised": 10**30}, 422, "body_invalid"),
+        "/v1/instruments/{favoured}/mfn-election",
+        "fund",
+        lambda world: {"later_instrument_id": world.ids["instrument"]},
+        refused=({}, 422, "body_invalid"),
     ),
-    Row(
-        "POST",
-        at("/stock"),
-        body=lambda world: {
-            "holder_id": world.ids["founder"],
-            "class_id": "common",
-            "shares": 8_000_000,
-            "price_usd_per_share": "0.0001",
-        },
-        status=201,
-        refused=(
-            lambda world: {
-                "holder_id": world.ids["founder"],
-                "class_id": "gold",
-                "shares": 1,
-                "price_usd_per_share": "1",
-            },
-            404,
-            "stock_class_unknown",
-        ),
-    ),
-    Row(
-        "POST",
-        at("/stock/transfers"),
-        body=lambda world: {
-            "holder_id": world.ids["founder"],
-            "holder_id_after": world.ids["angel"],
-            "class_id": "common",
-            "shares": 1_000_000,
-        },
-        refused=(
-            lambda world: {
-                "holder_id": world.ids["founder"],
-                "holder_id_after": world.ids["founder"],
-                "class_id": "common",
-                "shares": 1,
-            },
-            422,
-            "transfer_to_self",
-        ),
-    ),
-    Row(
-        "POST",
-        at("/stock/repurchases"),
-        body=lambda world: {
-            "holder_id": world.ids["angel"],
-            "class_id": "common",
-            "shares": 500_000,
-            "price_usd_per_share": "0.01",
-        },
-        refused=(
-            lambda world: {
-                "holder_id": world.ids["angel"],
-                "class_id": "common",
-                "shares": 5_000_000,
-                "price_usd_per_share": "0.01",
-            },
-            422,
-            "shares_not_held",
-        ),
-    ),
-    Row(
-        "POST",
-        at("/stock/splits"),
-        body={"numerator": 2, "denominator": 1},
-        refused=({"numerator": 1, "denominator": 1}, 422, "split_changes_nothing"),
-    ),
-    Row(
-        "POST",
-        at("/stock-plan"),
-        body={"shares_reserved": 2_000_000, "approval": APPROVAL},
-        refused=({"shares_reserved": -1}, 422, "body_invalid"),
-    ),
-    Row(
-        "POST",
-        at("/options"),
-        body=lambda world: {"holder_id": world.ids["angel"], "shares": 1_000, "exercise_price_usd": "0.10"},
-        status=201,
-        refused=(
-            lambda world: {"holder_id": world.ids["angel"], "shares": 10**9, "exercise_price_usd": "0.10"},
-            422,
-            "pool_exhausted",
-        ),
-        save="option",
-    ),
-    Row(
-        "POST",
-        at("/options/{option}/exercise"),
-        body={"class_id": "common", "shares": 400},
-        refused=({"class_id": "common", "shares": 4_000}, 422, "option_overdrawn"),
-    ),
-    Row(
-        "POST",
-        at("/warrants"),
-        body=lambda world: {
-            "holder_id": world.ids["angel"],
-            "class_id": "common",
-            "shares": 1_000,
-            "exercise_price_usd": "0.10",
-            "expires_at": world.day(900),
-        },
-        status=201,
-        refused=({"class_id": "common"}, 422, "body_invalid"),
-        save="warrant",
-    ),
-    Row(
-        "POST",
-        at("/warrants/{warrant}/exercise"),
-        body={"shares": 600, "shares_surrendered": 400},
-        refused=({"shares": 4_000}, 422, "warrant_overdrawn"),
-    ),
-    Row(
-        "POST",
-        at("/valuations"),
-        body={"price_usd_per_share": "0.12", "method": "409A", "effective_on": "2025-06-01"},
-        refused=(
-            {"price_usd_per_share": "0.12", "method": "409A", "effective_on": "2020-06-01"},
-            422,
-            "date_before_formation",
-        ),
-    ),
-    Row("GET", at(""), check=lambda one: one["plan_shares_reserved"] == 2_000_000),
-    Row("GET", "/v1/issuers", other=SEEN, check=lambda page: len(page["items"]) == 1),
-    Row("GET", at("/stakeholders"), check=lambda page: len(page["items"]) == 2),
-    Row("GET", at("/stock-classes"), check=lambda rows: rows[0]["shares_authorised"] == 40_000_000),
-    Row("GET", at("/valuations"), check=lambda page: page["items"][0]["method"] == "409A"),
-    Row(
-        "GET",
-        at("/cap-table"),
-        refused=("at=x", 422, "request_invalid"),
-        check=lambda table: table["fully_diluted_shares"] == sum(row["shares"] for row in table["rows"]) == 17_000_600,
-    ),
-    Row("GET", "/v1/holdings", other=SEEN, refused=("limit=x", 422, "request_invalid")),
 )
 INSTRUMENTS = (
     Row(
@@ -271,7 +159,7 @@ FINANCINGS = (
         at("/financings"),
         body=build_round,
         status=201,
-        refused=(lambda world: build_round(world, share_rounding="up"), 422, "body_invalid"),
+        refused=(lambda world: build_round(world, price_rounding=None), 422, "missing_convention"),
         save="spare_financing",
     ),
     Row(

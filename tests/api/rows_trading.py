@@ -3,8 +3,8 @@
 from datetime import timedelta
 
 from marketplace.core.ids import rename_id
-from tests.api.rows import PLATFORM_ONLY, SEEN, Row, World
-from tests.api.stage import build_terms
+from tests.api.rows import ABSENT, PLATFORM_ONLY, SEEN, Row, World
+from tests.api.stage import build_terms, get_id
 
 
 def build_order(world: World, **more) -> dict:
@@ -14,7 +14,7 @@ def build_order(world: World, **more) -> dict:
     return {"startup_id": world.ids["startup"], "terms": terms}
 
 
-def build_cash_order(world: World, cash: str = "3", latest: float = 20) -> dict:
+def build_cash_order(world: World, cash: str = "3", latest: float = 2) -> dict:
     begin = {"start_earliest": world.day(2), "start_latest": world.day(latest)}
     return {
         "startup_id": world.ids["startup"],
@@ -58,6 +58,15 @@ async def end_grant(world: World) -> None:
     world.ids["last_statement"] = await world.find(
         path, lambda page: page["items"] and page["items"][0]["statement_id"]
     )
+
+
+async def open_spare_pool(world: World) -> None:
+    stage, provider = world.stage, world.clients["provider"]
+    fabric = {"gpu_class": "H100_SXM", "interconnect": "infiniband", "gpus_per_node": 8, "nodes": 8}
+    body = {"site_id": world.ids["site"], **fabric, "power_per_node_kw": 1}
+    world.ids["spare_pool"] = get_id(await stage.post(provider, "/v1/pools", body))
+    lot = {"nodes": 8, "start": world.day(1), "end": world.day(90), "ask_usd_per_gpu_hour": "0.01", "mandate_ids": []}
+    get_id(await stage.post(provider, "/v1/lots", {"pool_id": world.ids["spare_pool"], **lot}))
 
 
 def build_reading(world: World, reading_id: str, nodes: int = 2) -> dict:
@@ -211,6 +220,14 @@ GRANTS = (
     ),
     Row(
         "POST",
+        "/v1/grants/{second_grant}/substitute",
+        "provider",
+        lambda world: {"pool_id": world.ids["spare_pool"], "reason": "maintenance"},
+        refused=({"pool_id": f"pol_{ABSENT}", "reason": "maintenance"}, 404, "pool_unknown"),
+        before=open_spare_pool,
+    ),
+    Row(
+        "POST",
         "/v1/grants/{second_grant}/transfer",
         "startup",
         lambda world: {"startup_id": world.ids["heir"]},
@@ -356,13 +373,6 @@ MARKET = (
         other=SEEN,
         check=lambda steps: steps[0]["free"] == 0,
     ),
-    Row(
-        "GET",
-        "/v1/market/standings",
-        other=SEEN,
-        check=lambda page: [row["provider_id"][:4] for row in page["items"]] == ["pty_"],
-    ),
-    Row("GET", "/v1/market/standings/{provider}", other=SEEN, check=lambda one: one["gpu_seconds_due"] > 0),
 )
 REST = (
     Row(

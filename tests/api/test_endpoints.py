@@ -5,25 +5,29 @@ import re
 from marketplace.core.ids import rename_id
 from marketplace.log.jetstream import JetStreamLog
 from marketplace.log.memory import MemoryLog
-from tests.api import rows_accounts, rows_equity, rows_quotes, rows_supply, rows_trading
+from tests.api import rows_accounts, rows_equity, rows_issuers, rows_quotes, rows_supply, rows_trading
 from tests.api.rows import Row, World, play
 from tests.api.stage import Stage, get_id, open_stage
 
 STORY: tuple[Row, ...] = (
     *rows_supply.ROWS,
     *rows_accounts.HOLDS,
-    *rows_equity.FORMATION,
+    *rows_issuers.FORMATION,
+    *rows_quotes.LIST_PRICES,
     *rows_quotes.QUOTES,
     *rows_trading.ORDERS,
     *rows_trading.AUCTIONS,
     *rows_trading.GRANTS,
     *rows_trading.USAGE,
     *rows_equity.INSTRUMENTS,
+    *rows_equity.MOST_FAVOURED,
     *rows_trading.STATEMENTS,
     *rows_trading.MARKET,
+    *rows_quotes.DATA,
     *rows_accounts.BOOKS,
     *rows_equity.CANCELLED,
     *rows_equity.FINANCINGS,
+    *rows_quotes.CLOSING,
     *rows_trading.REST,
     *rows_supply.KEYS,
 )
@@ -60,7 +64,7 @@ async def add_spares(world: World, row: Row) -> None:
     if "{spare_lot}" in row.path and "spare_lot" not in ids:
         body = rows_supply.build_lot(world, mandate_ids=[])
         ids["spare_lot"] = get_id(await stage.post(world.clients["provider"], "/v1/lots", body))
-    if row.path.endswith("/transfers") and "angel" not in ids:
+    if row.path.endswith("/stock/transfers") and "angel" not in ids:
         body = {"name": "Angel", "kind": "investor"}
         path = f"/v1/issuers/{ids['issuer']}/stakeholders"
         ids["angel"] = get_id(await stage.post(world.clients["startup"], path, body))

@@ -12,7 +12,8 @@ from events.issuer import IssuerFinancingPriced, IssuerLiquidityDeclared
 from events.registry import parse_body
 from events.types import SafeTerms
 from marketplace.domain.deciders import DECIDERS
-from marketplace.domain.issuer_pricing import price_instruments, share_proceeds
+from marketplace.domain.issuer_payouts import share_proceeds
+from marketplace.domain.issuer_pricing import price_instruments
 from marketplace.equity.checker import verify
 from tests.contracts.story.book import tell_story
 from tests.contracts.story.sale import BRIDGE_SAFE
@@ -33,7 +34,7 @@ def compute(event: object, state: Any, told: Told) -> RoundPricing | Waterfall |
             principal_usd=Decimal("100000.00"),
             terms=SafeTerms(conversion_timing="post_money", valuation_cap_usd=Decimal("80000000.00")),
         )
-        return share_proceeds(state, event.waterfall.proceeds_usd, (bridge,), at, None)
+        return share_proceeds(state, event.waterfall.proceeds_usd, (bridge,), at=at, safe_seniority=None)
     return None
 
 

@@ -27,6 +27,7 @@ from marketplace.domain.issuer_commands import (
     IssueWarrant,
     OpenFinancing,
     PriceFinancing,
+    RoundDraft,
 )
 
 
@@ -83,6 +84,7 @@ WARRANT_TERMS = {
     "shares": 100_000,
     "exercise_price_usd": Decimal("0.25"),
     "expires_at": EXPIRY,
+    "settlement": "either",
 }
 
 FORMED = IssuerFormed(**FORM)
@@ -133,11 +135,15 @@ ROUND = {
     "pre_money_usd": Decimal(20_000_000),
     "investments": (Investment(holder_id=FUND, amount_usd=Decimal(5_000_000)),),
     "pool_post_money": Decimal("0.10"),
+    "pool_timing": "pre_money",
     "pricing_convention": "percent_ownership",
+    "capitalization_definition": "yc_standard",
     "share_rounding": "floor",
     "price_places": 4,
+    "price_rounding": "half_even",
     "liquidation_multiple": Decimal(1),
     "seniority": 2,
+    "participation": "none",
 }
 OPENED = IssuerFinancingOpened(**OF_ISS, financing_id=FIN, name="Series A", terms=RoundTerms(**ROUND))
 
@@ -167,7 +173,7 @@ def warrant(**changes):
 
 
 def open_round(financing_id=FIN, **changes):
-    return OpenFinancing(**OF_ISS, financing_id=financing_id, name="Series A", terms=RoundTerms(**{**ROUND, **changes}))
+    return OpenFinancing(**OF_ISS, financing_id=financing_id, name="Series A", terms=RoundDraft(**{**ROUND, **changes}))
 
 
 def price(*instruments, at=NOON, financing_id=FIN):

@@ -1,6 +1,6 @@
 """Instruments: how principal accrues, reverses, converts and is repaid, and what is refused in which order."""
 
-from datetime import UTC, datetime
+from datetime import UTC, date, datetime
 from decimal import Decimal
 from fractions import Fraction
 
@@ -23,6 +23,7 @@ from events.instrument import (
 )
 from events.types import SafeTerms
 from marketplace.core.errors import Refusal
+from marketplace.core.money import render_ratio
 from marketplace.domain.instrument import (
     INSTRUMENT,
     AccruePrincipal,
@@ -64,6 +65,7 @@ def accrued(number, principal, version=1, statement=True):
         principal_usd=Decimal(principal),
         statement_id=make_id("stm", number) if statement else None,
         terms_version=version,
+        interest_from=date(2026, 3, 1),
     )
 
 
@@ -78,6 +80,7 @@ def converted(principal, shares=100, cause=ROUND):
         **OF_INS,
         cause=cause,
         principal_usd=Decimal(principal),
+        amount_exact=render_ratio(Decimal(principal)),
         branch="cap",
         price_usd_per_share="7/3",
         class_id="series-a",
@@ -111,6 +114,7 @@ def accrue(number, principal, **changes):
         "tranche_id": make_id("trn", number),
         "principal_usd": Decimal(principal),
         "statement_id": make_id("stm", number),
+        "on_day": date(2026, 3, 1),
     }
     return AccruePrincipal(**{**fields, **changes})
 
@@ -125,6 +129,7 @@ def convert(principal, **changes):
         "instrument_id": INS,
         "cause": ROUND,
         "principal_usd": Decimal(principal),
+        "amount_exact": Fraction(principal),
         "branch": "cap",
         "price": Fraction(7, 3),
         "class_id": "series-a",

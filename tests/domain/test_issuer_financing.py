@@ -1,5 +1,6 @@
 """Priced rounds: opened, priced, closed on what was priced, and what is refused in which order."""
 
+from datetime import date
 from decimal import Decimal
 from fractions import Fraction
 
@@ -23,8 +24,9 @@ from marketplace.core.ids import derive_id
 from marketplace.domain.instrument import INSTRUMENT
 from marketplace.domain.issuer import ISSUER
 from marketplace.domain.issuer_commands import AbandonFinancing, NewStakeholder
-from marketplace.domain.issuer_financing import INSTRUMENTS_MAX, INVESTMENTS_MAX, list_conversions
+from marketplace.domain.issuer_financing import INSTRUMENTS_MAX, list_conversions
 from marketplace.domain.issuer_state import measure_ownership, total_shares
+from marketplace.domain.issuer_terms import INVESTMENTS_MAX
 from marketplace.equity.checker import verify
 from tests.domain.issuer_samples import (
     ANGEL,
@@ -94,7 +96,7 @@ def test_a_priced_round_records_exact_and_rounded_results():
     """
     *_, event = priced(COMPANY, SAFE)
     pricing = event.pricing
-    assert pricing.capitalization_shares == 9_000_000
+    assert Fraction(pricing.capitalization_exact) == 9_000_000
     assert Fraction(pricing.price_exact) == Fraction(25_000_000 * 7, 10 * 9_200_000)
     assert pricing.price_usd_per_share == Decimal("1.9022")
     (conversion,) = pricing.conversions
@@ -127,7 +129,8 @@ def test_pricing_again_replaces_what_was_priced():
 def test_a_warrant_that_expired_before_the_pricing_does_not_count():
     opened = ISSUER.fold([*COMPANY, WARRANTED, OPENED])
     shares = [
-        ISSUER.decide(price(at=at), opened)[0].pricing.capitalization_shares for at in (NOON, NOON.replace(year=2031))
+        Fraction(ISSUER.decide(price(at=at), opened)[0].pricing.capitalization_exact)
+        for at in (NOON, NOON.replace(year=2031))
     ]
     assert shares == [9_100_000, 9_000_000]
 
@@ -218,6 +221,7 @@ def test_the_conversions_of_a_round_are_what_its_instruments_accept():
                 principal_usd=SAFE.principal_usd,
                 statement_id=None,
                 terms_version=1,
+                interest_from=date(2026, 3, 1),
             ),
         ]
     )
@@ -243,7 +247,12 @@ def invest(count):
 
 
 BUYBACK = IssuerStockRepurchased(
-    **OF_ISS, holder_id=COMPANY[6].holder_id, class_id="common", shares=1, price_usd_per_share=Decimal(1)
+    **OF_ISS,
+    repurchase_id=make_id("rep", 1),
+    holder_id=COMPANY[6].holder_id,
+    class_id="common",
+    shares=1,
+    price_usd_per_share=Decimal(1),
 )
 EMPTY = [FORMED, *FOUNDED[1:]]
 PRICED = priced(COMPANY, SAFE)

@@ -111,7 +111,14 @@ def test_an_expired_warrant_is_paid_nothing():
 
 
 def test_a_declaration_is_repeated_without_effect_even_after_the_company_changed():
-    moved = IssuerStockTransferred(**OF_ISS, holder_id=FOUNDER, holder_id_after=EMPLOYEE, class_id="common", shares=1)
+    moved = IssuerStockTransferred(
+        **OF_ISS,
+        transfer_id=make_id("trf", 1),
+        holder_id=FOUNDER,
+        holder_id_after=EMPLOYEE,
+        class_id="common",
+        shares=1,
+    )
     Given(ISSUER, *declared(900_000, SAFE), moved).when(declare(900_000, SAFE)).then_nothing()
 
 
@@ -173,7 +180,14 @@ def test_safes_rank_where_the_declaration_says_when_preferred_has_several_ranks(
     assert by_rank[0] < 400_000
 
 
-MOVED = IssuerStockTransferred(**OF_ISS, holder_id=FOUNDER, holder_id_after=EMPLOYEE, class_id="common", shares=1)
+MOVED = IssuerStockTransferred(
+    **OF_ISS,
+    transfer_id=make_id("trf", 1),
+    holder_id=FOUNDER,
+    holder_id_after=EMPLOYEE,
+    class_id="common",
+    shares=1,
+)
 LATER = make_id("liq", 2)
 NAIVE = NOON.replace(tzinfo=None)
 REFUSED = {

@@ -14,13 +14,19 @@ from events.types import SafeTerms
 from marketplace.core.errors import Refusal
 from marketplace.domain.issuer import ISSUER
 from marketplace.domain.issuer_commands import (
+    AdjustAuthorisedShares,
     AdjustStockPlan,
+    CancelOption,
+    ConvertStock,
     ExerciseOption,
     ExerciseWarrant,
+    ExpireWarrant,
     PayDistribution,
+    PromiseOption,
     RepurchaseStock,
     SplitStock,
     TransferStock,
+    WithdrawPromise,
 )
 from marketplace.domain.issuer_financing import list_conversions
 from marketplace.domain.issuer_state import capitalization_of, list_rows, measure_ownership, total_shares
@@ -28,6 +34,7 @@ from marketplace.equity.checker import verify
 from tests.domain.issuer_samples import (
     COMPANY,
     EMPLOYEE,
+    EXPIRY,
     FIN,
     FOUNDER,
     FUND,
@@ -51,6 +58,8 @@ HOLDERS = st.sampled_from([FOUNDER, EMPLOYEE, PROVIDER])
 CLASSES = st.sampled_from(["common", "seed"])
 SHARES = st.sampled_from([1, 3, 999, 50_000, 400_000, 2_000_000])
 NUMBERS = st.integers(1, 9)
+EXPIRY_OVER = EXPIRY.replace(year=2031)
+IDS = st.integers(1, 10**6)
 ACTS = st.one_of(
     st.builds(
         lambda number, **fields: issue(security_id=make_id("sec", number), **fields),
@@ -60,45 +69,102 @@ ACTS = st.one_of(
         shares=SHARES,
     ),
     st.builds(
-        TransferStock,
-        issuer_id=st.just(OF_ISS["issuer_id"]),
+        lambda number, **fields: TransferStock(**OF_ISS, transfer_id=make_id("trf", number), at=NOON, **fields),
+        IDS,
         holder_id=HOLDERS,
         holder_id_after=HOLDERS,
         class_id=CLASSES,
         shares=SHARES,
     ),
     st.builds(
-        RepurchaseStock,
-        issuer_id=st.just(OF_ISS["issuer_id"]),
+        lambda number, **fields: RepurchaseStock(
+            **OF_ISS, repurchase_id=make_id("rep", number), price_usd_per_share=Decimal(1), **fields
+        ),
+        IDS,
         holder_id=HOLDERS,
         class_id=CLASSES,
         shares=SHARES,
-        price_usd_per_share=st.just(Decimal(1)),
     ),
     st.builds(
-        SplitStock,
-        issuer_id=st.just(OF_ISS["issuer_id"]),
+        lambda number, **fields: ConvertStock(
+            **OF_ISS, conversion_id=make_id("cnv", number), class_id="seed", class_id_after="common", **fields
+        ),
+        IDS,
+        holder_id=HOLDERS,
+        shares=SHARES,
+    ),
+    st.builds(
+        lambda number, **fields: SplitStock(**OF_ISS, split_id=make_id("spl", number), **fields),
+        IDS,
         numerator=st.sampled_from([1, 2, 10]),
         denominator=st.sampled_from([1, 2, 10]),
     ),
     st.builds(lambda reserved: AdjustStockPlan(**OF_ISS, shares_reserved=reserved), SHARES),
-    st.builds(lambda number, shares: grant(option_id=make_id("opt", number), shares=shares), NUMBERS, SHARES),
     st.builds(
-        lambda number, shares: ExerciseOption(
-            **OF_ISS, option_id=make_id("opt", number), class_id="common", shares=shares
+        lambda class_id, most: AdjustAuthorisedShares(**OF_ISS, class_id=class_id, shares_authorised=most),
+        CLASSES,
+        st.sampled_from([1_000, 9_000_000, 50_000_000]),
+    ),
+    st.builds(
+        lambda number, holder, shares: PromiseOption(
+            **OF_ISS, promise_id=make_id("prm", number), holder_id=holder, shares=shares
         ),
         NUMBERS,
+        HOLDERS,
+        SHARES,
+    ),
+    st.builds(lambda number: WithdrawPromise(**OF_ISS, promise_id=make_id("prm", number), reason="x"), NUMBERS),
+    st.builds(
+        lambda number, shares, promise: grant(
+            option_id=make_id("opt", number), shares=shares, promise_id=promise and make_id("prm", promise)
+        ),
+        NUMBERS,
+        SHARES,
+        st.none() | NUMBERS,
+    ),
+    st.builds(
+        lambda number, act, shares: ExerciseOption(
+            **OF_ISS,
+            exercise_id=make_id("exr", act),
+            option_id=make_id("opt", number),
+            class_id="common",
+            shares=shares,
+            at=NOON,
+        ),
+        NUMBERS,
+        IDS,
+        SHARES,
+    ),
+    st.builds(
+        lambda number, act, shares: CancelOption(
+            **OF_ISS,
+            cancellation_id=make_id("can", act),
+            option_id=make_id("opt", number),
+            shares=shares,
+            kind="cancelled",
+            reason="x",
+            at=NOON,
+        ),
+        NUMBERS,
+        IDS,
         SHARES,
     ),
     st.builds(lambda number, shares: warrant(warrant_id=make_id("wrt", number), shares=shares), NUMBERS, SHARES),
     st.builds(
-        lambda number, shares, surrendered: ExerciseWarrant(
-            **OF_ISS, warrant_id=make_id("wrt", number), shares=shares, shares_surrendered=surrendered, at=NOON
+        lambda number, act, shares, value: ExerciseWarrant(
+            **OF_ISS,
+            exercise_id=make_id("exr", act),
+            warrant_id=make_id("wrt", number),
+            shares=shares,
+            fair_value_usd=value,
+            at=NOON,
         ),
         NUMBERS,
+        IDS,
         SHARES,
-        SHARES,
+        st.none() | st.integers(1, 9).map(Decimal),
     ),
+    st.builds(lambda number: ExpireWarrant(**OF_ISS, warrant_id=make_id("wrt", number), at=EXPIRY_OVER), NUMBERS),
 )
 
 
@@ -120,7 +186,7 @@ def test_the_rows_of_the_cap_table_sum_to_its_total(acts):
     for row in rows:
         by_kind[row.kind] += row.shares
     assert sum(row.shares for row in rows) == totals.fully_diluted
-    assert (by_kind["stock"], by_kind["option"], by_kind["warrant"], by_kind["pool"]) == totals[:4]
+    assert [by_kind[kind] for kind in ("stock", "option", "warrant", "promised", "pool")] == list(totals[:5])
     assert all(row.shares > 0 for row in rows[:-1])
     assert capitalization_of(state).fully_diluted == totals.fully_diluted
     assert sum(measure_ownership(state).values()) == (1 if totals.fully_diluted else 0)
@@ -159,7 +225,10 @@ ROUNDS = st.fixed_dictionaries(
         ),
         "pool_post_money": st.integers(0, 20).map(lambda percent: Decimal(percent).scaleb(-2)),
         "pricing_convention": st.sampled_from(["percent_ownership", "dollars_invested", "pre_money_method"]),
-        "share_rounding": st.sampled_from(["floor", "nearest"]),
+        "share_rounding": st.sampled_from(["floor", "nearest", "ceiling"]),
+        "capitalization_definition": st.sampled_from(["yc_standard", "existing_fully_diluted", "outstanding"]),
+        "pool_timing": st.sampled_from(["pre_money", "post_money"]),
+        "price_rounding": st.sampled_from(["floor", "ceiling", "half_up", "half_even"]),
     }
 )
 

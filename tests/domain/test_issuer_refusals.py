@@ -49,25 +49,27 @@ MILLIONTH_OF_MILLIONTH = Decimal("1e-13")
 
 
 def transfer(**changes):
-    fields = {"holder_id": FOUNDER, "holder_id_after": PROVIDER, "class_id": "common", "shares": 1}
-    return TransferStock(**OF_ISS, **{**fields, **changes})
+    fields = {"holder_id": FOUNDER, "holder_id_after": PROVIDER, "class_id": "common", "shares": 1, "at": NOON}
+    return TransferStock(**OF_ISS, transfer_id=make_id("trf", 2), **{**fields, **changes})
 
 
 def repurchase(**changes):
     fields = {"holder_id": FOUNDER, "class_id": "common", "shares": 1, "price_usd_per_share": Decimal(1)}
-    return RepurchaseStock(**OF_ISS, **{**fields, **changes})
+    return RepurchaseStock(**OF_ISS, repurchase_id=make_id("rep", 2), **{**fields, **changes})
 
 
 def exercise(**changes):
-    return ExerciseOption(**OF_ISS, **{"option_id": OPTION, "class_id": "common", "shares": 1, **changes})
+    fields = {"exercise_id": make_id("exr", 1), "option_id": OPTION, "class_id": "common", "shares": 1, "at": NOON}
+    return ExerciseOption(**OF_ISS, **{**fields, **changes})
 
 
 def use_warrant(**changes):
-    return ExerciseWarrant(**OF_ISS, **{"warrant_id": WARRANT, "shares": 1, "at": NOON, **changes})
+    fields = {"exercise_id": make_id("exr", 2), "warrant_id": WARRANT, "shares": 1, "at": NOON}
+    return ExerciseWarrant(**OF_ISS, **{**fields, **changes})
 
 
 def split(numerator, denominator=1):
-    return SplitStock(**OF_ISS, numerator=numerator, denominator=denominator)
+    return SplitStock(**OF_ISS, split_id=make_id("spl", 2), numerator=numerator, denominator=denominator)
 
 
 def value(**changes):
@@ -87,7 +89,14 @@ def plan(shares):
 FULL = [*COMPANY, IssuerStockIssued(**{**FOUNDERS_STOCK, "security_id": make_id("sec", 2), "shares": 2_000_000})]
 ODD = [
     *COMPANY,
-    IssuerStockTransferred(**OF_ISS, holder_id=FOUNDER, holder_id_after=PROVIDER, class_id="common", shares=1),
+    IssuerStockTransferred(
+        **OF_ISS,
+        transfer_id=make_id("trf", 1),
+        holder_id=FOUNDER,
+        holder_id_after=PROVIDER,
+        class_id="common",
+        shares=1,
+    ),
 ]
 
 REFUSED = {
@@ -146,7 +155,11 @@ REFUSED = {
         ("split_changes_nothing", COMPANY, split(7, 7)),
         ("split_leaves_fractions", ODD, split(1, 2)),
         ("split_leaves_fractions", [FORMED, *FOUNDED[4:]], split(1, 3)),
-        ("shares_too_many", [*FULL, IssuerStockSplit(**OF_ISS, numerator=1000, denominator=1)], split(1_000_000)),
+        (
+            "shares_too_many",
+            [*FULL, IssuerStockSplit(**OF_ISS, split_id=make_id("spl", 1), numerator=1000, denominator=1)],
+            split(1_000_000),
+        ),
     ],
     "plan": [
         ("shares_not_positive", COMPANY, plan(-1)),
@@ -182,8 +195,8 @@ REFUSED = {
         ("time_naive", [*COMPANY, WARRANTED], use_warrant(at=NOON.replace(tzinfo=None))),
         ("warrant_expired", [*COMPANY, WARRANTED], use_warrant(at=EXPIRY.replace(microsecond=1), shares=0)),
         ("shares_not_positive", [*COMPANY, WARRANTED], use_warrant(shares=0)),
-        ("shares_not_positive", [*COMPANY, WARRANTED], use_warrant(shares_surrendered=-1)),
-        ("warrant_overdrawn", [*FULL, WARRANTED], use_warrant(shares=50_001, shares_surrendered=50_000)),
+        ("warrant_overdrawn", [*FULL, WARRANTED], use_warrant(shares=100_001)),
+        ("exercise_worthless", [*FULL, WARRANTED], use_warrant(shares=100, fair_value_usd=Decimal("0.25"))),
         ("stock_class_over_authorised", [*FULL, WARRANTED], use_warrant()),
     ],
     "instrument": [

@@ -5,6 +5,7 @@ refusal of one leaves all as it was.
 """
 
 from dataclasses import dataclass, field
+from datetime import date
 from decimal import Decimal
 from fractions import Fraction
 
@@ -213,6 +214,7 @@ def settle_commands(grant, statement_id, charges):
             tranche_id=rename_id("trn", statement_id),
             principal_usd=charges.principal_usd,
             statement_id=statement_id,
+            on_day=date(2026, 3, 1),
         )
         commands.append((INSTRUMENT, accrue.instrument_id, accrue))
     return commands

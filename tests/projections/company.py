@@ -55,21 +55,44 @@ def form(story: Story) -> None:
         )
     )
     story.tell(
-        issuer.IssuerOptionExercised(**common, option_id=make_id("opt", 1), holder_id=make_id("hol", 2), shares=40_000)
+        issuer.IssuerOptionExercised(
+            **common,
+            exercise_id=make_id("exr", 1),
+            option_id=make_id("opt", 1),
+            holder_id=make_id("hol", 2),
+            shares=40_000,
+        )
     )
     story.tell(
-        issuer.IssuerStockRepurchased(**common, holder_id=FOUNDER, shares=100_000, price_usd_per_share=usd("0.1"))
+        issuer.IssuerStockRepurchased(
+            **common, repurchase_id=make_id("rep", 1), holder_id=FOUNDER, shares=100_000, price_usd_per_share=usd("0.1")
+        )
     )
-    story.tell(issuer.IssuerStockTransferred(**common, holder_id=FOUNDER, holder_id_after=FUND, shares=200_000))
+    story.tell(
+        issuer.IssuerStockTransferred(
+            **common, transfer_id=make_id("trf", 1), holder_id=FOUNDER, holder_id_after=FUND, shares=200_000
+        )
+    )
+    _tell_warrant(story)
+
+
+def _tell_warrant(story: Story) -> None:
+    common = {"issuer_id": ISSUER, "class_id": "common"}
     warrant = {**common, "warrant_id": make_id("war", 1), "holder_id": PROVIDER}
     story.tell(
         issuer.IssuerWarrantIssued(
-            **warrant, shares=50_000, exercise_price_usd=usd("1.50"), expires_at=BEGIN + timedelta(days=900)
+            **warrant,
+            shares=50_000,
+            exercise_price_usd=usd("1.50"),
+            expires_at=BEGIN + timedelta(days=900),
+            settlement="net",
         )
     )
-    story.tell(issuer.IssuerWarrantExercised(**warrant, shares=10_000, shares_surrendered=5_000))
+    story.tell(
+        issuer.IssuerWarrantExercised(**warrant, exercise_id=make_id("exr", 2), shares=10_000, shares_surrendered=5_000)
+    )
     valued = {"price_usd_per_share": usd("0.30"), "method": "409A", "effective_on": DAY}
-    story.tell(issuer.IssuerValuationRecorded(issuer_id=issuer_id, **valued))
+    story.tell(issuer.IssuerValuationRecorded(issuer_id=ISSUER, **valued))
 
 
 def finance(story: Story, instrument_id: str) -> None:
@@ -79,11 +102,15 @@ def finance(story: Story, instrument_id: str) -> None:
         pre_money_usd=usd("12000000"),
         investments=(Investment(holder_id=FUND, amount_usd=usd("3000000")),),
         pool_post_money=usd("0.1"),
+        pool_timing="pre_money",
         pricing_convention="percent_ownership",
+        capitalization_definition="yc_standard",
         share_rounding="floor",
         price_places=4,
+        price_rounding="half_even",
         liquidation_multiple=usd("1"),
         seniority=1,
+        participation="none",
     )
     for financing_id, name in ((BRIDGE, "Bridge"), (ROUND, "Series A")):
         opened = issuer.IssuerFinancingOpened(issuer_id=ISSUER, financing_id=financing_id, name=name, terms=terms)
@@ -110,6 +137,7 @@ def finance(story: Story, instrument_id: str) -> None:
             holder_id=FUND,
             cause=ROUND,
             principal_usd=usd("384.00"),
+            amount_exact="384/1",
             branch="cap",
             price_usd_per_share="1/1",
             class_id="series-a",
@@ -137,7 +165,7 @@ def _issue(number: int, shares: int, price: object, cause: str) -> issuer.Issuer
 def _pricing(instrument_id: str) -> RoundPricing:
     return RoundPricing(
         engine_version="1",
-        capitalization_shares=9_500_000,
+        capitalization_exact="9500000/1",
         instruments=(
             ConvertingInstrument(instrument_id=instrument_id, holder_id=FUND, principal_usd=usd("384.00"), terms=SAFE),
         ),
@@ -148,6 +176,7 @@ def _pricing(instrument_id: str) -> RoundPricing:
                 instrument_id=instrument_id,
                 holder_id=FUND,
                 branch="cap",
+                amount_exact="384/1",
                 price_usd_per_share="1/1",
                 shares_exact="384/1",
                 shares=384,
@@ -155,8 +184,12 @@ def _pricing(instrument_id: str) -> RoundPricing:
             ),
         ),
         allotments=(Allotment(holder_id=FUND, amount_usd=usd("3000000"), shares_exact="2500000/1", shares=2_500_000),),
+        adjustments=(),
+        forfeits=(),
         pool_increase_shares=100_000,
+        pool_increase_exact="100000/1",
         post_money_shares=12_000_384,
+        post_money_exact="12000384/1",
         certificate_json="{}",
     )
 
@@ -175,16 +208,27 @@ def sell(story: Story, instrument_id: str) -> None:
         issuer.IssuerStockPlanAdjusted(issuer_id=SOLD, shares_reserved=100_000),
         issuer.IssuerOptionGranted(issuer_id=SOLD, **option, shares=30_000, exercise_price_usd=usd("0.50")),
     )
-    story.tell(issuer.IssuerStockSplit(issuer_id=SOLD, numerator=3, denominator=2))
+    story.tell(issuer.IssuerStockSplit(issuer_id=SOLD, split_id=make_id("spl", 1), numerator=3, denominator=2))
     payout = Payout(
-        holder_id=FOUNDER, security="common", amount_exact="999808/1", amount_usd=usd("999808"), as_converted=False
+        holder_id=FOUNDER,
+        security="common",
+        amount_exact="999808/1",
+        amount_usd=usd("999808"),
+        cash_usd=usd("999808"),
+        as_converted=False,
     )
     safe = Payout(
-        holder_id=FUND, security=instrument_id, amount_exact="192/1", amount_usd=usd("192"), as_converted=False
+        holder_id=FUND,
+        security=instrument_id,
+        amount_exact="192/1",
+        amount_usd=usd("192"),
+        cash_usd=usd("192"),
+        as_converted=False,
     )
     waterfall = Waterfall(
         engine_version="1",
         proceeds_usd=usd("1000000"),
+        price_per_common_share_exact="1/1",
         instruments=(
             ConvertingInstrument(instrument_id=instrument_id, holder_id=FUND, principal_usd=usd("192"), terms=SAFE),
         ),

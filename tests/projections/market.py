@@ -1,6 +1,6 @@
 """The market that the projections' tests look at: three organisations, one pool, orders that win and lose."""
 
-from datetime import timedelta
+from datetime import date, timedelta
 from decimal import Decimal
 
 from events import account, auction, clock, grant, issuer, lot, mandate, order, party, pool, site, statement, usage
@@ -294,6 +294,7 @@ def settle(story: Story, number: int) -> None:
             principal_usd=usd("384.00"),
             statement_id=statement_id,
             terms_version=1,
+            interest_from=date(2026, 3, 1),
         ),
         actor=STARTUP,
     )

@@ -4,9 +4,10 @@ from events import auction, grant, order, pool, statement, usage
 from events import instrument as ins
 from events import lot as lot_events
 from events import mandate as mandate_events
-from events.auction import Book, BookBid, BookLot, BookOrder, BookPool, Certificate, Decision, MatchTerms, Price
+from events.auction import Certificate, Decision, MatchTerms, Price
+from events.book import Book, BookBid, BookLot, BookOrder, BookPool
 from events.types import LotShare, Reason
-from tests.projections import company, market
+from tests.projections import company, days, market, rights
 from tests.projections.market import (
     AUCTION,
     FUND,
@@ -21,7 +22,7 @@ from tests.projections.market import (
     STARTUP,
     STRANGER,
 )
-from tests.projections.story import HOUR, Story, make_id, usd
+from tests.projections.story import DAY, HOUR, Story, make_id, usd
 
 _HASH = "0" * 64
 
@@ -30,9 +31,11 @@ def tell_everything() -> Story:
     """Return a story in which every event type happens."""
     story = Story()
     begin(story)
+    days.tell_list_prices(story)
     market.open_auction(story)
     for number in range(1, 9):
         market.place_order(story, number)
+    days.tell_phases(story)
     _tell_orders(story)
     _tell_auction(story)
     for number in (1, 2, 3):
@@ -46,7 +49,11 @@ def tell_everything() -> Story:
     _tell_instruments(story)
     company.finance(story, make_id("ins", 1))
     company.sell(story, make_id("ins", 9))
+    rights.tell_rights(story)
     market.tell_a_hold_that_expires(story)
+    days.tell_quotes(story)
+    days.tell_closing(story)
+    days.tell_meters(story)
     story.tell(lot_events.LotWithdrawn(lot_id=LOT_B, reason="sold elsewhere"))
     story.tell(pool.PoolCapacityRecalled(pool_id=POOL_B, lot_id=LOT_B))
     story.tell(mandate_events.MandateRevoked(mandate_id=MANDATE, reason="fund closed"))
@@ -219,7 +226,7 @@ def _tell_instruments(story: Story) -> None:
     paid = {"instrument_id": make_id("ins", 9)}
     story.tell(
         ins.InstrumentPrincipalAccrued(
-            **paid, **tranche, principal_usd=usd("250.50"), statement_id=None, terms_version=1
+            **paid, **tranche, principal_usd=usd("250.50"), statement_id=None, terms_version=1, interest_from=DAY
         )
     )
     story.tell(ins.InstrumentPrincipalReversed(**paid, **tranche, principal_usd=usd("58.50"), reason="refund"))

@@ -15,6 +15,7 @@ from tests.projections import company
 from tests.projections.company import FOUNDER, ROUND, SALE, SOLD
 from tests.projections.conftest import fill, project
 from tests.projections.market import FUND, ISSUER, PROVIDER, STARTUP, STRANGER
+from tests.projections.rights import BOUND, HEIR
 from tests.projections.story import Story, make_id, usd
 from tests.projections.tales import tell_everything
 
@@ -52,7 +53,7 @@ async def test_the_rows_sum_to_the_total_at_every_sequence(engine: AsyncEngine, 
     async with engine.connect() as connection:
         acts = [r.sequence for r in story.recorded if r.subject.startswith("marketplace.issuer.")]
         for at in acts:
-            for issuer_id in (ISSUER, SOLD):
+            for issuer_id in (ISSUER, SOLD, BOUND):
                 table = await cap_tables.load_cap_table(connection, issuer_id, at=at)
                 assert table.fully_diluted_shares == sum(row.shares for row in table.rows)
                 assert table.outstanding_shares == sum(row.shares for row in table.rows if row.kind == "stock")
@@ -89,10 +90,40 @@ async def test_a_split_multiplies_everything_and_divides_prices(engine: AsyncEng
     assert (issuer.plan_shares_reserved, issuer.status, issuer.source) == (150_000, "ended", "other.ocf.zip")
 
 
+async def test_promises_offers_and_conversions_show(engine: AsyncEngine, memory_log: MemoryLog):
+    await _project(engine, memory_log)
+    async with engine.connect() as connection:
+        table = await cap_tables.load_cap_table(connection, BOUND)
+        classes = {row.class_id: row for row in await cap_tables.list_stock_classes(connection, BOUND)}
+        offers = await cap_tables.list_offers(connection, BOUND)
+    assert {(row.kind, row.holder_id, row.security): row.shares for row in table.rows} == {
+        ("stock", FOUNDER, "common"): 1_349_700,
+        ("stock", HEIR, "common"): 3_150,
+        ("stock", PROVIDER, "common"): 150,
+        ("stock", HEIR, "seed"): 3_000,
+        ("option", FOUNDER, make_id("opt", 8)): 6_000,
+        ("promised", FOUNDER, make_id("prm", 3)): 1_500,
+        ("pool", "", "pool"): 142_500,
+    }
+    assert [row.kind for row in table.rows][-3:] == ["option", "promised", "pool"]
+    seed = classes["seed"]
+    assert (seed.price_per_share_usd, seed.conversion_price_usd, seed.price_protection) == (
+        "2/3",
+        "1/3",
+        "full_ratchet",
+    )
+    assert (classes["common"].shares_authorised, classes["common"].first_refusal) == (18_000_000, True)
+    assert [(row.transfer_id, row.status) for row in offers] == [
+        (make_id("trf", 2), "exercised"),
+        (make_id("trf", 3), "withdrawn"),
+        (make_id("trf", 4), "transferred"),
+    ]
+
+
 async def test_a_split_that_leaves_fractions_stops_the_projector(engine: AsyncEngine, memory_log: MemoryLog):
     story = Story()
     company.form(story)
-    story.tell(IssuerStockSplit(issuer_id=ISSUER, numerator=1, denominator=7))
+    story.tell(IssuerStockSplit(issuer_id=ISSUER, split_id=make_id("spl", 7), numerator=1, denominator=7))
     await fill(memory_log, story.recorded)
     with pytest.raises(Corrupt, match=r"leaves .* shares"):
         await Projector(memory_log, engine, PROJECTIONS).catch_up()

@@ -107,11 +107,15 @@ def build_round(holder_id):
         pre_money_usd=Decimal(20_000_000),
         investments=(Investment(holder_id=holder_id, amount_usd=Decimal(5_000_000)),),
         pool_post_money=Decimal("0.10"),
+        pool_timing="pre_money",
         pricing_convention="percent_ownership",
+        capitalization_definition="yc_standard",
         share_rounding="floor",
         price_places=4,
+        price_rounding="half_even",
         liquidation_multiple=Decimal(1),
         seniority=2,
+        participation="none",
     )
 
 

@@ -33,6 +33,18 @@ class ResumeGrantBody(Body, frozen=True, kw_only=True):
     at: Instant
 
 
+class SubstituteGrantBody(Body, frozen=True, kw_only=True):
+    """Another pool.
+
+    Attributes:
+        pool_id: Where the capacity is from now on; a pool of the same provider and class.
+        reason: Why.
+    """
+
+    pool_id: Id
+    reason: Text
+
+
 class TransferGrantBody(Body, frozen=True, kw_only=True):
     """Another user.
 

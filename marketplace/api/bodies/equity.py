@@ -1,17 +1,15 @@
-"""Bodies of instruments and issuers."""
+"""Bodies of instruments, financings and sales."""
 
-from datetime import date
-from typing import Annotated, Literal
+from typing import Annotated
 
 from msgspec import Meta
 
-from events.financing import Approval, ClassId, RoundTerms
-from events.types import Country, Id, Instant, Name, SafeTerms, Text, Usd
+from events.financing import Approval
+from events.types import Id, Instant, Name, PrincipalTerms, Text, Usd
 from marketplace.api.bodies import Body
+from marketplace.domain.issuer_terms import RoundDraft
 
-ShareCount = Annotated[int, Meta(ge=1, le=2**53 - 1)]
 Seniority = Annotated[int, Meta(ge=0, le=100)]
-Multiplier = Annotated[int, Meta(ge=1, le=1_000_000)]
 
 
 class InvestBody(Body, frozen=True, kw_only=True):
@@ -27,7 +25,7 @@ class InvestBody(Body, frozen=True, kw_only=True):
     startup_id: Id
     mandate_id: Id
     amount_usd: Usd
-    terms: SafeTerms
+    terms: PrincipalTerms
 
 
 class AmendInstrumentBody(Body, frozen=True, kw_only=True):
@@ -38,7 +36,7 @@ class AmendInstrumentBody(Body, frozen=True, kw_only=True):
         applies_to_earlier: Whether tranches born before follow them as well.
     """
 
-    terms: SafeTerms
+    terms: PrincipalTerms
     applies_to_earlier: bool
 
 
@@ -56,144 +54,26 @@ class ReversePrincipalBody(Body, frozen=True, kw_only=True):
     reason: Text
 
 
-class FormIssuerBody(Body, frozen=True, kw_only=True):
-    """A startup's capitalisation; see the event `issuer.formed`."""
-
-    party_id: Id
-    legal_name: Name
-    jurisdiction: Country
-    formed_on: date
-
-
-class AddStakeholderBody(Body, frozen=True, kw_only=True):
-    """Someone who may hold securities.
+class NoticeMfnBody(Body, frozen=True, kw_only=True):
+    """A later SAFE that the holder of a most-favoured one is told of.
 
     Attributes:
-        name: What the cap table shows.
-        kind: What it is.
-        holder_id: The party's own id where it is a party; None: a new id.
+        later_instrument_id: The later SAFE.
+        elect_until: Until when its terms may be elected.
     """
 
-    name: Name
-    kind: Literal["founder", "employee", "investor", "provider", "other"]
-    holder_id: Id | None = None
+    later_instrument_id: Id
+    elect_until: Instant
 
 
-class CreateStockClassBody(Body, frozen=True, kw_only=True):
-    """A class of stock; see the event `issuer.stock_class_created`."""
-
-    class_id: ClassId
-    kind: Literal["common", "preferred"]
-    shares_authorised: ShareCount
-    price_per_share_usd: Usd | None = None
-    liquidation_multiple: Usd | None = None
-    seniority: Seniority = 0
-
-
-class AdjustStockPlanBody(Body, frozen=True, kw_only=True):
-    """The size of the pool.
+class ElectMfnBody(Body, frozen=True, kw_only=True):
+    """What the holder of a most-favoured SAFE decides.
 
     Attributes:
-        shares_reserved: Granted, exercised and available together.
-        approval: The paper behind it.
+        later_instrument_id: The later SAFE whose terms it takes; None: it keeps its own.
     """
 
-    shares_reserved: Annotated[int, Meta(ge=0, le=2**53 - 1)]
-    approval: Approval | None = None
-
-
-class IssueStockBody(Body, frozen=True, kw_only=True):
-    """Shares to issue; see the event `issuer.stock_issued`."""
-
-    holder_id: Id
-    class_id: ClassId
-    shares: ShareCount
-    price_usd_per_share: Usd
-    approval: Approval | None = None
-
-
-class TransferStockBody(Body, frozen=True, kw_only=True):
-    """Shares to change hands; see the event `issuer.stock_transferred`."""
-
-    holder_id: Id
-    holder_id_after: Id
-    class_id: ClassId
-    shares: ShareCount
-    approval: Approval | None = None
-
-
-class RepurchaseStockBody(Body, frozen=True, kw_only=True):
-    """Shares to buy back; see the event `issuer.stock_repurchased`."""
-
-    holder_id: Id
-    class_id: ClassId
-    shares: ShareCount
-    price_usd_per_share: Usd
-    approval: Approval | None = None
-
-
-class SplitStockBody(Body, frozen=True, kw_only=True):
-    """New shares for old ones.
-
-    Attributes:
-        numerator: New shares.
-        denominator: For so many old ones.
-    """
-
-    numerator: Multiplier
-    denominator: Multiplier
-
-
-class GrantOptionBody(Body, frozen=True, kw_only=True):
-    """An option on common stock; see the event `issuer.option_granted`."""
-
-    holder_id: Id
-    shares: ShareCount
-    exercise_price_usd: Usd
-    approval: Approval | None = None
-
-
-class ExerciseOptionBody(Body, frozen=True, kw_only=True):
-    """Shares to take from an option.
-
-    Attributes:
-        class_id: Class of the shares.
-        shares: How many.
-    """
-
-    class_id: ClassId
-    shares: ShareCount
-
-
-class IssueWarrantBody(Body, frozen=True, kw_only=True):
-    """A right to buy shares; see the event `issuer.warrant_issued`."""
-
-    holder_id: Id
-    class_id: ClassId
-    shares: ShareCount
-    exercise_price_usd: Usd
-    expires_at: Instant
-    approval: Approval | None = None
-
-
-class ExerciseWarrantBody(Body, frozen=True, kw_only=True):
-    """Shares to take from a warrant.
-
-    Attributes:
-        shares: Shares to issue.
-        shares_surrendered: Rights given up to pay for them in a net exercise; 0 for cash.
-    """
-
-    shares: ShareCount
-    shares_surrendered: Annotated[int, Meta(ge=0, le=2**53 - 1)] = 0
-
-
-class RecordValuationBody(Body, frozen=True, kw_only=True):
-    """What a common share is worth; see the event `issuer.valuation_recorded`."""
-
-    price_usd_per_share: Usd
-    method: Name
-    effective_on: date
+    later_instrument_id: Id | None
 
 
 class OpenFinancingBody(Body, frozen=True, kw_only=True):
@@ -201,11 +81,11 @@ class OpenFinancingBody(Body, frozen=True, kw_only=True):
 
     Attributes:
         name: What it is called.
-        terms: Its terms.
+        terms: Its terms; a convention that is missing is refused by name.
     """
 
     name: Name
-    terms: RoundTerms
+    terms: RoundDraft
 
 
 class CloseFinancingBody(Body, frozen=True, kw_only=True):
@@ -218,13 +98,27 @@ class CloseFinancingBody(Body, frozen=True, kw_only=True):
     approval: Approval
 
 
+class BuyerStockBody(Body, frozen=True, kw_only=True):
+    """The buyer's stock.
+
+    Attributes:
+        buyer: Name of the buyer.
+        price_usd_per_share: Agreed value of one share of it.
+    """
+
+    buyer: Text
+    price_usd_per_share: Usd
+
+
 class DeclareLiquidityBody(Body, frozen=True, kw_only=True):
     """An acquisition.
 
     Attributes:
         proceeds_usd: What there is to share among the holders.
         safe_seniority: Rank of SAFEs among preferred stock; needed where its classes have several ranks.
+        stock: The buyer's stock that it is paid in; None: cash.
     """
 
     proceeds_usd: Usd
     safe_seniority: Seniority | None = None
+    stock: BuyerStockBody | None = None

@@ -2,11 +2,12 @@
 
 from typing import Final
 
-from events.financing import Approval, Investment, RoundTerms
+from events.financing import Approval, Investment
 from marketplace.api.bodies.equity import CloseFinancingBody, DeclareLiquidityBody, OpenFinancingBody
 from marketplace.cli.demo import tables
 from marketplace.cli.demo.play import Play
 from marketplace.core.ids import rename_id
+from marketplace.domain.issuer_terms import RoundDraft
 
 PRICE_PLACES: Final = 4
 APPROVAL: Final = Approval(document="board consent of the demonstration", note="signed by all directors")
@@ -17,16 +18,20 @@ async def take_round(play: Play) -> None:
     financing = play.scenario.financing
     client, issuer_id = play.client(financing.startup), rename_id("iss", play.ids[financing.startup])
     before = await client.get_cap_table(issuer_id)
-    terms = RoundTerms(
+    terms = RoundDraft(
         class_id=financing.stock_class.lower().replace(" ", "-"),
         pre_money_usd=financing.pre_money_usd,
         investments=(Investment(holder_id=play.ids[financing.investor], amount_usd=financing.investment_usd),),
         pool_post_money=financing.pool_post_money,
+        pool_timing="pre_money",
         pricing_convention=financing.pricing_convention,
+        capitalization_definition="yc_standard",
         share_rounding="floor",
         price_places=PRICE_PLACES,
+        price_rounding="half_even",
         liquidation_multiple=financing.liquidation_multiple,
         seniority=1,
+        participation="none",
     )
     await client.open_financing(issuer_id, OpenFinancingBody(name=financing.stock_class, terms=terms))
     opened = [one async for one in client.list_financings(issuer_id)][-1]

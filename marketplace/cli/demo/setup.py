@@ -6,7 +6,7 @@ from typing import Final, Literal
 
 from events.mandate import MandateTerms
 from events.types import Role
-from marketplace.api.bodies.equity import (
+from marketplace.api.bodies.issuers import (
     AddStakeholderBody,
     CreateStockClassBody,
     FormIssuerBody,

@@ -269,7 +269,7 @@ RULES: Final[Mapping[type[Event], Rule]] = {
     instrument.InstrumentRepaid: _repaid,
 }
 POSTS_NOTHING: Final = (
-    all_of("party", "site", "pool", "lot", "mandate", "order", "quote", "auction", "clock")
+    all_of("party", "site", "pool", "lot", "mandate", "order", "quote", "auction", "pricelist", "clock")
     | tags_of(
         account.AccountOpened,
         account.AccountClosed,
@@ -286,29 +286,10 @@ POSTS_NOTHING: Final = (
         instrument.InstrumentSuspended,
         instrument.InstrumentResumed,
         instrument.InstrumentAmended,
+        instrument.InstrumentMfnNoticed,
+        instrument.InstrumentMfnElected,
     )
-    | tags_of(
-        issuer.IssuerStakeholderAdded,
-        issuer.IssuerStockClassCreated,
-        issuer.IssuerStockPlanAdjusted,
-        issuer.IssuerStockIssued,
-        issuer.IssuerStockTransferred,
-        issuer.IssuerStockRepurchased,
-        issuer.IssuerStockSplit,
-        issuer.IssuerOptionGranted,
-        issuer.IssuerOptionExercised,
-        issuer.IssuerWarrantIssued,
-        issuer.IssuerWarrantExercised,
-        issuer.IssuerFinancingOpened,
-        issuer.IssuerFinancingPriced,
-        issuer.IssuerFinancingClosed,
-        issuer.IssuerFinancingAbandoned,
-        issuer.IssuerValuationRecorded,
-        issuer.IssuerLiquidityDeclared,
-        issuer.IssuerDistributionPaid,
-        issuer.IssuerImported,
-        issuer.IssuerInstrumentSigned,
-    )
+    | (all_of("issuer") - tags_of(issuer.IssuerFormed))
 )
 
 

@@ -1,8 +1,8 @@
 """Folds the acts of issuers into holdings and their history.
 
-Four kinds of row make up the fully diluted company: ``stock`` (by class), ``option`` and ``warrant`` (by security) and
-``pool`` (what of the plan is not granted). Every act moves shares between them as signed entries, so that the rows of
-a cap table sum to its total at any sequence.
+Five kinds of row make up the fully diluted company: ``stock`` (by class), ``option`` and ``warrant`` (by security),
+``promised`` (by promise) and ``pool`` (what of the plan is neither granted nor promised). Every act moves shares
+between them as signed entries, so that the rows of a cap table sum to its total at any sequence.
 """
 
 from collections.abc import Sequence
@@ -19,7 +19,20 @@ from marketplace.projections.facts import Fact
 from marketplace.projections.projection import Projection, all_of, tags_of
 
 POOL: Final = "pool"
-_CLASS_FIELDS: Final = ("issuer_id", "class_id", "kind", "shares_authorised", "liquidation_multiple", "seniority")
+_CLASS_FIELDS: Final = (
+    "issuer_id",
+    "class_id",
+    "kind",
+    "shares_authorised",
+    "liquidation_multiple",
+    "seniority",
+    "participation",
+    "participation_cap_multiple",
+    "price_protection",
+    "protection_basis",
+    "first_refusal",
+)
+_OFFER_FIELDS: Final = ("holder_id", "holder_id_after", "class_id", "shares", "price_usd_per_share", "decide_until")
 
 
 class _Register:
@@ -91,7 +104,17 @@ def _stakeholder_added(changes: Changes, _: Fact, event: issuer_events.IssuerSta
 def _class_created(changes: Changes, _: Fact, event: issuer_events.IssuerStockClassCreated) -> None:
     price = None if event.price_per_share_usd is None else render_fraction(Fraction(event.price_per_share_usd))
     fields = {name: getattr(event, name) for name in _CLASS_FIELDS}
-    changes.put(tables.stock_classes, price_per_share_usd=price, **fields)
+    changes.put(tables.stock_classes, price_per_share_usd=price, conversion_price_usd=price, **fields)
+
+
+def _authorised_adjusted(changes: Changes, _: Fact, event: issuer_events.IssuerAuthorisedSharesAdjusted) -> None:
+    adjusted = {"shares_authorised": event.shares_authorised}
+    changes.update(tables.stock_classes, event.issuer_id, event.class_id, **adjusted)
+
+
+def _conversion_price_adjusted(changes: Changes, _: Fact, event: issuer_events.IssuerConversionPriceAdjusted) -> None:
+    adjusted = {"conversion_price_usd": event.conversion_price_usd}
+    changes.update(tables.stock_classes, event.issuer_id, event.class_id, **adjusted)
 
 
 def _plan_adjusted(changes: Changes, fact: Fact, event: issuer_events.IssuerStockPlanAdjusted) -> None:
@@ -111,7 +134,33 @@ def _stock_issued(changes: Changes, fact: Fact, event: issuer_events.IssuerStock
     _Register(changes, fact).stock(event.holder_id, event.class_id, event.shares)
 
 
+def _stock_offered(changes: Changes, _: Fact, event: issuer_events.IssuerStockOffered) -> None:
+    offer = {name: getattr(event, name) for name in _OFFER_FIELDS}
+    changes.put(tables.offers, transfer_id=event.transfer_id, issuer_id=event.issuer_id, status="offered", **offer)
+
+
+def _first_refusal_waived(changes: Changes, _: Fact, event: issuer_events.IssuerFirstRefusalWaived) -> None:
+    changes.update(tables.offers, event.transfer_id, status="waived")
+
+
+def _first_refusal_exercised(changes: Changes, _: Fact, event: issuer_events.IssuerFirstRefusalExercised) -> None:
+    changes.update(tables.offers, event.transfer_id, status="exercised")
+
+
+def _offer_withdrawn(changes: Changes, _: Fact, event: issuer_events.IssuerStockOfferWithdrawn) -> None:
+    changes.update(tables.offers, event.transfer_id, status="withdrawn")
+
+
+def _stock_converted(changes: Changes, fact: Fact, event: issuer_events.IssuerStockConverted) -> None:
+    register = _Register(changes, fact)
+    register.stock(event.holder_id, event.class_id, -event.shares)
+    register.stock(event.holder_id, event.class_id_after, event.shares_after)
+
+
 def _stock_transferred(changes: Changes, fact: Fact, event: issuer_events.IssuerStockTransferred) -> None:
+    offer = changes.find(tables.offers, event.transfer_id)
+    if offer is not None and offer["status"] != "exercised":
+        changes.update(tables.offers, event.transfer_id, status="transferred")
     register = _Register(changes, fact)
     register.stock(event.holder_id, event.class_id, -event.shares)
     register.stock(event.holder_id_after, event.class_id, event.shares)
@@ -130,9 +179,9 @@ def _stock_split(changes: Changes, fact: Fact, event: issuer_events.IssuerStockS
         if row["issuer_id"] == fact.id:
             authorised = int(row["shares_authorised"] * ratio)
             price = _divide(row["price_per_share_usd"], ratio)
-            changes.update(
-                tables.stock_classes, fact.id, row["class_id"], shares_authorised=authorised, price_per_share_usd=price
-            )
+            converts = _divide(row["conversion_price_usd"], ratio)
+            prices = {"price_per_share_usd": price, "conversion_price_usd": converts}
+            changes.update(tables.stock_classes, fact.id, row["class_id"], shares_authorised=authorised, **prices)
     register = _Register(changes, fact)
     held = [row for row in changes.rows(tables.holdings) if row["issuer_id"] == fact.id]
     for row in sorted(held, key=lambda row: (row["kind"], row["holder_id"], row["security"])):
@@ -151,8 +200,28 @@ def _divide(price: str | None, ratio: Fraction) -> str | None:
     return None if price is None else render_fraction(Fraction(price) / ratio)
 
 
+def _option_promised(changes: Changes, fact: Fact, event: issuer_events.IssuerOptionPromised) -> None:
+    register = _Register(changes, fact)
+    register.pool(-event.shares)
+    register.move("promised", event.holder_id, event.promise_id, event.shares)
+
+
+def _promise_withdrawn(changes: Changes, fact: Fact, event: issuer_events.IssuerOptionPromiseWithdrawn) -> None:
+    _settle_promise(changes, fact, _Register(changes, fact), event.promise_id)
+
+
+def _settle_promise(changes: Changes, fact: Fact, register: _Register, promise_id: str) -> None:
+    """Give what is left of a promise back to the pool."""
+    for row in changes.rows(tables.holdings):
+        if (row["issuer_id"], row["kind"], row["security"]) == (fact.id, "promised", promise_id):
+            register.pool(row["shares"])
+            register.move("promised", row["holder_id"], promise_id, -row["shares"])
+
+
 def _option_granted(changes: Changes, fact: Fact, event: issuer_events.IssuerOptionGranted) -> None:
     register = _Register(changes, fact)
+    if event.promise_id is not None:
+        _settle_promise(changes, fact, register, event.promise_id)
     register.pool(-event.shares)
     price = render_fraction(Fraction(event.exercise_price_usd))
     register.move("option", event.holder_id, event.option_id, event.shares, exercise_price_usd=price)
@@ -162,6 +231,12 @@ def _option_exercised(changes: Changes, fact: Fact, event: issuer_events.IssuerO
     register = _Register(changes, fact)
     register.move("option", event.holder_id, event.option_id, -event.shares)
     register.stock(event.holder_id, event.class_id, event.shares)
+
+
+def _option_cancelled(changes: Changes, fact: Fact, event: issuer_events.IssuerOptionCancelled) -> None:
+    register = _Register(changes, fact)
+    register.move("option", event.holder_id, event.option_id, -event.shares)
+    register.pool(event.shares)
 
 
 def _warrant_issued(changes: Changes, fact: Fact, event: issuer_events.IssuerWarrantIssued) -> None:
@@ -174,6 +249,10 @@ def _warrant_exercised(changes: Changes, fact: Fact, event: issuer_events.Issuer
     register = _Register(changes, fact)
     register.move("warrant", event.holder_id, event.warrant_id, -event.shares - event.shares_surrendered)
     register.stock(event.holder_id, event.class_id, event.shares)
+
+
+def _warrant_expired(changes: Changes, fact: Fact, event: issuer_events.IssuerWarrantExpired) -> None:
+    _Register(changes, fact).move("warrant", event.holder_id, event.warrant_id, -event.shares)
 
 
 def _financing_opened(changes: Changes, fact: Fact, event: issuer_events.IssuerFinancingOpened) -> None:
@@ -233,12 +312,27 @@ def _distribution_paid(changes: Changes, fact: Fact, event: issuer_events.Issuer
     changes.update(tables.issuers, event.issuer_id, status="ended")
 
 
+_TERMS: Final = (
+    issuer_events.IssuerStockSplit,
+    issuer_events.IssuerAuthorisedSharesAdjusted,
+    issuer_events.IssuerConversionPriceAdjusted,
+)
+_OFFERS: Final = (
+    issuer_events.IssuerFirstRefusalWaived,
+    issuer_events.IssuerFirstRefusalExercised,
+    issuer_events.IssuerStockOfferWithdrawn,
+    issuer_events.IssuerStockTransferred,
+)
+
+
 async def _load(changes: Changes, batch: Sequence[Fact], connection: AsyncConnection) -> None:
     issuer_ids = {fact.id for fact in batch}
     await changes.load(connection, tables.issuers, {(issuer_id,) for issuer_id in issuer_ids})
     await changes.load_where(connection, tables.holdings, "issuer_id", issuer_ids)
-    split = {fact.id for fact in batch if isinstance(fact.event, issuer_events.IssuerStockSplit)}
-    await changes.load_where(connection, tables.stock_classes, "issuer_id", split)
+    terms = {fact.id for fact in batch if isinstance(fact.event, _TERMS)}
+    await changes.load_where(connection, tables.stock_classes, "issuer_id", terms)
+    transfers = {(fact.event.transfer_id,) for fact in batch if isinstance(fact.event, _OFFERS)}
+    await changes.load(connection, tables.offers, transfers)
 
 
 PROJECTION: Final = Projection(
@@ -251,14 +345,25 @@ PROJECTION: Final = Projection(
         issuer_events.IssuerStakeholderAdded: _stakeholder_added,
         issuer_events.IssuerStockClassCreated: _class_created,
         issuer_events.IssuerStockPlanAdjusted: _plan_adjusted,
+        issuer_events.IssuerAuthorisedSharesAdjusted: _authorised_adjusted,
         issuer_events.IssuerStockIssued: _stock_issued,
+        issuer_events.IssuerStockOffered: _stock_offered,
+        issuer_events.IssuerFirstRefusalWaived: _first_refusal_waived,
+        issuer_events.IssuerFirstRefusalExercised: _first_refusal_exercised,
+        issuer_events.IssuerStockOfferWithdrawn: _offer_withdrawn,
         issuer_events.IssuerStockTransferred: _stock_transferred,
         issuer_events.IssuerStockRepurchased: _stock_repurchased,
         issuer_events.IssuerStockSplit: _stock_split,
+        issuer_events.IssuerStockConverted: _stock_converted,
+        issuer_events.IssuerConversionPriceAdjusted: _conversion_price_adjusted,
+        issuer_events.IssuerOptionPromised: _option_promised,
+        issuer_events.IssuerOptionPromiseWithdrawn: _promise_withdrawn,
         issuer_events.IssuerOptionGranted: _option_granted,
         issuer_events.IssuerOptionExercised: _option_exercised,
+        issuer_events.IssuerOptionCancelled: _option_cancelled,
         issuer_events.IssuerWarrantIssued: _warrant_issued,
         issuer_events.IssuerWarrantExercised: _warrant_exercised,
+        issuer_events.IssuerWarrantExpired: _warrant_expired,
         issuer_events.IssuerFinancingOpened: _financing_opened,
         issuer_events.IssuerFinancingPriced: _financing_priced,
         issuer_events.IssuerFinancingClosed: _financing_closed,
@@ -267,10 +372,10 @@ PROJECTION: Final = Projection(
         issuer_events.IssuerLiquidityDeclared: _liquidity_declared,
         issuer_events.IssuerDistributionPaid: _distribution_paid,
     },
-    ignores=tags_of(issuer_events.IssuerInstrumentSigned)
+    ignores=tags_of(issuer_events.IssuerInstrumentSigned, issuer_events.IssuerWarrantVested)
     | all_of(
         "party", "site", "pool", "lot", "mandate", "order", "auction", "grant", "usage", "statement", "account",
-        "instrument", "clock", "quote",
+        "instrument", "clock", "quote", "pricelist",
     ),
     load=_load,
 )  # fmt: skip

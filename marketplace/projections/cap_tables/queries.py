@@ -15,6 +15,7 @@ from marketplace.projections.cap_tables.tables import (
     imports,
     issuers,
     liquidity_events,
+    offers,
     share_entries,
     stakeholders,
     stock_classes,
@@ -49,7 +50,10 @@ class StakeholderView(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class StockClassView(msgspec.Struct, frozen=True, kw_only=True):
-    """A class of stock after all splits; its original issue price is an exact fraction."""
+    """A class of stock after all splits; its issue price and its conversion price are exact fractions.
+
+    One preferred share converts into `price_per_share_usd` over `conversion_price_usd` common shares.
+    """
 
     issuer_id: str
     class_id: str
@@ -59,6 +63,31 @@ class StockClassView(msgspec.Struct, frozen=True, kw_only=True):
     price_per_share_usd: str | None
     liquidation_multiple: Decimal | None
     seniority: int
+    conversion_price_usd: str | None
+    participation: str
+    participation_cap_multiple: Decimal | None
+    price_protection: str | None
+    protection_basis: str | None
+    first_refusal: bool
+    last_sequence: int
+
+
+class OfferView(msgspec.Struct, frozen=True, kw_only=True):
+    """Shares offered under a right of first refusal.
+
+    `status` is ``offered``, ``waived``, ``exercised``, ``withdrawn`` or ``transferred``; silence after `decide_until`
+    waives the right.
+    """
+
+    transfer_id: str
+    issuer_id: str
+    holder_id: str
+    holder_id_after: str
+    class_id: str
+    shares: int
+    price_usd_per_share: Decimal
+    decide_until: datetime
+    status: str
     last_sequence: int
 
 
@@ -66,10 +95,10 @@ class CapTableRow(msgspec.Struct, frozen=True, kw_only=True):
     """Shares of one holder in one security.
 
     Attributes:
-        kind: ``stock``, ``option``, ``warrant`` or ``pool``.
+        kind: ``stock``, ``option``, ``warrant``, ``promised`` or ``pool``.
         holder_id: Who holds it; empty for the pool.
         name: What the cap table shows; None for the pool and for holders that were never named.
-        security: The class of stock, or the id of the option or warrant, or ``pool``.
+        security: The class of stock, or the id of the option, warrant or promise, or ``pool``.
         class_id: Class of the shares, or of the shares that a warrant buys.
         shares: How many.
         last_sequence: The event that changed it last.
@@ -91,7 +120,7 @@ class CapTableView(msgspec.Struct, frozen=True, kw_only=True):
 
     Attributes:
         issuer_id: The issuer.
-        rows: Stock, options, warrants and the pool; none is zero.
+        rows: Stock, options, warrants, promises and the pool; none is zero.
         outstanding_shares: Stock.
         fully_diluted_shares: Everything. Unconverted principal is no share yet: see `list_principal`.
         last_sequence: The event that changed it last.
@@ -178,7 +207,7 @@ async def list_issuers(
 async def load_cap_table(connection: AsyncConnection, issuer_id: str, *, at: At = None) -> CapTableView:
     """Return the cap table, now or as of `at`; an unknown issuer, or one before its first act, has no rows.
 
-    Rows stand in the order stock, options, warrants, pool, the largest first.
+    Rows stand in the order stock, options, warrants, promises, pool, the largest first.
     """
     key = tuple(share_entries.c[name] for name in ("kind", "holder_id", "security", "class_id"))
     total = cast(func.sum(share_entries.c.shares), BigInteger)
@@ -191,7 +220,7 @@ async def load_cap_table(connection: AsyncConnection, issuer_id: str, *, at: At 
     named = (stakeholders.c.issuer_id == issuer_id) & (stakeholders.c.holder_id == sums.c.holder_id)
     query = select(sums, stakeholders.c.name).select_from(sums.outerjoin(stakeholders, named))
     everything = await load_all(connection, query, CapTableRow)
-    order = ("stock", "option", "warrant", "pool")
+    order = ("stock", "option", "warrant", "promised", "pool")
     rows = sorted(
         (row for row in everything if row.shares),
         key=lambda row: (order.index(row.kind), -row.shares, row.holder_id, row.security),
@@ -247,6 +276,14 @@ async def list_stock_classes(connection: AsyncConnection, issuer_id: str) -> lis
     query = select(stock_classes, outstanding.label("shares_outstanding"))
     query = query.where(stock_classes.c.issuer_id == issuer_id).order_by(stock_classes.c.class_id)
     return await load_all(connection, page(query, 1_000), StockClassView)
+
+
+async def list_offers(
+    connection: AsyncConnection, issuer_id: str, *, after: str = "", limit: int = 100
+) -> list[OfferView]:
+    """Return the offers of an issuer's stock by transfer id above `after`."""
+    query = select(offers).where(offers.c.issuer_id == issuer_id, offers.c.transfer_id > after)
+    return await load_all(connection, page(query.order_by(offers.c.transfer_id), limit), OfferView)
 
 
 async def find_financing(connection: AsyncConnection, financing_id: str) -> FinancingView | None:

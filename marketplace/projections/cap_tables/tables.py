@@ -2,7 +2,7 @@
 
 from typing import Final
 
-from sqlalchemy import Column, Date, Index, Integer
+from sqlalchemy import Boolean, Column, Date, Index, Integer
 
 from marketplace.projections.schema import Origin, define, define_history, document, exact, instant, text, whole
 
@@ -46,6 +46,26 @@ stock_classes: Final = define(
     text("price_per_share_usd", null=True),
     exact("liquidation_multiple", null=True),
     whole("seniority"),
+    text("conversion_price_usd", null=True),
+    text("participation"),
+    exact("participation_cap_multiple", null=True),
+    text("price_protection", null=True),
+    text("protection_basis", null=True),
+    Column("first_refusal", Boolean, nullable=False),
+    origin=_ISSUER,
+)
+offers: Final = define(
+    "stock_offers_v1",
+    text("transfer_id", key=True),
+    text("issuer_id"),
+    text("holder_id"),
+    text("holder_id_after"),
+    text("class_id"),
+    whole("shares"),
+    exact("price_usd_per_share"),
+    instant("decide_until"),
+    text("status"),
+    Index("ix_stock_offers_v1_issuer", "issuer_id", "transfer_id"),
     origin=_ISSUER,
 )
 holdings: Final = define(
@@ -119,6 +139,7 @@ TABLES: Final = (
     imports,
     stakeholders,
     stock_classes,
+    offers,
     holdings,
     share_entries,
     financings,

@@ -6,26 +6,32 @@ startup gives its own by asking.
 
 from datetime import datetime
 from decimal import Decimal
+from typing import Literal
 
-from events.types import SafeTerms
+from events.types import PrincipalTerms, SafeTerms
 from marketplace.core.errors import Refusal
 from marketplace.core.ids import derive_id, rename_id
-from marketplace.domain.account import CaptureHold
+from marketplace.domain.account import CaptureHold, Debit
 from marketplace.domain.instrument import (
     INSTRUMENT,
     AccruePrincipal,
     AmendInstrument,
     CancelInstrument,
+    ElectMfn,
+    Instrument,
     InstrumentCommand,
     IssueInstrument,
+    NoticeMfn,
+    RepayNote,
     ResumeInstrument,
     ReversePrincipal,
     SuspendInstrument,
 )
 from marketplace.domain.mandate import MANDATE, CaptureBudget, HoldBudget, Mandate
 from marketplace.domain.party import PARTY, require_trader
+from marketplace.domain.refusals import refuse_unknown
 from marketplace.runtime.commands.mandates import load_mandate
-from marketplace.runtime.commands.ownership import require_platform, require_tenant
+from marketplace.runtime.commands.ownership import require_owner, require_platform, require_tenant
 from marketplace.runtime.commands.payments import pay
 from marketplace.runtime.commands.signing import sign_instrument
 from marketplace.runtime.handler import Handler, Receipt
@@ -39,7 +45,7 @@ async def invest(
     startup_id: str,
     mandate_id: str,
     amount_usd: Decimal,
-    terms: SafeTerms,
+    terms: PrincipalTerms,
 ) -> Receipt:
     """Take a cash investment under a mandate: the money moves and the whole principal accrues at once.
 
@@ -73,6 +79,7 @@ async def invest(
             tranche_id=derive_id("trn", context.command_id),
             principal_usd=amount_usd,
             statement_id=None,
+            on_day=context.at.date(),
         )
         await unit.decide(INSTRUMENT, instrument_id, accrue)
         await _use_budget(unit, mandate, issue, party.registered.sector)
@@ -128,7 +135,7 @@ async def resume_instrument(handler: Handler, context: Context, instrument_id: s
 
 
 async def amend_instrument(
-    handler: Handler, context: Context, instrument_id: str, *, terms: SafeTerms, applies_to_earlier: bool
+    handler: Handler, context: Context, instrument_id: str, *, terms: PrincipalTerms, applies_to_earlier: bool
 ) -> Receipt:
     """Agree on new terms."""
     command = AmendInstrument(instrument_id=instrument_id, terms=terms, applies_to_earlier=applies_to_earlier)
@@ -151,3 +158,86 @@ async def cancel_instrument(
     """End an agreement under which nothing accrued."""
     command = CancelInstrument(instrument_id=instrument_id, reason=reason, at=at)
     return await _change(handler, context, instrument_id, command)
+
+
+async def _load_instrument(unit: Unit, instrument_id: str, side: Literal["holder", "issuer"]) -> Instrument:
+    """Return an instrument of which the tenant is the holder, or the startup behind the issuer.
+
+    Raises:
+        Refusal: ``instrument_unknown``.
+    """
+    instrument: Instrument | None = await unit.load(INSTRUMENT, instrument_id)
+    if instrument is None:
+        raise refuse_unknown("instrument", instrument_id)
+    issued = instrument.issued
+    owner = issued.holder_id if side == "holder" else rename_id("pty", issued.issuer_id)
+    require_owner(unit.context, (owner,), "instrument", instrument_id)
+    return instrument
+
+
+async def repay_note(handler: Handler, context: Context, instrument_id: str) -> Receipt:
+    """Pay a note back with its interest, as the startup, out of its account."""
+    cause = derive_id("pay", context.command_id)
+
+    async def work(unit: Unit) -> None:
+        instrument = await _load_instrument(unit, instrument_id, "issuer")
+        command = RepayNote(instrument_id=instrument_id, cause=cause, on_day=context.at.date())
+        after: Instrument = await unit.decide(INSTRUMENT, instrument_id, command)
+        assert after.repaid is not None, "it was paid just now"
+        debit = Debit(
+            account_id=rename_id("acc", rename_id("pty", instrument.issued.issuer_id)),
+            amount_usd=after.repaid.amount_usd,
+            payee_account_id=rename_id("acc", instrument.issued.holder_id),
+            cause=cause,
+        )
+        await pay(unit, debit)
+
+    return await handler.run(context, INSTRUMENT, instrument_id, work)
+
+
+async def notice_mfn(
+    handler: Handler, context: Context, instrument_id: str, *, later_instrument_id: str, elect_until: datetime
+) -> Receipt:
+    """Tell the holder of a most-favoured SAFE of a later SAFE of the same issuer, as the startup.
+
+    Raises:
+        Refusal: ``instrument_unknown`` · ``not_later`` · refusals of the instrument.
+    """
+
+    async def work(unit: Unit) -> None:
+        instrument = await _load_instrument(unit, instrument_id, "issuer")
+        later = await _load_instrument(unit, later_instrument_id, "issuer")
+        terms = later.terms
+        if (
+            later_instrument_id == instrument_id
+            or not isinstance(terms, SafeTerms)
+            or (later.issued.issuer_id != instrument.issued.issuer_id)
+        ):
+            raise Refusal(
+                "not_later",
+                f"{later_instrument_id} is no other SAFE of {instrument.issued.issuer_id}",
+                pointer="/later_instrument_id",
+            )
+        command = NoticeMfn(
+            instrument_id=instrument_id,
+            later_instrument_id=later_instrument_id,
+            terms=terms,
+            elect_until=elect_until,
+            at=context.at,
+        )
+        await unit.decide(INSTRUMENT, instrument_id, command)
+
+    return await handler.run(context, INSTRUMENT, instrument_id, work)
+
+
+async def elect_mfn(
+    handler: Handler, context: Context, instrument_id: str, *, later_instrument_id: str | None
+) -> Receipt:
+    """Take the terms of a later SAFE, or keep one's own, as the holder."""
+
+    async def work(unit: Unit) -> None:
+        await _load_instrument(unit, instrument_id, "holder")
+        command = ElectMfn(instrument_id=instrument_id, later_instrument_id=later_instrument_id, at=context.at)
+        await unit.decide(INSTRUMENT, instrument_id, command)
+
+    return await handler.run(context, INSTRUMENT, instrument_id, work)

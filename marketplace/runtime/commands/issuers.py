@@ -17,6 +17,7 @@ from marketplace.domain.instrument import INSTRUMENT, Instrument
 from marketplace.domain.issuer import ISSUER
 from marketplace.domain.issuer_commands import (
     AbandonFinancing,
+    BuyerStock,
     CloseFinancing,
     DeclareLiquidity,
     FormIssuer,
@@ -25,6 +26,8 @@ from marketplace.domain.issuer_commands import (
     OpenFinancing,
     PayDistribution,
     PriceFinancing,
+    RecordValuation,
+    RoundDraft,
 )
 from marketplace.domain.issuer_financing import list_conversions
 from marketplace.domain.issuer_liquidity import list_repayments
@@ -33,6 +36,7 @@ from marketplace.domain.party import PARTY, Party, require_trader
 from marketplace.domain.refusals import refuse_unknown
 from marketplace.runtime.commands.ownership import require_owner, require_tenant
 from marketplace.runtime.commands.payments import pay
+from marketplace.runtime.commands.vesting import vest
 from marketplace.runtime.handler import Handler, Receipt
 from marketplace.runtime.unit import Context, Unit
 
@@ -85,6 +89,18 @@ async def act(handler: Handler, context: Context, command: IssuerCommand) -> Rec
     return await handler.run(context, ISSUER, issuer_id, work)
 
 
+async def record_valuation(handler: Handler, context: Context, command: RecordValuation) -> Receipt:
+    """Record what a share is worth, and what vests at that price."""
+    issuer_id = command.issuer_id
+
+    async def work(unit: Unit) -> None:
+        await load_issuer(unit, issuer_id)
+        await unit.decide(ISSUER, issuer_id, command)
+        await vest(unit, issuer_id)
+
+    return await handler.run(context, ISSUER, issuer_id, work)
+
+
 async def _list_converting(unit: Unit, issuer: Issuer) -> tuple[ConvertingInstrument, ...]:
     """Return everything outstanding that converts or is paid out."""
     converting: list[ConvertingInstrument] = []
@@ -95,7 +111,7 @@ async def _list_converting(unit: Unit, issuer: Issuer) -> tuple[ConvertingInstru
 
 
 async def open_financing(
-    handler: Handler, context: Context, issuer_id: str, *, name: str, terms: RoundTerms
+    handler: Handler, context: Context, issuer_id: str, *, name: str, terms: RoundTerms | RoundDraft
 ) -> Receipt:
     """Begin a priced round, whose id derives from the command's with ``fin_``."""
     command = OpenFinancing(
@@ -142,6 +158,7 @@ async def close_financing(
         await unit.decide(ISSUER, issuer_id, command)
         for conversion in list_conversions(issuer, financing_id):
             await unit.decide(INSTRUMENT, conversion.instrument_id, conversion)
+        await vest(unit, issuer_id)
 
     return await handler.run(context, ISSUER, issuer_id, work)
 
@@ -179,6 +196,7 @@ async def declare_liquidity(
     *,
     proceeds_usd: Decimal,
     safe_seniority: int | None = None,
+    stock: BuyerStock | None = None,
 ) -> Receipt:
     """Say that the issuer is acquired, and compute who gets what; its id derives from the command's with ``liq_``."""
 
@@ -191,6 +209,7 @@ async def declare_liquidity(
             instruments=await _list_converting(unit, issuer),
             at=context.at,
             safe_seniority=safe_seniority,
+            stock=stock,
         )
         await unit.decide(ISSUER, issuer_id, command)
 
@@ -200,7 +219,8 @@ async def declare_liquidity(
 async def pay_distribution(handler: Handler, context: Context, issuer_id: str, liquidity_id: str) -> Receipt:
     """Pay the proceeds, which the issuer's account has to hold, to every holder.
 
-    A holder that is a party is paid on its account; every other is paid outside, as a withdrawal that names it.
+    In a sale for stock only the fractions are paid here; the buyer delivers its shares as the waterfall says. A holder
+    that is a party is paid on its account; every other is paid outside, as a withdrawal that names it.
     """
 
     async def work(unit: Unit) -> None:
@@ -213,7 +233,7 @@ async def pay_distribution(handler: Handler, context: Context, issuer_id: str, l
             await unit.decide(INSTRUMENT, repayment.instrument_id, repayment)
         payouts: dict[str, Decimal] = {}
         for payout in issuer.sales[liquidity_id].declared.waterfall.payouts:
-            payouts[payout.holder_id] = payouts.get(payout.holder_id, ZERO) + payout.amount_usd
+            payouts[payout.holder_id] = payouts.get(payout.holder_id, ZERO) + payout.cash_usd
         for holder_id, amount_usd in sorted(payouts.items()):
             if amount_usd:
                 await _pay_holder(unit, issuer, liquidity_id, holder_id, amount_usd)

@@ -44,6 +44,7 @@ async def settle_statement(unit: Unit, grant: Grant, statement_id: str, charges:
             tranche_id=derive_id("trn", statement_id),
             principal_usd=charges.principal_usd,
             statement_id=statement_id,
+            on_day=unit.context.at.date(),
         )
         await unit.decide(INSTRUMENT, equity.instrument_id, accrue)
 

@@ -4,6 +4,7 @@ from typing import Literal
 
 from events.statement import Metering, StatementIssued
 from marketplace.core.errors import Refusal
+from marketplace.core.ids import rename_id
 from marketplace.domain.grant import GRANT, Grant
 from marketplace.domain.periods import ACCEPTANCE, Period, list_periods
 from marketplace.domain.refusals import refuse_unknown
@@ -21,6 +22,7 @@ from marketplace.runtime.commands.grants import load_grant
 from marketplace.runtime.commands.ownership import require_owner
 from marketplace.runtime.commands.settle import settle_statement
 from marketplace.runtime.commands.statement_chain import sum_metered
+from marketplace.runtime.commands.vesting import vest
 from marketplace.runtime.handler import Handler, Receipt
 from marketplace.runtime.unit import Context, Unit
 
@@ -115,6 +117,7 @@ async def _settle(unit: Unit, before: Statement, statement_id: str) -> None:
     after: Statement = await unit.load(STATEMENT, statement_id)
     grant = await _get_grant(unit, before.issued.grant_id)
     await settle_statement(unit, grant, statement_id, after.charges)
+    await vest(unit, rename_id("iss", grant.issued.startup_id))
 
 
 async def _get_grant(unit: Unit, grant_id: str) -> Grant:

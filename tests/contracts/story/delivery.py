@@ -3,6 +3,7 @@
 Per GPU-hour the startup pays 4/3 dollars and owes 4/3 as principal, the holder pays 16/15, the provider gets 12/5.
 """
 
+from datetime import date
 from decimal import Decimal
 
 from events.account import AccountCredited, AccountHoldCaptured, AccountHoldReleased
@@ -294,6 +295,7 @@ def _settle(statement: str, charges: Charges) -> tuple[Event, ...]:
             principal_usd=charges.principal_usd,
             statement_id=statement,
             terms_version=1,
+            interest_from=date(2026, 3, 1),
         ),
     )
 

@@ -78,11 +78,15 @@ def build_terms(pre_money: str, amount: str) -> RoundTerms:
         pre_money_usd=Decimal(pre_money),
         investments=(Investment(holder_id=HARBOUR, amount_usd=Decimal(amount)),),
         pool_post_money=Decimal("0.10"),
+        pool_timing="pre_money",
         pricing_convention="percent_ownership",
+        capitalization_definition="yc_standard",
         share_rounding="floor",
         price_places=4,
+        price_rounding="half_even",
         liquidation_multiple=Decimal(1),
         seniority=1,
+        participation="none",
     )
 
 
@@ -123,6 +127,7 @@ def issue_safe(instrument: str, amount: str, terms: SafeTerms) -> tuple[Event, .
             principal_usd=paid,
             statement_id=None,
             terms_version=1,
+            interest_from=date(2026, 3, 1),
         ),
     )
 
@@ -160,7 +165,7 @@ def _tell_formation(teller: Teller) -> None:
             price_usd_per_share=Decimal("0.0001"),
             approval=Approval(document="minutes/2025-06-02.pdf"),
         ),
-        IssuerStockSplit(issuer_id=issuer, numerator=2, denominator=1),
+        IssuerStockSplit(issuer_id=issuer, split_id=name("spl", "two for one"), numerator=2, denominator=1),
         IssuerStockPlanAdjusted(issuer_id=issuer, shares_reserved=1_000_000),
         IssuerValuationRecorded(
             issuer_id=issuer,
@@ -190,17 +195,17 @@ def _tell_import(teller: Teller) -> None:
     teller.tell(
         "2026-01-13T09:00",
         QUILLWORK,
+        IssuerImported(
+            issuer_id=QUILLWORK_ISSUER,
+            source="quillwork-robotics.ocf.zip",
+            package_hash="7d5c36eae9de1fc0f5a1ea0a60ba2c7c7c7b8e0a6c6b9d3d5f7ad1a0f2b4c6d8",
+        ),
         IssuerFormed(
             issuer_id=QUILLWORK_ISSUER,
             party_id=QUILLWORK,
             legal_name="Quillwork Robotics, Inc.",
             jurisdiction="US",
             formed_on=date(2024, 11, 4),
-        ),
-        IssuerImported(
-            issuer_id=QUILLWORK_ISSUER,
-            source="quillwork-robotics.ocf.zip",
-            package_hash="7d5c36eae9de1fc0f5a1ea0a60ba2c7c7c7b8e0a6c6b9d3d5f7ad1a0f2b4c6d8",
         ),
     )
 
@@ -261,6 +266,7 @@ def _close(pricing: RoundPricing) -> tuple[Event, ...]:
             holder_id=conversion.holder_id,
             cause=SERIES_A,
             principal_usd=instrument.principal_usd,
+            amount_exact=conversion.amount_exact,
             branch=conversion.branch,
             price_usd_per_share=conversion.price_usd_per_share,
             class_id="series-a",
@@ -329,6 +335,7 @@ def _price_series_a() -> RoundPricing:
             instrument_id=safe.instrument_id,
             holder_id=safe.holder_id,
             branch="cap",
+            amount_exact=_text(Fraction(safe.principal_usd)),
             price_usd_per_share=_text(Fraction(cap) / capitalization),
             shares_exact=_text(capitalization * share),
             shares=int(capitalization * share),
@@ -341,24 +348,29 @@ def _price_series_a() -> RoundPricing:
         for safe, cap, share in zip(safes, caps, owned, strict=True)
     )
     new_shares = 10_000_000 / price_exact
+    pool_exact = total / 10 - 500_000
     allotment = Allotment(
         holder_id=HARBOUR,
         amount_usd=Decimal("10000000.00"),
         shares_exact=_text(new_shares),
         shares=int(new_shares),
     )
-    pool_increase = int(total / 10) - 500_000
+    pool_increase = int(pool_exact)
     converted = sum(conversion.shares for conversion in conversions)
     return RoundPricing(
         engine_version="equity-1",
-        capitalization_shares=9_000_000,
+        capitalization_exact="9000000/1",
         instruments=safes,
         price_usd_per_share=price,
         price_exact=_text(price_exact),
         conversions=conversions,
         allotments=(allotment,),
+        adjustments=(),
+        forfeits=(),
         pool_increase_shares=pool_increase,
+        pool_increase_exact=_text(pool_exact),
         post_money_shares=9_000_000 + converted + allotment.shares + pool_increase,
+        post_money_exact=_text(total),
         certificate_json=load_certificate("round"),
     )
 

@@ -71,6 +71,7 @@ def _tell_exchanges(teller: Teller) -> None:
         LATTICE,
         IssuerStockTransferred(
             issuer_id=issuer,
+            transfer_id=name("trf", "founders to the fund"),
             holder_id=FOUNDERS,
             holder_id_after=TIDEWATER,
             class_id="common",
@@ -79,6 +80,7 @@ def _tell_exchanges(teller: Teller) -> None:
         ),
         IssuerStockRepurchased(
             issuer_id=issuer,
+            repurchase_id=name("rep", "founders' buyback"),
             holder_id=FOUNDERS,
             class_id="common",
             shares=50_000,
@@ -93,23 +95,10 @@ def _tell_exchanges(teller: Teller) -> None:
             shares=60_000,
             exercise_price_usd=Decimal("1.00"),
             expires_at=at("2031-06-01T00:00"),
+            settlement="either",
         ),
     )
-    teller.tell(
-        "2026-09-01T09:00",
-        LATTICE,
-        IssuerOptionExercised(
-            issuer_id=issuer, option_id=_OPTION, holder_id=EMPLOYEES, class_id="common", shares=100_000
-        ),
-        IssuerWarrantExercised(
-            issuer_id=issuer,
-            warrant_id=warrant,
-            holder_id=NORTHFJORD,
-            class_id="common",
-            shares=40_000,
-            shares_surrendered=20_000,
-        ),
-    )
+    _tell_exercises(teller, warrant)
     teller.tell(
         "2026-09-14T09:00",
         PLATFORM,
@@ -121,6 +110,32 @@ def _tell_exchanges(teller: Teller) -> None:
         ),
     )
     teller.tell("2026-09-15T09:00", TIDEWATER, *issue_safe(BRIDGE_SAFE, "100000.00", _BRIDGE_TERMS))
+
+
+def _tell_exercises(teller: Teller, warrant: str) -> None:
+    issuer = LATTICE_ISSUER
+    teller.tell(
+        "2026-09-01T09:00",
+        LATTICE,
+        IssuerOptionExercised(
+            issuer_id=issuer,
+            exercise_id=name("exr", "of the option"),
+            option_id=_OPTION,
+            holder_id=EMPLOYEES,
+            class_id="common",
+            shares=100_000,
+        ),
+        IssuerWarrantExercised(
+            issuer_id=issuer,
+            exercise_id=name("exr", "of the warrant"),
+            warrant_id=warrant,
+            holder_id=NORTHFJORD,
+            class_id="common",
+            shares=40_000,
+            shares_surrendered=20_000,
+            fair_value_usd=Decimal("3.00"),
+        ),
+    )
 
 
 def _share_out(preferred: list[_Holding], common: list[_Holding]) -> Waterfall:
@@ -141,6 +156,7 @@ def _share_out(preferred: list[_Holding], common: list[_Holding]) -> Waterfall:
     cents = _round_to_sum([amount for _, _, amount in rows])
     return Waterfall(
         engine_version="equity-1",
+        price_per_common_share_exact=_text(per_share / 100),
         proceeds_usd=_dollars(_PROCEEDS_CENTS),
         instruments=(
             ConvertingInstrument(
@@ -172,10 +188,15 @@ def _payout(holder: str, security: str, exact_cents: Fraction, cents: int, *, as
     return Payout(
         holder_id=holder,
         security=security,
-        amount_exact=f"{exact.numerator}/{exact.denominator}",
+        amount_exact=_text(exact),
         amount_usd=_dollars(cents),
+        cash_usd=_dollars(cents),
         as_converted=as_converted,
     )
+
+
+def _text(value: Fraction) -> str:
+    return f"{value.numerator}/{value.denominator}"
 
 
 def _dollars(cents: int) -> Decimal:

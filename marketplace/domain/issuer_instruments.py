@@ -1,0 +1,23 @@
+"""Instruments that may become equity of an issuer; `marketplace.domain.issuer` documents the order of refusals."""
+
+from collections.abc import Sequence
+
+from events.issuer import IssuerEvent, IssuerInstrumentSigned
+from marketplace.core.money import require_usd
+from marketplace.domain.issuer_commands import SignInstrument
+from marketplace.domain.issuer_rules import is_repeated
+from marketplace.domain.issuer_state import Issuer
+
+
+def sign_instrument(command: SignInstrument, state: Issuer) -> Sequence[IssuerEvent]:
+    """Return the note of an instrument, unless known."""
+    event = IssuerInstrumentSigned(
+        issuer_id=command.issuer_id,
+        instrument_id=command.instrument_id,
+        holder_id=command.holder_id,
+        commitment_usd=command.commitment_usd,
+    )
+    if is_repeated("instrument", command.instrument_id, state.instruments, event):
+        return []
+    require_usd(command.commitment_usd, "/commitment_usd")
+    return [event]

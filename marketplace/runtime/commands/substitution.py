@@ -1,0 +1,104 @@
+"""Substitution: a grant's capacity moves to another pool of its provider, at no higher price, in one atomic append."""
+
+from datetime import datetime
+from itertools import pairwise
+
+from events.types import LotShare
+from marketplace.core.errors import Refusal
+from marketplace.core.intervals import Load
+from marketplace.core.money import parse_ratio
+from marketplace.domain.grant import GRANT, Grant, SubstituteGrant
+from marketplace.domain.lot import LOT, Lot
+from marketplace.domain.pool import POOL, Pool, ReleaseCapacity, ReserveCapacity
+from marketplace.domain.refusals import refuse_unknown
+from marketplace.runtime.commands.grants import load_grant
+from marketplace.runtime.handler import Handler, Receipt
+from marketplace.runtime.unit import Context, Unit
+
+
+async def substitute_grant(handler: Handler, context: Context, grant_id: str, *, pool_id: str, reason: str) -> Receipt:
+    """Move what is left of a grant to another pool from now on; the startup pays what it paid before.
+
+    Only lots whose ask is not above the grant's price carry it, the cheapest first.
+
+    Raises:
+        Refusal: ``grant_unknown`` · ``pool_unknown`` · ``pool_unlike`` · ``grant_over`` · ``substitute_full`` ·
+            refusals of the grant and the pool.
+    """
+
+    async def work(unit: Unit) -> None:
+        grant = await load_grant(unit, grant_id, "provider")
+        pool: Pool | None = await unit.load(POOL, pool_id)
+        if pool is None or pool.opened.provider_id != grant.issued.provider_id:
+            raise refuse_unknown("pool", pool_id)
+        _require_alike(grant, pool)
+        start = max(context.at, grant.issued.start)
+        if start >= grant.end:
+            raise Refusal("grant_over", f"grant {grant_id} ended at {grant.end.isoformat()}; nothing is left to move")
+        lots = build_shares(grant, pool, await _load_lots(unit, grant, pool), start)
+        release = ReleaseCapacity(pool_id=grant.pool_id, grant_id=grant_id, at=start)
+        command = SubstituteGrant(grant_id=grant_id, pool_id=pool_id, lots=lots, at=start, reason=reason)
+        await unit.decide(GRANT, grant_id, command)
+        await unit.decide(POOL, grant.pool_id, release)
+        reserve = ReserveCapacity(
+            pool_id=pool_id, grant_id=grant_id, nodes=grant.issued.nodes, start=start, end=grant.end, lots=lots
+        )
+        await unit.decide(POOL, pool_id, reserve)
+
+    return await handler.run(context, GRANT, grant_id, work)
+
+
+def _require_alike(grant: Grant, pool: Pool) -> None:
+    needed = (grant.issued.gpu_class, grant.issued.gpus_per_node)
+    offered = (pool.opened.gpu_class, pool.opened.gpus_per_node)
+    if needed != offered:
+        raise Refusal(
+            "pool_unlike",
+            f"the grant is of {needed[1]} {needed[0]} a node, pool {pool.opened.pool_id} has {offered[1]} {offered[0]}",
+            pointer="/pool_id",
+        )
+
+
+async def _load_lots(unit: Unit, grant: Grant, pool: Pool) -> list[Lot]:
+    """Return the lots of a pool that take a grant at its price, the cheapest first."""
+    price = parse_ratio(grant.issued.price_usd_per_gpu_hour)
+    lots: list[Lot] = [await unit.load(LOT, lot_id) for lot_id in sorted(pool.offers)]
+    fit = [lot for lot in lots if lot.status == "listed" and lot.ask_usd_per_gpu_hour <= price]
+    return sorted(fit, key=lambda lot: (lot.ask_usd_per_gpu_hour, lot.listed.lot_id))
+
+
+def build_shares(grant: Grant, pool: Pool, lots: list[Lot], start: datetime) -> tuple[LotShare, ...]:
+    """Return which lots carry a grant's nodes from `start` to its end; the first of them as much as they can.
+
+    Raises:
+        Refusal: ``substitute_full`` where they cannot at some instant.
+    """
+    free = {lot.listed.lot_id: pool.unsold(lot.listed.lot_id, start, grant.end) for lot in lots}
+    bounds = sorted({start, grant.end, *(at for runs in free.values() for run in runs for at in (run.start, run.end))})
+    shares: dict[str, list[LotShare]] = {lot_id: [] for lot_id in free}
+    for begin, end in pairwise(bounds):
+        needed = grant.issued.nodes
+        for lot_id, runs in free.items():
+            nodes = min(_count_free(runs, begin, end), needed)
+            needed -= nodes
+            if nodes:
+                _extend(shares[lot_id], LotShare(lot_id=lot_id, nodes=nodes, start=begin, end=end))
+        if needed:
+            raise Refusal(
+                "substitute_full",
+                f"pool {pool.opened.pool_id} lacks {needed} nodes at or under the grant's price at {begin.isoformat()}",
+                pool_id=pool.opened.pool_id,
+                at=begin.isoformat(),
+            )
+    return tuple(share for parts in shares.values() for share in parts)
+
+
+def _count_free(runs: list[Load], begin: datetime, end: datetime) -> int:
+    return next((run.amount for run in runs if run.start <= begin and end <= run.end), 0)
+
+
+def _extend(parts: list[LotShare], share: LotShare) -> None:
+    """Add a share, to the last one where it goes on as that was."""
+    if parts and (parts[-1].end, parts[-1].nodes) == (share.start, share.nodes):
+        share = LotShare(lot_id=share.lot_id, nodes=share.nodes, start=parts.pop().start, end=share.end)
+    parts.append(share)

@@ -1,0 +1,124 @@
+"""A company's rights in the story: promises, offers, a warrant that ends, preferred stock that converts, a split."""
+
+from datetime import timedelta
+
+from events import issuer
+from tests.projections.company import BRIDGE, FOUNDER
+from tests.projections.market import PROVIDER
+from tests.projections.story import BEGIN, DAY, Story, make_id, usd
+
+BOUND = make_id("iss", 3)
+HEIR = make_id("hol", 3)
+
+
+def tell_rights(story: Story) -> None:
+    """Tell promises, a cancelled option, offers, a warrant that ends, and preferred stock that converts."""
+    common = {"issuer_id": BOUND, "class_id": "common"}
+    kept, broken = make_id("prm", 1), make_id("prm", 2)
+    story.tell(
+        issuer.IssuerFormed(
+            issuer_id=BOUND, party_id=make_id("pty", 77), legal_name="Bound Inc", jurisdiction="US", formed_on=DAY
+        ),
+        issuer.IssuerStockClassCreated(**common, kind="common", shares_authorised=10_000_000, first_refusal=True),
+        issuer.IssuerStockIssued(
+            **common, security_id=make_id("sec", 7), holder_id=FOUNDER, shares=900_000, price_usd_per_share=usd("0.01")
+        ),
+        issuer.IssuerStockPlanAdjusted(issuer_id=BOUND, shares_reserved=100_000),
+    )
+    story.tell(
+        issuer.IssuerAuthorisedSharesAdjusted(**common, shares_authorised=12_000_000),
+        issuer.IssuerOptionPromised(issuer_id=BOUND, promise_id=kept, holder_id=FOUNDER, shares=8_000),
+        issuer.IssuerOptionPromised(issuer_id=BOUND, promise_id=broken, holder_id=FOUNDER, shares=4_000),
+        issuer.IssuerOptionPromiseWithdrawn(issuer_id=BOUND, promise_id=broken, reason="mistaken"),
+        issuer.IssuerOptionGranted(
+            issuer_id=BOUND,
+            option_id=make_id("opt", 8),
+            holder_id=FOUNDER,
+            shares=6_000,
+            exercise_price_usd=usd("0.50"),
+            promise_id=kept,
+        ),
+        issuer.IssuerOptionCancelled(
+            issuer_id=BOUND,
+            cancellation_id=make_id("can", 1),
+            option_id=make_id("opt", 8),
+            holder_id=FOUNDER,
+            shares=2_000,
+            kind="cancelled",
+            reason="by agreement",
+        ),
+        issuer.IssuerOptionPromised(issuer_id=BOUND, promise_id=make_id("prm", 3), holder_id=FOUNDER, shares=1_000),
+    )
+    _tell_offers(story)
+    _tell_warrant(story)
+    _tell_preferred(story)
+    story.tell(issuer.IssuerStockSplit(issuer_id=BOUND, split_id=make_id("spl", 2), numerator=3, denominator=2))
+
+
+def _tell_warrant(story: Story) -> None:
+    warrant = {"issuer_id": BOUND, "warrant_id": make_id("war", 9)}
+    story.tell(
+        issuer.IssuerWarrantIssued(
+            **warrant,
+            class_id="common",
+            holder_id=PROVIDER,
+            shares=500,
+            exercise_price_usd=usd("0.50"),
+            expires_at=BEGIN,
+            settlement="cash",
+        ),
+        issuer.IssuerWarrantVested(**warrant, tranche=0, shares=500, gpu_seconds=0, price_usd_per_share=None),
+        issuer.IssuerWarrantExpired(**warrant, holder_id=PROVIDER, shares=500),
+    )
+
+
+def _tell_preferred(story: Story) -> None:
+    seed = {"issuer_id": BOUND, "class_id": "seed"}
+    story.tell(
+        issuer.IssuerStockClassCreated(
+            **seed,
+            kind="preferred",
+            shares_authorised=10_000,
+            price_per_share_usd=usd("1.00"),
+            liquidation_multiple=usd("1"),
+            price_protection="full_ratchet",
+        ),
+        issuer.IssuerStockIssued(
+            **seed, security_id=make_id("sec", 8), holder_id=HEIR, shares=3_000, price_usd_per_share=usd("1.00")
+        ),
+        issuer.IssuerConversionPriceAdjusted(
+            **seed, conversion_price_usd_before="1/1", conversion_price_usd="1/2", cause=BRIDGE
+        ),
+        issuer.IssuerStockConverted(
+            **seed,
+            conversion_id=make_id("cnv", 1),
+            holder_id=HEIR,
+            shares=1_000,
+            class_id_after="common",
+            shares_exact="2000/1",
+            shares_after=2_000,
+            reason="voluntary",
+        ),
+    )
+
+
+def _tell_offers(story: Story) -> None:
+    taken, kept, sold = (make_id("trf", number) for number in (2, 3, 4))
+    shares = {"issuer_id": BOUND, "holder_id": FOUNDER, "class_id": "common", "shares": 100}
+    for transfer_id in (taken, kept, sold):
+        story.tell(
+            issuer.IssuerStockOffered(
+                **shares,
+                transfer_id=transfer_id,
+                holder_id_after=PROVIDER,
+                price_usd_per_share=usd("0.50"),
+                decide_until=BEGIN + timedelta(days=400),
+            )
+        )
+    story.tell(
+        issuer.IssuerFirstRefusalExercised(issuer_id=BOUND, transfer_id=taken, holder_id=HEIR),
+        issuer.IssuerStockTransferred(**shares, transfer_id=taken, holder_id_after=HEIR),
+        issuer.IssuerStockOfferWithdrawn(issuer_id=BOUND, transfer_id=kept, reason="keeps them"),
+        issuer.IssuerFirstRefusalWaived(issuer_id=BOUND, transfer_id=sold),
+        issuer.IssuerStockTransferred(**shares, transfer_id=sold, holder_id_after=PROVIDER),
+    )

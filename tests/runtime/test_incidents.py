@@ -1,0 +1,149 @@
+"""Nodes that fail hit the grants of their pool by themselves: they move where there is room, or are degraded."""
+
+import asyncio
+from datetime import timedelta
+from decimal import Decimal
+
+import pytest
+
+from events.registry import parse_type
+from marketplace.core.errors import Refusal
+from marketplace.runtime.commands import grants, supply
+from marketplace.runtime.commands.substitution import substitute_grant
+from tests.runtime.invariants import check_log
+from tests.runtime.market import Market
+
+
+class Stand:
+    """One running grant of two of four nodes, and the words that tests say about it."""
+
+    def __init__(self, log):
+        self.market = Market(log)
+
+    async def begin(self):
+        self.trade = await self.market.trade(days=40)
+        grant = await self.market.award(self.trade)
+        self.grant_id, self.pool = grant.issued.grant_id, grant.pool_id
+        self.market.clock.at = grant.issued.start + timedelta(days=1)
+        await self.market.until("grant", self.grant_id, "active")
+        return grant
+
+    async def fail(self, incident, nodes):
+        market = self.market
+        context = market.context(self.trade.provider)
+        return await supply.fail_nodes(
+            market.handler, context, self.pool, incident_id=incident, nodes=nodes, at=market.clock.now()
+        )
+
+    async def restore(self, incident):
+        market = self.market
+        market.clock.at += timedelta(hours=1)
+        at = market.clock.now()
+        context = market.context(self.trade.provider)
+        await supply.restore_nodes(market.handler, context, self.pool, incident_id=incident, at=at)
+
+    async def open_pool(self, nodes=4, ask="0.5"):
+        _, pool = await self.market.pool(self.trade.provider, nodes=nodes)
+        await self.market.lot(self.trade.provider, pool, ask=ask, nodes=nodes, start=0)
+        return pool
+
+    async def grant(self):
+        return await self.market.state("grant", self.grant_id)
+
+    async def until_event(self, tag, count=1):
+        """Wait until the grant has so many events of a type."""
+        seen = 0
+        async with asyncio.timeout(30):
+            async for page in self.market.log.read(0, follow=True):
+                told = [one for one in page if one.subject.endswith(self.grant_id)]
+                seen += sum(parse_type(one.envelope.type) == f"grant.{tag}.v1" for one in told)
+                if seen >= count:
+                    return
+
+
+@pytest.fixture
+def stand(memory_log):
+    return Stand(memory_log)
+
+
+async def test_a_grant_is_degraded_by_the_nodes_it_lacks_and_works_in_full_again(stand):
+    async with stand.market.worker(), stand.market.worker():
+        await stand.begin()
+        await stand.fail("one", 3)
+        await stand.until_event("degraded")
+        assert (await stand.grant()).nodes_available == 1
+        await stand.fail("two", 1)
+        await stand.until_event("degraded", 2)
+        assert (await stand.grant()).nodes_available == 0
+        await stand.restore("one")
+        await stand.until_event("resumed")
+    grant = await stand.grant()
+    assert (grant.status, grant.nodes_available, grant.pool_id) == ("active", 2, stand.pool)
+    await check_log(stand.market.log)
+
+
+async def test_nodes_that_no_grant_needs_may_fail(stand):
+    async with stand.market.worker():
+        await stand.begin()
+        await stand.fail("one", 2)
+        await stand.fail("two", 1)
+        await stand.until_event("degraded")
+    assert (await stand.grant()).nodes_available == 1
+
+
+async def test_a_grant_moves_to_a_pool_with_room_instead(stand):
+    async with stand.market.worker(), stand.market.worker():
+        before = await stand.begin()
+        small, dear = await stand.open_pool(nodes=1), await stand.open_pool(ask="900")
+        pool = await stand.open_pool()
+        await stand.fail("one", 3)
+        await stand.until_event("substituted")
+    grant = await stand.grant()
+    assert (grant.status, grant.pool_id, grant.nodes_available) == ("active", pool, 2)
+    assert pool not in {small, dear}
+    assert grant.issued.price_usd_per_gpu_hour == before.issued.price_usd_per_gpu_hour
+    old, new = [await stand.market.state("pool", pool_id) for pool_id in (stand.pool, pool)]
+    now = stand.market.clock.now()
+    assert old.reservations[stand.grant_id].end == new.reservations[stand.grant_id].start == now
+    assert new.reservations[stand.grant_id].end == grant.end
+    await check_log(stand.market.log)
+
+
+async def test_what_the_provider_reported_itself_is_the_providers_to_end(stand):
+    async with stand.market.worker():
+        await stand.begin()
+        market, at = stand.market, stand.market.clock.now()
+        context = market.context(stand.trade.provider)
+        await grants.degrade_grant(market.handler, context, stand.grant_id, nodes_available=1, at=at, reason="cooling")
+        await stand.fail("one", 1)
+        await stand.restore("one")
+        pool = await stand.open_pool()
+        await stand.fail("two", 4)
+        await stand.until_event("substituted")
+    grant = await stand.grant()
+    assert (grant.pool_id, grant.reason) == (pool, None)
+
+
+async def test_a_move_is_refused_by_name(stand):
+    async with stand.market.worker():
+        await stand.begin()
+    market = stand.market
+
+    async def move(pool_id, party_id=None):
+        context = market.context(party_id or stand.trade.provider)
+        with pytest.raises(Refusal) as caught:
+            await substitute_grant(market.handler, context, stand.grant_id, pool_id=pool_id, reason="works")
+        return caught.value.code
+
+    stranger = await market.party("Stranger", "provider")
+    _, foreign = await market.pool(stranger)
+    _, other_class = await market.pool(stand.trade.provider, gpu_class="A100")
+    _, empty = await market.pool(stand.trade.provider)
+    assert await move(foreign) == "pool_unknown"
+    assert await move(other_class) == "pool_unlike"
+    assert await move(empty) == "substitute_full"
+    assert await move(await stand.open_pool(), stand.trade.startup) == "grant_unknown"
+    grant = await stand.grant()
+    assert Decimal(0) < grant.issued.cash_usd_per_gpu_hour
+    market.clock.at = grant.end
+    assert await move(empty) == "grant_over"
