@@ -53,7 +53,6 @@ async def test_a_changed_balance_is_named_with_the_events_that_posted_to_it(engi
     assert difference.live.keys() == difference.rebuilt.keys() == {"amount"}
     assert {event.tag for event in difference.events} == {
         "account.hold_placed.v1",
-        "account.hold_expired.v1",
         "account.hold_released.v1",
         "account.hold_captured.v1",
         "account.hold_expired.v1",
