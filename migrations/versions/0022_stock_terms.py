@@ -5,8 +5,8 @@ from alembic import op
 
 from migrations.columns import bigint, key, numeric, text, timestamp
 
-revision: str = "0026"
-down_revision: str | None = "0025"
+revision: str = "0022"
+down_revision: str | None = "0021"
 
 
 def _add_terms() -> None:
