@@ -3,9 +3,11 @@
 Codes, in the order in which they decide: `no_eligible_pool` (no bid at all), `never_feasible` (does not fit the pools
 even when empty), `below_ask` (worth less than the cheapest asks that could carry it), `paradoxically_rejected` (in the
 money at the published prices, yet all-or-nothing orders leave no room that is worth more), `outbid` (displaced by
-orders that are worth more). `no_capacity` and `fragmented` follow as circumstances.
+orders that are worth more). `no_capacity` and `fragmented` follow as circumstances. `never_feasible` names an
+irreducible conflicting set of the order's constraints; the other decisive reasons state the single changes that win.
 """
 
+from dataclasses import replace
 from fractions import Fraction
 
 import numpy as np
@@ -16,6 +18,7 @@ from marketplace.clearing.grid import Grid, Wish, window_sums
 from marketplace.clearing.model import Book, Reason
 from marketplace.clearing.money import MICRO, show, usd
 from marketplace.clearing.pricing import Micros
+from marketplace.clearing.relaxing import find_conflict, list_relaxations
 from marketplace.clearing.ruled import list_rule_reasons
 from marketplace.clearing.winning import PriceToWin
 
@@ -79,6 +82,7 @@ def list_reasons(
     if not found:
         text = "orders worth more per GPU-hour took the capacity, and its value does not reach the published prices"
         found.append(Reason("outbid", text, facts))
+    found[0] = replace(found[0], facts={**found[0].facts, **list_relaxations(allocation, order)})
     return (*found, *_circumstances(allocation, order))
 
 
@@ -131,7 +135,12 @@ def _never_feasible(grid: Grid, order: int, start_latest: int) -> Reason:
                 sizes.append(int(span.min()))
             broken = np.flatnonzero(enough[start:] == 0)
             lengths.append(min(int(broken[0]) if len(broken) else grid.periods - start, wish.duration))
-    facts = {"largest_nodes": str(max(sizes)), "longest_duration_periods": str(max(lengths))}
+    conflict = find_conflict(grid, order, start_latest)
+    facts = {
+        "conflict": ",".join(conflict),
+        "largest_nodes": str(max(sizes)),
+        "longest_duration_periods": str(max(lengths)),
+    }
     if starts:
         nearest = min(starts, key=lambda start: (max(wish.first - start, start - start_latest, 0), start))
         facts["nearest_feasible_start"] = str(nearest)

@@ -11,6 +11,7 @@ from marketplace.cli.demo import app as demo_app
 from marketplace.cli.equity import app as equity_app
 from marketplace.cli.explain import app as explain_app
 from marketplace.cli.log import app as log_app
+from marketplace.cli.prices import app as prices_app
 from marketplace.cli.projections import app as projections_app
 from marketplace.cli.serve import app as serve_app
 from marketplace.cli.up import app as up_app
@@ -27,6 +28,7 @@ GROUPS = (
     serve_app,
     projections_app,
     explain_app,
+    prices_app,
     log_app,
     clear_app,
     auction_app,

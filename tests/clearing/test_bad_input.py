@@ -59,7 +59,12 @@ def test_never_feasible_says_what_would_help():
         .reasons[0]
         .facts
     )
-    assert facts == {"largest_nodes": "2", "longest_duration_periods": "1", "nearest_feasible_start": "2"}
+    assert facts == {
+        "conflict": "start_window,duration,nodes",
+        "largest_nodes": "2",
+        "longest_duration_periods": "1",
+        "nearest_feasible_start": "2",
+    }
 
 
 def test_ties_are_decided_the_same_way_each_time():
