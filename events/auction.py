@@ -6,139 +6,8 @@ from typing import Annotated, Literal
 import msgspec
 from msgspec import Meta
 
-from events.types import Event, GpuClass, Id, Instant, LotShare, Nodes, Ratio, Reason, Share, Text, Usd, UsdPerGpuHour
-
-Period = Annotated[int, Meta(ge=0, le=10_000, description="Period of the auction's horizon, counted from 0")]
-
-
-class BookPool(msgspec.Struct, frozen=True, kw_only=True):
-    """A pool in the frozen book.
-
-    Attributes:
-        pool_id: The pool.
-        gpus_per_node: GPUs of one node.
-        gpu_class: Class of its GPUs.
-        region: Its region.
-    """
-
-    pool_id: Id
-    gpus_per_node: int
-    gpu_class: GpuClass
-    region: str
-
-
-class BookLot(msgspec.Struct, frozen=True, kw_only=True):
-    """Nodes of a lot that are unsold over a run of periods.
-
-    Attributes:
-        lot_id: The lot; it occurs once per run of equal nodes.
-        pool_id: Its pool.
-        nodes: Unsold nodes.
-        from_period: First period.
-        to_period: Period after the last.
-        ask_usd_per_gpu_hour: Its ask.
-    """
-
-    lot_id: Id
-    pool_id: Id
-    nodes: Nodes
-    from_period: Period
-    to_period: Period
-    ask_usd_per_gpu_hour: UsdPerGpuHour
-
-
-class BookUse(msgspec.Struct, frozen=True, kw_only=True):
-    """What a bid takes of a limit.
-
-    Attributes:
-        limit_id: The limit.
-        amount_per_node_period: How much for each node in each period that it runs.
-    """
-
-    limit_id: Text
-    amount_per_node_period: Decimal
-
-
-class BookLimit(msgspec.Struct, frozen=True, kw_only=True):
-    """What accepted bids may take together.
-
-    Attributes:
-        limit_id: ``power/`` and a site, in kilowatts, or ``principal/`` and a startup, in US dollars.
-        amount: How much there is.
-        from_period: First period that it binds in; None: it holds over all periods together.
-        to_period: Period after the last.
-    """
-
-    limit_id: Text
-    amount: Decimal
-    from_period: Period | None = None
-    to_period: Period | None = None
-
-
-class BookBid(msgspec.Struct, frozen=True, kw_only=True):
-    """One way to serve an order.
-
-    Attributes:
-        pool_id: Where.
-        value_usd_per_gpu_hour: w = cash + h · equity.
-        lot_ids: Lots that may carry it; None: every lot of the pool.
-        mandate_id: Who would take the equity; None for cash alone.
-        uses: What it takes of limits.
-        sizes: Sizes at which it would do; None: every size of the order.
-    """
-
-    pool_id: Id
-    value_usd_per_gpu_hour: UsdPerGpuHour
-    lot_ids: tuple[Id, ...] | None = None
-    mandate_id: Id | None = None
-    uses: tuple[BookUse, ...] = ()
-    sizes: tuple[Nodes, ...] | None = None
-
-
-class BookOrder(msgspec.Struct, frozen=True, kw_only=True):
-    """An order in the frozen book.
-
-    Attributes:
-        order_id: The order.
-        nodes: Nodes at every period.
-        duration_periods: Length.
-        start_earliest: First period it may begin.
-        start_latest: Last period it may begin.
-        bids: Every way to serve it; none where no pool is eligible.
-        sizes: Other sizes that would do.
-        group_id: At most one order of a group is matched.
-        parent_id: An order without which it is not matched.
-    """
-
-    order_id: Id
-    nodes: Nodes
-    duration_periods: Annotated[int, Meta(ge=1)]
-    start_earliest: Period
-    start_latest: Period
-    bids: tuple[BookBid, ...]
-    sizes: tuple[Nodes, ...] = ()
-    group_id: Text | None = None
-    parent_id: Id | None = None
-
-
-class Book(msgspec.Struct, frozen=True, kw_only=True):
-    """All that the engine sees; its hash is in the certificate.
-
-    Attributes:
-        period_hours: Hours of one period.
-        periods: Length of the horizon.
-        pools: Pools with unsold lots.
-        lots: Unsold capacity.
-        orders: Orders that were locked.
-        limits: What orders share beyond lots.
-    """
-
-    period_hours: Literal[1, 24]
-    periods: Annotated[int, Meta(ge=1, le=10_000)]
-    pools: tuple[BookPool, ...]
-    lots: tuple[BookLot, ...]
-    orders: tuple[BookOrder, ...]
-    limits: tuple[BookLimit, ...] = ()
+from events.book import Book, Period
+from events.types import Event, Id, Instant, LotShare, Nodes, Ratio, Reason, Share, Text, Usd, UsdPerGpuHour
 
 
 class Price(msgspec.Struct, frozen=True, kw_only=True):
@@ -311,6 +180,8 @@ class AuctionOpened(Event, frozen=True, kw_only=True, tag="auction.opened.v1"):
         period_hours: Hours of one period.
         periods: Periods of the horizon.
         seed: Seed of the engine's search.
+        indicative_at: When indicative prices are published; None: never.
+        no_cancel_at: From when the orders that it would take are bound; None: from the lock on.
     """
 
     auction_id: Id
@@ -319,6 +190,36 @@ class AuctionOpened(Event, frozen=True, kw_only=True, tag="auction.opened.v1"):
     period_hours: Literal[1, 24]
     periods: Annotated[int, Meta(ge=1, le=10_000)]
     seed: Annotated[int, Meta(ge=0)]
+    indicative_at: Instant | None = None
+    no_cancel_at: Instant | None = None
+
+
+class AuctionIndicated(Event, frozen=True, kw_only=True, tag="auction.indicated.v1"):
+    """What the prices would be if the book stayed as it is; they bind nobody.
+
+    Attributes:
+        auction_id: The auction.
+        orders: Orders that it would take.
+        book_hash: SHA-256 of the book's canonical JSON.
+        prices: Uniform prices, in runs of equal periods; found without the engine's full search.
+    """
+
+    auction_id: Id
+    orders: Annotated[int, Meta(ge=0)]
+    book_hash: str
+    prices: tuple[Price, ...]
+
+
+class AuctionBound(Event, frozen=True, kw_only=True, tag="auction.bound.v1"):
+    """The orders that are there are bound: they can be neither cancelled nor amended until they are decided.
+
+    Attributes:
+        auction_id: The auction.
+        orders: How many; those that are placed from now on are bound by the lock.
+    """
+
+    auction_id: Id
+    orders: Annotated[int, Meta(ge=0)]
 
 
 class AuctionLocked(Event, frozen=True, kw_only=True, tag="auction.locked.v1"):
@@ -385,4 +286,6 @@ class AuctionSettled(Event, frozen=True, kw_only=True, tag="auction.settled.v1")
     impossible: Annotated[int, Meta(ge=0)] = 0
 
 
-AuctionEvent = AuctionOpened | AuctionLocked | AuctionCleared | AuctionFailed | AuctionSettled
+AuctionEvent = (
+    AuctionOpened | AuctionIndicated | AuctionBound | AuctionLocked | AuctionCleared | AuctionFailed | AuctionSettled
+)

@@ -137,6 +137,8 @@ class OrderAmended(Event, frozen=True, kw_only=True, tag="order.amended.v1"):
         terms: What is asked and offered from now on.
         cash_hold_usd: Cash set aside from now on.
         budget_holds: Budget set aside from now on.
+        keeps_priority: Whether it only improves the order, which then keeps its place in the queue; else the order goes
+            to the end, as if it were placed now.
     """
 
     order_id: Id
@@ -144,6 +146,7 @@ class OrderAmended(Event, frozen=True, kw_only=True, tag="order.amended.v1"):
     terms: OrderTerms
     cash_hold_usd: Usd
     budget_holds: tuple[BudgetHold, ...] = ()
+    keeps_priority: bool = False
 
 
 class OrderCancelled(Event, frozen=True, kw_only=True, tag="order.cancelled.v1"):

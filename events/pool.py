@@ -4,7 +4,7 @@ from typing import Annotated
 
 from msgspec import Meta
 
-from events.types import Event, GpuClass, Id, Instant, Interconnect, LotShare, Nodes, Region
+from events.types import Event, GpuClass, Id, Instant, Interconnect, LotShare, Nodes, Region, Text
 
 
 class PoolOpened(Event, frozen=True, kw_only=True, tag="pool.opened.v1"):
@@ -97,6 +97,22 @@ class PoolCapacityReleased(Event, frozen=True, kw_only=True, tag="pool.capacity_
     at: Instant
 
 
+class PoolClosingAnnounced(Event, frozen=True, kw_only=True, tag="pool.closing_announced.v1"):
+    """The provider gave notice that the pool leaves the market, or put the date off.
+
+    Nothing is offered or reserved any more; grants that run on end at the date.
+
+    Attributes:
+        pool_id: The pool.
+        closes_at: When it leaves.
+        reason: Why.
+    """
+
+    pool_id: Id
+    closes_at: Instant
+    reason: Text
+
+
 class PoolNodeFailed(Event, frozen=True, kw_only=True, tag="pool.node_failed.v1"):
     """Nodes stopped working.
 
@@ -137,4 +153,5 @@ PoolEvent = (
     | PoolCapacityReleased
     | PoolNodeFailed
     | PoolNodeRestored
+    | PoolClosingAnnounced
 )

@@ -20,6 +20,7 @@ from events.mandate import MandateEvent
 from events.order import OrderEvent
 from events.party import PartyEvent
 from events.pool import PoolEvent
+from events.pricelist import PricelistEvent
 from events.quote import QuoteEvent
 from events.site import SiteEvent
 from events.statement import StatementEvent
@@ -41,6 +42,7 @@ _UNIONS = (
     AccountEvent,
     InstrumentEvent,
     IssuerEvent,
+    PricelistEvent,
     ClockEvent,
 )
 

@@ -123,7 +123,7 @@ async def serve_worker(settings: Settings, stop: asyncio.Event, on_ready: Callab
         Corrupt: The log holds what this release cannot read.
     """
     async with open_log(settings) as stream:
-        worker = Worker(Handler(stream, MarketClock(), settings.source))
+        worker = Worker(Handler(stream, MarketClock(), settings.source), calendar=settings.calendar)
         working = [asyncio.create_task(worker.run(), name="worker")]
         if settings.database_url is not None:
             working.append(asyncio.create_task(_project(settings, stream), name="projector"))

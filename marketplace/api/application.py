@@ -29,6 +29,7 @@ from marketplace.api import (
     lots,
     mandates,
     market,
+    market_data,
     meters,
     operation,
     orders,
@@ -72,6 +73,7 @@ _FEATURES: Final[tuple[tuple[str, Router], ...]] = (
     ("accounts", account_statements.ROUTER),
     ("accounts", holds.ROUTER),
     ("market", market.ROUTER),
+    ("market", market_data.ROUTER),
     ("events", events.ROUTER),
     ("clock", clock.ROUTER),
 )

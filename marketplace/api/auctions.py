@@ -5,7 +5,8 @@ from typing import Any, Final
 from litestar import Response, Router, get, post
 from litestar.params import FromPath, JSONBody
 
-from events.auction import AuctionLocked, Book, Certificate
+from events.auction import AuctionLocked, Certificate
+from events.book import Book
 from marketplace.api.bodies.trading import OpenAuctionBody
 from marketplace.api.commands import Commanded, ReceiptBody
 from marketplace.api.paging import Cursor, Limit, Page, build_page, parse_cursor
@@ -38,6 +39,8 @@ async def open_one(command: Commanded, data: JSONBody[OpenAuctionBody]) -> Respo
         period_hours=data.period_hours,
         periods=data.periods,
         seed=data.seed,
+        indicative_at=data.indicative_at,
+        no_cancel_at=data.no_cancel_at,
     )
     return command.answer_created(receipt, PATH)
 

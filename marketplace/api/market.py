@@ -1,12 +1,13 @@
 """Market data that every tenant sees: classes, depth, prices, free capacity, and the rules of open mandates."""
 
-from datetime import datetime
+from datetime import datetime, timedelta
 from decimal import Decimal
 from typing import Annotated, Final
 
 import msgspec
 from litestar import Router, get
 from litestar.params import FromPath, QueryParameter
+from sqlalchemy.ext.asyncio import AsyncConnection
 
 from events.mandate import InstrumentKind
 from marketplace.api.paging import Cursor, Limit, Page, build_page, parse_cursor
@@ -23,6 +24,8 @@ from marketplace.projections.capacity import (
 )
 from marketplace.projections.inventory import find_pool
 from marketplace.projections.mandates import MandateView, list_mandates
+from marketplace.projections.market.index import find_median, list_in_force
+from marketplace.projections.market.queries import load_listed
 from marketplace.projections.parties import find_party
 from marketplace.projections.standings import StandingView, list_standings, load_standing
 
@@ -53,6 +56,31 @@ class MandateOffer(msgspec.Struct, frozen=True, kw_only=True):
     valuation_cap_usd_max: Decimal | None
     sectors: tuple[str, ...]
     expires_at: datetime | None
+
+
+class MarketPrice(PriceView, frozen=True, kw_only=True):
+    """The uniform price of one pool over a span, beside what other clouds list.
+
+    Attributes:
+        list_usd_per_gpu_hour_median: Median of the public prices of the class in force when the auction cleared; None
+            where none is known.
+    """
+
+    list_usd_per_gpu_hour_median: Decimal | None
+
+
+async def _set_beside(connection: AsyncConnection, rows: list[PriceView]) -> list[MarketPrice]:
+    """Return prices with the public ones of their classes on their days."""
+    if not rows:
+        return []
+    end = max(row.cleared_at for row in rows).date() + timedelta(days=1)
+    classes = sorted({row.gpu_class for row in rows if row.gpu_class is not None})
+    listed = {name: await load_listed(connection, name, end) for name in classes}
+    found = []
+    for row in rows:
+        middle = find_median(list_in_force(listed.get(row.gpu_class or "", []), row.cleared_at.date()))
+        found.append(MarketPrice(**msgspec.structs.asdict(row), list_usd_per_gpu_hour_median=middle))
+    return found
 
 
 def _render_offer(mandate: MandateView) -> MandateOffer:
@@ -94,8 +122,8 @@ async def read_prices(
     auction_id: Word = None,
     start: OptionalInstantText = None,
     end: OptionalInstantText = None,
-) -> Page[PriceView]:
-    """Return uniform prices per pool and span, the oldest auction first."""
+) -> Page[MarketPrice]:
+    """Return uniform prices per pool and span beside public list prices, the oldest auction first."""
     after = parse_cursor(cursor, (0, "", -1))
     first = None if start is None else parse_instant(start, "/start")
     last = None if end is None else parse_instant(end, "/end")
@@ -110,7 +138,8 @@ async def read_prices(
             after=after,
             limit=limit + 1,
         )
-    return build_page(rows, limit, lambda row: (row.last_sequence, row.pool_id, row.from_period))
+        found = await _set_beside(connection, rows)
+    return build_page(found, limit, lambda row: (row.last_sequence, row.pool_id, row.from_period))
 
 
 @get("/capacity", summary="Read a pool's capacity calendar")

@@ -10,6 +10,7 @@ from marketplace.api.bodies.trading import AmendOrderBody, PlaceOrderBody
 from marketplace.api.commands import Commanded, ReceiptBody
 from marketplace.api.paging import Cursor, Limit, Page, build_page, parse_cursor
 from marketplace.api.reading import AtText, Read, Word, answer_versioned, parse_at
+from marketplace.projections.auctions import DecisionView, list_decisions
 from marketplace.projections.orders import BookOrderView, OrderView, find_order, list_book, list_orders
 from marketplace.runtime.commands.orders import amend_order, cancel_order, place_order
 
@@ -44,6 +45,19 @@ async def get_one(reading: Read, order_id: FromPath[str]) -> Response[OrderView]
     return answer_versioned(view, view.last_sequence)
 
 
+@get("/{order_id:str}/decisions", summary="List an order's decisions")
+async def read_decisions(
+    reading: Read, order_id: FromPath[str], limit: Limit = 100, cursor: Cursor = None
+) -> Page[DecisionView]:
+    """Return what every auction that took the order decided for it; a standing order has one of each."""
+    after = parse_cursor(cursor, ("", ""))
+    async with reading.connect() as connection:
+        view = await find_order(connection, order_id)
+        reading.require(view, "order", order_id, lambda row: (row.startup_id,))
+        rows = await list_decisions(connection, order_id=order_id, after=after, limit=limit + 1)
+    return build_page(rows, limit, lambda row: (row.auction_id, row.order_id))
+
+
 @get("/", summary="List orders")
 async def list_all(
     *,
@@ -72,4 +86,6 @@ async def read_book(reading: Read, limit: Limit = 100, cursor: Cursor = None, at
     return build_page(rows, limit, lambda row: row.order_id)
 
 
-ROUTER: Final = Router(PATH, route_handlers=[place, amend, cancel, get_one, list_all, read_book], tags=["orders"])
+ROUTER: Final = Router(
+    PATH, route_handlers=[place, amend, cancel, get_one, read_decisions, list_all, read_book], tags=["orders"]
+)

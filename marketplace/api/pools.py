@@ -5,13 +5,13 @@ from typing import Final
 from litestar import Response, Router, get, post
 from litestar.params import FromPath, JSONBody
 
-from marketplace.api.bodies.supply import FailNodesBody, OpenPoolBody, RestoreNodesBody
+from marketplace.api.bodies.supply import ClosePoolBody, FailNodesBody, OpenPoolBody, RestoreNodesBody
 from marketplace.api.commands import Commanded, ReceiptBody
 from marketplace.api.paging import Cursor, Limit, Page, build_page, parse_cursor
 from marketplace.api.reading import Read, Word
 from marketplace.domain.refusals import refuse_unknown
 from marketplace.projections.inventory import PoolView, find_pool, list_pools
-from marketplace.runtime.commands.supply import fail_nodes, open_pool, restore_nodes
+from marketplace.runtime.commands.supply import announce_closing, fail_nodes, open_pool, restore_nodes
 
 PATH: Final = "/v1/pools"
 
@@ -50,6 +50,15 @@ async def restore(
     return command.answer(receipt)
 
 
+@post("/{pool_id:str}/close", status_code=200, summary="Give notice that a pool leaves")
+async def close(command: Commanded, pool_id: FromPath[str], data: JSONBody[ClosePoolBody]) -> Response[ReceiptBody]:
+    """Take nothing new at once, and end what still runs at the date; at least 14 days after the notice."""
+    receipt = await announce_closing(
+        command.handler, command.context, pool_id, closes_at=data.closes_at, reason=data.reason
+    )
+    return command.answer(receipt)
+
+
 @get("/{pool_id:str}", summary="Get a pool")
 async def get_one(reading: Read, pool_id: FromPath[str]) -> PoolView:
     """Return a pool, whoever operates it; its free capacity is under ``/v1/market/capacity``."""
@@ -79,4 +88,4 @@ async def list_all(
     return build_page(rows, limit, lambda row: row.pool_id)
 
 
-ROUTER: Final = Router(PATH, route_handlers=[open_one, fail, restore, get_one, list_all], tags=["pools"])
+ROUTER: Final = Router(PATH, route_handlers=[open_one, fail, restore, close, get_one, list_all], tags=["pools"])

@@ -15,9 +15,9 @@ from marketplace.clearing.codec import hash_book
 from marketplace.clearing.grid import Grid, compile_book
 from marketplace.clearing.marginal import Entry, find_entries
 from marketplace.clearing.model import Book, Order, Reason
-from marketplace.clearing.money import ceil_cent, usd
+from marketplace.clearing.money import usd
 from marketplace.clearing.program import list_columns
-from marketplace.clearing.reasons import cheapest_alone, find_hopeless
+from marketplace.clearing.reasons import find_hopeless
 from marketplace.clearing.ruled import list_rule_reasons
 from marketplace.clearing.rules import compile_rules
 from marketplace.clearing.solving import Solved, solve
@@ -62,9 +62,9 @@ class Placement:
 class Estimate:
     """The answer to a dry run.
 
-    At under `lower_usd_per_gpu_hour` the order loses whatever the rest of the book does. Where `sure`, both bounds are
-    the price to win: at it the order is accepted on this book and at a cent less it is rejected. Elsewhere
-    `upper_usd_per_gpu_hour` is worth more than what it would displace of the allocation found, and stays an estimate.
+    Where `sure`, both bounds are the price to win: at it the order is accepted on this book and at a cent less it is
+    rejected. Elsewhere under `lower_usd_per_gpu_hour` no optimal clearing has the order, and from
+    `upper_usd_per_gpu_hour` on every one has it; None where that takes more than an offer may be.
     Without a price, `reason` says why nothing would do.
     """
 
@@ -99,16 +99,20 @@ def estimate(standing: Standing, order: Order) -> Estimate:
     if solved.proven and len(list_columns(grid, keep=at).way) > EXACT_COLUMNS_MAX:
         solved = replace(solved, proven=False)
     price = price_to_win(solved, standing.seed, at)
-    floor = cheapest_alone(grid, grid.wishes[at])
-    if price is None or floor is None:
+    if price is None:
         reason = find_hopeless(grid, at, order.start_latest)
         if reason is None:
             reason = next(iter(list_rule_reasons(book, solved.allocation, at)), None)
         return Estimate(None, None, None, sure=False, placements=(), reason=reason)
-    upper = usd(price.value_micro)
-    lower = upper if price.exact else min(usd(ceil_cent(floor[0])), upper)
-    placements = tuple(_render(order, grid, entry) for entry in entries)
-    return Estimate(upper, lower, upper, sure=price.exact, placements=placements, reason=None)
+    upper = None if price.upper_micro is None else usd(price.upper_micro)
+    return Estimate(
+        usd(price.value_micro),
+        usd(price.lower_micro),
+        upper,
+        sure=price.exact,
+        placements=tuple(_render(order, grid, entry) for entry in entries),
+        reason=None,
+    )
 
 
 def _render(order: Order, grid: Grid, entry: Entry) -> Placement:

@@ -21,6 +21,7 @@ from marketplace.api.bodies.parties import ClearPartyBody, IssueKeyBody, Registe
 from marketplace.api.bodies.quotes import QuoteAnswer
 from marketplace.api.bodies.reasons import ReasonBody
 from marketplace.api.bodies.supply import (
+    ClosePoolBody,
     ListLotBody,
     OpenPoolBody,
     RegisterSiteBody,
@@ -40,14 +41,17 @@ from marketplace.api.clock import ClockView
 from marketplace.api.commands import ReceiptBody
 from marketplace.api.feed import FeedPage
 from marketplace.api.ingestion import BATCHED, IngestionReceipt
+from marketplace.api.market import MarketPrice
 from marketplace.api.usage import UsageReceipt
 from marketplace.client.books import Books
 from marketplace.projections.accounts.views import TrialBalanceView
-from marketplace.projections.auctions import AuctionView, DecisionView, PriceView
+from marketplace.projections.auctions import AuctionView, DecisionView
 from marketplace.projections.cap_tables.queries import CapTableView, FinancingView, LiquidityView, StakeholderView
 from marketplace.projections.grants import GrantView
 from marketplace.projections.instruments import InstrumentView
 from marketplace.projections.inventory import LotView, PoolView
+from marketplace.projections.market.index import IndexPoint
+from marketplace.projections.market.queries import CurveStep
 from marketplace.projections.orders import OrderView
 from marketplace.projections.quotes import QuoteView
 from marketplace.projections.standings import StandingView
@@ -84,6 +88,10 @@ class MarketplaceClient(Books):
     async def open_pool(self, body: OpenPoolBody, **options: Any) -> ReceiptBody:
         """Open a fabric of equal nodes."""
         return await self.command("/v1/pools", body, **options)
+
+    async def close_pool(self, pool_id: str, body: ClosePoolBody, **options: Any) -> ReceiptBody:
+        """Give notice that a pool leaves the market."""
+        return await self.command(f"/v1/pools/{pool_id}/close", body, **options)
 
     async def list_lot(self, body: ListLotBody, **options: Any) -> ReceiptBody:
         """Offer nodes for a span."""
@@ -246,9 +254,17 @@ class MarketplaceClient(Books):
         """Yield the decisions of an auction."""
         return self.rows(f"/v1/auctions/{auction_id}/decisions", DecisionView)
 
-    def list_prices(self, **query: Any) -> AsyncIterator[PriceView]:
+    async def read_index(self, gpu_class: str, **query: Any) -> list[IndexPoint]:
+        """Return what was paid for a class per day, beside what other clouds list."""
+        return await self.get("/v1/market/index", list[IndexPoint], gpu_class=gpu_class, **query)
+
+    async def read_curves(self, gpu_class: str, **query: Any) -> list[CurveStep]:
+        """Return supply and demand of a class in an auction's frozen book."""
+        return await self.get("/v1/market/curves", list[CurveStep], gpu_class=gpu_class, **query)
+
+    def list_prices(self, **query: Any) -> AsyncIterator[MarketPrice]:
         """Yield prices of auctions."""
-        return self.rows("/v1/market/prices", PriceView, **query)
+        return self.rows("/v1/market/prices", MarketPrice, **query)
 
     def list_grants(self, **query: Any) -> AsyncIterator[GrantView]:
         """Yield grants."""

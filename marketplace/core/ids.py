@@ -28,6 +28,7 @@ PREFIXES: Final = {
     "account": "acc",
     "instrument": "ins",
     "issuer": "iss",
+    "pricelist": "prl",
     "clock": "clk",
 }
 _ID: Final = re.compile(r"[a-z]{3}_[0-7][0-9a-hjkmnp-tv-z]{25}")

@@ -7,8 +7,8 @@ Invariants:
     2. A clearing decides every order of the book exactly once, in the book's order.
     3. A result is published once.
 
-Refusals in order: auction_unknown · auction_exists · time_naive · horizon_too_long · auction_<status> ·
-book_mismatch · decisions_incomplete.
+Refusals in order: auction_unknown · auction_exists · time_naive · phases_reversed · horizon_too_long ·
+auction_<status> · book_mismatch · decisions_incomplete.
 """
 
 from collections.abc import Sequence
@@ -19,19 +19,21 @@ from typing import Literal
 import msgspec
 
 from events.auction import (
+    AuctionBound,
     AuctionCleared,
     AuctionEvent,
     AuctionFailed,
+    AuctionIndicated,
     AuctionLocked,
     AuctionOpened,
     AuctionSettled,
-    Book,
     Certificate,
     Decision,
     Price,
     RulePrice,
     ShadowPrice,
 )
+from events.book import Book
 from marketplace.clearing.book import PERIODS_MAX
 from marketplace.core.decider import Decider
 from marketplace.core.errors import Refusal
@@ -50,6 +52,24 @@ class OpenAuction(msgspec.Struct, frozen=True, kw_only=True):
     period_hours: Literal[1, 24]
     periods: int
     seed: int
+    indicative_at: datetime | None = None
+    no_cancel_at: datetime | None = None
+
+
+class IndicateAuction(msgspec.Struct, frozen=True, kw_only=True):
+    """Say what the prices would be by now."""
+
+    auction_id: str
+    orders: int
+    book_hash: str
+    prices: tuple[Price, ...]
+
+
+class BindAuction(msgspec.Struct, frozen=True, kw_only=True):
+    """Say that the orders that are there are bound."""
+
+    auction_id: str
+    orders: int
 
 
 class LockAuction(msgspec.Struct, frozen=True, kw_only=True):
@@ -88,7 +108,7 @@ class SettleAuction(msgspec.Struct, frozen=True, kw_only=True):
     impossible: int
 
 
-AuctionCommand = OpenAuction | LockAuction | ClearAuction | FailAuction | SettleAuction
+AuctionCommand = OpenAuction | IndicateAuction | BindAuction | LockAuction | ClearAuction | FailAuction | SettleAuction
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,6 +121,8 @@ class Auction:
     attempts: int = 0
     cleared: AuctionCleared | None = None
     settled: AuctionSettled | None = None
+    indicated: AuctionIndicated | None = None
+    bound: AuctionBound | None = None
 
 
 AuctionState = Auction | None
@@ -113,6 +135,10 @@ def decide(command: AuctionCommand, state: AuctionState) -> Sequence[AuctionEven
     if state is None:
         raise refuse_unknown("auction", command.auction_id)
     match command:
+        case IndicateAuction():
+            return _indicate(command, state)
+        case BindAuction():
+            return _bind(command, state)
         case LockAuction():
             return _lock(command, state)
         case ClearAuction():
@@ -131,6 +157,15 @@ def _open(command: OpenAuction, state: AuctionState) -> Sequence[AuctionEvent]:
         raise refuse_exists("auction", command.auction_id)
     require_aware(command.locks_at, "/locks_at")
     require_aware(command.horizon_start, "/horizon_start")
+    phases = [at for at in (command.indicative_at, command.no_cancel_at, command.locks_at) if at is not None]
+    for at in phases[:-1]:
+        require_aware(at, "/indicative_at" if at is command.indicative_at else "/no_cancel_at")
+    if phases != sorted(phases):
+        raise Refusal(
+            "phases_reversed",
+            "an auction collects, then indicates, then binds, then locks; put its phases in this order",
+            pointer="/no_cancel_at",
+        )
     if command.periods > PERIODS_MAX:
         raise Refusal(
             "horizon_too_long",
@@ -140,6 +175,20 @@ def _open(command: OpenAuction, state: AuctionState) -> Sequence[AuctionEvent]:
             periods_max=PERIODS_MAX,
         )
     return [event]
+
+
+def _indicate(command: IndicateAuction, state: Auction) -> Sequence[AuctionEvent]:
+    if state.indicated is not None:
+        return []
+    _require_status(state, "collecting")
+    return [AuctionIndicated(**{name: getattr(command, name) for name in command.__struct_fields__})]
+
+
+def _bind(command: BindAuction, state: Auction) -> Sequence[AuctionEvent]:
+    if state.bound is not None:
+        return []
+    _require_status(state, "collecting")
+    return [AuctionBound(auction_id=command.auction_id, orders=command.orders)]
 
 
 def _require_status(state: Auction, *allowed: str) -> None:
@@ -207,6 +256,10 @@ def evolve(state: AuctionState, event: AuctionEvent) -> AuctionState:
         return Auction(event)
     assert state is not None, "an auction is opened first"
     match event:
+        case AuctionIndicated():
+            return replace(state, indicated=event)
+        case AuctionBound():
+            return replace(state, bound=event)
         case AuctionLocked():
             return replace(state, status="locked", locked=event)
         case AuctionCleared():

@@ -14,6 +14,7 @@ from marketplace.domain.mandate import MANDATE
 from marketplace.domain.order import ORDER
 from marketplace.domain.party import PARTY
 from marketplace.domain.pool import POOL
+from marketplace.domain.pricelist import PRICELIST
 from marketplace.domain.quote import QUOTE
 from marketplace.domain.site import SITE
 from marketplace.domain.statement import STATEMENT
@@ -36,6 +37,7 @@ DECIDERS: Final[dict[str, Decider[Any, Any, Any]]] = {
         ACCOUNT,
         INSTRUMENT,
         ISSUER,
+        PRICELIST,
         CLOCK,
     )
 }

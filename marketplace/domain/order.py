@@ -43,6 +43,7 @@ from marketplace.core.errors import Refusal
 from marketplace.core.money import require_price, require_share, require_usd
 from marketplace.domain.offer import compute_principal_max
 from marketplace.domain.order_terms import require_wishes
+from marketplace.domain.priority import keeps_priority
 from marketplace.domain.refusals import refuse_exists, refuse_status, refuse_unknown, require_aware
 
 MANDATES_MAX = 4
@@ -50,21 +51,7 @@ OFFERS_MAX = 16
 
 
 class PlaceOrder(msgspec.Struct, frozen=True, kw_only=True):
-    """Ask for capacity; the holds stand in the same atomic batch.
-
-    Attributes:
-        order_id: The order.
-        startup_id: Who asks.
-        issuer_id: Whose equity is offered.
-        account_id: Whose cash is held.
-        hold_id: The hold.
-        terms: What is asked and offered.
-        cash_hold_usd: Cash set aside.
-        budget_holds: Budget set aside.
-        at: Now.
-        quote_id: The held quote that it takes, if it does.
-        grant_id: What taking it issues; given with `quote_id`.
-    """
+    """Ask for capacity; the holds stand in the same atomic batch. To take a held quote, name it and its grant."""
 
     order_id: str
     startup_id: str
@@ -309,6 +296,7 @@ def _amend(command: AmendOrder, state: Order) -> Sequence[OrderEvent]:
             terms=command.terms,
             cash_hold_usd=command.cash_hold_usd,
             budget_holds=command.budget_holds,
+            keeps_priority=keeps_priority(state.terms, command.terms),
         )
     ]
 

@@ -8,17 +8,17 @@ Invariants:
     2. At every instant the nodes reserved from a lot do not exceed what the lot offers or offered when it was reserved.
     3. Nothing is reserved of nodes that had failed and not been restored by then.
     4. Shares of lots carry a reservation in full at every instant.
+    5. Once notice was given that the pool leaves, nothing is offered or reserved any more.
 
 Refusals in order: pool_unknown · pool_exists · reservation_unknown · incident_exists · incident_unknown · time_naive ·
-span_empty · pool_full · reservation_exists · shares_uneven · lot_not_offered · lot_sold · nodes_failed ·
-nodes_exceeded.
+span_empty · notice_too_short · closing_brought_forward · pool_closing · pool_full · reservation_exists ·
+shares_uneven · lot_not_offered · lot_sold · nodes_failed · nodes_exceeded.
 """
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 
-import msgspec
 from immutables import Map
 
 from events.pool import (
@@ -26,88 +26,44 @@ from events.pool import (
     PoolCapacityRecalled,
     PoolCapacityReleased,
     PoolCapacityReserved,
+    PoolClosingAnnounced,
     PoolEvent,
     PoolNodeFailed,
     PoolNodeRestored,
     PoolOpened,
 )
-from events.types import Interconnect, LotShare
+from events.types import LotShare
 from marketplace.core.decider import Decider
 from marketplace.core.errors import Refusal
 from marketplace.core.intervals import Load, build_steps, find_peak, overlaps, require_span
+from marketplace.domain.pool_commands import (
+    AnnounceClosing,
+    FailNodes,
+    OfferCapacity,
+    OpenPool,
+    PoolCommand,
+    RecallCapacity,
+    ReleaseCapacity,
+    ReserveCapacity,
+    RestoreNodes,
+)
 from marketplace.domain.refusals import refuse_exists, refuse_unknown, require_aware
 
+__all__ = [
+    "POOL",
+    "AnnounceClosing",
+    "FailNodes",
+    "OfferCapacity",
+    "OpenPool",
+    "Pool",
+    "PoolCommand",
+    "RecallCapacity",
+    "ReleaseCapacity",
+    "ReserveCapacity",
+    "RestoreNodes",
+]
+NOTICE_MIN = timedelta(days=14)
 FOREVER = datetime(9999, 1, 1, tzinfo=UTC)
-
-
-class OpenPool(msgspec.Struct, frozen=True, kw_only=True):
-    """Open a fabric of equal nodes."""
-
-    pool_id: str
-    provider_id: str
-    site_id: str
-    region: str
-    gpu_class: str
-    interconnect: Interconnect
-    gpus_per_node: int
-    nodes: int
-    power_per_node_kw: int
-
-
-class OfferCapacity(msgspec.Struct, frozen=True, kw_only=True):
-    """Put nodes on sale as a lot, or change what the lot offers."""
-
-    pool_id: str
-    lot_id: str
-    nodes: int
-    start: datetime
-    end: datetime
-
-
-class RecallCapacity(msgspec.Struct, frozen=True, kw_only=True):
-    """Take a lot off sale."""
-
-    pool_id: str
-    lot_id: str
-
-
-class ReserveCapacity(msgspec.Struct, frozen=True, kw_only=True):
-    """Take nodes for a grant."""
-
-    pool_id: str
-    grant_id: str
-    nodes: int
-    start: datetime
-    end: datetime
-    lots: tuple[LotShare, ...]
-
-
-class ReleaseCapacity(msgspec.Struct, frozen=True, kw_only=True):
-    """Free a grant's nodes from an instant on."""
-
-    pool_id: str
-    grant_id: str
-    at: datetime
-
-
-class FailNodes(msgspec.Struct, frozen=True, kw_only=True):
-    """Say that nodes stopped working."""
-
-    pool_id: str
-    incident_id: str
-    nodes: int
-    at: datetime
-
-
-class RestoreNodes(msgspec.Struct, frozen=True, kw_only=True):
-    """Say that the nodes of an incident work again."""
-
-    pool_id: str
-    incident_id: str
-    at: datetime
-
-
-PoolCommand = OpenPool | OfferCapacity | RecallCapacity | ReserveCapacity | ReleaseCapacity | FailNodes | RestoreNodes
 
 
 @dataclass(frozen=True, slots=True)
@@ -136,6 +92,7 @@ class Pool:
     offers: Map[str, Load] = field(default_factory=Map)
     reservations: Map[str, Reservation] = field(default_factory=Map)
     incidents: Map[str, Incident] = field(default_factory=Map)
+    closing: PoolClosingAnnounced | None = None
 
     def sold(self, lot_id: str) -> list[Load]:
         """Return the nodes reserved from a lot, one load per share."""
@@ -199,6 +156,8 @@ def decide(command: PoolCommand, state: PoolState) -> Sequence[PoolEvent]:
         return _release(command, state)
     if isinstance(command, FailNodes):
         return _fail(command, state)
+    if isinstance(command, AnnounceClosing):
+        return _announce(command, state)
     return _restore(command, state)
 
 
@@ -211,11 +170,42 @@ def _open(command: OpenPool, state: PoolState) -> Sequence[PoolEvent]:
     raise refuse_exists("pool", command.pool_id)
 
 
+def _announce(command: AnnounceClosing, state: Pool) -> Sequence[PoolEvent]:
+    require_aware(command.closes_at, "/closes_at")
+    known = state.closing
+    if known is not None and known.closes_at == command.closes_at:
+        return []
+    if command.closes_at < command.at + NOTICE_MIN:
+        raise Refusal(
+            "notice_too_short",
+            f"a pool leaves {NOTICE_MIN.days} days after notice or later, not at {command.closes_at.isoformat()}",
+            pointer="/closes_at",
+        )
+    if known is not None and command.closes_at < known.closes_at:
+        raise Refusal(
+            "closing_brought_forward",
+            f"notice was given for {known.closes_at.isoformat()}; it can be put off, not brought forward",
+            pointer="/closes_at",
+        )
+    return [PoolClosingAnnounced(pool_id=command.pool_id, closes_at=command.closes_at, reason=command.reason)]
+
+
+def _require_staying(state: Pool) -> None:
+    if state.closing is not None:
+        raise Refusal(
+            "pool_closing",
+            f"pool {state.opened.pool_id} leaves the market at {state.closing.closes_at.isoformat()} and takes nothing"
+            " new; use another pool",
+            pool_id=state.opened.pool_id,
+        )
+
+
 def _offer(command: OfferCapacity, state: Pool) -> Sequence[PoolEvent]:
     require_span(command.start, command.end, "/end")
     offer = Load(command.start, command.end, command.nodes)
     if state.offers.get(command.lot_id) == offer:
         return []
+    _require_staying(state)
     others = state.claimed(command.start, command.end, besides=command.lot_id)
     peak, where = find_peak(others, command.start, command.end)
     if peak + command.nodes > state.opened.nodes:
@@ -246,7 +236,9 @@ def _reserve(command: ReserveCapacity, state: Pool) -> Sequence[PoolEvent]:
     if held is not None:
         if (held.start, held.end, held.lots) == (command.start, command.end, command.lots):
             return []
+        _require_staying(state)
         raise Refusal("reservation_exists", f"grant {command.grant_id} holds other capacity of this pool")
+    _require_staying(state)
     _require_even(command)
     for lot_id in dict.fromkeys(share.lot_id for share in command.lots):
         _require_lot(command, state, lot_id)
@@ -368,6 +360,8 @@ def evolve(state: PoolState, event: PoolEvent) -> PoolState:
         before = state.reservations[event.grant_id]
         after = replace(before, end=max(event.at, before.start))
         return replace(state, reservations=state.reservations.set(event.grant_id, after))
+    if isinstance(event, PoolClosingAnnounced):
+        return replace(state, closing=event)
     if isinstance(event, PoolNodeFailed):
         incident = Incident(event.nodes, event.at, FOREVER)
         return replace(state, incidents=state.incidents.set(event.incident_id, incident))

@@ -10,7 +10,7 @@ from sqlalchemy import Index, select, tuple_
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from events import auction as auction_events
-from events.auction import Certificate, MatchTerms, PriceRange, SecondBest
+from events.auction import Certificate, MatchTerms, Price, PriceRange, SecondBest
 from events.types import Reason
 from marketplace.core.errors import Corrupt
 from marketplace.projections.changes import Changes
@@ -25,6 +25,10 @@ auctions: Final = define(
     "auctions_v1",
     text("auction_id", key=True),
     text("status"),
+    text("phase"),
+    instant("indicative_at", null=True),
+    instant("no_cancel_at", null=True),
+    document("indicative_prices", null=True),
     instant("locks_at"),
     instant("horizon_start"),
     whole("period_hours"),
@@ -78,6 +82,9 @@ def _opened(changes: Changes, fact: Fact, event: auction_events.AuctionOpened) -
         auctions,
         auction_id=event.auction_id,
         status="collecting",
+        phase="collecting",
+        indicative_at=event.indicative_at,
+        no_cancel_at=event.no_cancel_at,
         locks_at=event.locks_at,
         horizon_start=event.horizon_start,
         period_hours=event.period_hours,
@@ -88,11 +95,20 @@ def _opened(changes: Changes, fact: Fact, event: auction_events.AuctionOpened) -
     )
 
 
+def _indicated(changes: Changes, _: Fact, event: auction_events.AuctionIndicated) -> None:
+    changes.update(auctions, event.auction_id, phase="indicative", indicative_prices=event.prices)
+
+
+def _bound(changes: Changes, _: Fact, event: auction_events.AuctionBound) -> None:
+    changes.update(auctions, event.auction_id, phase="no_cancel")
+
+
 def _locked(changes: Changes, fact: Fact, event: auction_events.AuctionLocked) -> None:
     changes.update(
         auctions,
         event.auction_id,
         status="locked",
+        phase="locked",
         book_hash=event.book_hash,
         book_orders=len(event.book.orders),
         locked_sequence=fact.sequence,
@@ -107,6 +123,7 @@ def _cleared(changes: Changes, fact: Fact, event: auction_events.AuctionCleared)
         auctions,
         event.auction_id,
         status="cleared",
+        phase="cleared",
         certificate=event.certificate,
         matched=sum(decision.match is not None for decision in event.decisions),
         unmatched=sum(decision.match is None for decision in event.decisions),
@@ -165,6 +182,8 @@ PROJECTION: Final = Projection(
     tables=(auctions, prices, decisions),
     handlers={
         auction_events.AuctionOpened: _opened,
+        auction_events.AuctionIndicated: _indicated,
+        auction_events.AuctionBound: _bound,
         auction_events.AuctionLocked: _locked,
         auction_events.AuctionCleared: _cleared,
         auction_events.AuctionFailed: _failed,
@@ -172,7 +191,7 @@ PROJECTION: Final = Projection(
     },
     ignores=all_of(
         "party", "site", "pool", "lot", "mandate", "order", "grant", "usage", "statement", "account", "instrument",
-        "issuer", "clock", "quote",
+        "issuer", "clock", "quote", "pricelist",
     ),
     load=_load,
 )  # fmt: skip
@@ -181,11 +200,16 @@ PROJECTION: Final = Projection(
 class AuctionView(msgspec.Struct, frozen=True, kw_only=True):
     """An auction; `status` is ``collecting``, ``locked``, ``cleared``, ``settled`` or ``failed``.
 
-    `locked_sequence` is the event that holds the frozen book.
+    `phase` is ``collecting``, ``indicative`` (prices are published that bind nobody), ``no_cancel`` (orders are bound),
+    ``locked`` or ``cleared``. `locked_sequence` is the event that holds the frozen book.
     """
 
     auction_id: str
     status: str
+    phase: str
+    indicative_at: datetime | None
+    no_cancel_at: datetime | None
+    indicative_prices: tuple[Price, ...] | None
     locks_at: datetime
     horizon_start: datetime
     period_hours: int

@@ -111,10 +111,10 @@ PROJECTION: Final = Projection(
         pool_events.PoolNodeFailed: _failed,
         pool_events.PoolNodeRestored: _restored,
     },
-    ignores=tags_of(pool_events.PoolOpened)
+    ignores=tags_of(pool_events.PoolOpened, pool_events.PoolClosingAnnounced)
     | all_of(
         "party", "site", "lot", "mandate", "order", "auction", "grant", "usage", "statement", "account", "instrument",
-        "issuer", "clock", "quote",
+        "issuer", "clock", "quote", "pricelist",
     ),
     load=_load,
 )  # fmt: skip

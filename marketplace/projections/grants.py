@@ -151,7 +151,7 @@ PROJECTION: Final = Projection(
     },
     ignores=all_of(
         "party", "site", "pool", "lot", "mandate", "order", "auction", "usage", "statement", "account", "instrument",
-        "issuer", "clock", "quote",
+        "issuer", "clock", "quote", "pricelist",
     ),
     load=_load,
 )  # fmt: skip

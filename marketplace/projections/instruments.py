@@ -178,7 +178,7 @@ PROJECTION: Final = Projection(
     ignores=tags_of(instrument_events.InstrumentMfnNoticed, instrument_events.InstrumentMfnElected)
     | all_of(
         "party", "site", "pool", "lot", "mandate", "order", "auction", "grant", "usage", "statement", "account",
-        "issuer", "clock", "quote",
+        "issuer", "clock", "quote", "pricelist",
     ),
     load=_load,
 )  # fmt: skip

@@ -47,6 +47,7 @@ pools: Final = define(
     whole("gpus_per_node"),
     whole("nodes"),
     whole("power_per_node_kw"),
+    instant("closes_at", null=True),
     Index("ix_pools_v1_class", "gpu_class", "pool_id"),
     Index("ix_pools_v1_provider", "provider_id", "pool_id"),
     origin=Origin("pool", "pool_id"),
@@ -100,6 +101,10 @@ def _pool_opened(changes: Changes, _: Fact, event: pool_events.PoolOpened) -> No
     changes.put(pools, **{name: getattr(event, name) for name in _POOL_FIELDS})
 
 
+def _closing(changes: Changes, _: Fact, event: pool_events.PoolClosingAnnounced) -> None:
+    changes.update(pools, event.pool_id, closes_at=event.closes_at)
+
+
 def _lot_listed(changes: Changes, fact: Fact, event: lot_events.LotListed) -> None:
     fields = {name: getattr(event, name) for name in _LOT_FIELDS}
     changes.put(lots, **fields, status="listed", listed_at=fact.time)
@@ -136,6 +141,7 @@ PROJECTION: Final = Projection(
         site_events.SiteConversionScheduled: _conversion_scheduled,
         site_events.SiteConversionSlipped: _conversion_slipped,
         pool_events.PoolOpened: _pool_opened,
+        pool_events.PoolClosingAnnounced: _closing,
         lot_events.LotListed: _lot_listed,
         lot_events.LotRepriced: _lot_repriced,
         lot_events.LotRescheduled: _lot_rescheduled,
@@ -164,6 +170,7 @@ PROJECTION: Final = Projection(
         "issuer",
         "clock",
         "quote",
+        "pricelist",
     ),
 )
 
@@ -188,7 +195,7 @@ class SiteView(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class PoolView(msgspec.Struct, frozen=True, kw_only=True):
-    """A pool: one fabric of equal nodes."""
+    """A pool: one fabric of equal nodes; it takes nothing new once it is known when it closes."""
 
     pool_id: str
     provider_id: str
@@ -199,6 +206,7 @@ class PoolView(msgspec.Struct, frozen=True, kw_only=True):
     gpus_per_node: int
     nodes: int
     power_per_node_kw: int
+    closes_at: datetime | None
     last_sequence: int
 
 

@@ -75,7 +75,7 @@ PROJECTION: Final = Projection(
     },
     ignores=all_of(
         "party", "site", "pool", "lot", "mandate", "order", "auction", "grant", "usage", "statement", "account",
-        "instrument", "issuer", "clock",
+        "instrument", "issuer", "clock", "pricelist",
     ),
 )  # fmt: skip
 

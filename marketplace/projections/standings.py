@@ -81,7 +81,7 @@ PROJECTION: Final = Projection(
     handlers=_HANDLERS,
     ignores=all_of(
         "party", "site", "pool", "lot", "mandate", "order", "auction", "grant", "usage", "statement", "account",
-        "instrument", "issuer", "clock", "quote",
+        "instrument", "issuer", "clock", "quote", "pricelist",
     ) - tags_of(*COUNTED),
     load=_load,
 )  # fmt: skip

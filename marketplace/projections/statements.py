@@ -110,7 +110,7 @@ PROJECTION: Final = Projection(
     },
     ignores=all_of(
         "party", "site", "pool", "lot", "mandate", "order", "auction", "grant", "usage", "account", "instrument",
-        "issuer", "clock", "quote",
+        "issuer", "clock", "quote", "pricelist",
     ),
 )  # fmt: skip
 

@@ -129,7 +129,7 @@ PROJECTION: Final = Projection(
     },
     ignores=all_of(
         "party", "site", "pool", "lot", "mandate", "order", "auction", "grant", "statement", "account", "instrument",
-        "issuer", "clock", "quote",
+        "issuer", "clock", "quote", "pricelist",
     )
     | tags_of(usage_events.UsageIdentified, usage_events.UsageClosed),
     load=_load,

@@ -24,7 +24,7 @@ from events.order import (
     OrderTerms,
     OrderUnmatched,
 )
-from events.pool import PoolNodeFailed, PoolNodeRestored
+from events.pool import PoolClosingAnnounced, PoolNodeFailed, PoolNodeRestored
 from events.quote import QuoteExpired, QuoteHeld, QuoteReleased, QuoteTaken
 from events.site import SiteConversionSlipped
 from events.statement import StatementAccepted, StatementCredited, StatementDisputed, StatementIssued
@@ -109,6 +109,8 @@ class Agenda:
 
     @notice.register
     def _place(self, event: OrderPlaced | OrderAmended) -> None:
+        if isinstance(event, OrderAmended) and not event.keeps_priority:
+            self.open_orders.pop(event.order_id, None)
         self._stand(event.order_id, _find_end(event.terms))
 
     @notice.register
@@ -139,6 +141,11 @@ class Agenda:
             self.put(Task("defer_order", event.order_id), NOW)
 
     @notice.register
+    def _announce_closing(self, event: PoolClosingAnnounced) -> None:
+        self.put(Task("drain_pool", event.pool_id), NOW)
+        self.put(Task("close_pool", event.pool_id), event.closes_at)
+
+    @notice.register
     def _hold_quote(self, event: QuoteHeld) -> None:
         self.put(Task("expire_quote", event.quote_id), event.expires_at)
 
@@ -149,6 +156,10 @@ class Agenda:
     @notice.register
     def _open_auction(self, event: AuctionOpened) -> None:
         self.put(Task("run_auction", event.auction_id), event.locks_at)
+        if event.indicative_at is not None:
+            self.put(Task("indicate_auction", event.auction_id), event.indicative_at)
+        if event.no_cancel_at is not None:
+            self.put(Task("bind_auction", event.auction_id), event.no_cancel_at)
 
     @notice.register
     def _lock_auction(self, event: AuctionLocked) -> None:

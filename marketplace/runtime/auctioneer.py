@@ -11,16 +11,16 @@ Invariants:
 import asyncio
 import contextlib
 from collections.abc import Callable, Coroutine, Iterable
-from collections.abc import Set as AbstractSet
 from decimal import Decimal
 from typing import Any, Final
 
 import structlog
 
 from events.auction import AuctionCleared, Decision
+from events.book import Book
 from events.types import Reason
 from marketplace.core.errors import Conflict, Refusal
-from marketplace.domain.auction import ATTEMPTS_MAX, AUCTION, Auction
+from marketplace.domain.auction import ATTEMPTS_MAX, AUCTION, Auction, IndicateAuction
 from marketplace.domain.lot import LOT, Lot
 from marketplace.domain.mandate import MANDATE
 from marketplace.domain.order import ORDER, Order
@@ -28,7 +28,7 @@ from marketplace.domain.order_terms import name_group
 from marketplace.domain.pool import POOL
 from marketplace.domain.site import SITE
 from marketplace.runtime.book import build_book, find_window
-from marketplace.runtime.clearing import clear_book, compute_book_hash
+from marketplace.runtime.clearing import clear_book, compute_book_hash, price_book
 from marketplace.runtime.commands import auctions, orders
 from marketplace.runtime.handler import Handler
 from marketplace.runtime.horizon import build_horizon
@@ -75,49 +75,90 @@ class Auctioneer:
         assert auction is not None, "the agenda names auctions that were opened"
         return auction
 
+    async def indicate(self, auction_id: str) -> None:
+        """Publish what the prices would be if the book stayed as it is; an engine that fails publishes nothing."""
+        auction = await self._load(auction_id)
+        if auction.status != "collecting" or auction.indicated is not None:
+            return
+        book = await self._build_book(auction, await self._list_wanted(auction))
+        try:
+            prices = await asyncio.to_thread(price_book, book, auction.opened.seed)
+        except Exception:
+            # Nothing rests on indicative prices, and the auction itself is tried on its own book.
+            log.exception("auction_not_indicated", auction_id=auction_id)
+            return
+        command = IndicateAuction(
+            auction_id=auction_id, orders=len(book.orders), book_hash=compute_book_hash(book), prices=prices
+        )
+        context = build_context(self._handler, "auctioneer", auction_id, "indicate")
+        await auctions.indicate_auction(self._handler, context, command)
+
+    async def bind(self, auction_id: str) -> None:
+        """Lock the orders that are there, ahead of the book; a cancel that was first wins."""
+        auction = await self._load(auction_id)
+        if auction.status != "collecting" or auction.bound is not None:
+            return
+        bound = await self._lock_orders(auction)
+        context = build_context(self._handler, "auctioneer", auction_id, "bind")
+        await auctions.bind_auction(self._handler, context, auction_id, orders=len(bound))
+
     async def _lock(self, auction: Auction) -> None:
         auction_id = auction.opened.auction_id
-        horizon = build_horizon(auction.opened)
-        wanted, groups, busy = [], {}, set()
-        for order_id in self._stage.list_orders():
-            order = await self._find_order(order_id)
-            if order is None:
-                continue
-            groups[order_id] = name_group(order.placed.startup_id, order.terms)
-            if order.status == "locked" and order.auction_id != auction_id:
-                busy.add(groups[order_id])
-            elif self._stage.is_served(order_id) and order.status == "open":
-                await self._withdraw(order_id)
-            elif find_window(order.terms, horizon) is not None:
-                wanted.append(order_id)
-        wanted = [order_id for order_id in wanted if groups[order_id] is None or groups[order_id] not in busy]
-        served = await self._list_served(wanted)
-        wanted = [order_id for order_id in wanted if await self._has_parent(order_id, {*wanted, *served})]
-        await self._each(wanted[:ORDERS_MAX], lambda order_id: self._lock_order(auction_id, order_id))
-        locked = [order for order_id in wanted if (order := await self._find_order(order_id)) is not None]
-        book = build_book(
-            auction.opened,
-            await self._load_supply(locked),
-            (order for order in locked if order.status == "locked" and order.auction_id == auction_id),
-            served,
-        )
+        locked = await self._lock_orders(auction)
+        book = await self._build_book(auction, locked)
         context = build_context(self._handler, "auctioneer", auction_id, "lock")
         await auctions.lock_auction(self._handler, context, auction_id, book=book, book_hash=compute_book_hash(book))
 
-    async def _list_served(self, order_ids: Iterable[str]) -> set[str]:
+    async def _build_book(self, auction: Auction, orders: list[Order]) -> Book:
+        served = await self._list_served(orders)
+        return build_book(auction.opened, await self._load_supply(orders), orders, served)
+
+    async def _lock_orders(self, auction: Auction) -> list[Order]:
+        """Lock what the auction wants, and return what it holds by then, in the order of the queue."""
+        auction_id = auction.opened.auction_id
+        for order_id in self._stage.list_orders():
+            order = await self._find_order(order_id)
+            if order is not None and order.status == "open" and self._stage.is_served(order_id):
+                await self._withdraw(order_id)
+        wanted = [order.placed.order_id for order in await self._list_wanted(auction)]
+        await self._each(wanted, lambda order_id: self._lock_order(auction_id, order_id))
+        found = [order for order_id in wanted if (order := await self._find_order(order_id)) is not None]
+        return [order for order in found if order.status == "locked" and order.auction_id == auction_id]
+
+    async def _list_wanted(self, auction: Auction) -> list[Order]:
+        """Return the orders that the auction would take, in the order of the queue.
+
+        Where there are more than it clears, those that it holds already come first, then the oldest.
+        """
+        auction_id, horizon = auction.opened.auction_id, build_horizon(auction.opened)
+        wanted: list[Order] = []
+        busy: set[str | None] = set()
+        for order_id in self._stage.list_orders():
+            order = await self._find_order(order_id)
+            if order is None or order.status not in {"open", "locked"}:
+                continue
+            served = order.status == "open" and self._stage.is_served(order_id)
+            if order.status == "locked" and order.auction_id != auction_id:
+                busy.add(_name_group(order))
+            elif not served and find_window(order.terms, horizon) is not None:
+                wanted.append(order)
+        wanted = [order for order in wanted if _name_group(order) not in busy - {None}]
+        known = {None, *await self._list_served(wanted), *(order.placed.order_id for order in wanted)}
+        wanted = [order for order in wanted if order.terms.parent_order_id in known]
+        spare = max(ORDERS_MAX - sum(order.status == "locked" for order in wanted), 0)
+        free = [order.placed.order_id for order in wanted if order.status == "open"]
+        left_out = set(free[spare:])
+        return [order for order in wanted if order.placed.order_id not in left_out]
+
+    async def _list_served(self, orders: Iterable[Order]) -> set[str]:
         """Return the parents of orders that were matched before."""
         found = set()
-        for order_id in order_ids:
-            order = await self._find_order(order_id)
-            parent_id = None if order is None else order.terms.parent_order_id
+        for order in orders:
+            parent_id = order.terms.parent_order_id
             parent = None if parent_id is None else await self._find_order(parent_id)
             if parent is not None and parent.status == "matched":
                 found.add(parent.placed.order_id)
         return found
-
-    async def _has_parent(self, order_id: str, known: AbstractSet[str]) -> bool:
-        order = await self._find_order(order_id)
-        return order is not None and order.terms.parent_order_id in {None, *known}
 
     async def _withdraw(self, order_id: str) -> None:
         """Cancel an order of which the group is served, so that what it holds is free again."""
@@ -208,7 +249,7 @@ class Auctioneer:
         served = {groups[decision.order_id] for decision, outcome in matched if outcome == "matched"} - {None}
         for order_id in self._stage.list_orders() if served else ():
             order = await self._find_order(order_id)
-            if order is not None and name_group(order.placed.startup_id, order.terms) in served:
+            if order is not None and _name_group(order) in served:
                 await self._withdraw(order_id)
 
     async def _carry_out(self, cleared: AuctionCleared, decision: Decision) -> str:
@@ -269,3 +310,7 @@ class Auctioneer:
             if isinstance(result, BaseException):
                 raise result
         return results
+
+
+def _name_group(order: Order) -> str | None:
+    return name_group(order.placed.startup_id, order.terms)

@@ -8,7 +8,7 @@ from collections.abc import Iterable
 from collections.abc import Set as AbstractSet
 from decimal import Decimal
 
-from events.auction import BookBid, BookUse
+from events.book import BookBid, BookUse
 from events.order import ClassOffer, OrderTerms
 from marketplace.domain.lot import Lot
 from marketplace.domain.offer import compute_value

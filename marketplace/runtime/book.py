@@ -10,7 +10,8 @@ from datetime import timedelta
 
 import msgspec
 
-from events.auction import AuctionOpened, Book, BookLot, BookOrder, BookPool
+from events.auction import AuctionOpened
+from events.book import Book, BookLot, BookOrder, BookPool
 from events.order import OrderTerms
 from marketplace.core.intervals import build_steps
 from marketplace.domain.lot import Lot
@@ -37,7 +38,7 @@ def find_window(terms: OrderTerms, horizon: Horizon) -> tuple[int, int, int] | N
 def build_book(
     opened: AuctionOpened, supply: Supply, orders: Iterable[Order], served: AbstractSet[str] = frozenset()
 ) -> Book:
-    """Return the book of an auction; orders that do not take part are left out.
+    """Return the book of an auction, its orders as they are given; those that do not take part are left out.
 
     An order whose parent neither takes part nor was matched before does not take part.
 
@@ -67,8 +68,8 @@ def build_book(
 
 
 def _keep_linked(orders: list[Order], served: AbstractSet[str]) -> list[Order]:
-    """Return the orders by id, without those whose parent is neither among them nor was matched before."""
-    kept = {order.placed.order_id: order for order in sorted(orders, key=lambda order: order.placed.order_id)}
+    """Return the orders as they are given, without those whose parent is neither among them nor was matched before."""
+    kept = {order.placed.order_id: order for order in orders}
     while True:
         gone = [
             order_id

@@ -13,8 +13,6 @@ from events.auction import (
     AuctionCleared,
     AuctionLocked,
     AuctionOpened,
-    Book,
-    BookOrder,
     Certificate,
     Decision,
     MatchTerms,
@@ -24,10 +22,13 @@ from events.auction import (
     SecondBest,
     ShadowPrice,
 )
+from events.book import Book, BookOrder
 from events.types import LotShare, Reason
 from marketplace.clearing import model
 from marketplace.clearing.codec import hash_book
 from marketplace.clearing.engine import clear
+from marketplace.clearing.pricing import render_price_runs, set_prices
+from marketplace.clearing.standing import stand
 from marketplace.clearing.verifier import verify
 from marketplace.core.errors import Corrupt
 from marketplace.core.ids import derive_id
@@ -96,21 +97,31 @@ def clear_book(opened: AuctionOpened, locked: AuctionLocked) -> ClearAuction:
     return render_result(opened, clearing)
 
 
+def price_book(book: Book, seed: int) -> tuple[Price, ...]:
+    """Return what the uniform prices of a book would be, without the engine's full search."""
+    plain = parse_book(book)
+    solved = stand(plain, seed=seed).solved
+    prices = set_prices(solved.allocation, solved.shadow)
+    runs = render_price_runs(solved.allocation, [pool.pool_id for pool in plain.pools], prices)
+    return tuple(_render_price(run) for run in runs)
+
+
+def _render_price(run: model.PriceRun) -> Price:
+    return Price(
+        pool_id=run.pool_id,
+        from_period=run.from_period,
+        to_period=run.to_period,
+        price_usd_per_gpu_hour=run.price_usd_per_gpu_hour,
+    )
+
+
 def render_result(opened: AuctionOpened, clearing: model.Clearing) -> ClearAuction:
     """Return the command that publishes a clearing."""
     horizon = build_horizon(opened)
     certificate = clearing.certificate
     return ClearAuction(
         auction_id=opened.auction_id,
-        prices=tuple(
-            Price(
-                pool_id=run.pool_id,
-                from_period=run.from_period,
-                to_period=run.to_period,
-                price_usd_per_gpu_hour=run.price_usd_per_gpu_hour,
-            )
-            for run in clearing.prices
-        ),
+        prices=tuple(_render_price(run) for run in clearing.prices),
         decisions=tuple(_render_decision(opened, horizon, decision) for decision in clearing.decisions),
         certificate=Certificate(
             book_hash=certificate.book_hash,

@@ -26,6 +26,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
         admin_key: The platform's first API key.
         source: URI reference that events carry as `ce-source`.
         embedded: Whether the test clock may be moved.
+        calendar: Whether workers open auctions by the calendar.
     """
 
     nats_url: str
@@ -37,6 +38,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     admin_key: str = ""
     source: str = "/marketplace"
     embedded: bool = False
+    calendar: bool = False
 
 
 _TEXTS: Final = (
@@ -70,7 +72,8 @@ def load_settings(environment: Mapping[str, str] | None = None, **given: str | N
     if replicas not in {"1", "3", "5"}:
         raise Refusal("setting_invalid", f"{PREFIX}NATS_REPLICAS is {replicas!r}; choose 1, 3 or 5")
     embedded = environment.get(f"{PREFIX}EMBEDDED", "") == "1"
-    return Settings(nats_replicas=int(replicas), embedded=embedded, **values)
+    calendar = environment.get(f"{PREFIX}CALENDAR", "") == "1"
+    return Settings(nats_replicas=int(replicas), embedded=embedded, calendar=calendar, **values)
 
 
 def _find(environment: Mapping[str, str], variable: str) -> str | None:

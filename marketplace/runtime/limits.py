@@ -9,7 +9,7 @@ from collections import defaultdict
 from collections.abc import Iterable
 from decimal import Decimal
 
-from events.auction import BookLimit
+from events.book import BookLimit
 from marketplace.core.intervals import Load, build_steps
 from marketplace.domain.order import Order
 from marketplace.domain.pool import Pool

@@ -17,7 +17,10 @@ from datetime import datetime, timedelta
 from fractions import Fraction
 from typing import Any, Final
 
-from events.auction import AuctionOpened, Book, BookOrder
+import structlog
+
+from events.auction import AuctionOpened
+from events.book import Book, BookOrder
 from events.order import OrderTerms
 from marketplace.clearing.standing import Estimate, Standing, estimate, stand
 from marketplace.core.errors import Refusal, Unavailable
@@ -45,6 +48,7 @@ FRESH_SECONDS: Final = 0.1
 WAIT_SECONDS_MAX: Final = 20.0
 BOOKS_MAX: Final = 8
 LOADS_AT_ONCE: Final = 64
+log = structlog.get_logger(__name__)
 HOUR: Final = timedelta(hours=1)
 DAY: Final = timedelta(days=1)
 GRIDS: Final = ((24, 182), (1, 336))
@@ -189,8 +193,14 @@ class Quoter:
         task = self._solving.get(opened)
         if task is None:
             task = self._solving[opened] = asyncio.create_task(self._solve_next(opened))
-            task.add_done_callback(lambda _: self._solving.pop(opened, None))
+            task.add_done_callback(lambda done: self._end_solving(opened, done))
         return task
+
+    def _end_solving(self, opened: AuctionOpened, task: asyncio.Task[_Solved]) -> None:
+        """Forget a solving that ended; why it failed is told to who waits for it, and here should nobody."""
+        self._solving.pop(opened, None)
+        if not task.cancelled() and task.exception() is not None:
+            log.warning("book_not_solved", auction_id=opened.auction_id, reason=repr(task.exception()))
 
     async def _solve_next(self, opened: AuctionOpened) -> _Solved:
         async with self._turn:

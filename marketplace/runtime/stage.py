@@ -91,6 +91,10 @@ class Stage:
         """Return the score of every provider that has a history."""
         return {provider_id: compute_standing(record).score for provider_id, record in self._standings.records.items()}
 
+    def list_pool_lots(self, pool_id: str) -> list[str]:
+        """Return the lots of a pool that are not withdrawn."""
+        return [lot_id for lot_id, home_id in self._lots.items() if home_id == pool_id]
+
     def list_site_pools(self, site_id: str) -> list[str]:
         """Return the pools of a site."""
         return [pool_id for pool_id, home_id in self._pools.items() if home_id == site_id]

@@ -21,6 +21,7 @@ from marketplace.domain.quote import QUOTE, Quote
 from marketplace.domain.site import SITE, Site
 from marketplace.runtime.agenda import Task
 from marketplace.runtime.auctioneer import Auctioneer
+from marketplace.runtime.calendar import list_calls, open_call
 from marketplace.runtime.commands import (
     adjustments,
     grants,
@@ -31,6 +32,7 @@ from marketplace.runtime.commands import (
     supply,
     warrants,
 )
+from marketplace.runtime.draining import close_pool, drain_pool
 from marketplace.runtime.handler import Handler
 from marketplace.runtime.incidents import Incidents
 from marketplace.runtime.stage import Stage
@@ -58,6 +60,7 @@ TIMERS: Final[Mapping[str, Callable[[Handler, Context, Task], Coroutine[Any, Any
     ),
     "vest_warrants": lambda handler, context, task: warrants.vest_warrants(handler, context, task.id),
     "expire_warrant": lambda handler, context, task: warrants.expire_warrant(handler, context, task.owner_id, task.id),
+    "close_pool": lambda handler, _context, task: close_pool(handler, task.id),
     "finish_grant": lambda handler, context, task: grants.finish_grant(handler, context, task.id),
 }
 """What is one command, by the kind of its task."""
@@ -74,14 +77,17 @@ class Worker:
 
     Args:
         handler: Runs commands; its cache and clock are this worker's own.
+        calendar: Whether it opens auctions by the calendar.
     """
 
-    def __init__(self, handler: Handler) -> None:
+    def __init__(self, handler: Handler, *, calendar: bool = False) -> None:
         self._handler = handler
         self.stage = Stage(handler)
         self._auctioneer = Auctioneer(handler, self.stage)
         self._incidents = Incidents(handler, self.stage)
         self._ready = asyncio.Event()
+        self._calendar = calendar
+        self._called: dict[str, int] = {}
 
     async def run(self) -> None:
         """Work until cancelled."""
@@ -110,11 +116,21 @@ class Worker:
     async def _do(self) -> None:
         await self._ready.wait()
         while True:
+            if self._calendar:
+                self._plan_calls()
             tasks = self.stage.agenda.take(self._handler.clock.now(), TASKS_AT_ONCE)
             if tasks:
                 await asyncio.gather(*(self._attempt(task) for task in tasks))
             else:
                 await asyncio.sleep(IDLE_SECONDS)
+
+    def _plan_calls(self) -> None:
+        """Put the next auction of each rhythm on the agenda, once."""
+        now = self._handler.clock.now()
+        for name, number in list_calls(now):
+            if self._called.get(name) != number:
+                self._called[name] = number
+                self.stage.agenda.put(Task("open_call", name, number), now)
 
     async def _attempt(self, task: Task) -> None:
         try:
@@ -143,10 +159,18 @@ class Worker:
             await timer(self._handler, context, task)
             return
         match task.kind:
+            case "indicate_auction":
+                await self._auctioneer.indicate(task.id)
+            case "bind_auction":
+                await self._auctioneer.bind(task.id)
+            case "open_call":
+                await open_call(self._handler, task.id, task.number)
             case "run_auction":
                 await self._auctioneer.run(task.id)
             case "defer_order":
                 await self._auctioneer.defer(task.id)
+            case "drain_pool":
+                await drain_pool(self._handler, self.stage, task.id)
             case "serve_pool":
                 await self._incidents.serve(task.id)
             case "move_lots":

@@ -1,6 +1,7 @@
 """One row per endpoint, and what each caller gets: anonymous, another tenant, an unknown id, a refusal, an answer."""
 
 import asyncio
+import math
 import re
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
@@ -44,7 +45,7 @@ class World:
     async def move_to(self, days: float) -> None:
         """Let time pass until a day of the story."""
         clock = self.stage.services.handler.clock
-        seconds = int((self.begin + timedelta(days=days) - clock.now()).total_seconds())
+        seconds = math.ceil((self.begin + timedelta(days=days) - clock.now()).total_seconds())
         answer = await self.stage.post(self.stage.admin, "/v1/test/clock", {"seconds": seconds})
         assert answer.status_code == 200, answer.text
 

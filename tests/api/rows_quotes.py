@@ -1,6 +1,6 @@
-"""Rows of quotes."""
+"""Rows of quotes and of market data."""
 
-from tests.api.rows import SEEN, Row, World
+from tests.api.rows import PLATFORM_ONLY, SEEN, Row, World
 from tests.api.rows_trading import build_cash_order
 from tests.api.stage import get_id
 
@@ -55,4 +55,52 @@ QUOTES = (
         save="quoted_order",
     ),
     Row("GET", "/v1/quotes?status=taken", other=SEEN, check=lambda page: len(page["items"]) == 1),
+)
+
+
+def build_list_prices(_: World, price: str = "3.49") -> dict:
+    row = {"gpu_class": "H100_SXM", "provider": "RunPod", "usd_per_gpu_hour": price, "listed_on": "2026-01-01"}
+    return {"name": "list prices", "prices": [{**row, "source": "https://www.runpod.io/pricing"}]}
+
+
+LIST_PRICES = (
+    Row(
+        "POST",
+        "/v1/market/list-prices",
+        "platform",
+        build_list_prices,
+        201,
+        (lambda world: build_list_prices(world, "0"), 422, "amount_not_positive"),
+        PLATFORM_ONLY,
+    ),
+    Row("GET", "/v1/market/list-prices", other=SEEN, check=lambda page: page["items"][0]["provider"] == "RunPod"),
+)
+DATA = (
+    Row(
+        "GET",
+        "/v1/orders/{order}/decisions",
+        check=lambda page: [one["match"] is None for one in page["items"]] == [False],
+    ),
+    Row(
+        "GET",
+        "/v1/market/index?gpu_class=H100_SXM",
+        refused=("gpu_class=H100_SXM&start=2026-02-01T00:00:00Z&end=2026-01-01T00:00:00Z", 422, "request_invalid"),
+        other=SEEN,
+        check=lambda points: len(points) == 30 and points[-1]["list_usd_per_gpu_hour_median"] == "3.49",
+    ),
+    Row(
+        "GET",
+        "/v1/market/curves?gpu_class=H100_SXM",
+        other=SEEN,
+        check=lambda steps: {step["side"] for step in steps} == {"ask", "bid"},
+    ),
+)
+CLOSING = (
+    Row(
+        "POST",
+        "/v1/pools/{pool}/close",
+        "provider",
+        lambda world: {"closes_at": world.day(400), "reason": "the lease ends"},
+        refused=(lambda world: {"closes_at": world.day(0), "reason": "x"}, 422, "notice_too_short"),
+    ),
 )

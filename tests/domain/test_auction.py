@@ -1,24 +1,31 @@
 """Auctions: one frozen book, one decision per order."""
 
+import msgspec
 import pytest
 
 from events.auction import (
+    AuctionBound,
     AuctionCleared,
     AuctionFailed,
+    AuctionIndicated,
     AuctionLocked,
     AuctionOpened,
     AuctionSettled,
-    Book,
-    BookBid,
-    BookLot,
-    BookOrder,
-    BookPool,
     Certificate,
     Decision,
     Price,
 )
+from events.book import Book, BookBid, BookLot, BookOrder, BookPool
 from events.types import Reason
-from marketplace.domain.auction import AUCTION, ClearAuction, FailAuction, LockAuction, SettleAuction
+from marketplace.domain.auction import (
+    AUCTION,
+    BindAuction,
+    ClearAuction,
+    FailAuction,
+    IndicateAuction,
+    LockAuction,
+    SettleAuction,
+)
 from tests.domain import build
 from tests.domain.build import LOT, NAIVE, ORDER, POOL, Row, builder, hour, id_of, open_auction, usd
 from tests.support.spec import Given
@@ -60,6 +67,10 @@ LOCKED = AuctionLocked(auction_id=build.AUCTION, book=BOOK, book_hash="b" * 64)
 FAILED = AuctionFailed(auction_id=build.AUCTION, reason="the verifier disagreed", attempt=1)
 CLEARED = AuctionCleared(auction_id=build.AUCTION, prices=(PRICE,), decisions=DECISIONS, certificate=CERTIFICATE)
 SETTLED = AuctionSettled(auction_id=build.AUCTION, matched=0, unmatched=2, impossible=0)
+INDICATE = IndicateAuction(auction_id=build.AUCTION, orders=2, book_hash="b" * 64, prices=(PRICE,))
+BIND = BindAuction(auction_id=build.AUCTION, orders=2)
+INDICATED = AuctionIndicated(auction_id=build.AUCTION, orders=2, book_hash="b" * 64, prices=(PRICE,))
+BOUND = AuctionBound(auction_id=build.AUCTION, orders=2)
 OTHER_BOOK = Certificate(
     **{n: getattr(CERTIFICATE, n) for n in CERTIFICATE.__struct_fields__} | {"book_hash": "c" * 64}
 )
@@ -69,12 +80,17 @@ REFUSALS = [
     Row("auction_exists", (OPENED,), open_auction(seed=8)),
     Row("time_naive", (), open_auction(locks_at=NAIVE), "/locks_at"),
     Row("time_naive", (), open_auction(horizon_start=NAIVE), "/horizon_start"),
+    Row("time_naive", (), open_auction(no_cancel_at=NAIVE), "/no_cancel_at"),
+    Row("phases_reversed", (), open_auction(no_cancel_at=hour(1.5)), "/no_cancel_at"),
+    Row("phases_reversed", (), open_auction(indicative_at=hour(0.8), no_cancel_at=hour(0.5))),
     Row("horizon_too_long", (), open_auction(periods=182 * 24 + 1), "/periods"),
     Row("auction_collecting", (OPENED,), clear()),
     Row("auction_collecting", (OPENED,), fail()),
     Row("auction_collecting", (OPENED,), settle()),
     Row("auction_locked", (OPENED, LOCKED), lock(book_hash="c" * 64)),
     Row("auction_locked", (OPENED, LOCKED), settle()),
+    Row("auction_locked", (OPENED, LOCKED), INDICATE),
+    Row("auction_locked", (OPENED, LOCKED), BIND),
     Row("auction_failed", (OPENED, LOCKED, FAILED), lock(book_hash="c" * 64)),
     Row("auction_failed", (OPENED, LOCKED, FAILED), settle()),
     Row("auction_cleared", (OPENED, LOCKED, CLEARED), clear(prices=())),
@@ -93,6 +109,17 @@ PRECEDENCE = [
     Row("auction_collecting", (OPENED,), clear(certificate=OTHER_BOOK, decisions=())),
     Row("book_mismatch", (OPENED, LOCKED), clear(certificate=OTHER_BOOK, decisions=())),
 ]
+
+
+def test_goes_through_its_phases_once_each():
+    phased = {"indicative_at": hour(0.5), "no_cancel_at": hour(0.75)}
+    opened = msgspec.structs.replace(OPENED, **phased)
+    Given(AUCTION).when(open_auction(**phased)).then(opened)
+    Given(AUCTION, opened).when(INDICATE).then(INDICATED)
+    Given(AUCTION, opened, INDICATED).when(msgspec.structs.replace(INDICATE, orders=3)).then_nothing()
+    Given(AUCTION, opened, INDICATED).when(BIND).then(BOUND)
+    Given(AUCTION, opened, INDICATED, BOUND).when(BIND).then_nothing()
+    Given(AUCTION, opened, INDICATED, BOUND).when(lock()).then(LOCKED)
 
 
 @pytest.mark.parametrize("row", [*REFUSALS, *PRECEDENCE], ids=lambda row: row.code)

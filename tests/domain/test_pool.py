@@ -1,5 +1,7 @@
 """Pools: capacity over time."""
 
+from datetime import timedelta
+
 import pytest
 
 from events.pool import (
@@ -7,12 +9,13 @@ from events.pool import (
     PoolCapacityRecalled,
     PoolCapacityReleased,
     PoolCapacityReserved,
+    PoolClosingAnnounced,
     PoolNodeFailed,
     PoolNodeRestored,
     PoolOpened,
 )
 from marketplace.core.intervals import Load
-from marketplace.domain.pool import POOL, RecallCapacity
+from marketplace.domain.pool import NOTICE_MIN, POOL, AnnounceClosing, RecallCapacity
 from tests.domain import build
 from tests.domain.build import LOT, NAIVE, Row, hour, id_of, offer, release, reserve, share
 from tests.support.spec import Given
@@ -43,6 +46,13 @@ RESTORED = PoolNodeRestored(pool_id=build.POOL, incident_id="INC-1", nodes=2, at
 FULL = offered(nodes=10)
 ALL_FAILED = PoolNodeFailed(pool_id=build.POOL, incident_id="INC-2", nodes=7, at=hour(0))
 
+CLOSES_AT = build.NOW + NOTICE_MIN
+announce = build.builder(
+    AnnounceClosing(pool_id=build.POOL, closes_at=CLOSES_AT, reason="the lease ends", at=build.NOW)
+)
+CLOSING = PoolClosingAnnounced(pool_id=build.POOL, closes_at=CLOSES_AT, reason="the lease ends")
+LATER = PoolClosingAnnounced(pool_id=build.POOL, closes_at=CLOSES_AT + timedelta(days=1), reason="the lease ends")
+
 REFUSALS = [
     Row("pool_unknown", (), offer()),
     Row("pool_exists", (OPENED,), build.open_pool(nodes=11)),
@@ -59,6 +69,10 @@ REFUSALS = [
     Row("span_empty", (OPENED,), offer(end=hour(0)), "/end"),
     Row("span_empty", (OPENED, OFFERED), reserve(end=hour(9)), "/end"),
     Row("span_empty", (OPENED, FAILED), build.restore_nodes(at=hour(0)), "/at"),
+    Row("notice_too_short", (OPENED,), announce(closes_at=CLOSES_AT - timedelta(seconds=1)), "/closes_at"),
+    Row("closing_brought_forward", (OPENED, LATER), announce(), "/closes_at"),
+    Row("pool_closing", (OPENED, CLOSING), offer()),
+    Row("pool_closing", (OPENED, OFFERED, CLOSING), reserve()),
     Row("pool_full", (OPENED,), offer(nodes=11), "/nodes"),
     Row("pool_full", (OPENED, OFFERED), offer(lot_id=LOT_2, nodes=5, start=hour(99), end=hour(200)), "/nodes"),
     Row("reservation_exists", (OPENED, OFFERED, RESERVED), reserve(nodes=3, lots=(share(nodes=3),))),
@@ -187,3 +201,14 @@ def test_restored_nodes_are_reserved_again():
 def test_every_node_may_fail_but_no_more():
     more = build.fail_nodes(incident_id="INC-3", nodes=1)
     Given(POOL, OPENED, FAILED, ALL_FAILED).when(more).then(event_of(PoolNodeFailed, more))
+
+
+def test_notice_is_given_once_and_may_be_put_off():
+    Given(POOL, OPENED, OFFERED).when(announce()).then(CLOSING)
+    Given(POOL, OPENED, CLOSING).when(announce(reason="said again")).then_nothing()
+    Given(POOL, OPENED, CLOSING).when(announce(closes_at=LATER.closes_at)).then(LATER)
+
+
+def test_what_is_reserved_of_a_pool_that_leaves_stays_and_can_be_released():
+    Given(POOL, OPENED, OFFERED, RESERVED, CLOSING).when(reserve()).then_nothing()
+    Given(POOL, OPENED, OFFERED, RESERVED, CLOSING).when(release()).then(RELEASED)

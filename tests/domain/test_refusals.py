@@ -25,6 +25,7 @@ AGGREGATES = (
     "grant",
     "usage",
     "statement",
+    "pricelist",
     "clock",
 )
 AMOUNTS = {"not_a_number", "amount_not_positive", "amount_too_large", "amount_too_precise"}

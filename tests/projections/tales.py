@@ -4,9 +4,10 @@ from events import auction, grant, order, pool, statement, usage
 from events import instrument as ins
 from events import lot as lot_events
 from events import mandate as mandate_events
-from events.auction import Book, BookBid, BookLot, BookOrder, BookPool, Certificate, Decision, MatchTerms, Price
+from events.auction import Certificate, Decision, MatchTerms, Price
+from events.book import Book, BookBid, BookLot, BookOrder, BookPool
 from events.types import LotShare, Reason
-from tests.projections import company, market, rights
+from tests.projections import company, days, market, rights
 from tests.projections.market import (
     AUCTION,
     FUND,
@@ -30,9 +31,11 @@ def tell_everything() -> Story:
     """Return a story in which every event type happens."""
     story = Story()
     begin(story)
+    days.tell_list_prices(story)
     market.open_auction(story)
     for number in range(1, 9):
         market.place_order(story, number)
+    days.tell_phases(story)
     _tell_orders(story)
     _tell_auction(story)
     for number in (1, 2, 3):
@@ -48,6 +51,9 @@ def tell_everything() -> Story:
     company.sell(story, make_id("ins", 9))
     rights.tell_rights(story)
     market.tell_a_hold_that_expires(story)
+    days.tell_quotes(story)
+    days.tell_closing(story)
+    days.tell_meters(story)
     story.tell(lot_events.LotWithdrawn(lot_id=LOT_B, reason="sold elsewhere"))
     story.tell(pool.PoolCapacityRecalled(pool_id=POOL_B, lot_id=LOT_B))
     story.tell(mandate_events.MandateRevoked(mandate_id=MANDATE, reason="fund closed"))
@@ -159,8 +165,16 @@ def _tell_first_grant(story: Story) -> None:
     story.tell(usage.UsageCorrected(**meter, before=after, after=before, reason="wrong correction"))
     story.tell(usage.UsageReported(**meter, readings=(market.make_reading(30),)))
     story.tell(usage.UsageVoided(**meter, reading=market.make_reading(30), reason="double"))
+    sample = usage.Sample(device="GPU-1", at=START + HOUR, gpu_utilisation=usd("0.9"), energy_kwh=usd("15.5"))
+    story.tell(usage.UsageEvidenced(**meter, samples=(sample,)))
+    ids = {"usage_id": make_id("usg", 9), "party_id": market.PROVIDER, "source": "dcgm", "grant_id": grant_id}
+    story.tell(usage.UsageIdentified(**ids, reading_ids=("h0", "h1")))
     market.settle(story, 1)
-    story.tell(grant.GrantCompleted(grant_id=grant_id, gpu_seconds_accepted=market.GPU_SECONDS))
+    story.tell(
+        grant.GrantCompleted(grant_id=grant_id, gpu_seconds_accepted=market.GPU_SECONDS),
+        usage.UsageClosed(usage_id=usage_id, grant_id=grant_id, gpu_seconds=market.GPU_SECONDS),
+    )
+    market.credit_nothing(story, 1)
 
 
 def _tell_second_grant(story: Story) -> None:

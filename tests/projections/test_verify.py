@@ -55,6 +55,7 @@ async def test_a_changed_balance_is_named_with_the_events_that_posted_to_it(engi
         "account.hold_placed.v1",
         "account.hold_released.v1",
         "account.hold_captured.v1",
+        "account.hold_expired.v1",
     }
 
 

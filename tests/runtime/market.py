@@ -243,13 +243,11 @@ class Market:
 
     @asynccontextmanager
     async def worker(self, log=None):
-        worker = Worker(Handler(log or self.log, self.clock))
-        task = asyncio.create_task(worker.run())
-        try:
+        async with running_worker(Worker(Handler(log or self.log, self.clock))) as worker:
             yield worker
-        finally:
-            task.cancel()
-            await asyncio.gather(task, return_exceptions=True)
+
+    async def tick(self):
+        await asyncio.sleep(0.02)
 
     async def until(self, aggregate, id, *statuses, seconds=10):  # noqa: A002
         async with asyncio.timeout(seconds):
@@ -258,3 +256,13 @@ class Market:
                 if state is not None and state.status in statuses:
                     return state
                 await asyncio.sleep(0.02)
+
+
+@asynccontextmanager
+async def running_worker(worker):
+    task = asyncio.create_task(worker.run())
+    try:
+        yield worker
+    finally:
+        task.cancel()
+        await asyncio.gather(task, return_exceptions=True)

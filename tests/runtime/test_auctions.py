@@ -4,7 +4,7 @@ import asyncio
 
 import pytest
 
-from events.auction import Book
+from events.book import Book
 from marketplace.log.memory import MemoryLog
 from marketplace.runtime import auctioneer, worker
 from marketplace.runtime.commands import auctions, supply

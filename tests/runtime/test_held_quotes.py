@@ -206,6 +206,7 @@ async def test_nothing_is_held_while_an_auction_decides():
         ({"nodes": 5}, 600, "never_feasible"),
         ({}, 3_601, "hold_too_long"),
         ({"cash": "9000"}, 600, "funds_insufficient"),
+        ({"group": "either"}, 600, "quote_linked"),
     ],
 )
 async def test_what_cannot_be_held_is_refused_and_sets_nothing_aside(terms, seconds, code):

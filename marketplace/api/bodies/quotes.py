@@ -50,8 +50,8 @@ class QuoteAnswer(msgspec.Struct, frozen=True, kw_only=True):
             nothing would win.
         guarantee: ``sure``: on this book the order wins at the price and loses at a cent less. ``indicative``: an
             estimate inside the interval.
-        lower_usd_per_gpu_hour: Under it the order loses, whatever the rest of the book.
-        upper_usd_per_gpu_hour: At it the order is worth more than what it would displace.
+        lower_usd_per_gpu_hour: Under it no optimal clearing of the book has the order.
+        upper_usd_per_gpu_hour: From it on every optimal clearing has it; None: more than an offer may be.
         would_win: Whether what is offered reaches the price.
         placements: Ways to serve it, the cheapest first.
         reason: Why nothing would win, with what would have to give.

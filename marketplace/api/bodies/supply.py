@@ -148,3 +148,15 @@ class RescheduleLotBody(Body, frozen=True, kw_only=True):
     start: Instant
     end: Instant
     reason: Text
+
+
+class ClosePoolBody(Body, frozen=True, kw_only=True):
+    """Notice that a pool leaves the market.
+
+    Attributes:
+        closes_at: When.
+        reason: Why.
+    """
+
+    closes_at: Instant
+    reason: Text

@@ -90,6 +90,8 @@ class OpenAuctionBody(Body, frozen=True, kw_only=True):
     period_hours: Literal[1, 24]
     periods: Annotated[int, Meta(ge=1, le=10_000)]
     seed: Annotated[int, Meta(ge=0, le=2**31 - 1)]
+    indicative_at: Instant | None = None
+    no_cancel_at: Instant | None = None
 
 
 class AdvanceClockBody(Body, frozen=True, kw_only=True):

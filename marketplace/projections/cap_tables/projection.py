@@ -375,7 +375,7 @@ PROJECTION: Final = Projection(
     ignores=tags_of(issuer_events.IssuerInstrumentSigned, issuer_events.IssuerWarrantVested)
     | all_of(
         "party", "site", "pool", "lot", "mandate", "order", "auction", "grant", "usage", "statement", "account",
-        "instrument", "clock", "quote",
+        "instrument", "clock", "quote", "pricelist",
     ),
     load=_load,
 )  # fmt: skip

@@ -15,7 +15,22 @@ Invariant: every event type is in exactly one of the three sets.
 import re
 from typing import Any, Final
 
-from events import account, auction, clock, grant, instrument, issuer, lot, mandate, order, party, pool, quote, site
+from events import (
+    account,
+    auction,
+    clock,
+    grant,
+    instrument,
+    issuer,
+    lot,
+    mandate,
+    order,
+    party,
+    pool,
+    pricelist,
+    quote,
+    site,
+)
 from events.types import Event
 from marketplace.projections.facts import Fact
 from marketplace.projections.projection import all_of, tags_of
@@ -28,6 +43,7 @@ PUBLIC: Final = tags_of(
     site.SiteConversionScheduled,
     site.SiteConversionSlipped,
     pool.PoolOpened,
+    pool.PoolClosingAnnounced,
     lot.LotListed,
     lot.LotRepriced,
     lot.LotRescheduled,
@@ -35,8 +51,11 @@ PUBLIC: Final = tags_of(
     lot.LotResumed,
     lot.LotWithdrawn,
     auction.AuctionOpened,
+    auction.AuctionIndicated,
+    auction.AuctionBound,
     auction.AuctionSettled,
     auction.AuctionFailed,
+    pricelist.PricelistPublished,
     clock.ClockAdvanced,
 )
 PLATFORM: Final = tags_of(auction.AuctionLocked, auction.AuctionCleared)

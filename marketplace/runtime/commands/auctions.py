@@ -10,7 +10,8 @@ from typing import Literal
 
 import msgspec
 
-from events.auction import Book, MatchTerms
+from events.auction import MatchTerms
+from events.book import Book
 from events.grant import EquityPart, GrantIssued
 from events.order import ClassOffer
 from events.types import Reason
@@ -21,8 +22,10 @@ from marketplace.domain.account import ACCOUNT, AdjustHold
 from marketplace.domain.auction import (
     AUCTION,
     Auction,
+    BindAuction,
     ClearAuction,
     FailAuction,
+    IndicateAuction,
     LockAuction,
     OpenAuction,
     SettleAuction,
@@ -50,6 +53,8 @@ async def open_auction(
     period_hours: Literal[1, 24],
     periods: int,
     seed: int,
+    indicative_at: datetime | None = None,
+    no_cancel_at: datetime | None = None,
 ) -> Receipt:
     """Call for orders.
 
@@ -73,10 +78,30 @@ async def open_auction(
             period_hours=period_hours,
             periods=periods,
             seed=seed,
+            indicative_at=indicative_at,
+            no_cancel_at=no_cancel_at,
         )
         await unit.decide(AUCTION, auction_id, command)
 
     return await handler.run(context, AUCTION, auction_id, work, new=True)
+
+
+async def indicate_auction(handler: Handler, context: Context, command: IndicateAuction) -> Receipt:
+    """Publish what the prices would be by now."""
+
+    async def work(unit: Unit) -> None:
+        await unit.decide(AUCTION, command.auction_id, command)
+
+    return await handler.run(context, AUCTION, command.auction_id, work)
+
+
+async def bind_auction(handler: Handler, context: Context, auction_id: str, *, orders: int) -> Receipt:
+    """Say that the orders that are there are bound."""
+
+    async def work(unit: Unit) -> None:
+        await unit.decide(AUCTION, auction_id, BindAuction(auction_id=auction_id, orders=orders))
+
+    return await handler.run(context, AUCTION, auction_id, work)
 
 
 async def lock_order(handler: Handler, context: Context, order_id: str, auction_id: str) -> Receipt:

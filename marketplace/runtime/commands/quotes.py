@@ -40,6 +40,12 @@ async def hold_quote(
             refusals of the quote and pool.
     """
     require_tenant(context, startup_id)
+    if terms.group is not None or terms.parent_order_id is not None:
+        raise Refusal(
+            "quote_linked",
+            "an order of a group, or one that needs another, is decided by an auction; place it, or leave the link out",
+            pointer="/terms/group" if terms.group is not None else "/terms/parent_order_id",
+        )
     quote_id = derive_id("quo", context.command_id)
     order_id, hold_id = rename_id("ord", quote_id), rename_id("hld", quote_id)
 

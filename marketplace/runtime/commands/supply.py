@@ -19,7 +19,16 @@ from marketplace.domain.lot import (
 )
 from marketplace.domain.mandate import MANDATE
 from marketplace.domain.party import PARTY, require_trader
-from marketplace.domain.pool import POOL, FailNodes, OfferCapacity, OpenPool, Pool, RecallCapacity, RestoreNodes
+from marketplace.domain.pool import (
+    POOL,
+    AnnounceClosing,
+    FailNodes,
+    OfferCapacity,
+    OpenPool,
+    Pool,
+    RecallCapacity,
+    RestoreNodes,
+)
 from marketplace.domain.refusals import refuse_unknown
 from marketplace.domain.site import SITE, Site
 from marketplace.runtime.commands.ownership import require_owner
@@ -102,6 +111,23 @@ async def restore_nodes(handler: Handler, context: Context, pool_id: str, *, inc
     async def work(unit: Unit) -> None:
         await _load_pool(unit, pool_id)
         await unit.decide(POOL, pool_id, RestoreNodes(pool_id=pool_id, incident_id=incident_id, at=at))
+
+    return await handler.run(context, POOL, pool_id, work)
+
+
+async def announce_closing(
+    handler: Handler, context: Context, pool_id: str, *, closes_at: datetime, reason: str
+) -> Receipt:
+    """Give notice that a pool leaves the market; reactors withdraw its lots at once and end its grants then.
+
+    Raises:
+        Refusal: ``pool_unknown`` · ``notice_too_short`` · ``closing_brought_forward``.
+    """
+
+    async def work(unit: Unit) -> None:
+        await _load_pool(unit, pool_id)
+        command = AnnounceClosing(pool_id=pool_id, closes_at=closes_at, reason=reason, at=context.at)
+        await unit.decide(POOL, pool_id, command)
 
     return await handler.run(context, POOL, pool_id, work)
 

@@ -10,16 +10,13 @@ from decimal import Decimal
 
 from events.account import AccountHoldReleased
 from events.auction import (
+    AuctionBound,
     AuctionCleared,
     AuctionFailed,
+    AuctionIndicated,
     AuctionLocked,
     AuctionOpened,
     AuctionSettled,
-    Book,
-    BookBid,
-    BookLot,
-    BookOrder,
-    BookPool,
     Certificate,
     Decision,
     MatchTerms,
@@ -28,6 +25,7 @@ from events.auction import (
     SecondBest,
     ShadowPrice,
 )
+from events.book import Book, BookBid, BookLot, BookOrder, BookPool
 from events.grant import EquityPart, GrantIssued
 from events.instrument import InstrumentIssued
 from events.issuer import IssuerInstrumentSigned
@@ -235,13 +233,25 @@ def _tell_auction(teller: Teller) -> None:
             period_hours=24,
             periods=14,
             seed=_SEED,
+            indicative_at=at("2026-03-06T08:00"),
+            no_cancel_at=at("2026-03-06T11:00"),
         ),
+    )
+    teller.tell(
+        "2026-03-06T08:00",
+        "auctioneer",
+        AuctionIndicated(auction_id=AUCTION, orders=3, book_hash=_BOOK_HASH, prices=_PRICES),
+    )
+    teller.tell(
+        "2026-03-06T11:00",
+        "auctioneer",
+        *(OrderLocked(order_id=order.order_id, auction_id=AUCTION) for order in _BOOK.orders),
+        AuctionBound(auction_id=AUCTION, orders=3),
     )
     teller.tell(
         "2026-03-06T12:00",
         "auctioneer",
         AuctionLocked(auction_id=AUCTION, book=_BOOK, book_hash=_BOOK_HASH),
-        *(OrderLocked(order_id=order.order_id, auction_id=AUCTION) for order in _BOOK.orders),
     )
     teller.tell(
         "2026-03-06T12:00:30",

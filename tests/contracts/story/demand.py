@@ -65,6 +65,7 @@ def _tell_folding(teller: Teller) -> None:
             terms=better,
             cash_hold_usd=Decimal("8064.00"),
             budget_holds=(_budget_hold("6451.20"),),
+            keeps_priority=True,
         ),
         _cash_freed(LATTICE_CASH, LATTICE, first_hold, "7526.40", "order amended"),
         MandateBudgetReleased(

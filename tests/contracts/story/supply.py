@@ -1,6 +1,6 @@
 """First chapter: who trades, the hall that was a bitcoin mine, and what it sells."""
 
-from datetime import UTC, datetime
+from datetime import UTC, date, datetime
 from decimal import Decimal
 
 from events.account import (
@@ -16,7 +16,8 @@ from events.clock import ClockAdvanced
 from events.lot import LotListed, LotPaused, LotRepriced, LotRescheduled, LotResumed, LotWithdrawn
 from events.mandate import MandateAmended, MandateGranted, MandateRevoked, MandateTerms
 from events.party import PartyCleared, PartyRegistered, PartySuspended
-from events.pool import PoolCapacityOffered, PoolCapacityRecalled, PoolOpened
+from events.pool import PoolCapacityOffered, PoolCapacityRecalled, PoolClosingAnnounced, PoolOpened
+from events.pricelist import ListPrice, PricelistPublished
 from events.site import (
     SiteConversionScheduled,
     SiteConversionSlipped,
@@ -60,6 +61,26 @@ def tell_supply(teller: Teller) -> None:
     _tell_capacity(teller)
     _tell_money(teller)
     _tell_mandates(teller)
+    _tell_list_prices(teller)
+    _tell_closing(teller)
+
+
+def _tell_closing(teller: Teller) -> None:
+    closing = PoolClosingAnnounced(pool_id=SPARE_POOL, closes_at=at("2027-03-01T00:00"), reason="the lease ends")
+    teller.tell("2026-03-20T09:00", NORTHFJORD, closing)
+
+
+def _tell_list_prices(teller: Teller) -> None:
+    row = ListPrice(
+        gpu_class="H100_SXM",
+        provider="RunPod",
+        product="secure cloud",
+        usd_per_gpu_hour=Decimal("3.49"),
+        listed_on=date(2026, 2, 1),
+        source="https://www.runpod.io/pricing",
+    )
+    published = PricelistPublished(pricelist_id=name("prl", "February"), name="list prices of February", prices=(row,))
+    teller.tell("2026-02-02T09:00", "operator", published)
 
 
 def _tell_parties(teller: Teller) -> None:

@@ -1,0 +1,141 @@
+"""The frozen book of an auction: all that the engine sees."""
+
+from decimal import Decimal
+from typing import Annotated, Literal
+
+import msgspec
+from msgspec import Meta
+
+from events.types import GpuClass, Id, Nodes, Text, UsdPerGpuHour
+
+Period = Annotated[int, Meta(ge=0, le=10_000, description="Period of the auction's horizon, counted from 0")]
+
+
+class BookPool(msgspec.Struct, frozen=True, kw_only=True):
+    """A pool in the frozen book.
+
+    Attributes:
+        pool_id: The pool.
+        gpus_per_node: GPUs of one node.
+        gpu_class: Class of its GPUs.
+        region: Its region.
+    """
+
+    pool_id: Id
+    gpus_per_node: int
+    gpu_class: GpuClass
+    region: str
+
+
+class BookLot(msgspec.Struct, frozen=True, kw_only=True):
+    """Nodes of a lot that are unsold over a run of periods.
+
+    Attributes:
+        lot_id: The lot; it occurs once per run of equal nodes.
+        pool_id: Its pool.
+        nodes: Unsold nodes.
+        from_period: First period.
+        to_period: Period after the last.
+        ask_usd_per_gpu_hour: Its ask.
+    """
+
+    lot_id: Id
+    pool_id: Id
+    nodes: Nodes
+    from_period: Period
+    to_period: Period
+    ask_usd_per_gpu_hour: UsdPerGpuHour
+
+
+class BookUse(msgspec.Struct, frozen=True, kw_only=True):
+    """What a bid takes of a limit.
+
+    Attributes:
+        limit_id: The limit.
+        amount_per_node_period: How much for each node in each period that it runs.
+    """
+
+    limit_id: Text
+    amount_per_node_period: Decimal
+
+
+class BookLimit(msgspec.Struct, frozen=True, kw_only=True):
+    """What accepted bids may take together.
+
+    Attributes:
+        limit_id: ``power/`` and a site, in kilowatts, or ``principal/`` and a startup, in US dollars.
+        amount: How much there is.
+        from_period: First period that it binds in; None: it holds over all periods together.
+        to_period: Period after the last.
+    """
+
+    limit_id: Text
+    amount: Decimal
+    from_period: Period | None = None
+    to_period: Period | None = None
+
+
+class BookBid(msgspec.Struct, frozen=True, kw_only=True):
+    """One way to serve an order.
+
+    Attributes:
+        pool_id: Where.
+        value_usd_per_gpu_hour: w = cash + h · equity.
+        lot_ids: Lots that may carry it; None: every lot of the pool.
+        mandate_id: Who would take the equity; None for cash alone.
+        uses: What it takes of limits.
+        sizes: Sizes at which it would do; None: every size of the order.
+    """
+
+    pool_id: Id
+    value_usd_per_gpu_hour: UsdPerGpuHour
+    lot_ids: tuple[Id, ...] | None = None
+    mandate_id: Id | None = None
+    uses: tuple[BookUse, ...] = ()
+    sizes: tuple[Nodes, ...] | None = None
+
+
+class BookOrder(msgspec.Struct, frozen=True, kw_only=True):
+    """An order in the frozen book.
+
+    Attributes:
+        order_id: The order.
+        nodes: Nodes at every period.
+        duration_periods: Length.
+        start_earliest: First period it may begin.
+        start_latest: Last period it may begin.
+        bids: Every way to serve it; none where no pool is eligible.
+        sizes: Other sizes that would do.
+        group_id: At most one order of a group is matched.
+        parent_id: An order without which it is not matched.
+    """
+
+    order_id: Id
+    nodes: Nodes
+    duration_periods: Annotated[int, Meta(ge=1)]
+    start_earliest: Period
+    start_latest: Period
+    bids: tuple[BookBid, ...]
+    sizes: tuple[Nodes, ...] = ()
+    group_id: Text | None = None
+    parent_id: Id | None = None
+
+
+class Book(msgspec.Struct, frozen=True, kw_only=True):
+    """All that the engine sees; its hash is in the certificate.
+
+    Attributes:
+        period_hours: Hours of one period.
+        periods: Length of the horizon.
+        pools: Pools with unsold lots.
+        lots: Unsold capacity.
+        orders: Orders that were locked.
+        limits: What orders share beyond lots.
+    """
+
+    period_hours: Literal[1, 24]
+    periods: Annotated[int, Meta(ge=1, le=10_000)]
+    pools: tuple[BookPool, ...]
+    lots: tuple[BookLot, ...]
+    orders: tuple[BookOrder, ...]
+    limits: tuple[BookLimit, ...] = ()

@@ -1,0 +1,164 @@
+"""`marketplace prices`: what the market paid beside what other clouds list, and taking in tables of list prices."""
+
+import csv
+import re
+from collections.abc import Iterable, Mapping
+from datetime import UTC, date, datetime, timedelta
+from decimal import Decimal
+from pathlib import Path
+from typing import Annotated, Any, Final
+
+import msgspec
+from cyclopts import App, Parameter
+from rich.table import Table
+
+from events.pricelist import ListPrice
+from marketplace.app import open_log
+from marketplace.cli.console import CONSOLE, configure_logging, run
+from marketplace.cli.projections import open_both
+from marketplace.core.errors import Refusal
+from marketplace.core.ids import derive_command_id
+from marketplace.projections.capacity import list_classes
+from marketplace.projections.database import reachable
+from marketplace.projections.market.index import IndexPoint
+from marketplace.projections.market.queries import ListPriceView, list_list_prices, load_index
+from marketplace.runtime.clock import MarketClock
+from marketplace.runtime.commands.pricelists import publish_pricelist
+from marketplace.runtime.config import load_settings
+from marketplace.runtime.handler import Handler
+from marketplace.runtime.unit import Context
+
+app = App(name="prices")
+OURS: Final = Path(__file__).parent / "scenario" / "list_prices.json"
+ROWS_MAX: Final = 1_000
+_COLUMNS: Final = ("class", "provider", "region", "usd_per_gpu_hour", "date", "source")
+_DAY: Final = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}")
+NatsUrl = Annotated[str | None, Parameter(env_var="MARKETPLACE_NATS_URL")]
+DatabaseUrl = Annotated[str | None, Parameter(env_var="MARKETPLACE_DATABASE_URL")]
+
+
+@app.command(name="import")
+def import_file(file: Path = OURS, /, *, nats_url: NatsUrl = None) -> int:
+    """Take in a dated table of list prices; the same table again changes nothing.
+
+    Args:
+        file: CSV with the columns class, provider, region, usd_per_gpu_hour, date and source, and product where a
+            provider has several; by default the table that comes with this release.
+        nats_url: Servers and the application's user, separated by commas.
+    """
+    configure_logging()
+
+    async def main() -> None:
+        prices = parse_prices(file)
+        async with open_log(load_settings(nats_url=nats_url)) as log:
+            handler = Handler(log, MarketClock())
+            command_id = derive_command_id("platform", f"prices import {file.name} {datetime.now(UTC).isoformat()}")
+            context = Context(
+                command_id=command_id, fingerprint="", actor="platform", party_id=None, at=handler.clock.now()
+            )
+            receipt = await publish_pricelist(handler, context, name=file.name, prices=prices)
+        said = "was there already" if receipt.repeated else f"taken in as {receipt.id}"
+        CONSOLE.print(f"{file.name}: {len(prices)} prices, {said}")
+
+    return run(main())
+
+
+@app.command
+def show(gpu_class: str | None = None, /, *, nats_url: NatsUrl = None, database_url: DatabaseUrl = None) -> int:
+    """Print the index of each class, or of one, and the list prices beside it.
+
+    Args:
+        gpu_class: For example `H100_SXM`; all by default.
+        nats_url: Servers and the application's user, separated by commas.
+        database_url: postgresql://… of the projections.
+    """
+    configure_logging()
+
+    async def main() -> None:
+        today = datetime.now(UTC).date()
+        async with open_both(nats_url, database_url) as (_, engine), reachable(), engine.connect() as connection:
+            listed = await list_list_prices(connection, gpu_class=gpu_class, limit=ROWS_MAX)
+            known = {row.gpu_class for row in listed} | set(await list_classes(connection))
+            points = {
+                name: (await load_index(connection, name, start=today, end=today + timedelta(days=1)))[0]
+                for name in ([gpu_class] if gpu_class is not None else sorted(known))
+            }
+        CONSOLE.print(_render_index(points))
+        CONSOLE.print(_render_listed(listed))
+
+    return run(main())
+
+
+def _render_index(points: Mapping[str, IndexPoint]) -> Table:
+    table = Table("class", "index", "days", "fills", "GPU-hours", "list, least", "list, median", "index / median")
+    for name, point in points.items():
+        index, middle = point.index_usd_per_gpu_hour, point.list_usd_per_gpu_hour_median
+        share = f"{index / middle:.0%}" if index is not None and middle else ""
+        table.add_row(
+            name,
+            _show(index),
+            str(point.days),
+            f"{point.fills:,}",
+            f"{point.gpu_hours:,}",
+            _show(point.list_usd_per_gpu_hour_min),
+            _show(middle),
+            share,
+        )
+    return table
+
+
+def _render_listed(rows: Iterable[ListPriceView]) -> Table:
+    table = Table("class", "provider", "product", "region", "list price", "date", "source")
+    for row in rows:
+        price = _show(row.usd_per_gpu_hour)
+        table.add_row(row.gpu_class, row.provider, row.product, row.region, price, str(row.listed_on), row.source)
+    return table
+
+
+def _show(price: Decimal | None) -> str:
+    return "" if price is None else f"{price:,.2f}"
+
+
+def parse_prices(file: Path) -> tuple[ListPrice, ...]:
+    """Return the rows of a table of list prices, CSV or the JSON that comes with this release.
+
+    Of the latter, rows whose day is not known are left out.
+
+    Raises:
+        Refusal: ``file_missing`` or ``prices_malformed``, which names the line.
+    """
+    try:
+        text = file.read_text(encoding="utf-8")
+    except OSError as error:
+        raise Refusal("file_missing", f"{file} cannot be read: {error.strerror}; check the path") from error
+    if file.suffix == ".json":
+        rows = [_rename(row) for row in msgspec.json.decode(text)["prices"] if _DAY.fullmatch(row["date"])]
+    else:
+        reader = csv.DictReader(text.splitlines())
+        missing = [name for name in _COLUMNS if name not in (reader.fieldnames or ())]
+        if missing:
+            raise Refusal("prices_malformed", f"{file} lacks the columns {', '.join(missing)}; add them to line 1")
+        rows = [{name: row.get(name) or "" for name in (*_COLUMNS, "product")} for row in reader]
+    return tuple(_parse_row(row, file, line) for line, row in enumerate(rows, start=2))
+
+
+def _rename(row: Mapping[str, Any]) -> dict[str, str]:
+    return {**row, "class": row["gpu_class"], "product": row["key"], "region": ""}
+
+
+def _parse_row(row: Mapping[str, str], file: Path, line: int) -> ListPrice:
+    fields = {
+        "gpu_class": row["class"],
+        "provider": row["provider"],
+        "product": row["product"],
+        "region": row["region"] or None,
+        "usd_per_gpu_hour": row["usd_per_gpu_hour"],
+        "listed_on": row["date"],
+        "source": row["source"],
+    }
+    try:
+        price = msgspec.convert(fields, ListPrice)
+        date.fromisoformat(row["date"])
+    except (msgspec.ValidationError, ValueError) as error:
+        raise Refusal("prices_malformed", f"{file}, line {line}: {error}; repair it", line=line) from error
+    return price

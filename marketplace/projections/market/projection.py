@@ -1,0 +1,106 @@
+"""What awards, frozen books and price lists say about the market."""
+
+from decimal import Decimal
+from fractions import Fraction
+from typing import Final
+
+from events.auction import AuctionLocked
+from events.book import Book
+from events.grant import GrantIssued
+from events.pricelist import PricelistPublished
+from marketplace.core.money import parse_ratio
+from marketplace.projections.changes import Changes
+from marketplace.projections.facts import Fact
+from marketplace.projections.market.tables import curves, fills, list_prices
+from marketplace.projections.projection import Projection, all_of, tags_of
+
+MICRO: Final = 1_000_000
+Steps = dict[tuple[str, str, Decimal], tuple[int, int]]
+
+
+def _filled(changes: Changes, fact: Fact, event: GrantIssued) -> None:
+    """Keep an award: its volume, and what it costs over its run to the millionth of a dollar."""
+    hours = event.nodes * event.gpus_per_node * (round((event.end - event.start).total_seconds()) // 3_600)
+    paid = Decimal(round(parse_ratio(event.price_usd_per_gpu_hour) * hours * MICRO)) / MICRO
+    changes.put(
+        fills,
+        grant_id=event.grant_id,
+        gpu_class=event.gpu_class,
+        pool_id=event.pool_id,
+        startup_id=event.startup_id,
+        day=fact.time.date(),
+        gpu_hours=hours,
+        paid_usd=paid,
+        price_usd_per_gpu_hour=event.price_usd_per_gpu_hour,
+        filled_at=fact.time,
+    )
+
+
+def _published(changes: Changes, _: Fact, event: PricelistPublished) -> None:
+    for price in event.prices:
+        changes.put(
+            list_prices,
+            gpu_class=price.gpu_class,
+            provider=price.provider,
+            product=price.product,
+            region=price.region or "",
+            listed_on=price.listed_on,
+            usd_per_gpu_hour=price.usd_per_gpu_hour,
+            source=price.source,
+            pricelist_id=event.pricelist_id,
+        )
+
+
+def _locked(changes: Changes, fact: Fact, event: AuctionLocked) -> None:
+    for (gpu_class, side, price), (gpu_hours, count) in sum_book(event.book).items():
+        changes.put(
+            curves,
+            auction_id=event.auction_id,
+            gpu_class=gpu_class,
+            side=side,
+            price_usd_per_gpu_hour=price,
+            gpu_hours=gpu_hours,
+            count=count,
+            locked_at=fact.time,
+        )
+
+
+def sum_book(book: Book) -> Steps:
+    """Return GPU-hours and count by class, side and price; an order counts once per class, at the most it is worth."""
+    pools = {pool.pool_id: pool for pool in book.pools}
+    steps: Steps = {}
+
+    def add(gpu_class: str, side: str, price: Decimal, gpu_hours: int) -> None:
+        known, count = steps.get((gpu_class, side, price), (0, 0))
+        steps[gpu_class, side, price] = (known + gpu_hours, count + 1)
+
+    for lot in book.lots:
+        pool = pools[lot.pool_id]
+        hours = (lot.to_period - lot.from_period) * book.period_hours
+        add(pool.gpu_class, "ask", lot.ask_usd_per_gpu_hour, lot.nodes * pool.gpus_per_node * hours)
+    for order in book.orders:
+        best: dict[str, tuple[Decimal, int]] = {}
+        for bid in order.bids:
+            pool = pools[bid.pool_id]
+            worth = (bid.value_usd_per_gpu_hour, order.nodes * pool.gpus_per_node)
+            best[pool.gpu_class] = max(best.get(pool.gpu_class, worth), worth)
+        for gpu_class, (value, gpus) in best.items():
+            add(gpu_class, "bid", value, gpus * order.duration_periods * book.period_hours)
+    return steps
+
+
+def mean_price(paid_usd: Decimal, gpu_hours: int) -> Decimal:
+    """Return dollars per GPU-hour, rounded half to even to six places."""
+    return Decimal(round(Fraction(paid_usd) / gpu_hours * MICRO)) / MICRO
+
+
+PROJECTION: Final = Projection(
+    name="market",
+    version=1,
+    tables=(fills, list_prices, curves),
+    handlers={GrantIssued: _filled, PricelistPublished: _published, AuctionLocked: _locked},
+    ignores=all_of(
+        "party", "site", "pool", "lot", "mandate", "order", "quote", "auction", "grant", "usage", "statement",
+        "account", "instrument", "issuer", "clock",
+    ) - tags_of(GrantIssued, AuctionLocked),
+)  # fmt: skip

@@ -1,0 +1,40 @@
+"""A pool that leaves the market: its lots go at once, what it carries runs on, and ends when the pool does."""
+
+import contextlib
+
+from marketplace.core.errors import Refusal
+from marketplace.domain.grant import GRANT, Grant
+from marketplace.domain.lot import LOT, Lot
+from marketplace.domain.pool import POOL, Pool
+from marketplace.runtime.commands import grants, supply
+from marketplace.runtime.handler import Handler
+from marketplace.runtime.stage import Stage
+from marketplace.runtime.work import build_context
+
+
+async def drain_pool(handler: Handler, stage: Stage, pool_id: str) -> None:
+    """Take every lot of a pool off the market, so that no further order is matched there."""
+    pool: Pool = (await handler.cache.load(POOL, pool_id)).state
+    assert pool.closing is not None, "notice was given"
+    for lot_id in stage.list_pool_lots(pool_id):
+        lot: Lot = (await handler.cache.load(LOT, lot_id)).state
+        if lot.status != "withdrawn":
+            context = build_context(handler, "reactor", lot_id, "drain")
+            await supply.withdraw_lot(handler, context, lot_id, reason=pool.closing.reason)
+
+
+async def close_pool(handler: Handler, pool_id: str) -> None:
+    """End what a pool still carries when its time is over; nothing is done before, should it have been put off."""
+    pool: Pool = (await handler.cache.load(POOL, pool_id)).state
+    assert pool.closing is not None, "notice was given"
+    closes_at = pool.closing.closes_at
+    if handler.clock.now() < closes_at:
+        return
+    for grant_id, reservation in pool.reservations.items():
+        grant: Grant | None = (await handler.cache.load(GRANT, grant_id)).state
+        if grant is None or grant.pool_id != pool_id or reservation.end <= closes_at:
+            continue
+        context = build_context(handler, "reactor", grant_id, "closing")
+        with contextlib.suppress(Refusal):
+            reason = f"the pool left the market: {pool.closing.reason}"
+            await grants.terminate_grant(handler, context, grant_id, at=closes_at, reason=reason, by="provider")

@@ -1,0 +1,77 @@
+"""A pool that leaves the market: notice, no new matches, and an end for what still runs."""
+
+from datetime import timedelta
+
+import pytest
+
+from marketplace.core.errors import Refusal
+from marketplace.log.memory import MemoryLog
+from marketplace.runtime.commands.supply import announce_closing
+from tests.runtime.invariants import check_log
+from tests.runtime.market import Market
+
+
+async def build():
+    """Return a market whose one order of 40 days was matched, with the trade and its grant."""
+    market = Market(MemoryLog())
+    trade = await market.trade()
+    async with market.worker():
+        grant = await market.award(trade)
+    return market, trade, grant
+
+
+async def announce(market, trade, days):
+    at = market.clock.now() + timedelta(days=days)
+    context = market.context(trade.provider)
+    await announce_closing(market.handler, context, trade.pool, closes_at=at, reason="the lease ends")
+    return at
+
+
+async def test_a_pool_that_leaves_takes_nothing_new_at_once():
+    market, trade, grant = await build()
+    await announce(market, trade, 20)
+    async with market.worker():
+        await market.until("lot", trade.lot, "withdrawn")
+    with pytest.raises(Refusal) as refused:
+        await market.lot(trade.provider, trade.pool)
+    assert refused.value.code == "pool_closing"
+    assert (await market.state("grant", grant.issued.grant_id)).status in {"issued", "active"}
+    await check_log(market.log)
+
+
+async def test_what_still_runs_when_the_pool_leaves_ends_then():
+    market, trade, grant = await build()
+    closes_at = await announce(market, trade, 20)
+    async with market.worker():
+        await market.until("grant", grant.issued.grant_id, "issued", "active")
+        market.clock.at = closes_at - timedelta(seconds=1)
+        await market.until("grant", grant.issued.grant_id, "active")
+        market.clock.at = closes_at
+        ended = await market.until("grant", grant.issued.grant_id, "terminated", "completed")
+    assert ended.end == closes_at
+    reservation = (await market.state("pool", trade.pool)).reservations[grant.issued.grant_id]
+    assert reservation.end == closes_at
+
+
+async def test_a_date_that_was_put_off_ends_nothing_before():
+    market, trade, grant = await build()
+    first = await announce(market, trade, 20)
+    last = await announce(market, trade, 30)
+    async with market.worker():
+        market.clock.at = first
+        await market.until("grant", grant.issued.grant_id, "active")
+        market.clock.at = last
+        ended = await market.until("grant", grant.issued.grant_id, "terminated", "completed")
+    assert ended.end == last
+
+
+async def test_a_pool_leaves_after_notice_only_and_by_its_provider_only():
+    market, trade, _ = await build()
+    with pytest.raises(Refusal) as refused:
+        await announce(market, trade, 13)
+    assert refused.value.code == "notice_too_short"
+    context = market.context(trade.startup)
+    at = market.clock.now() + timedelta(days=20)
+    with pytest.raises(Refusal) as refused:
+        await announce_closing(market.handler, context, trade.pool, closes_at=at, reason="not mine")
+    assert refused.value.code == "pool_unknown"
