@@ -14,6 +14,8 @@ from marketplace.clearing.grid import Flags, Floats, Grid, Way, Yard, window_sum
 from marketplace.clearing.taken import Taken
 
 TRIES_MAX = 6
+FLOAT_EXACT_MAX = 2**52
+"""Micro-dollars up to which `total`, a sum of whole numbers, is exact."""
 Placing = tuple[int, int]
 
 
@@ -267,6 +269,8 @@ class Allocation:
 
     def exact_micros(self) -> int:
         """Return accepted value less asks, in micro-dollars, exact whatever the prices."""
+        if abs(self.total) < FLOAT_EXACT_MAX:
+            return round(self.total)
         total = 0
         for placing in self.placed:
             if placing is not None:

@@ -7,6 +7,7 @@ allocation, with lawful prices, that is worth more than the one found without it
 from it and finds the exact threshold; on larger ones it is an estimate from above.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from fractions import Fraction
 
@@ -22,7 +23,6 @@ from marketplace.clearing.ruled import find_rival
 
 PLACEMENTS_MAX = 4
 ROUNDS_MAX = 200
-PASSES_MAX = 3
 TOLERANCE_MICRO = 10.0
 VALUE_MICRO_MAX = micro(PRICE_USD_MAX)
 
@@ -66,17 +66,14 @@ def find_entries(allocation: Allocation, shadow: Shadow, order: int, limit: int 
     return sorted(entries, key=lambda entry: (entry.value_micro, entry.way, entry.start))
 
 
-def settle(allocation: Allocation, shadow: Shadow) -> None:
-    """Bring in orders that are worth more than what they would displace, until none is left or the passes are used."""
-    for _ in range(PASSES_MAX):
-        changed = False
-        for order in np.flatnonzero(allocation.out).tolist():
-            for entry in find_entries(allocation, shadow, order):
-                if entry.value_micro <= allocation.grid.ways[entry.way].value and _bring_in(allocation, entry):
-                    changed = True
-                    break
-        if not changed:
-            return
+def settle(allocation: Allocation, shadow: Shadow, orders: Sequence[int]) -> None:
+    """Bring in those of some orders that are worth more than what they would displace, and never lose welfare."""
+    for order in orders:
+        if not allocation.out[order]:
+            continue
+        for entry in find_entries(allocation, shadow, order):
+            if entry.value_micro <= allocation.grid.ways[entry.way].value and _bring_in(allocation, entry):
+                break
 
 
 def _bring_in(allocation: Allocation, entry: Entry) -> bool:

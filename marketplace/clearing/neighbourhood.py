@@ -5,9 +5,10 @@ losers that could, are decided anew together while everything else stays. Severa
 the same time, each in one thread with a limit on nodes, never on time, so that a repetition gives the same answer.
 """
 
+import math
 import random
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -15,14 +16,23 @@ from marketplace.clearing.allocation import Allocation, Placing
 from marketplace.clearing.bound import Shadow
 from marketplace.clearing.carrying import stack
 from marketplace.clearing.grid import Flags, Floats, Grid
-from marketplace.clearing.program import Integers, RowTable, WayTable, build_program, new_solver
+from marketplace.clearing.integer import Work, solve_program
+from marketplace.clearing.program import Integers, RowTable, WayTable, build_program
 from marketplace.clearing.prospects import Prospects
 from marketplace.clearing.taken import Taken
 
 THREADS = 2
-NODES_MAX = 30
-GAP_RELATIVE = 1e-4
-SPAN_LEAST = 8
+WORK = Work(nodes=30, asks=80, gap=1e-4)
+WHOLE = (
+    (1.0, Work(nodes=30, asks=50, gap=1e-3)),
+    (0.001, Work(nodes=30, asks=100, gap=1e-3)),
+)
+"""How a small book is solved whole: the share of all welfare that a placement may lose, and the work."""
+WIDTHS = (2, 3, 5, 8)
+"""How long a neighbourhood may be, in mean durations of orders."""
+LOSSES = (0.01, 0.03, 0.1)
+"""How much of its worth a placement may lose at the shadow prices and still be considered."""
+SPAN_LEAST = 4
 SHRINK = 0.8
 TOLERANCE_MICRO = 10.0
 
@@ -45,6 +55,7 @@ class Task:
     fixed: Floats
     incumbent: Floats
     taken: Taken | None = None
+    work: Work = WORK
 
 
 class Neighbourhoods:
@@ -62,6 +73,8 @@ class Neighbourhoods:
         self.prospects = prospects
         self.ways, self.table, self.shadow = tables
         self.pick, self.reach = choice
+        durations = [self.grid.wishes[order].duration for order in np.unique(prospects.order).tolist()]
+        self.duration = sum(durations) / max(1, len(durations))
         meets = np.zeros((len(self.grid.wishes), len(self.grid.yards)))
         meets[prospects.order, prospects.pool] = 1.0
         self.kinship = meets.T @ meets
@@ -73,20 +86,20 @@ class Neighbourhoods:
         for task, chosen in zip(tasks, threads.map(self._solve, tasks), strict=True):
             self._apply(task, chosen)
 
+    def run_whole(self, threads: ThreadPoolExecutor) -> None:
+        """Decide about all orders at once, with all placements and with the more promising ones, and keep the best."""
+        prospects, view = self.prospects, self._view()
+        orders, fixed = np.unique(prospects.order), np.zeros(self.table.rows)
+        tasks = []
+        for share, work in WHOLE:
+            columns = np.flatnonzero((prospects.loss <= share * self.allocation.total) | view.current)
+            begin = view.current[columns].astype(np.float64)
+            tasks.append(Task(columns, orders, fixed, begin, self._taken_by_others(orders), work))
+        for task, chosen in zip(tasks, threads.map(self._solve, tasks), strict=True):
+            self._apply(task, chosen)
+
     def _choose(self) -> list[Task]:
-        count = len(self.grid.yards)
-        current = np.zeros(len(self.prospects.order), dtype=np.bool_)
-        where = np.full(len(self.grid.wishes), -1)
-        begins = np.full(len(self.grid.wishes), self.grid.periods)
-        ends = np.zeros(len(self.grid.wishes), dtype=np.int64)
-        for order, placing in enumerate(self.allocation.placed):
-            if placing is not None:
-                at = self.prospects.find(placing)
-                where[order] = self.grid.ways[placing[0]].pool
-                begins[order], ends[order] = placing[1], placing[1] + self.grid.wishes[order].duration
-                if at is not None:
-                    current[at] = True
-        view = _View(current, where, begins, ends, np.ones(len(self.grid.wishes), dtype=np.bool_))
+        count, view = len(self.grid.yards), self._view()
         losses, used = self._losses(), np.zeros(count, dtype=np.bool_)
         tasks: list[Task] = []
         for _ in range(count):
@@ -100,6 +113,21 @@ class Neighbourhoods:
                 if len(task.columns):
                     tasks.append(task)
         return tasks
+
+    def _view(self) -> "_View":
+        current = np.zeros(len(self.prospects.order), dtype=np.bool_)
+        where = np.full(len(self.grid.wishes), -1)
+        begins = np.full(len(self.grid.wishes), self.grid.periods)
+        ends = np.zeros(len(self.grid.wishes), dtype=np.int64)
+        for order, placing in enumerate(self.allocation.placed):
+            if placing is not None:
+                at = self.prospects.find(placing)
+                where[order] = self.grid.ways[placing[0]].pool
+                begins[order], ends[order] = placing[1], placing[1] + self.grid.wishes[order].duration
+                if at is not None:
+                    current[at] = True
+        free, good = np.ones(len(self.grid.wishes), dtype=np.bool_), np.ones(len(current), dtype=np.bool_)
+        return _View(current, where, begins, ends, free, good)
 
     def _losses(self) -> Floats:
         """Return per pool what its orders and idle lots lose against the shadow prices: where there is most to gain."""
@@ -117,25 +145,28 @@ class Neighbourhoods:
         return losses
 
     def _grow(self, view: "_View", losses: Floats, used: Flags) -> Integers:
-        """Choose a first pool by its losses and add related ones while the program stays small."""
+        """Choose a first pool by its losses and a stretch of time, and add related pools while the program is small.
+
+        A short stretch of many pools and the whole horizon of one mend different faults, so the length varies, and so
+        does how much placements may lose: the fewer of them, the wider the neighbourhood.
+        """
         first = self.pick.choices(range(len(used)), np.where(used, 0.0, losses).tolist())[0]
         inside = np.zeros(len(used), dtype=np.bool_)
         inside[first] = True
-        begin, end = 0, self.grid.periods
-        columns = self._columns(view, inside, begin, end)
-        middle, width = self.pick.randrange(end), end
+        view = replace(view, good=self.prospects.loss <= self.pick.choice(LOSSES) * self.prospects.worth)
+        width = min(self.grid.periods, math.ceil(self.pick.choice(WIDTHS) * self.duration))
+        begin = self.pick.randint(0, self.grid.periods - width)
+        columns = self._columns(view, inside, begin, begin + width)
         while len(columns) > self.reach.columns and width > SPAN_LEAST:
             width = int(width * SHRINK)
-            begin = max(0, min(self.grid.periods - width, middle - width // 2))
-            end = begin + width
-            columns = self._columns(view, inside, begin, end)
+            columns = self._columns(view, inside, begin, begin + width)
         while inside.sum() < self.reach.pools:
             kin = np.where(used | inside, 0.0, self.kinship[first])
             if kin.sum() <= 0:
                 break
             wider = inside.copy()
             wider[self.pick.choices(range(len(used)), kin.tolist())[0]] = True
-            more = self._columns(view, wider, begin, end)
+            more = self._columns(view, wider, begin, begin + width)
             if len(more) > self.reach.columns:
                 break
             inside, columns = wider, more
@@ -145,7 +176,7 @@ class Neighbourhoods:
     def _columns(self, view: "_View", inside: Flags, begin: int, end: int) -> Integers:
         prospects = self.prospects
         stays = view.free & ((view.where < 0) | (inside[view.where] & (view.begins >= begin) & (view.ends <= end)))
-        mask = inside[prospects.pool] & stays[prospects.order] & (prospects.alive | view.current)
+        mask = inside[prospects.pool] & stays[prospects.order] & (view.good | view.current)
         mask &= (prospects.columns.start >= begin) & (prospects.end <= end)
         return np.flatnonzero(mask)
 
@@ -195,16 +226,8 @@ class Neighbourhoods:
     def _solve(self, task: Task) -> Integers:
         columns = self.prospects.columns.take(task.columns)
         program = build_program(self.grid, self.ways, self.table, columns, task.fixed, whole=True, taken=task.taken)
-        solver = new_solver(1)
-        solver.setOptionValue("mip_max_nodes", NODES_MAX)
-        solver.setOptionValue("mip_rel_gap", GAP_RELATIVE)
-        solver.passModel(program.model)
-        solver.setSolution(len(columns.way), np.arange(len(columns.way), dtype=np.int32), task.incumbent)
-        solver.run()
-        values = np.array(solver.getSolution().col_value)[: len(columns.way)]
-        if len(values) < len(columns.way):
-            return task.columns[task.incumbent > 0]
-        return task.columns[values > 0.5]  # noqa: PLR2004 - the solver rounds within its tolerance
+        chosen = solve_program(program, task.incumbent, task.work)
+        return task.columns[task.incumbent > 0 if chosen is None else chosen]
 
     def _apply(self, task: Task, chosen: Integers) -> None:
         """Move to the program's answer, mend prices that it broke, and go back where that is worth less.
@@ -239,10 +262,11 @@ class Neighbourhoods:
 
 @dataclass(frozen=True, slots=True)
 class _View:
-    """Where everybody is when a batch is chosen, and which orders no neighbourhood has taken yet."""
+    """Where everybody is when a batch is chosen, which orders are free yet, and which placements are good enough."""
 
     current: Flags
     where: Integers
     begins: Integers
     ends: Integers
     free: Flags
+    good: Flags

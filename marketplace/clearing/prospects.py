@@ -1,13 +1,10 @@
 """How good each placement looks at the shadow prices: which orders, pools and starts are worth the search's time."""
 
 import numpy as np
-from numpy.typing import NDArray
 
 from marketplace.clearing.bound import Shadow
 from marketplace.clearing.grid import Floats, Grid
 from marketplace.clearing.program import Columns, Integers, WayTable
-
-LOSS_SHARE_MAX = 0.1
 
 
 class Prospects:
@@ -16,7 +13,7 @@ class Prospects:
     Attributes:
         surplus: Per placement, micro-dollars; negative where scarcity costs more than the order is worth.
         best: Per order, its best surplus; -inf where no placement is worth considering.
-        alive: Placements whose surplus is at most a tenth of their value under their order's best.
+        loss: Per placement, what its surplus is short of its order's best, or of staying out where that is better.
         shades: Per order, what its options cost at the shadow prices, shaped like its options.
     """
 
@@ -34,8 +31,7 @@ class Prospects:
         self.surplus: Floats = self.worth - _shadow_cost(grid, ways, columns, shadow)
         self.best: Floats = np.full(len(grid.wishes), -np.inf)
         np.maximum.at(self.best, self.order, self.surplus)
-        loss = self.best[self.order] - self.surplus
-        self.alive: NDArray[np.bool_] = loss <= LOSS_SHARE_MAX * self.worth
+        self.loss: Floats = np.maximum(self.best, 0.0)[self.order] - self.surplus
         self.shades = [shade_of(grid, shadow, order) for order in range(len(grid.wishes))]
         self._index = {placing: at for at, placing in enumerate(zip(way.tolist(), columns.start.tolist(), strict=True))}
 

@@ -9,18 +9,19 @@ from concurrent.futures import ThreadPoolExecutor
 from marketplace.clearing.allocation import Allocation
 from marketplace.clearing.bound import Shadow
 from marketplace.clearing.grid import Floats, Grid
+from marketplace.clearing.marginal import settle
 from marketplace.clearing.neighbourhood import THREADS, Neighbourhoods, Reach
 from marketplace.clearing.program import RowTable, WayTable
 from marketplace.clearing.prospects import Prospects
 from marketplace.clearing.ruin import Ruin
 
 RUINS_PER_ROUND = 100
-RUINS_FIRST_PER_ORDER = 4
+RUINS_FIRST_PER_ORDER = 2
+SETTLE_ROUNDS = 8
 PATIENCE_ROUNDS = 12
-PATIENCE_SMALL_ROUNDS = 2
 SMALL_COLUMNS_MAX = 3_000
-SMALL_REACH = Reach(columns=900, pools=12, batch=2)
-REACH = Reach(columns=500, pools=3, batch=6)
+SMALL_REACH = Reach(columns=500, pools=12, batch=2)
+REACH = Reach(columns=500, pools=8, batch=6)
 GAIN_RELATIVE = 1e-6
 
 
@@ -56,21 +57,29 @@ def _size(grid: Grid, order: int) -> float:
 def improve(
     allocation: Allocation, prospects: Prospects, tables: tuple[WayTable, RowTable, Shadow], seed: int, rounds: int
 ) -> int:
-    """Improve an allocation in place for a number of rounds, fewer when it stops helping; return the rounds done."""
+    """Improve an allocation in place for a number of rounds, fewer when it stops helping; return the rounds done.
+
+    Every step keeps the welfare or raises it, and none looks at the number of rounds: more of them never give less.
+    """
     pick = random.Random(seed)  # noqa: S311 - a search that repeats itself, no secret
     if not rounds or not len(prospects.order):
         return 0
     ruin = Ruin(allocation, prospects, pick)
-    reach = SMALL_REACH if len(prospects.order) <= SMALL_COLUMNS_MAX else REACH
-    programs = Neighbourhoods(allocation, prospects, tables, (pick, reach))
+    small = len(prospects.order) <= SMALL_COLUMNS_MAX
+    programs = Neighbourhoods(allocation, prospects, tables, (pick, SMALL_REACH if small else REACH))
+    slices = 1 if small else SETTLE_ROUNDS
     ruin.run(RUINS_FIRST_PER_ORDER * len(allocation.grid.wishes))
     idle = 0
     with ThreadPoolExecutor(THREADS) as threads:
         for done in range(1, rounds + 1):
             before = allocation.total
-            ruin.run(RUINS_PER_ROUND)
-            programs.run(threads)
+            if small and done == 1:
+                programs.run_whole(threads)
+            else:
+                ruin.run(RUINS_PER_ROUND)
+                programs.run(threads)
+            settle(allocation, tables[2], range(done % slices, len(allocation.grid.wishes), slices))
             idle = 0 if allocation.total > before * (1 + GAIN_RELATIVE) else idle + 1
-            if idle == (PATIENCE_ROUNDS if reach is REACH else PATIENCE_SMALL_ROUNDS):
+            if idle == PATIENCE_ROUNDS:
                 return done
     return rounds

@@ -9,14 +9,13 @@ from marketplace.clearing.allocation import Allocation
 from marketplace.clearing.bound import Shadow, bound_of, solve_relaxation
 from marketplace.clearing.exact import Effort, solve_exactly
 from marketplace.clearing.grid import Grid
-from marketplace.clearing.marginal import settle
 from marketplace.clearing.program import RowTable, WayTable, list_columns
 from marketplace.clearing.prospects import Prospects
 from marketplace.clearing.search import greedy, improve
 
 EXACT_COLUMNS_MAX = 600
 EXACT_EFFORT = Effort(gap=0, nodes=300)
-ROUNDS_LEAST = 4
+ROUNDS_LEAST = 2
 ROUNDS_MAX = 60
 COLUMNS_PER_ROUND = 2_000
 
@@ -54,7 +53,6 @@ def solve(grid: Grid, seed: int, iterations: int | None) -> Solved:
             return Solved(allocation, shadow, bound, 0, proven=True)
     rounds = default_rounds(len(columns.way)) if iterations is None else iterations
     done = improve(allocation, prospects, (ways, table, shadow), seed, rounds)
-    settle(allocation, shadow)
     return Solved(allocation, shadow, bound, done, proven=False)
 
 

@@ -1,48 +1,38 @@
-"""The command line: one module per group of commands."""
+"""The command line: one module per group of commands.
+
+A group is imported when it is called, since `clear` must not wait for a web framework and a database driver.
+"""
 
 import sys
 
 from cyclopts import App
 
 from marketplace import __version__
-from marketplace.cli.auction import app as auction_app
-from marketplace.cli.book import app as book_app
-from marketplace.cli.clear import app as clear_app
-from marketplace.cli.demo import app as demo_app
-from marketplace.cli.equity import app as equity_app
-from marketplace.cli.explain import app as explain_app
-from marketplace.cli.log import app as log_app
-from marketplace.cli.ocf import app as ocf_app
-from marketplace.cli.prices import app as prices_app
-from marketplace.cli.projections import app as projections_app
-from marketplace.cli.serve import app as serve_app
-from marketplace.cli.up import app as up_app
-from marketplace.cli.usage import app as usage_app
-from marketplace.cli.what_if import app as what_if_app
+
+GROUPS = {
+    "demo": "Play a whole market on embedded NATS and PostgreSQL, show it, and prove its replay.",
+    "up": "Run the whole market on this machine, on a data folder that survives restarts.",
+    "serve": "Run an API or a worker process against servers that exist already.",
+    "projections": "List, rebuild and verify the read models in PostgreSQL.",
+    "explain": "Explain a number down to the events and readings behind it.",
+    "prices": "Compare the market's prices with public list prices.",
+    "log": "Read the event log and check its hash chain.",
+    "clear": "Clear an instance of pools.csv, lots.csv and orders.csv.",
+    "auction": "Check cleared auctions, and export them for auditors.",
+    "equity": "Equity mathematics: verify certificates of rounds and distributions.",
+    "usage": "Bring in readings and evidence of other systems.",
+    "ocf": "Export, check and import Open Cap Table Format 1.2.0 packages.",
+    "what-if": "Play rounds and sales on a branch of an issuer's events; nothing is recorded.",
+    "book": "A holder's book: positions, multiples, concentration, recovery.",
+}
 
 app = App(
     name="marketplace",
     help="A compute-for-equity marketplace on an event log that anyone can replay.",
     version=__version__,
 )
-GROUPS = (
-    demo_app,
-    up_app,
-    serve_app,
-    projections_app,
-    explain_app,
-    prices_app,
-    log_app,
-    clear_app,
-    auction_app,
-    equity_app,
-    usage_app,
-    ocf_app,
-    what_if_app,
-    book_app,
-)
-for command in GROUPS:
-    app.command(command)
+for name, text in GROUPS.items():
+    app.command(f"marketplace.cli.{name.replace('-', '_')}:app", name=name, help=text)
 
 
 def main() -> None:

@@ -19,7 +19,7 @@ from marketplace.core.errors import Refusal
 from marketplace.runtime.audit import Published, load_published, repeat
 from marketplace.runtime.config import load_settings
 
-app = App(name="auction", help="Check cleared auctions, and export them for auditors.")
+app = App(name="auction")
 EXIT_BROKEN: Final = 3
 BUNDLE: Final = "auction.json"
 NatsUrl = Annotated[str | None, Parameter(env_var="MARKETPLACE_NATS_URL")]

@@ -17,7 +17,7 @@ from marketplace.cli.projections import DatabaseUrl, NatsUrl, open_both
 from marketplace.equity.recovery import Assumptions
 from marketplace.projections.database import reachable
 
-app = App(name="book", help="A holder's book: positions, multiples, concentration, recovery.")
+app = App(name="book")
 _MULTIPLES: Final = tuple(Decimal(each) for each in (2, 5, 10, 20, 50))
 _COSTS: Final = (Decimal(1), Decimal("0.5"), Decimal("0.25"))
 Json = Annotated[bool, Parameter(name="--json")]

@@ -18,7 +18,7 @@ from marketplace.cli.instance import parse_instance_dir, write_prices, write_sol
 from marketplace.core.errors import Refusal
 
 EXIT_REFUSED = 2
-app = cyclopts.App(name="clear", help="Clear an instance of pools.csv, lots.csv and orders.csv.")
+app = cyclopts.App(name="clear")
 
 
 @app.default

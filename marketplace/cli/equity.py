@@ -11,7 +11,7 @@ import cyclopts
 from marketplace.equity.checker import verify as verify_certificate
 from marketplace.equity.record_check import check_record, find_records, read_certificate
 
-app = cyclopts.App(name="equity", help="Equity mathematics: verify certificates of rounds and distributions.")
+app = cyclopts.App(name="equity")
 FILE_BYTES_MAX = 64_000_000
 
 

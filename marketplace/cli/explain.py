@@ -17,7 +17,7 @@ from marketplace.projections.accounts.explain import EXPLAINED_MAX, ExplainedEnt
 from marketplace.projections.database import reachable
 from marketplace.projections.usage import ReadingView
 
-app = App(name="explain", help="Explain a number down to the events and readings behind it.")
+app = App(name="explain")
 app.command(holding)
 PAGES_MAX: Final = 10_000
 Limit = Annotated[int, Parameter(validator=validators.Number(gte=1, lte=PAGES_MAX * EXPLAINED_MAX))]

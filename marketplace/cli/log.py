@@ -17,7 +17,7 @@ from marketplace.log.codec import Chain
 from marketplace.log.port import Recorded
 from marketplace.runtime.config import load_settings
 
-app = App(name="log", help="Read the event log and check its hash chain.")
+app = App(name="log")
 EVENTS_MAX: Final = 1_000
 NatsUrl = Annotated[str | None, Parameter(env_var="MARKETPLACE_NATS_URL")]
 Count = Annotated[int, Parameter(validator=validators.Number(gte=1, lte=EVENTS_MAX))]

@@ -22,7 +22,7 @@ from marketplace.runtime.handler import Handler
 from marketplace.runtime.history import load_history
 from marketplace.runtime.unit import Context
 
-app = App(name="ocf", help="Export, check and import Open Cap Table Format 1.2.0 packages.")
+app = App(name="ocf")
 PROBLEMS: Final = 1
 _OPERATOR: Final = "platform"
 NatsUrl = Annotated[str | None, Parameter(env_var="MARKETPLACE_NATS_URL")]

@@ -28,7 +28,7 @@ from marketplace.runtime.config import load_settings
 from marketplace.runtime.handler import Handler
 from marketplace.runtime.unit import Context
 
-app = App(name="prices", help="Compare the market's prices with public list prices.")
+app = App(name="prices")
 OURS: Final = Path(__file__).parent / "scenario" / "list_prices.json"
 ROWS_MAX: Final = 1_000
 _COLUMNS: Final = ("class", "provider", "region", "usd_per_gpu_hour", "date", "source")

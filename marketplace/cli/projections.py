@@ -22,7 +22,7 @@ from marketplace.projections.registry import PROJECTIONS, get_projection
 from marketplace.projections.verify import Difference, Verified, verify_all
 from marketplace.runtime.config import load_settings
 
-app = App(name="projections", help="List, rebuild and verify the read models in PostgreSQL.")
+app = App(name="projections")
 EVERYTHING: Final = "all"
 DIFFERENT: Final = 3
 NatsUrl = Annotated[str | None, Parameter(env_var="MARKETPLACE_NATS_URL")]

@@ -9,7 +9,7 @@ from marketplace.cli.console import CONSOLE, configure_logging, run, stop_on_sig
 from marketplace.runtime.api_secrets import new_admin_key, require_api_secrets
 from marketplace.runtime.config import load_settings
 
-app = App(name="serve", help="Run an API or a worker process against servers that exist already.")
+app = App(name="serve")
 
 
 @app.default

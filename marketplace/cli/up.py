@@ -9,7 +9,7 @@ from cyclopts import App, Parameter
 from marketplace.cli.console import CONSOLE, ERRORS, configure_logging, run, stop_on_signals
 from marketplace.cli.stack import Stack, open_stack
 
-app = App(name="up", help="Run the whole market on this machine, on a data folder that survives restarts.")
+app = App(name="up")
 
 
 @app.default

@@ -15,7 +15,7 @@ from marketplace.client import MarketplaceClient
 from marketplace.core.errors import Refusal
 from marketplace.domain.usage import READINGS_MAX, SAMPLES_MAX
 
-app = App(name="usage", help="Bring in readings and evidence of other systems.")
+app = App(name="usage")
 FILE_BYTES_MAX: Final = 256_000_000
 
 

@@ -29,7 +29,7 @@ from marketplace.domain.issuer_terms import RoundDraft, settle_terms
 from marketplace.runtime.config import load_settings
 from marketplace.runtime.history import load_history
 
-app = App(name="what-if", help="Play rounds and sales on a branch of an issuer's events; nothing is recorded.")
+app = App(name="what-if")
 Format = Annotated[Literal["csv", "json"], Parameter(name="--format")]
 
 

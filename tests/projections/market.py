@@ -316,3 +316,25 @@ def tell_a_hold_that_expires(story: Story) -> None:
     spare = make_id("acc", 9)
     story.tell(account.AccountOpened(account_id=spare, party_id=STRANGER, unit="USD"))
     story.tell(account.AccountClosed(account_id=spare, party_id=STRANGER, reason="opened twice"))
+
+
+def credit_nothing(story: Story, number: int) -> None:
+    """Adjust a settled period whose charge a dispute had brought below what is metered now."""
+    nothing = statement.Charges(
+        gpu_seconds=0, provider_usd=usd("0.00"), cash_usd=usd("0.00"), holder_usd=usd("0.00"), principal_usd=usd("0.00")
+    )
+    change = statement.Adjustment(
+        statement_id=make_id("stm", number), gpu_seconds_before=GPU_SECONDS, gpu_seconds_after=GPU_SECONDS - 8
+    )
+    story.tell(
+        statement.StatementCredited(
+            statement_id=make_id("stm", 90 + number),
+            grant_id=make_id("grt", number),
+            startup_id=STARTUP,
+            provider_id=PROVIDER,
+            period_start=START,
+            period_end=START + 24 * HOUR,
+            charges=nothing,
+            adjustment=change,
+        )
+    )

@@ -165,8 +165,16 @@ def _tell_first_grant(story: Story) -> None:
     story.tell(usage.UsageCorrected(**meter, before=after, after=before, reason="wrong correction"))
     story.tell(usage.UsageReported(**meter, readings=(market.make_reading(30),)))
     story.tell(usage.UsageVoided(**meter, reading=market.make_reading(30), reason="double"))
+    sample = usage.Sample(device="GPU-1", at=START + HOUR, gpu_utilisation=usd("0.9"), energy_kwh=usd("15.5"))
+    story.tell(usage.UsageEvidenced(**meter, samples=(sample,)))
+    ids = {"usage_id": make_id("usg", 9), "party_id": market.PROVIDER, "source": "dcgm", "grant_id": grant_id}
+    story.tell(usage.UsageIdentified(**ids, reading_ids=("h0", "h1")))
     market.settle(story, 1)
-    story.tell(grant.GrantCompleted(grant_id=grant_id, gpu_seconds_accepted=market.GPU_SECONDS))
+    story.tell(
+        grant.GrantCompleted(grant_id=grant_id, gpu_seconds_accepted=market.GPU_SECONDS),
+        usage.UsageClosed(usage_id=usage_id, grant_id=grant_id, gpu_seconds=market.GPU_SECONDS),
+    )
+    market.credit_nothing(story, 1)
 
 
 def _tell_second_grant(story: Story) -> None:

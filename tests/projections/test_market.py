@@ -240,9 +240,12 @@ async def test_statements_by_party_and_status(connection: AsyncConnection):
     first = await statements.find_statement(connection, make_id("stm", 1))
     assert first is not None
     assert (first.status, first.accepted_by, first.charges) == ("accepted", "acceptance", market.CHARGES)
+    (credited,) = await statements.list_statements(connection, status="credited")
+    assert credited.adjustment is not None
+    assert (credited.adjustment.statement_id, credited.charges.gpu_seconds) == (first.statement_id, 0)
     resolved = await statements.list_statements(connection, status="resolved")
     assert [(row.gpu_seconds_claimed, row.holder_id) for row in resolved] == [(3600, FUND)]
-    for party_id, count in ((STARTUP, 2), (PROVIDER, 2), (FUND, 2), (STRANGER, 0)):
+    for party_id, count in ((STARTUP, 3), (PROVIDER, 3), (FUND, 3), (STRANGER, 0)):
         assert len(await statements.list_statements(connection, party_id=party_id)) == count
     assert len(await statements.list_statements(connection, grant_id=make_id("grt", 2))) == 1
 

@@ -20,7 +20,7 @@ from marketplace.client import MarketplaceClient, ProblemError
 from marketplace.core.errors import Corrupt
 from marketplace.embedded import temporary_folder
 
-app = App(name="demo", help="Play a whole market on embedded NATS and PostgreSQL, show it, and prove its replay.")
+app = App(name="demo")
 
 
 @app.default
