@@ -18,7 +18,7 @@ from marketplace.clearing.second import Seconds
 from marketplace.clearing.solving import Solved, solve
 from marketplace.clearing.winning import PriceToWin, price_to_win
 
-ENGINE_VERSION = "clearing-5"
+ENGINE_VERSION = "clearing-6"
 
 
 def clear(book: Book, *, seed: int, iterations: int | None = None) -> Clearing:

@@ -23,11 +23,6 @@ from marketplace.clearing.taken import Taken
 
 THREADS = 2
 WORK = Work(nodes=30, asks=80, gap=1e-4)
-WHOLE = (
-    (1.0, Work(nodes=30, asks=50, gap=1e-3)),
-    (0.001, Work(nodes=30, asks=100, gap=1e-3)),
-)
-"""How a small book is solved whole: the share of all welfare that a placement may lose, and the work."""
 WIDTHS = (2, 3, 5, 8)
 """How long a neighbourhood may be, in mean durations of orders."""
 LOSSES = (0.01, 0.03, 0.1)
@@ -55,7 +50,6 @@ class Task:
     fixed: Floats
     incumbent: Floats
     taken: Taken | None = None
-    work: Work = WORK
 
 
 class Neighbourhoods:
@@ -83,18 +77,6 @@ class Neighbourhoods:
     def run(self, threads: ThreadPoolExecutor) -> None:
         """Solve one batch of disjoint neighbourhoods and apply what improves."""
         tasks = self._choose()
-        for task, chosen in zip(tasks, threads.map(self._solve, tasks), strict=True):
-            self._apply(task, chosen)
-
-    def run_whole(self, threads: ThreadPoolExecutor) -> None:
-        """Decide about all orders at once, with all placements and with the more promising ones, and keep the best."""
-        prospects, view = self.prospects, self._view()
-        orders, fixed = np.unique(prospects.order), np.zeros(self.table.rows)
-        tasks = []
-        for share, work in WHOLE:
-            columns = np.flatnonzero((prospects.loss <= share * self.allocation.total) | view.current)
-            begin = view.current[columns].astype(np.float64)
-            tasks.append(Task(columns, orders, fixed, begin, self._taken_by_others(orders), work))
         for task, chosen in zip(tasks, threads.map(self._solve, tasks), strict=True):
             self._apply(task, chosen)
 
@@ -226,7 +208,7 @@ class Neighbourhoods:
     def _solve(self, task: Task) -> Integers:
         columns = self.prospects.columns.take(task.columns)
         program = build_program(self.grid, self.ways, self.table, columns, task.fixed, whole=True, taken=task.taken)
-        chosen = solve_program(program, task.incumbent, task.work)
+        chosen = solve_program(program, task.incumbent, WORK)
         return task.columns[task.incumbent > 0 if chosen is None else chosen]
 
     def _apply(self, task: Task, chosen: Integers) -> None:

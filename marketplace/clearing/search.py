@@ -20,7 +20,7 @@ RUINS_FIRST_PER_ORDER = 2
 SETTLE_ROUNDS = 8
 PATIENCE_ROUNDS = 12
 SMALL_COLUMNS_MAX = 3_000
-SMALL_REACH = Reach(columns=500, pools=12, batch=2)
+SMALL_REACH = Reach(columns=700, pools=12, batch=2)
 REACH = Reach(columns=500, pools=8, batch=6)
 GAIN_RELATIVE = 1e-6
 
@@ -73,11 +73,8 @@ def improve(
     with ThreadPoolExecutor(THREADS) as threads:
         for done in range(1, rounds + 1):
             before = allocation.total
-            if small and done == 1:
-                programs.run_whole(threads)
-            else:
-                ruin.run(RUINS_PER_ROUND)
-                programs.run(threads)
+            ruin.run(RUINS_PER_ROUND)
+            programs.run(threads)
             settle(allocation, tables[2], range(done % slices, len(allocation.grid.wishes), slices))
             idle = 0 if allocation.total > before * (1 + GAIN_RELATIVE) else idle + 1
             if idle == PATIENCE_ROUNDS:

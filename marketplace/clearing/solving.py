@@ -15,9 +15,11 @@ from marketplace.clearing.search import greedy, improve
 
 EXACT_COLUMNS_MAX = 600
 EXACT_EFFORT = Effort(gap=0, nodes=300)
-ROUNDS_LEAST = 2
+ROUNDS_LEAST = 7
+ROUNDS_USUAL = 20
 ROUNDS_MAX = 60
-COLUMNS_PER_ROUND = 2_000
+COLUMNS_PER_ROUND = 750
+COLUMNS_PER_ROUND_OF_MANY = 2_400
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,5 +72,10 @@ def begin_early(allocation: Allocation) -> None:
 
 
 def default_rounds(columns: int) -> int:
-    """Return the rounds of search that a book of so many placements gets when none are asked for."""
-    return max(ROUNDS_LEAST, min(ROUNDS_MAX, columns // COLUMNS_PER_ROUND))
+    """Return the rounds of search that a book of so many placements gets when none are asked for.
+
+    A round costs about the same on any book that is not small, and the first ones gain most.
+    """
+    usual = min(ROUNDS_USUAL, columns // COLUMNS_PER_ROUND)
+    many = min(ROUNDS_MAX, columns // COLUMNS_PER_ROUND_OF_MANY)
+    return max(ROUNDS_LEAST, usual, many)
