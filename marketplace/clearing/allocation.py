@@ -15,7 +15,7 @@ from marketplace.clearing.taken import Taken
 
 TRIES_MAX = 6
 FLOAT_EXACT_MAX = 2**52
-"""Micro-dollars up to which `total`, a sum of whole numbers, is exact."""
+"""Micro-dollars up to which `total` or a pool's costs, sums of whole numbers, are exact."""
 Placing = tuple[int, int]
 
 
@@ -280,11 +280,17 @@ class Allocation:
                 total += int(bid.value) * hours
         for pool, yard in enumerate(self.grid.yards):
             if self.members[pool]:
-                left = stack(yard, self.loads[pool], 0, self.grid.periods)[3]
-                used = (yard.offered - left).sum(axis=1)
-                asks = sum(ask * int(nodes) for ask, nodes in zip(yard.asks_micro, used.tolist(), strict=True))
-                total -= asks * yard.gpus * self.grid.hours
+                total -= self._asks_micro(pool, yard) * yard.gpus * self.grid.hours
         return total
+
+    def _asks_micro(self, pool: int, yard: Yard) -> int:
+        """Return the asks of a pool's used nodes over all periods; its costs are whole numbers, exact while small."""
+        asks = float(self.cost[pool].sum())
+        if asks < FLOAT_EXACT_MAX:
+            return round(asks)
+        left = stack(yard, self.loads[pool], 0, self.grid.periods)[3]
+        used = (yard.offered - left).sum(axis=1)
+        return sum(ask * int(nodes) for ask, nodes in zip(yard.asks_micro, used.tolist(), strict=True))
 
     def welfare(self) -> float:
         """Return accepted value less asks, in micro-dollars."""

@@ -26,7 +26,7 @@ def check_rules(book: Book, nodes_max: int) -> None:
     """
     for index, order in enumerate(book.orders):
         _check_sizes(order, f"/orders/{index}", nodes_max)
-    _check_links(book)
+    check_links(book)
     _check_limits(book)
     if any(bid.uses for order in book.orders for bid in order.bids):
         known = {limit.limit_id for limit in book.limits}
@@ -56,7 +56,12 @@ def _check_sizes(order: Order, pointer: str, nodes_max: int) -> None:
             )
 
 
-def _check_links(book: Book) -> None:
+def check_links(book: Book) -> None:
+    """Refuse a book in which an order depends on one that it does not list, or on itself.
+
+    Raises:
+        Refusal: ``unknown_parent`` or ``linked_cycle``.
+    """
     parents = {order.order_id: order.parent_id for order in book.orders}
     for index, order in enumerate(book.orders):
         if order.parent_id is not None and order.parent_id not in parents:
@@ -81,7 +86,7 @@ def _check_links(book: Book) -> None:
                 )
             seen[at] = None
             at = parents[at]
-        clear |= seen.keys()
+        clear.update(seen)
 
 
 def _is_amount(amount: Decimal) -> bool:

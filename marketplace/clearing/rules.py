@@ -6,7 +6,7 @@ gives one. Amounts are millionths of their unit, whole numbers in float64, exact
 `taken.py` counts them.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 import numpy as np
@@ -47,12 +47,12 @@ class Rules:
     depth: tuple[int, ...]
 
 
-def compile_rules(book: Book, ways: Sequence[tuple[int, int, int]]) -> Rules | None:
+def compile_rules(book: Book, ways: Iterable[tuple[int, int, int]]) -> Rules | None:
     """Return the rules of a checked book, None where it has none.
 
     Args:
         book: The book.
-        ways: Order, bid and nodes of every way.
+        ways: Order, bid and nodes of every way; not read where the book has no rules.
     """
     groups = sorted({order.group_id for order in book.orders if order.group_id is not None})
     index = {order.order_id: at for at, order in enumerate(book.orders)}
@@ -91,7 +91,7 @@ def compile_rules(book: Book, ways: Sequence[tuple[int, int, int]]) -> Rules | N
 
 def _list_uses(
     book: Book,
-    ways: Sequence[tuple[int, int, int]],
+    ways: Iterable[tuple[int, int, int]],
     totals: tuple[tuple[str, str], ...],
     spans: tuple[str, ...],
     children: list[list[int]],

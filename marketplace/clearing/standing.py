@@ -8,8 +8,8 @@ from dataclasses import dataclass, replace
 from decimal import Decimal
 
 from marketplace.clearing.allocation import Allocation
-from marketplace.clearing.book import NODES_MAX, check_book
-from marketplace.clearing.book_rules import check_rules
+from marketplace.clearing.book import check_book
+from marketplace.clearing.book_rules import check_links
 from marketplace.clearing.bound import Shadow
 from marketplace.clearing.codec import hash_book
 from marketplace.clearing.grid import Grid, compile_book
@@ -125,9 +125,12 @@ def _render(order: Order, grid: Grid, entry: Entry) -> Placement:
 
 
 def _admit(standing: Standing, book: Book) -> Solved:
-    """Return the solved book with its last order added, out and worth nothing."""
+    """Return the solved book with its last order added, out and worth nothing.
+
+    The others were checked when the book was solved; what the last one brings anew is itself and its link to them.
+    """
     check_book(replace(book, orders=(replace(book.orders[-1], parent_id=None),)))
-    check_rules(book, NODES_MAX)
+    check_links(book)
     known, at = standing.solved, len(book.orders) - 1
     grid = _extend(known.allocation.grid, book)
     if grid is None:
@@ -152,5 +155,5 @@ def _extend(grid: Grid, book: Book) -> Grid | None:
         ways.append(replace(way, order=at, layer=layers.index(wanted), value=0))
     wish = replace(alone.wishes[0], ways=tuple(range(begin, begin + len(ways))))
     every = (*grid.ways, *ways)
-    rules = compile_rules(book, [(way.order, way.bid, way.nodes) for way in every])
+    rules = compile_rules(book, ((way.order, way.bid, way.nodes) for way in every))
     return replace(grid, wishes=(*grid.wishes, wish), ways=every, rules=rules)

@@ -29,7 +29,7 @@ from events.quote import QuoteExpired, QuoteHeld, QuoteReleased, QuoteTaken
 from events.site import SiteConversionSlipped
 from events.statement import StatementAccepted, StatementCredited, StatementDisputed, StatementIssued
 from events.types import Event
-from events.usage import Reading, UsageCorrected, UsageReported, UsageVoided
+from events.usage import Reading, UsageClosed, UsageCorrected, UsageReported, UsageVoided
 from events.vesting import DateMilestone, WarrantTranche
 from marketplace.domain.grant import evolve as evolve_grant
 from marketplace.domain.periods import PERIOD, list_periods
@@ -73,7 +73,6 @@ class Agenda:
         self._starts: dict[str, datetime] = {}
         self._stated: dict[str, Task] = {}
         self._settled: dict[Task, bool] = {}
-        self._touched: set[Task] = set()
 
     def put(self, task: Task, due: datetime) -> None:
         """Put a task on, or move it."""
@@ -217,21 +216,24 @@ class Agenda:
     def _issue_statement(self, event: StatementIssued) -> None:
         index = (event.period_start - self._starts.get(event.grant_id, event.period_start)) // PERIOD
         adjust = self._stated[event.statement_id] = Task("adjust_statement", event.grant_id, index)
-        self._state_anew(adjust, settled=False)
+        self._settled[adjust] = False
+        self.drop(adjust)
         if event.adjustment is None:
             self.drop(Task("issue_statement", event.grant_id, index))
         self.put(Task("accept_statement", event.statement_id), event.accept_until)
 
     @notice.register
     def _credit(self, event: StatementCredited) -> None:
-        self._state_anew(self._stated[event.adjustment.statement_id], settled=True)
-        self.put(Task("finish_grant", event.grant_id), NOW)
+        self._settle(self._stated[event.adjustment.statement_id])
 
-    def _state_anew(self, adjust: Task, *, settled: bool) -> None:
-        """Keep that a period is stated as it is metered now."""
-        self._settled[adjust] = settled
-        self._touched.discard(adjust)
-        self.drop(adjust)
+    def _settle(self, adjust: Task) -> None:
+        """Compare what a settled period states with what is metered, and see whether the grant is done.
+
+        A reading may have come while the statement was decided, before or after it in the log; so each is compared.
+        """
+        self._settled[adjust] = True
+        self.put(adjust, NOW)
+        self.put(Task("finish_grant", adjust.id), NOW)
 
     @notice.register
     def _dispute(self, event: StatementDisputed) -> None:
@@ -240,11 +242,16 @@ class Agenda:
     @notice.register
     def _accept(self, event: StatementAccepted) -> None:
         self.drop(Task("accept_statement", event.statement_id))
-        self.put(Task("finish_grant", event.grant_id), NOW)
-        adjust = self._stated[event.statement_id]
-        self._settled[adjust] = True
-        if adjust in self._touched:
-            self.put(adjust, NOW)
+        self._settle(self._stated[event.statement_id])
+
+    @notice.register
+    def _close_usage(self, event: UsageClosed) -> None:
+        """Compare no more: a record is closed only where all periods are stated as they are metered."""
+        self.drop(Task("finish_grant", event.grant_id))
+        index = 0
+        while (adjust := Task("adjust_statement", event.grant_id, index)) in self._settled:
+            self.drop(adjust)
+            index += 1
 
     @notice.register
     def _meter(self, event: UsageReported | UsageCorrected | UsageVoided) -> None:
@@ -254,13 +261,9 @@ class Agenda:
             return
         for reading in _list_readings(event):
             for index in range((reading.start - start) // PERIOD, -((start - reading.end) // PERIOD)):
-                self._touch(Task("adjust_statement", event.grant_id, index))
-
-    def _touch(self, adjust: Task) -> None:
-        if adjust in self._settled:
-            self._touched.add(adjust)
-            if self._settled[adjust]:
-                self.put(adjust, NOW)
+                adjust = Task("adjust_statement", event.grant_id, index)
+                if self._settled.get(adjust):
+                    self.put(adjust, NOW)
 
     @notice.register
     def _issue_warrant(self, event: IssuerWarrantIssued) -> None:

@@ -1,7 +1,7 @@
 """Quotes: what an order would have to be worth on the book as it stands, from a book that is solved in the background.
 
 A book is solved when it is first asked about and again when something in it changed; a quote waits a moment for the
-newest and else answers from the last, which says by its sequence how old it is.
+newest where that may help, and else answers from the last, which says by its sequence how old it is.
 
 Invariants:
     1. Nothing is locked and nothing is written.
@@ -45,6 +45,9 @@ LoadStandings = Callable[[], Awaitable[Mapping[str, Fraction]]]
 FRESH_SECONDS: Final = 0.1
 """How long a quote waits for a book that is being solved anew before it answers from the last one."""
 
+SLOW_SECONDS: Final = 1.0
+"""A book that took this long to solve is not waited for: `FRESH_SECONDS` would only be added to the answer."""
+
 WAIT_SECONDS_MAX: Final = 20.0
 BOOKS_MAX: Final = 8
 LOADS_AT_ONCE: Final = 64
@@ -87,6 +90,7 @@ class Quoted:
 class _Solved:
     opened: AuctionOpened
     sequence: int
+    seconds: float
     supply: Supply
     book: Book
     standing: Standing
@@ -178,7 +182,8 @@ class Quoter:
                 return known
             patient = known is None or known.sequence < min_sequence
             solving = self._solve(opened)
-            done, _ = await asyncio.wait({solving}, timeout=end - time.monotonic() if patient else FRESH_SECONDS)
+            moment = FRESH_SECONDS if known is None or known.seconds < SLOW_SECONDS else 0.0
+            done, _ = await asyncio.wait({solving}, timeout=end - time.monotonic() if patient else moment)
             if done:
                 known = solving.result()
                 if known.sequence >= min_sequence:
@@ -242,8 +247,10 @@ class Quoter:
 
 def _solve_book(opened: AuctionOpened, sequence: int, supply: Supply, demand: tuple[list[Order], set[str]]) -> _Solved:
     orders, served = demand
+    began = time.monotonic()
     book = build_book(opened, supply, orders, served)
-    return _Solved(opened, sequence, supply, book, stand(parse_book(book), seed=SEED))
+    standing = stand(parse_book(book), seed=SEED)
+    return _Solved(opened, sequence, time.monotonic() - began, supply, book, standing)
 
 
 def _build_grid(now: datetime, period_hours: int, periods: int) -> AuctionOpened:

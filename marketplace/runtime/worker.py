@@ -44,6 +44,8 @@ IDLE_SECONDS: Final = 0.05
 RETRY_SECONDS: Final = 1.0
 TOO_EARLY: Final = frozenset({"statement_out_of_order"})
 """Refusals of what will be right once another task, which may run beside it or be retried itself, is done."""
+SLOW: Final = frozenset({"run_auction", "indicate_auction"})
+"""What may take minutes; the timers of the market do not wait for it."""
 TIMERS: Final[Mapping[str, Callable[[Handler, Context, Task], Coroutine[Any, Any, Any]]]] = {
     "expire_order": lambda handler, context, task: orders.expire_order(handler, context, task.id),
     "expire_quote": lambda handler, context, task: quotes.expire_quote(handler, context, task.id),
@@ -86,6 +88,7 @@ class Worker:
         self._auctioneer = Auctioneer(handler, self.stage)
         self._incidents = Incidents(handler, self.stage)
         self._ready = asyncio.Event()
+        self._clearing = asyncio.Lock()
         self._calendar = calendar
         self._called: dict[str, int] = {}
 
@@ -93,7 +96,7 @@ class Worker:
         """Work until cancelled."""
         async with asyncio.TaskGroup() as group:
             group.create_task(self._read())
-            group.create_task(self._do())
+            group.create_task(self._do(group))
 
     async def _read(self) -> None:
         last = await self._find_end()
@@ -113,16 +116,25 @@ class Worker:
                 log.warning("log_away", reason=str(error))
                 await asyncio.sleep(RETRY_SECONDS)
 
-    async def _do(self) -> None:
+    async def _do(self, group: asyncio.TaskGroup) -> None:
         await self._ready.wait()
         while True:
             if self._calendar:
                 self._plan_calls()
             tasks = self.stage.agenda.take(self._handler.clock.now(), TASKS_AT_ONCE)
-            if tasks:
-                await asyncio.gather(*(self._attempt(task) for task in tasks))
+            for task in tasks:
+                if task.kind in SLOW:
+                    group.create_task(self._attempt_alone(task))
+            quick = [task for task in tasks if task.kind not in SLOW]
+            if quick:
+                await asyncio.gather(*(self._attempt(task) for task in quick))
             else:
                 await asyncio.sleep(IDLE_SECONDS)
+
+    async def _attempt_alone(self, task: Task) -> None:
+        """Clear one auction at a time, while all else goes on."""
+        async with self._clearing:
+            await self._attempt(task)
 
     def _plan_calls(self) -> None:
         """Put the next auction of each rhythm on the agenda, once."""

@@ -110,3 +110,11 @@ def test_an_order_that_breaks_a_rule_is_refused():
     with pytest.raises(Refusal) as refused:
         estimate(stand(book(), seed=1), order("mine", 0, 1, (0, 0)))
     assert refused.value.code == "invalid_quantity"
+
+
+@pytest.mark.parametrize(("parent", "code"), [("nobody", "unknown_parent"), ("mine", "linked_cycle")])
+def test_a_link_that_leads_nowhere_is_refused_at_its_place_in_the_book(parent, code):
+    mine = replace(order("mine", 1, 1, (0, 0)), parent_id=parent)
+    with pytest.raises(Refusal) as refused:
+        ask(book(order("theirs", 1, 1, (0, 0)), mine))
+    assert (refused.value.code, refused.value.pointer) == (code, "/orders/1/parent_id")

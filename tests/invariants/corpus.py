@@ -97,8 +97,8 @@ INVARIANTS: Final = (
         "tests.domain.test_issuer_properties:test_the_rows_of_the_cap_table_sum_to_its_total",
         Mutant(
             "marketplace.domain.issuer_state",
-            "return Totals(stock, options, warrants, pool, stock + options + warrants + pool)",
-            "return Totals(stock, options, warrants, pool, stock + options + pool)",
+            "return Totals(stock, options, warrants, promised, pool, stock + options + warrants + promised + pool)",
+            "return Totals(stock, options, warrants, promised, pool, stock + options + promised + pool)",
         ),
     ),
     Invariant(

@@ -242,3 +242,5 @@ def _tell_instruments(story: Story) -> None:
     story.tell(ins.InstrumentResumed(**paid))
     story.tell(ins.InstrumentAmended(**paid, terms=SAFE, terms_version=2, applies_to_earlier=True))
     story.tell(ins.InstrumentCancelled(instrument_id=make_id("ins", 10), reason="not paid", at=story.now))
+    later = {**paid, "later_instrument_id": make_id("ins", 10), "terms": SAFE}
+    story.tell(ins.InstrumentMfnNoticed(**later, elect_until=story.now + 336 * HOUR), ins.InstrumentMfnElected(**later))

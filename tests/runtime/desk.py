@@ -31,6 +31,10 @@ class Desk:
     async def ask(self, startup, **terms):
         """Return the quote on everything that is in the log by now."""
         position = (await self.market.log.health()).last_sequence
+        return await self.ask_from(position, startup, **terms)
+
+    async def ask_from(self, position, startup, **terms):
+        """Return the quote on a book that has seen the log up to a position or further."""
         context = self.market.context(startup)
         order = await preview_order(self.market.handler, context, startup_id=startup, terms=self.market.terms(**terms))
         return await self.quoter.quote(order, min_sequence=position)

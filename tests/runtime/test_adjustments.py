@@ -9,7 +9,7 @@ from marketplace.core.errors import Refusal
 from marketplace.core.ids import rename_id
 from marketplace.domain.periods import list_periods
 from marketplace.domain.settlement import build_tariff, compute_totals
-from marketplace.domain.usage import Measurement
+from marketplace.domain.usage import USAGE, Measurement, name_usage
 from marketplace.log.memory import MemoryLog
 from marketplace.runtime.commands import accounts, statements, usage
 from marketplace.runtime.commands.adjustments import adjust_statement
@@ -113,6 +113,23 @@ async def test_late_readings_become_a_statement_of_their_own(delivery):
     assert await delivery.market.state("statement", delivery.first.statement_id) == settled
     await delivery.complete()
     await delivery.check(13 * DAY)
+
+
+async def test_readings_that_a_statement_overlooked_are_charged_once_it_is_settled(delivery):
+    """They came while it was decided, and stand before it in the log."""
+    market, grant_id = delivery.market, delivery.grant.issued.grant_id
+    await market.deliver(delivery.grant, 10)
+    market.clock.at = delivery.first.end
+    behind = market.process("behind")
+    await behind.handler.cache.load(USAGE, name_usage(grant_id))
+    assert await delivery.report(delivery.measure(20)) == ["accepted"]
+    await statements.issue_statement(behind.handler, behind.context(), grant_id, 0)
+    assert (await market.state("statement", delivery.first.statement_id)).charges.gpu_seconds == 10 * DAY
+    market.clock.at += timedelta(days=7)
+    await market.until("statement", delivery.first.statement_id, "accepted")
+    assert (await delivery.adjusted(0, "issued")).charges.gpu_seconds == DAY
+    await delivery.complete()
+    await delivery.check(11 * DAY)
 
 
 async def test_usage_lowered_after_its_statement_is_paid_back_at_once(delivery):

@@ -1,12 +1,15 @@
 """Quotes on a market that moves: they follow the book, agree with the auction, and leave no trace."""
 
 import asyncio
+import threading
 from decimal import Decimal
 
 import pytest
 
+from marketplace.clearing.standing import stand
 from marketplace.core.errors import Refusal
 from marketplace.log.memory import MemoryLog
+from marketplace.runtime import quoting
 from marketplace.runtime.commands.orders import preview_order
 from tests.runtime.desk import open_desk
 from tests.runtime.market import Market
@@ -41,6 +44,33 @@ async def test_a_quote_follows_the_book():
         assert price_of(await desk.ask(startup, **terms)) == Decimal("4.01")
         await market.cancel(rival, again)
         await market.lot(provider, await _pool_of(market, lot), ask="1.5", start=91, end=120)
+        assert price_of(await desk.ask(startup, **terms)) == Decimal("2.01")
+
+
+async def test_a_book_that_is_slow_to_solve_is_not_waited_for(monkeypatch):
+    market, _, _, rival, startup, order = await build()
+    terms = {"nodes": 4, "days": 20, "latest": 1, "cash": "1"}
+    monkeypatch.setattr(quoting, "SLOW_SECONDS", 0.0)
+    monkeypatch.setattr(quoting, "FRESH_SECONDS", 3_600.0)
+    begun, released = threading.Event(), threading.Event()
+
+    def solve_when_released(book, *, seed):
+        begun.set()
+        assert released.wait(120)
+        return stand(book, seed=seed)
+
+    async with open_desk(market) as desk:
+        first = await desk.ask(startup, **terms)
+        monkeypatch.setattr(quoting, "stand", solve_when_released)
+        await market.cancel(rival, order)
+        try:
+            async with asyncio.timeout(60):
+                while not begun.is_set():
+                    await desk.ask_from(0, startup, **terms)
+                last = await desk.ask_from(0, startup, **terms)
+            assert (last.sequence, price_of(last), last.fresh) == (first.sequence, Decimal("3.01"), False)
+        finally:
+            released.set()
         assert price_of(await desk.ask(startup, **terms)) == Decimal("2.01")
 
 

@@ -17,7 +17,7 @@ from tests.runtime.invariants import Ledger, check_log
 from tests.runtime.market import SAFE, Market
 
 STEPS = 250
-FINISH_SECONDS_MAX = 80
+FINISH_SECONDS_MAX = 300  # so that a market that hangs fails; how fast it ends is not measured here
 OFTEN = ("do_list", "do_place", "do_auction", "do_pass_time", "do_report")
 
 
