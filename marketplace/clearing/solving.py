@@ -15,7 +15,7 @@ from marketplace.clearing.search import greedy, improve
 
 EXACT_COLUMNS_MAX = 600
 EXACT_EFFORT = Effort(gap=0, nodes=300)
-ROUNDS_LEAST = 7
+ROUNDS_LEAST = 5
 ROUNDS_USUAL = 20
 ROUNDS_MAX = 60
 COLUMNS_PER_ROUND = 750
