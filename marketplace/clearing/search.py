@@ -19,6 +19,7 @@ RUINS_PER_ROUND = 100
 RUINS_FIRST_PER_ORDER = 2
 SETTLE_ROUNDS = 8
 PATIENCE_ROUNDS = 12
+PATIENCE_ROUNDS_SMALL = 4
 SMALL_COLUMNS_MAX = 3_000
 SMALL_REACH = Reach(columns=700, pools=12, batch=2)
 REACH = Reach(columns=500, pools=8, batch=6)
@@ -77,6 +78,6 @@ def improve(
             programs.run(threads)
             settle(allocation, tables[2], range(done % slices, len(allocation.grid.wishes), slices))
             idle = 0 if allocation.total > before * (1 + GAIN_RELATIVE) else idle + 1
-            if idle == PATIENCE_ROUNDS:
+            if idle == (PATIENCE_ROUNDS_SMALL if small else PATIENCE_ROUNDS):
                 return done
     return rounds

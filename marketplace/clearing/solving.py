@@ -11,11 +11,12 @@ from marketplace.clearing.exact import Effort, solve_exactly
 from marketplace.clearing.grid import Grid
 from marketplace.clearing.program import RowTable, WayTable, list_columns
 from marketplace.clearing.prospects import Prospects
-from marketplace.clearing.search import greedy, improve
+from marketplace.clearing.search import SMALL_COLUMNS_MAX, greedy, improve
 
 EXACT_COLUMNS_MAX = 600
 EXACT_EFFORT = Effort(gap=0, nodes=300)
-ROUNDS_LEAST = 5
+ROUNDS_SMALL = 40
+ROUNDS_LEAST = 8
 ROUNDS_USUAL = 20
 ROUNDS_MAX = 60
 COLUMNS_PER_ROUND = 750
@@ -74,8 +75,11 @@ def begin_early(allocation: Allocation) -> None:
 def default_rounds(columns: int) -> int:
     """Return the rounds of search that a book of so many placements gets when none are asked for.
 
-    A round costs about the same on any book that is not small, and the first ones gain most.
+    A round costs about the same on any book that is not small, and the first ones gain most. A small book goes on for
+    as long as rounds help.
     """
+    if columns <= SMALL_COLUMNS_MAX:
+        return ROUNDS_SMALL
     usual = min(ROUNDS_USUAL, columns // COLUMNS_PER_ROUND)
     many = min(ROUNDS_MAX, columns // COLUMNS_PER_ROUND_OF_MANY)
     return max(ROUNDS_LEAST, usual, many)
