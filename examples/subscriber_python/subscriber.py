@@ -259,7 +259,7 @@ def main() -> int:
         except nats.errors.Error as error:
             print(f"the servers refuse or do not answer: {str(error) or repr(error)}", file=sys.stderr)
             return 2
-        except KeyboardInterrupt:
+        except (KeyboardInterrupt, asyncio.CancelledError):  # asyncio says the latter where a wait was ending anyway
             print(f"stopped after sequence {progress.sequence}", file=sys.stderr)
     return 0
 

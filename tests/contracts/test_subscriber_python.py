@@ -1,6 +1,7 @@
 """The Python example as a process against a real server: order, resume, at least once, filters, tampering."""
 
 import asyncio
+import signal
 import sqlite3
 from collections.abc import AsyncIterator
 from contextlib import closing
@@ -94,8 +95,9 @@ async def test_it_survives_a_restart_of_the_server(market: NatsServers, position
     more = [replace(one, subject=f"{one.subject}0") for one in STORY[:3]]
     await publish(market.admin_url, more)
     lines = [(await asyncio.wait_for(process.stdout.readline(), 30)).decode().rstrip("\n") for _ in more]
-    process.kill()
-    await process.wait()
+    process.send_signal(signal.SIGINT)
+    await asyncio.wait_for(process.wait(), 60)
+    assert process.returncode == 0
     assert [line.split("\t")[0] for line in lines] == [str(len(STORY) + place) for place in (1, 2, 3)]
 
 
