@@ -32,11 +32,6 @@ def render_money(value: Decimal | Fraction) -> Monetary:
     return Monetary(amount=render_number(value), currency=USD)
 
 
-def parse_number(text: str) -> Decimal:
-    """Return the number of a string that is known to be one."""
-    return Decimal(text)
-
-
 def find_whole(text: str) -> int | None:
     """Return a whole number that is not negative, None where it is another."""
     value = Decimal(text)

@@ -14,7 +14,7 @@ from marketplace.core.errors import Corrupt
 from marketplace.projections.changes import Changes
 from marketplace.projections.facts import Fact
 from marketplace.projections.projection import Projection, all_of, tags_of
-from marketplace.projections.reading import find_one, load_all, page
+from marketplace.projections.reading import load_all, page
 from marketplace.projections.schema import Origin, define, exact, instant, text
 
 holds: Final = define(
@@ -123,12 +123,6 @@ class HoldView(msgspec.Struct, frozen=True, kw_only=True):
     expired: bool
     placed_at: datetime
     last_sequence: int
-
-
-async def find_hold(connection: AsyncConnection, account_id: str, hold_id: str) -> HoldView | None:
-    """Return a hold, None where there is none."""
-    query = select(holds).where(holds.c.account_id == account_id, holds.c.hold_id == hold_id)
-    return await find_one(connection, query, HoldView)
 
 
 async def list_holds(

@@ -15,6 +15,7 @@ from tests.api import (
     rows_supply,
     rows_trading,
 )
+from tests.api.client_tour import tour
 from tests.api.rows import Row, World, play
 from tests.api.stage import Stage, get_id, open_stage
 
@@ -93,6 +94,7 @@ async def test_every_endpoint_answers_each_caller(jetstream_log: JetStreamLog, d
         for row in STORY:
             await add_spares(world, row)
             await play(world, row)
+        await tour(world)
 
 
 async def test_every_route_has_a_row():

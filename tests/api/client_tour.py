@@ -1,0 +1,68 @@
+"""The typed client asks what the story left behind: every answer decodes, and is about what was asked for."""
+
+from datetime import UTC, datetime, timedelta
+
+import httpx
+import msgspec
+
+from marketplace.api.bodies.cap_tables import AskRecoveryBody, PlotExitsBody, PlotRoundsBody
+from marketplace.api.bodies.trading import HoldQuoteBody
+from marketplace.client import MarketplaceClient
+from tests.api.rows import World
+from tests.api.rows_captables import ASSUMED, RANGE, build_plot
+from tests.api.rows_trading import build_cash_order
+from tests.api.stage import ADMIN_KEY
+
+
+async def tour(world: World) -> None:
+    """Ask through the client as the platform."""
+    transport = httpx.ASGITransport(world.stage.application)
+    async with MarketplaceClient("http://test", ADMIN_KEY, transport) as client:
+        await _see_trading(client, world.ids)
+        await _see_quotes(client, world)
+        await _see_accounts(client, world.ids)
+        await _see_companies(client, world)
+
+
+async def _see_trading(client: MarketplaceClient, ids: dict) -> None:
+    assert (await client.get_order(ids["order"])).order_id == ids["order"]
+    audit = await client.auction_audit(ids["auction"])
+    assert audit["certificate"]["book_hash"] == (await client.get_auction(ids["auction"])).certificate.book_hash
+    assert (await client.get_standing(ids["provider"])).provider_id == ids["provider"]
+    assert await client.read_index("H100_SXM")
+    curves = await client.read_curves("H100_SXM")
+    assert {step.side for step in curves} == {"ask", "bid"}
+
+
+async def _see_quotes(client: MarketplaceClient, world: World) -> None:
+    body = msgspec.convert(build_cash_order(world, cash="2.5"), HoldQuoteBody)
+    now = world.stage.services.handler.clock.now()
+    window = {"start_earliest": now + timedelta(days=2), "start_latest": now + timedelta(days=3)}
+    answer = await client.ask_quote(body.startup_id, msgspec.structs.replace(body.terms, **window))
+    assert answer.guarantee in {"sure", "indicative"}
+    taken = await client.get_quote(world.ids["taken_quote"])
+    assert (taken.quote_id, taken.status) == (world.ids["taken_quote"], "taken")
+
+
+async def _see_accounts(client: MarketplaceClient, ids: dict) -> None:
+    account, now = ids["account"], datetime.now(UTC)
+    assert "USD" in {row.unit async for row in client.list_balances(party_id=ids["startup"])}
+    assert [hold.hold_id async for hold in client.list_holds(account)]
+    explained = await client.explain_balance(account, limit=3)
+    assert len(explained.entries) == 3
+    statement = await client.get_account_statement(account, now - timedelta(days=400), now + timedelta(days=400))
+    assert statement.lines
+
+
+async def _see_companies(client: MarketplaceClient, world: World) -> None:
+    issuer, fund = world.ids["issuer"], world.ids["fund"]
+    report = await client.get_cap_table_report(issuer)
+    assert report.fully_diluted_shares > 0
+    assert (await client.explain_cap_table(issuer)).rows
+    assert (await client.export_issuer(issuer)).startswith(b"PK")
+    rounds = await client.plot_rounds(issuer, msgspec.convert(build_plot(world), PlotRoundsBody, strict=False))
+    exits = await client.plot_exits(issuer, msgspec.convert({"range": RANGE}, PlotExitsBody, strict=False))
+    assert len(rounds) == len(exits) == RANGE["points"]
+    assert (await client.get_book(fund, retail="H100_SXM:4")).positions
+    recovery = await client.ask_recovery(fund, msgspec.convert(ASSUMED, AskRecoveryBody, strict=False))
+    assert recovery.table
