@@ -14,9 +14,9 @@ from marketplace.core.errors import Refusal
 from marketplace.core.money import render_ratio
 from marketplace.core.rounding import round_places
 from marketplace.domain.issuer import list_rows
-from marketplace.equity.scenarios import price_range
 
 ROUNDS_MAX: Final = 5
+POINTS_MIN: Final = 2
 POINTS_MAX: Final = 200
 _PLACES: Final = 6
 P = TypeVar("P")
@@ -94,7 +94,15 @@ def list_prices(of: Range) -> tuple[Decimal, ...]:
         raise Refusal(
             "too_many_points", f"{of.points} points exceed the limit of {POINTS_MAX}", pointer="/range/points"
         )
-    return tuple(round_places(price, 2, "half_even") for price in price_range(of.low_usd, of.high_usd, of.points))
+    if not of.low_usd < of.high_usd or of.points < POINTS_MIN:
+        raise Refusal(
+            "range_impossible",
+            f"{of.points} points from {of.low_usd} to {of.high_usd}; give low below high, and at least {POINTS_MIN}",
+            pointer="/range",
+        )
+    low, width = Fraction(of.low_usd), Fraction(of.high_usd) - Fraction(of.low_usd)
+    steps = (Fraction(step, of.points - 1) for step in range(of.points))
+    return tuple(round_places(low + width * step, 2, "half_even") for step in steps)
 
 
 def play_rounds(branch: Branch, terms: RoundTerms, prices: Sequence[Decimal]) -> tuple[RoundPoint, ...]:

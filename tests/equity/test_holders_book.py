@@ -1,9 +1,8 @@
-"""Multiples, rates of return, concentration, recovery, scenarios and MFN comparison."""
+"""Multiples, rates of return, concentration, recovery and MFN comparison."""
 
 from datetime import date
 from decimal import Decimal
 from fractions import Fraction
-from functools import partial
 
 import pytest
 from hypothesis import given, settings
@@ -15,9 +14,7 @@ from marketplace.equity.model import Safe, SafeTerms
 from marketplace.equity.portfolio import Position, book, concentration, exposure_to_provider_usd, multiples
 from marketplace.equity.rates import Flow, periodic_rates, xirr
 from marketplace.equity.recovery import Assumptions, recovery_table, simulate
-from marketplace.equity.scenarios import exit_scenarios, ownership_after, price_range, round_scenarios
-from marketplace.equity.waterfall import distribute
-from tests.equity.builders import company, post_money, priced, terms
+from tests.equity.builders import company, post_money, terms
 
 
 def refused(code, call, *arguments, **named):
@@ -119,35 +116,6 @@ def test_certain_success_and_certain_failure_leave_no_luck():
     assert simulate(Assumptions(0, 2, 1, 5, 20, 1)).paid_back_part == 0
     refused("simulation_too_large", simulate, Assumptions(1, 2, 1, 5, 10**6, 1))
     refused("fraction_out_of_range", simulate, Assumptions(2, 2, 1, 5, 10, 1))
-
-
-def test_ownership_after_a_round_sums_to_one():
-    before = company(options_granted=500_000, options_available=100_000)
-    result = priced(before, [post_money("s", 1_000_000, 10_000_000)], terms(pool_post_money=Fraction(1, 10)))
-    after = ownership_after(before, result)
-    assert sum(after.values()) == 1
-    assert (after["new"], after["pool"]) == (Fraction(1, 5), Fraction(1, 10))
-
-
-def test_a_range_of_rounds_shows_dilution_falling_and_where_it_ends():
-    safes = [post_money("s", 2_000_000, None, Fraction(1, 5))]
-    points = round_scenarios(company(), safes, terms(), price_range(1_000_000, 21_000_000, 11))
-    assert points[0].refused == "stack_exceeds_company"
-    dilutions = [dict(point.dilution)["founders"] for point in points if not point.refused]
-    assert dilutions == sorted(dilutions, reverse=True)
-
-
-def test_a_range_of_sales_pays_everybody_and_shows_who_converts():
-    sell = partial(distribute, capitalization=company(), safes=[post_money("s", 1_000_000, 10_000_000)])
-    points = exit_scenarios(sell, price_range(0, 40_000_000, 9))
-    assert [bool(point.converted) for point in points] == [False] * 3 + [True] * 6
-    assert all(sum(amount for _, amount in point.payouts) == point.proceeds_usd for point in points)
-
-
-def test_impossible_ranges_are_refused():
-    refused("range_impossible", price_range, 5, 5, 10)
-    refused("range_impossible", price_range, 1, 5, 1)
-    refused("too_many_points", round_scenarios, company(), [], terms(), [1] * 1001)
 
 
 def test_the_better_election_comes_first_and_declining_is_always_one():
