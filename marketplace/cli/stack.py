@@ -60,7 +60,12 @@ class Stack:
 
 @contextlib.asynccontextmanager
 async def open_stack(
-    data: Path, *, port: int | None = None, nats_url: str | None = None, database_url: str | None = None
+    data: Path,
+    *,
+    port: int | None = None,
+    nats_url: str | None = None,
+    database_url: str | None = None,
+    calendar: bool = False,
 ) -> AsyncIterator[Stack]:
     """Start everything on a data folder, and stop it at the end.
 
@@ -69,6 +74,7 @@ async def open_stack(
         port: Of the API; a free one by default.
         nats_url: Use this NATS instead of an embedded one.
         database_url: Use this PostgreSQL instead of an embedded one.
+        calendar: Whether the worker opens auctions by itself.
 
     Raises:
         Refusal: The data folder is in use or closed to the servers.
@@ -94,6 +100,7 @@ async def open_stack(
             api_key_secret=secrets["api_key_secret"],
             admin_key=secrets["admin_key"],
             embedded=embedded,
+            calendar=calendar,
         )
         await _prepare(settings)
         yield await _start(stack, settings, subscriber_url, data, port or find_free_port())

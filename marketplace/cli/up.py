@@ -1,6 +1,7 @@
 """`marketplace up`: the whole stack on a data folder that survives restarts."""
 
 import asyncio
+from contextlib import AbstractAsyncContextManager
 from pathlib import Path
 from typing import Annotated
 
@@ -19,6 +20,7 @@ def up(
     port: int = 8000,
     nats_url: Annotated[str | None, Parameter(env_var="MARKETPLACE_NATS_URL")] = None,
     database_url: Annotated[str | None, Parameter(env_var="MARKETPLACE_DATABASE_URL")] = None,
+    calendar: Annotated[bool, Parameter(env_var="MARKETPLACE_CALENDAR")] = False,
 ) -> int:
     """Start NATS, PostgreSQL, the API and the worker; stop them on Ctrl-C.
 
@@ -27,15 +29,17 @@ def up(
         port: Where the API listens on loopback; 0 takes a free one.
         nats_url: Use this NATS instead of starting one.
         database_url: Use this PostgreSQL (postgresql+asyncpg://…) instead of starting one.
+        calendar: Open auctions by themselves, hourly for near starts and daily for longer.
     """
     configure_logging("warning")
-    return run(_up(data, port or None, nats_url, database_url))
+    opening = open_stack(data, port=port or None, nats_url=nats_url, database_url=database_url, calendar=calendar)
+    return run(_up(opening, data))
 
 
-async def _up(data: Path, port: int | None, nats_url: str | None, database_url: str | None) -> int:
+async def _up(opening: AbstractAsyncContextManager[Stack], data: Path) -> int:
     stop = stop_on_signals()
     CONSOLE.print(f"Starting the market on [bold]{data}[/] …")
-    async with open_stack(data, port=port, nats_url=nats_url, database_url=database_url) as stack:
+    async with opening as stack:
         CONSOLE.print(_render_welcome(stack), markup=False, soft_wrap=True)
         watching, stopping = asyncio.create_task(stack.watch()), asyncio.create_task(stop.wait())
         await asyncio.wait({watching, stopping}, return_when=asyncio.FIRST_COMPLETED)

@@ -50,6 +50,7 @@ _TEXTS: Final = (
     "admin_key",
     "source",
 )
+_FLAGS: Final = ("embedded", "calendar")
 
 
 def load_settings(environment: Mapping[str, str] | None = None, **given: str | None) -> Settings:
@@ -71,9 +72,19 @@ def load_settings(environment: Mapping[str, str] | None = None, **given: str | N
     replicas = environment.get(f"{PREFIX}NATS_REPLICAS", "1")
     if replicas not in {"1", "3", "5"}:
         raise Refusal("setting_invalid", f"{PREFIX}NATS_REPLICAS is {replicas!r}; choose 1, 3 or 5")
-    embedded = environment.get(f"{PREFIX}EMBEDDED", "") == "1"
-    calendar = environment.get(f"{PREFIX}CALENDAR", "") == "1"
-    return Settings(nats_replicas=int(replicas), embedded=embedded, calendar=calendar, **values)
+    return Settings(
+        nats_replicas=int(replicas),
+        embedded=_read_flag(environment, f"{PREFIX}EMBEDDED"),
+        calendar=_read_flag(environment, f"{PREFIX}CALENDAR"),
+        **values,
+    )
+
+
+def _read_flag(environment: Mapping[str, str], variable: str) -> bool:
+    value = environment.get(variable) or "0"
+    if value not in {"0", "1"}:
+        raise Refusal("setting_invalid", f"{variable} is {value!r}; choose 0 or 1")
+    return value == "1"
 
 
 def _find(environment: Mapping[str, str], variable: str) -> str | None:
@@ -89,5 +100,4 @@ def render_environment(settings: Settings) -> dict[str, str]:
     """Return the variables that make a child process have these settings."""
     variables = {f"{PREFIX}{name.upper()}": value for name in _TEXTS if (value := getattr(settings, name))}
     variables[f"{PREFIX}NATS_REPLICAS"] = str(settings.nats_replicas)
-    variables[f"{PREFIX}EMBEDDED"] = "1" if settings.embedded else "0"
-    return variables
+    return variables | {f"{PREFIX}{name.upper()}": str(int(getattr(settings, name))) for name in _FLAGS}

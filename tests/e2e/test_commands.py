@@ -102,8 +102,9 @@ def stop_and_kill(data, tmp_path):
 async def test_up_and_its_commands_run_on_servers_that_exist_already(nats_server, database_url, tmp_path):
     await delete_streams(nats_server)
     urls = ("--nats-url", nats_server.admin_url, "--database-url", database_url)
-    up = Up(tmp_path / "data", tmp_path / "up.log", *urls)
+    up = Up(tmp_path / "data", tmp_path / "up.log", *urls, "--calendar")
     try:
+        wait_for_calls(up)
         party = up.post("/v1/parties", PARTY, "key-1").json()
         assert up.get(f"/v1/parties/{party['id']}", party["sequence"]).json()["name"] == "Kept"
         assert up.post("/v1/test/clock", {"seconds": 60}, "key-2").status_code == 403
@@ -113,8 +114,21 @@ async def test_up_and_its_commands_run_on_servers_that_exist_already(nats_server
             told = run_command(*command, *urls[:2])
             assert party["id"] in told, told
         assert "equal parties" in run_command("projections", "verify", "parties", *urls)
+        assert "taken in as prl_" in run_command("prices", "import", *urls[:2])
+        assert "was there already" in run_command("prices", "import", *urls[:2])
+        assert "H100_SXM" in run_command("prices", "show", "H100_SXM", *urls)
     finally:
         assert up.stop() == 0
+
+
+def wait_for_calls(up):
+    """Wait until the calendar has opened an auction of each rhythm."""
+    for _ in range(START_SECONDS_MAX * 10):
+        periods = {auction["period_hours"] for auction in up.get("/v1/auctions", 0).json()["items"]}
+        if periods == {1, 24}:
+            return
+        time.sleep(0.1)
+    raise AssertionError(up.get("/v1/auctions", 0).text)
 
 
 def run_command(*arguments):

@@ -1,5 +1,6 @@
 """Settings of a process: from the environment, from files, and by name where they are missing."""
 
+import msgspec
 import pytest
 
 from marketplace.core.errors import Refusal
@@ -27,7 +28,9 @@ def test_what_is_given_goes_before_the_environment_and_a_file_before_a_variable(
 
 def test_a_child_has_the_settings_of_its_parent():
     settings = Settings(nats_url="nats://a:1", admin_key=new_admin_key(), api_key_secret=new_secret(), embedded=True)
-    assert load_settings(render_environment(settings)) == settings
+    for calendar in (False, True):
+        own = msgspec.structs.replace(settings, calendar=calendar)
+        assert load_settings(render_environment(own)) == own
 
 
 @pytest.mark.parametrize(
@@ -35,6 +38,7 @@ def test_a_child_has_the_settings_of_its_parent():
     [
         ({}, "setting_missing", "MARKETPLACE_NATS_URL"),
         ({"MARKETPLACE_NATS_REPLICAS": "2"}, "setting_invalid", "MARKETPLACE_NATS_REPLICAS"),
+        ({"MARKETPLACE_CALENDAR": "yes"}, "setting_invalid", "MARKETPLACE_CALENDAR"),
         ({"MARKETPLACE_ADMIN_KEY_FILE": "/nowhere/key"}, "setting_invalid", "MARKETPLACE_ADMIN_KEY_FILE"),
     ],
 )
