@@ -204,7 +204,7 @@ FINANCINGS = (
         {"amount_usd": "100"},
         refused=({"amount_usd": "100.01"}, 422, "debt_exceeded"),
     ),
-    Row("GET", "/v1/instruments/{instrument}", "fund", check=lambda one: one["debt_usd"] == "0"),
+    Row("GET", "/v1/instruments/{instrument}", "fund", check=lambda one: float(one["debt_usd"]) == 0),
     Row(
         "POST",
         at("/liquidity-events"),
