@@ -81,7 +81,7 @@ class Ledger:
         accepted = defaultdict(Decimal)
         for statement in self.states["statement"].values():
             if statement.status == "accepted":
-                accepted[statement.issued.grant_id] += statement.sign * statement.charges.principal_usd
+                accepted[statement.issued.grant_id] += statement.sign * statement.net.principal_usd
         for instrument in self.states["instrument"].values():
             if instrument.issued.funding == "drawdown":
                 agreed = sum(

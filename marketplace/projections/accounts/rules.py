@@ -298,6 +298,7 @@ POSTS_NOTHING: Final = (
         usage.UsageEvidenced,
         usage.UsageClosed,
         statement.StatementIssued,
+        statement.StatementServiceCredited,
         statement.StatementDisputed,
         statement.StatementResolved,
         instrument.InstrumentSuspended,

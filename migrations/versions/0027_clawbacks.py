@@ -5,8 +5,8 @@ from alembic import op
 
 from migrations.columns import numeric
 
-revision: str = "0026"
-down_revision: str | None = "0025"
+revision: str = "0027"
+down_revision: str | None = "0026"
 _COLUMNS = (("instruments_v1", "debt_usd"), ("principal_movements_v1", "settled_usd"))
 
 
