@@ -223,7 +223,11 @@ def issue_grant(story: Story, number: int) -> None:
             mandate_id=MANDATE,
         ),
         issuer.IssuerInstrumentSigned(
-            issuer_id=ISSUER, instrument_id=make_id("ins", number), holder_id=FUND, commitment_usd=usd("384.00")
+            issuer_id=ISSUER,
+            instrument_id=make_id("ins", number),
+            holder_id=FUND,
+            commitment_usd=usd("384.00"),
+            terms=SAFE,
         ),
         actor="auctioneer",
     )

@@ -22,6 +22,8 @@ from events.instrument import (
     InstrumentPrincipalAccrued,
 )
 from events.issuer import (
+    IssuerDilutionLimited,
+    IssuerExposureRecorded,
     IssuerFinancingAbandoned,
     IssuerFinancingClosed,
     IssuerFinancingOpened,
@@ -37,6 +39,7 @@ from events.issuer import (
     IssuerStockSplit,
     IssuerValuationRecorded,
 )
+from events.issuer_dilution import CountedInstrument, Exposure
 from events.types import Event, SafeTerms
 from tests.contracts.story.certificates import load_certificate
 from tests.contracts.story.clearing import COMPUTE_SAFE
@@ -68,6 +71,7 @@ def tell_equity(teller: Teller) -> None:
     _tell_formation(teller)
     _tell_import(teller)
     _tell_direct_investment(teller)
+    _tell_limit(teller)
     _tell_series_a(teller)
 
 
@@ -103,7 +107,11 @@ def issue_safe(instrument: str, amount: str, terms: SafeTerms) -> tuple[Event, .
             funding="paid_at_once",
         ),
         IssuerInstrumentSigned(
-            issuer_id=LATTICE_ISSUER, instrument_id=instrument, holder_id=TIDEWATER, commitment_usd=paid
+            issuer_id=LATTICE_ISSUER,
+            instrument_id=instrument,
+            holder_id=TIDEWATER,
+            commitment_usd=paid,
+            terms=terms,
         ),
         AccountDebited(
             account_id=TIDEWATER_CASH,
@@ -212,6 +220,7 @@ def _tell_import(teller: Teller) -> None:
 
 def _tell_direct_investment(teller: Teller) -> None:
     mistaken = name("ins", "SAFE with a wrong cap")
+    wrong = SafeTerms(conversion_timing="post_money", valuation_cap_usd=Decimal("2000000.00"))
     teller.tell(
         "2026-03-20T09:00",
         TIDEWATER,
@@ -219,12 +228,16 @@ def _tell_direct_investment(teller: Teller) -> None:
             instrument_id=mistaken,
             issuer_id=LATTICE_ISSUER,
             holder_id=TIDEWATER,
-            terms=SafeTerms(conversion_timing="post_money", valuation_cap_usd=Decimal("2000000.00")),
+            terms=wrong,
             commitment_usd=Decimal("250000.00"),
             funding="paid_at_once",
         ),
         IssuerInstrumentSigned(
-            issuer_id=LATTICE_ISSUER, instrument_id=mistaken, holder_id=TIDEWATER, commitment_usd=Decimal("250000.00")
+            issuer_id=LATTICE_ISSUER,
+            instrument_id=mistaken,
+            holder_id=TIDEWATER,
+            commitment_usd=Decimal("250000.00"),
+            terms=wrong,
         ),
         InstrumentCancelled(instrument_id=mistaken, reason="the cap lacked a zero", at=at("2026-03-20T09:00")),
     )
@@ -234,6 +247,30 @@ def _tell_direct_investment(teller: Teller) -> None:
         TIDEWATER,
         InstrumentAmended(instrument_id=COMPUTE_SAFE, terms=_AMENDED, terms_version=2, applies_to_earlier=True),
     )
+
+
+def _tell_limit(teller: Teller) -> None:
+    """Limit what instruments may come to, and count an order that is cancelled the same day."""
+    drawn = (Exposure(terms=_AMENDED, amount_usd=Decimal("7116.00")),)
+    invested = (Exposure(terms=SAFE, amount_usd=Decimal("250000.00")),)
+    teller.tell(
+        "2026-04-02T09:00",
+        LATTICE,
+        IssuerDilutionLimited(
+            issuer_id=LATTICE_ISSUER,
+            dilution_max=Decimal("0.15"),
+            valuation_usd=Decimal("40000000.00"),
+            instruments=(
+                CountedInstrument(instrument_id=COMPUTE_SAFE, exposures=drawn),
+                CountedInstrument(instrument_id=DIRECT_SAFE, exposures=invested),
+            ),
+        ),
+    )
+    order = name("ord", "an order that was thought better of")
+    offered = (Exposure(terms=SAFE, amount_usd=Decimal("30000.00")),)
+    for when, exposures in (("2026-04-02T10:00", offered), ("2026-04-02T16:00", ())):
+        counted = IssuerExposureRecorded(issuer_id=LATTICE_ISSUER, subject_id=order, exposures=exposures)
+        teller.tell(when, LATTICE, counted)
 
 
 def _tell_series_a(teller: Teller) -> None:
