@@ -20,7 +20,8 @@ from events.types import Event
 from marketplace.core.ids import derive_id
 from marketplace.log.codec import seal
 from marketplace.log.port import Head, Message, Write
-from marketplace.runtime.cache import AnyDecider, Cache, Entry, Trace
+from marketplace.runtime.cache import AnyDecider, Cache, Entry
+from marketplace.runtime.traces import Trace
 
 
 class Context(msgspec.Struct, frozen=True, kw_only=True):
@@ -140,7 +141,7 @@ class Unit:
             previous = message.envelope.hash
         head = Head(subject, None, previous)
         part.after = self._cache.put_pending(part.before, part.state, head)
-        part.after.commands[self.context.command_id] = Trace(self.context.fingerprint, head)
+        part.after.commands.put(self.context.command_id, Trace(self.context.fingerprint, head))
         return Write(before, tuple(messages), head)
 
     def _build_envelope(self, part: _Part, event: Event, index: int, source: str) -> Envelope:
@@ -164,9 +165,7 @@ class Unit:
         for part in self._parts.values():
             if part.after is not None and part.after.line is not None:
                 part.after.head.failed = part.after.line.void = True
-                trace = part.after.commands.get(self.context.command_id)
-                if trace is not None and trace.head is part.after.head:
-                    del part.after.commands[self.context.command_id]
+                part.after.commands.drop(self.context.command_id, part.after.head)
 
     async def refresh(self, *, written: bool) -> None:
         """Bring what was looked at up to date; with `written`, only what was to be changed."""
