@@ -70,6 +70,8 @@ class Packed:
     def find(self, key: bytes) -> bytes | None:
         """Return the value of a key, None where it has none."""
         bucket = self._buckets[_find_bucket(key, len(self._buckets))]
+        if key not in bucket:
+            return None
         at = _locate(bucket, key, KEY_BYTES + self.width)
         return None if at < 0 else bucket[at + KEY_BYTES : at + KEY_BYTES + self.width]
 

@@ -110,6 +110,11 @@ class Unit:
         part.state = decider.fold(events, part.state)
         return part.state
 
+    def list_events(self, decider: AnyDecider, id: str) -> list[Event]:  # noqa: A002
+        """Return what this unit has decided so far of an aggregate."""
+        part = self._parts.get(render_subject(decider.aggregate, id))
+        return [] if part is None else part.events
+
     def heads(self, *, unchanged: bool = False) -> list[Head]:
         """Return the heads of everything that was looked at; with `unchanged`, of what the append will not guard."""
         return [part.before.head for part in self._parts.values() if not (unchanged and part.events)]

@@ -7,7 +7,7 @@ stored in one atomic append.
 
 from dataclasses import dataclass
 
-from events.usage import Meter, Reading, Sample
+from events.usage import Meter, Reading, Sample, UsageReported
 from marketplace.core.ids import derive_id
 from marketplace.domain.grant import GRANT, Grant
 from marketplace.domain.refusals import refuse_unknown
@@ -80,10 +80,11 @@ class _Report:
     async def work(self, unit: Unit) -> None:
         """Decide it."""
         command = await self.build(unit)
-        before: Usage = await unit.load(USAGE, self.side.usage_id)
         after: Usage = await unit.decide(USAGE, self.side.usage_id, command)
-        self.answers = explain(command, before, after)
-        accepted = tuple(answer.reading_id for answer in self.answers if answer.outcome == "accepted")
+        events = unit.list_events(USAGE, self.side.usage_id)
+        reported = [event for event in events if isinstance(event, UsageReported)]
+        accepted = tuple(reading.reading_id for event in reported for reading in event.readings)
+        self.answers = explain(command, after, accepted)
         if accepted:
             source_id = self.side.name_source(self.source)
             identify = IdentifyReadings(
@@ -130,7 +131,7 @@ async def report_usage(
     if not report.answers:
         unit = Unit(handler.cache, context)
         state: Usage = await unit.load(USAGE, side.usage_id)
-        report.answers = explain(await report.build(unit), state, state)
+        report.answers = explain(await report.build(unit), state, ())
     return receipt, report.answers
 
 
