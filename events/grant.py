@@ -5,6 +5,7 @@ from typing import Annotated, Literal
 import msgspec
 from msgspec import Meta
 
+from events.service import ServiceTerms
 from events.types import (
     Event,
     GpuClass,
@@ -72,6 +73,7 @@ class GrantIssued(Event, frozen=True, kw_only=True, tag="grant.issued.v1"):
         hold_id: The hold that pays for it.
         cash_commitment_usd: Cash when everything is delivered.
         equity: The equity part; None for cash alone.
+        service: What is promised of every statement period; of several lots the best promise counts; None: nothing.
     """
 
     grant_id: Id
@@ -94,6 +96,7 @@ class GrantIssued(Event, frozen=True, kw_only=True, tag="grant.issued.v1"):
     hold_id: Id
     cash_commitment_usd: Usd
     equity: EquityPart | None = None
+    service: ServiceTerms | None = None
 
 
 class GrantActivated(Event, frozen=True, kw_only=True, tag="grant.activated.v1"):

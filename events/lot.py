@@ -4,6 +4,7 @@ from typing import Annotated
 
 from msgspec import Meta
 
+from events.service import ServiceTerms
 from events.types import Event, Id, Instant, Nodes, Text, UsdPerGpuHour
 
 
@@ -21,6 +22,7 @@ class LotListed(Event, frozen=True, kw_only=True, tag="lot.listed.v1"):
         nodes_min: The smallest order that it serves.
         duration_hours_min: The shortest order that it serves.
         mandate_ids: Mandates that may take the equity part of an order served from it; none: cash only.
+        service: What is promised of grants that it carries; None: what the pool promises.
     """
 
     lot_id: Id
@@ -33,6 +35,7 @@ class LotListed(Event, frozen=True, kw_only=True, tag="lot.listed.v1"):
     nodes_min: Nodes = 1
     duration_hours_min: Annotated[int, Meta(ge=1, le=24 * 366)] = 1
     mandate_ids: tuple[Id, ...] = ()
+    service: ServiceTerms | None = None
 
 
 class LotRepriced(Event, frozen=True, kw_only=True, tag="lot.repriced.v1"):

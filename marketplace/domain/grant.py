@@ -128,7 +128,11 @@ RUNNING = ("active", "degraded", "suspended")
 
 @dataclass(frozen=True, slots=True)
 class Grant:
-    """An issued grant; `end` is brought forward by a termination, `reason` says why it is degraded."""
+    """An issued grant.
+
+    `end` is brought forward by a termination, `reason` says why it is degraded, `outages` how many nodes worked since
+    when, the oldest first; what is told of an instant replaces what was told of it and of later ones before.
+    """
 
     issued: GrantIssued
     status: Literal["issued", "active", "degraded", "suspended", "completed", "terminated"]
@@ -138,6 +142,7 @@ class Grant:
     end: datetime
     nodes_available: int
     reason: str | None = None
+    outages: tuple[tuple[datetime, int], ...] = ()
 
     @property
     def gpu_seconds_granted(self) -> int:
@@ -303,11 +308,14 @@ def evolve(state: GrantState, event: GrantEvent) -> GrantState:
         case GrantActivated():
             return replace(state, status="active")
         case GrantDegraded():
-            return replace(state, status="degraded", nodes_available=event.nodes_available, reason=event.reason)
+            outages = _turn(state, event.at, event.nodes_available)
+            nodes, reason = event.nodes_available, event.reason
+            return replace(state, status="degraded", nodes_available=nodes, reason=reason, outages=outages)
         case GrantSuspended():
-            return replace(state, status="suspended")
+            return replace(state, status="suspended", outages=_turn(state, event.at, 0))
         case GrantResumed():
-            return replace(state, status="active", nodes_available=state.issued.nodes, reason=None)
+            outages = _turn(state, event.at, state.issued.nodes)
+            return replace(state, status="active", nodes_available=state.issued.nodes, reason=None, outages=outages)
         case GrantSubstituted():
             return replace(state, pool_id=event.pool_id, lots=event.lots)
         case GrantTransferred():
@@ -316,6 +324,10 @@ def evolve(state: GrantState, event: GrantEvent) -> GrantState:
             return replace(state, status="completed")
         case GrantTerminated():
             return replace(state, status="terminated", end=event.at)
+
+
+def _turn(state: Grant, at: datetime, nodes: int) -> tuple[tuple[datetime, int], ...]:
+    return (*(known for known in state.outages if known[0] < at), (at, nodes))
 
 
 GRANT: Decider[GrantCommand, GrantEvent, GrantState] = Decider("grant", "grt", None, decide, evolve)

@@ -10,9 +10,10 @@ Invariants:
     4. Shares of lots carry a reservation in full at every instant.
     5. Once notice was given that the pool leaves, nothing is offered or reserved any more.
 
-Refusals in order: pool_unknown · pool_exists · reservation_unknown · incident_exists · incident_unknown · time_naive ·
-span_empty · notice_too_short · closing_brought_forward · pool_closing · pool_full · reservation_exists ·
-shares_uneven · lot_not_offered · lot_sold · nodes_failed · nodes_exceeded.
+Refusals in order: pool_unknown · pool_exists · not_a_number · amount_not_positive · amount_too_large ·
+amount_too_precise · credits_above_promise · credits_out_of_order · reservation_unknown · incident_exists ·
+incident_unknown · time_naive · span_empty · notice_too_short · closing_brought_forward · pool_closing · pool_full ·
+reservation_exists · shares_uneven · lot_not_offered · lot_sold · nodes_failed · nodes_exceeded.
 """
 
 from collections.abc import Sequence
@@ -48,6 +49,7 @@ from marketplace.domain.pool_commands import (
     RestoreNodes,
 )
 from marketplace.domain.refusals import refuse_exists, refuse_unknown, require_aware
+from marketplace.domain.service_level import require_service
 
 __all__ = [
     "POOL",
@@ -163,11 +165,13 @@ def decide(command: PoolCommand, state: PoolState) -> Sequence[PoolEvent]:
 
 def _open(command: OpenPool, state: PoolState) -> Sequence[PoolEvent]:
     event = PoolOpened(**{name: getattr(command, name) for name in command.__struct_fields__})
-    if state is None:
-        return [event]
-    if state.opened == event:
-        return []
-    raise refuse_exists("pool", command.pool_id)
+    if state is not None:
+        if state.opened == event:
+            return []
+        raise refuse_exists("pool", command.pool_id)
+    if command.service is not None:
+        require_service(command.service, "/service")
+    return [event]
 
 
 def _announce(command: AnnounceClosing, state: Pool) -> Sequence[PoolEvent]:

@@ -9,7 +9,8 @@ to what one statement over the whole would have been, whatever the periods. Inva
 1. provider = cash + holder, to the cent, in every statement.
 2. No amount of a statement is negative while usage grows.
 3. The startup never pays more than its offer in whole cents, nor the holder more than its hold.
-4. The holder never pays more than a dollar per dollar of principal, whatever the rounding.
+4. The holder never pays more than a dollar per dollar of principal, whatever the rounding, also after a service credit.
+5. A service credit is at most what was charged, and what the provider gives back is what startup and holder get.
 """
 
 from dataclasses import dataclass
@@ -17,7 +18,7 @@ from decimal import Decimal
 from fractions import Fraction
 
 from events.grant import GrantIssued
-from events.statement import Charges
+from events.statement import Charges, ServiceCredit
 from marketplace.core.money import SECONDS_PER_HOUR, ZERO, parse_ratio, round_cents
 
 
@@ -82,4 +83,30 @@ def compute_charges(tariff: Tariff, gpu_seconds_before: int, gpu_seconds: int) -
         cash_usd=after.cash_usd - before.cash_usd,
         holder_usd=after.holder_usd - before.holder_usd,
         principal_usd=after.principal_usd - before.principal_usd,
+    )
+
+
+def compute_service_credit(charges: Charges, share: Decimal) -> ServiceCredit:
+    """Return what a share of a period's charges comes to, each amount rounded once to the cent."""
+    cash = round_cents(Fraction(charges.cash_usd) * Fraction(share))
+    holder = round_cents(Fraction(charges.holder_usd) * Fraction(share))
+    principal = round_cents(Fraction(charges.principal_usd) * Fraction(share))
+    return ServiceCredit(
+        provider_usd=cash + holder,
+        cash_usd=cash,
+        holder_usd=holder,
+        principal_usd=min(principal, charges.principal_usd - charges.holder_usd + holder),
+    )
+
+
+def subtract_credit(charges: Charges, credit: ServiceCredit | None) -> Charges:
+    """Return what is left of charges after a service credit; the GPU-seconds stay."""
+    if credit is None:
+        return charges
+    return Charges(
+        gpu_seconds=charges.gpu_seconds,
+        provider_usd=charges.provider_usd - credit.provider_usd,
+        cash_usd=charges.cash_usd - credit.cash_usd,
+        holder_usd=charges.holder_usd - credit.holder_usd,
+        principal_usd=charges.principal_usd - credit.principal_usd,
     )

@@ -12,6 +12,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from events import grant as grant_events
 from events.grant import EquityPart
+from events.service import ServiceTerms
 from events.types import LotShare
 from marketplace.core.errors import Corrupt
 from marketplace.projections.changes import Changes
@@ -43,6 +44,7 @@ grants: Final = define(
     text("hold_id"),
     exact("cash_commitment_usd"),
     document("equity", null=True),
+    document("service", null=True),
     text("status"),
     whole("nodes_available"),
     text("reason", null=True),
@@ -184,6 +186,7 @@ class GrantView(msgspec.Struct, frozen=True, kw_only=True):
     hold_id: str
     cash_commitment_usd: Decimal
     equity: EquityPart | None
+    service: ServiceTerms | None
     status: str
     nodes_available: int
     reason: str | None

@@ -14,6 +14,7 @@ import msgspec
 from events.grant import EquityPart, GrantIssued
 from events.mandate import MandateTerms
 from events.order import BudgetHold, ClassOffer, OrderTerms
+from events.service import CreditStep, ServiceTerms
 from events.statement import Charges
 from events.types import LotShare, SafeTerms
 from marketplace.core.decider import Decider
@@ -82,6 +83,15 @@ register_site = builder(
         power_energised_kw=0,
         power_usage_effectiveness=usd("1.25"),
         renewable_share=usd("0.4"),
+    )
+)
+service_terms = builder(
+    ServiceTerms(
+        availability_min=usd("0.95"),
+        credits=(
+            CreditStep(availability_below=usd("0.95"), credit=usd("0.10")),
+            CreditStep(availability_below=usd("0.80"), credit=usd("0.30")),
+        ),
     )
 )
 open_pool = builder(

@@ -17,7 +17,7 @@ from events.pool import (
 from marketplace.core.intervals import Load
 from marketplace.domain.pool import NOTICE_MIN, POOL, AnnounceClosing, RecallCapacity
 from tests.domain import build
-from tests.domain.build import LOT, NAIVE, Row, hour, id_of, offer, release, reserve, share
+from tests.domain.build import LOT, NAIVE, NAN, Row, hour, id_of, offer, release, reserve, service_terms, share, usd
 from tests.support.spec import Given
 
 LOT_2, GRANT_2 = id_of("lot", 2), id_of("grt", 2)
@@ -56,6 +56,22 @@ LATER = PoolClosingAnnounced(pool_id=build.POOL, closes_at=CLOSES_AT + timedelta
 REFUSALS = [
     Row("pool_unknown", (), offer()),
     Row("pool_exists", (OPENED,), build.open_pool(nodes=11)),
+    Row("not_a_number", (), build.open_pool(service=service_terms(availability_min=NAN)), "/service/availability_min"),
+    Row("amount_not_positive", (), build.open_pool(service=service_terms(availability_min=usd("-0.1")))),
+    Row("amount_too_large", (), build.open_pool(service=service_terms(availability_min=usd("1.1")))),
+    Row("amount_too_precise", (), build.open_pool(service=service_terms(availability_min=usd("0.9999999999")))),
+    Row(
+        "credits_above_promise",
+        (),
+        build.open_pool(service=service_terms(availability_min=usd("0.9"))),
+        "/service/credits/0/availability_below",
+    ),
+    Row(
+        "credits_out_of_order",
+        (),
+        build.open_pool(service=service_terms(credits=service_terms().credits[::-1])),
+        "/service/credits/1",
+    ),
     Row("reservation_unknown", (OPENED, OFFERED), release()),
     Row("incident_exists", (OPENED, FAILED), build.fail_nodes(nodes=3)),
     Row("incident_exists", (OPENED, FAILED, RESTORED), build.fail_nodes(at=hour(7))),

@@ -10,7 +10,14 @@ from hypothesis import strategies as st
 from events.statement import Charges
 from marketplace.core.money import ceil_cents, round_cents
 from marketplace.domain.offer import compute_budget_hold, compute_cash_hold, compute_gpu_hours, compute_value
-from marketplace.domain.settlement import Tariff, build_tariff, compute_charges, compute_totals
+from marketplace.domain.settlement import (
+    Tariff,
+    build_tariff,
+    compute_charges,
+    compute_service_credit,
+    compute_totals,
+    subtract_credit,
+)
 from tests.domain import build
 from tests.domain.build import class_offer, grant_issued, order_terms, usd
 from tests.domain.walk import WALK
@@ -119,3 +126,20 @@ def test_a_price_below_the_offer_lowers_cash_principal_and_holder_alike():
     totals = compute_totals(tariff, 100 * 3_600)
     assert (totals.provider_usd, totals.cash_usd) == (usd("100.00"), usd("60.00"))
     assert (totals.holder_usd, totals.principal_usd) == (usd("40.00"), usd("80.00"))
+
+
+@WALK
+@given(cases(), st.integers(0, 10**9), st.integers(0, 1_000).map(lambda number: Decimal(number).scaleb(-3)))
+def test_a_service_credit_is_a_share_of_what_was_charged_and_is_conserved_to_the_cent(case, begin, share):
+    _, _, tariff, whole = case
+    before = begin % whole
+    charges = compute_charges(tariff, before, whole - before)
+    credit = compute_service_credit(charges, share)
+    assert credit.provider_usd == credit.cash_usd + credit.holder_usd
+    for name in ("provider_usd", "cash_usd", "holder_usd", "principal_usd"):
+        assert 0 <= getattr(credit, name) <= getattr(charges, name)
+    assert abs(Fraction(credit.cash_usd) - Fraction(charges.cash_usd) * Fraction(share)) <= Fraction(1, 200)
+    net = subtract_credit(charges, credit)
+    assert net.provider_usd == net.cash_usd + net.holder_usd
+    assert net.holder_usd <= net.principal_usd
+    assert subtract_credit(charges, None) == charges

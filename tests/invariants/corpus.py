@@ -161,4 +161,22 @@ INVARIANTS: Final = (
             "(course.nodes + course.working) * seconds",
         ),
     ),
+    Invariant(
+        14,
+        "tests.domain.test_service_level:test_what_a_period_came_to_is_between_nothing_and_all_and_halves_sum_to_the_whole",
+        Mutant(
+            "marketplace.domain.service_level",
+            "points = [(max(at, start), nodes) for at, nodes in grant.outages if at < end]",
+            "points = [(at, nodes) for at, nodes in grant.outages if at < end]",
+        ),
+    ),
+    Invariant(
+        15,
+        "tests.domain.test_settlement:test_a_service_credit_is_a_share_of_what_was_charged_and_is_conserved_to_the_cent",
+        Mutant(
+            "marketplace.domain.settlement",
+            "principal_usd=min(principal, charges.principal_usd - charges.holder_usd + holder),",
+            "principal_usd=principal,",
+        ),
+    ),
 )

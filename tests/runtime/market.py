@@ -17,6 +17,7 @@ from marketplace.runtime.commands import accounts, auctions, issuers, mandates, 
 from marketplace.runtime.handler import Handler
 from marketplace.runtime.unit import Context
 from marketplace.runtime.worker import Worker
+from tests.support.patience import PATIENCE_SECONDS
 
 SAFE = SafeTerms(conversion_timing="post_money", valuation_cap_usd=Decimal(10_000_000), discount=Decimal("0.2"))
 
@@ -249,7 +250,7 @@ class Market:
     async def tick(self):
         await asyncio.sleep(0.02)
 
-    async def until(self, aggregate, id, *statuses, seconds=10):  # noqa: A002
+    async def until(self, aggregate, id, *statuses, seconds=PATIENCE_SECONDS):  # noqa: A002
         async with asyncio.timeout(seconds):
             while True:
                 state = await self.state(aggregate, id)

@@ -3,21 +3,22 @@
 from decimal import Decimal
 
 from events.grant import EquityPart
-from events.statement import Charges
+from events.statement import Charges, ServiceCredit
 from marketplace.core.ids import derive_id, rename_id
 from marketplace.core.money import ZERO
-from marketplace.domain.account import ACCOUNT, AdjustHold, CaptureHold
+from marketplace.domain.account import ACCOUNT, AdjustHold, CaptureHold, Debit
 from marketplace.domain.grant import Grant
 from marketplace.domain.instrument import INSTRUMENT, AccruePrincipal, Instrument, LapseInstrument
 from marketplace.domain.mandate import MANDATE, ReleaseBudget
+from marketplace.domain.statement import Statement
 from marketplace.runtime.commands.mandates import adjust_mandate_hold
-from marketplace.runtime.commands.payments import capture_or_debit
+from marketplace.runtime.commands.payments import capture_or_debit, pay
 from marketplace.runtime.unit import Unit
 
 
-async def settle_statement(unit: Unit, grant: Grant, statement_id: str, charges: Charges) -> None:
-    """Pay the provider from the startup's hold and from the mandate's, and let principal accrue."""
-    issued = grant.issued
+async def settle_statement(unit: Unit, grant: Grant, statement_id: str, statement: Statement) -> None:
+    """Pay the provider from the startup's hold and from the mandate's, give back what it credits, accrue the rest."""
+    issued, charges = grant.issued, statement.charges
     startup = CaptureHold(
         account_id=issued.startup_account_id,
         hold_id=issued.hold_id,
@@ -27,9 +28,7 @@ async def settle_statement(unit: Unit, grant: Grant, statement_id: str, charges:
     )
     await capture_or_debit(unit, startup)
     equity = issued.equity
-    if equity is None:
-        return
-    if equity.holder_account_id is not None:
+    if equity is not None and equity.holder_account_id is not None:
         holder = CaptureHold(
             account_id=equity.holder_account_id,
             hold_id=rename_id("hld", equity.mandate_id),
@@ -38,15 +37,36 @@ async def settle_statement(unit: Unit, grant: Grant, statement_id: str, charges:
             cause=statement_id,
         )
         await capture_or_debit(unit, holder)
-    if charges.principal_usd:
+    if statement.service_credit is not None:
+        await pay_back(unit, grant, statement_id, statement.service_credit)
+    if equity is not None and statement.net.principal_usd:
         accrue = AccruePrincipal(
             instrument_id=equity.instrument_id,
             tranche_id=derive_id("trn", statement_id),
-            principal_usd=charges.principal_usd,
+            principal_usd=statement.net.principal_usd,
             statement_id=statement_id,
             on_day=unit.context.at.date(),
         )
         await unit.decide(INSTRUMENT, equity.instrument_id, accrue)
+
+
+async def pay_back(unit: Unit, grant: Grant, statement_id: str, amounts: Charges | ServiceCredit) -> None:
+    """Let the provider pay startup and holder back what each of them paid; what it paid itself stays where it is."""
+    issued = grant.issued
+    payees = [(issued.startup_account_id, amounts.cash_usd)]
+    if issued.equity is not None and issued.equity.holder_account_id is not None:
+        payees.append((issued.equity.holder_account_id, amounts.holder_usd))
+    for account_id, amount_usd in payees:
+        if account_id == issued.provider_account_id:
+            continue
+        debit = Debit(
+            account_id=issued.provider_account_id,
+            amount_usd=amount_usd,
+            payee_account_id=account_id,
+            cause=statement_id,
+            owed=True,
+        )
+        await pay(unit, debit)
 
 
 async def release_undelivered(unit: Unit, grant: Grant, holder_paid_usd: Decimal, reason: str) -> None:

@@ -8,6 +8,7 @@ from marketplace.core.ids import rename_id
 from marketplace.domain.grant import GRANT, Grant
 from marketplace.domain.periods import ACCEPTANCE, Period, list_periods
 from marketplace.domain.refusals import refuse_unknown
+from marketplace.domain.service_level import assess
 from marketplace.domain.settlement import build_tariff, compute_charges
 from marketplace.domain.statement import (
     STATEMENT,
@@ -62,6 +63,7 @@ async def issue_statement(handler: Handler, context: Context, grant_id: str, ind
             accept_until=context.at + ACCEPTANCE,
             gpu_seconds_before=before,
             metering=await _compare(unit, grant_id, period, reported),
+            service=assess(current, period.start, period.end, reported),
         )
         await unit.decide(STATEMENT, period.statement_id, command)
 
@@ -116,7 +118,7 @@ async def accept_statement(
 async def _settle(unit: Unit, before: Statement, statement_id: str) -> None:
     after: Statement = await unit.load(STATEMENT, statement_id)
     grant = await _get_grant(unit, before.issued.grant_id)
-    await settle_statement(unit, grant, statement_id, after.charges)
+    await settle_statement(unit, grant, statement_id, after)
     await vest(unit, rename_id("iss", grant.issued.startup_id))
 
 

@@ -32,6 +32,7 @@ from events.issuer import IssuerInstrumentSigned
 from events.mandate import MandateBudgetCaptured, MandateBudgetReleased
 from events.order import OrderLocked, OrderMatched, OrderUnmatched
 from events.pool import PoolCapacityReserved
+from events.service import STANDARD_SERVICE
 from events.types import LotShare, Reason
 from tests.contracts.story.demand import (
     EVALUATION,
@@ -350,6 +351,7 @@ def _tell_evaluation_match(teller: Teller) -> None:
             provider_account_id=NORTHFJORD_CASH,
             hold_id=EVALUATION_HOLD,
             cash_commitment_usd=Decimal("422.40"),
+            service=STANDARD_SERVICE,
         ),
         AccountHoldReleased(
             account_id=QUILLWORK_CASH,

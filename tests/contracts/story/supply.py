@@ -18,6 +18,7 @@ from events.mandate import MandateAmended, MandateGranted, MandateRevoked, Manda
 from events.party import PartyCleared, PartyRegistered, PartySuspended
 from events.pool import PoolCapacityOffered, PoolCapacityRecalled, PoolClosingAnnounced, PoolOpened
 from events.pricelist import ListPrice, PricelistPublished
+from events.service import STANDARD_SERVICE, ServiceTerms
 from events.site import (
     SiteConversionScheduled,
     SiteConversionSlipped,
@@ -166,6 +167,7 @@ def _tell_capacity(teller: Teller) -> None:
                 gpus_per_node=8,
                 nodes=nodes,
                 power_per_node_kw=11,
+                service=STANDARD_SERVICE,
             ),
         )
     start, end = at("2026-03-02T00:00"), at("2026-03-16T00:00")
@@ -185,6 +187,7 @@ def _tell_capacity(teller: Teller) -> None:
                 nodes_min=1,
                 duration_hours_min=24,
                 mandate_ids=(MANDATE,),
+                service=ServiceTerms(availability_min=Decimal("0.95")) if lot == SPARE_LOT else None,
             ),
             PoolCapacityOffered(pool_id=pool, lot_id=lot, nodes=nodes, start=start, end=end),
         )
