@@ -5,8 +5,8 @@ from alembic import op
 
 from migrations.columns import bigint, key, text
 
-revision: str = "0026"
-down_revision: str | None = "0025"
+revision: str = "0028"
+down_revision: str | None = "0027"
 
 
 def upgrade() -> None:
