@@ -23,6 +23,7 @@ from events.instrument import (
     InstrumentResumed,
     InstrumentSuspended,
 )
+from events.service import ServiceResult
 from events.types import NoteTerms, PrincipalTerms, SafeTerms
 from marketplace.core.money import ZERO
 
@@ -38,13 +39,17 @@ class TermsVersion(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Tranche:
-    """What one accepted statement, or the payment, gave birth to, and what became of it, in dollars."""
+    """What one accepted statement, or the payment, gave birth to, and what became of it, in dollars.
+
+    `service` is what the statement's period came to against what was promised.
+    """
 
     tranche_id: str
     statement_id: str | None
     accrued_usd: Decimal
     terms_version: int
     interest_from: date
+    service: ServiceResult | None = None
     reversals: Mapping[str, Decimal] = field(default_factory=dict)
     converted_usd: Decimal = ZERO
     repaid_usd: Decimal = ZERO
@@ -204,6 +209,7 @@ def _evolve_principal(
                 event.principal_usd,
                 event.terms_version,
                 event.interest_from,
+                event.service,
             )
             return replace(state, tranches=(*state.tranches, born))
         case InstrumentPrincipalReversed():
