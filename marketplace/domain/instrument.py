@@ -8,7 +8,8 @@ draw as it was, so that a grant that is still delivered after a financing accrue
 
 Invariants:
     1. Principal is accrued less reversed, and never exceeds the commitment.
-    2. What is not reversed is converted, repaid or outstanding; older tranches convert first.
+    2. What is not reversed is converted, repaid or outstanding; older tranches convert first. A reversal of what was
+       converted or repaid takes back the shares, or becomes a debt of the holder; see `instrument_clawback`.
     3. A statement makes at most one tranche; a payment is the only tranche of its instrument.
     4. A tranche keeps the terms that it was born under, unless a later amendment applies to earlier ones.
 
@@ -19,9 +20,10 @@ Refusals in order, of each command: instrument_unknown · instrument_exists · r
 discount_whole · cap_below_commitment · consequence_missing · grant_missing · grant_unexpected · tranche_exists ·
 statement_accrued · conversion_exists · repayment_exists · instrument_suspended, _lapsed, _cancelled or _repaid ·
 statement_missing · statement_unexpected · payment_made · note_matured · commitment_exceeded · tranche_unknown ·
-reversal_exists · tranche_settled · principal_accrued · nothing_to_convert · principal_stale · shares_missing ·
-not_a_note · nothing_to_repay · terms_kind_differs · notice_exists · notice_unknown · not_most_favoured · election_made
-· window_over. An import refuses instrument_differs · what the act's own command refuses · act_repeated.
+reversal_exists · tranche_exceeded · missing_convention · payment_exists · debt_exceeded · principal_accrued ·
+nothing_to_convert · principal_stale · shares_missing · not_a_note · nothing_to_repay · terms_kind_differs ·
+notice_exists · notice_unknown · not_most_favoured · election_made · window_over. An import refuses instrument_differs ·
+what the act's own command refuses · act_repeated.
 """
 
 from collections.abc import Callable, Sequence
@@ -41,6 +43,7 @@ from events.types import NoteTerms, PrincipalTerms
 from marketplace.core.decider import Decider
 from marketplace.core.errors import Refusal
 from marketplace.core.money import ZERO, require_share, require_usd
+from marketplace.domain.instrument_clawback import pay_debt, reverse
 from marketplace.domain.instrument_commands import (
     AccruePrincipal,
     AmendInstrument,
@@ -52,6 +55,7 @@ from marketplace.domain.instrument_commands import (
     IssueInstrument,
     LapseInstrument,
     NoticeMfn,
+    PayDebt,
     RepayInstrument,
     RepayNote,
     ResumeInstrument,
@@ -61,7 +65,7 @@ from marketplace.domain.instrument_commands import (
 from marketplace.domain.instrument_import import import_instrument
 from marketplace.domain.instrument_mfn import elect_mfn, notice_mfn
 from marketplace.domain.instrument_notes import repay_note
-from marketplace.domain.instrument_principal import accrue, convert, repay, reverse
+from marketplace.domain.instrument_principal import accrue, convert, repay
 from marketplace.domain.instrument_state import Instrument, InstrumentState, evolve
 from marketplace.domain.refusals import refuse_exists, refuse_status, refuse_unknown, require_aware
 from marketplace.domain.service_level import require_consequence
@@ -80,6 +84,7 @@ __all__ = [
     "IssueInstrument",
     "LapseInstrument",
     "NoticeMfn",
+    "PayDebt",
     "RepayInstrument",
     "RepayNote",
     "ResumeInstrument",
@@ -231,6 +236,7 @@ def _steer_draw(
 _DECIDE: Final[dict[type[InstrumentCommand], Callable[[Any, Instrument], Sequence[InstrumentEvent]]]] = {
     AccruePrincipal: accrue,
     ReversePrincipal: reverse,
+    PayDebt: pay_debt,
     AmendInstrument: _amend,
     ConvertInstrument: convert,
     RepayInstrument: repay,

@@ -37,12 +37,33 @@ class AccruePrincipal(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class ReversePrincipal(msgspec.Struct, frozen=True, kw_only=True):
-    """Take back a tranche or part of it; the reason names the reversal."""
+    """Take back a tranche or part of it, whatever became of it; the reason names the reversal.
+
+    Attributes:
+        instrument_id: The instrument.
+        tranche_id: The tranche.
+        principal_usd: How much of it.
+        reason: Why.
+        settlement: What happens where it became shares; needed there.
+        shares_held: Shares of the conversion's class that the holder still has, which are the most to be cancelled.
+        split: By how much splits since the conversion multiplied its shares.
+    """
 
     instrument_id: str
     tranche_id: str
     principal_usd: Decimal
     reason: str
+    settlement: Literal["cancel_shares", "debt"] | None = None
+    shares_held: int = 0
+    split: Fraction = Fraction(1)
+
+
+class PayDebt(msgspec.Struct, frozen=True, kw_only=True):
+    """Pay what is owed for principal that was clawed back, or part of it; the cause names the payment."""
+
+    instrument_id: str
+    cause: str
+    amount_usd: Decimal
 
 
 class SuspendInstrument(msgspec.Struct, frozen=True, kw_only=True):
@@ -87,6 +108,7 @@ class ConvertInstrument(msgspec.Struct, frozen=True, kw_only=True):
         shares_exact: Shares before rounding, exact.
         shares: Shares.
         position: Which conversion of this cause it is, from 0; above 0 only where tranches differ in terms.
+        interest_until: Day to which a note earned interest; None of a SAFE.
     """
 
     instrument_id: str
@@ -99,6 +121,7 @@ class ConvertInstrument(msgspec.Struct, frozen=True, kw_only=True):
     shares_exact: Fraction
     shares: int
     position: int = 0
+    interest_until: date | None = None
 
 
 class CancelInstrument(msgspec.Struct, frozen=True, kw_only=True):
@@ -166,6 +189,7 @@ InstrumentCommand = (
     | ImportInstrument
     | AccruePrincipal
     | ReversePrincipal
+    | PayDebt
     | SuspendInstrument
     | ResumeInstrument
     | LapseInstrument

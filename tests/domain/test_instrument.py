@@ -119,9 +119,14 @@ def accrue(number, principal, **changes):
     return AccruePrincipal(**{**fields, **changes})
 
 
-def take_back(number, principal, reason="clawback"):
-    tranche_id = make_id("trn", number)
-    return ReversePrincipal(instrument_id=INS, tranche_id=tranche_id, principal_usd=Decimal(principal), reason=reason)
+def take_back(number, principal, reason="clawback", **settled):
+    return ReversePrincipal(
+        instrument_id=INS,
+        tranche_id=make_id("trn", number),
+        principal_usd=Decimal(principal),
+        reason=reason,
+        **settled,
+    )
 
 
 def convert(principal, **changes):
@@ -277,9 +282,9 @@ REFUSED = {
         ("amount_not_positive", DRAWN, take_back(7, -1)),
         ("tranche_unknown", DRAWN, take_back(7, 10)),
         ("reversal_exists", [*DRAWN, reversal(1, 5)], take_back(1, 9999)),
-        ("tranche_settled", DRAWN, take_back(1, 401)),
-        ("tranche_settled", [*DRAWN, converted(400)], take_back(1, 1)),
-        ("tranche_settled", [*DRAWN, repaid(400, 10)], take_back(1, 1)),
+        ("tranche_exceeded", DRAWN, take_back(1, 401)),
+        ("tranche_exceeded", [*DRAWN, converted(400)], take_back(1, 401)),
+        ("missing_convention", [*DRAWN, converted(400)], take_back(1, 1)),
     ],
     "draw": [
         ("instrument_lapsed", [ISSUED, LAPSED], SUSPEND),
@@ -344,7 +349,14 @@ LARGE = st.sampled_from([Decimal(400), Decimal(600), Decimal(1000)])
 NUMBERS = st.integers(1, 6)
 ACTS = st.one_of(
     *[st.builds(accrue, NUMBERS, st.one_of(AMOUNTS, LARGE))] * 3,
-    st.builds(take_back, NUMBERS, AMOUNTS, st.sampled_from(["clawback", "termination"])),
+    st.builds(
+        take_back,
+        NUMBERS,
+        AMOUNTS,
+        st.sampled_from(["clawback", "termination", "audit"]),
+        settlement=st.sampled_from([None, "debt", "cancel_shares"]),
+        shares_held=st.integers(0, 60),
+    ),
     st.builds(lambda principal, number: convert(principal, cause=make_id("fin", number)), AMOUNTS, NUMBERS),
     st.builds(lambda number: ("convert all", number), NUMBERS),
     st.builds(repay, AMOUNTS),
@@ -370,12 +382,17 @@ def test_principal_is_accrued_less_reversed_and_within_the_commitment(acts):
         total = {kind: sum((e.principal_usd for e in log if isinstance(e, kind)), Decimal(0)) for kind in MOVEMENTS}
         assert state.principal_usd == total[InstrumentPrincipalAccrued] - total[InstrumentPrincipalReversed]
         assert 0 <= state.principal_usd <= state.issued.commitment_usd
-        assert state.converted_usd == total[InstrumentConverted]
-        settled = total[InstrumentConverted] + total[InstrumentRepaid]
+        assert state.converted_usd == total[InstrumentConverted] - sum_taken(log, "shares")
+        settled = total[InstrumentConverted] + total[InstrumentRepaid] - sum_taken(log, "shares", "money")
         assert state.outstanding_usd == state.principal_usd - settled
         assert all(tranche.outstanding_usd >= 0 for tranche in state.tranches)
         statements = [tranche.statement_id for tranche in state.tranches]
         assert len(statements) == len(set(statements))
+
+
+def sum_taken(log, *became):
+    taken = [event for event in log if isinstance(event, InstrumentPrincipalReversed) and event.became in became]
+    return sum((event.principal_usd for event in taken), Decimal(0))
 
 
 MOVEMENTS = (InstrumentPrincipalAccrued, InstrumentPrincipalReversed, InstrumentConverted, InstrumentRepaid)

@@ -40,7 +40,7 @@ RAISED_BY = {
 }
 
 
-PARTS = {"account": ("account_holds", "account_rules"), "order": ("order_terms",)}
+PARTS = {"account": ("account_holds", "account_rules"), "order": ("order_terms",), "usage": ("usage_rules",)}
 """Modules beside the aggregate's own that raise for it."""
 
 

@@ -114,7 +114,7 @@ INVARIANTS: Final = (
         8,
         "tests.domain.test_usage_properties:test_never_more_nodes_are_counted_than_were_granted",
         Mutant(
-            "marketplace.domain.usage",
+            "marketplace.domain.usage_rules",
             "if peak + gpus > metered.nodes * metered.gpus_per_node:",
             "if gpus > metered.nodes * metered.gpus_per_node:",
         ),

@@ -30,6 +30,7 @@ from marketplace.domain.settlement import (
 )
 from marketplace.domain.statement import STATEMENT, CreditStatement, IssueStatement, Statement
 from marketplace.domain.usage import USAGE, Usage, count_gpu_seconds, name_usage
+from marketplace.runtime.commands.clawbacks import claw_back
 from marketplace.runtime.commands.grants import load_grant
 from marketplace.runtime.commands.settle import pay_back
 from marketplace.runtime.commands.statement_chain import load_chain, name_adjustment, sum_metered
@@ -148,7 +149,7 @@ def _sum_given(chain: list[Statement], name: str) -> Any:
 
 
 async def _reverse(unit: Unit, case: _Case, principal_usd: Decimal, chain: list[Statement]) -> None:
-    """Reverse principal of the period, the youngest tranche first; what became shares or money by now stays."""
+    """Take principal of the period back, the youngest tranche first, with the shares or the money that it became."""
     equity = case.grant.issued.equity
     if equity is None:
         return
@@ -156,7 +157,7 @@ async def _reverse(unit: Unit, case: _Case, principal_usd: Decimal, chain: list[
     for known in reversed(chain):
         instrument: Instrument = await unit.load(INSTRUMENT, equity.instrument_id)
         tranche = instrument.find_tranche(derive_id("trn", known.issued.statement_id))
-        amount = ZERO if tranche is None else min(left, tranche.outstanding_usd)
+        amount = ZERO if tranche is None else min(left, tranche.principal_usd)
         if tranche is None or not amount:
             continue
         reverse = ReversePrincipal(
@@ -164,8 +165,9 @@ async def _reverse(unit: Unit, case: _Case, principal_usd: Decimal, chain: list[
             tranche_id=tranche.tranche_id,
             principal_usd=amount,
             reason=f"credit {case.statement_id}",
+            settlement="cancel_shares",
         )
-        await unit.decide(INSTRUMENT, equity.instrument_id, reverse)
+        await claw_back(unit, reverse)
         left -= amount
 
 
