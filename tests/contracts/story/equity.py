@@ -22,8 +22,6 @@ from events.instrument import (
     InstrumentPrincipalAccrued,
 )
 from events.issuer import (
-    IssuerDilutionLimited,
-    IssuerExposureRecorded,
     IssuerFinancingAbandoned,
     IssuerFinancingClosed,
     IssuerFinancingOpened,
@@ -39,12 +37,12 @@ from events.issuer import (
     IssuerStockSplit,
     IssuerValuationRecorded,
 )
-from events.issuer_dilution import CountedInstrument, Exposure
 from events.types import Event, SafeTerms
 from tests.contracts.story.certificates import load_certificate
 from tests.contracts.story.clearing import COMPUTE_SAFE
 from tests.contracts.story.demand import LATTICE_ISSUER, QUILLWORK_ISSUER, SAFE
 from tests.contracts.story.identifiers import name
+from tests.contracts.story.limit import AMENDED, DIRECT_SAFE, tell_limit
 from tests.contracts.story.supply import (
     LATTICE,
     LATTICE_CASH,
@@ -59,16 +57,9 @@ from tests.contracts.story.teller import Teller
 FOUNDERS = name("stk", "founders' holding")
 EMPLOYEES = name("stk", "employee trust")
 HARBOUR = name("stk", "Harbour Growth")
-DIRECT_SAFE = name("ins", "SAFE for cash")
 SERIES_A = name("fin", "Series A")
 RESOLUTION = Approval(document="minutes/2026-05-18.pdf", note="board and stockholders consent")
 _SEED_ROUND = name("fin", "Seed")
-_AMENDED = SafeTerms(
-    conversion_timing="post_money",
-    valuation_cap_usd=Decimal("18000000.00"),
-    discount=Decimal("0.20"),
-    service_consequence="credit",
-)
 
 
 def tell_equity(teller: Teller) -> None:
@@ -76,7 +67,7 @@ def tell_equity(teller: Teller) -> None:
     _tell_formation(teller)
     _tell_import(teller)
     _tell_direct_investment(teller)
-    _tell_limit(teller)
+    tell_limit(teller)
     _tell_series_a(teller)
 
 
@@ -250,32 +241,8 @@ def _tell_direct_investment(teller: Teller) -> None:
     teller.tell(
         "2026-04-01T09:00",
         TIDEWATER,
-        InstrumentAmended(instrument_id=COMPUTE_SAFE, terms=_AMENDED, terms_version=2, applies_to_earlier=True),
+        InstrumentAmended(instrument_id=COMPUTE_SAFE, terms=AMENDED, terms_version=2, applies_to_earlier=True),
     )
-
-
-def _tell_limit(teller: Teller) -> None:
-    """Limit what instruments may come to, and count an order that is cancelled the same day."""
-    drawn = (Exposure(terms=_AMENDED, amount_usd=Decimal("7116.00")),)
-    invested = (Exposure(terms=SAFE, amount_usd=Decimal("250000.00")),)
-    teller.tell(
-        "2026-04-02T09:00",
-        LATTICE,
-        IssuerDilutionLimited(
-            issuer_id=LATTICE_ISSUER,
-            dilution_max=Decimal("0.15"),
-            valuation_usd=Decimal("40000000.00"),
-            instruments=(
-                CountedInstrument(instrument_id=COMPUTE_SAFE, exposures=drawn),
-                CountedInstrument(instrument_id=DIRECT_SAFE, exposures=invested),
-            ),
-        ),
-    )
-    order = name("ord", "an order that was thought better of")
-    offered = (Exposure(terms=SAFE, amount_usd=Decimal("30000.00")),)
-    for when, exposures in (("2026-04-02T10:00", offered), ("2026-04-02T16:00", ())):
-        counted = IssuerExposureRecorded(issuer_id=LATTICE_ISSUER, subject_id=order, exposures=exposures)
-        teller.tell(when, LATTICE, counted)
 
 
 def _tell_series_a(teller: Teller) -> None:
@@ -360,7 +327,7 @@ def _price_series_a() -> RoundPricing:
     """Return the priced round: capitalisation C = 9,000,000 / (1 - sum of principal over cap), exact."""
     safes = (
         ConvertingInstrument(
-            instrument_id=COMPUTE_SAFE, holder_id=TIDEWATER, principal_usd=Decimal("7116.00"), terms=_AMENDED
+            instrument_id=COMPUTE_SAFE, holder_id=TIDEWATER, principal_usd=Decimal("7116.00"), terms=AMENDED
         ),
         ConvertingInstrument(
             instrument_id=DIRECT_SAFE, holder_id=TIDEWATER, principal_usd=Decimal("250000.00"), terms=SAFE
