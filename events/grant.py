@@ -173,6 +173,26 @@ class GrantSubstituted(Event, frozen=True, kw_only=True, tag="grant.substituted.
     reason: Text
 
 
+class GrantExtended(Event, frozen=True, kw_only=True, tag="grant.extended.v1"):
+    """The grant goes on: a period below the promised availability is delivered again, and was not charged.
+
+    Attributes:
+        grant_id: The grant.
+        statement_id: The statement of that period, in the same atomic batch.
+        start: First instant of what is added; the end so far, or later where the grant was over already.
+        end: Instant after the last; the grant ends then.
+        lots: Which lots carry it.
+        gpu_seconds: GPU-seconds that are added.
+    """
+
+    grant_id: Id
+    statement_id: Id
+    start: Instant
+    end: Instant
+    lots: tuple[LotShare, ...]
+    gpu_seconds: GpuSeconds
+
+
 class GrantTransferred(Event, frozen=True, kw_only=True, tag="grant.transferred.v1"):
     """Another startup uses the capacity from now on; payment and equity stay with the first.
 
@@ -224,6 +244,7 @@ GrantEvent = (
     | GrantSuspended
     | GrantResumed
     | GrantSubstituted
+    | GrantExtended
     | GrantTransferred
     | GrantCompleted
     | GrantTerminated

@@ -22,6 +22,7 @@ from events.grant import (
     GrantCompleted,
     GrantDegraded,
     GrantEvent,
+    GrantExtended,
     GrantIssued,
     GrantResumed,
     GrantSubstituted,
@@ -87,6 +88,17 @@ class SubstituteGrant(msgspec.Struct, frozen=True, kw_only=True):
     reason: str
 
 
+class ExtendGrant(msgspec.Struct, frozen=True, kw_only=True):
+    """Let it go on, so that a period is delivered again; the pool's capacity stands in the same atomic batch."""
+
+    grant_id: str
+    statement_id: str
+    start: datetime
+    end: datetime
+    lots: tuple[LotShare, ...]
+    at: datetime
+
+
 class TransferGrant(msgspec.Struct, frozen=True, kw_only=True):
     """Let another startup use it."""
 
@@ -119,6 +131,7 @@ GrantCommand = (
     | SuspendGrant
     | ResumeGrant
     | SubstituteGrant
+    | ExtendGrant
     | TransferGrant
     | CompleteGrant
     | TerminateGrant
@@ -130,8 +143,9 @@ RUNNING = ("active", "degraded", "suspended")
 class Grant:
     """An issued grant.
 
-    `end` is brought forward by a termination, `reason` says why it is degraded, `outages` how many nodes worked since
-    when, the oldest first; what is told of an instant replaces what was told of it and of later ones before.
+    `end` is brought forward by a termination and put off by `extensions`, `reason` says why it is degraded, `outages`
+    how many nodes worked since when, the oldest first; what is told of an instant replaces what was told of it and of
+    later ones before.
     """
 
     issued: GrantIssued
@@ -143,6 +157,7 @@ class Grant:
     nodes_available: int
     reason: str | None = None
     outages: tuple[tuple[datetime, int], ...] = ()
+    extensions: tuple[tuple[datetime, datetime], ...] = ()
 
     @property
     def gpu_seconds_granted(self) -> int:
@@ -167,6 +182,8 @@ def decide(command: GrantCommand, state: GrantState) -> Sequence[GrantEvent]:
             return _activate(command, state)
         case SubstituteGrant():
             return _substitute(command, state)
+        case ExtendGrant():
+            return _extend(command, state)
         case TransferGrant():
             return _transfer(command, state)
         case CompleteGrant():
@@ -270,6 +287,24 @@ def _substitute(command: SubstituteGrant, state: Grant) -> Sequence[GrantEvent]:
     ]
 
 
+def _extend(command: ExtendGrant, state: Grant) -> Sequence[GrantEvent]:
+    if (command.start, command.end) in state.extensions:
+        return []
+    _require_status(state, *RUNNING)
+    assert state.end <= command.start < command.end, "what is added follows what there is"
+    seconds = int((command.end - command.start).total_seconds())
+    return [
+        GrantExtended(
+            grant_id=command.grant_id,
+            statement_id=command.statement_id,
+            start=command.start,
+            end=command.end,
+            lots=command.lots,
+            gpu_seconds=state.issued.nodes * state.issued.gpus_per_node * seconds,
+        )
+    ]
+
+
 def _transfer(command: TransferGrant, state: Grant) -> Sequence[GrantEvent]:
     if state.startup_id == command.startup_id:
         return []
@@ -307,6 +342,23 @@ def evolve(state: GrantState, event: GrantEvent) -> GrantState:
     match event:
         case GrantActivated():
             return replace(state, status="active")
+        case GrantDegraded() | GrantSuspended() | GrantResumed():
+            return _evolve_nodes(state, event)
+        case GrantSubstituted():
+            return replace(state, pool_id=event.pool_id, lots=event.lots)
+        case GrantExtended():
+            extensions = (*state.extensions, (event.start, event.end))
+            return replace(state, end=event.end, lots=(*state.lots, *event.lots), extensions=extensions)
+        case GrantTransferred():
+            return replace(state, startup_id=event.startup_id)
+        case GrantCompleted():
+            return replace(state, status="completed")
+        case GrantTerminated():
+            return replace(state, status="terminated", end=event.at)
+
+
+def _evolve_nodes(state: Grant, event: GrantDegraded | GrantSuspended | GrantResumed) -> Grant:
+    match event:
         case GrantDegraded():
             outages = _turn(state, event.at, event.nodes_available)
             nodes, reason = event.nodes_available, event.reason
@@ -316,14 +368,6 @@ def evolve(state: GrantState, event: GrantEvent) -> GrantState:
         case GrantResumed():
             outages = _turn(state, event.at, state.issued.nodes)
             return replace(state, status="active", nodes_available=state.issued.nodes, reason=None, outages=outages)
-        case GrantSubstituted():
-            return replace(state, pool_id=event.pool_id, lots=event.lots)
-        case GrantTransferred():
-            return replace(state, startup_id=event.startup_id)
-        case GrantCompleted():
-            return replace(state, status="completed")
-        case GrantTerminated():
-            return replace(state, status="terminated", end=event.at)
 
 
 def _turn(state: Grant, at: datetime, nodes: int) -> tuple[tuple[datetime, int], ...]:

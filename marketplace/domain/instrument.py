@@ -17,13 +17,13 @@ Tranches of equal terms that follow each other are one *run*; a run converts at 
 cause and the position of its run, a reversal by its tranche and its reason: the same again is nothing new.
 
 Refusals in order, of each command: instrument_unknown · instrument_exists · refusals of `marketplace.core.money` ·
-discount_whole · cap_below_commitment · grant_missing · grant_unexpected · tranche_exists · statement_accrued ·
-conversion_exists · repayment_exists · instrument_suspended, _lapsed, _cancelled or _repaid · statement_missing ·
-statement_unexpected · payment_made · note_matured · commitment_exceeded · tranche_unknown · reversal_exists ·
-tranche_exceeded · missing_convention · payment_exists · debt_exceeded · principal_accrued · nothing_to_convert ·
-principal_stale · shares_missing · not_a_note · nothing_to_repay · terms_kind_differs · notice_exists ·
-notice_unknown · not_most_favoured · election_made · window_over. An import refuses instrument_differs · what the act's
-own command refuses · act_repeated.
+discount_whole · cap_below_commitment · consequence_missing · grant_missing · grant_unexpected · tranche_exists ·
+statement_accrued · conversion_exists · repayment_exists · instrument_suspended, _lapsed, _cancelled or _repaid ·
+statement_missing · statement_unexpected · payment_made · note_matured · commitment_exceeded · tranche_unknown ·
+reversal_exists · tranche_exceeded · missing_convention · payment_exists · debt_exceeded · principal_accrued ·
+nothing_to_convert · principal_stale · shares_missing · not_a_note · nothing_to_repay · terms_kind_differs ·
+notice_exists · notice_unknown · not_most_favoured · election_made · window_over. An import refuses instrument_differs ·
+what the act's own command refuses · act_repeated.
 """
 
 from collections.abc import Callable, Sequence
@@ -68,6 +68,7 @@ from marketplace.domain.instrument_notes import repay_note
 from marketplace.domain.instrument_principal import accrue, convert, repay
 from marketplace.domain.instrument_state import Instrument, InstrumentState, evolve
 from marketplace.domain.refusals import refuse_exists, refuse_status, refuse_unknown, require_aware
+from marketplace.domain.service_level import require_consequence
 
 __all__ = [
     "INSTRUMENT",
@@ -121,6 +122,8 @@ def _issue(command: IssueInstrument, state: InstrumentState) -> Sequence[Instrum
         raise refuse_exists("instrument", command.instrument_id)
     require_usd(command.commitment_usd, "/commitment_usd")
     _require_terms(command.terms, command.commitment_usd)
+    if command.funding == "drawdown":
+        require_consequence(command.terms, "/terms")
     if command.funding == "drawdown" and command.grant_id is None:
         raise Refusal("grant_missing", "a drawdown instrument is drawn by a grant; name it", pointer="/grant_id")
     if command.funding == "paid_at_once" and command.grant_id is not None:
@@ -163,6 +166,8 @@ def _require_terms(terms: PrincipalTerms, commitment_usd: Decimal) -> None:
 
 def _amend(command: AmendInstrument, state: Instrument) -> Sequence[InstrumentEvent]:
     _require_terms(command.terms, state.issued.commitment_usd)
+    if state.issued.funding == "drawdown":
+        require_consequence(command.terms, "/terms")
     latest = state.versions[-1]
     if latest.terms == command.terms and (latest.applies_to_earlier or not command.applies_to_earlier):
         return []

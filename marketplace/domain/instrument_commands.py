@@ -8,6 +8,7 @@ from typing import Literal
 import msgspec
 
 from events.instrument import InstrumentEvent
+from events.service import ServiceResult
 from events.types import Instant, PrincipalTerms, SafeTerms
 
 
@@ -32,6 +33,7 @@ class AccruePrincipal(msgspec.Struct, frozen=True, kw_only=True):
     principal_usd: Decimal
     statement_id: str | None
     on_day: date
+    service: ServiceResult | None = None
 
 
 class ReversePrincipal(msgspec.Struct, frozen=True, kw_only=True):

@@ -53,6 +53,7 @@ def accrue(command: AccruePrincipal, state: Instrument) -> Sequence[InstrumentEv
             statement_id=command.statement_id,
             terms_version=len(state.versions),
             interest_from=command.on_day,
+            service=command.service,
         )
     ]
 

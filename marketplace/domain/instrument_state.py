@@ -26,6 +26,7 @@ from events.instrument import (
     InstrumentSuspended,
     TakenShares,
 )
+from events.service import ServiceResult
 from events.types import NoteTerms, PrincipalTerms, SafeTerms
 from marketplace.core.money import ZERO
 from marketplace.equity import model
@@ -51,6 +52,7 @@ class Tranche:
         accrued_usd: What was born.
         terms_version: The terms that it was born under.
         interest_from: Day from which a note earns interest.
+        service: What the statement's period came to against what was promised.
         reversals: What was taken back, by reason.
         converted_usd: Principal that became shares, and was not taken back since.
         repaid_usd: Principal that became money, and was not taken back since.
@@ -63,6 +65,7 @@ class Tranche:
     accrued_usd: Decimal
     terms_version: int
     interest_from: date
+    service: ServiceResult | None = None
     reversals: Mapping[str, InstrumentPrincipalReversed] = field(default_factory=dict)
     converted_usd: Decimal = ZERO
     repaid_usd: Decimal = ZERO
@@ -252,6 +255,7 @@ def _evolve_principal(
                 event.principal_usd,
                 event.terms_version,
                 event.interest_from,
+                event.service,
             )
             return replace(state, tranches=(*state.tranches, born))
         case InstrumentPrincipalReversed():

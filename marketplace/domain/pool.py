@@ -7,7 +7,7 @@ Invariants:
        the nodes of the pool.
     2. At every instant the nodes reserved from a lot do not exceed what the lot offers or offered when it was reserved.
     3. Nothing is reserved of nodes that had failed and not been restored by then.
-    4. Shares of lots carry a reservation in full at every instant.
+    4. Shares of lots carry a reservation in full at every instant; a grant's next one begins when its last has ended.
     5. Once notice was given that the pool leaves, nothing is offered or reserved any more.
 
 Refusals in order: pool_unknown · pool_exists · not_a_number · amount_not_positive · amount_too_large ·
@@ -20,6 +20,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 
+import msgspec
 from immutables import Map
 
 from events.pool import (
@@ -240,8 +241,11 @@ def _reserve(command: ReserveCapacity, state: Pool) -> Sequence[PoolEvent]:
     if held is not None:
         if (held.start, held.end, held.lots) == (command.start, command.end, command.lots):
             return []
+        if command.lots == held.lots[-len(command.lots) :] and command.end == held.end:
+            return []
         _require_staying(state)
-        raise Refusal("reservation_exists", f"grant {command.grant_id} holds other capacity of this pool")
+        if command.start < held.end:
+            raise Refusal("reservation_exists", f"grant {command.grant_id} holds other capacity of this pool")
     _require_staying(state)
     _require_even(command)
     for lot_id in dict.fromkeys(share.lot_id for share in command.lots):
@@ -358,8 +362,7 @@ def evolve(state: PoolState, event: PoolEvent) -> PoolState:
     if isinstance(event, PoolCapacityRecalled):
         return replace(state, offers=state.offers.delete(event.lot_id))
     if isinstance(event, PoolCapacityReserved):
-        reservation = Reservation(event.start, event.end, event.lots)
-        return replace(state, reservations=state.reservations.set(event.grant_id, reservation))
+        return replace(state, reservations=state.reservations.set(event.grant_id, _follow(state, event)))
     if isinstance(event, PoolCapacityReleased):
         before = state.reservations[event.grant_id]
         after = replace(before, end=max(event.at, before.start))
@@ -371,6 +374,17 @@ def evolve(state: PoolState, event: PoolEvent) -> PoolState:
         return replace(state, incidents=state.incidents.set(event.incident_id, incident))
     ended = replace(state.incidents[event.incident_id], end=event.at)
     return replace(state, incidents=state.incidents.set(event.incident_id, ended))
+
+
+def _follow(state: Pool, event: PoolCapacityReserved) -> Reservation:
+    """Return the reservation of a grant, with what it held before until that ended."""
+    held = state.reservations.get(event.grant_id)
+    if held is None or held.start >= held.end:
+        return Reservation(event.start, event.end, event.lots)
+    kept = tuple(
+        msgspec.structs.replace(share, end=min(share.end, held.end)) for share in held.lots if share.start < held.end
+    )
+    return Reservation(held.start, event.end, (*kept, *event.lots))
 
 
 POOL: Decider[PoolCommand, PoolEvent, PoolState] = Decider("pool", "pol", None, decide, evolve)

@@ -18,6 +18,7 @@ from decimal import Decimal
 from fractions import Fraction
 
 from events.grant import GrantIssued
+from events.service import ServiceResult
 from events.statement import Charges, ServiceCredit
 from marketplace.core.money import SECONDS_PER_HOUR, ZERO, parse_ratio, round_cents
 
@@ -86,6 +87,16 @@ def compute_charges(tariff: Tariff, gpu_seconds_before: int, gpu_seconds: int) -
     )
 
 
+def apply_consequence(charges: Charges, service: ServiceResult | None) -> Charges:
+    """Return what is charged of a period, by what its availability does; the GPU-seconds stay."""
+    if service is None or service.consequence not in {"roll_forward", "exclude"}:
+        return charges
+    cash = charges.cash_usd if service.consequence == "exclude" else ZERO
+    return Charges(
+        gpu_seconds=charges.gpu_seconds, provider_usd=cash, cash_usd=cash, holder_usd=ZERO, principal_usd=ZERO
+    )
+
+
 def compute_service_credit(charges: Charges, share: Decimal) -> ServiceCredit:
     """Return what a share of a period's charges comes to, each amount rounded once to the cent."""
     cash = round_cents(Fraction(charges.cash_usd) * Fraction(share))
@@ -95,7 +106,7 @@ def compute_service_credit(charges: Charges, share: Decimal) -> ServiceCredit:
         provider_usd=cash + holder,
         cash_usd=cash,
         holder_usd=holder,
-        principal_usd=min(principal, charges.principal_usd - charges.holder_usd + holder),
+        principal_usd=principal,
     )
 
 

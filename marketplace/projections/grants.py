@@ -118,6 +118,11 @@ def _substituted(changes: Changes, fact: Fact, event: grant_events.GrantSubstitu
     _turn(changes, fact, pool_id=event.pool_id, lots=event.lots, reason=event.reason)
 
 
+def _extended(changes: Changes, fact: Fact, event: grant_events.GrantExtended) -> None:
+    row = changes.find(grants, fact.id) or {}
+    _turn(changes, fact, end=event.end, lots=[*row.get("lots", ()), *event.lots])
+
+
 def _transferred(changes: Changes, fact: Fact, event: grant_events.GrantTransferred) -> None:
     _turn(changes, fact, startup_id=event.startup_id)
 
@@ -147,6 +152,7 @@ PROJECTION: Final = Projection(
         grant_events.GrantSuspended: _suspended,
         grant_events.GrantResumed: _resumed,
         grant_events.GrantSubstituted: _substituted,
+        grant_events.GrantExtended: _extended,
         grant_events.GrantTransferred: _transferred,
         grant_events.GrantCompleted: _completed,
         grant_events.GrantTerminated: _terminated,

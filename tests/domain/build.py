@@ -142,7 +142,14 @@ mandate_terms = builder(
     )
 )
 grant_mandate = builder(mandate.GrantMandate(mandate_id=MANDATE, holder_id=FUND, funding="cash", terms=mandate_terms()))
-safe = builder(SafeTerms(conversion_timing="post_money", valuation_cap_usd=usd(20_000_000), discount=usd("0.2")))
+safe = builder(
+    SafeTerms(
+        conversion_timing="post_money",
+        valuation_cap_usd=usd(20_000_000),
+        discount=usd("0.2"),
+        service_consequence="credit",
+    )
+)
 hold_budget = builder(
     mandate.HoldBudget(
         mandate_id=MANDATE,

@@ -228,3 +228,28 @@ def test_notice_is_given_once_and_may_be_put_off():
 def test_what_is_reserved_of_a_pool_that_leaves_stays_and_can_be_released():
     Given(POOL, OPENED, OFFERED, RESERVED, CLOSING).when(reserve()).then_nothing()
     Given(POOL, OPENED, OFFERED, RESERVED, CLOSING).when(release()).then(RELEASED)
+
+
+def test_a_grant_goes_on_where_its_last_reservation_ended():
+    more = share(start=hour(20), end=hour(30))
+    longer = PoolCapacityReserved(
+        pool_id=build.POOL, grant_id=build.GRANT, nodes=4, start=hour(20), end=hour(30), lots=(more,)
+    )
+    command = reserve(start=hour(20), end=hour(30), lots=(more,))
+    Given(POOL, OPENED, OFFERED, RESERVED).when(command).then(longer)
+    held = POOL.fold([OPENED, OFFERED, RESERVED, longer]).reservations[build.GRANT]
+    assert (held.start, held.end, held.lots) == (hour(10), hour(30), (share(), more))
+
+
+def test_what_was_released_stays_free_when_a_grant_comes_back():
+    released = PoolCapacityReleased(pool_id=build.POOL, grant_id=build.GRANT, at=hour(12))
+    more = share(start=hour(15), end=hour(30))
+    command = reserve(start=hour(15), end=hour(30), lots=(more,))
+    back = PoolCapacityReserved(
+        pool_id=build.POOL, grant_id=build.GRANT, nodes=4, start=hour(15), end=hour(30), lots=(more,)
+    )
+    Given(POOL, OPENED, OFFERED, RESERVED, released).when(command).then(back)
+    pool = POOL.fold([OPENED, OFFERED, RESERVED, released, back])
+    assert pool.reservations[build.GRANT].lots == (share(end=hour(12)), more)
+    free = pool.unsold(LOT, hour(10), hour(30))
+    assert [(run.start, run.amount) for run in free] == [(hour(10), 2), (hour(12), 6), (hour(15), 2)]

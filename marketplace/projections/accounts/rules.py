@@ -128,6 +128,13 @@ def _grant_substituted(event: grant.GrantSubstituted, subjects: Subjects) -> tup
     return _move(before.unit, before.open, _source(after), _source(before))
 
 
+def _grant_extended(event: grant.GrantExtended, subjects: Subjects) -> tuple[Posting, ...]:
+    before = _get(subjects, event.grant_id)
+    amount = Decimal(event.gpu_seconds)
+    subjects.put(replace(before, open=before.open + amount))
+    return _move(before.unit, amount, _source(before), _own(before, "committed"))
+
+
 def _grant_transferred(event: grant.GrantTransferred, subjects: Subjects) -> tuple[Posting, ...]:
     before = _get(subjects, event.grant_id)
     after = replace(before, party_id=event.startup_id)
@@ -267,6 +274,7 @@ RULES: Final[Mapping[type[Event], Rule]] = {
     account.AccountCredited: _credited,
     grant.GrantIssued: _grant_issued,
     grant.GrantSubstituted: _grant_substituted,
+    grant.GrantExtended: _grant_extended,
     grant.GrantTransferred: _grant_transferred,
     grant.GrantCompleted: _grant_ended,
     grant.GrantTerminated: _grant_ended,

@@ -46,6 +46,7 @@ async def settle_statement(unit: Unit, grant: Grant, statement_id: str, statemen
             principal_usd=statement.net.principal_usd,
             statement_id=statement_id,
             on_day=unit.context.at.date(),
+            service=statement.service,
         )
         await unit.decide(INSTRUMENT, equity.instrument_id, accrue)
 
