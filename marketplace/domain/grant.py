@@ -3,11 +3,12 @@
 Subject: ``marketplace.grant.<grant_id>``.
 
 Invariants:
-    1. A grant's price, offer and equity part never change.
+    1. A grant's price, offer and equity part never change; what is resold of it leaves it for good.
     2. It ends once: completed or terminated; after that only its statements go on.
+    3. At no instant is more resold than was granted.
 
 Refusals in order: grant_unknown · grant_exists · time_naive · grant_<status> · grant_not_due · nodes_above_grant ·
-pool_unchanged.
+pool_unchanged · grant_bought · grant_transferred · span_empty · resale_outside_grant · resale_above_grant.
 """
 
 from collections.abc import Sequence
@@ -23,6 +24,7 @@ from events.grant import (
     GrantDegraded,
     GrantEvent,
     GrantIssued,
+    GrantResold,
     GrantResumed,
     GrantSubstituted,
     GrantSuspended,
@@ -32,6 +34,7 @@ from events.grant import (
 from events.types import LotShare
 from marketplace.core.decider import Decider
 from marketplace.core.errors import Refusal
+from marketplace.core.intervals import Load, find_peak, require_span
 from marketplace.domain.refusals import refuse_exists, refuse_status, refuse_unknown, require_aware
 
 
@@ -94,6 +97,18 @@ class TransferGrant(msgspec.Struct, frozen=True, kw_only=True):
     startup_id: str
 
 
+class ResellGrant(msgspec.Struct, frozen=True, kw_only=True):
+    """Give part of the capacity to a buyer; the whole of it is in the event that it makes."""
+
+    resold: GrantResold
+    at: datetime
+
+    @property
+    def grant_id(self) -> str:
+        """Return the grant's id."""
+        return self.resold.grant_id
+
+
 class CompleteGrant(msgspec.Struct, frozen=True, kw_only=True):
     """Say that the span is over and its statements are settled."""
 
@@ -120,6 +135,7 @@ GrantCommand = (
     | ResumeGrant
     | SubstituteGrant
     | TransferGrant
+    | ResellGrant
     | CompleteGrant
     | TerminateGrant
 )
@@ -138,12 +154,26 @@ class Grant:
     end: datetime
     nodes_available: int
     reason: str | None = None
+    resold: tuple[GrantResold, ...] = ()
 
     @property
     def gpu_seconds_granted(self) -> int:
         """Return the GPU-seconds of the whole span as first granted."""
         seconds = int((self.issued.end - self.issued.start).total_seconds())
         return self.issued.nodes * self.issued.gpus_per_node * seconds
+
+    @property
+    def gpu_seconds_left(self) -> int:
+        """Return the GPU-seconds of the span as first granted, without those that were resold."""
+        return self.gpu_seconds_granted - sum(part.gpu_seconds for part in self.resold)
+
+    def list_resold(self) -> list[Load]:
+        """Return the nodes that were resold."""
+        return [Load(part.start, part.end, part.nodes) for part in self.resold]
+
+    def count_nodes(self, at: datetime) -> int:
+        """Return the nodes that are the grant's own at an instant of its span."""
+        return self.issued.nodes - sum(part.nodes for part in self.resold if part.start <= at < part.end)
 
 
 GrantState = Grant | None
@@ -164,6 +194,8 @@ def decide(command: GrantCommand, state: GrantState) -> Sequence[GrantEvent]:
             return _substitute(command, state)
         case TransferGrant():
             return _transfer(command, state)
+        case ResellGrant():
+            return _resell(command, state)
         case CompleteGrant():
             return _complete(command, state)
         case TerminateGrant():
@@ -274,6 +306,52 @@ def _transfer(command: TransferGrant, state: Grant) -> Sequence[GrantEvent]:
     ]
 
 
+def require_resale(state: Grant, nodes: int, start: datetime, end: datetime) -> None:
+    """Refuse to sell on what is not the grant's to sell; see the module for the order.
+
+    Raises:
+        Refusal: ``grant_<status>`` · ``grant_bought`` · ``grant_transferred`` · ``time_naive`` · ``span_empty`` ·
+            ``resale_outside_grant`` · ``resale_above_grant``.
+    """
+    issued = state.issued
+    _require_status(state, "issued", "active")
+    if issued.resale is not None:
+        raise Refusal(
+            "grant_bought", f"grant {issued.grant_id} was bought from a startup itself; what is resold once stays there"
+        )
+    if state.startup_id != issued.startup_id:
+        raise Refusal(
+            "grant_transferred",
+            f"grant {issued.grant_id} is paid by {issued.startup_id} and used by {state.startup_id}; one that pays and"
+            " uses may sell",
+        )
+    require_span(start, end, "/end")
+    if start < issued.start or end > state.end:
+        raise Refusal(
+            "resale_outside_grant",
+            f"the grant runs from {issued.start.isoformat()} to {state.end.isoformat()}; sell a span within it",
+            pointer="/start",
+        )
+    peak, where = find_peak([*state.list_resold(), Load(start, end, nodes)], start, end)
+    if peak > issued.nodes:
+        raise Refusal(
+            "resale_above_grant",
+            f"the grant has {issued.nodes} nodes; with this {peak} would be sold on at {where.isoformat()}",
+            pointer="/nodes",
+            grant_id=issued.grant_id,
+            missing=peak - issued.nodes,
+            at=where.isoformat(),
+        )
+
+
+def _resell(command: ResellGrant, state: Grant) -> Sequence[GrantEvent]:
+    sold = command.resold
+    if sold in state.resold:
+        return []
+    require_resale(state, sold.nodes, sold.start, sold.end)
+    return [sold]
+
+
 def _complete(command: CompleteGrant, state: Grant) -> Sequence[GrantEvent]:
     if state.status == "completed":
         return []
@@ -308,14 +386,22 @@ def evolve(state: GrantState, event: GrantEvent) -> GrantState:
             return replace(state, status="suspended")
         case GrantResumed():
             return replace(state, status="active", nodes_available=state.issued.nodes, reason=None)
-        case GrantSubstituted():
-            return replace(state, pool_id=event.pool_id, lots=event.lots)
-        case GrantTransferred():
-            return replace(state, startup_id=event.startup_id)
         case GrantCompleted():
             return replace(state, status="completed")
         case GrantTerminated():
             return replace(state, status="terminated", end=event.at)
+        case _:
+            return _hand_over(state, event)
+
+
+def _hand_over(state: Grant, event: GrantSubstituted | GrantTransferred | GrantResold) -> Grant:
+    match event:
+        case GrantSubstituted():
+            return replace(state, pool_id=event.pool_id, lots=event.lots)
+        case GrantTransferred():
+            return replace(state, startup_id=event.startup_id)
+        case GrantResold():
+            return replace(state, resold=(*state.resold, event))
 
 
 GRANT: Decider[GrantCommand, GrantEvent, GrantState] = Decider("grant", "grt", None, decide, evolve)

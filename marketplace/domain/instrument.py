@@ -19,7 +19,8 @@ Refusals in order, of each command: instrument_unknown · instrument_exists · r
 discount_whole · cap_below_commitment · grant_missing · grant_unexpected · tranche_exists · statement_accrued ·
 conversion_exists · repayment_exists · instrument_suspended, _lapsed, _cancelled or _repaid · statement_missing ·
 statement_unexpected · payment_made · note_matured · commitment_exceeded · tranche_unknown · reversal_exists ·
-tranche_settled · principal_accrued · nothing_to_convert · principal_stale · shares_missing · not_a_note ·
+tranche_settled · reduction_exists · reduction_above_undrawn · principal_accrued · nothing_to_convert ·
+principal_stale · shares_missing · not_a_note ·
 nothing_to_repay · terms_kind_differs · notice_exists · notice_unknown · not_most_favoured · election_made ·
 window_over. An import refuses instrument_differs · what the act's own command refuses · act_repeated.
 """
@@ -52,6 +53,7 @@ from marketplace.domain.instrument_commands import (
     IssueInstrument,
     LapseInstrument,
     NoticeMfn,
+    ReduceCommitment,
     RepayInstrument,
     RepayNote,
     ResumeInstrument,
@@ -61,7 +63,7 @@ from marketplace.domain.instrument_commands import (
 from marketplace.domain.instrument_import import import_instrument
 from marketplace.domain.instrument_mfn import elect_mfn, notice_mfn
 from marketplace.domain.instrument_notes import repay_note
-from marketplace.domain.instrument_principal import accrue, convert, repay, reverse
+from marketplace.domain.instrument_principal import accrue, convert, reduce, repay, reverse
 from marketplace.domain.instrument_state import Instrument, InstrumentState, evolve
 from marketplace.domain.refusals import refuse_exists, refuse_status, refuse_unknown, require_aware
 
@@ -79,6 +81,7 @@ __all__ = [
     "IssueInstrument",
     "LapseInstrument",
     "NoticeMfn",
+    "ReduceCommitment",
     "RepayInstrument",
     "RepayNote",
     "ResumeInstrument",
@@ -226,6 +229,7 @@ def _steer_draw(
 _DECIDE: Final[dict[type[InstrumentCommand], Callable[[Any, Instrument], Sequence[InstrumentEvent]]]] = {
     AccruePrincipal: accrue,
     ReversePrincipal: reverse,
+    ReduceCommitment: reduce,
     AmendInstrument: _amend,
     ConvertInstrument: convert,
     RepayInstrument: repay,

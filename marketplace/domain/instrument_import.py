@@ -10,6 +10,7 @@ from typing import Any, Final
 from events.instrument import (
     InstrumentAmended,
     InstrumentCancelled,
+    InstrumentCommitmentReduced,
     InstrumentConverted,
     InstrumentEvent,
     InstrumentIssued,
@@ -35,6 +36,7 @@ from marketplace.domain.instrument_commands import (
     IssueInstrument,
     LapseInstrument,
     NoticeMfn,
+    ReduceCommitment,
     RepayInstrument,
     ResumeInstrument,
     ReversePrincipal,
@@ -50,6 +52,7 @@ COMMANDS: Final[dict[type[InstrumentEvent], type[Any]]] = {
     InstrumentSuspended: SuspendInstrument,
     InstrumentResumed: ResumeInstrument,
     InstrumentLapsed: LapseInstrument,
+    InstrumentCommitmentReduced: ReduceCommitment,
     InstrumentAmended: AmendInstrument,
     InstrumentMfnNoticed: NoticeMfn,
     InstrumentMfnElected: ElectMfn,

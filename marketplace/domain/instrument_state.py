@@ -11,6 +11,7 @@ from events.financing import ConvertingInstrument, DatedPrincipal
 from events.instrument import (
     InstrumentAmended,
     InstrumentCancelled,
+    InstrumentCommitmentReduced,
     InstrumentConverted,
     InstrumentEvent,
     InstrumentIssued,
@@ -81,6 +82,7 @@ class Instrument:
         repaid: How it was paid out, if it was.
         notices: Later SAFEs that the holder of a most-favoured one was told of, by id.
         election: What that holder decided, if it did.
+        reductions: What was taken off the commitment, by cause.
     """
 
     issued: InstrumentIssued
@@ -91,6 +93,7 @@ class Instrument:
     repaid: InstrumentRepaid | None = None
     notices: Mapping[str, InstrumentMfnNoticed] = field(default_factory=dict)
     election: InstrumentMfnElected | None = None
+    reductions: Mapping[str, Decimal] = field(default_factory=dict)
 
     @property
     def principal_usd(self) -> Decimal:
@@ -108,9 +111,14 @@ class Instrument:
         return sum((tranche.outstanding_usd for tranche in self.tranches), ZERO)
 
     @property
+    def commitment_usd(self) -> Decimal:
+        """Commitment as signed, less what was taken off."""
+        return self.issued.commitment_usd - sum(self.reductions.values(), ZERO)
+
+    @property
     def undrawn_usd(self) -> Decimal:
         """Commitment that principal may still grow into."""
-        return self.issued.commitment_usd - self.principal_usd
+        return self.commitment_usd - self.principal_usd
 
     @property
     def terms(self) -> PrincipalTerms:
@@ -186,6 +194,8 @@ def evolve(state: InstrumentState, event: InstrumentEvent) -> InstrumentState:
             return replace(state, status="drawing")
         case InstrumentLapsed():
             return replace(state, status="lapsed")
+        case InstrumentCommitmentReduced():
+            return replace(state, reductions={**state.reductions, event.cause: event.amount_usd})
         case InstrumentCancelled():
             return replace(state, status="cancelled")
         case _:

@@ -67,6 +67,8 @@ lots: Final = define(
     document("mandate_ids"),
     text("reason", null=True),
     instant("listed_at"),
+    text("grant_id", null=True),
+    exact("ask_floor_usd_per_gpu_hour"),
     Index("ix_lots_v1_pool", "pool_id", "lot_id"),
     Index("ix_lots_v1_provider", "provider_id", "lot_id"),
     origin=Origin("lot", "lot_id"),
@@ -153,6 +155,7 @@ PROJECTION: Final = Projection(
         pool_events.PoolCapacityOffered,
         pool_events.PoolCapacityRecalled,
         pool_events.PoolCapacityReserved,
+        pool_events.PoolCapacityResold,
         pool_events.PoolCapacityReleased,
         pool_events.PoolNodeFailed,
         pool_events.PoolNodeRestored,
@@ -211,7 +214,10 @@ class PoolView(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class LotView(msgspec.Struct, frozen=True, kw_only=True):
-    """A lot as it is now, with its pool's class and region; `status` is ``listed``, ``paused`` or ``withdrawn``."""
+    """A lot as it is now, with its pool's class and region; `status` is ``listed``, ``paused`` or ``withdrawn``.
+
+    Where `grant_id` says so, `provider_id` is the startup that resells nodes of that grant.
+    """
 
     lot_id: str
     pool_id: str
@@ -230,6 +236,8 @@ class LotView(msgspec.Struct, frozen=True, kw_only=True):
     mandate_ids: tuple[str, ...]
     reason: str | None
     listed_at: datetime
+    grant_id: str | None
+    ask_floor_usd_per_gpu_hour: Decimal
     last_sequence: int
 
 

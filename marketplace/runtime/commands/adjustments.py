@@ -115,19 +115,26 @@ async def _credit(unit: Unit, case: _Case, chain: list[Statement], *, closed: bo
 
 
 async def _pay_back(unit: Unit, grant: Grant, statement_id: str, charges: Charges) -> None:
-    """Let the provider pay startup and holder back what each of them paid."""
-    issued = grant.issued
+    """Let the provider, and the seller of a resale, pay back what each of them got."""
+    issued, due_usd = grant.issued, charges.reseller_receives_usd
     payees = [(issued.startup_account_id, charges.cash_usd)]
     if issued.equity is not None and issued.equity.holder_account_id is not None:
         payees.append((issued.equity.holder_account_id, charges.holder_usd))
-    for account_id, amount_usd in payees:
-        debit = Debit(
-            account_id=issued.provider_account_id,
-            amount_usd=amount_usd,
-            payee_account_id=account_id,
-            cause=statement_id,
+    if issued.resale is not None:
+        await _debit(
+            unit, issued.provider_account_id, issued.resale.seller_account_id, charges.reseller_pays_usd, statement_id
         )
-        await pay(unit, debit)
+    for account_id, amount_usd in payees:
+        part_usd = min(due_usd, amount_usd)
+        due_usd -= part_usd
+        if issued.resale is not None:
+            await _debit(unit, issued.resale.seller_account_id, account_id, part_usd, statement_id)
+        await _debit(unit, issued.provider_account_id, account_id, amount_usd - part_usd, statement_id)
+
+
+async def _debit(unit: Unit, payer_id: str, payee_id: str, amount_usd: Decimal, cause: str) -> None:
+    debit = Debit(account_id=payer_id, amount_usd=amount_usd, payee_account_id=payee_id, cause=cause)
+    await pay(unit, debit)
 
 
 async def _reverse(unit: Unit, case: _Case, principal_usd: Decimal, chain: list[Statement]) -> None:
