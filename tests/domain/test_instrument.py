@@ -12,6 +12,7 @@ from events.financing import ConvertingInstrument
 from events.instrument import (
     InstrumentAmended,
     InstrumentCancelled,
+    InstrumentCommitmentReduced,
     InstrumentConverted,
     InstrumentIssued,
     InstrumentLapsed,
@@ -32,6 +33,7 @@ from marketplace.domain.instrument import (
     ConvertInstrument,
     IssueInstrument,
     LapseInstrument,
+    ReduceCommitment,
     RepayInstrument,
     ResumeInstrument,
     ReversePrincipal,
@@ -124,6 +126,14 @@ def take_back(number, principal, reason="clawback"):
     return ReversePrincipal(instrument_id=INS, tranche_id=tranche_id, principal_usd=Decimal(principal), reason=reason)
 
 
+def reduced(amount, cause="grant 2"):
+    return InstrumentCommitmentReduced(**OF_INS, amount_usd=Decimal(amount), cause=cause)
+
+
+def reduce(amount, cause="grant 2"):
+    return ReduceCommitment(instrument_id=INS, amount_usd=Decimal(amount), cause=cause)
+
+
 def convert(principal, **changes):
     fields = {
         "instrument_id": INS,
@@ -179,6 +189,13 @@ ACCEPTED = {
     ),
     "it is suspended": ([ISSUED], SUSPEND, [SUSPENDED]),
     "it is resumed": ([ISSUED, SUSPENDED], RESUME, [InstrumentResumed(instrument_id=INS)]),
+    "its commitment is reduced by what was sold on": ([ISSUED], reduce(300), [reduced(300)]),
+    "it is reduced for a cause once": ([ISSUED, reduced(300)], reduce(300), []),
+    "it lapses with what was not drawn after a reduction": (
+        [ISSUED, accrued(1, 400), reduced(300)],
+        LAPSE,
+        [InstrumentLapsed(**OF_INS, undrawn_usd=Decimal(300), reason="grant completed")],
+    ),
     "it lapses with what was not drawn": (
         [ISSUED, accrued(1, 400), reversal(1, 100)],
         LAPSE,
@@ -264,6 +281,10 @@ REFUSED = {
         ("statement_accrued", [*DRAWN, SUSPENDED], accrue(2, 400, statement_id=make_id("stm", 1))),
         ("instrument_suspended", [*DRAWN, SUSPENDED], accrue(2, 10, statement_id=None)),
         ("instrument_lapsed", [*DRAWN, LAPSED], accrue(2, 10)),
+        ("instrument_lapsed", [*DRAWN, LAPSED], reduce(10)),
+        ("reduction_exists", [*DRAWN, reduced(300)], reduce(200)),
+        ("reduction_above_undrawn", [ISSUED, accrued(1, 400)], reduce(601)),
+        ("commitment_exceeded", [ISSUED, accrued(1, 400), reduced(300)], accrue(2, 301)),
         ("instrument_cancelled", [ISSUED, CANCELLED], accrue(2, 10)),
         ("instrument_repaid", [*DRAWN, repaid(400, 400)], accrue(2, 10)),
         ("statement_missing", DRAWN, accrue(2, 9999, statement_id=None)),

@@ -38,7 +38,7 @@ RAISED_BY = {
 }
 
 
-PARTS = {"account": ("account_holds", "account_rules"), "order": ("order_terms",)}
+PARTS = {"account": ("account_holds", "account_rules"), "order": ("order_terms",), "pool": ("pool_resale",)}
 """Modules beside the aggregate's own that raise for it."""
 
 

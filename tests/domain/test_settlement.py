@@ -1,5 +1,6 @@
 """Settlement: exact to the cent, whatever the periods, and never over the holds."""
 
+from dataclasses import replace
 from decimal import Decimal
 from fractions import Fraction
 from itertools import pairwise
@@ -10,7 +11,7 @@ from hypothesis import strategies as st
 from events.statement import Charges
 from marketplace.core.money import ceil_cents, round_cents
 from marketplace.domain.offer import compute_budget_hold, compute_cash_hold, compute_gpu_hours, compute_value
-from marketplace.domain.settlement import Tariff, build_tariff, compute_charges, compute_totals
+from marketplace.domain.settlement import Tariff, build_tariff, compute_charges, compute_holder_rate, compute_totals
 from tests.domain import build
 from tests.domain.build import class_offer, grant_issued, order_terms, usd
 from tests.domain.walk import WALK
@@ -95,6 +96,31 @@ def test_each_share_is_within_a_cent_of_its_exact_amount(case):
     assert abs(Fraction(charges.cash_usd) - theta * tariff.cash * hours) <= Fraction(1, 100)
     assert abs(Fraction(charges.holder_usd) - theta * Fraction(credit) * tariff.equity * hours) <= Fraction(3, 200)
     assert abs(Fraction(charges.principal_usd) - theta * tariff.equity * hours) <= Fraction(3, 200)
+
+
+@WALK
+@given(cases(), prices, st.lists(st.fractions(0, 1), max_size=6))
+def test_what_is_resold_is_paid_in_full_by_buyer_and_seller_in_every_statement(case, owed, cuts):
+    _, _, plain, whole = case
+    tariff = replace(plain, owed=Fraction(owed))
+    bounds = sorted({0, whole, *(int(whole * cut) for cut in cuts)})
+    parts = [compute_charges(tariff, begin, end - begin) for begin, end in pairwise(bounds)]
+    assert add(parts) == compute_charges(tariff, 0, whole)
+    for part in parts:
+        got = part.provider_usd + part.reseller_receives_usd
+        assert got == part.cash_usd + part.holder_usd + part.reseller_pays_usd
+        assert min(got, part.provider_usd, part.reseller_pays_usd, part.reseller_receives_usd) >= 0
+        assert not part.reseller_pays_usd or not part.reseller_receives_usd
+    assert add(parts).cash_usd == compute_charges(plain, 0, whole).cash_usd
+    due = Fraction(owed) * Fraction(whole, 3_600)
+    assert abs(Fraction(add(parts).provider_usd) - due) <= Fraction(1, 50)
+
+
+def test_the_holder_s_rate_is_what_it_pays_for_an_hour():
+    grant = grant_issued(price_usd_per_gpu_hour="1/1")
+    totals = compute_totals(build_tariff(grant), 1_000 * 3_600)
+    assert compute_holder_rate(grant) * 1_000 == totals.holder_usd == 400
+    assert compute_holder_rate(grant_issued(equity=None)) == 0
 
 
 def test_the_tariff_is_the_grant_s():

@@ -103,8 +103,8 @@ async def test_what_is_sold_above_its_price_pays_the_provider_and_the_seller_the
     async with market.worker():
         done = await sell_on(market, cash="4", ask="3")
         before = {name: await market.account(party) for name, party in _parties(done)}
-        await report(market, done.source, [(0, 5, 4), (5, 8, 3), (8, 10, 4)])
         await report(market, done.bought, [(0, 3, 1)])
+        await report(market, done.source, [(0, 5, 4), (5, 8, 3), (8, 10, 4)])
         await settle(market, done.bought, done.source)
     ledger = await check_log(market.log)
     [statement] = [s for s in ledger.states["statement"].values() if s.issued.grant_id == done.bought.issued.grant_id]
@@ -148,8 +148,8 @@ async def test_what_is_sold_below_its_price_is_made_up_for_by_the_seller(market)
         assert bought.issued.resale.commitment_usd == Decimal("1.5") * hours
         assert seller.holds[bought.issued.resale.hold_id].left_usd == Decimal("1.5") * hours
         source = await market.state("grant", grant.issued.grant_id)
-        await report(market, source, [(0, 5, 4), (5, 8, 3), (8, 10, 4)])
         await report(market, bought, [(0, 3, 1)])
+        await report(market, source, [(0, 5, 4), (5, 8, 3), (8, 10, 4)])
         await settle(market, bought, source)
     assert (await market.account(trade.provider)).available_usd == Decimal(2) * 4 * 10 * 24 * 8
     assert (await market.account(trade.startup)).held_usd == 0
