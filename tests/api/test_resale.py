@@ -4,6 +4,7 @@ import asyncio
 from collections.abc import Awaitable, Callable
 from datetime import timedelta
 from decimal import Decimal
+from fractions import Fraction
 from typing import Any
 
 import httpx
@@ -99,8 +100,8 @@ class Market:
         return sum((row.amount for row in balances), Decimal(0))
 
 
-async def play(market: Market) -> dict[str, Decimal]:
-    """Sell half of a grant on for a day, deliver, settle, and return the dollars of all."""
+async def play(market: Market) -> tuple[dict[str, Decimal], Fraction]:
+    """Sell half of a grant on for a day, deliver and settle; return the dollars of all, and the grant's price."""
     client = market.client
     begin = ((await client.get_clock()).now + 2 * DAY).replace(hour=0, minute=0, second=0, microsecond=0)
     provider, seller = await market.register("Provider", "provider"), await market.register("Seller", "startup", 10_000)
@@ -126,19 +127,19 @@ async def play(market: Market) -> dict[str, Decimal]:
     await market.move_to(begin + 5 * DAY + timedelta(hours=1))
     sold, own = await market.settle(order.grant_id), await market.settle(grant_id)
     assert sold.charges.gpu_seconds + own.charges.gpu_seconds == 4 * 8 * 4 * 86_400
-    return {
-        name: await market.get_cash(party)
-        for name, party in (("provider", provider), ("seller", seller), ("buyer", buyer))
-    }
+    parties = {"provider": provider, "seller": seller, "buyer": buyer}
+    cash = {name: await market.get_cash(party) for name, party in parties.items()}
+    grants = {row.grant_id: row async for row in client.list_grants()}
+    return cash, Fraction(grants[grant_id].price_usd_per_gpu_hour)
 
 
 async def test_what_is_sold_on_is_paid_by_the_buyer_to_the_seller_and_the_provider(database_url: str):
     async with open_stage(MemoryLog(), database_url, worker=True, embedded=True) as stage:
         transport = httpx.ASGITransport(stage.application)
         async with MarketplaceClient("http://test", ADMIN_KEY, transport) as client:
-            cash = await play(Market(client))
+            cash, price = await play(Market(client))
     resold = 2 * 8 * 24
     assert cash["buyer"] == 10_000 - Decimal("2.50") * resold
     assert sum(cash.values()) == 20_000
-    assert cash["provider"] == Decimal(2) * 4 * 8 * 96
-    assert cash["seller"] == 10_000 - Decimal(2) * (4 * 8 * 96 - resold) + Decimal("0.50") * resold
+    assert cash["provider"] == price * 4 * 8 * 96
+    assert cash["seller"] == 10_000 - price * 4 * 8 * 96 + Fraction("2.50") * resold
