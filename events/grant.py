@@ -5,6 +5,7 @@ from typing import Annotated, Literal
 import msgspec
 from msgspec import Meta
 
+from events.service import ServiceTerms
 from events.types import (
     Event,
     GpuClass,
@@ -98,6 +99,7 @@ class GrantIssued(Event, frozen=True, kw_only=True, tag="grant.issued.v1"):
         cash_commitment_usd: Cash when everything is delivered.
         equity: The equity part; None for cash alone.
         resale: From whom it was bought; None: from the provider.
+        service: What is promised of every statement period; of several lots the best promise counts; None: nothing.
     """
 
     grant_id: Id
@@ -121,6 +123,7 @@ class GrantIssued(Event, frozen=True, kw_only=True, tag="grant.issued.v1"):
     cash_commitment_usd: Usd
     equity: EquityPart | None = None
     resale: ResalePart | None = None
+    service: ServiceTerms | None = None
 
 
 class GrantActivated(Event, frozen=True, kw_only=True, tag="grant.activated.v1"):
@@ -195,6 +198,26 @@ class GrantSubstituted(Event, frozen=True, kw_only=True, tag="grant.substituted.
     lots: tuple[LotShare, ...]
     at: Instant
     reason: Text
+
+
+class GrantExtended(Event, frozen=True, kw_only=True, tag="grant.extended.v1"):
+    """The grant goes on: a period below the promised availability is delivered again, and was not charged.
+
+    Attributes:
+        grant_id: The grant.
+        statement_id: The statement of that period, in the same atomic batch.
+        start: First instant of what is added; the end so far, or later where the grant was over already.
+        end: Instant after the last; the grant ends then.
+        lots: Which lots carry it.
+        gpu_seconds: GPU-seconds that are added.
+    """
+
+    grant_id: Id
+    statement_id: Id
+    start: Instant
+    end: Instant
+    lots: tuple[LotShare, ...]
+    gpu_seconds: GpuSeconds
 
 
 class GrantTransferred(Event, frozen=True, kw_only=True, tag="grant.transferred.v1"):
@@ -280,6 +303,7 @@ GrantEvent = (
     | GrantSuspended
     | GrantResumed
     | GrantSubstituted
+    | GrantExtended
     | GrantTransferred
     | GrantResold
     | GrantCompleted

@@ -5,6 +5,7 @@ from typing import Annotated
 
 from msgspec import Meta
 
+from events.service import ServiceTerms
 from events.types import Event, Id, Instant, Nodes, Text, UsdPerGpuHour
 
 
@@ -25,6 +26,7 @@ class LotListed(Event, frozen=True, kw_only=True, tag="lot.listed.v1"):
         grant_id: The grant whose unused nodes are resold; None: the provider's own nodes.
         ask_floor_usd_per_gpu_hour: The least that it may ever ask; of a resale what the holder of the grant's equity
             would have paid for an hour.
+        service: What is promised of grants that it carries; None: what the pool promises.
     """
 
     lot_id: Id
@@ -39,6 +41,7 @@ class LotListed(Event, frozen=True, kw_only=True, tag="lot.listed.v1"):
     mandate_ids: tuple[Id, ...] = ()
     grant_id: Id | None = None
     ask_floor_usd_per_gpu_hour: UsdPerGpuHour = Decimal(0)
+    service: ServiceTerms | None = None
 
 
 class LotRepriced(Event, frozen=True, kw_only=True, tag="lot.repriced.v1"):

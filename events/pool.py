@@ -4,6 +4,7 @@ from typing import Annotated
 
 from msgspec import Meta
 
+from events.service import ServiceTerms
 from events.types import Event, GpuClass, Id, Instant, Interconnect, LotShare, Nodes, Region, Text
 
 
@@ -20,6 +21,7 @@ class PoolOpened(Event, frozen=True, kw_only=True, tag="pool.opened.v1"):
         gpus_per_node: GPUs of one node.
         nodes: Nodes that exist.
         power_per_node_kw: Draw of one node, rounded up.
+        service: What is promised of grants on it, unless a lot says otherwise; None: nothing.
     """
 
     pool_id: Id
@@ -31,6 +33,7 @@ class PoolOpened(Event, frozen=True, kw_only=True, tag="pool.opened.v1"):
     gpus_per_node: Annotated[int, Meta(ge=1, le=1024)]
     nodes: Nodes
     power_per_node_kw: Annotated[int, Meta(ge=0, le=1000)]
+    service: ServiceTerms | None = None
 
 
 class PoolCapacityOffered(Event, frozen=True, kw_only=True, tag="pool.capacity_offered.v1"):

@@ -38,6 +38,7 @@ async def offer(command: Commanded, data: JSONBody[ListLotBody]) -> Response[Rec
         nodes_min=data.nodes_min,
         duration_hours_min=data.duration_hours_min,
         mandate_ids=data.mandate_ids,
+        service=data.service,
     )
     return command.answer_created(receipt, PATH)
 

@@ -50,7 +50,7 @@ from marketplace.captable.book import HolderBook, Recovery
 from marketplace.captable.explanation import Explanation
 from marketplace.captable.plots import ExitPoint, RoundPoint
 from marketplace.captable.report import CapTableReport
-from marketplace.client.books import Books
+from marketplace.client.companies import Companies
 from marketplace.projections.accounts.views import TrialBalanceView
 from marketplace.projections.auctions import AuctionView, DecisionView
 from marketplace.projections.cap_tables.queries import CapTableView, FinancingView, LiquidityView, StakeholderView
@@ -65,7 +65,7 @@ from marketplace.projections.standings import StandingView
 from marketplace.projections.statements import StatementView
 
 
-class MarketplaceClient(Books):
+class MarketplaceClient(Companies):
     """Speaks to one API with one key; use it as an async context manager."""
 
     async def register_party(self, body: RegisterPartyBody, **options: Any) -> ReceiptBody:

@@ -16,13 +16,12 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Literal
 
-import msgspec
-
 from events.grant import (
     GrantActivated,
     GrantCompleted,
     GrantDegraded,
     GrantEvent,
+    GrantExtended,
     GrantIssued,
     GrantResold,
     GrantResumed,
@@ -35,116 +34,54 @@ from events.types import LotShare
 from marketplace.core.decider import Decider
 from marketplace.core.errors import Refusal
 from marketplace.core.intervals import Load, find_peak, require_span
+from marketplace.domain.grant_commands import (
+    ActivateGrant,
+    CompleteGrant,
+    DegradeGrant,
+    ExtendGrant,
+    GrantCommand,
+    IssueGrant,
+    ResellGrant,
+    ResumeGrant,
+    SubstituteGrant,
+    SuspendGrant,
+    TerminateGrant,
+    TransferGrant,
+)
 from marketplace.domain.refusals import refuse_exists, refuse_status, refuse_unknown, require_aware
 
-
-class IssueGrant(msgspec.Struct, frozen=True, kw_only=True):
-    """Award capacity; the whole grant is in the event that it makes."""
-
-    issued: GrantIssued
-
-    @property
-    def grant_id(self) -> str:
-        """Return the grant's id."""
-        return self.issued.grant_id
-
-
-class ActivateGrant(msgspec.Struct, frozen=True, kw_only=True):
-    """Hand the capacity over."""
-
-    grant_id: str
-    at: datetime
-
-
-class DegradeGrant(msgspec.Struct, frozen=True, kw_only=True):
-    """Say that fewer nodes work."""
-
-    grant_id: str
-    nodes_available: int
-    at: datetime
-    reason: str
-
-
-class SuspendGrant(msgspec.Struct, frozen=True, kw_only=True):
-    """Interrupt use."""
-
-    grant_id: str
-    at: datetime
-    reason: str
-
-
-class ResumeGrant(msgspec.Struct, frozen=True, kw_only=True):
-    """Say that it works in full again."""
-
-    grant_id: str
-    at: datetime
-
-
-class SubstituteGrant(msgspec.Struct, frozen=True, kw_only=True):
-    """Move the capacity to another pool; both pools change in the same atomic batch."""
-
-    grant_id: str
-    pool_id: str
-    lots: tuple[LotShare, ...]
-    at: datetime
-    reason: str
-
-
-class TransferGrant(msgspec.Struct, frozen=True, kw_only=True):
-    """Let another startup use it."""
-
-    grant_id: str
-    startup_id: str
-
-
-class ResellGrant(msgspec.Struct, frozen=True, kw_only=True):
-    """Give part of the capacity to a buyer; the whole of it is in the event that it makes."""
-
-    resold: GrantResold
-    at: datetime
-
-    @property
-    def grant_id(self) -> str:
-        """Return the grant's id."""
-        return self.resold.grant_id
-
-
-class CompleteGrant(msgspec.Struct, frozen=True, kw_only=True):
-    """Say that the span is over and its statements are settled."""
-
-    grant_id: str
-    gpu_seconds_accepted: int
-    at: datetime
-
-
-class TerminateGrant(msgspec.Struct, frozen=True, kw_only=True):
-    """End it early; `at` is held within the span."""
-
-    grant_id: str
-    at: datetime
-    by: Literal["startup", "provider", "platform"]
-    noticed_at: datetime
-    reason: str
-
-
-GrantCommand = (
-    IssueGrant
-    | ActivateGrant
-    | DegradeGrant
-    | SuspendGrant
-    | ResumeGrant
-    | SubstituteGrant
-    | TransferGrant
-    | ResellGrant
-    | CompleteGrant
-    | TerminateGrant
-)
+__all__ = [
+    "GRANT",
+    "RUNNING",
+    "ActivateGrant",
+    "CompleteGrant",
+    "DegradeGrant",
+    "ExtendGrant",
+    "Grant",
+    "GrantCommand",
+    "GrantState",
+    "IssueGrant",
+    "ResellGrant",
+    "ResumeGrant",
+    "SubstituteGrant",
+    "SuspendGrant",
+    "TerminateGrant",
+    "TransferGrant",
+    "decide",
+    "evolve",
+    "require_resale",
+]
 RUNNING = ("active", "degraded", "suspended")
 
 
 @dataclass(frozen=True, slots=True)
 class Grant:
-    """An issued grant; `end` is brought forward by a termination, `reason` says why it is degraded."""
+    """An issued grant.
+
+    `end` is brought forward by a termination and put off by `extensions`, `reason` says why it is degraded, `outages`
+    how many nodes worked since when, the oldest first; what is told of an instant replaces what was told of it and of
+    later ones before.
+    """
 
     issued: GrantIssued
     status: Literal["issued", "active", "degraded", "suspended", "completed", "terminated"]
@@ -155,6 +92,8 @@ class Grant:
     nodes_available: int
     reason: str | None = None
     resold: tuple[GrantResold, ...] = ()
+    outages: tuple[tuple[datetime, int], ...] = ()
+    extensions: tuple[tuple[datetime, datetime], ...] = ()
 
     @property
     def gpu_seconds_granted(self) -> int:
@@ -192,16 +131,22 @@ def decide(command: GrantCommand, state: GrantState) -> Sequence[GrantEvent]:
             return _activate(command, state)
         case SubstituteGrant():
             return _substitute(command, state)
+        case ExtendGrant():
+            return _extend(command, state)
         case TransferGrant():
             return _transfer(command, state)
         case ResellGrant():
             return _resell(command, state)
-        case CompleteGrant():
-            return _complete(command, state)
-        case TerminateGrant():
-            return _terminate(command, state)
+        case CompleteGrant() | TerminateGrant():
+            return _end(command, state)
         case _:
             return _interrupt(command, state)
+
+
+def _end(command: CompleteGrant | TerminateGrant, state: Grant) -> Sequence[GrantEvent]:
+    if isinstance(command, CompleteGrant):
+        return _complete(command, state)
+    return _terminate(command, state)
 
 
 def _interrupt(command: DegradeGrant | SuspendGrant | ResumeGrant, state: Grant) -> Sequence[GrantEvent]:
@@ -297,6 +242,24 @@ def _substitute(command: SubstituteGrant, state: Grant) -> Sequence[GrantEvent]:
     ]
 
 
+def _extend(command: ExtendGrant, state: Grant) -> Sequence[GrantEvent]:
+    if (command.start, command.end) in state.extensions:
+        return []
+    _require_status(state, *RUNNING)
+    assert state.end <= command.start < command.end, "what is added follows what there is"
+    seconds = int((command.end - command.start).total_seconds())
+    return [
+        GrantExtended(
+            grant_id=command.grant_id,
+            statement_id=command.statement_id,
+            start=command.start,
+            end=command.end,
+            lots=command.lots,
+            gpu_seconds=state.issued.nodes * state.issued.gpus_per_node * seconds,
+        )
+    ]
+
+
 def _transfer(command: TransferGrant, state: Grant) -> Sequence[GrantEvent]:
     if state.startup_id == command.startup_id:
         return []
@@ -380,12 +343,8 @@ def evolve(state: GrantState, event: GrantEvent) -> GrantState:
     match event:
         case GrantActivated():
             return replace(state, status="active")
-        case GrantDegraded():
-            return replace(state, status="degraded", nodes_available=event.nodes_available, reason=event.reason)
-        case GrantSuspended():
-            return replace(state, status="suspended")
-        case GrantResumed():
-            return replace(state, status="active", nodes_available=state.issued.nodes, reason=None)
+        case GrantDegraded() | GrantSuspended() | GrantResumed():
+            return _evolve_nodes(state, event)
         case GrantCompleted():
             return replace(state, status="completed")
         case GrantTerminated():
@@ -394,14 +353,34 @@ def evolve(state: GrantState, event: GrantEvent) -> GrantState:
             return _hand_over(state, event)
 
 
-def _hand_over(state: Grant, event: GrantSubstituted | GrantTransferred | GrantResold) -> Grant:
+def _hand_over(state: Grant, event: GrantSubstituted | GrantExtended | GrantTransferred | GrantResold) -> Grant:
     match event:
+        case GrantExtended():
+            extensions = (*state.extensions, (event.start, event.end))
+            return replace(state, end=event.end, lots=(*state.lots, *event.lots), extensions=extensions)
         case GrantSubstituted():
             return replace(state, pool_id=event.pool_id, lots=event.lots)
         case GrantTransferred():
             return replace(state, startup_id=event.startup_id)
         case GrantResold():
             return replace(state, resold=(*state.resold, event))
+
+
+def _evolve_nodes(state: Grant, event: GrantDegraded | GrantSuspended | GrantResumed) -> Grant:
+    match event:
+        case GrantDegraded():
+            outages = _turn(state, event.at, event.nodes_available)
+            nodes, reason = event.nodes_available, event.reason
+            return replace(state, status="degraded", nodes_available=nodes, reason=reason, outages=outages)
+        case GrantSuspended():
+            return replace(state, status="suspended", outages=_turn(state, event.at, 0))
+        case GrantResumed():
+            outages = _turn(state, event.at, state.issued.nodes)
+            return replace(state, status="active", nodes_available=state.issued.nodes, reason=None, outages=outages)
+
+
+def _turn(state: Grant, at: datetime, nodes: int) -> tuple[tuple[datetime, int], ...]:
+    return (*(known for known in state.outages if known[0] < at), (at, nodes))
 
 
 GRANT: Decider[GrantCommand, GrantEvent, GrantState] = Decider("grant", "grt", None, decide, evolve)

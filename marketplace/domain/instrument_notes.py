@@ -8,10 +8,8 @@ from events.types import NoteTerms
 from marketplace.core.errors import Refusal
 from marketplace.core.money import ZERO, ceil_cents
 from marketplace.domain.instrument_commands import RepayNote
-from marketplace.domain.instrument_state import Instrument, list_accruals
+from marketplace.domain.instrument_state import Instrument, compute_balance, list_accruals
 from marketplace.domain.refusals import refuse_exists
-from marketplace.equity import model
-from marketplace.equity.notes import balance
 
 
 def repay_note(command: RepayNote, state: Instrument) -> Sequence[InstrumentEvent]:
@@ -39,28 +37,19 @@ def repay_note(command: RepayNote, state: Instrument) -> Sequence[InstrumentEven
             holder_id=state.issued.holder_id,
             cause=command.cause,
             principal_usd=state.outstanding_usd,
-            amount_usd=ceil_cents(compute_balance(command, state)),
+            amount_usd=ceil_cents(sum_balance(command, state)),
         )
     ]
 
 
-def compute_balance(command: RepayNote, state: Instrument) -> Fraction:
-    """Return principal and interest of a note on a day, exact."""
+def sum_balance(command: RepayNote, state: Instrument) -> Fraction:
+    """Return principal and interest of all that is outstanding of a note on a day, exact."""
     total = Fraction(0)
     for run in state.list_runs():
         terms = run.terms
         assert isinstance(terms, NoteTerms), "the runs of a note are notes"
         for accrual in list_accruals(run.tranches):
-            note = model.Note(
-                command.instrument_id,
-                state.issued.holder_id,
-                accrual.principal_usd,
-                model.NoteTerms(
-                    annual_rate=terms.annual_rate,
-                    interest=terms.interest,
-                    day_count=terms.day_count,
-                    issued_on=accrual.interest_from,
-                ),
-            )
-            total += balance(note, max(accrual.interest_from, min(command.on_day, terms.matures_on)))
+            day = max(accrual.interest_from, min(command.on_day, terms.matures_on))
+            amount, since = accrual.principal_usd, accrual.interest_from
+            total += compute_balance(command.instrument_id, amount, since, terms, day)
     return total

@@ -1,4 +1,4 @@
-"""How principal grows and what becomes of it: accrual, reversal, reduction, conversion, repayment.
+"""How principal grows and what becomes of it: accrual, reduction, conversion, repayment.
 
 `marketplace.domain.instrument` documents the rules and the order of refusals.
 """
@@ -10,7 +10,6 @@ from events.instrument import (
     InstrumentConverted,
     InstrumentEvent,
     InstrumentPrincipalAccrued,
-    InstrumentPrincipalReversed,
     InstrumentRepaid,
 )
 from events.types import NoteTerms
@@ -21,10 +20,9 @@ from marketplace.domain.instrument_commands import (
     ConvertInstrument,
     ReduceCommitment,
     RepayInstrument,
-    ReversePrincipal,
 )
-from marketplace.domain.instrument_state import Instrument, Tranche
-from marketplace.domain.refusals import refuse_exists, refuse_status, refuse_unknown
+from marketplace.domain.instrument_state import Instrument
+from marketplace.domain.refusals import refuse_exists, refuse_status
 
 
 def accrue(command: AccruePrincipal, state: Instrument) -> Sequence[InstrumentEvent]:
@@ -61,6 +59,7 @@ def accrue(command: AccruePrincipal, state: Instrument) -> Sequence[InstrumentEv
             statement_id=command.statement_id,
             terms_version=len(state.versions),
             interest_from=command.on_day,
+            service=command.service,
         )
     ]
 
@@ -107,43 +106,6 @@ def _require_source(command: AccruePrincipal, state: Instrument) -> None:
         )
 
 
-def reverse(command: ReversePrincipal, state: Instrument) -> Sequence[InstrumentEvent]:
-    """Return the reversal of a tranche or of part of it."""
-    require_usd(command.principal_usd, "/principal_usd")
-    tranche = state.find_tranche(command.tranche_id)
-    if tranche is None:
-        raise refuse_unknown("tranche", command.tranche_id)
-    known = tranche.reversals.get(command.reason)
-    if known == command.principal_usd:
-        return []
-    if known is not None:
-        raise refuse_exists("reversal", command.tranche_id)
-    if command.principal_usd > tranche.outstanding_usd:
-        raise _refuse_settled(command, tranche)
-    return [
-        InstrumentPrincipalReversed(
-            instrument_id=command.instrument_id,
-            tranche_id=command.tranche_id,
-            issuer_id=state.issued.issuer_id,
-            holder_id=state.issued.holder_id,
-            principal_usd=command.principal_usd,
-            reason=command.reason,
-        )
-    ]
-
-
-def _refuse_settled(command: ReversePrincipal, tranche: Tranche) -> Refusal:
-    return Refusal(
-        "tranche_settled",
-        f"tranche {tranche.tranche_id} has {tranche.outstanding_usd} USD outstanding ({tranche.converted_usd} "
-        f"converted and {tranche.repaid_usd} repaid); {command.principal_usd} USD cannot be reversed: "
-        "lower it, and buy back what has become shares",
-        pointer="/principal_usd",
-        tranche_id=tranche.tranche_id,
-        outstanding_usd=str(tranche.outstanding_usd),
-    )
-
-
 def reduce(command: ReduceCommitment, state: Instrument) -> Sequence[InstrumentEvent]:
     """Return what takes part of an undrawn commitment off."""
     if command.cause in state.reductions:
@@ -186,6 +148,7 @@ def convert(command: ConvertInstrument, state: Instrument) -> Sequence[Instrumen
         class_id=command.class_id,
         shares_exact=render_ratio(command.shares_exact),
         shares=command.shares,
+        interest_until=command.interest_until,
     )
     made = [known for known in state.conversions if known.cause == command.cause]
     if command.position < len(made):

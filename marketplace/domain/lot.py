@@ -9,7 +9,7 @@ Invariants:
 
 Refusals in order: lot_unknown · lot_exists · lot_withdrawn · time_naive · span_empty · not_a_number ·
 amount_not_positive · amount_too_large · amount_too_precise · ask_below_principal · nodes_min_above_nodes ·
-duration_min_above_span · resale_fixed.
+duration_min_above_span · resale_fixed · credits_above_promise · credits_out_of_order.
 """
 
 from collections.abc import Sequence
@@ -21,11 +21,13 @@ from typing import Literal
 import msgspec
 
 from events.lot import LotEvent, LotListed, LotPaused, LotRepriced, LotRescheduled, LotResumed, LotWithdrawn
+from events.service import ServiceTerms
 from marketplace.core.decider import Decider
 from marketplace.core.errors import Refusal
 from marketplace.core.intervals import require_span
 from marketplace.core.money import ZERO, require_price
 from marketplace.domain.refusals import refuse_exists, refuse_status, refuse_unknown
+from marketplace.domain.service_level import require_service
 
 
 class ListLot(msgspec.Struct, frozen=True, kw_only=True):
@@ -43,6 +45,7 @@ class ListLot(msgspec.Struct, frozen=True, kw_only=True):
     mandate_ids: tuple[str, ...] = ()
     grant_id: str | None = None
     ask_floor_usd_per_gpu_hour: Decimal = ZERO
+    service: ServiceTerms | None = None
 
 
 class RepriceLot(msgspec.Struct, frozen=True, kw_only=True):
@@ -132,6 +135,8 @@ def _list(command: ListLot, state: LotState) -> Sequence[LotEvent]:
             pointer="/nodes_min",
         )
     _require_duration(command.duration_hours_min, command.start, command.end, "/duration_hours_min")
+    if command.service is not None:
+        require_service(command.service, "/service")
     return [event]
 
 

@@ -7,14 +7,16 @@ Invariants:
        the nodes of the pool.
     2. At every instant the nodes reserved from a lot do not exceed what the lot offers or offered when it was reserved.
     3. Nothing is reserved of nodes that had failed and not been restored by then.
-    4. Shares of lots carry a reservation in full at every instant.
+    4. Shares of lots carry a reservation in full at every instant; a grant's next one begins when its last has ended.
     5. Once notice was given that the pool leaves, nothing is offered or reserved any more.
     6. What is resold of a grant is reserved once: the grant's reservation shrinks as the buyer's begins. Nodes of a
        grant that are offered and not sold never exceed what is reserved for it.
 
-Refusals in order: pool_unknown · pool_exists · reservation_unknown · incident_exists · incident_unknown · time_naive ·
-span_empty · notice_too_short · closing_brought_forward · pool_closing · resales_too_many · resale_above_grant ·
-pool_full · reservation_exists · shares_uneven · lot_not_offered · lot_sold · nodes_failed · nodes_exceeded.
+Refusals in order: pool_unknown · pool_exists · not_a_number · amount_not_positive · amount_too_large ·
+amount_too_precise · credits_above_promise · credits_out_of_order · reservation_unknown · incident_exists ·
+incident_unknown · time_naive · span_empty · notice_too_short · closing_brought_forward · pool_closing ·
+resales_too_many · resale_above_grant · pool_full · reservation_exists · shares_uneven · lot_not_offered · lot_sold ·
+nodes_failed · nodes_exceeded.
 """
 
 from collections.abc import Sequence
@@ -49,6 +51,7 @@ from marketplace.domain.pool_commands import (
 from marketplace.domain.pool_resale import offer_resale, require_staying, resell
 from marketplace.domain.pool_state import FOREVER, Pool, PoolState, evolve
 from marketplace.domain.refusals import refuse_exists, refuse_unknown, require_aware
+from marketplace.domain.service_level import require_service
 
 __all__ = [
     "FOREVER",
@@ -94,11 +97,13 @@ def decide(command: PoolCommand, state: PoolState) -> Sequence[PoolEvent]:
 
 def _open(command: OpenPool, state: PoolState) -> Sequence[PoolEvent]:
     event = PoolOpened(**{name: getattr(command, name) for name in command.__struct_fields__})
-    if state is None:
-        return [event]
-    if state.opened == event:
-        return []
-    raise refuse_exists("pool", command.pool_id)
+    if state is not None:
+        if state.opened == event:
+            return []
+        raise refuse_exists("pool", command.pool_id)
+    if command.service is not None:
+        require_service(command.service, "/service")
+    return [event]
 
 
 def _announce(command: AnnounceClosing, state: Pool) -> Sequence[PoolEvent]:
@@ -157,8 +162,11 @@ def _reserve(command: ReserveCapacity, state: Pool) -> Sequence[PoolEvent]:
     if held is not None:
         if (held.start, held.end, held.lots) == (command.start, command.end, command.lots):
             return []
+        if command.lots == held.lots[-len(command.lots) :] and command.end == held.end:
+            return []
         require_staying(state)
-        raise Refusal("reservation_exists", f"grant {command.grant_id} holds other capacity of this pool")
+        if command.start < held.end:
+            raise Refusal("reservation_exists", f"grant {command.grant_id} holds other capacity of this pool")
     require_staying(state)
     _require_even(command)
     for lot_id in dict.fromkeys(share.lot_id for share in command.lots):

@@ -4,6 +4,7 @@ from datetime import datetime
 
 import msgspec
 
+from events.service import ServiceTerms
 from events.types import Interconnect, LotShare
 
 
@@ -19,6 +20,7 @@ class OpenPool(msgspec.Struct, frozen=True, kw_only=True):
     gpus_per_node: int
     nodes: int
     power_per_node_kw: int
+    service: ServiceTerms | None = None
 
 
 class OfferCapacity(msgspec.Struct, frozen=True, kw_only=True):

@@ -3,6 +3,7 @@
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 
+import msgspec
 from immutables import Map
 
 from events.pool import (
@@ -131,8 +132,7 @@ def evolve(state: PoolState, event: PoolEvent) -> PoolState:
     if isinstance(event, PoolCapacityResold):
         return _resell(state, event)
     if isinstance(event, PoolCapacityReserved):
-        reservation = Reservation(event.start, event.end, event.lots)
-        return replace(state, reservations=state.reservations.set(event.grant_id, reservation))
+        return replace(state, reservations=state.reservations.set(event.grant_id, _follow(state, event)))
     if isinstance(event, PoolCapacityReleased):
         before = state.reservations[event.grant_id]
         after = replace(before, end=max(event.at, before.start))
@@ -151,6 +151,17 @@ def _offer(state: Pool, event: PoolCapacityOffered) -> Pool:
     if event.grant_id is not None:
         return replace(state, resales=state.resales.set(event.lot_id, Resale(event.grant_id, offer)))
     return replace(state, offers=state.offers.set(event.lot_id, offer))
+
+
+def _follow(state: Pool, event: PoolCapacityReserved) -> Reservation:
+    """Return the reservation of a grant, with what it held before until that ended."""
+    held = state.reservations.get(event.grant_id)
+    if held is None or held.start >= held.end:
+        return Reservation(event.start, event.end, event.lots)
+    kept = tuple(
+        msgspec.structs.replace(share, end=min(share.end, held.end)) for share in held.lots if share.start < held.end
+    )
+    return Reservation(held.start, event.end, (*kept, *event.lots))
 
 
 def _resell(state: Pool, event: PoolCapacityResold) -> Pool:

@@ -13,7 +13,8 @@ to what one statement over the whole would have been, whatever the periods. Inva
 1. provider + what the reseller receives = cash + holder + what the reseller pays, to the cent, in every statement.
 2. No amount of a statement is negative while usage grows.
 3. The startup never pays more than its offer in whole cents, nor the holder more than its hold.
-4. The holder never pays more than a dollar per dollar of principal, whatever the rounding.
+4. The holder never pays more than a dollar per dollar of principal, whatever the rounding, also after a service credit.
+5. A service credit is at most what was charged, and what the provider gives back is what startup and holder get.
 """
 
 from dataclasses import dataclass
@@ -21,7 +22,8 @@ from decimal import Decimal
 from fractions import Fraction
 
 from events.grant import GrantIssued
-from events.statement import Charges
+from events.service import ServiceResult
+from events.statement import Charges, ServiceCredit
 from marketplace.core.money import SECONDS_PER_HOUR, ZERO, parse_ratio, round_cents
 
 
@@ -115,4 +117,40 @@ def compute_charges(tariff: Tariff, gpu_seconds_before: int, gpu_seconds: int) -
         principal_usd=after.principal_usd - before.principal_usd,
         reseller_pays_usd=after.reseller_pays_usd - before.reseller_pays_usd,
         reseller_receives_usd=after.reseller_receives_usd - before.reseller_receives_usd,
+    )
+
+
+def apply_consequence(charges: Charges, service: ServiceResult | None) -> Charges:
+    """Return what is charged of a period, by what its availability does; the GPU-seconds stay."""
+    if service is None or service.consequence not in {"roll_forward", "exclude"}:
+        return charges
+    cash = charges.cash_usd if service.consequence == "exclude" else ZERO
+    return Charges(
+        gpu_seconds=charges.gpu_seconds, provider_usd=cash, cash_usd=cash, holder_usd=ZERO, principal_usd=ZERO
+    )
+
+
+def compute_service_credit(charges: Charges, share: Decimal) -> ServiceCredit:
+    """Return what a share of a period's charges comes to, each amount rounded once to the cent."""
+    cash = round_cents(Fraction(charges.cash_usd) * Fraction(share))
+    holder = round_cents(Fraction(charges.holder_usd) * Fraction(share))
+    principal = round_cents(Fraction(charges.principal_usd) * Fraction(share))
+    return ServiceCredit(
+        provider_usd=cash + holder,
+        cash_usd=cash,
+        holder_usd=holder,
+        principal_usd=principal,
+    )
+
+
+def subtract_credit(charges: Charges, credit: ServiceCredit | None) -> Charges:
+    """Return what is left of charges after a service credit; the GPU-seconds stay."""
+    if credit is None:
+        return charges
+    return Charges(
+        gpu_seconds=charges.gpu_seconds,
+        provider_usd=charges.provider_usd - credit.provider_usd,
+        cash_usd=charges.cash_usd - credit.cash_usd,
+        holder_usd=charges.holder_usd - credit.holder_usd,
+        principal_usd=charges.principal_usd - credit.principal_usd,
     )

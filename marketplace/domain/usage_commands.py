@@ -6,7 +6,7 @@ from typing import Literal, NamedTuple
 
 import msgspec
 
-from events.usage import Evidence, Meter, Sample
+from events.usage import Evidence, Meter, Reading, Sample
 from marketplace.core.ids import derive_id, rename_id
 from marketplace.core.intervals import Load
 
@@ -77,7 +77,7 @@ class CloseUsage(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class CorrectUsage(msgspec.Struct, frozen=True, kw_only=True):
-    """Replace a reading by its source."""
+    """Replace a reading by its source; `before` is what it says, None where the record has none that counts."""
 
     usage_id: str
     grant_id: str
@@ -86,17 +86,19 @@ class CorrectUsage(msgspec.Struct, frozen=True, kw_only=True):
     metered: Metered
     reason: str
     at: datetime
+    before: Reading | None = None
     meter: Meter = "provider"
 
 
 class VoidUsage(msgspec.Struct, frozen=True, kw_only=True):
-    """Take a reading back."""
+    """Take a reading back; `before` is what it says, None where the record has none that counts."""
 
     usage_id: str
     grant_id: str
     source: str
     reading_id: str
     reason: str
+    before: Reading | None = None
     meter: Meter = "provider"
 
 

@@ -12,6 +12,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from events import grant as grant_events
 from events.grant import EquityPart, ResalePart
+from events.service import ServiceTerms
 from events.types import LotShare
 from marketplace.core.errors import Corrupt
 from marketplace.projections.changes import Changes
@@ -45,6 +46,7 @@ grants: Final = define(
     document("equity", null=True),
     document("resale", null=True),
     document("resold"),
+    document("service", null=True),
     text("status"),
     whole("nodes_available"),
     text("reason", null=True),
@@ -129,6 +131,11 @@ def _substituted(changes: Changes, fact: Fact, event: grant_events.GrantSubstitu
     _turn(changes, fact, pool_id=event.pool_id, lots=event.lots, reason=event.reason)
 
 
+def _extended(changes: Changes, fact: Fact, event: grant_events.GrantExtended) -> None:
+    row = changes.find(grants, fact.id) or {}
+    _turn(changes, fact, end=event.end, lots=[*row.get("lots", ()), *event.lots])
+
+
 def _transferred(changes: Changes, fact: Fact, event: grant_events.GrantTransferred) -> None:
     _turn(changes, fact, startup_id=event.startup_id)
 
@@ -169,6 +176,7 @@ PROJECTION: Final = Projection(
         grant_events.GrantSuspended: _suspended,
         grant_events.GrantResumed: _resumed,
         grant_events.GrantSubstituted: _substituted,
+        grant_events.GrantExtended: _extended,
         grant_events.GrantTransferred: _transferred,
         grant_events.GrantResold: _resold,
         grant_events.GrantCompleted: _completed,
@@ -211,6 +219,7 @@ class GrantView(msgspec.Struct, frozen=True, kw_only=True):
     equity: EquityPart | None
     resale: ResalePart | None
     resold: tuple[ResoldPart, ...]
+    service: ServiceTerms | None
     status: str
     nodes_available: int
     reason: str | None

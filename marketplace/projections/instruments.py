@@ -34,6 +34,7 @@ instruments: Final = define(
     exact("lapsed_usd"),
     exact("converted_usd"),
     exact("repaid_usd"),
+    exact("debt_usd"),
     document("conversion", null=True),
     exact("repayment_usd", null=True),
     text("reason", null=True),
@@ -53,6 +54,7 @@ principal: Final = define_history(
     text("statement_id", null=True),
     whole("terms_version", null=True),
     exact("amount_usd"),
+    exact("settled_usd"),
     instant("occurred_at"),
     Index("ix_principal_movements_v1_instrument", "instrument_id", "sequence"),
     Index("ix_principal_movements_v1_issuer", "issuer_id", "sequence"),
@@ -63,7 +65,7 @@ _CONVERSION: Final = ("cause", "branch", "price_usd_per_share", "class_id", "sha
 
 
 def _issued(changes: Changes, fact: Fact, event: instrument_events.InstrumentIssued) -> None:
-    sums = dict.fromkeys(("principal_usd", "lapsed_usd", "converted_usd", "repaid_usd"), _ZERO)
+    sums = dict.fromkeys(("principal_usd", "lapsed_usd", "converted_usd", "repaid_usd", "debt_usd"), _ZERO)
     changes.put(
         instruments,
         instrument_id=event.instrument_id,
@@ -97,12 +99,13 @@ def _move(
     tranche_id: str | None = None,
     statement_id: str | None = None,
     terms_version: int | None = None,
+    settled: Decimal = _ZERO,
     **values: Any,
 ) -> None:
     row = _get(changes, fact)
     changes.update(instruments, fact.id, principal_usd=row["principal_usd"] + amount, **values)
     names = (row["issuer_id"], row["holder_id"], kind, tranche_id, statement_id, terms_version)
-    changes.append(principal, fact.sequence, fact.id, *names, amount, fact.time)
+    changes.append(principal, fact.sequence, fact.id, *names, amount, settled, fact.time)
 
 
 def _accrued(changes: Changes, fact: Fact, event: instrument_events.InstrumentPrincipalAccrued) -> None:
@@ -118,7 +121,18 @@ def _accrued(changes: Changes, fact: Fact, event: instrument_events.InstrumentPr
 
 
 def _reversed(changes: Changes, fact: Fact, event: instrument_events.InstrumentPrincipalReversed) -> None:
-    _move(changes, fact, "reversed", -event.principal_usd, tranche_id=event.tranche_id)
+    if event.became == "outstanding":
+        _move(changes, fact, "reversed", -event.principal_usd, tranche_id=event.tranche_id)
+        return
+    row, column = _get(changes, fact), "converted_usd" if event.became == "shares" else "repaid_usd"
+    values = {column: row[column] - event.principal_usd, "debt_usd": row["debt_usd"] + event.debt_usd}
+    settled = -event.principal_usd
+    _move(changes, fact, "reversed", _ZERO, tranche_id=event.tranche_id, settled=settled, **values)
+
+
+def _debt_paid(changes: Changes, fact: Fact, event: instrument_events.InstrumentDebtPaid) -> None:
+    left = _get(changes, fact)["debt_usd"] - event.amount_usd
+    changes.update(instruments, event.instrument_id, debt_usd=left)
 
 
 def _suspended(changes: Changes, _: Fact, event: instrument_events.InstrumentSuspended) -> None:
@@ -172,6 +186,7 @@ PROJECTION: Final = Projection(
         instrument_events.InstrumentIssued: _issued,
         instrument_events.InstrumentPrincipalAccrued: _accrued,
         instrument_events.InstrumentPrincipalReversed: _reversed,
+        instrument_events.InstrumentDebtPaid: _debt_paid,
         instrument_events.InstrumentSuspended: _suspended,
         instrument_events.InstrumentResumed: _resumed,
         instrument_events.InstrumentLapsed: _lapsed,
@@ -204,7 +219,8 @@ class ConversionView(msgspec.Struct, frozen=True, kw_only=True):
 class InstrumentView(msgspec.Struct, frozen=True, kw_only=True):
     """An instrument as it is now.
 
-    `principal_usd` is what has accrued and is neither converted nor repaid. `status` is ``active``, ``suspended``,
+    `principal_usd` is what has accrued and is neither converted nor repaid. `debt_usd` is what its holder still owes
+    the issuer for principal that was taken back after it became shares or money. `status` is ``active``, ``suspended``,
     ``lapsed`` (no more will accrue), ``converted``, ``repaid`` or ``cancelled``.
     """
 
@@ -222,6 +238,7 @@ class InstrumentView(msgspec.Struct, frozen=True, kw_only=True):
     lapsed_usd: Decimal
     converted_usd: Decimal
     repaid_usd: Decimal
+    debt_usd: Decimal
     conversion: ConversionView | None
     repayment_usd: Decimal | None
     reason: str | None
@@ -230,7 +247,10 @@ class InstrumentView(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class MovementView(msgspec.Struct, frozen=True, kw_only=True):
-    """One movement of principal; `kind` is ``accrued``, ``reversed``, ``converted`` or ``repaid``."""
+    """One movement of principal; `kind` is ``accrued``, ``reversed``, ``converted`` or ``repaid``.
+
+    `amount_usd` changes what is outstanding; `settled_usd`, what had become shares or money already.
+    """
 
     sequence: int
     instrument_id: str
@@ -241,6 +261,7 @@ class MovementView(msgspec.Struct, frozen=True, kw_only=True):
     statement_id: str | None
     terms_version: int | None
     amount_usd: Decimal
+    settled_usd: Decimal
     occurred_at: datetime
 
 

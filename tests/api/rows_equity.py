@@ -4,7 +4,12 @@ from tests.api.rows import PLATFORM_ONLY, SEEN, Row, World
 from tests.api.rows_issuers import APPROVAL, at
 
 CAP = {"valuation_cap_usd": "10000000"}
-SAFE = {"kind": "safe", "conversion_timing": "post_money", "valuation_cap_usd": "10000000"}
+SAFE = {
+    "kind": "safe",
+    "conversion_timing": "post_money",
+    "valuation_cap_usd": "10000000",
+    "service_consequence": "credit",
+}
 
 
 def build_round(world: World, **more) -> dict:
@@ -40,6 +45,10 @@ def build_investment(world: World, **more) -> dict:
 async def find_tranche(world: World) -> None:
     path = f"/v1/instruments/{world.ids['instrument']}/movements"
     world.ids["tranche"] = await world.find(path, lambda page: page["items"][0]["tranche_id"])
+
+
+def build_clawback(world: World, **more) -> dict:
+    return {"tranche_id": world.ids["tranche"], "principal_usd": "100", "reason": "an audit", **more}
 
 
 NOTE = {
@@ -145,7 +154,7 @@ INSTRUMENTS = (
         refused=(
             lambda world: {"tranche_id": world.ids["tranche"], "principal_usd": "4000", "reason": "x"},
             422,
-            "tranche_settled",
+            "tranche_exceeded",
         ),
         other=PLATFORM_ONLY,
         before=find_tranche,
@@ -185,6 +194,22 @@ FINANCINGS = (
         refused=({"approval": {}}, 422, "body_invalid"),
     ),
     Row("GET", at("/financings"), check=lambda page: len(page["items"]) == 2),
+    Row(
+        "POST",
+        "/v1/instruments/{instrument}/reverse",
+        "platform",
+        lambda world: build_clawback(world, settlement="debt"),
+        refused=(build_clawback, 422, "missing_convention"),
+        other=PLATFORM_ONLY,
+    ),
+    Row(
+        "POST",
+        "/v1/instruments/{instrument}/pay-debt",
+        "fund",
+        {"amount_usd": "100"},
+        refused=({"amount_usd": "100.01"}, 422, "debt_exceeded"),
+    ),
+    Row("GET", "/v1/instruments/{instrument}", "fund", check=lambda one: float(one["debt_usd"]) == 0),
     Row(
         "POST",
         at("/liquidity-events"),

@@ -14,6 +14,7 @@ import msgspec
 from events.grant import EquityPart, GrantIssued, ResalePart
 from events.mandate import MandateTerms
 from events.order import BudgetHold, ClassOffer, OrderTerms
+from events.service import CreditStep, ServiceTerms
 from events.statement import Charges
 from events.types import LotShare, SafeTerms
 from marketplace.core.decider import Decider
@@ -84,6 +85,15 @@ register_site = builder(
         renewable_share=usd("0.4"),
     )
 )
+service_terms = builder(
+    ServiceTerms(
+        availability_min=usd("0.95"),
+        credits=(
+            CreditStep(availability_below=usd("0.95"), credit=usd("0.10")),
+            CreditStep(availability_below=usd("0.80"), credit=usd("0.30")),
+        ),
+    )
+)
 open_pool = builder(
     pool.OpenPool(
         pool_id=POOL,
@@ -137,7 +147,14 @@ mandate_terms = builder(
     )
 )
 grant_mandate = builder(mandate.GrantMandate(mandate_id=MANDATE, holder_id=FUND, funding="cash", terms=mandate_terms()))
-safe = builder(SafeTerms(conversion_timing="post_money", valuation_cap_usd=usd(20_000_000), discount=usd("0.2")))
+safe = builder(
+    SafeTerms(
+        conversion_timing="post_money",
+        valuation_cap_usd=usd(20_000_000),
+        discount=usd("0.2"),
+        service_consequence="credit",
+    )
+)
 hold_budget = builder(
     mandate.HoldBudget(
         mandate_id=MANDATE,

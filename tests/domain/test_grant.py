@@ -1,11 +1,13 @@
 """Grants: from issue to their one end."""
 
+import msgspec
 import pytest
 
 from events.grant import (
     GrantActivated,
     GrantCompleted,
     GrantDegraded,
+    GrantExtended,
     GrantResold,
     GrantResumed,
     GrantSubstituted,
@@ -18,6 +20,7 @@ from marketplace.domain.grant import (
     ActivateGrant,
     CompleteGrant,
     DegradeGrant,
+    ExtendGrant,
     IssueGrant,
     ResellGrant,
     ResumeGrant,
@@ -26,6 +29,7 @@ from marketplace.domain.grant import (
     TerminateGrant,
     TransferGrant,
 )
+from marketplace.domain.periods import list_periods
 from tests.domain import build
 from tests.domain.build import (
     NAIVE,
@@ -87,16 +91,23 @@ def resell(**changes):
     return ResellGrant(resold=resold(**changes), at=hour(11))
 
 
-AFTER_END = [activate(), degrade(), suspend(), resume(), substitute(), transfer(), resell()]
+LOTS_AFTER = (share(nodes=2, start=hour(20), end=hour(30)),)
+extend = builder(
+    ExtendGrant(**MINE, statement_id=id_of("stm", 1), start=hour(20), end=hour(30), lots=LOTS_AFTER, at=hour(21))
+)
+EXTENDED = GrantExtended(
+    **MINE, statement_id=id_of("stm", 1), start=hour(20), end=hour(30), lots=LOTS_AFTER, gpu_seconds=576_000
+)
+AFTER_END = [activate(), degrade(), suspend(), resume(), substitute(), extend(), transfer(), resell()]
 
 REFUSALS = [
     Row("grant_unknown", (), activate()),
     Row("grant_exists", (ISSUED,), IssueGrant(issued=grant_issued(nodes=3))),
     *(
         Row("time_naive", ACTIVE, command(at=NAIVE), "/at")
-        for command in (activate, degrade, suspend, resume, substitute, complete, terminate)
+        for command in (activate, degrade, suspend, resume, substitute, extend, complete, terminate)
     ),
-    *(Row("grant_issued", (ISSUED,), command) for command in (degrade(), suspend(), resume(), complete())),
+    *(Row("grant_issued", (ISSUED,), command) for command in (degrade(), suspend(), resume(), extend(), complete())),
     *(Row("grant_completed", (*ACTIVE, COMPLETED), command) for command in (*AFTER_END, terminate())),
     *(Row("grant_terminated", (*ACTIVE, TERMINATED), command) for command in (*AFTER_END, complete())),
     Row("grant_not_due", (ISSUED,), activate(at=hour(9))),
@@ -185,3 +196,21 @@ def test_a_termination_brings_the_end_forward_and_never_back():
     Given(GRANT, *ACTIVE).when(terminate(at=hour(99))).then(late)
     early = GrantTerminated(**MINE, at=hour(10), **NOTICE)
     Given(GRANT, ISSUED).when(terminate(at=hour(1))).then(early)
+
+
+def test_an_extension_puts_the_end_off_and_its_periods_follow():
+    Given(GRANT, *ACTIVE).when(extend()).then(EXTENDED)
+    longer = GRANT.fold([*ACTIVE, EXTENDED])
+    assert (longer.end, longer.lots) == (hour(30), (*ISSUED.lots, *LOTS_AFTER))
+    first, second = list_periods(longer)
+    assert (first.start, first.end, second.start, second.end) == (hour(10), hour(20), hour(20), hour(30))
+    assert first.statement_id == list_periods(GRANT.fold(ACTIVE))[0].statement_id
+    Given(GRANT, *ACTIVE, EXTENDED).when(complete(at=hour(29))).refused("grant_not_due")
+    cut = GRANT.fold([*ACTIVE, EXTENDED, GrantTerminated(**MINE, at=hour(25), **NOTICE)])
+    assert list_periods(cut)[1].end == hour(25)
+
+
+def test_a_grant_that_was_over_goes_on_later_without_a_period_between():
+    late = msgspec.structs.replace(EXTENDED, start=hour(44), end=hour(54))
+    spans = [(period.start, period.end) for period in list_periods(GRANT.fold([*ACTIVE, late]))]
+    assert spans == [(hour(10), hour(20)), (hour(44), hour(54))]

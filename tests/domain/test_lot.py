@@ -5,7 +5,7 @@ import pytest
 from events.lot import LotListed, LotPaused, LotRepriced, LotRescheduled, LotResumed, LotWithdrawn
 from marketplace.domain.lot import LOT, PauseLot, RepriceLot, RescheduleLot, ResumeLot, WithdrawLot
 from tests.domain import build
-from tests.domain.build import NAIVE, NAN, Row, builder, hour, list_lot, usd
+from tests.domain.build import NAIVE, NAN, Row, builder, hour, list_lot, service_terms, usd
 from tests.support.spec import Given
 
 reprice = builder(RepriceLot(lot_id=build.LOT, ask_usd_per_gpu_hour=usd("2.10")))
@@ -45,6 +45,8 @@ REFUSALS = [
     Row("duration_min_above_span", (), list_lot(duration_hours_min=101), "/duration_hours_min"),
     Row("duration_min_above_span", (LISTED,), reschedule(end=hour(53)), "/end"),
     Row("resale_fixed", (RESOLD,), reschedule(), "/start"),
+    Row("credits_above_promise", (), list_lot(service=service_terms(availability_min=usd("0.9")))),
+    Row("credits_out_of_order", (), list_lot(service=service_terms(credits=service_terms().credits[::-1]))),
 ]
 PRECEDENCE = [
     Row("lot_unknown", (), reprice(ask_usd_per_gpu_hour=NAN)),

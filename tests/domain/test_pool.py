@@ -19,7 +19,21 @@ from marketplace.core.intervals import Load, build_steps
 from marketplace.domain.pool import NOTICE_MIN, POOL, AnnounceClosing, RecallCapacity
 from marketplace.domain.pool_resale import RESALES_MAX
 from tests.domain import build
-from tests.domain.build import LOT, NAIVE, Row, hour, id_of, offer, release, resell_capacity, reserve, share
+from tests.domain.build import (
+    LOT,
+    NAIVE,
+    NAN,
+    Row,
+    hour,
+    id_of,
+    offer,
+    release,
+    resell_capacity,
+    reserve,
+    service_terms,
+    share,
+    usd,
+)
 from tests.support.spec import Given
 
 LOT_2, GRANT_2, GRANT_3 = id_of("lot", 2), id_of("grt", 2), id_of("grt", 3)
@@ -83,6 +97,22 @@ MANY = tuple(
 REFUSALS = [
     Row("pool_unknown", (), offer()),
     Row("pool_exists", (OPENED,), build.open_pool(nodes=11)),
+    Row("not_a_number", (), build.open_pool(service=service_terms(availability_min=NAN)), "/service/availability_min"),
+    Row("amount_not_positive", (), build.open_pool(service=service_terms(availability_min=usd("-0.1")))),
+    Row("amount_too_large", (), build.open_pool(service=service_terms(availability_min=usd("1.1")))),
+    Row("amount_too_precise", (), build.open_pool(service=service_terms(availability_min=usd("0.9999999999")))),
+    Row(
+        "credits_above_promise",
+        (),
+        build.open_pool(service=service_terms(availability_min=usd("0.9"))),
+        "/service/credits/0/availability_below",
+    ),
+    Row(
+        "credits_out_of_order",
+        (),
+        build.open_pool(service=service_terms(credits=service_terms().credits[::-1])),
+        "/service/credits/1",
+    ),
     Row("reservation_unknown", (OPENED, OFFERED), release()),
     Row("reservation_unknown", (OPENED, OFFERED), offer_resale()),
     Row("incident_exists", (OPENED, FAILED), build.fail_nodes(nodes=3)),
@@ -269,3 +299,28 @@ def test_notice_is_given_once_and_may_be_put_off():
 def test_what_is_reserved_of_a_pool_that_leaves_stays_and_can_be_released():
     Given(POOL, OPENED, OFFERED, RESERVED, CLOSING).when(reserve()).then_nothing()
     Given(POOL, OPENED, OFFERED, RESERVED, CLOSING).when(release()).then(RELEASED)
+
+
+def test_a_grant_goes_on_where_its_last_reservation_ended():
+    more = share(start=hour(20), end=hour(30))
+    longer = PoolCapacityReserved(
+        pool_id=build.POOL, grant_id=build.GRANT, nodes=4, start=hour(20), end=hour(30), lots=(more,)
+    )
+    command = reserve(start=hour(20), end=hour(30), lots=(more,))
+    Given(POOL, OPENED, OFFERED, RESERVED).when(command).then(longer)
+    held = POOL.fold([OPENED, OFFERED, RESERVED, longer]).reservations[build.GRANT]
+    assert (held.start, held.end, held.lots) == (hour(10), hour(30), (share(), more))
+
+
+def test_what_was_released_stays_free_when_a_grant_comes_back():
+    released = PoolCapacityReleased(pool_id=build.POOL, grant_id=build.GRANT, at=hour(12))
+    more = share(start=hour(15), end=hour(30))
+    command = reserve(start=hour(15), end=hour(30), lots=(more,))
+    back = PoolCapacityReserved(
+        pool_id=build.POOL, grant_id=build.GRANT, nodes=4, start=hour(15), end=hour(30), lots=(more,)
+    )
+    Given(POOL, OPENED, OFFERED, RESERVED, released).when(command).then(back)
+    pool = POOL.fold([OPENED, OFFERED, RESERVED, released, back])
+    assert pool.reservations[build.GRANT].lots == (share(end=hour(12)), more)
+    free = pool.unsold(LOT, hour(10), hour(30))
+    assert [(run.start, run.amount) for run in free] == [(hour(10), 2), (hour(12), 6), (hour(15), 2)]

@@ -49,6 +49,7 @@ def tell_everything() -> Story:
     _tell_third_grant(story)
     _tell_instruments(story)
     company.finance(story, make_id("ins", 1))
+    company.claw_back(story, make_id("ins", 1))
     company.sell(story, make_id("ins", 9))
     rights.tell_rights(story)
     market.tell_a_hold_that_expires(story)

@@ -12,6 +12,7 @@ from marketplace.runtime.commands import grants, supply
 from marketplace.runtime.commands.substitution import substitute_grant
 from tests.runtime.invariants import check_log
 from tests.runtime.market import Market
+from tests.support.patience import PATIENCE_SECONDS
 
 
 class Stand:
@@ -53,7 +54,7 @@ class Stand:
     async def until_event(self, tag, count=1):
         """Wait until the grant has so many events of a type."""
         seen = 0
-        async with asyncio.timeout(30):
+        async with asyncio.timeout(PATIENCE_SECONDS):
             async for page in self.market.log.read(0, follow=True):
                 told = [one for one in page if one.subject.endswith(self.grant_id)]
                 seen += sum(parse_type(one.envelope.type) == f"grant.{tag}.v1" for one in told)

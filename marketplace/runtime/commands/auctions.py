@@ -14,6 +14,7 @@ from events.auction import MatchTerms
 from events.book import Book
 from events.grant import EquityPart, GrantIssued, ResalePart
 from events.order import ClassOffer
+from events.service import ServiceTerms
 from events.types import Reason
 from marketplace.core.errors import Refusal
 from marketplace.core.ids import derive_id, rename_id
@@ -32,10 +33,12 @@ from marketplace.domain.auction import (
 )
 from marketplace.domain.grant import GRANT, IssueGrant
 from marketplace.domain.instrument import IssueInstrument
+from marketplace.domain.lot import LOT, Lot
 from marketplace.domain.mandate import MANDATE, CaptureBudget, Mandate, ReleaseBudget
 from marketplace.domain.order import ORDER, LockOrder, MatchOrder, Order, UnmatchOrder
 from marketplace.domain.pool import POOL, Pool, ResellCapacity, ReserveCapacity
 from marketplace.domain.refusals import refuse_status
+from marketplace.domain.service_level import choose_service
 from marketplace.domain.settlement import Totals, build_tariff, compute_totals
 from marketplace.runtime.commands.orders import load_order, release_order_holds
 from marketplace.runtime.commands.ownership import require_platform
@@ -237,6 +240,7 @@ async def _build_grant(
         hold_id=order.hold_id,
         cash_commitment_usd=ZERO,
         equity=await _build_equity(unit, match, offer, order),
+        service=await _choose_service(unit, match, pool) if resale is None else None,
         resale=resale,
     )
     seconds = int((match.end - match.start).total_seconds())
@@ -253,6 +257,15 @@ async def _build_grant(
     if resale is not None:
         resale = msgspec.structs.replace(resale, commitment_usd=totals.reseller_pays_usd)
     return msgspec.structs.replace(grant, cash_commitment_usd=totals.cash_usd, equity=equity, resale=resale), totals
+
+
+async def _choose_service(unit: Unit, match: MatchTerms, pool: Pool) -> ServiceTerms | None:
+    """Return the best promise among the lots that carry a match; a lot without terms promises what its pool does."""
+    promises: list[ServiceTerms | None] = []
+    for lot_id in dict.fromkeys(share.lot_id for share in match.lots):
+        lot: Lot = await unit.load(LOT, lot_id)
+        promises.append(pool.opened.service if lot.listed.service is None else lot.listed.service)
+    return choose_service(promises)
 
 
 async def _build_equity(unit: Unit, match: MatchTerms, offer: ClassOffer, order: Order) -> EquityPart | None:

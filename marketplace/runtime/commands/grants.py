@@ -148,7 +148,7 @@ async def finish_grant(handler: Handler, context: Context, grant_id: str) -> Rec
                     statement_id=open_id,
                 )
             gpu_seconds += sum(known.sign * known.charges.gpu_seconds for known in chain)
-            holder_paid_usd += sum(known.sign * known.charges.holder_usd for known in chain)
+            holder_paid_usd += sum(known.sign * known.net.holder_usd for known in chain)
         if grant.status != "terminated":
             command = CompleteGrant(grant_id=grant_id, gpu_seconds_accepted=gpu_seconds, at=context.at)
             await unit.decide(GRANT, grant_id, command)

@@ -24,7 +24,6 @@ from marketplace.domain.instrument import (
     NoticeMfn,
     RepayNote,
     ResumeInstrument,
-    ReversePrincipal,
     SuspendInstrument,
 )
 from marketplace.domain.mandate import MANDATE, CaptureBudget, HoldBudget, Mandate
@@ -139,16 +138,6 @@ async def amend_instrument(
 ) -> Receipt:
     """Agree on new terms."""
     command = AmendInstrument(instrument_id=instrument_id, terms=terms, applies_to_earlier=applies_to_earlier)
-    return await _change(handler, context, instrument_id, command)
-
-
-async def reverse_principal(
-    handler: Handler, context: Context, instrument_id: str, *, tranche_id: str, principal_usd: Decimal, reason: str
-) -> Receipt:
-    """Take back a tranche, or part of it."""
-    command = ReversePrincipal(
-        instrument_id=instrument_id, tranche_id=tranche_id, principal_usd=principal_usd, reason=reason
-    )
     return await _change(handler, context, instrument_id, command)
 
 

@@ -5,24 +5,26 @@ from decimal import Decimal
 import msgspec
 
 from events.grant import EquityPart, ResalePart
-from events.statement import Charges
+from events.statement import Charges, ServiceCredit
 from marketplace.core.ids import derive_id, rename_id
 from marketplace.core.money import ZERO
-from marketplace.domain.account import ACCOUNT, AdjustHold, CaptureHold
+from marketplace.domain.account import ACCOUNT, AdjustHold, CaptureHold, Debit
 from marketplace.domain.grant import Grant
 from marketplace.domain.instrument import INSTRUMENT, AccruePrincipal, Instrument, LapseInstrument
 from marketplace.domain.mandate import MANDATE, ReleaseBudget
+from marketplace.domain.statement import Statement
 from marketplace.runtime.commands.mandates import adjust_mandate_hold
-from marketplace.runtime.commands.payments import capture_or_debit
+from marketplace.runtime.commands.payments import capture_or_debit, pay
 from marketplace.runtime.unit import Unit
 
 
-async def settle_statement(unit: Unit, grant: Grant, statement_id: str, charges: Charges) -> None:
-    """Pay the provider from the startup's hold and from the mandate's, and let principal accrue.
+async def settle_statement(unit: Unit, grant: Grant, statement_id: str, statement: Statement) -> None:
+    """Pay the provider from the startup's hold and from the mandate's, give back what it credits, accrue the rest.
 
     Of a resale the seller is paid what is above what it owes the provider, or adds what is below.
     """
-    issued, due_usd = grant.issued, charges.reseller_receives_usd
+    issued, charges = grant.issued, statement.charges
+    due_usd = charges.reseller_receives_usd
     startup = CaptureHold(
         account_id=issued.startup_account_id,
         hold_id=issued.hold_id,
@@ -41,9 +43,7 @@ async def settle_statement(unit: Unit, grant: Grant, statement_id: str, charges:
         )
         await capture_or_debit(unit, seller)
     equity = issued.equity
-    if equity is None:
-        return
-    if equity.holder_account_id is not None:
+    if equity is not None and equity.holder_account_id is not None:
         holder = CaptureHold(
             account_id=equity.holder_account_id,
             hold_id=rename_id("hld", equity.mandate_id),
@@ -52,13 +52,16 @@ async def settle_statement(unit: Unit, grant: Grant, statement_id: str, charges:
             cause=statement_id,
         )
         await _pay(unit, holder, issued.resale, due_usd)
-    if charges.principal_usd:
+    if statement.service_credit is not None:
+        await pay_back(unit, grant, statement_id, statement.service_credit)
+    if equity is not None and statement.net.principal_usd:
         accrue = AccruePrincipal(
             instrument_id=equity.instrument_id,
             tranche_id=derive_id("trn", statement_id),
-            principal_usd=charges.principal_usd,
+            principal_usd=statement.net.principal_usd,
             statement_id=statement_id,
             on_day=unit.context.at.date(),
+            service=statement.service,
         )
         await unit.decide(INSTRUMENT, equity.instrument_id, accrue)
 
@@ -71,6 +74,31 @@ async def _pay(unit: Unit, capture: CaptureHold, resale: ResalePart | None, due_
         await capture_or_debit(unit, msgspec.structs.replace(capture, amount_usd=part_usd, payee_account_id=seller_id))
     await capture_or_debit(unit, msgspec.structs.replace(capture, amount_usd=capture.amount_usd - part_usd))
     return due_usd - part_usd
+
+
+async def pay_back(unit: Unit, grant: Grant, statement_id: str, amounts: Charges | ServiceCredit) -> None:
+    """Let the provider, and the seller of a resale, pay startup and holder back; what one paid itself stays."""
+    issued, resale = grant.issued, grant.issued.resale
+    payees = [(issued.startup_account_id, amounts.cash_usd)]
+    if issued.equity is not None and issued.equity.holder_account_id is not None:
+        payees.append((issued.equity.holder_account_id, amounts.holder_usd))
+    due_usd = ZERO
+    if resale is not None and isinstance(amounts, Charges):
+        due_usd, added_usd = amounts.reseller_receives_usd, amounts.reseller_pays_usd
+        await _give_back(unit, issued.provider_account_id, resale.seller_account_id, added_usd, statement_id)
+    for account_id, amount_usd in payees:
+        part_usd = min(due_usd, amount_usd)
+        due_usd -= part_usd
+        if resale is not None:
+            await _give_back(unit, resale.seller_account_id, account_id, part_usd, statement_id)
+        await _give_back(unit, issued.provider_account_id, account_id, amount_usd - part_usd, statement_id)
+
+
+async def _give_back(unit: Unit, payer_id: str, payee_id: str, amount_usd: Decimal, cause: str) -> None:
+    if payer_id == payee_id:
+        return
+    debit = Debit(account_id=payer_id, amount_usd=amount_usd, payee_account_id=payee_id, cause=cause, owed=True)
+    await pay(unit, debit)
 
 
 async def release_undelivered(unit: Unit, grant: Grant, holder_paid_usd: Decimal, reason: str) -> None:

@@ -38,7 +38,7 @@ async def substitute_grant(handler: Handler, context: Context, grant_id: str, *,
         if start >= grant.end:
             raise Refusal("grant_over", f"grant {grant_id} ended at {grant.end.isoformat()}; nothing is left to move")
         _require_even(grant, start)
-        lots = build_shares(grant, pool, await _load_lots(unit, grant, pool), start)
+        lots = build_shares(grant, pool, await load_lots(unit, grant, pool), start, grant.end)
         await withdraw_resales(unit, grant.pool_id, grant_id, "the grant moves to another pool")
         release = ReleaseCapacity(pool_id=grant.pool_id, grant_id=grant_id, at=start)
         command = SubstituteGrant(grant_id=grant_id, pool_id=pool_id, lots=lots, at=start, reason=reason)
@@ -76,7 +76,7 @@ def _require_alike(grant: Grant, pool: Pool) -> None:
         )
 
 
-async def _load_lots(unit: Unit, grant: Grant, pool: Pool) -> list[Lot]:
+async def load_lots(unit: Unit, grant: Grant, pool: Pool) -> list[Lot]:
     """Return the lots of a pool that take a grant at its price, the cheapest first."""
     price = parse_ratio(grant.issued.price_usd_per_gpu_hour)
     lots: list[Lot] = [await unit.load(LOT, lot_id) for lot_id in sorted(pool.offers)]
@@ -84,22 +84,22 @@ async def _load_lots(unit: Unit, grant: Grant, pool: Pool) -> list[Lot]:
     return sorted(fit, key=lambda lot: (lot.ask_usd_per_gpu_hour, lot.listed.lot_id))
 
 
-def build_shares(grant: Grant, pool: Pool, lots: list[Lot], start: datetime) -> tuple[LotShare, ...]:
-    """Return which lots carry a grant's nodes from `start` to its end; the first of them as much as they can.
+def build_shares(grant: Grant, pool: Pool, lots: list[Lot], start: datetime, end: datetime) -> tuple[LotShare, ...]:
+    """Return which lots carry a grant's nodes over a span; the first of them as much as they can.
 
     Raises:
         Refusal: ``substitute_full`` where they cannot at some instant.
     """
-    free = {lot.listed.lot_id: pool.unsold(lot.listed.lot_id, start, grant.end) for lot in lots}
-    bounds = sorted({start, grant.end, *(at for runs in free.values() for run in runs for at in (run.start, run.end))})
+    free = {lot.listed.lot_id: pool.unsold(lot.listed.lot_id, start, end) for lot in lots}
+    bounds = sorted({start, end, *(at for runs in free.values() for run in runs for at in (run.start, run.end))})
     shares: dict[str, list[LotShare]] = {lot_id: [] for lot_id in free}
-    for begin, end in pairwise(bounds):
+    for begin, until in pairwise(bounds):
         needed = grant.count_nodes(start)
         for lot_id, runs in free.items():
-            nodes = min(_count_free(runs, begin, end), needed)
+            nodes = min(_count_free(runs, begin, until), needed)
             needed -= nodes
             if nodes:
-                _extend(shares[lot_id], LotShare(lot_id=lot_id, nodes=nodes, start=begin, end=end))
+                _extend(shares[lot_id], LotShare(lot_id=lot_id, nodes=nodes, start=begin, end=until))
         if needed:
             raise Refusal(
                 "substitute_full",

@@ -4,6 +4,7 @@ from collections.abc import Iterable
 from datetime import datetime
 from decimal import Decimal
 
+from events.service import STANDARD_SERVICE, ServiceTerms
 from events.types import Interconnect
 from marketplace.core.errors import Refusal
 from marketplace.core.ids import derive_id
@@ -51,8 +52,9 @@ async def open_pool(
     gpus_per_node: int,
     nodes: int,
     power_per_node_kw: int,
+    service: ServiceTerms | None = None,
 ) -> Receipt:
-    """Open a fabric of equal nodes at a site of the tenant.
+    """Open a fabric of equal nodes at a site of the tenant; where no service terms are given, the standard ones hold.
 
     Raises:
         Refusal: ``site_unknown`` · ``power_above_contract`` · refusals of the party and the pool.
@@ -81,6 +83,7 @@ async def open_pool(
             gpus_per_node=gpus_per_node,
             nodes=nodes,
             power_per_node_kw=power_per_node_kw,
+            service=STANDARD_SERVICE if service is None else service,
         )
         await unit.decide(POOL, pool_id, command)
 
@@ -146,6 +149,7 @@ async def list_lot(
     nodes_min: int = 1,
     duration_hours_min: int = 1,
     mandate_ids: tuple[str, ...] = (),
+    service: ServiceTerms | None = None,
 ) -> Receipt:
     """Offer nodes of a pool of the tenant for a span.
 
@@ -172,6 +176,7 @@ async def list_lot(
             nodes_min=nodes_min,
             duration_hours_min=duration_hours_min,
             mandate_ids=mandate_ids,
+            service=service,
         )
         await unit.decide(LOT, lot_id, command)
         await unit.decide(

@@ -19,7 +19,12 @@ SIMULATION = name("ord", "simulation sweep")
 FOLDING_HOLD = name("hld", "protein folding, amended")
 EVALUATION_HOLD = name("hld", "evaluation run")
 SIMULATION_HOLD = name("hld", "simulation sweep")
-SAFE = SafeTerms(conversion_timing="post_money", valuation_cap_usd=Decimal("20000000.00"), discount=Decimal("0.20"))
+SAFE = SafeTerms(
+    conversion_timing="post_money",
+    valuation_cap_usd=Decimal("20000000.00"),
+    discount=Decimal("0.20"),
+    service_consequence="credit",
+)
 _GPUS_PER_NODE = 8
 
 

@@ -140,6 +140,40 @@ def tell_resale(teller: Teller) -> None:
 
 
 def _tell_taking(teller: Teller) -> None:
+    _tell_hold(teller)
+    placed = OrderPlaced(
+        order_id=_ORDER,
+        startup_id=QUILLWORK,
+        issuer_id=QUILLWORK_ISSUER,
+        account_id=QUILLWORK_CASH,
+        hold_id=_HOLD,
+        terms=_TERMS,
+        cash_hold_usd=Decimal("230.40"),
+        budget_holds=(_BUDGET,),
+        quote_id=_QUOTE,
+    )
+    teller.tell(
+        "2026-03-08T09:03",
+        QUILLWORK,
+        placed,
+        OrderMatched(order_id=_ORDER, grant_id=_GRANT),
+        _build_grant(),
+        InstrumentIssued(
+            instrument_id=_SAFE,
+            issuer_id=QUILLWORK_ISSUER,
+            holder_id=TIDEWATER,
+            terms=SAFE,
+            commitment_usd=Decimal("288.00"),
+            funding="drawdown",
+            grant_id=_GRANT,
+            mandate_id=MANDATE,
+        ),
+        MandateBudgetCaptured(mandate_id=MANDATE, hold_id=_HOLD, grant_id=_GRANT, amount_usd=Decimal("230.40")),
+        QuoteTaken(quote_id=_QUOTE, order_id=_ORDER, grant_id=_GRANT),
+    )
+
+
+def _tell_hold(teller: Teller) -> None:
     match = MatchTerms(
         grant_id=_GRANT,
         pool_id=POOL,
@@ -176,36 +210,6 @@ def _tell_taking(teller: Teller) -> None:
         ),
         PoolCapacityReserved(pool_id=POOL, grant_id=_GRANT, nodes=1, start=_START, end=_END, lots=_WHOLE),
         held,
-    )
-    placed = OrderPlaced(
-        order_id=_ORDER,
-        startup_id=QUILLWORK,
-        issuer_id=QUILLWORK_ISSUER,
-        account_id=QUILLWORK_CASH,
-        hold_id=_HOLD,
-        terms=_TERMS,
-        cash_hold_usd=Decimal("230.40"),
-        budget_holds=(_BUDGET,),
-        quote_id=_QUOTE,
-    )
-    teller.tell(
-        "2026-03-08T09:03",
-        QUILLWORK,
-        placed,
-        OrderMatched(order_id=_ORDER, grant_id=_GRANT),
-        _build_grant(),
-        InstrumentIssued(
-            instrument_id=_SAFE,
-            issuer_id=QUILLWORK_ISSUER,
-            holder_id=TIDEWATER,
-            terms=SAFE,
-            commitment_usd=Decimal("288.00"),
-            funding="drawdown",
-            grant_id=_GRANT,
-            mandate_id=MANDATE,
-        ),
-        MandateBudgetCaptured(mandate_id=MANDATE, hold_id=_HOLD, grant_id=_GRANT, amount_usd=Decimal("230.40")),
-        QuoteTaken(quote_id=_QUOTE, order_id=_ORDER, grant_id=_GRANT),
     )
 
 
@@ -276,6 +280,10 @@ def _tell_auction(teller: Teller) -> None:
         seed=1,
     )
     teller.tell("2026-03-08T08:00", "timer", opened)
+    _tell_clearing(teller)
+
+
+def _tell_clearing(teller: Teller) -> None:
     locked = AuctionLocked(auction_id=_AUCTION, book=_BOOK, book_hash=_BOOK_HASH)
     bound = OrderLocked(order_id=_BUYER_ORDER, auction_id=_AUCTION)
     teller.tell("2026-03-08T18:00", "auctioneer", bound)

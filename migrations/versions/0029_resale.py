@@ -5,8 +5,8 @@ from alembic import op
 
 from migrations.columns import jsonb, numeric, text
 
-revision: str = "0026"
-down_revision: str | None = "0025"
+revision: str = "0029"
+down_revision: str | None = "0028"
 
 
 def upgrade() -> None:
