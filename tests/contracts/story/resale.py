@@ -8,7 +8,7 @@ principal: 144.00 of the commitment of 288.00 dollars is gone.
 
 from decimal import Decimal
 
-from events.account import AccountHoldPlaced, AccountHoldReleased
+from events.account import AccountHoldReleased
 from events.auction import (
     AuctionCleared,
     AuctionLocked,
@@ -29,7 +29,7 @@ from events.order import BudgetHold, ClassOffer, OrderLocked, OrderMatched, Orde
 from events.pool import PoolCapacityOffered, PoolCapacityReserved, PoolCapacityResold
 from events.quote import QuoteHeld, QuoteTaken
 from events.types import LotShare
-from tests.contracts.story.demand import LATTICE_ISSUER, QUILLWORK_ISSUER, SAFE
+from tests.contracts.story.demand import LATTICE_ISSUER, QUILLWORK_ISSUER, SAFE, cash_freed, cash_held
 from tests.contracts.story.identifiers import name
 from tests.contracts.story.supply import (
     LATTICE,
@@ -200,7 +200,7 @@ def _tell_hold(teller: Teller) -> None:
     teller.tell(
         "2026-03-08T09:00",
         QUILLWORK,
-        _held(QUILLWORK_CASH, QUILLWORK, _HOLD, "230.40", _ORDER),
+        cash_held(QUILLWORK_CASH, QUILLWORK, _HOLD, "230.40", _ORDER),
         MandateBudgetHeld(
             mandate_id=MANDATE,
             hold_id=_HOLD,
@@ -269,7 +269,7 @@ def _tell_auction(teller: Teller) -> None:
         terms=terms,
         cash_hold_usd=Decimal("249.60"),
     )
-    cash = _held(LATTICE_CASH, LATTICE, _BUYER_HOLD, "249.60", _BUYER_ORDER)
+    cash = cash_held(LATTICE_CASH, LATTICE, _BUYER_HOLD, "249.60", _BUYER_ORDER)
     teller.tell("2026-03-08T11:00", LATTICE, placed, cash)
     opened = AuctionOpened(
         auction_id=_AUCTION,
@@ -362,7 +362,7 @@ def _tell_match(teller: Teller) -> None:
         ),
         bought,
         *_take_from_source(),
-        _freed(LATTICE_CASH, LATTICE, _BUYER_HOLD, "9.60", "not needed at the price"),
+        cash_freed(LATTICE_CASH, LATTICE, _BUYER_HOLD, "9.60", "not needed at the price"),
     )
 
 
@@ -382,7 +382,7 @@ def _take_from_source() -> tuple[GrantResold, AccountHoldReleased, MandateBudget
             principal_commitment_usd=Decimal("144.00"),
             budget_commitment_usd=Decimal("115.20"),
         ),
-        _freed(QUILLWORK_CASH, QUILLWORK, _HOLD, "115.20", "sold on"),
+        cash_freed(QUILLWORK_CASH, QUILLWORK, _HOLD, "115.20", "sold on"),
         MandateBudgetReleased(mandate_id=MANDATE, hold_id=_HOLD, amount_usd=Decimal("115.20"), reason="sold on"),
         InstrumentCommitmentReduced(
             instrument_id=_SAFE,
@@ -391,16 +391,4 @@ def _take_from_source() -> tuple[GrantResold, AccountHoldReleased, MandateBudget
             amount_usd=Decimal("144.00"),
             cause=_BOUGHT,
         ),
-    )
-
-
-def _held(account: str, party: str, hold: str, amount: str, purpose: str) -> AccountHoldPlaced:
-    return AccountHoldPlaced(
-        account_id=account, party_id=party, hold_id=hold, amount_usd=Decimal(amount), purpose=purpose
-    )
-
-
-def _freed(account: str, party: str, hold: str, amount: str, reason: str) -> AccountHoldReleased:
-    return AccountHoldReleased(
-        account_id=account, party_id=party, hold_id=hold, amount_usd=Decimal(amount), reason=reason
     )
