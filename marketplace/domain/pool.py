@@ -80,11 +80,12 @@ class Reservation:
 
 @dataclass(frozen=True, slots=True)
 class Incident:
-    """Nodes that failed; `end` is unknown until they are restored."""
+    """Nodes that failed, of one grant where evidence of its GPUs told so; `end` is unknown until they are restored."""
 
     nodes: int
     start: datetime
     end: datetime
+    grant_id: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -322,7 +323,7 @@ def _release(command: ReleaseCapacity, state: Pool) -> Sequence[PoolEvent]:
 
 
 def _fail(command: FailNodes, state: Pool) -> Sequence[PoolEvent]:
-    event = PoolNodeFailed(pool_id=command.pool_id, incident_id=command.incident_id, nodes=command.nodes, at=command.at)
+    event = PoolNodeFailed(**{name: getattr(command, name) for name in command.__struct_fields__})
     known = state.incidents.get(command.incident_id)
     if known is not None:
         if (known.nodes, known.start) == (command.nodes, command.at):
@@ -370,7 +371,7 @@ def evolve(state: PoolState, event: PoolEvent) -> PoolState:
     if isinstance(event, PoolClosingAnnounced):
         return replace(state, closing=event)
     if isinstance(event, PoolNodeFailed):
-        incident = Incident(event.nodes, event.at, FOREVER)
+        incident = Incident(event.nodes, event.at, FOREVER, event.grant_id)
         return replace(state, incidents=state.incidents.set(event.incident_id, incident))
     ended = replace(state.incidents[event.incident_id], end=event.at)
     return replace(state, incidents=state.incidents.set(event.incident_id, ended))
