@@ -82,6 +82,7 @@ INVARIANTS: Final = (
             "cash_usd=after.cash_usd - before.cash_usd,",
             "cash_usd=after.cash_usd,",
         ),
+        also=frozenset({15}),
     ),
     Invariant(
         5,
