@@ -38,8 +38,8 @@ class DetectionTerms(msgspec.Struct, frozen=True, kw_only=True):
     bad looks in a row open, so many good ones close: what flickers in between changes nothing.
 
     Attributes:
-        xid_errors: NVIDIA XID errors of a sample that tell of failed hardware; none: the standard ones, which are 48, 62,
-            64, 74, 79, 95, 119 and 120.
+        xid_errors: NVIDIA XID errors of a sample that tell of failed hardware; none: the standard ones, which are 48,
+            62, 64, 74, 79, 95, 119 and 120.
         reading_xid_errors_min: XID errors in one reading that tell of it.
         idle_watts_max: Power above which a GPU at zero utilisation hangs, and does not idle.
         open_after: Bad looks at a GPU in a row that open an incident.
