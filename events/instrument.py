@@ -173,6 +173,24 @@ class InstrumentLapsed(Event, frozen=True, kw_only=True, tag="instrument.lapsed.
     reason: Text
 
 
+class InstrumentCommitmentReduced(Event, frozen=True, kw_only=True, tag="instrument.commitment_reduced.v1"):
+    """Part of the commitment grows no principal any more, say since the capacity was sold on.
+
+    Attributes:
+        instrument_id: The instrument.
+        issuer_id: Whose equity it would have become.
+        holder_id: Who holds it.
+        amount_usd: The part.
+        cause: What took it off, for example the grant that the capacity became.
+    """
+
+    instrument_id: Id
+    issuer_id: Id
+    holder_id: Id
+    amount_usd: Usd
+    cause: Text
+
+
 class InstrumentAmended(Event, frozen=True, kw_only=True, tag="instrument.amended.v1"):
     """The terms have a new version; tranches born before keep theirs unless it says so.
 
@@ -293,6 +311,7 @@ InstrumentEvent = (
     | InstrumentSuspended
     | InstrumentResumed
     | InstrumentLapsed
+    | InstrumentCommitmentReduced
     | InstrumentAmended
     | InstrumentMfnNoticed
     | InstrumentMfnElected

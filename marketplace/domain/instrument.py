@@ -20,10 +20,10 @@ Refusals in order, of each command: instrument_unknown · instrument_exists · r
 discount_whole · cap_below_commitment · consequence_missing · grant_missing · grant_unexpected · tranche_exists ·
 statement_accrued · conversion_exists · repayment_exists · instrument_suspended, _lapsed, _cancelled or _repaid ·
 statement_missing · statement_unexpected · payment_made · note_matured · commitment_exceeded · tranche_unknown ·
-reversal_exists · tranche_exceeded · missing_convention · payment_exists · debt_exceeded · principal_accrued ·
-nothing_to_convert · principal_stale · shares_missing · not_a_note · nothing_to_repay · terms_kind_differs ·
-notice_exists · notice_unknown · not_most_favoured · election_made · window_over. An import refuses instrument_differs ·
-what the act's own command refuses · act_repeated.
+reversal_exists · tranche_exceeded · missing_convention · reduction_exists · reduction_above_undrawn · payment_exists ·
+debt_exceeded · principal_accrued · nothing_to_convert · principal_stale · shares_missing · not_a_note ·
+nothing_to_repay · terms_kind_differs · notice_exists · notice_unknown · not_most_favoured · election_made ·
+window_over. An import refuses instrument_differs · what the act's own command refuses · act_repeated.
 """
 
 from collections.abc import Callable, Sequence
@@ -56,6 +56,7 @@ from marketplace.domain.instrument_commands import (
     LapseInstrument,
     NoticeMfn,
     PayDebt,
+    ReduceCommitment,
     RepayInstrument,
     RepayNote,
     ResumeInstrument,
@@ -65,7 +66,7 @@ from marketplace.domain.instrument_commands import (
 from marketplace.domain.instrument_import import import_instrument
 from marketplace.domain.instrument_mfn import elect_mfn, notice_mfn
 from marketplace.domain.instrument_notes import repay_note
-from marketplace.domain.instrument_principal import accrue, convert, repay
+from marketplace.domain.instrument_principal import accrue, convert, reduce, repay
 from marketplace.domain.instrument_state import Instrument, InstrumentState, evolve
 from marketplace.domain.refusals import refuse_exists, refuse_status, refuse_unknown, require_aware
 from marketplace.domain.service_level import require_consequence
@@ -85,6 +86,7 @@ __all__ = [
     "LapseInstrument",
     "NoticeMfn",
     "PayDebt",
+    "ReduceCommitment",
     "RepayInstrument",
     "RepayNote",
     "ResumeInstrument",
@@ -236,6 +238,7 @@ def _steer_draw(
 _DECIDE: Final[dict[type[InstrumentCommand], Callable[[Any, Instrument], Sequence[InstrumentEvent]]]] = {
     AccruePrincipal: accrue,
     ReversePrincipal: reverse,
+    ReduceCommitment: reduce,
     PayDebt: pay_debt,
     AmendInstrument: _amend,
     ConvertInstrument: convert,

@@ -86,6 +86,14 @@ class LapseInstrument(msgspec.Struct, frozen=True, kw_only=True):
     reason: str
 
 
+class ReduceCommitment(msgspec.Struct, frozen=True, kw_only=True):
+    """Take off the commitment what will never be delivered under it; what accrued stays."""
+
+    instrument_id: str
+    amount_usd: Decimal
+    cause: str
+
+
 class AmendInstrument(msgspec.Struct, frozen=True, kw_only=True):
     """Agree on new terms."""
 
@@ -193,6 +201,7 @@ InstrumentCommand = (
     | SuspendInstrument
     | ResumeInstrument
     | LapseInstrument
+    | ReduceCommitment
     | AmendInstrument
     | ConvertInstrument
     | CancelInstrument

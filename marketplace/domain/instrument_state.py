@@ -12,6 +12,7 @@ from events.financing import ConvertingInstrument, DatedPrincipal
 from events.instrument import (
     InstrumentAmended,
     InstrumentCancelled,
+    InstrumentCommitmentReduced,
     InstrumentConverted,
     InstrumentDebtPaid,
     InstrumentEvent,
@@ -118,6 +119,7 @@ class Instrument:
         repaid: How it was paid out, if it was.
         notices: Later SAFEs that the holder of a most-favoured one was told of, by id.
         election: What that holder decided, if it did.
+        reductions: What was taken off the commitment, by cause.
         takings: What was clawed back of conversions, by their position in `conversions`.
         debts_paid: What the holder paid of its debt, by payment.
     """
@@ -130,6 +132,7 @@ class Instrument:
     repaid: InstrumentRepaid | None = None
     notices: Mapping[str, InstrumentMfnNoticed] = field(default_factory=dict)
     election: InstrumentMfnElected | None = None
+    reductions: Mapping[str, Decimal] = field(default_factory=dict)
     takings: Mapping[int, Taken] = field(default_factory=dict)
     debts_paid: Mapping[str, Decimal] = field(default_factory=dict)
 
@@ -155,9 +158,14 @@ class Instrument:
         return sum((tranche.outstanding_usd for tranche in self.tranches), ZERO)
 
     @property
+    def commitment_usd(self) -> Decimal:
+        """Commitment as signed, less what was taken off."""
+        return self.issued.commitment_usd - sum(self.reductions.values(), ZERO)
+
+    @property
     def undrawn_usd(self) -> Decimal:
         """Commitment that principal may still grow into."""
-        return self.issued.commitment_usd - self.principal_usd
+        return self.commitment_usd - self.principal_usd
 
     @property
     def terms(self) -> PrincipalTerms:
@@ -233,6 +241,8 @@ def evolve(state: InstrumentState, event: InstrumentEvent) -> InstrumentState:
             return replace(state, status="drawing")
         case InstrumentLapsed():
             return replace(state, status="lapsed")
+        case InstrumentCommitmentReduced():
+            return replace(state, reductions={**state.reductions, event.cause: event.amount_usd})
         case InstrumentCancelled():
             return replace(state, status="cancelled")
         case _:

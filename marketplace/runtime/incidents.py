@@ -114,20 +114,17 @@ class Incidents:
 
 def _share_lack(pool: Pool, running: Sequence[Grant], at: datetime) -> dict[str, int]:
     """Return how many nodes each grant lacks at an instant: its own, and of the rest the last issued first."""
-    at_work = [incident for incident in pool.incidents.values() if incident.start <= at < incident.end]
+    failed = [incident for incident in pool.incidents.values() if incident.start <= at < incident.end]
+    held = {grant.issued.grant_id: grant.count_nodes(at) for grant in running}
     own = {
-        grant.issued.grant_id: min(
-            sum(incident.nodes for incident in at_work if incident.grant_id == grant.issued.grant_id),
-            grant.issued.nodes,
-        )
-        for grant in running
+        grant_id: min(sum(incident.nodes for incident in failed if incident.grant_id == grant_id), nodes)
+        for grant_id, nodes in held.items()
     }
-    working = pool.opened.nodes - sum(incident.nodes for incident in at_work)
-    short = sum(grant.issued.nodes for grant in running) - sum(own.values()) - working
+    working = pool.opened.nodes - sum(incident.nodes for incident in failed)
+    short = sum(held.values()) - sum(own.values()) - working
     lacking: dict[str, int] = {}
-    for grant in running:
-        grant_id = grant.issued.grant_id
-        more = min(max(short, 0), grant.issued.nodes - own[grant_id])
+    for grant_id, nodes in held.items():
+        more = min(max(short, 0), nodes - own[grant_id])
         lacking[grant_id] = own[grant_id] + more
         short -= more
     return lacking

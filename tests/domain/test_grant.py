@@ -8,6 +8,7 @@ from events.grant import (
     GrantCompleted,
     GrantDegraded,
     GrantExtended,
+    GrantResold,
     GrantResumed,
     GrantSubstituted,
     GrantSuspended,
@@ -21,6 +22,7 @@ from marketplace.domain.grant import (
     DegradeGrant,
     ExtendGrant,
     IssueGrant,
+    ResellGrant,
     ResumeGrant,
     SubstituteGrant,
     SuspendGrant,
@@ -29,7 +31,19 @@ from marketplace.domain.grant import (
 )
 from marketplace.domain.periods import list_periods
 from tests.domain import build
-from tests.domain.build import NAIVE, POOL, STARTUP, Row, builder, grant_issued, hour, id_of, issue_grant, share
+from tests.domain.build import (
+    NAIVE,
+    POOL,
+    STARTUP,
+    Row,
+    builder,
+    grant_issued,
+    hour,
+    id_of,
+    issue_grant,
+    resale_part,
+    share,
+)
 from tests.support.spec import Given
 
 MINE = {"grant_id": build.GRANT}
@@ -56,6 +70,27 @@ TRANSFERRED = GrantTransferred(**MINE, startup_id=STARTUP_2, startup_id_before=S
 COMPLETED = GrantCompleted(**MINE, gpu_seconds_accepted=576_000)
 TERMINATED = GrantTerminated(**MINE, at=hour(15), **NOTICE)
 ACTIVE = (ISSUED, ACTIVATED)
+RESOLD = GrantResold(
+    **MINE,
+    resale_grant_id=id_of("grt", 2),
+    lot_id=id_of("lot", 2),
+    nodes=1,
+    start=hour(12),
+    end=hour(14),
+    gpu_seconds=8 * 7_200,
+    price_usd_per_gpu_hour="3/1",
+    cash_commitment_usd=build.usd("172.80"),
+    principal_commitment_usd=build.usd("230.40"),
+    budget_commitment_usd=build.usd("115.20"),
+)
+resold = builder(RESOLD)
+BOUGHT = grant_issued(resale=resale_part())
+
+
+def resell(**changes):
+    return ResellGrant(resold=resold(**changes), at=hour(11))
+
+
 LOTS_AFTER = (share(nodes=2, start=hour(20), end=hour(30)),)
 extend = builder(
     ExtendGrant(**MINE, statement_id=id_of("stm", 1), start=hour(20), end=hour(30), lots=LOTS_AFTER, at=hour(21))
@@ -63,7 +98,7 @@ extend = builder(
 EXTENDED = GrantExtended(
     **MINE, statement_id=id_of("stm", 1), start=hour(20), end=hour(30), lots=LOTS_AFTER, gpu_seconds=576_000
 )
-AFTER_END = [activate(), degrade(), suspend(), resume(), substitute(), extend(), transfer()]
+AFTER_END = [activate(), degrade(), suspend(), resume(), substitute(), extend(), transfer(), resell()]
 
 REFUSALS = [
     Row("grant_unknown", (), activate()),
@@ -79,6 +114,13 @@ REFUSALS = [
     Row("grant_not_due", ACTIVE, complete(at=hour(19))),
     Row("nodes_above_grant", ACTIVE, degrade(nodes_available=2), "/nodes_available"),
     Row("pool_unchanged", ACTIVE, substitute(pool_id=POOL)),
+    Row("grant_bought", (BOUGHT,), resell()),
+    Row("grant_transferred", (*ACTIVE, TRANSFERRED), resell()),
+    Row("span_empty", ACTIVE, resell(end=hour(12)), "/end"),
+    Row("resale_outside_grant", ACTIVE, resell(start=hour(9)), "/start"),
+    Row("resale_outside_grant", ACTIVE, resell(end=hour(21)), "/start"),
+    Row("resale_above_grant", ACTIVE, resell(nodes=3), "/nodes"),
+    Row("resale_above_grant", (*ACTIVE, RESOLD), resell(resale_grant_id=id_of("grt", 3), nodes=2), "/nodes"),
 ]
 PRECEDENCE = [
     Row("grant_unknown", (), activate(at=NAIVE)),
@@ -86,6 +128,9 @@ PRECEDENCE = [
     Row("grant_issued", (ISSUED,), complete(at=hour(1))),
     Row("grant_issued", (ISSUED,), degrade(nodes_available=2)),
     Row("grant_completed", (*ACTIVE, COMPLETED), substitute(pool_id=POOL)),
+    Row("grant_bought", (BOUGHT, TRANSFERRED), resell()),
+    Row("span_empty", ACTIVE, resell(start=hour(30), end=hour(9))),
+    Row("resale_outside_grant", ACTIVE, resell(end=hour(21), nodes=3)),
 ]
 
 
@@ -98,6 +143,13 @@ def test_issues():
     Given(GRANT).when(issue_grant()).then(ISSUED)
     Given(GRANT, *ACTIVE, TERMINATED).when(issue_grant()).then_nothing()
     assert GRANT.fold([ISSUED]).gpu_seconds_granted == 2 * 8 * 36_000
+
+
+def test_what_is_sold_on_leaves_the_grant():
+    Given(GRANT, *ACTIVE).when(resell()).then(RESOLD)
+    state = GRANT.fold([*ACTIVE, RESOLD])
+    assert [state.count_nodes(hour(at)) for at in (11, 12, 13, 14)] == [2, 1, 1, 2]
+    assert state.gpu_seconds_left == state.gpu_seconds_granted - 8 * 7_200
 
 
 def test_activates_once_however_it_runs():

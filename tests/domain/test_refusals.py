@@ -40,7 +40,12 @@ RAISED_BY = {
 }
 
 
-PARTS = {"account": ("account_holds", "account_rules"), "order": ("order_terms",), "usage": ("usage_rules",)}
+PARTS = {
+    "account": ("account_holds", "account_rules"),
+    "order": ("order_terms",),
+    "pool": ("pool_resale",),
+    "usage": ("usage_rules",),
+}
 """Modules beside the aggregate's own that raise for it."""
 
 

@@ -1,5 +1,6 @@
 """Settlement: exact to the cent, whatever the periods, and never over the holds."""
 
+from dataclasses import replace
 from decimal import Decimal
 from fractions import Fraction
 from itertools import pairwise
@@ -16,6 +17,7 @@ from marketplace.domain.settlement import (
     apply_consequence,
     build_tariff,
     compute_charges,
+    compute_holder_rate,
     compute_service_credit,
     compute_totals,
     subtract_credit,
@@ -121,6 +123,31 @@ def test_each_share_is_within_a_cent_of_its_exact_amount(case):
     assert abs(Fraction(charges.cash_usd) - theta * tariff.cash * hours) <= Fraction(1, 100)
     assert abs(Fraction(charges.holder_usd) - theta * Fraction(credit) * tariff.equity * hours) <= Fraction(3, 200)
     assert abs(Fraction(charges.principal_usd) - theta * tariff.equity * hours) <= Fraction(3, 200)
+
+
+@WALK
+@given(cases(), prices, st.lists(st.fractions(0, 1), max_size=6))
+def test_what_is_resold_is_paid_in_full_by_buyer_and_seller_in_every_statement(case, owed, cuts):
+    _, _, plain, whole = case
+    tariff = replace(plain, owed=Fraction(owed))
+    bounds = sorted({0, whole, *(int(whole * cut) for cut in cuts)})
+    parts = [compute_charges(tariff, begin, end - begin) for begin, end in pairwise(bounds)]
+    assert add(parts) == compute_charges(tariff, 0, whole)
+    for part in parts:
+        got = part.provider_usd + part.reseller_receives_usd
+        assert got == part.cash_usd + part.holder_usd + part.reseller_pays_usd
+        assert min(got, part.provider_usd, part.reseller_pays_usd, part.reseller_receives_usd) >= 0
+        assert not part.reseller_pays_usd or not part.reseller_receives_usd
+    assert add(parts).cash_usd == compute_charges(plain, 0, whole).cash_usd
+    due = Fraction(owed) * Fraction(whole, 3_600)
+    assert abs(Fraction(add(parts).provider_usd) - due) <= Fraction(1, 50)
+
+
+def test_the_holder_s_rate_is_what_it_pays_for_an_hour():
+    grant = grant_issued(price_usd_per_gpu_hour="1/1")
+    totals = compute_totals(build_tariff(grant), 1_000 * 3_600)
+    assert compute_holder_rate(grant) * 1_000 == totals.holder_usd == 400
+    assert compute_holder_rate(grant_issued(equity=None)) == 0
 
 
 def test_the_tariff_is_the_grant_s():

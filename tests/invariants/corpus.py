@@ -116,8 +116,8 @@ INVARIANTS: Final = (
         "tests.domain.test_usage_properties:test_never_more_nodes_are_counted_than_were_granted",
         Mutant(
             "marketplace.domain.usage_rules",
-            "if peak + gpus > metered.nodes * metered.gpus_per_node:",
-            "if gpus > metered.nodes * metered.gpus_per_node:",
+            "if peak + gpus > nodes * metered.gpus_per_node:",
+            "if gpus > nodes * metered.gpus_per_node:",
         ),
     ),
     Invariant(

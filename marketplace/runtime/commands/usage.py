@@ -63,6 +63,7 @@ def _meter(grant: Grant) -> Metered:
         end=grant.end,
         nodes=grant.issued.nodes,
         gpus_per_node=grant.issued.gpus_per_node,
+        resold=tuple(grant.list_resold()),
     )
 
 
