@@ -17,13 +17,14 @@ Tranches of equal terms that follow each other are one *run*; a run converts at 
 cause and the position of its run, a reversal by its tranche and its reason: the same again is nothing new.
 
 Refusals in order, of each command: instrument_unknown · instrument_exists · refusals of `marketplace.core.money` ·
-discount_whole · cap_below_commitment · consequence_missing · grant_missing · grant_unexpected · tranche_exists ·
-statement_accrued · conversion_exists · repayment_exists · instrument_suspended, _lapsed, _cancelled or _repaid ·
-statement_missing · statement_unexpected · payment_made · note_matured · commitment_exceeded · tranche_unknown ·
-reversal_exists · tranche_exceeded · missing_convention · reduction_exists · reduction_above_undrawn · payment_exists ·
-debt_exceeded · principal_accrued · nothing_to_convert · principal_stale · shares_missing · not_a_note ·
-nothing_to_repay · terms_kind_differs · notice_exists · notice_unknown · not_most_favoured · election_made ·
-window_over. An import refuses instrument_differs · what the act's own command refuses · act_repeated.
+discount_whole · missing_convention · cap_below_commitment · consequence_missing · grant_missing · grant_unexpected ·
+tranche_exists · statement_accrued · conversion_exists · repayment_exists · instrument_suspended, _lapsed, _cancelled or
+_repaid · statement_missing · statement_unexpected · payment_made · note_matured · commitment_exceeded ·
+tranche_unknown · reversal_exists · tranche_exceeded · missing_convention · reduction_exists ·
+reduction_above_undrawn · payment_exists · debt_exceeded · principal_accrued · nothing_to_convert · principal_stale ·
+shares_missing · not_a_note · note_runs · nothing_to_repay · terms_kind_differs · notice_exists · notice_unknown ·
+not_most_favoured · election_made · window_over. An import refuses instrument_differs · what the act's own command
+refuses · act_repeated.
 """
 
 from collections.abc import Callable, Sequence
@@ -54,6 +55,7 @@ from marketplace.domain.instrument_commands import (
     InstrumentCommand,
     IssueInstrument,
     LapseInstrument,
+    MatureNote,
     NoticeMfn,
     PayDebt,
     ReduceCommitment,
@@ -65,7 +67,7 @@ from marketplace.domain.instrument_commands import (
 )
 from marketplace.domain.instrument_import import import_instrument
 from marketplace.domain.instrument_mfn import elect_mfn, notice_mfn
-from marketplace.domain.instrument_notes import repay_note
+from marketplace.domain.instrument_notes import mature_note, repay_note
 from marketplace.domain.instrument_principal import accrue, convert, reduce, repay
 from marketplace.domain.instrument_state import Instrument, InstrumentState, evolve
 from marketplace.domain.refusals import refuse_exists, refuse_status, refuse_unknown, require_aware
@@ -84,6 +86,7 @@ __all__ = [
     "InstrumentState",
     "IssueInstrument",
     "LapseInstrument",
+    "MatureNote",
     "NoticeMfn",
     "PayDebt",
     "ReduceCommitment",
@@ -153,6 +156,13 @@ def _require_terms(terms: PrincipalTerms, commitment_usd: Decimal) -> None:
                 pointer="/terms/discount",
                 discount=str(terms.discount),
             )
+    if isinstance(terms, NoteTerms) and terms.at_maturity is not None and terms.valuation_cap_usd is None:
+        raise Refusal(
+            "missing_convention",
+            "valuation_cap_usd is not given, and a note becomes stock at its cap when it falls due; state it",
+            pointer="/terms/valuation_cap_usd",
+            convention="valuation_cap_usd",
+        )
     is_post_money = not isinstance(terms, NoteTerms) and terms.conversion_timing == "post_money"
     cap = terms.valuation_cap_usd if is_post_money else None
     if cap is not None and cap <= commitment_usd:
@@ -244,6 +254,7 @@ _DECIDE: Final[dict[type[InstrumentCommand], Callable[[Any, Instrument], Sequenc
     ConvertInstrument: convert,
     RepayInstrument: repay,
     RepayNote: repay_note,
+    MatureNote: mature_note,
     NoticeMfn: notice_mfn,
     ElectMfn: elect_mfn,
     CancelInstrument: _cancel,
