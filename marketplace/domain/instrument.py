@@ -17,7 +17,7 @@ Tranches of equal terms that follow each other are one *run*; a run converts at 
 cause and the position of its run, a reversal by its tranche and its reason: the same again is nothing new.
 
 Refusals in order, of each command: instrument_unknown · instrument_exists · refusals of `marketplace.core.money` ·
-discount_whole · missing_convention · cap_below_commitment · consequence_missing · grant_missing · grant_unexpected ·
+missing_convention · discount_whole · cap_below_commitment · consequence_missing · grant_missing · grant_unexpected ·
 tranche_exists · statement_accrued · conversion_exists · repayment_exists · instrument_suspended, _lapsed, _cancelled or
 _repaid · statement_missing · statement_unexpected · payment_made · note_matured · commitment_exceeded ·
 tranche_unknown · reversal_exists · tranche_exceeded · missing_convention · reduction_exists ·
@@ -70,6 +70,7 @@ from marketplace.domain.instrument_mfn import elect_mfn, notice_mfn
 from marketplace.domain.instrument_notes import mature_note, repay_note
 from marketplace.domain.instrument_principal import accrue, convert, reduce, repay
 from marketplace.domain.instrument_state import Instrument, InstrumentState, evolve
+from marketplace.domain.note_terms import require_note
 from marketplace.domain.refusals import refuse_exists, refuse_status, refuse_unknown, require_aware
 from marketplace.domain.service_level import require_consequence
 
@@ -143,8 +144,7 @@ def _issue(command: IssueInstrument, state: InstrumentState) -> Sequence[Instrum
 
 def _require_terms(terms: PrincipalTerms, commitment_usd: Decimal) -> None:
     if isinstance(terms, NoteTerms):
-        require_share(terms.annual_rate, "/terms/annual_rate")
-        require_usd(terms.repayment_multiple, "/terms/repayment_multiple")
+        require_note(terms, "/terms")
     if terms.valuation_cap_usd is not None:
         require_usd(terms.valuation_cap_usd, "/terms/valuation_cap_usd")
     if terms.discount is not None:
@@ -156,13 +156,6 @@ def _require_terms(terms: PrincipalTerms, commitment_usd: Decimal) -> None:
                 pointer="/terms/discount",
                 discount=str(terms.discount),
             )
-    if isinstance(terms, NoteTerms) and terms.at_maturity is not None and terms.valuation_cap_usd is None:
-        raise Refusal(
-            "missing_convention",
-            "valuation_cap_usd is not given, and a note becomes stock at its cap when it falls due; state it",
-            pointer="/terms/valuation_cap_usd",
-            convention="valuation_cap_usd",
-        )
     is_post_money = not isinstance(terms, NoteTerms) and terms.conversion_timing == "post_money"
     cap = terms.valuation_cap_usd if is_post_money else None
     if cap is not None and cap <= commitment_usd:
