@@ -180,4 +180,13 @@ INVARIANTS: Final = (
             "provider_usd=round_cents(Fraction(charges.provider_usd) * Fraction(share)),",
         ),
     ),
+    Invariant(
+        16,
+        "tests.domain.test_detection:test_a_health_turns_only_by_enough_looks_in_a_row_and_each_look_counts_once",
+        Mutant(
+            "marketplace.domain.detection",
+            "return replace(health, run=0, run_since=None, seen=seen)",
+            "return replace(health, seen=seen)",
+        ),
+    ),
 )
