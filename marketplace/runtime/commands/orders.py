@@ -20,6 +20,7 @@ from marketplace.domain.order import (
 )
 from marketplace.domain.party import PARTY, Party, require_trader
 from marketplace.domain.refusals import refuse_unknown
+from marketplace.runtime.commands.dilution import count_order, free_order
 from marketplace.runtime.commands.mandates import load_mandate
 from marketplace.runtime.commands.ownership import require_owner, require_tenant
 from marketplace.runtime.handler import Handler, Receipt
@@ -111,6 +112,7 @@ async def _hold_budgets(
     issuer_id = rename_id("iss", party.registered.party_id)
     if await unit.load(ISSUER, issuer_id) is None:
         raise refuse_unknown("issuer", issuer_id)
+    await count_order(unit, issuer_id, order_id, terms)
     holds = []
     for mandate_id in terms.mandate_ids:
         mandate = await load_mandate(unit, mandate_id)
@@ -165,6 +167,7 @@ async def release_order_holds(unit: Unit, order: Order, reason: str) -> None:
     account_id = order.placed.account_id
     adjust = AdjustHold(account_id=account_id, hold_id=order.hold_id, amount_usd=ZERO, reason=reason)
     await unit.decide(ACCOUNT, account_id, adjust)
+    await free_order(unit, order.placed.issuer_id, order.placed.order_id)
     for hold in order.budget_holds:
         release = ReleaseBudget(mandate_id=hold.mandate_id, hold_id=order.hold_id, keep_usd=ZERO, reason=reason)
         await unit.decide(MANDATE, hold.mandate_id, release)
