@@ -42,6 +42,7 @@ from tests.domain.build import (
     id_of,
     issue_grant,
     resale_part,
+    service_terms,
     share,
 )
 from tests.support.spec import Given
