@@ -1,9 +1,12 @@
 """A package of others: its own ids, several plans, options cancelled; what has no counterpart is refused by name."""
 
 import json
+from datetime import date
+from decimal import Decimal
 
 import pytest
 
+from events.types import NoteTerms
 from marketplace.domain.issuer import total_shares
 from marketplace.ocf.importing import check_files
 from marketplace.ocf.package import FILES, MANIFEST
@@ -237,6 +240,49 @@ def safe(**members):
     return {**SAFE, "conversion_triggers": [{**SAFE["conversion_triggers"][0], "conversion_right": right}]}
 
 
+RATE = {"rate": "0.08", "accrual_start_date": "2021-06-15", "accrual_end_date": "2031-06-15"}
+
+
+def note(**members):
+    """Return a convertible note after members of its mechanism were changed."""
+    mechanism = {
+        "type": "CONVERTIBLE_NOTE_CONVERSION",
+        "interest_rates": [RATE],
+        "day_count_convention": "30_360",
+        "interest_payout": "DEFERRED",
+        "interest_accrual_period": "DAILY",
+        "compounding_type": "SIMPLE",
+        "conversion_discount": "0.2",
+        "conversion_valuation_cap": usd("8000000"),
+        **members,
+    }
+    right = {"type": "CONVERTIBLE_CONVERSION_RIGHT", "conversion_mechanism": mechanism}
+    trigger = {**SAFE["conversion_triggers"][0], "conversion_right": right}
+    return {**SAFE, "convertible_type": "NOTE", "conversion_triggers": [trigger]}
+
+
+def test_a_note_of_others_is_taken_over_with_its_rate_days_and_maturity():
+    history = take_in(pack(transactions=(STOCK, note(exit_multiple={"numerator": "2", "denominator": "1"}))))
+    (instrument,) = history.list_instruments().values()
+    assert instrument.terms == NoteTerms(
+        annual_rate=Decimal("0.08"),
+        interest="simple",
+        day_count="thirty_360",
+        matures_on=date(2031, 6, 15),
+        valuation_cap_usd=Decimal(8_000_000),
+        discount=Decimal("0.2"),
+    )
+    (tranche,) = instrument.tranches
+    assert (tranche.interest_from, tranche.outstanding_usd) == (date(2021, 6, 15), 100_000)
+
+
+def test_a_note_that_compounds_says_how_often():
+    days = {"day_count_convention": "ACTUAL_365"}
+    compound = note(compounding_type="COMPOUNDING", interest_accrual_period="QUARTERLY", **days)
+    (instrument,) = take_in(pack(transactions=(STOCK, compound))).list_instruments().values()
+    assert (instrument.terms.interest, instrument.terms.day_count) == ("compound_quarterly", "actual_365")
+
+
 PREFERRED = {**CLASSES[0], "id": "p", "name": "Series A", "class_type": "PREFERRED", "price_per_share": usd("1")}
 SPLIT = {
     "object_type": "TX_STOCK_CLASS_SPLIT",
@@ -257,6 +303,10 @@ PREFERRED_STOCK = {**STOCK, "id": "t8", "security_id": "s8", "stock_class_id": "
 REFUSED = [
     ("conversion_timing_missing", {"transactions": (safe(conversion_timing=...),)}),
     ("convertible_not_kept", {"transactions": ({**SAFE, "convertible_type": "NOTE"},)}),
+    ("note_rates_not_one", {"transactions": (note(interest_rates=[RATE, RATE]),)}),
+    ("note_interest_paid_out", {"transactions": (note(interest_payout="CASH"),)}),
+    ("note_compounds_daily", {"transactions": (note(compounding_type="COMPOUNDING"),)}),
+    ("note_maturity_missing", {"transactions": (note(interest_rates=[without(RATE, "accrual_end_date")]),)}),
     ("currency_not_kept", {"transactions": ({**STOCK, "share_price": {"amount": "1", "currency": "EUR"}},)}),
     ("shares_not_whole", {"transactions": ({**STOCK, "quantity": "10.5"},)}),
     ("compensation_not_kept", {"transactions": ({**OPTION, "compensation_type": "RSU"},)}),
