@@ -1,12 +1,9 @@
 """A package of others: its own ids, several plans, options cancelled; what has no counterpart is refused by name."""
 
 import json
-from datetime import date
-from decimal import Decimal
 
 import pytest
 
-from events.types import NoteTerms
 from marketplace.domain.issuer import total_shares
 from marketplace.ocf.importing import check_files
 from marketplace.ocf.package import FILES, MANIFEST
@@ -259,28 +256,6 @@ def note(**members):
     right = {"type": "CONVERTIBLE_CONVERSION_RIGHT", "conversion_mechanism": mechanism}
     trigger = {**SAFE["conversion_triggers"][0], "conversion_right": right}
     return {**SAFE, "convertible_type": "NOTE", "conversion_triggers": [trigger]}
-
-
-def test_a_note_of_others_is_taken_over_with_its_rate_days_and_maturity():
-    history = take_in(pack(transactions=(STOCK, note(exit_multiple={"numerator": "2", "denominator": "1"}))))
-    (instrument,) = history.list_instruments().values()
-    assert instrument.terms == NoteTerms(
-        annual_rate=Decimal("0.08"),
-        interest="simple",
-        day_count="thirty_360",
-        matures_on=date(2031, 6, 15),
-        valuation_cap_usd=Decimal(8_000_000),
-        discount=Decimal("0.2"),
-    )
-    (tranche,) = instrument.tranches
-    assert (tranche.interest_from, tranche.outstanding_usd) == (date(2021, 6, 15), 100_000)
-
-
-def test_a_note_that_compounds_says_how_often():
-    days = {"day_count_convention": "ACTUAL_365"}
-    compound = note(compounding_type="COMPOUNDING", interest_accrual_period="QUARTERLY", **days)
-    (instrument,) = take_in(pack(transactions=(STOCK, compound))).list_instruments().values()
-    assert (instrument.terms.interest, instrument.terms.day_count) == ("compound_quarterly", "actual_365")
 
 
 PREFERRED = {**CLASSES[0], "id": "p", "name": "Series A", "class_type": "PREFERRED", "price_per_share": usd("1")}

@@ -12,6 +12,7 @@ from marketplace.ocf.importing import check_files
 from marketplace.ocf.package import render_package
 from tests.captable.company import FUND, PROVIDER, Life, found, make_id
 from tests.ocf.package_tools import strip_sidecar, take_in
+from tests.ocf.test_foreign import STOCK, note, pack
 
 NOTE, FAVOURED, LATER = (make_id("ins", number) for number in (11, 12, 13))
 CAPPED = SafeTerms(conversion_timing="post_money", valuation_cap_usd=Decimal(9_000_000), discount=Decimal("0.1"))
@@ -79,3 +80,25 @@ def test_days_that_ocf_cannot_count_travel_in_the_sidecar():
     files = render_package(lend("simple", "actual_360").history)
     assert check_files(files) == ()
     assert render_package(take_in(files)) == files
+
+
+def test_a_note_of_others_is_taken_over_with_its_rate_days_and_maturity():
+    history = take_in(pack(transactions=(STOCK, note(exit_multiple={"numerator": "2", "denominator": "1"}))))
+    (instrument,) = history.list_instruments().values()
+    assert instrument.terms == NoteTerms(
+        annual_rate=Decimal("0.08"),
+        interest="simple",
+        day_count="thirty_360",
+        matures_on=date(2031, 6, 15),
+        valuation_cap_usd=Decimal(8_000_000),
+        discount=Decimal("0.2"),
+    )
+    (tranche,) = instrument.tranches
+    assert (tranche.interest_from, tranche.outstanding_usd) == (date(2021, 6, 15), 100_000)
+
+
+def test_a_note_that_compounds_says_how_often():
+    days = {"day_count_convention": "ACTUAL_365"}
+    compound = note(compounding_type="COMPOUNDING", interest_accrual_period="QUARTERLY", **days)
+    (instrument,) = take_in(pack(transactions=(STOCK, compound))).list_instruments().values()
+    assert (instrument.terms.interest, instrument.terms.day_count) == ("compound_quarterly", "actual_365")
