@@ -34,6 +34,7 @@ RAISED_BY = {
     "require_price": AMOUNTS,
     "require_share": AMOUNTS,
     "require_aware": {"time_naive"},
+    "require_note": AMOUNTS | {"missing_convention"},
     "require_span": {"time_naive", "span_empty"},
     "require_consequence": {"consequence_missing"},
     "require_service": AMOUNTS | {"credits_above_promise", "credits_out_of_order"},
