@@ -70,7 +70,8 @@ class Meddling:
         if self.dies_after is not None and number >= self.dies_after:
             if self.dies_storing and number == self.dies_after:
                 self.appends.append(False)
-                await self.log.append(writes)
+                async with self._turn:
+                    await self.log.append(writes)
             self.dead.set()
             await asyncio.Event().wait()
         self.appends.append(any(write.after.sequence is None for write in writes))

@@ -180,7 +180,8 @@ async def release_order_holds(unit: Unit, order: Order, reason: str) -> None:
     account_id = order.placed.account_id
     adjust = AdjustHold(account_id=account_id, hold_id=order.hold_id, amount_usd=ZERO, reason=reason)
     await unit.decide(ACCOUNT, account_id, adjust)
-    await free_order(unit, order.placed.issuer_id, order.placed.order_id)
+    if order.terms.instrument is not None:
+        await free_order(unit, order.placed.issuer_id, order.placed.order_id)
     for hold in order.budget_holds:
         release = ReleaseBudget(mandate_id=hold.mandate_id, hold_id=order.hold_id, keep_usd=ZERO, reason=reason)
         await unit.decide(MANDATE, hold.mandate_id, release)
