@@ -37,6 +37,7 @@ class BookLot(msgspec.Struct, frozen=True, kw_only=True):
         from_period: First period.
         to_period: Period after the last.
         ask_usd_per_gpu_hour: Its ask.
+        step_of: The lot of which these are nodes at a further ask; None: they are the lot's first.
     """
 
     lot_id: Id
@@ -45,6 +46,7 @@ class BookLot(msgspec.Struct, frozen=True, kw_only=True):
     from_period: Period
     to_period: Period
     ask_usd_per_gpu_hour: UsdPerGpuHour
+    step_of: Id | None = None
 
 
 class BookUse(msgspec.Struct, frozen=True, kw_only=True):

@@ -10,6 +10,7 @@ from decimal import Decimal
 
 from events.book import BookBid, BookUse
 from events.order import ClassOffer, OrderTerms
+from marketplace.core.ids import derive_id
 from marketplace.domain.lot import Lot
 from marketplace.domain.offer import compute_value
 from marketplace.domain.order import Order
@@ -41,9 +42,8 @@ def build_bids(
         resold = lots[0].listed.grant_id is not None
         chosen = None if len(mine) == len(sizes) else tuple(sorted(mine))
         for mandate_id, value, equity_usd in _list_values(order, offer, supply, pool, resold=resold):
-            lot_ids = tuple(
-                sorted(lot.listed.lot_id for lot in lots if mandate_id is None or mandate_id in lot.listed.mandate_ids)
-            )
+            willing = [lot for lot in lots if mandate_id is None or mandate_id in lot.listed.mandate_ids]
+            lot_ids = tuple(sorted(step_id for lot in willing for step_id in _list_step_ids(lot)))
             if lot_ids and value:
                 principal_usd = equity_usd * pool.opened.gpus_per_node * period_hours
                 uses = _list_uses(order, pool, principal_usd, resold=resold)
@@ -55,6 +55,15 @@ def build_bids(
                     uses=tuple(use for use in uses if use.limit_id in limits and use.amount_per_node_period),
                     sizes=chosen,
                 )
+
+
+def name_step(lot_id: str, index: int) -> str:
+    """Return the id under which a step of a lot stands in a book: the first one under the lot's own."""
+    return derive_id("lot", lot_id, f"step/{index}") if index else lot_id
+
+
+def _list_step_ids(lot: Lot) -> list[str]:
+    return [name_step(lot.listed.lot_id, index) for index in range(len(lot.further_asks) + 1)]
 
 
 def _group_sellers(order: Order, listed: list[Lot], sizes: list[int]) -> list[tuple[list[Lot], list[int]]]:
