@@ -327,6 +327,7 @@ POSTS_NOTHING: Final = (
         instrument.InstrumentSuspended,
         instrument.InstrumentResumed,
         instrument.InstrumentAmended,
+        instrument.InstrumentMatured,
         instrument.InstrumentMfnNoticed,
         instrument.InstrumentMfnElected,
     )
