@@ -121,12 +121,25 @@ def _find_offer(terms: OrderTerms, pool: Pool, supply: Supply) -> ClassOffer | N
     opened = pool.opened
     if opened.gpus_per_node != terms.gpus_per_node or (terms.regions and opened.region not in terms.regions):
         return None
-    if terms.interconnect not in {"any", opened.interconnect} or not _is_good_enough(terms, pool, supply):
+    if terms.interconnect not in {"any", opened.interconnect} or not is_good_enough(terms, pool, supply):
         return None
     return next((offer for offer in terms.offers if offer.gpu_class == opened.gpu_class), None)
 
 
-def _is_good_enough(terms: OrderTerms, pool: Pool, supply: Supply) -> bool:
+def is_willing(order: Order, pool: Pool, lot: Lot, nodes: int, duration_hours: int) -> bool:
+    """Tell whether a lot serves an order at a size and duration, and somebody takes its equity there."""
+    listed = lot.listed
+    if listed.nodes_min > nodes or listed.duration_hours_min > duration_hours or _sells(order, lot):
+        return False
+    if not any(
+        offer.equity_usd_per_gpu_hour for offer in order.terms.offers if offer.gpu_class == pool.opened.gpu_class
+    ):
+        return True
+    return any(hold.mandate_id in listed.mandate_ids for hold in order.budget_holds)
+
+
+def is_good_enough(terms: OrderTerms, pool: Pool, supply: Supply) -> bool:
+    """Tell whether a pool's provider and site are what an order asks for."""
     standing, pue, share = (
         terms.provider_standing_min,
         terms.power_usage_effectiveness_max,

@@ -27,6 +27,7 @@ from marketplace.runtime.bidding import build_bids, name_step
 from marketplace.runtime.horizon import Horizon, build_horizon, count_least
 from marketplace.runtime.limits import build_limits
 from marketplace.runtime.supply import Supply
+from marketplace.runtime.wishes import Offered, build_offered, find_conflict
 
 
 def find_window(terms: OrderTerms, horizon: Horizon) -> tuple[int, int, int] | None:
@@ -70,8 +71,9 @@ def build_book(
     )
     listed = {pool_id: list_lots(supply, pool_id) for pool_id in used}
     names = {order.placed.order_id for order in ordered}
+    offered = build_offered(supply, listed, book)
     rows, spare = (
-        tuple(row for order in part if (row := _build_order(order, (supply, listed), book, horizon, names)) is not None)
+        tuple(row for order in part if (row := _build_order(order, offered, book, horizon, names)) is not None)
         for part in (firm, backstops)
     )
     return msgspec.structs.replace(book, orders=rows, backstops=spare)
@@ -95,13 +97,13 @@ def _keep_linked(orders: list[Order], served: AbstractSet[str]) -> list[Order]:
 def build_order(order: Order, supply: Supply, book: Book, horizon: Horizon) -> BookOrder | None:
     """Return an order as it would stand in a book that is there already; None where it would not take part."""
     listed = {pool.pool_id: list_lots(supply, pool.pool_id) for pool in book.pools}
-    return _build_order(order, (supply, listed), book, horizon, {row.order_id for row in book.orders})
+    offered = build_offered(supply, listed, book)
+    return _build_order(order, offered, book, horizon, {row.order_id for row in book.orders})
 
 
 def _build_order(
-    order: Order, sale: tuple[Supply, Mapping[str, list[Lot]]], book: Book, horizon: Horizon, names: AbstractSet[str]
+    order: Order, offered: Offered, book: Book, horizon: Horizon, names: AbstractSet[str]
 ) -> BookOrder | None:
-    supply, listed = sale
     window = find_window(order.terms, horizon)
     if window is None:
         return None
@@ -115,12 +117,13 @@ def _build_order(
         start_latest=latest,
         bids=tuple(
             bid
-            for pool_id, lots in listed.items()
-            for bid in build_bids(order, supply, pool_id, lots, limits, period_hours=book.period_hours)
+            for pool_id, lots in offered.listed.items()
+            for bid in build_bids(order, offered.supply, pool_id, lots, limits, period_hours=book.period_hours)
         ),
         sizes=tuple(list_sizes(terms)[:-1]),
         group_id=name_group(order.placed.startup_id, terms),
         parent_id=terms.parent_order_id if terms.parent_order_id in names else None,
+        conflict=find_conflict(order, window, offered, horizon),
     )
 
 
