@@ -26,8 +26,9 @@ from marketplace.domain.pool import Pool
 from marketplace.runtime.bidding import build_bids, name_step
 from marketplace.runtime.horizon import Horizon, build_horizon, count_least
 from marketplace.runtime.limits import build_limits
+from marketplace.runtime.offered import Offered, build_offered
 from marketplace.runtime.supply import Supply
-from marketplace.runtime.wishes import Offered, build_offered, find_conflict
+from marketplace.runtime.wishes import find_conflict
 
 
 def find_window(terms: OrderTerms, horizon: Horizon) -> tuple[int, int, int] | None:

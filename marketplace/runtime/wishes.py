@@ -5,13 +5,10 @@ together, while without any one of them it could be served. Wishes are taken awa
 first, so that class, region and fabric are named only where they are needed to explain it.
 """
 
-from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Iterator
 from datetime import timedelta
-from itertools import accumulate
 from typing import Final
 
-from events.book import Book
 from events.order import OrderTerms
 from marketplace.domain.lot import Lot
 from marketplace.domain.order import Order
@@ -19,6 +16,7 @@ from marketplace.domain.order_terms import list_sizes
 from marketplace.domain.pool import Pool
 from marketplace.runtime.bidding import is_good_enough, is_willing
 from marketplace.runtime.horizon import Horizon
+from marketplace.runtime.offered import Offered
 from marketplace.runtime.supply import Supply
 
 HOUR: Final = timedelta(hours=1)
@@ -35,41 +33,6 @@ WISHES: Final = (
 )
 """In the order in which they are taken away; ``site`` stands for standing, PUE and renewable share, ``lot_terms`` for
 what lots ask of the orders that they serve: nodes, duration and who takes the equity."""
-
-
-@dataclass(frozen=True, slots=True)
-class Offered:
-    """What is unsold in a book, with the lots' terms of sale.
-
-    Attributes:
-        supply: What is for sale.
-        listed: The lots of each pool that take orders.
-        free: Unsold nodes of each lot, by period.
-    """
-
-    supply: Supply
-    listed: Mapping[str, list[Lot]]
-    free: Mapping[str, list[int]]
-    _runs: dict[tuple[tuple[str, ...], int], list[int]] = field(default_factory=dict)
-
-    def count_runs(self, lots: Iterable[Lot], nodes: int, periods: int) -> list[int]:
-        """Return in how many periods before each one so many nodes of some lots are unsold."""
-        key = tuple(lot.listed.lot_id for lot in lots), nodes
-        if key not in self._runs:
-            rows = [self.free[lot_id] for lot_id in key[0] if lot_id in self.free]
-            enough = (sum(row[period] for row in rows) >= nodes for period in range(periods))
-            self._runs[key] = [0, *accumulate(int(good) for good in enough)]
-        return self._runs[key]
-
-
-def build_offered(supply: Supply, listed: Mapping[str, list[Lot]], book: Book) -> Offered:
-    """Return what a book has for sale."""
-    free: dict[str, list[int]] = {}
-    for row in book.lots:
-        amounts = free.setdefault(row.step_of or row.lot_id, [0] * book.periods)
-        for period in range(row.from_period, row.to_period):
-            amounts[period] += row.nodes
-    return Offered(supply, listed, free)
 
 
 def find_conflict(order: Order, window: tuple[int, int, int], offered: Offered, horizon: Horizon) -> tuple[str, ...]:
