@@ -187,6 +187,18 @@ class GrantTransferred(Event, frozen=True, kw_only=True, tag="grant.transferred.
     startup_id_before: Id
 
 
+class GrantPrioritised(Event, frozen=True, kw_only=True, tag="grant.prioritised.v1"):
+    """The grant's place changed in the order in which a tenant's use is spread over its grants; from now on only.
+
+    Attributes:
+        grant_id: The grant.
+        priority: The lowest is used first.
+    """
+
+    grant_id: Id
+    priority: Annotated[int, Meta(ge=0, le=1_000)]
+
+
 class GrantCompleted(Event, frozen=True, kw_only=True, tag="grant.completed.v1"):
     """The span is over and every statement of it is settled.
 
@@ -225,6 +237,7 @@ GrantEvent = (
     | GrantResumed
     | GrantSubstituted
     | GrantTransferred
+    | GrantPrioritised
     | GrantCompleted
     | GrantTerminated
 )

@@ -5,7 +5,13 @@ from typing import Final
 from litestar import Response, Router, get, post
 from litestar.params import FromPath, JSONBody
 
-from marketplace.api.bodies.delivery import DegradeGrantBody, ResumeGrantBody, SubstituteGrantBody, TransferGrantBody
+from marketplace.api.bodies.delivery import (
+    DegradeGrantBody,
+    PrioritiseGrantBody,
+    ResumeGrantBody,
+    SubstituteGrantBody,
+    TransferGrantBody,
+)
 from marketplace.api.bodies.reasons import TimedReasonBody
 from marketplace.api.commands import Commanded, ReceiptBody
 from marketplace.api.paging import Cursor, Limit, Page, build_page, parse_cursor
@@ -20,6 +26,7 @@ from marketplace.runtime.commands.grants import (
     terminate_grant,
     transfer_grant,
 )
+from marketplace.runtime.commands.spreads import prioritise_grant
 from marketplace.runtime.commands.substitution import substitute_grant
 
 PATH: Final = "/v1/grants"
@@ -98,6 +105,15 @@ async def transfer(
     return command.answer(receipt)
 
 
+@post("/{grant_id:str}/prioritise", status_code=200, summary="Say when a grant is used among others")
+async def prioritise(
+    command: Commanded, grant_id: FromPath[str], data: JSONBody[PrioritiseGrantBody]
+) -> Response[ReceiptBody]:
+    """Say, as its startup, when the grant is used among those over which use is spread; the lowest first."""
+    receipt = await prioritise_grant(command.handler, command.context, grant_id, priority=data.priority)
+    return command.answer(receipt)
+
+
 @post("/{grant_id:str}/terminate", status_code=200, summary="End a grant early")
 async def terminate(
     command: Commanded, grant_id: FromPath[str], data: JSONBody[TimedReasonBody]
@@ -144,6 +160,18 @@ async def list_all(
 
 ROUTER: Final = Router(
     PATH,
-    route_handlers=[activate, degrade, suspend, resume, substitute, transfer, terminate, get_one, get_past, list_all],
+    route_handlers=[
+        activate,
+        degrade,
+        suspend,
+        resume,
+        substitute,
+        transfer,
+        prioritise,
+        terminate,
+        get_one,
+        get_past,
+        list_all,
+    ],
     tags=["grants"],
 )

@@ -72,6 +72,20 @@ def sum_amounts(timeline: Timeline, start: int, end: int) -> int:
     return total
 
 
+def list_runs(timeline: Timeline, start: int, end: int) -> list[Run]:
+    """Return the runs over ``[start, end)`` in order, cut to it, of a timeline whose blocks are hours."""
+    runs = (run for hour in _list_blocks(start, end, HOUR_SECONDS) for run in timeline.get(hour, ()))
+    return list(
+        _merge(
+            [
+                (max(begin, start), min(stop, end), amount)
+                for begin, stop, amount in runs
+                if begin < end and stop > start
+            ]
+        )
+    )
+
+
 def sum_all(timeline: Timeline) -> int:
     """Return the sum of amount · seconds over all that a timeline has."""
     return sum(amount * (stop - begin) for runs in timeline.values() for begin, stop, amount in runs)

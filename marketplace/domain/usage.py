@@ -16,7 +16,8 @@ Faults in order: time_naive · span_empty · seconds_not_whole · nodes_not_posi
 grant_closed · interval_too_long · device_counted · nodes_above_grant.
 
 Refusals in order: readings_missing · readings_too_many · samples_missing · samples_too_many · reading_unknown ·
-reading_voided, then, of a correction, its faults.
+reading_voided · spread_unknown · spread_voided · spread_exists · grants_too_many · grants_exhausted ·
+parts_too_many, then, of a correction, its faults.
 """
 
 from collections.abc import Collection, Sequence
@@ -27,12 +28,15 @@ from typing import Final
 from events.usage import (
     Reading,
     Sample,
+    Spread,
     UsageClosed,
     UsageCorrected,
     UsageEvent,
     UsageEvidenced,
     UsageIdentified,
     UsageReported,
+    UsageRespread,
+    UsageSpread,
     UsageVoided,
 )
 from marketplace.core.decider import Decider
@@ -48,14 +52,18 @@ from marketplace.domain.usage_commands import (
     Measurement,
     Metered,
     ReportUsage,
+    RespreadUsage,
+    SpreadUsage,
     UsageCommand,
     VoidUsage,
     name_usage,
 )
 from marketplace.domain.usage_rules import build_reading, count_gpus, find_fault, says
+from marketplace.domain.usage_spread import digest_spread, respread, spread
 from marketplace.domain.usage_state import (
     HOME_BYTES,
     SECOND,
+    SPREAD_VOIDED,
     VOIDED,
     Count,
     Usage,
@@ -182,6 +190,10 @@ def decide(command: UsageCommand, state: UsageState) -> Sequence[UsageEvent]:
             return _void(command, state)
         case CloseUsage():
             return _close(command, state)
+        case SpreadUsage():
+            return spread(command, state)
+        case RespreadUsage():
+            return respread(command, state)
 
 
 def _report(command: ReportUsage, state: UsageState) -> Sequence[UsageEvent]:
@@ -309,6 +321,10 @@ def evolve(state: UsageState, event: UsageEvent) -> UsageState:
             return _evolve_homes(state, event)
         case UsageClosed():
             return replace(state, closed=True)
+        case UsageSpread():
+            return _evolve_spread(state, event, event.spread)
+        case UsageRespread():
+            return _evolve_spread(state, event, event.after)
 
 
 def _evolve_count(state: UsageState, source: str, added: tuple[Reading, ...], taken: tuple[Reading, ...]) -> UsageState:
@@ -325,6 +341,11 @@ def _evolve_homes(state: UsageState, event: UsageIdentified) -> UsageState:
     number = grants.index(event.grant_id).to_bytes(HOME_BYTES)
     homes = state.homes.update({digest(reading_id): number for reading_id in event.reading_ids})
     return replace(state, homes=homes, grants=grants)
+
+
+def _evolve_spread(state: UsageState, event: UsageSpread | UsageRespread, after: Spread | None) -> UsageState:
+    known = SPREAD_VOIDED if after is None else digest_spread(after)
+    return replace(state, spreads=state.spreads.update({digest_key(event.source, event.reading_id): known}))
 
 
 USAGE: Decider[UsageCommand, UsageEvent, UsageState] = Decider("usage", "usg", Usage(), decide, evolve)

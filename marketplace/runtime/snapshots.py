@@ -25,7 +25,7 @@ import events.usage
 from marketplace.core import packed, timeline
 from marketplace.core.errors import Unavailable
 from marketplace.core.packed import Packed
-from marketplace.domain import usage, usage_rules, usage_snapshot, usage_state
+from marketplace.domain import usage, usage_rules, usage_snapshot, usage_spread, usage_state
 from marketplace.domain.usage_state import Usage
 from marketplace.log.port import Head, Log
 from marketplace.runtime import traces
@@ -53,7 +53,7 @@ CODECS: Final[Mapping[type, Codec]] = {
         usage_snapshot.render_usage,
         usage_snapshot.parse_usage,
         usage_snapshot.weigh_usage,
-        (events.usage, packed, timeline, traces, usage, usage_rules, usage_snapshot, usage_state),
+        (events.usage, packed, timeline, traces, usage, usage_rules, usage_snapshot, usage_spread, usage_state),
     )
 }
 """What is kept, by the type of its state; every other aggregate has a short life, and is folded."""

@@ -6,6 +6,7 @@ from events.grant import (
     GrantActivated,
     GrantCompleted,
     GrantDegraded,
+    GrantPrioritised,
     GrantResumed,
     GrantSubstituted,
     GrantSuspended,
@@ -14,10 +15,12 @@ from events.grant import (
 )
 from marketplace.domain.grant import (
     GRANT,
+    PRIORITY,
     ActivateGrant,
     CompleteGrant,
     DegradeGrant,
     IssueGrant,
+    PrioritiseGrant,
     ResumeGrant,
     SubstituteGrant,
     SuspendGrant,
@@ -37,6 +40,7 @@ suspend = builder(SuspendGrant(**MINE, at=hour(13), reason="fabric upgrade"))
 resume = builder(ResumeGrant(**MINE, at=hour(14)))
 substitute = builder(SubstituteGrant(**MINE, pool_id=POOL_2, lots=LOTS_2, at=hour(12), reason="nodes failed"))
 transfer = builder(TransferGrant(**MINE, startup_id=STARTUP_2))
+prioritise = builder(PrioritiseGrant(**MINE, priority=1))
 complete = builder(CompleteGrant(**MINE, gpu_seconds_accepted=576_000, at=hour(20)))
 NOTICE = {"by": "startup", "noticed_at": hour(10), "reason": "insolvent"}
 terminate = builder(TerminateGrant(**MINE, at=hour(15), **NOTICE))
@@ -52,7 +56,7 @@ TRANSFERRED = GrantTransferred(**MINE, startup_id=STARTUP_2, startup_id_before=S
 COMPLETED = GrantCompleted(**MINE, gpu_seconds_accepted=576_000)
 TERMINATED = GrantTerminated(**MINE, at=hour(15), **NOTICE)
 ACTIVE = (ISSUED, ACTIVATED)
-AFTER_END = [activate(), degrade(), suspend(), resume(), substitute(), transfer()]
+AFTER_END = [activate(), degrade(), suspend(), resume(), substitute(), transfer(), prioritise()]
 
 REFUSALS = [
     Row("grant_unknown", (), activate()),
@@ -119,6 +123,12 @@ def test_transfers_use_alone():
     Given(GRANT, *ACTIVE).when(transfer()).then(TRANSFERRED)
     state = GRANT.fold([*ACTIVE, TRANSFERRED])
     assert (state.startup_id, state.issued.startup_id) == (STARTUP_2, STARTUP)
+
+
+def test_its_tenant_says_which_grant_is_used_first():
+    Given(GRANT, *ACTIVE).when(prioritise()).then(GrantPrioritised(**MINE, priority=1))
+    Given(GRANT, *ACTIVE).when(prioritise(priority=PRIORITY)).then_nothing()
+    assert GRANT.fold([*ACTIVE, GrantPrioritised(**MINE, priority=1)]).priority == 1
 
 
 def test_completes_at_its_end():

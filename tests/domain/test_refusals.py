@@ -39,7 +39,11 @@ RAISED_BY = {
 }
 
 
-PARTS = {"account": ("account_holds", "account_rules"), "order": ("order_terms",), "usage": ("usage_rules",)}
+PARTS = {
+    "account": ("account_holds", "account_rules"),
+    "order": ("order_terms",),
+    "usage": ("usage_rules", "usage_spread"),
+}
 """Modules beside the aggregate's own that raise for it."""
 
 
