@@ -179,4 +179,14 @@ INVARIANTS: Final = (
             "principal_usd=principal,",
         ),
     ),
+    Invariant(
+        16,
+        "tests.domain.test_usage_spread:"
+        "test_at_every_second_each_grant_carries_what_the_order_says_whatever_is_corrected",
+        Mutant(
+            "marketplace.domain.usage_spread",
+            "used = sum(amount for begin, stop, amount in offer.runs if begin < last and stop > first)",
+            "used = sum(amount for begin, stop, amount in offer.runs if begin <= first and stop > last)",
+        ),
+    ),
 )
