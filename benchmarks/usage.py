@@ -5,9 +5,9 @@
 `http`: durable readings a second in batches of 1,000, beside a bare Litestar handler that decodes the same batch and
 answers as many bytes; one API process with its log on one nats-server that syncs every write.
 `visible`: the whole stack takes 5,000 readings a second; the time from sending a reading until its balance shows it.
-`stored`: processor time of a reading, decided and projected, with 10^5, 10^6 and, by `--stored-max`, 3 · 10^6
-and 10^7 readings stored; how long the first batch of a process that has just begun takes then, without snapshots and with them; and the
-memory of the states. The clients share the machine's cores with the servers, so compare the ratios.
+`stored`: processor time of a reading, decided and projected, with 10^5, 10^6 and, by `--stored-max`, 3 · 10^6 and
+10^7 readings stored; how long the first batch of a process that has just begun takes then, without snapshots and with
+them; and the memory of the states. The clients share the machine's cores with the servers, so compare the ratios.
 """
 
 import argparse

@@ -7,6 +7,7 @@ from typing import Annotated, Literal
 import msgspec
 from msgspec import Meta
 
+from events.service import ServiceResult
 from events.types import Event, Id, Instant, PrincipalTerms, Ratio, SafeTerms, Shares, Text, Usd
 
 TermsVersion = Annotated[int, Meta(ge=1, description="Version of the terms, counted from 1")]
@@ -48,6 +49,7 @@ class InstrumentPrincipalAccrued(Event, frozen=True, kw_only=True, tag="instrume
         statement_id: The accepted statement; None for a payment.
         terms_version: The terms it was born under.
         interest_from: Day on which it was born; a note earns interest from it on.
+        service: What the statement's period came to against what was promised; None where nothing was.
     """
 
     instrument_id: Id
@@ -58,6 +60,7 @@ class InstrumentPrincipalAccrued(Event, frozen=True, kw_only=True, tag="instrume
     statement_id: Id | None
     terms_version: TermsVersion
     interest_from: date
+    service: ServiceResult | None = None
 
 
 class TakenShares(msgspec.Struct, frozen=True, kw_only=True):
@@ -168,6 +171,24 @@ class InstrumentLapsed(Event, frozen=True, kw_only=True, tag="instrument.lapsed.
     holder_id: Id
     undrawn_usd: Usd
     reason: Text
+
+
+class InstrumentCommitmentReduced(Event, frozen=True, kw_only=True, tag="instrument.commitment_reduced.v1"):
+    """Part of the commitment grows no principal any more, say since the capacity was sold on.
+
+    Attributes:
+        instrument_id: The instrument.
+        issuer_id: Whose equity it would have become.
+        holder_id: Who holds it.
+        amount_usd: The part.
+        cause: What took it off, for example the grant that the capacity became.
+    """
+
+    instrument_id: Id
+    issuer_id: Id
+    holder_id: Id
+    amount_usd: Usd
+    cause: Text
 
 
 class InstrumentAmended(Event, frozen=True, kw_only=True, tag="instrument.amended.v1"):
@@ -290,6 +311,7 @@ InstrumentEvent = (
     | InstrumentSuspended
     | InstrumentResumed
     | InstrumentLapsed
+    | InstrumentCommitmentReduced
     | InstrumentAmended
     | InstrumentMfnNoticed
     | InstrumentMfnElected

@@ -45,6 +45,7 @@ class PoolCapacityOffered(Event, frozen=True, kw_only=True, tag="pool.capacity_o
         nodes: Nodes offered.
         start: First instant.
         end: Instant after the last.
+        grant_id: The grant that they stay reserved for until they are sold; None: nodes that nobody has.
     """
 
     pool_id: Id
@@ -52,6 +53,7 @@ class PoolCapacityOffered(Event, frozen=True, kw_only=True, tag="pool.capacity_o
     nodes: Nodes
     start: Instant
     end: Instant
+    grant_id: Id | None = None
 
 
 class PoolCapacityRecalled(Event, frozen=True, kw_only=True, tag="pool.capacity_recalled.v1"):
@@ -84,6 +86,32 @@ class PoolCapacityReserved(Event, frozen=True, kw_only=True, tag="pool.capacity_
     start: Instant
     end: Instant
     lots: tuple[LotShare, ...]
+
+
+class PoolCapacityResold(Event, frozen=True, kw_only=True, tag="pool.capacity_resold.v1"):
+    """Nodes that were reserved for one grant are reserved for another from now on.
+
+    Attributes:
+        pool_id: The pool.
+        grant_id: The grant they are taken for.
+        grant_id_before: The grant they were taken for.
+        lot_id: The lot of the resale.
+        nodes: Nodes at every instant of the span.
+        start: First instant.
+        end: Instant after the last.
+        lots: Which of the provider's lots carry them; their nodes sum to `nodes` at every instant.
+        lots_left: Which of the provider's lots carry what the first grant keeps.
+    """
+
+    pool_id: Id
+    grant_id: Id
+    grant_id_before: Id
+    lot_id: Id
+    nodes: Nodes
+    start: Instant
+    end: Instant
+    lots: tuple[LotShare, ...]
+    lots_left: tuple[LotShare, ...]
 
 
 class PoolCapacityReleased(Event, frozen=True, kw_only=True, tag="pool.capacity_released.v1"):
@@ -153,6 +181,7 @@ PoolEvent = (
     | PoolCapacityOffered
     | PoolCapacityRecalled
     | PoolCapacityReserved
+    | PoolCapacityResold
     | PoolCapacityReleased
     | PoolNodeFailed
     | PoolNodeRestored

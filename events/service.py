@@ -6,7 +6,7 @@ from typing import Annotated, Final, Literal
 import msgspec
 from msgspec import Meta
 
-from events.types import GpuSeconds, Ratio, Share
+from events.types import GpuSeconds, Ratio, ServiceConsequence, Share
 
 Measure = Literal["incidents", "metered"]
 
@@ -31,11 +31,13 @@ class ServiceTerms(msgspec.Struct, frozen=True, kw_only=True):
         credits: The schedule; the first step lies at or below the promise, each later one lower and worth more.
         measure: What counts as unavailable: ``incidents``: nodes that did not work; ``metered``: also what the
             provider's meter did not count as delivered.
+        consequence: What a period below the promise does where no instrument says it: ``credit`` or ``roll_forward``.
     """
 
     availability_min: Share
     credits: Annotated[tuple[CreditStep, ...], Meta(max_length=16)] = ()
     measure: Measure = "incidents"
+    consequence: Literal["credit", "roll_forward"] = "credit"
 
 
 STANDARD_SERVICE: Final = ServiceTerms(
@@ -60,6 +62,9 @@ class ServiceResult(msgspec.Struct, frozen=True, kw_only=True):
         availability_min: What was promised.
         met: Whether the promise was kept.
         credit: Share of the period's charges that the schedule gives back; 0 where it was kept.
+        consequence: What a period below the promise does, by the instrument's terms or the grant's; where it was to
+            roll forward and there is no room for that, ``exclude``, or ``credit`` of cash alone. None where it was
+            kept.
     """
 
     gpu_seconds_promised: GpuSeconds
@@ -69,3 +74,4 @@ class ServiceResult(msgspec.Struct, frozen=True, kw_only=True):
     availability_min: Share
     met: bool
     credit: Share
+    consequence: ServiceConsequence | None = None

@@ -1,5 +1,6 @@
 """Statements: a period's usage of a grant, priced; only what is accepted is paid and accrues."""
 
+from decimal import Decimal
 from typing import Literal
 
 import msgspec
@@ -11,7 +12,8 @@ from events.types import Event, GpuSeconds, Id, Instant, Text, Usd
 class Charges(msgspec.Struct, frozen=True, kw_only=True):
     """What one period's usage costs, to the cent.
 
-    Invariant: ``provider_usd = cash_usd + holder_usd``.
+    Invariant: ``provider_usd + reseller_receives_usd = cash_usd + holder_usd + reseller_pays_usd``. The reseller's two
+    are 0 but where the capacity was bought from a startup that did not use it.
 
     Attributes:
         gpu_seconds: Usage that is charged.
@@ -19,6 +21,8 @@ class Charges(msgspec.Struct, frozen=True, kw_only=True):
         cash_usd: What the startup pays.
         holder_usd: What the holder of the equity pays.
         principal_usd: What the startup owes as principal.
+        reseller_pays_usd: What the seller of a resale adds, where it sold for less than it owes.
+        reseller_receives_usd: What the seller of a resale is paid, where it sold for more than it owes.
     """
 
     gpu_seconds: GpuSeconds
@@ -26,6 +30,8 @@ class Charges(msgspec.Struct, frozen=True, kw_only=True):
     cash_usd: Usd
     holder_usd: Usd
     principal_usd: Usd
+    reseller_pays_usd: Usd = Decimal(0)
+    reseller_receives_usd: Usd = Decimal(0)
 
 
 class ServiceCredit(msgspec.Struct, frozen=True, kw_only=True):

@@ -73,6 +73,15 @@ class Reason(msgspec.Struct, frozen=True, kw_only=True):
     facts: dict[str, str] = {}
 
 
+ServiceConsequence = Literal["roll_forward", "exclude", "credit"]
+"""What a statement period below the promised availability does to a drawdown.
+
+``roll_forward``: nothing of it is charged, and the grant goes on by as long as the period was, so that it is delivered
+again; ``exclude``: no principal accrues of it, and the holder pays nothing; ``credit``: all of it is charged, and the
+published share is given back.
+"""
+
+
 class SafeTerms(msgspec.Struct, frozen=True, kw_only=True, tag_field="kind", tag="safe"):
     """A Simple Agreement for Future Equity (Y Combinator's form).
 
@@ -81,12 +90,14 @@ class SafeTerms(msgspec.Struct, frozen=True, kw_only=True, tag_field="kind", tag
         valuation_cap_usd: The cap; None for an uncapped SAFE.
         discount: Share taken off the round's price, for example 0.20; None for none.
         most_favoured_nation: Whether the holder may elect the terms of a later SAFE.
+        service_consequence: What a period below the promised availability does; needed where delivery draws it down.
     """
 
     conversion_timing: Literal["post_money", "pre_money"]
     valuation_cap_usd: Usd | None = None
     discount: Share | None = None
     most_favoured_nation: bool = False
+    service_consequence: ServiceConsequence | None = None
 
 
 class NoteTerms(msgspec.Struct, frozen=True, kw_only=True, tag_field="kind", tag="note"):
@@ -100,6 +111,7 @@ class NoteTerms(msgspec.Struct, frozen=True, kw_only=True, tag_field="kind", tag
         valuation_cap_usd: The cap; None for none.
         discount: Share taken off the round's price; None for none.
         repayment_multiple: Multiple of the principal that is owed in a sale, beside the interest.
+        service_consequence: What a period below the promised availability does; needed where delivery draws it down.
     """
 
     annual_rate: Share
@@ -109,6 +121,7 @@ class NoteTerms(msgspec.Struct, frozen=True, kw_only=True, tag_field="kind", tag
     valuation_cap_usd: Usd | None = None
     discount: Share | None = None
     repayment_multiple: Multiple = Decimal(1)
+    service_consequence: ServiceConsequence | None = None
 
 
 PrincipalTerms = SafeTerms | NoteTerms

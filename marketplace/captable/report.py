@@ -180,7 +180,7 @@ def _render_instrument(instrument: Instrument) -> InstrumentLine:
         instrument_id=instrument.issued.instrument_id,
         holder_id=instrument.issued.holder_id,
         status=instrument.status,
-        commitment_usd=instrument.issued.commitment_usd,
+        commitment_usd=instrument.commitment_usd,
         principal_usd=instrument.principal_usd,
         converted_usd=instrument.converted_usd,
         outstanding_usd=instrument.outstanding_usd,

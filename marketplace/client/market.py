@@ -26,6 +26,7 @@ from marketplace.api.bodies.supply import (
     ListLotBody,
     OpenPoolBody,
     RegisterSiteBody,
+    ResellGrantBody,
     ScheduleConversionBody,
     SlipConversionBody,
 )
@@ -102,6 +103,14 @@ class MarketplaceClient(Companies):
     async def list_lot(self, body: ListLotBody, **options: Any) -> ReceiptBody:
         """Offer nodes for a span."""
         return await self.command("/v1/lots", body, **options)
+
+    async def resell_grant(self, grant_id: str, body: ResellGrantBody, **options: Any) -> ReceiptBody:
+        """Offer nodes of a grant that its startup does not use; the receipt names the lot."""
+        return await self.command(f"/v1/grants/{grant_id}/resell", body, **options)
+
+    async def withdraw_lot(self, lot_id: str, reason: str, **options: Any) -> ReceiptBody:
+        """Take a lot off the market for good."""
+        return await self.command(f"/v1/lots/{lot_id}/withdraw", ReasonBody(reason=reason), **options)
 
     async def grant_mandate(self, body: GrantMandateBody, **options: Any) -> ReceiptBody:
         """Offer to take equity."""

@@ -3,11 +3,12 @@
 Subject: ``marketplace.grant.<grant_id>``.
 
 Invariants:
-    1. A grant's price, offer and equity part never change.
+    1. A grant's price, offer and equity part never change; what is resold of it leaves it for good.
     2. It ends once: completed or terminated; after that only its statements go on.
+    3. At no instant is more resold than was granted.
 
 Refusals in order: grant_unknown · grant_exists · time_naive · grant_<status> · grant_not_due · nodes_above_grant ·
-pool_unchanged.
+pool_unchanged · grant_bought · grant_transferred · span_empty · resale_outside_grant · resale_above_grant.
 """
 
 from collections.abc import Sequence
@@ -15,15 +16,15 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Literal
 
-import msgspec
-
 from events.grant import (
     GrantActivated,
     GrantCompleted,
     GrantDegraded,
     GrantEvent,
+    GrantExtended,
     GrantIssued,
     GrantPrioritised,
+    GrantResold,
     GrantResumed,
     GrantSubstituted,
     GrantSuspended,
@@ -33,105 +34,47 @@ from events.grant import (
 from events.types import LotShare
 from marketplace.core.decider import Decider
 from marketplace.core.errors import Refusal
+from marketplace.core.intervals import Load, find_peak, require_span
+from marketplace.domain.grant_commands import (
+    ActivateGrant,
+    CompleteGrant,
+    DegradeGrant,
+    ExtendGrant,
+    GrantCommand,
+    IssueGrant,
+    PrioritiseGrant,
+    ResellGrant,
+    ResumeGrant,
+    SubstituteGrant,
+    SuspendGrant,
+    TerminateGrant,
+    TransferGrant,
+)
 from marketplace.domain.refusals import refuse_exists, refuse_status, refuse_unknown, require_aware
 
-
-class IssueGrant(msgspec.Struct, frozen=True, kw_only=True):
-    """Award capacity; the whole grant is in the event that it makes."""
-
-    issued: GrantIssued
-
-    @property
-    def grant_id(self) -> str:
-        """Return the grant's id."""
-        return self.issued.grant_id
-
-
-class ActivateGrant(msgspec.Struct, frozen=True, kw_only=True):
-    """Hand the capacity over."""
-
-    grant_id: str
-    at: datetime
-
-
-class DegradeGrant(msgspec.Struct, frozen=True, kw_only=True):
-    """Say that fewer nodes work."""
-
-    grant_id: str
-    nodes_available: int
-    at: datetime
-    reason: str
-
-
-class SuspendGrant(msgspec.Struct, frozen=True, kw_only=True):
-    """Interrupt use."""
-
-    grant_id: str
-    at: datetime
-    reason: str
-
-
-class ResumeGrant(msgspec.Struct, frozen=True, kw_only=True):
-    """Say that it works in full again."""
-
-    grant_id: str
-    at: datetime
-
-
-class SubstituteGrant(msgspec.Struct, frozen=True, kw_only=True):
-    """Move the capacity to another pool; both pools change in the same atomic batch."""
-
-    grant_id: str
-    pool_id: str
-    lots: tuple[LotShare, ...]
-    at: datetime
-    reason: str
-
-
-class TransferGrant(msgspec.Struct, frozen=True, kw_only=True):
-    """Let another startup use it."""
-
-    grant_id: str
-    startup_id: str
-
-
-class PrioritiseGrant(msgspec.Struct, frozen=True, kw_only=True):
-    """Change its place among the grants over which use is spread."""
-
-    grant_id: str
-    priority: int
-
-
-class CompleteGrant(msgspec.Struct, frozen=True, kw_only=True):
-    """Say that the span is over and its statements are settled."""
-
-    grant_id: str
-    gpu_seconds_accepted: int
-    at: datetime
-
-
-class TerminateGrant(msgspec.Struct, frozen=True, kw_only=True):
-    """End it early; `at` is held within the span."""
-
-    grant_id: str
-    at: datetime
-    by: Literal["startup", "provider", "platform"]
-    noticed_at: datetime
-    reason: str
-
-
-GrantCommand = (
-    IssueGrant
-    | ActivateGrant
-    | DegradeGrant
-    | SuspendGrant
-    | ResumeGrant
-    | SubstituteGrant
-    | TransferGrant
-    | PrioritiseGrant
-    | CompleteGrant
-    | TerminateGrant
-)
+__all__ = [
+    "GRANT",
+    "PRIORITY",
+    "RUNNING",
+    "ActivateGrant",
+    "CompleteGrant",
+    "DegradeGrant",
+    "ExtendGrant",
+    "Grant",
+    "GrantCommand",
+    "GrantState",
+    "IssueGrant",
+    "PrioritiseGrant",
+    "ResellGrant",
+    "ResumeGrant",
+    "SubstituteGrant",
+    "SuspendGrant",
+    "TerminateGrant",
+    "TransferGrant",
+    "decide",
+    "evolve",
+    "require_resale",
+]
 RUNNING = ("active", "degraded", "suspended")
 PRIORITY = 100
 """Of a grant whose tenant said nothing else; of grants that could carry a use, the lowest is used first."""
@@ -141,8 +84,9 @@ PRIORITY = 100
 class Grant:
     """An issued grant.
 
-    `end` is brought forward by a termination, `reason` says why it is degraded, `outages` how many nodes worked since
-    when, the oldest first; what is told of an instant replaces what was told of it and of later ones before.
+    `end` is brought forward by a termination and put off by `extensions`, `reason` says why it is degraded, `outages`
+    how many nodes worked since when, the oldest first; what is told of an instant replaces what was told of it and of
+    later ones before.
     """
 
     issued: GrantIssued
@@ -153,7 +97,9 @@ class Grant:
     end: datetime
     nodes_available: int
     reason: str | None = None
+    resold: tuple[GrantResold, ...] = ()
     outages: tuple[tuple[datetime, int], ...] = ()
+    extensions: tuple[tuple[datetime, datetime], ...] = ()
     priority: int = PRIORITY
 
     @property
@@ -161,6 +107,19 @@ class Grant:
         """Return the GPU-seconds of the whole span as first granted."""
         seconds = int((self.issued.end - self.issued.start).total_seconds())
         return self.issued.nodes * self.issued.gpus_per_node * seconds
+
+    @property
+    def gpu_seconds_left(self) -> int:
+        """Return the GPU-seconds of the span as first granted, without those that were resold."""
+        return self.gpu_seconds_granted - sum(part.gpu_seconds for part in self.resold)
+
+    def list_resold(self) -> list[Load]:
+        """Return the nodes that were resold."""
+        return [Load(part.start, part.end, part.nodes) for part in self.resold]
+
+    def count_nodes(self, at: datetime) -> int:
+        """Return the nodes that are the grant's own at an instant of its span."""
+        return self.issued.nodes - sum(part.nodes for part in self.resold if part.start <= at < part.end)
 
 
 GrantState = Grant | None
@@ -179,16 +138,22 @@ def decide(command: GrantCommand, state: GrantState) -> Sequence[GrantEvent]:
             return _activate(command, state)
         case SubstituteGrant():
             return _substitute(command, state)
-        case TransferGrant():
-            return _transfer(command, state)
-        case PrioritiseGrant():
-            return _prioritise(command, state)
-        case CompleteGrant():
-            return _complete(command, state)
-        case TerminateGrant():
-            return _terminate(command, state)
+        case ExtendGrant():
+            return _extend(command, state)
+        case TransferGrant() | PrioritiseGrant():
+            return _arrange(command, state)
+        case ResellGrant():
+            return _resell(command, state)
+        case CompleteGrant() | TerminateGrant():
+            return _end(command, state)
         case _:
             return _interrupt(command, state)
+
+
+def _end(command: CompleteGrant | TerminateGrant, state: Grant) -> Sequence[GrantEvent]:
+    if isinstance(command, CompleteGrant):
+        return _complete(command, state)
+    return _terminate(command, state)
 
 
 def _interrupt(command: DegradeGrant | SuspendGrant | ResumeGrant, state: Grant) -> Sequence[GrantEvent]:
@@ -284,6 +249,33 @@ def _substitute(command: SubstituteGrant, state: Grant) -> Sequence[GrantEvent]:
     ]
 
 
+def _extend(command: ExtendGrant, state: Grant) -> Sequence[GrantEvent]:
+    if (command.start, command.end) in state.extensions:
+        return []
+    _require_status(state, *RUNNING)
+    assert state.end <= command.start < command.end, "what is added follows what there is"
+    seconds = int((command.end - command.start).total_seconds())
+    return [
+        GrantExtended(
+            grant_id=command.grant_id,
+            statement_id=command.statement_id,
+            start=command.start,
+            end=command.end,
+            lots=command.lots,
+            gpu_seconds=state.issued.nodes * state.issued.gpus_per_node * seconds,
+        )
+    ]
+
+
+def _arrange(command: TransferGrant | PrioritiseGrant, state: Grant) -> Sequence[GrantEvent]:
+    if isinstance(command, TransferGrant):
+        return _transfer(command, state)
+    if state.priority == command.priority:
+        return []
+    _require_status(state, "issued", *RUNNING)
+    return [GrantPrioritised(grant_id=command.grant_id, priority=command.priority)]
+
+
 def _transfer(command: TransferGrant, state: Grant) -> Sequence[GrantEvent]:
     if state.startup_id == command.startup_id:
         return []
@@ -293,11 +285,50 @@ def _transfer(command: TransferGrant, state: Grant) -> Sequence[GrantEvent]:
     ]
 
 
-def _prioritise(command: PrioritiseGrant, state: Grant) -> Sequence[GrantEvent]:
-    if state.priority == command.priority:
+def require_resale(state: Grant, nodes: int, start: datetime, end: datetime) -> None:
+    """Refuse to sell on what is not the grant's to sell; see the module for the order.
+
+    Raises:
+        Refusal: ``grant_<status>`` · ``grant_bought`` · ``grant_transferred`` · ``time_naive`` · ``span_empty`` ·
+            ``resale_outside_grant`` · ``resale_above_grant``.
+    """
+    issued = state.issued
+    _require_status(state, "issued", "active")
+    if issued.resale is not None:
+        raise Refusal(
+            "grant_bought", f"grant {issued.grant_id} was bought from a startup itself; what is resold once stays there"
+        )
+    if state.startup_id != issued.startup_id:
+        raise Refusal(
+            "grant_transferred",
+            f"grant {issued.grant_id} is paid by {issued.startup_id} and used by {state.startup_id}; one that pays and"
+            " uses may sell",
+        )
+    require_span(start, end, "/end")
+    if start < issued.start or end > state.end:
+        raise Refusal(
+            "resale_outside_grant",
+            f"the grant runs from {issued.start.isoformat()} to {state.end.isoformat()}; sell a span within it",
+            pointer="/start",
+        )
+    peak, where = find_peak([*state.list_resold(), Load(start, end, nodes)], start, end)
+    if peak > issued.nodes:
+        raise Refusal(
+            "resale_above_grant",
+            f"the grant has {issued.nodes} nodes; with this {peak} would be sold on at {where.isoformat()}",
+            pointer="/nodes",
+            grant_id=issued.grant_id,
+            missing=peak - issued.nodes,
+            at=where.isoformat(),
+        )
+
+
+def _resell(command: ResellGrant, state: Grant) -> Sequence[GrantEvent]:
+    sold = command.resold
+    if sold in state.resold:
         return []
-    _require_status(state, "issued", *RUNNING)
-    return [GrantPrioritised(grant_id=command.grant_id, priority=command.priority)]
+    require_resale(state, sold.nodes, sold.start, sold.end)
+    return [sold]
 
 
 def _complete(command: CompleteGrant, state: Grant) -> Sequence[GrantEvent]:
@@ -328,6 +359,35 @@ def evolve(state: GrantState, event: GrantEvent) -> GrantState:
     match event:
         case GrantActivated():
             return replace(state, status="active")
+        case GrantDegraded() | GrantSuspended() | GrantResumed():
+            return _evolve_nodes(state, event)
+        case GrantCompleted():
+            return replace(state, status="completed")
+        case GrantTerminated():
+            return replace(state, status="terminated", end=event.at)
+        case _:
+            return _hand_over(state, event)
+
+
+def _hand_over(
+    state: Grant, event: GrantSubstituted | GrantExtended | GrantTransferred | GrantPrioritised | GrantResold
+) -> Grant:
+    match event:
+        case GrantPrioritised():
+            return replace(state, priority=event.priority)
+        case GrantExtended():
+            extensions = (*state.extensions, (event.start, event.end))
+            return replace(state, end=event.end, lots=(*state.lots, *event.lots), extensions=extensions)
+        case GrantSubstituted():
+            return replace(state, pool_id=event.pool_id, lots=event.lots)
+        case GrantTransferred():
+            return replace(state, startup_id=event.startup_id)
+        case GrantResold():
+            return replace(state, resold=(*state.resold, event))
+
+
+def _evolve_nodes(state: Grant, event: GrantDegraded | GrantSuspended | GrantResumed) -> Grant:
+    match event:
         case GrantDegraded():
             outages = _turn(state, event.at, event.nodes_available)
             nodes, reason = event.nodes_available, event.reason
@@ -337,22 +397,6 @@ def evolve(state: GrantState, event: GrantEvent) -> GrantState:
         case GrantResumed():
             outages = _turn(state, event.at, state.issued.nodes)
             return replace(state, status="active", nodes_available=state.issued.nodes, reason=None, outages=outages)
-        case GrantSubstituted() | GrantTransferred() | GrantPrioritised():
-            return _evolve_place(state, event)
-        case GrantCompleted():
-            return replace(state, status="completed")
-        case GrantTerminated():
-            return replace(state, status="terminated", end=event.at)
-
-
-def _evolve_place(state: Grant, event: GrantSubstituted | GrantTransferred | GrantPrioritised) -> Grant:
-    match event:
-        case GrantSubstituted():
-            return replace(state, pool_id=event.pool_id, lots=event.lots)
-        case GrantTransferred():
-            return replace(state, startup_id=event.startup_id)
-        case GrantPrioritised():
-            return replace(state, priority=event.priority)
 
 
 def _turn(state: Grant, at: datetime, nodes: int) -> tuple[tuple[datetime, int], ...]:

@@ -17,13 +17,13 @@ Tranches of equal terms that follow each other are one *run*; a run converts at 
 cause and the position of its run, a reversal by its tranche and its reason: the same again is nothing new.
 
 Refusals in order, of each command: instrument_unknown · instrument_exists · refusals of `marketplace.core.money` ·
-discount_whole · cap_below_commitment · grant_missing · grant_unexpected · tranche_exists · statement_accrued ·
-conversion_exists · repayment_exists · instrument_suspended, _lapsed, _cancelled or _repaid · statement_missing ·
-statement_unexpected · payment_made · note_matured · commitment_exceeded · tranche_unknown · reversal_exists ·
-tranche_exceeded · missing_convention · payment_exists · debt_exceeded · principal_accrued · nothing_to_convert ·
-principal_stale · shares_missing · not_a_note · nothing_to_repay · terms_kind_differs · notice_exists ·
-notice_unknown · not_most_favoured · election_made · window_over. An import refuses instrument_differs · what the act's
-own command refuses · act_repeated.
+discount_whole · cap_below_commitment · consequence_missing · grant_missing · grant_unexpected · tranche_exists ·
+statement_accrued · conversion_exists · repayment_exists · instrument_suspended, _lapsed, _cancelled or _repaid ·
+statement_missing · statement_unexpected · payment_made · note_matured · commitment_exceeded · tranche_unknown ·
+reversal_exists · tranche_exceeded · missing_convention · reduction_exists · reduction_above_undrawn · payment_exists ·
+debt_exceeded · principal_accrued · nothing_to_convert · principal_stale · shares_missing · not_a_note ·
+nothing_to_repay · terms_kind_differs · notice_exists · notice_unknown · not_most_favoured · election_made ·
+window_over. An import refuses instrument_differs · what the act's own command refuses · act_repeated.
 """
 
 from collections.abc import Callable, Sequence
@@ -56,6 +56,7 @@ from marketplace.domain.instrument_commands import (
     LapseInstrument,
     NoticeMfn,
     PayDebt,
+    ReduceCommitment,
     RepayInstrument,
     RepayNote,
     ResumeInstrument,
@@ -65,9 +66,10 @@ from marketplace.domain.instrument_commands import (
 from marketplace.domain.instrument_import import import_instrument
 from marketplace.domain.instrument_mfn import elect_mfn, notice_mfn
 from marketplace.domain.instrument_notes import repay_note
-from marketplace.domain.instrument_principal import accrue, convert, repay
+from marketplace.domain.instrument_principal import accrue, convert, reduce, repay
 from marketplace.domain.instrument_state import Instrument, InstrumentState, evolve
 from marketplace.domain.refusals import refuse_exists, refuse_status, refuse_unknown, require_aware
+from marketplace.domain.service_level import require_consequence
 
 __all__ = [
     "INSTRUMENT",
@@ -84,6 +86,7 @@ __all__ = [
     "LapseInstrument",
     "NoticeMfn",
     "PayDebt",
+    "ReduceCommitment",
     "RepayInstrument",
     "RepayNote",
     "ResumeInstrument",
@@ -121,6 +124,8 @@ def _issue(command: IssueInstrument, state: InstrumentState) -> Sequence[Instrum
         raise refuse_exists("instrument", command.instrument_id)
     require_usd(command.commitment_usd, "/commitment_usd")
     _require_terms(command.terms, command.commitment_usd)
+    if command.funding == "drawdown":
+        require_consequence(command.terms, "/terms")
     if command.funding == "drawdown" and command.grant_id is None:
         raise Refusal("grant_missing", "a drawdown instrument is drawn by a grant; name it", pointer="/grant_id")
     if command.funding == "paid_at_once" and command.grant_id is not None:
@@ -163,6 +168,8 @@ def _require_terms(terms: PrincipalTerms, commitment_usd: Decimal) -> None:
 
 def _amend(command: AmendInstrument, state: Instrument) -> Sequence[InstrumentEvent]:
     _require_terms(command.terms, state.issued.commitment_usd)
+    if state.issued.funding == "drawdown":
+        require_consequence(command.terms, "/terms")
     latest = state.versions[-1]
     if latest.terms == command.terms and (latest.applies_to_earlier or not command.applies_to_earlier):
         return []
@@ -231,6 +238,7 @@ def _steer_draw(
 _DECIDE: Final[dict[type[InstrumentCommand], Callable[[Any, Instrument], Sequence[InstrumentEvent]]]] = {
     AccruePrincipal: accrue,
     ReversePrincipal: reverse,
+    ReduceCommitment: reduce,
     PayDebt: pay_debt,
     AmendInstrument: _amend,
     ConvertInstrument: convert,

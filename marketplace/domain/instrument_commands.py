@@ -8,6 +8,7 @@ from typing import Literal
 import msgspec
 
 from events.instrument import InstrumentEvent
+from events.service import ServiceResult
 from events.types import Instant, PrincipalTerms, SafeTerms
 
 
@@ -32,6 +33,7 @@ class AccruePrincipal(msgspec.Struct, frozen=True, kw_only=True):
     principal_usd: Decimal
     statement_id: str | None
     on_day: date
+    service: ServiceResult | None = None
 
 
 class ReversePrincipal(msgspec.Struct, frozen=True, kw_only=True):
@@ -82,6 +84,14 @@ class LapseInstrument(msgspec.Struct, frozen=True, kw_only=True):
 
     instrument_id: str
     reason: str
+
+
+class ReduceCommitment(msgspec.Struct, frozen=True, kw_only=True):
+    """Take off the commitment what will never be delivered under it; what accrued stays."""
+
+    instrument_id: str
+    amount_usd: Decimal
+    cause: str
 
 
 class AmendInstrument(msgspec.Struct, frozen=True, kw_only=True):
@@ -191,6 +201,7 @@ InstrumentCommand = (
     | SuspendInstrument
     | ResumeInstrument
     | LapseInstrument
+    | ReduceCommitment
     | AmendInstrument
     | ConvertInstrument
     | CancelInstrument

@@ -11,6 +11,7 @@ from typing import Any, Final
 from events.instrument import (
     InstrumentAmended,
     InstrumentCancelled,
+    InstrumentCommitmentReduced,
     InstrumentConverted,
     InstrumentDebtPaid,
     InstrumentEvent,
@@ -39,6 +40,7 @@ from marketplace.domain.instrument_commands import (
     LapseInstrument,
     NoticeMfn,
     PayDebt,
+    ReduceCommitment,
     RepayInstrument,
     ResumeInstrument,
     ReversePrincipal,
@@ -55,6 +57,7 @@ COMMANDS: Final[dict[type[InstrumentEvent], type[Any]]] = {
     InstrumentSuspended: SuspendInstrument,
     InstrumentResumed: ResumeInstrument,
     InstrumentLapsed: LapseInstrument,
+    InstrumentCommitmentReduced: ReduceCommitment,
     InstrumentAmended: AmendInstrument,
     InstrumentMfnNoticed: NoticeMfn,
     InstrumentMfnElected: ElectMfn,

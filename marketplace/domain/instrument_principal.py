@@ -1,4 +1,4 @@
-"""How principal grows and what becomes of it: accrual, conversion, repayment.
+"""How principal grows and what becomes of it: accrual, reduction, conversion, repayment.
 
 `marketplace.domain.instrument` documents the rules and the order of refusals.
 """
@@ -6,6 +6,7 @@
 from collections.abc import Sequence
 
 from events.instrument import (
+    InstrumentCommitmentReduced,
     InstrumentConverted,
     InstrumentEvent,
     InstrumentPrincipalAccrued,
@@ -14,7 +15,12 @@ from events.instrument import (
 from events.types import NoteTerms
 from marketplace.core.errors import Refusal
 from marketplace.core.money import ZERO, render_ratio, require_usd
-from marketplace.domain.instrument_commands import AccruePrincipal, ConvertInstrument, RepayInstrument
+from marketplace.domain.instrument_commands import (
+    AccruePrincipal,
+    ConvertInstrument,
+    ReduceCommitment,
+    RepayInstrument,
+)
 from marketplace.domain.instrument_state import Instrument
 from marketplace.domain.refusals import refuse_exists, refuse_status
 
@@ -38,7 +44,7 @@ def accrue(command: AccruePrincipal, state: Instrument) -> Sequence[InstrumentEv
         raise Refusal(
             "commitment_exceeded",
             f"{command.principal_usd} USD on top of {state.principal_usd} USD exceeds the commitment of "
-            f"{state.issued.commitment_usd} USD; at most {state.undrawn_usd} USD may accrue",
+            f"{state.commitment_usd} USD; at most {state.undrawn_usd} USD may accrue",
             pointer="/principal_usd",
             principal_usd=str(command.principal_usd),
             undrawn_usd=str(state.undrawn_usd),
@@ -53,6 +59,7 @@ def accrue(command: AccruePrincipal, state: Instrument) -> Sequence[InstrumentEv
             statement_id=command.statement_id,
             terms_version=len(state.versions),
             interest_from=command.on_day,
+            service=command.service,
         )
     ]
 
@@ -97,6 +104,34 @@ def _require_source(command: AccruePrincipal, state: Instrument) -> None:
             f"instrument {command.instrument_id} was paid with tranche {state.tranches[0].tranche_id}; sign another",
             tranche_id=state.tranches[0].tranche_id,
         )
+
+
+def reduce(command: ReduceCommitment, state: Instrument) -> Sequence[InstrumentEvent]:
+    """Return what takes part of an undrawn commitment off."""
+    if command.cause in state.reductions:
+        if state.reductions[command.cause] == command.amount_usd:
+            return []
+        raise refuse_exists("reduction", command.instrument_id)
+    require_usd(command.amount_usd, "/amount_usd")
+    if state.status not in {"drawing", "suspended"}:
+        raise refuse_status("instrument", command.instrument_id, state.status, "drawing or suspended")
+    if command.amount_usd > state.undrawn_usd:
+        raise Refusal(
+            "reduction_above_undrawn",
+            f"{state.undrawn_usd} USD of instrument {command.instrument_id} are undrawn; {command.amount_usd} cannot be"
+            " taken off",
+            pointer="/amount_usd",
+            undrawn_usd=str(state.undrawn_usd),
+        )
+    return [
+        InstrumentCommitmentReduced(
+            instrument_id=command.instrument_id,
+            issuer_id=state.issued.issuer_id,
+            holder_id=state.issued.holder_id,
+            amount_usd=command.amount_usd,
+            cause=command.cause,
+        )
+    ]
 
 
 def convert(command: ConvertInstrument, state: Instrument) -> Sequence[InstrumentEvent]:

@@ -12,6 +12,7 @@ from events.financing import ConvertingInstrument, DatedPrincipal
 from events.instrument import (
     InstrumentAmended,
     InstrumentCancelled,
+    InstrumentCommitmentReduced,
     InstrumentConverted,
     InstrumentDebtPaid,
     InstrumentEvent,
@@ -26,6 +27,7 @@ from events.instrument import (
     InstrumentSuspended,
     TakenShares,
 )
+from events.service import ServiceResult
 from events.types import NoteTerms, PrincipalTerms, SafeTerms
 from marketplace.core.money import ZERO
 from marketplace.equity import model
@@ -51,6 +53,7 @@ class Tranche:
         accrued_usd: What was born.
         terms_version: The terms that it was born under.
         interest_from: Day from which a note earns interest.
+        service: What the statement's period came to against what was promised.
         reversals: What was taken back, by reason.
         converted_usd: Principal that became shares, and was not taken back since.
         repaid_usd: Principal that became money, and was not taken back since.
@@ -63,6 +66,7 @@ class Tranche:
     accrued_usd: Decimal
     terms_version: int
     interest_from: date
+    service: ServiceResult | None = None
     reversals: Mapping[str, InstrumentPrincipalReversed] = field(default_factory=dict)
     converted_usd: Decimal = ZERO
     repaid_usd: Decimal = ZERO
@@ -115,6 +119,7 @@ class Instrument:
         repaid: How it was paid out, if it was.
         notices: Later SAFEs that the holder of a most-favoured one was told of, by id.
         election: What that holder decided, if it did.
+        reductions: What was taken off the commitment, by cause.
         takings: What was clawed back of conversions, by their position in `conversions`.
         debts_paid: What the holder paid of its debt, by payment.
     """
@@ -127,6 +132,7 @@ class Instrument:
     repaid: InstrumentRepaid | None = None
     notices: Mapping[str, InstrumentMfnNoticed] = field(default_factory=dict)
     election: InstrumentMfnElected | None = None
+    reductions: Mapping[str, Decimal] = field(default_factory=dict)
     takings: Mapping[int, Taken] = field(default_factory=dict)
     debts_paid: Mapping[str, Decimal] = field(default_factory=dict)
 
@@ -152,9 +158,14 @@ class Instrument:
         return sum((tranche.outstanding_usd for tranche in self.tranches), ZERO)
 
     @property
+    def commitment_usd(self) -> Decimal:
+        """Commitment as signed, less what was taken off."""
+        return self.issued.commitment_usd - sum(self.reductions.values(), ZERO)
+
+    @property
     def undrawn_usd(self) -> Decimal:
         """Commitment that principal may still grow into."""
-        return self.issued.commitment_usd - self.principal_usd
+        return self.commitment_usd - self.principal_usd
 
     @property
     def terms(self) -> PrincipalTerms:
@@ -230,6 +241,8 @@ def evolve(state: InstrumentState, event: InstrumentEvent) -> InstrumentState:
             return replace(state, status="drawing")
         case InstrumentLapsed():
             return replace(state, status="lapsed")
+        case InstrumentCommitmentReduced():
+            return replace(state, reductions={**state.reductions, event.cause: event.amount_usd})
         case InstrumentCancelled():
             return replace(state, status="cancelled")
         case _:
@@ -252,6 +265,7 @@ def _evolve_principal(
                 event.principal_usd,
                 event.terms_version,
                 event.interest_from,
+                event.service,
             )
             return replace(state, tranches=(*state.tranches, born))
         case InstrumentPrincipalReversed():

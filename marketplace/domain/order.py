@@ -10,8 +10,8 @@ Invariants:
 Refusals in order: order_unknown · order_exists · offers_missing · class_repeated · not_a_number ·
 amount_not_positive · amount_too_large · amount_too_precise · offer_empty · time_naive · window_reversed ·
 window_past · range_empty · sizes_too_many · pue_out_of_range · instrument_unneeded · instrument_missing ·
-mandates_missing · mandates_too_many · discount_whole · cap_below_commitment · expiry_past · bundle_fixed ·
-order_<status> · order_not_due · order_locked_elsewhere.
+mandates_missing · mandates_too_many · discount_whole · cap_below_commitment · consequence_missing · expiry_past ·
+bundle_fixed · order_<status> · order_not_due · order_locked_elsewhere.
 
 Offers are looked at one after the other; the instrument's cap and discount are amounts too, after mandates_too_many.
 """
@@ -45,6 +45,7 @@ from marketplace.domain.offer import compute_principal_max
 from marketplace.domain.order_terms import require_wishes
 from marketplace.domain.priority import keeps_priority
 from marketplace.domain.refusals import refuse_exists, refuse_status, refuse_unknown, require_aware
+from marketplace.domain.service_level import require_consequence
 
 MANDATES_MAX = 4
 OFFERS_MAX = 16
@@ -231,6 +232,7 @@ def _require_equity(terms: OrderTerms) -> None:
             cap_usd=str(cap),
             principal_usd=str(principal),
         )
+    require_consequence(terms.instrument, "/terms/instrument")
 
 
 def require_instrument(terms: SafeTerms, pointer: str) -> None:

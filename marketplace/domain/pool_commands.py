@@ -31,6 +31,18 @@ class OfferCapacity(msgspec.Struct, frozen=True, kw_only=True):
     nodes: int
     start: datetime
     end: datetime
+    grant_id: str | None = None
+
+
+class ResellCapacity(msgspec.Struct, frozen=True, kw_only=True):
+    """Take nodes for a grant that a lot of resale offers of another one."""
+
+    pool_id: str
+    grant_id: str
+    lot_id: str
+    nodes: int
+    start: datetime
+    end: datetime
 
 
 class RecallCapacity(msgspec.Struct, frozen=True, kw_only=True):
@@ -89,6 +101,7 @@ PoolCommand = (
     OpenPool
     | OfferCapacity
     | RecallCapacity
+    | ResellCapacity
     | ReserveCapacity
     | ReleaseCapacity
     | FailNodes

@@ -21,6 +21,7 @@ from itertools import pairwise
 from typing import Final
 
 from events.service import ServiceResult, ServiceTerms
+from events.types import PrincipalTerms
 from marketplace.core.errors import Refusal
 from marketplace.core.money import ZERO, render_ratio, require_share
 from marketplace.domain.grant import Grant
@@ -50,6 +51,17 @@ def require_service(terms: ServiceTerms, pointer: str) -> None:
                 f" {before.availability_below}; each step is lower than the one before and gives more",
                 pointer=f"{pointer}/credits/{index}",
             )
+
+
+def require_consequence(terms: PrincipalTerms, pointer: str) -> None:
+    """Refuse terms of a drawdown that do not say what a period below the promised availability does."""
+    if terms.service_consequence is None:
+        raise Refusal(
+            "consequence_missing",
+            "what a period below the promised availability does is not given; state roll_forward, exclude or credit",
+            pointer=f"{pointer}/service_consequence",
+            convention="service_consequence",
+        )
 
 
 def choose_service(promises: Sequence[ServiceTerms | None]) -> ServiceTerms | None:

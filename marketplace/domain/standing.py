@@ -25,6 +25,7 @@ from events.grant import (
     GrantCompleted,
     GrantDegraded,
     GrantIssued,
+    GrantResold,
     GrantResumed,
     GrantSuspended,
     GrantTerminated,
@@ -32,7 +33,7 @@ from events.grant import (
 from events.statement import StatementAccepted, StatementCredited, StatementIssued, StatementResolved
 from events.types import Event
 
-StandingEvent = (
+_Timed = (
     GrantIssued
     | GrantActivated
     | GrantDegraded
@@ -45,6 +46,7 @@ StandingEvent = (
     | StatementAccepted
     | StatementCredited
 )
+StandingEvent = _Timed | GrantResold
 COUNTED: Final = StandingEvent.__args__
 """The event types that a standing looks at."""
 
@@ -60,6 +62,7 @@ class Course:
         working: Nodes that work.
         counted_until: Up to when its runs are in the record; its start at first.
         running: Whether it was handed over and has not ended.
+        resold: Spans in seconds since 1970 and the nodes that are due under the buyers' grants instead.
     """
 
     provider_id: str
@@ -68,6 +71,7 @@ class Course:
     working: int
     counted_until: datetime
     running: bool = False
+    resold: tuple[tuple[int, int, int], ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -144,6 +148,13 @@ def begin(event: GrantIssued) -> Course:
 
 def advance(event: StandingEvent, course: Course, record: Record) -> tuple[Course, Record]:
     """Return a grant's course and its provider's record after an event of the grant or of one of its statements."""
+    if isinstance(event, GrantResold):
+        part = (int(event.start.timestamp()), int(event.end.timestamp()), event.nodes)
+        return replace(course, resold=(*course.resold, part)), record
+    return _advance(event, course, record)
+
+
+def _advance(event: _Timed, course: Course, record: Record) -> tuple[Course, Record]:
     match event:
         case GrantActivated():
             return replace(course, running=True), record
@@ -184,7 +195,14 @@ def _turn(course: Course, record: Record, at: datetime, *, working: int) -> tupl
     seconds = int((at - course.counted_until).total_seconds()) * course.gpus_per_node
     counted = replace(
         record,
-        gpu_seconds_due=record.gpu_seconds_due + course.nodes * seconds,
+        gpu_seconds_due=record.gpu_seconds_due + course.nodes * seconds - _count_resold(course, at),
         gpu_seconds_lost=record.gpu_seconds_lost + (course.nodes - course.working) * seconds,
     )
     return replace(course, working=working, counted_until=at), counted
+
+
+def _count_resold(course: Course, at: datetime) -> int:
+    """Return the GPU-seconds of a run up to an instant that were due to buyers."""
+    begin, end = int(course.counted_until.timestamp()), int(at.timestamp())
+    spans = ((max(start, begin), min(stop, end), nodes) for start, stop, nodes in course.resold)
+    return sum(max(stop - start, 0) * nodes for start, stop, nodes in spans) * course.gpus_per_node

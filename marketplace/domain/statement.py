@@ -130,6 +130,11 @@ class Statement:
         return subtract_credit(self.charges, self.service_credit)
 
     @property
+    def is_rolled(self) -> bool:
+        """Tell whether its period rolled forward, so that nothing of it is charged."""
+        return self.service is not None and self.service.consequence == "roll_forward"
+
+    @property
     def service(self) -> ServiceResult | None:
         """Return what its period came to; None where nothing was promised, and of a credit."""
         return self.issued.service if isinstance(self.issued, StatementIssued) else None

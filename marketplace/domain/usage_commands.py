@@ -8,6 +8,7 @@ import msgspec
 
 from events.usage import BurnRank, Evidence, Meter, Reading, Sample, Spread
 from marketplace.core.ids import derive_id, rename_id
+from marketplace.core.intervals import Load
 from marketplace.core.timeline import Run
 
 
@@ -34,12 +35,13 @@ class Measurement(msgspec.Struct, frozen=True, kw_only=True, gc=False):
 
 
 class Metered(msgspec.Struct, frozen=True, kw_only=True):
-    """What the grant allows: its span as it stands, nodes and GPUs per node."""
+    """What the grant allows: its span as it stands, nodes and GPUs per node, and the nodes that were resold."""
 
     start: datetime
     end: datetime
     nodes: int
     gpus_per_node: int
+    resold: tuple[Load, ...] = ()
 
 
 class ReportUsage(msgspec.Struct, frozen=True, kw_only=True):

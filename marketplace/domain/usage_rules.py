@@ -8,6 +8,7 @@ from typing import Final
 
 from events.usage import Reading
 from marketplace.core.errors import Refusal
+from marketplace.core.intervals import build_steps
 from marketplace.domain.usage_commands import Measurement, Metered
 from marketplace.domain.usage_state import SECOND, VOIDED, Count, Said, UsageState, digest_content
 
@@ -81,11 +82,13 @@ def _find_excess(measurement: Measurement, metered: Metered, count: Count) -> Re
         return Refusal(
             "device_counted", f"{len(measurement.devices)} devices are named for {gpus} GPUs; name each once"
         )
-    peak, where = count.find_peak(start, end)
-    if peak + gpus > metered.nodes * metered.gpus_per_node:
-        return Refusal(
-            "nodes_above_grant",
-            f"{peak} GPUs are reported at {where.isoformat()} already; {gpus} more exceed the"
-            f" {metered.nodes} nodes of {metered.gpus_per_node} of the grant",
-        )
+    for run in build_steps(metered.resold, start, end):
+        nodes = metered.nodes - run.amount
+        peak, where = count.find_peak(run.start, run.end)
+        if peak + gpus > nodes * metered.gpus_per_node:
+            return Refusal(
+                "nodes_above_grant",
+                f"{peak} GPUs are reported at {where.isoformat()} already; {gpus} more exceed the"
+                f" {nodes} nodes of {metered.gpus_per_node} of the grant",
+            )
     return None

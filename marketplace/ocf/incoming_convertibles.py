@@ -29,7 +29,9 @@ def take_convertible(ground: Ground, located: Located, item: tx.ConvertibleIssua
     of = {"instrument_id": instrument_id, "issuer_id": ground.issuer_id, "holder_id": holder_id}
     issued = instruments.InstrumentIssued(**of, terms=terms, commitment_usd=amount, funding="paid_at_once")
     accrued = instruments.InstrumentPrincipalAccrued(
-        **of,
+        instrument_id=instrument_id,
+        issuer_id=ground.issuer_id,
+        holder_id=holder_id,
         tranche_id=ground.name("trn", item.security_id),
         principal_usd=amount,
         statement_id=None,

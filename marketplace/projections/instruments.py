@@ -148,6 +148,11 @@ def _lapsed(changes: Changes, _: Fact, event: instrument_events.InstrumentLapsed
     changes.update(instruments, event.instrument_id, status="lapsed", lapsed_usd=undrawn, reason=event.reason)
 
 
+def _commitment_reduced(changes: Changes, fact: Fact, event: instrument_events.InstrumentCommitmentReduced) -> None:
+    left = _get(changes, fact)["commitment_usd"] - event.amount_usd
+    changes.update(instruments, event.instrument_id, commitment_usd=left)
+
+
 def _amended(changes: Changes, _: Fact, event: instrument_events.InstrumentAmended) -> None:
     changes.update(instruments, event.instrument_id, terms=event.terms, terms_version=event.terms_version)
 
@@ -185,6 +190,7 @@ PROJECTION: Final = Projection(
         instrument_events.InstrumentSuspended: _suspended,
         instrument_events.InstrumentResumed: _resumed,
         instrument_events.InstrumentLapsed: _lapsed,
+        instrument_events.InstrumentCommitmentReduced: _commitment_reduced,
         instrument_events.InstrumentAmended: _amended,
         instrument_events.InstrumentConverted: _converted,
         instrument_events.InstrumentCancelled: _cancelled,

@@ -70,6 +70,8 @@ lots: Final = define(
     document("service", null=True),
     text("reason", null=True),
     instant("listed_at"),
+    text("grant_id", null=True),
+    exact("ask_floor_usd_per_gpu_hour"),
     Index("ix_lots_v1_pool", "pool_id", "lot_id"),
     Index("ix_lots_v1_provider", "provider_id", "lot_id"),
     origin=Origin("lot", "lot_id"),
@@ -156,6 +158,7 @@ PROJECTION: Final = Projection(
         pool_events.PoolCapacityOffered,
         pool_events.PoolCapacityRecalled,
         pool_events.PoolCapacityReserved,
+        pool_events.PoolCapacityResold,
         pool_events.PoolCapacityReleased,
         pool_events.PoolNodeFailed,
         pool_events.PoolNodeRestored,
@@ -220,7 +223,8 @@ class PoolView(msgspec.Struct, frozen=True, kw_only=True):
 class LotView(msgspec.Struct, frozen=True, kw_only=True):
     """A lot as it is now, with its pool's class and region; `status` is ``listed``, ``paused`` or ``withdrawn``.
 
-    `service` is what it promises of grants that it carries; where it is none, what its pool does.
+    `service` is what it promises of grants that it carries; where it is none, what its pool does. Where `grant_id` says
+    so, `provider_id` is the startup that resells nodes of that grant.
     """
 
     lot_id: str
@@ -241,6 +245,8 @@ class LotView(msgspec.Struct, frozen=True, kw_only=True):
     service: ServiceTerms | None
     reason: str | None
     listed_at: datetime
+    grant_id: str | None
+    ask_floor_usd_per_gpu_hour: Decimal
     last_sequence: int
 
 

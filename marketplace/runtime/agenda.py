@@ -12,7 +12,7 @@ from typing import Final, NamedTuple
 
 from events.account import AccountHoldExpired, AccountHoldPlaced
 from events.auction import AuctionLocked, AuctionOpened, AuctionSettled
-from events.grant import GrantActivated, GrantCompleted, GrantIssued, GrantTerminated
+from events.grant import GrantActivated, GrantCompleted, GrantExtended, GrantIssued, GrantTerminated
 from events.issuer import IssuerWarrantExpired, IssuerWarrantIssued
 from events.order import (
     OrderAmended,
@@ -31,8 +31,9 @@ from events.statement import StatementAccepted, StatementCredited, StatementDisp
 from events.types import Event
 from events.usage import Reading, UsageClosed, UsageCorrected, UsageReported, UsageVoided
 from events.vesting import DateMilestone, WarrantTranche
+from marketplace.domain.grant import Grant
 from marketplace.domain.grant import evolve as evolve_grant
-from marketplace.domain.periods import PERIOD, list_periods
+from marketplace.domain.periods import Period, list_periods
 
 GRACE: Final = timedelta(hours=24)
 """Meters may report until so long after a period; then its statement is issued."""
@@ -66,11 +67,11 @@ class Agenda:
         self.open_orders: dict[str, datetime] = {}
         self._due: dict[Task, datetime] = {}
         self._heap: list[tuple[float, Task]] = []
-        self._grants: dict[str, GrantIssued] = {}
+        self._grants: dict[str, Grant] = {}
         self._broken: set[str] = set()
         self._locked: dict[str, str] = {}
         self._books: dict[str, frozenset[str]] = {}
-        self._starts: dict[str, datetime] = {}
+        self._periods: dict[str, list[Period]] = {}
         self._stated: dict[str, Task] = {}
         self._settled: dict[Task, bool] = {}
 
@@ -175,31 +176,37 @@ class Agenda:
 
     @notice.register
     def _issue_grant(self, event: GrantIssued) -> None:
-        self._grants[event.grant_id] = event
-        self._starts[event.grant_id] = event.start
         self.put(Task("activate_grant", event.grant_id), event.start)
-        grant = evolve_grant(None, event)
+        for index, period in enumerate(self._turn_grant(event)):
+            self.put(Task("issue_statement", event.grant_id, index), period.end + GRACE)
+
+    def _turn_grant(self, event: GrantIssued | GrantExtended | GrantTerminated) -> list[Period]:
+        """Return the statement periods of a grant after an event that changes its span."""
+        grant = evolve_grant(self._grants.get(event.grant_id), event)
         assert grant is not None, "an issued grant is one"
-        for index, period in enumerate(list_periods(grant)):
+        self._grants[event.grant_id] = grant
+        periods = self._periods[event.grant_id] = list_periods(grant)
+        return periods
+
+    @notice.register
+    def _extend_grant(self, event: GrantExtended) -> None:
+        known = len(self._periods[event.grant_id])
+        for index, period in enumerate(self._turn_grant(event)[known:], start=known):
             self.put(Task("issue_statement", event.grant_id, index), period.end + GRACE)
 
     @notice.register
     def _activate_grant(self, event: GrantActivated) -> None:
         self.drop(Task("activate_grant", event.grant_id))
-        pool_id = self._grants[event.grant_id].pool_id
+        pool_id = self._grants[event.grant_id].issued.pool_id
         if pool_id in self._broken:
             self.put(Task("serve_pool", pool_id), NOW)
 
     @notice.register
     def _terminate_grant(self, event: GrantTerminated) -> None:
         self.drop(Task("activate_grant", event.grant_id))
-        issued = self._grants[event.grant_id]
-        whole = evolve_grant(None, issued)
-        assert whole is not None, "an issued grant is one"
-        left = evolve_grant(whole, event)
-        assert left is not None, "a terminated grant is one"
-        periods = list_periods(left)
-        for index in range(len(list_periods(whole))):
+        known = len(self._periods[event.grant_id])
+        periods = self._turn_grant(event)
+        for index in range(known):
             task = Task("issue_statement", event.grant_id, index)
             if index >= len(periods):
                 self.drop(task)
@@ -214,13 +221,18 @@ class Agenda:
 
     @notice.register
     def _issue_statement(self, event: StatementIssued) -> None:
-        index = (event.period_start - self._starts.get(event.grant_id, event.period_start)) // PERIOD
+        index = self._find_period(event)
         adjust = self._stated[event.statement_id] = Task("adjust_statement", event.grant_id, index)
         self._settled[adjust] = False
         self.drop(adjust)
         if event.adjustment is None:
             self.drop(Task("issue_statement", event.grant_id, index))
         self.put(Task("accept_statement", event.statement_id), event.accept_until)
+
+    def _find_period(self, event: StatementIssued) -> int:
+        """Return which period of its grant a statement is about."""
+        periods = self._periods.get(event.grant_id, [])
+        return next((index for index, period in enumerate(periods) if period.start == event.period_start), 0)
 
     @notice.register
     def _credit(self, event: StatementCredited) -> None:
@@ -256,14 +268,13 @@ class Agenda:
     @notice.register
     def _meter(self, event: UsageReported | UsageCorrected | UsageVoided) -> None:
         """Look again at periods that were stated before these readings of them came, changed or went."""
-        start = self._starts.get(event.grant_id)
-        if start is None or event.meter == "tenant":
+        if event.meter == "tenant":
             return
-        for reading in _list_readings(event):
-            for index in range((reading.start - start) // PERIOD, -((start - reading.end) // PERIOD)):
-                adjust = Task("adjust_statement", event.grant_id, index)
-                if self._settled.get(adjust):
-                    self.put(adjust, NOW)
+        for index, period in enumerate(self._periods.get(event.grant_id, ())):
+            adjust = Task("adjust_statement", event.grant_id, index)
+            readings = _list_readings(event) if self._settled.get(adjust) else ()
+            if any(reading.start < period.end and period.start < reading.end for reading in readings):
+                self.put(adjust, NOW)
 
     @notice.register
     def _issue_warrant(self, event: IssuerWarrantIssued) -> None:

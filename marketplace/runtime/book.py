@@ -130,9 +130,11 @@ def list_lots(supply: Supply, pool_id: str) -> list[Lot]:
 
 
 def _build_lots(supply: Supply, pool_id: str, horizon: Horizon) -> list[BookLot]:
+    """Return what is unsold; nodes that a grant resells are reserved, so that only others lack where some failed."""
     pool, lots = supply.pools[pool_id], list_lots(supply, pool_id)
     unsold = [count_least(pool.unsold(lot.listed.lot_id, horizon.start, horizon.end), horizon) for lot in lots]
-    _cut_to_working(pool, unsold, horizon)
+    fresh = [nodes for lot, nodes in zip(lots, unsold, strict=True) if lot.listed.grant_id is None]
+    _cut_to_working(pool, fresh, horizon)
     return [row for lot, nodes in zip(lots, unsold, strict=True) for row in _build_runs(lot, nodes)]
 
 

@@ -36,12 +36,13 @@ class Incidents:
         now = self._handler.clock.now()
         running = await self._list_running(pool, now)
         failed, _ = find_peak(pool.failed(), now, FOREVER)
-        short = sum(grant.issued.nodes for grant in running) - (pool.opened.nodes - failed)
+        short = sum(grant.count_nodes(now) for grant in running) - (pool.opened.nodes - failed)
         step = _name_step(pool)
         for grant in running:
-            missing = min(max(short, 0), grant.issued.nodes)
+            nodes = grant.count_nodes(now)
+            missing = min(max(short, 0), nodes)
             if missing and await self._move(grant, pool, step):
-                short -= grant.issued.nodes
+                short -= nodes
                 continue
             short -= missing
             await self._bring_to(grant, grant.issued.nodes - missing, step, now)

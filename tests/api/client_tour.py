@@ -1,11 +1,14 @@
 """The typed client asks what the story left behind: every answer decodes, and is about what was asked for."""
 
 from datetime import UTC, datetime, timedelta
+from decimal import Decimal
 
 import httpx
 import msgspec
 
+from events.order import ClassOffer, OrderTerms
 from marketplace.api.bodies.cap_tables import AskRecoveryBody, PlotExitsBody, PlotRoundsBody
+from marketplace.api.bodies.supply import ClosePoolBody, ListLotBody, OpenPoolBody, ResellGrantBody
 from marketplace.api.bodies.trading import HoldQuoteBody
 from marketplace.client import MarketplaceClient
 from tests.api.rows import World
@@ -20,6 +23,7 @@ async def tour(world: World) -> None:
     async with MarketplaceClient("http://test", ADMIN_KEY, transport) as client:
         await _see_trading(client, world.ids)
         await _see_quotes(client, world)
+        await _trade(client, world)
         await _see_accounts(client, world.ids)
         await _see_companies(client, world)
 
@@ -43,6 +47,52 @@ async def _see_quotes(client: MarketplaceClient, world: World) -> None:
     assert answer.guarantee in {"sure", "indicative"}
     taken = await client.get_quote(world.ids["taken_quote"])
     assert (taken.quote_id, taken.status) == (world.ids["taken_quote"], "taken")
+
+
+async def _trade(client: MarketplaceClient, world: World) -> None:
+    """Bring a fabric, hold and take a quote on it, sell part of that on and take it back, and leave the market."""
+    now, ids = world.stage.services.handler.clock.now(), world.ids
+    begin = now.replace(hour=0, minute=0, second=0, microsecond=0) + timedelta(days=2)
+    await client.deposit(ids["account"], Decimal(10_000), "for the tour")
+    fabric = OpenPoolBody(
+        site_id=ids["site"],
+        gpu_class="GB300",
+        interconnect="infiniband",
+        gpus_per_node=8,
+        nodes=4,
+        power_per_node_kw=1,
+    )
+    pool_id = (await client.open_pool(fabric)).id
+    lot = ListLotBody(
+        pool_id=pool_id, nodes=4, start=begin, end=begin + timedelta(days=9), ask_usd_per_gpu_hour=Decimal(2)
+    )
+    await client.list_lot(lot)
+    grant_id = await _take(client, ids["startup"], begin)
+    resale = ResellGrantBody(nodes=1, start=begin, end=begin + timedelta(days=1), ask_usd_per_gpu_hour=Decimal("2.50"))
+    lot_id = (await client.resell_grant(grant_id, resale)).id
+    assert lot_id in {known.lot_id async for known in client.list_lots(pool_id=pool_id)}
+    await client.withdraw_lot(lot_id, "needed after all")
+    left = {known.lot_id: known async for known in client.list_lots(pool_id=pool_id)}[lot_id]
+    assert (left.status, left.grant_id, left.provider_id) == ("withdrawn", grant_id, ids["startup"])
+    await client.close_pool(pool_id, ClosePoolBody(closes_at=now + timedelta(days=30), reason="the lease ends"))
+    pools = {known.pool_id: known async for known in client.list_pools(gpu_class="GB300")}
+    assert pools[pool_id].closes_at == now + timedelta(days=30)
+
+
+async def _take(client: MarketplaceClient, startup_id: str, begin: datetime) -> str:
+    """Let one quote go and take another; return the grant that it became."""
+    offer = ClassOffer(gpu_class="GB300", cash_usd_per_gpu_hour=Decimal(3), equity_usd_per_gpu_hour=Decimal(0))
+    terms = OrderTerms(nodes=2, duration_hours=48, start_earliest=begin, start_latest=begin, offers=(offer,))
+    body = HoldQuoteBody(startup_id=startup_id, terms=terms)
+    gone = (await client.hold_quote(body)).id
+    await client.release_quote(gone, "changed plans")
+    assert (await client.get_quote(gone)).status == "released"
+    kept = (await client.hold_quote(body)).id
+    order_id = (await client.take_quote(kept)).id
+    assert (await client.get_quote(kept)).status == "taken"
+    order = await client.get_order(order_id)
+    assert (order.status, order.grant_id is None) == ("matched", False)
+    return str(order.grant_id)
 
 
 async def _see_accounts(client: MarketplaceClient, ids: dict) -> None:

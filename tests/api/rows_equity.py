@@ -4,7 +4,12 @@ from tests.api.rows import PLATFORM_ONLY, SEEN, Row, World
 from tests.api.rows_issuers import APPROVAL, at
 
 CAP = {"valuation_cap_usd": "10000000"}
-SAFE = {"kind": "safe", "conversion_timing": "post_money", "valuation_cap_usd": "10000000"}
+SAFE = {
+    "kind": "safe",
+    "conversion_timing": "post_money",
+    "valuation_cap_usd": "10000000",
+    "service_consequence": "credit",
+}
 
 
 def build_round(world: World, **more) -> dict:

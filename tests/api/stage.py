@@ -134,6 +134,11 @@ def build_terms(now, *, cash: str = "3", equity: str = "0", mandate_ids: Sequenc
         **more,
     }
     if Decimal(equity):
-        cap = {"kind": "safe", "conversion_timing": "post_money", "valuation_cap_usd": "10000000"}
+        cap = {
+            "kind": "safe",
+            "conversion_timing": "post_money",
+            "valuation_cap_usd": "10000000",
+            "service_consequence": "credit",
+        }
         terms |= {"mandate_ids": list(mandate_ids), "instrument": cap}
     return terms

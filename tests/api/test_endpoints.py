@@ -12,6 +12,7 @@ from tests.api import (
     rows_issuers,
     rows_packages,
     rows_quotes,
+    rows_resale,
     rows_supply,
     rows_trading,
 )
@@ -28,6 +29,7 @@ STORY: tuple[Row, ...] = (
     *rows_trading.ORDERS,
     *rows_trading.AUCTIONS,
     *rows_trading.GRANTS,
+    *rows_resale.RESALE,
     *rows_trading.USAGE,
     *rows_equity.INSTRUMENTS,
     *rows_equity.MOST_FAVOURED,

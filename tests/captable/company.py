@@ -50,8 +50,13 @@ SERIES_A = make_id("fin", 1)
 OPTION, WARRANT = make_id("opt", 1), make_id("wrt", 1)
 FORMED_ON = datetime(2024, 1, 2, 9, tzinfo=UTC)
 MINUTES = Approval(document="minutes/2024-01-02.pdf", note="board consent")
-CAP_20M = SafeTerms(conversion_timing="post_money", valuation_cap_usd=Decimal(20_000_000), discount=Decimal("0.20"))
-CAP_18M = SafeTerms(conversion_timing="post_money", valuation_cap_usd=Decimal(18_000_000))
+CAP_20M = SafeTerms(
+    conversion_timing="post_money",
+    valuation_cap_usd=Decimal(20_000_000),
+    discount=Decimal("0.20"),
+    service_consequence="credit",
+)
+CAP_18M = SafeTerms(conversion_timing="post_money", valuation_cap_usd=Decimal(18_000_000), service_consequence="credit")
 ROUND = RoundTerms(
     class_id="series-a",
     pre_money_usd=Decimal(40_000_000),

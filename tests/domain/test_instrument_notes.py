@@ -28,6 +28,7 @@ from tests.support.spec import Given
 
 OF_INS = {"instrument_id": INS, "issuer_id": ISS, "holder_id": FUND}
 NOTE = NoteTerms(
+    service_consequence="credit",
     annual_rate=Decimal("0.08"),
     interest="simple",
     day_count="actual_365",
@@ -102,11 +103,11 @@ def test_an_extension_is_an_amendment_that_applies_to_earlier_tranches():
     assert repaid.amount_usd == Decimal("132021.92")
 
 
-CAP_10M = SafeTerms(conversion_timing="post_money", valuation_cap_usd=Decimal(10_000_000))
+CAP_10M = SafeTerms(conversion_timing="post_money", valuation_cap_usd=Decimal(10_000_000), service_consequence="credit")
 SAFE = InstrumentIssued(**OF_INS, terms=CAP_10M, commitment_usd=Decimal(1000), funding="drawdown", grant_id=SALE)
 FAVOURED = InstrumentIssued(
     **OF_INS,
-    terms=SafeTerms(conversion_timing="post_money", most_favoured_nation=True),
+    terms=SafeTerms(conversion_timing="post_money", most_favoured_nation=True, service_consequence="credit"),
     commitment_usd=Decimal(1_000_000),
     funding="paid_at_once",
 )

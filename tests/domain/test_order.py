@@ -144,6 +144,12 @@ REFUSALS = [
         place(instrument=safe(valuation_cap_usd=usd("255.99"))),
         "/terms/instrument/valuation_cap_usd",
     ),
+    Row(
+        "consequence_missing",
+        (),
+        place(instrument=safe(service_consequence=None)),
+        "/terms/instrument/service_consequence",
+    ),
     Row("expiry_past", (), place(expires_at=NOW), "/terms/expires_at"),
     Row("bundle_fixed", (PLACED,), amend(terms=order_terms(group="run")), "/terms/group"),
     Row("order_open", (PLACED,), match()),

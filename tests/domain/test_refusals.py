@@ -35,6 +35,7 @@ RAISED_BY = {
     "require_share": AMOUNTS,
     "require_aware": {"time_naive"},
     "require_span": {"time_naive", "span_empty"},
+    "require_consequence": {"consequence_missing"},
     "require_service": AMOUNTS | {"credits_above_promise", "credits_out_of_order"},
 }
 
@@ -42,6 +43,7 @@ RAISED_BY = {
 PARTS = {
     "account": ("account_holds", "account_rules"),
     "order": ("order_terms",),
+    "pool": ("pool_resale",),
     "usage": ("usage_rules", "usage_spread"),
 }
 """Modules beside the aggregate's own that raise for it."""

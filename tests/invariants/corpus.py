@@ -82,6 +82,7 @@ INVARIANTS: Final = (
             "cash_usd=after.cash_usd - before.cash_usd,",
             "cash_usd=after.cash_usd,",
         ),
+        also=frozenset({15}),
     ),
     Invariant(
         5,
@@ -115,8 +116,8 @@ INVARIANTS: Final = (
         "tests.domain.test_usage_properties:test_never_more_nodes_are_counted_than_were_granted",
         Mutant(
             "marketplace.domain.usage_rules",
-            "if peak + gpus > metered.nodes * metered.gpus_per_node:",
-            "if gpus > metered.nodes * metered.gpus_per_node:",
+            "if peak + gpus > nodes * metered.gpus_per_node:",
+            "if gpus > nodes * metered.gpus_per_node:",
         ),
     ),
     Invariant(
@@ -175,8 +176,8 @@ INVARIANTS: Final = (
         "tests.domain.test_settlement:test_a_service_credit_is_a_share_of_what_was_charged_and_is_conserved_to_the_cent",
         Mutant(
             "marketplace.domain.settlement",
-            "principal_usd=min(principal, charges.principal_usd - charges.holder_usd + holder),",
-            "principal_usd=principal,",
+            "provider_usd=cash + holder,",
+            "provider_usd=round_cents(Fraction(charges.provider_usd) * Fraction(share)),",
         ),
     ),
     Invariant(

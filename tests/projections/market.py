@@ -14,7 +14,7 @@ LOT, LOT_B = make_id("lot", 1), make_id("lot", 2)
 MANDATE, ISSUER = make_id("mnd", 1), make_id("iss", 1)
 CASH, PAID, FUNDS = make_id("acc", 1), make_id("acc", 2), make_id("acc", 3)
 AUCTION = make_id("auc", 1)
-SAFE = SafeTerms(conversion_timing="post_money", valuation_cap_usd=usd("10000000"))
+SAFE = SafeTerms(conversion_timing="post_money", valuation_cap_usd=usd("10000000"), service_consequence="credit")
 START = BEGIN + timedelta(days=2)
 END = START + timedelta(days=300)
 TERMS = order.OrderTerms(

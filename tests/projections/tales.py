@@ -7,7 +7,7 @@ from events import mandate as mandate_events
 from events.auction import Certificate, Decision, MatchTerms, Price
 from events.book import Book, BookBid, BookLot, BookOrder, BookPool
 from events.types import LotShare, Reason
-from tests.projections import company, days, market, rights
+from tests.projections import company, days, market, resales, rights
 from tests.projections.market import (
     AUCTION,
     FUND,
@@ -45,6 +45,7 @@ def tell_everything() -> Story:
     story.tell(auction.AuctionSettled(auction_id=AUCTION, matched=3, unmatched=2))
     _tell_first_grant(story)
     _tell_second_grant(story)
+    resales.tell_resale(story)
     _tell_third_grant(story)
     _tell_instruments(story)
     company.finance(story, make_id("ins", 1))
@@ -214,7 +215,7 @@ def _tell_third_grant(story: Story) -> None:
         grant_id=make_id("grt", 3), at=START, by="provider", noticed_at=START, reason="site lost power"
     )
     lapsed = ins.InstrumentLapsed(
-        instrument_id=make_id("ins", 3), issuer_id=ISSUER, holder_id=FUND, undrawn_usd=usd("384.00"), reason="ended"
+        instrument_id=make_id("ins", 3), issuer_id=ISSUER, holder_id=FUND, undrawn_usd=usd("288.00"), reason="ended"
     )
     story.tell(ended, lapsed)
 

@@ -132,6 +132,28 @@ class ListLotBody(Body, frozen=True, kw_only=True):
     service: ServiceTerms | None = None
 
 
+class ResellGrantBody(Body, frozen=True, kw_only=True):
+    """Nodes of a grant to sell on.
+
+    Attributes:
+        nodes: Nodes at every instant of the span.
+        start: First instant, not before now.
+        end: Instant after the last.
+        ask_usd_per_gpu_hour: The least to sell for; not less than what the holder of the grant's equity pays an hour.
+        nodes_min: The smallest order to serve.
+        duration_hours_min: The shortest order to serve.
+        mandate_ids: Mandates paid in cash that may take the equity part of a buyer's offer; none: cash only.
+    """
+
+    nodes: Nodes
+    start: Instant
+    end: Instant
+    ask_usd_per_gpu_hour: UsdPerGpuHour
+    nodes_min: Nodes = 1
+    duration_hours_min: Annotated[int, Meta(ge=1, le=24 * 366)] = 1
+    mandate_ids: Annotated[tuple[Id, ...], Meta(max_length=100)] = ()
+
+
 class RepriceLotBody(Body, frozen=True, kw_only=True):
     """Another ask.
 

@@ -128,6 +128,13 @@ def _grant_substituted(event: grant.GrantSubstituted, subjects: Subjects) -> tup
     return _move(before.unit, before.open, _source(after), _source(before))
 
 
+def _grant_extended(event: grant.GrantExtended, subjects: Subjects) -> tuple[Posting, ...]:
+    before = _get(subjects, event.grant_id)
+    amount = Decimal(event.gpu_seconds)
+    subjects.put(replace(before, open=before.open + amount))
+    return _move(before.unit, amount, _source(before), _own(before, "committed"))
+
+
 def _grant_transferred(event: grant.GrantTransferred, subjects: Subjects) -> tuple[Posting, ...]:
     before = _get(subjects, event.grant_id)
     after = replace(before, party_id=event.startup_id)
@@ -136,6 +143,13 @@ def _grant_transferred(event: grant.GrantTransferred, subjects: Subjects) -> tup
         *_move(before.unit, before.open, _own(before, "committed"), _own(after, "committed")),
         *_move(before.unit, before.delivered, _own(before, "delivered"), _own(after, "delivered")),
     )
+
+
+def _grant_resold(event: grant.GrantResold, subjects: Subjects) -> tuple[Posting, ...]:
+    """Give back to the pool what the buyer's grant takes of it in the same batch."""
+    before, sold = _get(subjects, event.grant_id), Decimal(event.gpu_seconds)
+    subjects.put(replace(before, open=before.open - sold))
+    return _move(before.unit, sold, _own(before, "committed"), _source(before))
 
 
 def _grant_ended(event: grant.GrantCompleted | grant.GrantTerminated, subjects: Subjects) -> tuple[Posting, ...]:
@@ -240,6 +254,12 @@ def _debt_paid(event: instrument.InstrumentDebtPaid, subjects: Subjects) -> tupl
     return _owe(subjects, event.instrument_id, -event.amount_usd)
 
 
+def _commitment_reduced(event: instrument.InstrumentCommitmentReduced, subjects: Subjects) -> tuple[Posting, ...]:
+    subject = _get(subjects, event.instrument_id)
+    subjects.put(replace(subject, open=subject.open - event.amount_usd))
+    return _move(subject.unit, event.amount_usd, _own(subject, "undrawn"), _source(subject))
+
+
 def _undrawn_back(event: Any, subjects: Subjects) -> tuple[Posting, ...]:
     subject = _get(subjects, event.instrument_id)
     subjects.put(replace(subject, open=Decimal(0), closed=True))
@@ -267,7 +287,9 @@ RULES: Final[Mapping[type[Event], Rule]] = {
     account.AccountCredited: _credited,
     grant.GrantIssued: _grant_issued,
     grant.GrantSubstituted: _grant_substituted,
+    grant.GrantExtended: _grant_extended,
     grant.GrantTransferred: _grant_transferred,
+    grant.GrantResold: _grant_resold,
     grant.GrantCompleted: _grant_ended,
     grant.GrantTerminated: _grant_ended,
     usage.UsageReported: _usage_reported,
@@ -279,6 +301,7 @@ RULES: Final[Mapping[type[Event], Rule]] = {
     instrument.InstrumentIssued: _instrument_issued,
     instrument.InstrumentPrincipalAccrued: _accrued,
     instrument.InstrumentPrincipalReversed: _reversed,
+    instrument.InstrumentCommitmentReduced: _commitment_reduced,
     instrument.InstrumentDebtPaid: _debt_paid,
     instrument.InstrumentLapsed: _undrawn_back,
     instrument.InstrumentCancelled: _undrawn_back,

@@ -21,7 +21,13 @@ from marketplace.domain.instrument import INSTRUMENT, Instrument, ReversePrincip
 from marketplace.domain.mandate import MANDATE, Mandate, ReleaseBudget
 from marketplace.domain.periods import ACCEPTANCE, Period, list_periods
 from marketplace.domain.refusals import refuse_status
-from marketplace.domain.settlement import build_tariff, compute_charges, compute_service_credit, subtract_credit
+from marketplace.domain.settlement import (
+    apply_consequence,
+    build_tariff,
+    compute_charges,
+    compute_service_credit,
+    subtract_credit,
+)
 from marketplace.domain.statement import STATEMENT, CreditStatement, IssueStatement, Statement
 from marketplace.domain.usage import USAGE, Usage, count_gpu_seconds, name_usage
 from marketplace.runtime.commands.clawbacks import claw_back
@@ -97,7 +103,7 @@ async def _charge(unit: Unit, case: _Case, more: int, service: ServiceResult | N
     """State what was metered beyond what was stated; what the period gives back, it gives back of this too."""
     command = IssueStatement(
         **case.name(),
-        charges=compute_charges(build_tariff(case.grant.issued), case.stated, more),
+        charges=apply_consequence(compute_charges(build_tariff(case.grant.issued), case.stated, more), service),
         accept_until=unit.context.at + ACCEPTANCE,
         gpu_seconds_before=case.stated,
         service=service,
@@ -110,6 +116,7 @@ async def _credit(unit: Unit, case: _Case, chain: list[Statement], *, closed: bo
     charged = sum(known.sign * known.charges.gpu_seconds for known in chain)
     less = max(charged - case.adjustment.gpu_seconds_after, 0)
     charges = compute_charges(build_tariff(case.grant.issued), case.stated - less, less)
+    charges = apply_consequence(charges, chain[0].service)
     given = _find_given(chain, charges)
     command = CreditStatement(**case.name(), charges=charges, service_credit=given)
     await unit.decide(STATEMENT, case.statement_id, command)

@@ -25,6 +25,7 @@ from marketplace.domain.usage import USAGE, CloseUsage, Usage, count_gpu_seconds
 from marketplace.runtime.commands.ownership import require_owner
 from marketplace.runtime.commands.settle import release_undelivered
 from marketplace.runtime.commands.statement_chain import find_chain
+from marketplace.runtime.commands.supply import withdraw_resales
 from marketplace.runtime.handler import Handler, Receipt
 from marketplace.runtime.unit import Context, Unit
 
@@ -80,8 +81,9 @@ async def transfer_grant(handler: Handler, context: Context, grant_id: str, *, s
     """Let another cleared startup use the capacity; payment and equity stay with the first."""
 
     async def work(unit: Unit) -> None:
-        await load_grant(unit, grant_id, "startup")
+        grant = await load_grant(unit, grant_id, "startup")
         require_trader(await unit.load(PARTY, startup_id), startup_id, "startup")
+        await withdraw_resales(unit, grant.pool_id, grant_id, "another startup uses the grant")
         await unit.decide(GRANT, grant_id, TransferGrant(grant_id=grant_id, startup_id=startup_id))
 
     return await handler.run(context, GRANT, grant_id, work)
@@ -106,6 +108,7 @@ async def terminate_grant(
             noticed_at=context.at,
             reason=reason,
         )
+        await withdraw_resales(unit, grant.pool_id, grant_id, "the grant was terminated")
         after: Grant = await unit.decide(GRANT, grant_id, command)
         release = ReleaseCapacity(pool_id=grant.pool_id, grant_id=grant_id, at=after.end)
         await unit.decide(POOL, grant.pool_id, release)
@@ -149,6 +152,7 @@ async def finish_grant(handler: Handler, context: Context, grant_id: str) -> Rec
         if grant.status != "terminated":
             command = CompleteGrant(grant_id=grant_id, gpu_seconds_accepted=gpu_seconds, at=context.at)
             await unit.decide(GRANT, grant_id, command)
+        await withdraw_resales(unit, grant.pool_id, grant_id, "the grant ended")
         usage_id = name_usage(grant_id)
         await unit.decide(USAGE, usage_id, CloseUsage(usage_id=usage_id, grant_id=grant_id))
         await release_undelivered(unit, grant, holder_paid_usd, "the grant ended")

@@ -33,7 +33,7 @@ from marketplace.runtime.unit import Context, Unit
 async def hold_quote(
     handler: Handler, context: Context, quoter: Quoter, *, startup_id: str, terms: OrderTerms, hold_seconds: int
 ) -> Receipt:
-    """Hold the cheapest placement that is free, at its price to win.
+    """Hold the cheapest placement that is free, at its price to win; what is resold is bought in an auction only.
 
     Raises:
         Refusal: As placing the order · ``parent_unmatched`` · ``market_deciding`` · ``quote_unavailable`` ·
@@ -124,7 +124,7 @@ async def _match(unit: Unit, quoted: Quoted, placement: Placement, grant_id: str
     start, end = quoted.horizon.at(placement.start_period), quoted.horizon.at(placement.end_period)
     pool: Pool = await unit.load(POOL, placement.pool_id)
     lots: list[Lot] = [await unit.load(LOT, lot_id) for lot_id in bid.lot_ids or ()]
-    lots = [lot for lot in lots if lot.status == "listed"]
+    lots = [lot for lot in lots if lot.status == "listed" and lot.listed.grant_id is None]
     shares = carry(pool, lots, placement.nodes, start, end)
     if shares is None:
         return None

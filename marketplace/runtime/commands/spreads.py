@@ -11,6 +11,7 @@ from datetime import datetime
 from events.subjects import render_subject
 from events.usage import BurnRank, Reading, Spread, SpreadPart, UsageRespread, UsageSpread
 from marketplace.core.errors import Refusal
+from marketplace.core.intervals import Load
 from marketplace.core.timeline import EMPTY, Tally, list_runs
 from marketplace.domain.grant import GRANT, RUNNING, Grant, PrioritiseGrant
 from marketplace.domain.usage import (
@@ -145,8 +146,9 @@ async def _list_offers(
             continue
         gpus = grant.issued.nodes * grant.issued.gpus_per_node
         counted = Tally(EMPTY if usage.closed else usage.timeline)
-        if usage.closed:
-            counted.add(to_second(start), to_second(end), gpus)
+        taken = [Load(start, end, grant.issued.nodes)] if usage.closed else grant.list_resold()
+        for load in taken:
+            counted.add(to_second(load.start), to_second(load.end), load.amount * grant.issued.gpus_per_node)
         for part in own:
             counted.add(to_second(part.start), to_second(part.end), -part.gpus)
         rank = BurnRank(grant_id=grant_id, priority=grant.priority, expires_at=grant.end, created_at=issued_at)

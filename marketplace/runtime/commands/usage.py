@@ -64,6 +64,7 @@ def build_metered(grant: Grant) -> Metered:
         end=grant.end,
         nodes=grant.issued.nodes,
         gpus_per_node=grant.issued.gpus_per_node,
+        resold=tuple(grant.list_resold()),
     )
 
 

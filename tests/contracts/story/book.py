@@ -10,6 +10,7 @@ from tests.contracts.story.delivery import tell_delivery
 from tests.contracts.story.demand import tell_demand
 from tests.contracts.story.equity import tell_equity
 from tests.contracts.story.quotes import tell_quotes
+from tests.contracts.story.resale import tell_resale
 from tests.contracts.story.rights import tell_rights
 from tests.contracts.story.sale import tell_sale
 from tests.contracts.story.supply import tell_supply
@@ -24,6 +25,7 @@ def tell_story() -> tuple[Told, ...]:
     tell_demand(teller)
     tell_clearing(teller)
     tell_quotes(teller)
+    tell_resale(teller)
     tell_delivery(teller)
     tell_equity(teller)
     tell_rights(teller)

@@ -32,7 +32,6 @@ from events.issuer import IssuerInstrumentSigned
 from events.mandate import MandateBudgetCaptured, MandateBudgetReleased
 from events.order import OrderLocked, OrderMatched, OrderUnmatched
 from events.pool import PoolCapacityReserved
-from events.service import STANDARD_SERVICE
 from events.types import LotShare, Reason
 from tests.contracts.story.demand import (
     EVALUATION,
@@ -49,6 +48,7 @@ from tests.contracts.story.supply import (
     LATTICE,
     LATTICE_CASH,
     LOT,
+    LOT_SERVICE,
     MANDATE,
     NORTHFJORD,
     NORTHFJORD_CASH,
@@ -195,6 +195,7 @@ _FOLDING_GRANT_ISSUED = GrantIssued(
         principal_commitment_usd=Decimal("7168.00"),
         budget_commitment_usd=Decimal("5734.40"),
     ),
+    service=LOT_SERVICE,
 )
 
 
@@ -351,7 +352,7 @@ def _tell_evaluation_match(teller: Teller) -> None:
             provider_account_id=NORTHFJORD_CASH,
             hold_id=EVALUATION_HOLD,
             cash_commitment_usd=Decimal("422.40"),
-            service=STANDARD_SERVICE,
+            service=LOT_SERVICE,
         ),
         AccountHoldReleased(
             account_id=QUILLWORK_CASH,

@@ -48,7 +48,7 @@ from tests.contracts.story.credit import tell_credit
 from tests.contracts.story.demand import FOLDING_HOLD, LATTICE_ISSUER
 from tests.contracts.story.identifiers import name
 from tests.contracts.story.metered import METER, USAGE, price, reading, sample
-from tests.contracts.story.service import tell_evaluation
+from tests.contracts.story.service import tell_evaluation, tell_rolled_day
 from tests.contracts.story.spreading import tell_spreading
 from tests.contracts.story.supply import (
     LATTICE,
@@ -240,6 +240,7 @@ def _tell_the_end(teller: Teller) -> None:
         ),
     )
     tell_evaluation(teller)
+    tell_rolled_day(teller)
 
 
 def _report(teller: Teller, when: str, *readings: Reading) -> None:

@@ -60,7 +60,12 @@ DIRECT_SAFE = name("ins", "SAFE for cash")
 SERIES_A = name("fin", "Series A")
 RESOLUTION = Approval(document="minutes/2026-05-18.pdf", note="board and stockholders consent")
 _SEED_ROUND = name("fin", "Seed")
-_AMENDED = SafeTerms(conversion_timing="post_money", valuation_cap_usd=Decimal("18000000.00"), discount=Decimal("0.20"))
+_AMENDED = SafeTerms(
+    conversion_timing="post_money",
+    valuation_cap_usd=Decimal("18000000.00"),
+    discount=Decimal("0.20"),
+    service_consequence="credit",
+)
 
 
 def tell_equity(teller: Teller) -> None:

@@ -1,14 +1,15 @@
 """An appendix to the fourth chapter: a grant that ends early, and was below its promise until then.
 
 Of twelve hours the node did not work for three: three quarters of what was promised was available, and half of the
-charges is given back without anyone asking for it.
+charges is given back without anyone asking for it; it ended, so nothing can roll forward. Another grant of one day is
+delivered again, since its node did not work for two hours of it.
 """
 
 from decimal import Decimal
 
 from events.account import AccountCredited, AccountDebited, AccountHoldCaptured, AccountHoldReleased
-from events.grant import GrantActivated, GrantDegraded, GrantResumed, GrantTerminated
-from events.pool import PoolCapacityReleased, PoolNodeFailed, PoolNodeRestored
+from events.grant import GrantActivated, GrantDegraded, GrantExtended, GrantResumed, GrantTerminated
+from events.pool import PoolCapacityReleased, PoolCapacityReserved, PoolNodeFailed, PoolNodeRestored
 from events.service import ServiceResult
 from events.statement import (
     Charges,
@@ -17,12 +18,13 @@ from events.statement import (
     StatementIssued,
     StatementServiceCredited,
 )
+from events.types import LotShare
 from events.usage import UsageClosed, UsageIdentified, UsageReported
 from tests.contracts.story.clearing import EVALUATION_GRANT
 from tests.contracts.story.demand import EVALUATION_HOLD
 from tests.contracts.story.identifiers import name
 from tests.contracts.story.metered import METER, reading
-from tests.contracts.story.supply import NORTHFJORD, NORTHFJORD_CASH, POOL, QUILLWORK, QUILLWORK_CASH, at
+from tests.contracts.story.supply import LOT, NORTHFJORD, NORTHFJORD_CASH, POOL, QUILLWORK, QUILLWORK_CASH, at
 from tests.contracts.story.teller import Teller
 
 _INCIDENT = "RJU-2026-017"
@@ -40,10 +42,13 @@ _SERVICE = ServiceResult(
     gpu_seconds_unavailable=24 * 3_600,
     gpu_seconds_delivered=72 * 3_600,
     availability="3/4",
-    availability_min=Decimal("0.99"),
+    availability_min=Decimal("0.95"),
     met=False,
     credit=Decimal("0.50"),
+    consequence="credit",
 )
+_SHORT_GRANT = f"grt{name('quo', 'taken')[3:]}"
+_SHORT_STATEMENT = name("stm", "short")
 
 
 def tell_evaluation(teller: Teller) -> None:
@@ -130,4 +135,51 @@ def _tell_settlement(teller: Teller) -> None:
         "timer",
         UsageClosed(usage_id=_USAGE, grant_id=EVALUATION_GRANT, gpu_seconds=_CHARGES.gpu_seconds),
         AccountHoldReleased(**startup, hold_id=EVALUATION_HOLD, amount_usd=Decimal("264.00"), reason=reason),
+    )
+
+
+def tell_rolled_day(teller: Teller) -> None:
+    """Let a grant of one day go on for another, since the first was below its promise."""
+    start, failed, restored = (at(f"2026-03-20T{hour}:00") for hour in ("00", "10", "12"))
+    begin, end = at("2026-03-22T00:00"), at("2026-03-23T00:00")
+    teller.tell("2026-03-20T00:00", "timer", GrantActivated(grant_id=_SHORT_GRANT, at=start))
+    down = GrantDegraded(grant_id=_SHORT_GRANT, nodes_available=0, at=failed, reason="its fans are changed")
+    teller.tell("2026-03-20T10:00", NORTHFJORD, down)
+    teller.tell("2026-03-20T12:00", NORTHFJORD, GrantResumed(grant_id=_SHORT_GRANT, at=restored))
+    nothing = Decimal("0.00")
+    lots = (LotShare(lot_id=LOT, nodes=1, start=begin, end=end),)
+    teller.tell(
+        "2026-03-22T00:00",
+        "timer",
+        GrantExtended(
+            grant_id=_SHORT_GRANT,
+            statement_id=_SHORT_STATEMENT,
+            start=begin,
+            end=end,
+            lots=lots,
+            gpu_seconds=192 * 3_600,
+        ),
+        PoolCapacityReserved(pool_id=POOL, grant_id=_SHORT_GRANT, nodes=1, start=begin, end=end, lots=lots),
+        StatementIssued(
+            statement_id=_SHORT_STATEMENT,
+            grant_id=_SHORT_GRANT,
+            startup_id=QUILLWORK,
+            provider_id=NORTHFJORD,
+            period_start=start,
+            period_end=at("2026-03-21T00:00"),
+            charges=Charges(
+                gpu_seconds=0, provider_usd=nothing, cash_usd=nothing, holder_usd=nothing, principal_usd=nothing
+            ),
+            accept_until=at("2026-03-29T00:00"),
+            service=ServiceResult(
+                gpu_seconds_promised=192 * 3_600,
+                gpu_seconds_unavailable=16 * 3_600,
+                gpu_seconds_delivered=0,
+                availability="11/12",
+                availability_min=Decimal("0.95"),
+                met=False,
+                credit=nothing,
+                consequence="roll_forward",
+            ),
+        ),
     )

@@ -18,7 +18,7 @@ from events.mandate import MandateAmended, MandateGranted, MandateRevoked, Manda
 from events.party import PartyCleared, PartyRegistered, PartySuspended
 from events.pool import PoolCapacityOffered, PoolCapacityRecalled, PoolClosingAnnounced, PoolOpened
 from events.pricelist import ListPrice, PricelistPublished
-from events.service import STANDARD_SERVICE, ServiceTerms
+from events.service import STANDARD_SERVICE, CreditStep, ServiceTerms
 from events.site import (
     SiteConversionScheduled,
     SiteConversionSlipped,
@@ -29,6 +29,11 @@ from events.site import (
 from tests.contracts.story.identifiers import name
 from tests.contracts.story.teller import Teller
 
+LOT_SERVICE = ServiceTerms(
+    availability_min=Decimal("0.95"),
+    credits=(CreditStep(availability_below=Decimal("0.80"), credit=Decimal("0.50")),),
+    consequence="roll_forward",
+)
 PLATFORM = name("pty", "platform")
 LATTICE = name("pty", "Lattice Bio")
 QUILLWORK = name("pty", "Quillwork Robotics")
@@ -187,7 +192,7 @@ def _tell_capacity(teller: Teller) -> None:
                 nodes_min=1,
                 duration_hours_min=24,
                 mandate_ids=(MANDATE,),
-                service=ServiceTerms(availability_min=Decimal("0.95")) if lot == SPARE_LOT else None,
+                service=LOT_SERVICE if lot == LOT else None,
             ),
             PoolCapacityOffered(pool_id=pool, lot_id=lot, nodes=nodes, start=start, end=end),
         )

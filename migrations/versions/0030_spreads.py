@@ -5,8 +5,8 @@ from alembic import op
 
 from migrations.columns import bigint, flag, jsonb, key, text, timestamp
 
-revision: str = "0029"
-down_revision: str | None = "0028"
+revision: str = "0030"
+down_revision: str | None = "0029"
 
 
 def upgrade() -> None:
