@@ -7,6 +7,7 @@ from typing import Any, Final
 
 import msgspec
 from sqlalchemy import Boolean, Column, Index, func, or_, select, tuple_
+from sqlalchemy import text as sql
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from events import usage as usage_events
@@ -37,6 +38,7 @@ readings: Final = define(
     Column("voided", Boolean, nullable=False),
     text("reason", null=True),
     Index("ix_readings_v1_grant", "grant_id", "reported_sequence"),
+    Index("ix_readings_v1_devices", "devices", postgresql_using="gin", postgresql_where=sql("devices <> '[]'::jsonb")),
     origin=Origin("usage", "usage_id"),
 )
 
