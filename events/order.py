@@ -61,6 +61,7 @@ class OrderTerms(msgspec.Struct, frozen=True, kw_only=True):
         mandate_ids: Holders that it accepts for the equity part, by mandate; needed where equity is offered.
         instrument: Terms of the equity part; needed where equity is offered.
         standing: Goes into the next auction when it was not matched.
+        backstop: Buys only what the other orders of its auction leave, at exactly its offer, which is all cash.
         expires_at: When it ends by itself; None: at `start_latest`.
     """
 
@@ -83,6 +84,7 @@ class OrderTerms(msgspec.Struct, frozen=True, kw_only=True):
     mandate_ids: tuple[Id, ...] = ()
     instrument: SafeTerms | None = None
     standing: bool = False
+    backstop: bool = False
     expires_at: Instant | None = None
 
 

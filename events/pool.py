@@ -149,15 +149,17 @@ class PoolNodeFailed(Event, frozen=True, kw_only=True, tag="pool.node_failed.v1"
 
     Attributes:
         pool_id: The pool.
-        incident_id: What the provider calls the incident.
+        incident_id: What the provider calls the incident; ``meters/…`` where evidence opened it.
         nodes: How many nodes.
         at: Since when.
+        grant_id: The grant whose nodes they are, where evidence of its GPUs opened it; it alone is hit.
     """
 
     pool_id: Id
     incident_id: str
     nodes: Nodes
     at: Instant
+    grant_id: Id | None = None
 
 
 class PoolNodeRestored(Event, frozen=True, kw_only=True, tag="pool.node_restored.v1"):

@@ -9,6 +9,14 @@ from msgspec import Meta
 from events.types import GpuSeconds, Ratio, ServiceConsequence, Share
 
 Measure = Literal["incidents", "metered"]
+XidError = Annotated[int, Meta(ge=1, le=10_000, description="Number of an NVIDIA XID error")]
+
+
+XID_ERRORS: Final = (48, 62, 64, 74, 79, 95, 119, 120)
+"""XID errors of failed hardware: memory that cannot be corrected or remapped, NVLink, the bus, the GPU's own processor.
+
+Source: NVIDIA, "XID Errors", GPU Deployment and Management Documentation.
+"""
 
 
 class CreditStep(msgspec.Struct, frozen=True, kw_only=True):
@@ -23,6 +31,30 @@ class CreditStep(msgspec.Struct, frozen=True, kw_only=True):
     credit: Share
 
 
+class DetectionTerms(msgspec.Struct, frozen=True, kw_only=True):
+    """When what machines say of a grant's GPUs opens an incident by itself, and when it closes again.
+
+    A look at a GPU is bad where it tells of a failure, by an XID error or by energy drawn while nothing runs. So many
+    bad looks in a row open, so many good ones close: what flickers in between changes nothing.
+
+    Attributes:
+        xid_errors: NVIDIA XID errors of a sample that tell of failed hardware; none: the standard ones, which are 48,
+            62, 64, 74, 79, 95, 119 and 120.
+        reading_xid_errors_min: XID errors in one reading that tell of it.
+        idle_watts_max: Power above which a GPU at zero utilisation hangs, and does not idle.
+        open_after: Bad looks at a GPU in a row that open an incident.
+        close_after: Good looks at it in a row that close it.
+        meters: Whose evidence counts.
+    """
+
+    xid_errors: Annotated[tuple[XidError, ...], Meta(max_length=64)] = ()
+    reading_xid_errors_min: Annotated[int, Meta(ge=1, le=1_000_000)] = 1
+    idle_watts_max: Annotated[int, Meta(ge=0, le=100_000)] = 200
+    open_after: Annotated[int, Meta(ge=1, le=100)] = 2
+    close_after: Annotated[int, Meta(ge=1, le=100)] = 3
+    meters: Literal["provider", "both"] = "provider"
+
+
 class ServiceTerms(msgspec.Struct, frozen=True, kw_only=True):
     """What is promised of each statement period of a grant.
 
@@ -32,12 +64,14 @@ class ServiceTerms(msgspec.Struct, frozen=True, kw_only=True):
         measure: What counts as unavailable: ``incidents``: nodes that did not work; ``metered``: also what the
             provider's meter did not count as delivered.
         consequence: What a period below the promise does where no instrument says it: ``credit`` or ``roll_forward``.
+        detection: When evidence of the meters opens an incident by itself; None: never.
     """
 
     availability_min: Share
     credits: Annotated[tuple[CreditStep, ...], Meta(max_length=16)] = ()
     measure: Measure = "incidents"
     consequence: Literal["credit", "roll_forward"] = "credit"
+    detection: DetectionTerms | None = DetectionTerms()
 
 
 STANDARD_SERVICE: Final = ServiceTerms(
@@ -47,6 +81,7 @@ STANDARD_SERVICE: Final = ServiceTerms(
         CreditStep(availability_below=Decimal("0.95"), credit=Decimal("0.25")),
         CreditStep(availability_below=Decimal("0.90"), credit=Decimal("0.50")),
     ),
+    detection=DetectionTerms(xid_errors=XID_ERRORS),
 )
 """What a pool promises that states no terms of its own; its event says so."""
 

@@ -20,6 +20,7 @@ from marketplace.api.bodies.issuers import (
     ExerciseWarrantBody,
     GrantOptionBody,
     IssueWarrantBody,
+    LimitDilutionBody,
     OfferStockBody,
     PromiseOptionBody,
     RecordValuationBody,
@@ -86,6 +87,10 @@ class Companies(Metering):
     async def adjust_authorised(self, issuer_id: str, body: AdjustAuthorisedBody, **options: Any) -> ReceiptBody:
         """Set the most that may be issued of a class."""
         return await self.command(f"/v1/issuers/{issuer_id}/authorised-shares", body, **options)
+
+    async def limit_dilution(self, issuer_id: str, body: LimitDilutionBody, **options: Any) -> ReceiptBody:
+        """Say how much of the company all instruments may come to, converted or not."""
+        return await self.command(f"/v1/issuers/{issuer_id}/dilution-limit", body, **options)
 
     async def record_valuation(self, issuer_id: str, body: RecordValuationBody, **options: Any) -> ReceiptBody:
         """Record what a common share is worth."""

@@ -9,9 +9,10 @@ Invariants:
 
 Refusals in order: order_unknown · order_exists · offers_missing · class_repeated · not_a_number ·
 amount_not_positive · amount_too_large · amount_too_precise · offer_empty · time_naive · window_reversed ·
-window_past · range_empty · sizes_too_many · pue_out_of_range · instrument_unneeded · instrument_missing ·
-mandates_missing · mandates_too_many · discount_whole · cap_below_commitment · consequence_missing · expiry_past ·
-bundle_fixed · order_<status> · order_not_due · order_locked_elsewhere.
+window_past · range_empty · sizes_too_many · pue_out_of_range · backstop_linked · backstop_equity ·
+instrument_unneeded · instrument_missing · mandates_missing · mandates_too_many · discount_whole ·
+cap_below_commitment · consequence_missing · expiry_past · bundle_fixed · order_<status> · order_not_due ·
+order_locked_elsewhere.
 
 Offers are looked at one after the other; the instrument's cap and discount are amounts too, after mandates_too_many.
 """
@@ -283,7 +284,7 @@ def _amend(command: AmendOrder, state: Order) -> Sequence[OrderEvent]:
     if command.hold_id == state.hold_id and command.terms == state.terms:
         return []
     require_terms(command.terms, command.at)
-    for name in ("group", "parent_order_id"):
+    for name in ("group", "parent_order_id", "backstop"):
         if getattr(command.terms, name) != getattr(state.terms, name):
             raise Refusal(
                 "bundle_fixed",

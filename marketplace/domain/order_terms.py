@@ -1,7 +1,7 @@
 """What an order may ask of sizes, sites and other orders; the second half of the refusals of an order's terms.
 
 Refusals in order: range_empty · sizes_too_many · pue_out_of_range · not_a_number · amount_not_positive ·
-amount_too_large · amount_too_precise.
+amount_too_large · amount_too_precise · backstop_linked · backstop_equity.
 """
 
 from decimal import Decimal
@@ -63,3 +63,18 @@ def require_wishes(terms: OrderTerms) -> None:
                 f"{terms.principal_usd_max} of principal are no limit; state less than {PRINCIPAL_USD_MAX}, or none",
                 pointer="/terms/principal_usd_max",
             )
+    _require_backstop(terms)
+
+
+def _require_backstop(terms: OrderTerms) -> None:
+    if not terms.backstop:
+        return
+    for value, name in ((terms.group, "group"), (terms.parent_order_id, "parent_order_id")):
+        if value is not None:
+            raise Refusal(
+                "backstop_linked",
+                "a backstop buys what other orders leave, and is tied to none; leave its link out",
+                pointer=f"/terms/{name}",
+            )
+    if any(offer.equity_usd_per_gpu_hour for offer in terms.offers):
+        raise Refusal("backstop_equity", "a backstop pays its price in cash; offer no equity", pointer="/terms/offers")

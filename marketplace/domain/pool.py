@@ -243,7 +243,7 @@ def _release(command: ReleaseCapacity, state: Pool) -> Sequence[PoolEvent]:
 
 
 def _fail(command: FailNodes, state: Pool) -> Sequence[PoolEvent]:
-    event = PoolNodeFailed(pool_id=command.pool_id, incident_id=command.incident_id, nodes=command.nodes, at=command.at)
+    event = PoolNodeFailed(**{name: getattr(command, name) for name in command.__struct_fields__})
     known = state.incidents.get(command.incident_id)
     if known is not None:
         if (known.nodes, known.start) == (command.nodes, command.at):

@@ -72,12 +72,13 @@ class ReleaseCapacity(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class FailNodes(msgspec.Struct, frozen=True, kw_only=True):
-    """Say that nodes stopped working."""
+    """Say that nodes stopped working, or that those of one grant did."""
 
     pool_id: str
     incident_id: str
     nodes: int
     at: datetime
+    grant_id: str | None = None
 
 
 class RestoreNodes(msgspec.Struct, frozen=True, kw_only=True):

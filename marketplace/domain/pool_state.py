@@ -47,11 +47,12 @@ class Resale:
 
 @dataclass(frozen=True, slots=True)
 class Incident:
-    """Nodes that failed; `end` is unknown until they are restored."""
+    """Nodes that failed, of one grant where evidence of its GPUs told so; `end` is unknown until they are restored."""
 
     nodes: int
     start: datetime
     end: datetime
+    grant_id: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -140,7 +141,7 @@ def evolve(state: PoolState, event: PoolEvent) -> PoolState:
     if isinstance(event, PoolClosingAnnounced):
         return replace(state, closing=event)
     if isinstance(event, PoolNodeFailed):
-        incident = Incident(event.nodes, event.at, FOREVER)
+        incident = Incident(event.nodes, event.at, FOREVER, event.grant_id)
         return replace(state, incidents=state.incidents.set(event.incident_id, incident))
     ended = replace(state.incidents[event.incident_id], end=event.at)
     return replace(state, incidents=state.incidents.set(event.incident_id, ended))

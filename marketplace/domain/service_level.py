@@ -23,6 +23,7 @@ from typing import Final
 from events.service import ServiceResult, ServiceTerms
 from events.types import PrincipalTerms
 from marketplace.core.errors import Refusal
+from marketplace.core.intervals import Load, build_steps
 from marketplace.core.money import ZERO, render_ratio, require_share
 from marketplace.domain.grant import Grant
 
@@ -71,8 +72,8 @@ def choose_service(promises: Sequence[ServiceTerms | None]) -> ServiceTerms | No
 
 
 def count_promised(grant: Grant, start: datetime, end: datetime) -> int:
-    """Return the GPU-seconds that were granted over a span, in whole ones."""
-    return _count(grant.issued.nodes, grant, start, end) // _PER_SECOND
+    """Return the GPU-seconds that were granted over a span and not resold, in whole ones."""
+    return _count(grant, grant.issued.nodes, start, end) // _PER_SECOND
 
 
 def count_unavailable(grant: Grant, start: datetime, end: datetime) -> int:
@@ -80,12 +81,16 @@ def count_unavailable(grant: Grant, start: datetime, end: datetime) -> int:
     points = [(max(at, start), nodes) for at, nodes in grant.outages if at < end]
     ends = [*(at for at, _ in points[1:]), end]
     nodes = grant.issued.nodes
-    lost = sum(_count(nodes - working, grant, at, until) for (at, working), until in zip(points, ends, strict=False))
+    lost = sum(_count(grant, nodes - working, at, until) for (at, working), until in zip(points, ends, strict=False))
     return lost // _PER_SECOND
 
 
-def _count(nodes: int, grant: Grant, start: datetime, end: datetime) -> int:
-    return nodes * grant.issued.gpus_per_node * ((end - start) // _MICROSECOND)
+def _count(grant: Grant, nodes: int, start: datetime, end: datetime) -> int:
+    """Return the GPU-microseconds of so many nodes over a span, of no more than the grant had at each instant."""
+    sold = [Load(load.start, load.end, -load.amount) for load in grant.list_resold()]
+    runs = build_steps([Load(start, end, grant.issued.nodes), *sold], start, end) if start < end else []
+    counted = sum(min(nodes, run.amount) * ((run.end - run.start) // _MICROSECOND) for run in runs)
+    return grant.issued.gpus_per_node * counted
 
 
 def assess(grant: Grant, start: datetime, end: datetime, delivered: int) -> ServiceResult | None:

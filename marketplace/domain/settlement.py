@@ -21,6 +21,8 @@ from dataclasses import dataclass
 from decimal import Decimal
 from fractions import Fraction
 
+import msgspec
+
 from events.grant import GrantIssued
 from events.service import ServiceResult
 from events.statement import Charges, ServiceCredit
@@ -147,8 +149,8 @@ def subtract_credit(charges: Charges, credit: ServiceCredit | None) -> Charges:
     """Return what is left of charges after a service credit; the GPU-seconds stay."""
     if credit is None:
         return charges
-    return Charges(
-        gpu_seconds=charges.gpu_seconds,
+    return msgspec.structs.replace(
+        charges,
         provider_usd=charges.provider_usd - credit.provider_usd,
         cash_usd=charges.cash_usd - credit.cash_usd,
         holder_usd=charges.holder_usd - credit.holder_usd,

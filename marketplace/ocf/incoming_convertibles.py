@@ -42,7 +42,7 @@ def take_convertible(ground: Ground, located: Located, item: tx.ConvertibleIssua
     ground.instruments[instrument_id] = tuple(
         Taken(event, time, located.file, located.label) for event in (issued, accrued)
     )
-    ground.add(located, item.date, issuers.IssuerInstrumentSigned(**of, commitment_usd=amount))
+    ground.add(located, item.date, issuers.IssuerInstrumentSigned(**of, commitment_usd=amount, terms=terms))
 
 
 def _find_end(ground: Ground, security_id: str) -> tx.Transaction | None:

@@ -274,6 +274,8 @@ _HANDLERS: Final[dict[type[Any], Callable[[Writing, Any], None]]] = {
     issuers.IssuerStockConverted: _convert_stock,
     **RIGHTS,
     issuers.IssuerInstrumentSigned: _leave_out,
+    issuers.IssuerDilutionLimited: _leave_out,
+    issuers.IssuerExposureRecorded: _leave_out,
     issuers.IssuerFinancingOpened: _open_financing,
     issuers.IssuerFinancingPriced: _leave_out,
     issuers.IssuerFinancingClosed: _close_financing,

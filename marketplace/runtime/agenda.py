@@ -164,7 +164,9 @@ class Agenda:
     @notice.register
     def _lock_auction(self, event: AuctionLocked) -> None:
         """Defer what a second auctioneer locked and the first one's book does not have."""
-        book = self._books[event.auction_id] = frozenset(order.order_id for order in event.book.orders)
+        book = self._books[event.auction_id] = frozenset(
+            order.order_id for order in (*event.book.orders, *event.book.backstops)
+        )
         for order_id, auction_id in self._locked.items():
             if auction_id == event.auction_id and order_id not in book:
                 self.put(Task("defer_order", order_id), NOW)

@@ -183,8 +183,8 @@ class Worker:
                 await self._auctioneer.defer(task.id)
             case "drain_pool":
                 await drain_pool(self._handler, self.stage, task.id)
-            case "serve_pool":
-                await self._incidents.serve(task.id)
+            case "serve_pool" | "observe_grant":
+                await self._incidents.run(task)
             case "move_lots":
                 await self._move_lots(task.id)
             case _:

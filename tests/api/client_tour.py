@@ -5,12 +5,14 @@ from decimal import Decimal
 
 import httpx
 import msgspec
+import pytest
 
 from events.order import ClassOffer, OrderTerms
 from marketplace.api.bodies.cap_tables import AskRecoveryBody, PlotExitsBody, PlotRoundsBody
+from marketplace.api.bodies.issuers import LimitDilutionBody
 from marketplace.api.bodies.supply import ClosePoolBody, ListLotBody, OpenPoolBody, ResellGrantBody
 from marketplace.api.bodies.trading import HoldQuoteBody
-from marketplace.client import MarketplaceClient
+from marketplace.client import MarketplaceClient, ProblemError
 from tests.api.rows import World
 from tests.api.rows_captables import ASSUMED, RANGE, build_plot
 from tests.api.rows_trading import build_cash_order
@@ -107,7 +109,13 @@ async def _see_accounts(client: MarketplaceClient, ids: dict) -> None:
 
 async def _see_companies(client: MarketplaceClient, world: World) -> None:
     issuer, fund = world.ids["issuer"], world.ids["fund"]
+    limit = LimitDilutionBody(dilution_max=Decimal("0.5"), valuation_usd=Decimal(10_000_000))
+    with pytest.raises(ProblemError) as caught:
+        await client.limit_dilution(issuer, limit)
+    assert caught.value.code == "issuer_ended"
+    assert (await client.get_issuer(issuer)).dilution_max == Decimal("0.90")
     report = await client.get_cap_table_report(issuer)
+    assert report.dilution is not None
     assert report.fully_diluted_shares > 0
     assert (await client.explain_cap_table(issuer)).rows
     assert (await client.export_issuer(issuer)).startswith(b"PK")

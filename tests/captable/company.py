@@ -110,7 +110,8 @@ class Life:
             grant_id=grant_id,
         )
         self.deed(issue)
-        self.act(SignInstrument, instrument_id=instrument_id, holder_id=holder_id, commitment_usd=issue.commitment_usd)
+        signed = {"instrument_id": instrument_id, "holder_id": holder_id, "terms": terms}
+        self.act(SignInstrument, **signed, commitment_usd=issue.commitment_usd)
 
     def accrue(self, instrument_id, number, amount_usd, statement_id=None):
         self.deed(

@@ -18,7 +18,7 @@ CLEARED = {event.auction_id: event for event in EVENTS if isinstance(event, Auct
 @pytest.mark.parametrize("auction_id", CLEARED)
 def test_the_verifier_finds_nothing_wrong_with_the_auction(auction_id: str) -> None:
     cleared = CLEARED[auction_id]
-    clearing = parse_result(OPENED[auction_id], cleared)
+    clearing = parse_result(OPENED[auction_id], cleared, backstops=len(LOCKED[auction_id].book.backstops))
     assert cleared.certificate.prices_hash == hash_json(render_prices(clearing.prices))
     assert cleared.certificate.decisions_hash == hash_json(render_decisions(clearing.decisions))
     assert find_violations(parse_book(LOCKED[auction_id].book), clearing) == ()

@@ -18,6 +18,7 @@ from marketplace.domain.issuer_commands import (
     TransferStock,
 )
 from tests.domain.issuer_samples import (
+    CAPPED,
     COMPANY,
     EXPIRY,
     FORMED,
@@ -79,7 +80,9 @@ def value(**changes):
 
 def sign(commitment_usd):
     instrument_id = make_id("ins", 1)
-    return SignInstrument(**OF_ISS, instrument_id=instrument_id, holder_id=PROVIDER, commitment_usd=commitment_usd)
+    return SignInstrument(
+        **OF_ISS, instrument_id=instrument_id, holder_id=PROVIDER, commitment_usd=commitment_usd, terms=CAPPED
+    )
 
 
 def plan(shares):

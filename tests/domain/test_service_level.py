@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from events.grant import GrantDegraded, GrantResumed, GrantSuspended
+from events.grant import GrantDegraded, GrantResold, GrantResumed, GrantSuspended
 from events.service import STANDARD_SERVICE
 from marketplace.core.money import ZERO, parse_ratio
 from marketplace.domain.grant import GRANT
@@ -134,3 +134,22 @@ def test_working_nodes_second_by_second_sum_to_what_is_available(second):
     by_second = sum(8 for at in range(3_600) if down <= timedelta(seconds=at) < up)
     assert count_unavailable(running, START, hour(11)) == by_second
     assert Fraction(by_second, 8) == (up - down) / timedelta(seconds=1)
+
+
+def test_what_was_resold_is_neither_promised_here_nor_lost():
+    sold = GrantResold(
+        **MINE,
+        resale_grant_id=build.id_of("grt", 2),
+        lot_id=build.id_of("lot", 2),
+        nodes=1,
+        start=hour(14),
+        end=hour(18),
+        gpu_seconds=4 * NODE_HOUR,
+        price_usd_per_gpu_hour="2/1",
+        cash_commitment_usd=usd("100"),
+        principal_commitment_usd=usd("100"),
+        budget_commitment_usd=usd("50"),
+    )
+    assert count_promised(grant(sold), START, END) == PROMISED - 4 * NODE_HOUR
+    assert count_unavailable(grant(sold, suspended(hour(13)), resumed(hour(15))), START, END) == 3 * NODE_HOUR
+    assert count_unavailable(grant(sold, degraded(hour(13)), resumed(hour(15))), START, END) == 2 * NODE_HOUR

@@ -182,6 +182,15 @@ INVARIANTS: Final = (
     ),
     Invariant(
         16,
+        "tests.domain.test_detection:test_a_health_turns_only_by_enough_looks_in_a_row_and_each_look_counts_once",
+        Mutant(
+            "marketplace.domain.detection",
+            "return replace(health, run=0, run_since=None, seen=seen)",
+            "return replace(health, seen=seen)",
+        ),
+    ),
+    Invariant(
+        17,
         "tests.domain.test_usage_spread:"
         "test_at_every_second_each_grant_carries_what_the_order_says_whatever_is_corrected",
         Mutant(

@@ -148,3 +148,27 @@ async def test_a_move_is_refused_by_name(stand):
     assert Decimal(0) < grant.issued.cash_usd_per_gpu_hour
     market.clock.at = grant.end
     assert await move(empty) == "grant_over"
+
+
+async def test_what_failed_and_came_back_before_anyone_looked_is_told_of_the_grant_all_the_same(stand):
+    async with stand.market.worker():
+        await stand.begin()
+    began = stand.market.clock.now()
+    await stand.fail("one", 3)
+    stand.market.clock.at += timedelta(hours=5)
+    await stand.restore("one")
+    restored = stand.market.clock.now()
+    async with stand.market.worker(), stand.market.worker():
+        await stand.until_event("resumed")
+    grant = await stand.grant()
+    assert (grant.status, grant.outages) == ("active", ((began, 1), (restored, 2)))
+
+
+async def test_a_grant_lacks_its_nodes_since_they_failed_and_not_since_it_was_noticed(stand):
+    async with stand.market.worker():
+        await stand.begin()
+        market, failed = stand.market, stand.market.clock.now() - timedelta(hours=3)
+        context = market.context(stand.trade.provider)
+        await supply.fail_nodes(market.handler, context, stand.pool, incident_id="one", nodes=4, at=failed)
+        await stand.until_event("degraded")
+    assert (await stand.grant()).outages == ((failed, 0),)

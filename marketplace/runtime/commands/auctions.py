@@ -40,6 +40,7 @@ from marketplace.domain.pool import POOL, Pool, ResellCapacity, ReserveCapacity
 from marketplace.domain.refusals import refuse_status
 from marketplace.domain.service_level import choose_service
 from marketplace.domain.settlement import Totals, build_tariff, compute_totals
+from marketplace.runtime.commands.dilution import free_order
 from marketplace.runtime.commands.orders import load_order, release_order_holds
 from marketplace.runtime.commands.ownership import require_platform
 from marketplace.runtime.commands.resale import find_resale, take_from_source
@@ -204,6 +205,7 @@ async def award(unit: Unit, order: Order, match: MatchTerms, pool: Pool, resale:
         await take_from_source(unit, grant, grant.resale)
     await unit.decide(GRANT, match.grant_id, IssueGrant(issued=grant))
     await _keep_holds(unit, order, grant, totals)
+    await free_order(unit, order.placed.issuer_id, order.placed.order_id)
     if grant.equity is not None:
         await _sign(unit, order, grant, grant.equity)
 

@@ -14,6 +14,7 @@ from marketplace.domain.account import Debit
 from marketplace.domain.instrument import INSTRUMENT, Instrument, PayDebt, ReversePrincipal
 from marketplace.domain.issuer import ISSUER, Issuer, RepurchaseStock
 from marketplace.domain.refusals import refuse_unknown
+from marketplace.runtime.commands.dilution import track_instrument
 from marketplace.runtime.commands.ownership import require_owner, require_platform
 from marketplace.runtime.commands.payments import pay
 from marketplace.runtime.handler import Handler, Receipt
@@ -87,6 +88,7 @@ async def claw_back(unit: Unit, command: ReversePrincipal, approval: Approval | 
             approval=approval,
         )
         await unit.decide(ISSUER, event.issuer_id, cancel)
+    await track_instrument(unit, command.instrument_id, owed=True)
 
 
 async def _find_shares(unit: Unit, instrument: Instrument, tranche_id: str) -> tuple[int, Fraction]:

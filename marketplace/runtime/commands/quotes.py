@@ -23,6 +23,7 @@ from marketplace.domain.pool import POOL, Pool, ReleaseCapacity, ReserveCapacity
 from marketplace.domain.quote import QUOTE, ExpireQuote, HoldQuote, Quote, ReleaseQuote, TakeQuote
 from marketplace.domain.refusals import refuse_unknown
 from marketplace.runtime.commands.auctions import award
+from marketplace.runtime.commands.dilution import free_order
 from marketplace.runtime.commands.orders import draft_order, hold_cash, load_order
 from marketplace.runtime.commands.ownership import require_owner, require_tenant
 from marketplace.runtime.handler import Handler, Receipt
@@ -223,6 +224,7 @@ async def _free(unit: Unit, quote: Quote, reason: str) -> None:
     await unit.decide(POOL, held.match.pool_id, release)
     adjust = AdjustHold(account_id=held.account_id, hold_id=held.hold_id, amount_usd=ZERO, reason=reason)
     await unit.decide(ACCOUNT, held.account_id, adjust)
+    await free_order(unit, held.issuer_id, rename_id("ord", held.quote_id))
     for hold in held.budget_holds:
         budget = ReleaseBudget(mandate_id=hold.mandate_id, hold_id=held.hold_id, keep_usd=ZERO, reason=reason)
         await unit.decide(MANDATE, hold.mandate_id, budget)

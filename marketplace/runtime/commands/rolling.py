@@ -2,8 +2,8 @@
 
 The instrument's terms say it by name, or the grant's own where no equity is drawn. A period that rolls forward is not
 charged, and the grant goes on by as long as the period was: after its end so far, or from now on where it is over. The
-nodes come from lots of the grant's pool at or under its price. Where they cannot, or the grant went on too often, the
-period is excluded from accrual, or credited where nothing accrues.
+nodes come from lots of the grant's pool at or under its price. Where they cannot, or the grant went on too often, or
+part of it was resold, the period is excluded from accrual, or credited where nothing accrues.
 """
 
 from datetime import datetime, timedelta
@@ -49,7 +49,7 @@ async def _find_consequence(unit: Unit, grant: Grant) -> ServiceConsequence:
 
 async def _roll_forward(unit: Unit, grant: Grant, period: Period) -> bool:
     """Add the length of a period to a grant; tell whether there was room."""
-    if grant.status not in RUNNING or len(grant.extensions) >= EXTENSIONS_MAX:
+    if grant.status not in RUNNING or grant.resold or len(grant.extensions) >= EXTENSIONS_MAX:
         return False
     start = max(grant.end, _next_second(unit.context.at)) if grant.end < unit.context.at else grant.end
     end = start + (period.end - period.start)

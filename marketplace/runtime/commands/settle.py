@@ -13,6 +13,7 @@ from marketplace.domain.grant import Grant
 from marketplace.domain.instrument import INSTRUMENT, AccruePrincipal, Instrument, LapseInstrument
 from marketplace.domain.mandate import MANDATE, ReleaseBudget
 from marketplace.domain.statement import Statement
+from marketplace.runtime.commands.dilution import track_instrument
 from marketplace.runtime.commands.mandates import adjust_mandate_hold
 from marketplace.runtime.commands.payments import capture_or_debit, pay
 from marketplace.runtime.unit import Unit
@@ -122,3 +123,4 @@ async def _release_equity(unit: Unit, equity: EquityPart, hold_id: str, holder_p
     if instrument.status in {"drawing", "suspended"} and instrument.undrawn_usd:
         lapse = LapseInstrument(instrument_id=equity.instrument_id, reason=reason)
         await unit.decide(INSTRUMENT, equity.instrument_id, lapse)
+        await track_instrument(unit, equity.instrument_id)

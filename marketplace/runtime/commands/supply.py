@@ -99,13 +99,21 @@ async def _load_pool(unit: Unit, pool_id: str) -> Pool:
 
 
 async def fail_nodes(
-    handler: Handler, context: Context, pool_id: str, *, incident_id: str, nodes: int, at: datetime
+    handler: Handler,
+    context: Context,
+    pool_id: str,
+    *,
+    incident_id: str,
+    nodes: int,
+    at: datetime,
+    grant_id: str | None = None,
 ) -> Receipt:
-    """Say that nodes stopped working."""
+    """Say that nodes stopped working, those of one grant where evidence of its GPUs told so."""
 
     async def work(unit: Unit) -> None:
         await _load_pool(unit, pool_id)
-        await unit.decide(POOL, pool_id, FailNodes(pool_id=pool_id, incident_id=incident_id, nodes=nodes, at=at))
+        command = FailNodes(pool_id=pool_id, incident_id=incident_id, nodes=nodes, at=at, grant_id=grant_id)
+        await unit.decide(POOL, pool_id, command)
 
     return await handler.run(context, POOL, pool_id, work)
 

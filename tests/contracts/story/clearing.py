@@ -305,7 +305,11 @@ def _tell_folding_match(teller: Teller) -> None:
             mandate_id=MANDATE,
         ),
         IssuerInstrumentSigned(
-            issuer_id=LATTICE_ISSUER, instrument_id=COMPUTE_SAFE, holder_id=TIDEWATER, commitment_usd=Decimal("7168.00")
+            issuer_id=LATTICE_ISSUER,
+            instrument_id=COMPUTE_SAFE,
+            holder_id=TIDEWATER,
+            commitment_usd=Decimal("7168.00"),
+            terms=SAFE,
         ),
         MandateBudgetCaptured(
             mandate_id=MANDATE, hold_id=FOLDING_HOLD, grant_id=FOLDING_GRANT, amount_usd=Decimal("5734.40")

@@ -225,7 +225,11 @@ def _tell_mfn(teller: Teller) -> None:
                 funding="paid_at_once",
             ),
             IssuerInstrumentSigned(
-                **_OF, instrument_id=instrument, holder_id=NORTHFJORD, commitment_usd=Decimal("50000.00")
+                **_OF,
+                instrument_id=instrument,
+                holder_id=NORTHFJORD,
+                commitment_usd=Decimal("50000.00"),
+                terms=terms,
             ),
         )
     teller.tell(
