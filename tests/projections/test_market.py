@@ -261,7 +261,7 @@ async def test_usage_counts_every_reading_once(connection: AsyncConnection):
         after = (page[-1].reported_sequence, page[-1].source, page[-1].reading_id)
     assert len(seen) == len({row.reading_id for row in seen}) == 26
     assert await usage.list_readings(connection, party_id=FUND) == []
-    assert len(await usage.list_readings(connection, party_id=PROVIDER, limit=1000)) == 49
+    assert len(await usage.list_readings(connection, party_id=PROVIDER, limit=1000)) == 50
 
 
 async def test_statements_by_party_and_status(connection: AsyncConnection):
