@@ -299,6 +299,7 @@ class GrantTerminated(Event, frozen=True, kw_only=True, tag="grant.terminated.v1
         by: Whose doing it was; what the provider ends counts against its standing.
         noticed_at: When notice was given.
         reason: Why.
+        for_cause: Whether it ended for cause, which needs no notice.
     """
 
     grant_id: Id
@@ -306,6 +307,7 @@ class GrantTerminated(Event, frozen=True, kw_only=True, tag="grant.terminated.v1
     by: Literal["startup", "provider", "platform"]
     noticed_at: Instant
     reason: Text
+    for_cause: bool = False
 
 
 GrantEvent = (

@@ -238,13 +238,13 @@ class InstrumentMfnElected(Event, frozen=True, kw_only=True, tag="instrument.mfn
 
 
 class InstrumentConverted(Event, frozen=True, kw_only=True, tag="instrument.converted.v1"):
-    """The principal became shares in a financing, or money in a liquidity event where it converted there.
+    """The principal became shares in a financing, or of a note as it fell due.
 
     Attributes:
         instrument_id: The instrument.
         issuer_id: Whose shares.
         holder_id: Who holds them.
-        cause: The financing or liquidity event.
+        cause: The financing, or the issue of the shares where a note fell due.
         principal_usd: What converted.
         amount_exact: Dollars that converted, exact: the principal, and interest of a note.
         branch: Which price it took.
@@ -283,6 +283,30 @@ class InstrumentCancelled(Event, frozen=True, kw_only=True, tag="instrument.canc
     at: Instant
 
 
+class InstrumentMatured(Event, frozen=True, kw_only=True, tag="instrument.matured.v1"):
+    """A note, or tranches of it, fell due unpaid; it earns no more interest until it is extended.
+
+    Where its terms let it become stock, it converts in the same atomic batch.
+
+    Attributes:
+        instrument_id: The instrument.
+        issuer_id: Who owes it.
+        holder_id: To whom.
+        matures_on: Its last day of interest.
+        principal_usd: Principal that fell due.
+        amount_exact: Principal and interest that are owed, exact.
+        amount_usd: The same, rounded up to the cent.
+    """
+
+    instrument_id: Id
+    issuer_id: Id
+    holder_id: Id
+    matures_on: date
+    principal_usd: Usd
+    amount_exact: Ratio
+    amount_usd: Usd
+
+
 class InstrumentRepaid(Event, frozen=True, kw_only=True, tag="instrument.repaid.v1"):
     """The principal was paid out in cash, at an acquisition or when a note fell due.
 
@@ -317,5 +341,6 @@ InstrumentEvent = (
     | InstrumentMfnElected
     | InstrumentConverted
     | InstrumentCancelled
+    | InstrumentMatured
     | InstrumentRepaid
 )

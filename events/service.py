@@ -65,6 +65,7 @@ class ServiceTerms(msgspec.Struct, frozen=True, kw_only=True):
             provider's meter did not count as delivered.
         consequence: What a period below the promise does where no instrument says it: ``credit`` or ``roll_forward``.
         detection: When evidence of the meters opens an incident by itself; None: never.
+        notice_hours_min: How long before a grant is ended early either side gives notice, where it has no cause.
     """
 
     availability_min: Share
@@ -72,6 +73,7 @@ class ServiceTerms(msgspec.Struct, frozen=True, kw_only=True):
     measure: Measure = "incidents"
     consequence: Literal["credit", "roll_forward"] = "credit"
     detection: DetectionTerms | None = DetectionTerms()
+    notice_hours_min: Annotated[int, Meta(ge=0, le=24 * 90)] = 0
 
 
 STANDARD_SERVICE: Final = ServiceTerms(
@@ -82,6 +84,7 @@ STANDARD_SERVICE: Final = ServiceTerms(
         CreditStep(availability_below=Decimal("0.90"), credit=Decimal("0.50")),
     ),
     detection=DetectionTerms(xid_errors=XID_ERRORS),
+    notice_hours_min=72,
 )
 """What a pool promises that states no terms of its own; its event says so."""
 

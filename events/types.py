@@ -100,6 +100,20 @@ class SafeTerms(msgspec.Struct, frozen=True, kw_only=True, tag_field="kind", tag
     service_consequence: ServiceConsequence | None = None
 
 
+class MaturityConversion(msgspec.Struct, frozen=True, kw_only=True):
+    """What a note becomes by itself when it falls due unpaid: stock at its cap.
+
+    Attributes:
+        class_id: Class of stock, which has to exist by then.
+        capitalization_definition: The shares that the cap is divided by for the price.
+        share_rounding: How the fraction of a share is treated.
+    """
+
+    class_id: Annotated[str, Meta(pattern=r"^[a-z0-9][a-z0-9_-]{0,39}(?!\n)$", description="Short name of a class")]
+    capitalization_definition: Literal["existing_fully_diluted", "outstanding_and_granted", "outstanding"]
+    share_rounding: Literal["floor", "ceiling", "half_up", "half_even"]
+
+
 class NoteTerms(msgspec.Struct, frozen=True, kw_only=True, tag_field="kind", tag="note"):
     """A convertible note; principal of each tranche earns interest from the day on which it was born.
 
@@ -112,6 +126,7 @@ class NoteTerms(msgspec.Struct, frozen=True, kw_only=True, tag_field="kind", tag
         discount: Share taken off the round's price; None for none.
         repayment_multiple: Multiple of the principal that is owed in a sale, beside the interest.
         service_consequence: What a period below the promised availability does; needed where delivery draws it down.
+        at_maturity: What it becomes when it falls due; None: it stays a debt until it is repaid or extended.
     """
 
     annual_rate: Share
@@ -122,6 +137,7 @@ class NoteTerms(msgspec.Struct, frozen=True, kw_only=True, tag_field="kind", tag
     discount: Share | None = None
     repayment_multiple: Multiple = Decimal(1)
     service_consequence: ServiceConsequence | None = None
+    at_maturity: MaturityConversion | None = None
 
 
 PrincipalTerms = SafeTerms | NoteTerms

@@ -10,6 +10,7 @@ from marketplace.api.bodies.delivery import (
     PrioritiseGrantBody,
     ResumeGrantBody,
     SubstituteGrantBody,
+    TerminateGrantBody,
     TransferGrantBody,
 )
 from marketplace.api.bodies.reasons import TimedReasonBody
@@ -137,10 +138,12 @@ async def resell(command: Commanded, grant_id: FromPath[str], data: JSONBody[Res
 
 @post("/{grant_id:str}/terminate", status_code=200, summary="End a grant early")
 async def terminate(
-    command: Commanded, grant_id: FromPath[str], data: JSONBody[TimedReasonBody]
+    command: Commanded, grant_id: FromPath[str], data: JSONBody[TerminateGrantBody]
 ) -> Response[ReceiptBody]:
-    """End a grant early; what was delivered is still stated and settled."""
-    receipt = await terminate_grant(command.handler, command.context, grant_id, at=data.at, reason=data.reason)
+    """End a grant early, with the notice of its terms or for cause; what was delivered is still stated and settled."""
+    receipt = await terminate_grant(
+        command.handler, command.context, grant_id, at=data.at, reason=data.reason, for_cause=data.for_cause
+    )
     return command.answer(receipt)
 
 

@@ -36,6 +36,7 @@ from marketplace.runtime.commands.instruments import (
     resume_instrument,
     suspend_instrument,
 )
+from marketplace.runtime.commands.notes import mature_note
 
 PATH: Final = "/v1/instruments"
 
@@ -124,6 +125,15 @@ async def cancel(
 async def repay(command: Commanded, instrument_id: FromPath[str]) -> Response[ReceiptBody]:
     """Pay a convertible note back with its interest, as the startup, out of its account."""
     return command.answer(await repay_note(command.handler, command.context, instrument_id))
+
+
+@post("/{instrument_id:str}/mature", status_code=200, summary="Let a note that fell due become stock")
+async def mature(command: Commanded, instrument_id: FromPath[str]) -> Response[ReceiptBody]:
+    """Record that a note fell due, which a timer does by itself, and let it become stock where its terms say so.
+
+    For its holder and the startup: asked again where the class of stock was missing or too small on the day.
+    """
+    return command.answer(await mature_note(command.handler, command.context, instrument_id, strict=True))
 
 
 @post("/{instrument_id:str}/mfn-notices", status_code=200, summary="Give notice of a later SAFE")
@@ -215,6 +225,7 @@ ROUTER: Final = Router(
         settle_debt,
         cancel,
         repay,
+        mature,
         notice,
         elect,
         get_one,

@@ -209,6 +209,10 @@ class Companies(Metering):
         """Pay a convertible note back with its interest."""
         return await self.command(f"/v1/instruments/{instrument_id}/repay", **options)
 
+    async def mature_note(self, instrument_id: str, **options: Any) -> ReceiptBody:
+        """Record that a note fell due, and let it become stock where its terms say so."""
+        return await self.command(f"/v1/instruments/{instrument_id}/mature", **options)
+
     async def notice_mfn(self, instrument_id: str, body: NoticeMfnBody, **options: Any) -> ReceiptBody:
         """Tell the holder of a most-favoured SAFE of a later one."""
         return await self.command(f"/v1/instruments/{instrument_id}/mfn-notices", body, **options)

@@ -51,6 +51,7 @@ from marketplace.captable.explanation import Explanation
 from marketplace.captable.plots import ExitPoint, RoundPoint
 from marketplace.captable.report import CapTableReport
 from marketplace.client.companies import Companies
+from marketplace.client.delivery import Delivery
 from marketplace.projections.accounts.views import TrialBalanceView
 from marketplace.projections.auctions import AuctionView, DecisionView
 from marketplace.projections.cap_tables.queries import CapTableView, FinancingView, LiquidityView, StakeholderView
@@ -65,7 +66,7 @@ from marketplace.projections.standings import StandingView
 from marketplace.projections.statements import StatementView
 
 
-class MarketplaceClient(Companies):
+class MarketplaceClient(Companies, Delivery):
     """Speaks to one API with one key; use it as an async context manager."""
 
     async def register_party(self, body: RegisterPartyBody, **options: Any) -> ReceiptBody:

@@ -4,17 +4,17 @@ Subject: ``marketplace.grant.<grant_id>``.
 
 Invariants:
     1. A grant's price, offer and equity part never change; what is resold of it leaves it for good.
-    2. It ends once: completed or terminated; after that only its statements go on.
+    2. It ends once: completed or terminated; after that only its statements go on, and until the end that notice was
+       given of, what is told of its nodes.
     3. At no instant is more resold than was granted.
 
 Refusals in order: grant_unknown · grant_exists · time_naive · grant_<status> · grant_not_due · nodes_above_grant ·
-pool_unchanged · grant_bought · grant_transferred · span_empty · resale_outside_grant · resale_above_grant.
+pool_unchanged · cause_missing · notice_too_short · grant_bought · grant_transferred · span_empty ·
+resale_outside_grant · resale_above_grant.
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
 from datetime import datetime
-from typing import Literal
 
 from events.grant import (
     GrantActivated,
@@ -22,16 +22,13 @@ from events.grant import (
     GrantDegraded,
     GrantEvent,
     GrantExtended,
-    GrantIssued,
     GrantPrioritised,
-    GrantResold,
     GrantResumed,
     GrantSubstituted,
     GrantSuspended,
     GrantTerminated,
     GrantTransferred,
 )
-from events.types import LotShare
 from marketplace.core.decider import Decider
 from marketplace.core.errors import Refusal
 from marketplace.core.intervals import Load, find_peak, require_span
@@ -50,6 +47,8 @@ from marketplace.domain.grant_commands import (
     TerminateGrant,
     TransferGrant,
 )
+from marketplace.domain.grant_notice import require_cause, require_notice
+from marketplace.domain.grant_state import PRIORITY, Grant, GrantState, evolve
 from marketplace.domain.refusals import refuse_exists, refuse_status, refuse_unknown, require_aware
 
 __all__ = [
@@ -76,53 +75,6 @@ __all__ = [
     "require_resale",
 ]
 RUNNING = ("active", "degraded", "suspended")
-PRIORITY = 100
-"""Of a grant whose tenant said nothing else; of grants that could carry a use, the lowest is used first."""
-
-
-@dataclass(frozen=True, slots=True)
-class Grant:
-    """An issued grant.
-
-    `end` is brought forward by a termination and put off by `extensions`, `reason` says why it is degraded, `outages`
-    how many nodes worked since when, the oldest first; what is told of an instant replaces what was told of it and of
-    later ones before.
-    """
-
-    issued: GrantIssued
-    status: Literal["issued", "active", "degraded", "suspended", "completed", "terminated"]
-    startup_id: str
-    pool_id: str
-    lots: tuple[LotShare, ...]
-    end: datetime
-    nodes_available: int
-    reason: str | None = None
-    resold: tuple[GrantResold, ...] = ()
-    outages: tuple[tuple[datetime, int], ...] = ()
-    extensions: tuple[tuple[datetime, datetime], ...] = ()
-    priority: int = PRIORITY
-
-    @property
-    def gpu_seconds_granted(self) -> int:
-        """Return the GPU-seconds of the whole span as first granted."""
-        seconds = int((self.issued.end - self.issued.start).total_seconds())
-        return self.issued.nodes * self.issued.gpus_per_node * seconds
-
-    @property
-    def gpu_seconds_left(self) -> int:
-        """Return the GPU-seconds of the span as first granted, without those that were resold."""
-        return self.gpu_seconds_granted - sum(part.gpu_seconds for part in self.resold)
-
-    def list_resold(self) -> list[Load]:
-        """Return the nodes that were resold."""
-        return [Load(part.start, part.end, part.nodes) for part in self.resold]
-
-    def count_nodes(self, at: datetime) -> int:
-        """Return the nodes that are the grant's own at an instant of its span."""
-        return self.issued.nodes - sum(part.nodes for part in self.resold if part.start <= at < part.end)
-
-
-GrantState = Grant | None
 
 
 def decide(command: GrantCommand, state: GrantState) -> Sequence[GrantEvent]:
@@ -179,6 +131,12 @@ def _require_status(state: Grant, *allowed: str) -> None:
         raise refuse_status("grant", state.issued.grant_id, state.status, " or ".join(allowed))
 
 
+def _require_running(state: Grant, at: datetime) -> None:
+    """Refuse where nothing is delivered; until the end that notice was given of, it still is."""
+    if state.status != "terminated" or at >= state.end:
+        _require_status(state, *RUNNING)
+
+
 def _require_due(grant_id: str, at: datetime, due: datetime, what: str) -> None:
     if at < due:
         raise Refusal(
@@ -200,7 +158,9 @@ def _activate(command: ActivateGrant, state: Grant) -> Sequence[GrantEvent]:
 def _degrade(command: DegradeGrant, state: Grant) -> Sequence[GrantEvent]:
     if state.status == "degraded" and state.nodes_available == command.nodes_available:
         return []
-    _require_status(state, *RUNNING)
+    _require_running(state, command.at)
+    if state.status == "terminated" and state.nodes_working == command.nodes_available:
+        return []
     if command.nodes_available >= state.issued.nodes:
         raise Refusal(
             "nodes_above_grant",
@@ -220,14 +180,22 @@ def _degrade(command: DegradeGrant, state: Grant) -> Sequence[GrantEvent]:
 def _suspend(command: SuspendGrant, state: Grant) -> Sequence[GrantEvent]:
     if state.status == "suspended":
         return []
-    _require_status(state, "active", "degraded")
+    if state.status != "terminated":
+        _require_status(state, "active", "degraded")
+    _require_running(state, command.at)
+    if state.status == "terminated" and not state.nodes_working:
+        return []
     return [GrantSuspended(grant_id=command.grant_id, at=command.at, reason=command.reason)]
 
 
 def _resume(command: ResumeGrant, state: Grant) -> Sequence[GrantEvent]:
     if state.status == "active":
         return []
-    _require_status(state, "degraded", "suspended")
+    if state.status != "terminated":
+        _require_status(state, "degraded", "suspended")
+    _require_running(state, command.at)
+    if state.status == "terminated" and state.nodes_working == state.issued.nodes:
+        return []
     return [GrantResumed(grant_id=command.grant_id, at=command.at)]
 
 
@@ -344,63 +312,20 @@ def _terminate(command: TerminateGrant, state: Grant) -> Sequence[GrantEvent]:
         return []
     _require_status(state, "issued", *RUNNING)
     at = min(max(command.at, state.issued.start), state.end)
+    if command.for_cause:
+        require_cause(command, state.status)
+    elif not command.is_ordered:
+        require_notice(command, state.issued.service, at, state.end)
     return [
         GrantTerminated(
-            grant_id=command.grant_id, at=at, by=command.by, noticed_at=command.noticed_at, reason=command.reason
+            grant_id=command.grant_id,
+            at=at,
+            by=command.by,
+            noticed_at=command.noticed_at,
+            reason=command.reason,
+            for_cause=command.for_cause,
         )
     ]
-
-
-def evolve(state: GrantState, event: GrantEvent) -> GrantState:
-    """Return the state after an event."""
-    if isinstance(event, GrantIssued):
-        return Grant(event, "issued", event.startup_id, event.pool_id, event.lots, event.end, event.nodes)
-    assert state is not None, "a grant is issued first"
-    match event:
-        case GrantActivated():
-            return replace(state, status="active")
-        case GrantDegraded() | GrantSuspended() | GrantResumed():
-            return _evolve_nodes(state, event)
-        case GrantCompleted():
-            return replace(state, status="completed")
-        case GrantTerminated():
-            return replace(state, status="terminated", end=event.at)
-        case _:
-            return _hand_over(state, event)
-
-
-def _hand_over(
-    state: Grant, event: GrantSubstituted | GrantExtended | GrantTransferred | GrantPrioritised | GrantResold
-) -> Grant:
-    match event:
-        case GrantPrioritised():
-            return replace(state, priority=event.priority)
-        case GrantExtended():
-            extensions = (*state.extensions, (event.start, event.end))
-            return replace(state, end=event.end, lots=(*state.lots, *event.lots), extensions=extensions)
-        case GrantSubstituted():
-            return replace(state, pool_id=event.pool_id, lots=event.lots)
-        case GrantTransferred():
-            return replace(state, startup_id=event.startup_id)
-        case GrantResold():
-            return replace(state, resold=(*state.resold, event))
-
-
-def _evolve_nodes(state: Grant, event: GrantDegraded | GrantSuspended | GrantResumed) -> Grant:
-    match event:
-        case GrantDegraded():
-            outages = _turn(state, event.at, event.nodes_available)
-            nodes, reason = event.nodes_available, event.reason
-            return replace(state, status="degraded", nodes_available=nodes, reason=reason, outages=outages)
-        case GrantSuspended():
-            return replace(state, status="suspended", outages=_turn(state, event.at, 0))
-        case GrantResumed():
-            outages = _turn(state, event.at, state.issued.nodes)
-            return replace(state, status="active", nodes_available=state.issued.nodes, reason=None, outages=outages)
-
-
-def _turn(state: Grant, at: datetime, nodes: int) -> tuple[tuple[datetime, int], ...]:
-    return (*(known for known in state.outages if known[0] < at), (at, nodes))
 
 
 GRANT: Decider[GrantCommand, GrantEvent, GrantState] = Decider("grant", "grt", None, decide, evolve)

@@ -107,13 +107,28 @@ class CompleteGrant(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class TerminateGrant(msgspec.Struct, frozen=True, kw_only=True):
-    """End it early; `at` is held within the span."""
+    """End it early; `at` is held within the span.
+
+    Attributes:
+        grant_id: The grant.
+        at: Last instant of delivery.
+        by: Whose doing it is.
+        noticed_at: When notice is given.
+        reason: Why.
+        for_cause: Whether it has a cause: the startup while the grant lacks nodes, the provider while the startup is
+            suspended.
+        startup_suspended: Whether it is.
+        is_ordered: Whether the platform orders it, which owes no notice.
+    """
 
     grant_id: str
     at: datetime
     by: Literal["startup", "provider", "platform"]
     noticed_at: datetime
     reason: str
+    for_cause: bool = False
+    startup_suspended: bool = False
+    is_ordered: bool = False
 
 
 GrantCommand = (

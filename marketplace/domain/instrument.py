@@ -17,13 +17,14 @@ Tranches of equal terms that follow each other are one *run*; a run converts at 
 cause and the position of its run, a reversal by its tranche and its reason: the same again is nothing new.
 
 Refusals in order, of each command: instrument_unknown · instrument_exists · refusals of `marketplace.core.money` ·
-discount_whole · cap_below_commitment · consequence_missing · grant_missing · grant_unexpected · tranche_exists ·
-statement_accrued · conversion_exists · repayment_exists · instrument_suspended, _lapsed, _cancelled or _repaid ·
-statement_missing · statement_unexpected · payment_made · note_matured · commitment_exceeded · tranche_unknown ·
-reversal_exists · tranche_exceeded · missing_convention · reduction_exists · reduction_above_undrawn · payment_exists ·
-debt_exceeded · principal_accrued · nothing_to_convert · principal_stale · shares_missing · not_a_note ·
-nothing_to_repay · terms_kind_differs · notice_exists · notice_unknown · not_most_favoured · election_made ·
-window_over. An import refuses instrument_differs · what the act's own command refuses · act_repeated.
+missing_convention · discount_whole · cap_below_commitment · consequence_missing · grant_missing · grant_unexpected ·
+tranche_exists · statement_accrued · conversion_exists · repayment_exists · instrument_suspended, _lapsed, _cancelled or
+_repaid · statement_missing · statement_unexpected · payment_made · note_matured · commitment_exceeded ·
+tranche_unknown · reversal_exists · tranche_exceeded · missing_convention · reduction_exists ·
+reduction_above_undrawn · payment_exists · debt_exceeded · principal_accrued · nothing_to_convert · principal_stale ·
+shares_missing · not_a_note · note_runs · nothing_to_repay · terms_kind_differs · notice_exists · notice_unknown ·
+not_most_favoured · election_made · window_over. An import refuses instrument_differs · what the act's own command
+refuses · act_repeated.
 """
 
 from collections.abc import Callable, Sequence
@@ -54,6 +55,7 @@ from marketplace.domain.instrument_commands import (
     InstrumentCommand,
     IssueInstrument,
     LapseInstrument,
+    MatureNote,
     NoticeMfn,
     PayDebt,
     ReduceCommitment,
@@ -65,9 +67,10 @@ from marketplace.domain.instrument_commands import (
 )
 from marketplace.domain.instrument_import import import_instrument
 from marketplace.domain.instrument_mfn import elect_mfn, notice_mfn
-from marketplace.domain.instrument_notes import repay_note
+from marketplace.domain.instrument_notes import mature_note, repay_note
 from marketplace.domain.instrument_principal import accrue, convert, reduce, repay
 from marketplace.domain.instrument_state import Instrument, InstrumentState, evolve
+from marketplace.domain.note_terms import require_note
 from marketplace.domain.refusals import refuse_exists, refuse_status, refuse_unknown, require_aware
 from marketplace.domain.service_level import require_consequence
 
@@ -84,6 +87,7 @@ __all__ = [
     "InstrumentState",
     "IssueInstrument",
     "LapseInstrument",
+    "MatureNote",
     "NoticeMfn",
     "PayDebt",
     "ReduceCommitment",
@@ -140,8 +144,7 @@ def _issue(command: IssueInstrument, state: InstrumentState) -> Sequence[Instrum
 
 def _require_terms(terms: PrincipalTerms, commitment_usd: Decimal) -> None:
     if isinstance(terms, NoteTerms):
-        require_share(terms.annual_rate, "/terms/annual_rate")
-        require_usd(terms.repayment_multiple, "/terms/repayment_multiple")
+        require_note(terms, "/terms")
     if terms.valuation_cap_usd is not None:
         require_usd(terms.valuation_cap_usd, "/terms/valuation_cap_usd")
     if terms.discount is not None:
@@ -244,6 +247,7 @@ _DECIDE: Final[dict[type[InstrumentCommand], Callable[[Any, Instrument], Sequenc
     ConvertInstrument: convert,
     RepayInstrument: repay,
     RepayNote: repay_note,
+    MatureNote: mature_note,
     NoticeMfn: notice_mfn,
     ElectMfn: elect_mfn,
     CancelInstrument: _cancel,

@@ -174,6 +174,13 @@ class RepayNote(msgspec.Struct, frozen=True, kw_only=True):
     on_day: date
 
 
+class MatureNote(msgspec.Struct, frozen=True, kw_only=True):
+    """Say that a note fell due unpaid, once for each day of maturity."""
+
+    instrument_id: str
+    at: Instant
+
+
 class NoticeMfn(msgspec.Struct, frozen=True, kw_only=True):
     """Tell the holder of a most-favoured SAFE of a later one."""
 
@@ -207,6 +214,7 @@ InstrumentCommand = (
     | CancelInstrument
     | RepayInstrument
     | RepayNote
+    | MatureNote
     | NoticeMfn
     | ElectMfn
 )

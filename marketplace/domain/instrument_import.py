@@ -4,7 +4,7 @@
 """
 
 from collections.abc import Callable, Sequence
-from datetime import UTC, datetime
+from datetime import UTC, datetime, time, timedelta
 from fractions import Fraction
 from typing import Any, Final
 
@@ -17,6 +17,7 @@ from events.instrument import (
     InstrumentEvent,
     InstrumentIssued,
     InstrumentLapsed,
+    InstrumentMatured,
     InstrumentMfnElected,
     InstrumentMfnNoticed,
     InstrumentPrincipalAccrued,
@@ -38,6 +39,7 @@ from marketplace.domain.instrument_commands import (
     InstrumentCommand,
     IssueInstrument,
     LapseInstrument,
+    MatureNote,
     NoticeMfn,
     PayDebt,
     ReduceCommitment,
@@ -63,6 +65,7 @@ COMMANDS: Final[dict[type[InstrumentEvent], type[Any]]] = {
     InstrumentMfnElected: ElectMfn,
     InstrumentConverted: ConvertInstrument,
     InstrumentCancelled: CancelInstrument,
+    InstrumentMatured: MatureNote,
     InstrumentRepaid: RepayInstrument,
 }
 _LONG_AGO: Final = datetime(1, 1, 1, tzinfo=UTC)
@@ -104,6 +107,8 @@ def _build_command(act: InstrumentEvent, current: InstrumentState) -> Instrument
     fields = {name: getattr(act, name) for name in command_type.__struct_fields__ if hasattr(act, name)}
     if isinstance(act, InstrumentPrincipalAccrued):
         fields["on_day"] = act.interest_from
+    if isinstance(act, InstrumentMatured):
+        fields["at"] = datetime.combine(act.matures_on + timedelta(days=1), time(), UTC)
     if command_type in {NoticeMfn, ElectMfn}:
         fields["at"] = _LONG_AGO
     if isinstance(act, InstrumentPrincipalReversed) and act.taken is not None:

@@ -18,6 +18,7 @@ from events.instrument import (
     InstrumentEvent,
     InstrumentIssued,
     InstrumentLapsed,
+    InstrumentMatured,
     InstrumentMfnElected,
     InstrumentMfnNoticed,
     InstrumentPrincipalAccrued,
@@ -122,6 +123,7 @@ class Instrument:
         reductions: What was taken off the commitment, by cause.
         takings: What was clawed back of conversions, by their position in `conversions`.
         debts_paid: What the holder paid of its debt, by payment.
+        matured: Days of maturity on which something of a note fell due.
     """
 
     issued: InstrumentIssued
@@ -135,6 +137,7 @@ class Instrument:
     reductions: Mapping[str, Decimal] = field(default_factory=dict)
     takings: Mapping[int, Taken] = field(default_factory=dict)
     debts_paid: Mapping[str, Decimal] = field(default_factory=dict)
+    matured: frozenset[date] = frozenset()
 
     @property
     def debt_usd(self) -> Decimal:
@@ -249,10 +252,17 @@ def evolve(state: InstrumentState, event: InstrumentEvent) -> InstrumentState:
             return _evolve_principal(state, event)
 
 
+def _list_matured(state: Instrument, until: date) -> frozenset[date]:
+    """Return the days of maturity of outstanding notes up to one of them."""
+    days = (run.terms.matures_on for run in state.list_runs() if isinstance(run.terms, NoteTerms))
+    return frozenset(day for day in days if day <= until)
+
+
 def _evolve_principal(
     state: Instrument,
     event: InstrumentPrincipalAccrued
     | InstrumentPrincipalReversed
+    | InstrumentMatured
     | InstrumentDebtPaid
     | InstrumentConverted
     | InstrumentRepaid,
@@ -271,6 +281,8 @@ def _evolve_principal(
         case InstrumentPrincipalReversed():
             tranches = tuple(_reverse(tranche, event) for tranche in state.tranches)
             return replace(state, tranches=tranches, takings=_take(state, event))
+        case InstrumentMatured():
+            return replace(state, matured=state.matured | _list_matured(state, event.matures_on))
         case InstrumentDebtPaid():
             return replace(state, debts_paid={**state.debts_paid, event.cause: event.amount_usd})
         case InstrumentConverted():

@@ -107,7 +107,12 @@ def _keep(state: Issuer, act_id: str, act: Act) -> Issuer:
 
 
 def _issue_stock(state: Issuer, event: IssuerStockIssued) -> Issuer:
-    after = replace(state, securities=state.securities.set(event.security_id, event))
+    after = replace(
+        state,
+        securities=state.securities.set(event.security_id, event),
+        split_at_issue=state.split_at_issue.set(event.security_id, state.split_ratio),
+        instrument_shares=state.instrument_shares + (event.shares if event.cause in state.instruments else 0),
+    )
     return _move(after, event.holder_id, event.class_id, event.shares)
 
 
@@ -194,6 +199,7 @@ def _split_stock(state: Issuer, event: IssuerStockSplit) -> Issuer:
     }
     return replace(
         _keep(state, event.split_id, event),
+        split_ratio=state.split_ratio * ratio,
         instrument_shares=int(state.instrument_shares * ratio),
         promises=Map({promise_id: int(shares * ratio) for promise_id, shares in state.promises.items()}),
         latest_price_usd=None if state.latest_price_usd is None else state.latest_price_usd / ratio,

@@ -191,6 +191,8 @@ class Issuer:
         latest_price_usd: What a share was worth last, by a valuation or a closed round, after all splits.
         limit: The most that instruments may come to, if the issuer said so.
         exposures: What may still become equity, by order and instrument; known while there is a limit.
+        split_ratio: By how much all splits multiplied a share.
+        split_at_issue: By how much they had when a security was issued, by its id.
         instrument_shares: Shares that SAFEs and notes became in rounds and that warrants bought, less clawbacks.
     """
 
@@ -215,6 +217,8 @@ class Issuer:
     latest_price_usd: Fraction | None = None
     limit: IssuerDilutionLimited | None = None
     exposures: Map[str, tuple[Exposure, ...]] = field(default_factory=Map)
+    split_ratio: Fraction = Fraction(1)
+    split_at_issue: Map[str, Fraction] = field(default_factory=Map)
     instrument_shares: int = 0
 
     @property

@@ -117,17 +117,29 @@ def _activated(changes: Changes, fact: Fact, _: grant_events.GrantActivated) -> 
     _turn(changes, fact, status="active")
 
 
+def _keep_end(changes: Changes, fact: Fact, status: str) -> str:
+    """Return a status, but of a grant whose end notice was given of, that it was terminated."""
+    row = changes.find(grants, fact.id) or {}
+    return "terminated" if row.get("status") == "terminated" else status
+
+
 def _degraded(changes: Changes, fact: Fact, event: grant_events.GrantDegraded) -> None:
-    _turn(changes, fact, status="degraded", nodes_available=event.nodes_available, reason=event.reason)
+    _turn(
+        changes,
+        fact,
+        status=_keep_end(changes, fact, "degraded"),
+        nodes_available=event.nodes_available,
+        reason=event.reason,
+    )
 
 
 def _suspended(changes: Changes, fact: Fact, event: grant_events.GrantSuspended) -> None:
-    _turn(changes, fact, status="suspended", reason=event.reason)
+    _turn(changes, fact, status=_keep_end(changes, fact, "suspended"), reason=event.reason)
 
 
 def _resumed(changes: Changes, fact: Fact, _: grant_events.GrantResumed) -> None:
     row = changes.find(grants, fact.id) or {}
-    _turn(changes, fact, status="active", nodes_available=row.get("nodes"), reason=None)
+    _turn(changes, fact, status=_keep_end(changes, fact, "active"), nodes_available=row.get("nodes"), reason=None)
 
 
 def _substituted(changes: Changes, fact: Fact, event: grant_events.GrantSubstituted) -> None:

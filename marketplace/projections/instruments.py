@@ -1,16 +1,16 @@
 """Instruments: agreements, the principal that accrued under them, and what became of it."""
 
 from collections.abc import Sequence
-from datetime import datetime
+from datetime import date, datetime
 from decimal import Decimal
 from typing import Any, Final
 
 import msgspec
-from sqlalchemy import Index, func, or_, select
+from sqlalchemy import Column, Date, Index, func, or_, select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from events import instrument as instrument_events
-from events.types import PrincipalTerms
+from events.types import NoteTerms, PrincipalTerms
 from marketplace.core.errors import Corrupt
 from marketplace.projections.changes import Changes
 from marketplace.projections.facts import Fact
@@ -37,6 +37,8 @@ instruments: Final = define(
     exact("debt_usd"),
     document("conversion", null=True),
     exact("repayment_usd", null=True),
+    Column("matured_on", Date, nullable=True),
+    exact("due_usd", null=True),
     text("reason", null=True),
     instant("issued_at"),
     Index("ix_instruments_v1_issuer", "issuer_id", "instrument_id"),
@@ -61,6 +63,7 @@ principal: Final = define_history(
     origin=Origin("instrument", "instrument_id"),
 )
 _ZERO: Final = Decimal(0)
+_NOT_DUE: Final = {"matured_on": None, "due_usd": None}
 _CONVERSION: Final = ("cause", "branch", "price_usd_per_share", "class_id", "shares_exact", "shares")
 
 
@@ -153,14 +156,22 @@ def _commitment_reduced(changes: Changes, fact: Fact, event: instrument_events.I
     changes.update(instruments, event.instrument_id, commitment_usd=left)
 
 
-def _amended(changes: Changes, _: Fact, event: instrument_events.InstrumentAmended) -> None:
+def _amended(changes: Changes, fact: Fact, event: instrument_events.InstrumentAmended) -> None:
     changes.update(instruments, event.instrument_id, terms=event.terms, terms_version=event.terms_version)
+    if isinstance(event.terms, NoteTerms) and event.applies_to_earlier:
+        matured_on = _get(changes, fact)["matured_on"]
+        if matured_on is not None and matured_on < event.terms.matures_on:
+            changes.update(instruments, event.instrument_id, **_NOT_DUE)
+
+
+def _matured(changes: Changes, _: Fact, event: instrument_events.InstrumentMatured) -> None:
+    changes.update(instruments, event.instrument_id, matured_on=event.matures_on, due_usd=event.amount_usd)
 
 
 def _converted(changes: Changes, fact: Fact, event: instrument_events.InstrumentConverted) -> None:
     conversion = {name: getattr(event, name) for name in _CONVERSION}
     total = _get(changes, fact)["converted_usd"] + event.principal_usd
-    ended = {"status": "converted", "converted_usd": total, "conversion": conversion}
+    ended = {"status": "converted", "converted_usd": total, "conversion": conversion, **_NOT_DUE}
     _move(changes, fact, "converted", -event.principal_usd, **ended)
 
 
@@ -170,7 +181,7 @@ def _cancelled(changes: Changes, _: Fact, event: instrument_events.InstrumentCan
 
 def _repaid(changes: Changes, fact: Fact, event: instrument_events.InstrumentRepaid) -> None:
     total = _get(changes, fact)["repaid_usd"] + event.principal_usd
-    ended = {"status": "repaid", "repaid_usd": total, "repayment_usd": event.amount_usd}
+    ended = {"status": "repaid", "repaid_usd": total, "repayment_usd": event.amount_usd, **_NOT_DUE}
     _move(changes, fact, "repaid", -event.principal_usd, **ended)
 
 
@@ -194,6 +205,7 @@ PROJECTION: Final = Projection(
         instrument_events.InstrumentAmended: _amended,
         instrument_events.InstrumentConverted: _converted,
         instrument_events.InstrumentCancelled: _cancelled,
+        instrument_events.InstrumentMatured: _matured,
         instrument_events.InstrumentRepaid: _repaid,
     },
     ignores=tags_of(instrument_events.InstrumentMfnNoticed, instrument_events.InstrumentMfnElected)
@@ -220,8 +232,9 @@ class InstrumentView(msgspec.Struct, frozen=True, kw_only=True):
     """An instrument as it is now.
 
     `principal_usd` is what has accrued and is neither converted nor repaid. `debt_usd` is what its holder still owes
-    the issuer for principal that was taken back after it became shares or money. `status` is ``active``, ``suspended``,
-    ``lapsed`` (no more will accrue), ``converted``, ``repaid`` or ``cancelled``.
+    the issuer for principal that was taken back after it became shares or money. `matured_on` and `due_usd` tell that a
+    note fell due, and what was owed then, until it is extended, repaid or converted. `status` is ``active``,
+    ``suspended``, ``lapsed`` (no more will accrue), ``converted``, ``repaid`` or ``cancelled``.
     """
 
     instrument_id: str
@@ -241,6 +254,8 @@ class InstrumentView(msgspec.Struct, frozen=True, kw_only=True):
     debt_usd: Decimal
     conversion: ConversionView | None
     repayment_usd: Decimal | None
+    matured_on: date | None
+    due_usd: Decimal | None
     reason: str | None
     issued_at: datetime
     last_sequence: int

@@ -13,6 +13,7 @@ from typing import Final, NamedTuple
 from events.account import AccountHoldExpired, AccountHoldPlaced
 from events.auction import AuctionLocked, AuctionOpened, AuctionSettled
 from events.grant import GrantActivated, GrantCompleted, GrantExtended, GrantIssued, GrantTerminated
+from events.instrument import InstrumentAmended, InstrumentIssued
 from events.issuer import IssuerWarrantExpired, IssuerWarrantIssued
 from events.order import (
     OrderAmended,
@@ -28,7 +29,7 @@ from events.pool import PoolClosingAnnounced, PoolNodeFailed, PoolNodeRestored
 from events.quote import QuoteExpired, QuoteHeld, QuoteReleased, QuoteTaken
 from events.site import SiteConversionSlipped
 from events.statement import StatementAccepted, StatementCredited, StatementDisputed, StatementIssued
-from events.types import Event
+from events.types import Event, NoteTerms
 from events.usage import Reading, UsageClosed, UsageCorrected, UsageReported, UsageVoided
 from events.vesting import DateMilestone, WarrantTranche
 from marketplace.domain.grant import Grant
@@ -288,6 +289,14 @@ class Agenda:
     @notice.register
     def _expire_warrant(self, event: IssuerWarrantExpired) -> None:
         self.drop(Task("expire_warrant", event.warrant_id, owner_id=event.issuer_id))
+
+    @notice.register
+    def _run_note(self, event: InstrumentIssued | InstrumentAmended) -> None:
+        """Look at a note on the day after its last day of interest; what was extended meanwhile is left alone."""
+        if isinstance(event.terms, NoteTerms):
+            due = event.terms.matures_on + timedelta(days=1)
+            task = Task("mature_note", event.instrument_id, due.toordinal())
+            self.put(task, datetime.combine(due, time(), UTC))
 
     @notice.register
     def _hold(self, event: AccountHoldPlaced) -> None:

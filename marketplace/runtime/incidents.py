@@ -75,7 +75,7 @@ class Incidents:
         for grant_id, reservation in sorted(pool.reservations.items(), reverse=True):
             if reservation.start <= now < reservation.end:
                 grant: Grant | None = (await self._handler.cache.load(GRANT, grant_id)).state
-                if grant is not None and grant.status in {"active", "degraded"}:
+                if grant is not None and grant.status in {"active", "degraded", "terminated"}:
                     found.append(grant)
         return found
 
@@ -98,7 +98,7 @@ class Incidents:
 
     async def _bring_to(self, grant: Grant, nodes: int, step: str, now: datetime) -> None:
         grant_id = grant.issued.grant_id
-        ours = grant.status == "active" or grant.reason == REASON
+        ours = grant.reason in {None, REASON}
         if not ours or nodes == grant.nodes_available:
             return
         if nodes == grant.issued.nodes:

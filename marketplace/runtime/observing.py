@@ -9,11 +9,11 @@ from datetime import datetime, timedelta
 from functools import singledispatchmethod
 from typing import Any, Final, NamedTuple
 
-from events.grant import GrantCompleted, GrantIssued, GrantSubstituted, GrantTerminated
+from events.grant import GrantCompleted, GrantIssued, GrantSubstituted
 from events.pool import PoolNodeFailed, PoolNodeRestored
 from events.service import DetectionTerms
 from events.types import Event
-from events.usage import Meter, UsageEvidenced, UsageReported
+from events.usage import Meter, UsageClosed, UsageEvidenced, UsageReported
 from marketplace.core.errors import Refusal
 from marketplace.domain.detection import Health, count_nodes, take_reading, take_sample
 from marketplace.domain.grant import GRANT, RUNNING, Grant
@@ -106,7 +106,7 @@ class Observer:
             self.drop(rest.partition("/")[0], turn)
 
     @notice.register
-    def _end(self, event: GrantCompleted | GrantTerminated) -> None:
+    def _end(self, event: GrantCompleted | UsageClosed) -> None:
         self._watches.pop(event.grant_id, None)
 
     @notice.register
@@ -162,9 +162,9 @@ def _list_meters(terms: DetectionTerms) -> tuple[str, ...]:
 async def observe_grant(handler: Handler, observer: Observer, grant_id: str) -> None:
     """Open and close the incidents of a running grant that evidence tells of; what cannot be is left out."""
     grant: Grant | None = (await handler.cache.load(GRANT, grant_id)).state
-    if grant is None or grant.status not in RUNNING:
-        return
     now = handler.clock.now()
+    if grant is None or grant.status not in {*RUNNING, "terminated"} or grant.end <= now:
+        return
     for turn, since in observer.list_due(grant_id):
         verb = "fail" if turn.opens else "restore"
         context = build_context(handler, "reactor", turn.pool_id, f"{verb}/{turn.incident_id}")

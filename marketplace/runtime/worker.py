@@ -26,6 +26,7 @@ from marketplace.runtime.commands import (
     adjustments,
     grants,
     holds,
+    notes,
     orders,
     quotes,
     statements,
@@ -62,6 +63,7 @@ TIMERS: Final[Mapping[str, Callable[[Handler, Context, Task], Coroutine[Any, Any
     ),
     "vest_warrants": lambda handler, context, task: warrants.vest_warrants(handler, context, task.id),
     "expire_warrant": lambda handler, context, task: warrants.expire_warrant(handler, context, task.owner_id, task.id),
+    "mature_note": lambda handler, context, task: notes.mature_note(handler, context, task.id),
     "close_pool": lambda handler, _context, task: close_pool(handler, task.id),
     "finish_grant": lambda handler, context, task: grants.finish_grant(handler, context, task.id),
 }

@@ -8,9 +8,11 @@ import msgspec
 import pytest
 
 from events.order import ClassOffer, OrderTerms
+from events.service import STANDARD_SERVICE
 from marketplace.api.bodies.cap_tables import AskRecoveryBody, PlotExitsBody, PlotRoundsBody
+from marketplace.api.bodies.delivery import DisputeStatementBody, ResolveStatementBody, TerminateGrantBody
 from marketplace.api.bodies.issuers import LimitDilutionBody
-from marketplace.api.bodies.supply import ClosePoolBody, ListLotBody, OpenPoolBody, ResellGrantBody
+from marketplace.api.bodies.supply import ClosePoolBody, FailNodesBody, ListLotBody, OpenPoolBody, ResellGrantBody
 from marketplace.api.bodies.trading import HoldQuoteBody
 from marketplace.client import MarketplaceClient, ProblemError
 from tests.api.rows import World
@@ -26,6 +28,7 @@ async def tour(world: World) -> None:
         await _see_trading(client, world.ids)
         await _see_quotes(client, world)
         await _trade(client, world)
+        await _see_statement(client, world.ids["statement"])
         await _see_accounts(client, world.ids)
         await _see_companies(client, world)
 
@@ -76,9 +79,32 @@ async def _trade(client: MarketplaceClient, world: World) -> None:
     await client.withdraw_lot(lot_id, "needed after all")
     left = {known.lot_id: known async for known in client.list_lots(pool_id=pool_id)}[lot_id]
     assert (left.status, left.grant_id, left.provider_id) == ("withdrawn", grant_id, ids["startup"])
+    await _fail_and_end(client, pool_id, grant_id, now)
     await client.close_pool(pool_id, ClosePoolBody(closes_at=now + timedelta(days=30), reason="the lease ends"))
     pools = {known.pool_id: known async for known in client.list_pools(gpu_class="GB300")}
     assert pools[pool_id].closes_at == now + timedelta(days=30)
+
+
+async def _fail_and_end(client: MarketplaceClient, pool_id: str, grant_id: str, now: datetime) -> None:
+    """Let a node fail and come back, and end a grant as the platform, which owes no notice."""
+    grant = await client.get_grant(grant_id)
+    assert grant.service == STANDARD_SERVICE
+    await client.fail_nodes(pool_id, FailNodesBody(incident_id="fans", nodes=1, at=now - timedelta(hours=2)))
+    await client.restore_nodes(pool_id, "fans", now - timedelta(hours=1))
+    await client.terminate_grant(grant_id, TerminateGrantBody(at=grant.end, reason="a change of plans"))
+    assert (await client.get_grant(grant_id)).status == "terminated"
+
+
+async def _see_statement(client: MarketplaceClient, statement_id: str) -> None:
+    """Look at a statement that is settled; nobody disputes it any more."""
+    assert (await client.get_statement(statement_id)).status == "accepted"
+    claim = DisputeStatementBody(gpu_seconds_claimed=0, reason="a claim that comes late")
+    with pytest.raises(ProblemError) as caught:
+        await client.dispute_statement(statement_id, claim)
+    assert caught.value.code == "statement_accepted"
+    with pytest.raises(ProblemError) as caught:
+        await client.resolve_statement(statement_id, ResolveStatementBody(gpu_seconds=0, reason="it is settled"))
+    assert caught.value.code == "statement_accepted"
 
 
 async def _take(client: MarketplaceClient, startup_id: str, begin: datetime) -> str:

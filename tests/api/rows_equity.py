@@ -66,7 +66,38 @@ def build_notice(world: World) -> dict:
     return {"later_instrument_id": world.ids["instrument"], "elect_until": world.day(80)}
 
 
+def build_due(world: World, **more) -> dict:
+    """Return a note that falls due while the story goes on."""
+    return build_investment(world, terms={**NOTE, "matures_on": world.day(2)[:10], **more})
+
+
+async def await_maturity(world: World) -> None:
+    path = f"/v1/instruments/{world.ids['due_note']}"
+    await world.find(path, lambda one: one["matured_on"], seconds=60)
+
+
+MATURITY = (
+    Row(
+        "POST",
+        "/v1/instruments/{due_note}/mature",
+        "fund",
+        refused=({"a": 1}, 422, "body_invalid"),
+        before=await_maturity,
+    ),
+    Row("GET", "/v1/instruments/{due_note}", "fund", check=lambda one: float(one["due_usd"]) >= 1000),
+    Row("POST", "/v1/instruments/{due_note}/repay", "startup", refused=({"a": 1}, 422, "body_invalid")),
+)
 MOST_FAVOURED = (
+    Row(
+        "POST",
+        "/v1/instruments",
+        "startup",
+        build_due,
+        201,
+        (lambda world: build_due(world, annual_rate="2"), 422, "amount_too_large"),
+        (404, "party_unknown"),
+        "due_note",
+    ),
     Row(
         "POST",
         "/v1/instruments",

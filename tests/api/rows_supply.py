@@ -190,7 +190,11 @@ POOLS = (
             "gpus_per_node": 8,
             "nodes": 8,
             "power_per_node_kw": 11,
-            "service": {"availability_min": "0.98", "credits": [{"availability_below": "0.9", "credit": "0.2"}]},
+            "service": {
+                "availability_min": "0.98",
+                "notice_hours_min": 48,
+                "credits": [{"availability_below": "0.9", "credit": "0.2"}],
+            },
         },
         201,
         ({"site_id": "x"}, 422, "body_invalid"),

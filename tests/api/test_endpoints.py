@@ -34,6 +34,7 @@ STORY: tuple[Row, ...] = (
     *rows_equity.INSTRUMENTS,
     *rows_equity.MOST_FAVOURED,
     *rows_trading.STATEMENTS,
+    *rows_equity.MATURITY,
     *rows_trading.MARKET,
     *rows_quotes.DATA,
     *rows_accounts.BOOKS,

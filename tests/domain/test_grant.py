@@ -45,6 +45,7 @@ from tests.domain.build import (
     id_of,
     issue_grant,
     resale_part,
+    service_terms,
     share,
 )
 from tests.support.spec import Given
@@ -72,6 +73,7 @@ SUBSTITUTED = GrantSubstituted(
 )
 TRANSFERRED = GrantTransferred(**MINE, startup_id=STARTUP_2, startup_id_before=STARTUP)
 COMPLETED = GrantCompleted(**MINE, gpu_seconds_accepted=576_000)
+EARLY_END = GrantTerminated(**MINE, at=hour(11), **NOTICE)
 TERMINATED = GrantTerminated(**MINE, at=hour(15), **NOTICE)
 ACTIVE = (ISSUED, ACTIVATED)
 RESOLD = GrantResold(
@@ -102,6 +104,7 @@ extend = builder(
 EXTENDED = GrantExtended(
     **MINE, statement_id=id_of("stm", 1), start=hour(20), end=hour(30), lots=LOTS_AFTER, gpu_seconds=576_000
 )
+NOTICED = (grant_issued(service=service_terms(notice_hours_min=4)), ACTIVATED)
 AFTER_END = [activate(), degrade(), suspend(), resume(), substitute(), extend(), transfer(), prioritise(), resell()]
 
 REFUSALS = [
@@ -113,11 +116,15 @@ REFUSALS = [
     ),
     *(Row("grant_issued", (ISSUED,), command) for command in (degrade(), suspend(), resume(), extend(), complete())),
     *(Row("grant_completed", (*ACTIVE, COMPLETED), command) for command in (*AFTER_END, terminate())),
-    *(Row("grant_terminated", (*ACTIVE, TERMINATED), command) for command in (*AFTER_END, complete())),
+    *(Row("grant_terminated", (*ACTIVE, EARLY_END), command) for command in (*AFTER_END, complete())),
     Row("grant_not_due", (ISSUED,), activate(at=hour(9))),
     Row("grant_not_due", ACTIVE, complete(at=hour(19))),
     Row("nodes_above_grant", ACTIVE, degrade(nodes_available=2), "/nodes_available"),
     Row("pool_unchanged", ACTIVE, substitute(pool_id=POOL)),
+    Row("cause_missing", ACTIVE, terminate(for_cause=True), "/for_cause"),
+    Row("cause_missing", (*ACTIVE, DEGRADED), terminate(for_cause=True, by="provider")),
+    Row("notice_too_short", NOTICED, terminate(at=hour(13)), "/at"),
+    Row("notice_too_short", NOTICED, terminate(at=hour(13), by="provider"), "/at"),
     Row("grant_bought", (BOUGHT,), resell()),
     Row("grant_transferred", (*ACTIVE, TRANSFERRED), resell()),
     Row("span_empty", ACTIVE, resell(end=hour(12)), "/end"),
@@ -224,3 +231,30 @@ def test_a_grant_that_was_over_goes_on_later_without_a_period_between():
     late = msgspec.structs.replace(EXTENDED, start=hour(44), end=hour(54))
     spans = [(period.start, period.end) for period in list_periods(GRANT.fold([*ACTIVE, late]))]
     assert spans == [(hour(10), hour(20)), (hour(44), hour(54))]
+
+
+def test_notice_of_the_terms_is_kept_or_the_grants_own_end():
+    Given(GRANT, *NOTICED).when(terminate(at=hour(14))).then(msgspec.structs.replace(TERMINATED, at=hour(14)))
+    late = {**NOTICE, "noticed_at": hour(18)}
+    command = TerminateGrant(**MINE, at=hour(20), **late)
+    Given(GRANT, *NOTICED).when(command).then(GrantTerminated(**MINE, at=hour(20), **late))
+
+
+def test_cause_and_an_order_of_the_platform_need_no_notice():
+    for_cause = msgspec.structs.replace(TERMINATED, at=hour(13), for_cause=True)
+    Given(GRANT, *NOTICED, DEGRADED).when(terminate(at=hour(13), for_cause=True)).then(for_cause)
+    Given(GRANT, *NOTICED, SUSPENDED).when(terminate(at=hour(13), for_cause=True)).then(for_cause)
+    unpaid = terminate(at=hour(13), by="provider", for_cause=True, startup_suspended=True)
+    Given(GRANT, *NOTICED).when(unpaid).then(msgspec.structs.replace(for_cause, by="provider"))
+    ordered = terminate(at=hour(13), by="provider", is_ordered=True)
+    Given(GRANT, *NOTICED).when(ordered).then(msgspec.structs.replace(TERMINATED, at=hour(13), by="provider"))
+
+
+def test_until_the_end_that_notice_was_given_of_its_nodes_may_fail_and_come_back():
+    Given(GRANT, *ACTIVE, TERMINATED).when(degrade()).then(DEGRADED)
+    Given(GRANT, *ACTIVE, TERMINATED).when(resume()).then_nothing()
+    Given(GRANT, *ACTIVE, TERMINATED, DEGRADED).when(resume()).then(RESUMED)
+    Given(GRANT, *ACTIVE, TERMINATED).when(suspend()).then(SUSPENDED)
+    ending = GRANT.fold([*ACTIVE, TERMINATED, DEGRADED])
+    assert (ending.status, ending.end, ending.outages) == ("terminated", hour(15), ((hour(12), 1),))
+    Given(GRANT, *ACTIVE, TERMINATED).when(degrade(at=hour(15))).refused("grant_terminated")

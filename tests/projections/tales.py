@@ -245,5 +245,7 @@ def _tell_instruments(story: Story) -> None:
     story.tell(ins.InstrumentResumed(**paid))
     story.tell(ins.InstrumentAmended(**paid, terms=SAFE, terms_version=2, applies_to_earlier=True))
     story.tell(ins.InstrumentCancelled(instrument_id=make_id("ins", 10), reason="not paid", at=story.now))
+    fallen = {"issuer_id": ISSUER, "holder_id": FUND, "matures_on": DAY, "principal_usd": usd("1")}
+    story.tell(ins.InstrumentMatured(**paid, **fallen, amount_exact="11/10", amount_usd=usd("1.10")))
     later = {**paid, "later_instrument_id": make_id("ins", 10), "terms": SAFE}
     story.tell(ins.InstrumentMfnNoticed(**later, elect_until=story.now + 336 * HOUR), ins.InstrumentMfnElected(**later))

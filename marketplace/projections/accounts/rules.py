@@ -330,6 +330,7 @@ POSTS_NOTHING: Final = (
         instrument.InstrumentSuspended,
         instrument.InstrumentResumed,
         instrument.InstrumentAmended,
+        instrument.InstrumentMatured,
         instrument.InstrumentMfnNoticed,
         instrument.InstrumentMfnElected,
     )

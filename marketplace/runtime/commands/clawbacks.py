@@ -92,21 +92,23 @@ async def claw_back(unit: Unit, command: ReversePrincipal, approval: Approval | 
 
 
 async def _find_shares(unit: Unit, instrument: Instrument, tranche_id: str) -> tuple[int, Fraction]:
-    """Return the shares of a conversion's class that its holder has, and by how much splits multiplied them.
-
-    The class was created by the closing that converted the tranche, so that the splits since are those of its price.
-    """
+    """Return the shares of a conversion's class that its holder has, and by how much splits multiplied them since."""
     tranche = instrument.find_tranche(tranche_id)
     if tranche is None or tranche.conversion is None:
         return 0, Fraction(1)
     conversion = instrument.conversions[tranche.conversion]
     issuer: Issuer = await unit.load(ISSUER, instrument.issued.issuer_id)
-    stock_class = issuer.classes[conversion.class_id]
-    created_usd, price_usd = stock_class.created.price_per_share_usd, stock_class.price_usd
-    assert created_usd is not None, "the stock of a round has a price"
-    assert price_usd is not None, "the stock of a round has a price"
+    made = (conversion.holder_id, conversion.class_id, conversion.shares)
+    causes = {conversion.cause, conversion.instrument_id}
+    found = (
+        security_id
+        for security_id, event in issuer.securities.items()
+        if (event.holder_id, event.class_id, event.shares) == made and event.cause in causes
+    )
+    security_id = next(found, None)
     held = 0 if issuer.is_ended else issuer.holdings.get((conversion.holder_id, conversion.class_id), 0)
-    return held, Fraction(created_usd) / price_usd
+    since = issuer.split_ratio if security_id is None else issuer.split_at_issue[security_id]
+    return held, issuer.split_ratio / since
 
 
 async def pay_debt(handler: Handler, context: Context, instrument_id: str, *, amount_usd: Decimal) -> Receipt:

@@ -17,7 +17,7 @@ from marketplace.domain.grant import (
     TerminateGrant,
     TransferGrant,
 )
-from marketplace.domain.party import PARTY, require_trader
+from marketplace.domain.party import PARTY, Party, require_trader
 from marketplace.domain.periods import list_periods
 from marketplace.domain.pool import POOL, ReleaseCapacity
 from marketplace.domain.refusals import refuse_unknown, require_aware
@@ -90,23 +90,36 @@ async def transfer_grant(handler: Handler, context: Context, grant_id: str, *, s
 
 
 async def terminate_grant(
-    handler: Handler, context: Context, grant_id: str, *, at: datetime, reason: str, by: Side = "platform"
+    handler: Handler,
+    context: Context,
+    grant_id: str,
+    *,
+    at: datetime,
+    reason: str,
+    by: Side = "platform",
+    for_cause: bool = False,
 ) -> Receipt:
     """End a grant early and free its nodes, not before now; what was delivered is still stated and settled.
 
     Where nothing was delivered yet, all that was set aside is free at once. The event says whose doing it was and when
-    notice was given: of a tenant's command its own side's, elsewhere what `by` says.
+    notice was given: of a tenant's command its own side's, elsewhere what `by` says. A tenant keeps the notice of the
+    grant's terms, but where it has cause: the startup while nodes of the grant do not work, the provider while the
+    startup is suspended.
     """
     require_aware(at, "/at")
 
     async def work(unit: Unit) -> None:
         grant = await load_grant(unit, grant_id, "startup", "provider")
+        party: Party | None = await unit.load(PARTY, grant.startup_id)
         command = TerminateGrant(
             grant_id=grant_id,
             at=max(at, context.at),
             by=_find_side(context, grant) or by,
             noticed_at=context.at,
             reason=reason,
+            for_cause=for_cause,
+            startup_suspended=party is not None and party.standing == "suspended",
+            is_ordered=context.party_id is None,
         )
         await withdraw_resales(unit, grant.pool_id, grant_id, "the grant was terminated")
         after: Grant = await unit.decide(GRANT, grant_id, command)

@@ -27,6 +27,7 @@ from marketplace.domain.pool import POOL, OfferCapacity
 from marketplace.domain.settlement import Totals, build_tariff, compute_holder_rate, compute_totals
 from marketplace.domain.usage import USAGE, Usage, name_usage
 from marketplace.domain.usage_state import Count
+from marketplace.runtime.commands.dilution import track_instrument
 from marketplace.runtime.commands.grants import load_grant
 from marketplace.runtime.commands.mandates import adjust_mandate_hold
 from marketplace.runtime.commands.supply import load_named_mandates
@@ -204,3 +205,4 @@ async def _free_equity(unit: Unit, issued: GrantIssued, before: Totals, after: T
     if less_usd and instrument.status in {"drawing", "suspended"}:
         reduce = ReduceCommitment(instrument_id=equity.instrument_id, amount_usd=less_usd, cause=cause)
         await unit.decide(INSTRUMENT, equity.instrument_id, reduce)
+        await track_instrument(unit, equity.instrument_id)
