@@ -43,6 +43,7 @@ from marketplace.core.decider import Decider
 from marketplace.core.errors import Refusal
 from marketplace.core.packed import digest
 from marketplace.core.timeline import sum_all, sum_amounts
+from marketplace.domain.spread_commands import RespreadUsage, SpreadCommand, SpreadUsage
 from marketplace.domain.usage_commands import (
     Answer,
     CloseUsage,
@@ -52,8 +53,6 @@ from marketplace.domain.usage_commands import (
     Measurement,
     Metered,
     ReportUsage,
-    RespreadUsage,
-    SpreadUsage,
     UsageCommand,
     VoidUsage,
     name_usage,
@@ -175,7 +174,7 @@ def _answer_known(measurement: Measurement, known: bytes, metered: Metered) -> A
     )
 
 
-def decide(command: UsageCommand, state: UsageState) -> Sequence[UsageEvent]:
+def decide(command: UsageCommand | SpreadCommand, state: UsageState) -> Sequence[UsageEvent]:
     """Return what a command changes; see the module for the order of refusals."""
     match command:
         case ReportUsage():
@@ -348,4 +347,4 @@ def _evolve_spread(state: UsageState, event: UsageSpread | UsageRespread, after:
     return replace(state, spreads=state.spreads.update({digest_key(event.source, event.reading_id): known}))
 
 
-USAGE: Decider[UsageCommand, UsageEvent, UsageState] = Decider("usage", "usg", Usage(), decide, evolve)
+USAGE: Decider[UsageCommand | SpreadCommand, UsageEvent, UsageState] = Decider("usage", "usg", Usage(), decide, evolve)

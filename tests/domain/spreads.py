@@ -3,8 +3,7 @@
 import msgspec
 
 from events.usage import BurnRank, Spread, SpreadPart, UsageRespread, UsageSpread
-from marketplace.domain.usage import RespreadUsage, SpreadUsage
-from marketplace.domain.usage_commands import Offer
+from marketplace.domain.spread_commands import Offer, RespreadUsage, SpreadUsage
 from marketplace.domain.usage_spread import OFFERS_MAX
 from tests.domain import build
 from tests.domain.build import Row, builder, hour, id_of, measurement

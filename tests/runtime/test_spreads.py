@@ -8,8 +8,8 @@ import pytest
 from marketplace.core.errors import Refusal
 from marketplace.core.ids import derive_command_id, rename_id
 from marketplace.domain.grant import GRANT, ActivateGrant, IssueGrant
+from marketplace.domain.spread_commands import name_spread
 from marketplace.domain.usage import USAGE, Measurement, count_gpu_seconds, name_usage
-from marketplace.domain.usage_commands import name_spread
 from marketplace.log.memory import MemoryLog
 from marketplace.runtime.cache import parse_event
 from marketplace.runtime.clock import MarketClock

@@ -14,6 +14,7 @@ from marketplace.core.errors import Refusal
 from marketplace.core.intervals import Load
 from marketplace.core.timeline import EMPTY, Tally, list_runs
 from marketplace.domain.grant import GRANT, RUNNING, Grant, PrioritiseGrant
+from marketplace.domain.spread_commands import Offer, RespreadUsage, SpreadUsage, name_spread
 from marketplace.domain.usage import (
     USAGE,
     CorrectUsage,
@@ -22,7 +23,6 @@ from marketplace.domain.usage import (
     VoidUsage,
     name_usage,
 )
-from marketplace.domain.usage_commands import Offer, RespreadUsage, SpreadUsage, name_spread
 from marketplace.domain.usage_spread import digest_spread
 from marketplace.domain.usage_state import SECOND, SPREAD_VOIDED, digest_key, digest_reading, to_second
 from marketplace.runtime.cache import parse_event
