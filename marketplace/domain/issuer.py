@@ -14,9 +14,9 @@ What a command creates or does is named by it, and the same again is nothing new
 
 Modules: `issuer_commands` (with `issuer_stock_commands`, `issuer_rights_commands`) · `issuer_terms` · `issuer_state`
 (states, and the company for the equity mathematics) · `issuer_evolve` · `issuer_rules` · `issuer_stock` ·
-`issuer_offers` · `issuer_transfers` · `issuer_conversions` · `issuer_options`, by `issuer_vesting` · `issuer_warrants`,
-by `issuer_milestones` · `issuer_instruments` · `issuer_dilution` · `issuer_financing`, by `issuer_pricing` ·
-`issuer_liquidity`, by `issuer_payouts` · `issuer_import`.
+`issuer_splits` · `issuer_offers` · `issuer_transfers` · `issuer_conversions` · `issuer_options`, by `issuer_vesting` ·
+`issuer_warrants`, by `issuer_milestones` · `issuer_instruments` · `issuer_dilution` · `issuer_financing`, by
+`issuer_pricing` · `issuer_liquidity`, by `issuer_payouts` · `issuer_import`.
 
 Refusals in order, of each command:
 
@@ -39,7 +39,8 @@ Refusals in order, of each command:
 - transfer: transfer_exists · stakeholder_unknown · transfer_to_self · stock_class_unknown · shares · shares_not_held ·
   offer_<status> · transfer_differs · first_refusal_unanswered
 - repurchase: repurchase_exists · stakeholder_unknown · stock_class_unknown · shares · price · shares_not_held
-- split: split_exists · split_out_of_range · split_changes_nothing · split_leaves_fractions · shares_too_many
+- split: split_exists · split_out_of_range · split_changes_nothing · missing_convention · price ·
+  stock_class_over_authorised · split_too_wide · split_leaves_fractions · shares_too_many
 - converted: stakeholder_unknown · stock_class_unknown · stock_class_not_preferred, stock_class_not_common · shares ·
   shares_not_held · stock_class_over_authorised
 - plan: shares · pool_below_granted
@@ -144,6 +145,7 @@ from marketplace.domain.issuer_options import (
     promise_option,
     withdraw_promise,
 )
+from marketplace.domain.issuer_splits import split_stock
 from marketplace.domain.issuer_state import (
     Issuer,
     IssuerState,
@@ -160,7 +162,6 @@ from marketplace.domain.issuer_stock import (
     create_class,
     issue_stock,
     record_valuation,
-    split_stock,
 )
 from marketplace.domain.issuer_transfers import repurchase_stock, transfer_stock
 from marketplace.domain.issuer_warrants import exercise_warrant, expire_warrant, issue_warrant

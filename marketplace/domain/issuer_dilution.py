@@ -36,7 +36,7 @@ from marketplace.domain.issuer_commands import IssuerCommand, LimitDilution, Rec
 from marketplace.domain.issuer_rules import refuse_missing
 from marketplace.domain.issuer_state import Issuer, total_shares
 
-SHOWN_PLACES = 6
+SHOWN_PLACES = 9
 
 
 class Dilution(NamedTuple):

@@ -39,6 +39,9 @@ courses: Final = define(
     instant("counted_until"),
     Column("running", Boolean, nullable=False),
     document("resold"),
+    instant("stated_until", null=True),
+    whole("due_since"),
+    whole("lost_since"),
     origin=Origin("grant", "grant_id"),
 )
 

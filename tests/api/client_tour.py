@@ -135,6 +135,20 @@ async def _see_accounts(client: MarketplaceClient, ids: dict) -> None:
 
 async def _see_companies(client: MarketplaceClient, world: World) -> None:
     issuer, fund = world.ids["issuer"], world.ids["fund"]
+    instrument = await client.get_instrument(world.ids["instrument"])
+    assert instrument.status == "converted"
+    kinds = [movement.kind async for movement in client.list_movements(instrument.instrument_id)]
+    assert kinds == ["accrued", "reversed", "converted", "reversed"]
+    with pytest.raises(ProblemError) as caught:
+        await client.pay_debt(instrument.instrument_id, Decimal(1))
+    assert caught.value.code == "debt_exceeded"
+    with pytest.raises(ProblemError) as caught:
+        await client.mature_note(instrument.instrument_id)
+    assert caught.value.code == "not_a_note"
+    assert [each.issuer_id async for each in client.list_issuers()]
+    assert await client.list_stock_classes(issuer)
+    assert [each.holder_id async for each in client.list_stakeholders(issuer)]
+    assert [each.issuer_id async for each in client.list_holdings(fund)]
     limit = LimitDilutionBody(dilution_max=Decimal("0.5"), valuation_usd=Decimal(10_000_000))
     with pytest.raises(ProblemError) as caught:
         await client.limit_dilution(issuer, limit)

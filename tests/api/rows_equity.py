@@ -193,6 +193,16 @@ INSTRUMENTS = (
 )
 
 
+BUYER = {"buyer": "Larger, Inc.", "price_usd_per_share": "37.50"}
+
+
+def is_paid_in_stock(sale: dict) -> bool:
+    """Tell whether a sale pays whole shares of the buyer, and cash under the price of one, to every holder."""
+    payouts = sale["waterfall"]["payouts"]
+    whole = all(payout["buyer_shares"] is not None and 0 <= float(payout["cash_usd"]) < 37.5 for payout in payouts)
+    return sale["kind"] == "stock_acquisition" and "/" in sale["waterfall"]["stock"]["exchange_ratio"] and whole
+
+
 FINANCINGS = (
     Row(
         "POST",
@@ -244,6 +254,19 @@ FINANCINGS = (
     Row(
         "POST",
         at("/liquidity-events"),
+        body={"proceeds_usd": "90000", "stock": BUYER},
+        status=201,
+        refused=(
+            {"proceeds_usd": "90000", "stock": {**BUYER, "price_usd_per_share": "0"}},
+            422,
+            "amount_not_positive",
+        ),
+        save="stock_sale",
+    ),
+    Row("GET", at("/liquidity-events/{stock_sale}"), check=is_paid_in_stock),
+    Row(
+        "POST",
+        at("/liquidity-events"),
         body={"proceeds_usd": "90000"},
         status=201,
         refused=({"proceeds_usd": "0"}, 422, "amount_not_positive"),
@@ -251,7 +274,11 @@ FINANCINGS = (
     ),
     Row("GET", at("/liquidity-events/{liquidity}"), check=lambda one: one["waterfall"]["payouts"]),
     Row("POST", at("/liquidity-events/{liquidity}/pay"), refused=({"a": 1}, 422, "body_invalid")),
-    Row("GET", at("/liquidity-events"), check=lambda page: page["items"][0]["status"] == "paid"),
+    Row(
+        "GET",
+        at("/liquidity-events"),
+        check=lambda page: {row["status"] for row in page["items"]} == {"declared", "paid"},
+    ),
 )
 CANCELLED = (
     Row(

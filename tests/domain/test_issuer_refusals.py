@@ -156,7 +156,7 @@ REFUSED = {
         ("split_out_of_range", COMPANY, split(0, 0)),
         ("split_out_of_range", COMPANY, split(1, 1_000_001)),
         ("split_changes_nothing", COMPANY, split(7, 7)),
-        ("split_leaves_fractions", ODD, split(1, 2)),
+        ("missing_convention", ODD, split(1, 2)),
         ("split_leaves_fractions", [FORMED, *FOUNDED[4:]], split(1, 3)),
         (
             "shares_too_many",

@@ -218,7 +218,7 @@ async def test_what_is_offered_is_not_offered_twice_and_what_was_delivered_not_a
         with pytest.raises(Refusal) as late:
             await resell(market, trade, grant, nodes=1)
         await grants.terminate_grant(
-            market.handler, market.context(trade.startup), grant.issued.grant_id, at=market.clock.at, reason="done"
+            market.handler, market.context(), grant.issued.grant_id, at=market.clock.at, reason="done"
         )
         with pytest.raises(Refusal) as ended:
             await resell(market, trade, grant, nodes=1, first=8, last=9)

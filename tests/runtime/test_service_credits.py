@@ -2,6 +2,7 @@
 
 from datetime import timedelta
 from decimal import Decimal
+from fractions import Fraction
 
 import pytest
 
@@ -122,3 +123,21 @@ async def test_what_is_taken_back_later_is_paid_back_less_what_was_credited_of_i
         account = await market.account(trade.provider)
         assert account.available_usd == due.provider_usd
         await month.end()
+
+
+async def test_an_order_that_asks_for_a_better_provider_is_told_what_the_statements_say():
+    market, trade = await begin()
+    async with market.worker() as worker:
+        month = Month(market, trade, await market.award(trade))
+        await month.lose_a_node(6)
+        await month.settle()
+        assert worker.stage.list_standings() == {trade.provider: Fraction(9, 10)}
+        terms = {"cash": "3", "nodes": 1, "earliest": 60, "latest": 62}
+        picky = await market.order(trade.startup, **terms, provider_standing_min=Decimal("0.91"))
+        content = await market.order(trade.startup, **terms, provider_standing_min=Decimal("0.9"))
+        today = (market.clock.at - market.day(0)).days
+        auction = await market.auction(locks_at=today + 2, horizon=today + 3, periods=40)
+        market.clock.at = market.day(today + 2)
+        await market.until("auction", auction, "settled", seconds=WAIT)
+        assert (await market.state("order", content)).status == "matched"
+        assert (await market.state("order", picky)).status == "unmatched"

@@ -182,10 +182,17 @@ class SplitStockBody(Body, frozen=True, kw_only=True):
     Attributes:
         numerator: New shares.
         denominator: For so many old ones.
+        fractions: What happens to shares that would become a fraction: bought back, given up, or filled up to a whole
+            share; needed where there are some.
+        cash_usd_per_share: What is paid for one of them, as it is before the split; needed with cash in lieu.
+        approval: The paper behind it.
     """
 
     numerator: Multiplier
     denominator: Multiplier
+    fractions: Literal["cash_in_lieu", "give_up", "round_up"] | None = None
+    cash_usd_per_share: Usd | None = None
+    approval: Approval | None = None
 
 
 class PromiseOptionBody(Body, frozen=True, kw_only=True):

@@ -5,8 +5,8 @@ from alembic import op
 
 from migrations.columns import bigint, flag, jsonb, key, text, timestamp
 
-revision: str = "0032"
-down_revision: str | None = "0031"
+revision: str = "0033"
+down_revision: str | None = "0032"
 
 
 def upgrade() -> None:
