@@ -18,7 +18,8 @@ from marketplace.domain.usage import Measurement
 from marketplace.domain.usage_spread import OFFERS_MAX
 from marketplace.projections.grants import list_carriers
 from marketplace.projections.usage import SpreadView, list_spreads
-from marketplace.runtime.commands.spreads import Use, respread_usage, spread_usage
+from marketplace.runtime.commands.spread_offers import Use
+from marketplace.runtime.commands.spreads import respread_usage, spread_usage
 
 PATH: Final = "/v1/usage/spreads"
 

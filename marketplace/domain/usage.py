@@ -42,7 +42,7 @@ from events.usage import (
 from marketplace.core.decider import Decider
 from marketplace.core.errors import Refusal
 from marketplace.core.packed import digest
-from marketplace.core.timeline import sum_all, sum_amounts
+from marketplace.core.timeline_sums import sum_all, sum_amounts
 from marketplace.domain.spread_commands import RespreadUsage, SpreadCommand, SpreadUsage
 from marketplace.domain.usage_commands import (
     Answer,

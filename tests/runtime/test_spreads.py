@@ -14,7 +14,8 @@ from marketplace.log.memory import MemoryLog
 from marketplace.runtime.cache import parse_event
 from marketplace.runtime.clock import MarketClock
 from marketplace.runtime.commands import usage
-from marketplace.runtime.commands.spreads import Use, prioritise_grant, respread_usage, spread_usage
+from marketplace.runtime.commands.spread_offers import Use
+from marketplace.runtime.commands.spreads import prioritise_grant, respread_usage, spread_usage
 from marketplace.runtime.handler import Handler
 from marketplace.runtime.unit import Context
 from tests.domain import build
