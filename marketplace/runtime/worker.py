@@ -69,9 +69,9 @@ TIMERS: Final[Mapping[str, Callable[[Handler, Context, Task], Coroutine[Any, Any
 }
 """What is one command, by the kind of its task."""
 
-UNPAID: Final = "funds_insufficient"
-"""Refusal of a payment that is tried again once the account may have been filled."""
-UNPAID_WAIT: Final = timedelta(hours=1)
+WAITING: Final = frozenset({"funds_insufficient", "note_matured"})
+"""Refusals of what is tried again once an account may have been filled, or a note extended."""
+WAITING_TIME: Final = timedelta(hours=1)
 
 log = structlog.get_logger(__name__)
 
@@ -152,9 +152,9 @@ class Worker:
         except Refusal as refusal:
             if refusal.code in TOO_EARLY:
                 self._postpone(task, refusal, IDLE_SECONDS)
-            elif refusal.code == UNPAID:
-                self.stage.agenda.put(task, self._handler.clock.now() + UNPAID_WAIT)
-                log.warning("task_unpaid", task=task.kind, id=task.id, reason=refusal.message)
+            elif refusal.code in WAITING:
+                self.stage.agenda.put(task, self._handler.clock.now() + WAITING_TIME)
+                log.warning("task_waiting", task=task.kind, id=task.id, code=refusal.code, reason=refusal.message)
             else:
                 log.info("task_not_needed", task=task.kind, id=task.id, code=refusal.code, reason=refusal.message)
         except (Conflict, Unavailable) as error:

@@ -13,7 +13,7 @@ from events.types import NoteTerms
 from marketplace.core.errors import Refusal
 from marketplace.core.ids import derive_id, rename_id
 from marketplace.domain.periods import list_periods
-from marketplace.runtime.commands import accounts, issuers, mandates, orders, supply
+from marketplace.runtime.commands import accounts, instruments, issuers, mandates, orders, statements, supply
 from tests.runtime.invariants import check_log
 from tests.runtime.market import Market
 from tests.runtime.test_equity import build_round, found
@@ -92,6 +92,32 @@ async def test_a_note_is_drawn_by_delivery_and_converts_with_interest_of_each_da
     (conversion,) = (await market.state("instrument", note)).conversions
     assert conversion.interest_until == closing
     assert Fraction(conversion.amount_exact) == Fraction(tranche.accrued_usd) * Fraction(102, 100)
+    await check_log(market.log)
+
+
+async def test_a_statement_of_a_note_that_fell_due_is_accepted_once_the_note_is_extended(founded):
+    market, trade = founded
+    trade.order = await offer_note(market, trade)
+    async with market.worker():
+        grant = await market.award(trade)
+        note = rename_id("ins", grant.issued.grant_id)
+        signed = (await market.state("instrument", note)).terms
+        early = msgspec.structs.replace(signed, matures_on=(grant.end + timedelta(days=3)).date())
+        amend = {"applies_to_earlier": True}
+        await instruments.amend_instrument(market.handler, market.context(), note, terms=early, **amend)
+        await market.deliver(grant, 10)
+        statement = list_periods(grant)[0].statement_id
+        market.clock.at = grant.end + timedelta(days=2)
+        await market.until("statement", statement, "issued")
+        market.clock.at = grant.end + timedelta(days=20)
+        with pytest.raises(Refusal) as caught:
+            await statements.accept_statement(market.handler, market.context(trade.startup), statement)
+        assert caught.value.code == "note_matured"
+        await instruments.amend_instrument(market.handler, market.context(), note, terms=signed, **amend)
+        market.clock.at += timedelta(hours=2)
+        await market.until("statement", statement, "accepted")
+        await market.until("grant", grant.issued.grant_id, "completed")
+    assert (await market.state("instrument", note)).outstanding_usd > 0
     await check_log(market.log)
 
 
