@@ -6,7 +6,8 @@
 answers as many bytes; one API process with its log on one nats-server that syncs every write.
 `visible`: the whole stack takes 5,000 readings a second; the time from sending a reading until its balance shows it.
 `stored`: processor time of a reading, decided and projected, with 10^5, 10^6 and, by `--stored-max`, 10^7 readings
-stored. The clients share the machine's cores with the servers, so compare the ratios.
+stored; how long the first batch of a process that has just begun takes then, without snapshots and with them; and the
+memory of the states. The clients share the machine's cores with the servers, so compare the ratios.
 """
 
 import argparse
@@ -30,9 +31,11 @@ from benchmarks.machine import describe_machine
 from benchmarks.usage_site import BATCH, build_batch, issue
 from marketplace.api.bodies.meters import ReadingData, ReadingEvent
 from marketplace.api.ingestion import BATCHED, ingest
+from marketplace.api.sql_archive import SqlArchive
 from marketplace.app import open_log
 from marketplace.cli.stack import open_stack
-from marketplace.core.ids import derive_command_id
+from marketplace.core.ids import derive_command_id, derive_id
+from marketplace.domain.usage import USAGE, name_usage
 from marketplace.embedded import embedded_nats, embedded_postgres, temporary_folder
 from marketplace.embedded.process import find_free_port
 from marketplace.log.jetstream import JetStreamLog
@@ -40,10 +43,13 @@ from marketplace.projections.database import build_engine
 from marketplace.projections.migrate import migrate
 from marketplace.projections.registry import PROJECTIONS
 from marketplace.projections.runner import Projector
+from marketplace.runtime.archive import Archive
 from marketplace.runtime.clock import MarketClock
 from marketplace.runtime.config import Settings, render_environment
 from marketplace.runtime.handler import Handler
+from marketplace.runtime.snapshots import weigh
 from marketplace.runtime.unit import Context
+from tests.domain import build
 
 TARGET_READINGS = 20_000
 CLIENTS = 4
@@ -177,10 +183,14 @@ async def measure_stored(stored_max: int) -> None:
             await migrate(engine)
             projector = Projector(log, engine, PROJECTIONS)
             await projector.claim()
-            handler = Handler(log, MarketClock())
+            handler = Handler(log, MarketClock(), archive=SqlArchive(engine))
             grants = await issue(handler, GRANTS)
-            print(f"\nstored: processor time of a reading, the mean of the last {BATCH * 50:,}")
-            print(f"{'readings stored':>16} {'take µs':>8} {'project µs':>11}")
+            print(
+                f"\nstored: processor time of a reading, the mean of the last {BATCH * 50:,}; the first batch after a"
+            )
+            print(f"restart, folded from the log and from a snapshot; the states of {GRANTS} grants and their sources")
+            columns = ("readings", "take µs", "project µs", "fold ms", "restored ms", "MiB")
+            print(" ".join(f"{column:>11}" for column in columns))
             await _fill(handler, projector, grants, stored_max)
             await engine.dispose()
             await log.close()
@@ -193,25 +203,52 @@ async def _fill(handler: Handler, projector: Projector, grants: list[str], store
         stored = (number + 1) * BATCH
         if any(0 <= checkpoint - stored - BATCH * 50 < BATCH for checkpoint in checkpoints):
             taking = projecting = 0.0
-        body = build_batch(grants[number % GRANTS], number // GRANTS)
-        context = Context(
-            command_id=derive_command_id("benchmark", f"fill-{number}"),
-            fingerprint="fill",
-            actor="benchmark",
-            party_id=None,
-            at=handler.clock.now(),
-        )
-        begun = time.process_time()
-        receipt = await ingest(handler, context, BATCHED, body)
-        taking += time.process_time() - begun
-        assert {reading.outcome for reading in receipt.readings} == {"accepted"}
+        taking += await _take(handler, grants, number)
+        await handler.cache.snapshots.flush()
         if number % 10 == 9:
             begun = time.process_time()
             await projector.catch_up()
             projecting += time.process_time() - begun
         if stored in checkpoints:
             scale = 1_000_000 / (BATCH * 50)
-            print(f"{stored:>16,} {taking * scale:>8.1f} {projecting * scale:>11.1f}", flush=True)
+            folded = await _begin_again(handler, grants, number, None)
+            restored = await _begin_again(handler, grants, number, handler.archive)
+            mebibytes = await _weigh(handler, grants)
+            figures = (f"{taking * scale:.1f}", f"{projecting * scale:.1f}", f"{folded:,.0f}", f"{restored:,.0f}")
+            columns = (f"{stored:,}", *figures, f"{mebibytes:,.1f}")
+            print(" ".join(f"{column:>11}" for column in columns), flush=True)
+
+
+async def _take(handler: Handler, grants: list[str], number: int, expected: str = "accepted") -> float:
+    """Report one batch; return the processor seconds that it took."""
+    body = build_batch(grants[number % GRANTS], number // GRANTS)
+    context = Context(
+        command_id=derive_command_id("benchmark", f"fill-{number}"),
+        fingerprint="fill",
+        actor="benchmark",
+        party_id=None,
+        at=handler.clock.now(),
+    )
+    begun = time.process_time()
+    receipt = await ingest(handler, context, BATCHED, body)
+    took = time.process_time() - begun
+    assert {reading.outcome for reading in receipt.readings} == {expected}
+    return took
+
+
+async def _begin_again(handler: Handler, grants: list[str], number: int, archive: Archive | None) -> float:
+    """Report the last batch again to a process that has just begun; return the milliseconds until its answer."""
+    fresh = Handler(handler.log, handler.clock, archive=archive)
+    begun = time.perf_counter()
+    await _take(fresh, grants, number, "duplicate")
+    return (time.perf_counter() - begun) * 1_000
+
+
+async def _weigh(handler: Handler, grants: list[str]) -> float:
+    records = [name_usage(grant_id) for grant_id in grants]
+    records += [derive_id("usg", build.PROVIDER, f"urn:meter:{grant_id}") for grant_id in grants]
+    states = [(await handler.cache.load(USAGE, record)).state for record in records]
+    return sum(map(weigh, states)) / 2**20
 
 
 async def main(parts: Sequence[str], seconds: float, stored_max: int) -> None:

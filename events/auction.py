@@ -72,7 +72,7 @@ class MatchTerms(msgspec.Struct, frozen=True, kw_only=True):
         end: Instant after the last.
         lots: Which lots carry it.
         value_usd_per_gpu_hour: w, what it offered there.
-        price_usd_per_gpu_hour: p, what it pays: the mean of the period prices, exact.
+        price_usd_per_gpu_hour: p, what it pays: the mean of the period prices, exact; of a backstop order its offer.
     """
 
     grant_id: Id
@@ -242,7 +242,7 @@ class AuctionCleared(Event, frozen=True, kw_only=True, tag="auction.cleared.v1")
     Attributes:
         auction_id: The auction.
         prices: Uniform prices, in runs of equal periods.
-        decisions: One per order of the book, in the book's order.
+        decisions: One per order of the book, in the book's order, then one per backstop order.
         certificate: How to check it.
         shadow_prices: The proof of the certificate's bound.
         rule_prices: The part of that proof that limits, groups and links give.

@@ -131,6 +131,7 @@ class Book(msgspec.Struct, frozen=True, kw_only=True):
         lots: Unsold capacity.
         orders: Orders that were locked.
         limits: What orders share beyond lots.
+        backstops: Orders that buy what the others leave, at the price that they set.
     """
 
     period_hours: Literal[1, 24]
@@ -139,3 +140,4 @@ class Book(msgspec.Struct, frozen=True, kw_only=True):
     lots: tuple[BookLot, ...]
     orders: tuple[BookOrder, ...]
     limits: tuple[BookLimit, ...] = ()
+    backstops: tuple[BookOrder, ...] = ()

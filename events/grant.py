@@ -5,6 +5,7 @@ from typing import Annotated, Literal
 import msgspec
 from msgspec import Meta
 
+from events.service import ServiceTerms
 from events.types import (
     Event,
     GpuClass,
@@ -45,6 +46,31 @@ class EquityPart(msgspec.Struct, frozen=True, kw_only=True):
     budget_commitment_usd: Usd
 
 
+class ResalePart(msgspec.Struct, frozen=True, kw_only=True):
+    """From whom a grant's capacity was bought, where it was not from its provider.
+
+    The provider delivers to the buyer and is owed per GPU-hour what the seller had agreed to; what the buyer pays above
+    that is the seller's, and what it pays below that the seller adds.
+
+    Attributes:
+        grant_id: The seller's grant, which it is part of.
+        lot_id: The lot of the resale.
+        seller_id: Who sold it.
+        seller_account_id: Which account gets what is above, and adds what is below.
+        hold_id: The seller's hold for what it may have to add.
+        owed_usd_per_gpu_hour: The price of the seller's grant, exact.
+        commitment_usd: What the seller adds when everything is delivered.
+    """
+
+    grant_id: Id
+    lot_id: Id
+    seller_id: Id
+    seller_account_id: Id
+    hold_id: Id
+    owed_usd_per_gpu_hour: Ratio
+    commitment_usd: Usd
+
+
 class GrantIssued(Event, frozen=True, kw_only=True, tag="grant.issued.v1"):
     """Capacity was awarded.
 
@@ -72,6 +98,8 @@ class GrantIssued(Event, frozen=True, kw_only=True, tag="grant.issued.v1"):
         hold_id: The hold that pays for it.
         cash_commitment_usd: Cash when everything is delivered.
         equity: The equity part; None for cash alone.
+        resale: From whom it was bought; None: from the provider.
+        service: What is promised of every statement period; of several lots the best promise counts; None: nothing.
     """
 
     grant_id: Id
@@ -94,6 +122,8 @@ class GrantIssued(Event, frozen=True, kw_only=True, tag="grant.issued.v1"):
     hold_id: Id
     cash_commitment_usd: Usd
     equity: EquityPart | None = None
+    resale: ResalePart | None = None
+    service: ServiceTerms | None = None
 
 
 class GrantActivated(Event, frozen=True, kw_only=True, tag="grant.activated.v1"):
@@ -170,6 +200,26 @@ class GrantSubstituted(Event, frozen=True, kw_only=True, tag="grant.substituted.
     reason: Text
 
 
+class GrantExtended(Event, frozen=True, kw_only=True, tag="grant.extended.v1"):
+    """The grant goes on: a period below the promised availability is delivered again, and was not charged.
+
+    Attributes:
+        grant_id: The grant.
+        statement_id: The statement of that period, in the same atomic batch.
+        start: First instant of what is added; the end so far, or later where the grant was over already.
+        end: Instant after the last; the grant ends then.
+        lots: Which lots carry it.
+        gpu_seconds: GPU-seconds that are added.
+    """
+
+    grant_id: Id
+    statement_id: Id
+    start: Instant
+    end: Instant
+    lots: tuple[LotShare, ...]
+    gpu_seconds: GpuSeconds
+
+
 class GrantTransferred(Event, frozen=True, kw_only=True, tag="grant.transferred.v1"):
     """Another startup uses the capacity from now on; payment and equity stay with the first.
 
@@ -182,6 +232,38 @@ class GrantTransferred(Event, frozen=True, kw_only=True, tag="grant.transferred.
     grant_id: Id
     startup_id: Id
     startup_id_before: Id
+
+
+class GrantResold(Event, frozen=True, kw_only=True, tag="grant.resold.v1"):
+    """Part of the capacity was sold on; it is delivered, stated and paid under a grant of its own from now on.
+
+    What is sold grows no principal here and costs nothing here any more.
+
+    Attributes:
+        grant_id: The grant.
+        resale_grant_id: The grant that the part became.
+        lot_id: The lot it was offered as.
+        nodes: Nodes at every instant of the span.
+        start: First instant.
+        end: Instant after the last.
+        gpu_seconds: GPU-seconds of it.
+        price_usd_per_gpu_hour: What the buyer pays, exact.
+        cash_commitment_usd: Cash when everything that is left is delivered.
+        principal_commitment_usd: Principal then.
+        budget_commitment_usd: Dollars that the holder of the equity pays then.
+    """
+
+    grant_id: Id
+    resale_grant_id: Id
+    lot_id: Id
+    nodes: Nodes
+    start: Instant
+    end: Instant
+    gpu_seconds: GpuSeconds
+    price_usd_per_gpu_hour: Ratio
+    cash_commitment_usd: Usd
+    principal_commitment_usd: Usd
+    budget_commitment_usd: Usd
 
 
 class GrantCompleted(Event, frozen=True, kw_only=True, tag="grant.completed.v1"):
@@ -205,6 +287,7 @@ class GrantTerminated(Event, frozen=True, kw_only=True, tag="grant.terminated.v1
         by: Whose doing it was; what the provider ends counts against its standing.
         noticed_at: When notice was given.
         reason: Why.
+        for_cause: Whether it ended for cause, which needs no notice.
     """
 
     grant_id: Id
@@ -212,6 +295,7 @@ class GrantTerminated(Event, frozen=True, kw_only=True, tag="grant.terminated.v1
     by: Literal["startup", "provider", "platform"]
     noticed_at: Instant
     reason: Text
+    for_cause: bool = False
 
 
 GrantEvent = (
@@ -221,7 +305,9 @@ GrantEvent = (
     | GrantSuspended
     | GrantResumed
     | GrantSubstituted
+    | GrantExtended
     | GrantTransferred
+    | GrantResold
     | GrantCompleted
     | GrantTerminated
 )

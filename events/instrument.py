@@ -1,10 +1,13 @@
 """Instruments: agreements whose principal grows by accepted delivery, and what becomes of them."""
 
 from datetime import date
+from decimal import Decimal
 from typing import Annotated, Literal
 
+import msgspec
 from msgspec import Meta
 
+from events.service import ServiceResult
 from events.types import Event, Id, Instant, PrincipalTerms, Ratio, SafeTerms, Shares, Text, Usd
 
 TermsVersion = Annotated[int, Meta(ge=1, description="Version of the terms, counted from 1")]
@@ -46,6 +49,7 @@ class InstrumentPrincipalAccrued(Event, frozen=True, kw_only=True, tag="instrume
         statement_id: The accepted statement; None for a payment.
         terms_version: The terms it was born under.
         interest_from: Day on which it was born; a note earns interest from it on.
+        service: What the statement's period came to against what was promised; None where nothing was.
     """
 
     instrument_id: Id
@@ -56,10 +60,33 @@ class InstrumentPrincipalAccrued(Event, frozen=True, kw_only=True, tag="instrume
     statement_id: Id | None
     terms_version: TermsVersion
     interest_from: date
+    service: ServiceResult | None = None
+
+
+class TakenShares(msgspec.Struct, frozen=True, kw_only=True):
+    """Shares that clawed back principal had bought, counted after every split since.
+
+    Attributes:
+        cause: The financing in which it bought them.
+        class_id: Their class.
+        amount_exact: Dollars that they were bought with, exact: the principal, and interest of a note.
+        price_usd_per_share: The conversion's price, exact.
+        shares_exact: How many it bought, exact: the dollars over the price.
+        shares_due: Whole shares that go back; a fraction waits for the next clawback of the same conversion.
+        shares: Those of them that were cancelled; for the others their price is owed.
+    """
+
+    cause: Id
+    class_id: str
+    amount_exact: Ratio
+    price_usd_per_share: Ratio
+    shares_exact: Ratio
+    shares_due: Shares
+    shares: Shares
 
 
 class InstrumentPrincipalReversed(Event, frozen=True, kw_only=True, tag="instrument.principal_reversed.v1"):
-    """A tranche, or part of it, was taken back.
+    """A tranche, or part of it, was taken back: a tranche below zero that balances it, whatever became of it.
 
     Attributes:
         instrument_id: The instrument.
@@ -68,6 +95,11 @@ class InstrumentPrincipalReversed(Event, frozen=True, kw_only=True, tag="instrum
         holder_id: Who holds it.
         principal_usd: How much was taken back.
         reason: Why.
+        became: What the tranche was by then: outstanding principal, shares, or money.
+        settlement: What was agreed for shares: they are cancelled, or their price is owed; None where it became none.
+        taken: The shares that it had bought, where it became shares.
+        debt_exact: Dollars that the holder owes the issuer instead, exact.
+        debt_usd: The same, rounded down to the cent.
     """
 
     instrument_id: Id
@@ -76,6 +108,29 @@ class InstrumentPrincipalReversed(Event, frozen=True, kw_only=True, tag="instrum
     holder_id: Id
     principal_usd: Usd
     reason: Text
+    became: Literal["outstanding", "shares", "money"] = "outstanding"
+    settlement: Literal["cancel_shares", "debt"] | None = None
+    taken: TakenShares | None = None
+    debt_exact: Ratio = "0/1"
+    debt_usd: Usd = Decimal(0)
+
+
+class InstrumentDebtPaid(Event, frozen=True, kw_only=True, tag="instrument.debt_paid.v1"):
+    """The holder paid what it owed the issuer for principal that was clawed back, or part of it.
+
+    Attributes:
+        instrument_id: The instrument.
+        issuer_id: Who was paid.
+        holder_id: Who paid.
+        cause: The payment.
+        amount_usd: How much.
+    """
+
+    instrument_id: Id
+    issuer_id: Id
+    holder_id: Id
+    cause: Id
+    amount_usd: Usd
 
 
 class InstrumentSuspended(Event, frozen=True, kw_only=True, tag="instrument.suspended.v1"):
@@ -116,6 +171,24 @@ class InstrumentLapsed(Event, frozen=True, kw_only=True, tag="instrument.lapsed.
     holder_id: Id
     undrawn_usd: Usd
     reason: Text
+
+
+class InstrumentCommitmentReduced(Event, frozen=True, kw_only=True, tag="instrument.commitment_reduced.v1"):
+    """Part of the commitment grows no principal any more, say since the capacity was sold on.
+
+    Attributes:
+        instrument_id: The instrument.
+        issuer_id: Whose equity it would have become.
+        holder_id: Who holds it.
+        amount_usd: The part.
+        cause: What took it off, for example the grant that the capacity became.
+    """
+
+    instrument_id: Id
+    issuer_id: Id
+    holder_id: Id
+    amount_usd: Usd
+    cause: Text
 
 
 class InstrumentAmended(Event, frozen=True, kw_only=True, tag="instrument.amended.v1"):
@@ -165,13 +238,13 @@ class InstrumentMfnElected(Event, frozen=True, kw_only=True, tag="instrument.mfn
 
 
 class InstrumentConverted(Event, frozen=True, kw_only=True, tag="instrument.converted.v1"):
-    """The principal became shares in a financing, or money in a liquidity event where it converted there.
+    """The principal became shares in a financing, or of a note as it fell due.
 
     Attributes:
         instrument_id: The instrument.
         issuer_id: Whose shares.
         holder_id: Who holds them.
-        cause: The financing or liquidity event.
+        cause: The financing, or the issue of the shares where a note fell due.
         principal_usd: What converted.
         amount_exact: Dollars that converted, exact: the principal, and interest of a note.
         branch: Which price it took.
@@ -179,6 +252,7 @@ class InstrumentConverted(Event, frozen=True, kw_only=True, tag="instrument.conv
         class_id: Class of the shares.
         shares_exact: Shares before rounding, exact.
         shares: Shares.
+        interest_until: Day to which a note earned interest; None of a SAFE.
     """
 
     instrument_id: Id
@@ -192,6 +266,7 @@ class InstrumentConverted(Event, frozen=True, kw_only=True, tag="instrument.conv
     class_id: str
     shares_exact: Ratio
     shares: Shares
+    interest_until: date | None = None
 
 
 class InstrumentCancelled(Event, frozen=True, kw_only=True, tag="instrument.cancelled.v1"):
@@ -206,6 +281,30 @@ class InstrumentCancelled(Event, frozen=True, kw_only=True, tag="instrument.canc
     instrument_id: Id
     reason: Text
     at: Instant
+
+
+class InstrumentMatured(Event, frozen=True, kw_only=True, tag="instrument.matured.v1"):
+    """A note, or tranches of it, fell due unpaid; it earns no more interest until it is extended.
+
+    Where its terms let it become stock, it converts in the same atomic batch.
+
+    Attributes:
+        instrument_id: The instrument.
+        issuer_id: Who owes it.
+        holder_id: To whom.
+        matures_on: Its last day of interest.
+        principal_usd: Principal that fell due.
+        amount_exact: Principal and interest that are owed, exact.
+        amount_usd: The same, rounded up to the cent.
+    """
+
+    instrument_id: Id
+    issuer_id: Id
+    holder_id: Id
+    matures_on: date
+    principal_usd: Usd
+    amount_exact: Ratio
+    amount_usd: Usd
 
 
 class InstrumentRepaid(Event, frozen=True, kw_only=True, tag="instrument.repaid.v1"):
@@ -232,13 +331,16 @@ InstrumentEvent = (
     InstrumentIssued
     | InstrumentPrincipalAccrued
     | InstrumentPrincipalReversed
+    | InstrumentDebtPaid
     | InstrumentSuspended
     | InstrumentResumed
     | InstrumentLapsed
+    | InstrumentCommitmentReduced
     | InstrumentAmended
     | InstrumentMfnNoticed
     | InstrumentMfnElected
     | InstrumentConverted
     | InstrumentCancelled
+    | InstrumentMatured
     | InstrumentRepaid
 )

@@ -8,6 +8,7 @@ from typing import Literal
 
 from events import issuer_import
 from events.financing import Approval, RoundPricing, RoundTerms, Waterfall
+from events.issuer_dilution import IssuerDilutionLimited, IssuerExposureRecorded
 from events.issuer_rights import (
     IssuerOptionCancelled,
     IssuerOptionExercised,
@@ -34,13 +35,15 @@ from events.issuer_stock import (
     IssuerStockSplit,
     IssuerStockTransferred,
 )
-from events.types import Country, Event, Id, Name, Text, Usd
+from events.types import Country, Event, Id, Name, PrincipalTerms, Text, Usd
 
 __all__ = [
     "IssuerAuthorisedSharesAdjusted",
     "IssuerConversionPriceAdjusted",
+    "IssuerDilutionLimited",
     "IssuerDistributionPaid",
     "IssuerEvent",
+    "IssuerExposureRecorded",
     "IssuerFinancingAbandoned",
     "IssuerFinancingClosed",
     "IssuerFinancingOpened",
@@ -116,12 +119,14 @@ class IssuerInstrumentSigned(Event, frozen=True, kw_only=True, tag="issuer.instr
         instrument_id: The instrument.
         holder_id: Who holds it.
         commitment_usd: The most principal that can ever accrue.
+        terms: Its terms, version 1.
     """
 
     issuer_id: Id
     instrument_id: Id
     holder_id: Id
     commitment_usd: Usd
+    terms: PrincipalTerms
 
 
 class IssuerFinancingOpened(Event, frozen=True, kw_only=True, tag="issuer.financing_opened.v1"):
@@ -255,6 +260,8 @@ IssuerEvent = (
     | IssuerWarrantExercised
     | IssuerWarrantExpired
     | IssuerInstrumentSigned
+    | IssuerDilutionLimited
+    | IssuerExposureRecorded
     | IssuerFinancingOpened
     | IssuerFinancingPriced
     | IssuerFinancingClosed

@@ -216,17 +216,22 @@ class IssuerStockRepurchased(Event, frozen=True, kw_only=True, tag="issuer.stock
 class IssuerStockSplit(Event, frozen=True, kw_only=True, tag="issuer.stock_split.v1"):
     """Every share, option and authorised number was multiplied; every price was divided.
 
+    Shares that would have become a fraction were bought back, given up or filled up just before, in the same atomic
+    batch, with the split as their cause; so that every number is whole.
+
     Attributes:
         issuer_id: The issuer.
         split_id: The split.
         numerator: New shares.
         denominator: For so many old ones.
+        fractions: What happened to shares that would have become a fraction; None where there could be none.
     """
 
     issuer_id: Id
     split_id: Id
     numerator: Annotated[int, Meta(ge=1, le=1_000_000)]
     denominator: Annotated[int, Meta(ge=1, le=1_000_000)]
+    fractions: Literal["cash_in_lieu", "give_up", "round_up"] | None = None
 
 
 class IssuerStockConverted(Event, frozen=True, kw_only=True, tag="issuer.stock_converted.v1"):

@@ -1,14 +1,16 @@
 """Lots: nodes of a pool for sale over a span at an ask."""
 
+from decimal import Decimal
 from typing import Annotated
 
 from msgspec import Meta
 
+from events.service import ServiceTerms
 from events.types import Event, Id, Instant, Nodes, Text, UsdPerGpuHour
 
 
 class LotListed(Event, frozen=True, kw_only=True, tag="lot.listed.v1"):
-    """A provider offered nodes for a span.
+    """A provider offered nodes for a span, or a grant's startup those that it does not use.
 
     Attributes:
         lot_id: The lot.
@@ -21,6 +23,10 @@ class LotListed(Event, frozen=True, kw_only=True, tag="lot.listed.v1"):
         nodes_min: The smallest order that it serves.
         duration_hours_min: The shortest order that it serves.
         mandate_ids: Mandates that may take the equity part of an order served from it; none: cash only.
+        grant_id: The grant whose unused nodes are resold; None: the provider's own nodes.
+        ask_floor_usd_per_gpu_hour: The least that it may ever ask; of a resale what the holder of the grant's equity
+            would have paid for an hour.
+        service: What is promised of grants that it carries; None: what the pool promises.
     """
 
     lot_id: Id
@@ -33,6 +39,9 @@ class LotListed(Event, frozen=True, kw_only=True, tag="lot.listed.v1"):
     nodes_min: Nodes = 1
     duration_hours_min: Annotated[int, Meta(ge=1, le=24 * 366)] = 1
     mandate_ids: tuple[Id, ...] = ()
+    grant_id: Id | None = None
+    ask_floor_usd_per_gpu_hour: UsdPerGpuHour = Decimal(0)
+    service: ServiceTerms | None = None
 
 
 class LotRepriced(Event, frozen=True, kw_only=True, tag="lot.repriced.v1"):

@@ -13,9 +13,9 @@ from events.types import (
     Instant,
     Name,
     Nodes,
+    PrincipalTerms,
     Reason,
     Region,
-    SafeTerms,
     Share,
     Text,
     Usd,
@@ -59,8 +59,9 @@ class OrderTerms(msgspec.Struct, frozen=True, kw_only=True):
         principal_usd_max: The most principal that the startup's orders of one auction may owe together; of several
             that state it, the least counts.
         mandate_ids: Holders that it accepts for the equity part, by mandate; needed where equity is offered.
-        instrument: Terms of the equity part; needed where equity is offered.
+        instrument: Terms of the equity part, a SAFE or a convertible note; needed where equity is offered.
         standing: Goes into the next auction when it was not matched.
+        backstop: Buys only what the other orders of its auction leave, at exactly its offer, which is all cash.
         expires_at: When it ends by itself; None: at `start_latest`.
     """
 
@@ -81,8 +82,9 @@ class OrderTerms(msgspec.Struct, frozen=True, kw_only=True):
     parent_order_id: Id | None = None
     principal_usd_max: Usd | None = None
     mandate_ids: tuple[Id, ...] = ()
-    instrument: SafeTerms | None = None
+    instrument: PrincipalTerms | None = None
     standing: bool = False
+    backstop: bool = False
     expires_at: Instant | None = None
 
 

@@ -4,6 +4,7 @@ from typing import Annotated
 
 from msgspec import Meta
 
+from events.service import ServiceTerms
 from events.types import Event, GpuClass, Id, Instant, Interconnect, LotShare, Nodes, Region, Text
 
 
@@ -20,6 +21,7 @@ class PoolOpened(Event, frozen=True, kw_only=True, tag="pool.opened.v1"):
         gpus_per_node: GPUs of one node.
         nodes: Nodes that exist.
         power_per_node_kw: Draw of one node, rounded up.
+        service: What is promised of grants on it, unless a lot says otherwise; None: nothing.
     """
 
     pool_id: Id
@@ -31,6 +33,7 @@ class PoolOpened(Event, frozen=True, kw_only=True, tag="pool.opened.v1"):
     gpus_per_node: Annotated[int, Meta(ge=1, le=1024)]
     nodes: Nodes
     power_per_node_kw: Annotated[int, Meta(ge=0, le=1000)]
+    service: ServiceTerms | None = None
 
 
 class PoolCapacityOffered(Event, frozen=True, kw_only=True, tag="pool.capacity_offered.v1"):
@@ -42,6 +45,7 @@ class PoolCapacityOffered(Event, frozen=True, kw_only=True, tag="pool.capacity_o
         nodes: Nodes offered.
         start: First instant.
         end: Instant after the last.
+        grant_id: The grant that they stay reserved for until they are sold; None: nodes that nobody has.
     """
 
     pool_id: Id
@@ -49,6 +53,7 @@ class PoolCapacityOffered(Event, frozen=True, kw_only=True, tag="pool.capacity_o
     nodes: Nodes
     start: Instant
     end: Instant
+    grant_id: Id | None = None
 
 
 class PoolCapacityRecalled(Event, frozen=True, kw_only=True, tag="pool.capacity_recalled.v1"):
@@ -81,6 +86,32 @@ class PoolCapacityReserved(Event, frozen=True, kw_only=True, tag="pool.capacity_
     start: Instant
     end: Instant
     lots: tuple[LotShare, ...]
+
+
+class PoolCapacityResold(Event, frozen=True, kw_only=True, tag="pool.capacity_resold.v1"):
+    """Nodes that were reserved for one grant are reserved for another from now on.
+
+    Attributes:
+        pool_id: The pool.
+        grant_id: The grant they are taken for.
+        grant_id_before: The grant they were taken for.
+        lot_id: The lot of the resale.
+        nodes: Nodes at every instant of the span.
+        start: First instant.
+        end: Instant after the last.
+        lots: Which of the provider's lots carry them; their nodes sum to `nodes` at every instant.
+        lots_left: Which of the provider's lots carry what the first grant keeps.
+    """
+
+    pool_id: Id
+    grant_id: Id
+    grant_id_before: Id
+    lot_id: Id
+    nodes: Nodes
+    start: Instant
+    end: Instant
+    lots: tuple[LotShare, ...]
+    lots_left: tuple[LotShare, ...]
 
 
 class PoolCapacityReleased(Event, frozen=True, kw_only=True, tag="pool.capacity_released.v1"):
@@ -118,15 +149,17 @@ class PoolNodeFailed(Event, frozen=True, kw_only=True, tag="pool.node_failed.v1"
 
     Attributes:
         pool_id: The pool.
-        incident_id: What the provider calls the incident.
+        incident_id: What the provider calls the incident; ``meters/…`` where evidence opened it.
         nodes: How many nodes.
         at: Since when.
+        grant_id: The grant whose nodes they are, where evidence of its GPUs opened it; it alone is hit.
     """
 
     pool_id: Id
     incident_id: str
     nodes: Nodes
     at: Instant
+    grant_id: Id | None = None
 
 
 class PoolNodeRestored(Event, frozen=True, kw_only=True, tag="pool.node_restored.v1"):
@@ -150,6 +183,7 @@ PoolEvent = (
     | PoolCapacityOffered
     | PoolCapacityRecalled
     | PoolCapacityReserved
+    | PoolCapacityResold
     | PoolCapacityReleased
     | PoolNodeFailed
     | PoolNodeRestored

@@ -1,16 +1,19 @@
 """Statements: a period's usage of a grant, priced; only what is accepted is paid and accrues."""
 
+from decimal import Decimal
 from typing import Literal
 
 import msgspec
 
+from events.service import ServiceResult
 from events.types import Event, GpuSeconds, Id, Instant, Text, Usd
 
 
 class Charges(msgspec.Struct, frozen=True, kw_only=True):
     """What one period's usage costs, to the cent.
 
-    Invariant: ``provider_usd = cash_usd + holder_usd``.
+    Invariant: ``provider_usd + reseller_receives_usd = cash_usd + holder_usd + reseller_pays_usd``. The reseller's two
+    are 0 but where the capacity was bought from a startup that did not use it.
 
     Attributes:
         gpu_seconds: Usage that is charged.
@@ -18,9 +21,31 @@ class Charges(msgspec.Struct, frozen=True, kw_only=True):
         cash_usd: What the startup pays.
         holder_usd: What the holder of the equity pays.
         principal_usd: What the startup owes as principal.
+        reseller_pays_usd: What the seller of a resale adds, where it sold for less than it owes.
+        reseller_receives_usd: What the seller of a resale is paid, where it sold for more than it owes.
     """
 
     gpu_seconds: GpuSeconds
+    provider_usd: Usd
+    cash_usd: Usd
+    holder_usd: Usd
+    principal_usd: Usd
+    reseller_pays_usd: Usd = Decimal(0)
+    reseller_receives_usd: Usd = Decimal(0)
+
+
+class ServiceCredit(msgspec.Struct, frozen=True, kw_only=True):
+    """What is given back of a period below the promised availability, to the cent.
+
+    Invariant: ``provider_usd = cash_usd + holder_usd``.
+
+    Attributes:
+        provider_usd: What the provider gives back.
+        cash_usd: What the startup gets of it.
+        holder_usd: What the holder of the equity gets of it.
+        principal_usd: Principal that does not accrue.
+    """
+
     provider_usd: Usd
     cash_usd: Usd
     holder_usd: Usd
@@ -68,6 +93,7 @@ class StatementIssued(Event, frozen=True, kw_only=True, tag="statement.issued.v1
         gpu_seconds_before: GPU-seconds of the grant that were stated before it; amounts are rounded on the sums.
         metering: What both meters say, where the tenant's reported too.
         adjustment: What it adjusts; None for the statement of a period itself.
+        service: What the period came to against what was promised; None where nothing was.
     """
 
     statement_id: Id
@@ -81,6 +107,7 @@ class StatementIssued(Event, frozen=True, kw_only=True, tag="statement.issued.v1
     gpu_seconds_before: GpuSeconds = 0
     metering: Metering | None = None
     adjustment: Adjustment | None = None
+    service: ServiceResult | None = None
 
 
 class StatementCredited(Event, frozen=True, kw_only=True, tag="statement.credited.v1"):
@@ -95,6 +122,7 @@ class StatementCredited(Event, frozen=True, kw_only=True, tag="statement.credite
         period_end: Instant after its last.
         charges: What is paid back, and the principal that is reversed as far as it is outstanding.
         adjustment: What changed.
+        service_credit: What of it was given back as service credit before, and is not paid back again.
     """
 
     statement_id: Id
@@ -105,6 +133,7 @@ class StatementCredited(Event, frozen=True, kw_only=True, tag="statement.credite
     period_end: Instant
     charges: Charges
     adjustment: Adjustment
+    service_credit: ServiceCredit | None = None
 
 
 class StatementAccepted(Event, frozen=True, kw_only=True, tag="statement.accepted.v1"):
@@ -121,6 +150,28 @@ class StatementAccepted(Event, frozen=True, kw_only=True, tag="statement.accepte
     grant_id: Id
     charges: Charges
     by: Literal["acceptance", "silence", "resolution"]
+
+
+class StatementServiceCredited(Event, frozen=True, kw_only=True, tag="statement.service_credited.v1"):
+    """The period was below the promised availability: part of its charges is given back as it is settled.
+
+    Nobody claims it; the payments stand in the same atomic batch.
+
+    Attributes:
+        statement_id: The statement that was accepted.
+        grant_id: The grant.
+        startup_id: Who is credited.
+        provider_id: Who credits.
+        service: What the period came to.
+        credit: What is given back.
+    """
+
+    statement_id: Id
+    grant_id: Id
+    startup_id: Id
+    provider_id: Id
+    service: ServiceResult
+    credit: ServiceCredit
 
 
 class StatementDisputed(Event, frozen=True, kw_only=True, tag="statement.disputed.v1"):
@@ -161,4 +212,11 @@ class StatementResolved(Event, frozen=True, kw_only=True, tag="statement.resolve
     gpu_seconds_metered: GpuSeconds | None = None
 
 
-StatementEvent = StatementIssued | StatementCredited | StatementAccepted | StatementDisputed | StatementResolved
+StatementEvent = (
+    StatementIssued
+    | StatementCredited
+    | StatementAccepted
+    | StatementServiceCredited
+    | StatementDisputed
+    | StatementResolved
+)

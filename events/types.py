@@ -73,6 +73,15 @@ class Reason(msgspec.Struct, frozen=True, kw_only=True):
     facts: dict[str, str] = {}
 
 
+ServiceConsequence = Literal["roll_forward", "exclude", "credit"]
+"""What a statement period below the promised availability does to a drawdown.
+
+``roll_forward``: nothing of it is charged, and the grant goes on by as long as the period was, so that it is delivered
+again; ``exclude``: no principal accrues of it, and the holder pays nothing; ``credit``: all of it is charged, and the
+published share is given back.
+"""
+
+
 class SafeTerms(msgspec.Struct, frozen=True, kw_only=True, tag_field="kind", tag="safe"):
     """A Simple Agreement for Future Equity (Y Combinator's form).
 
@@ -81,12 +90,28 @@ class SafeTerms(msgspec.Struct, frozen=True, kw_only=True, tag_field="kind", tag
         valuation_cap_usd: The cap; None for an uncapped SAFE.
         discount: Share taken off the round's price, for example 0.20; None for none.
         most_favoured_nation: Whether the holder may elect the terms of a later SAFE.
+        service_consequence: What a period below the promised availability does; needed where delivery draws it down.
     """
 
     conversion_timing: Literal["post_money", "pre_money"]
     valuation_cap_usd: Usd | None = None
     discount: Share | None = None
     most_favoured_nation: bool = False
+    service_consequence: ServiceConsequence | None = None
+
+
+class MaturityConversion(msgspec.Struct, frozen=True, kw_only=True):
+    """What a note becomes by itself when it falls due unpaid: stock at its cap.
+
+    Attributes:
+        class_id: Class of stock, which has to exist by then.
+        capitalization_definition: The shares that the cap is divided by for the price.
+        share_rounding: How the fraction of a share is treated.
+    """
+
+    class_id: Annotated[str, Meta(pattern=r"^[a-z0-9][a-z0-9_-]{0,39}(?!\n)$", description="Short name of a class")]
+    capitalization_definition: Literal["existing_fully_diluted", "outstanding_and_granted", "outstanding"]
+    share_rounding: Literal["floor", "ceiling", "half_up", "half_even"]
 
 
 class NoteTerms(msgspec.Struct, frozen=True, kw_only=True, tag_field="kind", tag="note"):
@@ -100,6 +125,8 @@ class NoteTerms(msgspec.Struct, frozen=True, kw_only=True, tag_field="kind", tag
         valuation_cap_usd: The cap; None for none.
         discount: Share taken off the round's price; None for none.
         repayment_multiple: Multiple of the principal that is owed in a sale, beside the interest.
+        service_consequence: What a period below the promised availability does; needed where delivery draws it down.
+        at_maturity: What it becomes when it falls due; None: it stays a debt until it is repaid or extended.
     """
 
     annual_rate: Share
@@ -109,6 +136,8 @@ class NoteTerms(msgspec.Struct, frozen=True, kw_only=True, tag_field="kind", tag
     valuation_cap_usd: Usd | None = None
     discount: Share | None = None
     repayment_multiple: Multiple = Decimal(1)
+    service_consequence: ServiceConsequence | None = None
+    at_maturity: MaturityConversion | None = None
 
 
 PrincipalTerms = SafeTerms | NoteTerms

@@ -12,12 +12,14 @@ from typing import Any, Final
 import structlog
 from granian.constants import Interfaces
 from granian.server.embed import Server
+from sqlalchemy.ext.asyncio import AsyncEngine
 
 from marketplace.api.application import create_application
 from marketplace.api.key_store import SqlKeys
 from marketplace.api.keys import KeyRing
 from marketplace.api.meter_subject import MeterSubject
 from marketplace.api.services import ApiSettings, Services
+from marketplace.api.sql_archive import SqlArchive
 from marketplace.core.errors import Conflict
 from marketplace.log.jetstream import JetStreamLog
 from marketplace.projections.database import build_engine
@@ -66,20 +68,23 @@ async def open_services(settings: Settings) -> AsyncIterator[Services]:
     """Yield what an API process stands on, following the log and answering meters."""
     async with contextlib.AsyncExitStack() as stack:
         stream = await stack.enter_async_context(open_log(settings))
-        handler = Handler(stream, MarketClock(), settings.source)
-        follower = Follower(handler)
-        await follower.start()
         engine, watching, store = None, None, None
         if settings.database_url is not None:
             engine = build_engine(settings.database_url)
             stack.push_async_callback(engine.dispose)
+        handler = _build_handler(stream, settings, engine)
+        follower = Follower(handler)
+        await follower.start()
+        if engine is not None:
             watching = await stack.enter_async_context(watch(engine, PROJECTIONS))
             store = SqlKeys(engine)
         keys = KeyRing(settings.api_key_secret.encode(), settings.admin_key, store)
         following = asyncio.create_task(follower.run(), name="follower")
         following.add_done_callback(_complain)
         refreshing = asyncio.create_task(keys.follow(), name="api keys")
-        await stack.enter_async_context(_running(following, refreshing))
+        keeping = asyncio.create_task(handler.cache.snapshots.run(), name="snapshots")
+        keeping.add_done_callback(_complain)
+        await stack.enter_async_context(_running(following, refreshing, keeping))
         services = Services(
             handler=handler,
             follower=follower,
@@ -92,6 +97,11 @@ async def open_services(settings: Settings) -> AsyncIterator[Services]:
         answering.add_done_callback(_complain)
         await stack.enter_async_context(_running(answering))
         yield services
+
+
+def _build_handler(stream: JetStreamLog, settings: Settings, engine: AsyncEngine | None) -> Handler:
+    archive = None if engine is None else SqlArchive(engine)
+    return Handler(stream, MarketClock(), settings.source, archive=archive)
 
 
 def _complain(task: asyncio.Task[None]) -> None:
@@ -122,9 +132,16 @@ async def serve_worker(settings: Settings, stop: asyncio.Event, on_ready: Callab
     Raises:
         Corrupt: The log holds what this release cannot read.
     """
-    async with open_log(settings) as stream:
-        worker = Worker(Handler(stream, MarketClock(), settings.source), calendar=settings.calendar)
-        working = [asyncio.create_task(worker.run(), name="worker")]
+    async with open_log(settings) as stream, contextlib.AsyncExitStack() as stack:
+        engine = None if settings.database_url is None else build_engine(settings.database_url)
+        if engine is not None:
+            stack.push_async_callback(engine.dispose)
+        handler = _build_handler(stream, settings, engine)
+        worker = Worker(handler, calendar=settings.calendar)
+        working = [
+            asyncio.create_task(worker.run(), name="worker"),
+            asyncio.create_task(handler.cache.snapshots.run(), name="snapshots"),
+        ]
         if settings.database_url is not None:
             working.append(asyncio.create_task(_project(settings, stream), name="projector"))
         waiting = asyncio.create_task(stop.wait(), name="stop")

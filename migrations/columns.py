@@ -31,9 +31,9 @@ def timestamp(name: str, *, null: bool = False) -> sa.Column[Any]:
     return sa.Column(name, sa.DateTime(timezone=True), nullable=null)
 
 
-def day(name: str) -> sa.Column[Any]:
+def day(name: str, *, null: bool = False) -> sa.Column[Any]:
     """Return a column of days."""
-    return sa.Column(name, sa.Date(), nullable=False)
+    return sa.Column(name, sa.Date(), nullable=null)
 
 
 def flag(name: str) -> sa.Column[Any]:

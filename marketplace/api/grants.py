@@ -5,8 +5,15 @@ from typing import Final
 from litestar import Response, Router, get, post
 from litestar.params import FromPath, JSONBody
 
-from marketplace.api.bodies.delivery import DegradeGrantBody, ResumeGrantBody, SubstituteGrantBody, TransferGrantBody
+from marketplace.api.bodies.delivery import (
+    DegradeGrantBody,
+    ResumeGrantBody,
+    SubstituteGrantBody,
+    TerminateGrantBody,
+    TransferGrantBody,
+)
 from marketplace.api.bodies.reasons import TimedReasonBody
+from marketplace.api.bodies.supply import ResellGrantBody
 from marketplace.api.commands import Commanded, ReceiptBody
 from marketplace.api.paging import Cursor, Limit, Page, build_page, parse_cursor
 from marketplace.api.reading import AtText, Read, Reading, Word, answer_versioned, parse_at
@@ -20,9 +27,11 @@ from marketplace.runtime.commands.grants import (
     terminate_grant,
     transfer_grant,
 )
+from marketplace.runtime.commands.resale import resell_grant
 from marketplace.runtime.commands.substitution import substitute_grant
 
 PATH: Final = "/v1/grants"
+LOTS: Final = "/v1/lots"
 
 
 def list_owners(grant: GrantView) -> tuple[str | None, ...]:
@@ -98,12 +107,32 @@ async def transfer(
     return command.answer(receipt)
 
 
+@post("/{grant_id:str}/resell", summary="Sell unused capacity on")
+async def resell(command: Commanded, grant_id: FromPath[str], data: JSONBody[ResellGrantBody]) -> Response[ReceiptBody]:
+    """Offer nodes of a grant as a lot, as the startup that pays for it; they stay its own until they are sold."""
+    receipt = await resell_grant(
+        command.handler,
+        command.context,
+        grant_id,
+        nodes=data.nodes,
+        start=data.start,
+        end=data.end,
+        ask_usd_per_gpu_hour=data.ask_usd_per_gpu_hour,
+        nodes_min=data.nodes_min,
+        duration_hours_min=data.duration_hours_min,
+        mandate_ids=data.mandate_ids,
+    )
+    return command.answer_created(receipt, LOTS)
+
+
 @post("/{grant_id:str}/terminate", status_code=200, summary="End a grant early")
 async def terminate(
-    command: Commanded, grant_id: FromPath[str], data: JSONBody[TimedReasonBody]
+    command: Commanded, grant_id: FromPath[str], data: JSONBody[TerminateGrantBody]
 ) -> Response[ReceiptBody]:
-    """End a grant early; what was delivered is still stated and settled."""
-    receipt = await terminate_grant(command.handler, command.context, grant_id, at=data.at, reason=data.reason)
+    """End a grant early, with the notice of its terms or for cause; what was delivered is still stated and settled."""
+    receipt = await terminate_grant(
+        command.handler, command.context, grant_id, at=data.at, reason=data.reason, for_cause=data.for_cause
+    )
     return command.answer(receipt)
 
 
@@ -144,6 +173,18 @@ async def list_all(
 
 ROUTER: Final = Router(
     PATH,
-    route_handlers=[activate, degrade, suspend, resume, substitute, transfer, terminate, get_one, get_past, list_all],
+    route_handlers=[
+        activate,
+        degrade,
+        suspend,
+        resume,
+        substitute,
+        transfer,
+        resell,
+        terminate,
+        get_one,
+        get_past,
+        list_all,
+    ],
     tags=["grants"],
 )

@@ -10,6 +10,7 @@ from marketplace.api.bodies.equity import (
     ElectMfnBody,
     InvestBody,
     NoticeMfnBody,
+    PayDebtBody,
     ReversePrincipalBody,
 )
 from marketplace.api.bodies.reasons import ReasonBody, TimedReasonBody
@@ -24,6 +25,7 @@ from marketplace.projections.instruments import (
     list_instruments,
     list_movements,
 )
+from marketplace.runtime.commands.clawbacks import pay_debt, reverse_principal
 from marketplace.runtime.commands.instruments import (
     amend_instrument,
     cancel_instrument,
@@ -32,9 +34,9 @@ from marketplace.runtime.commands.instruments import (
     notice_mfn,
     repay_note,
     resume_instrument,
-    reverse_principal,
     suspend_instrument,
 )
+from marketplace.runtime.commands.notes import mature_note
 
 PATH: Final = "/v1/instruments"
 
@@ -87,7 +89,7 @@ async def resume(command: Commanded, instrument_id: FromPath[str]) -> Response[R
 async def reverse(
     command: Commanded, instrument_id: FromPath[str], data: JSONBody[ReversePrincipalBody]
 ) -> Response[ReceiptBody]:
-    """Take back a tranche, or part of it; for the platform."""
+    """Take back a tranche, or part of it, for the platform; once it became shares, `settlement` says what they do."""
     receipt = await reverse_principal(
         command.handler,
         command.context,
@@ -95,7 +97,18 @@ async def reverse(
         tranche_id=data.tranche_id,
         principal_usd=data.principal_usd,
         reason=data.reason,
+        settlement=data.settlement,
+        approval=data.approval,
     )
+    return command.answer(receipt)
+
+
+@post("/{instrument_id:str}/pay-debt", status_code=200, summary="Pay a debt of a clawback")
+async def settle_debt(
+    command: Commanded, instrument_id: FromPath[str], data: JSONBody[PayDebtBody]
+) -> Response[ReceiptBody]:
+    """Pay the startup what is owed for principal that was taken back, or part of it, as the holder."""
+    receipt = await pay_debt(command.handler, command.context, instrument_id, amount_usd=data.amount_usd)
     return command.answer(receipt)
 
 
@@ -112,6 +125,15 @@ async def cancel(
 async def repay(command: Commanded, instrument_id: FromPath[str]) -> Response[ReceiptBody]:
     """Pay a convertible note back with its interest, as the startup, out of its account."""
     return command.answer(await repay_note(command.handler, command.context, instrument_id))
+
+
+@post("/{instrument_id:str}/mature", status_code=200, summary="Let a note that fell due become stock")
+async def mature(command: Commanded, instrument_id: FromPath[str]) -> Response[ReceiptBody]:
+    """Record that a note fell due, which a timer does by itself, and let it become stock where its terms say so.
+
+    For its holder and the startup: asked again where the class of stock was missing or too small on the day.
+    """
+    return command.answer(await mature_note(command.handler, command.context, instrument_id, strict=True))
 
 
 @post("/{instrument_id:str}/mfn-notices", status_code=200, summary="Give notice of a later SAFE")
@@ -200,8 +222,10 @@ ROUTER: Final = Router(
         suspend,
         resume,
         reverse,
+        settle_debt,
         cancel,
         repay,
+        mature,
         notice,
         elect,
         get_one,

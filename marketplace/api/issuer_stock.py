@@ -149,7 +149,13 @@ async def split_stock(
 ) -> Response[ReceiptBody]:
     """Multiply every number of shares; prices go the other way."""
     deed = acts.SplitStock(
-        issuer_id=issuer_id, split_id=command.derive("spl"), numerator=data.numerator, denominator=data.denominator
+        issuer_id=issuer_id,
+        split_id=command.derive("spl"),
+        numerator=data.numerator,
+        denominator=data.denominator,
+        fractions=data.fractions,
+        cash_usd_per_share=data.cash_usd_per_share,
+        approval=data.approval,
     )
     return await carry_out(command, deed)
 

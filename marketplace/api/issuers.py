@@ -11,6 +11,7 @@ from marketplace.api.bodies.issuers import (
     AdjustStockPlanBody,
     CreateStockClassBody,
     FormIssuerBody,
+    LimitDilutionBody,
     RecordValuationBody,
 )
 from marketplace.api.cap_tables import ISSUER_HANDLERS
@@ -18,6 +19,7 @@ from marketplace.api.commands import Command, Commanded, ReceiptBody
 from marketplace.api.explanations import EXPLANATION_HANDLERS
 from marketplace.api.packages import PACKAGE_HANDLERS
 from marketplace.domain import issuer_commands as acts
+from marketplace.runtime.commands.dilution import limit_dilution
 from marketplace.runtime.commands.issuers import act, form_issuer, record_valuation
 
 PATH: Final = "/v1/issuers"
@@ -116,6 +118,21 @@ async def value(
     return command.answer(await record_valuation(command.handler, command.context, deed))
 
 
+@post("/{issuer_id:str}/dilution-limit", status_code=200, summary="Limit dilution by instruments")
+async def limit(
+    command: Commanded, issuer_id: FromPath[str], data: JSONBody[LimitDilutionBody]
+) -> Response[ReceiptBody]:
+    """Say how much of the company all instruments may come to, converted or not; orders and signings are kept to it."""
+    receipt = await limit_dilution(
+        command.handler,
+        command.context,
+        issuer_id,
+        dilution_max=data.dilution_max,
+        valuation_usd=data.valuation_usd,
+    )
+    return command.answer(receipt)
+
+
 ROUTER: Final = Router(
     PATH,
     route_handlers=[
@@ -124,6 +141,7 @@ ROUTER: Final = Router(
         create_stock_class,
         adjust_stock_plan,
         adjust_authorised,
+        limit,
         value,
         *ISSUER_HANDLERS,
         *PACKAGE_HANDLERS,

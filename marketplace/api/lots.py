@@ -38,6 +38,7 @@ async def offer(command: Commanded, data: JSONBody[ListLotBody]) -> Response[Rec
         nodes_min=data.nodes_min,
         duration_hours_min=data.duration_hours_min,
         mandate_ids=data.mandate_ids,
+        service=data.service,
     )
     return command.answer_created(receipt, PATH)
 
@@ -74,8 +75,19 @@ async def resume(command: Commanded, lot_id: FromPath[str]) -> Response[ReceiptB
 
 @post("/{lot_id:str}/withdraw", status_code=200, summary="Take a lot off the market")
 async def withdraw(command: Commanded, lot_id: FromPath[str], data: JSONBody[ReasonBody]) -> Response[ReceiptBody]:
-    """Take a lot off the market for good; grants that it carries stay."""
-    return command.answer(await withdraw_lot(command.handler, command.context, lot_id, reason=data.reason))
+    """Take a lot off the market for good; grants that it carries stay.
+
+    A lot of resale stays while an auction that has it in its book decides.
+    """
+    auctions = await command.services.quoter.list_auctions()
+    receipt = await withdraw_lot(
+        command.handler,
+        command.context,
+        lot_id,
+        reason=data.reason,
+        auction_ids=[auction.opened.auction_id for auction in auctions],
+    )
+    return command.answer(receipt)
 
 
 @get("/{lot_id:str}", summary="Get a lot")

@@ -28,6 +28,7 @@ async def open_one(command: Commanded, data: JSONBody[OpenPoolBody]) -> Response
         gpus_per_node=data.gpus_per_node,
         nodes=data.nodes,
         power_per_node_kw=data.power_per_node_kw,
+        service=data.service,
     )
     return command.answer_created(receipt, PATH)
 

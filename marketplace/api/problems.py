@@ -35,6 +35,7 @@ _STATUSES: Final[dict[str, int]] = {
     "scope_missing": 403,
     "embedded_only": 403,
     "command_in_flight": 409,
+    "reading_in_flight": 409,
     "version_stale": 412,
     "body_too_large": 413,
     "media_type_unsupported": 415,
@@ -49,7 +50,7 @@ _HTTP_CODES: Final[dict[int, str]] = {
     415: "media_type_unsupported",
     422: "request_invalid",
 }
-_RETRIED: Final = frozenset({"command_in_flight", "rate_limited"})
+_RETRIED: Final = frozenset({"command_in_flight", "rate_limited", "reading_in_flight"})
 _UNAVAILABLE_CODES: Final = {
     "NATS": "nats_unavailable",
     "PostgreSQL": "postgresql_unavailable",

@@ -7,6 +7,7 @@ sum to it, and those of all rows to the table.
 from collections.abc import Iterable, Mapping
 from datetime import datetime
 from decimal import Decimal
+from typing import Final
 
 import msgspec
 
@@ -17,6 +18,7 @@ from marketplace.domain.instrument import INSTRUMENT, Instrument
 from marketplace.domain.issuer import ISSUER, Issuer, list_rows, total_shares
 
 RowKey = tuple[str, str, str]
+_PRINCIPAL: Final = ("outstanding", "converted", "debt")
 
 
 class Entry(msgspec.Struct, frozen=True, kw_only=True):
@@ -75,19 +77,27 @@ class ExplainedNumber(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class ExplainedPrincipal(msgspec.Struct, frozen=True, kw_only=True):
-    """Principal that is not converted, and its events.
+    """Principal of an instrument, what of it became shares, and what is owed for what was clawed back; each by events.
 
     Attributes:
         instrument_id: The instrument.
         holder_id: Whose.
         outstanding_usd: Principal that is neither converted nor repaid.
-        entries: Oldest first; the statement of a tranche stands in the event.
+        entries: Its events, oldest first; the statement of a tranche stands in the event.
+        converted_usd: Principal that became shares, less what was clawed back.
+        converted: Its events.
+        debt_usd: What the holder owes the issuer for clawbacks.
+        debt: Its events.
     """
 
     instrument_id: str
     holder_id: str
     outstanding_usd: Decimal
     entries: tuple[Entry, ...]
+    converted_usd: Decimal
+    converted: tuple[Entry, ...]
+    debt_usd: Decimal
+    debt: tuple[Entry, ...]
 
 
 class Explanation(msgspec.Struct, frozen=True, kw_only=True):
@@ -221,8 +231,14 @@ def _read_numbers(issuer: Issuer) -> dict[RowKey, Decimal]:
 
 
 def _read_principal(instruments: Iterable[Instrument | None]) -> dict[RowKey, Decimal]:
-    known = [each for each in instruments if each is not None]
-    return {("", each.issued.holder_id, each.issued.instrument_id): each.outstanding_usd for each in known}
+    numbers: dict[RowKey, Decimal] = {}
+    for each in instruments:
+        if each is not None:
+            holder_id, instrument_id = each.issued.holder_id, each.issued.instrument_id
+            numbers["outstanding", holder_id, instrument_id] = each.outstanding_usd
+            numbers["converted", holder_id, instrument_id] = each.converted_usd
+            numbers["debt", holder_id, instrument_id] = each.debt_usd
+    return numbers
 
 
 def _list_numbers(numbers: _Ledger) -> Iterable[ExplainedNumber]:
@@ -232,11 +248,17 @@ def _list_numbers(numbers: _Ledger) -> Iterable[ExplainedNumber]:
 
 
 def _list_principal(principal: _Ledger, holder_id: str | None, security: str | None) -> Iterable[ExplainedPrincipal]:
-    for key in sorted(principal.entries):
-        if holder_id in (None, key[1]) and security in (None, key[2]):
+    for _, holder, instrument_id in sorted({("", *key[1:]) for key in principal.entries}):
+        if holder_id in (None, holder) and security in (None, instrument_id):
+            values = {kind: principal.values.get((kind, holder, instrument_id), ZERO) for kind in _PRINCIPAL}
+            entries = {kind: tuple(principal.entries.get((kind, holder, instrument_id), ())) for kind in _PRINCIPAL}
             yield ExplainedPrincipal(
-                instrument_id=key[2],
-                holder_id=key[1],
-                outstanding_usd=principal.values[key],
-                entries=tuple(principal.entries[key]),
+                instrument_id=instrument_id,
+                holder_id=holder,
+                outstanding_usd=values["outstanding"],
+                entries=entries["outstanding"],
+                converted_usd=values["converted"],
+                converted=entries["converted"],
+                debt_usd=values["debt"],
+                debt=entries["debt"],
             )

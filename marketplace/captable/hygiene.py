@@ -7,6 +7,8 @@ from typing import Final
 import msgspec
 
 from events import issuer as events
+from events.instrument import InstrumentMatured
+from events.types import NoteTerms
 from marketplace.captable.history import History
 from marketplace.domain.issuer import Issuer, list_rows, total_shares
 
@@ -26,7 +28,7 @@ class Check(msgspec.Struct, frozen=True, kw_only=True):
 
     Attributes:
         code: ``class_over_issued``, ``class_cannot_cover``, ``pool_overdrawn``, ``expired_warrant_counted``,
-            ``approval_missing`` or ``rows_do_not_sum``.
+            ``note_overdue``, ``approval_missing`` or ``rows_do_not_sum``.
         subject: The class, the warrant, the security or the pool.
         text: One sentence with the values in it.
         sequences: The events to look at.
@@ -50,6 +52,7 @@ def list_checks(past: History, at: datetime) -> tuple[Check, ...]:
         *_check_classes(issuer, at),
         *_check_pool(issuer),
         *_check_warrants(past, issuer, at),
+        *_check_notes(past, at),
         *_check_approvals(past),
         *_check_sums(issuer),
     )
@@ -87,6 +90,22 @@ def _check_warrants(past: History, issuer: Issuer, at: datetime) -> Iterator[Che
                 f"{warrant.shares_outstanding} shares that nobody cancelled; a table that counts it is wrong"
             )
             yield Check(code="expired_warrant_counted", subject=warrant_id, text=text, sequences=tuple(issued))
+
+
+def _check_notes(past: History, at: datetime) -> Iterator[Check]:
+    for instrument_id, instrument in past.list_instruments().items():
+        for run in instrument.list_runs():
+            if isinstance(run.terms, NoteTerms) and run.terms.matures_on < at.date():
+                text = (
+                    f"note {instrument_id} fell due on {run.terms.matures_on} with {run.principal_usd} dollars of "
+                    "principal; it is repaid, extended or converted before anything is priced"
+                )
+                told = [
+                    act.sequence
+                    for act in past.acts
+                    if act.aggregate == instrument_id and isinstance(act.event, InstrumentMatured)
+                ]
+                yield Check(code="note_overdue", subject=instrument_id, text=text, sequences=tuple(told))
 
 
 def _check_approvals(past: History) -> Iterator[Check]:

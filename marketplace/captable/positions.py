@@ -2,7 +2,8 @@
 
 A position is an instrument, stock that came by no instrument, an option or a warrant. Cost is what the holder paid at
 the signed price: for a tranche of compute the holder's part of the accepted statement, for cash the principal. What was
-clawed back later stays a cost. Marks: stock at the price of the latest closed round (``last_round``), or at what was
+clawed back later stays a cost, and so is what was paid back for it. Marks:
+stock at the price of the latest closed round (``last_round``), or at what was
 paid where there was none; rights at what that price is above their own; principal that is not converted at its cost;
 what ended in a sale at nothing.
 """
@@ -179,8 +180,13 @@ def _list_instruments(
                 for act in acts
                 if isinstance(act.event, instruments.InstrumentPrincipalAccrued)
             ]
+            debts = [
+                (act.time.date(), act.event.amount_usd)
+                for act in acts
+                if isinstance(act.event, instruments.InstrumentDebtPaid)
+            ]
             source = sources.get(state.issued.grant_id or "")
-            yield _build_instrument(company, state, costs, source=source, prices=prices)
+            yield _build_instrument(company, state, costs, debts, source=source, prices=prices)
 
 
 def _find_cost(
@@ -194,6 +200,7 @@ def _build_instrument(
     company: _Company,
     state: Instrument,
     costs: Sequence[tuple[date, Decimal, int]],
+    debts: Sequence[tuple[date, Decimal]],
     *,
     source: Source | None,
     prices: Prices,
@@ -212,7 +219,7 @@ def _build_instrument(
         sector=company.sector,
         gpu_vendor=NO_VENDOR if gpu_class is None else find_vendor(gpu_class),
         instrument_kind=str(type(state.issued.terms).__struct_config__.tag),
-        paid_in_usd=paid,
+        paid_in_usd=paid + sum((amount for _, amount in debts), Decimal(0)),
         mark_usd=mark,
         mark_method=method,
         distributed_usd=back,
@@ -227,16 +234,26 @@ def _build_instrument(
         shares=shares,
         principal_usd=state.outstanding_usd,
         gpu_hours=hours,
-        flows=_build_flows([(day, cost) for day, cost, _ in costs], back, company.ended_on),
+        flows=_build_flows([*((day, cost) for day, cost, _ in costs), *debts], back, company.ended_on),
     )
 
 
-def _sum_shares(company: _Company, state: Instrument) -> int:
-    """Return the shares that an instrument became, in shares of today."""
+def _sum_shares(company: _Company, state: Instrument, class_id: str | None = None) -> int:
+    """Return the shares that an instrument became and that were not clawed back, of one class or all, as of today."""
     shares = Fraction(0)
     for act in company.history.acts:
-        if isinstance(act.event, instruments.InstrumentConverted) and act.aggregate == state.issued.instrument_id:
-            shares += act.event.shares * company.split_after(act.time)
+        event, counted = act.event, 0
+        if act.aggregate != state.issued.instrument_id:
+            continue
+        if isinstance(event, instruments.InstrumentConverted) and class_id in (None, event.class_id):
+            counted = event.shares
+        elif (
+            isinstance(event, instruments.InstrumentPrincipalReversed)
+            and event.taken is not None
+            and class_id in (None, event.taken.class_id)
+        ):
+            counted = -event.taken.shares
+        shares += counted * company.split_after(act.time)
     return int(shares)
 
 
@@ -245,7 +262,7 @@ def _pay_converted(holder_id: str, company: _Company, state: Instrument) -> Deci
     back = Decimal(0)
     for class_id in sorted({conversion.class_id for conversion in state.conversions}):
         held = company.issuer.holdings.get((holder_id, class_id), 0)
-        own = sum(conversion.shares for conversion in state.conversions if conversion.class_id == class_id)
+        own = _sum_shares(company, state, class_id)
         if held:
             part = Fraction(company.pay(holder_id, class_id)) * min(Fraction(own, held), Fraction(1))
             back += Decimal(int(part * 100)).scaleb(-2)
@@ -281,19 +298,10 @@ def _list_stock(holder_id: str, company: _Company) -> Iterator[Held]:
     for (holder, class_id), shares in sorted(company.issuer.holdings.items()):
         if holder != holder_id:
             continue
-        converted = sum(_sum_class(company, each, class_id) for each in own)
+        converted = sum(_sum_shares(company, each, class_id) for each in own)
         left = shares - min(shares, converted)
         if left:
             yield _build_stock(holder_id, company, class_id, left, shares)
-
-
-def _sum_class(company: _Company, state: Instrument, class_id: str) -> int:
-    shares = Fraction(0)
-    for act in company.history.acts:
-        event = act.event
-        if isinstance(event, instruments.InstrumentConverted) and act.aggregate == state.issued.instrument_id:
-            shares += event.shares * company.split_after(act.time) if event.class_id == class_id else 0
-    return int(shares)
 
 
 def _build_stock(holder_id: str, company: _Company, class_id: str, shares: int, held: int) -> Held:

@@ -9,9 +9,11 @@ import msgspec
 
 from marketplace.captable.history import History
 from marketplace.captable.hygiene import Check, list_checks
+from marketplace.core.ids import is_id
 from marketplace.core.money import ZERO, render_ratio
 from marketplace.domain.instrument import Instrument
 from marketplace.domain.issuer import Issuer, Row, list_rows
+from marketplace.domain.issuer_dilution import measure_dilution, sum_exposures
 
 
 class HolderLine(msgspec.Struct, frozen=True, kw_only=True):
@@ -71,6 +73,30 @@ class PlanLine(msgspec.Struct, frozen=True, kw_only=True):
     available_shares: int
 
 
+class DilutionLine(msgspec.Struct, frozen=True, kw_only=True):
+    """What instruments come to, converted or not, beside the limit that the issuer set.
+
+    Attributes:
+        dilution_max: The limit.
+        valuation_usd: Value of the company at which what has no cap is counted.
+        dilution: What they come to of the fully diluted company with them, exact.
+        converted_shares: Shares that instruments became and warrants bought.
+        warrant_shares: Shares that warrants still buy.
+        pending_usd: Principal that may still become equity, of orders and commitments as well.
+        pending_shares: Shares that it would become, exact.
+        order_usd: The part of it that orders offer.
+    """
+
+    dilution_max: Decimal
+    valuation_usd: Decimal | None
+    dilution: str
+    converted_shares: int
+    warrant_shares: int
+    pending_usd: Decimal
+    pending_shares: str
+    order_usd: Decimal
+
+
 class CapTableReport(msgspec.Struct, frozen=True, kw_only=True):
     """A whole cap table.
 
@@ -86,6 +112,7 @@ class CapTableReport(msgspec.Struct, frozen=True, kw_only=True):
         classes: By id.
         instruments: By id.
         plan: The pool.
+        dilution: What instruments come to; None without a limit.
         checks: What is not in order.
         last_sequence: The last event that it rests on.
     """
@@ -99,6 +126,7 @@ class CapTableReport(msgspec.Struct, frozen=True, kw_only=True):
     classes: tuple[ClassLine, ...]
     instruments: tuple[InstrumentLine, ...]
     plan: PlanLine
+    dilution: DilutionLine | None
     checks: tuple[Check, ...]
     last_sequence: int
 
@@ -123,6 +151,7 @@ def build_report(history: History, at: datetime, known: int | None = None) -> Ca
         classes=tuple(_list_classes(issuer, at, outstanding)),
         instruments=tuple(_render_instrument(instruments[each]) for each in sorted(instruments)),
         plan=_render_plan(issuer),
+        dilution=_render_dilution(issuer),
         checks=list_checks(past, at),
         last_sequence=past.last_sequence,
     )
@@ -180,11 +209,30 @@ def _render_instrument(instrument: Instrument) -> InstrumentLine:
         instrument_id=instrument.issued.instrument_id,
         holder_id=instrument.issued.holder_id,
         status=instrument.status,
-        commitment_usd=instrument.issued.commitment_usd,
+        commitment_usd=instrument.commitment_usd,
         principal_usd=instrument.principal_usd,
         converted_usd=instrument.converted_usd,
         outstanding_usd=instrument.outstanding_usd,
         undrawn_usd=instrument.undrawn_usd if open_draw else ZERO,
+    )
+
+
+def _render_dilution(issuer: Issuer) -> DilutionLine | None:
+    limit = issuer.limit
+    if limit is None or limit.dilution_max is None:
+        return None
+    measured = measure_dilution(issuer)
+    amounts = {subject_id: sum_exposures(known) for subject_id, known in issuer.exposures.items()}
+    orders = (amount for subject_id, amount in amounts.items() if is_id(subject_id, "ord"))
+    return DilutionLine(
+        dilution_max=limit.dilution_max,
+        valuation_usd=limit.valuation_usd,
+        dilution=render_ratio(measured.part),
+        converted_shares=measured.converted,
+        warrant_shares=measured.warrants,
+        pending_usd=sum(amounts.values(), ZERO),
+        pending_shares=render_ratio(measured.pending),
+        order_usd=sum(orders, ZERO),
     )
 
 

@@ -22,6 +22,7 @@ PERIOD_HOURS_MAX = 24 * 31
 POOLS_MAX = 10_000
 LOTS_MAX = 100_000
 ORDERS_MAX = 100_000
+BACKSTOPS_MAX = 100
 BIDS_PER_ORDER_MAX = 1_000
 
 
@@ -35,7 +36,7 @@ def check_book(book: Book) -> None:
     _check_whole(book.period_hours, 1, PERIOD_HOURS_MAX, "/period_hours", "invalid_book")
     _check_whole(book.periods, 1, PERIODS_MAX, "/periods", "invalid_book")
     _check_unique([pool.pool_id for pool in book.pools], "/pools")
-    _check_unique([order.order_id for order in book.orders], "/orders")
+    _check_unique([order.order_id for order in (*book.orders, *book.backstops)], "/orders")
     for index, pool in enumerate(book.pools):
         _check_whole(pool.gpus_per_node, 1, GPUS_PER_NODE_MAX, f"/pools/{index}/gpus_per_node", "invalid_quantity")
     pools = {pool.pool_id for pool in book.pools}
@@ -45,6 +46,8 @@ def check_book(book: Book) -> None:
     _check_overlaps(book.lots)
     for index, order in enumerate(book.orders):
         _check_order(order, f"/orders/{index}", pools, home)
+    for index, order in enumerate(book.backstops):
+        _check_order(order, f"/backstops/{index}", pools, home)
     check_rules(book, NODES_MAX)
 
 
@@ -53,6 +56,7 @@ def _check_sizes(book: Book) -> None:
         ("pools", len(book.pools), POOLS_MAX),
         ("lots", len(book.lots), LOTS_MAX),
         ("orders", len(book.orders), ORDERS_MAX),
+        ("backstops", len(book.backstops), BACKSTOPS_MAX),
     ):
         if count > limit:
             raise Refusal(

@@ -1,7 +1,7 @@
 """Checks the rules between orders of a book: sizes, groups, links and limits.
 
-Refusals, in this order: `invalid_sizes`, `unknown_parent`, `linked_cycle`, `invalid_limit`, `unknown_limit`,
-`invalid_use`, `ambiguous_bid`.
+Refusals, in this order: `invalid_sizes`, `backstop_linked`, `unknown_parent`, `linked_cycle`, `invalid_limit`,
+`unknown_limit`, `invalid_use`, `ambiguous_bid`.
 """
 
 from collections import defaultdict
@@ -24,16 +24,30 @@ def check_rules(book: Book, nodes_max: int) -> None:
     Raises:
         Refusal: With one of the codes of the module's docstring.
     """
-    for index, order in enumerate(book.orders):
-        _check_sizes(order, f"/orders/{index}", nodes_max)
+    named = [(f"/orders/{index}", order) for index, order in enumerate(book.orders)]
+    named += [(f"/backstops/{index}", order) for index, order in enumerate(book.backstops)]
+    for pointer, order in named:
+        _check_sizes(order, pointer, nodes_max)
+    for index, order in enumerate(book.backstops):
+        _check_alone(order, f"/backstops/{index}")
     check_links(book)
     _check_limits(book)
-    if any(bid.uses for order in book.orders for bid in order.bids):
+    if any(bid.uses for _, order in named for bid in order.bids):
         known = {limit.limit_id for limit in book.limits}
-        for index, order in enumerate(book.orders):
+        for pointer, order in named:
             for at, bid in enumerate(order.bids):
-                _check_uses(bid, f"/orders/{index}/bids/{at}", known)
-            _check_bids_differ(order, f"/orders/{index}/bids")
+                _check_uses(bid, f"{pointer}/bids/{at}", known)
+            _check_bids_differ(order, f"{pointer}/bids")
+
+
+def _check_alone(order: Order, pointer: str) -> None:
+    """Refuse a backstop that is tied to another order: what others leave is not known before they are decided."""
+    if order.group_id is not None or order.parent_id is not None:
+        raise Refusal(
+            "backstop_linked",
+            f"backstop {order.order_id} is of a group or needs another order; let it stand alone",
+            pointer=f"{pointer}/group_id" if order.group_id is not None else f"{pointer}/parent_id",
+        )
 
 
 def _check_sizes(order: Order, pointer: str, nodes_max: int) -> None:

@@ -71,7 +71,7 @@ def _list_spans(clearing: Clearing) -> Iterator[tuple[int, int, str]]:
         yield shadow.from_period, shadow.to_period, f"a shadow price of {shadow.lot_id}"
     for rule in clearing.rule_prices:
         yield rule.from_period or 0, rule.to_period or 0, f"a price of rule {rule.rule_id}"
-    for decision in clearing.decisions:
+    for decision in (*clearing.decisions, *clearing.backstops):
         if decision.match is not None:
             yield decision.match.start_period, decision.match.end_period, f"the match of {decision.order_id}"
             for share in decision.match.lots:

@@ -59,6 +59,7 @@ def render_book(book: Book) -> dict[str, Any]:
         "lots": [_render_lot(lot) for lot in book.lots],
         "orders": [_render_order(order) for order in book.orders],
         **({"limits": [_render_limit(limit) for limit in book.limits]} if book.limits else {}),
+        **({"backstops": [_render_order(order) for order in book.backstops]} if book.backstops else {}),
     }
 
 
@@ -143,6 +144,7 @@ def parse_book(value: Mapping[str, Any]) -> Book:
                 Limit(row["limit_id"], Decimal(row["amount"]), row.get("from_period"), row.get("to_period"))
                 for row in value.get("limits", ())
             ),
+            tuple(_parse_order(row) for row in value.get("backstops", ())),
         )
         check_book(book)
     except (KeyError, TypeError, AttributeError, InvalidOperation) as error:
@@ -271,6 +273,7 @@ def render_clearing(clearing: Clearing) -> dict[str, Any]:
     return {
         "prices": render_prices(clearing.prices),
         "decisions": render_decisions(clearing.decisions),
+        **({"backstops": render_decisions(clearing.backstops)} if clearing.backstops else {}),
         "shadow_prices": [
             {
                 "lot_id": run.lot_id,

@@ -5,6 +5,7 @@ from decimal import Decimal
 from fractions import Fraction
 
 from marketplace.clearing.allocation import Allocation
+from marketplace.clearing.backstop import serve_backstops
 from marketplace.clearing.book import check_book
 from marketplace.clearing.bound import render_shadow
 from marketplace.clearing.codec import hash_book, hash_json, render_decisions, render_prices
@@ -57,6 +58,7 @@ def _render(answer: _Answer) -> Clearing:
     book, allocation = answer.book, answer.allocation
     runs = render_price_runs(allocation, [pool.pool_id for pool in book.pools], answer.prices)
     decisions = _decide(answer)
+    backstops = serve_backstops(book, decisions)
     welfare = usd(welfare_micros(book, allocation.grid, decisions))
     bound_usd = usd_of(answer.solved.bound)
     certificate = Certificate(
@@ -68,11 +70,11 @@ def _render(answer: _Answer) -> Clearing:
         bound_usd,
         ratio_up(bound_usd - welfare, bound_usd),
         hash_json(render_prices(runs)),
-        hash_json(render_decisions(decisions)),
+        hash_json(render_decisions((*decisions, *backstops))),
     )
     shadow = answer.solved.shadow
     rules = () if shadow.rules is None else shadow.rules.render()
-    return Clearing(runs, decisions, certificate, render_shadow(shadow), rules)
+    return Clearing(runs, decisions, certificate, render_shadow(shadow), rules, backstops)
 
 
 def _decide(answer: _Answer) -> tuple[Decision, ...]:

@@ -97,7 +97,7 @@ class Order:
 
 @dataclass(frozen=True, slots=True)
 class Book:
-    """Everything that one auction decides about."""
+    """Everything that one auction decides about; `backstops` are served with what `orders` leave."""
 
     period_hours: int
     periods: int
@@ -105,6 +105,7 @@ class Book:
     lots: tuple[Lot, ...]
     orders: tuple[Order, ...]
     limits: tuple[Limit, ...] = ()
+    backstops: tuple[Order, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -246,10 +247,14 @@ class Certificate:
 
 @dataclass(frozen=True, slots=True)
 class Clearing:
-    """The result of one auction: prices, one decision per order in the book's order, and the certificate."""
+    """The result of one auction: prices, one decision per order in the book's order, and the certificate.
+
+    `backstops` are the decisions of the book's backstop orders; each pays the price that it set.
+    """
 
     prices: tuple[PriceRun, ...]
     decisions: tuple[Decision, ...]
     certificate: Certificate
     shadow_prices: tuple[ShadowPrice, ...] = ()
     rule_prices: tuple[RulePrice, ...] = ()
+    backstops: tuple[Decision, ...] = ()

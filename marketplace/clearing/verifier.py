@@ -6,17 +6,18 @@ the book, the result and this module. Violations, in the order in which they are
 `book_hash`, `decisions` (one per order, in order), `bid` (the match is one of the order's bids), `size`, `window`,
 `lots` (the shares do not add up, or a lot is not the bid's), those of `rule_audit`, `oversold`, `dear_lot` (a cheaper
 lot was left idle), `price_runs`, `price_mean`, `total`, `above_value`, `under_ask`, `second_best`, `regret`, `reasons`,
-`price_to_win`, `welfare`, `bound`, `gap`, `prices_hash`, `decisions_hash`.
+`price_to_win`, `welfare`, `bound`, `gap`, those of `backstop_audit`, `prices_hash`, `decisions_hash`.
 """
 
 from collections import defaultdict
 from collections.abc import Iterator
 from decimal import ROUND_CEILING, Context, Decimal
 from fractions import Fraction
-from itertools import accumulate
+from itertools import accumulate, chain
 
 from marketplace.clearing.audit_second import SecondAudit
 from marketplace.clearing.audit_values import MILLION, Violation, is_sane, micro, show
+from marketplace.clearing.backstop_audit import BackstopAudit
 from marketplace.clearing.codec import hash_book, hash_json, render_decisions, render_prices
 from marketplace.clearing.model import Bid, Book, Clearing, Decision, Lot, Match, Order
 from marketplace.clearing.rule_audit import RuleAudit, list_sizes
@@ -58,6 +59,7 @@ def find_violations(book: Book, clearing: Clearing) -> tuple[Violation, ...]:
         audit.check_losers,
         audit.check_welfare,
         audit.check_bound,
+        audit.check_backstops,
         audit.check_hashes,
     ):
         for violation in check():
@@ -145,7 +147,10 @@ class _Audit:
 
     def check_rules(self) -> Iterator[Violation]:
         """No limit is taken beyond its amount, at most one of a group runs, and no child without its parent."""
-        for code, subject, text in self.rules.find((order, match) for order, _, match in self.matched()):
+        served = zip(self.book.backstops, self.clearing.backstops, strict=False)
+        backstops = ((order, decision.match) for order, decision in served if decision.match is not None)
+        ordinary = ((order, match) for order, _, match in self.matched())
+        for code, subject, text in self.rules.find(chain(ordinary, backstops)):
             yield Violation(code, subject, text)
 
     def check_capacity(self) -> Iterator[Violation]:
@@ -370,12 +375,17 @@ class _Audit:
             need -= take
         return cost
 
+    def check_backstops(self) -> Iterator[Violation]:
+        """Backstop orders got no more than what the others left, at the prices that they set."""
+        for code, subject, text in BackstopAudit(self.book, self.clearing).find():
+            yield Violation(code, subject, text)
+
     def check_hashes(self) -> Iterator[Violation]:
         """The certificate names these prices and these decisions."""
-        certificate = self.clearing.certificate
+        certificate, decisions = self.clearing.certificate, (*self.clearing.decisions, *self.clearing.backstops)
         if certificate.prices_hash != hash_json(render_prices(self.clearing.prices)):
             yield Violation("prices_hash", "certificate", "the prices have another hash than the certificate")
-        if certificate.decisions_hash != hash_json(render_decisions(self.clearing.decisions)):
+        if certificate.decisions_hash != hash_json(render_decisions(decisions)):
             yield Violation("decisions_hash", "certificate", "the decisions have another hash than the certificate")
 
 

@@ -112,6 +112,12 @@ def _repeat(published: Published) -> str | Violation:
     return Violation("repeat", "certificate", f"the engine, run again, comes to {found}")
 
 
+def _count_backstops(clearing: Clearing) -> list[tuple[str, str]]:
+    """Return the row of the backstop orders, where there are any."""
+    served = sum(decision.match is not None for decision in clearing.backstops)
+    return [("backstops served", f"{served:,} of {len(clearing.backstops):,}")] if clearing.backstops else []
+
+
 def _tell(book: Book, clearing: Clearing, violations: tuple[Violation, ...], again: str) -> int:
     certificate = clearing.certificate
     table = Table(show_header=False)
@@ -119,6 +125,7 @@ def _tell(book: Book, clearing: Clearing, violations: tuple[Violation, ...], aga
         ("book", certificate.book_hash),
         ("orders, lots, pools", f"{len(book.orders):,}, {len(book.lots):,}, {len(book.pools):,}"),
         ("accepted", f"{sum(decision.match is not None for decision in clearing.decisions):,}"),
+        *_count_backstops(clearing),
         ("welfare", f"{certificate.welfare_usd:,f} USD"),
         ("proven bound", f"{certificate.lp_bound_usd:,f} USD"),
         ("gap", f"{100 * certificate.gap:f} %"),

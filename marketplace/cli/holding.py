@@ -76,8 +76,12 @@ def _tell(explained: Explanation) -> None:
     for number in explained.numbers:
         _tell_number(number.name, number.value, number.entries)
     for principal in explained.principal:
-        title = f"principal of {principal.instrument_id} held by {principal.holder_id}, USD"
-        _tell_number(title, principal.outstanding_usd, principal.entries)
+        whose = f"of {principal.instrument_id} held by {principal.holder_id}, USD"
+        _tell_number(f"principal {whose}", principal.outstanding_usd, principal.entries)
+        if principal.converted:
+            _tell_number(f"converted principal {whose}", principal.converted_usd, principal.converted)
+        if principal.debt:
+            _tell_number(f"debt {whose}", principal.debt_usd, principal.debt)
 
 
 def _tell_number(title: str, value: Decimal, entries: Iterable[Entry]) -> None:

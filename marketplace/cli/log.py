@@ -1,8 +1,10 @@
-"""`marketplace log`: read the event log, and check that nothing in it was changed."""
+"""`marketplace log`: read the event log, check that nothing in it was changed, and take it away and back."""
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
+from contextlib import AsyncExitStack
+from pathlib import Path
 from typing import Annotated, Final
 
 import msgspec
@@ -13,9 +15,11 @@ from events.subjects import render_subject
 from marketplace.app import open_log
 from marketplace.cli.console import CONSOLE, build_progress, configure_logging, run, stop_on_signals
 from marketplace.core.errors import Refusal
+from marketplace.embedded import embedded_nats
+from marketplace.log.archive import ArchiveWriter, read_archive, restore
 from marketplace.log.codec import Chain
-from marketplace.log.port import Recorded
-from marketplace.runtime.config import load_settings
+from marketplace.log.port import Log, Recorded
+from marketplace.runtime.config import Settings, load_settings
 
 app = App(name="log")
 EVENTS_MAX: Final = 1_000
@@ -74,30 +78,86 @@ def show(aggregate: str, id: str, /, *, nats_url: NatsUrl = None) -> int:  # noq
 
 
 @app.command
-def verify(*, nats_url: NatsUrl = None) -> int:
+def verify(*, file: Path | None = None, nats_url: NatsUrl = None) -> int:
     """Walk the hash chain from the first event to the last; exits with 1 at the first that does not fit.
 
     Args:
+        file: An archive that `log export` wrote, instead of the log on the servers.
         nats_url: Servers and the application's user, separated by commas.
     """
     configure_logging()
 
     async def main() -> None:
         chain = Chain()
-        async with open_log(load_settings(nats_url=nats_url)) as log:
-            total = (await log.health()).last_sequence
-            with build_progress() as progress:
-                task = progress.add_task("verify", total=total)
-                async for page in log.read(0):
-                    for recorded in page:
-                        chain.check(recorded)
-                    progress.update(task, completed=chain.sequence, total=max(total, chain.sequence))
+        if file is not None:
+            for recorded in read_archive(file):
+                chain.check(recorded)
+        else:
+            async with open_log(load_settings(nats_url=nats_url)) as log:
+                await _walk(log, chain.check, "verify")
         CONSOLE.print(
             f"[green]whole[/]: {chain.sequence:,} events of {len(chain.heads):,} aggregates, "
             "every one as it was sealed and none missing"
         )
 
     return run(main())
+
+
+@app.command
+def export(*, to: Path, nats_url: NatsUrl = None) -> int:
+    """Write the whole log into one file, each event checked: a backup, and what an auditor takes away.
+
+    Args:
+        to: A new file; it holds what parties keep to themselves, and only its owner may read it.
+        nats_url: Servers and the application's user, separated by commas.
+    """
+    configure_logging()
+
+    async def main() -> None:
+        async with open_log(load_settings(nats_url=nats_url)) as log:
+            last_sequence = (await log.health()).last_sequence
+            with ArchiveWriter(to, last_sequence) as archive:
+                await _walk(log, archive.add, "export")
+        CONSOLE.print(f"{last_sequence:,} events in {to}")
+
+    return run(main())
+
+
+@app.command(name="import")
+def import_(file: Path, /, *, data: Path | None = None, nats_url: NatsUrl = None) -> int:
+    """Store an archive's events in an empty log, at the positions that they had; begun again, it goes on.
+
+    Args:
+        file: What `log export` wrote.
+        data: Folder of `marketplace up`, which must not be running: its NATS is started for this.
+        nats_url: Servers and the application's user, separated by commas.
+    """
+    configure_logging()
+
+    async def main() -> None:
+        async with AsyncExitStack() as stack:
+            if data is None:
+                settings = load_settings(nats_url=nats_url)
+            else:
+                servers = await stack.enter_async_context(embedded_nats(data / "nats"))
+                settings = Settings(nats_url=servers.url, nats_admin_url=servers.admin_url)
+            log = await stack.enter_async_context(open_log(settings))
+            restored = await restore(log, file)
+        CONSOLE.print(f"{restored.stored:,} events stored, {restored.found:,} were there already")
+
+    return run(main())
+
+
+async def _walk(log: Log, take: Callable[[Recorded], None], name: str) -> None:
+    """Hand over every event that is stored, with a bar."""
+    total, count = (await log.health()).last_sequence, 0
+    with build_progress() as progress:
+        task = progress.add_task(name, total=total)
+        async for page in log.read(0):
+            for recorded in page:
+                take(recorded)
+            count += len(page)
+            progress.update(task, completed=count, total=max(total, count))
 
 
 async def _print_until_stopped(pages: AsyncIterator[list[Recorded]], *, bodies: bool) -> None:

@@ -26,6 +26,7 @@ from marketplace.api.bodies.supply import (
     ListLotBody,
     OpenPoolBody,
     RegisterSiteBody,
+    ResellGrantBody,
     ScheduleConversionBody,
     SlipConversionBody,
 )
@@ -49,7 +50,8 @@ from marketplace.captable.book import HolderBook, Recovery
 from marketplace.captable.explanation import Explanation
 from marketplace.captable.plots import ExitPoint, RoundPoint
 from marketplace.captable.report import CapTableReport
-from marketplace.client.books import Books
+from marketplace.client.companies import Companies
+from marketplace.client.delivery import Delivery
 from marketplace.projections.accounts.views import TrialBalanceView
 from marketplace.projections.auctions import AuctionView, DecisionView
 from marketplace.projections.cap_tables.queries import CapTableView, FinancingView, LiquidityView, StakeholderView
@@ -64,7 +66,7 @@ from marketplace.projections.standings import StandingView
 from marketplace.projections.statements import StatementView
 
 
-class MarketplaceClient(Books):
+class MarketplaceClient(Companies, Delivery):
     """Speaks to one API with one key; use it as an async context manager."""
 
     async def register_party(self, body: RegisterPartyBody, **options: Any) -> ReceiptBody:
@@ -102,6 +104,14 @@ class MarketplaceClient(Books):
     async def list_lot(self, body: ListLotBody, **options: Any) -> ReceiptBody:
         """Offer nodes for a span."""
         return await self.command("/v1/lots", body, **options)
+
+    async def resell_grant(self, grant_id: str, body: ResellGrantBody, **options: Any) -> ReceiptBody:
+        """Offer nodes of a grant that its startup does not use; the receipt names the lot."""
+        return await self.command(f"/v1/grants/{grant_id}/resell", body, **options)
+
+    async def withdraw_lot(self, lot_id: str, reason: str, **options: Any) -> ReceiptBody:
+        """Take a lot off the market for good."""
+        return await self.command(f"/v1/lots/{lot_id}/withdraw", ReasonBody(reason=reason), **options)
 
     async def grant_mandate(self, body: GrantMandateBody, **options: Any) -> ReceiptBody:
         """Offer to take equity."""

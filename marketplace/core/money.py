@@ -110,6 +110,11 @@ def ceil_cents(value: Fraction) -> Decimal:
     return _from_cents(-((-value * 100).__floor__()))
 
 
+def floor_cents(value: Fraction) -> Decimal:
+    """Return dollars rounded down to the cent, as a debt is that nobody may be made to pay more of."""
+    return _from_cents((value * 100).__floor__())
+
+
 def _from_cents(cents: int) -> Decimal:
     """Return dollars of whole cents, exact whatever the context's precision."""
     return Decimal(f"{cents}E-2")

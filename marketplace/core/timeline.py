@@ -1,10 +1,11 @@
 """Amounts over time as runs of equal amounts, so that what a second of a long life costs does not grow with that life.
 
-Seconds are whole seconds since 1970. The runs are kept hour by hour: a question about an interval looks at the hours
-that it touches and at nothing else, however many intervals were counted before.
+Seconds are whole seconds since 1970. The runs are kept block by block, of an hour or of what is said: a question about
+an interval looks at the blocks that it touches and at nothing else, however many intervals were counted before. What
+stays the same for long takes the less memory the longer its blocks are, and what changes often less time the shorter.
 
 Invariants:
-    1. The runs of an hour follow one another without overlap; equal neighbours are one run, and no run has amount 0.
+    1. The runs of a block follow one another without overlap; equal neighbours are one run, and no run has amount 0.
     2. The same amounts over the same seconds are equal timelines, in whatever order they were added.
 """
 
@@ -24,58 +25,64 @@ _START, _END = itemgetter(0), itemgetter(1)
 class Tally:
     """A timeline that is being changed; `seal` gives the changed one, and the one it began with stays as it was."""
 
-    __slots__ = ("_base", "_changed")
+    __slots__ = ("_base", "_block", "_changed")
 
-    def __init__(self, base: Timeline) -> None:
+    def __init__(self, base: Timeline, block_seconds: int = HOUR_SECONDS) -> None:
         self._base = base
+        self._block = block_seconds
         self._changed: dict[int, tuple[Run, ...]] = {}
 
-    def _get(self, hour: int) -> tuple[Run, ...]:
-        runs = self._changed.get(hour)
-        return self._base.get(hour, ()) if runs is None else runs
+    def _get(self, number: int) -> tuple[Run, ...]:
+        runs = self._changed.get(number)
+        return self._base.get(number, ()) if runs is None else runs
 
     def find_peak(self, start: int, end: int) -> tuple[int, int]:
         """Return the greatest amount at any second of ``[start, end)``, at least 0, and the first second it is at."""
         peak, where = 0, start
-        for hour in _list_hours(start, end):
-            for begin, stop, amount in self._get(hour):
+        for number in _list_blocks(start, end, self._block):
+            for begin, stop, amount in self._get(number):
                 if amount > peak and begin < end and stop > start:
                     peak, where = amount, max(begin, start)
         return peak, where
 
     def add(self, start: int, end: int, amount: int) -> None:
         """Add an amount, which may be negative, to every second of ``[start, end)``."""
-        for hour in _list_hours(start, end):
-            first = hour * HOUR_SECONDS
-            begin, stop = max(start, first), min(end, first + HOUR_SECONDS)
-            self._changed[hour] = _add_run(self._get(hour), begin, stop, amount)
+        for number in _list_blocks(start, end, self._block):
+            first = number * self._block
+            begin, stop = max(start, first), min(end, first + self._block)
+            self._changed[number] = _add_run(self._get(number), begin, stop, amount)
 
     def seal(self) -> Timeline:
         """Return the timeline as it was changed."""
         mutation = self._base.mutate()
-        for hour, runs in self._changed.items():
+        for number, runs in self._changed.items():
             if runs:
-                mutation[hour] = runs
+                mutation[number] = runs
             else:
-                mutation.pop(hour, None)
+                mutation.pop(number, None)
         return mutation.finish()
 
 
 def sum_amounts(timeline: Timeline, start: int, end: int) -> int:
-    """Return the sum of amount · seconds over ``[start, end)``."""
+    """Return the sum of amount · seconds over ``[start, end)`` of a timeline whose blocks are hours."""
     total = 0
-    for hour in _list_hours(start, end):
+    for hour in _list_blocks(start, end, HOUR_SECONDS):
         for begin, stop, amount in timeline.get(hour, ()):
             total += max(min(stop, end) - max(begin, start), 0) * amount
     return total
 
 
-def _list_hours(start: int, end: int) -> range:
-    return range(start // HOUR_SECONDS, (end - 1) // HOUR_SECONDS + 1)
+def sum_all(timeline: Timeline) -> int:
+    """Return the sum of amount · seconds over all that a timeline has."""
+    return sum(amount * (stop - begin) for runs in timeline.values() for begin, stop, amount in runs)
+
+
+def _list_blocks(start: int, end: int, seconds: int) -> range:
+    return range(start // seconds, (end - 1) // seconds + 1)
 
 
 def _add_run(runs: tuple[Run, ...], begin: int, stop: int, amount: int) -> tuple[Run, ...]:
-    """Return the runs of one hour with an amount added over ``[begin, stop)``."""
+    """Return the runs of one block with an amount added over ``[begin, stop)``."""
     left, right = bisect_right(runs, begin, key=_END), bisect_left(runs, stop, key=_START)
     pieces: list[Run] = []
     at = begin

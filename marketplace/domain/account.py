@@ -7,7 +7,8 @@ Invariants:
     2. A payment's reference counts once; a cause pays or is paid once per counterpart.
     3. A capture or debit stands in one atomic batch with the credit of its payee.
     4. A hold with an expiry pays nothing from then on, and what is left of it is available again.
-    5. A closed account has no money held; it is paid what it is still owed, may be emptied, and takes nothing new.
+    5. A closed account has no money held; it is paid and gives back what is still owed, may be emptied, and takes
+       nothing new.
 
 Refusals in order: account_unknown · account_exists · not_a_number · amount_not_positive · amount_too_large ·
 amount_too_precise · reference_exists · cause_exists · hold_exists · holds_left · hold_unknown · account_closed ·
@@ -155,7 +156,8 @@ def _debit(command: Debit, state: Account) -> Sequence[AccountEvent]:
     require_usd(command.amount_usd, "/amount_usd")
     if is_repeat(state.causes, key_of("to", command.payee_account_id, command.cause), -command.amount_usd, "cause"):
         return []
-    require_open(command.account_id, state)
+    if not command.owed:
+        require_open(command.account_id, state)
     require_funds(command.account_id, state, command.amount_usd)
     return [
         AccountDebited(

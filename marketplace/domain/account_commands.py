@@ -89,12 +89,13 @@ class ExpireHold(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Debit(msgspec.Struct, frozen=True, kw_only=True):
-    """Pay available money."""
+    """Pay available money; what is `owed` is paid from a closed account too."""
 
     account_id: str
     amount_usd: Decimal
     payee_account_id: str
     cause: str
+    owed: bool = False
 
 
 class Credit(msgspec.Struct, frozen=True, kw_only=True):

@@ -4,7 +4,7 @@ Subject: ``marketplace.auction.<auction_id>``.
 
 Invariants:
     1. The book is frozen once; every attempt to clear works on the same book.
-    2. A clearing decides every order of the book exactly once, in the book's order.
+    2. A clearing decides every order of the book exactly once, in the book's order, the backstop orders last.
     3. A result is published once.
 
 Refusals in order: auction_unknown · auction_exists · time_naive · phases_reversed · horizon_too_long ·
@@ -222,7 +222,8 @@ def _clear(command: ClearAuction, state: Auction) -> Sequence[AuctionEvent]:
             "book_mismatch",
             f"the result is of book {command.certificate.book_hash}, the frozen book is {state.locked.book_hash}",
         )
-    expected = [order.order_id for order in state.locked.book.orders]
+    book = state.locked.book
+    expected = [order.order_id for order in (*book.orders, *book.backstops)]
     if [decision.order_id for decision in command.decisions] != expected:
         raise Refusal(
             "decisions_incomplete",

@@ -3,150 +3,74 @@
 Subject: ``marketplace.grant.<grant_id>``.
 
 Invariants:
-    1. A grant's price, offer and equity part never change.
-    2. It ends once: completed or terminated; after that only its statements go on.
+    1. A grant's price, offer and equity part never change; what is resold of it leaves it for good.
+    2. It ends once: completed or terminated; after that only its statements go on, and until the end that notice was
+       given of, what is told of its nodes.
+    3. At no instant is more resold than was granted.
 
 Refusals in order: grant_unknown · grant_exists · time_naive · grant_<status> · grant_not_due · nodes_above_grant ·
-pool_unchanged.
+pool_unchanged · cause_missing · notice_too_short · grant_bought · grant_transferred · span_empty ·
+resale_outside_grant · resale_above_grant.
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
 from datetime import datetime
-from typing import Literal
-
-import msgspec
 
 from events.grant import (
     GrantActivated,
     GrantCompleted,
     GrantDegraded,
     GrantEvent,
-    GrantIssued,
+    GrantExtended,
     GrantResumed,
     GrantSubstituted,
     GrantSuspended,
     GrantTerminated,
     GrantTransferred,
 )
-from events.types import LotShare
 from marketplace.core.decider import Decider
 from marketplace.core.errors import Refusal
+from marketplace.core.intervals import Load, find_peak, require_span
+from marketplace.domain.grant_commands import (
+    ActivateGrant,
+    CompleteGrant,
+    DegradeGrant,
+    ExtendGrant,
+    GrantCommand,
+    IssueGrant,
+    ResellGrant,
+    ResumeGrant,
+    SubstituteGrant,
+    SuspendGrant,
+    TerminateGrant,
+    TransferGrant,
+)
+from marketplace.domain.grant_notice import require_cause, require_notice
+from marketplace.domain.grant_state import Grant, GrantState, evolve
 from marketplace.domain.refusals import refuse_exists, refuse_status, refuse_unknown, require_aware
 
-
-class IssueGrant(msgspec.Struct, frozen=True, kw_only=True):
-    """Award capacity; the whole grant is in the event that it makes."""
-
-    issued: GrantIssued
-
-    @property
-    def grant_id(self) -> str:
-        """Return the grant's id."""
-        return self.issued.grant_id
-
-
-class ActivateGrant(msgspec.Struct, frozen=True, kw_only=True):
-    """Hand the capacity over."""
-
-    grant_id: str
-    at: datetime
-
-
-class DegradeGrant(msgspec.Struct, frozen=True, kw_only=True):
-    """Say that fewer nodes work."""
-
-    grant_id: str
-    nodes_available: int
-    at: datetime
-    reason: str
-
-
-class SuspendGrant(msgspec.Struct, frozen=True, kw_only=True):
-    """Interrupt use."""
-
-    grant_id: str
-    at: datetime
-    reason: str
-
-
-class ResumeGrant(msgspec.Struct, frozen=True, kw_only=True):
-    """Say that it works in full again."""
-
-    grant_id: str
-    at: datetime
-
-
-class SubstituteGrant(msgspec.Struct, frozen=True, kw_only=True):
-    """Move the capacity to another pool; both pools change in the same atomic batch."""
-
-    grant_id: str
-    pool_id: str
-    lots: tuple[LotShare, ...]
-    at: datetime
-    reason: str
-
-
-class TransferGrant(msgspec.Struct, frozen=True, kw_only=True):
-    """Let another startup use it."""
-
-    grant_id: str
-    startup_id: str
-
-
-class CompleteGrant(msgspec.Struct, frozen=True, kw_only=True):
-    """Say that the span is over and its statements are settled."""
-
-    grant_id: str
-    gpu_seconds_accepted: int
-    at: datetime
-
-
-class TerminateGrant(msgspec.Struct, frozen=True, kw_only=True):
-    """End it early; `at` is held within the span."""
-
-    grant_id: str
-    at: datetime
-    by: Literal["startup", "provider", "platform"]
-    noticed_at: datetime
-    reason: str
-
-
-GrantCommand = (
-    IssueGrant
-    | ActivateGrant
-    | DegradeGrant
-    | SuspendGrant
-    | ResumeGrant
-    | SubstituteGrant
-    | TransferGrant
-    | CompleteGrant
-    | TerminateGrant
-)
+__all__ = [
+    "GRANT",
+    "RUNNING",
+    "ActivateGrant",
+    "CompleteGrant",
+    "DegradeGrant",
+    "ExtendGrant",
+    "Grant",
+    "GrantCommand",
+    "GrantState",
+    "IssueGrant",
+    "ResellGrant",
+    "ResumeGrant",
+    "SubstituteGrant",
+    "SuspendGrant",
+    "TerminateGrant",
+    "TransferGrant",
+    "decide",
+    "evolve",
+    "require_resale",
+]
 RUNNING = ("active", "degraded", "suspended")
-
-
-@dataclass(frozen=True, slots=True)
-class Grant:
-    """An issued grant; `end` is brought forward by a termination, `reason` says why it is degraded."""
-
-    issued: GrantIssued
-    status: Literal["issued", "active", "degraded", "suspended", "completed", "terminated"]
-    startup_id: str
-    pool_id: str
-    lots: tuple[LotShare, ...]
-    end: datetime
-    nodes_available: int
-    reason: str | None = None
-
-    @property
-    def gpu_seconds_granted(self) -> int:
-        """Return the GPU-seconds of the whole span as first granted."""
-        seconds = int((self.issued.end - self.issued.start).total_seconds())
-        return self.issued.nodes * self.issued.gpus_per_node * seconds
-
-
-GrantState = Grant | None
 
 
 def decide(command: GrantCommand, state: GrantState) -> Sequence[GrantEvent]:
@@ -162,14 +86,22 @@ def decide(command: GrantCommand, state: GrantState) -> Sequence[GrantEvent]:
             return _activate(command, state)
         case SubstituteGrant():
             return _substitute(command, state)
+        case ExtendGrant():
+            return _extend(command, state)
         case TransferGrant():
             return _transfer(command, state)
-        case CompleteGrant():
-            return _complete(command, state)
-        case TerminateGrant():
-            return _terminate(command, state)
+        case ResellGrant():
+            return _resell(command, state)
+        case CompleteGrant() | TerminateGrant():
+            return _end(command, state)
         case _:
             return _interrupt(command, state)
+
+
+def _end(command: CompleteGrant | TerminateGrant, state: Grant) -> Sequence[GrantEvent]:
+    if isinstance(command, CompleteGrant):
+        return _complete(command, state)
+    return _terminate(command, state)
 
 
 def _interrupt(command: DegradeGrant | SuspendGrant | ResumeGrant, state: Grant) -> Sequence[GrantEvent]:
@@ -195,6 +127,12 @@ def _require_status(state: Grant, *allowed: str) -> None:
         raise refuse_status("grant", state.issued.grant_id, state.status, " or ".join(allowed))
 
 
+def _require_running(state: Grant, at: datetime) -> None:
+    """Refuse where nothing is delivered; until the end that notice was given of, it still is."""
+    if state.status != "terminated" or at >= state.end:
+        _require_status(state, *RUNNING)
+
+
 def _require_due(grant_id: str, at: datetime, due: datetime, what: str) -> None:
     if at < due:
         raise Refusal(
@@ -216,7 +154,9 @@ def _activate(command: ActivateGrant, state: Grant) -> Sequence[GrantEvent]:
 def _degrade(command: DegradeGrant, state: Grant) -> Sequence[GrantEvent]:
     if state.status == "degraded" and state.nodes_available == command.nodes_available:
         return []
-    _require_status(state, *RUNNING)
+    _require_running(state, command.at)
+    if state.status == "terminated" and state.nodes_working == command.nodes_available:
+        return []
     if command.nodes_available >= state.issued.nodes:
         raise Refusal(
             "nodes_above_grant",
@@ -236,14 +176,22 @@ def _degrade(command: DegradeGrant, state: Grant) -> Sequence[GrantEvent]:
 def _suspend(command: SuspendGrant, state: Grant) -> Sequence[GrantEvent]:
     if state.status == "suspended":
         return []
-    _require_status(state, "active", "degraded")
+    if state.status != "terminated":
+        _require_status(state, "active", "degraded")
+    _require_running(state, command.at)
+    if state.status == "terminated" and not state.nodes_working:
+        return []
     return [GrantSuspended(grant_id=command.grant_id, at=command.at, reason=command.reason)]
 
 
 def _resume(command: ResumeGrant, state: Grant) -> Sequence[GrantEvent]:
     if state.status == "active":
         return []
-    _require_status(state, "degraded", "suspended")
+    if state.status != "terminated":
+        _require_status(state, "degraded", "suspended")
+    _require_running(state, command.at)
+    if state.status == "terminated" and state.nodes_working == state.issued.nodes:
+        return []
     return [GrantResumed(grant_id=command.grant_id, at=command.at)]
 
 
@@ -265,6 +213,24 @@ def _substitute(command: SubstituteGrant, state: Grant) -> Sequence[GrantEvent]:
     ]
 
 
+def _extend(command: ExtendGrant, state: Grant) -> Sequence[GrantEvent]:
+    if (command.start, command.end) in state.extensions:
+        return []
+    _require_status(state, *RUNNING)
+    assert state.end <= command.start < command.end, "what is added follows what there is"
+    seconds = int((command.end - command.start).total_seconds())
+    return [
+        GrantExtended(
+            grant_id=command.grant_id,
+            statement_id=command.statement_id,
+            start=command.start,
+            end=command.end,
+            lots=command.lots,
+            gpu_seconds=state.issued.nodes * state.issued.gpus_per_node * seconds,
+        )
+    ]
+
+
 def _transfer(command: TransferGrant, state: Grant) -> Sequence[GrantEvent]:
     if state.startup_id == command.startup_id:
         return []
@@ -272,6 +238,52 @@ def _transfer(command: TransferGrant, state: Grant) -> Sequence[GrantEvent]:
     return [
         GrantTransferred(grant_id=command.grant_id, startup_id=command.startup_id, startup_id_before=state.startup_id)
     ]
+
+
+def require_resale(state: Grant, nodes: int, start: datetime, end: datetime) -> None:
+    """Refuse to sell on what is not the grant's to sell; see the module for the order.
+
+    Raises:
+        Refusal: ``grant_<status>`` · ``grant_bought`` · ``grant_transferred`` · ``time_naive`` · ``span_empty`` ·
+            ``resale_outside_grant`` · ``resale_above_grant``.
+    """
+    issued = state.issued
+    _require_status(state, "issued", "active")
+    if issued.resale is not None:
+        raise Refusal(
+            "grant_bought", f"grant {issued.grant_id} was bought from a startup itself; what is resold once stays there"
+        )
+    if state.startup_id != issued.startup_id:
+        raise Refusal(
+            "grant_transferred",
+            f"grant {issued.grant_id} is paid by {issued.startup_id} and used by {state.startup_id}; one that pays and"
+            " uses may sell",
+        )
+    require_span(start, end, "/end")
+    if start < issued.start or end > state.end:
+        raise Refusal(
+            "resale_outside_grant",
+            f"the grant runs from {issued.start.isoformat()} to {state.end.isoformat()}; sell a span within it",
+            pointer="/start",
+        )
+    peak, where = find_peak([*state.list_resold(), Load(start, end, nodes)], start, end)
+    if peak > issued.nodes:
+        raise Refusal(
+            "resale_above_grant",
+            f"the grant has {issued.nodes} nodes; with this {peak} would be sold on at {where.isoformat()}",
+            pointer="/nodes",
+            grant_id=issued.grant_id,
+            missing=peak - issued.nodes,
+            at=where.isoformat(),
+        )
+
+
+def _resell(command: ResellGrant, state: Grant) -> Sequence[GrantEvent]:
+    sold = command.resold
+    if sold in state.resold:
+        return []
+    require_resale(state, sold.nodes, sold.start, sold.end)
+    return [sold]
 
 
 def _complete(command: CompleteGrant, state: Grant) -> Sequence[GrantEvent]:
@@ -287,35 +299,20 @@ def _terminate(command: TerminateGrant, state: Grant) -> Sequence[GrantEvent]:
         return []
     _require_status(state, "issued", *RUNNING)
     at = min(max(command.at, state.issued.start), state.end)
+    if command.for_cause:
+        require_cause(command, state.status)
+    elif not command.is_ordered:
+        require_notice(command, state.issued.service, at, state.end)
     return [
         GrantTerminated(
-            grant_id=command.grant_id, at=at, by=command.by, noticed_at=command.noticed_at, reason=command.reason
+            grant_id=command.grant_id,
+            at=at,
+            by=command.by,
+            noticed_at=command.noticed_at,
+            reason=command.reason,
+            for_cause=command.for_cause,
         )
     ]
-
-
-def evolve(state: GrantState, event: GrantEvent) -> GrantState:
-    """Return the state after an event."""
-    if isinstance(event, GrantIssued):
-        return Grant(event, "issued", event.startup_id, event.pool_id, event.lots, event.end, event.nodes)
-    assert state is not None, "a grant is issued first"
-    match event:
-        case GrantActivated():
-            return replace(state, status="active")
-        case GrantDegraded():
-            return replace(state, status="degraded", nodes_available=event.nodes_available, reason=event.reason)
-        case GrantSuspended():
-            return replace(state, status="suspended")
-        case GrantResumed():
-            return replace(state, status="active", nodes_available=state.issued.nodes, reason=None)
-        case GrantSubstituted():
-            return replace(state, pool_id=event.pool_id, lots=event.lots)
-        case GrantTransferred():
-            return replace(state, startup_id=event.startup_id)
-        case GrantCompleted():
-            return replace(state, status="completed")
-        case GrantTerminated():
-            return replace(state, status="terminated", end=event.at)
 
 
 GRANT: Decider[GrantCommand, GrantEvent, GrantState] = Decider("grant", "grt", None, decide, evolve)

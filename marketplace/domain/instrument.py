@@ -8,7 +8,8 @@ draw as it was, so that a grant that is still delivered after a financing accrue
 
 Invariants:
     1. Principal is accrued less reversed, and never exceeds the commitment.
-    2. What is not reversed is converted, repaid or outstanding; older tranches convert first.
+    2. What is not reversed is converted, repaid or outstanding; older tranches convert first. A reversal of what was
+       converted or repaid takes back the shares, or becomes a debt of the holder; see `instrument_clawback`.
     3. A statement makes at most one tranche; a payment is the only tranche of its instrument.
     4. A tranche keeps the terms that it was born under, unless a later amendment applies to earlier ones.
 
@@ -16,12 +17,14 @@ Tranches of equal terms that follow each other are one *run*; a run converts at 
 cause and the position of its run, a reversal by its tranche and its reason: the same again is nothing new.
 
 Refusals in order, of each command: instrument_unknown · instrument_exists · refusals of `marketplace.core.money` ·
-discount_whole · cap_below_commitment · grant_missing · grant_unexpected · tranche_exists · statement_accrued ·
-conversion_exists · repayment_exists · instrument_suspended, _lapsed, _cancelled or _repaid · statement_missing ·
-statement_unexpected · payment_made · note_matured · commitment_exceeded · tranche_unknown · reversal_exists ·
-tranche_settled · principal_accrued · nothing_to_convert · principal_stale · shares_missing · not_a_note ·
-nothing_to_repay · terms_kind_differs · notice_exists · notice_unknown · not_most_favoured · election_made ·
-window_over. An import refuses instrument_differs · what the act's own command refuses · act_repeated.
+missing_convention · discount_whole · cap_below_commitment · consequence_missing · grant_missing · grant_unexpected ·
+tranche_exists · statement_accrued · conversion_exists · repayment_exists · instrument_suspended, _lapsed, _cancelled or
+_repaid · statement_missing · statement_unexpected · payment_made · note_matured · commitment_exceeded ·
+tranche_unknown · reversal_exists · tranche_exceeded · missing_convention · reduction_exists ·
+reduction_above_undrawn · payment_exists · debt_exceeded · principal_accrued · nothing_to_convert · principal_stale ·
+shares_missing · not_a_note · note_runs · nothing_to_repay · terms_kind_differs · notice_exists · notice_unknown ·
+not_most_favoured · election_made · window_over. An import refuses instrument_differs · what the act's own command
+refuses · act_repeated.
 """
 
 from collections.abc import Callable, Sequence
@@ -41,6 +44,7 @@ from events.types import NoteTerms, PrincipalTerms
 from marketplace.core.decider import Decider
 from marketplace.core.errors import Refusal
 from marketplace.core.money import ZERO, require_share, require_usd
+from marketplace.domain.instrument_clawback import pay_debt, reverse
 from marketplace.domain.instrument_commands import (
     AccruePrincipal,
     AmendInstrument,
@@ -51,7 +55,10 @@ from marketplace.domain.instrument_commands import (
     InstrumentCommand,
     IssueInstrument,
     LapseInstrument,
+    MatureNote,
     NoticeMfn,
+    PayDebt,
+    ReduceCommitment,
     RepayInstrument,
     RepayNote,
     ResumeInstrument,
@@ -60,10 +67,12 @@ from marketplace.domain.instrument_commands import (
 )
 from marketplace.domain.instrument_import import import_instrument
 from marketplace.domain.instrument_mfn import elect_mfn, notice_mfn
-from marketplace.domain.instrument_notes import repay_note
-from marketplace.domain.instrument_principal import accrue, convert, repay, reverse
+from marketplace.domain.instrument_notes import mature_note, repay_note
+from marketplace.domain.instrument_principal import accrue, convert, reduce, repay
 from marketplace.domain.instrument_state import Instrument, InstrumentState, evolve
+from marketplace.domain.note_terms import require_note
 from marketplace.domain.refusals import refuse_exists, refuse_status, refuse_unknown, require_aware
+from marketplace.domain.service_level import require_consequence
 
 __all__ = [
     "INSTRUMENT",
@@ -78,7 +87,10 @@ __all__ = [
     "InstrumentState",
     "IssueInstrument",
     "LapseInstrument",
+    "MatureNote",
     "NoticeMfn",
+    "PayDebt",
+    "ReduceCommitment",
     "RepayInstrument",
     "RepayNote",
     "ResumeInstrument",
@@ -116,6 +128,8 @@ def _issue(command: IssueInstrument, state: InstrumentState) -> Sequence[Instrum
         raise refuse_exists("instrument", command.instrument_id)
     require_usd(command.commitment_usd, "/commitment_usd")
     _require_terms(command.terms, command.commitment_usd)
+    if command.funding == "drawdown":
+        require_consequence(command.terms, "/terms")
     if command.funding == "drawdown" and command.grant_id is None:
         raise Refusal("grant_missing", "a drawdown instrument is drawn by a grant; name it", pointer="/grant_id")
     if command.funding == "paid_at_once" and command.grant_id is not None:
@@ -130,8 +144,7 @@ def _issue(command: IssueInstrument, state: InstrumentState) -> Sequence[Instrum
 
 def _require_terms(terms: PrincipalTerms, commitment_usd: Decimal) -> None:
     if isinstance(terms, NoteTerms):
-        require_share(terms.annual_rate, "/terms/annual_rate")
-        require_usd(terms.repayment_multiple, "/terms/repayment_multiple")
+        require_note(terms, "/terms")
     if terms.valuation_cap_usd is not None:
         require_usd(terms.valuation_cap_usd, "/terms/valuation_cap_usd")
     if terms.discount is not None:
@@ -158,6 +171,8 @@ def _require_terms(terms: PrincipalTerms, commitment_usd: Decimal) -> None:
 
 def _amend(command: AmendInstrument, state: Instrument) -> Sequence[InstrumentEvent]:
     _require_terms(command.terms, state.issued.commitment_usd)
+    if state.issued.funding == "drawdown":
+        require_consequence(command.terms, "/terms")
     latest = state.versions[-1]
     if latest.terms == command.terms and (latest.applies_to_earlier or not command.applies_to_earlier):
         return []
@@ -226,10 +241,13 @@ def _steer_draw(
 _DECIDE: Final[dict[type[InstrumentCommand], Callable[[Any, Instrument], Sequence[InstrumentEvent]]]] = {
     AccruePrincipal: accrue,
     ReversePrincipal: reverse,
+    ReduceCommitment: reduce,
+    PayDebt: pay_debt,
     AmendInstrument: _amend,
     ConvertInstrument: convert,
     RepayInstrument: repay,
     RepayNote: repay_note,
+    MatureNote: mature_note,
     NoticeMfn: notice_mfn,
     ElectMfn: elect_mfn,
     CancelInstrument: _cancel,

@@ -8,6 +8,7 @@ from typing import Literal
 import msgspec
 
 from events.instrument import InstrumentEvent
+from events.service import ServiceResult
 from events.types import Instant, PrincipalTerms, SafeTerms
 
 
@@ -32,15 +33,37 @@ class AccruePrincipal(msgspec.Struct, frozen=True, kw_only=True):
     principal_usd: Decimal
     statement_id: str | None
     on_day: date
+    service: ServiceResult | None = None
 
 
 class ReversePrincipal(msgspec.Struct, frozen=True, kw_only=True):
-    """Take back a tranche or part of it; the reason names the reversal."""
+    """Take back a tranche or part of it, whatever became of it; the reason names the reversal.
+
+    Attributes:
+        instrument_id: The instrument.
+        tranche_id: The tranche.
+        principal_usd: How much of it.
+        reason: Why.
+        settlement: What happens where it became shares; needed there.
+        shares_held: Shares of the conversion's class that the holder still has, which are the most to be cancelled.
+        split: By how much splits since the conversion multiplied its shares.
+    """
 
     instrument_id: str
     tranche_id: str
     principal_usd: Decimal
     reason: str
+    settlement: Literal["cancel_shares", "debt"] | None = None
+    shares_held: int = 0
+    split: Fraction = Fraction(1)
+
+
+class PayDebt(msgspec.Struct, frozen=True, kw_only=True):
+    """Pay what is owed for principal that was clawed back, or part of it; the cause names the payment."""
+
+    instrument_id: str
+    cause: str
+    amount_usd: Decimal
 
 
 class SuspendInstrument(msgspec.Struct, frozen=True, kw_only=True):
@@ -61,6 +84,14 @@ class LapseInstrument(msgspec.Struct, frozen=True, kw_only=True):
 
     instrument_id: str
     reason: str
+
+
+class ReduceCommitment(msgspec.Struct, frozen=True, kw_only=True):
+    """Take off the commitment what will never be delivered under it; what accrued stays."""
+
+    instrument_id: str
+    amount_usd: Decimal
+    cause: str
 
 
 class AmendInstrument(msgspec.Struct, frozen=True, kw_only=True):
@@ -85,6 +116,7 @@ class ConvertInstrument(msgspec.Struct, frozen=True, kw_only=True):
         shares_exact: Shares before rounding, exact.
         shares: Shares.
         position: Which conversion of this cause it is, from 0; above 0 only where tranches differ in terms.
+        interest_until: Day to which a note earned interest; None of a SAFE.
     """
 
     instrument_id: str
@@ -97,6 +129,7 @@ class ConvertInstrument(msgspec.Struct, frozen=True, kw_only=True):
     shares_exact: Fraction
     shares: int
     position: int = 0
+    interest_until: date | None = None
 
 
 class CancelInstrument(msgspec.Struct, frozen=True, kw_only=True):
@@ -141,6 +174,13 @@ class RepayNote(msgspec.Struct, frozen=True, kw_only=True):
     on_day: date
 
 
+class MatureNote(msgspec.Struct, frozen=True, kw_only=True):
+    """Say that a note fell due unpaid, once for each day of maturity."""
+
+    instrument_id: str
+    at: Instant
+
+
 class NoticeMfn(msgspec.Struct, frozen=True, kw_only=True):
     """Tell the holder of a most-favoured SAFE of a later one."""
 
@@ -164,14 +204,17 @@ InstrumentCommand = (
     | ImportInstrument
     | AccruePrincipal
     | ReversePrincipal
+    | PayDebt
     | SuspendInstrument
     | ResumeInstrument
     | LapseInstrument
+    | ReduceCommitment
     | AmendInstrument
     | ConvertInstrument
     | CancelInstrument
     | RepayInstrument
     | RepayNote
+    | MatureNote
     | NoticeMfn
     | ElectMfn
 )

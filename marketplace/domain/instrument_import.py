@@ -4,16 +4,20 @@
 """
 
 from collections.abc import Callable, Sequence
-from datetime import UTC, datetime
+from datetime import UTC, datetime, time, timedelta
+from fractions import Fraction
 from typing import Any, Final
 
 from events.instrument import (
     InstrumentAmended,
     InstrumentCancelled,
+    InstrumentCommitmentReduced,
     InstrumentConverted,
+    InstrumentDebtPaid,
     InstrumentEvent,
     InstrumentIssued,
     InstrumentLapsed,
+    InstrumentMatured,
     InstrumentMfnElected,
     InstrumentMfnNoticed,
     InstrumentPrincipalAccrued,
@@ -21,6 +25,7 @@ from events.instrument import (
     InstrumentRepaid,
     InstrumentResumed,
     InstrumentSuspended,
+    TakenShares,
 )
 from marketplace.core.errors import Refusal
 from marketplace.core.money import parse_ratio
@@ -34,27 +39,33 @@ from marketplace.domain.instrument_commands import (
     InstrumentCommand,
     IssueInstrument,
     LapseInstrument,
+    MatureNote,
     NoticeMfn,
+    PayDebt,
+    ReduceCommitment,
     RepayInstrument,
     ResumeInstrument,
     ReversePrincipal,
     SuspendInstrument,
 )
-from marketplace.domain.instrument_state import Instrument, InstrumentState, evolve
+from marketplace.domain.instrument_state import Instrument, InstrumentState, evolve, find_split
 from marketplace.domain.refusals import refuse_exists
 
 COMMANDS: Final[dict[type[InstrumentEvent], type[Any]]] = {
     InstrumentIssued: IssueInstrument,
     InstrumentPrincipalAccrued: AccruePrincipal,
     InstrumentPrincipalReversed: ReversePrincipal,
+    InstrumentDebtPaid: PayDebt,
     InstrumentSuspended: SuspendInstrument,
     InstrumentResumed: ResumeInstrument,
     InstrumentLapsed: LapseInstrument,
+    InstrumentCommitmentReduced: ReduceCommitment,
     InstrumentAmended: AmendInstrument,
     InstrumentMfnNoticed: NoticeMfn,
     InstrumentMfnElected: ElectMfn,
     InstrumentConverted: ConvertInstrument,
     InstrumentCancelled: CancelInstrument,
+    InstrumentMatured: MatureNote,
     InstrumentRepaid: RepayInstrument,
 }
 _LONG_AGO: Final = datetime(1, 1, 1, tzinfo=UTC)
@@ -96,8 +107,12 @@ def _build_command(act: InstrumentEvent, current: InstrumentState) -> Instrument
     fields = {name: getattr(act, name) for name in command_type.__struct_fields__ if hasattr(act, name)}
     if isinstance(act, InstrumentPrincipalAccrued):
         fields["on_day"] = act.interest_from
+    if isinstance(act, InstrumentMatured):
+        fields["at"] = datetime.combine(act.matures_on + timedelta(days=1), time(), UTC)
     if command_type in {NoticeMfn, ElectMfn}:
         fields["at"] = _LONG_AGO
+    if isinstance(act, InstrumentPrincipalReversed) and act.taken is not None:
+        fields |= {"shares_held": act.taken.shares, "split": _measure_split(act, act.taken, current)}
     if isinstance(act, InstrumentConverted):
         fields["price"] = parse_ratio(act.price_usd_per_share)
         fields["shares_exact"] = parse_ratio(act.shares_exact)
@@ -105,6 +120,13 @@ def _build_command(act: InstrumentEvent, current: InstrumentState) -> Instrument
         fields["position"] = _count_conversions(current, act.cause)
     command: InstrumentCommand = command_type(**fields)
     return command
+
+
+def _measure_split(act: InstrumentPrincipalReversed, taken: TakenShares, current: InstrumentState) -> Fraction:
+    tranche = None if current is None else current.find_tranche(act.tranche_id)
+    if current is None or tranche is None or tranche.conversion is None:
+        return Fraction(1)
+    return find_split(current.conversions[tranche.conversion], taken)
 
 
 def _count_conversions(current: InstrumentState, cause: str) -> int:

@@ -1,4 +1,4 @@
-"""How principal grows and what becomes of it: accrual, reversal, conversion, repayment.
+"""How principal grows and what becomes of it: accrual, reduction, conversion, repayment.
 
 `marketplace.domain.instrument` documents the rules and the order of refusals.
 """
@@ -6,18 +6,23 @@
 from collections.abc import Sequence
 
 from events.instrument import (
+    InstrumentCommitmentReduced,
     InstrumentConverted,
     InstrumentEvent,
     InstrumentPrincipalAccrued,
-    InstrumentPrincipalReversed,
     InstrumentRepaid,
 )
 from events.types import NoteTerms
 from marketplace.core.errors import Refusal
 from marketplace.core.money import ZERO, render_ratio, require_usd
-from marketplace.domain.instrument_commands import AccruePrincipal, ConvertInstrument, RepayInstrument, ReversePrincipal
-from marketplace.domain.instrument_state import Instrument, Tranche
-from marketplace.domain.refusals import refuse_exists, refuse_status, refuse_unknown
+from marketplace.domain.instrument_commands import (
+    AccruePrincipal,
+    ConvertInstrument,
+    ReduceCommitment,
+    RepayInstrument,
+)
+from marketplace.domain.instrument_state import Instrument
+from marketplace.domain.refusals import refuse_exists, refuse_status
 
 
 def accrue(command: AccruePrincipal, state: Instrument) -> Sequence[InstrumentEvent]:
@@ -39,7 +44,7 @@ def accrue(command: AccruePrincipal, state: Instrument) -> Sequence[InstrumentEv
         raise Refusal(
             "commitment_exceeded",
             f"{command.principal_usd} USD on top of {state.principal_usd} USD exceeds the commitment of "
-            f"{state.issued.commitment_usd} USD; at most {state.undrawn_usd} USD may accrue",
+            f"{state.commitment_usd} USD; at most {state.undrawn_usd} USD may accrue",
             pointer="/principal_usd",
             principal_usd=str(command.principal_usd),
             undrawn_usd=str(state.undrawn_usd),
@@ -54,6 +59,7 @@ def accrue(command: AccruePrincipal, state: Instrument) -> Sequence[InstrumentEv
             statement_id=command.statement_id,
             terms_version=len(state.versions),
             interest_from=command.on_day,
+            service=command.service,
         )
     ]
 
@@ -100,41 +106,32 @@ def _require_source(command: AccruePrincipal, state: Instrument) -> None:
         )
 
 
-def reverse(command: ReversePrincipal, state: Instrument) -> Sequence[InstrumentEvent]:
-    """Return the reversal of a tranche or of part of it."""
-    require_usd(command.principal_usd, "/principal_usd")
-    tranche = state.find_tranche(command.tranche_id)
-    if tranche is None:
-        raise refuse_unknown("tranche", command.tranche_id)
-    known = tranche.reversals.get(command.reason)
-    if known == command.principal_usd:
-        return []
-    if known is not None:
-        raise refuse_exists("reversal", command.tranche_id)
-    if command.principal_usd > tranche.outstanding_usd:
-        raise _refuse_settled(command, tranche)
+def reduce(command: ReduceCommitment, state: Instrument) -> Sequence[InstrumentEvent]:
+    """Return what takes part of an undrawn commitment off."""
+    if command.cause in state.reductions:
+        if state.reductions[command.cause] == command.amount_usd:
+            return []
+        raise refuse_exists("reduction", command.instrument_id)
+    require_usd(command.amount_usd, "/amount_usd")
+    if state.status not in {"drawing", "suspended"}:
+        raise refuse_status("instrument", command.instrument_id, state.status, "drawing or suspended")
+    if command.amount_usd > state.undrawn_usd:
+        raise Refusal(
+            "reduction_above_undrawn",
+            f"{state.undrawn_usd} USD of instrument {command.instrument_id} are undrawn; {command.amount_usd} cannot be"
+            " taken off",
+            pointer="/amount_usd",
+            undrawn_usd=str(state.undrawn_usd),
+        )
     return [
-        InstrumentPrincipalReversed(
+        InstrumentCommitmentReduced(
             instrument_id=command.instrument_id,
-            tranche_id=command.tranche_id,
             issuer_id=state.issued.issuer_id,
             holder_id=state.issued.holder_id,
-            principal_usd=command.principal_usd,
-            reason=command.reason,
+            amount_usd=command.amount_usd,
+            cause=command.cause,
         )
     ]
-
-
-def _refuse_settled(command: ReversePrincipal, tranche: Tranche) -> Refusal:
-    return Refusal(
-        "tranche_settled",
-        f"tranche {tranche.tranche_id} has {tranche.outstanding_usd} USD outstanding ({tranche.converted_usd} "
-        f"converted and {tranche.repaid_usd} repaid); {command.principal_usd} USD cannot be reversed: "
-        "lower it, and buy back what has become shares",
-        pointer="/principal_usd",
-        tranche_id=tranche.tranche_id,
-        outstanding_usd=str(tranche.outstanding_usd),
-    )
 
 
 def convert(command: ConvertInstrument, state: Instrument) -> Sequence[InstrumentEvent]:
@@ -151,6 +148,7 @@ def convert(command: ConvertInstrument, state: Instrument) -> Sequence[Instrumen
         class_id=command.class_id,
         shares_exact=render_ratio(command.shares_exact),
         shares=command.shares,
+        interest_until=command.interest_until,
     )
     made = [known for known in state.conversions if known.cause == command.cause]
     if command.position < len(made):

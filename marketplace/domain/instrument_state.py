@@ -4,6 +4,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import date
 from decimal import Decimal
+from fractions import Fraction
 from itertools import groupby
 from typing import Literal, NamedTuple
 
@@ -11,10 +12,13 @@ from events.financing import ConvertingInstrument, DatedPrincipal
 from events.instrument import (
     InstrumentAmended,
     InstrumentCancelled,
+    InstrumentCommitmentReduced,
     InstrumentConverted,
+    InstrumentDebtPaid,
     InstrumentEvent,
     InstrumentIssued,
     InstrumentLapsed,
+    InstrumentMatured,
     InstrumentMfnElected,
     InstrumentMfnNoticed,
     InstrumentPrincipalAccrued,
@@ -22,9 +26,13 @@ from events.instrument import (
     InstrumentRepaid,
     InstrumentResumed,
     InstrumentSuspended,
+    TakenShares,
 )
+from events.service import ServiceResult
 from events.types import NoteTerms, PrincipalTerms, SafeTerms
 from marketplace.core.money import ZERO
+from marketplace.equity import model
+from marketplace.equity.notes import balance
 
 DrawStatus = Literal["drawing", "suspended", "lapsed", "cancelled", "repaid"]
 
@@ -38,21 +46,38 @@ class TermsVersion(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Tranche:
-    """What one accepted statement, or the payment, gave birth to, and what became of it, in dollars."""
+    """What one accepted statement, or the payment, gave birth to, and what became of it, in dollars.
+
+    Attributes:
+        tranche_id: The tranche.
+        statement_id: The accepted statement; None for a payment.
+        accrued_usd: What was born.
+        terms_version: The terms that it was born under.
+        interest_from: Day from which a note earns interest.
+        service: What the statement's period came to against what was promised.
+        reversals: What was taken back, by reason.
+        converted_usd: Principal that became shares, and was not taken back since.
+        repaid_usd: Principal that became money, and was not taken back since.
+        conversion: Which of the instrument's conversions it took part in; it takes part in one, with all that it has.
+        dollars_per_principal: Dollars that one dollar of its principal converted with, interest of a note included.
+    """
 
     tranche_id: str
     statement_id: str | None
     accrued_usd: Decimal
     terms_version: int
     interest_from: date
-    reversals: Mapping[str, Decimal] = field(default_factory=dict)
+    service: ServiceResult | None = None
+    reversals: Mapping[str, InstrumentPrincipalReversed] = field(default_factory=dict)
     converted_usd: Decimal = ZERO
     repaid_usd: Decimal = ZERO
+    conversion: int | None = None
+    dollars_per_principal: Fraction = Fraction(1)
 
     @property
     def principal_usd(self) -> Decimal:
         """Accrued less reversed."""
-        return self.accrued_usd - sum(self.reversals.values(), ZERO)
+        return self.accrued_usd - sum((each.principal_usd for each in self.reversals.values()), ZERO)
 
     @property
     def outstanding_usd(self) -> Decimal:
@@ -68,6 +93,20 @@ class Run(NamedTuple):
     tranches: tuple[Tranche, ...]
 
 
+class Taken(NamedTuple):
+    """What clawbacks have cancelled of one conversion, counted in its own shares, before any split.
+
+    Attributes:
+        principal_usd: Principal.
+        amount: Dollars that it had converted with, exact.
+        shares: Whole shares that were due, as many as they were at the conversion; a fraction after a split.
+    """
+
+    principal_usd: Decimal = ZERO
+    amount: Fraction = Fraction(0)
+    shares: Fraction = Fraction(0)
+
+
 @dataclass(frozen=True, slots=True)
 class Instrument:
     """A signed agreement.
@@ -81,6 +120,10 @@ class Instrument:
         repaid: How it was paid out, if it was.
         notices: Later SAFEs that the holder of a most-favoured one was told of, by id.
         election: What that holder decided, if it did.
+        reductions: What was taken off the commitment, by cause.
+        takings: What was clawed back of conversions, by their position in `conversions`.
+        debts_paid: What the holder paid of its debt, by payment.
+        matured: Days of maturity on which something of a note fell due.
     """
 
     issued: InstrumentIssued
@@ -91,6 +134,16 @@ class Instrument:
     repaid: InstrumentRepaid | None = None
     notices: Mapping[str, InstrumentMfnNoticed] = field(default_factory=dict)
     election: InstrumentMfnElected | None = None
+    reductions: Mapping[str, Decimal] = field(default_factory=dict)
+    takings: Mapping[int, Taken] = field(default_factory=dict)
+    debts_paid: Mapping[str, Decimal] = field(default_factory=dict)
+    matured: frozenset[date] = frozenset()
+
+    @property
+    def debt_usd(self) -> Decimal:
+        """What the holder still owes the issuer for principal that was clawed back."""
+        owed = (each.debt_usd for tranche in self.tranches for each in tranche.reversals.values())
+        return sum(owed, ZERO) - sum(self.debts_paid.values(), ZERO)
 
     @property
     def principal_usd(self) -> Decimal:
@@ -108,9 +161,14 @@ class Instrument:
         return sum((tranche.outstanding_usd for tranche in self.tranches), ZERO)
 
     @property
+    def commitment_usd(self) -> Decimal:
+        """Commitment as signed, less what was taken off."""
+        return self.issued.commitment_usd - sum(self.reductions.values(), ZERO)
+
+    @property
     def undrawn_usd(self) -> Decimal:
         """Commitment that principal may still grow into."""
-        return self.issued.commitment_usd - self.principal_usd
+        return self.commitment_usd - self.principal_usd
 
     @property
     def terms(self) -> PrincipalTerms:
@@ -186,15 +244,28 @@ def evolve(state: InstrumentState, event: InstrumentEvent) -> InstrumentState:
             return replace(state, status="drawing")
         case InstrumentLapsed():
             return replace(state, status="lapsed")
+        case InstrumentCommitmentReduced():
+            return replace(state, reductions={**state.reductions, event.cause: event.amount_usd})
         case InstrumentCancelled():
             return replace(state, status="cancelled")
         case _:
             return _evolve_principal(state, event)
 
 
+def _list_matured(state: Instrument, until: date) -> frozenset[date]:
+    """Return the days of maturity of outstanding notes up to one of them."""
+    days = (run.terms.matures_on for run in state.list_runs() if isinstance(run.terms, NoteTerms))
+    return frozenset(day for day in days if day <= until)
+
+
 def _evolve_principal(
     state: Instrument,
-    event: InstrumentPrincipalAccrued | InstrumentPrincipalReversed | InstrumentConverted | InstrumentRepaid,
+    event: InstrumentPrincipalAccrued
+    | InstrumentPrincipalReversed
+    | InstrumentMatured
+    | InstrumentDebtPaid
+    | InstrumentConverted
+    | InstrumentRepaid,
 ) -> Instrument:
     match event:
         case InstrumentPrincipalAccrued():
@@ -204,13 +275,18 @@ def _evolve_principal(
                 event.principal_usd,
                 event.terms_version,
                 event.interest_from,
+                event.service,
             )
             return replace(state, tranches=(*state.tranches, born))
         case InstrumentPrincipalReversed():
-            return replace(state, tranches=tuple(_reverse(tranche, event) for tranche in state.tranches))
+            tranches = tuple(_reverse(tranche, event) for tranche in state.tranches)
+            return replace(state, tranches=tranches, takings=_take(state, event))
+        case InstrumentMatured():
+            return replace(state, matured=state.matured | _list_matured(state, event.matures_on))
+        case InstrumentDebtPaid():
+            return replace(state, debts_paid={**state.debts_paid, event.cause: event.amount_usd})
         case InstrumentConverted():
-            tranches = _convert(state.tranches, event.principal_usd)
-            return replace(state, tranches=tranches, conversions=(*state.conversions, event))
+            return replace(state, tranches=_convert(state, event), conversions=(*state.conversions, event))
         case InstrumentRepaid():
             tranches = tuple(
                 replace(tranche, repaid_usd=tranche.repaid_usd + tranche.outstanding_usd) for tranche in state.tranches
@@ -221,14 +297,60 @@ def _evolve_principal(
 def _reverse(tranche: Tranche, event: InstrumentPrincipalReversed) -> Tranche:
     if tranche.tranche_id != event.tranche_id:
         return tranche
-    return replace(tranche, reversals={**tranche.reversals, event.reason: event.principal_usd})
+    return replace(
+        tranche,
+        reversals={**tranche.reversals, event.reason: event},
+        converted_usd=tranche.converted_usd - (event.principal_usd if event.became == "shares" else ZERO),
+        repaid_usd=tranche.repaid_usd - (event.principal_usd if event.became == "money" else ZERO),
+    )
 
 
-def _convert(tranches: tuple[Tranche, ...], principal_usd: Decimal) -> tuple[Tranche, ...]:
-    """Return the tranches after `principal_usd` of them converted, oldest first."""
-    left, after = principal_usd, []
-    for tranche in tranches:
+def _take(state: Instrument, event: InstrumentPrincipalReversed) -> Mapping[int, Taken]:
+    """Return what clawbacks have cancelled of each conversion; what is owed instead cancels nothing."""
+    tranche = state.find_tranche(event.tranche_id)
+    if event.taken is None or event.settlement == "debt" or tranche is None or tranche.conversion is None:
+        return state.takings
+    before = state.takings.get(tranche.conversion, Taken())
+    split = find_split(state.conversions[tranche.conversion], event.taken)
+    after = Taken(
+        before.principal_usd + event.principal_usd,
+        before.amount + Fraction(event.taken.amount_exact),
+        before.shares + event.taken.shares_due / split,
+    )
+    return {**state.takings, tranche.conversion: after}
+
+
+def find_split(conversion: InstrumentConverted, taken: TakenShares) -> Fraction:
+    """Return by how much splits between a conversion and a clawback multiplied its shares."""
+    return Fraction(conversion.price_usd_per_share) / Fraction(taken.price_usd_per_share)
+
+
+def _convert(state: Instrument, event: InstrumentConverted) -> tuple[Tranche, ...]:
+    """Return the tranches after the principal of an event converted, oldest first."""
+    left, after = event.principal_usd, []
+    for tranche in state.tranches:
         part = min(left, tranche.outstanding_usd)
-        after.append(replace(tranche, converted_usd=tranche.converted_usd + part))
         left -= part
+        if part:
+            rate = _measure_interest(tranche, state.get_terms(tranche), event)
+            converted = tranche.converted_usd + part
+            place = len(state.conversions)
+            after.append(replace(tranche, converted_usd=converted, conversion=place, dollars_per_principal=rate))
+        else:
+            after.append(tranche)
     return tuple(after)
+
+
+def _measure_interest(tranche: Tranche, terms: PrincipalTerms, event: InstrumentConverted) -> Fraction:
+    """Return the dollars that one dollar of a tranche converted with."""
+    if isinstance(terms, SafeTerms) or event.interest_until is None:
+        return Fraction(event.amount_exact) / Fraction(event.principal_usd)
+    return compute_balance(event.instrument_id, Decimal(1), tranche.interest_from, terms, event.interest_until)
+
+
+def compute_balance(instrument_id: str, principal_usd: Decimal, since: date, terms: NoteTerms, until: date) -> Fraction:
+    """Return principal and interest of a note on a day, exact."""
+    engine_terms = model.NoteTerms(
+        annual_rate=terms.annual_rate, interest=terms.interest, day_count=terms.day_count, issued_on=since
+    )
+    return balance(model.Note(instrument_id, "", principal_usd, engine_terms), until)

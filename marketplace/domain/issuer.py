@@ -8,18 +8,20 @@ Invariants:
     3. Nobody transfers, sells back or exercises more than they hold.
     4. One financing is open at a time; it closes on the very company and instruments that were priced.
     5. A sale pays out its proceeds to the cent, on the company whose holders were declared; then the issuer has ended.
+    6. No act of the issuer takes its instruments, converted or not, above the limit that it set itself.
 
 What a command creates or does is named by it, and the same again is nothing new.
 
 Modules: `issuer_commands` (with `issuer_stock_commands`, `issuer_rights_commands`) · `issuer_terms` · `issuer_state`
 (states, and the company for the equity mathematics) · `issuer_evolve` · `issuer_rules` · `issuer_stock` ·
-`issuer_offers` · `issuer_transfers` · `issuer_conversions` · `issuer_options`, by `issuer_vesting` · `issuer_warrants`,
-by `issuer_milestones` · `issuer_instruments` · `issuer_financing`, by `issuer_pricing` · `issuer_liquidity`, by
-`issuer_payouts` · `issuer_import`.
+`issuer_splits` · `issuer_offers` · `issuer_transfers` · `issuer_conversions` · `issuer_options`, by `issuer_vesting` ·
+`issuer_warrants`, by `issuer_milestones` · `issuer_instruments` · `issuer_dilution` · `issuer_financing`, by
+`issuer_pricing` · `issuer_liquidity`, by `issuer_payouts` · `issuer_import`.
 
 Refusals in order, of each command:
 
-- all: issuer_unknown first; issuer_ended last, where everything else would have allowed it
+- all: issuer_unknown first; then, where everything else would have allowed it, issuer_ended · missing_convention of the
+  limit · dilution_exceeded, for what would take instruments above the issuer's limit; see `issuer_dilution`
 - form: issuer_exists
 - import: issuer_exists · acts_out_of_range · formation_misplaced · act_not_importable · issuer_differs · what the act's
   own command refuses · certificate_fails · payment_differs · act_repeated
@@ -37,7 +39,8 @@ Refusals in order, of each command:
 - transfer: transfer_exists · stakeholder_unknown · transfer_to_self · stock_class_unknown · shares · shares_not_held ·
   offer_<status> · transfer_differs · first_refusal_unanswered
 - repurchase: repurchase_exists · stakeholder_unknown · stock_class_unknown · shares · price · shares_not_held
-- split: split_exists · split_out_of_range · split_changes_nothing · split_leaves_fractions · shares_too_many
+- split: split_exists · split_out_of_range · split_changes_nothing · missing_convention · price ·
+  stock_class_over_authorised · split_too_wide · split_leaves_fractions · shares_too_many
 - converted: stakeholder_unknown · stock_class_unknown · stock_class_not_preferred, stock_class_not_common · shares ·
   shares_not_held · stock_class_over_authorised
 - plan: shares · pool_below_granted
@@ -56,6 +59,7 @@ Refusals in order, of each command:
 - warrant expired: warrant_unknown · time_naive · warrant_runs
 - valuation: price · date_before_formation
 - instrument signed: instrument_exists · amounts
+- dilution limited: share · amounts · missing_convention · dilution_exceeded
 - financing opened: missing_convention · financing_exists · id_malformed · financing_open · class_id_malformed ·
   amounts · investments_out_of_range · investment_repeated · price_places_out_of_range ·
   rounding_needs_percent_ownership · seniority_out_of_range · participation_cap_unexpected ·
@@ -99,12 +103,14 @@ from marketplace.domain.issuer_commands import (
     IssuerCommand,
     IssueStock,
     IssueWarrant,
+    LimitDilution,
     NewStakeholder,
     OfferStock,
     OpenFinancing,
     PayDistribution,
     PriceFinancing,
     PromiseOption,
+    RecordExposure,
     RecordValuation,
     RepurchaseStock,
     RoundDraft,
@@ -117,6 +123,7 @@ from marketplace.domain.issuer_commands import (
     WithdrawPromise,
 )
 from marketplace.domain.issuer_conversions import convert_stock
+from marketplace.domain.issuer_dilution import limit_dilution, record_exposure, require_limit
 from marketplace.domain.issuer_evolve import evolve
 from marketplace.domain.issuer_financing import (
     abandon_financing,
@@ -138,6 +145,7 @@ from marketplace.domain.issuer_options import (
     promise_option,
     withdraw_promise,
 )
+from marketplace.domain.issuer_splits import split_stock
 from marketplace.domain.issuer_state import (
     Issuer,
     IssuerState,
@@ -154,7 +162,6 @@ from marketplace.domain.issuer_stock import (
     create_class,
     issue_stock,
     record_valuation,
-    split_stock,
 )
 from marketplace.domain.issuer_transfers import repurchase_stock, transfer_stock
 from marketplace.domain.issuer_warrants import exercise_warrant, expire_warrant, issue_warrant
@@ -184,12 +191,14 @@ __all__ = [
     "Issuer",
     "IssuerCommand",
     "IssuerState",
+    "LimitDilution",
     "NewStakeholder",
     "OfferStock",
     "OpenFinancing",
     "PayDistribution",
     "PriceFinancing",
     "PromiseOption",
+    "RecordExposure",
     "RecordValuation",
     "RepurchaseStock",
     "RoundDraft",
@@ -235,6 +244,8 @@ _DECIDE: Final[dict[type[IssuerCommand], Callable[[Any, Issuer], Sequence[Issuer
     ExerciseWarrant: exercise_warrant,
     ExpireWarrant: expire_warrant,
     SignInstrument: sign_instrument,
+    LimitDilution: limit_dilution,
+    RecordExposure: record_exposure,
     OpenFinancing: open_financing,
     PriceFinancing: price_financing,
     CloseFinancing: close_financing,
@@ -247,8 +258,21 @@ _DECIDE: Final[dict[type[IssuerCommand], Callable[[Any, Issuer], Sequence[Issuer
 
 def decide(command: IssuerCommand, state: IssuerState) -> Sequence[IssuerEvent]:
     """Return what a command changes; see the module for the order of refusals."""
+    events = _decide_unlimited(command, state)
+    if events and isinstance(state, Issuer) and not isinstance(command, ImportIssuer):
+        after: IssuerState = state
+        if state.limit is not None:
+            for event in events:
+                after = evolve(after, event)
+            assert isinstance(after, Issuer), "what was formed stays"
+            require_limit(command, state, after)
+    return events
+
+
+def _decide_unlimited(command: IssuerCommand, state: IssuerState) -> Sequence[IssuerEvent]:
+    """Return what a command changes, whatever the issuer's limit of dilution."""
     if isinstance(command, ImportIssuer):
-        return import_issuer(command, state, decide)
+        return import_issuer(command, state, _decide_unlimited)
     if isinstance(command, FormIssuer):
         return _form(command, state)
     if not isinstance(state, Issuer):

@@ -12,7 +12,8 @@ import msgspec
 
 from events.financing import Approval, ConvertingInstrument, RoundTerms
 from events.issuer import IssuerEvent
-from events.types import Instant
+from events.issuer_dilution import CountedInstrument, Exposure
+from events.types import Instant, PrincipalTerms
 from marketplace.domain.issuer_rights_commands import (
     CancelOption,
     ExerciseOption,
@@ -63,12 +64,14 @@ __all__ = [
     "IssueStock",
     "IssueWarrant",
     "IssuerCommand",
+    "LimitDilution",
     "NewStakeholder",
     "OfferStock",
     "OpenFinancing",
     "PayDistribution",
     "PriceFinancing",
     "PromiseOption",
+    "RecordExposure",
     "RecordValuation",
     "RepurchaseStock",
     "RoundDraft",
@@ -111,6 +114,39 @@ class SignInstrument(msgspec.Struct, frozen=True, kw_only=True):
     instrument_id: str
     holder_id: str
     commitment_usd: Decimal
+    terms: PrincipalTerms
+
+
+class LimitDilution(msgspec.Struct, frozen=True, kw_only=True):
+    """Say how much of the issuer all instruments together may come to; None lifts the limit.
+
+    Attributes:
+        issuer_id: The issuer.
+        dilution_max: The most, as a share of the fully diluted company.
+        valuation_usd: Value of the company at which what has no cap is counted.
+        instruments: What may still become equity under each instrument.
+    """
+
+    issuer_id: str
+    dilution_max: Decimal | None
+    valuation_usd: Decimal | None
+    instruments: tuple[CountedInstrument, ...] = ()
+
+
+class RecordExposure(msgspec.Struct, frozen=True, kw_only=True):
+    """Count what may become equity under an order or an instrument from now on; nothing without a limit.
+
+    Attributes:
+        issuer_id: The issuer.
+        subject_id: The order or the instrument.
+        exposures: What may become equity.
+        owed: Whether a holder has a right to it, so that the limit does not refuse it.
+    """
+
+    issuer_id: str
+    subject_id: str
+    exposures: tuple[Exposure, ...]
+    owed: bool = False
 
 
 class OpenFinancing(msgspec.Struct, frozen=True, kw_only=True):
@@ -250,6 +286,8 @@ IssuerCommand = (
     | StockCommand
     | RightsCommand
     | SignInstrument
+    | LimitDilution
+    | RecordExposure
     | OpenFinancing
     | PriceFinancing
     | CloseFinancing

@@ -10,8 +10,10 @@ from immutables import Map
 from events.issuer import (
     IssuerAuthorisedSharesAdjusted,
     IssuerConversionPriceAdjusted,
+    IssuerDilutionLimited,
     IssuerDistributionPaid,
     IssuerEvent,
+    IssuerExposureRecorded,
     IssuerFinancingAbandoned,
     IssuerFinancingClosed,
     IssuerFinancingOpened,
@@ -43,6 +45,8 @@ from events.issuer import (
     IssuerWarrantIssued,
     IssuerWarrantVested,
 )
+from events.issuer_dilution import Exposure
+from marketplace.domain.issuer_dilution import set_exposure, set_limit, settle_converted
 from marketplace.domain.issuer_state import (
     Act,
     Financing,
@@ -103,7 +107,12 @@ def _keep(state: Issuer, act_id: str, act: Act) -> Issuer:
 
 
 def _issue_stock(state: Issuer, event: IssuerStockIssued) -> Issuer:
-    after = replace(state, securities=state.securities.set(event.security_id, event))
+    after = replace(
+        state,
+        securities=state.securities.set(event.security_id, event),
+        split_at_issue=state.split_at_issue.set(event.security_id, state.split_ratio),
+        instrument_shares=state.instrument_shares + (event.shares if event.cause in state.instruments else 0),
+    )
     return _move(after, event.holder_id, event.class_id, event.shares)
 
 
@@ -140,7 +149,10 @@ def _transfer_stock(state: Issuer, event: IssuerStockTransferred) -> Issuer:
 
 
 def _repurchase_stock(state: Issuer, event: IssuerStockRepurchased) -> Issuer:
-    return _move(_keep(state, event.repurchase_id, event), event.holder_id, event.class_id, -event.shares)
+    after = _move(_keep(state, event.repurchase_id, event), event.holder_id, event.class_id, -event.shares)
+    if event.cause not in state.instruments:
+        return after
+    return replace(after, instrument_shares=max(after.instrument_shares - event.shares, 0))
 
 
 def _convert_stock(state: Issuer, event: IssuerStockConverted) -> Issuer:
@@ -187,6 +199,8 @@ def _split_stock(state: Issuer, event: IssuerStockSplit) -> Issuer:
     }
     return replace(
         _keep(state, event.split_id, event),
+        split_ratio=state.split_ratio * ratio,
+        instrument_shares=int(state.instrument_shares * ratio),
         promises=Map({promise_id: int(shares * ratio) for promise_id, shares in state.promises.items()}),
         latest_price_usd=None if state.latest_price_usd is None else state.latest_price_usd / ratio,
         classes=Map(classes),
@@ -249,6 +263,7 @@ def _exercise_warrant(state: Issuer, event: IssuerWarrantExercised) -> Issuer:
     after = replace(
         _keep(state, event.exercise_id, event),
         warrants=state.warrants.set(event.warrant_id, replace(warrant, shares_outstanding=left)),
+        instrument_shares=state.instrument_shares + event.shares,
     )
     return _move(after, event.holder_id, event.class_id, event.shares)
 
@@ -259,7 +274,13 @@ def _expire_warrant(state: Issuer, event: IssuerWarrantExpired) -> Issuer:
 
 
 def _sign_instrument(state: Issuer, event: IssuerInstrumentSigned) -> Issuer:
-    return replace(state, instruments=state.instruments.set(event.instrument_id, event))
+    signed = replace(state, instruments=state.instruments.set(event.instrument_id, event))
+    counted = Exposure(terms=event.terms, amount_usd=event.commitment_usd)
+    return set_exposure(signed, event.instrument_id, (counted,))
+
+
+def _record_exposure(state: Issuer, event: IssuerExposureRecorded) -> Issuer:
+    return set_exposure(state, event.subject_id, event.exposures)
 
 
 def _open_financing(state: Issuer, event: IssuerFinancingOpened) -> Issuer:
@@ -277,9 +298,10 @@ def _close_financing(state: Issuer, event: IssuerFinancingClosed) -> Issuer:
     pricing = closed.pricing
     assert pricing is not None, "a round is priced before it is closed"
     return replace(
-        state,
+        settle_converted(state, pricing.instruments),
         financings=state.financings.set(event.financing_id, closed),
         latest_price_usd=Fraction(pricing.price_usd_per_share),
+        instrument_shares=state.instrument_shares + sum(conversion.shares for conversion in pricing.conversions),
     )
 
 
@@ -328,6 +350,8 @@ HANDLED: Final[dict[type[IssuerEvent], Callable[[Issuer, Any], Issuer]]] = {
     IssuerWarrantExercised: _exercise_warrant,
     IssuerWarrantExpired: _expire_warrant,
     IssuerInstrumentSigned: _sign_instrument,
+    IssuerDilutionLimited: set_limit,
+    IssuerExposureRecorded: _record_exposure,
     IssuerFinancingOpened: _open_financing,
     IssuerFinancingPriced: _price_financing,
     IssuerFinancingClosed: _close_financing,

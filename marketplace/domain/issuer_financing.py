@@ -184,6 +184,7 @@ def list_conversions(state: Issuer, financing_id: str) -> tuple[ConvertInstrumen
             shares_exact=parse_ratio(conversion.shares_exact),
             shares=conversion.shares,
             position=position,
+            interest_until=financing.opened.terms.closing_date if instrument.accruals else None,
         )
         for conversion, instrument, class_id, position in zip(
             pricing.conversions, pricing.instruments, classes, positions, strict=True

@@ -16,6 +16,7 @@ def sign_instrument(command: SignInstrument, state: Issuer) -> Sequence[IssuerEv
         instrument_id=command.instrument_id,
         holder_id=command.holder_id,
         commitment_usd=command.commitment_usd,
+        terms=command.terms,
     )
     if is_repeated("instrument", command.instrument_id, state.instruments, event):
         return []

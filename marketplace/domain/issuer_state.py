@@ -13,6 +13,7 @@ from immutables import Map
 
 from events.financing import RoundPricing
 from events.issuer import (
+    IssuerDilutionLimited,
     IssuerFinancingOpened,
     IssuerFormed,
     IssuerImported,
@@ -34,6 +35,7 @@ from events.issuer import (
     IssuerWarrantExercised,
     IssuerWarrantIssued,
 )
+from events.issuer_dilution import Exposure
 from marketplace.equity.liquidation import OptionGrant
 from marketplace.equity.model import Capitalization, Holding, PreferredClass
 
@@ -187,6 +189,11 @@ class Issuer:
         sales: By liquidity id; the latest declared is the one that counts.
         liquidity_id: The latest declared.
         latest_price_usd: What a share was worth last, by a valuation or a closed round, after all splits.
+        limit: The most that instruments may come to, if the issuer said so.
+        exposures: What may still become equity, by order and instrument; known while there is a limit.
+        split_ratio: By how much all splits multiplied a share.
+        split_at_issue: By how much they had when a security was issued, by its id.
+        instrument_shares: Shares that SAFEs and notes became in rounds and that warrants bought, less clawbacks.
     """
 
     formed: IssuerFormed
@@ -208,6 +215,11 @@ class Issuer:
     sales: Map[str, Sale] = field(default_factory=Map)
     liquidity_id: str | None = None
     latest_price_usd: Fraction | None = None
+    limit: IssuerDilutionLimited | None = None
+    exposures: Map[str, tuple[Exposure, ...]] = field(default_factory=Map)
+    split_ratio: Fraction = Fraction(1)
+    split_at_issue: Map[str, Fraction] = field(default_factory=Map)
+    instrument_shares: int = 0
 
     @property
     def shares_available(self) -> int:

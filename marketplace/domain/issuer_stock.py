@@ -1,9 +1,7 @@
 """Acts on stakeholders, classes and shares; `marketplace.domain.issuer` documents the order of refusals."""
 
 import re
-from collections.abc import Iterable, Sequence
-from fractions import Fraction
-from typing import Final
+from collections.abc import Sequence
 
 from events.issuer import (
     IssuerAuthorisedSharesAdjusted,
@@ -11,7 +9,6 @@ from events.issuer import (
     IssuerStakeholderAdded,
     IssuerStockClassCreated,
     IssuerStockIssued,
-    IssuerStockSplit,
     IssuerValuationRecorded,
 )
 from marketplace.core.errors import Refusal
@@ -22,10 +19,8 @@ from marketplace.domain.issuer_commands import (
     CreateStockClass,
     IssueStock,
     RecordValuation,
-    SplitStock,
 )
 from marketplace.domain.issuer_rules import (
-    SHARES_MAX,
     get_class,
     is_repeated,
     require_authorised,
@@ -37,8 +32,6 @@ from marketplace.domain.issuer_rules import (
 )
 from marketplace.domain.issuer_state import Issuer
 from marketplace.domain.refusals import refuse_exists
-
-SPLIT_MAX: Final = 1_000_000
 
 
 def add_stakeholder(command: AddStakeholder, state: Issuer) -> Sequence[IssuerEvent]:
@@ -157,55 +150,6 @@ def issue_stock(command: IssueStock, state: Issuer) -> Sequence[IssuerEvent]:
     require_price_per_share(command.price_usd_per_share, "/price_usd_per_share", zero=True)
     require_authorised(stock_class, command.shares)
     return [event]
-
-
-def split_stock(command: SplitStock, state: Issuer) -> Sequence[IssuerEvent]:
-    """Return the split, unless known; every number has to stay whole: nobody said how fractions would be treated."""
-    event = IssuerStockSplit(
-        issuer_id=command.issuer_id,
-        split_id=command.split_id,
-        numerator=command.numerator,
-        denominator=command.denominator,
-    )
-    if is_repeated("split", command.split_id, state.acts, event):
-        return []
-    numerator, denominator = command.numerator, command.denominator
-    for pointer, part in (("/numerator", numerator), ("/denominator", denominator)):
-        if not 1 <= part <= SPLIT_MAX:
-            raise Refusal("split_out_of_range", f"{pointer} is {part}; state 1 to {SPLIT_MAX}", pointer=pointer)
-    if numerator == denominator:
-        raise Refusal("split_changes_nothing", f"{numerator} for {denominator} changes no number of shares")
-    for what, shares in _list_counts(state):
-        after = Fraction(shares * numerator, denominator)
-        if after.denominator != 1:
-            raise Refusal(
-                "split_leaves_fractions",
-                f"{shares} {what} times {numerator}/{denominator} is not whole; buy back or issue the odd shares first",
-                what=what,
-                shares=shares,
-            )
-        if after > SHARES_MAX:
-            raise Refusal("shares_too_many", f"{after} {what} after the split exceed {SHARES_MAX}", what=what)
-    return [event]
-
-
-def _list_counts(state: Issuer) -> Iterable[tuple[str, int]]:
-    for (holder_id, class_id), shares in sorted(state.holdings.items()):
-        yield f"shares of class {class_id} held by {holder_id}", shares
-    for class_id, stock_class in sorted(state.classes.items()):
-        yield f"authorised shares of class {class_id}", stock_class.shares_authorised
-    for option_id, option in sorted(state.options.items()):
-        yield f"shares under option {option_id}", option.shares_outstanding
-        yield f"shares ever under option {option_id}", option.shares
-        yield f"shares granted by option {option_id}", option.shares_granted
-    for warrant_id, warrant in sorted(state.warrants.items()):
-        yield f"shares under warrant {warrant_id}", warrant.shares_outstanding
-        yield f"shares ever under warrant {warrant_id}", warrant.shares
-        for tranche in range(len(warrant.issued.tranches)):
-            yield f"shares of tranche {tranche} of warrant {warrant_id}", warrant.count_tranche(tranche)
-    for promise_id, shares in sorted(state.promises.items()):
-        yield f"shares of promise {promise_id}", shares
-    yield "shares of the pool", state.shares_reserved
 
 
 def record_valuation(command: RecordValuation, state: Issuer) -> Sequence[IssuerEvent]:

@@ -125,12 +125,25 @@ class RepurchaseStock(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class SplitStock(msgspec.Struct, frozen=True, kw_only=True):
-    """Multiply every number of shares by `numerator` over `denominator`; prices go the other way."""
+    """Multiply every number of shares by `numerator` over `denominator`; prices go the other way.
+
+    Attributes:
+        issuer_id: The issuer.
+        split_id: The split.
+        numerator: New shares.
+        denominator: For so many old ones.
+        fractions: What happens to shares that would become a fraction; needed where there are some.
+        cash_usd_per_share: What is paid for one of them, as it is before the split; needed with cash in lieu.
+        approval: The paper behind it.
+    """
 
     issuer_id: str
     split_id: str
     numerator: int
     denominator: int
+    fractions: Literal["cash_in_lieu", "give_up", "round_up"] | None = None
+    cash_usd_per_share: Decimal | None = None
+    approval: Approval | None = None
 
 
 class ConvertStock(msgspec.Struct, frozen=True, kw_only=True):

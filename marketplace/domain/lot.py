@@ -4,10 +4,12 @@ Subject: ``marketplace.lot.<lot_id>``. The pool keeps the capacity; the lot keep
 
 Invariants:
     1. A lot that is withdrawn stays withdrawn.
-    2. Its nodes and pool never change; its ask and span may.
+    2. Its nodes and pool never change; its ask may, and so may its span where it is not a resale.
+    3. It never asks for less than its floor.
 
 Refusals in order: lot_unknown · lot_exists · lot_withdrawn · time_naive · span_empty · not_a_number ·
-amount_not_positive · amount_too_large · amount_too_precise · nodes_min_above_nodes · duration_min_above_span.
+amount_not_positive · amount_too_large · amount_too_precise · ask_below_principal · nodes_min_above_nodes ·
+duration_min_above_span · resale_fixed · credits_above_promise · credits_out_of_order.
 """
 
 from collections.abc import Sequence
@@ -19,11 +21,13 @@ from typing import Literal
 import msgspec
 
 from events.lot import LotEvent, LotListed, LotPaused, LotRepriced, LotRescheduled, LotResumed, LotWithdrawn
+from events.service import ServiceTerms
 from marketplace.core.decider import Decider
 from marketplace.core.errors import Refusal
 from marketplace.core.intervals import require_span
-from marketplace.core.money import require_price
+from marketplace.core.money import ZERO, require_price
 from marketplace.domain.refusals import refuse_exists, refuse_status, refuse_unknown
+from marketplace.domain.service_level import require_service
 
 
 class ListLot(msgspec.Struct, frozen=True, kw_only=True):
@@ -39,6 +43,9 @@ class ListLot(msgspec.Struct, frozen=True, kw_only=True):
     nodes_min: int = 1
     duration_hours_min: int = 1
     mandate_ids: tuple[str, ...] = ()
+    grant_id: str | None = None
+    ask_floor_usd_per_gpu_hour: Decimal = ZERO
+    service: ServiceTerms | None = None
 
 
 class RepriceLot(msgspec.Struct, frozen=True, kw_only=True):
@@ -120,7 +127,7 @@ def _list(command: ListLot, state: LotState) -> Sequence[LotEvent]:
             return []
         raise refuse_exists("lot", command.lot_id)
     require_span(command.start, command.end, "/end")
-    require_price(command.ask_usd_per_gpu_hour, "/ask_usd_per_gpu_hour", zero=True)
+    _require_ask(command.ask_usd_per_gpu_hour, command.ask_floor_usd_per_gpu_hour)
     if command.nodes_min > command.nodes:
         raise Refusal(
             "nodes_min_above_nodes",
@@ -128,6 +135,8 @@ def _list(command: ListLot, state: LotState) -> Sequence[LotEvent]:
             pointer="/nodes_min",
         )
     _require_duration(command.duration_hours_min, command.start, command.end, "/duration_hours_min")
+    if command.service is not None:
+        require_service(command.service, "/service")
     return [event]
 
 
@@ -141,8 +150,19 @@ def _require_duration(hours_min: int, start: datetime, end: datetime, pointer: s
         )
 
 
+def _require_ask(ask: Decimal, floor: Decimal) -> None:
+    require_price(ask, "/ask_usd_per_gpu_hour", zero=True)
+    if ask < floor:
+        raise Refusal(
+            "ask_below_principal",
+            f"a resold hour pays off its equity part first, {floor} USD; ask for that or more",
+            pointer="/ask_usd_per_gpu_hour",
+            floor_usd_per_gpu_hour=str(floor),
+        )
+
+
 def _reprice(command: RepriceLot, state: Lot) -> Sequence[LotEvent]:
-    require_price(command.ask_usd_per_gpu_hour, "/ask_usd_per_gpu_hour", zero=True)
+    _require_ask(command.ask_usd_per_gpu_hour, state.listed.ask_floor_usd_per_gpu_hour)
     if command.ask_usd_per_gpu_hour == state.ask_usd_per_gpu_hour:
         return []
     return [LotRepriced(lot_id=command.lot_id, ask_usd_per_gpu_hour=command.ask_usd_per_gpu_hour)]
@@ -152,6 +172,13 @@ def _reschedule(command: RescheduleLot, state: Lot) -> Sequence[LotEvent]:
     require_span(command.start, command.end, "/end")
     if (command.start, command.end) == (state.start, state.end):
         return []
+    if state.listed.grant_id is not None:
+        raise Refusal(
+            "resale_fixed",
+            f"lot {command.lot_id} resells nodes of grant {state.listed.grant_id}; withdraw it and offer another span",
+            pointer="/start",
+            grant_id=state.listed.grant_id,
+        )
     _require_duration(state.listed.duration_hours_min, command.start, command.end, "/end")
     return [LotRescheduled(lot_id=command.lot_id, start=command.start, end=command.end, reason=command.reason)]
 

@@ -9,8 +9,9 @@ Invariants:
 
 Refusals in order: order_unknown · order_exists · offers_missing · class_repeated · not_a_number ·
 amount_not_positive · amount_too_large · amount_too_precise · offer_empty · time_naive · window_reversed ·
-window_past · range_empty · sizes_too_many · pue_out_of_range · instrument_unneeded · instrument_missing ·
-mandates_missing · mandates_too_many · discount_whole · cap_below_commitment · expiry_past · bundle_fixed ·
+window_past · range_empty · sizes_too_many · pue_out_of_range · backstop_linked · backstop_equity ·
+instrument_unneeded · instrument_missing · mandates_missing · mandates_too_many · discount_whole ·
+missing_convention · note_too_short · cap_below_commitment · consequence_missing · expiry_past · bundle_fixed ·
 order_<status> · order_not_due · order_locked_elsewhere.
 
 Offers are looked at one after the other; the instrument's cap and discount are amounts too, after mandates_too_many.
@@ -37,14 +38,15 @@ from events.order import (
     OrderTerms,
     OrderUnmatched,
 )
-from events.types import Reason, SafeTerms
+from events.types import PrincipalTerms, Reason
 from marketplace.core.decider import Decider
 from marketplace.core.errors import Refusal
 from marketplace.core.money import require_price, require_share, require_usd
 from marketplace.domain.offer import compute_principal_max
-from marketplace.domain.order_terms import require_wishes
+from marketplace.domain.order_terms import require_note_terms, require_wishes
 from marketplace.domain.priority import keeps_priority
 from marketplace.domain.refusals import refuse_exists, refuse_status, refuse_unknown, require_aware
+from marketplace.domain.service_level import require_consequence
 
 MANDATES_MAX = 4
 OFFERS_MAX = 16
@@ -222,6 +224,7 @@ def _require_equity(terms: OrderTerms) -> None:
             "mandates_too_many", f"name at most {MANDATES_MAX} mandates, each once", pointer="/terms/mandate_ids"
         )
     require_instrument(terms.instrument, "/terms/instrument")
+    require_note_terms(terms)
     cap, principal = terms.instrument.valuation_cap_usd, compute_principal_max(terms)
     if cap is not None and cap < principal:
         raise Refusal(
@@ -231,10 +234,11 @@ def _require_equity(terms: OrderTerms) -> None:
             cap_usd=str(cap),
             principal_usd=str(principal),
         )
+    require_consequence(terms.instrument, "/terms/instrument")
 
 
-def require_instrument(terms: SafeTerms, pointer: str) -> None:
-    """Refuse a SAFE whose cap or discount cannot be.
+def require_instrument(terms: PrincipalTerms, pointer: str) -> None:
+    """Refuse an instrument whose cap or discount cannot be.
 
     Raises:
         Refusal: ``amount_…`` or ``discount_whole``.
@@ -281,7 +285,7 @@ def _amend(command: AmendOrder, state: Order) -> Sequence[OrderEvent]:
     if command.hold_id == state.hold_id and command.terms == state.terms:
         return []
     require_terms(command.terms, command.at)
-    for name in ("group", "parent_order_id"):
+    for name in ("group", "parent_order_id", "backstop"):
         if getattr(command.terms, name) != getattr(state.terms, name):
             raise Refusal(
                 "bundle_fixed",

@@ -1,16 +1,21 @@
 """What an order may ask of sizes, sites and other orders; the second half of the refusals of an order's terms.
 
 Refusals in order: range_empty · sizes_too_many · pue_out_of_range · not_a_number · amount_not_positive ·
-amount_too_large · amount_too_precise.
+amount_too_large · amount_too_precise · backstop_linked · backstop_equity · note_too_short.
 """
 
+from datetime import timedelta
 from decimal import Decimal
 
 from events.order import OrderTerms
+from events.types import NoteTerms
 from marketplace.core.errors import Refusal
 from marketplace.core.money import require_share, require_usd
+from marketplace.domain.note_terms import require_note
 
 SIZES_MAX = 32
+NOTE_TAIL = timedelta(days=90)
+"""A note outlives the run that draws it by so long, so that disputed statements still accrue before it falls due."""
 PRINCIPAL_USD_MAX = Decimal(1_000_000_000)
 """What the engine counts up to; a limit stays under it, so that what is too much to be counted never fits."""
 
@@ -63,3 +68,36 @@ def require_wishes(terms: OrderTerms) -> None:
                 f"{terms.principal_usd_max} of principal are no limit; state less than {PRINCIPAL_USD_MAX}, or none",
                 pointer="/terms/principal_usd_max",
             )
+    _require_backstop(terms)
+
+
+def _require_backstop(terms: OrderTerms) -> None:
+    if not terms.backstop:
+        return
+    for value, name in ((terms.group, "group"), (terms.parent_order_id, "parent_order_id")):
+        if value is not None:
+            raise Refusal(
+                "backstop_linked",
+                "a backstop buys what other orders leave, and is tied to none; leave its link out",
+                pointer=f"/terms/{name}",
+            )
+    if any(offer.equity_usd_per_gpu_hour for offer in terms.offers):
+        raise Refusal("backstop_equity", "a backstop pays its price in cash; offer no equity", pointer="/terms/offers")
+
+
+def require_note_terms(terms: OrderTerms) -> None:
+    """Refuse a note that cannot be, or that falls due while the run may still draw it; see the module for the order."""
+    note = terms.instrument
+    if not isinstance(note, NoteTerms):
+        return
+    require_note(note, "/terms/instrument")
+    latest = (terms.start_latest + timedelta(hours=terms.duration_hours) + NOTE_TAIL).date()
+    if note.matures_on < latest:
+        raise Refusal(
+            "note_too_short",
+            f"the note falls due on {note.matures_on}, and what is delivered may accrue until {latest}; let it fall due"
+            " then or later",
+            pointer="/terms/instrument/matures_on",
+            matures_on=note.matures_on.isoformat(),
+            matures_on_min=latest.isoformat(),
+        )

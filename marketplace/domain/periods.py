@@ -1,4 +1,4 @@
-"""Statement periods of a grant: runs of 30 days from its start, the last one ending with it."""
+"""Statement periods of a grant: runs of 30 days from its start, the last one ending with it; so of each extension."""
 
 from datetime import datetime, timedelta
 from typing import NamedTuple
@@ -21,9 +21,10 @@ class Period(NamedTuple):
 def list_periods(grant: Grant) -> list[Period]:
     """Return the periods of a grant in order; none where it ended before it began."""
     periods: list[Period] = []
-    start = grant.issued.start
-    while start < grant.end:
-        end = min(start + PERIOD, grant.end)
-        periods.append(Period(derive_id("stm", grant.issued.grant_id, str(len(periods))), start, end))
-        start = end
+    for begin, stop in ((grant.issued.start, grant.issued.end), *grant.extensions):
+        start, last = begin, min(stop, grant.end)
+        while start < last:
+            end = min(start + PERIOD, last)
+            periods.append(Period(derive_id("stm", grant.issued.grant_id, str(len(periods))), start, end))
+            start = end
     return periods

@@ -7,19 +7,20 @@ Invariants:
        the nodes of the pool.
     2. At every instant the nodes reserved from a lot do not exceed what the lot offers or offered when it was reserved.
     3. Nothing is reserved of nodes that had failed and not been restored by then.
-    4. Shares of lots carry a reservation in full at every instant.
+    4. Shares of lots carry a reservation in full at every instant; a grant's next one begins when its last has ended.
     5. Once notice was given that the pool leaves, nothing is offered or reserved any more.
+    6. What is resold of a grant is reserved once: the grant's reservation shrinks as the buyer's begins. Nodes of a
+       grant that are offered and not sold never exceed what is reserved for it.
 
-Refusals in order: pool_unknown · pool_exists · reservation_unknown · incident_exists · incident_unknown · time_naive ·
-span_empty · notice_too_short · closing_brought_forward · pool_closing · pool_full · reservation_exists ·
-shares_uneven · lot_not_offered · lot_sold · nodes_failed · nodes_exceeded.
+Refusals in order: pool_unknown · pool_exists · not_a_number · amount_not_positive · amount_too_large ·
+amount_too_precise · credits_above_promise · credits_out_of_order · reservation_unknown · incident_exists ·
+incident_unknown · time_naive · span_empty · notice_too_short · closing_brought_forward · pool_closing ·
+resales_too_many · resale_above_grant · pool_full · reservation_exists · shares_uneven · lot_not_offered · lot_sold ·
+nodes_failed · nodes_exceeded.
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field, replace
-from datetime import UTC, datetime, timedelta
-
-from immutables import Map
+from datetime import timedelta
 
 from events.pool import (
     PoolCapacityOffered,
@@ -32,10 +33,9 @@ from events.pool import (
     PoolNodeRestored,
     PoolOpened,
 )
-from events.types import LotShare
 from marketplace.core.decider import Decider
 from marketplace.core.errors import Refusal
-from marketplace.core.intervals import Load, build_steps, find_peak, overlaps, require_span
+from marketplace.core.intervals import Load, build_steps, find_peak, require_span
 from marketplace.domain.pool_commands import (
     AnnounceClosing,
     FailNodes,
@@ -44,12 +44,17 @@ from marketplace.domain.pool_commands import (
     PoolCommand,
     RecallCapacity,
     ReleaseCapacity,
+    ResellCapacity,
     ReserveCapacity,
     RestoreNodes,
 )
+from marketplace.domain.pool_resale import offer_resale, require_staying, resell
+from marketplace.domain.pool_state import FOREVER, Pool, PoolState, evolve
 from marketplace.domain.refusals import refuse_exists, refuse_unknown, require_aware
+from marketplace.domain.service_level import require_service
 
 __all__ = [
+    "FOREVER",
     "POOL",
     "AnnounceClosing",
     "FailNodes",
@@ -59,85 +64,11 @@ __all__ = [
     "PoolCommand",
     "RecallCapacity",
     "ReleaseCapacity",
+    "ResellCapacity",
     "ReserveCapacity",
     "RestoreNodes",
 ]
 NOTICE_MIN = timedelta(days=14)
-FOREVER = datetime(9999, 1, 1, tzinfo=UTC)
-
-
-@dataclass(frozen=True, slots=True)
-class Reservation:
-    """Nodes taken for a grant until `end`, which an early release brings forward."""
-
-    start: datetime
-    end: datetime
-    lots: tuple[LotShare, ...]
-
-
-@dataclass(frozen=True, slots=True)
-class Incident:
-    """Nodes that failed; `end` is unknown until they are restored."""
-
-    nodes: int
-    start: datetime
-    end: datetime
-
-
-@dataclass(frozen=True, slots=True)
-class Pool:
-    """An open pool."""
-
-    opened: PoolOpened
-    offers: Map[str, Load] = field(default_factory=Map)
-    reservations: Map[str, Reservation] = field(default_factory=Map)
-    incidents: Map[str, Incident] = field(default_factory=Map)
-    closing: PoolClosingAnnounced | None = None
-
-    def sold(self, lot_id: str) -> list[Load]:
-        """Return the nodes reserved from a lot, one load per share."""
-        return [
-            Load(share.start, min(share.end, reservation.end), share.nodes)
-            for reservation in self.reservations.values()
-            for share in reservation.lots
-            if share.lot_id == lot_id and share.start < reservation.end
-        ]
-
-    def unsold(self, lot_id: str, start: datetime, end: datetime) -> list[Load]:
-        """Return the nodes of a lot that are free over ``[start, end)`` as runs; never below zero."""
-        offer = self.offers.get(lot_id)
-        if offer is None or not overlaps(offer.start, offer.end, start, end):
-            return []
-        begin, stop = max(offer.start, start), min(offer.end, end)
-        loads = [offer, *(Load(load.start, load.end, -load.amount) for load in self.sold(lot_id))]
-        return [Load(run.start, run.end, max(run.amount, 0)) for run in build_steps(loads, begin, stop)]
-
-    def claimed(self, start: datetime, end: datetime, *, besides: str) -> list[Load]:
-        """Return what every lot but one offers over ``[start, end)``, and what is reserved of it beyond that."""
-        offers = {lot_id: offer for lot_id, offer in self.offers.items() if lot_id != besides}
-        carrying = {share.lot_id for reservation in self.reservations.values() for share in reservation.lots}
-        loads = list(offers.values())
-        for lot_id in carrying - {besides}:
-            offered = [Load(offer.start, offer.end, -offer.amount) for offer in [offers.get(lot_id)] if offer]
-            runs = build_steps([*self.sold(lot_id), *offered], start, end)
-            loads.extend(run for run in runs if run.amount > 0)
-        return loads
-
-    def failed(self) -> list[Load]:
-        """Return the nodes that do not work."""
-        return [Load(incident.start, incident.end, incident.nodes) for incident in self.incidents.values()]
-
-    def reserved(self) -> list[Load]:
-        """Return the nodes reserved, one load per share."""
-        return [
-            Load(share.start, min(share.end, reservation.end), share.nodes)
-            for reservation in self.reservations.values()
-            for share in reservation.lots
-            if share.start < reservation.end
-        ]
-
-
-PoolState = Pool | None
 
 
 def decide(command: PoolCommand, state: PoolState) -> Sequence[PoolEvent]:
@@ -147,11 +78,14 @@ def decide(command: PoolCommand, state: PoolState) -> Sequence[PoolEvent]:
     if state is None:
         raise refuse_unknown("pool", command.pool_id)
     if isinstance(command, OfferCapacity):
-        return _offer(command, state)
+        return _offer(command, state) if command.grant_id is None else offer_resale(command, command.grant_id, state)
     if isinstance(command, RecallCapacity):
-        return [PoolCapacityRecalled(pool_id=command.pool_id, lot_id=command.lot_id)] * (command.lot_id in state.offers)
+        known = command.lot_id in state.offers or command.lot_id in state.resales
+        return [PoolCapacityRecalled(pool_id=command.pool_id, lot_id=command.lot_id)] * known
     if isinstance(command, ReserveCapacity):
         return _reserve(command, state)
+    if isinstance(command, ResellCapacity):
+        return resell(command, state)
     if isinstance(command, ReleaseCapacity):
         return _release(command, state)
     if isinstance(command, FailNodes):
@@ -163,11 +97,13 @@ def decide(command: PoolCommand, state: PoolState) -> Sequence[PoolEvent]:
 
 def _open(command: OpenPool, state: PoolState) -> Sequence[PoolEvent]:
     event = PoolOpened(**{name: getattr(command, name) for name in command.__struct_fields__})
-    if state is None:
-        return [event]
-    if state.opened == event:
-        return []
-    raise refuse_exists("pool", command.pool_id)
+    if state is not None:
+        if state.opened == event:
+            return []
+        raise refuse_exists("pool", command.pool_id)
+    if command.service is not None:
+        require_service(command.service, "/service")
+    return [event]
 
 
 def _announce(command: AnnounceClosing, state: Pool) -> Sequence[PoolEvent]:
@@ -190,22 +126,12 @@ def _announce(command: AnnounceClosing, state: Pool) -> Sequence[PoolEvent]:
     return [PoolClosingAnnounced(pool_id=command.pool_id, closes_at=command.closes_at, reason=command.reason)]
 
 
-def _require_staying(state: Pool) -> None:
-    if state.closing is not None:
-        raise Refusal(
-            "pool_closing",
-            f"pool {state.opened.pool_id} leaves the market at {state.closing.closes_at.isoformat()} and takes nothing"
-            " new; use another pool",
-            pool_id=state.opened.pool_id,
-        )
-
-
 def _offer(command: OfferCapacity, state: Pool) -> Sequence[PoolEvent]:
     require_span(command.start, command.end, "/end")
     offer = Load(command.start, command.end, command.nodes)
     if state.offers.get(command.lot_id) == offer:
         return []
-    _require_staying(state)
+    require_staying(state)
     others = state.claimed(command.start, command.end, besides=command.lot_id)
     peak, where = find_peak(others, command.start, command.end)
     if peak + command.nodes > state.opened.nodes:
@@ -236,9 +162,12 @@ def _reserve(command: ReserveCapacity, state: Pool) -> Sequence[PoolEvent]:
     if held is not None:
         if (held.start, held.end, held.lots) == (command.start, command.end, command.lots):
             return []
-        _require_staying(state)
-        raise Refusal("reservation_exists", f"grant {command.grant_id} holds other capacity of this pool")
-    _require_staying(state)
+        if command.lots == held.lots[-len(command.lots) :] and command.end == held.end:
+            return []
+        require_staying(state)
+        if command.start < held.end:
+            raise Refusal("reservation_exists", f"grant {command.grant_id} holds other capacity of this pool")
+    require_staying(state)
     _require_even(command)
     for lot_id in dict.fromkeys(share.lot_id for share in command.lots):
         _require_lot(command, state, lot_id)
@@ -314,7 +243,7 @@ def _release(command: ReleaseCapacity, state: Pool) -> Sequence[PoolEvent]:
 
 
 def _fail(command: FailNodes, state: Pool) -> Sequence[PoolEvent]:
-    event = PoolNodeFailed(pool_id=command.pool_id, incident_id=command.incident_id, nodes=command.nodes, at=command.at)
+    event = PoolNodeFailed(**{name: getattr(command, name) for name in command.__struct_fields__})
     known = state.incidents.get(command.incident_id)
     if known is not None:
         if (known.nodes, known.start) == (command.nodes, command.at):
@@ -342,31 +271,6 @@ def _restore(command: RestoreNodes, state: Pool) -> Sequence[PoolEvent]:
     return [
         PoolNodeRestored(pool_id=command.pool_id, incident_id=command.incident_id, nodes=known.nodes, at=command.at)
     ]
-
-
-def evolve(state: PoolState, event: PoolEvent) -> PoolState:
-    """Return the state after an event."""
-    if isinstance(event, PoolOpened):
-        return Pool(event)
-    assert state is not None, "a pool is opened first"
-    if isinstance(event, PoolCapacityOffered):
-        return replace(state, offers=state.offers.set(event.lot_id, Load(event.start, event.end, event.nodes)))
-    if isinstance(event, PoolCapacityRecalled):
-        return replace(state, offers=state.offers.delete(event.lot_id))
-    if isinstance(event, PoolCapacityReserved):
-        reservation = Reservation(event.start, event.end, event.lots)
-        return replace(state, reservations=state.reservations.set(event.grant_id, reservation))
-    if isinstance(event, PoolCapacityReleased):
-        before = state.reservations[event.grant_id]
-        after = replace(before, end=max(event.at, before.start))
-        return replace(state, reservations=state.reservations.set(event.grant_id, after))
-    if isinstance(event, PoolClosingAnnounced):
-        return replace(state, closing=event)
-    if isinstance(event, PoolNodeFailed):
-        incident = Incident(event.nodes, event.at, FOREVER)
-        return replace(state, incidents=state.incidents.set(event.incident_id, incident))
-    ended = replace(state.incidents[event.incident_id], end=event.at)
-    return replace(state, incidents=state.incidents.set(event.incident_id, ended))
 
 
 POOL: Decider[PoolCommand, PoolEvent, PoolState] = Decider("pool", "pol", None, decide, evolve)

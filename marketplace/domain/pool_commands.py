@@ -4,6 +4,7 @@ from datetime import datetime
 
 import msgspec
 
+from events.service import ServiceTerms
 from events.types import Interconnect, LotShare
 
 
@@ -19,12 +20,25 @@ class OpenPool(msgspec.Struct, frozen=True, kw_only=True):
     gpus_per_node: int
     nodes: int
     power_per_node_kw: int
+    service: ServiceTerms | None = None
 
 
 class OfferCapacity(msgspec.Struct, frozen=True, kw_only=True):
     """Put nodes on sale as a lot, or change what the lot offers."""
 
     pool_id: str
+    lot_id: str
+    nodes: int
+    start: datetime
+    end: datetime
+    grant_id: str | None = None
+
+
+class ResellCapacity(msgspec.Struct, frozen=True, kw_only=True):
+    """Take nodes for a grant that a lot of resale offers of another one."""
+
+    pool_id: str
+    grant_id: str
     lot_id: str
     nodes: int
     start: datetime
@@ -58,12 +72,13 @@ class ReleaseCapacity(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class FailNodes(msgspec.Struct, frozen=True, kw_only=True):
-    """Say that nodes stopped working."""
+    """Say that nodes stopped working, or that those of one grant did."""
 
     pool_id: str
     incident_id: str
     nodes: int
     at: datetime
+    grant_id: str | None = None
 
 
 class RestoreNodes(msgspec.Struct, frozen=True, kw_only=True):
@@ -87,6 +102,7 @@ PoolCommand = (
     OpenPool
     | OfferCapacity
     | RecallCapacity
+    | ResellCapacity
     | ReserveCapacity
     | ReleaseCapacity
     | FailNodes

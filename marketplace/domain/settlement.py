@@ -3,21 +3,29 @@
 At price p per GPU-hour on an offer of value w = cash + h · equity, with θ = p / w: the provider receives p, the
 startup pays θ · cash and owes θ · equity as principal, the mandate's holder pays θ · h · equity.
 
+Capacity that a startup sold on is delivered to the buyer by the provider as before, who is owed per GPU-hour what the
+seller had agreed to, p' say. Of what the buyer pays, p, the provider receives p' and the seller the rest; where p is
+less than p', the seller adds what is missing. An hour that was sold on grows no principal of the seller.
+
 Every amount is the difference of two cumulative amounts, each rounded once, so that the statements of a grant sum
 to what one statement over the whole would have been, whatever the periods. Invariants:
 
-1. provider = cash + holder, to the cent, in every statement.
+1. provider + what the reseller receives = cash + holder + what the reseller pays, to the cent, in every statement.
 2. No amount of a statement is negative while usage grows.
 3. The startup never pays more than its offer in whole cents, nor the holder more than its hold.
-4. The holder never pays more than a dollar per dollar of principal, whatever the rounding.
+4. The holder never pays more than a dollar per dollar of principal, whatever the rounding, also after a service credit.
+5. A service credit is at most what was charged, and what the provider gives back is what startup and holder get.
 """
 
 from dataclasses import dataclass
 from decimal import Decimal
 from fractions import Fraction
 
+import msgspec
+
 from events.grant import GrantIssued
-from events.statement import Charges
+from events.service import ServiceResult
+from events.statement import Charges, ServiceCredit
 from marketplace.core.money import SECONDS_PER_HOUR, ZERO, parse_ratio, round_cents
 
 
@@ -30,26 +38,35 @@ class Tariff:
         value: w, above 0.
         cash: Cash of the offer.
         equity: Principal of the offer.
+        owed: What the provider is owed for capacity that was sold on; None where the provider sold it.
     """
 
     price: Fraction
     value: Fraction
     cash: Fraction
     equity: Fraction
+    owed: Fraction | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class Totals:
     """Cumulative dollars from the first GPU-second on."""
 
-    provider_usd: Decimal
+    paid_usd: Decimal
     cash_usd: Decimal
     principal_usd: Decimal
+    reseller_pays_usd: Decimal = ZERO
+    reseller_receives_usd: Decimal = ZERO
+
+    @property
+    def provider_usd(self) -> Decimal:
+        """Return what the provider receives."""
+        return self.paid_usd + self.reseller_pays_usd - self.reseller_receives_usd
 
     @property
     def holder_usd(self) -> Decimal:
         """Return what the holder of the equity pays."""
-        return self.provider_usd - self.cash_usd
+        return self.paid_usd - self.cash_usd
 
 
 def build_tariff(grant: GrantIssued) -> Tariff:
@@ -60,16 +77,34 @@ def build_tariff(grant: GrantIssued) -> Tariff:
         value=Fraction(grant.value_usd_per_gpu_hour),
         cash=Fraction(grant.cash_usd_per_gpu_hour),
         equity=Fraction(equity.equity_usd_per_gpu_hour if equity is not None else ZERO),
+        owed=None if grant.resale is None else parse_ratio(grant.resale.owed_usd_per_gpu_hour),
     )
 
 
 def compute_totals(tariff: Tariff, gpu_seconds: int) -> Totals:
     """Return what the first `gpu_seconds` of a grant cost."""
     hours = Fraction(gpu_seconds, SECONDS_PER_HOUR)
-    provider = round_cents(tariff.price * hours)
-    cash = round_cents(Fraction(provider) * tariff.cash / tariff.value)
+    paid = round_cents(tariff.price * hours)
+    cash = round_cents(Fraction(paid) * tariff.cash / tariff.value)
     principal = round_cents(tariff.price / tariff.value * tariff.equity * hours)
-    return Totals(provider, cash, max(principal, provider - cash))
+    pays, receives = _compute_resale(tariff, paid, hours)
+    return Totals(paid, cash, max(principal, paid - cash), pays, receives)
+
+
+def _compute_resale(tariff: Tariff, paid: Decimal, hours: Fraction) -> tuple[Decimal, Decimal]:
+    """Return what a reseller pays and receives; each grows with the hours, and so does what it leaves the provider."""
+    owed, price = tariff.owed, tariff.price
+    if owed is None or owed == price:
+        return ZERO, ZERO
+    if owed > price:
+        return round_cents((owed - price) * hours), ZERO
+    return ZERO, paid - round_cents(Fraction(paid) * owed / price)
+
+
+def compute_holder_rate(grant: GrantIssued) -> Fraction:
+    """Return what the holder of a grant's equity pays per GPU-hour, exact."""
+    tariff = build_tariff(grant)
+    return tariff.price * (1 - tariff.cash / tariff.value) if grant.equity is not None else Fraction(0)
 
 
 def compute_charges(tariff: Tariff, gpu_seconds_before: int, gpu_seconds: int) -> Charges:
@@ -82,4 +117,42 @@ def compute_charges(tariff: Tariff, gpu_seconds_before: int, gpu_seconds: int) -
         cash_usd=after.cash_usd - before.cash_usd,
         holder_usd=after.holder_usd - before.holder_usd,
         principal_usd=after.principal_usd - before.principal_usd,
+        reseller_pays_usd=after.reseller_pays_usd - before.reseller_pays_usd,
+        reseller_receives_usd=after.reseller_receives_usd - before.reseller_receives_usd,
+    )
+
+
+def apply_consequence(charges: Charges, service: ServiceResult | None) -> Charges:
+    """Return what is charged of a period, by what its availability does; the GPU-seconds stay."""
+    if service is None or service.consequence not in {"roll_forward", "exclude"}:
+        return charges
+    cash = charges.cash_usd if service.consequence == "exclude" else ZERO
+    return Charges(
+        gpu_seconds=charges.gpu_seconds, provider_usd=cash, cash_usd=cash, holder_usd=ZERO, principal_usd=ZERO
+    )
+
+
+def compute_service_credit(charges: Charges, share: Decimal) -> ServiceCredit:
+    """Return what a share of a period's charges comes to, each amount rounded once to the cent."""
+    cash = round_cents(Fraction(charges.cash_usd) * Fraction(share))
+    holder = round_cents(Fraction(charges.holder_usd) * Fraction(share))
+    principal = round_cents(Fraction(charges.principal_usd) * Fraction(share))
+    return ServiceCredit(
+        provider_usd=cash + holder,
+        cash_usd=cash,
+        holder_usd=holder,
+        principal_usd=principal,
+    )
+
+
+def subtract_credit(charges: Charges, credit: ServiceCredit | None) -> Charges:
+    """Return what is left of charges after a service credit; the GPU-seconds stay."""
+    if credit is None:
+        return charges
+    return msgspec.structs.replace(
+        charges,
+        provider_usd=charges.provider_usd - credit.provider_usd,
+        cash_usd=charges.cash_usd - credit.cash_usd,
+        holder_usd=charges.holder_usd - credit.holder_usd,
+        principal_usd=charges.principal_usd - credit.principal_usd,
     )

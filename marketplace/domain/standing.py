@@ -3,7 +3,8 @@
 The score is the product of three exact shares, each 1 where there is no history:
 
 - uptime: GPU-seconds of grants that worked, of those that were due. Nodes that were down while a grant was degraded or
-  suspended are lost. A run counts when it ends or when a statement closes its period.
+  suspended are lost. A run counts when it ends or when a statement closes its period. Where availability was promised,
+  what the statement says that the period came to takes the place of the runs that were counted of it by then.
 - completion: grants that ran to their end, of those and the ones that the provider ended early.
 - undisputed: GPU-seconds that were accepted, of those and the ones given up in disputes.
 
@@ -25,14 +26,16 @@ from events.grant import (
     GrantCompleted,
     GrantDegraded,
     GrantIssued,
+    GrantResold,
     GrantResumed,
     GrantSuspended,
     GrantTerminated,
 )
 from events.statement import StatementAccepted, StatementCredited, StatementIssued, StatementResolved
 from events.types import Event
+from marketplace.domain.periods import PERIOD
 
-StandingEvent = (
+_Timed = (
     GrantIssued
     | GrantActivated
     | GrantDegraded
@@ -45,6 +48,7 @@ StandingEvent = (
     | StatementAccepted
     | StatementCredited
 )
+StandingEvent = _Timed | GrantResold
 COUNTED: Final = StandingEvent.__args__
 """The event types that a standing looks at."""
 
@@ -60,6 +64,10 @@ class Course:
         working: Nodes that work.
         counted_until: Up to when its runs are in the record; its start at first.
         running: Whether it was handed over and has not ended.
+        resold: Spans in seconds since 1970 and the nodes that are due under the buyers' grants instead.
+        stated_until: End of the last period that was stated, its start at first; None where nothing is promised.
+        due_since: GPU-seconds in the record of runs after that.
+        lost_since: Those of them at which the nodes did not work.
     """
 
     provider_id: str
@@ -68,11 +76,15 @@ class Course:
     working: int
     counted_until: datetime
     running: bool = False
+    resold: tuple[tuple[int, int, int], ...] = ()
+    stated_until: datetime | None = None
+    due_since: int = 0
+    lost_since: int = 0
 
 
 @dataclass(frozen=True, slots=True)
 class Record:
-    """What a provider has done so far; all counts grow only.
+    """What a provider has done so far.
 
     Attributes:
         gpu_seconds_due: GPU-seconds of runs that are over.
@@ -139,11 +151,21 @@ def evolve(state: Standings, event: Event) -> Standings:
 
 def begin(event: GrantIssued) -> Course:
     """Return the course of a grant that was just issued."""
-    return Course(event.provider_id, event.gpus_per_node, event.nodes, event.nodes, event.start)
+    stated_until = None if event.service is None else event.start
+    return Course(
+        event.provider_id, event.gpus_per_node, event.nodes, event.nodes, event.start, stated_until=stated_until
+    )
 
 
 def advance(event: StandingEvent, course: Course, record: Record) -> tuple[Course, Record]:
     """Return a grant's course and its provider's record after an event of the grant or of one of its statements."""
+    if isinstance(event, GrantResold):
+        part = (int(event.start.timestamp()), int(event.end.timestamp()), event.nodes)
+        return replace(course, resold=(*course.resold, part)), record
+    return _advance(event, course, record)
+
+
+def _advance(event: _Timed, course: Course, record: Record) -> tuple[Course, Record]:
     match event:
         case GrantActivated():
             return replace(course, running=True), record
@@ -161,7 +183,7 @@ def advance(event: StandingEvent, course: Course, record: Record) -> tuple[Cours
             completed = record.grants_completed + 1
             return replace(course, running=False), replace(record, grants_completed=completed)
         case StatementIssued():
-            return _turn(course, record, event.period_end, working=course.working)
+            return _state(event, course, record)
         case StatementResolved() | StatementAccepted() | StatementCredited():
             return course, _judge(event, record)
         case GrantIssued():
@@ -177,14 +199,44 @@ def _judge(event: StatementResolved | StatementAccepted | StatementCredited, rec
     return replace(record, gpu_seconds_conceded=record.gpu_seconds_conceded + conceded)
 
 
+def _state(event: StatementIssued, course: Course, record: Record) -> tuple[Course, Record]:
+    """Count a period that is over; by what its statement says that it came to, where something was promised."""
+    if event.adjustment is not None:
+        return course, record
+    course, record = _turn(course, record, event.period_end, working=course.working)
+    result = event.service
+    if result is None or course.stated_until is None:
+        return course, record
+    counted = replace(
+        record,
+        gpu_seconds_due=record.gpu_seconds_due + result.gpu_seconds_promised - course.due_since,
+        gpu_seconds_lost=record.gpu_seconds_lost + result.gpu_seconds_unavailable - course.lost_since,
+    )
+    until = max(course.counted_until, event.period_end)
+    return replace(course, counted_until=until, stated_until=event.period_end, due_since=0, lost_since=0), counted
+
+
 def _turn(course: Course, record: Record, at: datetime, *, working: int) -> tuple[Course, Record]:
-    """Count the run up to an instant; what was counted already stays as it was."""
+    """Count the run up to an instant; what was counted already stays as it was.
+
+    Where something was promised, no run is counted beyond the period that is to be stated next: its statement says what
+    it came to.
+    """
+    if course.stated_until is not None:
+        at = min(at, course.stated_until + PERIOD)
     if not course.running or at <= course.counted_until:
         return replace(course, working=working), record
     seconds = int((at - course.counted_until).total_seconds()) * course.gpus_per_node
+    due, lost = course.nodes * seconds - _count_resold(course, at), (course.nodes - course.working) * seconds
     counted = replace(
-        record,
-        gpu_seconds_due=record.gpu_seconds_due + course.nodes * seconds,
-        gpu_seconds_lost=record.gpu_seconds_lost + (course.nodes - course.working) * seconds,
+        record, gpu_seconds_due=record.gpu_seconds_due + due, gpu_seconds_lost=record.gpu_seconds_lost + lost
     )
-    return replace(course, working=working, counted_until=at), counted
+    due_since, lost_since = course.due_since + due, course.lost_since + lost
+    return replace(course, working=working, counted_until=at, due_since=due_since, lost_since=lost_since), counted
+
+
+def _count_resold(course: Course, at: datetime) -> int:
+    """Return the GPU-seconds of a run up to an instant that were due to buyers."""
+    begin, end = int(course.counted_until.timestamp()), int(at.timestamp())
+    spans = ((max(start, begin), min(stop, end), nodes) for start, stop, nodes in course.resold)
+    return sum(max(stop - start, 0) * nodes for start, stop, nodes in spans) * course.gpus_per_node

@@ -6,7 +6,9 @@ Invariants:
     1. It is settled once, by acceptance, by silence after the acceptance period, or by resolution.
     2. What is settled never exceeds what was issued.
     3. A settled statement never changes; what is metered later is a statement of its own, or a credit.
-    4. Where both sides' meters report and lie further apart than `TOLERANCE`, it opens as disputed with both figures.
+    4. Where the promised availability was not kept, what is given back is decided as the statement is accepted, from
+       what was stated when it was issued.
+    5. Where both sides' meters report and lie further apart than `TOLERANCE`, it opens as disputed with both figures.
 
 Refusals in order: statement_unknown · statement_exists · statement_<status> · acceptance_period_runs ·
 acceptance_period_over · claim_above_statement · charges_above_statement.
@@ -20,20 +22,24 @@ from typing import Final, Literal
 
 import msgspec
 
+from events.service import ServiceResult
 from events.statement import (
     Adjustment,
     Charges,
     Metering,
+    ServiceCredit,
     StatementAccepted,
     StatementCredited,
     StatementDisputed,
     StatementEvent,
     StatementIssued,
     StatementResolved,
+    StatementServiceCredited,
 )
 from marketplace.core.decider import Decider
 from marketplace.core.errors import Refusal
 from marketplace.domain.refusals import refuse_exists, refuse_status, refuse_unknown
+from marketplace.domain.settlement import compute_service_credit, subtract_credit
 
 TOLERANCE: Final = Fraction(1, 100)
 
@@ -52,6 +58,7 @@ class IssueStatement(msgspec.Struct, frozen=True, kw_only=True):
     gpu_seconds_before: int = 0
     metering: Metering | None = None
     adjustment: Adjustment | None = None
+    service: ServiceResult | None = None
 
 
 class CreditStatement(msgspec.Struct, frozen=True, kw_only=True):
@@ -65,6 +72,7 @@ class CreditStatement(msgspec.Struct, frozen=True, kw_only=True):
     period_end: datetime
     charges: Charges
     adjustment: Adjustment
+    service_credit: ServiceCredit | None = None
 
 
 class AcceptStatement(msgspec.Struct, frozen=True, kw_only=True):
@@ -100,7 +108,8 @@ StatementCommand = IssueStatement | CreditStatement | AcceptStatement | DisputeS
 class Statement:
     """An issued statement or a credit; `charges` are as resolved where it was disputed.
 
-    `gpu_seconds_metered` is what the provider's meter said of its period when it was last stated.
+    `gpu_seconds_metered` is what the provider's meter said of its period when it was last stated, `service_credit` what
+    of the charges was given back as it was settled.
     """
 
     issued: StatementIssued | StatementCredited
@@ -108,11 +117,27 @@ class Statement:
     gpu_seconds_metered: int
     status: Literal["issued", "disputed", "resolved", "accepted"] = "issued"
     disputed: StatementDisputed | None = None
+    service_credit: ServiceCredit | None = None
 
     @property
     def sign(self) -> int:
         """Return 1 for what is charged and -1 for what is paid back."""
         return -1 if isinstance(self.issued, StatementCredited) else 1
+
+    @property
+    def net(self) -> Charges:
+        """Return what is settled in the end: the charges less what was given back of them."""
+        return subtract_credit(self.charges, self.service_credit)
+
+    @property
+    def is_rolled(self) -> bool:
+        """Tell whether its period rolled forward, so that nothing of it is charged."""
+        return self.service is not None and self.service.consequence == "roll_forward"
+
+    @property
+    def service(self) -> ServiceResult | None:
+        """Return what its period came to; None where nothing was promised, and of a credit."""
+        return self.issued.service if isinstance(self.issued, StatementIssued) else None
 
 
 StatementState = Statement | None
@@ -179,9 +204,27 @@ def _accept(command: AcceptStatement, state: Statement) -> Sequence[StatementEve
             "acceptance_period_runs",
             f"statement {command.statement_id} may be disputed until {state.issued.accept_until.isoformat()}",
         )
+    accepted = StatementAccepted(
+        statement_id=command.statement_id, grant_id=state.issued.grant_id, charges=state.charges, by=command.by
+    )
+    return [accepted, *_credit_service(state, state.issued)]
+
+
+def _credit_service(state: Statement, issued: StatementIssued) -> list[StatementEvent]:
+    """Return what is given back of a statement; nothing where the promise was kept or nothing is charged."""
+    if issued.service is None or not issued.service.credit:
+        return []
+    credit = compute_service_credit(state.charges, issued.service.credit)
+    if not credit.provider_usd and not credit.principal_usd:
+        return []
     return [
-        StatementAccepted(
-            statement_id=command.statement_id, grant_id=state.issued.grant_id, charges=state.charges, by=command.by
+        StatementServiceCredited(
+            statement_id=issued.statement_id,
+            grant_id=issued.grant_id,
+            startup_id=issued.startup_id,
+            provider_id=issued.provider_id,
+            service=issued.service,
+            credit=credit,
         )
     ]
 
@@ -243,6 +286,8 @@ def evolve(state: StatementState, event: StatementEvent) -> StatementState:
     match event:
         case StatementAccepted():
             return replace(state, status="accepted")
+        case StatementServiceCredited():
+            return replace(state, service_credit=event.credit)
         case StatementDisputed():
             return replace(state, status="disputed", disputed=event)
         case StatementResolved():
@@ -252,7 +297,9 @@ def evolve(state: StatementState, event: StatementEvent) -> StatementState:
 
 def _begin(event: StatementIssued | StatementCredited) -> Statement:
     metered = event.charges.gpu_seconds if event.adjustment is None else event.adjustment.gpu_seconds_after
-    return Statement(event, event.charges, metered, "accepted" if isinstance(event, StatementCredited) else "issued")
+    if isinstance(event, StatementCredited):
+        return Statement(event, event.charges, metered, "accepted", service_credit=event.service_credit)
+    return Statement(event, event.charges, metered)
 
 
 STATEMENT: Decider[StatementCommand, StatementEvent, StatementState] = Decider("statement", "stm", None, decide, evolve)

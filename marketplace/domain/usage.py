@@ -8,7 +8,7 @@ Invariants:
     1. A reading (source, id) counts once; the same id with other content is a conflict, never an edit.
     2. At no instant are more GPUs counted than were granted, and none of the named ones twice.
     3. GPU-seconds = GPUs · seconds, a whole number; the GPUs are all of the nodes' where the meter does not say.
-    4. What a reading costs does not grow with the readings before it.
+    4. What a reading costs does not grow with the readings before it, and what is kept of it is some 16 bytes.
 
 Answers in order, per reading: duplicate · conflict (reading_exists) · rejected (a fault) · accepted.
 
@@ -19,9 +19,9 @@ Refusals in order: readings_missing · readings_too_many · samples_missing · s
 reading_voided, then, of a correction, its faults.
 """
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import replace
-from datetime import datetime, timedelta
+from datetime import datetime
 from typing import Final
 
 from events.usage import (
@@ -37,7 +37,8 @@ from events.usage import (
 )
 from marketplace.core.decider import Decider
 from marketplace.core.errors import Refusal
-from marketplace.core.timeline import sum_amounts
+from marketplace.core.packed import digest
+from marketplace.core.timeline import sum_all, sum_amounts
 from marketplace.domain.usage_commands import (
     Answer,
     CloseUsage,
@@ -51,7 +52,18 @@ from marketplace.domain.usage_commands import (
     VoidUsage,
     name_usage,
 )
-from marketplace.domain.usage_state import SECOND, Count, Usage, UsageState, to_second
+from marketplace.domain.usage_rules import build_reading, count_gpus, find_fault, says
+from marketplace.domain.usage_state import (
+    HOME_BYTES,
+    SECOND,
+    VOIDED,
+    Count,
+    Usage,
+    UsageState,
+    digest_key,
+    digest_reading,
+    to_second,
+)
 
 __all__ = [
     "READINGS_MAX",
@@ -75,12 +87,10 @@ __all__ = [
     "evolve",
     "explain",
     "name_usage",
-    "render_key",
 ]
 
 READINGS_MAX: Final = 1_000
 SAMPLES_MAX: Final = 10_000
-INTERVAL_MAX: Final = timedelta(days=31)
 
 
 def count_gpu_seconds(state: UsageState, start: datetime, end: datetime) -> int:
@@ -88,49 +98,47 @@ def count_gpu_seconds(state: UsageState, start: datetime, end: datetime) -> int:
     return sum_amounts(state.timeline, to_second(start), to_second(end))
 
 
-def render_key(source: str, reading_id: str) -> str:
-    """Return the key of a reading in the state."""
-    return f"{source}\n{reading_id}"
-
-
 def answer(command: ReportUsage, state: UsageState) -> list[tuple[Answer, Reading | None]]:
     """Return the answer to each reading, and the reading where it is accepted."""
-    count, added = Count(state), dict[str, Reading]()
+    count, added = Count(state), dict[bytes, bytes]()
     answers: list[tuple[Answer, Reading | None]] = []
     for measurement in command.measurements:
-        key = render_key(command.source, measurement.reading_id)
-        if key in added or key in state.readings:
-            known = added[key] if key in added else state.readings[key]
-            answers.append((_answer_known(measurement, known), None))
+        key = digest_key(command.source, measurement.reading_id)
+        known = added.get(key) or state.readings.find(key)
+        if known is not None:
+            answers.append((_answer_known(measurement, known, command.metered), None))
             continue
         refused = _answer_elsewhere(command, measurement) or _answer_fault(command, measurement, state, count)
         if refused is not None:
             answers.append((refused, None))
             continue
-        reading = added[key] = _build_reading(measurement, command.metered.gpus_per_node)
+        reading = build_reading(measurement, command.metered.gpus_per_node)
+        added[key] = digest_reading(reading)
         count.add(reading)
         answers.append((Answer(measurement.reading_id, "accepted"), reading))
     return answers
 
 
-def explain(command: ReportUsage, before: UsageState, after: UsageState) -> list[Answer]:
-    """Return the answers of a report that was decided, from the states before and after it.
+def explain(command: ReportUsage, after: UsageState, accepted: Collection[str]) -> list[Answer]:
+    """Return the answers of a report that was decided, from the state after it and the ids that it added.
 
-    Cheaper than `answer`: only a reading that was not accepted is looked at again.
+    Cheaper than `answer`: only a reading that was not accepted, or whose id comes twice, is looked at again.
     """
-    count, seen = Count(after), set[str]()
+    count, fresh, said = Count(after), set(accepted), set[str]()
+    once = len({measurement.reading_id for measurement in command.measurements}) == len(command.measurements)
     answers: list[Answer] = []
     for measurement in command.measurements:
-        key = render_key(command.source, measurement.reading_id)
-        known = after.readings.get(key)
-        if key in seen or key in before.readings:
-            answers.append(_answer_known(measurement, known))
-        elif known is not None and _says_same(known, measurement):
-            seen.add(key)
-            answers.append(Answer(measurement.reading_id, "accepted"))
+        name = measurement.reading_id
+        known = None if once and name in fresh else after.find_content(command.source, name)
+        if name in fresh and name not in said and (known is None or says(measurement, known, command.metered)):
+            said.add(name)
+            answers.append(Answer(name, "accepted"))
+        elif known is not None and (name in said or name not in fresh):
+            answers.append(_answer_known(measurement, known, command.metered))
         else:
             refused = _answer_elsewhere(command, measurement) or _answer_fault(command, measurement, after, count)
-            answers.append(refused or _answer_known(measurement, known))
+            assert refused is not None or known is not None, "what has no fault is in the state"
+            answers.append(refused or _answer_known(measurement, known or VOIDED, command.metered))
     return answers
 
 
@@ -143,94 +151,20 @@ def _answer_elsewhere(command: ReportUsage, measurement: Measurement) -> Answer 
 
 
 def _answer_fault(command: ReportUsage, measurement: Measurement, state: UsageState, count: Count) -> Answer | None:
-    fault = _find_fault(measurement, command.metered, command.at, state, count)
+    fault = find_fault(measurement, command.metered, command.at, state, count)
     return None if fault is None else Answer(measurement.reading_id, "rejected", fault.code, fault.message)
 
 
-def _answer_known(measurement: Measurement, known: Reading | None) -> Answer:
-    if known is not None and _says_same(known, measurement):
+def _answer_known(measurement: Measurement, known: bytes, metered: Metered) -> Answer:
+    if says(measurement, known, metered):
         return Answer(measurement.reading_id, "duplicate")
     return Answer(
         measurement.reading_id,
         "conflict",
         "reading_exists",
-        f"reading {measurement.reading_id} was {'voided' if known is None else 'reported with other content'};"
+        f"reading {measurement.reading_id} was {'voided' if known == VOIDED else 'reported with other content'};"
         " correct it, or use another id",
     )
-
-
-def _says_same(reading: Reading, measurement: Measurement) -> bool:
-    return (
-        reading.start == measurement.start
-        and reading.end == measurement.end
-        and (measurement.nodes is None or measurement.nodes == reading.nodes)
-        and (reading.gpus, reading.devices) == (measurement.gpus, measurement.devices)
-        and reading.evidence == measurement.evidence
-    )
-
-
-def _build_reading(measurement: Measurement, gpus_per_node: int) -> Reading:
-    seconds = (measurement.end - measurement.start) // SECOND
-    gpus = _count_gpus(measurement, gpus_per_node)
-    return Reading(
-        reading_id=measurement.reading_id,
-        start=measurement.start,
-        end=measurement.end,
-        nodes=measurement.nodes or -(-gpus // gpus_per_node),
-        gpu_seconds=gpus * seconds,
-        gpus=measurement.gpus,
-        devices=measurement.devices,
-        evidence=measurement.evidence,
-    )
-
-
-def _count_gpus(measurement: Measurement, gpus_per_node: int) -> int:
-    return (measurement.nodes or 0) * gpus_per_node if measurement.gpus is None else measurement.gpus
-
-
-def _find_fault(
-    measurement: Measurement, metered: Metered, at: datetime, state: UsageState, count: Count
-) -> Refusal | None:
-    start, end = measurement.start, measurement.end
-    if start.tzinfo is None or end.tzinfo is None:
-        return Refusal("time_naive", "the interval has no offset; state one, such as Z")
-    if end <= start:
-        return Refusal("span_empty", f"the interval ends at {end.isoformat()}, not after its start")
-    if start.microsecond or end.microsecond:
-        return Refusal("seconds_not_whole", "intervals begin and end at whole seconds")
-    stated = [number for number in (measurement.nodes, measurement.gpus) if number is not None]
-    if min(stated, default=0) < 1:
-        return Refusal("nodes_not_positive", f"{min(stated, default=0)} nodes or GPUs do not count; report at least 1")
-    if not (metered.start <= start and end <= metered.end):
-        return Refusal("outside_grant", f"the grant runs from {metered.start.isoformat()} to {metered.end.isoformat()}")
-    if end > at:
-        return Refusal("from_the_future", f"the interval ends at {end.isoformat()}; it is {at.isoformat()}")
-    if state.closed:
-        return Refusal("grant_closed", "the grant is settled in full; readings can be lowered and voided only")
-    if end - start > INTERVAL_MAX:
-        return Refusal("interval_too_long", f"an interval lasts at most {INTERVAL_MAX.days} days; report it in parts")
-    return _find_excess(measurement, metered, count)
-
-
-def _find_excess(measurement: Measurement, metered: Metered, count: Count) -> Refusal | None:
-    """Return why the GPUs of an interval cannot be counted beside those that are, None where they can."""
-    start, end = measurement.start, measurement.end
-    device = count.find_device(measurement.devices, start, end)
-    if device is not None:
-        return Refusal("device_counted", f"GPU {device} is counted already at some instant of the interval")
-    gpus = _count_gpus(measurement, metered.gpus_per_node)
-    if len(set(measurement.devices)) != len(measurement.devices) or len(measurement.devices) > gpus:
-        return Refusal(
-            "device_counted", f"{len(measurement.devices)} devices are named for {gpus} GPUs; name each once"
-        )
-    peak, where = count.find_peak(start, end)
-    if peak + gpus > metered.nodes * metered.gpus_per_node:
-        return Refusal(
-            "nodes_above_grant",
-            f"{peak} GPUs are reported at {where.isoformat()} already; {gpus} more exceed the"
-            f" {metered.nodes} nodes of {metered.gpus_per_node} of the grant",
-        )
-    return None
 
 
 def decide(command: UsageCommand, state: UsageState) -> Sequence[UsageEvent]:
@@ -272,7 +206,7 @@ def _evidence(command: EvidenceUsage, state: UsageState) -> Sequence[UsageEvent]
         raise Refusal("samples_too_many", f"at most {SAMPLES_MAX} samples come at once", pointer="/samples")
     looked, fresh = dict[str, datetime](), list[Sample]()
     for sample in sorted(command.samples, key=lambda one: one.at):
-        key = render_key(command.source, sample.device)
+        key = _name_device(command.source, sample.device)
         last = looked.get(key) or state.looked.get(key)
         if last is None or last < sample.at:
             looked[key] = sample.at
@@ -282,8 +216,12 @@ def _evidence(command: EvidenceUsage, state: UsageState) -> Sequence[UsageEvent]
     return [UsageEvidenced(**_name(command), samples=tuple(fresh), meter=command.meter)]
 
 
+def _name_device(source: str, device: str) -> str:
+    return f"{source}\n{device}"
+
+
 def _identify(command: IdentifyReadings, state: UsageState) -> Sequence[UsageEvent]:
-    fresh = tuple(reading_id for reading_id in command.reading_ids if reading_id not in state.homes)
+    fresh = tuple(reading_id for reading_id in command.reading_ids if state.find_home(reading_id) is None)
     if not fresh:
         return []
     return [
@@ -300,31 +238,39 @@ def _identify(command: IdentifyReadings, state: UsageState) -> Sequence[UsageEve
 def _close(command: CloseUsage, state: UsageState) -> Sequence[UsageEvent]:
     if state.closed:
         return []
-    gpu_seconds = sum(reading.gpu_seconds for reading in state.counted())
-    return [UsageClosed(usage_id=command.usage_id, grant_id=command.grant_id, gpu_seconds=gpu_seconds)]
+    counted = sum_all(state.timeline)
+    return [UsageClosed(usage_id=command.usage_id, grant_id=command.grant_id, gpu_seconds=counted)]
 
 
-def _get_reading(state: UsageState, source: str, reading_id: str) -> Reading | None:
-    key = render_key(source, reading_id)
-    if key not in state.readings:
+def _get_content(state: UsageState, source: str, reading_id: str) -> bytes:
+    content = state.find_content(source, reading_id)
+    if content is None:
         raise Refusal("reading_unknown", f"source {source} reported no reading {reading_id} of this grant")
-    return state.readings[key]
+    return content
+
+
+def _take_before(before: Reading | None, content: bytes) -> Reading:
+    """Return the reading that a command brought along, which is what the record knows of it."""
+    assert before is not None, "the reading that is corrected or voided is brought along"
+    assert digest_reading(before) == content, "the reading that is brought along is the last that was said"
+    return before
 
 
 def _correct(command: CorrectUsage, state: UsageState) -> Sequence[UsageEvent]:
     measurement = command.measurement
-    before = _get_reading(state, command.source, measurement.reading_id)
-    if before is None:
+    content = _get_content(state, command.source, measurement.reading_id)
+    if content == VOIDED:
         raise Refusal("reading_voided", f"reading {measurement.reading_id} was voided; report it under another id")
-    if _says_same(before, measurement):
+    if says(measurement, content, command.metered):
         return []
+    before = _take_before(command.before, content)
     count = Count(state)
     count.add(before, -1)
     lowered = replace(state, closed=state.closed and not _is_lower(measurement, before, command.metered))
-    fault = _find_fault(measurement, command.metered, command.at, lowered, count)
+    fault = find_fault(measurement, command.metered, command.at, lowered, count)
     if fault is not None:
         raise fault
-    after = _build_reading(measurement, command.metered.gpus_per_node)
+    after = build_reading(measurement, command.metered.gpus_per_node)
     return [UsageCorrected(**_name(command), before=before, after=after, reason=command.reason, meter=command.meter)]
 
 
@@ -334,13 +280,14 @@ def _is_lower(measurement: Measurement, before: Reading, metered: Metered) -> bo
         return False
     gpus = before.gpu_seconds // ((before.end - before.start) // SECOND)
     inside = before.start <= measurement.start and measurement.end <= before.end
-    return inside and _count_gpus(measurement, metered.gpus_per_node) <= gpus
+    return inside and count_gpus(measurement, metered.gpus_per_node) <= gpus
 
 
 def _void(command: VoidUsage, state: UsageState) -> Sequence[UsageEvent]:
-    before = _get_reading(state, command.source, command.reading_id)
-    if before is None:
+    content = _get_content(state, command.source, command.reading_id)
+    if content == VOIDED:
         return []
+    before = _take_before(command.before, content)
     return [UsageVoided(**_name(command), reading=before, reason=command.reason, meter=command.meter)]
 
 
@@ -353,12 +300,13 @@ def evolve(state: UsageState, event: UsageEvent) -> UsageState:
             return _evolve_count(state, event.source, (event.after,), (event.before,))
         case UsageVoided():
             after = _evolve_count(state, event.source, (), (event.reading,))
-            return replace(after, readings=after.readings.set(render_key(event.source, event.reading.reading_id), None))
+            key = digest_key(event.source, event.reading.reading_id)
+            return replace(after, readings=after.readings.update({key: VOIDED}))
         case UsageEvidenced():
-            looked = {render_key(event.source, sample.device): sample.at for sample in event.samples}
+            looked = {_name_device(event.source, sample.device): sample.at for sample in event.samples}
             return replace(state, looked=state.looked.update(looked))
         case UsageIdentified():
-            return replace(state, homes=state.homes.update(dict.fromkeys(event.reading_ids, event.grant_id)))
+            return _evolve_homes(state, event)
         case UsageClosed():
             return replace(state, closed=True)
 
@@ -369,7 +317,14 @@ def _evolve_count(state: UsageState, source: str, added: tuple[Reading, ...], ta
         count.add(reading, -1)
     for reading in added:
         count.add(reading)
-    return count.seal({render_key(source, reading.reading_id): reading for reading in added})
+    return count.seal({digest_key(source, reading.reading_id): digest_reading(reading) for reading in added})
+
+
+def _evolve_homes(state: UsageState, event: UsageIdentified) -> UsageState:
+    grants = state.grants if event.grant_id in state.grants else (*state.grants, event.grant_id)
+    number = grants.index(event.grant_id).to_bytes(HOME_BYTES)
+    homes = state.homes.update({digest(reading_id): number for reading_id in event.reading_ids})
+    return replace(state, homes=homes, grants=grants)
 
 
 USAGE: Decider[UsageCommand, UsageEvent, UsageState] = Decider("usage", "usg", Usage(), decide, evolve)

@@ -6,8 +6,9 @@ from typing import Literal, NamedTuple
 
 import msgspec
 
-from events.usage import Evidence, Meter, Sample
+from events.usage import Evidence, Meter, Reading, Sample
 from marketplace.core.ids import derive_id, rename_id
+from marketplace.core.intervals import Load
 
 
 class Measurement(msgspec.Struct, frozen=True, kw_only=True, gc=False):
@@ -33,12 +34,13 @@ class Measurement(msgspec.Struct, frozen=True, kw_only=True, gc=False):
 
 
 class Metered(msgspec.Struct, frozen=True, kw_only=True):
-    """What the grant allows: its span as it stands, nodes and GPUs per node."""
+    """What the grant allows: its span as it stands, nodes and GPUs per node, and the nodes that were resold."""
 
     start: datetime
     end: datetime
     nodes: int
     gpus_per_node: int
+    resold: tuple[Load, ...] = ()
 
 
 class ReportUsage(msgspec.Struct, frozen=True, kw_only=True):
@@ -75,7 +77,7 @@ class CloseUsage(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class CorrectUsage(msgspec.Struct, frozen=True, kw_only=True):
-    """Replace a reading by its source."""
+    """Replace a reading by its source; `before` is what it says, None where the record has none that counts."""
 
     usage_id: str
     grant_id: str
@@ -84,17 +86,19 @@ class CorrectUsage(msgspec.Struct, frozen=True, kw_only=True):
     metered: Metered
     reason: str
     at: datetime
+    before: Reading | None = None
     meter: Meter = "provider"
 
 
 class VoidUsage(msgspec.Struct, frozen=True, kw_only=True):
-    """Take a reading back."""
+    """Take a reading back; `before` is what it says, None where the record has none that counts."""
 
     usage_id: str
     grant_id: str
     source: str
     reading_id: str
     reason: str
+    before: Reading | None = None
     meter: Meter = "provider"
 
 

@@ -1,48 +1,74 @@
-"""The state of usage: readings by id, and the GPUs that count at every second.
+"""The state of usage: what is known of each reading in a few bytes, and the GPUs that count at every second.
 
-`usage.py` decides what is added to it.
+A record lives as long as its grant and may have ten million readings, so it keeps of each no more than decides about
+the next one: that its id is used, and a digest of what it said (ADR 5). `usage.py` decides what is added to it.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
-from typing import Final
+from typing import Final, NamedTuple
 
 from immutables import Map
 
-from events.usage import Reading
+from events.usage import Evidence, Reading
+from marketplace.core.packed import Packed, digest
 from marketplace.core.timeline import EMPTY, Tally, Timeline
 
 EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 SECOND: Final = timedelta(seconds=1)
+CONTENT_BYTES: Final = 6
+VOIDED: Final = bytes(CONTENT_BYTES)
+"""Stands where the digest of a reading that was voided stood."""
+HOME_BYTES: Final = 4
+DEVICE_SECONDS: Final = 1 << 21
+"""A GPU is mostly metered without a gap, so that some 24 days of it are one run."""
 
 
 @dataclass(frozen=True, slots=True)
 class Usage:
-    """What was metered of one grant; of a source's record, only `homes` is filled.
+    """What was metered of one grant; of a source's record, only `homes` and `grants` are filled.
 
     Attributes:
-        readings: By source and id; None where a reading was voided.
+        readings: What each reading said, as a digest, by source and id; `VOIDED` where it was voided.
         timeline: GPUs that count, second by second.
-        devices: The same of each GPU that was named.
-        homes: The grant for which each id of the source was used.
+        devices: The same of each GPU that was named, in blocks of `DEVICE_SECONDS`.
+        homes: For which of the grants each id of the source was used.
+        grants: The grants for which the source used ids.
         closed: Whether the grant is settled in full.
         looked: When each source looked last at each device.
     """
 
-    readings: Map[str, Reading | None] = field(default_factory=Map)
+    readings: Packed = field(default_factory=lambda: Packed(CONTENT_BYTES))
     timeline: Timeline = EMPTY
     devices: Map[str, Timeline] = field(default_factory=Map)
-    homes: Map[str, str] = field(default_factory=Map)
+    homes: Packed = field(default_factory=lambda: Packed(HOME_BYTES))
+    grants: tuple[str, ...] = ()
     closed: bool = False
     looked: Map[str, datetime] = field(default_factory=Map)
 
-    def counted(self) -> Iterable[Reading]:
-        """Return the readings that count."""
-        return (reading for reading in self.readings.values() if reading is not None)
+    def find_content(self, source: str, reading_id: str) -> bytes | None:
+        """Return what a reading said, as a digest, None where there is none."""
+        return self.readings.find(digest_key(source, reading_id))
+
+    def find_home(self, reading_id: str) -> str | None:
+        """Return the grant for which the source used an id, None where it did not."""
+        number = self.homes.find(digest(reading_id))
+        return None if number is None else self.grants[int.from_bytes(number)]
 
 
 UsageState = Usage
+
+
+class Said(NamedTuple):
+    """What a reading says besides its id."""
+
+    start: datetime
+    end: datetime
+    nodes: int
+    gpus: int | None
+    devices: tuple[str, ...]
+    evidence: Evidence | None
 
 
 class Count:
@@ -73,11 +99,11 @@ class Count:
     def _get_device(self, device: str) -> Tally:
         tally = self._devices.get(device)
         if tally is None:
-            tally = self._devices[device] = Tally(self._state.devices.get(device, EMPTY))
+            tally = self._devices[device] = Tally(self._state.devices.get(device, EMPTY), DEVICE_SECONDS)
         return tally
 
-    def seal(self, readings: Mapping[str, Reading | None]) -> Usage:
-        """Return the state with these readings and with what was counted."""
+    def seal(self, readings: Mapping[bytes, bytes]) -> Usage:
+        """Return the state with these readings, content by key, and with what was counted."""
         devices = self._state.devices
         if self._devices:
             mutation = devices.mutate()
@@ -93,3 +119,31 @@ class Count:
 def to_second(at: datetime) -> int:
     """Return the whole seconds since 1970."""
     return (at - EPOCH) // SECOND
+
+
+def digest_key(source: str, reading_id: str) -> bytes:
+    """Return the key of a reading in the state."""
+    return digest(f"{source}\n{reading_id}")
+
+
+def digest_reading(reading: Reading) -> bytes:
+    """Return the digest of what a reading says."""
+    said = Said(reading.start, reading.end, reading.nodes, reading.gpus, reading.devices, reading.evidence)
+    return digest_content(said)
+
+
+def digest_content(said: Said) -> bytes:
+    """Return the digest of what is said: the same for equal instants and numbers, however they are written."""
+    start, end, nodes, gpus, devices, evidence = said
+    first, last = start - EPOCH, end - EPOCH
+    text = (
+        f"{first.days} {first.seconds} {first.microseconds} {last.days} {last.seconds} {last.microseconds}"
+        f" {nodes} {gpus} {devices or ''}"
+    )
+    if evidence is not None:
+        share, energy = evidence.gpu_utilisation, evidence.energy_kwh
+        share = share if share is None else share.normalize()
+        energy = energy if energy is None else energy.normalize()
+        text = f"{text} {share} {energy} {evidence.xid_errors}"
+    found = digest(text, CONTENT_BYTES)
+    return found if found != VOIDED else VOIDED[1:] + b"\x01"

@@ -296,8 +296,8 @@ def _fail(requests: list[_Request], reason: str) -> None:
 
 
 async def _wait_for_socket(servers: list[str]) -> None:
-    """Raise at once where no port answers: nats-py takes two seconds to find out."""
-    for server in servers:
+    """Raise at once where no port answers, asked twice: nats-py takes two seconds to find out."""
+    for server in [*servers, *servers]:
         address = urlsplit(server if "://" in server else f"nats://{server}")
         with contextlib.suppress(OSError, TimeoutError):
             async with asyncio.timeout(_CONNECT_SECONDS_MAX):

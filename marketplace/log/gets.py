@@ -1,26 +1,21 @@
 """Getting single messages and short runs of them, from a replica where that is enough and from the leader where not."""
 
-import asyncio
-import time
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import TypeVar
 
 import msgspec
 from nats.aio.msg import Msg
 
 from marketplace.core.errors import Unavailable
 from marketplace.log.codec import parse_recorded
-from marketplace.log.connection import Connection, NoAnswer, call_api
+from marketplace.log.connection import Connection, call_api
 from marketplace.log.headers import find_previous, parse_block
+from marketplace.log.patience import ask_again
 from marketplace.log.port import Recorded
 from marketplace.log.stream import read_error
 
-RESTART_SECONDS = 0.1
-_ATTEMPT_SECONDS_MIN = 1.0
 _MULTI_SUBJECTS_MAX = 1_000
 _MESSAGE_NOT_FOUND = 10037
-_Answer = TypeVar("_Answer")
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,7 +47,7 @@ class Gets:
                 self.connection, f"$JS.API.STREAM.MSG.GET.{self.stream}", request, seconds_max=seconds_max
             )
 
-        answer = await self._ask_again(ask)
+        answer = await ask_again(ask, self.seconds_max)
         error = read_error(answer)
         if error is None:
             return _parse_stored(answer)
@@ -67,7 +62,7 @@ class Gets:
         async def ask(seconds_max: float) -> Msg:
             return await self.connection.request(self._direct, payload, seconds_max=seconds_max)
 
-        message = await self._ask_again(ask)
+        message = await ask_again(ask, self.seconds_max)
         return None if _is_status(message) else _parse_direct(message)
 
     async def load_page(self, subject: str, after: int, count: int) -> tuple[list[Recorded], bool]:
@@ -99,19 +94,7 @@ class Gets:
                 self._direct, payload, is_last=_is_status, seconds_max=seconds_max
             )
 
-        return await self._ask_again(ask)
-
-    async def _ask_again(self, ask: Callable[[float], Awaitable[_Answer]]) -> _Answer:
-        deadline = time.monotonic() + self.seconds_max
-        patience = _ATTEMPT_SECONDS_MIN
-        while True:
-            try:
-                return await ask(min(patience, self.seconds_max))
-            except NoAnswer:
-                patience *= 2  # a server that is only slow is not asked faster than it answers
-                if time.monotonic() + RESTART_SECONDS > deadline:
-                    raise
-            await asyncio.sleep(RESTART_SECONDS)
+        return await ask_again(ask, self.seconds_max)
 
 
 class _StoredMessage(msgspec.Struct):

@@ -14,7 +14,8 @@ from events.subjects import ALL
 from marketplace.core.errors import Corrupt
 from marketplace.log.connection import Connection, NoAnswer
 from marketplace.log.feed import open_feed
-from marketplace.log.gets import RESTART_SECONDS, Gets, Stored
+from marketplace.log.gets import Gets, Stored
+from marketplace.log.patience import RESTART_SECONDS
 from marketplace.log.port import Recorded
 
 _STEPS_MAX = 500

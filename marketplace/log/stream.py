@@ -8,6 +8,7 @@ from nats.aio.msg import Msg
 from events.subjects import ALL
 from marketplace.core.errors import Corrupt, Unavailable
 from marketplace.log.connection import Connection, NoAnswer, call_api
+from marketplace.log.patience import ask_again
 from marketplace.log.port import Health
 
 SERVER_VERSION_MIN = (2, 15, 0)
@@ -75,7 +76,10 @@ class Stream:
         Raises:
             Unavailable: No answer, or no leader.
         """
-        answer = await call_api(self.connection, f"$JS.API.STREAM.INFO.{self.name}", None, seconds_max=self.seconds_max)
+        return await self._ask(self.seconds_max)
+
+    async def _ask(self, seconds_max: float) -> StreamInfo | None:
+        answer = await call_api(self.connection, f"$JS.API.STREAM.INFO.{self.name}", None, seconds_max=seconds_max)
         error = read_error(answer)
         if error is None:
             return msgspec.convert(answer, StreamInfo)
@@ -117,7 +121,7 @@ class Stream:
         Raises:
             Unavailable: No answer, no leader, or no stream.
         """
-        info = await self.find()
+        info = await ask_again(self._ask, self.seconds_max)
         if info is None:
             raise Unavailable("NATS", f"stream {self.name} does not exist")
         replicas = info.cluster.replicas or [] if info.cluster is not None else []

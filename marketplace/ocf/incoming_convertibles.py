@@ -1,17 +1,26 @@
 """Convertibles of a package of others; see `incoming`."""
 
+from datetime import date
 from decimal import Decimal
+from typing import Any, Final
 
 from msgspec import UNSET
 
 from events import instrument as instruments
 from events import issuer as issuers
-from events.types import SafeTerms
+from events.types import NoteTerms, PrincipalTerms, SafeTerms
 from marketplace.ocf import transactions as tx
 from marketplace.ocf.incoming_ground import Ground, at_midnight
 from marketplace.ocf.intake import Taken
 from marketplace.ocf.reading import Located
-from marketplace.ocf.values import SafeMechanism
+from marketplace.ocf.values import NoteMechanism, SafeMechanism
+
+_COMPOUND: Final = {
+    "ANNUAL": "compound_annual",
+    "SEMI_ANNUAL": "compound_semiannual",
+    "QUARTERLY": "compound_quarterly",
+    "MONTHLY": "compound_monthly",
+}
 
 
 def take_convertible(ground: Ground, located: Located, item: tx.ConvertibleIssuance) -> None:
@@ -21,26 +30,29 @@ def take_convertible(ground: Ground, located: Located, item: tx.ConvertibleIssua
         reason = f"it ended by {ended.__struct_config__.tag} {ended.id}; what came of it is kept, and it is not"
         ground.lose(located, "ended_convertible_not_kept", reason)
         return
-    terms = _find_terms(ground, located, item)
+    found = _find_terms(ground, located, item)
     amount = ground.find_usd(located, item.investment_amount)
-    if terms is None or amount is None:
+    if found is None or amount is None:
         return
+    terms, interest_from = found
     instrument_id, holder_id = ground.name("ins", item.security_id), ground.name_holder(item.stakeholder_id)
     of = {"instrument_id": instrument_id, "issuer_id": ground.issuer_id, "holder_id": holder_id}
     issued = instruments.InstrumentIssued(**of, terms=terms, commitment_usd=amount, funding="paid_at_once")
     accrued = instruments.InstrumentPrincipalAccrued(
-        **of,
+        instrument_id=instrument_id,
+        issuer_id=ground.issuer_id,
+        holder_id=holder_id,
         tranche_id=ground.name("trn", item.security_id),
         principal_usd=amount,
         statement_id=None,
         terms_version=1,
-        interest_from=item.date,
+        interest_from=interest_from or item.date,
     )
     time = at_midnight(item.date)
     ground.instruments[instrument_id] = tuple(
         Taken(event, time, located.file, located.label) for event in (issued, accrued)
     )
-    ground.add(located, item.date, issuers.IssuerInstrumentSigned(**of, commitment_usd=amount))
+    ground.add(located, item.date, issuers.IssuerInstrumentSigned(**of, commitment_usd=amount, terms=terms))
 
 
 def _find_end(ground: Ground, security_id: str) -> tx.Transaction | None:
@@ -50,25 +62,76 @@ def _find_end(ground: Ground, security_id: str) -> tx.Transaction | None:
     )
 
 
-def _find_terms(ground: Ground, located: Located, item: tx.ConvertibleIssuance) -> SafeTerms | None:
+def _find_terms(
+    ground: Ground, located: Located, item: tx.ConvertibleIssuance
+) -> tuple[PrincipalTerms, date | None] | None:
+    """Return the terms of a convertible, and of a note its first day of interest; None where they are refused."""
     mechanisms = [trigger.conversion_right.conversion_mechanism for trigger in item.conversion_triggers]
-    safes = list(dict.fromkeys(mechanism for mechanism in mechanisms if isinstance(mechanism, SafeMechanism)))
-    if item.convertible_type != "SAFE" or len(safes) != 1:
-        reason = f"a {item.convertible_type} with {len(safes)} SAFE mechanisms; the marketplace keeps SAFEs of one"
+    kind: type[SafeMechanism | NoteMechanism] = SafeMechanism if item.convertible_type == "SAFE" else NoteMechanism
+    found = list(dict.fromkeys(mechanism for mechanism in mechanisms if isinstance(mechanism, kind)))
+    if item.convertible_type not in {"SAFE", "NOTE"} or len(found) != 1:
+        reason = (
+            f"a {item.convertible_type} with {len(found)} mechanisms of its kind; the marketplace keeps SAFEs and "
+            "notes of one"
+        )
         ground.refuse(located, "convertible_not_kept", reason)
         return None
-    safe = safes[0]
+    mechanism = found[0]
+    if mechanism.exit_multiple is not UNSET:
+        ground.lose(located, "member_not_kept", f"the marketplace keeps no exit_multiple of a {item.convertible_type}")
+    if isinstance(mechanism, SafeMechanism):
+        safe = _read_safe(ground, located, mechanism)
+        return None if safe is None else (safe, None)
+    return _read_note(ground, located, mechanism)
+
+
+def _read_safe(ground: Ground, located: Located, safe: SafeMechanism) -> SafeTerms | None:
     if safe.conversion_timing is UNSET:
         reason = "conversion_timing is absent: whether the cap is on pre- or post-money capitalisation is not guessed"
         ground.refuse(located, "conversion_timing_missing", reason)
         return None
-    if safe.exit_multiple is not UNSET:
-        ground.lose(located, "member_not_kept", "the marketplace keeps no exit_multiple of a SAFE")
-    cap = ground.find_usd(located, safe.conversion_valuation_cap)
-    discount = None if safe.conversion_discount is UNSET else Decimal(safe.conversion_discount or "0")
     return SafeTerms(
         conversion_timing="post_money" if safe.conversion_timing == "POST_MONEY" else "pre_money",
-        valuation_cap_usd=cap,
-        discount=discount,
+        valuation_cap_usd=ground.find_usd(located, safe.conversion_valuation_cap),
+        discount=_read_discount(safe),
         most_favoured_nation=safe.conversion_mfn,
     )
+
+
+def _read_discount(mechanism: SafeMechanism | NoteMechanism) -> Decimal | None:
+    return None if mechanism.conversion_discount is UNSET else Decimal(mechanism.conversion_discount or "0")
+
+
+def _read_note(ground: Ground, located: Located, note: NoteMechanism) -> tuple[NoteTerms, date] | None:
+    """Return a note of one rate that is paid with the principal; what would change what it grows to is refused."""
+    rate = note.interest_rates[0] if note.interest_rates else None
+    interest = "simple" if note.compounding_type == "SIMPLE" else _COMPOUND.get(note.interest_accrual_period)
+    problems = (
+        ("note_rates_not_one", rate is None or len(note.interest_rates) != 1, "the marketplace keeps one rate"),
+        ("note_interest_paid_out", note.interest_payout != "DEFERRED", "interest is paid with the principal here"),
+        ("note_compounds_daily", interest is None, "interest compounds by the month, quarter, half-year or year here"),
+        (
+            "note_maturity_missing",
+            rate is not None and rate.accrual_end_date is UNSET,
+            "accrual_end_date is absent: when the note falls due is not guessed",
+        ),
+    )
+    for code, wrong, reason in problems:
+        if wrong:
+            ground.refuse(located, code, reason)
+            return None
+    assert rate is not None, "a note without a rate is refused"
+    if note.conversion_mfn not in (UNSET, False):
+        ground.lose(located, "member_not_kept", "the marketplace keeps no conversion_mfn of a note")
+    known: dict[str, Any] = {
+        "interest": interest,
+        "day_count": "actual_365" if note.day_count_convention == "ACTUAL_365" else "thirty_360",
+        "matures_on": rate.accrual_end_date,
+    }
+    terms = NoteTerms(
+        annual_rate=Decimal(rate.rate),
+        valuation_cap_usd=ground.find_usd(located, note.conversion_valuation_cap),
+        discount=_read_discount(note),
+        **known,
+    )
+    return terms, rate.accrual_start_date

@@ -143,20 +143,25 @@ def _transfer(out: Writing, event: issuers.IssuerStockTransferred) -> None:
 
 
 def _repurchase(out: Writing, event: issuers.IssuerStockRepurchased) -> None:
+    """Write a repurchase, or, where it was for nothing, the cancellation that OCF has a word for."""
     for taken in list(out.lots.take(event.holder_id, event.class_id, event.shares)):
-        balance_id = taken.balance.security_id if taken.balance is not None else UNSET
-        out.transactions.append(
-            tx.StockRepurchase(
-                **out.number(),
-                comments=render_comments(event.approval),
-                security_id=taken.lot.security_id,
-                price=render_money(event.price_usd_per_share),
-                quantity=render_number(taken.shares),
-                balance_security_id=balance_id,
-            )
-        )
+        fields: dict[str, Any] = {
+            **out.number(),
+            "comments": render_comments(event.approval),
+            "security_id": taken.lot.security_id,
+            "quantity": render_number(taken.shares),
+            "balance_security_id": taken.balance.security_id if taken.balance is not None else UNSET,
+        }
+        if event.price_usd_per_share:
+            out.transactions.append(tx.StockRepurchase(**fields, price=render_money(event.price_usd_per_share)))
+        else:
+            out.transactions.append(tx.StockCancellation(**fields, reason_text=_render_reason(event.cause)))
         if taken.balance is not None:
             out.write_issuance(event.holder_id, event.class_id, taken.balance)
+
+
+def _render_reason(cause: str | None) -> str:
+    return "Given back for nothing" if cause is None else f"Clawed back: principal of {cause} was taken back"
 
 
 def _split(out: Writing, event: issuers.IssuerStockSplit) -> None:
@@ -269,6 +274,8 @@ _HANDLERS: Final[dict[type[Any], Callable[[Writing, Any], None]]] = {
     issuers.IssuerStockConverted: _convert_stock,
     **RIGHTS,
     issuers.IssuerInstrumentSigned: _leave_out,
+    issuers.IssuerDilutionLimited: _leave_out,
+    issuers.IssuerExposureRecorded: _leave_out,
     issuers.IssuerFinancingOpened: _open_financing,
     issuers.IssuerFinancingPriced: _leave_out,
     issuers.IssuerFinancingClosed: _close_financing,

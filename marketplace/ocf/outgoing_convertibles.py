@@ -111,6 +111,9 @@ class Convertibles:
         )
 
     def _reversed(self, out: Writing, event: instruments.InstrumentPrincipalReversed) -> None:
+        """Cancel what is outstanding; of shares and money, the stock's own act and the sidecar tell."""
+        if event.became != "outstanding":
+            return
         tranche = next(each for each in self._tranches[event.instrument_id] if each.tranche_id == event.tranche_id)
         amount = event.principal_usd
         self._cancel(out, event.instrument_id, tranche, event.reason, amount_usd=amount, goes_on=False)

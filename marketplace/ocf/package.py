@@ -7,7 +7,7 @@ from typing import Any, Final
 
 import msgspec
 
-from events.issuer import IssuerImported
+from events.issuer import IssuerExposureRecorded, IssuerImported
 from marketplace.captable.history import History
 from marketplace.core.errors import Refusal
 from marketplace.core.ids import is_id
@@ -41,9 +41,19 @@ def render_package(history: History) -> dict[str, bytes]:
     """
     history.get_issuer()
     names = {ours: theirs for ours, theirs in history.get_origins().items() if is_id(theirs)}
-    known = rename_ids(history, names)
+    known = rename_ids(_leave_orders_out(history), names)
     acts = tuple(act for act in known.acts if not isinstance(act.event, IssuerImported))
     return {SIDECAR: render_sidecar(known), **render_files(History(known.issuer_id, acts))}
+
+
+def _leave_orders_out(history: History) -> History:
+    """Return the history without what orders may become, which are the marketplace's and no part of the company."""
+    acts = (
+        act
+        for act in history.acts
+        if not isinstance(act.event, IssuerExposureRecorded) or is_id(act.event.subject_id, "ins")
+    )
+    return History(history.issuer_id, tuple(acts))
 
 
 def render_files(history: History) -> dict[str, bytes]:

@@ -110,7 +110,7 @@ def _locked(changes: Changes, fact: Fact, event: auction_events.AuctionLocked) -
         status="locked",
         phase="locked",
         book_hash=event.book_hash,
-        book_orders=len(event.book.orders),
+        book_orders=len(event.book.orders) + len(event.book.backstops),
         locked_sequence=fact.sequence,
     )
 

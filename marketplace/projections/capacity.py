@@ -12,6 +12,7 @@ from sqlalchemy import text as sql
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from events import pool as pool_events
+from events.types import LotShare
 from marketplace.projections.changes import Changes
 from marketplace.projections.facts import Fact
 from marketplace.projections.projection import Projection, all_of, tags_of
@@ -26,6 +27,7 @@ offers: Final = define(
     instant("start"),
     instant("end"),
     Column("recalled", Boolean, nullable=False),
+    text("grant_id", null=True),
     origin=Origin("pool", "pool_id"),
 )
 reservations: Final = define(
@@ -39,6 +41,7 @@ reservations: Final = define(
     instant("start"),
     instant("end"),
     instant("released_at", null=True),
+    text("resale_lot_id", null=True),
     Index("ix_reservations_v1_grant", "grant_id"),
     Index("ix_reservations_v1_lot", "lot_id"),
     origin=Origin("pool", "pool_id"),
@@ -56,7 +59,7 @@ outages: Final = define_history(
 
 def _offered(changes: Changes, _: Fact, event: pool_events.PoolCapacityOffered) -> None:
     span = {"nodes": event.nodes, "start": event.start, "end": event.end}
-    changes.put(offers, pool_id=event.pool_id, lot_id=event.lot_id, recalled=False, **span)
+    changes.put(offers, pool_id=event.pool_id, lot_id=event.lot_id, recalled=False, grant_id=event.grant_id, **span)
 
 
 def _recalled(changes: Changes, _: Fact, event: pool_events.PoolCapacityRecalled) -> None:
@@ -64,18 +67,35 @@ def _recalled(changes: Changes, _: Fact, event: pool_events.PoolCapacityRecalled
 
 
 def _reserved(changes: Changes, fact: Fact, event: pool_events.PoolCapacityReserved) -> None:
-    for line, share in enumerate(event.lots):
+    _put_shares(changes, fact, event.grant_id, event.lots)
+
+
+def _put_shares(
+    changes: Changes, fact: Fact, grant_id: str, lots: tuple[LotShare, ...], resale_lot_id: str | None = None
+) -> None:
+    for line, share in enumerate(lots):
         changes.put(
             reservations,
-            pool_id=event.pool_id,
-            grant_id=event.grant_id,
+            pool_id=fact.id,
+            grant_id=grant_id,
             sequence=fact.sequence,
             line=line,
             lot_id=share.lot_id,
             nodes=share.nodes,
             start=share.start,
             end=share.end,
+            resale_lot_id=resale_lot_id,
         )
+
+
+def _resold(changes: Changes, fact: Fact, event: pool_events.PoolCapacityResold) -> None:
+    """Void what the seller's grant had, and write what it keeps and what the buyer's has."""
+    for row in changes.rows(reservations):
+        if (row["pool_id"], row["grant_id"]) == (event.pool_id, event.grant_id_before):
+            key = (row["pool_id"], row["grant_id"], row["sequence"], row["line"])
+            changes.update(reservations, *key, released_at=row["start"])
+    _put_shares(changes, fact, event.grant_id_before, event.lots_left)
+    _put_shares(changes, fact, event.grant_id, event.lots, event.lot_id)
 
 
 def _released(changes: Changes, _: Fact, event: pool_events.PoolCapacityReleased) -> None:
@@ -96,7 +116,8 @@ def _restored(changes: Changes, fact: Fact, event: pool_events.PoolNodeRestored)
 
 async def _load(changes: Changes, batch: Sequence[Fact], connection: AsyncConnection) -> None:
     released = {f.event.grant_id for f in batch if isinstance(f.event, pool_events.PoolCapacityReleased)}
-    await changes.load_where(connection, reservations, "grant_id", released)
+    resold = {f.event.grant_id_before for f in batch if isinstance(f.event, pool_events.PoolCapacityResold)}
+    await changes.load_where(connection, reservations, "grant_id", released | resold)
 
 
 PROJECTION: Final = Projection(
@@ -107,6 +128,7 @@ PROJECTION: Final = Projection(
         pool_events.PoolCapacityOffered: _offered,
         pool_events.PoolCapacityRecalled: _recalled,
         pool_events.PoolCapacityReserved: _reserved,
+        pool_events.PoolCapacityResold: _resold,
         pool_events.PoolCapacityReleased: _released,
         pool_events.PoolNodeFailed: _failed,
         pool_events.PoolNodeRestored: _restored,
@@ -126,7 +148,7 @@ class CapacityStep(msgspec.Struct, frozen=True, kw_only=True):
     Attributes:
         start: First instant.
         end: Instant after the last.
-        offered: Nodes of lots that are for sale.
+        offered: Nodes that the provider's lots offer; what a grant resells is among those reserved.
         reserved: Nodes taken by grants.
         failed: Nodes that do not work; an outage without an end counts until the end of the window.
         free: Offered nodes that are neither reserved nor failed.
@@ -170,7 +192,7 @@ WITH kept AS (
    FROM reservations_v1 WHERE pool_id = :pool_id AND start < :end
 )
 SELECT 'offered' AS kind, nodes, start, "end" FROM capacity_offers_v1
- WHERE pool_id = :pool_id AND NOT recalled AND start < :end AND "end" > :start
+ WHERE pool_id = :pool_id AND NOT recalled AND grant_id IS NULL AND start < :end AND "end" > :start
 UNION ALL
 SELECT 'reserved', nodes, start, until FROM kept WHERE until > :start
 UNION ALL
@@ -222,10 +244,14 @@ WITH bids AS (
    FROM orders_v1, jsonb_array_elements(terms->'offers') AS offer
   WHERE status IN ('open', 'locked') AND offer->>'gpu_class' = :gpu_class
 ), kept AS (
- SELECT lot_id, nodes, start, CASE WHEN released_at < "end" THEN greatest(start, released_at) ELSE "end" END AS until
+ SELECT lot_id, resale_lot_id, nodes, start,
+        CASE WHEN released_at < "end" THEN greatest(start, released_at) ELSE "end" END AS until
    FROM reservations_v1
+), taken AS (
+ SELECT lot_id, nodes, start, until FROM kept
+ UNION ALL SELECT resale_lot_id, nodes, start, until FROM kept WHERE resale_lot_id IS NOT NULL
 ), sold AS (
- SELECT lot_id, sum(nodes * extract(epoch FROM until - start)) / 3600 AS node_hours FROM kept GROUP BY lot_id
+ SELECT lot_id, sum(nodes * extract(epoch FROM until - start)) / 3600 AS node_hours FROM taken GROUP BY lot_id
 ), asks AS (
  SELECT l.ask_usd_per_gpu_hour AS price,
         l.nodes * extract(epoch FROM l."end" - l.start) / 3600 - coalesce(s.node_hours, 0) AS node_hours

@@ -11,7 +11,8 @@ from sqlalchemy.dialects.postgresql import distinct_on
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from events import grant as grant_events
-from events.grant import EquityPart
+from events.grant import EquityPart, ResalePart
+from events.service import ServiceTerms
 from events.types import LotShare
 from marketplace.core.errors import Corrupt
 from marketplace.projections.changes import Changes
@@ -43,6 +44,9 @@ grants: Final = define(
     text("hold_id"),
     exact("cash_commitment_usd"),
     document("equity", null=True),
+    document("resale", null=True),
+    document("resold"),
+    document("service", null=True),
     text("status"),
     whole("nodes_available"),
     text("reason", null=True),
@@ -70,6 +74,16 @@ _FIELDS: Final = grant_events.GrantIssued.__struct_fields__
 _CHANGING: Final = ("status", "pool_id", "startup_id", "nodes_available", "reason")
 
 
+class ResoldPart(msgspec.Struct, frozen=True, kw_only=True):
+    """What a grant's startup sold on: the grant it became, its nodes and span, and what the buyer pays."""
+
+    resale_grant_id: str
+    nodes: int
+    start: datetime
+    end: datetime
+    price_usd_per_gpu_hour: str
+
+
 def _remember(changes: Changes, fact: Fact) -> None:
     row = changes.find(grants, fact.id)
     assert row is not None, "every handler begins with a row that is there"
@@ -90,6 +104,7 @@ def _issued(changes: Changes, fact: Fact, event: grant_events.GrantIssued) -> No
         holder_id=None if event.equity is None else event.equity.holder_id,
         status="issued",
         nodes_available=event.nodes,
+        resold=[],
         issued_at=fact.time,
     )
     _remember(changes, fact)
@@ -99,25 +114,53 @@ def _activated(changes: Changes, fact: Fact, _: grant_events.GrantActivated) -> 
     _turn(changes, fact, status="active")
 
 
+def _keep_end(changes: Changes, fact: Fact, status: str) -> str:
+    """Return a status, but of a grant whose end notice was given of, that it was terminated."""
+    row = changes.find(grants, fact.id) or {}
+    return "terminated" if row.get("status") == "terminated" else status
+
+
 def _degraded(changes: Changes, fact: Fact, event: grant_events.GrantDegraded) -> None:
-    _turn(changes, fact, status="degraded", nodes_available=event.nodes_available, reason=event.reason)
+    _turn(
+        changes,
+        fact,
+        status=_keep_end(changes, fact, "degraded"),
+        nodes_available=event.nodes_available,
+        reason=event.reason,
+    )
 
 
 def _suspended(changes: Changes, fact: Fact, event: grant_events.GrantSuspended) -> None:
-    _turn(changes, fact, status="suspended", reason=event.reason)
+    _turn(changes, fact, status=_keep_end(changes, fact, "suspended"), reason=event.reason)
 
 
 def _resumed(changes: Changes, fact: Fact, _: grant_events.GrantResumed) -> None:
     row = changes.find(grants, fact.id) or {}
-    _turn(changes, fact, status="active", nodes_available=row.get("nodes"), reason=None)
+    _turn(changes, fact, status=_keep_end(changes, fact, "active"), nodes_available=row.get("nodes"), reason=None)
 
 
 def _substituted(changes: Changes, fact: Fact, event: grant_events.GrantSubstituted) -> None:
     _turn(changes, fact, pool_id=event.pool_id, lots=event.lots, reason=event.reason)
 
 
+def _extended(changes: Changes, fact: Fact, event: grant_events.GrantExtended) -> None:
+    row = changes.find(grants, fact.id) or {}
+    _turn(changes, fact, end=event.end, lots=[*row.get("lots", ()), *event.lots])
+
+
 def _transferred(changes: Changes, fact: Fact, event: grant_events.GrantTransferred) -> None:
     _turn(changes, fact, startup_id=event.startup_id)
+
+
+def _resold(changes: Changes, fact: Fact, event: grant_events.GrantResold) -> None:
+    row = changes.find(grants, fact.id) or {"resold": []}
+    commitments: dict[str, Any] = {"cash_commitment_usd": event.cash_commitment_usd}
+    if row.get("equity") is not None:
+        left = {name: getattr(event, name) for name in ("principal_commitment_usd", "budget_commitment_usd")}
+        equity = msgspec.convert(msgspec.to_builtins(row["equity"]), EquityPart)
+        commitments["equity"] = msgspec.structs.replace(equity, **left)
+    part = ResoldPart(**{name: getattr(event, name) for name in ResoldPart.__struct_fields__})
+    _turn(changes, fact, resold=[*row["resold"], part], **commitments)
 
 
 def _completed(changes: Changes, fact: Fact, event: grant_events.GrantCompleted) -> None:
@@ -145,7 +188,9 @@ PROJECTION: Final = Projection(
         grant_events.GrantSuspended: _suspended,
         grant_events.GrantResumed: _resumed,
         grant_events.GrantSubstituted: _substituted,
+        grant_events.GrantExtended: _extended,
         grant_events.GrantTransferred: _transferred,
+        grant_events.GrantResold: _resold,
         grant_events.GrantCompleted: _completed,
         grant_events.GrantTerminated: _terminated,
     },
@@ -184,6 +229,9 @@ class GrantView(msgspec.Struct, frozen=True, kw_only=True):
     hold_id: str
     cash_commitment_usd: Decimal
     equity: EquityPart | None
+    resale: ResalePart | None
+    resold: tuple[ResoldPart, ...]
+    service: ServiceTerms | None
     status: str
     nodes_available: int
     reason: str | None

@@ -1,16 +1,16 @@
 """Instruments: agreements, the principal that accrued under them, and what became of it."""
 
 from collections.abc import Sequence
-from datetime import datetime
+from datetime import date, datetime
 from decimal import Decimal
 from typing import Any, Final
 
 import msgspec
-from sqlalchemy import Index, func, or_, select
+from sqlalchemy import Column, Date, Index, func, or_, select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from events import instrument as instrument_events
-from events.types import PrincipalTerms
+from events.types import NoteTerms, PrincipalTerms
 from marketplace.core.errors import Corrupt
 from marketplace.projections.changes import Changes
 from marketplace.projections.facts import Fact
@@ -34,8 +34,11 @@ instruments: Final = define(
     exact("lapsed_usd"),
     exact("converted_usd"),
     exact("repaid_usd"),
+    exact("debt_usd"),
     document("conversion", null=True),
     exact("repayment_usd", null=True),
+    Column("matured_on", Date, nullable=True),
+    exact("due_usd", null=True),
     text("reason", null=True),
     instant("issued_at"),
     Index("ix_instruments_v1_issuer", "issuer_id", "instrument_id"),
@@ -53,17 +56,19 @@ principal: Final = define_history(
     text("statement_id", null=True),
     whole("terms_version", null=True),
     exact("amount_usd"),
+    exact("settled_usd"),
     instant("occurred_at"),
     Index("ix_principal_movements_v1_instrument", "instrument_id", "sequence"),
     Index("ix_principal_movements_v1_issuer", "issuer_id", "sequence"),
     origin=Origin("instrument", "instrument_id"),
 )
 _ZERO: Final = Decimal(0)
+_NOT_DUE: Final = {"matured_on": None, "due_usd": None}
 _CONVERSION: Final = ("cause", "branch", "price_usd_per_share", "class_id", "shares_exact", "shares")
 
 
 def _issued(changes: Changes, fact: Fact, event: instrument_events.InstrumentIssued) -> None:
-    sums = dict.fromkeys(("principal_usd", "lapsed_usd", "converted_usd", "repaid_usd"), _ZERO)
+    sums = dict.fromkeys(("principal_usd", "lapsed_usd", "converted_usd", "repaid_usd", "debt_usd"), _ZERO)
     changes.put(
         instruments,
         instrument_id=event.instrument_id,
@@ -97,12 +102,13 @@ def _move(
     tranche_id: str | None = None,
     statement_id: str | None = None,
     terms_version: int | None = None,
+    settled: Decimal = _ZERO,
     **values: Any,
 ) -> None:
     row = _get(changes, fact)
     changes.update(instruments, fact.id, principal_usd=row["principal_usd"] + amount, **values)
     names = (row["issuer_id"], row["holder_id"], kind, tranche_id, statement_id, terms_version)
-    changes.append(principal, fact.sequence, fact.id, *names, amount, fact.time)
+    changes.append(principal, fact.sequence, fact.id, *names, amount, settled, fact.time)
 
 
 def _accrued(changes: Changes, fact: Fact, event: instrument_events.InstrumentPrincipalAccrued) -> None:
@@ -118,7 +124,18 @@ def _accrued(changes: Changes, fact: Fact, event: instrument_events.InstrumentPr
 
 
 def _reversed(changes: Changes, fact: Fact, event: instrument_events.InstrumentPrincipalReversed) -> None:
-    _move(changes, fact, "reversed", -event.principal_usd, tranche_id=event.tranche_id)
+    if event.became == "outstanding":
+        _move(changes, fact, "reversed", -event.principal_usd, tranche_id=event.tranche_id)
+        return
+    row, column = _get(changes, fact), "converted_usd" if event.became == "shares" else "repaid_usd"
+    values = {column: row[column] - event.principal_usd, "debt_usd": row["debt_usd"] + event.debt_usd}
+    settled = -event.principal_usd
+    _move(changes, fact, "reversed", _ZERO, tranche_id=event.tranche_id, settled=settled, **values)
+
+
+def _debt_paid(changes: Changes, fact: Fact, event: instrument_events.InstrumentDebtPaid) -> None:
+    left = _get(changes, fact)["debt_usd"] - event.amount_usd
+    changes.update(instruments, event.instrument_id, debt_usd=left)
 
 
 def _suspended(changes: Changes, _: Fact, event: instrument_events.InstrumentSuspended) -> None:
@@ -134,14 +151,27 @@ def _lapsed(changes: Changes, _: Fact, event: instrument_events.InstrumentLapsed
     changes.update(instruments, event.instrument_id, status="lapsed", lapsed_usd=undrawn, reason=event.reason)
 
 
-def _amended(changes: Changes, _: Fact, event: instrument_events.InstrumentAmended) -> None:
+def _commitment_reduced(changes: Changes, fact: Fact, event: instrument_events.InstrumentCommitmentReduced) -> None:
+    left = _get(changes, fact)["commitment_usd"] - event.amount_usd
+    changes.update(instruments, event.instrument_id, commitment_usd=left)
+
+
+def _amended(changes: Changes, fact: Fact, event: instrument_events.InstrumentAmended) -> None:
     changes.update(instruments, event.instrument_id, terms=event.terms, terms_version=event.terms_version)
+    if isinstance(event.terms, NoteTerms) and event.applies_to_earlier:
+        matured_on = _get(changes, fact)["matured_on"]
+        if matured_on is not None and matured_on < event.terms.matures_on:
+            changes.update(instruments, event.instrument_id, **_NOT_DUE)
+
+
+def _matured(changes: Changes, _: Fact, event: instrument_events.InstrumentMatured) -> None:
+    changes.update(instruments, event.instrument_id, matured_on=event.matures_on, due_usd=event.amount_usd)
 
 
 def _converted(changes: Changes, fact: Fact, event: instrument_events.InstrumentConverted) -> None:
     conversion = {name: getattr(event, name) for name in _CONVERSION}
     total = _get(changes, fact)["converted_usd"] + event.principal_usd
-    ended = {"status": "converted", "converted_usd": total, "conversion": conversion}
+    ended = {"status": "converted", "converted_usd": total, "conversion": conversion, **_NOT_DUE}
     _move(changes, fact, "converted", -event.principal_usd, **ended)
 
 
@@ -151,7 +181,7 @@ def _cancelled(changes: Changes, _: Fact, event: instrument_events.InstrumentCan
 
 def _repaid(changes: Changes, fact: Fact, event: instrument_events.InstrumentRepaid) -> None:
     total = _get(changes, fact)["repaid_usd"] + event.principal_usd
-    ended = {"status": "repaid", "repaid_usd": total, "repayment_usd": event.amount_usd}
+    ended = {"status": "repaid", "repaid_usd": total, "repayment_usd": event.amount_usd, **_NOT_DUE}
     _move(changes, fact, "repaid", -event.principal_usd, **ended)
 
 
@@ -167,12 +197,15 @@ PROJECTION: Final = Projection(
         instrument_events.InstrumentIssued: _issued,
         instrument_events.InstrumentPrincipalAccrued: _accrued,
         instrument_events.InstrumentPrincipalReversed: _reversed,
+        instrument_events.InstrumentDebtPaid: _debt_paid,
         instrument_events.InstrumentSuspended: _suspended,
         instrument_events.InstrumentResumed: _resumed,
         instrument_events.InstrumentLapsed: _lapsed,
+        instrument_events.InstrumentCommitmentReduced: _commitment_reduced,
         instrument_events.InstrumentAmended: _amended,
         instrument_events.InstrumentConverted: _converted,
         instrument_events.InstrumentCancelled: _cancelled,
+        instrument_events.InstrumentMatured: _matured,
         instrument_events.InstrumentRepaid: _repaid,
     },
     ignores=tags_of(instrument_events.InstrumentMfnNoticed, instrument_events.InstrumentMfnElected)
@@ -198,8 +231,10 @@ class ConversionView(msgspec.Struct, frozen=True, kw_only=True):
 class InstrumentView(msgspec.Struct, frozen=True, kw_only=True):
     """An instrument as it is now.
 
-    `principal_usd` is what has accrued and is neither converted nor repaid. `status` is ``active``, ``suspended``,
-    ``lapsed`` (no more will accrue), ``converted``, ``repaid`` or ``cancelled``.
+    `principal_usd` is what has accrued and is neither converted nor repaid. `debt_usd` is what its holder still owes
+    the issuer for principal that was taken back after it became shares or money. `matured_on` and `due_usd` tell that a
+    note fell due, and what was owed then, until it is extended, repaid or converted. `status` is ``active``,
+    ``suspended``, ``lapsed`` (no more will accrue), ``converted``, ``repaid`` or ``cancelled``.
     """
 
     instrument_id: str
@@ -216,15 +251,21 @@ class InstrumentView(msgspec.Struct, frozen=True, kw_only=True):
     lapsed_usd: Decimal
     converted_usd: Decimal
     repaid_usd: Decimal
+    debt_usd: Decimal
     conversion: ConversionView | None
     repayment_usd: Decimal | None
+    matured_on: date | None
+    due_usd: Decimal | None
     reason: str | None
     issued_at: datetime
     last_sequence: int
 
 
 class MovementView(msgspec.Struct, frozen=True, kw_only=True):
-    """One movement of principal; `kind` is ``accrued``, ``reversed``, ``converted`` or ``repaid``."""
+    """One movement of principal; `kind` is ``accrued``, ``reversed``, ``converted`` or ``repaid``.
+
+    `amount_usd` changes what is outstanding; `settled_usd`, what had become shares or money already.
+    """
 
     sequence: int
     instrument_id: str
@@ -235,6 +276,7 @@ class MovementView(msgspec.Struct, frozen=True, kw_only=True):
     statement_id: str | None
     terms_version: int | None
     amount_usd: Decimal
+    settled_usd: Decimal
     occurred_at: datetime
 
 

@@ -11,6 +11,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from events import lot as lot_events
 from events import pool as pool_events
 from events import site as site_events
+from events.service import ServiceTerms
 from events.types import Interconnect
 from marketplace.projections.changes import Changes
 from marketplace.projections.facts import Fact
@@ -47,6 +48,7 @@ pools: Final = define(
     whole("gpus_per_node"),
     whole("nodes"),
     whole("power_per_node_kw"),
+    document("service", null=True),
     instant("closes_at", null=True),
     Index("ix_pools_v1_class", "gpu_class", "pool_id"),
     Index("ix_pools_v1_provider", "provider_id", "pool_id"),
@@ -65,8 +67,11 @@ lots: Final = define(
     whole("nodes_min"),
     whole("duration_hours_min"),
     document("mandate_ids"),
+    document("service", null=True),
     text("reason", null=True),
     instant("listed_at"),
+    text("grant_id", null=True),
+    exact("ask_floor_usd_per_gpu_hour"),
     Index("ix_lots_v1_pool", "pool_id", "lot_id"),
     Index("ix_lots_v1_provider", "provider_id", "lot_id"),
     origin=Origin("lot", "lot_id"),
@@ -153,6 +158,7 @@ PROJECTION: Final = Projection(
         pool_events.PoolCapacityOffered,
         pool_events.PoolCapacityRecalled,
         pool_events.PoolCapacityReserved,
+        pool_events.PoolCapacityResold,
         pool_events.PoolCapacityReleased,
         pool_events.PoolNodeFailed,
         pool_events.PoolNodeRestored,
@@ -195,7 +201,10 @@ class SiteView(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class PoolView(msgspec.Struct, frozen=True, kw_only=True):
-    """A pool: one fabric of equal nodes; it takes nothing new once it is known when it closes."""
+    """A pool: one fabric of equal nodes; it takes nothing new once it is known when it closes.
+
+    `service` is what it promises of grants, unless a lot says otherwise.
+    """
 
     pool_id: str
     provider_id: str
@@ -207,11 +216,16 @@ class PoolView(msgspec.Struct, frozen=True, kw_only=True):
     nodes: int
     power_per_node_kw: int
     closes_at: datetime | None
+    service: ServiceTerms | None
     last_sequence: int
 
 
 class LotView(msgspec.Struct, frozen=True, kw_only=True):
-    """A lot as it is now, with its pool's class and region; `status` is ``listed``, ``paused`` or ``withdrawn``."""
+    """A lot as it is now, with its pool's class and region; `status` is ``listed``, ``paused`` or ``withdrawn``.
+
+    `service` is what it promises of grants that it carries; where it is none, what its pool does. Where `grant_id` says
+    so, `provider_id` is the startup that resells nodes of that grant.
+    """
 
     lot_id: str
     pool_id: str
@@ -228,8 +242,11 @@ class LotView(msgspec.Struct, frozen=True, kw_only=True):
     nodes_min: int
     duration_hours_min: int
     mandate_ids: tuple[str, ...]
+    service: ServiceTerms | None
     reason: str | None
     listed_at: datetime
+    grant_id: str | None
+    ask_floor_usd_per_gpu_hour: Decimal
     last_sequence: int
 
 

@@ -1,4 +1,7 @@
-"""Rows that are not facts of the market: who may call the API. They are not in the log and no rebuild touches them."""
+"""Rows that are not facts of the market: who may call the API, and states kept to begin from (ADR 5).
+
+No rebuild touches them. Keys are not in the log; a snapshot only says what is, and may be thrown away at any time.
+"""
 
 from collections.abc import Sequence
 from datetime import datetime
@@ -11,7 +14,7 @@ from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from marketplace.projections.reading import find_one, load_all, page
-from marketplace.projections.schema import METADATA, document, instant, text
+from marketplace.projections.schema import METADATA, document, instant, text, whole
 
 api_keys: Final = Table(
     "api_keys",
@@ -24,6 +27,17 @@ api_keys: Final = Table(
     instant("created_at"),
     instant("revoked_at", null=True),
     Index("ix_api_keys_party", "party_id", "key_id"),
+)
+
+
+snapshots: Final = Table(
+    "snapshots",
+    METADATA,
+    text("subject", key=True),
+    text("fingerprint"),
+    whole("sequence"),
+    text("hash"),
+    Column("content", LargeBinary, nullable=False),
 )
 
 

@@ -46,7 +46,7 @@ PROJECTIONS: Final = (
     cap_tables.PROJECTION,
     feed.PROJECTION,
 )
-OPERATIONAL_TABLES: Final = (positions.projection_positions, operations.api_keys)
+OPERATIONAL_TABLES: Final = (positions.projection_positions, operations.api_keys, operations.snapshots)
 SCHEMA: Final = METADATA
 
 

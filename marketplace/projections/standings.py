@@ -17,7 +17,7 @@ from marketplace.projections.changes import Changes
 from marketplace.projections.facts import Fact
 from marketplace.projections.projection import Handler, Projection, all_of, tags_of
 from marketplace.projections.reading import page
-from marketplace.projections.schema import Origin, define, instant, text, whole
+from marketplace.projections.schema import Origin, define, document, instant, text, whole
 
 _COURSE: Final = tuple(Course.__slots__)
 _RECORD: Final = tuple(Record.__slots__)
@@ -38,6 +38,10 @@ courses: Final = define(
     whole("working"),
     instant("counted_until"),
     Column("running", Boolean, nullable=False),
+    document("resold"),
+    instant("stated_until", null=True),
+    whole("due_since"),
+    whole("lost_since"),
     origin=Origin("grant", "grant_id"),
 )
 
@@ -60,7 +64,9 @@ def _count(changes: Changes, fact: Fact, event: StandingEvent) -> None:
         raise Corrupt(f"event {fact.sequence} is about grant {event.grant_id}, which the log never issued")
     before = changes.find(standings, row["provider_id"])
     record = Record() if before is None else Record(**_pick(before, _RECORD))
-    course, record = advance(event, Course(**_pick(row, _COURSE)), record)
+    known = _pick(row, _COURSE)
+    resold = tuple((start, end, nodes) for start, end, nodes in known.pop("resold"))
+    course, record = advance(event, Course(**known, resold=resold), record)
     _put(changes, event.grant_id, course)
     values = {name: getattr(record, name) for name in _RECORD}
     changes.put(standings, provider_id=course.provider_id, **values)

@@ -8,7 +8,8 @@ from sqlalchemy import Index, or_, select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from events import statement as statement_events
-from events.statement import Adjustment, Charges
+from events.service import ServiceResult
+from events.statement import Adjustment, Charges, ServiceCredit
 from marketplace.projections.changes import Changes
 from marketplace.projections.facts import Fact
 from marketplace.projections.grants import grants
@@ -33,6 +34,8 @@ statements: Final = define(
     text("disputed_by", null=True),
     whole("tenant_gpu_seconds", null=True),
     document("adjustment", null=True),
+    document("service", null=True),
+    document("service_credit", null=True),
     instant("accept_until"),
     instant("issued_at"),
     instant("accepted_at", null=True),
@@ -58,6 +61,7 @@ def _issued(changes: Changes, fact: Fact, event: statement_events.StatementIssue
         status="issued",
         tenant_gpu_seconds=None if event.metering is None else event.metering.tenant_gpu_seconds,
         adjustment=event.adjustment,
+        service=event.service,
         accept_until=event.accept_until,
         issued_at=fact.time,
     )
@@ -76,6 +80,7 @@ def _credited(changes: Changes, fact: Fact, event: statement_events.StatementCre
         charges=event.charges,
         status="credited",
         adjustment=event.adjustment,
+        service_credit=event.service_credit,
         accept_until=fact.time,
         issued_at=fact.time,
         accepted_at=fact.time,
@@ -85,6 +90,10 @@ def _credited(changes: Changes, fact: Fact, event: statement_events.StatementCre
 def _accepted(changes: Changes, fact: Fact, event: statement_events.StatementAccepted) -> None:
     settled = {"status": "accepted", "charges": event.charges, "accepted_by": event.by, "accepted_at": fact.time}
     changes.update(statements, event.statement_id, **settled)
+
+
+def _service_credited(changes: Changes, _: Fact, event: statement_events.StatementServiceCredited) -> None:
+    changes.update(statements, event.statement_id, service_credit=event.credit)
 
 
 def _disputed(changes: Changes, _: Fact, event: statement_events.StatementDisputed) -> None:
@@ -105,6 +114,7 @@ PROJECTION: Final = Projection(
         statement_events.StatementIssued: _issued,
         statement_events.StatementCredited: _credited,
         statement_events.StatementAccepted: _accepted,
+        statement_events.StatementServiceCredited: _service_credited,
         statement_events.StatementDisputed: _disputed,
         statement_events.StatementResolved: _resolved,
     },
@@ -120,7 +130,8 @@ class StatementView(msgspec.Struct, frozen=True, kw_only=True):
 
     `charges_issued` is what was asked first, `charges` what holds now; what is credited is paid back. Where the
     tenant's meter reported too, `tenant_gpu_seconds` is its figure. `adjustment` tells what changed in a period that
-    was settled.
+    was settled. `service` is what the period came to against what was promised, `service_credit` what was given back of
+    the charges; of a credit, what is not paid back again since it was given back before.
     """
 
     statement_id: str
@@ -139,6 +150,8 @@ class StatementView(msgspec.Struct, frozen=True, kw_only=True):
     disputed_by: str | None
     tenant_gpu_seconds: int | None
     adjustment: Adjustment | None
+    service: ServiceResult | None
+    service_credit: ServiceCredit | None
     accept_until: datetime
     issued_at: datetime
     accepted_at: datetime | None

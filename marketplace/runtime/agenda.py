@@ -12,7 +12,8 @@ from typing import Final, NamedTuple
 
 from events.account import AccountHoldExpired, AccountHoldPlaced
 from events.auction import AuctionLocked, AuctionOpened, AuctionSettled
-from events.grant import GrantActivated, GrantCompleted, GrantIssued, GrantTerminated
+from events.grant import GrantActivated, GrantCompleted, GrantExtended, GrantIssued, GrantTerminated
+from events.instrument import InstrumentAmended, InstrumentIssued
 from events.issuer import IssuerWarrantExpired, IssuerWarrantIssued
 from events.order import (
     OrderAmended,
@@ -28,11 +29,12 @@ from events.pool import PoolClosingAnnounced, PoolNodeFailed, PoolNodeRestored
 from events.quote import QuoteExpired, QuoteHeld, QuoteReleased, QuoteTaken
 from events.site import SiteConversionSlipped
 from events.statement import StatementAccepted, StatementCredited, StatementDisputed, StatementIssued
-from events.types import Event
+from events.types import Event, NoteTerms
 from events.usage import Reading, UsageClosed, UsageCorrected, UsageReported, UsageVoided
 from events.vesting import DateMilestone, WarrantTranche
+from marketplace.domain.grant import Grant
 from marketplace.domain.grant import evolve as evolve_grant
-from marketplace.domain.periods import PERIOD, list_periods
+from marketplace.domain.periods import Period, list_periods
 
 GRACE: Final = timedelta(hours=24)
 """Meters may report until so long after a period; then its statement is issued."""
@@ -66,11 +68,11 @@ class Agenda:
         self.open_orders: dict[str, datetime] = {}
         self._due: dict[Task, datetime] = {}
         self._heap: list[tuple[float, Task]] = []
-        self._grants: dict[str, GrantIssued] = {}
+        self._grants: dict[str, Grant] = {}
         self._broken: set[str] = set()
         self._locked: dict[str, str] = {}
         self._books: dict[str, frozenset[str]] = {}
-        self._starts: dict[str, datetime] = {}
+        self._periods: dict[str, list[Period]] = {}
         self._stated: dict[str, Task] = {}
         self._settled: dict[Task, bool] = {}
 
@@ -163,7 +165,9 @@ class Agenda:
     @notice.register
     def _lock_auction(self, event: AuctionLocked) -> None:
         """Defer what a second auctioneer locked and the first one's book does not have."""
-        book = self._books[event.auction_id] = frozenset(order.order_id for order in event.book.orders)
+        book = self._books[event.auction_id] = frozenset(
+            order.order_id for order in (*event.book.orders, *event.book.backstops)
+        )
         for order_id, auction_id in self._locked.items():
             if auction_id == event.auction_id and order_id not in book:
                 self.put(Task("defer_order", order_id), NOW)
@@ -175,31 +179,37 @@ class Agenda:
 
     @notice.register
     def _issue_grant(self, event: GrantIssued) -> None:
-        self._grants[event.grant_id] = event
-        self._starts[event.grant_id] = event.start
         self.put(Task("activate_grant", event.grant_id), event.start)
-        grant = evolve_grant(None, event)
+        for index, period in enumerate(self._turn_grant(event)):
+            self.put(Task("issue_statement", event.grant_id, index), period.end + GRACE)
+
+    def _turn_grant(self, event: GrantIssued | GrantExtended | GrantTerminated) -> list[Period]:
+        """Return the statement periods of a grant after an event that changes its span."""
+        grant = evolve_grant(self._grants.get(event.grant_id), event)
         assert grant is not None, "an issued grant is one"
-        for index, period in enumerate(list_periods(grant)):
+        self._grants[event.grant_id] = grant
+        periods = self._periods[event.grant_id] = list_periods(grant)
+        return periods
+
+    @notice.register
+    def _extend_grant(self, event: GrantExtended) -> None:
+        known = len(self._periods[event.grant_id])
+        for index, period in enumerate(self._turn_grant(event)[known:], start=known):
             self.put(Task("issue_statement", event.grant_id, index), period.end + GRACE)
 
     @notice.register
     def _activate_grant(self, event: GrantActivated) -> None:
         self.drop(Task("activate_grant", event.grant_id))
-        pool_id = self._grants[event.grant_id].pool_id
+        pool_id = self._grants[event.grant_id].issued.pool_id
         if pool_id in self._broken:
             self.put(Task("serve_pool", pool_id), NOW)
 
     @notice.register
     def _terminate_grant(self, event: GrantTerminated) -> None:
         self.drop(Task("activate_grant", event.grant_id))
-        issued = self._grants[event.grant_id]
-        whole = evolve_grant(None, issued)
-        assert whole is not None, "an issued grant is one"
-        left = evolve_grant(whole, event)
-        assert left is not None, "a terminated grant is one"
-        periods = list_periods(left)
-        for index in range(len(list_periods(whole))):
+        known = len(self._periods[event.grant_id])
+        periods = self._turn_grant(event)
+        for index in range(known):
             task = Task("issue_statement", event.grant_id, index)
             if index >= len(periods):
                 self.drop(task)
@@ -214,13 +224,18 @@ class Agenda:
 
     @notice.register
     def _issue_statement(self, event: StatementIssued) -> None:
-        index = (event.period_start - self._starts.get(event.grant_id, event.period_start)) // PERIOD
+        index = self._find_period(event)
         adjust = self._stated[event.statement_id] = Task("adjust_statement", event.grant_id, index)
         self._settled[adjust] = False
         self.drop(adjust)
         if event.adjustment is None:
             self.drop(Task("issue_statement", event.grant_id, index))
         self.put(Task("accept_statement", event.statement_id), event.accept_until)
+
+    def _find_period(self, event: StatementIssued) -> int:
+        """Return which period of its grant a statement is about."""
+        periods = self._periods.get(event.grant_id, [])
+        return next((index for index, period in enumerate(periods) if period.start == event.period_start), 0)
 
     @notice.register
     def _credit(self, event: StatementCredited) -> None:
@@ -256,14 +271,13 @@ class Agenda:
     @notice.register
     def _meter(self, event: UsageReported | UsageCorrected | UsageVoided) -> None:
         """Look again at periods that were stated before these readings of them came, changed or went."""
-        start = self._starts.get(event.grant_id)
-        if start is None or event.meter == "tenant":
+        if event.meter == "tenant":
             return
-        for reading in _list_readings(event):
-            for index in range((reading.start - start) // PERIOD, -((start - reading.end) // PERIOD)):
-                adjust = Task("adjust_statement", event.grant_id, index)
-                if self._settled.get(adjust):
-                    self.put(adjust, NOW)
+        for index, period in enumerate(self._periods.get(event.grant_id, ())):
+            adjust = Task("adjust_statement", event.grant_id, index)
+            readings = _list_readings(event) if self._settled.get(adjust) else ()
+            if any(reading.start < period.end and period.start < reading.end for reading in readings):
+                self.put(adjust, NOW)
 
     @notice.register
     def _issue_warrant(self, event: IssuerWarrantIssued) -> None:
@@ -275,6 +289,14 @@ class Agenda:
     @notice.register
     def _expire_warrant(self, event: IssuerWarrantExpired) -> None:
         self.drop(Task("expire_warrant", event.warrant_id, owner_id=event.issuer_id))
+
+    @notice.register
+    def _run_note(self, event: InstrumentIssued | InstrumentAmended) -> None:
+        """Look at a note on the day after its last day of interest; what was extended meanwhile is left alone."""
+        if isinstance(event.terms, NoteTerms):
+            due = event.terms.matures_on + timedelta(days=1)
+            task = Task("mature_note", event.instrument_id, due.toordinal())
+            self.put(task, datetime.combine(due, time(), UTC))
 
     @notice.register
     def _hold(self, event: AccountHoldPlaced) -> None:

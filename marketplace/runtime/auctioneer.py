@@ -198,7 +198,7 @@ class Auctioneer:
         auction_id, locked = auction.opened.auction_id, auction.locked
         assert locked is not None, "a locked auction has its book"
         if auction.attempts >= ATTEMPTS_MAX:
-            await self._let_go(auction_id, [order.order_id for order in locked.book.orders])
+            await self._let_go(auction_id, [order.order_id for order in (*locked.book.orders, *locked.book.backstops)])
             return
         try:
             result = await asyncio.to_thread(clear_book, auction.opened, locked)
@@ -244,7 +244,8 @@ class Auctioneer:
     async def _withdraw_mates(self, auction: Auction, cleared: AuctionCleared, outcomes: list[str]) -> None:
         """Cancel what is still open of the groups of which an order was matched."""
         assert auction.locked is not None, "a cleared auction has its book"
-        groups = {order.order_id: order.group_id for order in auction.locked.book.orders}
+        book = auction.locked.book
+        groups = {order.order_id: order.group_id for order in (*book.orders, *book.backstops)}
         matched = zip(cleared.decisions, outcomes, strict=True)
         served = {groups[decision.order_id] for decision, outcome in matched if outcome == "matched"} - {None}
         for order_id in self._stage.list_orders() if served else ():

@@ -39,7 +39,8 @@ async def load_published(log: Log, auction_id: str) -> Published:
             f"auction {auction_id} has no result yet; it can be checked once it is cleared",
             auction_id=auction_id,
         )
-    return Published(opened, parse_book(locked.book), parse_result(opened, cleared))
+    backstops = len(locked.book.backstops)
+    return Published(opened, parse_book(locked.book), parse_result(opened, cleared, backstops=backstops))
 
 
 def repeat(published: Published) -> model.Certificate:

@@ -1,7 +1,7 @@
 """How an order bids in an auction's book: which pools and lots would take it, at which sizes, and what that uses.
 
 Where lots of a pool serve different sizes, an order with a range bids once for each set of lots, at the sizes that this
-set serves.
+set serves. A grant has one seller: a lot of resale carries an order alone, and is a bid of its own.
 """
 
 from collections.abc import Iterable
@@ -37,14 +37,16 @@ def build_bids(
     if offer is None:
         return
     sizes = list_sizes(terms)
-    for lots, mine in _group_sizes(terms, listed, sizes):
+    for lots, mine in _group_sellers(order, listed, sizes):
+        resold = lots[0].listed.grant_id is not None
         chosen = None if len(mine) == len(sizes) else tuple(sorted(mine))
-        for mandate_id, value, equity_usd in _list_values(order, offer, supply, pool):
+        for mandate_id, value, equity_usd in _list_values(order, offer, supply, pool, resold=resold):
             lot_ids = tuple(
                 sorted(lot.listed.lot_id for lot in lots if mandate_id is None or mandate_id in lot.listed.mandate_ids)
             )
             if lot_ids and value:
-                uses = _list_uses(order, pool, equity_usd * pool.opened.gpus_per_node * period_hours)
+                principal_usd = equity_usd * pool.opened.gpus_per_node * period_hours
+                uses = _list_uses(order, pool, principal_usd, resold=resold)
                 yield BookBid(
                     pool_id=pool_id,
                     value_usd_per_gpu_hour=value,
@@ -53,6 +55,17 @@ def build_bids(
                     uses=tuple(use for use in uses if use.limit_id in limits and use.amount_per_node_period),
                     sizes=chosen,
                 )
+
+
+def _group_sellers(order: Order, listed: list[Lot], sizes: list[int]) -> list[tuple[list[Lot], list[int]]]:
+    """Return the sets of lots of one seller each that serve some sizes; nobody buys what it sells itself."""
+    fresh = [lot for lot in listed if lot.listed.grant_id is None]
+    sellers = [[lot] for lot in listed if lot.listed.grant_id is not None and not _sells(order, lot)]
+    return [group for lots in (fresh, *sellers) for group in _group_sizes(order.terms, lots, sizes)]
+
+
+def _sells(order: Order, lot: Lot) -> bool:
+    return lot.listed.provider_id == order.placed.startup_id
 
 
 def _group_sizes(terms: OrderTerms, listed: list[Lot], sizes: list[int]) -> list[tuple[list[Lot], list[int]]]:
@@ -70,7 +83,7 @@ def _group_sizes(terms: OrderTerms, listed: list[Lot], sizes: list[int]) -> list
 
 
 def _list_values(
-    order: Order, offer: ClassOffer, supply: Supply, pool: Pool
+    order: Order, offer: ClassOffer, supply: Supply, pool: Pool, *, resold: bool
 ) -> Iterable[tuple[str | None, Decimal, Decimal]]:
     """Walk who would take the equity, what the order is worth then, and the equity per GPU-hour."""
     if not offer.equity_usd_per_gpu_hour:
@@ -78,13 +91,16 @@ def _list_values(
         return
     for hold in order.budget_holds:
         mandate = supply.mandates[hold.mandate_id]
-        if mandate.granted.funding == "own_capacity" and mandate.granted.holder_id != pool.opened.provider_id:
+        others = resold or mandate.granted.holder_id != pool.opened.provider_id
+        if mandate.granted.funding == "own_capacity" and others:
             continue
         yield hold.mandate_id, compute_value(offer, hold.equity_credit), offer.equity_usd_per_gpu_hour
 
 
-def _list_uses(order: Order, pool: Pool, principal_usd: Decimal) -> tuple[BookUse, BookUse]:
-    power_kw, principal_usd = Decimal(pool.opened.power_per_node_kw), min(principal_usd, PRINCIPAL_USD_MAX)
+def _list_uses(order: Order, pool: Pool, principal_usd: Decimal, *, resold: bool) -> tuple[BookUse, BookUse]:
+    """Return what a node takes in a period; power that is resold is drawn already."""
+    power_kw = Decimal(0 if resold else pool.opened.power_per_node_kw)
+    principal_usd = min(principal_usd, PRINCIPAL_USD_MAX)
     return (
         BookUse(limit_id=name_power(pool.opened.site_id), amount_per_node_period=power_kw),
         BookUse(limit_id=name_principal(order.placed.startup_id), amount_per_node_period=principal_usd),

@@ -1,7 +1,8 @@
 """From the market as it stands to the book that the engine sees, and from the engine's answer to events.
 
 A period is bought and sold whole: a lot counts in a period with the least that is unsold at any instant of it, and an
-order takes part in an auction whose periods divide its duration and whose horizon holds a start of its window.
+order takes part in an auction whose periods divide its duration and whose horizon holds a start of its window. Backstop
+orders stand apart, the oldest `BACKSTOPS_MAX` of them.
 """
 
 from collections.abc import Iterable, Mapping
@@ -13,6 +14,7 @@ import msgspec
 from events.auction import AuctionOpened
 from events.book import Book, BookLot, BookOrder, BookPool
 from events.order import OrderTerms
+from marketplace.clearing.book import BACKSTOPS_MAX
 from marketplace.core.intervals import build_steps
 from marketplace.domain.lot import Lot
 from marketplace.domain.order import Order
@@ -53,6 +55,8 @@ def build_book(
     used = sorted({lot.pool_id for lot in lots})
     ordered = _keep_linked([order for order in orders if find_window(order.terms, horizon) is not None], served)
     limits = build_limits(supply, ordered, horizon)
+    firm = [order for order in ordered if not order.terms.backstop]
+    backstops = [order for order in ordered if order.terms.backstop][:BACKSTOPS_MAX]
     book = Book(
         period_hours=opened.period_hours,
         periods=opened.periods,
@@ -63,8 +67,11 @@ def build_book(
     )
     listed = {pool_id: list_lots(supply, pool_id) for pool_id in used}
     names = {order.placed.order_id for order in ordered}
-    rows = (_build_order(order, (supply, listed), book, horizon, names) for order in ordered)
-    return msgspec.structs.replace(book, orders=tuple(row for row in rows if row is not None))
+    rows, spare = (
+        tuple(row for order in part if (row := _build_order(order, (supply, listed), book, horizon, names)) is not None)
+        for part in (firm, backstops)
+    )
+    return msgspec.structs.replace(book, orders=rows, backstops=spare)
 
 
 def _keep_linked(orders: list[Order], served: AbstractSet[str]) -> list[Order]:
@@ -130,9 +137,11 @@ def list_lots(supply: Supply, pool_id: str) -> list[Lot]:
 
 
 def _build_lots(supply: Supply, pool_id: str, horizon: Horizon) -> list[BookLot]:
+    """Return what is unsold; nodes that a grant resells are reserved, so that only others lack where some failed."""
     pool, lots = supply.pools[pool_id], list_lots(supply, pool_id)
     unsold = [count_least(pool.unsold(lot.listed.lot_id, horizon.start, horizon.end), horizon) for lot in lots]
-    _cut_to_working(pool, unsold, horizon)
+    fresh = [nodes for lot, nodes in zip(lots, unsold, strict=True) if lot.listed.grant_id is None]
+    _cut_to_working(pool, fresh, horizon)
     return [row for lot, nodes in zip(lots, unsold, strict=True) for row in _build_runs(lot, nodes)]
 
 

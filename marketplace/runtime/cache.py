@@ -23,19 +23,16 @@ from events.types import Event
 from marketplace.core.decider import Decider
 from marketplace.core.errors import Corrupt
 from marketplace.log.port import Head, Log, Recorded
+from marketplace.runtime.archive import Archive
+from marketplace.runtime.snapshots import Snapshots, weigh
+from marketplace.runtime.traces import Trace, Traces
 
 AnyDecider = Decider[Any, Any, Any]
 
+HEAVY_BYTES_MAX = 1 << 29
+
 READS_MAX = 8
 """How often an aggregate is read on while events of it arrive; what is read then is used and not kept."""
-
-
-@dataclass(frozen=True, slots=True)
-class Trace:
-    """What a command left on an aggregate: its fingerprint and the head that its last event made there."""
-
-    fingerprint: str
-    head: Head
 
 
 @dataclass(slots=True, eq=False)
@@ -43,13 +40,14 @@ class Entry:
     """One aggregate: its state after the events up to `head`, and the commands that caused them.
 
     All entries that follow one another share `commands`; those of appends in flight are in it too. `line` is set where
-    the head was pending when the entry was made.
+    the head was pending when the entry was made. A stale one is the fold up to its head, and the log has more.
     """
 
     state: Any
     head: Head
-    commands: dict[str, Trace] = field(default_factory=dict)
+    commands: Traces = field(default_factory=Traces)
     line: "Line | None" = None
+    stale: bool = False
 
     def is_stored(self) -> bool:
         """Tell whether the log has said that it has all of this."""
@@ -107,18 +105,26 @@ class Cache:
     Args:
         log: Where events are.
         entries_max: How many aggregates are kept.
+        archive: Where long lives are kept between processes; None for nowhere.
+        bytes_max: How much memory the states of long lives take together; at least one is kept.
     """
 
-    def __init__(self, log: Log, entries_max: int = 200_000) -> None:
+    def __init__(
+        self, log: Log, entries_max: int = 200_000, *, archive: Archive | None = None, bytes_max: int = HEAVY_BYTES_MAX
+    ) -> None:
         self._log = log
         self._entries_max = entries_max
+        self._bytes_max = bytes_max
+        self._heavy: OrderedDict[str, int] = OrderedDict()
+        self._heavy_bytes = 0
+        self.snapshots = Snapshots(log, archive)
         self._entries: OrderedDict[str, Entry] = OrderedDict()
         self._readings: dict[str, _Reading] = {}
 
     def find(self, subject: str) -> Entry | None:
         """Return the entry of a subject if it is in memory and not built on a failed append."""
         entry = self._entries.get(subject)
-        return None if entry is None or entry.is_void() else entry
+        return None if entry is None or entry.stale or entry.is_void() else entry
 
     async def load(self, decider: AnyDecider, id: str) -> Entry:  # noqa: A002 - the field's word
         """Return the entry of an aggregate, from memory or from the log."""
@@ -126,11 +132,20 @@ class Cache:
         entry = self.find(subject)
         if entry is not None:
             self._entries.move_to_end(subject)
+            if subject in self._heavy:
+                self._heavy.move_to_end(subject)
+                self._offer(entry)
             return entry
         void = self._entries.get(subject)
         base = _find_stored(void) if void is not None else None
         loaded = await asyncio.shield(self._begin(decider, base or Entry(decider.initial, Head(subject))))
         return self.find(subject) or loaded
+
+    def _offer(self, entry: Entry) -> None:
+        """Let what is stored of an entry be kept in the archive, where it has grown enough."""
+        stored = _find_stored(entry)
+        if stored is not None:
+            self.snapshots.offer(stored.state, stored.head, stored.commands)
 
     def assume(self, decider: AnyDecider, subject: str) -> None:
         """Take a subject that is not in memory for empty; the guard of the append finds out if it is not."""
@@ -149,9 +164,13 @@ class Cache:
         return reading.task
 
     async def _read(self, decider: AnyDecider, entry: Entry, reading: _Reading) -> Entry:
+        if not entry.head.sequence:
+            restored = await self.snapshots.restore(decider.initial, entry.head.subject)
+            entry = entry if restored is None else Entry(*restored)
         for _ in range(READS_MAX):
             entry = extend(decider, entry, await self._log.load(entry.head.subject, after=entry.head.sequence or 0))
             if (entry.head.sequence or 0) >= reading.noticed:
+                entry.stale = False
                 if self.find(entry.head.subject) is None:
                     self.put(entry)
                 break
@@ -179,17 +198,28 @@ class Cache:
 
     def put(self, entry: Entry) -> None:
         """Keep an entry, and forget the one that was used the longest ago when there are too many."""
-        self._entries[entry.head.subject] = entry
-        self._entries.move_to_end(entry.head.subject)
+        subject = entry.head.subject
+        self._entries[subject] = entry
+        self._entries.move_to_end(subject)
         if len(self._entries) > self._entries_max:
-            self._entries.popitem(last=False)
+            forgotten, _ = self._entries.popitem(last=False)
+            self._heavy_bytes -= self._heavy.pop(forgotten, 0)
+        size = weigh(entry.state)
+        if size:
+            self._heavy_bytes += size - self._heavy.get(subject, 0)
+            self._heavy[subject] = size
+            self._heavy.move_to_end(subject)
+            while self._heavy_bytes > self._bytes_max and len(self._heavy) > 1:
+                forgotten, lighter = self._heavy.popitem(last=False)
+                self._heavy_bytes -= lighter
+                self._entries.pop(forgotten, None)
 
     def notice(self, recorded: Recorded) -> None:
-        """Drop an entry that misses an event which another process stored."""
+        """Let an entry that misses an event which another process stored be brought up to date before its next use."""
         self._tell_reading(recorded)
         entry = self._entries.get(recorded.subject)
         if entry is not None and entry.head.sequence is not None and entry.head.sequence < recorded.sequence:
-            del self._entries[recorded.subject]
+            entry.stale = True
 
     def absorb(self, decider: AnyDecider, recorded: Recorded, event: Event) -> None:
         """Take an event into its entry, for a reader that began with the first event of the log."""
@@ -230,5 +260,5 @@ def extend(decider: AnyDecider, entry: Entry, tail: Iterable[Recorded]) -> Entry
 def _extend_by(decider: AnyDecider, entry: Entry, recorded: Recorded, event: Event) -> Entry:
     envelope: Envelope = recorded.envelope
     head = Head(recorded.subject, recorded.sequence, envelope.hash)
-    entry.commands[envelope.causationid] = Trace(envelope.fingerprint, head)
+    entry.commands.put(envelope.causationid, Trace(envelope.fingerprint, head))
     return Entry(decider.evolve(entry.state, event), head, entry.commands)

@@ -51,6 +51,7 @@ def parse_book(book: Book) -> model.Book:
         limits=tuple(
             model.Limit(limit.limit_id, limit.amount, limit.from_period, limit.to_period) for limit in book.limits
         ),
+        backstops=tuple(parse_order(order) for order in book.backstops),
     )
 
 
@@ -122,7 +123,9 @@ def render_result(opened: AuctionOpened, clearing: model.Clearing) -> ClearAucti
     return ClearAuction(
         auction_id=opened.auction_id,
         prices=tuple(_render_price(run) for run in clearing.prices),
-        decisions=tuple(_render_decision(opened, horizon, decision) for decision in clearing.decisions),
+        decisions=tuple(
+            _render_decision(opened, horizon, decision) for decision in (*clearing.decisions, *clearing.backstops)
+        ),
         certificate=Certificate(
             book_hash=certificate.book_hash,
             engine_version=certificate.engine_version,
@@ -212,19 +215,21 @@ def _render_match(opened: AuctionOpened, horizon: Horizon, order_id: str, match:
     )
 
 
-def parse_result(opened: AuctionOpened, cleared: AuctionCleared) -> model.Clearing:
-    """Return a published result in the engine's own shapes.
+def parse_result(opened: AuctionOpened, cleared: AuctionCleared, *, backstops: int) -> model.Clearing:
+    """Return a published result in the engine's own shapes; the last decisions are those of the backstop orders.
 
     Raises:
         Corrupt: A match does not begin or end with a period of the auction.
     """
     horizon = build_horizon(opened)
+    decisions = tuple(_parse_decision(horizon, decision) for decision in cleared.decisions)
+    firm = len(decisions) - backstops
     return model.Clearing(
         tuple(
             model.PriceRun(run.pool_id, run.from_period, run.to_period, run.price_usd_per_gpu_hour)
             for run in cleared.prices
         ),
-        tuple(_parse_decision(horizon, decision) for decision in cleared.decisions),
+        decisions[:firm],
         model.Certificate(**msgspec.structs.asdict(cleared.certificate)),
         tuple(
             model.ShadowPrice(run.lot_id, run.from_period, run.to_period, run.price_usd_per_gpu_hour)
@@ -234,6 +239,7 @@ def parse_result(opened: AuctionOpened, cleared: AuctionCleared) -> model.Cleari
             model.RulePrice(price.rule, price.rule_id, price.price_usd, price.from_period, price.to_period)
             for price in cleared.rule_prices
         ),
+        decisions[firm:],
     )
 
 

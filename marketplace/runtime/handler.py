@@ -18,8 +18,10 @@ import msgspec
 from events.subjects import render_subject
 from marketplace.core.errors import Conflict, Refusal, Unavailable
 from marketplace.log.port import Head, Log
-from marketplace.runtime.cache import AnyDecider, Cache, Entry, Trace
+from marketplace.runtime.archive import Archive
+from marketplace.runtime.cache import AnyDecider, Cache, Entry
 from marketplace.runtime.clock import MarketClock
+from marketplace.runtime.traces import Trace
 from marketplace.runtime.unit import Context, Unit
 
 ATTEMPTS_MAX = 16
@@ -54,12 +56,16 @@ class Handler:
         log: Where events are stored.
         clock: Market time.
         source: URI reference that events carry as `ce-source`.
+        archive: Where long-lived aggregates are kept between processes; None for nowhere but the log.
     """
 
-    def __init__(self, log: Log, clock: MarketClock, source: str = "/marketplace") -> None:
+    def __init__(
+        self, log: Log, clock: MarketClock, source: str = "/marketplace", *, archive: Archive | None = None
+    ) -> None:
         self.log = log
         self.clock = clock
-        self.cache = Cache(log)
+        self.archive = archive
+        self.cache = Cache(log, archive=archive)
         self._source = source
         self._in_flight: set[str] = set()
 
@@ -106,7 +112,7 @@ class Handler:
         for _ in range(ATTEMPTS_MAX):
             unit = Unit(self.cache, context)
             primary = await unit.enter(decider, id)
-            trace = primary.commands.get(context.command_id)
+            trace = primary.commands.find(context.command_id)
             if trace is not None:
                 receipt = await self._answer_repeat(context, id, trace)
                 if receipt is not None:
@@ -156,7 +162,7 @@ class Handler:
     async def _answer_repeat(self, context: Context, id: str, trace: Trace) -> Receipt | None:  # noqa: A002
         if not await self._settle([trace.head]):
             return None
-        if trace.fingerprint != context.fingerprint:
+        if not trace.is_of(context.fingerprint):
             raise Refusal(
                 "idempotency_key_reused",
                 "this idempotency key was used for another request; use a new key",

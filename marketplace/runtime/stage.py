@@ -20,6 +20,7 @@ from marketplace.log.port import Recorded
 from marketplace.runtime.agenda import Agenda
 from marketplace.runtime.cache import parse_event
 from marketplace.runtime.handler import Handler
+from marketplace.runtime.observing import Observer
 
 
 class Stage:
@@ -27,12 +28,14 @@ class Stage:
 
     Attributes:
         agenda: What is due.
+        observer: What evidence says of the running grants.
         position: Sequence of the last event taken.
     """
 
     def __init__(self, handler: Handler) -> None:
         self._handler = handler
         self.agenda = Agenda()
+        self.observer = Observer(self.agenda)
         self.position = 0
         self._lots: dict[str, str] = {}
         self._pools: dict[str, str] = {}
@@ -54,6 +57,7 @@ class Stage:
 
     def _notice(self, event: Event) -> None:
         self.agenda.notice(event)
+        self.observer.notice(event)
         self._standings = evolve(self._standings, event)
         match event:
             case LotListed():

@@ -20,7 +20,8 @@ from events.types import Event
 from marketplace.core.ids import derive_id
 from marketplace.log.codec import seal
 from marketplace.log.port import Head, Message, Write
-from marketplace.runtime.cache import AnyDecider, Cache, Entry, Trace
+from marketplace.runtime.cache import AnyDecider, Cache, Entry
+from marketplace.runtime.traces import Trace
 
 
 class Context(msgspec.Struct, frozen=True, kw_only=True):
@@ -109,6 +110,11 @@ class Unit:
         part.state = decider.fold(events, part.state)
         return part.state
 
+    def list_events(self, decider: AnyDecider, id: str) -> list[Event]:  # noqa: A002
+        """Return what this unit has decided so far of an aggregate."""
+        part = self._parts.get(render_subject(decider.aggregate, id))
+        return [] if part is None else part.events
+
     def heads(self, *, unchanged: bool = False) -> list[Head]:
         """Return the heads of everything that was looked at; with `unchanged`, of what the append will not guard."""
         return [part.before.head for part in self._parts.values() if not (unchanged and part.events)]
@@ -140,7 +146,7 @@ class Unit:
             previous = message.envelope.hash
         head = Head(subject, None, previous)
         part.after = self._cache.put_pending(part.before, part.state, head)
-        part.after.commands[self.context.command_id] = Trace(self.context.fingerprint, head)
+        part.after.commands.put(self.context.command_id, Trace(self.context.fingerprint, head))
         return Write(before, tuple(messages), head)
 
     def _build_envelope(self, part: _Part, event: Event, index: int, source: str) -> Envelope:
@@ -164,9 +170,7 @@ class Unit:
         for part in self._parts.values():
             if part.after is not None and part.after.line is not None:
                 part.after.head.failed = part.after.line.void = True
-                trace = part.after.commands.get(self.context.command_id)
-                if trace is not None and trace.head is part.after.head:
-                    del part.after.commands[self.context.command_id]
+                part.after.commands.drop(self.context.command_id, part.after.head)
 
     async def refresh(self, *, written: bool) -> None:
         """Bring what was looked at up to date; with `written`, only what was to be changed."""

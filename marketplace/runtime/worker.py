@@ -26,6 +26,7 @@ from marketplace.runtime.commands import (
     adjustments,
     grants,
     holds,
+    notes,
     orders,
     quotes,
     statements,
@@ -62,14 +63,15 @@ TIMERS: Final[Mapping[str, Callable[[Handler, Context, Task], Coroutine[Any, Any
     ),
     "vest_warrants": lambda handler, context, task: warrants.vest_warrants(handler, context, task.id),
     "expire_warrant": lambda handler, context, task: warrants.expire_warrant(handler, context, task.owner_id, task.id),
+    "mature_note": lambda handler, context, task: notes.mature_note(handler, context, task.id),
     "close_pool": lambda handler, _context, task: close_pool(handler, task.id),
     "finish_grant": lambda handler, context, task: grants.finish_grant(handler, context, task.id),
 }
 """What is one command, by the kind of its task."""
 
-UNPAID: Final = "funds_insufficient"
-"""Refusal of a payment that is tried again once the account may have been filled."""
-UNPAID_WAIT: Final = timedelta(hours=1)
+WAITING: Final = frozenset({"funds_insufficient", "note_matured"})
+"""Refusals of what is tried again once an account may have been filled, or a note extended."""
+WAITING_TIME: Final = timedelta(hours=1)
 
 log = structlog.get_logger(__name__)
 
@@ -150,9 +152,9 @@ class Worker:
         except Refusal as refusal:
             if refusal.code in TOO_EARLY:
                 self._postpone(task, refusal, IDLE_SECONDS)
-            elif refusal.code == UNPAID:
-                self.stage.agenda.put(task, self._handler.clock.now() + UNPAID_WAIT)
-                log.warning("task_unpaid", task=task.kind, id=task.id, reason=refusal.message)
+            elif refusal.code in WAITING:
+                self.stage.agenda.put(task, self._handler.clock.now() + WAITING_TIME)
+                log.warning("task_waiting", task=task.kind, id=task.id, code=refusal.code, reason=refusal.message)
             else:
                 log.info("task_not_needed", task=task.kind, id=task.id, code=refusal.code, reason=refusal.message)
         except (Conflict, Unavailable) as error:
@@ -183,8 +185,8 @@ class Worker:
                 await self._auctioneer.defer(task.id)
             case "drain_pool":
                 await drain_pool(self._handler, self.stage, task.id)
-            case "serve_pool":
-                await self._incidents.serve(task.id)
+            case "serve_pool" | "observe_grant":
+                await self._incidents.run(task)
             case "move_lots":
                 await self._move_lots(task.id)
             case _:

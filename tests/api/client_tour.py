@@ -1,13 +1,20 @@
 """The typed client asks what the story left behind: every answer decodes, and is about what was asked for."""
 
 from datetime import UTC, datetime, timedelta
+from decimal import Decimal
 
 import httpx
 import msgspec
+import pytest
 
+from events.order import ClassOffer, OrderTerms
+from events.service import STANDARD_SERVICE
 from marketplace.api.bodies.cap_tables import AskRecoveryBody, PlotExitsBody, PlotRoundsBody
+from marketplace.api.bodies.delivery import DisputeStatementBody, ResolveStatementBody, TerminateGrantBody
+from marketplace.api.bodies.issuers import LimitDilutionBody
+from marketplace.api.bodies.supply import ClosePoolBody, FailNodesBody, ListLotBody, OpenPoolBody, ResellGrantBody
 from marketplace.api.bodies.trading import HoldQuoteBody
-from marketplace.client import MarketplaceClient
+from marketplace.client import MarketplaceClient, ProblemError
 from tests.api.rows import World
 from tests.api.rows_captables import ASSUMED, RANGE, build_plot
 from tests.api.rows_trading import build_cash_order
@@ -20,6 +27,8 @@ async def tour(world: World) -> None:
     async with MarketplaceClient("http://test", ADMIN_KEY, transport) as client:
         await _see_trading(client, world.ids)
         await _see_quotes(client, world)
+        await _trade(client, world)
+        await _see_statement(client, world.ids["statement"])
         await _see_accounts(client, world.ids)
         await _see_companies(client, world)
 
@@ -44,6 +53,75 @@ async def _see_quotes(client: MarketplaceClient, world: World) -> None:
     assert (taken.quote_id, taken.status) == (world.ids["taken_quote"], "taken")
 
 
+async def _trade(client: MarketplaceClient, world: World) -> None:
+    """Bring a fabric, hold and take a quote on it, sell part of that on and take it back, and leave the market."""
+    now, ids = world.stage.services.handler.clock.now(), world.ids
+    begin = now.replace(hour=0, minute=0, second=0, microsecond=0) + timedelta(days=2)
+    await client.deposit(ids["account"], Decimal(10_000), "for the tour")
+    fabric = OpenPoolBody(
+        site_id=ids["site"],
+        gpu_class="GB300",
+        interconnect="infiniband",
+        gpus_per_node=8,
+        nodes=4,
+        power_per_node_kw=1,
+    )
+    pool_id = (await client.open_pool(fabric)).id
+    lot = ListLotBody(
+        pool_id=pool_id, nodes=4, start=begin, end=begin + timedelta(days=9), ask_usd_per_gpu_hour=Decimal(2)
+    )
+    await client.list_lot(lot)
+    grant_id = await _take(client, ids["startup"], begin)
+    resale = ResellGrantBody(nodes=1, start=begin, end=begin + timedelta(days=1), ask_usd_per_gpu_hour=Decimal("2.50"))
+    lot_id = (await client.resell_grant(grant_id, resale)).id
+    assert lot_id in {known.lot_id async for known in client.list_lots(pool_id=pool_id)}
+    await client.withdraw_lot(lot_id, "needed after all")
+    left = {known.lot_id: known async for known in client.list_lots(pool_id=pool_id)}[lot_id]
+    assert (left.status, left.grant_id, left.provider_id) == ("withdrawn", grant_id, ids["startup"])
+    await _fail_and_end(client, pool_id, grant_id, now)
+    await client.close_pool(pool_id, ClosePoolBody(closes_at=now + timedelta(days=30), reason="the lease ends"))
+    pools = {known.pool_id: known async for known in client.list_pools(gpu_class="GB300")}
+    assert pools[pool_id].closes_at == now + timedelta(days=30)
+
+
+async def _fail_and_end(client: MarketplaceClient, pool_id: str, grant_id: str, now: datetime) -> None:
+    """Let a node fail and come back, and end a grant as the platform, which owes no notice."""
+    grant = await client.get_grant(grant_id)
+    assert grant.service == STANDARD_SERVICE
+    await client.fail_nodes(pool_id, FailNodesBody(incident_id="fans", nodes=1, at=now - timedelta(hours=2)))
+    await client.restore_nodes(pool_id, "fans", now - timedelta(hours=1))
+    await client.terminate_grant(grant_id, TerminateGrantBody(at=grant.end, reason="a change of plans"))
+    assert (await client.get_grant(grant_id)).status == "terminated"
+
+
+async def _see_statement(client: MarketplaceClient, statement_id: str) -> None:
+    """Look at a statement that is settled; nobody disputes it any more."""
+    assert (await client.get_statement(statement_id)).status == "accepted"
+    claim = DisputeStatementBody(gpu_seconds_claimed=0, reason="a claim that comes late")
+    with pytest.raises(ProblemError) as caught:
+        await client.dispute_statement(statement_id, claim)
+    assert caught.value.code == "statement_accepted"
+    with pytest.raises(ProblemError) as caught:
+        await client.resolve_statement(statement_id, ResolveStatementBody(gpu_seconds=0, reason="it is settled"))
+    assert caught.value.code == "statement_accepted"
+
+
+async def _take(client: MarketplaceClient, startup_id: str, begin: datetime) -> str:
+    """Let one quote go and take another; return the grant that it became."""
+    offer = ClassOffer(gpu_class="GB300", cash_usd_per_gpu_hour=Decimal(3), equity_usd_per_gpu_hour=Decimal(0))
+    terms = OrderTerms(nodes=2, duration_hours=48, start_earliest=begin, start_latest=begin, offers=(offer,))
+    body = HoldQuoteBody(startup_id=startup_id, terms=terms)
+    gone = (await client.hold_quote(body)).id
+    await client.release_quote(gone, "changed plans")
+    assert (await client.get_quote(gone)).status == "released"
+    kept = (await client.hold_quote(body)).id
+    order_id = (await client.take_quote(kept)).id
+    assert (await client.get_quote(kept)).status == "taken"
+    order = await client.get_order(order_id)
+    assert (order.status, order.grant_id is None) == ("matched", False)
+    return str(order.grant_id)
+
+
 async def _see_accounts(client: MarketplaceClient, ids: dict) -> None:
     account, now = ids["account"], datetime.now(UTC)
     assert "USD" in {row.unit async for row in client.list_balances(party_id=ids["startup"])}
@@ -56,7 +134,27 @@ async def _see_accounts(client: MarketplaceClient, ids: dict) -> None:
 
 async def _see_companies(client: MarketplaceClient, world: World) -> None:
     issuer, fund = world.ids["issuer"], world.ids["fund"]
+    instrument = await client.get_instrument(world.ids["instrument"])
+    assert instrument.status == "converted"
+    kinds = [movement.kind async for movement in client.list_movements(instrument.instrument_id)]
+    assert kinds == ["accrued", "reversed", "converted", "reversed"]
+    with pytest.raises(ProblemError) as caught:
+        await client.pay_debt(instrument.instrument_id, Decimal(1))
+    assert caught.value.code == "debt_exceeded"
+    with pytest.raises(ProblemError) as caught:
+        await client.mature_note(instrument.instrument_id)
+    assert caught.value.code == "not_a_note"
+    assert [each.issuer_id async for each in client.list_issuers()]
+    assert await client.list_stock_classes(issuer)
+    assert [each.holder_id async for each in client.list_stakeholders(issuer)]
+    assert [each.issuer_id async for each in client.list_holdings(fund)]
+    limit = LimitDilutionBody(dilution_max=Decimal("0.5"), valuation_usd=Decimal(10_000_000))
+    with pytest.raises(ProblemError) as caught:
+        await client.limit_dilution(issuer, limit)
+    assert caught.value.code == "issuer_ended"
+    assert (await client.get_issuer(issuer)).dilution_max == Decimal("0.90")
     report = await client.get_cap_table_report(issuer)
+    assert report.dilution is not None
     assert report.fully_diluted_shares > 0
     assert (await client.explain_cap_table(issuer)).rows
     assert (await client.export_issuer(issuer)).startswith(b"PK")

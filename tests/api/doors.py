@@ -11,6 +11,7 @@ from litestar import Litestar
 
 from marketplace.embedded.process import find_free_port
 from tests.log.proxy import Proxy, through
+from tests.support.patience import PATIENCE_SECONDS
 
 
 class Door:
@@ -57,7 +58,7 @@ async def serve(application: Litestar) -> AsyncIterator[str]:
     server = Server(application, address="127.0.0.1", port=port, interface=Interfaces.ASGI, log_enabled=False)
     serving = asyncio.create_task(server.serve())
     try:
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(PATIENCE_SECONDS):
             while True:
                 try:
                     _, writer = await asyncio.open_connection("127.0.0.1", port)
@@ -70,4 +71,4 @@ async def serve(application: Litestar) -> AsyncIterator[str]:
     finally:
         application.state["services"].streams.close()
         server.stop()
-        await asyncio.wait_for(serving, 10)
+        await asyncio.wait_for(serving, PATIENCE_SECONDS)

@@ -12,6 +12,7 @@ import httpx
 
 from marketplace.core.ids import PREFIXES
 from tests.api.stage import Stage
+from tests.support.patience import PATIENCE_SECONDS
 
 PLATFORM_ONLY = (403, "platform_only")
 SEEN = (200, None)
@@ -49,7 +50,7 @@ class World:
         answer = await self.stage.post(self.stage.admin, "/v1/test/clock", {"seconds": seconds})
         assert answer.status_code == 200, answer.text
 
-    async def find(self, path: str, accept: Callable[[Any], Any], seconds: float = 20) -> Any:
+    async def find(self, path: str, accept: Callable[[Any], Any], seconds: float = PATIENCE_SECONDS) -> Any:
         """Return what `accept` finds in an answer to the platform, once it finds something."""
         async with asyncio.timeout(seconds):
             while True:

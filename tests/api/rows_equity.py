@@ -4,7 +4,12 @@ from tests.api.rows import PLATFORM_ONLY, SEEN, Row, World
 from tests.api.rows_issuers import APPROVAL, at
 
 CAP = {"valuation_cap_usd": "10000000"}
-SAFE = {"kind": "safe", "conversion_timing": "post_money", "valuation_cap_usd": "10000000"}
+SAFE = {
+    "kind": "safe",
+    "conversion_timing": "post_money",
+    "valuation_cap_usd": "10000000",
+    "service_consequence": "credit",
+}
 
 
 def build_round(world: World, **more) -> dict:
@@ -42,6 +47,10 @@ async def find_tranche(world: World) -> None:
     world.ids["tranche"] = await world.find(path, lambda page: page["items"][0]["tranche_id"])
 
 
+def build_clawback(world: World, **more) -> dict:
+    return {"tranche_id": world.ids["tranche"], "principal_usd": "100", "reason": "an audit", **more}
+
+
 NOTE = {
     "kind": "note",
     "annual_rate": "0.08",
@@ -57,7 +66,38 @@ def build_notice(world: World) -> dict:
     return {"later_instrument_id": world.ids["instrument"], "elect_until": world.day(80)}
 
 
+def build_due(world: World, **more) -> dict:
+    """Return a note that falls due while the story goes on."""
+    return build_investment(world, terms={**NOTE, "matures_on": world.day(2)[:10], **more})
+
+
+async def await_maturity(world: World) -> None:
+    path = f"/v1/instruments/{world.ids['due_note']}"
+    await world.find(path, lambda one: one["matured_on"], seconds=60)
+
+
+MATURITY = (
+    Row(
+        "POST",
+        "/v1/instruments/{due_note}/mature",
+        "fund",
+        refused=({"a": 1}, 422, "body_invalid"),
+        before=await_maturity,
+    ),
+    Row("GET", "/v1/instruments/{due_note}", "fund", check=lambda one: float(one["due_usd"]) >= 1000),
+    Row("POST", "/v1/instruments/{due_note}/repay", "startup", refused=({"a": 1}, 422, "body_invalid")),
+)
 MOST_FAVOURED = (
+    Row(
+        "POST",
+        "/v1/instruments",
+        "startup",
+        build_due,
+        201,
+        (lambda world: build_due(world, annual_rate="2"), 422, "amount_too_large"),
+        (404, "party_unknown"),
+        "due_note",
+    ),
     Row(
         "POST",
         "/v1/instruments",
@@ -145,12 +185,22 @@ INSTRUMENTS = (
         refused=(
             lambda world: {"tranche_id": world.ids["tranche"], "principal_usd": "4000", "reason": "x"},
             422,
-            "tranche_settled",
+            "tranche_exceeded",
         ),
         other=PLATFORM_ONLY,
         before=find_tranche,
     ),
 )
+
+
+BUYER = {"buyer": "Larger, Inc.", "price_usd_per_share": "37.50"}
+
+
+def is_paid_in_stock(sale: dict) -> bool:
+    """Tell whether a sale pays whole shares of the buyer, and cash under the price of one, to every holder."""
+    payouts = sale["waterfall"]["payouts"]
+    whole = all(payout["buyer_shares"] is not None and 0 <= float(payout["cash_usd"]) < 37.5 for payout in payouts)
+    return sale["kind"] == "stock_acquisition" and "/" in sale["waterfall"]["stock"]["exchange_ratio"] and whole
 
 
 FINANCINGS = (
@@ -187,6 +237,35 @@ FINANCINGS = (
     Row("GET", at("/financings"), check=lambda page: len(page["items"]) == 2),
     Row(
         "POST",
+        "/v1/instruments/{instrument}/reverse",
+        "platform",
+        lambda world: build_clawback(world, settlement="debt"),
+        refused=(build_clawback, 422, "missing_convention"),
+        other=PLATFORM_ONLY,
+    ),
+    Row(
+        "POST",
+        "/v1/instruments/{instrument}/pay-debt",
+        "fund",
+        {"amount_usd": "100"},
+        refused=({"amount_usd": "100.01"}, 422, "debt_exceeded"),
+    ),
+    Row("GET", "/v1/instruments/{instrument}", "fund", check=lambda one: float(one["debt_usd"]) == 0),
+    Row(
+        "POST",
+        at("/liquidity-events"),
+        body={"proceeds_usd": "90000", "stock": BUYER},
+        status=201,
+        refused=(
+            {"proceeds_usd": "90000", "stock": {**BUYER, "price_usd_per_share": "0"}},
+            422,
+            "amount_not_positive",
+        ),
+        save="stock_sale",
+    ),
+    Row("GET", at("/liquidity-events/{stock_sale}"), check=is_paid_in_stock),
+    Row(
+        "POST",
         at("/liquidity-events"),
         body={"proceeds_usd": "90000"},
         status=201,
@@ -195,7 +274,11 @@ FINANCINGS = (
     ),
     Row("GET", at("/liquidity-events/{liquidity}"), check=lambda one: one["waterfall"]["payouts"]),
     Row("POST", at("/liquidity-events/{liquidity}/pay"), refused=({"a": 1}, 422, "body_invalid")),
-    Row("GET", at("/liquidity-events"), check=lambda page: page["items"][0]["status"] == "paid"),
+    Row(
+        "GET",
+        at("/liquidity-events"),
+        check=lambda page: {row["status"] for row in page["items"]} == {"declared", "paid"},
+    ),
 )
 CANCELLED = (
     Row(

@@ -60,6 +60,12 @@ FORMATION = (
     ),
     Row(
         "POST",
+        at("/dilution-limit"),
+        body={"dilution_max": "0.90", "valuation_usd": "10000000"},
+        refused=({"dilution_max": "1.1"}, 422, "amount_too_large"),
+    ),
+    Row(
+        "POST",
         at("/stock"),
         body=lambda world: {
             "holder_id": world.ids["founder"],

@@ -190,6 +190,11 @@ POOLS = (
             "gpus_per_node": 8,
             "nodes": 8,
             "power_per_node_kw": 11,
+            "service": {
+                "availability_min": "0.98",
+                "notice_hours_min": 48,
+                "credits": [{"availability_below": "0.9", "credit": "0.2"}],
+            },
         },
         201,
         ({"site_id": "x"}, 422, "body_invalid"),
@@ -210,7 +215,13 @@ POOLS = (
         lambda world: {"incident_id": "i1", "at": world.day(0.1)},
         refused=(lambda world: {"incident_id": "i9", "at": world.day(0.1)}, 404, "incident_unknown"),
     ),
-    Row("GET", "/v1/pools/{pool}", "startup", other=SEEN, check=lambda one: one["nodes"] == 8),
+    Row(
+        "GET",
+        "/v1/pools/{pool}",
+        "startup",
+        other=SEEN,
+        check=lambda one: (one["nodes"], one["service"]["availability_min"]) == (8, "0.98"),
+    ),
     Row("GET", "/v1/pools?gpu_class=H100_SXM", "startup", other=SEEN, check=lambda page: len(page["items"]) == 1),
 )
 MANDATES = (
@@ -250,7 +261,11 @@ LOTS = (
         "provider",
         build_lot,
         201,
-        (lambda world: build_lot(world, start=world.day(3), end=world.day(2)), 422, "span_empty"),
+        (
+            lambda world: build_lot(world, service={"availability_min": "1.2"}),
+            422,
+            "amount_too_large",
+        ),
         (404, "pool_unknown"),
         "lot",
     ),

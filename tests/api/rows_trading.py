@@ -237,8 +237,8 @@ GRANTS = (
         "POST",
         "/v1/grants/{second_grant}/terminate",
         "provider",
-        lambda world: {"at": world.day(2.1), "reason": "the fibre stays cut"},
-        refused=({"at": "x", "reason": "x"}, 422, "body_invalid"),
+        lambda world: {"at": world.day(6), "reason": "the fibre stays cut"},
+        refused=(lambda world: {"at": world.day(2.1), "reason": "the fibre is cut"}, 422, "notice_too_short"),
     ),
 )
 USAGE = (

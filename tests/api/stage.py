@@ -24,6 +24,7 @@ from marketplace.runtime.clock import MarketClock
 from marketplace.runtime.follower import Follower
 from marketplace.runtime.handler import Handler
 from marketplace.runtime.worker import Worker
+from tests.support.patience import PATIENCE_SECONDS
 
 ADMIN_KEY = "mkp_01jdm5v5tze1xa6a4sbz1gk3c4_abcdefghijklmnopqrstuvwxyz"
 SECRET = b"a secret of thirty-two bytes or more"
@@ -41,7 +42,9 @@ class Stage:
     async def open_client(self, token: str | None) -> httpx.AsyncClient:
         headers = {} if token is None else {"Authorization": f"Bearer {token}"}
         transport = httpx.ASGITransport(self.application, raise_app_exceptions=False)
-        client = httpx.AsyncClient(transport=transport, base_url="http://test", headers=headers, timeout=30)
+        client = httpx.AsyncClient(
+            transport=transport, base_url="http://test", headers=headers, timeout=PATIENCE_SECONDS
+        )
         return await self.stack.enter_async_context(client)
 
     async def post(self, client: httpx.AsyncClient, path: str, body=None, *, key: str | None = None, **headers: str):
@@ -131,6 +134,11 @@ def build_terms(now, *, cash: str = "3", equity: str = "0", mandate_ids: Sequenc
         **more,
     }
     if Decimal(equity):
-        cap = {"kind": "safe", "conversion_timing": "post_money", "valuation_cap_usd": "10000000"}
+        cap = {
+            "kind": "safe",
+            "conversion_timing": "post_money",
+            "valuation_cap_usd": "10000000",
+            "service_consequence": "credit",
+        }
         terms |= {"mandate_ids": list(mandate_ids), "instrument": cap}
     return terms

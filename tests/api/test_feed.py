@@ -9,13 +9,14 @@ from marketplace.log.memory import MemoryLog
 from tests.api.doors import serve
 from tests.api.stage import ADMIN_KEY, get_id, open_stage
 from tests.api.test_commands import PARTY, assert_problem
+from tests.support.patience import PATIENCE_SECONDS
 
 
 async def read_stream(client: httpx.AsyncClient, count: int, **headers: str) -> list[tuple[int, str, dict]]:
     """Return id, name and data of the next server-sent events."""
     found: list[tuple[int, str, dict]] = []
     sent = {"Accept": "text/event-stream"} | {name.replace("_", "-"): value for name, value in headers.items()}
-    async with asyncio.timeout(20), client.stream("GET", "/v1/events", headers=sent) as answer:
+    async with asyncio.timeout(PATIENCE_SECONDS), client.stream("GET", "/v1/events", headers=sent) as answer:
         assert answer.status_code == 200, await answer.aread()
         assert answer.headers["content-type"].startswith("text/event-stream")
         fields: dict[str, str] = {}
@@ -75,7 +76,7 @@ async def test_a_stream_goes_on_after_the_last_event_id(database_url: str):
             await stage.post(stage.admin, "/v1/api-keys", {"name": "a", "scopes": ["events:read"], "party_id": one})
         ).json()["token"]
         headers = {"Authorization": f"Bearer {token}"}
-        async with httpx.AsyncClient(base_url=address, headers=headers, timeout=20) as client:
+        async with httpx.AsyncClient(base_url=address, headers=headers, timeout=PATIENCE_SECONDS) as client:
             first = await read_stream(client, 2)
             assert [name for _, name, _ in first] == ["account.opened.v1", "party.registered.v1"]
             waiting = asyncio.create_task(read_stream(client, 2, last_event_id=str(first[-1][0])))
@@ -93,7 +94,7 @@ async def test_streams_of_the_platform_need_no_database_and_are_counted():
     async with open_stage(MemoryLog(), streams_max=1) as stage, serve(stage.application) as address:
         await stage.post(stage.admin, "/v1/parties", PARTY)
         headers = {"Authorization": f"Bearer {ADMIN_KEY}"}
-        async with httpx.AsyncClient(base_url=address, headers=headers, timeout=20) as client:
+        async with httpx.AsyncClient(base_url=address, headers=headers, timeout=PATIENCE_SECONDS) as client:
             open_one = client.stream("GET", "/v1/events?after=1", headers={"Accept": "text/event-stream"})
             async with open_one as answer:
                 lines = answer.aiter_lines()
@@ -114,8 +115,8 @@ async def test_streams_of_the_platform_need_no_database_and_are_counted():
 async def test_a_server_stops_under_an_open_stream():
     async with open_stage(MemoryLog()) as stage:
         headers = {"Authorization": f"Bearer {ADMIN_KEY}", "Accept": "text/event-stream"}
-        async with httpx.AsyncClient(headers=headers, timeout=20) as client:
-            async with serve(stage.application) as address, asyncio.timeout(10):
+        async with httpx.AsyncClient(headers=headers, timeout=PATIENCE_SECONDS) as client:
+            async with serve(stage.application) as address, asyncio.timeout(PATIENCE_SECONDS):
                 open_one = client.stream("GET", f"{address}/v1/events")
                 answer = await open_one.__aenter__()
                 lines = answer.aiter_lines()

@@ -15,6 +15,7 @@ from marketplace.projections.database import build_engine
 from tests.api.doors import open_door
 from tests.api.stage import ADMIN_KEY, SECRET, Stage, open_stage
 from tests.api.test_commands import PARTY, assert_problem
+from tests.support.patience import PATIENCE_SECONDS
 
 
 @pytest_asyncio.fixture
@@ -108,7 +109,7 @@ async def test_known_keys_command_while_postgresql_is_away_and_reads_say_so(data
         assert (ready.status_code, ready.json()["reads"]) == (200, False)
         await door.open()
         headers = {"Min-Seq": landed.headers["commit-seq"]}
-        async with asyncio.timeout(30):
+        async with asyncio.timeout(PATIENCE_SECONDS):
             while True:
                 answer = await tenant.get("/v1/balances?unit=USD", headers=headers)
                 if answer.status_code == 200:

@@ -75,7 +75,7 @@ async def test_a_nul_in_the_query_is_refused(database_url: str):
 
 
 async def test_nats_away_is_told_and_nothing_is_half_done(nats_server: NatsServers):
-    limits = Limits(append_seconds_max=1.0, ack_seconds_max=0.5)
+    limits = Limits(append_seconds_max=3.0, ack_seconds_max=1.0)
     async with open_log(nats_server) as direct, open_door(nats_server.url) as door:
         log = await JetStreamLog.open(door.url, limits=limits)
         async with open_stage(log) as stage:

@@ -1,6 +1,7 @@
 """The NATS configuration that is shipped, run as a cluster of three: durable, and the log cannot be rewritten."""
 
 from collections.abc import AsyncIterator
+from functools import partial
 from pathlib import Path
 
 import nats
@@ -9,7 +10,9 @@ from nats.aio.msg import Msg
 from nats.errors import TimeoutError as NatsTimeoutError
 from nats.js.api import StreamConfig
 
+from tests.support.clients import ask_until_answered
 from tests.support.deployment import NAMES, Cluster
+from tests.support.patience import PATIENCE_SECONDS
 
 
 @pytest.fixture
@@ -30,9 +33,10 @@ async def test_the_log_can_be_written_and_read_but_not_rewritten(cluster: Cluste
     try:
         stream = app.jetstream()
         configuration = StreamConfig(name="MARKETPLACE", subjects=["marketplace.>"], num_replicas=3, allow_direct=True)
-        await stream.add_stream(configuration)
-        await stream.publish("marketplace.party.one", b"{}")
-        await stream.publish("marketplace.party.one", b"{}")
+        await ask_until_answered(lambda: stream.add_stream(configuration))
+        for number in ("1", "2"):
+            headers = {"Nats-Msg-Id": number}
+            await ask_until_answered(partial(stream.publish, "marketplace.party.one", b"{}", headers=headers))
         await _check_app_cannot_rewrite(app)
         await _check_subscriber_only_reads(cluster)
         await _check_meter_only_asks(cluster, app)
@@ -61,8 +65,10 @@ async def _check_subscriber_only_reads(cluster: Cluster) -> None:
     try:
         with pytest.raises(NatsTimeoutError):
             await subscriber.request("marketplace.party.one", b"{}", timeout=0.3)
-        subscription = await subscriber.jetstream().subscribe("marketplace.>", ordered_consumer=True)
-        received = [await subscription.next_msg(timeout=5) for _ in range(2)]
+        subscription = await subscriber.jetstream(timeout=PATIENCE_SECONDS).subscribe(
+            "marketplace.>", ordered_consumer=True
+        )
+        received = [await subscription.next_msg(timeout=PATIENCE_SECONDS) for _ in range(2)]
         assert [message.metadata.sequence.stream for message in received] == [1, 2]
     finally:
         await subscriber.close()
@@ -76,7 +82,8 @@ async def _check_meter_only_asks(cluster: Cluster, app: nats.NATS) -> None:
     await app.flush()
     meter = await cluster.connect("meter", inbox_prefix="_INBOX_METER")
     try:
-        assert (await meter.request("meters.usage", b"[]", timeout=5)).data == b"heard"
+        heard = await ask_until_answered(lambda: meter.request("meters.usage", b"[]", timeout=5))
+        assert heard.data == b"heard"
         for subject in ("marketplace.party.one", "$JS.API.STREAM.INFO.MARKETPLACE"):
             with pytest.raises(NatsTimeoutError):
                 await meter.request(subject, b"", timeout=0.3)

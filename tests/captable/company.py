@@ -50,8 +50,13 @@ SERIES_A = make_id("fin", 1)
 OPTION, WARRANT = make_id("opt", 1), make_id("wrt", 1)
 FORMED_ON = datetime(2024, 1, 2, 9, tzinfo=UTC)
 MINUTES = Approval(document="minutes/2024-01-02.pdf", note="board consent")
-CAP_20M = SafeTerms(conversion_timing="post_money", valuation_cap_usd=Decimal(20_000_000), discount=Decimal("0.20"))
-CAP_18M = SafeTerms(conversion_timing="post_money", valuation_cap_usd=Decimal(18_000_000))
+CAP_20M = SafeTerms(
+    conversion_timing="post_money",
+    valuation_cap_usd=Decimal(20_000_000),
+    discount=Decimal("0.20"),
+    service_consequence="credit",
+)
+CAP_18M = SafeTerms(conversion_timing="post_money", valuation_cap_usd=Decimal(18_000_000), service_consequence="credit")
 ROUND = RoundTerms(
     class_id="series-a",
     pre_money_usd=Decimal(40_000_000),
@@ -105,7 +110,8 @@ class Life:
             grant_id=grant_id,
         )
         self.deed(issue)
-        self.act(SignInstrument, instrument_id=instrument_id, holder_id=holder_id, commitment_usd=issue.commitment_usd)
+        signed = {"instrument_id": instrument_id, "holder_id": holder_id, "terms": terms}
+        self.act(SignInstrument, **signed, commitment_usd=issue.commitment_usd)
 
     def accrue(self, instrument_id, number, amount_usd, statement_id=None):
         self.deed(
@@ -219,6 +225,20 @@ def finance(life):
     for conversion in list_conversions(before, SERIES_A):
         life.deed(conversion)
     life.step = timedelta(days=1)
+
+
+def claw_back(life):
+    """Take half of the first tranche back after its conversion, and 1,000 dollars of the second as a debt; pay it."""
+    held = life.issuer.holdings.get((PROVIDER, life.instruments[DRAWDOWN].conversions[0].class_id), 0)
+    audit = {"instrument_id": DRAWDOWN, "reason": "audit", "shares_held": held}
+    half = {"tranche_id": make_id("trn", 2), "principal_usd": Decimal(80_000), "settlement": "cancel_shares"}
+    life.deed(deeds.ReversePrincipal(**audit, **half))
+    taken = life.instruments[DRAWDOWN].find_tranche(make_id("trn", 2)).reversals["audit"].taken
+    cancelled = {"holder_id": PROVIDER, "class_id": taken.class_id, "shares": taken.shares, "cause": DRAWDOWN}
+    life.act(RepurchaseStock, repurchase_id=make_id("rep", 2), **cancelled, price_usd_per_share=Decimal(0))
+    owed = {"tranche_id": make_id("trn", 3), "principal_usd": Decimal(1_000), "settlement": "debt"}
+    life.deed(deeds.ReversePrincipal(**audit, **owed))
+    life.deed(deeds.PayDebt(instrument_id=DRAWDOWN, cause=make_id("pay", 1), amount_usd=Decimal(400)))
 
 
 def go_on(life):

@@ -5,6 +5,7 @@ import json
 import sys
 from pathlib import Path
 
+from marketplace.core.timeline import sum_all
 from marketplace.log.memory import MemoryLog
 from tests.api.doors import serve
 from tests.api.meters import open_site
@@ -31,7 +32,7 @@ async def test_jobs_of_slurm_become_usage_once(tmp_path: Path):
         code, said = await run_import(file, grant_id, address)
         assert (code, said.splitlines()) == (0, ["1 jobs skipped, still running", "2 accepted"])
         usage = await site.count(grant_id)
-        assert sum(reading.gpu_seconds for reading in usage.counted()) == (16 + 8) * 7_200
+        assert sum_all(usage.timeline) == (16 + 8) * 7_200
         file.write_text(json.dumps({"jobs": [*jobs, job(4, site.hour(1.5))]}))
         code, said = await run_import(file, grant_id, address)
         assert code == 1
@@ -45,7 +46,7 @@ async def test_an_exposition_becomes_evidence_and_no_usage(tmp_path: Path):
         code, said = await run_import(DATA / "exporter.prom", grant_id, address)
         assert (code, said.strip()) == (0, "3 samples of 3 devices kept as evidence")
         usage = await site.count(grant_id)
-        assert (len(usage.looked), list(usage.counted())) == (3, [])
+        assert (len(usage.looked), usage.readings.count) == (3, 0)
         code, said = await run_import(tmp_path / "missing", grant_id, address)
         assert code == 2
         assert "file_unreadable" in said

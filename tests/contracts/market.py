@@ -6,13 +6,14 @@ from collections.abc import AsyncIterator, Iterable
 from contextlib import asynccontextmanager
 from pathlib import Path
 
-import nats
 from nats.js.api import StorageType, StreamConfig
 
 from events.registry import render_type
 from events.subjects import ALL, STREAM
 from marketplace.embedded import NatsServers, embedded_nats
 from tests.contracts.story.teller import Told
+from tests.support.clients import connected
+from tests.support.patience import PATIENCE_SECONDS
 
 ROOT = Path(__file__).parents[2]
 SUBSCRIBER = ROOT / "examples" / "subscriber_python" / "subscriber.py"
@@ -28,16 +29,16 @@ async def open_market(folder: Path, told: Iterable[Told]) -> AsyncIterator[NatsS
 
 
 async def lay_stream(admin_url: str) -> None:
-    client = await nats.connect(admin_url)
-    await client.jetstream().add_stream(StreamConfig(name=STREAM, subjects=[ALL], storage=StorageType.FILE))
-    await client.close()
+    async with connected(admin_url) as client:
+        configuration = StreamConfig(name=STREAM, subjects=[ALL], storage=StorageType.FILE)
+        await client.jetstream(timeout=PATIENCE_SECONDS).add_stream(configuration)
 
 
 async def publish(admin_url: str, told: Iterable[Told]) -> None:
-    client = await nats.connect(admin_url)
-    for one in told:
-        await client.jetstream().publish(one.subject, one.body, headers=one.headers)
-    await client.close()
+    async with connected(admin_url) as client:
+        stream = client.jetstream(timeout=PATIENCE_SECONDS)
+        for one in told:
+            await stream.publish(one.subject, one.body, headers=one.headers)
 
 
 async def start_subscriber(url: str, position: Path, *arguments: str) -> asyncio.subprocess.Process:
@@ -54,7 +55,7 @@ async def start_subscriber(url: str, position: Path, *arguments: str) -> asyncio
 async def run_subscriber(url: str, position: Path, *arguments: str) -> tuple[int, list[str], str]:
     """Run until there is nothing new; return exit code, lines and what it said on stderr."""
     process = await start_subscriber(url, position, "--once", *arguments)
-    output, said = await asyncio.wait_for(process.communicate(), 30)
+    output, said = await asyncio.wait_for(process.communicate(), PATIENCE_SECONDS)
     assert process.returncode is not None
     return process.returncode, output.decode().splitlines(), said.decode()
 

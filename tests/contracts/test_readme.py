@@ -9,7 +9,6 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-import nats
 import pytest
 import pytest_asyncio
 from nats.js.api import ConsumerConfig
@@ -26,6 +25,8 @@ from scripts.contract_files import FOLDER
 from tests.contracts.market import lay_stream, publish, render_expected, run_subscriber, start_subscriber
 from tests.contracts.recipe import chain_hash
 from tests.contracts.story.book import tell_story
+from tests.support.clients import connected
+from tests.support.patience import PATIENCE_SECONDS
 
 README = (FOLDER / "README.md").read_text(encoding="utf-8")
 STORY = tell_story()
@@ -100,11 +101,11 @@ async def port(tmp_path: Path) -> AsyncIterator[int]:
         yield found
     finally:
         process.terminate()
-        await asyncio.wait_for(process.wait(), 10)
+        await asyncio.wait_for(process.wait(), PATIENCE_SECONDS)
 
 
 async def wait_for_port(port: int) -> None:
-    for _ in range(200):
+    for _ in range(3_000):
         with suppress(OSError):
             _, writer = await asyncio.open_connection(LOOPBACK, port)
             writer.close()
@@ -130,7 +131,7 @@ async def test_the_permissions_of_the_readme_suffice_to_follow_and_verify(port: 
 async def test_a_refused_permission_is_told_by_the_subscriber(port: int, tmp_path: Path) -> None:
     process = await start_subscriber(f"nats://reads_grants:grants@{LOOPBACK}:{port}", tmp_path / "position.sqlite")
     assert process.stderr is not None
-    said = (await asyncio.wait_for(process.stderr.readline(), 20)).decode()
+    said = (await asyncio.wait_for(process.stderr.readline(), PATIENCE_SECONDS)).decode()
     process.kill()
     await process.communicate()
     assert 'permissions violation for publish to "$js.api.consumer.create.marketplace.subscriber' in said.lower()
@@ -153,10 +154,10 @@ async def test_a_refused_permission_is_told_by_the_subscriber(port: int, tmp_pat
 )
 async def test_a_user_for_grants_may_publish_on_nothing_else(port: int, subject: str) -> None:
     refusals: asyncio.Queue[Exception] = asyncio.Queue()
-    client = await nats.connect(f"nats://reads_grants:grants@{LOOPBACK}:{port}", error_cb=refusals.put)
-    await client.publish(subject, b"{}")
-    refused = await asyncio.wait_for(refusals.get(), 5)
-    await client.close()
+    url = f"nats://reads_grants:grants@{LOOPBACK}:{port}"
+    async with connected(url, error_cb=refusals.put) as client:
+        await client.publish(subject, b"{}")
+        refused = await asyncio.wait_for(refusals.get(), PATIENCE_SECONDS)
     assert f'permissions violation for publish to "{subject}"'.lower() in str(refused).lower()
 
 
@@ -170,17 +171,16 @@ async def test_a_user_for_grants_may_publish_on_nothing_else(port: int, subject:
     ],
 )
 async def test_the_filter_of_a_consumer_must_be_the_one_that_is_allowed(port: int, filters: dict[str, object]) -> None:
-    client = await nats.connect(f"nats://reads_grants:grants@{LOOPBACK}:{port}")
     config = {"name": "mine", "ack_policy": "none", "inactive_threshold": 1_000_000_000, **filters}
     request = json.dumps({"stream_name": STREAM, "config": config}).encode()
-    answer = await client.request(f"$JS.API.CONSUMER.CREATE.{STREAM}.mine.marketplace.grant.*", request)
-    await client.close()
+    create = f"$JS.API.CONSUMER.CREATE.{STREAM}.mine.marketplace.grant.*"
+    async with connected(f"nats://reads_grants:grants@{LOOPBACK}:{port}") as client:
+        answer = await client.request(create, request, timeout=PATIENCE_SECONDS)
     assert "error" in json.loads(answer.data)
 
 
 async def test_a_subscriber_cannot_let_the_server_write_into_the_stream(port: int) -> None:
-    client = await nats.connect(f"nats://reads_all:all@{LOOPBACK}:{port}")
     pushed = ConsumerConfig(name="mine", deliver_subject="marketplace.order.ord_forged")
-    with pytest.raises(BadRequestError, match="cycle"):
-        await client.jetstream().add_consumer(STREAM, pushed)
-    await client.close()
+    async with connected(f"nats://reads_all:all@{LOOPBACK}:{port}") as client:
+        with pytest.raises(BadRequestError, match="cycle"):
+            await client.jetstream(timeout=PATIENCE_SECONDS).add_consumer(STREAM, pushed)

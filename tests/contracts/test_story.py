@@ -92,7 +92,7 @@ def test_principal_that_converts_is_what_was_accepted_less_what_was_reversed() -
     for event in EVENTS:
         if isinstance(event, InstrumentPrincipalAccrued):
             principal[event.instrument_id] += event.principal_usd
-        elif isinstance(event, InstrumentPrincipalReversed):
+        elif isinstance(event, InstrumentPrincipalReversed) and event.became == "outstanding":
             principal[event.instrument_id] -= event.principal_usd
     converted = {event.instrument_id: event.principal_usd for event in EVENTS if isinstance(event, InstrumentConverted)}
     assert converted

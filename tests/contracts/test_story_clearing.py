@@ -1,5 +1,7 @@
 """The auction of the story is one that the market's own verifier takes, so its numbers can be trusted."""
 
+import pytest
+
 from events.auction import AuctionCleared, AuctionLocked, AuctionOpened
 from events.registry import parse_body
 from marketplace.clearing.codec import hash_json, render_decisions, render_prices
@@ -8,17 +10,21 @@ from marketplace.runtime.clearing import compute_book_hash, parse_book, parse_re
 from tests.contracts.story.book import tell_story
 
 EVENTS = [parse_body(told.tag, told.body) for told in tell_story()]
-OPENED = next(event for event in EVENTS if isinstance(event, AuctionOpened))
-LOCKED = next(event for event in EVENTS if isinstance(event, AuctionLocked))
-CLEARED = next(event for event in EVENTS if isinstance(event, AuctionCleared))
+OPENED = {event.auction_id: event for event in EVENTS if isinstance(event, AuctionOpened)}
+LOCKED = {event.auction_id: event for event in EVENTS if isinstance(event, AuctionLocked)}
+CLEARED = {event.auction_id: event for event in EVENTS if isinstance(event, AuctionCleared)}
 
 
-def test_the_verifier_finds_nothing_wrong_with_the_auction() -> None:
-    clearing = parse_result(OPENED, CLEARED)
-    assert CLEARED.certificate.prices_hash == hash_json(render_prices(clearing.prices))
-    assert CLEARED.certificate.decisions_hash == hash_json(render_decisions(clearing.decisions))
-    assert find_violations(parse_book(LOCKED.book), clearing) == ()
+@pytest.mark.parametrize("auction_id", CLEARED)
+def test_the_verifier_finds_nothing_wrong_with_the_auction(auction_id: str) -> None:
+    cleared = CLEARED[auction_id]
+    clearing = parse_result(OPENED[auction_id], cleared, backstops=len(LOCKED[auction_id].book.backstops))
+    assert cleared.certificate.prices_hash == hash_json(render_prices(clearing.prices))
+    assert cleared.certificate.decisions_hash == hash_json(render_decisions(clearing.decisions))
+    assert find_violations(parse_book(LOCKED[auction_id].book), clearing) == ()
 
 
-def test_the_book_is_named_by_the_hash_that_the_market_gives_it() -> None:
-    assert LOCKED.book_hash == CLEARED.certificate.book_hash == compute_book_hash(LOCKED.book)
+@pytest.mark.parametrize("auction_id", CLEARED)
+def test_the_book_is_named_by_the_hash_that_the_market_gives_it(auction_id: str) -> None:
+    locked = LOCKED[auction_id]
+    assert locked.book_hash == CLEARED[auction_id].certificate.book_hash == compute_book_hash(locked.book)

@@ -24,6 +24,7 @@ from tests.contracts.market import (
     start_subscriber,
 )
 from tests.contracts.story.book import tell_story
+from tests.support.patience import PATIENCE_SECONDS
 
 STORY = tell_story()
 
@@ -75,7 +76,9 @@ async def test_killed_at_any_point_it_repeats_but_never_skips(market: NatsServer
         assert process.stdout is not None
         for _ in range(lines_before_the_kill):
             if len(set(printed)) < len(STORY):
-                printed.append((await asyncio.wait_for(process.stdout.readline(), 10)).decode().rstrip("\n"))
+                printed.append(
+                    (await asyncio.wait_for(process.stdout.readline(), PATIENCE_SECONDS)).decode().rstrip("\n")
+                )
         process.kill()
         printed += (await process.stdout.read()).decode().splitlines()
         await process.wait()
@@ -89,14 +92,14 @@ async def test_it_survives_a_restart_of_the_server(market: NatsServers, position
     process = await start_subscriber(market.subscriber_url, position)
     assert process.stdout is not None
     for _ in STORY:
-        await asyncio.wait_for(process.stdout.readline(), 10)
+        await asyncio.wait_for(process.stdout.readline(), PATIENCE_SECONDS)
     market.kill(0)
     await market.start(0)
     more = [replace(one, subject=f"{one.subject}0") for one in STORY[:3]]
     await publish(market.admin_url, more)
-    lines = [(await asyncio.wait_for(process.stdout.readline(), 30)).decode().rstrip("\n") for _ in more]
+    lines = [(await asyncio.wait_for(process.stdout.readline(), PATIENCE_SECONDS)).decode().rstrip("\n") for _ in more]
     process.send_signal(signal.SIGINT)
-    await asyncio.wait_for(process.wait(), 60)
+    await asyncio.wait_for(process.wait(), PATIENCE_SECONDS)
     assert process.returncode == 0
     assert [line.split("\t")[0] for line in lines] == [str(len(STORY) + place) for place in (1, 2, 3)]
 

@@ -11,9 +11,10 @@ from uuid import UUID
 
 import msgspec
 
-from events.grant import EquityPart, GrantIssued
+from events.grant import EquityPart, GrantIssued, ResalePart
 from events.mandate import MandateTerms
 from events.order import BudgetHold, ClassOffer, OrderTerms
+from events.service import CreditStep, ServiceTerms
 from events.statement import Charges
 from events.types import LotShare, SafeTerms
 from marketplace.core.decider import Decider
@@ -84,6 +85,15 @@ register_site = builder(
         renewable_share=usd("0.4"),
     )
 )
+service_terms = builder(
+    ServiceTerms(
+        availability_min=usd("0.95"),
+        credits=(
+            CreditStep(availability_below=usd("0.95"), credit=usd("0.10")),
+            CreditStep(availability_below=usd("0.80"), credit=usd("0.30")),
+        ),
+    )
+)
 open_pool = builder(
     pool.OpenPool(
         pool_id=POOL,
@@ -99,6 +109,11 @@ open_pool = builder(
 )
 offer = builder(pool.OfferCapacity(pool_id=POOL, lot_id=LOT, nodes=6, start=hour(0), end=hour(100)))
 share = builder(LotShare(lot_id=LOT, nodes=4, start=hour(10), end=hour(20)))
+resell_capacity = builder(
+    pool.ResellCapacity(
+        pool_id=POOL, grant_id=id_of("grt", 2), lot_id=id_of("lot", 3), nodes=1, start=hour(12), end=hour(14)
+    )
+)
 reserve = builder(
     pool.ReserveCapacity(pool_id=POOL, grant_id=GRANT, nodes=4, start=hour(10), end=hour(20), lots=(share(),))
 )
@@ -132,7 +147,14 @@ mandate_terms = builder(
     )
 )
 grant_mandate = builder(mandate.GrantMandate(mandate_id=MANDATE, holder_id=FUND, funding="cash", terms=mandate_terms()))
-safe = builder(SafeTerms(conversion_timing="post_money", valuation_cap_usd=usd(20_000_000), discount=usd("0.2")))
+safe = builder(
+    SafeTerms(
+        conversion_timing="post_money",
+        valuation_cap_usd=usd(20_000_000),
+        discount=usd("0.2"),
+        service_consequence="credit",
+    )
+)
 hold_budget = builder(
     mandate.HoldBudget(
         mandate_id=MANDATE,
@@ -239,6 +261,17 @@ grant_issued = builder(
         hold_id=HOLD,
         cash_commitment_usd=usd("192.00"),
         equity=equity_part(),
+    )
+)
+resale_part = builder(
+    ResalePart(
+        grant_id=id_of("grt", 7),
+        lot_id=id_of("lot", 7),
+        seller_id=id_of("pty", 7),
+        seller_account_id=id_of("acc", 7),
+        hold_id=id_of("hld", 7),
+        owed_usd_per_gpu_hour="2/1",
+        commitment_usd=usd(0),
     )
 )
 issue_grant = builder(grant.IssueGrant(issued=grant_issued()))

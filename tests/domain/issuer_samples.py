@@ -125,6 +125,7 @@ def signed(*instruments):
             instrument_id=instrument.instrument_id,
             holder_id=instrument.holder_id,
             commitment_usd=Decimal(10_000_000),
+            terms=instrument.terms,
         )
         for instrument in instruments
     ]

@@ -79,7 +79,7 @@ INSTRUMENTS = {
     "a discount of the whole price": (
         "discount_whole",
         [],
-        sign(terms=SafeTerms(conversion_timing="post_money", discount=Decimal(1))),
+        sign(terms=SafeTerms(conversion_timing="post_money", discount=Decimal(1), service_consequence="credit")),
     ),
     "a cap below the commitment": ("cap_below_commitment", [], sign(terms=CAPPED, commitment_usd=Decimal(10_000_000))),
     "a commitment of a millionth of a dollar": ("amount_too_precise", [], sign(commitment_usd=TINY)),

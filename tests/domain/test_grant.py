@@ -1,11 +1,14 @@
 """Grants: from issue to their one end."""
 
+import msgspec
 import pytest
 
 from events.grant import (
     GrantActivated,
     GrantCompleted,
     GrantDegraded,
+    GrantExtended,
+    GrantResold,
     GrantResumed,
     GrantSubstituted,
     GrantSuspended,
@@ -17,15 +20,31 @@ from marketplace.domain.grant import (
     ActivateGrant,
     CompleteGrant,
     DegradeGrant,
+    ExtendGrant,
     IssueGrant,
+    ResellGrant,
     ResumeGrant,
     SubstituteGrant,
     SuspendGrant,
     TerminateGrant,
     TransferGrant,
 )
+from marketplace.domain.periods import list_periods
 from tests.domain import build
-from tests.domain.build import NAIVE, POOL, STARTUP, Row, builder, grant_issued, hour, id_of, issue_grant, share
+from tests.domain.build import (
+    NAIVE,
+    POOL,
+    STARTUP,
+    Row,
+    builder,
+    grant_issued,
+    hour,
+    id_of,
+    issue_grant,
+    resale_part,
+    service_terms,
+    share,
+)
 from tests.support.spec import Given
 
 MINE = {"grant_id": build.GRANT}
@@ -50,24 +69,65 @@ SUBSTITUTED = GrantSubstituted(
 )
 TRANSFERRED = GrantTransferred(**MINE, startup_id=STARTUP_2, startup_id_before=STARTUP)
 COMPLETED = GrantCompleted(**MINE, gpu_seconds_accepted=576_000)
+EARLY_END = GrantTerminated(**MINE, at=hour(11), **NOTICE)
 TERMINATED = GrantTerminated(**MINE, at=hour(15), **NOTICE)
 ACTIVE = (ISSUED, ACTIVATED)
-AFTER_END = [activate(), degrade(), suspend(), resume(), substitute(), transfer()]
+RESOLD = GrantResold(
+    **MINE,
+    resale_grant_id=id_of("grt", 2),
+    lot_id=id_of("lot", 2),
+    nodes=1,
+    start=hour(12),
+    end=hour(14),
+    gpu_seconds=8 * 7_200,
+    price_usd_per_gpu_hour="3/1",
+    cash_commitment_usd=build.usd("172.80"),
+    principal_commitment_usd=build.usd("230.40"),
+    budget_commitment_usd=build.usd("115.20"),
+)
+resold = builder(RESOLD)
+BOUGHT = grant_issued(resale=resale_part())
+
+
+def resell(**changes):
+    return ResellGrant(resold=resold(**changes), at=hour(11))
+
+
+LOTS_AFTER = (share(nodes=2, start=hour(20), end=hour(30)),)
+extend = builder(
+    ExtendGrant(**MINE, statement_id=id_of("stm", 1), start=hour(20), end=hour(30), lots=LOTS_AFTER, at=hour(21))
+)
+EXTENDED = GrantExtended(
+    **MINE, statement_id=id_of("stm", 1), start=hour(20), end=hour(30), lots=LOTS_AFTER, gpu_seconds=576_000
+)
+NOTICED = (grant_issued(service=service_terms(notice_hours_min=4)), ACTIVATED)
+AFTER_END = [activate(), degrade(), suspend(), resume(), substitute(), extend(), transfer(), resell()]
 
 REFUSALS = [
     Row("grant_unknown", (), activate()),
     Row("grant_exists", (ISSUED,), IssueGrant(issued=grant_issued(nodes=3))),
     *(
         Row("time_naive", ACTIVE, command(at=NAIVE), "/at")
-        for command in (activate, degrade, suspend, resume, substitute, complete, terminate)
+        for command in (activate, degrade, suspend, resume, substitute, extend, complete, terminate)
     ),
-    *(Row("grant_issued", (ISSUED,), command) for command in (degrade(), suspend(), resume(), complete())),
+    *(Row("grant_issued", (ISSUED,), command) for command in (degrade(), suspend(), resume(), extend(), complete())),
     *(Row("grant_completed", (*ACTIVE, COMPLETED), command) for command in (*AFTER_END, terminate())),
-    *(Row("grant_terminated", (*ACTIVE, TERMINATED), command) for command in (*AFTER_END, complete())),
+    *(Row("grant_terminated", (*ACTIVE, EARLY_END), command) for command in (*AFTER_END, complete())),
     Row("grant_not_due", (ISSUED,), activate(at=hour(9))),
     Row("grant_not_due", ACTIVE, complete(at=hour(19))),
     Row("nodes_above_grant", ACTIVE, degrade(nodes_available=2), "/nodes_available"),
     Row("pool_unchanged", ACTIVE, substitute(pool_id=POOL)),
+    Row("cause_missing", ACTIVE, terminate(for_cause=True), "/for_cause"),
+    Row("cause_missing", (*ACTIVE, DEGRADED), terminate(for_cause=True, by="provider")),
+    Row("notice_too_short", NOTICED, terminate(at=hour(13)), "/at"),
+    Row("notice_too_short", NOTICED, terminate(at=hour(13), by="provider"), "/at"),
+    Row("grant_bought", (BOUGHT,), resell()),
+    Row("grant_transferred", (*ACTIVE, TRANSFERRED), resell()),
+    Row("span_empty", ACTIVE, resell(end=hour(12)), "/end"),
+    Row("resale_outside_grant", ACTIVE, resell(start=hour(9)), "/start"),
+    Row("resale_outside_grant", ACTIVE, resell(end=hour(21)), "/start"),
+    Row("resale_above_grant", ACTIVE, resell(nodes=3), "/nodes"),
+    Row("resale_above_grant", (*ACTIVE, RESOLD), resell(resale_grant_id=id_of("grt", 3), nodes=2), "/nodes"),
 ]
 PRECEDENCE = [
     Row("grant_unknown", (), activate(at=NAIVE)),
@@ -75,6 +135,9 @@ PRECEDENCE = [
     Row("grant_issued", (ISSUED,), complete(at=hour(1))),
     Row("grant_issued", (ISSUED,), degrade(nodes_available=2)),
     Row("grant_completed", (*ACTIVE, COMPLETED), substitute(pool_id=POOL)),
+    Row("grant_bought", (BOUGHT, TRANSFERRED), resell()),
+    Row("span_empty", ACTIVE, resell(start=hour(30), end=hour(9))),
+    Row("resale_outside_grant", ACTIVE, resell(end=hour(21), nodes=3)),
 ]
 
 
@@ -87,6 +150,13 @@ def test_issues():
     Given(GRANT).when(issue_grant()).then(ISSUED)
     Given(GRANT, *ACTIVE, TERMINATED).when(issue_grant()).then_nothing()
     assert GRANT.fold([ISSUED]).gpu_seconds_granted == 2 * 8 * 36_000
+
+
+def test_what_is_sold_on_leaves_the_grant():
+    Given(GRANT, *ACTIVE).when(resell()).then(RESOLD)
+    state = GRANT.fold([*ACTIVE, RESOLD])
+    assert [state.count_nodes(hour(at)) for at in (11, 12, 13, 14)] == [2, 1, 1, 2]
+    assert state.gpu_seconds_left == state.gpu_seconds_granted - 8 * 7_200
 
 
 def test_activates_once_however_it_runs():
@@ -133,3 +203,48 @@ def test_a_termination_brings_the_end_forward_and_never_back():
     Given(GRANT, *ACTIVE).when(terminate(at=hour(99))).then(late)
     early = GrantTerminated(**MINE, at=hour(10), **NOTICE)
     Given(GRANT, ISSUED).when(terminate(at=hour(1))).then(early)
+
+
+def test_an_extension_puts_the_end_off_and_its_periods_follow():
+    Given(GRANT, *ACTIVE).when(extend()).then(EXTENDED)
+    longer = GRANT.fold([*ACTIVE, EXTENDED])
+    assert (longer.end, longer.lots) == (hour(30), (*ISSUED.lots, *LOTS_AFTER))
+    first, second = list_periods(longer)
+    assert (first.start, first.end, second.start, second.end) == (hour(10), hour(20), hour(20), hour(30))
+    assert first.statement_id == list_periods(GRANT.fold(ACTIVE))[0].statement_id
+    Given(GRANT, *ACTIVE, EXTENDED).when(complete(at=hour(29))).refused("grant_not_due")
+    cut = GRANT.fold([*ACTIVE, EXTENDED, GrantTerminated(**MINE, at=hour(25), **NOTICE)])
+    assert list_periods(cut)[1].end == hour(25)
+
+
+def test_a_grant_that_was_over_goes_on_later_without_a_period_between():
+    late = msgspec.structs.replace(EXTENDED, start=hour(44), end=hour(54))
+    spans = [(period.start, period.end) for period in list_periods(GRANT.fold([*ACTIVE, late]))]
+    assert spans == [(hour(10), hour(20)), (hour(44), hour(54))]
+
+
+def test_notice_of_the_terms_is_kept_or_the_grants_own_end():
+    Given(GRANT, *NOTICED).when(terminate(at=hour(14))).then(msgspec.structs.replace(TERMINATED, at=hour(14)))
+    late = {**NOTICE, "noticed_at": hour(18)}
+    command = TerminateGrant(**MINE, at=hour(20), **late)
+    Given(GRANT, *NOTICED).when(command).then(GrantTerminated(**MINE, at=hour(20), **late))
+
+
+def test_cause_and_an_order_of_the_platform_need_no_notice():
+    for_cause = msgspec.structs.replace(TERMINATED, at=hour(13), for_cause=True)
+    Given(GRANT, *NOTICED, DEGRADED).when(terminate(at=hour(13), for_cause=True)).then(for_cause)
+    Given(GRANT, *NOTICED, SUSPENDED).when(terminate(at=hour(13), for_cause=True)).then(for_cause)
+    unpaid = terminate(at=hour(13), by="provider", for_cause=True, startup_suspended=True)
+    Given(GRANT, *NOTICED).when(unpaid).then(msgspec.structs.replace(for_cause, by="provider"))
+    ordered = terminate(at=hour(13), by="provider", is_ordered=True)
+    Given(GRANT, *NOTICED).when(ordered).then(msgspec.structs.replace(TERMINATED, at=hour(13), by="provider"))
+
+
+def test_until_the_end_that_notice_was_given_of_its_nodes_may_fail_and_come_back():
+    Given(GRANT, *ACTIVE, TERMINATED).when(degrade()).then(DEGRADED)
+    Given(GRANT, *ACTIVE, TERMINATED).when(resume()).then_nothing()
+    Given(GRANT, *ACTIVE, TERMINATED, DEGRADED).when(resume()).then(RESUMED)
+    Given(GRANT, *ACTIVE, TERMINATED).when(suspend()).then(SUSPENDED)
+    ending = GRANT.fold([*ACTIVE, TERMINATED, DEGRADED])
+    assert (ending.status, ending.end, ending.outages) == ("terminated", hour(15), ((hour(12), 1),))
+    Given(GRANT, *ACTIVE, TERMINATED).when(degrade(at=hour(15))).refused("grant_terminated")

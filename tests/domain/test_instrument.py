@@ -46,8 +46,8 @@ def make_id(prefix, number):
 
 INS, ISS, FUND, GRANT = make_id("ins", 1), make_id("iss", 1), make_id("pty", 9), make_id("grt", 1)
 ROUND, SALE = make_id("fin", 1), make_id("liq", 1)
-CAP_10M = SafeTerms(conversion_timing="post_money", valuation_cap_usd=Decimal(10_000_000))
-CAP_12M = SafeTerms(conversion_timing="post_money", valuation_cap_usd=Decimal(12_000_000))
+CAP_10M = SafeTerms(conversion_timing="post_money", valuation_cap_usd=Decimal(10_000_000), service_consequence="credit")
+CAP_12M = SafeTerms(conversion_timing="post_money", valuation_cap_usd=Decimal(12_000_000), service_consequence="credit")
 NOON = datetime(2026, 3, 1, 12, tzinfo=UTC)
 OF_INS = {"instrument_id": INS, "issuer_id": ISS, "holder_id": FUND}
 
@@ -119,9 +119,14 @@ def accrue(number, principal, **changes):
     return AccruePrincipal(**{**fields, **changes})
 
 
-def take_back(number, principal, reason="clawback"):
-    tranche_id = make_id("trn", number)
-    return ReversePrincipal(instrument_id=INS, tranche_id=tranche_id, principal_usd=Decimal(principal), reason=reason)
+def take_back(number, principal, reason="clawback", **settled):
+    return ReversePrincipal(
+        instrument_id=INS,
+        tranche_id=make_id("trn", number),
+        principal_usd=Decimal(principal),
+        reason=reason,
+        **settled,
+    )
 
 
 def convert(principal, **changes):
@@ -240,7 +245,7 @@ def test_nothing_new(name):
     Given(INSTRUMENT, *events).when(command).then_nothing()
 
 
-MEMBERS = {"conversion_timing": "post_money"}
+MEMBERS = {"conversion_timing": "post_money", "service_consequence": "credit"}
 WHOLE = SafeTerms(**MEMBERS, discount=Decimal(1))
 TINY_CAP = SafeTerms(**MEMBERS, valuation_cap_usd=Decimal(1000))
 DRAWN = [ISSUED, accrued(1, 400)]
@@ -254,6 +259,7 @@ REFUSED = {
         ("amount_too_large", [], issue(terms=SafeTerms(**MEMBERS, discount=Decimal(2)))),
         ("discount_whole", [], issue(terms=WHOLE)),
         ("cap_below_commitment", [], issue(terms=TINY_CAP, grant_id=None)),
+        ("consequence_missing", [], issue(terms=SafeTerms(conversion_timing="post_money"), grant_id=None)),
         ("grant_missing", [], issue(grant_id=None)),
         ("grant_unexpected", [], issue(funding="paid_at_once")),
     ],
@@ -276,9 +282,9 @@ REFUSED = {
         ("amount_not_positive", DRAWN, take_back(7, -1)),
         ("tranche_unknown", DRAWN, take_back(7, 10)),
         ("reversal_exists", [*DRAWN, reversal(1, 5)], take_back(1, 9999)),
-        ("tranche_settled", DRAWN, take_back(1, 401)),
-        ("tranche_settled", [*DRAWN, converted(400)], take_back(1, 1)),
-        ("tranche_settled", [*DRAWN, repaid(400, 10)], take_back(1, 1)),
+        ("tranche_exceeded", DRAWN, take_back(1, 401)),
+        ("tranche_exceeded", [*DRAWN, converted(400)], take_back(1, 401)),
+        ("missing_convention", [*DRAWN, converted(400)], take_back(1, 1)),
     ],
     "draw": [
         ("instrument_lapsed", [ISSUED, LAPSED], SUSPEND),
@@ -324,7 +330,7 @@ def test_refused(code, events, command):
 
 
 def test_a_pre_money_cap_may_lie_below_the_money():
-    terms = SafeTerms(conversion_timing="pre_money", valuation_cap_usd=Decimal(500))
+    terms = SafeTerms(conversion_timing="pre_money", valuation_cap_usd=Decimal(500), service_consequence="credit")
     assert len(INSTRUMENT.decide(issue(terms=terms), None)) == 1
 
 
@@ -342,8 +348,16 @@ AMOUNTS = st.integers(1, 60_000).map(lambda cents: Decimal(cents).scaleb(-2))
 LARGE = st.sampled_from([Decimal(400), Decimal(600), Decimal(1000)])
 NUMBERS = st.integers(1, 6)
 ACTS = st.one_of(
-    *[st.builds(accrue, NUMBERS, st.one_of(AMOUNTS, LARGE))] * 3,
-    st.builds(take_back, NUMBERS, AMOUNTS, st.sampled_from(["clawback", "termination"])),
+    *[st.builds(accrue, NUMBERS, LARGE)] * 5,
+    *[st.builds(accrue, NUMBERS, AMOUNTS)] * 2,
+    st.builds(
+        take_back,
+        NUMBERS,
+        AMOUNTS,
+        st.sampled_from(["clawback", "termination", "audit"]),
+        settlement=st.sampled_from([None, "debt", "cancel_shares"]),
+        shares_held=st.integers(0, 60),
+    ),
     st.builds(lambda principal, number: convert(principal, cause=make_id("fin", number)), AMOUNTS, NUMBERS),
     st.builds(lambda number: ("convert all", number), NUMBERS),
     st.builds(repay, AMOUNTS),
@@ -352,7 +366,7 @@ ACTS = st.one_of(
 )
 
 
-@given(st.lists(ACTS, max_size=25))
+@given(st.lists(ACTS, min_size=1, max_size=25))
 def test_principal_is_accrued_less_reversed_and_within_the_commitment(acts):
     state, log = INSTRUMENT.fold([ISSUED]), []
     for act in acts:
@@ -369,12 +383,17 @@ def test_principal_is_accrued_less_reversed_and_within_the_commitment(acts):
         total = {kind: sum((e.principal_usd for e in log if isinstance(e, kind)), Decimal(0)) for kind in MOVEMENTS}
         assert state.principal_usd == total[InstrumentPrincipalAccrued] - total[InstrumentPrincipalReversed]
         assert 0 <= state.principal_usd <= state.issued.commitment_usd
-        assert state.converted_usd == total[InstrumentConverted]
-        settled = total[InstrumentConverted] + total[InstrumentRepaid]
+        assert state.converted_usd == total[InstrumentConverted] - sum_taken(log, "shares")
+        settled = total[InstrumentConverted] + total[InstrumentRepaid] - sum_taken(log, "shares", "money")
         assert state.outstanding_usd == state.principal_usd - settled
         assert all(tranche.outstanding_usd >= 0 for tranche in state.tranches)
         statements = [tranche.statement_id for tranche in state.tranches]
         assert len(statements) == len(set(statements))
+
+
+def sum_taken(log, *became):
+    taken = [event for event in log if isinstance(event, InstrumentPrincipalReversed) and event.became in became]
+    return sum((event.principal_usd for event in taken), Decimal(0))
 
 
 MOVEMENTS = (InstrumentPrincipalAccrued, InstrumentPrincipalReversed, InstrumentConverted, InstrumentRepaid)

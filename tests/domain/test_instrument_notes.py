@@ -1,6 +1,6 @@
 """Convertible notes and most-favoured SAFEs: from the agreement through a financing and a repayment."""
 
-from datetime import date, timedelta
+from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
 from fractions import Fraction
 
@@ -8,14 +8,23 @@ import msgspec
 import pytest
 
 from events.financing import ConvertingInstrument, DatedPrincipal
-from events.instrument import InstrumentIssued, InstrumentMfnElected, InstrumentMfnNoticed, InstrumentRepaid
+from events.instrument import (
+    InstrumentAmended,
+    InstrumentIssued,
+    InstrumentMatured,
+    InstrumentMfnElected,
+    InstrumentMfnNoticed,
+    InstrumentRepaid,
+)
 from events.types import NoteTerms, SafeTerms
 from marketplace.domain.instrument import (
     INSTRUMENT,
     AccruePrincipal,
     AmendInstrument,
     ElectMfn,
+    ImportInstrument,
     IssueInstrument,
+    MatureNote,
     NoticeMfn,
     RepayNote,
 )
@@ -24,10 +33,12 @@ from marketplace.domain.issuer_financing import list_conversions
 from marketplace.equity.checker import verify
 from tests.domain.issuer_samples import COMPANY, FIN, NOON, PROVIDER, close, make_id, open_round, price, signed
 from tests.domain.test_instrument import FUND, INS, ISS, SALE, accrued, issue, repay
+from tests.domain.test_instrument import ISSUED as SAFE_ISSUED
 from tests.support.spec import Given
 
 OF_INS = {"instrument_id": INS, "issuer_id": ISS, "holder_id": FUND}
 NOTE = NoteTerms(
+    service_consequence="credit",
     annual_rate=Decimal("0.08"),
     interest="simple",
     day_count="actual_365",
@@ -60,6 +71,44 @@ def test_a_note_converts_by_the_day_from_which_each_part_earns_interest():
             accruals=(DatedPrincipal(interest_from=date(2026, 3, 1), principal_usd=Decimal(100_000)),),
         ),
     )
+
+
+def mature(day):
+    return MatureNote(instrument_id=INS, at=datetime(day.year, day.month, day.day, tzinfo=UTC))
+
+
+def matured(day, amount_exact, amount_usd, principal=100_000):
+    return InstrumentMatured(
+        **OF_INS,
+        matures_on=day,
+        principal_usd=Decimal(principal),
+        amount_exact=amount_exact,
+        amount_usd=Decimal(amount_usd),
+    )
+
+
+def test_a_note_falls_due_the_day_after_its_last_and_once():
+    owed = 100_000 * (1 + Fraction(8, 100) * Fraction(731, 365))
+    due = matured(date(2028, 3, 1), f"{owed.numerator}/{owed.denominator}", "116021.92")
+    Given(INSTRUMENT, *PAID).when(mature(date(2028, 3, 1))).refused("note_runs")
+    Given(INSTRUMENT, *PAID).when(mature(date(2028, 3, 2))).then(due)
+    Given(INSTRUMENT, *PAID, due).when(mature(date(2030, 1, 1))).then_nothing()
+    Given(INSTRUMENT).when(ImportInstrument(instrument_id=INS, acts=(*PAID, due))).then(*PAID, due)
+
+
+def test_an_extended_note_falls_due_again_on_its_new_day():
+    extended = msgspec.structs.replace(NOTE, matures_on=date(2029, 3, 1))
+    amended = InstrumentAmended(instrument_id=INS, terms=extended, terms_version=2, applies_to_earlier=True)
+    owed = 100_000 * (1 + Fraction(8, 100) * Fraction(731, 365))
+    due = matured(date(2028, 3, 1), f"{owed.numerator}/{owed.denominator}", "116021.92")
+    state = INSTRUMENT.fold([*PAID, due, amended])
+    assert INSTRUMENT.decide(mature(date(2028, 5, 1)), state) == []
+    (again,) = INSTRUMENT.decide(mature(date(2029, 3, 2)), state)
+    assert again.matures_on == date(2029, 3, 1)
+
+
+def test_a_safe_never_falls_due():
+    Given(INSTRUMENT, SAFE_ISSUED).when(mature(date(2030, 1, 1))).refused("not_a_note")
 
 
 REPAID = {
@@ -102,11 +151,11 @@ def test_an_extension_is_an_amendment_that_applies_to_earlier_tranches():
     assert repaid.amount_usd == Decimal("132021.92")
 
 
-CAP_10M = SafeTerms(conversion_timing="post_money", valuation_cap_usd=Decimal(10_000_000))
+CAP_10M = SafeTerms(conversion_timing="post_money", valuation_cap_usd=Decimal(10_000_000), service_consequence="credit")
 SAFE = InstrumentIssued(**OF_INS, terms=CAP_10M, commitment_usd=Decimal(1000), funding="drawdown", grant_id=SALE)
 FAVOURED = InstrumentIssued(
     **OF_INS,
-    terms=SafeTerms(conversion_timing="post_money", most_favoured_nation=True),
+    terms=SafeTerms(conversion_timing="post_money", most_favoured_nation=True, service_consequence="credit"),
     commitment_usd=Decimal(1_000_000),
     funding="paid_at_once",
 )

@@ -37,6 +37,7 @@ from marketplace.domain.issuer_commands import (
 from marketplace.domain.issuer_state import Row, Totals, capitalization_of, list_rows, measure_ownership, total_shares
 from tests.domain.issuer_samples import (
     APPROVAL,
+    CAPPED,
     COMMON,
     COMPANY,
     EMPLOYEE,
@@ -99,6 +100,7 @@ SIGNED = {
     "instrument_id": make_id("ins", 1),
     "holder_id": FUND,
     "commitment_usd": Decimal(250_000),
+    "terms": CAPPED,
 }
 
 NAMED = {

@@ -18,6 +18,7 @@ from marketplace.domain.issuer_commands import (
     TransferStock,
 )
 from tests.domain.issuer_samples import (
+    CAPPED,
     COMPANY,
     EXPIRY,
     FORMED,
@@ -79,7 +80,9 @@ def value(**changes):
 
 def sign(commitment_usd):
     instrument_id = make_id("ins", 1)
-    return SignInstrument(**OF_ISS, instrument_id=instrument_id, holder_id=PROVIDER, commitment_usd=commitment_usd)
+    return SignInstrument(
+        **OF_ISS, instrument_id=instrument_id, holder_id=PROVIDER, commitment_usd=commitment_usd, terms=CAPPED
+    )
 
 
 def plan(shares):
@@ -153,7 +156,7 @@ REFUSED = {
         ("split_out_of_range", COMPANY, split(0, 0)),
         ("split_out_of_range", COMPANY, split(1, 1_000_001)),
         ("split_changes_nothing", COMPANY, split(7, 7)),
-        ("split_leaves_fractions", ODD, split(1, 2)),
+        ("missing_convention", ODD, split(1, 2)),
         ("split_leaves_fractions", [FORMED, *FOUNDED[4:]], split(1, 3)),
         (
             "shares_too_many",

@@ -5,7 +5,7 @@ import pytest
 from events.lot import LotListed, LotPaused, LotRepriced, LotRescheduled, LotResumed, LotWithdrawn
 from marketplace.domain.lot import LOT, PauseLot, RepriceLot, RescheduleLot, ResumeLot, WithdrawLot
 from tests.domain import build
-from tests.domain.build import NAIVE, NAN, Row, builder, hour, list_lot, usd
+from tests.domain.build import NAIVE, NAN, Row, builder, hour, list_lot, service_terms, usd
 from tests.support.spec import Given
 
 reprice = builder(RepriceLot(lot_id=build.LOT, ask_usd_per_gpu_hour=usd("2.10")))
@@ -15,6 +15,8 @@ RESUME = ResumeLot(lot_id=build.LOT)
 WITHDRAW = WithdrawLot(lot_id=build.LOT, reason="sold elsewhere")
 _DEFAULT = list_lot()
 LISTED = LotListed(**{name: getattr(_DEFAULT, name) for name in _DEFAULT.__struct_fields__})
+resale = builder(list_lot(grant_id=build.GRANT, ask_floor_usd_per_gpu_hour=usd("0.80")))
+RESOLD = LotListed(**{name: getattr(resale(), name) for name in resale().__struct_fields__})
 REPRICED = LotRepriced(lot_id=build.LOT, ask_usd_per_gpu_hour=usd("2.10"))
 RESCHEDULED = LotRescheduled(lot_id=build.LOT, start=hour(50), end=hour(150), reason="the site is late")
 PAUSED = LotPaused(lot_id=build.LOT, reason="maintenance")
@@ -37,9 +39,14 @@ REFUSALS = [
     Row("amount_not_positive", (LISTED,), reprice(ask_usd_per_gpu_hour=usd("-0.01"))),
     Row("amount_too_large", (), list_lot(ask_usd_per_gpu_hour=usd("1000000000.000001"))),
     Row("amount_too_precise", (LISTED,), reprice(ask_usd_per_gpu_hour=usd("1.1234567"))),
+    Row("ask_below_principal", (), resale(ask_usd_per_gpu_hour=usd("0.79")), "/ask_usd_per_gpu_hour"),
+    Row("ask_below_principal", (RESOLD,), reprice(ask_usd_per_gpu_hour=usd("0.79")), "/ask_usd_per_gpu_hour"),
     Row("nodes_min_above_nodes", (), list_lot(nodes_min=7), "/nodes_min"),
     Row("duration_min_above_span", (), list_lot(duration_hours_min=101), "/duration_hours_min"),
     Row("duration_min_above_span", (LISTED,), reschedule(end=hour(53)), "/end"),
+    Row("resale_fixed", (RESOLD,), reschedule(), "/start"),
+    Row("credits_above_promise", (), list_lot(service=service_terms(availability_min=usd("0.9")))),
+    Row("credits_out_of_order", (), list_lot(service=service_terms(credits=service_terms().credits[::-1]))),
 ]
 PRECEDENCE = [
     Row("lot_unknown", (), reprice(ask_usd_per_gpu_hour=NAN)),

@@ -12,7 +12,7 @@ from events.order import (
     OrderPlaced,
     OrderUnmatched,
 )
-from events.types import Reason
+from events.types import MaturityConversion, NoteTerms, Reason
 from marketplace.core.errors import Refusal
 from marketplace.domain.offer import compute_budget_hold, compute_cash_hold, compute_gpu_hours
 from marketplace.domain.order import (
@@ -49,6 +49,19 @@ from tests.support.spec import Given
 AUCTION_2, GRANT_2, HOLD_2 = id_of("auc", 2), id_of("grt", 2), id_of("hld", 2)
 WORST_PUE = "/terms/power_usage_effectiveness_max"
 OUTBID = (Reason(code="outbid", text="2.00 was offered and 2.10 needed", facts={"needed": "2.10"}),)
+
+
+STOCK = MaturityConversion(class_id="common", capitalization_definition="outstanding", share_rounding="floor")
+note = builder(
+    NoteTerms(
+        annual_rate=usd("0.08"),
+        interest="simple",
+        day_count="actual_365",
+        matures_on=hour(24 * 92).date(),
+        valuation_cap_usd=usd(20_000_000),
+        service_consequence="credit",
+    )
+)
 
 
 def place(**changes):
@@ -132,6 +145,14 @@ REFUSALS = [
     Row("sizes_too_many", (), place(nodes=33, nodes_min=1), "/terms/nodes_step"),
     Row("pue_out_of_range", (), place(power_usage_effectiveness_max=usd("0.9")), WORST_PUE),
     Row("pue_out_of_range", (), place(power_usage_effectiveness_max=NAN), WORST_PUE),
+    Row("backstop_linked", (), place_order(terms=order_terms(backstop=True, group="a")), "/terms/group"),
+    Row(
+        "backstop_linked",
+        (),
+        place_order(terms=order_terms(backstop=True, parent_order_id=build.ORDER)),
+        "/terms/parent_order_id",
+    ),
+    Row("backstop_equity", (), place_order(terms=order_terms(backstop=True)), "/terms/offers"),
     Row("instrument_unneeded", (), place_offer(equity_usd_per_gpu_hour=usd(0)), "/terms/instrument"),
     Row("instrument_missing", (), place(instrument=None), "/terms/instrument"),
     Row("mandates_missing", (), place(mandate_ids=()), "/terms/mandate_ids"),
@@ -139,10 +160,23 @@ REFUSALS = [
     Row("mandates_too_many", (), place(mandate_ids=(build.MANDATE, build.MANDATE))),
     Row("discount_whole", (), place(instrument=safe(discount=usd(1))), "/terms/instrument/discount"),
     Row(
+        "missing_convention",
+        (),
+        place(instrument=note(at_maturity=STOCK, valuation_cap_usd=None)),
+        "/terms/instrument/valuation_cap_usd",
+    ),
+    Row("note_too_short", (), place(instrument=note(matures_on=hour(24 * 80).date())), "/terms/instrument/matures_on"),
+    Row(
         "cap_below_commitment",
         (),
         place(instrument=safe(valuation_cap_usd=usd("255.99"))),
         "/terms/instrument/valuation_cap_usd",
+    ),
+    Row(
+        "consequence_missing",
+        (),
+        place(instrument=safe(service_consequence=None)),
+        "/terms/instrument/service_consequence",
     ),
     Row("expiry_past", (), place(expires_at=NOW), "/terms/expires_at"),
     Row("bundle_fixed", (PLACED,), amend(terms=order_terms(group="run")), "/terms/group"),
@@ -182,6 +216,8 @@ PRECEDENCE = [
     Row("mandates_missing", (), place(mandate_ids=(), instrument=safe(discount=usd(1)))),
     Row("mandates_too_many", (), place(mandate_ids=TOO_MANY, instrument=safe(discount=usd(1)))),
     Row("discount_whole", (), place(instrument=safe(discount=usd(1), valuation_cap_usd=usd(1)))),
+    Row("amount_too_large", (), place(instrument=note(annual_rate=usd(2), matures_on=NOW.date()))),
+    Row("note_too_short", (), place(instrument=note(matures_on=NOW.date(), valuation_cap_usd=usd(1)))),
     Row("cap_below_commitment", (), place(instrument=safe(valuation_cap_usd=usd(1)), expires_at=NOW)),
     Row("expiry_past", (PLACED, CANCELLED), amend(terms=order_terms(expires_at=NOW))),
     Row("order_locked", (PLACED, LOCKED), expire(at=hour(19))),

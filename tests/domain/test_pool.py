@@ -9,18 +9,34 @@ from events.pool import (
     PoolCapacityRecalled,
     PoolCapacityReleased,
     PoolCapacityReserved,
+    PoolCapacityResold,
     PoolClosingAnnounced,
     PoolNodeFailed,
     PoolNodeRestored,
     PoolOpened,
 )
-from marketplace.core.intervals import Load
+from marketplace.core.intervals import Load, build_steps
 from marketplace.domain.pool import NOTICE_MIN, POOL, AnnounceClosing, RecallCapacity
+from marketplace.domain.pool_resale import RESALES_MAX
 from tests.domain import build
-from tests.domain.build import LOT, NAIVE, Row, hour, id_of, offer, release, reserve, share
+from tests.domain.build import (
+    LOT,
+    NAIVE,
+    NAN,
+    Row,
+    hour,
+    id_of,
+    offer,
+    release,
+    resell_capacity,
+    reserve,
+    service_terms,
+    share,
+    usd,
+)
 from tests.support.spec import Given
 
-LOT_2, GRANT_2 = id_of("lot", 2), id_of("grt", 2)
+LOT_2, GRANT_2, GRANT_3 = id_of("lot", 2), id_of("grt", 2), id_of("grt", 3)
 
 
 def event_of(event_class, command):
@@ -40,6 +56,7 @@ OFFERED = offered()
 RESERVED = reserved()
 RECALL = RecallCapacity(pool_id=build.POOL, lot_id=LOT)
 RECALLED = PoolCapacityRecalled(pool_id=build.POOL, lot_id=LOT)
+early = build.builder(PoolCapacityReleased(pool_id=build.POOL, grant_id=build.GRANT, at=hour(13)))
 RELEASED = PoolCapacityReleased(pool_id=build.POOL, grant_id=build.GRANT, at=hour(15))
 FAILED = PoolNodeFailed(pool_id=build.POOL, incident_id="INC-1", nodes=2, at=hour(0))
 RESTORED = PoolNodeRestored(pool_id=build.POOL, incident_id="INC-1", nodes=2, at=hour(5))
@@ -53,16 +70,59 @@ announce = build.builder(
 CLOSING = PoolClosingAnnounced(pool_id=build.POOL, closes_at=CLOSES_AT, reason="the lease ends")
 LATER = PoolClosingAnnounced(pool_id=build.POOL, closes_at=CLOSES_AT + timedelta(days=1), reason="the lease ends")
 
+RESALE = id_of("lot", 3)
+offer_resale = build.builder(offer(lot_id=RESALE, nodes=2, start=hour(11), end=hour(16), grant_id=build.GRANT))
+ON_SALE = event_of(PoolCapacityOffered, offer_resale())
+RESOLD = PoolCapacityResold(
+    pool_id=build.POOL,
+    grant_id=GRANT_2,
+    grant_id_before=build.GRANT,
+    lot_id=RESALE,
+    nodes=1,
+    start=hour(12),
+    end=hour(14),
+    lots=(share(nodes=1, start=hour(12), end=hour(14)),),
+    lots_left=(
+        share(start=hour(10), end=hour(12)),
+        share(nodes=3, start=hour(12), end=hour(14)),
+        share(start=hour(14), end=hour(20)),
+    ),
+)
+HELD = (OPENED, OFFERED, RESERVED)
+MANY = tuple(
+    offered(lot_id=id_of("lot", 10 + each), nodes=1, start=hour(19), end=hour(20), grant_id=build.GRANT)
+    for each in range(RESALES_MAX)
+)
+
 REFUSALS = [
     Row("pool_unknown", (), offer()),
     Row("pool_exists", (OPENED,), build.open_pool(nodes=11)),
+    Row("not_a_number", (), build.open_pool(service=service_terms(availability_min=NAN)), "/service/availability_min"),
+    Row("amount_not_positive", (), build.open_pool(service=service_terms(availability_min=usd("-0.1")))),
+    Row("amount_too_large", (), build.open_pool(service=service_terms(availability_min=usd("1.1")))),
+    Row("amount_too_precise", (), build.open_pool(service=service_terms(availability_min=usd("0.9999999999")))),
+    Row(
+        "credits_above_promise",
+        (),
+        build.open_pool(service=service_terms(availability_min=usd("0.9"))),
+        "/service/credits/0/availability_below",
+    ),
+    Row(
+        "credits_out_of_order",
+        (),
+        build.open_pool(service=service_terms(credits=service_terms().credits[::-1])),
+        "/service/credits/1",
+    ),
     Row("reservation_unknown", (OPENED, OFFERED), release()),
+    Row("reservation_unknown", (OPENED, OFFERED), offer_resale()),
     Row("incident_exists", (OPENED, FAILED), build.fail_nodes(nodes=3)),
     Row("incident_exists", (OPENED, FAILED, RESTORED), build.fail_nodes(at=hour(7))),
     Row("incident_unknown", (OPENED,), build.restore_nodes()),
     Row("time_naive", (OPENED,), offer(start=NAIVE)),
     Row("time_naive", (OPENED,), offer(end=NAIVE), "/end"),
     Row("time_naive", (OPENED, OFFERED), reserve(start=NAIVE)),
+    Row("time_naive", HELD, offer_resale(start=NAIVE)),
+    Row("time_naive", (*HELD, ON_SALE), resell_capacity(start=NAIVE)),
     Row("time_naive", (OPENED, OFFERED, RESERVED), release(at=NAIVE), "/at"),
     Row("time_naive", (OPENED,), build.fail_nodes(at=NAIVE), "/at"),
     Row("time_naive", (OPENED, FAILED), build.restore_nodes(at=NAIVE), "/at"),
@@ -73,9 +133,17 @@ REFUSALS = [
     Row("closing_brought_forward", (OPENED, LATER), announce(), "/closes_at"),
     Row("pool_closing", (OPENED, CLOSING), offer()),
     Row("pool_closing", (OPENED, OFFERED, CLOSING), reserve()),
+    Row("pool_closing", (*HELD, CLOSING), offer_resale()),
+    Row("pool_closing", (*HELD, ON_SALE, CLOSING), resell_capacity()),
+    Row("resales_too_many", (*HELD, *MANY), offer_resale()),
+    Row("resale_above_grant", HELD, offer_resale(nodes=5), "/nodes"),
+    Row("resale_above_grant", HELD, offer_resale(end=hour(21)), "/nodes"),
+    Row("resale_above_grant", (*HELD, ON_SALE), offer_resale(lot_id=LOT_2, nodes=3, start=hour(15)), "/nodes"),
+    Row("resale_above_grant", (*HELD, ON_SALE, RESOLD), offer_resale(lot_id=LOT_2, nodes=3), "/nodes"),
     Row("pool_full", (OPENED,), offer(nodes=11), "/nodes"),
     Row("pool_full", (OPENED, OFFERED), offer(lot_id=LOT_2, nodes=5, start=hour(99), end=hour(200)), "/nodes"),
     Row("reservation_exists", (OPENED, OFFERED, RESERVED), reserve(nodes=3, lots=(share(nodes=3),))),
+    Row("reservation_exists", (*HELD, ON_SALE, RESOLD), resell_capacity(end=hour(15))),
     Row("shares_uneven", (OPENED, OFFERED), reserve(lots=()), "/lots"),
     Row("shares_uneven", (OPENED, OFFERED), reserve(lots=(share(nodes=3),))),
     Row("shares_uneven", (OPENED, OFFERED), reserve(lots=(share(end=hour(19)),))),
@@ -83,7 +151,11 @@ REFUSALS = [
     Row("lot_not_offered", (OPENED,), reserve()),
     Row("lot_not_offered", (OPENED, OFFERED, RECALLED), reserve()),
     Row("lot_not_offered", (OPENED, offered(end=hour(19))), reserve()),
+    Row("lot_not_offered", HELD, resell_capacity()),
+    Row("lot_not_offered", (*HELD, ON_SALE), resell_capacity(end=hour(17))),
+    Row("lot_not_offered", (*HELD, ON_SALE, early(at=hour(13))), resell_capacity()),
     Row("lot_sold", (OPENED, OFFERED, RESERVED), reserve(grant_id=GRANT_2)),
+    Row("lot_sold", (*HELD, ON_SALE, RESOLD), resell_capacity(grant_id=GRANT_3, nodes=2)),
     Row("lot_sold", (OPENED, OFFERED), reserve(nodes=8, lots=(share(), share()))),
     Row("nodes_failed", (OPENED, OFFERED, FAILED, ALL_FAILED), reserve()),
     Row("nodes_exceeded", (OPENED, FAILED, ALL_FAILED), build.fail_nodes(incident_id="INC-3"), "/nodes"),
@@ -101,6 +173,21 @@ PRECEDENCE = [
     Row("lot_not_offered", (OPENED, OFFERED, RESERVED, RECALLED), reserve(grant_id=GRANT_2)),
     Row("lot_sold", (OPENED, OFFERED, RESERVED, FAILED, ALL_FAILED), reserve(grant_id=GRANT_2)),
 ]
+
+
+def test_nodes_of_a_grant_are_offered_sold_and_recalled():
+    Given(POOL, *HELD).when(offer_resale()).then(ON_SALE)
+    Given(POOL, *HELD, ON_SALE).when(resell_capacity()).then(RESOLD)
+    recall = RecallCapacity(pool_id=build.POOL, lot_id=RESALE)
+    Given(POOL, *HELD, ON_SALE).when(recall).then(PoolCapacityRecalled(pool_id=build.POOL, lot_id=RESALE))
+    pool = POOL.fold([*HELD, ON_SALE, RESOLD])
+    assert [load.amount for load in pool.unsold(RESALE, hour(0), hour(99))] == [2, 1, 2]
+    assert [load.amount for load in pool.unsold(LOT, hour(10), hour(20))] == [2]
+
+
+def test_what_is_sold_on_stays_when_the_rest_is_given_back():
+    pool = POOL.fold([*HELD, ON_SALE, RESOLD, early(at=hour(13))])
+    assert [load.amount for load in build_steps(pool.reserved(), hour(10), hour(20))] == [4, 1, 0]
 
 
 @pytest.mark.parametrize("row", [*REFUSALS, *PRECEDENCE], ids=lambda row: row.code)
@@ -212,3 +299,28 @@ def test_notice_is_given_once_and_may_be_put_off():
 def test_what_is_reserved_of_a_pool_that_leaves_stays_and_can_be_released():
     Given(POOL, OPENED, OFFERED, RESERVED, CLOSING).when(reserve()).then_nothing()
     Given(POOL, OPENED, OFFERED, RESERVED, CLOSING).when(release()).then(RELEASED)
+
+
+def test_a_grant_goes_on_where_its_last_reservation_ended():
+    more = share(start=hour(20), end=hour(30))
+    longer = PoolCapacityReserved(
+        pool_id=build.POOL, grant_id=build.GRANT, nodes=4, start=hour(20), end=hour(30), lots=(more,)
+    )
+    command = reserve(start=hour(20), end=hour(30), lots=(more,))
+    Given(POOL, OPENED, OFFERED, RESERVED).when(command).then(longer)
+    held = POOL.fold([OPENED, OFFERED, RESERVED, longer]).reservations[build.GRANT]
+    assert (held.start, held.end, held.lots) == (hour(10), hour(30), (share(), more))
+
+
+def test_what_was_released_stays_free_when_a_grant_comes_back():
+    released = PoolCapacityReleased(pool_id=build.POOL, grant_id=build.GRANT, at=hour(12))
+    more = share(start=hour(15), end=hour(30))
+    command = reserve(start=hour(15), end=hour(30), lots=(more,))
+    back = PoolCapacityReserved(
+        pool_id=build.POOL, grant_id=build.GRANT, nodes=4, start=hour(15), end=hour(30), lots=(more,)
+    )
+    Given(POOL, OPENED, OFFERED, RESERVED, released).when(command).then(back)
+    pool = POOL.fold([OPENED, OFFERED, RESERVED, released, back])
+    assert pool.reservations[build.GRANT].lots == (share(end=hour(12)), more)
+    free = pool.unsold(LOT, hour(10), hour(30))
+    assert [(run.start, run.amount) for run in free] == [(hour(10), 2), (hour(12), 6), (hour(15), 2)]

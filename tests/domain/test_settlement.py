@@ -1,5 +1,6 @@
 """Settlement: exact to the cent, whatever the periods, and never over the holds."""
 
+from dataclasses import replace
 from decimal import Decimal
 from fractions import Fraction
 from itertools import pairwise
@@ -7,10 +8,20 @@ from itertools import pairwise
 from hypothesis import given
 from hypothesis import strategies as st
 
+from events.service import ServiceResult
 from events.statement import Charges
 from marketplace.core.money import ceil_cents, round_cents
 from marketplace.domain.offer import compute_budget_hold, compute_cash_hold, compute_gpu_hours, compute_value
-from marketplace.domain.settlement import Tariff, build_tariff, compute_charges, compute_totals
+from marketplace.domain.settlement import (
+    Tariff,
+    apply_consequence,
+    build_tariff,
+    compute_charges,
+    compute_holder_rate,
+    compute_service_credit,
+    compute_totals,
+    subtract_credit,
+)
 from tests.domain import build
 from tests.domain.build import class_offer, grant_issued, order_terms, usd
 from tests.domain.walk import WALK
@@ -23,6 +34,23 @@ credited = st.one_of(
     st.tuples(thousandths, st.integers(0, 1_000).map(lambda number: Decimal(number).scaleb(-3))),
 )
 shares = st.one_of(st.just(Fraction(1)), st.fractions(0, 1, max_denominator=10**6))
+
+
+CONSEQUENCES = (None, "credit", "exclude", "roll_forward")
+
+
+def below_promise(consequence):
+    """Return what a period below its promise came to; only what it does matters here."""
+    return ServiceResult(
+        gpu_seconds_promised=10,
+        gpu_seconds_unavailable=5,
+        gpu_seconds_delivered=5,
+        availability="1/2",
+        availability_min=Decimal("0.99"),
+        met=False,
+        credit=Decimal("0.5"),
+        consequence=consequence,
+    )
 
 
 @st.composite
@@ -97,6 +125,31 @@ def test_each_share_is_within_a_cent_of_its_exact_amount(case):
     assert abs(Fraction(charges.principal_usd) - theta * tariff.equity * hours) <= Fraction(3, 200)
 
 
+@WALK
+@given(cases(), prices, st.lists(st.fractions(0, 1), max_size=6))
+def test_what_is_resold_is_paid_in_full_by_buyer_and_seller_in_every_statement(case, owed, cuts):
+    _, _, plain, whole = case
+    tariff = replace(plain, owed=Fraction(owed))
+    bounds = sorted({0, whole, *(int(whole * cut) for cut in cuts)})
+    parts = [compute_charges(tariff, begin, end - begin) for begin, end in pairwise(bounds)]
+    assert add(parts) == compute_charges(tariff, 0, whole)
+    for part in parts:
+        got = part.provider_usd + part.reseller_receives_usd
+        assert got == part.cash_usd + part.holder_usd + part.reseller_pays_usd
+        assert min(got, part.provider_usd, part.reseller_pays_usd, part.reseller_receives_usd) >= 0
+        assert not part.reseller_pays_usd or not part.reseller_receives_usd
+    assert add(parts).cash_usd == compute_charges(plain, 0, whole).cash_usd
+    due = Fraction(owed) * Fraction(whole, 3_600)
+    assert abs(Fraction(add(parts).provider_usd) - due) <= Fraction(1, 50)
+
+
+def test_the_holder_s_rate_is_what_it_pays_for_an_hour():
+    grant = grant_issued(price_usd_per_gpu_hour="1/1")
+    totals = compute_totals(build_tariff(grant), 1_000 * 3_600)
+    assert compute_holder_rate(grant) * 1_000 == totals.holder_usd == 400
+    assert compute_holder_rate(grant_issued(equity=None)) == 0
+
+
 def test_the_tariff_is_the_grant_s():
     assert build_tariff(grant_issued()) == Tariff(Fraction(2), Fraction(2), Fraction(6, 5), Fraction(8, 5))
     cash = grant_issued(equity=None, price_usd_per_gpu_hour="7/3", value_usd_per_gpu_hour=usd("2.50"))
@@ -119,3 +172,45 @@ def test_a_price_below_the_offer_lowers_cash_principal_and_holder_alike():
     totals = compute_totals(tariff, 100 * 3_600)
     assert (totals.provider_usd, totals.cash_usd) == (usd("100.00"), usd("60.00"))
     assert (totals.holder_usd, totals.principal_usd) == (usd("40.00"), usd("80.00"))
+
+
+@WALK
+@given(cases(), st.integers(0, 10**9), st.integers(0, 1_000).map(lambda number: Decimal(number).scaleb(-3)))
+def test_a_service_credit_is_a_share_of_what_was_charged_and_is_conserved_to_the_cent(case, begin, share):
+    _, _, tariff, whole = case
+    before = begin % whole
+    charges = compute_charges(tariff, before, whole - before)
+    credit = compute_service_credit(charges, share)
+    assert credit.provider_usd == credit.cash_usd + credit.holder_usd
+    for name in ("provider_usd", "cash_usd", "holder_usd", "principal_usd"):
+        assert 0 <= getattr(credit, name) <= getattr(charges, name)
+    assert abs(Fraction(credit.cash_usd) - Fraction(charges.cash_usd) * Fraction(share)) <= Fraction(1, 200)
+    net = subtract_credit(charges, credit)
+    assert net.provider_usd == net.cash_usd + net.holder_usd
+    assert net.holder_usd <= net.principal_usd
+    assert subtract_credit(charges, None) == charges
+
+
+@WALK
+@given(cases(), st.lists(st.tuples(st.integers(0, 100), st.sampled_from(CONSEQUENCES)), max_size=8))
+def test_whatever_periods_do_they_never_cost_more_than_the_hours_that_they_deliver(case, periods):
+    """What rolls forward is not charged and priced again; what is excluded costs its cash alone."""
+    _, _, tariff, whole = case
+    before, left = 0, whole
+    sums = dict.fromkeys(("provider_usd", "cash_usd", "holder_usd", "principal_usd"), Decimal(0))
+    for percent, consequence in periods:
+        seconds = left * percent // 100
+        service = None if consequence is None else below_promise(consequence)
+        full = compute_charges(tariff, before, seconds)
+        charges = apply_consequence(full, service)
+        assert charges.gpu_seconds == seconds
+        assert charges.provider_usd == charges.cash_usd + charges.holder_usd
+        assert {"roll_forward": charges.provider_usd == 0, "exclude": charges.cash_usd == full.cash_usd}.get(
+            consequence, charges == full
+        )
+        assert charges.principal_usd in {full.principal_usd, 0}
+        if consequence != "roll_forward":
+            before, left = before + seconds, left - seconds
+        sums = {name: amount + getattr(charges, name) for name, amount in sums.items()}
+    totals = compute_totals(tariff, before)
+    assert all(amount <= getattr(totals, name) for name, amount in sums.items())

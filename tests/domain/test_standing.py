@@ -2,6 +2,7 @@
 
 from fractions import Fraction
 
+import msgspec
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -9,17 +10,19 @@ from events.grant import (
     GrantActivated,
     GrantCompleted,
     GrantDegraded,
+    GrantIssued,
     GrantResumed,
     GrantSuspended,
     GrantTerminated,
 )
 from events.pool import PoolOpened
-from events.statement import Charges, StatementAccepted, StatementIssued, StatementResolved
+from events.service import ServiceResult
+from events.statement import Adjustment, Charges, StatementAccepted, StatementIssued, StatementResolved
 from events.types import Event
 from marketplace.core.money import ZERO
 from marketplace.domain.standing import Standing, Standings, compute_standing, evolve
 from tests.domain import build
-from tests.domain.build import hour, id_of
+from tests.domain.build import hour, id_of, service_terms, usd
 
 ISSUED = build.grant_issued(nodes=4, start=hour(0), end=hour(10))
 GRANT, PROVIDER = ISSUED.grant_id, ISSUED.provider_id
@@ -42,8 +45,9 @@ def accepted(gpu_seconds: int) -> StatementAccepted:
     return StatementAccepted(statement_id=id_of("stm", 1), grant_id=GRANT, charges=charges(gpu_seconds), by="silence")
 
 
-def state_until(end) -> StatementIssued:
+def state_until(end, service=None) -> StatementIssued:
     return StatementIssued(
+        service=service,
         statement_id=id_of("stm", 1),
         grant_id=GRANT,
         startup_id=ISSUED.startup_id,
@@ -105,18 +109,57 @@ def test_events_of_other_aggregates_change_nothing():
     assert evolve(state, opened) is state
 
 
+def came_to(promised: int, unavailable: int) -> ServiceResult:
+    return ServiceResult(
+        gpu_seconds_promised=promised,
+        gpu_seconds_unavailable=unavailable,
+        gpu_seconds_delivered=0,
+        availability=f"{promised - unavailable}/{promised}",
+        availability_min=usd("0.99"),
+        met=not unavailable,
+        credit=ZERO,
+    )
+
+
+PROMISED = msgspec.structs.replace(ISSUED, service=service_terms())
+
+
+def test_what_a_statement_says_of_its_period_takes_the_place_of_what_was_counted():
+    resumed = GrantResumed(grant_id=GRANT, at=hour(5))
+    turns = (PROMISED, ACTIVE, degraded(3, hour(3)), resumed)
+    assert stand(*turns).uptime == Fraction(18, 20)
+    stated = state_until(hour(10), came_to(1_000, 100))
+    assert stand(*turns, stated).uptime == Fraction(9, 10)
+    again = msgspec.structs.replace(
+        stated, adjustment=Adjustment(statement_id=id_of("stm", 1), gpu_seconds_before=1, gpu_seconds_after=2)
+    )
+    assert stand(*turns, stated, again).uptime == Fraction(9, 10)
+    after = stand(*turns, stated, degraded(0, hour(12)), GrantResumed(grant_id=GRANT, at=hour(12)))
+    assert after.uptime == Fraction(900 + 4 * 8 * 7_200, 1_000 + 4 * 8 * 7_200)
+
+
+def test_no_run_is_counted_beyond_the_period_that_is_stated_next():
+    late = stand(PROMISED, ACTIVE, GrantSuspended(grant_id=GRANT, at=hour(31 * 24), reason="power"))
+    assert late.uptime == 1
+    state = Standings()
+    for event in (PROMISED, ACTIVE, GrantSuspended(grant_id=GRANT, at=hour(31 * 24), reason="power")):
+        state = evolve(state, event)
+    assert state.records[PROVIDER].gpu_seconds_due == 4 * 8 * 30 * 86_400
+
+
 MOMENTS = st.integers(0, 12).map(hour)
 TURNS = st.one_of(
     st.builds(degraded, st.integers(0, 3), MOMENTS),
     st.builds(lambda at: GrantSuspended(grant_id=GRANT, at=at, reason="power"), MOMENTS),
     st.builds(lambda at: GrantResumed(grant_id=GRANT, at=at), MOMENTS),
     st.builds(state_until, MOMENTS),
+    st.builds(lambda at, lost: state_until(at, came_to(1_000, lost)), MOMENTS, st.integers(0, 1_000)),
     st.builds(accepted, st.integers(0, 10**9)),
 )
 
 
-@given(st.lists(TURNS, max_size=20))
-def test_every_share_is_between_nothing_and_one_in_any_order(turns: list[Event]):
-    standing = stand(ISSUED, ACTIVE, *turns)
+@given(st.lists(TURNS, max_size=20), st.sampled_from([ISSUED, PROMISED]))
+def test_every_share_is_between_nothing_and_one_in_any_order(turns: list[Event], issued: GrantIssued):
+    standing = stand(issued, ACTIVE, *turns)
     shares = (standing.uptime, standing.completion, standing.undisputed, standing.score)
     assert all(0 <= share <= 1 for share in shares)

@@ -3,14 +3,18 @@
 import msgspec
 import pytest
 
+from events.service import ServiceResult
 from events.statement import (
     Adjustment,
+    Charges,
     Metering,
+    ServiceCredit,
     StatementAccepted,
     StatementCredited,
     StatementDisputed,
     StatementIssued,
     StatementResolved,
+    StatementServiceCredited,
 )
 from marketplace.domain.statement import (
     STATEMENT,
@@ -129,6 +133,56 @@ def test_a_dispute_may_be_resolved_for_the_provider():
         **MINE, grant_id=GRANT, charges_before=charges(), charges=charges(), reason="logs of the provider"
     )
     Given(STATEMENT, ISSUED, DISPUTED).when(resolve(charges=charges())).then(upheld)
+
+
+BELOW = ServiceResult(
+    gpu_seconds_promised=57_600,
+    gpu_seconds_unavailable=5_760,
+    gpu_seconds_delivered=57_600,
+    availability="9/10",
+    availability_min=usd("0.95"),
+    met=False,
+    credit=usd("0.25"),
+)
+SERVICE_CREDITED = StatementServiceCredited(
+    **MINE,
+    grant_id=GRANT,
+    startup_id=build.STARTUP,
+    provider_id=build.PROVIDER,
+    service=BELOW,
+    credit=ServiceCredit(
+        provider_usd=usd("8.00"), cash_usd=usd("4.80"), holder_usd=usd("3.20"), principal_usd=usd("6.40")
+    ),
+)
+
+
+def test_a_period_below_its_promise_is_credited_as_it_is_settled_and_once():
+    issued = msgspec.structs.replace(ISSUED, service=BELOW)
+    Given(STATEMENT).when(issue_statement(service=BELOW)).then(issued)
+    Given(STATEMENT, issued).when(accept(by="silence", at=hour(35))).then(accepted("silence"), SERVICE_CREDITED)
+    settled = STATEMENT.fold([issued, accepted("silence"), SERVICE_CREDITED])
+    assert (settled.charges.cash_usd, settled.net.cash_usd, settled.net.principal_usd) == (
+        usd("19.20"),
+        usd("14.40"),
+        usd("19.20"),
+    )
+
+
+def test_what_is_credited_is_a_share_of_what_a_dispute_left():
+    issued = msgspec.structs.replace(ISSUED, service=BELOW)
+    half = ServiceCredit(
+        provider_usd=usd("4.00"), cash_usd=usd("2.40"), holder_usd=usd("1.60"), principal_usd=usd("3.20")
+    )
+    final = accepted("resolution", LESS), msgspec.structs.replace(SERVICE_CREDITED, credit=half)
+    Given(STATEMENT, issued, DISPUTED, RESOLVED).when(accept(by="resolution")).then(*final)
+
+
+def test_nothing_is_credited_where_the_promise_was_kept_or_nothing_was_charged():
+    kept = msgspec.structs.replace(ISSUED, service=msgspec.structs.replace(BELOW, met=True, credit=usd(0)))
+    Given(STATEMENT, kept).when(accept()).then(ACCEPTED)
+    nothing = Charges(gpu_seconds=0, provider_usd=usd(0), cash_usd=usd(0), holder_usd=usd(0), principal_usd=usd(0))
+    idle = msgspec.structs.replace(ISSUED, service=BELOW, charges=nothing)
+    Given(STATEMENT, idle).when(accept()).then(accepted("acceptance", nothing))
 
 
 CHANGE = Adjustment(statement_id=id_of("stm", 9), gpu_seconds_before=57_600, gpu_seconds_after=28_800)

@@ -1,5 +1,7 @@
 """Usage: each reading counts once, corrections and voids are events."""
 
+from datetime import timedelta, timezone
+
 import msgspec
 import pytest
 
@@ -49,9 +51,16 @@ def report(*measurements, **changes):
 
 
 correct = builder(
-    CorrectUsage(**MINE, measurement=measurement(nodes=1), metered=metered(), reason="meter restarted", at=hour(12))
+    CorrectUsage(
+        **MINE,
+        measurement=measurement(nodes=1),
+        metered=metered(),
+        reason="meter restarted",
+        at=hour(12),
+        before=reading(),
+    )
 )
-void = builder(VoidUsage(**MINE, reading_id="r1", reason="wrong grant"))
+void = builder(VoidUsage(**MINE, reading_id="r1", reason="wrong grant", before=reading()))
 SAMPLE = Sample(device="GPU-1", at=hour(10), gpu_utilisation=usd("0.5"), energy_kwh=usd("11.5"), xid_error=0)
 look = builder(EvidenceUsage(**MINE, samples=(SAMPLE,)))
 REPORTED = UsageReported(**MINE, readings=(reading(),))
@@ -161,13 +170,36 @@ def test_the_same_id_of_another_source_is_another_reading():
     Given(USAGE, one_node).when(command).then(expected)
 
 
+def test_the_same_content_written_otherwise_is_a_duplicate():
+    offset = timezone(timedelta(hours=2))
+    written = measurement(
+        start=hour(10).astimezone(offset),
+        end=hour(11).astimezone(offset),
+        evidence=msgspec.structs.replace(EVIDENCE, gpu_utilisation=usd("0.930")),
+    )
+    known = USAGE.fold([UsageReported(**MINE, readings=(reading(evidence=EVIDENCE),))])
+    ((said, _),) = answer(report(written), known)
+    assert said.outcome == "duplicate"
+    careless = msgspec.structs.replace(written, start=NAIVE)
+    ((said, _),) = answer(report(careless), known)
+    assert said.outcome == "conflict"
+
+
+@pytest.mark.parametrize("wrong", [None, reading(nodes=1)])
+def test_a_correction_that_brings_along_another_reading_is_our_mistake(wrong):
+    state = USAGE.fold([REPORTED])
+    for command in (correct(measurement=measurement(end=hour(10.5)), before=wrong), void(before=wrong)):
+        with pytest.raises(AssertionError, match="brought along"):
+            USAGE.decide(command, state)
+
+
 def test_readings_that_follow_each_other_do_not_add_up():
     Given(USAGE, REPORTED).when(report(measurement(reading_id="r2", start=hour(11), end=hour(12)))).then(SECOND)
 
 
 def test_corrects_and_the_correction_is_what_counts():
     Given(USAGE, REPORTED).when(correct()).then(CORRECTED)
-    assert list(USAGE.fold([REPORTED, CORRECTED]).counted()) == [reading(nodes=1)]
+    assert count_gpu_seconds(USAGE.fold([REPORTED, CORRECTED]), hour(0), hour(99)) == 8 * 3_600
     ((said, _),) = answer(report_usage(), USAGE.fold([REPORTED, CORRECTED]))
     assert said.outcome == "conflict"
 
@@ -179,7 +211,7 @@ def test_a_correction_that_is_repeated_after_the_grant_ended_early_changes_nothi
 
 def test_voids_and_the_reading_never_counts_again():
     Given(USAGE, REPORTED).when(void()).then(VOIDED)
-    assert list(USAGE.fold([REPORTED, VOIDED]).counted()) == []
+    assert count_gpu_seconds(USAGE.fold([REPORTED, VOIDED]), hour(0), hour(99)) == 0
     ((said, _),) = answer(report_usage(), USAGE.fold([REPORTED, VOIDED]))
     assert (said.outcome, said.code) == ("conflict", "reading_exists")
     assert "voided" in said.message
@@ -241,5 +273,6 @@ def test_what_is_settled_in_full_can_only_be_lowered():
     ((said, _),) = answer(report(measurement(reading_id="r2", start=hour(11), end=hour(12))), USAGE.fold([closed]))
     assert (said.outcome, said.code) == ("rejected", "grant_closed")
     Given(USAGE, REPORTED, closed).when(correct()).then(CORRECTED)
-    Given(USAGE, REPORTED, CORRECTED, closed).when(correct(measurement=measurement())).refused("grant_closed")
+    again = correct(measurement=measurement(), before=reading(nodes=1))
+    Given(USAGE, REPORTED, CORRECTED, closed).when(again).refused("grant_closed")
     Given(USAGE, REPORTED, closed).when(void()).then(VOIDED)

@@ -5,8 +5,19 @@ from datetime import timedelta
 from hypothesis import given
 from hypothesis import strategies as st
 
-from marketplace.domain.usage import USAGE, CorrectUsage, ReportUsage, VoidUsage, answer, count_gpu_seconds, explain
+from marketplace.domain.usage import (
+    USAGE,
+    CloseUsage,
+    CorrectUsage,
+    ReportUsage,
+    VoidUsage,
+    answer,
+    count_gpu_seconds,
+    explain,
+)
+from marketplace.domain.usage_state import VOIDED, digest_reading
 from tests.domain import build
+from tests.domain.metering import Told
 from tests.domain.walk import WALK, step
 
 SECONDS, NODES, GPUS = 16, 3, 8
@@ -49,49 +60,58 @@ voids = st.builds(VoidUsage, **names, reading_id=reading_ids, reason=st.just("wr
 walks = st.lists(st.one_of(reports, reports, corrections, voids), min_size=1, max_size=15)
 
 
-def count_nodes(usage, number):
+def count_nodes(told, number):
     at = second(number)
-    return sum(reading.nodes for reading in usage.counted() if reading.start <= at < reading.end)
+    return sum(reading.nodes for reading in told.counted() if reading.start <= at < reading.end)
+
+
+def play(walk):
+    """Yield each command of a walk, the state before and after it, and what the events said up to it."""
+    usage, told = USAGE.initial, Told()
+    for chosen in walk:
+        before, command = usage, told.bring(chosen)
+        usage, events, _ = step(USAGE, usage, command)
+        for event in events:
+            told.hear(event)
+        yield command, before, usage, told
 
 
 @WALK
 @given(walks)
 def test_never_more_nodes_are_counted_than_were_granted(walk):
-    usage = USAGE.initial
-    for command in walk:
-        usage, _, _ = step(USAGE, usage, command)
-        assert max(count_nodes(usage, number) for number in range(SECONDS)) <= NODES
+    for _, _, _, told in play(walk):
+        assert max(count_nodes(told, number) for number in range(SECONDS)) <= NODES
 
 
 @WALK
 @given(walks, st.integers(0, SECONDS))
 def test_gpu_seconds_are_those_of_a_count_of_every_second(walk, until):
-    usage = USAGE.initial
-    for command in walk:
-        usage, _, _ = step(USAGE, usage, command)
-    expected = sum(count_nodes(usage, number) * GPUS for number in range(until))
-    assert count_gpu_seconds(usage, second(0), second(until)) == expected
-    assert sum(reading.gpu_seconds for reading in usage.counted()) == sum(
-        count_nodes(usage, number) * GPUS for number in range(SECONDS)
-    )
+    for _, _, usage, told in play(walk):
+        expected = sum(count_nodes(told, number) * GPUS for number in range(until))
+        assert count_gpu_seconds(usage, second(0), second(until)) == expected
+    (closed,) = USAGE.decide(CloseUsage(usage_id=build.USAGE, grant_id=build.GRANT), usage)
+    assert closed.gpu_seconds == sum(reading.gpu_seconds for reading in told.counted())
 
 
 @WALK
 @given(walks)
 def test_a_reading_is_rejected_only_where_it_would_exceed_the_grant(walk):
-    usage = USAGE.initial
-    for command in walk:
+    told = Told()
+    for command, before, usage, after in play(walk):
         if isinstance(command, ReportUsage) and len(command.measurements) == 1:
-            ((said, _),) = answer(command, usage)
+            ((said, _),) = answer(command, before)
             (measurement,) = command.measurements
             most = max(
-                count_nodes(usage, number)
+                count_nodes(told, number)
                 for number in range(SECONDS)
                 if measurement.start <= second(number) < measurement.end
             )
             if said.outcome in {"accepted", "rejected"}:
                 assert (said.outcome == "accepted") == (most + measurement.nodes <= NODES)
-        usage, _, _ = step(USAGE, usage, command)
+        told.readings = dict(after.readings)
+        assert {key: usage.find_content(*key) for key in told.readings} == {
+            key: VOIDED if reading is None else digest_reading(reading) for key, reading in told.readings.items()
+        }
 
 
 def report_one_by_one(readings):
@@ -125,10 +145,9 @@ def test_a_batch_is_its_readings_one_by_one(command):
 @WALK
 @given(walks)
 def test_what_is_explained_of_a_report_is_what_was_answered(walk):
-    usage = USAGE.initial
-    for command in walk:
-        before = usage
-        usage, _, _ = step(USAGE, usage, command)
+    for command, before, usage, _ in play(walk):
         if isinstance(command, ReportUsage):
-            said = [spoken.outcome for spoken, _ in answer(command, before)]
-            assert [spoken.outcome for spoken in explain(command, before, usage)] == said
+            said = answer(command, before)
+            accepted = [reading.reading_id for _, reading in said if reading is not None]
+            told = [spoken.outcome for spoken in explain(command, usage, accepted)]
+            assert told == [spoken.outcome for spoken, _ in said]

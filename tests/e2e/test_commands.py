@@ -11,6 +11,7 @@ import httpx
 import pytest
 
 from marketplace.embedded import temporary_folder
+from tests.support.patience import PATIENCE_SECONDS
 from tests.support.servers import delete_streams
 
 MARKETPLACE = (sys.executable, "-m", "marketplace")
@@ -55,15 +56,15 @@ class Up:
 
     def post(self, path, body, key):
         headers = {"Authorization": f"Bearer {self.key}", "Idempotency-Key": key}
-        return httpx.post(self.url + path, json=body, headers=headers, timeout=20)
+        return httpx.post(self.url + path, json=body, headers=headers, timeout=PATIENCE_SECONDS)
 
     def get(self, path, sequence):
         headers = {"Authorization": f"Bearer {self.key}", "Min-Seq": str(sequence)}
-        return httpx.get(self.url + path, headers=headers, timeout=20)
+        return httpx.get(self.url + path, headers=headers, timeout=PATIENCE_SECONDS)
 
     def stop(self, number=signal.SIGINT):
         self.process.send_signal(number)
-        return self.process.wait(timeout=60)
+        return self.process.wait(timeout=PATIENCE_SECONDS)
 
 
 PARTY = {"name": "Kept", "roles": ["startup"], "jurisdiction": "US"}

@@ -16,6 +16,7 @@ import yaml
 from marketplace.embedded.process import find_free_port
 from marketplace.runtime.api_secrets import new_admin_key
 from tests.support.deployment import Cluster
+from tests.support.patience import PATIENCE_SECONDS
 
 ROOT = Path(__file__).parents[2]
 READY_SECONDS_MAX = 60
@@ -57,7 +58,7 @@ class Deployment:
     def wait_until_ready(self, url):
         for _ in range(READY_SECONDS_MAX * 10):
             try:
-                if httpx.get(f"{url}/health/ready", timeout=5).is_success:
+                if httpx.get(f"{url}/health/ready", timeout=PATIENCE_SECONDS).is_success:
                     return
             except httpx.TransportError:
                 pass
@@ -67,14 +68,14 @@ class Deployment:
     def register(self, url, name):
         headers = {"Authorization": f"Bearer {self.key}", "Idempotency-Key": name}
         body = {"name": name, "roles": ["startup"], "jurisdiction": "US"}
-        answer = httpx.post(f"{url}/v1/parties", json=body, headers=headers, timeout=30)
+        answer = httpx.post(f"{url}/v1/parties", json=body, headers=headers, timeout=PATIENCE_SECONDS)
         assert answer.status_code == 201, answer.text
         return answer.json()
 
     def read(self, url, party):
         headers = {"Authorization": f"Bearer {self.key}", "Min-Seq": str(party["sequence"])}
         for _ in range(20):
-            answer = httpx.get(f"{url}/v1/parties/{party['id']}", headers=headers, timeout=30)
+            answer = httpx.get(f"{url}/v1/parties/{party['id']}", headers=headers, timeout=PATIENCE_SECONDS)
             if answer.status_code != 503:
                 return answer.json()["name"]
         raise AssertionError(answer.text)
@@ -89,7 +90,7 @@ async def test_two_apis_and_two_workers_share_one_market_and_one_worker_may_die(
         cluster.start()
         await cluster.wait()
         deployment = Deployment(stack, tmp_path, cluster, database_url)
-        assert deployment.start("migrate", "migrate").wait(timeout=60) == 0
+        assert deployment.start("migrate", "migrate").wait(timeout=PATIENCE_SECONDS) == 0
         ports = [find_free_port(), find_free_port()]
         urls = [f"http://127.0.0.1:{port}" for port in ports]
         workers = [deployment.start(role, role) for role in ("projector", "auctioneer")]
@@ -109,12 +110,14 @@ async def test_two_apis_and_two_workers_share_one_market_and_one_worker_may_die(
 def test_an_api_without_its_secrets_says_which_one(tmp_path):
     environment = {"PATH": os.environ["PATH"], "MARKETPLACE_NATS_URL": "nats://127.0.0.1:1"}
     command = [sys.executable, "-m", "marketplace", "serve", "--role", "api"]
-    done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=60, check=False)
+    done = subprocess.run(
+        command, env=environment, capture_output=True, text=True, timeout=PATIENCE_SECONDS, check=False
+    )
     assert done.returncode == 2
     assert "MARKETPLACE_API_KEY_SECRET" in done.stderr
 
 
 def test_the_new_admin_key_is_one_that_the_api_takes():
     command = [sys.executable, "-m", "marketplace", "serve", "new-admin-key"]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
+    done = subprocess.run(command, capture_output=True, text=True, timeout=PATIENCE_SECONDS, check=False)
     assert re.fullmatch(r"mkp_[0-9a-z]{26}_[0-9a-f]{64}\n", done.stdout)

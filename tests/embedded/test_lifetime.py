@@ -18,6 +18,7 @@ from marketplace.core.errors import Corrupt, Refusal
 from marketplace.embedded import embedded_nats, embedded_postgres, temporary_folder
 from marketplace.embedded.pginstall import find_pginstall
 from marketplace.embedded.process import Account, Child
+from tests.support.patience import PATIENCE_SECONDS
 
 AS_ROOT = os.geteuid() == 0
 PARENT = """
@@ -54,7 +55,7 @@ def exists(pid: int) -> bool:
 
 
 def wait_until_gone(pids: list[int]) -> bool:
-    deadline = time.monotonic() + 20
+    deadline = time.monotonic() + PATIENCE_SECONDS
     while time.monotonic() < deadline:
         if not any(exists(pid) for pid in pids):
             return True
@@ -71,7 +72,7 @@ def test_servers_end_with_their_parent_however_it_ends(folder: Path, death: sign
     pids = [int(word) for word in parent.stdout.readline().split()]
     assert all(exists(pid) for pid in pids)
     parent.send_signal(death)
-    parent.communicate(timeout=30)
+    parent.communicate(timeout=PATIENCE_SECONDS)
     assert wait_until_gone(pids)
 
 

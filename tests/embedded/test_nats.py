@@ -4,13 +4,14 @@ import asyncio
 import json
 from pathlib import Path
 
-import nats
 import nats.errors
 import nats.js.errors
 import pytest
 
 from marketplace.core.errors import Corrupt, Refusal
 from marketplace.embedded import NatsServers, embedded_nats
+from tests.support.clients import ask_until_answered, connected
+from tests.support.patience import PATIENCE_SECONDS
 
 
 async def _ignore(_: Exception) -> None:
@@ -18,31 +19,31 @@ async def _ignore(_: Exception) -> None:
 
 
 async def test_every_server_syncs_each_write_before_it_is_acknowledged(nats_cluster: NatsServers) -> None:
-    client = await nats.connect(nats_cluster.system_url.split(","))
-    inbox = client.new_inbox()
-    answers = await client.subscribe(inbox, max_msgs=3)
-    await client.publish("$SYS.REQ.SERVER.PING.JSZ", b'{"config":true}', reply=inbox)
-    configs = [json.loads((await answers.next_msg(timeout=5)).data)["data"]["config"] for _ in range(3)]
-    await client.close()
+    async with connected(nats_cluster.system_url) as client:
+
+        async def ask_each() -> list[bytes]:
+            answers = await client.subscribe(inbox := client.new_inbox(), max_msgs=3)
+            await client.publish("$SYS.REQ.SERVER.PING.JSZ", b'{"config":true}', reply=inbox)
+            return [(await answers.next_msg(timeout=5)).data for _ in range(3)]
+
+        configs = [json.loads(answer)["data"]["config"] for answer in await ask_until_answered(ask_each)]
     assert [config["sync_always"] for config in configs] == [True, True, True]
 
 
 async def test_the_application_may_not_delete_change_or_purge_a_stream(nats_server: NatsServers) -> None:
-    admin = await nats.connect(nats_server.admin_url)
-    await admin.jetstream().add_stream(name="GUARDED", subjects=["guarded"])
-    application = await nats.connect(nats_server.url, error_cb=_ignore)
-    stream = application.jetstream(timeout=0.2)
-    for forbidden in (stream.delete_stream, stream.purge_stream):
+    async with connected(nats_server.admin_url) as admin, connected(nats_server.url, error_cb=_ignore) as application:
+        manager = admin.jetstream(timeout=PATIENCE_SECONDS)
+        await manager.add_stream(name="GUARDED", subjects=["guarded"])
+        stream = application.jetstream(timeout=0.2)
+        for forbidden in (stream.delete_stream, stream.purge_stream):
+            with pytest.raises(nats.errors.TimeoutError):
+                await forbidden("GUARDED")
         with pytest.raises(nats.errors.TimeoutError):
-            await forbidden("GUARDED")
-    with pytest.raises(nats.errors.TimeoutError):
-        await stream.update_stream(name="GUARDED", subjects=["guarded", "more"])
-    with pytest.raises(nats.errors.TimeoutError):
-        await stream.add_stream(name="ANOTHER", subjects=["another"])
-    assert (await stream.stream_info("GUARDED")).config.subjects == ["guarded"]
-    await admin.jetstream().delete_stream("GUARDED")
-    await application.close()
-    await admin.close()
+            await stream.update_stream(name="GUARDED", subjects=["guarded", "more"])
+        with pytest.raises(nats.errors.TimeoutError):
+            await stream.add_stream(name="ANOTHER", subjects=["another"])
+        assert [info.config.subjects for info in await manager.streams_info()] == [["guarded"]]
+        await manager.delete_stream("GUARDED")
 
 
 async def test_a_subscriber_may_read_but_neither_publish_nor_delete_consumers(nats_server: NatsServers) -> None:
@@ -51,13 +52,12 @@ async def test_a_subscriber_may_read_but_neither_publish_nor_delete_consumers(na
     async def listen(error: Exception) -> None:
         said.append(str(error).lower())
 
-    client = await nats.connect(nats_server.subscriber_url, error_cb=listen)
-    assert await client.jetstream().account_info()
-    await client.publish("marketplace.order.ord_1", b"{}")
-    await client.publish("$JS.API.CONSUMER.DELETE.MARKETPLACE.other", b"")
-    await client.flush()
-    await client.flush()
-    await client.close()
+    async with connected(nats_server.subscriber_url, error_cb=listen) as client:
+        assert await client.jetstream(timeout=PATIENCE_SECONDS).account_info()
+        await client.publish("marketplace.order.ord_1", b"{}")
+        await client.publish("$JS.API.CONSUMER.DELETE.MARKETPLACE.other", b"")
+        await client.flush()
+        await client.flush()
     assert ["permissions violation" in text for text in said] == [True, True]
 
 
@@ -71,15 +71,12 @@ async def test_a_wrong_password_is_refused(nats_server: NatsServers) -> None:
 
 
 async def test_what_was_stored_is_there_after_a_restart(tmp_path: Path) -> None:
-    async with embedded_nats(tmp_path / "nats") as servers:
-        client = await nats.connect(servers.admin_url)
-        await client.jetstream().add_stream(name="KEPT", subjects=["kept"])
-        await client.jetstream().publish("kept", b"once")
-        await client.close()
-    async with embedded_nats(tmp_path / "nats") as servers:
-        client = await nats.connect(servers.admin_url)
-        assert (await client.jetstream().get_msg("KEPT", 1)).data == b"once"
-        await client.close()
+    async with embedded_nats(tmp_path / "nats") as servers, connected(servers.admin_url) as client:
+        stream = client.jetstream(timeout=PATIENCE_SECONDS)
+        await stream.add_stream(name="KEPT", subjects=["kept"])
+        await stream.publish("kept", b"once")
+    async with embedded_nats(tmp_path / "nats") as servers, connected(servers.admin_url) as client:
+        assert (await client.jetstream(timeout=PATIENCE_SECONDS).get_msg("KEPT", 1)).data == b"once"
 
 
 async def test_passwords_are_readable_by_their_owner_only(tmp_path: Path) -> None:
@@ -89,10 +86,8 @@ async def test_passwords_are_readable_by_their_owner_only(tmp_path: Path) -> Non
 
 
 async def test_a_damaged_stream_stops_the_start(tmp_path: Path) -> None:
-    async with embedded_nats(tmp_path / "nats") as servers:
-        client = await nats.connect(servers.admin_url)
-        await client.jetstream().add_stream(name="DAMAGED", subjects=["damaged"])
-        await client.close()
+    async with embedded_nats(tmp_path / "nats") as servers, connected(servers.admin_url) as client:
+        await client.jetstream(timeout=PATIENCE_SECONDS).add_stream(name="DAMAGED", subjects=["damaged"])
     for meta in (tmp_path / "nats").rglob("DAMAGED/meta.inf"):
         meta.write_bytes(meta.read_bytes().replace(b"damaged", b"garbled"))
     with pytest.raises(Corrupt, match=r"damaged.*restore it"):

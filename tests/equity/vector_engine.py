@@ -26,6 +26,7 @@ def _shape(needs: str, calculation: Calculation) -> Shape:
 
 
 SHAPES = (
+    _shape("holdings ratio fractions", exits.split),
     _shape("classes exit", exits.waterfall),
     _shape("pre_state series_e series_f notes tender", growth.two_rounds),
     _shape("months commitment oracle_price_per_gpu_hour", rounds.drawn_down),

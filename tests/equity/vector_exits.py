@@ -6,6 +6,7 @@ from fractions import Fraction
 from typing import Any
 
 from marketplace.equity.checker import verify
+from marketplace.equity.exchanges import exchange_ratio, paid_in_stock, split_shares
 from marketplace.equity.liquidation import OptionGrant
 from marketplace.equity.model import (
     Capitalization,
@@ -18,7 +19,7 @@ from marketplace.equity.model import (
 )
 from marketplace.equity.price_protection import adjusted_conversion_price, after_adjustment, price_after_nvca, protect
 from marketplace.equity.waterfall import Distribution, distribute
-from tests.equity.vector_values import OneOf, number
+from tests.equity.vector_values import OneOf, Whole, number
 
 Inputs = Mapping[str, Any]
 Answers = dict[str, Any]
@@ -84,9 +85,30 @@ def waterfall(inputs: Inputs, rounding: str) -> Answers:
     for each in result.elections:
         election = "convert" if each.choice == "convert" else "preference"
         answers[f"{each.claim_id}.election"] = answers[f"series_{each.claim_id}.election"] = election
+    if "buyer_price" in inputs:
+        answers |= _pay_in_stock(result, number(inputs["buyer_price"]))
     if "f" in paid:
         answers["our_fund.dollars"] = paid["f"] * FUND_PART_OF_LAST_ROUND
     return answers
+
+
+def _pay_in_stock(result: Distribution, buyer_price_usd: Fraction) -> Answers:
+    """Answer with the exchange ratio, and with the buyer's stock and the cash for fractions, class by class."""
+    answers: Answers = {"exchange_ratio": exchange_ratio(result.price_per_common_share_usd, buyer_price_usd)}
+    for row in paid_in_stock(result.payouts, buyer_price_usd):
+        answers |= {
+            f"{row.item_id}.buyer_shares": Whole(row.shares),
+            f"{row.item_id}.buyer_shares_exact": row.shares_exact,
+            f"{row.item_id}.cash": row.cash_usd,
+        }
+    return answers
+
+
+def split(inputs: Inputs, rounding: str) -> Answers:
+    """Split or consolidate every holding, with the stated rounding of what is left of a share."""
+    company = Capitalization(tuple(Holding(name, name, number(held)) for name, held in inputs["holdings"].items()))
+    after = split_shares(company, number(inputs["ratio"]), inputs["fractions"])
+    return {holding.holder_id: Whole(int(holding.shares)) for holding in after.holdings}
 
 
 def _bases(inputs: Inputs, names: list[str]) -> dict[str, str]:

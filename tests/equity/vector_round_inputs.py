@@ -72,7 +72,9 @@ def read_company(inputs: Inputs) -> Capitalization:
     return Capitalization(
         holdings=(Holding("founders", "common", common),),
         options_granted=number(inputs.get("issued_options", 0)),
+        options_promised=number(inputs.get("promised_options", 0)),
         options_available=pool,
+        warrants=number(inputs.get("warrants", 0)),
     )
 
 
@@ -97,7 +99,7 @@ def read_round(inputs: Inputs, rounding: str) -> Round:
         investments=tuple(Investment(f"new_{index}", number(each)) for index, each in enumerate(amounts)),
         pool_post_money=optional(target),
         pool_increase_shares=number(increase) if increase and target is None else None,
-        pool_timing="pre_money",
+        pool_timing="post_money" if "post" in str(money.get("pool_timing", "")) else "pre_money",
         pricing_convention=read_convention(money.get("convention")),
         capitalization_definition="yc_standard",
         share_rounding=text.policy,

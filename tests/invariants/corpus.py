@@ -82,6 +82,7 @@ INVARIANTS: Final = (
             "cash_usd=after.cash_usd - before.cash_usd,",
             "cash_usd=after.cash_usd,",
         ),
+        also=frozenset({15}),
     ),
     Invariant(
         5,
@@ -114,9 +115,9 @@ INVARIANTS: Final = (
         8,
         "tests.domain.test_usage_properties:test_never_more_nodes_are_counted_than_were_granted",
         Mutant(
-            "marketplace.domain.usage",
-            "if peak + gpus > metered.nodes * metered.gpus_per_node:",
-            "if gpus > metered.nodes * metered.gpus_per_node:",
+            "marketplace.domain.usage_rules",
+            "if peak + gpus > nodes * metered.gpus_per_node:",
+            "if gpus > nodes * metered.gpus_per_node:",
         ),
     ),
     Invariant(
@@ -159,6 +160,33 @@ INVARIANTS: Final = (
             "marketplace.domain.standing",
             "(course.nodes - course.working) * seconds",
             "(course.nodes + course.working) * seconds",
+        ),
+    ),
+    Invariant(
+        14,
+        "tests.domain.test_service_level:test_what_a_period_came_to_is_between_nothing_and_all_and_halves_sum_to_the_whole",
+        Mutant(
+            "marketplace.domain.service_level",
+            "points = [(max(at, start), nodes) for at, nodes in grant.outages if at < end]",
+            "points = [(at, nodes) for at, nodes in grant.outages if at < end]",
+        ),
+    ),
+    Invariant(
+        15,
+        "tests.domain.test_settlement:test_a_service_credit_is_a_share_of_what_was_charged_and_is_conserved_to_the_cent",
+        Mutant(
+            "marketplace.domain.settlement",
+            "provider_usd=cash + holder,",
+            "provider_usd=round_cents(Fraction(charges.provider_usd) * Fraction(share)),",
+        ),
+    ),
+    Invariant(
+        16,
+        "tests.domain.test_detection:test_a_health_turns_only_by_enough_looks_in_a_row_and_each_look_counts_once",
+        Mutant(
+            "marketplace.domain.detection",
+            "return replace(health, run=0, run_since=None, seen=seen)",
+            "return replace(health, seen=seen)",
         ),
     ),
 )

@@ -8,6 +8,7 @@ from marketplace.core.errors import Conflict, Refusal
 from marketplace.log.codec import verify_chain
 from marketplace.log.port import Head, Log, Recorded, Write
 from tests.log.build import make_write, make_writes, new_subject, read_hashes
+from tests.support.patience import PATIENCE_SECONDS
 
 
 async def read_all(log: Log, after: int = 0) -> list[Recorded]:
@@ -195,7 +196,7 @@ class ReadCases:
         for _ in range(6):
             await asyncio.sleep(0.01)
             await log.append(make_writes(200))
-        await asyncio.wait_for(follower, 20)
+        await asyncio.wait_for(follower, PATIENCE_SECONDS)
         assert seen == list(range(3, 1_206))
 
     async def test_health_tells_the_extent(self, log: Log) -> None:

@@ -16,6 +16,7 @@ from marketplace.log.port import Head, Limits, Log, Write
 from tests.log.build import Writers, make_write, make_writes, new_subject, read_hashes
 from tests.log.cases import read_all
 from tests.log.proxy import Proxy, open_proxy, through
+from tests.support.patience import PATIENCE_SECONDS
 from tests.support.servers import open_log
 
 
@@ -39,7 +40,7 @@ async def lose_the_answers(log: Log, proxy: Proxy, writes: Sequence[Sequence[Wri
     await asyncio.sleep(0.1)
     proxy.deaf = False
     proxy.cut()
-    return await asyncio.wait_for(appends, 10)
+    return await asyncio.wait_for(appends, PATIENCE_SECONDS)
 
 
 @pytest.mark.parametrize("count", [1, 2, 1_000])
@@ -99,14 +100,14 @@ async def test_a_rival_that_came_first_while_the_answer_was_lost_is_a_conflict(n
 
 
 async def test_an_append_is_given_up_in_time_and_can_be_repeated(tmp_path: Path) -> None:
-    async with embedded_nats(tmp_path / "nats") as servers, open_log(servers, Limits(append_seconds_max=1.0)) as log:
+    async with embedded_nats(tmp_path / "nats") as servers, open_log(servers, Limits(append_seconds_max=2.0)) as log:
         await log.append(make_writes(1))
         servers.kill(0)
         write = make_write(Head(new_subject()))
         began = time.monotonic()
         with pytest.raises(Unavailable, match="NATS"):
             await log.append([write])
-        assert time.monotonic() - began < 3
+        assert time.monotonic() - began < PATIENCE_SECONDS / 3
         assert write.head.failed
         with pytest.raises(Conflict):
             await log.append([make_write(write.head)])
@@ -125,13 +126,13 @@ async def test_closing_while_the_server_is_away_fails_what_is_queued_and_ends(tm
         await asyncio.sleep(0.1)
         began = time.monotonic()
         await log.close()
-        assert time.monotonic() - began < 3
+        assert time.monotonic() - began < PATIENCE_SECONDS / 3
         answers = await asyncio.gather(*appends, return_exceptions=True)
         assert [type(answer) for answer in answers] == [Unavailable] * 3
 
 
 async def test_reads_say_unavailable_while_the_server_is_away(tmp_path: Path) -> None:
-    limits = Limits(ack_seconds_max=0.3, append_seconds_max=0.5)
+    limits = Limits(ack_seconds_max=1.0, append_seconds_max=2.0)
     async with embedded_nats(tmp_path / "nats") as servers, open_log(servers, limits) as log:
         await log.append(make_writes(1))
         servers.kill(0)
@@ -140,7 +141,7 @@ async def test_reads_say_unavailable_while_the_server_is_away(tmp_path: Path) ->
             with pytest.raises(Unavailable):
                 await attempt
         await servers.start(0)
-        deadline = time.monotonic() + 10
+        deadline = time.monotonic() + PATIENCE_SECONDS
         while time.monotonic() < deadline:
             try:
                 assert (await log.health()).messages == 1
@@ -160,7 +161,7 @@ async def test_a_killed_server_loses_no_acknowledged_event_and_stores_none_twice
                 await asyncio.sleep(0.005)
             servers.kill(0)
             await servers.start(0)
-        await writers.stop(30)
+        await writers.stop(PATIENCE_SECONDS)
         events = await read_all(log)
         stored = [event.envelope.hash for event in events]
         assert len(set(stored)) == len(stored)
@@ -184,7 +185,7 @@ async def test_following_goes_on_after_the_server_was_killed_without_gap_or_repe
             servers.kill(0)
             await servers.start(0)
             await log.append(make_writes(100))
-        await asyncio.wait_for(follower, 30)
+        await asyncio.wait_for(follower, PATIENCE_SECONDS)
         assert seen == list(range(1, 601))
 
 
@@ -194,7 +195,7 @@ async def test_a_log_cannot_be_opened_while_no_server_answers(tmp_path: Path) ->
     began = time.monotonic()
     with pytest.raises(Unavailable, match="no server accepts connections at 127"):
         await JetStreamLog.open(url)
-    assert time.monotonic() - began < 1
+    assert time.monotonic() - began < PATIENCE_SECONDS / 3
 
 
 async def test_a_queue_that_is_full_refuses_more(jetstream_log: JetStreamLog, nats_server: NatsServers) -> None:

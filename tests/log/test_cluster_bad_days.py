@@ -13,12 +13,13 @@ from marketplace.embedded import NatsServers, embedded_nats
 from marketplace.log.codec import verify_chain
 from marketplace.log.connection import Connection, call_api
 from marketplace.log.jetstream import JetStreamLog
-from marketplace.log.port import Head
+from marketplace.log.port import Head, Limits
 from tests.log.build import Writers, make_write, make_writes, new_subject
 from tests.log.cases import read_all
+from tests.support.patience import PATIENCE_SECONDS
 from tests.support.servers import open_log
 
-pytestmark = [pytest.mark.xdist_group("nats-cluster"), pytest.mark.timeout(120)]
+pytestmark = pytest.mark.xdist_group("nats-cluster")
 
 
 @pytest_asyncio.fixture
@@ -29,9 +30,15 @@ async def admin(nats_cluster: NatsServers) -> AsyncIterator[Connection]:
 
 
 async def find_leader(admin: Connection) -> str:
-    info = await call_api(admin, "$JS.API.STREAM.INFO.MARKETPLACE", None, seconds_max=5)
-    cluster = info.get("cluster")
-    return str(cluster.get("leader", "")) if isinstance(cluster, dict) else ""
+    """Return the name of the leader, once there is one."""
+    async with asyncio.timeout(PATIENCE_SECONDS):
+        while True:
+            with contextlib.suppress(Unavailable):
+                info = await call_api(admin, "$JS.API.STREAM.INFO.MARKETPLACE", None, seconds_max=5)
+                cluster = info.get("cluster")
+                if isinstance(cluster, dict) and (leader := cluster.get("leader")):
+                    return str(leader)
+            await asyncio.sleep(0.05)
 
 
 async def change_leader(admin: Connection) -> None:
@@ -45,7 +52,7 @@ async def write_while(log: JetStreamLog, at_once: int, disturb: Callable[[], Awa
     await asyncio.sleep(0.2)
     await disturb()
     await asyncio.sleep(0.2)
-    await writers.stop(40)
+    await writers.stop(PATIENCE_SECONDS)
     return writers.acknowledged
 
 
@@ -59,7 +66,7 @@ async def check_exactly_once(log: JetStreamLog, acknowledged: list[str]) -> None
 
 async def wait_for_warnings(log: JetStreamLog) -> tuple[str, ...]:
     """Return what the health warns of, once a leader was elected (four to nine seconds) and has missed a member."""
-    async with asyncio.timeout(40):
+    async with asyncio.timeout(PATIENCE_SECONDS):
         while True:
             with contextlib.suppress(Unavailable):
                 if warnings := (await log.health()).warnings:
@@ -74,20 +81,22 @@ async def test_nothing_is_lost_or_doubled_while_leaders_change(
     leaders: set[str] = set()
 
     async def disturb() -> None:
-        for _ in range(6):
+        changes = 0
+        while changes < 6 or len(leaders) == 1:
             await change_leader(admin)
             await asyncio.sleep(0.3)
             leaders.add(await find_leader(admin))
+            changes += 1
 
     acknowledged = await write_while(jetstream_cluster_log, at_once, disturb)
-    assert len(leaders) > 1
     await check_exactly_once(jetstream_cluster_log, acknowledged)
 
 
 async def test_guards_hold_while_leaders_change(
     jetstream_cluster_log: JetStreamLog, nats_cluster: NatsServers, admin: Connection
 ) -> None:
-    logs = [await JetStreamLog.open(nats_cluster.url, replicas=3) for _ in range(2)]
+    patient = Limits(append_seconds_max=PATIENCE_SECONDS)
+    logs = [await JetStreamLog.open(nats_cluster.url, replicas=3, limits=patient) for _ in range(2)]
     subject, stop = new_subject(), asyncio.Event()
     won: list[int] = []
 
@@ -108,7 +117,7 @@ async def test_guards_hold_while_leaders_change(
         await change_leader(admin)
     await asyncio.sleep(0.3)
     stop.set()
-    await asyncio.wait_for(rivals, 40)
+    await asyncio.wait_for(rivals, PATIENCE_SECONDS)
     for log in logs:
         await log.close()
     events = await jetstream_cluster_log.load(subject)
@@ -129,7 +138,7 @@ async def test_following_goes_on_while_leaders_change(jetstream_cluster_log: Jet
     for _ in range(5):
         await jetstream_cluster_log.append(make_writes(100))
         await change_leader(admin)
-    await asyncio.wait_for(follower, 40)
+    await asyncio.wait_for(follower, PATIENCE_SECONDS)
     assert seen == list(range(1, 501))
 
 
@@ -159,5 +168,5 @@ async def test_without_a_majority_nothing_is_acknowledged_and_all_is_well_after(
         assert not append.done()
         for index in (0, 1):
             await servers.start(index)
-        assert await asyncio.wait_for(append, 30) == 15
+        assert await asyncio.wait_for(append, PATIENCE_SECONDS) == 15
         assert [event.sequence for event in await read_all(log)] == list(range(1, 16))

@@ -61,9 +61,9 @@ def judge(files, number=2, now=NOW):
     )
 
 
-def take_in(files, number=2):
+def take_in(files, number=2, now=NOW):
     """Return the history that an import of a package makes."""
-    verdict = judge(files, number)
+    verdict = judge(files, number, now)
     assert verdict.intake is not None, verdict.findings
     intake = verdict.intake
     events = ISSUER.decide(intake.command, None)

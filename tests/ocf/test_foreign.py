@@ -237,6 +237,27 @@ def safe(**members):
     return {**SAFE, "conversion_triggers": [{**SAFE["conversion_triggers"][0], "conversion_right": right}]}
 
 
+RATE = {"rate": "0.08", "accrual_start_date": "2021-06-15", "accrual_end_date": "2031-06-15"}
+
+
+def note(**members):
+    """Return a convertible note after members of its mechanism were changed."""
+    mechanism = {
+        "type": "CONVERTIBLE_NOTE_CONVERSION",
+        "interest_rates": [RATE],
+        "day_count_convention": "30_360",
+        "interest_payout": "DEFERRED",
+        "interest_accrual_period": "DAILY",
+        "compounding_type": "SIMPLE",
+        "conversion_discount": "0.2",
+        "conversion_valuation_cap": usd("8000000"),
+        **members,
+    }
+    right = {"type": "CONVERTIBLE_CONVERSION_RIGHT", "conversion_mechanism": mechanism}
+    trigger = {**SAFE["conversion_triggers"][0], "conversion_right": right}
+    return {**SAFE, "convertible_type": "NOTE", "conversion_triggers": [trigger]}
+
+
 PREFERRED = {**CLASSES[0], "id": "p", "name": "Series A", "class_type": "PREFERRED", "price_per_share": usd("1")}
 SPLIT = {
     "object_type": "TX_STOCK_CLASS_SPLIT",
@@ -257,6 +278,10 @@ PREFERRED_STOCK = {**STOCK, "id": "t8", "security_id": "s8", "stock_class_id": "
 REFUSED = [
     ("conversion_timing_missing", {"transactions": (safe(conversion_timing=...),)}),
     ("convertible_not_kept", {"transactions": ({**SAFE, "convertible_type": "NOTE"},)}),
+    ("note_rates_not_one", {"transactions": (note(interest_rates=[RATE, RATE]),)}),
+    ("note_interest_paid_out", {"transactions": (note(interest_payout="CASH"),)}),
+    ("note_compounds_daily", {"transactions": (note(compounding_type="COMPOUNDING"),)}),
+    ("note_maturity_missing", {"transactions": (note(interest_rates=[without(RATE, "accrual_end_date")]),)}),
     ("currency_not_kept", {"transactions": ({**STOCK, "share_price": {"amount": "1", "currency": "EUR"}},)}),
     ("shares_not_whole", {"transactions": ({**STOCK, "quantity": "10.5"},)}),
     ("compensation_not_kept", {"transactions": ({**OPTION, "compensation_type": "RSU"},)}),

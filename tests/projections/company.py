@@ -150,6 +150,43 @@ def finance(story: Story, instrument_id: str) -> None:
     )
 
 
+def claw_back(story: Story, instrument_id: str) -> None:
+    """Take principal back that became shares: they are cancelled but for one, which is owed and paid."""
+    both = {"instrument_id": instrument_id, "issuer_id": ISSUER, "holder_id": FUND}
+    payment = make_id("pay", 1)
+    story.tell(
+        ins.InstrumentPrincipalReversed(
+            **both,
+            tranche_id=make_id("trn", 1),
+            principal_usd=usd("24.00"),
+            reason="an audit",
+            became="shares",
+            settlement="cancel_shares",
+            taken=ins.TakenShares(
+                cause=ROUND,
+                class_id="series-a",
+                amount_exact="24/1",
+                price_usd_per_share="1/1",
+                shares_exact="24/1",
+                shares_due=24,
+                shares=23,
+            ),
+            debt_exact="1/1",
+            debt_usd=usd("1.00"),
+        ),
+        issuer.IssuerStockRepurchased(
+            issuer_id=ISSUER,
+            repurchase_id=make_id("rep", 2),
+            holder_id=FUND,
+            class_id="series-a",
+            shares=23,
+            price_usd_per_share=usd("0"),
+            cause=instrument_id,
+        ),
+    )
+    story.tell(ins.InstrumentDebtPaid(**both, cause=payment, amount_usd=usd("0.40")), actor=FUND)
+
+
 def _issue(number: int, shares: int, price: object, cause: str) -> issuer.IssuerStockIssued:
     return issuer.IssuerStockIssued(
         issuer_id=ISSUER,

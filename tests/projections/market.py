@@ -14,7 +14,7 @@ LOT, LOT_B = make_id("lot", 1), make_id("lot", 2)
 MANDATE, ISSUER = make_id("mnd", 1), make_id("iss", 1)
 CASH, PAID, FUNDS = make_id("acc", 1), make_id("acc", 2), make_id("acc", 3)
 AUCTION = make_id("auc", 1)
-SAFE = SafeTerms(conversion_timing="post_money", valuation_cap_usd=usd("10000000"))
+SAFE = SafeTerms(conversion_timing="post_money", valuation_cap_usd=usd("10000000"), service_consequence="credit")
 START = BEGIN + timedelta(days=2)
 END = START + timedelta(days=300)
 TERMS = order.OrderTerms(
@@ -167,6 +167,15 @@ def lose_order(story: Story, number: int, *, again: bool) -> None:
     )
 
 
+def _sign(number: int, grant_id: str) -> tuple[ins.InstrumentIssued, issuer.IssuerInstrumentSigned]:
+    signed = {"instrument_id": make_id("ins", number), "issuer_id": ISSUER, "holder_id": FUND}
+    terms = {"terms": SAFE, "commitment_usd": usd("384.00")}
+    return (
+        ins.InstrumentIssued(**signed, **terms, funding="drawdown", grant_id=grant_id, mandate_id=MANDATE),
+        issuer.IssuerInstrumentSigned(**signed, **terms),
+    )
+
+
 def issue_grant(story: Story, number: int) -> None:
     """Match one order: order, pool, grant, account, mandate and instrument in one command."""
     order_id, grant_id, hold_id = make_id("ord", number), make_id("grt", number), make_id("hld", number)
@@ -212,19 +221,7 @@ def issue_grant(story: Story, number: int) -> None:
         account.AccountHoldReleased(**cash, amount_usd=usd("32.00"), reason="cleared lower"),
         mandate.MandateBudgetCaptured(**held, grant_id=grant_id, amount_usd=usd("192.00")),
         mandate.MandateBudgetReleased(**held, amount_usd=usd("8.00"), reason="cleared lower"),
-        ins.InstrumentIssued(
-            instrument_id=make_id("ins", number),
-            issuer_id=ISSUER,
-            holder_id=FUND,
-            terms=SAFE,
-            commitment_usd=usd("384.00"),
-            funding="drawdown",
-            grant_id=grant_id,
-            mandate_id=MANDATE,
-        ),
-        issuer.IssuerInstrumentSigned(
-            issuer_id=ISSUER, instrument_id=make_id("ins", number), holder_id=FUND, commitment_usd=usd("384.00")
-        ),
+        *_sign(number, grant_id),
         actor="auctioneer",
     )
 

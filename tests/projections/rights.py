@@ -24,6 +24,8 @@ def tell_rights(story: Story) -> None:
             **common, security_id=make_id("sec", 7), holder_id=FOUNDER, shares=900_000, price_usd_per_share=usd("0.01")
         ),
         issuer.IssuerStockPlanAdjusted(issuer_id=BOUND, shares_reserved=100_000),
+        issuer.IssuerDilutionLimited(issuer_id=BOUND, dilution_max=usd("0.25"), valuation_usd=usd("5000000")),
+        issuer.IssuerExposureRecorded(issuer_id=BOUND, subject_id=make_id("ord", 77), exposures=()),
     )
     story.tell(
         issuer.IssuerAuthorisedSharesAdjusted(**common, shares_authorised=12_000_000),

@@ -7,7 +7,7 @@ from events import mandate as mandate_events
 from events.auction import Certificate, Decision, MatchTerms, Price
 from events.book import Book, BookBid, BookLot, BookOrder, BookPool
 from events.types import LotShare, Reason
-from tests.projections import company, days, market, rights
+from tests.projections import company, days, market, resales, rights
 from tests.projections.market import (
     AUCTION,
     FUND,
@@ -45,9 +45,11 @@ def tell_everything() -> Story:
     story.tell(auction.AuctionSettled(auction_id=AUCTION, matched=3, unmatched=2))
     _tell_first_grant(story)
     _tell_second_grant(story)
+    resales.tell_resale(story)
     _tell_third_grant(story)
     _tell_instruments(story)
     company.finance(story, make_id("ins", 1))
+    company.claw_back(story, make_id("ins", 1))
     company.sell(story, make_id("ins", 9))
     rights.tell_rights(story)
     market.tell_a_hold_that_expires(story)
@@ -212,7 +214,7 @@ def _tell_third_grant(story: Story) -> None:
         grant_id=make_id("grt", 3), at=START, by="provider", noticed_at=START, reason="site lost power"
     )
     lapsed = ins.InstrumentLapsed(
-        instrument_id=make_id("ins", 3), issuer_id=ISSUER, holder_id=FUND, undrawn_usd=usd("384.00"), reason="ended"
+        instrument_id=make_id("ins", 3), issuer_id=ISSUER, holder_id=FUND, undrawn_usd=usd("288.00"), reason="ended"
     )
     story.tell(ended, lapsed)
 
@@ -242,5 +244,7 @@ def _tell_instruments(story: Story) -> None:
     story.tell(ins.InstrumentResumed(**paid))
     story.tell(ins.InstrumentAmended(**paid, terms=SAFE, terms_version=2, applies_to_earlier=True))
     story.tell(ins.InstrumentCancelled(instrument_id=make_id("ins", 10), reason="not paid", at=story.now))
+    fallen = {"issuer_id": ISSUER, "holder_id": FUND, "matures_on": DAY, "principal_usd": usd("1")}
+    story.tell(ins.InstrumentMatured(**paid, **fallen, amount_exact="11/10", amount_usd=usd("1.10")))
     later = {**paid, "later_instrument_id": make_id("ins", 10), "terms": SAFE}
     story.tell(ins.InstrumentMfnNoticed(**later, elect_until=story.now + 336 * HOUR), ins.InstrumentMfnElected(**later))

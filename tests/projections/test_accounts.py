@@ -82,7 +82,8 @@ def test_a_finished_grant_has_nothing_committed_or_waiting():
     first, third = (f"{make_id('grt', number)}/{STARTUP}" for number in (1, 3))
     assert sums[f"{first}/committed"] == sums[f"{first}/delivered"] == sums[f"{third}/committed"] == 0
     assert sums[f"{first}/accepted"] == market.GPU_SECONDS
-    assert sums[f"{make_id('ins', 1)}/converted"] == usd("384.00")
+    assert sums[f"{make_id('ins', 1)}/converted"] == usd("360.00")
+    assert sums[f"{make_id('ins', 1)}/due"] == -sums[f"{make_id('ins', 1)}/owed"] == usd("0.60")
     assert sums[f"{make_id('ins', 9)}/repaid"] == usd("192.00")
     assert sums[f"{make_id('ins', 10)}/undrawn"] == sums[f"{make_id('ins', 10)}/promised"] == 0
 

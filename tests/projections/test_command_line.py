@@ -21,6 +21,7 @@ from marketplace.projections.registry import PROJECTIONS
 from marketplace.projections.runner import Projector
 from tests.projections.story import Heads, Story, make_id
 from tests.projections.tales import tell_everything
+from tests.support.patience import PATIENCE_SECONDS
 
 ROOT = Path(__file__).parents[2]
 
@@ -46,7 +47,7 @@ class Shell:
             stdout=asyncio.subprocess.PIPE,
             stderr=asyncio.subprocess.STDOUT,
         )
-        output, _ = await asyncio.wait_for(process.communicate(), 60)
+        output, _ = await asyncio.wait_for(process.communicate(), PATIENCE_SECONDS)
         assert process.returncode is not None
         return process.returncode, output.decode()
 
@@ -183,9 +184,9 @@ async def test_tail_follows_until_it_is_told_to_stop(
     )
     assert process.stdout is not None
     for _ in range(5):
-        await asyncio.wait_for(process.stdout.readline(), 30)
+        await asyncio.wait_for(process.stdout.readline(), PATIENCE_SECONDS)
     await jetstream_log.append(heads.writes(story.recorded[5:6]))
-    line = await asyncio.wait_for(process.stdout.readline(), 30)
+    line = await asyncio.wait_for(process.stdout.readline(), PATIENCE_SECONDS)
     assert line.split()[0] == b"6"
     process.terminate()
-    assert await asyncio.wait_for(process.wait(), 30) == 0
+    assert await asyncio.wait_for(process.wait(), PATIENCE_SECONDS) == 0

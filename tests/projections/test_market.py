@@ -20,7 +20,7 @@ from marketplace.projections import (
     statements,
     usage,
 )
-from tests.projections import market
+from tests.projections import market, resales
 from tests.projections.conftest import fill, project
 from tests.projections.market import (
     AUCTION,
@@ -77,7 +77,7 @@ async def test_inventory_as_it_is_now(connection: AsyncConnection):
     assert (lot.ask_usd_per_gpu_hour, lot.gpu_class, lot.gpus_per_node) == (usd("1.95"), "H100_SXM", 8)
     assert (lot.start, lot.end, lot.mandate_ids, lot.status) == (START, market.END, (MANDATE,), "listed")
     assert [row.lot_id for row in await inventory.list_lots(connection, status="withdrawn")] == [LOT_B]
-    assert [row.lot_id for row in await inventory.list_lots(connection, after=LOT)] == [LOT_B]
+    assert [row.lot_id for row in await inventory.list_lots(connection, after=LOT)] == [LOT_B, resales.RESALE_LOT]
 
 
 async def test_a_mandate_knows_what_is_held_and_what_is_committed(connection: AsyncConnection):
@@ -188,13 +188,30 @@ async def test_the_depth_of_a_class(connection: AsyncConnection):
     assert await capacity.list_classes(connection) == ["H100_SXM"]
 
 
+async def test_what_a_grant_sold_on_stands_with_the_seller_and_the_buyer(connection: AsyncConnection):
+    seller = await grants.find_grant(connection, resales.SELLER)
+    bought = await grants.find_grant(connection, resales.BUYER)
+    lot = await inventory.find_lot(connection, resales.RESALE_LOT)
+    assert seller is not None
+    assert bought is not None
+    assert lot is not None
+    assert seller.equity is not None
+    assert bought.resale is not None
+    assert [(part.resale_grant_id, part.nodes, part.start) for part in seller.resold] == [
+        (resales.BUYER, 1, resales.NOON)
+    ]
+    assert (seller.cash_commitment_usd, seller.equity.principal_commitment_usd) == (usd("576.00"), usd("288.00"))
+    assert (bought.resale.seller_id, bought.resale.owed_usd_per_gpu_hour, bought.resold) == (STARTUP, "5/2", ())
+    assert (lot.grant_id, lot.provider_id, lot.ask_floor_usd_per_gpu_hour) == (resales.SELLER, STARTUP, usd("0.5"))
+
+
 async def test_grants_by_party_and_over_their_life(connection: AsyncConnection):
     first = await grants.find_grant(connection, make_id("grt", 1))
     assert first is not None
     assert first.equity is not None
     assert (first.status, first.price_usd_per_gpu_hour, first.holder_id) == ("completed", "5/2", FUND)
     assert first.gpu_seconds_accepted == market.GPU_SECONDS
-    for party_id, count in ((STARTUP, 2), (PROVIDER, 3), (FUND, 3), (STRANGER, 1)):
+    for party_id, count in ((STARTUP, 2), (PROVIDER, 4), (FUND, 3), (STRANGER, 2)):
         assert len(await grants.list_grants(connection, party_id=party_id)) == count
     second = make_id("grt", 2)
     life = []

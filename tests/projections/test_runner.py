@@ -26,6 +26,7 @@ from marketplace.projections.watch import PositionWatch, watch
 from tests.projections.conftest import dump, fill, project
 from tests.projections.story import ALL_TAGS, unknown_event
 from tests.projections.tales import tell_everything
+from tests.support.patience import PATIENCE_SECONDS
 
 
 @pytest.mark.parametrize("projection", PROJECTIONS, ids=lambda projection: projection.name)
@@ -152,10 +153,10 @@ async def test_a_reader_waits_for_its_own_write(engine: AsyncEngine, memory_log:
     projector = Projector(memory_log, engine, PROJECTIONS)
     running = asyncio.create_task(projector.run())
     async with watch(engine, PROJECTIONS) as followed:
-        await followed.wait_for(50, 10)
+        await followed.wait_for(50, PATIENCE_SECONDS)
         with pytest.raises(Unavailable, match=r"did not reach 51 within 0\.2"):
             await followed.wait_for(51, 0.2)
-        waiting = asyncio.create_task(followed.wait_for(len(story.recorded), 10))
+        waiting = asyncio.create_task(followed.wait_for(len(story.recorded), PATIENCE_SECONDS))
         await fill(memory_log, story.recorded)
         await waiting
         assert followed.position == len(story.recorded)
@@ -174,7 +175,7 @@ async def test_the_projector_outlives_a_restart_of_postgresql(
     projector = Projector(memory_log, engine, PROJECTIONS)
     running = asyncio.create_task(projector.run())
     async with watch(engine, PROJECTIONS) as followed:
-        await followed.wait_for(60, 10)
+        await followed.wait_for(60, PATIENCE_SECONDS)
         admin = await postgres_server.connect()
         ended = "SELECT count(pg_terminate_backend(pid)) FROM pg_stat_activity WHERE datname = $1"
         assert await admin.fetchval(ended, engine.url.database) >= 1
@@ -206,7 +207,7 @@ async def test_without_postgresql_the_projector_waits_and_reads_say_so(memory_lo
 async def _wait_through(followed, position):
     for _ in range(20):
         try:
-            return await followed.wait_for(position, 5)
+            return await followed.wait_for(position, PATIENCE_SECONDS)
         except Unavailable:
             await asyncio.sleep(0.1)
     raise AssertionError(f"the projections stayed at {followed.position}")

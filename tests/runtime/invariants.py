@@ -81,10 +81,18 @@ class Ledger:
         accepted = defaultdict(Decimal)
         for statement in self.states["statement"].values():
             if statement.status == "accepted":
-                accepted[statement.issued.grant_id] += statement.sign * statement.charges.principal_usd
+                accepted[statement.issued.grant_id] += statement.sign * statement.net.principal_usd
         for instrument in self.states["instrument"].values():
             if instrument.issued.funding == "drawdown":
-                assert instrument.principal_usd == accepted[instrument.issued.grant_id]
+                agreed = sum(
+                    (
+                        each.principal_usd
+                        for each in list_reversals(instrument)
+                        if not each.reason.startswith("credit ")
+                    ),
+                    ZERO,
+                )
+                assert instrument.principal_usd + agreed == accepted[instrument.issued.grant_id]
 
     def check_holds(self):
         """What is set aside is what open orders and unsettled grants may cost."""
@@ -123,6 +131,10 @@ class Ledger:
             seconds = {share: share.nodes * (share.end - share.start).total_seconds() for share in grant.issued.lots}
             asked = sum(asks[grant.issued.auction_id, share.lot_id] * int(used) for share, used in seconds.items())
             assert price * int(sum(seconds.values())) >= asked
+
+
+def list_reversals(instrument):
+    return [event for tranche in instrument.tranches for event in tranche.reversals.values()]
 
 
 def check_capacity(pool):

@@ -17,8 +17,14 @@ from marketplace.runtime.commands import accounts, auctions, issuers, mandates, 
 from marketplace.runtime.handler import Handler
 from marketplace.runtime.unit import Context
 from marketplace.runtime.worker import Worker
+from tests.support.patience import PATIENCE_SECONDS
 
-SAFE = SafeTerms(conversion_timing="post_money", valuation_cap_usd=Decimal(10_000_000), discount=Decimal("0.2"))
+SAFE = SafeTerms(
+    conversion_timing="post_money",
+    valuation_cap_usd=Decimal(10_000_000),
+    discount=Decimal("0.2"),
+    service_consequence="credit",
+)
 
 
 class StandingClock(MarketClock):
@@ -105,7 +111,7 @@ class Market:
         )
         return site.id, pool.id
 
-    async def lot(self, provider_id, pool_id, *, ask="2", nodes=4, start=1, end=91, mandate_ids=()):
+    async def lot(self, provider_id, pool_id, *, ask="2", nodes=4, start=1, end=91, mandate_ids=(), service=None):
         receipt = await supply.list_lot(
             self.handler,
             self.context(provider_id),
@@ -115,6 +121,7 @@ class Market:
             end=self.day(end),
             ask_usd_per_gpu_hour=Decimal(ask),
             mandate_ids=mandate_ids,
+            service=service,
         )
         return receipt.id
 
@@ -249,7 +256,7 @@ class Market:
     async def tick(self):
         await asyncio.sleep(0.02)
 
-    async def until(self, aggregate, id, *statuses, seconds=10):  # noqa: A002
+    async def until(self, aggregate, id, *statuses, seconds=PATIENCE_SECONDS):  # noqa: A002
         async with asyncio.timeout(seconds):
             while True:
                 state = await self.state(aggregate, id)

@@ -5,6 +5,7 @@ from dataclasses import replace
 
 from marketplace.core.errors import Conflict, Unavailable
 from marketplace.log.port import Head
+from tests.support.patience import PATIENCE_SECONDS
 
 
 class Meddling:
@@ -47,7 +48,7 @@ class Meddling:
 
     async def until_appends(self, count):
         """Wait until so many appends were asked for."""
-        async with asyncio.timeout(10), self._asked:
+        async with asyncio.timeout(PATIENCE_SECONDS), self._asked:
             await self._asked.wait_for(lambda: len(self.appends) >= count)
 
     def _take_fault(self, number, writes):

@@ -70,13 +70,13 @@ class Delivery:
 
     async def adjusted(self, number=0, *statuses):
         statement_id = name_adjustment(self.first.statement_id, number)
-        return await self.market.until("statement", statement_id, *(statuses or ("accepted",)), seconds=30)
+        return await self.market.until("statement", statement_id, *(statuses or ("accepted",)))
 
     async def complete(self):
         self.market.clock.at = max(self.market.clock.at, self.second.end + timedelta(hours=25))
-        await self.market.until("statement", self.second.statement_id, "issued", "accepted", seconds=30)
+        await self.market.until("statement", self.second.statement_id, "issued", "accepted")
         self.market.clock.at += timedelta(days=8)
-        return await self.market.until("grant", self.grant.issued.grant_id, "completed", seconds=30)
+        return await self.market.until("grant", self.grant.issued.grant_id, "completed")
 
     async def check(self, gpu_seconds):
         """Check that all is as one statement over what is metered would have made it."""

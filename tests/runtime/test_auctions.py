@@ -12,6 +12,7 @@ from marketplace.runtime.work import build_context
 from tests.runtime.invariants import check_log
 from tests.runtime.market import Market
 from tests.runtime.meddling import Meddling
+from tests.support.patience import PATIENCE_SECONDS
 
 MATCHED = "marketplace.order.matched.v1"
 STEPS = 4 + 1 + 1 + 4 + 1
@@ -56,7 +57,7 @@ async def test_another_worker_goes_on_after_one_that_was_killed_at_any_step(step
     dying.dies_after, dying.dies_storing = step, stored
     async with market.worker(dying):
         market.clock.at = market.day(0.5)
-        await asyncio.wait_for(dying.dead.wait(), 10)
+        await asyncio.wait_for(dying.dead.wait(), PATIENCE_SECONDS)
     async with market.worker():
         await market.award(trade)
     assert await read_end(market.log) == await run_whole()

@@ -27,7 +27,7 @@ async def test_orders_of_an_auction_that_fails_for_good_are_freed(monkeypatch, f
     auction = await market.auction()
     async with market.worker():
         market.clock.at = market.day(0.5)
-        settled = await market.until("auction", auction, "settled", seconds=20)
+        settled = await market.until("auction", auction, "settled")
     assert settled.attempts == 3
     assert (await market.state("order", order)).status == "unmatched"
     assert (await market.state("order", standing)).status == "open"

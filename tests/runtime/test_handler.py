@@ -13,6 +13,7 @@ from marketplace.runtime.commands import accounts, mandates, parties, supply
 from marketplace.runtime.follower import Follower
 from tests.runtime.market import Market
 from tests.runtime.meddling import Meddling
+from tests.support.patience import PATIENCE_SECONDS
 
 
 async def count_events(log):
@@ -167,7 +168,7 @@ class HandlerCases:
         try:
             other = market.process("two")
             receipt = await parties.suspend_party(other.handler, other.context(), startup, reason="checks failed")
-            await asyncio.wait_for(seen.wait(), 5)
+            await asyncio.wait_for(seen.wait(), PATIENCE_SECONDS)
             assert follower.position == receipt.sequence
             with pytest.raises(Refusal) as caught:
                 await market.order(startup)

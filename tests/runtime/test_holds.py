@@ -15,6 +15,7 @@ from marketplace.log.memory import MemoryLog
 from marketplace.runtime.commands import accounts, holds
 from tests.runtime.invariants import check_log
 from tests.runtime.market import Market
+from tests.support.patience import PATIENCE_SECONDS
 
 USD = 100
 AT_ONCE = 64
@@ -73,7 +74,7 @@ class Till:
         )
 
     async def until_expired(self, hold_id):
-        async with asyncio.timeout(30):
+        async with asyncio.timeout(PATIENCE_SECONDS):
             async for page in self.one.log.read(0, follow=True):
                 if any(b"hold_expired" in event.body and hold_id.encode() in event.body for event in page):
                     return

@@ -12,6 +12,7 @@ from marketplace.runtime.commands import grants, supply
 from marketplace.runtime.commands.substitution import substitute_grant
 from tests.runtime.invariants import check_log
 from tests.runtime.market import Market
+from tests.support.patience import PATIENCE_SECONDS
 
 
 class Stand:
@@ -53,7 +54,7 @@ class Stand:
     async def until_event(self, tag, count=1):
         """Wait until the grant has so many events of a type."""
         seen = 0
-        async with asyncio.timeout(30):
+        async with asyncio.timeout(PATIENCE_SECONDS):
             async for page in self.market.log.read(0, follow=True):
                 told = [one for one in page if one.subject.endswith(self.grant_id)]
                 seen += sum(parse_type(one.envelope.type) == f"grant.{tag}.v1" for one in told)
@@ -147,3 +148,27 @@ async def test_a_move_is_refused_by_name(stand):
     assert Decimal(0) < grant.issued.cash_usd_per_gpu_hour
     market.clock.at = grant.end
     assert await move(empty) == "grant_over"
+
+
+async def test_what_failed_and_came_back_before_anyone_looked_is_told_of_the_grant_all_the_same(stand):
+    async with stand.market.worker():
+        await stand.begin()
+    began = stand.market.clock.now()
+    await stand.fail("one", 3)
+    stand.market.clock.at += timedelta(hours=5)
+    await stand.restore("one")
+    restored = stand.market.clock.now()
+    async with stand.market.worker(), stand.market.worker():
+        await stand.until_event("resumed")
+    grant = await stand.grant()
+    assert (grant.status, grant.outages) == ("active", ((began, 1), (restored, 2)))
+
+
+async def test_a_grant_lacks_its_nodes_since_they_failed_and_not_since_it_was_noticed(stand):
+    async with stand.market.worker():
+        await stand.begin()
+        market, failed = stand.market, stand.market.clock.now() - timedelta(hours=3)
+        context = market.context(stand.trade.provider)
+        await supply.fail_nodes(market.handler, context, stand.pool, incident_id="one", nodes=4, at=failed)
+        await stand.until_event("degraded")
+    assert (await stand.grant()).outages == ((failed, 0),)

@@ -116,7 +116,7 @@ async def test_a_grant_that_ends_midway_settles_what_was_delivered_and_frees_the
         await market.deliver(grant, 35)
         end = grant.issued.start + timedelta(days=35)
         await grants.terminate_grant(
-            market.handler, market.context(trade.startup), grant.issued.grant_id, at=end, reason="out of money"
+            market.handler, market.context(), grant.issued.grant_id, at=end, reason="out of money", by="startup"
         )
         for period in list_periods(await market.state("grant", grant.issued.grant_id)):
             market.clock.at = max(market.clock.at, period.end + timedelta(days=1))
@@ -150,7 +150,7 @@ async def test_a_grant_that_ends_before_it_began_frees_everything_at_once(market
     async with market.worker():
         grant = await market.award(trade)
     await grants.terminate_grant(
-        market.handler, market.context(trade.provider), grant.issued.grant_id, at=market.day(0), reason="fire"
+        market.handler, market.context(), grant.issued.grant_id, at=market.day(0), reason="fire", by="provider"
     )
     assert (await market.account(trade.startup)).held_usd == 0
     assert (await market.state("mandate", trade.mandate)).used_usd == 0
@@ -165,7 +165,7 @@ async def test_a_grant_cannot_be_ended_in_the_past(market):
         await market.deliver(grant, 32)
         await market.until("grant", grant.issued.grant_id, "active")
     await grants.terminate_grant(
-        market.handler, market.context(trade.provider), grant.issued.grant_id, at=market.day(3), reason="fire"
+        market.handler, market.context(), grant.issued.grant_id, at=market.day(3), reason="fire", by="provider"
     )
     assert (await market.state("grant", grant.issued.grant_id)).end == market.clock.at
 

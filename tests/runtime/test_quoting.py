@@ -13,6 +13,7 @@ from marketplace.runtime import quoting
 from marketplace.runtime.commands.orders import preview_order
 from tests.runtime.desk import open_desk
 from tests.runtime.market import Market
+from tests.support.patience import PATIENCE_SECONDS
 
 
 def price_of(quoted):
@@ -64,7 +65,7 @@ async def test_a_book_that_is_slow_to_solve_is_not_waited_for(monkeypatch):
         monkeypatch.setattr(quoting, "stand", solve_when_released)
         await market.cancel(rival, order)
         try:
-            async with asyncio.timeout(60):
+            async with asyncio.timeout(PATIENCE_SECONDS):
                 while not begun.is_set():
                     await desk.ask_from(0, startup, **terms)
                 last = await desk.ask_from(0, startup, **terms)

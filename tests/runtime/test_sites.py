@@ -106,6 +106,6 @@ async def test_a_slip_leaves_grants_that_begin_after_it_also_on_withdrawn_lots(m
         market.clock.at = market.day(40)
         await market.until("grant", late, "active")
         await grants.terminate_grant(
-            market.handler, market.context(trade.startup), late, at=market.day(41), reason="done"
+            market.handler, market.context(), late, at=market.day(41), reason="done", by="startup"
         )
     await check_log(market.log)

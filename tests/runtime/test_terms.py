@@ -249,7 +249,7 @@ async def test_a_published_result_with_limits_is_verified_from_what_the_log_hold
     locked, cleared = world.auction.locked, world.auction.cleared
     assert [price.rule for price in cleared.rule_prices] == ["limit"]
     assert cleared.certificate.gap == 0
-    assert find_violations(parse_book(locked.book), parse_result(world.auction.opened, cleared)) == ()
+    assert find_violations(parse_book(locked.book), parse_result(world.auction.opened, cleared, backstops=0)) == ()
 
 
 async def test_lots_of_rising_asks_carry_an_order_together_at_the_dearest_in_use():

@@ -155,9 +155,10 @@ class Walk:
 
     async def do_terminate(self, market):
         if self.random.random() < 0.4 and (found := self.pick("grant", "issued", "active")):
-            grant, state = found
-            context = market.context(state.issued.provider_id)
-            await grants.terminate_grant(market.handler, context, grant, at=self.market.clock.now(), reason="fire")
+            grant, _ = found
+            context, at = market.context(), self.market.clock.now()
+            by = self.random.choice(["provider", "startup"])
+            await grants.terminate_grant(market.handler, context, grant, at=at, reason="fire", by=by)
 
     async def do_judge(self, market):
         if found := self.pick("statement", "issued"):

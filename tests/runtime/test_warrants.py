@@ -12,6 +12,7 @@ from marketplace.runtime.commands import warrants
 from tests.runtime.invariants import check_log
 from tests.runtime.market import Market
 from tests.runtime.test_equity import act, found
+from tests.support.patience import PATIENCE_SECONDS
 
 
 async def test_a_warrant_vests_by_accepted_delivery_and_ends_by_the_timer(memory_log):
@@ -55,7 +56,7 @@ async def test_a_warrant_vests_by_accepted_delivery_and_ends_by_the_timer(memory
             fair_value_usd=None,
         )
         market.clock.at = grant.end + timedelta(days=91)
-        async with asyncio.timeout(60):
+        async with asyncio.timeout(PATIENCE_SECONDS):
             while True:
                 if (await market.state("issuer", trade.issuer)).warrants[warrant].expired:
                     break

@@ -19,7 +19,7 @@ from marketplace.projections.accounts.posting import Subject
 from marketplace.projections.accounts.rules import post
 from marketplace.projections.facts import parse_fact
 from marketplace.runtime.handler import Handler
-from marketplace.runtime.worker import TASKS_AT_ONCE, TOO_EARLY, UNPAID, UNPAID_WAIT, Worker
+from marketplace.runtime.worker import TASKS_AT_ONCE, TOO_EARLY, WAITING, WAITING_TIME, Worker
 from tests.runtime.meddling import Meddling
 from tests.runtime.test_walk import Walk
 
@@ -192,8 +192,8 @@ class Simulation(Walk):
             now, agenda = self.market.clock.now(), self.worker.stage.agenda
             if refusal.code in TOO_EARLY:
                 agenda.put(task, now)
-            elif refusal.code == UNPAID:
-                agenda.put(task, now + UNPAID_WAIT)
+            elif refusal.code in WAITING:
+                agenda.put(task, now + WAITING_TIME)
         except (Conflict, Unavailable):
             self.worker.stage.agenda.put(task, self.market.clock.now())
 

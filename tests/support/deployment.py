@@ -14,9 +14,11 @@ from typing import Any
 
 import nats
 
+from tests.support.patience import PATIENCE_SECONDS
+
 CONFIGURATION = Path(__file__).parents[2] / "deploy" / "nats" / "nats.conf"
 NAMES = ["nats-1", "nats-2", "nats-3"]
-READY_SECONDS_MAX = 30
+READY_SECONDS_MAX = 120
 
 
 class Cluster:
@@ -65,7 +67,9 @@ class Cluster:
             server.wait()
 
     def get_variables(self, name: str) -> dict[str, Any]:
-        with urllib.request.urlopen(f"http://127.0.0.1:{self.monitor_ports[name]}/varz", timeout=5) as answer:
+        with urllib.request.urlopen(
+            f"http://127.0.0.1:{self.monitor_ports[name]}/varz", timeout=PATIENCE_SECONDS
+        ) as answer:
             variables: dict[str, Any] = json.load(answer)
             return variables
 
@@ -74,7 +78,7 @@ class Cluster:
             """Refused permissions also arrive here; the tests see them as answers that do not come."""
 
         servers = [f"nats://127.0.0.1:{port}" for port in self.client_ports.values()]
-        options |= {"user": user, "password": f"p{user}", "error_cb": ignore, "max_reconnect_attempts": 2}
+        options |= {"user": user, "password": f"p{user}", "error_cb": ignore, "connect_timeout": PATIENCE_SECONDS}
         return await nats.connect(servers, **options)
 
     def _is_healthy(self, name: str) -> bool:

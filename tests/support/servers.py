@@ -7,14 +7,12 @@ fails the test; nothing is skipped.
 
 import uuid
 from collections.abc import AsyncIterator, Iterator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 
-import nats
-import nats.errors
 import pytest
 import pytest_asyncio
-from nats.js.errors import NotFoundError, ServiceUnavailableError
+from nats.js.errors import NotFoundError
 
 from marketplace.embedded import (
     NatsServers,
@@ -26,8 +24,8 @@ from marketplace.embedded import (
 from marketplace.log.jetstream import JetStreamLog
 from marketplace.log.memory import MemoryLog
 from marketplace.log.port import Limits
-
-DELETE_TRIES_MAX = 8
+from tests.support.clients import ask_until_answered, connected
+from tests.support.patience import PATIENCE_SECONDS
 
 
 @pytest.fixture(scope="session")
@@ -76,7 +74,7 @@ async def open_log(servers: NatsServers, limits: Limits | None = None) -> AsyncI
         replicas=replicas,
         admin_url=servers.admin_url,
         system_url=servers.system_url,
-        limits=limits,
+        limits=limits or Limits(append_seconds_max=PATIENCE_SECONDS),
     )
     try:
         yield log
@@ -87,20 +85,15 @@ async def open_log(servers: NatsServers, limits: Limits | None = None) -> AsyncI
 
 async def delete_streams(servers: NatsServers) -> None:
     """Remove every stream; a cluster that is choosing its leaders is asked again."""
-    client = await nats.connect(servers.admin_url.split(","))
-    manager = client.jsm()
-    try:
-        for attempt in range(DELETE_TRIES_MAX):
-            try:
-                for name in [info.config.name for info in await manager.streams_info()]:
-                    await manager.delete_stream(name)
-            except (nats.errors.TimeoutError, NotFoundError, ServiceUnavailableError):
-                if attempt == DELETE_TRIES_MAX - 1:
-                    raise
-            else:
-                return
-    finally:
-        await client.close()
+    async with connected(servers.admin_url) as client:
+        manager = client.jsm()
+
+        async def delete_each() -> None:
+            for info in await manager.streams_info():
+                with suppress(NotFoundError):
+                    await manager.delete_stream(info.config.name)
+
+        await ask_until_answered(delete_each)
 
 
 @pytest_asyncio.fixture

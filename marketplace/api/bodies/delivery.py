@@ -45,6 +45,21 @@ class SubstituteGrantBody(Body, frozen=True, kw_only=True):
     reason: Text
 
 
+class TerminateGrantBody(Body, frozen=True, kw_only=True):
+    """An early end.
+
+    Attributes:
+        at: Last instant of delivery; as long after now as the grant's terms ask for, unless there is cause.
+        reason: Why.
+        for_cause: Whether there is: for the startup while nodes of the grant do not work, for the provider while the
+            startup is suspended.
+    """
+
+    at: Instant
+    reason: Text
+    for_cause: bool = False
+
+
 class TransferGrantBody(Body, frozen=True, kw_only=True):
     """Another user.
 

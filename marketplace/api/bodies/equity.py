@@ -1,6 +1,6 @@
 """Bodies of instruments, financings and sales."""
 
-from typing import Annotated
+from typing import Annotated, Literal
 
 from msgspec import Meta
 
@@ -47,11 +47,26 @@ class ReversePrincipalBody(Body, frozen=True, kw_only=True):
         tranche_id: The tranche.
         principal_usd: How much of it.
         reason: Why.
+        settlement: Needed once the tranche became shares: those that this principal bought are cancelled, or their
+            price is owed by the holder.
+        approval: The paper behind the cancellation of shares.
     """
 
     tranche_id: Id
     principal_usd: Usd
     reason: Text
+    settlement: Literal["cancel_shares", "debt"] | None = None
+    approval: Approval | None = None
+
+
+class PayDebtBody(Body, frozen=True, kw_only=True):
+    """What the holder pays of its debt.
+
+    Attributes:
+        amount_usd: How much.
+    """
+
+    amount_usd: Usd
 
 
 class NoticeMfnBody(Body, frozen=True, kw_only=True):

@@ -6,7 +6,7 @@ from typing import Annotated, Literal
 from msgspec import Meta
 
 from events.financing import Approval, ClassId, Participation, PriceProtection, ProtectionBasis
-from events.types import Country, Id, Instant, Name, Text, Usd
+from events.types import Country, Id, Instant, Name, Share, Text, Usd
 from events.vesting import VestingSchedule, WarrantTranche
 from marketplace.api.bodies import Body
 
@@ -78,6 +78,18 @@ class AdjustStockPlanBody(Body, frozen=True, kw_only=True):
 
     shares_reserved: Annotated[int, Meta(ge=0, le=2**53 - 1)]
     approval: Approval | None = None
+
+
+class LimitDilutionBody(Body, frozen=True, kw_only=True):
+    """How much of the company all instruments together may come to.
+
+    Attributes:
+        dilution_max: The most, as a share of the fully diluted company; None lifts the limit.
+        valuation_usd: Value of the company at which what has no cap is counted; needed where something has none.
+    """
+
+    dilution_max: Share | None
+    valuation_usd: Usd | None = None
 
 
 class IssueStockBody(Body, frozen=True, kw_only=True):
@@ -170,10 +182,17 @@ class SplitStockBody(Body, frozen=True, kw_only=True):
     Attributes:
         numerator: New shares.
         denominator: For so many old ones.
+        fractions: What happens to shares that would become a fraction: bought back, given up, or filled up to a whole
+            share; needed where there are some.
+        cash_usd_per_share: What is paid for one of them, as it is before the split; needed with cash in lieu.
+        approval: The paper behind it.
     """
 
     numerator: Multiplier
     denominator: Multiplier
+    fractions: Literal["cash_in_lieu", "give_up", "round_up"] | None = None
+    cash_usd_per_share: Usd | None = None
+    approval: Approval | None = None
 
 
 class PromiseOptionBody(Body, frozen=True, kw_only=True):

@@ -5,6 +5,7 @@ from typing import Annotated
 
 from msgspec import Meta
 
+from events.service import ServiceTerms
 from events.site import PowerKw, SiteStatus
 from events.types import Country, GpuClass, Id, Instant, Interconnect, Name, Nodes, Region, Share, Text, UsdPerGpuHour
 from marketplace.api.bodies import Body
@@ -77,7 +78,10 @@ class SlipConversionBody(Body, frozen=True, kw_only=True):
 
 
 class OpenPoolBody(Body, frozen=True, kw_only=True):
-    """A fabric of equal nodes; see the event `pool.opened`."""
+    """A fabric of equal nodes; see the event `pool.opened`.
+
+    Without `service` the standard terms hold; an `availability_min` of 0 promises nothing.
+    """
 
     site_id: Id
     gpu_class: GpuClass
@@ -85,6 +89,7 @@ class OpenPoolBody(Body, frozen=True, kw_only=True):
     gpus_per_node: Annotated[int, Meta(ge=1, le=1024)]
     nodes: Nodes
     power_per_node_kw: Annotated[int, Meta(ge=0, le=1000)]
+    service: ServiceTerms | None = None
 
 
 class FailNodesBody(Body, frozen=True, kw_only=True):
@@ -117,6 +122,29 @@ class ListLotBody(Body, frozen=True, kw_only=True):
     """Nodes for sale over a span; see the event `lot.listed`."""
 
     pool_id: Id
+    nodes: Nodes
+    start: Instant
+    end: Instant
+    ask_usd_per_gpu_hour: UsdPerGpuHour
+    nodes_min: Nodes = 1
+    duration_hours_min: Annotated[int, Meta(ge=1, le=24 * 366)] = 1
+    mandate_ids: Annotated[tuple[Id, ...], Meta(max_length=100)] = ()
+    service: ServiceTerms | None = None
+
+
+class ResellGrantBody(Body, frozen=True, kw_only=True):
+    """Nodes of a grant to sell on.
+
+    Attributes:
+        nodes: Nodes at every instant of the span.
+        start: First instant, not before now.
+        end: Instant after the last.
+        ask_usd_per_gpu_hour: The least to sell for; not less than what the holder of the grant's equity pays an hour.
+        nodes_min: The smallest order to serve.
+        duration_hours_min: The shortest order to serve.
+        mandate_ids: Mandates paid in cash that may take the equity part of a buyer's offer; none: cash only.
+    """
+
     nodes: Nodes
     start: Instant
     end: Instant

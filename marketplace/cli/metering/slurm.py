@@ -11,7 +11,7 @@ from typing import Any, Final, NamedTuple
 
 from marketplace.api.bodies.meters import READING_TYPE
 from marketplace.core.errors import Refusal
-from marketplace.domain.usage import INTERVAL_MAX
+from marketplace.domain.usage_rules import INTERVAL_MAX
 
 
 class Account(NamedTuple):

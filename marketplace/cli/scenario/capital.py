@@ -38,7 +38,10 @@ class Safe(Shape, frozen=True, kw_only=True):
     def terms(self) -> SafeTerms:
         """The terms as orders and instruments carry them."""
         return SafeTerms(
-            conversion_timing="post_money", valuation_cap_usd=self.valuation_cap_usd, discount=self.discount
+            conversion_timing="post_money",
+            valuation_cap_usd=self.valuation_cap_usd,
+            discount=self.discount,
+            service_consequence="credit",
         )
 
 

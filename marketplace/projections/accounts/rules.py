@@ -1,6 +1,6 @@
 """The one table that says which event posts which entries.
 
-Three kinds of unit, double entry in each, one unit per account:
+Four kinds of unit, double entry in each, one unit per account:
 
 - ``USD``: ``external/USD`` is the world outside, ``clearing/USD`` is money between the two halves of a payment in one
   atomic batch, ``<account>/available`` and ``<account>/held`` are a party's.
@@ -8,6 +8,8 @@ Three kinds of unit, double entry in each, one unit per account:
   move it to ``delivered``, accepted statements to ``accepted``; what is left at the end goes back to the pool.
 - ``principal-USD:<instrument>``: signing moves the commitment from ``<instrument>/promised`` (the startup's) to
   ``undrawn`` (the holder's), delivery to ``accrued``, the end to ``converted`` or ``repaid``, or back to ``promised``.
+- ``debt-USD:<instrument>``: what the holder owes (``<instrument>/owed``, as a negative) and the startup is due
+  (``<instrument>/due``) for principal that was clawed back after it became shares or money, until it is paid.
 
 Invariants:
     1. The postings of one event sum to zero in each unit.
@@ -126,6 +128,13 @@ def _grant_substituted(event: grant.GrantSubstituted, subjects: Subjects) -> tup
     return _move(before.unit, before.open, _source(after), _source(before))
 
 
+def _grant_extended(event: grant.GrantExtended, subjects: Subjects) -> tuple[Posting, ...]:
+    before = _get(subjects, event.grant_id)
+    amount = Decimal(event.gpu_seconds)
+    subjects.put(replace(before, open=before.open + amount))
+    return _move(before.unit, amount, _source(before), _own(before, "committed"))
+
+
 def _grant_transferred(event: grant.GrantTransferred, subjects: Subjects) -> tuple[Posting, ...]:
     before = _get(subjects, event.grant_id)
     after = replace(before, party_id=event.startup_id)
@@ -134,6 +143,13 @@ def _grant_transferred(event: grant.GrantTransferred, subjects: Subjects) -> tup
         *_move(before.unit, before.open, _own(before, "committed"), _own(after, "committed")),
         *_move(before.unit, before.delivered, _own(before, "delivered"), _own(after, "delivered")),
     )
+
+
+def _grant_resold(event: grant.GrantResold, subjects: Subjects) -> tuple[Posting, ...]:
+    """Give back to the pool what the buyer's grant takes of it in the same batch."""
+    before, sold = _get(subjects, event.grant_id), Decimal(event.gpu_seconds)
+    subjects.put(replace(before, open=before.open - sold))
+    return _move(before.unit, sold, _own(before, "committed"), _source(before))
 
 
 def _grant_ended(event: grant.GrantCompleted | grant.GrantTerminated, subjects: Subjects) -> tuple[Posting, ...]:
@@ -208,20 +224,40 @@ def _instrument_issued(event: instrument.InstrumentIssued, subjects: Subjects) -
     return _move(subject.unit, subject.open, _source(subject), _own(subject, "undrawn"))
 
 
-def _draw(subjects: Subjects, instrument_id: str, amount: Decimal) -> tuple[Posting, ...]:
+def _draw(subjects: Subjects, instrument_id: str, amount: Decimal, kind: str = "accrued") -> tuple[Posting, ...]:
     subject = _get(subjects, instrument_id)
     left = subject.open if subject.closed else subject.open - amount
     subjects.put(replace(subject, open=left))
     source = _source(subject) if subject.closed else _own(subject, "undrawn")
-    return _move(subject.unit, amount, source, _own(subject, "accrued"))
+    return _move(subject.unit, amount, source, _own(subject, kind))
 
 
 def _accrued(event: instrument.InstrumentPrincipalAccrued, subjects: Subjects) -> tuple[Posting, ...]:
     return _draw(subjects, event.instrument_id, event.principal_usd)
 
 
+_BECAME: Final = {"outstanding": "accrued", "shares": "converted", "money": "repaid"}
+
+
 def _reversed(event: instrument.InstrumentPrincipalReversed, subjects: Subjects) -> tuple[Posting, ...]:
-    return _draw(subjects, event.instrument_id, -event.principal_usd)
+    back = _draw(subjects, event.instrument_id, -event.principal_usd, _BECAME[event.became])
+    return (*back, *_owe(subjects, event.instrument_id, event.debt_usd))
+
+
+def _owe(subjects: Subjects, instrument_id: str, amount: Decimal) -> tuple[Posting, ...]:
+    subject = _get(subjects, instrument_id)
+    due = (f"{instrument_id}/due", subject.source_party_id)
+    return _move(f"debt-USD:{instrument_id}", amount, _own(subject, "owed"), due)
+
+
+def _debt_paid(event: instrument.InstrumentDebtPaid, subjects: Subjects) -> tuple[Posting, ...]:
+    return _owe(subjects, event.instrument_id, -event.amount_usd)
+
+
+def _commitment_reduced(event: instrument.InstrumentCommitmentReduced, subjects: Subjects) -> tuple[Posting, ...]:
+    subject = _get(subjects, event.instrument_id)
+    subjects.put(replace(subject, open=subject.open - event.amount_usd))
+    return _move(subject.unit, event.amount_usd, _own(subject, "undrawn"), _source(subject))
 
 
 def _undrawn_back(event: Any, subjects: Subjects) -> tuple[Posting, ...]:
@@ -251,7 +287,9 @@ RULES: Final[Mapping[type[Event], Rule]] = {
     account.AccountCredited: _credited,
     grant.GrantIssued: _grant_issued,
     grant.GrantSubstituted: _grant_substituted,
+    grant.GrantExtended: _grant_extended,
     grant.GrantTransferred: _grant_transferred,
+    grant.GrantResold: _grant_resold,
     grant.GrantCompleted: _grant_ended,
     grant.GrantTerminated: _grant_ended,
     usage.UsageReported: _usage_reported,
@@ -263,6 +301,8 @@ RULES: Final[Mapping[type[Event], Rule]] = {
     instrument.InstrumentIssued: _instrument_issued,
     instrument.InstrumentPrincipalAccrued: _accrued,
     instrument.InstrumentPrincipalReversed: _reversed,
+    instrument.InstrumentCommitmentReduced: _commitment_reduced,
+    instrument.InstrumentDebtPaid: _debt_paid,
     instrument.InstrumentLapsed: _undrawn_back,
     instrument.InstrumentCancelled: _undrawn_back,
     instrument.InstrumentConverted: _converted,
@@ -281,11 +321,13 @@ POSTS_NOTHING: Final = (
         usage.UsageEvidenced,
         usage.UsageClosed,
         statement.StatementIssued,
+        statement.StatementServiceCredited,
         statement.StatementDisputed,
         statement.StatementResolved,
         instrument.InstrumentSuspended,
         instrument.InstrumentResumed,
         instrument.InstrumentAmended,
+        instrument.InstrumentMatured,
         instrument.InstrumentMfnNoticed,
         instrument.InstrumentMfnElected,
     )

@@ -255,6 +255,11 @@ def _warrant_expired(changes: Changes, fact: Fact, event: issuer_events.IssuerWa
     _Register(changes, fact).move("warrant", event.holder_id, event.warrant_id, -event.shares)
 
 
+def _dilution_limited(changes: Changes, _: Fact, event: issuer_events.IssuerDilutionLimited) -> None:
+    limit = {"dilution_max": event.dilution_max, "dilution_valuation_usd": event.valuation_usd}
+    changes.update(tables.issuers, event.issuer_id, **limit)
+
+
 def _financing_opened(changes: Changes, fact: Fact, event: issuer_events.IssuerFinancingOpened) -> None:
     changes.put(
         tables.financings,
@@ -364,6 +369,7 @@ PROJECTION: Final = Projection(
         issuer_events.IssuerWarrantIssued: _warrant_issued,
         issuer_events.IssuerWarrantExercised: _warrant_exercised,
         issuer_events.IssuerWarrantExpired: _warrant_expired,
+        issuer_events.IssuerDilutionLimited: _dilution_limited,
         issuer_events.IssuerFinancingOpened: _financing_opened,
         issuer_events.IssuerFinancingPriced: _financing_priced,
         issuer_events.IssuerFinancingClosed: _financing_closed,
@@ -372,7 +378,9 @@ PROJECTION: Final = Projection(
         issuer_events.IssuerLiquidityDeclared: _liquidity_declared,
         issuer_events.IssuerDistributionPaid: _distribution_paid,
     },
-    ignores=tags_of(issuer_events.IssuerInstrumentSigned, issuer_events.IssuerWarrantVested)
+    ignores=tags_of(
+        issuer_events.IssuerInstrumentSigned, issuer_events.IssuerWarrantVested, issuer_events.IssuerExposureRecorded
+    )
     | all_of(
         "party", "site", "pool", "lot", "mandate", "order", "auction", "grant", "usage", "statement", "account",
         "instrument", "clock", "quote", "pricelist",

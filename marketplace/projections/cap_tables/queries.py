@@ -25,7 +25,11 @@ from marketplace.projections.reading import At, find_one, load_all, page, parse_
 
 
 class IssuerView(msgspec.Struct, frozen=True, kw_only=True):
-    """A startup's capitalisation; `status` is ``active`` or ``ended``; `source` where it was imported."""
+    """A startup's capitalisation; `status` is ``active`` or ``ended``; `source` where it was imported.
+
+    `dilution_max` is the limit that it set for its instruments, `dilution_valuation_usd` at what value it counts what
+    has no cap.
+    """
 
     issuer_id: str
     party_id: str
@@ -34,6 +38,8 @@ class IssuerView(msgspec.Struct, frozen=True, kw_only=True):
     formed_on: date
     status: str
     plan_shares_reserved: int
+    dilution_max: Decimal | None
+    dilution_valuation_usd: Decimal | None
     source: str | None
     package_hash: str | None
     last_sequence: int

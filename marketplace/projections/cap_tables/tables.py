@@ -17,6 +17,8 @@ issuers: Final = define(
     Column("formed_on", Date, nullable=False),
     text("status"),
     whole("plan_shares_reserved"),
+    exact("dilution_max", null=True),
+    exact("dilution_valuation_usd", null=True),
     Index("ix_issuers_v1_party", "party_id", "issuer_id"),
     origin=_ISSUER,
 )

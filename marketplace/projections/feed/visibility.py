@@ -65,6 +65,7 @@ PARTIES: Final = (
         pool.PoolCapacityOffered,
         pool.PoolCapacityRecalled,
         pool.PoolCapacityReserved,
+        pool.PoolCapacityResold,
         pool.PoolCapacityReleased,
         pool.PoolNodeFailed,
         pool.PoolNodeRestored,

@@ -11,21 +11,28 @@ from typing import Any
 
 import msgspec
 
-from events.statement import Adjustment, Charges
+from events.service import ServiceResult
+from events.statement import Adjustment, Charges, ServiceCredit
 from marketplace.core.errors import Refusal
 from marketplace.core.ids import derive_id
 from marketplace.core.money import ZERO
-from marketplace.domain.account import Debit
 from marketplace.domain.grant import Grant
 from marketplace.domain.instrument import INSTRUMENT, Instrument, ReversePrincipal
 from marketplace.domain.mandate import MANDATE, Mandate, ReleaseBudget
 from marketplace.domain.periods import ACCEPTANCE, Period, list_periods
 from marketplace.domain.refusals import refuse_status
-from marketplace.domain.settlement import build_tariff, compute_charges
+from marketplace.domain.settlement import (
+    apply_consequence,
+    build_tariff,
+    compute_charges,
+    compute_service_credit,
+    subtract_credit,
+)
 from marketplace.domain.statement import STATEMENT, CreditStatement, IssueStatement, Statement
 from marketplace.domain.usage import USAGE, Usage, count_gpu_seconds, name_usage
+from marketplace.runtime.commands.clawbacks import claw_back
 from marketplace.runtime.commands.grants import load_grant
-from marketplace.runtime.commands.payments import pay
+from marketplace.runtime.commands.settle import pay_back
 from marketplace.runtime.commands.statement_chain import load_chain, name_adjustment, sum_metered
 from marketplace.runtime.handler import Handler, Receipt
 from marketplace.runtime.unit import Context, Unit
@@ -87,17 +94,19 @@ async def _adjust(unit: Unit, grant_id: str, period: Period, statement_id: str) 
     adjustment = Adjustment(statement_id=period.statement_id, gpu_seconds_before=before, gpu_seconds_after=after)
     case = _Case(grant, period, statement_id, adjustment, await sum_metered(unit, grant))
     if after > before:
-        await _charge(unit, case, after - before)
+        await _charge(unit, case, after - before, chain[0].service)
     else:
         await _credit(unit, case, chain, closed=usage.closed)
 
 
-async def _charge(unit: Unit, case: _Case, more: int) -> None:
+async def _charge(unit: Unit, case: _Case, more: int, service: ServiceResult | None) -> None:
+    """State what was metered beyond what was stated; what the period gives back, it gives back of this too."""
     command = IssueStatement(
         **case.name(),
-        charges=compute_charges(build_tariff(case.grant.issued), case.stated, more),
+        charges=apply_consequence(compute_charges(build_tariff(case.grant.issued), case.stated, more), service),
         accept_until=unit.context.at + ACCEPTANCE,
         gpu_seconds_before=case.stated,
+        service=service,
     )
     await unit.decide(STATEMENT, case.statement_id, command)
 
@@ -107,31 +116,40 @@ async def _credit(unit: Unit, case: _Case, chain: list[Statement], *, closed: bo
     charged = sum(known.sign * known.charges.gpu_seconds for known in chain)
     less = max(charged - case.adjustment.gpu_seconds_after, 0)
     charges = compute_charges(build_tariff(case.grant.issued), case.stated - less, less)
-    await unit.decide(STATEMENT, case.statement_id, CreditStatement(**case.name(), charges=charges))
-    await _pay_back(unit, case.grant, case.statement_id, charges)
-    await _reverse(unit, case, charges.principal_usd, chain)
+    charges = apply_consequence(charges, chain[0].service)
+    given = _find_given(chain, charges)
+    command = CreditStatement(**case.name(), charges=charges, service_credit=given)
+    await unit.decide(STATEMENT, case.statement_id, command)
+    net = subtract_credit(charges, given)
+    await pay_back(unit, case.grant, case.statement_id, net)
+    await _reverse(unit, case, net.principal_usd, chain)
     if closed:
-        await _release_budget(unit, case.grant, charges)
+        await _release_budget(unit, case.grant, net)
 
 
-async def _pay_back(unit: Unit, grant: Grant, statement_id: str, charges: Charges) -> None:
-    """Let the provider pay startup and holder back what each of them paid."""
-    issued = grant.issued
-    payees = [(issued.startup_account_id, charges.cash_usd)]
-    if issued.equity is not None and issued.equity.holder_account_id is not None:
-        payees.append((issued.equity.holder_account_id, charges.holder_usd))
-    for account_id, amount_usd in payees:
-        debit = Debit(
-            account_id=issued.provider_account_id,
-            amount_usd=amount_usd,
-            payee_account_id=account_id,
-            cause=statement_id,
-        )
-        await pay(unit, debit)
+def _find_given(chain: list[Statement], less: Charges) -> ServiceCredit | None:
+    """Return what the period gave back above what it gives back of what is charged after a credit of `less`."""
+    service = chain[0].service
+    if service is None or not service.credit:
+        return None
+    left = Charges(**{name: _sum(chain, name) - getattr(less, name) for name in Charges.__struct_fields__})
+    due = compute_service_credit(left, service.credit)
+    return ServiceCredit(
+        **{name: _sum_given(chain, name) - getattr(due, name) for name in ServiceCredit.__struct_fields__}
+    )
+
+
+def _sum(chain: list[Statement], name: str) -> Any:
+    return sum(known.sign * getattr(known.charges, name) for known in chain)
+
+
+def _sum_given(chain: list[Statement], name: str) -> Any:
+    given = [(known.sign, known.service_credit) for known in chain if known.service_credit is not None]
+    return sum((sign * getattr(credit, name) for sign, credit in given), ZERO)
 
 
 async def _reverse(unit: Unit, case: _Case, principal_usd: Decimal, chain: list[Statement]) -> None:
-    """Reverse principal of the period, the youngest tranche first; what became shares or money by now stays."""
+    """Take principal of the period back, the youngest tranche first, with the shares or the money that it became."""
     equity = case.grant.issued.equity
     if equity is None:
         return
@@ -139,7 +157,7 @@ async def _reverse(unit: Unit, case: _Case, principal_usd: Decimal, chain: list[
     for known in reversed(chain):
         instrument: Instrument = await unit.load(INSTRUMENT, equity.instrument_id)
         tranche = instrument.find_tranche(derive_id("trn", known.issued.statement_id))
-        amount = ZERO if tranche is None else min(left, tranche.outstanding_usd)
+        amount = ZERO if tranche is None else min(left, tranche.principal_usd)
         if tranche is None or not amount:
             continue
         reverse = ReversePrincipal(
@@ -147,8 +165,9 @@ async def _reverse(unit: Unit, case: _Case, principal_usd: Decimal, chain: list[
             tranche_id=tranche.tranche_id,
             principal_usd=amount,
             reason=f"credit {case.statement_id}",
+            settlement="cancel_shares",
         )
-        await unit.decide(INSTRUMENT, equity.instrument_id, reverse)
+        await claw_back(unit, reverse)
         left -= amount
 
 

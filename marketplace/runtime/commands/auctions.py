@@ -12,8 +12,9 @@ import msgspec
 
 from events.auction import MatchTerms
 from events.book import Book
-from events.grant import EquityPart, GrantIssued
+from events.grant import EquityPart, GrantIssued, ResalePart
 from events.order import ClassOffer
+from events.service import ServiceTerms
 from events.types import Reason
 from marketplace.core.errors import Refusal
 from marketplace.core.ids import derive_id, rename_id
@@ -32,13 +33,17 @@ from marketplace.domain.auction import (
 )
 from marketplace.domain.grant import GRANT, IssueGrant
 from marketplace.domain.instrument import IssueInstrument
+from marketplace.domain.lot import LOT, Lot
 from marketplace.domain.mandate import MANDATE, CaptureBudget, Mandate, ReleaseBudget
 from marketplace.domain.order import ORDER, LockOrder, MatchOrder, Order, UnmatchOrder
-from marketplace.domain.pool import POOL, Pool, ReserveCapacity
+from marketplace.domain.pool import POOL, Pool, ResellCapacity, ReserveCapacity
 from marketplace.domain.refusals import refuse_status
+from marketplace.domain.service_level import choose_service
 from marketplace.domain.settlement import Totals, build_tariff, compute_totals
+from marketplace.runtime.commands.dilution import free_order
 from marketplace.runtime.commands.orders import load_order, release_order_holds
 from marketplace.runtime.commands.ownership import require_platform
+from marketplace.runtime.commands.resale import find_resale, take_from_source
 from marketplace.runtime.commands.signing import sign_instrument
 from marketplace.runtime.handler import Handler, Receipt
 from marketplace.runtime.unit import Context, Unit
@@ -166,26 +171,41 @@ async def carry_out_match(
         await unit.decide(
             ORDER, order_id, MatchOrder(order_id=order_id, auction_id=auction_id, grant_id=match.grant_id)
         )
-        reserve = ReserveCapacity(
-            pool_id=match.pool_id,
-            grant_id=match.grant_id,
-            nodes=match.nodes,
-            start=match.start,
-            end=match.end,
-            lots=match.lots,
-        )
-        pool: Pool = await unit.decide(POOL, match.pool_id, reserve)
-        await award(unit, order, match, pool)
+        resale = await find_resale(unit, match)
+        pool: Pool = await unit.decide(POOL, match.pool_id, _take_nodes(match, resale))
+        await award(unit, order, match, pool, resale)
 
     return await handler.run(context, ORDER, order_id, work)
 
 
-async def award(unit: Unit, order: Order, match: MatchTerms, pool: Pool) -> None:
+def _take_nodes(match: MatchTerms, resale: ResalePart | None) -> ReserveCapacity | ResellCapacity:
+    if resale is not None:
+        return ResellCapacity(
+            pool_id=match.pool_id,
+            grant_id=match.grant_id,
+            lot_id=resale.lot_id,
+            nodes=match.nodes,
+            start=match.start,
+            end=match.end,
+        )
+    return ReserveCapacity(
+        pool_id=match.pool_id,
+        grant_id=match.grant_id,
+        nodes=match.nodes,
+        start=match.start,
+        end=match.end,
+        lots=match.lots,
+    )
+
+
+async def award(unit: Unit, order: Order, match: MatchTerms, pool: Pool, resale: ResalePart | None = None) -> None:
     """Issue the grant of a match whose nodes are reserved, keep what it may cost, and sign its equity part."""
-    offer = _get_offer(order, pool.opened.gpu_class)
-    grant, totals = await _build_grant(unit, order, match, pool, offer)
+    grant, totals = await _build_grant(unit, order, match, pool, resale)
+    if grant.resale is not None:
+        await take_from_source(unit, grant, grant.resale)
     await unit.decide(GRANT, match.grant_id, IssueGrant(issued=grant))
     await _keep_holds(unit, order, grant, totals)
+    await free_order(unit, order.placed.issuer_id, order.placed.order_id)
     if grant.equity is not None:
         await _sign(unit, order, grant, grant.equity)
 
@@ -198,8 +218,9 @@ def _get_offer(order: Order, gpu_class: str) -> ClassOffer:
 
 
 async def _build_grant(
-    unit: Unit, order: Order, match: MatchTerms, pool: Pool, offer: ClassOffer
+    unit: Unit, order: Order, match: MatchTerms, pool: Pool, resale: ResalePart | None
 ) -> tuple[GrantIssued, Totals]:
+    offer = _get_offer(order, pool.opened.gpu_class)
     grant = GrantIssued(
         grant_id=match.grant_id,
         order_id=order.placed.order_id,
@@ -221,6 +242,8 @@ async def _build_grant(
         hold_id=order.hold_id,
         cash_commitment_usd=ZERO,
         equity=await _build_equity(unit, match, offer, order),
+        service=await _choose_service(unit, match, pool) if resale is None else None,
+        resale=resale,
     )
     seconds = int((match.end - match.start).total_seconds())
     totals = compute_totals(build_tariff(grant), match.nodes * pool.opened.gpus_per_node * seconds)
@@ -233,7 +256,18 @@ async def _build_grant(
             if totals.principal_usd
             else None
         )
-    return msgspec.structs.replace(grant, cash_commitment_usd=totals.cash_usd, equity=equity), totals
+    if resale is not None:
+        resale = msgspec.structs.replace(resale, commitment_usd=totals.reseller_pays_usd)
+    return msgspec.structs.replace(grant, cash_commitment_usd=totals.cash_usd, equity=equity, resale=resale), totals
+
+
+async def _choose_service(unit: Unit, match: MatchTerms, pool: Pool) -> ServiceTerms | None:
+    """Return the best promise among the lots that carry a match; a lot without terms promises what its pool does."""
+    promises: list[ServiceTerms | None] = []
+    for lot_id in dict.fromkeys(share.lot_id for share in match.lots):
+        lot: Lot = await unit.load(LOT, lot_id)
+        promises.append(pool.opened.service if lot.listed.service is None else lot.listed.service)
+    return choose_service(promises)
 
 
 async def _build_equity(unit: Unit, match: MatchTerms, offer: ClassOffer, order: Order) -> EquityPart | None:

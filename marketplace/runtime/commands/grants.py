@@ -17,7 +17,7 @@ from marketplace.domain.grant import (
     TerminateGrant,
     TransferGrant,
 )
-from marketplace.domain.party import PARTY, require_trader
+from marketplace.domain.party import PARTY, Party, require_trader
 from marketplace.domain.periods import list_periods
 from marketplace.domain.pool import POOL, ReleaseCapacity
 from marketplace.domain.refusals import refuse_unknown, require_aware
@@ -25,6 +25,7 @@ from marketplace.domain.usage import USAGE, CloseUsage, Usage, count_gpu_seconds
 from marketplace.runtime.commands.ownership import require_owner
 from marketplace.runtime.commands.settle import release_undelivered
 from marketplace.runtime.commands.statement_chain import find_chain
+from marketplace.runtime.commands.supply import withdraw_resales
 from marketplace.runtime.handler import Handler, Receipt
 from marketplace.runtime.unit import Context, Unit
 
@@ -80,32 +81,47 @@ async def transfer_grant(handler: Handler, context: Context, grant_id: str, *, s
     """Let another cleared startup use the capacity; payment and equity stay with the first."""
 
     async def work(unit: Unit) -> None:
-        await load_grant(unit, grant_id, "startup")
+        grant = await load_grant(unit, grant_id, "startup")
         require_trader(await unit.load(PARTY, startup_id), startup_id, "startup")
+        await withdraw_resales(unit, grant.pool_id, grant_id, "another startup uses the grant")
         await unit.decide(GRANT, grant_id, TransferGrant(grant_id=grant_id, startup_id=startup_id))
 
     return await handler.run(context, GRANT, grant_id, work)
 
 
 async def terminate_grant(
-    handler: Handler, context: Context, grant_id: str, *, at: datetime, reason: str, by: Side = "platform"
+    handler: Handler,
+    context: Context,
+    grant_id: str,
+    *,
+    at: datetime,
+    reason: str,
+    by: Side = "platform",
+    for_cause: bool = False,
 ) -> Receipt:
     """End a grant early and free its nodes, not before now; what was delivered is still stated and settled.
 
     Where nothing was delivered yet, all that was set aside is free at once. The event says whose doing it was and when
-    notice was given: of a tenant's command its own side's, elsewhere what `by` says.
+    notice was given: of a tenant's command its own side's, elsewhere what `by` says. A tenant keeps the notice of the
+    grant's terms, but where it has cause: the startup while nodes of the grant do not work, the provider while the
+    startup is suspended.
     """
     require_aware(at, "/at")
 
     async def work(unit: Unit) -> None:
         grant = await load_grant(unit, grant_id, "startup", "provider")
+        party: Party | None = await unit.load(PARTY, grant.startup_id)
         command = TerminateGrant(
             grant_id=grant_id,
             at=max(at, context.at),
             by=_find_side(context, grant) or by,
             noticed_at=context.at,
             reason=reason,
+            for_cause=for_cause,
+            startup_suspended=party is not None and party.standing == "suspended",
+            is_ordered=context.party_id is None,
         )
+        await withdraw_resales(unit, grant.pool_id, grant_id, "the grant was terminated")
         after: Grant = await unit.decide(GRANT, grant_id, command)
         release = ReleaseCapacity(pool_id=grant.pool_id, grant_id=grant_id, at=after.end)
         await unit.decide(POOL, grant.pool_id, release)
@@ -145,10 +161,11 @@ async def finish_grant(handler: Handler, context: Context, grant_id: str) -> Rec
                     statement_id=open_id,
                 )
             gpu_seconds += sum(known.sign * known.charges.gpu_seconds for known in chain)
-            holder_paid_usd += sum(known.sign * known.charges.holder_usd for known in chain)
+            holder_paid_usd += sum(known.sign * known.net.holder_usd for known in chain)
         if grant.status != "terminated":
             command = CompleteGrant(grant_id=grant_id, gpu_seconds_accepted=gpu_seconds, at=context.at)
             await unit.decide(GRANT, grant_id, command)
+        await withdraw_resales(unit, grant.pool_id, grant_id, "the grant ended")
         usage_id = name_usage(grant_id)
         await unit.decide(USAGE, usage_id, CloseUsage(usage_id=usage_id, grant_id=grant_id))
         await release_undelivered(unit, grant, holder_paid_usd, "the grant ended")

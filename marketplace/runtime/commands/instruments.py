@@ -24,12 +24,12 @@ from marketplace.domain.instrument import (
     NoticeMfn,
     RepayNote,
     ResumeInstrument,
-    ReversePrincipal,
     SuspendInstrument,
 )
 from marketplace.domain.mandate import MANDATE, CaptureBudget, HoldBudget, Mandate
 from marketplace.domain.party import PARTY, require_trader
 from marketplace.domain.refusals import refuse_unknown
+from marketplace.runtime.commands.dilution import track_instrument
 from marketplace.runtime.commands.mandates import load_mandate
 from marketplace.runtime.commands.ownership import require_owner, require_platform, require_tenant
 from marketplace.runtime.commands.payments import pay
@@ -82,6 +82,7 @@ async def invest(
             on_day=context.at.date(),
         )
         await unit.decide(INSTRUMENT, instrument_id, accrue)
+        await track_instrument(unit, instrument_id)
         await _use_budget(unit, mandate, issue, party.registered.sector)
         capture = CaptureHold(
             account_id=rename_id("acc", mandate.granted.holder_id),
@@ -120,6 +121,7 @@ async def _change(handler: Handler, context: Context, instrument_id: str, comman
 
     async def work(unit: Unit) -> None:
         await unit.decide(INSTRUMENT, instrument_id, command)
+        await track_instrument(unit, instrument_id)
 
     return await handler.run(context, INSTRUMENT, instrument_id, work)
 
@@ -139,16 +141,6 @@ async def amend_instrument(
 ) -> Receipt:
     """Agree on new terms."""
     command = AmendInstrument(instrument_id=instrument_id, terms=terms, applies_to_earlier=applies_to_earlier)
-    return await _change(handler, context, instrument_id, command)
-
-
-async def reverse_principal(
-    handler: Handler, context: Context, instrument_id: str, *, tranche_id: str, principal_usd: Decimal, reason: str
-) -> Receipt:
-    """Take back a tranche, or part of it."""
-    command = ReversePrincipal(
-        instrument_id=instrument_id, tranche_id=tranche_id, principal_usd=principal_usd, reason=reason
-    )
     return await _change(handler, context, instrument_id, command)
 
 
@@ -191,6 +183,7 @@ async def repay_note(handler: Handler, context: Context, instrument_id: str) -> 
             cause=cause,
         )
         await pay(unit, debit)
+        await track_instrument(unit, instrument_id)
 
     return await handler.run(context, INSTRUMENT, instrument_id, work)
 
@@ -239,5 +232,6 @@ async def elect_mfn(
         await _load_instrument(unit, instrument_id, "holder")
         command = ElectMfn(instrument_id=instrument_id, later_instrument_id=later_instrument_id, at=context.at)
         await unit.decide(INSTRUMENT, instrument_id, command)
+        await track_instrument(unit, instrument_id, owed=True)
 
     return await handler.run(context, INSTRUMENT, instrument_id, work)

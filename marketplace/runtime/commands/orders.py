@@ -3,6 +3,7 @@
 from decimal import Decimal
 
 from events.order import BudgetHold, OrderPlaced, OrderTerms
+from marketplace.core.errors import Refusal
 from marketplace.core.ids import derive_id, rename_id
 from marketplace.core.money import ZERO
 from marketplace.domain.account import ACCOUNT, AdjustHold, PlaceHold
@@ -18,8 +19,9 @@ from marketplace.domain.order import (
     PlaceOrder,
     require_terms,
 )
-from marketplace.domain.party import PARTY, Party, require_trader
+from marketplace.domain.party import PARTY, Party, PartyState, require_trader
 from marketplace.domain.refusals import refuse_unknown
+from marketplace.runtime.commands.dilution import count_order, free_order
 from marketplace.runtime.commands.mandates import load_mandate
 from marketplace.runtime.commands.ownership import require_owner, require_tenant
 from marketplace.runtime.handler import Handler, Receipt
@@ -38,7 +40,7 @@ async def place_order(handler: Handler, context: Context, *, startup_id: str, te
     hold_id = rename_id("hld", order_id)
 
     async def work(unit: Unit) -> None:
-        party = require_trader(await unit.load(PARTY, startup_id), startup_id, "startup")
+        party = _require_buyer(await unit.load(PARTY, startup_id), startup_id, terms)
         require_terms(terms, context.at)
         await require_parent(unit, terms)
         budget_holds = await _hold_budgets(unit, party, order_id, hold_id, terms)
@@ -60,6 +62,12 @@ async def place_order(handler: Handler, context: Context, *, startup_id: str, te
     return await handler.run(context, ORDER, order_id, work, new=True)
 
 
+def _require_buyer(party: PartyState, party_id: str, terms: OrderTerms) -> Party:
+    """Return the party that may place an order: a startup, or a fund that promises to take what is left."""
+    fund = terms.backstop and party is not None and not party.has_role("startup")
+    return require_trader(party, party_id, "fund" if fund else "startup")
+
+
 async def preview_order(handler: Handler, context: Context, *, startup_id: str, terms: OrderTerms) -> Order:
     """Return the order that placing would make, without setting anything aside or storing it.
 
@@ -75,8 +83,14 @@ async def draft_order(unit: Unit, startup_id: str, terms: OrderTerms, order_id: 
     """Return an order that is not placed, with the budgets that it holds set aside in the unit.
 
     Raises:
-        Refusal: As `place_order`, but for the cash.
+        Refusal: As `place_order`, but for the cash; ``backstop_unquoted``.
     """
+    if terms.backstop:
+        raise Refusal(
+            "backstop_unquoted",
+            "a backstop pays the price that it sets and gets what is left; place it, nothing can be quoted",
+            pointer="/terms/backstop",
+        )
     party = require_trader(await unit.load(PARTY, startup_id), startup_id, "startup")
     require_terms(terms, unit.context.at)
     await require_parent(unit, terms)
@@ -111,6 +125,7 @@ async def _hold_budgets(
     issuer_id = rename_id("iss", party.registered.party_id)
     if await unit.load(ISSUER, issuer_id) is None:
         raise refuse_unknown("issuer", issuer_id)
+    await count_order(unit, issuer_id, order_id, terms)
     holds = []
     for mandate_id in terms.mandate_ids:
         mandate = await load_mandate(unit, mandate_id)
@@ -165,6 +180,7 @@ async def release_order_holds(unit: Unit, order: Order, reason: str) -> None:
     account_id = order.placed.account_id
     adjust = AdjustHold(account_id=account_id, hold_id=order.hold_id, amount_usd=ZERO, reason=reason)
     await unit.decide(ACCOUNT, account_id, adjust)
+    await free_order(unit, order.placed.issuer_id, order.placed.order_id)
     for hold in order.budget_holds:
         release = ReleaseBudget(mandate_id=hold.mandate_id, hold_id=order.hold_id, keep_usd=ZERO, reason=reason)
         await unit.decide(MANDATE, hold.mandate_id, release)
@@ -177,7 +193,7 @@ async def amend_order(handler: Handler, context: Context, order_id: str, *, term
     async def work(unit: Unit) -> None:
         order = await load_order(unit, order_id)
         startup_id = order.placed.startup_id
-        party = require_trader(await unit.load(PARTY, startup_id), startup_id, "startup")
+        party = _require_buyer(await unit.load(PARTY, startup_id), startup_id, terms)
         require_terms(terms, context.at)
         await release_order_holds(unit, order, "the order was amended")
         budget_holds = await _hold_budgets(unit, party, order_id, hold_id, terms)

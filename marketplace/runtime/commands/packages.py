@@ -98,7 +98,9 @@ async def import_issuer(handler: Handler, context: Context, *, party_id: str, fi
         return await handler.run(context, ISSUER, issuer_id, work)
     receipt = await handler.run(context, INSTRUMENT, primary, work)
     issuer = await handler.cache.load(ISSUER, issuer_id)
-    version = issuer.commands[context.command_id].head.sequence
+    trace = issuer.commands.find(context.command_id)
+    assert trace is not None, "what was imported left its trace on the issuer"
+    version = trace.head.sequence
     return msgspec.structs.replace(receipt, id=issuer_id, version=version)
 
 

@@ -23,6 +23,7 @@ from marketplace.domain.pool import POOL, Pool, ReleaseCapacity, ReserveCapacity
 from marketplace.domain.quote import QUOTE, ExpireQuote, HoldQuote, Quote, ReleaseQuote, TakeQuote
 from marketplace.domain.refusals import refuse_unknown
 from marketplace.runtime.commands.auctions import award
+from marketplace.runtime.commands.dilution import free_order
 from marketplace.runtime.commands.orders import draft_order, hold_cash, load_order
 from marketplace.runtime.commands.ownership import require_owner, require_tenant
 from marketplace.runtime.handler import Handler, Receipt
@@ -33,7 +34,7 @@ from marketplace.runtime.unit import Context, Unit
 async def hold_quote(
     handler: Handler, context: Context, quoter: Quoter, *, startup_id: str, terms: OrderTerms, hold_seconds: int
 ) -> Receipt:
-    """Hold the cheapest placement that is free, at its price to win.
+    """Hold the cheapest placement that is free, at its price to win; what is resold is bought in an auction only.
 
     Raises:
         Refusal: As placing the order · ``parent_unmatched`` · ``market_deciding`` · ``quote_unavailable`` ·
@@ -124,7 +125,7 @@ async def _match(unit: Unit, quoted: Quoted, placement: Placement, grant_id: str
     start, end = quoted.horizon.at(placement.start_period), quoted.horizon.at(placement.end_period)
     pool: Pool = await unit.load(POOL, placement.pool_id)
     lots: list[Lot] = [await unit.load(LOT, lot_id) for lot_id in bid.lot_ids or ()]
-    lots = [lot for lot in lots if lot.status == "listed"]
+    lots = [lot for lot in lots if lot.status == "listed" and lot.listed.grant_id is None]
     shares = carry(pool, lots, placement.nodes, start, end)
     if shares is None:
         return None
@@ -223,6 +224,7 @@ async def _free(unit: Unit, quote: Quote, reason: str) -> None:
     await unit.decide(POOL, held.match.pool_id, release)
     adjust = AdjustHold(account_id=held.account_id, hold_id=held.hold_id, amount_usd=ZERO, reason=reason)
     await unit.decide(ACCOUNT, held.account_id, adjust)
+    await free_order(unit, held.issuer_id, rename_id("ord", held.quote_id))
     for hold in held.budget_holds:
         budget = ReleaseBudget(mandate_id=hold.mandate_id, hold_id=held.hold_id, keep_usd=ZERO, reason=reason)
         await unit.decide(MANDATE, hold.mandate_id, budget)

@@ -2,22 +2,30 @@
 
 from decimal import Decimal
 
-from events.grant import EquityPart
-from events.statement import Charges
+import msgspec
+
+from events.grant import EquityPart, ResalePart
+from events.statement import Charges, ServiceCredit
 from marketplace.core.ids import derive_id, rename_id
 from marketplace.core.money import ZERO
-from marketplace.domain.account import ACCOUNT, AdjustHold, CaptureHold
+from marketplace.domain.account import ACCOUNT, AdjustHold, CaptureHold, Debit
 from marketplace.domain.grant import Grant
 from marketplace.domain.instrument import INSTRUMENT, AccruePrincipal, Instrument, LapseInstrument
 from marketplace.domain.mandate import MANDATE, ReleaseBudget
+from marketplace.domain.statement import Statement
+from marketplace.runtime.commands.dilution import track_instrument
 from marketplace.runtime.commands.mandates import adjust_mandate_hold
-from marketplace.runtime.commands.payments import capture_or_debit
+from marketplace.runtime.commands.payments import capture_or_debit, pay
 from marketplace.runtime.unit import Unit
 
 
-async def settle_statement(unit: Unit, grant: Grant, statement_id: str, charges: Charges) -> None:
-    """Pay the provider from the startup's hold and from the mandate's, and let principal accrue."""
-    issued = grant.issued
+async def settle_statement(unit: Unit, grant: Grant, statement_id: str, statement: Statement) -> None:
+    """Pay the provider from the startup's hold and from the mandate's, give back what it credits, accrue the rest.
+
+    Of a resale the seller is paid what is above what it owes the provider, or adds what is below.
+    """
+    issued, charges = grant.issued, statement.charges
+    due_usd = charges.reseller_receives_usd
     startup = CaptureHold(
         account_id=issued.startup_account_id,
         hold_id=issued.hold_id,
@@ -25,11 +33,18 @@ async def settle_statement(unit: Unit, grant: Grant, statement_id: str, charges:
         payee_account_id=issued.provider_account_id,
         cause=statement_id,
     )
-    await capture_or_debit(unit, startup)
+    due_usd = await _pay(unit, startup, issued.resale, due_usd)
+    if issued.resale is not None:
+        seller = CaptureHold(
+            account_id=issued.resale.seller_account_id,
+            hold_id=issued.resale.hold_id,
+            amount_usd=charges.reseller_pays_usd,
+            payee_account_id=issued.provider_account_id,
+            cause=statement_id,
+        )
+        await capture_or_debit(unit, seller)
     equity = issued.equity
-    if equity is None:
-        return
-    if equity.holder_account_id is not None:
+    if equity is not None and equity.holder_account_id is not None:
         holder = CaptureHold(
             account_id=equity.holder_account_id,
             hold_id=rename_id("hld", equity.mandate_id),
@@ -37,16 +52,54 @@ async def settle_statement(unit: Unit, grant: Grant, statement_id: str, charges:
             payee_account_id=issued.provider_account_id,
             cause=statement_id,
         )
-        await capture_or_debit(unit, holder)
-    if charges.principal_usd:
+        await _pay(unit, holder, issued.resale, due_usd)
+    if statement.service_credit is not None:
+        await pay_back(unit, grant, statement_id, statement.service_credit)
+    if equity is not None and statement.net.principal_usd:
         accrue = AccruePrincipal(
             instrument_id=equity.instrument_id,
             tranche_id=derive_id("trn", statement_id),
-            principal_usd=charges.principal_usd,
+            principal_usd=statement.net.principal_usd,
             statement_id=statement_id,
             on_day=unit.context.at.date(),
+            service=statement.service,
         )
         await unit.decide(INSTRUMENT, equity.instrument_id, accrue)
+
+
+async def _pay(unit: Unit, capture: CaptureHold, resale: ResalePart | None, due_usd: Decimal) -> Decimal:
+    """Pay the seller of a resale what is due to it, the provider the rest; return what is due to the seller still."""
+    part_usd = min(due_usd, capture.amount_usd)
+    if resale is not None:
+        seller_id = resale.seller_account_id
+        await capture_or_debit(unit, msgspec.structs.replace(capture, amount_usd=part_usd, payee_account_id=seller_id))
+    await capture_or_debit(unit, msgspec.structs.replace(capture, amount_usd=capture.amount_usd - part_usd))
+    return due_usd - part_usd
+
+
+async def pay_back(unit: Unit, grant: Grant, statement_id: str, amounts: Charges | ServiceCredit) -> None:
+    """Let the provider, and the seller of a resale, pay startup and holder back; what one paid itself stays."""
+    issued, resale = grant.issued, grant.issued.resale
+    payees = [(issued.startup_account_id, amounts.cash_usd)]
+    if issued.equity is not None and issued.equity.holder_account_id is not None:
+        payees.append((issued.equity.holder_account_id, amounts.holder_usd))
+    due_usd = ZERO
+    if resale is not None and isinstance(amounts, Charges):
+        due_usd, added_usd = amounts.reseller_receives_usd, amounts.reseller_pays_usd
+        await _give_back(unit, issued.provider_account_id, resale.seller_account_id, added_usd, statement_id)
+    for account_id, amount_usd in payees:
+        part_usd = min(due_usd, amount_usd)
+        due_usd -= part_usd
+        if resale is not None:
+            await _give_back(unit, resale.seller_account_id, account_id, part_usd, statement_id)
+        await _give_back(unit, issued.provider_account_id, account_id, amount_usd - part_usd, statement_id)
+
+
+async def _give_back(unit: Unit, payer_id: str, payee_id: str, amount_usd: Decimal, cause: str) -> None:
+    if payer_id == payee_id:
+        return
+    debit = Debit(account_id=payer_id, amount_usd=amount_usd, payee_account_id=payee_id, cause=cause, owed=True)
+    await pay(unit, debit)
 
 
 async def release_undelivered(unit: Unit, grant: Grant, holder_paid_usd: Decimal, reason: str) -> None:
@@ -54,6 +107,10 @@ async def release_undelivered(unit: Unit, grant: Grant, holder_paid_usd: Decimal
     issued = grant.issued
     adjust = AdjustHold(account_id=issued.startup_account_id, hold_id=issued.hold_id, amount_usd=ZERO, reason=reason)
     await unit.decide(ACCOUNT, issued.startup_account_id, adjust)
+    if issued.resale is not None and issued.resale.commitment_usd:
+        seller_id, hold_id = issued.resale.seller_account_id, issued.resale.hold_id
+        free = AdjustHold(account_id=seller_id, hold_id=hold_id, amount_usd=ZERO, reason=reason)
+        await unit.decide(ACCOUNT, seller_id, free)
     if issued.equity is not None:
         await _release_equity(unit, issued.equity, issued.hold_id, holder_paid_usd, reason)
 
@@ -66,3 +123,4 @@ async def _release_equity(unit: Unit, equity: EquityPart, hold_id: str, holder_p
     if instrument.status in {"drawing", "suspended"} and instrument.undrawn_usd:
         lapse = LapseInstrument(instrument_id=equity.instrument_id, reason=reason)
         await unit.decide(INSTRUMENT, equity.instrument_id, lapse)
+        await track_instrument(unit, equity.instrument_id)

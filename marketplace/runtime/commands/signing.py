@@ -2,6 +2,7 @@
 
 from marketplace.domain.instrument import INSTRUMENT, IssueInstrument
 from marketplace.domain.issuer import ISSUER, SignInstrument
+from marketplace.runtime.commands.dilution import track_instrument
 from marketplace.runtime.unit import Unit
 
 
@@ -13,5 +14,7 @@ async def sign_instrument(unit: Unit, issue: IssueInstrument) -> None:
         instrument_id=issue.instrument_id,
         holder_id=issue.holder_id,
         commitment_usd=issue.commitment_usd,
+        terms=issue.terms,
     )
     await unit.decide(ISSUER, issue.issuer_id, note)
+    await track_instrument(unit, issue.instrument_id)

@@ -51,6 +51,9 @@ async def find_chain(unit: Unit, period: Period) -> list[Statement]:
 
 
 async def sum_metered(unit: Unit, grant: Grant) -> int:
-    """Return the GPU-seconds that all statements of a grant and their adjustments stand for."""
+    """Return the GPU-seconds that the statements of a grant and their adjustments charge for.
+
+    What rolled forward is not charged, and is priced when it is delivered again.
+    """
     chains = [await find_chain(unit, period) for period in list_periods(grant)]
-    return sum(chain[-1].gpu_seconds_metered for chain in chains if chain)
+    return sum(chain[-1].gpu_seconds_metered for chain in chains if chain and not chain[0].is_rolled)

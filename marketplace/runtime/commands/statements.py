@@ -8,7 +8,7 @@ from marketplace.core.ids import rename_id
 from marketplace.domain.grant import GRANT, Grant
 from marketplace.domain.periods import ACCEPTANCE, Period, list_periods
 from marketplace.domain.refusals import refuse_unknown
-from marketplace.domain.settlement import build_tariff, compute_charges
+from marketplace.domain.settlement import apply_consequence, build_tariff, compute_charges
 from marketplace.domain.statement import (
     STATEMENT,
     AcceptStatement,
@@ -20,6 +20,7 @@ from marketplace.domain.statement import (
 from marketplace.domain.usage import USAGE, Usage, count_gpu_seconds, name_usage
 from marketplace.runtime.commands.grants import load_grant
 from marketplace.runtime.commands.ownership import require_owner
+from marketplace.runtime.commands.rolling import settle_service
 from marketplace.runtime.commands.settle import settle_statement
 from marketplace.runtime.commands.statement_chain import sum_metered
 from marketplace.runtime.commands.vesting import vest
@@ -47,10 +48,14 @@ async def issue_statement(handler: Handler, context: Context, grant_id: str, ind
 
     async def work(unit: Unit) -> None:
         current = await load_grant(unit, grant_id, "provider")
+        if await unit.load(STATEMENT, period.statement_id) is not None:
+            return
         await _require_stated(unit, periods[:index])
         before = await sum_metered(unit, current)
         usage: Usage = await unit.load(USAGE, name_usage(grant_id))
         reported = count_gpu_seconds(usage, period.start, period.end)
+        charges = compute_charges(build_tariff(current.issued), before, reported)
+        service = await settle_service(unit, current, period, reported)
         command = IssueStatement(
             statement_id=period.statement_id,
             grant_id=grant_id,
@@ -58,10 +63,11 @@ async def issue_statement(handler: Handler, context: Context, grant_id: str, ind
             provider_id=current.issued.provider_id,
             period_start=period.start,
             period_end=period.end,
-            charges=compute_charges(build_tariff(current.issued), before, reported),
+            charges=apply_consequence(charges, service),
             accept_until=context.at + ACCEPTANCE,
             gpu_seconds_before=before,
             metering=await _compare(unit, grant_id, period, reported),
+            service=service,
         )
         await unit.decide(STATEMENT, period.statement_id, command)
 
@@ -116,7 +122,7 @@ async def accept_statement(
 async def _settle(unit: Unit, before: Statement, statement_id: str) -> None:
     after: Statement = await unit.load(STATEMENT, statement_id)
     grant = await _get_grant(unit, before.issued.grant_id)
-    await settle_statement(unit, grant, statement_id, after.charges)
+    await settle_statement(unit, grant, statement_id, after)
     await vest(unit, rename_id("iss", grant.issued.startup_id))
 
 
@@ -163,6 +169,7 @@ async def resolve_statement(
         issued = before.issued
         assert isinstance(issued, StatementIssued), "a credit is never disputed"
         charges = compute_charges(build_tariff(grant.issued), issued.gpu_seconds_before, gpu_seconds)
+        charges = apply_consequence(charges, issued.service)
         metered = before.gpu_seconds_metered
         if issued.adjustment is None:
             usage: Usage = await unit.load(USAGE, name_usage(issued.grant_id))

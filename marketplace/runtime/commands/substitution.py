@@ -5,13 +5,14 @@ from itertools import pairwise
 
 from events.types import LotShare
 from marketplace.core.errors import Refusal
-from marketplace.core.intervals import Load
+from marketplace.core.intervals import Load, build_steps
 from marketplace.core.money import parse_ratio
 from marketplace.domain.grant import GRANT, Grant, SubstituteGrant
 from marketplace.domain.lot import LOT, Lot
 from marketplace.domain.pool import POOL, Pool, ReleaseCapacity, ReserveCapacity
 from marketplace.domain.refusals import refuse_unknown
 from marketplace.runtime.commands.grants import load_grant
+from marketplace.runtime.commands.supply import withdraw_resales
 from marketplace.runtime.handler import Handler, Receipt
 from marketplace.runtime.unit import Context, Unit
 
@@ -22,7 +23,8 @@ async def substitute_grant(handler: Handler, context: Context, grant_id: str, *,
     Only lots whose ask is not above the grant's price carry it, the cheapest first.
 
     Raises:
-        Refusal: ``grant_unknown`` · ``pool_unknown`` · ``pool_unlike`` · ``grant_over`` · ``substitute_full`` ·
+        Refusal: ``grant_unknown`` · ``pool_unknown`` · ``pool_unlike`` · ``grant_over`` · ``grant_uneven`` ·
+            ``substitute_full`` ·
             refusals of the grant and the pool.
     """
 
@@ -35,17 +37,32 @@ async def substitute_grant(handler: Handler, context: Context, grant_id: str, *,
         start = max(context.at, grant.issued.start)
         if start >= grant.end:
             raise Refusal("grant_over", f"grant {grant_id} ended at {grant.end.isoformat()}; nothing is left to move")
-        lots = build_shares(grant, pool, await _load_lots(unit, grant, pool), start)
+        _require_even(grant, start)
+        lots = build_shares(grant, pool, await load_lots(unit, grant, pool), start, grant.end)
+        await withdraw_resales(unit, grant.pool_id, grant_id, "the grant moves to another pool")
         release = ReleaseCapacity(pool_id=grant.pool_id, grant_id=grant_id, at=start)
         command = SubstituteGrant(grant_id=grant_id, pool_id=pool_id, lots=lots, at=start, reason=reason)
         await unit.decide(GRANT, grant_id, command)
         await unit.decide(POOL, grant.pool_id, release)
         reserve = ReserveCapacity(
-            pool_id=pool_id, grant_id=grant_id, nodes=grant.issued.nodes, start=start, end=grant.end, lots=lots
+            pool_id=pool_id, grant_id=grant_id, nodes=grant.count_nodes(start), start=start, end=grant.end, lots=lots
         )
         await unit.decide(POOL, pool_id, reserve)
 
     return await handler.run(context, GRANT, grant_id, work)
+
+
+def _require_even(grant: Grant, start: datetime) -> None:
+    """Refuse what was sold on in part: a pool takes a run of equal nodes."""
+    if len({run.amount for run in build_steps(grant.list_resold(), start, grant.end)}) > 1:
+        raise Refusal(
+            "grant_uneven",
+            f"part of grant {grant.issued.grant_id} was sold on, so that its nodes change over time; it stays where it"
+            " is",
+            grant_id=grant.issued.grant_id,
+        )
+    if not grant.count_nodes(start):
+        raise Refusal("grant_over", f"grant {grant.issued.grant_id} was sold on whole; nothing is left to move")
 
 
 def _require_alike(grant: Grant, pool: Pool) -> None:
@@ -59,7 +76,7 @@ def _require_alike(grant: Grant, pool: Pool) -> None:
         )
 
 
-async def _load_lots(unit: Unit, grant: Grant, pool: Pool) -> list[Lot]:
+async def load_lots(unit: Unit, grant: Grant, pool: Pool) -> list[Lot]:
     """Return the lots of a pool that take a grant at its price, the cheapest first."""
     price = parse_ratio(grant.issued.price_usd_per_gpu_hour)
     lots: list[Lot] = [await unit.load(LOT, lot_id) for lot_id in sorted(pool.offers)]
@@ -67,22 +84,22 @@ async def _load_lots(unit: Unit, grant: Grant, pool: Pool) -> list[Lot]:
     return sorted(fit, key=lambda lot: (lot.ask_usd_per_gpu_hour, lot.listed.lot_id))
 
 
-def build_shares(grant: Grant, pool: Pool, lots: list[Lot], start: datetime) -> tuple[LotShare, ...]:
-    """Return which lots carry a grant's nodes from `start` to its end; the first of them as much as they can.
+def build_shares(grant: Grant, pool: Pool, lots: list[Lot], start: datetime, end: datetime) -> tuple[LotShare, ...]:
+    """Return which lots carry a grant's nodes over a span; the first of them as much as they can.
 
     Raises:
         Refusal: ``substitute_full`` where they cannot at some instant.
     """
-    free = {lot.listed.lot_id: pool.unsold(lot.listed.lot_id, start, grant.end) for lot in lots}
-    bounds = sorted({start, grant.end, *(at for runs in free.values() for run in runs for at in (run.start, run.end))})
+    free = {lot.listed.lot_id: pool.unsold(lot.listed.lot_id, start, end) for lot in lots}
+    bounds = sorted({start, end, *(at for runs in free.values() for run in runs for at in (run.start, run.end))})
     shares: dict[str, list[LotShare]] = {lot_id: [] for lot_id in free}
-    for begin, end in pairwise(bounds):
-        needed = grant.issued.nodes
+    for begin, until in pairwise(bounds):
+        needed = grant.count_nodes(start)
         for lot_id, runs in free.items():
-            nodes = min(_count_free(runs, begin, end), needed)
+            nodes = min(_count_free(runs, begin, until), needed)
             needed -= nodes
             if nodes:
-                _extend(shares[lot_id], LotShare(lot_id=lot_id, nodes=nodes, start=begin, end=end))
+                _extend(shares[lot_id], LotShare(lot_id=lot_id, nodes=nodes, start=begin, end=until))
         if needed:
             raise Refusal(
                 "substitute_full",

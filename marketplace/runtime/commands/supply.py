@@ -1,11 +1,14 @@
 """Pools and lots: a lot is listed and its nodes are put on sale in the pool in one atomic append."""
 
+from collections.abc import Iterable
 from datetime import datetime
 from decimal import Decimal
 
+from events.service import STANDARD_SERVICE, ServiceTerms
 from events.types import Interconnect
 from marketplace.core.errors import Refusal
 from marketplace.core.ids import derive_id
+from marketplace.domain.auction import AUCTION, Auction
 from marketplace.domain.lot import (
     LOT,
     ListLot,
@@ -17,7 +20,7 @@ from marketplace.domain.lot import (
     ResumeLot,
     WithdrawLot,
 )
-from marketplace.domain.mandate import MANDATE
+from marketplace.domain.mandate import MANDATE, Mandate
 from marketplace.domain.party import PARTY, require_trader
 from marketplace.domain.pool import (
     POOL,
@@ -49,8 +52,9 @@ async def open_pool(
     gpus_per_node: int,
     nodes: int,
     power_per_node_kw: int,
+    service: ServiceTerms | None = None,
 ) -> Receipt:
-    """Open a fabric of equal nodes at a site of the tenant.
+    """Open a fabric of equal nodes at a site of the tenant; where no service terms are given, the standard ones hold.
 
     Raises:
         Refusal: ``site_unknown`` · ``power_above_contract`` · refusals of the party and the pool.
@@ -79,6 +83,7 @@ async def open_pool(
             gpus_per_node=gpus_per_node,
             nodes=nodes,
             power_per_node_kw=power_per_node_kw,
+            service=STANDARD_SERVICE if service is None else service,
         )
         await unit.decide(POOL, pool_id, command)
 
@@ -94,13 +99,21 @@ async def _load_pool(unit: Unit, pool_id: str) -> Pool:
 
 
 async def fail_nodes(
-    handler: Handler, context: Context, pool_id: str, *, incident_id: str, nodes: int, at: datetime
+    handler: Handler,
+    context: Context,
+    pool_id: str,
+    *,
+    incident_id: str,
+    nodes: int,
+    at: datetime,
+    grant_id: str | None = None,
 ) -> Receipt:
-    """Say that nodes stopped working."""
+    """Say that nodes stopped working, those of one grant where evidence of its GPUs told so."""
 
     async def work(unit: Unit) -> None:
         await _load_pool(unit, pool_id)
-        await unit.decide(POOL, pool_id, FailNodes(pool_id=pool_id, incident_id=incident_id, nodes=nodes, at=at))
+        command = FailNodes(pool_id=pool_id, incident_id=incident_id, nodes=nodes, at=at, grant_id=grant_id)
+        await unit.decide(POOL, pool_id, command)
 
     return await handler.run(context, POOL, pool_id, work)
 
@@ -144,6 +157,7 @@ async def list_lot(
     nodes_min: int = 1,
     duration_hours_min: int = 1,
     mandate_ids: tuple[str, ...] = (),
+    service: ServiceTerms | None = None,
 ) -> Receipt:
     """Offer nodes of a pool of the tenant for a span.
 
@@ -158,11 +172,7 @@ async def list_lot(
         provider_id = pool.opened.provider_id
         require_trader(await unit.load(PARTY, provider_id), provider_id, "provider")
         _require_ready(await unit.load(SITE, pool.opened.site_id), start)
-        if len(mandate_ids) > MANDATES_MAX:
-            raise Refusal("mandates_too_many", f"name at most {MANDATES_MAX} mandates", pointer="/mandate_ids")
-        for mandate_id in mandate_ids:
-            if await unit.load(MANDATE, mandate_id) is None:
-                raise refuse_unknown("mandate", mandate_id)
+        await load_named_mandates(unit, mandate_ids)
         command = ListLot(
             lot_id=lot_id,
             pool_id=pool_id,
@@ -174,6 +184,7 @@ async def list_lot(
             nodes_min=nodes_min,
             duration_hours_min=duration_hours_min,
             mandate_ids=mandate_ids,
+            service=service,
         )
         await unit.decide(LOT, lot_id, command)
         await unit.decide(
@@ -181,6 +192,23 @@ async def list_lot(
         )
 
     return await handler.run(context, LOT, lot_id, work, new=True)
+
+
+async def load_named_mandates(unit: Unit, mandate_ids: tuple[str, ...]) -> list[Mandate]:
+    """Return the mandates that a lot names.
+
+    Raises:
+        Refusal: ``mandates_too_many`` · ``mandate_unknown``.
+    """
+    if len(mandate_ids) > MANDATES_MAX:
+        raise Refusal("mandates_too_many", f"name at most {MANDATES_MAX} mandates", pointer="/mandate_ids")
+    found: list[Mandate] = []
+    for mandate_id in mandate_ids:
+        mandate: Mandate | None = await unit.load(MANDATE, mandate_id)
+        if mandate is None:
+            raise refuse_unknown("mandate", mandate_id)
+        found.append(mandate)
+    return found
 
 
 def _require_ready(site: Site, start: datetime) -> None:
@@ -224,16 +252,53 @@ async def resume_lot(handler: Handler, context: Context, lot_id: str) -> Receipt
     return await _change(handler, context, lot_id, ResumeLot(lot_id=lot_id))
 
 
-async def withdraw_lot(handler: Handler, context: Context, lot_id: str, *, reason: str) -> Receipt:
-    """Take a lot off the market for good; grants that it carries stay."""
+async def withdraw_lot(
+    handler: Handler, context: Context, lot_id: str, *, reason: str, auction_ids: Iterable[str] = ()
+) -> Receipt:
+    """Take a lot off the market for good; grants that it carries stay.
+
+    Args:
+        handler: Runs it.
+        context: Who asks.
+        lot_id: The lot.
+        reason: Why.
+        auction_ids: Auctions that are not settled; while one that has a lot of resale in its book decides, it stays.
+
+    Raises:
+        Refusal: ``lot_unknown`` · ``lot_frozen``.
+    """
 
     async def work(unit: Unit) -> None:
         lot = await _load_lot(unit, lot_id)
+        if lot.listed.grant_id is not None and lot.status != "withdrawn":
+            for auction_id in auction_ids:
+                _require_thawed(await unit.load(AUCTION, auction_id), lot_id)
         await unit.decide(LOT, lot_id, WithdrawLot(lot_id=lot_id, reason=reason))
         pool_id = lot.listed.pool_id
         await unit.decide(POOL, pool_id, RecallCapacity(pool_id=pool_id, lot_id=lot_id))
 
     return await handler.run(context, LOT, lot_id, work)
+
+
+def _require_thawed(auction: Auction, lot_id: str) -> None:
+    locked = auction.locked
+    if locked is None or auction.status in {"collecting", "settled"}:
+        return
+    if any(row.lot_id == lot_id for row in locked.book.lots):
+        raise Refusal(
+            "lot_frozen",
+            f"auction {auction.opened.auction_id} has lot {lot_id} in its book; wait until it has settled",
+            lot_id=lot_id,
+            auction_id=auction.opened.auction_id,
+        )
+
+
+async def withdraw_resales(unit: Unit, pool_id: str, grant_id: str, reason: str) -> None:
+    """Take what is offered of a grant and not sold off the market: the grant ends, moves or changes hands."""
+    pool: Pool = await unit.load(POOL, pool_id)
+    for lot_id in pool.list_resales(grant_id):
+        await unit.decide(LOT, lot_id, WithdrawLot(lot_id=lot_id, reason=reason))
+        await unit.decide(POOL, pool_id, RecallCapacity(pool_id=pool_id, lot_id=lot_id))
 
 
 async def reschedule_lot(

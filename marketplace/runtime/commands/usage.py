@@ -7,7 +7,7 @@ stored in one atomic append.
 
 from dataclasses import dataclass
 
-from events.usage import Meter, Sample
+from events.usage import Meter, Reading, Sample, UsageReported
 from marketplace.core.ids import derive_id
 from marketplace.domain.grant import GRANT, Grant
 from marketplace.domain.refusals import refuse_unknown
@@ -25,8 +25,10 @@ from marketplace.domain.usage import (
     explain,
     name_usage,
 )
+from marketplace.runtime.archive import ReadingName
 from marketplace.runtime.commands.grants import load_grant
 from marketplace.runtime.handler import Handler, Receipt
+from marketplace.runtime.recall import recall
 from marketplace.runtime.unit import Context, Unit
 
 
@@ -61,6 +63,7 @@ def _meter(grant: Grant) -> Metered:
         end=grant.end,
         nodes=grant.issued.nodes,
         gpus_per_node=grant.issued.gpus_per_node,
+        resold=tuple(grant.list_resold()),
     )
 
 
@@ -78,10 +81,11 @@ class _Report:
     async def work(self, unit: Unit) -> None:
         """Decide it."""
         command = await self.build(unit)
-        before: Usage = await unit.load(USAGE, self.side.usage_id)
         after: Usage = await unit.decide(USAGE, self.side.usage_id, command)
-        self.answers = explain(command, before, after)
-        accepted = tuple(answer.reading_id for answer in self.answers if answer.outcome == "accepted")
+        events = unit.list_events(USAGE, self.side.usage_id)
+        reported = [event for event in events if isinstance(event, UsageReported)]
+        accepted = tuple(reading.reading_id for event in reported for reading in event.readings)
+        self.answers = explain(command, after, accepted)
         if accepted:
             source_id = self.side.name_source(self.source)
             identify = IdentifyReadings(
@@ -96,9 +100,10 @@ class _Report:
     async def build(self, unit: Unit) -> ReportUsage:
         """Return the command, with what the source's record knows of its ids."""
         grant = await load_grant(unit, self.grant_id, "provider", "startup")
-        homes = (await unit.load(USAGE, self.side.name_source(self.source))).homes
+        known: Usage = await unit.load(USAGE, self.side.name_source(self.source))
         ids = (measurement.reading_id for measurement in self.measurements)
-        elsewhere = {id_: homes[id_] for id_ in ids if homes.get(id_, self.grant_id) != self.grant_id}
+        homes = ((id_, known.find_home(id_)) for id_ in ids)
+        elsewhere = {id_: home for id_, home in homes if home is not None and home != self.grant_id}
         return ReportUsage(
             usage_id=self.side.usage_id,
             grant_id=self.grant_id,
@@ -127,7 +132,7 @@ async def report_usage(
     if not report.answers:
         unit = Unit(handler.cache, context)
         state: Usage = await unit.load(USAGE, side.usage_id)
-        report.answers = explain(await report.build(unit), state, state)
+        report.answers = explain(await report.build(unit), state, ())
     return receipt, report.answers
 
 
@@ -147,11 +152,17 @@ async def evidence_usage(
     return await handler.run(context, USAGE, side.usage_id, work)
 
 
+async def _recall(handler: Handler, unit: Unit, side: _Side, name: ReadingName) -> Reading | None:
+    state: Usage = await unit.load(USAGE, side.usage_id)
+    return await recall(handler.log, handler.archive, state, side.usage_id, name)
+
+
 async def correct_usage(
     handler: Handler, context: Context, grant_id: str, *, source: str, measurement: Measurement, reason: str
 ) -> Receipt:
     """Replace a reading by its source."""
     side = await _find_side(handler, context, grant_id)
+    name = ReadingName(grant_id, side.meter, source, measurement.reading_id)
 
     async def work(unit: Unit) -> None:
         grant = await load_grant(unit, grant_id, "provider", "startup")
@@ -163,6 +174,7 @@ async def correct_usage(
             metered=_meter(grant),
             reason=reason,
             at=context.at,
+            before=await _recall(handler, unit, side, name),
             meter=side.meter,
         )
         await unit.decide(USAGE, side.usage_id, command)
@@ -175,6 +187,7 @@ async def void_usage(
 ) -> Receipt:
     """Take a reading back."""
     side = await _find_side(handler, context, grant_id)
+    name = ReadingName(grant_id, side.meter, source, reading_id)
 
     async def work(unit: Unit) -> None:
         await load_grant(unit, grant_id, "provider", "startup")
@@ -184,6 +197,7 @@ async def void_usage(
             source=source,
             reading_id=reading_id,
             reason=reason,
+            before=await _recall(handler, unit, side, name),
             meter=side.meter,
         )
         await unit.decide(USAGE, side.usage_id, command)

@@ -2,13 +2,15 @@
 
 from functools import cache
 
+from events.instrument import InstrumentConverted
 from events.issuer import IssuerStockIssued
 from events.registry import EVENT_TYPES
-from tests.contracts.story.clearing import tell_clearing
+from tests.contracts.story.clearing import COMPUTE_SAFE, tell_clearing
 from tests.contracts.story.delivery import tell_delivery
 from tests.contracts.story.demand import tell_demand
 from tests.contracts.story.equity import tell_equity
 from tests.contracts.story.quotes import tell_quotes
+from tests.contracts.story.resale import tell_resale
 from tests.contracts.story.rights import tell_rights
 from tests.contracts.story.sale import tell_sale
 from tests.contracts.story.supply import tell_supply
@@ -23,10 +25,11 @@ def tell_story() -> tuple[Told, ...]:
     tell_demand(teller)
     tell_clearing(teller)
     tell_quotes(teller)
+    tell_resale(teller)
     tell_delivery(teller)
     tell_equity(teller)
     tell_rights(teller)
-    tell_sale(teller, _count_series_a(teller))
+    tell_sale(teller, _count_series_a(teller), _find_compute_price(teller))
     return tuple(teller.seal())
 
 
@@ -36,6 +39,15 @@ def build_samples() -> dict[str, dict[str, object]]:
     for told in tell_story():
         first.setdefault(told.tag, told.sample)
     return {tag: first[tag] for tag in EVENT_TYPES if tag in first}
+
+
+def _find_compute_price(teller: Teller) -> str:
+    return next(
+        event.price_usd_per_share
+        for _, _, events in teller.commands
+        for event in events
+        if isinstance(event, InstrumentConverted) and event.instrument_id == COMPUTE_SAFE
+    )
 
 
 def _count_series_a(teller: Teller) -> dict[str, int]:

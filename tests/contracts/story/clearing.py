@@ -48,6 +48,7 @@ from tests.contracts.story.supply import (
     LATTICE,
     LATTICE_CASH,
     LOT,
+    LOT_SERVICE,
     MANDATE,
     NORTHFJORD,
     NORTHFJORD_CASH,
@@ -194,6 +195,7 @@ _FOLDING_GRANT_ISSUED = GrantIssued(
         principal_commitment_usd=Decimal("7168.00"),
         budget_commitment_usd=Decimal("5734.40"),
     ),
+    service=LOT_SERVICE,
 )
 
 
@@ -303,7 +305,11 @@ def _tell_folding_match(teller: Teller) -> None:
             mandate_id=MANDATE,
         ),
         IssuerInstrumentSigned(
-            issuer_id=LATTICE_ISSUER, instrument_id=COMPUTE_SAFE, holder_id=TIDEWATER, commitment_usd=Decimal("7168.00")
+            issuer_id=LATTICE_ISSUER,
+            instrument_id=COMPUTE_SAFE,
+            holder_id=TIDEWATER,
+            commitment_usd=Decimal("7168.00"),
+            terms=SAFE,
         ),
         MandateBudgetCaptured(
             mandate_id=MANDATE, hold_id=FOLDING_HOLD, grant_id=FOLDING_GRANT, amount_usd=Decimal("5734.40")
@@ -350,6 +356,7 @@ def _tell_evaluation_match(teller: Teller) -> None:
             provider_account_id=NORTHFJORD_CASH,
             hold_id=EVALUATION_HOLD,
             cash_commitment_usd=Decimal("422.40"),
+            service=LOT_SERVICE,
         ),
         AccountHoldReleased(
             account_id=QUILLWORK_CASH,

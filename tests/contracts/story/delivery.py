@@ -14,7 +14,6 @@ from events.grant import (
     GrantResumed,
     GrantSubstituted,
     GrantSuspended,
-    GrantTerminated,
     GrantTransferred,
 )
 from events.instrument import (
@@ -44,11 +43,12 @@ from events.usage import (
     UsageReported,
     UsageVoided,
 )
-from tests.contracts.story.clearing import COMPUTE_SAFE, EVALUATION_GRANT, FOLDING_GRANT
+from tests.contracts.story.clearing import COMPUTE_SAFE, FOLDING_GRANT
 from tests.contracts.story.credit import tell_credit
-from tests.contracts.story.demand import EVALUATION_HOLD, FOLDING_HOLD, LATTICE_ISSUER
+from tests.contracts.story.demand import FOLDING_HOLD, LATTICE_ISSUER
 from tests.contracts.story.identifiers import name
 from tests.contracts.story.metered import METER, USAGE, price, reading, sample
+from tests.contracts.story.service import tell_evaluation, tell_rolled_day
 from tests.contracts.story.supply import (
     LATTICE,
     LATTICE_CASH,
@@ -59,7 +59,6 @@ from tests.contracts.story.supply import (
     PLATFORM,
     POOL,
     QUILLWORK,
-    QUILLWORK_CASH,
     SPARE_LOT,
     SPARE_POOL,
     TIDEWATER,
@@ -238,14 +237,8 @@ def _tell_the_end(teller: Teller) -> None:
             reason="waived by the holder for the interruption of 12 March",
         ),
     )
-    early, why = at("2026-03-16T18:00"), "the startup no longer needs it"
-    teller.tell(
-        "2026-03-16T18:00",
-        QUILLWORK,
-        GrantTerminated(grant_id=EVALUATION_GRANT, at=early, by="startup", noticed_at=early, reason=why),
-        PoolCapacityReleased(pool_id=POOL, grant_id=EVALUATION_GRANT, at=early),
-        _freed(QUILLWORK_CASH, QUILLWORK, EVALUATION_HOLD, "422.40", why),
-    )
+    tell_evaluation(teller)
+    tell_rolled_day(teller)
 
 
 def _report(teller: Teller, when: str, *readings: Reading) -> None:

@@ -19,7 +19,12 @@ SIMULATION = name("ord", "simulation sweep")
 FOLDING_HOLD = name("hld", "protein folding, amended")
 EVALUATION_HOLD = name("hld", "evaluation run")
 SIMULATION_HOLD = name("hld", "simulation sweep")
-SAFE = SafeTerms(conversion_timing="post_money", valuation_cap_usd=Decimal("20000000.00"), discount=Decimal("0.20"))
+SAFE = SafeTerms(
+    conversion_timing="post_money",
+    valuation_cap_usd=Decimal("20000000.00"),
+    discount=Decimal("0.20"),
+    service_consequence="credit",
+)
 _GPUS_PER_NODE = 8
 
 
@@ -52,7 +57,7 @@ def _tell_folding(teller: Teller) -> None:
             cash_hold_usd=Decimal("7526.40"),
             budget_holds=(_budget_hold("6451.20"),),
         ),
-        _cash_held(LATTICE_CASH, LATTICE, first_hold, "7526.40", FOLDING),
+        cash_held(LATTICE_CASH, LATTICE, first_hold, "7526.40", FOLDING),
         _budget_held(first_hold, "6451.20"),
     )
     better = _terms(4, 168, "2026-03-09", "2026-03-11", cash="1.50", equity="1.50")
@@ -67,11 +72,11 @@ def _tell_folding(teller: Teller) -> None:
             budget_holds=(_budget_hold("6451.20"),),
             keeps_priority=True,
         ),
-        _cash_freed(LATTICE_CASH, LATTICE, first_hold, "7526.40", "order amended"),
+        cash_freed(LATTICE_CASH, LATTICE, first_hold, "7526.40", "order amended"),
         MandateBudgetReleased(
             mandate_id=MANDATE, hold_id=first_hold, amount_usd=Decimal("6451.20"), reason="order amended"
         ),
-        _cash_held(LATTICE_CASH, LATTICE, FOLDING_HOLD, "8064.00", FOLDING),
+        cash_held(LATTICE_CASH, LATTICE, FOLDING_HOLD, "8064.00", FOLDING),
         _budget_held(FOLDING_HOLD, "6451.20"),
     )
 
@@ -89,7 +94,7 @@ def _tell_the_undecided(teller: Teller) -> None:
         "2026-03-04T11:30",
         QUILLWORK,
         OrderCancelled(order_id=rehearsal, reason="the data set is not ready"),
-        _cash_freed(QUILLWORK_CASH, QUILLWORK, name("hld", "rehearsal"), "960.00", "order cancelled"),
+        cash_freed(QUILLWORK_CASH, QUILLWORK, name("hld", "rehearsal"), "960.00", "order cancelled"),
     )
     _place_for_cash(
         teller,
@@ -102,7 +107,7 @@ def _tell_the_undecided(teller: Teller) -> None:
         "2026-03-05T00:00",
         "timer",
         OrderExpired(order_id=nightly, at=at("2026-03-05T00:00")),
-        _cash_freed(QUILLWORK_CASH, QUILLWORK, name("hld", "nightly"), "384.00", "order expired"),
+        cash_freed(QUILLWORK_CASH, QUILLWORK, name("hld", "nightly"), "384.00", "order expired"),
     )
 
 
@@ -121,7 +126,7 @@ def _place_for_cash(teller: Teller, when: str, order: str, hold: str, terms: Ord
             terms=terms,
             cash_hold_usd=Decimal(amount),
         ),
-        _cash_held(QUILLWORK_CASH, QUILLWORK, hold, amount, order),
+        cash_held(QUILLWORK_CASH, QUILLWORK, hold, amount, order),
     )
 
 
@@ -163,13 +168,13 @@ def _budget_held(hold: str, amount: str) -> MandateBudgetHeld:
     )
 
 
-def _cash_held(account: str, party: str, hold: str, amount: str, purpose: str) -> AccountHoldPlaced:
+def cash_held(account: str, party: str, hold: str, amount: str, purpose: str) -> AccountHoldPlaced:
     return AccountHoldPlaced(
         account_id=account, party_id=party, hold_id=hold, amount_usd=Decimal(amount), purpose=purpose
     )
 
 
-def _cash_freed(account: str, party: str, hold: str, amount: str, reason: str) -> AccountHoldReleased:
+def cash_freed(account: str, party: str, hold: str, amount: str, reason: str) -> AccountHoldReleased:
     return AccountHoldReleased(
         account_id=account, party_id=party, hold_id=hold, amount_usd=Decimal(amount), reason=reason
     )

@@ -42,6 +42,7 @@ from tests.contracts.story.certificates import load_certificate
 from tests.contracts.story.clearing import COMPUTE_SAFE
 from tests.contracts.story.demand import LATTICE_ISSUER, QUILLWORK_ISSUER, SAFE
 from tests.contracts.story.identifiers import name
+from tests.contracts.story.limit import AMENDED, DIRECT_SAFE, tell_limit
 from tests.contracts.story.supply import (
     LATTICE,
     LATTICE_CASH,
@@ -56,11 +57,9 @@ from tests.contracts.story.teller import Teller
 FOUNDERS = name("stk", "founders' holding")
 EMPLOYEES = name("stk", "employee trust")
 HARBOUR = name("stk", "Harbour Growth")
-DIRECT_SAFE = name("ins", "SAFE for cash")
 SERIES_A = name("fin", "Series A")
 RESOLUTION = Approval(document="minutes/2026-05-18.pdf", note="board and stockholders consent")
 _SEED_ROUND = name("fin", "Seed")
-_AMENDED = SafeTerms(conversion_timing="post_money", valuation_cap_usd=Decimal("18000000.00"), discount=Decimal("0.20"))
 
 
 def tell_equity(teller: Teller) -> None:
@@ -68,6 +67,7 @@ def tell_equity(teller: Teller) -> None:
     _tell_formation(teller)
     _tell_import(teller)
     _tell_direct_investment(teller)
+    tell_limit(teller)
     _tell_series_a(teller)
 
 
@@ -103,7 +103,11 @@ def issue_safe(instrument: str, amount: str, terms: SafeTerms) -> tuple[Event, .
             funding="paid_at_once",
         ),
         IssuerInstrumentSigned(
-            issuer_id=LATTICE_ISSUER, instrument_id=instrument, holder_id=TIDEWATER, commitment_usd=paid
+            issuer_id=LATTICE_ISSUER,
+            instrument_id=instrument,
+            holder_id=TIDEWATER,
+            commitment_usd=paid,
+            terms=terms,
         ),
         AccountDebited(
             account_id=TIDEWATER_CASH,
@@ -212,6 +216,7 @@ def _tell_import(teller: Teller) -> None:
 
 def _tell_direct_investment(teller: Teller) -> None:
     mistaken = name("ins", "SAFE with a wrong cap")
+    wrong = SafeTerms(conversion_timing="post_money", valuation_cap_usd=Decimal("2000000.00"))
     teller.tell(
         "2026-03-20T09:00",
         TIDEWATER,
@@ -219,12 +224,16 @@ def _tell_direct_investment(teller: Teller) -> None:
             instrument_id=mistaken,
             issuer_id=LATTICE_ISSUER,
             holder_id=TIDEWATER,
-            terms=SafeTerms(conversion_timing="post_money", valuation_cap_usd=Decimal("2000000.00")),
+            terms=wrong,
             commitment_usd=Decimal("250000.00"),
             funding="paid_at_once",
         ),
         IssuerInstrumentSigned(
-            issuer_id=LATTICE_ISSUER, instrument_id=mistaken, holder_id=TIDEWATER, commitment_usd=Decimal("250000.00")
+            issuer_id=LATTICE_ISSUER,
+            instrument_id=mistaken,
+            holder_id=TIDEWATER,
+            commitment_usd=Decimal("250000.00"),
+            terms=wrong,
         ),
         InstrumentCancelled(instrument_id=mistaken, reason="the cap lacked a zero", at=at("2026-03-20T09:00")),
     )
@@ -232,7 +241,7 @@ def _tell_direct_investment(teller: Teller) -> None:
     teller.tell(
         "2026-04-01T09:00",
         TIDEWATER,
-        InstrumentAmended(instrument_id=COMPUTE_SAFE, terms=_AMENDED, terms_version=2, applies_to_earlier=True),
+        InstrumentAmended(instrument_id=COMPUTE_SAFE, terms=AMENDED, terms_version=2, applies_to_earlier=True),
     )
 
 
@@ -318,7 +327,7 @@ def _price_series_a() -> RoundPricing:
     """Return the priced round: capitalisation C = 9,000,000 / (1 - sum of principal over cap), exact."""
     safes = (
         ConvertingInstrument(
-            instrument_id=COMPUTE_SAFE, holder_id=TIDEWATER, principal_usd=Decimal("7116.00"), terms=_AMENDED
+            instrument_id=COMPUTE_SAFE, holder_id=TIDEWATER, principal_usd=Decimal("7116.00"), terms=AMENDED
         ),
         ConvertingInstrument(
             instrument_id=DIRECT_SAFE, holder_id=TIDEWATER, principal_usd=Decimal("250000.00"), terms=SAFE

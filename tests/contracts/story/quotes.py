@@ -11,7 +11,16 @@ from events.quote import QuoteExpired, QuoteHeld, QuoteReleased, QuoteTaken
 from events.types import LotShare
 from tests.contracts.story.demand import QUILLWORK_ISSUER
 from tests.contracts.story.identifiers import name
-from tests.contracts.story.supply import LOT, NORTHFJORD, NORTHFJORD_CASH, POOL, QUILLWORK, QUILLWORK_CASH, at
+from tests.contracts.story.supply import (
+    LOT,
+    LOT_SERVICE,
+    NORTHFJORD,
+    NORTHFJORD_CASH,
+    POOL,
+    QUILLWORK,
+    QUILLWORK_CASH,
+    at,
+)
 from tests.contracts.story.teller import Teller
 
 _LOTS = (LotShare(lot_id=LOT, nodes=1, start=at("2026-03-20T00:00"), end=at("2026-03-21T00:00")),)
@@ -122,6 +131,7 @@ def _tell_taking(teller: Teller, quote: str) -> None:
         provider_account_id=NORTHFJORD_CASH,
         hold_id=hold,
         cash_commitment_usd=Decimal("424.32"),
+        service=LOT_SERVICE,
     )
     freed = AccountHoldReleased(
         account_id=QUILLWORK_CASH,

@@ -30,6 +30,7 @@ from events.types import Event, SafeTerms
 from events.vesting import DateMilestone, PriceMilestone, VestingSchedule, WarrantTranche
 from tests.contracts.story.demand import QUILLWORK_ISSUER
 from tests.contracts.story.identifiers import name
+from tests.contracts.story.note import tell_note
 from tests.contracts.story.supply import NORTHFJORD, QUILLWORK, TIDEWATER, at
 from tests.contracts.story.teller import Teller
 
@@ -46,6 +47,7 @@ def tell_rights(teller: Teller) -> None:
     _tell_offers(teller)
     _tell_warrant(teller)
     _tell_preferred(teller)
+    tell_note(teller)
     _tell_mfn(teller)
 
 
@@ -225,7 +227,11 @@ def _tell_mfn(teller: Teller) -> None:
                 funding="paid_at_once",
             ),
             IssuerInstrumentSigned(
-                **_OF, instrument_id=instrument, holder_id=NORTHFJORD, commitment_usd=Decimal("50000.00")
+                **_OF,
+                instrument_id=instrument,
+                holder_id=NORTHFJORD,
+                commitment_usd=Decimal("50000.00"),
+                terms=terms,
             ),
         )
     teller.tell(

@@ -3,9 +3,9 @@
 from decimal import Decimal
 from fractions import Fraction
 
-from events.account import AccountDeposited
+from events.account import AccountCredited, AccountDebited, AccountDeposited
 from events.financing import Approval, ConvertingInstrument, Payout, Waterfall
-from events.instrument import InstrumentRepaid
+from events.instrument import InstrumentDebtPaid, InstrumentPrincipalReversed, InstrumentRepaid, TakenShares
 from events.issuer import (
     IssuerDistributionPaid,
     IssuerLiquidityDeclared,
@@ -17,10 +17,11 @@ from events.issuer import (
 )
 from events.types import SafeTerms
 from tests.contracts.story.certificates import load_certificate
+from tests.contracts.story.clearing import COMPUTE_SAFE
 from tests.contracts.story.demand import LATTICE_ISSUER
-from tests.contracts.story.equity import EMPLOYEES, FOUNDERS, issue_safe
+from tests.contracts.story.equity import EMPLOYEES, FOUNDERS, SERIES_A, issue_safe
 from tests.contracts.story.identifiers import name
-from tests.contracts.story.supply import LATTICE, NORTHFJORD, PLATFORM, TIDEWATER, TIDEWATER_CASH, at
+from tests.contracts.story.supply import LATTICE, LATTICE_CASH, NORTHFJORD, PLATFORM, TIDEWATER, TIDEWATER_CASH, at
 from tests.contracts.story.teller import Teller
 
 BRIDGE_SAFE = name("ins", "bridge SAFE")
@@ -32,13 +33,15 @@ _PROCEEDS_CENTS = 60_000_000_00
 _BRIDGE_CENTS = 100_000_00
 
 
-def tell_sale(teller: Teller, series_a_shares: dict[str, int]) -> None:
+def tell_sale(teller: Teller, series_a_shares: dict[str, int], compute_price: str) -> None:
     """Sell the startup for 60 million dollars.
 
     Args:
         teller: Where to tell it.
         series_a_shares: Series A shares by holder, as the round issued them.
+        compute_price: Price at which the SAFE for compute converted in it, exact.
     """
+    _tell_clawback(teller, compute_price)
     _tell_exchanges(teller)
     preferred = [(holder, "series-a", series_a_shares[holder]) for holder in sorted(series_a_shares)]
     common = {TIDEWATER: 100_000, NORTHFJORD: 40_000, EMPLOYEES: 100_000, FOUNDERS: 7_850_000}
@@ -59,6 +62,54 @@ def tell_sale(teller: Teller, series_a_shares: dict[str, int]) -> None:
             cause=_SALE,
             principal_usd=Decimal("100000.00"),
             amount_usd=Decimal("100000.00"),
+        ),
+    )
+
+
+def _tell_clawback(teller: Teller, compute_price: str) -> None:
+    """Take 4 dollars of the first day back, which an audit found undelivered; the fund keeps the shares and pays."""
+    amount, payment = Decimal("4.00"), name("pay", "clawback of 9 March")
+    both = {"instrument_id": COMPUTE_SAFE, "issuer_id": LATTICE_ISSUER, "holder_id": TIDEWATER}
+    teller.tell(
+        "2026-05-27T09:00",
+        PLATFORM,
+        InstrumentPrincipalReversed(
+            **both,
+            tranche_id=name("trn", name("stm", "9 March")),
+            principal_usd=amount,
+            reason="an audit of the meters found 2 GPU-hours that were never delivered",
+            became="shares",
+            settlement="debt",
+            taken=TakenShares(
+                cause=SERIES_A,
+                class_id="series-a",
+                amount_exact="4/1",
+                price_usd_per_share=compute_price,
+                shares_exact=_text(Fraction(amount) / Fraction(compute_price)),
+                shares_due=0,
+                shares=0,
+            ),
+            debt_exact="4/1",
+            debt_usd=amount,
+        ),
+    )
+    teller.tell(
+        "2026-05-28T09:00",
+        TIDEWATER,
+        InstrumentDebtPaid(**both, cause=payment, amount_usd=amount),
+        AccountDebited(
+            account_id=TIDEWATER_CASH,
+            party_id=TIDEWATER,
+            amount_usd=amount,
+            payee_account_id=LATTICE_CASH,
+            cause=payment,
+        ),
+        AccountCredited(
+            account_id=LATTICE_CASH,
+            party_id=LATTICE,
+            amount_usd=amount,
+            payer_account_id=TIDEWATER_CASH,
+            cause=payment,
         ),
     )
 

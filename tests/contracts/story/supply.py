@@ -18,6 +18,7 @@ from events.mandate import MandateAmended, MandateGranted, MandateRevoked, Manda
 from events.party import PartyCleared, PartyRegistered, PartySuspended
 from events.pool import PoolCapacityOffered, PoolCapacityRecalled, PoolClosingAnnounced, PoolOpened
 from events.pricelist import ListPrice, PricelistPublished
+from events.service import STANDARD_SERVICE, CreditStep, ServiceTerms
 from events.site import (
     SiteConversionScheduled,
     SiteConversionSlipped,
@@ -28,6 +29,11 @@ from events.site import (
 from tests.contracts.story.identifiers import name
 from tests.contracts.story.teller import Teller
 
+LOT_SERVICE = ServiceTerms(
+    availability_min=Decimal("0.95"),
+    credits=(CreditStep(availability_below=Decimal("0.80"), credit=Decimal("0.50")),),
+    consequence="roll_forward",
+)
 PLATFORM = name("pty", "platform")
 LATTICE = name("pty", "Lattice Bio")
 QUILLWORK = name("pty", "Quillwork Robotics")
@@ -166,6 +172,7 @@ def _tell_capacity(teller: Teller) -> None:
                 gpus_per_node=8,
                 nodes=nodes,
                 power_per_node_kw=11,
+                service=STANDARD_SERVICE,
             ),
         )
     start, end = at("2026-03-02T00:00"), at("2026-03-16T00:00")
@@ -185,6 +192,7 @@ def _tell_capacity(teller: Teller) -> None:
                 nodes_min=1,
                 duration_hours_min=24,
                 mandate_ids=(MANDATE,),
+                service=LOT_SERVICE if lot == LOT else None,
             ),
             PoolCapacityOffered(pool_id=pool, lot_id=lot, nodes=nodes, start=start, end=end),
         )

@@ -1,0 +1,65 @@
+"""The most of an issuer that its instruments may come to: a limit of its own, and what is counted under it."""
+
+from datetime import date
+from typing import Annotated
+
+import msgspec
+from msgspec import Meta
+
+from events.types import Event, Id, PrincipalTerms, Share, Usd
+
+
+class Exposure(msgspec.Struct, frozen=True, kw_only=True):
+    """Principal that may still become equity.
+
+    Attributes:
+        terms: On which terms.
+        amount_usd: How much: outstanding, and what may still accrue.
+        interest_from: First day of interest of a note; None of a SAFE.
+    """
+
+    terms: PrincipalTerms
+    amount_usd: Usd
+    interest_from: date | None = None
+
+
+class CountedInstrument(msgspec.Struct, frozen=True, kw_only=True):
+    """What one instrument may still become, as it stood when a limit was set.
+
+    Attributes:
+        instrument_id: The instrument.
+        exposures: By terms; tranches of other terms are another.
+    """
+
+    instrument_id: Id
+    exposures: Annotated[tuple[Exposure, ...], Meta(max_length=100)]
+
+
+class IssuerDilutionLimited(Event, frozen=True, kw_only=True, tag="issuer.dilution_limited.v1"):
+    """The issuer said how much of it all instruments together may come to, converted or not.
+
+    Attributes:
+        issuer_id: The issuer.
+        dilution_max: The most, as a share of the fully diluted company; None: no limit any more.
+        valuation_usd: Value of the company at which what has no cap is counted; None: nothing without a cap is signed.
+        instruments: What stood open when the limit was set; it is counted together with what came later.
+    """
+
+    issuer_id: Id
+    dilution_max: Share | None
+    valuation_usd: Usd | None = None
+    instruments: Annotated[tuple[CountedInstrument, ...], Meta(max_length=1_000)] = ()
+
+
+class IssuerExposureRecorded(Event, frozen=True, kw_only=True, tag="issuer.exposure_recorded.v1"):
+    """What may become equity under an order or an instrument changed, while the issuer has a limit.
+
+    Attributes:
+        issuer_id: The issuer.
+        subject_id: The order or the instrument.
+        exposures: What may become equity from now on; none: nothing.
+    """
+
+    issuer_id: Id
+    subject_id: Id
+    exposures: Annotated[tuple[Exposure, ...], Meta(max_length=100)]

@@ -1,0 +1,115 @@
+"""Service levels: what a provider promises of a grant, what it gives back below it, and what a period came to."""
+
+from decimal import Decimal
+from typing import Annotated, Final, Literal
+
+import msgspec
+from msgspec import Meta
+
+from events.types import GpuSeconds, Ratio, ServiceConsequence, Share
+
+Measure = Literal["incidents", "metered"]
+XidError = Annotated[int, Meta(ge=1, le=10_000, description="Number of an NVIDIA XID error")]
+
+
+XID_ERRORS: Final = (48, 62, 64, 74, 79, 95, 119, 120)
+"""XID errors of failed hardware: memory that cannot be corrected or remapped, NVLink, the bus, the GPU's own processor.
+
+Source: NVIDIA, "XID Errors", GPU Deployment and Management Documentation.
+"""
+
+
+class CreditStep(msgspec.Struct, frozen=True, kw_only=True):
+    """One line of a published schedule of service credits.
+
+    Attributes:
+        availability_below: It holds for a period whose availability is less.
+        credit: Share of the period's charges that is given back.
+    """
+
+    availability_below: Share
+    credit: Share
+
+
+class DetectionTerms(msgspec.Struct, frozen=True, kw_only=True):
+    """When what machines say of a grant's GPUs opens an incident by itself, and when it closes again.
+
+    A look at a GPU is bad where it tells of a failure, by an XID error or by energy drawn while nothing runs. So many
+    bad looks in a row open, so many good ones close: what flickers in between changes nothing.
+
+    Attributes:
+        xid_errors: NVIDIA XID errors of a sample that tell of failed hardware; none: the standard ones, which are 48,
+            62, 64, 74, 79, 95, 119 and 120.
+        reading_xid_errors_min: XID errors in one reading that tell of it.
+        idle_watts_max: Power above which a GPU at zero utilisation hangs, and does not idle.
+        open_after: Bad looks at a GPU in a row that open an incident.
+        close_after: Good looks at it in a row that close it.
+        meters: Whose evidence counts.
+    """
+
+    xid_errors: Annotated[tuple[XidError, ...], Meta(max_length=64)] = ()
+    reading_xid_errors_min: Annotated[int, Meta(ge=1, le=1_000_000)] = 1
+    idle_watts_max: Annotated[int, Meta(ge=0, le=100_000)] = 200
+    open_after: Annotated[int, Meta(ge=1, le=100)] = 2
+    close_after: Annotated[int, Meta(ge=1, le=100)] = 3
+    meters: Literal["provider", "both"] = "provider"
+
+
+class ServiceTerms(msgspec.Struct, frozen=True, kw_only=True):
+    """What is promised of each statement period of a grant.
+
+    Attributes:
+        availability_min: Promised availability, from 0 to 1.
+        credits: The schedule; the first step lies at or below the promise, each later one lower and worth more.
+        measure: What counts as unavailable: ``incidents``: nodes that did not work; ``metered``: also what the
+            provider's meter did not count as delivered.
+        consequence: What a period below the promise does where no instrument says it: ``credit`` or ``roll_forward``.
+        detection: When evidence of the meters opens an incident by itself; None: never.
+        notice_hours_min: How long before a grant is ended early either side gives notice, where it has no cause.
+    """
+
+    availability_min: Share
+    credits: Annotated[tuple[CreditStep, ...], Meta(max_length=16)] = ()
+    measure: Measure = "incidents"
+    consequence: Literal["credit", "roll_forward"] = "credit"
+    detection: DetectionTerms | None = DetectionTerms()
+    notice_hours_min: Annotated[int, Meta(ge=0, le=24 * 90)] = 0
+
+
+STANDARD_SERVICE: Final = ServiceTerms(
+    availability_min=Decimal("0.99"),
+    credits=(
+        CreditStep(availability_below=Decimal("0.99"), credit=Decimal("0.10")),
+        CreditStep(availability_below=Decimal("0.95"), credit=Decimal("0.25")),
+        CreditStep(availability_below=Decimal("0.90"), credit=Decimal("0.50")),
+    ),
+    detection=DetectionTerms(xid_errors=XID_ERRORS),
+    notice_hours_min=72,
+)
+"""What a pool promises that states no terms of its own; its event says so."""
+
+
+class ServiceResult(msgspec.Struct, frozen=True, kw_only=True):
+    """What a statement period of a grant came to, counted when its statement was issued.
+
+    Attributes:
+        gpu_seconds_promised: Granted GPUs · seconds of the period.
+        gpu_seconds_unavailable: Those of them at which nodes did not work.
+        gpu_seconds_delivered: What the provider's meter counted.
+        availability: Exact share of the promised GPU-seconds that was available.
+        availability_min: What was promised.
+        met: Whether the promise was kept.
+        credit: Share of the period's charges that the schedule gives back; 0 where it was kept.
+        consequence: What a period below the promise does, by the instrument's terms or the grant's; where it was to
+            roll forward and there is no room for that, ``exclude``, or ``credit`` of cash alone. None where it was
+            kept.
+    """
+
+    gpu_seconds_promised: GpuSeconds
+    gpu_seconds_unavailable: GpuSeconds
+    gpu_seconds_delivered: GpuSeconds
+    availability: Ratio
+    availability_min: Share
+    met: bool
+    credit: Share
+    consequence: ServiceConsequence | None = None

@@ -1,0 +1,43 @@
+"""The archive in PostgreSQL: snapshots in a table of their own, and readings as the usage projection has them."""
+
+from sqlalchemy import select
+from sqlalchemy.dialects.postgresql import insert
+from sqlalchemy.ext.asyncio import AsyncEngine
+
+from events.usage import Reading
+from marketplace.projections.database import reachable
+from marketplace.projections.operations import snapshots
+from marketplace.projections.reading import find_one
+from marketplace.projections.usage import find_reading
+from marketplace.runtime.archive import ReadingName, Snapshot
+
+
+class SqlArchive:
+    """Implements `Archive`."""
+
+    def __init__(self, engine: AsyncEngine) -> None:
+        self._engine = engine
+
+    async def find(self, subject: str) -> Snapshot | None:
+        """See `Archive.find`."""
+        async with reachable(), self._engine.connect() as connection:
+            return await find_one(connection, select(snapshots).where(snapshots.c.subject == subject), Snapshot)
+
+    async def put(self, snapshot: Snapshot) -> None:
+        """See `Archive.put`."""
+        given = insert(snapshots).values({name: getattr(snapshot, name) for name in Snapshot.__struct_fields__})
+        newer = (snapshots.c.fingerprint != given.excluded.fingerprint) | (
+            snapshots.c.sequence < given.excluded.sequence
+        )
+        changed = {column.name: given.excluded[column.name] for column in snapshots.c if not column.primary_key}
+        statement = given.on_conflict_do_update(index_elements=["subject"], set_=changed, where=newer)
+        async with reachable(), self._engine.begin() as connection:
+            await connection.execute(statement)
+
+    async def find_reading(self, name: ReadingName) -> Reading | None:
+        """See `Archive.find_reading`."""
+        async with reachable(), self._engine.connect() as connection:
+            found = await find_reading(connection, name.grant_id, name.source, name.reading_id, name.meter)
+        if found is None:
+            return None
+        return Reading(**{field: getattr(found, field) for field in Reading.__struct_fields__})

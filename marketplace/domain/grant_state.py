@@ -1,0 +1,128 @@
+"""What a grant is at one point of its log: its status and span, who uses it where, and which of its nodes work."""
+
+from dataclasses import dataclass, replace
+from datetime import datetime
+from typing import Literal
+
+from events.grant import (
+    GrantActivated,
+    GrantCompleted,
+    GrantDegraded,
+    GrantEvent,
+    GrantExtended,
+    GrantIssued,
+    GrantResold,
+    GrantResumed,
+    GrantSubstituted,
+    GrantSuspended,
+    GrantTerminated,
+    GrantTransferred,
+)
+from events.types import LotShare
+from marketplace.core.intervals import Load
+
+Status = Literal["issued", "active", "degraded", "suspended", "completed", "terminated"]
+
+
+@dataclass(frozen=True, slots=True)
+class Grant:
+    """An issued grant.
+
+    `end` is brought forward by a termination and put off by `extensions`, `reason` says why it is degraded, `outages`
+    how many nodes worked since when, the oldest first; what is told of an instant replaces what was told of it and of
+    later ones before.
+    """
+
+    issued: GrantIssued
+    status: Status
+    startup_id: str
+    pool_id: str
+    lots: tuple[LotShare, ...]
+    end: datetime
+    nodes_available: int
+    reason: str | None = None
+    resold: tuple[GrantResold, ...] = ()
+    outages: tuple[tuple[datetime, int], ...] = ()
+    extensions: tuple[tuple[datetime, datetime], ...] = ()
+
+    @property
+    def nodes_working(self) -> int:
+        """Return how many of its nodes work by what was told last."""
+        return self.outages[-1][1] if self.outages else self.issued.nodes
+
+    @property
+    def gpu_seconds_granted(self) -> int:
+        """Return the GPU-seconds of the whole span as first granted."""
+        seconds = int((self.issued.end - self.issued.start).total_seconds())
+        return self.issued.nodes * self.issued.gpus_per_node * seconds
+
+    @property
+    def gpu_seconds_left(self) -> int:
+        """Return the GPU-seconds of the span as first granted, without those that were resold."""
+        return self.gpu_seconds_granted - sum(part.gpu_seconds for part in self.resold)
+
+    def list_resold(self) -> list[Load]:
+        """Return the nodes that were resold."""
+        return [Load(part.start, part.end, part.nodes) for part in self.resold]
+
+    def count_nodes(self, at: datetime) -> int:
+        """Return the nodes that are the grant's own at an instant of its span."""
+        return self.issued.nodes - sum(part.nodes for part in self.resold if part.start <= at < part.end)
+
+
+GrantState = Grant | None
+
+
+def evolve(state: GrantState, event: GrantEvent) -> GrantState:
+    """Return the state after an event."""
+    if isinstance(event, GrantIssued):
+        return Grant(event, "issued", event.startup_id, event.pool_id, event.lots, event.end, event.nodes)
+    assert state is not None, "a grant is issued first"
+    match event:
+        case GrantActivated():
+            return replace(state, status="active")
+        case GrantDegraded() | GrantSuspended() | GrantResumed():
+            return _evolve_nodes(state, event)
+        case GrantCompleted():
+            return replace(state, status="completed")
+        case GrantTerminated():
+            return replace(state, status="terminated", end=event.at)
+        case _:
+            return _hand_over(state, event)
+
+
+def _hand_over(state: Grant, event: GrantSubstituted | GrantExtended | GrantTransferred | GrantResold) -> Grant:
+    match event:
+        case GrantExtended():
+            extensions = (*state.extensions, (event.start, event.end))
+            return replace(state, end=event.end, lots=(*state.lots, *event.lots), extensions=extensions)
+        case GrantSubstituted():
+            return replace(state, pool_id=event.pool_id, lots=event.lots)
+        case GrantTransferred():
+            return replace(state, startup_id=event.startup_id)
+        case GrantResold():
+            return replace(state, resold=(*state.resold, event))
+
+
+def _evolve_nodes(state: Grant, event: GrantDegraded | GrantSuspended | GrantResumed) -> Grant:
+    match event:
+        case GrantDegraded():
+            outages = _turn(state, event.at, event.nodes_available)
+            nodes, reason = event.nodes_available, event.reason
+            status = _keep_end(state, "degraded")
+            return replace(state, status=status, nodes_available=nodes, reason=reason, outages=outages)
+        case GrantSuspended():
+            return replace(state, status=_keep_end(state, "suspended"), outages=_turn(state, event.at, 0))
+        case GrantResumed():
+            outages, nodes = _turn(state, event.at, state.issued.nodes), state.issued.nodes
+            status = _keep_end(state, "active")
+            return replace(state, status=status, nodes_available=nodes, reason=None, outages=outages)
+
+
+def _turn(state: Grant, at: datetime, nodes: int) -> tuple[tuple[datetime, int], ...]:
+    return (*(known for known in state.outages if known[0] < at), (at, nodes))
+
+
+def _keep_end(state: Grant, status: Status) -> Status:
+    """Return a status, but of a grant whose end notice was given of, that it was terminated."""
+    return "terminated" if state.status == "terminated" else status

@@ -1,0 +1,177 @@
+"""What a pool knows: offers, reservations, resales and incidents over time; `marketplace.domain.pool` documents it."""
+
+from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime
+
+import msgspec
+from immutables import Map
+
+from events.pool import (
+    PoolCapacityOffered,
+    PoolCapacityRecalled,
+    PoolCapacityReleased,
+    PoolCapacityReserved,
+    PoolCapacityResold,
+    PoolClosingAnnounced,
+    PoolEvent,
+    PoolNodeFailed,
+    PoolOpened,
+)
+from events.types import LotShare
+from marketplace.core.intervals import Load, build_steps, overlaps
+
+FOREVER = datetime(9999, 1, 1, tzinfo=UTC)
+
+
+@dataclass(frozen=True, slots=True)
+class Reservation:
+    """Nodes taken for a grant until `end`, which an early release brings forward."""
+
+    start: datetime
+    end: datetime
+    lots: tuple[LotShare, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Resale:
+    """Nodes of a grant that are offered; what is sold of them is reserved for the buyers' grants."""
+
+    grant_id: str
+    offer: Load
+    sold: tuple[Load, ...] = ()
+
+    def unsold(self) -> list[Load]:
+        """Return what is offered and not sold, as loads that add up to it."""
+        return [self.offer, *(Load(load.start, load.end, -load.amount) for load in self.sold)]
+
+
+@dataclass(frozen=True, slots=True)
+class Incident:
+    """Nodes that failed, of one grant where evidence of its GPUs told so; `end` is unknown until they are restored."""
+
+    nodes: int
+    start: datetime
+    end: datetime
+    grant_id: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Pool:
+    """An open pool."""
+
+    opened: PoolOpened
+    offers: Map[str, Load] = field(default_factory=Map)
+    reservations: Map[str, Reservation] = field(default_factory=Map)
+    incidents: Map[str, Incident] = field(default_factory=Map)
+    closing: PoolClosingAnnounced | None = None
+    resales: Map[str, Resale] = field(default_factory=Map)
+
+    def sold(self, lot_id: str) -> list[Load]:
+        """Return the nodes reserved from a lot, one load per share."""
+        return [
+            Load(share.start, min(share.end, reservation.end), share.nodes)
+            for reservation in self.reservations.values()
+            for share in reservation.lots
+            if share.lot_id == lot_id and share.start < reservation.end
+        ]
+
+    def unsold(self, lot_id: str, start: datetime, end: datetime) -> list[Load]:
+        """Return the nodes of a lot that are free over ``[start, end)`` as runs; never below zero."""
+        resale, offer = self.resales.get(lot_id), self.offers.get(lot_id)
+        if resale is not None:
+            offer, loads = resale.offer, resale.unsold()
+        elif offer is not None:
+            loads = [offer, *(Load(load.start, load.end, -load.amount) for load in self.sold(lot_id))]
+        if offer is None or not overlaps(offer.start, offer.end, start, end):
+            return []
+        begin, stop = max(offer.start, start), min(offer.end, end)
+        return [Load(run.start, run.end, max(run.amount, 0)) for run in build_steps(loads, begin, stop)]
+
+    def claimed(self, start: datetime, end: datetime, *, besides: str) -> list[Load]:
+        """Return what every lot but one offers over ``[start, end)``, and what is reserved of it beyond that."""
+        offers = {lot_id: offer for lot_id, offer in self.offers.items() if lot_id != besides}
+        carrying = {share.lot_id for reservation in self.reservations.values() for share in reservation.lots}
+        loads = list(offers.values())
+        for lot_id in carrying - {besides}:
+            offered = [Load(offer.start, offer.end, -offer.amount) for offer in [offers.get(lot_id)] if offer]
+            runs = build_steps([*self.sold(lot_id), *offered], start, end)
+            loads.extend(run for run in runs if run.amount > 0)
+        return loads
+
+    def list_resales(self, grant_id: str) -> list[str]:
+        """Return the lots that offer nodes of a grant."""
+        return [lot_id for lot_id, resale in self.resales.items() if resale.grant_id == grant_id]
+
+    def failed(self) -> list[Load]:
+        """Return the nodes that do not work."""
+        return [Load(incident.start, incident.end, incident.nodes) for incident in self.incidents.values()]
+
+    def reserved(self) -> list[Load]:
+        """Return the nodes reserved, one load per share."""
+        return [
+            Load(share.start, min(share.end, reservation.end), share.nodes)
+            for reservation in self.reservations.values()
+            for share in reservation.lots
+            if share.start < reservation.end
+        ]
+
+
+PoolState = Pool | None
+
+
+def evolve(state: PoolState, event: PoolEvent) -> PoolState:
+    """Return the state after an event."""
+    if isinstance(event, PoolOpened):
+        return Pool(event)
+    assert state is not None, "a pool is opened first"
+    if isinstance(event, PoolCapacityOffered):
+        return _offer(state, event)
+    if isinstance(event, PoolCapacityRecalled):
+        if event.lot_id in state.resales:
+            return replace(state, resales=state.resales.delete(event.lot_id))
+        return replace(state, offers=state.offers.delete(event.lot_id))
+    if isinstance(event, PoolCapacityResold):
+        return _resell(state, event)
+    if isinstance(event, PoolCapacityReserved):
+        return replace(state, reservations=state.reservations.set(event.grant_id, _follow(state, event)))
+    if isinstance(event, PoolCapacityReleased):
+        before = state.reservations[event.grant_id]
+        after = replace(before, end=max(event.at, before.start))
+        return replace(state, reservations=state.reservations.set(event.grant_id, after))
+    if isinstance(event, PoolClosingAnnounced):
+        return replace(state, closing=event)
+    if isinstance(event, PoolNodeFailed):
+        incident = Incident(event.nodes, event.at, FOREVER, event.grant_id)
+        return replace(state, incidents=state.incidents.set(event.incident_id, incident))
+    ended = replace(state.incidents[event.incident_id], end=event.at)
+    return replace(state, incidents=state.incidents.set(event.incident_id, ended))
+
+
+def _offer(state: Pool, event: PoolCapacityOffered) -> Pool:
+    offer = Load(event.start, event.end, event.nodes)
+    if event.grant_id is not None:
+        return replace(state, resales=state.resales.set(event.lot_id, Resale(event.grant_id, offer)))
+    return replace(state, offers=state.offers.set(event.lot_id, offer))
+
+
+def _follow(state: Pool, event: PoolCapacityReserved) -> Reservation:
+    """Return the reservation of a grant, with what it held before until that ended."""
+    held = state.reservations.get(event.grant_id)
+    if held is None or held.start >= held.end:
+        return Reservation(event.start, event.end, event.lots)
+    kept = tuple(
+        msgspec.structs.replace(share, end=min(share.end, held.end)) for share in held.lots if share.start < held.end
+    )
+    return Reservation(held.start, event.end, (*kept, *event.lots))
+
+
+def _resell(state: Pool, event: PoolCapacityResold) -> Pool:
+    resale = state.resales[event.lot_id]
+    sold = replace(resale, sold=(*resale.sold, Load(event.start, event.end, event.nodes)))
+    left = replace(state.reservations[event.grant_id_before], lots=event.lots_left)
+    bought = Reservation(event.start, event.end, event.lots)
+    return replace(
+        state,
+        resales=state.resales.set(event.lot_id, sold),
+        reservations=state.reservations.set(event.grant_id_before, left).set(event.grant_id, bought),
+    )

@@ -1,0 +1,209 @@
+"""The log as one file: a backup that anyone can check, and that becomes the very same log again.
+
+An archive is gzip of lines of JSON. The first line says what follows, each further line is one event with its position,
+its literal subject, its headers as they are stored and its body byte for byte; so the hash chain can be walked without
+a server, and a restored log has the same hashes at the same positions. Cut or changed archives are found by the count,
+by gzip's checksum and by the chain.
+"""
+
+import gzip
+import os
+import zlib
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from itertools import islice
+from pathlib import Path
+from types import TracebackType
+from typing import Final, Self
+
+import msgspec
+
+from events.envelope import render_headers
+from marketplace.core.errors import Corrupt, Refusal
+from marketplace.log.codec import Chain, parse_recorded
+from marketplace.log.port import Head, Log, Message, Recorded, Write
+
+FORMAT: Final = "compute-equity-marketplace-log-1"
+BATCH_EVENTS_MAX: Final = 500
+_LINE_BYTES_MAX: Final = 16 * 1024 * 1024
+_COMPRESSION: Final = 6
+_PRIVATE: Final = 0o600
+
+
+class ArchiveHeader(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """The first line.
+
+    Attributes:
+        format: `FORMAT`.
+        last_sequence: Position of the last event, which is also how many events follow.
+        exported_at: When the export began.
+    """
+
+    format: str
+    last_sequence: int
+    exported_at: datetime
+
+
+class _Line(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    sequence: int
+    subject: str
+    headers: dict[str, str]
+    body: msgspec.Raw
+
+
+@dataclass(frozen=True, slots=True)
+class Restored:
+    """What a restore did: events that it stored, and events that were there already."""
+
+    stored: int
+    found: int
+
+
+class ArchiveWriter:
+    """Writes events beside the file and moves it into place when all are there: an archive is whole or absent.
+
+    Args:
+        path: The file to make; readable by its owner only, for the log holds what parties keep to themselves.
+        last_sequence: Position of the last event that will be written.
+
+    Raises:
+        Refusal: ``file_exists``.
+    """
+
+    def __init__(self, path: Path, last_sequence: int) -> None:
+        if path.exists():
+            raise Refusal("file_exists", f"{path} exists; name a new file", file=str(path))
+        self._path, self._part = path, path.with_name(f"{path.name}.part")
+        self._last_sequence = last_sequence
+        self._chain = Chain()
+
+    def __enter__(self) -> Self:
+        """Begin the file."""
+        descriptor = os.open(self._part, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, _PRIVATE)
+        self._raw = os.fdopen(descriptor, "wb")
+        self._file = gzip.GzipFile(filename="", fileobj=self._raw, mode="wb", compresslevel=_COMPRESSION)
+        self._write(ArchiveHeader(FORMAT, self._last_sequence, datetime.now(UTC)))
+        return self
+
+    def add(self, event: Recorded) -> None:
+        """Take the next event; those that were stored after the export began are left out.
+
+        Raises:
+            Corrupt: It does not fit the hash chain.
+        """
+        if event.sequence > self._last_sequence:
+            return
+        self._chain.check(event)
+        headers = render_headers(event.envelope)
+        self._write(_Line(event.sequence, event.subject, headers, msgspec.Raw(event.body)))
+
+    def _write(self, line: msgspec.Struct) -> None:
+        self._file.write(msgspec.json.encode(line) + b"\n")
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        """Put the file in place, or remove it after an error."""
+        self._file.close()
+        self._raw.flush()
+        os.fsync(self._raw.fileno())
+        self._raw.close()
+        whole = error is None and self._chain.sequence == self._last_sequence
+        if whole:
+            self._part.rename(self._path)
+        else:
+            self._part.unlink()
+        if error is None and not whole:
+            raise Corrupt(f"the log ended at event {self._chain.sequence}, before event {self._last_sequence}")
+
+
+def read_archive(path: Path) -> Iterator[Recorded]:
+    """Yield the events of an archive in order, each checked against the hash chain.
+
+    Raises:
+        Refusal: ``file_unreadable`` or ``archive_unknown``: the file is no archive of a log.
+        Corrupt: It was cut or changed.
+    """
+    chain = Chain()
+    try:
+        with gzip.open(path, "rb") as file:
+            header = _parse_header(path, file.readline(_LINE_BYTES_MAX))
+            while line := file.readline(_LINE_BYTES_MAX):
+                event = _parse_line(path, chain.sequence + 2, line)
+                chain.check(event)
+                yield event
+    except (EOFError, zlib.error) as error:
+        raise Corrupt(f"{path} was cut or changed after event {chain.sequence}: {error}") from error
+    except gzip.BadGzipFile as error:
+        raise Refusal("archive_unknown", f"{path} is no archive of a log: {error}", file=str(path)) from error
+    except OSError as error:
+        raise Refusal("file_unreadable", f"{path} cannot be read: {error.strerror}", file=str(path)) from error
+    if chain.sequence != header.last_sequence:
+        raise Corrupt(f"{path} holds {chain.sequence} events and says {header.last_sequence}; it was cut or extended")
+
+
+def _parse_header(path: Path, line: bytes) -> ArchiveHeader:
+    try:
+        header = msgspec.json.decode(line, type=ArchiveHeader)
+    except msgspec.DecodeError as error:
+        raise Refusal("archive_unknown", f"{path} is no archive of a log: {error}", file=str(path)) from error
+    if header.format != FORMAT:
+        raise Refusal("archive_unknown", f"{path} is of format {header.format}; this release reads {FORMAT}")
+    return header
+
+
+def _parse_line(path: Path, number: int, line: bytes) -> Recorded:
+    try:
+        parsed = msgspec.json.decode(line, type=_Line)
+    except msgspec.DecodeError as error:
+        raise Corrupt(f"line {number} of {path} is no event: {error}") from error
+    return parse_recorded(parsed.sequence, parsed.subject, parsed.headers, bytes(parsed.body))
+
+
+async def restore(log: Log, path: Path) -> Restored:
+    """Store an archive's events at the positions that they had.
+
+    The log is empty, or holds a beginning of the same events: a restore that was interrupted goes on when begun again.
+
+    Raises:
+        Refusal: As `read_archive`; ``log_differs`` when the log holds anything else, or something else writes to it.
+        Corrupt: As `read_archive`.
+        Conflict: Something else writes to the log.
+        Unavailable: The servers did not take them in time; the restore can be begun again.
+    """
+    events = read_archive(path)
+    heads = await _match_stored(log, events)
+    found, stored = max((head.sequence or 0 for head in heads.values()), default=0), 0
+    while batch := list(islice(events, BATCH_EVENTS_MAX)):
+        reached = await log.append([_follow(heads, event) for event in batch])
+        if reached != batch[-1].sequence:
+            raise _differ(batch[-1].sequence, f"the log stored it at {reached}, for something else writes to it")
+        stored += len(batch)
+    return Restored(stored, found)
+
+
+async def _match_stored(log: Log, events: Iterator[Recorded]) -> dict[str, Head]:
+    """Walk what the log holds beside the archive, and return the heads of its aggregates."""
+    heads: dict[str, Head] = {}
+    async for page in log.read():
+        for stored in page:
+            event = next(events, None)
+            if event is None or (event.subject, event.envelope.hash) != (stored.subject, stored.envelope.hash):
+                raise _differ(stored.sequence, "the log holds another one")
+            heads[stored.subject] = Head(stored.subject, stored.sequence, stored.envelope.hash)
+    return heads
+
+
+def _follow(heads: dict[str, Head], event: Recorded) -> Write:
+    after = heads.get(event.subject) or Head(event.subject)
+    head = heads[event.subject] = Head(event.subject, sequence=None, hash=event.envelope.hash)
+    return Write(after, (Message(event.envelope, event.body),), head)
+
+
+def _differ(sequence: int, why: str) -> Refusal:
+    return Refusal(
+        "log_differs",
+        f"event {sequence} is not the archive's: {why}; stop what writes, and restore into an empty log",
+        sequence=sequence,
+    )

@@ -1,0 +1,135 @@
+"""Clawbacks: principal taken back with the shares that it bought, and the debts that are left of it.
+
+The instrument says how many shares go back, the issuer cancels them, both in one atomic append.
+"""
+
+from decimal import Decimal
+from fractions import Fraction
+from typing import Literal
+
+from events.financing import Approval
+from marketplace.core.ids import derive_id, rename_id
+from marketplace.core.money import ZERO
+from marketplace.domain.account import Debit
+from marketplace.domain.instrument import INSTRUMENT, Instrument, PayDebt, ReversePrincipal
+from marketplace.domain.issuer import ISSUER, Issuer, RepurchaseStock
+from marketplace.domain.refusals import refuse_unknown
+from marketplace.runtime.commands.dilution import track_instrument
+from marketplace.runtime.commands.ownership import require_owner, require_platform
+from marketplace.runtime.commands.payments import pay
+from marketplace.runtime.handler import Handler, Receipt
+from marketplace.runtime.unit import Context, Unit
+
+Settlement = Literal["cancel_shares", "debt"]
+
+
+async def reverse_principal(
+    handler: Handler,
+    context: Context,
+    instrument_id: str,
+    *,
+    tranche_id: str,
+    principal_usd: Decimal,
+    reason: str,
+    settlement: Settlement | None = None,
+    approval: Approval | None = None,
+) -> Receipt:
+    """Take back a tranche, or part of it, before or after it became shares."""
+    require_platform(context)
+    command = ReversePrincipal(
+        instrument_id=instrument_id,
+        tranche_id=tranche_id,
+        principal_usd=principal_usd,
+        reason=reason,
+        settlement=settlement,
+    )
+
+    async def work(unit: Unit) -> None:
+        await claw_back(unit, command, approval)
+
+    return await handler.run(context, INSTRUMENT, instrument_id, work)
+
+
+async def claw_back(unit: Unit, command: ReversePrincipal, approval: Approval | None = None) -> None:
+    """Decide a clawback on what its conversion's shares are by now, and let the issuer cancel those that go back.
+
+    Raises:
+        Refusal: ``instrument_unknown`` · refusals of the instrument and of the issuer.
+    """
+    instrument: Instrument | None = await unit.load(INSTRUMENT, command.instrument_id)
+    if instrument is None:
+        raise refuse_unknown("instrument", command.instrument_id)
+    held, split = await _find_shares(unit, instrument, command.tranche_id)
+    after: Instrument = await unit.decide(
+        INSTRUMENT,
+        command.instrument_id,
+        ReversePrincipal(
+            instrument_id=command.instrument_id,
+            tranche_id=command.tranche_id,
+            principal_usd=command.principal_usd,
+            reason=command.reason,
+            settlement=command.settlement,
+            shares_held=held,
+            split=split,
+        ),
+    )
+    tranche = after.find_tranche(command.tranche_id)
+    assert tranche is not None, "it was taken back just now"
+    event = tranche.reversals[command.reason]
+    if event.taken is not None and event.taken.shares:
+        cancel = RepurchaseStock(
+            issuer_id=event.issuer_id,
+            repurchase_id=derive_id("rep", unit.context.command_id, event.tranche_id),
+            holder_id=event.holder_id,
+            class_id=event.taken.class_id,
+            shares=event.taken.shares,
+            price_usd_per_share=ZERO,
+            cause=event.instrument_id,
+            approval=approval,
+        )
+        await unit.decide(ISSUER, event.issuer_id, cancel)
+    await track_instrument(unit, command.instrument_id, owed=True)
+
+
+async def _find_shares(unit: Unit, instrument: Instrument, tranche_id: str) -> tuple[int, Fraction]:
+    """Return the shares of a conversion's class that its holder has, and by how much splits multiplied them since."""
+    tranche = instrument.find_tranche(tranche_id)
+    if tranche is None or tranche.conversion is None:
+        return 0, Fraction(1)
+    conversion = instrument.conversions[tranche.conversion]
+    issuer: Issuer = await unit.load(ISSUER, instrument.issued.issuer_id)
+    made = (conversion.holder_id, conversion.class_id, conversion.shares)
+    causes = {conversion.cause, conversion.instrument_id}
+    found = (
+        security_id
+        for security_id, event in issuer.securities.items()
+        if (event.holder_id, event.class_id, event.shares) == made and event.cause in causes
+    )
+    security_id = next(found, None)
+    held = 0 if issuer.is_ended else issuer.holdings.get((conversion.holder_id, conversion.class_id), 0)
+    since = issuer.split_ratio if security_id is None else issuer.split_at_issue[security_id]
+    return held, issuer.split_ratio / since
+
+
+async def pay_debt(handler: Handler, context: Context, instrument_id: str, *, amount_usd: Decimal) -> Receipt:
+    """Pay what is owed for principal that was clawed back, or part of it, as the holder, to the startup."""
+    cause = derive_id("pay", context.command_id)
+
+    async def work(unit: Unit) -> None:
+        instrument: Instrument | None = await unit.load(INSTRUMENT, instrument_id)
+        if instrument is None:
+            raise refuse_unknown("instrument", instrument_id)
+        holder_id = instrument.issued.holder_id
+        require_owner(context, (holder_id,), "instrument", instrument_id)
+        await unit.decide(
+            INSTRUMENT, instrument_id, PayDebt(instrument_id=instrument_id, cause=cause, amount_usd=amount_usd)
+        )
+        debit = Debit(
+            account_id=rename_id("acc", holder_id),
+            amount_usd=amount_usd,
+            payee_account_id=rename_id("acc", rename_id("pty", instrument.issued.issuer_id)),
+            cause=cause,
+        )
+        await pay(unit, debit)
+
+    return await handler.run(context, INSTRUMENT, instrument_id, work)

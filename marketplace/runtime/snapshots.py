@@ -1,0 +1,167 @@
+"""Snapshots: the state of a long-lived aggregate at one of its events, so that a restart need not fold a long life.
+
+A snapshot is believed only where the same code made it and the log has, at its sequence, the event with its chain hash:
+that hash covers every event before it on the subject. Everything else is folded from the log. So the archive may be
+away, empty, of an older log or of another release, and nothing but time is lost (ADR 5).
+
+Invariants:
+    1. An entry that is restored, with the tail of its subject, equals the fold of all events.
+    2. A change of the code that folds throws away what the code before it had folded.
+"""
+
+import asyncio
+import contextlib
+import hashlib
+import inspect
+from collections.abc import Callable, Mapping
+from functools import cache
+from types import ModuleType
+from typing import Any, Final, NamedTuple
+
+import msgspec
+import structlog
+
+import events.usage
+from marketplace.core import packed, timeline
+from marketplace.core.errors import Unavailable
+from marketplace.core.packed import Packed
+from marketplace.domain import usage, usage_rules, usage_snapshot, usage_state
+from marketplace.domain.usage_state import Usage
+from marketplace.log.port import Head, Log
+from marketplace.runtime import traces
+from marketplace.runtime.archive import Archive, Snapshot
+from marketplace.runtime.traces import FINGERPRINT_BYTES, SEQUENCE_BYTES, Traces
+
+EVENTS_MIN: Final = 64
+"""So many commands after the last snapshot the next one is due, and one more for each MiB of it."""
+MIB: Final = 1 << 20
+
+log = structlog.get_logger(__name__)
+
+
+class Codec(NamedTuple):
+    """How the state of one kind of aggregate is kept."""
+
+    render: Callable[[Any], bytes]
+    parse: Callable[[bytes], Any]
+    weigh: Callable[[Any], int]
+    modules: tuple[ModuleType, ...]
+
+
+CODECS: Final[Mapping[type, Codec]] = {
+    Usage: Codec(
+        usage_snapshot.render_usage,
+        usage_snapshot.parse_usage,
+        usage_snapshot.weigh_usage,
+        (events.usage, packed, timeline, traces, usage, usage_rules, usage_snapshot, usage_state),
+    )
+}
+"""What is kept, by the type of its state; every other aggregate has a short life, and is folded."""
+
+
+class _Content(msgspec.Struct, frozen=True, array_like=True):
+    state: bytes
+    traces: list[bytes]
+
+
+class Restored(NamedTuple):
+    """What an aggregate was after the event that its head says."""
+
+    state: Any
+    head: Head
+    traces: Traces
+
+
+@cache
+def compute_fingerprint(modules: tuple[ModuleType, ...]) -> str:
+    """Return the fingerprint of the code that folds and keeps states: a hash of its source."""
+    sources = (inspect.getsource(module) for module in modules)
+    return hashlib.sha256("\n".join(sources).encode()).hexdigest()
+
+
+def weigh(state: object) -> int:
+    """Return the bytes of a state that may become large, about; 0 of any other."""
+    codec = CODECS.get(type(state))
+    return 0 if codec is None else codec.weigh(state)
+
+
+class Snapshots:
+    """Restores aggregates from an archive, and keeps them there as they grow.
+
+    Args:
+        log: What a snapshot is checked against.
+        archive: Where snapshots are; None for nowhere.
+    """
+
+    def __init__(self, log: Log, archive: Archive | None) -> None:
+        self._log = log
+        self._archive = archive
+        self._due: dict[str, Restored] = {}
+        self._grown = asyncio.Event()
+
+    async def restore(self, initial: Any, subject: str) -> Restored | None:
+        """Return what the archive has of an aggregate, None where it has nothing that can be believed."""
+        codec = CODECS.get(type(initial))
+        if codec is None or self._archive is None:
+            return None
+        try:
+            snapshot = await self._archive.find(subject)
+        except Unavailable as error:
+            log.warning("archive_away", subject=subject, reason=str(error))
+            return None
+        if snapshot is None or snapshot.fingerprint != compute_fingerprint(codec.modules):
+            return None
+        recorded = await self._log.find(snapshot.sequence)
+        if recorded is None or (recorded.subject, recorded.envelope.hash) != (subject, snapshot.hash):
+            return None
+        try:
+            content = msgspec.msgpack.decode(snapshot.content, type=_Content)
+            state = codec.parse(content.state)
+        except msgspec.DecodeError as error:
+            log.warning("snapshot_damaged", subject=subject, reason=str(error))
+            return None
+        known = Traces(Packed.restore(FINGERPRINT_BYTES + SEQUENCE_BYTES, content.traces))
+        return Restored(state, Head(subject, snapshot.sequence, snapshot.hash), known)
+
+    def offer(self, state: object, head: Head, known: Traces) -> None:
+        """Keep a stored state soon, where it has grown enough since it was kept last."""
+        codec = CODECS.get(type(state))
+        if codec is None or self._archive is None or head.sequence is None:
+            return
+        if len(known) - known.kept < EVENTS_MIN + codec.weigh(state) // MIB:
+            return
+        known.kept = len(known)
+        self._due[head.subject] = Restored(state, head, known)
+        self._grown.set()
+
+    async def run(self) -> None:
+        """Keep what is due, until cancelled."""
+        while True:
+            await self._grown.wait()
+            await self.flush()
+
+    async def flush(self) -> None:
+        """Keep all that is due now."""
+        assert self._archive is not None or not self._due, "nothing is due where there is no archive"
+        self._grown.clear()
+        while self._due and self._archive is not None:
+            _, restored = self._due.popitem()
+            with contextlib.suppress(Unavailable):
+                await self._archive.put(render(restored))
+
+
+def render(restored: Restored) -> Snapshot:
+    """Return the snapshot of an aggregate whose head is stored.
+
+    Traces of later events may be among its own; whoever restores it reads those events next, and finds them there.
+    """
+    state, head, known = restored
+    assert head.sequence is not None, "only what is stored is kept"
+    content = _Content(CODECS[type(state)].render(state), known.pack().list_buckets())
+    return Snapshot(
+        subject=head.subject,
+        fingerprint=compute_fingerprint(CODECS[type(state)].modules),
+        sequence=head.sequence,
+        hash=head.hash,
+        content=msgspec.msgpack.encode(content),
+    )

@@ -1,0 +1,145 @@
+"""Resale through HTTP: a startup sells on what it does not use, and everyone is paid to the cent."""
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from datetime import timedelta
+from decimal import Decimal
+from fractions import Fraction
+from typing import Any
+
+import httpx
+
+from events.order import ClassOffer, OrderTerms
+from marketplace.api.bodies.delivery import ReadingBody, ReportUsageBody
+from marketplace.api.bodies.parties import RegisterPartyBody
+from marketplace.api.bodies.supply import ListLotBody, OpenPoolBody, RegisterSiteBody, ResellGrantBody
+from marketplace.api.bodies.trading import HoldQuoteBody, OpenAuctionBody
+from marketplace.client import MarketplaceClient
+from marketplace.core.ids import rename_id
+from marketplace.log.memory import MemoryLog
+from tests.api.stage import ADMIN_KEY, open_stage
+
+DAY = timedelta(days=1)
+
+
+class Market:
+    """What the platform does through the typed client."""
+
+    def __init__(self, client: MarketplaceClient) -> None:
+        self.client = client
+
+    async def register(self, name: str, role: Any, usd: int = 0) -> str:
+        body = RegisterPartyBody(name=name, roles=(role,), jurisdiction="US")
+        party_id = (await self.client.register_party(body)).id
+        await self.client.clear_party(party_id, ("sanctions",))
+        if usd:
+            await self.client.deposit(rename_id("acc", party_id), Decimal(usd), f"wire {name}")
+        return party_id
+
+    async def list_nodes(self, provider_id: str, begin: Any) -> str:
+        site = RegisterSiteBody(
+            provider_id=provider_id,
+            name="North",
+            region="us-east",
+            jurisdiction="US",
+            status="operating",
+            power_contracted_kw=100,
+            power_energised_kw=100,
+            power_usage_effectiveness=Decimal("1.2"),
+            renewable_share=Decimal("0.5"),
+        )
+        fabric = OpenPoolBody(
+            site_id=(await self.client.register_site(site)).id,
+            gpu_class="H100_SXM",
+            interconnect="infiniband",
+            gpus_per_node=8,
+            nodes=4,
+            power_per_node_kw=11,
+        )
+        pool_id = (await self.client.open_pool(fabric)).id
+        span = {"start": begin, "end": begin + 4 * DAY}
+        await self.client.list_lot(ListLotBody(pool_id=pool_id, nodes=4, **span, ask_usd_per_gpu_hour=Decimal(2)))
+        return pool_id
+
+    def terms(self, nodes: int, hours: int, start: Any, cash: str) -> OrderTerms:
+        offer = ClassOffer(
+            gpu_class="H100_SXM", cash_usd_per_gpu_hour=Decimal(cash), equity_usd_per_gpu_hour=Decimal(0)
+        )
+        return OrderTerms(nodes=nodes, duration_hours=hours, start_earliest=start, start_latest=start, offers=(offer,))
+
+    async def move_to(self, at: Any) -> None:
+        seconds = int((at - (await self.client.get_clock()).now).total_seconds()) + 1
+        if seconds > 0:
+            await self.client.advance_clock(seconds)
+
+    async def wait(self, ask: Callable[[], Awaitable[Any]], accept: Callable[[Any], bool]) -> Any:
+        async with asyncio.timeout(60):
+            while True:
+                found = await ask()
+                if accept(found):
+                    return found
+                await asyncio.sleep(0.05)
+
+    async def report(self, grant_id: str, start: Any, end: Any, nodes: int) -> None:
+        reading = ReadingBody(reading_id=f"{grant_id}-{start:%d}", start=start, end=end, nodes=nodes)
+        receipt = await self.client.report_usage(grant_id, ReportUsageBody(source="dcgm", readings=(reading,)))
+        assert [answer.outcome for answer in receipt.readings] == ["accepted"]
+
+    async def settle(self, grant_id: str) -> Any:
+        """Accept the one statement of a grant that is over."""
+
+        async def ask() -> list[Any]:
+            return [row async for row in self.client.list_statements(grant_id=grant_id)]
+
+        [statement] = await self.wait(ask, bool)
+        await self.client.accept_statement(statement.statement_id)
+        return statement
+
+    async def get_cash(self, party_id: str) -> Decimal:
+        balances = [row async for row in self.client.list_balances(party_id=party_id) if row.unit == "USD"]
+        return sum((row.amount for row in balances), Decimal(0))
+
+
+async def play(market: Market) -> tuple[dict[str, Decimal], Fraction]:
+    """Sell half of a grant on for a day, deliver and settle; return the dollars of all, and the grant's price."""
+    client = market.client
+    begin = ((await client.get_clock()).now + 2 * DAY).replace(hour=0, minute=0, second=0, microsecond=0)
+    provider, seller = await market.register("Provider", "provider"), await market.register("Seller", "startup", 10_000)
+    buyer, noon = await market.register("Buyer", "startup", 10_000), begin + DAY
+    await market.list_nodes(provider, begin)
+    held = HoldQuoteBody(startup_id=seller, terms=market.terms(4, 96, begin, "3"))
+    order_id = (await client.take_quote((await client.hold_quote(held)).id)).id
+    grant_id = str((await client.get_order(order_id)).grant_id)
+    span = {"start": noon, "end": noon + DAY}
+    resale = ResellGrantBody(nodes=2, **span, ask_usd_per_gpu_hour=Decimal("2.50"))
+    await client.resell_grant(grant_id, resale)
+    wanted = (await client.place_order(buyer, market.terms(2, 24, noon, "2.75"))).id
+    lock = (await client.get_clock()).now + timedelta(hours=1)
+    auction = OpenAuctionBody(locks_at=lock, horizon_start=begin, period_hours=24, periods=4, seed=1)
+    await client.open_auction(auction)
+    await market.move_to(lock)
+    order = await market.wait(lambda: client.get_order(wanted), lambda one: one.status == "matched")
+    await market.move_to(begin + 2 * DAY)
+    await market.report(str(order.grant_id), noon, noon + DAY, 2)
+    await market.move_to(begin + 4 * DAY)
+    for first, last, nodes in ((0, 1, 4), (1, 2, 2), (2, 4, 4)):
+        await market.report(grant_id, begin + first * DAY, begin + last * DAY, nodes)
+    await market.move_to(begin + 5 * DAY + timedelta(hours=1))
+    sold, own = await market.settle(order.grant_id), await market.settle(grant_id)
+    assert sold.charges.gpu_seconds + own.charges.gpu_seconds == 4 * 8 * 4 * 86_400
+    parties = {"provider": provider, "seller": seller, "buyer": buyer}
+    cash = {name: await market.get_cash(party) for name, party in parties.items()}
+    grants = {row.grant_id: row async for row in client.list_grants()}
+    return cash, Fraction(grants[grant_id].price_usd_per_gpu_hour)
+
+
+async def test_what_is_sold_on_is_paid_by_the_buyer_to_the_seller_and_the_provider(database_url: str):
+    async with open_stage(MemoryLog(), database_url, worker=True, embedded=True) as stage:
+        transport = httpx.ASGITransport(stage.application)
+        async with MarketplaceClient("http://test", ADMIN_KEY, transport) as client:
+            cash, price = await play(Market(client))
+    resold = 2 * 8 * 24
+    assert cash["buyer"] == 10_000 - Decimal("2.50") * resold
+    assert sum(cash.values()) == 20_000
+    assert cash["provider"] == price * 4 * 8 * 96
+    assert cash["seller"] == 10_000 - price * 4 * 8 * 96 + Fraction("2.50") * resold

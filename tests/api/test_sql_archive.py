@@ -1,0 +1,63 @@
+"""The archive in PostgreSQL keeps the newest snapshot of the code that runs, and knows what readings said."""
+
+import msgspec
+import pytest
+
+from marketplace.api.sql_archive import SqlArchive
+from marketplace.core.errors import Unavailable
+from marketplace.log.memory import MemoryLog
+from marketplace.projections.database import build_engine
+from marketplace.projections.migrate import migrate
+from marketplace.projections.registry import PROJECTIONS
+from marketplace.projections.runner import Projector
+from marketplace.runtime.archive import ReadingName, Snapshot
+from tests.domain.build import GRANT
+from tests.runtime.meter import SOURCE, SUBJECT, Process, fold
+
+SNAPSHOT = Snapshot(subject="marketplace.usage.usg_1", fingerprint="a", sequence=7, hash="h7", content=b"\x00\xff")
+
+
+@pytest.fixture
+async def engine(database_url):
+    built = build_engine(database_url)
+    await migrate(built)
+    yield built
+    await built.dispose()
+
+
+async def test_the_newest_snapshot_is_kept_and_that_of_other_code_replaced(engine):
+    archive = SqlArchive(engine)
+    assert await archive.find(SNAPSHOT.subject) is None
+    newer = msgspec.structs.replace(SNAPSHOT, sequence=9, content=b"newer")
+    other = msgspec.structs.replace(SNAPSHOT, sequence=8, fingerprint="b")
+    for given, expected in ((SNAPSHOT, SNAPSHOT), (newer, newer), (SNAPSHOT, newer), (other, other)):
+        await archive.put(given)
+        assert await archive.find(SNAPSHOT.subject) == expected
+
+
+async def test_a_record_lives_on_through_postgresql_and_readings_are_found_there_or_in_the_log(engine):
+    log, archive = MemoryLog(), SqlArchive(engine)
+    process = Process(log, archive)
+    await process.begin()
+    for number in range(100):
+        await process.report(number, devices=("GPU-1",))
+    await process.keep()
+    assert await archive.find(SUBJECT) is not None
+    again = Process(log, archive)
+    assert await again.load() == await fold(log)
+    name = ReadingName(GRANT, "provider", SOURCE, "r3")
+    assert await archive.find_reading(name) is None
+    await again.correct(3, 2)
+    await Projector(log, engine, PROJECTIONS).catch_up()
+    assert (await archive.find_reading(name)).nodes == 2
+    again.log.loads.clear()
+    await again.correct(4, 2)
+    await again.correct(4, 1)
+    assert [subject for subject, _ in again.log.loads] == [SUBJECT]
+    assert await Process(log, archive).load() == await again.load() == await fold(log)
+
+
+async def test_an_archive_that_is_away_says_so():
+    archive = SqlArchive(build_engine("postgresql://nobody@127.0.0.1:1/none"))
+    with pytest.raises(Unavailable):
+        await archive.find(SUBJECT)

@@ -1,0 +1,295 @@
+"""The issuer's own limit: what is counted under it, to the fraction, and that no act of the issuer goes above it."""
+
+from datetime import date
+from decimal import Decimal
+from fractions import Fraction
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from events.issuer import IssuerDilutionLimited, IssuerExposureRecorded, IssuerInstrumentSigned
+from events.issuer_dilution import CountedInstrument, Exposure
+from events.types import NoteTerms, SafeTerms
+from marketplace.core.errors import Refusal
+from marketplace.domain.issuer import ISSUER, LimitDilution, RecordExposure
+from marketplace.domain.issuer_commands import AdjustStockPlan, RepurchaseStock, SignInstrument
+from marketplace.domain.issuer_dilution import measure_dilution
+from marketplace.domain.issuer_state import capitalization_of
+from marketplace.equity import model
+from marketplace.equity.rounds import price_round
+from tests.domain.issuer_samples import (
+    CAPPED,
+    COMPANY,
+    FIN,
+    FOUNDER,
+    OF_ISS,
+    PROVIDER,
+    close,
+    converting,
+    make_id,
+    open_round,
+    price,
+    warrant,
+)
+from tests.support.spec import Given
+
+ORDER, INS = make_id("ord", 1), make_id("ins", 1)
+PRE_9M = SafeTerms(conversion_timing="pre_money", valuation_cap_usd=Decimal(9_000_000))
+UNCAPPED = SafeTerms(conversion_timing="post_money", discount=Decimal("0.20"))
+NOTE = NoteTerms(
+    annual_rate=Decimal("0.10"),
+    interest="simple",
+    day_count="thirty_360",
+    matures_on=date(2028, 3, 1),
+    valuation_cap_usd=Decimal(9_000_000),
+)
+
+
+def limited(most="0.10", valuation=None, *instruments):
+    return IssuerDilutionLimited(
+        **OF_ISS,
+        dilution_max=None if most is None else Decimal(most),
+        valuation_usd=None if valuation is None else Decimal(valuation),
+        instruments=instruments,
+    )
+
+
+def limit(most="0.10", valuation=None, *instruments):
+    event = limited(most, valuation, *instruments)
+    return LimitDilution(
+        **OF_ISS,
+        dilution_max=event.dilution_max,
+        valuation_usd=event.valuation_usd,
+        instruments=event.instruments,
+    )
+
+
+def expose(amount, terms=CAPPED, since=None):
+    return Exposure(terms=terms, amount_usd=Decimal(amount), interest_from=since)
+
+
+def record(*exposures, subject=ORDER, owed=False):
+    return RecordExposure(**OF_ISS, subject_id=subject, exposures=exposures, owed=owed)
+
+
+def recorded(*exposures, subject=ORDER):
+    return IssuerExposureRecorded(**OF_ISS, subject_id=subject, exposures=exposures)
+
+
+def sign(amount, terms=CAPPED, number=1):
+    return SignInstrument(
+        **OF_ISS,
+        instrument_id=make_id("ins", number),
+        holder_id=PROVIDER,
+        commitment_usd=Decimal(amount),
+        terms=terms,
+    )
+
+
+def noted(amount, terms=CAPPED, number=1):
+    command = sign(amount, terms, number)
+    return IssuerInstrumentSigned(
+        **OF_ISS,
+        instrument_id=command.instrument_id,
+        holder_id=PROVIDER,
+        commitment_usd=command.commitment_usd,
+        terms=terms,
+    )
+
+
+MEASURED = {
+    "nothing": ([], 0),
+    "half a million at a post-money cap of ten is five percent": ([noted(500_000)], Fraction(1, 20)),
+    "an order counts like a signed instrument": ([recorded(expose(500_000))], Fraction(1, 20)),
+    "a million at a pre-money cap of nine is a tenth of the company with it": ([noted(1_000_000, PRE_9M)], "1/10"),
+    "both meet: 9M of shares times 10/9 over 19/20": (
+        [noted(500_000), noted(1_000_000, PRE_9M, 2)],
+        1 - Fraction(9, 10) * Fraction(19, 20),
+    ),
+    "a note counts with interest to maturity": ([recorded(expose(1_000_000, NOTE, date(2026, 3, 1)))], "12/102"),
+    "what has no cap counts at the stated value less its discount": (
+        [limited("0.99", "10000000"), recorded(expose(1_000_000, UNCAPPED))],
+        "1/9",
+    ),
+    "a cap above the stated value gives way to it": (
+        [limited("0.99", "5000000"), noted(500_000)],
+        Fraction(1, 11),
+    ),
+    "without an order it is gone again": ([recorded(expose(500_000)), recorded()], 0),
+}
+
+
+@pytest.mark.parametrize(("events", "part"), MEASURED.values(), ids=MEASURED)
+def test_measured(events, part):
+    state = ISSUER.fold([*COMPANY, limited("0.99"), *events])
+    assert measure_dilution(state).part == Fraction(part)
+
+
+def test_a_limit_counts_what_it_found_and_orders_stay_counted():
+    counted = CountedInstrument(instrument_id=INS, exposures=(expose(500_000),))
+    Given(ISSUER, *COMPANY, noted(900_000)).when(limit("0.05", None, counted)).then(limited("0.05", None, counted))
+    state = ISSUER.fold([*COMPANY, limited("0.5"), recorded(expose(500_000)), limited("0.4", None, counted)])
+    assert measure_dilution(state).part == Fraction(1, 10)
+    lifted = ISSUER.fold([limited(None)], state)
+    assert (lifted.limit, dict(lifted.exposures)) == (None, {})
+
+
+def test_up_to_the_limit_is_allowed_and_a_cent_more_is_refused_with_the_numbers():
+    given_ = Given(ISSUER, *COMPANY, limited(), noted(500_000))
+    given_.when(record(expose(500_000))).then(recorded(expose(500_000)))
+    refusal = given_.when(record(expose("500000.01"))).refused("dilution_exceeded")
+    assert refusal.facts["dilution_max"] == "0.10"
+    assert Fraction(refusal.facts["dilution_exact"]) == Fraction("1000000.01") / 10_000_000
+    assert refusal.facts["pending_usd"] == "1000000.01"
+
+
+REFUSED = {
+    "an instrument": ([noted(500_000)], sign(500_001, number=2)),
+    "a warrant": ([], warrant(shares=1_000_001)),
+    "a share bought back from the founders": (
+        [recorded(expose(1_000_000))],
+        RepurchaseStock(
+            **OF_ISS,
+            repurchase_id=make_id("rep", 1),
+            holder_id=FOUNDER,
+            class_id="common",
+            shares=100,
+            price_usd_per_share=Decimal(1),
+        ),
+    ),
+    "a lower limit": ([noted(500_000)], limit("0.049", None, CountedInstrument(instrument_id=INS, exposures=(
+        expose(500_000),
+    )))),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize(("events", "command"), REFUSED.values(), ids=REFUSED)
+def test_refused(events, command):
+    before = [warrant_issued()] if command.__class__ is RepurchaseStock else []
+    Given(ISSUER, *COMPANY, *before, limited(), *events).when(command).refused("dilution_exceeded")
+
+
+def warrant_issued():
+    (event,) = ISSUER.decide(warrant(shares=1_000), ISSUER.fold(COMPANY))
+    return event
+
+
+def test_what_has_no_cap_needs_a_value_of_the_company():
+    refusal = Given(ISSUER, *COMPANY, limited()).when(sign(1, UNCAPPED)).refused("missing_convention")
+    assert refusal.facts["convention"] == "valuation_usd"
+    Given(ISSUER, *COMPANY, limited("0.10", "10000000")).when(sign(1, UNCAPPED)).then(noted(1, UNCAPPED))
+
+
+def test_what_a_holder_has_a_right_to_is_counted_and_not_refused():
+    cheaper = expose(500_000, SafeTerms(conversion_timing="post_money", valuation_cap_usd=Decimal(2_000_000)))
+    command = record(cheaper, subject=INS, owed=True)
+    events = [*COMPANY, limited(), noted(500_000)]
+    Given(ISSUER, *events).when(command).then(recorded(cheaper, subject=INS))
+    after = [*events, recorded(cheaper, subject=INS)]
+    Given(ISSUER, *after).when(record(expose(1))).refused("dilution_exceeded")
+
+
+def test_without_a_limit_nothing_is_counted_and_nothing_is_refused():
+    Given(ISSUER, *COMPANY, noted(9_000_000)).when(record(expose(9_000_000))).then_nothing()
+
+
+def test_a_round_turns_what_was_pending_into_shares_that_still_count():
+    safe = converting(1, 500_000)
+    state = ISSUER.fold([*COMPANY, limited("0.06"), noted(600_000)])
+    state = ISSUER.fold(ISSUER.decide(open_round(), state), state)
+    state = ISSUER.fold(ISSUER.decide(price(safe), state), state)
+    state = ISSUER.fold(ISSUER.decide(close(safe), state), state)
+    (conversion,) = state.financings[FIN].pricing.conversions
+    assert state.instrument_shares == conversion.shares
+    assert dict(state.exposures) == {INS: (expose(100_000),)}
+    measured = measure_dilution(state)
+    assert measured.converted == conversion.shares
+    assert measured.part == (conversion.shares + measured.pending) / measured.whole < Fraction("0.06")
+    taken_back = RepurchaseStock(
+        **OF_ISS,
+        repurchase_id=make_id("rep", 1),
+        holder_id=PROVIDER,
+        class_id="series-a-1",
+        shares=conversion.shares,
+        price_usd_per_share=Decimal(0),
+        cause=INS,
+    )
+    assert ISSUER.fold(ISSUER.decide(taken_back, state), state).instrument_shares == 0
+
+
+TERMS = st.sampled_from([CAPPED, PRE_9M, UNCAPPED])
+AMOUNTS = st.integers(1, 400_000_000).map(lambda cents: Decimal(cents).scaleb(-2))
+ACTS = st.one_of(
+    st.builds(sign, AMOUNTS, TERMS, st.integers(1, 6)),
+    st.builds(
+        lambda amount, terms, number: record(expose(amount, terms), subject=make_id("ord", number)),
+        AMOUNTS,
+        TERMS,
+        st.integers(1, 6),
+    ),
+    st.builds(lambda number: record(subject=make_id("ord", number)), st.integers(1, 6)),
+    st.builds(
+        lambda number, shares: warrant(warrant_id=make_id("wrt", number), shares=shares),
+        st.integers(1, 4),
+        st.integers(1, 10**6),
+    ),
+    st.builds(lambda reserved: AdjustStockPlan(**OF_ISS, shares_reserved=reserved), st.integers(500_000, 3_000_000)),
+    st.builds(
+        lambda number, shares: RepurchaseStock(
+            **OF_ISS,
+            repurchase_id=make_id("rep", number),
+            holder_id=FOUNDER,
+            class_id="common",
+            shares=shares,
+            price_usd_per_share=Decimal(1),
+        ),
+        st.integers(1, 100),
+        st.integers(1, 2_000_000),
+    ),
+)  # fmt: skip
+
+
+def convert_everything(state):
+    """Return what instruments would be of the company if the equity engine converted everything now."""
+    value = state.limit.valuation_usd
+    safes = []
+    for subject_id, exposures in sorted(state.exposures.items()):
+        for exposure in exposures:
+            cap, timing = exposure.terms.valuation_cap_usd, exposure.terms.conversion_timing
+            valued = None if value is None else Fraction(value) * (1 - Fraction(exposure.terms.discount or 0))
+            if cap is None or (valued is not None and valued < cap):
+                cap, timing = valued, "pre_money"
+            terms = model.SafeTerms(conversion_timing=timing, valuation_cap_usd=cap)
+            safes.append(model.Safe(subject_id, "holder", exposure.amount_usd, terms))
+    result = price_round(
+        capitalization_of(state),
+        safes,
+        model.RoundTerms(
+            pre_money_usd=10**15,
+            investments=(model.Investment("new money", Decimal("0.01")),),
+            pricing_convention="percent_ownership",
+            capitalization_definition="yc_standard",
+            share_rounding="floor",
+            price_places=12,
+            price_rounding="half_even",
+        ),
+    )
+    converted = sum(conversion.shares_exact for conversion in result.conversions)
+    warrants = capitalization_of(state).warrants
+    return (converted + warrants) / result.company_capitalization_exact
+
+
+@given(st.sampled_from(["0.05", "0.10", "0.35"]), st.lists(ACTS, max_size=14))
+def test_no_act_goes_above_the_limit_and_the_engine_counts_alike(most, acts):
+    state = ISSUER.fold([*COMPANY, limited(most, "12000000")])
+    for command in acts:
+        try:
+            new = ISSUER.decide(command, state)
+        except Refusal:
+            continue
+        state = ISSUER.fold(new, state)
+        measured = measure_dilution(state)
+        assert measured.part <= Fraction(most)
+        if state.exposures:
+            assert measured.part == convert_everything(state)

@@ -1,0 +1,174 @@
+"""Splits that would leave fractions: what the charter says is done first, to the share and the cent, and by name."""
+
+from decimal import Decimal
+from fractions import Fraction
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from events.issuer import (
+    IssuerAuthorisedSharesAdjusted,
+    IssuerOptionCancelled,
+    IssuerStockIssued,
+    IssuerStockPlanAdjusted,
+    IssuerStockRepurchased,
+    IssuerStockSplit,
+)
+from marketplace.core.ids import derive_id
+from marketplace.domain.issuer import ISSUER, list_rows, total_shares
+from marketplace.domain.issuer_commands import AdjustStockPlan, ImportIssuer, SplitStock
+from tests.domain.issuer_samples import (
+    APPROVAL,
+    COMPANY,
+    EMPLOYEE,
+    FOUNDED,
+    FOUNDER,
+    OF_ISS,
+    OPTION,
+    PROVIDER,
+    grant,
+    issue,
+    make_id,
+    warrant,
+)
+from tests.support.spec import Given
+
+SPLIT = make_id("spl", 1)
+MONEY = {"fractions": "cash_in_lieu", "cash_usd_per_share": Decimal("0.25")}
+
+
+def split(numerator, denominator, **policy):
+    return SplitStock(**OF_ISS, split_id=SPLIT, numerator=numerator, denominator=denominator, **policy)
+
+
+def was_split(numerator, denominator, fractions=None):
+    return IssuerStockSplit(**OF_ISS, split_id=SPLIT, numerator=numerator, denominator=denominator, fractions=fractions)
+
+
+def issued(number, holder_id, shares):
+    security_id = make_id("sec", number + int(holder_id[-1]))
+    command = issue(security_id=security_id, holder_id=holder_id, shares=shares)
+    (event,) = ISSUER.decide(command, ISSUER.fold(COMPANY))
+    return event
+
+
+ODD = [*COMPANY, issued(7, EMPLOYEE, 1_234), issued(8, PROVIDER, 7)]
+"""Of a class of ten million in all, two hold what ten does not divide."""
+
+
+def bought(holder_id, shares, price="0.25"):
+    return IssuerStockRepurchased(
+        **OF_ISS,
+        repurchase_id=derive_id("rep", SPLIT, f"{holder_id}/common"),
+        holder_id=holder_id,
+        class_id="common",
+        shares=shares,
+        price_usd_per_share=Decimal(price),
+        cause=SPLIT,
+        approval=APPROVAL,
+    )
+
+
+def filled(holder_id, shares):
+    return IssuerStockIssued(
+        **OF_ISS,
+        security_id=derive_id("sec", SPLIT, f"{holder_id}/common"),
+        holder_id=holder_id,
+        class_id="common",
+        shares=shares,
+        price_usd_per_share=Decimal(0),
+        cause=SPLIT,
+        approval=APPROVAL,
+    )
+
+
+DECIDED = {
+    "for cash": (MONEY, [bought(EMPLOYEE, 4), bought(PROVIDER, 7)]),
+    "given up": ({"fractions": "give_up"}, [bought(EMPLOYEE, 4, "0"), bought(PROVIDER, 7, "0")]),
+    "rounded up": ({"fractions": "round_up"}, [filled(EMPLOYEE, 6), filled(PROVIDER, 3)]),
+}
+
+
+@pytest.mark.parametrize(("policy", "before"), DECIDED.values(), ids=DECIDED)
+def test_ten_become_one(policy, before):
+    command = split(1, 10, **policy, approval=APPROVAL)
+    Given(ISSUER, *ODD).when(command).then(*before, was_split(1, 10, policy["fractions"]))
+
+
+def test_what_is_left_of_a_holding_is_what_a_whole_number_of_new_shares_needs():
+    state = ISSUER.fold(ODD)
+    after = ISSUER.fold(ISSUER.decide(split(1, 10, **MONEY), state), state)
+    assert (after.holdings[EMPLOYEE, "common"], (PROVIDER, "common") in after.holdings) == (123, False)
+    assert total_shares(after).stock == sum(row.shares for row in list_rows(after) if row.kind == "stock")
+
+
+def test_options_pool_and_authorised_shares_lose_what_would_be_a_fraction():
+    small = grant(option_id=make_id("opt", 3), shares=25)
+    (granted,) = ISSUER.decide(small, ISSUER.fold(COMPANY))
+    pool = ISSUER.decide(AdjustStockPlan(**OF_ISS, shares_reserved=1_000_006), ISSUER.fold(COMPANY))
+    events = [*COMPANY, granted, *pool, issued(7, EMPLOYEE, 1_234)]
+    state = ISSUER.fold(events)
+    made = ISSUER.decide(split(2, 20, **MONEY), state)
+    kinds = [type(event) for event in made]
+    assert kinds[:3] == [IssuerStockRepurchased, IssuerOptionCancelled, IssuerStockPlanAdjusted]
+    assert set(kinds[3:-1]) <= {IssuerAuthorisedSharesAdjusted}
+    after = ISSUER.fold(made, state)
+    assert after.options[make_id("opt", 3)].shares_outstanding == 2
+    assert after.shares_reserved == 100_000
+    assert after.options[OPTION].shares_outstanding == state.options[OPTION].shares_outstanding // 10
+
+
+REFUSED = [
+    ("missing_convention", ODD, split(1, 10), "/fractions"),
+    ("split_leaves_fractions", ODD, split(3, 10, **MONEY), None),
+    ("missing_convention", ODD, split(1, 10, fractions="cash_in_lieu"), "/cash_usd_per_share"),
+    (
+        "amount_not_positive",
+        ODD,
+        split(1, 10, fractions="cash_in_lieu", cash_usd_per_share=Decimal(0)),
+        "/cash_usd_per_share",
+    ),
+]
+
+
+@pytest.mark.parametrize(("code", "events", "command", "pointer"), REFUSED)
+def test_refused(code, events, command, pointer):
+    Given(ISSUER, *events).when(command).refused(code, pointer)
+
+
+def test_a_warrant_has_to_come_out_whole():
+    (issued_warrant,) = ISSUER.decide(warrant(shares=1_001), ISSUER.fold(COMPANY))
+    refusal = Given(ISSUER, *COMPANY, issued_warrant).when(split(1, 2, **MONEY)).refused("split_leaves_fractions")
+    assert "warrant" in refusal.facts["what"]
+
+
+def test_an_import_takes_a_split_with_fractions_over():
+    acts = (*ODD, bought(EMPLOYEE, 4), bought(PROVIDER, 7), was_split(1, 10, "cash_in_lieu"))
+    command = ImportIssuer(**OF_ISS, source="x.zip", package_hash="ab" * 32, acts=acts)
+    assert list(ISSUER.decide(command, None))[1:] == list(acts)
+
+
+HOLDERS = (FOUNDER, EMPLOYEE, PROVIDER)
+
+
+@given(
+    st.tuples(*[st.integers(0, 60_000)] * 3),
+    st.integers(2, 400),
+    st.sampled_from(["cash_in_lieu", "give_up", "round_up"]),
+)
+def test_everybody_keeps_the_whole_shares_and_is_paid_for_the_fraction(held, denominator, policy):
+    holders = zip((FOUNDER, EMPLOYEE, PROVIDER), held, strict=True)
+    state = ISSUER.fold([*FOUNDED, *(issued(10, holder, shares) for holder, shares in holders if shares)])
+    made = ISSUER.decide(split(1, denominator, fractions=policy, cash_usd_per_share=Decimal("1.50")), state)
+    after = ISSUER.fold(made, state)
+    paid = {event.holder_id: event.shares for event in made if isinstance(event, IssuerStockRepurchased)}
+    for (holder, class_id), shares in state.holdings.items():
+        whole = after.holdings.get((holder, class_id), 0)
+        if policy == "round_up":
+            assert whole == -(-shares // denominator)
+        else:
+            assert whole == shares // denominator
+            assert Fraction(paid.get(holder, 0), denominator) == Fraction(shares, denominator) - whole
+    assert sum(after.holdings.values()) == sum(each.shares_outstanding for each in after.classes.values())
+    assert all(each.shares_outstanding <= each.shares_authorised for each in after.classes.values())

@@ -1,0 +1,155 @@
+"""Service levels: what a period of a grant came to against its promise, exact in GPU-seconds."""
+
+from datetime import timedelta
+from fractions import Fraction
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from events.grant import GrantDegraded, GrantResold, GrantResumed, GrantSuspended
+from events.service import STANDARD_SERVICE
+from marketplace.core.money import ZERO, parse_ratio
+from marketplace.domain.grant import GRANT
+from marketplace.domain.service_level import assess, choose_service, count_promised, count_unavailable, require_service
+from tests.domain import build
+from tests.domain.build import grant_issued, hour, service_terms, usd
+from tests.domain.walk import WALK
+
+MINE = {"grant_id": build.GRANT}
+START, END = hour(10), hour(20)
+PROMISED = 2 * 8 * 10 * 3_600
+NODE_HOUR = 8 * 3_600
+
+
+def degraded(at, nodes=1):
+    return GrantDegraded(**MINE, nodes_available=nodes, at=at, reason="a node failed")
+
+
+def suspended(at):
+    return GrantSuspended(**MINE, at=at, reason="power")
+
+
+def resumed(at):
+    return GrantResumed(**MINE, at=at)
+
+
+def grant(*events, service=None, **changes):
+    return GRANT.fold([grant_issued(service=service or service_terms(), **changes), *events])
+
+
+def lost(*events):
+    return count_unavailable(grant(*events), START, END)
+
+
+def test_nodes_that_do_not_work_are_lost_for_as_long_as_they_do_not():
+    assert lost() == 0
+    assert lost(degraded(hour(12)), resumed(hour(14))) == 2 * NODE_HOUR
+    assert lost(degraded(hour(12)), suspended(hour(13)), resumed(hour(14))) == 3 * NODE_HOUR
+    assert lost(suspended(hour(19))) == 2 * NODE_HOUR
+
+
+def test_only_what_lies_in_the_period_counts():
+    assert lost(degraded(hour(5)), resumed(hour(11))) == NODE_HOUR
+    assert lost(degraded(hour(5)), resumed(hour(9))) == 0
+    assert lost(degraded(hour(20)), resumed(hour(25))) == 0
+    assert lost(degraded(hour(19)), resumed(hour(25))) == NODE_HOUR
+
+
+def test_what_is_told_later_of_an_instant_replaces_what_was_told_of_it_and_of_later_ones():
+    assert lost(degraded(hour(12)), degraded(hour(11), nodes=0), resumed(hour(13))) == 4 * NODE_HOUR
+    assert lost(degraded(hour(12)), resumed(hour(12))) == 0
+    assert lost(degraded(hour(12)), resumed(hour(18)), degraded(hour(19)), resumed(hour(13))) == NODE_HOUR
+
+
+def test_a_part_of_a_second_is_not_lost():
+    almost = timedelta(seconds=1) / 17
+    assert lost(degraded(hour(12)), resumed(hour(12) + almost)) == 0
+    assert lost(degraded(hour(12)), resumed(hour(12) + timedelta(seconds=1, microseconds=999))) == 8
+
+
+def test_the_last_step_of_the_schedule_that_holds_is_given_back():
+    kept = assess(grant(), START, END, PROMISED)
+    assert (kept.availability, kept.met, kept.credit) == ("1/1", True, ZERO)
+    at_the_promise = assess(grant(degraded(hour(12)), resumed(hour(13))), START, END, PROMISED)
+    assert (at_the_promise.availability, at_the_promise.met, at_the_promise.credit) == ("19/20", True, ZERO)
+    below = assess(grant(degraded(hour(12)), resumed(hour(13.5))), START, END, PROMISED)
+    assert (below.availability, below.met, below.credit) == ("37/40", False, usd("0.10"))
+    far_below = assess(grant(suspended(hour(12)), resumed(hour(15))), START, END, 0)
+    assert (far_below.availability, far_below.credit) == ("7/10", usd("0.30"))
+    assert (far_below.gpu_seconds_promised, far_below.gpu_seconds_unavailable) == (PROMISED, 6 * NODE_HOUR)
+
+
+def test_what_is_not_metered_is_unavailable_where_the_terms_say_so():
+    metered = service_terms(measure="metered")
+    idle = assess(grant(service=metered), START, END, PROMISED // 2)
+    assert (idle.availability, idle.gpu_seconds_unavailable) == ("1/2", PROMISED // 2)
+    assert assess(grant(), START, END, PROMISED // 2).availability == "1/1"
+    down = assess(grant(suspended(hour(10)), resumed(hour(20)), service=metered), START, END, PROMISED)
+    assert (down.availability, down.gpu_seconds_unavailable) == ("0/1", PROMISED)
+
+
+def test_nothing_is_assessed_where_nothing_is_promised():
+    assert assess(GRANT.fold([grant_issued()]), START, END, 0) is None
+
+
+def test_the_best_promise_of_the_lots_counts():
+    best = service_terms(availability_min=usd("0.999"))
+    assert choose_service([service_terms(), None, best]) == best
+    assert choose_service([None]) is None
+
+
+def test_the_standard_terms_are_terms():
+    require_service(STANDARD_SERVICE, "/service")
+
+
+tellings = st.builds(
+    lambda kind, at, nodes: {"down": degraded(hour(at), nodes), "off": suspended(hour(at)), "up": resumed(hour(at))}[
+        kind
+    ],
+    st.sampled_from(["down", "off", "up"]),
+    st.integers(5, 25),
+    st.integers(0, 1),
+)
+
+
+@WALK
+@given(st.lists(tellings, max_size=8), st.integers(11, 19), st.sampled_from(["incidents", "metered"]))
+def test_what_a_period_came_to_is_between_nothing_and_all_and_halves_sum_to_the_whole(events, middle, measure):
+    running = grant(*events, service=service_terms(measure=measure))
+    result = assess(running, START, END, PROMISED // 3)
+    assert 0 <= result.gpu_seconds_unavailable <= result.gpu_seconds_promised == PROMISED
+    assert 0 <= parse_ratio(result.availability) <= 1
+    assert result.met == (not result.credit)
+    halves = (START, hour(middle)), (hour(middle), END)
+    assert sum(count_unavailable(running, *half) for half in halves) == count_unavailable(running, START, END)
+    assert sum(count_promised(running, *half) for half in halves) == PROMISED
+
+
+@pytest.mark.parametrize("second", [0, 1, 2, 3, 4])
+def test_working_nodes_second_by_second_sum_to_what_is_available(second):
+    """The count by runs equals one by seconds, over an hour in which nodes fail and come back."""
+    down, up = timedelta(seconds=1_200 + second), timedelta(seconds=3_000 - second)
+    running = grant(degraded(START + down), resumed(START + up))
+    by_second = sum(8 for at in range(3_600) if down <= timedelta(seconds=at) < up)
+    assert count_unavailable(running, START, hour(11)) == by_second
+    assert Fraction(by_second, 8) == (up - down) / timedelta(seconds=1)
+
+
+def test_what_was_resold_is_neither_promised_here_nor_lost():
+    sold = GrantResold(
+        **MINE,
+        resale_grant_id=build.id_of("grt", 2),
+        lot_id=build.id_of("lot", 2),
+        nodes=1,
+        start=hour(14),
+        end=hour(18),
+        gpu_seconds=4 * NODE_HOUR,
+        price_usd_per_gpu_hour="2/1",
+        cash_commitment_usd=usd("100"),
+        principal_commitment_usd=usd("100"),
+        budget_commitment_usd=usd("50"),
+    )
+    assert count_promised(grant(sold), START, END) == PROMISED - 4 * NODE_HOUR
+    assert count_unavailable(grant(sold, suspended(hour(13)), resumed(hour(15))), START, END) == 3 * NODE_HOUR
+    assert count_unavailable(grant(sold, degraded(hour(13)), resumed(hour(15))), START, END) == 2 * NODE_HOUR

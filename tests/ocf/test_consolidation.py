@@ -1,0 +1,28 @@
+"""A consolidation that bought fractions back is a package without fractions, and comes back byte for byte."""
+
+from decimal import Decimal
+
+import pytest
+
+from marketplace.domain.issuer_commands import SplitStock, TransferStock
+from marketplace.ocf.importing import check_files
+from marketplace.ocf.package import render_package
+from tests.captable.company import COFOUNDER, FOUNDER, Life, found, make_id
+from tests.ocf.package_tools import take_in
+
+
+@pytest.mark.parametrize("policy", ["cash_in_lieu", "give_up", "round_up"])
+def test_it_comes_back_byte_for_byte(policy):
+    life = Life()
+    found(life)
+    moved = {"holder_id": FOUNDER, "holder_id_after": COFOUNDER, "class_id": "common", "shares": 1_234}
+    life.act(TransferStock, transfer_id=make_id("trf", 9), **moved, at=life.time)
+    held = dict(life.issuer.holdings)
+    assert any(shares % 2_500 for shares in held.values())
+    consolidate = {"numerator": 1, "denominator": 2_500, "fractions": policy, "cash_usd_per_share": Decimal("0.30")}
+    life.act(SplitStock, split_id=make_id("spl", 2), **consolidate)
+    whole = {key: -(-shares // 2_500) if policy == "round_up" else shares // 2_500 for key, shares in held.items()}
+    assert dict(life.issuer.holdings) == {key: shares for key, shares in whole.items() if shares}
+    files = render_package(life.history)
+    assert check_files(files) == ()
+    assert render_package(take_in(files)) == files
