@@ -46,6 +46,7 @@ async def _see_trading(client: MarketplaceClient, ids: dict) -> None:
     audit = await client.auction_audit(ids["auction"])
     assert audit["certificate"]["book_hash"] == (await client.get_auction(ids["auction"])).certificate.book_hash
     assert (await client.get_standing(ids["provider"])).provider_id == ids["provider"]
+    assert [spread.voided async for spread in client.list_spreads()] == [True]
     assert await client.read_index("H100_SXM")
     curves = await client.read_curves("H100_SXM")
     assert {step.side for step in curves} == {"ask", "bid"}
