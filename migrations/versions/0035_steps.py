@@ -5,8 +5,8 @@ from alembic import op
 
 from migrations.columns import jsonb
 
-revision: str = "0033"
-down_revision: str | None = "0032"
+revision: str = "0035"
+down_revision: str | None = "0034"
 
 
 def upgrade() -> None:
