@@ -12,7 +12,7 @@ from pathlib import Path
 
 PERIODS = 90
 REGIONS = ("us-east", "us-west", "eu-north", "ap-east")
-LIST_USD_PER_GPU_HOUR = {"H100_SXM": 2.6, "H200_SXM": 3.3, "B200_SXM": 5.0, "A100_80GB": 1.5}
+LIST_USD_PER_GPU_HOUR = {"H100_SXM": 2.6, "H200_SXM": 3.4, "B200_SXM": 5.0, "A100_80GB": 1.5}
 CLASS_WEIGHTS = (45, 28, 15, 12)
 CLUSTER_ASKS = ("1.6000", "2.0000", "2.4000")
 Row = Mapping[str, object]

@@ -70,7 +70,7 @@ class MatchTerms(msgspec.Struct, frozen=True, kw_only=True):
         nodes: Nodes at every instant.
         start: First instant.
         end: Instant after the last.
-        lots: Which lots carry it.
+        lots: Which lots of the book carry it; a lot's steps at further asks stand there under ids of their own.
         value_usd_per_gpu_hour: w, what it offered there.
         price_usd_per_gpu_hour: p, what it pays: the mean of the period prices, exact; of a backstop order its offer.
     """

@@ -37,6 +37,7 @@ class BookLot(msgspec.Struct, frozen=True, kw_only=True):
         from_period: First period.
         to_period: Period after the last.
         ask_usd_per_gpu_hour: Its ask.
+        step_of: The lot of which these are nodes at a further ask; None: they are the lot's first.
     """
 
     lot_id: Id
@@ -45,6 +46,7 @@ class BookLot(msgspec.Struct, frozen=True, kw_only=True):
     from_period: Period
     to_period: Period
     ask_usd_per_gpu_hour: UsdPerGpuHour
+    step_of: Id | None = None
 
 
 class BookUse(msgspec.Struct, frozen=True, kw_only=True):
@@ -108,6 +110,9 @@ class BookOrder(msgspec.Struct, frozen=True, kw_only=True):
         sizes: Other sizes that would do.
         group_id: At most one order of a group is matched.
         parent_id: An order without which it is not matched.
+        conflict: Wishes that nothing on offer meets together, though it meets them without any one: ``gpu_class``,
+            ``region``, ``interconnect``, ``gpus_per_node``, ``site`` (standing, PUE, renewable share), ``lot_terms``
+            (what lots ask of orders), ``nodes``, ``duration``, ``start_window``; none where it could be served alone.
     """
 
     order_id: Id
@@ -119,6 +124,7 @@ class BookOrder(msgspec.Struct, frozen=True, kw_only=True):
     sizes: tuple[Nodes, ...] = ()
     group_id: Text | None = None
     parent_id: Id | None = None
+    conflict: tuple[Text, ...] = ()
 
 
 class Book(msgspec.Struct, frozen=True, kw_only=True):

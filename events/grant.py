@@ -234,6 +234,18 @@ class GrantTransferred(Event, frozen=True, kw_only=True, tag="grant.transferred.
     startup_id_before: Id
 
 
+class GrantPrioritised(Event, frozen=True, kw_only=True, tag="grant.prioritised.v1"):
+    """The grant's place changed in the order in which a tenant's use is spread over its grants; from now on only.
+
+    Attributes:
+        grant_id: The grant.
+        priority: The lowest is used first.
+    """
+
+    grant_id: Id
+    priority: Annotated[int, Meta(ge=0, le=1_000)]
+
+
 class GrantResold(Event, frozen=True, kw_only=True, tag="grant.resold.v1"):
     """Part of the capacity was sold on; it is delivered, stated and paid under a grant of its own from now on.
 
@@ -307,6 +319,7 @@ GrantEvent = (
     | GrantSubstituted
     | GrantExtended
     | GrantTransferred
+    | GrantPrioritised
     | GrantResold
     | GrantCompleted
     | GrantTerminated

@@ -3,10 +3,23 @@
 from decimal import Decimal
 from typing import Annotated
 
+import msgspec
 from msgspec import Meta
 
 from events.service import ServiceTerms
 from events.types import Event, Id, Instant, Nodes, Text, UsdPerGpuHour
+
+
+class AskStep(msgspec.Struct, frozen=True, kw_only=True):
+    """Further nodes of a lot at a higher ask; they are sold when all that ask less are.
+
+    Attributes:
+        nodes: How many.
+        ask_usd_per_gpu_hour: The least that they are sold for.
+    """
+
+    nodes: Nodes
+    ask_usd_per_gpu_hour: UsdPerGpuHour
 
 
 class LotListed(Event, frozen=True, kw_only=True, tag="lot.listed.v1"):
@@ -19,10 +32,11 @@ class LotListed(Event, frozen=True, kw_only=True, tag="lot.listed.v1"):
         nodes: Nodes for sale at every instant.
         start: First instant.
         end: Instant after the last.
-        ask_usd_per_gpu_hour: The least it is sold for.
+        ask_usd_per_gpu_hour: The least it is sold for; where it has further asks, the ask of its first nodes.
         nodes_min: The smallest order that it serves.
         duration_hours_min: The shortest order that it serves.
         mandate_ids: Mandates that may take the equity part of an order served from it; none: cash only.
+        further_asks: Steps at rising asks, which take their nodes from the end of `nodes`; none: one ask for all.
         grant_id: The grant whose unused nodes are resold; None: the provider's own nodes.
         ask_floor_usd_per_gpu_hour: The least that it may ever ask; of a resale what the holder of the grant's equity
             would have paid for an hour.
@@ -39,6 +53,7 @@ class LotListed(Event, frozen=True, kw_only=True, tag="lot.listed.v1"):
     nodes_min: Nodes = 1
     duration_hours_min: Annotated[int, Meta(ge=1, le=24 * 366)] = 1
     mandate_ids: tuple[Id, ...] = ()
+    further_asks: tuple[AskStep, ...] = ()
     grant_id: Id | None = None
     ask_floor_usd_per_gpu_hour: UsdPerGpuHour = Decimal(0)
     service: ServiceTerms | None = None
@@ -50,10 +65,12 @@ class LotRepriced(Event, frozen=True, kw_only=True, tag="lot.repriced.v1"):
     Attributes:
         lot_id: The lot.
         ask_usd_per_gpu_hour: The ask from now on.
+        further_asks: The steps from now on; none: one ask for all nodes.
     """
 
     lot_id: Id
     ask_usd_per_gpu_hour: UsdPerGpuHour
+    further_asks: tuple[AskStep, ...] = ()
 
 
 class LotRescheduled(Event, frozen=True, kw_only=True, tag="lot.rescheduled.v1"):

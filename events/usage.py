@@ -5,7 +5,7 @@ from typing import Annotated, Literal
 import msgspec
 from msgspec import Meta
 
-from events.types import Event, GpuSeconds, Id, Instant, KilowattHours, Nodes, Share, Text
+from events.types import Event, GpuClass, GpuSeconds, Id, Instant, KilowattHours, Nodes, Share, Text
 
 SourceName = Annotated[str, Meta(min_length=1, max_length=200, description="CloudEvents source of the meter")]
 ReadingId = Annotated[str, Meta(min_length=1, max_length=200, description="CloudEvents id, unique in its source")]
@@ -180,4 +180,126 @@ class UsageEvidenced(Event, frozen=True, kw_only=True, tag="usage.evidenced.v1")
     meter: Meter = "provider"
 
 
-UsageEvent = UsageReported | UsageEvidenced | UsageCorrected | UsageVoided | UsageIdentified | UsageClosed
+Priority = Annotated[
+    int, Meta(ge=0, le=1_000, description="Of grants that could carry a use, the lowest is used first")
+]
+
+
+class BurnRank(msgspec.Struct, frozen=True, kw_only=True):
+    """A grant that was considered, and what it was ranked by: priority, then expiry, then when it was issued.
+
+    Attributes:
+        grant_id: The grant.
+        priority: Its priority then; the lowest first.
+        expires_at: When it ended, as it stood then; the earliest first.
+        created_at: When it was issued; the oldest first.
+    """
+
+    grant_id: Id
+    priority: Priority
+    expires_at: Instant
+    created_at: Instant
+
+
+class SpreadPart(msgspec.Struct, frozen=True, kw_only=True):
+    """What one grant carries of a spread reading; a reading of its own in the grant's record.
+
+    Attributes:
+        grant_id: The grant.
+        reading_id: The id of that reading, under the same source.
+        start: First instant.
+        end: Instant after the last.
+        gpus: GPUs at every instant of it.
+    """
+
+    grant_id: Id
+    reading_id: ReadingId
+    start: Instant
+    end: Instant
+    gpus: Gpus
+
+
+class Spread(msgspec.Struct, frozen=True, kw_only=True):
+    """GPUs that a tenant used over an interval, and which grants carry them.
+
+    Invariant: at every instant of the interval the GPUs of the parts are those of the reading.
+
+    Attributes:
+        start: First instant.
+        end: Instant after the last.
+        gpus: GPUs used at every instant of it.
+        ranks: The grants that were considered, in the order in which they were used.
+        parts: What each of them carries, by that order and then by time.
+        parts_made: How many parts the reading has ever had; their ids are never used again.
+    """
+
+    start: Instant
+    end: Instant
+    gpus: Gpus
+    ranks: tuple[BurnRank, ...]
+    parts: tuple[SpreadPart, ...]
+    parts_made: Annotated[int, Meta(ge=1)]
+
+
+class UsageSpread(Event, frozen=True, kw_only=True, tag="usage.spread.v1"):
+    """A meter told what a tenant used of a class, and it was spread over the tenant's grants.
+
+    The readings that the parts are stand in the same atomic batch.
+
+    Attributes:
+        usage_id: The record of the tenant's use of the class at the provider.
+        startup_id: The tenant.
+        provider_id: Who delivered.
+        gpu_class: Class of the GPUs.
+        source: The meter.
+        reading_id: Unique in its source.
+        spread: What was used, and which grants carry it.
+    """
+
+    usage_id: Id
+    startup_id: Id
+    provider_id: Id
+    gpu_class: GpuClass
+    source: SourceName
+    reading_id: ReadingId
+    spread: Spread
+
+
+class UsageRespread(Event, frozen=True, kw_only=True, tag="usage.respread.v1"):
+    """What a meter told of a tenant was corrected or taken back: the order in which grants were used was unwound.
+
+    The corrections, voids and readings of the parts that changed stand in the same atomic batch.
+
+    Attributes:
+        usage_id: The record of the tenant's use of the class at the provider.
+        startup_id: The tenant.
+        provider_id: Who delivered.
+        gpu_class: Class of the GPUs.
+        source: The meter.
+        reading_id: The reading.
+        before: What it said, and which grants carried it.
+        after: What it says now; None where it was taken back.
+        reason: Why.
+    """
+
+    usage_id: Id
+    startup_id: Id
+    provider_id: Id
+    gpu_class: GpuClass
+    source: SourceName
+    reading_id: ReadingId
+    before: Spread
+    after: Spread | None
+    reason: Text
+
+
+UsageEvent = (
+    UsageReported
+    | UsageEvidenced
+    | UsageCorrected
+    | UsageVoided
+    | UsageIdentified
+    | UsageClosed
+    | UsageSpread
+    | UsageRespread
+)

@@ -38,6 +38,7 @@ from marketplace.api import (
     pools,
     quotes,
     sites,
+    spreads,
     statements,
     usage,
 )
@@ -64,6 +65,7 @@ _FEATURES: Final[tuple[tuple[str, Router], ...]] = (
     ("grants", grants.ROUTER),
     ("usage", usage.ROUTER),
     ("usage", meters.ROUTER),
+    ("usage", spreads.ROUTER),
     ("statements", statements.ROUTER),
     ("instruments", instruments.ROUTER),
     ("issuers", issuers.ROUTER),

@@ -7,6 +7,7 @@ from litestar.params import FromPath, JSONBody
 
 from marketplace.api.bodies.delivery import (
     DegradeGrantBody,
+    PrioritiseGrantBody,
     ResumeGrantBody,
     SubstituteGrantBody,
     TerminateGrantBody,
@@ -28,6 +29,7 @@ from marketplace.runtime.commands.grants import (
     transfer_grant,
 )
 from marketplace.runtime.commands.resale import resell_grant
+from marketplace.runtime.commands.spreads import prioritise_grant
 from marketplace.runtime.commands.substitution import substitute_grant
 
 PATH: Final = "/v1/grants"
@@ -107,6 +109,15 @@ async def transfer(
     return command.answer(receipt)
 
 
+@post("/{grant_id:str}/prioritise", status_code=200, summary="Say when a grant is used among others")
+async def prioritise(
+    command: Commanded, grant_id: FromPath[str], data: JSONBody[PrioritiseGrantBody]
+) -> Response[ReceiptBody]:
+    """Say, as its startup, when the grant is used among those over which use is spread; the lowest first."""
+    receipt = await prioritise_grant(command.handler, command.context, grant_id, priority=data.priority)
+    return command.answer(receipt)
+
+
 @post("/{grant_id:str}/resell", summary="Sell unused capacity on")
 async def resell(command: Commanded, grant_id: FromPath[str], data: JSONBody[ResellGrantBody]) -> Response[ReceiptBody]:
     """Offer nodes of a grant as a lot, as the startup that pays for it; they stay its own until they are sold."""
@@ -180,6 +191,7 @@ ROUTER: Final = Router(
         resume,
         substitute,
         transfer,
+        prioritise,
         resell,
         terminate,
         get_one,

@@ -38,6 +38,7 @@ async def offer(command: Commanded, data: JSONBody[ListLotBody]) -> Response[Rec
         nodes_min=data.nodes_min,
         duration_hours_min=data.duration_hours_min,
         mandate_ids=data.mandate_ids,
+        further_asks=data.further_asks,
         service=data.service,
     )
     return command.answer_created(receipt, PATH)
@@ -46,8 +47,14 @@ async def offer(command: Commanded, data: JSONBody[ListLotBody]) -> Response[Rec
 @post("/{lot_id:str}/reprice", status_code=200, summary="Change the ask")
 async def reprice(command: Commanded, lot_id: FromPath[str], data: JSONBody[RepriceLotBody]) -> Response[ReceiptBody]:
     """Change the ask for auctions that are not locked yet."""
-    ask = data.ask_usd_per_gpu_hour
-    return command.answer(await reprice_lot(command.handler, command.context, lot_id, ask_usd_per_gpu_hour=ask))
+    receipt = await reprice_lot(
+        command.handler,
+        command.context,
+        lot_id,
+        ask_usd_per_gpu_hour=data.ask_usd_per_gpu_hour,
+        further_asks=data.further_asks,
+    )
+    return command.answer(receipt)
 
 
 @post("/{lot_id:str}/reschedule", status_code=200, summary="Move the span of a lot")

@@ -108,7 +108,9 @@ async def find_all(
     last = None if end is None else parse_instant(end, "/end")
     grant = await load_grant(reading, grant_id)
     async with reading.connect() as connection:
-        return await load_contradictions(connection, grant, start=first or grant.start, end=last or grant.end)
+        return await load_contradictions(
+            connection, grant, start=first or grant.start, end=last or grant.end, party_id=reading.party_id
+        )
 
 
 @post("/corrections", status_code=200, summary="Correct a reading")

@@ -99,6 +99,7 @@ def _render_order(order: Order) -> dict[str, Any]:
         ],
         **({"sizes": sorted(order.sizes)} if order.sizes else {}),
         **_present(group_id=order.group_id, parent_id=order.parent_id),
+        **({"conflict": list(order.conflict)} if order.conflict else {}),
     }
 
 
@@ -186,6 +187,7 @@ def _parse_order(row: Mapping[str, Any]) -> Order:
         tuple(row.get("sizes", ())),
         row.get("group_id"),
         row.get("parent_id"),
+        tuple(row.get("conflict", ())),
     )
 
 

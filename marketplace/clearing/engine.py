@@ -17,9 +17,9 @@ from marketplace.clearing.pricing import Micros, render_price_runs, set_prices, 
 from marketplace.clearing.reasons import list_reasons, regret_micros
 from marketplace.clearing.second import Seconds
 from marketplace.clearing.solving import Solved, solve
-from marketplace.clearing.winning import PriceToWin, price_to_win
+from marketplace.clearing.winning import PriceToWin, can_be_exact, price_to_win
 
-ENGINE_VERSION = "clearing-6"
+ENGINE_VERSION = "clearing-7"
 
 
 def clear(book: Book, *, seed: int, iterations: int | None = None) -> Clearing:
@@ -36,7 +36,7 @@ def clear(book: Book, *, seed: int, iterations: int | None = None) -> Clearing:
     check_book(book)
     solved = solve(compile_book(book), seed, iterations)
     prices = set_prices(solved.allocation, solved.shadow)
-    return _render(_Answer(book, solved, prices, seed))
+    return _render(_Answer(book, solved, prices, seed, can_be_exact(solved)))
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,6 +47,7 @@ class _Answer:
     solved: Solved
     prices: list[Micros]
     seed: int
+    exactly: bool
 
     @property
     def allocation(self) -> Allocation:
@@ -120,7 +121,7 @@ def _match(answer: _Answer, order: int, shares: tuple[LotShare, ...]) -> Match:
 
 
 def _explain(answer: _Answer, order: int) -> Decision:
-    price = price_to_win(answer.solved, answer.seed, order)
+    price = price_to_win(answer.solved, answer.seed, order, exactly=answer.exactly)
     reasons = list_reasons(answer.book, answer.allocation, answer.prices, order, price)
     regret = regret_micros(answer.allocation, answer.prices, order)[0]
     order_id = answer.book.orders[order].order_id

@@ -27,8 +27,16 @@ class Work:
     gap: float
 
 
-def solve_program(program: Program, begin: Floats, work: Work) -> Flags | None:
-    """Return which placements of a program to take, None where nothing was found.
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """Which placements to take, None where nothing was found, and whether the gap that was asked for is proven."""
+
+    taken: Flags | None
+    proven: bool
+
+
+def solve_program(program: Program, begin: Floats, work: Work) -> Answer:
+    """Return which placements of a program to take.
 
     Args:
         program: An integer program.
@@ -45,12 +53,13 @@ def solve_program(program: Program, begin: Floats, work: Work) -> Flags | None:
         solver.run()
         values = np.array(solver.getSolution().col_value)
         if len(values) < count:
-            return None
+            return Answer(None, proven=False)
         objective = solver.getInfo().objective_function_value
         # HiGHS 1.16 sometimes reports the placements it began from although it found better ones: then begin cold.
         if float(cost @ values[: len(cost)]) >= objective * (1 - SHORT_RELATIVE):
             break
-    return np.asarray(values[:count] > WHOLE_LEAST)
+    proven = solver.getModelStatus() == highspy.HighsModelStatus.kOptimal
+    return Answer(np.asarray(values[:count] > WHOLE_LEAST), proven=proven)
 
 
 def _limit(solver: Any, work: Work) -> Any:

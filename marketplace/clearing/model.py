@@ -82,6 +82,7 @@ class Order:
         sizes: Other sizes that would do as well, each at the same value per GPU-hour.
         group_id: At most one order of a group is accepted.
         parent_id: An order without which this one is not accepted.
+        conflict: Wishes of its own that nothing on offer meets together; it is told them where no bid could serve it.
     """
 
     order_id: str
@@ -93,6 +94,7 @@ class Order:
     sizes: tuple[int, ...] = ()
     group_id: str | None = None
     parent_id: str | None = None
+    conflict: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,7 +7,7 @@ the same time, each in one thread with a limit on nodes, never on time, so that 
 
 import math
 import random
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -16,13 +16,16 @@ from marketplace.clearing.allocation import Allocation, Placing
 from marketplace.clearing.bound import Shadow
 from marketplace.clearing.carrying import stack
 from marketplace.clearing.grid import Flags, Floats, Grid
-from marketplace.clearing.integer import Work, solve_program
+from marketplace.clearing.integer import Answer, Work, solve_program
 from marketplace.clearing.program import Integers, RowTable, WayTable, build_program
 from marketplace.clearing.prospects import Prospects
 from marketplace.clearing.taken import Taken
 
 THREADS = 2
 WORK = Work(nodes=30, asks=80, gap=1e-4)
+LIGHT_WORK = Work(nodes=10, asks=30, gap=5e-4)
+"""Of small programs, hard ones are given up early: another stretch of pools and time gains more by then."""
+WORK_OF_WHOLE = Work(nodes=10, asks=60, gap=2e-4)
 WIDTHS = (2, 3, 5, 8)
 """How long a neighbourhood may be, in mean durations of orders."""
 LOSSES = (0.01, 0.03, 0.1)
@@ -34,11 +37,12 @@ TOLERANCE_MICRO = 10.0
 
 @dataclass(frozen=True, slots=True)
 class Reach:
-    """How large neighbourhoods may be, and how many are solved in one batch."""
+    """How large neighbourhoods may be, how many are solved in one batch, and how hard each is tried."""
 
     columns: int
     pools: int
     batch: int
+    work: Work = WORK
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,6 +54,15 @@ class Task:
     fixed: Floats
     incumbent: Floats
     taken: Taken | None = None
+    work: Work = WORK
+
+
+@dataclass(frozen=True, slots=True)
+class Whole:
+    """The program about every order, and what it is going to answer."""
+
+    task: Task
+    answer: Future[Answer]
 
 
 class Neighbourhoods:
@@ -79,6 +92,26 @@ class Neighbourhoods:
         tasks = self._choose()
         for task, chosen in zip(tasks, threads.map(self._solve, tasks), strict=True):
             self._apply(task, chosen)
+
+    def begin_whole(self, threads: ThreadPoolExecutor) -> Whole:
+        """Begin to decide about every order anew in one program, beside the rounds that follow."""
+        view = self._view()
+        orders = np.unique(self.prospects.order)
+        fixed, incumbent = np.zeros(self.table.rows), view.current.astype(np.float64)
+        taken = self._taken_by_others(orders)
+        task = Task(np.arange(len(self.prospects.order)), orders, fixed, incumbent, taken, WORK_OF_WHOLE)
+        return Whole(task, threads.submit(self._answer, task))
+
+    def end_whole(self, whole: Whole) -> bool:
+        """Take the answer about every order over where it is worth more than what was found meanwhile.
+
+        Returns:
+            Whether no clearing can be worth more, within the gap of that program; where prices took nothing off it.
+        """
+        answer, incumbent = whole.answer.result(), self._view().current
+        taken = incumbent if answer.taken is None else answer.taken
+        self._apply(whole.task, np.flatnonzero(taken))
+        return answer.proven and bool((self._view().current == taken).all())
 
     def _choose(self) -> list[Task]:
         count, view = len(self.grid.yards), self._view()
@@ -175,7 +208,8 @@ class Neighbourhoods:
                     fixed[row : row + wish.duration] += self.grid.ways[placing[0]].nodes
         keep = self._affordable(columns, fixed) | view.current[columns]
         columns = columns[keep]
-        return Task(columns, orders, fixed, view.current[columns].astype(np.float64), self._taken_by_others(orders))
+        incumbent = view.current[columns].astype(np.float64)
+        return Task(columns, orders, fixed, incumbent, self._taken_by_others(orders), self.reach.work)
 
     def _taken_by_others(self, orders: Integers) -> Taken | None:
         if self.allocation.taken is None:
@@ -206,10 +240,13 @@ class Neighbourhoods:
         return keep
 
     def _solve(self, task: Task) -> Integers:
+        taken = self._answer(task).taken
+        return task.columns[task.incumbent > 0 if taken is None else taken]
+
+    def _answer(self, task: Task) -> Answer:
         columns = self.prospects.columns.take(task.columns)
         program = build_program(self.grid, self.ways, self.table, columns, task.fixed, whole=True, taken=task.taken)
-        chosen = solve_program(program, task.incumbent, WORK)
-        return task.columns[task.incumbent > 0 if chosen is None else chosen]
+        return solve_program(program, task.incumbent, task.work)
 
     def _apply(self, task: Task, chosen: Integers) -> None:
         """Move to the program's answer, mend prices that it broke, and go back where that is worth less.

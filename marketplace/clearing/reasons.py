@@ -15,7 +15,7 @@ import numpy as np
 from marketplace.clearing.allocation import Allocation
 from marketplace.clearing.carrying import stack, stack_alone
 from marketplace.clearing.grid import Grid, Wish, window_sums
-from marketplace.clearing.model import Book, Reason
+from marketplace.clearing.model import Book, Order, Reason
 from marketplace.clearing.money import MICRO, show, usd
 from marketplace.clearing.pricing import Micros
 from marketplace.clearing.relaxing import find_conflict, list_relaxations
@@ -51,7 +51,7 @@ def list_reasons(
     """Return the reasons why an order is out, the decisive one first."""
     grid = allocation.grid
     wish = grid.wishes[order]
-    hopeless = find_hopeless(grid, order, book.orders[order].start_latest)
+    hopeless = find_hopeless(grid, order, book.orders[order])
     floor = cheapest_alone(grid, wish)
     if hopeless is not None or floor is None:
         return () if hopeless is None else (hopeless,)
@@ -86,12 +86,20 @@ def list_reasons(
     return (*found, *_circumstances(allocation, order))
 
 
-def find_hopeless(grid: Grid, order: int, start_latest: int) -> Reason | None:
+def find_hopeless(grid: Grid, order: int, asked: Order) -> Reason | None:
     """Return why an order could not be served whatever it offered, None where it could on the empty pools."""
-    wish = grid.wishes[order]
+    wish, named = grid.wishes[order], ",".join(asked.conflict)
     if not wish.ways:
-        return Reason("no_eligible_pool", "no pool and mandate would take this order", {})
-    return _never_feasible(grid, order, start_latest) if cheapest_alone(grid, wish) is None else None
+        text = "no pool and mandate would take this order"
+        if named:
+            return Reason(
+                "no_eligible_pool", f"{text}: nothing on offer meets its {named} together", {"conflict": named}
+            )
+        return Reason("no_eligible_pool", text, {})
+    if cheapest_alone(grid, wish) is not None:
+        return None
+    reason = _never_feasible(grid, order, asked.start_latest)
+    return replace(reason, facts={**reason.facts, "conflict": named}) if named else reason
 
 
 def cheapest_alone(grid: Grid, wish: Wish) -> tuple[Fraction, int, int] | None:

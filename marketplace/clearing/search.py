@@ -10,7 +10,7 @@ from marketplace.clearing.allocation import Allocation
 from marketplace.clearing.bound import Shadow
 from marketplace.clearing.grid import Floats, Grid
 from marketplace.clearing.marginal import settle
-from marketplace.clearing.neighbourhood import THREADS, Neighbourhoods, Reach
+from marketplace.clearing.neighbourhood import LIGHT_WORK, THREADS, Neighbourhoods, Reach
 from marketplace.clearing.program import RowTable, WayTable
 from marketplace.clearing.prospects import Prospects
 from marketplace.clearing.ruin import Ruin
@@ -21,8 +21,11 @@ SETTLE_ROUNDS = 8
 PATIENCE_ROUNDS = 12
 PATIENCE_ROUNDS_SMALL = 4
 SMALL_COLUMNS_MAX = 3_000
-SMALL_REACH = Reach(columns=700, pools=12, batch=2)
-REACH = Reach(columns=500, pools=8, batch=6)
+WHOLE_ROUNDS = 3
+"""Rounds of a small book after which the program about all of it is waited for."""
+SMALL_REACH = Reach(columns=250, pools=6, batch=4, work=LIGHT_WORK)
+REACHES = (Reach(columns=500, pools=8, batch=6), Reach(columns=250, pools=8, batch=6, work=LIGHT_WORK))
+"""Rounds take turns: few large programs, each solved well, and small ones, which cost a fifth and mend as much."""
 GAIN_RELATIVE = 1e-6
 
 
@@ -67,17 +70,21 @@ def improve(
         return 0
     ruin = Ruin(allocation, prospects, pick)
     small = len(prospects.order) <= SMALL_COLUMNS_MAX
-    programs = Neighbourhoods(allocation, prospects, tables, (pick, SMALL_REACH if small else REACH))
+    programs = Neighbourhoods(allocation, prospects, tables, (pick, SMALL_REACH if small else REACHES[0]))
     slices = 1 if small else SETTLE_ROUNDS
     ruin.run(RUINS_FIRST_PER_ORDER * len(allocation.grid.wishes))
     idle = 0
     with ThreadPoolExecutor(THREADS) as threads:
+        whole = programs.begin_whole(threads) if small else None
         for done in range(1, rounds + 1):
             before = allocation.total
             ruin.run(RUINS_PER_ROUND)
+            programs.reach = SMALL_REACH if small else REACHES[done % len(REACHES)]
             programs.run(threads)
             settle(allocation, tables[2], range(done % slices, len(allocation.grid.wishes), slices))
+            if whole is not None and done == min(WHOLE_ROUNDS, rounds) and programs.end_whole(whole):
+                return done
             idle = 0 if allocation.total > before * (1 + GAIN_RELATIVE) else idle + 1
-            if idle == (PATIENCE_ROUNDS_SMALL if small else PATIENCE_ROUNDS):
+            if done >= WHOLE_ROUNDS and idle >= (PATIENCE_ROUNDS_SMALL if small else PATIENCE_ROUNDS):
                 return done
     return rounds

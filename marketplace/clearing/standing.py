@@ -100,7 +100,7 @@ def estimate(standing: Standing, order: Order) -> Estimate:
         solved = replace(solved, proven=False)
     price = price_to_win(solved, standing.seed, at)
     if price is None:
-        reason = find_hopeless(grid, at, order.start_latest)
+        reason = find_hopeless(grid, at, order)
         if reason is None:
             reason = next(iter(list_rule_reasons(book, solved.allocation, at)), None)
         return Estimate(None, None, None, sure=False, placements=(), reason=reason)

@@ -31,6 +31,8 @@ from marketplace.clearing.solving import EXACT_EFFORT, Solved, solve
 
 COLUMNS_MAX = 300
 STEPS_MAX = 50
+EXACT_WORK_MAX = 1_000
+"""Placements times orders that lost up to which every price to win of a book is worked out to the cent."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,15 +50,28 @@ class PriceToWin:
     upper_micro: int | None
 
 
-def price_to_win(solved: Solved, seed: int, order: int) -> PriceToWin | None:
-    """Return what a loser would have to be worth to win against the same book, None where nothing would do."""
+def can_be_exact(solved: Solved) -> bool:
+    """Tell whether an auction has the time to work out the price to win of each of its losers to the cent."""
+    allocation = solved.allocation
+    return solved.proven and len(list_columns(allocation.grid).way) * int(allocation.out.sum()) <= EXACT_WORK_MAX
+
+
+def price_to_win(solved: Solved, seed: int, order: int, *, exactly: bool = True) -> PriceToWin | None:
+    """Return what a loser would have to be worth to win against the same book, None where nothing would do.
+
+    Args:
+        solved: The book without the order.
+        seed: The seed of the clearing.
+        order: The order that lost.
+        exactly: Whether the exact threshold is sought where the book is solved to its optimum.
+    """
     grid = solved.allocation.grid
     entries = find_entries(solved.allocation, solved.shadow, order)
     if not entries and grid.rules is not None and solved.proven:
         entries = _find_with_others(solved, order)
     if not entries:
         return None
-    exact = find_exact_price(solved, seed, order, entries[0])
+    exact = find_exact_price(solved, seed, order, entries[0]) if exactly else None
     if exact is not None:
         return PriceToWin(exact, exact=True, lower_micro=exact, upper_micro=exact)
     least = max(entries[0].value_micro, _first_cent(grid, order))

@@ -32,7 +32,7 @@ from marketplace.api.bodies.issuers import (
 from marketplace.api.bodies.reasons import ReasonBody, TimedReasonBody
 from marketplace.api.cap_tables import HoldingView
 from marketplace.api.commands import ReceiptBody
-from marketplace.client.books import Books
+from marketplace.client.metering import Metering
 from marketplace.projections.cap_tables import (
     FinancingView,
     IssuerView,
@@ -44,7 +44,7 @@ from marketplace.projections.cap_tables import (
 from marketplace.projections.instruments import InstrumentView, MovementView, PrincipalView
 
 
-class Companies(Books):
+class Companies(Metering):
     """What a company does with its stock, and what both sides do with an instrument."""
 
     async def get_issuer(self, issuer_id: str) -> IssuerView:

@@ -26,6 +26,7 @@ from marketplace.api.bodies.supply import (
     ListLotBody,
     OpenPoolBody,
     RegisterSiteBody,
+    RepriceLotBody,
     ResellGrantBody,
     ScheduleConversionBody,
     SlipConversionBody,
@@ -108,6 +109,10 @@ class MarketplaceClient(Companies, Delivery):
     async def resell_grant(self, grant_id: str, body: ResellGrantBody, **options: Any) -> ReceiptBody:
         """Offer nodes of a grant that its startup does not use; the receipt names the lot."""
         return await self.command(f"/v1/grants/{grant_id}/resell", body, **options)
+
+    async def reprice_lot(self, lot_id: str, body: RepriceLotBody, **options: Any) -> ReceiptBody:
+        """Change the asks of a lot."""
+        return await self.command(f"/v1/lots/{lot_id}/reprice", body, **options)
 
     async def withdraw_lot(self, lot_id: str, reason: str, **options: Any) -> ReceiptBody:
         """Take a lot off the market for good."""

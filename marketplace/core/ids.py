@@ -10,9 +10,6 @@ import re
 from typing import Final
 from uuid import UUID
 
-import uuid_utils
-from typeid import TypeID
-
 PREFIXES: Final = {
     "party": "pty",
     "site": "sit",
@@ -34,6 +31,13 @@ PREFIXES: Final = {
 _ID: Final = re.compile(r"[a-z]{3}_[0-7][0-9a-hjkmnp-tv-z]{25}")
 _VARIANT: Final = 0x8000_0000_0000_0000
 _VERSION_7: Final = 7
+_ALPHABET: Final = "0123456789abcdefghjkmnpqrstvwxyz"
+_BASE: Final = len(_ALPHABET)
+_TO_PYTHON: Final = str.maketrans(_ALPHABET, "0123456789abcdefghijklmnopqrstuv")
+"""From Crockford's digits to those that `int` reads."""
+_PAIRS: Final = tuple(first + second for first in _ALPHABET for second in _ALPHABET)
+_TWO_DIGITS: Final = len(_PAIRS) - 1
+_SHIFTS: Final = range(120, -1, -10)
 
 
 def is_id(text: str, prefix: str | None = None) -> bool:
@@ -43,7 +47,11 @@ def is_id(text: str, prefix: str | None = None) -> bool:
 
 def render_id(prefix: str, uuid: UUID) -> str:
     """Return the id of a UUID under a prefix, for example ``ord_01j…``."""
-    return str(TypeID.from_uuid(suffix=uuid_utils.UUID(int=uuid.int), prefix=prefix))
+    return _render(prefix, uuid.int)
+
+
+def _render(prefix: str, number: int) -> str:
+    return f"{prefix}_{''.join([_PAIRS[(number >> shift) & _TWO_DIGITS] for shift in _SHIFTS])}"
 
 
 def parse_uuid(id: str) -> UUID:  # noqa: A002 - the field's word
@@ -52,23 +60,26 @@ def parse_uuid(id: str) -> UUID:  # noqa: A002 - the field's word
     Raises:
         ValueError: It is not an id.
     """
-    if not is_id(id):
-        raise ValueError(f"{id!r} is not an id of the form abc_ and 26 characters")
-    return UUID(int=TypeID.from_string(id).uuid.int)
+    return UUID(int=_parse(id))
+
+
+def _parse(id_: str) -> int:
+    if not is_id(id_):
+        raise ValueError(f"{id_!r} is not an id of the form abc_ and 26 characters")
+    return int(id_[4:].translate(_TO_PYTHON), _BASE)
 
 
 def derive_command_id(tenant: str, key: str) -> str:
     """Return the id of the command that a tenant sent under an idempotency key."""
     digest = int.from_bytes(hashlib.sha256(f"{tenant}\n{key}".encode()).digest()[:16], "big")
-    timestamp = _find_timestamp(key)
-    return render_id("cmd", _build_uuid(digest, timestamp))
+    return _render("cmd", _build(digest, _find_timestamp(key)))
 
 
 def derive_id(prefix: str, cause: str, salt: str = "") -> str:
     """Return the id of what `cause` (an id) creates under `prefix`; `salt` tells several apart."""
-    source = parse_uuid(cause)
+    source = _parse(cause)
     digest = int.from_bytes(hashlib.sha256(f"{prefix}\n{cause}\n{salt}".encode()).digest()[:16], "big")
-    return render_id(prefix, _build_uuid(digest, _read_timestamp(source)))
+    return _render(prefix, _build(digest, _read_timestamp(source)))
 
 
 def rename_id(prefix: str, id: str) -> str:  # noqa: A002 - the field's word
@@ -81,17 +92,18 @@ def _find_timestamp(key: str) -> int | None:
         uuid = UUID(key)
     except ValueError:
         return None
-    return _read_timestamp(uuid)
+    return _read_timestamp(uuid.int)
 
 
-def _read_timestamp(uuid: UUID) -> int | None:
-    return uuid.int >> 80 if uuid.version == _VERSION_7 else None
+def _read_timestamp(number: int) -> int | None:
+    """Return the milliseconds of a UUIDv7 of RFC 9562, None of any other."""
+    return number >> 80 if (number >> 62) & 3 == _VARIANT >> 62 and (number >> 76) & 15 == _VERSION_7 else None
 
 
-def _build_uuid(digest: int, timestamp: int | None) -> UUID:
+def _build(digest: int, timestamp: int | None) -> int:
     """Return a UUIDv7 of a timestamp and 74 bits of a digest, or a UUIDv8 of 122 bits of it."""
     low = (digest & 0x3FFF_FFFF_FFFF_FFFF) | _VARIANT
     middle = (digest >> 64) & 0x0FFF
     if timestamp is None:
-        return UUID(int=((digest >> 80) << 80) | (8 << 76) | (middle << 64) | low)
-    return UUID(int=(timestamp << 80) | (7 << 76) | (middle << 64) | low)
+        return ((digest >> 80) << 80) | (8 << 76) | (middle << 64) | low
+    return (timestamp << 80) | (7 << 76) | (middle << 64) | low

@@ -18,7 +18,7 @@ from immutables import Map
 
 KEY_BYTES: Final = 10
 """Two of ten million keys are the same by chance with a probability below 10^-10."""
-FILL: Final = 48
+FILL: Final = 24
 BUCKET_BYTES: Final = 120
 """What a bucket takes in memory besides its rows, about."""
 _EMPTY: Final[Map[int, bytes]] = Map({0: b""})

@@ -39,7 +39,7 @@ class Tally:
     def find_peak(self, start: int, end: int) -> tuple[int, int]:
         """Return the greatest amount at any second of ``[start, end)``, at least 0, and the first second it is at."""
         peak, where = 0, start
-        for number in _list_blocks(start, end, self._block):
+        for number in list_blocks(start, end, self._block):
             for begin, stop, amount in self._get(number):
                 if amount > peak and begin < end and stop > start:
                     peak, where = amount, max(begin, start)
@@ -47,7 +47,7 @@ class Tally:
 
     def add(self, start: int, end: int, amount: int) -> None:
         """Add an amount, which may be negative, to every second of ``[start, end)``."""
-        for number in _list_blocks(start, end, self._block):
+        for number in list_blocks(start, end, self._block):
             first = number * self._block
             begin, stop = max(start, first), min(end, first + self._block)
             self._changed[number] = _add_run(self._get(number), begin, stop, amount)
@@ -63,21 +63,8 @@ class Tally:
         return mutation.finish()
 
 
-def sum_amounts(timeline: Timeline, start: int, end: int) -> int:
-    """Return the sum of amount · seconds over ``[start, end)`` of a timeline whose blocks are hours."""
-    total = 0
-    for hour in _list_blocks(start, end, HOUR_SECONDS):
-        for begin, stop, amount in timeline.get(hour, ()):
-            total += max(min(stop, end) - max(begin, start), 0) * amount
-    return total
-
-
-def sum_all(timeline: Timeline) -> int:
-    """Return the sum of amount · seconds over all that a timeline has."""
-    return sum(amount * (stop - begin) for runs in timeline.values() for begin, stop, amount in runs)
-
-
-def _list_blocks(start: int, end: int, seconds: int) -> range:
+def list_blocks(start: int, end: int, seconds: int) -> range:
+    """Return the numbers of the blocks that ``[start, end)`` touches."""
     return range(start // seconds, (end - 1) // seconds + 1)
 
 
@@ -99,10 +86,11 @@ def _add_run(runs: tuple[Run, ...], begin: int, stop: int, amount: int) -> tuple
     if at < stop:
         pieces.append((at, stop, amount))
     low, high = max(left - 1, 0), right + 1
-    return runs[:low] + _merge([*runs[low:left], *pieces, *runs[right:high]]) + runs[high:]
+    return runs[:low] + merge_runs([*runs[low:left], *pieces, *runs[right:high]]) + runs[high:]
 
 
-def _merge(pieces: list[Run]) -> tuple[Run, ...]:
+def merge_runs(pieces: list[Run]) -> tuple[Run, ...]:
+    """Return pieces in order as runs: without those of nothing, and equal neighbours as one."""
     merged: list[Run] = []
     for begin, stop, amount in pieces:
         if not amount:

@@ -2,8 +2,10 @@
 
 from collections.abc import Sequence
 from datetime import datetime
+from decimal import Decimal
 from fractions import Fraction
 from itertools import pairwise
+from typing import NamedTuple
 
 from events.types import LotShare
 from marketplace.core.intervals import Load
@@ -11,22 +13,48 @@ from marketplace.domain.lot import Lot
 from marketplace.domain.pool import Pool
 
 
-def carry(pool: Pool, lots: Sequence[Lot], nodes: int, start: datetime, end: datetime) -> tuple[LotShare, ...] | None:
-    """Return shares of unsold nodes that carry a run, the cheapest lots first; None where there are too few."""
-    ordered = sorted(lots, key=lambda lot: (lot.ask_usd_per_gpu_hour, lot.listed.lot_id))
-    free = {lot.listed.lot_id: pool.unsold(lot.listed.lot_id, start, end) for lot in ordered}
+class Carried(NamedTuple):
+    """Nodes that carry a run.
+
+    Attributes:
+        shares: Of which lots.
+        floor: The mean over the run of the highest ask among them, the least uniform price.
+    """
+
+    shares: tuple[LotShare, ...]
+    floor: Fraction
+
+
+def carry(pool: Pool, lots: Sequence[Lot], nodes: int, start: datetime, end: datetime) -> Carried | None:
+    """Return unsold nodes that carry a run, the cheapest first; None where there are too few."""
+    free = {lot.listed.lot_id: pool.unsold(lot.listed.lot_id, start, end) for lot in lots}
     bounds = sorted({start, end, *(at for runs in free.values() for run in runs for at in (run.start, run.end))})
     shares: list[LotShare] = []
+    total = Fraction(0)
     for begin, stop in pairwise(bounds):
-        missing = nodes
-        for lot_id, runs in free.items():
-            used = min(_count_free(runs, begin, stop), missing)
-            missing -= used
-            if used:
-                _extend(shares, LotShare(lot_id=lot_id, nodes=used, start=begin, end=stop))
+        steps = sorted(
+            step for lot in lots for step in _list_steps(lot, _count_free(free[lot.listed.lot_id], begin, stop))
+        )
+        missing, used = nodes, dict.fromkeys(free, 0)
+        highest = Decimal(0)
+        for ask, lot_id, count in steps:
+            taken = min(count, missing)
+            missing -= taken
+            used[lot_id] += taken
+            highest = ask if taken else highest
         if missing:
             return None
-    return tuple(shares)
+        for lot_id, count in used.items():
+            if count:
+                _extend(shares, LotShare(lot_id=lot_id, nodes=count, start=begin, end=stop))
+        total += Fraction(highest) * round((stop - begin).total_seconds())
+    return Carried(tuple(shares), total / round((end - start).total_seconds()))
+
+
+def _list_steps(lot: Lot, free: int) -> list[tuple[Decimal, str, int]]:
+    """Return ask, lot and nodes of each step of a lot that has so many unsold nodes."""
+    parts = zip(lot.list_steps(), lot.split_free(free), strict=True)
+    return [(step.ask_usd_per_gpu_hour, lot.listed.lot_id, nodes) for step, nodes in parts]
 
 
 def _count_free(runs: Sequence[Load], start: datetime, end: datetime) -> int:
@@ -40,14 +68,3 @@ def _extend(shares: list[LotShare], share: LotShare) -> None:
             shares[at] = LotShare(lot_id=known.lot_id, nodes=known.nodes, start=known.start, end=share.end)
             return
     shares.append(share)
-
-
-def compute_floor(shares: Sequence[LotShare], lots: Sequence[Lot], start: datetime, end: datetime) -> Fraction:
-    """Return the mean over a run of the highest ask among the lots that carry it, the least uniform price."""
-    asks = {lot.listed.lot_id: Fraction(lot.ask_usd_per_gpu_hour) for lot in lots}
-    bounds = sorted({at for share in shares for at in (share.start, share.end)})
-    total = Fraction(0)
-    for begin, stop in pairwise(bounds):
-        used = [asks[share.lot_id] for share in shares if share.start <= begin and stop <= share.end]
-        total += max(used) * round((stop - begin).total_seconds())
-    return total / round((end - start).total_seconds())

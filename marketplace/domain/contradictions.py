@@ -6,9 +6,10 @@ Kinds, each with the span it concerns:
     - ``idle_energy``: utilisation is zero while more energy is drawn than an idle GPU draws.
     - ``busy_unmetered``: a GPU is busy while nothing is counted.
     - ``more_than_granted``: within an hour, more GPUs are seen than were granted.
+    - ``device_elsewhere``: a GPU is counted in another grant at the same time; both readings are named.
 """
 
-from bisect import bisect_right
+from bisect import bisect_left, bisect_right
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Sequence
 from datetime import datetime, timedelta
@@ -29,6 +30,14 @@ _SECOND: Final = timedelta(seconds=1)
 _HOUR_SECONDS: Final = 3_600
 
 
+class NamedReading(msgspec.Struct, frozen=True, kw_only=True):
+    """What names a reading: its grant, its source, and its id there."""
+
+    grant_id: str
+    source: str
+    reading_id: str
+
+
 class Counted(msgspec.Struct, frozen=True, kw_only=True):
     """A reading that counts: GPUs over an interval, the devices that it names, and what it says of them."""
 
@@ -37,6 +46,7 @@ class Counted(msgspec.Struct, frozen=True, kw_only=True):
     gpus: int
     devices: tuple[str, ...] = ()
     evidence: Evidence | None = None
+    name: NamedReading | None = None
 
 
 class Contradiction(msgspec.Struct, frozen=True, kw_only=True):
@@ -48,19 +58,34 @@ class Contradiction(msgspec.Struct, frozen=True, kw_only=True):
         end: Instant after the last.
         message: What was found, with its figures.
         device: Which GPU, where it is one.
+        readings: The readings that contradict each other, where they are two; of another party's grant none is named.
     """
 
-    kind: Literal["gap", "device_overlap", "idle_energy", "busy_unmetered", "more_than_granted"]
+    kind: Literal["gap", "device_overlap", "idle_energy", "busy_unmetered", "more_than_granted", "device_elsewhere"]
     start: datetime
     end: datetime
     message: str
     device: str | None = None
+    readings: tuple[NamedReading, ...] = ()
+
+
+def list_devices(readings: Iterable[Counted]) -> set[str]:
+    """Return the GPUs that readings name, and the whole GPUs of the instances among them."""
+    named = {device for reading in readings for device in reading.devices}
+    return named | {device.rpartition("/")[0] for device in named if "/" in device}
 
 
 def find_contradictions(
-    readings: Sequence[Counted], samples: Iterable[Sample], gpus_granted: int
+    readings: Sequence[Counted], samples: Iterable[Sample], gpus_granted: int, elsewhere: Sequence[Counted] = ()
 ) -> list[Contradiction]:
-    """Return the contradictions among readings and samples of one grant, by when they begin. Cost: n log n."""
+    """Return the contradictions among readings and samples of one grant, by when they begin. Cost: n log n.
+
+    Args:
+        readings: The grant's; no GPU is named by two of them at the same time.
+        samples: What its machines said.
+        gpus_granted: How many it has.
+        elsewhere: Readings of other grants that name GPUs of `list_devices`.
+    """
     ordered = sorted(readings, key=lambda reading: reading.start)
     covered = _merge(ordered)
     by_device: dict[str, list[Sample]] = defaultdict(list)
@@ -73,6 +98,7 @@ def find_contradictions(
         *_find_idle_samples(by_device),
         *_find_busy(by_device, covered),
         *_find_excess(by_device, gpus_granted),
+        *_find_elsewhere(ordered, elsewhere),
     ]
     return sorted(found, key=lambda one: (one.start, one.kind, one.device or ""))
 
@@ -164,3 +190,30 @@ def _find_excess(by_device: dict[str, list[Sample]], gpus_granted: int) -> Itera
         if len(devices) > gpus_granted:
             message = f"{len(devices)} GPUs are seen and {gpus_granted} were granted"
             yield Contradiction(kind="more_than_granted", start=hour, end=hour + _HOUR, message=message)
+
+
+def _find_elsewhere(ordered: Sequence[Counted], elsewhere: Sequence[Counted]) -> Iterator[Contradiction]:
+    """Yield GPUs that another grant counts too; an instance is on the GPU that is counted as a whole there."""
+    own: dict[str, list[tuple[str, Counted]]] = defaultdict(list)
+    for reading in ordered:
+        for device in reading.devices:
+            for name in list_devices([Counted(start=reading.start, end=reading.end, gpus=1, devices=(device,))]):
+                own[name].append((device, reading))
+    for other in elsewhere:
+        for name in other.devices:
+            for device, reading in _list_overlapping(own.get(name, []), other):
+                names = tuple(one.name for one in (reading, other) if one.name is not None)
+                yield Contradiction(
+                    kind="device_elsewhere",
+                    start=max(reading.start, other.start),
+                    end=min(reading.end, other.end),
+                    device=device,
+                    message=f"{device} is counted in another grant at the same time",
+                    readings=names,
+                )
+
+
+def _list_overlapping(readings: list[tuple[str, Counted]], other: Counted) -> Iterator[tuple[str, Counted]]:
+    """Yield the readings, by when they begin, that overlap another one."""
+    last = bisect_left(readings, other.end, key=lambda one: one[1].start)
+    return ((device, reading) for device, reading in readings[:last] if reading.end > other.start)

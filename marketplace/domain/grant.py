@@ -22,6 +22,7 @@ from events.grant import (
     GrantDegraded,
     GrantEvent,
     GrantExtended,
+    GrantPrioritised,
     GrantResumed,
     GrantSubstituted,
     GrantSuspended,
@@ -38,6 +39,7 @@ from marketplace.domain.grant_commands import (
     ExtendGrant,
     GrantCommand,
     IssueGrant,
+    PrioritiseGrant,
     ResellGrant,
     ResumeGrant,
     SubstituteGrant,
@@ -46,11 +48,12 @@ from marketplace.domain.grant_commands import (
     TransferGrant,
 )
 from marketplace.domain.grant_notice import require_cause, require_notice
-from marketplace.domain.grant_state import Grant, GrantState, evolve
+from marketplace.domain.grant_state import PRIORITY, Grant, GrantState, evolve
 from marketplace.domain.refusals import refuse_exists, refuse_status, refuse_unknown, require_aware
 
 __all__ = [
     "GRANT",
+    "PRIORITY",
     "RUNNING",
     "ActivateGrant",
     "CompleteGrant",
@@ -60,6 +63,7 @@ __all__ = [
     "GrantCommand",
     "GrantState",
     "IssueGrant",
+    "PrioritiseGrant",
     "ResellGrant",
     "ResumeGrant",
     "SubstituteGrant",
@@ -79,7 +83,7 @@ def decide(command: GrantCommand, state: GrantState) -> Sequence[GrantEvent]:
         return _issue(command, state)
     if state is None:
         raise refuse_unknown("grant", command.grant_id)
-    if not isinstance(command, TransferGrant):
+    if not isinstance(command, TransferGrant | PrioritiseGrant):
         require_aware(command.at, "/at")
     match command:
         case ActivateGrant():
@@ -88,8 +92,8 @@ def decide(command: GrantCommand, state: GrantState) -> Sequence[GrantEvent]:
             return _substitute(command, state)
         case ExtendGrant():
             return _extend(command, state)
-        case TransferGrant():
-            return _transfer(command, state)
+        case TransferGrant() | PrioritiseGrant():
+            return _arrange(command, state)
         case ResellGrant():
             return _resell(command, state)
         case CompleteGrant() | TerminateGrant():
@@ -229,6 +233,15 @@ def _extend(command: ExtendGrant, state: Grant) -> Sequence[GrantEvent]:
             gpu_seconds=state.issued.nodes * state.issued.gpus_per_node * seconds,
         )
     ]
+
+
+def _arrange(command: TransferGrant | PrioritiseGrant, state: Grant) -> Sequence[GrantEvent]:
+    if isinstance(command, TransferGrant):
+        return _transfer(command, state)
+    if state.priority == command.priority:
+        return []
+    _require_status(state, "issued", *RUNNING)
+    return [GrantPrioritised(grant_id=command.grant_id, priority=command.priority)]
 
 
 def _transfer(command: TransferGrant, state: Grant) -> Sequence[GrantEvent]:

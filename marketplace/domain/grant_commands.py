@@ -91,6 +91,13 @@ class ResellGrant(msgspec.Struct, frozen=True, kw_only=True):
         return self.resold.grant_id
 
 
+class PrioritiseGrant(msgspec.Struct, frozen=True, kw_only=True):
+    """Change its place among the grants over which use is spread."""
+
+    grant_id: str
+    priority: int
+
+
 class CompleteGrant(msgspec.Struct, frozen=True, kw_only=True):
     """Say that the span is over and its statements are settled."""
 
@@ -133,6 +140,7 @@ GrantCommand = (
     | SubstituteGrant
     | ExtendGrant
     | TransferGrant
+    | PrioritiseGrant
     | ResellGrant
     | CompleteGrant
     | TerminateGrant

@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass, replace
 from datetime import datetime
-from typing import Literal
+from typing import Final, Literal
 
 from events.grant import (
     GrantActivated,
@@ -11,6 +11,7 @@ from events.grant import (
     GrantEvent,
     GrantExtended,
     GrantIssued,
+    GrantPrioritised,
     GrantResold,
     GrantResumed,
     GrantSubstituted,
@@ -22,6 +23,10 @@ from events.types import LotShare
 from marketplace.core.intervals import Load
 
 Status = Literal["issued", "active", "degraded", "suspended", "completed", "terminated"]
+
+
+PRIORITY: Final = 100
+"""Of a grant whose tenant said nothing else; of grants that could carry a use, the lowest is used first."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,6 +49,7 @@ class Grant:
     resold: tuple[GrantResold, ...] = ()
     outages: tuple[tuple[datetime, int], ...] = ()
     extensions: tuple[tuple[datetime, datetime], ...] = ()
+    priority: int = PRIORITY
 
     @property
     def nodes_working(self) -> int:
@@ -91,8 +97,12 @@ def evolve(state: GrantState, event: GrantEvent) -> GrantState:
             return _hand_over(state, event)
 
 
-def _hand_over(state: Grant, event: GrantSubstituted | GrantExtended | GrantTransferred | GrantResold) -> Grant:
+def _hand_over(
+    state: Grant, event: GrantSubstituted | GrantExtended | GrantTransferred | GrantPrioritised | GrantResold
+) -> Grant:
     match event:
+        case GrantPrioritised():
+            return replace(state, priority=event.priority)
         case GrantExtended():
             extensions = (*state.extensions, (event.start, event.end))
             return replace(state, end=event.end, lots=(*state.lots, *event.lots), extensions=extensions)

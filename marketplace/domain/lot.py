@@ -6,21 +6,25 @@ Invariants:
     1. A lot that is withdrawn stays withdrawn.
     2. Its nodes and pool never change; its ask may, and so may its span where it is not a resale.
     3. It never asks for less than its floor.
+    4. Its asks rise from step to step, and its first step has a node at least.
 
 Refusals in order: lot_unknown · lot_exists · lot_withdrawn · time_naive · span_empty · not_a_number ·
 amount_not_positive · amount_too_large · amount_too_precise · ask_below_principal · nodes_min_above_nodes ·
-duration_min_above_span · resale_fixed · credits_above_promise · credits_out_of_order.
+duration_min_above_span · steps_too_many · steps_not_rising · steps_above_nodes · resale_fixed ·
+credits_above_promise · credits_out_of_order.
 """
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from decimal import Decimal
-from typing import Literal
+from fractions import Fraction
+from itertools import pairwise
+from typing import Final, Literal
 
 import msgspec
 
-from events.lot import LotEvent, LotListed, LotPaused, LotRepriced, LotRescheduled, LotResumed, LotWithdrawn
+from events.lot import AskStep, LotEvent, LotListed, LotPaused, LotRepriced, LotRescheduled, LotResumed, LotWithdrawn
 from events.service import ServiceTerms
 from marketplace.core.decider import Decider
 from marketplace.core.errors import Refusal
@@ -28,6 +32,8 @@ from marketplace.core.intervals import require_span
 from marketplace.core.money import ZERO, require_price
 from marketplace.domain.refusals import refuse_exists, refuse_status, refuse_unknown
 from marketplace.domain.service_level import require_service
+
+STEPS_MAX: Final = 16
 
 
 class ListLot(msgspec.Struct, frozen=True, kw_only=True):
@@ -43,16 +49,18 @@ class ListLot(msgspec.Struct, frozen=True, kw_only=True):
     nodes_min: int = 1
     duration_hours_min: int = 1
     mandate_ids: tuple[str, ...] = ()
+    further_asks: tuple[AskStep, ...] = ()
     grant_id: str | None = None
     ask_floor_usd_per_gpu_hour: Decimal = ZERO
     service: ServiceTerms | None = None
 
 
 class RepriceLot(msgspec.Struct, frozen=True, kw_only=True):
-    """Change the ask."""
+    """Change the ask, and the further asks with it."""
 
     lot_id: str
     ask_usd_per_gpu_hour: Decimal
+    further_asks: tuple[AskStep, ...] = ()
 
 
 class RescheduleLot(msgspec.Struct, frozen=True, kw_only=True):
@@ -96,6 +104,26 @@ class Lot:
     ask_usd_per_gpu_hour: Decimal
     start: datetime
     end: datetime
+    further_asks: tuple[AskStep, ...] = ()
+
+    def list_steps(self) -> list[AskStep]:
+        """Return the steps from the cheapest, the nodes of which sum to the lot's."""
+        first = self.listed.nodes - sum(step.nodes for step in self.further_asks)
+        return [AskStep(nodes=first, ask_usd_per_gpu_hour=self.ask_usd_per_gpu_hour), *self.further_asks]
+
+    def split_free(self, free: int) -> list[int]:
+        """Return how many of so many unsold nodes are of each step: the cheapest are sold first."""
+        left, parts = free, []
+        for step in reversed(self.list_steps()):
+            part = min(left, step.nodes)
+            left -= part
+            parts.append(part)
+        return parts[::-1]
+
+    def count_at_most(self, free: int, price: Fraction) -> int:
+        """Return how many of so many unsold nodes ask a price or less."""
+        parts = zip(self.list_steps(), self.split_free(free), strict=True)
+        return sum(nodes for step, nodes in parts if step.ask_usd_per_gpu_hour <= price)
 
 
 LotState = Lot | None
@@ -135,6 +163,7 @@ def _list(command: ListLot, state: LotState) -> Sequence[LotEvent]:
             pointer="/nodes_min",
         )
     _require_duration(command.duration_hours_min, command.start, command.end, "/duration_hours_min")
+    _require_steps(command.ask_usd_per_gpu_hour, command.further_asks, command.nodes)
     if command.service is not None:
         require_service(command.service, "/service")
     return [event]
@@ -161,11 +190,35 @@ def _require_ask(ask: Decimal, floor: Decimal) -> None:
         )
 
 
+def _require_steps(ask: Decimal, further: tuple[AskStep, ...], nodes: int) -> None:
+    for index, step in enumerate(further):
+        require_price(step.ask_usd_per_gpu_hour, f"/further_asks/{index}/ask_usd_per_gpu_hour", zero=True)
+    if len(further) >= STEPS_MAX:
+        raise Refusal("steps_too_many", f"a lot has at most {STEPS_MAX} asks", pointer="/further_asks")
+    asks = [ask, *(step.ask_usd_per_gpu_hour for step in further)]
+    for index, (before, after) in enumerate(pairwise(asks)):
+        if after <= before:
+            raise Refusal(
+                "steps_not_rising",
+                f"the ask of step {index + 1} is {after}, not above {before}; let asks rise from step to step",
+                pointer=f"/further_asks/{index}/ask_usd_per_gpu_hour",
+            )
+    stated = sum(step.nodes for step in further)
+    if further and stated >= nodes:
+        raise Refusal(
+            "steps_above_nodes",
+            f"the lot has {nodes} nodes and {stated} of them are at further asks; leave the first ask one at least",
+            pointer="/further_asks",
+        )
+
+
 def _reprice(command: RepriceLot, state: Lot) -> Sequence[LotEvent]:
     _require_ask(command.ask_usd_per_gpu_hour, state.listed.ask_floor_usd_per_gpu_hour)
-    if command.ask_usd_per_gpu_hour == state.ask_usd_per_gpu_hour:
+    _require_steps(command.ask_usd_per_gpu_hour, command.further_asks, state.listed.nodes)
+    asks = (command.ask_usd_per_gpu_hour, command.further_asks)
+    if asks == (state.ask_usd_per_gpu_hour, state.further_asks):
         return []
-    return [LotRepriced(lot_id=command.lot_id, ask_usd_per_gpu_hour=command.ask_usd_per_gpu_hour)]
+    return [LotRepriced(lot_id=command.lot_id, ask_usd_per_gpu_hour=asks[0], further_asks=asks[1])]
 
 
 def _reschedule(command: RescheduleLot, state: Lot) -> Sequence[LotEvent]:
@@ -186,10 +239,10 @@ def _reschedule(command: RescheduleLot, state: Lot) -> Sequence[LotEvent]:
 def evolve(state: LotState, event: LotEvent) -> LotState:
     """Return the state after an event."""
     if isinstance(event, LotListed):
-        return Lot(event, "listed", event.ask_usd_per_gpu_hour, event.start, event.end)
+        return Lot(event, "listed", event.ask_usd_per_gpu_hour, event.start, event.end, event.further_asks)
     assert state is not None, "a lot is listed first"
     if isinstance(event, LotRepriced):
-        return replace(state, ask_usd_per_gpu_hour=event.ask_usd_per_gpu_hour)
+        return replace(state, ask_usd_per_gpu_hour=event.ask_usd_per_gpu_hour, further_asks=event.further_asks)
     if isinstance(event, LotRescheduled):
         return replace(state, start=event.start, end=event.end)
     if isinstance(event, LotPaused):

@@ -16,7 +16,8 @@ Faults in order: time_naive · span_empty · seconds_not_whole · nodes_not_posi
 grant_closed · interval_too_long · device_counted · nodes_above_grant.
 
 Refusals in order: readings_missing · readings_too_many · samples_missing · samples_too_many · reading_unknown ·
-reading_voided, then, of a correction, its faults.
+reading_voided · spread_unknown · spread_voided · spread_exists · grants_too_many · grants_exhausted ·
+parts_too_many, then, of a correction, its faults.
 """
 
 from collections.abc import Collection, Sequence
@@ -27,18 +28,22 @@ from typing import Final
 from events.usage import (
     Reading,
     Sample,
+    Spread,
     UsageClosed,
     UsageCorrected,
     UsageEvent,
     UsageEvidenced,
     UsageIdentified,
     UsageReported,
+    UsageRespread,
+    UsageSpread,
     UsageVoided,
 )
 from marketplace.core.decider import Decider
 from marketplace.core.errors import Refusal
 from marketplace.core.packed import digest
-from marketplace.core.timeline import sum_all, sum_amounts
+from marketplace.core.timeline_sums import sum_all, sum_amounts
+from marketplace.domain.spread_commands import RespreadUsage, SpreadCommand, SpreadUsage
 from marketplace.domain.usage_commands import (
     Answer,
     CloseUsage,
@@ -53,9 +58,11 @@ from marketplace.domain.usage_commands import (
     name_usage,
 )
 from marketplace.domain.usage_rules import build_reading, count_gpus, find_fault, says
+from marketplace.domain.usage_spread import digest_spread, respread, spread
 from marketplace.domain.usage_state import (
     HOME_BYTES,
     SECOND,
+    SPREAD_VOIDED,
     VOIDED,
     Count,
     Usage,
@@ -167,7 +174,7 @@ def _answer_known(measurement: Measurement, known: bytes, metered: Metered) -> A
     )
 
 
-def decide(command: UsageCommand, state: UsageState) -> Sequence[UsageEvent]:
+def decide(command: UsageCommand | SpreadCommand, state: UsageState) -> Sequence[UsageEvent]:
     """Return what a command changes; see the module for the order of refusals."""
     match command:
         case ReportUsage():
@@ -182,6 +189,10 @@ def decide(command: UsageCommand, state: UsageState) -> Sequence[UsageEvent]:
             return _void(command, state)
         case CloseUsage():
             return _close(command, state)
+        case SpreadUsage():
+            return spread(command, state)
+        case RespreadUsage():
+            return respread(command, state)
 
 
 def _report(command: ReportUsage, state: UsageState) -> Sequence[UsageEvent]:
@@ -309,6 +320,10 @@ def evolve(state: UsageState, event: UsageEvent) -> UsageState:
             return _evolve_homes(state, event)
         case UsageClosed():
             return replace(state, closed=True)
+        case UsageSpread():
+            return _evolve_spread(state, event, event.spread)
+        case UsageRespread():
+            return _evolve_spread(state, event, event.after)
 
 
 def _evolve_count(state: UsageState, source: str, added: tuple[Reading, ...], taken: tuple[Reading, ...]) -> UsageState:
@@ -327,4 +342,9 @@ def _evolve_homes(state: UsageState, event: UsageIdentified) -> UsageState:
     return replace(state, homes=homes, grants=grants)
 
 
-USAGE: Decider[UsageCommand, UsageEvent, UsageState] = Decider("usage", "usg", Usage(), decide, evolve)
+def _evolve_spread(state: UsageState, event: UsageSpread | UsageRespread, after: Spread | None) -> UsageState:
+    known = SPREAD_VOIDED if after is None else digest_spread(after)
+    return replace(state, spreads=state.spreads.update({digest_key(event.source, event.reading_id): known}))
+
+
+USAGE: Decider[UsageCommand | SpreadCommand, UsageEvent, UsageState] = Decider("usage", "usg", Usage(), decide, evolve)

@@ -7,7 +7,7 @@ from immutables import Map
 
 from marketplace.core.packed import Packed
 from marketplace.core.timeline import Run, Timeline
-from marketplace.domain.usage_state import CONTENT_BYTES, HOME_BYTES, Usage
+from marketplace.domain.usage_state import CONTENT_BYTES, HOME_BYTES, PARTS_BYTES, Usage
 
 _BLOCK_BYTES = 300
 _DEVICE_BYTES = 2_000
@@ -21,6 +21,7 @@ class _Stored(msgspec.Struct, frozen=True, array_like=True):
     grants: tuple[str, ...]
     closed: bool
     looked: dict[str, datetime]
+    spreads: list[bytes]
 
 
 def render_usage(state: Usage) -> bytes:
@@ -33,6 +34,7 @@ def render_usage(state: Usage) -> bytes:
         grants=state.grants,
         closed=state.closed,
         looked=dict(state.looked),
+        spreads=state.spreads.list_buckets(),
     )
     return msgspec.msgpack.encode(stored)
 
@@ -53,10 +55,11 @@ def parse_usage(content: bytes) -> Usage:
         grants=stored.grants,
         closed=stored.closed,
         looked=Map(stored.looked),
+        spreads=Packed.restore(CONTENT_BYTES + PARTS_BYTES, stored.spreads),
     )
 
 
 def weigh_usage(state: Usage) -> int:
     """Return the bytes that a state takes in memory, about."""
     seen = len(state.timeline) * _BLOCK_BYTES + (len(state.devices) + len(state.looked)) * _DEVICE_BYTES
-    return state.readings.size_bytes + state.homes.size_bytes + seen
+    return state.readings.size_bytes + state.homes.size_bytes + state.spreads.size_bytes + seen

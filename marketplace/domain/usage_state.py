@@ -20,6 +20,8 @@ SECOND: Final = timedelta(seconds=1)
 CONTENT_BYTES: Final = 6
 VOIDED: Final = bytes(CONTENT_BYTES)
 """Stands where the digest of a reading that was voided stood."""
+PARTS_BYTES: Final = 8
+SPREAD_VOIDED: Final = bytes(CONTENT_BYTES + PARTS_BYTES)
 HOME_BYTES: Final = 4
 DEVICE_SECONDS: Final = 1 << 21
 """A GPU is mostly metered without a gap, so that some 24 days of it are one run."""
@@ -27,7 +29,7 @@ DEVICE_SECONDS: Final = 1 << 21
 
 @dataclass(frozen=True, slots=True)
 class Usage:
-    """What was metered of one grant; of a source's record, only `homes` and `grants` are filled.
+    """What was metered of one grant; a source's record has only `homes` and `grants`, a tenant's only `spreads`.
 
     Attributes:
         readings: What each reading said, as a digest, by source and id; `VOIDED` where it was voided.
@@ -37,6 +39,7 @@ class Usage:
         grants: The grants for which the source used ids.
         closed: Whether the grant is settled in full.
         looked: When each source looked last at each device.
+        spreads: What each reading of a tenant said and how it was spread, as digests, by source and id.
     """
 
     readings: Packed = field(default_factory=lambda: Packed(CONTENT_BYTES))
@@ -46,6 +49,7 @@ class Usage:
     grants: tuple[str, ...] = ()
     closed: bool = False
     looked: Map[str, datetime] = field(default_factory=Map)
+    spreads: Packed = field(default_factory=lambda: Packed(CONTENT_BYTES + PARTS_BYTES))
 
     def find_content(self, source: str, reading_id: str) -> bytes | None:
         """Return what a reading said, as a digest, None where there is none."""

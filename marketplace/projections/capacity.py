@@ -252,11 +252,24 @@ WITH bids AS (
  UNION ALL SELECT resale_lot_id, nodes, start, until FROM kept WHERE resale_lot_id IS NOT NULL
 ), sold AS (
  SELECT lot_id, sum(nodes * extract(epoch FROM until - start)) / 3600 AS node_hours FROM taken GROUP BY lot_id
-), asks AS (
- SELECT l.ask_usd_per_gpu_hour AS price,
-        l.nodes * extract(epoch FROM l."end" - l.start) / 3600 - coalesce(s.node_hours, 0) AS node_hours
-   FROM lots_v1 AS l JOIN pools_v1 AS p USING (pool_id) LEFT JOIN sold AS s ON s.lot_id = l.lot_id
+), steps AS (
+ SELECT l.lot_id, extract(epoch FROM l."end" - l.start) / 3600 AS hours, f.price,
+        coalesce(f.nodes, l.nodes - coalesce(sum(f.nodes) OVER (PARTITION BY l.lot_id), 0)) AS nodes
+   FROM lots_v1 AS l JOIN pools_v1 AS p USING (pool_id)
+  CROSS JOIN LATERAL (
+   SELECT l.ask_usd_per_gpu_hour AS price, NULL::numeric AS nodes
+    UNION ALL
+   SELECT (step->>'ask_usd_per_gpu_hour')::numeric, (step->>'nodes')::numeric
+     FROM jsonb_array_elements(l.further_asks) AS step
+  ) AS f
   WHERE p.gpu_class = :gpu_class AND l.status = 'listed'
+), spent AS (
+ SELECT steps.*, coalesce(s.node_hours, 0) AS sold,
+        coalesce(sum(nodes * hours) OVER cheaper, 0) AS before
+   FROM steps LEFT JOIN sold AS s USING (lot_id)
+ WINDOW cheaper AS (PARTITION BY lot_id ORDER BY price ROWS BETWEEN UNBOUNDED PRECEDING AND 1 PRECEDING)
+), asks AS (
+ SELECT price, nodes * hours - least(greatest(sold - before, 0), nodes * hours) AS node_hours FROM spent
 ), levels AS (
  SELECT 'bid' AS side, price AS price_usd_per_gpu_hour, sum(node_hours) AS node_hours, count(*) AS count
    FROM bids GROUP BY price

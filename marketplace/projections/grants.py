@@ -15,6 +15,7 @@ from events.grant import EquityPart, ResalePart
 from events.service import ServiceTerms
 from events.types import LotShare
 from marketplace.core.errors import Corrupt
+from marketplace.domain.grant import PRIORITY
 from marketplace.projections.changes import Changes
 from marketplace.projections.facts import Fact
 from marketplace.projections.projection import Projection, all_of
@@ -49,6 +50,7 @@ grants: Final = define(
     document("service", null=True),
     text("status"),
     whole("nodes_available"),
+    whole("priority"),
     text("reason", null=True),
     whole("gpu_seconds_accepted", null=True),
     instant("ended_at", null=True),
@@ -104,6 +106,7 @@ def _issued(changes: Changes, fact: Fact, event: grant_events.GrantIssued) -> No
         holder_id=None if event.equity is None else event.equity.holder_id,
         status="issued",
         nodes_available=event.nodes,
+        priority=PRIORITY,
         resold=[],
         issued_at=fact.time,
     )
@@ -152,6 +155,10 @@ def _transferred(changes: Changes, fact: Fact, event: grant_events.GrantTransfer
     _turn(changes, fact, startup_id=event.startup_id)
 
 
+def _prioritised(changes: Changes, fact: Fact, event: grant_events.GrantPrioritised) -> None:
+    _turn(changes, fact, priority=event.priority)
+
+
 def _resold(changes: Changes, fact: Fact, event: grant_events.GrantResold) -> None:
     row = changes.find(grants, fact.id) or {"resold": []}
     commitments: dict[str, Any] = {"cash_commitment_usd": event.cash_commitment_usd}
@@ -190,6 +197,7 @@ PROJECTION: Final = Projection(
         grant_events.GrantSubstituted: _substituted,
         grant_events.GrantExtended: _extended,
         grant_events.GrantTransferred: _transferred,
+        grant_events.GrantPrioritised: _prioritised,
         grant_events.GrantResold: _resold,
         grant_events.GrantCompleted: _completed,
         grant_events.GrantTerminated: _terminated,
@@ -234,6 +242,7 @@ class GrantView(msgspec.Struct, frozen=True, kw_only=True):
     service: ServiceTerms | None
     status: str
     nodes_available: int
+    priority: int
     reason: str | None
     gpu_seconds_accepted: int | None
     ended_at: datetime | None
@@ -277,6 +286,27 @@ async def list_grants(
     if status is not None:
         query = query.where(grants.c.status == status)
     return await load_all(connection, page(query, limit), GrantView)
+
+
+async def list_carriers(
+    connection: AsyncConnection,
+    *,
+    startup_id: str,
+    provider_id: str,
+    gpu_class: str,
+    start: datetime,
+    end: datetime,
+    limit: int,
+) -> dict[str, datetime]:
+    """Return the grants of a class that a startup uses at a provider within a span, and when each was issued."""
+    theirs = (grants.c.startup_id == startup_id, grants.c.provider_id == provider_id, grants.c.gpu_class == gpu_class)
+    query = (
+        select(grants.c.grant_id, grants.c.issued_at)
+        .where(*theirs, grants.c.start < end, grants.c.end > start)
+        .order_by(grants.c.issued_at, grants.c.grant_id)
+        .limit(limit)
+    )
+    return {row.grant_id: row.issued_at for row in await connection.execute(query)}
 
 
 async def list_grants_at(

@@ -11,6 +11,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from events import lot as lot_events
 from events import pool as pool_events
 from events import site as site_events
+from events.lot import AskStep
 from events.service import ServiceTerms
 from events.types import Interconnect
 from marketplace.projections.changes import Changes
@@ -67,6 +68,7 @@ lots: Final = define(
     whole("nodes_min"),
     whole("duration_hours_min"),
     document("mandate_ids"),
+    document("further_asks"),
     document("service", null=True),
     text("reason", null=True),
     instant("listed_at"),
@@ -116,7 +118,8 @@ def _lot_listed(changes: Changes, fact: Fact, event: lot_events.LotListed) -> No
 
 
 def _lot_repriced(changes: Changes, _: Fact, event: lot_events.LotRepriced) -> None:
-    changes.update(lots, event.lot_id, ask_usd_per_gpu_hour=event.ask_usd_per_gpu_hour)
+    asks = {"ask_usd_per_gpu_hour": event.ask_usd_per_gpu_hour, "further_asks": event.further_asks}
+    changes.update(lots, event.lot_id, **asks)
 
 
 def _lot_rescheduled(changes: Changes, _: Fact, event: lot_events.LotRescheduled) -> None:
@@ -242,6 +245,7 @@ class LotView(msgspec.Struct, frozen=True, kw_only=True):
     nodes_min: int
     duration_hours_min: int
     mandate_ids: tuple[str, ...]
+    further_asks: tuple[AskStep, ...]
     service: ServiceTerms | None
     reason: str | None
     listed_at: datetime

@@ -7,6 +7,7 @@ from typing import Any, Final
 
 import msgspec
 from sqlalchemy import Boolean, Column, Index, func, or_, select, tuple_
+from sqlalchemy import text as sql
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from events import usage as usage_events
@@ -37,6 +38,7 @@ readings: Final = define(
     Column("voided", Boolean, nullable=False),
     text("reason", null=True),
     Index("ix_readings_v1_grant", "grant_id", "reported_sequence"),
+    Index("ix_readings_v1_devices", "devices", postgresql_using="gin", postgresql_where=sql("devices <> '[]'::jsonb")),
     origin=Origin("usage", "usage_id"),
 )
 
@@ -54,6 +56,61 @@ samples: Final = define(
     whole("xid_error", null=True),
     origin=Origin("usage", "usage_id"),
 )
+
+
+spreads: Final = define(
+    "spreads_v1",
+    text("usage_id", key=True),
+    text("source", key=True),
+    text("reading_id", key=True),
+    text("startup_id"),
+    text("provider_id"),
+    text("gpu_class"),
+    whole("reported_sequence"),
+    instant("start"),
+    instant("end"),
+    whole("gpus"),
+    document("ranks"),
+    document("parts"),
+    whole("corrections"),
+    Column("voided", Boolean, nullable=False),
+    text("reason", null=True),
+    Index("ix_spreads_v1_startup", "startup_id", "reported_sequence"),
+    Index("ix_spreads_v1_provider", "provider_id", "reported_sequence"),
+    origin=Origin("usage", "usage_id"),
+)
+
+
+def _spread(changes: Changes, fact: Fact, event: usage_events.UsageSpread) -> None:
+    changes.put(
+        spreads,
+        usage_id=event.usage_id,
+        source=event.source,
+        reading_id=event.reading_id,
+        startup_id=event.startup_id,
+        provider_id=event.provider_id,
+        gpu_class=event.gpu_class,
+        reported_sequence=fact.sequence,
+        corrections=0,
+        voided=False,
+        reason=None,
+        **_lay_out(event.spread),
+    )
+
+
+def _respread(changes: Changes, _: Fact, event: usage_events.UsageRespread) -> None:
+    key = (event.usage_id, event.source, event.reading_id)
+    if event.after is None:
+        changes.update(spreads, *key, voided=True, reason=event.reason, parts=())
+        return
+    row = changes.find(spreads, *key)
+    corrections = 1 if row is None else row["corrections"] + 1
+    changes.update(spreads, *key, **_lay_out(event.after), corrections=corrections, reason=event.reason)
+
+
+def _lay_out(spread: usage_events.Spread) -> dict[str, Any]:
+    names = ("start", "end", "gpus", "ranks", "parts")
+    return {name: getattr(spread, name) for name in names}
 
 
 def _evidenced(changes: Changes, _: Fact, event: usage_events.UsageEvidenced) -> None:
@@ -115,17 +172,21 @@ def _voided(changes: Changes, _: Fact, event: usage_events.UsageVoided) -> None:
 async def _load(changes: Changes, batch: Sequence[Fact], connection: AsyncConnection) -> None:
     corrected = [fact.event for fact in batch if isinstance(fact.event, usage_events.UsageCorrected)]
     await changes.load(connection, readings, {(e.grant_id, e.meter, e.source, e.after.reading_id) for e in corrected})
+    respread = [fact.event for fact in batch if isinstance(fact.event, usage_events.UsageRespread)]
+    await changes.load(connection, spreads, {(e.usage_id, e.source, e.reading_id) for e in respread})
 
 
 PROJECTION: Final = Projection(
     name="usage",
     version=1,
-    tables=(readings, samples),
+    tables=(readings, samples, spreads),
     handlers={
         usage_events.UsageReported: _reported,
         usage_events.UsageEvidenced: _evidenced,
         usage_events.UsageCorrected: _corrected,
         usage_events.UsageVoided: _voided,
+        usage_events.UsageSpread: _spread,
+        usage_events.UsageRespread: _respread,
     },
     ignores=all_of(
         "party", "site", "pool", "lot", "mandate", "order", "auction", "grant", "statement", "account", "instrument",
@@ -243,3 +304,46 @@ async def load_usage(
         start=row["start"],
         end=row["end"],
     )
+
+
+class SpreadView(msgspec.Struct, frozen=True, kw_only=True):
+    """What a tenant used of a class over an interval, and which grants carry it; what was taken back has no parts."""
+
+    usage_id: str
+    source: str
+    reading_id: str
+    startup_id: str
+    provider_id: str
+    gpu_class: str
+    reported_sequence: int
+    start: datetime
+    end: datetime
+    gpus: int
+    ranks: tuple[usage_events.BurnRank, ...]
+    parts: tuple[usage_events.SpreadPart, ...]
+    corrections: int
+    voided: bool
+    reason: str | None
+    last_sequence: int
+
+
+async def list_spreads(
+    connection: AsyncConnection,
+    *,
+    party_id: str | None = None,
+    after: tuple[int, str, str] = (0, "", ""),
+    limit: int = 100,
+) -> list[SpreadView]:
+    """Return spread readings above the cursor ``(reported_sequence, source, reading_id)``, oldest first.
+
+    Args:
+        connection: Where to read.
+        party_id: Only those that this party used or delivered.
+        after: Cursor of the last row of the page before.
+        limit: Rows of a page, at most 1,000.
+    """
+    key = (spreads.c.reported_sequence, spreads.c.source, spreads.c.reading_id)
+    query: Any = select(spreads).where(tuple_(*key) > tuple_(*after)).order_by(*key)
+    if party_id is not None:
+        query = query.where(or_(spreads.c.startup_id == party_id, spreads.c.provider_id == party_id))
+    return await load_all(connection, page(query, limit), SpreadView)

@@ -10,7 +10,7 @@ Invariants:
 
 import asyncio
 import contextlib
-from collections.abc import Callable, Coroutine, Iterable
+from collections.abc import Callable, Coroutine, Iterable, Mapping
 from decimal import Decimal
 from typing import Any, Final
 
@@ -27,7 +27,7 @@ from marketplace.domain.order import ORDER, Order
 from marketplace.domain.order_terms import name_group
 from marketplace.domain.pool import POOL
 from marketplace.domain.site import SITE
-from marketplace.runtime.book import build_book, find_window
+from marketplace.runtime.book import build_book, find_window, map_steps, merge_steps
 from marketplace.runtime.clearing import clear_book, compute_book_hash, price_book
 from marketplace.runtime.commands import auctions, orders
 from marketplace.runtime.handler import Handler
@@ -229,7 +229,9 @@ class Auctioneer:
         cleared = auction.cleared
         assert cleared is not None, "a cleared auction has its result"
         auction_id = cleared.auction_id
-        outcomes = await self._each(cleared.decisions, lambda decision: self._carry_out(cleared, decision))
+        assert auction.locked is not None, "a cleared auction has its book"
+        homes = map_steps(auction.locked.book)
+        outcomes = await self._each(cleared.decisions, lambda decision: self._carry_out(cleared, decision, homes))
         await self._withdraw_mates(auction, cleared, outcomes)
         context = build_context(self._handler, "auctioneer", auction_id, "settle")
         await auctions.settle_auction(
@@ -253,14 +255,15 @@ class Auctioneer:
             if order is not None and _name_group(order) in served:
                 await self._withdraw(order_id)
 
-    async def _carry_out(self, cleared: AuctionCleared, decision: Decision) -> str:
+    async def _carry_out(self, cleared: AuctionCleared, decision: Decision, homes: Mapping[str, str]) -> str:
         auction_id, order_id = cleared.auction_id, decision.order_id
         reasons = decision.reasons
         outcome = "unmatched"
         if decision.match is not None:
             context = build_context(self._handler, "auctioneer", auction_id, f"match/{order_id}")
+            match = merge_steps(decision.match, homes)
             try:
-                await auctions.carry_out_match(self._handler, context, auction_id, order_id, decision.match)
+                await auctions.carry_out_match(self._handler, context, auction_id, order_id, match)
             except Refusal as refusal:
                 log.warning("match_impossible", order_id=order_id, code=refusal.code)
                 reasons = (

@@ -10,6 +10,7 @@ from decimal import Decimal
 
 from events.book import BookBid, BookUse
 from events.order import ClassOffer, OrderTerms
+from marketplace.core.ids import derive_id
 from marketplace.domain.lot import Lot
 from marketplace.domain.offer import compute_value
 from marketplace.domain.order import Order
@@ -41,9 +42,8 @@ def build_bids(
         resold = lots[0].listed.grant_id is not None
         chosen = None if len(mine) == len(sizes) else tuple(sorted(mine))
         for mandate_id, value, equity_usd in _list_values(order, offer, supply, pool, resold=resold):
-            lot_ids = tuple(
-                sorted(lot.listed.lot_id for lot in lots if mandate_id is None or mandate_id in lot.listed.mandate_ids)
-            )
+            willing = [lot for lot in lots if mandate_id is None or mandate_id in lot.listed.mandate_ids]
+            lot_ids = tuple(sorted(step_id for lot in willing for step_id in _list_step_ids(lot)))
             if lot_ids and value:
                 principal_usd = equity_usd * pool.opened.gpus_per_node * period_hours
                 uses = _list_uses(order, pool, principal_usd, resold=resold)
@@ -55,6 +55,15 @@ def build_bids(
                     uses=tuple(use for use in uses if use.limit_id in limits and use.amount_per_node_period),
                     sizes=chosen,
                 )
+
+
+def name_step(lot_id: str, index: int) -> str:
+    """Return the id under which a step of a lot stands in a book: the first one under the lot's own."""
+    return derive_id("lot", lot_id, f"step/{index}") if index else lot_id
+
+
+def _list_step_ids(lot: Lot) -> list[str]:
+    return [name_step(lot.listed.lot_id, index) for index in range(len(lot.further_asks) + 1)]
 
 
 def _group_sellers(order: Order, listed: list[Lot], sizes: list[int]) -> list[tuple[list[Lot], list[int]]]:
@@ -112,12 +121,25 @@ def _find_offer(terms: OrderTerms, pool: Pool, supply: Supply) -> ClassOffer | N
     opened = pool.opened
     if opened.gpus_per_node != terms.gpus_per_node or (terms.regions and opened.region not in terms.regions):
         return None
-    if terms.interconnect not in {"any", opened.interconnect} or not _is_good_enough(terms, pool, supply):
+    if terms.interconnect not in {"any", opened.interconnect} or not is_good_enough(terms, pool, supply):
         return None
     return next((offer for offer in terms.offers if offer.gpu_class == opened.gpu_class), None)
 
 
-def _is_good_enough(terms: OrderTerms, pool: Pool, supply: Supply) -> bool:
+def is_willing(order: Order, pool: Pool, lot: Lot, nodes: int, duration_hours: int) -> bool:
+    """Tell whether a lot serves an order at a size and duration, and somebody takes its equity there."""
+    listed = lot.listed
+    if listed.nodes_min > nodes or listed.duration_hours_min > duration_hours or _sells(order, lot):
+        return False
+    if not any(
+        offer.equity_usd_per_gpu_hour for offer in order.terms.offers if offer.gpu_class == pool.opened.gpu_class
+    ):
+        return True
+    return any(hold.mandate_id in listed.mandate_ids for hold in order.budget_holds)
+
+
+def is_good_enough(terms: OrderTerms, pool: Pool, supply: Supply) -> bool:
+    """Tell whether a pool's provider and site are what an order asks for."""
     standing, pue, share = (
         terms.provider_standing_min,
         terms.power_usage_effectiveness_max,

@@ -8,22 +8,27 @@ orders stand apart, the oldest `BACKSTOPS_MAX` of them.
 from collections.abc import Iterable, Mapping
 from collections.abc import Set as AbstractSet
 from datetime import timedelta
+from decimal import Decimal
 
 import msgspec
 
-from events.auction import AuctionOpened
+from events.auction import AuctionOpened, MatchTerms
 from events.book import Book, BookLot, BookOrder, BookPool
+from events.lot import AskStep
 from events.order import OrderTerms
+from events.types import LotShare
 from marketplace.clearing.book import BACKSTOPS_MAX
-from marketplace.core.intervals import build_steps
+from marketplace.core.intervals import Load, build_steps
 from marketplace.domain.lot import Lot
 from marketplace.domain.order import Order
 from marketplace.domain.order_terms import list_sizes, name_group
 from marketplace.domain.pool import Pool
-from marketplace.runtime.bidding import build_bids
+from marketplace.runtime.bidding import build_bids, name_step
 from marketplace.runtime.horizon import Horizon, build_horizon, count_least
 from marketplace.runtime.limits import build_limits
+from marketplace.runtime.offered import Offered, build_offered
 from marketplace.runtime.supply import Supply
+from marketplace.runtime.wishes import find_conflict
 
 
 def find_window(terms: OrderTerms, horizon: Horizon) -> tuple[int, int, int] | None:
@@ -67,8 +72,9 @@ def build_book(
     )
     listed = {pool_id: list_lots(supply, pool_id) for pool_id in used}
     names = {order.placed.order_id for order in ordered}
+    offered = build_offered(supply, listed, book)
     rows, spare = (
-        tuple(row for order in part if (row := _build_order(order, (supply, listed), book, horizon, names)) is not None)
+        tuple(row for order in part if (row := _build_order(order, offered, book, horizon, names)) is not None)
         for part in (firm, backstops)
     )
     return msgspec.structs.replace(book, orders=rows, backstops=spare)
@@ -92,13 +98,13 @@ def _keep_linked(orders: list[Order], served: AbstractSet[str]) -> list[Order]:
 def build_order(order: Order, supply: Supply, book: Book, horizon: Horizon) -> BookOrder | None:
     """Return an order as it would stand in a book that is there already; None where it would not take part."""
     listed = {pool.pool_id: list_lots(supply, pool.pool_id) for pool in book.pools}
-    return _build_order(order, (supply, listed), book, horizon, {row.order_id for row in book.orders})
+    offered = build_offered(supply, listed, book)
+    return _build_order(order, offered, book, horizon, {row.order_id for row in book.orders})
 
 
 def _build_order(
-    order: Order, sale: tuple[Supply, Mapping[str, list[Lot]]], book: Book, horizon: Horizon, names: AbstractSet[str]
+    order: Order, offered: Offered, book: Book, horizon: Horizon, names: AbstractSet[str]
 ) -> BookOrder | None:
-    supply, listed = sale
     window = find_window(order.terms, horizon)
     if window is None:
         return None
@@ -112,12 +118,13 @@ def _build_order(
         start_latest=latest,
         bids=tuple(
             bid
-            for pool_id, lots in listed.items()
-            for bid in build_bids(order, supply, pool_id, lots, limits, period_hours=book.period_hours)
+            for pool_id, lots in offered.listed.items()
+            for bid in build_bids(order, offered.supply, pool_id, lots, limits, period_hours=book.period_hours)
         ),
         sizes=tuple(list_sizes(terms)[:-1]),
         group_id=name_group(order.placed.startup_id, terms),
         parent_id=terms.parent_order_id if terms.parent_order_id in names else None,
+        conflict=find_conflict(order, window, offered, horizon),
     )
 
 
@@ -139,14 +146,55 @@ def list_lots(supply: Supply, pool_id: str) -> list[Lot]:
 def _build_lots(supply: Supply, pool_id: str, horizon: Horizon) -> list[BookLot]:
     """Return what is unsold; nodes that a grant resells are reserved, so that only others lack where some failed."""
     pool, lots = supply.pools[pool_id], list_lots(supply, pool_id)
-    unsold = [count_least(pool.unsold(lot.listed.lot_id, horizon.start, horizon.end), horizon) for lot in lots]
-    fresh = [nodes for lot, nodes in zip(lots, unsold, strict=True) if lot.listed.grant_id is None]
-    _cut_to_working(pool, fresh, horizon)
-    return [row for lot, nodes in zip(lots, unsold, strict=True) for row in _build_runs(lot, nodes)]
+    steps: list[tuple[BookLot, list[int]]] = []
+    fresh: list[tuple[Decimal, list[int]]] = []
+    for lot in lots:
+        free = count_least(pool.unsold(lot.listed.lot_id, horizon.start, horizon.end), horizon)
+        parts = [list(column) for column in zip(*(lot.split_free(nodes) for nodes in free), strict=True)]
+        for index, (step, nodes) in enumerate(zip(lot.list_steps(), parts, strict=True)):
+            steps.append((_build_step(lot, index, step), nodes))
+            if lot.listed.grant_id is None:
+                fresh.append((step.ask_usd_per_gpu_hour, nodes))
+    _cut_to_working(pool, [nodes for _, nodes in sorted(fresh, key=lambda known: known[0])], horizon)
+    return [row for step, nodes in steps for row in _build_runs(step, nodes)]
+
+
+def _build_step(lot: Lot, index: int, step: AskStep) -> BookLot:
+    lot_id = lot.listed.lot_id
+    return BookLot(
+        lot_id=name_step(lot_id, index),
+        pool_id=lot.listed.pool_id,
+        nodes=step.nodes,
+        from_period=0,
+        to_period=0,
+        ask_usd_per_gpu_hour=step.ask_usd_per_gpu_hour,
+        step_of=lot_id if index else None,
+    )
+
+
+def map_steps(book: Book) -> dict[str, str]:
+    """Return the lot of every row of a book that is a step of one at a further ask, by the row's id."""
+    return {row.lot_id: row.step_of for row in book.lots if row.step_of is not None}
+
+
+def merge_steps(match: MatchTerms, homes: Mapping[str, str]) -> MatchTerms:
+    """Return a match on lots themselves: what several steps of one carry together is one share of it."""
+    if not any(share.lot_id in homes for share in match.lots):
+        return match
+    loads: dict[str, list[Load]] = {}
+    for share in match.lots:
+        loads.setdefault(homes.get(share.lot_id, share.lot_id), []).append(Load(share.start, share.end, share.nodes))
+    lots = (
+        LotShare(lot_id=lot_id, nodes=run.amount, start=run.start, end=run.end)
+        for lot_id, known in loads.items()
+        for run in build_steps(known, match.start, match.end)
+        if run.amount
+    )
+    return msgspec.structs.replace(match, lots=tuple(lots))
 
 
 def _cut_to_working(pool: Pool, unsold: list[list[int]], horizon: Horizon) -> None:
-    """Take failed nodes off the dearest lots, so that no more is sold than works."""
+    """Take failed nodes off the dearest steps, which come last, so that no more is sold than works."""
     failed = pool.failed()
     if not failed:
         return
@@ -161,21 +209,12 @@ def _cut_to_working(pool: Pool, unsold: list[list[int]], horizon: Horizon) -> No
             excess -= cut
 
 
-def _build_runs(lot: Lot, nodes: list[int]) -> list[BookLot]:
+def _build_runs(step: BookLot, nodes: list[int]) -> list[BookLot]:
     rows: list[BookLot] = []
     start = 0
     for period in range(1, len(nodes) + 1):
         if period == len(nodes) or nodes[period] != nodes[start]:
             if nodes[start]:
-                rows.append(
-                    BookLot(
-                        lot_id=lot.listed.lot_id,
-                        pool_id=lot.listed.pool_id,
-                        nodes=nodes[start],
-                        from_period=start,
-                        to_period=period,
-                        ask_usd_per_gpu_hour=lot.ask_usd_per_gpu_hour,
-                    )
-                )
+                rows.append(msgspec.structs.replace(step, nodes=nodes[start], from_period=start, to_period=period))
             start = period
     return rows

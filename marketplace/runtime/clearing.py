@@ -77,6 +77,7 @@ def parse_order(order: BookOrder) -> model.Order:
         order.sizes,
         order.group_id,
         order.parent_id,
+        order.conflict,
     )
 
 

@@ -1,4 +1,7 @@
-"""A pool that leaves the market: its lots go at once, what it carries runs on, and ends when the pool does."""
+"""A pool that leaves the market: its lots go at once, and what it carries runs on until the pool goes.
+
+Then each grant is moved to another pool of its provider where one has room at no higher price; where none has, it ends.
+"""
 
 import contextlib
 
@@ -8,6 +11,7 @@ from marketplace.domain.lot import LOT, Lot
 from marketplace.domain.pool import POOL, Pool
 from marketplace.runtime.commands import grants, supply
 from marketplace.runtime.handler import Handler
+from marketplace.runtime.moving import move_grant
 from marketplace.runtime.stage import Stage
 from marketplace.runtime.work import build_context
 
@@ -23,8 +27,8 @@ async def drain_pool(handler: Handler, stage: Stage, pool_id: str) -> None:
             await supply.withdraw_lot(handler, context, lot_id, reason=pool.closing.reason)
 
 
-async def close_pool(handler: Handler, pool_id: str) -> None:
-    """End what a pool still carries when its time is over; nothing is done before, should it have been put off."""
+async def close_pool(handler: Handler, stage: Stage, pool_id: str) -> None:
+    """Move or end what a pool still carries when its time is over; nothing is done before it, which may be put off."""
     pool: Pool = (await handler.cache.load(POOL, pool_id)).state
     assert pool.closing is not None, "notice was given"
     closes_at = pool.closing.closes_at
@@ -34,7 +38,9 @@ async def close_pool(handler: Handler, pool_id: str) -> None:
         grant: Grant | None = (await handler.cache.load(GRANT, grant_id)).state
         if grant is None or grant.pool_id != pool_id or reservation.end <= closes_at:
             continue
+        reason = f"the pool left the market: {pool.closing.reason}"
+        if await move_grant(handler, stage, grant, reason=reason, step=f"closing/{closes_at.isoformat()}"):
+            continue
         context = build_context(handler, "reactor", grant_id, "closing")
         with contextlib.suppress(Refusal):
-            reason = f"the pool left the market: {pool.closing.reason}"
             await grants.terminate_grant(handler, context, grant_id, at=closes_at, reason=reason, by="provider")

@@ -12,13 +12,12 @@ from collections.abc import Sequence
 from datetime import datetime
 from typing import Final
 
-from marketplace.core.errors import Refusal
 from marketplace.domain.grant import GRANT, Grant
 from marketplace.domain.pool import POOL, Pool
 from marketplace.runtime.agenda import Task
 from marketplace.runtime.commands import grants
-from marketplace.runtime.commands.substitution import substitute_grant
 from marketplace.runtime.handler import Handler
+from marketplace.runtime.moving import move_grant
 from marketplace.runtime.observing import observe_grant
 from marketplace.runtime.stage import Stage
 from marketplace.runtime.work import build_context
@@ -50,7 +49,7 @@ class Incidents:
         staying = await self._list_running(pool, now)
         for grant in tuple(staying):
             missing = _share_lack(pool, staying, now)[grant.issued.grant_id]
-            if missing and await self._move(grant, pool, step):
+            if missing and await move_grant(self._handler, self._stage, grant, reason=REASON, step=step):
                 staying.remove(grant)
                 continue
             at = max(turns[-1] if turns else now, pool.reservations[grant.issued.grant_id].start)
@@ -78,23 +77,6 @@ class Incidents:
                 if grant is not None and grant.status in {"active", "degraded", "terminated"}:
                     found.append(grant)
         return found
-
-    async def _move(self, grant: Grant, pool: Pool, step: str) -> bool:
-        """Move a grant to the first pool of its provider that has room for it; tell whether one had."""
-        grant_id = grant.issued.grant_id
-        for pool_id in self._stage.list_pools():
-            other: Pool = (await self._handler.cache.load(POOL, pool_id)).state
-            if pool_id == grant.pool_id or other.opened.provider_id != pool.opened.provider_id:
-                continue
-            context = build_context(self._handler, "reactor", grant_id, f"substitute/{pool_id}/{step}")
-            try:
-                await substitute_grant(self._handler, context, grant_id, pool_id=pool_id, reason=REASON)
-            except Refusal:
-                continue
-            if grant.status == "degraded":
-                await self._resume(grant_id, step, context.at)
-            return True
-        return False
 
     async def _bring_to(self, grant: Grant, nodes: int, step: str, now: datetime) -> None:
         grant_id = grant.issued.grant_id

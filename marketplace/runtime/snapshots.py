@@ -25,16 +25,16 @@ import events.usage
 from marketplace.core import packed, timeline
 from marketplace.core.errors import Unavailable
 from marketplace.core.packed import Packed
-from marketplace.domain import usage, usage_rules, usage_snapshot, usage_state
+from marketplace.domain import usage, usage_rules, usage_snapshot, usage_spread, usage_state
 from marketplace.domain.usage_state import Usage
 from marketplace.log.port import Head, Log
 from marketplace.runtime import traces
 from marketplace.runtime.archive import Archive, Snapshot
 from marketplace.runtime.traces import FINGERPRINT_BYTES, SEQUENCE_BYTES, Traces
 
-EVENTS_MIN: Final = 64
-"""So many commands after the last snapshot the next one is due, and one more for each MiB of it."""
-MIB: Final = 1 << 20
+EVENTS_MIN: Final = 16
+"""So many commands after the last snapshot the next one is due, and one more for each `STEP_BYTES` of it."""
+STEP_BYTES: Final = 1 << 18
 
 log = structlog.get_logger(__name__)
 
@@ -53,7 +53,7 @@ CODECS: Final[Mapping[type, Codec]] = {
         usage_snapshot.render_usage,
         usage_snapshot.parse_usage,
         usage_snapshot.weigh_usage,
-        (events.usage, packed, timeline, traces, usage, usage_rules, usage_snapshot, usage_state),
+        (events.usage, packed, timeline, traces, usage, usage_rules, usage_snapshot, usage_spread, usage_state),
     )
 }
 """What is kept, by the type of its state; every other aggregate has a short life, and is folded."""
@@ -128,7 +128,7 @@ class Snapshots:
         codec = CODECS.get(type(state))
         if codec is None or self._archive is None or head.sequence is None:
             return
-        if len(known) - known.kept < EVENTS_MIN + codec.weigh(state) // MIB:
+        if len(known) - known.kept < EVENTS_MIN + codec.weigh(state) // STEP_BYTES:
             return
         known.kept = len(known)
         self._due[head.subject] = Restored(state, head, known)

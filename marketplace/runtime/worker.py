@@ -64,7 +64,6 @@ TIMERS: Final[Mapping[str, Callable[[Handler, Context, Task], Coroutine[Any, Any
     "vest_warrants": lambda handler, context, task: warrants.vest_warrants(handler, context, task.id),
     "expire_warrant": lambda handler, context, task: warrants.expire_warrant(handler, context, task.owner_id, task.id),
     "mature_note": lambda handler, context, task: notes.mature_note(handler, context, task.id),
-    "close_pool": lambda handler, _context, task: close_pool(handler, task.id),
     "finish_grant": lambda handler, context, task: grants.finish_grant(handler, context, task.id),
 }
 """What is one command, by the kind of its task."""
@@ -183,8 +182,9 @@ class Worker:
                 await self._auctioneer.run(task.id)
             case "defer_order":
                 await self._auctioneer.defer(task.id)
-            case "drain_pool":
-                await drain_pool(self._handler, self.stage, task.id)
+            case "drain_pool" | "close_pool":
+                leave = drain_pool if task.kind == "drain_pool" else close_pool
+                await leave(self._handler, self.stage, task.id)
             case "serve_pool" | "observe_grant":
                 await self._incidents.run(task)
             case "move_lots":

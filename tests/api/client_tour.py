@@ -7,12 +7,20 @@ import httpx
 import msgspec
 import pytest
 
+from events.lot import AskStep
 from events.order import ClassOffer, OrderTerms
 from events.service import STANDARD_SERVICE
 from marketplace.api.bodies.cap_tables import AskRecoveryBody, PlotExitsBody, PlotRoundsBody
 from marketplace.api.bodies.delivery import DisputeStatementBody, ResolveStatementBody, TerminateGrantBody
 from marketplace.api.bodies.issuers import LimitDilutionBody
-from marketplace.api.bodies.supply import ClosePoolBody, FailNodesBody, ListLotBody, OpenPoolBody, ResellGrantBody
+from marketplace.api.bodies.supply import (
+    ClosePoolBody,
+    FailNodesBody,
+    ListLotBody,
+    OpenPoolBody,
+    RepriceLotBody,
+    ResellGrantBody,
+)
 from marketplace.api.bodies.trading import HoldQuoteBody
 from marketplace.client import MarketplaceClient, ProblemError
 from tests.api.rows import World
@@ -38,6 +46,7 @@ async def _see_trading(client: MarketplaceClient, ids: dict) -> None:
     audit = await client.auction_audit(ids["auction"])
     assert audit["certificate"]["book_hash"] == (await client.get_auction(ids["auction"])).certificate.book_hash
     assert (await client.get_standing(ids["provider"])).provider_id == ids["provider"]
+    assert [spread.voided async for spread in client.list_spreads()] == [True]
     assert await client.read_index("H100_SXM")
     curves = await client.read_curves("H100_SXM")
     assert {step.side for step in curves} == {"ask", "bid"}
@@ -68,9 +77,13 @@ async def _trade(client: MarketplaceClient, world: World) -> None:
     )
     pool_id = (await client.open_pool(fabric)).id
     lot = ListLotBody(
-        pool_id=pool_id, nodes=4, start=begin, end=begin + timedelta(days=9), ask_usd_per_gpu_hour=Decimal(2)
+        pool_id=pool_id, nodes=4, start=begin, end=begin + timedelta(days=9), ask_usd_per_gpu_hour=Decimal(1)
     )
-    await client.list_lot(lot)
+    steps = (AskStep(nodes=1, ask_usd_per_gpu_hour=Decimal(3)),)
+    listed = (await client.list_lot(lot)).id
+    await client.reprice_lot(listed, RepriceLotBody(ask_usd_per_gpu_hour=Decimal(2), further_asks=steps))
+    stepped = {known.lot_id: known async for known in client.list_lots(pool_id=pool_id)}[listed]
+    assert (stepped.ask_usd_per_gpu_hour, stepped.further_asks) == (2, steps)
     grant_id = await _take(client, ids["startup"], begin)
     resale = ResellGrantBody(nodes=1, start=begin, end=begin + timedelta(days=1), ask_usd_per_gpu_hour=Decimal("2.50"))
     lot_id = (await client.resell_grant(grant_id, resale)).id

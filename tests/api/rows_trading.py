@@ -4,6 +4,7 @@ from datetime import timedelta
 
 from marketplace.core.ids import rename_id
 from tests.api.rows import ABSENT, PLATFORM_ONLY, SEEN, Row, World
+from tests.api.rows_spreads import SPREADS
 from tests.api.stage import build_terms, get_id
 
 
@@ -307,6 +308,7 @@ USAGE = (
         check=lambda one: one["readings"][0]["code"] == "nodes_above_grant",
         media_type="application/cloudevents+json",
     ),
+    *SPREADS,
 )
 
 

@@ -9,7 +9,7 @@ from collections.abc import AsyncIterator
 import pytest
 import pytest_asyncio
 
-from marketplace.core.timeline import sum_all
+from marketplace.core.timeline_sums import sum_all
 from marketplace.log.jetstream import JetStreamLog
 from marketplace.log.memory import MemoryLog
 from tests.api.meters import BATCH, GPUS, HOURS, NODES, ONE, Site, open_site

@@ -84,3 +84,32 @@ def test_the_nearest_start_is_as_near_as_one_can_be():
     given = book(order("rich", 4, 4, (2, 2), value="9"), order("poor", 4, 2, (2, 3), value="2"))
     facts = find_decision(clear(given, seed=1), "poor").reasons[0].facts
     assert facts["nearest_start_that_wins"] == "0"
+
+
+def serve_alone(given, order_id, **changes):
+    """Tell whether an order with other terms could be served were the pools empty."""
+    return not is_hopeless(change_order(given, order_id, **changes), order_id)
+
+
+@pytest.mark.parametrize("seed", range(20))
+def test_the_nearest_feasible_start_size_and_duration_are_feasible_and_none_is_nearer(seed):
+    given = random_book(seed, orders=10, pools=1)
+    for lost in clear(given, seed=seed).decisions:
+        if lost.match is not None or lost.reasons[0].code != "never_feasible":
+            continue
+        asked = next(one for one in given.orders if one.order_id == lost.order_id)
+        facts = {name: int(value) for name, value in lost.reasons[0].facts.items() if name != "conflict"}
+        name = lost.order_id
+        nearest = facts.get("nearest_feasible_start")
+        for start in range(given.periods):
+            away = max(asked.start_earliest - start, start - asked.start_latest, 0)
+            if nearest is None or away < max(asked.start_earliest - nearest, nearest - asked.start_latest, 0):
+                assert not serve_alone(given, name, start_earliest=start, start_latest=start), (name, start)
+        if nearest is not None:
+            assert serve_alone(given, name, start_earliest=nearest, start_latest=nearest)
+        nodes, duration = facts["largest_nodes"], facts["longest_duration_periods"]
+        assert not nodes or serve_alone(given, name, nodes=nodes)
+        assert nodes < asked.nodes
+        assert not serve_alone(given, name, nodes=nodes + 1)
+        assert not duration or serve_alone(given, name, duration_periods=duration)
+        assert duration == asked.duration_periods or not serve_alone(given, name, duration_periods=duration + 1)

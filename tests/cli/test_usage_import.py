@@ -5,7 +5,7 @@ import json
 import sys
 from pathlib import Path
 
-from marketplace.core.timeline import sum_all
+from marketplace.core.timeline_sums import sum_all
 from marketplace.log.memory import MemoryLog
 from tests.api.doors import serve
 from tests.api.meters import open_site

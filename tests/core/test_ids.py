@@ -3,8 +3,10 @@
 from uuid import UUID
 
 import pytest
+import uuid_utils
 from hypothesis import given
 from hypothesis import strategies as st
+from typeid import TypeID
 
 from marketplace.core.ids import PREFIXES, derive_command_id, derive_id, is_id, parse_uuid, rename_id, render_id
 
@@ -23,6 +25,13 @@ def test_an_id_keeps_its_uuid(prefix, uuid):
     assert is_id(text)
     assert is_id(text, prefix)
     assert parse_uuid(text) == uuid
+
+
+@given(prefixes, uuids)
+def test_an_id_is_the_typeid_that_the_package_of_that_name_makes(prefix, uuid):
+    made = TypeID.from_uuid(suffix=uuid_utils.UUID(int=uuid.int), prefix=prefix)
+    assert render_id(prefix, uuid) == str(made)
+    assert parse_uuid(str(made)).int == made.uuid.int
 
 
 def test_the_typeid_of_a_known_uuid():

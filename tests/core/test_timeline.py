@@ -5,7 +5,8 @@ import itertools
 from hypothesis import given
 from hypothesis import strategies as st
 
-from marketplace.core.timeline import EMPTY, HOUR_SECONDS, Tally, sum_amounts
+from marketplace.core.timeline import EMPTY, HOUR_SECONDS, Tally
+from marketplace.core.timeline_sums import sum_amounts
 
 BEGIN, END = HOUR_SECONDS - 8, HOUR_SECONDS + 8
 spans = st.integers(BEGIN, END - 1).flatmap(lambda start: st.tuples(st.just(start), st.integers(start + 1, END)))

@@ -4,8 +4,8 @@ import msgspec
 import pytest
 
 from events.usage import Evidence, Sample
-from marketplace.domain.contradictions import Counted, find_contradictions
-from tests.domain.build import builder, hour, usd
+from marketplace.domain.contradictions import Counted, NamedReading, find_contradictions, list_devices
+from tests.domain.build import builder, hour, id_of, usd
 
 counted = builder(Counted(start=hour(0), end=hour(1), gpus=8))
 sample = builder(Sample(device="GPU-1", at=hour(0), gpu_utilisation=usd("0.9"), energy_kwh=usd(100)))
@@ -58,3 +58,28 @@ def test_no_more_gpus_are_seen_than_were_granted():
     assert tell([counted()], samples) == [("more_than_granted", hour(0), hour(1), None)]
     instances = [sample(device=f"GPU-1/{number}", at=hour(0.5)) for number in range(17)]
     assert tell([counted()], instances) == []
+
+
+def named(grant, reading_id, start, end, *devices):
+    name = NamedReading(grant_id=id_of("grt", grant), source="dcgm", reading_id=reading_id)
+    return counted(start=hour(start), end=hour(end), devices=devices, gpus=len(devices), name=name)
+
+
+def test_a_gpu_is_not_counted_in_two_grants_at_the_same_time():
+    own = [named(1, "a", 0, 1, "GPU-1", "GPU-2"), named(1, "b", 1, 2, "GPU-1")]
+    other = [named(2, "x", 0.5, 3, "GPU-1"), named(3, "y", 2, 3, "GPU-2"), named(3, "z", 0, 1, "GPU-3")]
+    found = find_contradictions(own, (), 16, other)
+    assert [(one.kind, one.start, one.end, one.device) for one in found] == [
+        ("device_elsewhere", hour(0.5), hour(1), "GPU-1"),
+        ("device_elsewhere", hour(1), hour(2), "GPU-1"),
+    ]
+    assert [[name.reading_id for name in one.readings] for one in found] == [["a", "x"], ["b", "x"]]
+    assert find_contradictions(own, (), 16, [named(2, "x", 2, 3, "GPU-1")]) == []
+
+
+def test_an_instance_is_not_counted_while_its_whole_gpu_is_in_another_grant():
+    own = [named(1, "a", 0, 1, "GPU-1/3")]
+    assert list_devices(own) == {"GPU-1/3", "GPU-1"}
+    (found,) = find_contradictions(own, (), 16, [named(2, "x", 0, 1, "GPU-1")])
+    assert (found.kind, found.device) == ("device_elsewhere", "GPU-1/3")
+    assert find_contradictions(own, (), 16, [named(2, "x", 0, 1, "GPU-1/4")]) == []

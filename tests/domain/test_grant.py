@@ -8,6 +8,7 @@ from events.grant import (
     GrantCompleted,
     GrantDegraded,
     GrantExtended,
+    GrantPrioritised,
     GrantResold,
     GrantResumed,
     GrantSubstituted,
@@ -17,11 +18,13 @@ from events.grant import (
 )
 from marketplace.domain.grant import (
     GRANT,
+    PRIORITY,
     ActivateGrant,
     CompleteGrant,
     DegradeGrant,
     ExtendGrant,
     IssueGrant,
+    PrioritiseGrant,
     ResellGrant,
     ResumeGrant,
     SubstituteGrant,
@@ -56,6 +59,7 @@ suspend = builder(SuspendGrant(**MINE, at=hour(13), reason="fabric upgrade"))
 resume = builder(ResumeGrant(**MINE, at=hour(14)))
 substitute = builder(SubstituteGrant(**MINE, pool_id=POOL_2, lots=LOTS_2, at=hour(12), reason="nodes failed"))
 transfer = builder(TransferGrant(**MINE, startup_id=STARTUP_2))
+prioritise = builder(PrioritiseGrant(**MINE, priority=1))
 complete = builder(CompleteGrant(**MINE, gpu_seconds_accepted=576_000, at=hour(20)))
 NOTICE = {"by": "startup", "noticed_at": hour(10), "reason": "insolvent"}
 terminate = builder(TerminateGrant(**MINE, at=hour(15), **NOTICE))
@@ -101,7 +105,7 @@ EXTENDED = GrantExtended(
     **MINE, statement_id=id_of("stm", 1), start=hour(20), end=hour(30), lots=LOTS_AFTER, gpu_seconds=576_000
 )
 NOTICED = (grant_issued(service=service_terms(notice_hours_min=4)), ACTIVATED)
-AFTER_END = [activate(), degrade(), suspend(), resume(), substitute(), extend(), transfer(), resell()]
+AFTER_END = [activate(), degrade(), suspend(), resume(), substitute(), extend(), transfer(), prioritise(), resell()]
 
 REFUSALS = [
     Row("grant_unknown", (), activate()),
@@ -189,6 +193,12 @@ def test_transfers_use_alone():
     Given(GRANT, *ACTIVE).when(transfer()).then(TRANSFERRED)
     state = GRANT.fold([*ACTIVE, TRANSFERRED])
     assert (state.startup_id, state.issued.startup_id) == (STARTUP_2, STARTUP)
+
+
+def test_its_tenant_says_which_grant_is_used_first():
+    Given(GRANT, *ACTIVE).when(prioritise()).then(GrantPrioritised(**MINE, priority=1))
+    Given(GRANT, *ACTIVE).when(prioritise(priority=PRIORITY)).then_nothing()
+    assert GRANT.fold([*ACTIVE, GrantPrioritised(**MINE, priority=1)]).priority == 1
 
 
 def test_completes_at_its_end():

@@ -1,8 +1,12 @@
 """Lots: listed, repriced, rescheduled, paused, withdrawn."""
 
-import pytest
+from fractions import Fraction
 
-from events.lot import LotListed, LotPaused, LotRepriced, LotRescheduled, LotResumed, LotWithdrawn
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from events.lot import AskStep, LotListed, LotPaused, LotRepriced, LotRescheduled, LotResumed, LotWithdrawn
 from marketplace.domain.lot import LOT, PauseLot, RepriceLot, RescheduleLot, ResumeLot, WithdrawLot
 from tests.domain import build
 from tests.domain.build import NAIVE, NAN, Row, builder, hour, list_lot, service_terms, usd
@@ -10,6 +14,12 @@ from tests.support.spec import Given
 
 reprice = builder(RepriceLot(lot_id=build.LOT, ask_usd_per_gpu_hour=usd("2.10")))
 reschedule = builder(RescheduleLot(lot_id=build.LOT, start=hour(50), end=hour(150), reason="the site is late"))
+
+
+def steps(*asks):
+    return tuple(AskStep(nodes=1, ask_usd_per_gpu_hour=usd(ask)) for ask in asks)
+
+
 PAUSE = PauseLot(lot_id=build.LOT, reason="maintenance")
 RESUME = ResumeLot(lot_id=build.LOT)
 WITHDRAW = WithdrawLot(lot_id=build.LOT, reason="sold elsewhere")
@@ -22,6 +32,10 @@ RESCHEDULED = LotRescheduled(lot_id=build.LOT, start=hour(50), end=hour(150), re
 PAUSED = LotPaused(lot_id=build.LOT, reason="maintenance")
 RESUMED = LotResumed(lot_id=build.LOT)
 WITHDRAWN = LotWithdrawn(lot_id=build.LOT, reason="sold elsewhere")
+
+STEPPED = LotListed(
+    **{name: getattr(list_lot(further_asks=steps("2", "3")), name) for name in list_lot().__struct_fields__}
+)
 
 REFUSALS = [
     Row("lot_unknown", (), reprice()),
@@ -44,6 +58,10 @@ REFUSALS = [
     Row("nodes_min_above_nodes", (), list_lot(nodes_min=7), "/nodes_min"),
     Row("duration_min_above_span", (), list_lot(duration_hours_min=101), "/duration_hours_min"),
     Row("duration_min_above_span", (LISTED,), reschedule(end=hour(53)), "/end"),
+    Row("steps_too_many", (), list_lot(nodes=30, further_asks=steps(*range(2, 18))), "/further_asks"),
+    Row("steps_not_rising", (), list_lot(further_asks=steps("1.90")), "/further_asks/0/ask_usd_per_gpu_hour"),
+    Row("steps_not_rising", (STEPPED,), reprice(further_asks=steps("3", "2.5"))),
+    Row("steps_above_nodes", (), list_lot(nodes=2, further_asks=steps("2", "3")), "/further_asks"),
     Row("resale_fixed", (RESOLD,), reschedule(), "/start"),
     Row("credits_above_promise", (), list_lot(service=service_terms(availability_min=usd("0.9")))),
     Row("credits_out_of_order", (), list_lot(service=service_terms(credits=service_terms().credits[::-1]))),
@@ -74,6 +92,27 @@ def test_an_ask_of_nothing_is_an_ask():
 
 def test_listing_again_changes_nothing_whatever_happened_since():
     Given(LOT, LISTED, REPRICED, RESCHEDULED, WITHDRAWN).when(list_lot()).then_nothing()
+
+
+def test_lists_and_reprices_steps():
+    Given(LOT).when(list_lot(further_asks=steps("2", "3"))).then(STEPPED)
+    Given(LOT, STEPPED).when(reprice(further_asks=steps("4"))).then(
+        LotRepriced(lot_id=build.LOT, ask_usd_per_gpu_hour=usd("2.10"), further_asks=steps("4"))
+    )
+    Given(LOT, STEPPED).when(reprice(ask_usd_per_gpu_hour=usd("1.90"), further_asks=steps("2", "3"))).then_nothing()
+    flat = LOT.fold([STEPPED, LotRepriced(lot_id=build.LOT, ask_usd_per_gpu_hour=usd("1.90"))])
+    assert [step.nodes for step in flat.list_steps()] == [6]
+
+
+@given(st.integers(0, 6))
+def test_the_cheapest_nodes_are_sold_first(free):
+    lot = LOT.fold([STEPPED])
+    parts = lot.split_free(free)
+    assert sum(parts) == free
+    assert parts == sorted(parts) or parts[1:] == [1, 1]
+    assert lot.count_at_most(free, Fraction(3)) == free
+    assert lot.count_at_most(free, Fraction(2)) == max(free - 1, 0)
+    assert lot.count_at_most(free, Fraction("1.90")) == max(free - 2, 0)
 
 
 def test_reprices():

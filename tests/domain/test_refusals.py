@@ -46,7 +46,7 @@ PARTS = {
     "grant": ("grant_notice", "grant_state"),
     "order": ("order_terms",),
     "pool": ("pool_resale",),
-    "usage": ("usage_rules",),
+    "usage": ("usage_rules", "usage_spread", "burn_order"),
 }
 """Modules beside the aggregate's own that raise for it."""
 

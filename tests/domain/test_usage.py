@@ -26,7 +26,7 @@ from marketplace.domain.usage import (
     answer,
     count_gpu_seconds,
 )
-from tests.domain import build
+from tests.domain import build, spreads
 from tests.domain.build import GRANT, NAIVE, Row, builder, hour, id_of, measurement, metered, report_usage, usd
 from tests.support.spec import Given
 
@@ -94,6 +94,7 @@ REFUSALS = [
     Row("reading_unknown", (), correct()),
     Row("reading_unknown", (REPORTED,), void(source="/meters/2")),
     Row("reading_voided", (REPORTED, VOIDED), correct()),
+    *spreads.REFUSALS,
 ]
 PRECEDENCE = [
     Row("reading_unknown", (), correct(measurement=measurement(nodes=3))),

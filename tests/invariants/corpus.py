@@ -189,4 +189,14 @@ INVARIANTS: Final = (
             "return replace(health, seen=seen)",
         ),
     ),
+    Invariant(
+        17,
+        "tests.domain.test_usage_spread:"
+        "test_at_every_second_each_grant_carries_what_the_order_says_whatever_is_corrected",
+        Mutant(
+            "marketplace.domain.burn_order",
+            "used = sum(amount for begin, stop, amount in offer.runs if begin < last and stop > first)",
+            "used = sum(amount for begin, stop, amount in offer.runs if begin <= first and stop > last)",
+        ),
+    ),
 )

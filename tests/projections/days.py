@@ -2,7 +2,7 @@
 
 from datetime import date, timedelta
 
-from events import auction, pool, quote, usage
+from events import auction, grant, pool, quote, usage
 from events.auction import MatchTerms, Price
 from events.pricelist import ListPrice, PricelistPublished
 from events.types import LotShare
@@ -82,3 +82,37 @@ def tell_meters(story: Story) -> None:
         reading_ids=("h0",),
     )
     story.tell(identified, usage.UsageClosed(usage_id=make_id("usg", 1), grant_id=make_id("grt", 1), gpu_seconds=0))
+
+
+def tell_spreads(story: Story) -> None:
+    """Spread two hours of use over a grant, lower it, and take it back."""
+    grant_id, part_id = make_id("grt", 1), "u1#1"
+    start, end = START, START + 2 * HOUR
+    tenant = {
+        "usage_id": make_id("usg", 8),
+        "startup_id": STARTUP,
+        "provider_id": PROVIDER,
+        "gpu_class": "H100_SXM",
+        "source": "fleet",
+        "reading_id": "u1",
+    }
+    meter = {"usage_id": make_id("usg", 1), "grant_id": grant_id, "source": "fleet"}
+    rank = usage.BurnRank(grant_id=grant_id, priority=100, expires_at=START + 24 * HOUR, created_at=START)
+
+    def spread(gpus: int) -> usage.Spread:
+        part = usage.SpreadPart(grant_id=grant_id, reading_id=part_id, start=start, end=end, gpus=gpus)
+        return usage.Spread(start=start, end=end, gpus=gpus, ranks=(rank,), parts=(part,), parts_made=1)
+
+    def reading(gpus: int) -> usage.Reading:
+        return usage.Reading(reading_id=part_id, start=start, end=end, nodes=1, gpu_seconds=gpus * 7_200, gpus=gpus)
+
+    story.tell(grant.GrantPrioritised(grant_id=grant_id, priority=3))
+    story.tell(usage.UsageSpread(**tenant, spread=spread(2)), usage.UsageReported(**meter, readings=(reading(2),)))
+    story.tell(
+        usage.UsageRespread(**tenant, before=spread(2), after=spread(1), reason="less"),
+        usage.UsageCorrected(**meter, before=reading(2), after=reading(1), reason="less"),
+    )
+    story.tell(
+        usage.UsageRespread(**tenant, before=spread(1), after=None, reason="not used"),
+        usage.UsageVoided(**meter, reading=reading(1), reason="not used"),
+    )

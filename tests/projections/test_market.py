@@ -230,6 +230,17 @@ async def test_grants_by_party_and_over_their_life(connection: AsyncConnection):
     assert [grant.status for grant in then] == ["active", "issued", "issued"]
 
 
+async def test_a_spread_that_was_taken_back_is_shown_with_what_it_said_last(connection: AsyncConnection):
+    (spread,) = await usage.list_spreads(connection, party_id=STARTUP)
+    assert (spread.gpus, spread.corrections, spread.voided, spread.parts) == (1, 1, True, ())
+    assert [rank.grant_id for rank in spread.ranks] == [make_id("grt", 1)]
+    assert await usage.list_spreads(connection, party_id=STRANGER) == []
+    assert await usage.list_spreads(connection, after=(spread.reported_sequence, "fleet", "u1")) == []
+    first = await grants.find_grant(connection, make_id("grt", 1))
+    assert first is not None
+    assert first.priority == 3
+
+
 async def test_usage_counts_every_reading_once(connection: AsyncConnection):
     grant_id = make_id("grt", 1)
     total = await usage.load_usage(connection, grant_id)
@@ -248,9 +259,9 @@ async def test_usage_counts_every_reading_once(connection: AsyncConnection):
     while page := await usage.list_readings(connection, grant_id=grant_id, after=after, limit=10):
         seen += page
         after = (page[-1].reported_sequence, page[-1].source, page[-1].reading_id)
-    assert len(seen) == len({row.reading_id for row in seen}) == 25
+    assert len(seen) == len({row.reading_id for row in seen}) == 26
     assert await usage.list_readings(connection, party_id=FUND) == []
-    assert len(await usage.list_readings(connection, party_id=PROVIDER, limit=1000)) == 49
+    assert len(await usage.list_readings(connection, party_id=PROVIDER, limit=1000)) == 50
 
 
 async def test_statements_by_party_and_status(connection: AsyncConnection):

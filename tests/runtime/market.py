@@ -6,6 +6,7 @@ from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from types import SimpleNamespace
 
+from events.lot import AskStep
 from events.mandate import MandateTerms
 from events.order import ClassOffer, OrderTerms
 from events.types import SafeTerms
@@ -111,7 +112,9 @@ class Market:
         )
         return site.id, pool.id
 
-    async def lot(self, provider_id, pool_id, *, ask="2", nodes=4, start=1, end=91, mandate_ids=(), service=None):
+    async def lot(
+        self, provider_id, pool_id, *, ask="2", nodes=4, start=1, end=91, mandate_ids=(), further=(), service=None
+    ):
         receipt = await supply.list_lot(
             self.handler,
             self.context(provider_id),
@@ -121,6 +124,7 @@ class Market:
             end=self.day(end),
             ask_usd_per_gpu_hour=Decimal(ask),
             mandate_ids=mandate_ids,
+            further_asks=tuple(AskStep(nodes=count, ask_usd_per_gpu_hour=Decimal(ask)) for count, ask in further),
             service=service,
         )
         return receipt.id

@@ -1,5 +1,6 @@
 """A pool that leaves the market: notice, no new matches, and an end for what still runs."""
 
+import asyncio
 from datetime import timedelta
 
 import pytest
@@ -75,3 +76,23 @@ async def test_a_pool_leaves_after_notice_only_and_by_its_provider_only():
     with pytest.raises(Refusal) as refused:
         await announce_closing(market.handler, context, trade.pool, closes_at=at, reason="not mine")
     assert refused.value.code == "pool_unknown"
+
+
+async def test_what_still_runs_when_the_pool_leaves_is_moved_where_there_is_room():
+    market, trade, grant = await build()
+    closes_at = await announce(market, trade, 20)
+    _, other = await market.pool(trade.provider)
+    dear = await market.lot(trade.provider, other, ask="9", nodes=1)
+    lot = await market.lot(trade.provider, other, ask="2", nodes=3)
+    async with market.worker():
+        market.clock.at = closes_at - timedelta(seconds=1)
+        await market.until("grant", grant.issued.grant_id, "active", seconds=60)
+        market.clock.at = closes_at
+        async with asyncio.timeout(60):
+            while (moved := await market.state("grant", grant.issued.grant_id)).pool_id != other:
+                await market.tick()
+    assert (moved.status, moved.end) == ("active", grant.end)
+    assert {share.lot_id for share in moved.lots} == {lot} - {dear}
+    assert (await market.state("pool", trade.pool)).reservations[grant.issued.grant_id].end == closes_at
+    assert (await market.state("pool", other)).reservations[grant.issued.grant_id].end == grant.end
+    await check_log(market.log)

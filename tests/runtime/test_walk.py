@@ -13,12 +13,14 @@ from marketplace.domain.periods import list_periods
 from marketplace.domain.usage import Measurement
 from marketplace.log.memory import MemoryLog
 from marketplace.runtime.commands import accounts, grants, instruments, mandates, orders, statements, supply, usage
+from marketplace.runtime.commands.resale import resell_grant
+from marketplace.runtime.handler import Handler
 from tests.runtime.invariants import Ledger, check_log
 from tests.runtime.market import SAFE, Market
 
 STEPS = 250
 FINISH_SECONDS_MAX = 300  # so that a market that hangs fails; how fast it ends is not measured here
-OFTEN = ("do_list", "do_place", "do_auction", "do_pass_time", "do_report")
+OFTEN = ("do_list", "do_place", "do_auction", "do_pass_time", "do_report", "do_resell", "do_buy")
 
 
 class Walk:
@@ -81,7 +83,9 @@ class Walk:
         start = max((self.market.clock.now() - market.day(0)).days, 0) + 1
         mandate_ids = tuple(self.random.sample(self.mandates, self.random.randint(0, 2)))
         ask, nodes = self.random.choice(["0.5", "1", "2"]), self.random.randint(1, 4)
-        await market.lot(owner, pool, ask=ask, nodes=nodes, start=start, end=start + 40, mandate_ids=mandate_ids)
+        further = ((1, "2.5"),) if nodes > 1 and self.random.random() < 0.3 else ()
+        terms = {"start": start, "end": start + 40, "mandate_ids": mandate_ids, "further": further}
+        await market.lot(owner, pool, ask=ask, nodes=nodes, **terms)
 
     async def do_withdraw(self, market):
         if found := self.pick("lot", "listed"):
@@ -90,6 +94,50 @@ class Walk:
 
     async def do_place(self, market):
         await market.place(self.random.choice(self.startups), **self.draw_terms())
+
+    async def do_promise(self, market):
+        """Let the fund promise to buy what is left."""
+        terms = self.draw_terms() | {
+            "equity": "0",
+            "mandate_ids": (),
+            "cash": self.random.choice(["0.6", "1.2", "2.6"]),
+        }
+        await market.place(self.fund, **terms, nodes_min=1, backstop=True)
+
+    async def do_resell(self, market):
+        if found := self.pick("grant", "issued", "active"):
+            grant, state = found
+            now, issued = market.clock.now(), state.issued
+            days = [day for day in range((state.end - issued.start).days) if issued.start + timedelta(days=day) >= now]
+            if not days:
+                return
+            first = self.random.choice(days)
+            last = self.random.randint(first + 1, days[-1] + 1)
+            await resell_grant(
+                market.handler,
+                market.context(issued.startup_id),
+                grant,
+                nodes=self.random.randint(1, issued.nodes),
+                start=issued.start + timedelta(days=first),
+                end=issued.start + timedelta(days=last),
+                ask_usd_per_gpu_hour=Decimal(self.random.choice(["0.5", "1", "2.4"])),
+                mandate_ids=tuple(self.random.sample(self.mandates, self.random.randint(0, 1))),
+            )
+
+    async def do_buy(self, market):
+        """Want what a startup sells on, for as long as it does, and call for orders."""
+        now, begin = market.clock.now(), market.day(0)
+        lots = sorted(self.ledger.states["lot"].items())
+        lots = [state for _, state in lots if state.listed.grant_id and state.status == "listed" and state.start > now]
+        if not lots:
+            return
+        lot = self.random.choice(lots)
+        first, days = (lot.start - begin).days, (lot.end - lot.start).days
+        buyer = self.random.choice([*self.startups, self.fund])
+        more = {"backstop": True} if buyer == self.fund else {}
+        await market.place(buyer, cash="3", nodes=1, days=days, earliest=first, latest=first, **more)
+        today = (now - begin) / timedelta(days=1)
+        await market.auction(locks_at=today + 0.1, horizon=int(today + 0.1) + 1, periods=60)
 
     async def do_place_many(self, _):
         startup = self.random.choice(self.startups)
@@ -145,8 +193,9 @@ class Walk:
                 end=start + timedelta(days=1),
                 nodes=self.random.randint(1, state.issued.nodes),
             )
+            # A process that does not follow the log would not know what was sold on meanwhile.
             await usage.report_usage(
-                market.handler,
+                Handler(market.log, market.clock) if state.resold else market.handler,
                 market.context(state.issued.provider_id),
                 grant,
                 source="dcgm",

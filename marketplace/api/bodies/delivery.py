@@ -5,7 +5,7 @@ from typing import Annotated
 from msgspec import Meta
 
 from events.types import GpuSeconds, Id, Instant, Nodes, Text
-from events.usage import DeviceName, Evidence, Gpus, ReadingId, Sample, SourceName
+from events.usage import DeviceName, Evidence, Gpus, Priority, ReadingId, Sample, SourceName
 from marketplace.api.bodies import Body
 
 
@@ -68,6 +68,16 @@ class TransferGrantBody(Body, frozen=True, kw_only=True):
     """
 
     startup_id: Id
+
+
+class PrioritiseGrantBody(Body, frozen=True, kw_only=True):
+    """A place among the grants over which use is spread.
+
+    Attributes:
+        priority: The lowest is used first; 100 where nobody said anything.
+    """
+
+    priority: Priority
 
 
 class ReadingBody(Body, frozen=True, kw_only=True):

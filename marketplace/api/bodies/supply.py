@@ -5,6 +5,7 @@ from typing import Annotated
 
 from msgspec import Meta
 
+from events.lot import AskStep
 from events.service import ServiceTerms
 from events.site import PowerKw, SiteStatus
 from events.types import Country, GpuClass, Id, Instant, Interconnect, Name, Nodes, Region, Share, Text, UsdPerGpuHour
@@ -129,6 +130,7 @@ class ListLotBody(Body, frozen=True, kw_only=True):
     nodes_min: Nodes = 1
     duration_hours_min: Annotated[int, Meta(ge=1, le=24 * 366)] = 1
     mandate_ids: Annotated[tuple[Id, ...], Meta(max_length=100)] = ()
+    further_asks: Annotated[tuple[AskStep, ...], Meta(max_length=100)] = ()
     service: ServiceTerms | None = None
 
 
@@ -159,9 +161,11 @@ class RepriceLotBody(Body, frozen=True, kw_only=True):
 
     Attributes:
         ask_usd_per_gpu_hour: The ask from now on.
+        further_asks: The steps from now on; none: one ask for all nodes.
     """
 
     ask_usd_per_gpu_hour: UsdPerGpuHour
+    further_asks: Annotated[tuple[AskStep, ...], Meta(max_length=100)] = ()
 
 
 class RescheduleLotBody(Body, frozen=True, kw_only=True):

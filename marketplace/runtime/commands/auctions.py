@@ -43,7 +43,7 @@ from marketplace.domain.settlement import Totals, build_tariff, compute_totals
 from marketplace.runtime.commands.dilution import free_order
 from marketplace.runtime.commands.orders import load_order, release_order_holds
 from marketplace.runtime.commands.ownership import require_platform
-from marketplace.runtime.commands.resale import find_resale, take_from_source
+from marketplace.runtime.commands.resale_award import find_resale, take_from_source
 from marketplace.runtime.commands.signing import sign_instrument
 from marketplace.runtime.handler import Handler, Receipt
 from marketplace.runtime.unit import Context, Unit

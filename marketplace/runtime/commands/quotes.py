@@ -14,7 +14,7 @@ from marketplace.core.ids import derive_id, rename_id
 from marketplace.core.money import ZERO, render_ratio
 from marketplace.domain.account import ACCOUNT, AdjustHold
 from marketplace.domain.auction import AUCTION, Auction
-from marketplace.domain.carrying import carry, compute_floor
+from marketplace.domain.carrying import carry
 from marketplace.domain.lot import LOT, Lot
 from marketplace.domain.mandate import MANDATE, ReleaseBudget
 from marketplace.domain.order import ORDER, Order, PlaceOrder
@@ -22,6 +22,7 @@ from marketplace.domain.party import PARTY, require_trader
 from marketplace.domain.pool import POOL, Pool, ReleaseCapacity, ReserveCapacity
 from marketplace.domain.quote import QUOTE, ExpireQuote, HoldQuote, Quote, ReleaseQuote, TakeQuote
 from marketplace.domain.refusals import refuse_unknown
+from marketplace.runtime.book import map_steps
 from marketplace.runtime.commands.auctions import award
 from marketplace.runtime.commands.dilution import free_order
 from marketplace.runtime.commands.orders import draft_order, hold_cash, load_order
@@ -124,14 +125,16 @@ async def _match(unit: Unit, quoted: Quoted, placement: Placement, grant_id: str
     bid = quoted.row.bids[placement.bid]
     start, end = quoted.horizon.at(placement.start_period), quoted.horizon.at(placement.end_period)
     pool: Pool = await unit.load(POOL, placement.pool_id)
-    lots: list[Lot] = [await unit.load(LOT, lot_id) for lot_id in bid.lot_ids or ()]
-    lots = [lot for lot in lots if lot.status == "listed" and lot.listed.grant_id is None]
-    shares = carry(pool, lots, placement.nodes, start, end)
-    if shares is None:
+    homes = map_steps(quoted.book)
+    lot_ids = dict.fromkeys(homes.get(lot_id, lot_id) for lot_id in bid.lot_ids or ())
+    found: list[Lot | None] = [await unit.load(LOT, lot_id) for lot_id in lot_ids]
+    lots = [lot for lot in found if lot is not None and lot.status == "listed" and lot.listed.grant_id is None]
+    carried = carry(pool, lots, placement.nodes, start, end)
+    if carried is None:
         return None
-    least = found if (found := quoted.estimate.price_to_win_usd_per_gpu_hour) is not None else ZERO
+    least = asked if (asked := quoted.estimate.price_to_win_usd_per_gpu_hour) is not None else ZERO
     price = Fraction(max(placement.price_usd_per_gpu_hour, least))
-    if price < compute_floor(shares, lots, start, end):
+    if price < carried.floor:
         return None
     return MatchTerms(
         grant_id=grant_id,
@@ -140,7 +143,7 @@ async def _match(unit: Unit, quoted: Quoted, placement: Placement, grant_id: str
         nodes=placement.nodes,
         start=start,
         end=end,
-        lots=shares,
+        lots=carried.shares,
         value_usd_per_gpu_hour=bid.value_usd_per_gpu_hour,
         price_usd_per_gpu_hour=render_ratio(price),
     )

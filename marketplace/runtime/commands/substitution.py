@@ -1,6 +1,7 @@
 """Substitution: a grant's capacity moves to another pool of its provider, at no higher price, in one atomic append."""
 
 from datetime import datetime
+from fractions import Fraction
 from itertools import pairwise
 
 from events.types import LotShare
@@ -90,7 +91,8 @@ def build_shares(grant: Grant, pool: Pool, lots: list[Lot], start: datetime, end
     Raises:
         Refusal: ``substitute_full`` where they cannot at some instant.
     """
-    free = {lot.listed.lot_id: pool.unsold(lot.listed.lot_id, start, end) for lot in lots}
+    price = parse_ratio(grant.issued.price_usd_per_gpu_hour)
+    free = {lot.listed.lot_id: _list_affordable(pool, lot, price, start, end) for lot in lots}
     bounds = sorted({start, end, *(at for runs in free.values() for run in runs for at in (run.start, run.end))})
     shares: dict[str, list[LotShare]] = {lot_id: [] for lot_id in free}
     for begin, until in pairwise(bounds):
@@ -108,6 +110,12 @@ def build_shares(grant: Grant, pool: Pool, lots: list[Lot], start: datetime, end
                 at=begin.isoformat(),
             )
     return tuple(share for parts in shares.values() for share in parts)
+
+
+def _list_affordable(pool: Pool, lot: Lot, price: Fraction, start: datetime, end: datetime) -> list[Load]:
+    """Return the unsold nodes of a lot over a span of which no step asks more than a price."""
+    runs = pool.unsold(lot.listed.lot_id, start, end)
+    return [Load(run.start, run.end, lot.count_at_most(run.amount, price)) for run in runs]
 
 
 def _count_free(runs: list[Load], begin: datetime, end: datetime) -> int:

@@ -4,6 +4,7 @@ from collections.abc import Iterable
 from datetime import datetime
 from decimal import Decimal
 
+from events.lot import AskStep
 from events.service import STANDARD_SERVICE, ServiceTerms
 from events.types import Interconnect
 from marketplace.core.errors import Refusal
@@ -157,6 +158,7 @@ async def list_lot(
     nodes_min: int = 1,
     duration_hours_min: int = 1,
     mandate_ids: tuple[str, ...] = (),
+    further_asks: tuple[AskStep, ...] = (),
     service: ServiceTerms | None = None,
 ) -> Receipt:
     """Offer nodes of a pool of the tenant for a span.
@@ -184,6 +186,7 @@ async def list_lot(
             nodes_min=nodes_min,
             duration_hours_min=duration_hours_min,
             mandate_ids=mandate_ids,
+            further_asks=further_asks,
             service=service,
         )
         await unit.decide(LOT, lot_id, command)
@@ -237,9 +240,17 @@ async def _change(handler: Handler, context: Context, lot_id: str, command: LotC
     return await handler.run(context, LOT, lot_id, work)
 
 
-async def reprice_lot(handler: Handler, context: Context, lot_id: str, *, ask_usd_per_gpu_hour: Decimal) -> Receipt:
-    """Change the ask for auctions that are not locked yet."""
-    return await _change(handler, context, lot_id, RepriceLot(lot_id=lot_id, ask_usd_per_gpu_hour=ask_usd_per_gpu_hour))
+async def reprice_lot(
+    handler: Handler,
+    context: Context,
+    lot_id: str,
+    *,
+    ask_usd_per_gpu_hour: Decimal,
+    further_asks: tuple[AskStep, ...] = (),
+) -> Receipt:
+    """Change the asks for auctions that are not locked yet; without further ones all nodes ask the same."""
+    command = RepriceLot(lot_id=lot_id, ask_usd_per_gpu_hour=ask_usd_per_gpu_hour, further_asks=further_asks)
+    return await _change(handler, context, lot_id, command)
 
 
 async def pause_lot(handler: Handler, context: Context, lot_id: str, *, reason: str) -> Receipt:

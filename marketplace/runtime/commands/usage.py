@@ -33,7 +33,7 @@ from marketplace.runtime.unit import Context, Unit
 
 
 @dataclass(frozen=True, slots=True)
-class _Side:
+class Side:
     """Whose meter reports of a grant, and where its readings are kept."""
 
     meter: Meter
@@ -45,7 +45,7 @@ class _Side:
         return derive_id("usg", self.party_id, source)
 
 
-async def _find_side(handler: Handler, context: Context, grant_id: str) -> _Side:
+async def _find_side(handler: Handler, context: Context, grant_id: str) -> Side:
     """Return the side of a grant that asks; the platform stands in for the provider."""
     grant: Grant | None = await Unit(handler.cache, context).load(GRANT, grant_id)
     if grant is None:
@@ -54,10 +54,11 @@ async def _find_side(handler: Handler, context: Context, grant_id: str) -> _Side
     if context.party_id is not None and context.party_id == grant.startup_id != grant.issued.provider_id:
         meter = "tenant"
     party_id = grant.issued.provider_id if meter == "provider" else grant.startup_id
-    return _Side(meter, party_id, name_usage(grant_id, meter))
+    return Side(meter, party_id, name_usage(grant_id, meter))
 
 
-def _meter(grant: Grant) -> Metered:
+def build_metered(grant: Grant) -> Metered:
+    """Return what a grant allows its meters to count."""
     return Metered(
         start=grant.issued.start,
         end=grant.end,
@@ -68,11 +69,11 @@ def _meter(grant: Grant) -> Metered:
 
 
 @dataclass(slots=True)
-class _Report:
+class Report:
     """One report of a source on a grant, and what became of its readings."""
 
     context: Context
-    side: _Side
+    side: Side
     grant_id: str
     source: str
     measurements: tuple[Measurement, ...]
@@ -109,7 +110,7 @@ class _Report:
             grant_id=self.grant_id,
             source=self.source,
             measurements=self.measurements,
-            metered=_meter(grant),
+            metered=build_metered(grant),
             at=self.context.at,
             meter=self.side.meter,
             elsewhere=elsewhere,
@@ -127,7 +128,7 @@ async def report_usage(
         Refusal: ``grant_unknown`` · ``readings_missing`` · ``readings_too_many``.
     """
     side = await _find_side(handler, context, grant_id)
-    report = _Report(context, side, grant_id, source, measurements, [])
+    report = Report(context, side, grant_id, source, measurements, [])
     receipt = await handler.run(context, USAGE, side.usage_id, report.work)
     if not report.answers:
         unit = Unit(handler.cache, context)
@@ -152,7 +153,7 @@ async def evidence_usage(
     return await handler.run(context, USAGE, side.usage_id, work)
 
 
-async def _recall(handler: Handler, unit: Unit, side: _Side, name: ReadingName) -> Reading | None:
+async def _recall(handler: Handler, unit: Unit, side: Side, name: ReadingName) -> Reading | None:
     state: Usage = await unit.load(USAGE, side.usage_id)
     return await recall(handler.log, handler.archive, state, side.usage_id, name)
 
@@ -171,7 +172,7 @@ async def correct_usage(
             grant_id=grant_id,
             source=source,
             measurement=measurement,
-            metered=_meter(grant),
+            metered=build_metered(grant),
             reason=reason,
             at=context.at,
             before=await _recall(handler, unit, side, name),

@@ -49,6 +49,7 @@ from tests.contracts.story.demand import FOLDING_HOLD, LATTICE_ISSUER
 from tests.contracts.story.identifiers import name
 from tests.contracts.story.metered import METER, USAGE, price, reading, sample
 from tests.contracts.story.service import tell_evaluation, tell_rolled_day
+from tests.contracts.story.spreading import tell_spreading
 from tests.contracts.story.supply import (
     LATTICE,
     LATTICE_CASH,
@@ -74,6 +75,7 @@ _INCIDENT = "RJU-2026-014"
 def tell_delivery(teller: Teller) -> None:
     """Deliver the folding grant from activation to completion, and end the other one early."""
     _tell_first_day(teller)
+    tell_spreading(teller)
     _tell_second_day(teller)
     _tell_the_rest(teller)
     _tell_the_end(teller)

@@ -1,0 +1,196 @@
+"""What a tenant used is carried by its grants in their order, in one atomic append, and corrections unwind it."""
+
+import asyncio
+from datetime import UTC, datetime, timedelta
+
+import pytest
+
+from marketplace.core.errors import Refusal
+from marketplace.core.ids import derive_command_id, rename_id
+from marketplace.domain.grant import GRANT, ActivateGrant, IssueGrant
+from marketplace.domain.spread_commands import name_spread
+from marketplace.domain.usage import USAGE, Measurement, count_gpu_seconds, name_usage
+from marketplace.log.memory import MemoryLog
+from marketplace.runtime.cache import parse_event
+from marketplace.runtime.clock import MarketClock
+from marketplace.runtime.commands import usage
+from marketplace.runtime.commands.spread_offers import Use
+from marketplace.runtime.commands.spreads import prioritise_grant, respread_usage, spread_usage
+from marketplace.runtime.handler import Handler
+from marketplace.runtime.unit import Context
+from tests.domain import build
+from tests.domain.build import PROVIDER, STARTUP, id_of
+
+BEGIN = datetime.now(UTC).replace(minute=0, second=0, microsecond=0) - timedelta(hours=48)
+FIRST, SECOND, THIRD = (id_of("grt", number) for number in (1, 2, 3))
+GPUS = 16
+SOURCE = "fleet"
+
+
+class Fleet:
+    """One startup with three grants of two nodes at one provider, the first ending first."""
+
+    def __init__(self, log):
+        self.log = log
+        self.handler = Handler(log, MarketClock())
+        self.issued_at = {FIRST: BEGIN, SECOND: BEGIN, THIRD: BEGIN + timedelta(hours=1)}
+
+    def context(self, name, party_id=PROVIDER):
+        command_id = derive_command_id("tests", name)
+        at = self.handler.clock.now()
+        return Context(command_id=command_id, fingerprint=command_id, actor="tests", party_id=party_id, at=at)
+
+    async def issue(self):
+        for number, grant_id in enumerate((FIRST, SECOND, THIRD)):
+            issued = build.grant_issued(
+                grant_id=grant_id, start=BEGIN, end=BEGIN + timedelta(hours=40 + number), gpus_per_node=8, nodes=2
+            )
+            await self.handler.run(self.context(f"issue-{number}", None), GRANT, grant_id, self.begin(issued))
+
+    @staticmethod
+    def begin(issued):
+        async def work(unit):
+            await unit.decide(GRANT, issued.grant_id, IssueGrant(issued=issued))
+            await unit.decide(GRANT, issued.grant_id, ActivateGrant(grant_id=issued.grant_id, at=issued.start))
+
+        return work
+
+    def use(self, **changes):
+        members = {
+            "startup_id": STARTUP,
+            "provider_id": PROVIDER,
+            "gpu_class": "H100_SXM",
+            "source": SOURCE,
+            "issued_at": self.issued_at,
+        }
+        return Use(**(members | changes))
+
+    async def spread(self, reading_id, gpus, start=0, end=1, name=None, **changes):
+        """Return how many GPUs each grant carries, part by part."""
+        context = self.context(name or f"{reading_id}/{gpus}")
+        _, found = await spread_usage(self.handler, context, self.use(**changes), measure(reading_id, gpus, start, end))
+        return None if found is None else [(part.grant_id, part.gpus) for part in found.parts]
+
+    async def respread(self, reading_id, gpus, start=0, end=1):
+        measurement = None if gpus is None else measure(reading_id, gpus, start, end)
+        context = self.context(f"again/{reading_id}/{gpus}")
+        return await respread_usage(
+            self.handler, context, self.use(), reading_id=reading_id, measurement=measurement, reason="miscounted"
+        )
+
+    async def count(self, hour):
+        """Return the GPUs that each grant counts in an hour, as its log says."""
+        counted = []
+        start = BEGIN + timedelta(hours=hour)
+        for grant_id in (FIRST, SECOND, THIRD):
+            state = await self.fold(name_usage(grant_id))
+            counted.append(count_gpu_seconds(state, start, start + timedelta(hours=1)) // 3_600)
+        return counted
+
+    async def fold(self, usage_id):
+        stored = await self.log.load(f"marketplace.usage.{usage_id}")
+        return USAGE.fold(parse_event(recorded) for recorded in stored)
+
+
+def measure(reading_id, gpus, start=0, end=1):
+    return Measurement(
+        reading_id=reading_id, start=BEGIN + timedelta(hours=start), end=BEGIN + timedelta(hours=end), gpus=gpus
+    )
+
+
+@pytest.fixture
+async def fleet():
+    built = Fleet(MemoryLog())
+    await built.issue()
+    return built
+
+
+async def test_use_goes_to_the_grant_that_expires_first_and_on_from_there(fleet):
+    assert await fleet.spread("a", 20) == [(FIRST, 16), (SECOND, 4)]
+    assert await fleet.spread("b", 20) == [(SECOND, 12), (THIRD, 8)]
+    assert await fleet.count(0) == [16, 16, 8]
+    with pytest.raises(Refusal) as caught:
+        await fleet.spread("c", 9)
+    assert caught.value.code == "grants_exhausted"
+    assert await fleet.count(0) == [16, 16, 8]
+
+
+async def test_the_tenant_says_which_grant_is_used_first(fleet):
+    await prioritise_grant(fleet.handler, fleet.context("first", STARTUP), THIRD, priority=1)
+    assert await fleet.spread("a", 20) == [(THIRD, 16), (FIRST, 4)]
+    with pytest.raises(Refusal) as caught:
+        await prioritise_grant(fleet.handler, fleet.context("theirs", PROVIDER), THIRD, priority=1)
+    assert caught.value.code == "grant_unknown"
+
+
+async def test_what_a_grant_counts_by_itself_is_not_free(fleet):
+    direct = (build.measurement(reading_id="d", start=BEGIN, end=BEGIN + timedelta(hours=1), nodes=1),)
+    await usage.report_usage(fleet.handler, fleet.context("direct"), FIRST, source="dcgm", measurements=direct)
+    assert await fleet.spread("a", 10, end=2) == [(FIRST, 8), (FIRST, 10), (SECOND, 2)]
+
+
+async def test_corrections_unwind_the_recorded_order(fleet):
+    await fleet.spread("a", 40)
+    await fleet.respread("a", 20)
+    assert await fleet.count(0) == [16, 4, 0]
+    await prioritise_grant(fleet.handler, fleet.context("first", STARTUP), THIRD, priority=1)
+    await fleet.respread("a", 34)
+    assert await fleet.count(0) == [16, 16, 2]
+    await fleet.respread("a", 6, start=1, end=3)
+    assert [await fleet.count(hour) for hour in range(3)] == [[0, 0, 0], [6, 0, 0], [6, 0, 0]]
+    await fleet.respread("a", None)
+    assert await fleet.count(1) == [0, 0, 0]
+    assert await fleet.spread("late", 3) == [(THIRD, 3)]
+
+
+async def test_a_repeat_changes_nothing_and_another_content_is_a_conflict(fleet):
+    assert await fleet.spread("a", 20) is not None
+    before = (await fleet.log.health()).last_sequence
+    assert await fleet.spread("a", 20) is None
+    assert await fleet.spread("a", 20, name="another request") is None
+    assert (await fleet.log.health()).last_sequence == before
+    with pytest.raises(Refusal) as caught:
+        await fleet.spread("a", 21)
+    assert caught.value.code == "spread_exists"
+    restarted = Fleet(fleet.log)
+    assert await restarted.spread("a", 20, name="after a restart") is None
+    await restarted.respread("a", 2)
+    assert await restarted.count(0) == [2, 0, 0]
+
+
+async def test_parts_that_were_changed_by_themselves_are_not_overwritten(fleet):
+    await fleet.spread("a", 20)
+    await usage.void_usage(
+        fleet.handler, fleet.context("void"), SECOND, source=SOURCE, reading_id="a#2", reason="by itself"
+    )
+    with pytest.raises(Refusal) as caught:
+        await fleet.respread("a", None)
+    assert caught.value.code == "part_changed"
+    assert await fleet.count(0) == [16, 0, 0]
+
+
+async def test_nobody_but_the_provider_tells_and_no_other_tenant_pays(fleet):
+    with pytest.raises(Refusal) as caught:
+        await spread_usage(fleet.handler, fleet.context("theirs", STARTUP), fleet.use(), measure("a", 1))
+    assert caught.value.code == "party_unknown"
+    for other in ({"startup_id": id_of("pty", 8)}, {"gpu_class": "A100_80GB"}):
+        with pytest.raises(Refusal) as caught:
+            await fleet.spread("a", 1, name=str(other), **other)
+        assert caught.value.code == "grants_exhausted"
+    assert await fleet.count(0) == [0, 0, 0]
+
+
+async def test_what_comes_at_once_is_spread_one_after_another(fleet):
+    parts = await asyncio.gather(*(fleet.spread(f"r{number}", 4) for number in range(12)))
+    assert sum(gpus for carried in parts for _, gpus in carried) == 3 * GPUS
+    assert await fleet.count(0) == [GPUS, GPUS, GPUS]
+    again = await asyncio.gather(*(fleet.respread(f"r{number}", 2) for number in range(12)))
+    assert len({receipt.sequence for receipt in again}) == 12
+    assert sum(await fleet.count(0)) == 24
+    record = await fleet.fold(name_spread(STARTUP, PROVIDER, "H100_SXM"))
+    assert record.spreads.count == 12
+    assert record == (await fleet.handler.cache.load(USAGE, name_spread(STARTUP, PROVIDER, "H100_SXM"))).state
+
+
+def test_a_record_of_use_is_not_the_record_of_a_grant():
+    assert name_spread(STARTUP, PROVIDER, "H100_SXM") != rename_id("usg", STARTUP)
