@@ -157,6 +157,8 @@ class Certificate(msgspec.Struct, frozen=True, kw_only=True):
         gap: (bound - welfare) / bound.
         prices_hash: SHA-256 of the prices.
         decisions_hash: SHA-256 of the decisions.
+        price_loss_max: What uniform prices cost at most, as a share of the best allocation that prices need not suit.
+        price_loss_kind: What proves it: that optimum, or the bound in its place, where the share is the gap.
     """
 
     book_hash: str
@@ -168,6 +170,8 @@ class Certificate(msgspec.Struct, frozen=True, kw_only=True):
     gap: Share
     prices_hash: str
     decisions_hash: str
+    price_loss_max: Share | None = None
+    price_loss_kind: Literal["optimum", "lp_bound"] | None = None
 
 
 class AuctionOpened(Event, frozen=True, kw_only=True, tag="auction.opened.v1"):

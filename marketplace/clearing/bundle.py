@@ -15,7 +15,7 @@ from marketplace.core.errors import Refusal
 
 BYTES_MAX: Final = 256_000_000
 _NUMBER: Final = re.compile(r"-?[0-9]{1,30}(\.[0-9]{1,12})?")
-_NUMERIC: Final = re.compile(r".*_usd(_per_gpu_hour)?|gap|amount(_per_node_period)?")
+_NUMERIC: Final = re.compile(r".*_usd(_per_gpu_hour)?|gap|price_loss_max|amount(_per_node_period)?")
 
 
 def render_bundle(book: Book, clearing: Clearing) -> dict[str, Any]:

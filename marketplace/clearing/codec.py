@@ -18,6 +18,7 @@ from marketplace.clearing.book import check_book
 from marketplace.clearing.model import (
     Bid,
     Book,
+    Certificate,
     Clearing,
     Decision,
     Limit,
@@ -300,8 +301,16 @@ def render_clearing(clearing: Clearing) -> dict[str, Any]:
             "gap": render_decimal(certificate.gap),
             "prices_hash": certificate.prices_hash,
             "decisions_hash": certificate.decisions_hash,
+            **_render_price_loss(certificate),
         },
     }
+
+
+def _render_price_loss(certificate: Certificate) -> dict[str, Any]:
+    share = certificate.price_loss_max
+    return _present(
+        price_loss_max=None if share is None else render_decimal(share), price_loss_kind=certificate.price_loss_kind
+    )
 
 
 def _render_rule_price(price: RulePrice) -> dict[str, Any]:

@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 from decimal import Decimal
 from fractions import Fraction
+from typing import Literal
 
 from marketplace.clearing.allocation import Allocation
 from marketplace.clearing.backstop import serve_backstops
@@ -19,7 +20,7 @@ from marketplace.clearing.second import Seconds
 from marketplace.clearing.solving import Solved, solve
 from marketplace.clearing.winning import PriceToWin, can_be_exact, price_to_win
 
-ENGINE_VERSION = "clearing-7"
+ENGINE_VERSION = "clearing-8"
 
 
 def clear(book: Book, *, seed: int, iterations: int | None = None) -> Clearing:
@@ -71,10 +72,20 @@ def _render(answer: _Answer) -> Clearing:
         ratio_up(bound_usd - welfare, bound_usd),
         hash_json(render_prices(runs)),
         hash_json(render_decisions((*decisions, *backstops))),
+        *_lose(answer.solved, welfare),
     )
     shadow = answer.solved.shadow
     rules = () if shadow.rules is None else shadow.rules.render()
     return Clearing(runs, decisions, certificate, render_shadow(shadow), rules, backstops)
+
+
+def _lose(solved: Solved, welfare: Decimal) -> tuple[Decimal, Literal["optimum", "lp_bound"]]:
+    """Return the share of the best allocation without prices that is missing at most, and what proves it."""
+    if solved.unpriced is None:
+        best = usd_of(solved.bound)
+        return ratio_up(best - welfare, best), "lp_bound"
+    best = max(usd_of(min(solved.unpriced, solved.bound)), welfare)
+    return ratio_up(best - welfare, best), "optimum"
 
 
 def _decide(answer: _Answer) -> tuple[Decision, ...]:

@@ -6,7 +6,7 @@ and a placement's mean price must not exceed its value) and is solved again, unt
 """
 
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -25,6 +25,17 @@ from marketplace.clearing.program import (
 
 PASSES_MAX = 20
 OPTIMAL = "Optimal"
+
+
+class Found(NamedTuple):
+    """The best allocation that prices can support, None where there is none, and whether it is proven to be the best.
+
+    `unpriced_micro` is the welfare of the best allocation if prices need not suit it, None where it is not proven.
+    """
+
+    allocation: Allocation | None
+    proven: bool
+    unpriced_micro: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,35 +67,38 @@ class Exact:
         row = len(self.program.rows) + int(np.searchsorted(self.program.orders, order))
         self.solver.changeRowBounds(row, 1.0, 1.0)
 
-    def solve(self) -> tuple[Allocation | None, bool]:
-        """Return the best allocation that prices can support, and whether it is proven to be the best.
+    def solve(self) -> Found:
+        """Return the best allocation that prices can support, and what is proven about it.
 
         The solver begins from nothing: given a start, HiGHS 1.16 with presolve takes some answers for optimal that a
         better one exceeds by one step of an objective that it finds to be integral.
         """
         priced: set[tuple[int, int]] = set()
+        unpriced: int | None = None
         for _ in range(PASSES_MAX):
             self.solver.run()
             status = self.solver.modelStatusToString(self.solver.getModelStatus())
             values = np.array(self.solver.getSolution().col_value)[: len(self.columns.way)]
             if len(values) < len(self.columns.way) or not np.isfinite(self.solver.getInfo().objective_function_value):
-                return None, status == "Infeasible"
+                return Found(None, status == "Infeasible", unpriced)
             allocation = self._read(values)
             if self._must_retry(allocation, values):
                 continue
+            if not priced and status == OPTIMAL:
+                unpriced = allocation.exact_micros()
             losing = {(order, self._pool(allocation, order)) for order in allocation.losing()}
             if not losing:
-                return allocation, status == OPTIMAL
+                return Found(allocation, status == OPTIMAL, unpriced)
             if losing <= priced:
                 break
             for order, pool in sorted(losing - priced):
                 self._prices.add(order, pool)
             priced |= losing
         if allocation.breaks_rules():
-            return None, False
+            return Found(None, proven=False, unpriced_micro=unpriced)
         for order in allocation.with_children(allocation.losing()):
             allocation.remove(order)
-        return allocation, False
+        return Found(allocation, proven=False, unpriced_micro=unpriced)
 
     def _must_retry(self, allocation: Allocation, values: np.ndarray) -> bool:
         """Prepare another run where the answer cannot be used.
@@ -170,8 +184,8 @@ class _PriceRows:
         self.solver.addRow(-np.inf, 0.0, len(index), index, value)
 
 
-def solve_exactly(grid: Grid, effort: Effort, *, required: int | None = None) -> tuple[Allocation | None, bool]:
-    """Return the best allocation of a grid that prices can support and whether it is proven best.
+def solve_exactly(grid: Grid, effort: Effort, *, required: int | None = None) -> Found:
+    """Return the best allocation of a grid that prices can support and what is proven about it.
 
     Args:
         grid: The book.
@@ -180,10 +194,10 @@ def solve_exactly(grid: Grid, effort: Effort, *, required: int | None = None) ->
     """
     columns = list_columns(grid, keep=required)
     if not len(columns.way):
-        return (Allocation(grid), True) if required is None else (None, True)
+        return Found(Allocation(grid), proven=True, unpriced_micro=0) if required is None else Found(None, proven=True)
     exact = Exact(grid, columns, effort)
     if required is not None:
         if required not in exact.program.orders:
-            return None, True
+            return Found(None, proven=True)
         exact.require(required)
     return exact.solve()

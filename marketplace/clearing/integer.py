@@ -4,6 +4,7 @@ HiGHS counts nodes, but at the root of a hard program it may cut and dive for lo
 then whether to go on, at places that depend on the program only; the number of those questions is the budget here.
 """
 
+import math
 from dataclasses import dataclass
 from typing import Any
 
@@ -29,10 +30,14 @@ class Work:
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """Which placements to take, None where nothing was found, and whether the gap that was asked for is proven."""
+    """Which placements to take, None where nothing was found, and whether the gap that was asked for is proven.
+
+    `bound` is what the solver says that no answer is worth more than, in US dollars.
+    """
 
     taken: Flags | None
     proven: bool
+    bound: float = math.inf
 
 
 def solve_program(program: Program, begin: Floats, work: Work) -> Answer:
@@ -59,7 +64,8 @@ def solve_program(program: Program, begin: Floats, work: Work) -> Answer:
         if float(cost @ values[: len(cost)]) >= objective * (1 - SHORT_RELATIVE):
             break
     proven = solver.getModelStatus() == highspy.HighsModelStatus.kOptimal
-    return Answer(np.asarray(values[:count] > WHOLE_LEAST), proven=proven)
+    bound = max(objective, solver.getInfo().mip_dual_bound)
+    return Answer(np.asarray(values[:count] > WHOLE_LEAST), proven=proven, bound=bound)
 
 
 def _limit(solver: Any, work: Work) -> Any:

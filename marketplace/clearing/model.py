@@ -233,7 +233,10 @@ class RulePrice:
 class Certificate:
     """What lets an outsider recompute or check a clearing.
 
-    `gap` is (bound - welfare) / bound, rounded up to six places, zero where the bound is zero.
+    `gap` is (bound - welfare) / bound, rounded up to six places, zero where the bound is zero. `price_loss_max` is what
+    uniform prices cost at most: the same share of the best allocation that prices need not suit. Where
+    `price_loss_kind` is "optimum" the engine proved that optimum; where it is "lp_bound" the bound stands for it, and
+    the share is the gap. Both are None in what was cleared before they were stated.
     """
 
     book_hash: str
@@ -245,6 +248,8 @@ class Certificate:
     gap: Decimal
     prices_hash: str
     decisions_hash: str
+    price_loss_max: Decimal | None = None
+    price_loss_kind: Literal["optimum", "lp_bound"] | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,6 +9,7 @@ import math
 import random
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, replace
+from fractions import Fraction
 
 import numpy as np
 
@@ -17,6 +18,7 @@ from marketplace.clearing.bound import Shadow
 from marketplace.clearing.carrying import stack
 from marketplace.clearing.grid import Flags, Floats, Grid
 from marketplace.clearing.integer import Answer, Work, solve_program
+from marketplace.clearing.money import MICRO
 from marketplace.clearing.program import Integers, RowTable, WayTable, build_program
 from marketplace.clearing.prospects import Prospects
 from marketplace.clearing.taken import Taken
@@ -66,7 +68,12 @@ class Whole:
 
 
 class Neighbourhoods:
-    """The search by integer programs on one allocation, which it changes in place and never worsens."""
+    """The search by integer programs on one allocation, which it changes in place and never worsens.
+
+    Attributes:
+        unpriced: US dollars that no allocation is worth more than, whether prices suit it or not; None until the
+            program about every order has proven it.
+    """
 
     def __init__(
         self,
@@ -79,6 +86,7 @@ class Neighbourhoods:
         self.grid: Grid = allocation.grid
         self.prospects = prospects
         self.ways, self.table, self.shadow = tables
+        self.unpriced: Fraction | None = None
         self.pick, self.reach = choice
         durations = [self.grid.wishes[order].duration for order in np.unique(prospects.order).tolist()]
         self.duration = sum(durations) / max(1, len(durations))
@@ -110,6 +118,8 @@ class Neighbourhoods:
         """
         answer, incumbent = whole.answer.result(), self._view().current
         taken = incumbent if answer.taken is None else answer.taken
+        if answer.proven and math.isfinite(answer.bound):
+            self.unpriced = Fraction(math.ceil(Fraction(answer.bound) * MICRO), MICRO)
         self._apply(whole.task, np.flatnonzero(taken))
         return answer.proven and bool((self._view().current == taken).all())
 

@@ -5,6 +5,7 @@ Budgets are counts, never seconds, and every random choice comes from one seed, 
 
 import random
 from concurrent.futures import ThreadPoolExecutor
+from fractions import Fraction
 
 from marketplace.clearing.allocation import Allocation
 from marketplace.clearing.bound import Shadow
@@ -60,14 +61,18 @@ def _size(grid: Grid, order: int) -> float:
 
 def improve(
     allocation: Allocation, prospects: Prospects, tables: tuple[WayTable, RowTable, Shadow], seed: int, rounds: int
-) -> int:
-    """Improve an allocation in place for a number of rounds, fewer when it stops helping; return the rounds done.
+) -> tuple[int, Fraction | None]:
+    """Improve an allocation in place for a number of rounds, fewer when it stops helping.
 
     Every step keeps the welfare or raises it, and none looks at the number of rounds: more of them never give less.
+
+    Returns:
+        The rounds done, and the US dollars that no allocation is worth more than, whether prices suit it or not; None
+        where that was not proven.
     """
     pick = random.Random(seed)  # noqa: S311 - a search that repeats itself, no secret
     if not rounds or not len(prospects.order):
-        return 0
+        return 0, None
     ruin = Ruin(allocation, prospects, pick)
     small = len(prospects.order) <= SMALL_COLUMNS_MAX
     programs = Neighbourhoods(allocation, prospects, tables, (pick, SMALL_REACH if small else REACHES[0]))
@@ -83,8 +88,8 @@ def improve(
             programs.run(threads)
             settle(allocation, tables[2], range(done % slices, len(allocation.grid.wishes), slices))
             if whole is not None and done == min(WHOLE_ROUNDS, rounds) and programs.end_whole(whole):
-                return done
+                return done, programs.unpriced
             idle = 0 if allocation.total > before * (1 + GAIN_RELATIVE) else idle + 1
             if done >= WHOLE_ROUNDS and idle >= (PATIENCE_ROUNDS_SMALL if small else PATIENCE_ROUNDS):
-                return done
-    return rounds
+                return done, programs.unpriced
+    return rounds, programs.unpriced

@@ -9,6 +9,7 @@ from marketplace.clearing.allocation import Allocation
 from marketplace.clearing.bound import Shadow, bound_of, solve_relaxation
 from marketplace.clearing.exact import Effort, solve_exactly
 from marketplace.clearing.grid import Grid
+from marketplace.clearing.money import MICRO
 from marketplace.clearing.program import RowTable, WayTable, list_columns
 from marketplace.clearing.prospects import Prospects
 from marketplace.clearing.search import SMALL_COLUMNS_MAX, greedy, improve
@@ -25,13 +26,18 @@ COLUMNS_PER_ROUND_OF_MANY = 1_200
 
 @dataclass(frozen=True, slots=True)
 class Solved:
-    """An allocation, what proves how good it is, and how it was found."""
+    """An allocation, what proves how good it is, and how it was found.
+
+    `unpriced` are the US dollars that no allocation is worth more than, whether prices suit it or not, as an integer
+    program about the whole book has proven; None where only `bound` says so.
+    """
 
     allocation: Allocation
     shadow: Shadow
     bound: Fraction
     rounds: int
     proven: bool
+    unpriced: Fraction | None = None
 
 
 def solve(grid: Grid, seed: int, iterations: int | None) -> Solved:
@@ -47,16 +53,18 @@ def solve(grid: Grid, seed: int, iterations: int | None) -> Solved:
     bound = bound_of(grid, ways, columns, shadow)
     prospects = Prospects(grid, ways, columns, shadow)
     allocation = greedy(grid, prospects)
+    unpriced: Fraction | None = None
     if len(columns.way) <= EXACT_COLUMNS_MAX:
-        found, proven = solve_exactly(grid, EXACT_EFFORT)
+        found, proven, unpriced_micro = solve_exactly(grid, EXACT_EFFORT)
+        unpriced = None if unpriced_micro is None else Fraction(unpriced_micro, MICRO)
         if found is not None and (proven or found.total > allocation.total):
             allocation = found
         if proven:
             begin_early(allocation)
-            return Solved(allocation, shadow, bound, 0, proven=True)
+            return Solved(allocation, shadow, bound, 0, proven=True, unpriced=unpriced)
     rounds = default_rounds(len(columns.way)) if iterations is None else iterations
-    done = improve(allocation, prospects, (ways, table, shadow), seed, rounds)
-    return Solved(allocation, shadow, bound, done, proven=False)
+    done, ceiling = improve(allocation, prospects, (ways, table, shadow), seed, rounds)
+    return Solved(allocation, shadow, bound, done, proven=False, unpriced=ceiling if unpriced is None else unpriced)
 
 
 def begin_early(allocation: Allocation) -> None:

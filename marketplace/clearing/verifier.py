@@ -6,16 +6,16 @@ the book, the result and this module. Violations, in the order in which they are
 `book_hash`, `decisions` (one per order, in order), `bid` (the match is one of the order's bids), `size`, `window`,
 `lots` (the shares do not add up, or a lot is not the bid's), those of `rule_audit`, `oversold`, `dear_lot` (a cheaper
 lot was left idle), `price_runs`, `price_mean`, `total`, `above_value`, `under_ask`, `second_best`, `regret`, `reasons`,
-`price_to_win`, `welfare`, `bound`, `gap`, those of `backstop_audit`, `prices_hash`, `decisions_hash`.
+`price_to_win`, `welfare`, `bound`, `gap`, `price_loss`, those of `backstop_audit`, `prices_hash`, `decisions_hash`.
 """
 
 from collections import defaultdict
 from collections.abc import Iterator
-from decimal import ROUND_CEILING, Context, Decimal
 from fractions import Fraction
 from itertools import accumulate, chain
 
 from marketplace.clearing.audit_second import SecondAudit
+from marketplace.clearing.audit_shares import find_wrong_shares
 from marketplace.clearing.audit_values import MILLION, Violation, is_sane, micro, show
 from marketplace.clearing.backstop_audit import BackstopAudit
 from marketplace.clearing.codec import hash_book, hash_json, render_decisions, render_prices
@@ -305,7 +305,7 @@ class _Audit:
             )
 
     def check_bound(self) -> Iterator[Violation]:
-        """The shadow prices prove the bound, the bound is not under the welfare, and the gap is their distance."""
+        """The shadow prices prove the bound, which is not under the welfare, and the shares are of these two."""
         certificate = self.clearing.certificate
         bound, welfare = Fraction(certificate.lp_bound_usd), Fraction(certificate.welfare_usd)
         proven = self._dual_bound()
@@ -313,13 +313,8 @@ class _Audit:
             yield Violation("bound", "certificate", f"states {show(bound)}, its shadow prices prove {show(proven)}")
         if welfare > bound:
             yield Violation("bound", "certificate", f"welfare {show(welfare)} is above the bound {show(bound)}")
-        context = Context(prec=60, rounding=ROUND_CEILING)
-        share = (bound - welfare) / bound if bound else Fraction(0)
-        gap = context.quantize(
-            context.divide(Decimal(share.numerator), Decimal(share.denominator)), Decimal("0.000001")
-        )
-        if gap != certificate.gap:
-            yield Violation("gap", "certificate", f"states {certificate.gap}, it is {gap}")
+        for code, text in find_wrong_shares(certificate):
+            yield Violation(code, "certificate", text)
 
     def _dual_bound(self) -> Fraction:
         shadow = {cell: micro(lot.ask_usd_per_gpu_hour) for cell, lot in self.entries.items()}

@@ -89,7 +89,7 @@ def _find_with_others(solved: Solved, order: int) -> list[Entry]:
     if len(list_columns(grid, keep=order).way) > COLUMNS_MAX:
         return []
     dearest = max((ask for yard in grid.yards for ask in yard.asks_micro), default=0)
-    found, proven = solve_exactly(with_value(grid, order, dearest), EXACT_EFFORT, required=order)
+    found, proven, _ = solve_exactly(with_value(grid, order, dearest), EXACT_EFFORT, required=order)
     placing = None if found is None else found.placed[order]
     if found is None or placing is None or not proven:
         return []
@@ -122,7 +122,7 @@ def find_exact_price(solved: Solved, seed: int, order: int, entry: Entry) -> int
     for _ in range(STEPS_MAX):
         if least == first:
             return _decide(solved, seed, order, (first, way, rest))
-        found, proven = solve_exactly(with_value(grid, order, least - CENT_MICRO), EXACT_EFFORT, required=order)
+        found, proven, _ = solve_exactly(with_value(grid, order, least - CENT_MICRO), EXACT_EFFORT, required=order)
         if not proven:
             return None
         if found is None or found.exact_micros() < target:

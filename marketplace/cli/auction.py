@@ -15,6 +15,7 @@ from marketplace.clearing.bundle import BYTES_MAX, parse_bundle, render_bundle
 from marketplace.clearing.model import Book, Clearing
 from marketplace.clearing.verifier import find_violations
 from marketplace.cli.console import CONSOLE, ERRORS, configure_logging, run
+from marketplace.cli.price_loss import render_price_loss
 from marketplace.core.errors import Refusal
 from marketplace.runtime.audit import Published, load_published, repeat
 from marketplace.runtime.config import load_settings
@@ -129,6 +130,7 @@ def _tell(book: Book, clearing: Clearing, violations: tuple[Violation, ...], aga
         ("welfare", f"{certificate.welfare_usd:,f} USD"),
         ("proven bound", f"{certificate.lp_bound_usd:,f} USD"),
         ("gap", f"{100 * certificate.gap:f} %"),
+        ("cost of uniform prices", render_price_loss(certificate.price_loss_max, certificate.price_loss_kind)),
         ("engine, seed, rounds", f"{certificate.engine_version}, {certificate.seed}, {certificate.iterations}"),
         ("engine run again", again),
         ("verifier", "every rule holds" if not violations else f"{len(violations)} rules are broken"),

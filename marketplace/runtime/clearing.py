@@ -137,6 +137,8 @@ def render_result(opened: AuctionOpened, clearing: model.Clearing) -> ClearAucti
             gap=certificate.gap,
             prices_hash=certificate.prices_hash,
             decisions_hash=certificate.decisions_hash,
+            price_loss_max=certificate.price_loss_max,
+            price_loss_kind=certificate.price_loss_kind,
         ),
         shadow_prices=tuple(
             ShadowPrice(

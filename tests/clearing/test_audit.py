@@ -103,6 +103,13 @@ def add(name, amount):
     return forge
 
 
+def drop(name):
+    def forge(document):
+        del document["certificate"][name]
+
+    return forge
+
+
 def drop_a_decision(document):
     document["decisions"].pop()
 
@@ -140,6 +147,10 @@ FORGERIES = [
     (add("welfare_usd", 100), {"welfare"}),
     (add("lp_bound_usd", -100), {"bound"}),
     (add("gap", 0.01), {"gap"}),
+    (add("price_loss_max", -0.01), {"price_loss"}),
+    (add("price_loss_max", 0.5), {"price_loss"}),
+    (drop("price_loss_max"), {"price_loss"}),
+    (drop("price_loss_kind"), {"price_loss"}),
     (drop_a_decision, {"decisions"}),
     (drop_the_proof, {"bound"}),
     (deny_a_regret, {"regret"}),
@@ -169,9 +180,38 @@ def test_what_the_certificate_does_not_name_is_refused(forge, code):
     assert code in check(document)
 
 
+def test_a_loss_by_the_bound_is_the_gap_and_one_by_the_optimum_at_most_the_gap():
+    document = export(random_book(54, mandates=True))
+    certificate = document["certificate"]
+    assert Decimal(certificate["price_loss_max"]) < Decimal(certificate["gap"])
+    assert check(document) == []
+    certificate["price_loss_kind"] = "lp_bound"
+    assert check(document) == ["price_loss"]
+    certificate["price_loss_max"] = certificate["gap"]
+    assert check(document) == []
+    certificate["price_loss_kind"] = "optimum"
+    add("price_loss_max", 0.000001)(document)
+    assert check(document) == ["price_loss"]
+
+
+def test_a_certificate_from_before_the_loss_was_stated_still_passes():
+    document = export()
+    drop("price_loss_max")(document)
+    drop("price_loss_kind")(document)
+    assert check(document) == []
+    assert "price_loss_max" not in render_bundle(*parse_bundle(document))["certificate"]
+
+
 def set_price(text):
     def forge(document):
         document["prices"][0]["price_usd_per_gpu_hour"] = text
+
+    return forge
+
+
+def set_loss(name, text):
+    def forge(document):
+        document["certificate"][name] = text
 
     return forge
 
@@ -199,6 +239,8 @@ def forget_the_book(document):
         (set_price("1E+999999999"), "malformed_bundle"),
         (set_price(1.5), "malformed_bundle"),
         (run_for_ever, "malformed_bundle"),
+        (set_loss("price_loss_max", "NaN"), "malformed_bundle"),
+        (set_loss("price_loss_kind", "guess"), "malformed_clearing"),
         (count_in_words, "malformed_clearing"),
         (word_in_book, "malformed_book"),
         (forget_the_book, "malformed_bundle"),

@@ -35,6 +35,7 @@ def test_the_command_writes_solution_prices_and_a_certificate_that_verifies(tmp_
     done = run(tmp_path, "--certificate", str(tmp_path / "c.json"), "--seed", "3", "--iterations", "2")
     assert done.returncode == 0, done.stderr
     assert "2 of 3" in done.stdout
+    assert "at most 0.0000 %, by the proven optimum" in done.stdout
     with (tmp_path / "s.csv").open() as file:
         rows = list(csv.DictReader(file))
     assert [(row["order_id"], row["pool_id"], row["nodes"]) for row in rows] == [("o0", "q", "2"), ("o1", "p", "4")]

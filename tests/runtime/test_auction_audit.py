@@ -28,7 +28,11 @@ async def test_the_engine_run_again_on_the_frozen_book_gives_the_identical_certi
     auction = await clear_on(log)
     published = await load_published(log, auction)
     assert {decision.match is None for decision in published.clearing.decisions} == {True, False}
-    assert repeat(published) == published.clearing.certificate
+    certificate = published.clearing.certificate
+    assert repeat(published) == certificate
+    assert certificate.price_loss_max is not None
+    assert 0 <= certificate.price_loss_max <= certificate.gap
+    assert certificate.price_loss_kind == "optimum"
 
 
 async def test_another_release_is_not_asked_to_repeat(monkeypatch):

@@ -270,6 +270,8 @@ def _tell_auction(teller: Teller) -> None:
         gap=Decimal("0.4"),
         prices_hash="41a1f514560a53f6db18aa45dd6fb21881722949ff09a8e304e5ff98efdc4a84",
         decisions_hash="0be9bcc0c7b4cf9784721542b9568fd50b973005ae98451ab5072df91b1994ba",
+        price_loss_max=Decimal("0.4"),
+        price_loss_kind="lp_bound",
     )
     teller.tell(
         "2026-03-06T12:01",

@@ -298,6 +298,8 @@ def _tell_clearing(teller: Teller) -> None:
         gap=Decimal(0),
         prices_hash="b047e0c621bc9303889f55015b2d1ff3589a05f13faf2a0bb0d446a3525a6e61",
         decisions_hash="9db2e8f8b1a46497d3af20a5c91e61e9cc23f7b6dd6a16fb0e3746c34c061ef6",
+        price_loss_max=Decimal(0),
+        price_loss_kind="optimum",
     )
     cleared = AuctionCleared(
         auction_id=_AUCTION,
