@@ -44,7 +44,10 @@ async def tour(world: World) -> None:
 async def _see_trading(client: MarketplaceClient, ids: dict) -> None:
     assert (await client.get_order(ids["order"])).order_id == ids["order"]
     audit = await client.auction_audit(ids["auction"])
-    assert audit["certificate"]["book_hash"] == (await client.get_auction(ids["auction"])).certificate.book_hash
+    certificate = (await client.get_auction(ids["auction"])).certificate
+    assert audit["certificate"]["book_hash"] == certificate.book_hash
+    assert audit["certificate"]["price_loss_kind"] == certificate.price_loss_kind
+    assert Decimal(audit["certificate"]["price_loss_max"]) == certificate.price_loss_max
     assert (await client.get_standing(ids["provider"])).provider_id == ids["provider"]
     assert [spread.voided async for spread in client.list_spreads()] == [True]
     assert await client.read_index("H100_SXM")
