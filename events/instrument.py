@@ -7,6 +7,7 @@ from typing import Annotated, Literal
 import msgspec
 from msgspec import Meta
 
+from events.draw import DrawTerms
 from events.service import ServiceResult
 from events.types import Event, Id, Instant, PrincipalTerms, Ratio, SafeTerms, Shares, Text, Usd
 
@@ -25,6 +26,7 @@ class InstrumentIssued(Event, frozen=True, kw_only=True, tag="instrument.issued.
         funding: ``drawdown``: principal accrues by accepted statements; ``paid_at_once``: by one cash payment.
         grant_id: The grant that draws it down; None for a direct investment.
         mandate_id: The mandate it was signed under; None for a direct investment.
+        draw: Window, unit and prices of a drawdown, as they were signed; None for one that is paid at once.
     """
 
     instrument_id: Id
@@ -35,6 +37,7 @@ class InstrumentIssued(Event, frozen=True, kw_only=True, tag="instrument.issued.
     funding: Literal["drawdown", "paid_at_once"]
     grant_id: Id | None = None
     mandate_id: Id | None = None
+    draw: DrawTerms | None = None
 
 
 class InstrumentPrincipalAccrued(Event, frozen=True, kw_only=True, tag="instrument.principal_accrued.v1"):

@@ -11,13 +11,15 @@ Invariants:
     2. What is not reversed is converted, repaid or outstanding; older tranches convert first. A reversal of what was
        converted or repaid takes back the shares, or becomes a debt of the holder; see `instrument_clawback`.
     3. A statement makes at most one tranche; a payment is the only tranche of its instrument.
-    4. A tranche keeps the terms that it was born under, unless a later amendment applies to earlier ones.
+    4. A drawdown keeps the window, unit and prices that were signed; one that is paid at once has none.
+    5. A tranche keeps the terms that it was born under, unless a later amendment applies to earlier ones.
 
 Tranches of equal terms that follow each other are one *run*; a run converts at one price. A conversion is named by its
 cause and the position of its run, a reversal by its tranche and its reason: the same again is nothing new.
 
 Refusals in order, of each command: instrument_unknown · instrument_exists · refusals of `marketplace.core.money` ·
 missing_convention · discount_whole · cap_below_commitment · consequence_missing · grant_missing · grant_unexpected ·
+draw_missing · draw_unexpected · time_naive · span_empty ·
 tranche_exists · statement_accrued · conversion_exists · repayment_exists · instrument_suspended, _lapsed, _cancelled or
 _repaid · statement_missing · statement_unexpected · payment_made · note_matured · commitment_exceeded ·
 tranche_unknown · reversal_exists · tranche_exceeded · missing_convention · reduction_exists ·
@@ -43,6 +45,7 @@ from events.instrument import (
 from events.types import NoteTerms, PrincipalTerms
 from marketplace.core.decider import Decider
 from marketplace.core.errors import Refusal
+from marketplace.core.intervals import require_span
 from marketplace.core.money import ZERO, require_share, require_usd
 from marketplace.domain.instrument_clawback import pay_debt, reverse
 from marketplace.domain.instrument_commands import (
@@ -121,6 +124,7 @@ def _issue(command: IssueInstrument, state: InstrumentState) -> Sequence[Instrum
         funding=command.funding,
         grant_id=command.grant_id,
         mandate_id=command.mandate_id,
+        draw=command.draw,
     )
     if state is not None:
         if state.issued == event:
@@ -139,7 +143,23 @@ def _issue(command: IssueInstrument, state: InstrumentState) -> Sequence[Instrum
             pointer="/grant_id",
             grant_id=command.grant_id,
         )
+    _require_draw(command)
     return [event]
+
+
+def _require_draw(command: IssueInstrument) -> None:
+    draw = command.draw
+    if draw is None:
+        if command.funding == "drawdown":
+            raise Refusal("draw_missing", "a drawdown states its window, unit and prices; give them", pointer="/draw")
+        return
+    if command.funding == "paid_at_once":
+        raise Refusal(
+            "draw_unexpected",
+            "an instrument that is paid at once is not drawn; leave window, unit and prices out",
+            pointer="/draw",
+        )
+    require_span(draw.start, draw.end, "/draw/end")
 
 
 def _require_terms(terms: PrincipalTerms, commitment_usd: Decimal) -> None:

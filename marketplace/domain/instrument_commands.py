@@ -7,6 +7,7 @@ from typing import Literal
 
 import msgspec
 
+from events.draw import DrawTerms
 from events.instrument import InstrumentEvent
 from events.service import ServiceResult
 from events.types import Instant, PrincipalTerms, SafeTerms
@@ -23,6 +24,7 @@ class IssueInstrument(msgspec.Struct, frozen=True, kw_only=True):
     funding: Literal["drawdown", "paid_at_once"]
     grant_id: str | None = None
     mandate_id: str | None = None
+    draw: DrawTerms | None = None
 
 
 class AccruePrincipal(msgspec.Struct, frozen=True, kw_only=True):

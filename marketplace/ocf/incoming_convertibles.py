@@ -37,7 +37,7 @@ def take_convertible(ground: Ground, located: Located, item: tx.ConvertibleIssua
     terms, interest_from = found
     instrument_id, holder_id = ground.name("ins", item.security_id), ground.name_holder(item.stakeholder_id)
     of = {"instrument_id": instrument_id, "issuer_id": ground.issuer_id, "holder_id": holder_id}
-    issued = instruments.InstrumentIssued(**of, terms=terms, commitment_usd=amount, funding="paid_at_once")
+    issued = instruments.InstrumentIssued(**of, terms=terms, commitment_usd=amount, funding="paid_at_once", draw=None)
     accrued = instruments.InstrumentPrincipalAccrued(
         instrument_id=instrument_id,
         issuer_id=ground.issuer_id,

@@ -10,6 +10,7 @@ from sqlalchemy import Column, Date, Index, func, or_, select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from events import instrument as instrument_events
+from events.draw import DrawTerms
 from events.types import NoteTerms, PrincipalTerms
 from marketplace.core.errors import Corrupt
 from marketplace.projections.changes import Changes
@@ -29,6 +30,7 @@ instruments: Final = define(
     text("funding"),
     text("grant_id", null=True),
     text("mandate_id", null=True),
+    document("draw", null=True),
     text("status"),
     exact("principal_usd"),
     exact("lapsed_usd"),
@@ -80,6 +82,7 @@ def _issued(changes: Changes, fact: Fact, event: instrument_events.InstrumentIss
         funding=event.funding,
         grant_id=event.grant_id,
         mandate_id=event.mandate_id,
+        draw=event.draw,
         status="active",
         issued_at=fact.time,
         **sums,
@@ -231,10 +234,12 @@ class ConversionView(msgspec.Struct, frozen=True, kw_only=True):
 class InstrumentView(msgspec.Struct, frozen=True, kw_only=True):
     """An instrument as it is now.
 
-    `principal_usd` is what has accrued and is neither converted nor repaid. `debt_usd` is what its holder still owes
-    the issuer for principal that was taken back after it became shares or money. `matured_on` and `due_usd` tell that a
-    note fell due, and what was owed then, until it is extended, repaid or converted. `status` is ``active``,
-    ``suspended``, ``lapsed`` (no more will accrue), ``converted``, ``repaid`` or ``cancelled``.
+    `draw` is how a drawdown is drawn, as it was signed: window, unit, prices and what set them; an extension or an
+    early end stands at its grant. `principal_usd` is what has accrued and is neither converted nor repaid. `debt_usd`
+    is what its holder still owes the issuer for principal that was taken back after it became shares or money.
+    `matured_on` and `due_usd` tell that a note fell due, and what was owed then, until it is extended, repaid or
+    converted. `status` is ``active``, ``suspended``, ``lapsed`` (no more will accrue), ``converted``, ``repaid`` or
+    ``cancelled``.
     """
 
     instrument_id: str
@@ -246,6 +251,7 @@ class InstrumentView(msgspec.Struct, frozen=True, kw_only=True):
     funding: str
     grant_id: str | None
     mandate_id: str | None
+    draw: DrawTerms | None
     status: str
     principal_usd: Decimal
     lapsed_usd: Decimal

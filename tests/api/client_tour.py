@@ -151,7 +151,10 @@ async def _see_accounts(client: MarketplaceClient, ids: dict) -> None:
 async def _see_companies(client: MarketplaceClient, world: World) -> None:
     issuer, fund = world.ids["issuer"], world.ids["fund"]
     instrument = await client.get_instrument(world.ids["instrument"])
-    assert instrument.status == "converted"
+    assert (instrument.status, instrument.draw) == ("converted", None)
+    drawn = await client.get_instrument(world.ids["drawn"])
+    assert drawn.draw is not None
+    assert drawn.draw.source.id == world.ids["auction"]
     kinds = [movement.kind async for movement in client.list_movements(instrument.instrument_id)]
     assert kinds == ["accrued", "reversed", "converted", "reversed"]
     with pytest.raises(ProblemError) as caught:

@@ -161,6 +161,15 @@ INSTRUMENTS = (
         other=PLATFORM_ONLY,
     ),
     Row(
+        "GET",
+        "/v1/instruments/{drawn}",
+        "fund",
+        check=lambda one: (
+            (one["draw"]["unit"], one["draw"]["source"]["kind"], one["draw"]["acceptance_hours"])
+            == ("gpu_hour", "auction", 168)
+        ),
+    ),
+    Row(
         "PUT",
         "/v1/instruments/{instrument}",
         "platform",

@@ -37,6 +37,7 @@ from marketplace.domain.issuer_commands import (
     WaiveFirstRefusal,
     WithdrawPromise,
 )
+from tests.domain.build import draw
 
 
 def make_id(prefix, number):
@@ -108,6 +109,7 @@ class Life:
             commitment_usd=Decimal(amount_usd),
             funding="paid_at_once" if grant_id is None else "drawdown",
             grant_id=grant_id,
+            draw=None if grant_id is None else draw(),
         )
         self.deed(issue)
         signed = {"instrument_id": instrument_id, "holder_id": holder_id, "terms": terms}

@@ -11,6 +11,7 @@ from uuid import UUID
 
 import msgspec
 
+from events.draw import DrawTerms, PriceSource
 from events.grant import EquityPart, GrantIssued, ResalePart
 from events.mandate import MandateTerms
 from events.order import BudgetHold, ClassOffer, OrderTerms
@@ -92,6 +93,18 @@ service_terms = builder(
             CreditStep(availability_below=usd("0.95"), credit=usd("0.10")),
             CreditStep(availability_below=usd("0.80"), credit=usd("0.30")),
         ),
+    )
+)
+draw = builder(
+    DrawTerms(
+        start=hour(0),
+        end=hour(100),
+        gpu_class="H100_SXM",
+        price_usd_per_gpu_hour="5/2",
+        cash_usd_per_gpu_hour="5/4",
+        principal_usd_per_gpu_hour="3/2",
+        acceptance_hours=168,
+        source=PriceSource(kind="auction", id=AUCTION),
     )
 )
 open_pool = builder(

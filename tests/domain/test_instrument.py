@@ -37,6 +37,7 @@ from marketplace.domain.instrument import (
     ReversePrincipal,
     SuspendInstrument,
 )
+from tests.domain.build import draw
 from tests.support.spec import Given
 
 
@@ -51,7 +52,8 @@ CAP_12M = SafeTerms(conversion_timing="post_money", valuation_cap_usd=Decimal(12
 NOON = datetime(2026, 3, 1, 12, tzinfo=UTC)
 OF_INS = {"instrument_id": INS, "issuer_id": ISS, "holder_id": FUND}
 
-ISSUED = InstrumentIssued(**OF_INS, terms=CAP_10M, commitment_usd=Decimal(1000), funding="drawdown", grant_id=GRANT)
+DRAWDOWN = {"funding": "drawdown", "grant_id": GRANT, "draw": draw()}
+ISSUED = InstrumentIssued(**OF_INS, **DRAWDOWN, terms=CAP_10M, commitment_usd=Decimal(1000))
 PAID_AT_ONCE = InstrumentIssued(**OF_INS, terms=CAP_10M, commitment_usd=Decimal(1000), funding="paid_at_once")
 SUSPENDED = InstrumentSuspended(instrument_id=INS, reason="provider in dispute")
 LAPSED = InstrumentLapsed(**OF_INS, undrawn_usd=Decimal(1000), reason="grant completed")
@@ -100,10 +102,9 @@ def amended(terms, version, earlier):
 def issue(**changes):
     fields = {
         **OF_INS,
+        **DRAWDOWN,
         "terms": CAP_10M,
         "commitment_usd": Decimal(1000),
-        "funding": "drawdown",
-        "grant_id": GRANT,
     }
     return IssueInstrument(**{**fields, **changes})
 

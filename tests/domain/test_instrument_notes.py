@@ -31,6 +31,7 @@ from marketplace.domain.instrument import (
 from marketplace.domain.issuer import ISSUER
 from marketplace.domain.issuer_financing import list_conversions
 from marketplace.equity.checker import verify
+from tests.domain.build import draw
 from tests.domain.issuer_samples import COMPANY, FIN, NOON, PROVIDER, close, make_id, open_round, price, signed
 from tests.domain.test_instrument import FUND, INS, ISS, SALE, accrued, issue, repay
 from tests.domain.test_instrument import ISSUED as SAFE_ISSUED
@@ -152,7 +153,8 @@ def test_an_extension_is_an_amendment_that_applies_to_earlier_tranches():
 
 
 CAP_10M = SafeTerms(conversion_timing="post_money", valuation_cap_usd=Decimal(10_000_000), service_consequence="credit")
-SAFE = InstrumentIssued(**OF_INS, terms=CAP_10M, commitment_usd=Decimal(1000), funding="drawdown", grant_id=SALE)
+DRAWDOWN = {"funding": "drawdown", "grant_id": SALE, "draw": draw()}
+SAFE = InstrumentIssued(**OF_INS, **DRAWDOWN, terms=CAP_10M, commitment_usd=Decimal(1000))
 FAVOURED = InstrumentIssued(
     **OF_INS,
     terms=SafeTerms(conversion_timing="post_money", most_favoured_nation=True, service_consequence="credit"),
@@ -200,7 +202,7 @@ OVERDUE = AccruePrincipal(
     statement_id=make_id("stm", 2),
     on_day=date(2028, 3, 2),
 )
-DRAWN = [InstrumentIssued(**OF_INS, terms=NOTE, commitment_usd=Decimal(1000), funding="drawdown", grant_id=SALE)]
+DRAWN = [InstrumentIssued(**OF_INS, **DRAWDOWN, terms=NOTE, commitment_usd=Decimal(1000))]
 REFUSED = [
     ("discount_whole", [], issue(terms=msgspec.structs.replace(NOTE, discount=Decimal(1)))),
     ("amount_too_large", [], issue(terms=msgspec.structs.replace(NOTE, annual_rate=Decimal(2)))),

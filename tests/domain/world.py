@@ -15,6 +15,7 @@ from marketplace.core.errors import Refusal
 from marketplace.core.ids import rename_id
 from marketplace.core.money import ZERO, render_ratio
 from marketplace.domain.account import ACCOUNT, AdjustHold, CaptureHold, Credit, PlaceHold
+from marketplace.domain.draw import build_draw
 from marketplace.domain.grant import GRANT, IssueGrant
 from marketplace.domain.instrument import INSTRUMENT, AccruePrincipal, IssueInstrument
 from marketplace.domain.mandate import MANDATE, CaptureBudget, ReleaseBudget
@@ -184,6 +185,7 @@ def match_commands(order, grant):
             funding="drawdown",
             grant_id=grant.grant_id,
             mandate_id=MANDATE_ID,
+            draw=build_draw(grant, None),
         )
         commands += [(MANDATE, MANDATE_ID, capture), (INSTRUMENT, issue.instrument_id, issue)]
     return commands + free_commands(order, grant.cash_commitment_usd, kept)

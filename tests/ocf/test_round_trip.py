@@ -16,6 +16,7 @@ from marketplace.ocf.package import render_package
 from marketplace.ocf.sidecar import NAME as SIDECAR
 from marketplace.ocf.sidecar import parse_sidecar
 from tests.captable.company import Life, borrow, change_rights, found, live
+from tests.domain.build import draw
 from tests.ocf.package_tools import change_item, judge, strip_sidecar, take_in
 
 PLACES = [parent / "shared" / "ocf" for parent in Path(__file__).resolve().parents]
@@ -77,6 +78,8 @@ def test_a_round_trip_loses_nothing(files):
     assert [act.time for act in after.acts if not isinstance(act.event, IssuerImported)] == [
         act.time for act in before.acts
     ]
+    drawn = [{each.issued.draw for each in h.list_instruments().values()} for h in (before, after)]
+    assert drawn[0] == drawn[1] == {None, draw()}
     outstanding = [[each.outstanding_usd for each in h.list_instruments().values()] for h in (before, after)]
     assert outstanding[0] == sorted(outstanding[0])
     assert sorted(outstanding[1]) == outstanding[0]

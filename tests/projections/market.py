@@ -5,6 +5,7 @@ from decimal import Decimal
 
 from events import account, auction, clock, grant, issuer, lot, mandate, order, party, pool, site, statement, usage
 from events import instrument as ins
+from events.draw import DrawTerms, PriceSource
 from events.types import LotShare, Reason, SafeTerms
 from tests.projections.story import BEGIN, HOUR, Story, make_id, usd
 
@@ -167,11 +168,23 @@ def lose_order(story: Story, number: int, *, again: bool) -> None:
     )
 
 
+DRAW = DrawTerms(
+    start=START,
+    end=START + 24 * HOUR,
+    gpu_class="H100_SXM",
+    price_usd_per_gpu_hour="5/2",
+    cash_usd_per_gpu_hour="2/1",
+    principal_usd_per_gpu_hour="1/1",
+    acceptance_hours=168,
+    source=PriceSource(kind="auction", id=AUCTION),
+)
+
+
 def _sign(number: int, grant_id: str) -> tuple[ins.InstrumentIssued, issuer.IssuerInstrumentSigned]:
     signed = {"instrument_id": make_id("ins", number), "issuer_id": ISSUER, "holder_id": FUND}
     terms = {"terms": SAFE, "commitment_usd": usd("384.00")}
     return (
-        ins.InstrumentIssued(**signed, **terms, funding="drawdown", grant_id=grant_id, mandate_id=MANDATE),
+        ins.InstrumentIssued(**signed, **terms, funding="drawdown", grant_id=grant_id, mandate_id=MANDATE, draw=DRAW),
         issuer.IssuerInstrumentSigned(**signed, **terms),
     )
 

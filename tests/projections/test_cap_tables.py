@@ -14,7 +14,7 @@ from marketplace.projections.runner import Projector
 from tests.projections import company
 from tests.projections.company import FOUNDER, ROUND, SALE, SOLD
 from tests.projections.conftest import fill, project
-from tests.projections.market import FUND, ISSUER, PROVIDER, STARTUP, STRANGER
+from tests.projections.market import DRAW, FUND, ISSUER, PROVIDER, STARTUP, STRANGER
 from tests.projections.rights import BOUND, HEIR
 from tests.projections.story import Story, make_id, usd
 from tests.projections.tales import tell_everything
@@ -155,6 +155,7 @@ async def test_principal_at_any_point_is_what_accrued_and_is_not_converted(engin
         before = await instruments.list_principal(connection, ISSUER, at=converted.sequence - 1)
         after = await instruments.list_principal(connection, ISSUER, at=converted.sequence)
         first = await instruments.find_instrument(connection, make_id("ins", 1))
+        paid = await instruments.find_instrument(connection, make_id("ins", 9))
         movements = await instruments.list_movements(connection, make_id("ins", 9))
         mine = await instruments.list_instruments(connection, party=(STARTUP, ISSUER))
         none = await instruments.list_instruments(connection, holder_id=STRANGER)
@@ -166,6 +167,8 @@ async def test_principal_at_any_point_is_what_accrued_and_is_not_converted(engin
     assert make_id("ins", 1) not in {row.instrument_id for row in after}
     assert first is not None
     assert first.conversion is not None
+    assert paid is not None
+    assert (first.draw, paid.draw) == (DRAW, None)
     assert (first.status, first.principal_usd, first.conversion.shares) == ("converted", 0, 384)
     assert (first.converted_usd, first.debt_usd) == (usd("360.00"), usd("0.60"))
     kinds = [(row.kind, row.amount_usd) for row in movements]

@@ -2,6 +2,7 @@
 
 from collections import Counter, defaultdict
 from decimal import Decimal
+from fractions import Fraction
 from itertools import groupby
 
 from events.account import AccountDeposited, AccountWithdrawn
@@ -93,6 +94,9 @@ class Ledger:
                     ZERO,
                 )
                 assert instrument.principal_usd + agreed == accepted[instrument.issued.grant_id]
+                check_draw(instrument.issued.draw, self.states["grant"][instrument.issued.grant_id].issued)
+            else:
+                assert instrument.issued.draw is None
 
     def check_holds(self):
         """What is set aside is what open orders and unsettled grants may cost."""
@@ -135,6 +139,15 @@ class Ledger:
 
 def list_reversals(instrument):
     return [event for tranche in instrument.tranches for event in tranche.reversals.values()]
+
+
+def check_draw(draw, grant):
+    """An agreement fixes the window, class and prices of its grant as it was issued."""
+    stated = (grant.start, grant.end, grant.gpu_class, grant.price_usd_per_gpu_hour)
+    assert (draw.start, draw.end, draw.gpu_class, draw.price_usd_per_gpu_hour) == stated
+    part = parse_ratio(grant.price_usd_per_gpu_hour) / Fraction(grant.value_usd_per_gpu_hour)
+    assert parse_ratio(draw.principal_usd_per_gpu_hour) == part * Fraction(grant.equity.equity_usd_per_gpu_hour)
+    assert parse_ratio(draw.cash_usd_per_gpu_hour) == part * Fraction(grant.cash_usd_per_gpu_hour)
 
 
 def check_capacity(pool):

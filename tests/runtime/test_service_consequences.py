@@ -99,6 +99,7 @@ async def test_a_month_below_the_promise_rolls_forward_without_charge_or_dilutio
     instrument = ledger.states["instrument"][rename_id("ins", draw.grant_id)]
     totals = compute_totals(build_tariff(draw.grant.issued), 40 * DAY)
     assert instrument.principal_usd == totals.principal_usd == instrument.issued.commitment_usd
+    assert instrument.issued.draw.end == end, "the window stands as it was signed"
     provider = ledger.states["account"][rename_id("acc", trade.provider)]
     assert provider.available_usd == totals.provider_usd
     price = parse_ratio(draw.grant.issued.price_usd_per_gpu_hour) / Fraction(draw.grant.issued.value_usd_per_gpu_hour)

@@ -31,6 +31,7 @@ from marketplace.domain.auction import (
     OpenAuction,
     SettleAuction,
 )
+from marketplace.domain.draw import build_draw
 from marketplace.domain.grant import GRANT, IssueGrant
 from marketplace.domain.instrument import IssueInstrument
 from marketplace.domain.lot import LOT, Lot
@@ -318,6 +319,7 @@ async def _sign(unit: Unit, order: Order, grant: GrantIssued, equity: EquityPart
         funding="drawdown",
         grant_id=grant.grant_id,
         mandate_id=equity.mandate_id,
+        draw=build_draw(grant, order.placed.quote_id),
     )
     await sign_instrument(unit, issue)
 

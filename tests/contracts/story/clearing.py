@@ -26,6 +26,7 @@ from events.auction import (
     ShadowPrice,
 )
 from events.book import Book, BookBid, BookLot, BookOrder, BookPool
+from events.draw import PriceSource
 from events.grant import EquityPart, GrantIssued
 from events.instrument import InstrumentIssued
 from events.issuer import IssuerInstrumentSigned
@@ -43,6 +44,7 @@ from tests.contracts.story.demand import (
     SIMULATION,
     SIMULATION_HOLD,
 )
+from tests.contracts.story.draws import state_draw
 from tests.contracts.story.identifiers import name
 from tests.contracts.story.supply import (
     LATTICE,
@@ -199,6 +201,11 @@ _FOLDING_GRANT_ISSUED = GrantIssued(
 )
 
 
+_FOLDING_DRAW = state_draw(
+    _FOLDING_GRANT_ISSUED, cash="4/3", principal="4/3", source=PriceSource(kind="auction", id=AUCTION)
+)
+
+
 def tell_clearing(teller: Teller) -> None:
     """Run one auction and carry out its decisions."""
     _tell_auction(teller)
@@ -305,6 +312,7 @@ def _tell_folding_match(teller: Teller) -> None:
             funding="drawdown",
             grant_id=FOLDING_GRANT,
             mandate_id=MANDATE,
+            draw=_FOLDING_DRAW,
         ),
         IssuerInstrumentSigned(
             issuer_id=LATTICE_ISSUER,

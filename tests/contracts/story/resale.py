@@ -21,6 +21,7 @@ from events.auction import (
     ShadowPrice,
 )
 from events.book import Book, BookBid, BookLot, BookOrder, BookPool
+from events.draw import PriceSource
 from events.grant import EquityPart, GrantIssued, GrantResold, ResalePart
 from events.instrument import InstrumentCommitmentReduced, InstrumentIssued
 from events.lot import LotListed
@@ -30,6 +31,7 @@ from events.pool import PoolCapacityOffered, PoolCapacityReserved, PoolCapacityR
 from events.quote import QuoteHeld, QuoteTaken
 from events.types import LotShare
 from tests.contracts.story.demand import LATTICE_ISSUER, QUILLWORK_ISSUER, SAFE, cash_freed, cash_held
+from tests.contracts.story.draws import state_draw
 from tests.contracts.story.identifiers import name
 from tests.contracts.story.supply import (
     LATTICE,
@@ -167,6 +169,7 @@ def _tell_taking(teller: Teller) -> None:
             funding="drawdown",
             grant_id=_GRANT,
             mandate_id=MANDATE,
+            draw=state_draw(_build_grant(), cash="6/5", principal="3/2", source=PriceSource(kind="quote", id=_QUOTE)),
         ),
         MandateBudgetCaptured(mandate_id=MANDATE, hold_id=_HOLD, grant_id=_GRANT, amount_usd=Decimal("230.40")),
         QuoteTaken(quote_id=_QUOTE, order_id=_ORDER, grant_id=_GRANT),
