@@ -187,9 +187,9 @@ class Cache:
 
     def put_pending(self, before: Entry, state: Any, head: Head) -> Entry:
         """Keep what an aggregate will be once an append is stored, and return it."""
-        line = None if before.is_stored() else before.line
-        if line is None:
-            line = Line(before)
+        if before.is_stored():
+            before.line = None  # else every entry would keep the one before it, back to the first
+        line = before.line or Line(before)
         entry = Entry(state, head, before.commands, line)
         line.pending.append(entry)
         line.advance()

@@ -1,5 +1,6 @@
 """What is in memory is never a state that the log did not have, however reads and events overtake one another."""
 
+import gc
 from decimal import Decimal
 
 import pytest
@@ -8,7 +9,7 @@ from events.subjects import render_subject
 from marketplace.core.ids import rename_id
 from marketplace.domain.account import ACCOUNT
 from marketplace.domain.deciders import DECIDERS
-from marketplace.runtime.cache import Cache, parse_event
+from marketplace.runtime.cache import Cache, Entry, parse_event
 from marketplace.runtime.commands import accounts
 from tests.runtime.market import Market
 from tests.runtime.meddling import Meddling
@@ -73,3 +74,11 @@ async def test_the_aggregates_used_the_longest_ago_are_forgotten_first(market):
         await cache.load(ACCOUNT, rename_id("acc", party))
     kept = [cache.find(render_subject("account", rename_id("acc", party))) for party in (market.startup, other, third)]
     assert [entry is not None for entry in kept] == [True, False, True]
+
+
+async def test_of_an_aggregate_that_goes_on_and_on_only_its_last_states_are_kept(market):
+    for number in range(40):
+        await deposit(market, f"deposit-{number}")
+    gc.collect()
+    entries = [one for one in gc.get_objects() if isinstance(one, Entry) and one.head.subject == market.subject]
+    assert 1 <= len(entries) <= 2
