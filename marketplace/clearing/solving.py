@@ -21,7 +21,9 @@ ROUNDS_LEAST = 16
 ROUNDS_USUAL = 52
 ROUNDS_MAX = 100
 COLUMNS_PER_ROUND = 300
-COLUMNS_PER_ROUND_OF_MANY = 1_200
+COLUMNS_MANY = 30_000
+ROUNDS_OF_MANY_LEAST = 36
+COLUMNS_PER_ROUND_OF_MANY = 1_500
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,11 +85,11 @@ def begin_early(allocation: Allocation) -> None:
 def default_rounds(columns: int) -> int:
     """Return the rounds of search that a book of so many placements gets when none are asked for.
 
-    A round costs about the same on any book that is not small, and the first ones gain most. A small book goes on for
-    as long as rounds help.
+    The first rounds gain most, and a round costs more in a book of many placements. A small book goes on for as long as
+    rounds help.
     """
     if columns <= SMALL_COLUMNS_MAX:
         return ROUNDS_SMALL
-    usual = min(ROUNDS_USUAL, columns // COLUMNS_PER_ROUND)
-    many = min(ROUNDS_MAX, columns // COLUMNS_PER_ROUND_OF_MANY)
-    return max(ROUNDS_LEAST, usual, many)
+    if columns > COLUMNS_MANY:
+        return min(ROUNDS_MAX, max(ROUNDS_OF_MANY_LEAST, columns // COLUMNS_PER_ROUND_OF_MANY))
+    return max(ROUNDS_LEAST, min(ROUNDS_USUAL, columns // COLUMNS_PER_ROUND))
