@@ -34,3 +34,7 @@ up *arguments:
 # The figures of the README, for example `just bench commands`.
 bench name *arguments:
     uv run --group bench python -m benchmarks.{{ name }} {{ arguments }}
+
+# Properties on examples that nobody has seen yet; the other tests run on the same ones each time.
+search *arguments:
+    HYPOTHESIS_PROFILE=search uv run pytest -m hypothesis {{ arguments }}

@@ -1,5 +1,7 @@
 """Fixtures that every test may use."""
 
+import os
+
 import hypothesis
 import pytest
 
@@ -11,6 +13,8 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--vectors", default=None, metavar="FILE", help="file of worked equity examples to run")
 
 
-# A busy machine is not a defect: no property is judged by how long it took.
-hypothesis.settings.register_profile("marketplace", deadline=None)
-hypothesis.settings.load_profile("marketplace")
+# A busy machine is not a defect: no property is judged by how long it took. A release is judged by the same examples
+# everywhere; `just search` looks for new ones.
+hypothesis.settings.register_profile("marketplace", deadline=None, derandomize=True)
+hypothesis.settings.register_profile("search", deadline=None)
+hypothesis.settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "marketplace"))

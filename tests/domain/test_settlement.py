@@ -187,7 +187,8 @@ def test_a_service_credit_is_a_share_of_what_was_charged_and_is_conserved_to_the
     assert abs(Fraction(credit.cash_usd) - Fraction(charges.cash_usd) * Fraction(share)) <= Fraction(1, 200)
     net = subtract_credit(charges, credit)
     assert net.provider_usd == net.cash_usd + net.holder_usd
-    assert net.holder_usd <= net.principal_usd
+    # Of a period in the middle, rounding may leave a cent to the holder alone; a credit never makes it more.
+    assert net.holder_usd - net.principal_usd <= max(0, charges.holder_usd - charges.principal_usd)
     assert subtract_credit(charges, None) == charges
 
 

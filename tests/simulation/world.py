@@ -12,12 +12,14 @@ from collections import defaultdict
 from datetime import timedelta
 from decimal import Decimal
 from itertools import groupby
+from unittest.mock import patch
 
 from marketplace.core.errors import Conflict, Refusal, Unavailable
 from marketplace.log.memory import MemoryLog
 from marketplace.projections.accounts.posting import Subject
 from marketplace.projections.accounts.rules import post
 from marketplace.projections.facts import parse_fact
+from marketplace.runtime import handler
 from marketplace.runtime.handler import Handler
 from marketplace.runtime.worker import TASKS_AT_ONCE, TOO_EARLY, WAITING, WAITING_TIME, Worker
 from tests.runtime.meddling import Meddling
@@ -214,7 +216,8 @@ class Simulation(Walk):
 
 
 def simulate(seed, steps):
-    """Play one life and return what came of it."""
+    """Play one life and return what came of it; who waits for an append yields his turn, for timers keep no order."""
     simulation = Simulation(seed)
-    asyncio.run(simulation.run(steps))
+    with patch.object(handler, "SETTLE_POLL_SECONDS", 0):
+        asyncio.run(simulation.run(steps))
     return simulation
