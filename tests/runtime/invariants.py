@@ -126,14 +126,19 @@ class Ledger:
         for auction in self.states["auction"].values():
             if auction.locked is not None:
                 for lot in auction.locked.book.lots:
-                    asks[auction.opened.auction_id, lot.lot_id] = lot.ask_usd_per_gpu_hour
+                    key = auction.opened.auction_id, lot.step_of or lot.lot_id
+                    asks[key] = min(lot.ask_usd_per_gpu_hour, asks.get(key, lot.ask_usd_per_gpu_hour))
         for grant in self.states["grant"].values():
             price = parse_ratio(grant.issued.price_usd_per_gpu_hour)
             assert price <= grant.issued.value_usd_per_gpu_hour
             if grant.issued.auction_id is None:
                 continue
+            resale = grant.issued.resale
             seconds = {share: share.nodes * (share.end - share.start).total_seconds() for share in grant.issued.lots}
-            asked = sum(asks[grant.issued.auction_id, share.lot_id] * int(used) for share, used in seconds.items())
+            asked = sum(
+                asks[grant.issued.auction_id, share.lot_id if resale is None else resale.lot_id] * int(used)
+                for share, used in seconds.items()
+            )
             assert price * int(sum(seconds.values())) >= asked
 
 
