@@ -4,6 +4,7 @@ A client that a failing test leaves open is found by a later test, which then fa
 as two.
 """
 
+import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from typing import Any, TypeVar
@@ -12,13 +13,14 @@ import nats
 from nats.aio.client import Client
 from nats.errors import NoRespondersError
 from nats.errors import TimeoutError as NatsTimeoutError
-from nats.js.errors import ServiceUnavailableError
+from nats.js.errors import NoStreamResponseError, ServiceUnavailableError
 
 from tests.support.patience import PATIENCE_SECONDS
 
 _TRIES = 30
 T = TypeVar("T")
-_UNSETTLED = (NatsTimeoutError, NoRespondersError, ServiceUnavailableError)
+_PAUSE_SECONDS = 0.5
+_UNSETTLED = (NatsTimeoutError, NoRespondersError, NoStreamResponseError, ServiceUnavailableError)
 
 
 @asynccontextmanager
@@ -40,5 +42,5 @@ async def ask_until_answered(ask: Callable[[], Awaitable[T]]) -> T:
         try:
             return await ask()
         except _UNSETTLED:
-            continue
+            await asyncio.sleep(_PAUSE_SECONDS)
     return await ask()
