@@ -12,12 +12,13 @@ import httpx
 from events.order import ClassOffer, OrderTerms
 from marketplace.api.bodies.delivery import ReadingBody, ReportUsageBody
 from marketplace.api.bodies.parties import RegisterPartyBody
-from marketplace.api.bodies.supply import ListLotBody, OpenPoolBody, RegisterSiteBody, ResellGrantBody
+from marketplace.api.bodies.supply import ListLotBody, ResellGrantBody
 from marketplace.api.bodies.trading import HoldQuoteBody, OpenAuctionBody
 from marketplace.client import MarketplaceClient
 from marketplace.core.ids import rename_id
 from marketplace.log.memory import MemoryLog
 from tests.api.stage import ADMIN_KEY, open_stage
+from tests.api.supplying import open_pool
 
 DAY = timedelta(days=1)
 
@@ -37,26 +38,7 @@ class Market:
         return party_id
 
     async def list_nodes(self, provider_id: str, begin: Any) -> str:
-        site = RegisterSiteBody(
-            provider_id=provider_id,
-            name="North",
-            region="us-east",
-            jurisdiction="US",
-            status="operating",
-            power_contracted_kw=100,
-            power_energised_kw=100,
-            power_usage_effectiveness=Decimal("1.2"),
-            renewable_share=Decimal("0.5"),
-        )
-        fabric = OpenPoolBody(
-            site_id=(await self.client.register_site(site)).id,
-            gpu_class="H100_SXM",
-            interconnect="infiniband",
-            gpus_per_node=8,
-            nodes=4,
-            power_per_node_kw=11,
-        )
-        pool_id = (await self.client.open_pool(fabric)).id
+        pool_id = await open_pool(self.client, provider_id, 100)
         span = {"start": begin, "end": begin + 4 * DAY}
         await self.client.list_lot(ListLotBody(pool_id=pool_id, nodes=4, **span, ask_usd_per_gpu_hour=Decimal(2)))
         return pool_id

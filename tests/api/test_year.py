@@ -13,12 +13,13 @@ from events.types import NoteTerms
 from marketplace.api.bodies.delivery import ReadingBody, ReportUsageBody
 from marketplace.api.bodies.issuers import FormIssuerBody
 from marketplace.api.bodies.parties import RegisterPartyBody
-from marketplace.api.bodies.supply import FailNodesBody, ListLotBody, OpenPoolBody, RegisterSiteBody
+from marketplace.api.bodies.supply import FailNodesBody, ListLotBody
 from marketplace.api.bodies.trading import GrantMandateBody, OpenAuctionBody
 from marketplace.client import MarketplaceClient
 from marketplace.core.ids import rename_id
 from marketplace.log.memory import MemoryLog
 from tests.api.stage import ADMIN_KEY, open_stage
+from tests.api.supplying import open_pool
 from tests.support.patience import PATIENCE_SECONDS
 
 DAY = timedelta(days=1)
@@ -55,26 +56,7 @@ class Year:
         return party_id
 
     async def supply(self, mandate_id):
-        site = RegisterSiteBody(
-            provider_id=self.provider,
-            name="North",
-            region="us-east",
-            jurisdiction="US",
-            status="operating",
-            power_contracted_kw=1_000,
-            power_energised_kw=1_000,
-            power_usage_effectiveness=Decimal("1.2"),
-            renewable_share=Decimal("0.5"),
-        )
-        pool = OpenPoolBody(
-            site_id=(await self.client.register_site(site)).id,
-            gpu_class="H100_SXM",
-            interconnect="infiniband",
-            gpus_per_node=8,
-            nodes=4,
-            power_per_node_kw=11,
-        )
-        self.pool = (await self.client.open_pool(pool)).id
+        self.pool = await open_pool(self.client, self.provider, 1_000)
         lot = ListLotBody(
             pool_id=self.pool,
             nodes=4,

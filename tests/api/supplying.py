@@ -1,0 +1,30 @@
+"""A provider's first site and pool through the typed client, the same in every story that needs no other."""
+
+from decimal import Decimal
+
+from marketplace.api.bodies.supply import OpenPoolBody, RegisterSiteBody
+from marketplace.client import MarketplaceClient
+
+
+async def open_pool(client: MarketplaceClient, provider_id: str, power_kw: int) -> str:
+    """Register a site with so much power, open a pool of four nodes of eight H100 on it, and return the pool's id."""
+    site = RegisterSiteBody(
+        provider_id=provider_id,
+        name="North",
+        region="us-east",
+        jurisdiction="US",
+        status="operating",
+        power_contracted_kw=power_kw,
+        power_energised_kw=power_kw,
+        power_usage_effectiveness=Decimal("1.2"),
+        renewable_share=Decimal("0.5"),
+    )
+    pool = OpenPoolBody(
+        site_id=(await client.register_site(site)).id,
+        gpu_class="H100_SXM",
+        interconnect="infiniband",
+        gpus_per_node=8,
+        nodes=4,
+        power_per_node_kw=11,
+    )
+    return (await client.open_pool(pool)).id
