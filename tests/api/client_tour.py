@@ -13,6 +13,7 @@ from events.service import STANDARD_SERVICE
 from marketplace.api.bodies.cap_tables import AskRecoveryBody, PlotExitsBody, PlotRoundsBody
 from marketplace.api.bodies.delivery import DisputeStatementBody, ResolveStatementBody, TerminateGrantBody
 from marketplace.api.bodies.issuers import LimitDilutionBody
+from marketplace.api.bodies.spreads import CorrectSpreadBody, UseBody, VoidSpreadBody
 from marketplace.api.bodies.supply import (
     ClosePoolBody,
     FailNodesBody,
@@ -49,10 +50,24 @@ async def _see_trading(client: MarketplaceClient, ids: dict) -> None:
     assert audit["certificate"]["price_loss_kind"] == certificate.price_loss_kind
     assert Decimal(audit["certificate"]["price_loss_max"]) == certificate.price_loss_max
     assert (await client.get_standing(ids["provider"])).provider_id == ids["provider"]
-    assert [spread.voided async for spread in client.list_spreads()] == [True]
+    await _see_spreads(client, ids)
     assert await client.read_index("H100_SXM")
     curves = await client.read_curves("H100_SXM")
     assert {step.side for step in curves} == {"ask", "bid"}
+
+
+async def _see_spreads(client: MarketplaceClient, ids: dict) -> None:
+    """See what was spread, and correct and take back what was not."""
+    (spread,) = [each async for each in client.list_spreads()]
+    assert spread.voided
+    named = {"startup_id": ids["startup"], "provider_id": ids["provider"], "gpu_class": "H100_SXM", "source": "fleet"}
+    use = UseBody(reading_id="never-sent", start=spread.start, end=spread.end, gpus=1)
+    with pytest.raises(ProblemError) as caught:
+        await client.correct_spread(CorrectSpreadBody(**named, reading=use, reason="a tour"))
+    assert caught.value.code == "spread_unknown"
+    with pytest.raises(ProblemError) as caught:
+        await client.void_spread(VoidSpreadBody(**named, reading_id="never-sent", reason="a tour"))
+    assert caught.value.code == "spread_unknown"
 
 
 async def _see_quotes(client: MarketplaceClient, world: World) -> None:
@@ -172,6 +187,8 @@ async def _see_companies(client: MarketplaceClient, world: World) -> None:
         await client.limit_dilution(issuer, limit)
     assert caught.value.code == "issuer_ended"
     assert (await client.get_issuer(issuer)).dilution_max == Decimal("0.90")
+    assert (await client.get_financing(issuer, world.ids["financing"])).pricing is not None
+    assert (await client.get_liquidity_event(issuer, world.ids["liquidity"])).issuer_id == issuer
     report = await client.get_cap_table_report(issuer)
     assert report.dilution is not None
     assert report.fully_diluted_shares > 0
