@@ -5,7 +5,6 @@ Refusals, in this order: `invalid_sizes`, `backstop_linked`, `unknown_parent`, `
 """
 
 from collections import defaultdict
-from collections.abc import Sequence
 from decimal import Decimal
 from itertools import pairwise
 from typing import Final
@@ -176,7 +175,7 @@ def _check_bids_differ(order: Order, pointer: str) -> None:
     seen: dict[tuple[str, str | None, Decimal], dict[str | None, tuple[Use, ...]]] = defaultdict(dict)
     for index, bid in enumerate(order.bids):
         known = seen[bid.pool_id, bid.mandate_id, bid.value_usd_per_gpu_hour]
-        mine: Sequence[str | None] = [None] if bid.lot_ids is None else bid.lot_ids
+        mine = list[str | None]([None] if bid.lot_ids is None else bid.lot_ids)
         shared = known if None in mine or None in known else [lot_id for lot_id in mine if lot_id in known]
         if any(known[lot_id] != bid.uses for lot_id in shared):
             raise Refusal(
