@@ -33,8 +33,8 @@ def test_a_reason_names_instants_and_hours_in_facts_and_words():
     assert told.facts["nearest_start_that_wins_at"] == "2026-03-10T00:00:00Z"
     assert told.facts["longest_duration_that_wins_hours"] == "48"
     assert told.text == (
-        "others took the capacity; at its own offer it would have won with a start at 2026-03-10T00:00:00Z, or with 3 nodes,"
-        " or for 48 hours; at 2.51 USD per GPU-hour it would have won"
+        "others took the capacity; at its own offer it would have won with a start at 2026-03-10T00:00:00Z,"
+        " or with 3 nodes, or for 48 hours; at 2.51 USD per GPU-hour it would have won"
     )
     hopeless = tell_reason(HORIZON, HOPELESS)
     assert hopeless.facts["longest_duration_hours"] == "120"
