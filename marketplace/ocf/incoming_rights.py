@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from datetime import UTC, datetime, time
+from fractions import Fraction
 from typing import Any, Final
 
 from msgspec import UNSET
@@ -111,7 +112,7 @@ def _issue_warrant(ground: Ground, located: Located, item: tx.WarrantIssuance) -
     if price is None or shares is None or class_id is None:
         return
     if _is_cancelled(ground, located, item):
-        shares = _sum_exercised(ground, located, item)
+        shares = _sum_exercised(ground, located, item, class_id)
         if not shares:
             return
     ground.add(
@@ -136,18 +137,24 @@ def _is_cancelled(ground: Ground, located: Located, item: tx.WarrantIssuance) ->
         if isinstance(each, tx.WarrantCancellation) and each.security_id == item.security_id:
             reason = f"{each.quantity} shares were cancelled on {each.date}; the warrant is kept without them"
             ground.lose(located, "cancelled_part_not_kept", reason)
-            if any(isinstance(split, tx.StockClassSplit) and split.date >= item.date for split in ground.transactions):
-                reason = "the warrant was cancelled in a company that split; its shares do not add up"
-                ground.refuse(located, "cancelled_across_split", reason)
             return True
     return False
 
 
-def _sum_exercised(ground: Ground, located: Located, item: tx.WarrantIssuance) -> int:
-    exercises = [each for each in ground.transactions if isinstance(each, tx.WarrantExercise)]
-    names = [name for each in exercises if each.security_id == item.security_id for name in each.resulting_security_ids]
-    made = [ground.find_issuance(name) for name in names]
-    return sum(ground.find_shares(located, each.quantity) or 0 for each in made if isinstance(each, tx.StockIssuance))
+def _sum_exercised(ground: Ground, located: Located, item: tx.WarrantIssuance, class_id: str) -> int:
+    """Return what was exercised of a warrant, in shares as they were when it was issued."""
+    shares = Fraction(0)
+    for each in ground.transactions:
+        if isinstance(each, tx.WarrantExercise) and each.security_id == item.security_id:
+            made = [ground.find_issuance(name) for name in each.resulting_security_ids]
+            bought = sum(
+                ground.find_shares(located, one.quantity) or 0 for one in made if isinstance(one, tx.StockIssuance)
+            )
+            shares += bought / ground.find_ratio(item, each, class_id)
+    if shares.denominator != 1:
+        reason = f"{shares} of its shares were exercised, as they were before splits, and the rest was cancelled"
+        ground.refuse(located, "shares_not_whole", reason)
+    return int(shares)
 
 
 def _exercise_warrant(ground: Ground, located: Located, item: tx.WarrantExercise) -> None:
