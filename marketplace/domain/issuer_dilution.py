@@ -8,8 +8,9 @@ What is not converted is counted at the least price that it has a right to by th
 states a value of the company, at that value less the discount where this is cheaper. A post-money cap is a part of the
 company with everything in it; any other price is one of the company before. Notes count with interest to maturity.
 
-So at a company of F fully diluted shares, with post-money parts that sum to Q and other principal over its value that
-sums to A, the whole is T = F · (1 + A) / (1 - Q), and instruments are (converted + warrants + A · F + Q · T) / T of it.
+Shares are counted as they convert into common stock: a series whose price was protected, or a right to it, counts for
+more. So at a company of F fully diluted shares, with post-money parts that sum to Q and other principal over its value
+that sums to A, the whole is T = F · (1 + A) / (1 - Q), and instruments are (converted + warrants + A · F + Q · T) / T.
 
 Invariant: no act of the issuer takes that part above the limit. What a holder has a right to (an election, a split)
 is counted, and not refused.
@@ -32,26 +33,28 @@ from marketplace.core.errors import Refusal
 from marketplace.core.money import ZERO, render_ratio, require_share, require_usd
 from marketplace.core.rounding import round_half_even
 from marketplace.domain.instrument_state import compute_balance
+from marketplace.domain.issuer_as_converted import convert_row, convert_shares, measure_company
 from marketplace.domain.issuer_commands import IssuerCommand, LimitDilution, RecordExposure, SplitStock
 from marketplace.domain.issuer_rules import refuse_missing
-from marketplace.domain.issuer_state import Issuer, total_shares
+from marketplace.domain.issuer_state import Issuer, list_rows
 
 SHOWN_PLACES = 9
+SHOWN_SHARE_PLACES = 2
 
 
 class Dilution(NamedTuple):
-    """What instruments come to.
+    """What instruments come to; shares are common stock as converted, exact.
 
     Attributes:
         converted: Shares that instruments became, and that warrants bought.
         warrants: Shares that warrants still buy.
-        pending: Shares that everything not converted would become, exact.
-        whole: Fully diluted shares with these, exact.
+        pending: Shares that everything not converted would become.
+        whole: Fully diluted shares with these.
         part: Their part of the whole, exact.
     """
 
-    converted: int
-    warrants: int
+    converted: Fraction
+    warrants: Fraction
     pending: Fraction
     whole: Fraction
     part: Fraction
@@ -112,14 +115,14 @@ def _require_within(state: Issuer, measured: Dilution, pointer: str) -> None:
     raise Refusal(
         "dilution_exceeded",
         f"instruments would come to {shown} of {state.formed.issuer_id}, and its limit is {state.limit.dilution_max}: "
-        f"{measured.converted} shares converted, {measured.warrants} under warrants, and {principal} USD that may "
-        "still become equity; offer less, or set another limit",
+        f"{_show(measured.converted)} shares converted, {_show(measured.warrants)} under warrants, and {principal} "
+        "USD that may still  become equity; offer less, or set another limit",
         pointer=pointer or None,
         dilution_max=str(state.limit.dilution_max),
         dilution=str(shown),
         dilution_exact=render_ratio(measured.part),
-        converted_shares=measured.converted,
-        warrant_shares=measured.warrants,
+        converted_shares_exact=render_ratio(measured.converted),
+        warrant_shares_exact=render_ratio(measured.warrants),
         pending_usd=str(principal),
         pending_shares_exact=render_ratio(measured.pending),
         whole_shares_exact=render_ratio(measured.whole),
@@ -132,7 +135,6 @@ def measure_dilution(state: Issuer) -> Dilution:
     Raises:
         Refusal: ``missing_convention`` where something has no cap and the limit states no value of the company.
     """
-    totals = total_shares(state)
     ahead, within = Fraction(0), Fraction(0)
     for subject_id, exposure in _list_exposures(state):
         part, of_whole = _value(state, subject_id, exposure)
@@ -140,14 +142,19 @@ def measure_dilution(state: Issuer) -> Dilution:
             within += part
         else:
             ahead += part
-    company = Fraction(totals.fully_diluted)
-    own = state.instrument_shares + totals.warrants
+    company = measure_company(state)
+    converted = convert_shares(state, state.instrument_shares)
+    warrants = sum((convert_row(state, row) for row in list_rows(state) if row.kind == "warrant"), Fraction(0))
     if within >= 1:
-        return Dilution(state.instrument_shares, totals.warrants, company * ahead, company, Fraction(1))
+        return Dilution(converted, warrants, company * ahead, company, Fraction(1))
     whole = company * (1 + ahead) / (1 - within)
     pending = whole - company
-    part = (own + pending) / whole if whole else Fraction(0)
-    return Dilution(state.instrument_shares, totals.warrants, pending, whole, part)
+    part = (converted + warrants + pending) / whole if whole else Fraction(0)
+    return Dilution(converted, warrants, pending, whole, part)
+
+
+def _show(shares: Fraction) -> str:
+    return str(round_half_even(shares, 0 if shares.denominator == 1 else SHOWN_SHARE_PLACES))
 
 
 def _list_exposures(state: Issuer) -> list[tuple[str, Exposure]]:

@@ -33,7 +33,7 @@ from marketplace.domain.issuer_financing import list_conversions
 from marketplace.domain.issuer_liquidity import list_repayments
 from marketplace.domain.issuer_state import Issuer, IssuerState
 from marketplace.domain.party import PARTY, Party, require_trader
-from marketplace.domain.refusals import refuse_unknown
+from marketplace.domain.refusals import refuse_status, refuse_unknown
 from marketplace.runtime.commands.ownership import require_owner, require_tenant
 from marketplace.runtime.commands.payments import pay
 from marketplace.runtime.commands.vesting import vest
@@ -142,10 +142,16 @@ async def close_financing(
     """Issue the shares of a priced round and convert its instruments.
 
     The round's money does not pass through the marketplace's accounts; the approval names the paper.
+
+    Raises:
+        Refusal: ``financing_closed`` where another command closed it; of the issuer and its instruments.
     """
 
     async def work(unit: Unit) -> None:
         issuer = await load_issuer(unit, issuer_id)
+        known = issuer.financings.get(financing_id)
+        if known is not None and known.status == "closed":
+            raise refuse_status("financing", financing_id, "closed", "open")
         instruments = await _list_converting(unit, issuer)
         command = CloseFinancing(
             issuer_id=issuer_id,
