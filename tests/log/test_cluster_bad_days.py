@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import time
 from collections.abc import AsyncIterator, Awaitable, Callable
 from pathlib import Path
 
@@ -172,24 +173,13 @@ async def test_without_a_majority_nothing_is_acknowledged_and_all_is_well_after(
         assert [event.sequence for event in await read_all(log)] == list(range(1, 16))
 
 
-async def test_a_log_is_made_once_enough_servers_have_found_each_other(tmp_path: Path) -> None:
-    async with embedded_nats(tmp_path / "nats", servers=3) as servers:
-        servers.kill(2)
-        reasons: list[str] = []
-
-        async def open_for(seconds: float) -> JetStreamLog:
-            limits = Limits(append_seconds_max=seconds)
-            return await JetStreamLog.open(servers.url, replicas=3, admin_url=servers.admin_url, limits=limits)
-
-        async with asyncio.timeout(PATIENCE_SECONDS):
-            while not any("cannot be created now: no suitable peers" in reason for reason in reasons):
-                with pytest.raises(Unavailable) as caught:
-                    await open_for(0.5)
-                reasons.append(str(caught.value))
-        waiting = asyncio.create_task(open_for(PATIENCE_SECONDS))
-        await asyncio.sleep(0.5)
-        assert not waiting.done()
-        await servers.start(2)
-        log = await waiting
-        assert await log.append(make_writes(3)) == 3
-        await log.close()
+async def test_a_log_that_needs_more_servers_than_have_found_each_other_waits_for_them(
+    nats_cluster: NatsServers,
+) -> None:
+    limits = Limits(append_seconds_max=1)
+    began = time.monotonic()
+    with pytest.raises(Unavailable, match="WIDE cannot be created now: no suitable peers"):
+        await JetStreamLog.open(
+            nats_cluster.url, stream="WIDE", replicas=5, admin_url=nats_cluster.admin_url, limits=limits
+        )
+    assert time.monotonic() - began >= limits.append_seconds_max
