@@ -31,6 +31,7 @@ async def dispute(
         command.context,
         statement_id,
         gpu_seconds_claimed=data.gpu_seconds_claimed,
+        hours_claimed=data.hours_claimed,
         reason=data.reason,
     )
     return command.answer(receipt)
@@ -42,7 +43,12 @@ async def resolve(
 ) -> Response[ReceiptBody]:
     """End a dispute: the provider concedes the claim, or the platform decides."""
     receipt = await resolve_statement(
-        command.handler, command.context, statement_id, gpu_seconds=data.gpu_seconds, reason=data.reason
+        command.handler,
+        command.context,
+        statement_id,
+        gpu_seconds=data.gpu_seconds,
+        hours=data.hours,
+        reason=data.reason,
     )
     return command.answer(receipt)
 
