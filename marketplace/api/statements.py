@@ -72,13 +72,20 @@ async def list_all(
     cursor: Cursor = None,
     party_id: Word = None,
     grant_id: Word = None,
+    service_line_id: Word = None,
     status: Word = None,
 ) -> Page[StatementView]:
     """Return the party's own statements by id."""
     after, party_id = parse_cursor(cursor, ""), reading.narrow(party_id)
     async with reading.connect() as connection:
         rows = await list_statements(
-            connection, party_id=party_id, grant_id=grant_id, status=status, after=after, limit=limit + 1
+            connection,
+            party_id=party_id,
+            grant_id=grant_id,
+            service_line_id=service_line_id,
+            status=status,
+            after=after,
+            limit=limit + 1,
         )
     return build_page(rows, limit, lambda row: row.statement_id)
 

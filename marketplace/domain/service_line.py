@@ -305,7 +305,7 @@ def _correct(command: CorrectHours, state: ServiceLine) -> Sequence[ServiceLineE
 
 def _is_lower(before: HoursReading, after: HoursReading) -> bool:
     """Tell whether a correction counts nothing in any period that was not counted there before."""
-    return after.end == before.end and after.hours <= before.hours
+    return after.end == before.end and after.hours.is_finite() and after.hours <= before.hours
 
 
 def _void(command: VoidHours, state: ServiceLine) -> Sequence[ServiceLineEvent]:

@@ -11,7 +11,8 @@ Invariants:
     5. Where both sides' meters report and lie further apart than `TOLERANCE`, it opens as disputed with both figures.
 
 Refusals in order: statement_unknown · statement_exists · statement_<status> · acceptance_period_runs ·
-acceptance_period_over · claim_missing · claim_above_statement · charges_above_statement.
+acceptance_period_over · claim_missing · not_a_number · amount_not_positive · amount_too_large ·
+amount_too_precise · claim_above_statement · charges_above_statement.
 """
 
 from collections.abc import Sequence
