@@ -41,7 +41,7 @@ def tell_lines(story: Story, number: int) -> None:
         account.AccountHoldPlaced(**startup, amount_usd=usd("4.00"), purpose=LINE),
     )
     _tell_work(story, named)
-    issued = {"statement_id": make_id("stm", 91), **named}
+    issued = {"statement_id": make_id("stm", 93), **named}
     story.tell(
         statement.StatementIssued(
             **issued,
