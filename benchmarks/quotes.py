@@ -39,6 +39,7 @@ from marketplace.projections.database import build_engine
 from marketplace.projections.migrate import migrate
 from marketplace.projections.registry import PROJECTIONS
 from marketplace.projections.runner import Projector
+from marketplace.runtime.collector import settle_collector
 from marketplace.runtime.commands import accounts, orders, parties, sites, supply
 from marketplace.runtime.config import Settings
 from marketplace.runtime.unit import Context
@@ -189,6 +190,7 @@ async def serve(port: int, pools: int, count: int) -> None:
             interface=Interfaces.ASGI,
             log_enabled=False,
         )
+        settle_collector()
         serving = asyncio.create_task(server.serve())
         bodies = [{"startup_id": startup, "terms": filler.terms()} for _ in range(256)]
         print(msgspec.json.encode(bodies).decode(), flush=True)

@@ -28,6 +28,7 @@ from marketplace.projections.registry import PROJECTIONS
 from marketplace.projections.runner import Projector
 from marketplace.projections.watch import watch
 from marketplace.runtime.clock import MarketClock
+from marketplace.runtime.collector import settle_collector
 from marketplace.runtime.config import Settings
 from marketplace.runtime.follower import Follower
 from marketplace.runtime.handler import Handler
@@ -115,6 +116,7 @@ async def serve_api(settings: Settings, host: str, port: int, stop: asyncio.Even
         server = Server(
             create_application(services), address=host, port=port, interface=Interfaces.ASGI, log_enabled=False
         )
+        settle_collector()
         serving = asyncio.create_task(server.serve())
         waiting = asyncio.create_task(stop.wait())
         log.info("api_listens", host=host, port=port)
@@ -145,6 +147,7 @@ async def serve_worker(settings: Settings, stop: asyncio.Event, on_ready: Callab
         if settings.database_url is not None:
             working.append(asyncio.create_task(_project(settings, stream), name="projector"))
         waiting = asyncio.create_task(stop.wait(), name="stop")
+        settle_collector()
         async with _running(*working, waiting):
             if on_ready is not None:
                 on_ready()

@@ -14,7 +14,9 @@ from marketplace.core.errors import Refusal
 from marketplace.core.money import render_ratio
 from marketplace.core.rounding import round_places
 from marketplace.domain.issuer import list_rows
+from marketplace.domain.issuer_as_converted import convert_row
 
+_NO_PART = Fraction(0)
 ROUNDS_MAX: Final = 5
 POINTS_MIN: Final = 2
 POINTS_MAX: Final = 200
@@ -125,7 +127,8 @@ def _play_round(branch: Branch, terms: RoundTerms, pre_money_usd: Decimal) -> Ro
 
 def _compare(branch: Branch, after: Branch, pricing: RoundPricing) -> tuple[RoundHolder, ...]:
     before_shares, after_shares = _sum_rows(branch), _sum_rows(after)
-    whole_before, whole_after = sum(before_shares.values()), sum(after_shares.values())
+    before, whole_before = _sum_converted(branch)
+    after_converted, whole_after = _sum_converted(after)
     converted, bought = dict[str, int](), dict[str, int]()
     for conversion in pricing.conversions:
         converted[conversion.holder_id] = converted.get(conversion.holder_id, 0) + conversion.shares
@@ -134,7 +137,8 @@ def _compare(branch: Branch, after: Branch, pricing: RoundPricing) -> tuple[Roun
     holders = []
     for holder_id in sorted(before_shares.keys() | after_shares.keys()):
         had, has = before_shares.get(holder_id, 0), after_shares.get(holder_id, 0)
-        kept = None if not had else 1 - Fraction(has, whole_after) / Fraction(had, whole_before)
+        part_before, part_after = before.get(holder_id, _NO_PART), after_converted.get(holder_id, _NO_PART)
+        kept = None if not had else 1 - part_after / whole_after / (part_before / whole_before)
         holders.append(
             RoundHolder(
                 holder_id=holder_id,
@@ -142,8 +146,8 @@ def _compare(branch: Branch, after: Branch, pricing: RoundPricing) -> tuple[Roun
                 shares_converted=converted.get(holder_id, 0),
                 shares_bought=bought.get(holder_id, 0),
                 shares_after=has,
-                part_before=render_part(had, whole_before),
-                part_after=render_part(has, whole_after),
+                part_before=render_part(part_before, whole_before),
+                part_after=render_part(part_after, whole_after),
                 dilution=None if kept is None else render_ratio(kept),
             )
         )
@@ -157,6 +161,15 @@ def _sum_rows(branch: Branch) -> dict[str, int]:
             holder_id = row.holder_id or "pool"
             shares[holder_id] = shares.get(holder_id, 0) + row.shares
     return shares
+
+
+def _sum_converted(branch: Branch) -> tuple[dict[str, Fraction], Fraction]:
+    """Return the common shares that each holder has or may convert into, and all of them, exact."""
+    shares: dict[str, Fraction] = {}
+    for row in list_rows(branch.issuer, branch.at):
+        holder_id = row.holder_id or "pool"
+        shares[holder_id] = shares.get(holder_id, _NO_PART) + convert_row(branch.issuer, row)
+    return shares, sum(shares.values(), _NO_PART)
 
 
 def play_exits(

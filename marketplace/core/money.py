@@ -73,7 +73,7 @@ def _require(value: Decimal, pointer: str, unit: str, maximum: Decimal, places: 
             value=str(value),
             maximum=str(maximum),
         )
-    if _count_places(value) > places:
+    if not _fits(value, places):
         raise Refusal(
             "amount_too_precise",
             f"{pointer} is {value} {unit}; at most {places} decimal places are kept",
@@ -83,17 +83,15 @@ def _require(value: Decimal, pointer: str, unit: str, maximum: Decimal, places: 
         )
 
 
-def _count_places(value: Decimal) -> int:
-    """Return the decimal places of a finite number without its trailing zeros.
+def _fits(value: Decimal, places: int) -> bool:
+    """Tell whether a finite number has at most so many decimal places without its trailing zeros.
 
     `Decimal.normalize` would round to the context's 28 digits first, and hide what lies beyond them.
     """
     _, digits, exponent = value.as_tuple()
     assert isinstance(exponent, int), "a finite number has an exponent"
-    if value == 0:
-        return 0
-    trailing = next(count for count, digit in enumerate(reversed(digits)) if digit)
-    return max(-exponent - trailing, 0)
+    surplus = -exponent - places
+    return surplus <= 0 or not any(digits[-surplus:])
 
 
 def parse_ratio(text: str) -> Fraction:

@@ -71,6 +71,13 @@ class StockClass:
     price_usd: Fraction | None
     conversion_price_usd: Fraction | None
 
+    @property
+    def conversion_ratio(self) -> Fraction:
+        """Common shares that one share converts into by now, exact; 1 for common."""
+        if self.price_usd is None or self.conversion_price_usd is None:
+            return Fraction(1)
+        return self.price_usd / self.conversion_price_usd
+
 
 @dataclass(frozen=True, slots=True)
 class Option:
@@ -193,7 +200,7 @@ class Issuer:
         exposures: What may still become equity, by order and instrument; known while there is a limit.
         split_ratio: By how much all splits multiplied a share.
         split_at_issue: By how much they had when a security was issued, by its id.
-        instrument_shares: Shares that SAFEs and notes became in rounds and that warrants bought, less clawbacks.
+        instrument_shares: Shares by class that instruments became and that warrants bought, less clawbacks.
     """
 
     formed: IssuerFormed
@@ -219,7 +226,7 @@ class Issuer:
     exposures: Map[str, tuple[Exposure, ...]] = field(default_factory=Map)
     split_ratio: Fraction = Fraction(1)
     split_at_issue: Map[str, Fraction] = field(default_factory=Map)
-    instrument_shares: int = 0
+    instrument_shares: Map[str, int] = field(default_factory=Map)
 
     @property
     def shares_available(self) -> int:

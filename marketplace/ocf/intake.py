@@ -13,8 +13,7 @@ from events.registry import get_tag, parse_body, render_body
 from marketplace.core.errors import Refusal
 from marketplace.core.ids import derive_id
 from marketplace.domain.instrument import INSTRUMENT, ImportInstrument
-from marketplace.domain.issuer import ISSUER, ImportIssuer
-from marketplace.domain.issuer_import import list_refused
+from marketplace.domain.issuer import ImportIssuer, list_refused_acts
 from marketplace.ocf.container import Files, compute_hash
 from marketplace.ocf.findings import Findings
 from marketplace.ocf.package import render_package
@@ -149,7 +148,7 @@ def check_intake(intake: Intake, now: datetime, findings: Findings) -> None:
 
 
 def _check_rules(intake: Intake, findings: Findings) -> None:
-    for index, refusal in list_refused(intake.command, ISSUER.decide):
+    for index, refusal in list_refused_acts(intake.command):
         taken = intake.acts[index]
         findings.add("problem", taken.file, taken.label, refusal.code, refusal.message)
     for command, _ in intake.list_commands():

@@ -8,7 +8,7 @@ from marketplace.core.errors import Refusal
 from marketplace.core.ids import rename_id
 from marketplace.domain.grant import GRANT, Grant
 from marketplace.domain.periods import ACCEPTANCE, Period, list_periods
-from marketplace.domain.refusals import refuse_unknown
+from marketplace.domain.refusals import refuse_status, refuse_unknown
 from marketplace.domain.settlement import apply_consequence, build_tariff, compute_charges
 from marketplace.domain.statement import (
     STATEMENT,
@@ -100,10 +100,17 @@ async def _load_statement(unit: Unit, statement_id: str, *sides: str) -> Stateme
 async def accept_statement(
     handler: Handler, context: Context, statement_id: str, *, by: Literal["acceptance", "silence"] = "acceptance"
 ) -> Receipt:
-    """Accept a statement as its startup, or after the acceptance period by silence, and settle it."""
+    """Accept a statement as its startup, or after the acceptance period by silence, and settle it.
+
+    Raises:
+        Refusal: ``statement_accepted`` where its startup accepts again by another command; of the statement and of
+            what it settles.
+    """
 
     async def work(unit: Unit) -> None:
         before = await _load_statement(unit, statement_id, "startup")
+        if by == "acceptance" and before.status == "accepted":
+            raise refuse_status("statement", statement_id, "accepted", "issued")
         command = AcceptStatement(statement_id=statement_id, by=by, at=context.at)
         await unit.decide(STATEMENT, statement_id, command)
         if before.status != "accepted":
