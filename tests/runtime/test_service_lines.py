@@ -128,8 +128,9 @@ async def test_an_accepted_statement_pays_the_provider_and_accrues_principal_onc
     assert (stated.charges.service_hours, stated.charges.gpu_seconds) == (Decimal("7.25"), 0)
     assert stated.charges.provider_usd == Decimal("1305.00")
     before = await work.market.account(work.trade.provider)
-    for _ in range(2):
-        settled = await work.accept(stated.issued.statement_id)
+    settled = await work.accept(stated.issued.statement_id)
+    with pytest.raises(Refusal, match="is accepted"):
+        await work.accept(stated.issued.statement_id)
     after = await work.market.account(work.trade.provider)
     assert after.available_usd - before.available_usd == Decimal("1305.00")
     assert await work.principal() == settled.charges.principal_usd > 0
