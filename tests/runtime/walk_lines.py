@@ -76,10 +76,10 @@ class LineSteps:
             else:
                 await service_hours.correct_hours(handler, context, line, reading=reading, **source)
 
-    def list_open_lines(self):
-        """Return what was agreed on and is not closed."""
+    def list_unsettled(self):
+        """Return what else is not settled, and what was agreed on and is not closed."""
         lines = self.ledger.states["service_line"].items()
-        return [line_id for line_id, line in lines if line.status == "agreed"]
+        return super().list_unsettled() + [line_id for line_id, line in lines if line.status == "agreed"]
 
 
 def share(state, part):

@@ -24,6 +24,7 @@ from marketplace.runtime.handler import Handler
 from marketplace.runtime.worker import TASKS_AT_ONCE, TOO_EARLY, WAITING, WAITING_TIME, Worker
 from tests.runtime.meddling import Meddling
 from tests.runtime.test_walk import Walk
+from tests.runtime.walk_lines import LineSteps
 
 ATTEMPTS_MAX = 60
 ROUNDS_MAX = 400
@@ -58,7 +59,7 @@ class Subjects(dict[str, Subject]):
         self[subject.id] = subject
 
 
-class Simulation(Walk):
+class Simulation(LineSteps, Walk):
     """One life of a market: some thousand steps, then everything runs out and is settled.
 
     Attributes:
