@@ -1,8 +1,8 @@
 """How often one caller may ask: a sliding window of two counters per caller, in memory.
 
 A log of every request would grow with the limit; two counters do not. The requests of the minute before count by the
-part of it that the last sixty seconds still cover, as if they had been spread evenly. It is counted here, and not by the
-package `limits`, since every request pays for it: that took a tenth of an order's time, this a microsecond.
+part of it that the last sixty seconds still cover, as if they had been spread evenly. It is counted here, and not by
+the package `limits`, since every request pays for it: that took a tenth of an order's time, this a microsecond.
 """
 
 import math
