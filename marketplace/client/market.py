@@ -7,6 +7,7 @@ from collections.abc import AsyncIterator, Mapping, Sequence
 from typing import Any
 
 from events.order import OrderTerms
+from events.pricelist import ListPrice
 from marketplace.api.api_keys import IssuedKey
 from marketplace.api.bodies.cap_tables import AskRecoveryBody, ImportIssuerBody, PlotExitsBody, PlotRoundsBody
 from marketplace.api.bodies.delivery import EvidenceBody, ReportUsageBody
@@ -18,6 +19,7 @@ from marketplace.api.bodies.issuers import (
     FormIssuerBody,
     IssueStockBody,
 )
+from marketplace.api.bodies.market import PublishPricelistBody
 from marketplace.api.bodies.parties import ClearPartyBody, IssueKeyBody, RegisterPartyBody
 from marketplace.api.bodies.quotes import QuoteAnswer
 from marketplace.api.bodies.reasons import ReasonBody
@@ -60,7 +62,7 @@ from marketplace.projections.grants import GrantView
 from marketplace.projections.instruments import InstrumentView
 from marketplace.projections.inventory import LotView, PoolView
 from marketplace.projections.market.index import IndexPoint
-from marketplace.projections.market.queries import CurveStep
+from marketplace.projections.market.queries import CurveStep, ListPriceView
 from marketplace.projections.orders import OrderView
 from marketplace.projections.quotes import QuoteView
 from marketplace.projections.standings import StandingView
@@ -320,6 +322,15 @@ class MarketplaceClient(Companies, Delivery):
     async def read_curves(self, gpu_class: str, **query: Any) -> list[CurveStep]:
         """Return supply and demand of a class in an auction's frozen book."""
         return await self.get("/v1/market/curves", list[CurveStep], gpu_class=gpu_class, **query)
+
+    async def publish_pricelist(self, name: str, prices: tuple[ListPrice, ...], **options: Any) -> ReceiptBody:
+        """Take in a dated table of what other clouds list; the same table again changes nothing."""
+        body = PublishPricelistBody(name=name, prices=prices)
+        return await self.command("/v1/market/list-prices", body, **options)
+
+    def list_list_prices(self, **query: Any) -> AsyncIterator[ListPriceView]:
+        """Yield what other clouds list, with its sources."""
+        return self.rows("/v1/market/list-prices", ListPriceView, **query)
 
     def list_prices(self, **query: Any) -> AsyncIterator[MarketPrice]:
         """Yield prices of auctions."""

@@ -9,6 +9,7 @@ import pytest
 
 from events.lot import AskStep
 from events.order import ClassOffer, OrderTerms
+from events.pricelist import ListPrice
 from events.service import STANDARD_SERVICE
 from marketplace.api.bodies.cap_tables import AskRecoveryBody, PlotExitsBody, PlotRoundsBody
 from marketplace.api.bodies.delivery import DisputeStatementBody, ResolveStatementBody, TerminateGrantBody
@@ -54,6 +55,15 @@ async def _see_trading(client: MarketplaceClient, ids: dict) -> None:
     assert await client.read_index("H100_SXM")
     curves = await client.read_curves("H100_SXM")
     assert {step.side for step in curves} == {"ask", "bid"}
+    [listed] = [row async for row in client.list_list_prices()]
+    price = ListPrice(
+        gpu_class="H100_SXM",
+        provider=listed.provider,
+        usd_per_gpu_hour=listed.usd_per_gpu_hour,
+        listed_on=listed.listed_on,
+        source=listed.source,
+    )
+    assert (await client.publish_pricelist("list prices", (price,))).id == listed.pricelist_id
 
 
 async def _see_spreads(client: MarketplaceClient, ids: dict) -> None:
