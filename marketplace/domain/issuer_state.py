@@ -119,8 +119,10 @@ class Warrant:
     expired: bool = False
 
     def count_tranche(self, tranche: int) -> int:
-        """Return the shares of a tranche after all splits."""
-        return int(Fraction(self.issued.tranches[tranche].shares * self.shares, self.issued.shares))
+        """Return the shares of a tranche after all splits; those of all tranches sum to the warrant's."""
+        before = sum(each.shares for each in self.issued.tranches[:tranche])
+        until = before + self.issued.tranches[tranche].shares
+        return until * self.shares // self.issued.shares - before * self.shares // self.issued.shares
 
     @property
     def shares_exercisable(self) -> int:
