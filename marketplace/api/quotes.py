@@ -9,7 +9,6 @@ from typing import Final
 from litestar import Response, Router, get, post
 from litestar.params import FromPath, JSONBody
 
-from events.types import Reason
 from marketplace.api import orders
 from marketplace.api.bodies.quotes import QuoteAnswer, QuotePlacement
 from marketplace.api.bodies.reasons import ReasonBody
@@ -24,6 +23,7 @@ from marketplace.projections.quotes import QuoteView, find_quote, list_quotes
 from marketplace.runtime.commands.orders import preview_order
 from marketplace.runtime.commands.quotes import hold_quote, release_quote, take_quote
 from marketplace.runtime.quoting import Quoted
+from marketplace.runtime.telling import tell_reason
 
 PATH: Final = "/v1/quotes"
 
@@ -99,9 +99,7 @@ def render_quote(quoted: Quoted, gpu_hours: int) -> QuoteAnswer:
         would_win=price is not None
         and any(one.value_usd_per_gpu_hour >= max(one.price_to_win_usd_per_gpu_hour, price) for one in placements),
         placements=placements,
-        reason=None
-        if found.reason is None
-        else Reason(code=found.reason.code, text=found.reason.text, facts=dict(found.reason.facts)),
+        reason=None if found.reason is None else tell_reason(quoted.horizon, found.reason),
     )
 
 

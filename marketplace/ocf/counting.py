@@ -7,6 +7,7 @@ from msgspec import UNSET
 
 from marketplace.ocf import objects as ocf
 from marketplace.ocf import transactions as tx
+from marketplace.ocf.numbers import is_number
 from marketplace.ocf.reading import Package
 from marketplace.ocf.securities import Security, build_security, order_transactions, show
 
@@ -96,7 +97,7 @@ def _list_authorised(package: Package) -> dict[str, Fraction | None]:
     for located in package.items:
         if isinstance(located.item, ocf.StockClass):
             text = located.item.initial_shares_authorized
-            authorised[located.item.id] = Fraction(text) if text[:1].isdigit() else None
+            authorised[located.item.id] = Fraction(text) if is_number(text) else None
     for _, item in order_transactions(package):
         if isinstance(item, tx.ClassAuthorized):
             authorised[item.stock_class_id] = Fraction(item.new_shares_authorized)

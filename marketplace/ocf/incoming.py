@@ -19,7 +19,7 @@ from marketplace.ocf.container import Files, compute_hash
 from marketplace.ocf.findings import Findings
 from marketplace.ocf.incoming_convertibles import take_convertible
 from marketplace.ocf.incoming_ground import Ground
-from marketplace.ocf.incoming_losses import note_comments, note_losses
+from marketplace.ocf.incoming_losses import note_comments, note_files, note_losses
 from marketplace.ocf.incoming_rights import RIGHTS
 from marketplace.ocf.intake import Intake
 from marketplace.ocf.numbers import find_whole
@@ -46,6 +46,7 @@ def translate_package(
     for located in package.items:
         note_losses(ground, located)
     note_comments(ground)
+    note_files(files, package, findings)
     for located in package.items:
         if isinstance(located.item, ocf.Stakeholder):
             _take_stakeholder(ground, located, located.item)

@@ -15,7 +15,7 @@ from marketplace.ocf import objects as ocf
 from marketplace.ocf import transactions as tx
 from marketplace.ocf.findings import Findings
 from marketplace.ocf.intake import Taken
-from marketplace.ocf.numbers import USD, find_whole
+from marketplace.ocf.numbers import USD, find_whole, is_number
 from marketplace.ocf.reading import Located, Package
 from marketplace.ocf.securities import find_balance, list_results, order_transactions
 from marketplace.ocf.values import Monetary
@@ -132,7 +132,7 @@ class Ground:
     def find_authorised(self, item: ocf.StockClass) -> int | None:
         """Return the authorised shares that a class begins with, None where they are no whole number."""
         text = item.initial_shares_authorized
-        shares = find_whole(text) if text[:1].isdigit() else None
+        shares = find_whole(text) if is_number(text) else None
         self._authorised[item.id] = shares or 0
         return shares
 

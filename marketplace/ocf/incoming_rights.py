@@ -65,9 +65,9 @@ def _cancel_option(ground: Ground, located: Located, item: tx.CompensationCancel
 
 def _exercise_option(ground: Ground, located: Located, item: tx.CompensationExercise) -> None:
     shares = ground.find_shares(located, item.quantity)
-    issuance, made = ground.find_issuance(item.security_id), _find_stock(ground, item)
-    if shares is None or made is None or not isinstance(issuance, tx.CompensationIssuance):
-        ground.refuse(located, "exercise_without_stock", "the exercise names no stock that comes out of it")
+    issuance = ground.find_issuance(item.security_id)
+    made = _find_stock(ground, located, item, issuance)
+    if shares is None or not made or not isinstance(issuance, tx.CompensationIssuance):
         return
     ground.add(
         located,
@@ -77,15 +77,30 @@ def _exercise_option(ground: Ground, located: Located, item: tx.CompensationExer
             exercise_id=ground.name("exr", item.id),
             option_id=ground.name("opt", ground.find_first(item.security_id)),
             holder_id=ground.name_holder(issuance.stakeholder_id),
-            class_id=ground.classes.get(made.stock_class_id, made.stock_class_id),
+            class_id=ground.classes.get(made[0].stock_class_id, made[0].stock_class_id),
             shares=shares,
         ),
     )
 
 
-def _find_stock(ground: Ground, item: tx.Exercise) -> tx.StockIssuance | None:
+def _find_stock(
+    ground: Ground, located: Located, item: tx.Exercise, right: tx.Issuance | None
+) -> list[tx.StockIssuance]:
+    """Return the stock that comes out of an exercise, of one class and of the right's holder; none: it is refused."""
     made = [ground.find_issuance(name) for name in item.resulting_security_ids]
-    return next((each for each in made if isinstance(each, tx.StockIssuance)), None)
+    stock = [each for each in made if isinstance(each, tx.StockIssuance)]
+    if not stock or right is None:
+        ground.refuse(located, "exercise_without_stock", "the exercise names no stock that comes out of it")
+        return []
+    for each in stock:
+        if (each.stakeholder_id, each.stock_class_id) != (right.stakeholder_id, stock[0].stock_class_id):
+            reason = (
+                f"security {each.security_id} is of class {each.stock_class_id} and held by {each.stakeholder_id}; an "
+                f"exercise here makes stock of one class for the holder of the right, {right.stakeholder_id}"
+            )
+            ground.refuse(located, "exercise_splits", reason)
+            return []
+    return stock
 
 
 def _issue_warrant(ground: Ground, located: Located, item: tx.WarrantIssuance) -> None:
@@ -159,10 +174,8 @@ def _sum_exercised(ground: Ground, located: Located, item: tx.WarrantIssuance, c
 
 def _exercise_warrant(ground: Ground, located: Located, item: tx.WarrantExercise) -> None:
     issuance = ground.find_issuance(item.security_id)
-    made = [ground.find_issuance(name) for name in item.resulting_security_ids]
-    stock = [each for each in made if isinstance(each, tx.StockIssuance)]
+    stock = _find_stock(ground, located, item, issuance)
     if not stock or not isinstance(issuance, tx.WarrantIssuance):
-        ground.refuse(located, "exercise_without_stock", "the exercise names no stock that comes out of it")
         return
     shares = sum(ground.find_shares(located, each.quantity) or 0 for each in stock)
     class_id = stock[0].stock_class_id

@@ -184,3 +184,36 @@ EXERCISED = (
 )
 GIVEN_UP_LATER = {**GIVEN_UP, "date": "2021-08-03"}
 PREFERRED_STOCK = {**STOCK, "id": "t8", "security_id": "s8", "stock_class_id": "p"}
+
+
+def without(item, *members):
+    return {key: value for key, value in item.items() if key not in members}
+
+
+def safe(**members):
+    right = {**SAFE["conversion_triggers"][0]["conversion_right"]}
+    right["conversion_mechanism"] = {**MECHANISM, **members}
+    for key in [key for key, value in members.items() if value is ...]:
+        del right["conversion_mechanism"][key]
+    return {**SAFE, "conversion_triggers": [{**SAFE["conversion_triggers"][0], "conversion_right": right}]}
+
+
+RATE = {"rate": "0.08", "accrual_start_date": "2021-06-15", "accrual_end_date": "2031-06-15"}
+
+
+def note(**members):
+    """Return a convertible note after members of its mechanism were changed."""
+    mechanism = {
+        "type": "CONVERTIBLE_NOTE_CONVERSION",
+        "interest_rates": [RATE],
+        "day_count_convention": "30_360",
+        "interest_payout": "DEFERRED",
+        "interest_accrual_period": "DAILY",
+        "compounding_type": "SIMPLE",
+        "conversion_discount": "0.2",
+        "conversion_valuation_cap": usd("8000000"),
+        **members,
+    }
+    right = {"type": "CONVERTIBLE_CONVERSION_RIGHT", "conversion_mechanism": mechanism}
+    trigger = {**SAFE["conversion_triggers"][0], "conversion_right": right}
+    return {**SAFE, "convertible_type": "NOTE", "conversion_triggers": [trigger]}

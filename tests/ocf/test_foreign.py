@@ -9,11 +9,11 @@ from tests.ocf.foreign import (
     CLASSES,
     EXERCISED,
     GIVEN_UP_LATER,
-    MECHANISM,
     OPTION,
     PLANS,
     PREFERRED,
     PREFERRED_STOCK,
+    RATE,
     REST,
     SAFE,
     SPLIT,
@@ -21,8 +21,11 @@ from tests.ocf.foreign import (
     STOCK,
     THIRDS,
     WARRANT,
+    note,
     pack,
+    safe,
     usd,
+    without,
 )
 from tests.ocf.package_tools import judge, take_in
 
@@ -92,39 +95,6 @@ def test_preferred_stock_that_was_converted_is_taken_over():
     assert [shares for _, shares in sorted(issuer.holdings.items())] == [1_100]
     assert issuer.classes["class-a-common"].shares_authorised == 2_000_000
     assert issuer.classes["series-a"].created.participation_cap_multiple == 3
-
-
-def without(item, *members):
-    return {key: value for key, value in item.items() if key not in members}
-
-
-def safe(**members):
-    right = {**SAFE["conversion_triggers"][0]["conversion_right"]}
-    right["conversion_mechanism"] = {**MECHANISM, **members}
-    for key in [key for key, value in members.items() if value is ...]:
-        del right["conversion_mechanism"][key]
-    return {**SAFE, "conversion_triggers": [{**SAFE["conversion_triggers"][0], "conversion_right": right}]}
-
-
-RATE = {"rate": "0.08", "accrual_start_date": "2021-06-15", "accrual_end_date": "2031-06-15"}
-
-
-def note(**members):
-    """Return a convertible note after members of its mechanism were changed."""
-    mechanism = {
-        "type": "CONVERTIBLE_NOTE_CONVERSION",
-        "interest_rates": [RATE],
-        "day_count_convention": "30_360",
-        "interest_payout": "DEFERRED",
-        "interest_accrual_period": "DAILY",
-        "compounding_type": "SIMPLE",
-        "conversion_discount": "0.2",
-        "conversion_valuation_cap": usd("8000000"),
-        **members,
-    }
-    right = {"type": "CONVERTIBLE_CONVERSION_RIGHT", "conversion_mechanism": mechanism}
-    trigger = {**SAFE["conversion_triggers"][0], "conversion_right": right}
-    return {**SAFE, "convertible_type": "NOTE", "conversion_triggers": [trigger]}
 
 
 REFUSED = [
