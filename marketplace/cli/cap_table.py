@@ -1,6 +1,6 @@
 """A cap table as a page that a person reads: holders, classes of stock, the pool, instruments, and the limit."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from decimal import Decimal
 from fractions import Fraction
 from typing import Final
@@ -25,21 +25,22 @@ def show_cap_table(report: CapTableReport) -> None:
     CONSOLE.print(_list_classes(report.classes))
     CONSOLE.print(_list_plan(report))
     if report.instruments:
-        CONSOLE.print(_list_instruments(report.instruments))
+        names = {line.holder_id: line.name or line.holder_id for line in report.holders}
+        CONSOLE.print(_list_instruments(report.instruments, names))
     limit = report.dilution
     if limit is not None:
         CONSOLE.print(
             f"Instruments come to {_percent(limit.dilution)}, of at most {_percent(str(limit.dilution_max))}: "
             f"{_shares(limit.converted_shares)} shares converted, {_shares(limit.warrant_shares)} under warrants, "
-            f"{limit.pending_usd:,} USD that may still become {_shares(limit.pending_shares)}",
+            f"{limit.pending_usd:,} USD that may still become {_shares(limit.pending_shares)} shares",
             soft_wrap=True,
         )
 
 
 def _build(title: str, *columns: str, left: int = 1) -> Table:
-    table = Table(title=title, title_justify="left", show_footer=True)
+    table = Table(title=title, title_justify="left")
     for index, column in enumerate(columns):
-        table.add_column(column, justify="left" if index < left else "right", overflow="fold")
+        table.add_column(column, justify="left" if index < left else "right", no_wrap=index == 0, overflow="fold")
     return table
 
 
@@ -48,6 +49,7 @@ def _fill(table: Table, rows: Iterable[tuple[str, ...]], footer: Iterable[str] =
         table.add_row(*row)
     for column, text in zip(table.columns, footer, strict=False):
         column.footer = text
+        table.show_footer = True
     return table
 
 
@@ -115,7 +117,7 @@ def _list_plan(report: CapTableReport) -> Table:
     return _fill(table, [tuple(f"{count:,}" for count in counts)])
 
 
-def _list_instruments(instruments: Iterable[InstrumentLine]) -> Table:
+def _list_instruments(instruments: Iterable[InstrumentLine], names: Mapping[str, str]) -> Table:
     columns = ("instrument", "holder", "draw", "commitment", "principal", "converted", "outstanding", "undrawn")
     table = _build("Instruments, USD", *columns, left=3)
     rows = list(instruments)
@@ -128,8 +130,8 @@ def _list_instruments(instruments: Iterable[InstrumentLine]) -> Table:
         (
             (
                 line.instrument_id,
-                line.holder_id,
-                line.status,
+                names[line.holder_id],
+                "drawn" if line.status == "drawing" and not line.undrawn_usd else line.status,
                 f"{line.commitment_usd:,}",
                 f"{line.principal_usd:,}",
                 f"{line.converted_usd:,}",

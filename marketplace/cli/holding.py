@@ -77,8 +77,9 @@ def parse_instant(text: str) -> datetime:
 
 def _tell(explained: Explanation) -> None:
     for row in explained.rows:
-        who = row.name or row.holder_id or "not granted"
-        _tell_number(f"{row.kind} {row.security} of {who}", Decimal(row.shares), row.entries)
+        who = row.name or row.holder_id
+        title = f"{row.kind} {row.security} of {who}" if who else "pool, neither granted nor promised"
+        _tell_number(title, Decimal(row.shares), row.entries)
     for number in explained.numbers:
         _tell_number(number.name, number.value, number.entries)
     for principal in explained.principal:
