@@ -74,8 +74,9 @@ def split_stock(command: SplitStock, state: Issuer) -> Sequence[IssuerEvent]:
             events_max=EVENTS_MAX,
         )
     evened = _fold(state, before)
-    _require_whole(command, evened)
-    if command.fractions is not None:
+    rounds_down = command.fractions is not None and numerator == common
+    _require_whole(command, evened, rights=not rounds_down)
+    if rounds_down:
         left = _fold(evened, [event]).shares_available
         if left != Fraction(evened.shares_available * numerator, denominator):
             event = structs.replace(event, pool_shares_available=left)
@@ -189,8 +190,8 @@ def _trim(command: SplitStock, state: Issuer, unit: int) -> Iterator[IssuerEvent
             )
 
 
-def _require_whole(command: SplitStock, state: Issuer) -> None:
-    for what, shares in _list_counts(state, rights=command.fractions is None):
+def _require_whole(command: SplitStock, state: Issuer, *, rights: bool) -> None:
+    for what, shares in _list_counts(state, rights=rights):
         after = Fraction(shares * command.numerator, command.denominator)
         if after.denominator != 1:
             raise Refusal(

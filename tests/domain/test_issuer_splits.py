@@ -6,6 +6,7 @@ from fractions import Fraction
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from msgspec.structs import replace
 
 from events.issuer import (
     IssuerAuthorisedSharesAdjusted,
@@ -15,10 +16,18 @@ from events.issuer import (
     IssuerStockRepurchased,
     IssuerStockSplit,
 )
-from events.vesting import DateMilestone, WarrantTranche
+from events.vesting import DateMilestone, PriceMilestone, WarrantTranche
 from marketplace.core.ids import derive_id
 from marketplace.domain.issuer import ISSUER, list_rows, total_shares
-from marketplace.domain.issuer_commands import AdjustStockPlan, ExerciseOption, ImportIssuer, PromiseOption, SplitStock
+from marketplace.domain.issuer_commands import (
+    AdjustStockPlan,
+    ExerciseOption,
+    ImportIssuer,
+    PromiseOption,
+    RecordValuation,
+    SplitStock,
+    VestWarrants,
+)
 from tests.domain.issuer_samples import (
     APPROVAL,
     COMPANY,
@@ -166,6 +175,28 @@ def test_without_a_policy_rights_have_to_come_out_whole():
     (issued_warrant,) = ISSUER.decide(warrant(shares=1_001), ISSUER.fold(COMPANY))
     refusal = Given(ISSUER, *COMPANY, issued_warrant).when(split(1, 2)).refused("split_leaves_fractions")
     assert "warrant" in refusal.facts["what"]
+    Given(ISSUER, *COMPANY, issued_warrant).when(split(3, 2, **MONEY)).refused("split_leaves_fractions")
+
+
+def test_a_price_that_lets_a_warrant_vest_follows_the_split_and_not_the_rounded_shares():
+    level = PriceMilestone(price_usd_per_share=Decimal(3))
+    tranche = WarrantTranche(shares=7, conditions=((level,),))
+    (small,) = ISSUER.decide(warrant(shares=7, tranches=(tranche,)), ISSUER.fold(COMPANY))
+    state = ISSUER.fold([*COMPANY, small])
+    for denominator, left in ((2, 3), (5, 0)):
+        state = ISSUER.fold(
+            ISSUER.decide(
+                replace(split(1, denominator, fractions="give_up"), split_id=make_id("spl", denominator)), state
+            ),
+            state,
+        )
+        (right,) = state.warrants.values()
+        assert right.shares == left
+    for price, vested in (("29.99", []), ("30", [0])):
+        valued = RecordValuation(**OF_ISS, price_usd_per_share=Decimal(price), method="409A", effective_on=DAY)
+        priced = ISSUER.fold(ISSUER.decide(valued, state), state)
+        made = ISSUER.decide(VestWarrants(**OF_ISS, delivered_gpu_seconds={}, at=NOON), priced)
+        assert [event.tranche for event in made] == vested
 
 
 @pytest.mark.parametrize("policy", ["cash_in_lieu", "give_up", "round_up"])
