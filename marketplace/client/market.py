@@ -9,7 +9,13 @@ from typing import Any
 from events.order import OrderTerms
 from events.pricelist import ListPrice
 from marketplace.api.api_keys import IssuedKey
-from marketplace.api.bodies.cap_tables import AskRecoveryBody, ImportIssuerBody, PlotExitsBody, PlotRoundsBody
+from marketplace.api.bodies.cap_tables import (
+    AskRecoveryBody,
+    ImportIssuerBody,
+    PlotExitsBody,
+    PlotRoundsBody,
+    ScenarioBody,
+)
 from marketplace.api.bodies.delivery import EvidenceBody, ReportUsageBody
 from marketplace.api.bodies.equity import CloseFinancingBody, DeclareLiquidityBody, InvestBody, OpenFinancingBody
 from marketplace.api.bodies.issuers import (
@@ -53,6 +59,7 @@ from marketplace.captable.book import HolderBook, Recovery
 from marketplace.captable.explanation import Explanation
 from marketplace.captable.plots import ExitPoint, RoundPoint
 from marketplace.captable.report import CapTableReport
+from marketplace.captable.scenario import CapTableScenario
 from marketplace.client.companies import Companies
 from marketplace.client.delivery import Delivery
 from marketplace.projections.accounts.views import TrialBalanceView
@@ -211,6 +218,10 @@ class MarketplaceClient(Companies, Delivery):
     async def explain_cap_table(self, issuer_id: str, **query: Any) -> Explanation:
         """Return every number of a cap table with its events; `at`, `known`, `holder_id`, `security`."""
         return await self.get(f"/v1/issuers/{issuer_id}/cap-table/explain", Explanation, **query)
+
+    async def count_pending(self, issuer_id: str, body: ScenarioBody, **options: Any) -> CapTableScenario:
+        """Return the cap table before and after a round on stated terms; nothing is recorded."""
+        return await self.send(f"/v1/issuers/{issuer_id}/cap-table/scenario", CapTableScenario, body, **options)
 
     async def plot_rounds(self, issuer_id: str, body: PlotRoundsBody, **options: Any) -> list[RoundPoint]:
         """Return a round at several prices; nothing is recorded."""
