@@ -58,6 +58,7 @@ class Quoted:
         book_hash: Its hash, as a certificate would name it.
         row: The order as it would stand in it.
         estimate: What the engine says.
+        resold: Lots of the book that resell nodes of a grant.
     """
 
     auction_id: str | None
@@ -68,6 +69,7 @@ class Quoted:
     book_hash: str
     row: BookOrder
     estimate: Estimate
+    resold: frozenset[str]
 
 
 class Quoter:
@@ -116,6 +118,7 @@ class Quoter:
             book_hash=solved.standing.book_hash,
             row=row,
             estimate=answer,
+            resold=frozenset(lot_id for lot_id, lot in supply.lots.items() if lot.listed.grant_id is not None),
         )
 
     async def list_auctions(self) -> list[Auction]:

@@ -2,7 +2,7 @@
 
 Invariants:
     1. Nothing is locked and nothing is written.
-    2. One book is solved at a time, and no more than half of the time; the same holds for sketches.
+    2. One book is solved at a time, and no more than half of the time; one is sketched at a time, where somebody waits.
     3. Of two of one horizon the one that has seen more of the log is kept, and of equals the one that is no sketch.
 """
 
@@ -75,10 +75,11 @@ class SolvedBook:
 
 
 class _Turns:
-    """One at a time, and after each as long a rest as it took."""
+    """One at a time, and after each a rest, as a share of the time that it took."""
 
-    def __init__(self) -> None:
+    def __init__(self, rest: int) -> None:
         self._turn = asyncio.Lock()
+        self._rest = rest
         self._rest_until = 0.0
 
     async def take(self, work: Callable[[], Awaitable[SolvedBook]]) -> SolvedBook:
@@ -86,7 +87,7 @@ class _Turns:
             await asyncio.sleep(max(self._rest_until - time.monotonic(), 0))
             began = time.monotonic()
             found = await work()
-            self._rest_until = 2 * time.monotonic() - began
+            self._rest_until = time.monotonic() + self._rest * (time.monotonic() - began)
             return found
 
 
@@ -113,12 +114,13 @@ class StandingBooks:
         self._market = market
         self._load_standings = load_standings
         self._kept: dict[AuctionOpened, _Kept] = {}
-        self._turns = {False: _Turns(), True: _Turns()}
+        self._turns = {False: _Turns(rest=1), True: _Turns(rest=0)}
 
     async def get(self, opened: AuctionOpened, min_sequence: int) -> SolvedBook:
         """Return the book of a horizon: the newest, or the last where that takes too long.
 
-        Where there is none that has seen enough of the log and is not old, one that is slow to solve is sketched.
+        Where there is none that has seen enough of the log and is not old, one that is slow to solve is sketched first;
+        the two at once would only slow each other down.
 
         Raises:
             Unavailable: The book could not be solved in time, or a server is away.
@@ -134,15 +136,18 @@ class StandingBooks:
             old = known is None or time.monotonic() - known.began > AGE_SECONDS_MAX
             patient = old or known is None or known.sequence < min_sequence
             slow = kept.full is None or kept.full.seconds >= SLOW_SECONDS
-            waited = {self._begin(opened, sketched=False)}
             if patient and slow:
-                waited.add(self._begin(opened, sketched=True))
+                waited = {self._begin(opened, sketched=True), *kept.tasks.values()}
+            else:
+                waited = {self._begin(opened, sketched=False)}
             moment = 0.0 if slow else FRESH_SECONDS
             timeout = end - time.monotonic() if patient else moment
             done, _ = await asyncio.wait(waited, timeout=timeout, return_when=asyncio.FIRST_COMPLETED)
             found = max((task.result() for task in done), key=lambda solved: solved.sequence, default=known)
             over = time.monotonic() >= end
             if found is not None and found.sequence >= min_sequence and (done or over or not patient):
+                if found.standing.sketched:
+                    self._begin(opened, sketched=False)
                 return found
             if over:
                 raise Unavailable("quotes", f"the book was not solved within {WAIT_SECONDS_MAX:g} s; ask again")
