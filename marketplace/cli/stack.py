@@ -23,7 +23,7 @@ from marketplace.projections.migrate import migrate
 from marketplace.runtime.api_secrets import new_admin_key, new_secret
 from marketplace.runtime.config import Settings, render_environment
 
-READY_SECONDS_MAX: Final = 30.0
+READY_SECONDS_MAX: Final = 120.0
 STOP_SECONDS_MAX: Final = 15.0
 POLL_SECONDS: Final = 0.05
 WATCH_SECONDS: Final = 0.5

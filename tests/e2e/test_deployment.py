@@ -19,7 +19,7 @@ from tests.support.deployment import Cluster
 from tests.support.patience import PATIENCE_SECONDS
 
 ROOT = Path(__file__).parents[2]
-READY_SECONDS_MAX = 60
+READY_SECONDS_MAX = 120
 
 
 class Deployment:

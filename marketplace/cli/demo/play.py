@@ -23,7 +23,7 @@ from marketplace.projections.statements import StatementView
 AT_ONCE: Final = 32
 DAY_SECONDS: Final = 86_400
 POLL_SECONDS: Final = 0.05
-WAIT_SECONDS_MAX: Final = 60.0
+WAIT_SECONDS_MAX: Final = 240.0
 SEED: Final = 20_261_125
 
 

@@ -15,7 +15,7 @@ from marketplace.projections.verify import verify_all
 from marketplace.projections.watch import PositionWatch
 from marketplace.runtime.config import Settings
 
-SETTLE_SECONDS: Final = 20.0
+SETTLE_SECONDS: Final = 120.0
 
 
 async def prove(settings: Settings, platform: MarketplaceClient) -> bool:
