@@ -133,7 +133,7 @@ def wait_for_calls(up):
 
 
 def run_command(*arguments):
-    done = subprocess.run([*MARKETPLACE, *arguments], capture_output=True, text=True, timeout=240, check=False)
+    done = subprocess.run([*MARKETPLACE, *arguments], capture_output=True, text=True, timeout=570, check=False)
     assert done.returncode == 0, done.stdout + done.stderr
     return done.stdout
 
