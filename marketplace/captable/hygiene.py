@@ -9,7 +9,7 @@ import msgspec
 
 from events import issuer as events
 from events.instrument import InstrumentMatured
-from events.types import NoteTerms
+from events.types import NoteTerms, StockTerms
 from marketplace.captable.history import History
 from marketplace.domain.issuer import Issuer, list_rows, total_shares
 from marketplace.domain.issuer_as_converted import convert_row
@@ -30,7 +30,7 @@ class Check(msgspec.Struct, frozen=True, kw_only=True):
 
     Attributes:
         code: ``class_over_issued``, ``class_cannot_cover``, ``common_cannot_cover``, ``pool_overdrawn``,
-            ``expired_warrant_counted``, ``note_overdue``, ``approval_missing`` or ``rows_do_not_sum``.
+            ``expired_warrant_counted``, ``note_overdue``, ``shares_owed``, ``approval_missing`` or ``rows_do_not_sum``.
         subject: The class, the warrant, the security or the pool.
         text: One sentence with the values in it.
         sequences: The events to look at.
@@ -56,6 +56,7 @@ def list_checks(past: History, at: datetime) -> tuple[Check, ...]:
         *_check_pool(issuer),
         *_check_warrants(past, issuer, at),
         *_check_notes(past, at),
+        *_check_priced_stock(past),
         *_check_approvals(past),
         *_check_sums(issuer),
     )
@@ -131,6 +132,16 @@ def _check_notes(past: History, at: datetime) -> Iterator[Check]:
                     if act.aggregate == instrument_id and isinstance(act.event, InstrumentMatured)
                 ]
                 yield Check(code="note_overdue", subject=instrument_id, text=text, sequences=tuple(told))
+
+
+def _check_priced_stock(past: History) -> Iterator[Check]:
+    for instrument_id, instrument in past.list_instruments().items():
+        if isinstance(instrument.terms, StockTerms) and instrument.outstanding_usd:
+            text = (
+                f"{instrument.outstanding_usd} dollars of principal of {instrument_id} bought shares of "
+                f"{instrument.terms.class_id} that were not issued; let more be authorised, and issue them"
+            )
+            yield Check(code="shares_owed", subject=instrument_id, text=text)
 
 
 def _check_approvals(past: History) -> Iterator[Check]:

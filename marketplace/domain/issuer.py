@@ -58,7 +58,7 @@ Refusals in order, of each command:
   warrant_unvested · settlement_excluded · price · exercise_worthless · stock_class_over_authorised
 - warrant expired: warrant_unknown · time_naive · warrant_runs
 - valuation: price · date_before_formation
-- instrument signed: instrument_exists · amounts
+- instrument signed: instrument_exists · amounts · stock_class_unknown
 - dilution limited: share · amounts · missing_convention · dilution_exceeded
 - financing opened: missing_convention · financing_exists · id_malformed · financing_open · class_id_malformed ·
   amounts · investments_out_of_range · investment_repeated · price_places_out_of_range ·

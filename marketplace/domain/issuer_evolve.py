@@ -281,7 +281,11 @@ def _expire_warrant(state: Issuer, event: IssuerWarrantExpired) -> Issuer:
 
 
 def _sign_instrument(state: Issuer, event: IssuerInstrumentSigned) -> Issuer:
-    signed = replace(state, instruments=state.instruments.set(event.instrument_id, event))
+    signed = replace(
+        state,
+        instruments=state.instruments.set(event.instrument_id, event),
+        split_at_issue=state.split_at_issue.set(event.instrument_id, state.split_ratio),
+    )
     counted = Exposure(terms=event.terms, amount_usd=event.commitment_usd)
     return set_exposure(signed, event.instrument_id, (counted,))
 

@@ -178,6 +178,9 @@ async def _see_companies(client: MarketplaceClient, world: World) -> None:
     with pytest.raises(ProblemError) as caught:
         await client.mature_note(instrument.instrument_id)
     assert caught.value.code == "not_a_note"
+    with pytest.raises(ProblemError) as caught:
+        await client.issue_shares(instrument.instrument_id)
+    assert caught.value.code == "nothing_to_convert"
     assert [each.issuer_id async for each in client.list_issuers()]
     assert await client.list_stock_classes(issuer)
     assert [each.holder_id async for each in client.list_stakeholders(issuer)]

@@ -10,6 +10,8 @@ from decimal import Decimal
 from typing import Literal
 
 from events.financing import Approval, ConvertingInstrument, RoundTerms
+from events.types import StockTerms
+from marketplace.core.errors import Refusal
 from marketplace.core.ids import derive_id, is_id, rename_id
 from marketplace.core.money import ZERO
 from marketplace.domain.account import ACCOUNT, Debit, Withdraw
@@ -102,10 +104,22 @@ async def record_valuation(handler: Handler, context: Context, command: RecordVa
 
 
 async def _list_converting(unit: Unit, issuer: Issuer) -> tuple[ConvertingInstrument, ...]:
-    """Return everything outstanding that converts or is paid out."""
+    """Return everything outstanding that converts or is paid out.
+
+    Raises:
+        Refusal: ``shares_owed`` where priced stock was paid for and not issued yet.
+    """
     converting: list[ConvertingInstrument] = []
     for instrument_id in sorted(issuer.instruments):
         instrument: Instrument = await unit.load(INSTRUMENT, instrument_id)
+        if isinstance(instrument.terms, StockTerms) and instrument.outstanding_usd:
+            raise Refusal(
+                "shares_owed",
+                f"instrument {instrument_id} has {instrument.outstanding_usd} USD of principal that bought shares of "
+                f"{instrument.terms.class_id} which were not issued; let more be authorised, and issue them first",
+                instrument_id=instrument_id,
+                outstanding_usd=str(instrument.outstanding_usd),
+            )
         converting.extend(instrument.list_converting())
     return tuple(converting)
 
