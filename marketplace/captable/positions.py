@@ -3,9 +3,9 @@
 A position is an instrument, stock that came by no instrument, an option or a warrant. Cost is what the holder paid at
 the signed price: for a tranche of compute the holder's part of the accepted statement, for cash the principal. What was
 clawed back later stays a cost, and so is what was paid back for it. Marks:
-stock at the price of the latest closed round (``last_round``), or at what was
-paid where there was none; rights at what that price is above their own; principal that is not converted at its cost;
-what ended in a sale at nothing.
+stock at the price of the latest closed round (``last_round``) for every share of common that it converts into, or at
+what was paid where there was none; rights at what that price is above their own; principal that is not converted at
+its cost; what ended in a sale at nothing.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
@@ -139,6 +139,11 @@ class _Company:
             if isinstance(act.event, issuers.IssuerStockSplit) and act.time > time:
                 ratio *= Fraction(act.event.numerator, act.event.denominator)
         return ratio
+
+    def find_class_price(self, class_id: str) -> Fraction | None:
+        """Return what a share of a class is worth at the latest price: so many shares of common as it converts into."""
+        price = self.find_price()
+        return None if price is None else price * self.issuer.classes[class_id].conversion_ratio
 
     def find_price(self) -> Fraction | None:
         """Return the price of the latest closed round, for a share of today; None where no round was closed."""
@@ -274,10 +279,12 @@ def _mark(company: _Company, state: Instrument, paid: Decimal, shares: int) -> t
         return Fraction(0), "write_off"
     accrued = sum((tranche.accrued_usd for tranche in state.tranches), Decimal(0))
     at_cost = Fraction(paid) * Fraction(state.outstanding_usd) / Fraction(accrued) if accrued else Fraction(0)
-    price = company.find_price()
-    if not shares or price is None:
+    if not shares or company.find_price() is None:
         return at_cost, "cost"
-    return at_cost + shares * price, "last_round"
+    worth = Fraction(0)
+    for class_id in {conversion.class_id for conversion in state.conversions if conversion.shares}:
+        worth += _sum_shares(company, state, class_id) * (company.find_class_price(class_id) or 0)
+    return at_cost + worth, "last_round"
 
 
 def _value(hours: Fraction, gpu_class: str | None, prices: Mapping[str, Decimal]) -> Fraction | None:
@@ -315,7 +322,7 @@ def _build_stock(holder_id: str, company: _Company, class_id: str, shares: int, 
     ]
     paid = sum((cost for _, cost in costs), Decimal(0))
     back = Decimal(int(Fraction(company.pay(holder_id, class_id)) * Fraction(shares, held) * 100)).scaleb(-2)
-    price = company.find_price()
+    price = company.find_class_price(class_id)
     mark, method = (Fraction(paid), "cost") if price is None else (shares * price, "last_round")
     ended = company.ended_on is not None
     position = Position(
@@ -349,10 +356,11 @@ def _list_rights(holder_id: str, company: _Company) -> Iterator[Held]:
         *(("warrant", key, each.issued.holder_id, each) for key, each in sorted(company.issuer.warrants.items())),
         *(("option", key, each.granted.holder_id, each) for key, each in sorted(company.issuer.options.items())),
     ]
-    price = company.find_price()
     for kind, security, holder, right in rights:
         if holder != holder_id or not right.shares_outstanding:
             continue
+        class_id = right.issued.class_id if isinstance(right, Warrant) else None
+        price = company.find_price() if class_id is None else company.find_class_price(class_id)
         gain = Fraction(0) if price is None else max(price - right.exercise_price_usd, Fraction(0))
         ended = company.ended_on is not None
         back = company.pay(holder_id, security)

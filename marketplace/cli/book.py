@@ -1,6 +1,5 @@
 """`marketplace book`: what a fund or provider holds, what it is worth, and whether it will be paid back."""
 
-from datetime import UTC, datetime
 from decimal import Decimal
 from typing import Annotated, Final
 
@@ -16,6 +15,7 @@ from marketplace.cli.holding import parse_instant
 from marketplace.cli.projections import DatabaseUrl, NatsUrl, open_both
 from marketplace.equity.recovery import Assumptions
 from marketplace.projections.database import reachable
+from marketplace.runtime.clock import load_market_time
 
 app = App(name="book")
 _MULTIPLES: Final = tuple(Decimal(each) for each in (2, 5, 10, 20, 50))
@@ -39,7 +39,7 @@ def show(
 
     Args:
         party_id: For example `pty_01k…`.
-        at: As of this RFC 3339 instant; now by default.
+        at: As of this RFC 3339 instant; market time by default.
         retail: List prices in USD per GPU-hour, for example H100_SXM:2.99,A100:1.10.
         own_cost: What a GPU-hour costs the holder itself, likewise.
         as_json: Print JSON, everything in it.
@@ -49,9 +49,9 @@ def show(
     configure_logging()
 
     async def main() -> None:
-        instant = datetime.now(UTC) if at is None else parse_instant(at)
         prices = Prices(parse_prices(retail, "/retail"), parse_prices(own_cost, "/own_cost"))
         async with open_both(nats_url, database_url) as (log, engine), reachable(), engine.connect() as connection:
+            instant = await load_market_time(log) if at is None else parse_instant(at)
             book = await load_book(connection, log, party_id, at=instant, prices=prices)
         if as_json:
             CONSOLE.print(msgspec.json.format(msgspec.json.encode(book), indent=2).decode(), markup=False)

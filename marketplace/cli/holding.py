@@ -1,7 +1,7 @@
 """`marketplace explain holding`: a cap table, or one holder's rows of it, down to the events."""
 
 from collections.abc import Iterable
-from datetime import UTC, datetime
+from datetime import datetime
 from decimal import Decimal
 from typing import Annotated
 
@@ -13,6 +13,7 @@ from marketplace.captable.explanation import Entry, Explanation, explain_cap_tab
 from marketplace.captable.hygiene import list_checks
 from marketplace.cli.console import CONSOLE, configure_logging, run
 from marketplace.core.errors import Refusal
+from marketplace.runtime.clock import load_market_time
 from marketplace.runtime.config import load_settings
 from marketplace.runtime.history import load_history
 
@@ -45,9 +46,10 @@ def holding(
         instant = None if at is None else parse_instant(at)
         async with open_log(load_settings(nats_url=nats_url)) as log:
             history = await load_history(log, issuer_id)
+            checked_at = instant or await load_market_time(log)
         _tell(explain_cap_table(history, at=instant, known=known, holder_id=holder, security=security))
         if holder is None and security is None:
-            for check in list_checks(history.until(instant, known), instant or datetime.now(UTC)):
+            for check in list_checks(history.until(instant, known), checked_at):
                 behind = ", ".join(str(sequence) for sequence in check.sequences)
                 CONSOLE.print(f"[yellow]{check.code}[/] {check.text}" + (f" (event {behind})" if behind else ""))
 

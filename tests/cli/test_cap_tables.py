@@ -6,6 +6,7 @@ import io
 import json
 import os
 import sys
+from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from pathlib import Path
 
@@ -19,6 +20,7 @@ from marketplace.projections.database import build_engine
 from marketplace.projections.migrate import migrate
 from marketplace.projections.registry import PROJECTIONS
 from marketplace.projections.runner import Projector
+from marketplace.runtime.commands.clock import advance_clock
 from tests.captable.company import ROUND
 from tests.runtime.market import Market
 from tests.runtime.test_equity import found, invest
@@ -90,6 +92,9 @@ async def test_a_cap_table_is_explained_played_and_booked(
     booked = json.loads(await shell.run("book", "show", trade.fund, "--json"))
     assert booked["sums"]["cost_usd"] == booked["sums"]["mark_usd"] == "50000.00"
     assert "MOIC 1.000000" in await shell.run("book", "show", trade.fund)
+    await advance_clock(market.handler, market.context(None), 40 * 86_400)
+    later = json.loads(await shell.run("book", "show", trade.fund, "--json"))
+    assert datetime.fromisoformat(later["at"]) > datetime.now(UTC) + timedelta(days=39)
     answer = await shell.run("book", "recovery", "--success-part", "0.1", "--multiple", "20", "--trials", "200")
     assert "part needed at 0.5" in answer
     assert "portfolios of seed 1" in answer
