@@ -92,7 +92,7 @@ async def test_a_cap_table_is_explained_played_and_booked(
     booked = json.loads(await shell.run("book", "show", trade.fund, "--json"))
     assert booked["sums"]["cost_usd"] == booked["sums"]["mark_usd"] == "50000.00"
     assert "MOIC 1.000000" in await shell.run("book", "show", trade.fund)
-    await advance_clock(market.handler, market.context(None), 40 * 86_400)
+    await advance_clock(market.handler, market.context(), seconds=40 * 86_400)
     later = json.loads(await shell.run("book", "show", trade.fund, "--json"))
     assert datetime.fromisoformat(later["at"]) > datetime.now(UTC) + timedelta(days=39)
     answer = await shell.run("book", "recovery", "--success-part", "0.1", "--multiple", "20", "--trials", "200")
