@@ -77,6 +77,7 @@ async def test_a_cap_table_is_explained_played_and_booked(
     assert "issuer_unknown" in past
     await shell.run("explain", "holding", issuer, "--at", "yesterday", code=2)
 
+    recorded = (await jetstream_log.health()).last_sequence
     terms = tmp_path / "round.json"
     terms.write_bytes(msgspec.json.encode(ROUND))
     span = ("--low", "10000000", "--high", "40000000", "--points", "4")
@@ -88,6 +89,8 @@ async def test_a_cap_table_is_explained_played_and_booked(
     for point in exits:
         assert sum(Decimal(holder["amount_usd"]) for holder in point["holders"]) == Decimal(point["proceeds_usd"])
     await shell.run("what-if", "round", issuer, "--terms", tmp_path / "none.json", *span, code=2)
+    assert (await jetstream_log.health()).last_sequence == recorded
+    assert {line["holder"] for line in lines} >= {"Founders", "not granted"}
 
     booked = json.loads(await shell.run("book", "show", trade.fund, "--json"))
     assert booked["sums"]["cost_usd"] == booked["sums"]["mark_usd"] == "50000.00"
