@@ -33,6 +33,7 @@ class PositionLine(msgspec.Struct, frozen=True, kw_only=True):
     Attributes:
         instrument_id: The instrument; issuer and class for stock that came by none.
         issuer_id: Whose equity.
+        issuer_name: Legal name of the company.
         sector: Of the issuer.
         gpu_vendor: Of the compute; ``none`` for cash.
         kind: ``safe`` and the like, or ``stock``.
@@ -54,6 +55,7 @@ class PositionLine(msgspec.Struct, frozen=True, kw_only=True):
 
     instrument_id: str
     issuer_id: str
+    issuer_name: str
     sector: str
     gpu_vendor: str
     kind: str
@@ -179,6 +181,7 @@ def _render_position(held: Held) -> PositionLine:
     return PositionLine(
         instrument_id=of.instrument_id,
         issuer_id=of.issuer_id,
+        issuer_name=held.issuer_name,
         sector=of.sector,
         gpu_vendor=of.gpu_vendor,
         kind=of.instrument_kind,

@@ -73,6 +73,7 @@ class Held:
 
     Attributes:
         position: For the sums of the book.
+        issuer_name: Legal name of the company.
         status: ``open``, or ``ended``: by a sale of the company, or because nothing of it is left.
         shares: What its principal became, or the stock.
         principal_usd: Not converted.
@@ -82,6 +83,7 @@ class Held:
     """
 
     position: Position
+    issuer_name: str
     status: Literal["open", "ended"]
     shares: int
     principal_usd: Decimal
@@ -357,6 +359,7 @@ def _finish(
         flows = [*flows, (company.ended_on, content.sold_usd)]
     return Held(
         position=position,
+        issuer_name=company.issuer.formed.legal_name,
         status="ended" if ended else "open",
         shares=int(sum((parcel.shares for parcel in content.parcels), Fraction(0))),
         principal_usd=content.principal_usd,

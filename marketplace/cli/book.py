@@ -5,7 +5,7 @@ from typing import Annotated, Final
 
 import msgspec
 from cyclopts import App, Parameter
-from rich.table import Table
+from rich.table import Column, Table
 
 from marketplace.api.books import load_book, parse_prices
 from marketplace.captable.book import HolderBook, ask_recovery
@@ -103,12 +103,14 @@ def recovery(
 
 
 def _tell(book: HolderBook) -> None:
-    table = Table("instrument", "issuer", "status", "cost", "mark", "method", "undrawn", "received", "gain")
+    table = Table(
+        "company", "kind", "status", "cost", "mark", "method", "undrawn", "received", "realised", "unrealised"
+    )
     for line in book.positions:
-        gain = line.realised_usd + line.unrealised_usd
-        amounts = (line.cost_usd, line.mark_usd, line.mark_method, line.undrawn_usd, line.distributed_usd, gain)
+        received = (line.undrawn_usd, line.distributed_usd, line.realised_usd, line.unrealised_usd)
+        amounts = (line.cost_usd, line.mark_usd, line.mark_method, *received)
         shown = (each if isinstance(each, str) else f"{each:,}" for each in amounts)
-        table.add_row(line.instrument_id, line.issuer_id, line.status, *shown)
+        table.add_row(line.issuer_name, f"{line.kind}\n{line.instrument_id}", line.status, *shown)
     CONSOLE.print(table)
     sums = book.sums
     rates = ", ".join(f"{rate:.2%}" for rate in sums.xirr) or "no rate"
