@@ -103,9 +103,8 @@ def recovery(
 
 
 def _tell(book: HolderBook) -> None:
-    table = Table(
-        "company", "kind", "status", "cost", "mark", "method", "undrawn", "received", "realised", "unrealised"
-    )
+    names = ("status", "cost", "mark", "method", "undrawn", "received", "realised", "unrealised")
+    table = Table("company", Column("position", overflow="fold"), *names)
     for line in book.positions:
         received = (line.undrawn_usd, line.distributed_usd, line.realised_usd, line.unrealised_usd)
         amounts = (line.cost_usd, line.mark_usd, line.mark_method, *received)
