@@ -96,8 +96,16 @@ async def open_services(settings: Settings) -> AsyncIterator[Services]:
         )
         answering = asyncio.create_task(MeterSubject(services, settings.nats_url).run(), name="meters")
         answering.add_done_callback(_complain)
-        await stack.enter_async_context(_running(answering))
+        preparing = asyncio.create_task(_prepare_quotes(services), name="quotes")
+        preparing.add_done_callback(_complain)
+        await stack.enter_async_context(_running(answering, preparing))
         yield services
+
+
+async def _prepare_quotes(services: Services) -> None:
+    """Let the first quotes not wait for a book to be solved; without a database nobody knows what is open."""
+    if services.engine is not None:
+        await services.quoter.prepare()
 
 
 def _build_handler(stream: JetStreamLog, settings: Settings, engine: AsyncEngine | None) -> Handler:

@@ -104,6 +104,7 @@ def render_quote(quoted: Quoted, gpu_hours: int) -> QuoteAnswer:
 
 
 def _render_placement(quoted: Quoted, placement: Placement, gpu_hours: int) -> QuotePlacement:
+    bid = quoted.row.bids[placement.bid]
     pool = next(pool for pool in quoted.book.pools if pool.pool_id == placement.pool_id)
     return QuotePlacement(
         gpu_class=pool.gpu_class,
@@ -114,9 +115,10 @@ def _render_placement(quoted: Quoted, placement: Placement, gpu_hours: int) -> Q
         start=quoted.horizon.at(placement.start_period),
         end=quoted.horizon.at(placement.end_period),
         price_to_win_usd_per_gpu_hour=placement.price_usd_per_gpu_hour,
-        value_usd_per_gpu_hour=quoted.row.bids[placement.bid].value_usd_per_gpu_hour,
+        value_usd_per_gpu_hour=bid.value_usd_per_gpu_hour,
         total_usd=placement.price_usd_per_gpu_hour * gpu_hours,
         displaced_orders=placement.displaced,
+        resold=not quoted.resold.isdisjoint(bid.lot_ids or ()),
     )
 
 

@@ -160,10 +160,24 @@ def build_report(history: History, at: datetime, known: int | None = None) -> Ca
     """
     past = history.until(at, known)
     issuer, instruments = past.get_issuer(), past.list_instruments()
+    checks = list_checks(past, at)
+    return render_report(issuer, instruments, at, known=known, last_sequence=past.last_sequence, checks=checks)
+
+
+def render_report(
+    issuer: Issuer,
+    instruments: dict[str, Instrument],
+    at: datetime,
+    *,
+    known: int | None,
+    last_sequence: int,
+    checks: tuple[Check, ...] = (),
+) -> CapTableReport:
+    """Return the cap table of a company and its instruments, recorded or on a branch."""
     rows = list_rows(issuer, at)
     outstanding = sum(row.shares for row in rows if row.kind == "stock")
     return CapTableReport(
-        issuer_id=history.issuer_id,
+        issuer_id=issuer.formed.issuer_id,
         at=at,
         known=known,
         outstanding_shares=outstanding,
@@ -174,8 +188,8 @@ def build_report(history: History, at: datetime, known: int | None = None) -> Ca
         instruments=tuple(_render_instrument(instruments[each]) for each in sorted(instruments)),
         plan=_render_plan(issuer),
         dilution=_render_dilution(issuer),
-        checks=list_checks(past, at),
-        last_sequence=past.last_sequence,
+        checks=checks,
+        last_sequence=last_sequence,
     )
 
 

@@ -119,7 +119,7 @@ def _require_within(state: Issuer, measured: Dilution, pointer: str) -> None:
         "dilution_exceeded",
         f"instruments would come to {shown} of {state.formed.issuer_id}, and its limit is {state.limit.dilution_max}: "
         f"{_show(measured.converted)} shares converted, {_show(measured.warrants)} under warrants, and {principal} "
-        "USD that may still  become equity; offer less, or set another limit",
+        "USD that may still become equity; offer less, or set another limit",
         pointer=pointer or None,
         dilution_max=str(state.limit.dilution_max),
         dilution=str(shown),

@@ -202,6 +202,7 @@ def _split_stock(state: Issuer, event: IssuerStockSplit) -> Issuer:
             shares=int(known.shares * ratio),
             shares_outstanding=int(known.shares_outstanding * ratio),
             exercise_price_usd=known.exercise_price_usd / ratio,
+            split=known.split * ratio,
         )
         for warrant_id, known in state.warrants.items()
     }

@@ -109,6 +109,7 @@ class Warrant:
         exercise_price_usd: Price of one share.
         vested: Tranches that have vested.
         expired: Whether its end was recorded.
+        split: By how much splits multiplied a share since it was issued.
     """
 
     issued: IssuerWarrantIssued
@@ -117,10 +118,13 @@ class Warrant:
     exercise_price_usd: Fraction
     vested: frozenset[int] = frozenset()
     expired: bool = False
+    split: Fraction = Fraction(1)
 
     def count_tranche(self, tranche: int) -> int:
-        """Return the shares of a tranche after all splits."""
-        return int(Fraction(self.issued.tranches[tranche].shares * self.shares, self.issued.shares))
+        """Return the shares of a tranche after all splits; those of all tranches sum to the warrant's."""
+        before = sum(each.shares for each in self.issued.tranches[:tranche])
+        until = before + self.issued.tranches[tranche].shares
+        return until * self.shares // self.issued.shares - before * self.shares // self.issued.shares
 
     @property
     def shares_exercisable(self) -> int:

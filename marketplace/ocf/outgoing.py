@@ -19,7 +19,7 @@ from marketplace.ocf import transactions as tx
 from marketplace.ocf.lots import Lot
 from marketplace.ocf.numbers import render_money, render_number
 from marketplace.ocf.outgoing_convertibles import Convertibles
-from marketplace.ocf.outgoing_rights import RIGHTS
+from marketplace.ocf.outgoing_rights import RIGHTS, round_warrants_down
 from marketplace.ocf.values import Ratio
 from marketplace.ocf.writing import PLAN_ID, Writing, render_comments, render_stakeholder
 
@@ -181,6 +181,7 @@ def _render_reason(cause: str | None) -> str:
 def _split(out: Writing, event: issuers.IssuerStockSplit) -> None:
     ratio = Fraction(event.numerator, event.denominator)
     _merge_odd_lots(out, ratio)
+    round_warrants_down(out, ratio)
     for class_id in sorted(out.classes):
         out.authorised[class_id] = int(out.authorised[class_id] * ratio)
         split_ratio = Ratio(numerator=str(event.numerator), denominator=str(event.denominator))

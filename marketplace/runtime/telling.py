@@ -29,6 +29,9 @@ LENGTHS: Final = {
 }
 """Facts that are a number of periods, and those that say them in hours."""
 
+UNITS: Final = {"power": "kW", "principal": "USD"}
+"""What the amounts of a limit are counted in, by the first part of its id."""
+
 
 def tell_reason(horizon: Horizon, reason: model.Reason) -> Reason:
     """Return a reason of the engine with its instants and hours, in facts and in words."""
@@ -43,7 +46,7 @@ def take_back_reason(horizon: Horizon, reason: Reason) -> model.Reason:
     Raises:
         Corrupt: What was added is not what follows from it.
     """
-    names = {*STARTS.values(), *LENGTHS.values()}
+    names = {*STARTS.values(), *LENGTHS.values(), "limit_unit"}
     plain = {name: fact for name, fact in reason.facts.items() if name not in names}
     found = model.Reason(reason.code, reason.text.removesuffix(_say(reason.facts)), plain)
     if names & reason.facts.keys() and tell_reason(horizon, found) != reason:
@@ -58,11 +61,14 @@ def _list_facts(horizon: Horizon, reason: model.Reason) -> Iterator[tuple[str, s
     for name, told in LENGTHS.items():
         if name in reason.facts:
             yield told, str(int(reason.facts[name]) * (horizon.period // HOUR))
+    unit = UNITS.get(reason.facts.get("limit_id", "").split("/")[0])
+    if unit is not None:
+        yield "limit_unit", unit
 
 
 def _say(facts: dict[str, str]) -> str:
     """Return what the facts add to the sentence, empty where they add nothing."""
-    said = ""
+    said = f" {facts['limit_unit']}" if "limit_unit" in facts else ""
     if "nearest_feasible_start_at" in facts:
         said += f"; the nearest start that would do is {facts['nearest_feasible_start_at']}"
     changes = list(_list_changes(facts))

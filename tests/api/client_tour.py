@@ -9,8 +9,9 @@ import pytest
 
 from events.lot import AskStep
 from events.order import ClassOffer, OrderTerms
+from events.pricelist import ListPrice
 from events.service import STANDARD_SERVICE
-from marketplace.api.bodies.cap_tables import AskRecoveryBody, PlotExitsBody, PlotRoundsBody
+from marketplace.api.bodies.cap_tables import AskRecoveryBody, PlotExitsBody, PlotRoundsBody, ScenarioBody
 from marketplace.api.bodies.delivery import DisputeStatementBody, ResolveStatementBody, TerminateGrantBody
 from marketplace.api.bodies.issuers import LimitDilutionBody
 from marketplace.api.bodies.spreads import CorrectSpreadBody, UseBody, VoidSpreadBody
@@ -25,7 +26,7 @@ from marketplace.api.bodies.supply import (
 from marketplace.api.bodies.trading import HoldQuoteBody
 from marketplace.client import MarketplaceClient, ProblemError
 from tests.api.rows import World
-from tests.api.rows_captables import ASSUMED, RANGE, build_plot
+from tests.api.rows_captables import ASSUMED, RANGE, build_plot, build_scenario
 from tests.api.rows_trading import build_cash_order
 from tests.api.stage import ADMIN_KEY
 
@@ -54,6 +55,15 @@ async def _see_trading(client: MarketplaceClient, ids: dict) -> None:
     assert await client.read_index("H100_SXM")
     curves = await client.read_curves("H100_SXM")
     assert {step.side for step in curves} == {"ask", "bid"}
+    [listed] = [row async for row in client.list_list_prices()]
+    price = ListPrice(
+        gpu_class="H100_SXM",
+        provider=listed.provider,
+        usd_per_gpu_hour=listed.usd_per_gpu_hour,
+        listed_on=listed.listed_on,
+        source=listed.source,
+    )
+    assert (await client.publish_pricelist("list prices", (price,))).id == listed.pricelist_id
 
 
 async def _see_spreads(client: MarketplaceClient, ids: dict) -> None:
@@ -206,6 +216,14 @@ async def _see_companies(client: MarketplaceClient, world: World) -> None:
     assert report.fully_diluted_shares > 0
     assert (await client.explain_cap_table(issuer)).rows
     assert (await client.export_issuer(issuer)).startswith(b"PK")
+    body = msgspec.convert(build_scenario(world), ScenarioBody, strict=False)
+    with pytest.raises(ProblemError) as caught:
+        await client.count_pending(issuer, body)
+    assert caught.value.code == "issuer_ended"
+    numbers = {number.name: number for number in (await client.explain_cap_table(issuer)).numbers}
+    known = numbers["outstanding"].entries[-1].sequence
+    pending = await client.count_pending(issuer, msgspec.structs.replace(body, known=known))
+    assert pending.before.issuer_id == pending.after.issuer_id == issuer
     position, companies = await _see_position(client, issuer)
     rounds = await client.plot_rounds(issuer, msgspec.convert(build_plot(world), PlotRoundsBody, strict=False))
     exits = await client.plot_exits(issuer, msgspec.convert({"range": RANGE}, PlotExitsBody, strict=False))

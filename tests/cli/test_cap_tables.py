@@ -67,6 +67,20 @@ async def test_a_cap_table_is_explained_played_and_booked(
 
     told = await shell.run("explain", "holding", issuer)
     assert "stock common of Founders: 8,000,000" in told
+    founders, total = (next(line for line in told.splitlines() if word in line) for word in ("Founders", "total"))
+    assert [cell.strip() for cell in founders.split("│")[1:-1]] == [
+        "Founders",
+        "8,000,000",
+        "100.0000%",
+        "8,000,000",
+        "8,000,000",
+        "88.8889%",
+    ]
+    assert "9,000,000" in total
+    assert "(pool, not granted)" in told
+    assert "50,000" in next(
+        line for line in told.splitlines() if rename_id("iss", trade.startup) not in line and "ins_" in line
+    )
     assert "authorised/common: 10,000,000" in told
     assert "+50,000.00" in told or "+50,000" in told
     assert "approval_missing issuer.stock_issued.v1" in told

@@ -18,6 +18,7 @@ from marketplace.runtime.clearing import compute_book_hash
 from marketplace.runtime.commands import grants, sites, statements, supply, usage
 from marketplace.runtime.commands.auctions import lock_auction
 from marketplace.runtime.commands.resale import resell_grant
+from marketplace.runtime.commands.substitution import substitute_grant
 from marketplace.runtime.handler import Handler
 from marketplace.runtime.supply import Supply
 from tests.runtime.invariants import check_log
@@ -246,6 +247,27 @@ async def test_a_grant_that_ends_takes_its_offers_off_the_market_and_leaves_what
         done.bought.issued.end,
         done.trade.lot,
     )
+    await check_log(market.log)
+
+
+async def test_a_grant_that_was_sold_on_in_part_moves_with_what_it_kept(market):
+    async with market.worker():
+        done = await sell_on(market)
+    source, bought = done.source.issued, done.bought.issued
+    provider = market.context(done.trade.provider)
+    _, other = await market.pool(done.trade.provider)
+    lot = await market.lot(done.trade.provider, other, ask="2", nodes=4)
+    await substitute_grant(market.handler, provider, source.grant_id, pool_id=other, reason="the hall is refitted")
+    moved = (await market.state("pool", other)).reservations[source.grant_id]
+    counts = {
+        day: sum(share.nodes for share in moved.lots if share.start <= source.start + day * DAY < share.end)
+        for day in (1, 2, 5, 8, 9)
+    }
+    assert counts == {1: 4, 2: 4, 5: 3, 8: 4, 9: 4}
+    assert {share.lot_id for share in moved.lots} == {lot}
+    left = (await market.state("pool", done.trade.pool)).reservations
+    assert left[source.grant_id].end == market.clock.now()
+    assert left[bought.grant_id].end == bought.end
     await check_log(market.log)
 
 

@@ -26,6 +26,8 @@ HOPELESS = model.Reason(
     "never_feasible", "no pool has it", {"nearest_feasible_start": "4", "longest_duration_periods": "5"}
 )
 
+LIMITED = model.Reason("limit_reached", "12 is left, and it would take 99", {"limit_id": "power/sit_1"})
+
 
 def test_a_reason_names_instants_and_hours_in_facts_and_words():
     told = tell_reason(HORIZON, OUTBID)
@@ -41,7 +43,12 @@ def test_a_reason_names_instants_and_hours_in_facts_and_words():
     assert hopeless.text == "no pool has it; the nearest start that would do is 2026-03-05T00:00:00Z"
 
 
-@pytest.mark.parametrize("said", [OUTBID, HOPELESS, model.Reason("deferred", "there was no room", {})])
+def test_a_limit_is_told_with_its_unit():
+    told = tell_reason(HORIZON, LIMITED)
+    assert (told.text, told.facts["limit_unit"]) == ("12 is left, and it would take 99 kW", "kW")
+
+
+@pytest.mark.parametrize("said", [OUTBID, HOPELESS, LIMITED, model.Reason("deferred", "there was no room", {})])
 def test_what_was_told_is_taken_back_to_what_the_engine_said(said):
     assert take_back_reason(HORIZON, tell_reason(HORIZON, said)) == said
 

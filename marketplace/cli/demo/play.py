@@ -192,7 +192,7 @@ class Play:
         await self.each(issued, self._accept_one)
 
     async def _accept_one(self, statement: StatementView) -> None:
-        """Accept a statement, unless the clock went so far meanwhile that silence accepted it."""
+        """Accept a statement, unless silence or the round before did while it was still listed as issued."""
         try:
             await self.client(self.names[statement.startup_id]).accept_statement(statement.statement_id)
         except ProblemError as problem:
