@@ -106,11 +106,16 @@ async def test_a_cap_table_is_explained_played_and_booked(
     assert (await jetstream_log.health()).last_sequence == recorded
     assert {line["holder"] for line in lines} >= {"Founders", "not granted"}
 
-    booked = json.loads(await shell.run("book", "show", trade.fund, "--json"))
+    await see_book(shell, market, trade.fund)
+
+
+async def see_book(shell, market, fund_id):
+    """See a book now and, once the clock went on, at market time; and ask the recovery question."""
+    booked = json.loads(await shell.run("book", "show", fund_id, "--json"))
     assert booked["sums"]["cost_usd"] == booked["sums"]["mark_usd"] == "50000.00"
-    assert "MOIC 1.000000" in await shell.run("book", "show", trade.fund)
+    assert "MOIC 1.000000" in await shell.run("book", "show", fund_id)
     await advance_clock(market.handler, market.context(), seconds=40 * 86_400)
-    later = json.loads(await shell.run("book", "show", trade.fund, "--json"))
+    later = json.loads(await shell.run("book", "show", fund_id, "--json"))
     assert datetime.fromisoformat(later["at"]) > datetime.now(UTC) + timedelta(days=39)
     answer = await shell.run("book", "recovery", "--success-part", "0.1", "--multiple", "20", "--trials", "200")
     assert "part needed at 0.5" in answer
