@@ -26,6 +26,7 @@ Id = Annotated[
         description="Prefixed id, a TypeID",
     ),
 ]
+Hours = Annotated[Decimal, Meta(description="Hours of work, exact decimal string, at most 4 places")]
 GpuSeconds = Annotated[int, Meta(ge=0, description="GPU-seconds of one class")]
 Shares = Annotated[int, Meta(ge=0, description="Whole shares")]
 Nodes = Annotated[int, Meta(ge=1, le=100_000, description="Whole nodes")]

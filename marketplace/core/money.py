@@ -19,6 +19,8 @@ SHARE_PLACES: Final = 9
 PRICE_MAX_USD_PER_SHARE: Final = Decimal(10) ** 9
 SHARE_PRICE_PLACES: Final = 12
 SECONDS_PER_HOUR: Final = 3_600
+HOURS_PLACES: Final = 4
+HOURS_MAX: Final = Decimal(10**6)
 
 
 def require_usd(amount: Decimal, pointer: str, *, zero: bool = False) -> None:
@@ -38,6 +40,11 @@ def require_usd(amount: Decimal, pointer: str, *, zero: bool = False) -> None:
 def require_price(price: Decimal, pointer: str, *, zero: bool = False) -> None:
     """Refuse a price per GPU-hour that has more than 6 decimal places or is not between 0 and 10^9 dollars."""
     _require(price, pointer, "dollars per GPU-hour", PRICE_MAX_USD_PER_GPU_HOUR, PRICE_PLACES, zero=zero)
+
+
+def require_hours(hours: Decimal, pointer: str, *, zero: bool = False) -> None:
+    """Refuse hours of work that have more than 4 decimal places or are not between 0 and 10^6."""
+    _require(hours, pointer, "hours", HOURS_MAX, HOURS_PLACES, zero=zero)
 
 
 def require_price_per_share(price: Decimal, pointer: str, *, zero: bool = False) -> None:

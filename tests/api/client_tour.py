@@ -11,9 +11,11 @@ from events.lot import AskStep
 from events.order import ClassOffer, OrderTerms
 from events.pricelist import ListPrice
 from events.service import STANDARD_SERVICE
+from events.service_line import HoursReading
 from marketplace.api.bodies.cap_tables import AskRecoveryBody, PlotExitsBody, PlotRoundsBody, ScenarioBody
 from marketplace.api.bodies.delivery import DisputeStatementBody, ResolveStatementBody, TerminateGrantBody
 from marketplace.api.bodies.issuers import LimitDilutionBody
+from marketplace.api.bodies.service_lines import CorrectHoursBody, ProposeServiceLineBody, VoidHoursBody
 from marketplace.api.bodies.spreads import CorrectSpreadBody, UseBody, VoidSpreadBody
 from marketplace.api.bodies.supply import (
     ClosePoolBody,
@@ -52,6 +54,7 @@ async def _see_trading(client: MarketplaceClient, ids: dict) -> None:
     assert Decimal(audit["certificate"]["price_loss_max"]) == certificate.price_loss_max
     assert (await client.get_standing(ids["provider"])).provider_id == ids["provider"]
     await _see_spreads(client, ids)
+    await _see_service_lines(client, ids)
     assert await client.read_index("H100_SXM")
     curves = await client.read_curves("H100_SXM")
     assert {step.side for step in curves} == {"ask", "bid"}
@@ -78,6 +81,31 @@ async def _see_spreads(client: MarketplaceClient, ids: dict) -> None:
     with pytest.raises(ProblemError) as caught:
         await client.void_spread(VoidSpreadBody(**named, reading_id="never-sent", reason="a tour"))
     assert caught.value.code == "spread_unknown"
+
+
+async def _see_service_lines(client: MarketplaceClient, ids: dict) -> None:
+    """See what was agreed on, and let the same be proposed again and decline it."""
+    (line,) = [each async for each in client.list_service_lines(ids["second_grant"])]
+    assert (await client.get_service_line(line.service_line_id)).status in {"agreed", "closed"}
+    (hours,) = [each async for each in client.list_hours(line.service_line_id)]
+    reading = HoursReading(reading_id="never-sent", start=hours.start, end=hours.end, hours=Decimal(1))
+    asked = (
+        (client.correct_hours, CorrectHoursBody(source=hours.source, reading=reading, reason="a tour")),
+        (client.void_hours, VoidHoursBody(source=hours.source, reading_id="never-sent", reason="a tour")),
+    )
+    for ask, body in asked:
+        with pytest.raises(ProblemError) as caught:
+            await ask(line.service_line_id, body)
+        assert caught.value.code == "reading_unknown"
+    offer = ProposeServiceLineBody(
+        grant_id=ids["second_grant"], name="support", price_usd_per_hour=Decimal(1), hours=Decimal(1)
+    )
+    for ask in (client.propose_service_line(offer), client.agree_service_line(ids["declined_line"])):
+        with pytest.raises(ProblemError) as caught:
+            await ask
+        assert caught.value.code in {"grant_terminated", "service_line_declined"}
+    assert (await client.approve_service_line(ids["declined_line"])).id == ids["declined_line"]
+    assert (await client.decline_service_line(ids["declined_line"], "still")).id == ids["declined_line"]
 
 
 async def _see_quotes(client: MarketplaceClient, world: World) -> None:

@@ -390,7 +390,7 @@ PROJECTION: Final = Projection(
     )
     | all_of(
         "party", "site", "pool", "lot", "mandate", "order", "auction", "grant", "usage", "statement", "account",
-        "instrument", "clock", "quote", "pricelist",
+        "instrument", "clock", "quote", "pricelist", "service_line",
     ),
     load=_load,
 )  # fmt: skip
