@@ -1,12 +1,13 @@
-"""Steps of the walk for service lines: proposed, approved, agreed on, worked, corrected, and stated in hours."""
+"""Steps of the walk for service lines: proposed, approved, agreed on, worked, corrected, and stated in hours.
+
+A step may be sent again: what it chooses rests on the seed, on the ledger as the step found it, and on nothing else.
+"""
 
 from datetime import timedelta
 from decimal import Decimal
 
 from events.service_line import HoursReading
 from marketplace.runtime.commands import service_hours, service_lines, statements
-
-SHEET = "sheet"
 
 
 class LineSteps:
@@ -23,19 +24,16 @@ class LineSteps:
                 price_usd_per_hour=Decimal(self.random.choice(["0.333333", "20", "45.5"])),
                 hours=Decimal(self.random.randint(1, 400_000)).scaleb(-4),
             )
-            await self.follow()
             if self.random.random() < 0.7:
-                await self.begin_work(market, receipt.id)
+                equity, provider = state.issued.equity, state.issued.provider_id
+                holder = equity.holder_id if equity is not None and equity.holder_id != provider else None
+                await self.agree(market, receipt.id, state.issued.startup_id, holder)
 
-    async def begin_work(self, market, line):
-        """Let all who have to say yes, and report what was worked in the next hours."""
-        proposed = self.ledger.states["service_line"][line].proposed
-        if proposed.holder_id is not None:
-            await service_lines.approve_service_line(market.handler, market.context(proposed.holder_id), line)
-        await service_lines.agree_service_line(market.handler, market.context(proposed.startup_id), line)
-        self.market.clock.at += timedelta(hours=self.random.choice([1, 3, 30]))
-        await self.follow()
-        await self.report_hours(market, line, self.ledger.states["service_line"][line])
+    async def agree(self, market, line, startup, holder):
+        """Let all who have to say yes."""
+        if holder is not None:
+            await service_lines.approve_service_line(market.handler, market.context(holder), line)
+        await service_lines.agree_service_line(market.handler, market.context(startup), line)
 
     async def do_agree_line(self, market):
         if found := self.pick("service_line", "proposed"):
@@ -45,7 +43,7 @@ class LineSteps:
                 context = market.context(proposed.provider_id)
                 await service_lines.decline_service_line(market.handler, context, line, reason="nobody is free")
                 return
-            await self.begin_work(market, line)
+            await self.agree(market, line, proposed.startup_id, proposed.holder_id)
 
     def draw_hours(self, line):
         """Return a reading that ends before now and within the grant; it may begin before the agreement."""
@@ -59,12 +57,12 @@ class LineSteps:
     async def do_report_hours(self, market):
         if found := self.pick("service_line", "agreed"):
             line, state = found
-            await self.report_hours(market, line, state)
+            readings = tuple(self.draw_hours(state) for _ in range(self.random.randint(1, 3)))
+            context = market.context(state.proposed.provider_id)
+            await service_hours.report_hours(market.handler, context, line, source=line, readings=readings)
 
-    async def report_hours(self, market, line, state):
-        readings = tuple(self.draw_hours(state) for _ in range(self.random.randint(1, 3)))
-        context = market.context(state.proposed.provider_id)
-        await service_hours.report_hours(market.handler, context, line, source=line, readings=readings)
+    do_report_more = do_report_hours
+    do_report_most = do_report_hours
 
     async def do_correct_hours(self, market):
         if found := self.pick("service_line", "agreed", "closed"):
