@@ -1,7 +1,7 @@
 """`marketplace explain holding`: a cap table, or one holder's rows of it, down to the events."""
 
 from collections.abc import Iterable
-from datetime import UTC, datetime
+from datetime import datetime
 from decimal import Decimal
 from typing import Annotated
 
@@ -15,6 +15,7 @@ from marketplace.captable.report import build_report
 from marketplace.cli.cap_table import show_cap_table
 from marketplace.cli.console import CONSOLE, configure_logging, run
 from marketplace.core.errors import Refusal
+from marketplace.runtime.clock import load_market_time
 from marketplace.runtime.config import load_settings
 from marketplace.runtime.history import load_history
 
@@ -47,13 +48,14 @@ def holding(
         instant = None if at is None else parse_instant(at)
         async with open_log(load_settings(nats_url=nats_url)) as log:
             history = await load_history(log, issuer_id)
+            checked_at = instant or await load_market_time(log)
         explained = explain_cap_table(history, at=instant, known=known, holder_id=holder, security=security)
         whole = holder is None and security is None
         if whole:
-            show_cap_table(build_report(history, instant or datetime.now(UTC), known))
+            show_cap_table(build_report(history, checked_at, known))
         _tell(explained)
         if whole:
-            for check in list_checks(history.until(instant, known), instant or datetime.now(UTC)):
+            for check in list_checks(history.until(instant, known), checked_at):
                 behind = ", ".join(str(sequence) for sequence in check.sequences)
                 CONSOLE.print(f"[yellow]{check.code}[/] {check.text}" + (f" (event {behind})" if behind else ""))
 

@@ -27,4 +27,5 @@ def list_faults(value: Mapping[str, Any], kind: type[msgspec.Struct]) -> Iterato
             msgspec.convert(value[name], field.type)
         except msgspec.ValidationError as error:
             text, _, path = str(error).partition(" - at `$")
+            text = text.replace("Expected `str` matching regex", "expected text of the form")
             yield f"{name}{path.rstrip('`')}: {text}"

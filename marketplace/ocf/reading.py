@@ -136,7 +136,11 @@ def _list_repeated(content: bytes) -> list[str]:
 def _parse_manifest(name: str, document: dict[str, Any], findings: Findings) -> Manifest | None:
     for path in _list_nulls(document):
         findings.add("problem", name, "", "null", f"{path} is null; leave the member out")
-    faults = list(list_faults(document, Manifest))
+    version = document.get("ocf_version")
+    faults = [
+        f"the package is of version {version!r}; 1.2.0 is read" if fault.startswith("ocf_version:") else fault
+        for fault in list_faults(document, Manifest)
+    ]
     for fault in faults:
         findings.add("problem", name, "", "manifest_invalid", fault)
     return None if faults else msgspec.convert(document, Manifest)
@@ -208,7 +212,9 @@ def _parse_item(name: str, index: int, value: Any, findings: Findings) -> Item |
     where = f"{tag} {value.get('id', where)}"
     nulls = [path for path in _list_nulls(value) if path != _NULL_ALLOWED]
     for path in nulls:
-        findings.add("problem", name, where, "null", f"{path} is null; leave the member out")
+        findings.add(
+            "problem", name, where, "null", f"{path} is null; give it a value, or leave it out where OCF lets you"
+        )
     known = tag.replace(OLDER_NAME, NAME)
     if known not in _ITEM_TYPES:
         findings.add("problem", name, where, "object_type_unknown", f"object_type {tag!r} is not one of OCF 1.2.0")

@@ -201,6 +201,15 @@ async def _see_accounts(client: MarketplaceClient, ids: dict) -> None:
     assert statement.lines
 
 
+async def _see_position(client: MarketplaceClient, issuer_id: str) -> tuple[int, object]:
+    """Return how far the log goes, and what the projections know of a company."""
+    page, last = await client.read_events(), 0
+    while page.next_after > last:
+        last = page.next_after
+        page = await client.read_events(after=last)
+    return last, (await client.get_cap_table(issuer_id), await client.get_issuer(issuer_id))
+
+
 async def _see_companies(client: MarketplaceClient, world: World) -> None:
     issuer, fund = world.ids["issuer"], world.ids["fund"]
     instrument = await client.get_instrument(world.ids["instrument"])
@@ -243,9 +252,11 @@ async def _see_companies(client: MarketplaceClient, world: World) -> None:
     known = numbers["outstanding"].entries[-1].sequence
     pending = await client.count_pending(issuer, msgspec.structs.replace(body, known=known))
     assert pending.before.issuer_id == pending.after.issuer_id == issuer
+    position, companies = await _see_position(client, issuer)
     rounds = await client.plot_rounds(issuer, msgspec.convert(build_plot(world), PlotRoundsBody, strict=False))
     exits = await client.plot_exits(issuer, msgspec.convert({"range": RANGE}, PlotExitsBody, strict=False))
     assert len(rounds) == len(exits) == RANGE["points"]
+    assert await _see_position(client, issuer) == (position, companies), "what if records nothing"
     assert (await client.get_book(fund, retail="H100_SXM:4")).positions
     recovery = await client.ask_recovery(fund, msgspec.convert(ASSUMED, AskRecoveryBody, strict=False))
     assert recovery.table

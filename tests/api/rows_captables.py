@@ -62,7 +62,7 @@ CAP_TABLES = (
         body=lambda world: build_plot(world, format="csv"),
         refused=(lambda world: build_plot(world, format="xls"), 422, "body_invalid"),
         check=lambda text: text.startswith(
-            "pre_money_usd,price_usd_per_share,holder_id,shares,part,dilution,refused\n"
+            "pre_money_usd,price_usd_per_share,holder_id,holder,shares_before,shares,part_before,part,dilution,refused\n"
         ),
     ),
     Row(

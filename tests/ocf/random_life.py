@@ -31,7 +31,7 @@ class RandomLife(Life):
         return make_id(prefix, self.count)
 
     def pick(self, choices):
-        choices = sorted(choices) if isinstance(choices, set | frozenset) else list(choices)
+        choices = choices if isinstance(choices, list | tuple) else sorted(choices)
         if not choices:
             raise Refusal("nothing", "there is nothing to choose from")
         return self.random.choice(choices)

@@ -94,6 +94,7 @@ def test_a_sidecar_that_does_not_make_the_other_files_is_not_believed(files):
     )
     verdict = judge(changed)
     assert verdict.intake is None
+    assert check_files(changed) == verdict.findings
     assert {(each.file, each.code) for each in verdict.findings} == {
         ("Stakeholders.ocf.json", "sidecar_differs"),
         ("Manifest.ocf.json", "sidecar_differs"),
