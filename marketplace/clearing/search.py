@@ -91,8 +91,9 @@ def improve(
     reaches = (SMALL_REACH,) if small else choose_reaches(prospects)
     programs = Neighbourhoods(allocation, prospects, tables, (pick, reaches[0]))
     slices = 1 if small else SETTLE_ROUNDS
-    ruin.run(RUINS_FIRST_PER_ORDER * len(allocation.grid.wishes))
-    settle(allocation, tables[2], np.argsort(-prospects.best, kind="stable").tolist())
+    orders = np.unique(prospects.order).tolist()
+    ruin.run(RUINS_FIRST_PER_ORDER * len(orders))
+    settle(allocation, tables[2], sorted(orders, key=lambda order: -prospects.best[order]))
     idle = 0
     with ThreadPoolExecutor(THREADS) as threads:
         if small and _decide_whole(programs, threads):
@@ -102,7 +103,7 @@ def improve(
             ruin.run(RUINS_PER_ROUND)
             programs.reach = reaches[done % len(reaches)]
             programs.run(threads)
-            settle(allocation, tables[2], range(done % slices, len(allocation.grid.wishes), slices))
+            settle(allocation, tables[2], orders[done % slices :: slices])
             idle = 0 if allocation.total > before * (1 + GAIN_RELATIVE) else idle + 1
             if done >= ROUNDS_LEAST and idle >= (PATIENCE_ROUNDS_SMALL if small else PATIENCE_ROUNDS):
                 return done, programs.unpriced
