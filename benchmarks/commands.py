@@ -28,6 +28,7 @@ from marketplace.log.headers import render_publish
 from marketplace.log.jetstream import JetStreamLog
 from marketplace.log.memory import MemoryLog
 from marketplace.log.port import Message
+from marketplace.runtime.collector import settle_collector
 from marketplace.runtime.commands import orders
 from marketplace.runtime.unit import Context
 from tests.runtime.market import Market
@@ -120,6 +121,7 @@ async def measure_ours(log: JetStreamLog, seconds: float) -> tuple[dict[int, flo
 
 async def run(seconds: float) -> None:
     print(describe_machine())
+    settle_collector()  # for all sides alike
     with temporary_folder() as folder:
         async with embedded_nats(folder / "nats") as servers:
             log = await JetStreamLog.open(servers.url, admin_url=servers.admin_url)

@@ -31,6 +31,7 @@ from marketplace.api.commands import ReceiptBody
 from marketplace.app import open_services
 from marketplace.embedded import embedded_nats, temporary_folder
 from marketplace.embedded.process import find_free_port
+from marketplace.runtime.collector import settle_collector
 from marketplace.runtime.config import Settings
 
 CLIENTS = (1, 64)
@@ -60,6 +61,7 @@ async def serve(port: int, bare_port: int) -> None:
                     Server(one, address="127.0.0.1", port=at, interface=Interfaces.ASGI, log_enabled=False)
                     for one, at in applications
                 ]
+                settle_collector()
                 serving = [asyncio.create_task(server.serve()) for server in servers]
                 await asyncio.to_thread(sys.stdin.read)
                 for server in servers:

@@ -97,6 +97,18 @@ class BookBid(msgspec.Struct, frozen=True, kw_only=True):
     sizes: tuple[Nodes, ...] | None = None
 
 
+class BookRemedy(msgspec.Struct, frozen=True, kw_only=True):
+    """What an order that nothing on offer meets could ask for instead of one of its wishes.
+
+    Attributes:
+        wish: Which wish, one of the order's conflict.
+        values: With any of them, and all else as it is, the order could be served were it alone.
+    """
+
+    wish: Text
+    values: tuple[Text, ...]
+
+
 class BookOrder(msgspec.Struct, frozen=True, kw_only=True):
     """An order in the frozen book.
 
@@ -111,8 +123,10 @@ class BookOrder(msgspec.Struct, frozen=True, kw_only=True):
         group_id: At most one order of a group is matched.
         parent_id: An order without which it is not matched.
         conflict: Wishes that nothing on offer meets together, though it meets them without any one: ``gpu_class``,
-            ``region``, ``interconnect``, ``gpus_per_node``, ``site`` (standing, PUE, renewable share), ``lot_terms``
-            (what lots ask of orders), ``nodes``, ``duration``, ``start_window``; none where it could be served alone.
+            ``region``, ``interconnect``, ``gpus_per_node``, ``provider_standing``, ``power_usage_effectiveness``,
+            ``renewable_share``, ``lot_terms`` (what lots ask of orders), ``nodes``, ``duration``, ``start_window``;
+            none where it could be served alone.
+        remedies: What would do in place of members of the conflict.
     """
 
     order_id: Id
@@ -125,6 +139,7 @@ class BookOrder(msgspec.Struct, frozen=True, kw_only=True):
     group_id: Text | None = None
     parent_id: Id | None = None
     conflict: tuple[Text, ...] = ()
+    remedies: tuple[BookRemedy, ...] = ()
 
 
 class Book(msgspec.Struct, frozen=True, kw_only=True):

@@ -14,12 +14,13 @@ class PriceSource(msgspec.Struct, frozen=True, kw_only=True):
     Attributes:
         kind: ``auction``: the clearing of an auction, whose certificate stands in its ``auction.cleared``; ``quote``: a
             held quote that was taken, whose match stands in its ``quote.held``; ``resale``: the clearing of an auction
-            in which a startup sold unused capacity on.
-        id: The auction, or the quote.
+            in which a startup sold unused capacity on; ``service_line``: an agreement on a service line, which stands
+            in its ``service_line.proposed``.
+        id: The auction, the quote, or the service line.
         seller_grant_id: The seller's grant of a resale; None where the provider sold it.
     """
 
-    kind: Literal["auction", "quote", "resale"]
+    kind: Literal["auction", "quote", "resale", "service_line"]
     id: Id
     seller_grant_id: Id | None = None
 
@@ -35,8 +36,8 @@ class DrawTerms(msgspec.Struct, frozen=True, kw_only=True):
     Attributes:
         start: First instant of the window.
         end: Instant after the last.
-        gpu_class: Class of the GPUs whose hours are counted.
-        unit: What is counted: accepted hours of one GPU of the class.
+        gpu_class: Class of the GPUs whose hours are counted, or beside which a service line is worked.
+        unit: What is counted: accepted hours of one GPU of the class, or of a service line, whose prices they are then.
         price_usd_per_gpu_hour: p, exact.
         cash_usd_per_gpu_hour: What of it the startup pays in cash, exact.
         principal_usd_per_gpu_hour: Principal that accrues, exact.
@@ -47,7 +48,7 @@ class DrawTerms(msgspec.Struct, frozen=True, kw_only=True):
     start: Instant
     end: Instant
     gpu_class: GpuClass
-    unit: Literal["gpu_hour"] = "gpu_hour"
+    unit: Literal["gpu_hour", "service_hour"] = "gpu_hour"
     price_usd_per_gpu_hour: Ratio
     cash_usd_per_gpu_hour: Ratio
     principal_usd_per_gpu_hour: Ratio

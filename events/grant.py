@@ -278,6 +278,18 @@ class GrantResold(Event, frozen=True, kw_only=True, tag="grant.resold.v1"):
     budget_commitment_usd: Usd
 
 
+class GrantServiceLineAdded(Event, frozen=True, kw_only=True, tag="grant.service_line_added.v1"):
+    """A service line was agreed on; it is metered, stated and paid beside the grant, and ends with it.
+
+    Attributes:
+        grant_id: The grant.
+        service_line_id: The service line, agreed on in the same atomic batch.
+    """
+
+    grant_id: Id
+    service_line_id: Id
+
+
 class GrantCompleted(Event, frozen=True, kw_only=True, tag="grant.completed.v1"):
     """The span is over and every statement of it is settled.
 
@@ -321,6 +333,7 @@ GrantEvent = (
     | GrantTransferred
     | GrantPrioritised
     | GrantResold
+    | GrantServiceLineAdded
     | GrantCompleted
     | GrantTerminated
 )

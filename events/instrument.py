@@ -264,7 +264,7 @@ class InstrumentConverted(Event, frozen=True, kw_only=True, tag="instrument.conv
     cause: Id
     principal_usd: Usd
     amount_exact: Ratio
-    branch: Literal["cap", "discount", "round_price"]
+    branch: Literal["cap", "discount", "round_price", "agreed_price"]
     price_usd_per_share: Ratio
     class_id: str
     shares_exact: Ratio

@@ -217,7 +217,8 @@ class IssuerStockSplit(Event, frozen=True, kw_only=True, tag="issuer.stock_split
     """Every share, option and authorised number was multiplied; every price was divided.
 
     Shares that would have become a fraction were bought back, given up or filled up just before, in the same atomic
-    batch, with the split as their cause; so that every number is whole.
+    batch, with the split as their cause. Where `fractions` is stated, what options, warrants and promises buy, and the
+    pool, are rounded down to whole shares, which no holder is paid for; so that every number is whole.
 
     Attributes:
         issuer_id: The issuer.
@@ -225,6 +226,7 @@ class IssuerStockSplit(Event, frozen=True, kw_only=True, tag="issuer.stock_split
         numerator: New shares.
         denominator: For so many old ones.
         fractions: What happened to shares that would have become a fraction; None where there could be none.
+        pool_shares_available: What of the pool is neither granted nor promised after it; None where all came out whole.
     """
 
     issuer_id: Id
@@ -232,6 +234,7 @@ class IssuerStockSplit(Event, frozen=True, kw_only=True, tag="issuer.stock_split
     numerator: Annotated[int, Meta(ge=1, le=1_000_000)]
     denominator: Annotated[int, Meta(ge=1, le=1_000_000)]
     fractions: Literal["cash_in_lieu", "give_up", "round_up"] | None = None
+    pool_shares_available: Shares | None = None
 
 
 class IssuerStockConverted(Event, frozen=True, kw_only=True, tag="issuer.stock_converted.v1"):

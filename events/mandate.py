@@ -14,7 +14,8 @@ class MandateTerms(msgspec.Struct, frozen=True, kw_only=True):
 
     Attributes:
         instrument_kinds: Kinds of instrument that it takes.
-        valuation_cap_usd_min: Least valuation cap; None for no bound.
+        valuation_cap_usd_min: Least valuation cap; None for no bound. Of priced stock it is the value of the whole
+            company at the price that is offered.
         valuation_cap_usd_max: Greatest valuation cap; None for no bound, uncapped instruments included.
         sectors: Sectors of issuers that it takes; none: any.
         equity_credit: h, dollars paid to the provider per dollar of principal, from 0 to 1.

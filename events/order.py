@@ -59,7 +59,7 @@ class OrderTerms(msgspec.Struct, frozen=True, kw_only=True):
         principal_usd_max: The most principal that the startup's orders of one auction may owe together; of several
             that state it, the least counts.
         mandate_ids: Holders that it accepts for the equity part, by mandate; needed where equity is offered.
-        instrument: Terms of the equity part, a SAFE or a convertible note; needed where equity is offered.
+        instrument: Terms of the equity part: a SAFE, a note or priced stock; needed where equity is offered.
         standing: Goes into the next auction when it was not matched.
         backstop: Buys only what the other orders of its auction leave, at exactly its offer, which is all cash.
         expires_at: When it ends by itself; None: at `start_latest`.

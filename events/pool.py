@@ -74,10 +74,10 @@ class PoolCapacityReserved(Event, frozen=True, kw_only=True, tag="pool.capacity_
     Attributes:
         pool_id: The pool.
         grant_id: The grant they are taken for.
-        nodes: Nodes at every instant of the span.
+        nodes: Nodes at every instant of the span, less those that the grant sold on.
         start: First instant.
         end: Instant after the last.
-        lots: Which lots carry it; their nodes sum to `nodes` at every instant.
+        lots: Which lots carry it; their nodes sum to `nodes` at every instant, less what the grant sold on.
     """
 
     pool_id: Id

@@ -22,6 +22,7 @@ from events.party import PartyEvent
 from events.pool import PoolEvent
 from events.pricelist import PricelistEvent
 from events.quote import QuoteEvent
+from events.service_line import ServiceLineEvent
 from events.site import SiteEvent
 from events.statement import StatementEvent
 from events.types import Event
@@ -39,6 +40,7 @@ _UNIONS = (
     GrantEvent,
     UsageEvent,
     StatementEvent,
+    ServiceLineEvent,
     AccountEvent,
     InstrumentEvent,
     IssuerEvent,

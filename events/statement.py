@@ -6,7 +6,7 @@ from typing import Literal
 import msgspec
 
 from events.service import ServiceResult
-from events.types import Event, GpuSeconds, Id, Instant, Text, Usd
+from events.types import Event, GpuSeconds, Hours, Id, Instant, Text, Usd
 
 
 class Charges(msgspec.Struct, frozen=True, kw_only=True):
@@ -16,13 +16,14 @@ class Charges(msgspec.Struct, frozen=True, kw_only=True):
     are 0 but where the capacity was bought from a startup that did not use it.
 
     Attributes:
-        gpu_seconds: Usage that is charged.
+        gpu_seconds: Usage that is charged; 0 of a service line.
         provider_usd: What the provider receives.
         cash_usd: What the startup pays.
         holder_usd: What the holder of the equity pays.
         principal_usd: What the startup owes as principal.
         reseller_pays_usd: What the seller of a resale adds, where it sold for less than it owes.
         reseller_receives_usd: What the seller of a resale is paid, where it sold for more than it owes.
+        service_hours: Hours of a service line that are charged; 0 of compute.
     """
 
     gpu_seconds: GpuSeconds
@@ -32,6 +33,7 @@ class Charges(msgspec.Struct, frozen=True, kw_only=True):
     principal_usd: Usd
     reseller_pays_usd: Usd = Decimal(0)
     reseller_receives_usd: Usd = Decimal(0)
+    service_hours: Hours = Decimal(0)
 
 
 class ServiceCredit(msgspec.Struct, frozen=True, kw_only=True):
@@ -71,11 +73,15 @@ class Adjustment(msgspec.Struct, frozen=True, kw_only=True):
         statement_id: The period's own statement, which stays as it is.
         gpu_seconds_before: What was metered of the period when it was last stated.
         gpu_seconds_after: What is metered of it now.
+        hours_before: The same of a service line, in hours.
+        hours_after: The same of it now.
     """
 
     statement_id: Id
-    gpu_seconds_before: GpuSeconds
-    gpu_seconds_after: GpuSeconds
+    gpu_seconds_before: GpuSeconds = 0
+    gpu_seconds_after: GpuSeconds = 0
+    hours_before: Hours = Decimal(0)
+    hours_after: Hours = Decimal(0)
 
 
 class StatementIssued(Event, frozen=True, kw_only=True, tag="statement.issued.v1"):
@@ -94,6 +100,8 @@ class StatementIssued(Event, frozen=True, kw_only=True, tag="statement.issued.v1
         metering: What both meters say, where the tenant's reported too.
         adjustment: What it adjusts; None for the statement of a period itself.
         service: What the period came to against what was promised; None where nothing was.
+        service_line_id: The service line whose hours it charges for; None for compute.
+        hours_before: Hours of that service line that were stated before it.
     """
 
     statement_id: Id
@@ -108,6 +116,8 @@ class StatementIssued(Event, frozen=True, kw_only=True, tag="statement.issued.v1
     metering: Metering | None = None
     adjustment: Adjustment | None = None
     service: ServiceResult | None = None
+    service_line_id: Id | None = None
+    hours_before: Hours = Decimal(0)
 
 
 class StatementCredited(Event, frozen=True, kw_only=True, tag="statement.credited.v1"):
@@ -123,6 +133,7 @@ class StatementCredited(Event, frozen=True, kw_only=True, tag="statement.credite
         charges: What is paid back, and the principal that is reversed as far as it is outstanding.
         adjustment: What changed.
         service_credit: What of it was given back as service credit before, and is not paid back again.
+        service_line_id: The service line whose hours are paid back; None for compute.
     """
 
     statement_id: Id
@@ -134,6 +145,7 @@ class StatementCredited(Event, frozen=True, kw_only=True, tag="statement.credite
     charges: Charges
     adjustment: Adjustment
     service_credit: ServiceCredit | None = None
+    service_line_id: Id | None = None
 
 
 class StatementAccepted(Event, frozen=True, kw_only=True, tag="statement.accepted.v1"):
@@ -144,12 +156,14 @@ class StatementAccepted(Event, frozen=True, kw_only=True, tag="statement.accepte
         grant_id: The grant.
         charges: What is settled.
         by: Whether by acceptance, by silence, or by the resolution of a dispute.
+        service_line_id: The service line whose hours were accepted; None for compute.
     """
 
     statement_id: Id
     grant_id: Id
     charges: Charges
     by: Literal["acceptance", "silence", "resolution"]
+    service_line_id: Id | None = None
 
 
 class StatementServiceCredited(Event, frozen=True, kw_only=True, tag="statement.service_credited.v1"):
@@ -180,9 +194,10 @@ class StatementDisputed(Event, frozen=True, kw_only=True, tag="statement.dispute
     Attributes:
         statement_id: The statement.
         grant_id: The grant.
-        gpu_seconds_claimed: What it, or the tenant's meter, says was delivered.
+        gpu_seconds_claimed: What it, or the tenant's meter, says was delivered; 0 of a service line.
         reason: Why.
         by: Who disputes.
+        hours_claimed: What it says was worked of a service line; None of compute.
     """
 
     statement_id: Id
@@ -190,6 +205,7 @@ class StatementDisputed(Event, frozen=True, kw_only=True, tag="statement.dispute
     gpu_seconds_claimed: GpuSeconds
     reason: Text
     by: Literal["startup", "meters"] = "startup"
+    hours_claimed: Hours | None = None
 
 
 class StatementResolved(Event, frozen=True, kw_only=True, tag="statement.resolved.v1"):
@@ -202,6 +218,7 @@ class StatementResolved(Event, frozen=True, kw_only=True, tag="statement.resolve
         charges: What is to be settled.
         reason: How it was decided.
         gpu_seconds_metered: What the provider's meter said of the period then; later changes adjust from there.
+        hours_metered: The same of a service line, what its readings said.
     """
 
     statement_id: Id
@@ -210,6 +227,7 @@ class StatementResolved(Event, frozen=True, kw_only=True, tag="statement.resolve
     charges: Charges
     reason: Text
     gpu_seconds_metered: GpuSeconds | None = None
+    hours_metered: Hours | None = None
 
 
 StatementEvent = (

@@ -26,6 +26,7 @@ Id = Annotated[
         description="Prefixed id, a TypeID",
     ),
 ]
+Hours = Annotated[Decimal, Meta(description="Hours of work, exact decimal string, at most 4 places")]
 GpuSeconds = Annotated[int, Meta(ge=0, description="GPU-seconds of one class")]
 Shares = Annotated[int, Meta(ge=0, description="Whole shares")]
 Nodes = Annotated[int, Meta(ge=1, le=100_000, description="Whole nodes")]
@@ -140,5 +141,19 @@ class NoteTerms(msgspec.Struct, frozen=True, kw_only=True, tag_field="kind", tag
     at_maturity: MaturityConversion | None = None
 
 
-PrincipalTerms = SafeTerms | NoteTerms
-"""Terms of an instrument whose principal accrues and converts."""
+class StockTerms(msgspec.Struct, frozen=True, kw_only=True, tag_field="kind", tag="stock"):
+    """Priced stock: principal buys shares at a price of its signing, in the append in which it accrues.
+
+    Attributes:
+        class_id: Class of stock that it buys.
+        price_usd_per_share: Price of one share as shares are when it is signed; a split since then is counted.
+        service_consequence: What a period below the promised availability does; needed where delivery draws it down.
+    """
+
+    class_id: Annotated[str, Meta(pattern=r"^[a-z0-9][a-z0-9_-]{0,39}(?!\n)$", description="Short name of a class")]
+    price_usd_per_share: Usd
+    service_consequence: ServiceConsequence | None = None
+
+
+PrincipalTerms = SafeTerms | NoteTerms | StockTerms
+"""Terms of an instrument whose principal accrues and becomes shares."""

@@ -28,6 +28,7 @@ from marketplace.projections.registry import PROJECTIONS
 from marketplace.projections.runner import Projector
 from marketplace.projections.watch import watch
 from marketplace.runtime.clock import MarketClock
+from marketplace.runtime.collector import settle_collector
 from marketplace.runtime.config import Settings
 from marketplace.runtime.follower import Follower
 from marketplace.runtime.handler import Handler
@@ -95,8 +96,16 @@ async def open_services(settings: Settings) -> AsyncIterator[Services]:
         )
         answering = asyncio.create_task(MeterSubject(services, settings.nats_url).run(), name="meters")
         answering.add_done_callback(_complain)
-        await stack.enter_async_context(_running(answering))
+        preparing = asyncio.create_task(_prepare_quotes(services), name="quotes")
+        preparing.add_done_callback(_complain)
+        await stack.enter_async_context(_running(answering, preparing))
         yield services
+
+
+async def _prepare_quotes(services: Services) -> None:
+    """Let the first quotes not wait for a book to be solved; without a database nobody knows what is open."""
+    if services.engine is not None:
+        await services.quoter.prepare()
 
 
 def _build_handler(stream: JetStreamLog, settings: Settings, engine: AsyncEngine | None) -> Handler:
@@ -115,6 +124,7 @@ async def serve_api(settings: Settings, host: str, port: int, stop: asyncio.Even
         server = Server(
             create_application(services), address=host, port=port, interface=Interfaces.ASGI, log_enabled=False
         )
+        settle_collector()
         serving = asyncio.create_task(server.serve())
         waiting = asyncio.create_task(stop.wait())
         log.info("api_listens", host=host, port=port)
@@ -145,6 +155,7 @@ async def serve_worker(settings: Settings, stop: asyncio.Event, on_ready: Callab
         if settings.database_url is not None:
             working.append(asyncio.create_task(_project(settings, stream), name="projector"))
         waiting = asyncio.create_task(stop.wait(), name="stop")
+        settle_collector()
         async with _running(*working, waiting):
             if on_ready is not None:
                 on_ready()

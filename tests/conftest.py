@@ -1,11 +1,16 @@
 """Fixtures that every test may use."""
 
 import os
+import signal
 
 import hypothesis
 import pytest
 
 pytest_plugins = ["tests.support.servers"]
+
+# What a shell starts in the background ignores Ctrl-C, and so would every process that a test starts and interrupts.
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:

@@ -23,7 +23,6 @@ import nats
 from nats.aio.client import Client
 from nats.aio.msg import Msg
 from nats.errors import NoRespondersError
-from nats.errors import TimeoutError as NatsTimeout
 from nats.js.api import AckPolicy, ConsumerConfig, DeliverPolicy
 from nats.js.client import JetStreamContext
 from nats.js.errors import NotFoundError, ServiceUnavailableError
@@ -37,7 +36,7 @@ WAIT_SECONDS = 2.0
 RETRY_SECONDS = 1
 FAILURES_MAX = 60
 CONSUMER_IDLE_SECONDS = 30.0
-RETRIED = (NatsTimeout, NoRespondersError, ServiceUnavailableError)
+RETRIED = (TimeoutError, NoRespondersError, ServiceUnavailableError)  # nats-py raises Python's own as well as its own
 
 
 class BrokenChain(Exception):  # noqa: N818 - named for what it tells
@@ -183,7 +182,7 @@ async def fetch_page(subscription: JetStreamContext.PullSubscription) -> list[Ms
     """Return the next events, none after a while without any."""
     try:
         return await subscription.fetch(PAGE_EVENTS_MAX, timeout=WAIT_SECONDS)
-    except NatsTimeout:
+    except TimeoutError:
         return []
 
 

@@ -8,7 +8,7 @@ from typing import Any, Final
 from litestar import Response, get, post
 from litestar.params import FromPath, JSONBody
 
-from marketplace.api.bodies.cap_tables import PlotExitsBody, PlotRoundsBody
+from marketplace.api.bodies.cap_tables import PlotExitsBody, PlotRoundsBody, ScenarioBody
 from marketplace.api.commands import Commanded
 from marketplace.api.packages import load_own_history
 from marketplace.api.reading import KnownSequence, OptionalInstantText, Read, Word, parse_instant
@@ -25,8 +25,10 @@ from marketplace.captable.plots import (
     play_rounds,
 )
 from marketplace.captable.report import CapTableReport, build_report
+from marketplace.captable.scenario import CapTableScenario, play_scenario
 from marketplace.core.errors import Refusal
 from marketplace.domain.issuer_terms import settle_terms
+from marketplace.domain.refusals import require_aware
 from marketplace.runtime.commands.issuers import load_issuer
 from marketplace.runtime.history import load_history
 from marketplace.runtime.unit import Unit
@@ -73,6 +75,18 @@ async def _load_branch_history(command: Commanded, issuer_id: str) -> History:
     return await load_history(command.handler.log, issuer_id)
 
 
+@post("/{issuer_id:str}/cap-table/scenario", status_code=200, summary="Read a cap table with pending conversions")
+async def count_pending(
+    command: Commanded, issuer_id: FromPath[str], data: JSONBody[ScenarioBody]
+) -> Response[CapTableScenario]:
+    """Return the cap table before and after a round on stated terms, as of an instant; nothing is recorded."""
+    history = await _load_branch_history(command, issuer_id)
+    at = command.context.at if data.at is None else data.at
+    require_aware(at, "/at")
+    scenario = await asyncio.to_thread(play_scenario, history, settle_terms(data.terms), at, data.known)
+    return Response(scenario)
+
+
 @post("/{issuer_id:str}/what-if/rounds", status_code=200, summary="Plot a round over a range of prices")
 async def plot_rounds(
     command: Commanded, issuer_id: FromPath[str], data: JSONBody[PlotRoundsBody]
@@ -103,4 +117,4 @@ def _answer_csv(lines: list[tuple[str, ...]]) -> Response[Any]:
     return Response(text.getvalue().encode(), media_type="text/csv")
 
 
-EXPLANATION_HANDLERS: Final = (report, explain, plot_rounds, plot_exits)
+EXPLANATION_HANDLERS: Final = (report, explain, count_pending, plot_rounds, plot_exits)

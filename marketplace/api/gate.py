@@ -81,9 +81,9 @@ class Gate:
             )
         except Refusal:
             address = (scope.get("client") or ("unknown", 0))[0]
-            added += await self._limits.addresses.hit(address)
+            added += self._limits.addresses.hit(address)
             raise
-        added += await self._limits.keys.hit(principal.key_id)
+        added += self._limits.keys.hit(principal.key_id)
         needed = f"{feature}:{'read' if scope['method'] in _READS else 'write'}"
         if not principal.allows(needed):
             raise Refusal("scope_missing", f"this key lacks the scope {needed}; ask for one that has it", scope=needed)

@@ -15,13 +15,15 @@ from typing import Final, Literal, NamedTuple
 import msgspec
 import uuid_utils
 
-from marketplace.api.bodies.meters import ReadingData, ReadingEvent
+from events.service_line import HoursReading
+from marketplace.api.bodies.meters import HoursData, HoursEvent, ReadingData, ReadingEvent
 from marketplace.api.commands import build_context, parse_key
 from marketplace.api.keys import Principal
 from marketplace.api.strict import get_decoders, parse_validation_error, refuse_malformed
 from marketplace.core.errors import Refusal
 from marketplace.core.ids import derive_id
 from marketplace.domain.usage import READINGS_MAX, Answer, Measurement
+from marketplace.runtime.commands.service_hours import report_hours
 from marketplace.runtime.commands.usage import report_usage
 from marketplace.runtime.handler import Handler
 from marketplace.runtime.unit import Context
@@ -34,9 +36,10 @@ ENCODINGS: Final = (b"identity", GZIP)
 BODY_BYTES_MAX: Final = 4 * 1024 * 1024
 _GZIP: Final = 16 + zlib.MAX_WBITS
 _ITEMS: Final = msgspec.json.Decoder(list[msgspec.Raw])
-_EVENT: Final = msgspec.json.Decoder(ReadingEvent)
+_EVENT: Final = msgspec.json.Decoder(ReadingEvent | HoursEvent)
 _NAMED: Final = msgspec.json.Decoder(dict[str, msgspec.Raw])
 _DATA: Final = get_decoders(ReadingData)
+_HOURS: Final = get_decoders(HoursData)
 
 
 class ReadingOutcome(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, gc=False):
@@ -77,8 +80,8 @@ class _Parsed(NamedTuple):
 
     place: int
     source: str
-    grant_id: str
-    measurement: Measurement
+    subject_id: str
+    measurement: Measurement | HoursReading
 
 
 def decompress(body: bytes) -> bytes:
@@ -151,8 +154,8 @@ async def ingest(handler: Handler, context: Context, media_type: bytes, body: by
         except Refusal as refusal:
             outcomes[index] = _reject(prefix.format(index), item, refusal)
         else:
-            groups.setdefault((parsed.source, parsed.grant_id), []).append(parsed)
-    reports = (_report(handler, context, source, grant_id, group) for (source, grant_id), group in groups.items())
+            groups.setdefault((parsed.source, parsed.subject_id), []).append(parsed)
+    reports = (_report(handler, context, source, subject_id, group) for (source, subject_id), group in groups.items())
     sequence = 0
     done = await asyncio.gather(*reports, return_exceptions=True)
     for group, result in zip(groups.values(), done, strict=True):
@@ -193,12 +196,17 @@ def _parse(index: int, item: msgspec.Raw) -> _Parsed:
     if "\x00" in event.id or "\x00" in event.source:
         raise Refusal("body_invalid", "the event holds a NUL character, which is not stored; leave it out", pointer="")
     try:
-        data: ReadingData = _DATA.decode(bytes(event.data))
+        measurement = _parse_hours(event) if isinstance(event, HoursEvent) else _parse_reading(event)
     except Refusal as refusal:
         raise Refusal(refusal.code, refusal.message, pointer=f"/data{refusal.pointer or ''}") from None
+    return _Parsed(index, event.source, event.subject, measurement)
+
+
+def _parse_reading(event: ReadingEvent) -> Measurement:
+    data: ReadingData = _DATA.decode(bytes(event.data))
     if data.nodes is None and data.gpus is None:
-        raise Refusal("body_invalid", "state the nodes, or the GPUs, that were allocated", pointer="/data/nodes")
-    measurement = Measurement(
+        raise Refusal("body_invalid", "state the nodes, or the GPUs, that were allocated", pointer="/nodes")
+    return Measurement(
         reading_id=event.id,
         start=data.start,
         end=data.end,
@@ -207,22 +215,31 @@ def _parse(index: int, item: msgspec.Raw) -> _Parsed:
         devices=data.devices,
         evidence=data.evidence,
     )
-    return _Parsed(index, event.source, event.subject, measurement)
+
+
+def _parse_hours(event: HoursEvent) -> HoursReading:
+    data: HoursData = _HOURS.decode(bytes(event.data))
+    return HoursReading(reading_id=event.id, start=data.start, end=data.end, hours=data.hours)
 
 
 async def _report(
-    handler: Handler, context: Context, source: str, grant_id: str, group: list[_Parsed]
+    handler: Handler, context: Context, source: str, subject_id: str, group: list[_Parsed]
 ) -> tuple[int, list[Answer]]:
-    """Report one source's readings of one grant; what is refused as a whole is refused for each."""
-    command_id = derive_id("cmd", context.command_id, f"{source}\n{grant_id}")
+    """Report one source's readings of one grant or service line; what is refused as a whole is refused for each."""
+    command_id = derive_id("cmd", context.command_id, f"{source}\n{subject_id}")
     own = msgspec.structs.replace(
         context, command_id=command_id, correlation_id=context.correlation_id or context.command_id
     )
-    measurements = tuple(parsed.measurement for parsed in group)
+    gpus = tuple(each.measurement for each in group if isinstance(each.measurement, Measurement))
+    hours = tuple(each.measurement for each in group if isinstance(each.measurement, HoursReading))
     try:
-        receipt, answers = await report_usage(handler, own, grant_id, source=source, measurements=measurements)
+        if hours:
+            receipt, answers = await report_hours(handler, own, subject_id, source=source, readings=hours)
+        else:
+            receipt, answers = await report_usage(handler, own, subject_id, source=source, measurements=gpus)
     except Refusal as refusal:
-        return 0, [Answer(each.reading_id, "rejected", refusal.code, refusal.message) for each in measurements]
+        refused = [Answer(each.measurement.reading_id, "rejected", refusal.code, refusal.message) for each in group]
+        return 0, refused
     return receipt.sequence, answers
 
 

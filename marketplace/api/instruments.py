@@ -37,6 +37,7 @@ from marketplace.runtime.commands.instruments import (
     suspend_instrument,
 )
 from marketplace.runtime.commands.notes import mature_note
+from marketplace.runtime.commands.stock_agreements import issue_shares
 
 PATH: Final = "/v1/instruments"
 
@@ -125,6 +126,12 @@ async def cancel(
 async def repay(command: Commanded, instrument_id: FromPath[str]) -> Response[ReceiptBody]:
     """Pay a convertible note back with its interest, as the startup, out of its account."""
     return command.answer(await repay_note(command.handler, command.context, instrument_id))
+
+
+@post("/{instrument_id:str}/issue-shares", status_code=200, summary="Issue what priced stock owes")
+async def issue_owed_shares(command: Commanded, instrument_id: FromPath[str]) -> Response[ReceiptBody]:
+    """Issue the shares that principal of priced stock bought while too few were authorised."""
+    return command.answer(await issue_shares(command.handler, command.context, instrument_id))
 
 
 @post("/{instrument_id:str}/mature", status_code=200, summary="Let a note that fell due become stock")
@@ -226,6 +233,7 @@ ROUTER: Final = Router(
         cancel,
         repay,
         mature,
+        issue_owed_shares,
         notice,
         elect,
         get_one,

@@ -21,6 +21,7 @@ from marketplace.api.keys import Principal
 from marketplace.api.services import get_services
 
 PATH: Final = "/v1/usage"
+_EVENT: Final = "A CloudEvent 1.0 of type marketplace.meter.reading.v1, or marketplace.meter.hours.v1 of a service line"
 READ_HEADERS: Final = ("content-type", "content-encoding", "idempotency-key", "traceparent")
 
 
@@ -30,7 +31,7 @@ class MeterOperation(Operation):
 
     def __post_init__(self) -> None:
         """Describe it."""
-        event = Schema(type=OpenAPIType.OBJECT, description="A CloudEvent 1.0 of type marketplace.meter.reading.v1")
+        event = Schema(type=OpenAPIType.OBJECT, description=_EVENT)
         batch = Schema(type=OpenAPIType.ARRAY, items=event, min_items=1, max_items=1_000)
         self.request_body = RequestBody(
             content={

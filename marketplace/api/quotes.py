@@ -9,7 +9,6 @@ from typing import Final
 from litestar import Response, Router, get, post
 from litestar.params import FromPath, JSONBody
 
-from events.types import Reason
 from marketplace.api import orders
 from marketplace.api.bodies.quotes import QuoteAnswer, QuotePlacement
 from marketplace.api.bodies.reasons import ReasonBody
@@ -24,6 +23,7 @@ from marketplace.projections.quotes import QuoteView, find_quote, list_quotes
 from marketplace.runtime.commands.orders import preview_order
 from marketplace.runtime.commands.quotes import hold_quote, release_quote, take_quote
 from marketplace.runtime.quoting import Quoted
+from marketplace.runtime.telling import tell_reason
 
 PATH: Final = "/v1/quotes"
 
@@ -99,13 +99,12 @@ def render_quote(quoted: Quoted, gpu_hours: int) -> QuoteAnswer:
         would_win=price is not None
         and any(one.value_usd_per_gpu_hour >= max(one.price_to_win_usd_per_gpu_hour, price) for one in placements),
         placements=placements,
-        reason=None
-        if found.reason is None
-        else Reason(code=found.reason.code, text=found.reason.text, facts=dict(found.reason.facts)),
+        reason=None if found.reason is None else tell_reason(quoted.horizon, found.reason),
     )
 
 
 def _render_placement(quoted: Quoted, placement: Placement, gpu_hours: int) -> QuotePlacement:
+    bid = quoted.row.bids[placement.bid]
     pool = next(pool for pool in quoted.book.pools if pool.pool_id == placement.pool_id)
     return QuotePlacement(
         gpu_class=pool.gpu_class,
@@ -116,9 +115,10 @@ def _render_placement(quoted: Quoted, placement: Placement, gpu_hours: int) -> Q
         start=quoted.horizon.at(placement.start_period),
         end=quoted.horizon.at(placement.end_period),
         price_to_win_usd_per_gpu_hour=placement.price_usd_per_gpu_hour,
-        value_usd_per_gpu_hour=quoted.row.bids[placement.bid].value_usd_per_gpu_hour,
+        value_usd_per_gpu_hour=bid.value_usd_per_gpu_hour,
         total_usd=placement.price_usd_per_gpu_hour * gpu_hours,
         displaced_orders=placement.displaced,
+        resold=not quoted.resold.isdisjoint(bid.lot_ids or ()),
     )
 
 

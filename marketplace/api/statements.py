@@ -31,6 +31,7 @@ async def dispute(
         command.context,
         statement_id,
         gpu_seconds_claimed=data.gpu_seconds_claimed,
+        hours_claimed=data.hours_claimed,
         reason=data.reason,
     )
     return command.answer(receipt)
@@ -42,7 +43,12 @@ async def resolve(
 ) -> Response[ReceiptBody]:
     """End a dispute: the provider concedes the claim, or the platform decides."""
     receipt = await resolve_statement(
-        command.handler, command.context, statement_id, gpu_seconds=data.gpu_seconds, reason=data.reason
+        command.handler,
+        command.context,
+        statement_id,
+        gpu_seconds=data.gpu_seconds,
+        hours=data.hours,
+        reason=data.reason,
     )
     return command.answer(receipt)
 
@@ -66,13 +72,20 @@ async def list_all(
     cursor: Cursor = None,
     party_id: Word = None,
     grant_id: Word = None,
+    service_line_id: Word = None,
     status: Word = None,
 ) -> Page[StatementView]:
     """Return the party's own statements by id."""
     after, party_id = parse_cursor(cursor, ""), reading.narrow(party_id)
     async with reading.connect() as connection:
         rows = await list_statements(
-            connection, party_id=party_id, grant_id=grant_id, status=status, after=after, limit=limit + 1
+            connection,
+            party_id=party_id,
+            grant_id=grant_id,
+            service_line_id=service_line_id,
+            status=status,
+            after=after,
+            limit=limit + 1,
         )
     return build_page(rows, limit, lambda row: row.statement_id)
 

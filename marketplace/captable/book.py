@@ -33,10 +33,11 @@ class PositionLine(msgspec.Struct, frozen=True, kw_only=True):
     Attributes:
         instrument_id: The instrument; issuer and class for stock that came by none.
         issuer_id: Whose equity.
+        issuer_name: Legal name of the company.
         sector: Of the issuer.
         gpu_vendor: Of the compute; ``none`` for cash.
         kind: ``safe`` and the like, or ``stock``.
-        status: ``open``, or ``ended`` by a sale.
+        status: ``open``, or ``ended``: by a sale of the company, or because nothing of it is left.
         provider_id: Whose delivery it depends on; None for cash.
         gpu_hours: Delivered and accepted, rounded.
         cost_usd: Paid at the signed price.
@@ -48,12 +49,13 @@ class PositionLine(msgspec.Struct, frozen=True, kw_only=True):
         mark_method: How it was valued.
         undrawn_usd: Principal that may still accrue.
         distributed_usd: Received.
-        realised_usd: Gain of what ended.
-        unrealised_usd: Gain of what is held.
+        realised_usd: What was received, less the cost of what is no longer held.
+        unrealised_usd: The mark, less the cost of what is held.
     """
 
     instrument_id: str
     issuer_id: str
+    issuer_name: str
     sector: str
     gpu_vendor: str
     kind: str
@@ -81,8 +83,8 @@ class Sums(msgspec.Struct, frozen=True, kw_only=True):
         distributed_usd: Received.
         mark_usd: Value of what is held.
         undrawn_usd: Principal that may still accrue.
-        realised_usd: Gain of what ended.
-        unrealised_usd: Gain of what is held.
+        realised_usd: What was received, less the cost of what is no longer held.
+        unrealised_usd: The mark, less the cost of what is held.
         moic: Value and distributions per dollar paid.
         dpi: Distributions per dollar paid.
         rvpi: Value per dollar paid.
@@ -175,10 +177,11 @@ def build_book(holder_id: str, at: datetime, held: Sequence[Held]) -> HolderBook
 def _render_position(held: Held) -> PositionLine:
     of = held.position
     cost, mark, back = Fraction(of.paid_in_usd), Fraction(of.mark_usd), Fraction(of.distributed_usd)
-    ended = held.status == "ended"
+    gone = held.cost_gone_usd
     return PositionLine(
         instrument_id=of.instrument_id,
         issuer_id=of.issuer_id,
+        issuer_name=held.issuer_name,
         sector=of.sector,
         gpu_vendor=of.gpu_vendor,
         kind=of.instrument_kind,
@@ -194,8 +197,8 @@ def _render_position(held: Held) -> PositionLine:
         mark_method=of.mark_method,
         undrawn_usd=round_cents(Fraction(of.undrawn_usd)),
         distributed_usd=round_cents(back),
-        realised_usd=round_cents(back - cost if ended else Fraction(0)),
-        unrealised_usd=round_cents(Fraction(0) if ended else mark - cost),
+        realised_usd=round_cents(back - gone),
+        unrealised_usd=round_cents(mark - (cost - gone)),
     )
 
 

@@ -108,11 +108,11 @@ def _decide(issuer: Issuer, command: object) -> Issuer:
     return after
 
 
-def begin_branch(history: History, at: datetime) -> Branch:
-    """Return the branch of everything that had happened by `at`.
+def begin_branch(history: History, at: datetime, known: int | None = None) -> Branch:
+    """Return the branch of everything that had happened by `at`, as the log knew it at the sequence `known`.
 
     Raises:
         Refusal: ``issuer_unknown``.
     """
-    past = history.until(at)
+    past = history.until(at, known)
     return Branch(past.get_issuer(), past.list_instruments(), at)

@@ -13,6 +13,7 @@ from typing import Any, NamedTuple
 from events.instrument import InstrumentEvent
 from events.issuer import IssuerEvent, IssuerImported
 from marketplace.core.errors import Refusal
+from marketplace.core.ids import is_id
 from marketplace.domain.instrument import INSTRUMENT, Instrument
 from marketplace.domain.issuer import ISSUER, Issuer
 
@@ -89,10 +90,19 @@ class History:
         imported = (act.event for act in self.acts if isinstance(act.event, IssuerImported))
         return next((event.origins for event in imported), {})
 
+    def get_former_ids(self) -> Mapping[str, str]:
+        """Return the ids that things of an issuer taken over from a package of ours had there, by their ids here."""
+        return list_former_ids(self.get_origins())
+
     @property
     def last_sequence(self) -> int:
         """Position of the last of the acts; 0 where there are none."""
         return max((act.sequence for act in self.acts), default=0)
+
+
+def list_former_ids(origins: Mapping[str, str]) -> dict[str, str]:
+    """Return of what a package calls things what is an id of ours, of the same kind, by the ids here."""
+    return {ours: theirs for ours, theirs in origins.items() if is_id(theirs, ours[:3])}
 
 
 def build_history(issuer_id: str, acts: Iterable[Act]) -> History:
@@ -102,7 +112,7 @@ def build_history(issuer_id: str, acts: Iterable[Act]) -> History:
     for act in acts:
         own.setdefault(act.aggregate, []).append(act)
         if isinstance(act.event, IssuerImported):
-            origins = act.event.origins
+            origins = list_former_ids(act.event.origins)
     keyed = []
     for aggregate, each in own.items():
         happened = [act.time for act in each if not isinstance(act.event, IssuerImported)] or [each[0].time]

@@ -2,15 +2,17 @@
 
 from collections.abc import Iterator
 from datetime import datetime
+from math import ceil
 from typing import Final
 
 import msgspec
 
 from events import issuer as events
 from events.instrument import InstrumentMatured
-from events.types import NoteTerms
+from events.types import NoteTerms, StockTerms
 from marketplace.captable.history import History
 from marketplace.domain.issuer import Issuer, list_rows, total_shares
+from marketplace.domain.issuer_as_converted import convert_row
 
 _APPROVED: Final = (
     events.IssuerStockPlanAdjusted,
@@ -27,8 +29,8 @@ class Check(msgspec.Struct, frozen=True, kw_only=True):
     """One thing that is not in order.
 
     Attributes:
-        code: ``class_over_issued``, ``class_cannot_cover``, ``pool_overdrawn``, ``expired_warrant_counted``,
-            ``note_overdue``, ``approval_missing`` or ``rows_do_not_sum``.
+        code: ``class_over_issued``, ``class_cannot_cover``, ``common_cannot_cover``, ``pool_overdrawn``,
+            ``expired_warrant_counted``, ``note_overdue``, ``shares_owed``, ``approval_missing`` or ``rows_do_not_sum``.
         subject: The class, the warrant, the security or the pool.
         text: One sentence with the values in it.
         sequences: The events to look at.
@@ -50,9 +52,11 @@ def list_checks(past: History, at: datetime) -> tuple[Check, ...]:
     issuer = past.get_issuer()
     return (
         *_check_classes(issuer, at),
+        *_check_common(issuer, at),
         *_check_pool(issuer),
         *_check_warrants(past, issuer, at),
         *_check_notes(past, at),
+        *_check_priced_stock(past),
         *_check_approvals(past),
         *_check_sums(issuer),
     )
@@ -72,6 +76,28 @@ def _check_classes(issuer: Issuer, at: datetime) -> Iterator[Check]:
         if outstanding <= authorised < outstanding + rights:
             text = f"class {class_id} has {authorised - outstanding} shares to issue, and warrants buy {rights}"
             yield Check(code="class_cannot_cover", subject=class_id, text=text)
+
+
+def _check_common(issuer: Issuer, at: datetime) -> Iterator[Check]:
+    """Tell where the common stock could not serve every conversion and the whole pool; with several, nobody can say."""
+    common = [known for known in issuer.classes.values() if known.created.kind == "common"]
+    if len(common) != 1:
+        return
+    class_id, authorised = common[0].created.class_id, common[0].shares_authorised
+    parts = {"outstanding": 0, "for preferred stock to convert": 0, "under warrants": 0, "of the pool": 0}
+    for row in list_rows(issuer, at):
+        series = issuer.warrants[row.security].issued.class_id if row.kind == "warrant" else row.security
+        if row.kind == "stock":
+            name = "outstanding" if row.security == class_id else "for preferred stock to convert"
+        else:
+            name = "under warrants" if row.kind == "warrant" and series == class_id else "of the pool"
+        if row.kind != "warrant" or series == class_id:
+            parts[name] += ceil(convert_row(issuer, row))
+    needed = sum(parts.values())
+    if parts["outstanding"] <= authorised < needed:
+        listed = ", ".join(f"{count} {name}" for name, count in parts.items() if count)
+        text = f"class {class_id} has {authorised} shares authorised and may have to issue {needed}: {listed}"
+        yield Check(code="common_cannot_cover", subject=class_id, text=text)
 
 
 def _check_pool(issuer: Issuer) -> Iterator[Check]:
@@ -106,6 +132,16 @@ def _check_notes(past: History, at: datetime) -> Iterator[Check]:
                     if act.aggregate == instrument_id and isinstance(act.event, InstrumentMatured)
                 ]
                 yield Check(code="note_overdue", subject=instrument_id, text=text, sequences=tuple(told))
+
+
+def _check_priced_stock(past: History) -> Iterator[Check]:
+    for instrument_id, instrument in past.list_instruments().items():
+        if isinstance(instrument.terms, StockTerms) and instrument.outstanding_usd:
+            text = (
+                f"{instrument.outstanding_usd} dollars of principal of {instrument_id} bought shares of "
+                f"{instrument.terms.class_id} that were not issued; let more be authorised, and issue them"
+            )
+            yield Check(code="shares_owed", subject=instrument_id, text=text)
 
 
 def _check_approvals(past: History) -> Iterator[Check]:

@@ -14,11 +14,27 @@ from marketplace.core.errors import Refusal
 from marketplace.core.money import render_ratio
 from marketplace.core.rounding import round_places
 from marketplace.domain.issuer import list_rows
+from marketplace.domain.issuer_as_converted import convert_row
 
+_NO_PART = Fraction(0)
 ROUNDS_MAX: Final = 5
 POINTS_MIN: Final = 2
 POINTS_MAX: Final = 200
 _PLACES: Final = 6
+POOL: Final = "pool"
+_ROUND_COLUMNS: Final = (
+    "pre_money_usd",
+    "price_usd_per_share",
+    "holder_id",
+    "holder",
+    "shares_before",
+    "shares",
+    "part_before",
+    "part",
+    "dilution",
+    "refused",
+)
+_EXIT_COLUMNS: Final = ("proceeds_usd", "holder_id", "holder", "amount_usd", "part", "refused")
 P = TypeVar("P")
 
 
@@ -27,23 +43,31 @@ class RoundHolder(msgspec.Struct, frozen=True, kw_only=True):
 
     Attributes:
         holder_id: The holder; ``pool`` for what is not granted.
+        name: What the cap table shows.
         shares_before: Fully diluted, before the round.
         shares_converted: What its instruments became.
         shares_bought: For its investment.
         shares_after: Fully diluted, after the round.
-        part_before: Of the company, exact.
-        part_after: Of the company, exact.
-        dilution: The part of its former part that is gone, exact; None for who had none.
+        part_before: Of the company as converted, to six places, 0.25 for a quarter.
+        part_before_exact: The same, exact.
+        part_after: After the round.
+        part_after_exact: The same, exact.
+        dilution: The part of its former part that is gone, below zero for who has more; None for who had none.
+        dilution_exact: The same, exact.
     """
 
     holder_id: str
+    name: str
     shares_before: int
     shares_converted: int
     shares_bought: int
     shares_after: int
-    part_before: str
-    part_after: str
-    dilution: str | None
+    part_before: Decimal
+    part_before_exact: str
+    part_after: Decimal
+    part_after_exact: str
+    dilution: Decimal | None
+    dilution_exact: str | None
 
 
 class RoundPoint(msgspec.Struct, frozen=True, kw_only=True):
@@ -59,11 +83,21 @@ class RoundPoint(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class ExitHolder(msgspec.Struct, frozen=True, kw_only=True):
-    """What one holder is paid at one price: to the cent, and as an exact part of the proceeds."""
+    """What one holder is paid at one price.
+
+    Attributes:
+        holder_id: The holder.
+        name: What the cap table shows.
+        amount_usd: To the cent.
+        part: Of the proceeds, to six places.
+        part_exact: The same, exact.
+    """
 
     holder_id: str
+    name: str
     amount_usd: Decimal
-    part: str
+    part: Decimal
+    part_exact: str
 
 
 class ExitPoint(msgspec.Struct, frozen=True, kw_only=True):
@@ -125,7 +159,8 @@ def _play_round(branch: Branch, terms: RoundTerms, pre_money_usd: Decimal) -> Ro
 
 def _compare(branch: Branch, after: Branch, pricing: RoundPricing) -> tuple[RoundHolder, ...]:
     before_shares, after_shares = _sum_rows(branch), _sum_rows(after)
-    whole_before, whole_after = sum(before_shares.values()), sum(after_shares.values())
+    before, whole_before = _sum_converted(branch)
+    after_converted, whole_after = _sum_converted(after)
     converted, bought = dict[str, int](), dict[str, int]()
     for conversion in pricing.conversions:
         converted[conversion.holder_id] = converted.get(conversion.holder_id, 0) + conversion.shares
@@ -134,17 +169,22 @@ def _compare(branch: Branch, after: Branch, pricing: RoundPricing) -> tuple[Roun
     holders = []
     for holder_id in sorted(before_shares.keys() | after_shares.keys()):
         had, has = before_shares.get(holder_id, 0), after_shares.get(holder_id, 0)
-        kept = None if not had else 1 - Fraction(has, whole_after) / Fraction(had, whole_before)
+        part_before, part_after = before.get(holder_id, _NO_PART), after_converted.get(holder_id, _NO_PART)
+        kept = None if not had else 1 - part_after / whole_after / (part_before / whole_before)
         holders.append(
             RoundHolder(
                 holder_id=holder_id,
+                name=_name(after, holder_id),
                 shares_before=had,
                 shares_converted=converted.get(holder_id, 0),
                 shares_bought=bought.get(holder_id, 0),
                 shares_after=has,
-                part_before=render_part(had, whole_before),
-                part_after=render_part(has, whole_after),
-                dilution=None if kept is None else render_ratio(kept),
+                part_before=_round(part_before / (whole_before or 1)),
+                part_before_exact=render_part(part_before, whole_before),
+                part_after=_round(part_after / whole_after),
+                part_after_exact=render_part(part_after, whole_after),
+                dilution=None if kept is None else _round(kept),
+                dilution_exact=None if kept is None else render_ratio(kept),
             )
         )
     return tuple(holders)
@@ -154,9 +194,18 @@ def _sum_rows(branch: Branch) -> dict[str, int]:
     shares: dict[str, int] = {}
     for row in list_rows(branch.issuer, branch.at):
         if row.shares:
-            holder_id = row.holder_id or "pool"
+            holder_id = row.holder_id or POOL
             shares[holder_id] = shares.get(holder_id, 0) + row.shares
     return shares
+
+
+def _sum_converted(branch: Branch) -> tuple[dict[str, Fraction], Fraction]:
+    """Return the common shares that each holder has or may convert into, and all of them, exact."""
+    shares: dict[str, Fraction] = {}
+    for row in list_rows(branch.issuer, branch.at):
+        holder_id = row.holder_id or POOL
+        shares[holder_id] = shares.get(holder_id, _NO_PART) + convert_row(branch.issuer, row)
+    return shares, sum(shares.values(), _NO_PART)
 
 
 def play_exits(
@@ -181,13 +230,34 @@ def play_exits(
         return ExitPoint(
             proceeds_usd=proceeds_usd,
             holders=tuple(
-                ExitHolder(holder_id=holder_id, amount_usd=cents, part=render_ratio(part / Fraction(proceeds_usd)))
+                _render_exit(branch, holder_id, cents, part / Fraction(proceeds_usd))
                 for holder_id, (cents, part) in sorted(exact.items())
             ),
             converted=tuple(sorted({each.security for each in waterfall.payouts if each.as_converted})),
         )
 
     return tuple(_catch(ExitPoint, "proceeds_usd", price, play) for price in prices)
+
+
+def _render_exit(branch: Branch, holder_id: str, amount_usd: Decimal, part: Fraction) -> ExitHolder:
+    return ExitHolder(
+        holder_id=holder_id,
+        name=_name(branch, holder_id),
+        amount_usd=amount_usd,
+        part=_round(part),
+        part_exact=render_ratio(part),
+    )
+
+
+def _name(branch: Branch, holder_id: str) -> str:
+    holder = branch.issuer.stakeholders.get(holder_id)
+    if holder is not None:
+        return holder.name
+    return "not granted" if holder_id == POOL else holder_id
+
+
+def _round(part: Fraction) -> Decimal:
+    return round_places(part, _PLACES, "half_even")
 
 
 def _catch(kind: Callable[..., P], name: str, price: Decimal, play: Callable[[Decimal], P]) -> P:
@@ -199,31 +269,40 @@ def _catch(kind: Callable[..., P], name: str, price: Decimal, play: Callable[[De
 
 def list_round_lines(points: Sequence[RoundPoint]) -> list[tuple[str, ...]]:
     """Return the points as lines of a table, a line per price and holder, the first the names of the columns."""
-    lines: list[tuple[str, ...]] = [
-        ("pre_money_usd", "price_usd_per_share", "holder_id", "shares", "part", "dilution", "refused")
-    ]
+    lines: list[tuple[str, ...]] = [_ROUND_COLUMNS]
     for point in points:
+        price = (str(point.pre_money_usd), _show(point.price_usd_per_share))
+        lines.extend(
+            (
+                *price,
+                holder.holder_id,
+                holder.name,
+                str(holder.shares_before),
+                str(holder.shares_after),
+                _show(holder.part_before),
+                _show(holder.part_after),
+                _show(holder.dilution),
+                "",
+            )
+            for holder in point.holders
+        )
         if point.refused is not None:
-            lines.append((str(point.pre_money_usd), "", "", "", "", "", point.refused))
-        for holder in point.holders:
-            dilution = "" if holder.dilution is None else _show(holder.dilution)
-            price = str(point.price_usd_per_share)
-            own = (holder.holder_id, str(holder.shares_after), _show(holder.part_after), dilution, "")
-            lines.append((str(point.pre_money_usd), price, *own))
+            lines.append((*price, *[""] * (len(_ROUND_COLUMNS) - 3), point.refused))
     return lines
 
 
 def list_exit_lines(points: Sequence[ExitPoint]) -> list[tuple[str, ...]]:
     """Return the points as lines of a table, a line per price and holder, the first the names of the columns."""
-    lines: list[tuple[str, ...]] = [("proceeds_usd", "holder_id", "amount_usd", "part", "refused")]
+    lines: list[tuple[str, ...]] = [_EXIT_COLUMNS]
     for point in points:
+        lines.extend(
+            (str(point.proceeds_usd), each.holder_id, each.name, str(each.amount_usd), _show(each.part), "")
+            for each in point.holders
+        )
         if point.refused is not None:
-            lines.append((str(point.proceeds_usd), "", "", "", point.refused))
-        for holder in point.holders:
-            own = (holder.holder_id, str(holder.amount_usd), _show(holder.part), "")
-            lines.append((str(point.proceeds_usd), *own))
+            lines.append((str(point.proceeds_usd), *[""] * (len(_EXIT_COLUMNS) - 2), point.refused))
     return lines
 
 
-def _show(ratio: str) -> str:
-    return str(round_places(Fraction(ratio), _PLACES, "half_even"))
+def _show(value: Decimal | None) -> str:
+    return "" if value is None else str(value)

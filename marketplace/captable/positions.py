@@ -3,13 +3,13 @@
 A position is an instrument, stock that came by no instrument, an option or a warrant. Cost is what the holder paid at
 the signed price: for a tranche of compute the holder's part of the accepted statement, for cash the principal. What was
 clawed back later stays a cost, and so is what was paid back for it. Marks:
-stock at the price of the latest closed round (``last_round``), or at what was
-paid where there was none; rights at what that price is above their own; principal that is not converted at its cost;
-what ended in a sale at nothing.
+stock at the price of the latest closed round (``last_round``) for every share of common that it converts into, or at
+what was paid where there was none; rights at what that price is above their own; principal that is not converted at
+its cost; what ended in a sale at nothing.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import date, datetime
 from decimal import Decimal
 from fractions import Fraction
@@ -17,16 +17,18 @@ from typing import Final, Literal, NamedTuple
 
 from events import instrument as instruments
 from events import issuer as issuers
-from marketplace.captable.history import History
+from marketplace.captable.history import Act, History
+from marketplace.captable.parcels import Parcel, Parcels
 from marketplace.domain.instrument import Instrument
 from marketplace.domain.issuer import Issuer
 from marketplace.domain.issuer_state import Option, Warrant
-from marketplace.equity.portfolio import MarkMethod, Position
+from marketplace.equity.portfolio import Position
 from marketplace.equity.rates import Flow
 
 SECONDS_PER_HOUR: Final = 3_600
 NO_SECTOR: Final = "unknown"
 NO_VENDOR: Final = "none"
+Dated = tuple[date, Fraction]
 _VENDORS: Final = (
     (("MI",), "amd"),
     (("GAUDI",), "intel"),
@@ -71,18 +73,22 @@ class Held:
 
     Attributes:
         position: For the sums of the book.
-        status: ``open``, or ``ended`` by a sale.
+        issuer_name: Legal name of the company.
+        status: ``open``, or ``ended``: by a sale of the company, or because nothing of it is left.
         shares: What its principal became, or the stock.
         principal_usd: Not converted.
         gpu_hours: Delivered and accepted.
+        cost_gone_usd: The part of its cost that belongs to what is no longer held.
         flows: Paid in below zero, received above; the mark is not among them.
     """
 
     position: Position
+    issuer_name: str
     status: Literal["open", "ended"]
     shares: int
     principal_usd: Decimal
     gpu_hours: Fraction
+    cost_gone_usd: Fraction
     flows: tuple[Flow, ...]
 
 
@@ -112,21 +118,66 @@ def list_positions(
     for each in held:
         issuer = each.history.find_issuer()
         if issuer is not None:
-            company = _Company(each, issuer)
-            found.extend(_list_instruments(holder_id, company, deliveries, sources, prices))
-            found.extend(_list_stock(holder_id, company))
-            found.extend(_list_rights(holder_id, company))
+            company = _Company(each, issuer, holder_id, deliveries)
+            found.extend(_list_instruments(company, sources, prices))
+            found.extend(_list_stock(company))
+            found.extend(_list_rights(company))
     return tuple(found)
 
 
-class _Company:
-    """One issuer as holders see it: its latest price, its splits, and what its sale paid."""
+@dataclass(slots=True)
+class _Agreement:
+    """An instrument of the holder's: what its tranches cost, and what was paid and received beside its shares."""
 
-    def __init__(self, held: HeldIssuer, issuer: Issuer) -> None:
+    state: Instrument
+    paid: list[tuple[date, Fraction]] = field(default_factory=list)
+    received: list[tuple[date, Fraction]] = field(default_factory=list)
+    debts_usd: Fraction = Fraction(0)
+    gone_usd: Fraction = Fraction(0)
+    gpu_seconds: int = 0
+
+    @property
+    def cost_per_principal(self) -> Fraction:
+        """Dollars that a dollar of principal cost, on average."""
+        accrued = sum((tranche.accrued_usd for tranche in self.state.tranches), Decimal(0))
+        return sum((cost for _, cost in self.paid), Fraction(0)) / Fraction(accrued) if accrued else Fraction(0)
+
+
+class _Company:
+    """One issuer as a holder sees it: its latest price, its splits, what its sale paid, what the holder had of it."""
+
+    def __init__(self, held: HeldIssuer, issuer: Issuer, holder_id: str, deliveries: Mapping[str, Delivery]) -> None:
         self.history = held.history
         self.issuer = issuer
+        self.holder_id = holder_id
         self.sector = held.sector or NO_SECTOR
         self.ended_on = _find_end(held.history) if issuer.is_ended else None
+        self.agreements = {
+            key: _Agreement(state)
+            for key, state in held.history.list_instruments().items()
+            if state.issued.holder_id == holder_id
+        }
+        for act in held.history.acts:
+            if act.aggregate in self.agreements:
+                _follow(self.agreements[act.aggregate], act, deliveries, issuer.liquidity_id)
+        costs = {key: each.cost_per_principal for key, each in self.agreements.items()}
+        self.parcels = Parcels(holder_id, held.history, costs)
+        self.sold = self._share_out()
+
+    def _share_out(self) -> dict[str, Fraction]:
+        """Return what the sale paid for the stock of each origin."""
+        sold: dict[str, Fraction] = {}
+        for class_id in self.issuer.classes if self.ended_on is not None else ():
+            for origin, amount in self.parcels.share_out(class_id, self.pay(class_id)):
+                sold[origin] = sold.get(origin, Fraction(0)) + amount
+        return sold
+
+    def value(self, parcels: Sequence[Parcel]) -> Fraction | None:
+        """Return what stock is worth at the latest price; None where no round was closed."""
+        prices = [self.find_class_price(parcel.class_id) for parcel in parcels]
+        if self.find_price() is None:
+            return None
+        return sum((parcel.shares * (price or 0) for parcel, price in zip(parcels, prices, strict=True)), Fraction(0))
 
     @property
     def issuer_id(self) -> str:
@@ -140,6 +191,11 @@ class _Company:
                 ratio *= Fraction(act.event.numerator, act.event.denominator)
         return ratio
 
+    def find_class_price(self, class_id: str) -> Fraction | None:
+        """Return what a share of a class is worth at the latest price: so many shares of common as it converts into."""
+        price = self.find_price()
+        return None if price is None else price * self.issuer.classes[class_id].conversion_ratio
+
     def find_price(self) -> Fraction | None:
         """Return the price of the latest closed round, for a share of today; None where no round was closed."""
         for act in reversed(self.history.acts):
@@ -149,15 +205,13 @@ class _Company:
                 return Fraction(pricing.price_usd_per_share) / self.split_after(act.time)
         return None
 
-    def pay(self, holder_id: str, security: str) -> Decimal:
-        """Return what the sale paid a holder for an instrument or a class."""
+    def pay(self, security: str) -> Fraction:
+        """Return what the sale paid the holder for an instrument, a right or a class."""
         if self.ended_on is None or self.issuer.liquidity_id is None:
-            return Decimal(0)
+            return Fraction(0)
         payouts = self.issuer.sales[self.issuer.liquidity_id].declared.waterfall.payouts
-        return sum(
-            (each.amount_usd for each in payouts if (each.holder_id, each.security) == (holder_id, security)),
-            Decimal(0),
-        )
+        own = (each.amount_usd for each in payouts if (each.holder_id, each.security) == (self.holder_id, security))
+        return Fraction(sum(own, Decimal(0)))
 
 
 def _find_end(history: History) -> date | None:
@@ -165,119 +219,61 @@ def _find_end(history: History) -> date | None:
     return next(paid, None)
 
 
-def _list_instruments(
-    holder_id: str,
-    company: _Company,
-    deliveries: Mapping[str, Delivery],
-    sources: Mapping[str, Source],
-    prices: Prices,
-) -> Iterator[Held]:
-    for instrument_id, state in company.history.list_instruments().items():
-        if state.issued.holder_id == holder_id:
-            acts = [act for act in company.history.acts if act.aggregate == instrument_id]
-            costs = [
-                (act.time.date(), *_find_cost(act.event, deliveries))
-                for act in acts
-                if isinstance(act.event, instruments.InstrumentPrincipalAccrued)
-            ]
-            debts = [
-                (act.time.date(), act.event.amount_usd)
-                for act in acts
-                if isinstance(act.event, instruments.InstrumentDebtPaid)
-            ]
-            source = sources.get(state.issued.grant_id or "")
-            yield _build_instrument(company, state, costs, debts, source=source, prices=prices)
+def _follow(agreement: _Agreement, act: Act, deliveries: Mapping[str, Delivery], sale: str | None) -> None:
+    """Take one act of an agreement into what it cost and brought; what a sale paid is found in its waterfall."""
+    event, day = act.event, act.time.date()
+    if isinstance(event, instruments.InstrumentPrincipalAccrued):
+        delivery = deliveries.get(event.statement_id or "")
+        cost, seconds = (event.principal_usd, 0) if delivery is None else delivery
+        agreement.paid.append((day, Fraction(cost)))
+        agreement.gpu_seconds += seconds
+    elif isinstance(event, instruments.InstrumentDebtPaid):
+        agreement.debts_usd += Fraction(event.amount_usd)
+        agreement.received.append((day, -Fraction(event.amount_usd)))
+    elif isinstance(event, instruments.InstrumentPrincipalReversed) and event.became == "outstanding":
+        agreement.gone_usd += Fraction(event.principal_usd)
+    elif isinstance(event, instruments.InstrumentRepaid) and event.cause != sale:
+        agreement.gone_usd += Fraction(event.principal_usd)
+        agreement.received.append((day, Fraction(event.amount_usd)))
 
 
-def _find_cost(
-    event: instruments.InstrumentPrincipalAccrued, deliveries: Mapping[str, Delivery]
-) -> tuple[Decimal, int]:
-    delivery = deliveries.get(event.statement_id or "")
-    return (event.principal_usd, 0) if delivery is None else (delivery.holder_usd, delivery.gpu_seconds)
+def _list_instruments(company: _Company, sources: Mapping[str, Source], prices: Prices) -> Iterator[Held]:
+    for instrument_id, agreement in company.agreements.items():
+        source = sources.get(agreement.state.issued.grant_id or "")
+        yield _build_instrument(company, instrument_id, agreement, source, prices)
 
 
 def _build_instrument(
-    company: _Company,
-    state: Instrument,
-    costs: Sequence[tuple[date, Decimal, int]],
-    debts: Sequence[tuple[date, Decimal]],
-    *,
-    source: Source | None,
-    prices: Prices,
+    company: _Company, instrument_id: str, agreement: _Agreement, source: Source | None, prices: Prices
 ) -> Held:
-    holder_id = state.issued.holder_id
-    paid = sum((cost for _, cost, _ in costs), Decimal(0))
-    hours = Fraction(sum(seconds for _, _, seconds in costs), SECONDS_PER_HOUR)
-    shares = _sum_shares(company, state)
-    back = company.pay(holder_id, state.issued.instrument_id) + _pay_converted(holder_id, company, state)
-    mark, method = _mark(company, state, paid, shares)
-    open_draw = state.status in {"drawing", "suspended"} and company.ended_on is None
+    state, tally = agreement.state, company.parcels.tally(instrument_id)
+    parcels = company.parcels.list_of(instrument_id)
+    worth = company.value(parcels)
+    at_cost = agreement.cost_per_principal * Fraction(state.outstanding_usd)
+    converted = sum((parcel.cost_usd for parcel in parcels), Fraction(0))
+    mark = at_cost + (converted if worth is None else worth)
     gpu_class = None if source is None else source.gpu_class
+    hours = Fraction(agreement.gpu_seconds, SECONDS_PER_HOUR)
+    sold = company.pay(instrument_id) + company.sold.get(instrument_id, Fraction(0))
+    undrawn = state.undrawn_usd if state.status in {"drawing", "suspended"} else Decimal(0)
     position = Position(
-        instrument_id=state.issued.instrument_id,
+        instrument_id=instrument_id,
         issuer_id=company.issuer_id,
         sector=company.sector,
         gpu_vendor=NO_VENDOR if gpu_class is None else find_vendor(gpu_class),
         instrument_kind=str(type(state.issued.terms).__struct_config__.tag),
-        paid_in_usd=paid + sum((amount for _, amount in debts), Decimal(0)),
+        paid_in_usd=_sum(agreement.paid) + agreement.debts_usd,
         mark_usd=mark,
-        mark_method=method,
-        distributed_usd=back,
-        undrawn_usd=state.undrawn_usd if open_draw else Decimal(0),
+        mark_method="last_round" if parcels and worth is not None else "cost",
+        distributed_usd=_sum([each for each in agreement.received if each[1] > 0]) + _sum(tally.received) + sold,
+        undrawn_usd=undrawn,
         retail_usd=_value(hours, gpu_class, prices.retail_usd),
         own_cost_usd=_value(hours, gpu_class, prices.own_cost_usd),
         provider_id=None if source is None else source.provider_id,
     )
-    return Held(
-        position=position,
-        status="open" if company.ended_on is None else "ended",
-        shares=shares,
-        principal_usd=state.outstanding_usd,
-        gpu_hours=hours,
-        flows=_build_flows([*((day, cost) for day, cost, _ in costs), *debts], back, company.ended_on),
-    )
-
-
-def _sum_shares(company: _Company, state: Instrument, class_id: str | None = None) -> int:
-    """Return the shares that an instrument became and that were not clawed back, of one class or all, as of today."""
-    shares = Fraction(0)
-    for act in company.history.acts:
-        event, counted = act.event, 0
-        if act.aggregate != state.issued.instrument_id:
-            continue
-        if isinstance(event, instruments.InstrumentConverted) and class_id in (None, event.class_id):
-            counted = event.shares
-        elif (
-            isinstance(event, instruments.InstrumentPrincipalReversed)
-            and event.taken is not None
-            and class_id in (None, event.taken.class_id)
-        ):
-            counted = -event.taken.shares
-        shares += counted * company.split_after(act.time)
-    return int(shares)
-
-
-def _pay_converted(holder_id: str, company: _Company, state: Instrument) -> Decimal:
-    """Return what the sale paid for the shares of an instrument: its part of the holder's class, to the cent."""
-    back = Decimal(0)
-    for class_id in sorted({conversion.class_id for conversion in state.conversions}):
-        held = company.issuer.holdings.get((holder_id, class_id), 0)
-        own = _sum_shares(company, state, class_id)
-        if held:
-            part = Fraction(company.pay(holder_id, class_id)) * min(Fraction(own, held), Fraction(1))
-            back += Decimal(int(part * 100)).scaleb(-2)
-    return back
-
-
-def _mark(company: _Company, state: Instrument, paid: Decimal, shares: int) -> tuple[Fraction, MarkMethod]:
-    if company.ended_on is not None:
-        return Fraction(0), "write_off"
-    accrued = sum((tranche.accrued_usd for tranche in state.tranches), Decimal(0))
-    at_cost = Fraction(paid) * Fraction(state.outstanding_usd) / Fraction(accrued) if accrued else Fraction(0)
-    price = company.find_price()
-    if not shares or price is None:
-        return at_cost, "cost"
-    return at_cost + shares * price, "last_round"
+    gone = tally.cost_gone_usd + agreement.gone_usd * agreement.cost_per_principal + agreement.debts_usd
+    flows = [*_pay(agreement.paid), *agreement.received, *tally.received]
+    return _finish(company, position, flows, _Content(parcels, gone, sold, state.outstanding_usd, hours))
 
 
 def _value(hours: Fraction, gpu_class: str | None, prices: Mapping[str, Decimal]) -> Fraction | None:
@@ -285,77 +281,42 @@ def _value(hours: Fraction, gpu_class: str | None, prices: Mapping[str, Decimal]
     return None if price is None else hours * Fraction(price)
 
 
-def _build_flows(costs: Sequence[tuple[date, Decimal]], back: Decimal, ended_on: date | None) -> tuple[Flow, ...]:
-    flows = [Flow(day, -cost) for day, cost in costs if cost]
-    if back and ended_on is not None:
-        flows.append(Flow(ended_on, back))
-    return tuple(flows)
-
-
-def _list_stock(holder_id: str, company: _Company) -> Iterator[Held]:
-    """Yield stock that no instrument of the holder became, by class."""
-    own = [each for each in company.history.list_instruments().values() if each.issued.holder_id == holder_id]
-    for (holder, class_id), shares in sorted(company.issuer.holdings.items()):
-        if holder != holder_id:
+def _list_stock(company: _Company) -> Iterator[Held]:
+    """Yield stock that no instrument of the holder became, by the class that was bought, gone or not."""
+    for origin, tally in sorted(company.parcels.tallies.items()):
+        if origin in company.agreements:
             continue
-        converted = sum(_sum_shares(company, each, class_id) for each in own)
-        left = shares - min(shares, converted)
-        if left:
-            yield _build_stock(holder_id, company, class_id, left, shares)
+        parcels = company.parcels.list_of(origin)
+        worth, paid = company.value(parcels), _sum(tally.paid)
+        sold = company.sold.get(origin, Fraction(0))
+        position = Position(
+            instrument_id=origin,
+            issuer_id=company.issuer_id,
+            sector=company.sector,
+            gpu_vendor=NO_VENDOR,
+            instrument_kind="stock",
+            paid_in_usd=paid,
+            mark_usd=paid - tally.cost_gone_usd if worth is None else worth,
+            mark_method="cost" if worth is None else "last_round",
+            distributed_usd=_sum(tally.received) + sold,
+        )
+        flows = [*_pay(tally.paid), *tally.received]
+        yield _finish(company, position, flows, _Content(parcels, tally.cost_gone_usd, sold))
 
 
-def _build_stock(holder_id: str, company: _Company, class_id: str, shares: int, held: int) -> Held:
-    converted = _list_converted(holder_id, company)
-    costs = [
-        (act.time.date(), act.event.shares * act.event.price_usd_per_share)
-        for act in company.history.acts
-        if isinstance(act.event, issuers.IssuerStockIssued)
-        and (act.event.holder_id, act.event.class_id) == (holder_id, class_id)
-        and (act.event.cause, act.event.shares) not in converted
-    ]
-    paid = sum((cost for _, cost in costs), Decimal(0))
-    back = Decimal(int(Fraction(company.pay(holder_id, class_id)) * Fraction(shares, held) * 100)).scaleb(-2)
-    price = company.find_price()
-    mark, method = (Fraction(paid), "cost") if price is None else (shares * price, "last_round")
-    ended = company.ended_on is not None
-    position = Position(
-        instrument_id=f"{company.issuer_id}/{class_id}",
-        issuer_id=company.issuer_id,
-        sector=company.sector,
-        gpu_vendor=NO_VENDOR,
-        instrument_kind="stock",
-        paid_in_usd=paid,
-        mark_usd=Fraction(0) if ended else mark,
-        mark_method="write_off" if ended else method,  # type: ignore[arg-type]
-        distributed_usd=back,
-    )
-    flows = _build_flows(costs, back, company.ended_on)
-    return Held(position, "ended" if ended else "open", shares, Decimal(0), Fraction(0), flows)
-
-
-def _list_converted(holder_id: str, company: _Company) -> set[tuple[str | None, int]]:
-    """Return cause and shares of the issues that were conversions, whose cost is the instrument's."""
-    found: set[tuple[str | None, int]] = set()
-    for act in company.history.acts:
-        event = act.event
-        if isinstance(event, instruments.InstrumentConverted) and event.holder_id == holder_id:
-            found |= {(event.cause, event.shares), (event.instrument_id, event.shares)}
-    return found
-
-
-def _list_rights(holder_id: str, company: _Company) -> Iterator[Held]:
+def _list_rights(company: _Company) -> Iterator[Held]:
     """Yield options and warrants, which cost nothing and are worth what the latest price is above their own."""
     rights: list[tuple[str, str, str, Option | Warrant]] = [
         *(("warrant", key, each.issued.holder_id, each) for key, each in sorted(company.issuer.warrants.items())),
         *(("option", key, each.granted.holder_id, each) for key, each in sorted(company.issuer.options.items())),
     ]
-    price = company.find_price()
     for kind, security, holder, right in rights:
-        if holder != holder_id or not right.shares_outstanding:
+        if holder != company.holder_id or not right.shares_outstanding:
             continue
+        class_id = right.issued.class_id if isinstance(right, Warrant) else None
+        price = company.find_price() if class_id is None else company.find_class_price(class_id)
         gain = Fraction(0) if price is None else max(price - right.exercise_price_usd, Fraction(0))
-        ended = company.ended_on is not None
-        back = company.pay(holder_id, security)
+        sold = company.pay(security)
         position = Position(
             instrument_id=security,
             issuer_id=company.issuer_id,
@@ -363,10 +324,54 @@ def _list_rights(holder_id: str, company: _Company) -> Iterator[Held]:
             gpu_vendor=NO_VENDOR,
             instrument_kind=kind,
             paid_in_usd=Decimal(0),
-            mark_usd=Fraction(0) if ended else gain * right.shares_outstanding,
-            mark_method="write_off" if ended else "cost" if price is None else "last_round",
-            distributed_usd=back,
+            mark_usd=gain * right.shares_outstanding,
+            mark_method="cost" if price is None else "last_round",
+            distributed_usd=sold,
         )
-        flows = _build_flows((), back, company.ended_on)
-        shares = right.shares_outstanding
-        yield Held(position, "ended" if ended else "open", shares, Decimal(0), Fraction(0), flows)
+        shares = Fraction(right.shares_outstanding)
+        content = _Content([Parcel(security, "", shares, Fraction(0))], Fraction(0), sold)
+        yield _finish(company, position, [], content)
+
+
+class _Content(NamedTuple):
+    """What is in a position, the cost of what is gone from it, and what a sale of the company paid for it."""
+
+    parcels: Sequence[Parcel]
+    gone_usd: Fraction
+    sold_usd: Fraction
+    principal_usd: Decimal = Decimal(0)
+    gpu_hours: Fraction = Fraction(0)
+
+
+def _finish(
+    company: _Company,
+    position: Position,
+    flows: Sequence[Dated],
+    content: _Content,
+) -> Held:
+    """Return a position as it stands: one of which nothing is left, or whose company was sold, has ended."""
+    left = bool(content.parcels or content.principal_usd or position.undrawn_usd or not flows)
+    ended = company.ended_on is not None or not left
+    gone_usd = Fraction(position.paid_in_usd) if ended else content.gone_usd
+    if ended:
+        position = replace(position, mark_usd=Fraction(0), mark_method="write_off", undrawn_usd=Decimal(0))
+    if company.ended_on is not None:
+        flows = [*flows, (company.ended_on, content.sold_usd)]
+    return Held(
+        position=position,
+        issuer_name=company.issuer.formed.legal_name,
+        status="ended" if ended else "open",
+        shares=int(sum((parcel.shares for parcel in content.parcels), Fraction(0))),
+        principal_usd=content.principal_usd,
+        gpu_hours=content.gpu_hours,
+        cost_gone_usd=gone_usd,
+        flows=tuple(Flow(day, amount) for day, amount in flows if amount),
+    )
+
+
+def _pay(dated: Sequence[Dated]) -> list[Dated]:
+    return [(day, -amount) for day, amount in dated]
+
+
+def _sum(dated: Sequence[Dated]) -> Fraction:
+    return sum((amount for _, amount in dated), Fraction(0))

@@ -13,6 +13,7 @@ from marketplace.core.ids import is_id
 from marketplace.core.money import ZERO, render_ratio
 from marketplace.domain.instrument import Instrument
 from marketplace.domain.issuer import Issuer, Row, list_rows
+from marketplace.domain.issuer_as_converted import convert_row, measure_company
 from marketplace.domain.issuer_dilution import measure_dilution, sum_exposures
 
 
@@ -24,8 +25,9 @@ class HolderLine(msgspec.Struct, frozen=True, kw_only=True):
         name: What the cap table shows; None where nobody named it.
         outstanding_shares: Stock.
         fully_diluted_shares: Stock, options, promises and warrants.
+        as_converted_shares: The same as common stock at the conversion prices of by then, exact.
         outstanding_part: Of all stock, exact.
-        fully_diluted_part: Of the fully diluted company, exact.
+        fully_diluted_part: Of the fully diluted company as converted, exact.
         principal_usd: Principal that is not converted, and no share yet.
     """
 
@@ -33,13 +35,27 @@ class HolderLine(msgspec.Struct, frozen=True, kw_only=True):
     name: str | None
     outstanding_shares: int
     fully_diluted_shares: int
+    as_converted_shares: str
     outstanding_part: str
     fully_diluted_part: str
     principal_usd: Decimal
 
 
 class ClassLine(msgspec.Struct, frozen=True, kw_only=True):
-    """A class of stock: authorised, outstanding, and bought by warrants; what is left may still be issued."""
+    """A class of stock: authorised, outstanding, and bought by warrants; what is left may still be issued.
+
+    Attributes:
+        class_id: The class.
+        kind: Common or preferred.
+        authorised_shares: The most that may be outstanding.
+        outstanding_shares: What is.
+        warrant_shares: Shares that warrants of it still buy.
+        issuable_shares: What may still be issued.
+        outstanding_part: Of all stock, exact.
+        issue_price_usd: Original issue price of preferred stock, exact.
+        conversion_price_usd: Price at which it converts into common stock, exact; protection lowers it.
+        as_converted_shares: Common stock that the outstanding shares are or convert into, exact.
+    """
 
     class_id: str
     kind: str
@@ -48,6 +64,9 @@ class ClassLine(msgspec.Struct, frozen=True, kw_only=True):
     warrant_shares: int
     issuable_shares: int
     outstanding_part: str
+    issue_price_usd: str | None
+    conversion_price_usd: str | None
+    as_converted_shares: str
 
 
 class InstrumentLine(msgspec.Struct, frozen=True, kw_only=True):
@@ -80,8 +99,8 @@ class DilutionLine(msgspec.Struct, frozen=True, kw_only=True):
         dilution_max: The limit.
         valuation_usd: Value of the company at which what has no cap is counted.
         dilution: What they come to of the fully diluted company with them, exact.
-        converted_shares: Shares that instruments became and warrants bought.
-        warrant_shares: Shares that warrants still buy.
+        converted_shares: Shares that instruments became and warrants bought, as converted, exact.
+        warrant_shares: Shares that warrants still buy, as converted, exact.
         pending_usd: Principal that may still become equity, of orders and commitments as well.
         pending_shares: Shares that it would become, exact.
         order_usd: The part of it that orders offer.
@@ -90,8 +109,8 @@ class DilutionLine(msgspec.Struct, frozen=True, kw_only=True):
     dilution_max: Decimal
     valuation_usd: Decimal | None
     dilution: str
-    converted_shares: int
-    warrant_shares: int
+    converted_shares: str
+    warrant_shares: str
     pending_usd: Decimal
     pending_shares: str
     order_usd: Decimal
@@ -108,6 +127,7 @@ class CapTableReport(msgspec.Struct, frozen=True, kw_only=True):
         known: As the log knew at this sequence; None: now.
         outstanding_shares: Stock.
         fully_diluted_shares: Stock, options, promises, warrants that have not expired, and the available pool.
+        as_converted_shares: The same as common stock at the conversion prices of by then, exact.
         holders: By id.
         classes: By id.
         instruments: By id.
@@ -122,6 +142,7 @@ class CapTableReport(msgspec.Struct, frozen=True, kw_only=True):
     known: int | None
     outstanding_shares: int
     fully_diluted_shares: int
+    as_converted_shares: str
     holders: tuple[HolderLine, ...]
     classes: tuple[ClassLine, ...]
     instruments: tuple[InstrumentLine, ...]
@@ -139,39 +160,56 @@ def build_report(history: History, at: datetime, known: int | None = None) -> Ca
     """
     past = history.until(at, known)
     issuer, instruments = past.get_issuer(), past.list_instruments()
+    checks = list_checks(past, at)
+    return render_report(issuer, instruments, at, known=known, last_sequence=past.last_sequence, checks=checks)
+
+
+def render_report(
+    issuer: Issuer,
+    instruments: dict[str, Instrument],
+    at: datetime,
+    *,
+    known: int | None,
+    last_sequence: int,
+    checks: tuple[Check, ...] = (),
+) -> CapTableReport:
+    """Return the cap table of a company and its instruments, recorded or on a branch."""
     rows = list_rows(issuer, at)
     outstanding = sum(row.shares for row in rows if row.kind == "stock")
     return CapTableReport(
-        issuer_id=history.issuer_id,
+        issuer_id=issuer.formed.issuer_id,
         at=at,
         known=known,
         outstanding_shares=outstanding,
         fully_diluted_shares=sum(row.shares for row in rows),
+        as_converted_shares=render_ratio(measure_company(issuer, at)),
         holders=tuple(_list_holders(issuer, rows, instruments)),
         classes=tuple(_list_classes(issuer, at, outstanding)),
         instruments=tuple(_render_instrument(instruments[each]) for each in sorted(instruments)),
         plan=_render_plan(issuer),
         dilution=_render_dilution(issuer),
-        checks=list_checks(past, at),
-        last_sequence=past.last_sequence,
+        checks=checks,
+        last_sequence=last_sequence,
     )
 
 
-def render_part(part: int, whole: int) -> str:
+def render_part(part: Fraction | int, whole: Fraction | int) -> str:
     """Return a part of a whole as an exact fraction; of nothing it is none."""
-    return render_ratio(Fraction(part, whole) if whole else Fraction(0))
+    return render_ratio(Fraction(part) / whole if whole else Fraction(0))
 
 
 def _list_holders(issuer: Issuer, rows: tuple[Row, ...], instruments: dict[str, Instrument]) -> Iterator[HolderLine]:
     stock, everything, principal = dict[str, int](), dict[str, int](), dict[str, Decimal]()
+    converted: dict[str, Fraction] = {}
     for row in rows:
         if row.holder_id is not None:
             everything[row.holder_id] = everything.get(row.holder_id, 0) + row.shares
+            converted[row.holder_id] = converted.get(row.holder_id, Fraction(0)) + convert_row(issuer, row)
             stock[row.holder_id] = stock.get(row.holder_id, 0) + (row.shares if row.kind == "stock" else 0)
     for instrument in instruments.values():
         holder_id = instrument.issued.holder_id
         principal[holder_id] = principal.get(holder_id, ZERO) + instrument.outstanding_usd
-    whole = sum(row.shares for row in rows)
+    whole = sum((convert_row(issuer, row) for row in rows), Fraction(0))
     for holder_id in sorted(everything.keys() | principal.keys()):
         named = issuer.stakeholders.get(holder_id)
         yield HolderLine(
@@ -179,8 +217,9 @@ def _list_holders(issuer: Issuer, rows: tuple[Row, ...], instruments: dict[str, 
             name=None if named is None else named.name,
             outstanding_shares=stock.get(holder_id, 0),
             fully_diluted_shares=everything.get(holder_id, 0),
+            as_converted_shares=render_ratio(converted.get(holder_id, Fraction(0))),
             outstanding_part=render_part(stock.get(holder_id, 0), sum(stock.values())),
-            fully_diluted_part=render_part(everything.get(holder_id, 0), whole),
+            fully_diluted_part=render_part(converted.get(holder_id, Fraction(0)), whole),
             principal_usd=principal.get(holder_id, ZERO),
         )
 
@@ -192,6 +231,7 @@ def _list_classes(issuer: Issuer, at: datetime, outstanding: int) -> Iterator[Cl
             for warrant in issuer.warrants.values()
             if warrant.issued.class_id == class_id and at <= warrant.issued.expires_at
         )
+        issue_price, conversion_price = stock_class.price_usd, stock_class.conversion_price_usd
         yield ClassLine(
             class_id=class_id,
             kind=stock_class.created.kind,
@@ -200,6 +240,9 @@ def _list_classes(issuer: Issuer, at: datetime, outstanding: int) -> Iterator[Cl
             warrant_shares=rights,
             issuable_shares=stock_class.shares_authorised - stock_class.shares_outstanding,
             outstanding_part=render_part(stock_class.shares_outstanding, outstanding),
+            issue_price_usd=None if issue_price is None else render_ratio(issue_price),
+            conversion_price_usd=None if conversion_price is None else render_ratio(conversion_price),
+            as_converted_shares=render_ratio(stock_class.shares_outstanding * stock_class.conversion_ratio),
         )
 
 
@@ -228,8 +271,8 @@ def _render_dilution(issuer: Issuer) -> DilutionLine | None:
         dilution_max=limit.dilution_max,
         valuation_usd=limit.valuation_usd,
         dilution=render_ratio(measured.part),
-        converted_shares=measured.converted,
-        warrant_shares=measured.warrants,
+        converted_shares=render_ratio(measured.converted),
+        warrant_shares=render_ratio(measured.warrants),
         pending_usd=sum(amounts.values(), ZERO),
         pending_shares=render_ratio(measured.pending),
         order_usd=sum(orders, ZERO),

@@ -9,7 +9,7 @@ from decimal import Decimal
 from itertools import pairwise
 from typing import Final
 
-from marketplace.clearing.model import Bid, Book, Limit, Order
+from marketplace.clearing.model import Bid, Book, Limit, Order, Use
 from marketplace.core.errors import Refusal
 
 SIZES_MAX: Final = 64
@@ -168,15 +168,21 @@ def _check_uses(bid: Bid, pointer: str, known: set[str]) -> None:
 
 
 def _check_bids_differ(order: Order, pointer: str) -> None:
-    """Refuse two bids that a match could not tell apart although they take different limits."""
-    seen: dict[tuple[str, str | None, Decimal], Bid] = {}
+    """Refuse two bids that a match could not tell apart although they take different limits.
+
+    A match names its lots, so that bids alike in price and mandate are told apart where they share no lot.
+    """
+    seen: dict[tuple[str, str | None, Decimal], dict[str | None, tuple[Use, ...]]] = defaultdict(dict)
     for index, bid in enumerate(order.bids):
-        other = seen.setdefault((bid.pool_id, bid.mandate_id, bid.value_usd_per_gpu_hour), bid)
-        if other.uses != bid.uses:
+        known = seen[bid.pool_id, bid.mandate_id, bid.value_usd_per_gpu_hour]
+        mine = list[str | None]([None] if bid.lot_ids is None else bid.lot_ids)
+        shared = known if None in mine or None in known else [lot_id for lot_id in mine if lot_id in known]
+        if any(known[lot_id] != bid.uses for lot_id in shared):
             raise Refusal(
                 "ambiguous_bid",
-                f"order {order.order_id} bids twice on pool {bid.pool_id} at {bid.value_usd_per_gpu_hour} and takes"
-                " different limits; let bids differ in value or mandate",
+                f"order {order.order_id} bids twice on lots of pool {bid.pool_id} at {bid.value_usd_per_gpu_hour} and"
+                " takes different limits; let bids differ in lots, value or mandate",
                 pointer=f"{pointer}/{index}",
                 order_id=order.order_id,
             )
+        known.update(dict.fromkeys(mine, bid.uses))

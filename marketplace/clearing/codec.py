@@ -28,6 +28,7 @@ from marketplace.clearing.model import (
     Pool,
     PriceRange,
     PriceRun,
+    Remedy,
     RulePrice,
     SecondBest,
     Use,
@@ -101,7 +102,12 @@ def _render_order(order: Order) -> dict[str, Any]:
         **({"sizes": sorted(order.sizes)} if order.sizes else {}),
         **_present(group_id=order.group_id, parent_id=order.parent_id),
         **({"conflict": list(order.conflict)} if order.conflict else {}),
+        **({"remedies": [_render_remedy(remedy) for remedy in order.remedies]} if order.remedies else {}),
     }
+
+
+def _render_remedy(remedy: Remedy) -> dict[str, Any]:
+    return {"wish": remedy.wish, "values": list(remedy.values)}
 
 
 def _present(**members: Any) -> dict[str, Any]:
@@ -189,6 +195,7 @@ def _parse_order(row: Mapping[str, Any]) -> Order:
         row.get("group_id"),
         row.get("parent_id"),
         tuple(row.get("conflict", ())),
+        tuple(Remedy(remedy["wish"], tuple(remedy["values"])) for remedy in row.get("remedies", ())),
     )
 
 

@@ -74,6 +74,14 @@ class Limit:
 
 
 @dataclass(frozen=True, slots=True)
+class Remedy:
+    """What an order that nothing on offer meets could ask for instead of one of its wishes."""
+
+    wish: str
+    values: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
 class Order:
     """An all-or-nothing request for nodes over consecutive periods, starting inside an inclusive window.
 
@@ -83,6 +91,7 @@ class Order:
         group_id: At most one order of a group is accepted.
         parent_id: An order without which this one is not accepted.
         conflict: Wishes of its own that nothing on offer meets together; it is told them where no bid could serve it.
+        remedies: What would do in place of members of the conflict.
     """
 
     order_id: str
@@ -95,6 +104,7 @@ class Order:
     group_id: str | None = None
     parent_id: str | None = None
     conflict: tuple[str, ...] = ()
+    remedies: tuple[Remedy, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

@@ -18,7 +18,7 @@ from marketplace.clearing.grid import Grid, Wish, window_sums
 from marketplace.clearing.model import Book, Order, Reason
 from marketplace.clearing.money import MICRO, show, usd
 from marketplace.clearing.pricing import Micros
-from marketplace.clearing.relaxing import find_conflict, list_relaxations
+from marketplace.clearing.relaxing import find_conflict, list_relaxations, tell_conflict
 from marketplace.clearing.ruled import list_rule_reasons
 from marketplace.clearing.winning import PriceToWin
 
@@ -73,14 +73,17 @@ def list_reasons(
     gain, way, at_start = regret_micros(allocation, prices, order)
     if gain > 0:
         pool_id = book.pools[grid.ways[way].pool].pool_id
-        text = (
-            f"in the money on {pool_id} from period {at_start} by {show(usd(gain))} USD, but no whole placement is "
-            "worth more than what it would displace"
-        )
+        why = "no whole placement is worth more than what it would displace"
+        if found:
+            why = "what was said before keeps it out"
+        text = f"in the money on {pool_id} by {show(usd(gain))} USD at the published prices, but {why}"
         more = {"pool_id": pool_id, "start_period": str(at_start), "regret_usd": show(usd(gain))}
         found.append(Reason("paradoxically_rejected", text, facts | more))
     if not found:
-        text = "orders worth more per GPU-hour took the capacity, and its value does not reach the published prices"
+        text = (
+            f"orders that together are worth as much or more took the capacity, and its value of"
+            f" {facts['value_usd_per_gpu_hour']} USD per GPU-hour is not above the published prices"
+        )
         found.append(Reason("outbid", text, facts))
     found[0] = replace(found[0], facts={**found[0].facts, **list_relaxations(allocation, order)})
     return (*found, *_circumstances(allocation, order))
@@ -88,18 +91,12 @@ def list_reasons(
 
 def find_hopeless(grid: Grid, order: int, asked: Order) -> Reason | None:
     """Return why an order could not be served whatever it offered, None where it could on the empty pools."""
-    wish, named = grid.wishes[order], ",".join(asked.conflict)
+    wish = grid.wishes[order]
     if not wish.ways:
-        text = "no pool and mandate would take this order"
-        if named:
-            return Reason(
-                "no_eligible_pool", f"{text}: nothing on offer meets its {named} together", {"conflict": named}
-            )
-        return Reason("no_eligible_pool", text, {})
+        return tell_conflict(Reason("no_eligible_pool", "no pool and mandate would take this order", {}), asked)
     if cheapest_alone(grid, wish) is not None:
         return None
-    reason = _never_feasible(grid, order, asked.start_latest)
-    return replace(reason, facts={**reason.facts, "conflict": named}) if named else reason
+    return tell_conflict(_never_feasible(grid, order, asked.start_latest), asked)
 
 
 def cheapest_alone(grid: Grid, wish: Wish) -> tuple[Fraction, int, int] | None:
@@ -152,9 +149,11 @@ def _never_feasible(grid: Grid, order: int, start_latest: int) -> Reason:
     if starts:
         nearest = min(starts, key=lambda start: (max(wish.first - start, start - start_latest, 0), start))
         facts["nearest_feasible_start"] = str(nearest)
+    best = [f"{max(sizes)} nodes for that long"] * (max(sizes) > 0)
+    best += [f"{least} nodes for {max(lengths) * grid.hours} hours"] * (max(lengths) > 0)
     text = (
-        f"no eligible pool offers {least} nodes for {wish.duration} periods inside the start window; "
-        f"in it at most {max(sizes)} nodes for that duration, or {max(lengths)} periods at that size"
+        f"no eligible pool offers {least} nodes for {wish.duration * grid.hours} hours from a start inside the window;"
+        f" {'at most ' + ' or '.join(best) if best else 'in it neither fewer nodes nor fewer hours fit'}"
     )
     return Reason("never_feasible", text, facts)
 
@@ -180,7 +179,11 @@ def _circumstances(allocation: Allocation, order: int) -> tuple[Reason, ...]:
         return ()
     facts = {"free_node_periods": str(int(total)), "needed_node_periods": str(least * wish.duration)}
     if total >= least * wish.duration:
-        text = f"{int(total)} node-periods are free in its pools and window, but nowhere {least} nodes in one run"
+        text = (
+            f"{int(total) * grid.hours} node-hours are free in its pools and window, but nowhere {least} nodes for"
+            f" {wish.duration * grid.hours} hours in one run"
+        )
         return (Reason("fragmented", text, facts),)
-    text = f"only {int(total)} node-periods are left in its pools and window, it needs {least * wish.duration}"
+    needed = least * wish.duration * grid.hours
+    text = f"only {int(total) * grid.hours} node-hours are left in its pools and window, it needs {needed}"
     return (Reason("no_capacity", text, facts),)

@@ -17,8 +17,21 @@ from numpy.typing import NDArray
 from marketplace.clearing.allocation import Allocation
 from marketplace.clearing.carrying import stack
 from marketplace.clearing.grid import Floats, Grid, window_sums
+from marketplace.clearing.model import Order, Reason
 
 CONSTRAINTS: Final = ("start_window", "duration", "nodes")
+NAMES: Final = {
+    "start_window": "start window",
+    "duration": "duration in hours",
+    "lot_terms": "terms that lots ask for",
+    "power_usage_effectiveness": "PUE",
+    "renewable_share": "renewable share",
+    "provider_standing": "provider standing",
+    "gpus_per_node": "GPUs per node",
+    "gpu_class": "GPU class",
+}
+"""Wishes in words; the others are their own."""
+
 DURATIONS_MAX: Final = 400
 STARTS_MAX: Final = 8
 
@@ -37,6 +50,20 @@ def find_conflict(grid: Grid, order: int, start_latest: int) -> tuple[str, ...]:
         if not _fits_empty(grid, order, start_latest, fewer):
             kept = fewer
     return tuple(kept)
+
+
+def tell_conflict(reason: Reason, asked: Order) -> Reason:
+    """Return a reason with the conflict that its order names, and what would do in place of each member of it."""
+    if not asked.conflict:
+        return reason
+    named = [NAMES.get(wish, wish) for wish in asked.conflict]
+    together = f" and {named[-1]} together" if named[1:] else ""
+    text = f"{reason.text}: nothing on offer meets its {', '.join(named[: -1 if together else None])}{together}"
+    ways = [f"{NAMES.get(remedy.wish, remedy.wish)} {' or '.join(remedy.values)}" for remedy in asked.remedies]
+    if ways:
+        text += f"; alone in the market it could be served with {', or with '.join(ways)}"
+    remedies = {f"with_{remedy.wish}": ",".join(remedy.values) for remedy in asked.remedies}
+    return Reason(reason.code, text, {**reason.facts, "conflict": ",".join(asked.conflict), **remedies})
 
 
 def _fits_empty(grid: Grid, order: int, start_latest: int, kept: list[str]) -> bool:

@@ -89,5 +89,5 @@ def _limit_reached(allocation: Allocation, order: int) -> list[Reason]:
         left = np.min(taken.rules.span_room[spans[0], span] - taken.span[spans[0], span])
         needed = dict(taken.rules.span_uses[way])[spans[0]]
     facts = {"limit_id": limit_id, "left": show(usd(int(left))), "needed": show(usd(needed))}
-    text = f"of {limit_id} {facts['left']} is left, and it would take {facts['needed']}"
+    text = f"of the limit {limit_id} {facts['left']} is left, and this order would take {facts['needed']}"
     return [Reason("limit_reached", text, facts)]

@@ -1,12 +1,11 @@
 """`marketplace book`: what a fund or provider holds, what it is worth, and whether it will be paid back."""
 
-from datetime import UTC, datetime
 from decimal import Decimal
 from typing import Annotated, Final
 
 import msgspec
 from cyclopts import App, Parameter
-from rich.table import Table
+from rich.table import Column, Table
 
 from marketplace.api.books import load_book, parse_prices
 from marketplace.captable.book import HolderBook, ask_recovery
@@ -16,6 +15,7 @@ from marketplace.cli.holding import parse_instant
 from marketplace.cli.projections import DatabaseUrl, NatsUrl, open_both
 from marketplace.equity.recovery import Assumptions
 from marketplace.projections.database import reachable
+from marketplace.runtime.clock import load_market_time
 
 app = App(name="book")
 _MULTIPLES: Final = tuple(Decimal(each) for each in (2, 5, 10, 20, 50))
@@ -39,7 +39,7 @@ def show(
 
     Args:
         party_id: For example `pty_01k…`.
-        at: As of this RFC 3339 instant; now by default.
+        at: As of this RFC 3339 instant; market time by default.
         retail: List prices in USD per GPU-hour, for example H100_SXM:2.99,A100:1.10.
         own_cost: What a GPU-hour costs the holder itself, likewise.
         as_json: Print JSON, everything in it.
@@ -49,9 +49,9 @@ def show(
     configure_logging()
 
     async def main() -> None:
-        instant = datetime.now(UTC) if at is None else parse_instant(at)
         prices = Prices(parse_prices(retail, "/retail"), parse_prices(own_cost, "/own_cost"))
         async with open_both(nats_url, database_url) as (log, engine), reachable(), engine.connect() as connection:
+            instant = await load_market_time(log) if at is None else parse_instant(at)
             book = await load_book(connection, log, party_id, at=instant, prices=prices)
         if as_json:
             CONSOLE.print(msgspec.json.format(msgspec.json.encode(book), indent=2).decode(), markup=False)
@@ -103,12 +103,13 @@ def recovery(
 
 
 def _tell(book: HolderBook) -> None:
-    table = Table("instrument", "issuer", "status", "cost", "mark", "method", "undrawn", "received", "gain")
+    names = ("status", "cost", "mark", "method", "undrawn", "received", "realised", "unrealised")
+    table = Table("company", Column("position", overflow="fold"), *names)
     for line in book.positions:
-        gain = line.realised_usd + line.unrealised_usd
-        amounts = (line.cost_usd, line.mark_usd, line.mark_method, line.undrawn_usd, line.distributed_usd, gain)
+        received = (line.undrawn_usd, line.distributed_usd, line.realised_usd, line.unrealised_usd)
+        amounts = (line.cost_usd, line.mark_usd, line.mark_method, *received)
         shown = (each if isinstance(each, str) else f"{each:,}" for each in amounts)
-        table.add_row(line.instrument_id, line.issuer_id, line.status, *shown)
+        table.add_row(line.issuer_name, f"{line.kind}\n{line.instrument_id}", line.status, *shown)
     CONSOLE.print(table)
     sums = book.sums
     rates = ", ".join(f"{rate:.2%}" for rate in sums.xirr) or "no rate"

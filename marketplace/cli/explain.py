@@ -15,6 +15,7 @@ from marketplace.projections.accounts import ExplanationView, explain_balance
 from marketplace.projections.accounts.causes import CauseView, EventBody
 from marketplace.projections.accounts.explain import EXPLAINED_MAX, ExplainedEntry
 from marketplace.projections.database import reachable
+from marketplace.projections.service_lines import HoursReadingView
 from marketplace.projections.usage import ReadingView
 
 app = App(name="explain")
@@ -123,6 +124,13 @@ def _tell_cause(cause: CauseView) -> None:
         _tell_event(event, "      ")
     for reading in cause.readings:
         _print(f"      reading {_render_reading(reading)}")
+    for worked in cause.hours:
+        _print(f"      reading {_render_hours(worked)}")
+
+
+def _render_hours(worked: HoursReadingView) -> str:
+    span = f"{worked.start:%Y-%m-%dT%H:%M:%SZ} to {worked.end:%Y-%m-%dT%H:%M:%SZ}"
+    return f"{worked.reading_id} of {worked.source}: {span}, {worked.hours} hours, event {worked.reported_sequence}"
 
 
 def _render_reading(reading: ReadingView) -> str:

@@ -1,7 +1,7 @@
 """`marketplace explain holding`: a cap table, or one holder's rows of it, down to the events."""
 
 from collections.abc import Iterable
-from datetime import UTC, datetime
+from datetime import datetime
 from decimal import Decimal
 from typing import Annotated
 
@@ -11,8 +11,11 @@ from cyclopts import Parameter
 from marketplace.app import open_log
 from marketplace.captable.explanation import Entry, Explanation, explain_cap_table
 from marketplace.captable.hygiene import list_checks
+from marketplace.captable.report import build_report
+from marketplace.cli.cap_table import show_cap_table
 from marketplace.cli.console import CONSOLE, configure_logging, run
 from marketplace.core.errors import Refusal
+from marketplace.runtime.clock import load_market_time
 from marketplace.runtime.config import load_settings
 from marketplace.runtime.history import load_history
 
@@ -29,7 +32,7 @@ def holding(
     known: int | None = None,
     nats_url: NatsUrl = None,
 ) -> int:
-    """Print every number of a cap table with the events that make it, and what is not in order.
+    """Print a cap table, every number of it with the events that make it, and what is not in order.
 
     Args:
         issuer_id: For example `iss_01k…`.
@@ -45,9 +48,14 @@ def holding(
         instant = None if at is None else parse_instant(at)
         async with open_log(load_settings(nats_url=nats_url)) as log:
             history = await load_history(log, issuer_id)
-        _tell(explain_cap_table(history, at=instant, known=known, holder_id=holder, security=security))
-        if holder is None and security is None:
-            for check in list_checks(history.until(instant, known), instant or datetime.now(UTC)):
+            checked_at = instant or await load_market_time(log)
+        explained = explain_cap_table(history, at=instant, known=known, holder_id=holder, security=security)
+        whole = holder is None and security is None
+        if whole:
+            show_cap_table(build_report(history, checked_at, known))
+        _tell(explained)
+        if whole:
+            for check in list_checks(history.until(instant, known), checked_at):
                 behind = ", ".join(str(sequence) for sequence in check.sequences)
                 CONSOLE.print(f"[yellow]{check.code}[/] {check.text}" + (f" (event {behind})" if behind else ""))
 
@@ -71,8 +79,9 @@ def parse_instant(text: str) -> datetime:
 
 def _tell(explained: Explanation) -> None:
     for row in explained.rows:
-        who = row.name or row.holder_id or "not granted"
-        _tell_number(f"{row.kind} {row.security} of {who}", Decimal(row.shares), row.entries)
+        who = row.name or row.holder_id
+        title = f"{row.kind} {row.security} of {who}" if who else "pool, neither granted nor promised"
+        _tell_number(title, Decimal(row.shares), row.entries)
     for number in explained.numbers:
         _tell_number(number.name, number.value, number.entries)
     for principal in explained.principal:

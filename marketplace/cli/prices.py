@@ -13,20 +13,15 @@ from cyclopts import App, Parameter
 from rich.table import Table
 
 from events.pricelist import ListPrice
-from marketplace.app import open_log
+from marketplace.cli.calling import run_call
 from marketplace.cli.console import CONSOLE, configure_logging, run
 from marketplace.cli.projections import open_both
+from marketplace.client import MarketplaceClient
 from marketplace.core.errors import Refusal
-from marketplace.core.ids import derive_command_id
 from marketplace.projections.capacity import list_classes
 from marketplace.projections.database import reachable
 from marketplace.projections.market.index import IndexPoint
 from marketplace.projections.market.queries import ListPriceView, list_list_prices, load_index
-from marketplace.runtime.clock import MarketClock
-from marketplace.runtime.commands.pricelists import publish_pricelist
-from marketplace.runtime.config import load_settings
-from marketplace.runtime.handler import Handler
-from marketplace.runtime.unit import Context
 
 app = App(name="prices")
 OURS: Final = Path(__file__).parent / "scenario" / "list_prices.json"
@@ -38,29 +33,30 @@ DatabaseUrl = Annotated[str | None, Parameter(env_var="MARKETPLACE_DATABASE_URL"
 
 
 @app.command(name="import")
-def import_file(file: Path = OURS, /, *, nats_url: NatsUrl = None) -> int:
+def import_file(
+    file: Path = OURS,
+    /,
+    *,
+    api_url: Annotated[str, Parameter(env_var="MARKETPLACE_API_URL")] = "http://127.0.0.1:8000",
+    api_key: Annotated[str, Parameter(env_var="MARKETPLACE_API_KEY")],
+) -> int:
     """Take in a dated table of list prices; the same table again changes nothing.
 
     Args:
         file: CSV with the columns class, provider, region, usd_per_gpu_hour, date and source, and product where a
             provider has several; by default the table that comes with this release.
-        nats_url: Servers and the application's user, separated by commas.
+        api_url: Where the API is.
+        api_key: A key of the platform, such as the one that `marketplace up` prints.
     """
     configure_logging()
 
     async def main() -> None:
         prices = parse_prices(file)
-        async with open_log(load_settings(nats_url=nats_url)) as log:
-            handler = Handler(log, MarketClock())
-            command_id = derive_command_id("platform", f"prices import {file.name} {datetime.now(UTC).isoformat()}")
-            context = Context(
-                command_id=command_id, fingerprint="", actor="platform", party_id=None, at=handler.clock.now()
-            )
-            receipt = await publish_pricelist(handler, context, name=file.name, prices=prices)
-        said = "was there already" if receipt.repeated else f"taken in as {receipt.id}"
-        CONSOLE.print(f"{file.name}: {len(prices)} prices, {said}")
+        async with MarketplaceClient(api_url, api_key) as client:
+            receipt = await client.publish_pricelist(file.name, prices)
+        CONSOLE.print(f"{file.name}: {len(prices)} prices, the market has them as {receipt.id}")
 
-    return run(main())
+    return run_call(main(), api_url)
 
 
 @app.command

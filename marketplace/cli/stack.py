@@ -17,7 +17,7 @@ from marketplace.app import open_log
 from marketplace.core.errors import Corrupt, Unavailable
 from marketplace.embedded import embedded_nats, embedded_postgres
 from marketplace.embedded.folder import write_private
-from marketplace.embedded.process import LOOPBACK, Child, find_free_port
+from marketplace.embedded.process import LOOPBACK, Child, find_free_port, require_free_port
 from marketplace.projections.database import build_engine
 from marketplace.projections.migrate import migrate
 from marketplace.runtime.api_secrets import new_admin_key, new_secret
@@ -77,9 +77,11 @@ async def open_stack(
         calendar: Whether the worker opens auctions by itself.
 
     Raises:
-        Refusal: The data folder is in use or closed to the servers.
+        Refusal: ``port_taken``; the data folder is in use or closed to the servers.
         Corrupt: Stored data is damaged, the disk is full, or a process does not start.
     """
+    if port is not None:
+        require_free_port(port)
     async with contextlib.AsyncExitStack() as stack:
         secrets = await asyncio.to_thread(_load_secrets, data)
         urls: dict[str, str] = {}

@@ -8,7 +8,8 @@ from typing import Annotated, Final
 from cyclopts import App, Parameter
 
 from marketplace.api.bodies.delivery import EvidenceBody
-from marketplace.cli.console import CONSOLE, run
+from marketplace.cli.calling import run_call
+from marketplace.cli.console import CONSOLE
 from marketplace.cli.metering.dcgm import parse_exposition
 from marketplace.cli.metering.slurm import parse_accounting
 from marketplace.client import MarketplaceClient
@@ -53,7 +54,7 @@ def import_file(
                 return await _import_readings(client, text, grant)
             return await _import_evidence(client, text, grant, source, at or datetime.now(UTC))
 
-    return run(main())
+    return run_call(main(), api_url)
 
 
 def _load(file: Path) -> str:

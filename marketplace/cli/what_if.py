@@ -3,7 +3,6 @@
 import csv
 import sys
 from collections.abc import Sequence
-from datetime import UTC, datetime
 from decimal import Decimal
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -26,6 +25,7 @@ from marketplace.cli.console import configure_logging, run
 from marketplace.cli.holding import NatsUrl, parse_instant
 from marketplace.core.errors import Refusal
 from marketplace.domain.issuer_terms import RoundDraft, settle_terms
+from marketplace.runtime.clock import load_market_time
 from marketplace.runtime.config import load_settings
 from marketplace.runtime.history import load_history
 
@@ -54,7 +54,7 @@ def round_(
         low: Lowest pre-money in dollars.
         high: Highest pre-money in dollars.
         points: How many, at most 200.
-        at: Begin the branch at this RFC 3339 instant; now by default.
+        at: Begin the branch at this RFC 3339 instant; market time by default.
         form: CSV with a line per price and holder, or JSON.
         nats_url: Servers and the application's user, separated by commas.
     """
@@ -92,7 +92,7 @@ def exit_(
         points: How many, at most 200.
         after: JSON files of rounds to close on the branch first, in order.
         safe_seniority: Rank of SAFEs among preferred stock; needed where its classes have several ranks.
-        at: Begin the branch at this RFC 3339 instant; now by default.
+        at: Begin the branch at this RFC 3339 instant; market time by default.
         form: CSV with a line per price and holder, or JSON.
         nats_url: Servers and the application's user, separated by commas.
     """
@@ -111,7 +111,8 @@ def exit_(
 async def _begin(issuer_id: str, at: str | None, nats_url: str | None) -> Branch:
     async with open_log(load_settings(nats_url=nats_url)) as log:
         history = await load_history(log, issuer_id)
-    return begin_branch(history, datetime.now(UTC) if at is None else parse_instant(at))
+        instant = await load_market_time(log) if at is None else parse_instant(at)
+    return begin_branch(history, instant)
 
 
 def _load_terms(path: Path) -> RoundTerms:

@@ -209,6 +209,10 @@ class Companies(Metering):
         """Pay a convertible note back with its interest."""
         return await self.command(f"/v1/instruments/{instrument_id}/repay", **options)
 
+    async def issue_shares(self, instrument_id: str, **options: Any) -> ReceiptBody:
+        """Issue the shares that principal of priced stock bought while too few were authorised."""
+        return await self.command(f"/v1/instruments/{instrument_id}/issue-shares", **options)
+
     async def mature_note(self, instrument_id: str, **options: Any) -> ReceiptBody:
         """Record that a note fell due, and let it become stock where its terms say so."""
         return await self.command(f"/v1/instruments/{instrument_id}/mature", **options)

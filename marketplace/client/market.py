@@ -7,8 +7,15 @@ from collections.abc import AsyncIterator, Mapping, Sequence
 from typing import Any
 
 from events.order import OrderTerms
+from events.pricelist import ListPrice
 from marketplace.api.api_keys import IssuedKey
-from marketplace.api.bodies.cap_tables import AskRecoveryBody, ImportIssuerBody, PlotExitsBody, PlotRoundsBody
+from marketplace.api.bodies.cap_tables import (
+    AskRecoveryBody,
+    ImportIssuerBody,
+    PlotExitsBody,
+    PlotRoundsBody,
+    ScenarioBody,
+)
 from marketplace.api.bodies.delivery import EvidenceBody, ReportUsageBody
 from marketplace.api.bodies.equity import CloseFinancingBody, DeclareLiquidityBody, InvestBody, OpenFinancingBody
 from marketplace.api.bodies.issuers import (
@@ -18,6 +25,7 @@ from marketplace.api.bodies.issuers import (
     FormIssuerBody,
     IssueStockBody,
 )
+from marketplace.api.bodies.market import PublishPricelistBody
 from marketplace.api.bodies.parties import ClearPartyBody, IssueKeyBody, RegisterPartyBody
 from marketplace.api.bodies.quotes import QuoteAnswer
 from marketplace.api.bodies.reasons import ReasonBody
@@ -51,6 +59,7 @@ from marketplace.captable.book import HolderBook, Recovery
 from marketplace.captable.explanation import Explanation
 from marketplace.captable.plots import ExitPoint, RoundPoint
 from marketplace.captable.report import CapTableReport
+from marketplace.captable.scenario import CapTableScenario
 from marketplace.client.companies import Companies
 from marketplace.client.delivery import Delivery
 from marketplace.projections.accounts.views import TrialBalanceView
@@ -60,7 +69,7 @@ from marketplace.projections.grants import GrantView
 from marketplace.projections.instruments import InstrumentView
 from marketplace.projections.inventory import LotView, PoolView
 from marketplace.projections.market.index import IndexPoint
-from marketplace.projections.market.queries import CurveStep
+from marketplace.projections.market.queries import CurveStep, ListPriceView
 from marketplace.projections.orders import OrderView
 from marketplace.projections.quotes import QuoteView
 from marketplace.projections.standings import StandingView
@@ -210,6 +219,10 @@ class MarketplaceClient(Companies, Delivery):
         """Return every number of a cap table with its events; `at`, `known`, `holder_id`, `security`."""
         return await self.get(f"/v1/issuers/{issuer_id}/cap-table/explain", Explanation, **query)
 
+    async def count_pending(self, issuer_id: str, body: ScenarioBody, **options: Any) -> CapTableScenario:
+        """Return the cap table before and after a round on stated terms; nothing is recorded."""
+        return await self.send(f"/v1/issuers/{issuer_id}/cap-table/scenario", CapTableScenario, body, **options)
+
     async def plot_rounds(self, issuer_id: str, body: PlotRoundsBody, **options: Any) -> list[RoundPoint]:
         """Return a round at several prices; nothing is recorded."""
         return await self.send(f"/v1/issuers/{issuer_id}/what-if/rounds", list[RoundPoint], body, **options)
@@ -320,6 +333,15 @@ class MarketplaceClient(Companies, Delivery):
     async def read_curves(self, gpu_class: str, **query: Any) -> list[CurveStep]:
         """Return supply and demand of a class in an auction's frozen book."""
         return await self.get("/v1/market/curves", list[CurveStep], gpu_class=gpu_class, **query)
+
+    async def publish_pricelist(self, name: str, prices: tuple[ListPrice, ...], **options: Any) -> ReceiptBody:
+        """Take in a dated table of what other clouds list; the same table again changes nothing."""
+        body = PublishPricelistBody(name=name, prices=prices)
+        return await self.command("/v1/market/list-prices", body, **options)
+
+    def list_list_prices(self, **query: Any) -> AsyncIterator[ListPriceView]:
+        """Yield what other clouds list, with its sources."""
+        return self.rows("/v1/market/list-prices", ListPriceView, **query)
 
     def list_prices(self, **query: Any) -> AsyncIterator[MarketPrice]:
         """Yield prices of auctions."""

@@ -8,10 +8,11 @@ from marketplace.api.bodies.spreads import CorrectSpreadBody, SpreadUsageBody, V
 from marketplace.api.commands import ReceiptBody
 from marketplace.api.spreads import SpreadReceipt
 from marketplace.client.books import Books
+from marketplace.client.service_lines import ServiceLines
 from marketplace.projections.usage import SpreadView
 
 
-class Metering(Books):
+class Metering(Books, ServiceLines):
     """What meters tell of a tenant, and how it is spread."""
 
     async def spread_usage(self, body: SpreadUsageBody, **options: Any) -> SpreadReceipt:

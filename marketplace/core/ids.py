@@ -22,6 +22,7 @@ PREFIXES: Final = {
     "grant": "grt",
     "usage": "usg",
     "statement": "stm",
+    "service_line": "svl",
     "account": "acc",
     "instrument": "ins",
     "issuer": "iss",

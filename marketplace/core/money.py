@@ -19,6 +19,8 @@ SHARE_PLACES: Final = 9
 PRICE_MAX_USD_PER_SHARE: Final = Decimal(10) ** 9
 SHARE_PRICE_PLACES: Final = 12
 SECONDS_PER_HOUR: Final = 3_600
+HOURS_PLACES: Final = 4
+HOURS_MAX: Final = Decimal(10**6)
 
 
 def require_usd(amount: Decimal, pointer: str, *, zero: bool = False) -> None:
@@ -38,6 +40,11 @@ def require_usd(amount: Decimal, pointer: str, *, zero: bool = False) -> None:
 def require_price(price: Decimal, pointer: str, *, zero: bool = False) -> None:
     """Refuse a price per GPU-hour that has more than 6 decimal places or is not between 0 and 10^9 dollars."""
     _require(price, pointer, "dollars per GPU-hour", PRICE_MAX_USD_PER_GPU_HOUR, PRICE_PLACES, zero=zero)
+
+
+def require_hours(hours: Decimal, pointer: str, *, zero: bool = False) -> None:
+    """Refuse hours of work that have more than 4 decimal places or are not between 0 and 10^6."""
+    _require(hours, pointer, "hours", HOURS_MAX, HOURS_PLACES, zero=zero)
 
 
 def require_price_per_share(price: Decimal, pointer: str, *, zero: bool = False) -> None:
@@ -66,7 +73,7 @@ def _require(value: Decimal, pointer: str, unit: str, maximum: Decimal, places: 
             value=str(value),
             maximum=str(maximum),
         )
-    if _count_places(value) > places:
+    if not _fits(value, places):
         raise Refusal(
             "amount_too_precise",
             f"{pointer} is {value} {unit}; at most {places} decimal places are kept",
@@ -76,17 +83,15 @@ def _require(value: Decimal, pointer: str, unit: str, maximum: Decimal, places: 
         )
 
 
-def _count_places(value: Decimal) -> int:
-    """Return the decimal places of a finite number without its trailing zeros.
+def _fits(value: Decimal, places: int) -> bool:
+    """Tell whether a finite number has at most so many decimal places without its trailing zeros.
 
     `Decimal.normalize` would round to the context's 28 digits first, and hide what lies beyond them.
     """
     _, digits, exponent = value.as_tuple()
     assert isinstance(exponent, int), "a finite number has an exponent"
-    if value == 0:
-        return 0
-    trailing = next(count for count, digit in enumerate(reversed(digits)) if digit)
-    return max(-exponent - trailing, 0)
+    surplus = -exponent - places
+    return surplus <= 0 or not any(digits[-surplus:])
 
 
 def parse_ratio(text: str) -> Fraction:

@@ -16,6 +16,7 @@ from marketplace.domain.party import PARTY
 from marketplace.domain.pool import POOL
 from marketplace.domain.pricelist import PRICELIST
 from marketplace.domain.quote import QUOTE
+from marketplace.domain.service_line import SERVICE_LINE
 from marketplace.domain.site import SITE
 from marketplace.domain.statement import STATEMENT
 from marketplace.domain.usage import USAGE
@@ -34,6 +35,7 @@ DECIDERS: Final[dict[str, Decider[Any, Any, Any]]] = {
         GRANT,
         USAGE,
         STATEMENT,
+        SERVICE_LINE,
         ACCOUNT,
         INSTRUMENT,
         ISSUER,

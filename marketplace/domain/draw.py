@@ -9,7 +9,7 @@ from marketplace.core.money import render_ratio
 from marketplace.domain.periods import ACCEPTANCE
 from marketplace.domain.settlement import build_tariff
 
-_HOUR: Final = timedelta(hours=1)
+ACCEPTANCE_HOURS: Final = ACCEPTANCE // timedelta(hours=1)
 
 
 def build_draw(grant: GrantIssued, quote_id: str | None) -> DrawTerms:
@@ -28,7 +28,7 @@ def build_draw(grant: GrantIssued, quote_id: str | None) -> DrawTerms:
         price_usd_per_gpu_hour=grant.price_usd_per_gpu_hour,
         cash_usd_per_gpu_hour=render_ratio(part * tariff.cash),
         principal_usd_per_gpu_hour=render_ratio(part * tariff.equity),
-        acceptance_hours=ACCEPTANCE // _HOUR,
+        acceptance_hours=ACCEPTANCE_HOURS,
         source=_name_source(grant, quote_id),
     )
 

@@ -10,7 +10,7 @@ Invariants:
 
 Refusals in order: grant_unknown · grant_exists · time_naive · grant_<status> · grant_not_due · nodes_above_grant ·
 pool_unchanged · cause_missing · notice_too_short · grant_bought · grant_transferred · span_empty ·
-resale_outside_grant · resale_above_grant.
+resale_outside_grant · resale_above_grant · grant_over · service_lines_too_many.
 """
 
 from collections.abc import Sequence
@@ -24,6 +24,7 @@ from events.grant import (
     GrantExtended,
     GrantPrioritised,
     GrantResumed,
+    GrantServiceLineAdded,
     GrantSubstituted,
     GrantSuspended,
     GrantTerminated,
@@ -34,6 +35,7 @@ from marketplace.core.errors import Refusal
 from marketplace.core.intervals import Load, find_peak, require_span
 from marketplace.domain.grant_commands import (
     ActivateGrant,
+    AddServiceLine,
     CompleteGrant,
     DegradeGrant,
     ExtendGrant,
@@ -56,6 +58,7 @@ __all__ = [
     "PRIORITY",
     "RUNNING",
     "ActivateGrant",
+    "AddServiceLine",
     "CompleteGrant",
     "DegradeGrant",
     "ExtendGrant",
@@ -75,6 +78,7 @@ __all__ = [
     "require_resale",
 ]
 RUNNING = ("active", "degraded", "suspended")
+SERVICE_LINES_MAX = 16
 
 
 def decide(command: GrantCommand, state: GrantState) -> Sequence[GrantEvent]:
@@ -94,8 +98,8 @@ def decide(command: GrantCommand, state: GrantState) -> Sequence[GrantEvent]:
             return _extend(command, state)
         case TransferGrant() | PrioritiseGrant():
             return _arrange(command, state)
-        case ResellGrant():
-            return _resell(command, state)
+        case ResellGrant() | AddServiceLine():
+            return _part(command, state)
         case CompleteGrant() | TerminateGrant():
             return _end(command, state)
         case _:
@@ -289,6 +293,24 @@ def require_resale(state: Grant, nodes: int, start: datetime, end: datetime) -> 
             missing=peak - issued.nodes,
             at=where.isoformat(),
         )
+
+
+def _part(command: ResellGrant | AddServiceLine, state: Grant) -> Sequence[GrantEvent]:
+    if isinstance(command, ResellGrant):
+        return _resell(command, state)
+    if command.service_line_id in state.service_lines:
+        return []
+    _require_status(state, "issued", *RUNNING)
+    if command.at >= state.end:
+        raise Refusal(
+            "grant_over", f"grant {command.grant_id} ended at {state.end.isoformat()}; agree on another grant's"
+        )
+    if len(state.service_lines) >= SERVICE_LINES_MAX:
+        raise Refusal(
+            "service_lines_too_many",
+            f"grant {command.grant_id} has {SERVICE_LINES_MAX} service lines; agree on no more",
+        )
+    return [GrantServiceLineAdded(grant_id=command.grant_id, service_line_id=command.service_line_id)]
 
 
 def _resell(command: ResellGrant, state: Grant) -> Sequence[GrantEvent]:

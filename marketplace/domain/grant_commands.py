@@ -98,6 +98,14 @@ class PrioritiseGrant(msgspec.Struct, frozen=True, kw_only=True):
     priority: int
 
 
+class AddServiceLine(msgspec.Struct, frozen=True, kw_only=True):
+    """Let a service line that was agreed on go with the grant."""
+
+    grant_id: str
+    service_line_id: str
+    at: datetime
+
+
 class CompleteGrant(msgspec.Struct, frozen=True, kw_only=True):
     """Say that the span is over and its statements are settled."""
 
@@ -142,6 +150,7 @@ GrantCommand = (
     | TransferGrant
     | PrioritiseGrant
     | ResellGrant
+    | AddServiceLine
     | CompleteGrant
     | TerminateGrant
 )

@@ -14,6 +14,7 @@ from events.grant import (
     GrantPrioritised,
     GrantResold,
     GrantResumed,
+    GrantServiceLineAdded,
     GrantSubstituted,
     GrantSuspended,
     GrantTerminated,
@@ -50,6 +51,7 @@ class Grant:
     outages: tuple[tuple[datetime, int], ...] = ()
     extensions: tuple[tuple[datetime, datetime], ...] = ()
     priority: int = PRIORITY
+    service_lines: tuple[str, ...] = ()
 
     @property
     def nodes_working(self) -> int:
@@ -98,9 +100,12 @@ def evolve(state: GrantState, event: GrantEvent) -> GrantState:
 
 
 def _hand_over(
-    state: Grant, event: GrantSubstituted | GrantExtended | GrantTransferred | GrantPrioritised | GrantResold
+    state: Grant,
+    event: GrantSubstituted | GrantExtended | GrantTransferred | GrantPrioritised | GrantResold | GrantServiceLineAdded,
 ) -> Grant:
     match event:
+        case GrantServiceLineAdded():
+            return replace(state, service_lines=(*state.service_lines, event.service_line_id))
         case GrantPrioritised():
             return replace(state, priority=event.priority)
         case GrantExtended():

@@ -42,11 +42,11 @@ from events.instrument import (
     InstrumentResumed,
     InstrumentSuspended,
 )
-from events.types import NoteTerms, PrincipalTerms
+from events.types import NoteTerms, PrincipalTerms, StockTerms
 from marketplace.core.decider import Decider
 from marketplace.core.errors import Refusal
 from marketplace.core.intervals import require_span
-from marketplace.core.money import ZERO, require_share, require_usd
+from marketplace.core.money import ZERO, require_price_per_share, require_share, require_usd
 from marketplace.domain.instrument_clawback import pay_debt, reverse
 from marketplace.domain.instrument_commands import (
     AccruePrincipal,
@@ -163,6 +163,9 @@ def _require_draw(command: IssueInstrument) -> None:
 
 
 def _require_terms(terms: PrincipalTerms, commitment_usd: Decimal) -> None:
+    if isinstance(terms, StockTerms):
+        require_price_per_share(terms.price_usd_per_share, "/terms/price_usd_per_share")
+        return
     if isinstance(terms, NoteTerms):
         require_note(terms, "/terms")
     if terms.valuation_cap_usd is not None:

@@ -125,7 +125,7 @@ class ConvertInstrument(msgspec.Struct, frozen=True, kw_only=True):
     cause: str
     principal_usd: Decimal
     amount_exact: Fraction
-    branch: Literal["cap", "discount", "round_price"]
+    branch: Literal["cap", "discount", "round_price", "agreed_price"]
     price: Fraction
     class_id: str
     shares_exact: Fraction

@@ -49,7 +49,7 @@ from marketplace.domain.instrument_commands import (
     SuspendInstrument,
 )
 from marketplace.domain.instrument_state import Instrument, InstrumentState, evolve, find_split
-from marketplace.domain.refusals import refuse_exists
+from marketplace.domain.refusals import refuse_exists, require_same
 
 COMMANDS: Final[dict[type[InstrumentEvent], type[Any]]] = {
     InstrumentIssued: IssueInstrument,
@@ -96,10 +96,7 @@ def _require_allowed(
         recorded = decide(_build_command(act, current), current)
     except Refusal as refusal:
         raise Refusal(refusal.code, f"{pointer}: {refusal.message}", pointer=pointer, **refusal.facts) from refusal
-    if list(recorded) != [act]:
-        raise Refusal(
-            "act_repeated", f"{pointer}: the act is there already, or is not what its command records", pointer=pointer
-        )
+    require_same(act, recorded, pointer)
 
 
 def _build_command(act: InstrumentEvent, current: InstrumentState) -> InstrumentCommand:

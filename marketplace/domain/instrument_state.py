@@ -29,7 +29,7 @@ from events.instrument import (
     TakenShares,
 )
 from events.service import ServiceResult
-from events.types import NoteTerms, PrincipalTerms, SafeTerms
+from events.types import NoteTerms, PrincipalTerms, SafeTerms, StockTerms
 from marketplace.core.money import ZERO
 from marketplace.equity import model
 from marketplace.equity.notes import balance
@@ -194,7 +194,7 @@ class Instrument:
         )
 
     def list_converting(self) -> tuple[ConvertingInstrument, ...]:
-        """Return what a financing prices: one value per run, none where nothing is outstanding."""
+        """Return what a financing prices: one value per run, none where nothing is outstanding or it has its price."""
         return tuple(
             ConvertingInstrument(
                 instrument_id=self.issued.instrument_id,
@@ -205,6 +205,7 @@ class Instrument:
                 accruals=list_accruals(run.tranches) if isinstance(run.terms, NoteTerms) else (),
             )
             for run in self.list_runs()
+            if not isinstance(run.terms, StockTerms)
         )
 
     def _find_election(self, terms: PrincipalTerms) -> SafeTerms | Literal["declined"] | None:
@@ -343,7 +344,7 @@ def _convert(state: Instrument, event: InstrumentConverted) -> tuple[Tranche, ..
 
 def _measure_interest(tranche: Tranche, terms: PrincipalTerms, event: InstrumentConverted) -> Fraction:
     """Return the dollars that one dollar of a tranche converted with."""
-    if isinstance(terms, SafeTerms) or event.interest_until is None:
+    if not isinstance(terms, NoteTerms) or event.interest_until is None:
         return Fraction(event.amount_exact) / Fraction(event.principal_usd)
     return compute_balance(event.instrument_id, Decimal(1), tranche.interest_from, terms, event.interest_until)
 

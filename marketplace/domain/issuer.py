@@ -46,8 +46,8 @@ Refusals in order, of each command:
 - plan: shares · pool_below_granted
 - promise: promise_exists · stakeholder_unknown · shares · pool_exhausted
 - promise withdrawn: promise_unknown
-- option: option_exists · stakeholder_unknown · shares · price · vesting_impossible · promise_unknown ·
-  promise_differs · pool_exhausted
+- option: option_exists · stakeholder_unknown · shares · price · common_stock_missing · vesting_impossible ·
+  promise_unknown · promise_differs · pool_exhausted
 - option exercised: option_unknown · exercise_exists · stock_class_unknown · stock_class_not_common · shares ·
   time_naive · option_overdrawn · option_unvested · stock_class_over_authorised
 - option cancelled: option_unknown · cancellation_exists · shares · time_naive · option_overdrawn · option_vested
@@ -58,7 +58,7 @@ Refusals in order, of each command:
   warrant_unvested · settlement_excluded · price · exercise_worthless · stock_class_over_authorised
 - warrant expired: warrant_unknown · time_naive · warrant_runs
 - valuation: price · date_before_formation
-- instrument signed: instrument_exists · amounts
+- instrument signed: instrument_exists · amounts · stock_class_unknown
 - dilution limited: share · amounts · missing_convention · dilution_exceeded
 - financing opened: missing_convention · financing_exists · id_malformed · financing_open · class_id_malformed ·
   amounts · investments_out_of_range · investment_repeated · price_places_out_of_range ·
@@ -66,7 +66,7 @@ Refusals in order, of each command:
   protection_basis_unexpected · duties_out_of_range · duty_repeated · stock_class_exists
 - priced: financing_unknown · financing_closed, financing_abandoned · time_naive · too_many_instruments ·
   instrument_unsigned · classes of pay-to-play · stock_class_over_authorised · refusals of
-  `marketplace.equity.rounds` · price_rounds_to_zero · allotment_empty · too_many_protected_classes
+  `marketplace.equity.rounds` · price_rounds_to_zero · allotment_empty · too_many_protected_classes · prices
 - closed: financing_unknown · financing_abandoned · time_naive · financing_unpriced · financing_stale
 - abandoned: financing_unknown · financing_closed
 - liquidity: liquidity_exists · amounts · time_naive · too_many_instruments · instrument_unsigned ·
@@ -132,7 +132,7 @@ from marketplace.domain.issuer_financing import (
     open_financing,
     price_financing,
 )
-from marketplace.domain.issuer_import import import_issuer
+from marketplace.domain.issuer_import import import_issuer, list_refused
 from marketplace.domain.issuer_instruments import sign_instrument
 from marketplace.domain.issuer_liquidity import declare_liquidity, list_repayments, pay_distribution
 from marketplace.domain.issuer_milestones import vest_warrants
@@ -214,6 +214,7 @@ __all__ = [
     "capitalization_of",
     "decide",
     "list_conversions",
+    "list_refused_acts",
     "list_repayments",
     "list_rows",
     "measure_ownership",
@@ -267,6 +268,11 @@ def decide(command: IssuerCommand, state: IssuerState) -> Sequence[IssuerEvent]:
             assert isinstance(after, Issuer), "what was formed stays"
             require_limit(command, state, after)
     return events
+
+
+def list_refused_acts(command: ImportIssuer) -> list[tuple[int, Refusal]]:
+    """Return every act that an import would refuse, by its index, as if those before it had not been there."""
+    return list_refused(command, _decide_unlimited)
 
 
 def _decide_unlimited(command: IssuerCommand, state: IssuerState) -> Sequence[IssuerEvent]:

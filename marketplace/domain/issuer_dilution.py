@@ -8,8 +8,9 @@ What is not converted is counted at the least price that it has a right to by th
 states a value of the company, at that value less the discount where this is cheaper. A post-money cap is a part of the
 company with everything in it; any other price is one of the company before. Notes count with interest to maturity.
 
-So at a company of F fully diluted shares, with post-money parts that sum to Q and other principal over its value that
-sums to A, the whole is T = F · (1 + A) / (1 - Q), and instruments are (converted + warrants + A · F + Q · T) / T of it.
+Shares are counted as they convert into common stock: a series whose price was protected, or a right to it, counts for
+more. So at a company of F fully diluted shares, with post-money parts that sum to Q and other principal over its value
+that sums to A, the whole is T = F · (1 + A) / (1 - Q), and instruments are (converted + warrants + A · F + Q · T) / T.
 
 Invariant: no act of the issuer takes that part above the limit. What a holder has a right to (an election, a split)
 is counted, and not refused.
@@ -27,31 +28,34 @@ from msgspec import structs
 from events.financing import ConvertingInstrument
 from events.issuer import IssuerDilutionLimited, IssuerEvent, IssuerExposureRecorded
 from events.issuer_dilution import Exposure
-from events.types import NoteTerms
+from events.types import NoteTerms, StockTerms
 from marketplace.core.errors import Refusal
 from marketplace.core.money import ZERO, render_ratio, require_share, require_usd
 from marketplace.core.rounding import round_half_even
 from marketplace.domain.instrument_state import compute_balance
+from marketplace.domain.issuer_as_converted import convert_row, convert_shares, measure_company
 from marketplace.domain.issuer_commands import IssuerCommand, LimitDilution, RecordExposure, SplitStock
 from marketplace.domain.issuer_rules import refuse_missing
-from marketplace.domain.issuer_state import Issuer, total_shares
+from marketplace.domain.issuer_state import Issuer, list_rows
+from marketplace.domain.issuer_stock_commands import IssueStock
 
 SHOWN_PLACES = 9
+SHOWN_SHARE_PLACES = 2
 
 
 class Dilution(NamedTuple):
-    """What instruments come to.
+    """What instruments come to; shares are common stock as converted, exact.
 
     Attributes:
         converted: Shares that instruments became, and that warrants bought.
         warrants: Shares that warrants still buy.
-        pending: Shares that everything not converted would become, exact.
-        whole: Fully diluted shares with these, exact.
+        pending: Shares that everything not converted would become.
+        whole: Fully diluted shares with these.
         part: Their part of the whole, exact.
     """
 
-    converted: int
-    warrants: int
+    converted: Fraction
+    warrants: Fraction
     pending: Fraction
     whole: Fraction
     part: Fraction
@@ -96,6 +100,8 @@ def require_limit(command: IssuerCommand, before: Issuer, after: Issuer) -> None
         return
     if isinstance(command, RecordExposure) and command.owed:
         return
+    if isinstance(command, IssueStock) and command.cause in before.instruments:
+        return
     measured = measure_dilution(after)
     if before.limit is None or measured.part > measure_dilution(before).part:
         _require_within(after, measured, "")
@@ -112,14 +118,14 @@ def _require_within(state: Issuer, measured: Dilution, pointer: str) -> None:
     raise Refusal(
         "dilution_exceeded",
         f"instruments would come to {shown} of {state.formed.issuer_id}, and its limit is {state.limit.dilution_max}: "
-        f"{measured.converted} shares converted, {measured.warrants} under warrants, and {principal} USD that may "
-        "still become equity; offer less, or set another limit",
+        f"{_show(measured.converted)} shares converted, {_show(measured.warrants)} under warrants, and {principal} "
+        "USD that may still become equity; offer less, or set another limit",
         pointer=pointer or None,
         dilution_max=str(state.limit.dilution_max),
         dilution=str(shown),
         dilution_exact=render_ratio(measured.part),
-        converted_shares=measured.converted,
-        warrant_shares=measured.warrants,
+        converted_shares_exact=render_ratio(measured.converted),
+        warrant_shares_exact=render_ratio(measured.warrants),
         pending_usd=str(principal),
         pending_shares_exact=render_ratio(measured.pending),
         whole_shares_exact=render_ratio(measured.whole),
@@ -132,7 +138,6 @@ def measure_dilution(state: Issuer) -> Dilution:
     Raises:
         Refusal: ``missing_convention`` where something has no cap and the limit states no value of the company.
     """
-    totals = total_shares(state)
     ahead, within = Fraction(0), Fraction(0)
     for subject_id, exposure in _list_exposures(state):
         part, of_whole = _value(state, subject_id, exposure)
@@ -140,14 +145,19 @@ def measure_dilution(state: Issuer) -> Dilution:
             within += part
         else:
             ahead += part
-    company = Fraction(totals.fully_diluted)
-    own = state.instrument_shares + totals.warrants
+    company = measure_company(state)
+    converted = convert_shares(state, state.instrument_shares)
+    warrants = sum((convert_row(state, row) for row in list_rows(state) if row.kind == "warrant"), Fraction(0))
     if within >= 1:
-        return Dilution(state.instrument_shares, totals.warrants, company * ahead, company, Fraction(1))
+        return Dilution(converted, warrants, company * ahead, company, Fraction(1))
     whole = company * (1 + ahead) / (1 - within)
     pending = whole - company
-    part = (own + pending) / whole if whole else Fraction(0)
-    return Dilution(state.instrument_shares, totals.warrants, pending, whole, part)
+    part = (converted + warrants + pending) / whole if whole else Fraction(0)
+    return Dilution(converted, warrants, pending, whole, part)
+
+
+def _show(shares: Fraction) -> str:
+    return str(round_half_even(shares, 0 if shares.denominator == 1 else SHOWN_SHARE_PLACES))
 
 
 def _list_exposures(state: Issuer) -> list[tuple[str, Exposure]]:
@@ -162,6 +172,12 @@ def sum_exposures(exposures: Iterable[Exposure]) -> Decimal:
 def _value(state: Issuer, subject_id: str, exposure: Exposure) -> tuple[Fraction, bool]:
     """Return the amount over the value that it is counted at, and whether that is a part of the company with it."""
     terms, amount = exposure.terms, Fraction(exposure.amount_usd)
+    if isinstance(terms, StockTerms):
+        split = state.split_ratio / state.split_at_issue.get(subject_id, state.split_ratio)
+        stock_class = state.classes.get(terms.class_id)
+        ratio = Fraction(1) if stock_class is None else stock_class.conversion_ratio
+        company = measure_company(state)
+        return (amount / Fraction(terms.price_usd_per_share) * split * ratio / company if company else company), False
     if isinstance(terms, NoteTerms) and exposure.interest_from is not None:
         until = max(terms.matures_on, exposure.interest_from)
         amount = compute_balance(subject_id, exposure.amount_usd, exposure.interest_from, terms, until)

@@ -47,6 +47,7 @@ from events.issuer import (
 )
 from events.issuer_dilution import Exposure
 from marketplace.domain.issuer_dilution import set_exposure, set_limit, settle_converted
+from marketplace.domain.issuer_financing import list_conversion_classes
 from marketplace.domain.issuer_state import (
     Act,
     Financing,
@@ -102,6 +103,12 @@ def _move(state: Issuer, holder_id: str, class_id: str, shares: int) -> Issuer:
     return replace(state, holdings=holdings, classes=classes)
 
 
+def _count(state: Issuer, class_id: str, shares: int) -> Issuer:
+    """Count shares of a class as those of instruments, or no more."""
+    counted = max(state.instrument_shares.get(class_id, 0) + shares, 0)
+    return replace(state, instrument_shares=state.instrument_shares.set(class_id, counted))
+
+
 def _keep(state: Issuer, act_id: str, act: Act) -> Issuer:
     return replace(state, acts=state.acts.set(act_id, act))
 
@@ -111,8 +118,9 @@ def _issue_stock(state: Issuer, event: IssuerStockIssued) -> Issuer:
         state,
         securities=state.securities.set(event.security_id, event),
         split_at_issue=state.split_at_issue.set(event.security_id, state.split_ratio),
-        instrument_shares=state.instrument_shares + (event.shares if event.cause in state.instruments else 0),
     )
+    if event.cause in state.instruments:
+        after = _count(after, event.class_id, event.shares)
     return _move(after, event.holder_id, event.class_id, event.shares)
 
 
@@ -152,7 +160,7 @@ def _repurchase_stock(state: Issuer, event: IssuerStockRepurchased) -> Issuer:
     after = _move(_keep(state, event.repurchase_id, event), event.holder_id, event.class_id, -event.shares)
     if event.cause not in state.instruments:
         return after
-    return replace(after, instrument_shares=max(after.instrument_shares - event.shares, 0))
+    return _count(after, event.class_id, -event.shares)
 
 
 def _convert_stock(state: Issuer, event: IssuerStockConverted) -> Issuer:
@@ -194,13 +202,14 @@ def _split_stock(state: Issuer, event: IssuerStockSplit) -> Issuer:
             shares=int(known.shares * ratio),
             shares_outstanding=int(known.shares_outstanding * ratio),
             exercise_price_usd=known.exercise_price_usd / ratio,
+            split=known.split * ratio,
         )
         for warrant_id, known in state.warrants.items()
     }
     return replace(
         _keep(state, event.split_id, event),
         split_ratio=state.split_ratio * ratio,
-        instrument_shares=int(state.instrument_shares * ratio),
+        instrument_shares=Map({class_id: int(n * ratio) for class_id, n in state.instrument_shares.items()}),
         promises=Map({promise_id: int(shares * ratio) for promise_id, shares in state.promises.items()}),
         latest_price_usd=None if state.latest_price_usd is None else state.latest_price_usd / ratio,
         classes=Map(classes),
@@ -263,9 +272,8 @@ def _exercise_warrant(state: Issuer, event: IssuerWarrantExercised) -> Issuer:
     after = replace(
         _keep(state, event.exercise_id, event),
         warrants=state.warrants.set(event.warrant_id, replace(warrant, shares_outstanding=left)),
-        instrument_shares=state.instrument_shares + event.shares,
     )
-    return _move(after, event.holder_id, event.class_id, event.shares)
+    return _move(_count(after, event.class_id, event.shares), event.holder_id, event.class_id, event.shares)
 
 
 def _expire_warrant(state: Issuer, event: IssuerWarrantExpired) -> Issuer:
@@ -274,7 +282,11 @@ def _expire_warrant(state: Issuer, event: IssuerWarrantExpired) -> Issuer:
 
 
 def _sign_instrument(state: Issuer, event: IssuerInstrumentSigned) -> Issuer:
-    signed = replace(state, instruments=state.instruments.set(event.instrument_id, event))
+    signed = replace(
+        state,
+        instruments=state.instruments.set(event.instrument_id, event),
+        split_at_issue=state.split_at_issue.set(event.instrument_id, state.split_ratio),
+    )
     counted = Exposure(terms=event.terms, amount_usd=event.commitment_usd)
     return set_exposure(signed, event.instrument_id, (counted,))
 
@@ -297,12 +309,15 @@ def _close_financing(state: Issuer, event: IssuerFinancingClosed) -> Issuer:
     closed = replace(state.financings[event.financing_id], status="closed")
     pricing = closed.pricing
     assert pricing is not None, "a round is priced before it is closed"
-    return replace(
+    after = replace(
         settle_converted(state, pricing.instruments),
         financings=state.financings.set(event.financing_id, closed),
         latest_price_usd=Fraction(pricing.price_usd_per_share),
-        instrument_shares=state.instrument_shares + sum(conversion.shares for conversion in pricing.conversions),
     )
+    classes = list_conversion_classes(closed.opened.terms, pricing)
+    for conversion, class_id in zip(pricing.conversions, classes, strict=True):
+        after = _count(after, class_id, conversion.shares)
+    return after
 
 
 def _abandon_financing(state: Issuer, event: IssuerFinancingAbandoned) -> Issuer:

@@ -25,7 +25,7 @@ from events.issuer import (
 )
 from marketplace.core.errors import Refusal
 from marketplace.core.ids import derive_id, is_id
-from marketplace.core.money import parse_ratio, render_ratio
+from marketplace.core.money import parse_ratio, render_ratio, require_price_per_share
 from marketplace.domain.instrument_commands import ConvertInstrument
 from marketplace.domain.issuer_commands import AbandonFinancing, CloseFinancing, OpenFinancing, PriceFinancing
 from marketplace.domain.issuer_pricing import (
@@ -94,6 +94,9 @@ def price_financing(command: PriceFinancing, state: Issuer) -> Sequence[IssuerEv
             f"{len(pricing.adjustments)} classes have price protection; one closing adjusts {PROTECTED_MAX}",
             protected_max=PROTECTED_MAX,
         )
+    for stock_class in list_new_classes(command.issuer_id, financing.opened.terms, pricing):
+        assert stock_class.price_per_share_usd is not None, "what a round sells has a price"
+        require_price_per_share(stock_class.price_per_share_usd, "/terms")
     if pricing == financing.pricing and financing.basis == capitalization_of(state):
         return []
     return [
@@ -113,7 +116,7 @@ def close_financing(command: CloseFinancing, state: Issuer) -> Sequence[IssuerEv
     return [
         *_convert_forfeits(command, pricing),
         *_adjust_prices(command, pricing),
-        *_create_classes(command, financing.opened.terms, pricing, classes),
+        *list_new_classes(command.issuer_id, financing.opened.terms, pricing),
         *_adjust_plan(command, state, pricing),
         *_add_stakeholders(command, state, pricing),
         *_issue_conversions(command, financing.opened.terms, pricing, classes),
@@ -220,17 +223,16 @@ def _adjust_prices(command: CloseFinancing, pricing: RoundPricing) -> Iterable[I
             )
 
 
-def _create_classes(
-    command: CloseFinancing, terms: RoundTerms, pricing: RoundPricing, classes: tuple[str, ...]
-) -> Iterable[IssuerStockClassCreated]:
+def list_new_classes(issuer_id: str, terms: RoundTerms, pricing: RoundPricing) -> list[IssuerStockClassCreated]:
+    """Return the classes that the closing of a priced round creates; what became no whole share has one of none."""
     shares = {terms.class_id: sum(allotment.shares for allotment in pricing.allotments)}
     prices = {terms.class_id: pricing.price_usd_per_share}
-    for conversion, class_id in zip(pricing.conversions, classes, strict=True):
+    for conversion, class_id in zip(pricing.conversions, list_conversion_classes(terms, pricing), strict=True):
         shares[class_id] = shares.get(class_id, 0) + conversion.shares
         prices.setdefault(class_id, round_price(parse_ratio(conversion.price_usd_per_share), terms))
-    for class_id, authorised in shares.items():
-        yield IssuerStockClassCreated(
-            issuer_id=command.issuer_id,
+    return [
+        IssuerStockClassCreated(
+            issuer_id=issuer_id,
             class_id=class_id,
             kind="preferred",
             shares_authorised=authorised,
@@ -242,6 +244,8 @@ def _create_classes(
             price_protection=terms.price_protection,
             protection_basis=terms.protection_basis,
         )
+        for class_id, authorised in shares.items()
+    ]
 
 
 def _adjust_plan(command: CloseFinancing, state: Issuer, pricing: RoundPricing) -> Iterable[IssuerStockPlanAdjusted]:

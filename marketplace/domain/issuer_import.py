@@ -8,7 +8,6 @@ may have been another one; their certificates are checked instead.
 
 import json
 from collections.abc import Callable, Sequence
-from dataclasses import replace
 from datetime import UTC, datetime
 from fractions import Fraction
 from typing import Any, Final
@@ -84,9 +83,11 @@ from marketplace.domain.issuer_commands import (
     WithdrawPromise,
 )
 from marketplace.domain.issuer_evolve import evolve
+from marketplace.domain.issuer_financing import list_new_classes
 from marketplace.domain.issuer_rules import get_class, require_held, require_signed
 from marketplace.domain.issuer_state import Issuer, IssuerState
-from marketplace.domain.refusals import refuse_exists, refuse_status, refuse_unknown
+from marketplace.domain.issuer_stock import is_class_of_round
+from marketplace.domain.refusals import refuse_exists, refuse_status, refuse_unknown, require_same
 from marketplace.equity.checker import verify
 
 ACTS_MAX: Final = 999
@@ -196,8 +197,7 @@ def _require_allowed(command: ImportIssuer, index: int, act: IssuerEvent, curren
         recorded = _decide_again(act, current, decide)
     except Refusal as refusal:
         raise Refusal(refusal.code, f"{pointer}: {refusal.message}", pointer=pointer, **refusal.facts) from refusal
-    if list(recorded) != [act]:
-        raise Refusal("act_repeated", f"{pointer}: the act is there already, or names another holder", pointer=pointer)
+    require_same(act, recorded, pointer)
 
 
 def _decide_again(act: IssuerEvent, current: IssuerState, decide: Decide) -> Sequence[IssuerEvent]:
@@ -209,7 +209,9 @@ def _decide_again(act: IssuerEvent, current: IssuerState, decide: Decide) -> Seq
         require_held(current, act.holder_id, act.class_id, act.shares)
         return [act]
     if isinstance(act, IssuerStockClassCreated) and isinstance(current, Issuer):
-        current = _leave_rounds_out(current)
+        created = _list_created_by_round(act, current)
+        if created:
+            return created
     return decide(_build_command(act), current)
 
 
@@ -224,12 +226,16 @@ def _is_own_choice(act: IssuerEvent) -> bool:
     return isinstance(act, IssuerStockConverted) and act.reason == "voluntary"
 
 
-def _leave_rounds_out(state: Issuer) -> Issuer:
-    """Return the issuer without its open round, which keeps the names of its classes for its own closing."""
+def _list_created_by_round(act: IssuerStockClassCreated, state: Issuer) -> list[IssuerStockClassCreated]:
+    """Return what the closing of the open round creates by the name of a class: one class, or none."""
     financing = state.find_open_financing()
-    if financing is None:
-        return state
-    return replace(state, financings=state.financings.delete(financing.opened.financing_id))
+    if financing is None or not is_class_of_round(act.class_id, financing.opened.terms.class_id):
+        return []
+    if financing.pricing is None:
+        financing_id = financing.opened.financing_id
+        raise Refusal("financing_unpriced", f"class {act.class_id} is of financing {financing_id}, which has no price")
+    classes = list_new_classes(state.formed.issuer_id, financing.opened.terms, financing.pricing)
+    return [each for each in classes if each.class_id == act.class_id]
 
 
 def _build_command(act: IssuerEvent) -> IssuerCommand:
@@ -273,11 +279,11 @@ def _check_declared(act: IssuerLiquidityDeclared, state: Issuer) -> None:
 def _check_paid(act: IssuerDistributionPaid, state: Issuer) -> None:
     if act.liquidity_id != state.liquidity_id:
         raise refuse_unknown("liquidity", act.liquidity_id)
-    paid = sum(payout.amount_usd for payout in state.sales[act.liquidity_id].declared.waterfall.payouts)
+    paid = sum(payout.cash_usd for payout in state.sales[act.liquidity_id].declared.waterfall.payouts)
     if act.amount_usd != paid:
         raise Refusal(
             "payment_differs",
-            f"{act.amount_usd} USD were paid, and the waterfall shares {paid} USD",
+            f"{act.amount_usd} USD were paid, and the waterfall pays {paid} USD in cash",
             amount_usd=str(act.amount_usd),
             payouts_usd=str(paid),
         )

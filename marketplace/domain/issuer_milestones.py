@@ -93,4 +93,4 @@ def _build(warrant: Warrant, milestone: Milestone) -> rules.Condition:
             return rules.OnOrAfter(milestone.day)
         case PriceMilestone():
             level = Fraction(milestone.price_usd_per_share)
-            return rules.PriceAtLeast(level * warrant.issued.shares / warrant.shares)
+            return rules.PriceAtLeast(level / warrant.split)

@@ -102,9 +102,15 @@ def grant_option(command: GrantOption, state: Issuer) -> Sequence[IssuerEvent]:
     require_stakeholder(state, command.holder_id)
     require_shares(command.shares, "/shares")
     require_price_per_share(command.exercise_price_usd, "/exercise_price_usd", zero=True)
+    _require_common(state)
     require_schedule(command.vesting)
     _require_available(command.shares, state.shares_available + _count_promised(command, state))
     return [event]
+
+
+def _require_common(state: Issuer) -> None:
+    if not any(each.created.kind == "common" for each in state.classes.values()):
+        raise Refusal("common_stock_missing", "an option is on common stock, and there is no class of it; create one")
 
 
 def _count_promised(command: GrantOption, state: Issuer) -> int:

@@ -3,16 +3,19 @@
 A split multiplies whole numbers into whole numbers. In a consolidation, some shares for one, those of a holder that
 would become a fraction are taken care of just before, in the same atomic batch, by what the charter says: bought back
 for *cash in lieu*, at the price of a share before the split; *given up*; or *rounded up*, by as many shares for nothing
-as make the next whole one. Then what of an option that was never exercised would become a fraction goes back to the
-pool, and what of the pool and of the authorised shares would, is taken off them. A warrant, a promise and an option
-that was exercised in part have to come out whole. A split such as three for two that would leave fractions is made in
-two: three for one, then one for two.
+as make the next whole one. What of an option would become a fraction goes back to the pool, and what of the authorised
+shares would, is taken off them. What a warrant or a promise buys, and the pool, are rounded down, and the split's event
+says what is left of the pool. So a right never buys more than before, and less by under a share; its price is divided
+like every other. A split such as three for two that would leave fractions is made in two: three for one, then one for
+two.
 """
 
 from collections.abc import Iterable, Iterator, Sequence
 from fractions import Fraction
 from math import gcd
 from typing import Final
+
+from msgspec import structs
 
 from events.issuer import (
     IssuerAuthorisedSharesAdjusted,
@@ -51,6 +54,9 @@ def split_stock(command: SplitStock, state: Issuer) -> Sequence[IssuerEvent]:
         denominator=command.denominator,
         fractions=command.fractions,
     )
+    known = state.acts.get(command.split_id)
+    if isinstance(known, IssuerStockSplit):
+        event = structs.replace(event, pool_shares_available=known.pool_shares_available)
     if is_repeated("split", command.split_id, state.acts, event):
         return []
     numerator, denominator = command.numerator, command.denominator
@@ -67,7 +73,13 @@ def split_stock(command: SplitStock, state: Issuer) -> Sequence[IssuerEvent]:
             f"fractions of {len(before)} holders and numbers are to be taken care of; one split takes {EVENTS_MAX}",
             events_max=EVENTS_MAX,
         )
-    _require_whole(command, _fold(state, before))
+    evened = _fold(state, before)
+    rounds_down = command.fractions is not None and numerator == common
+    _require_whole(command, evened, rights=not rounds_down)
+    if rounds_down:
+        left = _fold(evened, [event]).shares_available
+        if left != Fraction(evened.shares_available * numerator, denominator):
+            event = structs.replace(event, pool_shares_available=left)
     return [*before, event]
 
 
@@ -144,7 +156,7 @@ def _fill_up(
 def _cancel_options(command: SplitStock, state: Issuer, unit: int) -> Iterator[IssuerOptionCancelled]:
     for option_id, option in sorted(state.options.items()):
         odd = option.shares_outstanding % unit
-        if odd and option.shares == option.shares_outstanding:
+        if odd:
             yield IssuerOptionCancelled(
                 issuer_id=command.issuer_id,
                 cancellation_id=derive_id("can", command.split_id, option_id),
@@ -157,7 +169,7 @@ def _cancel_options(command: SplitStock, state: Issuer, unit: int) -> Iterator[I
 
 
 def _trim(command: SplitStock, state: Issuer, unit: int) -> Iterator[IssuerEvent]:
-    """Take what would become a fraction off the pool and off the authorised shares."""
+    """Take what would become a fraction off the authorised shares, and off the pool where so much of it is free."""
     odd = state.shares_reserved % unit
     if odd and odd <= state.shares_available:
         yield IssuerStockPlanAdjusted(
@@ -178,8 +190,8 @@ def _trim(command: SplitStock, state: Issuer, unit: int) -> Iterator[IssuerEvent
             )
 
 
-def _require_whole(command: SplitStock, state: Issuer) -> None:
-    for what, shares in _list_counts(state, granted=command.fractions is None):
+def _require_whole(command: SplitStock, state: Issuer, *, rights: bool) -> None:
+    for what, shares in _list_counts(state, rights=rights):
         after = Fraction(shares * command.numerator, command.denominator)
         if after.denominator != 1:
             raise Refusal(
@@ -193,16 +205,20 @@ def _require_whole(command: SplitStock, state: Issuer) -> None:
             raise Refusal("shares_too_many", f"{after} {what} after the split exceed {SHARES_MAX}", what=what)
 
 
-def _list_counts(state: Issuer, *, granted: bool) -> Iterable[tuple[str, int]]:
+def _list_counts(state: Issuer, *, rights: bool) -> Iterable[tuple[str, int]]:
     for (holder_id, class_id), shares in sorted(state.holdings.items()):
         yield f"shares of class {class_id} held by {holder_id}", shares
     for class_id, stock_class in sorted(state.classes.items()):
         yield f"authorised shares of class {class_id}", stock_class.shares_authorised
+    if rights:
+        yield from _list_rights(state)
+
+
+def _list_rights(state: Issuer) -> Iterable[tuple[str, int]]:
     for option_id, option in sorted(state.options.items()):
         yield f"shares under option {option_id}", option.shares_outstanding
         yield f"shares ever under option {option_id}", option.shares
-        if granted:
-            yield f"shares granted by option {option_id}", option.shares_granted
+        yield f"shares granted by option {option_id}", option.shares_granted
     for warrant_id, warrant in sorted(state.warrants.items()):
         yield f"shares under warrant {warrant_id}", warrant.shares_outstanding
         yield f"shares ever under warrant {warrant_id}", warrant.shares

@@ -71,6 +71,13 @@ class StockClass:
     price_usd: Fraction | None
     conversion_price_usd: Fraction | None
 
+    @property
+    def conversion_ratio(self) -> Fraction:
+        """Common shares that one share converts into by now, exact; 1 for common."""
+        if self.price_usd is None or self.conversion_price_usd is None:
+            return Fraction(1)
+        return self.price_usd / self.conversion_price_usd
+
 
 @dataclass(frozen=True, slots=True)
 class Option:
@@ -102,6 +109,7 @@ class Warrant:
         exercise_price_usd: Price of one share.
         vested: Tranches that have vested.
         expired: Whether its end was recorded.
+        split: By how much splits multiplied a share since it was issued.
     """
 
     issued: IssuerWarrantIssued
@@ -110,10 +118,13 @@ class Warrant:
     exercise_price_usd: Fraction
     vested: frozenset[int] = frozenset()
     expired: bool = False
+    split: Fraction = Fraction(1)
 
     def count_tranche(self, tranche: int) -> int:
-        """Return the shares of a tranche after all splits."""
-        return int(Fraction(self.issued.tranches[tranche].shares * self.shares, self.issued.shares))
+        """Return the shares of a tranche after all splits; those of all tranches sum to the warrant's."""
+        before = sum(each.shares for each in self.issued.tranches[:tranche])
+        until = before + self.issued.tranches[tranche].shares
+        return until * self.shares // self.issued.shares - before * self.shares // self.issued.shares
 
     @property
     def shares_exercisable(self) -> int:
@@ -193,7 +204,7 @@ class Issuer:
         exposures: What may still become equity, by order and instrument; known while there is a limit.
         split_ratio: By how much all splits multiplied a share.
         split_at_issue: By how much they had when a security was issued, by its id.
-        instrument_shares: Shares that SAFEs and notes became in rounds and that warrants bought, less clawbacks.
+        instrument_shares: Shares by class that instruments became and that warrants bought, less clawbacks.
     """
 
     formed: IssuerFormed
@@ -219,7 +230,7 @@ class Issuer:
     exposures: Map[str, tuple[Exposure, ...]] = field(default_factory=Map)
     split_ratio: Fraction = Fraction(1)
     split_at_issue: Map[str, Fraction] = field(default_factory=Map)
-    instrument_shares: int = 0
+    instrument_shares: Map[str, int] = field(default_factory=Map)
 
     @property
     def shares_available(self) -> int:

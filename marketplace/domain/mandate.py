@@ -17,7 +17,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 from decimal import Decimal
-from typing import Literal
+from typing import Final, Literal
 
 import msgspec
 from immutables import Map
@@ -33,11 +33,17 @@ from events.mandate import (
     MandateRevoked,
     MandateTerms,
 )
-from events.types import NoteTerms, PrincipalTerms
+from events.types import NoteTerms, PrincipalTerms, SafeTerms, StockTerms
 from marketplace.core.decider import Decider
 from marketplace.core.errors import Refusal
 from marketplace.core.money import ZERO, require_share, require_usd
 from marketplace.domain.refusals import refuse_exists, refuse_unknown, require_aware
+
+_KINDS: Final[dict[type[PrincipalTerms], InstrumentKind]] = {
+    SafeTerms: "safe",
+    NoteTerms: "convertible_note",
+    StockTerms: "stock",
+}
 
 
 class GrantMandate(msgspec.Struct, frozen=True, kw_only=True):
@@ -72,6 +78,7 @@ class HoldBudget(msgspec.Struct, frozen=True, kw_only=True):
         order_id: The order.
         issuer_id: Whose equity.
         instrument: Terms offered.
+        implied_cap_usd: What the whole company is worth at the price of priced stock, which is held to the cap range.
         sector: Sector of the issuer.
         amount_usd: How much.
         at: Now.
@@ -85,6 +92,7 @@ class HoldBudget(msgspec.Struct, frozen=True, kw_only=True):
     sector: str | None
     amount_usd: Decimal
     at: datetime
+    implied_cap_usd: Decimal | None = None
 
 
 class CaptureBudget(msgspec.Struct, frozen=True, kw_only=True):
@@ -210,7 +218,13 @@ def _amend(command: AmendMandate, state: Mandate) -> Sequence[MandateEvent]:
     return [MandateAmended(mandate_id=command.mandate_id, terms=command.terms)]
 
 
-def require_welcome(mandate: Mandate, instrument: PrincipalTerms, sector: str | None, at: datetime) -> None:
+def require_welcome(
+    mandate: Mandate,
+    instrument: PrincipalTerms,
+    sector: str | None,
+    at: datetime,
+    implied_cap_usd: Decimal | None = None,
+) -> None:
     """Refuse what the mandate's rules do not take, whatever the budget.
 
     Raises:
@@ -226,14 +240,15 @@ def require_welcome(mandate: Mandate, instrument: PrincipalTerms, sector: str | 
             f"mandate {mandate_id} ended at {terms.expires_at.isoformat()}; name another",
             mandate_id=mandate_id,
         )
-    kind: InstrumentKind = "convertible_note" if isinstance(instrument, NoteTerms) else "safe"
+    kind = _KINDS[type(instrument)]
     if kind not in terms.instrument_kinds:
         raise Refusal(
             "instrument_kind_unwelcome",
             f"mandate {mandate_id} takes {', '.join(terms.instrument_kinds)}, not a {kind}",
             mandate_id=mandate_id,
         )
-    cap, low, high = instrument.valuation_cap_usd, terms.valuation_cap_usd_min, terms.valuation_cap_usd_max
+    cap = implied_cap_usd if isinstance(instrument, StockTerms) else instrument.valuation_cap_usd
+    low, high = terms.valuation_cap_usd_min, terms.valuation_cap_usd_max
     if (cap is None and high is not None) or (
         cap is not None and ((low is not None and cap < low) or (high is not None and cap > high))
     ):
@@ -262,7 +277,7 @@ def _hold(command: HoldBudget, state: Mandate) -> Sequence[MandateEvent]:
             return []
         raise Refusal("hold_exists", f"hold {command.hold_id} exists with other content")
     require_usd(command.amount_usd, "/amount_usd", zero=True)
-    require_welcome(state, command.instrument, command.sector, command.at)
+    require_welcome(state, command.instrument, command.sector, command.at, command.implied_cap_usd)
     free = state.terms.budget_usd - state.used_usd
     if command.amount_usd > free:
         raise Refusal(

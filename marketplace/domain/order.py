@@ -38,10 +38,10 @@ from events.order import (
     OrderTerms,
     OrderUnmatched,
 )
-from events.types import PrincipalTerms, Reason
+from events.types import PrincipalTerms, Reason, StockTerms
 from marketplace.core.decider import Decider
 from marketplace.core.errors import Refusal
-from marketplace.core.money import require_price, require_share, require_usd
+from marketplace.core.money import require_price, require_price_per_share, require_share, require_usd
 from marketplace.domain.offer import compute_principal_max
 from marketplace.domain.order_terms import require_note_terms, require_wishes
 from marketplace.domain.priority import keeps_priority
@@ -225,7 +225,8 @@ def _require_equity(terms: OrderTerms) -> None:
         )
     require_instrument(terms.instrument, "/terms/instrument")
     require_note_terms(terms)
-    cap, principal = terms.instrument.valuation_cap_usd, compute_principal_max(terms)
+    cap = None if isinstance(terms.instrument, StockTerms) else terms.instrument.valuation_cap_usd
+    principal = compute_principal_max(terms)
     if cap is not None and cap < principal:
         raise Refusal(
             "cap_below_commitment",
@@ -238,11 +239,14 @@ def _require_equity(terms: OrderTerms) -> None:
 
 
 def require_instrument(terms: PrincipalTerms, pointer: str) -> None:
-    """Refuse an instrument whose cap or discount cannot be.
+    """Refuse an instrument whose price, cap or discount cannot be.
 
     Raises:
         Refusal: ``amount_…`` or ``discount_whole``.
     """
+    if isinstance(terms, StockTerms):
+        require_price_per_share(terms.price_usd_per_share, f"{pointer}/price_usd_per_share")
+        return
     if terms.valuation_cap_usd is not None:
         require_usd(terms.valuation_cap_usd, f"{pointer}/valuation_cap_usd")
     if terms.discount is not None:

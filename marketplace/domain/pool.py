@@ -7,7 +7,8 @@ Invariants:
        the nodes of the pool.
     2. At every instant the nodes reserved from a lot do not exceed what the lot offers or offered when it was reserved.
     3. Nothing is reserved of nodes that had failed and not been restored by then.
-    4. Shares of lots carry a reservation in full at every instant; a grant's next one begins when its last has ended.
+    4. Shares of lots carry a reservation in full at every instant, but for what the grant sold on; a grant's next one
+       begins when its last has ended.
     5. Once notice was given that the pool leaves, nothing is offered or reserved any more.
     6. What is resold of a grant is reserved once: the grant's reservation shrinks as the buyer's begins. Nodes of a
        grant that are offered and not sold never exceed what is reserved for it.
@@ -186,12 +187,12 @@ def _reserve(command: ReserveCapacity, state: Pool) -> Sequence[PoolEvent]:
 
 def _require_even(command: ReserveCapacity) -> None:
     shares = [Load(share.start, share.end, share.nodes) for share in command.lots]
-    runs = build_steps(shares, command.start, command.end)
+    runs = build_steps([*shares, *command.resold], command.start, command.end)
     outside = any(share.start < command.start or share.end > command.end for share in command.lots)
     if outside or any(run.amount != command.nodes for run in runs):
         raise Refusal(
             "shares_uneven",
-            f"the lots do not carry {command.nodes} nodes at every instant of the span",
+            f"the lots do not carry {command.nodes} nodes, less what was sold on, at every instant of the span",
             pointer="/lots",
             grant_id=command.grant_id,
         )
@@ -220,8 +221,8 @@ def _require_lot(command: ReserveCapacity, state: Pool, lot_id: str) -> None:
 
 
 def _require_working(command: ReserveCapacity, state: Pool) -> None:
-    wanted = Load(command.start, command.end, command.nodes)
-    peak, where = find_peak([*state.reserved(), *state.failed(), wanted], command.start, command.end)
+    wanted = [Load(share.start, share.end, share.nodes) for share in command.lots]
+    peak, where = find_peak([*state.reserved(), *state.failed(), *wanted], command.start, command.end)
     if peak > state.opened.nodes:
         raise Refusal(
             "nodes_failed",

@@ -6,6 +6,7 @@ import msgspec
 
 from events.service import ServiceTerms
 from events.types import Interconnect, LotShare
+from marketplace.core.intervals import Load
 
 
 class OpenPool(msgspec.Struct, frozen=True, kw_only=True):
@@ -53,7 +54,7 @@ class RecallCapacity(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class ReserveCapacity(msgspec.Struct, frozen=True, kw_only=True):
-    """Take nodes for a grant."""
+    """Take nodes for a grant, less those that it sold on, where it did."""
 
     pool_id: str
     grant_id: str
@@ -61,6 +62,7 @@ class ReserveCapacity(msgspec.Struct, frozen=True, kw_only=True):
     start: datetime
     end: datetime
     lots: tuple[LotShare, ...]
+    resold: tuple[Load, ...] = ()
 
 
 class ReleaseCapacity(msgspec.Struct, frozen=True, kw_only=True):

@@ -1,6 +1,9 @@
 """Refusals that every aggregate words the same way."""
 
+from collections.abc import Sequence
 from datetime import datetime
+
+import msgspec
 
 from marketplace.core.errors import Refusal
 
@@ -38,3 +41,28 @@ def require_aware(at: datetime, pointer: str) -> None:
         raise Refusal(
             "time_naive", f"{pointer} is {at.isoformat()} without an offset; state one, such as Z", pointer=pointer
         )
+
+
+def require_same(act: msgspec.Struct, recorded: Sequence[msgspec.Struct], pointer: str) -> None:
+    """Refuse an act of an import that its own command would not record just so.
+
+    Args:
+        act: What the import says.
+        recorded: What the command would record.
+        pointer: Where the import says it.
+
+    Raises:
+        Refusal: ``act_repeated``.
+    """
+    if list(recorded) == [act]:
+        return
+    reason = "the act is there already"
+    if recorded:
+        told = next((event for event in recorded if type(event) is type(act)), recorded[0])
+        differing = (
+            f"{name} {getattr(act, name)}, not {getattr(told, name)}"
+            for name in act.__struct_fields__
+            if type(told) is type(act) and getattr(act, name) != getattr(told, name)
+        )
+        reason = f"the act is not what its command records: {next(differing, f'{len(recorded)} events, not one')}"
+    raise Refusal("act_repeated", f"{pointer}: {reason}", pointer=pointer)

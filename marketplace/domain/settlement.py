@@ -83,7 +83,11 @@ def build_tariff(grant: GrantIssued) -> Tariff:
 
 def compute_totals(tariff: Tariff, gpu_seconds: int) -> Totals:
     """Return what the first `gpu_seconds` of a grant cost."""
-    hours = Fraction(gpu_seconds, SECONDS_PER_HOUR)
+    return compute_totals_of_hours(tariff, Fraction(gpu_seconds, SECONDS_PER_HOUR))
+
+
+def compute_totals_of_hours(tariff: Tariff, hours: Fraction) -> Totals:
+    """Return what the first `hours` cost, of GPUs of a grant or of a service line."""
     paid = round_cents(tariff.price * hours)
     cash = round_cents(Fraction(paid) * tariff.cash / tariff.value)
     principal = round_cents(tariff.price / tariff.value * tariff.equity * hours)
@@ -111,8 +115,20 @@ def compute_charges(tariff: Tariff, gpu_seconds_before: int, gpu_seconds: int) -
     """Return what `gpu_seconds` cost that come after `gpu_seconds_before` of the same grant."""
     before = compute_totals(tariff, gpu_seconds_before)
     after = compute_totals(tariff, gpu_seconds_before + gpu_seconds)
+    return _charge(before, after, gpu_seconds=gpu_seconds)
+
+
+def compute_service_charges(tariff: Tariff, hours_before: Decimal, hours: Decimal) -> Charges:
+    """Return what `hours` of a service line cost that come after `hours_before` of it."""
+    before = compute_totals_of_hours(tariff, Fraction(hours_before))
+    after = compute_totals_of_hours(tariff, Fraction(hours_before) + Fraction(hours))
+    return _charge(before, after, service_hours=hours)
+
+
+def _charge(before: Totals, after: Totals, *, gpu_seconds: int = 0, service_hours: Decimal = ZERO) -> Charges:
     return Charges(
         gpu_seconds=gpu_seconds,
+        service_hours=service_hours,
         provider_usd=after.provider_usd - before.provider_usd,
         cash_usd=after.cash_usd - before.cash_usd,
         holder_usd=after.holder_usd - before.holder_usd,

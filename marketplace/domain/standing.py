@@ -183,7 +183,7 @@ def _advance(event: _Timed, course: Course, record: Record) -> tuple[Course, Rec
             completed = record.grants_completed + 1
             return replace(course, running=False), replace(record, grants_completed=completed)
         case StatementIssued():
-            return _state(event, course, record)
+            return (course, record) if event.service_line_id is not None else _state(event, course, record)
         case StatementResolved() | StatementAccepted() | StatementCredited():
             return course, _judge(event, record)
         case GrantIssued():

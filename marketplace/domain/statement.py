@@ -11,12 +11,14 @@ Invariants:
     5. Where both sides' meters report and lie further apart than `TOLERANCE`, it opens as disputed with both figures.
 
 Refusals in order: statement_unknown · statement_exists · statement_<status> · acceptance_period_runs ·
-acceptance_period_over · claim_above_statement · charges_above_statement.
+acceptance_period_over · claim_missing · not_a_number · amount_not_positive · amount_too_large ·
+amount_too_precise · claim_above_statement · charges_above_statement.
 """
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
+from decimal import Decimal
 from fractions import Fraction
 from typing import Final, Literal
 
@@ -38,6 +40,7 @@ from events.statement import (
 )
 from marketplace.core.decider import Decider
 from marketplace.core.errors import Refusal
+from marketplace.core.money import ZERO, require_hours
 from marketplace.domain.refusals import refuse_exists, refuse_status, refuse_unknown
 from marketplace.domain.settlement import compute_service_credit, subtract_credit
 
@@ -59,6 +62,8 @@ class IssueStatement(msgspec.Struct, frozen=True, kw_only=True):
     metering: Metering | None = None
     adjustment: Adjustment | None = None
     service: ServiceResult | None = None
+    service_line_id: str | None = None
+    hours_before: Decimal = ZERO
 
 
 class CreditStatement(msgspec.Struct, frozen=True, kw_only=True):
@@ -73,6 +78,7 @@ class CreditStatement(msgspec.Struct, frozen=True, kw_only=True):
     charges: Charges
     adjustment: Adjustment
     service_credit: ServiceCredit | None = None
+    service_line_id: str | None = None
 
 
 class AcceptStatement(msgspec.Struct, frozen=True, kw_only=True):
@@ -84,12 +90,13 @@ class AcceptStatement(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class DisputeStatement(msgspec.Struct, frozen=True, kw_only=True):
-    """Say that less was delivered."""
+    """Say that less was delivered; of a service line in hours."""
 
     statement_id: str
-    gpu_seconds_claimed: int
     reason: str
     at: datetime
+    gpu_seconds_claimed: int | None = None
+    hours_claimed: Decimal | None = None
 
 
 class ResolveStatement(msgspec.Struct, frozen=True, kw_only=True):
@@ -99,6 +106,7 @@ class ResolveStatement(msgspec.Struct, frozen=True, kw_only=True):
     charges: Charges
     reason: str
     gpu_seconds_metered: int | None = None
+    hours_metered: Decimal | None = None
 
 
 StatementCommand = IssueStatement | CreditStatement | AcceptStatement | DisputeStatement | ResolveStatement
@@ -108,8 +116,8 @@ StatementCommand = IssueStatement | CreditStatement | AcceptStatement | DisputeS
 class Statement:
     """An issued statement or a credit; `charges` are as resolved where it was disputed.
 
-    `gpu_seconds_metered` is what the provider's meter said of its period when it was last stated, `service_credit` what
-    of the charges was given back as it was settled.
+    `gpu_seconds_metered` is what the provider's meter said of its period when it was last stated, of a service line
+    `hours_metered`, `service_credit` what of the charges was given back as it was settled.
     """
 
     issued: StatementIssued | StatementCredited
@@ -118,6 +126,7 @@ class Statement:
     status: Literal["issued", "disputed", "resolved", "accepted"] = "issued"
     disputed: StatementDisputed | None = None
     service_credit: ServiceCredit | None = None
+    hours_metered: Decimal = ZERO
 
     @property
     def sign(self) -> int:
@@ -205,7 +214,11 @@ def _accept(command: AcceptStatement, state: Statement) -> Sequence[StatementEve
             f"statement {command.statement_id} may be disputed until {state.issued.accept_until.isoformat()}",
         )
     accepted = StatementAccepted(
-        statement_id=command.statement_id, grant_id=state.issued.grant_id, charges=state.charges, by=command.by
+        statement_id=command.statement_id,
+        grant_id=state.issued.grant_id,
+        charges=state.charges,
+        by=command.by,
+        service_line_id=state.issued.service_line_id,
     )
     return [accepted, *_credit_service(state, state.issued)]
 
@@ -233,8 +246,9 @@ def _dispute(command: DisputeStatement, state: Statement) -> Sequence[StatementE
     event = StatementDisputed(
         statement_id=command.statement_id,
         grant_id=state.issued.grant_id,
-        gpu_seconds_claimed=command.gpu_seconds_claimed,
+        gpu_seconds_claimed=command.gpu_seconds_claimed or 0,
         reason=command.reason,
+        hours_claimed=command.hours_claimed,
     )
     if state.disputed == event and state.status == "disputed":
         return []
@@ -245,13 +259,29 @@ def _dispute(command: DisputeStatement, state: Statement) -> Sequence[StatementE
             "acceptance_period_over",
             f"statement {command.statement_id} could be disputed until {state.issued.accept_until.isoformat()}",
         )
-    if command.gpu_seconds_claimed >= state.charges.gpu_seconds:
+    _require_claim(command, state)
+    return [event]
+
+
+def _require_claim(command: DisputeStatement, state: Statement) -> None:
+    """Refuse a claim that is not below what is stated, in the statement's own unit."""
+    is_service, charges = state.issued.service_line_id is not None, state.charges
+    claimed: Decimal | int | None = command.gpu_seconds_claimed
+    other: Decimal | int | None = command.hours_claimed
+    name, stated, member = "GPU-seconds", Decimal(charges.gpu_seconds), "/gpu_seconds_claimed"
+    if is_service:
+        claimed, other = other, claimed
+        name, stated, member = "hours", charges.service_hours, "/hours_claimed"
+    if claimed is None or other is not None:
+        raise Refusal("claim_missing", f"the statement is in {name}; claim those alone", pointer=member)
+    if is_service:
+        require_hours(Decimal(claimed), member, zero=True)
+    if claimed >= stated:
         raise Refusal(
             "claim_above_statement",
-            f"{state.charges.gpu_seconds} GPU-seconds are stated; a dispute claims that fewer were delivered",
-            pointer="/gpu_seconds_claimed",
+            f"{stated} {name} are stated; a dispute claims that fewer were delivered",
+            pointer=member,
         )
-    return [event]
 
 
 def _resolve(command: ResolveStatement, state: Statement) -> Sequence[StatementEvent]:
@@ -274,6 +304,7 @@ def _resolve(command: ResolveStatement, state: Statement) -> Sequence[StatementE
             charges=command.charges,
             reason=command.reason,
             gpu_seconds_metered=command.gpu_seconds_metered,
+            hours_metered=command.hours_metered,
         )
     ]
 
@@ -292,14 +323,19 @@ def evolve(state: StatementState, event: StatementEvent) -> StatementState:
             return replace(state, status="disputed", disputed=event)
         case StatementResolved():
             metered = state.gpu_seconds_metered if event.gpu_seconds_metered is None else event.gpu_seconds_metered
-            return replace(state, status="resolved", charges=event.charges, gpu_seconds_metered=metered)
+            hours = state.hours_metered if event.hours_metered is None else event.hours_metered
+            return replace(
+                state, status="resolved", charges=event.charges, gpu_seconds_metered=metered, hours_metered=hours
+            )
 
 
 def _begin(event: StatementIssued | StatementCredited) -> Statement:
     metered = event.charges.gpu_seconds if event.adjustment is None else event.adjustment.gpu_seconds_after
+    hours = event.charges.service_hours if event.adjustment is None else event.adjustment.hours_after
     if isinstance(event, StatementCredited):
-        return Statement(event, event.charges, metered, "accepted", service_credit=event.service_credit)
-    return Statement(event, event.charges, metered)
+        credit = event.service_credit
+        return Statement(event, event.charges, metered, "accepted", service_credit=credit, hours_metered=hours)
+    return Statement(event, event.charges, metered, hours_metered=hours)
 
 
 STATEMENT: Decider[StatementCommand, StatementEvent, StatementState] = Decider("statement", "stm", None, decide, evolve)

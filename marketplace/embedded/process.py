@@ -20,6 +20,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from marketplace.core.errors import Refusal
+
 LOOPBACK = "127.0.0.1"
 _PR_SET_PDEATHSIG = 1
 _POLL_SECONDS = 0.005
@@ -148,6 +150,24 @@ def find_free_port() -> int:
         probe.bind((LOOPBACK, 0))
         port: int = probe.getsockname()[1]
         return port
+
+
+def require_free_port(port: int) -> None:
+    """Refuse a loopback port on which another process listens, which might share it and answer in our place.
+
+    Raises:
+        Refusal: ``port_taken``.
+    """
+    with socket.socket(socket.AF_INET, socket.SOCK_STREAM) as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind((LOOPBACK, port))
+        except OSError as error:
+            raise Refusal(
+                "port_taken",
+                f"port {port} of {LOOPBACK} is not to be had ({error.strerror}); choose another, or 0",
+                port=port,
+            ) from error
 
 
 def read_tail(path: Path) -> str:

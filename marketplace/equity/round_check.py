@@ -114,8 +114,7 @@ class _Round:
             rights["fixed_ownership"] = Fraction(record["ownership"]) * self._denominator(record["counted"])
             rights.pop("discount", None)
         elif record["valuation_cap_usd"] is not None:
-            cap_price = Fraction(record["valuation_cap_usd"]) / self._denominator(record["counted"])
-            rights["cap"] = amount / cap_price
+            rights["cap"] = amount * self._denominator(record["counted"]) / Fraction(record["valuation_cap_usd"])
         listed = {each["branch"]: Fraction(each["shares_exact"]) for each in record["alternatives"]}
         if listed != rights:
             yield f"{name} lists alternatives that are not its rights: {_named(listed)}, not {_named(rights)}"

@@ -15,6 +15,7 @@ SERVER_VERSION_MIN = (2, 15, 0)
 _DUPLICATE_WINDOW_NANOSECONDS = 120 * 10**9
 STREAM_NOT_FOUND = 10059
 _STREAM_EXISTS = 10058
+_NOT_YET = frozenset({10005, 10008})  # too few servers know of each other, or they have no leader: they find both
 _PING = "$SYS.REQ.SERVER.PING.JSZ"
 _REQUIRED: dict[str, object] = {
     "subjects": [ALL],
@@ -91,6 +92,7 @@ class Stream:
         """Create the stream; another process that was first is no error.
 
         Raises:
+            Unavailable: No answer, no leader, or fewer servers have found each other than must keep each event.
             Corrupt: The servers refuse it, or this user may not create it.
         """
         config = _REQUIRED | {
@@ -112,6 +114,8 @@ class Stream:
                 ) from error
             raise
         refused = read_error(answer)
+        if refused is not None and refused[0] in _NOT_YET:
+            raise Unavailable("NATS", f"stream {self.name} cannot be created now: {refused[1]} (error {refused[0]})")
         if refused is not None and refused[0] != _STREAM_EXISTS:
             raise Corrupt(f"stream {self.name} cannot be created: {refused[1]} (error {refused[0]})")
 

@@ -82,6 +82,7 @@ def _read(archive: zipfile.ZipFile, entry: zipfile.ZipInfo, left: int) -> bytes:
 
 def _strip_folder(files: dict[str, bytes]) -> dict[str, bytes]:
     """Return the files below the folder of the manifest, as a zip of a folder has one in front of every name."""
+    files = {name: content for name, content in files.items() if not PurePosixPath(name).name.startswith("._")}
     manifests = [name for name in files if "manifest" in PurePosixPath(name).name.lower() and name.endswith(".json")]
     if not manifests:
         return files
@@ -89,7 +90,7 @@ def _strip_folder(files: dict[str, bytes]) -> dict[str, bytes]:
     return {
         str(PurePosixPath(name).relative_to(folder)): content
         for name, content in files.items()
-        if PurePosixPath(name).is_relative_to(folder) and not PurePosixPath(name).name.startswith("._")
+        if PurePosixPath(name).is_relative_to(folder)
     }
 
 

@@ -7,6 +7,7 @@ from msgspec import UNSET
 
 from marketplace.ocf import objects as ocf
 from marketplace.ocf import transactions as tx
+from marketplace.ocf.numbers import is_number
 from marketplace.ocf.reading import Package
 from marketplace.ocf.securities import Security, build_security, order_transactions, show
 
@@ -23,20 +24,27 @@ class Splits:
         self.splits = [item for item in transactions if isinstance(item, tx.StockClassSplit)]
 
     def touches(self, split: tx.StockClassSplit, security: Security) -> bool:
-        """Tell whether a split multiplies a security; on one day the order of the file decides."""
-        if self.find_class(security) != split.stock_class_id:
-            return False
-        if security.day != split.date:
-            return security.day < split.date
-        return self._place[security.issuance.id] < self._place[split.id]
+        """Tell whether a split multiplies a security."""
+        return self.find_class(security) == split.stock_class_id and self._is_before(security.issuance, split)
+
+    def _is_before(self, item: tx.Transaction, split: tx.StockClassSplit) -> bool:
+        """Tell whether a transaction was before a split; on one day the order of the file decides."""
+        if item.date != split.date:
+            return item.date < split.date
+        return self._place[item.id] < self._place[split.id]
 
     def scale(self, security: Security) -> Fraction:
         """Return the shares that a security was issued for, as later splits left them."""
         shares = build_security(security.issued).left or Fraction(0)
+        return shares * self.find_ratio_since(security.issuance, self.find_class(security))
+
+    def find_ratio_since(self, item: tx.Transaction, class_id: str | None) -> Fraction:
+        """Return by how much splits of a class after a transaction multiplied its shares."""
+        ratio = Fraction(1)
         for split in self.splits:
-            if self.touches(split, security) and Fraction(split.split_ratio.denominator) > 0:
-                shares *= Fraction(split.split_ratio.numerator) / Fraction(split.split_ratio.denominator)
-        return shares
+            if split.stock_class_id == class_id and self._is_before(item, split) and _is_positive(split):
+                ratio *= Fraction(split.split_ratio.numerator) / Fraction(split.split_ratio.denominator)
+        return ratio
 
     def find_class(self, security: Security) -> str | None:
         """Return the class of stock that a security is, or becomes."""
@@ -53,6 +61,10 @@ class Splits:
         if plan.stock_class_id is not UNSET:
             return plan.stock_class_id
         return None if plan.stock_class_ids is UNSET else next(iter(plan.stock_class_ids), None)
+
+
+def _is_positive(split: tx.StockClassSplit) -> bool:
+    return Fraction(split.split_ratio.denominator) > 0
 
 
 def list_overdrawn(package: Package, securities: Securities, splits: Splits) -> Iterator[tuple[str, str, str]]:
@@ -85,7 +97,7 @@ def _list_authorised(package: Package) -> dict[str, Fraction | None]:
     for located in package.items:
         if isinstance(located.item, ocf.StockClass):
             text = located.item.initial_shares_authorized
-            authorised[located.item.id] = Fraction(text) if text[:1].isdigit() else None
+            authorised[located.item.id] = Fraction(text) if is_number(text) else None
     for _, item in order_transactions(package):
         if isinstance(item, tx.ClassAuthorized):
             authorised[item.stock_class_id] = Fraction(item.new_shares_authorized)
@@ -114,5 +126,8 @@ def _sum_granted(package: Package, securities: Securities, splits: Splits) -> di
             sums[plan_id] = sums.get(plan_id, Fraction(0)) + splits.scale(security)
     for _, item in order_transactions(package):
         if isinstance(item, tx.ReturnToPool):
-            sums[item.stock_plan_id] = sums.get(item.stock_plan_id, Fraction(0)) - Fraction(item.quantity)
+            returned = securities.get(item.security_id)
+            class_id = None if returned is None else splits.find_class(returned)
+            back = Fraction(item.quantity) * splits.find_ratio_since(item, class_id)
+            sums[item.stock_plan_id] = sums.get(item.stock_plan_id, Fraction(0)) - back
     return sums

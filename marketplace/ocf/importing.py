@@ -7,7 +7,7 @@ from marketplace.ocf.checking import check_package
 from marketplace.ocf.container import Files
 from marketplace.ocf.findings import Finding, Findings
 from marketplace.ocf.incoming import translate_package
-from marketplace.ocf.intake import Intake, check_intake, take_sidecar
+from marketplace.ocf.intake import Intake, check_intake, read_sidecar, take_sidecar
 from marketplace.ocf.reading import parse_package
 from marketplace.ocf.sidecar import NAME as SIDECAR
 
@@ -20,11 +20,13 @@ class Verdict(NamedTuple):
 
 
 def check_files(files: Files) -> tuple[Finding, ...]:
-    """Return everything that is wrong with a package by itself, on all four levels."""
+    """Return everything that is wrong with a package by itself: on all four levels, and with its sidecar."""
     findings = Findings()
     package = parse_package(files, findings)
     if package is not None:
         check_package(package, findings)
+    if SIDECAR in files:
+        read_sidecar(files, findings)
     return findings.list_all()
 
 

@@ -5,6 +5,7 @@ over as they stand: one that was converted, cancelled or transferred is left to 
 """
 
 from collections.abc import Callable
+from datetime import date
 from decimal import Decimal
 from fractions import Fraction
 from typing import Any, Final
@@ -18,7 +19,7 @@ from marketplace.ocf.container import Files, compute_hash
 from marketplace.ocf.findings import Findings
 from marketplace.ocf.incoming_convertibles import take_convertible
 from marketplace.ocf.incoming_ground import Ground
-from marketplace.ocf.incoming_losses import note_comments, note_losses
+from marketplace.ocf.incoming_losses import note_comments, note_files, note_losses
 from marketplace.ocf.incoming_rights import RIGHTS
 from marketplace.ocf.intake import Intake
 from marketplace.ocf.numbers import find_whole
@@ -45,15 +46,14 @@ def translate_package(
     for located in package.items:
         note_losses(ground, located)
     note_comments(ground)
-    for kind, handle in _OBJECTS:
-        for located in package.items:
-            if isinstance(located.item, kind):
-                handle(ground, located, located.item)
+    note_files(files, package, findings)
+    for located in package.items:
+        if isinstance(located.item, ocf.Stakeholder):
+            _take_stakeholder(ground, located, located.item)
+        if isinstance(located.item, ocf.StockClass):
+            ground.name_class(located.item)
     _take_plans(ground)
-    for located, item in order_transactions(package):
-        handle_transaction = _TRANSACTIONS.get(type(item))
-        if handle_transaction is not None:
-            handle_transaction(ground, located, item)
+    _take_transactions(ground)
     for located in package.items:
         if isinstance(located.item, ocf.Valuation):
             _take_valuation(ground, located, located.item)
@@ -65,6 +65,18 @@ def translate_package(
         instruments=ground.instruments,
         origins=ground.origins,
     )
+
+
+def _take_transactions(ground: Ground) -> None:
+    """Take the transactions over, each class just before the first that needs it, and last what none needs."""
+    for located, item in order_transactions(ground.package):
+        for uncreated in ground.list_uncreated(item):
+            _take_class(ground, uncreated, item.date)
+        handle = _TRANSACTIONS.get(type(item))
+        if handle is not None:
+            handle(ground, located, item)
+    for uncreated in ground.list_uncreated():
+        _take_class(ground, uncreated, max((item.date for item in ground.transactions), default=ground.formed_on))
 
 
 def _take_issuer(ground: Ground, party_id: str) -> None:
@@ -97,12 +109,14 @@ def _take_stakeholder(ground: Ground, located: Located, item: ocf.Stakeholder) -
     )
 
 
-def _take_class(ground: Ground, located: Located, item: ocf.StockClass) -> None:
-    class_id = ground.name_class(item)
+def _take_class(ground: Ground, located: Located, day: date) -> None:
+    item = located.item
+    assert isinstance(item, ocf.StockClass), "what is created is a class"
+    class_id = ground.classes[item.id]
     authorised = ground.find_authorised(item)
     seniority = find_whole(item.seniority)
-    if authorised is None:
-        reason = "the marketplace needs a whole number of authorised shares"
+    if not authorised:
+        reason = f"the marketplace needs a whole number of authorised shares, not {item.initial_shares_authorized}"
         ground.refuse(located, "authorised_shares_missing", reason)
     if seniority is None:
         ground.refuse(located, "seniority_not_whole", f"seniority {item.seniority} is no whole rank")
@@ -115,7 +129,7 @@ def _take_class(ground: Ground, located: Located, item: ocf.StockClass) -> None:
         ground.refuse(located, "preference_missing", reason)
     ground.add(
         located,
-        ground.find_first_day(item),
+        day,
         issuers.IssuerStockClassCreated(
             issuer_id=ground.issuer_id,
             class_id=class_id,
@@ -222,7 +236,7 @@ def _take_back(ground: Ground, located: Located, item: tx.OfSecurity, quantity: 
 
 def _split(ground: Ground, located: Located, item: tx.StockClassSplit) -> None:
     together = ground.list_splits(item)
-    if {split.stock_class_id for split in together} != ground.list_classes(item.date):
+    if {split.stock_class_id for split in together} != set(ground.created):
         reason = "the marketplace splits every class at once; this day's splits leave classes out or differ in ratio"
         ground.refuse(located, "split_of_some_classes", reason)
     if together[0] is not item:
@@ -248,11 +262,7 @@ def _reissue(ground: Ground, located: Located, item: tx.StockReissuance) -> None
     before = ground.find_issuance(item.security_id)
     for name in list_results(item):
         made = ground.find_issuance(name)
-        if (
-            isinstance(before, tx.StockIssuance)
-            and isinstance(made, tx.StockIssuance)
-            and (before.stakeholder_id, before.stock_class_id) != (made.stakeholder_id, made.stock_class_id)
-        ):
+        if isinstance(before, tx.StockIssuance) and made is not None and not _is_alike(before, made):
             reason = f"security {name} has another holder or class than {item.security_id}, which it replaces"
             ground.refuse(located, "reissuance_differs", reason)
 
@@ -269,10 +279,16 @@ def _convert(ground: Ground, located: Located, item: tx.StockConversion) -> None
     if not isinstance(issuance, tx.StockIssuance) or len(stock) != 1 or shares is None:
         ground.refuse(located, "conversion_without_stock", "a conversion makes one certificate of another class")
         return
-    if len([each for each in ground.transactions if stock[0].security_id in list_results(each)]) > 1:
-        reason = f"security {stock[0].security_id} comes out of several conversions; which shares are whose is not said"
-        ground.refuse(located, "conversions_joined", reason)
+    joined = [each for each in ground.transactions if stock[0].security_id in list_results(each)]
+    if joined[0] is not item:
         return
+    for each in joined[1:]:
+        before = ground.find_issuance(each.security_id) if isinstance(each, tx.StockConversion) else None
+        if not isinstance(each, tx.StockConversion) or not _is_alike(issuance, before) or each.date != item.date:
+            reason = f"security {stock[0].security_id} comes out of {item.id} and {each.id}, which are of unlike stock"
+            ground.refuse(located, "conversions_joined", reason)
+            return
+        shares += ground.find_shares(located, each.quantity_converted) or 0
     after = ground.find_shares(located, stock[0].quantity) or 0
     ground.add(
         located,
@@ -289,6 +305,13 @@ def _convert(ground: Ground, located: Located, item: tx.StockConversion) -> None
             reason="voluntary",
         ),
     )
+
+
+def _is_alike(first: tx.StockIssuance, other: tx.Issuance | None) -> bool:
+    """Tell whether two certificates are of one holder and class."""
+    if not isinstance(other, tx.StockIssuance):
+        return False
+    return (first.stakeholder_id, first.stock_class_id) == (other.stakeholder_id, other.stock_class_id)
 
 
 def _refuse_unknown(ground: Ground, located: Located, item: tx.Transaction) -> None:
@@ -313,10 +336,6 @@ def _take_valuation(ground: Ground, located: Located, item: ocf.Valuation) -> No
     )
 
 
-_OBJECTS: Final[tuple[tuple[type[Any], Callable[[Ground, Located, Any], None]], ...]] = (
-    (ocf.Stakeholder, _take_stakeholder),
-    (ocf.StockClass, _take_class),
-)
 _TRANSACTIONS: Final[dict[type[Any], Callable[[Ground, Located, Any], None]]] = {
     tx.StockIssuance: _issue_stock,
     tx.StockTransfer: _transfer,

@@ -1,6 +1,7 @@
 """What the translation of a package stands on: names, numbers, and which securities come out of others."""
 
 import re
+from collections import Counter
 from datetime import UTC, date, datetime, time
 from decimal import Decimal
 from fractions import Fraction
@@ -14,12 +15,13 @@ from marketplace.ocf import objects as ocf
 from marketplace.ocf import transactions as tx
 from marketplace.ocf.findings import Findings
 from marketplace.ocf.intake import Taken
-from marketplace.ocf.numbers import USD, find_whole
+from marketplace.ocf.numbers import USD, find_whole, is_number
 from marketplace.ocf.reading import Located, Package
 from marketplace.ocf.securities import find_balance, list_results, order_transactions
 from marketplace.ocf.values import Monetary
 
 _CLASS_ID_SIZE_MAX: Final = 32
+_CLASS_ID: Final = re.compile(r"[a-z0-9][a-z0-9_-]{0,31}")
 _HOLDERS: Final = ("pty", "stk")
 
 
@@ -50,6 +52,7 @@ class Ground:
         self._implied = _list_implied(transactions)
         self._before = _list_balances(transactions)
         self._authorised: dict[str, int] = {}
+        self.created: list[str] = []
 
     def refuse(self, located: Located, code: str, reason: str) -> None:
         """Report a problem."""
@@ -76,8 +79,9 @@ class Ground:
         return self.name("stk", theirs)
 
     def name_class(self, item: ocf.StockClass) -> str:
-        """Return the short name here of a class, made of its name and told apart by a number."""
+        """Return the short name here of a class: its own, or made of it; equal ones are told apart by a number."""
         slug = re.sub(r"[^a-z0-9]+", "-", item.name.lower()).strip("-")[:_CLASS_ID_SIZE_MAX] or "class"
+        slug = item.name if _CLASS_ID.fullmatch(item.name) else slug
         taken, candidate, number = set(self.classes.values()), slug, 2
         while candidate in taken:
             candidate, number = f"{slug}-{number}", number + 1
@@ -128,7 +132,7 @@ class Ground:
     def find_authorised(self, item: ocf.StockClass) -> int | None:
         """Return the authorised shares that a class begins with, None where they are no whole number."""
         text = item.initial_shares_authorized
-        shares = find_whole(text) if text[:1].isdigit() else None
+        shares = find_whole(text) if is_number(text) else None
         self._authorised[item.id] = shares or 0
         return shares
 
@@ -144,15 +148,38 @@ class Ground:
         )
         self.add(located, item.date, event)
 
-    def find_first_day(self, item: ocf.StockClass) -> date:
-        """Return the day on which a class has to be there, since OCF does not say when it was created."""
-        named = [each.date for each in self.transactions if getattr(each, "stock_class_id", UNSET) == item.id]
-        return min(named, default=self.formed_on)
+    def list_uncreated(self, item: tx.Transaction | None = None) -> list[Located]:
+        """Return the classes not there yet that a transaction needs, since OCF does not say when one was created.
 
-    def list_classes(self, day: date) -> set[str]:
-        """Return the classes that are there on a day, as the package calls them."""
-        classes = [located.item for located in self.package.items if isinstance(located.item, ocf.StockClass)]
-        return {item.id for item in classes if self.find_first_day(item) <= day}
+        Args:
+            item: The transaction; None: every class that is left.
+        """
+        named = None if item is None else self._list_named(item)
+        found = []
+        for located in self.package.items:
+            if isinstance(located.item, ocf.StockClass) and located.item.id not in self.created:
+                if named is not None and located.item.id not in named:
+                    continue
+                self.created.append(located.item.id)
+                found.append(located)
+        return found
+
+    def _list_named(self, item: tx.Transaction) -> set[str]:
+        """Return the classes that a transaction needs; the splits of one day need those that they split."""
+        if isinstance(item, tx.StockClassSplit):
+            return {split.stock_class_id for split in self.list_splits(item)}
+        named = {getattr(item, "stock_class_id", UNSET)}
+        if isinstance(item, tx.WarrantIssuance):
+            named |= {trigger.conversion_right.converts_to_stock_class_id for trigger in item.exercise_triggers}
+        if isinstance(item, tx.CompensationIssuance) and not self._has_common():
+            plans = [located.item for located in self.package.items if isinstance(located.item, ocf.StockPlan)]
+            named |= {name for plan in plans if plan.id == item.stock_plan_id for name in list_plan_classes(plan)[:1]}
+        named |= {getattr(self._issuances.get(name), "stock_class_id", UNSET) for name in list_results(item)}
+        return {str(name) for name in named if name is not UNSET}
+
+    def _has_common(self) -> bool:
+        classes = (located.item for located in self.package.items if isinstance(located.item, ocf.StockClass))
+        return any(each.class_type == "COMMON" and each.id in self.created for each in classes)
 
     def split_counts(self, ratio: Fraction) -> None:
         """Multiply the pool and what is authorised, as a split of every class does here."""
@@ -160,21 +187,45 @@ class Ground:
         self._reserved = {plan_id: int(shares * ratio) for plan_id, shares in self._reserved.items()}
 
     def list_splits(self, item: tx.StockClassSplit) -> list[tx.StockClassSplit]:
-        """Return the splits of a day that have the same ratio, this one among them."""
-        return [
+        """Return the splits that are one with this: of its day and ratio, one of each class, by the file."""
+        alike = [
             each
             for each in self.transactions
             if isinstance(each, tx.StockClassSplit) and (each.date, each.split_ratio) == (item.date, item.split_ratio)
         ]
+        earlier = [each for each in alike[: alike.index(item)] if each.stock_class_id == item.stock_class_id]
+        seen: Counter[str] = Counter()
+        together = []
+        for each in alike:
+            if seen[each.stock_class_id] == len(earlier):
+                together.append(each)
+            seen[each.stock_class_id] += 1
+        return together
+
+    def find_ratio(self, first: tx.WarrantIssuance, last: tx.Transaction, class_id: str) -> Fraction:
+        """Return by how much splits of a class multiplied a warrant's shares from its issuance to a later act."""
+        between = self.transactions[self.transactions.index(first) : self.transactions.index(last)]
+        ratio = Fraction(1)
+        for each in between:
+            if isinstance(each, tx.StockClassSplit) and each.stock_class_id == class_id:
+                ratio *= Fraction(each.split_ratio.numerator) / Fraction(each.split_ratio.denominator)
+        return ratio
 
     def set_plan(self, located: Located, plan_id: str, shares: str, day: date) -> None:
         """Set the size of one plan, and with it of the pool that all plans are."""
         whole = self.find_shares(located, shares)
-        if whole is None or self._reserved.get(plan_id) == whole:
+        if whole is None or self._reserved.get(plan_id, 0) == whole:
             return
         self._reserved[plan_id] = whole
         event = issuers.IssuerStockPlanAdjusted(issuer_id=self.issuer_id, shares_reserved=sum(self._reserved.values()))
         self.add(located, day, event)
+
+
+def list_plan_classes(plan: ocf.StockPlan) -> tuple[str, ...]:
+    """Return the classes of a plan, by either of the members that OCF has for them."""
+    if plan.stock_class_ids is not UNSET:
+        return plan.stock_class_ids
+    return () if plan.stock_class_id is UNSET else (plan.stock_class_id,)
 
 
 def at_midnight(day: date) -> datetime:

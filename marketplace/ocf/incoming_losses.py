@@ -1,13 +1,17 @@
 """What of a package of others has no counterpart in the marketplace and is told as a loss; see `incoming`."""
 
+from pathlib import PurePosixPath
 from typing import Final
 
 from msgspec import UNSET
 
 from marketplace.ocf import objects as ocf
 from marketplace.ocf import transactions as tx
+from marketplace.ocf.container import Files
+from marketplace.ocf.findings import Findings
 from marketplace.ocf.incoming_ground import Ground
-from marketplace.ocf.reading import Located
+from marketplace.ocf.package import FILES
+from marketplace.ocf.reading import Located, Package
 
 _KEPT: Final[dict[type[ocf.Item], frozenset[str]]] = {
     ocf.Issuer: frozenset({"legal_name", "formation_date", "country_of_formation"}),
@@ -82,3 +86,15 @@ def note_comments(ground: Ground) -> None:
         count = sum(located.file == file for located in commented)
         first = next(located for located in commented if located.file == file)
         ground.lose(first, "comments_not_kept", f"the marketplace keeps no comments, and {count} items here have some")
+
+
+def note_files(files: Files, package: Package, findings: Findings) -> None:
+    """Tell which files of the package nobody reads: neither the manifest nor what it lists."""
+    known = {located.file for located in package.items}
+    for key in FILES:
+        known |= {str(PurePosixPath(file.filepath)) for file in getattr(package.manifest, key) or ()}
+    for name in sorted(files):
+        if name not in known and not name.endswith(".json"):
+            findings.add(
+                "loss", name, "", "file_not_kept", "the manifest does not list it, and the marketplace keeps no papers"
+            )

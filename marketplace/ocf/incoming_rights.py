@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from datetime import UTC, datetime, time
+from fractions import Fraction
 from typing import Any, Final
 
 from msgspec import UNSET
@@ -64,9 +65,9 @@ def _cancel_option(ground: Ground, located: Located, item: tx.CompensationCancel
 
 def _exercise_option(ground: Ground, located: Located, item: tx.CompensationExercise) -> None:
     shares = ground.find_shares(located, item.quantity)
-    issuance, made = ground.find_issuance(item.security_id), _find_stock(ground, item)
-    if shares is None or made is None or not isinstance(issuance, tx.CompensationIssuance):
-        ground.refuse(located, "exercise_without_stock", "the exercise names no stock that comes out of it")
+    issuance = ground.find_issuance(item.security_id)
+    made = _find_stock(ground, located, item, issuance)
+    if shares is None or not made or not isinstance(issuance, tx.CompensationIssuance):
         return
     ground.add(
         located,
@@ -76,15 +77,30 @@ def _exercise_option(ground: Ground, located: Located, item: tx.CompensationExer
             exercise_id=ground.name("exr", item.id),
             option_id=ground.name("opt", ground.find_first(item.security_id)),
             holder_id=ground.name_holder(issuance.stakeholder_id),
-            class_id=ground.classes.get(made.stock_class_id, made.stock_class_id),
+            class_id=ground.classes.get(made[0].stock_class_id, made[0].stock_class_id),
             shares=shares,
         ),
     )
 
 
-def _find_stock(ground: Ground, item: tx.Exercise) -> tx.StockIssuance | None:
+def _find_stock(
+    ground: Ground, located: Located, item: tx.Exercise, right: tx.Issuance | None
+) -> list[tx.StockIssuance]:
+    """Return the stock that comes out of an exercise, of one class and of the right's holder; none: it is refused."""
     made = [ground.find_issuance(name) for name in item.resulting_security_ids]
-    return next((each for each in made if isinstance(each, tx.StockIssuance)), None)
+    stock = [each for each in made if isinstance(each, tx.StockIssuance)]
+    if not stock or right is None:
+        ground.refuse(located, "exercise_without_stock", "the exercise names no stock that comes out of it")
+        return []
+    for each in stock:
+        if (each.stakeholder_id, each.stock_class_id) != (right.stakeholder_id, stock[0].stock_class_id):
+            reason = (
+                f"security {each.security_id} is of class {each.stock_class_id} and held by {each.stakeholder_id}; an "
+                f"exercise here makes stock of one class for the holder of the right, {right.stakeholder_id}"
+            )
+            ground.refuse(located, "exercise_splits", reason)
+            return []
+    return stock
 
 
 def _issue_warrant(ground: Ground, located: Located, item: tx.WarrantIssuance) -> None:
@@ -111,7 +127,7 @@ def _issue_warrant(ground: Ground, located: Located, item: tx.WarrantIssuance) -
     if price is None or shares is None or class_id is None:
         return
     if _is_cancelled(ground, located, item):
-        shares = _sum_exercised(ground, located, item)
+        shares = _sum_exercised(ground, located, item, class_id)
         if not shares:
             return
     ground.add(
@@ -136,26 +152,30 @@ def _is_cancelled(ground: Ground, located: Located, item: tx.WarrantIssuance) ->
         if isinstance(each, tx.WarrantCancellation) and each.security_id == item.security_id:
             reason = f"{each.quantity} shares were cancelled on {each.date}; the warrant is kept without them"
             ground.lose(located, "cancelled_part_not_kept", reason)
-            if any(isinstance(split, tx.StockClassSplit) and split.date >= item.date for split in ground.transactions):
-                reason = "the warrant was cancelled in a company that split; its shares do not add up"
-                ground.refuse(located, "cancelled_across_split", reason)
             return True
     return False
 
 
-def _sum_exercised(ground: Ground, located: Located, item: tx.WarrantIssuance) -> int:
-    exercises = [each for each in ground.transactions if isinstance(each, tx.WarrantExercise)]
-    names = [name for each in exercises if each.security_id == item.security_id for name in each.resulting_security_ids]
-    made = [ground.find_issuance(name) for name in names]
-    return sum(ground.find_shares(located, each.quantity) or 0 for each in made if isinstance(each, tx.StockIssuance))
+def _sum_exercised(ground: Ground, located: Located, item: tx.WarrantIssuance, class_id: str) -> int:
+    """Return what was exercised of a warrant, in shares as they were when it was issued."""
+    shares = Fraction(0)
+    for each in ground.transactions:
+        if isinstance(each, tx.WarrantExercise) and each.security_id == item.security_id:
+            made = [ground.find_issuance(name) for name in each.resulting_security_ids]
+            bought = sum(
+                ground.find_shares(located, one.quantity) or 0 for one in made if isinstance(one, tx.StockIssuance)
+            )
+            shares += bought / ground.find_ratio(item, each, class_id)
+    if shares.denominator != 1:
+        reason = f"{shares} of its shares were exercised, as they were before splits, and the rest was cancelled"
+        ground.refuse(located, "shares_not_whole", reason)
+    return int(shares)
 
 
 def _exercise_warrant(ground: Ground, located: Located, item: tx.WarrantExercise) -> None:
     issuance = ground.find_issuance(item.security_id)
-    made = [ground.find_issuance(name) for name in item.resulting_security_ids]
-    stock = [each for each in made if isinstance(each, tx.StockIssuance)]
+    stock = _find_stock(ground, located, item, issuance)
     if not stock or not isinstance(issuance, tx.WarrantIssuance):
-        ground.refuse(located, "exercise_without_stock", "the exercise names no stock that comes out of it")
         return
     shares = sum(ground.find_shares(located, each.quantity) or 0 for each in stock)
     class_id = stock[0].stock_class_id

@@ -10,11 +10,11 @@ import msgspec
 
 from events.issuer import IssuerFormed
 from events.registry import get_tag, parse_body, render_body
+from marketplace.captable.history import History
 from marketplace.core.errors import Refusal
 from marketplace.core.ids import derive_id
 from marketplace.domain.instrument import INSTRUMENT, ImportInstrument
-from marketplace.domain.issuer import ISSUER, ImportIssuer
-from marketplace.domain.issuer_import import list_refused
+from marketplace.domain.issuer import ImportIssuer, list_refused_acts
 from marketplace.ocf.container import Files, compute_hash
 from marketplace.ocf.findings import Findings
 from marketplace.ocf.package import render_package
@@ -81,6 +81,21 @@ class Intake:
         return 1 + len(self.acts) + sum(len(acts) for acts in self.instruments.values())
 
 
+def read_sidecar(files: Files, findings: Findings) -> History | None:
+    """Return the history of a package of ours, None where its files are not what its sidecar makes of itself."""
+    try:
+        history = parse_sidecar(files[SIDECAR])
+        made = render_package(history)
+    except Refusal as refusal:
+        findings.add("problem", SIDECAR, "", refusal.code, refusal.message)
+        return None
+    differing = sorted(name for name, content in made.items() if files.get(name) != content)
+    for name in differing:
+        reason = f"the sidecar makes another {name} of the same history; take the sidecar out to import the rest alone"
+        findings.add("problem", name, "", "sidecar_differs", reason)
+    return None if differing else history
+
+
 def take_sidecar(
     files: Files, findings: Findings, *, issuer_id: str, party_id: str, source: str, cause: str
 ) -> Intake | None:
@@ -94,17 +109,8 @@ def take_sidecar(
         source: What the package is called.
         cause: The command's id, from which new ids derive.
     """
-    try:
-        history = parse_sidecar(files[SIDECAR])
-        made = render_package(history)
-    except Refusal as refusal:
-        findings.add("problem", SIDECAR, "", refusal.code, refusal.message)
-        return None
-    differing = sorted(name for name, content in made.items() if files.get(name) != content)
-    for name in differing:
-        reason = f"the sidecar makes another {name} of the same history; take the sidecar out to import the rest alone"
-        findings.add("problem", name, "", "sidecar_differs", reason)
-    if differing:
+    history = read_sidecar(files, findings)
+    if history is None:
         return None
     found = sorted({match.group().decode() for match in _OURS.finditer(files[SIDECAR])})
     names = {before: derive_id(before[:3], cause, before) for before in found}
@@ -149,7 +155,7 @@ def check_intake(intake: Intake, now: datetime, findings: Findings) -> None:
 
 
 def _check_rules(intake: Intake, findings: Findings) -> None:
-    for index, refusal in list_refused(intake.command, ISSUER.decide):
+    for index, refusal in list_refused_acts(intake.command):
         taken = intake.acts[index]
         findings.add("problem", taken.file, taken.label, refusal.code, refusal.message)
     for command, _ in intake.list_commands():

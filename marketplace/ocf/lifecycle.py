@@ -101,9 +101,8 @@ class LifeCycle:
             elif made.day != item.date:
                 reason = f"it makes security {name!r} on {item.date}, which is issued on {made.day}"
                 self._complain(located, "date_differs", reason)
-            elif name != balance and isinstance(item, tx.Transfer) and made.kind != security.kind:
-                reason = f"it makes security {name!r}, which is {made.kind.lower()} and not {security.kind.lower()}"
-                self._complain(located, "reference_mistyped", reason)
+            elif (wrong := _find_difference(item, security, made, is_balance=name == balance)) is not None:
+                self._complain(located, *wrong)
             self._made[name] += 1
             if made is not None:
                 made.made = True
@@ -166,3 +165,22 @@ class LifeCycle:
         for security in self._securities.values():
             if security.ended_by is None and security.left is not None and self._splits.touches(item, security):
                 security.left *= Fraction(item.split_ratio.numerator) / denominator
+
+
+def _find_difference(
+    item: tx.Transaction, security: Security, made: Security, *, is_balance: bool
+) -> tuple[str, str] | None:
+    """Return code and reason where what a transaction makes has a kind, class or holder that it cannot have."""
+    kind = security.kind if is_balance or isinstance(item, tx.Transfer) else "STOCK"
+    before, after = security.issuance, made.issuance
+    name = after.security_id
+    stays = is_balance or isinstance(item, tx.Transfer)
+    if made.kind != kind and not isinstance(item, tx.ConvertibleConversion):
+        return "reference_mistyped", f"it makes security {name!r}, which is {made.kind.lower()} and not {kind.lower()}"
+    if stays and isinstance(after, tx.StockIssuance) and isinstance(before, tx.StockIssuance):
+        classes = (after.stock_class_id, before.stock_class_id)
+        if classes[0] != classes[1]:
+            return "class_differs", f"it makes security {name!r} of class {classes[0]} from one of class {classes[1]}"
+    if is_balance and after.stakeholder_id != before.stakeholder_id:
+        return "holder_differs", f"balance {name!r} is held by {after.stakeholder_id}, not by {before.stakeholder_id}"
+    return None

@@ -32,6 +32,11 @@ def render_money(value: Decimal | Fraction) -> Monetary:
     return Monetary(amount=render_number(value), currency=USD)
 
 
+def is_number(text: str) -> bool:
+    """Tell whether an authorised number of shares is one, and no word such as ``UNLIMITED``."""
+    return text.lstrip("+-")[:1].isdigit()
+
+
 def find_whole(text: str) -> int | None:
     """Return a whole number that is not negative, None where it is another."""
     value = Decimal(text)

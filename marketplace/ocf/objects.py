@@ -18,7 +18,9 @@ from marketplace.ocf.values import (
     Plain,
 )
 
-Authorised = Annotated[str, Meta(pattern=r"^(NOT APPLICABLE|UNLIMITED|[+-]?[0-9]+(\.[0-9]{1,10})?)(?!\n)$")]
+Authorised = Annotated[
+    str, Meta(pattern=r"^(NOT APPLICABLE|UNLIMITED|[+-]?[0-9]+(\.[0-9]{1,10})?)(?!\n)$", max_length=100)
+]
 RelationshipType = Literal[
     "ADVISOR",
     "BOARD_MEMBER",

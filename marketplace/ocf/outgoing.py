@@ -8,6 +8,7 @@ from collections.abc import Callable
 from fractions import Fraction
 from typing import Any, Final
 
+import msgspec
 from msgspec import UNSET
 
 from events import issuer as issuers
@@ -18,7 +19,7 @@ from marketplace.ocf import transactions as tx
 from marketplace.ocf.lots import Lot
 from marketplace.ocf.numbers import render_money, render_number
 from marketplace.ocf.outgoing_convertibles import Convertibles
-from marketplace.ocf.outgoing_rights import RIGHTS
+from marketplace.ocf.outgoing_rights import RIGHTS, round_warrants_down
 from marketplace.ocf.values import Ratio
 from marketplace.ocf.writing import PLAN_ID, Writing, render_comments, render_stakeholder
 
@@ -43,7 +44,19 @@ def render_objects(history: History) -> tuple[Writing, tuple[ocf.Financing, ...]
             handle(out, act.event)
         else:
             convertibles.record(out, act.event)
+    _name_classes_of_plan(out)
     return out, tuple(_list_financings(out))
+
+
+def _name_classes_of_plan(out: Writing) -> None:
+    """Name the common classes that the pool is of, the oldest first; without any class OCF has no word for a pool."""
+    if out.plan is None:
+        return
+    common = tuple(class_id for class_id, each in out.classes.items() if each.class_type == "COMMON")
+    classes = common or tuple(out.classes)
+    out.plan = msgspec.structs.replace(out.plan, stock_class_ids=classes) if classes else None
+    if not classes:
+        out.transactions = [each for each in out.transactions if not isinstance(each, tx.PlanAdjustment)]
 
 
 def _list_financings(out: Writing) -> list[ocf.Financing]:
@@ -93,17 +106,18 @@ def _create_class(out: Writing, event: issuers.IssuerStockClassCreated) -> None:
 
 
 def _adjust_plan(out: Writing, event: issuers.IssuerStockPlanAdjusted) -> None:
+    """Write the size of the pool: with the pool itself, unless a reader would think that a split before grew it."""
     out.shares_reserved = event.shares_reserved
-    common = tuple(class_id for class_id, each in out.classes.items() if each.class_type == "COMMON")
-    if out.plan is None and common:
+    later = out.plan is not None or any(isinstance(each, tx.StockClassSplit) for each in out.transactions)
+    if out.plan is None:
         out.plan = ocf.StockPlan(
             id=PLAN_ID,
-            comments=render_comments(event.approval),
+            comments=UNSET if later else render_comments(event.approval),
             plan_name="Pool",
-            initial_shares_reserved=render_number(event.shares_reserved),
-            stock_class_ids=common,
+            initial_shares_reserved="0" if later else render_number(event.shares_reserved),
+            stock_class_ids=(),
         )
-    elif out.plan is not None:
+    if later:
         _write_plan(out, event.approval)
 
 
@@ -167,6 +181,7 @@ def _render_reason(cause: str | None) -> str:
 def _split(out: Writing, event: issuers.IssuerStockSplit) -> None:
     ratio = Fraction(event.numerator, event.denominator)
     _merge_odd_lots(out, ratio)
+    round_warrants_down(out, ratio)
     for class_id in sorted(out.classes):
         out.authorised[class_id] = int(out.authorised[class_id] * ratio)
         split_ratio = Ratio(numerator=str(event.numerator), denominator=str(event.denominator))

@@ -143,6 +143,14 @@ def _expire_warrant(out: Writing, event: issuers.IssuerWarrantExpired) -> None:
         _give_up(out, event.warrant_id, event.shares, "expired")
 
 
+def round_warrants_down(out: Writing, ratio: Fraction) -> None:
+    """End what a consolidation takes of warrants, so that no reader is left with a fraction of a share."""
+    for warrant_id in sorted(out.warrants):
+        odd = out.rights[warrant_id].shares % ratio.denominator
+        if odd:
+            _give_up(out, warrant_id, odd, "would have become a fraction of a share in a consolidation")
+
+
 def _give_up(out: Writing, warrant_id: str, shares: int, reason: str) -> None:
     """End the warrant's certificate for so many shares; what is left of it goes on under another."""
     right = out.rights[warrant_id]

@@ -40,8 +40,7 @@ def render_package(history: History) -> dict[str, bytes]:
         Refusal: ``issuer_unknown``.
     """
     history.get_issuer()
-    names = {ours: theirs for ours, theirs in history.get_origins().items() if is_id(theirs)}
-    known = rename_ids(_leave_orders_out(history), names)
+    known = rename_ids(_leave_orders_out(history), history.get_former_ids())
     acts = tuple(act for act in known.acts if not isinstance(act.event, IssuerImported))
     return {SIDECAR: render_sidecar(known), **render_files(History(known.issuer_id, acts))}
 

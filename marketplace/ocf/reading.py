@@ -4,17 +4,21 @@ These are the first three levels of a check: objects, files, manifest. Reference
 """
 
 import hashlib
-from collections.abc import Iterator, Mapping
+import json
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import PurePosixPath
 from typing import Any, Final, NamedTuple
 
 import msgspec
+from msgspec import UNSET
 
 from marketplace.ocf.container import Files
+from marketplace.ocf.faults import list_faults
 from marketplace.ocf.findings import Findings
-from marketplace.ocf.objects import OBJECTS, Item, Manifest
+from marketplace.ocf.objects import OBJECTS, Document, Item, Manifest
 from marketplace.ocf.package import FILES
 from marketplace.ocf.transactions import NAME, OLDER_NAME, TRANSACTIONS
+from marketplace.ocf.values import File
 
 _MANIFEST: Final = "OCF_MANIFEST_FILE"
 _TYPES: Final[tuple[type[Item], ...]] = (*OBJECTS, *TRANSACTIONS)
@@ -58,53 +62,97 @@ def parse_package(files: Files, findings: Findings) -> Package | None:
     Returns:
         None where there is no manifest to go by.
     """
-    documents = {}
-    for name in sorted(files):
-        if name.endswith(".json") and "/" not in name:
-            document = _parse_json(name, files[name], findings)
-            if document is not None:
-                documents[name] = document
+    documents = _parse_documents((name for name in files if "/" not in name), files, findings)
     manifests = [name for name, document in documents.items() if document.get("file_type") == _MANIFEST]
     if len(manifests) != 1:
         reason = f"the package has {len(manifests)} manifests, not one: {', '.join(manifests) or 'none'}"
         findings.add("problem", "", "", "manifest_missing" if not manifests else "manifest_repeated", reason)
         return None
-    manifest = _parse_manifest(manifests[0], documents.pop(manifests[0]), findings)
-    if manifest is None:
-        return None
-    _check_listed(manifests[0], manifest, files, documents, findings)
+    listing = documents.pop(manifests[0])
+    manifest = _parse_manifest(manifests[0], listing, findings)
+    below = {
+        str(PurePosixPath(file.filepath)) for key in _FILE_TYPES.values() for file in _list_files(listing.get(key))
+    }
+    documents |= _parse_documents((name for name in below & files.keys() if "/" in name), files, findings)
+    _check_listed(manifests[0], listing, files, documents, findings)
     items = [located for name, document in documents.items() for located in _parse_items(name, document, findings)]
-    return Package(manifest, tuple(items))
+    for located in items:
+        if isinstance(located.item, Document):
+            _check_document(located, located.item, files, findings)
+    return None if manifest is None else Package(manifest, tuple(items))
+
+
+def _parse_documents(names: Iterable[str], files: Files, findings: Findings) -> dict[str, dict[str, Any]]:
+    documents = {}
+    for name in sorted(names):
+        document = _parse_json(name, files[name], findings) if name.endswith(".json") else None
+        if document is not None:
+            documents[name] = document
+    return documents
+
+
+def _check_document(located: Located, item: Document, files: Files, findings: Findings) -> None:
+    """Check the file of a paper that travels with the package."""
+    if item.path is UNSET:
+        return
+    path = str(PurePosixPath(item.path))
+    if path not in files:
+        findings.add("problem", located.file, located.label, "file_missing", f"{item.path} is named and not there")
+    elif (digest := hashlib.md5(files[path], usedforsecurity=False).hexdigest()) != item.md5.lower():
+        reason = f"the md5 of {item.path} is {digest}, and the document says {item.md5}"
+        findings.add("problem", located.file, located.label, "md5_differs", reason)
 
 
 def _parse_json(name: str, content: bytes, findings: Findings) -> dict[str, Any] | None:
     try:
         document = msgspec.json.decode(content)
+        repeated = _list_repeated(content)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
         findings.add("problem", name, "", "json_malformed", f"the file is no JSON: {error}")
         return None
     if not isinstance(document, dict):
         findings.add("problem", name, "", "json_malformed", "the file holds no JSON object")
         return None
+    for member in repeated:
+        findings.add("problem", name, "", "member_repeated", f"an object has the member {member!r} twice")
     return document
+
+
+def _list_repeated(content: bytes) -> list[str]:
+    """Return the members that an object of a file has twice, of which a parser would silently take one."""
+    repeated: dict[str, None] = {}
+
+    def look(pairs: list[tuple[str, Any]]) -> None:
+        seen: set[str] = set()
+        for member, _ in pairs:
+            if member in seen:
+                repeated[member] = None
+            seen.add(member)
+
+    json.loads(content, object_pairs_hook=look, parse_int=str, parse_float=str)
+    return list(repeated)
 
 
 def _parse_manifest(name: str, document: dict[str, Any], findings: Findings) -> Manifest | None:
     for path in _list_nulls(document):
         findings.add("problem", name, "", "null", f"{path} is null; leave the member out")
-    try:
-        return msgspec.convert(document, Manifest)
-    except msgspec.ValidationError as error:
-        findings.add("problem", name, "", "manifest_invalid", str(error))
-        return None
+    version = document.get("ocf_version")
+    faults = [
+        f"the package is of version {version!r}; 1.2.0 is read" if fault.startswith("ocf_version:") else fault
+        for fault in list_faults(document, Manifest)
+    ]
+    for fault in faults:
+        findings.add("problem", name, "", "manifest_invalid", fault)
+    return None if faults else msgspec.convert(document, Manifest)
 
 
 def _check_listed(
-    name: str, manifest: Manifest, files: Files, documents: Mapping[str, dict[str, Any]], findings: Findings
+    name: str, manifest: dict[str, Any], files: Files, documents: Mapping[str, dict[str, Any]], findings: Findings
 ) -> None:
+    """Check the files that a manifest lists, as far as it can be read."""
     listed: set[str] = set()
     for key in _FILE_TYPES.values():
-        for file in getattr(manifest, key) or ():
+        for file in _list_files(manifest.get(key)):
             path = str(PurePosixPath(file.filepath))
             where = f"{key} {file.filepath}"
             if path in listed:
@@ -126,9 +174,17 @@ def _check_listed(
             findings.add("problem", other, "", "file_unlisted", f"the manifest does not list {other}")
 
 
+def _list_files(value: Any) -> Iterator[File]:
+    for each in value if isinstance(value, list) else ():
+        try:
+            yield msgspec.convert(each, File)
+        except msgspec.ValidationError:
+            continue
+
+
 def _parse_items(name: str, document: dict[str, Any], findings: Findings) -> Iterator[Located]:
     kind, items = document.get("file_type"), document.get("items")
-    if kind not in _FILE_TYPES:
+    if not isinstance(kind, str) or kind not in _FILE_TYPES:
         findings.add("problem", name, "", "file_type_unknown", f"file_type {kind!r} is not one of OCF 1.2.0")
         return
     if not isinstance(items, list):
@@ -156,18 +212,20 @@ def _parse_item(name: str, index: int, value: Any, findings: Findings) -> Item |
     where = f"{tag} {value.get('id', where)}"
     nulls = [path for path in _list_nulls(value) if path != _NULL_ALLOWED]
     for path in nulls:
-        findings.add("problem", name, where, "null", f"{path} is null; leave the member out")
+        findings.add(
+            "problem", name, where, "null", f"{path} is null; give it a value, or leave it out where OCF lets you"
+        )
     known = tag.replace(OLDER_NAME, NAME)
     if known not in _ITEM_TYPES:
         findings.add("problem", name, where, "object_type_unknown", f"object_type {tag!r} is not one of OCF 1.2.0")
         return None
     if nulls:
-        return None
-    try:
-        return msgspec.convert({**value, "object_type": known}, _ITEM_TYPES[known])
-    except msgspec.ValidationError as error:
-        findings.add("problem", name, where, "item_invalid", str(error))
-        return None
+        value = {key: member for key, member in value.items() if member is not None or key == _NULL_ALLOWED}
+    kind, named = _ITEM_TYPES[known], {**value, "object_type": known}
+    faults = list(list_faults(named, kind))
+    for fault in faults:
+        findings.add("problem", name, where, "item_invalid", fault)
+    return None if faults else msgspec.convert(named, kind)
 
 
 def _list_nulls(value: Any, path: str = "", depth: int = 0) -> Iterator[str]:

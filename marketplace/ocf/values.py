@@ -13,7 +13,7 @@ from typing import Annotated, Any, Literal
 import msgspec
 from msgspec import UNSET, Meta, UnsetType
 
-Numeric = Annotated[str, Meta(pattern=r"^[+-]?[0-9]+(\.[0-9]{1,10})?(?!\n)$")]
+Numeric = Annotated[str, Meta(pattern=r"^[+-]?[0-9]+(\.[0-9]{1,10})?(?!\n)$", max_length=100)]
 Percentage = Annotated[str, Meta(pattern=r"^(0?(\.[0-9]{1,10})?|1(\.0{1,10})?)(?!\n)$")]
 Md5 = Annotated[str, Meta(pattern=r"^[a-fA-F0-9]{32}(?!\n)$")]
 Currency = Annotated[str, Meta(pattern=r"^[A-Z]{3}(?!\n)$")]

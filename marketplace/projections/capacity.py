@@ -136,7 +136,7 @@ PROJECTION: Final = Projection(
     ignores=tags_of(pool_events.PoolOpened, pool_events.PoolClosingAnnounced)
     | all_of(
         "party", "site", "lot", "mandate", "order", "auction", "grant", "usage", "statement", "account", "instrument",
-        "issuer", "clock", "quote", "pricelist",
+        "issuer", "clock", "quote", "pricelist", "service_line",
     ),
     load=_load,
 )  # fmt: skip

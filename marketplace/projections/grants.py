@@ -47,6 +47,7 @@ grants: Final = define(
     document("equity", null=True),
     document("resale", null=True),
     document("resold"),
+    document("service_lines"),
     document("service", null=True),
     text("status"),
     whole("nodes_available"),
@@ -108,6 +109,7 @@ def _issued(changes: Changes, fact: Fact, event: grant_events.GrantIssued) -> No
         nodes_available=event.nodes,
         priority=PRIORITY,
         resold=[],
+        service_lines=[],
         issued_at=fact.time,
     )
     _remember(changes, fact)
@@ -159,6 +161,11 @@ def _prioritised(changes: Changes, fact: Fact, event: grant_events.GrantPrioriti
     _turn(changes, fact, priority=event.priority)
 
 
+def _line_added(changes: Changes, fact: Fact, event: grant_events.GrantServiceLineAdded) -> None:
+    row = changes.find(grants, fact.id) or {"service_lines": []}
+    _turn(changes, fact, service_lines=[*row["service_lines"], event.service_line_id])
+
+
 def _resold(changes: Changes, fact: Fact, event: grant_events.GrantResold) -> None:
     row = changes.find(grants, fact.id) or {"resold": []}
     commitments: dict[str, Any] = {"cash_commitment_usd": event.cash_commitment_usd}
@@ -199,12 +206,13 @@ PROJECTION: Final = Projection(
         grant_events.GrantTransferred: _transferred,
         grant_events.GrantPrioritised: _prioritised,
         grant_events.GrantResold: _resold,
+        grant_events.GrantServiceLineAdded: _line_added,
         grant_events.GrantCompleted: _completed,
         grant_events.GrantTerminated: _terminated,
     },
     ignores=all_of(
         "party", "site", "pool", "lot", "mandate", "order", "auction", "usage", "statement", "account", "instrument",
-        "issuer", "clock", "quote", "pricelist",
+        "issuer", "clock", "quote", "pricelist", "service_line",
     ),
     load=_load,
 )  # fmt: skip
@@ -239,6 +247,7 @@ class GrantView(msgspec.Struct, frozen=True, kw_only=True):
     equity: EquityPart | None
     resale: ResalePart | None
     resold: tuple[ResoldPart, ...]
+    service_lines: tuple[str, ...]
     service: ServiceTerms | None
     status: str
     nodes_available: int

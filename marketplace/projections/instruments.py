@@ -214,7 +214,7 @@ PROJECTION: Final = Projection(
     ignores=tags_of(instrument_events.InstrumentMfnNoticed, instrument_events.InstrumentMfnElected)
     | all_of(
         "party", "site", "pool", "lot", "mandate", "order", "auction", "grant", "usage", "statement", "account",
-        "issuer", "clock", "quote", "pricelist",
+        "issuer", "clock", "quote", "pricelist", "service_line",
     ),
     load=_load,
 )  # fmt: skip

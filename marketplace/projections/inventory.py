@@ -174,6 +174,7 @@ PROJECTION: Final = Projection(
         "grant",
         "usage",
         "statement",
+        "service_line",
         "account",
         "instrument",
         "issuer",

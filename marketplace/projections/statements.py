@@ -1,6 +1,7 @@
 """Statements: each period's usage, priced, and whether it was accepted."""
 
 from datetime import datetime
+from decimal import Decimal
 from typing import Any, Final
 
 import msgspec
@@ -15,7 +16,7 @@ from marketplace.projections.facts import Fact
 from marketplace.projections.grants import grants
 from marketplace.projections.projection import Projection, all_of
 from marketplace.projections.reading import find_one, load_all, page
-from marketplace.projections.schema import Origin, define, document, instant, text, whole
+from marketplace.projections.schema import Origin, define, document, exact, instant, text, whole
 
 statements: Final = define(
     "statements_v1",
@@ -30,6 +31,8 @@ statements: Final = define(
     text("status"),
     text("accepted_by", null=True),
     whole("gpu_seconds_claimed", null=True),
+    text("service_line_id", null=True),
+    exact("hours_claimed", null=True),
     text("reason", null=True),
     text("disputed_by", null=True),
     whole("tenant_gpu_seconds", null=True),
@@ -61,6 +64,7 @@ def _issued(changes: Changes, fact: Fact, event: statement_events.StatementIssue
         status="issued",
         tenant_gpu_seconds=None if event.metering is None else event.metering.tenant_gpu_seconds,
         adjustment=event.adjustment,
+        service_line_id=event.service_line_id,
         service=event.service,
         accept_until=event.accept_until,
         issued_at=fact.time,
@@ -80,6 +84,7 @@ def _credited(changes: Changes, fact: Fact, event: statement_events.StatementCre
         charges=event.charges,
         status="credited",
         adjustment=event.adjustment,
+        service_line_id=event.service_line_id,
         service_credit=event.service_credit,
         accept_until=fact.time,
         issued_at=fact.time,
@@ -97,9 +102,10 @@ def _service_credited(changes: Changes, _: Fact, event: statement_events.Stateme
 
 
 def _disputed(changes: Changes, _: Fact, event: statement_events.StatementDisputed) -> None:
-    claim = event.gpu_seconds_claimed
-    disputed = {"status": "disputed", "gpu_seconds_claimed": claim, "reason": event.reason, "disputed_by": event.by}
-    changes.update(statements, event.statement_id, **disputed)
+    disputed = {"status": "disputed", "reason": event.reason, "disputed_by": event.by}
+    gpu_seconds = event.gpu_seconds_claimed if event.hours_claimed is None else None
+    claims = {"gpu_seconds_claimed": gpu_seconds, "hours_claimed": event.hours_claimed}
+    changes.update(statements, event.statement_id, **disputed, **claims)
 
 
 def _resolved(changes: Changes, _: Fact, event: statement_events.StatementResolved) -> None:
@@ -120,7 +126,7 @@ PROJECTION: Final = Projection(
     },
     ignores=all_of(
         "party", "site", "pool", "lot", "mandate", "order", "auction", "grant", "usage", "account", "instrument",
-        "issuer", "clock", "quote", "pricelist",
+        "issuer", "clock", "quote", "pricelist", "service_line",
     ),
 )  # fmt: skip
 
@@ -131,7 +137,8 @@ class StatementView(msgspec.Struct, frozen=True, kw_only=True):
     `charges_issued` is what was asked first, `charges` what holds now; what is credited is paid back. Where the
     tenant's meter reported too, `tenant_gpu_seconds` is its figure. `adjustment` tells what changed in a period that
     was settled. `service` is what the period came to against what was promised, `service_credit` what was given back of
-    the charges; of a credit, what is not paid back again since it was given back before.
+    the charges; of a credit, what is not paid back again since it was given back before. One of a service line names
+    it, and is in hours.
     """
 
     statement_id: str
@@ -145,7 +152,9 @@ class StatementView(msgspec.Struct, frozen=True, kw_only=True):
     charges: Charges
     status: str
     accepted_by: str | None
+    service_line_id: str | None
     gpu_seconds_claimed: int | None
+    hours_claimed: Decimal | None
     reason: str | None
     disputed_by: str | None
     tenant_gpu_seconds: int | None
@@ -173,6 +182,7 @@ async def list_statements(
     *,
     party_id: str | None = None,
     grant_id: str | None = None,
+    service_line_id: str | None = None,
     status: str | None = None,
     after: str = "",
     limit: int = 100,
@@ -182,7 +192,8 @@ async def list_statements(
     if party_id is not None:
         mine = (statements.c.startup_id, statements.c.provider_id, grants.c.holder_id)
         query = query.where(or_(*(column == party_id for column in mine)))
-    for column, value in ((statements.c.grant_id, grant_id), (statements.c.status, status)):
+    wanted = {"grant_id": grant_id, "service_line_id": service_line_id, "status": status}
+    for column, value in ((statements.c[name], value) for name, value in wanted.items()):
         if value is not None:
             query = query.where(column == value)
     return await load_all(connection, page(query, limit), StatementView)

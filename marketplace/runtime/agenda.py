@@ -8,7 +8,7 @@ import heapq
 from collections.abc import Iterable
 from datetime import UTC, date, datetime, time, timedelta
 from functools import singledispatchmethod
-from typing import Final, NamedTuple
+from typing import Any, Final, Literal, NamedTuple
 
 from events.account import AccountHoldExpired, AccountHoldPlaced
 from events.auction import AuctionLocked, AuctionOpened, AuctionSettled
@@ -27,6 +27,14 @@ from events.order import (
 )
 from events.pool import PoolClosingAnnounced, PoolNodeFailed, PoolNodeRestored
 from events.quote import QuoteExpired, QuoteHeld, QuoteReleased, QuoteTaken
+from events.service_line import (
+    HoursReading,
+    ServiceLineAgreed,
+    ServiceLineClosed,
+    ServiceLineCorrected,
+    ServiceLineReported,
+    ServiceLineVoided,
+)
 from events.site import SiteConversionSlipped
 from events.statement import StatementAccepted, StatementCredited, StatementDisputed, StatementIssued
 from events.types import Event, NoteTerms
@@ -52,7 +60,7 @@ class Task(NamedTuple):
         kind: Which command.
         id: The aggregate, or the hold or warrant in one, it is for.
         number: Which of several, for example of statement periods.
-        owner_id: The account of a hold, the issuer of a warrant.
+        owner_id: The account of a hold, the issuer of a warrant, the grant of a service line.
     """
 
     kind: str
@@ -73,6 +81,7 @@ class Agenda:
         self._locked: dict[str, str] = {}
         self._books: dict[str, frozenset[str]] = {}
         self._periods: dict[str, list[Period]] = {}
+        self._lines: dict[str, dict[str, datetime]] = {}
         self._stated: dict[str, Task] = {}
         self._settled: dict[Task, bool] = {}
 
@@ -180,22 +189,41 @@ class Agenda:
     @notice.register
     def _issue_grant(self, event: GrantIssued) -> None:
         self.put(Task("activate_grant", event.grant_id), event.start)
-        for index, period in enumerate(self._turn_grant(event)):
-            self.put(Task("issue_statement", event.grant_id, index), period.end + GRACE)
+        self._turn_grant(event)
+        for task, period in self._list_periods(event.grant_id).items():
+            self.put(task, period.end + GRACE)
 
-    def _turn_grant(self, event: GrantIssued | GrantExtended | GrantTerminated) -> list[Period]:
-        """Return the statement periods of a grant after an event that changes its span."""
+    def _list_periods(self, grant_id: str) -> dict[Task, Period]:
+        """Return the statement periods of a grant and of its service lines, by what issues their statements."""
+        found: dict[Task, Period] = {}
+        for index, period in enumerate(self._periods.get(grant_id, ())):
+            found[Task("issue_statement", grant_id, index)] = period
+            for line_id, agreed_at in self._lines.get(grant_id, {}).items():
+                if period.end > agreed_at:
+                    found[Task("issue_service_statement", line_id, index, grant_id)] = period
+        return found
+
+    def _turn_grant(self, event: GrantIssued | GrantExtended | GrantTerminated) -> None:
+        """Keep the statement periods of a grant after an event that changes its span."""
         grant = evolve_grant(self._grants.get(event.grant_id), event)
         assert grant is not None, "an issued grant is one"
         self._grants[event.grant_id] = grant
-        periods = self._periods[event.grant_id] = list_periods(grant)
-        return periods
+        self._periods[event.grant_id] = list_periods(grant)
 
     @notice.register
     def _extend_grant(self, event: GrantExtended) -> None:
         known = len(self._periods[event.grant_id])
-        for index, period in enumerate(self._turn_grant(event)[known:], start=known):
-            self.put(Task("issue_statement", event.grant_id, index), period.end + GRACE)
+        self._turn_grant(event)
+        for task, period in self._list_periods(event.grant_id).items():
+            if task.number >= known:
+                self.put(task, period.end + GRACE)
+
+    @notice.register
+    def _agree_line(self, event: ServiceLineAgreed) -> None:
+        self._lines.setdefault(event.grant_id, {})[event.service_line_id] = event.at
+        for task, period in self._list_periods(event.grant_id).items():
+            if task.id == event.service_line_id:
+                self.put(task, period.end + GRACE)
 
     @notice.register
     def _activate_grant(self, event: GrantActivated) -> None:
@@ -207,14 +235,14 @@ class Agenda:
     @notice.register
     def _terminate_grant(self, event: GrantTerminated) -> None:
         self.drop(Task("activate_grant", event.grant_id))
-        known = len(self._periods[event.grant_id])
-        periods = self._turn_grant(event)
-        for index in range(known):
-            task = Task("issue_statement", event.grant_id, index)
-            if index >= len(periods):
+        before = self._list_periods(event.grant_id)
+        self._turn_grant(event)
+        after = self._list_periods(event.grant_id)
+        for task in before:
+            if task not in after:
                 self.drop(task)
             elif task in self._due:
-                self.put(task, periods[index].end + GRACE)
+                self.put(task, after[task].end + GRACE)
         self.put(Task("finish_grant", event.grant_id), NOW)
 
     @notice.register
@@ -225,11 +253,11 @@ class Agenda:
     @notice.register
     def _issue_statement(self, event: StatementIssued) -> None:
         index = self._find_period(event)
-        adjust = self._stated[event.statement_id] = Task("adjust_statement", event.grant_id, index)
+        adjust = self._stated[event.statement_id] = _name_task("adjust", event, index)
         self._settled[adjust] = False
         self.drop(adjust)
         if event.adjustment is None:
-            self.drop(Task("issue_statement", event.grant_id, index))
+            self.drop(_name_task("issue", event, index))
         self.put(Task("accept_statement", event.statement_id), event.accept_until)
 
     def _find_period(self, event: StatementIssued) -> int:
@@ -248,7 +276,7 @@ class Agenda:
         """
         self._settled[adjust] = True
         self.put(adjust, NOW)
-        self.put(Task("finish_grant", adjust.id), NOW)
+        self.put(Task("finish_grant", adjust.owner_id or adjust.id), NOW)
 
     @notice.register
     def _dispute(self, event: StatementDisputed) -> None:
@@ -260,13 +288,11 @@ class Agenda:
         self._settle(self._stated[event.statement_id])
 
     @notice.register
-    def _close_usage(self, event: UsageClosed) -> None:
+    def _close_usage(self, event: UsageClosed | ServiceLineClosed) -> None:
         """Compare no more: a record is closed only where all periods are stated as they are metered."""
         self.drop(Task("finish_grant", event.grant_id))
-        index = 0
-        while (adjust := Task("adjust_statement", event.grant_id, index)) in self._settled:
-            self.drop(adjust)
-            index += 1
+        for index in range(len(self._periods.get(event.grant_id, ()))):
+            self.drop(_name_task("adjust", event, index))
 
     @notice.register
     def _meter(self, event: UsageReported | UsageCorrected | UsageVoided) -> None:
@@ -277,6 +303,15 @@ class Agenda:
             adjust = Task("adjust_statement", event.grant_id, index)
             readings = _list_readings(event) if self._settled.get(adjust) else ()
             if any(reading.start < period.end and period.start < reading.end for reading in readings):
+                self.put(adjust, NOW)
+
+    @notice.register
+    def _work(self, event: ServiceLineReported | ServiceLineCorrected | ServiceLineVoided) -> None:
+        """Look again at periods that were stated before these hours of them came, changed or went."""
+        for index, period in enumerate(self._periods.get(event.grant_id, ())):
+            adjust = _name_task("adjust", event, index)
+            readings = _list_hours(event) if self._settled.get(adjust) else ()
+            if any(period.start < reading.end <= period.end for reading in readings):
                 self.put(adjust, NOW)
 
     @notice.register
@@ -335,6 +370,24 @@ def _list_readings(event: UsageReported | UsageCorrected | UsageVoided) -> tuple
             return event.before, event.after
         case UsageVoided():
             return (event.reading,)
+
+
+def _list_hours(event: ServiceLineReported | ServiceLineCorrected | ServiceLineVoided) -> tuple[HoursReading, ...]:
+    match event:
+        case ServiceLineReported():
+            return event.readings
+        case ServiceLineCorrected():
+            return event.before, event.after
+        case ServiceLineVoided():
+            return (event.reading,)
+
+
+def _name_task(verb: Literal["issue", "adjust"], event: Any, index: int) -> Task:
+    """Return what issues or adjusts the statement of a period: of a service line, where the event names one."""
+    line_id: str | None = getattr(event, "service_line_id", None)
+    if line_id is None:
+        return Task(f"{verb}_statement", event.grant_id, index)
+    return Task(f"{verb}_service_statement", line_id, index, event.grant_id)
 
 
 def _find_end(terms: OrderTerms) -> datetime:

@@ -7,6 +7,7 @@ set serves. A grant has one seller: a lot of resale carries an order alone, and 
 from collections.abc import Iterable
 from collections.abc import Set as AbstractSet
 from decimal import Decimal
+from fractions import Fraction
 
 from events.book import BookBid, BookUse
 from events.order import ClassOffer, OrderTerms
@@ -140,14 +141,28 @@ def is_willing(order: Order, pool: Pool, lot: Lot, nodes: int, duration_hours: i
 
 def is_good_enough(terms: OrderTerms, pool: Pool, supply: Supply) -> bool:
     """Tell whether a pool's provider and site are what an order asks for."""
-    standing, pue, share = (
-        terms.provider_standing_min,
-        terms.power_usage_effectiveness_max,
-        terms.renewable_share_min,
-    )
-    if standing is not None and supply.standings.get(pool.opened.provider_id, 1) < standing:
-        return False
-    if pue is None and share is None:
-        return True
-    site = supply.sites[pool.opened.site_id].registered
-    return (pue is None or site.power_usage_effectiveness <= pue) and (share is None or site.renewable_share >= share)
+    checks = (has_standing, is_efficient, is_renewable)
+    return all(check(terms, pool, supply) for check in checks)
+
+
+def has_standing(terms: OrderTerms, pool: Pool, supply: Supply) -> bool:
+    """Tell whether a pool's provider stands as high as an order asks for."""
+    least = terms.provider_standing_min
+    return least is None or get_standing(pool, supply) >= least
+
+
+def get_standing(pool: Pool, supply: Supply) -> Fraction:
+    """Return how well a pool's provider has delivered; one without a history stands at 1."""
+    return supply.standings.get(pool.opened.provider_id, Fraction(1))
+
+
+def is_efficient(terms: OrderTerms, pool: Pool, supply: Supply) -> bool:
+    """Tell whether a pool's site uses no more power for each watt of its machines than an order takes."""
+    most = terms.power_usage_effectiveness_max
+    return most is None or supply.sites[pool.opened.site_id].registered.power_usage_effectiveness <= most
+
+
+def is_renewable(terms: OrderTerms, pool: Pool, supply: Supply) -> bool:
+    """Tell whether as much of a pool's energy is renewable as an order asks for."""
+    least = terms.renewable_share_min
+    return least is None or supply.sites[pool.opened.site_id].registered.renewable_share >= least

@@ -110,6 +110,7 @@ def _build_order(
         return None
     length, earliest, latest = window
     terms, limits = order.terms, {limit.limit_id for limit in book.limits}
+    conflict, remedies = find_conflict(order, window, offered, horizon)
     return BookOrder(
         order_id=order.placed.order_id,
         nodes=terms.nodes,
@@ -124,7 +125,8 @@ def _build_order(
         sizes=tuple(list_sizes(terms)[:-1]),
         group_id=name_group(order.placed.startup_id, terms),
         parent_id=terms.parent_order_id if terms.parent_order_id in names else None,
-        conflict=find_conflict(order, window, offered, horizon),
+        conflict=conflict,
+        remedies=remedies,
     )
 
 

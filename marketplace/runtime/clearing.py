@@ -23,7 +23,7 @@ from events.auction import (
     ShadowPrice,
 )
 from events.book import Book, BookOrder
-from events.types import LotShare, Reason
+from events.types import LotShare
 from marketplace.clearing import model
 from marketplace.clearing.codec import hash_book
 from marketplace.clearing.engine import clear
@@ -35,6 +35,7 @@ from marketplace.core.ids import derive_id
 from marketplace.core.money import parse_ratio, render_ratio
 from marketplace.domain.auction import ClearAuction
 from marketplace.runtime.horizon import Horizon, build_horizon
+from marketplace.runtime.telling import take_back_reason, tell_reason
 
 
 def parse_book(book: Book) -> model.Book:
@@ -78,6 +79,7 @@ def parse_order(order: BookOrder) -> model.Order:
         order.group_id,
         order.parent_id,
         order.conflict,
+        tuple(model.Remedy(remedy.wish, remedy.values) for remedy in order.remedies),
     )
 
 
@@ -167,9 +169,7 @@ def _render_decision(opened: AuctionOpened, horizon: Horizon, decision: model.De
     return Decision(
         order_id=decision.order_id,
         match=None if match is None else _render_match(opened, horizon, decision.order_id, match),
-        reasons=tuple(
-            Reason(code=reason.code, text=reason.text, facts=dict(reason.facts)) for reason in decision.reasons
-        ),
+        reasons=tuple(tell_reason(horizon, reason) for reason in decision.reasons),
         price_to_win_usd_per_gpu_hour=decision.price_to_win_usd_per_gpu_hour,
         price_to_win_range=None if proven is None else _render_range(proven),
         regret_usd=decision.regret_usd,
@@ -251,7 +251,7 @@ def _parse_decision(horizon: Horizon, decision: Decision) -> model.Decision:
     return model.Decision(
         decision.order_id,
         None if match is None else _parse_match(horizon, match, decision.total_usd or Decimal(0)),
-        tuple(model.Reason(reason.code, reason.text, reason.facts) for reason in decision.reasons),
+        tuple(take_back_reason(horizon, reason) for reason in decision.reasons),
         decision.price_to_win_usd_per_gpu_hour,
         decision.regret_usd,
         None if proven is None else model.PriceRange(**msgspec.structs.asdict(proven)),

@@ -2,6 +2,12 @@
 
 from datetime import UTC, datetime, timedelta
 
+from events.clock import ClockAdvanced
+from events.subjects import render_subject
+from marketplace.domain.clock import CLOCK_ID
+from marketplace.log.port import Log
+from marketplace.runtime.cache import parse_event
+
 
 class MarketClock:
     """Tells market time; `offset_seconds` follows `clock.advanced` events."""
@@ -12,3 +18,17 @@ class MarketClock:
     def now(self) -> datetime:
         """Return the present instant in UTC."""
         return datetime.now(UTC) + timedelta(seconds=self.offset_seconds)
+
+
+async def load_market_time(log: Log) -> datetime:
+    """Return market time as the log says it, for who does not follow the log.
+
+    Raises:
+        Unavailable: The log cannot be read.
+    """
+    clock = MarketClock()
+    for recorded in await log.load(render_subject("clock", CLOCK_ID)):
+        event = parse_event(recorded)
+        if isinstance(event, ClockAdvanced):
+            clock.offset_seconds = event.offset_seconds
+    return clock.now()

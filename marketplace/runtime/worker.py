@@ -29,6 +29,7 @@ from marketplace.runtime.commands import (
     notes,
     orders,
     quotes,
+    service_statements,
     statements,
     supply,
     warrants,
@@ -56,6 +57,12 @@ TIMERS: Final[Mapping[str, Callable[[Handler, Context, Task], Coroutine[Any, Any
         handler, context, task.id, task.number
     ),
     "adjust_statement": lambda handler, context, task: adjustments.adjust_statement(
+        handler, context, task.id, task.number
+    ),
+    "issue_service_statement": lambda handler, context, task: service_statements.issue_service_statement(
+        handler, context, task.id, task.number
+    ),
+    "adjust_service_statement": lambda handler, context, task: service_statements.adjust_service_statement(
         handler, context, task.id, task.number
     ),
     "accept_statement": lambda handler, context, task: statements.accept_statement(

@@ -9,10 +9,13 @@ import pytest
 
 from events.lot import AskStep
 from events.order import ClassOffer, OrderTerms
+from events.pricelist import ListPrice
 from events.service import STANDARD_SERVICE
-from marketplace.api.bodies.cap_tables import AskRecoveryBody, PlotExitsBody, PlotRoundsBody
+from events.service_line import HoursReading
+from marketplace.api.bodies.cap_tables import AskRecoveryBody, PlotExitsBody, PlotRoundsBody, ScenarioBody
 from marketplace.api.bodies.delivery import DisputeStatementBody, ResolveStatementBody, TerminateGrantBody
 from marketplace.api.bodies.issuers import LimitDilutionBody
+from marketplace.api.bodies.service_lines import CorrectHoursBody, ProposeServiceLineBody, VoidHoursBody
 from marketplace.api.bodies.spreads import CorrectSpreadBody, UseBody, VoidSpreadBody
 from marketplace.api.bodies.supply import (
     ClosePoolBody,
@@ -25,7 +28,7 @@ from marketplace.api.bodies.supply import (
 from marketplace.api.bodies.trading import HoldQuoteBody
 from marketplace.client import MarketplaceClient, ProblemError
 from tests.api.rows import World
-from tests.api.rows_captables import ASSUMED, RANGE, build_plot
+from tests.api.rows_captables import ASSUMED, RANGE, build_plot, build_scenario
 from tests.api.rows_trading import build_cash_order
 from tests.api.stage import ADMIN_KEY
 
@@ -51,9 +54,19 @@ async def _see_trading(client: MarketplaceClient, ids: dict) -> None:
     assert Decimal(audit["certificate"]["price_loss_max"]) == certificate.price_loss_max
     assert (await client.get_standing(ids["provider"])).provider_id == ids["provider"]
     await _see_spreads(client, ids)
+    await _see_service_lines(client, ids)
     assert await client.read_index("H100_SXM")
     curves = await client.read_curves("H100_SXM")
     assert {step.side for step in curves} == {"ask", "bid"}
+    [listed] = [row async for row in client.list_list_prices()]
+    price = ListPrice(
+        gpu_class="H100_SXM",
+        provider=listed.provider,
+        usd_per_gpu_hour=listed.usd_per_gpu_hour,
+        listed_on=listed.listed_on,
+        source=listed.source,
+    )
+    assert (await client.publish_pricelist("list prices", (price,))).id == listed.pricelist_id
 
 
 async def _see_spreads(client: MarketplaceClient, ids: dict) -> None:
@@ -68,6 +81,31 @@ async def _see_spreads(client: MarketplaceClient, ids: dict) -> None:
     with pytest.raises(ProblemError) as caught:
         await client.void_spread(VoidSpreadBody(**named, reading_id="never-sent", reason="a tour"))
     assert caught.value.code == "spread_unknown"
+
+
+async def _see_service_lines(client: MarketplaceClient, ids: dict) -> None:
+    """See what was agreed on, and let the same be proposed again and decline it."""
+    (line,) = [each async for each in client.list_service_lines(ids["second_grant"])]
+    assert (await client.get_service_line(line.service_line_id)).status in {"agreed", "closed"}
+    (hours,) = [each async for each in client.list_hours(line.service_line_id)]
+    reading = HoursReading(reading_id="never-sent", start=hours.start, end=hours.end, hours=Decimal(1))
+    asked = (
+        (client.correct_hours, CorrectHoursBody(source=hours.source, reading=reading, reason="a tour")),
+        (client.void_hours, VoidHoursBody(source=hours.source, reading_id="never-sent", reason="a tour")),
+    )
+    for ask, body in asked:
+        with pytest.raises(ProblemError) as caught:
+            await ask(line.service_line_id, body)
+        assert caught.value.code == "reading_unknown"
+    offer = ProposeServiceLineBody(
+        grant_id=ids["second_grant"], name="support", price_usd_per_hour=Decimal(1), hours=Decimal(1)
+    )
+    for ask in (client.propose_service_line(offer), client.agree_service_line(ids["declined_line"])):
+        with pytest.raises(ProblemError) as caught:
+            await ask
+        assert caught.value.code in {"grant_terminated", "service_line_declined"}
+    assert (await client.approve_service_line(ids["declined_line"])).id == ids["declined_line"]
+    assert (await client.decline_service_line(ids["declined_line"], "still")).id == ids["declined_line"]
 
 
 async def _see_quotes(client: MarketplaceClient, world: World) -> None:
@@ -163,6 +201,15 @@ async def _see_accounts(client: MarketplaceClient, ids: dict) -> None:
     assert statement.lines
 
 
+async def _see_position(client: MarketplaceClient, issuer_id: str) -> tuple[int, object]:
+    """Return how far the log goes, and what the projections know of a company."""
+    page, last = await client.read_events(), 0
+    while page.next_after > last:
+        last = page.next_after
+        page = await client.read_events(after=last)
+    return last, (await client.get_cap_table(issuer_id), await client.get_issuer(issuer_id))
+
+
 async def _see_companies(client: MarketplaceClient, world: World) -> None:
     issuer, fund = world.ids["issuer"], world.ids["fund"]
     instrument = await client.get_instrument(world.ids["instrument"])
@@ -178,6 +225,9 @@ async def _see_companies(client: MarketplaceClient, world: World) -> None:
     with pytest.raises(ProblemError) as caught:
         await client.mature_note(instrument.instrument_id)
     assert caught.value.code == "not_a_note"
+    with pytest.raises(ProblemError) as caught:
+        await client.issue_shares(instrument.instrument_id)
+    assert caught.value.code == "nothing_to_convert"
     assert [each.issuer_id async for each in client.list_issuers()]
     assert await client.list_stock_classes(issuer)
     assert [each.holder_id async for each in client.list_stakeholders(issuer)]
@@ -194,9 +244,19 @@ async def _see_companies(client: MarketplaceClient, world: World) -> None:
     assert report.fully_diluted_shares > 0
     assert (await client.explain_cap_table(issuer)).rows
     assert (await client.export_issuer(issuer)).startswith(b"PK")
+    body = msgspec.convert(build_scenario(world), ScenarioBody, strict=False)
+    with pytest.raises(ProblemError) as caught:
+        await client.count_pending(issuer, body)
+    assert caught.value.code == "issuer_ended"
+    numbers = {number.name: number for number in (await client.explain_cap_table(issuer)).numbers}
+    known = numbers["outstanding"].entries[-1].sequence
+    pending = await client.count_pending(issuer, msgspec.structs.replace(body, known=known))
+    assert pending.before.issuer_id == pending.after.issuer_id == issuer
+    position, companies = await _see_position(client, issuer)
     rounds = await client.plot_rounds(issuer, msgspec.convert(build_plot(world), PlotRoundsBody, strict=False))
     exits = await client.plot_exits(issuer, msgspec.convert({"range": RANGE}, PlotExitsBody, strict=False))
     assert len(rounds) == len(exits) == RANGE["points"]
+    assert await _see_position(client, issuer) == (position, companies), "what if records nothing"
     assert (await client.get_book(fund, retail="H100_SXM:4")).positions
     recovery = await client.ask_recovery(fund, msgspec.convert(ASSUMED, AskRecoveryBody, strict=False))
     assert recovery.table

@@ -23,9 +23,30 @@ def is_explained(explained: dict) -> bool:
     )
 
 
+def build_scenario(world: World, **more) -> dict:
+    plot = build_plot(world)
+    return {"terms": {**plot["terms"], **more}}
+
+
+def has_converted(scenario: dict) -> bool:
+    """Tell whether all that is outstanding became shares, and whether these are what lies between the tables."""
+    before, after = scenario["before"], scenario["after"]
+    converted = sum(each["shares"] for each in scenario["conversions"])
+    pending = sum(Decimal(line["outstanding_usd"]) for line in before["instruments"])
+    left = sum(Decimal(line["outstanding_usd"]) for line in after["instruments"])
+    return pending > left == 0 and 0 < converted < after["outstanding_shares"] - before["outstanding_shares"]
+
+
 CAP_TABLES = (
     Row("GET", at("/cap-table/report"), refused=("known=-1", 422, "request_invalid"), check=sums),
     Row("GET", at("/cap-table/explain"), refused=("at=soon", 422, "request_invalid"), check=is_explained),
+    Row(
+        "POST",
+        at("/cap-table/scenario"),
+        body=build_scenario,
+        refused=(lambda world: build_scenario(world, share_rounding=None), 422, "missing_convention"),
+        check=has_converted,
+    ),
     Row(
         "POST",
         at("/what-if/rounds"),
@@ -41,7 +62,7 @@ CAP_TABLES = (
         body=lambda world: build_plot(world, format="csv"),
         refused=(lambda world: build_plot(world, format="xls"), 422, "body_invalid"),
         check=lambda text: text.startswith(
-            "pre_money_usd,price_usd_per_share,holder_id,shares,part,dilution,refused\n"
+            "pre_money_usd,price_usd_per_share,holder_id,holder,shares_before,shares,part_before,part,dilution,refused\n"
         ),
     ),
     Row(

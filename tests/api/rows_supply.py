@@ -13,7 +13,7 @@ SITE = {
     "renewable_share": "0.5",
 }
 MANDATE = {
-    "instrument_kinds": ["safe", "convertible_note"],
+    "instrument_kinds": ["safe", "convertible_note", "stock"],
     "equity_credit": "0.8",
     "budget_usd": "500000",
     "issuer_usd_max": "500000",

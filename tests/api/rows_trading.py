@@ -4,6 +4,7 @@ from datetime import timedelta
 
 from marketplace.core.ids import rename_id
 from tests.api.rows import ABSENT, PLATFORM_ONLY, SEEN, Row, World
+from tests.api.rows_service_lines import SERVICE_LINES
 from tests.api.rows_spreads import SPREADS
 from tests.api.stage import build_terms, get_id
 
@@ -205,6 +206,7 @@ GRANTS = (
         lambda world: {"at": world.day(2.05)},
         refused=({"at": 5}, 422, "body_invalid"),
     ),
+    *SERVICE_LINES,
     Row(
         "POST",
         "/v1/grants/{second_grant}/suspend",

@@ -95,6 +95,8 @@ async def play(market: Market) -> tuple[dict[str, Decimal], Fraction]:
     span = {"start": noon, "end": noon + DAY}
     resale = ResellGrantBody(nodes=2, **span, ask_usd_per_gpu_hour=Decimal("2.50"))
     await client.resell_grant(grant_id, resale)
+    quoted = await client.ask_quote(buyer, market.terms(2, 24, noon, "2.75"))
+    assert [placement.resold for placement in quoted.placements] == [True]
     wanted = (await client.place_order(buyer, market.terms(2, 24, noon, "2.75"))).id
     lock = (await client.get_clock()).now + timedelta(hours=1)
     auction = OpenAuctionBody(locks_at=lock, horizon_start=begin, period_hours=24, periods=4, seed=1)

@@ -3,15 +3,19 @@
 from dataclasses import replace
 from datetime import timedelta
 from decimal import Decimal
+from fractions import Fraction
 
 import pytest
 
+from events.issuer import IssuerConversionPriceAdjusted
 from marketplace.captable import hygiene
 from marketplace.captable.explanation import explain_cap_table
 from marketplace.captable.history import Act, build_history
 from marketplace.captable.report import build_report
 from marketplace.core.errors import Refusal
+from marketplace.core.money import render_ratio
 from marketplace.domain.issuer import list_rows, total_shares
+from marketplace.domain.issuer_as_converted import measure_company
 from tests.captable.company import DRAWDOWN, FORMED_ON, FUND, ISS, OPTION, WARRANT, live
 
 
@@ -86,6 +90,28 @@ def test_a_report_sums_by_holder_class_and_instrument(life):
     assert sum(line.undrawn_usd for line in report.instruments) == 0
 
 
+def test_a_series_whose_price_was_protected_counts_as_converted_in_every_part(life):
+    plain = build_report(life.history, life.time)
+    (line,) = [line for line in plain.classes if line.class_id == "series-a"]
+    cheaper = IssuerConversionPriceAdjusted(
+        issuer_id=ISS,
+        class_id="series-a",
+        conversion_price_usd_before=line.conversion_price_usd,
+        conversion_price_usd=render_ratio(Fraction(line.conversion_price_usd) / 2),
+        cause=ISS,
+    )
+    acts = [*life.history.acts, Act(901, life.time, ISS, cheaper)]
+    report = build_report(build_history(ISS, acts), life.time)
+    (after,) = [line for line in report.classes if line.class_id == "series-a"]
+    assert Fraction(after.as_converted_shares) == 2 * Fraction(line.as_converted_shares) > 0
+    assert after.outstanding_shares == line.outstanding_shares
+    whole = Fraction(report.as_converted_shares)
+    assert whole == Fraction(plain.as_converted_shares) + line.outstanding_shares
+    assert sum(Fraction(each.as_converted_shares) for each in report.holders) + report.plan.available_shares == whole
+    for each in report.holders:
+        assert Fraction(each.fully_diluted_part) == Fraction(each.as_converted_shares) / whole
+
+
 def test_an_expired_warrant_does_not_count_and_is_told(life):
     before, after = (build_report(life.history, life.time.replace(year=year)) for year in (2029, 2031))
     assert before.fully_diluted_shares - after.fully_diluted_shares == 35_000
@@ -113,6 +139,18 @@ def test_a_class_that_could_not_serve_its_warrants_and_an_over_issued_one_are_to
         assert code in {check.code for check in hygiene._check_classes(issuer, life.time)}
     overdrawn = replace(life.issuer, shares_reserved=1)
     assert [check.code for check in hygiene._check_pool(overdrawn)] == ["pool_overdrawn"]
+
+
+def test_common_stock_that_could_not_serve_every_conversion_and_the_pool_is_told_with_the_numbers(life):
+    common = life.issuer.classes["common"]
+    whole = measure_company(life.issuer, life.time)
+    for authorised, codes in ((int(whole), []), (int(whole) - 1, ["common_cannot_cover"])):
+        tight = replace(common, shares_authorised=authorised)
+        checks = list(
+            hygiene._check_common(replace(life.issuer, classes=life.issuer.classes.set("common", tight)), life.time)
+        )
+        assert [check.code for check in checks] == codes
+        assert all(f"may have to issue {whole}" in check.text for check in checks)
 
 
 def test_before_its_formation_there_is_no_table(life):

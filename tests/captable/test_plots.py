@@ -74,16 +74,16 @@ def test_points_over_a_range_sum_and_dilution_falls_as_the_price_rises():
     diluted = []
     for point in points:
         assert sum(holder.shares_after for holder in point.holders) == point.post_money_shares
-        assert sum(Fraction(holder.part_after) for holder in point.holders) == 1
+        assert sum(Fraction(holder.part_after_exact) for holder in point.holders) == 1
         founder = next(holder for holder in point.holders if holder.holder_id == FOUNDER)
-        diluted.append(Fraction(founder.dilution))
+        diluted.append(Fraction(founder.dilution_exact))
         provider = next(holder for holder in point.holders if holder.holder_id == PROVIDER)
         assert provider.shares_converted > 0
         assert provider.dilution is None
     assert diluted == sorted(diluted, reverse=True)
     lines = list_round_lines(points)
     assert len(lines) == 1 + sum(len(point.holders) for point in points)
-    assert {len(line) for line in lines} == {7}
+    assert {len(line) for line in lines} == {10}
 
 
 def test_a_price_that_the_engine_refuses_stays_in_the_series_with_its_reason():
@@ -105,7 +105,7 @@ def test_exits_pay_out_the_proceeds_before_and_after_rounds():
         for point in points:
             assert point.refused is None, point.reason
             assert sum(holder.amount_usd for holder in point.holders) == point.proceeds_usd
-            assert sum(Fraction(holder.part) for holder in point.holders) == 1
+            assert sum(Fraction(holder.part_exact) for holder in point.holders) == 1
         assert points[-1].converted
         holders = {holder.holder_id for holder in points[-1].holders}
         assert FUND in holders

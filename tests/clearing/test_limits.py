@@ -185,6 +185,21 @@ def test_rules_that_contradict_themselves_are_refused(code, made):
     assert refused.value.code == code
 
 
+def test_bids_alike_on_other_lots_may_take_other_limits():
+    plain = Bid("p", Decimal(5), ("fresh",), None, (Use("power", Decimal(3)),))
+    resold = Bid("p", Decimal(5), ("resold",))
+    stated = book(
+        order("one", 1, 1, (0, 0), plain, resold),
+        order("two", 1, 1, (0, 0), plain, resold),
+        lots=(("fresh", 2, 0, 10, "1"), ("resold", 1, 0, 10, "2")),
+    )
+    stated = replace(stated, limits=(Limit("power", Decimal(3)),))
+    result = clear(stated, seed=1)
+    assert find_violations(stated, result) == ()
+    carried = sorted(share.lot_id for match in matched(result).values() for share in match.lots)
+    assert carried == ["fresh", "resold"]
+
+
 def test_a_larger_market_with_rules_keeps_them_and_repeats():
     market = market_book(5, orders=80, pools=6)
     orders = tuple(

@@ -6,6 +6,7 @@ import io
 import json
 import os
 import sys
+from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from pathlib import Path
 
@@ -19,6 +20,7 @@ from marketplace.projections.database import build_engine
 from marketplace.projections.migrate import migrate
 from marketplace.projections.registry import PROJECTIONS
 from marketplace.projections.runner import Projector
+from marketplace.runtime.commands.clock import advance_clock
 from tests.captable.company import ROUND
 from tests.runtime.market import Market
 from tests.runtime.test_equity import found, invest
@@ -65,6 +67,20 @@ async def test_a_cap_table_is_explained_played_and_booked(
 
     told = await shell.run("explain", "holding", issuer)
     assert "stock common of Founders: 8,000,000" in told
+    founders, total = (next(line for line in told.splitlines() if word in line) for word in ("Founders", "total"))
+    assert [cell.strip() for cell in founders.split("│")[1:-1]] == [
+        "Founders",
+        "8,000,000",
+        "100.0000%",
+        "8,000,000",
+        "8,000,000",
+        "88.8889%",
+    ]
+    assert "9,000,000" in total
+    assert "(pool, not granted)" in told
+    assert "50,000" in next(
+        line for line in told.splitlines() if rename_id("iss", trade.startup) not in line and "ins_" in line
+    )
     assert "authorised/common: 10,000,000" in told
     assert "+50,000.00" in told or "+50,000" in told
     assert "approval_missing issuer.stock_issued.v1" in told
@@ -75,6 +91,7 @@ async def test_a_cap_table_is_explained_played_and_booked(
     assert "issuer_unknown" in past
     await shell.run("explain", "holding", issuer, "--at", "yesterday", code=2)
 
+    recorded = (await jetstream_log.health()).last_sequence
     terms = tmp_path / "round.json"
     terms.write_bytes(msgspec.json.encode(ROUND))
     span = ("--low", "10000000", "--high", "40000000", "--points", "4")
@@ -86,10 +103,20 @@ async def test_a_cap_table_is_explained_played_and_booked(
     for point in exits:
         assert sum(Decimal(holder["amount_usd"]) for holder in point["holders"]) == Decimal(point["proceeds_usd"])
     await shell.run("what-if", "round", issuer, "--terms", tmp_path / "none.json", *span, code=2)
+    assert (await jetstream_log.health()).last_sequence == recorded
+    assert {line["holder"] for line in lines} >= {"Founders", "not granted"}
 
-    booked = json.loads(await shell.run("book", "show", trade.fund, "--json"))
+    await see_book(shell, market, trade.fund)
+
+
+async def see_book(shell, market, fund_id):
+    """See a book now and, once the clock went on, at market time; and ask the recovery question."""
+    booked = json.loads(await shell.run("book", "show", fund_id, "--json"))
     assert booked["sums"]["cost_usd"] == booked["sums"]["mark_usd"] == "50000.00"
-    assert "MOIC 1.000000" in await shell.run("book", "show", trade.fund)
+    assert "MOIC 1.000000" in await shell.run("book", "show", fund_id)
+    await advance_clock(market.handler, market.context(), seconds=40 * 86_400)
+    later = json.loads(await shell.run("book", "show", fund_id, "--json"))
+    assert datetime.fromisoformat(later["at"]) > datetime.now(UTC) + timedelta(days=39)
     answer = await shell.run("book", "recovery", "--success-part", "0.1", "--multiple", "20", "--trials", "200")
     assert "part needed at 0.5" in answer
     assert "portfolios of seed 1" in answer

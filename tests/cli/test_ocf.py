@@ -41,7 +41,7 @@ async def test_check_tells_what_is_wrong_and_exits_with_1(tmp_path):
     code, output = await run("check", tmp_path / "bad")
     assert code == 1
     assert "problem Manifest.ocf.json stakeholders_files Stakeholders.ocf.json: md5_differs" in output
-    assert "null: current_relationship is null; leave the member out" in output
+    assert "null: current_relationship is null; give it a value" in output
     code, output = await run("check", tmp_path / "none.zip")
     assert (code, "package_unreadable" in output) == (2, True)
 

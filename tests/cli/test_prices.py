@@ -1,5 +1,7 @@
 """Tables of list prices are read whole or refused with the line."""
 
+import asyncio
+import sys
 from datetime import date
 from decimal import Decimal
 
@@ -8,6 +10,10 @@ import pytest
 from marketplace.cli.prices import OURS, parse_prices
 from marketplace.core.errors import Refusal
 from marketplace.domain.pricelist import PRICELIST, PublishPricelist
+from marketplace.embedded.process import find_free_port
+from marketplace.log.memory import MemoryLog
+from tests.api.doors import serve
+from tests.api.stage import ADMIN_KEY, open_stage
 
 HEAD = "class,provider,region,usd_per_gpu_hour,date,source"
 LINE = "H100_SXM,AWS,us-east-1,3.93,2026-10-01,https://aws.amazon.com/ec2/capacityblocks/pricing"
@@ -51,3 +57,32 @@ def test_a_table_that_is_not_there_is_refused(tmp_path):
     with pytest.raises(Refusal) as refused:
         parse_prices(tmp_path / "none.csv")
     assert refused.value.code == "file_missing"
+
+
+async def run_import(*arguments: str) -> tuple[int, str]:
+    command = [sys.executable, "-m", "marketplace", "prices", "import", *arguments]
+    process = await asyncio.create_subprocess_exec(
+        *command, stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.STDOUT
+    )
+    output, _ = await asyncio.wait_for(process.communicate(), 120)
+    assert process.returncode is not None
+    return process.returncode, output.decode()
+
+
+async def test_a_table_is_taken_in_through_the_api_once(tmp_path):
+    file = tmp_path / "list.csv"
+    file.write_text(f"{HEAD}\n{LINE}\n")
+    async with open_stage(MemoryLog()) as stage, serve(stage.application) as address:
+        first, again = [await run_import(str(file), "--api-url", address, "--api-key", ADMIN_KEY) for _ in range(2)]
+        assert first == again
+        assert first[0] == 0
+        assert "1 prices, the market has them as prl_" in first[1]
+        assert (await stage.services.handler.log.health()).last_sequence == 1
+        code, said = await run_import(str(file), "--api-url", address, "--api-key", "mkp_nobody")
+    assert (code, "credentials_invalid" in said, "Traceback" in said) == (2, True, False)
+
+
+async def test_an_api_that_is_not_there_is_named():
+    address = f"http://127.0.0.1:{find_free_port()}"
+    code, said = await run_import("--api-url", address, "--api-key", ADMIN_KEY)
+    assert (code, address in said, "Traceback" in said) == (1, True, False)

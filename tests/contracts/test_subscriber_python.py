@@ -99,8 +99,8 @@ async def test_it_survives_a_restart_of_the_server(market: NatsServers, position
     await publish(market.admin_url, more)
     lines = [(await asyncio.wait_for(process.stdout.readline(), PATIENCE_SECONDS)).decode().rstrip("\n") for _ in more]
     process.send_signal(signal.SIGINT)
-    await asyncio.wait_for(process.wait(), PATIENCE_SECONDS)
-    assert process.returncode == 0
+    _, said = await asyncio.wait_for(process.communicate(), PATIENCE_SECONDS)
+    assert process.returncode == 0, said.decode()
     assert [line.split("\t")[0] for line in lines] == [str(len(STORY) + place) for place in (1, 2, 3)]
 
 

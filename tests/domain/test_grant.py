@@ -11,6 +11,7 @@ from events.grant import (
     GrantPrioritised,
     GrantResold,
     GrantResumed,
+    GrantServiceLineAdded,
     GrantSubstituted,
     GrantSuspended,
     GrantTerminated,
@@ -20,6 +21,7 @@ from marketplace.domain.grant import (
     GRANT,
     PRIORITY,
     ActivateGrant,
+    AddServiceLine,
     CompleteGrant,
     DegradeGrant,
     ExtendGrant,
@@ -104,8 +106,26 @@ extend = builder(
 EXTENDED = GrantExtended(
     **MINE, statement_id=id_of("stm", 1), start=hour(20), end=hour(30), lots=LOTS_AFTER, gpu_seconds=576_000
 )
+add_line = builder(AddServiceLine(**MINE, service_line_id=id_of("svl", 1), at=hour(12)))
+
+
+def line_added(number):
+    return GrantServiceLineAdded(**MINE, service_line_id=id_of("svl", number))
+
+
 NOTICED = (grant_issued(service=service_terms(notice_hours_min=4)), ACTIVATED)
-AFTER_END = [activate(), degrade(), suspend(), resume(), substitute(), extend(), transfer(), prioritise(), resell()]
+AFTER_END = [
+    activate(),
+    degrade(),
+    suspend(),
+    resume(),
+    substitute(),
+    extend(),
+    transfer(),
+    prioritise(),
+    resell(),
+    add_line(),
+]
 
 REFUSALS = [
     Row("grant_unknown", (), activate()),
@@ -132,6 +152,8 @@ REFUSALS = [
     Row("resale_outside_grant", ACTIVE, resell(end=hour(21)), "/start"),
     Row("resale_above_grant", ACTIVE, resell(nodes=3), "/nodes"),
     Row("resale_above_grant", (*ACTIVE, RESOLD), resell(resale_grant_id=id_of("grt", 3), nodes=2), "/nodes"),
+    Row("grant_over", ACTIVE, add_line(at=hour(20))),
+    Row("service_lines_too_many", (*ACTIVE, *(line_added(number) for number in range(2, 18))), add_line()),
 ]
 PRECEDENCE = [
     Row("grant_unknown", (), activate(at=NAIVE)),
@@ -258,3 +280,9 @@ def test_until_the_end_that_notice_was_given_of_its_nodes_may_fail_and_come_back
     ending = GRANT.fold([*ACTIVE, TERMINATED, DEGRADED])
     assert (ending.status, ending.end, ending.outages) == ("terminated", hour(15), ((hour(12), 1),))
     Given(GRANT, *ACTIVE, TERMINATED).when(degrade(at=hour(15))).refused("grant_terminated")
+
+
+def test_a_service_line_goes_with_it_once():
+    Given(GRANT, ISSUED).when(add_line()).then(line_added(1))
+    Given(GRANT, *ACTIVE, line_added(1)).when(add_line(at=hour(30))).then_nothing()
+    assert GRANT.fold((ISSUED, line_added(1))).service_lines == (id_of("svl", 1),)

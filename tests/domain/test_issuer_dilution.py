@@ -8,10 +8,16 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from events.issuer import IssuerDilutionLimited, IssuerExposureRecorded, IssuerInstrumentSigned
+from events.issuer import (
+    IssuerConversionPriceAdjusted,
+    IssuerDilutionLimited,
+    IssuerExposureRecorded,
+    IssuerInstrumentSigned,
+)
 from events.issuer_dilution import CountedInstrument, Exposure
 from events.types import NoteTerms, SafeTerms
 from marketplace.core.errors import Refusal
+from marketplace.core.money import render_ratio
 from marketplace.domain.issuer import ISSUER, LimitDilution, RecordExposure
 from marketplace.domain.issuer_commands import AdjustStockPlan, RepurchaseStock, SignInstrument
 from marketplace.domain.issuer_dilution import measure_dilution
@@ -201,7 +207,7 @@ def test_a_round_turns_what_was_pending_into_shares_that_still_count():
     state = ISSUER.fold(ISSUER.decide(price(safe), state), state)
     state = ISSUER.fold(ISSUER.decide(close(safe), state), state)
     (conversion,) = state.financings[FIN].pricing.conversions
-    assert state.instrument_shares == conversion.shares
+    assert dict(state.instrument_shares) == {"series-a-1": conversion.shares}
     assert dict(state.exposures) == {INS: (expose(100_000),)}
     measured = measure_dilution(state)
     assert measured.converted == conversion.shares
@@ -215,7 +221,7 @@ def test_a_round_turns_what_was_pending_into_shares_that_still_count():
         price_usd_per_share=Decimal(0),
         cause=INS,
     )
-    assert ISSUER.fold(ISSUER.decide(taken_back, state), state).instrument_shares == 0
+    assert dict(ISSUER.fold(ISSUER.decide(taken_back, state), state).instrument_shares) == {"series-a-1": 0}
 
 
 TERMS = st.sampled_from([CAPPED, PRE_9M, UNCAPPED])
@@ -248,6 +254,27 @@ ACTS = st.one_of(
         st.integers(1, 2_000_000),
     ),
 )  # fmt: skip
+
+
+def test_a_series_of_instruments_whose_price_was_protected_counts_for_what_it_converts_into():
+    safe = converting(1, 500_000)
+    state = ISSUER.fold([*COMPANY, limited("0.50"), noted(500_000)])
+    for command in (open_round(), price(safe), close(safe)):
+        state = ISSUER.fold(ISSUER.decide(command, state), state)
+    before = measure_dilution(state)
+    series = state.classes["series-a-1"]
+    cheaper = IssuerConversionPriceAdjusted(
+        **OF_ISS,
+        class_id="series-a-1",
+        conversion_price_usd_before=render_ratio(series.conversion_price_usd),
+        conversion_price_usd=render_ratio(series.conversion_price_usd / 3),
+        cause=FIN,
+    )
+    after = measure_dilution(ISSUER.fold([cheaper], state))
+    added = 2 * before.converted
+    assert after.converted == before.converted + added
+    assert (after.whole, after.part) == (before.whole + added, (before.converted + added) / (before.whole + added))
+    assert after.whole == capitalization_of(ISSUER.fold([cheaper], state)).fully_diluted
 
 
 def convert_everything(state):

@@ -173,6 +173,7 @@ REFUSED = {
         ("stakeholder_unknown", FOUNDED, grant(holder_id=FUND, shares=0)),
         ("shares_not_positive", FOUNDED, grant(shares=0, exercise_price_usd=Decimal(-1))),
         ("amount_not_positive", FOUNDED, grant(exercise_price_usd=Decimal(-1))),
+        ("common_stock_missing", FOUNDED[:4], grant()),
         ("pool_exhausted", FOUNDED, grant()),
         ("pool_exhausted", COMPANY, grant(option_id=make_id("opt", 2), shares=800_001)),
     ],

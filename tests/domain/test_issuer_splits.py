@@ -6,6 +6,7 @@ from fractions import Fraction
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from msgspec.structs import replace
 
 from events.issuer import (
     IssuerAuthorisedSharesAdjusted,
@@ -15,15 +16,25 @@ from events.issuer import (
     IssuerStockRepurchased,
     IssuerStockSplit,
 )
+from events.vesting import DateMilestone, PriceMilestone, WarrantTranche
 from marketplace.core.ids import derive_id
 from marketplace.domain.issuer import ISSUER, list_rows, total_shares
-from marketplace.domain.issuer_commands import AdjustStockPlan, ImportIssuer, SplitStock
+from marketplace.domain.issuer_commands import (
+    AdjustStockPlan,
+    ExerciseOption,
+    ImportIssuer,
+    PromiseOption,
+    RecordValuation,
+    SplitStock,
+    VestWarrants,
+)
 from tests.domain.issuer_samples import (
     APPROVAL,
     COMPANY,
     EMPLOYEE,
     FOUNDED,
     FOUNDER,
+    NOON,
     OF_ISS,
     OPTION,
     PROVIDER,
@@ -35,6 +46,7 @@ from tests.domain.issuer_samples import (
 from tests.support.spec import Given
 
 SPLIT = make_id("spl", 1)
+DAY = NOON.date()
 MONEY = {"fractions": "cash_in_lieu", "cash_usd_per_share": Decimal("0.25")}
 
 
@@ -137,10 +149,90 @@ def test_refused(code, events, command, pointer):
     Given(ISSUER, *events).when(command).refused(code, pointer)
 
 
-def test_a_warrant_has_to_come_out_whole():
+def live_with_rights(shares=1_001, promised=37, used=13):
+    """Return a company with a warrant, a promise and an option that was exercised in part, all of odd numbers."""
+    state = ISSUER.fold(COMPANY)
+    option_id = make_id("opt", 8)
+    for command in (
+        AdjustStockPlan(**OF_ISS, shares_reserved=1_000_007),
+        warrant(shares=shares),
+        PromiseOption(**OF_ISS, promise_id=make_id("prm", 8), holder_id=EMPLOYEE, shares=promised),
+        grant(option_id=option_id, shares=101),
+        ExerciseOption(
+            **OF_ISS,
+            exercise_id=make_id("exe", 8),
+            option_id=option_id,
+            class_id="common",
+            shares=used,
+            at=NOON.replace(year=2031),
+        ),
+    ):
+        state = ISSUER.fold(ISSUER.decide(command, state), state)
+    return state
+
+
+def test_without_a_policy_rights_have_to_come_out_whole():
     (issued_warrant,) = ISSUER.decide(warrant(shares=1_001), ISSUER.fold(COMPANY))
-    refusal = Given(ISSUER, *COMPANY, issued_warrant).when(split(1, 2, **MONEY)).refused("split_leaves_fractions")
+    refusal = Given(ISSUER, *COMPANY, issued_warrant).when(split(1, 2)).refused("split_leaves_fractions")
     assert "warrant" in refusal.facts["what"]
+    Given(ISSUER, *COMPANY, issued_warrant).when(split(3, 2, **MONEY)).refused("split_leaves_fractions")
+
+
+def test_a_price_that_lets_a_warrant_vest_follows_the_split_and_not_the_rounded_shares():
+    level = PriceMilestone(price_usd_per_share=Decimal(3))
+    tranche = WarrantTranche(shares=7, conditions=((level,),))
+    (small,) = ISSUER.decide(warrant(shares=7, tranches=(tranche,)), ISSUER.fold(COMPANY))
+    state = ISSUER.fold([*COMPANY, small])
+    for denominator, left in ((2, 3), (5, 0)):
+        state = ISSUER.fold(
+            ISSUER.decide(
+                replace(split(1, denominator, fractions="give_up"), split_id=make_id("spl", denominator)), state
+            ),
+            state,
+        )
+        (right,) = state.warrants.values()
+        assert right.shares == left
+    for price, vested in (("29.99", []), ("30", [0])):
+        valued = RecordValuation(**OF_ISS, price_usd_per_share=Decimal(price), method="409A", effective_on=DAY)
+        priced = ISSUER.fold(ISSUER.decide(valued, state), state)
+        made = ISSUER.decide(VestWarrants(**OF_ISS, delivered_gpu_seconds={}, at=NOON), priced)
+        assert [event.tranche for event in made] == vested
+
+
+@pytest.mark.parametrize("policy", ["cash_in_lieu", "give_up", "round_up"])
+def test_with_a_policy_rights_are_rounded_down_and_the_event_says_what_is_left_of_the_pool(policy):
+    state = live_with_rights()
+    made = ISSUER.decide(split(1, 10, fractions=policy, cash_usd_per_share=Decimal("0.25")), state)
+    after = ISSUER.fold(made, state)
+    (right,), (promise,) = after.warrants.values(), after.promises.values()
+    option = after.options[make_id("opt", 8)]
+    assert (right.shares_outstanding, promise, option.shares_outstanding) == (100, 3, 8)
+    assert right.exercise_price_usd == next(iter(state.warrants.values())).exercise_price_usd * 10
+    assert made[-1].pool_shares_available == after.shares_available >= 0
+    assert after.shares_reserved == after.shares_granted + after.shares_promised + after.shares_available == 100_000
+    assert ISSUER.decide(split(1, 10, fractions=policy, cash_usd_per_share=Decimal("0.25")), after) == []
+
+
+@given(
+    st.tuples(st.integers(1, 3_000), st.integers(1, 3_000), st.integers(1, 101)),
+    st.integers(2, 400),
+    st.lists(st.integers(1, 900), min_size=1, max_size=4),
+)
+def test_no_right_gains_or_loses_a_share_and_the_pool_is_never_overdrawn(numbers, denominator, tranches):
+    state = live_with_rights(*numbers)
+    whole = sum(tranches)
+    parts = tuple(WarrantTranche(shares=shares, conditions=((DateMilestone(day=DAY),),)) for shares in tranches)
+    stepwise = warrant(warrant_id=make_id("war", 9), shares=whole, tranches=parts)
+    state = ISSUER.fold(ISSUER.decide(stepwise, state), state)
+    after = ISSUER.fold(ISSUER.decide(split(1, denominator, fractions="give_up"), state), state)
+    rights = {row[:3]: row.shares for row in list_rows(state) if row.kind in {"option", "warrant", "promised"}}
+    now = {row[:3]: row.shares for row in list_rows(after)}
+    for key, shares in rights.items():
+        assert now.get(key, 0) == shares // denominator
+    assert after.shares_available >= 0
+    assert after.shares_granted + after.shares_promised + after.shares_available == after.shares_reserved
+    right = after.warrants[make_id("war", 9)]
+    assert sum(right.count_tranche(index) for index in range(len(tranches))) == right.shares == whole // denominator
 
 
 def test_an_import_takes_a_split_with_fractions_over():

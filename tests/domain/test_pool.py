@@ -40,7 +40,7 @@ LOT_2, GRANT_2, GRANT_3 = id_of("lot", 2), id_of("grt", 2), id_of("grt", 3)
 
 
 def event_of(event_class, command):
-    return event_class(**{name: getattr(command, name) for name in command.__struct_fields__})
+    return event_class(**{name: getattr(command, name) for name in event_class.__struct_fields__})
 
 
 def offered(**changes):
@@ -148,6 +148,7 @@ REFUSALS = [
     Row("shares_uneven", (OPENED, OFFERED), reserve(lots=(share(nodes=3),))),
     Row("shares_uneven", (OPENED, OFFERED), reserve(lots=(share(end=hour(19)),))),
     Row("shares_uneven", (OPENED, OFFERED), reserve(lots=(share(end=hour(21)),))),
+    Row("shares_uneven", (OPENED, OFFERED), reserve(lots=(share(nodes=3),), resold=(Load(hour(10), hour(19), 1),))),
     Row("lot_not_offered", (OPENED,), reserve()),
     Row("lot_not_offered", (OPENED, OFFERED, RECALLED), reserve()),
     Row("lot_not_offered", (OPENED, offered(end=hour(19))), reserve()),
@@ -188,6 +189,14 @@ def test_nodes_of_a_grant_are_offered_sold_and_recalled():
 def test_what_is_sold_on_stays_when_the_rest_is_given_back():
     pool = POOL.fold([*HELD, ON_SALE, RESOLD, early(at=hour(13))])
     assert [load.amount for load in build_steps(pool.reserved(), hour(10), hour(20))] == [4, 1, 0]
+
+
+def test_what_a_grant_sold_on_is_not_reserved_for_it():
+    shares = (share(nodes=3, end=hour(15)), share(start=hour(15)))
+    command = reserve(lots=shares, resold=(Load(hour(10), hour(15), 1),))
+    Given(POOL, OPENED, OFFERED).when(command).then(reserved(lots=shares))
+    pool = POOL.fold([OPENED, OFFERED, reserved(lots=shares)])
+    assert [load.amount for load in build_steps(pool.reserved(), hour(10), hour(20))] == [3, 4]
 
 
 @pytest.mark.parametrize("row", [*REFUSALS, *PRECEDENCE], ids=lambda row: row.code)

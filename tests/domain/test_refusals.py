@@ -25,6 +25,7 @@ AGGREGATES = (
     "grant",
     "usage",
     "statement",
+    "service_line",
     "pricelist",
     "clock",
 )
@@ -33,6 +34,7 @@ RAISED_BY = {
     "require_usd": AMOUNTS,
     "require_price": AMOUNTS,
     "require_share": AMOUNTS,
+    "require_hours": AMOUNTS,
     "require_aware": {"time_naive"},
     "require_note": AMOUNTS | {"missing_convention"},
     "require_span": {"time_naive", "span_empty"},
@@ -97,7 +99,7 @@ def matches(pattern, code):
 @pytest.mark.parametrize("aggregate", AGGREGATES)
 def test_every_code_that_is_raised_is_documented_and_every_documented_code_is_raised(aggregate):
     documented = set(parse_documented(aggregate))
-    if aggregate == "usage":
+    if aggregate in {"usage", "service_line"}:
         documented |= set(parse_documented(aggregate, "Faults"))
     raised = find_raised(aggregate)
     status = {code for code in raised if "<status>" in code}

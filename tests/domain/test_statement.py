@@ -24,7 +24,7 @@ from marketplace.domain.statement import (
     ResolveStatement,
 )
 from tests.domain import build
-from tests.domain.build import GRANT, Row, builder, charges, hour, id_of, issue_statement, usd
+from tests.domain.build import GRANT, NAN, Row, builder, charges, hour, id_of, issue_statement, usd
 from tests.support.spec import Given
 
 MINE = {"statement_id": build.STATEMENT}
@@ -44,6 +44,15 @@ DISPUTED = StatementDisputed(**MINE, grant_id=GRANT, gpu_seconds_claimed=28_800,
 RESOLVED = StatementResolved(
     **MINE, grant_id=GRANT, charges_before=charges(), charges=LESS, reason="logs of the provider"
 )
+
+
+LINE_ISSUED = msgspec.structs.replace(
+    ISSUED, service_line_id=id_of("svl"), charges=charges(gpu_seconds=0, service_hours=usd("2.5"))
+)
+
+
+def claim(hours):
+    return dispute(gpu_seconds_claimed=None, hours_claimed=hours)
 
 
 def accepted(by, what=None):
@@ -68,6 +77,14 @@ REFUSALS = [
     Row("statement_accepted", (ISSUED, ACCEPTED), resolve()),
     Row("acceptance_period_runs", (ISSUED,), accept(by="silence", at=hour(34))),
     Row("acceptance_period_over", (ISSUED,), dispute(at=hour(35))),
+    Row("claim_missing", (ISSUED,), dispute(gpu_seconds_claimed=None), "/gpu_seconds_claimed"),
+    Row("claim_missing", (ISSUED,), dispute(hours_claimed=usd(1)), "/gpu_seconds_claimed"),
+    Row("claim_missing", (LINE_ISSUED,), dispute(), "/hours_claimed"),
+    Row("not_a_number", (LINE_ISSUED,), claim(NAN), "/hours_claimed"),
+    Row("amount_not_positive", (LINE_ISSUED,), claim(usd(-1)), "/hours_claimed"),
+    Row("amount_too_large", (LINE_ISSUED,), claim(usd(10**7)), "/hours_claimed"),
+    Row("amount_too_precise", (LINE_ISSUED,), claim(usd("0.00001")), "/hours_claimed"),
+    Row("claim_above_statement", (LINE_ISSUED,), claim(usd("2.5")), "/hours_claimed"),
     Row("claim_above_statement", (ISSUED,), dispute(gpu_seconds_claimed=57_600), "/gpu_seconds_claimed"),
     Row(
         "charges_above_statement",

@@ -126,3 +126,11 @@ def test_the_better_election_comes_first_and_declining_is_always_one():
     refused("instrument_not_found", compare_elections, company(), [], terms(), instrument_id="m", candidates={})
     plain = [post_money("m", 5, 10)]
     refused("not_most_favoured", compare_elections, company(), plain, terms(), instrument_id="m", candidates={})
+
+
+def test_a_simulation_is_as_often_paid_back_as_the_binomial_distribution_says():
+    """Two of twenty that each return twelve are enough: one less none of them, less exactly one."""
+    exact = 1 - Fraction(9, 10) ** 20 - 20 * Fraction(1, 10) * Fraction(9, 10) ** 19
+    simulated = simulate(Assumptions(Fraction(1, 10), 12, 1, grants=20, trials=10_000, seed=1))
+    assert abs(simulated.paid_back_part - exact) < Fraction(2, 100)
+    assert abs(simulated.mean_multiple - Fraction(12, 10)) < Fraction(3, 100)

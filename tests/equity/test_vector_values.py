@@ -48,6 +48,32 @@ def test_a_changed_expectation_is_found(vector):
         assert problems(changed) != [], key
 
 
+@pytest.mark.parametrize(
+    ("inputs", "named"),
+    [
+        ({"principal": 1, "rate": 1, "start": "2024-01-01", "end": "2025-01-01", "convention": "30E/360"}, "30E/360"),
+        ({"principal": 1, "rate": 1, "years": 1, "compounding": "continuous"}, "continuous"),
+        ({"classes": [{"id": "A", "kind": "tracking", "shares": 1}], "exit": 1}, "tracking"),
+        ({"classes": [{"id": "A", "kind": "np", "shares": 0, "pref": 1}], "exit": 1}, "no shares"),
+        ({"common": 1, "pre_money": 1, "new_money": 1, "convention": "by_feeling"}, "by_feeling"),
+        ({"common": 1, "pre_money": 1, "new_money": 1, "safes": [{"amount": 1, "kind": "kiss"}]}, "kiss"),
+    ],
+)
+def test_what_nobody_can_read_is_named(inputs, named):
+    with pytest.raises(ValueError, match=named):
+        problems({"inputs": inputs, "expected": {"x": 1}})
+
+
+def test_a_form_that_nothing_reads_is_named_by_its_inputs():
+    with pytest.raises(AssertionError, match="no calculation reads inputs of the shape"):
+        problems({"inputs": {"moon_phase": 1}, "expected": {"x": 1}})
+
+
+def test_a_vector_that_expects_nothing_does_not_pass():
+    found = problems({"inputs": {"warrants": 1, "strike": 1, "fmv": 2}, "expected": {}})
+    assert found == ["the vector expects nothing, so that any answer would pass"]
+
+
 def _other(value):
     if isinstance(value, bool):
         return not value
@@ -55,6 +81,8 @@ def _other(value):
         return [_other(value[0]), *value[1:]]
     if isinstance(value, dict) and "frac" not in value:
         return {key: _other(inner) for key, inner in value.items()}
+    if value is None:
+        return 0
     try:
         return {"frac": str(number(value) * Fraction(10_001, 10_000) + Fraction(1, 10**9))}
     except ValueError:

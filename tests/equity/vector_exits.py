@@ -23,7 +23,12 @@ from tests.equity.vector_values import OneOf, Whole, number
 
 Inputs = Mapping[str, Any]
 Answers = dict[str, Any]
-PARTICIPATION = {"np": "none", "part": "full"}
+COMMON = ("common",)
+NON_PARTICIPATING = ("np", "non_participating", "none", "preferred")
+PARTICIPATING = ("part", "participating", "full", "capped", "participating_capped")
+DEBT = ("debt", "note", "loan")
+UNISSUED = ("pool", "reserve", "unissued", "unallocated")
+FACE_USD = 1
 SALE_DAY = date(2025, 1, 1)
 FUND_PART_OF_LAST_ROUND = Fraction(1, 3)
 
@@ -35,10 +40,10 @@ def exit_of(classes: list[Inputs], proceeds: Any) -> Distribution:
     notes: list[Note] = []
     for record in classes:
         name, shares = record["id"], number(record.get("shares", 0))
-        kind = record["kind"]
-        if any(word in kind for word in ("pool", "reserve", "unissued", "unallocated")):
+        kind = _kind(record)
+        if any(word in kind for word in UNISSUED) or not (shares or kind in DEBT or number(record.get("pref", 0))):
             continue
-        if kind in ("debt", "note", "loan"):
+        if kind in DEBT:
             owed = number(record.get("claim", record.get("amount", record.get("pref"))))
             notes.append(Note(name, name, owed, NoteTerms(0, "simple", "actual_365", SALE_DAY)))
             continue
@@ -46,7 +51,7 @@ def exit_of(classes: list[Inputs], proceeds: Any) -> Distribution:
             options.append(OptionGrant(name, name, shares, number(record["strike"])))
             continue
         holdings.append(Holding(name, name, shares))
-        if kind != "common":
+        if kind not in COMMON:
             preferred.append(_series(record, shares))
     before = Capitalization(tuple(holdings), tuple(preferred))
     result = distribute(number(proceeds), before, options=options, notes=notes, on_day=SALE_DAY)
@@ -54,18 +59,28 @@ def exit_of(classes: list[Inputs], proceeds: Any) -> Distribution:
     return result
 
 
+def _kind(record: Inputs) -> str:
+    kind = str(record["kind"]).replace("-", "_")
+    if kind in (*COMMON, *NON_PARTICIPATING, *PARTICIPATING, *DEBT) or any(word in kind for word in UNISSUED):
+        return kind
+    raise ValueError(f"the class {record['id']!r} is of the kind {kind!r}, which is not known")
+
+
 def _series(record: Inputs, shares: Fraction) -> PreferredClass:
-    preference = number(record["pref"])
-    issue_price = preference / shares
+    """Read a series by its whole preference, which may be nothing: a face of one dollar, and multiples of it."""
+    if not shares:
+        raise ValueError(f"the class {record['id']!r} has a preference and no shares that could be paid it")
     ratio = number(record.get("conversion_ratio", record.get("ratio", 1)))
-    cap = record.get("cap")
+    participates = _kind(record) in PARTICIPATING
+    cap = record.get("cap") if participates else None
     return PreferredClass(
         class_id=record["id"],
-        issue_price_usd=issue_price,
-        conversion_price_usd=issue_price / ratio,
+        issue_price_usd=FACE_USD,
+        conversion_price_usd=FACE_USD / ratio,
+        liquidation_multiple=number(record.get("pref", 0)) / shares,
         seniority=int(record.get("rank", 1)),
-        participation="none" if record["kind"] == "np" else "full" if cap is None else "capped",
-        participation_cap_multiple=None if cap is None else number(cap) / preference,
+        participation="none" if not participates else "full" if cap is None else "capped",
+        participation_cap_multiple=None if cap is None else number(cap) / shares,
     )
 
 
@@ -113,10 +128,11 @@ def split(inputs: Inputs, rounding: str) -> Answers:
 
 def _bases(inputs: Inputs, names: list[str]) -> dict[str, str]:
     protected = inputs.get("protected", names)
-    narrow = "narrow" in str(inputs.get("definition", ""))
     if isinstance(protected, Mapping):
         return {name: str(kind) for name, kind in protected.items()}
-    return dict.fromkeys(protected, "narrow" if narrow else "broad")
+    words = " ".join(str(inputs.get(key, "")) for key in ("definition", "method", "type"))
+    basis = "full_ratchet" if "ratchet" in words else "narrow" if "narrow" in words else "broad"
+    return dict.fromkeys(protected, basis)
 
 
 def _protected_series(name: str, record: Inputs, kind: str | None) -> PreferredClass:
@@ -169,8 +185,8 @@ def formula(inputs: Inputs, rounding: str) -> Answers:
     """Apply the charter's formula to its own letters: CP1, A, the consideration and C."""
     issue = inputs.get("issue", inputs)
     issued = issue.get("shares", issue.get("C", issue.get("new_shares")))
-    paid = issue["consideration"] if "consideration" in issue else number(issued) * number(issue["price"])
     before = number(inputs["CP1"])
+    paid = _consideration(issue, number(issued), before)
     basis = None if "ratchet" in str(inputs.get("method", inputs.get("type", ""))) else number(inputs["A"])
     after = adjusted_conversion_price(before, number(issued), number(paid), basis)
     return {
@@ -179,6 +195,15 @@ def formula(inputs: Inputs, rounding: str) -> Answers:
         "ratio": before / after,
         "B": number(paid) / before,
     }
+
+
+def _consideration(issue: Inputs, issued: Fraction, price_before: Fraction) -> Fraction:
+    """Read what was paid: itself, by the price of a new share, or by B, what it would have bought at the old price."""
+    if "consideration" in issue:
+        return number(issue["consideration"])
+    if "price" in issue or "new_price" in issue:
+        return issued * number(issue.get("price", issue.get("new_price")))
+    return number(issue["B"]) * price_before
 
 
 def _ratio(adjustment: PriceAdjustment) -> Fraction:

@@ -1,5 +1,6 @@
 """Answers of the engine to vectors of convertible notes, interest and day counts."""
 
+import re
 from collections.abc import Mapping
 from datetime import date
 from fractions import Fraction
@@ -25,13 +26,18 @@ Inputs = Mapping[str, Any]
 Answers = dict[str, Any]
 DAY_COUNTS: Mapping[str, DayCount] = {
     "ACT/365F": "actual_365",
+    "ACT/365FIXED": "actual_365",
     "ACT/365": "actual_365",
     "ACT/360": "actual_360",
     "30/360": "thirty_360",
+    "30U/360": "thirty_360",
     "ACT/ACT": "actual_actual",
+    "ACT/ACTISDA": "actual_actual",
 }
 COMPOUNDING: Mapping[str, Interest] = {
     "1": "compound_annual",
+    "annual": "compound_annual",
+    "year": "compound_annual",
     "2": "compound_semiannual",
     "4": "compound_quarterly",
     "12": "compound_monthly",
@@ -46,7 +52,10 @@ def day_count_of(text: str | None) -> DayCount:
     """Sources that name no convention count whole years between the same days."""
     if text is None:
         return "whole_years"
-    return next(count for name, count in DAY_COUNTS.items() if text.upper().replace(" ", "").startswith(name))
+    name = re.sub(r"[^A-Z0-9/]", "", text.upper().replace("ACTUAL", "ACT"))
+    if name not in DAY_COUNTS:
+        raise ValueError(f"the day count {text!r} is not known, only {sorted(DAY_COUNTS)}")
+    return DAY_COUNTS[name]
 
 
 def years_of(inputs: Inputs) -> Fraction:
@@ -64,9 +73,15 @@ def interest_of(inputs: Inputs) -> Fraction:
     if "rate" not in inputs:
         return Fraction(0)
     stated = str(inputs.get("compounding", "none"))
-    kind = COMPOUNDING.get(stated.removesuffix("ly").replace("-", ""), "compound_annual")
-    if inputs.get("simple", "compounding" not in inputs) or stated == "none":
-        kind = "simple" if inputs.get("simple", True) else "compound_annual"
+    if inputs.get("simple", "compounding" not in inputs) or stated in ("none", "simple"):
+        kind: Interest = "simple" if inputs.get("simple", True) else "compound_annual"
+    elif "compounding" not in inputs:
+        kind = "compound_annual"
+    else:
+        name = stated.replace("-", "").removesuffix("ly")
+        if name not in COMPOUNDING:
+            raise ValueError(f"the compounding {stated!r} is not known, only {sorted(COMPOUNDING)}")
+        kind = COMPOUNDING[name]
     return interest_on(number(inputs["principal"]), number(inputs["rate"]), years_of(inputs), kind)
 
 

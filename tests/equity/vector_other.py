@@ -55,7 +55,8 @@ def target_cheque(inputs: Inputs, rounding: str) -> Answers:
 
 
 def kept_share(inputs: Inputs, rounding: str) -> Answers:
-    amount = pro_rata_usd(number(inputs.get("own", inputs.get("ownership"))), number(inputs["new_money"]))
+    money = number(inputs.get("new_money", inputs.get("round")))
+    amount = pro_rata_usd(number(inputs.get("own", inputs.get("ownership"))), money)
     return {"pro_rata": amount, "check": amount, "amount": amount, "pro_rata_amount": amount, "allocation": amount}
 
 
@@ -93,7 +94,11 @@ def spread_shares(inputs: Inputs, rounding: str) -> Answers:
 
 
 def metered_hours(inputs: Inputs, rounding: str) -> Answers:
-    return {"gpu_hours": gpu_hours(number(inputs["gpus"]), number(inputs["hours_per_day"]), number(inputs["days"]))}
+    """Count hours: of stated hours a day, of whole days, or of hours in all where no days are stated."""
+    hours_per_day, days = number(inputs.get("hours_per_day", 24)), number(inputs.get("days", 1))
+    hours = gpu_hours(number(inputs["gpus"]), hours_per_day, days)
+    price = inputs.get("price_per_gpu_hour", inputs.get("rate", 0))
+    return {"gpu_hours": hours, **dict.fromkeys(("amount", "cost", "principal"), hours * number(price))}
 
 
 def fund_multiples(inputs: Inputs, rounding: str) -> Answers:

@@ -25,6 +25,9 @@ COMMON_KEYS = ("common", "founder_shares", "shares", "common_incl_issued_options
 POOL_KEYS = ("existing_unissued_pool", "unissued_pool", "unused_pool", "available_pool", "E_pool")
 
 
+SAFE_KINDS = ("post", "pre", "uncapped", "discount", "mfn", "fixed")
+
+
 class RoundingText(NamedTuple):
     policy: ShareRounding
     price_places: int
@@ -123,8 +126,11 @@ def _read_safe(record: Inputs, index: int) -> Safe:
     name = str(record.get("id", index))
     post = record.get("post_money_cap", record.get("post_cap"))
     pre = record.get("pre_money_cap", record.get("pre_cap"))
+    kind = str(record.get("kind", "post")).replace("-", "_").removesuffix("_money")
+    if kind not in SAFE_KINDS:
+        raise ValueError(f"the SAFE {name!r} is of the kind {kind!r}, which is not known")
     if "cap" in record:
-        post, pre = (None, record["cap"]) if record.get("kind") == "pre" else (record["cap"], None)
+        post, pre = (None, record["cap"]) if kind == "pre" else (record["cap"], None)
     terms = SafeTerms(
         conversion_timing="pre_money" if pre is not None else "post_money",
         valuation_cap_usd=optional(pre if pre is not None else post),

@@ -68,8 +68,8 @@ def agrees(expected: Any, actual: Any, at: str) -> bool:
         return Fraction(actual.value) == _maybe_number(expected)
     if isinstance(actual, bool | str) or isinstance(expected, bool):
         return expected == actual
-    if actual is None:
-        return False
+    if actual is None or expected is None:
+        return actual is expected
     if isinstance(expected, dict):
         return _agrees_fraction(expected, Fraction(actual), at)
     wanted = _maybe_number(expected)

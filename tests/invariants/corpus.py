@@ -82,7 +82,7 @@ INVARIANTS: Final = (
             "cash_usd=after.cash_usd - before.cash_usd,",
             "cash_usd=after.cash_usd,",
         ),
-        also=frozenset({15}),
+        also=frozenset({15, 19}),
     ),
     Invariant(
         5,
@@ -197,6 +197,26 @@ INVARIANTS: Final = (
             "marketplace.domain.burn_order",
             "used = sum(amount for begin, stop, amount in offer.runs if begin < last and stop > first)",
             "used = sum(amount for begin, stop, amount in offer.runs if begin <= first and stop > last)",
+        ),
+    ),
+    Invariant(
+        18,
+        "tests.domain.test_service_line_properties:"
+        "test_hours_count_once_in_one_period_and_never_above_what_was_agreed_on",
+        Mutant(
+            "marketplace.domain.service_line",
+            "if state.hours + reading.hours > agreed.hours:",
+            "if reading.hours > agreed.hours:",
+        ),
+    ),
+    Invariant(
+        19,
+        "tests.domain.test_service_line_properties:"
+        "test_what_periods_of_hours_cost_sums_to_one_statement_over_the_whole",
+        Mutant(
+            "marketplace.domain.settlement",
+            "after = compute_totals_of_hours(tariff, Fraction(hours_before) + Fraction(hours))",
+            "after = compute_totals_of_hours(tariff, Fraction(hours_before) + round(Fraction(hours)))",
         ),
     ),
 )

@@ -1,9 +1,13 @@
 """Changing packages for tests: an item, a file, the manifest's checksums."""
 
 import copy
+import functools
 import hashlib
+import importlib.util
 import json
+import sys
 from datetime import UTC, datetime
+from pathlib import Path
 
 from marketplace.captable.history import Act, build_history
 from marketplace.domain.instrument import INSTRUMENT
@@ -14,6 +18,26 @@ from marketplace.ocf.sidecar import NAME as SIDECAR
 from tests.captable.company import make_id
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
+PLACES = [parent / "shared" / "ocf" for parent in Path(__file__).resolve().parents]
+PUBLISHED = next((place for place in PLACES if (place / "check_package.py").is_file()), None)
+
+
+@functools.cache
+def load_checker():
+    """Return the checker of the published schema; where it is not on this machine say so, and return None."""
+    if PUBLISHED is None:
+        sys.stderr.write("no folder above has shared/ocf with the published schema: only our own levels are checked\n")
+        return None
+    spec = importlib.util.spec_from_file_location("check_package", PUBLISHED / "check_package.py")
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+def check_by_published_schema(folder):
+    """Return what the published schema finds in the package of a folder."""
+    checker = load_checker()
+    return [] if checker is None else checker.check(folder)
 
 
 def strip_sidecar(files):

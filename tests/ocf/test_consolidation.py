@@ -4,11 +4,13 @@ from decimal import Decimal
 
 import pytest
 
+from marketplace.domain.issuer import list_rows
 from marketplace.domain.issuer_commands import SplitStock, TransferStock
 from marketplace.ocf.importing import check_files
 from marketplace.ocf.package import render_package
-from tests.captable.company import COFOUNDER, FOUNDER, Life, found, make_id
+from tests.captable.company import COFOUNDER, FOUNDER, Life, borrow, change_rights, found, make_id
 from tests.ocf.package_tools import take_in
+from tests.ocf.test_round_trip import check_by_published_schema, write_package
 
 
 @pytest.mark.parametrize("policy", ["cash_in_lieu", "give_up", "round_up"])
@@ -25,4 +27,20 @@ def test_it_comes_back_byte_for_byte(policy):
     assert dict(life.issuer.holdings) == {key: shares for key, shares in whole.items() if shares}
     files = render_package(life.history)
     assert check_files(files) == ()
+    assert render_package(take_in(files)) == files
+
+
+@pytest.mark.parametrize("denominator", [9, 1_100])
+def test_odd_warrants_promises_and_options_come_back_byte_for_byte(denominator, tmp_path):
+    life = Life()
+    for chapter in (found, borrow, change_rights):
+        chapter(life)
+    rights = [row.shares for row in list_rows(life.issuer) if row.kind in {"option", "warrant", "promised", "pool"}]
+    assert any(shares % denominator for shares in rights)
+    policy = {"fractions": "cash_in_lieu", "cash_usd_per_share": Decimal("0.30")}
+    life.act(SplitStock, split_id=make_id("spl", 3), numerator=1, denominator=denominator, **policy)
+    files = render_package(life.history)
+    assert check_files(files) == ()
+    write_package(tmp_path / "package", files)
+    assert check_by_published_schema(tmp_path / "package") == []
     assert render_package(take_in(files)) == files

@@ -1,9 +1,5 @@
 """A package of ours: valid by the published schema, byte for byte the same after a round trip, and nothing lost."""
 
-import importlib.util
-import sys
-from pathlib import Path
-
 import pytest
 
 from events.issuer import IssuerFormed, IssuerImported
@@ -17,26 +13,12 @@ from marketplace.ocf.sidecar import NAME as SIDECAR
 from marketplace.ocf.sidecar import parse_sidecar
 from tests.captable.company import Life, borrow, change_rights, found, live
 from tests.domain.build import draw
-from tests.ocf.package_tools import change_item, judge, strip_sidecar, take_in
-
-PLACES = [parent / "shared" / "ocf" for parent in Path(__file__).resolve().parents]
-PUBLISHED = next((place for place in PLACES if (place / "check_package.py").is_file()), None)
+from tests.ocf.package_tools import change_item, check_by_published_schema, judge, strip_sidecar, take_in
 
 
 @pytest.fixture(scope="module")
 def files():
     return render_package(live().history)
-
-
-def check_by_published_schema(folder):
-    """Return what the published schema finds; where it is not on this machine say so, and find nothing."""
-    if PUBLISHED is None:
-        sys.stderr.write("no folder above has shared/ocf with the published schema: only our own levels were checked\n")
-        return []
-    spec = importlib.util.spec_from_file_location("check_package", PUBLISHED / "check_package.py")
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module.check(folder)
 
 
 @pytest.mark.parametrize("chapters", [(found,), (found, borrow), (found, change_rights), None])
@@ -112,6 +94,7 @@ def test_a_sidecar_that_does_not_make_the_other_files_is_not_believed(files):
     )
     verdict = judge(changed)
     assert verdict.intake is None
+    assert check_files(changed) == verdict.findings
     assert {(each.file, each.code) for each in verdict.findings} == {
         ("Stakeholders.ocf.json", "sidecar_differs"),
         ("Manifest.ocf.json", "sidecar_differs"),

@@ -7,7 +7,7 @@ from events import mandate as mandate_events
 from events.auction import Certificate, Decision, MatchTerms, Price
 from events.book import Book, BookBid, BookLot, BookOrder, BookPool
 from events.types import LotShare, Reason
-from tests.projections import company, days, market, resales, rights, services
+from tests.projections import company, days, lines, market, resales, rights, services
 from tests.projections.market import (
     AUCTION,
     FUND,
@@ -206,6 +206,7 @@ def _tell_second_grant(story: Story) -> None:
     resolved = {"charges_before": market.CHARGES, "charges": market.CHARGES, "reason": "logs agree"}
     story.tell(statement.StatementResolved(**statement_id, **resolved))
     services.tell_service(story, 2)
+    lines.tell_lines(story, 2)
     transferred = grant.GrantTransferred(grant_id=grant_id, startup_id=STRANGER, startup_id_before=STARTUP)
     story.tell(transferred, actor=STARTUP)
 

@@ -5,12 +5,16 @@ from decimal import Decimal
 import pytest
 from sqlalchemy.ext.asyncio import AsyncEngine
 
-from events.issuer import IssuerStockSplit
+from events.issuer import IssuerDistributionPaid, IssuerStockSplit
 from marketplace.core.errors import Corrupt
+from marketplace.domain.issuer import ISSUER as ISSUERS
+from marketplace.domain.issuer import list_rows
+from marketplace.domain.issuer_commands import SplitStock
 from marketplace.log.memory import MemoryLog
 from marketplace.projections import cap_tables, instruments
 from marketplace.projections.registry import PROJECTIONS
 from marketplace.projections.runner import Projector
+from marketplace.runtime.cache import parse_event
 from tests.projections import company
 from tests.projections.company import FOUNDER, ROUND, SALE, SOLD
 from tests.projections.conftest import fill, project
@@ -118,6 +122,27 @@ async def test_promises_offers_and_conversions_show(engine: AsyncEngine, memory_
         (make_id("trf", 3), "withdrawn"),
         (make_id("trf", 4), "transferred"),
     ]
+
+
+@pytest.mark.parametrize("denominator", [7, 10, 1_000])
+async def test_a_consolidation_of_odd_rights_gives_the_rows_that_the_issuer_has(
+    engine: AsyncEngine, memory_log: MemoryLog, denominator: int
+):
+    story = tell_everything()
+    told = [parse_event(r) for r in story.recorded if r.subject == f"marketplace.issuer.{ISSUER}"]
+    state = ISSUERS.fold([event for event in told if not isinstance(event, IssuerDistributionPaid)])
+    policy = {"fractions": "cash_in_lieu", "cash_usd_per_share": Decimal("0.5")}
+    command = SplitStock(issuer_id=ISSUER, split_id=make_id("spl", 7), numerator=1, denominator=denominator, **policy)
+    made = ISSUERS.decide(command, state)
+    for event in made:
+        story.tell(event)
+    await fill(memory_log, story.recorded)
+    await project(engine, memory_log)
+    async with engine.connect() as connection:
+        table = await cap_tables.load_cap_table(connection, ISSUER)
+    after = ISSUERS.fold(made, state)
+    expected = {(row.kind, row.holder_id or "", row.security): row.shares for row in list_rows(after) if row.shares}
+    assert {(row.kind, row.holder_id, row.security): row.shares for row in table.rows} == expected
 
 
 async def test_a_split_that_leaves_fractions_stops_the_projector(engine: AsyncEngine, memory_log: MemoryLog):

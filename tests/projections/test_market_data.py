@@ -47,19 +47,19 @@ def test_a_thin_day_takes_in_the_days_before_it_until_there_is_enough():
 
 
 @pytest.mark.parametrize(
-    "rows",
+    ("rows", "fills"),
     [
-        (),
-        (traded(0, "a", 99),),
-        (traded(0, "a"), traded(0, "b")),
-        (traded(0, "a", 2), traded(-30, "b")),
-        (traded(0, "a", 2), traded(1, "b")),
+        ((), 0),
+        ((traded(0, "a", 99),), 99),
+        ((traded(0, "a"), traded(0, "b")), 2),
+        ((traded(0, "a", 2), traded(-30, "b")), 2),
+        ((traded(0, "a", 2), traded(1, "b")), 2),
     ],
     ids=["none", "one startup", "two fills", "too old", "of tomorrow"],
 )
-def test_there_is_no_index_where_fills_are_too_few(rows):
+def test_there_is_no_index_where_fills_are_too_few_and_it_says_how_many_there_were(rows, fills):
     point = index_of(*rows)
-    assert (point.index_usd_per_gpu_hour, point.days, point.fills) == (None, 0, 0)
+    assert (point.index_usd_per_gpu_hour, point.days, point.fills) == (None, 0, fills)
 
 
 def test_the_thirtieth_day_back_still_counts():

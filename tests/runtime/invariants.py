@@ -9,6 +9,7 @@ from events.account import AccountDeposited, AccountWithdrawn
 from events.auction import AuctionLocked, AuctionSettled
 from events.order import OrderMatched, OrderUnmatched
 from events.subjects import parse_subject
+from marketplace.core.ids import rename_id
 from marketplace.core.intervals import find_peak
 from marketplace.core.money import parse_ratio
 from marketplace.domain.deciders import DECIDERS
@@ -82,7 +83,8 @@ class Ledger:
         accepted = defaultdict(Decimal)
         for statement in self.states["statement"].values():
             if statement.status == "accepted":
-                accepted[statement.issued.grant_id] += statement.sign * statement.net.principal_usd
+                drawn = statement.issued.service_line_id or statement.issued.grant_id
+                accepted[rename_id("ins", drawn)] += statement.sign * statement.net.principal_usd
         for instrument in self.states["instrument"].values():
             if instrument.issued.funding == "drawdown":
                 agreed = sum(
@@ -93,8 +95,9 @@ class Ledger:
                     ),
                     ZERO,
                 )
-                assert instrument.principal_usd + agreed == accepted[instrument.issued.grant_id]
-                check_draw(instrument.issued.draw, self.states["grant"][instrument.issued.grant_id].issued)
+                assert instrument.principal_usd + agreed == accepted[instrument.issued.instrument_id]
+                if instrument.issued.draw.unit == "gpu_hour":
+                    check_draw(instrument.issued.draw, self.states["grant"][instrument.issued.grant_id].issued)
             else:
                 assert instrument.issued.draw is None
 
@@ -113,6 +116,12 @@ class Ledger:
                     assert left == 0
             else:
                 assert left == 0
+        for line in self.states["service_line"].values():
+            if line.agreed is None:
+                continue
+            account = self.states["account"][grants[line.proposed.grant_id].issued.startup_account_id]
+            left = account.holds[line.agreed.hold_id].left_usd
+            assert left == 0 if line.status == "closed" else left <= line.agreed.cash_commitment_usd
         for mandate_id, mandate in self.states["mandate"].items():
             if mandate.granted.funding == "cash":
                 account = self.states["account"][f"acc{mandate.granted.holder_id[3:]}"]

@@ -155,13 +155,16 @@ class Market:
         )
         return receipt.id
 
-    def terms(self, *, cash="3", equity="0", mandate_ids=(), nodes=2, days=2, earliest=1, latest=30, **more):
+    def terms(
+        self, *, cash="3", equity="0", mandate_ids=(), nodes=2, days=2, earliest=1, latest=30, offers=None, **more
+    ):
         return OrderTerms(
             nodes=nodes,
             duration_hours=24 * days,
             start_earliest=self.day(earliest),
             start_latest=self.day(latest),
-            offers=(
+            offers=offers
+            or (
                 ClassOffer(
                     gpu_class="H100_SXM",
                     cash_usd_per_gpu_hour=Decimal(cash),

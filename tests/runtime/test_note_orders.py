@@ -19,26 +19,38 @@ from tests.runtime.market import Market
 from tests.runtime.test_equity import build_round, found
 
 
-async def offer_note(market, trade, **changes):
-    """Let the fund take notes, and the startup offer one for ten days of compute."""
+async def offer_equity(market, trade, kind, instrument, *, days=10, **rules):
+    """Let the fund take instruments of a kind, and the startup offer one for some days of compute."""
     rules = MandateTerms(
-        instrument_kinds=("convertible_note",),
+        instrument_kinds=(kind,),
         equity_credit=Decimal("0.8"),
         budget_usd=Decimal(50_000),
         issuer_usd_max=Decimal(50_000),
+        **rules,
     )
     await accounts.deposit(
         market.handler,
         market.context(),
         rename_id("acc", trade.fund),
         amount_usd=Decimal(50_000),
-        reference="for notes",
+        reference=f"for {kind} {market.count}",
     )
     mandate = await mandates.grant_mandate(
         market.handler, market.context(trade.fund), holder_id=trade.fund, funding="cash", terms=rules
     )
+    trade.mandate = mandate.id
     await supply.withdraw_lot(market.handler, market.context(trade.provider), trade.lot, reason="listed anew")
-    await market.lot(trade.provider, trade.pool, mandate_ids=(mandate.id,))
+    trade.lot = await market.lot(trade.provider, trade.pool, mandate_ids=(mandate.id,))
+    terms = market.terms(cash="1", equity="3", mandate_ids=(mandate.id,), days=days, latest=1)
+    terms = msgspec.structs.replace(terms, instrument=instrument)
+    receipt = await orders.place_order(
+        market.handler, market.context(trade.startup), startup_id=trade.startup, terms=terms
+    )
+    return receipt.id
+
+
+async def offer_note(market, trade, **changes):
+    """Offer a note for ten days of compute."""
     note = NoteTerms(
         annual_rate=Decimal("0.10"),
         interest="simple",
@@ -47,12 +59,7 @@ async def offer_note(market, trade, **changes):
         valuation_cap_usd=Decimal(10_000_000),
         service_consequence="credit",
     )
-    terms = market.terms(cash="1", equity="3", mandate_ids=(mandate.id,), days=10, latest=1)
-    terms = msgspec.structs.replace(terms, instrument=msgspec.structs.replace(note, **changes))
-    receipt = await orders.place_order(
-        market.handler, market.context(trade.startup), startup_id=trade.startup, terms=terms
-    )
-    return receipt.id
+    return await offer_equity(market, trade, "convertible_note", msgspec.structs.replace(note, **changes))
 
 
 @pytest.fixture

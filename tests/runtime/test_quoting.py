@@ -9,7 +9,7 @@ import pytest
 from marketplace.clearing.standing import stand
 from marketplace.core.errors import Refusal
 from marketplace.log.memory import MemoryLog
-from marketplace.runtime import quoting
+from marketplace.runtime import standing_books
 from marketplace.runtime.commands.orders import preview_order
 from tests.runtime.desk import open_desk
 from tests.runtime.market import Market
@@ -51,8 +51,8 @@ async def test_a_quote_follows_the_book():
 async def test_a_book_that_is_slow_to_solve_is_not_waited_for(monkeypatch):
     market, _, _, rival, startup, order = await build()
     terms = {"nodes": 4, "days": 20, "latest": 1, "cash": "1"}
-    monkeypatch.setattr(quoting, "SLOW_SECONDS", 0.0)
-    monkeypatch.setattr(quoting, "FRESH_SECONDS", 3_600.0)
+    monkeypatch.setattr(standing_books, "SLOW_SECONDS", 0.0)
+    monkeypatch.setattr(standing_books, "FRESH_SECONDS", 3_600.0)
     begun, released = threading.Event(), threading.Event()
 
     def solve_when_released(book, *, seed):
@@ -62,7 +62,7 @@ async def test_a_book_that_is_slow_to_solve_is_not_waited_for(monkeypatch):
 
     async with open_desk(market) as desk:
         first = await desk.ask(startup, **terms)
-        monkeypatch.setattr(quoting, "stand", solve_when_released)
+        monkeypatch.setattr(standing_books, "stand", solve_when_released)
         await market.cancel(rival, order)
         try:
             async with asyncio.timeout(PATIENCE_SECONDS):
@@ -73,6 +73,69 @@ async def test_a_book_that_is_slow_to_solve_is_not_waited_for(monkeypatch):
         finally:
             released.set()
         assert price_of(await desk.ask(startup, **terms)) == Decimal("2.01")
+
+
+async def test_a_quote_does_not_wait_for_a_book_that_is_slow_to_solve_the_first_time_or_anew(monkeypatch):
+    market, _, _, rival, startup, order = await build()
+    terms = {"nodes": 4, "days": 20, "latest": 1, "cash": "1"}
+    monkeypatch.setattr(standing_books, "SLOW_SECONDS", 0.0)
+    released = threading.Event()
+
+    def solve_when_released(book, *, seed):
+        assert released.wait(120)
+        return stand(book, seed=seed)
+
+    monkeypatch.setattr(standing_books, "stand", solve_when_released)
+    async with open_desk(market) as desk:
+        try:
+            first = await desk.ask(startup, **terms)
+            await market.cancel(rival, order)
+            second = await desk.ask(startup, **terms)
+        finally:
+            released.set()
+        assert (price_of(first), price_of(second)) == (Decimal("3.01"), Decimal("2.01"))
+        assert second.sequence > first.sequence
+
+
+async def test_a_book_that_is_old_is_not_answered_from(monkeypatch):
+    market, _, _, rival, startup, order = await build()
+    terms = {"nodes": 4, "days": 20, "latest": 1, "cash": "1"}
+    monkeypatch.setattr(standing_books, "SLOW_SECONDS", 0.0)
+    monkeypatch.setattr(standing_books, "AGE_SECONDS_MAX", 0.0)
+    async with open_desk(market) as desk:
+        await desk.ask(startup, **terms)
+        await market.cancel(rival, order)
+        position = (await market.log.health()).last_sequence
+        async with asyncio.timeout(PATIENCE_SECONDS):
+            while desk.follower.position < position:
+                await market.tick()
+        quoted = await desk.ask_from(0, startup, **terms)
+    assert (price_of(quoted), quoted.fresh) == (Decimal("2.01"), True)
+
+
+async def test_who_asks_first_is_answered_from_a_book_that_was_prepared(monkeypatch):
+    market, _, _, _, startup, _ = await build()
+    auction = await market.auction()
+    terms = {"nodes": 4, "days": 20, "latest": 1, "cash": "1"}
+    prepared = asyncio.Event()
+    prepare = standing_books.StandingBooks.prepare
+
+    async def prepare_and_tell(books, opened):
+        await prepare(books, opened)
+        prepared.set()
+
+    monkeypatch.setattr(standing_books.StandingBooks, "prepare", prepare_and_tell)
+    async with open_desk(market) as desk:
+        preparing = asyncio.create_task(desk.quoter.prepare())
+        try:
+            async with asyncio.timeout(PATIENCE_SECONDS):
+                await prepared.wait()
+                position = (await market.log.health()).last_sequence
+                quoted = await desk.ask_from(position, startup, **terms)
+        finally:
+            preparing.cancel()
+            await asyncio.gather(preparing, return_exceptions=True)
+        assert (quoted.auction_id, price_of(quoted)) == (auction, Decimal("3.01"))
 
 
 async def _pool_of(market, lot):

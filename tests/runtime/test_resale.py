@@ -15,9 +15,10 @@ from marketplace.domain.settlement import build_tariff, compute_totals
 from marketplace.domain.usage import Measurement
 from marketplace.runtime.book import build_book
 from marketplace.runtime.clearing import compute_book_hash
-from marketplace.runtime.commands import grants, statements, supply, usage
+from marketplace.runtime.commands import grants, sites, statements, supply, usage
 from marketplace.runtime.commands.auctions import lock_auction
 from marketplace.runtime.commands.resale import resell_grant
+from marketplace.runtime.commands.substitution import substitute_grant
 from marketplace.runtime.handler import Handler
 from marketplace.runtime.supply import Supply
 from tests.runtime.invariants import check_log
@@ -249,6 +250,27 @@ async def test_a_grant_that_ends_takes_its_offers_off_the_market_and_leaves_what
     await check_log(market.log)
 
 
+async def test_a_grant_that_was_sold_on_in_part_moves_with_what_it_kept(market):
+    async with market.worker():
+        done = await sell_on(market)
+    source, bought = done.source.issued, done.bought.issued
+    provider = market.context(done.trade.provider)
+    _, other = await market.pool(done.trade.provider)
+    lot = await market.lot(done.trade.provider, other, ask="2", nodes=4)
+    await substitute_grant(market.handler, provider, source.grant_id, pool_id=other, reason="the hall is refitted")
+    moved = (await market.state("pool", other)).reservations[source.grant_id]
+    counts = {
+        day: sum(share.nodes for share in moved.lots if share.start <= source.start + day * DAY < share.end)
+        for day in (1, 2, 5, 8, 9)
+    }
+    assert counts == {1: 4, 2: 4, 5: 3, 8: 4, 9: 4}
+    assert {share.lot_id for share in moved.lots} == {lot}
+    left = (await market.state("pool", done.trade.pool)).reservations
+    assert left[source.grant_id].end == market.clock.now()
+    assert left[bought.grant_id].end == bought.end
+    await check_log(market.log)
+
+
 async def test_a_seller_buys_nothing_of_itself_and_a_buyer_sells_nothing_on(market):
     async with market.worker():
         trade = await market.trade(days=10, nodes=4)
@@ -270,6 +292,27 @@ async def test_a_seller_buys_nothing_of_itself_and_a_buyer_sells_nothing_on(mark
         with pytest.raises(Refusal) as caught:
             await resell(market, SimpleNamespace(startup=buyer), bought, first=1, last=2, ask="9")
     assert caught.value.code == "grant_bought"
+
+
+async def test_resold_nodes_are_sold_beside_fresh_ones_where_a_site_is_short_of_power(market):
+    async with market.worker():
+        trade = await market.trade(days=10, nodes=4)
+        grant = await market.award(trade)
+        site_id = (await market.state("pool", trade.pool)).opened.site_id
+        later = market.day(80)
+        provider = market.context(trade.provider)
+        await sites.derate_site(
+            market.handler, provider, site_id, power_energised_kw=40, at=later, reason="a transformer is replaced"
+        )
+        lot = await resell(market, trade, grant)
+        sale = await buy(market)
+        order = await market.state("order", sale.order)
+        bought = await market.state("grant", order.grant_id)
+    frozen = (await market.state("auction", sale.auction)).locked.book
+    assert {limit.limit_id for limit in frozen.limits} == {f"power/{site_id}"}
+    assert bought.issued.resale is not None
+    assert [share.lot_id for share in bought.issued.lots] == [lot]
+    await check_log(market.log)
 
 
 async def test_a_lot_in_a_frozen_book_is_not_withdrawn(market):

@@ -2,6 +2,7 @@
 
 import pytest
 
+from marketplace.core.errors import Refusal
 from marketplace.core.ids import rename_id
 from marketplace.runtime.commands import grants, sites, supply
 from tests.runtime.invariants import check_log
@@ -65,6 +66,17 @@ async def test_a_slip_beyond_the_end_of_a_lot_withdraws_it(market):
         await slip(market, trade, site, 200)
         await market.until("lot", trade.lot, "withdrawn")
     assert not (await market.state("pool", trade.pool)).offers
+
+
+async def test_a_lot_that_would_be_over_by_now_is_not_listed(market):
+    trade, _ = await convert(market, 1)
+    market.clock.at = market.day(40)
+    context = market.context(trade.provider)
+    span = {"start": market.day(30), "end": market.day(40)}
+    ask = {"nodes": 1, "ask_usd_per_gpu_hour": 2}
+    with pytest.raises(Refusal) as caught:
+        await supply.list_lot(market.handler, context, pool_id=trade.pool, **span, **ask)
+    assert (caught.value.code, caught.value.pointer) == ("lot_past", "/end")
 
 
 async def test_a_slip_that_leaves_less_than_the_shortest_order_withdraws_the_lot(market):

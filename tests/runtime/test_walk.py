@@ -17,6 +17,7 @@ from marketplace.runtime.commands.resale import resell_grant
 from marketplace.runtime.handler import Handler
 from tests.runtime.invariants import Ledger, check_log
 from tests.runtime.market import SAFE, Market
+from tests.runtime.walk_lines import dispute, share
 
 STEPS = 250
 FINISH_SECONDS_MAX = 300  # so that a market that hangs fails; how fast it ends is not measured here
@@ -216,17 +217,14 @@ class Walk:
             if self.random.random() < 0.5:
                 await statements.accept_statement(market.handler, context, statement)
             else:
-                claimed = state.charges.gpu_seconds // 2
-                await statements.dispute_statement(
-                    market.handler, context, statement, gpu_seconds_claimed=claimed, reason="it was down"
-                )
+                await dispute(market, context, statement, state)
 
     async def do_resolve(self, market):
         if found := self.pick("statement", "disputed"):
             statement, state = found
-            seconds = self.random.choice([state.disputed.gpu_seconds_claimed, state.charges.gpu_seconds])
+            settled = share(state, self.random.choice([Decimal("0.5"), 1]))
             await statements.resolve_statement(
-                market.handler, market.context(), statement, gpu_seconds=seconds, reason="the meters say so"
+                market.handler, market.context(), statement, **settled, reason="the meters say so"
             )
 
     async def do_fail_nodes(self, market):
@@ -289,7 +287,7 @@ class Walk:
         for statement, state in self.ledger.states["statement"].items():
             if state.status == "disputed":
                 await statements.resolve_statement(
-                    self.market.handler, self.market.context(), statement, gpu_seconds=0, reason="nobody cares"
+                    self.market.handler, self.market.context(), statement, **share(state, 0), reason="nobody cares"
                 )
 
     def list_unsettled(self):

@@ -2,7 +2,6 @@
 
 from decimal import Decimal
 
-import msgspec
 import pytest
 
 from events.order import ClassOffer
@@ -72,7 +71,8 @@ CASES = [
     ({"nodes": 6}, {"nodes", "gpu_class"}),
     ({"nodes": 9}, {"nodes"}),
     ({"gpus_per_node": 4}, {"gpus_per_node"}),
-    ({"power_usage_effectiveness_max": Decimal("1.1")}, {"site"}),
+    ({"power_usage_effectiveness_max": Decimal("1.1")}, {"power_usage_effectiveness"}),
+    ({"renewable_share_min": Decimal("0.6")}, {"renewable_share"}),
     ({"days": 11}, {"duration"}),
     ({"earliest": 9, "latest": 9, "days": 5}, {"start_window", "duration"}),
     ({"offers": ask("A100"), "days": 1}, {"lot_terms", "duration", "gpu_class"}),
@@ -96,10 +96,59 @@ async def test_an_order_that_nothing_could_serve_is_told_its_smallest_conflict(m
     await check_log(market.log)
 
 
-async def place(market, startup, *, offers=None, gpus_per_node=8, **wishes):
-    terms = market.terms(**{"days": 2, "latest": 5, "nodes": 2, "gpus_per_node": gpus_per_node, **wishes})
-    if offers is not None:
-        terms = msgspec.structs.replace(terms, offers=offers)
+REMEDIES = [
+    ({"regions": ("eu-west",)}, {"region": "us-east", "gpu_class": "A100"}),
+    ({"interconnect": "ethernet"}, {"interconnect": "infiniband", "gpu_class": "A100"}),
+    ({"regions": ("ap-south",)}, {"region": "us-east"}),
+    ({"offers": ask("B200")}, {"gpu_class": "A100,H100_SXM"}),
+    ({"gpus_per_node": 4}, {"gpus_per_node": "8"}),
+    ({"power_usage_effectiveness_max": Decimal("1.1")}, {"power_usage_effectiveness": "1.2"}),
+    ({"renewable_share_min": Decimal("0.6")}, {"renewable_share": "0.5"}),
+    ({"offers": ask("A100"), "days": 1}, {"gpu_class": "H100_SXM", "duration": "48"}),
+    ({"regions": ("ap-south",), "gpus_per_node": 4}, {}),
+]
+
+
+def apply(wishes, wish, value):
+    """Return the wishes of an order with one of them replaced by what was offered in its place."""
+    match wish:
+        case "region":
+            return {**wishes, "regions": (value,)}
+        case "gpu_class":
+            return {**wishes, "offers": ask(value)}
+        case "gpus_per_node":
+            return {**wishes, "gpus_per_node": int(value)}
+        case "duration":
+            return {**wishes, "days": int(value) // 24}
+        case "power_usage_effectiveness":
+            return {**wishes, "power_usage_effectiveness_max": Decimal(value)}
+        case "renewable_share":
+            return {**wishes, "renewable_share_min": Decimal(value)}
+        case _:
+            return {**wishes, wish: value}
+
+
+@pytest.mark.parametrize(("wishes", "remedies"), REMEDIES)
+async def test_what_is_offered_in_place_of_a_wish_would_be_served(memory_log, wishes, remedies):
+    market = Market(memory_log)
+    startup = await open_market(market)
+    async with open_desk(market) as desk:
+        lost = (await desk.ask(startup, **build_wishes(wishes))).estimate.reason
+        named = {name[5:]: fact for name, fact in lost.facts.items() if name.startswith("with_")}
+        assert named == remedies
+        for wish, values in named.items():
+            for value in values.split(","):
+                again = await desk.ask(startup, **build_wishes(apply(wishes, wish, value)))
+                assert again.estimate.price_to_win_usd_per_gpu_hour is not None, (wish, value)
+                assert value in lost.text
+
+
+def build_wishes(wishes):
+    return {"days": 2, "latest": 5, "nodes": 2, **wishes}
+
+
+async def place(market, startup, **wishes):
+    terms = market.terms(**build_wishes(wishes))
     return (await orders.place_order(market.handler, market.context(startup), startup_id=startup, terms=terms)).id
 
 

@@ -24,6 +24,7 @@ from marketplace.runtime.handler import Handler
 from marketplace.runtime.worker import TASKS_AT_ONCE, TOO_EARLY, WAITING, WAITING_TIME, Worker
 from tests.runtime.meddling import Meddling
 from tests.runtime.test_walk import Walk
+from tests.runtime.walk_lines import LineSteps
 
 ATTEMPTS_MAX = 60
 ROUNDS_MAX = 400
@@ -58,7 +59,7 @@ class Subjects(dict[str, Subject]):
         self[subject.id] = subject
 
 
-class Simulation(Walk):
+class Simulation(LineSteps, Walk):
     """One life of a market: some thousand steps, then everything runs out and is settled.
 
     Attributes:
@@ -99,17 +100,29 @@ class Simulation(Walk):
 
     def post(self, decision):
         """Post what a decision says, and compare the ledger with the accounts."""
-        touched = set()
+        touched, lines = set(), set()
         for fact in map(parse_fact, decision):
             for posting in post(fact.event, self.subjects):
                 self.balances[posting.account] += posting.amount
             if fact.aggregate == "account":
                 touched.add(fact.id)
+            elif fact.aggregate == "service_line":
+                lines.add(fact.id)
         assert not self.balances["clearing/USD"], "money stays in transit"
         for account_id in touched:
             account = self.ledger.states["account"][account_id]
             assert self.balances[f"{account_id}/available"] == account.available_usd
             assert self.balances[f"{account_id}/held"] == account.held_usd
+        for line_id in lines:
+            self.check_hours(line_id)
+
+    def check_hours(self, line_id):
+        """Compare the ledger with a service line that is worked on."""
+        line = self.ledger.states["service_line"][line_id]
+        if line.status == "agreed":
+            worked = self.balances[f"{line_id}/delivered"] + self.balances[f"{line_id}/accepted"]
+            assert worked == line.hours <= line.agreed.hours
+            assert self.balances[f"{line_id}/committed"] == line.agreed.hours - line.hours
 
     async def step(self):
         """Do one thing, again and again until it is answered; then perhaps once more."""

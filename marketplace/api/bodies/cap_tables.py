@@ -1,5 +1,6 @@
 """Bodies of OCF packages, of rounds and sales on a branch, and of the question of recovery."""
 
+from datetime import datetime
 from decimal import Decimal
 from typing import Annotated, Literal
 
@@ -25,6 +26,20 @@ class ImportIssuerBody(Body, frozen=True, kw_only=True):
     party_id: Id
     source: Text
     package_base64: str
+
+
+class ScenarioBody(Body, frozen=True, kw_only=True):
+    """A round at which pending conversions are counted in a cap table.
+
+    Attributes:
+        terms: The round, with every convention.
+        at: As of this instant; None: now.
+        known: As the log knew it at this sequence; None: now.
+    """
+
+    terms: RoundDraft
+    at: datetime | None = None
+    known: Annotated[int, Meta(ge=1)] | None = None
 
 
 class PlotRoundsBody(Body, frozen=True, kw_only=True):

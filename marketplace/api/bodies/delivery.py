@@ -4,7 +4,7 @@ from typing import Annotated
 
 from msgspec import Meta
 
-from events.types import GpuSeconds, Id, Instant, Nodes, Text
+from events.types import GpuSeconds, Hours, Id, Instant, Nodes, Text
 from events.usage import DeviceName, Evidence, Gpus, Priority, ReadingId, Sample, SourceName
 from marketplace.api.bodies import Body
 
@@ -155,14 +155,16 @@ class VoidUsageBody(Body, frozen=True, kw_only=True):
 
 
 class DisputeStatementBody(Body, frozen=True, kw_only=True):
-    """A claim that less was delivered.
+    """A claim that less was delivered, in the unit of the statement.
 
     Attributes:
-        gpu_seconds_claimed: What was delivered.
+        gpu_seconds_claimed: What was delivered; leave it out of a service line.
+        hours_claimed: What was worked of a service line.
         reason: Why.
     """
 
-    gpu_seconds_claimed: GpuSeconds
+    gpu_seconds_claimed: GpuSeconds | None = None
+    hours_claimed: Hours | None = None
     reason: Text
 
 
@@ -170,9 +172,11 @@ class ResolveStatementBody(Body, frozen=True, kw_only=True):
     """The end of a dispute.
 
     Attributes:
-        gpu_seconds: What is to be settled.
+        gpu_seconds: What is to be settled; None of a service line.
+        hours: The same of a service line.
         reason: How it was decided.
     """
 
-    gpu_seconds: GpuSeconds
+    gpu_seconds: GpuSeconds | None = None
+    hours: Hours | None = None
     reason: Text

@@ -24,6 +24,8 @@ class QuotePlacement(msgspec.Struct, frozen=True, kw_only=True):
         value_usd_per_gpu_hour: What it offers there.
         total_usd: The price over the whole run.
         displaced_orders: Orders of the book that would find no other place; 0: the capacity is free.
+        resold: Whether a startup resells these nodes of its grant: auctions sell them, and holding a quote takes the
+            next placement.
     """
 
     gpu_class: str
@@ -37,6 +39,7 @@ class QuotePlacement(msgspec.Struct, frozen=True, kw_only=True):
     value_usd_per_gpu_hour: Decimal
     total_usd: Decimal
     displaced_orders: int
+    resold: bool
 
 
 class QuoteAnswer(msgspec.Struct, frozen=True, kw_only=True):

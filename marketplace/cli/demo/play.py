@@ -14,10 +14,11 @@ from marketplace.api.bodies.supply import SlipConversionBody
 from marketplace.api.bodies.trading import GrantMandateBody, OpenAuctionBody
 from marketplace.cli.scenario import Scenario
 from marketplace.cli.scenario.demand import Order
-from marketplace.client import MarketplaceClient
+from marketplace.client import MarketplaceClient, ProblemError
 from marketplace.core.errors import Unavailable
 from marketplace.core.ids import rename_id
 from marketplace.projections.grants import GrantView
+from marketplace.projections.statements import StatementView
 
 AT_ONCE: Final = 32
 DAY_SECONDS: Final = 86_400
@@ -188,10 +189,15 @@ class Play:
 
     async def _accept(self) -> None:
         issued = [statement async for statement in self.platform.list_statements(status="issued")]
-        await self.each(
-            issued,
-            lambda statement: self.client(self.names[statement.startup_id]).accept_statement(statement.statement_id),
-        )
+        await self.each(issued, self._accept_one)
+
+    async def _accept_one(self, statement: StatementView) -> None:
+        """Accept a statement, unless silence or the round before did while it was still listed as issued."""
+        try:
+            await self.client(self.names[statement.startup_id]).accept_statement(statement.statement_id)
+        except ProblemError as problem:
+            if problem.code != "statement_accepted":
+                raise
 
     async def wait_for(self, condition: Callable[[], Awaitable[bool]], what: str) -> None:
         """Wait, within a bound, until the worker has done its part.

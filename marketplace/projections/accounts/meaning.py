@@ -11,6 +11,7 @@ from typing import Any, Final
 
 from events.account import AccountDeposited, AccountWithdrawn
 from events.grant import GrantSubstituted, GrantTerminated
+from events.service_line import ServiceLineCorrected, ServiceLineReported, ServiceLineVoided
 from events.types import Event
 from events.usage import UsageCorrected, UsageReported, UsageVoided
 
@@ -18,12 +19,18 @@ _OCCURRENCES: Final[Mapping[type[Event], Callable[[Any], datetime | None]]] = {
     UsageReported: lambda event: max(reading.end for reading in event.readings),
     UsageCorrected: lambda event: event.after.end,
     UsageVoided: lambda event: event.reading.end,
+    ServiceLineReported: lambda event: max(reading.end for reading in event.readings),
+    ServiceLineCorrected: lambda event: event.after.end,
+    ServiceLineVoided: lambda event: event.reading.end,
     GrantTerminated: lambda event: event.at,
     AccountDeposited: lambda event: event.booked_at,
     AccountWithdrawn: lambda event: event.booked_at,
     GrantSubstituted: lambda event: event.at,
 }
-_CAUSES: Final = ("reference", "purpose", "cause", "statement_id", "order_id", "usage_id", "financing_id", "reason")
+_CAUSES: Final = (
+    "reference", "purpose", "cause", "statement_id", "order_id", "usage_id", "service_line_id", "financing_id",
+    "reason",
+)  # fmt: skip
 
 
 def find_occurrence(event: Event, recorded_at: datetime) -> datetime:

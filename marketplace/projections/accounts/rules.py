@@ -1,6 +1,6 @@
 """The one table that says which event posts which entries.
 
-Four kinds of unit, double entry in each, one unit per account:
+Five kinds of unit, double entry in each, one unit per account:
 
 - ``USD``: ``external/USD`` is the world outside, ``clearing/USD`` is money between the two halves of a payment in one
   atomic batch, ``<account>/available`` and ``<account>/held`` are a party's.
@@ -8,6 +8,8 @@ Four kinds of unit, double entry in each, one unit per account:
   move it to ``delivered``, accepted statements to ``accepted``; what is left at the end goes back to the pool.
 - ``principal-USD:<instrument>``: signing moves the commitment from ``<instrument>/promised`` (the startup's) to
   ``undrawn`` (the holder's), delivery to ``accrued``, the end to ``converted`` or ``repaid``, or back to ``promised``.
+- ``service-hour:<service line>``: an agreement moves its hours from ``<service line>/offered`` (the provider's) to
+  ``committed`` (the startup's), time sheets to ``delivered``, accepted statements to ``accepted``; the rest goes back.
 - ``debt-USD:<instrument>``: what the holder owes (``<instrument>/owed``, as a negative) and the startup is due
   (``<instrument>/due``) for principal that was clawed back after it became shares or money, until it is paid.
 
@@ -22,7 +24,7 @@ from dataclasses import replace
 from decimal import Decimal
 from typing import Any, Final
 
-from events import account, grant, instrument, issuer, statement, usage
+from events import account, grant, instrument, issuer, service_line, statement, usage
 from events.types import Event
 from marketplace.core.errors import Corrupt
 from marketplace.projections.accounts.posting import Posting, Subject, Subjects, sum_by_unit
@@ -40,7 +42,7 @@ def get_subject_ids(event: Any) -> tuple[str, ...]:
     """Return the ids of the subjects that the rule of an event looks at."""
     if isinstance(event, instrument.InstrumentIssued):
         return (event.issuer_id,)
-    for name in ("grant_id", "instrument_id"):
+    for name in ("service_line_id", "grant_id", "instrument_id"):
         subject_id: str | None = getattr(event, name, None)
         if subject_id is not None:
             return (subject_id,)
@@ -153,10 +155,16 @@ def _grant_resold(event: grant.GrantResold, subjects: Subjects) -> tuple[Posting
 
 
 def _grant_ended(event: grant.GrantCompleted | grant.GrantTerminated, subjects: Subjects) -> tuple[Posting, ...]:
+    if isinstance(event, grant.GrantCompleted):
+        return _settle(subjects, event.grant_id)
     subject = _get(subjects, event.grant_id)
-    if isinstance(event, grant.GrantTerminated):
-        subjects.put(replace(subject, open=Decimal(0), closed=True))
-        return _move(subject.unit, subject.open, _own(subject, "committed"), _source(subject))
+    subjects.put(replace(subject, open=Decimal(0), closed=True))
+    return _move(subject.unit, subject.open, _own(subject, "committed"), _source(subject))
+
+
+def _settle(subjects: Subjects, subject_id: str) -> tuple[Posting, ...]:
+    """Give back what was not delivered, and what was and is not accepted."""
+    subject = _get(subjects, subject_id)
     subjects.put(replace(subject, open=Decimal(0), delivered=Decimal(0), closed=True))
     return (
         *_move(subject.unit, subject.open, _own(subject, "committed"), _source(subject)),
@@ -164,9 +172,8 @@ def _grant_ended(event: grant.GrantCompleted | grant.GrantTerminated, subjects: 
     )
 
 
-def _deliver(subjects: Subjects, grant_id: str, gpu_seconds: int) -> tuple[Posting, ...]:
-    subject = _get(subjects, grant_id)
-    amount = Decimal(gpu_seconds)
+def _deliver(subjects: Subjects, subject_id: str, amount: Decimal) -> tuple[Posting, ...]:
+    subject = _get(subjects, subject_id)
     left = subject.open if subject.closed else subject.open - amount
     subjects.put(replace(subject, open=left, delivered=subject.delivered + amount))
     source = _source(subject) if subject.closed else _own(subject, "committed")
@@ -189,19 +196,49 @@ def _deliver_metered(
     event: usage.UsageReported | usage.UsageCorrected | usage.UsageVoided, subjects: Subjects, gpu_seconds: int
 ) -> tuple[Posting, ...]:
     """Post what the provider's meters say; the tenant's are held against it, and move nothing."""
-    return _deliver(subjects, event.grant_id, gpu_seconds) if event.meter == "provider" else ()
+    return _deliver(subjects, event.grant_id, Decimal(gpu_seconds)) if event.meter == "provider" else ()
+
+
+def _line_agreed(event: service_line.ServiceLineAgreed, subjects: Subjects) -> tuple[Posting, ...]:
+    subject = Subject(
+        id=event.service_line_id,
+        unit=f"service-hour:{event.service_line_id}",
+        party_id=event.startup_id,
+        source=f"{event.service_line_id}/offered",
+        source_party_id=event.provider_id,
+        open=event.hours,
+    )
+    subjects.put(subject)
+    return _move(subject.unit, subject.open, _source(subject), _own(subject, "committed"))
+
+
+def _hours_metered(event: Any, subjects: Subjects) -> tuple[Posting, ...]:
+    if isinstance(event, service_line.ServiceLineReported):
+        amount = sum((each.hours for each in event.readings), Decimal(0))
+    elif isinstance(event, service_line.ServiceLineCorrected):
+        amount = event.after.hours - event.before.hours
+    else:
+        amount = -event.reading.hours
+    return _deliver(subjects, event.service_line_id, amount)
+
+
+def _measure(
+    event: statement.StatementAccepted | statement.StatementCredited, subjects: Subjects
+) -> tuple[Subject, Decimal]:
+    """Return whose unit a statement is in, and how much of it."""
+    if event.service_line_id is not None:
+        return _get(subjects, event.service_line_id), event.charges.service_hours
+    return _get(subjects, event.grant_id), Decimal(event.charges.gpu_seconds)
 
 
 def _statement_accepted(event: statement.StatementAccepted, subjects: Subjects) -> tuple[Posting, ...]:
-    subject = _get(subjects, event.grant_id)
-    amount = Decimal(event.charges.gpu_seconds)
+    subject, amount = _measure(event, subjects)
     subjects.put(replace(subject, delivered=subject.delivered - amount))
     return _move(subject.unit, amount, _own(subject, "delivered"), _own(subject, "accepted"))
 
 
 def _statement_credited(event: statement.StatementCredited, subjects: Subjects) -> tuple[Posting, ...]:
-    subject = _get(subjects, event.grant_id)
-    amount = Decimal(event.charges.gpu_seconds)
+    subject, amount = _measure(event, subjects)
     subjects.put(replace(subject, delivered=subject.delivered + amount))
     return _move(subject.unit, amount, _own(subject, "accepted"), _own(subject, "delivered"))
 
@@ -295,6 +332,11 @@ RULES: Final[Mapping[type[Event], Rule]] = {
     usage.UsageReported: _usage_reported,
     usage.UsageCorrected: _usage_corrected,
     usage.UsageVoided: _usage_voided,
+    service_line.ServiceLineAgreed: _line_agreed,
+    service_line.ServiceLineReported: _hours_metered,
+    service_line.ServiceLineCorrected: _hours_metered,
+    service_line.ServiceLineVoided: _hours_metered,
+    service_line.ServiceLineClosed: lambda event, subjects: _settle(subjects, event.service_line_id),
     statement.StatementAccepted: _statement_accepted,
     statement.StatementCredited: _statement_credited,
     issuer.IssuerFormed: _issuer_formed,
@@ -318,6 +360,10 @@ POSTS_NOTHING: Final = (
         grant.GrantSuspended,
         grant.GrantResumed,
         grant.GrantPrioritised,
+        grant.GrantServiceLineAdded,
+        service_line.ServiceLineProposed,
+        service_line.ServiceLineApproved,
+        service_line.ServiceLineDeclined,
         usage.UsageIdentified,
         usage.UsageEvidenced,
         usage.UsageClosed,

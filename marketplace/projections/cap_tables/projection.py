@@ -171,10 +171,13 @@ def _stock_repurchased(changes: Changes, fact: Fact, event: issuer_events.Issuer
 
 
 def _stock_split(changes: Changes, fact: Fact, event: issuer_events.IssuerStockSplit) -> None:
-    """Multiply everything; the issuer's decider refuses a split that would leave a fraction of a share."""
+    """Multiply everything: stock comes out whole, rights and the pool are rounded down where the split says so."""
     ratio = Fraction(event.numerator, event.denominator)
     issuer = _get_issuer(changes, fact)
-    changes.update(tables.issuers, fact.id, plan_shares_reserved=_whole(fact, issuer["plan_shares_reserved"] * ratio))
+    reserved = issuer["plan_shares_reserved"] * ratio
+    rounded = event.fractions is not None
+    reserved = int(reserved) if rounded else _whole(fact, reserved)
+    changes.update(tables.issuers, fact.id, plan_shares_reserved=reserved)
     for row in changes.rows(tables.stock_classes):
         if row["issuer_id"] == fact.id:
             authorised = int(row["shares_authorised"] * ratio)
@@ -185,7 +188,11 @@ def _stock_split(changes: Changes, fact: Fact, event: issuer_events.IssuerStockS
     register = _Register(changes, fact)
     held = [row for row in changes.rows(tables.holdings) if row["issuer_id"] == fact.id]
     for row in sorted(held, key=lambda row: (row["kind"], row["holder_id"], row["security"])):
-        delta = _whole(fact, row["shares"] * ratio) - row["shares"]
+        after = row["shares"] * ratio
+        shares = int(after) if rounded and row["kind"] != "stock" else _whole(fact, after)
+        if row["kind"] == "pool" and event.pool_shares_available is not None:
+            shares = event.pool_shares_available
+        delta = shares - row["shares"]
         price = _divide(row["exercise_price_usd"], ratio)
         register.move(row["kind"], row["holder_id"], row["security"], delta, exercise_price_usd=price)
 
@@ -383,7 +390,7 @@ PROJECTION: Final = Projection(
     )
     | all_of(
         "party", "site", "pool", "lot", "mandate", "order", "auction", "grant", "usage", "statement", "account",
-        "instrument", "clock", "quote", "pricelist",
+        "instrument", "clock", "quote", "pricelist", "service_line",
     ),
     load=_load,
 )  # fmt: skip

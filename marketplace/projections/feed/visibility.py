@@ -29,6 +29,7 @@ from events import (
     pool,
     pricelist,
     quote,
+    service_line,
     site,
 )
 from events.types import Event
@@ -60,7 +61,10 @@ PUBLIC: Final = tags_of(
 )
 PLATFORM: Final = tags_of(auction.AuctionLocked, auction.AuctionCleared)
 PARTIES: Final = (
-    all_of("party", "mandate", "order", "quote", "grant", "usage", "statement", "account", "instrument", "issuer")
+    all_of(
+        "party", "mandate", "order", "quote", "grant", "usage", "statement", "service_line", "account", "instrument",
+        "issuer",
+    )
     | tags_of(
         pool.PoolCapacityOffered,
         pool.PoolCapacityRecalled,
@@ -87,6 +91,7 @@ _FOUNDING: Final = (
     account.AccountOpened,
     instrument.InstrumentIssued,
     issuer.IssuerFormed,
+    service_line.ServiceLineProposed,
 )
 
 

@@ -49,7 +49,7 @@ class IndexPoint(msgspec.Struct, frozen=True, kw_only=True):
         day: The day.
         index_usd_per_gpu_hour: Volume-weighted mean of fills; None where they are too few.
         days: Days that the fills were taken from, back from this one; 0 where there is no index.
-        fills: How many.
+        fills: How many; where there is no index those of all days that were looked at.
         gpu_hours: Their volume.
         list_usd_per_gpu_hour_min: Least public price in force that day; None where none is known.
         list_usd_per_gpu_hour_median: Median of the public prices in force that day.
@@ -84,7 +84,7 @@ def _compute_point(by_day: Mapping[date, Sequence[Traded]], listed: Sequence[Lis
             gpu_hours = sum(row.gpu_hours for row in chosen)
             paid = sum((row.paid_usd for row in chosen), Decimal(0))
             return _render(day, mean_price(paid, gpu_hours), (days, fills, gpu_hours), prices)
-    return _render(day, None, (0, 0, 0), prices)
+    return _render(day, None, (0, sum(row.fills for row in chosen), sum(row.gpu_hours for row in chosen)), prices)
 
 
 def _render(day: date, index: Decimal | None, counted: tuple[int, int, int], prices: list[Decimal]) -> IndexPoint:

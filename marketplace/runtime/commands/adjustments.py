@@ -39,15 +39,22 @@ from marketplace.runtime.unit import Context, Unit
 
 
 @dataclass(frozen=True, slots=True)
-class _Case:
-    """One adjustment: of which period, under which id, and what changed."""
+class Case:
+    """One adjustment.
+
+    Attributes:
+        grant: The grant; of a service line as who pays that settles it.
+        period: Of which period.
+        statement_id: Under which id.
+        adjustment: What changed.
+        service_line_id: The service line; None of compute.
+    """
 
     grant: Grant
     period: Period
     statement_id: str
     adjustment: Adjustment
-    stated: int
-    """GPU-seconds that all statements of the grant stand for before it."""
+    service_line_id: str | None = None
 
     def name(self) -> dict[str, Any]:
         """Return the members that a charge and a credit share."""
@@ -60,6 +67,7 @@ class _Case:
             "period_start": self.period.start,
             "period_end": self.period.end,
             "adjustment": self.adjustment,
+            "service_line_id": self.service_line_id,
         }
 
 
@@ -84,39 +92,56 @@ async def adjust_statement(handler: Handler, context: Context, grant_id: str, in
 async def _adjust(unit: Unit, grant_id: str, period: Period, statement_id: str) -> None:
     grant = await load_grant(unit, grant_id, "provider")
     chain = await load_chain(unit, period)
-    for known in chain:
-        if known.status != "accepted":
-            raise refuse_status("statement", known.issued.statement_id, known.status, "accepted")
+    require_settled(chain)
     usage: Usage = await unit.load(USAGE, name_usage(grant_id))
     before, after = chain[-1].gpu_seconds_metered, count_gpu_seconds(usage, period.start, period.end)
     if before == after:
         raise Refusal("nothing_to_adjust", f"the period is metered as stated, {after} GPU-seconds")
     adjustment = Adjustment(statement_id=period.statement_id, gpu_seconds_before=before, gpu_seconds_after=after)
-    case = _Case(grant, period, statement_id, adjustment, await sum_metered(unit, grant))
+    case, stated = Case(grant, period, statement_id, adjustment), await sum_metered(unit, grant)
     if after > before:
-        await _charge(unit, case, after - before, chain[0].service)
-    else:
-        await _credit(unit, case, chain, closed=usage.closed)
+        await _charge(unit, case, stated, chain[0].service)
+        return
+    charged = sum(known.sign * known.charges.gpu_seconds for known in chain)
+    less = max(charged - after, 0)
+    charges = compute_charges(build_tariff(grant.issued), stated - less, less)
+    await credit(unit, case, chain, apply_consequence(charges, chain[0].service), closed=usage.closed)
 
 
-async def _charge(unit: Unit, case: _Case, more: int, service: ServiceResult | None) -> None:
+def require_settled(chain: list[Statement]) -> None:
+    """Refuse to adjust a period of which a statement is open.
+
+    Raises:
+        Refusal: ``statement_<status>``.
+    """
+    for known in chain:
+        if known.status != "accepted":
+            raise refuse_status("statement", known.issued.statement_id, known.status, "accepted")
+
+
+async def _charge(unit: Unit, case: Case, stated: int, service: ServiceResult | None) -> None:
     """State what was metered beyond what was stated; what the period gives back, it gives back of this too."""
+    more = case.adjustment.gpu_seconds_after - case.adjustment.gpu_seconds_before
     command = IssueStatement(
         **case.name(),
-        charges=apply_consequence(compute_charges(build_tariff(case.grant.issued), case.stated, more), service),
+        charges=apply_consequence(compute_charges(build_tariff(case.grant.issued), stated, more), service),
         accept_until=unit.context.at + ACCEPTANCE,
-        gpu_seconds_before=case.stated,
+        gpu_seconds_before=stated,
         service=service,
     )
     await unit.decide(STATEMENT, case.statement_id, command)
 
 
-async def _credit(unit: Unit, case: _Case, chain: list[Statement], *, closed: bool) -> None:
-    """Pay back what is charged above what is metered; nothing where a dispute brought the charge below it already."""
-    charged = sum(known.sign * known.charges.gpu_seconds for known in chain)
-    less = max(charged - case.adjustment.gpu_seconds_after, 0)
-    charges = compute_charges(build_tariff(case.grant.issued), case.stated - less, less)
-    charges = apply_consequence(charges, chain[0].service)
+async def credit(unit: Unit, case: Case, chain: list[Statement], charges: Charges, *, closed: bool) -> None:
+    """Pay back what is charged above what is metered; nothing where a dispute brought the charge below it already.
+
+    Args:
+        unit: The decision.
+        case: The adjustment.
+        chain: The statements of the period so far, oldest first.
+        charges: What is too much.
+        closed: Whether the grant is settled in full, so that no budget is kept for it.
+    """
     given = _find_given(chain, charges)
     command = CreditStatement(**case.name(), charges=charges, service_credit=given)
     await unit.decide(STATEMENT, case.statement_id, command)
@@ -148,7 +173,7 @@ def _sum_given(chain: list[Statement], name: str) -> Any:
     return sum((sign * getattr(credit, name) for sign, credit in given), ZERO)
 
 
-async def _reverse(unit: Unit, case: _Case, principal_usd: Decimal, chain: list[Statement]) -> None:
+async def _reverse(unit: Unit, case: Case, principal_usd: Decimal, chain: list[Statement]) -> None:
     """Take principal of the period back, the youngest tranche first, with the shares or the money that it became."""
     equity = case.grant.issued.equity
     if equity is None:

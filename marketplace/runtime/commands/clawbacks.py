@@ -105,7 +105,7 @@ async def _find_shares(unit: Unit, instrument: Instrument, tranche_id: str) -> t
         for security_id, event in issuer.securities.items()
         if (event.holder_id, event.class_id, event.shares) == made and event.cause in causes
     )
-    security_id = next(found, None)
+    security_id = conversion.cause if conversion.cause in issuer.securities else next(found, None)
     held = 0 if issuer.is_ended else issuer.holdings.get((conversion.holder_id, conversion.class_id), 0)
     since = issuer.split_ratio if security_id is None else issuer.split_at_issue[security_id]
     return held, issuer.split_ratio / since

@@ -23,6 +23,7 @@ from marketplace.domain.pool import POOL, ReleaseCapacity
 from marketplace.domain.refusals import refuse_unknown, require_aware
 from marketplace.domain.usage import USAGE, CloseUsage, Usage, count_gpu_seconds, name_usage
 from marketplace.runtime.commands.ownership import require_owner
+from marketplace.runtime.commands.service_closing import close_service_lines
 from marketplace.runtime.commands.settle import release_undelivered
 from marketplace.runtime.commands.statement_chain import find_chain
 from marketplace.runtime.commands.supply import withdraw_resales
@@ -126,6 +127,7 @@ async def terminate_grant(
         release = ReleaseCapacity(pool_id=grant.pool_id, grant_id=grant_id, at=after.end)
         await unit.decide(POOL, grant.pool_id, release)
         if not list_periods(after):
+            await close_service_lines(unit, after, "the grant was terminated")
             await release_undelivered(unit, after, ZERO, "the grant was terminated")
 
     return await handler.run(context, GRANT, grant_id, work)
@@ -168,6 +170,7 @@ async def finish_grant(handler: Handler, context: Context, grant_id: str) -> Rec
         await withdraw_resales(unit, grant.pool_id, grant_id, "the grant ended")
         usage_id = name_usage(grant_id)
         await unit.decide(USAGE, usage_id, CloseUsage(usage_id=usage_id, grant_id=grant_id))
+        await close_service_lines(unit, grant, "the grant ended")
         await release_undelivered(unit, grant, holder_paid_usd, "the grant ended")
 
     return await handler.run(context, GRANT, grant_id, work)

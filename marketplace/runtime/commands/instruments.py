@@ -26,6 +26,7 @@ from marketplace.domain.instrument import (
     ResumeInstrument,
     SuspendInstrument,
 )
+from marketplace.domain.issuer import ISSUER, Issuer
 from marketplace.domain.mandate import MANDATE, CaptureBudget, HoldBudget, Mandate
 from marketplace.domain.party import PARTY, require_trader
 from marketplace.domain.refusals import refuse_unknown
@@ -34,6 +35,7 @@ from marketplace.runtime.commands.mandates import load_mandate
 from marketplace.runtime.commands.ownership import require_owner, require_platform, require_tenant
 from marketplace.runtime.commands.payments import pay
 from marketplace.runtime.commands.signing import sign_instrument
+from marketplace.runtime.commands.stock_agreements import find_implied_cap, issue_owed
 from marketplace.runtime.handler import Handler, Receipt
 from marketplace.runtime.unit import Context, Unit
 
@@ -83,7 +85,10 @@ async def invest(
         )
         await unit.decide(INSTRUMENT, instrument_id, accrue)
         await track_instrument(unit, instrument_id)
-        await _use_budget(unit, mandate, issue, party.registered.sector)
+        issuer: Issuer = await unit.load(ISSUER, issuer_id)
+        implied_cap_usd = find_implied_cap(issuer, terms)
+        await issue_owed(unit, instrument_id)
+        await _use_budget(unit, mandate, issue, party.registered.sector, implied_cap_usd)
         capture = CaptureHold(
             account_id=rename_id("acc", mandate.granted.holder_id),
             hold_id=rename_id("hld", mandate_id),
@@ -96,7 +101,9 @@ async def invest(
     return await handler.run(context, INSTRUMENT, instrument_id, work, new=True)
 
 
-async def _use_budget(unit: Unit, mandate: Mandate, issue: IssueInstrument, sector: str | None) -> None:
+async def _use_budget(
+    unit: Unit, mandate: Mandate, issue: IssueInstrument, sector: str | None, implied_cap_usd: Decimal | None
+) -> None:
     mandate_id, hold_id = mandate.granted.mandate_id, rename_id("hld", issue.instrument_id)
     hold = HoldBudget(
         mandate_id=mandate_id,
@@ -107,6 +114,7 @@ async def _use_budget(unit: Unit, mandate: Mandate, issue: IssueInstrument, sect
         sector=sector,
         amount_usd=issue.commitment_usd,
         at=unit.context.at,
+        implied_cap_usd=implied_cap_usd,
     )
     await unit.decide(MANDATE, mandate_id, hold)
     capture = CaptureBudget(

@@ -10,6 +10,8 @@ from decimal import Decimal
 from typing import Literal
 
 from events.financing import Approval, ConvertingInstrument, RoundTerms
+from events.types import StockTerms
+from marketplace.core.errors import Refusal
 from marketplace.core.ids import derive_id, is_id, rename_id
 from marketplace.core.money import ZERO
 from marketplace.domain.account import ACCOUNT, Debit, Withdraw
@@ -33,7 +35,7 @@ from marketplace.domain.issuer_financing import list_conversions
 from marketplace.domain.issuer_liquidity import list_repayments
 from marketplace.domain.issuer_state import Issuer, IssuerState
 from marketplace.domain.party import PARTY, Party, require_trader
-from marketplace.domain.refusals import refuse_unknown
+from marketplace.domain.refusals import refuse_status, refuse_unknown
 from marketplace.runtime.commands.ownership import require_owner, require_tenant
 from marketplace.runtime.commands.payments import pay
 from marketplace.runtime.commands.vesting import vest
@@ -102,10 +104,22 @@ async def record_valuation(handler: Handler, context: Context, command: RecordVa
 
 
 async def _list_converting(unit: Unit, issuer: Issuer) -> tuple[ConvertingInstrument, ...]:
-    """Return everything outstanding that converts or is paid out."""
+    """Return everything outstanding that converts or is paid out.
+
+    Raises:
+        Refusal: ``shares_owed`` where priced stock was paid for and not issued yet.
+    """
     converting: list[ConvertingInstrument] = []
     for instrument_id in sorted(issuer.instruments):
         instrument: Instrument = await unit.load(INSTRUMENT, instrument_id)
+        if isinstance(instrument.terms, StockTerms) and instrument.outstanding_usd:
+            raise Refusal(
+                "shares_owed",
+                f"instrument {instrument_id} has {instrument.outstanding_usd} USD of principal that bought shares of "
+                f"{instrument.terms.class_id} which were not issued; let more be authorised, and issue them first",
+                instrument_id=instrument_id,
+                outstanding_usd=str(instrument.outstanding_usd),
+            )
         converting.extend(instrument.list_converting())
     return tuple(converting)
 
@@ -142,10 +156,16 @@ async def close_financing(
     """Issue the shares of a priced round and convert its instruments.
 
     The round's money does not pass through the marketplace's accounts; the approval names the paper.
+
+    Raises:
+        Refusal: ``financing_closed`` where another command closed it; of the issuer and its instruments.
     """
 
     async def work(unit: Unit) -> None:
         issuer = await load_issuer(unit, issuer_id)
+        known = issuer.financings.get(financing_id)
+        if known is not None and known.status == "closed":
+            raise refuse_status("financing", financing_id, "closed", "open")
         instruments = await _list_converting(unit, issuer)
         command = CloseFinancing(
             issuer_id=issuer_id,

@@ -92,6 +92,7 @@ def _price(
     counted = counted_by(become.capitalization_definition, "pre_money")
     company = existing_shares(capitalization_of(issuer, unit.context.at), counted)
     amount = sum_run(instrument_id, run, unit.context.at.date())
+    assert isinstance(terms, NoteTerms), "the runs of a note are notes"
     assert terms.valuation_cap_usd is not None, "a note that becomes stock has a cap"
     price = Fraction(terms.valuation_cap_usd) / company if company else Fraction(0)
     shares = round_whole(amount / price, become.share_rounding) if price else 0
@@ -114,7 +115,7 @@ async def _issue(
     issued = instrument.issued
     salt = f"maturity {priced.matures_on} {len(instrument.conversions)}"
     security_id = derive_id("sec", issued.instrument_id, salt)
-    await _name_holder(unit, issued.issuer_id, issued.holder_id)
+    await name_holder(unit, issued.issuer_id, issued.holder_id)
     issue = IssueStock(
         issuer_id=issued.issuer_id,
         security_id=security_id,
@@ -141,7 +142,8 @@ async def _issue(
     await unit.decide(ISSUER, issued.issuer_id, issue)
 
 
-async def _name_holder(unit: Unit, issuer_id: str, holder_id: str) -> None:
+async def name_holder(unit: Unit, issuer_id: str, holder_id: str) -> None:
+    """Let the issuer know a holder that gets its first shares."""
     issuer: Issuer = await unit.load(ISSUER, issuer_id)
     if holder_id in issuer.stakeholders:
         return

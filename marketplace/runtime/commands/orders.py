@@ -7,7 +7,7 @@ from marketplace.core.errors import Refusal
 from marketplace.core.ids import derive_id, rename_id
 from marketplace.core.money import ZERO
 from marketplace.domain.account import ACCOUNT, AdjustHold, PlaceHold
-from marketplace.domain.issuer import ISSUER
+from marketplace.domain.issuer import ISSUER, Issuer
 from marketplace.domain.mandate import MANDATE, HoldBudget, ReleaseBudget
 from marketplace.domain.offer import compute_budget_hold, compute_cash_hold
 from marketplace.domain.order import (
@@ -24,6 +24,7 @@ from marketplace.domain.refusals import refuse_unknown
 from marketplace.runtime.commands.dilution import count_order, free_order
 from marketplace.runtime.commands.mandates import load_mandate
 from marketplace.runtime.commands.ownership import require_owner, require_tenant
+from marketplace.runtime.commands.stock_agreements import find_implied_cap
 from marketplace.runtime.handler import Handler, Receipt
 from marketplace.runtime.unit import Context, Unit
 
@@ -123,8 +124,10 @@ async def _hold_budgets(
     if terms.instrument is None:
         return ()
     issuer_id = rename_id("iss", party.registered.party_id)
-    if await unit.load(ISSUER, issuer_id) is None:
+    issuer: Issuer | None = await unit.load(ISSUER, issuer_id)
+    if issuer is None:
         raise refuse_unknown("issuer", issuer_id)
+    implied_cap_usd = find_implied_cap(issuer, terms.instrument)
     await count_order(unit, issuer_id, order_id, terms)
     holds = []
     for mandate_id in terms.mandate_ids:
@@ -139,6 +142,7 @@ async def _hold_budgets(
             sector=party.registered.sector,
             amount_usd=amount,
             at=unit.context.at,
+            implied_cap_usd=implied_cap_usd,
         )
         await unit.decide(MANDATE, mandate_id, command)
         holds.append(

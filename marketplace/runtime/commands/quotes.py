@@ -29,6 +29,7 @@ from marketplace.runtime.commands.orders import draft_order, hold_cash, load_ord
 from marketplace.runtime.commands.ownership import require_owner, require_tenant
 from marketplace.runtime.handler import Handler, Receipt
 from marketplace.runtime.quoting import Quoted, Quoter
+from marketplace.runtime.telling import tell_reason
 from marketplace.runtime.unit import Context, Unit
 
 
@@ -117,7 +118,8 @@ async def _choose(unit: Unit, quoted: Quoted, grant_id: str) -> MatchTerms:
         if match is not None:
             return match
     if found.reason is not None:
-        raise Refusal(found.reason.code, found.reason.text, **dict(found.reason.facts))
+        reason = tell_reason(quoted.horizon, found.reason)
+        raise Refusal(reason.code, reason.text, **reason.facts)
     raise Refusal("quote_unavailable", "what would serve this order has been taken meanwhile; ask again")
 
 

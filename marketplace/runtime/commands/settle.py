@@ -16,6 +16,7 @@ from marketplace.domain.statement import Statement
 from marketplace.runtime.commands.dilution import track_instrument
 from marketplace.runtime.commands.mandates import adjust_mandate_hold
 from marketplace.runtime.commands.payments import capture_or_debit, pay
+from marketplace.runtime.commands.stock_agreements import issue_owed
 from marketplace.runtime.unit import Unit
 
 
@@ -65,6 +66,7 @@ async def settle_statement(unit: Unit, grant: Grant, statement_id: str, statemen
             service=statement.service,
         )
         await unit.decide(INSTRUMENT, equity.instrument_id, accrue)
+        await issue_owed(unit, equity.instrument_id)
 
 
 async def _pay(unit: Unit, capture: CaptureHold, resale: ResalePart | None, due_usd: Decimal) -> Decimal:

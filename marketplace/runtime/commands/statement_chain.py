@@ -1,5 +1,6 @@
 """The statement of a period and all that adjusts it, oldest first."""
 
+from datetime import datetime
 from typing import Final
 
 from marketplace.core.errors import Refusal
@@ -57,3 +58,26 @@ async def sum_metered(unit: Unit, grant: Grant) -> int:
     """
     chains = [await find_chain(unit, period) for period in list_periods(grant)]
     return sum(chain[-1].gpu_seconds_metered for chain in chains if chain and not chain[0].is_rolled)
+
+
+def require_period_over(period: Period, at: datetime) -> None:
+    """Refuse to state a period that runs.
+
+    Raises:
+        Refusal: ``period_runs``.
+    """
+    if at < period.end:
+        raise Refusal("period_runs", f"the period ends at {period.end.isoformat()}; it is {at.isoformat()}")
+
+
+async def require_stated(unit: Unit, periods: list[Period]) -> None:
+    """Refuse to state a period before those that came before it.
+
+    Raises:
+        Refusal: ``statement_out_of_order``.
+    """
+    for period in periods:
+        if await unit.load(STATEMENT, period.statement_id) is None:
+            raise Refusal(
+                "statement_out_of_order", f"statement {period.statement_id} of an earlier period is not issued yet"
+            )

@@ -1,5 +1,6 @@
 """Statements: issued per grant and period, accepted, disputed, resolved; acceptance settles in the same append."""
 
+from decimal import Decimal
 from typing import Literal
 
 from events.statement import Metering, StatementIssued
@@ -7,7 +8,7 @@ from marketplace.core.errors import Refusal
 from marketplace.core.ids import rename_id
 from marketplace.domain.grant import GRANT, Grant
 from marketplace.domain.periods import ACCEPTANCE, Period, list_periods
-from marketplace.domain.refusals import refuse_unknown
+from marketplace.domain.refusals import refuse_status, refuse_unknown
 from marketplace.domain.settlement import apply_consequence, build_tariff, compute_charges
 from marketplace.domain.statement import (
     STATEMENT,
@@ -21,8 +22,9 @@ from marketplace.domain.usage import USAGE, Usage, count_gpu_seconds, name_usage
 from marketplace.runtime.commands.grants import load_grant
 from marketplace.runtime.commands.ownership import require_owner
 from marketplace.runtime.commands.rolling import settle_service
+from marketplace.runtime.commands.service_statements import build_resolution, find_bill
 from marketplace.runtime.commands.settle import settle_statement
-from marketplace.runtime.commands.statement_chain import sum_metered
+from marketplace.runtime.commands.statement_chain import require_period_over, require_stated, sum_metered
 from marketplace.runtime.commands.vesting import vest
 from marketplace.runtime.handler import Handler, Receipt
 from marketplace.runtime.unit import Context, Unit
@@ -43,14 +45,13 @@ async def issue_statement(handler: Handler, context: Context, grant_id: str, ind
     if index >= len(periods):
         raise Refusal("period_unknown", f"grant {grant_id} has {len(periods)} statement periods, not {index + 1}")
     period = periods[index]
-    if context.at < period.end:
-        raise Refusal("period_runs", f"the period ends at {period.end.isoformat()}; it is {context.at.isoformat()}")
+    require_period_over(period, context.at)
 
     async def work(unit: Unit) -> None:
         current = await load_grant(unit, grant_id, "provider")
         if await unit.load(STATEMENT, period.statement_id) is not None:
             return
-        await _require_stated(unit, periods[:index])
+        await require_stated(unit, periods[:index])
         before = await sum_metered(unit, current)
         usage: Usage = await unit.load(USAGE, name_usage(grant_id))
         reported = count_gpu_seconds(usage, period.start, period.end)
@@ -80,14 +81,6 @@ async def _find_grant(handler: Handler, context: Context, grant_id: str) -> Gran
     return grant
 
 
-async def _require_stated(unit: Unit, periods: list[Period]) -> None:
-    for period in periods:
-        if await unit.load(STATEMENT, period.statement_id) is None:
-            raise Refusal(
-                "statement_out_of_order", f"statement {period.statement_id} of an earlier period is not issued yet"
-            )
-
-
 async def _compare(unit: Unit, grant_id: str, period: Period, reported: int) -> Metering | None:
     """Return what both meters say of a period, None where the tenant's said nothing."""
     usage: Usage = await unit.load(USAGE, name_usage(grant_id, "tenant"))
@@ -107,10 +100,17 @@ async def _load_statement(unit: Unit, statement_id: str, *sides: str) -> Stateme
 async def accept_statement(
     handler: Handler, context: Context, statement_id: str, *, by: Literal["acceptance", "silence"] = "acceptance"
 ) -> Receipt:
-    """Accept a statement as its startup, or after the acceptance period by silence, and settle it."""
+    """Accept a statement as its startup, or after the acceptance period by silence, and settle it.
+
+    Raises:
+        Refusal: ``statement_accepted`` where its startup accepts again by another command; of the statement and of
+            what it settles.
+    """
 
     async def work(unit: Unit) -> None:
         before = await _load_statement(unit, statement_id, "startup")
+        if by == "acceptance" and before.status == "accepted":
+            raise refuse_status("statement", statement_id, "accepted", "issued")
         command = AcceptStatement(statement_id=statement_id, by=by, at=context.at)
         await unit.decide(STATEMENT, statement_id, command)
         if before.status != "accepted":
@@ -122,7 +122,7 @@ async def accept_statement(
 async def _settle(unit: Unit, before: Statement, statement_id: str) -> None:
     after: Statement = await unit.load(STATEMENT, statement_id)
     grant = await _get_grant(unit, before.issued.grant_id)
-    await settle_statement(unit, grant, statement_id, after)
+    await settle_statement(unit, await find_bill(unit, after, grant), statement_id, after)
     await vest(unit, rename_id("iss", grant.issued.startup_id))
 
 
@@ -133,14 +133,24 @@ async def _get_grant(unit: Unit, grant_id: str) -> Grant:
 
 
 async def dispute_statement(
-    handler: Handler, context: Context, statement_id: str, *, gpu_seconds_claimed: int, reason: str
+    handler: Handler,
+    context: Context,
+    statement_id: str,
+    *,
+    gpu_seconds_claimed: int | None = None,
+    hours_claimed: Decimal | None = None,
+    reason: str,
 ) -> Receipt:
-    """Say, as the startup, that less was delivered."""
+    """Say, as the startup, that less was delivered; of a service line in hours."""
 
     async def work(unit: Unit) -> None:
         await _load_statement(unit, statement_id, "startup")
         command = DisputeStatement(
-            statement_id=statement_id, gpu_seconds_claimed=gpu_seconds_claimed, reason=reason, at=context.at
+            statement_id=statement_id,
+            gpu_seconds_claimed=gpu_seconds_claimed,
+            hours_claimed=hours_claimed,
+            reason=reason,
+            at=context.at,
         )
         await unit.decide(STATEMENT, statement_id, command)
 
@@ -148,35 +158,32 @@ async def dispute_statement(
 
 
 async def resolve_statement(
-    handler: Handler, context: Context, statement_id: str, *, gpu_seconds: int, reason: str
+    handler: Handler,
+    context: Context,
+    statement_id: str,
+    *,
+    gpu_seconds: int | None = None,
+    hours: Decimal | None = None,
+    reason: str,
 ) -> Receipt:
     """End a dispute and settle what is left: the provider may concede the claim, the platform may decide.
 
+    Args:
+        handler: Runs it.
+        context: Who resolves.
+        statement_id: The statement.
+        gpu_seconds: What is settled, of compute.
+        hours: What is settled, of a service line.
+        reason: How it was decided.
+
     Raises:
-        Refusal: ``concession_above_claim`` where a provider concedes less than what was claimed.
+        Refusal: ``amount_missing`` where it is in the other unit · ``concession_above_claim`` where a provider concedes
+            less than what was claimed.
     """
 
     async def work(unit: Unit) -> None:
         before = await _load_statement(unit, statement_id, "provider")
-        disputed = before.disputed
-        if context.party_id is not None and disputed is not None and gpu_seconds > disputed.gpu_seconds_claimed:
-            raise Refusal(
-                "concession_above_claim",
-                f"the startup claims {disputed.gpu_seconds_claimed} GPU-seconds; concede that, or ask the platform",
-                pointer="/gpu_seconds",
-            )
-        grant = await _get_grant(unit, before.issued.grant_id)
-        issued = before.issued
-        assert isinstance(issued, StatementIssued), "a credit is never disputed"
-        charges = compute_charges(build_tariff(grant.issued), issued.gpu_seconds_before, gpu_seconds)
-        charges = apply_consequence(charges, issued.service)
-        metered = before.gpu_seconds_metered
-        if issued.adjustment is None:
-            usage: Usage = await unit.load(USAGE, name_usage(issued.grant_id))
-            metered = count_gpu_seconds(usage, issued.period_start, issued.period_end)
-        resolve = ResolveStatement(
-            statement_id=statement_id, charges=charges, reason=reason, gpu_seconds_metered=metered
-        )
+        resolve = await _build_resolution(unit, before, gpu_seconds, hours, reason)
         await unit.decide(STATEMENT, statement_id, resolve)
         await unit.decide(
             STATEMENT, statement_id, AcceptStatement(statement_id=statement_id, by="resolution", at=context.at)
@@ -184,3 +191,37 @@ async def resolve_statement(
         await _settle(unit, before, statement_id)
 
     return await handler.run(context, STATEMENT, statement_id, work)
+
+
+async def _build_resolution(
+    unit: Unit, before: Statement, gpu_seconds: int | None, hours: Decimal | None, reason: str
+) -> ResolveStatement:
+    """Return the end of a dispute in the unit of its statement."""
+    is_service = before.issued.service_line_id is not None
+    if is_service and hours is not None and gpu_seconds is None:
+        return await build_resolution(unit, before, hours, reason)
+    if is_service or gpu_seconds is None or hours is not None:
+        name, member = ("hours", "hours") if is_service else ("GPU-seconds", "gpu_seconds")
+        raise Refusal("amount_missing", f"the statement is in {name}; state those alone", pointer=f"/{member}")
+    return await _resolve_compute(unit, before, gpu_seconds, reason)
+
+
+async def _resolve_compute(unit: Unit, before: Statement, gpu_seconds: int, reason: str) -> ResolveStatement:
+    disputed, issued = before.disputed, before.issued
+    if unit.context.party_id is not None and disputed is not None and gpu_seconds > disputed.gpu_seconds_claimed:
+        raise Refusal(
+            "concession_above_claim",
+            f"the startup claims {disputed.gpu_seconds_claimed} GPU-seconds; concede that, or ask the platform",
+            pointer="/gpu_seconds",
+        )
+    grant = await _get_grant(unit, issued.grant_id)
+    assert isinstance(issued, StatementIssued), "a credit is never disputed"
+    charges = compute_charges(build_tariff(grant.issued), issued.gpu_seconds_before, gpu_seconds)
+    charges = apply_consequence(charges, issued.service)
+    metered = before.gpu_seconds_metered
+    if issued.adjustment is None:
+        usage: Usage = await unit.load(USAGE, name_usage(issued.grant_id))
+        metered = count_gpu_seconds(usage, issued.period_start, issued.period_end)
+    return ResolveStatement(
+        statement_id=issued.statement_id, charges=charges, reason=reason, gpu_seconds_metered=metered
+    )

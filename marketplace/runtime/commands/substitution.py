@@ -24,8 +24,7 @@ async def substitute_grant(handler: Handler, context: Context, grant_id: str, *,
     Only lots whose ask is not above the grant's price carry it, the cheapest first.
 
     Raises:
-        Refusal: ``grant_unknown`` · ``pool_unknown`` · ``pool_unlike`` · ``grant_over`` · ``grant_uneven`` ·
-            ``substitute_full`` ·
+        Refusal: ``grant_unknown`` · ``pool_unknown`` · ``pool_unlike`` · ``grant_over`` · ``substitute_full`` ·
             refusals of the grant and the pool.
     """
 
@@ -38,7 +37,7 @@ async def substitute_grant(handler: Handler, context: Context, grant_id: str, *,
         start = max(context.at, grant.issued.start)
         if start >= grant.end:
             raise Refusal("grant_over", f"grant {grant_id} ended at {grant.end.isoformat()}; nothing is left to move")
-        _require_even(grant, start)
+        resold = _clip_resold(grant, start)
         lots = build_shares(grant, pool, await load_lots(unit, grant, pool), start, grant.end)
         await withdraw_resales(unit, grant.pool_id, grant_id, "the grant moves to another pool")
         release = ReleaseCapacity(pool_id=grant.pool_id, grant_id=grant_id, at=start)
@@ -46,24 +45,29 @@ async def substitute_grant(handler: Handler, context: Context, grant_id: str, *,
         await unit.decide(GRANT, grant_id, command)
         await unit.decide(POOL, grant.pool_id, release)
         reserve = ReserveCapacity(
-            pool_id=pool_id, grant_id=grant_id, nodes=grant.count_nodes(start), start=start, end=grant.end, lots=lots
+            pool_id=pool_id,
+            grant_id=grant_id,
+            nodes=grant.issued.nodes,
+            start=start,
+            end=grant.end,
+            lots=lots,
+            resold=resold,
         )
         await unit.decide(POOL, pool_id, reserve)
 
     return await handler.run(context, GRANT, grant_id, work)
 
 
-def _require_even(grant: Grant, start: datetime) -> None:
-    """Refuse what was sold on in part: a pool takes a run of equal nodes."""
-    if len({run.amount for run in build_steps(grant.list_resold(), start, grant.end)}) > 1:
-        raise Refusal(
-            "grant_uneven",
-            f"part of grant {grant.issued.grant_id} was sold on, so that its nodes change over time; it stays where it"
-            " is",
-            grant_id=grant.issued.grant_id,
-        )
-    if not grant.count_nodes(start):
+def _clip_resold(grant: Grant, start: datetime) -> tuple[Load, ...]:
+    """Return what was sold on of a grant from an instant on, which stays with the buyers' grants."""
+    sold = [
+        Load(max(load.start, start), min(load.end, grant.end), load.amount)
+        for load in grant.list_resold()
+        if load.end > start and load.start < grant.end
+    ]
+    if all(run.amount >= grant.issued.nodes for run in build_steps(sold, start, grant.end)):
         raise Refusal("grant_over", f"grant {grant.issued.grant_id} was sold on whole; nothing is left to move")
+    return tuple(sold)
 
 
 def _require_alike(grant: Grant, pool: Pool) -> None:
@@ -93,10 +97,13 @@ def build_shares(grant: Grant, pool: Pool, lots: list[Lot], start: datetime, end
     """
     price = parse_ratio(grant.issued.price_usd_per_gpu_hour)
     free = {lot.listed.lot_id: _list_affordable(pool, lot, price, start, end) for lot in lots}
-    bounds = sorted({start, end, *(at for runs in free.values() for run in runs for at in (run.start, run.end))})
+    changes = [at for load in grant.list_resold() for at in (load.start, load.end) if start < at < end]
+    bounds = sorted(
+        {start, end, *changes, *(at for runs in free.values() for run in runs for at in (run.start, run.end))}
+    )
     shares: dict[str, list[LotShare]] = {lot_id: [] for lot_id in free}
     for begin, until in pairwise(bounds):
-        needed = grant.count_nodes(start)
+        needed = grant.count_nodes(begin)
         for lot_id, runs in free.items():
             nodes = min(_count_free(runs, begin, until), needed)
             needed -= nodes

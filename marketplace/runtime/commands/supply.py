@@ -33,7 +33,7 @@ from marketplace.domain.pool import (
     RecallCapacity,
     RestoreNodes,
 )
-from marketplace.domain.refusals import refuse_unknown
+from marketplace.domain.refusals import refuse_unknown, require_aware
 from marketplace.domain.site import SITE, Site
 from marketplace.runtime.commands.ownership import require_owner
 from marketplace.runtime.commands.sites import load_site
@@ -164,8 +164,8 @@ async def list_lot(
     """Offer nodes of a pool of the tenant for a span.
 
     Raises:
-        Refusal: ``pool_unknown`` · ``lot_before_site`` · ``mandates_too_many`` · ``mandate_unknown`` · refusals of
-            the party, the lot and the pool.
+        Refusal: ``pool_unknown`` · ``lot_before_site`` · ``lot_past`` · ``mandates_too_many`` · ``mandate_unknown`` ·
+            refusals of the party, the lot and the pool.
     """
     lot_id = derive_id("lot", context.command_id)
 
@@ -174,6 +174,13 @@ async def list_lot(
         provider_id = pool.opened.provider_id
         require_trader(await unit.load(PARTY, provider_id), provider_id, "provider")
         _require_ready(await unit.load(SITE, pool.opened.site_id), start)
+        require_aware(end, "/end")
+        if end <= context.at:
+            raise Refusal(
+                "lot_past",
+                f"the lot would have ended at {end.isoformat()}, before it is listed; offer a span that is not over",
+                pointer="/end",
+            )
         await load_named_mandates(unit, mandate_ids)
         command = ListLot(
             lot_id=lot_id,

@@ -25,6 +25,7 @@ from tests.contracts.story.demand import EVALUATION_HOLD
 from tests.contracts.story.identifiers import name
 from tests.contracts.story.metered import METER, reading
 from tests.contracts.story.supply import LOT, NORTHFJORD, NORTHFJORD_CASH, POOL, QUILLWORK, QUILLWORK_CASH, at
+from tests.contracts.story.support import close_support, tell_support
 from tests.contracts.story.teller import Teller
 
 _INCIDENT = "RJU-2026-017"
@@ -67,6 +68,7 @@ def tell_evaluation(teller: Teller) -> None:
         PoolNodeRestored(pool_id=POOL, incident_id=_INCIDENT, nodes=1, at=restored),
         GrantResumed(grant_id=EVALUATION_GRANT, at=restored),
     )
+    tell_support(teller)
     why, noticed = "the startup no longer needs it", at("2026-03-17T10:00")
     teller.tell(
         "2026-03-17T10:00",
@@ -134,6 +136,7 @@ def _tell_settlement(teller: Teller) -> None:
         "2026-03-19T09:01",
         "timer",
         UsageClosed(usage_id=_USAGE, grant_id=EVALUATION_GRANT, gpu_seconds=_CHARGES.gpu_seconds),
+        *close_support(reason),
         AccountHoldReleased(**startup, hold_id=EVALUATION_HOLD, amount_usd=Decimal("264.00"), reason=reason),
     )
 

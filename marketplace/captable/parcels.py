@@ -1,0 +1,196 @@
+"""A holder's stock as parcels: where every share came from, what it cost, and what was got for it when it went.
+
+What goes is what came first of its class, whatever it came by; only a clawback takes from its own instrument. What is
+paid for stock that changes hands is what it was offered for; without an offer nobody knows, and it counts as nothing.
+Stock that converts keeps its cost and its origin.
+"""
+
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field, replace
+from datetime import date
+from decimal import Decimal
+from fractions import Fraction
+from typing import Any
+
+from events import instrument as instruments
+from events import issuer as issuers
+from marketplace.captable.history import Act, History
+
+NOTHING = Fraction(0)
+
+
+@dataclass(frozen=True, slots=True)
+class Parcel:
+    """Shares of one class that came together.
+
+    Attributes:
+        origin: The instrument that became them, or issuer and class as they were bought.
+        class_id: Their class by now.
+        shares: How many, exact: a conversion may leave fractions of a parcel, though not of the whole.
+        cost_usd: What they cost.
+    """
+
+    origin: str
+    class_id: str
+    shares: Fraction
+    cost_usd: Fraction
+
+
+@dataclass(slots=True)
+class Tally:
+    """What was paid and received of one origin, and the cost of what is gone."""
+
+    paid: list[tuple[date, Fraction]] = field(default_factory=list)
+    received: list[tuple[date, Fraction]] = field(default_factory=list)
+    cost_gone_usd: Fraction = NOTHING
+
+
+class Parcels:
+    """What a holder has and had of an issuer's stock, act by act.
+
+    Args:
+        holder_id: The holder.
+        history: The issuer's.
+        costs: Dollars that a dollar of principal cost, by instrument of the holder's.
+    """
+
+    def __init__(self, holder_id: str, history: History, costs: Mapping[str, Fraction]) -> None:
+        self._holder_id = holder_id
+        self._issuer_id = history.issuer_id
+        self._costs = costs
+        self._conversions = [
+            act.event
+            for act in history.acts
+            if isinstance(act.event, instruments.InstrumentConverted) and act.event.holder_id == holder_id
+        ]
+        self._prices: dict[str, Decimal] = {}
+        self._rights: dict[str, Fraction] = {}
+        self._handlers: dict[type[Any], Callable[[date, Any], None]] = {
+            issuers.IssuerStockIssued: self._issue,
+            issuers.IssuerStockOffered: self._offer,
+            issuers.IssuerStockTransferred: self._transfer,
+            issuers.IssuerStockRepurchased: self._repurchase,
+            issuers.IssuerStockConverted: self._convert,
+            issuers.IssuerStockSplit: self._split,
+            issuers.IssuerOptionGranted: self._grant,
+            issuers.IssuerWarrantIssued: self._grant,
+            issuers.IssuerOptionExercised: self._exercise,
+            issuers.IssuerWarrantExercised: self._exercise,
+        }
+        self.parcels: list[Parcel] = []
+        self.tallies: dict[str, Tally] = {}
+        for act in history.acts:
+            self._follow(act)
+        for conversion in self._conversions:
+            self.tally(conversion.instrument_id).cost_gone_usd += self._find_cost(conversion)
+
+    def tally(self, origin: str) -> Tally:
+        """Return what was paid and received of an origin."""
+        return self.tallies.setdefault(origin, Tally())
+
+    def list_of(self, origin: str) -> list[Parcel]:
+        """Return the parcels of an origin."""
+        return [parcel for parcel in self.parcels if parcel.origin == origin]
+
+    def share_out(self, class_id: str, amount_usd: Fraction) -> Iterator[tuple[str, Fraction]]:
+        """Yield what of an amount that a class was paid belongs to each origin, to the cent, and all of it."""
+        held = [parcel for parcel in self.parcels if parcel.class_id == class_id]
+        whole, counted, given = sum((parcel.shares for parcel in held), NOTHING), NOTHING, 0
+        for parcel in held:
+            counted += parcel.shares
+            cents = int(amount_usd * 100 * counted / whole)
+            yield parcel.origin, Fraction(cents - given, 100)
+            given = cents
+
+    def _follow(self, act: Act) -> None:
+        handle = self._handlers.get(type(act.event))
+        if handle is not None:
+            handle(act.time.date(), act.event)
+
+    def _name_bought(self, class_id: str) -> str:
+        return f"{self._issuer_id}/{class_id}"
+
+    def _buy(self, day: date, class_id: str, shares: int, cost_usd: Fraction) -> None:
+        origin = self._name_bought(class_id)
+        self.parcels.append(Parcel(origin, class_id, Fraction(shares), cost_usd))
+        self.tally(origin).paid.append((day, cost_usd))
+
+    def _find_cost(self, conversion: instruments.InstrumentConverted) -> Fraction:
+        return Fraction(conversion.principal_usd) * self._costs.get(conversion.instrument_id, NOTHING)
+
+    def _issue(self, day: date, event: issuers.IssuerStockIssued) -> None:
+        if event.holder_id != self._holder_id:
+            return
+        for index, made in enumerate(self._conversions):
+            alike = (made.class_id, made.shares) == (event.class_id, event.shares)
+            if alike and event.cause in {made.cause, made.instrument_id}:
+                del self._conversions[index]
+                cost = self._find_cost(made)
+                self.parcels.append(Parcel(made.instrument_id, event.class_id, Fraction(event.shares), cost))
+                return
+        self._buy(day, event.class_id, event.shares, event.shares * Fraction(event.price_usd_per_share))
+
+    def _offer(self, _: date, event: issuers.IssuerStockOffered) -> None:
+        self._prices[event.transfer_id] = event.price_usd_per_share
+
+    def _transfer(self, day: date, event: issuers.IssuerStockTransferred) -> None:
+        price = Fraction(self._prices.get(event.transfer_id, Decimal(0)))
+        if event.holder_id == self._holder_id:
+            self._sell(day, event.class_id, event.shares, price)
+        if event.holder_id_after == self._holder_id:
+            self._buy(day, event.class_id, event.shares, event.shares * price)
+
+    def _repurchase(self, day: date, event: issuers.IssuerStockRepurchased) -> None:
+        if event.holder_id == self._holder_id:
+            self._sell(day, event.class_id, event.shares, Fraction(event.price_usd_per_share), event.cause)
+
+    def _sell(self, day: date, class_id: str, shares: int, price_usd: Fraction, first: str | None = None) -> None:
+        for parcel in self._take(class_id, shares, first):
+            tally = self.tally(parcel.origin)
+            tally.received.append((day, parcel.shares * price_usd))
+            tally.cost_gone_usd += parcel.cost_usd
+
+    def _convert(self, _: date, event: issuers.IssuerStockConverted) -> None:
+        if event.holder_id != self._holder_id:
+            return
+        ratio = Fraction(event.shares_after, event.shares)
+        for parcel in self._take(event.class_id, event.shares):
+            if not ratio:
+                self.tally(parcel.origin).cost_gone_usd += parcel.cost_usd
+                continue
+            self.parcels.append(replace(parcel, class_id=event.class_id_after, shares=parcel.shares * ratio))
+
+    def _split(self, _: date, event: issuers.IssuerStockSplit) -> None:
+        ratio = Fraction(event.numerator, event.denominator)
+        self.parcels = [replace(parcel, shares=parcel.shares * ratio) for parcel in self.parcels]
+        self._rights = {right: price / ratio for right, price in self._rights.items()}
+
+    def _grant(self, _: date, event: issuers.IssuerOptionGranted | issuers.IssuerWarrantIssued) -> None:
+        right = event.option_id if isinstance(event, issuers.IssuerOptionGranted) else event.warrant_id
+        self._rights[right] = Fraction(event.exercise_price_usd)
+
+    def _exercise(self, day: date, event: issuers.IssuerOptionExercised | issuers.IssuerWarrantExercised) -> None:
+        """Buy by a right; in a net exercise it is paid for with shares that are given up."""
+        if event.holder_id != self._holder_id:
+            return
+        if isinstance(event, issuers.IssuerOptionExercised):
+            price = self._rights[event.option_id]
+        else:
+            price = NOTHING if event.shares_surrendered else self._rights[event.warrant_id]
+        self._buy(day, event.class_id, event.shares, event.shares * price)
+
+    def _take(self, class_id: str, shares: int, first: str | None = None) -> list[Parcel]:
+        """Take shares of a class away, those of one origin first and then what came first, and return them."""
+        taken, left, kept = [], Fraction(shares), list(self.parcels)
+        for parcel in sorted(self.parcels, key=lambda each: each.origin != first):
+            part = min(left, parcel.shares)
+            if parcel.class_id != class_id or not part:
+                continue
+            cost = parcel.cost_usd * part / parcel.shares
+            taken.append(replace(parcel, shares=part, cost_usd=cost))
+            rest = replace(parcel, shares=parcel.shares - part, cost_usd=parcel.cost_usd - cost)
+            place = next(index for index, each in enumerate(kept) if each is parcel)
+            kept[place] = rest
+            left -= part
+        self.parcels = [parcel for parcel in kept if parcel.shares]
+        return taken

@@ -1,0 +1,55 @@
+"""Methods of the client for service lines: work beside a grant, agreed on and metered in hours."""
+
+from collections.abc import AsyncIterator
+from typing import Any
+
+from marketplace.api.bodies.service_lines import (
+    CorrectHoursBody,
+    DeclineServiceLineBody,
+    ProposeServiceLineBody,
+    VoidHoursBody,
+)
+from marketplace.api.commands import ReceiptBody
+from marketplace.client.transport import Transport
+from marketplace.projections.service_lines import HoursReadingView, ServiceLineView
+
+
+class ServiceLines(Transport):
+    """What provider, startup and holder say of service lines."""
+
+    async def propose_service_line(self, body: ProposeServiceLineBody, **options: Any) -> ReceiptBody:
+        """Offer to work for the startup of a grant; returns the service line's id."""
+        return await self.command("/v1/service-lines", body, **options)
+
+    async def approve_service_line(self, service_line_id: str, **options: Any) -> ReceiptBody:
+        """Take the equity part of what it costs, as the holder of the grant's equity."""
+        return await self.command(f"/v1/service-lines/{service_line_id}/approve", **options)
+
+    async def agree_service_line(self, service_line_id: str, **options: Any) -> ReceiptBody:
+        """Agree as the startup; what all hours cost is set aside."""
+        return await self.command(f"/v1/service-lines/{service_line_id}/agree", **options)
+
+    async def decline_service_line(self, service_line_id: str, reason: str, **options: Any) -> ReceiptBody:
+        """Decline a proposal, or withdraw it."""
+        body = DeclineServiceLineBody(reason=reason)
+        return await self.command(f"/v1/service-lines/{service_line_id}/decline", body, **options)
+
+    async def correct_hours(self, service_line_id: str, body: CorrectHoursBody, **options: Any) -> ReceiptBody:
+        """Replace a reading of hours."""
+        return await self.command(f"/v1/service-lines/{service_line_id}/hours/corrections", body, **options)
+
+    async def void_hours(self, service_line_id: str, body: VoidHoursBody, **options: Any) -> ReceiptBody:
+        """Take a reading of hours back."""
+        return await self.command(f"/v1/service-lines/{service_line_id}/hours/voids", body, **options)
+
+    async def get_service_line(self, service_line_id: str) -> ServiceLineView:
+        """Return a service line, with the hours that were worked."""
+        return await self.get(f"/v1/service-lines/{service_line_id}", ServiceLineView)
+
+    def list_service_lines(self, grant_id: str | None = None) -> AsyncIterator[ServiceLineView]:
+        """Yield service lines, of one grant or all."""
+        return self.rows("/v1/service-lines", ServiceLineView, grant_id=grant_id)
+
+    def list_hours(self, service_line_id: str) -> AsyncIterator[HoursReadingView]:
+        """Yield readings of hours, oldest first."""
+        return self.rows(f"/v1/service-lines/{service_line_id}/hours", HoursReadingView)

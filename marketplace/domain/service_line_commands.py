@@ -1,0 +1,108 @@
+"""Commands of service lines; `service_line.py` decides."""
+
+from collections.abc import Mapping
+from datetime import datetime
+from decimal import Decimal
+from typing import Literal
+
+import msgspec
+
+from events.grant import EquityPart
+from events.service_line import HoursReading
+
+Spans = tuple[tuple[datetime, datetime], ...]
+
+
+class ProposeServiceLine(msgspec.Struct, frozen=True, kw_only=True):
+    """Offer to work for the startup of a grant."""
+
+    service_line_id: str
+    grant_id: str
+    startup_id: str
+    provider_id: str
+    holder_id: str | None
+    name: str
+    price_usd_per_hour: Decimal
+    hours: Decimal
+
+
+class ApproveServiceLine(msgspec.Struct, frozen=True, kw_only=True):
+    """Take the equity part of it, as the holder."""
+
+    service_line_id: str
+
+
+class DeclineServiceLine(msgspec.Struct, frozen=True, kw_only=True):
+    """Decline a proposal, or withdraw it."""
+
+    service_line_id: str
+    by: Literal["startup", "provider", "holder", "platform"]
+    reason: str
+
+
+class AgreeServiceLine(msgspec.Struct, frozen=True, kw_only=True):
+    """Agree, as the startup; what is set aside stands in the same atomic batch."""
+
+    service_line_id: str
+    hold_id: str
+    cash_commitment_usd: Decimal
+    equity: EquityPart | None
+    at: datetime
+
+
+class ReportHours(msgspec.Struct, frozen=True, kw_only=True):
+    """Report hours worked; readings that are not accepted change nothing.
+
+    Attributes:
+        service_line_id: The service line.
+        source: The time sheet.
+        readings: What it says.
+        spans: When the grant ran, by what is known of it.
+        at: Now.
+        elsewhere: For what ids of this report were used before, as the record of the source says.
+    """
+
+    service_line_id: str
+    source: str
+    readings: tuple[HoursReading, ...]
+    spans: Spans
+    at: datetime
+    elsewhere: Mapping[str, str] = {}
+
+
+class CorrectHours(msgspec.Struct, frozen=True, kw_only=True):
+    """Replace a reading by its source."""
+
+    service_line_id: str
+    source: str
+    reading: HoursReading
+    spans: Spans
+    at: datetime
+    reason: str
+
+
+class VoidHours(msgspec.Struct, frozen=True, kw_only=True):
+    """Take a reading back."""
+
+    service_line_id: str
+    source: str
+    reading_id: str
+    reason: str
+
+
+class CloseServiceLine(msgspec.Struct, frozen=True, kw_only=True):
+    """Let what was not worked lapse: the grant is settled in full, in the same atomic batch."""
+
+    service_line_id: str
+
+
+ServiceLineCommand = (
+    ProposeServiceLine
+    | ApproveServiceLine
+    | DeclineServiceLine
+    | AgreeServiceLine
+    | ReportHours
+    | CorrectHours
+    | VoidHours
+    | CloseServiceLine
+)

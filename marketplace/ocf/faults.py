@@ -1,0 +1,31 @@
+"""Every fault of an object against the shape of its type; a strict parser stops at the first, who mends wants all."""
+
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+import msgspec
+from msgspec import structs
+
+
+def list_faults(value: Mapping[str, Any], kind: type[msgspec.Struct]) -> Iterator[str]:
+    """Yield what is wrong with an object, one sentence a member; nothing where it has the shape.
+
+    Args:
+        value: The object, as JSON has it.
+        kind: The type whose shape it is to have.
+    """
+    fields = {field.encode_name: field for field in structs.fields(kind)}
+    for name in value:
+        if name not in fields and name != kind.__struct_config__.tag_field:
+            yield f"there is no member {name!r} in OCF 1.2.0"
+    for name, field in fields.items():
+        if name not in value:
+            if field.required:
+                yield f"member {name!r} is missing"
+            continue
+        try:
+            msgspec.convert(value[name], field.type)
+        except msgspec.ValidationError as error:
+            text, _, path = str(error).partition(" - at `$")
+            text = text.replace("Expected `str` matching regex", "expected text of the form")
+            yield f"{name}{path.rstrip('`')}: {text}"

@@ -1,0 +1,72 @@
+"""A sketch of a book is ready at once, and what it says is true of the book: its bound, and the interval of a price."""
+
+from dataclasses import replace
+from decimal import Decimal
+
+import pytest
+
+from marketplace.clearing.model import Bid
+from marketplace.clearing.standing import estimate, sketch, stand
+from tests.clearing.books import market_book, order, random_book
+
+
+@pytest.fixture
+def large(monkeypatch):
+    """Let no book be small enough to be solved at once."""
+    monkeypatch.setattr("marketplace.clearing.standing.EXACT_COLUMNS_MAX_OF_BOOK", 0)
+
+
+def test_a_small_book_is_solved_as_ever():
+    given = random_book(4, orders=8)
+    assert sketch(given, seed=1).solved.proven
+    assert not sketch(given, seed=1).sketched
+
+
+@pytest.mark.usefixtures("large")
+def test_the_interval_of_a_sketch_encloses_the_price_that_wins():
+    compared = 0
+    for seed in range(30):
+        whole = random_book(seed, orders=3 + seed % 6, pools=1 + seed % 2, periods=8, mandates=seed % 3 == 0)
+        rest, mine = replace(whole, orders=whole.orders[:-1]), whole.orders[-1]
+        sure, rough = estimate(stand(rest, seed=1), mine), estimate(sketch(rest, seed=1), mine)
+        price = sure.price_to_win_usd_per_gpu_hour
+        if price is not None and sure.sure and not rough.sure and rough.lower_usd_per_gpu_hour is not None:
+            compared += 1
+            assert rough.lower_usd_per_gpu_hour <= price, seed
+            assert rough.upper_usd_per_gpu_hour is None or price <= rough.upper_usd_per_gpu_hour, seed
+    assert compared >= 10
+
+
+@pytest.mark.usefixtures("large")
+def test_prices_of_the_book_before_serve_the_one_that_changed():
+    given = market_book(3, orders=60, pools=6)
+    before = stand(given, seed=1)
+    changed = replace(given, orders=given.orders[1:])
+    plain, known = sketch(changed, seed=1), sketch(changed, seed=1, prior=before)
+    true = stand(changed, seed=1)
+    assert true.solved.bound <= known.solved.bound < plain.solved.bound
+    assert known.solved.allocation.total <= true.solved.bound * 10**6
+
+
+@pytest.mark.usefixtures("large")
+@pytest.mark.parametrize("shift", [-5, 3, 400])
+def test_prices_of_a_book_of_other_days_are_read_on_the_same_days(shift):
+    lots = market_book(3, orders=60, pools=6)
+    before = stand(lots, seed=1)
+    later = replace(
+        lots,
+        lots=tuple(
+            replace(lot, from_period=max(lot.from_period - shift, 0), to_period=lot.to_period - shift)
+            for lot in lots.lots
+            if lot.to_period - shift > 0 and lot.to_period - shift <= lots.periods
+        ),
+        orders=tuple(
+            replace(each, start_earliest=each.start_earliest - shift, start_latest=each.start_latest - shift)
+            for each in lots.orders
+            if each.start_earliest >= shift
+        ),
+    )
+    found = sketch(later, seed=1, prior=before, shift=shift)
+    assert found.solved.bound >= stand(later, seed=1).solved.bound
+    asked = order("mine", 8, 10, (0, 20), *(Bid(f"p{pool}", Decimal(4)) for pool in range(6)))
+    assert estimate(found, asked).reason is not None or estimate(found, asked).placements

@@ -1,0 +1,60 @@
+"""What the engine says in periods is told in instants and hours, and can be taken back to what it said."""
+
+from datetime import UTC, datetime, timedelta
+
+import pytest
+
+from marketplace.clearing import model
+from marketplace.core.errors import Corrupt
+from marketplace.runtime.horizon import Horizon
+from marketplace.runtime.telling import take_back_reason, tell_reason
+
+HORIZON = Horizon(datetime(2026, 3, 1, tzinfo=UTC), timedelta(days=1), 30)
+OUTBID = model.Reason(
+    "outbid",
+    "others took the capacity",
+    {
+        "start_period": "2",
+        "nearest_start_that_wins": "9",
+        "largest_nodes_that_win": "3",
+        "longest_duration_that_wins": "2",
+        "price_to_win_usd_per_gpu_hour": "2.51",
+        "price_to_win_guarantee": "exact",
+    },
+)
+HOPELESS = model.Reason(
+    "never_feasible", "no pool has it", {"nearest_feasible_start": "4", "longest_duration_periods": "5"}
+)
+
+LIMITED = model.Reason("limit_reached", "12 is left, and it would take 99", {"limit_id": "power/sit_1"})
+
+
+def test_a_reason_names_instants_and_hours_in_facts_and_words():
+    told = tell_reason(HORIZON, OUTBID)
+    assert told.facts["start_at"] == "2026-03-03T00:00:00Z"
+    assert told.facts["nearest_start_that_wins_at"] == "2026-03-10T00:00:00Z"
+    assert told.facts["longest_duration_that_wins_hours"] == "48"
+    assert told.text == (
+        "others took the capacity; at its own offer it would have won with a start at 2026-03-10T00:00:00Z,"
+        " or with 3 nodes, or for 48 hours; at 2.51 USD per GPU-hour it would have won"
+    )
+    hopeless = tell_reason(HORIZON, HOPELESS)
+    assert hopeless.facts["longest_duration_hours"] == "120"
+    assert hopeless.text == "no pool has it; the nearest start that would do is 2026-03-05T00:00:00Z"
+
+
+def test_a_limit_is_told_with_its_unit():
+    told = tell_reason(HORIZON, LIMITED)
+    assert (told.text, told.facts["limit_unit"]) == ("12 is left, and it would take 99 kW", "kW")
+
+
+@pytest.mark.parametrize("said", [OUTBID, HOPELESS, LIMITED, model.Reason("deferred", "there was no room", {})])
+def test_what_was_told_is_taken_back_to_what_the_engine_said(said):
+    assert take_back_reason(HORIZON, tell_reason(HORIZON, said)) == said
+
+
+def test_another_instant_than_the_engines_is_no_reason_of_its():
+    told = tell_reason(HORIZON, HOPELESS)
+    told.facts["nearest_feasible_start_at"] = "2026-03-06T00:00:00Z"
+    with pytest.raises(Corrupt):
+        take_back_reason(HORIZON, told)
