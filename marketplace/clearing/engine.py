@@ -1,6 +1,6 @@
 """One call from a book to a clearing, the same every time."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from decimal import Decimal
 from fractions import Fraction
 from typing import Literal
@@ -12,7 +12,7 @@ from marketplace.clearing.bound import render_shadow
 from marketplace.clearing.codec import hash_book, hash_json, render_decisions, render_prices
 from marketplace.clearing.grid import Grid, compile_book
 from marketplace.clearing.marginal import count_hours
-from marketplace.clearing.model import Book, Certificate, Clearing, Decision, LotShare, Match, PriceRange
+from marketplace.clearing.model import Book, Certificate, Clearing, Decision, LotShare, Match, Order, PriceRange
 from marketplace.clearing.money import MICRO, micro, ratio_up, usd, usd_of
 from marketplace.clearing.pricing import Micros, render_price_runs, set_prices, share_lots
 from marketplace.clearing.reasons import list_reasons, regret_micros
@@ -94,6 +94,7 @@ def _decide(answer: _Answer) -> tuple[Decision, ...]:
         for order, shares in share_lots(answer.allocation, pool).items():
             matches[order] = _match(answer, order, shares)
     seconds = Seconds(answer.book, answer.allocation, answer.prices, matches)
+    losers = _explain_all(answer, [order for order in range(len(answer.book.orders)) if order not in matches])
     return tuple(
         Decision(
             request.order_id,
@@ -104,7 +105,7 @@ def _decide(answer: _Answer) -> tuple[Decision, ...]:
             second_best=seconds.find(order, matches[order]),
         )
         if order in matches
-        else _explain(answer, order)
+        else losers[order]
         for order, request in enumerate(answer.book.orders)
     )
 
@@ -129,6 +130,20 @@ def _match(answer: _Answer, order: int, shares: tuple[LotShare, ...]) -> Match:
         price,
         usd_of(price * count_hours(answer.allocation.grid, way)),
     )
+
+
+def _explain_all(answer: _Answer, orders: list[int]) -> dict[int, Decision]:
+    """Explain losers; those that ask for the same are told the same, unless prices are worked out exactly."""
+    alone = answer.exactly or answer.allocation.grid.rules is not None
+    told: dict[Order, Decision] = {}
+    found = {}
+    for order in orders:
+        request = answer.book.orders[order]
+        alike = request if alone else replace(request, order_id="")
+        if alike not in told:
+            told[alike] = _explain(answer, order)
+        found[order] = replace(told[alike], order_id=request.order_id)
+    return found
 
 
 def _explain(answer: _Answer, order: int) -> Decision:

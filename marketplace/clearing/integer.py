@@ -16,6 +16,8 @@ from marketplace.clearing.program import Program, new_solver
 
 SHORT_RELATIVE = 1e-9
 WHOLE_LEAST = 0.5
+WITHOUT = ("mip_allow_restart", "mip_detect_symmetry", "mip_heuristic_run_root_reduced_cost")
+"""What the solver does without: on the programs of a search each takes longer than what it finds is worth."""
 ASKED = highspy.cb.HighsCallbackType.kCallbackMipInterrupt
 
 
@@ -61,7 +63,7 @@ def solve_program(program: Program, begin: Floats, work: Work) -> Answer:
             return Answer(None, proven=False)
         objective = solver.getInfo().objective_function_value
         # HiGHS 1.16 sometimes reports the placements it began from although it found better ones: then begin cold.
-        if float(cost @ values[: len(cost)]) >= objective * (1 - SHORT_RELATIVE):
+        if float(cost @ values[: len(cost)]) >= objective - SHORT_RELATIVE * abs(objective):
             break
     proven = solver.getModelStatus() == highspy.HighsModelStatus.kOptimal
     bound = max(objective, solver.getInfo().mip_dual_bound)
@@ -79,7 +81,8 @@ def _limit(solver: Any, work: Work) -> Any:
 
     solver.setOptionValue("mip_max_nodes", work.nodes)
     solver.setOptionValue("mip_rel_gap", work.gap)
-    solver.setOptionValue("mip_allow_restart", False)  # noqa: FBT003 - the solver's own interface
+    for name in WITHOUT:
+        solver.setOptionValue(name, False)  # noqa: FBT003 - the solver's own interface
     solver.setCallback(ask, None)
     solver.startCallback(ASKED)
     return solver

@@ -27,10 +27,14 @@ THREADS = 2
 WORK = Work(nodes=30, asks=80, gap=1e-4)
 LIGHT_WORK = Work(nodes=10, asks=30, gap=5e-4)
 """Of small programs, hard ones are given up early: another stretch of pools and time gains more by then."""
-WORK_OF_WHOLE = Work(nodes=10, asks=60, gap=2e-4)
+WORK_OF_WHOLE = Work(nodes=10, asks=45, gap=2e-4)
+WORK_OF_NARROW = Work(nodes=30, asks=60, gap=3e-4)
+NARROW_LOSS = 0.001
+"""How much of the bound a placement may lose and still be in the narrow program about every order."""
 WIDTHS = (2, 3, 5, 8)
 """How long a neighbourhood may be, in mean durations of orders."""
 LOSSES = (0.01, 0.03, 0.1)
+LOSSES_NARROW = (0.003, 0.01, 0.03)
 """How much of its worth a placement may lose at the shadow prices and still be considered."""
 SPAN_LEAST = 4
 SHRINK = 0.8
@@ -39,12 +43,13 @@ TOLERANCE_MICRO = 10.0
 
 @dataclass(frozen=True, slots=True)
 class Reach:
-    """How large neighbourhoods may be, how many are solved in one batch, and how hard each is tried."""
+    """How large neighbourhoods may be, how many are solved in one batch, how hard each is tried, and with what."""
 
     columns: int
     pools: int
     batch: int
     work: Work = WORK
+    losses: tuple[float, ...] = LOSSES
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,13 +106,20 @@ class Neighbourhoods:
         for task, chosen in zip(tasks, threads.map(self._solve, tasks), strict=True):
             self._apply(task, chosen)
 
-    def begin_whole(self, threads: ThreadPoolExecutor) -> Whole:
-        """Begin to decide about every order anew in one program, beside the rounds that follow."""
+    def begin_whole(self, threads: ThreadPoolExecutor, loss_max: float = math.inf) -> Whole:
+        """Begin to decide about every order anew in one program, beside what follows.
+
+        Args:
+            threads: Where the program runs.
+            loss_max: Micro-dollars that a placement may lose at the shadow prices and still be considered. Without the
+                others a program soon comes to a good answer; it only proves what holds among those that it considers.
+        """
         view = self._view()
         orders = np.unique(self.prospects.order)
-        fixed, incumbent = np.zeros(self.table.rows), view.current.astype(np.float64)
-        taken = self._taken_by_others(orders)
-        task = Task(np.arange(len(self.prospects.order)), orders, fixed, incumbent, taken, WORK_OF_WHOLE)
+        columns = np.flatnonzero((self.prospects.loss <= loss_max) | view.current)
+        fixed, incumbent = np.zeros(self.table.rows), view.current[columns].astype(np.float64)
+        work = WORK_OF_WHOLE if math.isinf(loss_max) else WORK_OF_NARROW
+        task = Task(columns, orders, fixed, incumbent, self._taken_by_others(orders), work)
         return Whole(task, threads.submit(self._answer, task))
 
     def end_whole(self, whole: Whole) -> bool:
@@ -116,12 +128,15 @@ class Neighbourhoods:
         Returns:
             Whether no clearing can be worth more, within the gap of that program; where prices took nothing off it.
         """
-        answer, incumbent = whole.answer.result(), self._view().current
-        taken = incumbent if answer.taken is None else answer.taken
-        if answer.proven and math.isfinite(answer.bound):
+        answer, task = whole.answer.result(), whole.task
+        if answer.taken is None:
+            return False
+        proven = answer.proven and len(task.columns) == len(self.prospects.order)
+        if proven and math.isfinite(answer.bound):
             self.unpriced = Fraction(math.ceil(Fraction(answer.bound) * MICRO), MICRO)
-        self._apply(whole.task, np.flatnonzero(taken))
-        return answer.proven and bool((self._view().current == taken).all())
+        chosen = task.columns[answer.taken]
+        self._apply(task, chosen)
+        return proven and np.array_equal(np.flatnonzero(self._view().current), chosen)
 
     def _choose(self) -> list[Task]:
         count, view = len(self.grid.yards), self._view()
@@ -178,7 +193,7 @@ class Neighbourhoods:
         first = self.pick.choices(range(len(used)), np.where(used, 0.0, losses).tolist())[0]
         inside = np.zeros(len(used), dtype=np.bool_)
         inside[first] = True
-        view = replace(view, good=self.prospects.loss <= self.pick.choice(LOSSES) * self.prospects.worth)
+        view = replace(view, good=self.prospects.loss <= self.pick.choice(self.reach.losses) * self.prospects.worth)
         width = min(self.grid.periods, math.ceil(self.pick.choice(WIDTHS) * self.duration))
         begin = self.pick.randint(0, self.grid.periods - width)
         columns = self._columns(view, inside, begin, begin + width)

@@ -7,11 +7,20 @@ import random
 from concurrent.futures import ThreadPoolExecutor
 from fractions import Fraction
 
+import numpy as np
+
 from marketplace.clearing.allocation import Allocation
 from marketplace.clearing.bound import Shadow
 from marketplace.clearing.grid import Floats, Grid
 from marketplace.clearing.marginal import settle
-from marketplace.clearing.neighbourhood import LIGHT_WORK, THREADS, Neighbourhoods, Reach
+from marketplace.clearing.neighbourhood import (
+    LIGHT_WORK,
+    LOSSES_NARROW,
+    NARROW_LOSS,
+    THREADS,
+    Neighbourhoods,
+    Reach,
+)
 from marketplace.clearing.program import RowTable, WayTable
 from marketplace.clearing.prospects import Prospects
 from marketplace.clearing.ruin import Ruin
@@ -20,13 +29,17 @@ RUINS_PER_ROUND = 100
 RUINS_FIRST_PER_ORDER = 2
 SETTLE_ROUNDS = 8
 PATIENCE_ROUNDS = 12
-PATIENCE_ROUNDS_SMALL = 4
+PATIENCE_ROUNDS_SMALL = 2
 SMALL_COLUMNS_MAX = 3_000
-WHOLE_ROUNDS = 3
-"""Rounds of a small book after which the program about all of it is waited for."""
+ROUNDS_LEAST = 2
 SMALL_REACH = Reach(columns=250, pools=6, batch=4, work=LIGHT_WORK)
-REACHES = (Reach(columns=500, pools=8, batch=6), Reach(columns=250, pools=8, batch=6, work=LIGHT_WORK))
+LIGHT_REACH = Reach(columns=250, pools=8, batch=6, work=LIGHT_WORK)
+REACHES = (Reach(columns=1_000, pools=8, batch=6, losses=LOSSES_NARROW), LIGHT_REACH)
 """Rounds take turns: few large programs, each solved well, and small ones, which cost a fifth and mend as much."""
+REACHES_OF_EQUALS = (Reach(columns=500, pools=8, batch=6), LIGHT_REACH)
+EQUAL_LOSS = 0.003
+EQUALS_MIN = 8
+"""Placements of an order, in the mean, that are as good as its best; so many make large programs hard to solve."""
 GAIN_RELATIVE = 1e-6
 
 
@@ -75,21 +88,41 @@ def improve(
         return 0, None
     ruin = Ruin(allocation, prospects, pick)
     small = len(prospects.order) <= SMALL_COLUMNS_MAX
-    programs = Neighbourhoods(allocation, prospects, tables, (pick, SMALL_REACH if small else REACHES[0]))
+    reaches = (SMALL_REACH,) if small else choose_reaches(prospects)
+    programs = Neighbourhoods(allocation, prospects, tables, (pick, reaches[0]))
     slices = 1 if small else SETTLE_ROUNDS
-    ruin.run(RUINS_FIRST_PER_ORDER * len(allocation.grid.wishes))
+    orders = np.unique(prospects.order).tolist()
+    ruin.run(RUINS_FIRST_PER_ORDER * len(orders))
+    settle(allocation, tables[2], sorted(orders, key=lambda order: -prospects.best[order]))
     idle = 0
     with ThreadPoolExecutor(THREADS) as threads:
-        whole = programs.begin_whole(threads) if small else None
+        if small and _decide_whole(programs, threads):
+            return 0, programs.unpriced
         for done in range(1, rounds + 1):
             before = allocation.total
             ruin.run(RUINS_PER_ROUND)
-            programs.reach = SMALL_REACH if small else REACHES[done % len(REACHES)]
+            programs.reach = reaches[done % len(reaches)]
             programs.run(threads)
-            settle(allocation, tables[2], range(done % slices, len(allocation.grid.wishes), slices))
-            if whole is not None and done == min(WHOLE_ROUNDS, rounds) and programs.end_whole(whole):
-                return done, programs.unpriced
+            settle(allocation, tables[2], orders[done % slices :: slices])
             idle = 0 if allocation.total > before * (1 + GAIN_RELATIVE) else idle + 1
-            if done >= WHOLE_ROUNDS and idle >= (PATIENCE_ROUNDS_SMALL if small else PATIENCE_ROUNDS):
+            if done >= ROUNDS_LEAST and idle >= (PATIENCE_ROUNDS_SMALL if small else PATIENCE_ROUNDS):
                 return done, programs.unpriced
     return rounds, programs.unpriced
+
+
+def _decide_whole(programs: Neighbourhoods, threads: ThreadPoolExecutor) -> bool:
+    """Decide about every order at once, by all placements and, at the same time, by those alone that lose little.
+
+    Returns:
+        Whether no clearing can be worth more, within the gap of the program about all placements.
+    """
+    whole = programs.begin_whole(threads)
+    narrow = programs.begin_whole(threads, NARROW_LOSS * programs.allocation.total)
+    programs.end_whole(narrow)
+    return programs.end_whole(whole)
+
+
+def choose_reaches(prospects: Prospects) -> tuple[Reach, ...]:
+    """Return what the rounds of a large book take turns with: larger programs where few placements are equally good."""
+    equals = int((prospects.loss <= EQUAL_LOSS * prospects.worth).sum())
+    return REACHES_OF_EQUALS if equals > EQUALS_MIN * len(np.unique(prospects.order)) else REACHES

@@ -13,9 +13,12 @@ from marketplace.clearing.money import MICRO
 from marketplace.clearing.program import RowTable, WayTable, list_columns
 from marketplace.clearing.prospects import Prospects
 from marketplace.clearing.search import SMALL_COLUMNS_MAX, greedy, improve
+from marketplace.clearing.twins import drop_twins
 
 EXACT_COLUMNS_MAX = 600
 EXACT_EFFORT = Effort(gap=0, nodes=300)
+BOUND_RELATIVE = 1e-9
+"""How near the bound an allocation is when nothing is left to search for."""
 ROUNDS_SMALL = 40
 ROUNDS_LEAST = 16
 ROUNDS_USUAL = 52
@@ -51,9 +54,10 @@ def solve(grid: Grid, seed: int, iterations: int | None) -> Solved:
         iterations: Rounds of search; None chooses by the number of placements.
     """
     ways, table, columns = WayTable(grid), RowTable(grid), list_columns(grid)
-    shadow = solve_relaxation(grid, ways, table, columns, seed)
+    distinct = drop_twins(grid, ways, columns)
+    shadow = solve_relaxation(grid, ways, table, distinct, seed)
     bound = bound_of(grid, ways, columns, shadow)
-    prospects = Prospects(grid, ways, columns, shadow)
+    prospects = Prospects(grid, ways, distinct, shadow)
     allocation = greedy(grid, prospects)
     unpriced: Fraction | None = None
     if len(columns.way) <= EXACT_COLUMNS_MAX:
@@ -65,6 +69,8 @@ def solve(grid: Grid, seed: int, iterations: int | None) -> Solved:
             begin_early(allocation)
             return Solved(allocation, shadow, bound, 0, proven=True, unpriced=unpriced)
     rounds = default_rounds(len(columns.way)) if iterations is None else iterations
+    if allocation.total >= float(bound) * MICRO * (1 - BOUND_RELATIVE):
+        return Solved(allocation, shadow, bound, 0, proven=False, unpriced=bound if unpriced is None else unpriced)
     done, ceiling = improve(allocation, prospects, (ways, table, shadow), seed, rounds)
     return Solved(allocation, shadow, bound, done, proven=False, unpriced=ceiling if unpriced is None else unpriced)
 

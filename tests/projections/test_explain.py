@@ -153,6 +153,16 @@ async def test_a_statement_as_csv_holds_the_same_numbers(engine: AsyncEngine, me
     assert closing == {stand.account: stand.amount for stand in statement.closing}
 
 
+async def test_the_page_to_print_has_cents_thousands_and_plain_instants(engine: AsyncEngine, memory_log: MemoryLog):
+    story = await _tell(engine, memory_log)
+    statement = await _load(engine, start=parse_facts(story.recorded)[0].time, end=story.now + timedelta(days=1))
+    page, line = render_html(statement), statement.lines[0]
+    assert f'<td class="number">{line.balance:,.2f}</td>' in page
+    assert "100,000,000.00" in page
+    assert f"<td>{line.recorded_at:%Y-%m-%d %H:%M:%S} UTC</td>" in page
+    assert "<td>available</td>" in page
+
+
 async def test_words_of_others_are_neither_markup_nor_formulas(engine: AsyncEngine, memory_log: MemoryLog):
     story = Story()
     begin(story)

@@ -3,7 +3,7 @@
 import csv
 import html
 import io
-from datetime import datetime
+from datetime import UTC, datetime
 from decimal import Decimal
 from typing import Final
 
@@ -62,21 +62,23 @@ def _write(amount: Decimal) -> str:
 def render_html(statement: AccountStatementView) -> str:
     """Return a statement as a page to print; it loads nothing and runs nothing."""
     title = html.escape(f"Statement of account {statement.account_id}")
-    span = html.escape(f"{statement.start.isoformat()} to {statement.end.isoformat()}, as {statement.basis}")
+    span = html.escape(f"{_print_instant(statement.start)} to {_print_instant(statement.end)}, as {statement.basis}")
     rows = "".join(_render_row(line) for line in statement.lines)
+    opening, closing = (_render_stands(stands, statement.unit) for stands in (statement.opening, statement.closing))
     return (
         f'<!doctype html><html lang="en"><meta charset="utf-8"><title>{title}</title><style>{_STYLE}</style>'
         f"<h1>{title}</h1><p>Party {html.escape(statement.party_id)}. {span}. Unit {html.escape(statement.unit)}.</p>"
-        f"<h2>Opening</h2>{_render_stands(statement.opening)}<h2>Lines</h2>"
+        f"<h2>Opening</h2>{opening}<h2>Lines</h2>"
         "<table><thead><tr><th>event</th><th>recorded</th><th>occurred</th><th>what</th><th>for</th><th>account</th>"
         f'<th class="number">amount</th><th class="number">balance</th></tr></thead><tbody>{rows}</tbody></table>'
-        f"<h2>Closing</h2>{_render_stands(statement.closing)}</html>"
+        f"<h2>Closing</h2>{closing}</html>"
     )
 
 
-def _render_stands(stands: tuple[StandView, ...]) -> str:
+def _render_stands(stands: tuple[StandView, ...], unit: str) -> str:
     rows = "".join(
-        f'<tr><td>{html.escape(stand.account)}</td><td class="number">{_write(stand.amount)}</td></tr>'
+        f"<tr><td>{html.escape(_name_part(stand.account))}</td>"
+        f'<td class="number">{_print_amount(stand.amount, unit)}</td></tr>'
         for stand in stands
     )
     return f"<table>{rows}</table>" if rows else "<p>Nothing.</p>"
@@ -85,12 +87,27 @@ def _render_stands(stands: tuple[StandView, ...]) -> str:
 def _render_row(line: LineView) -> str:
     words = (
         str(line.sequence),
-        line.recorded_at.isoformat(),
-        line.occurred_at.isoformat(),
+        _print_instant(line.recorded_at),
+        _print_instant(line.occurred_at),
         line.event,
         line.cause or "",
-        line.account,
+        _name_part(line.account),
     )
     cells = "".join(f"<td>{html.escape(word)}</td>" for word in words)
-    numbers = "".join(f'<td class="number">{_write(amount)}</td>' for amount in (line.amount, line.balance))
+    amounts = (_print_amount(amount, line.unit) for amount in (line.amount, line.balance))
+    numbers = "".join(f'<td class="number">{amount}</td>' for amount in amounts)
     return f"<tr>{cells}{numbers}</tr>"
+
+
+def _name_part(account: str) -> str:
+    """Return which part of the account that the page is about a ledger account is, such as ``held``."""
+    return account.partition("/")[2]
+
+
+def _print_instant(at: datetime) -> str:
+    return f"{at.astimezone(UTC):%Y-%m-%d %H:%M:%S} UTC"
+
+
+def _print_amount(amount: Decimal, unit: str) -> str:
+    """Return an amount with its thousands apart, dollars to the cent; nothing is rounded: dollars are whole cents."""
+    return f"{amount:,.2f}" if unit == "USD" else f"{amount:,f}"
