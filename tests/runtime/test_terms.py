@@ -166,7 +166,7 @@ async def test_an_order_that_asks_for_standing_bids_on_no_provider_below_it(worl
     pool, lot = await world.market.state("pool", world.pool), await world.market.state("lot", world.lot)
     site = await world.market.state("site", world.site)
     for score, bids in ((Fraction(9, 10), 1), (Fraction(89, 100), 0)):
-        sale = Supply({world.pool: pool}, {world.lot: lot}, {world.site: site}, {world.provider: score})
+        sale = Supply({world.pool: pool}, {world.lot: lot}, {}, {world.provider: score}, {world.site: site})
         assert len(build_book(opened, sale, [order]).orders[0].bids) == bids
 
 
