@@ -13,6 +13,7 @@ from marketplace.clearing.allocation import Allocation
 from marketplace.clearing.bound import Shadow
 from marketplace.clearing.grid import Floats, Grid
 from marketplace.clearing.marginal import settle
+from marketplace.clearing.money import MICRO
 from marketplace.clearing.neighbourhood import (
     LIGHT_WORK,
     LOSSES_NARROW,
@@ -30,6 +31,9 @@ RUINS_FIRST_PER_ORDER = 2
 SETTLE_ROUNDS = 8
 PATIENCE_ROUNDS = 12
 PATIENCE_ROUNDS_SMALL = 2
+PATIENCE_ROUNDS_SHORT = 4
+SHORT_OF_BOUND = 0.03
+"""A small book goes on for longer where what it has is short of the bound by this share: prices may have cost much."""
 SMALL_COLUMNS_MAX = 3_000
 ROUNDS_LEAST = 2
 SMALL_REACH = Reach(columns=250, pools=6, batch=4, work=LIGHT_WORK)
@@ -73,7 +77,13 @@ def _size(grid: Grid, order: int) -> float:
 
 
 def improve(
-    allocation: Allocation, prospects: Prospects, tables: tuple[WayTable, RowTable, Shadow], seed: int, rounds: int
+    allocation: Allocation,
+    prospects: Prospects,
+    tables: tuple[WayTable, RowTable, Shadow],
+    bound: Fraction,
+    *,
+    seed: int,
+    rounds: int,
 ) -> tuple[int, Fraction | None]:
     """Improve an allocation in place for a number of rounds, fewer when it stops helping.
 
@@ -105,9 +115,17 @@ def improve(
             programs.run(threads)
             settle(allocation, tables[2], orders[done % slices :: slices])
             idle = 0 if allocation.total > before * (1 + GAIN_RELATIVE) else idle + 1
-            if done >= ROUNDS_LEAST and idle >= (PATIENCE_ROUNDS_SMALL if small else PATIENCE_ROUNDS):
+            if done >= ROUNDS_LEAST and idle >= _patience(allocation, bound, small=small):
                 return done, programs.unpriced
     return rounds, programs.unpriced
+
+
+def _patience(allocation: Allocation, bound: Fraction, *, small: bool) -> int:
+    """Return after how many rounds without a gain a search ends."""
+    if not small:
+        return PATIENCE_ROUNDS
+    short = allocation.total < float(bound) * MICRO * (1 - SHORT_OF_BOUND)
+    return PATIENCE_ROUNDS_SHORT if short else PATIENCE_ROUNDS_SMALL
 
 
 def _decide_whole(programs: Neighbourhoods, threads: ThreadPoolExecutor) -> bool:

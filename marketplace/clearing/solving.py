@@ -71,7 +71,7 @@ def solve(grid: Grid, seed: int, iterations: int | None) -> Solved:
     rounds = default_rounds(len(columns.way)) if iterations is None else iterations
     if allocation.total >= float(bound) * MICRO * (1 - BOUND_RELATIVE):
         return Solved(allocation, shadow, bound, 0, proven=False, unpriced=bound if unpriced is None else unpriced)
-    done, ceiling = improve(allocation, prospects, (ways, table, shadow), seed, rounds)
+    done, ceiling = improve(allocation, prospects, (ways, table, shadow), bound, seed=seed, rounds=rounds)
     return Solved(allocation, shadow, bound, done, proven=False, unpriced=ceiling if unpriced is None else unpriced)
 
 
