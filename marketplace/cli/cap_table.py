@@ -1,6 +1,6 @@
 """A cap table as a page that a person reads: holders, classes of stock, the pool, instruments, and the limit."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from decimal import Decimal
 from fractions import Fraction
 from typing import Final
@@ -38,9 +38,12 @@ def show_cap_table(report: CapTableReport) -> None:
 
 
 def _build(title: str, *columns: str, left: int = 1) -> Table:
+    """Return an empty table: text on the `left`, then numbers; these and the name that a row begins with stay whole."""
     table = Table(title=title, title_justify="left")
     for index, column in enumerate(columns):
-        table.add_column(column, justify="left" if index < left else "right", no_wrap=index == 0, overflow="fold")
+        is_text = index < left
+        whole = not is_text or index == 0
+        table.add_column(column, justify="left" if is_text else "right", no_wrap=whole, overflow="fold")
     return table
 
 
@@ -82,9 +85,13 @@ def _render_holder(line: HolderLine) -> tuple[str, ...]:
     )
 
 
-def _list_classes(classes: Iterable[ClassLine]) -> Table:
-    columns = ("class", "kind", "authorised", "outstanding", "under warrants", "to be issued", "issue price, USD")
-    table = _build("Classes of stock", *columns, "converts at, USD", "as converted", left=2)
+def _list_classes(classes: Sequence[ClassLine]) -> Table:
+    """Return the classes, without warrants and conversion prices where no class has any of its own."""
+    warrants = any(line.warrant_shares for line in classes)
+    protected = any(line.conversion_price_usd != line.issue_price_usd for line in classes)
+    columns = ["class", "kind", "authorised", "outstanding", *(["under\nwarrants"] * warrants), "to be\nissued"]
+    columns += ["issue\nprice, USD", *(["converts\nat, USD"] * protected), "as\nconverted"]
+    table = _build("Classes of stock", *columns, left=2)
     return _fill(
         table,
         (
@@ -93,10 +100,10 @@ def _list_classes(classes: Iterable[ClassLine]) -> Table:
                 line.kind,
                 f"{line.authorised_shares:,}",
                 f"{line.outstanding_shares:,}",
-                f"{line.warrant_shares:,}",
+                *([f"{line.warrant_shares:,}"] * warrants),
                 f"{line.issuable_shares:,}",
                 _price(line.issue_price_usd),
-                _price(line.conversion_price_usd),
+                *([_price(line.conversion_price_usd)] * protected),
                 _shares(line.as_converted_shares),
             )
             for line in classes
