@@ -56,7 +56,7 @@ from marketplace.domain.service_line_commands import (
 )
 from marketplace.domain.usage import READINGS_MAX
 from marketplace.domain.usage_commands import Answer
-from marketplace.domain.usage_rules import INTERVAL_MAX
+from marketplace.domain.usage_rules import INTERVAL_MAX, find_interval_fault
 
 KEPT_MAX: Final = 10_000
 """Readings of one service line, the voided ones too."""
@@ -128,12 +128,9 @@ def _answer(command: ReportHours, reading: HoursReading, state: ServiceLine) -> 
 def _find_fault(reading: HoursReading, spans: Spans, at: datetime, state: ServiceLine) -> Refusal | None:
     """Return the first fault of a reading, None where it may count."""
     start, end, agreed = reading.start, reading.end, state.terms
-    if start.tzinfo is None or end.tzinfo is None:
-        return Refusal("time_naive", "the interval has no offset; state one, such as Z")
-    if end <= start:
-        return Refusal("span_empty", f"the interval ends at {end.isoformat()}, not after its start")
-    if start.microsecond or end.microsecond:
-        return Refusal("seconds_not_whole", "intervals begin and end at whole seconds")
+    fault = find_interval_fault(start, end)
+    if fault is not None:
+        return fault
     try:
         require_hours(reading.hours, "/hours")
     except Refusal as refusal:

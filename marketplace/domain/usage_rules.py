@@ -46,17 +46,25 @@ def count_gpus(measurement: Measurement, gpus_per_node: int) -> int:
     return (measurement.nodes or 0) * gpus_per_node if measurement.gpus is None else measurement.gpus
 
 
-def find_fault(
-    measurement: Measurement, metered: Metered, at: datetime, state: UsageState, count: Count
-) -> Refusal | None:
-    """Return the first fault of a measurement, None where it may count."""
-    start, end = measurement.start, measurement.end
+def find_interval_fault(start: datetime, end: datetime) -> Refusal | None:
+    """Return what is wrong with an interval that is reported, whatever it is of; None where nothing is."""
     if start.tzinfo is None or end.tzinfo is None:
         return Refusal("time_naive", "the interval has no offset; state one, such as Z")
     if end <= start:
         return Refusal("span_empty", f"the interval ends at {end.isoformat()}, not after its start")
     if start.microsecond or end.microsecond:
         return Refusal("seconds_not_whole", "intervals begin and end at whole seconds")
+    return None
+
+
+def find_fault(
+    measurement: Measurement, metered: Metered, at: datetime, state: UsageState, count: Count
+) -> Refusal | None:
+    """Return the first fault of a measurement, None where it may count."""
+    start, end = measurement.start, measurement.end
+    fault = find_interval_fault(start, end)
+    if fault is not None:
+        return fault
     stated = [number for number in (measurement.nodes, measurement.gpus) if number is not None]
     if min(stated, default=0) < 1:
         return Refusal("nodes_not_positive", f"{min(stated, default=0)} nodes or GPUs do not count; report at least 1")

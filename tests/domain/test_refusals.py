@@ -39,6 +39,7 @@ RAISED_BY = {
     "require_note": AMOUNTS | {"missing_convention"},
     "require_span": {"time_naive", "span_empty"},
     "require_consequence": {"consequence_missing"},
+    "find_interval_fault": {"time_naive", "span_empty", "seconds_not_whole"},
     "require_service": AMOUNTS | {"credits_above_promise", "credits_out_of_order"},
 }
 
