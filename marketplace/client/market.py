@@ -3,7 +3,7 @@
 A list comes as an async iterator over all of its pages. A read sees all that this client did before.
 """
 
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Mapping, Sequence
 from typing import Any
 
 from events.order import OrderTerms
@@ -306,7 +306,7 @@ class MarketplaceClient(Companies, Delivery):
         """Return a page of the event feed."""
         return await self.get("/v1/events", FeedPage, after=after, limit=limit)
 
-    def follow_events(self, after: int = 0) -> AsyncIterator[tuple[int, bytes]]:
+    def follow_events(self, after: int = 0) -> AsyncGenerator[tuple[int, bytes], None]:
         """Yield sequence and JSON of every event after one, as they happen."""
         return self.stream("/v1/events", after)
 

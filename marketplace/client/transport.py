@@ -1,7 +1,7 @@
 """HTTP as the market speaks it: idempotent commands that may be sent again, and problems as exceptions."""
 
 import asyncio
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncGenerator, AsyncIterator, Mapping
 from types import TracebackType
 from typing import Any, Final, Self, TypeVar
 
@@ -151,7 +151,7 @@ class Transport:
             await asyncio.sleep(min(_parse_wait(response), RETRY_SECONDS_MAX))
         raise AssertionError("a request is answered or raises")
 
-    async def stream(self, path: str, last_event_id: int) -> AsyncIterator[tuple[int, bytes]]:
+    async def stream(self, path: str, last_event_id: int) -> AsyncGenerator[tuple[int, bytes], None]:
         """Yield sequence and data of server-sent events after `last_event_id`, for as long as the server sends."""
         headers = {"Accept": "text/event-stream", "Last-Event-ID": str(last_event_id)}
         async with self._http.stream("GET", path, headers=headers, timeout=None) as response:

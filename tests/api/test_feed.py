@@ -2,9 +2,12 @@
 
 import asyncio
 import json
+from contextlib import aclosing
 
 import httpx
+import pytest
 
+from marketplace.client import MarketplaceClient, ProblemError
 from marketplace.log.memory import MemoryLog
 from tests.api.doors import serve
 from tests.api.stage import ADMIN_KEY, get_id, open_stage
@@ -124,3 +127,21 @@ async def test_a_server_stops_under_an_open_stream():
             rest = [line async for line in lines]
             assert set(rest) <= {""}
             await open_one.__aexit__(None, None, None)
+
+
+async def test_the_typed_client_follows_events_as_they_happen():
+    async with open_stage(MemoryLog()) as stage, serve(stage.application) as address:
+        get_id(await stage.post(stage.admin, "/v1/parties", PARTY))
+        async with MarketplaceClient(address, ADMIN_KEY) as client, asyncio.timeout(PATIENCE_SECONDS):
+            async with aclosing(client.follow_events()) as events:
+                sequence, item = await anext(events)
+                assert (sequence, json.loads(item)["sequence"]) == (1, 1)
+            async with aclosing(client.follow_events(after=1)) as events:
+                assert (await anext(events))[0] == 2
+                later = asyncio.create_task(anext(events))
+                await stage.post(stage.admin, "/v1/parties", PARTY | {"name": "Another"}, key="another")
+                assert (await later)[0] == 3
+        async with MarketplaceClient(address, f"{ADMIN_KEY}x") as stranger:
+            with pytest.raises(ProblemError) as caught:
+                await anext(aiter(stranger.follow_events()))
+            assert caught.value.code == "credentials_invalid"
