@@ -6,7 +6,8 @@ flight: it joins the same group commit, and its answer waits until both are stor
 
 Invariants:
     1. An answer is given after the events are durable, its own and those that it rests on.
-    2. A refusal, also one of a part, rests on what the log held, read at its end; never on an append that failed.
+    2. A refusal, and a no that appends nothing, rests on what the log held, read at its end; never on an append that
+       failed.
     3. A command id with other content is refused, and so is one that is still at work here.
 """
 

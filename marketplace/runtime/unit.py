@@ -67,8 +67,8 @@ class Unit:
 
     Attributes:
         context: Who asks.
-        says_no: Set by what decides something in part: something else was answered with no, which rests on what the
-            log holds at its end as a refusal does.
+        says_no: Set by what answers with no and appends nothing: that rests on what the log holds at its end, as a
+            refusal does, and no guard will find out that it held more.
     """
 
     def __init__(self, cache: Cache, context: Context) -> None:
