@@ -22,7 +22,7 @@ from marketplace.domain.periods import list_periods
 from marketplace.domain.pool import POOL, ReleaseCapacity
 from marketplace.domain.refusals import refuse_unknown, require_aware
 from marketplace.domain.usage import USAGE, CloseUsage, Usage, count_gpu_seconds, name_usage
-from marketplace.runtime.commands.ownership import require_owner
+from marketplace.runtime.commands.ownership import require_side
 from marketplace.runtime.commands.resale_ends import require_unheld, withdraw_resales
 from marketplace.runtime.commands.service_closing import close_service_lines
 from marketplace.runtime.commands.settle import release_undelivered
@@ -37,13 +37,13 @@ async def load_grant(unit: Unit, grant_id: str, *sides: str) -> Grant:
     """Return a grant of which the tenant is one of the sides, ``startup`` or ``provider``.
 
     Raises:
-        Refusal: ``grant_unknown``.
+        Refusal: ``grant_unknown`` · ``wrong_side`` of the grant's other side.
     """
     grant: Grant | None = await unit.load(GRANT, grant_id)
     if grant is None:
         raise refuse_unknown("grant", grant_id)
-    owners = {"startup": grant.startup_id, "provider": grant.issued.provider_id}
-    require_owner(unit.context, tuple(owners[side] for side in sides), "grant", grant_id)
+    parties = {"startup": grant.startup_id, "provider": grant.issued.provider_id}
+    require_side(unit.context, parties, sides, "grant", grant_id)
     return grant
 
 
