@@ -34,6 +34,7 @@ _STATUSES: Final[dict[str, int]] = {
     "platform_only": 403,
     "scope_missing": 403,
     "embedded_only": 403,
+    "wrong_side": 403,
     "command_in_flight": 409,
     "reading_in_flight": 409,
     "version_stale": 412,
