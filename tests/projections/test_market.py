@@ -188,6 +188,36 @@ async def test_the_depth_of_a_class(connection: AsyncConnection):
     assert await capacity.list_classes(connection) == ["H100_SXM"]
 
 
+async def test_what_is_held_of_a_resale_is_asked_no_more_and_still_its_sellers(connection: AsyncConnection):
+    async def read(tag: str, nth: int = 0) -> tuple[Decimal, int]:
+        at = sequence_of(tag, nth)
+        levels = await capacity.load_depth(connection, "H100_SXM", at=at)
+        [step, *_] = await capacity.load_calendar(connection, POOL, start=resales.NOON, end=resales.END, at=at)
+        found = [level.node_hours for level in levels if level.price_usd_per_gpu_hour == usd("2.75")]
+        return sum(found, Decimal(0)), step.reserved
+
+    hours = Decimal((resales.END - resales.NOON) // HOUR)
+    offered = (await read("pool.capacity_offered.v1", 2), await read("pool.capacity_held.v1"))
+    assert [asked for asked, _ in offered] == [hours, 0]
+    assert offered[0][1] == offered[1][1]
+    assert await read("pool.capacity_held.v1", 1) == (0, offered[0][1])
+    assert (await read("pool.capacity_held.v1", 1))[0] == (await read("pool.capacity_resold.v1"))[0] == 0
+
+
+async def test_the_depth_and_the_calendar_as_they_were(connection: AsyncConnection):
+    span = {"start": START - HOUR, "end": START + 30 * HOUR}
+    for at in (len(STORY.recorded), STORY.now):
+        assert await capacity.load_depth(connection, "H100_SXM", at=at) == await capacity.load_depth(
+            connection, "H100_SXM"
+        )
+        for pool_id in (POOL, POOL_B):
+            now = await capacity.load_calendar(connection, pool_id, **span)
+            assert await capacity.load_calendar(connection, pool_id, **span, at=at) == now
+    assert await capacity.load_depth(connection, "H100_SXM", at=1) == []
+    listed = sequence_of("lot.listed.v1")
+    assert [level.side for level in await capacity.load_depth(connection, "H100_SXM", at=listed)] == ["ask"]
+
+
 async def test_what_a_grant_sold_on_stands_with_the_seller_and_the_buyer(connection: AsyncConnection):
     seller = await grants.find_grant(connection, resales.SELLER)
     bought = await grants.find_grant(connection, resales.BUYER)

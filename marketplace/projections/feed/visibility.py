@@ -70,6 +70,7 @@ PARTIES: Final = (
         pool.PoolCapacityRecalled,
         pool.PoolCapacityReserved,
         pool.PoolCapacityResold,
+        pool.PoolCapacityHeld,
         pool.PoolCapacityReleased,
         pool.PoolNodeFailed,
         pool.PoolNodeRestored,
