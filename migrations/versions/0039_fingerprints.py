@@ -5,8 +5,8 @@ from alembic import op
 
 from migrations.columns import text
 
-revision: str = "0038"
-down_revision: str | None = "0037"
+revision: str = "0039"
+down_revision: str | None = "0038"
 
 
 def upgrade() -> None:
