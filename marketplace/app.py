@@ -25,6 +25,7 @@ from marketplace.log.jetstream import JetStreamLog
 from marketplace.projections.database import build_engine
 from marketplace.projections.leadership import leadership
 from marketplace.projections.registry import PROJECTIONS
+from marketplace.projections.renewal import renew
 from marketplace.projections.runner import Projector
 from marketplace.projections.watch import watch
 from marketplace.runtime.clock import MarketClock
@@ -172,7 +173,7 @@ async def _project(settings: Settings, stream: JetStreamLog) -> None:
     try:
         while True:
             async with leadership(engine) as lost:
-                projecting = asyncio.create_task(Projector(stream, engine, PROJECTIONS).run(), name="projections")
+                projecting = asyncio.create_task(_lead(stream, engine), name="projections")
                 losing = asyncio.create_task(lost.wait())
                 async with _running(projecting, losing):
                     await asyncio.wait({projecting, losing}, return_when=asyncio.FIRST_COMPLETED)
@@ -181,6 +182,17 @@ async def _project(settings: Settings, stream: JetStreamLog) -> None:
             await asyncio.sleep(STANDBY_SECONDS)
     finally:
         await engine.dispose()
+
+
+async def _lead(stream: JetStreamLog, engine: AsyncEngine) -> None:
+    """Follow the log, and build anew beside that what another release made."""
+    following = asyncio.create_task(Projector(stream, engine, PROJECTIONS).run())
+    renewing = asyncio.create_task(renew(PROJECTIONS, stream, engine))
+    async with _running(following, renewing):
+        done, _ = await asyncio.wait({following, renewing}, return_when=asyncio.FIRST_COMPLETED)
+        for task in done:
+            task.result()
+        await following
 
 
 def _continue_after(projecting: asyncio.Task[None]) -> None:

@@ -135,5 +135,6 @@ def _render_hours(worked: HoursReadingView) -> str:
 
 def _render_reading(reading: ReadingView) -> str:
     span = f"{reading.start:%Y-%m-%dT%H:%M:%SZ} to {reading.end:%Y-%m-%dT%H:%M:%SZ}"
-    counted = f"{reading.nodes} nodes, {reading.gpu_seconds:,} GPU-seconds"
+    nodes = "1 node" if reading.nodes == 1 else f"{reading.nodes} nodes"
+    counted = f"{nodes}, {reading.gpu_seconds:,} GPU-seconds"
     return f"{reading.reading_id} of {reading.source}: {span}, {counted}, event {reading.reported_sequence}"

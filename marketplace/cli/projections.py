@@ -13,6 +13,7 @@ from marketplace.cli.console import CONSOLE, build_progress, configure_logging, 
 from marketplace.core.errors import Refusal
 from marketplace.log.port import Log
 from marketplace.projections.database import build_engine, reachable
+from marketplace.projections.fingerprint import compute_fingerprint
 from marketplace.projections.migrate import require_current
 from marketplace.projections.positions import load_positions
 from marketplace.projections.projection import Projection
@@ -44,14 +45,16 @@ def list_all(*, nats_url: NatsUrl = None, database_url: DatabaseUrl = None) -> i
             last = (await log.health()).last_sequence
             async with reachable(), engine.connect() as connection:
                 positions = await load_positions(connection)
-        table = Table("projection", "version", "state", "position", "behind", "epoch", "moved at")
+        expected = {projection.name: compute_fingerprint(projection) for projection in PROJECTIONS}
+        table = Table("projection", "version", "state", "position", "behind", "epoch", "made by", "moved at")
         for at in positions:
             state = "live" if at.live else "rebuilding"
             moved = f"{at.updated_at:%Y-%m-%d %H:%M:%S}"
             counts = (at.position, last - at.position, at.epoch)
-            table.add_row(at.name, str(at.version), state, *(f"{count:,}" for count in counts), moved)
+            made_by = "this release" if at.fingerprint == expected.get(at.name) else "another release"
+            table.add_row(at.name, str(at.version), state, *(f"{count:,}" for count in counts), made_by, moved)
         for name in sorted({projection.name for projection in PROJECTIONS} - {at.name for at in positions}):
-            table.add_row(name, "", "not begun", "0", f"{last:,}", "", "")
+            table.add_row(name, "", "not begun", "0", f"{last:,}", "", "", "")
         CONSOLE.print(table)
 
     return run(main())
