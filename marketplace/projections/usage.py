@@ -8,6 +8,7 @@ from typing import Any, Final
 import msgspec
 from sqlalchemy import Boolean, Column, Index, func, or_, select, tuple_
 from sqlalchemy import text as sql
+from sqlalchemy.dialects.postgresql import distinct_on
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from events import usage as usage_events
@@ -260,7 +261,7 @@ async def list_readings_over(
         select(readings)
         .where(table.grant_id == grant_id, table.start.in_(starts), tuple_(table.start, table.end).in_(spans))
         .where(table.meter == meter, table.source == source, ~table.voided)
-        .distinct(*said)
+        .ext(distinct_on(*said))
         .order_by(*said, table.reported_sequence, table.reading_id)
         .limit(ALIKE_MAX)
     )
