@@ -55,18 +55,19 @@ async def _up(opening: AbstractAsyncContextManager[Stack], data: Path) -> int:
 
 
 def _render_welcome(stack: Stack) -> str:
+    nats_url = stack.subscriber_url or stack.settings.nats_url
     lines = [
         "The market is open.",
         "",
         f"API         {stack.api_url}   (reference at {stack.api_url}/schema)",
-        f"NATS        {stack.subscriber_url or stack.settings.nats_url}",
+        f"NATS        {nats_url}",
         f"PostgreSQL  {stack.settings.database_url}",
         f"Admin key   {stack.settings.admin_key}",
         "",
         "Try next:",
         f"  curl -H 'Authorization: Bearer {stack.settings.admin_key}' {stack.api_url}/v1/events",
-        f"  uv run marketplace projections list --database-url '{stack.settings.database_url}'",
-        f"  uv run marketplace log tail --nats-url '{stack.subscriber_url or stack.settings.nats_url}'",
+        f"  uv run marketplace projections list --database-url '{stack.settings.database_url}' --nats-url '{nats_url}'",
+        f"  uv run marketplace log tail --nats-url '{nats_url}'",
         "",
         "Ctrl-C stops it.",
     ]
