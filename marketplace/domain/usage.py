@@ -8,7 +8,9 @@ Invariants:
     1. A reading (source, id) counts once; the same id with other content is a conflict, never an edit.
     2. At no instant are more GPUs counted than were granted, and none of the named ones twice.
     3. GPU-seconds = GPUs · seconds, a whole number; the GPUs are all of the nodes' where the meter does not say.
-    4. What a reading costs does not grow with the readings before it, and what is kept of it is some 16 bytes.
+    4. What may be counted is what the record itself was told of its grant last, so that no reading is counted on a
+       grant that changed (ADR 8).
+    5. What a reading costs does not grow with the readings before it, and what is kept of it is some 16 bytes.
 
 Answers in order, per reading: duplicate · conflict (reading_exists) · rejected (a fault) · accepted.
 
@@ -28,12 +30,14 @@ from typing import Final
 from events.usage import (
     Reading,
     Sample,
+    SoldNodes,
     Spread,
     UsageClosed,
     UsageCorrected,
     UsageEvent,
     UsageEvidenced,
     UsageIdentified,
+    UsageLimited,
     UsageReported,
     UsageRespread,
     UsageSpread,
@@ -41,6 +45,7 @@ from events.usage import (
 )
 from marketplace.core.decider import Decider
 from marketplace.core.errors import Refusal
+from marketplace.core.intervals import Load
 from marketplace.core.packed import digest
 from marketplace.core.timeline_sums import sum_all, sum_amounts
 from marketplace.domain.spread_commands import RespreadUsage, SpreadCommand, SpreadUsage
@@ -50,6 +55,7 @@ from marketplace.domain.usage_commands import (
     CorrectUsage,
     EvidenceUsage,
     IdentifyReadings,
+    LimitUsage,
     Measurement,
     Metered,
     ReportUsage,
@@ -65,6 +71,7 @@ from marketplace.domain.usage_state import (
     SPREAD_VOIDED,
     VOIDED,
     Count,
+    Limits,
     Usage,
     UsageState,
     digest_key,
@@ -81,6 +88,7 @@ __all__ = [
     "CorrectUsage",
     "EvidenceUsage",
     "IdentifyReadings",
+    "LimitUsage",
     "Measurement",
     "Metered",
     "ReportUsage",
@@ -189,6 +197,8 @@ def decide(command: UsageCommand | SpreadCommand, state: UsageState) -> Sequence
             return _void(command, state)
         case CloseUsage():
             return _close(command, state)
+        case LimitUsage():
+            return _limit(command, state)
         case SpreadUsage():
             return spread(command, state)
         case RespreadUsage():
@@ -251,6 +261,20 @@ def _close(command: CloseUsage, state: UsageState) -> Sequence[UsageEvent]:
         return []
     counted = sum_all(state.timeline)
     return [UsageClosed(usage_id=command.usage_id, grant_id=command.grant_id, gpu_seconds=counted)]
+
+
+def _limit(command: LimitUsage, state: UsageState) -> Sequence[UsageEvent]:
+    if state.limits == Limits(command.end, command.resold):
+        return []
+    return [
+        UsageLimited(
+            usage_id=command.usage_id,
+            grant_id=command.grant_id,
+            end=command.end,
+            resold=tuple(SoldNodes(start=load.start, end=load.end, nodes=load.amount) for load in command.resold),
+            meter=command.meter,
+        )
+    ]
 
 
 def _get_content(state: UsageState, source: str, reading_id: str) -> bytes:
@@ -320,6 +344,9 @@ def evolve(state: UsageState, event: UsageEvent) -> UsageState:
             return _evolve_homes(state, event)
         case UsageClosed():
             return replace(state, closed=True)
+        case UsageLimited():
+            resold = tuple(Load(sold.start, sold.end, sold.nodes) for sold in event.resold)
+            return replace(state, limits=Limits(event.end, resold))
         case UsageSpread():
             return _evolve_spread(state, event, event.spread)
         case UsageRespread():

@@ -34,7 +34,10 @@ class Measurement(msgspec.Struct, frozen=True, kw_only=True, gc=False):
 
 
 class Metered(msgspec.Struct, frozen=True, kw_only=True):
-    """What the grant allows: its span as it stands, nodes and GPUs per node, and the nodes that were resold."""
+    """What the grant allows: its span as it stands, nodes and GPUs per node, and the nodes that were resold.
+
+    Where a record was told of a change of the grant, what it was told goes before `end` and `resold` (ADR 8).
+    """
 
     start: datetime
     end: datetime
@@ -76,6 +79,16 @@ class CloseUsage(msgspec.Struct, frozen=True, kw_only=True):
     grant_id: str
 
 
+class LimitUsage(msgspec.Struct, frozen=True, kw_only=True):
+    """Count within a grant as it is from now on; decided in the same atomic batch as what changed the grant."""
+
+    usage_id: str
+    grant_id: str
+    end: datetime
+    resold: tuple[Load, ...]
+    meter: Meter
+
+
 class CorrectUsage(msgspec.Struct, frozen=True, kw_only=True):
     """Replace a reading by its source; `before` is what it says, None where the record has none that counts."""
 
@@ -112,7 +125,7 @@ class EvidenceUsage(msgspec.Struct, frozen=True, kw_only=True):
     meter: Meter = "provider"
 
 
-UsageCommand = ReportUsage | EvidenceUsage | IdentifyReadings | CorrectUsage | VoidUsage | CloseUsage
+UsageCommand = ReportUsage | EvidenceUsage | IdentifyReadings | CorrectUsage | VoidUsage | CloseUsage | LimitUsage
 
 
 def name_usage(grant_id: str, meter: Meter = "provider") -> str:

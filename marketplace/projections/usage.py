@@ -192,7 +192,7 @@ PROJECTION: Final = Projection(
         "party", "site", "pool", "lot", "mandate", "order", "auction", "grant", "statement", "account", "instrument",
         "issuer", "clock", "quote", "pricelist", "service_line",
     )
-    | tags_of(usage_events.UsageIdentified, usage_events.UsageClosed),
+    | tags_of(usage_events.UsageIdentified, usage_events.UsageClosed, usage_events.UsageLimited),
     load=_load,
 )  # fmt: skip
 

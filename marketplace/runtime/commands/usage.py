@@ -87,6 +87,7 @@ class Report:
         reported = [event for event in events if isinstance(event, UsageReported)]
         accepted = tuple(reading.reading_id for event in reported for reading in event.readings)
         self.answers = explain(command, after, accepted)
+        unit.says_no |= not accepted and any(answer.outcome == "rejected" for answer in self.answers)
         if accepted:
             source_id = self.side.name_source(self.source)
             identify = IdentifyReadings(

@@ -35,9 +35,11 @@ from events.pool import (
 )
 from events.quote import QuoteHeld, QuoteTaken
 from events.types import LotShare
+from events.usage import SoldNodes
 from tests.contracts.story.demand import LATTICE_ISSUER, QUILLWORK_ISSUER, SAFE, cash_freed, cash_held
 from tests.contracts.story.draws import state_draw
 from tests.contracts.story.identifiers import name
+from tests.contracts.story.limited import limited
 from tests.contracts.story.supply import (
     LATTICE,
     LATTICE_CASH,
@@ -268,14 +270,8 @@ def _tell_auction(teller: Teller) -> None:
     )
     cash = cash_held(LATTICE_CASH, LATTICE, _BUYER_HOLD, "249.60", _BUYER_ORDER)
     teller.tell("2026-03-08T11:00", LATTICE, placed, cash)
-    opened = AuctionOpened(
-        auction_id=_AUCTION,
-        locks_at=at("2026-03-08T18:00"),
-        horizon_start=_START,
-        period_hours=1,
-        periods=24,
-        seed=1,
-    )
+    horizon = {"horizon_start": _START, "period_hours": 1, "periods": 24}
+    opened = AuctionOpened(auction_id=_AUCTION, locks_at=at("2026-03-08T18:00"), **horizon, seed=1)
     teller.tell("2026-03-08T08:00", "timer", opened)
     _tell_clearing(teller)
 
@@ -362,6 +358,7 @@ def _tell_match(teller: Teller) -> None:
         bought,
         *_take_from_source(),
         cash_freed(LATTICE_CASH, LATTICE, _BUYER_HOLD, "9.60", "not needed at the price"),
+        *limited(_GRANT, f"usg{_GRANT[3:]}", _END, SoldNodes(start=_NOON, end=_END, nodes=1)),
     )
 
 
