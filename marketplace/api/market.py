@@ -109,7 +109,7 @@ async def read_depth(reading: Read, gpu_class: GpuClassText, limit: Limit = 100,
     """Return the asks from the cheapest, then the bids from the dearest, summed by price; now or as of `at`."""
     point = parse_at(at)
     async with reading.connect() as connection:
-        return await load_depth(connection, gpu_class, at=point, limit=limit)
+        return await load_depth(connection, gpu_class, now=reading.services.handler.clock.now(), at=point, limit=limit)
 
 
 @get("/prices", summary="List prices of auctions")

@@ -8,7 +8,7 @@ from typing import Final
 from rich.table import Table
 
 from marketplace.captable.report import CapTableReport, ClassLine, HolderLine, InstrumentLine
-from marketplace.cli.console import CONSOLE
+from marketplace.cli.output import CONSOLE, mark
 from marketplace.core.money import parse_ratio
 from marketplace.core.rounding import round_half_even
 
@@ -20,7 +20,7 @@ SHARE_PLACES: Final = 2
 def show_cap_table(report: CapTableReport) -> None:
     """Print a cap table; exact fractions are rounded for the eye alone."""
     known = "" if report.known is None else f", as known at event {report.known}"
-    CONSOLE.print(f"[bold]{report.issuer_id}[/] as of {report.at:%Y-%m-%d %H:%M:%S} UTC{known}", soft_wrap=True)
+    CONSOLE.print(mark("bold", report.issuer_id), f"as of {report.at:%Y-%m-%d %H:%M:%S} UTC{known}", soft_wrap=True)
     CONSOLE.print(_list_holders(report))
     CONSOLE.print(_list_classes(report.classes))
     CONSOLE.print(_list_plan(report))

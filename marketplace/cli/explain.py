@@ -7,8 +7,9 @@ import msgspec
 from cyclopts import App, Parameter, validators
 from rich.table import Table
 
-from marketplace.cli.console import CONSOLE, configure_logging, run
+from marketplace.cli.console import configure_logging, run
 from marketplace.cli.holding import holding
+from marketplace.cli.output import CONSOLE
 from marketplace.cli.projections import DatabaseUrl, NatsUrl, open_both
 from marketplace.core.errors import Refusal
 from marketplace.projections.accounts import ExplanationView, explain_balance
@@ -97,7 +98,7 @@ def _tell_balances(found: ExplanationView) -> None:
 
 
 def _print(text: str) -> None:
-    CONSOLE.print(text, soft_wrap=True, markup=False)
+    CONSOLE.print(text, soft_wrap=True)
 
 
 def _tell_entry(explained: ExplainedEntry) -> None:

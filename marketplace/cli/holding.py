@@ -13,7 +13,8 @@ from marketplace.captable.explanation import Entry, Explanation, explain_cap_tab
 from marketplace.captable.hygiene import list_checks
 from marketplace.captable.report import build_report
 from marketplace.cli.cap_table import show_cap_table
-from marketplace.cli.console import CONSOLE, configure_logging, run
+from marketplace.cli.console import configure_logging, run
+from marketplace.cli.output import CONSOLE, mark
 from marketplace.core.errors import Refusal
 from marketplace.runtime.clock import load_market_time
 from marketplace.runtime.config import load_settings
@@ -57,7 +58,7 @@ def holding(
         if whole:
             for check in list_checks(history.until(instant, known), checked_at):
                 behind = ", ".join(str(sequence) for sequence in check.sequences)
-                CONSOLE.print(f"[yellow]{check.code}[/] {check.text}" + (f" (event {behind})" if behind else ""))
+                CONSOLE.print(mark("yellow", check.code), check.text + (f" (event {behind})" if behind else ""))
 
     return run(main())
 
@@ -94,7 +95,7 @@ def _tell(explained: Explanation) -> None:
 
 
 def _tell_number(title: str, value: Decimal, entries: Iterable[Entry]) -> None:
-    CONSOLE.print(f"[bold]{title}[/]: {value:,}", soft_wrap=True)
+    CONSOLE.print(mark("bold", f"{title}:"), f"{value:,}", soft_wrap=True)
     for entry in entries:
         line = f"  {entry.change:>+16,}  {entry.occurred_at:%Y-%m-%dT%H:%M:%SZ}  event {entry.sequence} {entry.type}"
-        CONSOLE.print(line, soft_wrap=True, markup=False)
+        CONSOLE.print(line, soft_wrap=True)

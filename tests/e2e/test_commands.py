@@ -2,6 +2,7 @@
 
 import json
 import re
+import shlex
 import signal
 import subprocess
 import sys
@@ -54,6 +55,10 @@ class Up:
             time.sleep(0.1)
         raise AssertionError(self.log.read_text())
 
+    def read_all(self):
+        self.read_until(r"(Ctrl-C stops it)")
+        return self.log.read_text()
+
     def post(self, path, body, key):
         headers = {"Authorization": f"Bearer {self.key}", "Idempotency-Key": key}
         return httpx.post(self.url + path, json=body, headers=headers, timeout=PATIENCE_SECONDS)
@@ -94,6 +99,8 @@ def stop_and_kill(data, tmp_path):
     try:
         assert third.post("/v1/parties", PARTY, "key-1").json() == party
         assert third.get(f"/v1/parties/{party['id']}", party["sequence"]).json()["name"] == "Kept"
+        next_ones = re.findall(r"^  uv run marketplace (.+)$", third.read_all(), re.MULTILINE)
+        assert [run_command(*shlex.split(line)) != "" for line in next_ones] == [True, True]
     finally:
         assert third.stop() == 0
 

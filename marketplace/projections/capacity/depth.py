@@ -1,5 +1,6 @@
 """The market's depth: what is asked and bid for a GPU class at each price."""
 
+from datetime import datetime
 from decimal import Decimal
 from typing import Any, Final
 
@@ -8,6 +9,7 @@ from sqlalchemy import text as sql
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from marketplace.projections.capacity.points import bind
+from marketplace.projections.feed import find_time_of
 from marketplace.projections.reading import PAGE_ROWS_MAX, At, parse_row
 
 
@@ -17,7 +19,7 @@ class DepthLevel(msgspec.Struct, frozen=True, kw_only=True):
     Attributes:
         side: ``bid``: open orders; ``ask``: listed lots that are not sold out.
         price_usd_per_gpu_hour: Cash and face value of the equity, or the ask.
-        node_hours: Node-hours at this price; what held quotes set aside is not among those asked.
+        node_hours: Node-hours at this price. Of lots, those that lie ahead and are neither sold nor held.
         count: Orders or lots.
     """
 
@@ -57,7 +59,8 @@ _LEVELS: Final = """, bids AS (
         (terms->>'nodes')::numeric * (terms->>'duration_hours')::numeric AS node_hours
    FROM open, jsonb_array_elements(terms->'offers') AS offer WHERE offer->>'gpu_class' = :gpu_class
 ), offered AS (
- SELECT listed.* FROM listed JOIN pools_v1 USING (pool_id) WHERE gpu_class = :gpu_class
+ SELECT lot_id, l.nodes, greatest(l.start, :since) AS start, l."end", ask_usd_per_gpu_hour, further_asks
+   FROM listed AS l JOIN pools_v1 USING (pool_id) WHERE gpu_class = :gpu_class AND l."end" > :since
 ), taken AS (
  SELECT o.lot_id, r.pool_id, r.grant_id, r.sequence, r.nodes, r.start, r."end"
    FROM offered AS o JOIN reservations_v2 AS r ON r.lot_id = o.lot_id WHERE HAPPENED(r)
@@ -73,7 +76,8 @@ _LEVELS: Final = """, bids AS (
      WHERE e.pool_id = r.pool_id AND e.grant_id = r.grant_id AND e.sequence > r.sequence AND HAPPENED(e)
    ) AS freed ON true
 ), sold AS (
- SELECT lot_id, sum(nodes * extract(epoch FROM until - start)) / 3600 AS node_hours FROM kept GROUP BY lot_id
+ SELECT lot_id, sum(nodes * extract(epoch FROM until - greatest(start, :since))) / 3600 AS node_hours
+   FROM kept WHERE until > :since GROUP BY lot_id
 ), steps AS (
  SELECT l.lot_id, extract(epoch FROM l."end" - l.start) / 3600 AS hours, f.price,
         coalesce(f.nodes, l.nodes - coalesce(sum(f.nodes) OVER (PARTITION BY l.lot_id), 0)) AS nodes
@@ -103,11 +107,13 @@ SELECT side, price_usd_per_gpu_hour, trim_scale(node_hours) AS node_hours, count
 
 
 async def load_depth(
-    connection: AsyncConnection, gpu_class: str, *, at: At = None, limit: int = PAGE_ROWS_MAX
+    connection: AsyncConnection, gpu_class: str, *, now: datetime, at: At = None, limit: int = PAGE_ROWS_MAX
 ) -> list[DepthLevel]:
-    """Return the asks of a GPU class from the cheapest, then the bids from the dearest; now or as of `at`."""
+    """Return the asks of a GPU class from the cheapest, then the bids from the dearest; `now` or as of `at`."""
     query = (_NOW if at is None else _THEN) + _LEVELS
-    result = await connection.execute(*bind(query, at, gpu_class=gpu_class, limit=min(limit, PAGE_ROWS_MAX)))
+    since = await find_time_of(connection, at) if isinstance(at, int) else at
+    bound = {"gpu_class": gpu_class, "since": since or now, "limit": min(limit, PAGE_ROWS_MAX)}
+    result = await connection.execute(*bind(query, at, **bound))
     return [parse_row(row, DepthLevel) for row in result.mappings()]
 
 
