@@ -175,9 +175,14 @@ def answer_http(request: Request[Any, Any, Any], error: HTTPException) -> Respon
     detail = {
         HTTPStatus.NOT_FOUND: f"there is nothing at {request.url.path}; /schema lists every route",
         HTTPStatus.METHOD_NOT_ALLOWED: f"{request.method} is not for {request.url.path}; see the Allow header",
-        HTTPStatus.REQUEST_ENTITY_TOO_LARGE: "the body is larger than this server takes; split the request",
+        HTTPStatus.REQUEST_ENTITY_TOO_LARGE: f"{request.url.path} takes {_tell_size(request)}; split the request",
     }.get(HTTPStatus(status), error.detail)
     return render_problem(status, _HTTP_CODES.get(status, "request_refused"), detail, headers=headers)
+
+
+def _tell_size(request: Request[Any, Any, Any]) -> str:
+    bytes_max = request.route_handler.resolve_request_max_body_size()
+    return "no body as large as this" if bytes_max is None else f"a body of at most {bytes_max} bytes"
 
 
 def answer_unforeseen(request: Request[Any, Any, Any], error: Exception) -> Response[Problem]:
