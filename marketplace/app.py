@@ -12,9 +12,11 @@ from typing import Any, Final
 import structlog
 from granian.constants import Interfaces
 from granian.server.embed import Server
+from litestar import Litestar
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from marketplace.api.application import create_application
+from marketplace.api.early_answers import HearOut
 from marketplace.api.key_store import SqlKeys
 from marketplace.api.keys import KeyRing
 from marketplace.api.meter_subject import MeterSubject
@@ -119,12 +121,15 @@ def _complain(task: asyncio.Task[None]) -> None:
         log.error("task_ended", task=task.get_name(), error=repr(task.exception()))
 
 
+def build_server(application: Litestar, host: str, port: int) -> Server:
+    """Return the HTTP server of an application."""
+    return Server(HearOut(application), address=host, port=port, interface=Interfaces.ASGI, log_enabled=False)
+
+
 async def serve_api(settings: Settings, host: str, port: int, stop: asyncio.Event) -> None:
     """Answer HTTP until `stop` is set or the log can no longer be followed."""
     async with open_services(settings) as services:
-        server = Server(
-            create_application(services), address=host, port=port, interface=Interfaces.ASGI, log_enabled=False
-        )
+        server = build_server(create_application(services), host, port)
         settle_collector()
         serving = asyncio.create_task(server.serve())
         waiting = asyncio.create_task(stop.wait())

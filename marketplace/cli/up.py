@@ -62,6 +62,7 @@ def _render_welcome(stack: Stack) -> str:
         "",
         f"API         {stack.api_url}   (reference at {stack.api_url}/schema)",
         f"NATS        {nats_url}",
+        *([] if stack.meter_url is None else [f"Meters      {stack.meter_url}"]),
         f"PostgreSQL  {stack.settings.database_url}",
         f"Admin key   {stack.settings.admin_key}",
         "",

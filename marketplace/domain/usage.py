@@ -12,7 +12,7 @@ Invariants:
        grant that changed (ADR 8).
     5. What a reading costs does not grow with the readings before it, and what is kept of it is some 16 bytes.
 
-Answers in order, per reading: duplicate · conflict (reading_exists) · rejected (a fault) · accepted.
+Answers in order, per reading: duplicate · conflict (reading_exists, reading_repeated) · rejected (a fault) · accepted.
 
 Faults in order: time_naive · span_empty · seconds_not_whole · nodes_not_positive · outside_grant · from_the_future ·
 grant_closed · interval_too_long · device_counted · nodes_above_grant.
@@ -123,7 +123,7 @@ def answer(command: ReportUsage, state: UsageState) -> list[tuple[Answer, Readin
         if known is not None:
             answers.append((_answer_known(measurement, known, command.metered), None))
             continue
-        refused = _answer_elsewhere(command, measurement) or _answer_fault(command, measurement, state, count)
+        refused = _answer_no(command, measurement, state, count)
         if refused is not None:
             answers.append((refused, None))
             continue
@@ -151,10 +151,28 @@ def explain(command: ReportUsage, after: UsageState, accepted: Collection[str]) 
         elif known is not None and (name in said or name not in fresh):
             answers.append(_answer_known(measurement, known, command.metered))
         else:
-            refused = _answer_elsewhere(command, measurement) or _answer_fault(command, measurement, after, count)
+            refused = _answer_no(command, measurement, after, count)
             assert refused is not None or known is not None, "what has no fault is in the state"
             answers.append(refused or _answer_known(measurement, known or VOIDED, command.metered))
     return answers
+
+
+def _answer_no(command: ReportUsage, measurement: Measurement, state: UsageState, count: Count) -> Answer | None:
+    """Return why a reading with a new id does not count, None where it does."""
+    return (
+        _answer_elsewhere(command, measurement)
+        or _answer_repeated(command, measurement)
+        or _answer_fault(command, measurement, state, count)
+    )
+
+
+def _answer_repeated(command: ReportUsage, measurement: Measurement) -> Answer | None:
+    first = command.repeated.get(measurement.reading_id)
+    if first is None:
+        return None
+    said = f"reading {first} of this source said the same, and the grant has no room for all that say so"
+    remedy = f"correct {first}, or name the GPUs where they are others"
+    return Answer(measurement.reading_id, "conflict", "reading_repeated", f"{said}; {remedy}")
 
 
 def _answer_elsewhere(command: ReportUsage, measurement: Measurement) -> Answer | None:

@@ -49,7 +49,8 @@ class Metered(msgspec.Struct, frozen=True, kw_only=True):
 class ReportUsage(msgspec.Struct, frozen=True, kw_only=True):
     """Report intervals of one grant; readings that are not accepted change nothing.
 
-    `elsewhere` names the grants for which ids of this report were used before, as the record of the source says.
+    `elsewhere` names the grants for which ids of this report were used before, as the record of the source says;
+    `repeated` names, for ids of this report that are new, the readings by which the source said the same before.
     """
 
     usage_id: str
@@ -60,6 +61,7 @@ class ReportUsage(msgspec.Struct, frozen=True, kw_only=True):
     at: datetime
     meter: Meter = "provider"
     elsewhere: Mapping[str, str] = {}
+    repeated: Mapping[str, str] = {}
 
 
 class IdentifyReadings(msgspec.Struct, frozen=True, kw_only=True):

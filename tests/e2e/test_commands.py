@@ -1,5 +1,6 @@
 """The command line as a user runs it: the real stack on real servers, in processes of its own."""
 
+import asyncio
 import json
 import re
 import shlex
@@ -9,9 +10,12 @@ import sys
 import time
 
 import httpx
+import nats
 import pytest
 
+from marketplace.api.meter_subject import SUBJECT
 from marketplace.embedded import temporary_folder
+from marketplace.embedded.nats import METER_INBOX
 from tests.support.patience import PATIENCE_SECONDS
 from tests.support.servers import delete_streams
 
@@ -87,6 +91,7 @@ def stop_and_kill(data, tmp_path):
     first = up.post("/v1/parties", PARTY, "key-1")
     assert first.status_code == 201, first.text
     party = first.json()
+    assert asyncio.run(ask_as_meter(up)) == "grant_unknown"
     assert up.stop() == 0
     again = Up(data, tmp_path / "second.log")
     repeated = again.post("/v1/parties", PARTY, "key-1")
@@ -103,6 +108,22 @@ def stop_and_kill(data, tmp_path):
         assert [run_command(*shlex.split(line)) != "" for line in next_ones] == [True, True]
     finally:
         assert third.stop() == 0
+
+
+async def ask_as_meter(up):
+    """Send a reading over the connection that is printed for meters, and return why it does not count."""
+    url = up.read_until(r"Meters\s+(nats://\S+)")
+    span = {"start": "2026-01-01T00:00:00Z", "end": "2026-01-01T01:00:00Z", "nodes": 1}
+    names = {"source": "urn:meter:1", "id": "r1", "subject": f"grt_{'0' * 26}"}
+    event = {"specversion": "1.0", "type": "marketplace.meter.reading.v1", **names, "data": span}
+    headers = {"Authorization": f"Bearer {up.key}", "Content-Type": "application/cloudevents+json"}
+    meter = await nats.connect(url, inbox_prefix=METER_INBOX)
+    try:
+        body = json.dumps(event).encode()
+        answer = await meter.request(SUBJECT, body, headers=headers, timeout=PATIENCE_SECONDS)
+    finally:
+        await meter.close()
+    return json.loads(answer.data)["readings"][0]["code"]
 
 
 @pytest.mark.timeout(600)
