@@ -9,10 +9,10 @@ import msgspec
 from cyclopts import Parameter
 
 from marketplace.app import open_log
-from marketplace.captable.explanation import Entry, Explanation, explain_cap_table
+from marketplace.captable.explanation import Entry, ExplainedConversion, Explanation, explain_cap_table
 from marketplace.captable.hygiene import list_checks
 from marketplace.captable.report import build_report
-from marketplace.cli.cap_table import show_cap_table
+from marketplace.cli.cap_table import render_shares, show_cap_table
 from marketplace.cli.console import configure_logging, run
 from marketplace.cli.output import CONSOLE, mark
 from marketplace.core.errors import Refusal
@@ -85,6 +85,8 @@ def _tell(explained: Explanation) -> None:
         _tell_number(title, Decimal(row.shares), row.entries)
     for number in explained.numbers:
         _tell_number(number.name, number.value, number.entries)
+    for each in explained.as_converted:
+        _tell_converted(each)
     for principal in explained.principal:
         whose = f"of {principal.instrument_id} held by {principal.holder_id}, USD"
         _tell_number(f"principal {whose}", principal.outstanding_usd, principal.entries)
@@ -92,6 +94,17 @@ def _tell(explained: Explanation) -> None:
             _tell_number(f"converted principal {whose}", principal.converted_usd, principal.converted)
         if principal.debt:
             _tell_number(f"debt {whose}", principal.debt_usd, principal.debt)
+
+
+def _tell_converted(explained: ExplainedConversion) -> None:
+    whose = {"company": "of the company", "class": f"of {explained.id}"}.get(explained.of)
+    title = f"as converted, {whose or f'of {explained.name or explained.id}'}"
+    CONSOLE.print(mark("bold", f"{title}:"), render_shares(explained.shares), soft_wrap=True)
+    for entry in explained.entries:
+        change = render_shares(entry.change)
+        change = change if change.startswith("-") else f"+{change}"
+        line = f"  {change:>16}  {entry.occurred_at:%Y-%m-%dT%H:%M:%SZ}  event {entry.sequence} {entry.type}"
+        CONSOLE.print(line, markup=False, highlight=False, soft_wrap=True)
 
 
 def _tell_number(title: str, value: Decimal, entries: Iterable[Entry]) -> None:

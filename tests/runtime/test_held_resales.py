@@ -233,3 +233,37 @@ async def test_a_seller_does_not_take_back_what_is_held(sale):
     assert (await market.state("grant", rename_id("grt", quote_id))).status == "issued"
     assert sale.lot not in (await pool_of(sale)).resales
     await check_log(market.log)
+
+
+async def test_a_grant_whose_nodes_fail_sells_nothing_until_they_work_again(sale):
+    market, grant_id = sale.market, sale.grant.issued.grant_id
+    market.clock.at = sale.grant.issued.start + DAY
+    await grants.activate_grant(market.handler, market.context(sale.trade.provider), grant_id)
+    quote_id = await hold_one(sale, seconds=3_600)
+    provider = market.context(sale.trade.provider)
+    at = market.clock.now()
+    await grants.degrade_grant(market.handler, provider, grant_id, nodes_available=3, at=at, reason="a node failed")
+    with pytest.raises(Refusal) as refused:
+        await take(sale, quote_id)
+    assert refused.value.code == "grant_degraded"
+    assert (await market.state("quote", quote_id)).status == "held"
+    await grants.resume_grant(
+        market.handler, market.context(sale.trade.provider), grant_id, at=at + timedelta(minutes=5)
+    )
+    await take(sale, quote_id)
+    assert (await market.state("grant", rename_id("grt", quote_id))).status == "issued"
+    await check_log(market.log)
+
+
+async def test_of_a_grant_that_may_not_be_sold_on_nothing_is_held(sale):
+    market, grant_id = sale.market, sale.grant.issued.grant_id
+    market.clock.at = sale.grant.issued.start + DAY
+    provider = sale.trade.provider
+    await grants.activate_grant(market.handler, market.context(provider), grant_id)
+    await grants.suspend_grant(
+        market.handler, market.context(provider), grant_id, at=market.clock.now(), reason="the fibre is cut"
+    )
+    with pytest.raises(Refusal) as refused:
+        await hold_one(sale)
+    assert refused.value.code == "quote_unavailable"
+    assert (await market.account(sale.buyer)).held_usd == 0
