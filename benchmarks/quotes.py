@@ -4,7 +4,8 @@
 
 One process is the API on one nats-server and PostgreSQL, filled by the real commands; the clients run in a second one,
 and all share the machine's cores. Quotes are measured on a book at rest, and then while an order is placed every half
-second, so that the book is solved again all the time.
+second, so that the book is solved again all the time; and last, one by one, quotes that must see an order which was
+placed just before (`Min-Seq`).
 """
 
 import argparse
@@ -215,19 +216,20 @@ async def ask(port: int, bodies: list[bytes], clients: int, seconds: float) -> l
 
 def report(name: str, times: list[float]) -> None:
     median, slow = times[len(times) // 2] * 1_000, times[len(times) * 99 // 100] * 1_000
-    print(f"{name:>16} {len(times):>8,} {median:>8.1f} {slow:>8.1f} {times[-1] * 1_000:>8.1f} {slow / LIMIT_MS:>7.2f}")
+    print(f"{name:>18} {len(times):>8,} {median:>8.1f} {slow:>8.1f} {times[-1] * 1_000:>8.1f} {slow / LIMIT_MS:>7.2f}")
 
 
 async def compare(port: int, process: subprocess.Popen[str], bodies: list[bytes], arguments: Any) -> None:
     took, guarantee = await asyncio.to_thread(_ask_first, port, bodies[0])
     print(f"the first quote after the start took {took * 1_000:.0f} ms and was {guarantee}")
-    print(f"{'book':>16} {'quotes':>8} {'p50 ms':>8} {'p99 ms':>8} {'max ms':>8} {'ratio':>7}")
+    print(f"{'book':>18} {'quotes':>8} {'p50 ms':>8} {'p99 ms':>8} {'max ms':>8} {'ratio':>7}")
     report("just begun", await ask(port, bodies, arguments.clients, arguments.seconds))
     await asyncio.sleep(SOLVING_SECONDS)
     report("at rest", await ask(port, bodies, arguments.clients, arguments.seconds))
     changing = asyncio.create_task(_change(process))
     report("changing", await ask(port, bodies, arguments.clients, arguments.seconds))
     changing.cancel()
+    report("must see a change", await asyncio.to_thread(_ask_after_orders, port, bodies, arguments.seconds))
 
 
 async def _change(process: subprocess.Popen[str]) -> None:
@@ -236,6 +238,23 @@ async def _change(process: subprocess.Popen[str]) -> None:
         process.stdin.write("\n")
         process.stdin.flush()
         await asyncio.sleep(CHANGE_SECONDS)
+
+
+def _ask_after_orders(port: int, bodies: list[bytes], seconds: float) -> list[float]:
+    """Place an order and ask for a quote that has seen it, again and again; return how long the quotes took."""
+    times: list[float] = []
+    end = time.perf_counter() + seconds
+    with httpx.Client(base_url=f"http://127.0.0.1:{port}", timeout=60) as client:
+        for number, body in enumerate(itertools.cycle(bodies)):
+            if time.perf_counter() > end:
+                break
+            headers = {"Authorization": f"Bearer {ADMIN_KEY}", "Content-Type": "application/json"}
+            keys = ({"Idempotency-Key": f"after-{number}-{kind}"} for kind in ("order", "quote"))
+            placed = client.post("/v1/orders", content=body, headers=headers | next(keys)).raise_for_status()
+            seen, begun = {"Min-Seq": placed.headers["Commit-Seq"]}, time.perf_counter()
+            client.post("/v1/quotes", content=body, headers=headers | next(keys) | seen).raise_for_status()
+            times.append(time.perf_counter() - begun)
+    return sorted(times)
 
 
 def _ask_first(port: int, body: bytes) -> tuple[float, str]:

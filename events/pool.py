@@ -114,18 +114,42 @@ class PoolCapacityResold(Event, frozen=True, kw_only=True, tag="pool.capacity_re
     lots_left: tuple[LotShare, ...]
 
 
+class PoolCapacityHeld(Event, frozen=True, kw_only=True, tag="pool.capacity_held.v1"):
+    """Nodes that a lot of resale offers are set aside for a held quote; they stay their seller's until it is taken.
+
+    Attributes:
+        pool_id: The pool.
+        grant_id: The grant that taking the quote issues; releasing it lets them go.
+        grant_id_before: The grant that they are reserved for.
+        lot_id: The lot of the resale.
+        nodes: Nodes at every instant of the span.
+        start: First instant.
+        end: Instant after the last.
+    """
+
+    pool_id: Id
+    grant_id: Id
+    grant_id_before: Id
+    lot_id: Id
+    nodes: Nodes
+    start: Instant
+    end: Instant
+
+
 class PoolCapacityReleased(Event, frozen=True, kw_only=True, tag="pool.capacity_released.v1"):
-    """A grant's nodes are free again from an instant on.
+    """A grant's nodes are free again from an instant on, or what was held for one of a lot of resale is.
 
     Attributes:
         pool_id: The pool.
         grant_id: The grant.
         at: From when; at or before the reservation's start frees all of it.
+        grant_id_before: The grant that goes on with them, where they were held of what it sells on.
     """
 
     pool_id: Id
     grant_id: Id
     at: Instant
+    grant_id_before: Id | None = None
 
 
 class PoolClosingAnnounced(Event, frozen=True, kw_only=True, tag="pool.closing_announced.v1"):
@@ -184,6 +208,7 @@ PoolEvent = (
     | PoolCapacityRecalled
     | PoolCapacityReserved
     | PoolCapacityResold
+    | PoolCapacityHeld
     | PoolCapacityReleased
     | PoolNodeFailed
     | PoolNodeRestored

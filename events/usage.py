@@ -144,6 +144,41 @@ class UsageClosed(Event, frozen=True, kw_only=True, tag="usage.closed.v1"):
     gpu_seconds: GpuSeconds
 
 
+class SoldNodes(msgspec.Struct, frozen=True, kw_only=True):
+    """Nodes of a grant that another grant has over a span.
+
+    Attributes:
+        start: First instant.
+        end: Instant after the last.
+        nodes: How many.
+    """
+
+    start: Instant
+    end: Instant
+    nodes: Nodes
+
+
+class UsageLimited(Event, frozen=True, kw_only=True, tag="usage.limited.v1"):
+    """What may be counted of a grant changed: it ends sooner or later, or nodes of it were resold.
+
+    It stands in the same atomic batch as the change, in the records of both sides, so that a reading that is decided
+    on what was before cannot be stored after it. It says all that holds from then on.
+
+    Attributes:
+        usage_id: The usage record of the grant.
+        grant_id: The grant.
+        end: When the grant ends.
+        resold: What was resold of it, in the order in which it was sold.
+        meter: Whose meters it binds.
+    """
+
+    usage_id: Id
+    grant_id: Id
+    end: Instant
+    resold: tuple[SoldNodes, ...] = ()
+    meter: Meter = "provider"
+
+
 class Sample(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """What the machine said of one GPU, or of one MIG instance, at one instant.
 
@@ -300,6 +335,7 @@ UsageEvent = (
     | UsageVoided
     | UsageIdentified
     | UsageClosed
+    | UsageLimited
     | UsageSpread
     | UsageRespread
 )

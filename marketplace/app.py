@@ -12,9 +12,11 @@ from typing import Any, Final
 import structlog
 from granian.constants import Interfaces
 from granian.server.embed import Server
+from litestar import Litestar
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from marketplace.api.application import create_application
+from marketplace.api.early_answers import HearOut
 from marketplace.api.key_store import SqlKeys
 from marketplace.api.keys import KeyRing
 from marketplace.api.meter_subject import MeterSubject
@@ -25,6 +27,7 @@ from marketplace.log.jetstream import JetStreamLog
 from marketplace.projections.database import build_engine
 from marketplace.projections.leadership import leadership
 from marketplace.projections.registry import PROJECTIONS
+from marketplace.projections.renewal import renew
 from marketplace.projections.runner import Projector
 from marketplace.projections.watch import watch
 from marketplace.runtime.clock import MarketClock
@@ -118,12 +121,15 @@ def _complain(task: asyncio.Task[None]) -> None:
         log.error("task_ended", task=task.get_name(), error=repr(task.exception()))
 
 
+def build_server(application: Litestar, host: str, port: int) -> Server:
+    """Return the HTTP server of an application."""
+    return Server(HearOut(application), address=host, port=port, interface=Interfaces.ASGI, log_enabled=False)
+
+
 async def serve_api(settings: Settings, host: str, port: int, stop: asyncio.Event) -> None:
     """Answer HTTP until `stop` is set or the log can no longer be followed."""
     async with open_services(settings) as services:
-        server = Server(
-            create_application(services), address=host, port=port, interface=Interfaces.ASGI, log_enabled=False
-        )
+        server = build_server(create_application(services), host, port)
         settle_collector()
         serving = asyncio.create_task(server.serve())
         waiting = asyncio.create_task(stop.wait())
@@ -172,7 +178,7 @@ async def _project(settings: Settings, stream: JetStreamLog) -> None:
     try:
         while True:
             async with leadership(engine) as lost:
-                projecting = asyncio.create_task(Projector(stream, engine, PROJECTIONS).run(), name="projections")
+                projecting = asyncio.create_task(_lead(stream, engine), name="projections")
                 losing = asyncio.create_task(lost.wait())
                 async with _running(projecting, losing):
                     await asyncio.wait({projecting, losing}, return_when=asyncio.FIRST_COMPLETED)
@@ -181,6 +187,17 @@ async def _project(settings: Settings, stream: JetStreamLog) -> None:
             await asyncio.sleep(STANDBY_SECONDS)
     finally:
         await engine.dispose()
+
+
+async def _lead(stream: JetStreamLog, engine: AsyncEngine) -> None:
+    """Follow the log, and build anew beside that what another release made."""
+    following = asyncio.create_task(Projector(stream, engine, PROJECTIONS).run())
+    renewing = asyncio.create_task(renew(PROJECTIONS, stream, engine))
+    async with _running(following, renewing):
+        done, _ = await asyncio.wait({following, renewing}, return_when=asyncio.FIRST_COMPLETED)
+        for task in done:
+            task.result()
+        await following
 
 
 def _continue_after(projecting: asyncio.Task[None]) -> None:

@@ -19,7 +19,14 @@ from marketplace.api.commands import Commanded, ReceiptBody
 from marketplace.api.paging import Cursor, Limit, Page, build_page, parse_cursor
 from marketplace.api.reading import AtText, Read, Reading, Word, answer_versioned, parse_at
 from marketplace.domain.refusals import refuse_unknown
-from marketplace.projections.grants import GrantAtView, GrantView, find_grant, find_grant_at, list_grants
+from marketplace.projections.grants import (
+    GrantAtView,
+    GrantView,
+    find_grant,
+    find_grant_at,
+    list_grants,
+    list_grants_at,
+)
 from marketplace.runtime.commands.grants import (
     activate_grant,
     degrade_grant,
@@ -166,6 +173,17 @@ async def get_past(reading: Read, grant_id: FromPath[str], at: AtText = None) ->
     return view
 
 
+@get("/history", summary="List grants as of a point in the past")
+async def list_past(
+    *, reading: Read, limit: Limit = 100, cursor: Cursor = None, party_id: Word = None, at: AtText = None
+) -> Page[GrantAtView]:
+    """Return what changes over the lives of the party's own grants as it stood at `at`, by id."""
+    point, after, party_id = parse_at(at), parse_cursor(cursor, ""), reading.narrow(party_id)
+    async with reading.connect() as connection:
+        rows = await list_grants_at(connection, point, party_id=party_id, after=after, limit=limit + 1)
+    return build_page(rows, limit, lambda row: row.grant_id)
+
+
 @get("/", summary="List grants")
 async def list_all(
     *,
@@ -196,6 +214,7 @@ ROUTER: Final = Router(
         terminate,
         get_one,
         get_past,
+        list_past,
         list_all,
     ],
     tags=["grants"],

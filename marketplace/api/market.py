@@ -11,7 +11,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from events.mandate import InstrumentKind
 from marketplace.api.paging import Cursor, Limit, Page, build_page, parse_cursor
-from marketplace.api.reading import InstantText, OptionalInstantText, Read, Word, parse_instant
+from marketplace.api.reading import AtText, InstantText, OptionalInstantText, Read, Word, parse_at, parse_instant
 from marketplace.core.errors import Refusal
 from marketplace.domain.refusals import refuse_unknown
 from marketplace.projections.auctions import PriceView, list_prices
@@ -105,10 +105,11 @@ async def read_classes(reading: Read) -> list[str]:
 
 
 @get("/depth", summary="Read the depth of a GPU class")
-async def read_depth(reading: Read, gpu_class: GpuClassText, limit: Limit = 100) -> list[DepthLevel]:
-    """Return the asks from the cheapest, then the bids from the dearest, summed by price."""
+async def read_depth(reading: Read, gpu_class: GpuClassText, limit: Limit = 100, at: AtText = None) -> list[DepthLevel]:
+    """Return the asks from the cheapest, then the bids from the dearest, summed by price; now or as of `at`."""
+    point = parse_at(at)
     async with reading.connect() as connection:
-        return await load_depth(connection, gpu_class, limit=limit)
+        return await load_depth(connection, gpu_class, now=reading.services.handler.clock.now(), at=point, limit=limit)
 
 
 @get("/prices", summary="List prices of auctions")
@@ -143,15 +144,18 @@ async def read_prices(
 
 
 @get("/capacity", summary="Read a pool's capacity calendar")
-async def read_capacity(reading: Read, pool_id: PoolText, start: InstantText, end: InstantText) -> list[CapacityStep]:
-    """Return offered, reserved, failed and free nodes over ``[start, end)`` as steps."""
+async def read_capacity(
+    reading: Read, pool_id: PoolText, start: InstantText, end: InstantText, at: AtText = None
+) -> list[CapacityStep]:
+    """Return offered, reserved, failed and free nodes over ``[start, end)`` as steps, as of now or of `at`."""
+    point = parse_at(at)
     first, last = parse_instant(start, "/start"), parse_instant(end, "/end")
     if last <= first:
         raise Refusal("request_invalid", "the span ends before it starts; swap start and end", pointer="/end")
     async with reading.connect() as connection:
         if await find_pool(connection, pool_id) is None:
             raise refuse_unknown("pool", pool_id)
-        return await load_calendar(connection, pool_id, start=first, end=last)
+        return await load_calendar(connection, pool_id, start=first, end=last, at=point)
 
 
 @get("/mandates", summary="List open mandates")

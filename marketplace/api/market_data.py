@@ -12,6 +12,8 @@ from marketplace.api.market import PATH, GpuClassText
 from marketplace.api.paging import Cursor, Limit, Page, build_page, parse_cursor
 from marketplace.api.reading import OptionalInstantText, Read, Word, parse_instant
 from marketplace.core.errors import Refusal
+from marketplace.domain.refusals import refuse_unknown
+from marketplace.projections.auctions import find_auction
 from marketplace.projections.market.index import IndexPoint
 from marketplace.projections.market.queries import (
     CurveStep,
@@ -53,6 +55,8 @@ def _parse_days(reading: Read, start: str | None, end: str | None) -> tuple[date
 async def read_curves(reading: Read, gpu_class: GpuClassText, auction_id: Word = None) -> list[CurveStep]:
     """Return the steps of both curves in the frozen book of an auction, of the last one by default."""
     async with reading.connect() as connection:
+        if auction_id is not None and await find_auction(connection, auction_id) is None:
+            raise refuse_unknown("auction", auction_id)
         return await load_curves(connection, gpu_class, auction_id=auction_id)
 
 

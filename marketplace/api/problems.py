@@ -34,6 +34,7 @@ _STATUSES: Final[dict[str, int]] = {
     "platform_only": 403,
     "scope_missing": 403,
     "embedded_only": 403,
+    "wrong_side": 403,
     "command_in_flight": 409,
     "reading_in_flight": 409,
     "version_stale": 412,
@@ -171,12 +172,21 @@ def answer_http(request: Request[Any, Any, Any], error: HTTPException) -> Respon
     status = error.status_code
     if status >= HTTPStatus.INTERNAL_SERVER_ERROR:
         return answer_unforeseen(request, error)
-    detail = {
-        HTTPStatus.NOT_FOUND: f"there is nothing at {request.url.path}; /schema lists every route",
-        HTTPStatus.METHOD_NOT_ALLOWED: f"{request.method} is not for {request.url.path}; see the Allow header",
-        HTTPStatus.REQUEST_ENTITY_TOO_LARGE: "the body is larger than this server takes; split the request",
-    }.get(HTTPStatus(status), error.detail)
+    detail = _tell_refused(request, error)
     return render_problem(status, _HTTP_CODES.get(status, "request_refused"), detail, headers=headers)
+
+
+def _tell_refused(request: Request[Any, Any, Any], error: HTTPException) -> str:
+    path = request.url.path
+    match error.status_code:
+        case HTTPStatus.NOT_FOUND:
+            return f"there is nothing at {path}; /schema lists every route"
+        case HTTPStatus.METHOD_NOT_ALLOWED:
+            return f"{request.method} is not for {path}; see the Allow header"
+        case HTTPStatus.REQUEST_ENTITY_TOO_LARGE:
+            bytes_max = request.route_handler.resolve_request_max_body_size()
+            return f"{path} takes a body of at most {bytes_max} bytes; split the request"
+    return error.detail
 
 
 def answer_unforeseen(request: Request[Any, Any, Any], error: Exception) -> Response[Problem]:

@@ -1,5 +1,8 @@
 """The archive in PostgreSQL: snapshots in a table of their own, and readings as the usage projection has them."""
 
+from collections.abc import Collection, Sequence
+from datetime import datetime
+
 from sqlalchemy import select
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.ext.asyncio import AsyncEngine
@@ -8,8 +11,8 @@ from events.usage import Reading
 from marketplace.projections.database import reachable
 from marketplace.projections.operations import snapshots
 from marketplace.projections.reading import find_one
-from marketplace.projections.usage import find_reading
-from marketplace.runtime.archive import ReadingName, Snapshot
+from marketplace.projections.usage import ReadingView, find_reading, list_readings_over
+from marketplace.runtime.archive import ReadingName, Snapshot, SourceName
 
 
 class SqlArchive:
@@ -38,6 +41,17 @@ class SqlArchive:
         """See `Archive.find_reading`."""
         async with reachable(), self._engine.connect() as connection:
             found = await find_reading(connection, name.grant_id, name.source, name.reading_id, name.meter)
-        if found is None:
-            return None
-        return Reading(**{field: getattr(found, field) for field in Reading.__struct_fields__})
+        return None if found is None else _strip(found)
+
+    async def list_readings_over(
+        self, name: SourceName, spans: Collection[tuple[datetime, datetime]]
+    ) -> Sequence[Reading]:
+        """See `Archive.list_readings_over`."""
+        async with reachable(), self._engine.connect() as connection:
+            found = await list_readings_over(connection, name.grant_id, name.source, spans, name.meter)
+        return [_strip(view) for view in found]
+
+
+def _strip(view: ReadingView) -> Reading:
+    """Return what a reading says, without what is known of it besides."""
+    return Reading(**{field: getattr(view, field) for field in Reading.__struct_fields__})

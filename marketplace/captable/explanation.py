@@ -7,15 +7,17 @@ sum to it, and those of all rows to the table.
 from collections.abc import Iterable, Mapping
 from datetime import datetime
 from decimal import Decimal
+from fractions import Fraction
 from typing import Final
 
 import msgspec
 
 from events.registry import get_tag
 from marketplace.captable.history import Act, History
-from marketplace.core.money import ZERO
+from marketplace.core.money import ZERO, render_ratio
 from marketplace.domain.instrument import INSTRUMENT, Instrument
 from marketplace.domain.issuer import ISSUER, Issuer, list_rows, total_shares
+from marketplace.domain.issuer_as_converted import convert_row
 
 RowKey = tuple[str, str, str]
 _PRINCIPAL: Final = ("outstanding", "converted", "debt")
@@ -100,6 +102,36 @@ class ExplainedPrincipal(msgspec.Struct, frozen=True, kw_only=True):
     debt: tuple[Entry, ...]
 
 
+class ExactEntry(msgspec.Struct, frozen=True, kw_only=True):
+    """What one event changed in a number that need not be whole; like `Entry`, as exact fractions."""
+
+    sequence: int
+    occurred_at: datetime
+    type: str
+    aggregate_id: str
+    change: str
+    after: str
+
+
+class ExplainedConversion(msgspec.Struct, frozen=True, kw_only=True):
+    """Common stock that shares are or convert into, exact, and its events; a lowered conversion price is one of them.
+
+    Attributes:
+        of: ``company``: the fully diluted company; ``class``: outstanding shares of a class; ``holder``: what a holder
+            has, fully diluted.
+        id: The class or the holder; None for the company.
+        name: What the cap table shows of the holder.
+        shares: How many.
+        entries: Oldest first.
+    """
+
+    of: str
+    id: str | None
+    name: str | None
+    shares: str
+    entries: tuple[ExactEntry, ...]
+
+
 class Explanation(msgspec.Struct, frozen=True, kw_only=True):
     """A cap table with the events behind every number.
 
@@ -109,6 +141,7 @@ class Explanation(msgspec.Struct, frozen=True, kw_only=True):
         known: As the log knew at this sequence; None: now.
         rows: Those that have or had shares, by kind, holder and security.
         numbers: Of the whole issuer and of its classes.
+        as_converted: As converted into common stock: of the whole company, of its classes and of its holders.
         principal: By instrument.
     """
 
@@ -117,6 +150,7 @@ class Explanation(msgspec.Struct, frozen=True, kw_only=True):
     known: int | None
     rows: tuple[ExplainedRow, ...]
     numbers: tuple[ExplainedNumber, ...]
+    as_converted: tuple[ExplainedConversion, ...]
     principal: tuple[ExplainedPrincipal, ...]
 
 
@@ -144,6 +178,30 @@ class _Ledger:
                 self.values[key] = after
 
 
+class _ExactLedger:
+    """The same of exact fractions."""
+
+    def __init__(self) -> None:
+        self.values: dict[RowKey, Fraction] = {}
+        self.entries: dict[RowKey, list[ExactEntry]] = {}
+
+    def record(self, act: Act, now: Mapping[RowKey, Fraction]) -> None:
+        """Take the numbers after an act; what is gone is 0."""
+        for key in sorted(self.values.keys() | now.keys()):
+            before, after = self.values.get(key, Fraction(0)), now.get(key, Fraction(0))
+            if before != after:
+                entry = ExactEntry(
+                    sequence=act.sequence,
+                    occurred_at=act.time,
+                    type=get_tag(act.event),
+                    aggregate_id=act.aggregate,
+                    change=render_ratio(after - before),
+                    after=render_ratio(after),
+                )
+                self.entries.setdefault(key, []).append(entry)
+                self.values[key] = after
+
+
 def explain_cap_table(
     history: History,
     *,
@@ -166,7 +224,7 @@ def explain_cap_table(
     """
     past = history.until(at, known)
     issuer = past.get_issuer()
-    rows, numbers, principal = _walk(past)
+    rows, numbers, converted, principal = _walk(past)
     names = {each.holder_id: each.name for each in issuer.stakeholders.values()}
     explained = [
         ExplainedRow(
@@ -188,12 +246,13 @@ def explain_cap_table(
         known=known,
         rows=tuple(explained),
         numbers=() if holder_id or security else tuple(_list_numbers(numbers)),
+        as_converted=() if security else tuple(_list_converted(converted, names, holder_id)),
         principal=tuple(_list_principal(principal, holder_id, security)),
     )
 
 
-def _walk(past: History) -> tuple[_Ledger, _Ledger, _Ledger]:
-    rows, numbers, principal = _Ledger(), _Ledger(), _Ledger()
+def _walk(past: History) -> tuple[_Ledger, _Ledger, _ExactLedger, _Ledger]:
+    rows, numbers, converted, principal = _Ledger(), _Ledger(), _ExactLedger(), _Ledger()
     company = None
     instruments: dict[str, Instrument | None] = {}
     for act in past.acts:
@@ -203,11 +262,12 @@ def _walk(past: History) -> tuple[_Ledger, _Ledger, _Ledger]:
             if isinstance(company, Issuer):
                 rows.record(act, _read_rows(company))
                 numbers.record(act, _read_numbers(company))
+                converted.record(act, _read_converted(company))
             continue
         instrument = INSTRUMENT.fold([event], instruments.get(act.aggregate))  # type: ignore[list-item]
         instruments[act.aggregate] = instrument
         principal.record(act, _read_principal(instruments.values()))
-    return rows, numbers, principal
+    return rows, numbers, converted, principal
 
 
 def _read_rows(issuer: Issuer) -> dict[RowKey, Decimal]:
@@ -230,6 +290,19 @@ def _read_numbers(issuer: Issuer) -> dict[RowKey, Decimal]:
     return {key: Decimal(value) for key, value in numbers.items()}
 
 
+def _read_converted(issuer: Issuer) -> dict[RowKey, Fraction]:
+    numbers: dict[RowKey, Fraction] = {("company", "", ""): Fraction(0)}
+    for class_id, stock_class in issuer.classes.items():
+        numbers["class", class_id, ""] = stock_class.shares_outstanding * stock_class.conversion_ratio
+    for row in list_rows(issuer):
+        shares = convert_row(issuer, row)
+        numbers["company", "", ""] += shares
+        if row.holder_id is not None:
+            key = ("holder", row.holder_id, "")
+            numbers[key] = numbers.get(key, Fraction(0)) + shares
+    return numbers
+
+
 def _read_principal(instruments: Iterable[Instrument | None]) -> dict[RowKey, Decimal]:
     numbers: dict[RowKey, Decimal] = {}
     for each in instruments:
@@ -245,6 +318,22 @@ def _list_numbers(numbers: _Ledger) -> Iterable[ExplainedNumber]:
     for key in sorted(numbers.entries, key=lambda key: (key[1], key[2])):
         name = f"{key[2]}/{key[1]}" if key[1] else key[2]
         yield ExplainedNumber(name=name, value=numbers.values[key], entries=tuple(numbers.entries[key]))
+
+
+def _list_converted(
+    converted: _ExactLedger, names: Mapping[str, str], holder_id: str | None
+) -> Iterable[ExplainedConversion]:
+    order = ("company", "class", "holder")
+    for key in sorted(converted.entries, key=lambda key: (order.index(key[0]), key[1])):
+        of, name, _ = key
+        if holder_id is None or (of, name) == ("holder", holder_id):
+            yield ExplainedConversion(
+                of=of,
+                id=name or None,
+                name=names.get(name) if of == "holder" else None,
+                shares=render_ratio(converted.values[key]),
+                entries=tuple(converted.entries[key]),
+            )
 
 
 def _list_principal(principal: _Ledger, holder_id: str | None, security: str | None) -> Iterable[ExplainedPrincipal]:

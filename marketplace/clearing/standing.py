@@ -5,11 +5,13 @@ insertion there. So a quote and the decision of an auction on the same book name
 
 The linear program takes most of the time that a large book needs. A sketch of it does without: any prices of lots that
 are not under their asks prove a bound, so those of the book as it was a moment ago do, or the asks, and rounds of price
-descent better them.
+descent better them. Where a book of the same periods was solved or sketched before and little has changed since, what
+was found of it is gone on with (`resuming.py`).
 """
 
 from dataclasses import dataclass, replace
 from decimal import Decimal
+from fractions import Fraction
 
 import numpy as np
 
@@ -26,8 +28,8 @@ from marketplace.clearing.money import usd
 from marketplace.clearing.program import WayTable, list_columns
 from marketplace.clearing.prospects import Prospects
 from marketplace.clearing.reasons import find_hopeless
+from marketplace.clearing.resuming import extend_grid, grow, resume
 from marketplace.clearing.ruled import list_rule_reasons
-from marketplace.clearing.rules import compile_rules
 from marketplace.clearing.search import greedy
 from marketplace.clearing.solving import EXACT_COLUMNS_MAX as EXACT_COLUMNS_MAX_OF_BOOK
 from marketplace.clearing.solving import Solved, solve
@@ -35,6 +37,10 @@ from marketplace.clearing.winning import price_to_win
 
 EXACT_COLUMNS_MAX = 64
 """Placements up to which a quote is worked out to the cent: within some 200 ms, where an auction takes its time."""
+
+SHARED_MIN = Fraction(4, 5)
+"""The part of a book's orders and lots that it shares with the one whose prices it goes on with: as it changes more and
+more, the bound that they prove loosens."""
 
 PLACEMENTS_MAX = 48
 """Placements that a quote works out; two for each pool and mandate, by the prices of scarcity and by what is free."""
@@ -44,7 +50,8 @@ PLACEMENTS_MAX = 48
 class Standing:
     """A book and the allocation that quotes rest on; the book's pools, lots and orders are not changed by asking.
 
-    Of a sketch the bound is valid and wider, and the allocation what is found at once.
+    Of a sketch the bound is valid and wider, and the allocation what is found at once. `origin` names the orders and
+    lots of the book on which its prices were worked out, where that was another.
     """
 
     book: Book
@@ -52,6 +59,7 @@ class Standing:
     solved: Solved
     seed: int
     sketched: bool = False
+    origin: frozenset[str] | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,21 +114,41 @@ def sketch(book: Book, *, seed: int, prior: Standing | None = None, shift: int =
     Args:
         book: The book.
         seed: As of the clearing.
-        prior: A book of the same market that was solved before; its prices of scarcity serve this one.
+        prior: A book of the same market that was solved or sketched before; its prices of scarcity serve this one, and
+            its allocation where it has the same periods.
         shift: How many periods later than the prior book this one begins.
 
     Raises:
         Refusal: As `check_book`.
     """
+    origin = None if prior is None or shift else _find_origin(prior, book)
+    grown = None if prior is None or origin is None else grow(prior.book, prior.solved, book)
+    if grown is not None:
+        return Standing(book, hash_book(book), grown, seed, sketched=True, origin=origin)
     check_book(book)
     grid = compile_book(book)
     ways, columns = WayTable(grid), list_columns(grid)
     if len(columns.way) <= EXACT_COLUMNS_MAX_OF_BOOK:
         return Standing(book, hash_book(book), solve(grid, seed, 0), seed)
-    shadow = Shadow(grid, descend(grid, ways, columns, _carry_prices(grid, prior, shift)))
+    lots = _carry_prices(grid, prior, shift)
+    known = None if prior is None or origin is None else prior.solved.allocation
+    allocation = None if prior is None or known is None else resume(grid, book, prior.book, known)
+    shadow = Shadow(grid, lots if allocation is not None else descend(grid, ways, columns, lots))
     bound = bound_of(grid, ways, columns, shadow)
-    allocation = greedy(grid, Prospects(grid, ways, columns, shadow))
-    return Standing(book, hash_book(book), Solved(allocation, shadow, bound, 0, proven=False), seed, sketched=True)
+    if allocation is None:
+        allocation, origin = greedy(grid, Prospects(grid, ways, columns, shadow)), None
+    solved = Solved(allocation, shadow, bound, 0, proven=False)
+    return Standing(book, hash_book(book), solved, seed, sketched=True, origin=origin)
+
+
+def _find_origin(prior: Standing, book: Book) -> frozenset[str] | None:
+    """Return the names on whose prices a book can go on; None where too much has changed since."""
+    names, mine = prior.origin or _name_all(prior.book), _name_all(book)
+    return names if len(names & mine) >= SHARED_MIN * max(len(names), len(mine)) else None
+
+
+def _name_all(book: Book) -> frozenset[str]:
+    return frozenset(order.order_id for order in book.orders) | frozenset(lot.lot_id for lot in book.lots)
 
 
 def _carry_prices(grid: Grid, prior: Standing | None, shift: int) -> list[Micros]:
@@ -193,7 +221,7 @@ def _admit(standing: Standing, book: Book) -> Solved:
     check_book(replace(book, orders=(replace(book.orders[-1], parent_id=None),)))
     check_links(book)
     known, at = standing.solved, len(book.orders) - 1
-    grid = _extend(known.allocation.grid, book)
+    grid = extend_grid(known.allocation.grid, book, worthless=True)
     if grid is None:
         grid = compile_book(book)
         grid = replace(grid, ways=tuple(replace(way, value=0) if way.order == at else way for way in grid.ways))
@@ -201,20 +229,3 @@ def _admit(standing: Standing, book: Book) -> Solved:
         fresh.restore([*known.allocation.placed, None])
         return Solved(fresh, Shadow(grid, known.shadow.lots), known.bound, known.rounds, known.proven)
     return Solved(known.allocation.branch(grid), known.shadow, known.bound, known.rounds, known.proven)
-
-
-def _extend(grid: Grid, book: Book) -> Grid | None:
-    """Return the grid with the book's last order, worth nothing; None where it uses lots in a new combination."""
-    plain = replace(book.orders[-1], group_id=None, parent_id=None)
-    alone = compile_book(replace(book, orders=(plain,), limits=()))
-    at, begin = len(grid.wishes), len(grid.ways)
-    ways = []
-    for way in alone.ways:
-        layers, wanted = grid.yards[way.pool].layers, alone.yards[way.pool].layers[way.layer]
-        if wanted not in layers:
-            return None
-        ways.append(replace(way, order=at, layer=layers.index(wanted), value=0))
-    wish = replace(alone.wishes[0], ways=tuple(range(begin, begin + len(ways))))
-    every = (*grid.ways, *ways)
-    rules = compile_rules(book, ((way.order, way.bid, way.nodes) for way in every))
-    return replace(grid, wishes=(*grid.wishes, wish), ways=every, rules=rules)

@@ -14,7 +14,8 @@ from marketplace.clearing.audit_values import Violation
 from marketplace.clearing.bundle import BYTES_MAX, parse_bundle, render_bundle
 from marketplace.clearing.model import Book, Clearing
 from marketplace.clearing.verifier import find_violations
-from marketplace.cli.console import CONSOLE, ERRORS, configure_logging, run
+from marketplace.cli.console import configure_logging, run
+from marketplace.cli.output import CONSOLE, ERRORS
 from marketplace.cli.price_loss import render_price_loss
 from marketplace.core.errors import Refusal
 from marketplace.runtime.audit import Published, load_published, repeat
@@ -138,7 +139,7 @@ def _tell(book: Book, clearing: Clearing, violations: tuple[Violation, ...], aga
         table.add_row(label, value)
     CONSOLE.print(table)
     for violation in violations:
-        ERRORS.print(f"broken {violation.code} at {violation.subject}: {violation.text}", soft_wrap=True, markup=False)
+        ERRORS.print(f"broken {violation.code} at {violation.subject}: {violation.text}", soft_wrap=True)
     return EXIT_BROKEN if violations else 0
 
 

@@ -10,8 +10,9 @@ from rich.table import Column, Table
 from marketplace.api.books import load_book, parse_prices
 from marketplace.captable.book import HolderBook, ask_recovery
 from marketplace.captable.positions import Prices
-from marketplace.cli.console import CONSOLE, configure_logging, run
+from marketplace.cli.console import configure_logging, run
 from marketplace.cli.holding import parse_instant
+from marketplace.cli.output import CONSOLE
 from marketplace.cli.projections import DatabaseUrl, NatsUrl, open_both
 from marketplace.equity.recovery import Assumptions
 from marketplace.projections.database import reachable
@@ -54,7 +55,7 @@ def show(
             instant = await load_market_time(log) if at is None else parse_instant(at)
             book = await load_book(connection, log, party_id, at=instant, prices=prices)
         if as_json:
-            CONSOLE.print(msgspec.json.format(msgspec.json.encode(book), indent=2).decode(), markup=False)
+            CONSOLE.print(msgspec.json.format(msgspec.json.encode(book), indent=2).decode())
         else:
             _tell(book)
 

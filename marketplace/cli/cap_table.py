@@ -8,7 +8,7 @@ from typing import Final
 from rich.table import Table
 
 from marketplace.captable.report import CapTableReport, ClassLine, HolderLine, InstrumentLine
-from marketplace.cli.console import CONSOLE
+from marketplace.cli.output import CONSOLE, mark
 from marketplace.core.money import parse_ratio
 from marketplace.core.rounding import round_half_even
 
@@ -20,7 +20,7 @@ SHARE_PLACES: Final = 2
 def show_cap_table(report: CapTableReport) -> None:
     """Print a cap table; exact fractions are rounded for the eye alone."""
     known = "" if report.known is None else f", as known at event {report.known}"
-    CONSOLE.print(f"[bold]{report.issuer_id}[/] as of {report.at:%Y-%m-%d %H:%M:%S} UTC{known}", soft_wrap=True)
+    CONSOLE.print(mark("bold", report.issuer_id), f"as of {report.at:%Y-%m-%d %H:%M:%S} UTC{known}", soft_wrap=True)
     CONSOLE.print(_list_holders(report))
     CONSOLE.print(_list_classes(report.classes))
     CONSOLE.print(_list_plan(report))
@@ -31,8 +31,9 @@ def show_cap_table(report: CapTableReport) -> None:
     if limit is not None:
         CONSOLE.print(
             f"Instruments come to {_percent(limit.dilution)}, of at most {_percent(str(limit.dilution_max))}: "
-            f"{_shares(limit.converted_shares)} shares converted, {_shares(limit.warrant_shares)} under warrants, "
-            f"{limit.pending_usd:,} USD that may still become {_shares(limit.pending_shares)} shares",
+            f"{render_shares(limit.converted_shares)} shares converted, "
+            f"{render_shares(limit.warrant_shares)} under warrants, "
+            f"{limit.pending_usd:,} USD that may still become {render_shares(limit.pending_shares)} shares",
             soft_wrap=True,
         )
 
@@ -66,7 +67,7 @@ def _list_holders(report: CapTableReport) -> Table:
         rows.append(("(pool, not granted)", "", "", f"{pool:,}", f"{pool:,}", part))
     total = f"{report.fully_diluted_shares:,}"
     stock = f"{report.outstanding_shares:,}"
-    converted = _shares(report.as_converted_shares)
+    converted = render_shares(report.as_converted_shares)
     return _fill(table, rows, ("total", stock, "100%" if report.outstanding_shares else "", total, converted, "100%"))
 
 
@@ -80,7 +81,7 @@ def _render_holder(line: HolderLine) -> tuple[str, ...]:
         f"{line.outstanding_shares:,}",
         _percent(line.outstanding_part),
         f"{line.fully_diluted_shares:,}",
-        _shares(line.as_converted_shares),
+        render_shares(line.as_converted_shares),
         _percent(line.fully_diluted_part),
     )
 
@@ -104,7 +105,7 @@ def _list_classes(classes: Sequence[ClassLine]) -> Table:
                 f"{line.issuable_shares:,}",
                 _price(line.issue_price_usd),
                 *([_price(line.conversion_price_usd)] * protected),
-                _shares(line.as_converted_shares),
+                render_shares(line.as_converted_shares),
             )
             for line in classes
         ),
@@ -159,6 +160,7 @@ def _price(exact: str | None) -> str:
     return "" if exact is None else f"{round_half_even(parse_ratio(exact), PRICE_PLACES).normalize():f}"
 
 
-def _shares(exact: str) -> str:
+def render_shares(exact: str) -> str:
+    """Return a count of shares with its thousands apart, rounded where it is not whole."""
     shares = parse_ratio(exact)
     return f"{round_half_even(shares, 0 if shares.denominator == 1 else SHARE_PLACES):,}"

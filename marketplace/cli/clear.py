@@ -7,7 +7,6 @@ from pathlib import Path
 from typing import Annotated
 
 import cyclopts
-from rich.console import Console
 from rich.table import Table
 
 from marketplace.clearing.bundle import render_bundle
@@ -15,6 +14,7 @@ from marketplace.clearing.engine import clear
 from marketplace.clearing.model import Clearing
 from marketplace.clearing.verifier import verify
 from marketplace.cli.instance import parse_instance_dir, write_prices, write_solution
+from marketplace.cli.output import CONSOLE, tell
 from marketplace.cli.price_loss import render_price_loss
 from marketplace.core.errors import Refusal
 
@@ -53,14 +53,14 @@ def clear_command(
         clearing = clear(book, seed=seed, iterations=iterations)
         verify(book, clearing)
     except Refusal as refusal:
-        Console(stderr=True, soft_wrap=True).print(f"[red]{refusal.code}[/red]: {refusal.message}")
+        tell(refusal)
         return EXIT_REFUSED
     write_solution(clearing, solution)
     write_prices(clearing, prices)
     if certificate is not None:
         text = json.dumps(render_bundle(book, clearing), indent=1, sort_keys=True)
         certificate.write_text(text + "\n", encoding="utf-8")
-    Console().print(_summary(clearing, instance.name, time.perf_counter() - begun))
+    CONSOLE.print(_summary(clearing, instance.name, time.perf_counter() - begun))
     return 0
 
 

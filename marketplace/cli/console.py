@@ -1,15 +1,14 @@
-"""What every command shares: the console, the loop, and how errors are told."""
+"""What commands that talk to servers share: the loop, logging, and progress."""
 
 import asyncio
 import logging
 import signal
 import sys
 from collections.abc import Coroutine
-from typing import Any, Final
+from typing import Any
 
 import structlog
 import uvloop
-from rich.console import Console
 from rich.progress import (
     BarColumn,
     MofNCompleteColumn,
@@ -19,11 +18,8 @@ from rich.progress import (
     TimeRemainingColumn,
 )
 
+from marketplace.cli.output import CONSOLE, tell
 from marketplace.core.errors import MarketplaceError, Refusal
-
-WIDTH_WITHOUT_TERMINAL: Final = 120
-CONSOLE: Final = Console(highlight=False, width=None if sys.stdout.isatty() else WIDTH_WITHOUT_TERMINAL)
-ERRORS: Final = Console(stderr=True, highlight=False)
 
 
 def configure_logging(level: str = "warning") -> None:
@@ -47,10 +43,10 @@ def run(main: Coroutine[Any, Any, int | None]) -> int:
     try:
         return uvloop.run(main) or 0
     except Refusal as refusal:
-        ERRORS.print(f"[bold red]refused[/] {refusal.code}: {refusal.message}")
+        tell(refusal)
         return 2
     except MarketplaceError as error:
-        ERRORS.print(f"[bold red]error[/] {error}")
+        tell(error)
         return 1
     except KeyboardInterrupt:
         return 130

@@ -7,8 +7,9 @@ import msgspec
 from cyclopts import App, Parameter, validators
 from rich.table import Table
 
-from marketplace.cli.console import CONSOLE, configure_logging, run
+from marketplace.cli.console import configure_logging, run
 from marketplace.cli.holding import holding
+from marketplace.cli.output import CONSOLE
 from marketplace.cli.projections import DatabaseUrl, NatsUrl, open_both
 from marketplace.core.errors import Refusal
 from marketplace.projections.accounts import ExplanationView, explain_balance
@@ -97,7 +98,7 @@ def _tell_balances(found: ExplanationView) -> None:
 
 
 def _print(text: str) -> None:
-    CONSOLE.print(text, soft_wrap=True, markup=False)
+    CONSOLE.print(text, soft_wrap=True)
 
 
 def _tell_entry(explained: ExplainedEntry) -> None:
@@ -135,5 +136,6 @@ def _render_hours(worked: HoursReadingView) -> str:
 
 def _render_reading(reading: ReadingView) -> str:
     span = f"{reading.start:%Y-%m-%dT%H:%M:%SZ} to {reading.end:%Y-%m-%dT%H:%M:%SZ}"
-    counted = f"{reading.nodes} nodes, {reading.gpu_seconds:,} GPU-seconds"
+    nodes = "1 node" if reading.nodes == 1 else f"{reading.nodes} nodes"
+    counted = f"{nodes}, {reading.gpu_seconds:,} GPU-seconds"
     return f"{reading.reading_id} of {reading.source}: {span}, {counted}, event {reading.reported_sequence}"

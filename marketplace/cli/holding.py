@@ -9,11 +9,12 @@ import msgspec
 from cyclopts import Parameter
 
 from marketplace.app import open_log
-from marketplace.captable.explanation import Entry, Explanation, explain_cap_table
+from marketplace.captable.explanation import Entry, ExplainedConversion, Explanation, explain_cap_table
 from marketplace.captable.hygiene import list_checks
 from marketplace.captable.report import build_report
-from marketplace.cli.cap_table import show_cap_table
-from marketplace.cli.console import CONSOLE, configure_logging, run
+from marketplace.cli.cap_table import render_shares, show_cap_table
+from marketplace.cli.console import configure_logging, run
+from marketplace.cli.output import CONSOLE, mark
 from marketplace.core.errors import Refusal
 from marketplace.runtime.clock import load_market_time
 from marketplace.runtime.config import load_settings
@@ -57,7 +58,7 @@ def holding(
         if whole:
             for check in list_checks(history.until(instant, known), checked_at):
                 behind = ", ".join(str(sequence) for sequence in check.sequences)
-                CONSOLE.print(f"[yellow]{check.code}[/] {check.text}" + (f" (event {behind})" if behind else ""))
+                CONSOLE.print(mark("yellow", check.code), check.text + (f" (event {behind})" if behind else ""))
 
     return run(main())
 
@@ -84,6 +85,8 @@ def _tell(explained: Explanation) -> None:
         _tell_number(title, Decimal(row.shares), row.entries)
     for number in explained.numbers:
         _tell_number(number.name, number.value, number.entries)
+    for each in explained.as_converted:
+        _tell_converted(each)
     for principal in explained.principal:
         whose = f"of {principal.instrument_id} held by {principal.holder_id}, USD"
         _tell_number(f"principal {whose}", principal.outstanding_usd, principal.entries)
@@ -93,8 +96,19 @@ def _tell(explained: Explanation) -> None:
             _tell_number(f"debt {whose}", principal.debt_usd, principal.debt)
 
 
+def _tell_converted(explained: ExplainedConversion) -> None:
+    whose = {"company": "of the company", "class": f"of {explained.id}"}.get(explained.of)
+    title = f"as converted, {whose or f'of {explained.name or explained.id}'}"
+    CONSOLE.print(mark("bold", f"{title}:"), render_shares(explained.shares), soft_wrap=True)
+    for entry in explained.entries:
+        change = render_shares(entry.change)
+        change = change if change.startswith("-") else f"+{change}"
+        line = f"  {change:>16}  {entry.occurred_at:%Y-%m-%dT%H:%M:%SZ}  event {entry.sequence} {entry.type}"
+        CONSOLE.print(line, markup=False, highlight=False, soft_wrap=True)
+
+
 def _tell_number(title: str, value: Decimal, entries: Iterable[Entry]) -> None:
-    CONSOLE.print(f"[bold]{title}[/]: {value:,}", soft_wrap=True)
+    CONSOLE.print(mark("bold", f"{title}:"), f"{value:,}", soft_wrap=True)
     for entry in entries:
         line = f"  {entry.change:>+16,}  {entry.occurred_at:%Y-%m-%dT%H:%M:%SZ}  event {entry.sequence} {entry.type}"
-        CONSOLE.print(line, soft_wrap=True, markup=False)
+        CONSOLE.print(line, soft_wrap=True)

@@ -13,7 +13,8 @@ from cyclopts import App, Parameter, validators
 from events.registry import AGGREGATES
 from events.subjects import render_subject
 from marketplace.app import open_log
-from marketplace.cli.console import CONSOLE, build_progress, configure_logging, run, stop_on_signals
+from marketplace.cli.console import build_progress, configure_logging, run, stop_on_signals
+from marketplace.cli.output import CONSOLE, mark
 from marketplace.core.errors import Refusal
 from marketplace.embedded import embedded_nats
 from marketplace.log.archive import ArchiveWriter, read_archive, restore
@@ -96,8 +97,9 @@ def verify(*, file: Path | None = None, nats_url: NatsUrl = None) -> int:
             async with open_log(load_settings(nats_url=nats_url)) as log:
                 await _walk(log, chain.check, "verify")
         CONSOLE.print(
-            f"[green]whole[/]: {chain.sequence:,} events of {len(chain.heads):,} aggregates, "
-            "every one as it was sealed and none missing"
+            mark("green", "whole:"),
+            f"{chain.sequence:,} events of {len(chain.heads):,} aggregates, "
+            "every one as it was sealed and none missing",
         )
 
     return run(main())
@@ -180,7 +182,7 @@ async def _print_all(pages: AsyncIterator[list[Recorded]], *, bodies: bool) -> N
 def _print(recorded: Recorded, *, body: bool) -> None:
     envelope = recorded.envelope
     line = f"{recorded.sequence:>8}  {envelope.time:%Y-%m-%dT%H:%M:%SZ}  {envelope.type}  {envelope.subject}"
-    CONSOLE.print(f"{line}  by {envelope.actor}", soft_wrap=True, markup=False)
+    CONSOLE.print(f"{line}  by {envelope.actor}", soft_wrap=True)
     if body:
         text = msgspec.json.format(recorded.body, indent=2).decode()
-        CONSOLE.print(text, soft_wrap=True, markup=False)
+        CONSOLE.print(text, soft_wrap=True)

@@ -7,7 +7,8 @@ from typing import Annotated, Final
 from cyclopts import App, Parameter
 
 from marketplace.app import open_log
-from marketplace.cli.console import CONSOLE, configure_logging, run
+from marketplace.cli.console import configure_logging, run
+from marketplace.cli.output import CONSOLE, mark
 from marketplace.core.errors import Refusal
 from marketplace.core.ids import derive_command_id, is_id
 from marketplace.ocf.container import compute_hash, load_package, write_package
@@ -62,7 +63,8 @@ def export(issuer_id: str, /, *, to: Path, nats_url: NatsUrl = None) -> int:
         files = render_package(history)
         write_package(to, files)
         CONSOLE.print(
-            f"[green]written[/] {to}: {len(files)} files of {len(history.acts):,} acts up to event "
+            mark("green", "written"),
+            f"{to}: {len(files)} files of {len(history.acts):,} acts up to event "
             f"{history.last_sequence:,}, SHA-256 {compute_hash(files)}",
             soft_wrap=True,
         )
@@ -107,7 +109,7 @@ def import_(package: Path, /, *, party: str, dry_run: bool = False, nats_url: Na
                 CONSOLE.print(f"clean: an import appends {judged.events:,} events" if judged.is_clean else "not clean")
                 return 0 if judged.is_clean else PROBLEMS
             receipt = await import_issuer(handler, context, party_id=party, files=files, source=source)
-        CONSOLE.print(f"[green]imported[/] {receipt.id} at event {receipt.sequence:,}")
+        CONSOLE.print(mark("green", "imported"), f"{receipt.id} at event {receipt.sequence:,}")
         return 0
 
     return run(main())
@@ -116,4 +118,4 @@ def import_(package: Path, /, *, party: str, dry_run: bool = False, nats_url: Na
 def _tell(findings: Iterable[Finding]) -> None:
     for finding in findings:
         where = " ".join(part for part in (finding.file, finding.item) if part) or "package"
-        CONSOLE.print(f"{finding.level} {where}: {finding.code}: {finding.reason}", soft_wrap=True, markup=False)
+        CONSOLE.print(f"{finding.level} {where}: {finding.code}: {finding.reason}", soft_wrap=True)

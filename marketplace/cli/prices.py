@@ -14,7 +14,8 @@ from rich.table import Table
 
 from events.pricelist import ListPrice
 from marketplace.cli.calling import run_call
-from marketplace.cli.console import CONSOLE, configure_logging, run
+from marketplace.cli.console import configure_logging, run
+from marketplace.cli.output import CONSOLE
 from marketplace.cli.projections import open_both
 from marketplace.client import MarketplaceClient
 from marketplace.core.errors import Refusal

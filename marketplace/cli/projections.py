@@ -9,10 +9,12 @@ from rich.table import Table
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from marketplace.app import open_log
-from marketplace.cli.console import CONSOLE, build_progress, configure_logging, run
+from marketplace.cli.console import build_progress, configure_logging, run
+from marketplace.cli.output import CONSOLE, mark
 from marketplace.core.errors import Refusal
 from marketplace.log.port import Log
 from marketplace.projections.database import build_engine, reachable
+from marketplace.projections.fingerprint import compute_fingerprint
 from marketplace.projections.migrate import require_current
 from marketplace.projections.positions import load_positions
 from marketplace.projections.projection import Projection
@@ -44,14 +46,16 @@ def list_all(*, nats_url: NatsUrl = None, database_url: DatabaseUrl = None) -> i
             last = (await log.health()).last_sequence
             async with reachable(), engine.connect() as connection:
                 positions = await load_positions(connection)
-        table = Table("projection", "version", "state", "position", "behind", "epoch", "moved at")
+        expected = {projection.name: compute_fingerprint(projection) for projection in PROJECTIONS}
+        table = Table("projection", "version", "state", "position", "behind", "epoch", "made by", "moved at")
         for at in positions:
             state = "live" if at.live else "rebuilding"
             moved = f"{at.updated_at:%Y-%m-%d %H:%M:%S}"
             counts = (at.position, last - at.position, at.epoch)
-            table.add_row(at.name, str(at.version), state, *(f"{count:,}" for count in counts), moved)
+            made_by = "this release" if at.fingerprint == expected.get(at.name) else "another release"
+            table.add_row(at.name, str(at.version), state, *(f"{count:,}" for count in counts), made_by, moved)
         for name in sorted({projection.name for projection in PROJECTIONS} - {at.name for at in positions}):
-            table.add_row(name, "", "not begun", "0", f"{last:,}", "", "")
+            table.add_row(name, "", "not begun", "0", f"{last:,}", "", "", "")
         CONSOLE.print(table)
 
     return run(main())
@@ -76,8 +80,9 @@ def rebuild(name: str, /, *, nats_url: NatsUrl = None, database_url: DatabaseUrl
                     done = await rebuild_projection(projection, log, engine, report=report)
                 rate = done.events / done.seconds if done.seconds else 0.0
                 CONSOLE.print(
-                    f"[green]swapped in[/] {done.name} at event {done.position:,}: "
-                    f"{done.events:,} events in {done.seconds:.1f} s, {rate:,.0f} a second"
+                    mark("green", "swapped in"),
+                    f"{done.name} at event {done.position:,}: "
+                    f"{done.events:,} events in {done.seconds:.1f} s, {rate:,.0f} a second",
                 )
 
     return run(main())
@@ -145,9 +150,10 @@ def _bar(title: str) -> Iterator[Callable[[Step], None]]:
 def _tell(result: Verified) -> None:
     where = f"{result.rows:,} rows at event {result.position:,}"
     if not result.differences:
-        CONSOLE.print(f"[green]equal[/] {result.name}: {where}")
+        CONSOLE.print(mark("green", "equal"), f"{result.name}: {where}")
         return
-    CONSOLE.print(f"[bold red]different[/] {result.name}: {_count(len(result.differences))}, {where}")
+    told = f"{result.name}: {_count(len(result.differences))}, {where}"
+    CONSOLE.print(mark("bold red", "different"), told)
     for difference in result.differences:
         _tell_difference(difference)
 
@@ -158,7 +164,7 @@ def _count(differences: int) -> str:
 
 def _tell_difference(difference: Difference) -> None:
     key = ", ".join(f"{name}={value}" for name, value in difference.key.items())
-    CONSOLE.print(f"  [bold]{difference.table}[/] {key}", soft_wrap=True)
+    CONSOLE.print(" ", mark("bold", difference.table), key, soft_wrap=True)
     if difference.live is None:
         CONSOLE.print("    the row is missing in the database")
     elif difference.rebuilt is None:
@@ -166,6 +172,6 @@ def _tell_difference(difference: Difference) -> None:
     else:
         for name, value in difference.live.items():
             made = difference.rebuilt[name]
-            CONSOLE.print(f"    {name}: the database has {value}, the log makes {made}", soft_wrap=True, markup=False)
+            CONSOLE.print(f"    {name}: the database has {value}, the log makes {made}", soft_wrap=True)
     behind = ", ".join(f"{event.sequence} {event.tag}" for event in difference.events) or "none"
     CONSOLE.print(f"    events behind it: {behind}", soft_wrap=True)

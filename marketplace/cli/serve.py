@@ -5,7 +5,8 @@ from typing import Annotated, Literal
 from cyclopts import App, Parameter
 
 from marketplace.app import serve_api, serve_worker
-from marketplace.cli.console import CONSOLE, configure_logging, run, stop_on_signals
+from marketplace.cli.console import configure_logging, run, stop_on_signals
+from marketplace.cli.output import CONSOLE
 from marketplace.runtime.api_secrets import new_admin_key, require_api_secrets
 from marketplace.runtime.config import load_settings
 

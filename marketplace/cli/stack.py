@@ -15,7 +15,7 @@ import msgspec
 
 from marketplace.app import open_log
 from marketplace.core.errors import Corrupt, Unavailable
-from marketplace.embedded import embedded_nats, embedded_postgres
+from marketplace.embedded import NatsServers, embedded_nats, embedded_postgres
 from marketplace.embedded.folder import write_private
 from marketplace.embedded.process import LOOPBACK, Child, find_free_port, require_free_port
 from marketplace.projections.database import build_engine
@@ -37,6 +37,7 @@ class Stack:
         settings: What its processes were given.
         api_url: Where the API answers.
         subscriber_url: NATS for subscribers; None where the servers were given.
+        meter_url: NATS for meters; likewise.
         children: Its processes by name.
         logs: Where each of them prints.
     """
@@ -44,6 +45,7 @@ class Stack:
     settings: Settings
     api_url: str
     subscriber_url: str | None
+    meter_url: str | None
     children: dict[str, Child]
     logs: dict[str, Path]
 
@@ -85,15 +87,13 @@ async def open_stack(
     async with contextlib.AsyncExitStack() as stack:
         secrets = await asyncio.to_thread(_load_secrets, data)
         urls: dict[str, str] = {}
-        subscriber_url = None
+        servers = None
         if nats_url is None:
             servers = await stack.enter_async_context(embedded_nats(data / "nats"))
-            subscriber_url = servers.subscriber_url
             urls |= {"nats_admin_url": servers.admin_url, "nats_system_url": servers.system_url}
             nats_url = servers.url
         if database_url is None:
             database_url = (await stack.enter_async_context(embedded_postgres(data / "postgres"))).url
-        embedded = subscriber_url is not None
         settings = Settings(
             nats_url=nats_url,
             nats_admin_url=urls.get("nats_admin_url"),
@@ -101,11 +101,11 @@ async def open_stack(
             database_url=database_url,
             api_key_secret=secrets["api_key_secret"],
             admin_key=secrets["admin_key"],
-            embedded=embedded,
+            embedded=servers is not None,
             calendar=calendar,
         )
         await _prepare(settings)
-        yield await _start(stack, settings, subscriber_url, data, port or find_free_port())
+        yield await _start(stack, settings, servers, data, port or find_free_port())
 
 
 def _load_secrets(data: Path) -> dict[str, str]:
@@ -133,7 +133,7 @@ async def _prepare(settings: Settings) -> None:
 
 
 async def _start(
-    stack: contextlib.AsyncExitStack, settings: Settings, subscriber_url: str | None, data: Path, port: int
+    stack: contextlib.AsyncExitStack, settings: Settings, servers: NatsServers | None, data: Path, port: int
 ) -> Stack:
     environment = {"PYTHONUNBUFFERED": "1", **render_environment(settings)}
     base = (sys.executable, "-m", "marketplace", "serve", "--log-level", "info", "--role")
@@ -144,7 +144,8 @@ async def _start(
         child = Child(command, output=logs[name], environment=environment)
         stack.push_async_callback(child.stop, signal.SIGTERM, STOP_SECONDS_MAX)
         children[name] = child
-    running = Stack(settings, f"http://{LOOPBACK}:{port}", subscriber_url, children, logs)
+    subscriber_url, meter_url = (None, None) if servers is None else (servers.subscriber_url, servers.meter_url)
+    running = Stack(settings, f"http://{LOOPBACK}:{port}", subscriber_url, meter_url, children, logs)
     await _wait_until_ready(running)
     return running
 

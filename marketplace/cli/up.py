@@ -7,7 +7,8 @@ from typing import Annotated
 
 from cyclopts import App, Parameter
 
-from marketplace.cli.console import CONSOLE, ERRORS, configure_logging, run, stop_on_signals
+from marketplace.cli.console import configure_logging, run, stop_on_signals
+from marketplace.cli.output import CONSOLE, ERRORS, mark
 from marketplace.cli.stack import Stack, open_stack
 
 app = App(name="up")
@@ -38,15 +39,15 @@ def up(
 
 async def _up(opening: AbstractAsyncContextManager[Stack], data: Path) -> int:
     stop = stop_on_signals()
-    CONSOLE.print(f"Starting the market on [bold]{data}[/] …")
+    CONSOLE.print("Starting the market on", mark("bold", str(data)), "…")
     async with opening as stack:
-        CONSOLE.print(_render_welcome(stack), markup=False, soft_wrap=True)
+        CONSOLE.print(_render_welcome(stack), soft_wrap=True)
         watching, stopping = asyncio.create_task(stack.watch()), asyncio.create_task(stop.wait())
         await asyncio.wait({watching, stopping}, return_when=asyncio.FIRST_COMPLETED)
         if watching.done():
             ended = watching.result()
-            ERRORS.print(f"[bold red]the {ended} process ended[/]; its last words:")
-            ERRORS.print(stack.children[ended].read_output(), markup=False)
+            ERRORS.print(mark("bold red", f"the {ended} process ended;"), "its last words:")
+            ERRORS.print(stack.children[ended].read_output())
             return 1
         watching.cancel()
         CONSOLE.print("Stopping …")
@@ -55,18 +56,20 @@ async def _up(opening: AbstractAsyncContextManager[Stack], data: Path) -> int:
 
 
 def _render_welcome(stack: Stack) -> str:
+    nats_url = stack.subscriber_url or stack.settings.nats_url
     lines = [
         "The market is open.",
         "",
         f"API         {stack.api_url}   (reference at {stack.api_url}/schema)",
-        f"NATS        {stack.subscriber_url or stack.settings.nats_url}",
+        f"NATS        {nats_url}",
+        *([] if stack.meter_url is None else [f"Meters      {stack.meter_url}"]),
         f"PostgreSQL  {stack.settings.database_url}",
         f"Admin key   {stack.settings.admin_key}",
         "",
         "Try next:",
         f"  curl -H 'Authorization: Bearer {stack.settings.admin_key}' {stack.api_url}/v1/events",
-        f"  uv run marketplace projections list --database-url '{stack.settings.database_url}'",
-        f"  uv run marketplace log tail --nats-url '{stack.subscriber_url or stack.settings.nats_url}'",
+        f"  uv run marketplace projections list --database-url '{stack.settings.database_url}' --nats-url '{nats_url}'",
+        f"  uv run marketplace log tail --nats-url '{nats_url}'",
         "",
         "Ctrl-C stops it.",
     ]

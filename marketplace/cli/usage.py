@@ -9,9 +9,9 @@ from cyclopts import App, Parameter
 
 from marketplace.api.bodies.delivery import EvidenceBody
 from marketplace.cli.calling import run_call
-from marketplace.cli.console import CONSOLE
 from marketplace.cli.metering.dcgm import parse_exposition
 from marketplace.cli.metering.slurm import parse_accounting
+from marketplace.cli.output import CONSOLE
 from marketplace.client import MarketplaceClient
 from marketplace.core.errors import Refusal
 from marketplace.domain.usage import READINGS_MAX, SAMPLES_MAX
@@ -74,7 +74,7 @@ async def _import_readings(client: MarketplaceClient, text: str, grant_id: str) 
         for reading in receipt.readings:
             outcomes[reading.outcome] += 1
             if reading.message is not None:
-                CONSOLE.print(f"{reading.reading_id} {reading.outcome} {reading.code}: {reading.message}", markup=False)
+                CONSOLE.print(f"{reading.reading_id} {reading.outcome} {reading.code}: {reading.message}")
     for reason, jobs in sorted(account.skipped.items()):
         CONSOLE.print(f"{jobs} jobs skipped, {reason}")
     CONSOLE.print(", ".join(f"{count} {outcome}" for outcome, count in sorted(outcomes.items())) or "no readings")

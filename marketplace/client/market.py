@@ -7,7 +7,6 @@ from collections.abc import AsyncGenerator, AsyncIterator, Mapping, Sequence
 from typing import Any
 
 from events.order import OrderTerms
-from events.pricelist import ListPrice
 from marketplace.api.api_keys import IssuedKey
 from marketplace.api.bodies.cap_tables import (
     AskRecoveryBody,
@@ -25,7 +24,6 @@ from marketplace.api.bodies.issuers import (
     FormIssuerBody,
     IssueStockBody,
 )
-from marketplace.api.bodies.market import PublishPricelistBody
 from marketplace.api.bodies.parties import ClearPartyBody, IssueKeyBody, RegisterPartyBody
 from marketplace.api.bodies.quotes import QuoteAnswer
 from marketplace.api.bodies.reasons import ReasonBody
@@ -52,7 +50,6 @@ from marketplace.api.clock import ClockView
 from marketplace.api.commands import ReceiptBody
 from marketplace.api.feed import FeedPage
 from marketplace.api.ingestion import BATCHED, IngestionReceipt
-from marketplace.api.market import MarketPrice
 from marketplace.api.packages import ImportReport
 from marketplace.api.usage import UsageReceipt
 from marketplace.captable.book import HolderBook, Recovery
@@ -62,21 +59,20 @@ from marketplace.captable.report import CapTableReport
 from marketplace.captable.scenario import CapTableScenario
 from marketplace.client.companies import Companies
 from marketplace.client.delivery import Delivery
+from marketplace.client.market_data import MarketData, render_at
 from marketplace.projections.accounts.views import TrialBalanceView
 from marketplace.projections.auctions import AuctionView, DecisionView
 from marketplace.projections.cap_tables.queries import CapTableView, FinancingView, LiquidityView, StakeholderView
-from marketplace.projections.grants import GrantView
+from marketplace.projections.grants import GrantAtView, GrantView
 from marketplace.projections.instruments import InstrumentView
 from marketplace.projections.inventory import LotView, PoolView
-from marketplace.projections.market.index import IndexPoint
-from marketplace.projections.market.queries import CurveStep, ListPriceView
 from marketplace.projections.orders import OrderView
 from marketplace.projections.quotes import QuoteView
-from marketplace.projections.standings import StandingView
+from marketplace.projections.reading import At
 from marketplace.projections.statements import StatementView
 
 
-class MarketplaceClient(Companies, Delivery):
+class MarketplaceClient(Companies, Delivery, MarketData):
     """Speaks to one API with one key; use it as an async context manager."""
 
     async def register_party(self, body: RegisterPartyBody, **options: Any) -> ReceiptBody:
@@ -326,30 +322,13 @@ class MarketplaceClient(Companies, Delivery):
         """Yield the decisions of an auction."""
         return self.rows(f"/v1/auctions/{auction_id}/decisions", DecisionView)
 
-    async def read_index(self, gpu_class: str, **query: Any) -> list[IndexPoint]:
-        """Return what was paid for a class per day, beside what other clouds list."""
-        return await self.get("/v1/market/index", list[IndexPoint], gpu_class=gpu_class, **query)
-
-    async def read_curves(self, gpu_class: str, **query: Any) -> list[CurveStep]:
-        """Return supply and demand of a class in an auction's frozen book."""
-        return await self.get("/v1/market/curves", list[CurveStep], gpu_class=gpu_class, **query)
-
-    async def publish_pricelist(self, name: str, prices: tuple[ListPrice, ...], **options: Any) -> ReceiptBody:
-        """Take in a dated table of what other clouds list; the same table again changes nothing."""
-        body = PublishPricelistBody(name=name, prices=prices)
-        return await self.command("/v1/market/list-prices", body, **options)
-
-    def list_list_prices(self, **query: Any) -> AsyncIterator[ListPriceView]:
-        """Yield what other clouds list, with its sources."""
-        return self.rows("/v1/market/list-prices", ListPriceView, **query)
-
-    def list_prices(self, **query: Any) -> AsyncIterator[MarketPrice]:
-        """Yield prices of auctions."""
-        return self.rows("/v1/market/prices", MarketPrice, **query)
-
     def list_grants(self, **query: Any) -> AsyncIterator[GrantView]:
         """Yield grants."""
         return self.rows("/v1/grants", GrantView, **query)
+
+    def list_grants_at(self, at: At, **query: Any) -> AsyncIterator[GrantAtView]:
+        """Yield what changes over the lives of grants as it stood at a sequence or an instant."""
+        return self.rows("/v1/grants/history", GrantAtView, at=render_at(at), **query)
 
     def list_statements(self, **query: Any) -> AsyncIterator[StatementView]:
         """Yield statements."""
@@ -358,10 +337,6 @@ class MarketplaceClient(Companies, Delivery):
     def list_instruments(self, **query: Any) -> AsyncIterator[InstrumentView]:
         """Yield instruments."""
         return self.rows("/v1/instruments", InstrumentView, **query)
-
-    async def get_standing(self, provider_id: str) -> StandingView:
-        """Return how well a provider has delivered so far."""
-        return await self.get(f"/v1/market/standings/{provider_id}", StandingView)
 
     def list_financings(self, issuer_id: str) -> AsyncIterator[FinancingView]:
         """Yield the priced rounds of an issuer."""

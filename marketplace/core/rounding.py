@@ -33,11 +33,6 @@ def round_half_even(value: Fraction, places: int) -> Decimal:
     return round_places(value, places, "half_even")
 
 
-def floor_places(value: Fraction, places: int) -> Decimal:
-    """Round down to `places` digits: the rounding that never gives away more than is owed."""
-    return round_places(value, places, "floor")
-
-
 def allocate(total: int, weights: Sequence[Fraction | int]) -> list[int]:
     """Split a whole total in proportion to weights without losing or making a unit.
 

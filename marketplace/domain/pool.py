@@ -11,7 +11,9 @@ Invariants:
        begins when its last has ended.
     5. Once notice was given that the pool leaves, nothing is offered or reserved any more.
     6. What is resold of a grant is reserved once: the grant's reservation shrinks as the buyer's begins. Nodes of a
-       grant that are offered and not sold never exceed what is reserved for it.
+       grant that are offered, or held of what was offered, and not sold never exceed what is reserved for it.
+    7. What a held quote set aside of a lot of resale is sold to nobody else, also once the lot was recalled or notice
+       was given that the pool leaves.
 
 Refusals in order: pool_unknown · pool_exists · not_a_number · amount_not_positive · amount_too_large ·
 amount_too_precise · credits_above_promise · credits_out_of_order · reservation_unknown · incident_exists ·
@@ -40,6 +42,7 @@ from marketplace.core.intervals import Load, build_steps, find_peak, require_spa
 from marketplace.domain.pool_commands import (
     AnnounceClosing,
     FailNodes,
+    HoldCapacity,
     OfferCapacity,
     OpenPool,
     PoolCommand,
@@ -49,7 +52,7 @@ from marketplace.domain.pool_commands import (
     ReserveCapacity,
     RestoreNodes,
 )
-from marketplace.domain.pool_resale import offer_resale, require_staying, resell
+from marketplace.domain.pool_resale import hold_resale, offer_resale, require_staying, resell
 from marketplace.domain.pool_state import FOREVER, Pool, PoolState, evolve
 from marketplace.domain.refusals import refuse_exists, refuse_unknown, require_aware
 from marketplace.domain.service_level import require_service
@@ -59,6 +62,7 @@ __all__ = [
     "POOL",
     "AnnounceClosing",
     "FailNodes",
+    "HoldCapacity",
     "OfferCapacity",
     "OpenPool",
     "Pool",
@@ -81,19 +85,30 @@ def decide(command: PoolCommand, state: PoolState) -> Sequence[PoolEvent]:
     if isinstance(command, OfferCapacity):
         return _offer(command, state) if command.grant_id is None else offer_resale(command, command.grant_id, state)
     if isinstance(command, RecallCapacity):
-        known = command.lot_id in state.offers or command.lot_id in state.resales
+        resale = state.resales.get(command.lot_id)
+        known = command.lot_id in state.offers or (resale is not None and not resale.recalled)
         return [PoolCapacityRecalled(pool_id=command.pool_id, lot_id=command.lot_id)] * known
-    if isinstance(command, ReserveCapacity):
-        return _reserve(command, state)
-    if isinstance(command, ResellCapacity):
-        return resell(command, state)
-    if isinstance(command, ReleaseCapacity):
-        return _release(command, state)
+    if isinstance(command, ReserveCapacity | ResellCapacity | HoldCapacity | ReleaseCapacity):
+        return _take(command, state)
     if isinstance(command, FailNodes):
         return _fail(command, state)
     if isinstance(command, AnnounceClosing):
         return _announce(command, state)
     return _restore(command, state)
+
+
+def _take(
+    command: ReserveCapacity | ResellCapacity | HoldCapacity | ReleaseCapacity, state: Pool
+) -> Sequence[PoolEvent]:
+    match command:
+        case ReserveCapacity():
+            return _reserve(command, state)
+        case ResellCapacity():
+            return resell(command, state)
+        case HoldCapacity():
+            return hold_resale(command, state)
+        case ReleaseCapacity():
+            return _release(command, state)
 
 
 def _open(command: OpenPool, state: PoolState) -> Sequence[PoolEvent]:
@@ -234,6 +249,11 @@ def _require_working(command: ReserveCapacity, state: Pool) -> None:
 
 
 def _release(command: ReleaseCapacity, state: Pool) -> Sequence[PoolEvent]:
+    lot_id = state.find_held(command.grant_id)
+    if lot_id is not None:
+        require_aware(command.at, "/at")
+        mine = {"pool_id": command.pool_id, "grant_id": command.grant_id}
+        return [PoolCapacityReleased(**mine, at=command.at, grant_id_before=state.resales[lot_id].grant_id)]
     held = state.reservations.get(command.grant_id)
     if held is None:
         raise Refusal("reservation_unknown", f"grant {command.grant_id} reserves nothing of this pool")

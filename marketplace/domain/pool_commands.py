@@ -46,6 +46,17 @@ class ResellCapacity(msgspec.Struct, frozen=True, kw_only=True):
     end: datetime
 
 
+class HoldCapacity(msgspec.Struct, frozen=True, kw_only=True):
+    """Set nodes of a lot of resale aside for the grant that taking a held quote issues."""
+
+    pool_id: str
+    grant_id: str
+    lot_id: str
+    nodes: int
+    start: datetime
+    end: datetime
+
+
 class RecallCapacity(msgspec.Struct, frozen=True, kw_only=True):
     """Take a lot off sale."""
 
@@ -105,6 +116,7 @@ PoolCommand = (
     | OfferCapacity
     | RecallCapacity
     | ResellCapacity
+    | HoldCapacity
     | ReserveCapacity
     | ReleaseCapacity
     | FailNodes

@@ -1,4 +1,4 @@
-"""Resale in a pool: a grant's reserved nodes are offered, and move to the buyer's grant when they are sold.
+"""Resale in a pool: a grant's reserved nodes are offered, held for a quote, and move to the buyer's when they are sold.
 
 `marketplace.domain.pool` documents the rules and the order of refusals.
 """
@@ -8,12 +8,12 @@ from datetime import datetime
 from itertools import pairwise
 from typing import Final
 
-from events.pool import PoolCapacityOffered, PoolCapacityResold, PoolEvent
+from events.pool import PoolCapacityHeld, PoolCapacityOffered, PoolCapacityResold, PoolEvent
 from events.types import LotShare
 from marketplace.core.errors import Refusal
 from marketplace.core.intervals import Load, find_peak, require_span
-from marketplace.domain.pool_commands import OfferCapacity, ResellCapacity
-from marketplace.domain.pool_state import Pool, Reservation
+from marketplace.domain.pool_commands import HoldCapacity, OfferCapacity, ResellCapacity
+from marketplace.domain.pool_state import Pool, Resale, Reservation
 
 RESALES_MAX: Final = 64
 """Lots of resale that a pool has at a time: each is a bid of its own of every order that it would serve."""
@@ -42,7 +42,7 @@ def offer_resale(command: OfferCapacity, grant_id: str, state: Pool) -> Sequence
     require_span(command.start, command.end, "/end")
     offer = Load(command.start, command.end, command.nodes)
     known = state.resales.get(command.lot_id)
-    if known is not None and (known.grant_id, known.offer) == (grant_id, offer):
+    if known is not None and (known.grant_id, known.offer, known.recalled) == (grant_id, offer, False):
         return []
     require_staying(state)
     if len(state.resales) >= RESALES_MAX:
@@ -66,7 +66,7 @@ def offer_resale(command: OfferCapacity, grant_id: str, state: Pool) -> Sequence
 
 def _require_reserved(command: OfferCapacity, grant_id: str, held: Reservation, state: Pool) -> None:
     reserved = [Load(share.start, min(share.end, held.end), -share.nodes) for share in held.lots]
-    others = [load for resale in state.resales.values() if resale.grant_id == grant_id for load in resale.unsold()]
+    others = [load for resale in state.resales.values() if resale.grant_id == grant_id for load in resale.promised()]
     wanted = Load(command.start, command.end, command.nodes)
     peak, where = find_peak([wanted, *others, *reserved], command.start, command.end)
     if peak > 0:
@@ -81,46 +81,54 @@ def _require_reserved(command: OfferCapacity, grant_id: str, held: Reservation, 
         )
 
 
-def resell(command: ResellCapacity, state: Pool) -> Sequence[PoolEvent]:
-    """Return what moves offered nodes of a grant to the buyer's."""
+def hold_resale(command: HoldCapacity, state: Pool) -> Sequence[PoolEvent]:
+    """Return what sets offered nodes of a grant aside for another."""
     require_span(command.start, command.end, "/end")
+    wanted = Load(command.start, command.end, command.nodes)
+    lot_id = state.find_held(command.grant_id)
+    if lot_id is not None and (lot_id, state.resales[lot_id].held[command.grant_id]) == (command.lot_id, wanted):
+        return []
+    if lot_id is not None or command.grant_id in state.reservations:
+        raise _refuse_other(command.grant_id)
+    require_staying(state)
+    resale = _require_offered(command, wanted, state)
+    _require_kept(command, wanted, resale, state.reservations[resale.grant_id])
+    return [
+        PoolCapacityHeld(
+            pool_id=command.pool_id,
+            grant_id=command.grant_id,
+            grant_id_before=resale.grant_id,
+            lot_id=command.lot_id,
+            nodes=command.nodes,
+            start=command.start,
+            end=command.end,
+        )
+    ]
+
+
+def _refuse_other(grant_id: str) -> Refusal:
+    return Refusal("reservation_exists", f"grant {grant_id} holds other capacity of this pool")
+
+
+def resell(command: ResellCapacity, state: Pool) -> Sequence[PoolEvent]:
+    """Return what moves offered nodes of a grant to the buyer's, those first that are set aside for it."""
+    require_span(command.start, command.end, "/end")
+    wanted = Load(command.start, command.end, command.nodes)
     bought = state.reservations.get(command.grant_id)
     if bought is not None:
         if (bought.start, bought.end) == (command.start, command.end):
             return []
-        raise Refusal("reservation_exists", f"grant {command.grant_id} holds other capacity of this pool")
-    require_staying(state)
-    resale = state.resales.get(command.lot_id)
-    if resale is None or command.start < resale.offer.start or command.end > resale.offer.end:
-        raise Refusal(
-            "lot_not_offered",
-            f"lot {command.lot_id} is not for sale over the whole span",
-            lot_id=command.lot_id,
-            pool_id=command.pool_id,
-        )
-    wanted = Load(command.start, command.end, command.nodes)
-    peak, where = find_peak([*resale.sold, wanted], command.start, command.end)
-    if peak > resale.offer.amount:
-        raise Refusal(
-            "lot_sold",
-            f"lot {command.lot_id} offers {resale.offer.amount} nodes; with this {peak} would be sold at"
-            f" {where.isoformat()}",
-            lot_id=command.lot_id,
-            offered=resale.offer.amount,
-            reserved=peak,
-            at=where.isoformat(),
-        )
+        raise _refuse_other(command.grant_id)
+    lot_id = state.find_held(command.grant_id)
+    if lot_id is None:
+        require_staying(state)
+        resale = _require_offered(command, wanted, state)
+    elif (lot_id, state.resales[lot_id].held[command.grant_id]) == (command.lot_id, wanted):
+        resale = state.resales[lot_id]
+    else:
+        raise _refuse_other(command.grant_id)
     held = state.reservations[resale.grant_id]
-    reserved = [Load(share.start, min(share.end, held.end), -share.nodes) for share in held.lots]
-    lacking, where = find_peak([wanted, *reserved], command.start, command.end)
-    if lacking > 0:
-        raise Refusal(
-            "lot_not_offered",
-            f"grant {resale.grant_id} has given {lacking} of the nodes of lot {command.lot_id} back at"
-            f" {where.isoformat()}",
-            lot_id=command.lot_id,
-            pool_id=command.pool_id,
-        )
+    _require_kept(command, wanted, resale, held)
     moved, left = split_shares(held, wanted)
     return [
         PoolCapacityResold(
@@ -135,6 +143,45 @@ def resell(command: ResellCapacity, state: Pool) -> Sequence[PoolEvent]:
             lots_left=left,
         )
     ]
+
+
+def _require_offered(command: HoldCapacity | ResellCapacity, wanted: Load, state: Pool) -> Resale:
+    """Return the resale that offers nodes which are neither sold nor held."""
+    resale = state.resales.get(command.lot_id)
+    outside = resale is not None and (wanted.start < resale.offer.start or wanted.end > resale.offer.end)
+    if resale is None or resale.recalled or outside:
+        raise Refusal(
+            "lot_not_offered",
+            f"lot {command.lot_id} is not for sale over the whole span",
+            lot_id=command.lot_id,
+            pool_id=command.pool_id,
+        )
+    peak, where = find_peak([*resale.sold, *resale.held.values(), wanted], wanted.start, wanted.end)
+    if peak > resale.offer.amount:
+        raise Refusal(
+            "lot_sold",
+            f"lot {command.lot_id} offers {resale.offer.amount} nodes; with this {peak} would be sold or held at"
+            f" {where.isoformat()}",
+            lot_id=command.lot_id,
+            offered=resale.offer.amount,
+            reserved=peak,
+            at=where.isoformat(),
+        )
+    return resale
+
+
+def _require_kept(command: HoldCapacity | ResellCapacity, wanted: Load, resale: Resale, held: Reservation) -> None:
+    """Refuse nodes that the seller's grant has given back."""
+    reserved = [Load(share.start, min(share.end, held.end), -share.nodes) for share in held.lots]
+    lacking, where = find_peak([wanted, *reserved], wanted.start, wanted.end)
+    if lacking > 0:
+        raise Refusal(
+            "lot_not_offered",
+            f"grant {resale.grant_id} has given {lacking} of the nodes of lot {command.lot_id} back at"
+            f" {where.isoformat()}",
+            lot_id=command.lot_id,
+            pool_id=command.pool_id,
+        )
 
 
 def split_shares(held: Reservation, wanted: Load) -> tuple[tuple[LotShare, ...], tuple[LotShare, ...]]:

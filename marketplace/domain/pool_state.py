@@ -7,6 +7,7 @@ import msgspec
 from immutables import Map
 
 from events.pool import (
+    PoolCapacityHeld,
     PoolCapacityOffered,
     PoolCapacityRecalled,
     PoolCapacityReleased,
@@ -34,15 +35,32 @@ class Reservation:
 
 @dataclass(frozen=True, slots=True)
 class Resale:
-    """Nodes of a grant that are offered; what is sold of them is reserved for the buyers' grants."""
+    """Nodes of a grant that are offered; what is sold of them is reserved for the buyers' grants.
+
+    Attributes:
+        grant_id: The seller's grant.
+        offer: What is offered.
+        sold: What of it was sold.
+        held: What is set aside for held quotes, by the grants that taking them issues.
+        recalled: Whether it is off the market; it is kept while something is held.
+    """
 
     grant_id: str
     offer: Load
     sold: tuple[Load, ...] = ()
+    held: Map[str, Load] = field(default_factory=Map)
+    recalled: bool = False
 
     def unsold(self) -> list[Load]:
-        """Return what is offered and not sold, as loads that add up to it."""
-        return [self.offer, *(Load(load.start, load.end, -load.amount) for load in self.sold)]
+        """Return what may still be sold or held, as loads that add up to it."""
+        if self.recalled:
+            return []
+        taken = (*self.sold, *self.held.values())
+        return [self.offer, *(Load(load.start, load.end, -load.amount) for load in taken)]
+
+    def promised(self) -> list[Load]:
+        """Return what the grant cannot offer again, as loads that add up to it."""
+        return [*self.unsold(), *self.held.values()]
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,7 +118,17 @@ class Pool:
 
     def list_resales(self, grant_id: str) -> list[str]:
         """Return the lots that offer nodes of a grant."""
-        return [lot_id for lot_id, resale in self.resales.items() if resale.grant_id == grant_id]
+        mine = ((lot_id, resale) for lot_id, resale in self.resales.items() if resale.grant_id == grant_id)
+        return [lot_id for lot_id, resale in mine if not resale.recalled]
+
+    def list_holders(self, grant_id: str) -> list[str]:
+        """Return the grants for which held quotes set nodes of a grant aside."""
+        mine = (resale for resale in self.resales.values() if resale.grant_id == grant_id)
+        return [holder for resale in mine for holder in resale.held]
+
+    def find_held(self, grant_id: str) -> str | None:
+        """Return the lot of resale of which a held quote set nodes aside for a grant, None where none did."""
+        return next((lot_id for lot_id, resale in self.resales.items() if grant_id in resale.held), None)
 
     def failed(self) -> list[Load]:
         """Return the nodes that do not work."""
@@ -127,17 +155,16 @@ def evolve(state: PoolState, event: PoolEvent) -> PoolState:
     if isinstance(event, PoolCapacityOffered):
         return _offer(state, event)
     if isinstance(event, PoolCapacityRecalled):
-        if event.lot_id in state.resales:
-            return replace(state, resales=state.resales.delete(event.lot_id))
+        resale = state.resales.get(event.lot_id)
+        if resale is not None:
+            return _keep(state, event.lot_id, replace(resale, recalled=True))
         return replace(state, offers=state.offers.delete(event.lot_id))
-    if isinstance(event, PoolCapacityResold):
-        return _resell(state, event)
+    if isinstance(event, PoolCapacityHeld | PoolCapacityResold):
+        return _hold(state, event) if isinstance(event, PoolCapacityHeld) else _resell(state, event)
     if isinstance(event, PoolCapacityReserved):
         return replace(state, reservations=state.reservations.set(event.grant_id, _follow(state, event)))
     if isinstance(event, PoolCapacityReleased):
-        before = state.reservations[event.grant_id]
-        after = replace(before, end=max(event.at, before.start))
-        return replace(state, reservations=state.reservations.set(event.grant_id, after))
+        return _release(state, event)
     if isinstance(event, PoolClosingAnnounced):
         return replace(state, closing=event)
     if isinstance(event, PoolNodeFailed):
@@ -145,6 +172,25 @@ def evolve(state: PoolState, event: PoolEvent) -> PoolState:
         return replace(state, incidents=state.incidents.set(event.incident_id, incident))
     ended = replace(state.incidents[event.incident_id], end=event.at)
     return replace(state, incidents=state.incidents.set(event.incident_id, ended))
+
+
+def _keep(state: Pool, lot_id: str, resale: Resale) -> Pool:
+    """Return the pool with what is left of a lot of resale; nothing once it is recalled and nobody holds of it."""
+    over = resale.recalled and not resale.held
+    resales = state.resales.delete(lot_id) if over else state.resales.set(lot_id, resale)
+    return replace(state, resales=resales)
+
+
+def _release(state: Pool, event: PoolCapacityReleased) -> Pool:
+    lot_id = state.find_held(event.grant_id)
+    if lot_id is not None:
+        resale = state.resales[lot_id]
+        nothing = Reservation(event.at, event.at, ())
+        freed = replace(state, reservations=state.reservations.set(event.grant_id, nothing))
+        return _keep(freed, lot_id, replace(resale, held=resale.held.delete(event.grant_id)))
+    before = state.reservations[event.grant_id]
+    after = replace(before, end=max(event.at, before.start))
+    return replace(state, reservations=state.reservations.set(event.grant_id, after))
 
 
 def _offer(state: Pool, event: PoolCapacityOffered) -> Pool:
@@ -165,13 +211,17 @@ def _follow(state: Pool, event: PoolCapacityReserved) -> Reservation:
     return Reservation(held.start, event.end, (*kept, *event.lots))
 
 
+def _hold(state: Pool, event: PoolCapacityHeld) -> Pool:
+    resale = state.resales[event.lot_id]
+    held = resale.held.set(event.grant_id, Load(event.start, event.end, event.nodes))
+    return _keep(state, event.lot_id, replace(resale, held=held))
+
+
 def _resell(state: Pool, event: PoolCapacityResold) -> Pool:
     resale = state.resales[event.lot_id]
-    sold = replace(resale, sold=(*resale.sold, Load(event.start, event.end, event.nodes)))
+    held = resale.held.delete(event.grant_id) if event.grant_id in resale.held else resale.held
+    sold = replace(resale, sold=(*resale.sold, Load(event.start, event.end, event.nodes)), held=held)
     left = replace(state.reservations[event.grant_id_before], lots=event.lots_left)
     bought = Reservation(event.start, event.end, event.lots)
-    return replace(
-        state,
-        resales=state.resales.set(event.lot_id, sold),
-        reservations=state.reservations.set(event.grant_id_before, left).set(event.grant_id, bought),
-    )
+    reservations = state.reservations.set(event.grant_id_before, left).set(event.grant_id, bought)
+    return replace(_keep(state, event.lot_id, sold), reservations=reservations)

@@ -8,9 +8,11 @@ Invariants:
     1. A reading (source, id) counts once; the same id with other content is a conflict, never an edit.
     2. At no instant are more GPUs counted than were granted, and none of the named ones twice.
     3. GPU-seconds = GPUs · seconds, a whole number; the GPUs are all of the nodes' where the meter does not say.
-    4. What a reading costs does not grow with the readings before it, and what is kept of it is some 16 bytes.
+    4. What may be counted is what the record itself was told of its grant last, so that no reading is counted on a
+       grant that changed (ADR 8).
+    5. What a reading costs does not grow with the readings before it, and what is kept of it is some 16 bytes.
 
-Answers in order, per reading: duplicate · conflict (reading_exists) · rejected (a fault) · accepted.
+Answers in order, per reading: duplicate · conflict (reading_exists, reading_repeated) · rejected (a fault) · accepted.
 
 Faults in order: time_naive · span_empty · seconds_not_whole · nodes_not_positive · outside_grant · from_the_future ·
 grant_closed · interval_too_long · device_counted · nodes_above_grant.
@@ -28,12 +30,14 @@ from typing import Final
 from events.usage import (
     Reading,
     Sample,
+    SoldNodes,
     Spread,
     UsageClosed,
     UsageCorrected,
     UsageEvent,
     UsageEvidenced,
     UsageIdentified,
+    UsageLimited,
     UsageReported,
     UsageRespread,
     UsageSpread,
@@ -41,6 +45,7 @@ from events.usage import (
 )
 from marketplace.core.decider import Decider
 from marketplace.core.errors import Refusal
+from marketplace.core.intervals import Load
 from marketplace.core.packed import digest
 from marketplace.core.timeline_sums import sum_all, sum_amounts
 from marketplace.domain.spread_commands import RespreadUsage, SpreadCommand, SpreadUsage
@@ -50,6 +55,7 @@ from marketplace.domain.usage_commands import (
     CorrectUsage,
     EvidenceUsage,
     IdentifyReadings,
+    LimitUsage,
     Measurement,
     Metered,
     ReportUsage,
@@ -65,6 +71,7 @@ from marketplace.domain.usage_state import (
     SPREAD_VOIDED,
     VOIDED,
     Count,
+    Limits,
     Usage,
     UsageState,
     digest_key,
@@ -81,6 +88,7 @@ __all__ = [
     "CorrectUsage",
     "EvidenceUsage",
     "IdentifyReadings",
+    "LimitUsage",
     "Measurement",
     "Metered",
     "ReportUsage",
@@ -115,7 +123,7 @@ def answer(command: ReportUsage, state: UsageState) -> list[tuple[Answer, Readin
         if known is not None:
             answers.append((_answer_known(measurement, known, command.metered), None))
             continue
-        refused = _answer_elsewhere(command, measurement) or _answer_fault(command, measurement, state, count)
+        refused = _answer_no(command, measurement, state, count)
         if refused is not None:
             answers.append((refused, None))
             continue
@@ -143,10 +151,28 @@ def explain(command: ReportUsage, after: UsageState, accepted: Collection[str]) 
         elif known is not None and (name in said or name not in fresh):
             answers.append(_answer_known(measurement, known, command.metered))
         else:
-            refused = _answer_elsewhere(command, measurement) or _answer_fault(command, measurement, after, count)
+            refused = _answer_no(command, measurement, after, count)
             assert refused is not None or known is not None, "what has no fault is in the state"
             answers.append(refused or _answer_known(measurement, known or VOIDED, command.metered))
     return answers
+
+
+def _answer_no(command: ReportUsage, measurement: Measurement, state: UsageState, count: Count) -> Answer | None:
+    """Return why a reading with a new id does not count, None where it does."""
+    return (
+        _answer_elsewhere(command, measurement)
+        or _answer_repeated(command, measurement)
+        or _answer_fault(command, measurement, state, count)
+    )
+
+
+def _answer_repeated(command: ReportUsage, measurement: Measurement) -> Answer | None:
+    first = command.repeated.get(measurement.reading_id)
+    if first is None:
+        return None
+    said = f"reading {first} of this source said the same, and the grant has no room for all that say so"
+    remedy = f"correct {first}, or name the GPUs where they are others"
+    return Answer(measurement.reading_id, "conflict", "reading_repeated", f"{said}; {remedy}")
 
 
 def _answer_elsewhere(command: ReportUsage, measurement: Measurement) -> Answer | None:
@@ -189,6 +215,8 @@ def decide(command: UsageCommand | SpreadCommand, state: UsageState) -> Sequence
             return _void(command, state)
         case CloseUsage():
             return _close(command, state)
+        case LimitUsage():
+            return _limit(command, state)
         case SpreadUsage():
             return spread(command, state)
         case RespreadUsage():
@@ -251,6 +279,20 @@ def _close(command: CloseUsage, state: UsageState) -> Sequence[UsageEvent]:
         return []
     counted = sum_all(state.timeline)
     return [UsageClosed(usage_id=command.usage_id, grant_id=command.grant_id, gpu_seconds=counted)]
+
+
+def _limit(command: LimitUsage, state: UsageState) -> Sequence[UsageEvent]:
+    if state.limits == Limits(command.end, command.resold):
+        return []
+    return [
+        UsageLimited(
+            usage_id=command.usage_id,
+            grant_id=command.grant_id,
+            end=command.end,
+            resold=tuple(SoldNodes(start=load.start, end=load.end, nodes=load.amount) for load in command.resold),
+            meter=command.meter,
+        )
+    ]
 
 
 def _get_content(state: UsageState, source: str, reading_id: str) -> bytes:
@@ -320,6 +362,9 @@ def evolve(state: UsageState, event: UsageEvent) -> UsageState:
             return _evolve_homes(state, event)
         case UsageClosed():
             return replace(state, closed=True)
+        case UsageLimited():
+            resold = tuple(Load(sold.start, sold.end, sold.nodes) for sold in event.resold)
+            return replace(state, limits=Limits(event.end, resold))
         case UsageSpread():
             return _evolve_spread(state, event, event.spread)
         case UsageRespread():

@@ -34,7 +34,10 @@ class Measurement(msgspec.Struct, frozen=True, kw_only=True, gc=False):
 
 
 class Metered(msgspec.Struct, frozen=True, kw_only=True):
-    """What the grant allows: its span as it stands, nodes and GPUs per node, and the nodes that were resold."""
+    """What the grant allows: its span as it stands, nodes and GPUs per node, and the nodes that were resold.
+
+    Where a record was told of a change of the grant, what it was told goes before `end` and `resold` (ADR 8).
+    """
 
     start: datetime
     end: datetime
@@ -46,7 +49,8 @@ class Metered(msgspec.Struct, frozen=True, kw_only=True):
 class ReportUsage(msgspec.Struct, frozen=True, kw_only=True):
     """Report intervals of one grant; readings that are not accepted change nothing.
 
-    `elsewhere` names the grants for which ids of this report were used before, as the record of the source says.
+    `elsewhere` names the grants for which ids of this report were used before, as the record of the source says;
+    `repeated` names, for ids of this report that are new, the readings by which the source said the same before.
     """
 
     usage_id: str
@@ -57,6 +61,7 @@ class ReportUsage(msgspec.Struct, frozen=True, kw_only=True):
     at: datetime
     meter: Meter = "provider"
     elsewhere: Mapping[str, str] = {}
+    repeated: Mapping[str, str] = {}
 
 
 class IdentifyReadings(msgspec.Struct, frozen=True, kw_only=True):
@@ -74,6 +79,16 @@ class CloseUsage(msgspec.Struct, frozen=True, kw_only=True):
 
     usage_id: str
     grant_id: str
+
+
+class LimitUsage(msgspec.Struct, frozen=True, kw_only=True):
+    """Count within a grant as it is from now on; decided in the same atomic batch as what changed the grant."""
+
+    usage_id: str
+    grant_id: str
+    end: datetime
+    resold: tuple[Load, ...]
+    meter: Meter
 
 
 class CorrectUsage(msgspec.Struct, frozen=True, kw_only=True):
@@ -112,7 +127,7 @@ class EvidenceUsage(msgspec.Struct, frozen=True, kw_only=True):
     meter: Meter = "provider"
 
 
-UsageCommand = ReportUsage | EvidenceUsage | IdentifyReadings | CorrectUsage | VoidUsage | CloseUsage
+UsageCommand = ReportUsage | EvidenceUsage | IdentifyReadings | CorrectUsage | VoidUsage | CloseUsage | LimitUsage
 
 
 def name_usage(grant_id: str, meter: Meter = "provider") -> str:

@@ -6,6 +6,8 @@
 from datetime import datetime, timedelta
 from typing import Final
 
+import msgspec
+
 from events.usage import Reading
 from marketplace.core.errors import Refusal
 from marketplace.core.intervals import build_steps
@@ -57,11 +59,18 @@ def find_interval_fault(start: datetime, end: datetime) -> Refusal | None:
     return None
 
 
+def bound(metered: Metered, state: UsageState) -> Metered:
+    """Return what a grant allows, as the record was told of it last."""
+    if state.limits is None:
+        return metered
+    return msgspec.structs.replace(metered, end=state.limits.end, resold=state.limits.resold)
+
+
 def find_fault(
     measurement: Measurement, metered: Metered, at: datetime, state: UsageState, count: Count
 ) -> Refusal | None:
     """Return the first fault of a measurement, None where it may count."""
-    start, end = measurement.start, measurement.end
+    start, end, metered = measurement.start, measurement.end, bound(metered, state)
     fault = find_interval_fault(start, end)
     if fault is not None:
         return fault

@@ -7,7 +7,7 @@ from immutables import Map
 
 from marketplace.core.packed import Packed
 from marketplace.core.timeline import Run, Timeline
-from marketplace.domain.usage_state import CONTENT_BYTES, HOME_BYTES, PARTS_BYTES, Usage
+from marketplace.domain.usage_state import CONTENT_BYTES, HOME_BYTES, PARTS_BYTES, Limits, Usage
 
 _BLOCK_BYTES = 300
 _DEVICE_BYTES = 2_000
@@ -22,6 +22,7 @@ class _Stored(msgspec.Struct, frozen=True, array_like=True):
     closed: bool
     looked: dict[str, datetime]
     spreads: list[bytes]
+    limits: Limits | None
 
 
 def render_usage(state: Usage) -> bytes:
@@ -35,6 +36,7 @@ def render_usage(state: Usage) -> bytes:
         closed=state.closed,
         looked=dict(state.looked),
         spreads=state.spreads.list_buckets(),
+        limits=state.limits,
     )
     return msgspec.msgpack.encode(stored)
 
@@ -56,6 +58,7 @@ def parse_usage(content: bytes) -> Usage:
         closed=stored.closed,
         looked=Map(stored.looked),
         spreads=Packed.restore(CONTENT_BYTES + PARTS_BYTES, stored.spreads),
+        limits=stored.limits,
     )
 
 

@@ -12,6 +12,7 @@ from typing import Final, NamedTuple
 from immutables import Map
 
 from events.usage import Evidence, Reading
+from marketplace.core.intervals import Load
 from marketplace.core.packed import Packed, digest
 from marketplace.core.timeline import EMPTY, Tally, Timeline
 
@@ -27,6 +28,13 @@ DEVICE_SECONDS: Final = 1 << 21
 """A GPU is mostly metered without a gap, so that some 24 days of it are one run."""
 
 
+class Limits(NamedTuple):
+    """What a record was told last of its grant: when it ends, and what was resold of it."""
+
+    end: datetime
+    resold: tuple[Load, ...]
+
+
 @dataclass(frozen=True, slots=True)
 class Usage:
     """What was metered of one grant; a source's record has only `homes` and `grants`, a tenant's only `spreads`.
@@ -40,6 +48,7 @@ class Usage:
         closed: Whether the grant is settled in full.
         looked: When each source looked last at each device.
         spreads: What each reading of a tenant said and how it was spread, as digests, by source and id.
+        limits: What may be counted since the grant changed; None while it is as it was issued.
     """
 
     readings: Packed = field(default_factory=lambda: Packed(CONTENT_BYTES))
@@ -50,6 +59,7 @@ class Usage:
     closed: bool = False
     looked: Map[str, datetime] = field(default_factory=Map)
     spreads: Packed = field(default_factory=lambda: Packed(CONTENT_BYTES + PARTS_BYTES))
+    limits: Limits | None = None
 
     def find_content(self, source: str, reading_id: str) -> bytes | None:
         """Return what a reading said, as a digest, None where there is none."""

@@ -162,6 +162,7 @@ PROJECTION: Final = Projection(
         pool_events.PoolCapacityRecalled,
         pool_events.PoolCapacityReserved,
         pool_events.PoolCapacityResold,
+        pool_events.PoolCapacityHeld,
         pool_events.PoolCapacityReleased,
         pool_events.PoolNodeFailed,
         pool_events.PoolNodeRestored,

@@ -13,6 +13,7 @@ from sqlalchemy import Boolean, Column, Table, func, select, tuple_
 from sqlalchemy import text as sql
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from marketplace.projections.fingerprint import compute_fingerprint
 from marketplace.projections.projection import Projection
 from marketplace.projections.schema import METADATA, instant, text, whole
 
@@ -27,6 +28,7 @@ projection_positions: Final = Table(
     whole("position"),
     whole("epoch"),
     whole("target", null=True),
+    text("fingerprint"),
     instant("updated_at"),
 )
 
@@ -42,6 +44,7 @@ class Position:
         position: Sequence of the last event in its rows.
         epoch: Counts the projectors that have owned it.
         target: Where a rebuild is going.
+        fingerprint: What made its rows, as `fingerprint.py` computes it; empty where a release did that kept none.
         updated_at: When it moved last.
     """
 
@@ -51,19 +54,28 @@ class Position:
     position: int
     epoch: int
     target: int | None
+    fingerprint: str
     updated_at: datetime
 
 
 async def claim(connection: AsyncConnection, projections: Sequence[Projection]) -> dict[str, Position]:
-    """Take a new epoch of each projection; whoever had the one before is fenced off from now on."""
+    """Take a new epoch of each projection; whoever had the one before is fenced off from now on.
+
+    One that has no rows yet gets the fingerprint of this release; one that has keeps that of who made them.
+    """
     result = await connection.execute(
         sql(
-            "INSERT INTO projection_positions AS p (name, version, live, position, epoch, updated_at) "
-            "SELECT n, v, true, 0, 1, now() "
-            "FROM unnest(CAST(:names AS text[]), CAST(:versions AS bigint[])) AS u(n, v) "
-            "ON CONFLICT (name, version, live) DO UPDATE SET epoch = p.epoch + 1, updated_at = now() RETURNING p.*"
+            "INSERT INTO projection_positions AS p (name, version, live, position, epoch, fingerprint, updated_at) "
+            "SELECT n, v, true, 0, 1, f, now() "
+            "FROM unnest(CAST(:names AS text[]), CAST(:versions AS bigint[]), CAST(:prints AS text[])) AS u(n, v, f) "
+            "ON CONFLICT (name, version, live) DO UPDATE SET epoch = p.epoch + 1, updated_at = now(), "
+            "fingerprint = CASE WHEN p.position = 0 THEN EXCLUDED.fingerprint ELSE p.fingerprint END RETURNING p.*"
         ),
-        {"names": [p.name for p in projections], "versions": [p.version for p in projections]},
+        {
+            "names": [p.name for p in projections],
+            "versions": [p.version for p in projections],
+            "prints": [compute_fingerprint(p) for p in projections],
+        },
     )
     return {row.name: Position(**row._mapping) for row in result}  # noqa: SLF001 - SQLAlchemy's public mapping
 

@@ -23,6 +23,7 @@ from marketplace.log.port import Log, Recorded
 from marketplace.projections.ahead import read_ahead
 from marketplace.projections.database import build_engine, reachable
 from marketplace.projections.facts import parse_facts
+from marketplace.projections.fingerprint import compute_fingerprint
 from marketplace.projections.projection import Projection
 from marketplace.projections.schema import METADATA
 
@@ -135,12 +136,20 @@ async def create_tables(connection: AsyncConnection, tables: Sequence[Table]) ->
 
 async def _note(connection: AsyncConnection, projection: Projection, position: int, target: int) -> None:
     """Keep the rebuild's own position, which the command line lists beside the live one."""
-    values = {"name": projection.name, "version": projection.version, "position": position, "target": target}
+    values = {
+        "name": projection.name,
+        "version": projection.version,
+        "position": position,
+        "target": target,
+        "fingerprint": compute_fingerprint(projection),
+    }
     await connection.execute(
         sql(
-            "INSERT INTO public.projection_positions (name, version, live, position, epoch, target, updated_at) "
-            "VALUES (:name, :version, false, :position, 0, :target, now()) ON CONFLICT (name, version, live) "
-            "DO UPDATE SET position = EXCLUDED.position, target = EXCLUDED.target, updated_at = now()"
+            "INSERT INTO public.projection_positions "
+            "(name, version, live, position, epoch, target, fingerprint, updated_at) "
+            "VALUES (:name, :version, false, :position, 0, :target, :fingerprint, now()) "
+            "ON CONFLICT (name, version, live) DO UPDATE SET position = EXCLUDED.position, target = EXCLUDED.target, "
+            "fingerprint = EXCLUDED.fingerprint, updated_at = now()"
         ),
         values,
     )
@@ -237,12 +246,17 @@ async def _exchange(connection: AsyncConnection, projection: Projection, schema:
 
 async def _hand_over(connection: AsyncConnection, projection: Projection, position: int) -> None:
     """Give the live position its new value; its owner keeps its epoch and finds the position moved."""
-    values = {"name": projection.name, "version": projection.version, "position": position}
+    values = {
+        "name": projection.name,
+        "version": projection.version,
+        "position": position,
+        "fingerprint": compute_fingerprint(projection),
+    }
     await connection.execute(
         sql(
-            "INSERT INTO public.projection_positions (name, version, live, position, epoch, updated_at) "
-            "VALUES (:name, :version, true, :position, 0, now()) ON CONFLICT (name, version, live) "
-            "DO UPDATE SET position = EXCLUDED.position, updated_at = now()"
+            "INSERT INTO public.projection_positions (name, version, live, position, epoch, fingerprint, updated_at) "
+            "VALUES (:name, :version, true, :position, 0, :fingerprint, now()) ON CONFLICT (name, version, live) "
+            "DO UPDATE SET position = EXCLUDED.position, fingerprint = EXCLUDED.fingerprint, updated_at = now()"
         ),
         values,
     )

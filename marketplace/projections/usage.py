@@ -1,6 +1,6 @@
 """Usage: what meters said of each grant, reading by reading, as corrected and voided."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from datetime import datetime
 from decimal import Decimal
 from typing import Any, Final
@@ -8,6 +8,7 @@ from typing import Any, Final
 import msgspec
 from sqlalchemy import Boolean, Column, Index, func, or_, select, tuple_
 from sqlalchemy import text as sql
+from sqlalchemy.dialects.postgresql import distinct_on
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from events import usage as usage_events
@@ -18,6 +19,8 @@ from marketplace.projections.grants import grants
 from marketplace.projections.projection import Projection, all_of, tags_of
 from marketplace.projections.reading import find_one, load_all, page
 from marketplace.projections.schema import Origin, define, document, exact, instant, text, whole
+
+ALIKE_MAX: Final = 10_000
 
 readings: Final = define(
     "readings_v1",
@@ -38,6 +41,7 @@ readings: Final = define(
     Column("voided", Boolean, nullable=False),
     text("reason", null=True),
     Index("ix_readings_v1_grant", "grant_id", "reported_sequence"),
+    Index("ix_readings_v1_start", "grant_id", "start"),
     Index("ix_readings_v1_devices", "devices", postgresql_using="gin", postgresql_where=sql("devices <> '[]'::jsonb")),
     origin=Origin("usage", "usage_id"),
 )
@@ -192,7 +196,7 @@ PROJECTION: Final = Projection(
         "party", "site", "pool", "lot", "mandate", "order", "auction", "grant", "statement", "account", "instrument",
         "issuer", "clock", "quote", "pricelist", "service_line",
     )
-    | tags_of(usage_events.UsageIdentified, usage_events.UsageClosed),
+    | tags_of(usage_events.UsageIdentified, usage_events.UsageClosed, usage_events.UsageLimited),
     load=_load,
 )  # fmt: skip
 
@@ -240,6 +244,29 @@ async def find_reading(
     key = tuple_(readings.c.grant_id, readings.c.meter, readings.c.source, readings.c.reading_id)
     query = select(readings).where(key == tuple_(grant_id, meter, source, reading_id))
     return await find_one(connection, query, ReadingView)
+
+
+async def list_readings_over(
+    connection: AsyncConnection,
+    grant_id: str,
+    source: str,
+    spans: Collection[tuple[datetime, datetime]],
+    meter: Meter = "provider",
+) -> list[ReadingView]:
+    """Return what a source said of exactly these spans, one reading of those that say the same, the oldest first."""
+    table = readings.c
+    said = (table.start, table.end, table.gpu_seconds, table.devices)
+    starts = {start for start, _ in spans}
+    query: Any = (
+        select(readings)
+        .where(table.grant_id == grant_id, table.start.in_(starts), tuple_(table.start, table.end).in_(spans))
+        .where(table.meter == meter, table.source == source, ~table.voided)
+        .ext(distinct_on(*said))
+        .order_by(*said, table.reported_sequence, table.reading_id)
+        .limit(ALIKE_MAX)
+    )
+    views = await load_all(connection, query, ReadingView)
+    return sorted(views, key=lambda view: (view.reported_sequence, view.reading_id))
 
 
 async def list_readings(

@@ -3,6 +3,8 @@
 What is not there, too old, of another release or of another log is folded from the log instead (ADR 5).
 """
 
+from collections.abc import Collection, Sequence
+from datetime import datetime
 from typing import NamedTuple, Protocol
 
 import msgspec
@@ -37,6 +39,14 @@ class ReadingName(NamedTuple):
     reading_id: str
 
 
+class SourceName(NamedTuple):
+    """What names the readings of one source: their grant and side, and the source."""
+
+    grant_id: str
+    meter: Meter
+    source: str
+
+
 class Archive(Protocol):
     """Keeps the latest snapshot of each aggregate, and finds readings."""
 
@@ -58,6 +68,18 @@ class Archive(Protocol):
 
     async def find_reading(self, name: ReadingName) -> Reading | None:
         """Return what a reading said when the archive last heard of it, None where it did not.
+
+        Raises:
+            Unavailable: The archive is away.
+        """
+        ...
+
+    async def list_readings_over(
+        self, name: SourceName, spans: Collection[tuple[datetime, datetime]]
+    ) -> Sequence[Reading]:
+        """Return what a source said of exactly these spans when the archive last heard of it, the oldest first.
+
+        Of readings that say the same one is enough.
 
         Raises:
             Unavailable: The archive is away.

@@ -7,13 +7,14 @@ orders stand apart, the oldest `BACKSTOPS_MAX` of them.
 
 from collections.abc import Iterable, Mapping
 from collections.abc import Set as AbstractSet
+from dataclasses import dataclass
 from datetime import timedelta
 from decimal import Decimal
 
 import msgspec
 
 from events.auction import AuctionOpened, MatchTerms
-from events.book import Book, BookLot, BookOrder, BookPool
+from events.book import Book, BookLimit, BookLot, BookOrder, BookPool
 from events.lot import AskStep
 from events.order import OrderTerms
 from events.types import LotShare
@@ -42,8 +43,26 @@ def find_window(terms: OrderTerms, horizon: Horizon) -> tuple[int, int, int] | N
     return (length, earliest, latest) if earliest <= latest else None
 
 
+@dataclass(frozen=True, slots=True)
+class KnownRows:
+    """A book of the same auction that was built of the same supply, and the orders that it was built of, by id."""
+
+    book: Book
+    orders: Mapping[str, Order]
+
+    def find(self, limits: tuple[BookLimit, ...]) -> dict[str, BookOrder]:
+        """Return the rows by order; none where limits were stated that are not now, or the other way round."""
+        if {limit.limit_id for limit in self.book.limits} != {limit.limit_id for limit in limits}:
+            return {}
+        return {row.order_id: row for row in (*self.book.orders, *self.book.backstops)}
+
+
 def build_book(
-    opened: AuctionOpened, supply: Supply, orders: Iterable[Order], served: AbstractSet[str] = frozenset()
+    opened: AuctionOpened,
+    supply: Supply,
+    orders: Iterable[Order],
+    served: AbstractSet[str] = frozenset(),
+    known: KnownRows | None = None,
 ) -> Book:
     """Return the book of an auction, its orders as they are given; those that do not take part are left out.
 
@@ -54,9 +73,14 @@ def build_book(
         supply: What is for sale.
         orders: The orders that were locked.
         served: Parents of orders that were matched before.
+        known: What of it was built before and is as it was.
     """
     horizon = build_horizon(opened)
-    lots = [lot for pool_id in sorted(supply.pools) for lot in _build_lots(supply, pool_id, horizon)]
+    lots = (
+        [lot for pool_id in sorted(supply.pools) for lot in _build_lots(supply, pool_id, horizon)]
+        if known is None
+        else list(known.book.lots)
+    )
     used = sorted({lot.pool_id for lot in lots})
     ordered = _keep_linked([order for order in orders if find_window(order.terms, horizon) is not None], served)
     limits = build_limits(supply, ordered, horizon)
@@ -73,11 +97,33 @@ def build_book(
     listed = {pool_id: list_lots(supply, pool_id) for pool_id in used}
     names = {order.placed.order_id for order in ordered}
     offered = build_offered(supply, listed, book)
+    ready = _list_ready(known, limits, ordered)
     rows, spare = (
-        tuple(row for order in part if (row := _build_order(order, offered, book, horizon, names)) is not None)
+        tuple(
+            row
+            for order in part
+            if (row := ready.get(order.placed.order_id) or _build_order(order, offered, book, horizon, names))
+            is not None
+        )
         for part in (firm, backstops)
     )
     return msgspec.structs.replace(book, orders=rows, backstops=spare)
+
+
+def _list_ready(
+    known: KnownRows | None, limits: tuple[BookLimit, ...], orders: Iterable[Order]
+) -> dict[str, BookOrder]:
+    """Return the rows of orders that are the same as before; one with a parent also depends on who else takes part."""
+    if known is None:
+        return {}
+    rows = known.find(limits)
+    return {
+        order_id: rows[order_id]
+        for order in orders
+        if (order_id := order.placed.order_id) in rows
+        and order is known.orders.get(order_id)
+        and order.terms.parent_order_id is None
+    }
 
 
 def _keep_linked(orders: list[Order], served: AbstractSet[str]) -> list[Order]:

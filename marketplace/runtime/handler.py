@@ -6,7 +6,8 @@ flight: it joins the same group commit, and its answer waits until both are stor
 
 Invariants:
     1. An answer is given after the events are durable, its own and those that it rests on.
-    2. A refusal rests on what the log held, read at its end; never on an append that failed.
+    2. A refusal, and a no that appends nothing, rests on what the log held, read at its end; never on an append that
+       failed.
     3. A command id with other content is refused, and so is one that is still at work here.
 """
 
@@ -118,16 +119,13 @@ class Handler:
                 if receipt is not None:
                     return receipt
                 continue
-            try:
-                await self._require_version(context, primary.head)
-                await work(unit)
-            except Refusal:
-                if not await self._settle(unit.heads()):
-                    continue
-                if confirmed:
-                    raise
-                await unit.refresh(written=False)
-                confirmed = True
+            refusal = await self._decide(unit, primary, work)
+            if not confirmed and (refusal is not None or unit.says_no):
+                confirmed = await self._confirm(unit)
+                continue
+            if refusal is not None:
+                if await self._settle(unit.heads()):
+                    raise refusal
                 continue
             if not await self._settle(unit.heads(unchanged=True)) or not unit.is_current():
                 continue
@@ -137,6 +135,22 @@ class Handler:
             if receipt is not None:
                 return receipt
         raise Conflict(render_subject(decider.aggregate, id))
+
+    async def _decide(self, unit: Unit, primary: Entry, work: Work) -> Refusal | None:
+        """Let the work decide, and return what it was refused with."""
+        try:
+            await self._require_version(unit.context, primary.head)
+            await work(unit)
+        except Refusal as refusal:
+            return refusal
+        return None
+
+    async def _confirm(self, unit: Unit) -> bool:
+        """Read again what a no rests on; False where it rests on an append that failed."""
+        if not await self._settle(unit.heads()):
+            return False
+        await unit.refresh(written=False)
+        return True
 
     async def _append(self, unit: Unit, primary: Entry, id: str) -> Receipt | None:  # noqa: A002
         """Store what was decided; None where another writer was first."""

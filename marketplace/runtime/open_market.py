@@ -41,11 +41,17 @@ class OpenMarket:
         self.lots: dict[str, None] = {}
         self.auctions: dict[str, None] = {}
         self.changed = 0
+        self._moved = asyncio.Event()
 
     @property
     def position(self) -> int:
         """Return how far the log has been followed."""
         return self._follower.position
+
+    async def follow_to(self, sequence: int) -> None:
+        """Wait until the log was followed to a sequence."""
+        while self.position < sequence:
+            await self._moved.wait()
 
     async def begin(self) -> None:
         """Learn what is open, once; events that arrive meanwhile are taken after it."""
@@ -66,6 +72,8 @@ class OpenMarket:
             self._begun = True
 
     def _notice(self, page: list[Recorded]) -> None:
+        moved, self._moved = self._moved, asyncio.Event()
+        moved.set()
         for recorded in page:
             if parse_subject(recorded.subject)[0] in RELEVANT:
                 self.changed = recorded.sequence

@@ -7,6 +7,7 @@ Invariants:
 """
 
 import asyncio
+import contextlib
 import time
 from collections.abc import Awaitable, Callable, Iterable, Mapping
 from dataclasses import dataclass, field
@@ -25,7 +26,7 @@ from marketplace.domain.order import ORDER, Order
 from marketplace.domain.pool import POOL
 from marketplace.domain.site import SITE
 from marketplace.runtime.auctioneer import ORDERS_MAX
-from marketplace.runtime.book import build_book
+from marketplace.runtime.book import KnownRows, build_book
 from marketplace.runtime.cache import AnyDecider
 from marketplace.runtime.clearing import parse_book
 from marketplace.runtime.handler import Handler
@@ -40,6 +41,9 @@ FRESH_SECONDS: Final = 0.1
 
 SLOW_SECONDS: Final = 1.0
 """A book that took this long to solve is not waited for: `FRESH_SECONDS` would only be added to the answer."""
+
+HURRY_SECONDS: Final = 0.3
+"""How long one that must see a change waits for a book to be solved: others may be before it. Then it is sketched."""
 
 AGE_SECONDS_MAX: Final = 60.0
 """A book that changed and is older than this is not answered from, unless another one takes too long."""
@@ -61,6 +65,7 @@ class SolvedBook:
         began: When it was taken from the market, by this process's clock.
         seconds: How long it took to solve, of a sketch to sketch.
         supply: What is for sale in it.
+        orders: The orders that it was built of, by id.
         book: The book.
         standing: What the engine found.
     """
@@ -70,6 +75,7 @@ class SolvedBook:
     began: float
     seconds: float
     supply: Supply
+    orders: Mapping[str, Order]
     book: Book
     standing: Standing
 
@@ -119,13 +125,17 @@ class StandingBooks:
     async def get(self, opened: AuctionOpened, min_sequence: int) -> SolvedBook:
         """Return the book of a horizon: the newest, or the last where that takes too long.
 
-        Where there is none that has seen enough of the log and is not old, one that is slow to solve is sketched first;
-        the two at once would only slow each other down.
+        Where there is none that has seen enough of the log and is not old, one that is slow to solve, or whose turn
+        does not come, is sketched first; the two at once would only slow each other down.
 
         Raises:
             Unavailable: The book could not be solved in time, or a server is away.
         """
-        end = time.monotonic() + WAIT_SECONDS_MAX
+        begun = time.monotonic()
+        end = begun + WAIT_SECONDS_MAX
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(WAIT_SECONDS_MAX):
+                await self._market.follow_to(min_sequence)
         while True:
             kept = self._keep(opened)
             known = kept.newest
@@ -136,12 +146,13 @@ class StandingBooks:
             old = known is None or time.monotonic() - known.began > AGE_SECONDS_MAX
             patient = old or known is None or known.sequence < min_sequence
             slow = kept.full is None or kept.full.seconds >= SLOW_SECONDS
-            if patient and slow:
+            hurried = slow or time.monotonic() - begun >= HURRY_SECONDS
+            if patient and hurried:
                 waited = {self._begin(opened, sketched=True), *kept.tasks.values()}
             else:
                 waited = {self._begin(opened, sketched=False)}
-            moment = 0.0 if slow else FRESH_SECONDS
-            timeout = end - time.monotonic() if patient else moment
+            moment = 0.0 if slow else HURRY_SECONDS if patient else FRESH_SECONDS
+            timeout = end - time.monotonic() if patient and hurried else moment
             done, _ = await asyncio.wait(waited, timeout=timeout, return_when=asyncio.FIRST_COMPLETED)
             found = max((task.result() for task in done), key=lambda solved: solved.sequence, default=known)
             over = time.monotonic() >= end
@@ -185,11 +196,11 @@ class StandingBooks:
         parents = await self.load(ORDER, {order.terms.parent_order_id or "" for order in standing} - {""})
         served = {order_id for order_id, parent in parents.items() if parent and parent.status == "matched"}
         demand = standing, served
-        prior = kept.full or self._find_prior(opened)
         if sketched:
+            prior = kept.newest or self._find_prior(opened)
             solved = await asyncio.to_thread(_sketch_book, opened, sequence, supply, demand, prior)
         else:
-            solved = await asyncio.to_thread(_solve_book, opened, sequence, supply, demand)
+            solved = await asyncio.to_thread(_solve_book, opened, sequence, supply, demand, kept.newest)
         if not solved.standing.sketched:
             kept.full = solved
         newest = kept.newest
@@ -230,12 +241,17 @@ def _end(opened: AuctionOpened, kept: _Kept, task: asyncio.Task[SolvedBook], *, 
 
 
 def _solve_book(
-    opened: AuctionOpened, sequence: int, supply: Supply, demand: tuple[list[Order], set[str]]
+    opened: AuctionOpened,
+    sequence: int,
+    supply: Supply,
+    demand: tuple[list[Order], set[str]],
+    prior: SolvedBook | None,
 ) -> SolvedBook:
     began = time.monotonic()
-    book = build_book(opened, supply, *demand)
+    book = build_book(opened, supply, *demand, _find_rows(opened, supply, prior))
     standing = stand(parse_book(book), seed=SEED)
-    return SolvedBook(opened, sequence, began, time.monotonic() - began, supply, book, standing)
+    orders = {order.placed.order_id: order for order in demand[0]}
+    return SolvedBook(opened, sequence, began, time.monotonic() - began, supply, orders, book, standing)
 
 
 def _sketch_book(
@@ -246,9 +262,24 @@ def _sketch_book(
     prior: SolvedBook | None,
 ) -> SolvedBook:
     began = time.monotonic()
-    book = build_book(opened, supply, *demand)
+    rows = _find_rows(opened, supply, prior)
+    orders = _put_last(demand[0], {} if prior is None else prior.orders)
+    book = build_book(opened, supply, orders.values(), demand[1], rows)
     plain, known, shift = parse_book(book), None, 0
     if prior is not None:
         known, shift = prior.standing, build_horizon(prior.opened).floor(opened.horizon_start)
     standing = sketch(plain, seed=SEED, prior=known, shift=shift)
-    return SolvedBook(opened, sequence, began, time.monotonic() - began, supply, book, standing)
+    return SolvedBook(opened, sequence, began, time.monotonic() - began, supply, orders, book, standing)
+
+
+def _find_rows(opened: AuctionOpened, supply: Supply, prior: SolvedBook | None) -> KnownRows | None:
+    """Return what need not be built anew, where the same is for sale over the same periods."""
+    if prior is None or prior.opened != opened or not supply.sells_as(prior.supply):
+        return None
+    return KnownRows(prior.book, prior.orders)
+
+
+def _put_last(orders: Iterable[Order], known: Mapping[str, Order]) -> dict[str, Order]:
+    """Return orders by id, those that stood in the book before as they stood there, and then the others."""
+    found = {order.placed.order_id: order for order in orders}
+    return {order_id: found[order_id] for order_id in (*(each for each in known if each in found), *found)}

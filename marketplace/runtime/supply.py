@@ -25,3 +25,17 @@ class Supply:
     mandates: Mapping[str, Mandate]
     standings: Mapping[str, Fraction] = field(default_factory=dict)
     sites: Mapping[str, Site] = field(default_factory=dict)
+
+    def sells_as(self, other: "Supply") -> bool:
+        """Tell whether the same is for sale on the same terms, as far as states are the same ones in memory.
+
+        Of mandates only what was granted counts; what is left of them is held when an order is placed.
+        """
+        shared = self.mandates.keys() & other.mandates.keys()
+        granted = all(self.mandates[name].granted is other.mandates[name].granted for name in shared)
+        groups = ((self.pools, other.pools), (self.lots, other.lots), (self.sites, other.sites))
+        return granted and all(_are_same(*group) for group in groups) and self.standings == other.standings
+
+
+def _are_same(one: Mapping[str, object], two: Mapping[str, object]) -> bool:
+    return one.keys() == two.keys() and all(state is two[name] for name, state in one.items())

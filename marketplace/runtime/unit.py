@@ -1,7 +1,8 @@
 """One decision over one or several aggregates, stored in one atomic append.
 
 What is only looked at is not guarded: a decision that rests on another aggregate's fact changes that aggregate too,
-or accepts that the fact may change as the decision is stored.
+or accepts that the fact may change as the decision is stored. What meters may count of a grant is told to the usage
+records for that reason (ADR 8).
 """
 
 import asyncio
@@ -62,12 +63,19 @@ class _Part:
 
 
 class Unit:
-    """Loads aggregates, lets their deciders decide, and collects the events."""
+    """Loads aggregates, lets their deciders decide, and collects the events.
+
+    Attributes:
+        context: Who asks.
+        says_no: Set by what answers with no and appends nothing: that rests on what the log holds at its end, as a
+            refusal does, and no guard will find out that it held more.
+    """
 
     def __init__(self, cache: Cache, context: Context) -> None:
         self.context = context
         self._cache = cache
         self._parts: dict[str, _Part] = {}
+        self.says_no = False
 
     async def enter(self, decider: AnyDecider, id: str) -> Entry:  # noqa: A002 - the field's word
         """Load the aggregate that the command is for, and return it as it is before the decision."""

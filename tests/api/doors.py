@@ -5,10 +5,9 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from urllib.parse import urlsplit
 
-from granian.constants import Interfaces
-from granian.server.embed import Server
 from litestar import Litestar
 
+from marketplace.app import build_server
 from marketplace.embedded.process import find_free_port
 from tests.log.proxy import Proxy, through
 from tests.support.patience import PATIENCE_SECONDS
@@ -55,7 +54,7 @@ async def open_door(url: str) -> AsyncIterator[Door]:
 async def serve(application: Litestar) -> AsyncIterator[str]:
     """Yield the address of a real Granian server."""
     port = find_free_port()
-    server = Server(application, address="127.0.0.1", port=port, interface=Interfaces.ASGI, log_enabled=False)
+    server = build_server(application, "127.0.0.1", port)
     serving = asyncio.create_task(server.serve())
     try:
         async with asyncio.timeout(PATIENCE_SECONDS):

@@ -222,6 +222,14 @@ GRANTS = (
         check=lambda one: one["status"] == "active",
     ),
     Row(
+        "GET",
+        "/v1/grants/history",
+        "startup",
+        refused=("at=x", 422, "request_invalid"),
+        other=SEEN,
+        check=lambda page: {"active", "suspended"} <= {one["status"] for one in page["items"]},
+    ),
+    Row(
         "POST",
         "/v1/grants/{second_grant}/substitute",
         "provider",
@@ -350,34 +358,6 @@ STATEMENTS = (
 )
 
 
-def build_span(world: World) -> str:
-    return f"start={world.day(2)[:19]}Z&end={world.day(5)[:19]}Z"
-
-
-MARKET = (
-    Row("GET", "/v1/market/classes", other=SEEN, check=lambda names: names == ["H100_SXM"]),
-    Row(
-        "GET",
-        "/v1/market/depth?gpu_class=H100_SXM",
-        refused=("limit=1", 422, "request_invalid"),
-        other=SEEN,
-        check=lambda levels: {level["side"] for level in levels} <= {"ask", "bid"},
-    ),
-    Row(
-        "GET",
-        "/v1/market/prices",
-        refused=("start=x", 422, "request_invalid"),
-        other=SEEN,
-        check=lambda page: page["items"],
-    ),
-    Row(
-        "GET",
-        "/v1/market/capacity?pool_id={pool}&start=2030-01-01T00:00:00Z&end=2030-02-01T00:00:00Z",
-        refused=("pool_id=x&start=2030-02-01T00:00:00Z&end=2030-01-01T00:00:00Z", 422, "request_invalid"),
-        other=SEEN,
-        check=lambda steps: steps[0]["free"] == 0,
-    ),
-)
 REST = (
     Row(
         "GET",

@@ -61,3 +61,20 @@ async def test_an_archive_that_is_away_says_so():
     archive = SqlArchive(build_engine("postgresql://nobody@127.0.0.1:1/none"))
     with pytest.raises(Unavailable):
         await archive.find(SUBJECT)
+
+
+async def test_what_a_source_said_long_ago_is_found_in_postgresql_and_believed_where_the_record_knows_it(
+    engine, monkeypatch
+):
+    log, archive = MemoryLog(), SqlArchive(engine)
+    process = Process(log, archive)
+    await process.begin()
+    for number in range(3):
+        await process.report(number, nodes=2)
+    await Projector(log, engine, PROJECTIONS).catch_up()
+    monkeypatch.setattr("marketplace.runtime.repeats.TAIL_EVENTS", 0)
+    assert await process.repeat(1, "new", nodes=2) == ("conflict", "reading_repeated")
+    await process.correct(1, 1)
+    assert await process.repeat(1, "newer", nodes=2) == ("rejected", "nodes_above_grant")
+    await process.void(2)
+    assert await process.repeat(2, "newest", nodes=2) == ("accepted", None)

@@ -38,6 +38,35 @@ def test_entries_sum_to_rows_and_rows_to_the_table_after_every_act(life):
         assert numbers.get("fully_diluted", 0) == total_shares(state).fully_diluted
 
 
+def test_what_shares_convert_into_is_led_back_to_issues_splits_and_lowered_prices(life):
+    (line,) = [each for each in build_report(life.history, life.time).classes if each.class_id == "series-a"]
+    cheaper = IssuerConversionPriceAdjusted(
+        issuer_id=ISS,
+        class_id="series-a",
+        conversion_price_usd_before=line.conversion_price_usd,
+        conversion_price_usd=render_ratio(Fraction(line.conversion_price_usd) * Fraction(3, 7)),
+        cause=ISS,
+    )
+    history = build_history(ISS, [*life.history.acts, Act(901, life.time, ISS, cheaper)])
+    explained = explain_cap_table(history)
+    for each in explained.as_converted:
+        assert sum(Fraction(entry.change) for entry in each.entries) == Fraction(each.shares)
+        assert each.entries[-1].after == each.shares
+    found = {(each.of, each.id): each for each in explained.as_converted}
+    company = found["company", None]
+    assert Fraction(company.shares) == measure_company(history.get_issuer())
+    assert Fraction(company.entries[-1].change) == line.outstanding_shares * (Fraction(7, 3) - 1)
+    assert (company.entries[-1].sequence, company.entries[-1].type) == (901, "issuer.conversion_price_adjusted.v1")
+    assert found["class", "series-a"].entries[-1].sequence == 901
+    report = build_report(history, life.time)
+    for holder in report.holders:
+        assert found["holder", holder.holder_id].shares == holder.as_converted_shares
+        assert found["holder", holder.holder_id].name == holder.name
+    alone = explain_cap_table(history, holder_id=FUND)
+    assert [(each.of, each.id) for each in alone.as_converted] == [("holder", FUND)]
+    assert explain_cap_table(history, security=OPTION).as_converted == ()
+
+
 def test_numbers_and_principal_are_led_back_to_their_events(life):
     explained = explain_cap_table(life.history)
     numbers = {number.name: number for number in explained.numbers}

@@ -5,9 +5,12 @@ from decimal import Decimal
 
 import pytest
 
+from marketplace.clearing import standing
+from marketplace.clearing.descent import descend
 from marketplace.clearing.model import Bid
 from marketplace.clearing.standing import estimate, sketch, stand
 from tests.clearing.books import market_book, order, random_book
+from tests.clearing.ruled_books import random_ruled_book
 
 
 @pytest.fixture
@@ -70,3 +73,76 @@ def test_prices_of_a_book_of_other_days_are_read_on_the_same_days(shift):
     assert found.solved.bound >= stand(later, seed=1).solved.bound
     asked = order("mine", 8, 10, (0, 20), *(Bid(f"p{pool}", Decimal(4)) for pool in range(6)))
     assert estimate(found, asked).reason is not None or estimate(found, asked).placements
+
+
+def check_allocation(standing):
+    """No pool carries more than it has, everyone could be charged a price, and rules hold."""
+    allocation = standing.solved.allocation
+    assert not any(allocation.is_overloaded(pool) for pool in range(len(allocation.members)))
+    assert not allocation.losing()
+    assert not allocation.breaks_rules()
+    assert allocation.total == pytest.approx(allocation.welfare())
+    assert allocation.total <= standing.solved.bound * 10**6
+
+
+@pytest.mark.usefixtures("large")
+def test_orders_that_come_are_brought_into_what_is_known(monkeypatch):
+    given = market_book(3, orders=60, pools=6)
+    before = sketch(replace(given, orders=given.orders[:55]), seed=1)
+    monkeypatch.setattr("marketplace.clearing.standing.list_columns", None)
+    grown = sketch(given, seed=1, prior=before)
+    check_allocation(grown)
+    monkeypatch.undo()
+    assert (grown.sketched, grown.book_hash) == (True, stand(given, seed=1).book_hash)
+    assert before.solved.allocation.total <= grown.solved.allocation.total
+    assert stand(given, seed=1).solved.allocation.total <= grown.solved.bound * 10**6
+    assert len(before.solved.allocation.placed) == 55
+
+
+@pytest.mark.usefixtures("large")
+@pytest.mark.parametrize("change", ["an order gone", "a lot smaller", "a lot more", "an order worth less"])
+def test_what_changed_is_gone_on_with(monkeypatch, change):
+    given = market_book(3, orders=60, pools=6)
+    lot, first = given.lots[0], given.orders[0]
+    changed = {
+        "an order gone": replace(given, orders=given.orders[1:]),
+        "a lot smaller": replace(given, lots=(replace(lot, nodes=1), *given.lots[1:])),
+        "a lot more": replace(given, lots=(*given.lots, replace(lot, lot_id="more"))),
+        "an order worth less": replace(
+            given,
+            orders=(
+                replace(first, bids=tuple(replace(bid, value_usd_per_gpu_hour=Decimal("0.01")) for bid in first.bids)),
+                *given.orders[1:],
+            ),
+        ),
+    }[change]
+    before = stand(given, seed=1)
+    monkeypatch.setattr("marketplace.clearing.standing.greedy", None)
+    found = sketch(changed, seed=1, prior=before)
+    monkeypatch.undo()
+    check_allocation(found)
+    true = stand(changed, seed=1).solved
+    assert float(found.solved.bound) >= true.allocation.total / 10**6
+    assert found.solved.allocation.total >= 0.9 * true.allocation.total
+
+
+@pytest.mark.usefixtures("large")
+@pytest.mark.parametrize("seed", range(12))
+def test_any_book_is_gone_on_with_or_sketched_anew(seed):
+    given = random_ruled_book(seed, orders=6) if seed % 2 else random_book(seed, orders=12, pools=2, periods=8)
+    before = sketch(replace(given, orders=given.orders[:-1]), seed=1)
+    found = sketch(given, seed=1, prior=before)
+    check_allocation(found)
+    assert float(found.solved.bound) >= stand(given, seed=1).solved.allocation.total / 10**6
+
+
+@pytest.mark.usefixtures("large")
+def test_a_book_that_became_another_is_sketched_anew(monkeypatch):
+    pool = market_book(3, orders=120, pools=6)
+    anew = []
+    monkeypatch.setattr(standing, "descend", lambda *given: anew.append(len(given)) or descend(*given))
+    known = sketch(replace(pool, orders=pool.orders[:60]), seed=1)
+    for first in range(1, 61):
+        known = sketch(replace(pool, orders=pool.orders[first : first + 60]), seed=1, prior=known)
+        check_allocation(known)
+    assert 3 <= len(anew) <= 10

@@ -100,3 +100,19 @@ def test_what_is_no_accounting_is_refused(text):
     with pytest.raises(Refusal) as refused:
         parse_accounting(text, GRANT)
     assert refused.value.code == "accounting_invalid"
+
+
+@pytest.mark.parametrize(
+    ("document", "why"),
+    [
+        ("{", "it is not JSON"),
+        ("[]", "it has no list of jobs"),
+        ('{"jobs": 7}', "it has no list of jobs"),
+        ('{"jobs": [7]}', "jobs[0] is not a job"),
+        ('{"jobs": [{"job_id": 7}]}', "jobs[0] has no member time"),
+    ],
+)
+def test_what_is_wrong_with_an_accounting_file_is_told_by_its_place(document, why):
+    with pytest.raises(Refusal) as refused:
+        parse_accounting(document, GRANT)
+    assert why in refused.value.message

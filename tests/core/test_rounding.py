@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from marketplace.core.rounding import allocate, floor_places, round_half_even, round_places, round_whole
+from marketplace.core.rounding import allocate, round_half_even, round_places, round_whole
 
 WEIGHTS = st.lists(st.fractions(min_value=0, max_value=1000, max_denominator=97), min_size=1, max_size=12).filter(any)
 
@@ -31,7 +31,6 @@ def test_each_mode_sends_a_fraction_its_way(value, floor, ceiling, half_up, half
 
 def test_printed_digits_are_exactly_as_many_as_asked():
     assert str(round_half_even(Fraction(1, 8), 2)) == "0.12"
-    assert str(floor_places(Fraction(2, 3), 4)) == "0.6666"
     assert str(round_places(Fraction(3), 3, "half_up")) == "3.000"
     assert str(round_places(Fraction(10**40 + 1, 3), 2, "floor")).endswith(".66")
 

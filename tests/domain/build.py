@@ -127,6 +127,11 @@ resell_capacity = builder(
         pool_id=POOL, grant_id=id_of("grt", 2), lot_id=id_of("lot", 3), nodes=1, start=hour(12), end=hour(14)
     )
 )
+hold_capacity = builder(
+    pool.HoldCapacity(
+        pool_id=POOL, grant_id=id_of("grt", 2), lot_id=id_of("lot", 3), nodes=1, start=hour(12), end=hour(14)
+    )
+)
 reserve = builder(
     pool.ReserveCapacity(pool_id=POOL, grant_id=GRANT, nodes=4, start=hour(10), end=hour(20), lots=(share(),))
 )

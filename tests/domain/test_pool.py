@@ -5,6 +5,7 @@ from datetime import timedelta
 import pytest
 
 from events.pool import (
+    PoolCapacityHeld,
     PoolCapacityOffered,
     PoolCapacityRecalled,
     PoolCapacityReleased,
@@ -24,6 +25,7 @@ from tests.domain.build import (
     NAIVE,
     NAN,
     Row,
+    hold_capacity,
     hour,
     id_of,
     offer,
@@ -89,6 +91,17 @@ RESOLD = PoolCapacityResold(
     ),
 )
 HELD = (OPENED, OFFERED, RESERVED)
+SET_ASIDE = PoolCapacityHeld(
+    pool_id=build.POOL,
+    grant_id=GRANT_2,
+    grant_id_before=build.GRANT,
+    lot_id=RESALE,
+    nodes=1,
+    start=hour(12),
+    end=hour(14),
+)
+LET_GO = PoolCapacityReleased(pool_id=build.POOL, grant_id=GRANT_2, at=hour(12), grant_id_before=build.GRANT)
+TAKEN_BACK = PoolCapacityRecalled(pool_id=build.POOL, lot_id=RESALE)
 MANY = tuple(
     offered(lot_id=id_of("lot", 10 + each), nodes=1, start=hour(19), end=hour(20), grant_id=build.GRANT)
     for each in range(RESALES_MAX)
@@ -123,6 +136,8 @@ REFUSALS = [
     Row("time_naive", (OPENED, OFFERED), reserve(start=NAIVE)),
     Row("time_naive", HELD, offer_resale(start=NAIVE)),
     Row("time_naive", (*HELD, ON_SALE), resell_capacity(start=NAIVE)),
+    Row("time_naive", (*HELD, ON_SALE), hold_capacity(start=NAIVE)),
+    Row("time_naive", (*HELD, ON_SALE, SET_ASIDE), release(grant_id=GRANT_2, at=NAIVE), "/at"),
     Row("time_naive", (OPENED, OFFERED, RESERVED), release(at=NAIVE), "/at"),
     Row("time_naive", (OPENED,), build.fail_nodes(at=NAIVE), "/at"),
     Row("time_naive", (OPENED, FAILED), build.restore_nodes(at=NAIVE), "/at"),
@@ -135,15 +150,20 @@ REFUSALS = [
     Row("pool_closing", (OPENED, OFFERED, CLOSING), reserve()),
     Row("pool_closing", (*HELD, CLOSING), offer_resale()),
     Row("pool_closing", (*HELD, ON_SALE, CLOSING), resell_capacity()),
+    Row("pool_closing", (*HELD, ON_SALE, CLOSING), hold_capacity()),
     Row("resales_too_many", (*HELD, *MANY), offer_resale()),
     Row("resale_above_grant", HELD, offer_resale(nodes=5), "/nodes"),
     Row("resale_above_grant", HELD, offer_resale(end=hour(21)), "/nodes"),
     Row("resale_above_grant", (*HELD, ON_SALE), offer_resale(lot_id=LOT_2, nodes=3, start=hour(15)), "/nodes"),
     Row("resale_above_grant", (*HELD, ON_SALE, RESOLD), offer_resale(lot_id=LOT_2, nodes=3), "/nodes"),
+    Row("resale_above_grant", (*HELD, ON_SALE, SET_ASIDE, TAKEN_BACK), offer_resale(lot_id=LOT_2, nodes=4), "/nodes"),
     Row("pool_full", (OPENED,), offer(nodes=11), "/nodes"),
     Row("pool_full", (OPENED, OFFERED), offer(lot_id=LOT_2, nodes=5, start=hour(99), end=hour(200)), "/nodes"),
     Row("reservation_exists", (OPENED, OFFERED, RESERVED), reserve(nodes=3, lots=(share(nodes=3),))),
     Row("reservation_exists", (*HELD, ON_SALE, RESOLD), resell_capacity(end=hour(15))),
+    Row("reservation_exists", (*HELD, ON_SALE, RESOLD), hold_capacity()),
+    Row("reservation_exists", (*HELD, ON_SALE, SET_ASIDE), hold_capacity(nodes=2)),
+    Row("reservation_exists", (*HELD, ON_SALE, SET_ASIDE), resell_capacity(nodes=2)),
     Row("shares_uneven", (OPENED, OFFERED), reserve(lots=()), "/lots"),
     Row("shares_uneven", (OPENED, OFFERED), reserve(lots=(share(nodes=3),))),
     Row("shares_uneven", (OPENED, OFFERED), reserve(lots=(share(end=hour(19)),))),
@@ -155,8 +175,14 @@ REFUSALS = [
     Row("lot_not_offered", HELD, resell_capacity()),
     Row("lot_not_offered", (*HELD, ON_SALE), resell_capacity(end=hour(17))),
     Row("lot_not_offered", (*HELD, ON_SALE, early(at=hour(13))), resell_capacity()),
+    Row("lot_not_offered", HELD, hold_capacity()),
+    Row("lot_not_offered", (*HELD, ON_SALE, early(at=hour(13))), hold_capacity()),
+    Row("lot_not_offered", (*HELD, ON_SALE, SET_ASIDE, TAKEN_BACK), hold_capacity(grant_id=GRANT_3)),
+    Row("lot_not_offered", (*HELD, ON_SALE, SET_ASIDE, TAKEN_BACK), resell_capacity(grant_id=GRANT_3)),
     Row("lot_sold", (OPENED, OFFERED, RESERVED), reserve(grant_id=GRANT_2)),
     Row("lot_sold", (*HELD, ON_SALE, RESOLD), resell_capacity(grant_id=GRANT_3, nodes=2)),
+    Row("lot_sold", (*HELD, ON_SALE, SET_ASIDE), resell_capacity(grant_id=GRANT_3, nodes=2)),
+    Row("lot_sold", (*HELD, ON_SALE, SET_ASIDE), hold_capacity(grant_id=GRANT_3, nodes=2)),
     Row("lot_sold", (OPENED, OFFERED), reserve(nodes=8, lots=(share(), share()))),
     Row("nodes_failed", (OPENED, OFFERED, FAILED, ALL_FAILED), reserve()),
     Row("nodes_exceeded", (OPENED, FAILED, ALL_FAILED), build.fail_nodes(incident_id="INC-3"), "/nodes"),
@@ -184,6 +210,36 @@ def test_nodes_of_a_grant_are_offered_sold_and_recalled():
     pool = POOL.fold([*HELD, ON_SALE, RESOLD])
     assert [load.amount for load in pool.unsold(RESALE, hour(0), hour(99))] == [2, 1, 2]
     assert [load.amount for load in pool.unsold(LOT, hour(10), hour(20))] == [2]
+
+
+def test_nodes_of_a_grant_are_held_and_then_sold_or_let_go():
+    Given(POOL, *HELD, ON_SALE).when(hold_capacity()).then(SET_ASIDE)
+    Given(POOL, *HELD, ON_SALE, SET_ASIDE).when(resell_capacity()).then(RESOLD)
+    Given(POOL, *HELD, ON_SALE, SET_ASIDE).when(release(grant_id=GRANT_2, at=hour(12))).then(LET_GO)
+    held = POOL.fold([*HELD, ON_SALE, SET_ASIDE])
+    assert [load.amount for load in held.unsold(RESALE, hour(0), hour(99))] == [2, 1, 2]
+    assert [load.amount for load in build_steps(held.reserved(), hour(10), hour(20))] == [4]
+    assert (held.list_holders(build.GRANT), held.find_held(GRANT_2)) == ([GRANT_2], RESALE)
+    free = POOL.fold([LET_GO], held)
+    assert [load.amount for load in free.unsold(RESALE, hour(0), hour(99))] == [2]
+    assert free.list_holders(build.GRANT) == []
+    sold = POOL.fold([RESOLD], held)
+    assert sold == POOL.fold([*HELD, ON_SALE, RESOLD])
+
+
+def test_what_is_held_outlives_the_offer_and_the_notice_of_the_pool():
+    recalled = (*HELD, ON_SALE, SET_ASIDE, TAKEN_BACK)
+    Given(POOL, *recalled, CLOSING).when(resell_capacity()).then(RESOLD)
+    Given(POOL, *recalled).when(RecallCapacity(pool_id=build.POOL, lot_id=RESALE)).then()
+    pool = POOL.fold(recalled)
+    assert not any(load.amount for load in pool.unsold(RESALE, hour(0), hour(99)))
+    assert pool.list_resales(build.GRANT) == []
+    for last in (LET_GO, RESOLD):
+        assert RESALE not in POOL.fold([last], pool).resales
+    back_on_sale = (*HELD, ON_SALE, SET_ASIDE, TAKEN_BACK, LET_GO)
+    Given(POOL, *back_on_sale).when(offer_resale(lot_id=LOT_2, nodes=4)).then(
+        event_of(PoolCapacityOffered, offer_resale(lot_id=LOT_2, nodes=4))
+    )
 
 
 def test_what_is_sold_on_stays_when_the_rest_is_given_back():

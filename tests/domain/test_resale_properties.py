@@ -7,10 +7,10 @@ from hypothesis import strategies as st
 
 from events.pool import PoolOpened
 from marketplace.core.errors import Refusal
-from marketplace.core.intervals import build_steps, find_peak
+from marketplace.core.intervals import Load, build_steps, find_peak
 from marketplace.domain.pool import FOREVER, POOL, RecallCapacity
 from tests.domain import build
-from tests.domain.build import hour, id_of, offer, release, resell_capacity, reserve, share
+from tests.domain.build import hold_capacity, hour, id_of, offer, release, resell_capacity, reserve, share
 from tests.domain.walk import WALK
 
 LOTS = (build.LOT, id_of("lot", 2))
@@ -20,6 +20,8 @@ nodes = st.integers(1, 5)
 acts = st.one_of(
     st.tuples(st.just("offer"), spans, nodes, st.integers(0, 5)),
     st.tuples(st.just("sell"), spans, nodes, st.integers(0, 5)),
+    st.tuples(st.just("hold"), spans, nodes, st.integers(0, 5)),
+    st.tuples(st.just("take"), spans, nodes, st.integers(0, 9)),
     st.tuples(st.just("recall"), spans, nodes, st.integers(0, 5)),
     st.tuples(st.just("release"), spans, nodes, st.integers(0, 9)),
 )
@@ -40,7 +42,7 @@ def begin():
     return pool
 
 
-def build_command(act, numbers):
+def build_command(act, numbers, pool):
     kind, (first, last), amount, which = act
     lot_id, span = id_of("lot", 10 + which), {"start": hour(first), "end": hour(last)}
     match kind:
@@ -48,6 +50,14 @@ def build_command(act, numbers):
             return offer(lot_id=id_of("lot", 10 + next(numbers)), nodes=amount, grant_id=build.GRANT, **span)
         case "sell":
             return resell_capacity(grant_id=id_of("grt", 10 + next(numbers)), lot_id=lot_id, nodes=amount, **span)
+        case "hold":
+            return hold_capacity(grant_id=id_of("grt", 10 + next(numbers)), lot_id=lot_id, nodes=amount, **span)
+        case "take":
+            grant_id = id_of("grt", 10 + which)
+            held = pool.resales[pool.find_held(grant_id)].held[grant_id] if pool.find_held(grant_id) else None
+            load = held or Load(span["start"], span["end"], amount)
+            of = {"grant_id": grant_id, "lot_id": pool.find_held(grant_id) or lot_id}
+            return resell_capacity(**of, nodes=load.amount, start=load.start, end=load.end)
         case "recall":
             return RecallCapacity(pool_id=build.POOL, lot_id=lot_id)
         case _:
@@ -62,7 +72,7 @@ def test_no_node_is_reserved_twice_however_it_is_sold_on(steps):
     for act in steps:
         before = build_steps(pool.reserved(), hour(0), hour(24))
         try:
-            events = POOL.decide(build_command(act, numbers), pool)
+            events = POOL.decide(build_command(act, numbers, pool), pool)
         except Refusal:
             continue
         pool = POOL.fold(events, pool)
@@ -73,8 +83,10 @@ def test_no_node_is_reserved_twice_however_it_is_sold_on(steps):
             assert find_peak(pool.sold(lot_id), hour(0), FOREVER)[0] <= pool.offers[lot_id].amount
         for lot_id, resale in pool.resales.items():
             assert all(run.amount >= 0 for run in build_steps(resale.unsold(), resale.offer.start, resale.offer.end))
+            assert resale.held or not resale.recalled
             assert all(run.amount >= 0 for run in pool.unsold(lot_id, hour(0), hour(24)))
         check_shares(pool)
+        check_promises(pool)
 
 
 def check_shares(pool):
@@ -84,3 +96,12 @@ def check_shares(pool):
             shares = [load for load in pool.reserved() if load.start >= held.start]
             assert shares
             assert {each.lot_id for each in held.lots} <= set(LOTS)
+
+
+def check_promises(pool):
+    """What is offered or held of a grant is its own, unless it gave that back."""
+    seller = pool.reservations[build.GRANT]
+    mine = [resale for resale in pool.resales.values() if resale.grant_id == build.GRANT]
+    promised = [load for resale in mine for load in resale.promised()]
+    kept = [Load(share.start, share.end, -share.nodes) for share in seller.lots]
+    assert find_peak([*promised, *kept], hour(0), hour(24))[0] <= 0

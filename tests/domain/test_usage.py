@@ -9,12 +9,15 @@ from events.usage import (
     Evidence,
     Reading,
     Sample,
+    SoldNodes,
     UsageClosed,
     UsageCorrected,
     UsageEvidenced,
+    UsageLimited,
     UsageReported,
     UsageVoided,
 )
+from marketplace.core.intervals import Load
 from marketplace.domain.usage import (
     READINGS_MAX,
     SAMPLES_MAX,
@@ -22,6 +25,7 @@ from marketplace.domain.usage import (
     CloseUsage,
     CorrectUsage,
     EvidenceUsage,
+    LimitUsage,
     VoidUsage,
     answer,
     count_gpu_seconds,
@@ -67,6 +71,19 @@ REPORTED = UsageReported(**MINE, readings=(reading(),))
 CORRECTED = UsageCorrected(**MINE, before=reading(), after=reading(nodes=1), reason="meter restarted")
 VOIDED = UsageVoided(**MINE, reading=reading(), reason="wrong grant")
 SECOND = UsageReported(**MINE, readings=(reading("r2", 11, 12),))
+
+limit = builder(
+    LimitUsage(
+        usage_id=build.USAGE, grant_id=GRANT, end=hour(15), resold=(Load(hour(11), hour(12), 1),), meter="tenant"
+    )
+)
+LIMITED = UsageLimited(
+    usage_id=build.USAGE,
+    grant_id=GRANT,
+    end=hour(15),
+    resold=(SoldNodes(start=hour(11), end=hour(12), nodes=1),),
+    meter="tenant",
+)
 
 FAULTS = {
     "time_naive": measurement(start=NAIVE),
@@ -277,3 +294,38 @@ def test_what_is_settled_in_full_can_only_be_lowered():
     again = correct(measurement=measurement(), before=reading(nodes=1))
     Given(USAGE, REPORTED, CORRECTED, closed).when(again).refused("grant_closed")
     Given(USAGE, REPORTED, closed).when(void()).then(VOIDED)
+
+
+def test_what_may_be_counted_is_told_once():
+    Given(USAGE).when(limit()).then(LIMITED)
+    Given(USAGE, LIMITED).when(limit(end=hour(14), resold=())).then(
+        UsageLimited(usage_id=build.USAGE, grant_id=GRANT, end=hour(14), meter="tenant")
+    )
+
+
+@pytest.mark.parametrize(
+    ("said", "code"),
+    [
+        (measurement(start=hour(11), end=hour(12)), "nodes_above_grant"),
+        (measurement(start=hour(11), end=hour(12), nodes=1), None),
+        (measurement(start=hour(12), end=hour(13)), None),
+        (measurement(start=hour(14), end=hour(16)), "outside_grant"),
+    ],
+)
+def test_what_the_record_was_told_goes_before_what_a_report_knows_of_the_grant(said, code):
+    command = report(said, at=hour(20), metered=metered(end=hour(18)))
+    ((answered, _),) = answer(command, USAGE.fold([LIMITED]))
+    assert answered.code == code
+
+
+def test_a_record_may_be_told_that_its_grant_goes_on():
+    longer = UsageLimited(usage_id=build.USAGE, grant_id=GRANT, end=hour(30))
+    command = report(measurement(start=hour(25), end=hour(26)), at=hour(40))
+    ((answered, _),) = answer(command, USAGE.fold([longer]))
+    assert answered.outcome == "accepted"
+
+
+def test_a_correction_is_bound_by_what_the_record_was_told():
+    known = UsageReported(**MINE, readings=(reading(start=11, end=12, nodes=1),))
+    more = correct(measurement=measurement(start=hour(11), end=hour(12)), before=known.readings[0])
+    Given(USAGE, known, LIMITED).when(more).refused("nodes_above_grant")

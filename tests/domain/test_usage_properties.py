@@ -5,10 +5,12 @@ from datetime import timedelta
 from hypothesis import given
 from hypothesis import strategies as st
 
+from marketplace.core.intervals import Load
 from marketplace.domain.usage import (
     USAGE,
     CloseUsage,
     CorrectUsage,
+    LimitUsage,
     ReportUsage,
     VoidUsage,
     answer,
@@ -60,6 +62,20 @@ voids = st.builds(VoidUsage, **names, reading_id=reading_ids, reason=st.just("wr
 walks = st.lists(st.one_of(reports, reports, corrections, voids), min_size=1, max_size=15)
 
 
+limits = st.builds(
+    lambda end, span, nodes: LimitUsage(
+        usage_id=build.USAGE,
+        grant_id=build.GRANT,
+        end=second(end),
+        resold=(Load(second(span[0]), second(span[1]), nodes),),
+        meter="provider",
+    ),
+    st.integers(1, SECONDS),
+    spans,
+    st.integers(1, NODES),
+)
+
+
 def count_nodes(told, number):
     at = second(number)
     return sum(reading.nodes for reading in told.counted() if reading.start <= at < reading.end)
@@ -81,6 +97,19 @@ def play(walk):
 def test_never_more_nodes_are_counted_than_were_granted(walk):
     for _, _, _, told in play(walk):
         assert max(count_nodes(told, number) for number in range(SECONDS)) <= NODES
+
+
+@WALK
+@given(walks, limits, walks)
+def test_nothing_more_is_counted_on_what_the_record_was_told_is_gone(walk, limit, later):
+    *_, (_, _, _, told) = play(walk)
+    before = [count_nodes(told, number) for number in range(SECONDS)]
+    *_, (_, _, _, told) = play([*walk, limit, *later])
+    (sold,) = limit.resold
+    for number in range(SECONDS):
+        is_sold = sold.start <= second(number) < sold.end
+        if second(number) >= limit.end or (is_sold and sold.amount == NODES):
+            assert count_nodes(told, number) <= before[number]
 
 
 @WALK

@@ -1,16 +1,21 @@
 """The command line as a user runs it: the real stack on real servers, in processes of its own."""
 
+import asyncio
 import json
 import re
+import shlex
 import signal
 import subprocess
 import sys
 import time
 
 import httpx
+import nats
 import pytest
 
+from marketplace.api.meter_subject import SUBJECT
 from marketplace.embedded import temporary_folder
+from marketplace.embedded.nats import METER_INBOX
 from tests.support.patience import PATIENCE_SECONDS
 from tests.support.servers import delete_streams
 
@@ -54,6 +59,10 @@ class Up:
             time.sleep(0.1)
         raise AssertionError(self.log.read_text())
 
+    def read_all(self):
+        self.read_until(r"(Ctrl-C stops it)")
+        return self.log.read_text()
+
     def post(self, path, body, key):
         headers = {"Authorization": f"Bearer {self.key}", "Idempotency-Key": key}
         return httpx.post(self.url + path, json=body, headers=headers, timeout=PATIENCE_SECONDS)
@@ -82,6 +91,7 @@ def stop_and_kill(data, tmp_path):
     first = up.post("/v1/parties", PARTY, "key-1")
     assert first.status_code == 201, first.text
     party = first.json()
+    assert asyncio.run(ask_as_meter(up)) == "grant_unknown"
     assert up.stop() == 0
     again = Up(data, tmp_path / "second.log")
     repeated = again.post("/v1/parties", PARTY, "key-1")
@@ -94,8 +104,26 @@ def stop_and_kill(data, tmp_path):
     try:
         assert third.post("/v1/parties", PARTY, "key-1").json() == party
         assert third.get(f"/v1/parties/{party['id']}", party["sequence"]).json()["name"] == "Kept"
+        next_ones = re.findall(r"^  uv run marketplace (.+)$", third.read_all(), re.MULTILINE)
+        assert [run_command(*shlex.split(line)) != "" for line in next_ones] == [True, True]
     finally:
         assert third.stop() == 0
+
+
+async def ask_as_meter(up):
+    """Send a reading over the connection that is printed for meters, and return why it does not count."""
+    url = up.read_until(r"Meters\s+(nats://\S+)")
+    span = {"start": "2026-01-01T00:00:00Z", "end": "2026-01-01T01:00:00Z", "nodes": 1}
+    names = {"source": "urn:meter:1", "id": "r1", "subject": f"grt_{'0' * 26}"}
+    event = {"specversion": "1.0", "type": "marketplace.meter.reading.v1", **names, "data": span}
+    headers = {"Authorization": f"Bearer {up.key}", "Content-Type": "application/cloudevents+json"}
+    meter = await nats.connect(url, inbox_prefix=METER_INBOX)
+    try:
+        body = json.dumps(event).encode()
+        answer = await meter.request(SUBJECT, body, headers=headers, timeout=PATIENCE_SECONDS)
+    finally:
+        await meter.close()
+    return json.loads(answer.data)["readings"][0]["code"]
 
 
 @pytest.mark.timeout(600)

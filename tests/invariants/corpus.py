@@ -219,4 +219,13 @@ INVARIANTS: Final = (
             "after = compute_totals_of_hours(tariff, Fraction(hours_before) + round(Fraction(hours)))",
         ),
     ),
+    Invariant(
+        20,
+        "tests.domain.test_usage_properties:test_nothing_more_is_counted_on_what_the_record_was_told_is_gone",
+        Mutant(
+            "marketplace.domain.usage_rules",
+            "return msgspec.structs.replace(metered, end=state.limits.end, resold=state.limits.resold)",
+            "return msgspec.structs.replace(metered, resold=state.limits.resold)",
+        ),
+    ),
 )

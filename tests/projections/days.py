@@ -81,6 +81,9 @@ def tell_meters(story: Story) -> None:
         grant_id=make_id("grt", 1),
         reading_ids=("h0",),
     )
+    part = usage.SoldNodes(start=START, end=START + HOUR, nodes=1)
+    limited = {"usage_id": make_id("usg", 1), "grant_id": make_id("grt", 1), "end": START + 24 * HOUR}
+    story.tell(usage.UsageLimited(**limited, resold=(part,)))
     story.tell(identified, usage.UsageClosed(usage_id=make_id("usg", 1), grant_id=make_id("grt", 1), gpu_seconds=0))
 
 

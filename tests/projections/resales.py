@@ -7,7 +7,7 @@ from tests.projections import market
 from tests.projections.market import CASH, FUND, HOUR, ISSUER, LOT, PAID, POOL, PROVIDER, START, STARTUP, STRANGER
 from tests.projections.story import Story, make_id, usd
 
-SELLER, BUYER, RESALE_LOT = make_id("grt", 3), make_id("grt", 30), make_id("lot", 30)
+SELLER, BUYER, LOOKER, RESALE_LOT = make_id("grt", 3), make_id("grt", 30), make_id("grt", 31), make_id("lot", 30)
 NOON, END = START + 12 * HOUR, START + 24 * HOUR
 
 
@@ -27,6 +27,7 @@ def tell_resale(story: Story) -> None:
         pool.PoolCapacityOffered(pool_id=POOL, lot_id=RESALE_LOT, **span, grant_id=SELLER),
         actor=STARTUP,
     )
+    _tell_holds(story)
     story.tell(
         pool.PoolCapacityResold(
             pool_id=POOL,
@@ -61,6 +62,24 @@ def tell_resale(story: Story) -> None:
         ),
         actor="auctioneer",
     )
+
+
+def _tell_holds(story: Story) -> None:
+    """Let one who looks hold the node and let it go, and then the one who buys it."""
+    for holder in (LOOKER, BUYER):
+        held = pool.PoolCapacityHeld(
+            pool_id=POOL,
+            grant_id=holder,
+            grant_id_before=SELLER,
+            lot_id=RESALE_LOT,
+            nodes=1,
+            start=NOON,
+            end=END,
+        )
+        story.tell(held, actor=STRANGER)
+        if holder == LOOKER:
+            freed = pool.PoolCapacityReleased(pool_id=POOL, grant_id=holder, at=NOON, grant_id_before=SELLER)
+            story.tell(freed, actor=STRANGER)
 
 
 def build_bought() -> grant.GrantIssued:

@@ -2,7 +2,7 @@
 
 import itertools
 from collections.abc import AsyncIterator
-from datetime import timedelta
+from datetime import datetime, timedelta
 from decimal import Decimal
 
 import pytest_asyncio
@@ -173,7 +173,7 @@ async def test_the_calendar_shows_what_is_free_at_every_instant(connection: Asyn
 
 
 async def test_the_depth_of_a_class(connection: AsyncConnection):
-    ask, bid = await capacity.load_depth(connection, "H100_SXM")
+    ask, bid = await capacity.load_depth(connection, "H100_SXM", now=STORY.now)
     hours = Decimal((market.END - START) // HOUR)
     # Grants 1 and 3 hold their lot for a day, grant 2 left it after three hours.
     sold = 2 * (24 + 24 + 3)
@@ -184,8 +184,51 @@ async def test_the_depth_of_a_class(connection: AsyncConnection):
         1,
     )
     assert (bid.side, bid.price_usd_per_gpu_hour, bid.node_hours, bid.count) == ("bid", usd("3.00"), 2 * 2 * 24, 2)
-    assert await capacity.load_depth(connection, "A100") == []
+    assert await capacity.load_depth(connection, "A100", now=STORY.now) == []
     assert await capacity.list_classes(connection) == ["H100_SXM"]
+
+
+async def test_of_a_lot_only_what_lies_ahead_is_asked(connection: AsyncConnection):
+    async def ask(now: datetime, at: int | datetime | None = None) -> list[Decimal]:
+        levels = await capacity.load_depth(connection, "H100_SXM", now=now, at=at)
+        return [level.node_hours for level in levels if level.side == "ask"]
+
+    day = 24 * HOUR
+    [whole] = await ask(START)
+    assert await ask(START + day) == [whole - 64 * 24 + 2 * (24 + 24 + 3)]
+    assert await ask(START, START + day) == await ask(START + day)
+    assert await ask(market.END) == await ask(START, market.END) == []
+
+
+async def test_what_is_held_of_a_resale_is_asked_no_more_and_still_its_sellers(connection: AsyncConnection):
+    async def read(tag: str, nth: int = 0) -> tuple[Decimal, int]:
+        at = sequence_of(tag, nth)
+        levels = await capacity.load_depth(connection, "H100_SXM", now=STORY.now, at=at)
+        [step, *_] = await capacity.load_calendar(connection, POOL, start=resales.NOON, end=resales.END, at=at)
+        found = [level.node_hours for level in levels if level.price_usd_per_gpu_hour == usd("2.75")]
+        return sum(found, Decimal(0)), step.reserved
+
+    hours = Decimal((resales.END - resales.NOON) // HOUR)
+    offered = (await read("pool.capacity_offered.v1", 2), await read("pool.capacity_held.v1"))
+    assert [asked for asked, _ in offered] == [hours, 0]
+    assert offered[0][1] == offered[1][1]
+    assert await read("pool.capacity_held.v1", 1) == (0, offered[0][1])
+    assert (await read("pool.capacity_held.v1", 1))[0] == (await read("pool.capacity_resold.v1"))[0] == 0
+
+
+async def test_the_depth_and_the_calendar_as_they_were(connection: AsyncConnection):
+    span = {"start": START - HOUR, "end": START + 30 * HOUR}
+
+    async def read(at: int | datetime | None) -> list[capacity.DepthLevel]:
+        return await capacity.load_depth(connection, "H100_SXM", now=STORY.now, at=at)
+
+    for at in (len(STORY.recorded), STORY.now):
+        assert await read(at) == await read(None)
+        for pool_id in (POOL, POOL_B):
+            now = await capacity.load_calendar(connection, pool_id, **span)
+            assert await capacity.load_calendar(connection, pool_id, **span, at=at) == now
+    assert await read(1) == []
+    assert [level.side for level in await read(sequence_of("lot.listed.v1"))] == ["ask"]
 
 
 async def test_what_a_grant_sold_on_stands_with_the_seller_and_the_buyer(connection: AsyncConnection):

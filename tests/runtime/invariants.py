@@ -1,21 +1,26 @@
 """The standing invariants, checked on a whole log: at the end of every decision where they must hold at every step."""
 
 from collections import Counter, defaultdict
+from datetime import timedelta
 from decimal import Decimal
 from fractions import Fraction
 from itertools import groupby
 
 from events.account import AccountDeposited, AccountWithdrawn
 from events.auction import AuctionLocked, AuctionSettled
+from events.grant import GrantIssued
 from events.order import OrderMatched, OrderUnmatched
 from events.subjects import parse_subject
 from marketplace.core.ids import rename_id
-from marketplace.core.intervals import find_peak
+from marketplace.core.intervals import build_steps, find_peak
 from marketplace.core.money import parse_ratio
 from marketplace.domain.deciders import DECIDERS
 from marketplace.domain.pool import FOREVER
+from marketplace.domain.usage import name_usage
+from marketplace.domain.usage_state import Count
 from marketplace.log.codec import verify_chain
 from marketplace.runtime.cache import parse_event
+from marketplace.runtime.commands.limiting import METERS
 
 ZERO = Decimal(0)
 
@@ -34,6 +39,7 @@ class Ledger:
         self.decisions = Counter()
         self.books = {}
         self.settled = set()
+        self.metered = {}
 
     def take(self, recorded):
         aggregate, id = parse_subject(recorded.subject)  # noqa: A001
@@ -41,6 +47,8 @@ class Ledger:
         states = self.states[aggregate]
         states[id] = decider.evolve(states.get(id, decider.initial), event)
         match event:
+            case GrantIssued():
+                self.metered |= {name_usage(event.grant_id, meter): event.grant_id for meter in METERS}
             case AccountDeposited():
                 self.outside_usd += event.amount_usd
             case AccountWithdrawn():
@@ -66,9 +74,26 @@ class Ledger:
                 assert used == state.used_usd <= state.terms.budget_usd
             elif aggregate == "pool":
                 check_capacity(state)
+            elif aggregate == "grant":
+                for usage_id, grant_id in self.metered.items():
+                    if grant_id == id:
+                        self.check_usage(usage_id)
+            elif aggregate == "usage" and id in self.metered:
+                self.check_usage(id)
             elif aggregate == "instrument":
                 assert state.principal_usd <= state.issued.commitment_usd
         assert sum(self.balances.values(), ZERO) == self.outside_usd, "money is neither made nor lost"
+
+    def check_usage(self, usage_id):
+        """At no instant is more counted than the grant has then, and nothing after its end."""
+        grant, state = self.states["grant"][self.metered[usage_id]], self.states["usage"].get(usage_id)
+        if state is None:
+            return
+        count, issued = Count(state), grant.issued
+        for run in build_steps(grant.list_resold(), issued.start, grant.end):
+            left = (issued.nodes - run.amount) * issued.gpus_per_node
+            assert count.find_peak(run.start, run.end)[0] <= left
+        assert count.find_peak(grant.end, max(grant.end, issued.end) + timedelta(days=1))[0] == 0
 
     def check_end(self):
         """Check what holds between decisions."""

@@ -85,7 +85,7 @@ async def test_a_debt_is_paid_by_the_holder_to_the_startup(closed):
     fund, startup = (await market.account(trade.fund)).available_usd, await market.account(trade.startup)
     with pytest.raises(Refusal) as caught:
         await pay_debt(market.handler, market.context(trade.startup), instrument_id, amount_usd=Decimal(10))
-    assert caught.value.code == "instrument_unknown"
+    assert str(caught.value) == (f"only the holder of instrument {instrument_id} may do this; this key is its issuer's")
     await pay_debt(market.handler, market.context(trade.fund), instrument_id, amount_usd=Decimal(4))
     assert (await market.account(trade.fund)).available_usd == fund - 4
     assert (await market.account(trade.startup)).available_usd == startup.available_usd + 4

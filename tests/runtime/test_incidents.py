@@ -143,7 +143,8 @@ async def test_a_move_is_refused_by_name(stand):
     assert await move(foreign) == "pool_unknown"
     assert await move(other_class) == "pool_unlike"
     assert await move(empty) == "substitute_full"
-    assert await move(await stand.open_pool(), stand.trade.startup) == "grant_unknown"
+    assert await move(await stand.open_pool(), stand.trade.startup) == "wrong_side"
+    assert await move(await stand.open_pool(), stranger) == "grant_unknown"
     grant = await stand.grant()
     assert Decimal(0) < grant.issued.cash_usd_per_gpu_hour
     market.clock.at = grant.end

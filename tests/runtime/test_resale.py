@@ -19,7 +19,6 @@ from marketplace.runtime.commands import grants, sites, statements, supply, usag
 from marketplace.runtime.commands.auctions import lock_auction
 from marketplace.runtime.commands.resale import resell_grant
 from marketplace.runtime.commands.substitution import substitute_grant
-from marketplace.runtime.handler import Handler
 from marketplace.runtime.supply import Supply
 from tests.runtime.invariants import check_log
 from tests.runtime.market import Market
@@ -86,7 +85,7 @@ async def report(market, grant, parts):
     market.clock.at = max(market.clock.at, *(reading.end for reading in readings))
     provider = market.context(grant.issued.provider_id)
     return await usage.report_usage(
-        Handler(market.log, market.clock), provider, grant.issued.grant_id, source="dcgm", measurements=readings
+        market.handler, provider, grant.issued.grant_id, source="dcgm", measurements=readings
     )
 
 

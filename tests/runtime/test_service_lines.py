@@ -276,6 +276,13 @@ async def test_one_that_never_began_frees_all_at_once():
         await check_log(market.log)
 
 
+SIDES = {"startup": "startup", "provider": "provider", "fund": "holder"}
+
+
+async def stranger(work):
+    return await work.market.party("Stranger", "startup")
+
+
 async def test_only_who_has_to_says_yes(work):
     line_id, handler = await work.propose(), work.market.handler
     with pytest.raises(Refusal, match="approves"):
@@ -288,7 +295,10 @@ async def test_only_who_has_to_says_yes(work):
     ):
         with pytest.raises(Refusal) as caught:
             await say(handler, work.me(name), line_id)
-        assert caught.value.code == "service_line_unknown"
+        assert (caught.value.code, caught.value.facts["side"]) == ("wrong_side", SIDES[name])
+    with pytest.raises(Refusal) as caught:
+        await service_lines.agree_service_line(handler, work.market.context(await stranger(work)), line_id)
+    assert caught.value.code == "service_line_unknown"
     await service_lines.decline_service_line(handler, work.me("fund"), line_id, reason="not for equity")
     line = await work.line()
     assert line.status == "declined"

@@ -120,7 +120,7 @@ async def test_the_tenant_says_which_grant_is_used_first(fleet):
     assert await fleet.spread("a", 20) == [(THIRD, 16), (FIRST, 4)]
     with pytest.raises(Refusal) as caught:
         await prioritise_grant(fleet.handler, fleet.context("theirs", PROVIDER), THIRD, priority=1)
-    assert caught.value.code == "grant_unknown"
+    assert caught.value.code == "wrong_side"
 
 
 async def test_what_a_grant_counts_by_itself_is_not_free(fleet):

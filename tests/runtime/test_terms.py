@@ -130,6 +130,11 @@ async def test_a_parent_is_an_order_of_the_same_startup(world):
     parent = await world.order(cash="3", nodes=1)
     with pytest.raises(Refusal, match="order"):
         await world.order(other, cash="3", nodes=1, parent_order_id=parent)
+    market = world.market
+    for_other = market.terms(cash="3", nodes=1, parent_order_id=parent)
+    with pytest.raises(Refusal) as refused:
+        await orders.place_order(market.handler, market.context(), startup_id=other, terms=for_other)
+    assert refused.value.code == "order_unknown"
 
 
 async def test_what_binds_orders_together_is_not_amended(world):

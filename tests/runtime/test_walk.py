@@ -14,7 +14,6 @@ from marketplace.domain.usage import Measurement
 from marketplace.log.memory import MemoryLog
 from marketplace.runtime.commands import accounts, grants, instruments, mandates, orders, statements, supply, usage
 from marketplace.runtime.commands.resale import resell_grant
-from marketplace.runtime.handler import Handler
 from tests.runtime.invariants import Ledger, check_log
 from tests.runtime.market import SAFE, Market
 from tests.runtime.walk_lines import dispute, share
@@ -194,9 +193,8 @@ class Walk:
                 end=start + timedelta(days=1),
                 nodes=self.random.randint(1, state.issued.nodes),
             )
-            # A process that does not follow the log would not know what was sold on meanwhile.
             await usage.report_usage(
-                Handler(market.log, market.clock) if state.resold else market.handler,
+                market.handler,
                 market.context(state.issued.provider_id),
                 grant,
                 source="dcgm",

@@ -24,8 +24,7 @@ class QuotePlacement(msgspec.Struct, frozen=True, kw_only=True):
         value_usd_per_gpu_hour: What it offers there.
         total_usd: The price over the whole run.
         displaced_orders: Orders of the book that would find no other place; 0: the capacity is free.
-        resold: Whether a startup resells these nodes of its grant: auctions sell them, and holding a quote takes the
-            next placement.
+        resold: Whether a startup resells these nodes of its grant.
     """
 
     gpu_class: str

@@ -8,12 +8,13 @@ from typing import Any
 
 from cyclopts import App
 
-from marketplace.cli.console import CONSOLE, ERRORS, configure_logging, run
+from marketplace.cli.console import configure_logging, run
 from marketplace.cli.demo import tables
 from marketplace.cli.demo.equity import sell, take_round
 from marketplace.cli.demo.play import Play
 from marketplace.cli.demo.proof import prove
 from marketplace.cli.demo.setup import set_up
+from marketplace.cli.output import CONSOLE, ERRORS, mark
 from marketplace.cli.scenario import load_scenario
 from marketplace.cli.stack import Stack, open_stack
 from marketplace.client import MarketplaceClient, ProblemError
@@ -37,7 +38,7 @@ def demo(*, keep: Path | None = None) -> int:
         with temporary_folder("marketplace-demo-") as folder:
             return run(_demo(folder))
     except ProblemError as problem:
-        ERRORS.print(f"[red]the market said no[/]: {problem}")
+        ERRORS.print(mark("red", "the market said no:"), str(problem))
         return 1
 
 
@@ -45,7 +46,7 @@ async def _demo(folder: Path) -> int:
     begun = time.monotonic()
     with CONSOLE.status("Starting NATS, PostgreSQL, the API and the worker …") as status:
         async with open_stack(folder) as stack:
-            CONSOLE.print(f"[green]✓[/] the stack is up after {time.monotonic() - begun:.1f} s")
+            CONSOLE.print(mark("green", "✓"), f"the stack is up after {time.monotonic() - begun:.1f} s")
             async with MarketplaceClient(stack.api_url, stack.settings.admin_key) as platform:
                 play = Play(load_scenario(), platform, stack.api_url)
                 try:
@@ -53,10 +54,11 @@ async def _demo(folder: Path) -> int:
                     equal = await prove(stack.settings, platform)
                 finally:
                     await play.close()
-    CONSOLE.print(f"{'[green]✓[/] everything held' if equal else '[red]✗ not everything held[/]'}", end="")
+    verdict = (mark("green", "✓"), "everything held") if equal else (mark("red", "✗"), "not everything held")
+    CONSOLE.print(*verdict, end="")
     CONSOLE.print(f", {time.monotonic() - begun:.0f} s in all")
     if not equal:
-        ERRORS.print("[red]the replay differs from what was live; see above[/]")
+        ERRORS.print(mark("red", "the replay differs from what was live; see above"))
     return 0 if equal else 1
 
 

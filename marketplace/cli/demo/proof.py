@@ -5,7 +5,7 @@ from typing import Final
 from rich.table import Table
 
 from marketplace.app import open_log
-from marketplace.cli.console import CONSOLE
+from marketplace.cli.output import CONSOLE, mark
 from marketplace.client import MarketplaceClient
 from marketplace.log.codec import Chain
 from marketplace.projections.database import build_engine
@@ -28,7 +28,7 @@ async def prove(settings: Settings, platform: MarketplaceClient) -> bool:
             async for page in log.read(0):
                 for recorded in page:
                     chain.check(recorded)
-            CONSOLE.print(f"[green]✓[/] the hash chain holds over {chain.sequence:,} events")
+            CONSOLE.print(mark("green", "✓"), f"the hash chain holds over {chain.sequence:,} events")
             await PositionWatch(engine, PROJECTIONS).wait_for(chain.sequence, SETTLE_SECONDS)
             table = Table("projection", "events", "rows", "rebuilt in", "equal", title="Rebuilt from the log")
             live = await verify_all(PROJECTIONS, log, engine)
@@ -43,7 +43,7 @@ async def prove(settings: Settings, platform: MarketplaceClient) -> bool:
                     f"{done.events:,}",
                     f"{after.rows:,}",
                     f"{done.seconds:.1f} s",
-                    f"[red]no: {differences[0]}[/]" if differences else "[green]yes[/]",
+                    mark("red", f"no: {differences[0]}") if differences else mark("green", "yes"),
                 )
             CONSOLE.print(table)
     finally:
@@ -53,5 +53,5 @@ async def prove(settings: Settings, platform: MarketplaceClient) -> bool:
         sums[row.unit] = sums.get(row.unit, 0) + int(row.amount * 100)
     unbalanced = {unit: cents for unit, cents in sums.items() if cents}
     if unbalanced:
-        CONSOLE.print(f"[red]✗[/] accounts do not sum to zero: {unbalanced}")
+        CONSOLE.print(mark("red", "✗"), f"accounts do not sum to zero: {unbalanced}")
     return equal and not unbalanced

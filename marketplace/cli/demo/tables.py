@@ -9,8 +9,8 @@ from typing import Final
 from rich.table import Table
 
 from events.order import OrderTerms
-from marketplace.cli.console import CONSOLE
 from marketplace.cli.demo.play import Play
+from marketplace.cli.output import CONSOLE, mark
 from marketplace.cli.price_loss import render_price_loss
 from marketplace.core.money import ZERO
 from marketplace.projections.cap_tables.queries import CapTableView, FinancingView, LiquidityView
@@ -58,11 +58,12 @@ async def show_auction(play: Play) -> None:
     certificate = auction.certificate
     assert certificate is not None, "a settled auction has its certificate"
     CONSOLE.print(
-        f"[bold]Auction[/] {auction.matched} matched, {auction.unmatched} unmatched, {auction.impossible} impossible;"
+        mark("bold", "Auction"),
+        f"{auction.matched} matched, {auction.unmatched} unmatched, {auction.impossible} impossible;"
         f" welfare {_usd(certificate.welfare_usd)} USD, bound {_usd(certificate.lp_bound_usd)} USD,"
         f" gap {float(certificate.gap):.2%}, uniform prices cost"
         f" {render_price_loss(certificate.price_loss_max, certificate.price_loss_kind)};"
-        f" book {certificate.book_hash[:16]}…"
+        f" book {certificate.book_hash[:16]}…",
     )
     prices = defaultdict(list)
     async for price in play.platform.list_prices(auction_id=play.auction_id):

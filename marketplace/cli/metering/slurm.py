@@ -31,11 +31,7 @@ def parse_accounting(text: str, grant_id: str) -> Account:
     Raises:
         Refusal: ``accounting_invalid`` where it is not what ``sacct --json`` writes.
     """
-    try:
-        jobs = json.loads(text)["jobs"]
-        found = [(_build_events(job, grant_id), _find_reason(job)) for job in jobs]
-    except (ValueError, KeyError, TypeError, AttributeError) as error:
-        raise Refusal("accounting_invalid", f"this is not what `sacct --json` writes: {error!r}") from None
+    found = [_parse_job(index, job, grant_id) for index, job in enumerate(_list_jobs(text))]
     skipped: dict[str, int] = {}
     events: list[dict[str, Any]] = []
     for built, reason in found:
@@ -44,6 +40,31 @@ def parse_accounting(text: str, grant_id: str) -> Account:
         else:
             skipped[reason] = skipped.get(reason, 0) + 1
     return Account(events, skipped)
+
+
+def _list_jobs(text: str) -> list[Any]:
+    try:
+        document = json.loads(text)
+    except ValueError as error:
+        raise _refuse(f"it is not JSON: {error}") from None
+    jobs = document.get("jobs") if isinstance(document, dict) else None
+    if not isinstance(jobs, list):
+        raise _refuse("it has no list of jobs")
+    return jobs
+
+
+def _parse_job(index: int, job: Any, grant_id: str) -> tuple[list[dict[str, Any]], str | None]:
+    """Return a job as readings, and why it is none, where it is."""
+    try:
+        return _build_events(job, grant_id), _find_reason(job)
+    except KeyError as error:
+        raise _refuse(f"jobs[{index}] has no member {error.args[0]}") from None
+    except (ValueError, TypeError, AttributeError, OverflowError):
+        raise _refuse(f"jobs[{index}] is not a job of an accounting database") from None
+
+
+def _refuse(why: str) -> Refusal:
+    return Refusal("accounting_invalid", f"this is not what `sacct --json` writes: {why}")
 
 
 def _find_reason(job: Mapping[str, Any]) -> str | None:

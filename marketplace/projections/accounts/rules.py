@@ -367,6 +367,7 @@ POSTS_NOTHING: Final = (
         usage.UsageIdentified,
         usage.UsageEvidenced,
         usage.UsageClosed,
+        usage.UsageLimited,
         usage.UsageSpread,
         usage.UsageRespread,
         statement.StatementIssued,

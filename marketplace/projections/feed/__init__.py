@@ -4,6 +4,7 @@ from marketplace.projections.feed.projection import PROJECTION
 from marketplace.projections.feed.queries import (
     EventView,
     find_sequence_at,
+    find_time_of,
     is_visible,
     list_command_events,
     list_events,
@@ -16,6 +17,7 @@ __all__ = [
     "PROJECTION",
     "EventView",
     "find_sequence_at",
+    "find_time_of",
     "is_visible",
     "list_command_events",
     "list_events",

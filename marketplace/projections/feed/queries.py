@@ -91,3 +91,10 @@ async def find_sequence_at(connection: AsyncConnection, at: datetime) -> int:
     """Return the last sequence among the events that had occurred by an instant; 0 before the first."""
     query = select(func.coalesce(func.max(event_index.c.sequence), 0)).where(event_index.c.occurred_at <= at)
     return int((await connection.execute(query)).scalar_one())
+
+
+async def find_time_of(connection: AsyncConnection, sequence: int) -> datetime | None:
+    """Return when the event at a sequence occurred, or the last where the log does not reach it; None before any."""
+    query = select(event_index.c.occurred_at).where(event_index.c.sequence <= sequence)
+    row = (await connection.execute(query.order_by(event_index.c.sequence.desc()).limit(1))).first()
+    return None if row is None else row.occurred_at

@@ -173,13 +173,14 @@ async def carry_out_match(
             ORDER, order_id, MatchOrder(order_id=order_id, auction_id=auction_id, grant_id=match.grant_id)
         )
         resale = await find_resale(unit, match)
-        pool: Pool = await unit.decide(POOL, match.pool_id, _take_nodes(match, resale))
+        pool: Pool = await unit.decide(POOL, match.pool_id, take_nodes(match, resale))
         await award(unit, order, match, pool, resale)
 
     return await handler.run(context, ORDER, order_id, work)
 
 
-def _take_nodes(match: MatchTerms, resale: ResalePart | None) -> ReserveCapacity | ResellCapacity:
+def take_nodes(match: MatchTerms, resale: ResalePart | None) -> ReserveCapacity | ResellCapacity:
+    """Return the command that takes a match's nodes, of the seller's grant where they are resold."""
     if resale is not None:
         return ResellCapacity(
             pool_id=match.pool_id,

@@ -15,7 +15,7 @@ from marketplace.domain.instrument import INSTRUMENT, Instrument, PayDebt, Rever
 from marketplace.domain.issuer import ISSUER, Issuer, RepurchaseStock
 from marketplace.domain.refusals import refuse_unknown
 from marketplace.runtime.commands.dilution import track_instrument
-from marketplace.runtime.commands.ownership import require_owner, require_platform
+from marketplace.runtime.commands.ownership import require_platform, require_side
 from marketplace.runtime.commands.payments import pay
 from marketplace.runtime.handler import Handler, Receipt
 from marketplace.runtime.unit import Context, Unit
@@ -120,7 +120,8 @@ async def pay_debt(handler: Handler, context: Context, instrument_id: str, *, am
         if instrument is None:
             raise refuse_unknown("instrument", instrument_id)
         holder_id = instrument.issued.holder_id
-        require_owner(context, (holder_id,), "instrument", instrument_id)
+        parties = {"holder": holder_id, "issuer": rename_id("pty", instrument.issued.issuer_id)}
+        require_side(context, parties, ("holder",), "instrument", instrument_id)
         await unit.decide(
             INSTRUMENT, instrument_id, PayDebt(instrument_id=instrument_id, cause=cause, amount_usd=amount_usd)
         )

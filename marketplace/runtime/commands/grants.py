@@ -22,11 +22,12 @@ from marketplace.domain.periods import list_periods
 from marketplace.domain.pool import POOL, ReleaseCapacity
 from marketplace.domain.refusals import refuse_unknown, require_aware
 from marketplace.domain.usage import USAGE, CloseUsage, Usage, count_gpu_seconds, name_usage
-from marketplace.runtime.commands.ownership import require_owner
+from marketplace.runtime.commands.limiting import find_counted_end, limit_usage
+from marketplace.runtime.commands.ownership import require_side
+from marketplace.runtime.commands.resale_ends import require_unheld, withdraw_resales
 from marketplace.runtime.commands.service_closing import close_service_lines
 from marketplace.runtime.commands.settle import release_undelivered
 from marketplace.runtime.commands.statement_chain import find_chain
-from marketplace.runtime.commands.supply import withdraw_resales
 from marketplace.runtime.handler import Handler, Receipt
 from marketplace.runtime.unit import Context, Unit
 
@@ -37,13 +38,13 @@ async def load_grant(unit: Unit, grant_id: str, *sides: str) -> Grant:
     """Return a grant of which the tenant is one of the sides, ``startup`` or ``provider``.
 
     Raises:
-        Refusal: ``grant_unknown``.
+        Refusal: ``grant_unknown`` · ``wrong_side`` of the grant's other side.
     """
     grant: Grant | None = await unit.load(GRANT, grant_id)
     if grant is None:
         raise refuse_unknown("grant", grant_id)
-    owners = {"startup": grant.startup_id, "provider": grant.issued.provider_id}
-    require_owner(unit.context, tuple(owners[side] for side in sides), "grant", grant_id)
+    parties = {"startup": grant.startup_id, "provider": grant.issued.provider_id}
+    require_side(unit.context, parties, sides, "grant", grant_id)
     return grant
 
 
@@ -79,11 +80,16 @@ async def resume_grant(handler: Handler, context: Context, grant_id: str, *, at:
 
 
 async def transfer_grant(handler: Handler, context: Context, grant_id: str, *, startup_id: str) -> Receipt:
-    """Let another cleared startup use the capacity; payment and equity stay with the first."""
+    """Let another cleared startup use the capacity; payment and equity stay with the first.
+
+    Raises:
+        Refusal: ``grant_unknown`` · refusals of the party · ``resale_held`` · refusals of the grant.
+    """
 
     async def work(unit: Unit) -> None:
         grant = await load_grant(unit, grant_id, "startup")
         require_trader(await unit.load(PARTY, startup_id), startup_id, "startup")
+        await require_unheld(unit, grant.pool_id, grant_id)
         await withdraw_resales(unit, grant.pool_id, grant_id, "another startup uses the grant")
         await unit.decide(GRANT, grant_id, TransferGrant(grant_id=grant_id, startup_id=startup_id))
 
@@ -102,20 +108,28 @@ async def terminate_grant(
 ) -> Receipt:
     """End a grant early and free its nodes, not before now; what was delivered is still stated and settled.
 
+    Where meters of other processes counted a moment longer already, it ends as that moment does.
+
     Where nothing was delivered yet, all that was set aside is free at once. The event says whose doing it was and when
     notice was given: of a tenant's command its own side's, elsewhere what `by` says. A tenant keeps the notice of the
     grant's terms, but where it has cause: the startup while nodes of the grant do not work, the provider while the
-    startup is suspended.
+    startup is suspended. Without cause a startup does not end what others hold to buy of it.
+
+    Raises:
+        Refusal: ``time_naive`` · ``grant_unknown`` · ``resale_held`` · refusals of the grant.
     """
     require_aware(at, "/at")
 
     async def work(unit: Unit) -> None:
         grant = await load_grant(unit, grant_id, "startup", "provider")
         party: Party | None = await unit.load(PARTY, grant.startup_id)
+        side = _find_side(context, grant)
+        if side == "startup" and not for_cause:
+            await require_unheld(unit, grant.pool_id, grant_id)
         command = TerminateGrant(
             grant_id=grant_id,
-            at=max(at, context.at),
-            by=_find_side(context, grant) or by,
+            at=await find_counted_end(unit, grant, max(at, context.at)),
+            by=side or by,
             noticed_at=context.at,
             reason=reason,
             for_cause=for_cause,
@@ -124,6 +138,7 @@ async def terminate_grant(
         )
         await withdraw_resales(unit, grant.pool_id, grant_id, "the grant was terminated")
         after: Grant = await unit.decide(GRANT, grant_id, command)
+        await limit_usage(unit, after)
         release = ReleaseCapacity(pool_id=grant.pool_id, grant_id=grant_id, at=after.end)
         await unit.decide(POOL, grant.pool_id, release)
         if not list_periods(after):

@@ -32,7 +32,7 @@ from marketplace.domain.party import PARTY, require_trader
 from marketplace.domain.refusals import refuse_unknown
 from marketplace.runtime.commands.dilution import track_instrument
 from marketplace.runtime.commands.mandates import load_mandate
-from marketplace.runtime.commands.ownership import require_owner, require_platform, require_tenant
+from marketplace.runtime.commands.ownership import require_platform, require_side, require_tenant
 from marketplace.runtime.commands.payments import pay
 from marketplace.runtime.commands.signing import sign_instrument
 from marketplace.runtime.commands.stock_agreements import find_implied_cap, issue_owed
@@ -170,8 +170,8 @@ async def _load_instrument(unit: Unit, instrument_id: str, side: Literal["holder
     if instrument is None:
         raise refuse_unknown("instrument", instrument_id)
     issued = instrument.issued
-    owner = issued.holder_id if side == "holder" else rename_id("pty", issued.issuer_id)
-    require_owner(unit.context, (owner,), "instrument", instrument_id)
+    parties = {"holder": issued.holder_id, "issuer": rename_id("pty", issued.issuer_id)}
+    require_side(unit.context, parties, (side,), "instrument", instrument_id)
     return instrument
 
 

@@ -43,7 +43,7 @@ async def place_order(handler: Handler, context: Context, *, startup_id: str, te
     async def work(unit: Unit) -> None:
         party = _require_buyer(await unit.load(PARTY, startup_id), startup_id, terms)
         require_terms(terms, context.at)
-        await require_parent(unit, terms)
+        await require_parent(unit, startup_id, terms)
         budget_holds = await _hold_budgets(unit, party, order_id, hold_id, terms)
         account_id = rename_id("acc", startup_id)
         cash_hold_usd = await hold_cash(unit, account_id, order_id, hold_id, terms)
@@ -94,7 +94,7 @@ async def draft_order(unit: Unit, startup_id: str, terms: OrderTerms, order_id: 
         )
     party = require_trader(await unit.load(PARTY, startup_id), startup_id, "startup")
     require_terms(terms, unit.context.at)
-    await require_parent(unit, terms)
+    await require_parent(unit, startup_id, terms)
     placed = OrderPlaced(
         order_id=order_id,
         startup_id=startup_id,
@@ -169,14 +169,17 @@ async def load_order(unit: Unit, order_id: str) -> Order:
     return order
 
 
-async def require_parent(unit: Unit, terms: OrderTerms) -> None:
-    """Refuse an order that depends on another than the tenant's own.
+async def require_parent(unit: Unit, startup_id: str, terms: OrderTerms) -> None:
+    """Refuse an order that depends on another than the startup's own, also where the platform places it.
 
     Raises:
         Refusal: ``order_unknown``.
     """
-    if terms.parent_order_id is not None:
-        await load_order(unit, terms.parent_order_id)
+    if terms.parent_order_id is None:
+        return
+    parent: Order | None = await unit.load(ORDER, terms.parent_order_id)
+    if parent is None or parent.placed.startup_id != startup_id:
+        raise refuse_unknown("order", terms.parent_order_id)
 
 
 async def release_order_holds(unit: Unit, order: Order, reason: str) -> None:

@@ -1,5 +1,7 @@
 """Who may touch what: a tenant its own, the platform everything."""
 
+from collections.abc import Mapping
+
 from marketplace.core.errors import Refusal
 from marketplace.domain.refusals import refuse_unknown
 from marketplace.runtime.unit import Context
@@ -13,6 +15,38 @@ def require_owner(context: Context, owner_ids: tuple[str, ...], aggregate: str, 
     """
     if context.party_id is not None and context.party_id not in owner_ids:
         raise refuse_unknown(aggregate, id)
+
+
+def require_side(
+    context: Context,
+    parties: Mapping[str, str | None],
+    allowed: tuple[str, ...],
+    aggregate: str,
+    id: str,  # noqa: A002
+) -> None:
+    """Refuse a tenant that is none of the sides that may do this.
+
+    Args:
+        context: Who asks.
+        parties: The party on each side, all of which may see the thing; None where nobody is.
+        allowed: The sides that may do this.
+        aggregate: What is asked about.
+        id: Which.
+
+    Raises:
+        Refusal: ``wrong_side`` of a tenant on another side · ``<aggregate>_unknown`` of everyone else.
+    """
+    require_owner(context, tuple(party for party in parties.values() if party is not None), aggregate, id)
+    sides = [side for side, party in parties.items() if party == context.party_id]
+    if context.party_id is None or not set(sides).isdisjoint(allowed):
+        return
+    raise Refusal(
+        "wrong_side",
+        f"only the {' or the '.join(allowed)} of {aggregate} {id} may do this; this key is its {sides[0]}'s",
+        id=id,
+        side=sides[0],
+        allowed=list(allowed),
+    )
 
 
 def require_platform(context: Context) -> None:

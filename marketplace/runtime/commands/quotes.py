@@ -3,30 +3,32 @@
 Holding decides on the pool itself, so that of two who hold the last nodes one is refused, whatever each was quoted.
 """
 
-from datetime import timedelta
+from datetime import datetime, timedelta
 from fractions import Fraction
 
 from events.auction import MatchTerms
+from events.grant import ResalePart
 from events.order import OrderTerms
 from marketplace.clearing.standing import Placement
 from marketplace.core.errors import Refusal
 from marketplace.core.ids import derive_id, rename_id
 from marketplace.core.money import ZERO, render_ratio
-from marketplace.domain.account import ACCOUNT, AdjustHold
 from marketplace.domain.auction import AUCTION, Auction
 from marketplace.domain.carrying import carry
+from marketplace.domain.grant import GRANT, require_resale
 from marketplace.domain.lot import LOT, Lot
-from marketplace.domain.mandate import MANDATE, ReleaseBudget
 from marketplace.domain.order import ORDER, Order, PlaceOrder
 from marketplace.domain.party import PARTY, require_trader
-from marketplace.domain.pool import POOL, Pool, ReleaseCapacity, ReserveCapacity
+from marketplace.domain.pool import POOL, HoldCapacity, Pool, ReserveCapacity
 from marketplace.domain.quote import QUOTE, ExpireQuote, HoldQuote, Quote, ReleaseQuote, TakeQuote
 from marketplace.domain.refusals import refuse_unknown
+from marketplace.log.port import Log
 from marketplace.runtime.book import map_steps
-from marketplace.runtime.commands.auctions import award
-from marketplace.runtime.commands.dilution import free_order
+from marketplace.runtime.commands.auctions import award, take_nodes
 from marketplace.runtime.commands.orders import draft_order, hold_cash, load_order
 from marketplace.runtime.commands.ownership import require_owner, require_tenant
+from marketplace.runtime.commands.resale_award import find_resale
+from marketplace.runtime.commands.resale_ends import free_quote
 from marketplace.runtime.handler import Handler, Receipt
 from marketplace.runtime.quoting import Quoted, Quoter
 from marketplace.runtime.telling import tell_reason
@@ -36,7 +38,9 @@ from marketplace.runtime.unit import Context, Unit
 async def hold_quote(
     handler: Handler, context: Context, quoter: Quoter, *, startup_id: str, terms: OrderTerms, hold_seconds: int
 ) -> Receipt:
-    """Hold the cheapest placement that is free, at its price to win; what is resold is bought in an auction only.
+    """Hold the cheapest placement that is free, at its price to win.
+
+    What a startup resells stays its own until the quote is taken; then it is sold as an auction sells it (ADR 6).
 
     Raises:
         Refusal: As placing the order · ``parent_unmatched`` · ``market_deciding`` · ``quote_unavailable`` ·
@@ -56,16 +60,8 @@ async def hold_quote(
         order = await draft_order(unit, startup_id, terms, order_id, hold_id)
         await _require_parent(unit, terms)
         await _require_no_decision(unit, quoter)
-        match = await _choose(unit, await quoter.quote(order), rename_id("grt", quote_id))
+        match = await _choose_newest(unit, handler.log, quoter, order, rename_id("grt", quote_id))
         cash_hold_usd = await hold_cash(unit, order.placed.account_id, order_id, hold_id, terms)
-        reserve = ReserveCapacity(
-            pool_id=match.pool_id,
-            grant_id=match.grant_id,
-            nodes=match.nodes,
-            start=match.start,
-            end=match.end,
-            lots=match.lots,
-        )
         hold = HoldQuote(
             quote_id=quote_id,
             startup_id=startup_id,
@@ -80,9 +76,29 @@ async def hold_quote(
             at=context.at,
         )
         await unit.decide(QUOTE, quote_id, hold)
-        await unit.decide(POOL, match.pool_id, reserve)
+        await unit.decide(POOL, match.pool_id, _set_aside(match, await find_resale(unit, match)))
 
     return await handler.run(context, QUOTE, quote_id, work, new=True)
+
+
+def _set_aside(match: MatchTerms, resale: ResalePart | None) -> HoldCapacity | ReserveCapacity:
+    if resale is not None:
+        return HoldCapacity(
+            pool_id=match.pool_id,
+            grant_id=match.grant_id,
+            lot_id=resale.lot_id,
+            nodes=match.nodes,
+            start=match.start,
+            end=match.end,
+        )
+    return ReserveCapacity(
+        pool_id=match.pool_id,
+        grant_id=match.grant_id,
+        nodes=match.nodes,
+        start=match.start,
+        end=match.end,
+        lots=match.lots,
+    )
 
 
 async def _require_parent(unit: Unit, terms: OrderTerms) -> None:
@@ -110,17 +126,35 @@ async def _require_no_decision(unit: Unit, quoter: Quoter) -> None:
             )
 
 
-async def _choose(unit: Unit, quoted: Quoted, grant_id: str) -> MatchTerms:
+async def _choose_newest(unit: Unit, log: Log, quoter: Quoter, order: Order, grant_id: str) -> MatchTerms:
+    """Return what may be held; where a book offers nothing, a newer one is asked before that is told."""
+    quoted = await quoter.quote(order)
+    match = await _choose(unit, quoted, grant_id)
+    if match is None:
+        last = (await log.health()).last_sequence
+        if quoted.sequence < last:
+            quoted = await quoter.quote(order, min_sequence=last)
+            match = await _choose(unit, quoted, grant_id)
+    if match is None:
+        raise _refuse(quoted)
+    return match
+
+
+async def _choose(unit: Unit, quoted: Quoted, grant_id: str) -> MatchTerms | None:
     """Return the first placement whose nodes are free by now, at a price that respects the asks."""
-    found = quoted.estimate
-    for placement in found.placements:
+    for placement in quoted.estimate.placements:
         match = await _match(unit, quoted, placement, grant_id)
         if match is not None:
             return match
+    return None
+
+
+def _refuse(quoted: Quoted) -> Refusal:
+    found = quoted.estimate
     if found.reason is not None:
         reason = tell_reason(quoted.horizon, found.reason)
-        raise Refusal(reason.code, reason.text, **reason.facts)
-    raise Refusal("quote_unavailable", "what would serve this order has been taken meanwhile; ask again")
+        return Refusal(reason.code, reason.text, **reason.facts)
+    return Refusal("quote_unavailable", "what would serve this order has been taken meanwhile; ask again")
 
 
 async def _match(unit: Unit, quoted: Quoted, placement: Placement, grant_id: str) -> MatchTerms | None:
@@ -130,9 +164,9 @@ async def _match(unit: Unit, quoted: Quoted, placement: Placement, grant_id: str
     homes = map_steps(quoted.book)
     lot_ids = dict.fromkeys(homes.get(lot_id, lot_id) for lot_id in bid.lot_ids or ())
     found: list[Lot | None] = [await unit.load(LOT, lot_id) for lot_id in lot_ids]
-    lots = [lot for lot in found if lot is not None and lot.status == "listed" and lot.listed.grant_id is None]
+    lots = [lot for lot in found if lot is not None and lot.status == "listed"]
     carried = carry(pool, lots, placement.nodes, start, end)
-    if carried is None:
+    if carried is None or not await _is_sellable(unit, lots, placement.nodes, start, end):
         return None
     least = asked if (asked := quoted.estimate.price_to_win_usd_per_gpu_hour) is not None else ZERO
     price = Fraction(max(placement.price_usd_per_gpu_hour, least))
@@ -149,6 +183,16 @@ async def _match(unit: Unit, quoted: Quoted, placement: Placement, grant_id: str
         value_usd_per_gpu_hour=bid.value_usd_per_gpu_hour,
         price_usd_per_gpu_hour=render_ratio(price),
     )
+
+
+async def _is_sellable(unit: Unit, lots: list[Lot], nodes: int, start: datetime, end: datetime) -> bool:
+    """Tell whether the grant that lots resell nodes of, if they do, may be sold on by now."""
+    for grant_id in [lot.listed.grant_id for lot in lots if lot.listed.grant_id is not None]:
+        try:
+            require_resale(await unit.load(GRANT, grant_id), nodes, start, end)
+        except Refusal:
+            return False
+    return True
 
 
 async def load_quote(unit: Unit, quote_id: str) -> Quote:
@@ -168,7 +212,8 @@ async def take_quote(handler: Handler, context: Context, quote_id: str) -> Recei
     """Place the order that takes a held quote, and turn it into a grant at the price that was held.
 
     Raises:
-        Refusal: ``quote_unknown`` · refusals of the party, the quote and the order's terms.
+        Refusal: ``quote_unknown`` · refusals of the party, the quote and the order's terms · refusals of the seller's
+            grant, where it may not be sold on by now.
     """
     order_id = rename_id("ord", quote_id)
 
@@ -193,8 +238,11 @@ async def take_quote(handler: Handler, context: Context, quote_id: str) -> Recei
             grant_id=held.match.grant_id,
         )
         order: Order = await unit.decide(ORDER, order_id, place)
+        resale = await find_resale(unit, held.match)
         pool: Pool = await unit.load(POOL, held.match.pool_id)
-        await award(unit, order, held.match, pool)
+        if resale is not None:
+            pool = await unit.decide(POOL, held.match.pool_id, take_nodes(held.match, resale))
+        await award(unit, order, held.match, pool, resale)
 
     return await handler.run(context, QUOTE, quote_id, work)
 
@@ -206,7 +254,7 @@ async def release_quote(handler: Handler, context: Context, quote_id: str, *, re
         quote = await load_quote(unit, quote_id)
         await unit.decide(QUOTE, quote_id, ReleaseQuote(quote_id=quote_id, reason=reason))
         if quote.status == "held":
-            await _free(unit, quote, "the quote was released")
+            await free_quote(unit, quote, "the quote was released")
 
     return await handler.run(context, QUOTE, quote_id, work)
 
@@ -218,18 +266,6 @@ async def expire_quote(handler: Handler, context: Context, quote_id: str) -> Rec
         quote = await load_quote(unit, quote_id)
         await unit.decide(QUOTE, quote_id, ExpireQuote(quote_id=quote_id, at=context.at))
         if quote.status == "held":
-            await _free(unit, quote, "the quote expired")
+            await free_quote(unit, quote, "the quote expired")
 
     return await handler.run(context, QUOTE, quote_id, work)
-
-
-async def _free(unit: Unit, quote: Quote, reason: str) -> None:
-    held = quote.held
-    release = ReleaseCapacity(pool_id=held.match.pool_id, grant_id=held.match.grant_id, at=held.match.start)
-    await unit.decide(POOL, held.match.pool_id, release)
-    adjust = AdjustHold(account_id=held.account_id, hold_id=held.hold_id, amount_usd=ZERO, reason=reason)
-    await unit.decide(ACCOUNT, held.account_id, adjust)
-    await free_order(unit, held.issuer_id, rename_id("ord", held.quote_id))
-    for hold in held.budget_holds:
-        budget = ReleaseBudget(mandate_id=hold.mandate_id, hold_id=held.hold_id, keep_usd=ZERO, reason=reason)
-        await unit.decide(MANDATE, hold.mandate_id, budget)

@@ -19,6 +19,7 @@ from marketplace.domain.settlement import Totals, build_tariff, compute_totals
 from marketplace.domain.usage import USAGE, Usage, name_usage
 from marketplace.domain.usage_state import Count
 from marketplace.runtime.commands.dilution import track_instrument
+from marketplace.runtime.commands.limiting import METERS, limit_usage
 from marketplace.runtime.commands.mandates import adjust_mandate_hold
 from marketplace.runtime.commands.resale import refuse_delivered
 from marketplace.runtime.unit import Unit
@@ -67,7 +68,8 @@ async def take_from_source(unit: Unit, bought: GrantIssued, resale: ResalePart) 
         principal_commitment_usd=after.principal_usd if source.issued.equity is not None else ZERO,
         budget_commitment_usd=after.holder_usd if source.issued.equity is not None else ZERO,
     )
-    await unit.decide(GRANT, resale.grant_id, ResellGrant(resold=resold, at=unit.context.at))
+    left: Grant = await unit.decide(GRANT, resale.grant_id, ResellGrant(resold=resold, at=unit.context.at))
+    await limit_usage(unit, left)
     await _free_cash(unit, source.issued, before.cash_usd - after.cash_usd)
     if resale.commitment_usd:
         hold = PlaceHold(
@@ -82,12 +84,14 @@ async def take_from_source(unit: Unit, bought: GrantIssued, resale: ResalePart) 
 
 async def _require_unused(unit: Unit, source: Grant, bought: GrantIssued) -> None:
     """Refuse where meters of the seller's grant count more by now than what would be left of it."""
-    usage: Usage = await unit.load(USAGE, name_usage(source.issued.grant_id))
-    count, own = Count(usage), source.issued.nodes - bought.nodes
-    for run in build_steps(source.list_resold(), bought.start, bought.end):
-        peak, where = count.find_peak(run.start, run.end)
-        if peak > (own - run.amount) * bought.gpus_per_node:
-            raise refuse_delivered(source.issued.grant_id, bought.start, where)
+    own = source.issued.nodes - bought.nodes
+    for meter in METERS:
+        usage: Usage = await unit.load(USAGE, name_usage(source.issued.grant_id, meter))
+        count = Count(usage)
+        for run in build_steps(source.list_resold(), bought.start, bought.end):
+            peak, where = count.find_peak(run.start, run.end)
+            if peak > (own - run.amount) * bought.gpus_per_node:
+                raise refuse_delivered(source.issued.grant_id, bought.start, where)
 
 
 async def _free_cash(unit: Unit, issued: GrantIssued, amount_usd: Decimal) -> None:

@@ -19,7 +19,7 @@ from marketplace.domain.service_line import SERVICE_LINE, ServiceLine
 from marketplace.domain.service_line_bill import build_agreement, build_service_draw
 from marketplace.domain.service_line_commands import ApproveServiceLine, DeclineServiceLine, ProposeServiceLine
 from marketplace.runtime.commands.grants import load_grant
-from marketplace.runtime.commands.ownership import require_owner
+from marketplace.runtime.commands.ownership import require_side
 from marketplace.runtime.commands.signing import sign_instrument
 from marketplace.runtime.handler import Handler, Receipt
 from marketplace.runtime.unit import Context, Unit
@@ -61,12 +61,12 @@ async def load_service_line(unit: Unit, line_id: str, *sides: str) -> ServiceLin
     """Return a service line of which the tenant is one of the sides, ``startup``, ``provider`` or ``holder``.
 
     Raises:
-        Refusal: ``service_line_unknown``.
+        Refusal: ``service_line_unknown`` · ``wrong_side`` of another of its sides.
     """
     line: ServiceLine | None = await unit.load(SERVICE_LINE, line_id)
     if line is None:
         raise refuse_unknown("service_line", line_id)
-    require_owner(unit.context, tuple(owner for side, owner in _list_sides(line) if side in sides), *_name(line_id))
+    require_side(unit.context, dict(_list_sides(line)), sides, *_name(line_id))
     return line
 
 

@@ -13,7 +13,7 @@ from marketplace.domain.lot import LOT, Lot
 from marketplace.domain.pool import POOL, Pool, ReleaseCapacity, ReserveCapacity
 from marketplace.domain.refusals import refuse_unknown
 from marketplace.runtime.commands.grants import load_grant
-from marketplace.runtime.commands.supply import withdraw_resales
+from marketplace.runtime.commands.resale_ends import withdraw_resales
 from marketplace.runtime.handler import Handler, Receipt
 from marketplace.runtime.unit import Context, Unit
 

@@ -311,14 +311,6 @@ def _require_thawed(auction: Auction, lot_id: str) -> None:
         )
 
 
-async def withdraw_resales(unit: Unit, pool_id: str, grant_id: str, reason: str) -> None:
-    """Take what is offered of a grant and not sold off the market: the grant ends, moves or changes hands."""
-    pool: Pool = await unit.load(POOL, pool_id)
-    for lot_id in pool.list_resales(grant_id):
-        await unit.decide(LOT, lot_id, WithdrawLot(lot_id=lot_id, reason=reason))
-        await unit.decide(POOL, pool_id, RecallCapacity(pool_id=pool_id, lot_id=lot_id))
-
-
 async def reschedule_lot(
     handler: Handler, context: Context, lot_id: str, *, start: datetime, end: datetime, reason: str
 ) -> Receipt:

@@ -7,6 +7,7 @@ stored in one atomic append.
 
 from dataclasses import dataclass
 
+from events.subjects import render_subject
 from events.usage import Meter, Reading, Sample, UsageReported
 from marketplace.core.ids import derive_id
 from marketplace.domain.grant import GRANT, Grant
@@ -29,6 +30,7 @@ from marketplace.runtime.archive import ReadingName
 from marketplace.runtime.commands.grants import load_grant
 from marketplace.runtime.handler import Handler, Receipt
 from marketplace.runtime.recall import recall
+from marketplace.runtime.repeats import Repeats, find_repeats
 from marketplace.runtime.unit import Context, Unit
 
 
@@ -70,7 +72,18 @@ def build_metered(grant: Grant) -> Metered:
 
 @dataclass(slots=True)
 class Report:
-    """One report of a source on a grant, and what became of its readings."""
+    """One report of a source on a grant, and what became of its readings.
+
+    Attributes:
+        context: Who reports, and when.
+        side: Whose meter it is.
+        grant_id: The grant.
+        source: The meter.
+        measurements: The readings.
+        answers: What became of each, once it was decided.
+        handler: Where to look for what the source said before; None where that is not asked for.
+        repeated: What was found there: the readings that say what was said before, and under which ids it was.
+    """
 
     context: Context
     side: Side
@@ -78,6 +91,8 @@ class Report:
     source: str
     measurements: tuple[Measurement, ...]
     answers: list[Answer]
+    handler: Handler | None = None
+    repeated: dict[str, str] | None = None
 
     async def work(self, unit: Unit) -> None:
         """Decide it."""
@@ -87,6 +102,8 @@ class Report:
         reported = [event for event in events if isinstance(event, UsageReported)]
         accepted = tuple(reading.reading_id for event in reported for reading in event.readings)
         self.answers = explain(command, after, accepted)
+        is_new = await self.look_back(unit, command, after)
+        unit.says_no |= is_new or (not accepted and any(answer.outcome == "rejected" for answer in self.answers))
         if accepted:
             source_id = self.side.name_source(self.source)
             identify = IdentifyReadings(
@@ -97,6 +114,16 @@ class Report:
                 reading_ids=accepted,
             )
             await unit.decide(USAGE, source_id, identify)
+
+    async def look_back(self, unit: Unit, command: ReportUsage, after: Usage) -> bool:
+        """Look once for what was said before, and tell whether there is something that changes the answers."""
+        if self.handler is None or self.repeated is not None:
+            return False
+        subject = render_subject(USAGE.aggregate, self.side.usage_id)
+        head = next(head for head in unit.heads() if head.subject == subject)
+        log, archive = self.handler.log, self.handler.archive
+        self.repeated = await find_repeats(log, archive, head, Repeats(after, command), self.answers)
+        return bool(self.repeated)
 
     async def build(self, unit: Unit) -> ReportUsage:
         """Return the command, with what the source's record knows of its ids."""
@@ -114,6 +141,7 @@ class Report:
             at=self.context.at,
             meter=self.side.meter,
             elsewhere=elsewhere,
+            repeated=self.repeated or {},
         )
 
 
@@ -128,12 +156,15 @@ async def report_usage(
         Refusal: ``grant_unknown`` · ``readings_missing`` · ``readings_too_many``.
     """
     side = await _find_side(handler, context, grant_id)
-    report = Report(context, side, grant_id, source, measurements, [])
+    report = Report(context, side, grant_id, source, measurements, [], handler)
     receipt = await handler.run(context, USAGE, side.usage_id, report.work)
     if not report.answers:
         unit = Unit(handler.cache, context)
         state: Usage = await unit.load(USAGE, side.usage_id)
-        report.answers = explain(await report.build(unit), state, ())
+        command = await report.build(unit)
+        report.answers = explain(command, state, ())
+        if await report.look_back(unit, command, state):
+            report.answers = explain(await report.build(unit), state, ())
     return receipt, report.answers
 
 

@@ -1,7 +1,8 @@
 """A startup sells on half a day of what it took: delivered by the provider as before, paid by the buyer.
 
 Quillwork takes a node for a day at 2.40 dollars, half in cash and half in equity. It needs no more than the morning;
-Lattice wants twelve hours, for which the provider's own lots are too long, and pays 2.50. Of its 240.00 dollars
+Lattice wants twelve hours, for which the provider's own lots are too long; it holds them for ten minutes and lets them
+pass, and pays 2.50 in the evening's auction. Of its 240.00 dollars
 Northfjord will get the 230.40 that Quillwork owes for those hours, and Quillwork 9.60. The hours that were sold grow no
 principal: 144.00 of the commitment of 288.00 dollars is gone.
 """
@@ -27,12 +28,18 @@ from events.instrument import InstrumentCommitmentReduced, InstrumentIssued
 from events.lot import LotListed
 from events.mandate import MandateBudgetCaptured, MandateBudgetHeld, MandateBudgetReleased
 from events.order import BudgetHold, ClassOffer, OrderLocked, OrderMatched, OrderPlaced, OrderTerms
-from events.pool import PoolCapacityOffered, PoolCapacityReserved, PoolCapacityResold
+from events.pool import (
+    PoolCapacityOffered,
+    PoolCapacityReserved,
+    PoolCapacityResold,
+)
 from events.quote import QuoteHeld, QuoteTaken
 from events.types import LotShare
+from events.usage import SoldNodes
 from tests.contracts.story.demand import LATTICE_ISSUER, QUILLWORK_ISSUER, SAFE, cash_freed, cash_held
 from tests.contracts.story.draws import state_draw
 from tests.contracts.story.identifiers import name
+from tests.contracts.story.limited import limited
 from tests.contracts.story.supply import (
     LATTICE,
     LATTICE_CASH,
@@ -48,6 +55,7 @@ from tests.contracts.story.supply import (
     at,
 )
 from tests.contracts.story.teller import Teller
+from tests.contracts.story.thinking_over import BUYER_TERMS, tell_thinking_over
 
 _QUOTE = name("quo", "gripper training")
 _ORDER, _GRANT, _HOLD, _SAFE = (f"{prefix}{_QUOTE[3:]}" for prefix in ("ord", "grt", "hld", "ins"))
@@ -121,7 +129,7 @@ _DECISION = Decision(
 
 
 def tell_resale(teller: Teller) -> None:
-    """Take a quote, offer half of it, and sell that in an auction."""
+    """Take a quote, offer half of it, let it be held for a while, and sell it in an auction."""
     _tell_taking(teller)
     listed = LotListed(
         lot_id=_RESALE_LOT,
@@ -136,6 +144,7 @@ def tell_resale(teller: Teller) -> None:
     )
     offered = PoolCapacityOffered(pool_id=POOL, lot_id=_RESALE_LOT, nodes=1, start=_NOON, end=_END, grant_id=_GRANT)
     teller.tell("2026-03-08T10:00", QUILLWORK, listed, offered)
+    tell_thinking_over(teller, _GRANT, _FOR_SALE)
     _tell_auction(teller)
     _tell_match(teller)
     teller.tell("2026-03-08T18:03", "auctioneer", AuctionSettled(auction_id=_AUCTION, matched=1, unmatched=0))
@@ -250,38 +259,19 @@ def _build_grant() -> GrantIssued:
 
 
 def _tell_auction(teller: Teller) -> None:
-    terms = OrderTerms(
-        nodes=1,
-        duration_hours=12,
-        start_earliest=_NOON,
-        start_latest=_NOON,
-        offers=(
-            ClassOffer(
-                gpu_class="H100_SXM",
-                cash_usd_per_gpu_hour=Decimal("2.60"),
-                equity_usd_per_gpu_hour=Decimal("0.00"),
-            ),
-        ),
-    )
     placed = OrderPlaced(
         order_id=_BUYER_ORDER,
         startup_id=LATTICE,
         issuer_id=LATTICE_ISSUER,
         account_id=LATTICE_CASH,
         hold_id=_BUYER_HOLD,
-        terms=terms,
+        terms=BUYER_TERMS,
         cash_hold_usd=Decimal("249.60"),
     )
     cash = cash_held(LATTICE_CASH, LATTICE, _BUYER_HOLD, "249.60", _BUYER_ORDER)
     teller.tell("2026-03-08T11:00", LATTICE, placed, cash)
-    opened = AuctionOpened(
-        auction_id=_AUCTION,
-        locks_at=at("2026-03-08T18:00"),
-        horizon_start=_START,
-        period_hours=1,
-        periods=24,
-        seed=1,
-    )
+    horizon = {"horizon_start": _START, "period_hours": 1, "periods": 24}
+    opened = AuctionOpened(auction_id=_AUCTION, locks_at=at("2026-03-08T18:00"), **horizon, seed=1)
     teller.tell("2026-03-08T08:00", "timer", opened)
     _tell_clearing(teller)
 
@@ -368,6 +358,7 @@ def _tell_match(teller: Teller) -> None:
         bought,
         *_take_from_source(),
         cash_freed(LATTICE_CASH, LATTICE, _BUYER_HOLD, "9.60", "not needed at the price"),
+        *limited(_GRANT, f"usg{_GRANT[3:]}", _END, SoldNodes(start=_NOON, end=_END, nodes=1)),
     )
 
 

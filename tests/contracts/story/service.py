@@ -23,6 +23,7 @@ from events.usage import UsageClosed, UsageIdentified, UsageReported
 from tests.contracts.story.clearing import EVALUATION_GRANT
 from tests.contracts.story.demand import EVALUATION_HOLD
 from tests.contracts.story.identifiers import name
+from tests.contracts.story.limited import limited
 from tests.contracts.story.metered import METER, reading
 from tests.contracts.story.supply import LOT, NORTHFJORD, NORTHFJORD_CASH, POOL, QUILLWORK, QUILLWORK_CASH, at
 from tests.contracts.story.support import close_support, tell_support
@@ -185,4 +186,5 @@ def tell_rolled_day(teller: Teller) -> None:
                 consequence="roll_forward",
             ),
         ),
+        *limited(_SHORT_GRANT, f"usg{_SHORT_GRANT[3:]}", end),
     )

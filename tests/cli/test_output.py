@@ -1,0 +1,54 @@
+"""What users named things is shown as it is: no markup, no emoji, no command to a terminal."""
+
+import io
+
+import pytest
+from rich.table import Table
+
+from marketplace.cli import output
+from marketplace.cli.output import PlainConsole, mark, tell
+from marketplace.core.errors import Refusal, Unavailable
+
+HOSTILE = "Evil [/bold] [red]Ltd[/] :bomb: \x1b[2J\x07\x9b"
+SHOWN = "Evil [/bold] [red]Ltd[/] :bomb: \\x1b[2J\\x07\\x9b"
+
+
+@pytest.fixture
+def screen():
+    return io.StringIO()
+
+
+@pytest.fixture
+def console(screen):
+    return PlainConsole(file=screen, width=120, force_terminal=True)
+
+
+def test_a_hostile_name_is_shown_as_it_is_in_a_line(console, screen):
+    console.print(mark("green", "equal"), HOSTILE)
+    assert SHOWN in screen.getvalue()
+    assert screen.getvalue().startswith("\x1b[32mequal\x1b[0m ")
+
+
+def test_a_hostile_name_is_shown_as_it_is_in_a_table(console, screen):
+    table = Table("holder", HOSTILE, title=HOSTILE)
+    table.add_row(HOSTILE, "a\nb")
+    console.print(table)
+    shown = screen.getvalue()
+    assert shown.count(SHOWN) == 3
+    assert not {"\x1b[2J", "\x07", "\x9b"} & {shown[at : at + width] for at in range(len(shown)) for width in (1, 4)}
+
+
+@pytest.mark.parametrize(
+    ("error", "told"),
+    [
+        (
+            Refusal("party_unknown", f"there is no party {HOSTILE * 9}"),
+            f"refused party_unknown: there is no party {SHOWN * 9}\n",
+        ),
+        (Unavailable("NATS", "nobody answers"), "error NATS is unavailable: nobody answers\n"),
+    ],
+)
+def test_an_error_is_told_in_one_line(monkeypatch, screen, error, told):
+    monkeypatch.setattr(output, "ERRORS", PlainConsole(file=screen, width=40))
+    tell(error)
+    assert screen.getvalue() == told
