@@ -7,7 +7,6 @@ sketch: a valid bound and an allocation that may be had, neither of them as good
 
 from dataclasses import replace
 from fractions import Fraction
-from typing import Final
 
 from marketplace.clearing.allocation import Allocation, Placing
 from marketplace.clearing.book import check_book
@@ -18,9 +17,6 @@ from marketplace.clearing.model import Book, Order
 from marketplace.clearing.money import MICRO
 from marketplace.clearing.rules import compile_rules
 from marketplace.clearing.solving import Solved
-
-SHARED_MIN: Final = Fraction(4, 5)
-"""The part of a book's orders that must have been in the one before; with fewer there is little to go on with."""
 
 
 def grow(before: Book, known: Solved, book: Book) -> Solved | None:
@@ -94,16 +90,13 @@ def extend_grid(grid: Grid, book: Book, *, worthless: bool = False) -> Grid | No
 def resume(grid: Grid, book: Book, before: Book, known: Allocation) -> Allocation | None:
     """Return an allocation of a book, made of one of another book with the same periods.
 
-    None where the books have too little in common, or where rules between orders are broken so.
+    None where rules between orders are broken so.
     """
     places = {order.order_id: at for at, order in enumerate(before.orders)}
-    shared = [at for at, order in enumerate(book.orders) if order.order_id in places]
-    if len(shared) < SHARED_MIN * max(len(book.orders), len(before.orders)):
-        return None
     allocation = Allocation(grid)
-    for at in shared:
-        was = places[book.orders[at].order_id]
-        placing = _find_again(grid, at, book.orders[at], (known, before.orders[was], was))
+    for at, order in enumerate(book.orders):
+        was = places.get(order.order_id)
+        placing = None if was is None else _find_again(grid, at, order, (known, before.orders[was], was))
         if placing is not None:
             allocation.place(*placing)
     _clear_away(allocation)

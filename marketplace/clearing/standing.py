@@ -11,6 +11,7 @@ was found of it is gone on with (`resuming.py`).
 
 from dataclasses import dataclass, replace
 from decimal import Decimal
+from fractions import Fraction
 
 import numpy as np
 
@@ -37,6 +38,10 @@ from marketplace.clearing.winning import price_to_win
 EXACT_COLUMNS_MAX = 64
 """Placements up to which a quote is worked out to the cent: within some 200 ms, where an auction takes its time."""
 
+SHARED_MIN = Fraction(4, 5)
+"""The part of a book's orders and lots that it shares with the one whose prices it goes on with: as it changes more and
+more, the bound that they prove loosens."""
+
 PLACEMENTS_MAX = 48
 """Placements that a quote works out; two for each pool and mandate, by the prices of scarcity and by what is free."""
 
@@ -45,7 +50,8 @@ PLACEMENTS_MAX = 48
 class Standing:
     """A book and the allocation that quotes rest on; the book's pools, lots and orders are not changed by asking.
 
-    Of a sketch the bound is valid and wider, and the allocation what is found at once.
+    Of a sketch the bound is valid and wider, and the allocation what is found at once. `origin` names the orders and
+    lots of the book on which its prices were worked out, where that was another.
     """
 
     book: Book
@@ -53,6 +59,7 @@ class Standing:
     solved: Solved
     seed: int
     sketched: bool = False
+    origin: frozenset[str] | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,21 +121,34 @@ def sketch(book: Book, *, seed: int, prior: Standing | None = None, shift: int =
     Raises:
         Refusal: As `check_book`.
     """
-    grown = None if prior is None or shift else grow(prior.book, prior.solved, book)
+    origin = None if prior is None or shift else _find_origin(prior, book)
+    grown = None if prior is None or origin is None else grow(prior.book, prior.solved, book)
     if grown is not None:
-        return Standing(book, hash_book(book), grown, seed, sketched=True)
+        return Standing(book, hash_book(book), grown, seed, sketched=True, origin=origin)
     check_book(book)
     grid = compile_book(book)
     ways, columns = WayTable(grid), list_columns(grid)
     if len(columns.way) <= EXACT_COLUMNS_MAX_OF_BOOK:
         return Standing(book, hash_book(book), solve(grid, seed, 0), seed)
     lots = _carry_prices(grid, prior, shift)
-    allocation = None if prior is None or shift else resume(grid, book, prior.book, prior.solved.allocation)
+    known = None if prior is None or origin is None else prior.solved.allocation
+    allocation = None if prior is None or known is None else resume(grid, book, prior.book, known)
     shadow = Shadow(grid, lots if allocation is not None else descend(grid, ways, columns, lots))
     bound = bound_of(grid, ways, columns, shadow)
     if allocation is None:
-        allocation = greedy(grid, Prospects(grid, ways, columns, shadow))
-    return Standing(book, hash_book(book), Solved(allocation, shadow, bound, 0, proven=False), seed, sketched=True)
+        allocation, origin = greedy(grid, Prospects(grid, ways, columns, shadow)), None
+    solved = Solved(allocation, shadow, bound, 0, proven=False)
+    return Standing(book, hash_book(book), solved, seed, sketched=True, origin=origin)
+
+
+def _find_origin(prior: Standing, book: Book) -> frozenset[str] | None:
+    """Return the names on whose prices a book can go on; None where too much has changed since."""
+    names, mine = prior.origin or _name_all(prior.book), _name_all(book)
+    return names if len(names & mine) >= SHARED_MIN * max(len(names), len(mine)) else None
+
+
+def _name_all(book: Book) -> frozenset[str]:
+    return frozenset(order.order_id for order in book.orders) | frozenset(lot.lot_id for lot in book.lots)
 
 
 def _carry_prices(grid: Grid, prior: Standing | None, shift: int) -> list[Micros]:

@@ -5,7 +5,8 @@ The score is the product of three exact shares, each 1 where there is no history
 - uptime: GPU-seconds of grants that worked, of those that were due. Nodes that were down while a grant was degraded or
   suspended are lost. A run counts when it ends or when a statement closes its period. Where availability was promised,
   what the statement says that the period came to takes the place of the runs that were counted of it by then.
-- completion: grants that ran to their end, of those and the ones that the provider ended early.
+- completion: grants that ran to their end, of those and the ones that ended early by the provider's doing: it ended
+  them without cause, or the startup did since nodes did not work.
 - undisputed: GPU-seconds that were accepted, of those and the ones given up in disputes.
 
 Invariants:
@@ -90,7 +91,7 @@ class Record:
         gpu_seconds_due: GPU-seconds of runs that are over.
         gpu_seconds_lost: Those of them at which the nodes did not work.
         grants_completed: Grants that ran to their end.
-        grants_broken: Grants that the provider ended early.
+        grants_broken: Grants that ended early by the provider's doing.
         gpu_seconds_accepted: GPU-seconds of accepted statements.
         gpu_seconds_conceded: GPU-seconds given up in disputes.
     """
@@ -176,7 +177,7 @@ def _advance(event: _Timed, course: Course, record: Record) -> tuple[Course, Rec
         case GrantResumed():
             return _turn(course, record, event.at, working=course.nodes)
         case GrantTerminated():
-            broken = record.grants_broken + (event.by == "provider")
+            broken = record.grants_broken + _is_broken(event)
             ended, record = _turn(course, record, event.at, working=course.working)
             return replace(ended, running=False), replace(record, grants_broken=broken)
         case GrantCompleted():
@@ -188,6 +189,11 @@ def _advance(event: _Timed, course: Course, record: Record) -> tuple[Course, Rec
             return course, _judge(event, record)
         case GrantIssued():
             return begin(event), record
+
+
+def _is_broken(event: GrantTerminated) -> bool:
+    """Tell whether it was the provider's doing: a cause is what the other side gave."""
+    return event.by == ("startup" if event.for_cause else "provider")
 
 
 def _judge(event: StatementResolved | StatementAccepted | StatementCredited, record: Record) -> Record:

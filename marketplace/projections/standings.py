@@ -99,13 +99,14 @@ class StandingView(msgspec.Struct, frozen=True, kw_only=True):
     Attributes:
         provider_id: The provider.
         uptime: GPU-seconds that worked, of those that were due.
-        completion: Grants that ran to their end, of those and the ones it ended early.
+        completion: Grants that ran to their end, of those and the ones that ended early by its doing: it ended them
+            without cause, or the startup did since nodes did not work.
         undisputed: GPU-seconds that were accepted, of those and the ones given up in disputes.
         score: The product of the three; an order may ask for a least one.
         gpu_seconds_due: GPU-seconds of runs that are over.
         gpu_seconds_lost: Those of them at which the nodes did not work.
         grants_completed: Grants that ran to their end.
-        grants_broken: Grants that the provider ended early.
+        grants_broken: Grants that ended early by its doing.
         gpu_seconds_accepted: GPU-seconds of accepted statements.
         gpu_seconds_conceded: GPU-seconds given up in disputes.
         last_sequence: The event that changed it last; 0 where there is no history.

@@ -5,6 +5,8 @@ from decimal import Decimal
 
 import pytest
 
+from marketplace.clearing import standing
+from marketplace.clearing.descent import descend
 from marketplace.clearing.model import Bid
 from marketplace.clearing.standing import estimate, sketch, stand
 from tests.clearing.books import market_book, order, random_book
@@ -132,3 +134,15 @@ def test_any_book_is_gone_on_with_or_sketched_anew(seed):
     found = sketch(given, seed=1, prior=before)
     check_allocation(found)
     assert float(found.solved.bound) >= stand(given, seed=1).solved.allocation.total / 10**6
+
+
+@pytest.mark.usefixtures("large")
+def test_a_book_that_became_another_is_sketched_anew(monkeypatch):
+    pool = market_book(3, orders=120, pools=6)
+    anew = []
+    monkeypatch.setattr(standing, "descend", lambda *given: anew.append(len(given)) or descend(*given))
+    known = sketch(replace(pool, orders=pool.orders[:60]), seed=1)
+    for first in range(1, 61):
+        known = sketch(replace(pool, orders=pool.orders[first : first + 60]), seed=1, prior=known)
+        check_allocation(known)
+    assert 3 <= len(anew) <= 10

@@ -87,6 +87,12 @@ def test_what_the_provider_ends_counts_against_it_and_what_others_end_does_not()
         assert stand(ISSUED, ACTIVE, ended).completion == completion, by
 
 
+def test_what_is_ended_for_cause_counts_against_the_provider_where_the_cause_is_its_own():
+    for by, completion in (("provider", Fraction(1)), ("startup", Fraction(0)), ("platform", Fraction(1))):
+        ended = GrantTerminated(grant_id=GRANT, at=hour(5), by=by, for_cause=True, **NOTICE)
+        assert stand(ISSUED, ACTIVE, ended).completion == completion, by
+
+
 def test_a_run_counts_up_to_a_termination_and_nothing_after():
     ended = GrantTerminated(grant_id=GRANT, at=hour(4), by="startup", **NOTICE)
     assert stand(ISSUED, ACTIVE, degraded(2, hour(2)), ended, state_until(hour(10))).uptime == Fraction(3, 4)

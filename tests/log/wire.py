@@ -2,7 +2,7 @@
 
 import asyncio
 import json
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from contextlib import AsyncExitStack
 
 import msgspec
@@ -21,6 +21,7 @@ from tests.support.clients import PATIENCE_SECONDS, ask_until_answered, connecte
 
 CONFLICT = 10071
 DUPLICATE_IN_BATCH = 10201
+GUARDED = "Nats-Expected-Last-Subject-Sequence-Subject"
 
 
 async def publish(client: Client, write: Write, guard: int | None, **headers: str) -> dict[str, object]:
@@ -32,10 +33,16 @@ async def publish(client: Client, write: Write, guard: int | None, **headers: st
     return decoded
 
 
-async def publish_batch(client: Client, batch: str, messages: list[tuple[str, Message, int | None]]) -> Msg:
+async def publish_batch(
+    client: Client,
+    batch: str,
+    messages: list[tuple[str, Message, int | None]],
+    more: Mapping[int, dict[str, str]] = {},
+) -> Msg:
+    """Publish an atomic batch, with more headers for some of its messages by their number from 1."""
     for number, (subject, message, guard) in enumerate(messages, 1):
         place = BatchPlace(batch, number, last=number == len(messages))
-        headers = render_publish(subject, message, guard, place)
+        headers = render_publish(subject, message, guard, place) | more.get(number, {})
         if place.last:
             return await client.request(subject, message.body, headers=headers, timeout=PATIENCE_SECONDS)
         await client.publish(subject, message.body, headers=headers)
@@ -160,6 +167,27 @@ class WireCases:
         answer = parse_answer((await publish_batch(client, "good", messages)).data, "MARKETPLACE")
         assert (answer.kind, answer.sequence) == (Kind.STORED, 3)
         assert [event.sequence for event in await log.load(first.after.subject)] == [1, 3]
+
+    async def test_a_guard_may_name_another_subject_and_a_message_has_one_guard(
+        self, log: JetStreamLog, client: Client
+    ) -> None:
+        """Why what is only read is not guarded by the log: both messages of a report guard themselves (ADR 8)."""
+        await log.append([make_write(Head(read := new_subject()), b"1", b"2")])
+        assert read_code(await publish(client, make_write(Head(new_subject())), 2, **{GUARDED: read})) is None
+        assert read_code(await publish(client, make_write(Head(new_subject())), 1, **{GUARDED: read})) == CONFLICT
+        assert read_code(await publish(client, make_write(Head(read)), 0, **{GUARDED: new_subject()})) is None
+        assert (await log.health()).messages == 4
+
+    async def test_a_batch_may_guard_what_it_writes_later_and_not_what_it_wrote(
+        self, log: JetStreamLog, client: Client
+    ) -> None:
+        await log.append([make_write(Head(read := new_subject()))])
+        own, other = make_write(Head(read, 1, "0" * 64)), make_write(Head(new_subject()))
+        guarding, writing = (other.after.subject, other.messages[0], 1), (read, own.messages[0], 1)
+        late = await publish_batch(client, "late", [writing, guarding], {2: {GUARDED: read}})
+        assert parse_answer(late.data, "MARKETPLACE").kind is Kind.LATER
+        early = await publish_batch(client, "early", [guarding, writing], {1: {GUARDED: read}})
+        assert parse_answer(early.data, "MARKETPLACE").kind is Kind.STORED
 
     async def test_a_batch_that_was_stored_is_told_from_its_ids(self, log: JetStreamLog, client: Client) -> None:
         messages = [(write.after.subject, write.messages[0], 0) for write in make_writes(3)]

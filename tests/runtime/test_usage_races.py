@@ -232,3 +232,10 @@ class TestOnJetStream(UsageRaceCases):
     @pytest.fixture
     def log(self, jetstream_log):
         return jetstream_log
+
+
+@pytest.mark.xdist_group("nats-cluster")
+class TestOnCluster(UsageRaceCases):
+    @pytest.fixture
+    def log(self, jetstream_cluster_log):
+        return jetstream_cluster_log
