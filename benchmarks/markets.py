@@ -14,6 +14,8 @@ PERIODS = 90
 REGIONS = ("us-east", "us-west", "eu-north", "ap-east")
 LIST_USD_PER_GPU_HOUR = {"H100_SXM": 2.6, "H200_SXM": 3.4, "B200_SXM": 5.0, "A100_80GB": 1.5}
 CLASS_WEIGHTS = (45, 28, 15, 12)
+FABRIC_SHARE = 0.6
+"""Of orders of several nodes, how many need them on one fast fabric; a single node never does."""
 CLUSTER_ASKS = ("1.6000", "2.0000", "2.4000")
 Row = Mapping[str, object]
 
@@ -48,6 +50,7 @@ def _make_lot(pick: random.Random, fabric: Row, step: int) -> Row:
 
 
 def _make_order(pick: random.Random, at: int) -> Row:
+    nodes = pick.choices((1, 2, 4, 8, 16, 32, 64), (20, 20, 20, 20, 10, 6, 3))[0]
     duration = min(45, max(1, int(pick.lognormvariate(2.3, 0.9))))
     first = pick.randint(0, PERIODS - duration)
     names = list(LIST_USD_PER_GPU_HOUR)
@@ -55,13 +58,13 @@ def _make_order(pick: random.Random, at: int) -> Row:
     limit = min(LIST_USD_PER_GPU_HOUR[name] for name in classes) * pick.uniform(0.8, 1.6)
     return {
         "order_id": f"order_{at:05d}",
-        "nodes": pick.choices((1, 2, 4, 8, 16, 32, 64), (20, 20, 20, 20, 10, 6, 3))[0],
+        "nodes": nodes,
         "duration_periods": duration,
         "start_earliest": first,
         "start_latest": min(first + pick.choice((0, 1, 3, 7, 14)), PERIODS - duration),
         "gpu_classes": "|".join(classes),
         "regions": "|".join(sorted(pick.sample(REGIONS, pick.randint(1, 4)), key=REGIONS.index)),
-        "infiniband_required": pick.randint(0, 1),
+        "infiniband_required": int(nodes > 1 and pick.random() < FABRIC_SHARE),
         "limit_usd_per_gpu_hour": f"{limit:.4f}",
     }
 
@@ -74,7 +77,7 @@ def write_cluster(folder: Path, seed: int, orders: int, pools: int) -> Path:
             "pool_id": f"pool_{at:03d}",
             "gpu_class": ("V100", "P100")[at % 2],
             "region": ("us-east", "us-west", "eu-north", "ap-east")[at % 4],
-            "interconnect": pick.choices(("infiniband", "ethernet"), (2, 1))[0],
+            "interconnect": "infiniband" if at % 3 else "ethernet",
             "gpus_per_node": 1,
         }
         for at in range(pools)
@@ -101,7 +104,7 @@ def _make_job(pick: random.Random, at: int, first: int) -> Row:
     return {
         "order_id": f"order_{at:05d}",
         "nodes": nodes,
-        "duration_periods": min(PERIODS - first, 32, 2 + int(pick.lognormvariate(0.1, 1.1))),
+        "duration_periods": min(PERIODS - first, 32, 2 + int(pick.lognormvariate(0.05, 1.2))),
         "start_earliest": first,
         "start_latest": first + pick.choice((0, 1, 3, 7)),
         "gpu_classes": pick.choice(("V100", "V100|P100")),

@@ -143,11 +143,13 @@ class PoolCapacityReleased(Event, frozen=True, kw_only=True, tag="pool.capacity_
         pool_id: The pool.
         grant_id: The grant.
         at: From when; at or before the reservation's start frees all of it.
+        grant_id_before: The grant that goes on with them, where they were held of what it sells on.
     """
 
     pool_id: Id
     grant_id: Id
     at: Instant
+    grant_id_before: Id | None = None
 
 
 class PoolClosingAnnounced(Event, frozen=True, kw_only=True, tag="pool.closing_announced.v1"):

@@ -199,6 +199,18 @@ class Allocation:
         rise = self._rise[pool][:, None]
         return (np.maximum(over, 0.0) * rise).sum(axis=0), ((over > 0) * rise).sum(axis=0)
 
+    def has_room(self, way: int, start: int) -> bool:
+        """Tell whether the lots can carry a further placing."""
+        bid = self.grid.ways[way]
+        end = start + self.grid.wishes[bid.order].duration
+        loads = self.loads[bid.pool][:, start:end].copy()
+        loads[bid.layer] += bid.nodes
+        return not stack(self.grid.yards[bid.pool], loads, start, end)[2].any()
+
+    def keeps_rules(self, way: int, start: int) -> bool:
+        """Tell whether a further placing keeps the rules between orders."""
+        return self.taken is None or self.taken.fits(way, start, self.grid.wishes[self.grid.ways[way].order].duration)
+
     def hurts(self, way: int, start: int) -> list[int]:
         """Return the accepted orders that a further order's placing would push above their value."""
         bid = self.grid.ways[way]

@@ -18,7 +18,10 @@ from marketplace.clearing.program import Columns, RowTable, WayTable, build_prog
 from marketplace.clearing.rule_prices import RulePrices, read_prices
 
 Micros = NDArray[np.int64]
-SHADOW_MICRO_MAX = 2 * 10**15
+SHADOW_MICRO_MAX = 10**15
+"""The highest price that is ever published; prices of scarcity may be higher, so that the bound stays close."""
+SHADOW_SUM_MAX = 2**62
+"""Micro-dollars that the shadow prices of a lot come to at most over all periods, so that their sums stay whole."""
 SIMPLEX_COLUMNS_MAX = 70_000
 
 
@@ -46,7 +49,7 @@ class Shadow:
 
 def _cheapest(yard: Yard, cells: Micros, layer: tuple[int, ...]) -> Micros:
     periods = yard.offered.shape[1]
-    best = np.full(periods, SHADOW_MICRO_MAX, dtype=np.int64)
+    best = np.full(periods, SHADOW_SUM_MAX // periods, dtype=np.int64)
     for step in layer:
         best = np.where(yard.offered[step] > 0, np.minimum(best, cells[step]), best)
     return best
@@ -77,7 +80,7 @@ def shadow_of(grid: Grid, table: RowTable, duals: Floats, rules: RulePrices | No
     for pool, yard in enumerate(grid.yards):
         low, high = int(table.base[pool]) * grid.periods, int(table.base[pool + 1]) * grid.periods
         price = np.nan_to_num(duals[low:high]).reshape(-1, grid.periods) * (1e6 / (yard.gpus * grid.hours))
-        rounded = np.rint(np.clip(price, 0, SHADOW_MICRO_MAX // 2)).astype(np.int64)
+        rounded = np.rint(np.clip(price, 0, SHADOW_SUM_MAX // grid.periods)).astype(np.int64)
         cells = np.repeat(np.array(yard.asks_micro, dtype=np.int64)[:, None], grid.periods, axis=1)
         for layer, steps in enumerate(yard.layers):
             for step in steps:

@@ -135,7 +135,7 @@ def _work_out(allocation: Allocation, order: int, way: int, start: int) -> Entry
             displaced.extend((gone, allocation.remove(gone)) for gone in allocation.with_children([victim]))
         else:
             return None
-        if not _fits(allocation, way, start) or not _keeps_rules(allocation, way, start):
+        if not allocation.has_room(way, start) or not allocation.keeps_rules(way, start):
             return None
         allocation.place(way, start)
         moved = [victim for victim, _ in displaced if allocation.insert(victim) > 0]
@@ -157,27 +157,13 @@ def _work_out(allocation: Allocation, order: int, way: int, start: int) -> Entry
     return Entry(way, start, least, victims, gone, Fraction(rest)) if least <= VALUE_MICRO_MAX else None
 
 
-def _keeps_rules(allocation: Allocation, way: int, start: int) -> bool:
-    duration = allocation.grid.wishes[allocation.grid.ways[way].order].duration
-    return allocation.taken is None or allocation.taken.fits(way, start, duration)
-
-
-def _fits(allocation: Allocation, way: int, start: int) -> bool:
-    grid = allocation.grid
-    bid = grid.ways[way]
-    end = start + grid.wishes[bid.order].duration
-    loads = allocation.loads[bid.pool][:, start:end].copy()
-    loads[bid.layer] += bid.nodes
-    return not stack(grid.yards[bid.pool], loads, start, end)[2].any()
-
-
 def _next_victim(allocation: Allocation, order: int, way: int, start: int) -> int | None:
     """Return the accepted order whose leaving helps most per dollar it adds, None when the newcomer fits."""
     grid = allocation.grid
     bid, wish = grid.ways[way], grid.wishes[order]
     end = start + wish.duration
-    if _fits(allocation, way, start):
-        if not _keeps_rules(allocation, way, start):
+    if allocation.has_room(way, start):
+        if not allocation.keeps_rules(way, start):
             return find_rival(allocation, way, start, _worth)
         hurt = allocation.hurts(way, start)
         return min(hurt, key=lambda other: (_worth(allocation, other), other)) if hurt else None

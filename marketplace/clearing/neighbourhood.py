@@ -20,11 +20,12 @@ from marketplace.clearing.grid import Flags, Floats, Grid
 from marketplace.clearing.integer import Answer, Work, solve_program
 from marketplace.clearing.money import MICRO
 from marketplace.clearing.program import Integers, RowTable, WayTable, build_program
-from marketplace.clearing.prospects import Prospects
+from marketplace.clearing.prospects import Prospects, list_affordable
 from marketplace.clearing.taken import Taken
 
 THREADS = 2
 WORK = Work(nodes=30, asks=80, gap=1e-4)
+WORK_WELL = Work(nodes=60, asks=160, gap=1e-4)
 LIGHT_WORK = Work(nodes=10, asks=30, gap=5e-4)
 """Of small programs, hard ones are given up early: another stretch of pools and time gains more by then."""
 WORK_OF_WHOLE = Work(nodes=10, asks=45, gap=2e-4)
@@ -254,14 +255,10 @@ class Neighbourhoods:
         for at, (pool, layer, nodes) in enumerate(kinds.T.tolist()):
             yard = self.grid.yards[pool]
             low = int(self.table.base[pool]) * periods
-            loads = fixed[low : low + len(yard.layers) * periods].reshape(-1, periods).copy()
-            loads[layer] += nodes
-            _, top, short, _ = stack(yard, loads, 0, periods)
+            loads = fixed[low : low + len(yard.layers) * periods].reshape(-1, periods)
             mine = np.flatnonzero(kind.ravel() == at)
-            start, end = prospects.columns.start[columns[mine]], prospects.end[columns[mine]]
-            tops, shorts = np.append(0.0, np.cumsum(top)), np.append(0, np.cumsum(short))
-            budget = prospects.value[columns[mine]] * (end - start)
-            keep[mine] = (tops[end] - tops[start] <= budget) & (shorts[end] == shorts[start])
+            runs = prospects.columns.start[columns[mine]], prospects.end[columns[mine]]
+            keep[mine] = list_affordable(yard, loads, (layer, nodes), runs, prospects.value[columns[mine]])
         return keep
 
     def _solve(self, task: Task) -> Integers:

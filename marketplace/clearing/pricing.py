@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from marketplace.clearing.allocation import Allocation
-from marketplace.clearing.bound import Shadow, runs_of
+from marketplace.clearing.bound import SHADOW_MICRO_MAX, Shadow, runs_of
 from marketplace.clearing.carrying import stack
 from marketplace.clearing.grid import Yard
 from marketplace.clearing.handing import assign
@@ -33,7 +33,8 @@ def set_prices(allocation: Allocation, shadow: Shadow) -> list[Micros]:
             floor = _lowest(allocation, pool)
         wide = len(yard.layers) - 1
         idle = np.where(allocation.load[pool] > 0, floor, _cheapest_offer(yard))
-        price = np.maximum(idle, np.where(allocation.offered[pool] > 0, shadow.rows[pool][wide], 0))
+        scarce = np.minimum(shadow.rows[pool][wide], SHADOW_MICRO_MAX)
+        price = np.maximum(idle, np.where(allocation.offered[pool] > 0, scarce, 0))
         for order in sorted(allocation.members[pool]):
             _scale_down(allocation, order, price, floor)
         prices.append(price)

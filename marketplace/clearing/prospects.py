@@ -3,7 +3,8 @@
 import numpy as np
 
 from marketplace.clearing.bound import Shadow
-from marketplace.clearing.grid import Floats, Grid
+from marketplace.clearing.carrying import stack
+from marketplace.clearing.grid import Flags, Floats, Grid, Yard
 from marketplace.clearing.program import Columns, Integers, WayTable
 
 
@@ -68,3 +69,25 @@ def shade_of(grid: Grid, shadow: Shadow, order: int) -> Floats | None:
             row = row + shadow.rules.charge_micro(way, np.arange(wish.first, wish.last + 1), wish.duration)
         rows.append(row)
     return np.stack(rows)
+
+
+def list_affordable(
+    yard: Yard, loads: Floats, size: tuple[int, int], runs: tuple[Integers, Integers], value: Floats
+) -> Flags:
+    """Tell which further placements of one layer and size fit a loaded pool and can pay the highest asks then in use.
+
+    Args:
+        yard: The pool.
+        loads: Nodes that it carries, one row per layer.
+        size: Layer and nodes of the placements.
+        runs: Their first periods, and the periods after their last.
+        value: What each may pay, micro-dollars per GPU-hour.
+    """
+    layer, nodes = size
+    start, end = runs
+    more = loads.copy()
+    more[layer] += nodes
+    _, top, short, _ = stack(yard, more, 0, loads.shape[1])
+    tops, shorts = np.append(0.0, np.cumsum(top)), np.append(0, np.cumsum(short))
+    good: Flags = (tops[end] - tops[start] <= value * (end - start)) & (shorts[end] == shorts[start])
+    return good

@@ -19,6 +19,7 @@ from marketplace.clearing.neighbourhood import (
     LOSSES_NARROW,
     NARROW_LOSS,
     THREADS,
+    WORK_WELL,
     Neighbourhoods,
     Reach,
 )
@@ -28,8 +29,8 @@ from marketplace.clearing.ruin import Ruin
 
 RUINS_PER_ROUND = 100
 RUINS_FIRST_PER_ORDER = 2
-SETTLE_ROUNDS = 8
-PATIENCE_ROUNDS = 12
+SETTLE_ROUNDS = 24
+PATIENCE_ROUNDS = 16
 PATIENCE_ROUNDS_SMALL = 2
 PATIENCE_ROUNDS_SHORT = 4
 SHORT_OF_BOUND = 0.03
@@ -38,8 +39,8 @@ SMALL_COLUMNS_MAX = 3_000
 ROUNDS_LEAST = 2
 SMALL_REACH = Reach(columns=250, pools=6, batch=4, work=LIGHT_WORK)
 LIGHT_REACH = Reach(columns=250, pools=8, batch=6, work=LIGHT_WORK)
-REACHES = (Reach(columns=1_000, pools=8, batch=6, losses=LOSSES_NARROW), LIGHT_REACH)
-"""Rounds take turns: few large programs, each solved well, and small ones, which cost a fifth and mend as much."""
+REACHES = (Reach(columns=350, pools=8, batch=6, work=WORK_WELL, losses=LOSSES_NARROW), LIGHT_REACH)
+"""Rounds take turns: programs that are mostly solved to the end, and small ones, which cost a third."""
 REACHES_OF_EQUALS = (Reach(columns=500, pools=8, batch=6), LIGHT_REACH)
 EQUAL_LOSS = 0.003
 EQUALS_MIN = 8
@@ -142,5 +143,10 @@ def _decide_whole(programs: Neighbourhoods, threads: ThreadPoolExecutor) -> bool
 
 def choose_reaches(prospects: Prospects) -> tuple[Reach, ...]:
     """Return what the rounds of a large book take turns with: larger programs where few placements are equally good."""
+    return REACHES_OF_EQUALS if has_equals(prospects) else REACHES
+
+
+def has_equals(prospects: Prospects) -> bool:
+    """Tell whether most orders have many placements that are about as good as their best."""
     equals = int((prospects.loss <= EQUAL_LOSS * prospects.worth).sum())
-    return REACHES_OF_EQUALS if equals > EQUALS_MIN * len(np.unique(prospects.order)) else REACHES
+    return equals > EQUALS_MIN * len(np.unique(prospects.order))

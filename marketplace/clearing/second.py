@@ -5,6 +5,7 @@ run. Ties go to the earlier bid, then to the earlier start.
 """
 
 from collections.abc import Mapping
+from typing import Final
 
 import numpy as np
 
@@ -13,6 +14,9 @@ from marketplace.clearing.grid import Floats, window_sums
 from marketplace.clearing.model import Book, LotShare, Match, SecondBest
 from marketplace.clearing.money import usd
 from marketplace.clearing.pricing import Micros
+
+NOWHERE: Final = -(10**40)
+"""The surplus of a start at which an order has no room, less than any other."""
 
 
 class Seconds:
@@ -40,10 +44,10 @@ class Seconds:
         for way in self.allocation.grid.wishes[order].ways:
             gains, first = self._gains(order, way, own)
             if self._bid(order, way) == (match.pool_id, match.mandate_id, match.nodes):
-                gains[chosen[1] - first] = np.iinfo(np.int64).min
-            at = int(gains.argmax()) if len(gains) else -1
-            if at >= 0 and gains[at] > np.iinfo(np.int64).min and (best is None or gains[at] > best[0]):
-                best = (int(gains[at]), way, first + at)
+                gains[chosen[1] - first] = NOWHERE
+            most = max(gains, default=NOWHERE)
+            if most > (NOWHERE if best is None else best[0]):
+                best = (most, way, first + gains.index(most))
         self._carry(order, match.lots, -1)
         return None if best is None else self._render(order, match, best)
 
@@ -66,8 +70,8 @@ class Seconds:
             for step in self._steps[pool][share.lot_id]:
                 left[step, span] += np.where(offered[step, span] > 0, sign * share.nodes, 0)
 
-    def _gains(self, order: int, way: int, own: int) -> tuple[Micros, int]:
-        """Return the surplus of each start in micro-dollars an hour, the least int where the order has no room."""
+    def _gains(self, order: int, way: int, own: int) -> tuple[list[int], int]:
+        """Return the surplus of each start in micro-dollars an hour, exact whatever the prices, and the first start."""
         grid = self.allocation.grid
         wish, bid = grid.wishes[order], grid.ways[way]
         begin, end = wish.first, wish.last + wish.duration
@@ -75,8 +79,10 @@ class Seconds:
         price = self.prices[bid.pool][begin:end]
         sums = np.concatenate([[0], np.cumsum(price)])
         total = sums[wish.duration :] - sums[: -wish.duration]
-        surplus = (int(bid.value) * wish.duration - total) * (grid.yards[bid.pool].gpus * bid.nodes)
-        return np.where(window_sums(short, wish.duration) > 0, np.iinfo(np.int64).min, surplus), begin
+        most, gpus = int(bid.value) * wish.duration, grid.yards[bid.pool].gpus * bid.nodes
+        full = window_sums(short, wish.duration) > 0
+        pairs = zip(total.tolist(), full.tolist(), strict=True)
+        return [NOWHERE if closed else (most - paid) * gpus for paid, closed in pairs], begin
 
     def _room(self, pool: int, layer: int, own: int) -> Floats:
         key = (pool, layer)

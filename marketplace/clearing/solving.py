@@ -7,12 +7,13 @@ import numpy as np
 
 from marketplace.clearing.allocation import Allocation
 from marketplace.clearing.bound import Shadow, bound_of, solve_relaxation
+from marketplace.clearing.diving import dive_from_relaxation
 from marketplace.clearing.exact import Effort, solve_exactly
 from marketplace.clearing.grid import Grid
 from marketplace.clearing.money import MICRO
 from marketplace.clearing.program import RowTable, WayTable, list_columns
 from marketplace.clearing.prospects import Prospects
-from marketplace.clearing.search import SMALL_COLUMNS_MAX, greedy, improve
+from marketplace.clearing.search import SMALL_COLUMNS_MAX, greedy, has_equals, improve
 from marketplace.clearing.twins import drop_twins
 
 EXACT_COLUMNS_MAX = 600
@@ -21,11 +22,11 @@ BOUND_RELATIVE = 1e-9
 """How near the bound an allocation is when nothing is left to search for."""
 ROUNDS_SMALL = 40
 ROUNDS_LEAST = 16
-ROUNDS_USUAL = 52
-ROUNDS_MAX = 100
-COLUMNS_PER_ROUND = 300
+ROUNDS_USUAL = 110
+ROUNDS_MAX = 120
+COLUMNS_PER_ROUND = 150
 COLUMNS_MANY = 30_000
-ROUNDS_OF_MANY_LEAST = 36
+ROUNDS_OF_MANY_LEAST = 96
 COLUMNS_PER_ROUND_OF_MANY = 1_500
 
 
@@ -59,6 +60,8 @@ def solve(grid: Grid, seed: int, iterations: int | None) -> Solved:
     bound = bound_of(grid, ways, columns, shadow)
     prospects = Prospects(grid, ways, distinct, shadow)
     allocation = greedy(grid, prospects)
+    if len(distinct.way) > SMALL_COLUMNS_MAX and not has_equals(prospects):
+        allocation = max(allocation, dive_from_relaxation(grid, prospects, (ways, table)), key=lambda one: one.total)
     unpriced: Fraction | None = None
     if len(columns.way) <= EXACT_COLUMNS_MAX:
         found, proven, unpriced_micro = solve_exactly(grid, EXACT_EFFORT)

@@ -249,9 +249,11 @@ def _require_working(command: ReserveCapacity, state: Pool) -> None:
 
 
 def _release(command: ReleaseCapacity, state: Pool) -> Sequence[PoolEvent]:
-    if state.find_held(command.grant_id) is not None:
+    lot_id = state.find_held(command.grant_id)
+    if lot_id is not None:
         require_aware(command.at, "/at")
-        return [PoolCapacityReleased(pool_id=command.pool_id, grant_id=command.grant_id, at=command.at)]
+        mine = {"pool_id": command.pool_id, "grant_id": command.grant_id}
+        return [PoolCapacityReleased(**mine, at=command.at, grant_id_before=state.resales[lot_id].grant_id)]
     held = state.reservations.get(command.grant_id)
     if held is None:
         raise Refusal("reservation_unknown", f"grant {command.grant_id} reserves nothing of this pool")

@@ -100,7 +100,7 @@ SET_ASIDE = PoolCapacityHeld(
     start=hour(12),
     end=hour(14),
 )
-LET_GO = PoolCapacityReleased(pool_id=build.POOL, grant_id=GRANT_2, at=hour(12))
+LET_GO = PoolCapacityReleased(pool_id=build.POOL, grant_id=GRANT_2, at=hour(12), grant_id_before=build.GRANT)
 TAKEN_BACK = PoolCapacityRecalled(pool_id=build.POOL, lot_id=RESALE)
 MANY = tuple(
     offered(lot_id=id_of("lot", 10 + each), nodes=1, start=hour(19), end=hour(20), grant_id=build.GRANT)

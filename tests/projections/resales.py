@@ -78,7 +78,8 @@ def _tell_holds(story: Story) -> None:
         )
         story.tell(held, actor=STRANGER)
         if holder == LOOKER:
-            story.tell(pool.PoolCapacityReleased(pool_id=POOL, grant_id=holder, at=NOON), actor=STRANGER)
+            freed = pool.PoolCapacityReleased(pool_id=POOL, grant_id=holder, at=NOON, grant_id_before=SELLER)
+            story.tell(freed, actor=STRANGER)
 
 
 def build_bought() -> grant.GrantIssued:

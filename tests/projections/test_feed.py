@@ -6,7 +6,7 @@ from marketplace.log.memory import MemoryLog
 from marketplace.projections import feed
 from marketplace.projections.facts import parse_facts
 from marketplace.projections.feed.visibility import PUBLIC
-from tests.projections import market
+from tests.projections import market, resales
 from tests.projections.conftest import fill, project
 from tests.projections.market import FUND, PROVIDER, STARTUP, STRANGER
 from tests.projections.story import Story, make_id
@@ -49,6 +49,22 @@ async def test_a_startup_sees_its_orders_grants_money_and_equity(engine: AsyncEn
         "auction.opened.v1",
     }
     assert not tags & {"auction.cleared.v1", "auction.locked.v1", "mandate.budget_held.v1", "mandate.granted.v1"}
+
+
+async def test_a_seller_sees_what_is_held_of_its_grant_and_let_go_again(engine: AsyncEngine, memory_log: MemoryLog):
+    story = await _project(engine, memory_log)
+    held = [
+        fact.sequence
+        for fact in parse_facts(story.recorded)
+        if fact.aggregate == "pool" and getattr(fact.event, "grant_id_before", None) == resales.SELLER
+    ]
+    assert [fact.tag for fact in parse_facts(story.recorded) if fact.sequence in held][:3] == [
+        "pool.capacity_held.v1",
+        "pool.capacity_released.v1",
+        "pool.capacity_held.v1",
+    ]
+    told = {event.sequence for event in await _seen(engine, STARTUP)}
+    assert set(held[:3]) <= told
 
 
 async def test_sealed_orders_and_others_terms_are_not_shown(engine: AsyncEngine, memory_log: MemoryLog):

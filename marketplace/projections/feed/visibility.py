@@ -106,7 +106,13 @@ def get_named(event: Event) -> set[str]:
 
 
 def get_relatives(fact: Fact) -> tuple[str, ...]:
-    """Return the ids of aggregates whose parties the event concerns: its own, and the one that stands above it."""
+    """Return the ids of aggregates whose parties the event concerns: its own, and the one that stands above it.
+
+    What is held of a grant that is sold on, or let go again, concerns the seller.
+    """
+    held = isinstance(fact.event, pool.PoolCapacityHeld | pool.PoolCapacityReleased)
+    if held and (seller := getattr(fact.event, "grant_id_before", None)) is not None:
+        return fact.id, seller
     parent = _PARENTS.get(fact.aggregate)
     parent_id: str | None = None if parent is None else getattr(fact.event, parent, None)
     return (fact.id,) if parent_id is None else (fact.id, parent_id)

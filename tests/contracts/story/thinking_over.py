@@ -67,7 +67,7 @@ def tell_thinking_over(teller: Teller, seller_grant_id: str, for_sale: tuple[Lot
     teller.tell(
         "2026-03-08T10:15",
         "timer",
-        PoolCapacityReleased(pool_id=POOL, grant_id=match.grant_id, at=_NOON),
+        PoolCapacityReleased(pool_id=POOL, grant_id=match.grant_id, at=_NOON, grant_id_before=seller_grant_id),
         cash_freed(LATTICE_CASH, LATTICE, held.hold_id, "249.60", reason),
         QuoteExpired(quote_id=quote, at=held.expires_at),
     )

@@ -1,0 +1,64 @@
+"""A dive from the relaxation ends in whole placements that keep every rule and that prices can support."""
+
+import pytest
+
+from marketplace.clearing import solving
+from marketplace.clearing.bound import bound_of, solve_relaxation
+from marketplace.clearing.diving import dive_from_relaxation
+from marketplace.clearing.engine import clear
+from marketplace.clearing.grid import compile_book
+from marketplace.clearing.money import MICRO
+from marketplace.clearing.program import RowTable, WayTable, list_columns
+from marketplace.clearing.prospects import Prospects
+from marketplace.clearing.search import greedy
+from marketplace.clearing.verifier import find_violations
+from tests.clearing.books import market_book
+from tests.clearing.ruled_books import random_ruled_book
+
+
+def prepare(made):
+    """Return a book's grid, prospects, tables and bound in micro-dollars."""
+    grid = compile_book(made)
+    tables, columns = (WayTable(grid), RowTable(grid)), list_columns(grid)
+    shadow = solve_relaxation(grid, *tables, columns, 1)
+    bound = float(bound_of(grid, tables[0], columns, shadow)) * MICRO
+    return grid, Prospects(grid, tables[0], columns, shadow), tables, bound
+
+
+@pytest.mark.parametrize("mandates", [False, True])
+def test_a_dive_comes_closer_to_the_bound_than_greedy(mandates):
+    for seed in (1, 2):
+        grid, prospects, tables, bound = prepare(market_book(seed, mandates=mandates))
+        found = dive_from_relaxation(grid, prospects, tables)
+        assert greedy(grid, prospects).total < found.total <= bound
+        assert found.losing() == []
+        assert not any(found.is_overloaded(pool) for pool in range(len(grid.yards)))
+        assert found.total == pytest.approx(found.welfare())
+
+
+def test_a_dive_keeps_groups_links_and_limits():
+    placed = 0
+    for seed in range(40):
+        grid, prospects, tables, bound = prepare(random_ruled_book(seed))
+        if not len(prospects.order):
+            continue
+        found = dive_from_relaxation(grid, prospects, tables)
+        assert not found.breaks_rules()
+        assert found.losing() == []
+        assert found.total <= bound * (1 + 1e-9)
+        placed += int((~found.out).sum())
+    assert placed > 0
+
+
+def test_two_dives_of_one_book_are_the_same():
+    first, second = (dive_from_relaxation(*prepare(market_book(3))[:3]) for _ in range(2))
+    assert first.placed == second.placed
+
+
+def test_a_large_book_begins_with_a_dive(monkeypatch):
+    monkeypatch.setattr(solving, "SMALL_COLUMNS_MAX", 600)
+    made = market_book(4)
+    dived = clear(made, seed=1, iterations=0)
+    assert find_violations(made, dived) == ()
+    monkeypatch.setattr(solving, "has_equals", lambda _: True)
+    assert clear(made, seed=1, iterations=0).certificate.welfare_usd < dived.certificate.welfare_usd
