@@ -3,7 +3,7 @@
 import csv
 import re
 from collections.abc import Iterable, Mapping
-from datetime import UTC, date, datetime, timedelta
+from datetime import date, timedelta
 from decimal import Decimal
 from pathlib import Path
 from typing import Annotated, Any, Final
@@ -23,6 +23,7 @@ from marketplace.projections.capacity import list_classes
 from marketplace.projections.database import reachable
 from marketplace.projections.market.index import IndexPoint
 from marketplace.projections.market.queries import ListPriceView, list_list_prices, load_index
+from marketplace.runtime.clock import load_market_time
 
 app = App(name="prices")
 OURS: Final = Path(__file__).parent / "scenario" / "list_prices.json"
@@ -72,8 +73,8 @@ def show(gpu_class: str | None = None, /, *, nats_url: NatsUrl = None, database_
     configure_logging()
 
     async def main() -> None:
-        today = datetime.now(UTC).date()
-        async with open_both(nats_url, database_url) as (_, engine), reachable(), engine.connect() as connection:
+        async with open_both(nats_url, database_url) as (log, engine), reachable(), engine.connect() as connection:
+            today = (await load_market_time(log)).date()
             listed = await list_list_prices(connection, gpu_class=gpu_class, limit=ROWS_MAX)
             known = {row.gpu_class for row in listed} | set(await list_classes(connection))
             points = {

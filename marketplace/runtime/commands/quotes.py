@@ -19,7 +19,7 @@ from marketplace.domain.grant import GRANT, require_resale
 from marketplace.domain.lot import LOT, Lot
 from marketplace.domain.order import ORDER, Order, PlaceOrder
 from marketplace.domain.party import PARTY, require_trader
-from marketplace.domain.pool import POOL, HoldCapacity, Pool, ReserveCapacity
+from marketplace.domain.pool import POOL, HoldCapacity, Pool, ResellCapacity, ReserveCapacity
 from marketplace.domain.quote import QUOTE, ExpireQuote, HoldQuote, Quote, ReleaseQuote, TakeQuote
 from marketplace.domain.refusals import refuse_unknown
 from marketplace.log.port import Log
@@ -81,23 +81,17 @@ async def hold_quote(
     return await handler.run(context, QUOTE, quote_id, work, new=True)
 
 
-def _set_aside(match: MatchTerms, resale: ResalePart | None) -> HoldCapacity | ReserveCapacity:
-    if resale is not None:
-        return HoldCapacity(
-            pool_id=match.pool_id,
-            grant_id=match.grant_id,
-            lot_id=resale.lot_id,
-            nodes=match.nodes,
-            start=match.start,
-            end=match.end,
-        )
-    return ReserveCapacity(
+def _set_aside(match: MatchTerms, resale: ResalePart | None) -> HoldCapacity | ReserveCapacity | ResellCapacity:
+    """Return the command that keeps a match's nodes: a pool's are taken at once, a seller's stay its until then."""
+    if resale is None:
+        return take_nodes(match, None)
+    return HoldCapacity(
         pool_id=match.pool_id,
         grant_id=match.grant_id,
+        lot_id=resale.lot_id,
         nodes=match.nodes,
         start=match.start,
         end=match.end,
-        lots=match.lots,
     )
 
 
