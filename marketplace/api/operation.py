@@ -32,13 +32,13 @@ class Readiness(msgspec.Struct, frozen=True, kw_only=True):
     projected_sequence: int | None
 
 
-@get("/health/live", summary="Tell whether the process answers")
+@get("/health/live", summary="Tell whether the process answers", security=[{}])
 async def tell_live() -> Liveness:
     """Answer as long as the process runs; restart it where this fails."""
     return Liveness(status="live")
 
 
-@get("/health/ready", summary="Tell whether commands are taken")
+@get("/health/ready", summary="Tell whether commands are taken", security=[{}])
 async def tell_ready(request: Request[Any, Any, Any]) -> Response[Readiness]:
     """Answer 200 where commands are taken, 503 where they are not; reads may be away on their own."""
     services = get_services(request)

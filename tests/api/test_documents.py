@@ -23,6 +23,9 @@ async def test_the_openapi_document_is_valid_and_says_what_routes_do():
     for path, item in document["paths"].items():
         for operation in item.values():
             assert operation["summary"], path
+    open_paths = {path for path, item in document["paths"].items() if item.get("get", {}).get("security") == [{}]}
+    assert open_paths == {"/health/live", "/health/ready"}
+    assert document["security"] == [{"apiKey": []}]
 
 
 async def test_the_reference_page_loads_nothing_from_elsewhere():

@@ -214,3 +214,23 @@ async def test_a_batch_as_a_whole_has_its_bounds(site: Site):
     assert_problem(await admin.post("/v1/usage", content=large, headers=BATCH), 413, "body_too_large")
     assert_problem(await admin.post("/v1/usage", json=many[:1]), 415, "media_type_unsupported")
     assert not (await site.count(grant_id)).readings.count
+
+
+async def test_a_request_that_is_repeated_later_says_what_it_said_of_what_it_did_not_take(site: Site):
+    grant_id = await site.grant(hours=HOURS + 10)
+    headers = {**BATCH, "Idempotency-Key": "k"}
+    readings = [site.event(grant_id, "a"), site.event(grant_id, "b"), site.event(grant_id, "c", HOURS - 1, HOURS + 2)]
+    first = await send(site.stage.admin, readings, headers)
+    assert [answer["outcome"] for answer in first] == ["accepted", "conflict", "rejected"]
+    void = {"source": "urn:meter:1", "reading_id": "a", "reason": "another node"}
+    path = f"/v1/grants/{grant_id}/usage/voids"
+    await site.stage.admin.post(path, json=void, headers={"Idempotency-Key": "v"})
+    site.stage.services.handler.clock.offset_seconds += 3 * 3_600
+    again = await send(site.stage.admin, readings, headers)
+    assert [(answer["outcome"], answer.get("code")) for answer in again] == [
+        ("conflict", "reading_exists"),
+        ("rejected", "reading_not_taken"),
+        ("rejected", "reading_not_taken"),
+    ]
+    fresh = await send(site.stage.admin, readings[1:])
+    assert [answer["outcome"] for answer in fresh] == ["accepted", "accepted"]

@@ -8,13 +8,15 @@ from fractions import Fraction
 from typing import Any
 
 import httpx
+import pytest
 
 from events.order import ClassOffer, OrderTerms
-from marketplace.api.bodies.delivery import ReadingBody, ReportUsageBody
+from marketplace.api.bodies.delivery import ReadingBody, ReportUsageBody, TransferGrantBody
 from marketplace.api.bodies.parties import RegisterPartyBody
 from marketplace.api.bodies.supply import ListLotBody, ResellGrantBody
 from marketplace.api.bodies.trading import HoldQuoteBody, OpenAuctionBody
 from marketplace.client import MarketplaceClient
+from marketplace.client.transport import ProblemError
 from marketplace.core.ids import rename_id
 from marketplace.log.memory import MemoryLog
 from tests.api.stage import ADMIN_KEY, open_stage
@@ -127,3 +129,43 @@ async def test_what_is_sold_on_is_paid_by_the_buyer_to_the_seller_and_the_provid
     assert sum(cash.values()) == 20_000
     assert cash["provider"] == price * 4 * 8 * 96
     assert cash["seller"] == 10_000 - price * 4 * 8 * 96 + Fraction("2.50") * resold
+
+
+async def hold_and_take(market: Market) -> None:
+    """Hold what a startup resells and read the market as it was before and after."""
+    client = market.client
+    begin = ((await client.get_clock()).now + 2 * DAY).replace(hour=0, minute=0, second=0, microsecond=0)
+    provider, seller = await market.register("Provider", "provider"), await market.register("Seller", "startup", 10_000)
+    buyer, noon = await market.register("Buyer", "startup", 10_000), begin + DAY
+    await market.list_nodes(provider, begin)
+    whole = HoldQuoteBody(startup_id=seller, terms=market.terms(4, 96, begin, "3"))
+    order_id = (await client.take_quote((await client.hold_quote(whole)).id)).id
+    grant_id = str((await client.get_order(order_id)).grant_id)
+    resale = ResellGrantBody(nodes=2, start=noon, end=noon + DAY, ask_usd_per_gpu_hour=Decimal("2.50"))
+    offered = await client.resell_grant(grant_id, resale)
+    held = await client.hold_quote(HoldQuoteBody(startup_id=buyer, terms=market.terms(2, 24, noon, "2.75")))
+    assert [await read_asked(client, at) for at in (offered.sequence, held.sequence, None)] == [48, 0, 0]
+    other = await market.register("Other", "startup")
+    with pytest.raises(ProblemError) as refused:
+        await client.command(f"/v1/grants/{grant_id}/transfer", TransferGrantBody(startup_id=other))
+    assert (refused.value.status, refused.value.code) == (409, "resale_held")
+    taken = await client.take_quote(held.id)
+    bought = str((await client.get_order(taken.id)).grant_id)
+    assert {row.grant_id async for row in client.list_grants_at(held.sequence)} == {grant_id}
+    assert {row.grant_id async for row in client.list_grants_at(taken.sequence)} == {grant_id, bought}
+    grants = {row.grant_id: row async for row in client.list_grants()}
+    assert grants[bought].resale is not None
+    assert [part.resale_grant_id for part in grants[grant_id].resold] == [bought]
+
+
+async def read_asked(client: MarketplaceClient, at: int | None) -> Decimal:
+    """Return the node-hours that are asked for at the price of the resale."""
+    levels = await client.read_depth("H100_SXM", at=at)
+    return sum((level.node_hours for level in levels if level.price_usd_per_gpu_hour == Decimal("2.50")), Decimal(0))
+
+
+async def test_what_is_sold_on_is_held_and_taken(database_url: str):
+    async with open_stage(MemoryLog(), database_url, worker=True, embedded=True) as stage:
+        transport = httpx.ASGITransport(stage.application)
+        async with MarketplaceClient("http://test", ADMIN_KEY, transport) as client:
+            await hold_and_take(Market(client))

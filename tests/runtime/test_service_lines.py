@@ -176,6 +176,25 @@ async def test_late_hours_are_charged_and_those_that_are_taken_back_credited(wor
     await check_log(work.market.log)
 
 
+async def test_what_a_repeated_report_did_not_take_is_not_called_accepted(work):
+    await work.agree()
+    work.market.clock.at = work.grant.issued.start + timedelta(days=5)
+    provider, line_id = work.me("provider"), work.line_id
+    readings = (work.reading(2, "15"), work.reading(3, "15"))
+
+    async def report():
+        handler = work.market.handler
+        _, answers = await service_hours.report_hours(handler, provider, line_id, source=SHEET, readings=readings)
+        return [answer.code or answer.outcome for answer in answers]
+
+    assert await report() == ["accepted", "hours_above_agreement"]
+    void = {"source": SHEET, "reading_id": "day-2", "reason": "another line"}
+    await service_hours.void_hours(work.market.handler, work.me("provider"), line_id, **void)
+    assert await report() == ["reading_exists", "reading_not_taken"]
+    assert (await work.line()).hours == 0
+    assert await work.report(readings[1]) == ["accepted"]
+
+
 async def test_hours_are_lowered_after_the_grant_was_settled_and_paid_back(work):
     line = await work.agree()
     work.market.clock.at += timedelta(days=5)

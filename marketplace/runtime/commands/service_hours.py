@@ -14,6 +14,7 @@ from marketplace.domain.service_line import SERVICE_LINE, ServiceLine, answer_ho
 from marketplace.domain.service_line_bill import list_spans
 from marketplace.domain.service_line_commands import CorrectHours, ReportHours, Spans, VoidHours
 from marketplace.domain.usage import USAGE, Answer, IdentifyReadings, Usage
+from marketplace.domain.usage_commands import answer_not_taken
 from marketplace.runtime.commands.service_lines import load_service_line
 from marketplace.runtime.handler import Handler, Receipt
 from marketplace.runtime.unit import Context, Unit
@@ -45,6 +46,7 @@ class Report:
         await unit.decide(SERVICE_LINE, self.line_id, command)
         self.answers = [answer for answer, _ in answers]
         accepted = tuple(reading.reading_id for _, reading in answers if reading is not None)
+        unit.says_no |= not accepted and any(answer.outcome == "rejected" for answer in self.answers)
         if accepted:
             source_id = self._name_source(line)
             identify = IdentifyReadings(
@@ -90,7 +92,10 @@ async def report_hours(
     receipt = await handler.run(context, SERVICE_LINE, line_id, report.work)
     if not report.answers:
         line, command = await report.build(Unit(handler.cache, context))
-        report.answers = [answer for answer, _ in answer_hours(command, line)]
+        answers = answer_hours(command, line)
+        report.answers = [
+            answer if reading is None else answer_not_taken(answer.reading_id) for answer, reading in answers
+        ]
     return receipt, report.answers
 
 
