@@ -20,6 +20,8 @@ from marketplace.clearing.prospects import Prospects, list_affordable
 
 LOSS_MAX: Final = 0.1
 """How much of its worth a placement may lose at the shadow prices and still be considered."""
+KEPT_MAX: Final = 33_000
+"""Placements that a dive considers at most: those that lose least."""
 SHARE_OF_LEFT: Final = 0.02
 SHARE_OF_ALL: Final = 0.001
 """How much of the worth that is open, and at least how much of all, a step decides."""
@@ -45,13 +47,20 @@ THREADS: Final = 2
 
 def dive_from_relaxation(grid: Grid, prospects: Prospects, tables: tuple[WayTable, RowTable]) -> Allocation:
     """Return the best of several dives, two side by side, each filled up with the orders that still find a place."""
-    kept = np.flatnonzero(prospects.loss <= LOSS_MAX * prospects.worth)
+    kept = _choose_kept(prospects)
     if not len(kept):
         return Allocation(grid)
     bents = BENTS_OF_MANY if len(prospects.order) > COLUMNS_MANY else BENTS
     with ThreadPoolExecutor(THREADS) as threads:
         found = list(threads.map(lambda bent: _Dive(grid, prospects, tables, (kept, bent)).run(), bents))
     return max(found, key=lambda allocation: allocation.total)
+
+
+def _choose_kept(prospects: Prospects) -> Integers:
+    """Return the placements that lose little of their worth."""
+    kept = np.flatnonzero(prospects.loss <= LOSS_MAX * prospects.worth)
+    share = prospects.loss[kept] / np.maximum(prospects.worth[kept], 1.0)
+    return np.sort(kept[np.argsort(share, kind="stable")[:KEPT_MAX]])
 
 
 class _Dive:
@@ -108,7 +117,14 @@ class _Dive:
         return self.allocation
 
     def _solve(self) -> Floats | None:
+        """Return what the relaxation wants of each placement, None where it cannot be solved.
+
+        From where it was, the solver now and then ends without an answer; then it begins anew, once.
+        """
         self.solver.run()
+        if self.solver.getModelStatus() == highspy.HighsModelStatus.kUnknown:
+            self.solver.clearSolver()
+            self.solver.run()
         if self.solver.getModelStatus() != highspy.HighsModelStatus.kOptimal:
             return None
         return np.array(self.solver.getSolution().col_value)[: len(self.order)]

@@ -1,8 +1,10 @@
 """A dive from the relaxation ends in whole placements that keep every rule and that prices can support."""
 
+import highspy
+import numpy as np
 import pytest
 
-from marketplace.clearing import solving
+from marketplace.clearing import diving, solving
 from marketplace.clearing.bound import bound_of, solve_relaxation
 from marketplace.clearing.diving import dive_from_relaxation
 from marketplace.clearing.engine import clear
@@ -62,3 +64,45 @@ def test_a_large_book_begins_with_a_dive(monkeypatch):
     assert find_violations(made, dived) == ()
     monkeypatch.setattr(solving, "has_equals", lambda _: True)
     assert clear(made, seed=1, iterations=0).certificate.welfare_usd < dived.certificate.welfare_usd
+
+
+class Stumbling:
+    """A solver that once, after some runs, says that it does not know how its run ended, as HiGHS at times does."""
+
+    def __init__(self, solver, runs):
+        self.solver, self.left, self.cleared = solver, runs, 0
+
+    def __getattr__(self, name):
+        return getattr(self.solver, name)
+
+    def run(self):
+        self.left -= 1
+        return self.solver.run()
+
+    def getModelStatus(self):  # noqa: N802 - the solver's own name
+        return highspy.HighsModelStatus.kUnknown if self.left == 0 else self.solver.getModelStatus()
+
+    def clearSolver(self):  # noqa: N802 - the solver's own name
+        self.cleared += 1
+        return self.solver.clearSolver()
+
+
+def test_a_dive_goes_on_where_the_solver_stumbles():
+    grid, prospects, tables, bound = prepare(market_book(4))
+    kept = np.flatnonzero(prospects.loss <= prospects.worth / 10)
+    dive = diving._Dive(grid, prospects, tables, (kept, diving.BENTS[0]))
+    dive.solver = Stumbling(dive.solver, 3)
+    found = dive.run()
+    assert dive.solver.cleared == 1
+    assert dive.solver.left < -10
+    assert greedy(grid, prospects).total < found.total <= bound
+
+
+def test_a_dive_considers_only_so_many_placements_those_that_lose_least(monkeypatch):
+    _, prospects, _, _ = prepare(market_book(4))
+    many = diving._choose_kept(prospects)
+    monkeypatch.setattr(diving, "KEPT_MAX", 500)
+    few = diving._choose_kept(prospects)
+    assert len(few) == 500 < len(many)
+    share = prospects.loss / prospects.worth
+    assert share[few].max() <= share[np.setdiff1d(many, few)].min()
