@@ -28,7 +28,7 @@ WORK = Work(nodes=30, asks=80, gap=1e-4)
 WORK_WELL = Work(nodes=60, asks=160, gap=1e-4)
 LIGHT_WORK = Work(nodes=10, asks=30, gap=5e-4)
 """Of small programs, hard ones are given up early: another stretch of pools and time gains more by then."""
-WORK_OF_WHOLE = Work(nodes=10, asks=45, gap=2e-4)
+WORK_OF_WHOLE = Work(nodes=100, asks=120, gap=2e-4)
 WORK_OF_NARROW = Work(nodes=30, asks=60, gap=3e-4)
 NARROW_LOSS = 0.001
 """How much of the bound a placement may lose and still be in the narrow program about every order."""

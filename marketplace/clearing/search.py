@@ -116,7 +116,8 @@ def improve(
             programs.run(threads)
             settle(allocation, tables[2], orders[done % slices :: slices])
             idle = 0 if allocation.total > before * (1 + GAIN_RELATIVE) else idle + 1
-            if done >= ROUNDS_LEAST and idle >= _patience(allocation, bound, small=small):
+            ceiling = bound if programs.unpriced is None else min(bound, programs.unpriced)
+            if done >= ROUNDS_LEAST and idle >= _patience(allocation, ceiling, small=small):
                 return done, programs.unpriced
     return rounds, programs.unpriced
 
