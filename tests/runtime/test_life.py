@@ -94,10 +94,12 @@ async def test_a_disputed_statement_settles_what_it_is_resolved_to(market, by):
                 market.handler, provider, statement, gpu_seconds=half + 1, reason="they were not"
             )
         assert caught.value.code == "concession_above_claim"
-        other_side = market.context(trade.startup)
-        with pytest.raises(Refusal) as caught:
-            await statements.resolve_statement(market.handler, other_side, statement, gpu_seconds=half, reason="mine")
-        assert (caught.value.code, caught.value.facts["allowed"]) == ("wrong_side", ["provider"])
+        for side, party in (("startup", trade.startup), ("holder", trade.fund)):
+            context = market.context(party)
+            with pytest.raises(Refusal) as caught:
+                await statements.resolve_statement(market.handler, context, statement, gpu_seconds=half, reason="mine")
+            assert caught.value.code == "wrong_side"
+            assert caught.value.facts == {"id": statement, "side": side, "allowed": ["provider"]}
         resolver = market.context(trade.provider if by == "provider" else None)
         await statements.resolve_statement(market.handler, resolver, statement, gpu_seconds=half, reason="agreed")
         await market.until("grant", grant.issued.grant_id, "completed")

@@ -43,9 +43,18 @@ async def load_grant(unit: Unit, grant_id: str, *sides: str) -> Grant:
     grant: Grant | None = await unit.load(GRANT, grant_id)
     if grant is None:
         raise refuse_unknown("grant", grant_id)
-    parties = {"startup": grant.startup_id, "provider": grant.issued.provider_id}
-    require_side(unit.context, parties, sides, "grant", grant_id)
+    require_side(unit.context, list_sides(grant), sides, "grant", grant_id)
     return grant
+
+
+def list_sides(grant: Grant) -> dict[str, str | None]:
+    """Return who is on each side of a grant and of its statements; no holder where nothing is paid in equity."""
+    equity = grant.issued.equity
+    return {
+        "startup": grant.startup_id,
+        "provider": grant.issued.provider_id,
+        "holder": None if equity is None else equity.holder_id,
+    }
 
 
 async def _change(handler: Handler, context: Context, grant_id: str, side: str, command: GrantCommand) -> Receipt:

@@ -19,7 +19,7 @@ from marketplace.domain.statement import (
     Statement,
 )
 from marketplace.domain.usage import USAGE, Usage, count_gpu_seconds, name_usage
-from marketplace.runtime.commands.grants import load_grant
+from marketplace.runtime.commands.grants import list_sides, load_grant
 from marketplace.runtime.commands.ownership import require_side
 from marketplace.runtime.commands.rolling import settle_service
 from marketplace.runtime.commands.service_statements import build_resolution, find_bill
@@ -92,7 +92,8 @@ async def _load_statement(unit: Unit, statement_id: str, *sides: str) -> Stateme
     statement: Statement | None = await unit.load(STATEMENT, statement_id)
     if statement is None:
         raise refuse_unknown("statement", statement_id)
-    parties = {"startup": statement.issued.startup_id, "provider": statement.issued.provider_id}
+    grant = await _get_grant(unit, statement.issued.grant_id)
+    parties = {**list_sides(grant), "startup": statement.issued.startup_id}
     require_side(unit.context, parties, sides, "statement", statement_id)
     return statement
 
