@@ -4,6 +4,7 @@ Invariants: no pool carries more than its lots offer; every accepted order's val
 asks over its run, which is the lowest uniform price that could be charged, so that prices exist for every state.
 """
 
+from collections.abc import Iterable
 from copy import copy
 from dataclasses import dataclass
 
@@ -233,14 +234,13 @@ class Allocation:
 
     def _losing(self, pool: int, top: Floats, begin: int, end: int) -> list[int]:
         losing = []
+        sums = [0, *np.cumsum(top.astype(np.int64)).tolist()]
+        ways, wishes = self.grid.ways, self.grid.wishes
         for order in self.members[pool]:
             way, start = self.placed[order]  # type: ignore[misc]
-            duration = self.grid.wishes[order].duration
-            if (
-                start < end
-                and start + duration > begin
-                and top[start : start + duration].sum() > self.grid.ways[way].value * duration
-            ):
+            duration = wishes[order].duration
+            finish = start + duration
+            if start < end and finish > begin and sums[finish] - sums[start] > ways[way].value * duration:
                 losing.append(order)
         return losing
 
@@ -249,11 +249,11 @@ class Allocation:
         yard = self.grid.yards[pool]
         return bool(stack(yard, self.loads[pool], 0, self.grid.periods)[2].any())
 
-    def losing(self) -> list[int]:
-        """Return every accepted order whose value is under the lowest price that could be charged."""
+    def losing(self, pools: Iterable[int] | None = None) -> list[int]:
+        """Return the accepted orders, of some pools or of all, whose value is under the lowest price possible."""
         return [
             order
-            for pool in range(len(self.members))
+            for pool in (range(len(self.members)) if pools is None else pools)
             for order in self._losing(pool, self.top[pool], 0, self.grid.periods)
         ]
 

@@ -13,7 +13,7 @@ from fractions import Fraction
 from itertools import accumulate
 
 from marketplace.clearing.model import Bid, Book, Decision, Lot, LotShare, Match, Order, Reason
-from marketplace.clearing.money import micro, usd
+from marketplace.clearing.money import micro, say_rate, show, usd
 
 Cell = tuple[str, int]
 
@@ -173,8 +173,8 @@ class _Left:
         least = min({order.nodes, *order.sizes})
         return Reason(
             "nothing_left",
-            f"of what the other orders left, at most {most} nodes ask {price} or less over {order.duration_periods}"
-            f" periods of its window; it takes {least} or more",
+            f"of what the other orders left, at most {most} nodes ask {say_rate(show(price))} USD per GPU-hour or less"
+            f" over {order.duration_periods} periods of its window; it takes {least} or more",
             {"nodes_left": str(most), "nodes_least": str(least), "price_usd_per_gpu_hour": str(price)},
         )
 

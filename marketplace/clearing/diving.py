@@ -40,20 +40,20 @@ class Bent:
 
 
 BENTS: Final = (Bent(2.0), Bent(1.5), Bent(0.5), Bent(1.0))
-BENTS_OF_MANY: Final = BENTS[:2]
+COLUMNS_FEW: Final = 3_000
 COLUMNS_MANY: Final = 30_000
+"""Of a book of fewer placements, which is soon decided as a whole, and of one of more, there are only two dives."""
 THREADS: Final = 2
 
 
-def dive_from_relaxation(grid: Grid, prospects: Prospects, tables: tuple[WayTable, RowTable]) -> Allocation:
-    """Return the best of several dives, two side by side, each filled up with the orders that still find a place."""
+def dive_from_relaxation(grid: Grid, prospects: Prospects, tables: tuple[WayTable, RowTable]) -> list[Allocation]:
+    """Return what several dives find, two side by side, each filled up with the orders that still find a place."""
     kept = _choose_kept(prospects)
     if not len(kept):
-        return Allocation(grid)
-    bents = BENTS_OF_MANY if len(prospects.order) > COLUMNS_MANY else BENTS
+        return [Allocation(grid)]
+    bents = BENTS if COLUMNS_FEW < len(prospects.order) <= COLUMNS_MANY else BENTS[:2]
     with ThreadPoolExecutor(THREADS) as threads:
-        found = list(threads.map(lambda bent: _Dive(grid, prospects, tables, (kept, bent)).run(), bents))
-    return max(found, key=lambda allocation: allocation.total)
+        return list(threads.map(lambda bent: _Dive(grid, prospects, tables, (kept, bent)).run(), bents))
 
 
 def _choose_kept(prospects: Prospects) -> Integers:

@@ -18,27 +18,33 @@ SHORT_RELATIVE = 1e-9
 WHOLE_LEAST = 0.5
 WITHOUT = ("mip_allow_restart", "mip_detect_symmetry", "mip_heuristic_run_root_reduced_cost")
 """What the solver does without: on the programs of a search each takes longer than what it finds is worth."""
+DIVES = ("mip_heuristic_run_rens", "mip_heuristic_run_rins")
 ASKED = highspy.cb.HighsCallbackType.kCallbackMipInterrupt
 
 
 @dataclass(frozen=True, slots=True)
 class Work:
-    """How hard the solver tries: nodes, how often it may ask to go on, and the relative gap at which it may stop."""
+    """How hard the solver tries: nodes, how often it may ask to go on, and the relative gap at which it may stop.
+
+    `dives` says whether it may search below its root for good answers, which is done without asking to go on.
+    """
 
     nodes: int
     asks: int
     gap: float
+    dives: bool = True
 
 
 @dataclass(frozen=True, slots=True)
 class Answer:
     """Which placements to take, None where nothing was found, and whether the gap that was asked for is proven.
 
-    `bound` is what the solver says that no answer is worth more than, in US dollars.
+    `worth` is what the answer is worth, `bound` what the solver says that no answer is worth more than, in US dollars.
     """
 
     taken: Flags | None
     proven: bool
+    worth: float = -math.inf
     bound: float = math.inf
 
 
@@ -67,7 +73,7 @@ def solve_program(program: Program, begin: Floats, work: Work) -> Answer:
             break
     proven = solver.getModelStatus() == highspy.HighsModelStatus.kOptimal
     bound = max(objective, solver.getInfo().mip_dual_bound)
-    return Answer(np.asarray(values[:count] > WHOLE_LEAST), proven=proven, bound=bound)
+    return Answer(np.asarray(values[:count] > WHOLE_LEAST), proven=proven, worth=objective, bound=bound)
 
 
 def _limit(solver: Any, work: Work) -> Any:
@@ -81,7 +87,7 @@ def _limit(solver: Any, work: Work) -> Any:
 
     solver.setOptionValue("mip_max_nodes", work.nodes)
     solver.setOptionValue("mip_rel_gap", work.gap)
-    for name in WITHOUT:
+    for name in WITHOUT if work.dives else (*WITHOUT, *DIVES):
         solver.setOptionValue(name, False)  # noqa: FBT003 - the solver's own interface
     solver.setCallback(ask, None)
     solver.startCallback(ASKED)

@@ -84,7 +84,9 @@ def _bring_in(allocation: Allocation, entry: Entry) -> bool:
     allocation.place(entry.way, entry.start)
     for victim in entry.victims:
         allocation.insert(victim)
-    if allocation.total > before + TOLERANCE_MICRO and not allocation.losing() and not allocation.breaks_rules():
+    pools = {allocation.grid.ways[placing[0]].pool for order in entry.victims if (placing := allocation.placed[order])}
+    pools.add(allocation.grid.ways[entry.way].pool)
+    if allocation.total > before + TOLERANCE_MICRO and not allocation.losing(pools) and not allocation.breaks_rules():
         return True
     allocation.restore(placed)
     allocation.total = before

@@ -5,6 +5,7 @@ from fractions import Fraction
 
 MICRO = 1_000_000
 CENT_MICRO = 10_000
+CENT = Decimal("0.01")
 _EXACT = Context(prec=60)
 
 
@@ -40,8 +41,20 @@ def ratio_up(part: Decimal, whole: Decimal) -> Decimal:
 
 
 def show(amount: Fraction | Decimal) -> str:
-    """Write an amount for a sentence: plain, at most six places."""
+    """Write an amount as a fact: plain, at most six places."""
     value = amount if isinstance(amount, Decimal) else Decimal(amount.numerator) / Decimal(amount.denominator)
     rounded = Context(prec=60, rounding=ROUND_HALF_EVEN).quantize(value, Decimal("0.000001"))
     text = format(rounded, "f").rstrip("0").rstrip(".")
     return text or "0"
+
+
+def say_rate(fact: str) -> str:
+    """Write a price per GPU-hour, known by its fact, for a sentence: two places, or as many more as it has."""
+    whole, _, places = fact.partition(".")
+    return f"{whole}.{places:0<2}"
+
+
+def say_amount(amount: Decimal, rounding: str = ROUND_HALF_EVEN) -> str:
+    """Write an amount for a sentence, in cents and with thousands apart; less than a cent is said to be that."""
+    cents = Context(prec=60, rounding=rounding).quantize(amount, CENT)
+    return "less than 0.01" if amount > 0 and cents == 0 and rounding == ROUND_HALF_EVEN else f"{cents:,f}"

@@ -7,6 +7,7 @@ the same time, each in one thread with a limit on nodes, never on time, so that 
 
 import math
 import random
+from collections.abc import Iterable
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from fractions import Fraction
@@ -26,16 +27,20 @@ from marketplace.clearing.taken import Taken
 THREADS = 2
 WORK = Work(nodes=30, asks=80, gap=1e-4)
 WORK_WELL = Work(nodes=60, asks=160, gap=1e-4)
+WORK_WIDE = Work(nodes=60, asks=160, gap=2e-4)
 LIGHT_WORK = Work(nodes=10, asks=30, gap=5e-4)
 """Of small programs, hard ones are given up early: another stretch of pools and time gains more by then."""
-WORK_OF_WHOLE = Work(nodes=100, asks=120, gap=2e-4)
-WORK_OF_NARROW = Work(nodes=30, asks=60, gap=3e-4)
-NARROW_LOSS = 0.001
-"""How much of the bound a placement may lose and still be in the narrow program about every order."""
+WORK_OF_WHOLE = Work(nodes=100, asks=200, gap=2e-4, dives=False)
+ENOUGH = 5e-5
+"""The share by which a small book may be short of what is proven when its search ends before the first round."""
+WORK_OF_LEAN = Work(nodes=50, asks=60, gap=3e-4)
+LEAN_LOSS = 0.003
+"""How much of its worth a placement may lose at the shadow prices and still be in a lean program about every order."""
 WIDTHS = (2, 3, 5, 8)
 """How long a neighbourhood may be, in mean durations of orders."""
 LOSSES = (0.01, 0.03, 0.1)
 LOSSES_NARROW = (0.003, 0.01, 0.03)
+LOSSES_LEAN = (0.0, 0.0, 0.001, 0.003)
 """How much of its worth a placement may lose at the shadow prices and still be considered."""
 SPAN_LEAST = 4
 SHRINK = 0.8
@@ -78,7 +83,8 @@ class Neighbourhoods:
 
     Attributes:
         unpriced: US dollars that no allocation is worth more than, whether prices suit it or not; None until the
-            program about every order has proven it.
+            program about every order has proven it to within its gap.
+        worth: US dollars of the best allocation that a program about every order found, whether prices suit it or not.
     """
 
     def __init__(
@@ -93,11 +99,13 @@ class Neighbourhoods:
         self.prospects = prospects
         self.ways, self.table, self.shadow = tables
         self.unpriced: Fraction | None = None
+        self.worth = -math.inf
         self.pick, self.reach = choice
         durations = [self.grid.wishes[order].duration for order in np.unique(prospects.order).tolist()]
         self.duration = sum(durations) / max(1, len(durations))
         meets = np.zeros((len(self.grid.wishes), len(self.grid.yards)))
         meets[prospects.order, prospects.pool] = 1.0
+        self.members = [np.flatnonzero(prospects.pool == pool) for pool in range(len(self.grid.yards))]
         self.kinship = meets.T @ meets
         np.fill_diagonal(self.kinship, 0.0)
 
@@ -107,19 +115,24 @@ class Neighbourhoods:
         for task, chosen in zip(tasks, threads.map(self._solve, tasks), strict=True):
             self._apply(task, chosen)
 
-    def begin_whole(self, threads: ThreadPoolExecutor, loss_max: float = math.inf) -> Whole:
-        """Begin to decide about every order anew in one program, beside what follows.
+    def begin_whole(self, threads: ThreadPoolExecutor) -> Whole:
+        """Begin to decide about every order anew in one program, beside what follows."""
+        return self._begin(threads, np.arange(len(self.prospects.order)), WORK_OF_WHOLE)
 
-        Args:
-            threads: Where the program runs.
-            loss_max: Micro-dollars that a placement may lose at the shadow prices and still be considered. Without the
-                others a program soon comes to a good answer; it only proves what holds among those that it considers.
+    def begin_lean(self, threads: ThreadPoolExecutor, starts: Iterable[Allocation]) -> Whole:
+        """Begin to decide about every order anew by the placements that lose little and those of some allocations.
+
+        Without the others a program soon comes to a good answer; it only proves what holds among them.
         """
-        view = self._view()
+        good = self.prospects.loss <= LEAN_LOSS * self.prospects.worth
+        for allocation in (self.allocation, *starts):
+            found = (self.prospects.find(placing) for placing in allocation.placed if placing is not None)
+            good[[at for at in found if at is not None]] = True
+        return self._begin(threads, np.flatnonzero(good), WORK_OF_LEAN)
+
+    def _begin(self, threads: ThreadPoolExecutor, columns: Integers, work: Work) -> Whole:
         orders = np.unique(self.prospects.order)
-        columns = np.flatnonzero((self.prospects.loss <= loss_max) | view.current)
-        fixed, incumbent = np.zeros(self.table.rows), view.current[columns].astype(np.float64)
-        work = WORK_OF_WHOLE if math.isinf(loss_max) else WORK_OF_NARROW
+        fixed, incumbent = np.zeros(self.table.rows), self._view().current[columns].astype(np.float64)
         task = Task(columns, orders, fixed, incumbent, self._taken_by_others(orders), work)
         return Whole(task, threads.submit(self._answer, task))
 
@@ -127,17 +140,17 @@ class Neighbourhoods:
         """Take the answer about every order over where it is worth more than what was found meanwhile.
 
         Returns:
-            Whether no clearing can be worth more, within the gap of that program; where prices took nothing off it.
+            Whether it is proven that no clearing is worth noticeably more than what is found.
         """
         answer, task = whole.answer.result(), whole.task
         if answer.taken is None:
             return False
-        proven = answer.proven and len(task.columns) == len(self.prospects.order)
-        if proven and math.isfinite(answer.bound):
+        self.worth = max(self.worth, answer.worth)
+        known = max(self.worth, self.allocation.total / MICRO) * (1 + task.work.gap)
+        if len(task.columns) == len(self.prospects.order) and answer.bound <= known:
             self.unpriced = Fraction(math.ceil(Fraction(answer.bound) * MICRO), MICRO)
-        chosen = task.columns[answer.taken]
-        self._apply(task, chosen)
-        return proven and np.array_equal(np.flatnonzero(self._view().current), chosen)
+        self._apply(task, task.columns[answer.taken])
+        return self.unpriced is not None and self.allocation.total >= float(self.unpriced) * MICRO * (1 - ENOUGH)
 
     def _choose(self) -> list[Task]:
         count, view = len(self.grid.yards), self._view()
@@ -217,9 +230,10 @@ class Neighbourhoods:
     def _columns(self, view: "_View", inside: Flags, begin: int, end: int) -> Integers:
         prospects = self.prospects
         stays = view.free & ((view.where < 0) | (inside[view.where] & (view.begins >= begin) & (view.ends <= end)))
-        mask = inside[prospects.pool] & stays[prospects.order] & (view.good | view.current)
-        mask &= (prospects.columns.start >= begin) & (prospects.end <= end)
-        return np.flatnonzero(mask)
+        mine = np.sort(np.concatenate([self.members[pool] for pool in np.flatnonzero(inside).tolist()]))
+        mine = mine[(prospects.columns.start[mine] >= begin) & (prospects.end[mine] <= end)]
+        found: Integers = mine[stays[prospects.order[mine]] & (view.good[mine] | view.current[mine])]
+        return found
 
     def _task(self, columns: Integers, orders: Integers, view: "_View") -> Task:
         """Fix what stays, and drop placements that what stays already prices out or leaves no room for."""
@@ -290,7 +304,7 @@ class Neighbourhoods:
             allocation.restore(placed)
             allocation.total = before
             return
-        if losing := allocation.with_children(allocation.losing()):
+        if losing := allocation.with_children(allocation.losing(pools)):
             for order in losing:
                 allocation.remove(order)
             for order in dict.fromkeys(losing + orders):

@@ -16,7 +16,7 @@ from marketplace.clearing.allocation import Allocation
 from marketplace.clearing.carrying import stack, stack_alone
 from marketplace.clearing.grid import Grid, Wish, window_sums
 from marketplace.clearing.model import Book, Order, Reason
-from marketplace.clearing.money import MICRO, show, usd
+from marketplace.clearing.money import MICRO, say_amount, say_rate, show, usd
 from marketplace.clearing.pricing import Micros
 from marketplace.clearing.relaxing import find_conflict, list_relaxations, tell_conflict
 from marketplace.clearing.ruled import list_rule_reasons
@@ -67,7 +67,7 @@ def list_reasons(
         facts["price_to_win_guarantee"] = "exact" if to_win.exact else "indicative"
     found = list_rule_reasons(book, allocation, order)
     if all(_margin_alone(grid, wish, way) <= 0 for way in wish.ways):
-        worth, ask = facts["value_usd_per_gpu_hour"], facts["ask_usd_per_gpu_hour"]
+        worth, ask = say_rate(facts["value_usd_per_gpu_hour"]), say_rate(facts["ask_usd_per_gpu_hour"])
         text = f"worth {worth} USD per GPU-hour where the cheapest asks come to {ask}"
         found.append(Reason("below_ask", text, facts))
     gain, way, at_start = regret_micros(allocation, prices, order)
@@ -76,13 +76,13 @@ def list_reasons(
         why = "no whole placement is worth more than what it would displace"
         if found:
             why = "what was said before keeps it out"
-        text = f"in the money on {pool_id} by {show(usd(gain))} USD at the published prices, but {why}"
+        text = f"in the money on {pool_id} by {say_amount(usd(gain))} USD at the published prices, but {why}"
         more = {"pool_id": pool_id, "start_period": str(at_start), "regret_usd": show(usd(gain))}
         found.append(Reason("paradoxically_rejected", text, facts | more))
     if not found:
         text = (
             f"orders that together are worth as much or more took the capacity, and its value of"
-            f" {facts['value_usd_per_gpu_hour']} USD per GPU-hour is not above the published prices"
+            f" {say_rate(facts['value_usd_per_gpu_hour'])} USD per GPU-hour is not above the published prices"
         )
         found.append(Reason("outbid", text, facts))
     found[0] = replace(found[0], facts={**found[0].facts, **list_relaxations(allocation, order)})

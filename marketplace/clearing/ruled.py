@@ -6,12 +6,13 @@ has less left than it would take).
 """
 
 from collections.abc import Callable
+from decimal import ROUND_CEILING, ROUND_FLOOR
 
 import numpy as np
 
 from marketplace.clearing.allocation import Allocation
 from marketplace.clearing.model import Book, Reason
-from marketplace.clearing.money import show, usd
+from marketplace.clearing.money import say_amount, show, usd
 
 
 def find_rival(allocation: Allocation, way: int, start: int, worth: Callable[[Allocation, int], float]) -> int | None:
@@ -89,5 +90,7 @@ def _limit_reached(allocation: Allocation, order: int) -> list[Reason]:
         left = np.min(taken.rules.span_room[spans[0], span] - taken.span[spans[0], span])
         needed = dict(taken.rules.span_uses[way])[spans[0]]
     facts = {"limit_id": limit_id, "left": show(usd(int(left))), "needed": show(usd(needed))}
-    text = f"of the limit {limit_id} {facts['left']} is left, and this order would take {facts['needed']}"
+    amounts = say_amount(usd(int(left)), ROUND_FLOOR), say_amount(usd(needed), ROUND_CEILING)
+    rest, need = (amount.removesuffix(".00") for amount in amounts)
+    text = f"of the limit {limit_id} {rest} is left, and this order would take {need}"
     return [Reason("limit_reached", text, facts)]

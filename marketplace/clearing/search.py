@@ -4,6 +4,7 @@ Budgets are counts, never seconds, and every random choice comes from one seed, 
 """
 
 import random
+from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from fractions import Fraction
 
@@ -16,10 +17,11 @@ from marketplace.clearing.marginal import settle
 from marketplace.clearing.money import MICRO
 from marketplace.clearing.neighbourhood import (
     LIGHT_WORK,
+    LOSSES_LEAN,
     LOSSES_NARROW,
-    NARROW_LOSS,
     THREADS,
     WORK_WELL,
+    WORK_WIDE,
     Neighbourhoods,
     Reach,
 )
@@ -31,16 +33,24 @@ RUINS_PER_ROUND = 100
 RUINS_FIRST_PER_ORDER = 2
 SETTLE_ROUNDS = 24
 PATIENCE_ROUNDS = 16
-PATIENCE_ROUNDS_SMALL = 2
+PATIENCE_ROUNDS_SMALL = 3
 PATIENCE_ROUNDS_SHORT = 4
 SHORT_OF_BOUND = 0.03
 """A small book goes on for longer where what it has is short of the bound by this share: prices may have cost much."""
 SMALL_COLUMNS_MAX = 3_000
 ROUNDS_LEAST = 2
-SMALL_REACH = Reach(columns=250, pools=6, batch=4, work=LIGHT_WORK)
+REACHES_OF_SMALL = (
+    Reach(columns=700, pools=20, batch=2, work=LIGHT_WORK, losses=LOSSES_NARROW),
+    Reach(columns=250, pools=6, batch=4, work=LIGHT_WORK),
+)
+"""The first decides about most of a small book anew, without the placements that lose much."""
 LIGHT_REACH = Reach(columns=250, pools=8, batch=6, work=LIGHT_WORK)
 REACHES = (Reach(columns=350, pools=8, batch=6, work=WORK_WELL, losses=LOSSES_NARROW), LIGHT_REACH)
 """Rounds take turns: programs that are mostly solved to the end, and small ones, which cost a third."""
+REACHES_WIDE = (Reach(columns=600, pools=16, batch=4, work=WORK_WIDE, losses=LOSSES_LEAN),)
+"""More orders, each with only the placements that lose least: at twice the cost a round they get further in the end."""
+COLUMNS_WIDE_MAX = 30_000
+"""Placements of a book up to which there is time for that."""
 REACHES_OF_EQUALS = (Reach(columns=500, pools=8, batch=6), LIGHT_REACH)
 EQUAL_LOSS = 0.003
 EQUALS_MIN = 8
@@ -85,10 +95,20 @@ def improve(
     *,
     seed: int,
     rounds: int,
+    starts: Sequence[Allocation] = (),
 ) -> tuple[int, Fraction | None]:
     """Improve an allocation in place for a number of rounds, fewer when it stops helping.
 
     Every step keeps the welfare or raises it, and none looks at the number of rounds: more of them never give less.
+
+    Args:
+        allocation: Where to begin.
+        prospects: The book's placements.
+        tables: The book's ways and rows, and the prices of scarcity.
+        bound: US dollars that no allocation is worth more than.
+        seed: Decides every random choice.
+        rounds: How many at most.
+        starts: Other allocations, of which a small book's first program may take placements.
 
     Returns:
         The rounds done, and the US dollars that no allocation is worth more than, whether prices suit it or not; None
@@ -99,7 +119,7 @@ def improve(
         return 0, None
     ruin = Ruin(allocation, prospects, pick)
     small = len(prospects.order) <= SMALL_COLUMNS_MAX
-    reaches = (SMALL_REACH,) if small else choose_reaches(prospects)
+    reaches = choose_reaches(prospects)
     programs = Neighbourhoods(allocation, prospects, tables, (pick, reaches[0]))
     slices = 1 if small else SETTLE_ROUNDS
     orders = np.unique(prospects.order).tolist()
@@ -107,7 +127,7 @@ def improve(
     settle(allocation, tables[2], sorted(orders, key=lambda order: -prospects.best[order]))
     idle = 0
     with ThreadPoolExecutor(THREADS) as threads:
-        if small and _decide_whole(programs, threads):
+        if small and _decide_whole(programs, threads, starts):
             return 0, programs.unpriced
         for done in range(1, rounds + 1):
             before = allocation.total
@@ -130,21 +150,25 @@ def _patience(allocation: Allocation, bound: Fraction, *, small: bool) -> int:
     return PATIENCE_ROUNDS_SHORT if short else PATIENCE_ROUNDS_SMALL
 
 
-def _decide_whole(programs: Neighbourhoods, threads: ThreadPoolExecutor) -> bool:
+def _decide_whole(programs: Neighbourhoods, threads: ThreadPoolExecutor, starts: Sequence[Allocation]) -> bool:
     """Decide about every order at once, by all placements and, at the same time, by those alone that lose little.
 
     Returns:
-        Whether no clearing can be worth more, within the gap of the program about all placements.
+        Whether it is proven that no clearing is worth noticeably more than what is found.
     """
     whole = programs.begin_whole(threads)
-    narrow = programs.begin_whole(threads, NARROW_LOSS * programs.allocation.total)
-    programs.end_whole(narrow)
+    lean = programs.begin_lean(threads, starts)
+    programs.end_whole(lean)
     return programs.end_whole(whole)
 
 
 def choose_reaches(prospects: Prospects) -> tuple[Reach, ...]:
-    """Return what the rounds of a large book take turns with: larger programs where few placements are equally good."""
-    return REACHES_OF_EQUALS if has_equals(prospects) else REACHES
+    """Return what the rounds of a book take turns with, by its size and whether many placements are equally good."""
+    if len(prospects.order) <= SMALL_COLUMNS_MAX:
+        return REACHES_OF_SMALL
+    if has_equals(prospects):
+        return REACHES_OF_EQUALS
+    return REACHES_WIDE if len(prospects.order) <= COLUMNS_WIDE_MAX else REACHES
 
 
 def has_equals(prospects: Prospects) -> bool:

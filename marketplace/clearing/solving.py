@@ -22,9 +22,9 @@ BOUND_RELATIVE = 1e-9
 """How near the bound an allocation is when nothing is left to search for."""
 ROUNDS_SMALL = 40
 ROUNDS_LEAST = 16
-ROUNDS_USUAL = 110
+ROUNDS_USUAL = 50
 ROUNDS_MAX = 120
-COLUMNS_PER_ROUND = 150
+COLUMNS_PER_ROUND = 300
 COLUMNS_MANY = 30_000
 ROUNDS_OF_MANY_LEAST = 96
 COLUMNS_PER_ROUND_OF_MANY = 1_500
@@ -59,9 +59,10 @@ def solve(grid: Grid, seed: int, iterations: int | None) -> Solved:
     shadow = solve_relaxation(grid, ways, table, distinct, seed)
     bound = bound_of(grid, ways, columns, shadow)
     prospects = Prospects(grid, ways, distinct, shadow)
-    allocation = greedy(grid, prospects)
-    if len(distinct.way) > SMALL_COLUMNS_MAX and not has_equals(prospects):
-        allocation = max(allocation, dive_from_relaxation(grid, prospects, (ways, table)), key=lambda one: one.total)
+    starts = [greedy(grid, prospects)]
+    if len(columns.way) > EXACT_COLUMNS_MAX and not has_equals(prospects):
+        starts += dive_from_relaxation(grid, prospects, (ways, table))
+    allocation = max(starts, key=lambda start: start.total)
     unpriced: Fraction | None = None
     if len(columns.way) <= EXACT_COLUMNS_MAX:
         found, proven, unpriced_micro = solve_exactly(grid, EXACT_EFFORT)
@@ -74,7 +75,8 @@ def solve(grid: Grid, seed: int, iterations: int | None) -> Solved:
     rounds = default_rounds(len(columns.way)) if iterations is None else iterations
     if allocation.total >= float(bound) * MICRO * (1 - BOUND_RELATIVE):
         return Solved(allocation, shadow, bound, 0, proven=False, unpriced=bound if unpriced is None else unpriced)
-    done, ceiling = improve(allocation, prospects, (ways, table, shadow), bound, seed=seed, rounds=rounds)
+    tables = ways, table, shadow
+    done, ceiling = improve(allocation, prospects, tables, bound, seed=seed, rounds=rounds, starts=starts)
     return Solved(allocation, shadow, bound, done, proven=False, unpriced=ceiling if unpriced is None else unpriced)
 
 
