@@ -106,7 +106,8 @@ async def test_an_auction_whose_engine_ends_badly_fails_with_the_reason_and_runs
     await read_end(market.log)
 
 
-async def test_what_the_engine_refuses_reaches_the_log_from_its_process():
+async def test_what_the_engine_refuses_reaches_the_log_from_its_process(monkeypatch):
+    monkeypatch.setattr(worker_module, "RETRY_SECONDS", 0.005)
     market, trade = await build(MemoryLog())
     async with working(market, Script("exit 1", "exit 1", "exit 1")):
         market.clock.at = market.day(0.5)
