@@ -97,7 +97,7 @@ async def test_a_worker_builds_anew_what_another_release_made(traded, nats_serve
         await wait_for(lambda: has_reached(engine, sequence))
         worker.send_signal(signal.SIGTERM)
         assert await asyncio.to_thread(worker.wait, PATIENCE_SECONDS) == 0
-    assert (await market.state("party", last)).status == "cleared"
+    assert (await market.state("party", last)).registered.name == "Last"
     results = await verify_all(PROJECTIONS, market.log, engine)
     assert {result.name for result in results if result.differences} == set()
     told = (tmp_path / "worker.log").read_text()
