@@ -364,6 +364,7 @@ POSTS_NOTHING: Final = (
         service_line.ServiceLineProposed,
         service_line.ServiceLineApproved,
         service_line.ServiceLineDeclined,
+        service_line.ServiceLineLimited,
         usage.UsageIdentified,
         usage.UsageEvidenced,
         usage.UsageClosed,
