@@ -33,8 +33,6 @@ from marketplace.projections.projection import all_of, tags_of
 USD: Final = "USD"
 EXTERNAL: Final = "external/USD"
 CLEARING: Final = "clearing/USD"
-
-
 Rule = Callable[[Any, Subjects], tuple[Posting, ...]]
 
 
