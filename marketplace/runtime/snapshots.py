@@ -22,9 +22,9 @@ import msgspec
 import structlog
 
 import events.usage
-from marketplace.core import packed, timeline
+from marketplace.core import packed, runs, timeline
 from marketplace.core.errors import Unavailable
-from marketplace.core.packed import Packed
+from marketplace.core.packed import Packed, Parts
 from marketplace.domain import usage, usage_rules, usage_snapshot, usage_spread, usage_state
 from marketplace.domain.usage_state import Usage
 from marketplace.log.port import Head, Log
@@ -53,7 +53,7 @@ CODECS: Final[Mapping[type, Codec]] = {
         usage_snapshot.render_usage,
         usage_snapshot.parse_usage,
         usage_snapshot.weigh_usage,
-        (events.usage, packed, timeline, traces, usage, usage_rules, usage_snapshot, usage_spread, usage_state),
+        (events.usage, packed, runs, timeline, traces, usage, usage_rules, usage_snapshot, usage_spread, usage_state),
     )
 }
 """What is kept, by the type of its state; every other aggregate has a short life, and is folded."""
@@ -61,7 +61,7 @@ CODECS: Final[Mapping[type, Codec]] = {
 
 class _Content(msgspec.Struct, frozen=True, array_like=True):
     state: bytes
-    traces: list[bytes]
+    traces: Parts
 
 
 class Restored(NamedTuple):
@@ -157,7 +157,7 @@ def render(restored: Restored) -> Snapshot:
     """
     state, head, known = restored
     assert head.sequence is not None, "only what is stored is kept"
-    content = _Content(CODECS[type(state)].render(state), known.pack().list_buckets())
+    content = _Content(CODECS[type(state)].render(state), known.pack().list_parts())
     return Snapshot(
         subject=head.subject,
         fingerprint=compute_fingerprint(CODECS[type(state)].modules),
