@@ -13,7 +13,7 @@ from events.grant import EquityPart
 from events.service_line import HoursReading
 from marketplace.projections.changes import Changes
 from marketplace.projections.facts import Fact
-from marketplace.projections.projection import Projection, all_of
+from marketplace.projections.projection import Projection, all_of, tags_of
 from marketplace.projections.reading import find_one, load_all, page
 from marketplace.projections.schema import Origin, define, document, exact, instant, text, whole
 
@@ -125,7 +125,8 @@ PROJECTION: Final = Projection(
     ignores=all_of(
         "party", "site", "pool", "lot", "mandate", "order", "auction", "grant", "usage", "statement", "account",
         "instrument", "issuer", "clock", "quote", "pricelist",
-    ),
+    )
+    | tags_of(line_events.ServiceLineLimited),
 )  # fmt: skip
 
 

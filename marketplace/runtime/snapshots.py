@@ -22,7 +22,7 @@ import structlog
 from marketplace.core.code_walk import CodeWalk
 from marketplace.core.decider import Decider
 from marketplace.core.errors import Unavailable
-from marketplace.core.packed import Packed
+from marketplace.core.packed import Packed, Parts
 from marketplace.domain.usage import USAGE
 from marketplace.domain.usage_snapshot import parse_usage, render_usage, weigh_usage
 from marketplace.domain.usage_state import Usage
@@ -54,7 +54,7 @@ CODECS: Final[Mapping[type, Codec]] = {Usage: Codec(USAGE, render_usage, parse_u
 
 class _Content(msgspec.Struct, frozen=True, array_like=True):
     state: bytes
-    traces: list[bytes]
+    traces: Parts
 
 
 class Restored(NamedTuple):
@@ -165,7 +165,7 @@ def render_snapshot(restored: Restored) -> Snapshot:
 
 
 def _render_content(codec: Codec, state: object, known: Traces) -> bytes:
-    return msgspec.msgpack.encode(_Content(codec.render(state), known.pack().list_buckets()))
+    return msgspec.msgpack.encode(_Content(codec.render(state), known.pack().list_parts()))
 
 
 def _parse_content(codec: Codec, content: bytes) -> tuple[Any, Traces]:

@@ -174,5 +174,5 @@ def test_the_fingerprint_covers_whatever_code_folds_and_keeps_a_state():
 
 def test_a_snapshot_outlives_a_change_of_what_is_refused():
     codes = {code.co_name for code in snapshots.walk(CODECS[Usage]).codes}
-    assert {"evolve", "_evolve_count", "restore", "_split", "pack"} <= codes
+    assert {"evolve", "_evolve_count", "restore", "list_parts", "pack"} <= codes
     assert "decide" not in codes
