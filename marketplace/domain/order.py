@@ -135,6 +135,11 @@ class Order:
     grant_id: str | None = None
 
     @property
+    def ended(self) -> bool:
+        """Whether it ended without a match, and stays so."""
+        return self.status in {"unmatched", "cancelled", "expired"}
+
+    @property
     def ends_at(self) -> datetime:
         """Return when it ends by itself; after its latest start it can win nothing, whatever its expiry."""
         return min(self.terms.expires_at or self.terms.start_latest, self.terms.start_latest)
