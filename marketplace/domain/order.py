@@ -38,18 +38,18 @@ from events.order import (
     OrderTerms,
     OrderUnmatched,
 )
-from events.types import PrincipalTerms, Reason, StockTerms
+from events.types import PricedTerms, PrincipalTerms, Reason
 from marketplace.core.decider import Decider
 from marketplace.core.errors import Refusal
-from marketplace.core.money import require_price, require_price_per_share, require_share, require_usd
+from marketplace.core.money import require_price, require_share, require_usd
 from marketplace.domain.offer import compute_principal_max
-from marketplace.domain.order_terms import require_note_terms, require_wishes
+from marketplace.domain.order_terms import require_lasting, require_wishes
+from marketplace.domain.priced_terms import require_priced
 from marketplace.domain.priority import keeps_priority
 from marketplace.domain.refusals import refuse_exists, refuse_status, refuse_unknown, require_aware
 from marketplace.domain.service_level import require_consequence
 
-MANDATES_MAX = 4
-OFFERS_MAX = 16
+MANDATES_MAX, OFFERS_MAX = 4, 16
 
 
 class PlaceOrder(msgspec.Struct, frozen=True, kw_only=True):
@@ -229,8 +229,8 @@ def _require_equity(terms: OrderTerms) -> None:
             "mandates_too_many", f"name at most {MANDATES_MAX} mandates, each once", pointer="/terms/mandate_ids"
         )
     require_instrument(terms.instrument, "/terms/instrument")
-    require_note_terms(terms)
-    cap = None if isinstance(terms.instrument, StockTerms) else terms.instrument.valuation_cap_usd
+    require_lasting(terms)
+    cap = None if isinstance(terms.instrument, PricedTerms) else terms.instrument.valuation_cap_usd
     principal = compute_principal_max(terms)
     if cap is not None and cap < principal:
         raise Refusal(
@@ -249,8 +249,8 @@ def require_instrument(terms: PrincipalTerms, pointer: str) -> None:
     Raises:
         Refusal: ``amount_…`` or ``discount_whole``.
     """
-    if isinstance(terms, StockTerms):
-        require_price_per_share(terms.price_usd_per_share, f"{pointer}/price_usd_per_share")
+    if isinstance(terms, PricedTerms):
+        require_priced(terms, pointer)
         return
     if terms.valuation_cap_usd is not None:
         require_usd(terms.valuation_cap_usd, f"{pointer}/valuation_cap_usd")

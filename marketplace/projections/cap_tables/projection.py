@@ -258,7 +258,9 @@ def _warrant_exercised(changes: Changes, fact: Fact, event: issuer_events.Issuer
     register.stock(event.holder_id, event.class_id, event.shares)
 
 
-def _warrant_expired(changes: Changes, fact: Fact, event: issuer_events.IssuerWarrantExpired) -> None:
+def _warrant_expired(
+    changes: Changes, fact: Fact, event: issuer_events.IssuerWarrantExpired | issuer_events.IssuerWarrantCancelled
+) -> None:
     _Register(changes, fact).move("warrant", event.holder_id, event.warrant_id, -event.shares)
 
 
@@ -376,6 +378,7 @@ PROJECTION: Final = Projection(
         issuer_events.IssuerWarrantIssued: _warrant_issued,
         issuer_events.IssuerWarrantExercised: _warrant_exercised,
         issuer_events.IssuerWarrantExpired: _warrant_expired,
+        issuer_events.IssuerWarrantCancelled: _warrant_expired,
         issuer_events.IssuerDilutionLimited: _dilution_limited,
         issuer_events.IssuerFinancingOpened: _financing_opened,
         issuer_events.IssuerFinancingPriced: _financing_priced,
