@@ -1,6 +1,6 @@
 """Compute for warrants: every accepted statement buys rights in its own append, under the issuer's limit."""
 
-from datetime import timedelta
+from datetime import datetime, timedelta
 from decimal import Decimal
 from fractions import Fraction
 
@@ -135,6 +135,7 @@ async def test_an_order_for_a_warrant_is_kept_to_the_limit_from_its_placing_on(f
         ({"price_usd_per_share": Decimal(0)}, {}, "amount_not_positive"),
         ({"exercise_price_usd": Decimal(-1)}, {}, "amount_not_positive"),
         ({"exercise_price_usd": Decimal("1e-13")}, {}, "amount_too_precise"),
+        ({"expires_at": datetime(2040, 1, 1)}, {}, "time_naive"),  # noqa: DTZ001 - that is the point
         ({"service_consequence": None}, {}, "consequence_missing"),
         ({}, {"valuation_cap_usd_max": Decimal(7_199_999)}, "cap_outside_range"),
         ({}, {"valuation_cap_usd_min": Decimal(7_200_001)}, "cap_outside_range"),
