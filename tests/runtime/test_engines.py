@@ -3,6 +3,7 @@
 import asyncio
 import os
 import shlex
+import sys
 from contextlib import asynccontextmanager
 from pathlib import Path
 
@@ -155,3 +156,39 @@ async def test_the_engine_ends_with_a_worker_that_is_killed(tmp_path):
 )
 def test_every_failure_has_words(error, told):
     assert tell_failure(error) == told
+
+
+STARVED = """
+import resource
+import highspy
+import numpy
+from marketplace.clearing.program import new_solver
+from marketplace.runtime.engine_process import stop_where_memory_ends
+
+stop_where_memory_ends()
+chance, rows, columns, each = numpy.random.default_rng(1), 400, 4_000, 400
+model = highspy.HighsLp()
+model.num_col_, model.num_row_ = columns, rows
+model.col_cost_, model.col_lower_, model.col_upper_ = -chance.random(columns), numpy.zeros(columns), numpy.ones(columns)
+model.row_lower_, model.row_upper_ = numpy.full(rows, -1e30), numpy.full(rows, 10.0)
+model.a_matrix_.format_ = highspy.MatrixFormat.kRowwise
+model.a_matrix_.start_ = numpy.arange(0, rows * each + 1, each, dtype=numpy.int32)
+places = [numpy.sort(chance.choice(columns, each, replace=False)) for _ in range(rows)]
+model.a_matrix_.index_ = numpy.concatenate(places).astype(numpy.int32)
+model.a_matrix_.value_ = chance.random(rows * each)
+model.integrality_ = [highspy.HighsVarType.kInteger] * columns
+solver = new_solver(1)
+solver.passModel(model)
+pages = int(open("/proc/self/statm").read().split()[0])
+resource.setrlimit(resource.RLIMIT_AS, (pages * resource.getpagesize() + 1_000_000,) * 2)
+try:
+    print(solver.run(), solver.getModelStatus())
+except MemoryError:
+    print("MemoryError")
+"""
+
+
+async def test_a_solver_that_runs_out_of_memory_ends_the_run_and_not_only_its_program():
+    process = await asyncio.create_subprocess_exec(sys.executable, "-c", STARVED, stdout=asyncio.subprocess.PIPE)
+    output, _ = await process.communicate()
+    assert output.decode().strip() == "MemoryError"
