@@ -40,6 +40,6 @@ class MarketplaceClient(
     """Speaks to one API with one key; use it as an async context manager.
 
     Every command takes `key`, an idempotency key of the caller's own, and `if_match`, the version that what it changes
-    must still have: `version` of a receipt, `last_sequence` of a view. It raises `ProblemError` where the market says
-    no, with ``<kind>_unknown`` for what is another's as for what there is not.
+    must still have: `version` of a receipt, or `last_sequence` of a view, but of a pool or an account. It raises
+    `ProblemError` where the market says no, with ``<kind>_unknown`` for what is another's as for what there is not.
     """

@@ -143,6 +143,10 @@ def _expire_warrant(out: Writing, event: issuers.IssuerWarrantExpired) -> None:
         _give_up(out, event.warrant_id, event.shares, "expired")
 
 
+def _cancel_warrant(out: Writing, event: issuers.IssuerWarrantCancelled) -> None:
+    _give_up(out, event.warrant_id, event.shares, f"the principal of {event.cause} that bought it was taken back")
+
+
 def round_warrants_down(out: Writing, ratio: Fraction) -> None:
     """End what a consolidation takes of warrants, so that no reader is left with a fraction of a share."""
     for warrant_id in sorted(out.warrants):
@@ -178,4 +182,5 @@ RIGHTS: Final[dict[type[Any], Callable[[Writing, Any], None]]] = {
     issuers.IssuerWarrantIssued: _issue_warrant,
     issuers.IssuerWarrantExercised: _exercise_warrant,
     issuers.IssuerWarrantExpired: _expire_warrant,
+    issuers.IssuerWarrantCancelled: _cancel_warrant,
 }

@@ -10,6 +10,7 @@ from decimal import Decimal
 import httpx
 import pytest
 
+from marketplace.api.bodies.accounts import PlaceHoldBody
 from marketplace.api.bodies.parties import IssueKeyBody, RegisterPartyBody
 from marketplace.client import MarketplaceClient, ProblemError
 from marketplace.core.ids import rename_id
@@ -116,6 +117,28 @@ async def test_accounts_tell_their_entries_and_statements_in_every_form(database
         assert page.startswith("<!doctype html>")
         assert "59.50" in page
         assert await refuse(client.get_account_statement_html(f"acc_{ABSENT}", *recorded[1:])) == "account_unknown"
+
+
+async def test_a_hold_is_captured_and_released_and_an_account_closes(database_url: str):
+    async with open_stage(MemoryLog(), database_url) as stage, speak(stage) as client:
+        payer, payee = [rename_id("acc", await stage.register(name, "startup")) for name in ("Acme", "Heir")]
+        await client.deposit(payer, Decimal(100), "wire 1")
+        until = (await client.get_clock()).now + timedelta(days=1)
+        hold_id = (
+            await client.place_hold(
+                payer, PlaceHoldBody(payee_account_id=payee, amount_usd=Decimal(60), expires_at=until)
+            )
+        ).id
+        assert await refuse(client.close_account(payer, "leaves")) == "holds_left"
+        await client.capture_hold(payer, hold_id, Decimal(25))
+        await client.release_hold(payer, hold_id, "delivered less")
+        (hold,) = [each async for each in client.list_holds(payer)]
+        assert (hold.hold_id, hold.left_usd, hold.captured_usd) == (hold_id, 0, 25)
+        await client.withdraw(payer, Decimal(75), "wire 2")
+        await client.close_account(payer, "leaves")
+        assert (await client.get_account(payer)).closed_at is not None
+        paid = [each async for each in client.list_balances(party_id=rename_id("pty", payee))]
+        assert [each.amount for each in paid] == [25]
 
 
 async def test_health_is_told_to_whoever_asks(database_url: str):

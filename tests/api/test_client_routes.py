@@ -3,8 +3,10 @@
 Every method is called, and what it sends is held against the document: nothing that is only written down counts.
 """
 
+import ast
 from collections import defaultdict
 from collections.abc import AsyncGenerator, AsyncIterator, Mapping
+from pathlib import Path
 from typing import Any, get_args, get_origin
 
 import pytest
@@ -15,6 +17,10 @@ from marketplace.log.memory import MemoryLog
 from tests.api.client_calls import KEY, SEQUENCE, VERSION, Call, call, call_all, list_methods, name_route
 from tests.api.stage import open_stage
 
+HERE = Path(__file__).parent
+SILENT = {"client_calls.py", "test_client_routes.py"}
+SPEAKERS = {"client", "tenant", "anyone", "platform"}
+"""What tests call a typed client."""
 WALKED = "cursor"
 """What a walk over pages fills in by itself."""
 
@@ -136,3 +142,21 @@ def _spell(answer: Any) -> str:
         return f"list of {_spell(arguments[0])}"
     plain = {dict: "object", str: "string", type(None): "nothing"}
     return plain.get(origin or answer) or answer.__name__
+
+
+async def test_every_method_is_asked_by_a_test_of_the_running_api(calls: list[Call]):
+    """A method without such a test is named; those here, where nothing answers, do not count."""
+    stories = [path for path in HERE.glob("*.py") if path.name not in SILENT]
+    asked = {name for path in stories for name in find_asked(path.read_text())}
+    assert {each.name for each in calls} - asked == set()
+
+
+def find_asked(text: str) -> set[str]:
+    """Return the methods of clients that a module calls, or hands on to be called."""
+    found = [node for node in ast.walk(ast.parse(text)) if isinstance(node, ast.Attribute)]
+    return {
+        node.attr
+        for node in found
+        if (isinstance(node.value, ast.Name) and node.value.id in SPEAKERS)
+        or (isinstance(node.value, ast.Attribute) and node.value.attr in SPEAKERS)
+    }

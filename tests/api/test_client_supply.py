@@ -6,7 +6,14 @@ from decimal import Decimal
 import msgspec
 
 from events.mandate import MandateTerms
-from marketplace.api.bodies.supply import DerateSiteBody, ListLotBody, RescheduleLotBody
+from marketplace.api.bodies.supply import (
+    DerateSiteBody,
+    ListLotBody,
+    RegisterSiteBody,
+    RescheduleLotBody,
+    ScheduleConversionBody,
+    SlipConversionBody,
+)
 from marketplace.api.bodies.trading import GrantMandateBody
 from marketplace.client import MarketplaceClient
 from marketplace.log.memory import MemoryLog
@@ -42,6 +49,30 @@ async def test_power_of_a_site_goes_up_and_down(database_url: str):
         assert [each async for each in client.list_sites(provider_id=f"pty_{ABSENT}")] == []
 
 
+async def test_the_date_of_a_conversion_slips(database_url: str):
+    async with open_stage(MemoryLog(), database_url) as stage, speak(stage) as client:
+        ready = (await client.get_clock()).now.replace(microsecond=0) + 30 * DAY
+        planned = RegisterSiteBody(
+            provider_id=await stage.register("Plant", "provider"),
+            name="South",
+            region="us-east",
+            jurisdiction="US",
+            status="planned",
+            power_contracted_kw=100,
+            power_energised_kw=0,
+            power_usage_effectiveness=Decimal("1.2"),
+            renewable_share=Decimal("0.5"),
+        )
+        site_id = (await client.register_site(planned)).id
+        scheduled = ScheduleConversionBody(former_use="bitcoin mining", ready_at=ready)
+        await client.schedule_conversion(site_id, scheduled)
+        site = await client.get_site(site_id)
+        assert (site.status, site.former_use, site.ready_at) == ("converting", "bitcoin mining", ready)
+        await client.slip_conversion(site_id, SlipConversionBody(ready_at=ready + DAY, reason="a transformer is late"))
+        site = await client.get_site(site_id)
+        assert (site.ready_at, site.reason) == (ready + DAY, "a transformer is late")
+
+
 async def list_one(client: MarketplaceClient, pool_id: str, begin: datetime) -> str:
     lot = ListLotBody(pool_id=pool_id, nodes=4, start=begin, end=begin + 9 * DAY, ask_usd_per_gpu_hour=Decimal("2.10"))
     return (await client.list_lot(lot)).id
@@ -55,6 +86,8 @@ async def test_a_lot_is_paused_resumed_and_moved(database_url: str):
         lot = await client.get_lot(lot_id)
         assert (lot.pool_id, lot.status, lot.start) == (pool_id, "listed", begin)
         assert lot.ask_usd_per_gpu_hour == Decimal("2.10")
+        (step,) = await client.read_capacity(pool_id, start=begin, end=begin + DAY)
+        assert (step.start, step.end, step.offered, step.free) == (begin, begin + DAY, 4, 4)
         await client.pause_lot(lot_id, "maintenance")
         (paused,) = [each async for each in client.list_lots(status="paused")]
         assert (paused.lot_id, paused.reason) == (lot_id, "maintenance")

@@ -19,6 +19,7 @@ from marketplace.api.bodies.delivery import (
     VoidUsageBody,
 )
 from marketplace.api.bodies.issuers import FormIssuerBody
+from marketplace.api.bodies.spreads import CorrectSpreadBody, SpreadUsageBody, UseBody, VoidSpreadBody
 from marketplace.api.bodies.supply import ListLotBody
 from marketplace.api.bodies.trading import GrantMandateBody, HoldQuoteBody, OpenAuctionBody
 from marketplace.log.memory import MemoryLog
@@ -86,9 +87,11 @@ async def test_a_trade_is_asked_about_from_its_order_to_its_end(database_url: st
         trade = Trade(client)
         await trade.prepare()
         await _quote(trade)
+        await _change_mind(trade)
         grant_id = await _trade(trade)
         await _begin(trade, grant_id)
         await _meter(trade, grant_id)
+        await _spread(trade, grant_id)
         await _interrupt(trade, grant_id)
         await _move(trade, grant_id)
         await _end(trade, grant_id)
@@ -104,6 +107,19 @@ async def _quote(trade: Trade) -> None:
     (found,) = [each async for each in client.list_quotes(status="released")]
     assert (found.quote_id, found.reason) == (held, "changed plans")
     assert [each async for each in client.list_quotes(status="held")] == []
+
+
+async def _change_mind(trade: Trade) -> None:
+    """Place an order, change what it offers, and take it back."""
+    client = trade.client
+    order_id = (await client.place_order(trade.startup, trade.terms(1, 24, trade.begin, "3"))).id
+    better = trade.terms(1, 24, trade.begin, "4")
+    await client.amend_order(order_id, better)
+    (order,) = [each async for each in client.list_orders(startup_id=trade.startup, status="open")]
+    assert (order.order_id, order.terms) == (order_id, better)
+    await client.cancel_order(order_id, "no longer needed")
+    cancelled = await client.get_order(order_id)
+    assert (cancelled.status, cancelled.cancel_reason) == ("cancelled", "no longer needed")
 
 
 async def _trade(trade: Trade) -> str:
@@ -127,6 +143,11 @@ async def _trade(trade: Trade) -> str:
     assert ([each.order_id for each in book.orders], book.periods) == ([placed.id], 4)
     (decision,) = [each async for each in client.list_order_decisions(placed.id)]
     assert (decision.auction_id, decision.match.grant_id) == (auction_id, order.grant_id)
+    assert [each async for each in client.list_decisions(auction_id)] == [decision]
+    assert [each.order_id async for each in client.list_orders(auction_id=auction_id)] == [placed.id]
+    prices = [each async for each in client.list_prices(auction_id=auction_id, start=trade.begin)]
+    assert {each.pool_id for each in prices} == {trade.pool}
+    assert [each async for each in client.list_prices(end=trade.begin - DAY)] == []
     assert [each async for each in client.list_book()] == []
     (then,) = [each async for each in client.list_book(at=placed.sequence)]
     assert (then.order_id, then.terms) == (placed.id, trade.build_terms())
@@ -176,6 +197,38 @@ async def _meter(trade: Trade, grant_id: str) -> None:
     assert (found.kind, found.device, found.start) == ("busy_unmetered", "GPU-1", busy.at)
     assert await client.find_contradictions(grant_id, start=begin, end=begin + HOUR) == []
     assert await refuse(client.sum_usage(f"grt_{ABSENT}")) == "grant_unknown"
+
+
+async def _spread(trade: Trade, grant_id: str) -> None:
+    """Send a reading as a CloudEvent, and one of the tenant, which the grant carries."""
+    client, begin = trade.client, trade.begin
+    data = {"start": (begin + HOUR).isoformat(), "end": (begin + 2 * HOUR).isoformat(), "nodes": 1}
+    event = {
+        "specversion": "1.0",
+        "type": "marketplace.meter.reading.v1",
+        "id": "r3",
+        "source": "dcgm",
+        "subject": grant_id,
+        "data": data,
+    }
+    sent = await client.send_readings([event, {**event, "id": "r4", "data": {**data, "nodes": 9}}])
+    assert [(each.outcome, each.code) for each in sent.readings] == [
+        ("accepted", None),
+        ("rejected", "nodes_above_grant"),
+    ]
+    await client.prioritise_grant(grant_id, 5)
+    assert (await client.get_grant(grant_id)).priority == 5
+    named = {"startup_id": trade.startup, "provider_id": trade.provider, "gpu_class": "H100_SXM", "source": "fleet"}
+    use = UseBody(reading_id="u1", start=begin + 2 * HOUR, end=begin + 3 * HOUR, gpus=9)
+    (answer,) = (await client.spread_usage(SpreadUsageBody(**named, readings=(use,)))).readings
+    assert (answer.outcome, [(part.grant_id, part.gpus) for part in answer.parts]) == ("accepted", [(grant_id, 9)])
+    await client.correct_spread(
+        CorrectSpreadBody(**named, reading=msgspec.structs.replace(use, gpus=4), reason="counted twice")
+    )
+    (spread,) = [each async for each in client.list_spreads()]
+    assert (spread.reading_id, spread.gpus, spread.corrections) == ("u1", 4, 1)
+    await client.void_spread(VoidSpreadBody(**named, reading_id="u1", reason="another tenant's"))
+    assert [each.voided async for each in client.list_spreads()] == [True]
 
 
 def build_reading(name: str, start: datetime) -> ReadingBody:
