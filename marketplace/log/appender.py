@@ -281,13 +281,13 @@ class Appender:
         where no rival is faster. Where the tails tell nothing (a replica that is behind), and in the end, each is tried
         alone.
         """
-        if parted and self._are_independent(group):
-            for append in await self._store_plain(group):
-                await self._store_ready([append], parted + 1)
-            return
         stale = await self._find_stale(group) if parted < _PARTINGS_MAX else set[PendingAppend]()
         await asyncio.gather(*(self._settle_refused(append, answer) for append in group if append in stale))
         left = [append for append in group if append not in stale]
+        if (parted or not stale) and self._are_independent(left):
+            for append in await self._store_plain(left):
+                await self._store_ready([append], parted + 1)
+            return
         size = -(-len(left) // _PARTS) if stale else 1
         for first in range(0, len(left), size or 1):
             await self._store_ready(left[first : first + size], parted + 1)
