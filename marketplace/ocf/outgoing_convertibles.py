@@ -8,6 +8,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import date
 from decimal import Decimal
+from fractions import Fraction
 from typing import Any, Final, Literal
 
 from msgspec import UNSET
@@ -70,6 +71,8 @@ class Convertibles:
         handle = self._handlers.get(type(event))
         if handle is not None and not self._is_priced(event):
             handle(out, event)
+        elif isinstance(event, instruments.InstrumentConverted):
+            out.paid[event.cause] = Fraction(event.principal_usd)
 
     def _is_priced(self, event: Any) -> bool:
         """Tell whether an act is of an instrument that is no convertible: what it buys is issued by the issuer."""
