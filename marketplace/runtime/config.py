@@ -13,7 +13,7 @@ PREFIX: Final = "MARKETPLACE_"
 LOOPBACK: Final = "127.0.0.1"
 SECONDS_MAX: Final = 86_400
 CLEARING_SECONDS_MAX: Final = 1_800
-"""The largest book that one auction takes is cleared in some 100 s on two cores."""
+"""The largest book that one auction takes costs some 100 s of processor time (`docs/clearing.md`)."""
 
 
 class Settings(msgspec.Struct, frozen=True, kw_only=True):
