@@ -15,6 +15,7 @@ from events.issuer_rights import (
     IssuerOptionGranted,
     IssuerOptionPromised,
     IssuerOptionPromiseWithdrawn,
+    IssuerWarrantCancelled,
     IssuerWarrantExercised,
     IssuerWarrantExpired,
     IssuerWarrantIssued,
@@ -70,6 +71,7 @@ __all__ = [
     "IssuerStockSplit",
     "IssuerStockTransferred",
     "IssuerValuationRecorded",
+    "IssuerWarrantCancelled",
     "IssuerWarrantExercised",
     "IssuerWarrantExpired",
     "IssuerWarrantIssued",
@@ -259,6 +261,7 @@ IssuerEvent = (
     | IssuerWarrantVested
     | IssuerWarrantExercised
     | IssuerWarrantExpired
+    | IssuerWarrantCancelled
     | IssuerInstrumentSigned
     | IssuerDilutionLimited
     | IssuerExposureRecorded

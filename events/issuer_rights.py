@@ -121,6 +121,7 @@ class IssuerWarrantIssued(Event, frozen=True, kw_only=True, tag="issuer.warrant_
         tranches: When which shares may be exercised; they sum to `shares`. None: all at once.
         grant_id: The grant whose accepted delivery its milestones count.
         approval: The paper behind it.
+        cause: The instrument whose principal bought it; None where none did.
     """
 
     issuer_id: Id
@@ -134,6 +135,7 @@ class IssuerWarrantIssued(Event, frozen=True, kw_only=True, tag="issuer.warrant_
     tranches: Annotated[tuple[WarrantTranche, ...], Meta(max_length=100)] = ()
     grant_id: Id | None = None
     approval: Approval | None = None
+    cause: Id | None = None
 
 
 class IssuerWarrantVested(Event, frozen=True, kw_only=True, tag="issuer.warrant_vested.v1"):
@@ -194,3 +196,25 @@ class IssuerWarrantExpired(Event, frozen=True, kw_only=True, tag="issuer.warrant
     warrant_id: Id
     holder_id: Id
     shares: Shares
+
+
+class IssuerWarrantCancelled(Event, frozen=True, kw_only=True, tag="issuer.warrant_cancelled.v1"):
+    """Rights of a warrant ended since the principal that bought them was taken back.
+
+    Attributes:
+        issuer_id: The issuer.
+        cancellation_id: The cancellation.
+        warrant_id: The warrant.
+        holder_id: Who held it.
+        shares: Shares that it buys no more.
+        cause: The instrument whose principal was taken back.
+        approval: The paper behind it.
+    """
+
+    issuer_id: Id
+    cancellation_id: Id
+    warrant_id: Id
+    holder_id: Id
+    shares: Annotated[int, Meta(ge=1)]
+    cause: Id
+    approval: Approval | None = None

@@ -180,6 +180,35 @@ class ServiceLineClosed(Event, frozen=True, kw_only=True, tag="service_line.clos
     hours: Hours
 
 
+class Run(msgspec.Struct, frozen=True, kw_only=True, gc=False):
+    """A time within which a grant runs.
+
+    Attributes:
+        start: First instant.
+        end: Instant after the last.
+    """
+
+    start: Instant
+    end: Instant
+
+
+class ServiceLineLimited(Event, frozen=True, kw_only=True, tag="service_line.limited.v1"):
+    """When hours may be worked changed: the grant ends sooner, or goes on for longer.
+
+    It stands in the same atomic batch as the change, so that hours that are decided on what was before cannot be stored
+    after it. It says all that holds from then on.
+
+    Attributes:
+        service_line_id: The service line.
+        grant_id: The grant.
+        runs: When the grant runs, in order of time; empty where it ended before it began.
+    """
+
+    service_line_id: Id
+    grant_id: Id
+    runs: tuple[Run, ...]
+
+
 ServiceLineEvent = (
     ServiceLineProposed
     | ServiceLineApproved
@@ -189,4 +218,5 @@ ServiceLineEvent = (
     | ServiceLineCorrected
     | ServiceLineVoided
     | ServiceLineClosed
+    | ServiceLineLimited
 )

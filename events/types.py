@@ -155,5 +155,29 @@ class StockTerms(msgspec.Struct, frozen=True, kw_only=True, tag_field="kind", ta
     service_consequence: ServiceConsequence | None = None
 
 
-PrincipalTerms = SafeTerms | NoteTerms | StockTerms
-"""Terms of an instrument whose principal accrues and becomes shares."""
+class WarrantTerms(msgspec.Struct, frozen=True, kw_only=True, tag_field="kind", tag="warrant"):
+    """A warrant: principal buys rights, in the append in which it accrues; a right buys a share when it is exercised.
+
+    Both prices are of one share as shares are when it is signed; a split since then is counted.
+
+    Attributes:
+        class_id: Class of stock that a right buys.
+        price_usd_per_share: Principal that buys the right to one share.
+        exercise_price_usd: What one share costs then; may be 0.
+        expires_at: Last instant of exercise.
+        settlement: How it may be paid for: in cash, by giving rights up (net), or either.
+        service_consequence: What a period below the promised availability does; needed where delivery draws it down.
+    """
+
+    class_id: Annotated[str, Meta(pattern=r"^[a-z0-9][a-z0-9_-]{0,39}(?!\n)$", description="Short name of a class")]
+    price_usd_per_share: Usd
+    exercise_price_usd: Usd
+    expires_at: Instant
+    settlement: Literal["cash", "net", "either"] = "either"
+    service_consequence: ServiceConsequence | None = None
+
+
+PrincipalTerms = SafeTerms | NoteTerms | StockTerms | WarrantTerms
+"""Terms of an instrument whose principal accrues and becomes shares, or rights to them."""
+PricedTerms = StockTerms | WarrantTerms
+"""Terms under which principal buys at an agreed price in the append in which it accrues."""

@@ -33,6 +33,7 @@ from marketplace.projections.watch import watch
 from marketplace.runtime.clock import MarketClock
 from marketplace.runtime.collector import settle_collector
 from marketplace.runtime.config import Settings
+from marketplace.runtime.engines import EngineInProcess
 from marketplace.runtime.follower import Follower
 from marketplace.runtime.handler import Handler
 from marketplace.runtime.worker import Worker
@@ -153,7 +154,8 @@ async def serve_worker(settings: Settings, stop: asyncio.Event, on_ready: Callab
         if engine is not None:
             stack.push_async_callback(engine.dispose)
         handler = _build_handler(stream, settings, engine)
-        worker = Worker(handler, calendar=settings.calendar)
+        clearing = EngineInProcess(settings.clearing_seconds_max)
+        worker = Worker(handler, calendar=settings.calendar, engine=clearing)
         working = [
             asyncio.create_task(worker.run(), name="worker"),
             asyncio.create_task(handler.cache.snapshots.run(), name="snapshots"),

@@ -54,12 +54,12 @@ async def _load(reading: Reading, auction_id: str) -> AuctionView:
 
 
 def _refuse_uncleared(view: AuctionView) -> Refusal:
-    return Refusal(
-        f"auction_{view.status}",
-        f"auction {view.auction_id} is {view.status}; it has a certificate once it is cleared",
-        status=view.status,
-        allowed="cleared",
-    )
+    what = f"auction {view.auction_id} is {view.status}; it has a certificate once it is cleared"
+    if view.status == "failed":
+        what = f"attempt {view.attempts} at auction {view.auction_id} failed: {view.reason}; it runs again by itself"
+    elif view.status == "settled":
+        what = f"auction {view.auction_id} failed {view.attempts} times and let its orders go; at last: {view.reason}"
+    return Refusal(f"auction_{view.status}", what, status=view.status, allowed="cleared")
 
 
 @get("/{auction_id:str}", summary="Get an auction")

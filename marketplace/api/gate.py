@@ -18,7 +18,7 @@ from marketplace.core.errors import Refusal
 from marketplace.core.ids import PREFIXES, is_id
 from marketplace.domain.refusals import refuse_unknown
 
-_READS: Final = frozenset({"GET", "HEAD"})
+_READS: Final = frozenset({"GET", "HEAD", "OPTIONS"})
 _PREFIXES: Final = {
     **PREFIXES,
     "key": "key",
@@ -52,6 +52,7 @@ class Gate:
         self._services = services
         self._limits = limits
         self._metrics = metrics
+        self._methods: dict[str, bytes] = {}
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Let a request pass, or raise what problems are made of."""
@@ -61,6 +62,9 @@ class Gate:
 
         async def send_measured(message: Message) -> None:
             if message["type"] == "http.response.start":
+                if scope["method"] == "OPTIONS":
+                    added.append((b"allow", self._find_methods(scope)))
+                    message["headers"] = [header for header in message["headers"] if header[0] != b"allow"]
                 message["headers"] = [*message["headers"], *added]
                 seconds = time.perf_counter() - started
                 self._metrics.observe(scope["method"], scope["path_template"], message["status"], seconds)
@@ -88,6 +92,16 @@ class Gate:
         if not principal.allows(needed):
             raise Refusal("scope_missing", f"this key lacks the scope {needed}; ask for one that has it", scope=needed)
         return principal
+
+    def _find_methods(self, scope: Any) -> bytes:
+        """Return the methods of a path, for `Allow`.
+
+        Litestar 2 answers OPTIONS by those that the path had when its first handler was registered (litestar#4169).
+        """
+        if not self._methods:
+            routes = scope["litestar_app"].routes
+            self._methods = {route.path_format: ", ".join(sorted(route.methods)).encode() for route in routes}
+        return self._methods[scope["path_template"]]
 
 
 def _require_form(scope: Any, headers: dict[bytes, bytes]) -> None:

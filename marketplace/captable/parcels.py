@@ -76,8 +76,11 @@ class Parcels:
             issuers.IssuerWarrantIssued: self._grant,
             issuers.IssuerOptionExercised: self._exercise,
             issuers.IssuerWarrantExercised: self._exercise,
+            issuers.IssuerWarrantExpired: self._end_rights,
+            issuers.IssuerWarrantCancelled: self._end_rights,
         }
         self.parcels: list[Parcel] = []
+        self.rights: dict[str, Parcel] = {}
         self.tallies: dict[str, Tally] = {}
         for act in history.acts:
             self._follow(act)
@@ -91,6 +94,10 @@ class Parcels:
     def list_of(self, origin: str) -> list[Parcel]:
         """Return the parcels of an origin."""
         return [parcel for parcel in self.parcels if parcel.origin == origin]
+
+    def list_rights(self, origin: str) -> dict[str, Parcel]:
+        """Return the rights that the principal of an origin bought and that are left, by warrant."""
+        return {key: right for key, right in self.rights.items() if right.origin == origin and right.shares}
 
     def share_out(self, class_id: str, amount_usd: Fraction) -> Iterator[tuple[str, Fraction]]:
         """Yield what of an amount that a class was paid belongs to each origin, to the cent, and all of it."""
@@ -164,10 +171,30 @@ class Parcels:
         ratio = Fraction(event.numerator, event.denominator)
         self.parcels = [replace(parcel, shares=parcel.shares * ratio) for parcel in self.parcels]
         self._rights = {right: price / ratio for right, price in self._rights.items()}
+        self.rights = {key: replace(right, shares=right.shares * ratio) for key, right in self.rights.items()}
 
     def _grant(self, _: date, event: issuers.IssuerOptionGranted | issuers.IssuerWarrantIssued) -> None:
         right = event.option_id if isinstance(event, issuers.IssuerOptionGranted) else event.warrant_id
         self._rights[right] = Fraction(event.exercise_price_usd)
+        for index, made in enumerate(self._conversions):
+            if made.cause == right and isinstance(event, issuers.IssuerWarrantIssued):
+                del self._conversions[index]
+                shares = Fraction(event.shares)
+                self.rights[right] = Parcel(made.instrument_id, event.class_id, shares, self._find_cost(made))
+                return
+
+    def _end_rights(self, _: date, event: issuers.IssuerWarrantExpired | issuers.IssuerWarrantCancelled) -> None:
+        if event.warrant_id in self.rights:
+            origin = self.rights[event.warrant_id].origin
+            self.tally(origin).cost_gone_usd += self._use(event.warrant_id, event.shares)
+
+    def _use(self, warrant_id: str, shares: int) -> Fraction:
+        """Take rights away, and return what they cost."""
+        right = self.rights[warrant_id]
+        part = min(Fraction(shares), right.shares)
+        cost = right.cost_usd * part / right.shares if part else NOTHING
+        self.rights[warrant_id] = replace(right, shares=right.shares - part, cost_usd=right.cost_usd - cost)
+        return cost
 
     def _exercise(self, day: date, event: issuers.IssuerOptionExercised | issuers.IssuerWarrantExercised) -> None:
         """Buy by a right; in a net exercise it is paid for with shares that are given up."""
@@ -177,7 +204,17 @@ class Parcels:
             price = self._rights[event.option_id]
         else:
             price = NOTHING if event.shares_surrendered else self._rights[event.warrant_id]
+            if event.warrant_id in self.rights:
+                self._exercise_bought(day, event, event.shares * price)
+                return
         self._buy(day, event.class_id, event.shares, event.shares * price)
+
+    def _exercise_bought(self, day: date, event: issuers.IssuerWarrantExercised, paid_usd: Fraction) -> None:
+        """Let shares cost what their rights cost, and what their exercise did."""
+        origin = self.rights[event.warrant_id].origin
+        cost = self._use(event.warrant_id, event.shares + event.shares_surrendered) + paid_usd
+        self.parcels.append(Parcel(origin, event.class_id, Fraction(event.shares), cost))
+        self.tally(origin).paid.append((day, paid_usd))
 
     def _take(self, class_id: str, shares: int, first: str | None = None) -> list[Parcel]:
         """Take shares of a class away, those of one origin first and then what came first, and return them."""

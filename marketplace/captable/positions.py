@@ -196,6 +196,19 @@ class _Company:
         price = self.find_price()
         return None if price is None else price * self.issuer.classes[class_id].conversion_ratio
 
+    def find_gain(self, right: Option | Warrant) -> tuple[Fraction | None, Fraction]:
+        """Return the latest price of what a right buys, None where no round was closed, and what it is worth at it."""
+        class_id = right.issued.class_id if isinstance(right, Warrant) else None
+        price = self.find_price() if class_id is None else self.find_class_price(class_id)
+        gain = Fraction(0) if price is None else max(price - right.exercise_price_usd, Fraction(0))
+        return price, gain * right.shares_outstanding
+
+    def value_rights(self, rights: Mapping[str, Parcel]) -> Fraction:
+        """Return what rights that were bought are worth at the latest price; at cost where no round was closed."""
+        if self.find_price() is None:
+            return sum((right.cost_usd for right in rights.values()), Fraction(0))
+        return sum((self.find_gain(self.issuer.warrants[key])[1] for key in rights), Fraction(0))
+
     def find_price(self) -> Fraction | None:
         """Return the price of the latest closed round, for a share of today; None where no round was closed."""
         for act in reversed(self.history.acts):
@@ -248,13 +261,13 @@ def _build_instrument(
 ) -> Held:
     state, tally = agreement.state, company.parcels.tally(instrument_id)
     parcels = company.parcels.list_of(instrument_id)
-    worth = company.value(parcels)
+    worth, rights = company.value(parcels), company.parcels.list_rights(instrument_id)
     at_cost = agreement.cost_per_principal * Fraction(state.outstanding_usd)
     converted = sum((parcel.cost_usd for parcel in parcels), Fraction(0))
-    mark = at_cost + (converted if worth is None else worth)
+    mark = at_cost + (converted if worth is None else worth) + company.value_rights(rights)
     gpu_class = None if source is None else source.gpu_class
     hours = Fraction(agreement.gpu_seconds, SECONDS_PER_HOUR)
-    sold = company.pay(instrument_id) + company.sold.get(instrument_id, Fraction(0))
+    sold = sum(map(company.pay, (instrument_id, *rights)), company.sold.get(instrument_id, Fraction(0)))
     undrawn = state.undrawn_usd if state.status in {"drawing", "suspended"} else Decimal(0)
     position = Position(
         instrument_id=instrument_id,
@@ -262,9 +275,9 @@ def _build_instrument(
         sector=company.sector,
         gpu_vendor=NO_VENDOR if gpu_class is None else find_vendor(gpu_class),
         instrument_kind=str(type(state.issued.terms).__struct_config__.tag),
-        paid_in_usd=_sum(agreement.paid) + agreement.debts_usd,
+        paid_in_usd=_sum(agreement.paid) + agreement.debts_usd + _sum(tally.paid),
         mark_usd=mark,
-        mark_method="last_round" if parcels and worth is not None else "cost",
+        mark_method="last_round" if (parcels or rights) and worth is not None else "cost",
         distributed_usd=_sum([each for each in agreement.received if each[1] > 0]) + _sum(tally.received) + sold,
         undrawn_usd=undrawn,
         retail_usd=_value(hours, gpu_class, prices.retail_usd),
@@ -272,8 +285,9 @@ def _build_instrument(
         provider_id=None if source is None else source.provider_id,
     )
     gone = tally.cost_gone_usd + agreement.gone_usd * agreement.cost_per_principal + agreement.debts_usd
-    flows = [*_pay(agreement.paid), *agreement.received, *tally.received]
-    return _finish(company, position, flows, _Content(parcels, gone, sold, state.outstanding_usd, hours))
+    flows = [*_pay(agreement.paid), *_pay(tally.paid), *agreement.received, *tally.received]
+    content = _Content([*parcels, *rights.values()], gone, sold, state.outstanding_usd, hours)
+    return _finish(company, position, flows, content)
 
 
 def _value(hours: Fraction, gpu_class: str | None, prices: Mapping[str, Decimal]) -> Fraction | None:
@@ -305,17 +319,15 @@ def _list_stock(company: _Company) -> Iterator[Held]:
 
 
 def _list_rights(company: _Company) -> Iterator[Held]:
-    """Yield options and warrants, which cost nothing and are worth what the latest price is above their own."""
+    """Yield options and warrants that cost nothing; they are worth what the latest price is above their own."""
     rights: list[tuple[str, str, str, Option | Warrant]] = [
         *(("warrant", key, each.issued.holder_id, each) for key, each in sorted(company.issuer.warrants.items())),
         *(("option", key, each.granted.holder_id, each) for key, each in sorted(company.issuer.options.items())),
     ]
     for kind, security, holder, right in rights:
-        if holder != company.holder_id or not right.shares_outstanding:
+        if holder != company.holder_id or not right.shares_outstanding or security in company.parcels.rights:
             continue
-        class_id = right.issued.class_id if isinstance(right, Warrant) else None
-        price = company.find_price() if class_id is None else company.find_class_price(class_id)
-        gain = Fraction(0) if price is None else max(price - right.exercise_price_usd, Fraction(0))
+        price, gain = company.find_gain(right)
         sold = company.pay(security)
         position = Position(
             instrument_id=security,
@@ -324,7 +336,7 @@ def _list_rights(company: _Company) -> Iterator[Held]:
             gpu_vendor=NO_VENDOR,
             instrument_kind=kind,
             paid_in_usd=Decimal(0),
-            mark_usd=gain * right.shares_outstanding,
+            mark_usd=gain,
             mark_method="cost" if price is None else "last_round",
             distributed_usd=sold,
         )

@@ -17,19 +17,23 @@ from rich.progress import (
     TimeElapsedColumn,
     TimeRemainingColumn,
 )
+from structlog.tracebacks import ExceptionDictTransformer
 
 from marketplace.cli.output import CONSOLE, tell
 from marketplace.core.errors import MarketplaceError, Refusal
 
 
 def configure_logging(level: str = "warning") -> None:
-    """Log one JSON object a line to standard error."""
+    """Log one JSON object a line to standard error; of an error where it came from, and no variable.
+
+    Variables hold what is sealed, such as the offers of a book that is not cleared yet.
+    """
     structlog.configure(
         processors=[
             structlog.contextvars.merge_contextvars,
             structlog.processors.add_log_level,
             structlog.processors.TimeStamper(fmt="iso", utc=True),
-            structlog.processors.dict_tracebacks,
+            structlog.processors.ExceptionRenderer(ExceptionDictTransformer(show_locals=False)),
             structlog.processors.JSONRenderer(),
         ],
         wrapper_class=structlog.make_filtering_bound_logger(logging.getLevelNamesMapping()[level.upper()]),

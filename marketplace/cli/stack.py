@@ -21,7 +21,7 @@ from marketplace.embedded.process import LOOPBACK, Child, find_free_port, requir
 from marketplace.projections.database import build_engine
 from marketplace.projections.migrate import migrate
 from marketplace.runtime.api_secrets import new_admin_key, new_secret
-from marketplace.runtime.config import Settings, render_environment
+from marketplace.runtime.config import CLEARING_SECONDS_MAX, Settings, render_environment
 
 READY_SECONDS_MAX: Final = 120.0
 STOP_SECONDS_MAX: Final = 15.0
@@ -68,6 +68,7 @@ async def open_stack(
     nats_url: str | None = None,
     database_url: str | None = None,
     calendar: bool = False,
+    clearing_seconds_max: int = CLEARING_SECONDS_MAX,
 ) -> AsyncIterator[Stack]:
     """Start everything on a data folder, and stop it at the end.
 
@@ -77,6 +78,7 @@ async def open_stack(
         nats_url: Use this NATS instead of an embedded one.
         database_url: Use this PostgreSQL instead of an embedded one.
         calendar: Whether the worker opens auctions by itself.
+        clearing_seconds_max: How long a run of the clearing engine may take.
 
     Raises:
         Refusal: ``port_taken``; the data folder is in use or closed to the servers.
@@ -103,6 +105,7 @@ async def open_stack(
             admin_key=secrets["admin_key"],
             embedded=servers is not None,
             calendar=calendar,
+            clearing_seconds_max=clearing_seconds_max,
         )
         await _prepare(settings)
         yield await _start(stack, settings, servers, data, port or find_free_port())

@@ -6,12 +6,15 @@ from pathlib import Path
 from typing import Annotated
 
 from cyclopts import App, Parameter
+from cyclopts.validators import Number
 
 from marketplace.cli.console import configure_logging, run, stop_on_signals
 from marketplace.cli.output import CONSOLE, ERRORS, mark
 from marketplace.cli.stack import Stack, open_stack
+from marketplace.runtime.config import CLEARING_SECONDS_MAX, SECONDS_MAX
 
 app = App(name="up")
+ClearingSeconds = Parameter(env_var="MARKETPLACE_CLEARING_SECONDS_MAX", validator=Number(gte=1, lte=SECONDS_MAX))
 
 
 @app.default
@@ -22,6 +25,7 @@ def up(
     nats_url: Annotated[str | None, Parameter(env_var="MARKETPLACE_NATS_URL")] = None,
     database_url: Annotated[str | None, Parameter(env_var="MARKETPLACE_DATABASE_URL")] = None,
     calendar: Annotated[bool, Parameter(env_var="MARKETPLACE_CALENDAR")] = False,
+    clearing_seconds_max: Annotated[int, ClearingSeconds] = CLEARING_SECONDS_MAX,
 ) -> int:
     """Start NATS, PostgreSQL, the API and the worker; stop them on Ctrl-C.
 
@@ -31,9 +35,17 @@ def up(
         nats_url: Use this NATS instead of starting one.
         database_url: Use this PostgreSQL (postgresql+asyncpg://…) instead of starting one.
         calendar: Open auctions by themselves, hourly for near starts and daily for longer.
+        clearing_seconds_max: How long a run of the clearing engine may take before the attempt failed.
     """
     configure_logging("warning")
-    opening = open_stack(data, port=port or None, nats_url=nats_url, database_url=database_url, calendar=calendar)
+    opening = open_stack(
+        data,
+        port=port or None,
+        nats_url=nats_url,
+        database_url=database_url,
+        calendar=calendar,
+        clearing_seconds_max=clearing_seconds_max,
+    )
     return run(_up(opening, data))
 
 

@@ -3,28 +3,53 @@
 from collections.abc import AsyncIterator
 from datetime import datetime
 from decimal import Decimal
-from typing import Any
+from typing import Any, Literal
 
 from marketplace.api.bodies.accounts import CaptureHoldBody, PlaceHoldBody, TransferBody
 from marketplace.api.bodies.reasons import ReasonBody
 from marketplace.api.commands import ReceiptBody
-from marketplace.client.transport import Transport
-from marketplace.projections.accounts import AccountStatementView, ExplanationView
-from marketplace.projections.accounts.views import BalanceView
+from marketplace.client.transport import Point, Transport
+from marketplace.projections.accounts import (
+    AccountStatementView,
+    AccountView,
+    BalanceView,
+    EntryView,
+    ExplanationView,
+    TrialBalanceView,
+)
 from marketplace.projections.holds import HoldView
+
+Basis = Literal["recorded", "occurred"]
+"""Whether lines count when they were recorded, or when what they tell of occurred."""
 
 
 class Books(Transport):
-    """What a party asks of its accounts."""
+    """What a party asks of its accounts; amounts are positive into the account, in its unit."""
 
-    async def deposit(self, account_id: str, amount_usd: Decimal, reference: str, **options: Any) -> ReceiptBody:
+    async def deposit(
+        self,
+        account_id: str,
+        amount_usd: Decimal,
+        reference: str,
+        *,
+        booked_at: datetime | None = None,
+        **options: Any,
+    ) -> ReceiptBody:
         """Record money that came in."""
-        body = TransferBody(amount_usd=amount_usd, reference=reference)
+        body = TransferBody(amount_usd=amount_usd, reference=reference, booked_at=booked_at)
         return await self.command(f"/v1/accounts/{account_id}/deposits", body, **options)
 
-    async def withdraw(self, account_id: str, amount_usd: Decimal, reference: str, **options: Any) -> ReceiptBody:
+    async def withdraw(
+        self,
+        account_id: str,
+        amount_usd: Decimal,
+        reference: str,
+        *,
+        booked_at: datetime | None = None,
+        **options: Any,
+    ) -> ReceiptBody:
         """Take available money out."""
-        body = TransferBody(amount_usd=amount_usd, reference=reference)
+        body = TransferBody(amount_usd=amount_usd, reference=reference, booked_at=booked_at)
         return await self.command(f"/v1/accounts/{account_id}/withdrawals", body, **options)
 
     async def place_hold(self, account_id: str, body: PlaceHoldBody, **options: Any) -> ReceiptBody:
@@ -45,21 +70,94 @@ class Books(Transport):
         """Let nothing new begin on an account that holds nothing."""
         return await self.command(f"/v1/accounts/{account_id}/close", ReasonBody(reason=reason), **options)
 
-    def list_holds(self, account_id: str, **query: Any) -> AsyncIterator[HoldView]:
+    def list_holds(self, account_id: str, *, purpose: str | None = None) -> AsyncIterator[HoldView]:
         """Yield what is or was set aside on an account."""
-        return self.rows(f"/v1/accounts/{account_id}/holds", HoldView, **query)
+        return self.rows(f"/v1/accounts/{account_id}/holds", HoldView, purpose=purpose)
 
-    def list_balances(self, **query: Any) -> AsyncIterator[BalanceView]:
-        """Yield balances by ledger account."""
-        return self.rows("/v1/balances", BalanceView, **query)
+    async def get_account(self, account_id: str) -> AccountView:
+        """Return an account with its unit; what stands on it, `list_balances` tells.
 
-    async def explain_balance(self, account_id: str, **query: Any) -> ExplanationView:
+        Raises:
+            ProblemError: ``account_unknown``, also where it is another party's.
+        """
+        return await self.get(f"/v1/accounts/{account_id}", AccountView)
+
+    def list_accounts(self) -> AsyncIterator[AccountView]:
+        """Yield the party's own accounts by id; for the platform, everyone's."""
+        return self.rows("/v1/accounts", AccountView)
+
+    def list_balances(
+        self,
+        *,
+        at: Point | None = None,
+        occurred_until: datetime | None = None,
+        party_id: str | None = None,
+        unit: str | None = None,
+    ) -> AsyncIterator[BalanceView]:
+        """Yield balances by ledger account, as the books stood at `at`, of what had occurred by `occurred_until`."""
+        query = {"at": at, "occurred_until": occurred_until}
+        return self.rows("/v1/balances", BalanceView, party_id=party_id, unit=unit, **query)
+
+    def list_entries(
+        self, *, party_id: str | None = None, account: str | None = None, account_id: str | None = None
+    ) -> AsyncIterator[EntryView]:
+        """Yield entries, oldest first, each with the event that posted it.
+
+        Args:
+            party_id: Of one party; a tenant has its own alone.
+            account: Of one ledger account, as `BalanceView.account` spells it.
+            account_id: Of one account with all of its ledger accounts.
+        """
+        return self.rows("/v1/entries", EntryView, party_id=party_id, account=account, account_id=account_id)
+
+    async def get_trial_balance(self, at: Point | None = None) -> list[TrialBalanceView]:
+        """Return the sums per unit and kind of account."""
+        return await self.get("/v1/trial-balance", list[TrialBalanceView], at=at)
+
+    async def explain_balance(
+        self,
+        account_id: str,
+        *,
+        at: Point | None = None,
+        occurred_until: datetime | None = None,
+        limit: int | None = None,
+        cursor: str | None = None,
+    ) -> ExplanationView:
         """Return the ledger accounts of an account, grant, instrument or pool, and what makes them by pages."""
-        return await self.get(f"/v1/accounts/{account_id}/explain", ExplanationView, **query)
+        return await self.get(
+            f"/v1/accounts/{account_id}/explain",
+            ExplanationView,
+            at=at,
+            occurred_until=occurred_until,
+            limit=limit,
+            cursor=cursor,
+        )
 
     async def get_account_statement(
-        self, account_id: str, start: datetime, end: datetime, **query: Any
+        self, account_id: str, start: datetime, end: datetime, *, basis: Basis | None = None
     ) -> AccountStatementView:
         """Return what stood on an account, every line of ``[start, end)``, and what stands at its end."""
-        query |= {"start": start.isoformat(), "end": end.isoformat()}
-        return await self.get(f"/v1/accounts/{account_id}/statement", AccountStatementView, **query)
+        path = f"/v1/accounts/{account_id}/statement"
+        return await self.get(path, AccountStatementView, start=start, end=end, basis=basis)
+
+    async def get_account_statement_csv(
+        self, account_id: str, start: datetime, end: datetime, *, basis: Basis | None = None
+    ) -> bytes:
+        """Return a statement of account as CSV in UTF-8 (RFC 4180): a header, then a row for each line.
+
+        Openings and closings are rows without a sequence, the words ``opening`` and ``closing`` in place of the event.
+
+        Raises:
+            ProblemError: ``account_unknown``, also where it is another party's.
+        """
+        return await self.download(f"/v1/accounts/{account_id}/statement.csv", start=start, end=end, basis=basis)
+
+    async def get_account_statement_html(
+        self, account_id: str, start: datetime, end: datetime, *, basis: Basis | None = None
+    ) -> bytes:
+        """Return a statement of account as a page of HTML in UTF-8, to print.
+
+        Raises:
+            ProblemError: ``account_unknown``, also where it is another party's.
+        """
+        return await self.download(f"/v1/accounts/{account_id}/statement.html", start=start, end=end, basis=basis)

@@ -1,24 +1,22 @@
-"""Methods of the client for companies: their stock, options and warrants, and what becomes of instruments."""
+"""Methods of the client for companies: their stakeholders, stock, options and warrants."""
 
 from collections.abc import AsyncIterator
-from decimal import Decimal
 from typing import Any
 
-from marketplace.api.bodies.equity import (
-    AmendInstrumentBody,
-    ElectMfnBody,
-    NoticeMfnBody,
-    PayDebtBody,
-    ReversePrincipalBody,
-)
+from events.financing import Approval
 from marketplace.api.bodies.issuers import (
+    AddStakeholderBody,
     AdjustAuthorisedBody,
+    AdjustStockPlanBody,
     CancelOptionBody,
     ConvertStockBody,
+    CreateStockClassBody,
     ExerciseFirstRefusalBody,
     ExerciseOptionBody,
     ExerciseWarrantBody,
+    FormIssuerBody,
     GrantOptionBody,
+    IssueStockBody,
     IssueWarrantBody,
     LimitDilutionBody,
     OfferStockBody,
@@ -29,23 +27,19 @@ from marketplace.api.bodies.issuers import (
     TransferStockBody,
     WaiveFirstRefusalBody,
 )
-from marketplace.api.bodies.reasons import ReasonBody, TimedReasonBody
-from marketplace.api.cap_tables import HoldingView
+from marketplace.api.bodies.reasons import ReasonBody
 from marketplace.api.commands import ReceiptBody
-from marketplace.client.metering import Metering
-from marketplace.projections.cap_tables import (
-    FinancingView,
-    IssuerView,
-    LiquidityView,
-    OfferView,
-    StockClassView,
-    ValuationView,
-)
-from marketplace.projections.instruments import InstrumentView, MovementView, PrincipalView
+from marketplace.client.transport import Transport
+from marketplace.projections.cap_tables import IssuerView, OfferView, StockClassView, ValuationView
+from marketplace.projections.cap_tables.queries import StakeholderView
 
 
-class Companies(Metering):
-    """What a company does with its stock, and what both sides do with an instrument."""
+class Companies(Transport):
+    """What a company does with its stock."""
+
+    async def form_issuer(self, body: FormIssuerBody, **options: Any) -> ReceiptBody:
+        """Begin a startup's capitalisation."""
+        return await self.command("/v1/issuers", body, **options)
 
     async def get_issuer(self, issuer_id: str) -> IssuerView:
         """Return an issuer."""
@@ -55,34 +49,28 @@ class Companies(Metering):
         """Yield issuers."""
         return self.rows("/v1/issuers", IssuerView)
 
+    async def add_stakeholder(self, issuer_id: str, body: AddStakeholderBody, **options: Any) -> ReceiptBody:
+        """Let someone hold securities of the issuer."""
+        return await self.command(f"/v1/issuers/{issuer_id}/stakeholders", body, **options)
+
+    def list_stakeholders(self, issuer_id: str) -> AsyncIterator[StakeholderView]:
+        """Yield the stakeholders of an issuer."""
+        return self.rows(f"/v1/issuers/{issuer_id}/stakeholders", StakeholderView)
+
+    async def create_stock_class(self, issuer_id: str, body: CreateStockClassBody, **options: Any) -> ReceiptBody:
+        """Create a class of stock."""
+        return await self.command(f"/v1/issuers/{issuer_id}/stock-classes", body, **options)
+
     async def list_stock_classes(self, issuer_id: str) -> list[StockClassView]:
         """Return the classes of stock of an issuer."""
         return await self.get(f"/v1/issuers/{issuer_id}/stock-classes", list[StockClassView])
 
-    def list_valuations(self, issuer_id: str) -> AsyncIterator[ValuationView]:
-        """Yield the valuations of an issuer, oldest first."""
-        return self.rows(f"/v1/issuers/{issuer_id}/valuations", ValuationView)
-
-    def list_principal(self, issuer_id: str, at: str | None = None) -> AsyncIterator[PrincipalView]:
-        """Yield the principal that may become shares, now or as of a sequence or an instant."""
-        return self.rows(f"/v1/issuers/{issuer_id}/principal", PrincipalView, at=at)
-
-    def list_holdings(self, holder_id: str) -> AsyncIterator[HoldingView]:
-        """Yield what a party holds of every issuer."""
-        return self.rows("/v1/holdings", HoldingView, holder_id=holder_id)
-
-    async def get_financing(self, issuer_id: str, financing_id: str) -> FinancingView:
-        """Return a priced round with its certificate."""
-        return await self.get(f"/v1/issuers/{issuer_id}/financings/{financing_id}", FinancingView)
-
-    async def abandon_financing(self, issuer_id: str, financing_id: str, reason: str, **options: Any) -> ReceiptBody:
-        """Give a round up."""
-        body = ReasonBody(reason=reason)
-        return await self.command(f"/v1/issuers/{issuer_id}/financings/{financing_id}/abandon", body, **options)
-
-    async def get_liquidity_event(self, issuer_id: str, liquidity_id: str) -> LiquidityView:
-        """Return a sale with its waterfall."""
-        return await self.get(f"/v1/issuers/{issuer_id}/liquidity-events/{liquidity_id}", LiquidityView)
+    async def adjust_stock_plan(
+        self, issuer_id: str, shares_reserved: int, *, approval: Approval | None = None, **options: Any
+    ) -> ReceiptBody:
+        """Set the size of the option pool."""
+        body = AdjustStockPlanBody(shares_reserved=shares_reserved, approval=approval)
+        return await self.command(f"/v1/issuers/{issuer_id}/stock-plan", body, **options)
 
     async def adjust_authorised(self, issuer_id: str, body: AdjustAuthorisedBody, **options: Any) -> ReceiptBody:
         """Set the most that may be issued of a class."""
@@ -95,6 +83,14 @@ class Companies(Metering):
     async def record_valuation(self, issuer_id: str, body: RecordValuationBody, **options: Any) -> ReceiptBody:
         """Record what a common share is worth."""
         return await self.command(f"/v1/issuers/{issuer_id}/valuations", body, **options)
+
+    def list_valuations(self, issuer_id: str) -> AsyncIterator[ValuationView]:
+        """Yield the valuations of an issuer, oldest first."""
+        return self.rows(f"/v1/issuers/{issuer_id}/valuations", ValuationView)
+
+    async def issue_stock(self, issuer_id: str, body: IssueStockBody, **options: Any) -> ReceiptBody:
+        """Issue shares."""
+        return await self.command(f"/v1/issuers/{issuer_id}/stock", body, **options)
 
     async def offer_stock(self, issuer_id: str, body: OfferStockBody, **options: Any) -> ReceiptBody:
         """Offer shares to those with the right of first refusal; the receipt's id is the transfer's."""
@@ -171,57 +167,3 @@ class Companies(Metering):
     ) -> ReceiptBody:
         """Turn what has vested of a warrant, or part of it, into shares."""
         return await self.command(f"/v1/issuers/{issuer_id}/warrants/{warrant_id}/exercise", body, **options)
-
-    async def get_instrument(self, instrument_id: str) -> InstrumentView:
-        """Return an instrument with its principal and what became of it."""
-        return await self.get(f"/v1/instruments/{instrument_id}", InstrumentView)
-
-    def list_movements(self, instrument_id: str) -> AsyncIterator[MovementView]:
-        """Yield the movements of an instrument's principal, oldest first."""
-        return self.rows(f"/v1/instruments/{instrument_id}/movements", MovementView)
-
-    async def amend_instrument(self, instrument_id: str, body: AmendInstrumentBody, **options: Any) -> ReceiptBody:
-        """Record new terms that both sides agreed on."""
-        return await self.command(f"/v1/instruments/{instrument_id}", body, method="PUT", **options)
-
-    async def suspend_instrument(self, instrument_id: str, reason: str, **options: Any) -> ReceiptBody:
-        """Stop accrual for a while."""
-        return await self.command(f"/v1/instruments/{instrument_id}/suspend", ReasonBody(reason=reason), **options)
-
-    async def resume_instrument(self, instrument_id: str, **options: Any) -> ReceiptBody:
-        """Let principal accrue again."""
-        return await self.command(f"/v1/instruments/{instrument_id}/resume", **options)
-
-    async def reverse_principal(self, instrument_id: str, body: ReversePrincipalBody, **options: Any) -> ReceiptBody:
-        """Take back a tranche, or part of it, with what it became."""
-        return await self.command(f"/v1/instruments/{instrument_id}/reverse", body, **options)
-
-    async def pay_debt(self, instrument_id: str, amount_usd: Decimal, **options: Any) -> ReceiptBody:
-        """Pay what is owed for principal that was taken back, or part of it."""
-        body = PayDebtBody(amount_usd=amount_usd)
-        return await self.command(f"/v1/instruments/{instrument_id}/pay-debt", body, **options)
-
-    async def cancel_instrument(self, instrument_id: str, body: TimedReasonBody, **options: Any) -> ReceiptBody:
-        """End an agreement under which nothing accrued."""
-        return await self.command(f"/v1/instruments/{instrument_id}/cancel", body, **options)
-
-    async def repay_note(self, instrument_id: str, **options: Any) -> ReceiptBody:
-        """Pay a convertible note back with its interest."""
-        return await self.command(f"/v1/instruments/{instrument_id}/repay", **options)
-
-    async def issue_shares(self, instrument_id: str, **options: Any) -> ReceiptBody:
-        """Issue the shares that principal of priced stock bought while too few were authorised."""
-        return await self.command(f"/v1/instruments/{instrument_id}/issue-shares", **options)
-
-    async def mature_note(self, instrument_id: str, **options: Any) -> ReceiptBody:
-        """Record that a note fell due, and let it become stock where its terms say so."""
-        return await self.command(f"/v1/instruments/{instrument_id}/mature", **options)
-
-    async def notice_mfn(self, instrument_id: str, body: NoticeMfnBody, **options: Any) -> ReceiptBody:
-        """Tell the holder of a most-favoured SAFE of a later one."""
-        return await self.command(f"/v1/instruments/{instrument_id}/mfn-notices", body, **options)
-
-    async def elect_mfn(self, instrument_id: str, later_instrument_id: str | None, **options: Any) -> ReceiptBody:
-        """Take the terms of a later SAFE, or keep one's own."""
-        body = ElectMfnBody(later_instrument_id=later_instrument_id)
-        return await self.command(f"/v1/instruments/{instrument_id}/mfn-election", body, **options)

@@ -1,19 +1,80 @@
-"""Methods of the client for what a tenant used of a class, spread over its grants."""
+"""Methods of the client for metering: readings of grants, and of tenants, which are spread over their grants."""
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping, Sequence
+from datetime import datetime
 from typing import Any
 
-from marketplace.api.bodies.delivery import PrioritiseGrantBody
+from marketplace.api.bodies.delivery import CorrectUsageBody, EvidenceBody, ReportUsageBody, VoidUsageBody
 from marketplace.api.bodies.spreads import CorrectSpreadBody, SpreadUsageBody, VoidSpreadBody
 from marketplace.api.commands import ReceiptBody
+from marketplace.api.ingestion import BATCHED, IngestionReceipt
 from marketplace.api.spreads import SpreadReceipt
-from marketplace.client.books import Books
-from marketplace.client.service_lines import ServiceLines
-from marketplace.projections.usage import SpreadView
+from marketplace.api.usage import UsageReceipt
+from marketplace.client.transport import Transport
+from marketplace.domain.contradictions import Contradiction
+from marketplace.projections.usage import ReadingView, SpreadView, UsageView
 
 
-class Metering(Books, ServiceLines):
-    """What meters tell of a tenant, and how it is spread."""
+class Metering(Transport):
+    """What meters tell of grants and of tenants; provider and startup have meters of their own."""
+
+    async def report_usage(self, grant_id: str, body: ReportUsageBody, **options: Any) -> UsageReceipt:
+        """Report readings of a grant, and learn what became of each."""
+        return await self.send(f"/v1/grants/{grant_id}/usage", UsageReceipt, body, **options)
+
+    async def send_readings(self, events: Sequence[Mapping[str, Any]], **options: Any) -> IngestionReceipt:
+        """Send readings as CloudEvents, at most 1,000, and learn what became of each."""
+        batch = BATCHED.decode()
+        return await self.send("/v1/usage", IngestionReceipt, list(events), media_type=batch, **options)
+
+    async def keep_evidence(self, grant_id: str, body: EvidenceBody, **options: Any) -> ReceiptBody:
+        """Keep what machines of a grant said beside its readings."""
+        return await self.command(f"/v1/grants/{grant_id}/usage/evidence", body, **options)
+
+    async def correct_usage(self, grant_id: str, body: CorrectUsageBody, **options: Any) -> ReceiptBody:
+        """Replace a reading by its source and id; what it said stays in the log.
+
+        Raises:
+            ProblemError: ``grant_unknown`` · ``reading_unknown`` · ``reading_voided`` · why the new one cannot be, such
+                as ``nodes_above_grant`` or ``outside_grant``.
+        """
+        return await self.command(f"/v1/grants/{grant_id}/usage/corrections", body, **options)
+
+    async def void_usage(self, grant_id: str, body: VoidUsageBody, **options: Any) -> ReceiptBody:
+        """Take a reading back; what it said stays in the log, and counts nothing.
+
+        Raises:
+            ProblemError: ``grant_unknown`` · ``reading_unknown``.
+        """
+        return await self.command(f"/v1/grants/{grant_id}/usage/voids", body, **options)
+
+    async def sum_usage(
+        self, grant_id: str, *, start: datetime | None = None, end: datetime | None = None
+    ) -> UsageView:
+        """Return the GPU-seconds of the readings that begin in ``[start, end)``, by whose meters counted them.
+
+        Raises:
+            ProblemError: ``grant_unknown``, also where it is another's.
+        """
+        return await self.get(f"/v1/grants/{grant_id}/usage", UsageView, start=start, end=end)
+
+    def list_readings(self, grant_id: str) -> AsyncIterator[ReadingView]:
+        """Yield the readings of a grant as they stand, oldest report first; voided ones too.
+
+        Raises:
+            ProblemError: ``grant_unknown``, also where it is another's.
+        """
+        return self.rows(f"/v1/grants/{grant_id}/usage/readings", ReadingView)
+
+    async def find_contradictions(
+        self, grant_id: str, *, start: datetime | None = None, end: datetime | None = None
+    ) -> list[Contradiction]:
+        """Return what meters and machines do not agree on in ``[start, end)``, over the whole grant by default.
+
+        Raises:
+            ProblemError: ``grant_unknown`` · ``span_too_wide`` above 10,000 readings or samples.
+        """
+        return await self.get(f"/v1/grants/{grant_id}/usage/contradictions", list[Contradiction], start=start, end=end)
 
     async def spread_usage(self, body: SpreadUsageBody, **options: Any) -> SpreadReceipt:
         """Tell what a tenant used of a class, and learn which grants carry it."""
@@ -30,8 +91,3 @@ class Metering(Books, ServiceLines):
     def list_spreads(self) -> AsyncIterator[SpreadView]:
         """Yield readings that were spread, oldest first."""
         return self.rows("/v1/usage/spreads", SpreadView)
-
-    async def prioritise_grant(self, grant_id: str, priority: int, **options: Any) -> ReceiptBody:
-        """Say when a grant is used among those over which use is spread; the lowest first."""
-        body = PrioritiseGrantBody(priority=priority)
-        return await self.command(f"/v1/grants/{grant_id}/prioritise", body, **options)

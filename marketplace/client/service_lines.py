@@ -46,9 +46,11 @@ class ServiceLines(Transport):
         """Return a service line, with the hours that were worked."""
         return await self.get(f"/v1/service-lines/{service_line_id}", ServiceLineView)
 
-    def list_service_lines(self, grant_id: str | None = None) -> AsyncIterator[ServiceLineView]:
+    def list_service_lines(
+        self, grant_id: str | None = None, *, party_id: str | None = None, status: str | None = None
+    ) -> AsyncIterator[ServiceLineView]:
         """Yield service lines, of one grant or all."""
-        return self.rows("/v1/service-lines", ServiceLineView, grant_id=grant_id)
+        return self.rows("/v1/service-lines", ServiceLineView, grant_id=grant_id, party_id=party_id, status=status)
 
     def list_hours(self, service_line_id: str) -> AsyncIterator[HoursReadingView]:
         """Yield readings of hours, oldest first."""

@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import AsyncGenerator, AsyncIterator, Mapping
+from datetime import datetime
 from types import TracebackType
 from typing import Any, Final, Self, TypeVar
 
@@ -13,6 +14,8 @@ from marketplace.api.commands import ReceiptBody
 from marketplace.api.paging import Page
 
 T = TypeVar("T")
+Point = int | datetime | str
+"""A point in the past: a sequence or an instant, or either as text."""
 ATTEMPTS_MAX: Final = 8
 RETRY_SECONDS_MAX: Final = 5.0
 TIMEOUT_SECONDS: Final = 30.0
@@ -107,20 +110,29 @@ class Transport:
             content = msgspec.json.encode(body)
         response = await self._request(method, path, headers=headers, content=content)
         self.last_sequence = max(self.last_sequence, int(response.headers.get("Commit-Seq", 0)))
-        return msgspec.json.decode(response.content, type=answer)
+        return msgspec.json.decode(response.content or b"null", type=answer)
 
     async def get(self, path: str, answer: type[T], *, fresh: bool = True, **query: Any) -> T:
         """Return what a path tells, with all that this client did before, unless `fresh` is off."""
-        headers = {"Min-Seq": str(self.last_sequence)} if fresh and self.last_sequence else {}
-        parameters = {name: value for name, value in query.items() if value is not None}
-        response = await self._request("GET", path, headers=headers, params=parameters)
+        response = await self._read(path, query, fresh=fresh)
         return msgspec.json.decode(response.content, type=answer)
 
-    async def download(self, path: str) -> bytes:
+    async def download(self, path: str, **query: Any) -> bytes:
         """Return the bytes of a path, with all that this client did before."""
-        headers = {"Min-Seq": str(self.last_sequence)} if self.last_sequence else {}
-        response = await self._request("GET", path, headers=headers)
-        return response.content
+        return (await self._read(path, query)).content
+
+    async def probe(self, path: str, answer: type[T]) -> T:
+        """Return what a path of the API's own health tells, well or not; it is asked once.
+
+        Raises:
+            ProblemError: Something else answered.
+            httpx.TransportError: The API could not be reached.
+        """
+        response = await self._http.get(path)
+        try:
+            return msgspec.json.decode(response.content, type=answer)
+        except msgspec.DecodeError:
+            raise _parse_problem(response) from None
 
     async def rows(self, path: str, row: type[T], **query: Any) -> AsyncIterator[T]:
         """Yield every row of a list, page by page."""
@@ -132,6 +144,11 @@ class Transport:
             cursor = page.next_cursor
             if cursor is None:
                 return
+
+    async def _read(self, path: str, query: Mapping[str, Any], *, fresh: bool = True) -> httpx.Response:
+        headers = {"Min-Seq": str(self.last_sequence)} if fresh and self.last_sequence else {}
+        parameters = {name: _render(value) for name, value in query.items() if value is not None}
+        return await self._request("GET", path, headers=headers, params=parameters)
 
     async def _request(self, method: str, path: str, **options: Any) -> httpx.Response:
         for attempt in range(1, ATTEMPTS_MAX + 1):
@@ -164,6 +181,11 @@ class Transport:
                     sequence = int(line[3:])
                 elif line.startswith("data:"):
                     yield sequence, line[5:].strip().encode()
+
+
+def _render(value: Any) -> Any:
+    """Return a value as a query says it."""
+    return value.isoformat() if isinstance(value, datetime) else value
 
 
 def _parse_problem(response: httpx.Response) -> ProblemError:

@@ -1,8 +1,10 @@
 """A persistent map from digests to short values, in a few bytes a row: for what grows and must be known for ever.
 
-Rows of equal width lie side by side in buckets of some `FILL` rows; where there are more, one bucket is split (linear
-hashing: Litwin, "Linear hashing: a new tool for file and table addressing", VLDB 1980). So a question or a row more
-costs the same whether a thousand rows are known or ten million, and no single one pays for a growth of the whole.
+New rows are in a small map; when it is full they become a run, arrays of rows in the order of their keys with an index
+(`runs.py`). A run is merged with the one before it unless that is much larger, so that there are few (a log-structured
+merge tree: O'Neil and others, "The log-structured merge-tree (LSM-tree)", Acta Informatica 33, 1996). Keys are digests,
+thus evenly spread, so that a question looks at a few rows of each run, and costs nearly the same whether a thousand
+rows are known or ten million.
 
 Invariants:
     1. A key has one value, the last one that it was given.
@@ -10,18 +12,24 @@ Invariants:
     3. A map that was changed leaves the one before as it was.
 """
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from hashlib import blake2b
 from typing import Final, Self
 
+import msgspec
 from immutables import Map
 
-KEY_BYTES: Final = 10
-"""Two of ten million keys are the same by chance with a probability below 10^-10."""
-FILL: Final = 24
-BUCKET_BYTES: Final = 120
-"""What a bucket takes in memory besides its rows, about."""
-_EMPTY: Final[Map[int, bytes]] = Map({0: b""})
+from marketplace.core.runs import KEY_BYTES, Needles, SortedRun, build_run
+
+RECENT_MAX: Final = 4_096
+RECENT_BYTES: Final = 200
+"""What a row takes in memory while it is in the small map, about."""
+MERGED_MAX: Final = 1 << 18
+"""Runs of more rows together are left as they are, so that no update takes longer than to merge so many."""
+FEW: Final = 8
+"""So many keys at most are looked up one by one, which is quicker than arrays of them."""
+
+__all__ = ["KEY_BYTES", "Packed", "Parts", "digest"]
 
 
 def digest(text: str, size: int = KEY_BYTES) -> bytes:
@@ -29,23 +37,47 @@ def digest(text: str, size: int = KEY_BYTES) -> bytes:
     return blake2b(text.encode(), digest_size=size).digest()
 
 
+class Parts(msgspec.Struct, frozen=True, array_like=True):
+    """A map as it is stored.
+
+    Attributes:
+        count: How many keys it has.
+        rows: Keys, each with its value behind it, in parts; of a key that comes twice the last value is its own.
+    """
+
+    count: int
+    rows: list[bytes]
+
+
 class Packed:
     """Values of `width` bytes by keys of `KEY_BYTES`."""
 
-    __slots__ = ("_buckets", "count", "width")
+    __slots__ = ("_recent", "_runs", "count", "width")
 
-    def __init__(self, width: int, buckets: Map[int, bytes] = _EMPTY, count: int = 0) -> None:
+    def __init__(
+        self, width: int, recent: Map[bytes, bytes] | None = None, runs: tuple[SortedRun, ...] = (), count: int = 0
+    ) -> None:
         self.width = width
         self.count = count
-        self._buckets = buckets
+        self._recent = Map[bytes, bytes]() if recent is None else recent
+        self._runs = runs
 
     @classmethod
-    def restore(cls, width: int, buckets: Sequence[bytes]) -> Self:
-        """Return the map whose buckets these are, as `list_buckets` gave them."""
-        return cls(width, Map(enumerate(buckets)), sum(map(len, buckets)) // (KEY_BYTES + width))
+    def restore(cls, width: int, parts: Parts) -> Self:
+        """Return the map that `list_parts` gave.
+
+        Raises:
+            msgspec.DecodeError: It did not give these.
+        """
+        if any(len(rows) % (KEY_BYTES + width) for rows in parts.rows):
+            raise msgspec.DecodeError(f"a part has no whole number of rows of {KEY_BYTES + width} bytes")
+        runs: tuple[SortedRun, ...] = ()
+        for rows in parts.rows:
+            runs = _append(runs, build_run(rows, width))
+        return cls(width, None, runs, parts.count)
 
     def __eq__(self, other: object) -> bool:
-        return isinstance(other, Packed) and (self.width, sorted(self.rows())) == (other.width, sorted(other.rows()))
+        return isinstance(other, Packed) and (self.width, self.to_dict()) == (other.width, other.to_dict())
 
     def __hash__(self) -> int:
         return hash((self.width, self.count))
@@ -56,64 +88,54 @@ class Packed:
     @property
     def size_bytes(self) -> int:
         """Return what it takes in memory, about."""
-        return self.count * (KEY_BYTES + self.width) + len(self._buckets) * BUCKET_BYTES
+        return sum(run.size_bytes for run in self._runs) + len(self._recent) * (RECENT_BYTES + self.width)
 
-    def rows(self) -> Iterable[bytes]:
-        """Return each key with its value behind it, in no order."""
+    def to_dict(self) -> dict[bytes, bytes]:
+        """Return all keys and values."""
         size = KEY_BYTES + self.width
-        return (bucket[at : at + size] for bucket in self._buckets.values() for at in range(0, len(bucket), size))
+        rows = (part[at : at + size] for part in self.list_parts().rows for at in range(0, len(part), size))
+        return {row[:KEY_BYTES]: row[KEY_BYTES:] for row in rows}
 
-    def list_buckets(self) -> list[bytes]:
+    def list_parts(self) -> Parts:
         """Return what `restore` makes the same map of."""
-        return [self._buckets[number] for number in range(len(self._buckets))]
+        recent = [_join(self._recent)] if self._recent else []
+        return Parts(self.count, [*(run.render() for run in self._runs), *recent])
 
     def find(self, key: bytes) -> bytes | None:
         """Return the value of a key, None where it has none."""
-        bucket = self._buckets[_find_bucket(key, len(self._buckets))]
-        if key not in bucket:
-            return None
-        at = _locate(bucket, key, KEY_BYTES + self.width)
-        return None if at < 0 else bucket[at + KEY_BYTES : at + KEY_BYTES + self.width]
+        value = self._recent.get(key)
+        if value is not None:
+            return value
+        found = (run.find(key) for run in reversed(self._runs))
+        return next((value for value in found if value is not None), None)
+
+    def find_all(self, keys: Sequence[bytes]) -> list[bytes | None]:
+        """Return the value of each key, None where it has none."""
+        if len(keys) <= FEW:
+            return [self.find(key) for key in keys]
+        found = [self._recent.get(key) for key in keys]
+        missing = [number for number, value in enumerate(found) if value is None] if self._runs else []
+        if missing:
+            needles = Needles.of(keys, missing)
+            for run in reversed(self._runs):
+                needles = run.find_all(needles, found)
+        return found
 
     def update(self, values: Mapping[bytes, bytes]) -> Self:
         """Return the map with these keys and values."""
-        size, count = KEY_BYTES + self.width, self.count
-        there, buckets = len(self._buckets), self._buckets.mutate()
-        for key, value in values.items():
-            number = _find_bucket(key, there)
-            bucket = buckets[number]
-            at = _locate(bucket, key, size)
-            if at >= 0:
-                buckets[number] = bucket[: at + KEY_BYTES] + value + bucket[at + size :]
-                continue
-            buckets[number] = bucket + key + value
-            count += 1
-            if count > there * FILL:
-                source = there - (1 << (there.bit_length() - 1))
-                buckets[source], buckets[there] = _split(buckets[source], size, there)
-                there += 1
-        return type(self)(self.width, buckets.finish(), count)
+        count = self.count + self.find_all(list(values)).count(None)
+        recent, runs = self._recent.update(values), self._runs
+        if len(recent) > RECENT_MAX:
+            recent, runs = Map(), _append(runs, build_run(_join(recent), self.width))
+        return type(self)(self.width, recent, runs, count)
 
 
-def _find_bucket(key: bytes, buckets: int) -> int:
-    """Return which of so many buckets a key is in."""
-    doubled = 1 << buckets.bit_length()
-    number = int.from_bytes(key[:6]) & (doubled - 1)
-    return number if number < buckets else number & ((doubled >> 1) - 1)
+def _join(rows: Mapping[bytes, bytes]) -> bytes:
+    return b"".join([key + value for key, value in rows.items()])
 
 
-def _locate(bucket: bytes, key: bytes, size: int) -> int:
-    """Return where the row of a key begins, -1 where there is none; bytes across two rows are none."""
-    at = bucket.find(key)
-    while at >= 0 and at % size:
-        at = bucket.find(key, at + 1)
-    return at
-
-
-def _split(bucket: bytes, size: int, newest: int) -> tuple[bytes, bytes]:
-    """Return the rows that stay in a bucket, and those that the newest bucket takes."""
-    stay, go = list[bytes](), list[bytes]()
-    for at in range(0, len(bucket), size):
-        row = bucket[at : at + size]
-        (go if _find_bucket(row[:KEY_BYTES], newest + 1) == newest else stay).append(row)
-    return b"".join(stay), b"".join(go)
+def _append(runs: tuple[SortedRun, ...], newest: SortedRun) -> tuple[SortedRun, ...]:
+    """Return the runs with one more, merged with those before it that are not more than twice as large."""
+    while runs and len(runs[-1]) < 2 * len(newest) and len(runs[-1]) + len(newest) <= MERGED_MAX:
+        runs, newest = runs[:-1], runs[-1].merge(newest)
+    return *runs, newest

@@ -5,7 +5,7 @@ Subject: ``marketplace.auction.<auction_id>``.
 Invariants:
     1. The book is frozen once; every attempt to clear works on the same book.
     2. A clearing decides every order of the book exactly once, in the book's order, the backstop orders last.
-    3. A result is published once.
+    3. A result is published once, and none after the last attempt failed: then orders are let go.
 
 Refusals in order: auction_unknown · auction_exists · time_naive · phases_reversed · horizon_too_long ·
 auction_<status> · book_mismatch · decisions_incomplete.
@@ -124,6 +124,11 @@ class Auction:
     indicated: AuctionIndicated | None = None
     bound: AuctionBound | None = None
 
+    @property
+    def failed_for_good(self) -> bool:
+        """Whether it will not be cleared any more, and only lets its orders go."""
+        return self.status == "failed" and self.attempts >= ATTEMPTS_MAX
+
 
 AuctionState = Auction | None
 
@@ -215,6 +220,8 @@ def _clear(command: ClearAuction, state: Auction) -> Sequence[AuctionEvent]:
     )
     if state.cleared == event:
         return []
+    if state.failed_for_good:
+        raise refuse_status("auction", command.auction_id, state.status, "locked")
     _require_status(state, "locked", "failed")
     assert state.locked is not None, "a locked auction has its book"
     if command.certificate.book_hash != state.locked.book_hash:
@@ -236,7 +243,7 @@ def _clear(command: ClearAuction, state: Auction) -> Sequence[AuctionEvent]:
 
 
 def _fail(command: FailAuction, state: Auction) -> Sequence[AuctionEvent]:
-    if command.attempt <= state.attempts:
+    if command.attempt <= state.attempts or state.failed_for_good:
         return []
     _require_status(state, "locked", "failed")
     return [AuctionFailed(auction_id=command.auction_id, reason=command.reason, attempt=command.attempt)]
@@ -246,7 +253,7 @@ def _settle(command: SettleAuction, state: Auction) -> Sequence[AuctionEvent]:
     event = AuctionSettled(**{name: getattr(command, name) for name in command.__struct_fields__})
     if state.settled == event:
         return []
-    if state.status != "failed" or state.attempts < ATTEMPTS_MAX:
+    if not state.failed_for_good:
         _require_status(state, "cleared")
     return [event]
 

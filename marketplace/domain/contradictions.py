@@ -7,8 +7,11 @@ Kinds, each with the span it concerns:
     - ``busy_unmetered``: a GPU is busy while nothing is counted.
     - ``more_than_granted``: within an hour, more GPUs are seen than were granted.
     - ``device_elsewhere``: a GPU is counted in another grant at the same time; both readings are named.
+    - ``said_twice``: readings of one source say the same of GPUs that they do not name, and their ids have two forms,
+      as where a meter changed how it makes them and sent what it had sent before.
 """
 
+import re
 from bisect import bisect_left, bisect_right
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Sequence
@@ -16,7 +19,7 @@ from datetime import datetime, timedelta
 from decimal import Decimal
 from itertools import pairwise
 from operator import itemgetter
-from typing import Final, Literal
+from typing import Any, Final, Literal
 
 import msgspec
 
@@ -28,6 +31,7 @@ IDLE_KW_MAX: Final = Decimal("0.2")
 _HOUR: Final = timedelta(hours=1)
 _SECOND: Final = timedelta(seconds=1)
 _HOUR_SECONDS: Final = 3_600
+_WORD: Final = re.compile(r"\w+")
 
 
 class NamedReading(msgspec.Struct, frozen=True, kw_only=True):
@@ -61,7 +65,15 @@ class Contradiction(msgspec.Struct, frozen=True, kw_only=True):
         readings: The readings that contradict each other, where they are two; of another party's grant none is named.
     """
 
-    kind: Literal["gap", "device_overlap", "idle_energy", "busy_unmetered", "more_than_granted", "device_elsewhere"]
+    kind: Literal[
+        "gap",
+        "device_overlap",
+        "idle_energy",
+        "busy_unmetered",
+        "more_than_granted",
+        "device_elsewhere",
+        "said_twice",
+    ]
     start: datetime
     end: datetime
     message: str
@@ -99,6 +111,7 @@ def find_contradictions(
         *_find_busy(by_device, covered),
         *_find_excess(by_device, gpus_granted),
         *_find_elsewhere(ordered, elsewhere),
+        *_find_twice(ordered),
     ]
     return sorted(found, key=lambda one: (one.start, one.kind, one.device or ""))
 
@@ -211,6 +224,34 @@ def _find_elsewhere(ordered: Sequence[Counted], elsewhere: Sequence[Counted]) ->
                     message=f"{device} is counted in another grant at the same time",
                     readings=names,
                 )
+
+
+def _find_twice(ordered: Sequence[Counted]) -> Iterator[Contradiction]:
+    """Yield spans of which a source says the same under ids of two forms, with the first reading of each."""
+    said: dict[tuple[Any, ...], dict[str, list[NamedReading]]] = defaultdict(lambda: defaultdict(list))
+    for reading in ordered:
+        if reading.name is not None and not reading.devices:
+            key = (reading.name.source, reading.start, reading.end, reading.gpus, reading.evidence)
+            said[key][_form(reading.name.reading_id)].append(reading.name)
+    for (source, start, end, gpus, _), forms in said.items():
+        if len(forms) == 1:
+            continue
+        firsts = [min(names, key=lambda name: name.reading_id) for names in forms.values()]
+        total = " and ".join(str(gpus * len(names)) for names in forms.values())
+        yield Contradiction(
+            kind="said_twice",
+            start=start,
+            end=end,
+            message=f"source {source} counts {total} GPUs by readings that say the same under ids of different forms,"
+            f" such as {' and '.join(name.reading_id for name in firsts)}; where they are the same GPUs, void those of"
+            " one form",
+            readings=tuple(firsts),
+        )
+
+
+def _form(reading_id: str) -> str:
+    """Return what is left of an id when its words and numbers are taken for alike."""
+    return _WORD.sub("w", reading_id)
 
 
 def _list_overlapping(readings: list[tuple[str, Counted]], other: Counted) -> Iterator[tuple[str, Counted]]:

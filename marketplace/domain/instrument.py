@@ -42,11 +42,11 @@ from events.instrument import (
     InstrumentResumed,
     InstrumentSuspended,
 )
-from events.types import NoteTerms, PrincipalTerms, StockTerms
+from events.types import NoteTerms, PricedTerms, PrincipalTerms
 from marketplace.core.decider import Decider
 from marketplace.core.errors import Refusal
 from marketplace.core.intervals import require_span
-from marketplace.core.money import ZERO, require_price_per_share, require_share, require_usd
+from marketplace.core.money import ZERO, require_share, require_usd
 from marketplace.domain.instrument_clawback import pay_debt, reverse
 from marketplace.domain.instrument_commands import (
     AccruePrincipal,
@@ -74,6 +74,7 @@ from marketplace.domain.instrument_notes import mature_note, repay_note
 from marketplace.domain.instrument_principal import accrue, convert, reduce, repay
 from marketplace.domain.instrument_state import Instrument, InstrumentState, evolve
 from marketplace.domain.note_terms import require_note
+from marketplace.domain.priced_terms import require_priced
 from marketplace.domain.refusals import refuse_exists, refuse_status, refuse_unknown, require_aware
 from marketplace.domain.service_level import require_consequence
 
@@ -163,8 +164,8 @@ def _require_draw(command: IssueInstrument) -> None:
 
 
 def _require_terms(terms: PrincipalTerms, commitment_usd: Decimal) -> None:
-    if isinstance(terms, StockTerms):
-        require_price_per_share(terms.price_usd_per_share, "/terms/price_usd_per_share")
+    if isinstance(terms, PricedTerms):
+        require_priced(terms, "/terms")
         return
     if isinstance(terms, NoteTerms):
         require_note(terms, "/terms")

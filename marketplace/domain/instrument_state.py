@@ -29,7 +29,7 @@ from events.instrument import (
     TakenShares,
 )
 from events.service import ServiceResult
-from events.types import NoteTerms, PrincipalTerms, SafeTerms, StockTerms
+from events.types import NoteTerms, PricedTerms, PrincipalTerms, SafeTerms
 from marketplace.core.money import ZERO
 from marketplace.equity import model
 from marketplace.equity.notes import balance
@@ -205,7 +205,7 @@ class Instrument:
                 accruals=list_accruals(run.tranches) if isinstance(run.terms, NoteTerms) else (),
             )
             for run in self.list_runs()
-            if not isinstance(run.terms, StockTerms)
+            if not isinstance(run.terms, PricedTerms)
         )
 
     def _find_election(self, terms: PrincipalTerms) -> SafeTerms | Literal["declined"] | None:

@@ -57,6 +57,7 @@ Refusals in order, of each command:
 - warrant exercised: warrant_unknown · exercise_exists · time_naive · warrant_expired · shares · warrant_overdrawn ·
   warrant_unvested · settlement_excluded · price · exercise_worthless · stock_class_over_authorised
 - warrant expired: warrant_unknown · time_naive · warrant_runs
+- warrant cancelled: warrant_unknown · cancellation_exists · shares · warrant_overdrawn
 - valuation: price · date_before_formation
 - instrument signed: instrument_exists · amounts · stock_class_unknown
 - dilution limited: share · amounts · missing_convention · dilution_exceeded
@@ -89,6 +90,7 @@ from marketplace.domain.issuer_commands import (
     AdjustStockPlan,
     BuyerStock,
     CancelOption,
+    CancelWarrant,
     CloseFinancing,
     ConvertStock,
     CreateStockClass,
@@ -164,7 +166,7 @@ from marketplace.domain.issuer_stock import (
     record_valuation,
 )
 from marketplace.domain.issuer_transfers import repurchase_stock, transfer_stock
-from marketplace.domain.issuer_warrants import exercise_warrant, expire_warrant, issue_warrant
+from marketplace.domain.issuer_warrants import cancel_warrant, exercise_warrant, expire_warrant, issue_warrant
 from marketplace.domain.refusals import refuse_exists, refuse_unknown
 
 __all__ = [
@@ -175,6 +177,7 @@ __all__ = [
     "AdjustStockPlan",
     "BuyerStock",
     "CancelOption",
+    "CancelWarrant",
     "CloseFinancing",
     "ConvertStock",
     "CreateStockClass",
@@ -244,6 +247,7 @@ _DECIDE: Final[dict[type[IssuerCommand], Callable[[Any, Issuer], Sequence[Issuer
     VestWarrants: vest_warrants,
     ExerciseWarrant: exercise_warrant,
     ExpireWarrant: expire_warrant,
+    CancelWarrant: cancel_warrant,
     SignInstrument: sign_instrument,
     LimitDilution: limit_dilution,
     RecordExposure: record_exposure,

@@ -16,6 +16,7 @@ from events.issuer_dilution import CountedInstrument, Exposure
 from events.types import Instant, PrincipalTerms
 from marketplace.domain.issuer_rights_commands import (
     CancelOption,
+    CancelWarrant,
     ExerciseOption,
     ExerciseWarrant,
     ExpireWarrant,
@@ -50,6 +51,7 @@ __all__ = [
     "AdjustStockPlan",
     "BuyerStock",
     "CancelOption",
+    "CancelWarrant",
     "CloseFinancing",
     "ConvertStock",
     "CreateStockClass",

@@ -28,13 +28,14 @@ from msgspec import structs
 from events.financing import ConvertingInstrument
 from events.issuer import IssuerDilutionLimited, IssuerEvent, IssuerExposureRecorded
 from events.issuer_dilution import Exposure
-from events.types import NoteTerms, StockTerms
+from events.types import NoteTerms, PricedTerms
 from marketplace.core.errors import Refusal
 from marketplace.core.money import ZERO, render_ratio, require_share, require_usd
 from marketplace.core.rounding import round_half_even
 from marketplace.domain.instrument_state import compute_balance
 from marketplace.domain.issuer_as_converted import convert_row, convert_shares, measure_company
 from marketplace.domain.issuer_commands import IssuerCommand, LimitDilution, RecordExposure, SplitStock
+from marketplace.domain.issuer_rights_commands import IssueWarrant
 from marketplace.domain.issuer_rules import refuse_missing
 from marketplace.domain.issuer_state import Issuer, list_rows
 from marketplace.domain.issuer_stock_commands import IssueStock
@@ -100,7 +101,7 @@ def require_limit(command: IssuerCommand, before: Issuer, after: Issuer) -> None
         return
     if isinstance(command, RecordExposure) and command.owed:
         return
-    if isinstance(command, IssueStock) and command.cause in before.instruments:
+    if isinstance(command, IssueStock | IssueWarrant) and command.cause in before.instruments:
         return
     measured = measure_dilution(after)
     if before.limit is None or measured.part > measure_dilution(before).part:
@@ -172,7 +173,7 @@ def sum_exposures(exposures: Iterable[Exposure]) -> Decimal:
 def _value(state: Issuer, subject_id: str, exposure: Exposure) -> tuple[Fraction, bool]:
     """Return the amount over the value that it is counted at, and whether that is a part of the company with it."""
     terms, amount = exposure.terms, Fraction(exposure.amount_usd)
-    if isinstance(terms, StockTerms):
+    if isinstance(terms, PricedTerms):
         split = state.split_ratio / state.split_at_issue.get(subject_id, state.split_ratio)
         stock_class = state.classes.get(terms.class_id)
         ratio = Fraction(1) if stock_class is None else stock_class.conversion_ratio

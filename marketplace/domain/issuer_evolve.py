@@ -40,6 +40,7 @@ from events.issuer import (
     IssuerStockSplit,
     IssuerStockTransferred,
     IssuerValuationRecorded,
+    IssuerWarrantCancelled,
     IssuerWarrantExercised,
     IssuerWarrantExpired,
     IssuerWarrantIssued,
@@ -276,6 +277,14 @@ def _exercise_warrant(state: Issuer, event: IssuerWarrantExercised) -> Issuer:
     return _move(_count(after, event.class_id, event.shares), event.holder_id, event.class_id, event.shares)
 
 
+def _cancel_warrant(state: Issuer, event: IssuerWarrantCancelled) -> Issuer:
+    warrant = state.warrants[event.warrant_id]
+    after = replace(
+        warrant, shares=warrant.shares - event.shares, shares_outstanding=warrant.shares_outstanding - event.shares
+    )
+    return replace(_keep(state, event.cancellation_id, event), warrants=state.warrants.set(event.warrant_id, after))
+
+
 def _expire_warrant(state: Issuer, event: IssuerWarrantExpired) -> Issuer:
     expired = replace(state.warrants[event.warrant_id], shares_outstanding=0, expired=True)
     return replace(state, warrants=state.warrants.set(event.warrant_id, expired))
@@ -364,6 +373,7 @@ HANDLED: Final[dict[type[IssuerEvent], Callable[[Issuer, Any], Issuer]]] = {
     IssuerWarrantVested: _vest_warrant,
     IssuerWarrantExercised: _exercise_warrant,
     IssuerWarrantExpired: _expire_warrant,
+    IssuerWarrantCancelled: _cancel_warrant,
     IssuerInstrumentSigned: _sign_instrument,
     IssuerDilutionLimited: set_limit,
     IssuerExposureRecorded: _record_exposure,

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 
 from events.issuer import IssuerEvent, IssuerInstrumentSigned
-from events.types import StockTerms
+from events.types import PricedTerms
 from marketplace.core.money import require_usd
 from marketplace.domain.issuer_commands import SignInstrument
 from marketplace.domain.issuer_rules import get_class, is_repeated
@@ -22,6 +22,6 @@ def sign_instrument(command: SignInstrument, state: Issuer) -> Sequence[IssuerEv
     if is_repeated("instrument", command.instrument_id, state.instruments, event):
         return []
     require_usd(command.commitment_usd, "/commitment_usd")
-    if isinstance(command.terms, StockTerms):
+    if isinstance(command.terms, PricedTerms):
         get_class(state, command.terms.class_id)
     return [event]

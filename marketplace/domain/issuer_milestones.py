@@ -3,8 +3,8 @@
 `marketplace.domain.issuer` documents the order of refusals.
 """
 
-from collections.abc import Mapping, Sequence
-from datetime import datetime
+from collections.abc import Iterable, Mapping, Sequence
+from datetime import date, datetime
 from fractions import Fraction
 
 from events.issuer import IssuerEvent, IssuerWarrantVested
@@ -94,3 +94,9 @@ def _build(warrant: Warrant, milestone: Milestone) -> rules.Condition:
         case PriceMilestone():
             level = Fraction(milestone.price_usd_per_share)
             return rules.PriceAtLeast(level / warrant.split)
+
+
+def list_days(tranches: Iterable[WarrantTranche]) -> set[date]:
+    """Return the days on which something of tranches may vest by date alone."""
+    milestones = (milestone for tranche in tranches for milestone in _list_milestones(tranche))
+    return {milestone.day for milestone in milestones if isinstance(milestone, DateMilestone)}

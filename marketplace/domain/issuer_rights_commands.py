@@ -78,6 +78,7 @@ class IssueWarrant(msgspec.Struct, frozen=True, kw_only=True):
     tranches: tuple[WarrantTranche, ...] = ()
     grant_id: str | None = None
     approval: Approval | None = None
+    cause: str | None = None
 
 
 class VestWarrants(msgspec.Struct, frozen=True, kw_only=True):
@@ -126,6 +127,17 @@ class ExpireWarrant(msgspec.Struct, frozen=True, kw_only=True):
     at: Instant
 
 
+class CancelWarrant(msgspec.Struct, frozen=True, kw_only=True):
+    """End rights of a warrant, in the same atomic append as the clawback of the principal that bought them."""
+
+    issuer_id: str
+    cancellation_id: str
+    warrant_id: str
+    shares: int
+    cause: str
+    approval: Approval | None = None
+
+
 RightsCommand = (
     PromiseOption
     | WithdrawPromise
@@ -136,4 +148,5 @@ RightsCommand = (
     | VestWarrants
     | ExerciseWarrant
     | ExpireWarrant
+    | CancelWarrant
 )

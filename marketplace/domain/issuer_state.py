@@ -32,6 +32,7 @@ from events.issuer import (
     IssuerStockSplit,
     IssuerStockTransferred,
     IssuerValuationRecorded,
+    IssuerWarrantCancelled,
     IssuerWarrantExercised,
     IssuerWarrantIssued,
 )
@@ -50,6 +51,7 @@ Act = (
     | IssuerOptionExercised
     | IssuerOptionCancelled
     | IssuerWarrantExercised
+    | IssuerWarrantCancelled
 )
 
 

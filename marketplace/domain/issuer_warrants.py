@@ -4,6 +4,7 @@ from collections.abc import Sequence
 
 from events.issuer import (
     IssuerEvent,
+    IssuerWarrantCancelled,
     IssuerWarrantExercised,
     IssuerWarrantExpired,
     IssuerWarrantIssued,
@@ -12,6 +13,7 @@ from marketplace.core.errors import Refusal
 from marketplace.core.money import require_price_per_share
 from marketplace.core.rounding import round_whole
 from marketplace.domain.issuer_commands import (
+    CancelWarrant,
     ExerciseWarrant,
     ExpireWarrant,
     IssueWarrant,
@@ -45,6 +47,7 @@ def issue_warrant(command: IssueWarrant, state: Issuer) -> Sequence[IssuerEvent]
         tranches=command.tranches,
         grant_id=command.grant_id,
         approval=command.approval,
+        cause=command.cause,
     )
     issued = {warrant_id: warrant.issued for warrant_id, warrant in state.warrants.items()}
     if is_repeated("warrant", command.warrant_id, issued, event):
@@ -181,3 +184,25 @@ def expire_warrant(command: ExpireWarrant, state: Issuer) -> Sequence[IssuerEven
             shares=warrant.shares_outstanding,
         )
     ]
+
+
+def cancel_warrant(command: CancelWarrant, state: Issuer) -> Sequence[IssuerEvent]:
+    """Return the end of rights whose principal was taken back, unless known."""
+    warrant = state.warrants.get(command.warrant_id)
+    if warrant is None:
+        raise refuse_unknown("warrant", command.warrant_id)
+    event = IssuerWarrantCancelled(
+        issuer_id=command.issuer_id,
+        cancellation_id=command.cancellation_id,
+        warrant_id=command.warrant_id,
+        holder_id=warrant.issued.holder_id,
+        shares=command.shares,
+        cause=command.cause,
+        approval=command.approval,
+    )
+    if is_repeated("cancellation", command.cancellation_id, state.acts, event):
+        return []
+    require_shares(command.shares, "/shares")
+    if command.shares > warrant.shares_outstanding:
+        raise refuse_overdrawn("warrant", command.warrant_id, command.shares, warrant.shares_outstanding)
+    return [event]

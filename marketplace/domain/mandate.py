@@ -33,7 +33,7 @@ from events.mandate import (
     MandateRevoked,
     MandateTerms,
 )
-from events.types import NoteTerms, PrincipalTerms, SafeTerms, StockTerms
+from events.types import NoteTerms, PricedTerms, PrincipalTerms, SafeTerms, StockTerms, WarrantTerms
 from marketplace.core.decider import Decider
 from marketplace.core.errors import Refusal
 from marketplace.core.money import ZERO, require_share, require_usd
@@ -43,6 +43,7 @@ _KINDS: Final[dict[type[PrincipalTerms], InstrumentKind]] = {
     SafeTerms: "safe",
     NoteTerms: "convertible_note",
     StockTerms: "stock",
+    WarrantTerms: "warrant",
 }
 
 
@@ -247,7 +248,7 @@ def require_welcome(
             f"mandate {mandate_id} takes {', '.join(terms.instrument_kinds)}, not a {kind}",
             mandate_id=mandate_id,
         )
-    cap = implied_cap_usd if isinstance(instrument, StockTerms) else instrument.valuation_cap_usd
+    cap = implied_cap_usd if isinstance(instrument, PricedTerms) else instrument.valuation_cap_usd
     low, high = terms.valuation_cap_usd_min, terms.valuation_cap_usd_max
     if (cap is None and high is not None) or (
         cap is not None and ((low is not None and cap < low) or (high is not None and cap > high))

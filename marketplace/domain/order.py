@@ -11,8 +11,8 @@ Refusals in order: order_unknown · order_exists · offers_missing · class_repe
 amount_not_positive · amount_too_large · amount_too_precise · offer_empty · time_naive · window_reversed ·
 window_past · range_empty · sizes_too_many · pue_out_of_range · backstop_linked · backstop_equity ·
 instrument_unneeded · instrument_missing · mandates_missing · mandates_too_many · discount_whole ·
-missing_convention · note_too_short · cap_below_commitment · consequence_missing · expiry_past · bundle_fixed ·
-order_<status> · order_not_due · order_locked_elsewhere.
+missing_convention · note_too_short · warrant_too_short · cap_below_commitment · consequence_missing ·
+expiry_past · bundle_fixed · order_<status> · order_not_due · order_locked_elsewhere.
 
 Offers are looked at one after the other; the instrument's cap and discount are amounts too, after mandates_too_many.
 """
@@ -38,18 +38,18 @@ from events.order import (
     OrderTerms,
     OrderUnmatched,
 )
-from events.types import PrincipalTerms, Reason, StockTerms
+from events.types import PricedTerms, PrincipalTerms, Reason
 from marketplace.core.decider import Decider
 from marketplace.core.errors import Refusal
-from marketplace.core.money import require_price, require_price_per_share, require_share, require_usd
+from marketplace.core.money import require_price, require_share, require_usd
 from marketplace.domain.offer import compute_principal_max
-from marketplace.domain.order_terms import require_note_terms, require_wishes
+from marketplace.domain.order_terms import require_lasting, require_wishes
+from marketplace.domain.priced_terms import require_priced
 from marketplace.domain.priority import keeps_priority
 from marketplace.domain.refusals import refuse_exists, refuse_status, refuse_unknown, require_aware
 from marketplace.domain.service_level import require_consequence
 
-MANDATES_MAX = 4
-OFFERS_MAX = 16
+MANDATES_MAX, OFFERS_MAX = 4, 16
 
 
 class PlaceOrder(msgspec.Struct, frozen=True, kw_only=True):
@@ -133,6 +133,11 @@ class Order:
     status: Literal["open", "locked", "matched", "unmatched", "cancelled", "expired"] = "open"
     auction_id: str | None = None
     grant_id: str | None = None
+
+    @property
+    def ended(self) -> bool:
+        """Whether it ended without a match, and stays so."""
+        return self.status in {"unmatched", "cancelled", "expired"}
 
     @property
     def ends_at(self) -> datetime:
@@ -224,8 +229,8 @@ def _require_equity(terms: OrderTerms) -> None:
             "mandates_too_many", f"name at most {MANDATES_MAX} mandates, each once", pointer="/terms/mandate_ids"
         )
     require_instrument(terms.instrument, "/terms/instrument")
-    require_note_terms(terms)
-    cap = None if isinstance(terms.instrument, StockTerms) else terms.instrument.valuation_cap_usd
+    require_lasting(terms)
+    cap = None if isinstance(terms.instrument, PricedTerms) else terms.instrument.valuation_cap_usd
     principal = compute_principal_max(terms)
     if cap is not None and cap < principal:
         raise Refusal(
@@ -244,8 +249,8 @@ def require_instrument(terms: PrincipalTerms, pointer: str) -> None:
     Raises:
         Refusal: ``amount_…`` or ``discount_whole``.
     """
-    if isinstance(terms, StockTerms):
-        require_price_per_share(terms.price_usd_per_share, f"{pointer}/price_usd_per_share")
+    if isinstance(terms, PricedTerms):
+        require_priced(terms, pointer)
         return
     if terms.valuation_cap_usd is not None:
         require_usd(terms.valuation_cap_usd, f"{pointer}/valuation_cap_usd")

@@ -1,21 +1,22 @@
 """What an order may ask of sizes, sites and other orders; the second half of the refusals of an order's terms.
 
 Refusals in order: range_empty · sizes_too_many · pue_out_of_range · not_a_number · amount_not_positive ·
-amount_too_large · amount_too_precise · backstop_linked · backstop_equity · note_too_short.
+amount_too_large · amount_too_precise · backstop_linked · backstop_equity · note_too_short ·
+warrant_too_short.
 """
 
 from datetime import timedelta
 from decimal import Decimal
 
 from events.order import OrderTerms
-from events.types import NoteTerms
+from events.types import NoteTerms, WarrantTerms
 from marketplace.core.errors import Refusal
 from marketplace.core.money import require_share, require_usd
 from marketplace.domain.note_terms import require_note
 
 SIZES_MAX = 32
 NOTE_TAIL = timedelta(days=90)
-"""A note outlives the run that draws it by so long, so that disputed statements still accrue before it falls due."""
+"""Notes and warrants outlive the run that draws them by so long: disputed statements still accrue before they end."""
 PRINCIPAL_USD_MAX = Decimal(1_000_000_000)
 """What the engine counts up to; a limit stays under it, so that what is too much to be counted never fits."""
 
@@ -85,19 +86,30 @@ def _require_backstop(terms: OrderTerms) -> None:
         raise Refusal("backstop_equity", "a backstop pays its price in cash; offer no equity", pointer="/terms/offers")
 
 
-def require_note_terms(terms: OrderTerms) -> None:
-    """Refuse a note that cannot be, or that falls due while the run may still draw it; see the module for the order."""
-    note = terms.instrument
-    if not isinstance(note, NoteTerms):
-        return
-    require_note(note, "/terms/instrument")
-    latest = (terms.start_latest + timedelta(hours=terms.duration_hours) + NOTE_TAIL).date()
-    if note.matures_on < latest:
-        raise Refusal(
-            "note_too_short",
-            f"the note falls due on {note.matures_on}, and what is delivered may accrue until {latest}; let it fall due"
-            " then or later",
-            pointer="/terms/instrument/matures_on",
-            matures_on=note.matures_on.isoformat(),
-            matures_on_min=latest.isoformat(),
-        )
+def require_lasting(terms: OrderTerms) -> None:
+    """Refuse a note or a warrant that ends while the run may still draw it; see the module for the order."""
+    latest = terms.start_latest + timedelta(hours=terms.duration_hours) + NOTE_TAIL
+    match terms.instrument:
+        case NoteTerms() as note:
+            require_note(note, "/terms/instrument")
+            if note.matures_on < latest.date():
+                raise Refusal(
+                    "note_too_short",
+                    f"the note falls due on {note.matures_on}, and what is delivered may accrue until {latest.date()};"
+                    " let it fall due then or later",
+                    pointer="/terms/instrument/matures_on",
+                    matures_on=note.matures_on.isoformat(),
+                    matures_on_min=latest.date().isoformat(),
+                )
+        case WarrantTerms() as warrant:
+            if warrant.expires_at < latest:
+                raise Refusal(
+                    "warrant_too_short",
+                    f"the warrant expires at {warrant.expires_at.isoformat()}, and what is delivered may accrue until"
+                    f" {latest.isoformat()}; let it expire then or later",
+                    pointer="/terms/instrument/expires_at",
+                    expires_at=warrant.expires_at.isoformat(),
+                    expires_at_min=latest.isoformat(),
+                )
+        case _:
+            return

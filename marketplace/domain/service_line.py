@@ -6,6 +6,7 @@ Invariants:
     1. It is agreed on once, after the holder of the grant's equity approved where that is not the provider.
     2. A reading (source, id) counts once; the same id with other content is a conflict, never an edit.
     3. Hours that count are never more than were agreed on, and each counts in one statement period: that of its end.
+    4. Once it was told when its grant runs, nothing is counted outside of that, whatever a reader knows (ADR 8).
 
 Answers in order, per reading: duplicate · conflict (reading_exists) · rejected (a fault) · accepted.
 
@@ -28,12 +29,14 @@ from immutables import Map
 
 from events.service_line import (
     HoursReading,
+    Run,
     ServiceLineAgreed,
     ServiceLineApproved,
     ServiceLineClosed,
     ServiceLineCorrected,
     ServiceLineDeclined,
     ServiceLineEvent,
+    ServiceLineLimited,
     ServiceLineProposed,
     ServiceLineReported,
     ServiceLineVoided,
@@ -48,6 +51,7 @@ from marketplace.domain.service_line_commands import (
     CloseServiceLine,
     CorrectHours,
     DeclineServiceLine,
+    LimitServiceLine,
     ProposeServiceLine,
     ReportHours,
     ServiceLineCommand,
@@ -75,6 +79,7 @@ class ServiceLine:
         agreed: What was agreed on.
         readings: What counts, by source and id; None where it was voided.
         hours: Sum of what counts.
+        spans: When its grant runs, as it was told last; None where it never was.
     """
 
     proposed: ServiceLineProposed
@@ -83,6 +88,7 @@ class ServiceLine:
     agreed: ServiceLineAgreed | None = None
     readings: Map[Key, HoursReading | None] = field(default_factory=Map)
     hours: Decimal = ZERO
+    spans: Spans | None = None
 
     @property
     def terms(self) -> ServiceLineAgreed:
@@ -98,6 +104,11 @@ def sum_hours(state: ServiceLine, start: datetime, end: datetime) -> Decimal:
     """Return the hours of readings that end after `start` and up to `end`."""
     counted = (reading for reading in state.readings.values() if reading is not None)
     return sum((reading.hours for reading in counted if start < reading.end <= end), ZERO)
+
+
+def find_last_end(state: ServiceLine, after: datetime) -> datetime:
+    """Return the instant at which the last hours that count end, where that is later than `after`; else `after`."""
+    return max((after, *(reading.end for reading in state.readings.values() if reading is not None)))
 
 
 def answer_hours(command: ReportHours, state: ServiceLine) -> list[tuple[Answer, HoursReading | None]]:
@@ -125,9 +136,10 @@ def _answer(command: ReportHours, reading: HoursReading, state: ServiceLine) -> 
     return Answer(name, "accepted") if fault is None else Answer(name, "rejected", fault.code, fault.message)
 
 
-def _find_fault(reading: HoursReading, spans: Spans, at: datetime, state: ServiceLine) -> Refusal | None:
+def _find_fault(reading: HoursReading, known: Spans, at: datetime, state: ServiceLine) -> Refusal | None:
     """Return the first fault of a reading, None where it may count."""
     start, end, agreed = reading.start, reading.end, state.terms
+    spans = known if state.spans is None else state.spans
     fault = find_interval_fault(start, end)
     if fault is not None:
         return fault
@@ -136,8 +148,8 @@ def _find_fault(reading: HoursReading, spans: Spans, at: datetime, state: Servic
     except Refusal as refusal:
         return refusal
     if not any(first <= start and end <= last for first, last in spans):
-        ran = ", ".join(f"from {first.isoformat()} to {last.isoformat()}" for first, last in spans)
-        return Refusal("outside_grant", f"the grant runs {ran}")
+        runs = ", ".join(f"from {first.isoformat()} to {last.isoformat()}" for first, last in spans)
+        return Refusal("outside_grant", f"the grant runs {runs}" if runs else "the grant ended before it began")
     if start < agreed.at:
         return Refusal("before_agreement", f"hours count from {agreed.at.isoformat()} on, when they were agreed on")
     if end > at:
@@ -189,7 +201,7 @@ def decide(command: ServiceLineCommand, state: ServiceLineState) -> Sequence[Ser
 
 
 def _work(
-    command: ReportHours | CorrectHours | VoidHours | CloseServiceLine, state: ServiceLine
+    command: ReportHours | CorrectHours | VoidHours | CloseServiceLine | LimitServiceLine, state: ServiceLine
 ) -> Sequence[ServiceLineEvent]:
     _require_status(state, "agreed", "closed")
     match command:
@@ -203,6 +215,8 @@ def _work(
             if state.status == "closed":
                 return []
             return [ServiceLineClosed(**_name(state), hours=state.hours)]
+        case LimitServiceLine():
+            return _limit(command, state)
 
 
 def _name(state: ServiceLine) -> dict[str, Any]:
@@ -312,6 +326,13 @@ def _void(command: VoidHours, state: ServiceLine) -> Sequence[ServiceLineEvent]:
     return [ServiceLineVoided(**_name(state), source=command.source, reading=before, reason=command.reason)]
 
 
+def _limit(command: LimitServiceLine, state: ServiceLine) -> Sequence[ServiceLineEvent]:
+    if command.spans == state.spans:
+        return []
+    runs = tuple(Run(start=start, end=end) for start, end in command.spans)
+    return [ServiceLineLimited(**_name(state), runs=runs)]
+
+
 def evolve(state: ServiceLineState, event: ServiceLineEvent) -> ServiceLineState:
     """Return the state after an event."""
     if isinstance(event, ServiceLineProposed):
@@ -324,6 +345,18 @@ def evolve(state: ServiceLineState, event: ServiceLineEvent) -> ServiceLineState
             return replace(state, status="declined")
         case ServiceLineAgreed():
             return replace(state, status="agreed", agreed=event)
+        case ServiceLineClosed():
+            return replace(state, status="closed")
+        case ServiceLineLimited():
+            return replace(state, spans=tuple((run.start, run.end) for run in event.runs))
+        case _:
+            return _evolve_hours(state, event)
+
+
+def _evolve_hours(
+    state: ServiceLine, event: ServiceLineReported | ServiceLineCorrected | ServiceLineVoided
+) -> ServiceLine:
+    match event:
         case ServiceLineReported():
             for reading in event.readings:
                 state = _count(state, event.source, reading)
@@ -332,8 +365,6 @@ def evolve(state: ServiceLineState, event: ServiceLineEvent) -> ServiceLineState
             return _count(_uncount(state, event.source, event.before), event.source, event.after)
         case ServiceLineVoided():
             return _uncount(state, event.source, event.reading)
-        case ServiceLineClosed():
-            return replace(state, status="closed")
 
 
 SERVICE_LINE: Decider[ServiceLineCommand, ServiceLineEvent, ServiceLineState] = Decider(

@@ -57,7 +57,7 @@ class ReportHours(msgspec.Struct, frozen=True, kw_only=True):
         service_line_id: The service line.
         source: The time sheet.
         readings: What it says.
-        spans: When the grant ran, by what is known of it.
+        spans: When the grant runs, by what is known of it; what the service line was told comes first.
         at: Now.
         elsewhere: For what ids of this report were used before, as the record of the source says.
     """
@@ -90,6 +90,13 @@ class VoidHours(msgspec.Struct, frozen=True, kw_only=True):
     reason: str
 
 
+class LimitServiceLine(msgspec.Struct, frozen=True, kw_only=True):
+    """Take hours within a grant as it runs from now on; decided in the same atomic batch as what changed the grant."""
+
+    service_line_id: str
+    spans: Spans
+
+
 class CloseServiceLine(msgspec.Struct, frozen=True, kw_only=True):
     """Let what was not worked lapse: the grant is settled in full, in the same atomic batch."""
 
@@ -105,4 +112,5 @@ ServiceLineCommand = (
     | CorrectHours
     | VoidHours
     | CloseServiceLine
+    | LimitServiceLine
 )

@@ -118,9 +118,9 @@ def answer(command: ReportUsage, state: UsageState) -> list[tuple[Answer, Readin
     """Return the answer to each reading, and the reading where it is accepted."""
     count, added = Count(state), dict[bytes, bytes]()
     answers: list[tuple[Answer, Reading | None]] = []
-    for measurement in command.measurements:
-        key = digest_key(command.source, measurement.reading_id)
-        known = added.get(key) or state.readings.find(key)
+    keys = [digest_key(command.source, measurement.reading_id) for measurement in command.measurements]
+    for measurement, key, content in zip(command.measurements, keys, state.readings.find_all(keys), strict=True):
+        known = added.get(key) or content
         if known is not None:
             answers.append((_answer_known(measurement, known, command.metered), None))
             continue
@@ -262,7 +262,8 @@ def _name_device(source: str, device: str) -> str:
 
 
 def _identify(command: IdentifyReadings, state: UsageState) -> Sequence[UsageEvent]:
-    fresh = tuple(reading_id for reading_id in command.reading_ids if state.find_home(reading_id) is None)
+    homes = state.find_homes(command.reading_ids)
+    fresh = tuple(reading_id for reading_id in command.reading_ids if reading_id not in homes)
     if not fresh:
         return []
     return [

@@ -5,7 +5,7 @@ from datetime import datetime
 import msgspec
 from immutables import Map
 
-from marketplace.core.packed import Packed
+from marketplace.core.packed import Packed, Parts
 from marketplace.core.timeline import Run, Timeline
 from marketplace.domain.usage_state import CONTENT_BYTES, HOME_BYTES, PARTS_BYTES, Limits, Usage
 
@@ -14,28 +14,28 @@ _DEVICE_BYTES = 2_000
 
 
 class _Stored(msgspec.Struct, frozen=True, array_like=True):
-    readings: list[bytes]
+    readings: Parts
     timeline: dict[int, tuple[Run, ...]]
     devices: dict[str, dict[int, tuple[Run, ...]]]
-    homes: list[bytes]
+    homes: Parts
     grants: tuple[str, ...]
     closed: bool
     looked: dict[str, datetime]
-    spreads: list[bytes]
+    spreads: Parts
     limits: Limits | None
 
 
 def render_usage(state: Usage) -> bytes:
     """Return a state as bytes."""
     stored = _Stored(
-        readings=state.readings.list_buckets(),
+        readings=state.readings.list_parts(),
         timeline=dict(state.timeline),
         devices={device: dict(timeline) for device, timeline in state.devices.items()},
-        homes=state.homes.list_buckets(),
+        homes=state.homes.list_parts(),
         grants=state.grants,
         closed=state.closed,
         looked=dict(state.looked),
-        spreads=state.spreads.list_buckets(),
+        spreads=state.spreads.list_parts(),
         limits=state.limits,
     )
     return msgspec.msgpack.encode(stored)

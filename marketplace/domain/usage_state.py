@@ -4,7 +4,7 @@ A record lives as long as its grant and may have ten million readings, so it kee
 the next one: that its id is used, and a digest of what it said (ADR 5). `usage.py` decides what is added to it.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from typing import Final, NamedTuple
@@ -65,10 +65,11 @@ class Usage:
         """Return what a reading said, as a digest, None where there is none."""
         return self.readings.find(digest_key(source, reading_id))
 
-    def find_home(self, reading_id: str) -> str | None:
-        """Return the grant for which the source used an id, None where it did not."""
-        number = self.homes.find(digest(reading_id))
-        return None if number is None else self.grants[int.from_bytes(number)]
+    def find_homes(self, reading_ids: Sequence[str]) -> dict[str, str]:
+        """Return the grants for which the source used ids, of those that it used."""
+        numbers = self.homes.find_all([digest(reading_id) for reading_id in reading_ids])
+        found = zip(reading_ids, numbers, strict=True)
+        return {name: self.grants[int.from_bytes(number)] for name, number in found if number is not None}
 
 
 UsageState = Usage

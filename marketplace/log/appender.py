@@ -25,6 +25,7 @@ from marketplace.log.writes import check_writes
 
 _HEADER_BYTES_MAX = 4_096
 _PARTINGS_MAX = 3
+_PARTS = 4
 _GROUP_BYTES_MAX = 4 * 1024 * 1024
 _BACKOFF_SECONDS_MIN = 0.01
 _BACKOFF_SECONDS_MAX = 1.0
@@ -141,10 +142,15 @@ class Appender:
 
     async def _store(self, group: list[PendingAppend]) -> None:
         ready = self._take_ready(group)
-        subjects = {append.writes[0].after.subject for append in ready if append.count == 1}
-        if 1 < len(ready) <= self._plain_max and len(subjects) == len(ready):
+        if 1 < len(ready) <= self._plain_max and self._are_independent(ready):
             ready = await self._store_plain(ready)
         await self._store_ready(ready, 0)
+
+    @staticmethod
+    def _are_independent(group: list[PendingAppend]) -> bool:
+        """Tell whether all are single events, of which none needs another's answer."""
+        subjects = {append.writes[0].after.subject for append in group if append.count == 1}
+        return len(subjects) == len(group)
 
     def _take_ready(self, group: list[PendingAppend]) -> list[PendingAppend]:
         made: set[int] = set()
@@ -171,17 +177,26 @@ class Appender:
         return True
 
     async def _store_plain(self, group: list[PendingAppend]) -> list[PendingAppend]:
-        """Publish independent single events side by side, and return those that were not stored at once."""
-        answers = await asyncio.gather(*(self._send([append]) for append in group), return_exceptions=True)
+        """Publish independent single events side by side, and return those that were neither stored nor refused."""
+        settled = await asyncio.gather(*(self._try_plain(append) for append in group), return_exceptions=True)
         left = []
-        for append, answer in zip(group, answers, strict=True):
-            if isinstance(answer, Answer) and answer.kind is Kind.STORED:
-                append.succeed(answer.sequence or 0)
-            elif isinstance(answer, Answer | NoAnswer):
+        for append, outcome in zip(group, settled, strict=True):
+            if isinstance(outcome, BaseException) and not isinstance(outcome, NoAnswer):
+                append.fail(outcome)
+            elif outcome is not True:
                 left.append(append)
-            else:
-                append.fail(answer)
         return left
+
+    async def _try_plain(self, append: PendingAppend) -> bool:
+        """Return whether a single event was stored, or refused since another was first."""
+        answer = await self._send([append])
+        if answer.kind is Kind.STORED:
+            append.succeed(answer.sequence or 0)
+        elif answer.kind is Kind.REFUSED:
+            await self._settle_refused(append, answer)
+        else:
+            return False
+        return True
 
     async def _send(self, group: list[PendingAppend]) -> Answer:
         """Publish all messages of the group, as one atomic batch where they are more than one."""
@@ -242,7 +257,7 @@ class Appender:
                 return True
             case Kind.REFUSED | Kind.REPEATED | Kind.FATAL if len(group) > 1:
                 if not (again and await self._find_stored(group)):
-                    await self._store_apart(group, parted)
+                    await self._store_apart(group, answer, parted)
                 return True
             case Kind.REFUSED:
                 await self._settle_refused(group[0], answer)
@@ -258,38 +273,40 @@ class Appender:
             case Kind.LATER:
                 return False
 
-    async def _store_apart(self, group: list[PendingAppend], parted: int) -> None:
+    async def _store_apart(self, group: list[PendingAppend], answer: Answer, parted: int) -> None:
         """Store a refused group in order, so that a conflict fails its own caller only.
 
-        An append whose guard is stale by the tails is tried alone, and those between two such go together again.
-        Where that has not helped (a replica that is behind, a rival that goes on) each is tried alone.
+        What is stale by the tails is a conflict already. The others go again in smaller groups, so that a rival who
+        goes on meanwhile parts one of them only; single events that are refused together once more go side by side,
+        where no rival is faster. Where the tails tell nothing (a replica that is behind), and in the end, each is tried
+        alone.
         """
-        suspects = await self._find_suspects(group) if parted < _PARTINGS_MAX else set(group)
-        together: list[PendingAppend] = []
-        for append in group:
-            if append not in suspects:
-                together.append(append)
-                continue
-            await self._store_ready(together, parted + 1)
-            await self._store_ready([append], parted + 1)
-            together = []
-        await self._store_ready(together, parted + 1)
+        stale = await self._find_stale(group) if parted < _PARTINGS_MAX else set[PendingAppend]()
+        await asyncio.gather(*(self._settle_refused(append, answer) for append in group if append in stale))
+        left = [append for append in group if append not in stale]
+        if (parted or not stale) and self._are_independent(left):
+            for append in await self._store_plain(left):
+                await self._store_ready([append], parted + 1)
+            return
+        size = -(-len(left) // _PARTS) if stale else 1
+        for first in range(0, len(left), size or 1):
+            await self._store_ready(left[first : first + size], parted + 1)
 
     async def _store_ready(self, group: list[PendingAppend], parted: int) -> None:
         ready = self._take_ready(group)
         if ready:
             await self._store_together(ready, parted)
 
-    async def _find_suspects(self, group: list[PendingAppend]) -> set[PendingAppend]:
-        guards = {
-            write.after.subject: (write.after.sequence, append)
-            for append in reversed(group)
+    async def _find_stale(self, group: list[PendingAppend]) -> set[PendingAppend]:
+        """Return the appends before which somebody else stored an event, by the ends of their subjects."""
+        guards = [
+            (write.after.subject, write.after.sequence, append)
+            for append in group
             for write in append.writes
             if write.after.sequence is not None
-        }
-        lasts = await self._reader.gets.find_lasts(list(guards))
-        stale = {append for subject, (sequence, append) in guards.items() if lasts.get(subject, 0) != sequence}
-        return stale or set(group)
+        ]
+        lasts = await self._reader.gets.find_lasts(list({subject for subject, _, _ in guards}))
+        return {append for subject, sequence, append in guards if lasts.get(subject, 0) > sequence}
 
     async def _settle_refused(self, append: PendingAppend, answer: Answer) -> None:
         tails = await self._load_tails([append])

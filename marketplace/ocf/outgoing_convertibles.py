@@ -8,13 +8,14 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import date
 from decimal import Decimal
+from fractions import Fraction
 from typing import Any, Final, Literal
 
 from msgspec import UNSET
 
 from events import instrument as instruments
 from events.issuer import IssuerStockIssued
-from events.types import NoteTerms, PrincipalTerms, SafeTerms, StockTerms
+from events.types import NoteTerms, PricedTerms, PrincipalTerms, SafeTerms
 from marketplace.core.money import ZERO
 from marketplace.ocf import transactions as tx
 from marketplace.ocf.numbers import render_money, render_number
@@ -52,7 +53,7 @@ class Convertibles:
     def __init__(self, stock: Sequence[IssuerStockIssued]) -> None:
         self._stock = list(stock)
         self._terms: dict[str, PrincipalTerms] = {}
-        self._priced_stock: set[str] = set()
+        self._priced: set[str] = set()
         self._holders: dict[str, str] = {}
         self._tranches: dict[str, list[_Tranche]] = {}
         self._handlers: dict[type[Any], Callable[[Writing, Any], None]] = {
@@ -68,14 +69,16 @@ class Convertibles:
     def record(self, out: Writing, event: Any) -> None:
         """Add what one act makes; suspensions and lapses make nothing, since only what accrued is a convertible."""
         handle = self._handlers.get(type(event))
-        if handle is not None and not self._is_priced_stock(event):
+        if handle is not None and not self._is_priced(event):
             handle(out, event)
+        elif isinstance(event, instruments.InstrumentConverted):
+            out.paid[event.cause] = Fraction(event.principal_usd)
 
-    def _is_priced_stock(self, event: Any) -> bool:
-        """Tell whether an act is of an instrument that is no convertible: its shares are issued by the issuer."""
-        if isinstance(event, instruments.InstrumentIssued) and isinstance(event.terms, StockTerms):
-            self._priced_stock.add(event.instrument_id)
-        return event.instrument_id in self._priced_stock
+    def _is_priced(self, event: Any) -> bool:
+        """Tell whether an act is of an instrument that is no convertible: what it buys is issued by the issuer."""
+        if isinstance(event, instruments.InstrumentIssued) and isinstance(event.terms, PricedTerms):
+            self._priced.add(event.instrument_id)
+        return event.instrument_id in self._priced
 
     def _issued(self, _: Writing, event: instruments.InstrumentIssued) -> None:
         self._terms[event.instrument_id] = event.terms
@@ -234,7 +237,7 @@ _DAY_COUNTS: Final = {"actual_365": "ACTUAL_365", "thirty_360": "30_360"}
 
 
 def _render_mechanism(terms: PrincipalTerms, interest_from: date) -> AnyMechanism:
-    assert not isinstance(terms, StockTerms), "priced stock is no convertible"
+    assert not isinstance(terms, PricedTerms), "what buys at an agreed price is no convertible"
     if isinstance(terms, SafeTerms):
         return _render_safe(terms)
     if terms.day_count not in _DAY_COUNTS:

@@ -112,7 +112,7 @@ def _write_warrant(out: Writing, event: issuers.IssuerWarrantIssued) -> None:
             stakeholder_id=event.holder_id,
             security_law_exemptions=(),
             exercise_triggers=(trigger,),
-            purchase_price=render_money(Fraction(0)),
+            purchase_price=render_money(out.paid.get(event.warrant_id, Fraction(0))),
             quantity=shares,
             quantity_source="INSTRUMENT_FIXED",
             exercise_price=render_money(price),
@@ -123,7 +123,7 @@ def _write_warrant(out: Writing, event: issuers.IssuerWarrantIssued) -> None:
 
 def _exercise_warrant(out: Writing, event: issuers.IssuerWarrantExercised) -> None:
     right = out.rights[event.warrant_id]
-    right.shares -= event.shares
+    _use(out, event.warrant_id, event.shares)
     result = Lot(out.number_result(), event.shares, out.prices[event.warrant_id])
     out.transactions.append(
         tx.WarrantExercise(
@@ -143,6 +143,10 @@ def _expire_warrant(out: Writing, event: issuers.IssuerWarrantExpired) -> None:
         _give_up(out, event.warrant_id, event.shares, "expired")
 
 
+def _cancel_warrant(out: Writing, event: issuers.IssuerWarrantCancelled) -> None:
+    _give_up(out, event.warrant_id, event.shares, f"the principal of {event.cause} that bought it was taken back")
+
+
 def round_warrants_down(out: Writing, ratio: Fraction) -> None:
     """End what a consolidation takes of warrants, so that no reader is left with a fraction of a share."""
     for warrant_id in sorted(out.warrants):
@@ -151,11 +155,19 @@ def round_warrants_down(out: Writing, ratio: Fraction) -> None:
             _give_up(out, warrant_id, odd, "would have become a fraction of a share in a consolidation")
 
 
+def _use(out: Writing, warrant_id: str, shares: int) -> None:
+    """Take rights off a warrant, and their part of what bought it."""
+    right = out.rights[warrant_id]
+    if warrant_id in out.paid and right.shares:
+        out.paid[warrant_id] *= Fraction(right.shares - shares, right.shares)
+    right.shares -= shares
+
+
 def _give_up(out: Writing, warrant_id: str, shares: int, reason: str) -> None:
     """End the warrant's certificate for so many shares; what is left of it goes on under another."""
     right = out.rights[warrant_id]
     before = right.security_id
-    right.shares -= shares
+    _use(out, warrant_id, shares)
     if right.shares:
         right.security_id = out.number_result()
     out.transactions.append(
@@ -178,4 +190,5 @@ RIGHTS: Final[dict[type[Any], Callable[[Writing, Any], None]]] = {
     issuers.IssuerWarrantIssued: _issue_warrant,
     issuers.IssuerWarrantExercised: _exercise_warrant,
     issuers.IssuerWarrantExpired: _expire_warrant,
+    issuers.IssuerWarrantCancelled: _cancel_warrant,
 }

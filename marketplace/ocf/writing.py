@@ -53,6 +53,7 @@ class Writing:
         prices: What options and warrants are exercised for, by id.
         rights: The certificate that stands for each option and warrant now, and its shares.
         warrants: As they were issued, by id.
+        paid: Dollars that bought what is left of a warrant, by id, where principal did.
         issued: Stock that the company issued, and the transactions that say so.
         resulting: How many securities came out of others.
         day: Day of the act at hand.
@@ -72,6 +73,7 @@ class Writing:
     prices: dict[str, Fraction] = field(default_factory=dict)
     rights: dict[str, Right] = field(default_factory=dict)
     warrants: dict[str, issuers.IssuerWarrantIssued] = field(default_factory=dict)
+    paid: dict[str, Fraction] = field(default_factory=dict)
     issued: list[tuple[issuers.IssuerStockIssued, str]] = field(default_factory=list)
     resulting: int = 0
     day: date = date.min

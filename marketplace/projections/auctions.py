@@ -201,7 +201,9 @@ class AuctionView(msgspec.Struct, frozen=True, kw_only=True):
     """An auction; `status` is ``collecting``, ``locked``, ``cleared``, ``settled`` or ``failed``.
 
     `phase` is ``collecting``, ``indicative`` (prices are published that bind nobody), ``no_cancel`` (orders are bound),
-    ``locked`` or ``cleared``. `locked_sequence` is the event that holds the frozen book.
+    ``locked`` or ``cleared``. `locked_sequence` is the event that holds the frozen book. `attempts` counts
+    those that failed, and `reason` is why the last of them did; an auction that failed three times is ``settled``
+    without a certificate, its orders let go.
     """
 
     auction_id: str

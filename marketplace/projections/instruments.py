@@ -15,7 +15,7 @@ from events.types import NoteTerms, PrincipalTerms
 from marketplace.core.errors import Corrupt
 from marketplace.projections.changes import Changes
 from marketplace.projections.facts import Fact
-from marketplace.projections.projection import Projection, all_of, tags_of
+from marketplace.projections.projection import Projection, all_of
 from marketplace.projections.reading import At, find_one, load_all, page, until
 from marketplace.projections.schema import Origin, define, define_history, document, exact, instant, text, whole
 
@@ -188,6 +188,13 @@ def _repaid(changes: Changes, fact: Fact, event: instrument_events.InstrumentRep
     _move(changes, fact, "repaid", -event.principal_usd, **ended)
 
 
+def _noted(
+    changes: Changes, _: Fact, event: instrument_events.InstrumentMfnNoticed | instrument_events.InstrumentMfnElected
+) -> None:
+    """Keep that it was the instrument's last event; terms that were elected count where it converts."""
+    changes.update(instruments, event.instrument_id)
+
+
 async def _load(changes: Changes, batch: Sequence[Fact], connection: AsyncConnection) -> None:
     await changes.load(connection, instruments, {(fact.id,) for fact in batch})
 
@@ -210,9 +217,10 @@ PROJECTION: Final = Projection(
         instrument_events.InstrumentCancelled: _cancelled,
         instrument_events.InstrumentMatured: _matured,
         instrument_events.InstrumentRepaid: _repaid,
+        instrument_events.InstrumentMfnNoticed: _noted,
+        instrument_events.InstrumentMfnElected: _noted,
     },
-    ignores=tags_of(instrument_events.InstrumentMfnNoticed, instrument_events.InstrumentMfnElected)
-    | all_of(
+    ignores=all_of(
         "party", "site", "pool", "lot", "mandate", "order", "auction", "grant", "usage", "statement", "account",
         "issuer", "clock", "quote", "pricelist", "service_line",
     ),

@@ -104,6 +104,11 @@ def _voided(changes: Changes, _: Fact, event: line_events.ServiceLineVoided) -> 
     changes.update(service_lines, event.service_line_id)
 
 
+def _limited(changes: Changes, _: Fact, event: line_events.ServiceLineLimited) -> None:
+    """Keep that it was the line's last event; when hours may be worked is told by its grant."""
+    changes.update(service_lines, event.service_line_id)
+
+
 def _closed(changes: Changes, _: Fact, event: line_events.ServiceLineClosed) -> None:
     changes.update(service_lines, event.service_line_id, status="closed")
 
@@ -121,6 +126,7 @@ PROJECTION: Final = Projection(
         line_events.ServiceLineCorrected: _corrected,
         line_events.ServiceLineVoided: _voided,
         line_events.ServiceLineClosed: _closed,
+        line_events.ServiceLineLimited: _limited,
     },
     ignores=all_of(
         "party", "site", "pool", "lot", "mandate", "order", "auction", "grant", "usage", "statement", "account",

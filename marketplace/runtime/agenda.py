@@ -5,10 +5,9 @@ where it is no longer needed, so an agenda that says too much is safe; one that 
 """
 
 import heapq
-from collections.abc import Iterable
-from datetime import UTC, date, datetime, time, timedelta
+from datetime import UTC, datetime, time, timedelta
 from functools import singledispatchmethod
-from typing import Any, Final, Literal, NamedTuple
+from typing import Any, Final, Literal, NamedTuple, overload
 
 from events.account import AccountHoldExpired, AccountHoldPlaced
 from events.auction import AuctionLocked, AuctionOpened, AuctionSettled
@@ -39,10 +38,11 @@ from events.site import SiteConversionSlipped
 from events.statement import StatementAccepted, StatementCredited, StatementDisputed, StatementIssued
 from events.types import Event, NoteTerms
 from events.usage import Reading, UsageClosed, UsageCorrected, UsageReported, UsageVoided
-from events.vesting import DateMilestone, WarrantTranche
 from marketplace.domain.grant import Grant
 from marketplace.domain.grant import evolve as evolve_grant
+from marketplace.domain.issuer_milestones import list_days
 from marketplace.domain.periods import Period, list_periods
+from marketplace.runtime.failed_pools import FailedPools, Room
 
 GRACE: Final = timedelta(hours=24)
 """Meters may report until so long after a period; then its statement is issued."""
@@ -78,6 +78,7 @@ class Agenda:
         self._heap: list[tuple[float, Task]] = []
         self._grants: dict[str, Grant] = {}
         self._broken: set[str] = set()
+        self._failed = FailedPools()
         self._locked: dict[str, str] = {}
         self._books: dict[str, frozenset[str]] = {}
         self._periods: dict[str, list[Period]] = {}
@@ -310,7 +311,7 @@ class Agenda:
         """Look again at periods that were stated before these hours of them came, changed or went."""
         for index, period in enumerate(self._periods.get(event.grant_id, ())):
             adjust = _name_task("adjust", event, index)
-            readings = _list_hours(event) if self._settled.get(adjust) else ()
+            readings = _list_readings(event) if self._settled.get(adjust) else ()
             if any(period.start < reading.end <= period.end for reading in readings):
                 self.put(adjust, NOW)
 
@@ -318,7 +319,7 @@ class Agenda:
     def _issue_warrant(self, event: IssuerWarrantIssued) -> None:
         expiry = Task("expire_warrant", event.warrant_id, owner_id=event.issuer_id)
         self.put(expiry, event.expires_at + _JUST_AFTER)
-        for day in _list_days(event.tranches):
+        for day in list_days(event.tranches):
             self.put(Task("vest_warrants", event.issuer_id, day.toordinal()), datetime.combine(day, time(), UTC))
 
     @notice.register
@@ -346,39 +347,33 @@ class Agenda:
     def _change_nodes(self, event: PoolNodeFailed | PoolNodeRestored) -> None:
         self._broken.add(event.pool_id)
         self.put(Task("serve_pool", event.pool_id), event.at)
+        self._make_room(event)
+
+    @notice.register
+    def _make_room(self, event: Room) -> None:
+        """Serve failed pools again whose provider may have room for their grants elsewhere."""
+        for pool_id in self._failed.notice(event):
+            self.put(Task("serve_pool", pool_id), NOW)
 
     @notice.register
     def _slip(self, event: SiteConversionSlipped) -> None:
         self.put(Task("move_lots", event.site_id), NOW)
 
 
-def _list_days(tranches: Iterable[WarrantTranche]) -> set[date]:
-    return {
-        milestone.day
-        for tranche in tranches
-        for condition in tranche.conditions
-        for milestone in condition
-        if isinstance(milestone, DateMilestone)
-    }
-
-
-def _list_readings(event: UsageReported | UsageCorrected | UsageVoided) -> tuple[Reading, ...]:
+@overload
+def _list_readings(event: UsageReported | UsageCorrected | UsageVoided) -> tuple[Reading, ...]: ...
+@overload
+def _list_readings(
+    event: ServiceLineReported | ServiceLineCorrected | ServiceLineVoided,
+) -> tuple[HoursReading, ...]: ...
+def _list_readings(event: Any) -> tuple[Any, ...]:
+    """Return what an event adds, takes away, or replaces by what."""
     match event:
-        case UsageReported():
+        case UsageReported() | ServiceLineReported():
             return event.readings
-        case UsageCorrected():
+        case UsageCorrected() | ServiceLineCorrected():
             return event.before, event.after
-        case UsageVoided():
-            return (event.reading,)
-
-
-def _list_hours(event: ServiceLineReported | ServiceLineCorrected | ServiceLineVoided) -> tuple[HoursReading, ...]:
-    match event:
-        case ServiceLineReported():
-            return event.readings
-        case ServiceLineCorrected():
-            return event.before, event.after
-        case ServiceLineVoided():
+        case _:
             return (event.reading,)
 
 

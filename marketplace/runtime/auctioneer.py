@@ -19,7 +19,7 @@ import structlog
 from events.auction import AuctionCleared, Decision
 from events.book import Book
 from events.types import Reason
-from marketplace.core.errors import Conflict, Refusal
+from marketplace.core.errors import Conflict, Refusal, Unavailable
 from marketplace.domain.auction import ATTEMPTS_MAX, AUCTION, Auction, IndicateAuction
 from marketplace.domain.lot import LOT, Lot
 from marketplace.domain.mandate import MANDATE
@@ -28,8 +28,9 @@ from marketplace.domain.order_terms import name_group
 from marketplace.domain.pool import POOL
 from marketplace.domain.site import SITE
 from marketplace.runtime.book import build_book, find_window, map_steps, merge_steps
-from marketplace.runtime.clearing import clear_book, compute_book_hash, price_book
+from marketplace.runtime.clearing import compute_book_hash
 from marketplace.runtime.commands import auctions, orders
+from marketplace.runtime.engines import Engine, EngineInThread, tell_failure
 from marketplace.runtime.handler import Handler
 from marketplace.runtime.horizon import build_horizon
 from marketplace.runtime.stage import Stage
@@ -40,16 +41,21 @@ ORDERS_MAX: Final = 2_000
 """Orders in one auction; the rest stand for the next."""
 
 AT_ONCE: Final = 256
+GROUP_SERVED: Final = "another order of its group was matched"
+REASON_CHARACTERS_MAX: Final = 500
+PAUSES_SECONDS: Final = (5, 60, 1)
+"""How long to wait after the first failure, the second and the last; what takes the memory may be gone by then."""
 
 log = structlog.get_logger(__name__)
 
 
 class Auctioneer:
-    """Runs auctions on the market that `stage` tells of."""
+    """Runs auctions on the market that `stage` tells of, by an engine that works in a thread where none is given."""
 
-    def __init__(self, handler: Handler, stage: Stage) -> None:
+    def __init__(self, handler: Handler, stage: Stage, engine: Engine | None = None) -> None:
         self._handler = handler
         self._stage = stage
+        self._engine = engine or EngineInThread()
 
     async def run(self, auction_id: str) -> None:
         """Take an auction from where the log says it is to its end."""
@@ -57,10 +63,12 @@ class Auctioneer:
         if auction.status == "collecting":
             await self._lock(auction)
             auction = await self._load(auction_id)
-        if auction.status in {"locked", "failed"}:
+        if auction.status in {"locked", "failed"} and not auction.failed_for_good:
             await self._clear(auction)
             auction = await self._load(auction_id)
-        if auction.status == "cleared":
+        if auction.failed_for_good:
+            await self._let_go(auction)
+        elif auction.status == "cleared":
             await self._settle(auction)
 
     async def defer(self, order_id: str) -> None:
@@ -82,7 +90,7 @@ class Auctioneer:
             return
         book = await self._build_book(auction, await self._list_wanted(auction))
         try:
-            prices = await asyncio.to_thread(price_book, book, auction.opened.seed)
+            prices = await self._engine.price(book, auction.opened.seed)
         except Exception:
             # Nothing rests on indicative prices, and the auction itself is tried on its own book.
             log.exception("auction_not_indicated", auction_id=auction_id)
@@ -118,8 +126,8 @@ class Auctioneer:
         auction_id = auction.opened.auction_id
         for order_id in self._stage.list_orders():
             order = await self._find_order(order_id)
-            if order is not None and order.status == "open" and self._stage.is_served(order_id):
-                await self._withdraw(order_id)
+            if order is not None and order.status == "open":
+                await self._withdraw_hopeless(order)
         wanted = [order.placed.order_id for order in await self._list_wanted(auction)]
         await self._each(wanted, lambda order_id: self._lock_order(auction_id, order_id))
         found = [order for order_id in wanted if (order := await self._find_order(order_id)) is not None]
@@ -160,11 +168,22 @@ class Auctioneer:
                 found.add(parent.placed.order_id)
         return found
 
-    async def _withdraw(self, order_id: str) -> None:
-        """Cancel an order of which the group is served, so that what it holds is free again."""
-        context = build_context(self._handler, "auctioneer", order_id, "group-served")
+    async def _withdraw_hopeless(self, order: Order) -> None:
+        """Cancel an order that no auction will match, since its group is served or its parent ended otherwise."""
+        order_id, parent_id = order.placed.order_id, order.terms.parent_order_id
+        if self._stage.is_served(order_id):
+            await self._withdraw(order_id, "group-served", GROUP_SERVED)
+        elif parent_id is not None:
+            parent = await self._find_order(parent_id)
+            if parent is not None and parent.ended:
+                reason = f"order {parent_id}, without which it is not matched, is {parent.status}"
+                await self._withdraw(order_id, "parent-ended", reason)
+
+    async def _withdraw(self, order_id: str, work: str, reason: str) -> None:
+        """Cancel an order, so that what it holds is free again."""
+        context = build_context(self._handler, "auctioneer", order_id, work)
         with contextlib.suppress(Refusal):
-            await orders.cancel_order(self._handler, context, order_id, reason="another order of its group was matched")
+            await orders.cancel_order(self._handler, context, order_id, reason=reason)
 
     async def _find_order(self, order_id: str) -> Order | None:
         order: Order | None = (await self._handler.cache.load(ORDER, order_id)).state
@@ -197,26 +216,31 @@ class Auctioneer:
     async def _clear(self, auction: Auction) -> None:
         auction_id, locked = auction.opened.auction_id, auction.locked
         assert locked is not None, "a locked auction has its book"
-        if auction.attempts >= ATTEMPTS_MAX:
-            await self._let_go(auction_id, [order.order_id for order in (*locked.book.orders, *locked.book.backstops)])
-            return
+        context = build_context(self._handler, "auctioneer", auction_id, "clear")
         try:
-            result = await asyncio.to_thread(clear_book, auction.opened, locked)
+            result = await self._engine.clear(auction.opened, locked)
+            await auctions.clear_auction(self._handler, context, result)
+        except (Conflict, Unavailable):
+            raise
         except Exception as error:
             # Whatever went wrong inside the engine, even our own mistake, the book is frozen and the market goes on.
             log.exception("auction_failed", auction_id=auction_id)
-            attempt = auction.attempts + 1
-            context = build_context(self._handler, "auctioneer", auction_id, f"fail/{attempt}")
-            with contextlib.suppress(Refusal):
-                await auctions.fail_auction(
-                    self._handler, context, auction_id, reason=str(error)[:500], attempt=attempt
-                )
-            raise Conflict(f"auction {auction_id}") from error
-        context = build_context(self._handler, "auctioneer", auction_id, "clear")
-        await auctions.clear_auction(self._handler, context, result)
+            await self._fail(auction_id, auction.attempts + 1, tell_failure(error))
 
-    async def _let_go(self, auction_id: str, order_ids: list[str]) -> None:
+    async def _fail(self, auction_id: str, attempt: int, reason: str) -> None:
+        """Say that an attempt failed, and ask for the next one."""
+        context = build_context(self._handler, "auctioneer", auction_id, f"fail/{attempt}")
+        reason = reason[:REASON_CHARACTERS_MAX]
+        with contextlib.suppress(Refusal):
+            await auctions.fail_auction(self._handler, context, auction_id, reason=reason, attempt=attempt)
+        pause = PAUSES_SECONDS[min(attempt, len(PAUSES_SECONDS)) - 1]
+        raise Unavailable("the engine", f"attempt {attempt} at auction {auction_id} failed: {reason}", pause)
+
+    async def _let_go(self, auction: Auction) -> None:
         """Free the orders of an auction that failed for good; standing ones go into the next."""
+        auction_id, locked = auction.opened.auction_id, auction.locked
+        assert locked is not None, "what failed to clear was locked"
+        order_ids = [order.order_id for order in (*locked.book.orders, *locked.book.backstops)]
         text = f"auction {auction_id} failed {ATTEMPTS_MAX} times and decided nothing"
         reasons = (Reason(code="auction_failed", text=text, facts={}),)
         await self._each(order_ids, lambda order_id: self._reject(auction_id, order_id, reasons, None))
@@ -253,7 +277,7 @@ class Auctioneer:
         for order_id in self._stage.list_orders() if served else ():
             order = await self._find_order(order_id)
             if order is not None and _name_group(order) in served:
-                await self._withdraw(order_id)
+                await self._withdraw(order_id, "group-served", GROUP_SERVED)
 
     async def _carry_out(self, cleared: AuctionCleared, decision: Decision, homes: Mapping[str, str]) -> str:
         auction_id, order_id = cleared.auction_id, decision.order_id

@@ -2,8 +2,9 @@
 
 from dataclasses import dataclass
 
-from events.auction import AuctionCleared, AuctionLocked, AuctionOpened
+from events.auction import AuctionCleared, AuctionFailed, AuctionLocked, AuctionOpened, AuctionSettled
 from events.subjects import render_subject
+from events.types import Event
 from marketplace.clearing import model
 from marketplace.clearing.engine import ENGINE_VERSION, clear
 from marketplace.core.errors import Refusal
@@ -34,13 +35,22 @@ async def load_published(log: Log, auction_id: str) -> Published:
     if opened is None:
         raise Refusal("auction_not_found", f"the log has no auction {auction_id}; check the id", auction_id=auction_id)
     if locked is None or cleared is None:
-        raise Refusal(
-            "auction_not_cleared",
-            f"auction {auction_id} has no result yet; it can be checked once it is cleared",
-            auction_id=auction_id,
-        )
+        raise Refusal("auction_not_cleared", _tell_uncleared(auction_id, events), auction_id=auction_id)
     backstops = len(locked.book.backstops)
     return Published(opened, parse_book(locked.book), parse_result(opened, cleared, backstops=backstops))
+
+
+def _tell_uncleared(auction_id: str, events: list[Event]) -> str:
+    failures = [event for event in events if isinstance(event, AuctionFailed)]
+    if not failures:
+        return f"auction {auction_id} has no result yet; it can be checked once it is cleared"
+    count, reason = failures[-1].attempt, failures[-1].reason
+    if any(isinstance(event, AuctionSettled) for event in events):
+        return (
+            f"auction {auction_id} has no result: it failed {count} times and let its orders go, the last time since"
+            f" {reason}"
+        )
+    return f"auction {auction_id} has no result yet: attempt {count} failed since {reason}; it runs again by itself"
 
 
 def repeat(published: Published) -> model.Certificate:

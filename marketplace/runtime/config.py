@@ -11,6 +11,9 @@ from marketplace.core.errors import Refusal
 
 PREFIX: Final = "MARKETPLACE_"
 LOOPBACK: Final = "127.0.0.1"
+SECONDS_MAX: Final = 86_400
+CLEARING_SECONDS_MAX: Final = 1_800
+"""The largest book that one auction takes costs some 100 s of processor time (`docs/clearing.md`)."""
 
 
 class Settings(msgspec.Struct, frozen=True, kw_only=True):
@@ -27,6 +30,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
         source: URI reference that events carry as `ce-source`.
         embedded: Whether the test clock may be moved.
         calendar: Whether workers open auctions by the calendar.
+        clearing_seconds_max: How long a run of the clearing engine may take before it counts as failed.
     """
 
     nats_url: str
@@ -39,6 +43,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     source: str = "/marketplace"
     embedded: bool = False
     calendar: bool = False
+    clearing_seconds_max: int = CLEARING_SECONDS_MAX
 
 
 _TEXTS: Final = (
@@ -76,6 +81,7 @@ def load_settings(environment: Mapping[str, str] | None = None, **given: str | N
         nats_replicas=int(replicas),
         embedded=_read_flag(environment, f"{PREFIX}EMBEDDED"),
         calendar=_read_flag(environment, f"{PREFIX}CALENDAR"),
+        clearing_seconds_max=_read_seconds(environment, f"{PREFIX}CLEARING_SECONDS_MAX", CLEARING_SECONDS_MAX),
         **values,
     )
 
@@ -85,6 +91,13 @@ def _read_flag(environment: Mapping[str, str], variable: str) -> bool:
     if value not in {"0", "1"}:
         raise Refusal("setting_invalid", f"{variable} is {value!r}; choose 0 or 1")
     return value == "1"
+
+
+def _read_seconds(environment: Mapping[str, str], variable: str, default: int) -> int:
+    value = environment.get(variable) or str(default)
+    if not (value.isascii() and value.isdigit()) or not 1 <= int(value) <= SECONDS_MAX:
+        raise Refusal("setting_invalid", f"{variable} is {value!r}; choose a whole number from 1 to {SECONDS_MAX}")
+    return int(value)
 
 
 def _find(environment: Mapping[str, str], variable: str) -> str | None:
@@ -100,4 +113,5 @@ def render_environment(settings: Settings) -> dict[str, str]:
     """Return the variables that make a child process have these settings."""
     variables = {f"{PREFIX}{name.upper()}": value for name in _TEXTS if (value := getattr(settings, name))}
     variables[f"{PREFIX}NATS_REPLICAS"] = str(settings.nats_replicas)
+    variables[f"{PREFIX}CLEARING_SECONDS_MAX"] = str(settings.clearing_seconds_max)
     return variables | {f"{PREFIX}{name.upper()}": str(int(getattr(settings, name))) for name in _FLAGS}

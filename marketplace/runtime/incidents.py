@@ -3,8 +3,8 @@
 An incident that evidence of a grant's GPUs opened hits that grant. Where beside those fewer nodes work than are
 reserved, the grants that were issued last are hit first. Each of them is moved to another pool of its provider where
 one has room at no higher price; where none has, it is degraded by the nodes that are missing, since the nodes are as
-they are now. When the nodes work again it works in full again. A degradation that the provider reported itself is the
-provider's to end.
+they are now, and moved as soon as there is room (`failed_pools.py`). When the nodes work again it works in full again.
+A degradation that the provider reported itself is the provider's to end.
 """
 
 import hashlib

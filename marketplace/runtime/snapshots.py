@@ -11,24 +11,23 @@ Invariants:
 
 import asyncio
 import contextlib
-import hashlib
-import inspect
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from functools import cache
-from types import ModuleType
 from typing import Any, Final, NamedTuple
 
 import msgspec
 import structlog
 
-import events.usage
-from marketplace.core import packed, timeline
+from marketplace.core.code_walk import CodeWalk
+from marketplace.core.decider import Decider
 from marketplace.core.errors import Unavailable
-from marketplace.core.packed import Packed
-from marketplace.domain import usage, usage_rules, usage_snapshot, usage_spread, usage_state
+from marketplace.core.packed import Packed, Parts
+from marketplace.domain.usage import USAGE
+from marketplace.domain.usage_snapshot import parse_usage, render_usage, weigh_usage
 from marketplace.domain.usage_state import Usage
+from marketplace.log.code_hash import walk_code
 from marketplace.log.port import Head, Log
-from marketplace.runtime import traces
 from marketplace.runtime.archive import Archive, Snapshot
 from marketplace.runtime.traces import FINGERPRINT_BYTES, SEQUENCE_BYTES, Traces
 
@@ -39,29 +38,23 @@ STEP_BYTES: Final = 1 << 18
 log = structlog.get_logger(__name__)
 
 
-class Codec(NamedTuple):
-    """How the state of one kind of aggregate is kept."""
+@dataclass(frozen=True, eq=False, slots=True)
+class Codec:
+    """How the state of one kind of aggregate is folded and kept."""
 
+    decider: Decider[Any, Any, Any]
     render: Callable[[Any], bytes]
     parse: Callable[[bytes], Any]
     weigh: Callable[[Any], int]
-    modules: tuple[ModuleType, ...]
 
 
-CODECS: Final[Mapping[type, Codec]] = {
-    Usage: Codec(
-        usage_snapshot.render_usage,
-        usage_snapshot.parse_usage,
-        usage_snapshot.weigh_usage,
-        (events.usage, packed, timeline, traces, usage, usage_rules, usage_snapshot, usage_spread, usage_state),
-    )
-}
+CODECS: Final[Mapping[type, Codec]] = {Usage: Codec(USAGE, render_usage, parse_usage, weigh_usage)}
 """What is kept, by the type of its state; every other aggregate has a short life, and is folded."""
 
 
 class _Content(msgspec.Struct, frozen=True, array_like=True):
     state: bytes
-    traces: list[bytes]
+    traces: Parts
 
 
 class Restored(NamedTuple):
@@ -73,10 +66,17 @@ class Restored(NamedTuple):
 
 
 @cache
-def compute_fingerprint(modules: tuple[ModuleType, ...]) -> str:
-    """Return the fingerprint of the code that folds and keeps states: a hash of its source."""
-    sources = (inspect.getsource(module) for module in modules)
-    return hashlib.sha256("\n".join(sources).encode()).hexdigest()
+def compute_fingerprint(codec: Codec) -> str:
+    """Return the fingerprint of the code that folds and keeps a state."""
+    return walk(codec).compute_hash()
+
+
+def walk(codec: Codec) -> CodeWalk:
+    """Return all that a kept state depends on beside the log."""
+    initial, evolve = codec.decider.initial, codec.decider.evolve
+    return walk_code(
+        (type(initial), initial, evolve, codec.render, codec.parse, Traces, _render_content, _parse_content)
+    )
 
 
 def weigh(state: object) -> int:
@@ -109,18 +109,16 @@ class Snapshots:
         except Unavailable as error:
             log.warning("archive_away", subject=subject, reason=str(error))
             return None
-        if snapshot is None or snapshot.fingerprint != compute_fingerprint(codec.modules):
+        if snapshot is None or snapshot.fingerprint != compute_fingerprint(codec):
             return None
         recorded = await self._log.find(snapshot.sequence)
         if recorded is None or (recorded.subject, recorded.envelope.hash) != (subject, snapshot.hash):
             return None
         try:
-            content = msgspec.msgpack.decode(snapshot.content, type=_Content)
-            state = codec.parse(content.state)
+            state, known = _parse_content(codec, snapshot.content)
         except msgspec.DecodeError as error:
             log.warning("snapshot_damaged", subject=subject, reason=str(error))
             return None
-        known = Traces(Packed.restore(FINGERPRINT_BYTES + SEQUENCE_BYTES, content.traces))
         return Restored(state, Head(subject, snapshot.sequence, snapshot.hash), known)
 
     def offer(self, state: object, head: Head, known: Traces) -> None:
@@ -147,21 +145,34 @@ class Snapshots:
         while self._due and self._archive is not None:
             _, restored = self._due.popitem()
             with contextlib.suppress(Unavailable):
-                await self._archive.put(render(restored))
+                await self._archive.put(render_snapshot(restored))
 
 
-def render(restored: Restored) -> Snapshot:
+def render_snapshot(restored: Restored) -> Snapshot:
     """Return the snapshot of an aggregate whose head is stored.
 
     Traces of later events may be among its own; whoever restores it reads those events next, and finds them there.
     """
-    state, head, known = restored
+    head, codec = restored.head, CODECS[type(restored.state)]
     assert head.sequence is not None, "only what is stored is kept"
-    content = _Content(CODECS[type(state)].render(state), known.pack().list_buckets())
     return Snapshot(
         subject=head.subject,
-        fingerprint=compute_fingerprint(CODECS[type(state)].modules),
+        fingerprint=compute_fingerprint(codec),
         sequence=head.sequence,
         hash=head.hash,
-        content=msgspec.msgpack.encode(content),
+        content=_render_content(codec, restored.state, restored.traces),
     )
+
+
+def _render_content(codec: Codec, state: object, known: Traces) -> bytes:
+    return msgspec.msgpack.encode(_Content(codec.render(state), known.pack().list_parts()))
+
+
+def _parse_content(codec: Codec, content: bytes) -> tuple[Any, Traces]:
+    """Return the state and the traces that were kept.
+
+    Raises:
+        msgspec.DecodeError: These bytes were not made by `_render_content`.
+    """
+    kept = msgspec.msgpack.decode(content, type=_Content)
+    return codec.parse(kept.state), Traces(Packed.restore(FINGERPRINT_BYTES + SEQUENCE_BYTES, kept.traces))

@@ -35,6 +35,7 @@ from marketplace.runtime.commands import (
     warrants,
 )
 from marketplace.runtime.draining import close_pool, drain_pool
+from marketplace.runtime.engines import Engine
 from marketplace.runtime.handler import Handler
 from marketplace.runtime.incidents import Incidents
 from marketplace.runtime.stage import Stage
@@ -88,12 +89,13 @@ class Worker:
     Args:
         handler: Runs commands; its cache and clock are this worker's own.
         calendar: Whether it opens auctions by the calendar.
+        engine: What clears; a thread of this process where none is given.
     """
 
-    def __init__(self, handler: Handler, *, calendar: bool = False) -> None:
+    def __init__(self, handler: Handler, *, calendar: bool = False, engine: Engine | None = None) -> None:
         self._handler = handler
         self.stage = Stage(handler)
-        self._auctioneer = Auctioneer(handler, self.stage)
+        self._auctioneer = Auctioneer(handler, self.stage, engine)
         self._incidents = Incidents(handler, self.stage)
         self._ready = asyncio.Event()
         self._clearing = asyncio.Lock()
@@ -163,8 +165,10 @@ class Worker:
                 log.warning("task_waiting", task=task.kind, id=task.id, code=refusal.code, reason=refusal.message)
             else:
                 log.info("task_not_needed", task=task.kind, id=task.id, code=refusal.code, reason=refusal.message)
-        except (Conflict, Unavailable) as error:
-            self._postpone(task, error, RETRY_SECONDS)
+        except Conflict as conflict:
+            self._postpone(task, conflict, RETRY_SECONDS)
+        except Unavailable as error:
+            self._postpone(task, error, RETRY_SECONDS * (error.retry_after_seconds if task.kind in SLOW else 1))
 
     def _postpone(self, task: Task, error: MarketplaceError, seconds: float) -> None:
         """Put a task on again after a while; what else is due does not wait for it."""

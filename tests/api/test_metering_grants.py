@@ -38,6 +38,29 @@ async def test_a_gpu_in_two_grants_at_once_is_flagged_with_its_readings(database
         assert (await provider.get(path, headers={"Min-Seq": voided.headers["commit-seq"]})).json() == []
 
 
+async def test_what_a_source_says_again_under_other_ids_is_flagged_where_the_grant_has_room(database_url: str):
+    async with open_site(MemoryLog(), database_url=database_url) as site:
+        grant_id = await site.grant(nodes=8)
+        provider, path = await site.client(PROVIDER), f"/v1/grants/{grant_id}/usage"
+
+        async def tell(answer):
+            assert answer.status_code == 200
+            seen = {"Min-Seq": answer.headers["commit-seq"]}
+            return (await provider.get(f"{path}/contradictions", headers=seen)).json()
+
+        first = [site.event(grant_id, f"n{node}", nodes=1) for node in range(3)]
+        assert await tell(await provider.post("/v1/usage", json=first, headers=BATCH)) == []
+        again = [site.event(grant_id, f"v2:n{node}", nodes=1) for node in range(3)]
+        (told,) = await tell(await provider.post("/v1/usage", json=again, headers=BATCH))
+        assert told["kind"] == "said_twice"
+        assert "counts 24 and 24 GPUs" in told["message"]
+        assert [name["reading_id"] for name in told["readings"]] == ["n0", "v2:n0"]
+        for node in range(3):
+            void = {"source": "urn:meter:1", "reading_id": f"v2:n{node}", "reason": "said twice"}
+            voided = await provider.post(f"{path}/voids", json=void, headers={"Idempotency-Key": f"v{node}"})
+        assert await tell(voided) == []
+
+
 async def test_one_figure_is_spread_over_grants_and_shown_on_each(database_url: str):
     async with open_site(MemoryLog(), database_url=database_url) as site:
         first, second = await site.grant(1), await site.grant(2, hours=30)

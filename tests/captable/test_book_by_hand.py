@@ -2,18 +2,23 @@
 
 from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
+from fractions import Fraction
 
 import pytest
 
-from events.types import NoteTerms, SafeTerms
+from events.types import NoteTerms, SafeTerms, WarrantTerms
 from marketplace.captable.book import build_book
 from marketplace.captable.positions import Delivery, HeldIssuer, Prices, Source, list_positions
-from marketplace.domain.instrument import RepayNote
+from marketplace.domain.instrument import ConvertInstrument, RepayNote
+from marketplace.domain.instrument_stock import find_purchase
 from marketplace.domain.issuer_commands import (
+    CancelWarrant,
     ConvertStock,
     CreateStockClass,
     ExerciseWarrant,
+    ExpireWarrant,
     IssueStock,
+    IssueWarrant,
     OfferStock,
     RepurchaseStock,
     TransferStock,
@@ -22,6 +27,7 @@ from marketplace.domain.issuer_commands import (
 from tests.captable.company import FOUNDER, FUND, WARRANT, Life, found, make_id
 
 SAFE, NOTE, DRAWN = (make_id("ins", number) for number in (21, 22, 23))
+BOUGHT, RIGHTS = make_id("ins", 25), make_id("wrt", 95)
 OPERATOR = make_id("pty", 77)
 STATEMENT, GRANT = make_id("stm", 21), make_id("grt", 21)
 PLAIN = SafeTerms(conversion_timing="post_money", valuation_cap_usd=Decimal(10_000_000), service_consequence="credit")
@@ -165,3 +171,51 @@ def test_stock_that_is_sold_converted_or_bought_by_a_warrant_takes_its_cost_alon
     assert read(booked.sums, "moic", "dpi") == (Decimal("1.064171"), Decimal("0.278075"))
     later = [(date(2026, 1, 5), 20_000), (date(2026, 1, 10), -4_000), (date(2026, 3, 1), 294_000)]
     assert abs(float(booked.sums.xirr[0]) - find_rate([*PAID_AND_BACK, *later])) < 1e-6
+
+
+def buy_rights(life):
+    """Buy 20,000 rights to common at 30 cents each for 10,000 dollars."""
+    terms = WarrantTerms(
+        class_id="common",
+        price_usd_per_share=Decimal("0.50"),
+        exercise_price_usd=Decimal("0.30"),
+        expires_at=datetime(2030, 1, 1, tzinfo=UTC),
+    )
+    life.on(2025, 7, 1).sign(BOUGHT, FUND, terms, 10_000)
+    life.on(2025, 7, 1).accrue(BOUGHT, 95, 10_000)
+    purchase = find_purchase(life.instruments[BOUGHT], Fraction(1))
+    convert = ConvertInstrument(
+        instrument_id=BOUGHT,
+        cause=RIGHTS,
+        principal_usd=purchase.run.principal_usd,
+        amount_exact=Fraction(purchase.run.principal_usd),
+        branch="agreed_price",
+        price=purchase.price_usd,
+        class_id="common",
+        shares_exact=purchase.shares_exact,
+        shares=purchase.shares,
+    )
+    life.deed(convert)
+    rights = {"warrant_id": RIGHTS, "holder_id": FUND, "class_id": "common", "shares": 20_000, "cause": BOUGHT}
+    rest = {"exercise_price_usd": Decimal("0.30"), "expires_at": terms.expires_at, "settlement": "either"}
+    life.act(IssueWarrant, **rights, **rest)
+
+
+def test_rights_that_principal_bought_are_the_instruments_and_take_their_cost_along(life):
+    """Of 20,000 rights for 10,000 dollars 8,000 are exercised for 2,400, 4,000 taken back, and 8,000 expire."""
+    buy_rights(life)
+    bought = get_line(book(life), BOUGHT)
+    assert (bought.kind, bought.shares, *read(bought, *MONEY)) == ("warrant", 20_000, 10_000, 10_000, 0, 0, 0)
+    assert RIGHTS not in {line.instrument_id for line in book(life).positions}
+    day = life.on(2025, 8, 1)
+    day.act(ExerciseWarrant, exercise_id=make_id("exr", 95), warrant_id=RIGHTS, shares=8_000, at=day.time)
+    half = get_line(book(life), BOUGHT)
+    assert (half.shares, *read(half, *MONEY)) == (20_000, 12_400, 12_400, 0, 0, 0)
+    taken = {"cancellation_id": make_id("can", 95), "warrant_id": RIGHTS, "shares": 4_000, "cause": BOUGHT}
+    life.on(2025, 9, 1).act(CancelWarrant, **taken)
+    less = get_line(book(life), BOUGHT)
+    assert (less.shares, *read(less, *MONEY)) == (16_000, 12_400, 10_400, 0, -2_000, 0)
+    day = life.on(2030, 1, 2)
+    day.act(ExpireWarrant, warrant_id=RIGHTS, at=day.time)
+    last = get_line(book(life, datetime(2030, 2, 1, tzinfo=UTC)), BOUGHT)
+    assert (last.shares, *read(last, *MONEY)) == (8_000, 12_400, 6_400, 0, -6_000, 0)

@@ -1,6 +1,9 @@
 """What users named things is shown as it is: no markup, no emoji, no command to a terminal."""
 
 import io
+import json
+import subprocess
+import sys
 
 import pytest
 from rich.table import Table
@@ -52,3 +55,26 @@ def test_an_error_is_told_in_one_line(monkeypatch, screen, error, told):
     monkeypatch.setattr(output, "ERRORS", PlainConsole(file=screen, width=40))
     tell(error)
     assert screen.getvalue() == told
+
+
+def test_a_logged_error_says_where_it_came_from_and_shows_no_variable():
+    program = """
+import structlog
+from marketplace.cli.console import configure_logging
+
+def clear(offer):
+    raise AssertionError("4 nodes have no lot")
+
+configure_logging("info")
+try:
+    clear("sealed 4.25")
+except AssertionError:
+    structlog.get_logger().exception("auction_failed")
+"""
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
+    [line] = done.stderr.splitlines()
+    told = json.loads(line)
+    assert told["event"] == "auction_failed"
+    assert told["exception"][0]["exc_value"] == "4 nodes have no lot"
+    assert [frame["name"] for frame in told["exception"][0]["frames"]] == ["<module>", "clear"]
+    assert "sealed" not in line

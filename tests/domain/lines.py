@@ -15,6 +15,7 @@ from marketplace.domain.service_line_commands import (
     CloseServiceLine,
     CorrectHours,
     DeclineServiceLine,
+    LimitServiceLine,
     ProposeServiceLine,
     ReportHours,
     VoidHours,
@@ -57,6 +58,7 @@ correct = builder(
     )
 )
 void = builder(VoidHours(service_line_id=LINE, source=SHEET, reading_id="r1", reason="not ours"))
+limit = builder(LimitServiceLine(service_line_id=LINE, spans=SPANS))
 close = builder(CloseServiceLine(service_line_id=LINE))
 _ASKED = propose()
 PROPOSED = ServiceLineProposed(**{name: getattr(_ASKED, name) for name in _ASKED.__struct_fields__})

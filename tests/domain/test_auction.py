@@ -65,6 +65,7 @@ _DEFAULT = open_auction()
 OPENED = AuctionOpened(**{name: getattr(_DEFAULT, name) for name in _DEFAULT.__struct_fields__})
 LOCKED = AuctionLocked(auction_id=build.AUCTION, book=BOOK, book_hash="b" * 64)
 FAILED = AuctionFailed(auction_id=build.AUCTION, reason="the verifier disagreed", attempt=1)
+LAST = AuctionFailed(auction_id=build.AUCTION, reason="the verifier disagreed", attempt=3)
 CLEARED = AuctionCleared(auction_id=build.AUCTION, prices=(PRICE,), decisions=DECISIONS, certificate=CERTIFICATE)
 SETTLED = AuctionSettled(auction_id=build.AUCTION, matched=0, unmatched=2, impossible=0)
 INDICATE = IndicateAuction(auction_id=build.AUCTION, orders=2, book_hash="b" * 64, prices=(PRICE,))
@@ -93,6 +94,7 @@ REFUSALS = [
     Row("auction_locked", (OPENED, LOCKED), BIND),
     Row("auction_failed", (OPENED, LOCKED, FAILED), lock(book_hash="c" * 64)),
     Row("auction_failed", (OPENED, LOCKED, FAILED), settle()),
+    Row("auction_failed", (OPENED, LOCKED, LAST), clear()),
     Row("auction_cleared", (OPENED, LOCKED, CLEARED), clear(prices=())),
     Row("auction_cleared", (OPENED, LOCKED, CLEARED), fail()),
     Row("auction_settled", (OPENED, LOCKED, CLEARED, SETTLED), settle(matched=1)),
@@ -151,8 +153,13 @@ def test_a_failed_attempt_is_followed_by_the_next_on_the_same_book():
 
 
 def test_an_attempt_keeps_its_number_even_where_an_earlier_one_left_no_trace():
-    third = AuctionFailed(auction_id=build.AUCTION, reason="the verifier disagreed", attempt=3)
-    Given(AUCTION, OPENED, LOCKED).when(fail(attempt=3)).then(third)
+    Given(AUCTION, OPENED, LOCKED).when(fail(attempt=3)).then(LAST)
+
+
+def test_after_the_last_attempt_orders_are_let_go_and_nothing_else_happens():
+    Given(AUCTION, OPENED, LOCKED, LAST).when(fail(attempt=4)).then_nothing()
+    nobody = settle(matched=0)
+    Given(AUCTION, OPENED, LOCKED, LAST).when(nobody).then(msgspec.structs.replace(SETTLED, matched=0))
 
 
 def test_settles():

@@ -83,3 +83,32 @@ def test_an_instance_is_not_counted_while_its_whole_gpu_is_in_another_grant():
     (found,) = find_contradictions(own, (), 16, [named(2, "x", 0, 1, "GPU-1")])
     assert (found.kind, found.device) == ("device_elsewhere", "GPU-1/3")
     assert find_contradictions(own, (), 16, [named(2, "x", 0, 1, "GPU-1/4")]) == []
+
+
+def test_what_a_source_says_again_under_ids_of_another_form_is_told():
+    def say(reading_id, **changes):
+        return counted(
+            name=NamedReading(
+                grant_id=id_of("grt"), source=changes.pop("source", "urn:meter:1"), reading_id=reading_id
+            ),
+            **changes,
+        )
+
+    nodes = [say("node-17/45"), say("node-18/45"), say("other-node/45")]
+    apart = [
+        say("45#17", start=hour(1), end=hour(2)),
+        say("45#17", source="urn:meter:2"),
+        say("45#18", gpus=4),
+        say("45#19", evidence=Evidence(energy_kwh=usd(1))),
+        say("45#20", devices=("GPU-1",)),
+        counted(),
+    ]
+    assert tell(nodes + apart) == []
+    again = [say("10:45#17"), say("10:45#18")]
+    assert tell(nodes + apart + again) == [("said_twice", hour(0), hour(1), None)]
+    (found,) = find_contradictions(nodes + again, (), 64)
+    assert [name.reading_id for name in found.readings] == ["node-17/45", "10:45#17"]
+    assert found.message == (
+        "source urn:meter:1 counts 24 and 16 GPUs by readings that say the same under ids of different forms, such as"
+        " node-17/45 and 10:45#17; where they are the same GPUs, void those of one form"
+    )

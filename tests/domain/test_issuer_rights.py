@@ -13,6 +13,7 @@ from events.issuer import (
     IssuerOptionPromiseWithdrawn,
     IssuerStockSplit,
     IssuerValuationRecorded,
+    IssuerWarrantCancelled,
     IssuerWarrantExercised,
     IssuerWarrantExpired,
     IssuerWarrantIssued,
@@ -22,6 +23,7 @@ from events.vesting import DateMilestone, DeliveryMilestone, PriceMilestone, Ves
 from marketplace.domain.issuer import ISSUER
 from marketplace.domain.issuer_commands import (
     CancelOption,
+    CancelWarrant,
     ExerciseOption,
     ExerciseWarrant,
     ExpireWarrant,
@@ -248,6 +250,21 @@ def test_a_net_exercise_gives_shares_for_the_gain():
 
 EXPIRE = ExpireWarrant(**OF_ISS, warrant_id=WARRANT, at=EXPIRY + timedelta(microseconds=1))
 EXPIRED = IssuerWarrantExpired(**OF_ISS, warrant_id=WARRANT, holder_id=PROVIDER, shares=100_000)
+CANCEL = {
+    **OF_ISS,
+    "cancellation_id": make_id("can", 5),
+    "warrant_id": WARRANT,
+    "shares": 40_000,
+    "cause": make_id("ins", 5),
+}
+CANCELLED = IssuerWarrantCancelled(**CANCEL, holder_id=PROVIDER)
+
+
+def test_rights_whose_principal_was_taken_back_end_once_and_count_no_more():
+    Given(ISSUER, *COMPANY, WARRANTED).when(CancelWarrant(**CANCEL)).then(CANCELLED)
+    Given(ISSUER, *COMPANY, WARRANTED, CANCELLED).when(CancelWarrant(**CANCEL)).then()
+    after = ISSUER.fold([*COMPANY, WARRANTED, CANCELLED])
+    assert total_shares(after).warrants == after.warrants[WARRANT].shares_exercisable == 60_000
 
 
 def test_a_warrant_ends_after_its_last_instant_and_counts_no_more():
@@ -314,6 +331,12 @@ REFUSED = {
             ExpireWarrant(**OF_ISS, warrant_id=WARRANT, at=NOON.replace(tzinfo=None)),
         ),
         ("warrant_runs", [*COMPANY, WARRANTED], ExpireWarrant(**OF_ISS, warrant_id=WARRANT, at=EXPIRY)),
+    ],
+    "warrant cancelled": [
+        ("warrant_unknown", COMPANY, CancelWarrant(**CANCEL)),
+        ("cancellation_exists", [*COMPANY, WARRANTED, CANCELLED], CancelWarrant(**CANCEL | {"shares": 2})),
+        ("shares_not_positive", [*COMPANY, WARRANTED], CancelWarrant(**CANCEL | {"shares": 0})),
+        ("warrant_overdrawn", [*COMPANY, WARRANTED], CancelWarrant(**CANCEL | {"shares": 100_001})),
     ],
 }
 

@@ -12,7 +12,7 @@ from events.order import (
     OrderPlaced,
     OrderUnmatched,
 )
-from events.types import MaturityConversion, NoteTerms, Reason
+from events.types import MaturityConversion, NoteTerms, Reason, WarrantTerms
 from marketplace.core.errors import Refusal
 from marketplace.domain.offer import compute_budget_hold, compute_cash_hold, compute_gpu_hours
 from marketplace.domain.order import (
@@ -59,6 +59,15 @@ note = builder(
         day_count="actual_365",
         matures_on=hour(24 * 92).date(),
         valuation_cap_usd=usd(20_000_000),
+        service_consequence="credit",
+    )
+)
+right = builder(
+    WarrantTerms(
+        class_id="common",
+        price_usd_per_share=usd("0.50"),
+        exercise_price_usd=usd(0),
+        expires_at=hour(24 * 92),
         service_consequence="credit",
     )
 )
@@ -166,6 +175,7 @@ REFUSALS = [
         "/terms/instrument/valuation_cap_usd",
     ),
     Row("note_too_short", (), place(instrument=note(matures_on=hour(24 * 80).date())), "/terms/instrument/matures_on"),
+    Row("warrant_too_short", (), place(instrument=right(expires_at=hour(24 * 80))), "/terms/instrument/expires_at"),
     Row(
         "cap_below_commitment",
         (),

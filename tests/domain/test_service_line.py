@@ -25,6 +25,7 @@ from tests.domain.lines import (
     close,
     correct,
     decline,
+    limit,
     propose,
     reading,
     report,
@@ -161,3 +162,21 @@ def test_an_interval_and_the_number_of_readings_have_a_bound(monkeypatch):
     monkeypatch.setattr(service_line, "KEPT_MAX", 1)
     ((said, _),) = answer_hours(report(reading(reading_id="r2")), SERVICE_LINE.fold(WORKED))
     assert said.code == "readings_exhausted"
+
+
+def test_what_the_line_was_told_of_its_grant_comes_before_what_the_reader_knows():
+    ended = (*RUNS, *SERVICE_LINE.decide(limit(spans=((hour(10), hour(12)),)), SERVICE_LINE.fold(RUNS)))
+    line = SERVICE_LINE.fold(ended)
+    (answer, _), (second, _) = answer_hours(
+        report(reading(), reading(reading_id="r2", end=hour(12)), spans=((hour(10), hour(20)),)), line
+    )
+    assert (answer.outcome, answer.code) == ("rejected", "outside_grant")
+    assert answer.message == "the grant runs from 2026-03-01T10:00:00+00:00 to 2026-03-01T12:00:00+00:00"
+    assert second.outcome == "accepted"
+    assert list(SERVICE_LINE.decide(limit(spans=line.spans), line)) == []
+
+
+def test_a_grant_that_ended_before_it_began_takes_no_hours():
+    line = SERVICE_LINE.fold((*RUNS, *SERVICE_LINE.decide(limit(spans=()), SERVICE_LINE.fold(RUNS))))
+    ((answer, _),) = answer_hours(report(reading()), line)
+    assert (answer.code, answer.message) == ("outside_grant", "the grant ended before it began")

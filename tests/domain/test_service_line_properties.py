@@ -7,9 +7,15 @@ from fractions import Fraction
 from hypothesis import given
 from hypothesis import strategies as st
 
-from events.service_line import HoursReading, ServiceLineCorrected, ServiceLineReported, ServiceLineVoided
+from events.service_line import (
+    HoursReading,
+    ServiceLineCorrected,
+    ServiceLineLimited,
+    ServiceLineReported,
+    ServiceLineVoided,
+)
 from marketplace.domain.service_line import SERVICE_LINE, sum_hours
-from marketplace.domain.service_line_commands import CorrectHours, ReportHours, VoidHours
+from marketplace.domain.service_line_commands import CorrectHours, LimitServiceLine, ReportHours, VoidHours
 from marketplace.domain.settlement import Tariff, build_tariff, compute_service_charges, compute_totals_of_hours
 from tests.domain.build import grant_issued, hour, usd
 from tests.domain.lines import LINE, RUNS, SPANS, close
@@ -72,6 +78,32 @@ def test_hours_count_once_in_one_period_and_never_above_what_was_agreed_on(walk,
         if line.status == "closed":
             assert closed_at is None or total <= closed_at, "once it is closed hours are only lowered"
             closed_at = total
+
+
+limits = st.integers(0, LENGTH).map(
+    lambda length: LimitServiceLine(service_line_id=LINE, spans=((hour(10), hour(10 + length)),) if length else ())
+)
+
+
+@WALK
+@given(st.lists(st.one_of(reports, reports, corrections, limits), min_size=1, max_size=15))
+def test_no_hour_is_counted_outside_of_what_the_line_was_told_last(walk):
+    line, told = SERVICE_LINE.fold(RUNS), SPANS
+    for command in walk:
+        line, events, _ = step(SERVICE_LINE, line, command)
+        for event in events:
+            match event:
+                case ServiceLineLimited():
+                    told = tuple((run.start, run.end) for run in event.runs)
+                    assert told == command.spans
+                case ServiceLineReported():
+                    assert all(_is_within(reading, told) for reading in event.readings)
+                case ServiceLineCorrected():
+                    assert _is_within(event.after, told)
+
+
+def _is_within(reading, spans):
+    return any(start <= reading.start and reading.end <= end for start, end in spans)
 
 
 @WALK

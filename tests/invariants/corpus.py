@@ -228,4 +228,13 @@ INVARIANTS: Final = (
             "return msgspec.structs.replace(metered, resold=state.limits.resold)",
         ),
     ),
+    Invariant(
+        21,
+        "tests.domain.test_service_line_properties:test_no_hour_is_counted_outside_of_what_the_line_was_told_last",
+        Mutant(
+            "marketplace.domain.service_line",
+            "spans = known if state.spans is None else state.spans",
+            "spans = known",
+        ),
+    ),
 )

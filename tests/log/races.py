@@ -1,14 +1,19 @@
 """Two processes decide on the same aggregates at once: whatever happens, the log's invariants hold."""
 
 import asyncio
+import dataclasses
 import random
+
+import pytest
 
 from marketplace.core.errors import Conflict
 from marketplace.embedded import NatsServers
+from marketplace.log.answers import Answer
 from marketplace.log.codec import verify_chain
 from marketplace.log.jetstream import JetStreamLog
+from marketplace.log.pending import PendingAppend
 from marketplace.log.port import Head, Write
-from tests.log.build import make_write, new_subject, read_hashes
+from tests.log.build import make_write, make_writes, new_subject, read_hashes
 from tests.log.cases import read_all
 
 ROUNDS = 12
@@ -72,3 +77,40 @@ class RaceCases:
             assert sequences == list(range(last - len(sequences) + 1, last + 1))
             for write in writes:
                 assert write.head.sequence == stored[write.head.hash].sequence
+
+    async def test_a_rival_that_is_always_first_somewhere_does_not_hold_off_the_rest(
+        self, log: JetStreamLog, servers: NatsServers, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """Before each round of answers a rival is first on the first subject that is left."""
+        created = make_writes(256)
+        await asyncio.gather(*(log.append([write]) for write in created))
+        heads = [write.head for write in created]
+        send, taken, in_flight = log._appender._send, [], set[int]()
+        rival = await JetStreamLog.open(servers.url, replicas=len(servers.members))
+
+        async def send_after_rival(group: list[PendingAppend]) -> Answer:
+            alone = not in_flight
+            in_flight.add(id(group))
+            try:
+                head = group[0].writes[0].after
+                if alone and head not in taken:
+                    taken.append(head)
+                    await rival.append([make_write(dataclasses.replace(head))])
+                return await send(group)
+            finally:
+                in_flight.discard(id(group))
+
+        monkeypatch.setattr(log._appender, "_send", send_after_rival)
+        writes = [make_write(head) for head in heads]
+        try:
+            answers = await asyncio.gather(*(log.append([write]) for write in writes), return_exceptions=True)
+        finally:
+            await rival.close()
+        lost = [answer for answer in answers if isinstance(answer, Conflict)]
+        assert len(lost) == len(taken) <= 16, f"{len(lost)} of {len(writes)} lost, to {len(taken)} that were first"
+        assert [head for write, head in zip(writes, heads, strict=True) if write.head.failed] == [
+            head for head in heads if head in taken
+        ]
+        for write, head in zip(writes, heads, strict=True):
+            last = (await log.load(head.subject))[-1]
+            assert (last.envelope.hash == write.head.hash) is not write.head.failed

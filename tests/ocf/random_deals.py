@@ -6,11 +6,12 @@ from fractions import Fraction
 
 from events.financing import Investment, PayToPlay, PayToPlayDuty
 from events.issuer_dilution import CountedInstrument
-from events.types import MaturityConversion, NoteTerms, SafeTerms
+from events.types import MaturityConversion, NoteTerms, SafeTerms, WarrantTerms
 from marketplace.core.errors import Refusal
 from marketplace.core.rounding import round_places
 from marketplace.domain import instrument as deeds
 from marketplace.domain import issuer_commands as commands
+from marketplace.domain.instrument_stock import find_purchase
 from marketplace.domain.issuer_financing import list_conversions
 from marketplace.domain.issuer_liquidity import list_repayments
 from marketplace.domain.issuer_terms import RoundDraft
@@ -75,6 +76,47 @@ def sign(life):
     track(life, key, owed=False)
 
 
+def buy_warrant(life):
+    """Sign a warrant for cash, which buys its rights at once."""
+    key, amount, price = life.number("ins"), Decimal(life.pick(["1000", "250000.5"])), Decimal("0.50")
+    terms = WarrantTerms(
+        class_id="common",
+        price_usd_per_share=price,
+        exercise_price_usd=life.pick([Decimal(0), Decimal("0.30")]),
+        expires_at=life.time + timedelta(days=life.pick([1, 4_000])),
+    )
+    holder_id = life.pick([FUND, PROVIDER])
+    life.sign(key, holder_id, terms, amount, None)
+    life.together()
+    life.accrue(key, life.count, amount)
+    purchase = find_purchase(life.instruments[key], Fraction(1))
+    warrant_id = life.number("wrt")
+    life.deed(
+        deeds.ConvertInstrument(
+            instrument_id=key,
+            cause=warrant_id,
+            principal_usd=purchase.run.principal_usd,
+            amount_exact=Fraction(purchase.run.principal_usd),
+            branch="agreed_price",
+            price=purchase.price_usd,
+            class_id="common",
+            shares_exact=purchase.shares_exact,
+            shares=purchase.shares,
+        )
+    )
+    track(life, key)
+    bought = {"class_id": "common", "shares": purchase.shares, "exercise_price_usd": terms.exercise_price_usd}
+    life.act(
+        commands.IssueWarrant,
+        warrant_id=warrant_id,
+        holder_id=holder_id,
+        **bought,
+        expires_at=terms.expires_at,
+        settlement="either",
+        cause=key,
+    )
+
+
 def accrue(life):
     drawing = {key for key, each in life.instruments.items() if each.status == "drawing" and each.undrawn_usd}
     key = life.pick(drawing)
@@ -90,7 +132,10 @@ def reverse(life):
     tranche = life.pick(instrument.tranches)
     conversion = None if tranche.conversion is None else instrument.conversions[tranche.conversion]
     class_id = "common" if conversion is None else conversion.class_id
-    held = life.issuer.holdings.get((instrument.issued.holder_id, class_id), 0)
+    held, split = life.issuer.holdings.get((instrument.issued.holder_id, class_id), 0), Fraction(1)
+    warrant = None if conversion is None else life.issuer.warrants.get(conversion.cause)
+    if warrant is not None:
+        held, split = warrant.shares_outstanding, warrant.split
     before = len(life.acts)
     life.deed(
         deeds.ReversePrincipal(
@@ -100,11 +145,15 @@ def reverse(life):
             reason=f"audit {life.count}",
             settlement=life.pick([None, "cancel_shares", "debt"]),
             shares_held=held,
+            split=split,
         )
     )
     taken = life.acts[before].event.taken if len(life.acts) > before else None
     life.together()
-    if taken is not None and taken.shares:
+    if taken is not None and taken.shares and warrant is not None:
+        rights = {"warrant_id": taken.cause, "shares": taken.shares, "cause": key}
+        life.act(commands.CancelWarrant, cancellation_id=life.number("can"), **rights)
+    elif taken is not None and taken.shares:
         given = {"holder_id": instrument.issued.holder_id, "class_id": taken.class_id, "shares": taken.shares}
         price = Decimal(0)
         life.act(
@@ -314,9 +363,10 @@ OF_COMPANY = (
 OF_DEALS = (
     limit_dilution,
     *(sign,) * 4,
+    *(buy_warrant,) * 2,
     *(accrue,) * 4,
     *(reverse,) * 3,
-    pay_debt,
+    *(pay_debt,) * 2,
     suspend,
     resume,
     lapse,

@@ -80,6 +80,7 @@ def _tell_work(story: Story, named: dict[str, str]) -> None:
         line.ServiceLineReported(**source, readings=(first, second)),
         UsageIdentified(usage_id=make_id("usg", 91), **used),
     )
+    story.tell(line.ServiceLineLimited(**named, runs=(line.Run(start=START, end=START + 24 * HOUR),)))
     story.tell(line.ServiceLineVoided(**source, reading=second, reason="wrong ticket"))
     after = make_hours(1, "1.5")
     story.tell(line.ServiceLineCorrected(**source, before=first, after=after, reason="a slip"))

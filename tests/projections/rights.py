@@ -70,7 +70,10 @@ def _tell_warrant(story: Story) -> None:
             settlement="cash",
         ),
         issuer.IssuerWarrantVested(**warrant, tranche=0, shares=500, gpu_seconds=0, price_usd_per_share=None),
-        issuer.IssuerWarrantExpired(**warrant, holder_id=PROVIDER, shares=500),
+        issuer.IssuerWarrantCancelled(
+            **warrant, cancellation_id=make_id("can", 9), holder_id=PROVIDER, shares=100, cause=make_id("ins", 9)
+        ),
+        issuer.IssuerWarrantExpired(**warrant, holder_id=PROVIDER, shares=400),
     )
 
 

@@ -8,12 +8,17 @@ from types import FunctionType
 
 import pytest
 from sqlalchemy import MetaData
+from sqlalchemy.ext.asyncio import AsyncEngine
 
 from events.account import AccountOpened
+from marketplace.log.memory import MemoryLog
 from marketplace.projections import statements
-from marketplace.projections.fingerprint import compute_fingerprint
+from marketplace.projections.fingerprint import compute_fingerprint, walk
 from marketplace.projections.registry import PROJECTIONS
 from marketplace.projections.schema import text
+from tests.projections.conftest import fill, project
+from tests.projections.tales import tell_everything
+from tests.support.running import recording
 
 TELL = """
 from marketplace.projections.fingerprint import compute_fingerprint
@@ -47,7 +52,7 @@ def find_one(connection):
 def build(source):
     """Return a projection whose one handler is that of a module with this source."""
     known = {"__name__": "marketplace.projections.trial"}
-    exec(source, known)  # noqa: S102 - the source is ours
+    exec(compile(source, "trial.py", "exec"), known)  # noqa: S102 - the source is ours
     handler = known["_handle"]
     assert isinstance(handler, FunctionType)
     return replace(statements.PROJECTION, handlers={AccountOpened: handler})
@@ -101,3 +106,30 @@ def test_it_changes_with_a_column_and_with_an_event_that_is_handled():
     assert compute_fingerprint(more) != before
     handlers = {**known.handlers, AccountOpened: next(iter(known.handlers.values()))}
     assert compute_fingerprint(replace(known, handlers=handlers)) != compute_fingerprint(known)
+
+
+async def test_it_covers_whatever_code_a_handler_runs(engine: AsyncEngine, memory_log: MemoryLog):
+    """Whatever a handler calls, however deep, for a story of every event; but for the doors that it is given."""
+    ran = {projection.name: set() for projection in PROJECTIONS}
+
+    def record(name, handler):
+        def run(*arguments):
+            with recording(ran[name]):
+                handler(*arguments)
+
+        return run
+
+    recorded = [
+        replace(one, handlers={known: record(one.name, handler) for known, handler in one.handlers.items()})
+        for one in PROJECTIONS
+    ]
+    await fill(memory_log, tell_everything().recorded)
+    await project(engine, memory_log, recorded)
+    for projection in PROJECTIONS:
+        missed = {
+            f"{code.co_filename.rpartition('/')[2]} {code.co_qualname}"
+            for code in ran[projection.name] - walk(projection).codes
+            if not code.co_filename.endswith(("projections/changes.py", "projections/facts.py"))
+        }
+        assert {handler.__code__ for handler in projection.handlers.values()} <= ran[projection.name]
+        assert missed == set(), projection.name

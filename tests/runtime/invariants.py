@@ -16,6 +16,7 @@ from marketplace.core.intervals import build_steps, find_peak
 from marketplace.core.money import parse_ratio
 from marketplace.domain.deciders import DECIDERS
 from marketplace.domain.pool import FOREVER
+from marketplace.domain.service_line_bill import list_spans
 from marketplace.domain.usage import name_usage
 from marketplace.domain.usage_state import Count
 from marketplace.log.codec import verify_chain
@@ -75,14 +76,18 @@ class Ledger:
             elif aggregate == "pool":
                 check_capacity(state)
             elif aggregate == "grant":
-                for usage_id, grant_id in self.metered.items():
-                    if grant_id == id:
-                        self.check_usage(usage_id)
-            elif aggregate == "usage" and id in self.metered:
-                self.check_usage(id)
+                self.check_metered(id)
+            elif aggregate in {"service_line", "usage"}:
+                self.check_metered(state.proposed.grant_id if aggregate == "service_line" else self.metered.get(id))
             elif aggregate == "instrument":
                 assert state.principal_usd <= state.issued.commitment_usd
         assert sum(self.balances.values(), ZERO) == self.outside_usd, "money is neither made nor lost"
+
+    def check_metered(self, grant_id):
+        for usage_id, metered_id in self.metered.items():
+            if grant_id == metered_id:
+                self.check_usage(usage_id)
+        self.check_hours(grant_id)
 
     def check_usage(self, usage_id):
         """At no instant is more counted than the grant has then, and nothing after its end."""
@@ -94,6 +99,17 @@ class Ledger:
             left = (issued.nodes - run.amount) * issued.gpus_per_node
             assert count.find_peak(run.start, run.end)[0] <= left
         assert count.find_peak(grant.end, max(grant.end, issued.end) + timedelta(days=1))[0] == 0
+
+    def check_hours(self, grant_id):
+        """No hours count outside of what the grant runs."""
+        grant = self.states["grant"].get(grant_id)
+        if grant is None:
+            return
+        spans = list_spans(grant)
+        for line_id in grant.service_lines:
+            line = self.states["service_line"][line_id]
+            for reading in line.readings.values():
+                assert reading is None or any(start <= reading.start and reading.end <= end for start, end in spans)
 
     def check_end(self):
         """Check what holds between decisions."""

@@ -6,7 +6,7 @@ import pytest
 
 from events.book import Book
 from marketplace.log.memory import MemoryLog
-from marketplace.runtime import auctioneer, worker
+from marketplace.runtime import auctioneer, engines, worker
 from marketplace.runtime.commands import auctions, supply
 from marketplace.runtime.work import build_context
 from tests.runtime.invariants import check_log
@@ -133,7 +133,7 @@ async def test_a_match_that_became_impossible_is_answered_and_frees_what_was_hel
 
 async def test_an_engine_that_fails_is_tried_again(monkeypatch):
     market, trade = await build(MemoryLog())
-    clear_book, calls = auctioneer.clear_book, []
+    clear_book, calls = engines.clear_book, []
 
     def fail_once(*arguments):
         calls.append(arguments)
@@ -141,7 +141,7 @@ async def test_an_engine_that_fails_is_tried_again(monkeypatch):
             raise ArithmeticError("the relaxation has no optimum")
         return clear_book(*arguments)
 
-    monkeypatch.setattr(auctioneer, "clear_book", fail_once)
+    monkeypatch.setattr(engines, "clear_book", fail_once)
     monkeypatch.setattr(worker, "RETRY_SECONDS", 0.05)
     async with market.worker():
         await market.award(trade)

@@ -29,7 +29,7 @@ def test_what_is_given_goes_before_the_environment_and_a_file_before_a_variable(
 def test_a_child_has_the_settings_of_its_parent():
     settings = Settings(nats_url="nats://a:1", admin_key=new_admin_key(), api_key_secret=new_secret(), embedded=True)
     for calendar in (False, True):
-        own = msgspec.structs.replace(settings, calendar=calendar)
+        own = msgspec.structs.replace(settings, calendar=calendar, clearing_seconds_max=77)
         assert load_settings(render_environment(own)) == own
 
 
@@ -39,6 +39,9 @@ def test_a_child_has_the_settings_of_its_parent():
         ({}, "setting_missing", "MARKETPLACE_NATS_URL"),
         ({"MARKETPLACE_NATS_REPLICAS": "2"}, "setting_invalid", "MARKETPLACE_NATS_REPLICAS"),
         ({"MARKETPLACE_CALENDAR": "yes"}, "setting_invalid", "MARKETPLACE_CALENDAR"),
+        ({"MARKETPLACE_CLEARING_SECONDS_MAX": "0"}, "setting_invalid", "MARKETPLACE_CLEARING_SECONDS_MAX"),
+        ({"MARKETPLACE_CLEARING_SECONDS_MAX": "soon"}, "setting_invalid", "MARKETPLACE_CLEARING_SECONDS_MAX"),
+        ({"MARKETPLACE_CLEARING_SECONDS_MAX": "90000"}, "setting_invalid", "MARKETPLACE_CLEARING_SECONDS_MAX"),
         ({"MARKETPLACE_ADMIN_KEY_FILE": "/nowhere/key"}, "setting_invalid", "MARKETPLACE_ADMIN_KEY_FILE"),
     ],
 )

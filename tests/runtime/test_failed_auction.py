@@ -7,7 +7,7 @@ import pytest
 from marketplace.core.errors import MarketplaceError, Refusal
 from marketplace.core.ids import rename_id
 from marketplace.log.memory import MemoryLog
-from marketplace.runtime import auctioneer
+from marketplace.runtime import engines, worker
 from tests.runtime.market import Market
 
 
@@ -16,7 +16,8 @@ async def test_orders_of_an_auction_that_fails_for_good_are_freed(monkeypatch, f
     def fail(opened, locked):
         raise fault
 
-    monkeypatch.setattr(auctioneer, "clear_book", fail)
+    monkeypatch.setattr(engines, "clear_book", fail)
+    monkeypatch.setattr(worker, "RETRY_SECONDS", 0.005)
     market = Market(MemoryLog())
     provider = await market.party("Provider", "provider")
     startup = await market.party("Startup", "startup", usd=100_000)

@@ -7,7 +7,10 @@ from decimal import Decimal
 import pytest
 
 from events.registry import parse_type
+from events.types import LotShare
 from marketplace.core.errors import Refusal
+from marketplace.core.ids import derive_id
+from marketplace.domain.pool import POOL, ReleaseCapacity, ReserveCapacity
 from marketplace.runtime.commands import grants, supply
 from marketplace.runtime.commands.substitution import substitute_grant
 from tests.runtime.invariants import check_log
@@ -47,6 +50,53 @@ class Stand:
         _, pool = await self.market.pool(self.trade.provider, nodes=nodes)
         await self.market.lot(self.trade.provider, pool, ask=ask, nodes=nodes, start=0)
         return pool
+
+    async def fill(self, room):
+        """Have no room elsewhere, and return what makes some and tells the pool that has it."""
+        if room == "offered":
+            return self.open_pool
+        market = self.market
+        pool, price = await self.open_pool(), Decimal("0.5")
+        (lot,) = (await market.state("pool", pool)).offers
+        at = market.clock.now()
+        later = at + timedelta(hours=1)
+        reserved = {"pool_id": pool, "grant_id": derive_id("grt", pool)}
+        span = {"nodes": 3, "start": at, "end": at + timedelta(days=1)}
+        lots = (LotShare(lot_id=lot, **span),)
+
+        async def decide(command):
+            await market.handler.run(market.context(), POOL, pool, lambda unit: unit.decide(POOL, pool, command))
+
+        ways = {
+            "released": (
+                lambda: decide(ReserveCapacity(**reserved, **span, lots=lots)),
+                lambda: decide(ReleaseCapacity(**reserved, at=later)),
+            ),
+            "repriced": (
+                lambda: supply.reprice_lot(market.handler, self.again(), lot, ask_usd_per_gpu_hour=Decimal(900)),
+                lambda: supply.reprice_lot(market.handler, self.again(), lot, ask_usd_per_gpu_hour=price),
+            ),
+            "resumed": (
+                lambda: supply.pause_lot(market.handler, self.again(), lot, reason="works"),
+                lambda: supply.resume_lot(market.handler, self.again(), lot),
+            ),
+            "restored": (
+                lambda: supply.fail_nodes(market.handler, self.again(), pool, incident_id="there", nodes=3, at=at),
+                lambda: supply.restore_nodes(market.handler, self.again(), pool, incident_id="there", at=later),
+            ),
+        }
+        fill, free = ways[room]
+        await fill()
+
+        async def make_room():
+            market.clock.at = later
+            await free()
+            return pool
+
+        return make_room
+
+    def again(self):
+        return self.market.context(self.trade.provider)
 
     async def grant(self):
         return await self.market.state("grant", self.grant_id)
@@ -107,6 +157,21 @@ async def test_a_grant_moves_to_a_pool_with_room_instead(stand):
     now = stand.market.clock.now()
     assert old.reservations[stand.grant_id].end == new.reservations[stand.grant_id].start == now
     assert new.reservations[stand.grant_id].end == grant.end
+    await check_log(stand.market.log)
+
+
+@pytest.mark.parametrize("room", ["offered", "released", "repriced", "resumed", "restored"])
+async def test_a_grant_that_found_no_room_moves_as_soon_as_there_is_some(stand, room):
+    async with stand.market.worker(), stand.market.worker():
+        await stand.begin()
+        free = await stand.fill(room)
+        await stand.fail("one", 4)
+        await stand.until_event("degraded")
+        pool = await free()
+        await stand.until_event("substituted")
+        await stand.until_event("resumed")
+    grant = await stand.grant()
+    assert (grant.status, grant.pool_id, grant.nodes_available) == ("active", pool, 2)
     await check_log(stand.market.log)
 
 

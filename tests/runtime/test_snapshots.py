@@ -3,16 +3,25 @@
 import contextlib
 import random
 from dataclasses import replace
+from typing import get_args
 
 import msgspec
 import pytest
 
+from events.usage import UsageEvent
 from marketplace.core.errors import Refusal
 from marketplace.domain.usage import USAGE
 from marketplace.domain.usage_snapshot import parse_usage, render_usage
+from marketplace.domain.usage_state import Usage
 from marketplace.log.memory import MemoryLog
-from marketplace.runtime.snapshots import EVENTS_MIN
+from marketplace.log.port import Head
+from marketplace.runtime import snapshots
+from marketplace.runtime.cache import parse_event
+from marketplace.runtime.snapshots import CODECS, EVENTS_MIN
+from marketplace.runtime.traces import Trace, Traces
+from tests.projections.tales import tell_everything
 from tests.runtime.meter import SUBJECT, MemoryArchive, Process, fold
+from tests.support.running import recording
 
 MANY = range(EVENTS_MIN + 10)
 LAST = MANY[-1]
@@ -145,3 +154,25 @@ async def test_whatever_processes_do_and_whenever_they_are_restarted_the_record_
             await process.keep()
     assert archive.snapshots
     assert await process.load() == await Process(log, archive).load() == await fold(log)
+
+
+def test_the_fingerprint_covers_whatever_code_folds_and_keeps_a_state():
+    codec, ran = CODECS[Usage], set()
+    told = (one for one in tell_everything().recorded if one.subject.startswith("marketplace.usage."))
+    events = [parse_event(one) for one in told]
+    assert {type(event) for event in events} == set(get_args(UsageEvent))
+    traces = Traces()
+    traces.put("command", Trace("fingerprint", Head("subject", 1)))
+    with recording(ran):
+        state = USAGE.fold(events)
+        kept = snapshots._render_content(codec, state, traces)
+        restored, _ = snapshots._parse_content(codec, kept)
+    assert restored == state
+    missed = {code.co_qualname for code in ran - snapshots.walk(codec).codes}
+    assert missed == {"Decider.fold"}, "nothing else runs that the fingerprint does not cover"
+
+
+def test_a_snapshot_outlives_a_change_of_what_is_refused():
+    codes = {code.co_name for code in snapshots.walk(CODECS[Usage]).codes}
+    assert {"evolve", "_evolve_count", "restore", "list_parts", "pack"} <= codes
+    assert "decide" not in codes

@@ -36,8 +36,12 @@ async def founded(memory_log):
 
 
 async def deliver(market, trade, days=40, after=None):
-    """Run an order for stock to its end, `after` something was done between its first statement and the others."""
-    trade.order = await offer_equity(market, trade, "stock", STOCK, days=days)
+    return await deliver_for(market, trade, "stock", STOCK, days=days, after=after)
+
+
+async def deliver_for(market, trade, kind, instrument, *, days, after):
+    """Run an order to its end, `after` something was done between its first statement and the others."""
+    trade.order = await offer_equity(market, trade, kind, instrument, days=days)
     async with market.worker():
         grant = await market.award(trade)
         for index, period in enumerate(list_periods(grant)):

@@ -5,10 +5,13 @@ from fractions import Fraction
 
 import pytest
 
+from events.order import OrderCancelled
 from marketplace.clearing.verifier import find_violations
 from marketplace.core.errors import Refusal
+from marketplace.core.ids import derive_id
 from marketplace.log.memory import MemoryLog
 from marketplace.runtime.book import build_book
+from marketplace.runtime.cache import parse_event
 from marketplace.runtime.clearing import parse_book, parse_result
 from marketplace.runtime.commands import auctions, orders, sites, supply
 from marketplace.runtime.supply import Supply
@@ -116,13 +119,56 @@ async def test_a_child_is_matched_only_with_its_parent_or_after_it(world):
 async def test_a_child_without_its_parent_takes_no_part(world):
     parent = await world.order(cash="1", nodes=4)
     child = await world.order(cash="9", nodes=1, earliest=3, latest=3, parent_order_id=parent)
-    gone = await world.order(cash="9", nodes=1)
-    orphan = await world.order(cash="9", nodes=1, parent_order_id=gone)
-    await world.market.cancel(world.startup, gone)
+    waiting = await world.order(cash="9", nodes=1, earliest=200, latest=210)
+    patient = await world.order(cash="9", nodes=1, parent_order_id=waiting)
     states = await world.clear()
     assert states["order"][child].status == states["order"][parent].status == "unmatched"
     assert world.reasons(child)[0] == "parent_unmatched"
-    assert states["order"][orphan].status == "open"
+    assert states["order"][patient].status == "open"
+
+
+async def test_what_depends_on_an_order_that_ended_ends_with_it_and_holds_nothing(world):
+    gone = await world.order(cash="9", nodes=1)
+    orphan = await world.order(cash="9", nodes=1, parent_order_id=gone)
+    grandchild = await world.order(cash="9", nodes=1, parent_order_id=orphan)
+    await world.market.cancel(world.startup, gone)
+    states = await world.clear()
+    assert {states["order"][order].status for order in (gone, orphan, grandchild)} == {"cancelled"}
+    assert (await world.market.account(world.startup)).held_usd == 0
+    recorded = await world.market.log.load(f"marketplace.order.{grandchild}")
+    told = next(event.reason for event in map(parse_event, recorded) if isinstance(event, OrderCancelled))
+    assert told == f"order {orphan}, without which it is not matched, is cancelled"
+    with pytest.raises(Refusal) as refused:
+        await world.order(cash="9", nodes=1, parent_order_id=gone)
+    assert (refused.value.code, refused.value.facts["status"]) == ("order_cancelled", "cancelled")
+
+
+async def test_a_chain_that_could_never_be_matched_is_refused(world):
+    top = await world.order(cash="3", nodes=1, group="run")
+    middle = await world.order(cash="3", nodes=1, parent_order_id=top)
+    for parent in (top, middle):
+        with pytest.raises(Refusal) as refused:
+            await world.order(cash="3", nodes=1, group="run", parent_order_id=parent)
+        assert (refused.value.code, refused.value.pointer) == ("parent_in_group", "/terms/parent_order_id")
+    last = await world.order(cash="3", nodes=1, group="another", parent_order_id=middle)
+    for _ in range(29):
+        last = await world.order(cash="3", nodes=1, parent_order_id=last)
+    with pytest.raises(Refusal) as refused:
+        await world.order(cash="3", nodes=1, parent_order_id=await world.order(cash="3", nodes=1, parent_order_id=last))
+    assert refused.value.code == "parents_too_many"
+
+
+async def test_an_order_is_not_its_own_parent(world):
+    context = world.market.context(world.startup)
+    own = derive_id("ord", context.command_id)
+    with pytest.raises(Refusal) as refused:
+        await orders.place_order(
+            world.market.handler,
+            context,
+            startup_id=world.startup,
+            terms=world.market.terms(nodes=1, parent_order_id=own),
+        )
+    assert refused.value.code == "order_unknown"
 
 
 async def test_a_parent_is_an_order_of_the_same_startup(world):

@@ -33,8 +33,6 @@ from marketplace.projections.projection import all_of, tags_of
 USD: Final = "USD"
 EXTERNAL: Final = "external/USD"
 CLEARING: Final = "clearing/USD"
-
-
 Rule = Callable[[Any, Subjects], tuple[Posting, ...]]
 
 
@@ -364,6 +362,7 @@ POSTS_NOTHING: Final = (
         service_line.ServiceLineProposed,
         service_line.ServiceLineApproved,
         service_line.ServiceLineDeclined,
+        service_line.ServiceLineLimited,
         usage.UsageIdentified,
         usage.UsageEvidenced,
         usage.UsageClosed,

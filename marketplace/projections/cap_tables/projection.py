@@ -12,13 +12,14 @@ from typing import Any, Final
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from events import issuer as issuer_events
+from events.types import Event
 from marketplace.core.errors import Corrupt
 from marketplace.projections.cap_tables import tables
+from marketplace.projections.cap_tables.register import Register
 from marketplace.projections.changes import Changes
 from marketplace.projections.facts import Fact
-from marketplace.projections.projection import Projection, all_of, tags_of
+from marketplace.projections.projection import Handler, Projection, all_of
 
-POOL: Final = "pool"
 _CLASS_FIELDS: Final = (
     "issuer_id",
     "class_id",
@@ -33,39 +34,6 @@ _CLASS_FIELDS: Final = (
     "first_refusal",
 )
 _OFFER_FIELDS: Final = ("holder_id", "holder_id_after", "class_id", "shares", "price_usd_per_share", "decide_until")
-
-
-class _Register:
-    """The share register of one event: moves shares and numbers the lines."""
-
-    def __init__(self, changes: Changes, fact: Fact) -> None:
-        self._changes = changes
-        self._fact = fact
-        self._line = 0
-
-    def move(
-        self, kind: str, holder_id: str, security: str, shares: int, class_id: str | None = None, **values: Any
-    ) -> None:
-        if not shares:
-            return
-        issuer_id = self._fact.id
-        row = self._changes.find(tables.holdings, issuer_id, kind, holder_id, security)
-        if row is None:
-            known: dict[str, Any] = {"shares": 0, "class_id": class_id}
-            known |= {"issuer_id": issuer_id, "kind": kind, "holder_id": holder_id, "security": security}
-        else:
-            known = dict(row)
-        known["shares"] += shares
-        self._changes.put(tables.holdings, **{**known, **values})
-        line, self._line = self._line, self._line + 1
-        keys = (self._fact.sequence, line, issuer_id, kind, holder_id, security, known["class_id"])
-        self._changes.append(tables.share_entries, *keys, shares, self._fact.time)
-
-    def stock(self, holder_id: str, class_id: str, shares: int) -> None:
-        self.move("stock", holder_id, class_id, shares, class_id)
-
-    def pool(self, shares: int) -> None:
-        self.move(POOL, "", POOL, shares)
 
 
 def render_fraction(value: Fraction) -> str:
@@ -120,7 +88,7 @@ def _conversion_price_adjusted(changes: Changes, _: Fact, event: issuer_events.I
 def _plan_adjusted(changes: Changes, fact: Fact, event: issuer_events.IssuerStockPlanAdjusted) -> None:
     before = _get_issuer(changes, fact)["plan_shares_reserved"]
     changes.update(tables.issuers, event.issuer_id, plan_shares_reserved=event.shares_reserved)
-    _Register(changes, fact).pool(event.shares_reserved - before)
+    Register(changes, fact).pool(event.shares_reserved - before)
 
 
 def _get_issuer(changes: Changes, fact: Fact) -> Any:
@@ -131,7 +99,7 @@ def _get_issuer(changes: Changes, fact: Fact) -> Any:
 
 
 def _stock_issued(changes: Changes, fact: Fact, event: issuer_events.IssuerStockIssued) -> None:
-    _Register(changes, fact).stock(event.holder_id, event.class_id, event.shares)
+    Register(changes, fact).stock(event.holder_id, event.class_id, event.shares)
 
 
 def _stock_offered(changes: Changes, _: Fact, event: issuer_events.IssuerStockOffered) -> None:
@@ -152,7 +120,7 @@ def _offer_withdrawn(changes: Changes, _: Fact, event: issuer_events.IssuerStock
 
 
 def _stock_converted(changes: Changes, fact: Fact, event: issuer_events.IssuerStockConverted) -> None:
-    register = _Register(changes, fact)
+    register = Register(changes, fact)
     register.stock(event.holder_id, event.class_id, -event.shares)
     register.stock(event.holder_id, event.class_id_after, event.shares_after)
 
@@ -161,13 +129,13 @@ def _stock_transferred(changes: Changes, fact: Fact, event: issuer_events.Issuer
     offer = changes.find(tables.offers, event.transfer_id)
     if offer is not None and offer["status"] != "exercised":
         changes.update(tables.offers, event.transfer_id, status="transferred")
-    register = _Register(changes, fact)
+    register = Register(changes, fact)
     register.stock(event.holder_id, event.class_id, -event.shares)
     register.stock(event.holder_id_after, event.class_id, event.shares)
 
 
 def _stock_repurchased(changes: Changes, fact: Fact, event: issuer_events.IssuerStockRepurchased) -> None:
-    _Register(changes, fact).stock(event.holder_id, event.class_id, -event.shares)
+    Register(changes, fact).stock(event.holder_id, event.class_id, -event.shares)
 
 
 def _stock_split(changes: Changes, fact: Fact, event: issuer_events.IssuerStockSplit) -> None:
@@ -185,7 +153,7 @@ def _stock_split(changes: Changes, fact: Fact, event: issuer_events.IssuerStockS
             converts = _divide(row["conversion_price_usd"], ratio)
             prices = {"price_per_share_usd": price, "conversion_price_usd": converts}
             changes.update(tables.stock_classes, fact.id, row["class_id"], shares_authorised=authorised, **prices)
-    register = _Register(changes, fact)
+    register = Register(changes, fact)
     held = [row for row in changes.rows(tables.holdings) if row["issuer_id"] == fact.id]
     for row in sorted(held, key=lambda row: (row["kind"], row["holder_id"], row["security"])):
         after = row["shares"] * ratio
@@ -208,16 +176,16 @@ def _divide(price: str | None, ratio: Fraction) -> str | None:
 
 
 def _option_promised(changes: Changes, fact: Fact, event: issuer_events.IssuerOptionPromised) -> None:
-    register = _Register(changes, fact)
+    register = Register(changes, fact)
     register.pool(-event.shares)
     register.move("promised", event.holder_id, event.promise_id, event.shares)
 
 
 def _promise_withdrawn(changes: Changes, fact: Fact, event: issuer_events.IssuerOptionPromiseWithdrawn) -> None:
-    _settle_promise(changes, fact, _Register(changes, fact), event.promise_id)
+    _settle_promise(changes, fact, Register(changes, fact), event.promise_id)
 
 
-def _settle_promise(changes: Changes, fact: Fact, register: _Register, promise_id: str) -> None:
+def _settle_promise(changes: Changes, fact: Fact, register: Register, promise_id: str) -> None:
     """Give what is left of a promise back to the pool."""
     for row in changes.rows(tables.holdings):
         if (row["issuer_id"], row["kind"], row["security"]) == (fact.id, "promised", promise_id):
@@ -226,7 +194,7 @@ def _settle_promise(changes: Changes, fact: Fact, register: _Register, promise_i
 
 
 def _option_granted(changes: Changes, fact: Fact, event: issuer_events.IssuerOptionGranted) -> None:
-    register = _Register(changes, fact)
+    register = Register(changes, fact)
     if event.promise_id is not None:
         _settle_promise(changes, fact, register, event.promise_id)
     register.pool(-event.shares)
@@ -235,13 +203,13 @@ def _option_granted(changes: Changes, fact: Fact, event: issuer_events.IssuerOpt
 
 
 def _option_exercised(changes: Changes, fact: Fact, event: issuer_events.IssuerOptionExercised) -> None:
-    register = _Register(changes, fact)
+    register = Register(changes, fact)
     register.move("option", event.holder_id, event.option_id, -event.shares)
     register.stock(event.holder_id, event.class_id, event.shares)
 
 
 def _option_cancelled(changes: Changes, fact: Fact, event: issuer_events.IssuerOptionCancelled) -> None:
-    register = _Register(changes, fact)
+    register = Register(changes, fact)
     register.move("option", event.holder_id, event.option_id, -event.shares)
     register.pool(event.shares)
 
@@ -249,17 +217,19 @@ def _option_cancelled(changes: Changes, fact: Fact, event: issuer_events.IssuerO
 def _warrant_issued(changes: Changes, fact: Fact, event: issuer_events.IssuerWarrantIssued) -> None:
     price = render_fraction(Fraction(event.exercise_price_usd))
     terms = {"exercise_price_usd": price, "expires_at": event.expires_at}
-    _Register(changes, fact).move("warrant", event.holder_id, event.warrant_id, event.shares, event.class_id, **terms)
+    Register(changes, fact).move("warrant", event.holder_id, event.warrant_id, event.shares, event.class_id, **terms)
 
 
 def _warrant_exercised(changes: Changes, fact: Fact, event: issuer_events.IssuerWarrantExercised) -> None:
-    register = _Register(changes, fact)
+    register = Register(changes, fact)
     register.move("warrant", event.holder_id, event.warrant_id, -event.shares - event.shares_surrendered)
     register.stock(event.holder_id, event.class_id, event.shares)
 
 
-def _warrant_expired(changes: Changes, fact: Fact, event: issuer_events.IssuerWarrantExpired) -> None:
-    _Register(changes, fact).move("warrant", event.holder_id, event.warrant_id, -event.shares)
+def _warrant_expired(
+    changes: Changes, fact: Fact, event: issuer_events.IssuerWarrantExpired | issuer_events.IssuerWarrantCancelled
+) -> None:
+    Register(changes, fact).move("warrant", event.holder_id, event.warrant_id, -event.shares)
 
 
 def _dilution_limited(changes: Changes, _: Fact, event: issuer_events.IssuerDilutionLimited) -> None:
@@ -337,58 +307,76 @@ _OFFERS: Final = (
 )
 
 
+def _noted(_changes: Changes, _fact: Fact, _event: Event) -> None:
+    """Keep of an event that it was the issuer's last, and nothing else."""
+
+
+def _stamp(handler: Handler) -> Handler:
+    """Let a handler's event be the version of its issuer too, whatever of the company it changes."""
+
+    def handle(changes: Changes, fact: Fact, event: Event) -> None:
+        handler(changes, fact, event)
+        changes.update(tables.issuers, fact.id)
+
+    return handle
+
+
 async def _load(changes: Changes, batch: Sequence[Fact], connection: AsyncConnection) -> None:
     issuer_ids = {fact.id for fact in batch}
     await changes.load(connection, tables.issuers, {(issuer_id,) for issuer_id in issuer_ids})
-    await changes.load_where(connection, tables.holdings, "issuer_id", issuer_ids)
+    moved = {fact.id for fact in batch if _HANDLERS[type(fact.event)] is not _noted}
+    await changes.load_where(connection, tables.holdings, "issuer_id", moved)
     terms = {fact.id for fact in batch if isinstance(fact.event, _TERMS)}
     await changes.load_where(connection, tables.stock_classes, "issuer_id", terms)
     transfers = {(fact.event.transfer_id,) for fact in batch if isinstance(fact.event, _OFFERS)}
     await changes.load(connection, tables.offers, transfers)
 
 
+_HANDLERS: Final[dict[type[Event], Handler]] = {
+    issuer_events.IssuerFormed: _formed,
+    issuer_events.IssuerImported: _imported,
+    issuer_events.IssuerStakeholderAdded: _stakeholder_added,
+    issuer_events.IssuerStockClassCreated: _class_created,
+    issuer_events.IssuerStockPlanAdjusted: _plan_adjusted,
+    issuer_events.IssuerAuthorisedSharesAdjusted: _authorised_adjusted,
+    issuer_events.IssuerStockIssued: _stock_issued,
+    issuer_events.IssuerStockOffered: _stock_offered,
+    issuer_events.IssuerFirstRefusalWaived: _first_refusal_waived,
+    issuer_events.IssuerFirstRefusalExercised: _first_refusal_exercised,
+    issuer_events.IssuerStockOfferWithdrawn: _offer_withdrawn,
+    issuer_events.IssuerStockTransferred: _stock_transferred,
+    issuer_events.IssuerStockRepurchased: _stock_repurchased,
+    issuer_events.IssuerStockSplit: _stock_split,
+    issuer_events.IssuerStockConverted: _stock_converted,
+    issuer_events.IssuerConversionPriceAdjusted: _conversion_price_adjusted,
+    issuer_events.IssuerOptionPromised: _option_promised,
+    issuer_events.IssuerOptionPromiseWithdrawn: _promise_withdrawn,
+    issuer_events.IssuerOptionGranted: _option_granted,
+    issuer_events.IssuerOptionExercised: _option_exercised,
+    issuer_events.IssuerOptionCancelled: _option_cancelled,
+    issuer_events.IssuerWarrantIssued: _warrant_issued,
+    issuer_events.IssuerWarrantExercised: _warrant_exercised,
+    issuer_events.IssuerWarrantExpired: _warrant_expired,
+    issuer_events.IssuerWarrantCancelled: _warrant_expired,
+    issuer_events.IssuerDilutionLimited: _dilution_limited,
+    issuer_events.IssuerFinancingOpened: _financing_opened,
+    issuer_events.IssuerFinancingPriced: _financing_priced,
+    issuer_events.IssuerFinancingClosed: _financing_closed,
+    issuer_events.IssuerFinancingAbandoned: _financing_abandoned,
+    issuer_events.IssuerValuationRecorded: _valuation_recorded,
+    issuer_events.IssuerLiquidityDeclared: _liquidity_declared,
+    issuer_events.IssuerDistributionPaid: _distribution_paid,
+    issuer_events.IssuerInstrumentSigned: _noted,
+    issuer_events.IssuerWarrantVested: _noted,
+    issuer_events.IssuerExposureRecorded: _noted,
+}
+
 PROJECTION: Final = Projection(
     name="cap_tables",
     version=1,
     tables=tables.TABLES,
-    handlers={
-        issuer_events.IssuerFormed: _formed,
-        issuer_events.IssuerImported: _imported,
-        issuer_events.IssuerStakeholderAdded: _stakeholder_added,
-        issuer_events.IssuerStockClassCreated: _class_created,
-        issuer_events.IssuerStockPlanAdjusted: _plan_adjusted,
-        issuer_events.IssuerAuthorisedSharesAdjusted: _authorised_adjusted,
-        issuer_events.IssuerStockIssued: _stock_issued,
-        issuer_events.IssuerStockOffered: _stock_offered,
-        issuer_events.IssuerFirstRefusalWaived: _first_refusal_waived,
-        issuer_events.IssuerFirstRefusalExercised: _first_refusal_exercised,
-        issuer_events.IssuerStockOfferWithdrawn: _offer_withdrawn,
-        issuer_events.IssuerStockTransferred: _stock_transferred,
-        issuer_events.IssuerStockRepurchased: _stock_repurchased,
-        issuer_events.IssuerStockSplit: _stock_split,
-        issuer_events.IssuerStockConverted: _stock_converted,
-        issuer_events.IssuerConversionPriceAdjusted: _conversion_price_adjusted,
-        issuer_events.IssuerOptionPromised: _option_promised,
-        issuer_events.IssuerOptionPromiseWithdrawn: _promise_withdrawn,
-        issuer_events.IssuerOptionGranted: _option_granted,
-        issuer_events.IssuerOptionExercised: _option_exercised,
-        issuer_events.IssuerOptionCancelled: _option_cancelled,
-        issuer_events.IssuerWarrantIssued: _warrant_issued,
-        issuer_events.IssuerWarrantExercised: _warrant_exercised,
-        issuer_events.IssuerWarrantExpired: _warrant_expired,
-        issuer_events.IssuerDilutionLimited: _dilution_limited,
-        issuer_events.IssuerFinancingOpened: _financing_opened,
-        issuer_events.IssuerFinancingPriced: _financing_priced,
-        issuer_events.IssuerFinancingClosed: _financing_closed,
-        issuer_events.IssuerFinancingAbandoned: _financing_abandoned,
-        issuer_events.IssuerValuationRecorded: _valuation_recorded,
-        issuer_events.IssuerLiquidityDeclared: _liquidity_declared,
-        issuer_events.IssuerDistributionPaid: _distribution_paid,
-    },
-    ignores=tags_of(
-        issuer_events.IssuerInstrumentSigned, issuer_events.IssuerWarrantVested, issuer_events.IssuerExposureRecorded
-    )
-    | all_of(
+    handlers={event_class: _stamp(handler) for event_class, handler in _HANDLERS.items()},
+    ignores=all_of(
         "party", "site", "pool", "lot", "mandate", "order", "auction", "grant", "usage", "statement", "account",
         "instrument", "clock", "quote", "pricelist", "service_line",
     ),

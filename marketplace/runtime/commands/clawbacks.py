@@ -1,6 +1,6 @@
-"""Clawbacks: principal taken back with the shares that it bought, and the debts that are left of it.
+"""Clawbacks: principal taken back with the shares or rights that it bought, and the debts that are left of it.
 
-The instrument says how many shares go back, the issuer cancels them, both in one atomic append.
+The instrument says how many go back, the issuer cancels them, both in one atomic append.
 """
 
 from decimal import Decimal
@@ -8,11 +8,12 @@ from fractions import Fraction
 from typing import Literal
 
 from events.financing import Approval
+from events.instrument import InstrumentPrincipalReversed, TakenShares
 from marketplace.core.ids import derive_id, rename_id
 from marketplace.core.money import ZERO
 from marketplace.domain.account import Debit
 from marketplace.domain.instrument import INSTRUMENT, Instrument, PayDebt, ReversePrincipal
-from marketplace.domain.issuer import ISSUER, Issuer, RepurchaseStock
+from marketplace.domain.issuer import ISSUER, CancelWarrant, Issuer, RepurchaseStock
 from marketplace.domain.refusals import refuse_unknown
 from marketplace.runtime.commands.dilution import track_instrument
 from marketplace.runtime.commands.ownership import require_platform, require_side
@@ -77,27 +78,49 @@ async def claw_back(unit: Unit, command: ReversePrincipal, approval: Approval | 
     assert tranche is not None, "it was taken back just now"
     event = tranche.reversals[command.reason]
     if event.taken is not None and event.taken.shares:
-        cancel = RepurchaseStock(
-            issuer_id=event.issuer_id,
-            repurchase_id=derive_id("rep", unit.context.command_id, event.tranche_id),
-            holder_id=event.holder_id,
-            class_id=event.taken.class_id,
-            shares=event.taken.shares,
-            price_usd_per_share=ZERO,
-            cause=event.instrument_id,
-            approval=approval,
-        )
-        await unit.decide(ISSUER, event.issuer_id, cancel)
+        await _cancel(unit, event, event.taken, approval)
     await track_instrument(unit, command.instrument_id, owed=True)
 
 
+async def _cancel(
+    unit: Unit, event: InstrumentPrincipalReversed, taken: TakenShares, approval: Approval | None
+) -> None:
+    """Let the issuer cancel what goes back: the rights of a warrant, or shares."""
+    issuer: Issuer = await unit.load(ISSUER, event.issuer_id)
+    if taken.cause in issuer.warrants:
+        rights = CancelWarrant(
+            issuer_id=event.issuer_id,
+            cancellation_id=derive_id("can", unit.context.command_id, event.tranche_id),
+            warrant_id=taken.cause,
+            shares=taken.shares,
+            cause=event.instrument_id,
+            approval=approval,
+        )
+        await unit.decide(ISSUER, event.issuer_id, rights)
+        return
+    cancel = RepurchaseStock(
+        issuer_id=event.issuer_id,
+        repurchase_id=derive_id("rep", unit.context.command_id, event.tranche_id),
+        holder_id=event.holder_id,
+        class_id=taken.class_id,
+        shares=taken.shares,
+        price_usd_per_share=ZERO,
+        cause=event.instrument_id,
+        approval=approval,
+    )
+    await unit.decide(ISSUER, event.issuer_id, cancel)
+
+
 async def _find_shares(unit: Unit, instrument: Instrument, tranche_id: str) -> tuple[int, Fraction]:
-    """Return the shares of a conversion's class that its holder has, and by how much splits multiplied them since."""
+    """Return the shares that a conversion's holder has of its class, or its rights, and the splits since."""
     tranche = instrument.find_tranche(tranche_id)
     if tranche is None or tranche.conversion is None:
         return 0, Fraction(1)
     conversion = instrument.conversions[tranche.conversion]
     issuer: Issuer = await unit.load(ISSUER, instrument.issued.issuer_id)
+    warrant = issuer.warrants.get(conversion.cause)
+    if warrant is not None:
+        return 0 if issuer.is_ended else warrant.shares_outstanding, warrant.split
     made = (conversion.holder_id, conversion.class_id, conversion.shares)
     causes = {conversion.cause, conversion.instrument_id}
     found = (

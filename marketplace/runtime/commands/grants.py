@@ -22,7 +22,7 @@ from marketplace.domain.periods import list_periods
 from marketplace.domain.pool import POOL, ReleaseCapacity
 from marketplace.domain.refusals import refuse_unknown, require_aware
 from marketplace.domain.usage import USAGE, CloseUsage, Usage, count_gpu_seconds, name_usage
-from marketplace.runtime.commands.limiting import find_counted_end, limit_usage
+from marketplace.runtime.commands.limiting import find_counted_end, limit_grant
 from marketplace.runtime.commands.ownership import require_side
 from marketplace.runtime.commands.resale_ends import require_unheld, withdraw_resales
 from marketplace.runtime.commands.service_closing import close_service_lines
@@ -117,7 +117,7 @@ async def terminate_grant(
 ) -> Receipt:
     """End a grant early and free its nodes, not before now; what was delivered is still stated and settled.
 
-    Where meters of other processes counted a moment longer already, it ends as that moment does.
+    Where meters or time sheets counted a moment longer already, through other processes, it ends as that moment does.
 
     Where nothing was delivered yet, all that was set aside is free at once. The event says whose doing it was and when
     notice was given: of a tenant's command its own side's, elsewhere what `by` says. A tenant keeps the notice of the
@@ -147,7 +147,7 @@ async def terminate_grant(
         )
         await withdraw_resales(unit, grant.pool_id, grant_id, "the grant was terminated")
         after: Grant = await unit.decide(GRANT, grant_id, command)
-        await limit_usage(unit, after)
+        await limit_grant(unit, after)
         release = ReleaseCapacity(pool_id=grant.pool_id, grant_id=grant_id, at=after.end)
         await unit.decide(POOL, grant.pool_id, release)
         if not list_periods(after):

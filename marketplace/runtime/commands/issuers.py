@@ -10,7 +10,7 @@ from decimal import Decimal
 from typing import Literal
 
 from events.financing import Approval, ConvertingInstrument, RoundTerms
-from events.types import StockTerms
+from events.types import PricedTerms
 from marketplace.core.errors import Refusal
 from marketplace.core.ids import derive_id, is_id, rename_id
 from marketplace.core.money import ZERO
@@ -112,7 +112,7 @@ async def _list_converting(unit: Unit, issuer: Issuer) -> tuple[ConvertingInstru
     converting: list[ConvertingInstrument] = []
     for instrument_id in sorted(issuer.instruments):
         instrument: Instrument = await unit.load(INSTRUMENT, instrument_id)
-        if isinstance(instrument.terms, StockTerms) and instrument.outstanding_usd:
+        if isinstance(instrument.terms, PricedTerms) and instrument.outstanding_usd:
             raise Refusal(
                 "shares_owed",
                 f"instrument {instrument_id} has {instrument.outstanding_usd} USD of principal that bought shares of "

@@ -1,7 +1,8 @@
-"""What the meters of a grant may count, told to their records in the same append as what changes it (ADR 8).
+"""What may be counted of a grant, told to who counts it in the same append as what changes it (ADR 8).
 
-A report reads the grant and does not write it. So whatever shrinks, ends or extends a grant writes the records of both
-sides, which every report does write: of a report and a change, the one that is stored second is decided again.
+A report reads the grant and does not write it. So whatever shrinks, ends or extends a grant writes the usage records of
+both sides, and what ends or extends it writes its service lines too: each report writes one of them. Of a report and a
+change, the one that is stored second is decided again.
 """
 
 from datetime import datetime
@@ -10,6 +11,9 @@ from typing import Final, get_args
 from events.usage import Meter
 from marketplace.core.timeline_sums import list_runs
 from marketplace.domain.grant import Grant
+from marketplace.domain.service_line import SERVICE_LINE, ServiceLine, find_last_end
+from marketplace.domain.service_line_bill import list_spans
+from marketplace.domain.service_line_commands import LimitServiceLine
 from marketplace.domain.usage import USAGE, LimitUsage, Usage, name_usage
 from marketplace.domain.usage_state import EPOCH, SECOND, to_second
 from marketplace.runtime.unit import Unit
@@ -31,8 +35,16 @@ async def limit_usage(unit: Unit, grant: Grant) -> None:
         await unit.decide(USAGE, usage_id, command)
 
 
+async def limit_grant(unit: Unit, grant: Grant) -> None:
+    """Tell all who count of a grant until when it goes on, as it was changed in this unit."""
+    await limit_usage(unit, grant)
+    for line_id in grant.service_lines:
+        command = LimitServiceLine(service_line_id=line_id, spans=list_spans(grant))
+        await unit.decide(SERVICE_LINE, line_id, command)
+
+
 async def find_counted_end(unit: Unit, grant: Grant, at: datetime) -> datetime:
-    """Return the instant up to which meters count something of a grant, where that is later than `at`; else `at`."""
+    """Return up to when meters and time sheets count of a grant, where that is later than `at`; else `at`."""
     if at >= grant.end:
         return at
     counted = at
@@ -41,4 +53,7 @@ async def find_counted_end(unit: Unit, grant: Grant, at: datetime) -> datetime:
         runs = list_runs(usage.timeline, to_second(at), to_second(grant.end))
         if runs:
             counted = max(counted, EPOCH + runs[-1][1] * SECOND)
-    return counted
+    for line_id in grant.service_lines:
+        line: ServiceLine = await unit.load(SERVICE_LINE, line_id)
+        counted = find_last_end(line, counted)
+    return min(counted, grant.end)

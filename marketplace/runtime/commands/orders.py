@@ -1,6 +1,7 @@
 """Orders: placing one sets aside the startup's cash and each accepted mandate's budget in one atomic append."""
 
 from decimal import Decimal
+from typing import Final
 
 from events.order import BudgetHold, OrderPlaced, OrderTerms
 from marketplace.core.errors import Refusal
@@ -20,7 +21,7 @@ from marketplace.domain.order import (
     require_terms,
 )
 from marketplace.domain.party import PARTY, Party, PartyState, require_trader
-from marketplace.domain.refusals import refuse_unknown
+from marketplace.domain.refusals import refuse_status, refuse_unknown
 from marketplace.runtime.commands.dilution import count_order, free_order
 from marketplace.runtime.commands.mandates import load_mandate
 from marketplace.runtime.commands.ownership import require_owner, require_tenant
@@ -28,12 +29,15 @@ from marketplace.runtime.commands.stock_agreements import find_implied_cap
 from marketplace.runtime.handler import Handler, Receipt
 from marketplace.runtime.unit import Context, Unit
 
+PARENTS_MAX: Final = 32
+"""How many orders may depend one on the other."""
+
 
 async def place_order(handler: Handler, context: Context, *, startup_id: str, terms: OrderTerms) -> Receipt:
     """Ask for capacity in the next auction.
 
     Raises:
-        Refusal: Refusals of the party · of the order's terms · ``order_unknown`` · ``issuer_unknown`` ·
+        Refusal: Refusals of the party · of the order's terms · of `require_parent` · ``issuer_unknown`` ·
             ``mandate_unknown`` · of each mandate · ``funds_insufficient``.
     """
     require_tenant(context, startup_id)
@@ -170,16 +174,36 @@ async def load_order(unit: Unit, order_id: str) -> Order:
 
 
 async def require_parent(unit: Unit, startup_id: str, terms: OrderTerms) -> None:
-    """Refuse an order that depends on another than the startup's own, also where the platform places it.
+    """Refuse an order that could never be matched for what it depends on, also where the platform places it.
+
+    It depends on the startup's own orders only, each of which is or may still be matched, and none of which is of its
+    own group, of which one order is matched at most. An order names an earlier one, so no chain comes back to itself.
 
     Raises:
-        Refusal: ``order_unknown``.
+        Refusal: ``order_unknown`` · ``order_<status>`` · ``parent_in_group`` · ``parents_too_many``.
     """
-    if terms.parent_order_id is None:
-        return
-    parent: Order | None = await unit.load(ORDER, terms.parent_order_id)
-    if parent is None or parent.placed.startup_id != startup_id:
-        raise refuse_unknown("order", terms.parent_order_id)
+    parent_id = terms.parent_order_id
+    for _ in range(PARENTS_MAX):
+        if parent_id is None:
+            return
+        parent: Order | None = await unit.load(ORDER, parent_id)
+        if parent is None or parent.placed.startup_id != startup_id:
+            raise refuse_unknown("order", parent_id)
+        if parent.ended:
+            raise refuse_status("order", parent_id, parent.status, "open, locked or matched")
+        if terms.group is not None and parent.terms.group == terms.group:
+            raise Refusal(
+                "parent_in_group",
+                f"order {parent_id}, without which this one is not matched, is of its group {terms.group}, of which one"
+                " is matched at most; leave the group or the parent out",
+                pointer="/terms/parent_order_id",
+            )
+        parent_id = parent.terms.parent_order_id
+    raise Refusal(
+        "parents_too_many",
+        f"the order would depend on more than {PARENTS_MAX} others, each on the next; name an earlier one",
+        pointer="/terms/parent_order_id",
+    )
 
 
 async def release_order_holds(unit: Unit, order: Order, reason: str) -> None:

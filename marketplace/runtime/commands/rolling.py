@@ -19,7 +19,7 @@ from marketplace.domain.instrument import INSTRUMENT, Instrument
 from marketplace.domain.periods import Period
 from marketplace.domain.pool import POOL, Pool, ReserveCapacity
 from marketplace.domain.service_level import assess
-from marketplace.runtime.commands.limiting import limit_usage
+from marketplace.runtime.commands.limiting import limit_grant
 from marketplace.runtime.commands.substitution import build_shares, load_lots
 from marketplace.runtime.unit import Unit
 
@@ -62,7 +62,7 @@ async def _roll_forward(unit: Unit, grant: Grant, period: Period) -> bool:
     extend = ExtendGrant(
         grant_id=grant_id, statement_id=period.statement_id, start=start, end=end, lots=lots, at=unit.context.at
     )
-    await limit_usage(unit, await unit.decide(GRANT, grant_id, extend))
+    await limit_grant(unit, await unit.decide(GRANT, grant_id, extend))
     await unit.decide(POOL, grant.pool_id, _reserve(grant, start, end, lots))
     return True
 

@@ -65,8 +65,8 @@ class Report:
         """Return the service line and the command, with what the source's record knows of its ids."""
         line, spans = await _load(unit, self.line_id)
         known: Usage = await unit.load(USAGE, self._name_source(line))
-        homes = ((reading.reading_id, known.find_home(reading.reading_id)) for reading in self.readings)
-        elsewhere = {id_: home for id_, home in homes if home is not None and home != self.line_id}
+        homes = known.find_homes([reading.reading_id for reading in self.readings])
+        elsewhere = {name: home for name, home in homes.items() if home != self.line_id}
         command = ReportHours(
             service_line_id=self.line_id,
             source=self.source,

@@ -1,16 +1,16 @@
-"""Priced stock for compute or cash: shares are issued in the append in which the principal accrues."""
+"""Priced stock and warrants for compute or cash: both are issued in the append in which the principal accrues."""
 
 from decimal import Decimal
 from fractions import Fraction
 
-from events.types import PrincipalTerms, StockTerms
+from events.types import PricedTerms, PrincipalTerms, StockTerms, WarrantTerms
 from marketplace.core.errors import Refusal
 from marketplace.core.ids import derive_id, rename_id
 from marketplace.core.money import floor_cents
 from marketplace.core.rounding import round_places
 from marketplace.domain.instrument import INSTRUMENT, ConvertInstrument, Instrument
 from marketplace.domain.instrument_stock import Purchase, find_purchase
-from marketplace.domain.issuer import ISSUER, Issuer, IssueStock
+from marketplace.domain.issuer import ISSUER, Issuer, IssueStock, IssueWarrant
 from marketplace.domain.issuer_as_converted import measure_company
 from marketplace.domain.issuer_rules import get_class, require_authorised
 from marketplace.domain.refusals import refuse_unknown
@@ -22,15 +22,19 @@ from marketplace.runtime.unit import Context, Unit
 
 
 def find_implied_cap(issuer: Issuer, terms: PrincipalTerms) -> Decimal | None:
-    """Return what the whole company, as converted, is worth at the price of priced stock; None for other terms.
+    """Return what the whole company, as converted, is worth at the price agreed on; None for terms that state none.
+
+    A share under a warrant costs its right and its exercise.
 
     Raises:
         Refusal: ``stock_class_unknown``.
     """
-    if not isinstance(terms, StockTerms):
+    if not isinstance(terms, PricedTerms):
         return None
-    ratio = get_class(issuer, terms.class_id).conversion_ratio
-    return floor_cents(Fraction(terms.price_usd_per_share) / ratio * measure_company(issuer))
+    ratio, price = get_class(issuer, terms.class_id).conversion_ratio, Fraction(terms.price_usd_per_share)
+    if isinstance(terms, WarrantTerms):
+        price += Fraction(terms.exercise_price_usd)
+    return floor_cents(price / ratio * measure_company(issuer))
 
 
 async def issue_shares(handler: Handler, context: Context, instrument_id: str) -> Receipt:
@@ -58,7 +62,7 @@ async def issue_shares(handler: Handler, context: Context, instrument_id: str) -
 
 
 async def issue_owed(unit: Unit, instrument_id: str, *, strict: bool = False) -> None:
-    """Turn outstanding principal of priced stock into shares; of other instruments nothing happens.
+    """Turn outstanding principal of priced stock into shares, of warrants into rights; of others nothing happens.
 
     Where the class has too few authorised shares left the principal stays owed, to be asked for again, or with
     `strict` is refused: delivery that was accepted is not undone by it.
@@ -69,12 +73,13 @@ async def issue_owed(unit: Unit, instrument_id: str, *, strict: bool = False) ->
             return
         instrument: Instrument = await unit.load(INSTRUMENT, instrument_id)
         issuer: Issuer = await unit.load(ISSUER, instrument.issued.issuer_id)
-        try:
-            require_authorised(get_class(issuer, purchase.terms.class_id), purchase.shares)
-        except Refusal:
-            if strict:
-                raise
-            return
+        if isinstance(purchase.terms, StockTerms):
+            try:
+                require_authorised(get_class(issuer, purchase.terms.class_id), purchase.shares)
+            except Refusal:
+                if strict:
+                    raise
+                return
         await _issue(unit, instrument, purchase)
 
 
@@ -89,7 +94,8 @@ async def _find(unit: Unit, instrument_id: str) -> Purchase | None:
 
 async def _issue(unit: Unit, instrument: Instrument, purchase: Purchase) -> None:
     issued, run = instrument.issued, purchase.run
-    security_id = derive_id("sec", issued.instrument_id, f"{run.tranches[-1].tranche_id} {len(instrument.conversions)}")
+    kind = "sec" if isinstance(purchase.terms, StockTerms) else "wrt"
+    security_id = derive_id(kind, issued.instrument_id, f"{run.tranches[-1].tranche_id} {len(instrument.conversions)}")
     convert = ConvertInstrument(
         instrument_id=issued.instrument_id,
         cause=security_id,
@@ -106,6 +112,9 @@ async def _issue(unit: Unit, instrument: Instrument, purchase: Purchase) -> None
     if not purchase.shares:
         return
     await name_holder(unit, issued.issuer_id, issued.holder_id)
+    if isinstance(purchase.terms, WarrantTerms):
+        await _issue_warrant(unit, instrument, purchase, purchase.terms, security_id)
+        return
     issue = IssueStock(
         issuer_id=issued.issuer_id,
         security_id=security_id,
@@ -113,6 +122,26 @@ async def _issue(unit: Unit, instrument: Instrument, purchase: Purchase) -> None
         class_id=purchase.terms.class_id,
         shares=purchase.shares,
         price_usd_per_share=round_places(purchase.price_usd, PRICE_PLACES, "half_even"),
+        cause=issued.instrument_id,
+    )
+    await unit.decide(ISSUER, issued.issuer_id, issue)
+
+
+async def _issue_warrant(
+    unit: Unit, instrument: Instrument, purchase: Purchase, terms: WarrantTerms, warrant_id: str
+) -> None:
+    """Issue the rights that a run of principal bought, all of which may be exercised at once."""
+    issued = instrument.issued
+    price = Fraction(terms.exercise_price_usd) / purchase.split
+    issue = IssueWarrant(
+        issuer_id=issued.issuer_id,
+        warrant_id=warrant_id,
+        holder_id=issued.holder_id,
+        class_id=terms.class_id,
+        shares=purchase.shares,
+        exercise_price_usd=round_places(price, PRICE_PLACES, "half_even"),
+        expires_at=terms.expires_at,
+        settlement=terms.settlement,
         cause=issued.instrument_id,
     )
     await unit.decide(ISSUER, issued.issuer_id, issue)

@@ -129,9 +129,8 @@ class Report:
         """Return the command, with what the source's record knows of its ids."""
         grant = await load_grant(unit, self.grant_id, "provider", "startup")
         known: Usage = await unit.load(USAGE, self.side.name_source(self.source))
-        ids = (measurement.reading_id for measurement in self.measurements)
-        homes = ((id_, known.find_home(id_)) for id_ in ids)
-        elsewhere = {id_: home for id_, home in homes if home is not None and home != self.grant_id}
+        homes = known.find_homes([measurement.reading_id for measurement in self.measurements])
+        elsewhere = {name: home for name, home in homes.items() if home != self.grant_id}
         return ReportUsage(
             usage_id=self.side.usage_id,
             grant_id=self.grant_id,

@@ -28,6 +28,7 @@ from events.issuer import (
 )
 from events.types import Event, SafeTerms
 from events.vesting import DateMilestone, PriceMilestone, VestingSchedule, WarrantTranche
+from tests.contracts.story.bought import tell_bought_warrant
 from tests.contracts.story.demand import QUILLWORK_ISSUER
 from tests.contracts.story.identifiers import name
 from tests.contracts.story.note import tell_note
@@ -49,6 +50,7 @@ def tell_rights(teller: Teller) -> None:
     _tell_preferred(teller)
     tell_note(teller)
     _tell_mfn(teller)
+    tell_bought_warrant(teller)
 
 
 def _tell_company(teller: Teller) -> None:

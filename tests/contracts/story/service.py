@@ -26,7 +26,7 @@ from tests.contracts.story.identifiers import name
 from tests.contracts.story.limited import limited
 from tests.contracts.story.metered import METER, reading
 from tests.contracts.story.supply import LOT, NORTHFJORD, NORTHFJORD_CASH, POOL, QUILLWORK, QUILLWORK_CASH, at
-from tests.contracts.story.support import close_support, tell_support
+from tests.contracts.story.support import close_support, limit_support, tell_support
 from tests.contracts.story.teller import Teller
 
 _INCIDENT = "RJU-2026-017"
@@ -75,6 +75,8 @@ def tell_evaluation(teller: Teller) -> None:
         "2026-03-17T10:00",
         QUILLWORK,
         GrantTerminated(grant_id=EVALUATION_GRANT, at=end, by="startup", noticed_at=noticed, reason=why),
+        *limited(EVALUATION_GRANT, _USAGE, end),
+        limit_support(start, end),
         PoolCapacityReleased(pool_id=POOL, grant_id=EVALUATION_GRANT, at=end),
     )
     readings = (

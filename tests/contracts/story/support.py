@@ -4,17 +4,20 @@ Three hours are agreed on and set aside. Of two readings one is corrected and on
 stated and accepted, and what was not worked is free again as the grant is settled.
 """
 
+from datetime import datetime
 from decimal import Decimal
 
 from events.account import AccountCredited, AccountHoldCaptured, AccountHoldPlaced, AccountHoldReleased
 from events.grant import GrantServiceLineAdded
 from events.service_line import (
     HoursReading,
+    Run,
     ServiceLineAgreed,
     ServiceLineApproved,
     ServiceLineClosed,
     ServiceLineCorrected,
     ServiceLineDeclined,
+    ServiceLineLimited,
     ServiceLineProposed,
     ServiceLineReported,
     ServiceLineVoided,
@@ -121,6 +124,11 @@ def _tell_work(teller: Teller) -> None:
         AccountHoldCaptured(**_STARTUP, **paid, hold_id=_HOLD, payee_account_id=NORTHFJORD_CASH),
         AccountCredited(**provider, **paid, payer_account_id=QUILLWORK_CASH),
     )
+
+
+def limit_support(start: datetime, end: datetime) -> ServiceLineLimited:
+    """Return what an early end of the grant is for its support."""
+    return ServiceLineLimited(**_NAMED, runs=(Run(start=start, end=end),))
 
 
 def close_support(reason: str) -> tuple[Event, ...]:

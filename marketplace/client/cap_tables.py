@@ -1,0 +1,98 @@
+"""Methods of the client for cap tables: as they stand and stood, as they may become, as packages and holders' books."""
+
+from collections.abc import AsyncIterator
+from datetime import datetime
+from typing import Any
+
+from marketplace.api.bodies.cap_tables import (
+    AskRecoveryBody,
+    ImportIssuerBody,
+    PlotExitsBody,
+    PlotRoundsBody,
+    ScenarioBody,
+)
+from marketplace.api.cap_tables import HoldingView
+from marketplace.api.commands import ReceiptBody
+from marketplace.api.packages import ImportReport
+from marketplace.captable.book import HolderBook, Recovery
+from marketplace.captable.explanation import Explanation
+from marketplace.captable.plots import ExitPoint, RoundPoint
+from marketplace.captable.report import CapTableReport
+from marketplace.captable.scenario import CapTableScenario
+from marketplace.client.transport import Point, Transport
+from marketplace.projections.cap_tables import CapTableView
+from marketplace.projections.instruments import PrincipalView
+
+
+class CapTables(Transport):
+    """Who owns what, and what it may come to."""
+
+    async def get_cap_table(self, issuer_id: str, at: Point | None = None, *, known: int | None = None) -> CapTableView:
+        """Return a cap table, now or as of a sequence or an instant, and as the log knew it at a sequence."""
+        return await self.get(f"/v1/issuers/{issuer_id}/cap-table", CapTableView, at=at, known=known)
+
+    def list_principal(self, issuer_id: str, at: Point | None = None) -> AsyncIterator[PrincipalView]:
+        """Yield the principal that may become shares, now or as of a sequence or an instant."""
+        return self.rows(f"/v1/issuers/{issuer_id}/principal", PrincipalView, at=at)
+
+    def list_holdings(self, holder_id: str) -> AsyncIterator[HoldingView]:
+        """Yield what a party holds of every issuer."""
+        return self.rows("/v1/holdings", HoldingView, holder_id=holder_id)
+
+    async def get_cap_table_report(
+        self, issuer_id: str, at: datetime | str | None = None, known: int | None = None
+    ) -> CapTableReport:
+        """Return a cap table by holder, class and instrument, as of an instant and as known at a sequence."""
+        return await self.get(f"/v1/issuers/{issuer_id}/cap-table/report", CapTableReport, at=at, known=known)
+
+    async def explain_cap_table(
+        self,
+        issuer_id: str,
+        *,
+        at: datetime | str | None = None,
+        known: int | None = None,
+        holder_id: str | None = None,
+        security: str | None = None,
+    ) -> Explanation:
+        """Return every number of a cap table with its events; of a holder or a security, or all."""
+        path = f"/v1/issuers/{issuer_id}/cap-table/explain"
+        return await self.get(path, Explanation, at=at, known=known, holder_id=holder_id, security=security)
+
+    async def count_pending(self, issuer_id: str, body: ScenarioBody, **options: Any) -> CapTableScenario:
+        """Return the cap table before and after a round on stated terms; nothing is recorded."""
+        return await self.send(f"/v1/issuers/{issuer_id}/cap-table/scenario", CapTableScenario, body, **options)
+
+    async def plot_rounds(self, issuer_id: str, body: PlotRoundsBody, **options: Any) -> list[RoundPoint]:
+        """Return a round at several prices; nothing is recorded."""
+        return await self.send(f"/v1/issuers/{issuer_id}/what-if/rounds", list[RoundPoint], body, **options)
+
+    async def plot_exits(self, issuer_id: str, body: PlotExitsBody, **options: Any) -> list[ExitPoint]:
+        """Return a sale at several prices; nothing is recorded."""
+        return await self.send(f"/v1/issuers/{issuer_id}/what-if/exits", list[ExitPoint], body, **options)
+
+    async def get_book(
+        self,
+        party_id: str,
+        *,
+        at: datetime | str | None = None,
+        retail: str | None = None,
+        own_cost: str | None = None,
+    ) -> HolderBook:
+        """Return a holder's book; prices are US dollars per GPU-hour by class, such as ``H100_SXM:2.99``."""
+        return await self.get(f"/v1/parties/{party_id}/book", HolderBook, at=at, retail=retail, own_cost=own_cost)
+
+    async def ask_recovery(self, party_id: str, body: AskRecoveryBody, **options: Any) -> Recovery:
+        """Return whether the compute that was granted will be paid back, under stated assumptions."""
+        return await self.send(f"/v1/parties/{party_id}/book/recovery", Recovery, body, **options)
+
+    async def judge_import(self, body: ImportIssuerBody, **options: Any) -> ImportReport:
+        """Return what an import of an OCF package would be answered; nothing is written."""
+        return await self.send("/v1/issuers/import/dry-run", ImportReport, body, **options)
+
+    async def import_issuer(self, body: ImportIssuerBody, **options: Any) -> ReceiptBody:
+        """Take an issuer over from an OCF package."""
+        return await self.command("/v1/issuers/import", body, **options)
+
+    async def export_issuer(self, issuer_id: str) -> bytes:
+        """Return an issuer as the zip of an OCF package."""
+        return await self.download(f"/v1/issuers/{issuer_id}/ocf")

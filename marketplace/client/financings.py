@@ -1,0 +1,57 @@
+"""Methods of the client for priced rounds and sales of companies."""
+
+from collections.abc import AsyncIterator
+from typing import Any
+
+from marketplace.api.bodies.equity import CloseFinancingBody, DeclareLiquidityBody, OpenFinancingBody
+from marketplace.api.bodies.reasons import ReasonBody
+from marketplace.api.commands import ReceiptBody
+from marketplace.client.transport import Transport
+from marketplace.projections.cap_tables import FinancingView, LiquidityView
+
+
+class Financings(Transport):
+    """What turns instruments into stock, and stock into proceeds."""
+
+    async def open_financing(self, issuer_id: str, body: OpenFinancingBody, **options: Any) -> ReceiptBody:
+        """Begin a priced round."""
+        return await self.command(f"/v1/issuers/{issuer_id}/financings", body, **options)
+
+    async def price_financing(self, issuer_id: str, financing_id: str, **options: Any) -> ReceiptBody:
+        """Compute the round's price and every instrument's shares."""
+        return await self.command(f"/v1/issuers/{issuer_id}/financings/{financing_id}/price", **options)
+
+    async def close_financing(
+        self, issuer_id: str, financing_id: str, body: CloseFinancingBody, **options: Any
+    ) -> ReceiptBody:
+        """Issue the shares of a priced round and convert its instruments."""
+        return await self.command(f"/v1/issuers/{issuer_id}/financings/{financing_id}/close", body, **options)
+
+    async def abandon_financing(self, issuer_id: str, financing_id: str, reason: str, **options: Any) -> ReceiptBody:
+        """Give a round up."""
+        body = ReasonBody(reason=reason)
+        return await self.command(f"/v1/issuers/{issuer_id}/financings/{financing_id}/abandon", body, **options)
+
+    async def get_financing(self, issuer_id: str, financing_id: str) -> FinancingView:
+        """Return a priced round with its certificate."""
+        return await self.get(f"/v1/issuers/{issuer_id}/financings/{financing_id}", FinancingView)
+
+    def list_financings(self, issuer_id: str) -> AsyncIterator[FinancingView]:
+        """Yield the priced rounds of an issuer."""
+        return self.rows(f"/v1/issuers/{issuer_id}/financings", FinancingView)
+
+    async def declare_liquidity(self, issuer_id: str, body: DeclareLiquidityBody, **options: Any) -> ReceiptBody:
+        """Say that the issuer is acquired, and compute who gets what."""
+        return await self.command(f"/v1/issuers/{issuer_id}/liquidity-events", body, **options)
+
+    async def pay_distribution(self, issuer_id: str, liquidity_id: str, **options: Any) -> ReceiptBody:
+        """Pay the proceeds to every holder."""
+        return await self.command(f"/v1/issuers/{issuer_id}/liquidity-events/{liquidity_id}/pay", **options)
+
+    async def get_liquidity_event(self, issuer_id: str, liquidity_id: str) -> LiquidityView:
+        """Return a sale with its waterfall."""
+        return await self.get(f"/v1/issuers/{issuer_id}/liquidity-events/{liquidity_id}", LiquidityView)
+
+    def list_liquidity_events(self, issuer_id: str) -> AsyncIterator[LiquidityView]:
+        """Yield the sales of an issuer."""
+        return self.rows(f"/v1/issuers/{issuer_id}/liquidity-events", LiquidityView)

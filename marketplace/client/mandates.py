@@ -1,0 +1,57 @@
+"""Methods of the client for mandates: what a holder of equity will take, and the budget behind it."""
+
+from collections.abc import AsyncIterator
+from typing import Any
+
+from events.mandate import MandateTerms
+from marketplace.api.bodies.reasons import ReasonBody
+from marketplace.api.bodies.trading import AmendMandateBody, GrantMandateBody
+from marketplace.api.commands import ReceiptBody
+from marketplace.client.transport import Transport
+from marketplace.projections.mandates import BudgetHoldView, MandateView
+
+
+class Mandates(Transport):
+    """What a holder says and sees of its own mandates; everyone sees their rules by `list_open_mandates`."""
+
+    async def grant_mandate(self, body: GrantMandateBody, **options: Any) -> ReceiptBody:
+        """Offer to take equity."""
+        return await self.command("/v1/mandates", body, **options)
+
+    async def amend_mandate(self, mandate_id: str, terms: MandateTerms, **options: Any) -> ReceiptBody:
+        """Change rules and budget for what comes; what is held or captured keeps the rules of its time.
+
+        Raises:
+            ProblemError: ``mandate_unknown`` · ``issuer_above_budget`` · ``cap_range_empty`` · ``mandate_revoked`` ·
+                ``budget_below_committed`` · ``funds_insufficient`` for a larger budget of a cash mandate.
+        """
+        body = AmendMandateBody(terms=terms)
+        return await self.command(f"/v1/mandates/{mandate_id}", body, method="PUT", **options)
+
+    async def revoke_mandate(self, mandate_id: str, reason: str, **options: Any) -> ReceiptBody:
+        """Take nothing new under a mandate; what is captured stays owed.
+
+        Raises:
+            ProblemError: ``mandate_unknown``.
+        """
+        return await self.command(f"/v1/mandates/{mandate_id}/revoke", ReasonBody(reason=reason), **options)
+
+    async def get_mandate(self, mandate_id: str) -> MandateView:
+        """Return a mandate with its rules, and what of its budget is held and captured in US dollars.
+
+        Raises:
+            ProblemError: ``mandate_unknown``, also where it is another holder's.
+        """
+        return await self.get(f"/v1/mandates/{mandate_id}", MandateView)
+
+    def list_mandates(self, *, holder_id: str | None = None, status: str | None = None) -> AsyncIterator[MandateView]:
+        """Yield the holder's own mandates by id, for the platform everyone's; ``granted`` or ``revoked``."""
+        return self.rows("/v1/mandates", MandateView, holder_id=holder_id, status=status)
+
+    def list_budget_holds(self, mandate_id: str) -> AsyncIterator[BudgetHoldView]:
+        """Yield what is or was set aside of a mandate's budget, by hold id, one for each order.
+
+        Raises:
+            ProblemError: ``mandate_unknown``, also where it is another holder's.
+        """
+        return self.rows(f"/v1/mandates/{mandate_id}/holds", BudgetHoldView)

@@ -1,0 +1,47 @@
+"""Methods of the client for what runs beneath the market: its health, its clock and its events."""
+
+from collections.abc import AsyncGenerator
+from typing import Any
+
+from marketplace.api.bodies.trading import AdvanceClockBody
+from marketplace.api.clock import ClockView
+from marketplace.api.commands import ReceiptBody
+from marketplace.api.feed import FeedPage
+from marketplace.api.operation import Liveness, Readiness
+from marketplace.client.transport import Transport
+
+
+class Operation(Transport):
+    """What an operator asks, and what a subscriber follows."""
+
+    async def get_liveness(self) -> Liveness:
+        """Return whether the process answers; any key will do.
+
+        Raises:
+            httpx.TransportError: It does not.
+        """
+        return await self.probe("/health/live", Liveness)
+
+    async def get_readiness(self) -> Readiness:
+        """Return whether commands are taken and reads answered now, asked once; also where they are not.
+
+        Raises:
+            httpx.TransportError: The API could not be reached.
+        """
+        return await self.probe("/health/ready", Readiness)
+
+    async def get_clock(self) -> ClockView:
+        """Return market time."""
+        return await self.get("/v1/test/clock", ClockView)
+
+    async def advance_clock(self, seconds: int, **options: Any) -> ReceiptBody:
+        """Move market time forward; in the embedded mode only."""
+        return await self.command("/v1/test/clock", AdvanceClockBody(seconds=seconds), **options)
+
+    async def read_events(self, after: int = 0, limit: int = 1_000, *, aggregate_id: str | None = None) -> FeedPage:
+        """Return a page of the event feed, of everything or of one aggregate."""
+        return await self.get("/v1/events", FeedPage, after=after, limit=limit, aggregate_id=aggregate_id)
+
+    def follow_events(self, after: int = 0) -> AsyncGenerator[tuple[int, bytes], None]:
+        """Yield sequence and JSON of every event after one, as they happen."""
+        return self.stream("/v1/events", after)

@@ -1,0 +1,150 @@
+"""Methods of the client for what providers bring: sites, pools of equal nodes on them, and lots of those for sale."""
+
+from collections.abc import AsyncIterator
+from datetime import datetime
+from typing import Any
+
+from marketplace.api.bodies.reasons import ReasonBody
+from marketplace.api.bodies.supply import (
+    ClosePoolBody,
+    DerateSiteBody,
+    EnergiseSiteBody,
+    FailNodesBody,
+    ListLotBody,
+    OpenPoolBody,
+    RegisterSiteBody,
+    RepriceLotBody,
+    RescheduleLotBody,
+    ResellGrantBody,
+    RestoreNodesBody,
+    ScheduleConversionBody,
+    SlipConversionBody,
+)
+from marketplace.api.commands import ReceiptBody
+from marketplace.client.transport import Transport
+from marketplace.projections.inventory import LotView, PoolView, SiteView
+
+
+class Supply(Transport):
+    """What a provider says of its inventory, and what everyone sees of it."""
+
+    async def register_site(self, body: RegisterSiteBody, **options: Any) -> ReceiptBody:
+        """Bring a data center to the market."""
+        return await self.command("/v1/sites", body, **options)
+
+    async def energise_site(self, site_id: str, power_energised_kw: int, at: datetime, **options: Any) -> ReceiptBody:
+        """Say that more of the contracted power is live from an instant on; a converting site operates from then on.
+
+        Raises:
+            ProblemError: ``site_unknown`` · ``power_above_contract`` · ``power_not_raised``.
+        """
+        body = EnergiseSiteBody(power_energised_kw=power_energised_kw, at=at)
+        return await self.command(f"/v1/sites/{site_id}/energise", body, **options)
+
+    async def derate_site(self, site_id: str, body: DerateSiteBody, **options: Any) -> ReceiptBody:
+        """Say that less power is live, in kW.
+
+        Raises:
+            ProblemError: ``site_unknown`` · ``power_not_lowered``.
+        """
+        return await self.command(f"/v1/sites/{site_id}/derate", body, **options)
+
+    async def schedule_conversion(self, site_id: str, body: ScheduleConversionBody, **options: Any) -> ReceiptBody:
+        """Say when a site of another use becomes a data center."""
+        return await self.command(f"/v1/sites/{site_id}/schedule-conversion", body, **options)
+
+    async def slip_conversion(self, site_id: str, body: SlipConversionBody, **options: Any) -> ReceiptBody:
+        """Move the date of a conversion."""
+        return await self.command(f"/v1/sites/{site_id}/slip-conversion", body, **options)
+
+    async def get_site(self, site_id: str) -> SiteView:
+        """Return a site as it is now, whoever operates it; power is in kW."""
+        return await self.get(f"/v1/sites/{site_id}", SiteView)
+
+    def list_sites(self, *, provider_id: str | None = None) -> AsyncIterator[SiteView]:
+        """Yield sites by id, of one provider or of all."""
+        return self.rows("/v1/sites", SiteView, provider_id=provider_id)
+
+    async def open_pool(self, body: OpenPoolBody, **options: Any) -> ReceiptBody:
+        """Open a fabric of equal nodes."""
+        return await self.command("/v1/pools", body, **options)
+
+    async def fail_nodes(self, pool_id: str, body: FailNodesBody, **options: Any) -> ReceiptBody:
+        """Say that nodes stopped working."""
+        return await self.command(f"/v1/pools/{pool_id}/fail-nodes", body, **options)
+
+    async def restore_nodes(self, pool_id: str, incident_id: str, at: datetime, **options: Any) -> ReceiptBody:
+        """Say that the nodes of an incident work again."""
+        body = RestoreNodesBody(incident_id=incident_id, at=at)
+        return await self.command(f"/v1/pools/{pool_id}/restore-nodes", body, **options)
+
+    async def close_pool(self, pool_id: str, body: ClosePoolBody, **options: Any) -> ReceiptBody:
+        """Give notice that a pool leaves the market."""
+        return await self.command(f"/v1/pools/{pool_id}/close", body, **options)
+
+    async def get_pool(self, pool_id: str) -> PoolView:
+        """Return a pool, whoever operates it; what of it is free when, `read_capacity` tells."""
+        return await self.get(f"/v1/pools/{pool_id}", PoolView)
+
+    def list_pools(
+        self, *, provider_id: str | None = None, gpu_class: str | None = None, region: str | None = None
+    ) -> AsyncIterator[PoolView]:
+        """Yield pools by id, narrowed by what is given."""
+        return self.rows("/v1/pools", PoolView, provider_id=provider_id, gpu_class=gpu_class, region=region)
+
+    async def list_lot(self, body: ListLotBody, **options: Any) -> ReceiptBody:
+        """Offer nodes for a span."""
+        return await self.command("/v1/lots", body, **options)
+
+    async def resell_grant(self, grant_id: str, body: ResellGrantBody, **options: Any) -> ReceiptBody:
+        """Offer nodes of a grant that its startup does not use; the receipt names the lot."""
+        return await self.command(f"/v1/grants/{grant_id}/resell", body, **options)
+
+    async def reprice_lot(self, lot_id: str, body: RepriceLotBody, **options: Any) -> ReceiptBody:
+        """Change the asks of a lot."""
+        return await self.command(f"/v1/lots/{lot_id}/reprice", body, **options)
+
+    async def reschedule_lot(self, lot_id: str, body: RescheduleLotBody, **options: Any) -> ReceiptBody:
+        """Move the span of a lot; grants that it no longer carries are ended.
+
+        Raises:
+            ProblemError: ``lot_unknown`` · ``span_empty`` · ``resale_fixed`` of a resale · ``pool_full``.
+        """
+        return await self.command(f"/v1/lots/{lot_id}/reschedule", body, **options)
+
+    async def pause_lot(self, lot_id: str, reason: str, **options: Any) -> ReceiptBody:
+        """Take no new orders on a lot until it is resumed; grants that it carries stay.
+
+        Raises:
+            ProblemError: ``lot_unknown`` · ``lot_withdrawn``.
+        """
+        return await self.command(f"/v1/lots/{lot_id}/pause", ReasonBody(reason=reason), **options)
+
+    async def resume_lot(self, lot_id: str, **options: Any) -> ReceiptBody:
+        """Take orders on a paused lot again.
+
+        Raises:
+            ProblemError: ``lot_unknown`` · ``lot_withdrawn``.
+        """
+        return await self.command(f"/v1/lots/{lot_id}/resume", **options)
+
+    async def withdraw_lot(self, lot_id: str, reason: str, **options: Any) -> ReceiptBody:
+        """Take a lot off the market for good."""
+        return await self.command(f"/v1/lots/{lot_id}/withdraw", ReasonBody(reason=reason), **options)
+
+    async def get_lot(self, lot_id: str) -> LotView:
+        """Return a lot as it is now, whoever sells it; asks are in US dollars per GPU-hour."""
+        return await self.get(f"/v1/lots/{lot_id}", LotView)
+
+    def list_lots(
+        self,
+        *,
+        provider_id: str | None = None,
+        pool_id: str | None = None,
+        gpu_class: str | None = None,
+        region: str | None = None,
+        status: str | None = None,
+    ) -> AsyncIterator[LotView]:
+        """Yield lots by id, narrowed by what is given; `status` is ``listed``, ``paused`` or ``withdrawn``."""
+        query = {"provider_id": provider_id, "pool_id": pool_id, "gpu_class": gpu_class}
+        return self.rows("/v1/lots", LotView, region=region, status=status, **query)

@@ -1,0 +1,121 @@
+"""Methods of the client for trade: quotes, orders, and the auctions that decide them."""
+
+from collections.abc import AsyncIterator
+from typing import Any
+
+from events.auction import Certificate
+from events.book import Book
+from events.order import OrderTerms
+from marketplace.api.bodies.quotes import QuoteAnswer
+from marketplace.api.bodies.reasons import ReasonBody
+from marketplace.api.bodies.trading import (
+    AmendOrderBody,
+    AskQuoteBody,
+    HoldQuoteBody,
+    OpenAuctionBody,
+    PlaceOrderBody,
+)
+from marketplace.api.commands import ReceiptBody
+from marketplace.client.transport import Point, Transport
+from marketplace.projections.auctions import AuctionView, DecisionView
+from marketplace.projections.orders import BookOrderView, OrderView
+from marketplace.projections.quotes import QuoteView
+
+
+class Trading(Transport):
+    """What a startup asks for, and what auctions answer; orders and decisions are sealed to everyone else."""
+
+    async def ask_quote(self, startup_id: str, terms: OrderTerms) -> QuoteAnswer:
+        """Return what an order would have to be worth now, and where it would run; nothing is set aside."""
+        body = AskQuoteBody(startup_id=startup_id, terms=terms)
+        return await self.send("/v1/quotes", QuoteAnswer, body, fresh=True)
+
+    async def hold_quote(self, body: HoldQuoteBody, **options: Any) -> ReceiptBody:
+        """Set the cheapest free placement aside at its price to win."""
+        return await self.command("/v1/quotes/hold", body, **options)
+
+    async def take_quote(self, quote_id: str, **options: Any) -> ReceiptBody:
+        """Place the order that takes a held quote; the receipt names the order."""
+        return await self.command(f"/v1/quotes/{quote_id}/take", **options)
+
+    async def release_quote(self, quote_id: str, reason: str, **options: Any) -> ReceiptBody:
+        """Let a held quote go."""
+        return await self.command(f"/v1/quotes/{quote_id}/release", ReasonBody(reason=reason), **options)
+
+    async def get_quote(self, quote_id: str) -> QuoteView:
+        """Return a held quote."""
+        return await self.get(f"/v1/quotes/{quote_id}", QuoteView)
+
+    def list_quotes(self, *, startup_id: str | None = None, status: str | None = None) -> AsyncIterator[QuoteView]:
+        """Yield the startup's own held quotes by id; ``held``, ``taken``, ``released`` or ``expired``."""
+        return self.rows("/v1/quotes", QuoteView, startup_id=startup_id, status=status)
+
+    async def place_order(self, startup_id: str, terms: OrderTerms, **options: Any) -> ReceiptBody:
+        """Ask for capacity in the next auction."""
+        return await self.command("/v1/orders", PlaceOrderBody(startup_id=startup_id, terms=terms), **options)
+
+    async def amend_order(self, order_id: str, terms: OrderTerms, **options: Any) -> ReceiptBody:
+        """Change request or offer of an open order."""
+        return await self.command(f"/v1/orders/{order_id}", AmendOrderBody(terms=terms), method="PUT", **options)
+
+    async def cancel_order(self, order_id: str, reason: str, **options: Any) -> ReceiptBody:
+        """Take an open order back."""
+        return await self.command(f"/v1/orders/{order_id}/cancel", ReasonBody(reason=reason), **options)
+
+    async def get_order(self, order_id: str) -> OrderView:
+        """Return an order with its last decision."""
+        return await self.get(f"/v1/orders/{order_id}", OrderView)
+
+    def list_orders(
+        self, *, startup_id: str | None = None, status: str | None = None, auction_id: str | None = None
+    ) -> AsyncIterator[OrderView]:
+        """Yield the startup's own orders by id; `auction_id` is the auction that locked or decided them last."""
+        return self.rows("/v1/orders", OrderView, startup_id=startup_id, status=status, auction_id=auction_id)
+
+    def list_order_decisions(self, order_id: str) -> AsyncIterator[DecisionView]:
+        """Yield what each auction that took an order decided for it; a standing order has one of each.
+
+        Raises:
+            ProblemError: ``order_unknown``, also where it is another startup's.
+        """
+        return self.rows(f"/v1/orders/{order_id}/decisions", DecisionView)
+
+    def list_book(self, at: Point | None = None) -> AsyncIterator[BookOrderView]:
+        """Yield the startup's own orders that are open or locked, or were at a sequence or an instant, by id."""
+        return self.rows("/v1/orders/book", BookOrderView, at=at)
+
+    async def open_auction(self, body: OpenAuctionBody, **options: Any) -> ReceiptBody:
+        """Call for orders."""
+        return await self.command("/v1/auctions", body, **options)
+
+    async def get_auction(self, auction_id: str) -> AuctionView:
+        """Return an auction with its certificate."""
+        return await self.get(f"/v1/auctions/{auction_id}", AuctionView)
+
+    def list_auctions(self, *, status: str | None = None) -> AsyncIterator[AuctionView]:
+        """Yield auctions by id; ``collecting``, ``locked``, ``cleared``, ``settled`` or ``failed``."""
+        return self.rows("/v1/auctions", AuctionView, status=status)
+
+    async def get_certificate(self, auction_id: str) -> Certificate:
+        """Return what an outsider needs to check or repeat the result of an auction.
+
+        Raises:
+            ProblemError: ``auction_unknown`` · ``auction_<status>`` until it is cleared.
+        """
+        return await self.get(f"/v1/auctions/{auction_id}/certificate", Certificate)
+
+    async def get_auction_book(self, auction_id: str) -> Book:
+        """Return the frozen book of an auction, which holds every startup's offer; as the platform.
+
+        Raises:
+            ProblemError: ``platform_only`` · ``auction_unknown`` · ``auction_<status>`` until it is locked.
+        """
+        return await self.get(f"/v1/auctions/{auction_id}/book", Book)
+
+    async def auction_audit(self, auction_id: str) -> dict[str, Any]:
+        """Return a cleared auction's book and whole result, as `marketplace auction verify` takes them."""
+        return await self.get(f"/v1/auctions/{auction_id}/audit", dict[str, Any])
+
+    def list_decisions(self, auction_id: str) -> AsyncIterator[DecisionView]:
+        """Yield the decisions of an auction."""
+        return self.rows(f"/v1/auctions/{auction_id}/decisions", DecisionView)

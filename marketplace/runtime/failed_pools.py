@@ -1,0 +1,66 @@
+"""Which pools have nodes that do not work, and when it is worth a try again to move their grants away.
+
+A grant that found no room when its nodes failed is degraded; it moves as soon as its provider has room elsewhere.
+"""
+
+from collections import defaultdict
+from functools import singledispatchmethod
+
+from events.lot import LotListed, LotRepriced, LotResumed
+from events.pool import PoolCapacityOffered, PoolCapacityReleased, PoolNodeFailed, PoolNodeRestored, PoolOpened
+from events.types import Event
+
+Room = PoolOpened | LotListed | LotRepriced | LotResumed | PoolCapacityOffered | PoolCapacityReleased
+"""What tells of nodes that are for sale or free, besides nodes that work again."""
+
+
+class FailedPools:
+    """Follows the log."""
+
+    def __init__(self) -> None:
+        self._owners: dict[str, str] = {}
+        self._lots: dict[str, str] = {}
+        self._failed: dict[str, dict[tuple[str, str], int]] = defaultdict(dict)
+
+    @singledispatchmethod
+    def notice(self, event: Event) -> list[str]:
+        """Take an event, and return the failed pools of a provider that may have got room in another of its pools."""
+        raise TypeError(f"{type(event).__name__} tells nothing of nodes that fail or are free")
+
+    @notice.register
+    def _open(self, event: PoolOpened) -> list[str]:
+        self._owners[event.pool_id] = event.provider_id
+        return []
+
+    @notice.register
+    def _list(self, event: LotListed) -> list[str]:
+        self._lots[event.lot_id] = event.pool_id
+        return []
+
+    @notice.register
+    def _fail(self, event: PoolNodeFailed) -> list[str]:
+        failed = self._failed[self._owners[event.pool_id]]
+        key = event.pool_id, event.incident_id
+        failed[key] = failed.get(key, 0) + event.nodes
+        return []
+
+    @notice.register
+    def _restore(self, event: PoolNodeRestored) -> list[str]:
+        failed = self._failed[self._owners[event.pool_id]]
+        key = event.pool_id, event.incident_id
+        failed[key] = failed.get(key, 0) - event.nodes
+        if failed[key] <= 0:
+            del failed[key]
+        return self._list_others(event.pool_id)
+
+    @notice.register
+    def _free(self, event: PoolCapacityOffered | PoolCapacityReleased) -> list[str]:
+        return self._list_others(event.pool_id)
+
+    @notice.register
+    def _sell(self, event: LotRepriced | LotResumed) -> list[str]:
+        return self._list_others(self._lots[event.lot_id])
+
+    def _list_others(self, pool_id: str) -> list[str]:
+        failed = self._failed.get(self._owners[pool_id], {})
+        return sorted({other for other, _ in failed if other != pool_id})

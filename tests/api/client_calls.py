@@ -1,0 +1,113 @@
+"""Calls every method of the typed client with made-up arguments, and keeps what it sends; nothing answers."""
+
+import inspect
+import re
+import types
+from collections.abc import AsyncIterator, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from decimal import Decimal
+from typing import Any, Literal, Union, get_args, get_origin, get_type_hints
+
+import httpx
+import msgspec
+import pytest
+
+from marketplace.client import ProblemError
+from marketplace.client.transport import Transport
+
+KEY, VERSION, SEQUENCE = "a-key", 3, 7
+INSTANT = datetime(2026, 1, 31, tzinfo=UTC)
+TEMPLATE = re.compile(r"\{[^}]*\}")
+MADE_UP = re.compile(r"made-up-\w+")
+VALUES: tuple[tuple[type, Any], ...] = ((int, 1), (Decimal, Decimal(1)), (datetime, INSTANT))
+"""By type; text is made up from the parameter's name."""
+
+
+@dataclass(frozen=True)
+class Call:
+    """One method of the client, and the one request that it sent.
+
+    Attributes:
+        name: The method.
+        takes_options: Whether it takes an idempotency key and a version.
+        answer: What it says that it returns.
+        request: What it sent.
+    """
+
+    name: str
+    takes_options: bool
+    answer: Any
+    request: httpx.Request
+
+    @property
+    def route(self) -> tuple[str, str]:
+        """Method, and path with ``{}`` in place of each id."""
+        return self.request.method, MADE_UP.sub("{}", self.request.url.path)
+
+    @property
+    def members(self) -> set[str]:
+        """Members of the body."""
+        body = msgspec.json.decode(self.request.content) if self.request.content else {}
+        return set(body) if isinstance(body, dict) else set()
+
+
+class Silent(httpx.AsyncBaseTransport):
+    """Keeps requests and refuses them."""
+
+    def __init__(self) -> None:
+        self.requests: list[httpx.Request] = []
+
+    async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
+        self.requests.append(request)
+        return httpx.Response(404, json={"code": "nobody_there"})
+
+
+def name_route(method: str, path: str) -> tuple[str, str]:
+    """Return an operation of the document as `Call.route` spells it."""
+    return method.upper(), TEMPLATE.sub("{}", path)
+
+
+def list_methods(client: type[Transport]) -> list[str]:
+    """Return the methods that were written for an operation: those that `Transport` does not have."""
+    public = [name for name, _ in inspect.getmembers(client, callable) if not name.startswith("_")]
+    return [name for name in public if not hasattr(Transport, name)]
+
+
+async def call_all(client: type[Transport]) -> list[Call]:
+    """Return what every method of a client sends."""
+    return [await call(client, name) for name in list_methods(client)]
+
+
+async def call(client: type[Transport], name: str) -> Call:
+    """Return what a method sends when it is given all that it takes."""
+    silent = Silent()
+    async with client("http://test", "mkp_key", silent) as caller:
+        caller.last_sequence = SEQUENCE
+        method = getattr(caller, name)
+        hints = get_type_hints(method)
+        parameters = inspect.signature(method).parameters.values()
+        named = [each for each in parameters if each.kind is not each.VAR_KEYWORD]
+        takes_options = len(named) < len(parameters)
+        given = {each.name: make_up(hints[each.name], each.name) for each in named}
+        options = {"key": KEY, "if_match": VERSION} if takes_options else {}
+        asked = method(**given, **options)
+        with pytest.raises(ProblemError, match="nobody_there"):
+            await (anext(asked) if isinstance(asked, AsyncIterator) else asked)
+    (request,) = silent.requests
+    return Call(name, takes_options, hints["return"], request)
+
+
+def make_up(kind: Any, name: str) -> Any:
+    """Return a value of an annotation; a body has all of its members."""
+    if get_origin(kind) is Literal:
+        return get_args(kind)[0]
+    if get_origin(kind) in (Union, types.UnionType):
+        return make_up(get_args(kind)[0], name)
+    if kind is str:
+        return f"made-up-{name}"
+    if isinstance(kind, type) and issubclass(kind, msgspec.Struct):
+        return kind(**{field.name: f"made-up-{field.name}" for field in msgspec.structs.fields(kind)})
+    if get_origin(kind) in (tuple, Sequence, Mapping):
+        return ()
+    return next(value for known, value in VALUES if kind is known)

@@ -1,0 +1,296 @@
+"""The typed client on companies: stock, rights, instruments, a round and a sale, each asked of a running API."""
+
+import base64
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from datetime import date, datetime, timedelta
+from decimal import Decimal
+
+import msgspec
+
+from events.financing import Approval, Investment
+from events.mandate import MandateTerms
+from events.types import NoteTerms, PrincipalTerms, SafeTerms
+from marketplace.api.bodies.cap_tables import ImportIssuerBody
+from marketplace.api.bodies.equity import (
+    AmendInstrumentBody,
+    CloseFinancingBody,
+    DeclareLiquidityBody,
+    InvestBody,
+    NoticeMfnBody,
+    OpenFinancingBody,
+    ReversePrincipalBody,
+)
+from marketplace.api.bodies.issuers import (
+    AddStakeholderBody,
+    AdjustAuthorisedBody,
+    CancelOptionBody,
+    ConvertStockBody,
+    CreateStockClassBody,
+    ExerciseFirstRefusalBody,
+    ExerciseOptionBody,
+    ExerciseWarrantBody,
+    FormIssuerBody,
+    GrantOptionBody,
+    IssueStockBody,
+    IssueWarrantBody,
+    OfferStockBody,
+    PromiseOptionBody,
+    RecordValuationBody,
+    RepurchaseStockBody,
+    SplitStockBody,
+    TransferStockBody,
+    WaiveFirstRefusalBody,
+)
+from marketplace.api.bodies.parties import RegisterPartyBody
+from marketplace.api.bodies.reasons import TimedReasonBody
+from marketplace.api.bodies.trading import GrantMandateBody
+from marketplace.client import MarketplaceClient
+from marketplace.domain.issuer_terms import RoundDraft
+from marketplace.log.memory import MemoryLog
+from tests.api.stage import open_stage
+from tests.api.test_client_parties import refuse, speak
+
+DAY = timedelta(days=1)
+CONSENT = Approval(document="board consent 1")
+SAFE = SafeTerms(conversion_timing="post_money", valuation_cap_usd=Decimal(10_000_000))
+
+
+@dataclass
+class Company:
+    """A startup with a founder and a million common shares, and a fund that may invest in it."""
+
+    client: MarketplaceClient
+    startup: str
+    fund: str
+    issuer: str
+    founder: str
+    angel: str
+    mandate: str
+    now: datetime
+
+    async def count(self, holder_id: str, class_id: str = "common") -> int:
+        """Return how many shares a holder has."""
+        rows = (await self.client.get_cap_table(self.issuer)).rows
+        return sum(row.shares for row in rows if (row.holder_id, row.class_id) == (holder_id, class_id))
+
+    async def invest(self, terms: PrincipalTerms, usd: int = 1_000) -> str:
+        body = InvestBody(startup_id=self.startup, mandate_id=self.mandate, amount_usd=Decimal(usd), terms=terms)
+        return (await self.client.invest(body)).id
+
+
+@asynccontextmanager
+async def found(database_url: str) -> AsyncIterator[Company]:
+    async with open_stage(MemoryLog(), database_url) as stage, speak(stage) as client:
+        startup = await stage.register("Acme", "startup", usd="50000")
+        fund = await stage.register("Fund", "fund", usd="50000")
+        formed = FormIssuerBody(
+            party_id=startup, legal_name="Acme, Inc.", jurisdiction="US", formed_on=date(2025, 1, 1)
+        )
+        issuer = (await client.form_issuer(formed)).id
+        founder, angel = [
+            (await client.add_stakeholder(issuer, AddStakeholderBody(name=name, kind=kind))).id
+            for name, kind in (("Founder", "founder"), ("Angel", "investor"))
+        ]
+        await client.create_stock_class(
+            issuer, CreateStockClassBody(class_id="common", kind="common", shares_authorised=2_000_000)
+        )
+        stock = IssueStockBody(
+            holder_id=founder, class_id="common", shares=1_000_000, price_usd_per_share=Decimal("0.0001")
+        )
+        await client.issue_stock(issuer, stock)
+        rules = MandateTerms(
+            instrument_kinds=("safe", "convertible_note", "stock"),
+            equity_credit=Decimal("0.8"),
+            budget_usd=Decimal(40_000),
+            issuer_usd_max=Decimal(40_000),
+        )
+        mandate = await client.grant_mandate(GrantMandateBody(holder_id=fund, funding="cash", terms=rules))
+        now = (await client.get_clock()).now
+        yield Company(client, startup, fund, issuer, founder, angel, mandate.id, now)
+
+
+async def test_stock_is_transferred_bought_back_converted_and_split(database_url: str):
+    async with found(database_url) as company:
+        client, issuer, founder, angel = company.client, company.issuer, company.founder, company.angel
+        common = {"class_id": "common", "shares": 1_000}
+        move = TransferStockBody(holder_id=founder, holder_id_after=angel, **common)
+        await client.transfer_stock(issuer, move)
+        assert (await company.count(founder), await company.count(angel)) == (999_000, 1_000)
+        price = {"price_usd_per_share": Decimal("0.01")}
+        await client.repurchase_stock(issuer, RepurchaseStockBody(holder_id=angel, **common, **price))
+        assert await company.count(angel) == 0
+        seed = CreateStockClassBody(
+            class_id="seed",
+            kind="preferred",
+            shares_authorised=1_000,
+            price_per_share_usd=Decimal("0.50"),
+            liquidation_multiple=Decimal(1),
+        )
+        await client.create_stock_class(issuer, seed)
+        paid = IssueStockBody(holder_id=angel, class_id="seed", shares=300, price_usd_per_share=Decimal("0.50"))
+        await client.issue_stock(issuer, paid)
+        assert await company.count(angel, "seed") == 300
+        turn = ConvertStockBody(holder_id=angel, class_id="seed", shares=300, class_id_after="common")
+        await client.convert_stock(issuer, turn)
+        assert (await company.count(angel), await company.count(angel, "seed")) == (300, 0)
+        seen = await client.get_issuer(issuer)
+        await client.split_stock(issuer, SplitStockBody(numerator=2, denominator=1), if_match=seen.last_sequence)
+        assert (await company.count(founder), await company.count(angel)) == (1_998_000, 600)
+        more = AdjustAuthorisedBody(class_id="common", shares_authorised=9_000_000, approval=CONSENT)
+        await client.adjust_authorised(issuer, more)
+        classes = {each.class_id: each for each in await client.list_stock_classes(issuer)}
+        assert (classes["common"].shares_authorised, classes["seed"].shares_authorised) == (9_000_000, 2_000)
+
+
+async def test_offered_shares_are_waived_withdrawn_and_taken(database_url: str):
+    async with found(database_url) as company:
+        client, issuer = company.client, company.issuer
+        offer = OfferStockBody(
+            holder_id=company.founder,
+            holder_id_after=company.angel,
+            class_id="common",
+            shares=1_000,
+            price_usd_per_share=Decimal("0.02"),
+            decide_until=company.now + 30 * DAY,
+        )
+        first = (await client.offer_stock(issuer, offer)).id
+        await client.waive_first_refusal(issuer, first, WaiveFirstRefusalBody(approval=CONSENT))
+        second = (await client.offer_stock(issuer, offer)).id
+        await client.withdraw_offer(issuer, second, "the founder keeps them")
+        third = (await client.offer_stock(issuer, offer)).id
+        await client.exercise_first_refusal(issuer, third, ExerciseFirstRefusalBody(holder_id=company.angel))
+        status = {each.transfer_id: each.status async for each in client.list_offers(issuer)}
+        assert status == {first: "waived", second: "withdrawn", third: "exercised"}
+        assert await company.count(company.angel) == 1_000
+
+
+async def test_options_promises_and_warrants_become_shares(database_url: str):
+    async with found(database_url) as company:
+        client, issuer, angel = company.client, company.issuer, company.angel
+        await client.adjust_stock_plan(issuer, 10_000, approval=CONSENT)
+        assert (await client.get_issuer(issuer)).plan_shares_reserved == 10_000
+        promise = (await client.promise_option(issuer, PromiseOptionBody(holder_id=angel, shares=9_500))).id
+        granted = GrantOptionBody(holder_id=angel, shares=1_000, exercise_price_usd=Decimal("0.10"))
+        assert await refuse(client.grant_option(issuer, granted)) == "pool_exhausted"
+        await client.withdraw_promise(issuer, promise, "the candidate declined")
+        option = (await client.grant_option(issuer, granted)).id
+        await client.exercise_option(issuer, option, ExerciseOptionBody(class_id="common", shares=400))
+        ended = CancelOptionBody(shares=600, kind="cancelled", reason="by agreement")
+        await client.cancel_option(issuer, option, ended)
+        again = ExerciseOptionBody(class_id="common", shares=1)
+        assert await refuse(client.exercise_option(issuer, option, again)) == "option_overdrawn"
+        right = IssueWarrantBody(
+            holder_id=angel,
+            class_id="common",
+            shares=900,
+            exercise_price_usd=Decimal("0.10"),
+            expires_at=company.now + 900 * DAY,
+            settlement="either",
+        )
+        warrant = (await client.issue_warrant(issuer, right)).id
+        net = ExerciseWarrantBody(shares=900, fair_value_usd=Decimal("0.30"))
+        await client.exercise_warrant(issuer, warrant, net)
+        assert await company.count(angel) == 400 + 600, "two thirds of the warrant are left once its price is paid"
+        worth = RecordValuationBody(price_usd_per_share=Decimal("0.12"), method="409A", effective_on=date(2025, 6, 1))
+        await client.record_valuation(issuer, worth)
+        (valued,) = [each async for each in client.list_valuations(issuer)]
+        assert (valued.method, valued.price_usd_per_share) == ("409A", Decimal("0.12"))
+
+
+async def test_an_instrument_is_amended_suspended_taken_back_and_cancelled(database_url: str):
+    async with found(database_url) as company:
+        client = company.client
+        instrument = await company.invest(SAFE)
+        discounted = msgspec.structs.replace(SAFE, discount=Decimal("0.20"))
+        await client.amend_instrument(instrument, AmendInstrumentBody(terms=discounted, applies_to_earlier=True))
+        await client.suspend_instrument(instrument, "in dispute")
+        seen = await client.get_instrument(instrument)
+        assert (seen.terms, seen.status, seen.principal_usd) == (discounted, "suspended", 1_000)
+        await client.resume_instrument(instrument)
+        assert (await client.get_instrument(instrument)).status == "active"
+        (accrued,) = [each async for each in client.list_movements(instrument)]
+        back = ReversePrincipalBody(tranche_id=accrued.tranche_id, principal_usd=Decimal(400), reason="refunded")
+        await client.reverse_principal(instrument, back)
+        (row,) = [each async for each in client.list_principal(company.issuer)]
+        assert (row.instrument_id, row.principal_usd) == (instrument, 600)
+        late = TimedReasonBody(at=company.now, reason="nothing accrued")
+        assert await refuse(client.cancel_instrument(instrument, late)) == "principal_accrued"
+        (listed,) = [each async for each in client.list_instruments(issuer_id=company.issuer, holder_id=company.fund)]
+        assert (listed.instrument_id, listed.principal_usd) == (instrument, 600)
+
+
+async def test_a_note_is_repaid_and_a_favoured_safe_takes_later_terms(database_url: str):
+    async with found(database_url) as company:
+        client = company.client
+        note = await company.invest(
+            NoteTerms(
+                annual_rate=Decimal("0.08"),
+                interest="simple",
+                day_count="actual_365",
+                matures_on=date(2100, 1, 1),
+                valuation_cap_usd=Decimal(10_000_000),
+            )
+        )
+        await client.repay_note(note)
+        assert (await client.get_instrument(note)).status == "repaid"
+        favoured = await company.invest(msgspec.structs.replace(SAFE, most_favoured_nation=True))
+        better = msgspec.structs.replace(SAFE, valuation_cap_usd=Decimal(5_000_000))
+        later = await company.invest(better)
+        notice = NoticeMfnBody(later_instrument_id=later, elect_until=company.now + 30 * DAY)
+        noticed = await client.notice_mfn(favoured, notice)
+        seen = await client.get_instrument(favoured)
+        assert seen.last_sequence == noticed.version, "what was read is what an election refers to"
+        await client.elect_mfn(favoured, later, if_match=seen.last_sequence)
+        assert await refuse(client.elect_mfn(favoured, None)) == "election_made"
+
+
+async def test_a_round_is_abandoned_another_closed_and_the_company_sold(database_url: str):
+    async with found(database_url) as company:
+        client, issuer = company.client, company.issuer
+        instrument = await company.invest(SAFE)
+        draft = RoundDraft(
+            class_id="series-a",
+            pre_money_usd=Decimal(20_000_000),
+            investments=(Investment(holder_id=company.angel, amount_usd=Decimal(5_000_000)),),
+            pool_post_money=Decimal("0.10"),
+            pool_timing="pre_money",
+            pricing_convention="percent_ownership",
+            capitalization_definition="yc_standard",
+            share_rounding="floor",
+            price_places=4,
+            price_rounding="half_even",
+            liquidation_multiple=Decimal(1),
+            seniority=1,
+            participation="none",
+        )
+        body = OpenFinancingBody(name="Series A", terms=draft)
+        left = (await client.open_financing(issuer, body)).id
+        await client.abandon_financing(issuer, left, "the lead left")
+        financing = (await client.open_financing(issuer, body)).id
+        await client.price_financing(issuer, financing)
+        await client.close_financing(issuer, financing, CloseFinancingBody(approval=CONSENT))
+        status = {each.financing_id: each.status async for each in client.list_financings(issuer)}
+        assert status == {left: "abandoned", financing: "closed"}
+        assert (await client.get_instrument(instrument)).status == "converted"
+        assert await company.count(company.angel, "series-a") > 0
+        sale = (await client.declare_liquidity(issuer, DeclareLiquidityBody(proceeds_usd=Decimal(9_000)))).id
+        await client.pay_distribution(issuer, sale)
+        (sold,) = [each async for each in client.list_liquidity_events(issuer)]
+        assert (sold.liquidity_id, sold.status) == (sale, "paid")
+        assert sold.paid_usd == sum(each.cash_usd for each in sold.waterfall.payouts)
+
+
+async def test_a_company_goes_out_as_a_package_and_another_comes_in_from_it(database_url: str):
+    async with found(database_url) as company:
+        client = company.client
+        heir = (await client.register_party(RegisterPartyBody(name="Heir", roles=("startup",), jurisdiction="US"))).id
+        await client.clear_party(heir, ("sanctions",))
+        package = await client.export_issuer(company.issuer)
+        body = ImportIssuerBody(party_id=heir, source="x.zip", package_base64=base64.b64encode(package).decode())
+        report = await client.judge_import(body)
+        assert (report.clean, report.findings) == (True, ())
+        inherited = (await client.import_issuer(body)).id
+        assert await client.export_issuer(inherited) == package
+        assert {each.name async for each in client.list_stakeholders(inherited)} == {"Founder", "Angel"}

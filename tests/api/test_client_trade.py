@@ -1,0 +1,283 @@
+"""The typed client through a trade: what is asked of book, auction, grant and meters while a grant lives."""
+
+from datetime import datetime, timedelta
+from decimal import Decimal
+from typing import Any
+
+import msgspec
+
+from events.mandate import MandateTerms
+from events.order import OrderTerms
+from events.types import SafeTerms
+from events.usage import Sample
+from marketplace.api.bodies.delivery import (
+    CorrectUsageBody,
+    DegradeGrantBody,
+    EvidenceBody,
+    ReadingBody,
+    ReportUsageBody,
+    VoidUsageBody,
+)
+from marketplace.api.bodies.issuers import FormIssuerBody
+from marketplace.api.bodies.spreads import CorrectSpreadBody, SpreadUsageBody, UseBody, VoidSpreadBody
+from marketplace.api.bodies.supply import ListLotBody
+from marketplace.api.bodies.trading import GrantMandateBody, HoldQuoteBody, OpenAuctionBody
+from marketplace.log.memory import MemoryLog
+from tests.api.rows import ABSENT
+from tests.api.stage import open_stage
+from tests.api.supplying import open_pool
+from tests.api.test_client_parties import refuse, speak
+from tests.api.test_resale import Market
+
+DAY, HOUR = timedelta(days=1), timedelta(hours=1)
+SAFE = SafeTerms(conversion_timing="post_money", valuation_cap_usd=Decimal(10_000_000), service_consequence="credit")
+
+
+class Trade(Market):
+    """A provider, a fund and a startup, and the grant of two nodes over four days that comes of them."""
+
+    async def prepare(self) -> None:
+        client = self.client
+        self.begin = ((await client.get_clock()).now + 2 * DAY).replace(hour=0, minute=0, second=0, microsecond=0)
+        self.provider, fund = await self.register("Plant", "provider"), await self.register("Fund", "fund", 10_000)
+        self.startup = await self.register("Acme", "startup", 10_000)
+        formed = FormIssuerBody(
+            party_id=self.startup, legal_name="Acme, Inc.", jurisdiction="US", formed_on=self.begin.date() - 400 * DAY
+        )
+        self.issuer = (await client.form_issuer(formed)).id
+        rules = MandateTerms(
+            instrument_kinds=("safe",),
+            equity_credit=Decimal("0.8"),
+            budget_usd=Decimal(9_000),
+            issuer_usd_max=Decimal(9_000),
+        )
+        granted = await client.grant_mandate(GrantMandateBody(holder_id=fund, funding="cash", terms=rules))
+        self.mandate = granted.id
+        self.pool = await self.list_nodes(self.provider, self.begin)
+
+    async def list_nodes(self, provider_id: str, begin: Any) -> str:
+        pool_id = await open_pool(self.client, provider_id, 100)
+        await self.client.list_lot(
+            ListLotBody(
+                pool_id=pool_id,
+                nodes=4,
+                start=begin,
+                end=begin + 4 * DAY,
+                ask_usd_per_gpu_hour=Decimal(2),
+                mandate_ids=(self.mandate,),
+            )
+        )
+        return pool_id
+
+    def build_terms(self) -> OrderTerms:
+        """Return an order that offers a dollar in cash and three in equity."""
+        cash = self.terms(2, 96, self.begin, "1")
+        offers = (msgspec.structs.replace(cash.offers[0], equity_usd_per_gpu_hour=Decimal(3)),)
+        return msgspec.structs.replace(cash, offers=offers, mandate_ids=(self.mandate,), instrument=SAFE)
+
+    async def call(self) -> str:
+        """Open an auction that locks in a minute."""
+        locks_at = (await self.client.get_clock()).now + timedelta(minutes=1)
+        body = OpenAuctionBody(locks_at=locks_at, horizon_start=self.begin, period_hours=24, periods=4, seed=1)
+        return (await self.client.open_auction(body)).id
+
+
+async def test_a_trade_is_asked_about_from_its_order_to_its_end(database_url: str):
+    async with open_stage(MemoryLog(), database_url, worker=True, embedded=True) as stage, speak(stage) as client:
+        trade = Trade(client)
+        await trade.prepare()
+        await _quote(trade)
+        await _change_mind(trade)
+        grant_id = await _trade(trade)
+        await _begin(trade, grant_id)
+        await _meter(trade, grant_id)
+        await _spread(trade, grant_id)
+        await _interrupt(trade, grant_id)
+        await _move(trade, grant_id)
+        await _end(trade, grant_id)
+
+
+async def _quote(trade: Trade) -> None:
+    """Hold a quote, and let it go."""
+    client = trade.client
+    body = HoldQuoteBody(startup_id=trade.startup, terms=trade.terms(1, 24, trade.begin, "3"))
+    held = (await client.hold_quote(body)).id
+    assert [each.quote_id async for each in client.list_quotes(startup_id=trade.startup)] == [held]
+    await client.release_quote(held, "changed plans")
+    (found,) = [each async for each in client.list_quotes(status="released")]
+    assert (found.quote_id, found.reason) == (held, "changed plans")
+    assert [each async for each in client.list_quotes(status="held")] == []
+
+
+async def _change_mind(trade: Trade) -> None:
+    """Place an order, change what it offers, and take it back."""
+    client = trade.client
+    order_id = (await client.place_order(trade.startup, trade.terms(1, 24, trade.begin, "3"))).id
+    better = trade.terms(1, 24, trade.begin, "4")
+    await client.amend_order(order_id, better)
+    (order,) = [each async for each in client.list_orders(startup_id=trade.startup, status="open")]
+    assert (order.order_id, order.terms) == (order_id, better)
+    await client.cancel_order(order_id, "no longer needed")
+    cancelled = await client.get_order(order_id)
+    assert (cancelled.status, cancelled.cancel_reason) == ("cancelled", "no longer needed")
+
+
+async def _trade(trade: Trade) -> str:
+    """Place an order with equity, and return the grant that an auction awards."""
+    client = trade.client
+    placed = await client.place_order(trade.startup, trade.build_terms())
+    assert [(each.order_id, each.status) async for each in client.list_book()] == [(placed.id, "open")]
+    (held,) = [each async for each in client.list_budget_holds(trade.mandate)]
+    assert (held.order_id, held.issuer_id, held.grant_id) == (placed.id, trade.issuer, None)
+    assert held.held_usd == (await client.get_mandate(trade.mandate)).held_usd > 0
+    assert [each async for each in client.list_order_decisions(placed.id)] == []
+    auction_id = await trade.call()
+    assert await refuse(client.get_certificate(auction_id)) == "auction_collecting"
+    assert await refuse(client.get_auction_book(auction_id)) == "auction_collecting"
+    await trade.move_to((await client.get_auction(auction_id)).locks_at)
+    order = await trade.wait(lambda: client.get_order(placed.id), lambda one: one.status == "matched")
+    auction = await trade.wait(lambda: client.get_auction(auction_id), lambda one: one.status == "settled")
+    assert [each.auction_id async for each in client.list_auctions(status="settled")] == [auction_id]
+    assert await client.get_certificate(auction_id) == auction.certificate
+    book = await client.get_auction_book(auction_id)
+    assert ([each.order_id for each in book.orders], book.periods) == ([placed.id], 4)
+    (decision,) = [each async for each in client.list_order_decisions(placed.id)]
+    assert (decision.auction_id, decision.match.grant_id) == (auction_id, order.grant_id)
+    assert [each async for each in client.list_decisions(auction_id)] == [decision]
+    assert [each.order_id async for each in client.list_orders(auction_id=auction_id)] == [placed.id]
+    prices = [each async for each in client.list_prices(auction_id=auction_id, start=trade.begin)]
+    assert {each.pool_id for each in prices} == {trade.pool}
+    assert [each async for each in client.list_prices(end=trade.begin - DAY)] == []
+    assert [each async for each in client.list_book()] == []
+    (then,) = [each async for each in client.list_book(at=placed.sequence)]
+    assert (then.order_id, then.terms) == (placed.id, trade.build_terms())
+    await trade.wait(lambda: client.get_mandate(trade.mandate), lambda one: one.captured_usd > 0)
+    (captured,) = [each async for each in client.list_budget_holds(trade.mandate)]
+    assert (captured.grant_id, captured.held_usd) == (order.grant_id, 0)
+    assert 0 < captured.captured_usd <= held.held_usd
+    return str(order.grant_id)
+
+
+async def _begin(trade: Trade, grant_id: str) -> None:
+    client = trade.client
+    assert await refuse(client.activate_grant(grant_id)) == "grant_not_due"
+    issued = await client.get_grant(grant_id)
+    await trade.move_to(trade.begin)
+    assert (await client.activate_grant(grant_id)).id == grant_id
+    await trade.move_to(trade.begin + 5 * HOUR)
+    assert (await client.get_grant_at(grant_id)).status == "active"
+    for at in (issued.last_sequence, issued.issued_at, str(issued.last_sequence)):
+        then = await client.get_grant_at(grant_id, at)
+        assert (then.status, then.startup_id, then.nodes_available) == ("issued", trade.startup, 2)
+    assert await refuse(client.get_grant_at(grant_id, 1)) == "grant_unknown"
+
+
+async def _meter(trade: Trade, grant_id: str) -> None:
+    client, begin = trade.client, trade.begin
+    first, second = (build_reading(name, begin + hours * HOUR) for name, hours in (("r1", 0), ("r2", 1)))
+    report = ReportUsageBody(source="dcgm", readings=(first, second))
+    await client.report_usage(grant_id, report)
+    assert (await client.sum_usage(grant_id)).gpu_seconds == 2 * 16 * 3_600
+    assert (await client.sum_usage(grant_id, start=begin + HOUR, end=begin + 2 * HOUR)).readings == 1
+    less = msgspec.structs.replace(first, nodes=1)
+    await client.correct_usage(grant_id, CorrectUsageBody(source="dcgm", reading=less, reason="counted twice"))
+    await client.void_usage(grant_id, VoidUsageBody(source="dcgm", reading_id="r2", reason="another grant's"))
+    corrected, voided = [each async for each in client.list_readings(grant_id)]
+    assert (corrected.reading_id, corrected.gpu_seconds, corrected.corrections) == ("r1", 8 * 3_600, 1)
+    assert (voided.reading_id, voided.voided, voided.reason) == ("r2", True, "another grant's")
+    summed = await client.sum_usage(grant_id)
+    assert (summed.readings, summed.gpu_seconds, summed.gpu_seconds_tenant) == (1, 8 * 3_600, 0)
+    unknown = VoidUsageBody(source="dcgm", reading_id="r9", reason="x")
+    assert await refuse(client.void_usage(grant_id, unknown)) == "reading_unknown"
+    beyond = CorrectUsageBody(source="dcgm", reading=msgspec.structs.replace(first, nodes=3), reason="x")
+    assert await refuse(client.correct_usage(grant_id, beyond)) == "nodes_above_grant"
+    busy = Sample(device="GPU-1", at=begin + 2 * HOUR, gpu_utilisation=Decimal("0.9"))
+    await client.keep_evidence(grant_id, EvidenceBody(source="dcgm", samples=(busy,)))
+    (found,) = await client.find_contradictions(grant_id)
+    assert (found.kind, found.device, found.start) == ("busy_unmetered", "GPU-1", busy.at)
+    assert await client.find_contradictions(grant_id, start=begin, end=begin + HOUR) == []
+    assert await refuse(client.sum_usage(f"grt_{ABSENT}")) == "grant_unknown"
+
+
+async def _spread(trade: Trade, grant_id: str) -> None:
+    """Send a reading as a CloudEvent, and one of the tenant, which the grant carries."""
+    client, begin = trade.client, trade.begin
+    data = {"start": (begin + HOUR).isoformat(), "end": (begin + 2 * HOUR).isoformat(), "nodes": 1}
+    event = {
+        "specversion": "1.0",
+        "type": "marketplace.meter.reading.v1",
+        "id": "r3",
+        "source": "dcgm",
+        "subject": grant_id,
+        "data": data,
+    }
+    sent = await client.send_readings([event, {**event, "id": "r4", "data": {**data, "nodes": 9}}])
+    assert [(each.outcome, each.code) for each in sent.readings] == [
+        ("accepted", None),
+        ("rejected", "nodes_above_grant"),
+    ]
+    await client.prioritise_grant(grant_id, 5)
+    assert (await client.get_grant(grant_id)).priority == 5
+    named = {"startup_id": trade.startup, "provider_id": trade.provider, "gpu_class": "H100_SXM", "source": "fleet"}
+    use = UseBody(reading_id="u1", start=begin + 2 * HOUR, end=begin + 3 * HOUR, gpus=9)
+    (answer,) = (await client.spread_usage(SpreadUsageBody(**named, readings=(use,)))).readings
+    assert (answer.outcome, [(part.grant_id, part.gpus) for part in answer.parts]) == ("accepted", [(grant_id, 9)])
+    await client.correct_spread(
+        CorrectSpreadBody(**named, reading=msgspec.structs.replace(use, gpus=4), reason="counted twice")
+    )
+    (spread,) = [each async for each in client.list_spreads()]
+    assert (spread.reading_id, spread.gpus, spread.corrections) == ("u1", 4, 1)
+    await client.void_spread(VoidSpreadBody(**named, reading_id="u1", reason="another tenant's"))
+    assert [each.voided async for each in client.list_spreads()] == [True]
+
+
+def build_reading(name: str, start: datetime) -> ReadingBody:
+    return ReadingBody(reading_id=name, start=start, end=start + HOUR, nodes=2)
+
+
+async def _interrupt(trade: Trade, grant_id: str) -> None:
+    """Let a node fail, all work again, none work, and all work again."""
+    client, begin = trade.client, trade.begin
+    one = DegradeGrantBody(nodes_available=1, at=begin + 2 * HOUR, reason="a node failed")
+    await client.degrade_grant(grant_id, one)
+    degraded = await client.get_grant(grant_id)
+    assert (degraded.status, degraded.nodes_available, degraded.reason) == ("degraded", 1, "a node failed")
+    more = msgspec.structs.replace(one, nodes_available=3)
+    assert await refuse(client.degrade_grant(grant_id, more)) == "nodes_above_grant"
+    await client.resume_grant(grant_id, begin + 3 * HOUR)
+    assert (await client.get_grant(grant_id)).nodes_available == 2
+    cut = await client.suspend_grant(grant_id, begin + 3 * HOUR, "fibre cut")
+    resumed = await client.resume_grant(grant_id, begin + 4 * HOUR, if_match=cut.version)
+    suspended = await client.get_grant_at(grant_id, cut.sequence)
+    assert (suspended.status, suspended.reason) == ("suspended", "fibre cut")
+    assert (await client.get_grant_at(grant_id, resumed.sequence)).status == "active"
+
+
+async def _move(trade: Trade, grant_id: str) -> None:
+    """Move the grant to another pool, and let another startup use it."""
+    client = trade.client
+    assert await refuse(client.substitute_grant(grant_id, f"pol_{ABSENT}", "x")) == "pool_unknown"
+    spare = await trade.list_nodes(trade.provider, trade.begin)
+    await client.substitute_grant(grant_id, spare, "maintenance")
+    assert (await client.get_grant(grant_id)).pool_id == spare
+    heir = await trade.register("Heir", "startup")
+    assert await refuse(client.transfer_grant(grant_id, trade.provider)) == "role_missing"
+    moved = await client.transfer_grant(grant_id, heir)
+    assert (await client.get_grant(grant_id)).startup_id == heir
+    (now,) = [each async for each in client.list_grants_at(moved.sequence, party_id=heir)]
+    assert (now.grant_id, now.pool_id, now.startup_id) == (grant_id, spare, heir)
+
+
+async def _end(trade: Trade, grant_id: str) -> None:
+    """Let the grant run to its end, and accept what was delivered."""
+    client = trade.client
+    before = await client.get_standing(trade.provider)
+    assert [each async for each in client.list_standings()] == [before]
+    await trade.move_to(trade.begin + 6 * DAY)
+    await trade.settle(grant_id)
+    await trade.wait(lambda: client.get_grant(grant_id), lambda one: one.status == "completed")
+    standing = await trade.wait(lambda: client.get_standing(trade.provider), lambda one: one.grants_completed == 1)
+    assert [each async for each in client.list_standings()] == [standing]
+    assert (standing.provider_id, standing.gpu_seconds_due) == (trade.provider, 16 * 96 * 3_600)
+    assert standing.gpu_seconds_lost == (8 + 16) * 3_600, "one node for an hour, then both"
+    assert await refuse(client.activate_grant(grant_id)) == "grant_completed"
