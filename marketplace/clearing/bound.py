@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from marketplace.clearing.grid import Floats, Grid, Yard
 from marketplace.clearing.model import ShadowPrice
 from marketplace.clearing.money import MICRO, usd
-from marketplace.clearing.program import Columns, RowTable, WayTable, build_program, new_solver
+from marketplace.clearing.program import Columns, RowTable, WayTable, build_program, new_solver, run_solver
 from marketplace.clearing.rule_prices import RulePrices, read_prices
 
 Micros = NDArray[np.int64]
@@ -66,7 +66,7 @@ def solve_relaxation(grid: Grid, ways: WayTable, table: RowTable, columns: Colum
             solver.setOptionValue("solver", "ipm")
             solver.setOptionValue("run_crossover", "off")
         solver.passModel(program.model)
-        solver.run()
+        run_solver(solver)
         found = np.array(solver.getSolution().row_dual)
         if len(found) >= len(program.rows):
             duals[program.rows] = np.abs(found[: len(program.rows)])

@@ -15,7 +15,7 @@ import numpy as np
 
 from marketplace.clearing.allocation import Allocation
 from marketplace.clearing.grid import Flags, Floats, Grid
-from marketplace.clearing.program import Integers, RowTable, WayTable, build_program, new_solver
+from marketplace.clearing.program import Integers, RowTable, WayTable, build_program, new_solver, run_solver
 from marketplace.clearing.prospects import Prospects, list_affordable
 
 LOSS_MAX: Final = 0.1
@@ -121,10 +121,10 @@ class _Dive:
 
         From where it was, the solver now and then ends without an answer; then it begins anew, once.
         """
-        self.solver.run()
+        run_solver(self.solver)
         if self.solver.getModelStatus() == highspy.HighsModelStatus.kUnknown:
             self.solver.clearSolver()
-            self.solver.run()
+            run_solver(self.solver)
         if self.solver.getModelStatus() != highspy.HighsModelStatus.kOptimal:
             return None
         return np.array(self.solver.getSolution().col_value)[: len(self.order)]

@@ -21,6 +21,7 @@ from marketplace.clearing.program import (
     build_program,
     list_columns,
     new_solver,
+    run_solver,
 )
 
 PASSES_MAX = 20
@@ -76,7 +77,7 @@ class Exact:
         priced: set[tuple[int, int]] = set()
         unpriced: int | None = None
         for _ in range(PASSES_MAX):
-            self.solver.run()
+            run_solver(self.solver)
             status = self.solver.modelStatusToString(self.solver.getModelStatus())
             values = np.array(self.solver.getSolution().col_value)[: len(self.columns.way)]
             if len(values) < len(self.columns.way) or not np.isfinite(self.solver.getInfo().objective_function_value):

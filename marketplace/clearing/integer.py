@@ -12,7 +12,7 @@ import highspy
 import numpy as np
 
 from marketplace.clearing.grid import Flags, Floats
-from marketplace.clearing.program import Program, new_solver
+from marketplace.clearing.program import Program, new_solver, run_solver
 
 SHORT_RELATIVE = 1e-9
 WHOLE_LEAST = 0.5
@@ -63,7 +63,7 @@ def solve_program(program: Program, begin: Floats, work: Work) -> Answer:
         solver.passModel(program.model)
         if warm:
             solver.setSolution(count, np.arange(count, dtype=np.int32), begin)
-        solver.run()
+        run_solver(solver)
         values = np.array(solver.getSolution().col_value)
         if len(values) < count:
             return Answer(None, proven=False)

@@ -230,3 +230,15 @@ def new_solver(seed: int) -> Any:
     for name, setting in (("output_flag", False), ("threads", 1), ("random_seed", seed % 2**31)):
         solver.setOptionValue(name, setting)
     return solver
+
+
+def run_solver(solver: Any) -> None:
+    """Run a solver to its end.
+
+    Raises:
+        MemoryError: It ran out of memory. It tells that by a status only, as it tells that its budget is used up; a
+            search that went on would come to a right result, and not to the one that a repetition gives.
+    """
+    solver.run()
+    if solver.getModelStatus() == highspy.HighsModelStatus.kMemoryLimit:
+        raise MemoryError("the solver ran out of memory")

@@ -14,11 +14,12 @@ from marketplace.clearing.engine import clear
 from marketplace.clearing.model import Clearing
 from marketplace.clearing.verifier import verify
 from marketplace.cli.instance import parse_instance_dir, write_prices, write_solution
-from marketplace.cli.output import CONSOLE, tell
+from marketplace.cli.output import CONSOLE, OUT_OF_MEMORY, tell
 from marketplace.cli.price_loss import render_price_loss
 from marketplace.core.errors import Refusal
 
 EXIT_REFUSED = 2
+EXIT_FAILED = 1
 app = cyclopts.App(name="clear")
 
 
@@ -45,7 +46,7 @@ def clear_command(
         iterations: Rounds of search.
 
     Returns:
-        The exit code: 0, or 2 where the instance was refused.
+        The exit code: 0, 2 where the instance was refused, or 1 where memory ran out.
     """
     begun = time.perf_counter()
     try:
@@ -55,6 +56,9 @@ def clear_command(
     except Refusal as refusal:
         tell(refusal)
         return EXIT_REFUSED
+    except MemoryError:
+        tell(OUT_OF_MEMORY)
+        return EXIT_FAILED
     write_solution(clearing, solution)
     write_prices(clearing, prices)
     if certificate is not None:

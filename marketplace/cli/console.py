@@ -19,7 +19,7 @@ from rich.progress import (
 )
 from structlog.tracebacks import ExceptionDictTransformer
 
-from marketplace.cli.output import CONSOLE, tell
+from marketplace.cli.output import CONSOLE, OUT_OF_MEMORY, tell
 from marketplace.core.errors import MarketplaceError, Refusal
 
 
@@ -51,6 +51,9 @@ def run(main: Coroutine[Any, Any, int | None]) -> int:
         return 2
     except MarketplaceError as error:
         tell(error)
+        return 1
+    except MemoryError:
+        tell(OUT_OF_MEMORY)
         return 1
     except KeyboardInterrupt:
         return 130

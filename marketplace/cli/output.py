@@ -32,6 +32,9 @@ def mark(style: str, word: str) -> Text:
     return Text(word, style)
 
 
+OUT_OF_MEMORY: Final = MarketplaceError("this machine has too little memory for it; nothing was written")
+
+
 def tell(error: MarketplaceError) -> None:
     """Tell an error in one line, however long."""
     if isinstance(error, Refusal):

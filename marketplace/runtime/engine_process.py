@@ -11,16 +11,14 @@ import threading
 import time
 import traceback
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
 
-import highspy
 import msgspec
 
 from marketplace.runtime.clearing import clear_book, price_book
 from marketplace.runtime.engines import Answer, Cleared, Failed, Priced, ToClear, ToPrice, tell_failure
 
 WATCH_SECONDS: Final = 0.5
-_SOLVER: Final[Any] = highspy._Highs  # type: ignore[attr-defined]  # noqa: SLF001 - the class that the engine uses
 OUT_OF_MEMORY_SCORE: Final = 1_000
 """What Linux takes for the first process to end; any process may put itself there."""
 
@@ -33,7 +31,6 @@ def main() -> int:
         Path("/proc/self/oom_score_adj").write_text(str(OUT_OF_MEMORY_SCORE), encoding="ascii")
     answering = os.dup(sys.stdout.fileno())
     os.dup2(sys.stderr.fileno(), sys.stdout.fileno())
-    stop_where_memory_ends()
     task = msgspec.msgpack.decode(sys.stdin.buffer.read(), type=ToClear | ToPrice)
     with os.fdopen(answering, "wb") as output:
         output.write(msgspec.msgpack.encode(answer(task)))
@@ -50,23 +47,6 @@ def answer(task: ToClear | ToPrice) -> Answer:
         # Whatever went wrong inside the engine, even our own mistake: the worker is told, and its log gets the lines.
         traceback.print_exc()
         return Failed(tell_failure(error))
-
-
-def stop_where_memory_ends() -> None:
-    """Let a solver that ran out of memory end the run with a `MemoryError`.
-
-    HiGHS says it by a status only, as it says that it found nothing in its budget, after which the search goes on. That
-    comes to a result that is right, and is not the one to which the same book comes again.
-    """
-    run = _SOLVER.run
-
-    def run_whole(solver: Any) -> Any:
-        status = run(solver)
-        if solver.getModelStatus() == highspy.HighsModelStatus.kMemoryLimit:
-            raise MemoryError
-        return status
-
-    _SOLVER.run = run_whole
 
 
 def _end_with(worker_id: int) -> None:

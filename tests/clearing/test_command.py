@@ -94,3 +94,26 @@ def test_a_missing_file_is_refused_by_name(tmp_path):
     done = run(tmp_path)
     assert done.returncode == 2
     assert "pools.csv" in done.stderr
+
+
+STARVED = """
+import resource, sys
+from pathlib import Path
+from marketplace.cli import clear as command
+
+folder = Path(sys.argv[1])
+pages = int(open("/proc/self/statm").read().split()[0])
+resource.setrlimit(resource.RLIMIT_AS, (pages * resource.getpagesize() + 4_000_000,) * 2)
+sys.exit(command.clear_command(folder, solution=folder / "s.csv", prices=folder / "p.csv"))
+"""
+
+
+@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="reads /proc, which Linux has")
+def test_where_memory_runs_out_nothing_is_written_and_it_is_told_in_a_line(tmp_path):
+    rest = "10,0,80,H100,us-east|eu-north,0"
+    orders = "".join(f"x{number},{number % 4 + 1},{rest},{3 + number % 7}.5\n" for number in range(3_000))
+    write_instance(tmp_path, ORDERS.splitlines(keepends=True)[0] + orders)
+    done = subprocess.run([sys.executable, "-c", STARVED, str(tmp_path)], capture_output=True, text=True, check=False)
+    told = "error this machine has too little memory for it; nothing was written\n"
+    assert (done.returncode, done.stderr) == (1, told)
+    assert not (tmp_path / "s.csv").exists()

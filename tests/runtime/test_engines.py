@@ -162,10 +162,8 @@ STARVED = """
 import resource
 import highspy
 import numpy
-from marketplace.clearing.program import new_solver
-from marketplace.runtime.engine_process import stop_where_memory_ends
+from marketplace.clearing.program import new_solver, run_solver
 
-stop_where_memory_ends()
 chance, rows, columns, each = numpy.random.default_rng(1), 400, 4_000, 400
 model = highspy.HighsLp()
 model.num_col_, model.num_row_ = columns, rows
@@ -182,7 +180,8 @@ solver.passModel(model)
 pages = int(open("/proc/self/statm").read().split()[0])
 resource.setrlimit(resource.RLIMIT_AS, (pages * resource.getpagesize() + 1_000_000,) * 2)
 try:
-    print(solver.run(), solver.getModelStatus())
+    run_solver(solver)
+    print(solver.getModelStatus())
 except MemoryError:
     print("MemoryError")
 """
