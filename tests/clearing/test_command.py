@@ -108,7 +108,6 @@ sys.exit(command.clear_command(folder, solution=folder / "s.csv", prices=folder 
 """
 
 
-@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="reads /proc, which Linux has")
 def test_where_memory_runs_out_nothing_is_written_and_it_is_told_in_a_line(tmp_path):
     rest = "10,0,80,H100,us-east|eu-north,0"
     orders = "".join(f"x{number},{number % 4 + 1},{rest},{3 + number % 7}.5\n" for number in range(3_000))
