@@ -30,7 +30,7 @@ WORK_WELL = Work(nodes=60, asks=160, gap=1e-4)
 WORK_WIDE = Work(nodes=60, asks=160, gap=2e-4)
 LIGHT_WORK = Work(nodes=10, asks=30, gap=5e-4)
 """Of small programs, hard ones are given up early: another stretch of pools and time gains more by then."""
-WORK_OF_WHOLE = Work(nodes=100, asks=200, gap=2e-4, dives=False)
+WORK_OF_WHOLE = Work(nodes=100, asks=80, gap=2e-4, dives=False)
 ENOUGH = 5e-5
 """The share by which a small book may be short of what is proven when its search ends before the first round."""
 WORK_OF_LEAN = Work(nodes=50, asks=60, gap=3e-4)

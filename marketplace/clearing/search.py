@@ -33,15 +33,18 @@ RUINS_PER_ROUND = 100
 RUINS_FIRST_PER_ORDER = 2
 SETTLE_ROUNDS = 24
 PATIENCE_ROUNDS = 16
-PATIENCE_ROUNDS_SMALL = 3
+PATIENCE_ROUNDS_SMALL = 1
 PATIENCE_ROUNDS_SHORT = 4
 SHORT_OF_BOUND = 0.03
 """A small book goes on for longer where what it has is short of the bound by this share: prices may have cost much."""
 SMALL_COLUMNS_MAX = 3_000
+BRIEF_COLUMNS_MAX = 2_000
+"""Of more placements a book may take more than two seconds, and goes on twice as long where it is short."""
 ROUNDS_LEAST = 2
-REACHES_OF_SMALL = (
+SMALL_REACH = Reach(columns=250, pools=6, batch=4, work=LIGHT_WORK)
+REACHES_OF_BRIEF = (
     Reach(columns=700, pools=20, batch=2, work=LIGHT_WORK, losses=LOSSES_NARROW),
-    Reach(columns=250, pools=6, batch=4, work=LIGHT_WORK),
+    SMALL_REACH,
 )
 """The first decides about most of a small book anew, without the placements that lose much."""
 LIGHT_REACH = Reach(columns=250, pools=8, batch=6, work=LIGHT_WORK)
@@ -137,17 +140,18 @@ def improve(
             settle(allocation, tables[2], orders[done % slices :: slices])
             idle = 0 if allocation.total > before * (1 + GAIN_RELATIVE) else idle + 1
             ceiling = bound if programs.unpriced is None else min(bound, programs.unpriced)
-            if done >= ROUNDS_LEAST and idle >= _patience(allocation, ceiling, small=small):
+            if done >= ROUNDS_LEAST and idle >= _patience(allocation, ceiling, len(prospects.order)):
                 return done, programs.unpriced
     return rounds, programs.unpriced
 
 
-def _patience(allocation: Allocation, bound: Fraction, *, small: bool) -> int:
-    """Return after how many rounds without a gain a search ends."""
-    if not small:
+def _patience(allocation: Allocation, bound: Fraction, columns: int) -> int:
+    """Return after how many rounds without a gain a search over so many placements ends."""
+    if columns > SMALL_COLUMNS_MAX:
         return PATIENCE_ROUNDS
-    short = allocation.total < float(bound) * MICRO * (1 - SHORT_OF_BOUND)
-    return PATIENCE_ROUNDS_SHORT if short else PATIENCE_ROUNDS_SMALL
+    if allocation.total >= float(bound) * MICRO * (1 - SHORT_OF_BOUND):
+        return PATIENCE_ROUNDS_SMALL
+    return PATIENCE_ROUNDS_SHORT if columns <= BRIEF_COLUMNS_MAX else 2 * PATIENCE_ROUNDS_SHORT
 
 
 def _decide_whole(programs: Neighbourhoods, threads: ThreadPoolExecutor, starts: Sequence[Allocation]) -> bool:
@@ -165,7 +169,7 @@ def _decide_whole(programs: Neighbourhoods, threads: ThreadPoolExecutor, starts:
 def choose_reaches(prospects: Prospects) -> tuple[Reach, ...]:
     """Return what the rounds of a book take turns with, by its size and whether many placements are equally good."""
     if len(prospects.order) <= SMALL_COLUMNS_MAX:
-        return REACHES_OF_SMALL
+        return REACHES_OF_BRIEF if len(prospects.order) <= BRIEF_COLUMNS_MAX else (SMALL_REACH,)
     if has_equals(prospects):
         return REACHES_OF_EQUALS
     return REACHES_WIDE if len(prospects.order) <= COLUMNS_WIDE_MAX else REACHES
