@@ -27,7 +27,6 @@ from marketplace.clearing.taken import Taken
 THREADS = 2
 WORK = Work(nodes=30, asks=80, gap=1e-4)
 WORK_WELL = Work(nodes=60, asks=160, gap=1e-4)
-WORK_WIDE = Work(nodes=60, asks=160, gap=2e-4)
 LIGHT_WORK = Work(nodes=10, asks=30, gap=5e-4)
 """Of small programs, hard ones are given up early: another stretch of pools and time gains more by then."""
 WORK_OF_WHOLE = Work(nodes=100, asks=80, gap=2e-4, dives=False)
@@ -40,7 +39,6 @@ WIDTHS = (2, 3, 5, 8)
 """How long a neighbourhood may be, in mean durations of orders."""
 LOSSES = (0.01, 0.03, 0.1)
 LOSSES_NARROW = (0.003, 0.01, 0.03)
-LOSSES_LEAN = (0.0, 0.0, 0.001, 0.003)
 """How much of its worth a placement may lose at the shadow prices and still be considered."""
 SPAN_LEAST = 4
 SHRINK = 0.8

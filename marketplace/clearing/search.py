@@ -17,11 +17,9 @@ from marketplace.clearing.marginal import settle
 from marketplace.clearing.money import MICRO
 from marketplace.clearing.neighbourhood import (
     LIGHT_WORK,
-    LOSSES_LEAN,
     LOSSES_NARROW,
     THREADS,
     WORK_WELL,
-    WORK_WIDE,
     Neighbourhoods,
     Reach,
 )
@@ -50,10 +48,6 @@ REACHES_OF_BRIEF = (
 LIGHT_REACH = Reach(columns=250, pools=8, batch=6, work=LIGHT_WORK)
 REACHES = (Reach(columns=350, pools=8, batch=6, work=WORK_WELL, losses=LOSSES_NARROW), LIGHT_REACH)
 """Rounds take turns: programs that are mostly solved to the end, and small ones, which cost a third."""
-REACHES_WIDE = (Reach(columns=600, pools=16, batch=4, work=WORK_WIDE, losses=LOSSES_LEAN),)
-"""More orders, each with only the placements that lose least: at twice the cost a round they get further in the end."""
-COLUMNS_WIDE_MAX = 30_000
-"""Placements of a book up to which there is time for that."""
 REACHES_OF_EQUALS = (Reach(columns=500, pools=8, batch=6), LIGHT_REACH)
 EQUAL_LOSS = 0.003
 EQUALS_MIN = 8
@@ -170,9 +164,7 @@ def choose_reaches(prospects: Prospects) -> tuple[Reach, ...]:
     """Return what the rounds of a book take turns with, by its size and whether many placements are equally good."""
     if len(prospects.order) <= SMALL_COLUMNS_MAX:
         return REACHES_OF_BRIEF if len(prospects.order) <= BRIEF_COLUMNS_MAX else (SMALL_REACH,)
-    if has_equals(prospects):
-        return REACHES_OF_EQUALS
-    return REACHES_WIDE if len(prospects.order) <= COLUMNS_WIDE_MAX else REACHES
+    return REACHES_OF_EQUALS if has_equals(prospects) else REACHES
 
 
 def has_equals(prospects: Prospects) -> bool:
