@@ -2,12 +2,14 @@
 
 from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
+from fractions import Fraction
 
 from events.financing import Approval, Investment, RoundTerms
 from events.types import SafeTerms
 from marketplace.captable.history import Act, build_history
 from marketplace.domain import instrument as deeds
 from marketplace.domain.instrument import INSTRUMENT
+from marketplace.domain.instrument_stock import find_purchase
 from marketplace.domain.issuer import ISSUER, list_conversions
 from marketplace.domain.issuer_commands import (
     AddStakeholder,
@@ -114,6 +116,24 @@ class Life:
         self.deed(issue)
         signed = {"instrument_id": instrument_id, "holder_id": holder_id, "terms": terms}
         self.act(SignInstrument, **signed, commitment_usd=issue.commitment_usd)
+
+    def buy(self, instrument_id, cause):
+        """Let what is outstanding buy at its agreed price, as an issue of shares or rights, and return the purchase."""
+        purchase = find_purchase(self.instruments[instrument_id], Fraction(1))
+        self.deed(
+            deeds.ConvertInstrument(
+                instrument_id=instrument_id,
+                cause=cause,
+                principal_usd=purchase.run.principal_usd,
+                amount_exact=Fraction(purchase.run.principal_usd),
+                branch="agreed_price",
+                price=purchase.price_usd,
+                class_id=purchase.terms.class_id,
+                shares_exact=purchase.shares_exact,
+                shares=purchase.shares,
+            )
+        )
+        return purchase
 
     def accrue(self, instrument_id, number, amount_usd, statement_id=None):
         self.deed(

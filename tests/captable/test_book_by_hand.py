@@ -2,15 +2,13 @@
 
 from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
-from fractions import Fraction
 
 import pytest
 
 from events.types import NoteTerms, SafeTerms, WarrantTerms
 from marketplace.captable.book import build_book
 from marketplace.captable.positions import Delivery, HeldIssuer, Prices, Source, list_positions
-from marketplace.domain.instrument import ConvertInstrument, RepayNote
-from marketplace.domain.instrument_stock import find_purchase
+from marketplace.domain.instrument import RepayNote
 from marketplace.domain.issuer_commands import (
     CancelWarrant,
     ConvertStock,
@@ -183,19 +181,7 @@ def buy_rights(life):
     )
     life.on(2025, 7, 1).sign(BOUGHT, FUND, terms, 10_000)
     life.on(2025, 7, 1).accrue(BOUGHT, 95, 10_000)
-    purchase = find_purchase(life.instruments[BOUGHT], Fraction(1))
-    convert = ConvertInstrument(
-        instrument_id=BOUGHT,
-        cause=RIGHTS,
-        principal_usd=purchase.run.principal_usd,
-        amount_exact=Fraction(purchase.run.principal_usd),
-        branch="agreed_price",
-        price=purchase.price_usd,
-        class_id="common",
-        shares_exact=purchase.shares_exact,
-        shares=purchase.shares,
-    )
-    life.deed(convert)
+    life.buy(BOUGHT, RIGHTS)
     rights = {"warrant_id": RIGHTS, "holder_id": FUND, "class_id": "common", "shares": 20_000, "cause": BOUGHT}
     rest = {"exercise_price_usd": Decimal("0.30"), "expires_at": terms.expires_at, "settlement": "either"}
     life.act(IssueWarrant, **rights, **rest)

@@ -11,7 +11,6 @@ from marketplace.core.errors import Refusal
 from marketplace.core.rounding import round_places
 from marketplace.domain import instrument as deeds
 from marketplace.domain import issuer_commands as commands
-from marketplace.domain.instrument_stock import find_purchase
 from marketplace.domain.issuer_financing import list_conversions
 from marketplace.domain.issuer_liquidity import list_repayments
 from marketplace.domain.issuer_terms import RoundDraft
@@ -89,21 +88,8 @@ def buy_warrant(life):
     life.sign(key, holder_id, terms, amount, None)
     life.together()
     life.accrue(key, life.count, amount)
-    purchase = find_purchase(life.instruments[key], Fraction(1))
     warrant_id = life.number("wrt")
-    life.deed(
-        deeds.ConvertInstrument(
-            instrument_id=key,
-            cause=warrant_id,
-            principal_usd=purchase.run.principal_usd,
-            amount_exact=Fraction(purchase.run.principal_usd),
-            branch="agreed_price",
-            price=purchase.price_usd,
-            class_id="common",
-            shares_exact=purchase.shares_exact,
-            shares=purchase.shares,
-        )
-    )
+    purchase = life.buy(key, warrant_id)
     track(life, key)
     bought = {"class_id": "common", "shares": purchase.shares, "exercise_price_usd": terms.exercise_price_usd}
     life.act(

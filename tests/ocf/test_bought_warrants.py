@@ -3,13 +3,11 @@
 import json
 from datetime import UTC, datetime
 from decimal import Decimal
-from fractions import Fraction
 
 import pytest
 
 from events.types import WarrantTerms
 from marketplace.domain import instrument as deeds
-from marketplace.domain.instrument_stock import find_purchase
 from marketplace.domain.issuer import list_rows
 from marketplace.domain.issuer_commands import CancelWarrant, ExerciseWarrant, IssueWarrant
 from marketplace.ocf.importing import check_files
@@ -34,20 +32,7 @@ def life():
     found(life)
     life.sign(BOUGHT, FUND, TERMS, "1000")
     life.accrue(BOUGHT, 31, "1000")
-    purchase = find_purchase(life.instruments[BOUGHT], Fraction(1))
-    life.deed(
-        deeds.ConvertInstrument(
-            instrument_id=BOUGHT,
-            cause=RIGHTS,
-            principal_usd=purchase.run.principal_usd,
-            amount_exact=Fraction(purchase.run.principal_usd),
-            branch="agreed_price",
-            price=purchase.price_usd,
-            class_id="common",
-            shares_exact=purchase.shares_exact,
-            shares=purchase.shares,
-        )
-    )
+    life.buy(BOUGHT, RIGHTS)
     rights = {"warrant_id": RIGHTS, "holder_id": FUND, "class_id": "common", "shares": 2_000, "cause": BOUGHT}
     rest = {"exercise_price_usd": Decimal("0.30"), "expires_at": TERMS.expires_at, "settlement": "either"}
     life.act(IssueWarrant, **rights, **rest)

@@ -1,13 +1,10 @@
 """Priced stock for compute in a package: its shares are stock issuances, its agreement is in the sidecar."""
 
 from decimal import Decimal
-from fractions import Fraction
 
 import pytest
 
 from events.types import StockTerms
-from marketplace.domain import instrument as deeds
-from marketplace.domain.instrument_stock import find_purchase
 from marketplace.domain.issuer import list_rows
 from marketplace.domain.issuer_commands import IssueStock
 from marketplace.ocf.importing import check_files
@@ -27,21 +24,8 @@ def life():
     found(life)
     life.sign(STOCK, FUND, TERMS, "1000.01")
     life.accrue(STOCK, 31, "1000.01")
-    purchase = find_purchase(life.instruments[STOCK], Fraction(1))
     security = make_id("sec", 31)
-    life.deed(
-        deeds.ConvertInstrument(
-            instrument_id=STOCK,
-            cause=security,
-            principal_usd=purchase.run.principal_usd,
-            amount_exact=Fraction(purchase.run.principal_usd),
-            branch="agreed_price",
-            price=purchase.price_usd,
-            class_id="common",
-            shares_exact=purchase.shares_exact,
-            shares=purchase.shares,
-        )
-    )
+    purchase = life.buy(STOCK, security)
     shares = {"class_id": "common", "shares": purchase.shares, "price_usd_per_share": Decimal("0.70")}
     life.act(IssueStock, security_id=security, holder_id=FUND, **shares, cause=STOCK)
     return life
