@@ -3,23 +3,22 @@
 The relaxation knows what every order costs every other one, which no greedy priority does. In each step the placements
 that it wants at least half of, those of the largest worth first, are taken as they are; what then no longer fits, or
 would pay over its value, is shut; and the relaxation is solved again from where it was. So large orders find their
-place while small ones still give way. All budgets are counts.
+place while small ones still give way. Before the first step and in between, the relaxation is cut (`covers.py`), so
+that it wants less in halves. All budgets are counts.
 """
 
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Final
 
-import highspy
 import numpy as np
 
 from marketplace.clearing.allocation import Allocation
 from marketplace.clearing.grid import Flags, Floats, Grid
-from marketplace.clearing.program import Integers, RowTable, WayTable, build_program, new_solver, run_solver
+from marketplace.clearing.program import Integers, RowTable, WayTable
 from marketplace.clearing.prospects import Prospects, list_affordable
+from marketplace.clearing.tightening import NONE, Cutting, Relaxation
 
-LOSS_MAX: Final = 0.1
-"""How much of its worth a placement may lose at the shadow prices and still be considered."""
 KEPT_MAX: Final = 33_000
 """Placements that a dive considers at most: those that lose least."""
 SHARE_OF_LEFT: Final = 0.02
@@ -28,51 +27,74 @@ SHARE_OF_ALL: Final = 0.001
 WANTED_LEAST: Final = 0.5
 WANTED_NONE: Final = 1e-6
 STEPS_MAX: Final = 2_000
-PIVOTS_MAX: Final = 30_000
-"""Pivots of one step; a relaxation that takes more is left, and the rest of the orders inserted one by one."""
-
-
-@dataclass(frozen=True, slots=True)
-class Bent:
-    """How a dive ranks placements: by worth times the wanted share to a power. Dives that differ end differently."""
-
-    power: float
-
-
-BENTS: Final = (Bent(2.0), Bent(1.5), Bent(0.5), Bent(1.0))
-COLUMNS_FEW: Final = 3_000
-COLUMNS_MANY: Final = 30_000
-"""Of a book of fewer placements, which is soon decided as a whole, and of one of more, there are only two dives."""
+STEPS_PER_PRUNING: Final = 10
 THREADS: Final = 2
 
 
+@dataclass(frozen=True, slots=True)
+class Depth:
+    """What the dives into a book are like.
+
+    Attributes:
+        loss: How much of its worth a placement may lose at the shadow prices and still be considered.
+        powers: One per dive, which ranks placements by worth times the wanted share to a power; dives that differ end
+            differently.
+    """
+
+    loss: float
+    powers: tuple[float, ...]
+    cutting: Cutting
+
+
+COLUMNS_FEW: Final = 3_000
+COLUMNS_MANY: Final = 30_000
+COLUMNS_HUGE: Final = 100_000
+DEPTH_OF_FEW: Final = Depth(0.1, (2.0, 1.5), Cutting(20, 1e-4, 4))
+DEPTH: Final = Depth(0.05, (2.0, 1.5), Cutting(20, 5e-5, 1))
+DEPTH_OF_MANY: Final = Depth(0.02, (2.0, 1.5), Cutting(20, 3e-4, 10))
+DEPTH_OF_HUGE: Final = Depth(0.1, (2.0, 1.5), NONE)
+"""A relaxation of so many placements takes minutes after each round of cuts."""
+
+
 def dive_from_relaxation(grid: Grid, prospects: Prospects, tables: tuple[WayTable, RowTable]) -> list[Allocation]:
-    """Return what several dives find, two side by side, each filled up with the orders that still find a place."""
-    kept = _choose_kept(prospects)
+    """Return what several dives find, two side by side, each filled up with the orders that still find a place.
+
+    What placements lose is known better by then, and noted in the prospects.
+    """
+    depth = _choose_depth(len(prospects.order))
+    kept = _choose_kept(prospects, depth.loss)
     if not len(kept):
         return [Allocation(grid)]
-    bents = BENTS if COLUMNS_FEW < len(prospects.order) <= COLUMNS_MANY else BENTS[:2]
+    root = Relaxation(grid, tables, prospects.columns.take(kept))
+    if not root.tighten(depth.cutting):
+        return [Allocation(grid)]
+    prospects.sharpen(kept, root.read_losses())
     with ThreadPoolExecutor(THREADS) as threads:
-        return list(threads.map(lambda bent: _Dive(grid, prospects, tables, (kept, bent)).run(), bents))
+        dives = [_Dive(grid, prospects, root.branch(), (kept, power, depth.cutting.every)) for power in depth.powers]
+        return list(threads.map(_Dive.run, dives))
 
 
-def _choose_kept(prospects: Prospects) -> Integers:
+def _choose_depth(columns: int) -> Depth:
+    if columns <= COLUMNS_FEW:
+        return DEPTH_OF_FEW
+    if columns > COLUMNS_HUGE:
+        return DEPTH_OF_HUGE
+    return DEPTH if columns <= COLUMNS_MANY else DEPTH_OF_MANY
+
+
+def _choose_kept(prospects: Prospects, loss: float) -> Integers:
     """Return the placements that lose little of their worth."""
-    kept = np.flatnonzero(prospects.loss <= LOSS_MAX * prospects.worth)
+    kept = np.flatnonzero(prospects.loss <= loss * prospects.worth)
     share = prospects.loss[kept] / np.maximum(prospects.worth[kept], 1.0)
     return np.sort(kept[np.argsort(share, kind="stable")[:KEPT_MAX]])
 
 
 class _Dive:
     def __init__(
-        self,
-        grid: Grid,
-        prospects: Prospects,
-        tables: tuple[WayTable, RowTable],
-        choice: tuple[Integers, Bent],
+        self, grid: Grid, prospects: Prospects, relaxation: Relaxation, choice: tuple[Integers, float, int]
     ) -> None:
-        kept, self.bent = choice
-        self.grid, self.prospects = grid, prospects
+        kept, self.power, self.every = choice
+        self.grid, self.prospects, self.relaxation = grid, prospects, relaxation
         self.allocation = Allocation(grid)
         self.order, self.worth = prospects.order[kept], prospects.worth[kept]
         self.columns = prospects.columns.take(kept)
@@ -80,10 +102,6 @@ class _Dive:
         self.kinds = self._list_kinds(kept)
         self.runs = (self.columns.start, prospects.end[kept])
         self.value = prospects.value[kept]
-        ways, table = tables
-        program = build_program(grid, ways, table, self.columns, np.zeros(table.rows), whole=False)
-        self.solver = new_solver(1)
-        self.solver.passModel(program.model)
 
     def _list_kinds(self, kept: Integers) -> dict[int, list[tuple[int, int, Integers]]]:
         """Return per pool its pairs of layer and nodes, each with the placements of that kind."""
@@ -100,34 +118,26 @@ class _Dive:
     def run(self) -> Allocation:
         """Dive to the end and insert what is still out."""
         total = 0.0
-        wanted = self._solve()
-        self.solver.setOptionValue("presolve", "off")
-        self.solver.setOptionValue("simplex_iteration_limit", PIVOTS_MAX)
-        for _ in range(STEPS_MAX):
-            if wanted is None:
+        for step in range(STEPS_MAX):
+            if not self._solve(step):
                 break
+            wanted = self.relaxation.read()
             ready = np.flatnonzero((wanted > WANTED_NONE) & self.open & self._may_come(self.order))
             if not len(ready):
                 break
             left = float((wanted * self.worth)[ready].sum())
             total = total or left
             self._decide(ready, wanted, max(SHARE_OF_LEFT * left, SHARE_OF_ALL * total))
-            wanted = self._solve()
         self._fill()
         return self.allocation
 
-    def _solve(self) -> Floats | None:
-        """Return what the relaxation wants of each placement, None where it cannot be solved.
-
-        From where it was, the solver now and then ends without an answer; then it begins anew, once.
-        """
-        run_solver(self.solver)
-        if self.solver.getModelStatus() == highspy.HighsModelStatus.kUnknown:
-            self.solver.clearSolver()
-            run_solver(self.solver)
-        if self.solver.getModelStatus() != highspy.HighsModelStatus.kOptimal:
-            return None
-        return np.array(self.solver.getSolution().col_value)[: len(self.order)]
+    def _solve(self, step: int) -> bool:
+        """Solve the relaxation as it is now, in some steps with the cuts that it breaks; tell whether it could be."""
+        solved = self.relaxation.solve()
+        if solved and step and self.every and step % self.every == 0:
+            prune = step % STEPS_PER_PRUNING == 0
+            return self.relaxation.solve() if self.relaxation.cut(prune=prune) else True
+        return solved
 
     def _may_come(self, orders: Integers) -> Flags:
         """Tell of which orders the parent, where they have one, is in."""
@@ -139,7 +149,7 @@ class _Dive:
 
     def _decide(self, ready: Integers, wanted: Floats, goal: float) -> None:
         """Take the weightiest placements until their worth comes to a goal, and shut what is then out of question."""
-        ranked = ready[np.argsort(-(wanted[ready] ** self.bent.power) * self.worth[ready], kind="stable")]
+        ranked = ready[np.argsort(-(wanted[ready] ** self.power) * self.worth[ready], kind="stable")]
         chosen = ranked[wanted[ranked] >= WANTED_LEAST] if wanted[ready].max() >= WANTED_LEAST else ranked[:1]
         taken: list[int] = []
         shut: list[int] = []
@@ -155,8 +165,8 @@ class _Dive:
         pools = {self.grid.ways[int(self.columns.way[at])].pool: None for at in taken}
         shut.extend(at for pool in pools for at in self._list_shut(pool))
         self.open[shut] = False
-        self._hold(taken, 1.0)
-        self._hold(shut, 0.0)
+        self.relaxation.hold(taken, 1.0)
+        self.relaxation.hold(shut, 0.0)
 
     def _take(self, at: int) -> bool:
         allocation, bid = self.allocation, self.grid.ways[int(self.columns.way[at])]
@@ -183,11 +193,6 @@ class _Dive:
         loads = self.allocation.loads[pool]
         runs = start[mine], end[mine]
         return mine[list_affordable(self.grid.yards[pool], loads, size, runs, self.value[mine])]
-
-    def _hold(self, columns: list[int], at: float) -> None:
-        if columns:
-            bounds = np.full(len(columns), at)
-            self.solver.changeColsBounds(len(columns), np.array(columns, dtype=np.int32), bounds, bounds)
 
     def _fill(self) -> None:
         allocation, best = self.allocation, self.prospects.best

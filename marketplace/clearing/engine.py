@@ -20,7 +20,7 @@ from marketplace.clearing.second import Seconds
 from marketplace.clearing.solving import Solved, solve
 from marketplace.clearing.winning import PriceToWin, can_be_exact, price_to_win
 
-ENGINE_VERSION = "clearing-11"
+ENGINE_VERSION = "clearing-12"
 
 
 def clear(book: Book, *, seed: int, iterations: int | None = None) -> Clearing:

@@ -16,9 +16,16 @@ from marketplace.clearing.program import Program, new_solver, run_solver
 
 SHORT_RELATIVE = 1e-9
 WHOLE_LEAST = 0.5
-WITHOUT = ("mip_allow_restart", "mip_detect_symmetry", "mip_heuristic_run_root_reduced_cost")
+WITHOUT = (
+    "mip_allow_restart",
+    "mip_detect_symmetry",
+    "mip_heuristic_run_feasibility_jump",
+    "mip_heuristic_run_rens",
+    "mip_heuristic_run_root_reduced_cost",
+    "mip_allow_cut_separation_at_nodes",
+)
 """What the solver does without: on the programs of a search each takes longer than what it finds is worth."""
-DIVES = ("mip_heuristic_run_rens", "mip_heuristic_run_rins")
+DIVES = ("mip_heuristic_run_rins",)
 ASKED = highspy.cb.HighsCallbackType.kCallbackMipInterrupt
 
 

@@ -36,6 +36,15 @@ class Prospects:
         self.shades = [shade_of(grid, shadow, order) for order in range(len(grid.wishes))]
         self._index = {placing: at for at, placing in enumerate(zip(way.tolist(), columns.start.tolist(), strict=True))}
 
+    def sharpen(self, kept: Integers, loss: Floats) -> None:
+        """Note what some placements lose at prices that know more; others lose what they did.
+
+        Args:
+            kept: The placements.
+            loss: What each loses, micro-dollars.
+        """
+        self.loss[kept] = loss
+
     def find(self, placing: tuple[int, int]) -> int | None:
         """Return the number of a placement, None where it was never worth considering."""
         return self._index.get(placing)

@@ -27,10 +27,10 @@ from marketplace.clearing.program import RowTable, WayTable
 from marketplace.clearing.prospects import Prospects
 from marketplace.clearing.ruin import Ruin
 
-RUINS_PER_ROUND = 100
+RUINS_PER_ROUND = 30
 RUINS_FIRST_PER_ORDER = 2
 SETTLE_ROUNDS = 24
-PATIENCE_ROUNDS = 16
+PATIENCE_ROUNDS = 10
 PATIENCE_ROUNDS_SMALL = 1
 PATIENCE_ROUNDS_SHORT = 4
 SHORT_OF_BOUND = 0.03

@@ -13,6 +13,7 @@ from marketplace.clearing.money import MICRO
 from marketplace.clearing.program import RowTable, WayTable, list_columns
 from marketplace.clearing.prospects import Prospects
 from marketplace.clearing.search import greedy
+from marketplace.clearing.tightening import Relaxation
 from marketplace.clearing.verifier import find_violations
 from tests.clearing.books import market_book
 from tests.clearing.ruled_books import random_ruled_book
@@ -95,19 +96,19 @@ class Stumbling:
 def test_a_dive_goes_on_where_the_solver_stumbles():
     grid, prospects, tables, bound = prepare(market_book(4))
     kept = np.flatnonzero(prospects.loss <= prospects.worth / 10)
-    dive = diving._Dive(grid, prospects, tables, (kept, diving.BENTS[0]))
-    dive.solver = Stumbling(dive.solver, 3)
-    found = dive.run()
-    assert dive.solver.cleared == 1
-    assert dive.solver.left < -10
+    relaxation = Relaxation(grid, tables, prospects.columns.take(kept))
+    relaxation.solver = Stumbling(relaxation.solver, 3)
+    found = diving._Dive(grid, prospects, relaxation, (kept, 2.0, 1)).run()
+    assert relaxation.solver.cleared == 1
+    assert relaxation.solver.left < -10
     assert greedy(grid, prospects).total < found.total <= bound
 
 
 def test_a_dive_considers_only_so_many_placements_those_that_lose_least(monkeypatch):
     _, prospects, _, _ = prepare(market_book(4))
-    many = diving._choose_kept(prospects)
+    many = diving._choose_kept(prospects, 0.1)
     monkeypatch.setattr(diving, "KEPT_MAX", 500)
-    few = diving._choose_kept(prospects)
+    few = diving._choose_kept(prospects, 0.1)
     assert len(few) == 500 < len(many)
     share = prospects.loss / prospects.worth
     assert share[few].max() <= share[np.setdiff1d(many, few)].min()

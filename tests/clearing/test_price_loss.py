@@ -39,7 +39,7 @@ def losses(tmp_path_factory):
 @pytest.fixture(scope="module")
 def wider(tmp_path_factory):
     """Return a market that is too large to be solved exactly and small enough for a program about all of it."""
-    return parse_instance_dir(write_synthetic(tmp_path_factory.mktemp("wider") / "8", 8, 200, 10))
+    return parse_instance_dir(write_synthetic(tmp_path_factory.mktemp("wider") / "10", 10, 200, 10))
 
 
 def _compare(book):

@@ -1,0 +1,222 @@
+"""Cuts that bring the relaxation nearer to whole placements: what orders cannot share of a pool in one period.
+
+Take a pool and a period, the first few of its lots by rising ask, and orders that run there and together need more
+nodes than those lots have, by some excess. Whoever of them stays must be carried by dearer lots for the part that is
+over, and to stay out altogether is a whole order's decision. That is a continuous cover inequality: each order of the
+cover that is out frees at most the excess, and dearer lots carry the rest. Rounding its coefficients by the size of an
+order of the cover brings in all other orders of that pool and period (mixed-integer rounding). With all lots taken
+there is nothing dearer, and what is left is a lifted cover inequality of the pool's capacity.
+
+Sources: H. Marchand and L. Wolsey, "The 0-1 knapsack problem with a single continuous variable" (1999), and
+"Aggregation and mixed integer rounding to solve MIPs" (2001).
+"""
+
+from dataclasses import dataclass
+from typing import Final
+
+import numpy as np
+
+from marketplace.clearing.grid import Flags, Floats, Grid
+from marketplace.clearing.program import Integers, Program, RowTable, WayTable
+
+VIOLATION_LEAST: Final = 0.01
+"""By how much of an order the relaxation must break a cut for it to be added."""
+ROUND: Final = 1e-9
+PART_LEAST: Final = 1e-6
+
+
+@dataclass(frozen=True, slots=True)
+class Cuts:
+    """Rows `sum of value x column <= upper`, one after another: row r has the entries from begin[r] to begin[r + 1]."""
+
+    begin: Integers
+    index: Integers
+    value: Floats
+    upper: Floats
+
+
+@dataclass(frozen=True, slots=True)
+class _Cover:
+    """One cut before it is written: where, which lots it counts as there, its members, and everybody's coefficient."""
+
+    depth: float
+    row: int
+    step: int
+    excess: float
+    items: Integers
+    inside: Flags
+    factor: Floats
+
+
+@dataclass(frozen=True, slots=True)
+class _Part:
+    """Rows of which the relaxation takes something in part, with their items: of a row those first it takes most of."""
+
+    rows: Integers
+    items: Integers
+    row: Integers
+    begins: Integers
+    size: Floats
+    taken: Floats
+
+
+class Covers:
+    """Finds cuts for one program of placements.
+
+    What runs in a pool and period is listed as items: the placements of one order, of one size, that cover the period.
+    At most one of them is taken, so an item is a variable between 0 and 1 whatever its placements.
+    """
+
+    def __init__(self, grid: Grid, tables: tuple[WayTable, RowTable], program: Program) -> None:
+        ways, table = tables
+        way, start = program.columns.way, program.columns.start
+        periods = self.periods = grid.periods
+        duration = ways.duration[way]
+        entries = int(duration.sum())
+        offset = np.arange(entries) - np.repeat(np.cumsum(duration) - duration, duration)
+        place = np.repeat(ways.pool[way] * periods + start, duration) + offset
+        order, size = np.repeat(ways.order[way], duration), np.repeat(ways.nodes[way], duration)
+        ranked = np.lexsort((size, order, place))
+        place, order, size = place[ranked], order[ranked], size[ranked]
+        first = np.ones(entries, dtype=np.bool_)
+        first[1:] = (np.diff(place) != 0) | (np.diff(order) != 0) | (np.diff(size) != 0)
+        self.column = np.repeat(np.arange(len(way)), duration)[ranked]
+        self.item = np.cumsum(first) - 1
+        self.begins = np.append(np.flatnonzero(first), entries)
+        self.order, self.size = order[first], size[first].astype(np.float64)
+        places, self.row = np.unique(place[first], return_inverse=True)
+        self.rows, self.pool = len(places), places // periods
+        self.items_from = np.searchsorted(self.row, np.arange(self.rows + 1))
+        self.wanted = np.bincount(self.row, self.size, self.rows)
+        self.sizes = np.unique(self.size)[::-1].tolist()
+        self._list_lots(grid, table, program, places)
+
+    def _list_lots(self, grid: Grid, table: RowTable, program: Program, places: Integers) -> None:
+        """Note what each lot offers in each row, and which columns draw on it."""
+        steps = max(len(yard.ask) for yard in grid.yards)
+        self.offered = np.zeros((self.rows, steps))
+        for row, place in enumerate(places.tolist()):
+            yard = grid.yards[place // self.periods]
+            self.offered[row, : len(yard.ask)] = yard.offered[:, place % self.periods]
+        self.within = np.cumsum(self.offered, axis=1)
+        self.least = np.where(self.offered > 0, self.within, np.inf).min(axis=1)
+        pools = np.repeat(np.arange(len(grid.yards)), [len(yard.layers) for yard in grid.yards])
+        cells = program.cells
+        pool, period = pools[table.row[cells] // self.periods], table.row[cells] % self.periods
+        self.cell_row = np.searchsorted(places, pool * self.periods + period)
+        self.cell_step = table.spot[cells] // self.periods - table.spots[pool]
+        self.cell_column = len(program.columns.way) + np.arange(len(cells))
+        self.cells_ranked = np.argsort(self.cell_row, kind="stable")
+        self.cells_from = np.searchsorted(self.cell_row[self.cells_ranked], np.arange(self.rows + 1))
+
+    def find(self, values: Floats) -> Cuts | None:
+        """Return cuts that an answer of the relaxation breaks, None where there are none.
+
+        Args:
+            values: What the relaxation takes of each column.
+        """
+        taken = np.bincount(self.item, values[self.column], len(self.row)).astype(np.float64)
+        halves = np.bincount(self.row, (taken > PART_LEAST) & (taken < 1 - PART_LEAST), self.rows)
+        rows = np.flatnonzero((halves > 0) & (self.wanted > self.least))
+        if not len(rows):
+            return None
+        renumber = np.full(self.rows, -1)
+        renumber[rows] = np.arange(len(rows))
+        items = np.flatnonzero(renumber[self.row] >= 0)
+        items = items[np.lexsort((-self.size[items], -taken[items], self.row[items]))]
+        row = renumber[self.row[items]]
+        begins = np.searchsorted(row, np.arange(len(rows) + 1))
+        part = _Part(rows, items, row, begins, self.size[items], taken[items])
+        drawn = np.zeros((len(rows), self.offered.shape[1] + 1))
+        cells = np.flatnonzero(renumber[self.cell_row] >= 0)
+        np.add.at(drawn, (renumber[self.cell_row[cells]], self.cell_step[cells]), values[self.cell_column[cells]])
+        dearer = np.cumsum(drawn[:, ::-1], axis=1)[:, ::-1]
+        found: list[_Cover] = []
+        for step in range(self.offered.shape[1]):
+            found.extend(self._find_at(step, part, dearer[:, step + 1]))
+        chosen = self._choose(found)
+        return self._write(chosen) if chosen else None
+
+    def _find_at(self, step: int, part: "_Part", rest: Floats) -> list[_Cover]:
+        """Find covers of what the lots up to a step have, in some rows at once."""
+        rows, row, size, taken = len(part.rows), part.row, part.size, part.taken
+        within = self.within[part.rows, step]
+        open_ = (self.wanted[part.rows] > within) & (self.offered[part.rows, step] > 0)
+        inside, excess = _cover(open_, within, part)
+        found: list[_Cover] = []
+        for whole in self.sizes:
+            live = open_ & (excess > 0) & (excess < whole)
+            live &= np.bincount(row, inside & (size == whole), rows) > 0
+            if not live.any():
+                continue
+            share = np.where(live, excess / whole, 1.0)[row]
+            parts = np.where(inside, -size, size) / whole
+            full = np.floor(parts + ROUND)
+            factor = full + np.maximum(0.0, np.maximum(parts - full, 0.0) - 1 + share) / share
+            used = np.bincount(row, np.where(inside, factor * (1 - taken), factor * taken), rows)
+            broken = used + 1 - rest / np.where(live, excess, 1.0)
+            norm = np.sqrt(np.bincount(row, factor * factor, rows))
+            for at in np.flatnonzero(live & (broken > VIOLATION_LEAST)).tolist():
+                span = slice(part.begins[at], part.begins[at + 1])
+                found.append(
+                    _Cover(
+                        float(broken[at] / norm[at]),
+                        int(part.rows[at]),
+                        step,
+                        float(excess[at]),
+                        part.items[span],
+                        inside[span].copy(),
+                        factor[span],
+                    )
+                )
+        return found
+
+    def _choose(self, found: list[_Cover]) -> list[_Cover]:
+        """Return the deepest cuts, one of those that differ only by the period."""
+        chosen: list[_Cover] = []
+        known = set()
+        for cover in sorted(found, key=lambda cover: -cover.depth):
+            orders = tuple(sorted(self.order[cover.items[cover.inside]].tolist()))
+            key = (int(self.pool[cover.row]), cover.step, cover.excess, orders)
+            if key not in known:
+                known.add(key)
+                chosen.append(cover)
+        return chosen
+
+    def _write(self, covers: list[_Cover]) -> Cuts:
+        """Write cuts as rows: what the cover's members add when they are out is turned to what they take when in."""
+        index: list[Integers] = []
+        value: list[Floats] = []
+        lengths, upper = [0], []
+        for cover in covers:
+            factor = np.where(cover.inside, -cover.factor, cover.factor)
+            items, factor = cover.items[factor != 0], factor[factor != 0]
+            counts = self.begins[items + 1] - self.begins[items]
+            entries = np.arange(int(counts.sum())) + np.repeat(self.begins[items] - np.cumsum(counts) + counts, counts)
+            cells = self.cells_ranked[self.cells_from[cover.row] : self.cells_from[cover.row + 1]]
+            cells = cells[self.cell_step[cells] > cover.step]
+            index += [self.column[entries], self.cell_column[cells]]
+            value += [np.repeat(factor, counts), np.full(len(cells), -1 / cover.excess)]
+            lengths.append(len(entries) + len(cells))
+            upper.append(-1.0 - float(cover.factor[cover.inside].sum()))
+        return Cuts(np.cumsum(lengths), np.concatenate(index), np.concatenate(value), np.array(upper))
+
+
+def _cover(open_: Flags, within: Floats, part: _Part) -> tuple[Flags, Floats]:
+    """Take each row's first items until they need too much, and drop those that are not needed for that.
+
+    Returns:
+        Which items are in their row's cover, and by how many nodes each row's cover is too large.
+    """
+    row, size, begins = part.row, part.size, part.begins[:-1]
+    sums = np.cumsum(size)
+    sums -= np.concatenate([[0.0], sums])[begins][row]
+    inside = open_[row] & (sums - size <= within[row])
+    excess = np.bincount(row, size * inside, len(within)) - within
+    count = np.bincount(row, inside, len(within)).astype(np.int64)
+    for back in range(2, int(count.max(initial=0)) + 1):
+        at = (begins + count - back)[open_ & (count >= back)]
+        drop = at[size[at] < excess[row[at]]]
+        inside[drop] = False
+        excess[row[drop]] -= size[drop]
+    return inside, excess
