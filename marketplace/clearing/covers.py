@@ -21,6 +21,8 @@ from marketplace.clearing.program import Integers, Program, RowTable, WayTable
 
 VIOLATION_LEAST: Final = 0.01
 """By how much of an order the relaxation must break a cut for it to be added."""
+SIZES_MAX: Final = 12
+"""By how many sizes of orders cuts are rounded at most, the most frequent ones."""
 ROUND: Final = 1e-9
 PART_LEAST: Final = 1e-6
 
@@ -65,6 +67,9 @@ class Covers:
 
     What runs in a pool and period is listed as items: the placements of one order, of one size, that cover the period.
     At most one of them is taken, so an item is a variable between 0 and 1 whatever its placements.
+
+    Attributes:
+        entries: Placements times the periods that they run, which is what looking for cuts costs.
     """
 
     def __init__(self, grid: Grid, tables: tuple[WayTable, RowTable], program: Program) -> None:
@@ -72,7 +77,7 @@ class Covers:
         way, start = program.columns.way, program.columns.start
         periods = self.periods = grid.periods
         duration = ways.duration[way]
-        entries = int(duration.sum())
+        entries = self.entries = int(duration.sum())
         offset = np.arange(entries) - np.repeat(np.cumsum(duration) - duration, duration)
         place = np.repeat(ways.pool[way] * periods + start, duration) + offset
         order, size = np.repeat(ways.order[way], duration), np.repeat(ways.nodes[way], duration)
@@ -88,7 +93,8 @@ class Covers:
         self.rows, self.pool = len(places), places // periods
         self.items_from = np.searchsorted(self.row, np.arange(self.rows + 1))
         self.wanted = np.bincount(self.row, self.size, self.rows)
-        self.sizes = np.unique(self.size)[::-1].tolist()
+        sizes, counts = np.unique(self.size, return_counts=True)
+        self.sizes = sorted(sizes[np.argsort(-counts, kind="stable")[:SIZES_MAX]].tolist(), reverse=True)
         self._list_lots(grid, table, program, places)
 
     def _list_lots(self, grid: Grid, table: RowTable, program: Program, places: Integers) -> None:

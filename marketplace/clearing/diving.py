@@ -28,6 +28,8 @@ WANTED_LEAST: Final = 0.5
 WANTED_NONE: Final = 1e-6
 STEPS_MAX: Final = 2_000
 STEPS_PER_PRUNING: Final = 10
+ENTRIES_PER_STEP: Final = 200_000
+"""Placements times periods for which cuts are looked for in each step; of twice as many in each second one."""
 THREADS: Final = 2
 
 
@@ -69,8 +71,9 @@ def dive_from_relaxation(grid: Grid, prospects: Prospects, tables: tuple[WayTabl
     if not root.tighten(depth.cutting):
         return [Allocation(grid)]
     prospects.sharpen(kept, root.read_losses())
+    every = depth.cutting.every and max(depth.cutting.every, root.covers.entries // ENTRIES_PER_STEP)
     with ThreadPoolExecutor(THREADS) as threads:
-        dives = [_Dive(grid, prospects, root.branch(), (kept, power, depth.cutting.every)) for power in depth.powers]
+        dives = [_Dive(grid, prospects, root.branch(), (kept, power, every)) for power in depth.powers]
         return list(threads.map(_Dive.run, dives))
 
 

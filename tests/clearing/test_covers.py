@@ -7,7 +7,7 @@ import highspy
 import numpy as np
 import pytest
 
-from marketplace.clearing.covers import Covers
+from marketplace.clearing.covers import SIZES_MAX, Covers
 from marketplace.clearing.grid import compile_book
 from marketplace.clearing.program import RowTable, WayTable, build_program, list_columns, new_solver
 from marketplace.clearing.tightening import Cutting, Relaxation
@@ -142,3 +142,13 @@ def test_nothing_is_cut_where_everything_fits():
     program = build_program(grid, *tables, columns, np.zeros(tables[1].rows), whole=False)
     values = np.ones(len(program.model.col_cost_)) / 2
     assert Covers(grid, tables, program).find(values) is None
+
+
+def test_orders_of_very_many_sizes_are_cut_too():
+    pick = random.Random(10)
+    orders = [
+        order(f"o{at}", at + 1, pick.randint(1, 3), (0, 3), value=f"{pick.uniform(2, 5):.2f}") for at in range(30)
+    ]
+    made = book(*orders, lots=(("a", 60, 0, 6, "1"), ("b", 47, 0, 6, "2")), periods=6)
+    assert len({each.nodes for each in orders}) > SIZES_MAX
+    assert check_whole(made, pick) > 5
