@@ -151,8 +151,7 @@ def _find_duration(allocation: Allocation, order: int) -> int:
     rooms = {way: _open(allocation, way) for way in wish.ways}
     for duration in tried:
         for way in wish.ways:
-            starts = rooms[way].list_starts(duration)
-            inside = starts[(starts >= wish.first) & (starts <= _latest(grid, order, duration))]
+            inside = rooms[way].list_starts(duration, wish.first, _latest(grid, order, duration))
             if len(inside) and next(_lawful(_shorten(allocation, order, duration), way, inside), None) is not None:
                 return duration
     return 0
@@ -174,16 +173,19 @@ class _Room:
     """What a way of an order would meet in each period of its pool beside all that runs there."""
 
     def __init__(self, extra: Floats, top: Floats, short: Floats, terms: tuple[float, int]) -> None:
-        self.extra, self.top, self.short = extra, top, short
+        self.sums = np.zeros((3, len(extra) + 1))
+        np.cumsum(np.stack([extra, top, short]), axis=1, out=self.sums[:, 1:])
         self.value, self.nodes = terms
 
-    def list_starts(self, duration: int) -> NDArray[np.int64]:
-        """Return every start at which a run fits, is worth more than it costs, and has a price."""
-        if duration > len(self.extra):
+    def list_starts(self, duration: int, first: int = 0, last: int | None = None) -> NDArray[np.int64]:
+        """Return every start between two at which a run fits, is worth more than it costs, and has a price."""
+        end = self.sums.shape[1] - duration if last is None else min(last + 1, self.sums.shape[1] - duration)
+        if end <= first:
             return np.zeros(0, dtype=np.int64)
-        gain = self.value * self.nodes * duration - window_sums(self.extra, duration)
-        good = (gain > 0) & (window_sums(self.short, duration) == 0)
-        return np.flatnonzero(good & (window_sums(self.top, duration) <= self.value * duration))
+        extra, top, short = self.sums[:, first + duration : end + duration] - self.sums[:, first:end]
+        worth = self.value * duration
+        good = (worth * self.nodes - extra > 0) & (short == 0) & (top <= worth)
+        return np.flatnonzero(good) + first
 
 
 def _open(allocation: Allocation, way: int) -> _Room:
@@ -197,8 +199,7 @@ def _open(allocation: Allocation, way: int) -> _Room:
 
 def _has_start(allocation: Allocation, order: int, way: int) -> bool:
     wish = allocation.grid.wishes[order]
-    starts = _open(allocation, way).list_starts(wish.duration)
-    inside = starts[(starts >= wish.first) & (starts <= wish.last)]
+    inside = _open(allocation, way).list_starts(wish.duration, wish.first, wish.last)
     return next(_lawful(allocation, way, inside), None) is not None
 
 
