@@ -16,8 +16,8 @@ from typing import Final
 
 import numpy as np
 
-from marketplace.clearing.grid import Flags, Floats, Grid
-from marketplace.clearing.program import Integers, Program, RowTable, WayTable
+from marketplace.clearing.grid import Flags, Floats, Grid, Integers, list_runs
+from marketplace.clearing.program import Program, RowTable, WayTable
 
 VIOLATION_LEAST: Final = 0.01
 """By how much of an order the relaxation must break a cut for it to be added."""
@@ -78,8 +78,7 @@ class Covers:
         periods = self.periods = grid.periods
         duration = ways.duration[way]
         entries = self.entries = int(duration.sum())
-        offset = np.arange(entries) - np.repeat(np.cumsum(duration) - duration, duration)
-        place = np.repeat(ways.pool[way] * periods + start, duration) + offset
+        place = list_runs(ways.pool[way] * periods + start, duration)
         order, size = np.repeat(ways.order[way], duration), np.repeat(ways.nodes[way], duration)
         ranked = np.lexsort((size, order, place))
         place, order, size = place[ranked], order[ranked], size[ranked]
@@ -198,7 +197,7 @@ class Covers:
             factor = np.where(cover.inside, -cover.factor, cover.factor)
             items, factor = cover.items[factor != 0], factor[factor != 0]
             counts = self.begins[items + 1] - self.begins[items]
-            entries = np.arange(int(counts.sum())) + np.repeat(self.begins[items] - np.cumsum(counts) + counts, counts)
+            entries = list_runs(self.begins[items], counts)
             cells = self.cells_ranked[self.cells_from[cover.row] : self.cells_from[cover.row + 1]]
             cells = cells[self.cell_step[cells] > cover.step]
             index += [self.column[entries], self.cell_column[cells]]

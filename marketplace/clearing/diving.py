@@ -14,13 +14,11 @@ from typing import Final
 import numpy as np
 
 from marketplace.clearing.allocation import Allocation
-from marketplace.clearing.grid import Flags, Floats, Grid
-from marketplace.clearing.program import Integers, RowTable, WayTable
+from marketplace.clearing.grid import Flags, Floats, Grid, Integers
+from marketplace.clearing.program import RowTable, WayTable
 from marketplace.clearing.prospects import Prospects, list_affordable
 from marketplace.clearing.tightening import NONE, Cutting, Relaxation
 
-KEPT_MAX: Final = 33_000
-"""Placements that a dive considers at most: those that lose least."""
 SHARE_OF_LEFT: Final = 0.02
 SHARE_OF_ALL: Final = 0.001
 """How much of the worth that is open, and at least how much of all, a step decides."""
@@ -39,11 +37,13 @@ class Depth:
 
     Attributes:
         loss: How much of its worth a placement may lose at the shadow prices and still be considered.
+        kept: How many placements are considered at most, those that lose least.
         powers: One per dive, which ranks placements by worth times the wanted share to a power; dives that differ end
             differently.
     """
 
     loss: float
+    kept: int
     powers: tuple[float, ...]
     cutting: Cutting
 
@@ -51,10 +51,10 @@ class Depth:
 COLUMNS_FEW: Final = 3_000
 COLUMNS_MANY: Final = 30_000
 COLUMNS_HUGE: Final = 100_000
-DEPTH_OF_FEW: Final = Depth(0.1, (2.0, 1.5), Cutting(20, 1e-4, 4))
-DEPTH: Final = Depth(0.05, (2.0, 1.5), Cutting(20, 5e-5, 1))
-DEPTH_OF_MANY: Final = Depth(0.02, (2.0, 1.5), Cutting(20, 3e-4, 10))
-DEPTH_OF_HUGE: Final = Depth(0.1, (2.0, 1.5), NONE)
+DEPTH_OF_FEW: Final = Depth(0.1, 33_000, (2.0, 1.5), Cutting(20, 1e-4, 4))
+DEPTH: Final = Depth(0.05, 33_000, (2.0, 1.5), Cutting(20, 5e-5, 1))
+DEPTH_OF_MANY: Final = Depth(0.02, 17_000, (2.0, 1.5), Cutting(20, 3e-4, 10))
+DEPTH_OF_HUGE: Final = Depth(0.1, 33_000, (2.0, 1.5), NONE)
 """A relaxation of so many placements takes minutes after each round of cuts."""
 
 
@@ -64,7 +64,7 @@ def dive_from_relaxation(grid: Grid, prospects: Prospects, tables: tuple[WayTabl
     What placements lose is known better by then, and noted in the prospects.
     """
     depth = _choose_depth(len(prospects.order))
-    kept = _choose_kept(prospects, depth.loss)
+    kept = _choose_kept(prospects, depth)
     if not len(kept):
         return [Allocation(grid)]
     root = Relaxation(grid, tables, prospects.columns.take(kept))
@@ -85,11 +85,11 @@ def _choose_depth(columns: int) -> Depth:
     return DEPTH if columns <= COLUMNS_MANY else DEPTH_OF_MANY
 
 
-def _choose_kept(prospects: Prospects, loss: float) -> Integers:
+def _choose_kept(prospects: Prospects, depth: Depth) -> Integers:
     """Return the placements that lose little of their worth."""
-    kept = np.flatnonzero(prospects.loss <= loss * prospects.worth)
+    kept = np.flatnonzero(prospects.loss <= depth.loss * prospects.worth)
     share = prospects.loss[kept] / np.maximum(prospects.worth[kept], 1.0)
-    return np.sort(kept[np.argsort(share, kind="stable")[:KEPT_MAX]])
+    return np.sort(kept[np.argsort(share, kind="stable")[: depth.kept]])
 
 
 class _Dive:

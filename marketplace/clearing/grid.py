@@ -17,6 +17,7 @@ from marketplace.clearing.money import micro
 from marketplace.clearing.rules import Rules, compile_rules
 
 Floats = NDArray[np.float64]
+Integers = NDArray[np.int64]
 Flags = NDArray[np.bool_]
 
 
@@ -146,3 +147,10 @@ def window_sums(values: Floats, length: int) -> Floats:
     sums = np.zeros((*values.shape[:-1], values.shape[-1] + 1))
     np.cumsum(values, axis=-1, out=sums[..., 1:])
     return sums[..., length:] - sums[..., :-length]
+
+
+def list_runs(first: Integers, length: Integers) -> Integers:
+    """List the whole numbers of several runs, one run after another: of each, `length` from `first` on."""
+    offset = np.arange(int(length.sum())) - np.repeat(np.cumsum(length) - length, length)
+    runs: Integers = np.repeat(first, length) + offset
+    return runs

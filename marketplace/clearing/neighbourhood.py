@@ -17,10 +17,10 @@ import numpy as np
 from marketplace.clearing.allocation import Allocation, Placing
 from marketplace.clearing.bound import Shadow
 from marketplace.clearing.carrying import stack
-from marketplace.clearing.grid import Flags, Floats, Grid
+from marketplace.clearing.grid import Flags, Floats, Grid, Integers
 from marketplace.clearing.integer import Answer, Work, solve_program
 from marketplace.clearing.money import MICRO
-from marketplace.clearing.program import Integers, RowTable, WayTable, build_program
+from marketplace.clearing.program import RowTable, WayTable, build_program
 from marketplace.clearing.prospects import Prospects, list_affordable
 from marketplace.clearing.taken import Taken
 

@@ -12,12 +12,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from marketplace.clearing.carrying import stack_alone
-from marketplace.clearing.grid import Floats, Grid, window_sums
+from marketplace.clearing.grid import Floats, Grid, Integers, list_runs, window_sums
 from marketplace.clearing.rule_rows import RuleRows, add_rule_rows
 from marketplace.clearing.rules import is_parent
 from marketplace.clearing.taken import Taken, fits_alone
 
-Integers = NDArray[np.int64]
 USD_SCALE = 1e-6
 
 
@@ -168,10 +167,7 @@ def _build_capacity(
     way, start = columns.way, columns.start
     count = len(way)
     duration = ways.duration[way]
-    total = int(duration.sum())
-    offset = np.arange(total) - np.repeat(np.cumsum(duration) - duration, duration)
-    first = (table.base[ways.pool[way]] + ways.layer[way]) * grid.periods + start
-    touched = np.repeat(first, duration) + offset
+    touched = list_runs((table.base[ways.pool[way]] + ways.layer[way]) * grid.periods + start, duration)
     live = _live_rows(grid, table, ways, columns, touched)
     renumber = np.full(table.rows, -1, dtype=np.int64)
     renumber[live] = np.arange(len(live))
@@ -185,7 +181,7 @@ def _build_capacity(
     begin = np.concatenate([[0], np.cumsum(entries)]).astype(np.int64)
     index = np.zeros(int(begin[-1]), dtype=np.int32)
     value = np.zeros(int(begin[-1]))
-    at = np.repeat(begin[:count], duration) + offset
+    at = list_runs(begin[:count], duration)
     index[at], value[at] = renumber[touched], np.repeat(ways.nodes[way], duration)
     index[begin[1 : count + 1] - 1], value[begin[1 : count + 1] - 1] = base_orders + order_row, 1.0
     at = begin[count:-1]

@@ -4,8 +4,8 @@ import numpy as np
 
 from marketplace.clearing.bound import Shadow
 from marketplace.clearing.carrying import stack
-from marketplace.clearing.grid import Flags, Floats, Grid, Yard
-from marketplace.clearing.program import Columns, Integers, WayTable
+from marketplace.clearing.grid import Flags, Floats, Grid, Integers, Yard
+from marketplace.clearing.program import Columns, WayTable
 
 
 class Prospects:

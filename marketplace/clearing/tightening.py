@@ -12,7 +12,7 @@ from marketplace.clearing.money import MICRO
 from marketplace.clearing.program import Columns, RowTable, WayTable, build_program, new_solver, run_solver
 
 PIVOTS_MAX: Final = 30_000
-"""Pivots of one step of a branch; one that takes more is left as it is."""
+"""Pivots of one step of a branch; one that takes more is left as it is. A round of cuts that takes more is the last."""
 ROUNDS_PER_PRUNING: Final = 4
 BASIC: Final = highspy.HighsBasisStatus.kBasic
 
@@ -102,7 +102,8 @@ class Relaxation:
                 break
             if not self.solve():
                 return False
-            if before - self.worth < cutting.gain * abs(before):
+            pivots = self.solver.getInfo().simplex_iteration_count
+            if before - self.worth < cutting.gain * abs(before) or pivots > PIVOTS_MAX:
                 break
         return self.solve() if self._prune() else True
 

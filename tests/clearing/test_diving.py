@@ -1,11 +1,14 @@
 """A dive from the relaxation ends in whole placements that keep every rule and that prices can support."""
 
+from dataclasses import replace
+
 import highspy
 import numpy as np
 import pytest
 
-from marketplace.clearing import diving, solving
+from marketplace.clearing import diving, solving, tightening
 from marketplace.clearing.bound import bound_of, solve_relaxation
+from marketplace.clearing.covers import Covers
 from marketplace.clearing.diving import dive_from_relaxation
 from marketplace.clearing.engine import clear
 from marketplace.clearing.grid import compile_book
@@ -13,7 +16,7 @@ from marketplace.clearing.money import MICRO
 from marketplace.clearing.program import RowTable, WayTable, list_columns
 from marketplace.clearing.prospects import Prospects
 from marketplace.clearing.search import greedy
-from marketplace.clearing.tightening import Relaxation
+from marketplace.clearing.tightening import Cutting, Relaxation
 from marketplace.clearing.verifier import find_violations
 from tests.clearing.books import market_book
 from tests.clearing.ruled_books import random_ruled_book
@@ -104,11 +107,50 @@ def test_a_dive_goes_on_where_the_solver_stumbles():
     assert greedy(grid, prospects).total < found.total <= bound
 
 
-def test_a_dive_considers_only_so_many_placements_those_that_lose_least(monkeypatch):
+def test_a_dive_considers_only_so_many_placements_those_that_lose_least():
     _, prospects, _, _ = prepare(market_book(4))
-    many = diving._choose_kept(prospects, 0.1)
-    monkeypatch.setattr(diving, "KEPT_MAX", 500)
-    few = diving._choose_kept(prospects, 0.1)
+    many = diving._choose_kept(prospects, diving.DEPTH_OF_FEW)
+    few = diving._choose_kept(prospects, replace(diving.DEPTH_OF_FEW, kept=500))
     assert len(few) == 500 < len(many)
     share = prospects.loss / prospects.worth
     assert share[few].max() <= share[np.setdiff1d(many, few)].min()
+
+
+def count_searches(monkeypatch):
+    """Count how often cuts are looked for."""
+    searches = []
+    find = Covers.find
+    monkeypatch.setattr(Covers, "find", lambda self, values: searches.append(1) or find(self, values))
+    return searches
+
+
+def test_dives_of_a_huge_book_are_not_cut_and_others_are(monkeypatch):
+    grid, prospects, tables, _ = prepare(market_book(4))
+    searches = count_searches(monkeypatch)
+    best_dive(grid, prospects, tables)
+    assert len(searches) > 20
+    searches.clear()
+    monkeypatch.setattr(diving, "COLUMNS_FEW", 10)
+    monkeypatch.setattr(diving, "COLUMNS_HUGE", 100)
+    found = best_dive(grid, prospects, tables)
+    assert searches == []
+    assert found.losing() == []
+
+
+def test_dives_of_long_runs_are_cut_in_fewer_steps(monkeypatch):
+    searches = count_searches(monkeypatch)
+    best_dive(*prepare(market_book(4))[:3])
+    often = len(searches)
+    searches.clear()
+    monkeypatch.setattr(diving, "ENTRIES_PER_STEP", 1)
+    found = best_dive(*prepare(market_book(4))[:3])
+    assert 0 < len(searches) < often / 2
+    assert found.losing() == []
+
+
+def test_a_round_of_cuts_that_takes_too_many_pivots_is_the_last(monkeypatch):
+    searches = count_searches(monkeypatch)
+    grid, prospects, tables, _ = prepare(market_book(4))
+    monkeypatch.setattr(tightening, "PIVOTS_MAX", 0)
+    assert Relaxation(grid, tables, prospects.columns).tighten(Cutting(20, 0.0, 1))
+    assert len(searches) == 1
