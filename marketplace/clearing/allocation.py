@@ -115,9 +115,10 @@ class Allocation:
         if plain:
             load = self.load[pools, begin:end] + group.nodes
             over = load[:, None, :] - self._below[pools, :, begin:end]
-            rise = self._rise[pools][:, :, None]
-            cost = (np.maximum(over, 0.0) * rise).sum(axis=1) - self.cost[pools, begin:end]
-            top = ((over > 0) * rise).sum(axis=1)
+            rise = self._rise[pools][:, None, :]
+            top = np.matmul(rise, over > 0)[:, 0]
+            cost = np.matmul(rise, np.maximum(over, 0.0, out=over))[:, 0]
+            cost -= self.cost[pools, begin:end]
             short = load > self.offered[pools, begin:end]
             gains = _gains(cost, top, short, group.values[:, None], (group.nodes, wish.duration))
             gain[: len(plain)] = gains * group.gpus[:, None]
@@ -186,9 +187,9 @@ class Allocation:
         end = start + duration
         self.loads[pool][bid.layer, start:end] += nodes
         self.load[pool, start:end] += nodes
-        before = float(self.cost[pool, start:end].sum())
-        self.cost[pool, start:end], self.top[pool, start:end] = self._costs(pool, start, end)
-        added = float(self.cost[pool, start:end].sum()) - before
+        cost, top = self._costs(pool, start, end)
+        added = float(np.add.reduce(cost - self.cost[pool, start:end]))
+        self.cost[pool, start:end], self.top[pool, start:end] = cost, top
         self.total += (bid.value * nodes * duration - added) * (self.grid.yards[pool].gpus * self.grid.hours)
 
     def _costs(self, pool: int, begin: int, end: int) -> tuple[Floats, Floats]:
@@ -197,8 +198,9 @@ class Allocation:
             cost, top, _, _ = stack(yard, self.loads[pool][:, begin:end], begin, end)
             return cost, top
         over = self.load[pool, begin:end] - self._below[pool, :, begin:end]
-        rise = self._rise[pool][:, None]
-        return (np.maximum(over, 0.0) * rise).sum(axis=0), ((over > 0) * rise).sum(axis=0)
+        rise = self._rise[pool]
+        top = rise @ (over > 0)
+        return rise @ np.maximum(over, 0.0, out=over), top
 
     def has_room(self, way: int, start: int) -> bool:
         """Tell whether the lots can carry a further placing."""
@@ -220,7 +222,7 @@ class Allocation:
         yard, pool = self.grid.yards[bid.pool], bid.pool
         if yard.plain:
             over = self.load[pool, start:end] + bid.nodes - self._below[pool, :, start:end]
-            top = ((over > 0) * self._rise[pool][:, None]).sum(axis=0)
+            top = self._rise[pool] @ (over > 0)
         else:
             loads = self.loads[pool][:, start:end].copy()
             loads[bid.layer] += bid.nodes

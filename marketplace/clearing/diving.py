@@ -7,19 +7,19 @@ place while small ones still give way. Before the first step and in between, the
 that it wants less in halves. All budgets are counts.
 """
 
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Final
 
 import numpy as np
 
-from marketplace.clearing.allocation import Allocation
+from marketplace.clearing.allocation import Allocation, Placing
+from marketplace.clearing.crew import Hands, call_crew
 from marketplace.clearing.grid import Flags, Floats, Grid, Integers
 from marketplace.clearing.program import RowTable, WayTable
 from marketplace.clearing.prospects import Prospects, list_affordable
 from marketplace.clearing.tightening import NONE, Cutting, Relaxation
 
-SHARE_OF_LEFT: Final = 0.02
+SHARE_OF_LEFT: Final = 0.05
 SHARE_OF_ALL: Final = 0.001
 """How much of the worth that is open, and at least how much of all, a step decides."""
 WANTED_LEAST: Final = 0.5
@@ -28,7 +28,6 @@ STEPS_MAX: Final = 2_000
 STEPS_PER_PRUNING: Final = 10
 ENTRIES_PER_STEP: Final = 200_000
 """Placements times periods for which cuts are looked for in each step; of twice as many in each second one."""
-THREADS: Final = 2
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,14 +50,16 @@ class Depth:
 COLUMNS_FEW: Final = 3_000
 COLUMNS_MANY: Final = 30_000
 COLUMNS_HUGE: Final = 100_000
-DEPTH_OF_FEW: Final = Depth(0.1, 33_000, (2.0, 1.5), Cutting(20, 1e-4, 4))
+DEPTH_OF_FEW: Final = Depth(np.inf, 33_000, (2.0, 1.5), Cutting(20, 1e-4, 4))
 DEPTH: Final = Depth(0.05, 33_000, (2.0, 1.5), Cutting(20, 5e-5, 1))
 DEPTH_OF_MANY: Final = Depth(0.02, 17_000, (2.0, 1.5), Cutting(20, 3e-4, 10))
 DEPTH_OF_HUGE: Final = Depth(0.1, 33_000, (2.0, 1.5), NONE)
 """A relaxation of so many placements takes minutes after each round of cuts."""
 
 
-def dive_from_relaxation(grid: Grid, prospects: Prospects, tables: tuple[WayTable, RowTable]) -> list[Allocation]:
+def dive_from_relaxation(
+    grid: Grid, prospects: Prospects, tables: tuple[WayTable, RowTable], hands: Hands = Hands.THREADS
+) -> "Dived":
     """Return what several dives find, two side by side, each filled up with the orders that still find a place.
 
     What placements lose is known better by then, and noted in the prospects.
@@ -66,15 +67,46 @@ def dive_from_relaxation(grid: Grid, prospects: Prospects, tables: tuple[WayTabl
     depth = _choose_depth(len(prospects.order))
     kept = _choose_kept(prospects, depth)
     if not len(kept):
-        return [Allocation(grid)]
+        return Dived([])
     root = Relaxation(grid, tables, prospects.columns.take(kept))
     if not root.tighten(depth.cutting):
-        return [Allocation(grid)]
+        return Dived([])
     prospects.sharpen(kept, root.read_losses())
     every = depth.cutting.every and max(depth.cutting.every, root.covers.entries // ENTRIES_PER_STEP)
-    with ThreadPoolExecutor(THREADS) as threads:
-        dives = [_Dive(grid, prospects, root.branch(), (kept, power, every)) for power in depth.powers]
-        return list(threads.map(_Dive.run, dives))
+    with call_crew(hands, _Top(grid, prospects, root, kept, every)) as crew:
+        found = crew.map(_dive, depth.powers)
+    dives = [Allocation(grid) for _ in found]
+    for allocation, placed in zip(dives, found, strict=True):
+        allocation.restore(placed)
+    return Dived(dives, root if len(kept) == len(prospects.order) else None)
+
+
+@dataclass(frozen=True, slots=True)
+class Dived:
+    """What dives found.
+
+    Attributes:
+        allocations: One per dive.
+        root: The relaxation that they began from, where it is one of all placements.
+    """
+
+    allocations: list[Allocation]
+    root: Relaxation | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class _Top:
+    """Where dives begin."""
+
+    grid: Grid
+    prospects: Prospects
+    root: Relaxation
+    kept: Integers
+    every: int
+
+
+def _dive(top: _Top, power: float) -> list[Placing | None]:
+    return _Dive(top, power).run()
 
 
 def _choose_depth(columns: int) -> Depth:
@@ -93,11 +125,10 @@ def _choose_kept(prospects: Prospects, depth: Depth) -> Integers:
 
 
 class _Dive:
-    def __init__(
-        self, grid: Grid, prospects: Prospects, relaxation: Relaxation, choice: tuple[Integers, float, int]
-    ) -> None:
-        kept, self.power, self.every = choice
-        self.grid, self.prospects, self.relaxation = grid, prospects, relaxation
+    def __init__(self, top: _Top, power: float) -> None:
+        grid, prospects, kept = top.grid, top.prospects, top.kept
+        self.grid, self.prospects, self.relaxation = grid, prospects, top.root.branch()
+        self.power, self.every = power, top.every
         self.allocation = Allocation(grid)
         self.order, self.worth = prospects.order[kept], prospects.worth[kept]
         self.columns = prospects.columns.take(kept)
@@ -118,8 +149,8 @@ class _Dive:
             found.setdefault(pool, []).append((layer, nodes, mine))
         return found
 
-    def run(self) -> Allocation:
-        """Dive to the end and insert what is still out."""
+    def run(self) -> list[Placing | None]:
+        """Dive to the end, insert what is still out, and return where every order is."""
         total = 0.0
         for step in range(STEPS_MAX):
             if not self._solve(step):
@@ -132,7 +163,7 @@ class _Dive:
             total = total or left
             self._decide(ready, wanted, max(SHARE_OF_LEFT * left, SHARE_OF_ALL * total))
         self._fill()
-        return self.allocation
+        return self.allocation.placed
 
     def _solve(self, step: int) -> bool:
         """Solve the relaxation as it is now, in some steps with the cuts that it breaks; tell whether it could be."""

@@ -10,6 +10,7 @@ from marketplace.clearing.backstop import serve_backstops
 from marketplace.clearing.book import check_book
 from marketplace.clearing.bound import render_shadow
 from marketplace.clearing.codec import hash_book, hash_json, render_decisions, render_prices
+from marketplace.clearing.crew import Hands, map_apart
 from marketplace.clearing.grid import Grid, compile_book
 from marketplace.clearing.marginal import count_hours
 from marketplace.clearing.model import Book, Certificate, Clearing, Decision, LotShare, Match, Order, PriceRange
@@ -20,24 +21,26 @@ from marketplace.clearing.second import Seconds
 from marketplace.clearing.solving import Solved, solve
 from marketplace.clearing.winning import PriceToWin, can_be_exact, price_to_win
 
-ENGINE_VERSION = "clearing-12"
+ENGINE_VERSION = "clearing-13"
+PARTS = 16
 
 
-def clear(book: Book, *, seed: int, iterations: int | None = None) -> Clearing:
+def clear(book: Book, *, seed: int, iterations: int | None = None, hands: Hands = Hands.THREADS) -> Clearing:
     """Clear a book: matches, uniform prices, one decision per order, and a certificate.
 
     Args:
         book: What to decide about.
         seed: Decides ties of the search; the same book, seed and iterations give the same answer.
         iterations: Rounds of the neighbourhood search; None chooses by the size of the book.
+        hands: Who works side by side, which decides only how long it takes.
 
     Raises:
         Refusal: As `check_book`, where the book breaks a rule.
     """
     check_book(book)
-    solved = solve(compile_book(book), seed, iterations)
+    solved = solve(compile_book(book), seed, iterations, hands)
     prices = set_prices(solved.allocation, solved.shadow)
-    return _render(_Answer(book, solved, prices, seed, can_be_exact(solved)))
+    return _render(_Answer(book, solved, prices, seed, can_be_exact(solved), hands))
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,6 +52,7 @@ class _Answer:
     prices: list[Micros]
     seed: int
     exactly: bool
+    hands: Hands
 
     @property
     def allocation(self) -> Allocation:
@@ -135,15 +139,23 @@ def _match(answer: _Answer, order: int, shares: tuple[LotShare, ...]) -> Match:
 def _explain_all(answer: _Answer, orders: list[int]) -> dict[int, Decision]:
     """Explain losers; those that ask for the same are told the same, unless prices are worked out exactly."""
     alone = answer.exactly or answer.allocation.grid.rules is not None
-    told: dict[Order, Decision] = {}
-    found = {}
+    first: dict[Order, int] = {}
+    same: dict[int, int] = {}
     for order in orders:
         request = answer.book.orders[order]
-        alike = request if alone else replace(request, order_id="")
-        if alike not in told:
-            told[alike] = _explain(answer, order)
-        found[order] = replace(told[alike], order_id=request.order_id)
-    return found
+        same[order] = first.setdefault(request if alone else replace(request, order_id=""), order)
+    parts = [list(first.values())[at::PARTS] for at in range(PARTS)]
+    told = {
+        decision.order_id: decision
+        for part in map_apart(answer.hands, answer, _explain_part, parts)
+        for decision in part
+    }
+    ids = [request.order_id for request in answer.book.orders]
+    return {order: replace(told[ids[other]], order_id=ids[order]) for order, other in same.items()}
+
+
+def _explain_part(answer: _Answer, orders: list[int]) -> list[Decision]:
+    return [_explain(answer, order) for order in orders]
 
 
 def _explain(answer: _Answer, order: int) -> Decision:

@@ -144,9 +144,10 @@ def _compile_wish(order: Order, ways: range, periods: int) -> Wish:
 
 def window_sums(values: Floats, length: int) -> Floats:
     """Sum every run of `length` neighbours along the last axis."""
-    sums = np.zeros((*values.shape[:-1], values.shape[-1] + 1))
-    np.cumsum(values, axis=-1, out=sums[..., 1:])
-    return sums[..., length:] - sums[..., :-length]
+    sums = np.add.accumulate(values, axis=-1)
+    runs: Floats = sums[..., length - 1 :].copy()
+    runs[..., 1:] -= sums[..., :-length]
+    return runs
 
 
 def list_runs(first: Integers, length: Integers) -> Integers:

@@ -12,7 +12,7 @@ import highspy
 import numpy as np
 
 from marketplace.clearing.grid import Flags, Floats
-from marketplace.clearing.program import Program, new_solver, run_solver
+from marketplace.clearing.program import new_solver, run_solver
 
 SHORT_RELATIVE = 1e-9
 WHOLE_LEAST = 0.5
@@ -55,19 +55,19 @@ class Answer:
     bound: float = math.inf
 
 
-def solve_program(program: Program, begin: Floats, work: Work) -> Answer:
+def solve_program(model: Any, begin: Floats, work: Work) -> Answer:
     """Return which placements of a program to take.
 
     Args:
-        program: An integer program.
+        model: An integer program of HiGHS, whose first columns are the placements.
         begin: Per placement 1.0 where it is taken now.
         work: When the solver has to stop.
     """
     count = len(begin)
-    cost = np.array(program.model.col_cost_)
+    cost = np.array(model.col_cost_)
     for warm in (True, False):
         solver = _limit(new_solver(1), work)
-        solver.passModel(program.model)
+        solver.passModel(model)
         if warm:
             solver.setSolution(count, np.arange(count, dtype=np.int32), begin)
         run_solver(solver)

@@ -22,6 +22,8 @@ from marketplace.clearing.money import CENT_MICRO, ceil_cent, micro
 from marketplace.clearing.ruled import find_rival
 
 PLACEMENTS_MAX = 4
+WAITS_SHORT = (1.05, 1.15, 1.3, 1.5)
+"""By what price to win, as a share of its value, an order is asked for less often: once, twice, and so on."""
 ROUNDS_MAX = 200
 TOLERANCE_MICRO = 10.0
 VALUE_MICRO_MAX = micro(PRICE_USD_MAX)
@@ -68,12 +70,35 @@ def find_entries(allocation: Allocation, shadow: Shadow, order: int, limit: int 
 
 def settle(allocation: Allocation, shadow: Shadow, orders: Sequence[int]) -> None:
     """Bring in those of some orders that are worth more than what they would displace, and never lose welfare."""
-    for order in orders:
-        if not allocation.out[order]:
-            continue
-        for entry in find_entries(allocation, shadow, order):
-            if entry.value_micro <= allocation.grid.ways[entry.way].value and _bring_in(allocation, entry):
-                break
+    Settling(allocation, shadow).run(orders)
+
+
+class Settling:
+    """Brings orders in, and asks the less often for one the more it was short when it was last asked for."""
+
+    def __init__(self, allocation: Allocation, shadow: Shadow) -> None:
+        self.allocation, self.shadow = allocation, shadow
+        self._waits: dict[int, int] = {}
+
+    def run(self, orders: Sequence[int]) -> None:
+        """Bring in those of some orders that are worth more than what they would displace; never lose welfare."""
+        for order in orders:
+            if not self.allocation.out[order]:
+                continue
+            if self._waits.get(order, 0):
+                self._waits[order] -= 1
+            else:
+                self._waits[order] = self._settle(order)
+
+    def _settle(self, order: int) -> int:
+        """Bring an order in where that gains; return how often not to ask again."""
+        ways, nearest = self.allocation.grid.ways, WAITS_SHORT[-1]
+        for entry in find_entries(self.allocation, self.shadow, order):
+            value = ways[entry.way].value
+            if entry.value_micro <= value and _bring_in(self.allocation, entry):
+                return 0
+            nearest = min(nearest, entry.value_micro / max(value, 1))
+        return sum(nearest >= short for short in WAITS_SHORT)
 
 
 def _bring_in(allocation: Allocation, entry: Entry) -> bool:

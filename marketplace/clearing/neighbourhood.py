@@ -8,7 +8,7 @@ the same time, each in one thread with a limit on nodes, never on time, so that 
 import math
 import random
 from collections.abc import Iterable
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import Future
 from dataclasses import dataclass, replace
 from fractions import Fraction
 
@@ -17,19 +17,22 @@ import numpy as np
 from marketplace.clearing.allocation import Allocation, Placing
 from marketplace.clearing.bound import Shadow
 from marketplace.clearing.carrying import stack
+from marketplace.clearing.crew import Crew
 from marketplace.clearing.grid import Flags, Floats, Grid, Integers
 from marketplace.clearing.integer import Answer, Work, solve_program
 from marketplace.clearing.money import MICRO
-from marketplace.clearing.program import RowTable, WayTable, build_program
+from marketplace.clearing.program import Columns, RowTable, WayTable, build_program
 from marketplace.clearing.prospects import Prospects, list_affordable
 from marketplace.clearing.taken import Taken
+from marketplace.clearing.tightening import Relaxation
 
-THREADS = 2
 WORK = Work(nodes=30, asks=80, gap=1e-4)
 WORK_WELL = Work(nodes=60, asks=160, gap=1e-4)
 LIGHT_WORK = Work(nodes=10, asks=30, gap=5e-4)
 """Of small programs, hard ones are given up early: another stretch of pools and time gains more by then."""
 WORK_OF_WHOLE = Work(nodes=100, asks=80, gap=2e-4, dives=False)
+SURE = 1e-7
+"""What the relaxation's worth may be wrong by, as a share."""
 ENOUGH = 5e-5
 """The share by which a small book may be short of what is proven when its search ends before the first round."""
 WORK_OF_LEAN = Work(nodes=50, asks=60, gap=3e-4)
@@ -64,13 +67,38 @@ class Task:
     orders: Integers
     fixed: Floats
     incumbent: Floats
-    taken: Taken | None = None
+    taken: tuple[Floats, Floats] | None = None
     work: Work = WORK
+    proves: bool = False
 
 
 @dataclass(frozen=True, slots=True)
-class Whole:
-    """The program about every order, and what it is going to answer."""
+class Ground:
+    """What every program of a book is written from."""
+
+    grid: Grid
+    ways: WayTable
+    table: RowTable
+    columns: Columns
+    root: Relaxation | None = None
+
+    def decide(self, task: Task) -> Answer:
+        """Solve the program about every order, with the cuts where there are any."""
+        if self.root is None:
+            return self.solve(task)
+        return solve_program(self.root.restrict(task.columns), task.incumbent, task.work)
+
+    def solve(self, task: Task) -> Answer:
+        """Write the program of a neighbourhood and solve it."""
+        columns, rules = self.columns.take(task.columns), self.grid.rules
+        taken = None if task.taken is None or rules is None else Taken(rules, task.taken)
+        program = build_program(self.grid, self.ways, self.table, columns, task.fixed, whole=True, taken=taken)
+        return solve_program(program.model, task.incumbent, task.work)
+
+
+@dataclass(frozen=True, slots=True)
+class Doing:
+    """A program, and what it is going to answer."""
 
     task: Task
     answer: Future[Answer]
@@ -96,6 +124,7 @@ class Neighbourhoods:
         self.grid: Grid = allocation.grid
         self.prospects = prospects
         self.ways, self.table, self.shadow = tables
+        self.root: Relaxation | None = None
         self.unpriced: Fraction | None = None
         self.worth = -math.inf
         self.pick, self.reach = choice
@@ -107,17 +136,34 @@ class Neighbourhoods:
         self.kinship = meets.T @ meets
         np.fill_diagonal(self.kinship, 0.0)
 
-    def run(self, threads: ThreadPoolExecutor) -> None:
-        """Solve one batch of disjoint neighbourhoods and apply what improves."""
-        tasks = self._choose()
-        for task, chosen in zip(tasks, threads.map(self._solve, tasks), strict=True):
-            self._apply(task, chosen)
+    @property
+    def ground(self) -> Ground:
+        """What a crew that solves its programs knows."""
+        return Ground(self.grid, self.ways, self.table, self.prospects.columns, self.root)
 
-    def begin_whole(self, threads: ThreadPoolExecutor) -> Whole:
-        """Begin to decide about every order anew in one program, beside what follows."""
-        return self._begin(threads, np.arange(len(self.prospects.order)), WORK_OF_WHOLE)
+    def begin(self, crew: Crew[Ground]) -> list[Doing]:
+        """Choose a batch of disjoint neighbourhoods and begin to solve them, beside what follows."""
+        return [Doing(task, crew.submit(Ground.solve, task)) for task in self._choose()]
 
-    def begin_lean(self, threads: ThreadPoolExecutor, starts: Iterable[Allocation]) -> Whole:
+    def end(self, batch: list[Doing]) -> None:
+        """Take over what answers improve, in the order in which they were begun."""
+        for doing in batch:
+            taken = doing.answer.result().taken
+            if taken is not None:
+                self._apply(doing.task, doing.task.columns[taken])
+
+    def begin_whole(self, crew: Crew[Ground]) -> Doing:
+        """Begin to decide about every order anew in one program, beside what follows.
+
+        What loses more than the relaxation is above what is found is in nothing better, and left out.
+        """
+        good = np.ones(len(self.prospects.order), dtype=np.bool_)
+        if self.root is not None:
+            ceiling = self.root.worth * MICRO
+            good = self.prospects.loss <= ceiling * (1 + SURE) - self.allocation.total
+        return self._begin(crew, good, WORK_OF_WHOLE, proves=True)
+
+    def begin_lean(self, crew: Crew[Ground], starts: Iterable[Allocation]) -> Doing:
         """Begin to decide about every order anew by the placements that lose little and those of some allocations.
 
         Without the others a program soon comes to a good answer; it only proves what holds among them.
@@ -126,15 +172,16 @@ class Neighbourhoods:
         for allocation in (self.allocation, *starts):
             found = (self.prospects.find(placing) for placing in allocation.placed if placing is not None)
             good[[at for at in found if at is not None]] = True
-        return self._begin(threads, np.flatnonzero(good), WORK_OF_LEAN)
+        return self._begin(crew, good, WORK_OF_LEAN, proves=False)
 
-    def _begin(self, threads: ThreadPoolExecutor, columns: Integers, work: Work) -> Whole:
-        orders = np.unique(self.prospects.order)
-        fixed, incumbent = np.zeros(self.table.rows), self._view().current[columns].astype(np.float64)
-        task = Task(columns, orders, fixed, incumbent, self._taken_by_others(orders), work)
-        return Whole(task, threads.submit(self._answer, task))
+    def _begin(self, crew: Crew[Ground], good: Flags, work: Work, *, proves: bool) -> Doing:
+        current = self._view().current
+        columns, orders = np.flatnonzero(good | current), np.unique(self.prospects.order)
+        fixed, incumbent = np.zeros(self.table.rows), current[columns].astype(np.float64)
+        task = Task(columns, orders, fixed, incumbent, self._taken_by_others(orders), work, proves)
+        return Doing(task, crew.submit(Ground.decide, task))
 
-    def end_whole(self, whole: Whole) -> bool:
+    def end_whole(self, whole: Doing) -> bool:
         """Take the answer about every order over where it is worth more than what was found meanwhile.
 
         Returns:
@@ -144,9 +191,9 @@ class Neighbourhoods:
         if answer.taken is None:
             return False
         self.worth = max(self.worth, answer.worth)
-        known = max(self.worth, self.allocation.total / MICRO) * (1 + task.work.gap)
-        if len(task.columns) == len(self.prospects.order) and answer.bound <= known:
-            self.unpriced = Fraction(math.ceil(Fraction(answer.bound) * MICRO), MICRO)
+        known = max(self.worth, self.allocation.total / MICRO)
+        if task.proves and answer.bound <= known * (1 + task.work.gap):
+            self.unpriced = Fraction(math.ceil(Fraction(max(answer.bound, known)) * MICRO), MICRO)
         self._apply(task, task.columns[answer.taken])
         return self.unpriced is not None and self.allocation.total >= float(self.unpriced) * MICRO * (1 - ENOUGH)
 
@@ -249,7 +296,7 @@ class Neighbourhoods:
         incumbent = view.current[columns].astype(np.float64)
         return Task(columns, orders, fixed, incumbent, self._taken_by_others(orders), self.reach.work)
 
-    def _taken_by_others(self, orders: Integers) -> Taken | None:
+    def _taken_by_others(self, orders: Integers) -> tuple[Floats, Floats] | None:
         if self.allocation.taken is None:
             return None
         taken = self.allocation.taken.copy()
@@ -257,7 +304,7 @@ class Neighbourhoods:
             placing: Placing | None = self.allocation.placed[order]
             if placing is not None:
                 taken.shift(*placing, self.grid.wishes[order].duration, -1)
-        return taken
+        return taken.total, taken.span
 
     def _affordable(self, columns: Integers, fixed: Floats) -> Flags:
         prospects, periods = self.prospects, self.grid.periods
@@ -272,15 +319,6 @@ class Neighbourhoods:
             runs = prospects.columns.start[columns[mine]], prospects.end[columns[mine]]
             keep[mine] = list_affordable(yard, loads, (layer, nodes), runs, prospects.value[columns[mine]])
         return keep
-
-    def _solve(self, task: Task) -> Integers:
-        taken = self._answer(task).taken
-        return task.columns[task.incumbent > 0 if taken is None else taken]
-
-    def _answer(self, task: Task) -> Answer:
-        columns = self.prospects.columns.take(task.columns)
-        program = build_program(self.grid, self.ways, self.table, columns, task.fixed, whole=True, taken=task.taken)
-        return solve_program(program, task.incumbent, task.work)
 
     def _apply(self, task: Task, chosen: Integers) -> None:
         """Move to the program's answer, mend prices that it broke, and go back where that is worth less.

@@ -5,32 +5,37 @@ Budgets are counts, never seconds, and every random choice comes from one seed, 
 
 import random
 from collections.abc import Sequence
-from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
 from fractions import Fraction
 
 import numpy as np
 
 from marketplace.clearing.allocation import Allocation
 from marketplace.clearing.bound import Shadow
+from marketplace.clearing.crew import Crew, Hands, call_crew
 from marketplace.clearing.grid import Floats, Grid
-from marketplace.clearing.marginal import settle
+from marketplace.clearing.marginal import Settling
 from marketplace.clearing.money import MICRO
 from marketplace.clearing.neighbourhood import (
     LIGHT_WORK,
     LOSSES_NARROW,
-    THREADS,
     WORK_WELL,
+    Ground,
     Neighbourhoods,
     Reach,
 )
 from marketplace.clearing.program import RowTable, WayTable
 from marketplace.clearing.prospects import Prospects
 from marketplace.clearing.ruin import Ruin
+from marketplace.clearing.tightening import Relaxation
 
 RUINS_PER_ROUND = 30
+RUINS_PER_ROUND_OF_EQUALS = 80
+"""Nothing has dived in a book of many equal placements, so that there is more to mend."""
 RUINS_FIRST_PER_ORDER = 2
+"""Of a small book, before its only programs about every order."""
 SETTLE_ROUNDS = 24
-PATIENCE_ROUNDS = 10
+PATIENCE_ROUNDS = 14
 PATIENCE_ROUNDS_SMALL = 1
 PATIENCE_ROUNDS_SHORT = 4
 SHORT_OF_BOUND = 0.03
@@ -84,15 +89,29 @@ def _size(grid: Grid, order: int) -> float:
     return float(wish.nodes * wish.duration * max(grid.yards[grid.ways[way].pool].gpus for way in wish.ways))
 
 
+@dataclass(frozen=True, slots=True)
+class Budget:
+    """How far a search may go.
+
+    Attributes:
+        bound: US dollars that no allocation is worth more than.
+        seed: Decides every random choice.
+        rounds: How many rounds at most.
+        hands: Who works side by side, which decides only how long it takes.
+    """
+
+    bound: Fraction
+    seed: int
+    rounds: int
+    hands: Hands = Hands.THREADS
+
+
 def improve(
     allocation: Allocation,
     prospects: Prospects,
     tables: tuple[WayTable, RowTable, Shadow],
-    bound: Fraction,
-    *,
-    seed: int,
-    rounds: int,
-    starts: Sequence[Allocation] = (),
+    budget: "Budget",
+    begun: tuple[Sequence[Allocation], Relaxation | None] = ((), None),
 ) -> tuple[int, Fraction | None]:
     """Improve an allocation in place for a number of rounds, fewer when it stops helping.
 
@@ -102,41 +121,45 @@ def improve(
         allocation: Where to begin.
         prospects: The book's placements.
         tables: The book's ways and rows, and the prices of scarcity.
-        bound: US dollars that no allocation is worth more than.
-        seed: Decides every random choice.
-        rounds: How many at most.
-        starts: Other allocations, of which a small book's first program may take placements.
+        budget: How far it may go.
+        begun: Other allocations, of which a small book's first program may take placements, and the relaxation of all
+            placements with its cuts.
 
     Returns:
         The rounds done, and the US dollars that no allocation is worth more than, whether prices suit it or not; None
         where that was not proven.
     """
-    pick = random.Random(seed)  # noqa: S311 - a search that repeats itself, no secret
-    if not rounds or not len(prospects.order):
+    pick = random.Random(budget.seed)  # noqa: S311 - a search that repeats itself, no secret
+    if not budget.rounds or not len(prospects.order):
         return 0, None
     ruin = Ruin(allocation, prospects, pick)
     small = len(prospects.order) <= SMALL_COLUMNS_MAX
     reaches = choose_reaches(prospects)
     programs = Neighbourhoods(allocation, prospects, tables, (pick, reaches[0]))
+    programs.root = begun[1]
     slices = 1 if small else SETTLE_ROUNDS
     orders = np.unique(prospects.order).tolist()
-    ruin.run(RUINS_FIRST_PER_ORDER * len(orders))
-    settle(allocation, tables[2], sorted(orders, key=lambda order: -prospects.best[order]))
+    ruins = RUINS_PER_ROUND_OF_EQUALS if reaches is REACHES_OF_EQUALS else RUINS_PER_ROUND
+    if small:
+        ruin.run(RUINS_FIRST_PER_ORDER * len(orders))
+    settling = Settling(allocation, tables[2])
+    settling.run(sorted(orders, key=lambda order: -prospects.best[order]))
     idle = 0
-    with ThreadPoolExecutor(THREADS) as threads:
-        if small and _decide_whole(programs, threads, starts):
+    with call_crew(budget.hands, programs.ground) as crew:
+        if small and _decide_whole(programs, crew, begun[0]):
             return 0, programs.unpriced
-        for done in range(1, rounds + 1):
+        for done in range(1, budget.rounds + 1):
             before = allocation.total
-            ruin.run(RUINS_PER_ROUND)
             programs.reach = reaches[done % len(reaches)]
-            programs.run(threads)
-            settle(allocation, tables[2], orders[done % slices :: slices])
+            batch = programs.begin(crew)
+            ruin.run(ruins)
+            settling.run(orders[done % slices :: slices])
+            programs.end(batch)
             idle = 0 if allocation.total > before * (1 + GAIN_RELATIVE) else idle + 1
-            ceiling = bound if programs.unpriced is None else min(bound, programs.unpriced)
+            ceiling = budget.bound if programs.unpriced is None else min(budget.bound, programs.unpriced)
             if done >= ROUNDS_LEAST and idle >= _patience(allocation, ceiling, len(prospects.order)):
                 return done, programs.unpriced
-    return rounds, programs.unpriced
+    return budget.rounds, programs.unpriced
 
 
 def _patience(allocation: Allocation, bound: Fraction, columns: int) -> int:
@@ -148,14 +171,14 @@ def _patience(allocation: Allocation, bound: Fraction, columns: int) -> int:
     return PATIENCE_ROUNDS_SHORT if columns <= BRIEF_COLUMNS_MAX else 2 * PATIENCE_ROUNDS_SHORT
 
 
-def _decide_whole(programs: Neighbourhoods, threads: ThreadPoolExecutor, starts: Sequence[Allocation]) -> bool:
+def _decide_whole(programs: Neighbourhoods, crew: Crew[Ground], starts: Sequence[Allocation]) -> bool:
     """Decide about every order at once, by all placements and, at the same time, by those alone that lose little.
 
     Returns:
         Whether it is proven that no clearing is worth noticeably more than what is found.
     """
-    whole = programs.begin_whole(threads)
-    lean = programs.begin_lean(threads, starts)
+    whole = programs.begin_whole(crew)
+    lean = programs.begin_lean(crew, starts)
     programs.end_whole(lean)
     return programs.end_whole(whole)
 

@@ -7,13 +7,14 @@ import numpy as np
 
 from marketplace.clearing.allocation import Allocation
 from marketplace.clearing.bound import Shadow, bound_of, solve_relaxation
-from marketplace.clearing.diving import dive_from_relaxation
+from marketplace.clearing.crew import Hands
+from marketplace.clearing.diving import Dived, dive_from_relaxation
 from marketplace.clearing.exact import Effort, solve_exactly
 from marketplace.clearing.grid import Grid
 from marketplace.clearing.money import MICRO
 from marketplace.clearing.program import RowTable, WayTable, list_columns
 from marketplace.clearing.prospects import Prospects
-from marketplace.clearing.search import SMALL_COLUMNS_MAX, greedy, has_equals, improve
+from marketplace.clearing.search import SMALL_COLUMNS_MAX, Budget, greedy, has_equals, improve
 from marketplace.clearing.twins import drop_twins
 
 EXACT_COLUMNS_MAX = 600
@@ -46,22 +47,24 @@ class Solved:
     unpriced: Fraction | None = None
 
 
-def solve(grid: Grid, seed: int, iterations: int | None) -> Solved:
+def solve(grid: Grid, seed: int, iterations: int | None, hands: Hands = Hands.THREADS) -> Solved:
     """Find an allocation that prices can support.
 
     Args:
         grid: The book.
         seed: Decides every random choice.
         iterations: Rounds of search; None chooses by the number of placements.
+        hands: Who works side by side, which decides only how long it takes.
     """
     ways, table, columns = WayTable(grid), RowTable(grid), list_columns(grid)
     distinct = drop_twins(grid, ways, columns)
     shadow = solve_relaxation(grid, ways, table, distinct, seed)
     bound = bound_of(grid, ways, columns, shadow)
     prospects = Prospects(grid, ways, distinct, shadow)
-    starts = [greedy(grid, prospects)]
+    first, dived = greedy(grid, prospects), Dived([])
     if len(columns.way) > EXACT_COLUMNS_MAX and not has_equals(prospects):
-        starts += dive_from_relaxation(grid, prospects, (ways, table))
+        dived = dive_from_relaxation(grid, prospects, (ways, table), hands)
+    starts = [first, *dived.allocations]
     allocation = max(starts, key=lambda start: start.total)
     unpriced: Fraction | None = None
     if len(columns.way) <= EXACT_COLUMNS_MAX:
@@ -76,7 +79,8 @@ def solve(grid: Grid, seed: int, iterations: int | None) -> Solved:
     if allocation.total >= float(bound) * MICRO * (1 - BOUND_RELATIVE):
         return Solved(allocation, shadow, bound, 0, proven=False, unpriced=bound if unpriced is None else unpriced)
     tables = ways, table, shadow
-    done, ceiling = improve(allocation, prospects, tables, bound, seed=seed, rounds=rounds, starts=starts)
+    budget = Budget(bound, seed, rounds, hands)
+    done, ceiling = improve(allocation, prospects, tables, budget, (starts, dived.root))
     return Solved(allocation, shadow, bound, done, proven=False, unpriced=ceiling if unpriced is None else unpriced)
 
 

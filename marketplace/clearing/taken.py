@@ -3,22 +3,21 @@
 import numpy as np
 from numpy.typing import NDArray
 
-from marketplace.clearing.rules import Flags, Rules
+from marketplace.clearing.rules import Flags, Floats, Rules
 
 
 class Taken:
-    """What the placings of an allocation take of the rules' rows."""
+    """What the placings of an allocation take of the rules' rows: of those over all periods, and of those of each."""
 
-    def __init__(self, rules: Rules) -> None:
+    def __init__(self, rules: Rules, begun: tuple[Floats, Floats] | None = None) -> None:
         self.rules = rules
-        self.total = np.zeros(len(rules.totals))
-        self.span = np.zeros(rules.span_room.shape)
+        if begun is None:
+            begun = np.zeros(len(rules.totals)), np.zeros(rules.span_room.shape)
+        self.total, self.span = begun
 
     def copy(self) -> "Taken":
         """Return the same state, apart."""
-        other = Taken(self.rules)
-        other.total[:], other.span[:] = self.total, self.span
-        return other
+        return Taken(self.rules, (self.total.copy(), self.span.copy()))
 
     def shift(self, way: int, start: int, duration: int, sign: int) -> None:
         """Take in or let go a placing."""

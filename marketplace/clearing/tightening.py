@@ -7,7 +7,7 @@ import highspy
 import numpy as np
 
 from marketplace.clearing.covers import Covers
-from marketplace.clearing.grid import Floats, Grid
+from marketplace.clearing.grid import Floats, Grid, Integers
 from marketplace.clearing.money import MICRO
 from marketplace.clearing.program import Columns, RowTable, WayTable, build_program, new_solver, run_solver
 
@@ -15,6 +15,7 @@ PIVOTS_MAX: Final = 30_000
 """Pivots of one step of a branch; one that takes more is left as it is. A round of cuts that takes more is the last."""
 ROUNDS_PER_PRUNING: Final = 4
 BASIC: Final = highspy.HighsBasisStatus.kBasic
+WHOLE: Final = highspy.HighsVarType.kInteger
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,6 +80,17 @@ class Relaxation:
     def read(self) -> Floats:
         """Return what the solution takes of each placement."""
         return np.array(self.solver.getSolution().col_value)[: self.count]
+
+    def restrict(self, columns: Integers) -> Any:
+        """Return the integer program of some placements, with the cuts."""
+        solver = new_solver(1)
+        solver.passModel(self.solver.getLp())
+        gone = np.setdiff1d(np.arange(self.count), columns).astype(np.int32)
+        solver.deleteCols(len(gone), gone)
+        model = solver.getLp()
+        drawn = int(model.num_col_) - len(columns)
+        model.integrality_ = [WHOLE] * len(columns) + [highspy.HighsVarType.kContinuous] * drawn
+        return model
 
     def read_losses(self) -> Floats:
         """Return what each placement would lose, were it taken at the prices of the solution, in micro-dollars."""

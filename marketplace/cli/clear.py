@@ -10,6 +10,7 @@ import cyclopts
 from rich.table import Table
 
 from marketplace.clearing.bundle import render_bundle
+from marketplace.clearing.crew import Hands
 from marketplace.clearing.engine import clear
 from marketplace.clearing.model import Clearing
 from marketplace.clearing.verifier import verify
@@ -51,7 +52,7 @@ def clear_command(
     begun = time.perf_counter()
     try:
         book = parse_instance_dir(instance)
-        clearing = clear(book, seed=seed, iterations=iterations)
+        clearing = clear(book, seed=seed, iterations=iterations, hands=Hands.PROCESSES)
         verify(book, clearing)
     except Refusal as refusal:
         tell(refusal)

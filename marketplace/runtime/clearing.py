@@ -26,6 +26,7 @@ from events.book import Book, BookOrder
 from events.types import LotShare
 from marketplace.clearing import model
 from marketplace.clearing.codec import hash_book
+from marketplace.clearing.crew import Hands
 from marketplace.clearing.engine import clear
 from marketplace.clearing.pricing import render_price_runs, set_prices
 from marketplace.clearing.standing import stand
@@ -88,7 +89,7 @@ def compute_book_hash(book: Book) -> str:
     return hash_book(parse_book(book))
 
 
-def clear_book(opened: AuctionOpened, locked: AuctionLocked) -> ClearAuction:
+def clear_book(opened: AuctionOpened, locked: AuctionLocked, hands: Hands = Hands.THREADS) -> ClearAuction:
     """Run the engine on a frozen book, verify its answer, and return the command that publishes it.
 
     Raises:
@@ -96,7 +97,7 @@ def clear_book(opened: AuctionOpened, locked: AuctionLocked) -> ClearAuction:
         MarketplaceError: The verifier found the answer wrong.
     """
     book = parse_book(locked.book)
-    clearing = clear(book, seed=opened.seed)
+    clearing = clear(book, seed=opened.seed, hands=hands)
     verify(book, clearing)
     return render_result(opened, clearing)
 

@@ -8,17 +8,16 @@ import contextlib
 import os
 import sys
 import threading
-import time
 import traceback
 from pathlib import Path
 from typing import Final
 
 import msgspec
 
+from marketplace.clearing.crew import Hands, end_with
 from marketplace.runtime.clearing import clear_book, price_book
 from marketplace.runtime.engines import Answer, Cleared, Failed, Priced, ToClear, ToPrice, tell_failure
 
-WATCH_SECONDS: Final = 0.5
 OUT_OF_MEMORY_SCORE: Final = 1_000
 """What Linux takes for the first process to end; any process may put itself there."""
 
@@ -26,7 +25,7 @@ OUT_OF_MEMORY_SCORE: Final = 1_000
 def main() -> int:
     """Answer one task."""
     worker_id = int(sys.argv[1])
-    threading.Thread(target=_end_with, args=(worker_id,), daemon=True).start()
+    threading.Thread(target=end_with, args=(worker_id,), daemon=True).start()
     with contextlib.suppress(OSError):
         Path("/proc/self/oom_score_adj").write_text(str(OUT_OF_MEMORY_SCORE), encoding="ascii")
     answering = os.dup(sys.stdout.fileno())
@@ -42,18 +41,11 @@ def answer(task: ToClear | ToPrice) -> Answer:
     try:
         if isinstance(task, ToPrice):
             return Priced(price_book(task.book, task.seed))
-        return Cleared(clear_book(task.opened, task.locked))
+        return Cleared(clear_book(task.opened, task.locked, Hands.PROCESSES))
     except Exception as error:  # noqa: BLE001 - the top of this process
         # Whatever went wrong inside the engine, even our own mistake: the worker is told, and its log gets the lines.
         traceback.print_exc()
         return Failed(tell_failure(error))
-
-
-def _end_with(worker_id: int) -> None:
-    """End this process when its parent is not the worker any more."""
-    while os.getppid() == worker_id:
-        time.sleep(WATCH_SECONDS)
-    os._exit(1)
 
 
 if __name__ == "__main__":

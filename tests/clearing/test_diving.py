@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 
 from marketplace.clearing import diving, solving, tightening
+from marketplace.clearing.allocation import Allocation
 from marketplace.clearing.bound import bound_of, solve_relaxation
 from marketplace.clearing.covers import Covers
 from marketplace.clearing.diving import dive_from_relaxation
@@ -33,7 +34,7 @@ def prepare(made):
 
 def best_dive(grid, prospects, tables):
     """Return the best of a book's dives."""
-    return max(dive_from_relaxation(grid, prospects, tables), key=lambda dive: dive.total)
+    return max(dive_from_relaxation(grid, prospects, tables).allocations, key=lambda dive: dive.total)
 
 
 @pytest.mark.parametrize("mandates", [False, True])
@@ -62,7 +63,7 @@ def test_a_dive_keeps_groups_links_and_limits():
 
 
 def test_two_dives_of_one_book_are_the_same():
-    first, second = (dive_from_relaxation(*prepare(market_book(3))[:3]) for _ in range(2))
+    first, second = (dive_from_relaxation(*prepare(market_book(3))[:3]).allocations for _ in range(2))
     assert [dive.placed for dive in first] == [dive.placed for dive in second]
     assert len({dive.total for dive in first}) > 1
 
@@ -99,9 +100,13 @@ class Stumbling:
 def test_a_dive_goes_on_where_the_solver_stumbles():
     grid, prospects, tables, bound = prepare(market_book(4))
     kept = np.flatnonzero(prospects.loss <= prospects.worth / 10)
-    relaxation = Relaxation(grid, tables, prospects.columns.take(kept))
+    root = Relaxation(grid, tables, prospects.columns.take(kept))
+    assert root.solve()
+    dive = diving._Dive(diving._Top(grid, prospects, root, kept, 1), 2.0)
+    relaxation = dive.relaxation
     relaxation.solver = Stumbling(relaxation.solver, 3)
-    found = diving._Dive(grid, prospects, relaxation, (kept, 2.0, 1)).run()
+    found = Allocation(grid)
+    found.restore(dive.run())
     assert relaxation.solver.cleared == 1
     assert relaxation.solver.left < -10
     assert greedy(grid, prospects).total < found.total <= bound
