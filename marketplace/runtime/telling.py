@@ -4,12 +4,13 @@ What is added is a function of what the engine said and of the horizon, so that 
 back to the engine's own, whose hash the certificate holds.
 """
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from datetime import timedelta
 from typing import Final
 
 from events.types import Reason
 from marketplace.clearing import model
+from marketplace.clearing.money import say_rate
 from marketplace.core.errors import Corrupt
 from marketplace.runtime.horizon import Horizon
 
@@ -41,16 +42,20 @@ def tell_reason(horizon: Horizon, reason: model.Reason) -> Reason:
 
 
 def take_back_reason(horizon: Horizon, reason: Reason) -> model.Reason:
-    """Return the reason of the engine that was told.
+    """Return the reason of the engine that was told, by this release or by one that wrote prices as their facts are.
 
     Raises:
         Corrupt: What was added is not what follows from it.
     """
     names = {*STARTS.values(), *LENGTHS.values(), "limit_unit"}
     plain = {name: fact for name, fact in reason.facts.items() if name not in names}
-    found = model.Reason(reason.code, reason.text.removesuffix(_say(reason.facts)), plain)
-    if names & reason.facts.keys() and tell_reason(horizon, found) != reason:
-        raise Corrupt(f"the reason {reason.code} tells other instants or hours than the engine's: {reason.facts}")
+    endings = (_say(reason.facts), _say(reason.facts, str))
+    ending = next((each for each in endings if reason.text.endswith(each)), "")
+    found = model.Reason(reason.code, reason.text.removesuffix(ending), plain)
+    if names & reason.facts.keys():
+        facts = {**plain, **dict(_list_facts(horizon, found))}
+        if facts != reason.facts or not reason.text.endswith(endings):
+            raise Corrupt(f"the reason {reason.code} tells other instants or hours than the engine's: {reason.facts}")
     return found
 
 
@@ -66,7 +71,7 @@ def _list_facts(horizon: Horizon, reason: model.Reason) -> Iterator[tuple[str, s
         yield "limit_unit", unit
 
 
-def _say(facts: dict[str, str]) -> str:
+def _say(facts: dict[str, str], say_price: Callable[[str], str] = say_rate) -> str:
     """Return what the facts add to the sentence, empty where they add nothing."""
     said = f" {facts['limit_unit']}" if "limit_unit" in facts else ""
     if "nearest_feasible_start_at" in facts:
@@ -75,7 +80,7 @@ def _say(facts: dict[str, str]) -> str:
     if changes:
         said += f"; at its own offer it would have won {', or '.join(changes)}"
     if "price_to_win_usd_per_gpu_hour" in facts:
-        price = f"{facts['price_to_win_usd_per_gpu_hour']} USD per GPU-hour"
+        price = f"{say_price(facts['price_to_win_usd_per_gpu_hour'])} USD per GPU-hour"
         exact = facts.get("price_to_win_guarantee") == "exact"
         said += f"; at {price} it would have won" if exact else f"; to win takes some {price}"
     return said

@@ -4,6 +4,7 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
+from events.types import Reason
 from marketplace.clearing import model
 from marketplace.core.errors import Corrupt
 from marketplace.runtime.horizon import Horizon
@@ -41,6 +42,16 @@ def test_a_reason_names_instants_and_hours_in_facts_and_words():
     hopeless = tell_reason(HORIZON, HOPELESS)
     assert hopeless.facts["longest_duration_hours"] == "120"
     assert hopeless.text == "no pool has it; the nearest start that would do is 2026-03-05T00:00:00Z"
+
+
+def test_a_price_to_win_is_told_as_money_and_taken_back_from_either_way_of_writing_it():
+    said = model.Reason(OUTBID.code, OUTBID.text, {**OUTBID.facts, "price_to_win_usd_per_gpu_hour": "8.5"})
+    told = tell_reason(HORIZON, said)
+    assert told.text.endswith("; at 8.50 USD per GPU-hour it would have won")
+    before = Reason(code=told.code, text=told.text.replace("8.50 USD", "8.5 USD"), facts=told.facts)
+    assert take_back_reason(HORIZON, told) == take_back_reason(HORIZON, before) == said
+    with pytest.raises(Corrupt):
+        take_back_reason(HORIZON, Reason(code=told.code, text=told.text.replace("8.50 USD", "9 USD"), facts=told.facts))
 
 
 def test_a_limit_is_told_with_its_unit():
