@@ -7,6 +7,7 @@ place while small ones still give way. Before the first step and in between, the
 that it wants less in halves. All budgets are counts.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final
 
@@ -67,10 +68,10 @@ def dive_from_relaxation(
     depth = _choose_depth(len(prospects.order))
     kept = _choose_kept(prospects, depth)
     if not len(kept):
-        return Dived([])
+        return Dived(())
     root = Relaxation(grid, tables, prospects.columns.take(kept))
     if not root.tighten(depth.cutting):
-        return Dived([])
+        return Dived(())
     prospects.sharpen(kept, root.read_losses())
     every = depth.cutting.every and max(depth.cutting.every, root.covers.entries // ENTRIES_PER_STEP)
     with call_crew(hands, _Top(grid, prospects, root, kept, every)) as crew:
@@ -90,7 +91,7 @@ class Dived:
         root: The relaxation that they began from, where it is one of all placements.
     """
 
-    allocations: list[Allocation]
+    allocations: Sequence[Allocation]
     root: Relaxation | None = None
 
 

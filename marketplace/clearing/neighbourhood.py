@@ -61,7 +61,10 @@ class Reach:
 
 @dataclass(frozen=True, slots=True)
 class Task:
-    """One neighbourhood: its placements, its orders, and what everything else takes of its rows."""
+    """One neighbourhood: its placements, its orders, and what everything else takes of its rows and of the rules'.
+
+    `proves` says that nothing better has a placement outside it.
+    """
 
     columns: Integers
     orders: Integers
@@ -108,6 +111,8 @@ class Neighbourhoods:
     """The search by integer programs on one allocation, which it changes in place and never worsens.
 
     Attributes:
+        root: The relaxation of all placements with its cuts, where there is one; the losses that the prospects note
+            are at its prices.
         unpriced: US dollars that no allocation is worth more than, whether prices suit it or not; None until the
             program about every order has proven it to within its gap.
         worth: US dollars of the best allocation that a program about every order found, whether prices suit it or not.
@@ -119,12 +124,13 @@ class Neighbourhoods:
         prospects: Prospects,
         tables: tuple[WayTable, RowTable, Shadow],
         choice: tuple[random.Random, Reach],
+        root: Relaxation | None = None,
     ) -> None:
         self.allocation = allocation
         self.grid: Grid = allocation.grid
         self.prospects = prospects
         self.ways, self.table, self.shadow = tables
-        self.root: Relaxation | None = None
+        self.root = root
         self.unpriced: Fraction | None = None
         self.worth = -math.inf
         self.pick, self.reach = choice

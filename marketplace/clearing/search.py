@@ -13,6 +13,7 @@ import numpy as np
 from marketplace.clearing.allocation import Allocation
 from marketplace.clearing.bound import Shadow
 from marketplace.clearing.crew import Crew, Hands, call_crew
+from marketplace.clearing.diving import Dived
 from marketplace.clearing.grid import Floats, Grid
 from marketplace.clearing.marginal import Settling
 from marketplace.clearing.money import MICRO
@@ -27,7 +28,6 @@ from marketplace.clearing.neighbourhood import (
 from marketplace.clearing.program import RowTable, WayTable
 from marketplace.clearing.prospects import Prospects
 from marketplace.clearing.ruin import Ruin
-from marketplace.clearing.tightening import Relaxation
 
 RUINS_PER_ROUND = 30
 RUINS_PER_ROUND_OF_EQUALS = 80
@@ -110,8 +110,8 @@ def improve(
     allocation: Allocation,
     prospects: Prospects,
     tables: tuple[WayTable, RowTable, Shadow],
-    budget: "Budget",
-    begun: tuple[Sequence[Allocation], Relaxation | None] = ((), None),
+    budget: Budget,
+    dived: Dived,
 ) -> tuple[int, Fraction | None]:
     """Improve an allocation in place for a number of rounds, fewer when it stops helping.
 
@@ -122,7 +122,7 @@ def improve(
         prospects: The book's placements.
         tables: The book's ways and rows, and the prices of scarcity.
         budget: How far it may go.
-        begun: Other allocations, of which a small book's first program may take placements, and the relaxation of all
+        dived: What dives found, of which a small book's first program may take placements, and the relaxation of all
             placements with its cuts.
 
     Returns:
@@ -135,8 +135,7 @@ def improve(
     ruin = Ruin(allocation, prospects, pick)
     small = len(prospects.order) <= SMALL_COLUMNS_MAX
     reaches = choose_reaches(prospects)
-    programs = Neighbourhoods(allocation, prospects, tables, (pick, reaches[0]))
-    programs.root = begun[1]
+    programs = Neighbourhoods(allocation, prospects, tables, (pick, reaches[0]), dived.root)
     slices = 1 if small else SETTLE_ROUNDS
     orders = np.unique(prospects.order).tolist()
     ruins = RUINS_PER_ROUND_OF_EQUALS if reaches is REACHES_OF_EQUALS else RUINS_PER_ROUND
@@ -146,7 +145,7 @@ def improve(
     settling.run(sorted(orders, key=lambda order: -prospects.best[order]))
     idle = 0
     with call_crew(budget.hands, programs.ground) as crew:
-        if small and _decide_whole(programs, crew, begun[0]):
+        if small and _decide_whole(programs, crew, dived.allocations):
             return 0, programs.unpriced
         for done in range(1, budget.rounds + 1):
             before = allocation.total

@@ -61,11 +61,10 @@ def solve(grid: Grid, seed: int, iterations: int | None, hands: Hands = Hands.TH
     shadow = solve_relaxation(grid, ways, table, distinct, seed)
     bound = bound_of(grid, ways, columns, shadow)
     prospects = Prospects(grid, ways, distinct, shadow)
-    first, dived = greedy(grid, prospects), Dived([])
+    first, dived = greedy(grid, prospects), Dived(())
     if len(columns.way) > EXACT_COLUMNS_MAX and not has_equals(prospects):
         dived = dive_from_relaxation(grid, prospects, (ways, table), hands)
-    starts = [first, *dived.allocations]
-    allocation = max(starts, key=lambda start: start.total)
+    allocation = max((first, *dived.allocations), key=lambda start: start.total)
     unpriced: Fraction | None = None
     if len(columns.way) <= EXACT_COLUMNS_MAX:
         found, proven, unpriced_micro = solve_exactly(grid, EXACT_EFFORT)
@@ -80,7 +79,7 @@ def solve(grid: Grid, seed: int, iterations: int | None, hands: Hands = Hands.TH
         return Solved(allocation, shadow, bound, 0, proven=False, unpriced=bound if unpriced is None else unpriced)
     tables = ways, table, shadow
     budget = Budget(bound, seed, rounds, hands)
-    done, ceiling = improve(allocation, prospects, tables, budget, (starts, dived.root))
+    done, ceiling = improve(allocation, prospects, tables, budget, dived)
     return Solved(allocation, shadow, bound, done, proven=False, unpriced=ceiling if unpriced is None else unpriced)
 
 
