@@ -23,6 +23,7 @@ from marketplace.clearing.winning import PriceToWin, can_be_exact, price_to_win
 
 ENGINE_VERSION = "clearing-13"
 PARTS = 16
+"""Losers are explained in so many parts, so that no worker is left with a long one at the end."""
 
 
 def clear(book: Book, *, seed: int, iterations: int | None = None, hands: Hands = Hands.THREADS) -> Clearing:
