@@ -14,7 +14,7 @@ from typing import Final
 import numpy as np
 
 from marketplace.clearing.allocation import Allocation, Placing
-from marketplace.clearing.crew import Hands, call_crew
+from marketplace.clearing.crew import THREADS, Hands
 from marketplace.clearing.grid import Flags, Floats, Grid, Integers
 from marketplace.clearing.program import RowTable, WayTable
 from marketplace.clearing.prospects import Prospects, list_affordable
@@ -59,7 +59,7 @@ DEPTH_OF_HUGE: Final = Depth(0.1, 33_000, (2.0, 1.5), NONE)
 
 
 def dive_from_relaxation(
-    grid: Grid, prospects: Prospects, tables: tuple[WayTable, RowTable], hands: Hands = Hands.THREADS
+    grid: Grid, prospects: Prospects, tables: tuple[WayTable, RowTable], hands: Hands = THREADS
 ) -> "Dived":
     """Return what several dives find, two side by side, each filled up with the orders that still find a place.
 
@@ -74,7 +74,7 @@ def dive_from_relaxation(
         return Dived(())
     prospects.sharpen(kept, root.read_losses())
     every = depth.cutting.every and max(depth.cutting.every, root.covers.entries // ENTRIES_PER_STEP)
-    with call_crew(hands, _Top(grid, prospects, root, kept, every)) as crew:
+    with hands.call(_Top(grid, prospects, root, kept, every)) as crew:
         found = crew.map(_dive, depth.powers)
     dives = [Allocation(grid) for _ in found]
     for allocation, placed in zip(dives, found, strict=True):

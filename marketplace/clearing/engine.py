@@ -10,7 +10,7 @@ from marketplace.clearing.backstop import serve_backstops
 from marketplace.clearing.book import check_book
 from marketplace.clearing.bound import render_shadow
 from marketplace.clearing.codec import hash_book, hash_json, render_decisions, render_prices
-from marketplace.clearing.crew import Hands, map_apart
+from marketplace.clearing.crew import THREADS, Hands, map_apart
 from marketplace.clearing.grid import Grid, compile_book
 from marketplace.clearing.marginal import count_hours
 from marketplace.clearing.model import Book, Certificate, Clearing, Decision, LotShare, Match, Order, PriceRange
@@ -26,7 +26,7 @@ PARTS = 16
 """Losers are explained in so many parts, so that no worker is left with a long one at the end."""
 
 
-def clear(book: Book, *, seed: int, iterations: int | None = None, hands: Hands = Hands.THREADS) -> Clearing:
+def clear(book: Book, *, seed: int, iterations: int | None = None, hands: Hands = THREADS) -> Clearing:
     """Clear a book: matches, uniform prices, one decision per order, and a certificate.
 
     Args:

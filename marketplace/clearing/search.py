@@ -12,7 +12,7 @@ import numpy as np
 
 from marketplace.clearing.allocation import Allocation
 from marketplace.clearing.bound import Shadow
-from marketplace.clearing.crew import Crew, Hands, call_crew
+from marketplace.clearing.crew import THREADS, Crew, Hands
 from marketplace.clearing.diving import Dived
 from marketplace.clearing.grid import Floats, Grid
 from marketplace.clearing.marginal import Settling
@@ -103,7 +103,7 @@ class Budget:
     bound: Fraction
     seed: int
     rounds: int
-    hands: Hands = Hands.THREADS
+    hands: Hands = THREADS
 
 
 def improve(
@@ -144,7 +144,7 @@ def improve(
     settling = Settling(allocation, tables[2])
     settling.run(sorted(orders, key=lambda order: -prospects.best[order]))
     idle = 0
-    with call_crew(budget.hands, programs.ground) as crew:
+    with budget.hands.call(programs.ground) as crew:
         if small and _decide_whole(programs, crew, dived.allocations):
             return 0, programs.unpriced
         for done in range(1, budget.rounds + 1):

@@ -7,7 +7,7 @@ import numpy as np
 
 from marketplace.clearing.allocation import Allocation
 from marketplace.clearing.bound import Shadow, bound_of, solve_relaxation
-from marketplace.clearing.crew import Hands
+from marketplace.clearing.crew import THREADS, Hands
 from marketplace.clearing.diving import Dived, dive_from_relaxation
 from marketplace.clearing.exact import Effort, solve_exactly
 from marketplace.clearing.grid import Grid
@@ -24,7 +24,7 @@ BOUND_RELATIVE = 1e-9
 ROUNDS_SMALL = 40
 ROUNDS_LEAST = 16
 ROUNDS_USUAL = 60
-ROUNDS_MAX = 120
+ROUNDS_MAX = 240
 COLUMNS_PER_ROUND = 150
 COLUMNS_MANY = 30_000
 ROUNDS_OF_MANY_LEAST = 40
@@ -47,7 +47,7 @@ class Solved:
     unpriced: Fraction | None = None
 
 
-def solve(grid: Grid, seed: int, iterations: int | None, hands: Hands = Hands.THREADS) -> Solved:
+def solve(grid: Grid, seed: int, iterations: int | None, hands: Hands = THREADS) -> Solved:
     """Find an allocation that prices can support.
 
     Args:

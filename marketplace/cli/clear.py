@@ -10,7 +10,6 @@ import cyclopts
 from rich.table import Table
 
 from marketplace.clearing.bundle import render_bundle
-from marketplace.clearing.crew import Hands
 from marketplace.clearing.engine import clear
 from marketplace.clearing.model import Clearing
 from marketplace.clearing.verifier import verify
@@ -18,6 +17,7 @@ from marketplace.cli.instance import parse_instance_dir, write_prices, write_sol
 from marketplace.cli.output import CONSOLE, OUT_OF_MEMORY, tell
 from marketplace.cli.price_loss import render_price_loss
 from marketplace.core.errors import Refusal
+from marketplace.runtime.forking import choose_hands
 
 EXIT_REFUSED = 2
 EXIT_FAILED = 1
@@ -52,7 +52,7 @@ def clear_command(
     begun = time.perf_counter()
     try:
         book = parse_instance_dir(instance)
-        clearing = clear(book, seed=seed, iterations=iterations, hands=Hands.PROCESSES)
+        clearing = clear(book, seed=seed, iterations=iterations, hands=choose_hands())
         verify(book, clearing)
     except Refusal as refusal:
         tell(refusal)

@@ -26,7 +26,7 @@ from events.book import Book, BookOrder
 from events.types import LotShare
 from marketplace.clearing import model
 from marketplace.clearing.codec import hash_book
-from marketplace.clearing.crew import Hands
+from marketplace.clearing.crew import THREADS, Hands
 from marketplace.clearing.engine import clear
 from marketplace.clearing.pricing import render_price_runs, set_prices
 from marketplace.clearing.standing import stand
@@ -89,7 +89,7 @@ def compute_book_hash(book: Book) -> str:
     return hash_book(parse_book(book))
 
 
-def clear_book(opened: AuctionOpened, locked: AuctionLocked, hands: Hands = Hands.THREADS) -> ClearAuction:
+def clear_book(opened: AuctionOpened, locked: AuctionLocked, hands: Hands = THREADS) -> ClearAuction:
     """Run the engine on a frozen book, verify its answer, and return the command that publishes it.
 
     Raises:

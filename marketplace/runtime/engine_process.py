@@ -14,9 +14,9 @@ from typing import Final
 
 import msgspec
 
-from marketplace.clearing.crew import Hands, end_with
 from marketplace.runtime.clearing import clear_book, price_book
 from marketplace.runtime.engines import Answer, Cleared, Failed, Priced, ToClear, ToPrice, tell_failure
+from marketplace.runtime.forking import choose_hands, end_with
 
 OUT_OF_MEMORY_SCORE: Final = 1_000
 """What Linux takes for the first process to end; any process may put itself there."""
@@ -41,7 +41,7 @@ def answer(task: ToClear | ToPrice) -> Answer:
     try:
         if isinstance(task, ToPrice):
             return Priced(price_book(task.book, task.seed))
-        return Cleared(clear_book(task.opened, task.locked, Hands.PROCESSES))
+        return Cleared(clear_book(task.opened, task.locked, choose_hands()))
     except Exception as error:  # noqa: BLE001 - the top of this process
         # Whatever went wrong inside the engine, even our own mistake: the worker is told, and its log gets the lines.
         traceback.print_exc()

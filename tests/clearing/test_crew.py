@@ -10,12 +10,23 @@ from pathlib import Path
 
 import pytest
 
-from marketplace.clearing import crew as crews
 from marketplace.clearing import diving
-from marketplace.clearing.crew import Hands, call_crew, map_apart
+from marketplace.clearing.crew import THREADS, map_apart
 from marketplace.clearing.engine import clear
+from marketplace.runtime import forking
+from marketplace.runtime.forking import FORKS, choose_hands
 from tests.clearing.books import market_book
 from tests.clearing.ruled_books import random_ruled_book
+
+FORKING = choose_hands() is FORKS
+HANDS = {"threads": THREADS, "here": choose_hands()}
+each = pytest.mark.parametrize("hands", HANDS.values(), ids=HANDS)
+
+
+@pytest.fixture
+def two_workers(monkeypatch):
+    """Let this be a machine of two cores."""
+    monkeypatch.setattr(forking, "count_workers", lambda: 2)
 
 
 def add(known, more):
@@ -35,9 +46,9 @@ def fail(_known, task):
     raise MemoryError(task)
 
 
-@pytest.mark.parametrize("hands", Hands)
+@each
 def test_a_crew_answers_in_the_order_of_its_tasks(hands):
-    with call_crew(hands, [1, 2]) as crew:
+    with hands.call([1, 2]) as crew:
         assert crew.map(sum_with, range(20)) == [3 + task for task in range(20)]
 
 
@@ -45,35 +56,35 @@ def sum_with(known, task):
     return sum(known) + task
 
 
-def test_processes_work_apart_and_threads_here(monkeypatch):
-    monkeypatch.setattr(crews, "count_workers", lambda: 2)
-    with call_crew(Hands.THREADS, None) as crew:
+@pytest.mark.usefixtures("two_workers")
+def test_processes_work_apart_and_threads_here():
+    with THREADS.call(None) as crew:
         assert crew.map(tell_process, range(4)) == [os.getpid()] * 4
-    with call_crew(Hands.PROCESSES, None) as crew:
-        assert (os.getpid() in crew.map(tell_process, range(4))) == (sys.platform != "linux")
+    with choose_hands().call(None) as crew:
+        assert (os.getpid() in crew.map(tell_process, range(4))) is not FORKING
 
 
-def test_what_processes_change_stays_with_them(monkeypatch):
-    monkeypatch.setattr(crews, "count_workers", lambda: 2)
+@pytest.mark.usefixtures("two_workers")
+def test_what_processes_change_stays_with_them():
     known = [1]
-    assert map_apart(Hands.THREADS, known, add, [1]) == [2]
+    assert map_apart(THREADS, known, add, [1]) == [2]
     assert known == [1, 1]
-    if Hands.PROCESSES.fork:
-        assert map_apart(Hands.PROCESSES, known, add, [1]) == [3]
+    if FORKING:
+        assert map_apart(choose_hands(), known, add, [1]) == [3]
         assert known == [1, 1]
 
 
-@pytest.mark.parametrize("hands", Hands)
+@each
 def test_an_error_of_a_task_is_the_crews(hands):
-    with pytest.raises(MemoryError, match="no room"), call_crew(hands, None) as crew:
+    with pytest.raises(MemoryError, match="no room"), hands.call(None) as crew:
         crew.map(fail, ["no room"])
 
 
 def test_a_process_that_is_ended_from_outside_ends_the_run():
-    if not Hands.PROCESSES.fork:
+    if not FORKING:
         assert sys.platform != "linux"
         return
-    with pytest.raises(MemoryError, match="was ended"), call_crew(Hands.PROCESSES, None) as crew:
+    with pytest.raises(MemoryError, match="was ended"), FORKS.call(None) as crew:
         crew.map(die, range(3))
 
 
@@ -81,9 +92,9 @@ def test_a_process_that_is_ended_from_outside_ends_the_run():
 def test_a_market_clears_alike_whoever_works(seed, monkeypatch):
     made = market_book(seed)
     alone = clear(made, seed=1)
-    assert clear(made, seed=1, hands=Hands.PROCESSES) == alone
-    monkeypatch.setattr(crews, "count_workers", lambda: 1)
-    assert clear(made, seed=1, hands=Hands.PROCESSES) == alone
+    assert clear(made, seed=1, hands=choose_hands()) == alone
+    monkeypatch.setattr(forking, "count_workers", lambda: 1)
+    assert clear(made, seed=1, hands=choose_hands()) == alone
 
 
 def test_a_large_market_clears_alike_whoever_works(monkeypatch):
@@ -93,7 +104,7 @@ def test_a_large_market_clears_alike_whoever_works(monkeypatch):
     made = market_book(2)
     alone = clear(made, seed=1, iterations=6)
     assert alone.certificate.iterations == 6
-    assert clear(made, seed=1, iterations=6, hands=Hands.PROCESSES) == alone
+    assert clear(made, seed=1, iterations=6, hands=choose_hands()) == alone
 
 
 def test_books_with_rules_clear_alike_whoever_works(monkeypatch):
@@ -101,22 +112,22 @@ def test_books_with_rules_clear_alike_whoever_works(monkeypatch):
     monkeypatch.setattr("marketplace.clearing.solving.EXACT_COLUMNS_MAX", 0)
     for seed in range(12):
         made = random_ruled_book(seed)
-        assert clear(made, seed=1, hands=Hands.PROCESSES) == clear(made, seed=1)
+        assert clear(made, seed=1, hands=choose_hands()) == clear(made, seed=1)
 
 
 ORPHANS = """
-import os, sys, time
-from marketplace.clearing.crew import Hands, call_crew
+import os, time
+from marketplace.runtime.forking import FORKS
 def hold(known, task):
     print(os.getpid(), flush=True)
     time.sleep(60)
-with call_crew(Hands.PROCESSES, None) as crew:
+with FORKS.call(None) as crew:
     crew.map(hold, range(1))
 """
 
 
 def test_processes_end_with_the_one_that_forked_them():
-    if not Hands.PROCESSES.fork:
+    if not FORKING:
         assert sys.platform != "linux"
         return
     with subprocess.Popen([sys.executable, "-c", ORPHANS], stdout=subprocess.PIPE, text=True) as parent:
@@ -138,9 +149,9 @@ def is_running(process_id):
 
 
 def test_no_wish_for_processes_leaves_a_lone_core_idle(monkeypatch):
-    monkeypatch.setattr(crews, "count_workers", lambda: 1)
+    monkeypatch.setattr(forking, "count_workers", lambda: 1)
     known = [0]
-    map_apart(Hands.PROCESSES, known, add, [1, 2])
+    map_apart(choose_hands(), known, add, [1, 2])
     assert known == [0, 1, 2]
 
 
@@ -148,4 +159,4 @@ def test_an_offer_of_identical_orders_is_explained_once_whoever_works():
     made = market_book(3)
     first = made.orders[0]
     made = replace(made, orders=(*made.orders, *(replace(first, order_id=f"twin-{at}") for at in range(9))))
-    assert clear(made, seed=1, hands=Hands.PROCESSES) == clear(made, seed=1)
+    assert clear(made, seed=1, hands=choose_hands()) == clear(made, seed=1)
