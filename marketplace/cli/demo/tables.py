@@ -9,6 +9,7 @@ from typing import Final
 from rich.table import Table
 
 from events.order import OrderTerms
+from marketplace.clearing.money import say_rate
 from marketplace.cli.demo.play import Play
 from marketplace.cli.output import CONSOLE, mark
 from marketplace.cli.price_loss import render_price_loss
@@ -92,10 +93,11 @@ async def show_auction(play: Play) -> None:
     CONSOLE.print("Lost: " + ", ".join(f"{count} {code}" for code, count in codes.most_common()))
     table = Table("order", "why", "price to win", title=f"Why they lost, {LOSERS_SHOWN} of {len(lost)}")
     for decision in _pick(lost):
+        price = decision.price_to_win_usd_per_gpu_hour
         table.add_row(
             play.names[decision.order_id],
             decision.reasons[0].text,
-            str(decision.price_to_win_usd_per_gpu_hour or "none would"),
+            "none would" if price is None else say_rate(f"{price:f}"),
         )
     CONSOLE.print(table)
 
