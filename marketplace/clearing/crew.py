@@ -7,7 +7,7 @@ that has a process to itself may give (`runtime/forking.py`).
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Executor, Future, ThreadPoolExecutor
 from contextlib import AbstractContextManager, contextmanager
-from typing import Final, Generic, Protocol, TypeVar
+from typing import Any, Final, Generic, Protocol, TypeVar
 
 WORKERS: Final = 2
 K = TypeVar("K")
@@ -23,12 +23,12 @@ class Crew(Generic[K]):
         call: What the executor is asked to do: some work and a task.
     """
 
-    def __init__(self, executor: Executor, call: Callable[[Callable[[K, T], R], T], R]) -> None:
+    def __init__(self, executor: Executor, call: Callable[..., Any]) -> None:
         self._executor, self._call = executor, call
 
     def submit(self, work: Callable[[K, T], R], task: T) -> Future[R]:
         """Begin a task; where workers are threads it must leave what is known as it is."""
-        return self._executor.submit(self._call, work, task)  # type: ignore[arg-type]
+        return self._executor.submit(self._call, work, task)
 
     def map(self, work: Callable[[K, T], R], tasks: Iterable[T]) -> list[R]:
         """Do tasks and return what comes out, in their order."""
