@@ -7,7 +7,7 @@ place while small ones still give way. Before the first step and in between, the
 that it wants less in halves. All budgets are counts.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Final
 
@@ -58,56 +58,63 @@ DEPTH_OF_HUGE: Final = Depth(0.1, 33_000, (2.0, 1.5), NONE)
 """A relaxation of so many placements takes minutes after each round of cuts."""
 
 
-def dive_from_relaxation(
-    grid: Grid, prospects: Prospects, tables: tuple[WayTable, RowTable], hands: Hands = THREADS
-) -> "Dived":
-    """Return what several dives find, two side by side, each filled up with the orders that still find a place.
+@dataclass(frozen=True, slots=True)
+class Root:
+    """Where dives begin, and the programs about every order of a small book: the relaxation with its cuts.
+
+    Attributes:
+        kept: The placements that it is of, by their number.
+        every: After how many steps dives look for cuts, 0 for never.
+    """
+
+    grid: Grid
+    prospects: Prospects
+    relaxation: Relaxation
+    kept: Integers
+    every: int
+    powers: tuple[float, ...]
+
+    @property
+    def of_all(self) -> Relaxation | None:
+        """The relaxation, where it is one of all placements."""
+        return self.relaxation if len(self.kept) == len(self.prospects.order) else None
+
+
+def tighten_relaxation(grid: Grid, prospects: Prospects, tables: tuple[WayTable, RowTable]) -> Root | None:
+    """Return the relaxation of the placements that lose little, cut; None where there are none or it is not solved.
 
     What placements lose is known better by then, and noted in the prospects.
     """
     depth = _choose_depth(len(prospects.order))
     kept = _choose_kept(prospects, depth)
     if not len(kept):
-        return Dived(())
-    root = Relaxation(grid, tables, prospects.columns.take(kept))
-    if not root.tighten(depth.cutting):
-        return Dived(())
-    prospects.sharpen(kept, root.read_losses())
-    every = depth.cutting.every and max(depth.cutting.every, root.covers.entries // ENTRIES_PER_STEP)
-    with hands.call(_Top(grid, prospects, root, kept, every)) as crew:
-        found = crew.map(_dive, depth.powers)
-    dives = [Allocation(grid) for _ in found]
-    for allocation, placed in zip(dives, found, strict=True):
-        allocation.restore(placed)
-    return Dived(dives, root if len(kept) == len(prospects.order) else None)
+        return None
+    relaxation = Relaxation(grid, tables, prospects.columns.take(kept))
+    if not relaxation.tighten(depth.cutting):
+        return None
+    prospects.sharpen(kept, relaxation.read_losses())
+    every = depth.cutting.every and max(depth.cutting.every, relaxation.covers.entries // ENTRIES_PER_STEP)
+    return Root(grid, prospects, relaxation, kept, every, depth.powers)
 
 
-@dataclass(frozen=True, slots=True)
-class Dived:
-    """What dives found.
-
-    Attributes:
-        allocations: One per dive.
-        root: The relaxation that they began from, where it is one of all placements.
-    """
-
-    allocations: Sequence[Allocation]
-    root: Relaxation | None = None
+def dive_from_relaxation(root: Root, hands: Hands = THREADS) -> Allocation:
+    """Return the best that several dives find, two side by side."""
+    with hands.call(root) as crew:
+        return pick_best(root.grid, crew.map(dive, root.powers))
 
 
-@dataclass(frozen=True, slots=True)
-class _Top:
-    """Where dives begin."""
-
-    grid: Grid
-    prospects: Prospects
-    root: Relaxation
-    kept: Integers
-    every: int
+def dive(root: Root, power: float) -> list[Placing | None]:
+    """Dive once, and return where every order then is."""
+    return _Dive(root, power).run()
 
 
-def _dive(top: _Top, power: float) -> list[Placing | None]:
-    return _Dive(top, power).run()
+def pick_best(grid: Grid, dives: Iterable[list[Placing | None]]) -> Allocation:
+    """Return the dive of most welfare as an allocation."""
+    found: list[Allocation] = []
+    for placed in dives:
+        found.append(Allocation(grid))
+        found[-1].restore(placed)
+    return max(found, key=lambda allocation: allocation.total)
 
 
 def _choose_depth(columns: int) -> Depth:
@@ -126,10 +133,10 @@ def _choose_kept(prospects: Prospects, depth: Depth) -> Integers:
 
 
 class _Dive:
-    def __init__(self, top: _Top, power: float) -> None:
-        grid, prospects, kept = top.grid, top.prospects, top.kept
-        self.grid, self.prospects, self.relaxation = grid, prospects, top.root.branch()
-        self.power, self.every = power, top.every
+    def __init__(self, root: Root, power: float) -> None:
+        grid, prospects, kept = root.grid, root.prospects, root.kept
+        self.grid, self.prospects, self.relaxation = grid, prospects, root.relaxation.branch()
+        self.power, self.every = power, root.every
         self.allocation = Allocation(grid)
         self.order, self.worth = prospects.order[kept], prospects.worth[kept]
         self.columns = prospects.columns.take(kept)

@@ -21,7 +21,7 @@ from marketplace.clearing.second import Seconds
 from marketplace.clearing.solving import Solved, solve
 from marketplace.clearing.winning import PriceToWin, can_be_exact, price_to_win
 
-ENGINE_VERSION = "clearing-13"
+ENGINE_VERSION = "clearing-14"
 PARTS = 16
 """Losers are explained in so many parts, so that no worker is left with a long one at the end."""
 

@@ -5,6 +5,7 @@ then whether to go on, at places that depend on the program only; the number of 
 """
 
 import math
+import sys
 from dataclasses import dataclass
 from typing import Any
 
@@ -33,13 +34,17 @@ ASKED = highspy.cb.HighsCallbackType.kCallbackMipInterrupt
 class Work:
     """How hard the solver tries: nodes, how often it may ask to go on, and the relative gap at which it may stop.
 
-    `dives` says whether it may search below its root for good answers, which is done without asking to go on.
+    Attributes:
+        asks: How often in all.
+        dives: Whether it may search below its root for good answers, which is done without asking to go on.
+        root: How often before its first node; a program that is not done with its root by then will not be proven.
     """
 
     nodes: int
     asks: int
     gap: float
     dives: bool = True
+    root: int = sys.maxsize
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,10 +91,10 @@ def solve_program(model: Any, begin: Floats, work: Work) -> Answer:
 def _limit(solver: Any, work: Work) -> Any:
     asked = 0
 
-    def ask(_kind: Any, _text: str, _found: Any, answer: Any, _data: Any) -> None:
+    def ask(_kind: Any, _text: str, found: Any, answer: Any, _data: Any) -> None:
         nonlocal asked
         asked += 1
-        if asked > work.asks:
+        if asked > (work.asks if found.mip_node_count > 0 else min(work.asks, work.root)):
             answer.user_interrupt = True
 
     solver.setOptionValue("mip_max_nodes", work.nodes)

@@ -7,7 +7,6 @@ the same time, each in one thread with a limit on nodes, never on time, so that 
 
 import math
 import random
-from collections.abc import Iterable
 from concurrent.futures import Future
 from dataclasses import dataclass, replace
 from fractions import Fraction
@@ -18,24 +17,24 @@ from marketplace.clearing.allocation import Allocation, Placing
 from marketplace.clearing.bound import Shadow
 from marketplace.clearing.carrying import stack
 from marketplace.clearing.crew import Crew
+from marketplace.clearing.diving import Root, dive, pick_best
 from marketplace.clearing.grid import Flags, Floats, Grid, Integers
 from marketplace.clearing.integer import Answer, Work, solve_program
 from marketplace.clearing.money import MICRO
 from marketplace.clearing.program import Columns, RowTable, WayTable, build_program
 from marketplace.clearing.prospects import Prospects, list_affordable
 from marketplace.clearing.taken import Taken
-from marketplace.clearing.tightening import Relaxation
 
 WORK = Work(nodes=30, asks=80, gap=1e-4)
 WORK_WELL = Work(nodes=60, asks=160, gap=1e-4)
 LIGHT_WORK = Work(nodes=10, asks=30, gap=5e-4)
 """Of small programs, hard ones are given up early: another stretch of pools and time gains more by then."""
-WORK_OF_WHOLE = Work(nodes=100, asks=80, gap=2e-4, dives=False)
+WORK_OF_WHOLE = Work(nodes=400, asks=200, gap=2e-4, dives=False, root=120)
 SURE = 1e-7
 """What the relaxation's worth may be wrong by, as a share."""
 ENOUGH = 5e-5
 """The share by which a small book may be short of what is proven when its search ends before the first round."""
-WORK_OF_LEAN = Work(nodes=50, asks=60, gap=3e-4)
+WORK_OF_LEAN = Work(nodes=100, asks=120, gap=3e-4)
 LEAN_LOSS = 0.003
 """How much of its worth a placement may lose at the shadow prices and still be in a lean program about every order."""
 WIDTHS = (2, 3, 5, 8)
@@ -83,13 +82,20 @@ class Ground:
     ways: WayTable
     table: RowTable
     columns: Columns
-    root: Relaxation | None = None
+    root: Root | None = None
 
     def decide(self, task: Task) -> Answer:
         """Solve the program about every order, with the cuts where there are any."""
-        if self.root is None:
+        relaxation = None if self.root is None else self.root.of_all
+        if relaxation is None:
             return self.solve(task)
-        return solve_program(self.root.restrict(task.columns), task.incumbent, task.work)
+        return solve_program(relaxation.restrict(task.columns), task.incumbent, task.work)
+
+    def dive(self, power: float) -> list[Placing | None]:
+        """Dive from the relaxation, which there must be."""
+        if self.root is None:
+            raise AssertionError("there is no relaxation to dive from")
+        return dive(self.root, power)
 
     def solve(self, task: Task) -> Answer:
         """Write the program of a neighbourhood and solve it."""
@@ -106,13 +112,17 @@ class Doing:
     task: Task
     answer: Future[Answer]
 
+    @property
+    def proven(self) -> bool:
+        """Whether the program was solved to the end; waits for it."""
+        return self.answer.result().proven
+
 
 class Neighbourhoods:
     """The search by integer programs on one allocation, which it changes in place and never worsens.
 
     Attributes:
-        root: The relaxation of all placements with its cuts, where there is one; the losses that the prospects note
-            are at its prices.
+        root: The relaxation with its cuts, where there is one; the losses that the prospects note are at its prices.
         unpriced: US dollars that no allocation is worth more than, whether prices suit it or not; None until the
             program about every order has proven it to within its gap.
         worth: US dollars of the best allocation that a program about every order found, whether prices suit it or not.
@@ -124,7 +134,7 @@ class Neighbourhoods:
         prospects: Prospects,
         tables: tuple[WayTable, RowTable, Shadow],
         choice: tuple[random.Random, Reach],
-        root: Relaxation | None = None,
+        root: Root | None = None,
     ) -> None:
         self.allocation = allocation
         self.grid: Grid = allocation.grid
@@ -158,26 +168,31 @@ class Neighbourhoods:
             if taken is not None:
                 self._apply(doing.task, doing.task.columns[taken])
 
+    def dive(self, crew: Crew[Ground]) -> None:
+        """Dive from the relaxation, where there is one, and go on from there where that is worth more."""
+        if self.root is None:
+            return
+        found = pick_best(self.grid, crew.map(Ground.dive, self.root.powers))
+        if found.total > self.allocation.total:
+            self.allocation.restore(found.placed)
+
     def begin_whole(self, crew: Crew[Ground]) -> Doing:
         """Begin to decide about every order anew in one program, beside what follows.
 
         What loses more than the relaxation is above what is found is in nothing better, and left out.
         """
         good = np.ones(len(self.prospects.order), dtype=np.bool_)
-        if self.root is not None:
-            ceiling = self.root.worth * MICRO
+        if self.root is not None and (relaxation := self.root.of_all) is not None:
+            ceiling = relaxation.worth * MICRO
             good = self.prospects.loss <= ceiling * (1 + SURE) - self.allocation.total
         return self._begin(crew, good, WORK_OF_WHOLE, proves=True)
 
-    def begin_lean(self, crew: Crew[Ground], starts: Iterable[Allocation]) -> Doing:
-        """Begin to decide about every order anew by the placements that lose little and those of some allocations.
+    def begin_lean(self, crew: Crew[Ground]) -> Doing:
+        """Begin to decide about every order anew by the placements that lose little and the present ones.
 
         Without the others a program soon comes to a good answer; it only proves what holds among them.
         """
         good = self.prospects.loss <= LEAN_LOSS * self.prospects.worth
-        for allocation in (self.allocation, *starts):
-            found = (self.prospects.find(placing) for placing in allocation.placed if placing is not None)
-            good[[at for at in found if at is not None]] = True
         return self._begin(crew, good, WORK_OF_LEAN, proves=False)
 
     def _begin(self, crew: Crew[Ground], good: Flags, work: Work, *, proves: bool) -> Doing:
@@ -187,20 +202,19 @@ class Neighbourhoods:
         task = Task(columns, orders, fixed, incumbent, self._taken_by_others(orders), work, proves)
         return Doing(task, crew.submit(Ground.decide, task))
 
-    def end_whole(self, whole: Doing) -> bool:
-        """Take the answer about every order over where it is worth more than what was found meanwhile.
-
-        Returns:
-            Whether it is proven that no clearing is worth noticeably more than what is found.
-        """
+    def end_whole(self, whole: Doing) -> None:
+        """Take the answer about every order over where it is worth more than what was found meanwhile."""
         answer, task = whole.answer.result(), whole.task
         if answer.taken is None:
-            return False
+            return
         self.worth = max(self.worth, answer.worth)
         known = max(self.worth, self.allocation.total / MICRO)
         if task.proves and answer.bound <= known * (1 + task.work.gap):
             self.unpriced = Fraction(math.ceil(Fraction(max(answer.bound, known)) * MICRO), MICRO)
         self._apply(task, task.columns[answer.taken])
+
+    def is_best(self) -> bool:
+        """Tell whether it is proven that no clearing is worth noticeably more than what is found."""
         return self.unpriced is not None and self.allocation.total >= float(self.unpriced) * MICRO * (1 - ENOUGH)
 
     def _choose(self) -> list[Task]:

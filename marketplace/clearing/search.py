@@ -4,7 +4,6 @@ Budgets are counts, never seconds, and every random choice comes from one seed, 
 """
 
 import random
-from collections.abc import Sequence
 from dataclasses import dataclass
 from fractions import Fraction
 
@@ -13,7 +12,7 @@ import numpy as np
 from marketplace.clearing.allocation import Allocation
 from marketplace.clearing.bound import Shadow
 from marketplace.clearing.crew import THREADS, Crew, Hands
-from marketplace.clearing.diving import Dived
+from marketplace.clearing.diving import Root
 from marketplace.clearing.grid import Floats, Grid
 from marketplace.clearing.marginal import Settling
 from marketplace.clearing.money import MICRO
@@ -21,6 +20,7 @@ from marketplace.clearing.neighbourhood import (
     LIGHT_WORK,
     LOSSES_NARROW,
     WORK_WELL,
+    Doing,
     Ground,
     Neighbourhoods,
     Reach,
@@ -111,7 +111,7 @@ def improve(
     prospects: Prospects,
     tables: tuple[WayTable, RowTable, Shadow],
     budget: Budget,
-    dived: Dived,
+    root: Root | None,
 ) -> tuple[int, Fraction | None]:
     """Improve an allocation in place for a number of rounds, fewer when it stops helping.
 
@@ -122,8 +122,7 @@ def improve(
         prospects: The book's placements.
         tables: The book's ways and rows, and the prices of scarcity.
         budget: How far it may go.
-        dived: What dives found, of which a small book's first program may take placements, and the relaxation of all
-            placements with its cuts.
+        root: The relaxation with its cuts, where there is one.
 
     Returns:
         The rounds done, and the US dollars that no allocation is worth more than, whether prices suit it or not; None
@@ -133,9 +132,9 @@ def improve(
     if not budget.rounds or not len(prospects.order):
         return 0, None
     ruin = Ruin(allocation, prospects, pick)
-    small = len(prospects.order) <= SMALL_COLUMNS_MAX
+    small = is_small(prospects)
     reaches = choose_reaches(prospects)
-    programs = Neighbourhoods(allocation, prospects, tables, (pick, reaches[0]), dived.root)
+    programs = Neighbourhoods(allocation, prospects, tables, (pick, reaches[0]), root)
     slices = 1 if small else SETTLE_ROUNDS
     orders = np.unique(prospects.order).tolist()
     ruins = RUINS_PER_ROUND_OF_EQUALS if reaches is REACHES_OF_EQUALS else RUINS_PER_ROUND
@@ -145,8 +144,11 @@ def improve(
     settling.run(sorted(orders, key=lambda order: -prospects.best[order]))
     idle = 0
     with budget.hands.call(programs.ground) as crew:
-        if small and _decide_whole(programs, crew, dived.allocations):
+        whole = _decide_whole(programs, crew) if small else None
+        if programs.is_best():
             return 0, programs.unpriced
+        if small:
+            programs.dive(crew)
         for done in range(1, budget.rounds + 1):
             before = allocation.total
             programs.reach = reaches[done % len(reaches)]
@@ -154,6 +156,10 @@ def improve(
             ruin.run(ruins)
             settling.run(orders[done % slices :: slices])
             programs.end(batch)
+            if whole is not None and done == min(ROUNDS_LEAST, budget.rounds):
+                programs.end_whole(whole)
+                if programs.is_best():
+                    return done, programs.unpriced
             idle = 0 if allocation.total > before * (1 + GAIN_RELATIVE) else idle + 1
             ceiling = budget.bound if programs.unpriced is None else min(budget.bound, programs.unpriced)
             if done >= ROUNDS_LEAST and idle >= _patience(allocation, ceiling, len(prospects.order)):
@@ -170,16 +176,19 @@ def _patience(allocation: Allocation, bound: Fraction, columns: int) -> int:
     return PATIENCE_ROUNDS_SHORT if columns <= BRIEF_COLUMNS_MAX else 2 * PATIENCE_ROUNDS_SHORT
 
 
-def _decide_whole(programs: Neighbourhoods, crew: Crew[Ground], starts: Sequence[Allocation]) -> bool:
+def _decide_whole(programs: Neighbourhoods, crew: Crew[Ground]) -> Doing | None:
     """Decide about every order at once, by all placements and, at the same time, by those alone that lose little.
 
     Returns:
-        Whether it is proven that no clearing is worth noticeably more than what is found.
+        The program of all placements where it is still being solved beside what follows: where that of the few has
+        been given up, it takes long too.
     """
-    whole = programs.begin_whole(crew)
-    lean = programs.begin_lean(crew, starts)
+    whole, lean = programs.begin_whole(crew), programs.begin_lean(crew)
     programs.end_whole(lean)
-    return programs.end_whole(whole)
+    if not lean.proven:
+        return whole
+    programs.end_whole(whole)
+    return None
 
 
 def choose_reaches(prospects: Prospects) -> tuple[Reach, ...]:
@@ -187,6 +196,11 @@ def choose_reaches(prospects: Prospects) -> tuple[Reach, ...]:
     if len(prospects.order) <= SMALL_COLUMNS_MAX:
         return REACHES_OF_BRIEF if len(prospects.order) <= BRIEF_COLUMNS_MAX else (SMALL_REACH,)
     return REACHES_OF_EQUALS if has_equals(prospects) else REACHES
+
+
+def is_small(prospects: Prospects) -> bool:
+    """Tell whether programs about every order of a book are worth their time."""
+    return len(prospects.order) <= SMALL_COLUMNS_MAX
 
 
 def has_equals(prospects: Prospects) -> bool:

@@ -8,13 +8,13 @@ import numpy as np
 from marketplace.clearing.allocation import Allocation
 from marketplace.clearing.bound import Shadow, bound_of, solve_relaxation
 from marketplace.clearing.crew import THREADS, Hands
-from marketplace.clearing.diving import Dived, dive_from_relaxation
+from marketplace.clearing.diving import dive_from_relaxation, tighten_relaxation
 from marketplace.clearing.exact import Effort, solve_exactly
 from marketplace.clearing.grid import Grid
 from marketplace.clearing.money import MICRO
 from marketplace.clearing.program import RowTable, WayTable, list_columns
 from marketplace.clearing.prospects import Prospects
-from marketplace.clearing.search import SMALL_COLUMNS_MAX, Budget, greedy, has_equals, improve
+from marketplace.clearing.search import SMALL_COLUMNS_MAX, Budget, greedy, has_equals, improve, is_small
 from marketplace.clearing.twins import drop_twins
 
 EXACT_COLUMNS_MAX = 600
@@ -61,10 +61,13 @@ def solve(grid: Grid, seed: int, iterations: int | None, hands: Hands = THREADS)
     shadow = solve_relaxation(grid, ways, table, distinct, seed)
     bound = bound_of(grid, ways, columns, shadow)
     prospects = Prospects(grid, ways, distinct, shadow)
-    first, dived = greedy(grid, prospects), Dived(())
+    rounds = default_rounds(len(columns.way)) if iterations is None else iterations
+    starts, root = [greedy(grid, prospects)], None
     if len(columns.way) > EXACT_COLUMNS_MAX and not has_equals(prospects):
-        dived = dive_from_relaxation(grid, prospects, (ways, table), hands)
-    allocation = max((first, *dived.allocations), key=lambda start: start.total)
+        root = tighten_relaxation(grid, prospects, (ways, table))
+        if root is not None and not (rounds and is_small(prospects)):
+            starts.append(dive_from_relaxation(root, hands))
+    allocation = max(starts, key=lambda start: start.total)
     unpriced: Fraction | None = None
     if len(columns.way) <= EXACT_COLUMNS_MAX:
         found, proven, unpriced_micro = solve_exactly(grid, EXACT_EFFORT)
@@ -74,12 +77,11 @@ def solve(grid: Grid, seed: int, iterations: int | None, hands: Hands = THREADS)
         if proven:
             begin_early(allocation)
             return Solved(allocation, shadow, bound, 0, proven=True, unpriced=unpriced)
-    rounds = default_rounds(len(columns.way)) if iterations is None else iterations
     if allocation.total >= float(bound) * MICRO * (1 - BOUND_RELATIVE):
         return Solved(allocation, shadow, bound, 0, proven=False, unpriced=bound if unpriced is None else unpriced)
     tables = ways, table, shadow
     budget = Budget(bound, seed, rounds, hands)
-    done, ceiling = improve(allocation, prospects, tables, budget, dived)
+    done, ceiling = improve(allocation, prospects, tables, budget, root)
     return Solved(allocation, shadow, bound, done, proven=False, unpriced=ceiling if unpriced is None else unpriced)
 
 
