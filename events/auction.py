@@ -159,6 +159,8 @@ class Certificate(msgspec.Struct, frozen=True, kw_only=True):
         decisions_hash: SHA-256 of the decisions.
         price_loss_max: What uniform prices cost at most, as a share of the best allocation that prices need not suit.
         price_loss_kind: What proves it: that optimum, or the bound in its place, where the share is the gap.
+        dual_bound_usd: What no allocation exceeds, whether prices suit it or not, as the engine's cuts and integer
+            programs prove it; at most the bound, which anyone can check.
     """
 
     book_hash: str
@@ -172,6 +174,7 @@ class Certificate(msgspec.Struct, frozen=True, kw_only=True):
     decisions_hash: str
     price_loss_max: Share | None = None
     price_loss_kind: Literal["optimum", "lp_bound"] | None = None
+    dual_bound_usd: Usd | None = None
 
 
 class AuctionOpened(Event, frozen=True, kw_only=True, tag="auction.opened.v1"):

@@ -2,7 +2,8 @@
 
 What prices cost is a share of an optimum that the verifier does not know. It checks what follows from the certificate
 alone: nobody can lose less than nothing or more than the gap, and where the bound stands for the optimum the share is
-the gap. That a lower share is right, only running the engine again shows.
+the gap; the engine's own dual bound lies between welfare and bound, and where it is the optimum the share is of it.
+That a lower share or bound is right, only running the engine again shows.
 """
 
 from collections.abc import Iterator
@@ -13,11 +14,9 @@ from marketplace.clearing.model import Certificate
 
 
 def find_wrong_shares(certificate: Certificate) -> Iterator[tuple[str, str]]:
-    """Walk the codes of wrong shares, `gap` and `price_loss`, each with a sentence."""
+    """Walk the codes of wrong shares, `gap`, `price_loss` and `dual_bound`, each with a sentence."""
     bound, welfare = Fraction(certificate.lp_bound_usd), Fraction(certificate.welfare_usd)
-    share = (bound - welfare) / bound if bound else Fraction(0)
-    context = Context(prec=60, rounding=ROUND_CEILING)
-    gap = context.quantize(context.divide(Decimal(share.numerator), Decimal(share.denominator)), Decimal("0.000001"))
+    gap = _miss(bound, welfare)
     if gap != certificate.gap:
         yield "gap", f"states {certificate.gap}, it is {gap}"
     loss, kind = certificate.price_loss_max, certificate.price_loss_kind
@@ -27,3 +26,15 @@ def find_wrong_shares(certificate: Certificate) -> Iterator[tuple[str, str]]:
         yield "price_loss", f"states {loss}, which is not between 0 and the gap {gap}"
     elif loss is not None and kind == "lp_bound" and loss != gap:
         yield "price_loss", f"states {loss} by the bound, which proves {gap}"
+    most = certificate.dual_bound_usd
+    if most is not None and not welfare <= most <= bound:
+        yield "dual_bound", f"states {most}, which is not between the welfare {welfare} and the bound {bound}"
+    elif most is not None and kind == "optimum" and loss is not None and loss != _miss(Fraction(most), welfare):
+        yield "dual_bound", f"states {most}, of which the welfare {welfare} does not miss the share {loss}"
+
+
+def _miss(best: Fraction, welfare: Fraction) -> Decimal:
+    """Return the share of the best that is missing, rounded up to six places."""
+    share = (best - welfare) / best if best else Fraction(0)
+    context = Context(prec=60, rounding=ROUND_CEILING)
+    return context.quantize(context.divide(Decimal(share.numerator), Decimal(share.denominator)), Decimal("0.000001"))

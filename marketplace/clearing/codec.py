@@ -314,9 +314,11 @@ def render_clearing(clearing: Clearing) -> dict[str, Any]:
 
 
 def _render_price_loss(certificate: Certificate) -> dict[str, Any]:
-    share = certificate.price_loss_max
+    share, most = certificate.price_loss_max, certificate.dual_bound_usd
     return _present(
-        price_loss_max=None if share is None else render_decimal(share), price_loss_kind=certificate.price_loss_kind
+        price_loss_max=None if share is None else render_decimal(share),
+        price_loss_kind=certificate.price_loss_kind,
+        dual_bound_usd=None if most is None else render_decimal(most),
     )
 
 

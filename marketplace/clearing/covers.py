@@ -28,26 +28,45 @@ PART_LEAST: Final = 1e-6
 
 
 @dataclass(frozen=True, slots=True)
+class Cover:
+    """One cut: where, what it counts as there, and how it treats who runs there.
+
+    Attributes:
+        place: Pool times periods, plus the period.
+        step: The last of the lots, by rising ask, that the cover overfills.
+        excess: By how many nodes it does.
+        whole: Nodes that coefficients are rounded by.
+        members: Order, nodes and coefficient of each that is in the cover.
+    """
+
+    place: int
+    step: int
+    excess: float
+    whole: float
+    members: tuple[tuple[int, float, float], ...]
+
+    def weigh(self, order: Integers, size: Floats) -> Floats:
+        """Return the coefficients of items that run in its pool and period, whether it was found among them or not.
+
+        Args:
+            order: Whose they are.
+            size: The nodes that each takes.
+        """
+        found = _round(size / self.whole, self.excess / self.whole)
+        for whose, nodes, factor in self.members:
+            found[(order == whose) & (size == nodes)] = factor
+        return found
+
+
+@dataclass(frozen=True, slots=True)
 class Cuts:
     """Rows `sum of value x column <= upper`, one after another: row r has the entries from begin[r] to begin[r + 1]."""
 
+    covers: list[Cover]
     begin: Integers
     index: Integers
     value: Floats
     upper: Floats
-
-
-@dataclass(frozen=True, slots=True)
-class _Cover:
-    """One cut before it is written: where, which lots it counts as there, its members, and everybody's coefficient."""
-
-    depth: float
-    row: int
-    step: int
-    excess: float
-    items: Integers
-    inside: Flags
-    factor: Floats
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,7 +108,7 @@ class Covers:
         self.begins = np.append(np.flatnonzero(first), entries)
         self.order, self.size = order[first], size[first].astype(np.float64)
         places, self.row = np.unique(place[first], return_inverse=True)
-        self.rows, self.pool = len(places), places // periods
+        self.places, self.rows, self.pool = places, len(places), places // periods
         self.items_from = np.searchsorted(self.row, np.arange(self.rows + 1))
         self.wanted = np.bincount(self.row, self.size, self.rows)
         sizes, counts = np.unique(self.size, return_counts=True)
@@ -106,11 +125,13 @@ class Covers:
         self.within = np.cumsum(self.offered, axis=1)
         self.least = np.where(self.offered > 0, self.within, np.inf).min(axis=1)
         pools = np.repeat(np.arange(len(grid.yards)), [len(yard.layers) for yard in grid.yards])
-        cells = program.cells
-        pool, period = pools[table.row[cells] // self.periods], table.row[cells] % self.periods
-        self.cell_row = np.searchsorted(places, pool * self.periods + period)
-        self.cell_step = table.spot[cells] // self.periods - table.spots[pool]
-        self.cell_column = len(program.columns.way) + np.arange(len(cells))
+        rows = table.row[program.cells]
+        pool = pools[rows // self.periods]
+        place = pool * self.periods + rows % self.periods
+        met = np.isin(place, places)
+        self.cell_row = np.searchsorted(places, place[met])
+        self.cell_step = (table.spot[program.cells] // self.periods - table.spots[pool])[met]
+        self.cell_column = len(program.columns.way) + np.flatnonzero(met)
         self.cells_ranked = np.argsort(self.cell_row, kind="stable")
         self.cells_from = np.searchsorted(self.cell_row[self.cells_ranked], np.arange(self.rows + 1))
 
@@ -136,75 +157,72 @@ class Covers:
         cells = np.flatnonzero(renumber[self.cell_row] >= 0)
         np.add.at(drawn, (renumber[self.cell_row[cells]], self.cell_step[cells]), values[self.cell_column[cells]])
         dearer = np.cumsum(drawn[:, ::-1], axis=1)[:, ::-1]
-        found: list[_Cover] = []
+        found: list[tuple[float, Cover]] = []
         for step in range(self.offered.shape[1]):
             found.extend(self._find_at(step, part, dearer[:, step + 1]))
-        chosen = self._choose(found)
-        return self._write(chosen) if chosen else None
+        chosen = _choose(found, self.periods)
+        return self.write(chosen) if chosen else None
 
-    def _find_at(self, step: int, part: "_Part", rest: Floats) -> list[_Cover]:
-        """Find covers of what the lots up to a step have, in some rows at once."""
+    def _find_at(self, step: int, part: "_Part", rest: Floats) -> list[tuple[float, Cover]]:
+        """Find covers of what the lots up to a step have, in some rows at once, each with how deep its cut is."""
         rows, row, size, taken = len(part.rows), part.row, part.size, part.taken
         within = self.within[part.rows, step]
         open_ = (self.wanted[part.rows] > within) & (self.offered[part.rows, step] > 0)
         inside, excess = _cover(open_, within, part)
-        found: list[_Cover] = []
+        found: list[tuple[float, Cover]] = []
         for whole in self.sizes:
             live = open_ & (excess > 0) & (excess < whole)
             live &= np.bincount(row, inside & (size == whole), rows) > 0
             if not live.any():
                 continue
             share = np.where(live, excess / whole, 1.0)[row]
-            parts = np.where(inside, -size, size) / whole
-            full = np.floor(parts + ROUND)
-            factor = full + np.maximum(0.0, np.maximum(parts - full, 0.0) - 1 + share) / share
-            used = np.bincount(row, np.where(inside, factor * (1 - taken), factor * taken), rows)
+            factors = _round(np.where(inside, -size, size) / whole, share)
+            used = np.bincount(row, factors * np.where(inside, 1 - taken, taken), rows)
             broken = used + 1 - rest / np.where(live, excess, 1.0)
-            norm = np.sqrt(np.bincount(row, factor * factor, rows))
+            norm = np.sqrt(np.bincount(row, factors * factors, rows))
             for at in np.flatnonzero(live & (broken > VIOLATION_LEAST)).tolist():
                 span = slice(part.begins[at], part.begins[at + 1])
-                found.append(
-                    _Cover(
-                        float(broken[at] / norm[at]),
-                        int(part.rows[at]),
-                        step,
-                        float(excess[at]),
-                        part.items[span],
-                        inside[span].copy(),
-                        factor[span],
-                    )
-                )
+                items, factor = part.items[span][inside[span]], -factors[span][inside[span]]
+                members = zip(self.order[items].tolist(), self.size[items].tolist(), factor.tolist(), strict=True)
+                place = int(self.places[part.rows[at]])
+                cover = Cover(place, step, float(excess[at]), whole, tuple(members))
+                found.append((float(broken[at] / norm[at]), cover))
         return found
 
-    def _choose(self, found: list[_Cover]) -> list[_Cover]:
-        """Return the deepest cuts, one of those that differ only by the period."""
-        chosen: list[_Cover] = []
-        known = set()
-        for cover in sorted(found, key=lambda cover: -cover.depth):
-            orders = tuple(sorted(self.order[cover.items[cover.inside]].tolist()))
-            key = (int(self.pool[cover.row]), cover.step, cover.excess, orders)
-            if key not in known:
-                known.add(key)
-                chosen.append(cover)
-        return chosen
-
-    def _write(self, covers: list[_Cover]) -> Cuts:
-        """Write cuts as rows: what the cover's members add when they are out is turned to what they take when in."""
+    def write(self, covers: list[Cover]) -> Cuts:
+        """Write covers as rows: what the members add when they are out is turned to what they take when in."""
         index: list[Integers] = []
         value: list[Floats] = []
         lengths, upper = [0], []
         for cover in covers:
-            factor = np.where(cover.inside, -cover.factor, cover.factor)
-            items, factor = cover.items[factor != 0], factor[factor != 0]
+            row = int(np.searchsorted(self.places, cover.place))
+            items = np.arange(self.items_from[row], self.items_from[row + 1])
+            factor = cover.weigh(self.order[items], self.size[items])
+            items, factor = items[factor != 0], factor[factor != 0]
             counts = self.begins[items + 1] - self.begins[items]
             entries = list_runs(self.begins[items], counts)
-            cells = self.cells_ranked[self.cells_from[cover.row] : self.cells_from[cover.row + 1]]
+            cells = self.cells_ranked[self.cells_from[row] : self.cells_from[row + 1]]
             cells = cells[self.cell_step[cells] > cover.step]
             index += [self.column[entries], self.cell_column[cells]]
             value += [np.repeat(factor, counts), np.full(len(cells), -1 / cover.excess)]
             lengths.append(len(entries) + len(cells))
-            upper.append(-1.0 - float(cover.factor[cover.inside].sum()))
-        return Cuts(np.cumsum(lengths), np.concatenate(index), np.concatenate(value), np.array(upper))
+            upper.append(sum(factor for _, _, factor in cover.members) - 1.0)
+        return Cuts(covers, np.cumsum(lengths), np.concatenate(index), np.concatenate(value), np.array(upper))
+
+
+def _choose(found: list[tuple[float, Cover]], periods: int) -> list[Cover]:
+    """Return covers, the deepest first, one of those that differ only by the period."""
+    chosen: dict[tuple[object, ...], Cover] = {}
+    for _, cover in sorted(found, key=lambda candidate: -candidate[0]):
+        orders = tuple(sorted(whose for whose, _, _ in cover.members))
+        chosen.setdefault((cover.place // periods, cover.step, cover.excess, orders), cover)
+    return list(chosen.values())
+
+
+def _round(parts: Floats, share: Floats | float) -> Floats:
+    """Round coefficients by the share that is left of one (mixed-integer rounding)."""
+    full = np.floor(parts + ROUND)
+    return full + np.maximum(0.0, np.maximum(parts - full, 0.0) - 1 + share) / share
 
 
 def _cover(open_: Flags, within: Floats, part: _Part) -> tuple[Flags, Floats]:

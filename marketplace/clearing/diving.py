@@ -8,23 +8,27 @@ that it wants less in halves. All budgets are counts.
 """
 
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from fractions import Fraction
 from typing import Final
 
 import numpy as np
 
 from marketplace.clearing.allocation import Allocation, Placing
 from marketplace.clearing.crew import THREADS, Hands
+from marketplace.clearing.generating import generate
 from marketplace.clearing.grid import Flags, Floats, Grid, Integers
 from marketplace.clearing.program import RowTable, WayTable
 from marketplace.clearing.prospects import Prospects, list_affordable
 from marketplace.clearing.tightening import NONE, Cutting, Relaxation
 
-SHARE_OF_LEFT: Final = 0.05
 SHARE_OF_ALL: Final = 0.001
-"""How much of the worth that is open, and at least how much of all, a step decides."""
+"""How much of all worth a step decides at least."""
 WANTED_LEAST: Final = 0.5
 WANTED_NONE: Final = 1e-6
+ROUNDS_FIRST: Final = 4
+GENERATIONS: Final = 2
+"""How often placements that gain at the prices of the cut relaxation are added to it, which is then cut further."""
 STEPS_MAX: Final = 2_000
 STEPS_PER_PRUNING: Final = 10
 ENTRIES_PER_STEP: Final = 200_000
@@ -40,21 +44,24 @@ class Depth:
         kept: How many placements are considered at most, those that lose least.
         powers: One per dive, which ranks placements by worth times the wanted share to a power; dives that differ end
             differently.
+        cutting: How much is cut before and while they go on.
+        step: How much of the worth that is open a step decides.
     """
 
     loss: float
     kept: int
     powers: tuple[float, ...]
     cutting: Cutting
+    step: float
 
 
 COLUMNS_FEW: Final = 3_000
 COLUMNS_MANY: Final = 30_000
 COLUMNS_HUGE: Final = 100_000
-DEPTH_OF_FEW: Final = Depth(np.inf, 33_000, (2.0, 1.5), Cutting(20, 1e-4, 4))
-DEPTH: Final = Depth(0.05, 33_000, (2.0, 1.5), Cutting(20, 5e-5, 1))
-DEPTH_OF_MANY: Final = Depth(0.02, 17_000, (2.0, 1.5), Cutting(20, 3e-4, 10))
-DEPTH_OF_HUGE: Final = Depth(0.1, 33_000, (2.0, 1.5), NONE)
+DEPTH_OF_FEW: Final = Depth(np.inf, 33_000, (2.0, 1.0), Cutting(20, 1e-4, 4), 0.05)
+DEPTH: Final = Depth(0.05, 33_000, (2.0, 1.0), Cutting(20, 5e-5, 1), 0.05)
+DEPTH_OF_MANY: Final = Depth(0.02, 17_000, (2.0, 1.0), Cutting(20, 3e-4, 10), 0.08)
+DEPTH_OF_HUGE: Final = Depth(0.1, 33_000, (2.0, 1.0), NONE, 0.05)
 """A relaxation of so many placements takes minutes after each round of cuts."""
 
 
@@ -65,6 +72,8 @@ class Root:
     Attributes:
         kept: The placements that it is of, by their number.
         every: After how many steps dives look for cuts, 0 for never.
+        depth: What dives are like.
+        ceiling: US dollars that no allocation is worth more than, prices or not; None where that was not proven.
     """
 
     grid: Grid
@@ -72,7 +81,8 @@ class Root:
     relaxation: Relaxation
     kept: Integers
     every: int
-    powers: tuple[float, ...]
+    depth: Depth
+    ceiling: Fraction | None = None
 
     @property
     def of_all(self) -> Relaxation | None:
@@ -81,26 +91,40 @@ class Root:
 
 
 def tighten_relaxation(grid: Grid, prospects: Prospects, tables: tuple[WayTable, RowTable]) -> Root | None:
-    """Return the relaxation of the placements that lose little, cut; None where there are none or it is not solved.
+    """Return the relaxation of the placements that matter, cut; None where there are none or it is not solved.
 
     What placements lose is known better by then, and noted in the prospects.
     """
-    depth = _choose_depth(len(prospects.order))
+    depth, ceiling = _choose_depth(len(prospects.order)), None
     kept = _choose_kept(prospects, depth)
     if not len(kept):
         return None
-    relaxation = Relaxation(grid, tables, prospects.columns.take(kept))
-    if not relaxation.tighten(depth.cutting):
+    every, cutting, first, generations = np.arange(len(prospects.order)), depth.cutting, depth.cutting, 0
+    if len(kept) == len(every):
+        generations = 1
+    elif grid.rules is None and cutting.rounds:
+        first, generations = replace(cutting, rounds=ROUNDS_FIRST), GENERATIONS
+    relaxation = Relaxation(grid, tables, prospects.columns.take(kept), prospects.columns)
+    if not relaxation.tighten(first):
         return None
+    for _ in range(generations):
+        found = generate(grid, prospects, tables, relaxation, kept)
+        prospects.sharpen(every, found.loss)
+        ceiling = found.ceiling if ceiling is None else min(ceiling, found.ceiling)
+        if len(found.kept) == len(kept):
+            break
+        relaxation, kept = found.relaxation, found.kept
+        if not relaxation.tighten(cutting):
+            return None
     prospects.sharpen(kept, relaxation.read_losses())
-    every = depth.cutting.every and max(depth.cutting.every, relaxation.covers.entries // ENTRIES_PER_STEP)
-    return Root(grid, prospects, relaxation, kept, every, depth.powers)
+    steps = cutting.every and max(cutting.every, relaxation.covers.entries // ENTRIES_PER_STEP)
+    return Root(grid, prospects, relaxation, kept, steps, depth, ceiling)
 
 
 def dive_from_relaxation(root: Root, hands: Hands = THREADS) -> Allocation:
     """Return the best that several dives find, two side by side."""
     with hands.call(root) as crew:
-        return pick_best(root.grid, crew.map(dive, root.powers))
+        return pick_best(root.grid, crew.map(dive, root.depth.powers))
 
 
 def dive(root: Root, power: float) -> list[Placing | None]:
@@ -136,7 +160,7 @@ class _Dive:
     def __init__(self, root: Root, power: float) -> None:
         grid, prospects, kept = root.grid, root.prospects, root.kept
         self.grid, self.prospects, self.relaxation = grid, prospects, root.relaxation.branch()
-        self.power, self.every = power, root.every
+        self.power, self.every, self.step = power, root.every, root.depth.step
         self.allocation = Allocation(grid)
         self.order, self.worth = prospects.order[kept], prospects.worth[kept]
         self.columns = prospects.columns.take(kept)
@@ -169,7 +193,7 @@ class _Dive:
                 break
             left = float((wanted * self.worth)[ready].sum())
             total = total or left
-            self._decide(ready, wanted, max(SHARE_OF_LEFT * left, SHARE_OF_ALL * total))
+            self._decide(ready, wanted, max(self.step * left, SHARE_OF_ALL * total))
         self._fill()
         return self.allocation.placed
 
@@ -191,6 +215,7 @@ class _Dive:
 
     def _decide(self, ready: Integers, wanted: Floats, goal: float) -> None:
         """Take the weightiest placements until their worth comes to a goal, and shut what is then out of question."""
+        wanted = self._gather(ready, wanted)
         ranked = ready[np.argsort(-(wanted[ready] ** self.power) * self.worth[ready], kind="stable")]
         chosen = ranked[wanted[ranked] >= WANTED_LEAST] if wanted[ready].max() >= WANTED_LEAST else ranked[:1]
         taken: list[int] = []
@@ -209,6 +234,17 @@ class _Dive:
         self.open[shut] = False
         self.relaxation.hold(taken, 1.0)
         self.relaxation.hold(shut, 0.0)
+
+    def _gather(self, ready: Integers, wanted: Floats) -> Floats:
+        """Count all that is wanted of an order for its most wanted placement.
+
+        A large order that is wanted in many places in part would else be decided last, when none has room for it.
+        """
+        ranked = ready[np.lexsort((-wanted[ready], self.order[ready]))]
+        first = np.concatenate([[True], np.diff(self.order[ranked]) != 0])
+        gathered = wanted.copy()
+        gathered[ranked[first]] = np.minimum(1.0, np.add.reduceat(wanted[ranked], np.flatnonzero(first)))
+        return gathered
 
     def _take(self, at: int) -> bool:
         allocation, bid = self.allocation, self.grid.ways[int(self.columns.way[at])]

@@ -66,7 +66,7 @@ def _render(answer: _Answer) -> Clearing:
     decisions = _decide(answer)
     backstops = serve_backstops(book, decisions)
     welfare = usd(welfare_micros(book, allocation.grid, decisions))
-    bound_usd = usd_of(answer.solved.bound)
+    bound_usd, most = usd_of(answer.solved.bound), max(usd_of(answer.solved.dual_bound), welfare)
     certificate = Certificate(
         hash_book(book),
         ENGINE_VERSION,
@@ -77,20 +77,20 @@ def _render(answer: _Answer) -> Clearing:
         ratio_up(bound_usd - welfare, bound_usd),
         hash_json(render_prices(runs)),
         hash_json(render_decisions((*decisions, *backstops))),
-        *_lose(answer.solved, welfare),
+        *_lose(answer.solved, welfare, most),
+        most,
     )
     shadow = answer.solved.shadow
     rules = () if shadow.rules is None else shadow.rules.render()
     return Clearing(runs, decisions, certificate, render_shadow(shadow), rules, backstops)
 
 
-def _lose(solved: Solved, welfare: Decimal) -> tuple[Decimal, Literal["optimum", "lp_bound"]]:
+def _lose(solved: Solved, welfare: Decimal, most: Decimal) -> tuple[Decimal, Literal["optimum", "lp_bound"]]:
     """Return the share of the best allocation without prices that is missing at most, and what proves it."""
     if solved.unpriced is None:
         best = usd_of(solved.bound)
         return ratio_up(best - welfare, best), "lp_bound"
-    best = max(usd_of(min(solved.unpriced, solved.bound)), welfare)
-    return ratio_up(best - welfare, best), "optimum"
+    return ratio_up(most - welfare, most), "optimum"
 
 
 def _decide(answer: _Answer) -> tuple[Decision, ...]:

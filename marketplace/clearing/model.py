@@ -246,7 +246,9 @@ class Certificate:
     `gap` is (bound - welfare) / bound, rounded up to six places, zero where the bound is zero. `price_loss_max` is what
     uniform prices cost at most: the same share of the best allocation that prices need not suit. Where
     `price_loss_kind` is "optimum" the engine proved that optimum; where it is "lp_bound" the bound stands for it, and
-    the share is the gap. Both are None in what was cleared before they were stated.
+    the share is the gap. Both are None in what was cleared before they were stated. `dual_bound_usd` is what no
+    allocation exceeds, whether prices suit it or not, by the engine's cuts and integer programs; at most the bound, and
+    None in what was cleared before it was stated.
     """
 
     book_hash: str
@@ -260,6 +262,7 @@ class Certificate:
     decisions_hash: str
     price_loss_max: Decimal | None = None
     price_loss_kind: Literal["optimum", "lp_bound"] | None = None
+    dual_bound_usd: Decimal | None = None
 
 
 @dataclass(frozen=True, slots=True)

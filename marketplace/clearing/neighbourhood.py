@@ -123,8 +123,8 @@ class Neighbourhoods:
 
     Attributes:
         root: The relaxation with its cuts, where there is one; the losses that the prospects note are at its prices.
-        unpriced: US dollars that no allocation is worth more than, whether prices suit it or not; None until the
-            program about every order has proven it to within its gap.
+        ceiling: US dollars that no allocation is worth more than, prices or not; None where nothing has proven it.
+        unpriced: The same where the program about every order has proven it to within its gap, None until then.
         worth: US dollars of the best allocation that a program about every order found, whether prices suit it or not.
     """
 
@@ -141,6 +141,7 @@ class Neighbourhoods:
         self.prospects = prospects
         self.ways, self.table, self.shadow = tables
         self.root = root
+        self.ceiling: Fraction | None = None if root is None else root.ceiling
         self.unpriced: Fraction | None = None
         self.worth = -math.inf
         self.pick, self.reach = choice
@@ -172,7 +173,7 @@ class Neighbourhoods:
         """Dive from the relaxation, where there is one, and go on from there where that is worth more."""
         if self.root is None:
             return
-        found = pick_best(self.grid, crew.map(Ground.dive, self.root.powers))
+        found = pick_best(self.grid, crew.map(Ground.dive, self.root.depth.powers))
         if found.total > self.allocation.total:
             self.allocation.restore(found.placed)
 
@@ -183,8 +184,8 @@ class Neighbourhoods:
         """
         good = np.ones(len(self.prospects.order), dtype=np.bool_)
         if self.root is not None and (relaxation := self.root.of_all) is not None:
-            ceiling = relaxation.worth * MICRO
-            good = self.prospects.loss <= ceiling * (1 + SURE) - self.allocation.total
+            most = relaxation.worth * MICRO
+            good = self.prospects.loss <= most * (1 + SURE) - self.allocation.total
         return self._begin(crew, good, WORK_OF_WHOLE, proves=True)
 
     def begin_lean(self, crew: Crew[Ground]) -> Doing:
@@ -209,8 +210,11 @@ class Neighbourhoods:
             return
         self.worth = max(self.worth, answer.worth)
         known = max(self.worth, self.allocation.total / MICRO)
-        if task.proves and answer.bound <= known * (1 + task.work.gap):
-            self.unpriced = Fraction(math.ceil(Fraction(max(answer.bound, known)) * MICRO), MICRO)
+        if task.proves and math.isfinite(answer.bound):
+            proven = Fraction(math.ceil(Fraction(max(answer.bound, known)) * MICRO), MICRO)
+            self.ceiling = proven if self.ceiling is None else min(self.ceiling, proven)
+            if answer.bound <= known * (1 + task.work.gap):
+                self.unpriced = self.ceiling
         self._apply(task, task.columns[answer.taken])
 
     def is_best(self) -> bool:

@@ -141,6 +141,7 @@ def build_program(
     *,
     whole: bool,
     taken: Taken | None = None,
+    reach: Columns | None = None,
 ) -> Program:
     """Write the program of some placements, with other orders' loads fixed.
 
@@ -152,8 +153,10 @@ def build_program(
         fixed: Nodes per row that are already taken by orders outside the program.
         whole: Whether placements are all or nothing.
         taken: What orders outside the program take of the rules between orders.
+        reach: The placements whose rows are written; None for those alone that are decided about.
     """
-    program = _build_capacity(grid, (ways, table), columns, fixed, whole=whole)
+    live = _live_rows(grid, table, ways, columns if reach is None else reach)
+    program = _build_capacity(grid, (ways, table), columns, (live, fixed[live]), whole=whole)
     if grid.rules is None:
         return program
     placings = (columns.way, columns.start, ways.duration[columns.way])
@@ -161,14 +164,13 @@ def build_program(
 
 
 def _build_capacity(
-    grid: Grid, tables: tuple[WayTable, RowTable], columns: Columns, fixed: Floats, *, whole: bool
+    grid: Grid, tables: tuple[WayTable, RowTable], columns: Columns, rows: tuple[Integers, Floats], *, whole: bool
 ) -> Program:
-    ways, table = tables
-    way, start = columns.way, columns.start
+    (ways, table), (live, fixed) = tables, rows
+    way = columns.way
     count = len(way)
     duration = ways.duration[way]
-    touched = list_runs((table.base[ways.pool[way]] + ways.layer[way]) * grid.periods + start, duration)
-    live = _live_rows(grid, table, ways, columns, touched)
+    touched = _touch(grid, tables, columns)
     renumber = np.full(table.rows, -1, dtype=np.int64)
     renumber[live] = np.arange(len(live))
     orders, order_row = np.unique(ways.order[way], return_inverse=True)
@@ -198,7 +200,7 @@ def _build_capacity(
     model.row_lower_ = np.full(model.num_row_, -highspy.kHighsInf)
     most = np.zeros(len(names))
     most[cell_row] = table.most[cells][shared]
-    model.row_upper_ = np.concatenate([-fixed[live], np.ones(len(orders)), most])
+    model.row_upper_ = np.concatenate([-fixed, np.ones(len(orders)), most])
     model.a_matrix_.format_ = highspy.MatrixFormat.kColwise
     model.a_matrix_.start_, model.a_matrix_.index_, model.a_matrix_.value_ = begin.astype(np.int32), index, value
     model.sense_ = highspy.ObjSense.kMaximize
@@ -208,10 +210,17 @@ def _build_capacity(
     return Program(model, columns, live, orders, cells)
 
 
-def _live_rows(grid: Grid, table: RowTable, ways: WayTable, columns: Columns, touched: Integers) -> Integers:
-    """Return the touched rows, and in pools of several layers the sister rows of the same period."""
+def _touch(grid: Grid, tables: tuple[WayTable, RowTable], columns: Columns) -> Integers:
+    """Return every row that each placement takes something of, one placement after the other."""
+    ways, table = tables
+    rows = (table.base[ways.pool[columns.way]] + ways.layer[columns.way]) * grid.periods + columns.start
+    return list_runs(rows, ways.duration[columns.way])
+
+
+def _live_rows(grid: Grid, table: RowTable, ways: WayTable, columns: Columns) -> Integers:
+    """Return the rows that placements touch, and in pools of several layers the sister rows of the same period."""
     mark = np.zeros(table.rows, dtype=np.bool_)
-    mark[touched] = True
+    mark[_touch(grid, (ways, table), columns)] = True
     for pool in np.unique(ways.pool[columns.way]):
         low, high = int(table.base[pool]), int(table.base[pool + 1])
         if high - low > 1:

@@ -6,6 +6,7 @@ Budgets are counts, never seconds, and every random choice comes from one seed, 
 import random
 from dataclasses import dataclass
 from fractions import Fraction
+from typing import Self
 
 import numpy as np
 
@@ -106,13 +107,33 @@ class Budget:
     hands: Hands = THREADS
 
 
+@dataclass(frozen=True, slots=True)
+class Improved:
+    """How a search ended.
+
+    Attributes:
+        rounds: How many it had.
+        ceiling: US dollars that no allocation is worth more than, prices or not; None where nothing has proven it.
+        unpriced: The same where a program about every order has proven it to within its gap, None elsewhere.
+    """
+
+    rounds: int
+    ceiling: Fraction | None
+    unpriced: Fraction | None
+
+    @classmethod
+    def by(cls, programs: Neighbourhoods, rounds: int) -> Self:
+        """Return what programs have proven by then."""
+        return cls(rounds, programs.ceiling, programs.unpriced)
+
+
 def improve(
     allocation: Allocation,
     prospects: Prospects,
     tables: tuple[WayTable, RowTable, Shadow],
     budget: Budget,
     root: Root | None,
-) -> tuple[int, Fraction | None]:
+) -> Improved:
     """Improve an allocation in place for a number of rounds, fewer when it stops helping.
 
     Every step keeps the welfare or raises it, and none looks at the number of rounds: more of them never give less.
@@ -123,14 +144,10 @@ def improve(
         tables: The book's ways and rows, and the prices of scarcity.
         budget: How far it may go.
         root: The relaxation with its cuts, where there is one.
-
-    Returns:
-        The rounds done, and the US dollars that no allocation is worth more than, whether prices suit it or not; None
-        where that was not proven.
     """
     pick = random.Random(budget.seed)  # noqa: S311 - a search that repeats itself, no secret
     if not budget.rounds or not len(prospects.order):
-        return 0, None
+        return Improved(0, None if root is None else root.ceiling, None)
     ruin = Ruin(allocation, prospects, pick)
     small = is_small(prospects)
     reaches = choose_reaches(prospects)
@@ -146,7 +163,7 @@ def improve(
     with budget.hands.call(programs.ground) as crew:
         whole = _decide_whole(programs, crew) if small else None
         if programs.is_best():
-            return 0, programs.unpriced
+            return Improved.by(programs, 0)
         if small:
             programs.dive(crew)
         for done in range(1, budget.rounds + 1):
@@ -159,12 +176,12 @@ def improve(
             if whole is not None and done == min(ROUNDS_LEAST, budget.rounds):
                 programs.end_whole(whole)
                 if programs.is_best():
-                    return done, programs.unpriced
+                    return Improved.by(programs, done)
             idle = 0 if allocation.total > before * (1 + GAIN_RELATIVE) else idle + 1
             ceiling = budget.bound if programs.unpriced is None else min(budget.bound, programs.unpriced)
             if done >= ROUNDS_LEAST and idle >= _patience(allocation, ceiling, len(prospects.order)):
-                return done, programs.unpriced
-    return budget.rounds, programs.unpriced
+                return Improved.by(programs, done)
+    return Improved.by(programs, budget.rounds)
 
 
 def _patience(allocation: Allocation, bound: Fraction, columns: int) -> int:

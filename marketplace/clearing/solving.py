@@ -23,11 +23,11 @@ BOUND_RELATIVE = 1e-9
 """How near the bound an allocation is when nothing is left to search for."""
 ROUNDS_SMALL = 40
 ROUNDS_LEAST = 16
-ROUNDS_USUAL = 60
+ROUNDS_USUAL = 50
 ROUNDS_MAX = 240
 COLUMNS_PER_ROUND = 150
 COLUMNS_MANY = 30_000
-ROUNDS_OF_MANY_LEAST = 40
+ROUNDS_OF_MANY_LEAST = 34
 COLUMNS_PER_ROUND_OF_MANY = 1_500
 
 
@@ -35,8 +35,11 @@ COLUMNS_PER_ROUND_OF_MANY = 1_500
 class Solved:
     """An allocation, what proves how good it is, and how it was found.
 
-    `unpriced` are the US dollars that no allocation is worth more than, whether prices suit it or not, as an integer
-    program about the whole book has proven; None where only `bound` says so.
+    Attributes:
+        bound: US dollars that no allocation is worth more than, by prices that anyone can check.
+        unpriced: The same where an integer program about the whole book has proven the optimum that prices need not
+            suit, None elsewhere.
+        ceiling: The same by cuts and unfinished programs, None where there were none.
     """
 
     allocation: Allocation
@@ -45,6 +48,13 @@ class Solved:
     rounds: int
     proven: bool
     unpriced: Fraction | None = None
+    ceiling: Fraction | None = None
+
+    @property
+    def dual_bound(self) -> Fraction:
+        """US dollars that no allocation exceeds: by the program that has proven it, or by the least of the bounds."""
+        proven = self.ceiling if self.unpriced is None else self.unpriced
+        return self.bound if proven is None else min(proven, self.bound)
 
 
 def solve(grid: Grid, seed: int, iterations: int | None, hands: Hands = THREADS) -> Solved:
@@ -77,12 +87,13 @@ def solve(grid: Grid, seed: int, iterations: int | None, hands: Hands = THREADS)
         if proven:
             begin_early(allocation)
             return Solved(allocation, shadow, bound, 0, proven=True, unpriced=unpriced)
-    if allocation.total >= float(bound) * MICRO * (1 - BOUND_RELATIVE):
-        return Solved(allocation, shadow, bound, 0, proven=False, unpriced=bound if unpriced is None else unpriced)
-    tables = ways, table, shadow
-    budget = Budget(bound, seed, rounds, hands)
-    done, ceiling = improve(allocation, prospects, tables, budget, root)
-    return Solved(allocation, shadow, bound, done, proven=False, unpriced=ceiling if unpriced is None else unpriced)
+    ceiling = None if root is None else root.ceiling
+    least = bound if ceiling is None else min(bound, ceiling)
+    if allocation.total >= float(least) * MICRO * (1 - BOUND_RELATIVE):
+        return Solved(allocation, shadow, bound, 0, proven=False, unpriced=least if unpriced is None else unpriced)
+    done = improve(allocation, prospects, (ways, table, shadow), Budget(bound, seed, rounds, hands), root)
+    known = done.unpriced if unpriced is None else unpriced
+    return Solved(allocation, shadow, bound, done.rounds, proven=False, unpriced=known, ceiling=done.ceiling)
 
 
 def begin_early(allocation: Allocation) -> None:

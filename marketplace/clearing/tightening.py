@@ -1,12 +1,13 @@
 """The relaxation with cuts: solved, cut where orders share what they cannot, and solved again from where it was."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
 import highspy
 import numpy as np
 
-from marketplace.clearing.covers import Covers
+from marketplace.clearing.covers import Cover, Covers, Cuts
 from marketplace.clearing.grid import Floats, Grid, Integers
 from marketplace.clearing.money import MICRO
 from marketplace.clearing.program import Columns, RowTable, WayTable, build_program, new_solver, run_solver
@@ -40,22 +41,60 @@ class Relaxation:
     """A linear program of placements, which may be cut, held and solved again.
 
     Attributes:
+        live: Which rows of the row table its first ones are.
+        orders: Of which orders the next ones are.
+        cuts: The covers that it is cut by, in the order of their rows, which come last.
         worth: US dollars that none of its answers is worth more than, as of the last solution.
     """
 
-    def __init__(self, grid: Grid, tables: tuple[WayTable, RowTable], columns: Columns) -> None:
+    def __init__(
+        self,
+        grid: Grid,
+        tables: tuple[WayTable, RowTable],
+        columns: Columns,
+        reach: Columns | None = None,
+        cuts: Sequence[Cover] = (),
+    ) -> None:
         ways, table = tables
-        program = build_program(grid, ways, table, columns, np.zeros(table.rows), whole=False)
+        program = build_program(grid, ways, table, columns, np.zeros(table.rows), whole=False, reach=reach)
         self.count, self.rows = len(columns.way), int(program.model.num_row_)
+        self.live, self.orders = program.rows, program.orders
         self.covers = Covers(grid, tables, program)
         self.solver = new_solver(1)
         self.solver.passModel(program.model)
+        self.cuts: list[Cover] = []
         self.worth = np.inf
+        if cuts:
+            self._add(self.covers.write(list(cuts)))
+
+    def begin_at(self, other: "Relaxation", at: Integers) -> None:
+        """Begin at the solution of a relaxation of some of these placements, with the same cuts and other rows.
+
+        Args:
+            other: That relaxation.
+            at: Which of these placements it has.
+        """
+        known: Any = other.solver.getBasis()
+        placed, drawn = list(known.col_status[: other.count]), list(known.col_status[other.count :])
+        columns, orders = [highspy.HighsBasisStatus.kLower] * self.count, [BASIC] * len(self.orders)
+        for place, status in zip(at.tolist(), placed, strict=True):
+            columns[place] = status
+        first = len(self.live)
+        theirs = np.searchsorted(self.orders, other.orders).tolist()
+        for place, status in zip(theirs, known.row_status[first : first + len(theirs)], strict=True):
+            orders[place] = status
+        basis = highspy.HighsBasis()
+        basis.col_status = columns + drawn
+        basis.row_status = [*known.row_status[:first], *orders, *known.row_status[first + len(theirs) :]]
+        basis.valid, basis.alien = True, False
+        self.solver.setOptionValue("presolve", "off")
+        self.solver.setBasis(basis)
 
     def branch(self) -> "Relaxation":
         """Return a copy, at the same solution, that may be changed by itself."""
         twin: Relaxation = object.__new__(Relaxation)
         twin.count, twin.rows, twin.covers, twin.worth = self.count, self.rows, self.covers, self.worth
+        twin.live, twin.orders, twin.cuts = self.live, self.orders, list(self.cuts)
         twin.solver = new_solver(1)
         twin.solver.passModel(self.solver.getLp())
         twin.solver.setBasis(self.solver.getBasis())
@@ -130,6 +169,10 @@ class Relaxation:
             return False
         if prune:
             self._prune()
+        self._add(cuts)
+        return True
+
+    def _add(self, cuts: Cuts) -> None:
         self.solver.addRows(
             len(cuts.upper),
             np.full(len(cuts.upper), -highspy.kHighsInf),
@@ -139,7 +182,7 @@ class Relaxation:
             cuts.index.astype(np.int32),
             cuts.value,
         )
-        return True
+        self.cuts += cuts.covers
 
     def _prune(self) -> bool:
         """Take the cuts out that do not bind the solution, and tell whether there were any."""
@@ -150,6 +193,7 @@ class Relaxation:
             return False
         gone = set(idle)
         self.solver.deleteRows(len(idle), np.array(idle, dtype=np.int32))
+        self.cuts = [cover for row, cover in enumerate(self.cuts, self.rows) if row not in gone]
         kept = highspy.HighsBasis()
         kept.col_status = basis.col_status
         kept.row_status = [state for row, state in enumerate(status) if row not in gone]

@@ -131,7 +131,7 @@ def _tell(book: Book, clearing: Clearing, violations: tuple[Violation, ...], aga
         ("welfare", f"{certificate.welfare_usd:,f} USD"),
         ("proven bound", f"{certificate.lp_bound_usd:,f} USD"),
         ("gap", f"{100 * certificate.gap:f} %"),
-        ("cost of uniform prices", render_price_loss(certificate.price_loss_max, certificate.price_loss_kind)),
+        ("cost of uniform prices", render_price_loss(certificate)),
         ("engine, seed, rounds", f"{certificate.engine_version}, {certificate.seed}, {certificate.iterations}"),
         ("engine run again", again),
         ("verifier", "every rule holds" if not violations else f"{len(violations)} rules are broken"),

@@ -79,7 +79,7 @@ def _summary(clearing: Clearing, name: str, seconds: float) -> Table:
         ("welfare", f"{certificate.welfare_usd:,.2f} USD"),
         ("upper bound (LP)", f"{certificate.lp_bound_usd:,.2f} USD"),
         ("share of the bound", f"{100 - 100 * certificate.gap:.3f} %"),
-        ("cost of uniform prices", render_price_loss(certificate.price_loss_max, certificate.price_loss_kind)),
+        ("cost of uniform prices", render_price_loss(certificate)),
         ("in the money, yet out", f"{len(regretted)} (regret {sum(regretted):,.2f} USD)"),
         ("search rounds, seed", f"{certificate.iterations}, {certificate.seed}"),
         ("decisions", certificate.decisions_hash[:16]),

@@ -142,6 +142,7 @@ def render_result(opened: AuctionOpened, clearing: model.Clearing) -> ClearAucti
             decisions_hash=certificate.decisions_hash,
             price_loss_max=certificate.price_loss_max,
             price_loss_kind=certificate.price_loss_kind,
+            dual_bound_usd=certificate.dual_bound_usd,
         ),
         shadow_prices=tuple(
             ShadowPrice(

@@ -151,6 +151,8 @@ FORGERIES = [
     (add("price_loss_max", 0.5), {"price_loss"}),
     (drop("price_loss_max"), {"price_loss"}),
     (drop("price_loss_kind"), {"price_loss"}),
+    (add("dual_bound_usd", -100), {"dual_bound"}),
+    (add("dual_bound_usd", 1_000_000), {"dual_bound"}),
     (drop_a_decision, {"decisions"}),
     (drop_the_proof, {"bound"}),
     (deny_a_regret, {"regret"}),
@@ -191,7 +193,24 @@ def test_a_loss_by_the_bound_is_the_gap_and_one_by_the_optimum_at_most_the_gap()
     assert check(document) == []
     certificate["price_loss_kind"] = "optimum"
     add("price_loss_max", 0.000001)(document)
-    assert check(document) == ["price_loss"]
+    assert check(document) == ["price_loss", "dual_bound"]
+
+
+def test_a_dual_bound_that_is_the_optimum_is_what_the_loss_is_a_share_of():
+    document = export(random_book(54, mandates=True))
+    certificate = document["certificate"]
+    assert Decimal(certificate["welfare_usd"]) < Decimal(certificate["dual_bound_usd"])
+    add("dual_bound_usd", 1)(document)
+    assert check(document) == ["dual_bound"]
+    certificate["price_loss_kind"], certificate["price_loss_max"] = "lp_bound", certificate["gap"]
+    assert check(document) == []
+
+
+def test_a_certificate_from_before_the_dual_bound_was_stated_still_passes():
+    document = export()
+    drop("dual_bound_usd")(document)
+    assert check(document) == []
+    assert "dual_bound_usd" not in render_bundle(*parse_bundle(document))["certificate"]
 
 
 def test_a_certificate_from_before_the_loss_was_stated_still_passes():

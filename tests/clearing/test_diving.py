@@ -63,9 +63,9 @@ def test_a_dive_keeps_groups_links_and_limits():
 
 
 def test_two_dives_of_one_book_are_the_same():
-    first, second = (tighten_relaxation(*prepare(market_book(3))[:3]) for _ in range(2))
-    dives = [diving.dive(first, power) for power in first.powers]
-    assert dives == [diving.dive(second, power) for power in second.powers]
+    first, second = (tighten_relaxation(*prepare(market_book(5))[:3]) for _ in range(2))
+    dives = [diving.dive(first, power) for power in first.depth.powers]
+    assert dives == [diving.dive(second, power) for power in second.depth.powers]
     assert dives[0] != dives[1]
 
 
@@ -103,7 +103,7 @@ def test_a_dive_goes_on_where_the_solver_stumbles():
     kept = np.flatnonzero(prospects.loss <= prospects.worth / 10)
     root = Relaxation(grid, tables, prospects.columns.take(kept))
     assert root.solve()
-    dive = diving._Dive(Root(grid, prospects, root, kept, 1, ()), 2.0)
+    dive = diving._Dive(Root(grid, prospects, root, kept, 1, diving.DEPTH), 2.0)
     relaxation = dive.relaxation
     relaxation.solver = Stumbling(relaxation.solver, 3)
     found = Allocation(grid)

@@ -33,6 +33,7 @@ async def test_the_engine_run_again_on_the_frozen_book_gives_the_identical_certi
     assert certificate.price_loss_max is not None
     assert 0 <= certificate.price_loss_max <= certificate.gap
     assert certificate.price_loss_kind == "optimum"
+    assert certificate.welfare_usd <= certificate.dual_bound_usd <= certificate.lp_bound_usd
 
 
 async def test_another_release_is_not_asked_to_repeat(monkeypatch):

@@ -63,7 +63,7 @@ async def show_auction(play: Play) -> None:
         f"{auction.matched} matched, {auction.unmatched} unmatched, {auction.impossible} impossible;"
         f" welfare {_usd(certificate.welfare_usd)} USD, bound {_usd(certificate.lp_bound_usd)} USD,"
         f" gap {float(certificate.gap):.2%}, uniform prices cost"
-        f" {render_price_loss(certificate.price_loss_max, certificate.price_loss_kind)};"
+        f" {render_price_loss(certificate)};"
         f" book {certificate.book_hash[:16]}…",
     )
     prices = defaultdict(list)

@@ -231,6 +231,22 @@ def tell_clearing(teller: Teller) -> None:
     teller.tell("2026-03-06T12:03", "auctioneer", AuctionSettled(auction_id=AUCTION, matched=2, unmatched=1))
 
 
+_CERTIFICATE = Certificate(
+    book_hash=_BOOK_HASH,
+    engine_version="1.0.0",
+    seed=_SEED,
+    iterations=400,
+    welfare_usd=Decimal("2764.80"),
+    lp_bound_usd=Decimal("4608.00"),
+    gap=Decimal("0.4"),
+    prices_hash="41a1f514560a53f6db18aa45dd6fb21881722949ff09a8e304e5ff98efdc4a84",
+    decisions_hash="0be9bcc0c7b4cf9784721542b9568fd50b973005ae98451ab5072df91b1994ba",
+    price_loss_max=Decimal("0.4"),
+    price_loss_kind="lp_bound",
+    dual_bound_usd=Decimal("3686.40"),
+)
+
+
 def _tell_auction(teller: Teller) -> None:
     teller.tell(
         "2026-03-02T12:00",
@@ -267,19 +283,6 @@ def _tell_auction(teller: Teller) -> None:
         "auctioneer",
         AuctionFailed(auction_id=AUCTION, reason="the engine was stopped after 30 seconds", attempt=1),
     )
-    certificate = Certificate(
-        book_hash=_BOOK_HASH,
-        engine_version="1.0.0",
-        seed=_SEED,
-        iterations=400,
-        welfare_usd=Decimal("2764.80"),
-        lp_bound_usd=Decimal("4608.00"),
-        gap=Decimal("0.4"),
-        prices_hash="41a1f514560a53f6db18aa45dd6fb21881722949ff09a8e304e5ff98efdc4a84",
-        decisions_hash="0be9bcc0c7b4cf9784721542b9568fd50b973005ae98451ab5072df91b1994ba",
-        price_loss_max=Decimal("0.4"),
-        price_loss_kind="lp_bound",
-    )
     teller.tell(
         "2026-03-06T12:01",
         "auctioneer",
@@ -287,7 +290,7 @@ def _tell_auction(teller: Teller) -> None:
             auction_id=AUCTION,
             prices=_PRICES,
             decisions=_DECISIONS,
-            certificate=certificate,
+            certificate=_CERTIFICATE,
             shadow_prices=_SHADOW_PRICES,
         ),
     )

@@ -293,6 +293,7 @@ def _tell_clearing(teller: Teller) -> None:
         decisions_hash="9db2e8f8b1a46497d3af20a5c91e61e9cc23f7b6dd6a16fb0e3746c34c061ef6",
         price_loss_max=Decimal(0),
         price_loss_kind="optimum",
+        dual_bound_usd=Decimal("9.60"),
     )
     cleared = AuctionCleared(
         auction_id=_AUCTION,
