@@ -95,12 +95,13 @@ def tighten_relaxation(grid: Grid, prospects: Prospects, tables: tuple[WayTable,
 
     What placements lose is known better by then, and noted in the prospects.
     """
-    depth, ceiling = _choose_depth(len(prospects.order)), None
+    count = len(prospects.order)
+    depth, ceiling = _choose_depth(count), None
     kept = _choose_kept(prospects, depth)
     if not len(kept):
         return None
-    every, cutting, first, generations = np.arange(len(prospects.order)), depth.cutting, depth.cutting, 0
-    if len(kept) == len(every):
+    cutting, first, generations = depth.cutting, depth.cutting, 0
+    if len(kept) == count:
         generations = 1
     elif grid.rules is None and cutting.rounds:
         first, generations = replace(cutting, rounds=ROUNDS_FIRST), GENERATIONS
@@ -109,7 +110,7 @@ def tighten_relaxation(grid: Grid, prospects: Prospects, tables: tuple[WayTable,
         return None
     for _ in range(generations):
         found = generate(grid, prospects, tables, relaxation, kept)
-        prospects.sharpen(every, found.loss)
+        prospects.sharpen(np.arange(count), found.loss)
         ceiling = found.ceiling if ceiling is None else min(ceiling, found.ceiling)
         if len(found.kept) == len(kept):
             break
@@ -117,8 +118,8 @@ def tighten_relaxation(grid: Grid, prospects: Prospects, tables: tuple[WayTable,
         if not relaxation.tighten(cutting):
             return None
     prospects.sharpen(kept, relaxation.read_losses())
-    steps = cutting.every and max(cutting.every, relaxation.covers.entries // ENTRIES_PER_STEP)
-    return Root(grid, prospects, relaxation, kept, steps, depth, ceiling)
+    every = cutting.every and max(cutting.every, relaxation.covers.entries // ENTRIES_PER_STEP)
+    return Root(grid, prospects, relaxation, kept, every, depth, ceiling)
 
 
 def dive_from_relaxation(root: Root, hands: Hands = THREADS) -> Allocation:
