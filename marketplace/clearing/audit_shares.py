@@ -26,11 +26,11 @@ def find_wrong_shares(certificate: Certificate) -> Iterator[tuple[str, str]]:
         yield "price_loss", f"states {loss}, which is not between 0 and the gap {gap}"
     elif loss is not None and kind == "lp_bound" and loss != gap:
         yield "price_loss", f"states {loss} by the bound, which proves {gap}"
-    most = certificate.dual_bound_usd
+    stated, most = certificate.welfare_usd, certificate.dual_bound_usd
     if most is not None and not welfare <= most <= bound:
-        yield "dual_bound", f"states {most}, which is not between the welfare {welfare} and the bound {bound}"
+        yield "dual_bound", f"states {most}, which is not between {stated} and {certificate.lp_bound_usd}"
     elif most is not None and kind == "optimum" and loss is not None and loss != _miss(Fraction(most), welfare):
-        yield "dual_bound", f"states {most}, of which the welfare {welfare} does not miss the share {loss}"
+        yield "dual_bound", f"states {most}, of which the welfare {stated} does not miss the share {loss}"
 
 
 def _miss(best: Fraction, welfare: Fraction) -> Decimal:

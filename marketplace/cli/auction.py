@@ -120,6 +120,10 @@ def _count_backstops(clearing: Clearing) -> list[tuple[str, str]]:
     return [("backstops served", f"{served:,} of {len(clearing.backstops):,}")] if clearing.backstops else []
 
 
+def _judge(broken: int) -> str:
+    return f"{broken} rules are broken" if broken > 1 else "one rule is broken" if broken else "every rule holds"
+
+
 def _tell(book: Book, clearing: Clearing, violations: tuple[Violation, ...], again: str) -> int:
     certificate = clearing.certificate
     table = Table(show_header=False)
@@ -134,7 +138,7 @@ def _tell(book: Book, clearing: Clearing, violations: tuple[Violation, ...], aga
         ("cost of uniform prices", render_price_loss(certificate)),
         ("engine, seed, rounds", f"{certificate.engine_version}, {certificate.seed}, {certificate.iterations}"),
         ("engine run again", again),
-        ("verifier", "every rule holds" if not violations else f"{len(violations)} rules are broken"),
+        ("verifier", _judge(len(violations))),
     ):
         table.add_row(label, value)
     CONSOLE.print(table)
