@@ -46,6 +46,7 @@ class Depth:
             differently.
         cutting: How much is cut before and while they go on.
         step: How much of the worth that is open a step decides.
+        gathers: Whether all that is wanted of an order counts for its most wanted placement.
     """
 
     loss: float
@@ -53,6 +54,7 @@ class Depth:
     powers: tuple[float, ...]
     cutting: Cutting
     step: float
+    gathers: bool = True
 
 
 COLUMNS_FEW: Final = 3_000
@@ -61,8 +63,8 @@ COLUMNS_HUGE: Final = 100_000
 DEPTH_OF_FEW: Final = Depth(np.inf, 33_000, (2.0, 1.0), Cutting(20, 1e-4, 4), 0.05)
 DEPTH: Final = Depth(0.05, 33_000, (2.0, 1.0), Cutting(20, 5e-5, 1), 0.05)
 DEPTH_OF_MANY: Final = Depth(0.02, 17_000, (2.0, 1.0), Cutting(20, 3e-4, 10), 0.08)
-DEPTH_OF_HUGE: Final = Depth(0.1, 33_000, (2.0, 1.0), NONE, 0.05)
-"""A relaxation of so many placements takes minutes after each round of cuts."""
+DEPTH_OF_HUGE: Final = Depth(0.1, 33_000, (2.0, 1.5), NONE, 0.05, gathers=False)
+"""A relaxation of so many placements takes minutes after each round of cuts, and without them wants too much in parts."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -161,7 +163,7 @@ class _Dive:
     def __init__(self, root: Root, power: float) -> None:
         grid, prospects, kept = root.grid, root.prospects, root.kept
         self.grid, self.prospects, self.relaxation = grid, prospects, root.relaxation.branch()
-        self.power, self.every, self.step = power, root.every, root.depth.step
+        self.power, self.every, self.depth = power, root.every, root.depth
         self.allocation = Allocation(grid)
         self.order, self.worth = prospects.order[kept], prospects.worth[kept]
         self.columns = prospects.columns.take(kept)
@@ -194,7 +196,7 @@ class _Dive:
                 break
             left = float((wanted * self.worth)[ready].sum())
             total = total or left
-            self._decide(ready, wanted, max(self.step * left, SHARE_OF_ALL * total))
+            self._decide(ready, wanted, max(self.depth.step * left, SHARE_OF_ALL * total))
         self._fill()
         return self.allocation.placed
 
@@ -216,7 +218,7 @@ class _Dive:
 
     def _decide(self, ready: Integers, wanted: Floats, goal: float) -> None:
         """Take the weightiest placements until their worth comes to a goal, and shut what is then out of question."""
-        wanted = self._gather(ready, wanted)
+        wanted = self._gather(ready, wanted) if self.depth.gathers else wanted
         ranked = ready[np.argsort(-(wanted[ready] ** self.power) * self.worth[ready], kind="stable")]
         chosen = ranked[wanted[ranked] >= WANTED_LEAST] if wanted[ready].max() >= WANTED_LEAST else ranked[:1]
         taken: list[int] = []

@@ -160,3 +160,18 @@ def test_a_round_of_cuts_that_takes_too_many_pivots_is_the_last(monkeypatch):
     monkeypatch.setattr(tightening, "PIVOTS_MAX", 0)
     assert Relaxation(grid, tables, prospects.columns).tighten(Cutting(20, 0.0, 1))
     assert len(searches) == 1
+
+
+def test_an_order_that_is_wanted_in_parts_is_decided_by_all_that_is_wanted_of_it():
+    grid, prospects, tables, _ = prepare(market_book(5))
+    root = tighten_relaxation(grid, prospects, tables)
+    dive = diving._Dive(root, 2.0)
+    counts = np.bincount(prospects.order)
+    mine = np.flatnonzero(prospects.order == int(np.argmax(counts >= 4)))
+    wanted = np.zeros(len(prospects.order))
+    wanted[mine[:4]] = (0.2, 0.4, 0.1, 0.2)
+    gathered = dive._gather(mine[:4], wanted)
+    assert gathered[mine[:4]] == pytest.approx([0.2, 0.9, 0.1, 0.2])
+    assert wanted[mine[1]] == 0.4
+    wanted[mine[:4]] = (0.6, 0.6, 0.6, 0.6)
+    assert gathered.max() < 1.0 <= dive._gather(mine[:4], wanted).max()
