@@ -64,7 +64,7 @@ DEPTH_OF_FEW: Final = Depth(np.inf, 33_000, (2.0, 1.0), Cutting(20, 1e-4, 4), 0.
 DEPTH: Final = Depth(0.05, 33_000, (2.0, 1.0), Cutting(20, 5e-5, 1), 0.05)
 DEPTH_OF_MANY: Final = Depth(0.02, 17_000, (2.0, 1.0), Cutting(20, 3e-4, 10), 0.08)
 DEPTH_OF_HUGE: Final = Depth(0.1, 33_000, (2.0, 1.5), NONE, 0.05, gathers=False)
-"""A relaxation of so many placements takes minutes after each round of cuts, and without them wants too much in parts."""
+"""A relaxation of so many placements is not cut, which takes minutes each time, and so wants too much in parts."""
 
 
 @dataclass(frozen=True, slots=True)
