@@ -2,6 +2,7 @@
 
 import asyncio
 import random
+from contextlib import suppress
 from datetime import timedelta
 from decimal import Decimal
 
@@ -270,11 +271,13 @@ class Walk:
         await mandates.amend_mandate(market.handler, market.context(state.granted.holder_id), mandate, terms=terms)
 
     async def finish(self):
-        """Let time run until everything that was awarded is settled."""
+        """Let time run until all that was awarded is settled; meters go on, so that a slow machine has usage too."""
         async with asyncio.timeout(FINISH_SECONDS_MAX):
             while True:
                 await self.follow()
                 await self.concede()
+                with suppress(Refusal):
+                    await self.do_report(self.market)
                 if not self.list_unsettled():
                     return
                 self.market.clock.at += timedelta(days=4)
