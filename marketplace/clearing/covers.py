@@ -108,7 +108,7 @@ class Covers:
         self.begins = np.append(np.flatnonzero(first), entries)
         self.order, self.size = order[first], size[first].astype(np.float64)
         places, self.row = np.unique(place[first], return_inverse=True)
-        self.places, self.rows, self.pool = places, len(places), places // periods
+        self.places, self.rows = places, len(places)
         self.items_from = np.searchsorted(self.row, np.arange(self.rows + 1))
         self.wanted = np.bincount(self.row, self.size, self.rows)
         sizes, counts = np.unique(self.size, return_counts=True)
