@@ -290,5 +290,13 @@ def test_the_command_checks_a_file_or_a_folder_offline_and_names_what_is_broken(
     forged = run(tmp_path / "forged.json")
     assert forged.returncode == 3
     assert "broken welfare at certificate" in forged.stderr
+    assert "rules are broken" in forged.stdout
+    document = export()
+    add("dual_bound_usd", 1_000_000)(document)
+    (tmp_path / "one.json").write_text(json.dumps(document))
+    one = run(tmp_path / "one.json")
+    assert one.returncode == 3
+    assert "one rule is broken" in one.stdout
+    assert "broken dual_bound at certificate" in one.stderr
     (tmp_path / "torn.json").write_text("{")
     assert run(tmp_path / "torn.json").returncode == 2
