@@ -7,7 +7,6 @@ from collections.abc import Iterator
 from tests.architecture.source import Module
 
 FUNCTION_LINES_MAX = 60
-MODULE_LINES_MAX = 400
 BANNED_WORDS = {"utils", "util", "helpers", "helper", "common", "manager", "base"}
 NUMERIC_LIBRARIES = {"numpy", "highspy"}
 DOORS_OUT = {"asyncio", "asyncpg", "httpx", "nats", "os", "requests", "socket", "sqlalchemy", "subprocess", "urllib"}
