@@ -30,7 +30,7 @@ async def _tables(engine: AsyncEngine) -> set[str]:
 
 async def test_the_stairway_goes_up_and_down_at_every_step(empty: AsyncEngine):
     revisions = [script.revision for script in ScriptDirectory.from_config(build_config()).walk_revisions()]
-    assert len(revisions) > 10
+    assert revisions
     for revision in reversed(revisions):
         await migrate(empty, revision)
         await downgrade(empty, "-1")
