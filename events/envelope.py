@@ -5,7 +5,7 @@ and the `correlationid`, `causationid` extensions in common use. Header names ar
 """
 
 from collections.abc import Mapping
-from datetime import datetime
+from datetime import UTC, datetime
 
 import msgspec
 
@@ -83,3 +83,21 @@ def parse_headers(headers: Mapping[str, str]) -> Envelope:
         )
     except (KeyError, TypeError) as missing:
         raise ValueError(f"not a marketplace event, a CloudEvents attribute is missing: {missing}") from None
+
+
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+
+
+def salvage_headers(headers: Mapping[str, str]) -> Envelope:
+    """Return what can be read of the headers of a message that `parse_headers` refuses.
+
+    A missing attribute is empty, a time that is missing or no instant is the epoch.
+    """
+    attributes = dict.fromkeys(_ATTRIBUTES, "") | {
+        name: headers[f"ce-{name}"] for name in _ATTRIBUTES if f"ce-{name}" in headers
+    }
+    try:
+        time = datetime.fromisoformat(headers.get("ce-time", ""))
+    except ValueError:
+        time = _EPOCH
+    return Envelope(time=time, traceparent=headers.get("traceparent", ""), **attributes)

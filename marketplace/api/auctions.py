@@ -14,6 +14,7 @@ from marketplace.api.reading import Read, Reading, Word, answer_versioned
 from marketplace.clearing.bundle import render_bundle
 from marketplace.core.errors import Refusal
 from marketplace.domain.refusals import refuse_unknown
+from marketplace.log.events import parse_event
 from marketplace.projections.auctions import (
     AuctionView,
     DecisionView,
@@ -22,7 +23,6 @@ from marketplace.projections.auctions import (
     list_decisions,
 )
 from marketplace.runtime.audit import load_published
-from marketplace.runtime.cache import parse_event
 from marketplace.runtime.commands.auctions import open_auction
 
 PATH: Final = "/v1/auctions"

@@ -12,9 +12,9 @@ from collections.abc import Iterable, Mapping
 
 import msgspec
 
-from events.envelope import Envelope, parse_headers, render_headers
-from marketplace.core.errors import Corrupt
-from marketplace.log.port import Message, Recorded
+from events.envelope import Envelope, parse_headers, render_headers, salvage_headers
+from marketplace.core.errors import Corrupt, Unreadable
+from marketplace.log.port import Damage, Message, Recorded
 
 _HASH_HEADER = "ce-hash"
 _TEXT_ATTRIBUTES = tuple(name for name in Envelope.__struct_fields__ if name != "time")
@@ -56,15 +56,23 @@ def compute_hash(subject: str, envelope: Envelope, body: bytes) -> str:
 
 
 def parse_recorded(sequence: int, subject: str, headers: Mapping[str, str], body: bytes) -> Recorded:
-    """Return a stored message as an event.
-
-    Raises:
-        Corrupt: It is none.
-    """
+    """Return a stored message as an event; one whose headers cannot be read says so in `damage`."""
     try:
         return Recorded(sequence, subject, parse_headers(headers), body)
     except ValueError as error:
-        raise Corrupt(f"message {sequence} on {subject} is not a marketplace event: {error}") from error
+        damage = Damage("headers", f"it is not a marketplace event: {error}")
+        return Recorded(sequence, subject, salvage_headers(headers), body, damage)
+
+
+def compute_digest(recorded: Recorded) -> str:
+    """Return the SHA-256 in hex of a stored message, the hash that it states included; an annotation names it."""
+    headers = sorted(render_headers(recorded.envelope).items())
+    return hashlib.sha256(b"%b\n%b" % (_encode([recorded.subject, headers]), recorded.body)).hexdigest()
+
+
+def refuse_damaged(recorded: Recorded, damage: Damage) -> Unreadable:
+    """Return the error that names a damaged message."""
+    return Unreadable(recorded.sequence, recorded.subject, damage.kind, damage.reason, compute_digest(recorded))
 
 
 class Chain:
@@ -84,12 +92,14 @@ class Chain:
         """Take the next event.
 
         Raises:
-            Corrupt: A sequence is missing, the bytes are not those that were sealed, or the event does not follow
-                the one that is stored before it.
+            Corrupt: A sequence is missing, the message is no event, the bytes are not those that were sealed, or the
+                event does not follow the one that is stored before it.
         """
         where = f"event {event.sequence} on {event.subject}"
         if event.sequence != self.sequence + 1:
             raise Corrupt(f"{where} follows sequence {self.sequence}: the events between are missing; restore the log")
+        if event.damage is not None:
+            raise refuse_damaged(event, event.damage)
         computed = compute_hash(event.subject, event.envelope, event.body)
         if computed != event.envelope.hash:
             raise Corrupt(f"{where} was changed after it was stored: it says {event.envelope.hash}, it is {computed}")

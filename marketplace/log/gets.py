@@ -39,7 +39,6 @@ class Gets:
 
         Raises:
             Unavailable: No answer.
-            Corrupt: The message is no event.
         """
 
         async def ask(seconds_max: float) -> dict[str, object]:

@@ -60,13 +60,38 @@ class Write:
 
 
 @dataclass(frozen=True, slots=True)
+class Damage:
+    """What makes a stored message no valid event at its place.
+
+    Attributes:
+        kind: ``headers``, ``subject``, ``hash``, ``link``, ``type`` or ``body``.
+        reason: The same in words, with the values.
+    """
+
+    kind: str
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
 class Recorded:
-    """One stored event: the position, the subject and the bytes."""
+    """One stored event: the position, the subject and the bytes.
+
+    Attributes:
+        sequence: Position in the log.
+        subject: The literal NATS subject.
+        envelope: The attributes; of a message with damaged headers, what could be read of them.
+        body: The bytes.
+        damage: What is known to be wrong with it; `log.events.parse_event` raises it. A reader that only counts
+            positions goes on.
+        void: Whether an operator's annotation says that every reader passes over it: it has no effect.
+    """
 
     sequence: int
     subject: str
     envelope: Envelope
     body: bytes
+    damage: Damage | None = None
+    void: bool = False
 
 
 @dataclass(frozen=True, slots=True)

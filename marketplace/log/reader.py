@@ -47,7 +47,6 @@ class Reader:
 
         Raises:
             Unavailable: No answer.
-            Corrupt: What is stored there is not an event.
         """
         last = await self.gets.find_from_leader({"last_by_subj": subject})
         if last is None or last.event.sequence <= after:
@@ -98,7 +97,7 @@ class Reader:
 
         Raises:
             Unavailable: With an end, when no event came for as long as its patience lasts.
-            Corrupt: A sequence is missing, or a message is not an event.
+            Corrupt: A sequence is missing.
         """
         position = after
         if end is not None and 0 < end - position <= self._page_max:

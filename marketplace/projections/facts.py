@@ -4,14 +4,13 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
-import msgspec
-
 from events.envelope import Envelope
-from events.registry import UnknownEventType, parse_body, parse_type
+from events.registry import parse_type
 from events.subjects import parse_subject
 from events.types import Event
-from marketplace.core.errors import Corrupt
-from marketplace.log.port import Recorded
+from marketplace.log.codec import refuse_damaged
+from marketplace.log.events import parse_event
+from marketplace.log.port import Damage, Recorded
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,16 +43,14 @@ def parse_fact(recorded: Recorded) -> Fact:
     """Return a stored event decoded.
 
     Raises:
-        Corrupt: Its type is not of this release, or its subject or body cannot be read.
+        Unreadable: Its type is not of this release, or its subject or body cannot be read.
     """
+    event = parse_event(recorded)
     try:
-        tag = parse_type(recorded.envelope.type)
         aggregate, identity = parse_subject(recorded.subject)
-        event = parse_body(tag, recorded.body)
-    except UnknownEventType as error:
-        raise Corrupt(f"event {recorded.sequence}: {error}; upgrade this process before it reads on") from error
-    except (ValueError, msgspec.DecodeError) as error:
-        raise Corrupt(f"event {recorded.sequence} of {recorded.subject} cannot be read: {error}") from error
+    except ValueError as error:
+        raise refuse_damaged(recorded, Damage("subject", str(error))) from error
+    tag = parse_type(recorded.envelope.type)
     return Fact(recorded.sequence, aggregate, identity, tag, recorded.envelope, event)
 
 
@@ -61,6 +58,6 @@ def parse_facts(page: Sequence[Recorded], after: int = 0) -> list[Fact]:
     """Return the events of a page that lie above the position `after`, decoded.
 
     Raises:
-        Corrupt: As `parse_fact`.
+        Unreadable: As `parse_fact`.
     """
     return [parse_fact(recorded) for recorded in page if recorded.sequence > after]

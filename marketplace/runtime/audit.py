@@ -8,8 +8,8 @@ from events.types import Event
 from marketplace.clearing import model
 from marketplace.clearing.engine import ENGINE_VERSION, clear
 from marketplace.core.errors import Refusal
+from marketplace.log.events import parse_event
 from marketplace.log.port import Log
-from marketplace.runtime.cache import parse_event
 from marketplace.runtime.clearing import parse_book, parse_result
 
 

@@ -17,11 +17,10 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from events.envelope import Envelope
-from events.registry import UnknownEventType, parse_body, parse_type
 from events.subjects import render_subject
 from events.types import Event
 from marketplace.core.decider import Decider
-from marketplace.core.errors import Corrupt
+from marketplace.log.events import parse_event
 from marketplace.log.port import Head, Log, Recorded
 from marketplace.runtime.archive import Archive
 from marketplace.runtime.snapshots import Snapshots, weigh
@@ -85,18 +84,6 @@ class _Reading:
 
     task: asyncio.Task[Entry] | None = None
     noticed: int = 0
-
-
-def parse_event(recorded: Recorded) -> Event:
-    """Return the event in a stored message.
-
-    Raises:
-        Corrupt: This release does not know its type or cannot read its body.
-    """
-    try:
-        return parse_body(parse_type(recorded.envelope.type), recorded.body)
-    except (UnknownEventType, ValueError) as error:
-        raise Corrupt(f"event {recorded.sequence} on {recorded.subject} cannot be read: {error}") from error
 
 
 class Cache:

@@ -5,8 +5,8 @@ from datetime import UTC, datetime, timedelta
 from events.clock import ClockAdvanced
 from events.subjects import render_subject
 from marketplace.domain.clock import CLOCK_ID
+from marketplace.log.events import parse_event
 from marketplace.log.port import Log
-from marketplace.runtime.cache import parse_event
 
 
 class MarketClock:

@@ -5,8 +5,8 @@ from collections.abc import Callable
 from events.clock import ClockAdvanced
 from events.subjects import render_subject
 from marketplace.domain.clock import CLOCK_ID
+from marketplace.log.events import parse_event
 from marketplace.log.port import Recorded
-from marketplace.runtime.cache import parse_event
 from marketplace.runtime.handler import Handler
 
 _CLOCK_SUBJECT = render_subject("clock", CLOCK_ID)

@@ -8,8 +8,8 @@ from events.subjects import render_subject
 from marketplace.captable.history import Act, History, build_history
 from marketplace.core.errors import Refusal
 from marketplace.core.ids import is_id
+from marketplace.log.events import parse_event
 from marketplace.log.port import Log
-from marketplace.runtime.cache import parse_event
 
 INSTRUMENTS_MAX: Final = 2_000
 _AT_ONCE: Final = 16

@@ -12,8 +12,8 @@ from events.lot import LotListed, LotWithdrawn
 from events.order import OrderCancelled, OrderExpired, OrderMatched, OrderPlaced, OrderUnmatched
 from events.subjects import parse_subject
 from events.types import Event
+from marketplace.log.events import parse_event
 from marketplace.log.port import Recorded
-from marketplace.runtime.cache import parse_event
 from marketplace.runtime.follower import Follower
 
 RELEVANT: Final = frozenset({"order", "lot", "pool", "site", "auction"})

@@ -13,9 +13,9 @@ from events.types import Event
 from events.usage import Reading, UsageCorrected, UsageReported, UsageVoided
 from marketplace.core.errors import Refusal, Unavailable
 from marketplace.domain.usage_state import VOIDED, Usage, digest_reading
+from marketplace.log.events import parse_event
 from marketplace.log.port import Log
 from marketplace.runtime.archive import Archive, ReadingName
-from marketplace.runtime.cache import parse_event
 
 
 async def recall(log: Log, archive: Archive | None, state: Usage, usage_id: str, name: ReadingName) -> Reading | None:

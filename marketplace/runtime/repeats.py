@@ -15,9 +15,9 @@ from marketplace.core.errors import Unavailable
 from marketplace.domain.usage import Answer, Measurement, ReportUsage, Usage
 from marketplace.domain.usage_rules import count_gpus
 from marketplace.domain.usage_state import SECOND, digest_reading
+from marketplace.log.events import parse_event
 from marketplace.log.port import Head, Log
 from marketplace.runtime.archive import Archive, SourceName
-from marketplace.runtime.cache import parse_event
 
 NO_ROOM: Final = frozenset({"nodes_above_grant", "device_counted"})
 TAIL_EVENTS: Final = 1_000

@@ -16,9 +16,9 @@ from events.types import Event
 from marketplace.domain.deciders import DECIDERS
 from marketplace.domain.standing import Standings, compute_standing, evolve
 from marketplace.domain.usage import USAGE
+from marketplace.log.events import parse_event
 from marketplace.log.port import Recorded
 from marketplace.runtime.agenda import Agenda
-from marketplace.runtime.cache import parse_event
 from marketplace.runtime.handler import Handler
 from marketplace.runtime.observing import Observer
 

@@ -8,9 +8,9 @@ import httpx
 from marketplace.core.ids import derive_command_id, rename_id
 from marketplace.domain.grant import GRANT, ActivateGrant, IssueGrant
 from marketplace.domain.usage import USAGE, Usage, name_usage
+from marketplace.log.events import parse_event
 from marketplace.log.port import Log
 from marketplace.projections.operations import ApiKey
-from marketplace.runtime.cache import parse_event
 from marketplace.runtime.unit import Context, Unit
 from tests.api.stage import Stage, open_stage
 from tests.domain import build

@@ -128,7 +128,7 @@ async def test_a_writer_beside_a_restore_is_found_out(archive: Path):
     [
         (4, (b"1.50", b"1.60"), "event 4 on .* was changed after it was stored"),
         (5, (b'"ce-actor":"', b'"ce-actor":"x'), "event 5 on .* was changed after it was stored"),
-        (5, (b'"ce-actor":"', b'"ce-actress":"'), "message 5 on .* is not a marketplace event"),
+        (5, (b'"ce-actor":"', b'"ce-actress":"'), "event 5 on .* is not a marketplace event"),
         (5, None, "event 6 on .* follows sequence 4"),
         (LONG, None, f"holds {LONG - 1} events and says {LONG}"),
         (3, (b'"sequence":', b'"position":'), "line 4 of .* is no event"),

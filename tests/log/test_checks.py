@@ -9,11 +9,12 @@ from pathlib import Path
 import pytest
 import pytest_asyncio
 
-from marketplace.core.errors import Corrupt
+from marketplace.core.errors import Corrupt, Unreadable
 from marketplace.embedded import NatsServers
 from marketplace.embedded.nats import find_nats_server
 from marketplace.embedded.process import Child, find_free_port
 from marketplace.log.connection import Connection, call_api
+from marketplace.log.events import parse_event
 from marketplace.log.jetstream import JetStreamLog
 from marketplace.log.stream import check_durability
 from tests.log.build import make_writes
@@ -134,16 +135,19 @@ async def test_subjects_that_another_stream_holds_are_said(admin: Connection, na
         await JetStreamLog.open(nats_server.url, admin_url=nats_server.admin_url)
 
 
-async def test_a_message_that_is_no_event_stops_the_reader(admin: Connection, nats_server: NatsServers) -> None:
+async def test_a_message_that_is_no_event_says_so_and_what_follows_it_is_read(
+    admin: Connection, nats_server: NatsServers
+) -> None:
     async with open_log(nats_server) as log:
         await log.append(make_writes(1))
         await admin.request("marketplace.order.ord_1", b"garbage", seconds_max=5)
-        with pytest.raises(Corrupt, match=r"message 2 on marketplace\.order\.ord_1 is not a marketplace event"):
-            [page async for page in log.read()]
-        with pytest.raises(Corrupt, match="message 2"):
-            await log.load("marketplace.order.ord_1")
-        with pytest.raises(Corrupt, match="message 2"):
-            await log.find(2)
+        await log.append(make_writes(1))
+        events = [event async for page in log.read() for event in page]
+        assert [event.damage is None for event in events] == [True, False, True]
+        loaded = await log.load("marketplace.order.ord_1")
+        assert loaded == [await log.find(2)] == [events[1]]
+        with pytest.raises(Unreadable, match=r"event 2 on marketplace\.order\.ord_1 .* is not a marketplace event"):
+            parse_event(events[1])
 
 
 async def test_the_health_has_no_warning_where_all_is_known_and_well(nats_server: NatsServers) -> None:

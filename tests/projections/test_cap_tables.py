@@ -10,11 +10,11 @@ from marketplace.core.errors import Corrupt
 from marketplace.domain.issuer import ISSUER as ISSUERS
 from marketplace.domain.issuer import list_rows
 from marketplace.domain.issuer_commands import SplitStock
+from marketplace.log.events import parse_event
 from marketplace.log.memory import MemoryLog
 from marketplace.projections import cap_tables, instruments
 from marketplace.projections.registry import PROJECTIONS
 from marketplace.projections.runner import Projector
-from marketplace.runtime.cache import parse_event
 from tests.projections import company
 from tests.projections.company import FOUNDER, ROUND, SALE, SOLD
 from tests.projections.conftest import fill, project

@@ -20,7 +20,7 @@ from marketplace.domain.service_line_bill import list_spans
 from marketplace.domain.usage import name_usage
 from marketplace.domain.usage_state import Count
 from marketplace.log.codec import verify_chain
-from marketplace.runtime.cache import parse_event
+from marketplace.log.events import parse_event
 from marketplace.runtime.commands.limiting import METERS
 
 ZERO = Decimal(0)

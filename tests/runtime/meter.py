@@ -8,7 +8,8 @@ from marketplace.core.errors import Unavailable
 from marketplace.core.ids import derive_command_id
 from marketplace.domain.grant import GRANT, ActivateGrant, IssueGrant
 from marketplace.domain.usage import USAGE, name_usage
-from marketplace.runtime.cache import Cache, parse_event
+from marketplace.log.events import parse_event
+from marketplace.runtime.cache import Cache
 from marketplace.runtime.clock import MarketClock
 from marketplace.runtime.commands import usage
 from marketplace.runtime.handler import Handler

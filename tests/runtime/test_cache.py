@@ -9,7 +9,8 @@ from events.subjects import render_subject
 from marketplace.core.ids import rename_id
 from marketplace.domain.account import ACCOUNT
 from marketplace.domain.deciders import DECIDERS
-from marketplace.runtime.cache import Cache, Entry, parse_event
+from marketplace.log.events import parse_event
+from marketplace.runtime.cache import Cache, Entry
 from marketplace.runtime.commands import accounts
 from tests.runtime.market import Market
 from tests.runtime.meddling import Meddling

@@ -13,10 +13,10 @@ from msgspec import structs
 from events.auction import AuctionCleared, AuctionFailed
 from events.subjects import render_subject
 from marketplace.core.errors import MarketplaceError, Refusal
+from marketplace.log.events import parse_event
 from marketplace.log.memory import MemoryLog
 from marketplace.runtime import worker as worker_module
 from marketplace.runtime.audit import load_published, repeat
-from marketplace.runtime.cache import parse_event
 from marketplace.runtime.engines import COMMAND, EngineInProcess, tell_failure
 from marketplace.runtime.handler import Handler
 from marketplace.runtime.worker import Worker

@@ -11,7 +11,7 @@ from events.service import DetectionTerms, ServiceTerms
 from events.usage import Evidence, Sample
 from marketplace.domain.periods import list_periods
 from marketplace.domain.usage import Measurement
-from marketplace.runtime.cache import parse_event
+from marketplace.log.events import parse_event
 from marketplace.runtime.commands import usage
 from tests.runtime.invariants import check_log
 from tests.runtime.market import Market

@@ -13,10 +13,10 @@ from marketplace.core.errors import Refusal
 from marketplace.domain.usage import USAGE
 from marketplace.domain.usage_snapshot import parse_usage, render_usage
 from marketplace.domain.usage_state import Usage
+from marketplace.log.events import parse_event
 from marketplace.log.memory import MemoryLog
 from marketplace.log.port import Head
 from marketplace.runtime import snapshots
-from marketplace.runtime.cache import parse_event
 from marketplace.runtime.snapshots import CODECS, EVENTS_MIN
 from marketplace.runtime.traces import Trace, Traces
 from tests.projections.tales import tell_everything

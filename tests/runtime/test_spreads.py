@@ -10,8 +10,8 @@ from marketplace.core.ids import derive_command_id, rename_id
 from marketplace.domain.grant import GRANT, ActivateGrant, IssueGrant
 from marketplace.domain.spread_commands import name_spread
 from marketplace.domain.usage import USAGE, Measurement, count_gpu_seconds, name_usage
+from marketplace.log.events import parse_event
 from marketplace.log.memory import MemoryLog
-from marketplace.runtime.cache import parse_event
 from marketplace.runtime.clock import MarketClock
 from marketplace.runtime.commands import usage
 from marketplace.runtime.commands.spread_offers import Use

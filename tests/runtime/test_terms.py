@@ -9,9 +9,9 @@ from events.order import OrderCancelled
 from marketplace.clearing.verifier import find_violations
 from marketplace.core.errors import Refusal
 from marketplace.core.ids import derive_id
+from marketplace.log.events import parse_event
 from marketplace.log.memory import MemoryLog
 from marketplace.runtime.book import build_book
-from marketplace.runtime.cache import parse_event
 from marketplace.runtime.clearing import parse_book, parse_result
 from marketplace.runtime.commands import auctions, orders, sites, supply
 from marketplace.runtime.supply import Supply

@@ -12,7 +12,7 @@ from marketplace.domain.spread_commands import RespreadUsage, SpreadUsage
 from marketplace.domain.usage import USAGE, Measurement, Usage
 from marketplace.domain.usage_spread import digest_spread
 from marketplace.domain.usage_state import SPREAD_VOIDED, digest_key
-from marketplace.runtime.cache import parse_event
+from marketplace.log.events import parse_event
 from marketplace.runtime.commands.grants import load_grant
 from marketplace.runtime.commands.ownership import require_tenant
 from marketplace.runtime.commands.spread_offers import Use, list_offers
