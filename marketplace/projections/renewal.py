@@ -3,8 +3,8 @@
 A migration gives new columns their place and not what belongs in them, and a handler that changed leaves the rows
 that it made before as they are. Whoever leads the projectors therefore looks once, as it begins, whether rows were made
 by the code that it runs (`fingerprint.py`), and rebuilds those that were not, one after the other. Reads and the live
-projector go on meanwhile. Where processes of two releases take turns, each time the rows become those of the one that
-leads.
+projector go on meanwhile. First it drops the tables of rebuilds that were killed. Where processes of two releases take
+turns, each time the rows become those of the one that leads.
 """
 
 import asyncio
@@ -20,7 +20,7 @@ from marketplace.projections.database import reachable
 from marketplace.projections.fingerprint import compute_fingerprint
 from marketplace.projections.positions import load_positions
 from marketplace.projections.projection import Projection
-from marketplace.projections.rebuild import rebuild
+from marketplace.projections.rebuild import discard_abandoned, rebuild
 
 RETRY_SECONDS: Final = 5.0
 _logger = structlog.get_logger(__name__)
@@ -50,8 +50,12 @@ async def renew(
         Corrupt: The log holds an event that this release cannot read.
     """
     renewed: list[str] = []
+    cleaned = False
     while True:
         try:
+            if not cleaned:
+                await discard_abandoned(engine, projections)
+                cleaned = True
             outdated = await list_outdated(engine, projections)
             if not outdated:
                 return renewed
