@@ -66,8 +66,10 @@ async def test_a_missing_and_an_invented_row_are_named(engine: AsyncEngine, memo
     async with engine.begin() as connection:
         await connection.execute(
             text(
-                "INSERT INTO pools_v1 SELECT :made, provider_id, site_id, region, gpu_class, interconnect, "
-                "gpus_per_node, nodes, power_per_node_kw, last_sequence FROM pools_v1 WHERE pool_id = :gone"
+                "INSERT INTO pools_v1 (pool_id, provider_id, site_id, region, gpu_class, interconnect, gpus_per_node, "
+                "nodes, power_per_node_kw, last_sequence) SELECT :made, provider_id, site_id, region, gpu_class, "
+                "interconnect, gpus_per_node, nodes, power_per_node_kw, last_sequence FROM pools_v1 "
+                "WHERE pool_id = :gone"
             ),
             {"made": made, "gone": gone},
         )
