@@ -7,7 +7,7 @@
     ├── Conflict      another writer was first; decided again, a bounded number of times
     ├── Unavailable   NATS or PostgreSQL cannot be reached now; nothing was half done; try again later
     └── Corrupt       the log or a data folder holds what this release cannot read; stop and say so
-        └── Unreadable    one stored event is damaged; only what depends on its aggregate waits for an operator
+        └── UnreadableEvent   one stored event is damaged; only what depends on its aggregate waits for an operator
 
 An `AssertionError` is always our own mistake. HTTP numbers live in `marketplace/api/problems.py` only.
 """
@@ -77,7 +77,7 @@ class Corrupt(MarketplaceError):  # noqa: N818
     """Stored data that this release cannot read or that contradicts itself; the worker stops."""
 
 
-class Unreadable(Corrupt):
+class UnreadableEvent(Corrupt):
     """One stored event cannot be read, or is not what was sealed; its aggregate waits for an operator's annotation.
 
     Args:
@@ -85,11 +85,12 @@ class Unreadable(Corrupt):
         subject: The subject that it is stored on.
         kind: What is wrong: ``headers``, ``subject``, ``hash``, ``link``, ``type`` or ``body``.
         reason: The same in words, with the values.
-        digest: SHA-256 (hex) of the message as it was found, which an annotation names.
+        hash: Chain hash of what is stored, computed anew from its bytes, whatever the message says of itself; an
+            annotation names it.
     """
 
-    def __init__(self, sequence: int, subject: str, kind: str, reason: str, digest: str) -> None:
-        remedy = f"`marketplace log annotate {sequence} --hash {digest} --reason …` lets every reader pass over it"
+    def __init__(self, sequence: int, subject: str, kind: str, reason: str, hash: str) -> None:  # noqa: A002
+        remedy = f"`marketplace log annotate {sequence} --hash {hash} --reason …` lets every reader pass over it"
         if kind == "type":
             remedy = f"upgrade this process; where no release knows the type, {remedy}"
         super().__init__(f"event {sequence} on {subject} cannot be read: {reason}; {remedy}")
@@ -97,4 +98,4 @@ class Unreadable(Corrupt):
         self.subject = subject
         self.kind = kind
         self.reason = reason
-        self.digest = digest
+        self.hash = hash

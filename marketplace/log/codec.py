@@ -13,7 +13,7 @@ from collections.abc import Iterable, Mapping
 import msgspec
 
 from events.envelope import Envelope, parse_headers, render_headers, salvage_headers
-from marketplace.core.errors import Corrupt, Unreadable
+from marketplace.core.errors import Corrupt, UnreadableEvent
 from marketplace.log.port import Damage, Message, Recorded
 
 _HASH_HEADER = "ce-hash"
@@ -60,19 +60,14 @@ def parse_recorded(sequence: int, subject: str, headers: Mapping[str, str], body
     try:
         return Recorded(sequence, subject, parse_headers(headers), body)
     except ValueError as error:
-        damage = Damage("headers", f"it is not a marketplace event: {error}")
-        return Recorded(sequence, subject, salvage_headers(headers), body, damage)
+        envelope = salvage_headers(headers)
+        damage = Damage("headers", f"it is not a marketplace event: {error}", compute_hash(subject, envelope, body))
+        return Recorded(sequence, subject, envelope, body, damage)
 
 
-def compute_digest(recorded: Recorded) -> str:
-    """Return the SHA-256 in hex of a stored message, the hash that it states included; an annotation names it."""
-    headers = sorted(render_headers(recorded.envelope).items())
-    return hashlib.sha256(b"%b\n%b" % (_encode([recorded.subject, headers]), recorded.body)).hexdigest()
-
-
-def refuse_damaged(recorded: Recorded, damage: Damage) -> Unreadable:
+def refuse_damaged(recorded: Recorded, damage: Damage) -> UnreadableEvent:
     """Return the error that names a damaged message."""
-    return Unreadable(recorded.sequence, recorded.subject, damage.kind, damage.reason, compute_digest(recorded))
+    return UnreadableEvent(recorded.sequence, recorded.subject, damage.kind, damage.reason, damage.hash)
 
 
 class Chain:

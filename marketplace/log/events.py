@@ -5,8 +5,7 @@ import msgspec
 from events.registry import UnknownEventType, parse_body, parse_type
 from events.subjects import parse_subject
 from events.types import Event
-from marketplace.core.errors import Unreadable
-from marketplace.log.codec import refuse_damaged
+from marketplace.core.errors import UnreadableEvent
 from marketplace.log.port import Damage, Recorded
 
 
@@ -14,26 +13,26 @@ def parse_event(recorded: Recorded) -> Event:
     """Return the event in a stored message.
 
     Raises:
-        Unreadable: It is damaged, or this release does not know its type or cannot read its body.
+        UnreadableEvent: It is damaged, or this release does not know its type or cannot read its body.
     """
-    if recorded.damage is not None:
-        raise refuse_damaged(recorded, recorded.damage)
+    damage = recorded.damage
     try:
-        return parse_body(parse_type(recorded.envelope.type), recorded.body)
+        if damage is None:
+            parse_subject(recorded.subject)
+            return parse_body(parse_type(recorded.envelope.type), recorded.body)
     except UnknownEventType as error:
-        raise refuse_damaged(recorded, Damage("type", str(error))) from error
-    except (msgspec.DecodeError, ValueError) as error:
-        raise refuse_damaged(recorded, Damage("body", f"its body is no {recorded.envelope.type}: {error}")) from error
+        damage = Damage("type", str(error), recorded.envelope.hash)
+    except msgspec.DecodeError as error:
+        damage = Damage("body", f"its body is no {recorded.envelope.type}: {error}", recorded.envelope.hash)
+    except ValueError as error:
+        damage = Damage("subject", str(error), recorded.envelope.hash)
+    raise UnreadableEvent(recorded.sequence, recorded.subject, damage.kind, damage.reason, damage.hash)
 
 
 def find_damage(recorded: Recorded) -> Damage | None:
     """Return what makes a stored message unreadable to this release, None where it can be read."""
     try:
-        parse_subject(recorded.subject)
-    except ValueError as error:
-        return Damage("subject", str(error))
-    try:
         parse_event(recorded)
-    except Unreadable as error:
-        return Damage(error.kind, error.reason)
+    except UnreadableEvent as error:
+        return Damage(error.kind, error.reason, error.hash)
     return None

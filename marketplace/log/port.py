@@ -66,10 +66,12 @@ class Damage:
     Attributes:
         kind: ``headers``, ``subject``, ``hash``, ``link``, ``type`` or ``body``.
         reason: The same in words, with the values.
+        hash: Chain hash of what is stored, computed anew from its bytes, whatever the message says of itself.
     """
 
     kind: str
     reason: str
+    hash: str
 
 
 @dataclass(frozen=True, slots=True)

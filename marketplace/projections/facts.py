@@ -8,9 +8,8 @@ from events.envelope import Envelope
 from events.registry import parse_type
 from events.subjects import parse_subject
 from events.types import Event
-from marketplace.log.codec import refuse_damaged
 from marketplace.log.events import parse_event
-from marketplace.log.port import Damage, Recorded
+from marketplace.log.port import Recorded
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,13 +42,10 @@ def parse_fact(recorded: Recorded) -> Fact:
     """Return a stored event decoded.
 
     Raises:
-        Unreadable: Its type is not of this release, or its subject or body cannot be read.
+        UnreadableEvent: Its type is not of this release, or its subject or body cannot be read.
     """
     event = parse_event(recorded)
-    try:
-        aggregate, identity = parse_subject(recorded.subject)
-    except ValueError as error:
-        raise refuse_damaged(recorded, Damage("subject", str(error))) from error
+    aggregate, identity = parse_subject(recorded.subject)
     tag = parse_type(recorded.envelope.type)
     return Fact(recorded.sequence, aggregate, identity, tag, recorded.envelope, event)
 
@@ -58,6 +54,6 @@ def parse_facts(page: Sequence[Recorded], after: int = 0) -> list[Fact]:
     """Return the events of a page that lie above the position `after`, decoded.
 
     Raises:
-        Unreadable: As `parse_fact`.
+        UnreadableEvent: As `parse_fact`.
     """
     return [parse_fact(recorded) for recorded in page if recorded.sequence > after]
