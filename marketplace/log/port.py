@@ -12,6 +12,7 @@ Invariants:
     4. A write after a head that failed fails as a `Conflict`.
 """
 
+import asyncio
 from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass, field
 from typing import Protocol
@@ -19,7 +20,6 @@ from typing import Protocol
 from events.envelope import Envelope
 
 
-@dataclass(slots=True, eq=False)
 class Head:
     """The last event of a subject: known, or pending until its append is answered.
 
@@ -30,10 +30,49 @@ class Head:
         failed: The append that would have made this head was refused.
     """
 
-    subject: str
-    sequence: int | None = 0
-    hash: str = ""
-    failed: bool = False
+    __slots__ = ("_answered", "_failed", "_sequence", "hash", "subject")
+
+    def __init__(self, subject: str, sequence: int | None = 0, hash: str = "", *, failed: bool = False) -> None:  # noqa: A002
+        self.subject = subject
+        self.hash = hash
+        self._sequence = sequence
+        self._failed = failed
+        self._answered: asyncio.Event | None = None
+
+    def __repr__(self) -> str:
+        return f"Head({self.subject!r}, {self.sequence!r}, {self.hash!r}, failed={self.failed!r})"
+
+    @property
+    def sequence(self) -> int | None:
+        """Return the sequence; None while pending."""
+        return self._sequence
+
+    @sequence.setter
+    def sequence(self, sequence: int | None) -> None:
+        self._sequence = sequence
+        self._wake()
+
+    @property
+    def failed(self) -> bool:
+        """Tell whether the append failed."""
+        return self._failed
+
+    @failed.setter
+    def failed(self, failed: bool) -> None:
+        self._failed = failed
+        self._wake()
+
+    def _wake(self) -> None:
+        if self._answered is not None:
+            self._answered.set()
+
+    async def wait(self) -> bool:
+        """Wait until the append is answered; False where it failed."""
+        while self._sequence is None and not self._failed:
+            if self._answered is None:
+                self._answered = asyncio.Event()
+            await self._answered.wait()
+        return not self._failed
 
 
 @dataclass(frozen=True, slots=True)

@@ -27,7 +27,6 @@ from marketplace.runtime.unit import Context, Unit
 
 ATTEMPTS_MAX = 16
 SETTLE_SECONDS_MAX = 20.0
-SETTLE_POLL_SECONDS = 0.001
 
 Work = Callable[[Unit], Awaitable[None]]
 
@@ -120,7 +119,7 @@ class Handler:
                     return receipt
                 continue
             refusal = await self._decide(unit, primary, work)
-            if not confirmed and (refusal is not None or unit.says_no):
+            if not confirmed and (refusal is not None or unit.says_no or not unit.changes(primary)):
                 confirmed = await self._confirm(unit)
                 continue
             if refusal is not None:
@@ -149,18 +148,18 @@ class Handler:
         """Read again what a no rests on; False where it rests on an append that failed."""
         if not await self._settle(unit.heads()):
             return False
-        await unit.refresh(written=False)
+        await unit.refresh()
         return True
 
     async def _append(self, unit: Unit, primary: Entry, id: str) -> Receipt | None:  # noqa: A002
         """Store what was decided; None where another writer was first."""
         subject = primary.head.subject
-        writes = unit.seal(self._source, subject)
         try:
+            writes = unit.seal(self._source, subject)
             sequence = await self.log.append(writes)
         except Conflict:
             unit.retract()
-            await unit.refresh(written=True)
+            await unit.refresh()
             return None
         except BaseException:
             unit.retract()
@@ -200,13 +199,12 @@ class Handler:
 
     async def _settle(self, heads: Iterable[Head]) -> bool:
         """Wait until every head is stored; False where one failed, and what rests on it is void."""
-        waited = 0.0
-        for head in heads:
-            while head.sequence is None and not head.failed:
-                if waited > SETTLE_SECONDS_MAX:
-                    raise Unavailable("NATS", f"an append to {head.subject} was not answered in time")
-                await asyncio.sleep(SETTLE_POLL_SECONDS)
-                waited += SETTLE_POLL_SECONDS
-            if head.failed:
-                return False
+        pending = [head for head in heads if head.sequence is None or head.failed]
+        try:
+            async with asyncio.timeout(SETTLE_SECONDS_MAX):
+                for head in pending:
+                    if not await head.wait():
+                        return False
+        except TimeoutError:
+            raise Unavailable("NATS", f"an append to {head.subject} was not answered in time") from None
         return True

@@ -133,6 +133,10 @@ class Unit:
             (now := self._cache.find(subject)) is None or now is part.before for subject, part in self._parts.items()
         )
 
+    def changes(self, entry: Entry) -> bool:
+        """Tell whether events of the aggregate of `entry` were decided, so that the append guards it."""
+        return bool(self._parts[entry.head.subject].events)
+
     def count_events(self) -> int:
         """Return how many events were decided."""
         return sum(len(part.events) for part in self._parts.values())
@@ -180,8 +184,7 @@ class Unit:
                 part.after.head.failed = part.after.line.void = True
                 part.after.commands.drop(self.context.command_id, part.after.head)
 
-    async def refresh(self, *, written: bool) -> None:
-        """Bring what was looked at up to date; with `written`, only what was to be changed."""
-        parts = [part for part in self._parts.values() if part.events or not written]
-        begun = [self._cache.refresh(part.decider, part.before) for part in parts]
+    async def refresh(self) -> None:
+        """Bring everything that was looked at up to date, whether it was to be changed or not."""
+        begun = [self._cache.refresh(part.decider, part.before) for part in self._parts.values()]
         await asyncio.gather(*(asyncio.shield(reading) for reading in begun if reading is not None))

@@ -1,7 +1,7 @@
 """Two processes decide on the same aggregates at once: whatever happens, the log's invariants hold."""
 
 import asyncio
-import dataclasses
+import copy
 import random
 
 import pytest
@@ -95,7 +95,7 @@ class RaceCases:
                 head = group[0].writes[0].after
                 if alone and head not in taken:
                     taken.append(head)
-                    await rival.append([make_write(dataclasses.replace(head))])
+                    await rival.append([make_write(copy.copy(head))])
                 return await send(group)
             finally:
                 in_flight.discard(id(group))

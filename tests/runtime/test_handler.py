@@ -9,6 +9,7 @@ import pytest
 from events.subjects import render_subject
 from marketplace.core.errors import Refusal
 from marketplace.core.ids import rename_id
+from marketplace.runtime import unit
 from marketplace.runtime.commands import accounts, mandates, parties, supply
 from marketplace.runtime.follower import Follower
 from tests.runtime.market import Market
@@ -18,6 +19,11 @@ from tests.support.patience import PATIENCE_SECONDS
 
 async def count_events(log):
     return (await log.health()).last_sequence
+
+
+async def suspend(market, party_id, **more):
+    context = market.context(**more)
+    return await parties.suspend_party(market.handler, context, party_id, reason="checks failed")
 
 
 class HandlerCases:
@@ -191,6 +197,60 @@ class HandlerCases:
             reference="a wire that another process recorded",
         )
         await market.order(startup)
+
+    async def test_what_changes_nothing_is_confirmed_at_the_end_of_the_log(self, log):
+        market, other = Market(log), Market(log, "two")
+        startup = await market.party("Startup", "startup")
+        suspended = await suspend(market, startup)
+        await parties.clear_party(other.handler, other.context(), startup, checks=("again",))
+        again = await suspend(market, startup)
+        assert again.sequence > suspended.sequence
+        assert (await market.state("party", startup)).standing == "suspended"
+
+    async def test_what_changes_nothing_is_refused_where_the_version_is_not_that_of_the_log(self, log):
+        market, other = Market(log), Market(log, "two")
+        startup = await market.party("Startup", "startup")
+        suspended = await suspend(market, startup)
+        cleared = await parties.clear_party(other.handler, other.context(), startup, checks=("again",))
+        with pytest.raises(Refusal) as caught:
+            await suspend(market, startup, if_match=suspended.version)
+        assert (caught.value.code, caught.value.facts["version"]) == ("version_stale", cleared.version)
+
+    async def test_a_conflict_brings_what_was_only_looked_at_up_to_date(self, log):
+        held = Meddling(log)
+        market, other = Market(held), Market(log, "two")
+        startup = await market.party("Startup", "startup", usd=100_000)
+        await market.order(startup)
+
+        async def suspend_and_withdraw():
+            await suspend(other, startup)
+            account = rename_id("acc", startup)
+            await accounts.withdraw(
+                other.handler, other.context(), account, amount_usd=Decimal(1), reference="a wire that goes out first"
+            )
+
+        held.before["marketplace.order.placed.v1"] = suspend_and_withdraw
+        with pytest.raises(Refusal) as caught:
+            await market.order(startup)
+        assert caught.value.code == "party_not_cleared"
+
+    async def test_an_append_that_cannot_be_sealed_leaves_nothing_in_memory(self, log, monkeypatch):
+        market = Market(log)
+        startup = await market.party("Startup", "startup", usd=100_000)
+        seal = unit.seal
+
+        def fail(subject, *rest):
+            if subject.startswith("marketplace.order."):
+                raise AssertionError("a header cannot carry this")
+            return seal(subject, *rest)
+
+        with monkeypatch.context() as patched:
+            patched.setattr(unit, "seal", fail)
+            with pytest.raises(AssertionError):
+                await market.order(startup)
+        async with asyncio.timeout(5):
+            await market.order(startup)
+        assert len((await market.account(startup)).holds) == 1
 
     async def test_a_command_that_changes_nothing_appends_nothing(self, log):
         market = Market(log)
