@@ -13,6 +13,7 @@ from cyclopts import App, Parameter, validators
 from events.registry import AGGREGATES
 from events.subjects import render_subject
 from marketplace.app import open_log
+from marketplace.cli.audit import audit
 from marketplace.cli.console import build_progress, configure_logging, run, stop_on_signals
 from marketplace.cli.output import CONSOLE, mark
 from marketplace.core.errors import Refusal
@@ -23,6 +24,7 @@ from marketplace.log.port import Log, Recorded
 from marketplace.runtime.config import Settings, load_settings
 
 app = App(name="log")
+app.command(audit)
 EVENTS_MAX: Final = 1_000
 NatsUrl = Annotated[str | None, Parameter(env_var="MARKETPLACE_NATS_URL")]
 Count = Annotated[int, Parameter(validator=validators.Number(gte=1, lte=EVENTS_MAX))]

@@ -1,0 +1,133 @@
+"""Nodes: at no instant is more of a pool, a lot or a site taken than there is."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any
+
+from marketplace.auditor.spans import FOREVER, Load, find_peak, parse_instant
+from marketplace.auditor.stream import Findings, Message
+
+Shares = list[tuple[str, Load]]
+
+
+@dataclass(slots=True)
+class Pool:
+    """One pool, from its events alone.
+
+    Attributes:
+        offers: What each lot offers.
+        taken: What each grant takes, by lot.
+        failed: Nodes that do not work, by incident.
+        resales: The grant behind each lot of resale.
+        held: What a held quote sets aside of a grant that sells on: the buyer's grant, by the seller's.
+    """
+
+    site_id: str
+    nodes: int
+    power_per_node_kw: int
+    offers: dict[str, Load] = field(default_factory=dict)
+    taken: dict[str, Shares] = field(default_factory=dict)
+    failed: dict[str, Load] = field(default_factory=dict)
+    held: set[str] = field(default_factory=set)
+
+    def loads(self, lot_id: str | None = None) -> list[Load]:
+        """Return what is taken, of one lot or in all."""
+        return [load for shares in self.taken.values() for lot, load in shares if lot_id is None or lot == lot_id]
+
+
+def parse_shares(rows: Sequence[dict[str, Any]]) -> Shares:
+    """Return what lots carry."""
+    return [(row["lot_id"], Load(parse_instant(row["start"]), parse_instant(row["end"]), row["nodes"])) for row in rows]
+
+
+def cut(shares: Shares, end: datetime) -> Shares:
+    """Return the shares until an instant."""
+    return [(lot, load._replace(end=min(load.end, end))) for lot, load in shares if load.start < end]
+
+
+@dataclass(slots=True)
+class Capacity:
+    """Folds the events of pools."""
+
+    findings: Findings
+    pools: dict[str, Pool] = field(default_factory=dict)
+
+    def take(self, message: Message) -> None:
+        """Take one event."""
+        aggregate, _, name = message.event_type.removesuffix(".v1").partition(".")
+        if aggregate != "pool":
+            return
+        body = message.read()
+        if name == "opened":
+            self.pools[body["pool_id"]] = Pool(body["site_id"], body["nodes"], body["power_per_node_kw"])
+            return
+        pool = self.pools.get(body["pool_id"])
+        if pool is None:
+            self.findings.add("pool", message.sequence, f"{body['pool_id']} was never opened")
+            return
+        self._take_pool(message, name, body, pool)
+
+    def _take_pool(self, message: Message, name: str, body: dict[str, Any], pool: Pool) -> None:
+        match name:
+            case "capacity_offered" if body.get("grant_id") is None:
+                offer = Load(parse_instant(body["start"]), parse_instant(body["end"]), body["nodes"])
+                pool.offers[body["lot_id"]] = offer
+            case "capacity_recalled":
+                pool.offers.pop(body["lot_id"], None)
+            case "capacity_reserved":
+                self._reserve(message, body, pool)
+            case "capacity_resold":
+                self._resell(message, body, pool)
+            case "capacity_held":
+                pool.held.add(body["grant_id"])
+            case "capacity_released":
+                self._release(message, body, pool)
+            case "node_failed":
+                pool.failed[body["incident_id"]] = Load(parse_instant(body["at"]), FOREVER, body["nodes"])
+            case "node_restored":
+                failed = pool.failed[body["incident_id"]]
+                pool.failed[body["incident_id"]] = failed._replace(end=parse_instant(body["at"]))
+
+    def _reserve(self, message: Message, body: dict[str, Any], pool: Pool) -> None:
+        start, end = parse_instant(body["start"]), parse_instant(body["end"])
+        shares = parse_shares(body["lots"])
+        before = pool.taken.get(body["grant_id"], [])
+        text = f"{body['grant_id']} takes nodes from {start.isoformat()} on twice"
+        self.findings.require(all(load.end <= start for _, load in before), "capacity", message.sequence, text)
+        pool.taken[body["grant_id"]] = [*before, *shares]
+        loads = [*pool.loads(), *pool.failed.values()]
+        self._require_room(message, f"pool {body['pool_id']}", pool.nodes, loads, (start, end))
+        for lot_id in dict.fromkeys(lot for lot, _ in shares):
+            offer = pool.offers.get(lot_id)
+            text = f"lot {lot_id} is not for sale"
+            if self.findings.require(offer is not None, "capacity", message.sequence, text) and offer is not None:
+                self._require_room(message, f"lot {lot_id}", offer.amount, pool.loads(lot_id), (start, end))
+
+    def _require_room(
+        self, message: Message, where: str, nodes: int, loads: list[Load], span: tuple[datetime, datetime]
+    ) -> None:
+        peak, at = find_peak(loads, *span)
+        text = f"{peak} nodes of {where} are taken or failed at {at.isoformat()}, it has {nodes}"
+        self.findings.require(peak <= nodes, "capacity", message.sequence, text)
+
+    def _resell(self, message: Message, body: dict[str, Any], pool: Pool) -> None:
+        seller, buyer = body["grant_id_before"], body["grant_id"]
+        span = (parse_instant(body["start"]), parse_instant(body["end"]))
+        before, _ = find_peak(pool.loads(), *span)
+        ends = max((load.end for _, load in pool.taken.get(seller, [])), default=span[1])
+        pool.held.discard(buyer)
+        pool.taken[seller] = cut(parse_shares(body["lots_left"]), ends)
+        pool.taken[buyer] = parse_shares(body["lots"])
+        after, at = find_peak(pool.loads(), *span)
+        text = f"the resale by {seller} takes {after} nodes at {at.isoformat()} where {before} were taken"
+        self.findings.require(after <= before, "capacity", message.sequence, text)
+
+    def _release(self, message: Message, body: dict[str, Any], pool: Pool) -> None:
+        grant_id, at = body["grant_id"], parse_instant(body["at"])
+        if grant_id in pool.held:
+            pool.held.discard(grant_id)
+            return
+        text = f"{grant_id} takes nothing of {body['pool_id']}"
+        self.findings.require(grant_id in pool.taken, "capacity", message.sequence, text)
+        pool.taken[grant_id] = cut(pool.taken.get(grant_id, []), at)

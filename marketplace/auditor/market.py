@@ -1,0 +1,197 @@
+"""Orders, auctions, grants and statements: each goes its way once, and what it costs adds up."""
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from decimal import Decimal
+from fractions import Fraction
+from typing import Any, Final
+
+from marketplace.auditor.spans import parse_instant
+from marketplace.auditor.stream import Findings, Message
+
+Steps = Mapping[str, tuple[frozenset[str | None], str]]
+"""For each event: the states before it, and the state after it."""
+
+ORDER_STEPS: Final[Steps] = {
+    "placed": (frozenset({None}), "open"),
+    "amended": (frozenset({"open"}), "open"),
+    "locked": (frozenset({"open", "locked"}), "locked"),
+    "matched": (frozenset({"open", "locked"}), "matched"),
+    "unmatched": (frozenset({"locked"}), "unmatched"),
+    "cancelled": (frozenset({"open"}), "cancelled"),
+    "expired": (frozenset({"open"}), "expired"),
+}
+STATEMENT_STEPS: Final[Steps] = {
+    "issued": (frozenset({None}), "issued"),
+    "credited": (frozenset({None}), "credited"),
+    "disputed": (frozenset({"issued"}), "disputed"),
+    "resolved": (frozenset({"disputed"}), "resolved"),
+    "accepted": (frozenset({"issued", "resolved", "disputed"}), "accepted"),
+    "service_credited": (frozenset({"accepted"}), "accepted"),
+}
+GRANT_STEPS: Final = {"issued", "activated", "completed", "terminated"}
+
+
+@dataclass(slots=True)
+class Auction:
+    """One auction, from its events alone.
+
+    Attributes:
+        span: What it can award.
+        decisions: How often each order was decided.
+    """
+
+    span: tuple[str, str]
+    status: str = "collecting"
+    cleared: int = 0
+    decisions: Counter[str] = field(default_factory=Counter)
+    locked: set[str] = field(default_factory=set)
+
+
+@dataclass(slots=True)
+class Grant:
+    """One grant, from its events alone."""
+
+    order_id: str
+    status: str
+    end: datetime
+    account_id: str
+    hold_id: str
+
+
+@dataclass(slots=True)
+class Market:
+    """Folds the events of orders, auctions, grants and statements.
+
+    Attributes:
+        orders: Status by order.
+        due: When each open statement is accepted by silence.
+        now: Time of the last event.
+    """
+
+    findings: Findings
+    orders: dict[str, str] = field(default_factory=dict)
+    order_holds: dict[str, tuple[str, str]] = field(default_factory=dict)
+    auctions: dict[str, Auction] = field(default_factory=dict)
+    grants: dict[str, Grant] = field(default_factory=dict)
+    statements: dict[str, str] = field(default_factory=dict)
+    periods: dict[tuple[str, str, str], int] = field(default_factory=dict)
+    due: dict[str, datetime] = field(default_factory=dict)
+    now: datetime | None = None
+
+    def take(self, decision: Sequence[Message]) -> None:
+        """Take one decision."""
+        for message in decision:
+            aggregate, _, name = message.event_type.removesuffix(".v1").partition(".")
+            if "ce-time" in message.headers:
+                self.now = parse_instant(message.headers["ce-time"])
+            body = message.read()
+            match aggregate:
+                case "order":
+                    self._take_order(message, name, body)
+                case "auction":
+                    self._take_auction(message, name, body)
+                case "grant":
+                    self._take_grant(message, name, body)
+                case "statement":
+                    self._take_statement(message, name, body)
+
+    def _take_order(self, message: Message, name: str, body: dict[str, Any]) -> None:
+        order_id, before = body["order_id"], self.orders.get(body["order_id"])
+        if name in ORDER_STEPS:
+            allowed, after = ORDER_STEPS[name]
+            text = f"{order_id} is {before or 'unknown'} and cannot be {name}"
+            self.findings.require(before in allowed, "order", message.sequence, text)
+            self.orders[order_id] = "open" if body.get("open_again") else after
+        if name in {"placed", "amended"}:
+            account_id = body.get("account_id") or self.order_holds.get(order_id, ("", ""))[0]
+            self.order_holds[order_id] = (account_id, body["hold_id"])
+        auction = self.auctions.get(body.get("auction_id") or "")
+        if auction is None:
+            return
+        if name == "locked":
+            auction.locked.add(order_id)
+        elif name in {"matched", "unmatched"}:
+            auction.decisions[order_id] += 1
+            text = f"{order_id} is decided {auction.decisions[order_id]} times by {body['auction_id']}"
+            self.findings.require(auction.decisions[order_id] == 1, "decision", message.sequence, text)
+            known = order_id in auction.locked
+            text = f"{order_id} is decided by {body['auction_id']}, which did not lock it"
+            self.findings.require(known, "decision", message.sequence, text)
+
+    def _take_auction(self, message: Message, name: str, body: dict[str, Any]) -> None:
+        auction_id, sequence, require = body["auction_id"], message.sequence, self.findings.require
+        if name == "opened":
+            end = parse_instant(body["horizon_start"]).timestamp() + 3600 * body["period_hours"] * body["periods"]
+            self.auctions[auction_id] = Auction((parse_instant(body["horizon_start"]).isoformat(), str(end)))
+            return
+        auction = self.auctions.get(auction_id)
+        if not require(auction is not None, "auction", sequence, f"{auction_id} was never opened") or auction is None:
+            return
+        if name == "locked":
+            require(
+                auction.status == "collecting", "auction", sequence, f"{auction_id} is {auction.status} and is locked"
+            )
+            auction.status = "locked"
+        elif name == "cleared":
+            require(auction.status == "locked", "auction", sequence, f"{auction_id} is {auction.status} and is cleared")
+            auction.status = "cleared"
+        elif name == "settled":
+            require(auction.status in {"locked", "cleared"}, "auction", sequence, f"{auction_id} is {auction.status}")
+            auction.status = "settled"
+            self._check_settled(message, auction, body)
+
+    def _check_settled(self, message: Message, auction: Auction, body: dict[str, Any]) -> None:
+        """Every order that was locked has one decision by now."""
+        decided = auction.decisions
+        wrong = sorted(order_id for order_id in auction.locked if decided[order_id] != 1)
+        text = f"{body['auction_id']} is settled; {len(wrong)} of its orders have no decision or two: {wrong[:3]}"
+        self.findings.require(not wrong, "decision", message.sequence, text)
+
+    def _take_grant(self, message: Message, name: str, body: dict[str, Any]) -> None:
+        grant_id, sequence, require = body["grant_id"], message.sequence, self.findings.require
+        if name == "issued":
+            require(grant_id not in self.grants, "grant", sequence, f"{grant_id} was issued before")
+            price, value = Fraction(body["price_usd_per_gpu_hour"]), Fraction(body["value_usd_per_gpu_hour"])
+            require(price <= value, "price", sequence, f"{grant_id} pays {price}, it offered {value}")
+            end = parse_instant(body["end"])
+            self.grants[grant_id] = Grant(body["order_id"], "issued", end, body["startup_account_id"], body["hold_id"])
+            return
+        grant = self.grants.get(grant_id)
+        if not require(grant is not None, "grant", sequence, f"{grant_id} was never issued") or grant is None:
+            return
+        over = grant.status == "completed"
+        require(not over, "grant", sequence, f"{grant_id} is completed and is {name}")
+        if name == "extended":
+            grant.end = parse_instant(body["end"])
+        elif name == "terminated":
+            grant.end = min(grant.end, parse_instant(body["at"]))
+        if name in GRANT_STEPS:
+            grant.status = "active" if name == "activated" else name
+
+    def _take_statement(self, message: Message, name: str, body: dict[str, Any]) -> None:
+        statement_id, sequence = body["statement_id"], message.sequence
+        before = self.statements.get(statement_id)
+        allowed, after = STATEMENT_STEPS.get(name, ({before}, before or ""))
+        text = f"{statement_id} is {before or 'unknown'} and cannot be {name}"
+        self.findings.require(before in allowed, "statement", sequence, text)
+        self.statements[statement_id] = after
+        if name == "issued":
+            self.due[statement_id] = parse_instant(body["accept_until"])
+            if body.get("adjustment") is None:
+                period = (body["grant_id"], body.get("service_line_id") or "", body["period_start"])
+                first = self.periods.setdefault(period, sequence)
+                self.findings.require(first == sequence, "statement", sequence, f"{period} is stated by event {first}")
+        if "charges" in body:
+            self._check_charges(message, body["charges"])
+
+    def _check_charges(self, message: Message, charges: dict[str, str]) -> None:
+        """What provider and reseller receive is what startup, holder and reseller pay."""
+        got, paid = (
+            sum(Decimal(charges.get(name, "0")) for name in names)
+            for names in (("provider_usd", "reseller_receives_usd"), ("cash_usd", "holder_usd", "reseller_pays_usd"))
+        )
+        text = f"{got} USD are received, {paid} are paid"
+        self.findings.require(got == paid, "charges", message.sequence, text)

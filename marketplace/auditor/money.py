@@ -1,0 +1,153 @@
+"""Dollars: what came in is available or held, nothing is paid twice, and every payment has two halves."""
+
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from decimal import Decimal
+from typing import Any, Final
+
+from marketplace.auditor.stream import Findings, Message
+
+ZERO: Final = Decimal(0)
+
+
+@dataclass(slots=True)
+class Hold:
+    """Money set aside on an account.
+
+    Attributes:
+        purpose: The order, mandate, quote or account that it is for.
+    """
+
+    purpose: str
+    placed_at: int
+    left: Decimal = ZERO
+    captured: Decimal = ZERO
+    expired: bool = False
+
+
+@dataclass(slots=True)
+class Account:
+    """One account, from its events alone."""
+
+    party_id: str
+    available: Decimal = ZERO
+    holds: dict[str, Hold] = field(default_factory=dict)
+    references: dict[tuple[str, str], int] = field(default_factory=dict)
+
+    @property
+    def held(self) -> Decimal:
+        """Return what is set aside."""
+        return sum((hold.left for hold in self.holds.values()), ZERO)
+
+
+@dataclass(slots=True)
+class Money:
+    """Folds the events of accounts and mandates.
+
+    Attributes:
+        accounts: By id.
+        budgets: Budget that is held or committed, by mandate and hold.
+        outside: Deposits less withdrawals.
+    """
+
+    findings: Findings
+    accounts: dict[str, Account] = field(default_factory=dict)
+    budgets: dict[str, dict[str, Decimal]] = field(default_factory=dict)
+    limits: dict[str, Decimal] = field(default_factory=dict)
+    outside: Decimal = ZERO
+
+    def take(self, decision: Sequence[Message]) -> None:
+        """Take one decision, and check what it leaves behind."""
+        halves: Counter[tuple[str, str, Decimal, str]] = Counter()
+        touched: dict[str, int] = {}
+        for message in decision:
+            aggregate, _, name = message.event_type.removesuffix(".v1").partition(".")
+            body = message.read()
+            if aggregate == "account":
+                self._take_account(message, name, body, halves)
+                touched[body["account_id"]] = message.sequence
+            elif aggregate == "mandate":
+                self._take_mandate(message, name, body)
+        for (payer, payee, amount, cause), count in halves.items():
+            if count:
+                text = (
+                    f"{amount} USD from {payer} to {payee} for {cause} were " + ("not credited", "not paid")[count < 0]
+                )
+                self.findings.add("payment", decision[0].sequence, text)
+        for account_id, sequence in touched.items():
+            left = self.accounts[account_id].available if account_id in self.accounts else ZERO
+            self.findings.require(left >= 0, "available", sequence, f"{account_id} has {left} USD available")
+
+    def _take_account(self, message: Message, name: str, body: dict[str, Any], halves: Counter[Any]) -> None:
+        account_id, sequence, require = body["account_id"], message.sequence, self.findings.require
+        if name == "opened":
+            require(account_id not in self.accounts, "account", sequence, f"{account_id} was opened before")
+            self.accounts.setdefault(account_id, Account(body["party_id"]))
+            return
+        account = self.accounts.get(account_id)
+        if account is None:
+            self.findings.add("account", sequence, f"{account_id} was never opened")
+            account = self.accounts.setdefault(account_id, Account(body["party_id"]))
+        require(account.party_id == body["party_id"], "account", sequence, f"{account_id} is of {account.party_id}")
+        amount = Decimal(body.get("amount_usd", "0"))
+        least = amount >= 0 if name in {"closed", "hold_placed", "hold_expired", "hold_released"} else amount > 0
+        require(least, "amount", sequence, f"{name} {amount} USD")
+        if name.startswith("hold_"):
+            self._take_hold(message, name, body, account, amount)
+        elif name in {"deposited", "withdrawn"}:
+            signed = amount if name == "deposited" else -amount
+            account.available += signed
+            self.outside += signed
+            key = (name, body["reference"])
+            first = account.references.setdefault(key, sequence)
+            require(first == sequence, "reference", sequence, f"{name} {body['reference']!r} of event {first} again")
+        elif name in {"debited", "credited"}:
+            account.available += amount if name == "credited" else -amount
+        if name in {"debited", "hold_captured"}:
+            halves[account_id, body["payee_account_id"], amount, body["cause"]] += 1
+        elif name == "credited":
+            halves[body["payer_account_id"], account_id, amount, body["cause"]] -= 1
+
+    def _take_hold(self, message: Message, name: str, body: dict[str, Any], account: Account, amount: Decimal) -> None:
+        hold_id, sequence = body["hold_id"], message.sequence
+        if name == "hold_placed":
+            account.available -= amount
+            account.holds.setdefault(hold_id, Hold(body["purpose"], sequence)).left += amount
+            return
+        hold = account.holds.get(hold_id)
+        if hold is None:
+            self.findings.add("hold", sequence, f"hold {hold_id} was never placed")
+            return
+        text = f"{name} takes {amount} USD of hold {hold_id}, which has {hold.left}"
+        self.findings.require(amount <= hold.left, "hold", sequence, text)
+        hold.left -= amount
+        if name == "hold_captured":
+            hold.captured += amount
+            self.findings.require(not hold.expired, "hold", sequence, f"hold {hold_id} had expired")
+        else:
+            account.available += amount
+        if name == "hold_expired":
+            self.findings.require(not hold.expired, "hold", sequence, f"hold {hold_id} expires a second time")
+            self.findings.require(hold.left == 0, "hold", sequence, f"hold {hold_id} expires and keeps {hold.left} USD")
+            hold.expired = True
+
+    def _take_mandate(self, message: Message, name: str, body: dict[str, Any]) -> None:
+        mandate_id, sequence = body["mandate_id"], message.sequence
+        holds = self.budgets.setdefault(mandate_id, {})
+        amount = Decimal(body.get("amount_usd", "0"))
+        if name in {"granted", "amended"}:
+            self.limits[mandate_id] = Decimal(body["terms"]["budget_usd"])
+        elif name == "budget_held":
+            holds[body["hold_id"]] = holds.get(body["hold_id"], ZERO) + amount
+            used, limit = sum(holds.values(), ZERO), self.limits.get(mandate_id, ZERO)
+            self.findings.require(used <= limit, "budget", sequence, f"{mandate_id} holds {used} of {limit} USD")
+        elif name == "budget_released":
+            left = holds[body["hold_id"]] = holds.get(body["hold_id"], ZERO) - amount
+            self.findings.require(left >= 0, "budget", sequence, f"{mandate_id} releases {-left} USD more than it held")
+
+    def finish(self, last: int) -> None:
+        """Check that what is inside is what came in."""
+        inside = sum((account.available + account.held for account in self.accounts.values()), ZERO)
+        text = f"{inside} USD are on accounts, {self.outside} came in"
+        self.findings.require(inside == self.outside, "money", last, text)

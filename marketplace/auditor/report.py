@@ -1,0 +1,108 @@
+"""One audit: every rule over a whole log, and what is left hanging at its end."""
+
+from collections.abc import AsyncIterator
+from dataclasses import dataclass, field
+from datetime import timedelta
+
+from marketplace.auditor.capacity import Capacity
+from marketplace.auditor.chain import Chains
+from marketplace.auditor.equity import Equity
+from marketplace.auditor.market import Market
+from marketplace.auditor.money import Money
+from marketplace.auditor.stream import Findings, Message
+from marketplace.auditor.tables import Expected, compare_tables
+
+ENDED = frozenset({"cancelled", "expired", "unmatched"})
+OVERDUE = timedelta(hours=1)
+
+
+@dataclass(slots=True)
+class Audit:
+    """Takes every message of a log in order.
+
+    Attributes:
+        findings: What does not hold.
+    """
+
+    findings: Findings = field(default_factory=Findings)
+    chains: Chains = field(init=False)
+    money: Money = field(init=False)
+    capacity: Capacity = field(init=False)
+    market: Market = field(init=False)
+    equity: Equity = field(init=False)
+    _decision: list[Message] = field(default_factory=list)
+
+    def __post_init__(self) -> None:
+        """Let every part report to the same findings."""
+        self.chains = Chains(self.findings)
+        self.money = Money(self.findings)
+        self.capacity = Capacity(self.findings)
+        self.market = Market(self.findings)
+        self.equity = Equity(self.findings)
+
+    async def read(self, messages: AsyncIterator[Message]) -> int:
+        """Take a whole log, and return its last sequence."""
+        async for message in messages:
+            self.take(message)
+        self.finish()
+        return self.chains.last
+
+    def take(self, message: Message) -> None:
+        """Take the next message."""
+        self.chains.take(message)
+        if message.sequence in self.chains.passed:
+            return
+        if self._decision and self._decision[0].decision != message.decision:
+            self._settle()
+        self._decision.append(message)
+
+    def finish(self) -> None:
+        """Check what holds between decisions."""
+        self._settle()
+        self.money.finish(self.chains.last)
+
+    def _settle(self) -> None:
+        decision, self._decision = self._decision, []
+        if not decision:
+            return
+        self.money.take(decision)
+        self.equity.take(decision)
+        self.market.take(decision)
+        for message in decision:
+            self.capacity.take(message)
+
+    async def compare(self, database_url: str) -> int:
+        """Compare the tables with the events; return how many rows were compared."""
+        expected = Expected(self.money, self.equity, self.market, self.chains.last)
+        return await compare_tables(database_url, self.findings, expected)
+
+    def list_hanging(self) -> list[str]:
+        """Return what began and should have ended by the time of the last event."""
+        market, hanging = self.market, []
+        for auction_id, auction in market.auctions.items():
+            if auction.status in {"locked", "cleared"}:
+                hanging.append(f"auction {auction_id} is {auction.status}")
+            elif auction.status == "settled":
+                locked = [order_id for order_id in auction.locked if market.orders[order_id] == "locked"]
+                hanging += [f"order {order_id} is locked, and no auction is at work on it" for order_id in locked]
+        hanging += self._list_holds()
+        for statement_id, due in market.due.items():
+            status = market.statements[statement_id]
+            if status in {"issued", "resolved"} and market.now is not None and due + OVERDUE < market.now:
+                hanging.append(f"statement {statement_id} is {status}, it was due at {due.isoformat()}")
+        return hanging
+
+    def _list_holds(self) -> list[str]:
+        """Return holds that are kept for what is over."""
+        hanging, market = [], self.market
+        for order_id, (account_id, hold_id) in market.order_holds.items():
+            account = self.money.accounts.get(account_id)
+            hold = None if account is None else account.holds.get(hold_id)
+            if hold is not None and hold.left and market.orders[order_id] in ENDED:
+                hanging.append(f"hold {hold_id} keeps {hold.left} USD for order {order_id}, which has ended")
+        for grant_id, grant in market.grants.items():
+            account = self.money.accounts.get(grant.account_id)
+            hold = None if account is None else account.holds.get(grant.hold_id)
+            if hold is not None and hold.left and grant.status == "completed":
+                hanging.append(f"hold {grant.hold_id} keeps {hold.left} USD for grant {grant_id}, which is completed")
+        return hanging

@@ -1,0 +1,101 @@
+"""Read the raw stream with nats-py, and group its messages into decisions."""
+
+import json
+from collections.abc import AsyncIterator, Iterable, Iterator
+from dataclasses import dataclass, field
+from itertools import groupby
+from typing import Any, Final
+
+import nats
+import nats.errors
+from nats.js.api import AckPolicy, ConsumerConfig, DeliverPolicy
+
+PAGE_MAX: Final = 500
+FETCH_SECONDS: Final = 5.0
+IDLE_SECONDS: Final = 60.0
+
+
+@dataclass(frozen=True, slots=True)
+class Message:
+    """One stored message as the server delivers it."""
+
+    sequence: int
+    subject: str
+    headers: dict[str, str]
+    body: bytes
+
+    @property
+    def event_type(self) -> str:
+        """Return the event type without its prefix, for example ``account.deposited.v1``."""
+        return self.headers.get("ce-type", "").removeprefix("marketplace.")
+
+    @property
+    def decision(self) -> str:
+        """Return what all messages of one decision share: the command that caused them."""
+        return self.headers.get("ce-causationid", f"message {self.sequence}")
+
+    def read(self) -> dict[str, Any]:
+        """Return the body; an empty one where it is no JSON object."""
+        try:
+            content = json.loads(self.body)
+        except ValueError:
+            return {}
+        return content if isinstance(content, dict) else {}
+
+
+@dataclass(slots=True)
+class Findings:
+    """What does not hold, each as a rule, a sequence and a sentence; the first `kept_max` of every rule are kept."""
+
+    kept_max: int = 20
+    counts: dict[str, int] = field(default_factory=dict)
+    kept: list[tuple[str, int, str]] = field(default_factory=list)
+
+    def add(self, rule: str, sequence: int, text: str) -> None:
+        """Add one finding."""
+        count = self.counts[rule] = self.counts.get(rule, 0) + 1
+        if count <= self.kept_max:
+            self.kept.append((rule, sequence, text))
+
+    def require(self, holds: object, rule: str, sequence: int, text: str) -> bool:
+        """Add a finding where something does not hold; return whether it does."""
+        if not holds:
+            self.add(rule, sequence, text)
+        return bool(holds)
+
+
+def group_decisions(messages: Iterable[Message]) -> Iterator[list[Message]]:
+    """Yield runs of neighbouring messages that one command caused."""
+    for _, run in groupby(messages, key=lambda message: message.decision):
+        yield list(run)
+
+
+async def read_stream(url: str, *, stream: str, inbox_prefix: str) -> AsyncIterator[Message]:
+    """Yield every message that the stream holds as this begins, in order.
+
+    Args:
+        url: Servers and a user that may read, separated by commas.
+        stream: Name of the stream.
+        inbox_prefix: The prefix of the inboxes that this user may hear.
+    """
+    client = await nats.connect(url.split(","), inbox_prefix=inbox_prefix.encode(), name="marketplace-auditor")
+    try:
+        jetstream = client.jetstream(timeout=FETCH_SECONDS)
+        last = (await jetstream.stream_info(stream)).state.last_seq
+        config = ConsumerConfig(
+            ack_policy=AckPolicy.NONE,
+            deliver_policy=DeliverPolicy.ALL,
+            inactive_threshold=IDLE_SECONDS,
+            mem_storage=True,
+            num_replicas=1,
+        )
+        reading = await jetstream.pull_subscribe("marketplace.>", stream=stream, config=config)
+        sequence = 0
+        while sequence < last:
+            for message in await reading.fetch(PAGE_MAX, timeout=FETCH_SECONDS):
+                sequence = message.metadata.sequence.stream
+                if sequence <= last:
+                    yield Message(sequence, message.subject, dict(message.headers or {}), message.data)
+        await reading.unsubscribe()
+    finally:
+        await client.close()

@@ -1,0 +1,66 @@
+"""`marketplace log audit`: recompute the market from its raw events, with code that shares nothing with the market's."""
+
+from typing import Annotated, Final
+
+from cyclopts import Parameter
+
+from marketplace.auditor.report import Audit
+from marketplace.auditor.stream import read_stream
+from marketplace.cli.console import configure_logging, run
+from marketplace.cli.output import CONSOLE, mark
+from marketplace.runtime.config import load_settings
+
+FOUND: Final = 3
+
+
+def audit(
+    *,
+    hanging: bool = False,
+    stream: str = "MARKETPLACE",
+    inbox_prefix: str = "_INBOX",
+    nats_url: Annotated[str | None, Parameter(env_var="MARKETPLACE_NATS_URL")] = None,
+    database_url: Annotated[str | None, Parameter(env_var="MARKETPLACE_DATABASE_URL")] = None,
+) -> int:
+    """Audit the raw stream, and the tables where a database is given; exits with 3 where a rule is broken.
+
+    Chains, guards, money, holds, capacity by instant, principal, cap tables, statements and the uniqueness of effects
+    are recomputed from the events alone.
+
+    Args:
+        hanging: Also report what began and should have ended: locked orders, holds, statements past their date.
+        stream: Name of the stream.
+        inbox_prefix: The inbox prefix of this NATS user.
+        nats_url: Servers and a user that may read, separated by commas.
+        database_url: postgresql+asyncpg://… of the projections; without one only the events are audited.
+    """
+    configure_logging()
+
+    async def main() -> int:
+        settings = load_settings(nats_url=nats_url, database_url=database_url)
+        audited = Audit()
+        last = await audited.read(read_stream(settings.nats_url, stream=stream, inbox_prefix=inbox_prefix))
+        rows = 0 if settings.database_url is None else await audited.compare(settings.database_url)
+        return _print(audited, last, rows, hanging=hanging)
+
+    return run(main())
+
+
+def _print(audited: Audit, last: int, rows: int, *, hanging: bool) -> int:
+    findings = audited.findings
+    for rule, sequence, text in findings.kept:
+        CONSOLE.print(mark("red", f"{rule:>10}"), f"event {sequence}: {text}", soft_wrap=True)
+    for rule, count in findings.counts.items():
+        if count > findings.kept_max:
+            CONSOLE.print(mark("red", f"{rule:>10}"), f"{count - findings.kept_max} more like these")
+    left = audited.list_hanging() if hanging else []
+    for text in left:
+        CONSOLE.print(mark("red", f"{'hanging':>10}"), text, soft_wrap=True)
+    broken = sum(findings.counts.values()) + len(left)
+    if broken:
+        CONSOLE.print(mark("bold red", f"{broken:,} findings"), f"in {last:,} events and {rows:,} rows")
+        return FOUND
+    CONSOLE.print(
+        mark("green", "nothing found:"),
+        f"{last:,} events of {len(audited.chains.heads):,} aggregates and {rows:,} rows of tables",
+    )
+    return 0

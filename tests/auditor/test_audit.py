@@ -1,0 +1,277 @@
+"""The auditor finds nothing in a market's real log, and finds each fault that is planted in it."""
+
+import json
+from collections.abc import Callable
+from dataclasses import replace
+from datetime import timedelta
+from decimal import Decimal
+
+import pytest
+import pytest_asyncio
+
+from marketplace.auditor.chain import GUARD, compute_hash
+from marketplace.auditor.report import Audit
+from marketplace.auditor.stream import Message, read_stream
+from marketplace.core.ids import rename_id
+from marketplace.domain.issuer_commands import AddStakeholder
+from marketplace.domain.issuer_stock_commands import CreateStockClass, IssueStock
+from marketplace.domain.periods import list_periods
+from marketplace.projections.database import build_engine
+from marketplace.projections.migrate import migrate
+from marketplace.projections.registry import PROJECTIONS
+from marketplace.projections.runner import Projector
+from marketplace.runtime.commands import issuers
+from tests.runtime.market import Market
+
+pytestmark = pytest.mark.xdist_group("auditor")
+_STORIES: dict[str, list[Message]] = {}
+
+
+async def _play(log) -> Market:
+    """Trade for cash and equity on a mandate, deliver, accept and complete; one order loses and one is cancelled."""
+    market = Market(log)
+    trade = await market.trade(days=10)
+    await _issue_stock(market, trade)
+    loser = await market.order(trade.startup, cash="0.5")
+    await market.cancel(trade.startup, await market.order(trade.startup))
+    async with market.worker():
+        grant = await market.award(trade)
+        await market.deliver(grant, 10)
+        market.clock.at = grant.end + timedelta(hours=25)
+        issued = await market.until("statement", list_periods(grant)[0].statement_id, "issued")
+        market.clock.at = issued.issued.accept_until
+        await market.until("grant", grant.issued.grant_id, "completed")
+        await market.until("order", loser, "unmatched")
+    return market
+
+
+async def _issue_stock(market: Market, trade) -> None:
+    context, named = market.context(trade.startup), {"issuer_id": trade.issuer, "class_id": "common"}
+    await issuers.act(market.handler, context, CreateStockClass(**named, kind="common", shares_authorised=10_000_000))
+    holder = AddStakeholder(issuer_id=trade.issuer, holder_id=trade.startup, name="Founders", kind="founder")
+    await issuers.act(market.handler, market.context(trade.startup), holder)
+    security_id = rename_id("sec", trade.issuer)
+    stock = IssueStock(
+        **named,
+        security_id=security_id,
+        holder_id=trade.startup,
+        shares=9_000_000,
+        price_usd_per_share=Decimal("0.0001"),
+    )
+    await issuers.act(market.handler, market.context(trade.startup), stock)
+
+
+async def _read(servers) -> list[Message]:
+    messages = read_stream(servers.admin_url, stream="MARKETPLACE", inbox_prefix="_INBOX")
+    return [message async for message in messages]
+
+
+@pytest_asyncio.fixture
+async def story(jetstream_log, nats_server) -> list[Message]:
+    """Return the messages of one market; it is played once per worker."""
+    if "story" not in _STORIES:
+        await _play(jetstream_log)
+        _STORIES["story"] = await _read(nats_server)
+    return _STORIES["story"]
+
+
+def _audit(messages) -> Audit:
+    audit = Audit()
+    for message in messages:
+        audit.take(message)
+    audit.finish()
+    return audit
+
+
+async def test_nothing_is_found_in_a_market_and_its_tables(jetstream_log, nats_server, database_url):
+    await _play(jetstream_log)
+    engine = build_engine(database_url)
+    await migrate(engine)
+    await Projector(jetstream_log, engine, PROJECTIONS).catch_up()
+    await engine.dispose()
+    audit = Audit()
+    assert await audit.read(read_stream(nats_server.admin_url, stream="MARKETPLACE", inbox_prefix="_INBOX")) > 50
+    assert await audit.compare(database_url) > 15
+    assert audit.findings.kept == []
+    assert audit.list_hanging() == []
+
+
+@pytest.mark.parametrize(
+    ("statement", "table"),
+    [
+        ("UPDATE balances_v2 SET amount = amount + 1 WHERE account LIKE '%/available'", "balances"),
+        ("DELETE FROM holds_v1", "holds"),
+        ("UPDATE orders_v1 SET status = 'open'", "orders_v1"),
+        ("UPDATE statements_v1 SET status = 'disputed'", "statements_v1"),
+        ("UPDATE projection_positions SET position = position - 1 WHERE name = 'orders'", "projection orders"),
+    ],
+)
+async def test_a_changed_table_is_found(jetstream_log, nats_server, database_url, statement, table):
+    await _play(jetstream_log)
+    engine = build_engine(database_url)
+    await migrate(engine)
+    await Projector(jetstream_log, engine, PROJECTIONS).catch_up()
+    async with engine.begin() as connection:
+        await connection.exec_driver_sql(statement)
+    await engine.dispose()
+    audit = _audit(await _read(nats_server))
+    await audit.compare(database_url)
+    assert any(table in text for _, _, text in audit.findings.kept)
+
+
+def _find(messages: list[Message], event_type: str) -> int:
+    return next(index for index, message in enumerate(messages) if message.event_type == event_type)
+
+
+def _change(event_type: str, **fields) -> Callable[[list[Message]], list[Message]]:
+    """Return a fault that changes fields of the first event of a type, and seals it anew."""
+
+    def plant(messages):
+        index = _find(messages, event_type)
+        body = messages[index].read()
+        body |= {name: value(body) if callable(value) else value for name, value in fields.items()}
+        changed = replace(messages[index], body=json.dumps(body).encode())
+        return _relink([*messages[:index], changed, *messages[index + 1 :]])
+
+    return plant
+
+
+def _double(event_type: str) -> Callable[[list[Message]], list[Message]]:
+    """Return a fault that stores the first event of a type a second time, under an id of its own, at the log's end."""
+
+    def plant(messages):
+        again = messages[_find(messages, event_type)]
+        headers = {**again.headers, "ce-id": "evt_again", "ce-causationid": "cmd_again"}
+        headers = {name: value for name, value in headers.items() if not name.startswith("Nats-Batch")}
+        return _relink([*messages, replace(again, sequence=len(messages) + 1, headers=headers)])
+
+    return plant
+
+
+def _drop(event_type: str) -> Callable[[list[Message]], list[Message]]:
+    """Return a fault by which the first event of a type was never stored."""
+
+    def plant(messages):
+        index = _find(messages, event_type)
+        return _relink(messages[:index] + messages[index + 1 :])
+
+    return plant
+
+
+def _relink(messages: list[Message]) -> list[Message]:
+    """Number, guard, link and seal all messages, so that only their meaning is wrong."""
+    heads, relinked = {}, []
+    for sequence, message in enumerate(messages, 1):
+        before, hash_before = heads.get(message.subject, (0, ""))
+        kept = {name: value for name, value in message.headers.items() if not name.startswith(("Nats-", "Market"))}
+        headers = {**kept, GUARD: str(before), "ce-previoushash": hash_before}
+        if not hash_before:
+            del headers["ce-previoushash"]
+        sealed = replace(message, sequence=sequence, headers=headers)
+        sealed.headers["ce-hash"] = compute_hash(sealed)
+        heads[message.subject] = (sequence, sealed.headers["ce-hash"])
+        relinked.append(sealed)
+    return relinked
+
+
+def _edit_headers(index: int, **changes) -> Callable[[list[Message]], list[Message]]:
+    def plant(messages):
+        headers = {**messages[index].headers, **{name.replace("_", "-"): value for name, value in changes.items()}}
+        headers = {name: value for name, value in headers.items() if value is not None}
+        return [*messages[:index], replace(messages[index], headers=headers), *messages[index + 1 :]]
+
+    return plant
+
+
+def _without_guard(messages):
+    index = next(index for index, message in enumerate(messages) if message.headers.get(GUARD) not in {None, "0"})
+    return _edit_headers(index, **{GUARD: None})(messages)
+
+
+def _stale_guard(messages):
+    index = next(index for index, message in enumerate(messages) if message.headers.get(GUARD) not in {None, "0"})
+    return _edit_headers(index, **{GUARD: "0"})(messages)
+
+
+def _elsewhere(messages):
+    moved = replace(messages[-1], subject="marketplace.party.pty_elsewhere")
+    return [*messages[:-1], replace(moved, headers={**moved.headers, "ce-hash": compute_hash(moved)})]
+
+
+def _uncommitted(messages):
+    index = next(index for index, message in enumerate(messages) if "Nats-Batch-Commit" in message.headers)
+    return _edit_headers(index, **{"Nats-Batch-Commit": None})(messages)
+
+
+def _fork(messages):
+    index = next(index for index, message in enumerate(messages) if message.headers.get("ce-previoushash"))
+    forked = replace(messages[index], headers={**messages[index].headers, "ce-previoushash": "0" * 64})
+    forked = replace(forked, headers={**forked.headers, "ce-hash": compute_hash(forked)})
+    return [*messages[:index], forked, *messages[index + 1 :]]
+
+
+def _reuse_id(messages):
+    again = replace(messages[1], headers={**messages[1].headers, "ce-id": messages[0].headers["ce-id"]})
+    return _relink([messages[0], again, *messages[2:]])
+
+
+FAULTS = {
+    "a message is gone": (lambda messages: messages[:5] + messages[6:], "position"),
+    "a body was changed": (
+        lambda messages: [replace(messages[0], body=messages[0].body + b" "), *messages[1:]],
+        "hash",
+    ),
+    "two events on one head": (_fork, "chain"),
+    "an event without a guard": (_without_guard, "guard"),
+    "an event with a stale guard": (_stale_guard, "guard"),
+    "an event under another subject": (_elsewhere, "subject"),
+    "an id twice": (_reuse_id, "event_id"),
+    "half of a batch": (_uncommitted, "batch"),
+    "a hold expires twice": (_double("account.hold_released.v1"), "hold"),
+    "a payment is credited twice": (_double("account.credited.v1"), "payment"),
+    "a payment is never credited": (_drop("account.credited.v1"), "payment"),
+    "a deposit counts twice": (_double("account.deposited.v1"), "reference"),
+    "more is held than there is": (_change("account.hold_placed.v1", amount_usd="99999999.00"), "available"),
+    "more budget is held than there is": (_change("mandate.budget_held.v1", amount_usd="99999999.00"), "budget"),
+    "nodes are reserved twice": (_double("pool.capacity_reserved.v1"), "capacity"),
+    "more nodes are reserved than there are": (
+        _change("pool.capacity_reserved.v1", lots=lambda body: [{**share, "nodes": 99} for share in body["lots"]]),
+        "capacity",
+    ),
+    "an order is matched twice": (_double("order.matched.v1"), "order"),
+    "an order is decided twice": (_double("order.matched.v1"), "decision"),
+    "an order is forgotten": (_drop("order.unmatched.v1"), "decision"),
+    "an auction is cleared twice": (_double("auction.cleared.v1"), "auction"),
+    "a grant is issued twice": (_double("grant.issued.v1"), "grant"),
+    "a grant pays above its offer": (_change("grant.issued.v1", price_usd_per_gpu_hour="99/1"), "price"),
+    "a statement is accepted twice": (_double("statement.accepted.v1"), "statement"),
+    "charges do not add up": (
+        _change("statement.issued.v1", charges=lambda body: {**body["charges"], "provider_usd": "1.00"}),
+        "charges",
+    ),
+    "principal accrues twice": (_double("instrument.principal_accrued.v1"), "principal"),
+    "principal accrues above its commitment": (
+        _change("instrument.issued.v1", commitment_usd="0.01"),
+        "principal",
+    ),
+    "shares below zero": (
+        _change("issuer.stock_issued.v1", shares=-5),
+        "shares",
+    ),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", FAULTS)
+async def test_a_planted_fault_is_found(story, name):
+    assert _audit(_relink(story)).findings.kept == [] == _audit(story).findings.kept
+    plant, rule = FAULTS[name]
+    findings = _audit(plant(story)).findings
+    assert rule in findings.counts, findings.kept
+
+
+async def test_what_hangs_is_named(story):
+    settled = _find(story, "auction.settled.v1")
+    hanging = _audit(_relink(story[:settled])).list_hanging()
+    assert any(text.endswith("is cleared") for text in hanging)
+    released = _drop("account.hold_released.v1")(story)
+    assert any("hold" in text for text in _audit(released).list_hanging())
