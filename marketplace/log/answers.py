@@ -3,6 +3,7 @@
 | answer | meaning |
 |---|---|
 | acknowledged | stored, on disk |
+| acknowledged as a duplicate | the id was seen before: look in the tails |
 | 10071 | the guard is stale: a conflict, unless the tail holds our own events |
 | 10201 | an id of the batch was seen before: look in the tails |
 | 10164, 10158, 10210, 10176, 10008 | not now: back off and send the same bytes |
@@ -61,6 +62,7 @@ class _Error(msgspec.Struct):
 class _Acknowledgement(msgspec.Struct):
     stream: str = ""
     seq: int = 0
+    duplicate: bool = False
     error: _Error | None = None
 
 
@@ -77,6 +79,10 @@ def parse_answer(payload: bytes, stream: str) -> Answer:
     if error is None:
         if acknowledgement.stream != stream:
             return Answer(Kind.FATAL, text=f"stored by stream {acknowledgement.stream!r}, not {stream!r}")
+        if acknowledgement.seq < 1:
+            return Answer(Kind.FATAL, text=f"an acknowledgement without a sequence: {payload[:200]!r}")
+        if acknowledgement.duplicate:
+            return Answer(Kind.REPEATED, text=f"its id was stored at {acknowledgement.seq}")
         return Answer(Kind.STORED, acknowledgement.seq)
     text = f"{error.description} (error {error.err_code})"
     if error.err_code == _REFUSED:

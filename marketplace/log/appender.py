@@ -1,14 +1,17 @@
 """Group commit: appends queue while one is in flight, and go out together as one atomic batch.
 
 One worker sends, so events are stored in call order and a later decision may build on a head that is still pending.
-An append is settled once: stored, refused, or given up in time. Whatever is not known is found out by looking for our
-own events, which their chain hashes identify, in the tails of their subjects.
+An append is settled once: stored, refused, or given up at its own deadline. Before each attempt the group is asked
+again which of its appends may be sent: one that builds on a head that failed is a conflict, whatever parted the two.
+An append that was sent without an answer is in doubt: its outcome is found out by looking for its events, which their
+chain hashes identify, in the tails of its subjects, and until then nobody says that it was not stored.
 """
 
 import asyncio
 import collections
 import contextlib
 import itertools
+import math
 import random
 import time
 import uuid
@@ -18,7 +21,7 @@ from marketplace.core.errors import Conflict, Corrupt, MarketplaceError, Refusal
 from marketplace.log.answers import Answer, Kind, parse_answer
 from marketplace.log.connection import Connection, NoAnswer
 from marketplace.log.headers import BatchPlace, render_publish, render_wire
-from marketplace.log.pending import PendingAppend, fail_all, follows, retrieve, succeed_if_stored
+from marketplace.log.pending import PendingAppend, are_independent, fail_all, follows, guard_messages, retrieve
 from marketplace.log.port import Head, Limits, Write
 from marketplace.log.reader import Reader
 from marketplace.log.writes import check_writes
@@ -29,6 +32,7 @@ _PARTS = 4
 _GROUP_BYTES_MAX = 4 * 1024 * 1024
 _BACKOFF_SECONDS_MIN = 0.01
 _BACKOFF_SECONDS_MAX = 1.0
+_LOOKED_UP = frozenset({Kind.REFUSED, Kind.REPEATED})
 
 
 class Appender:
@@ -113,13 +117,12 @@ class Appender:
             self._wake.clear()
             while self._queue:
                 group = self._take_group()
+                few = len(group) <= self._plain_max
                 try:
-                    await self._store(group)
+                    await self._store(group, apart=few and are_independent(group))
                 except asyncio.CancelledError:
                     fail_all(group, Unavailable("the log", "it was closed before the answer came"))
                     raise
-                except Exception as error:  # noqa: BLE001 - top of the worker: the callers get it, the worker lives on
-                    fail_all(group, error)
             if self._closing:
                 return
 
@@ -140,24 +143,56 @@ class Appender:
             group.append(append)
         return group
 
-    async def _store(self, group: list[PendingAppend]) -> None:
-        ready = self._take_ready(group)
-        if 1 < len(ready) <= self._plain_max and self._are_independent(ready):
-            ready = await self._store_plain(ready)
-        await self._store_ready(ready, 0)
+    async def _store(self, group: list[PendingAppend], parted: int = 0, *, apart: bool = False) -> None:
+        """Settle every append of a group, sent together or, where they are independent, side by side."""
+        if apart and len(group) > 1:
+            await asyncio.gather(*(self._store([append], parted) for append in group))
+            return
+        try:
+            await self._store_together(group, parted)
+        except Exception as error:  # noqa: BLE001 - top of the worker: the callers get it, the worker lives on
+            fail_all(group, error)
 
-    @staticmethod
-    def _are_independent(group: list[PendingAppend]) -> bool:
-        """Tell whether all are single events, of which none needs another's answer."""
-        subjects = {append.writes[0].after.subject for append in group if append.count == 1}
-        return len(subjects) == len(group)
+    async def _store_together(self, group: list[PendingAppend], parted: int) -> None:
+        """Send what is ready of a group, again and again until all of it is settled."""
+        left, reason = group, "earlier appends took all of its time"
+        for attempt in range(self._limits.attempts_max):
+            await self._give_up(left, time.monotonic(), reason)
+            left = self._take_ready(left)
+            deadline = min((append.deadline for append in left), default=0.0)
+            try:
+                if left and not self._connection.is_connected:
+                    await self._connection.wait_connected(deadline)
+                    left = self._take_ready(left)
+                if left:
+                    reason = await self._try(left, parted)
+            except NoAnswer as error:
+                reason = str(error).removeprefix("NATS is unavailable: ")
+            if all(append.answer.done() for append in left):
+                return
+            pause = min(_BACKOFF_SECONDS_MIN * 2**attempt, _BACKOFF_SECONDS_MAX) * random.uniform(0.5, 1)  # noqa: S311
+            await asyncio.sleep(min(pause, max(0.0, deadline - time.monotonic())))
+        await self._give_up(left, math.inf, reason)
+
+    async def _give_up(self, group: list[PendingAppend], now: float, reason: str) -> None:
+        """Settle what has waited for as long as it may: by the log, where it may be stored."""
+        late = [append for append in group if not append.answer.done() and append.deadline <= now]
+        if self._connection.is_connected:
+            await self._look([append for append in late if append.in_doubt])
+        for append in late:
+            known = "nothing was stored"
+            if append.in_doubt:
+                known = "whether it was stored is not known, and the same command sent again finds out"
+            append.fail(Unavailable("NATS", f"no answer to an append in time: {reason}; {known}"))
 
     def _take_ready(self, group: list[PendingAppend]) -> list[PendingAppend]:
+        """Return what has no answer yet and may be sent; what may not be is failed."""
         made: set[int] = set()
-        return [append for append in group if self._is_ready(append, made)]
+        return [append for append in group if not append.answer.done() and self._is_ready(append, made)]
 
-    def _is_ready(self, append: PendingAppend, made: set[int]) -> bool:
-        """Fail at once what builds on a failed head, and what has waited too long.
+    @staticmethod
+    def _is_ready(append: PendingAppend, made: set[int]) -> bool:
+        """Tell whether an append may be sent, and fail one that builds on a failed head or on none.
 
         Args:
             append: The one in question.
@@ -171,109 +206,76 @@ class Appender:
                 append.fail(AssertionError(f"the head before a write to {write.after.subject} was never appended"))
                 return False
             made.add(id(write.head))
-        if time.monotonic() > append.deadline:
-            append.fail(Unavailable("NATS", "it was away for as long as an append may wait; nothing was stored"))
-            return False
-        return True
-
-    async def _store_plain(self, group: list[PendingAppend]) -> list[PendingAppend]:
-        """Publish independent single events side by side, and return those that were neither stored nor refused."""
-        settled = await asyncio.gather(*(self._try_plain(append) for append in group), return_exceptions=True)
-        left = []
-        for append, outcome in zip(group, settled, strict=True):
-            if isinstance(outcome, BaseException) and not isinstance(outcome, NoAnswer):
-                append.fail(outcome)
-            elif outcome is not True:
-                left.append(append)
-        return left
-
-    async def _try_plain(self, append: PendingAppend) -> bool:
-        """Return whether a single event was stored, or refused since another was first."""
-        answer = await self._send([append])
-        if answer.kind is Kind.STORED:
-            append.succeed(answer.sequence or 0)
-        elif answer.kind is Kind.REFUSED:
-            await self._settle_refused(append, answer)
-        else:
-            return False
         return True
 
     async def _send(self, group: list[PendingAppend]) -> Answer:
         """Publish all messages of the group, as one atomic batch where they are more than one."""
-        messages = [
-            (write.after.subject, write.after.sequence if number == 0 else None, message)
-            for append in group
-            for write in append.writes
-            for number, message in enumerate(write.messages)
-        ]
+        messages = guard_messages(group)
         batch = f"{self._session}-{next(self._batches)}" if len(messages) > 1 else None
 
         def render(reply: str) -> bytes:
-            commands, places = [], dict[str, int]()
-            for number, (subject, guard, message) in enumerate(messages, 1):
+            commands = []
+            for number, (subject, guard, distance, message) in enumerate(messages, 1):
                 last = number == len(messages)
                 place = BatchPlace(batch, number, last) if batch else None
-                headers = render_publish(subject, message, guard, place, number - places.get(subject, 0))
+                headers = render_publish(subject, message, guard, place, distance)
                 commands.append(render_wire(subject, reply if last else "", message, headers))
-                places[subject] = number
             return b"".join(commands)
 
         acknowledgement = await self._connection.request_wire(
-            messages[0][0], render, seconds_max=self._limits.ack_seconds_max
+            messages[0].subject, render, seconds_max=self._limits.ack_seconds_max
         )
         return parse_answer(acknowledgement.data, self._stream)
 
-    async def _store_together(self, group: list[PendingAppend], parted: int = 0) -> None:
-        deadline = min(append.deadline for append in group)
-        answer = Answer(Kind.LATER)
-        for attempt in range(self._limits.attempts_max):
-            try:
-                await self._connection.wait_connected(deadline)
-                answer = await self._send(group)
-                if await self._settle(group, answer, again=attempt > 0, parted=parted):
-                    return
-            except NoAnswer as error:
-                answer = Answer(Kind.LATER, text=str(error))
-            pause = min(_BACKOFF_SECONDS_MIN * 2**attempt, _BACKOFF_SECONDS_MAX) * random.uniform(0.5, 1)  # noqa: S311
-            if time.monotonic() + pause > deadline:
-                break
-            await asyncio.sleep(pause)
-        await self._give_up(group, answer.text)
-
-    async def _settle(self, group: list[PendingAppend], answer: Answer, *, again: bool, parted: int) -> bool:
-        """Return whether the answer settles the group.
+    async def _try(self, group: list[PendingAppend], parted: int) -> str:
+        """Send a group once, and settle what the answer settles; return what was answered.
 
         Args:
-            group: What was sent.
-            answer: What came back.
-            again: Whether it was sent before, so that it may be stored although this answer says otherwise.
+            group: What is ready.
             parted: How many times conflicting appends were taken out of it.
+
+        Raises:
+            NoAnswer: The outcome of what is not settled is in doubt.
         """
+        try:
+            answer = await self._send(group)
+        except NoAnswer:
+            self._doubt(group)
+            raise
         match answer.kind:
             case Kind.STORED:
                 last = answer.sequence or 0
                 for append in reversed(group):
                     last = append.succeed(last)
-                return True
-            case Kind.REFUSED | Kind.REPEATED | Kind.FATAL if len(group) > 1:
-                if not (again and await self._find_stored(group)):
-                    await self._store_apart(group, answer, parted)
-                return True
-            case Kind.REFUSED:
-                await self._settle_refused(group[0], answer)
-                return True
-            case Kind.REPEATED:
-                return await self._find_stored(group)
-            case Kind.NO_ROOM:
-                fail_all(group, Unavailable("NATS", f"nothing was stored: {answer.text}", retry_after_seconds=30))
-                return True
-            case Kind.FATAL:
-                fail_all(group, Corrupt(f"stream {self._stream} does not take events as it must: {answer.text}"))
-                return True
             case Kind.LATER:
-                return False
+                self._doubt(group)
+            case Kind.REFUSED | Kind.REPEATED | Kind.FATAL if len(group) > 1:
+                await self._part(group, parted)
+            case _:
+                await asyncio.gather(*(self._settle_refused(append, answer) for append in group))
+        return answer.text
 
-    async def _store_apart(self, group: list[PendingAppend], answer: Answer, parted: int) -> None:
+    @staticmethod
+    def _doubt(group: list[PendingAppend]) -> None:
+        for append in group:
+            append.in_doubt = True
+
+    async def _settle_refused(self, append: PendingAppend, answer: Answer) -> None:
+        """Settle an append that was not stored this time: by the log, where it may be stored, else by the answer."""
+        known = await self._look([append]) if append.in_doubt or answer.kind in _LOOKED_UP else True
+        match answer.kind:
+            case Kind.REFUSED if known and not append.in_doubt:
+                after = append.writes[0].after
+                append.fail(Conflict(after.subject, after.sequence, answer.sequence))
+            case Kind.NO_ROOM:
+                stored = (
+                    "whether an earlier attempt was stored is not known" if append.in_doubt else "nothing was stored"
+                )
+                append.fail(Unavailable("NATS", f"{answer.text}; {stored}", retry_after_seconds=30))
+            case Kind.FATAL:
+                append.fail(Corrupt(f"stream {self._stream} does not take events as it must: {answer.text}"))
+
+    async def _part(self, group: list[PendingAppend], parted: int) -> None:
         """Store a refused group in order, so that a conflict fails its own caller only.
 
         What is stale by the tails is a conflict already. The others go again in smaller groups, so that a rival who
@@ -281,23 +283,19 @@ class Appender:
         where no rival is faster. Where the tails tell nothing (a replica that is behind), and in the end, each is tried
         alone.
         """
-        stale = await self._find_stale(group) if parted < _PARTINGS_MAX else set[PendingAppend]()
-        await asyncio.gather(*(self._settle_refused(append, answer) for append in group if append in stale))
-        left = [append for append in group if append not in stale]
-        if (parted or not stale) and self._are_independent(left):
-            for append in await self._store_plain(left):
-                await self._store_ready([append], parted + 1)
+        await self._look([append for append in group if append.in_doubt])
+        left = [append for append in group if not append.answer.done()]
+        stale = await self._find_stale(left) if parted < _PARTINGS_MAX else []
+        await self._look(stale)
+        left = [append for append in left if not append.answer.done()]
+        if are_independent(left) and (parted or not stale):
+            await self._store(left, parted + 1, apart=True)
             return
         size = -(-len(left) // _PARTS) if stale else 1
         for first in range(0, len(left), size or 1):
-            await self._store_ready(left[first : first + size], parted + 1)
+            await self._store(left[first : first + size], parted + 1)
 
-    async def _store_ready(self, group: list[PendingAppend], parted: int) -> None:
-        ready = self._take_ready(group)
-        if ready:
-            await self._store_together(ready, parted)
-
-    async def _find_stale(self, group: list[PendingAppend]) -> set[PendingAppend]:
+    async def _find_stale(self, group: list[PendingAppend]) -> list[PendingAppend]:
         """Return the appends before which somebody else stored an event, by the ends of their subjects."""
         guards = [
             (write.after.subject, write.after.sequence, append)
@@ -306,37 +304,26 @@ class Appender:
             if write.after.sequence is not None
         ]
         lasts = await self._reader.gets.find_lasts(list({subject for subject, _, _ in guards}))
-        return {append for subject, sequence, append in guards if lasts.get(subject, 0) > sequence}
+        stale = {append: None for subject, sequence, append in guards if lasts.get(subject, 0) > sequence}
+        return list(stale)
 
-    async def _settle_refused(self, append: PendingAppend, answer: Answer) -> None:
-        tails = await self._load_tails([append])
-        if succeed_if_stored([append], tails):
-            return
-        guarded = [write.after for write in append.writes if write.after.sequence is not None]
-        moved = next((after for after in guarded if tails[after.subject]), guarded[0])
-        actual = max(tails[moved.subject].values(), default=answer.sequence)
-        append.fail(Conflict(moved.subject, moved.sequence, actual))
+    async def _look(self, group: list[PendingAppend]) -> bool:
+        """Settle appends by what the log holds after their guards; return whether all of it could be read.
 
-    async def _find_stored(self, group: list[PendingAppend]) -> bool:
-        """Return whether every event of the group is in the log already; its appends then have succeeded."""
-        return succeed_if_stored(group, await self._load_tails(group))
-
-    async def _load_tails(self, group: list[PendingAppend]) -> dict[str, dict[str, int]]:
-        """Return, for each subject of the group, the sequences by hash of the events after the first guard."""
-        tails: dict[str, dict[str, int]] = {}
+        An append fails as `Corrupt` where its subject cannot be understood: nobody can tell what became of it.
+        """
+        guards: dict[str, int] = {}
         for write in (write for append in group for write in append.writes):
-            subject = write.after.subject
-            if subject not in tails:
-                events = await self._reader.load(subject, write.after.sequence or 0)
-                tails[subject] = {event.envelope.hash: event.sequence for event in events}
-        return tails
-
-    async def _give_up(self, group: list[PendingAppend], reason: str) -> None:
-        """Settle each append by what is in the log, now that no answer came in time."""
+            if write.after.sequence is not None:
+                guards.setdefault(write.after.subject, write.after.sequence)
+        loads = (self._reader.load(subject, after) for subject, after in guards.items())
+        loaded = dict(zip(guards, await asyncio.gather(*loads, return_exceptions=True), strict=True))
+        tails = {subject: tail for subject, tail in loaded.items() if not isinstance(tail, BaseException)}
+        errors = {subject: error for subject, error in loaded.items() if isinstance(error, BaseException)}
         for append in group:
-            if append.answer.done():
-                continue
-            with contextlib.suppress(NoAnswer):
-                if self._connection.is_connected and await self._find_stored([append]):
-                    continue
-            append.fail(Unavailable("NATS", f"no answer to an append in time: {reason}"))
+            append.settle_by(tails)
+            for write in append.writes:
+                error = errors.get(write.after.subject)
+                if error is not None and not isinstance(error, Unavailable):
+                    append.fail(error)
+        return not errors

@@ -1,20 +1,32 @@
-"""Appends that wait for their answer."""
+"""Appends that wait for their answer, and the one place where the guards of what is sent are made."""
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import NamedTuple
 
-from marketplace.log.port import Head, Write
+from marketplace.core.errors import Conflict
+from marketplace.log.port import Head, Message, Recorded, Write
 
 
 @dataclass(slots=True, eq=False)
 class PendingAppend:
-    """One caller's writes, and the future that it waits for."""
+    """One caller's writes, and the future that it waits for.
+
+    Attributes:
+        writes: What is to be stored, in order.
+        count: How many messages they hold.
+        size: Bytes of all bodies.
+        deadline: By `time.monotonic`.
+        in_doubt: It was sent, and no answer said what became of it: it may be stored, or be stored yet.
+        answer: Sequence of the last event, or why it was not stored.
+    """
 
     writes: tuple[Write, ...]
     count: int
     size: int
     deadline: float
+    in_doubt: bool = False
     answer: asyncio.Future[int] = field(default_factory=lambda: asyncio.get_running_loop().create_future())
 
     def succeed(self, last: int) -> int:
@@ -23,14 +35,9 @@ class PendingAppend:
         for write in reversed(self.writes):
             write.head.sequence = sequence
             sequence -= len(write.messages)
-        self._succeed(last)
+        if not self.answer.done():
+            self.answer.set_result(last)
         return sequence
-
-    def succeed_found(self, sequences: Sequence[int]) -> None:
-        """Resolve each head to where its event was found."""
-        for write, sequence in zip(self.writes, sequences, strict=True):
-            write.head.sequence = sequence
-        self._succeed(max(sequences))
 
     def fail(self, error: BaseException) -> None:
         """Fail the heads, so that whatever builds on them conflicts, and the caller; one that succeeded stays so."""
@@ -40,27 +47,65 @@ class PendingAppend:
             write.head.failed = True
         self.answer.set_exception(error)
 
-    def _succeed(self, last: int) -> None:
+    def settle_by(self, tails: Mapping[str, Sequence[Recorded]]) -> None:
+        """Succeed where the tails hold all events, and fail where another event follows one of the guards.
+
+        It stays open where the tails say neither: it may be on its way, or the server that was asked may be behind.
+
+        Args:
+            tails: Events of subjects from a guard on, where they could be read.
+        """
+        found: list[int | None] = []
+        heres: dict[str, list[Recorded]] = {}
+        for write in self.writes:
+            subject, after = write.after.subject, write.after.sequence
+            if subject not in heres and after is not None and subject in tails:
+                here = heres[subject] = [event for event in tails[subject] if event.sequence > after]
+                if here and here[0].envelope.hash != write.messages[0].envelope.hash:
+                    self.fail(Conflict(subject, after, here[-1].sequence))
+                    return
+            hashes = {event.envelope.hash: event.sequence for event in heres.get(subject, ())}
+            found.append(hashes.get(write.messages[-1].envelope.hash))
+        sequences = [sequence for sequence in found if sequence is not None]
+        if len(sequences) == len(self.writes):
+            self._succeed(sequences)
+
+    def _succeed(self, sequences: Sequence[int]) -> None:
+        for write, sequence in zip(self.writes, sequences, strict=True):
+            write.head.sequence = sequence
         if not self.answer.done():
-            self.answer.set_result(last)
+            self.answer.set_result(sequences[-1])
 
 
-def succeed_if_stored(group: list[PendingAppend], tails: dict[str, dict[str, int]]) -> bool:
-    """Return whether the tails hold every event of the group; its appends then have succeeded.
+class Guarded(NamedTuple):
+    """A message as it is sent: with a guard, or so many messages after the one of its subject before it."""
 
-    Args:
-        group: Appends whose outcome is not known.
-        tails: For each of their subjects, sequences by chain hash.
+    subject: str
+    guard: int | None
+    distance: int
+    message: Message
+
+
+def guard_messages(group: Sequence[PendingAppend]) -> list[Guarded]:
+    """Return the messages of appends that are sent together, each subject's first one with its guard.
+
+    Raises:
+        AssertionError: A write follows a head that failed, or one that is pending and is not made before it by the
+            same appends. Sent without a guard it would be stored after whatever stands there: nothing may be sent.
     """
-    found: list[list[int]] = []
+    messages: list[Guarded] = []
+    made: dict[str, tuple[Head, int]] = {}
     for append in group:
         for write in append.writes:
-            if any(message.envelope.hash not in tails[write.after.subject] for message in write.messages):
-                return False
-        found.append([tails[write.after.subject][write.messages[-1].envelope.hash] for write in append.writes])
-    for append, sequences in zip(group, found, strict=True):
-        append.succeed_found(sequences)
-    return True
+            after, (before, place) = write.after, made.get(write.after.subject, (None, 0))
+            if after.failed or (after.sequence is None if before is None else after is not before):
+                raise AssertionError(f"a write to {after.subject} follows a head that guards nothing; nothing was sent")
+            for message in write.messages:
+                guard = None if place else after.sequence
+                messages.append(Guarded(after.subject, guard, len(messages) + 1 - place, message))
+                place = len(messages)
+            made[after.subject] = write.head, place
+    return messages
 
 
 def follows(write: Write, heads: dict[str, Head]) -> bool:
@@ -70,7 +115,13 @@ def follows(write: Write, heads: dict[str, Head]) -> bool:
     return before is write.after
 
 
-def fail_all(group: list[PendingAppend], error: BaseException) -> None:
+def are_independent(group: Sequence[PendingAppend]) -> bool:
+    """Tell whether all are single events, of which none needs another's answer."""
+    subjects = {append.writes[0].after.subject for append in group if append.count == 1}
+    return len(subjects) == len(group)
+
+
+def fail_all(group: Sequence[PendingAppend], error: BaseException) -> None:
     """Fail what has no answer yet."""
     for append in group:
         append.fail(error)

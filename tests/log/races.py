@@ -3,6 +3,7 @@
 import asyncio
 import copy
 import random
+from collections.abc import Sequence
 
 import pytest
 
@@ -10,6 +11,7 @@ from marketplace.core.errors import Conflict
 from marketplace.embedded import NatsServers
 from marketplace.log.answers import Answer
 from marketplace.log.codec import verify_chain
+from marketplace.log.gets import Gets
 from marketplace.log.jetstream import JetStreamLog
 from marketplace.log.pending import PendingAppend
 from marketplace.log.port import Head, Write
@@ -77,6 +79,37 @@ class RaceCases:
             assert sequences == list(range(last - len(sequences) + 1, last + 1))
             for write in writes:
                 assert write.head.sequence == stored[write.head.hash].sequence
+
+    async def test_a_dependent_of_what_was_refused_in_a_later_parting_is_not_stored(
+        self, log: JetStreamLog, servers: NatsServers, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """A rival is first on the subject of two that build on one another, right after the first look at the tails."""
+        stale, known, *others = make_writes(8)
+        await log.append([make_write(Head(stale.after.subject))])
+        await log.append([known])
+        first = make_write(known.head)
+        second = make_write(first.head)
+        rival = await JetStreamLog.open(servers.url, replicas=len(servers.members))
+        rivals = [make_write(copy.copy(known.head))]
+        find_lasts = Gets.find_lasts
+
+        async def find_lasts_before_rival(gets: Gets, subjects: Sequence[str]) -> dict[str, int]:
+            lasts = await find_lasts(gets, subjects)
+            if rivals:
+                await rival.append([rivals.pop()])
+            return lasts
+
+        monkeypatch.setattr(Gets, "find_lasts", find_lasts_before_rival)
+        try:
+            answers = await asyncio.gather(
+                *(log.append([write]) for write in (stale, first, second, *others)), return_exceptions=True
+            )
+        finally:
+            await rival.close()
+        assert [type(answer) for answer in answers] == [Conflict] * 3 + [int] * 6
+        assert (first.head.failed, second.head.failed) == (True, True)
+        assert len(await log.load(known.after.subject)) == 2
+        assert verify_chain(await read_all(log)) == 9
 
     async def test_a_rival_that_is_always_first_somewhere_does_not_hold_off_the_rest(
         self, log: JetStreamLog, servers: NatsServers, monkeypatch: pytest.MonkeyPatch

@@ -12,6 +12,7 @@ from marketplace.core.errors import Conflict, Refusal, Unavailable
 from marketplace.embedded import NatsServers, embedded_nats
 from marketplace.log.codec import verify_chain
 from marketplace.log.jetstream import JetStreamLog
+from marketplace.log.pending import PendingAppend
 from marketplace.log.port import Head, Limits, Log, Write
 from tests.log.build import Writers, make_write, make_writes, new_subject, read_hashes
 from tests.log.cases import read_all
@@ -99,6 +100,42 @@ async def test_a_rival_that_came_first_while_the_answer_was_lost_is_a_conflict(n
         assert [event.envelope.hash for event in stored] == read_hashes([rival])
 
 
+async def test_nobody_says_that_nothing_was_stored_where_an_answer_was_lost(nats_server: NatsServers) -> None:
+    limits = Limits(ack_seconds_max=0.2, append_seconds_max=1.0)
+    async with open_through_proxy(nats_server, limits) as (log, direct, proxy):
+        writes = make_writes(2)
+        proxy.deaf = True
+        answers = await asyncio.gather(*(log.append([write]) for write in writes), return_exceptions=True)
+        proxy.deaf = False
+        assert [type(answer) for answer in answers] == [Unavailable] * 2
+        assert all("whether it was stored is not known" in str(answer) for answer in answers)
+        assert len(await read_all(direct)) == 2
+
+
+async def test_an_append_that_is_given_up_does_not_take_its_group_with_it(nats_server: NatsServers) -> None:
+    async with open_through_proxy(nats_server, Limits(ack_seconds_max=0.2)) as (log, direct, proxy):
+        seconds = {"old": 0.5, "dependent": PATIENCE_SECONDS, "young": PATIENCE_SECONDS}
+        old, young = make_writes(2)
+        writes = (old, make_write(old.head), young)
+        now = time.monotonic()
+        group = [
+            PendingAppend((write,), 1, 10, now + seconds_max)
+            for write, seconds_max in zip(writes, seconds.values(), strict=True)
+        ]
+        proxy.deaf = True
+        storing = asyncio.create_task(log._appender._store(group))
+        answers = [append.answer for append in group]
+        with pytest.raises(Unavailable, match="whether it was stored is not known"):
+            await answers[0]
+        with pytest.raises(Conflict):
+            await answers[1]
+        assert not answers[2].done()
+        proxy.deaf = False
+        assert await asyncio.wait_for(answers[2], PATIENCE_SECONDS) == 3
+        await storing
+        assert len(await read_all(direct)) == 3
+
+
 async def test_an_append_is_given_up_in_time_and_can_be_repeated(tmp_path: Path) -> None:
     async with embedded_nats(tmp_path / "nats") as servers, open_log(servers, Limits(append_seconds_max=2.0)) as log:
         await log.append(make_writes(1))
@@ -111,6 +148,8 @@ async def test_an_append_is_given_up_in_time_and_can_be_repeated(tmp_path: Path)
         assert write.head.failed
         with pytest.raises(Conflict):
             await log.append([make_write(write.head)])
+        with pytest.raises(Unavailable, match="nothing was stored"):
+            await log.append(make_writes(1))
         await servers.start(0)
         again = Write(Head(write.after.subject), write.messages, Head(write.after.subject, None, write.head.hash))
         await log.append([again])
