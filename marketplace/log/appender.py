@@ -30,6 +30,7 @@ _HEADER_BYTES_MAX = 4_096
 _PARTINGS_MAX = 3
 _PARTS = 4
 _GROUP_BYTES_MAX = 4 * 1024 * 1024
+_CLOSE_SECONDS_MAX = 1.0
 _BACKOFF_SECONDS_MIN = 0.01
 _BACKOFF_SECONDS_MAX = 1.0
 _LOOKED_UP = frozenset({Kind.REFUSED, Kind.REPEATED})
@@ -77,11 +78,11 @@ class Appender:
         return await asyncio.shield(append.answer)
 
     async def close(self) -> None:
-        """Store what is queued, within the time of one append, and fail the rest."""
+        """Store what is queued, within a second, and fail the rest; a process that ends does not wait for a disk."""
         self._closing = True
         self._wake.set()
         with contextlib.suppress(TimeoutError):
-            async with asyncio.timeout(self._limits.append_seconds_max):
+            async with asyncio.timeout(min(_CLOSE_SECONDS_MAX, self._limits.append_seconds_max)):
                 await asyncio.shield(self._worker)
         self._worker.cancel()
         await asyncio.gather(self._worker, return_exceptions=True)

@@ -13,6 +13,7 @@ from marketplace.log.appender import Appender
 from marketplace.log.connection import Connection
 from marketplace.log.port import Health, Limits, Recorded, Write
 from marketplace.log.reader import Reader
+from marketplace.log.storage import StorageWatch
 from marketplace.log.stream import Stream, StreamInfo, check_durability, check_server_version, check_stream
 
 _PLAIN_MAX_ONE_SERVER = 8
@@ -28,10 +29,13 @@ _Answer = TypeVar("_Answer")
 class JetStreamLog:
     """Implements `Log`; make one with `open`."""
 
-    def __init__(self, stream: Stream, appender: Appender, reader: Reader, warnings: tuple[str, ...]) -> None:
+    def __init__(
+        self, stream: Stream, appender: Appender, reader: Reader, storage: StorageWatch, warnings: tuple[str, ...]
+    ) -> None:
         self._stream = stream
         self._appender = appender
         self._reader = reader
+        self._storage = storage
         self._warnings = warnings
 
     @classmethod
@@ -52,8 +56,8 @@ class JetStreamLog:
             stream: Name of the stream.
             replicas: How many servers must keep each event.
             admin_url: A user that may create the stream; the application's own by default.
-            system_url: A user of the system account, to check that the servers sync each write; without one
-                `health` warns that this is not known.
+            system_url: A user of the system account, to check that the servers sync each write and have room on their
+                disks; without one `health` warns that the former is not known.
             limits: Bounds of queues, batches, pages, attempts and waiting.
 
         Raises:
@@ -84,12 +88,15 @@ class JetStreamLog:
             seconds_max=limits.ack_seconds_max,
             patience_seconds=limits.append_seconds_max,
         )
+        system = None if system_url is None else await Connection.open(system_url, "marketplace-storage")
+        storage = StorageWatch(connection, system, copies)
         plain_max = _PLAIN_MAX_CLUSTER if copies > 1 else _PLAIN_MAX_ONE_SERVER
-        return cls(named, Appender(connection, stream, limits, reader, plain_max), reader, warnings)
+        return cls(named, Appender(connection, stream, limits, reader, plain_max), reader, storage, warnings)
 
     async def append(self, writes: Sequence[Write]) -> int:
         """See `Log.append`."""
-        return await self._appender.append(writes)
+        async with self._storage.append(writes):
+            return await self._appender.append(writes)
 
     async def load(self, subject: str, after: int = 0) -> list[Recorded]:
         """See `Log.load`."""
@@ -108,10 +115,12 @@ class JetStreamLog:
     async def health(self) -> Health:
         """See `Log.health`."""
         health = await self._stream.load_health()
-        return dataclasses.replace(health, warnings=self._warnings + health.warnings)
+        warnings = self._warnings + health.warnings
+        return dataclasses.replace(health, warnings=warnings, append_failure=self._storage.failure)
 
     async def close(self) -> None:
         """See `Log.close`."""
+        await self._storage.close()
         await self._appender.close()
         await self._stream.connection.close()
 

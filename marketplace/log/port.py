@@ -149,13 +149,17 @@ class Limits:
 
 @dataclass(frozen=True, slots=True)
 class Health:
-    """What the server says of the stream: first and last sequence, messages, servers that hold a replica."""
+    """What the server says of the stream: first and last sequence, messages, servers that hold a replica.
+
+    `append_failure` says why appends fail now, for example which disk is full; it is empty where they do not.
+    """
 
     first_sequence: int
     last_sequence: int
     messages: int
     replicas: int
     warnings: tuple[str, ...] = field(default=())
+    append_failure: str = ""
 
 
 class Log(Protocol):

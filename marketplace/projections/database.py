@@ -15,7 +15,8 @@ from marketplace.core.errors import Unavailable
 
 _STATEMENTS_CACHED_MAX: Final = 500
 _CONNECT_SECONDS_MAX: Final = 5
-_AWAY: Final = ("08", "57P", "53300")
+_AWAY: Final = ("08", "57P", "53100", "53300")
+"""SQLSTATEs: connection lost, server starts or stops, its disk is full, it has no connection left."""
 
 
 def build_engine(database_url: str, *, connections_max: int = 10, **settings: str) -> AsyncEngine:
@@ -55,7 +56,7 @@ async def reachable() -> AsyncIterator[None]:
     """Turn the ways in which PostgreSQL can be away into `Unavailable`; let every other error through.
 
     Raises:
-        Unavailable: The connection was refused, lost or not given in time, or the server starts or stops.
+        Unavailable: The connection was refused, lost or not given in time; the server starts, stops or has a full disk.
     """
     try:
         yield

@@ -1,0 +1,218 @@
+"""Whether the servers can store events now, and which disk is full where they cannot.
+
+A nats-server whose disk is full goes on answering everything but appends: those get no answer at all. It stores nothing
+even after room was made, until it is restarted. Its own health check says so, and is asked here once a second, so that
+an append fails at once with the server and the folder by name, rather than after all attempts with neither.
+
+The health check is open to users of the system account. Without one, all there is to see is that appends fail.
+"""
+
+import asyncio
+import contextlib
+import re
+import shutil
+import time
+from collections.abc import AsyncIterator, Sequence
+from pathlib import Path
+from typing import Final, TypeVar
+
+import msgspec
+from nats.aio.msg import Msg
+
+from marketplace.core.errors import Unavailable
+from marketplace.log.connection import Connection, NoAnswer
+from marketplace.log.port import Write
+
+POLL_SECONDS: Final = 1.0
+RETRY_AFTER_SECONDS: Final = 10
+FAILURE_SECONDS: Final = 30.0
+"""How long a failed append counts as the state of the log, where no other was tried since."""
+
+_HEALTH: Final = "$SYS.REQ.SERVER.PING.HEALTHZ"
+_STORAGE: Final = "$SYS.REQ.SERVER.PING.JSZ"
+_WRITE_ERROR: Final = re.compile(r"write error: (?:write (?P<path>\S+): )?(?P<cause>.*)")
+_NEARLY: Final = 0.98
+_Said = TypeVar("_Said", bound="_Health | _Storage")
+
+
+class ServerStorage(msgspec.Struct, frozen=True, kw_only=True):
+    """What one server says of its disk.
+
+    Attributes:
+        name: The server.
+        folder: Where it stores, on its own machine.
+        write_error: Why it stores nothing; empty where it does.
+        stored_bytes: What it stores now.
+        bytes_max: What it may store at most.
+    """
+
+    name: str
+    folder: str
+    write_error: str = ""
+    stored_bytes: int = 0
+    bytes_max: int = 0
+
+    @property
+    def is_full(self) -> bool:
+        """Whether it refuses appends because it stores as much as it may."""
+        return self.bytes_max > 0 and self.stored_bytes > _NEARLY * self.bytes_max
+
+    def describe(self) -> str:
+        """Return the server, the folder, why it does not store, and the remedy."""
+        free = _describe_free(self.folder)
+        if self.write_error:
+            return (
+                f"nats-server {self.name} cannot write to {self.folder}: {self.write_error}{free}; make room on that "
+                "disk and restart the server (`marketplace up` restarts it by itself)"
+            )
+        return (
+            f"nats-server {self.name} holds {self.stored_bytes} of the {self.bytes_max} bytes that it may store in "
+            f"{self.folder}{free}; make room on that disk or raise max_file_store, and restart the server "
+            "(`marketplace up` does so by itself)"
+        )
+
+
+def _describe_free(folder: str) -> str:
+    """Return the free space of a folder, empty where it is on another machine."""
+    for path in (Path(folder), *Path(folder).parents[:-1]):
+        with contextlib.suppress(OSError):
+            return f", {shutil.disk_usage(path).free} bytes are free"
+    return ""
+
+
+class StorageWatch:
+    """Follows whether enough servers store, and ends the waiting of appends as soon as they do not.
+
+    Args:
+        connection: The application's.
+        system: A connection of the system account; None where there is none.
+        copies: How many servers must keep each event.
+    """
+
+    def __init__(self, connection: Connection, system: Connection | None, copies: int) -> None:
+        self._connection = connection
+        self._system = system
+        self._copies = copies
+        self._reason = ""
+        self._failure = ""
+        self._failed_at = 0.0
+        self._lost = 0
+        self._waiting: set[asyncio.Timeout] = set()
+        self._task = asyncio.create_task(self._run(), name="log-storage") if system is not None else None
+
+    @property
+    def failure(self) -> str:
+        """Return why appends fail now; empty where they do not, or none was tried lately."""
+        if self._reason:
+            return self._reason
+        is_recent = time.monotonic() - self._failed_at < FAILURE_SECONDS and self._lost == self._connection.lost
+        return self._failure if is_recent else ""
+
+    @contextlib.asynccontextmanager
+    async def append(self, writes: Sequence[Write]) -> AsyncIterator[None]:
+        """Watch over one append.
+
+        Raises:
+            Unavailable: The servers cannot store. Where that shows while the append waits, it may be stored yet.
+        """
+        if self._reason:
+            for write in writes:
+                write.head.failed = True
+            raise Unavailable("NATS", f"nothing was stored: {self._reason}", RETRY_AFTER_SECONDS)
+        try:
+            async with asyncio.timeout(None) as waiting:
+                self._waiting.add(waiting)
+                try:
+                    yield
+                finally:
+                    self._waiting.discard(waiting)
+        except TimeoutError:
+            text = f"no answer to an append, and a repeated command finds out whether it was stored: {self._reason}"
+            raise Unavailable("NATS", text, RETRY_AFTER_SECONDS) from None
+        except Unavailable as error:
+            raise await self._explain(error) from error
+        self._failure = ""
+
+    async def _explain(self, error: Unavailable) -> Unavailable:
+        """Return an append's failure with what the servers say of their disks."""
+        full = [server for server in await self.load() if server.write_error or server.is_full]
+        text = "; ".join([str(error).partition(" is unavailable: ")[2], *(server.describe() for server in full)])
+        self._failure, self._failed_at, self._lost = text, time.monotonic(), self._connection.lost
+        return Unavailable(error.what, text, error.retry_after_seconds)
+
+    async def _run(self) -> None:
+        while True:
+            bad = [server for server in await self.load() if server.write_error]
+            if len(bad) > self._copies - (self._copies // 2 + 1):
+                self._reason = "; ".join(server.describe() for server in bad)
+                now = asyncio.get_running_loop().time()
+                for waiting in self._waiting:
+                    waiting.reschedule(now)
+            else:
+                self._reason = ""
+            await asyncio.sleep(POLL_SECONDS)
+
+    async def load(self) -> list[ServerStorage]:
+        """Return what the servers that answer within a second say of their disks."""
+        if self._system is None:
+            return []
+        stored = await self._ask(self._system, _STORAGE, b'{"config":true}', _Storage)
+        healths = await self._ask(self._system, _HEALTH, b"{}", _Health)
+        errors = {said.server.name: _WRITE_ERROR.search(said.data.error) for said in healths}
+        return [
+            ServerStorage(
+                name=said.server.name,
+                folder=said.data.config.store_dir,
+                write_error=found["cause"] if (found := errors.get(said.server.name)) else "",
+                stored_bytes=said.data.storage,
+                bytes_max=said.data.config.max_storage,
+            )
+            for said in stored
+        ]
+
+    async def _ask(self, system: Connection, subject: str, body: bytes, kind: type[_Said]) -> list[_Said]:
+        answers: list[_Said] = []
+
+        def is_last(message: Msg) -> bool:
+            answers.append(msgspec.json.decode(message.data, type=kind))
+            return len(answers) >= self._copies
+
+        with contextlib.suppress(NoAnswer):
+            await system.request_many(subject, body, is_last=is_last, seconds_max=POLL_SECONDS)
+        return answers
+
+    async def close(self) -> None:
+        """End the watch and its connection."""
+        if self._task is not None:
+            self._task.cancel()
+            await asyncio.gather(self._task, return_exceptions=True)
+        if self._system is not None:
+            await self._system.close()
+
+
+class _Server(msgspec.Struct):
+    name: str
+
+
+class _HealthData(msgspec.Struct):
+    error: str = ""
+
+
+class _Health(msgspec.Struct):
+    server: _Server
+    data: _HealthData
+
+
+class _Config(msgspec.Struct):
+    store_dir: str = ""
+    max_storage: int = 0
+
+
+class _StorageData(msgspec.Struct):
+    storage: int = 0
+    config: _Config = msgspec.field(default_factory=_Config)
+
+
+class _Storage(msgspec.Struct):
+    server: _Server
+    data: _StorageData
