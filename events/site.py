@@ -3,6 +3,7 @@
 from decimal import Decimal
 from typing import Annotated, Literal
 
+import msgspec
 from msgspec import Meta
 
 from events.types import Country, Event, Id, Instant, Name, Region, Share, Text
@@ -99,4 +100,56 @@ class SiteConversionSlipped(Event, frozen=True, kw_only=True, tag="site.conversi
     reason: Text
 
 
-SiteEvent = SiteRegistered | SiteEnergised | SiteDerated | SiteConversionScheduled | SiteConversionSlipped
+class PowerDraw(msgspec.Struct, frozen=True, kw_only=True):
+    """Power that nodes draw over a span.
+
+    Attributes:
+        power_kw: Kilowatts of all of them together.
+        start: First instant.
+        end: Instant after the last.
+    """
+
+    power_kw: PowerKw
+    start: Instant
+    end: Instant
+
+
+class SitePowerReserved(Event, frozen=True, kw_only=True, tag="site.power_reserved.v1"):
+    """The nodes that a pool reserves for a grant draw this power, in place of what was said of them before.
+
+    Attributes:
+        site_id: The site.
+        pool_id: The pool of the nodes.
+        grant_id: The grant that they are reserved for.
+        draws: How much from when to when.
+    """
+
+    site_id: Id
+    pool_id: Id
+    grant_id: Id
+    draws: tuple[PowerDraw, ...]
+
+
+class SitePowerReleased(Event, frozen=True, kw_only=True, tag="site.power_released.v1"):
+    """The nodes that a pool reserved for a grant draw nothing any more.
+
+    Attributes:
+        site_id: The site.
+        pool_id: The pool of the nodes.
+        grant_id: The grant that they were reserved for.
+    """
+
+    site_id: Id
+    pool_id: Id
+    grant_id: Id
+
+
+SiteEvent = (
+    SiteRegistered
+    | SiteEnergised
+    | SiteDerated
+    | SiteConversionScheduled
+    | SiteConversionSlipped
+    | SitePowerReserved
+    | SitePowerReleased
+)

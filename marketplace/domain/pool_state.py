@@ -130,6 +130,17 @@ class Pool:
         """Return the lot of resale of which a held quote set nodes aside for a grant, None where none did."""
         return next((lot_id for lot_id, resale in self.resales.items() if grant_id in resale.held), None)
 
+    def list_drawn(self, grant_id: str) -> tuple[Load, ...]:
+        """Return the kilowatts that the nodes reserved for a grant draw, as runs in order; nothing for none."""
+        held = self.reservations.get(grant_id)
+        shares = () if held is None else [share for share in held.lots if share.start < held.end]
+        if held is None or not shares:
+            return ()
+        kept = [Load(share.start, min(share.end, held.end), share.nodes) for share in shares]
+        runs = build_steps(kept, min(load.start for load in kept), max(load.end for load in kept))
+        power_kw = self.opened.power_per_node_kw
+        return tuple(Load(run.start, run.end, run.amount * power_kw) for run in runs if run.amount)
+
     def failed(self) -> list[Load]:
         """Return the nodes that do not work."""
         return [Load(incident.start, incident.end, incident.nodes) for incident in self.incidents.values()]

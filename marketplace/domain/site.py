@@ -5,31 +5,38 @@ Subject: ``marketplace.site.<site_id>``.
 Invariants:
     1. Energised power never exceeds contracted power.
     2. A conversion's date only moves by `site.conversion_slipped`, which names the date before.
+    3. At no instant does a change let reserved nodes draw more than before where that is above the site's power then.
+       What was reserved before less power was live stays in full.
 
 Refusals in order: site_unknown · site_exists · time_naive · pue_out_of_range · not_a_number · amount_not_positive ·
 amount_too_large · amount_too_precise · power_above_contract · power_not_raised · power_not_lowered · site_operating ·
-conversion_scheduled · conversion_not_scheduled.
+conversion_scheduled · conversion_not_scheduled · site_power_exceeded.
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from decimal import Decimal
+from typing import NamedTuple
 
 import msgspec
+from immutables import Map
 
 from events.site import (
+    PowerDraw,
     SiteConversionScheduled,
     SiteConversionSlipped,
     SiteDerated,
     SiteEnergised,
     SiteEvent,
+    SitePowerReleased,
+    SitePowerReserved,
     SiteRegistered,
     SiteStatus,
 )
 from marketplace.core.decider import Decider
 from marketplace.core.errors import Refusal
-from marketplace.core.intervals import Load, build_steps
+from marketplace.core.intervals import Load, build_steps, find_peak
 from marketplace.core.money import require_share
 from marketplace.domain.refusals import refuse_exists, refuse_unknown, require_aware
 
@@ -84,7 +91,22 @@ class SlipConversion(msgspec.Struct, frozen=True, kw_only=True):
     reason: str
 
 
-SiteCommand = RegisterSite | EnergiseSite | DerateSite | ScheduleConversion | SlipConversion
+class Drawn(NamedTuple):
+    """What the nodes that a pool reserves for a grant draw in kilowatts, as runs in order; nothing for none."""
+
+    pool_id: str
+    grant_id: str
+    draws: tuple[Load, ...]
+
+
+class DrawPower(msgspec.Struct, frozen=True, kw_only=True):
+    """Let reserved nodes draw power, in place of what they drew before; all changes of one decision of a pool."""
+
+    site_id: str
+    changes: tuple[Drawn, ...]
+
+
+SiteCommand = RegisterSite | EnergiseSite | DerateSite | ScheduleConversion | SlipConversion | DrawPower
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,6 +115,7 @@ class Site:
 
     Attributes:
         live: From when how many kilowatts were or will be live, after those it was registered with.
+        drawn: Kilowatts that reserved nodes draw, by pool and grant.
     """
 
     registered: SiteRegistered
@@ -101,6 +124,11 @@ class Site:
     ready_at: datetime | None = None
     conversion: SiteConversionScheduled | None = None
     live: tuple[tuple[datetime, int], ...] = ()
+    drawn: Map[tuple[str, str], tuple[Load, ...]] = field(default_factory=Map)
+
+    def list_drawn(self) -> list[Load]:
+        """Return the power that all reserved nodes draw, as loads that add up to it."""
+        return [load for loads in self.drawn.values() for load in loads]
 
 
 SiteState = Site | None
@@ -118,6 +146,8 @@ def decide(command: SiteCommand, state: SiteState) -> Sequence[SiteEvent]:
         return _derate(command, state)
     if isinstance(command, ScheduleConversion):
         return _schedule(command, state)
+    if isinstance(command, DrawPower):
+        return _draw(command, state)
     return _slip(command, state)
 
 
@@ -219,6 +249,47 @@ def _slip(command: SlipConversion, state: Site) -> Sequence[SiteEvent]:
     ]
 
 
+def _draw(command: DrawPower, state: Site) -> Sequence[SiteEvent]:
+    changed = [row for row in command.changes if row.draws != state.drawn.get((row.pool_id, row.grant_id), ())]
+    more = [load for row in changed for load in row.draws]
+    less = [_negate(load) for row in changed for load in state.drawn.get((row.pool_id, row.grant_id), ())]
+    if more:
+        start, end = min(load.start for load in more), max(load.end for load in more)
+        for run in build_steps([*more, *less], start, end):
+            if run.amount > 0:
+                _require_free(state, [*more, *less], run)
+    return [_tell_draw(command.site_id, row) for row in changed]
+
+
+def _negate(load: Load) -> Load:
+    return Load(load.start, load.end, -load.amount)
+
+
+def _require_free(state: Site, change: Sequence[Load], span: Load) -> None:
+    """Refuse a change that draws more over a span than the site's power then."""
+    power = list_power(state, span.start, span.end)
+    over, where = find_peak([*state.list_drawn(), *change, *map(_negate, power)], span.start, span.end)
+    if over > 0:
+        live = next(run.amount for run in power if run.start <= where < run.end)
+        site_id = state.registered.site_id
+        raise Refusal(
+            "site_power_exceeded",
+            f"site {site_id} has {live} kW at {where.isoformat()}; with this {live + over} kW would be drawn; take"
+            " fewer nodes, another span or another site",
+            site_id=site_id,
+            at=where.isoformat(),
+            power_kw=live,
+            drawn_kw=live + over,
+        )
+
+
+def _tell_draw(site_id: str, row: Drawn) -> SiteEvent:
+    if not row.draws:
+        return SitePowerReleased(site_id=site_id, pool_id=row.pool_id, grant_id=row.grant_id)
+    draws = tuple(PowerDraw(power_kw=load.amount, start=load.start, end=load.end) for load in row.draws)
+    return SitePowerReserved(site_id=site_id, pool_id=row.pool_id, grant_id=row.grant_id, draws=draws)
+
+
 def evolve(state: SiteState, event: SiteEvent) -> SiteState:
     """Return the state after an event."""
     if isinstance(event, SiteRegistered):
@@ -232,6 +303,11 @@ def evolve(state: SiteState, event: SiteEvent) -> SiteState:
         return replace(state, power_energised_kw=event.power_energised_kw, live=_add_power(state, event))
     if isinstance(event, SiteConversionScheduled):
         return replace(state, status="converting", ready_at=event.ready_at, conversion=event)
+    if isinstance(event, SitePowerReserved):
+        loads = tuple(Load(draw.start, draw.end, draw.power_kw) for draw in event.draws)
+        return replace(state, drawn=state.drawn.set((event.pool_id, event.grant_id), loads))
+    if isinstance(event, SitePowerReleased):
+        return replace(state, drawn=state.drawn.delete((event.pool_id, event.grant_id)))
     return replace(state, ready_at=event.ready_at)
 
 

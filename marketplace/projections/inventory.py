@@ -104,6 +104,13 @@ def _conversion_slipped(changes: Changes, _: Fact, event: site_events.SiteConver
     changes.update(sites, event.site_id, ready_at=event.ready_at, reason=event.reason)
 
 
+def _site_power(
+    changes: Changes, _: Fact, event: site_events.SitePowerReserved | site_events.SitePowerReleased
+) -> None:
+    """Keep the version of the row that of the site, which `If-Match` names."""
+    changes.update(sites, event.site_id)
+
+
 def _pool_opened(changes: Changes, _: Fact, event: pool_events.PoolOpened) -> None:
     changes.put(pools, **{name: getattr(event, name) for name in _POOL_FIELDS})
 
@@ -148,6 +155,8 @@ PROJECTION: Final = Projection(
         site_events.SiteDerated: _site_derated,
         site_events.SiteConversionScheduled: _conversion_scheduled,
         site_events.SiteConversionSlipped: _conversion_slipped,
+        site_events.SitePowerReserved: _site_power,
+        site_events.SitePowerReleased: _site_power,
         pool_events.PoolOpened: _pool_opened,
         pool_events.PoolClosingAnnounced: _closing,
         lot_events.LotListed: _lot_listed,

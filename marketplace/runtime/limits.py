@@ -1,8 +1,9 @@
 """What orders of one auction share beyond lots: the power of a site over time, and what a startup will owe at most.
 
 A site's power is stated only where its pools could ask for more than it has. From the date of a conversion on it is
-what is under contract, before it what is live; what grants take already is off. A startup's limit on principal counts
-each bid at its full offer, of which the price never asks more.
+what is under contract, before it what is live; what reserved nodes draw already is off. Every command that takes nodes
+decides on the same sums (`commands/capacity.py`). A startup's limit on principal counts each bid at its full offer, of
+which the price never asks more.
 """
 
 from collections import defaultdict
@@ -53,11 +54,7 @@ def _limit_power(site: Site, pools: list[Pool], horizon: Horizon) -> Iterable[Bo
     power = list_power(site, horizon.start, horizon.end)
     if sum(pool.opened.nodes * pool.opened.power_per_node_kw for pool in pools) <= min(run.amount for run in power):
         return
-    taken = [
-        Load(load.start, load.end, -load.amount * pool.opened.power_per_node_kw)
-        for pool in pools
-        for load in pool.reserved()
-    ]
+    taken = [Load(load.start, load.end, -load.amount) for load in site.list_drawn()]
     free = count_least(build_steps([*power, *taken], horizon.start, horizon.end), horizon)
     start = 0
     for period in range(1, len(free) + 1):

@@ -91,6 +91,16 @@ class Unit:
             part = self._parts[subject] = _Part(decider, id, entry, entry.state)
         return part.state
 
+    async def reload(self, decider: AnyDecider, id: str) -> Any:  # noqa: A002
+        """Return the state of an aggregate that was only looked at so far, as the log has it at its end."""
+        await self.load(decider, id)
+        part = self._parts.pop(render_subject(decider.aggregate, id))
+        assert not part.events, "what was decided on rests on the state before"
+        reading = self._cache.refresh(decider, part.before)
+        if reading is not None:
+            await asyncio.shield(reading)
+        return await self.load(decider, id)
+
     async def decide(
         self,
         decider: AnyDecider,

@@ -3,15 +3,29 @@
 import pytest
 
 from events.site import (
+    PowerDraw,
     SiteConversionScheduled,
     SiteConversionSlipped,
     SiteDerated,
     SiteEnergised,
+    SitePowerReleased,
+    SitePowerReserved,
     SiteRegistered,
 )
-from marketplace.domain.site import SITE, DerateSite, EnergiseSite, ScheduleConversion, SlipConversion, list_power
+from marketplace.core.errors import Refusal
+from marketplace.core.intervals import Load
+from marketplace.domain.site import (
+    SITE,
+    DerateSite,
+    Drawn,
+    DrawPower,
+    EnergiseSite,
+    ScheduleConversion,
+    SlipConversion,
+    list_power,
+)
 from tests.domain import build
-from tests.domain.build import INFINITY, NAIVE, NAN, Row, builder, hour, usd
+from tests.domain.build import INFINITY, NAIVE, NAN, Row, builder, hour, id_of, usd
 from tests.support.spec import Given
 
 
@@ -30,6 +44,18 @@ SCHEDULED = SiteConversionScheduled(site_id=build.SITE, former_use="bitcoin mini
 SLIPPED = SiteConversionSlipped(
     site_id=build.SITE, ready_at_before=hour(100), ready_at=hour(200), reason="switchgear is late"
 )
+LESS = SiteDerated(site_id=build.SITE, power_energised_kw=200, at=hour(15), reason="transformer")
+
+
+def draw(power_kw, *, start=10, end=20, grant=1):
+    draws = (Load(hour(start), hour(end), power_kw),) if power_kw else ()
+    return DrawPower(site_id=build.SITE, changes=(Drawn(build.POOL, id_of("grt", grant), draws),))
+
+
+def reserved(power_kw, *, start=10, end=20, grant=1):
+    draws = (PowerDraw(power_kw=power_kw, start=hour(start), end=hour(end)),)
+    return SitePowerReserved(site_id=build.SITE, pool_id=build.POOL, grant_id=id_of("grt", grant), draws=draws)
+
 
 REFUSALS = [
     Row("site_unknown", (), energise()),
@@ -54,6 +80,8 @@ REFUSALS = [
     Row("conversion_scheduled", (REGISTERED, SCHEDULED), schedule(ready_at=hour(300))),
     Row("conversion_not_scheduled", (REGISTERED,), slip()),
     Row("conversion_not_scheduled", (REGISTERED, SCHEDULED, ENERGISED), slip()),
+    Row("site_power_exceeded", (REGISTERED, ENERGISED), draw(601)),
+    Row("site_power_exceeded", (REGISTERED, ENERGISED, LESS), draw(201)),
 ]
 PRECEDENCE = [
     Row("site_unknown", (), energise(at=NAIVE)),
@@ -140,3 +168,28 @@ def test_a_converted_site_will_have_all_that_is_under_contract():
     runs = power(REGISTERED, SCHEDULED)
     assert runs[-1] == (SCHEDULED.ready_at, hour(300), contracted)
     assert runs[0] == (hour(0), SCHEDULED.ready_at, REGISTERED.power_energised_kw)
+
+
+def test_nodes_draw_up_to_what_is_live():
+    Given(SITE, REGISTERED, ENERGISED).when(draw(600)).then(reserved(600))
+    Given(SITE, REGISTERED, ENERGISED, reserved(500)).when(draw(100, grant=2)).then(reserved(100, grant=2))
+
+
+def test_what_is_released_may_be_drawn_again():
+    released = SitePowerReleased(site_id=build.SITE, pool_id=build.POOL, grant_id=id_of("grt", 1))
+    Given(SITE, REGISTERED, ENERGISED, reserved(600)).when(draw(0)).then(released)
+    Given(SITE, REGISTERED, ENERGISED, reserved(600), released).when(draw(600, grant=2)).then(reserved(600, grant=2))
+
+
+def test_a_site_with_less_power_keeps_what_was_reserved_and_lets_it_change_hands():
+    both = DrawPower(site_id=build.SITE, changes=(*draw(0).changes, *draw(600, grant=2).changes))
+    released = SitePowerReleased(site_id=build.SITE, pool_id=build.POOL, grant_id=id_of("grt", 1))
+    Given(SITE, REGISTERED, ENERGISED, reserved(600), LESS).when(both).then(released, reserved(600, grant=2))
+    Given(SITE, REGISTERED, ENERGISED, reserved(600), LESS).when(draw(600, end=18)).then(reserved(600, end=18))
+
+
+def test_a_refusal_names_the_first_instant_at_which_most_is_missing():
+    with pytest.raises(Refusal) as caught:
+        SITE.decide(draw(300, start=5, end=18, grant=2), SITE.fold([REGISTERED, ENERGISED, LESS, reserved(100)]))
+    facts = caught.value.facts
+    assert facts == {"site_id": build.SITE, "at": hour(15).isoformat(), "power_kw": 200, "drawn_kw": 400}

@@ -237,4 +237,9 @@ INVARIANTS: Final = (
             "spans = known",
         ),
     ),
+    Invariant(
+        22,
+        "tests.domain.test_site_properties:test_a_site_is_never_drawn_above_its_power_by_what_is_reserved_then",
+        Mutant("marketplace.domain.site", "if over > 0:", "if over > 11:"),
+    ),
 )

@@ -75,6 +75,7 @@ class Ledger:
                 assert used == state.used_usd <= state.terms.budget_usd
             elif aggregate == "pool":
                 check_capacity(state)
+                self.check_power(state)
             elif aggregate == "grant":
                 self.check_metered(id)
             elif aggregate in {"service_line", "usage"}:
@@ -110,6 +111,14 @@ class Ledger:
             line = self.states["service_line"][line_id]
             for reading in line.readings.values():
                 assert reading is None or any(start <= reading.start and reading.end <= end for start, end in spans)
+
+    def check_power(self, pool):
+        """A site knows what the reserved nodes of its pools draw."""
+        pool_id = pool.opened.pool_id
+        drawn = self.states["site"][pool.opened.site_id].drawn
+        known = {grant_id: loads for (other, grant_id), loads in drawn.items() if other == pool_id}
+        held = {grant_id: pool.list_drawn(grant_id) for grant_id in pool.reservations}
+        assert known == {grant_id: loads for grant_id, loads in held.items() if loads}, (known, held)
 
     def check_end(self):
         """Check what holds between decisions."""

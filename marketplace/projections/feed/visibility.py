@@ -74,11 +74,19 @@ PARTIES: Final = (
         pool.PoolCapacityReleased,
         pool.PoolNodeFailed,
         pool.PoolNodeRestored,
+        site.SitePowerReserved,
+        site.SitePowerReleased,
     )
 )  # fmt: skip
 _PARTY: Final = re.compile(r"^pty_[0-9a-z]{26}$")
 _NAMES: Final = ("party_id", "startup_id", "startup_id_before", "provider_id", "holder_id", "holder_id_after")
-_PARENTS: Final = {"usage": "grant_id", "statement": "grant_id", "pool": "grant_id", "instrument": "issuer_id"}
+_PARENTS: Final = {
+    "usage": "grant_id",
+    "statement": "grant_id",
+    "pool": "grant_id",
+    "site": "grant_id",
+    "instrument": "issuer_id",
+}
 _FOUNDING: Final = (
     party.PartyRegistered,
     site.SiteRegistered,

@@ -37,10 +37,11 @@ from marketplace.domain.instrument import IssueInstrument
 from marketplace.domain.lot import LOT, Lot
 from marketplace.domain.mandate import MANDATE, CaptureBudget, Mandate, ReleaseBudget
 from marketplace.domain.order import ORDER, LockOrder, MatchOrder, Order, UnmatchOrder
-from marketplace.domain.pool import POOL, Pool, ResellCapacity, ReserveCapacity
+from marketplace.domain.pool import Pool, ResellCapacity, ReserveCapacity
 from marketplace.domain.refusals import refuse_status
 from marketplace.domain.service_level import choose_service
 from marketplace.domain.settlement import Totals, build_tariff, compute_totals
+from marketplace.runtime.commands.capacity import change_capacity
 from marketplace.runtime.commands.dilution import free_order
 from marketplace.runtime.commands.orders import load_order, release_order_holds
 from marketplace.runtime.commands.ownership import require_platform
@@ -173,7 +174,7 @@ async def carry_out_match(
             ORDER, order_id, MatchOrder(order_id=order_id, auction_id=auction_id, grant_id=match.grant_id)
         )
         resale = await find_resale(unit, match)
-        pool: Pool = await unit.decide(POOL, match.pool_id, take_nodes(match, resale))
+        pool = await change_capacity(unit, take_nodes(match, resale))
         await award(unit, order, match, pool, resale)
 
     return await handler.run(context, ORDER, order_id, work)

@@ -19,9 +19,10 @@ from marketplace.domain.grant import (
 )
 from marketplace.domain.party import PARTY, Party, require_trader
 from marketplace.domain.periods import list_periods
-from marketplace.domain.pool import POOL, ReleaseCapacity
+from marketplace.domain.pool import ReleaseCapacity
 from marketplace.domain.refusals import refuse_unknown, require_aware
 from marketplace.domain.usage import USAGE, CloseUsage, Usage, count_gpu_seconds, name_usage
+from marketplace.runtime.commands.capacity import change_capacity
 from marketplace.runtime.commands.limiting import find_counted_end, limit_grant
 from marketplace.runtime.commands.ownership import require_side
 from marketplace.runtime.commands.resale_ends import require_unheld, withdraw_resales
@@ -149,7 +150,7 @@ async def terminate_grant(
         after: Grant = await unit.decide(GRANT, grant_id, command)
         await limit_grant(unit, after)
         release = ReleaseCapacity(pool_id=grant.pool_id, grant_id=grant_id, at=after.end)
-        await unit.decide(POOL, grant.pool_id, release)
+        await change_capacity(unit, release)
         if not list_periods(after):
             await close_service_lines(unit, after, "the grant was terminated")
             await release_undelivered(unit, after, ZERO, "the grant was terminated")

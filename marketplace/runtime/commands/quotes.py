@@ -25,6 +25,7 @@ from marketplace.domain.refusals import refuse_unknown
 from marketplace.log.port import Log
 from marketplace.runtime.book import map_steps
 from marketplace.runtime.commands.auctions import award, take_nodes
+from marketplace.runtime.commands.capacity import change_capacity, has_capacity
 from marketplace.runtime.commands.orders import draft_order, hold_cash, load_order
 from marketplace.runtime.commands.ownership import require_owner, require_tenant
 from marketplace.runtime.commands.resale_award import find_resale
@@ -76,7 +77,7 @@ async def hold_quote(
             at=context.at,
         )
         await unit.decide(QUOTE, quote_id, hold)
-        await unit.decide(POOL, match.pool_id, _set_aside(match, await find_resale(unit, match)))
+        await change_capacity(unit, _set_aside(match, await find_resale(unit, match)))
 
     return await handler.run(context, QUOTE, quote_id, work, new=True)
 
@@ -166,7 +167,7 @@ async def _match(unit: Unit, quoted: Quoted, placement: Placement, grant_id: str
     price = Fraction(max(placement.price_usd_per_gpu_hour, least))
     if price < carried.floor:
         return None
-    return MatchTerms(
+    match = MatchTerms(
         grant_id=grant_id,
         pool_id=placement.pool_id,
         mandate_id=placement.mandate_id,
@@ -177,6 +178,8 @@ async def _match(unit: Unit, quoted: Quoted, placement: Placement, grant_id: str
         value_usd_per_gpu_hour=bid.value_usd_per_gpu_hour,
         price_usd_per_gpu_hour=render_ratio(price),
     )
+    resold = any(lot.listed.grant_id is not None for lot in lots)
+    return match if resold or await has_capacity(unit, take_nodes(match, None)) else None
 
 
 async def _is_sellable(unit: Unit, lots: list[Lot], nodes: int, start: datetime, end: datetime) -> bool:
@@ -235,7 +238,7 @@ async def take_quote(handler: Handler, context: Context, quote_id: str) -> Recei
         resale = await find_resale(unit, held.match)
         pool: Pool = await unit.load(POOL, held.match.pool_id)
         if resale is not None:
-            pool = await unit.decide(POOL, held.match.pool_id, take_nodes(held.match, resale))
+            pool = await change_capacity(unit, take_nodes(held.match, resale))
         await award(unit, order, held.match, pool, resale)
 
     return await handler.run(context, QUOTE, quote_id, work)

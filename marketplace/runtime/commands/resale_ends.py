@@ -13,6 +13,7 @@ from marketplace.domain.lot import LOT, WithdrawLot
 from marketplace.domain.mandate import MANDATE, ReleaseBudget
 from marketplace.domain.pool import POOL, Pool, RecallCapacity, ReleaseCapacity
 from marketplace.domain.quote import QUOTE, Quote, ReleaseQuote
+from marketplace.runtime.commands.capacity import change_capacity
 from marketplace.runtime.commands.dilution import free_order
 from marketplace.runtime.unit import Unit
 
@@ -53,7 +54,7 @@ async def free_quote(unit: Unit, quote: Quote, reason: str) -> None:
     """Free the capacity, cash and budget that a held quote set aside."""
     held = quote.held
     release = ReleaseCapacity(pool_id=held.match.pool_id, grant_id=held.match.grant_id, at=held.match.start)
-    await unit.decide(POOL, held.match.pool_id, release)
+    await change_capacity(unit, release)
     adjust = AdjustHold(account_id=held.account_id, hold_id=held.hold_id, amount_usd=ZERO, reason=reason)
     await unit.decide(ACCOUNT, held.account_id, adjust)
     await free_order(unit, held.issuer_id, rename_id("ord", held.quote_id))

@@ -19,6 +19,7 @@ from marketplace.domain.instrument import INSTRUMENT, Instrument
 from marketplace.domain.periods import Period
 from marketplace.domain.pool import POOL, Pool, ReserveCapacity
 from marketplace.domain.service_level import assess
+from marketplace.runtime.commands.capacity import change_capacity, has_capacity
 from marketplace.runtime.commands.limiting import limit_grant
 from marketplace.runtime.commands.substitution import build_shares, load_lots
 from marketplace.runtime.unit import Unit
@@ -63,7 +64,7 @@ async def _roll_forward(unit: Unit, grant: Grant, period: Period) -> bool:
         grant_id=grant_id, statement_id=period.statement_id, start=start, end=end, lots=lots, at=unit.context.at
     )
     await limit_grant(unit, await unit.decide(GRANT, grant_id, extend))
-    await unit.decide(POOL, grant.pool_id, _reserve(grant, start, end, lots))
+    await change_capacity(unit, _reserve(grant, start, end, lots))
     return True
 
 
@@ -78,10 +79,9 @@ async def _find_room(
     """Return which lots would carry a grant over a span; None where they cannot."""
     try:
         lots = build_shares(grant, pool, await load_lots(unit, grant, pool), start, end)
-        POOL.decide(_reserve(grant, start, end, lots), pool)
     except Refusal:
         return None
-    return lots
+    return lots if await has_capacity(unit, _reserve(grant, start, end, lots)) else None
 
 
 def _reserve(grant: Grant, start: datetime, end: datetime, lots: tuple[LotShare, ...]) -> ReserveCapacity:

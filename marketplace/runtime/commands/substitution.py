@@ -12,6 +12,7 @@ from marketplace.domain.grant import GRANT, Grant, SubstituteGrant
 from marketplace.domain.lot import LOT, Lot
 from marketplace.domain.pool import POOL, Pool, ReleaseCapacity, ReserveCapacity
 from marketplace.domain.refusals import refuse_unknown
+from marketplace.runtime.commands.capacity import change_capacity
 from marketplace.runtime.commands.grants import load_grant
 from marketplace.runtime.commands.resale_ends import withdraw_resales
 from marketplace.runtime.handler import Handler, Receipt
@@ -43,7 +44,6 @@ async def substitute_grant(handler: Handler, context: Context, grant_id: str, *,
         release = ReleaseCapacity(pool_id=grant.pool_id, grant_id=grant_id, at=start)
         command = SubstituteGrant(grant_id=grant_id, pool_id=pool_id, lots=lots, at=start, reason=reason)
         await unit.decide(GRANT, grant_id, command)
-        await unit.decide(POOL, grant.pool_id, release)
         reserve = ReserveCapacity(
             pool_id=pool_id,
             grant_id=grant_id,
@@ -53,7 +53,7 @@ async def substitute_grant(handler: Handler, context: Context, grant_id: str, *,
             lots=lots,
             resold=resold,
         )
-        await unit.decide(POOL, pool_id, reserve)
+        await change_capacity(unit, release, reserve)
 
     return await handler.run(context, GRANT, grant_id, work)
 

@@ -60,6 +60,7 @@ from tests.contracts.story.supply import (
     TIDEWATER,
     TIDEWATER_CASH,
     at,
+    drawn,
 )
 from tests.contracts.story.teller import Teller
 
@@ -305,6 +306,7 @@ def _tell_folding_match(teller: Teller) -> None:
         PoolCapacityReserved(
             pool_id=POOL, grant_id=FOLDING_GRANT, nodes=4, start=span.start, end=span.end, lots=FOLDING_LOTS
         ),
+        drawn(POOL, FOLDING_GRANT, *FOLDING_LOTS),
         _FOLDING_GRANT_ISSUED,
         InstrumentIssued(
             instrument_id=COMPUTE_SAFE,
@@ -349,6 +351,7 @@ def _tell_evaluation_match(teller: Teller) -> None:
         PoolCapacityReserved(
             pool_id=POOL, grant_id=EVALUATION_GRANT, nodes=1, start=span.start, end=span.end, lots=_EVALUATION_LOTS
         ),
+        drawn(POOL, EVALUATION_GRANT, *_EVALUATION_LOTS),
         GrantIssued(
             grant_id=EVALUATION_GRANT,
             order_id=EVALUATION,

@@ -43,7 +43,7 @@ from events.usage import (
     UsageReported,
     UsageVoided,
 )
-from tests.contracts.story.clearing import COMPUTE_SAFE, FOLDING_GRANT
+from tests.contracts.story.clearing import COMPUTE_SAFE, FOLDING_GRANT, FOLDING_LOTS
 from tests.contracts.story.credit import tell_credit
 from tests.contracts.story.demand import FOLDING_HOLD, LATTICE_ISSUER
 from tests.contracts.story.identifiers import name
@@ -53,6 +53,7 @@ from tests.contracts.story.spreading import tell_spreading
 from tests.contracts.story.supply import (
     LATTICE,
     LATTICE_CASH,
+    LOT,
     MANDATE,
     MANDATE_HOLD,
     NORTHFJORD,
@@ -65,6 +66,7 @@ from tests.contracts.story.supply import (
     TIDEWATER,
     TIDEWATER_CASH,
     at,
+    drawn,
 )
 from tests.contracts.story.teller import Teller
 
@@ -184,6 +186,8 @@ def _tell_the_rest(teller: Teller) -> None:
         NORTHFJORD,
         PoolCapacityReleased(pool_id=POOL, grant_id=FOLDING_GRANT, at=moved),
         PoolCapacityReserved(pool_id=SPARE_POOL, grant_id=FOLDING_GRANT, nodes=4, start=moved, end=end, lots=spare),
+        drawn(POOL, FOLDING_GRANT, LotShare(lot_id=LOT, nodes=4, start=FOLDING_LOTS[0].start, end=moved)),
+        drawn(SPARE_POOL, FOLDING_GRANT, *spare),
         GrantSubstituted(
             grant_id=FOLDING_GRANT,
             pool_id=SPARE_POOL,

@@ -8,10 +8,12 @@ from events.grant import GrantIssued
 from events.order import ClassOffer, OrderMatched, OrderPlaced, OrderTerms
 from events.pool import PoolCapacityReleased, PoolCapacityReserved
 from events.quote import QuoteExpired, QuoteHeld, QuoteReleased, QuoteTaken
+from events.site import SitePowerReleased
 from events.types import LotShare
 from tests.contracts.story.demand import QUILLWORK_ISSUER
 from tests.contracts.story.identifiers import name
 from tests.contracts.story.supply import (
+    HALL,
     LOT,
     LOT_SERVICE,
     NORTHFJORD,
@@ -20,10 +22,11 @@ from tests.contracts.story.supply import (
     QUILLWORK,
     QUILLWORK_CASH,
     at,
+    drawn,
 )
 from tests.contracts.story.teller import Teller
 
-_LOTS = (LotShare(lot_id=LOT, nodes=1, start=at("2026-03-20T00:00"), end=at("2026-03-21T00:00")),)
+QUOTED_LOTS = (LotShare(lot_id=LOT, nodes=1, start=at("2026-03-20T00:00"), end=at("2026-03-21T00:00")),)
 _TERMS = OrderTerms(
     nodes=1,
     duration_hours=24,
@@ -57,9 +60,9 @@ def _tell_hold(teller: Teller, when: str, quote: str, until: str) -> None:
         grant_id=f"grt{quote[3:]}",
         pool_id=POOL,
         nodes=1,
-        start=_LOTS[0].start,
-        end=_LOTS[0].end,
-        lots=_LOTS,
+        start=QUOTED_LOTS[0].start,
+        end=QUOTED_LOTS[0].end,
+        lots=QUOTED_LOTS,
         value_usd_per_gpu_hour=Decimal("2.30"),
         price_usd_per_gpu_hour="221/100",
     )
@@ -82,14 +85,15 @@ def _tell_hold(teller: Teller, when: str, quote: str, until: str) -> None:
         purpose=f"ord{quote[3:]}",
     )
     reserved = PoolCapacityReserved(
-        pool_id=POOL, grant_id=match.grant_id, nodes=1, start=match.start, end=match.end, lots=_LOTS
+        pool_id=POOL, grant_id=match.grant_id, nodes=1, start=match.start, end=match.end, lots=QUOTED_LOTS
     )
-    teller.tell(when, QUILLWORK, cash, reserved, held)
+    teller.tell(when, QUILLWORK, cash, reserved, drawn(POOL, match.grant_id, *QUOTED_LOTS), held)
 
 
-def _free(quote: str, reason: str) -> tuple[PoolCapacityReleased, AccountHoldReleased]:
+def _free(quote: str, reason: str) -> tuple[PoolCapacityReleased, SitePowerReleased, AccountHoldReleased]:
     return (
-        PoolCapacityReleased(pool_id=POOL, grant_id=f"grt{quote[3:]}", at=_LOTS[0].start),
+        PoolCapacityReleased(pool_id=POOL, grant_id=f"grt{quote[3:]}", at=QUOTED_LOTS[0].start),
+        SitePowerReleased(site_id=HALL, pool_id=POOL, grant_id=f"grt{quote[3:]}"),
         AccountHoldReleased(
             account_id=QUILLWORK_CASH,
             party_id=QUILLWORK,
@@ -121,9 +125,9 @@ def _tell_taking(teller: Teller, quote: str) -> None:
         gpu_class="H100_SXM",
         nodes=1,
         gpus_per_node=8,
-        start=_LOTS[0].start,
-        end=_LOTS[0].end,
-        lots=_LOTS,
+        start=QUOTED_LOTS[0].start,
+        end=QUOTED_LOTS[0].end,
+        lots=QUOTED_LOTS,
         price_usd_per_gpu_hour="221/100",
         value_usd_per_gpu_hour=Decimal("2.30"),
         cash_usd_per_gpu_hour=Decimal("2.30"),

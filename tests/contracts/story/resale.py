@@ -53,6 +53,7 @@ from tests.contracts.story.supply import (
     TIDEWATER,
     TIDEWATER_CASH,
     at,
+    drawn,
 )
 from tests.contracts.story.teller import Teller
 from tests.contracts.story.thinking_over import BUYER_TERMS, tell_thinking_over
@@ -221,6 +222,7 @@ def _tell_hold(teller: Teller) -> None:
             amount_usd=Decimal("230.40"),
         ),
         PoolCapacityReserved(pool_id=POOL, grant_id=_GRANT, nodes=1, start=_START, end=_END, lots=_WHOLE),
+        drawn(POOL, _GRANT, *_WHOLE),
         held,
     )
 
@@ -356,6 +358,8 @@ def _tell_match(teller: Teller) -> None:
             lots=_AFTERNOON,
             lots_left=_MORNING,
         ),
+        drawn(POOL, _BOUGHT, *_AFTERNOON),
+        drawn(POOL, _GRANT, *_MORNING),
         bought,
         *_take_from_source(),
         cash_freed(LATTICE_CASH, LATTICE, _BUYER_HOLD, "9.60", "not needed at the price"),

@@ -25,7 +25,8 @@ from tests.contracts.story.demand import EVALUATION_HOLD
 from tests.contracts.story.identifiers import name
 from tests.contracts.story.limited import limited
 from tests.contracts.story.metered import METER, reading
-from tests.contracts.story.supply import LOT, NORTHFJORD, NORTHFJORD_CASH, POOL, QUILLWORK, QUILLWORK_CASH, at
+from tests.contracts.story.quotes import QUOTED_LOTS
+from tests.contracts.story.supply import LOT, NORTHFJORD, NORTHFJORD_CASH, POOL, QUILLWORK, QUILLWORK_CASH, at, drawn
 from tests.contracts.story.support import close_support, limit_support, tell_support
 from tests.contracts.story.teller import Teller
 
@@ -78,6 +79,7 @@ def tell_evaluation(teller: Teller) -> None:
         *limited(EVALUATION_GRANT, _USAGE, end),
         limit_support(start, end),
         PoolCapacityReleased(pool_id=POOL, grant_id=EVALUATION_GRANT, at=end),
+        drawn(POOL, EVALUATION_GRANT, LotShare(lot_id=LOT, nodes=1, start=start, end=end)),
     )
     readings = (
         reading("2026-03-17/00", "2026-03-17T00:00", "2026-03-17T06:00", 1),
@@ -166,6 +168,7 @@ def tell_rolled_day(teller: Teller) -> None:
             gpu_seconds=192 * 3_600,
         ),
         PoolCapacityReserved(pool_id=POOL, grant_id=_SHORT_GRANT, nodes=1, start=begin, end=end, lots=lots),
+        drawn(POOL, _SHORT_GRANT, *QUOTED_LOTS, *lots),
         StatementIssued(
             statement_id=_SHORT_STATEMENT,
             grant_id=_SHORT_GRANT,

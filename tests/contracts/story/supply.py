@@ -20,12 +20,15 @@ from events.pool import PoolCapacityOffered, PoolCapacityRecalled, PoolClosingAn
 from events.pricelist import ListPrice, PricelistPublished
 from events.service import STANDARD_SERVICE, CreditStep, ServiceTerms
 from events.site import (
+    PowerDraw,
     SiteConversionScheduled,
     SiteConversionSlipped,
     SiteDerated,
     SiteEnergised,
+    SitePowerReserved,
     SiteRegistered,
 )
+from events.types import LotShare
 from tests.contracts.story.identifiers import name
 from tests.contracts.story.teller import Teller
 
@@ -212,6 +215,12 @@ def _tell_capacity(teller: Teller) -> None:
         LotWithdrawn(lot_id=_WITHDRAWN_LOT, reason="promised outside the market"),
         PoolCapacityRecalled(pool_id=POOL, lot_id=_WITHDRAWN_LOT),
     )
+
+
+def drawn(pool_id: str, grant_id: str, *shares: LotShare) -> SitePowerReserved:
+    """Return what the nodes that a pool of the hall reserves for a grant draw."""
+    draws = tuple(PowerDraw(power_kw=11 * share.nodes, start=share.start, end=share.end) for share in shares)
+    return SitePowerReserved(site_id=HALL, pool_id=pool_id, grant_id=grant_id, draws=draws)
 
 
 def _tell_mandates(teller: Teller) -> None:
