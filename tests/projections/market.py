@@ -83,7 +83,7 @@ def tell_supply(story: Story) -> None:
     story.tell(site.SiteConversionSlipped(site_id=SITE, **slipped))
     story.tell(site.SiteEnergised(site_id=SITE, power_energised_kw=4000, at=START))
     story.tell(site.SiteDerated(site_id=SITE, power_energised_kw=3500, at=START, reason="heat"))
-    drawn = {"site_id": SITE, "pool_id": POOL, "grant_id": GRANT}
+    drawn = {"site_id": SITE, "pool_id": POOL, "grant_id": make_id("grt", 1)}
     draw = site.PowerDraw(power_kw=44, start=START, end=START + 24 * HOUR)
     story.tell(site.SitePowerReserved(**drawn, draws=(draw,)), site.SitePowerReleased(**drawn))
     for pool_id in (POOL, POOL_B):

@@ -12,6 +12,7 @@ from marketplace.core.errors import Refusal
 from marketplace.core.ids import derive_id
 from marketplace.domain.pool import POOL, ReleaseCapacity, ReserveCapacity
 from marketplace.runtime.commands import grants, supply
+from marketplace.runtime.commands.capacity import change_capacity
 from marketplace.runtime.commands.substitution import substitute_grant
 from tests.runtime.invariants import check_log
 from tests.runtime.market import Market
@@ -65,7 +66,7 @@ class Stand:
         lots = (LotShare(lot_id=lot, **span),)
 
         async def decide(command):
-            await market.handler.run(market.context(), POOL, pool, lambda unit: unit.decide(POOL, pool, command))
+            await market.handler.run(market.context(), POOL, pool, lambda unit: change_capacity(unit, command))
 
         ways = {
             "released": (
