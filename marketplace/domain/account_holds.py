@@ -143,8 +143,9 @@ def expire(command: ExpireHold, state: Account) -> Sequence[AccountEvent]:
     if hold.expired:
         return []
     if hold.expires_at is None or command.at < hold.expires_at:
-        due = "never expires by itself" if hold.expires_at is None else f"expires at {hold.expires_at.isoformat()}"
-        raise Refusal("hold_not_due", f"hold {command.hold_id} {due}; it is {command.at.isoformat()}")
+        due = None if hold.expires_at is None else hold.expires_at.isoformat()
+        says = "never expires by itself" if due is None else f"expires at {due}"
+        raise Refusal("hold_not_due", f"hold {command.hold_id} {says}; it is {command.at.isoformat()}", due=due)
     return [
         AccountHoldExpired(
             account_id=command.account_id,

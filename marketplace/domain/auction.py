@@ -13,7 +13,7 @@ auction_<status> · book_mismatch · decisions_incomplete.
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Literal
 
 import msgspec
@@ -125,9 +125,36 @@ class Auction:
     bound: AuctionBound | None = None
 
     @property
+    def horizon_start(self) -> datetime:
+        """Return the first instant that it can award."""
+        return self.opened.horizon_start
+
+    @property
+    def horizon_end(self) -> datetime:
+        """Return the instant after the last that it can award."""
+        return self.opened.horizon_start + self.opened.periods * timedelta(hours=self.opened.period_hours)
+
+    @property
     def failed_for_good(self) -> bool:
         """Whether it will not be cleared any more, and only lets its orders go."""
         return self.status == "failed" and self.attempts >= ATTEMPTS_MAX
+
+
+def holds_up(rival: Auction, auction: Auction, *, earlier: bool) -> bool:
+    """Tell whether an auction has to settle before another one may lock.
+
+    A book is frozen with what is unsold. Where two auctions award capacity of the same time, the second one's book is
+    true only once every match of the first one was carried out or has become impossible. One that failed for good is
+    settled as its orders are let go, so that no auction waits for ever.
+
+    Args:
+        rival: The auction that may have to settle first.
+        auction: The auction that is to lock.
+        earlier: Whether the rival locks first; a later one holds up only once it is locked.
+    """
+    if rival.status == "settled" or (rival.status == "collecting" and not earlier):
+        return False
+    return rival.horizon_start < auction.horizon_end and auction.horizon_start < rival.horizon_end
 
 
 AuctionState = Auction | None

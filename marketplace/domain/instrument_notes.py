@@ -1,7 +1,7 @@
 """Convertible notes: fallen due on their day, paid back with their interest then or before, or become stock."""
 
 from collections.abc import Sequence
-from datetime import date
+from datetime import UTC, date, datetime, time, timedelta
 from fractions import Fraction
 
 from events.instrument import InstrumentEvent, InstrumentMatured, InstrumentRepaid
@@ -56,6 +56,7 @@ def mature_note(command: MatureNote, state: Instrument) -> Sequence[InstrumentEv
                 f"note {command.instrument_id} runs until {min(running)}; wait, or repay it",
                 pointer="/at",
                 matures_on=min(running).isoformat(),
+                due=datetime.combine(min(running) + timedelta(days=1), time(), UTC).isoformat(),
             )
         return []
     amount = sum((sum_run(command.instrument_id, run, today) for run, _ in due), Fraction(0))

@@ -1,6 +1,7 @@
 """Acts on warrants; `marketplace.domain.issuer` documents the order of refusals."""
 
 from collections.abc import Sequence
+from datetime import timedelta
 
 from events.issuer import (
     IssuerEvent,
@@ -175,6 +176,7 @@ def expire_warrant(command: ExpireWarrant, state: Issuer) -> Sequence[IssuerEven
             "warrant_runs",
             f"warrant {command.warrant_id} may be exercised until {warrant.issued.expires_at.isoformat()}",
             expires_at=warrant.issued.expires_at.isoformat(),
+            due=(warrant.issued.expires_at + timedelta(microseconds=1)).isoformat(),
         )
     return [
         IssuerWarrantExpired(

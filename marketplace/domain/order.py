@@ -43,7 +43,7 @@ from marketplace.core.decider import Decider
 from marketplace.core.errors import Refusal
 from marketplace.core.money import require_price, require_share, require_usd
 from marketplace.domain.offer import compute_principal_max
-from marketplace.domain.order_terms import require_lasting, require_wishes
+from marketplace.domain.order_terms import find_end, require_lasting, require_wishes
 from marketplace.domain.priced_terms import require_priced
 from marketplace.domain.priority import keeps_priority
 from marketplace.domain.refusals import refuse_exists, refuse_status, refuse_unknown, require_aware
@@ -141,8 +141,8 @@ class Order:
 
     @property
     def ends_at(self) -> datetime:
-        """Return when it ends by itself; after its latest start it can win nothing, whatever its expiry."""
-        return min(self.terms.expires_at or self.terms.start_latest, self.terms.start_latest)
+        """Return when it ends by itself; see `find_end`."""
+        return find_end(self.terms)
 
 
 OrderState = Order | None
@@ -328,7 +328,8 @@ def _expire(command: ExpireOrder, state: Order) -> Sequence[OrderEvent]:
     if command.at < state.ends_at:
         raise Refusal(
             "order_not_due",
-            f"order {command.order_id} ends at {state.ends_at.isoformat()}, not at {command.at.isoformat()}",
+            f"order {command.order_id} ends at {state.ends_at.isoformat()}; it is {command.at.isoformat()}",
+            due=state.ends_at.isoformat(),
         )
     return [OrderExpired(order_id=command.order_id, at=state.ends_at)]
 

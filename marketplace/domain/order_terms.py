@@ -5,7 +5,7 @@ amount_too_large · amount_too_precise · backstop_linked · backstop_equity · 
 warrant_too_short.
 """
 
-from datetime import timedelta
+from datetime import datetime, timedelta
 from decimal import Decimal
 
 from events.order import OrderTerms
@@ -25,6 +25,15 @@ def list_sizes(terms: OrderTerms) -> list[int]:
     """Return the sizes that an order takes, the smallest first; `nodes` is always one of them."""
     least = terms.nodes if terms.nodes_min is None else terms.nodes_min
     return sorted({*range(least, terms.nodes, terms.nodes_step), terms.nodes})
+
+
+def find_end(terms: OrderTerms) -> datetime:
+    """Return when an order of these terms ends by itself: at its expiry, and at its latest start at the latest.
+
+    After its latest start it can win nothing, whatever its expiry. This is the only definition: deciders, timers,
+    projections and the API use it.
+    """
+    return min(terms.expires_at or terms.start_latest, terms.start_latest)
 
 
 def name_group(startup_id: str, terms: OrderTerms) -> str | None:

@@ -159,7 +159,8 @@ def _expire(command: ExpireQuote, state: Quote) -> Sequence[QuoteEvent]:
         return []
     _require_held(state)
     if command.at < state.held.expires_at:
-        raise Refusal("quote_not_due", f"quote {command.quote_id} is held until {state.held.expires_at.isoformat()}")
+        due = state.held.expires_at.isoformat()
+        raise Refusal("quote_not_due", f"quote {command.quote_id} is held until {due}", due=due)
     return [QuoteExpired(quote_id=command.quote_id, at=state.held.expires_at)]
 
 

@@ -212,6 +212,7 @@ def _accept(command: AcceptStatement, state: Statement) -> Sequence[StatementEve
         raise Refusal(
             "acceptance_period_runs",
             f"statement {command.statement_id} may be disputed until {state.issued.accept_until.isoformat()}",
+            due=state.issued.accept_until.isoformat(),
         )
     accepted = StatementAccepted(
         statement_id=command.statement_id,

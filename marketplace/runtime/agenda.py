@@ -5,6 +5,7 @@ where it is no longer needed, so an agenda that says too much is safe; one that 
 """
 
 import heapq
+from collections.abc import Iterable
 from datetime import UTC, datetime, time, timedelta
 from functools import singledispatchmethod
 from typing import Any, Final, Literal, NamedTuple, overload
@@ -21,7 +22,6 @@ from events.order import (
     OrderLocked,
     OrderMatched,
     OrderPlaced,
-    OrderTerms,
     OrderUnmatched,
 )
 from events.pool import PoolClosingAnnounced, PoolNodeFailed, PoolNodeRestored
@@ -29,7 +29,6 @@ from events.quote import QuoteExpired, QuoteHeld, QuoteReleased, QuoteTaken
 from events.service_line import (
     HoursReading,
     ServiceLineAgreed,
-    ServiceLineClosed,
     ServiceLineCorrected,
     ServiceLineReported,
     ServiceLineVoided,
@@ -41,6 +40,7 @@ from events.usage import Reading, UsageClosed, UsageCorrected, UsageReported, Us
 from marketplace.domain.grant import Grant
 from marketplace.domain.grant import evolve as evolve_grant
 from marketplace.domain.issuer_milestones import list_days
+from marketplace.domain.order_terms import find_end
 from marketplace.domain.periods import Period, list_periods
 from marketplace.runtime.failed_pools import FailedPools, Room
 
@@ -49,6 +49,9 @@ GRACE: Final = timedelta(hours=24)
 
 _JUST_AFTER: Final = timedelta(microseconds=1)
 """A warrant may still be exercised at its last instant."""
+
+HEAP_SPARE: Final = 1_024
+"""Entries that the heap may hold beyond twice the tasks; a smaller heap is not worth building anew."""
 
 NOW: Final = datetime.min.replace(tzinfo=UTC)
 
@@ -69,42 +72,60 @@ class Task(NamedTuple):
     owner_id: str = ""
 
 
+class DueTask(NamedTuple):
+    """A task that was taken, and since when it is due."""
+
+    task: Task
+    due: datetime
+
+
 class Agenda:
-    """Tasks by the instant at which they are due."""
+    """Tasks by the instant at which they are due.
+
+    Attributes:
+        open_orders: When each order that is open or locked ends by itself, in the order of the queue.
+    """
 
     def __init__(self) -> None:
         self.open_orders: dict[str, datetime] = {}
         self._due: dict[Task, datetime] = {}
         self._heap: list[tuple[float, Task]] = []
         self._grants: dict[str, Grant] = {}
-        self._broken: set[str] = set()
         self._failed = FailedPools()
         self._locked: dict[str, str] = {}
-        self._books: dict[str, frozenset[str]] = {}
+        self._auctions: dict[str, frozenset[str] | None] = {}
         self._periods: dict[str, list[Period]] = {}
         self._lines: dict[str, dict[str, datetime]] = {}
         self._stated: dict[str, Task] = {}
-        self._settled: dict[Task, bool] = {}
+        self._settled: dict[str, dict[Task, bool]] = {}
 
     def put(self, task: Task, due: datetime) -> None:
         """Put a task on, or move it."""
         self._due[task] = due
         heapq.heappush(self._heap, (_rank(due), task))
+        self._compact()
 
     def drop(self, task: Task) -> None:
         """Take a task off."""
-        self._due.pop(task, None)
+        if self._due.pop(task, None) is not None:
+            self._compact()
 
-    def take(self, now: datetime, tasks_max: int) -> list[Task]:
+    def _compact(self) -> None:
+        """Build the heap anew once most of it is tasks that were moved or dropped."""
+        if len(self._heap) > 2 * len(self._due) + HEAP_SPARE:
+            self._heap = [(_rank(due), task) for task, due in self._due.items()]
+            heapq.heapify(self._heap)
+
+    def take(self, now: datetime, tasks_max: int) -> list[DueTask]:
         """Take off, and return in the order of time, at most so many tasks that are due."""
-        taken: list[Task] = []
+        taken: list[DueTask] = []
         rank = _rank(now)
         while self._heap and self._heap[0][0] <= rank and len(taken) < tasks_max:
             due, task = heapq.heappop(self._heap)
             known = self._due.get(task)
             if known is not None and _rank(known) == due:
                 del self._due[task]
-                taken.append(task)
+                taken.append(DueTask(task, known))
         return taken
 
     def __len__(self) -> int:
@@ -122,7 +143,7 @@ class Agenda:
     def _place(self, event: OrderPlaced | OrderAmended) -> None:
         if isinstance(event, OrderAmended) and not event.keeps_priority:
             self.open_orders.pop(event.order_id, None)
-        self._stand(event.order_id, _find_end(event.terms))
+        self._stand(event.order_id, find_end(event.terms))
 
     @notice.register
     def _close(self, event: OrderCancelled | OrderExpired | OrderMatched) -> None:
@@ -147,7 +168,7 @@ class Agenda:
     def _lock(self, event: OrderLocked) -> None:
         self.drop(Task("expire_order", event.order_id))
         self._locked[event.order_id] = event.auction_id
-        book = self._books.get(event.auction_id)
+        book = self._auctions.get(event.auction_id, frozenset())
         if book is not None and event.order_id not in book:
             self.put(Task("defer_order", event.order_id), NOW)
 
@@ -166,6 +187,7 @@ class Agenda:
 
     @notice.register
     def _open_auction(self, event: AuctionOpened) -> None:
+        self._auctions[event.auction_id] = None
         self.put(Task("run_auction", event.auction_id), event.locks_at)
         if event.indicative_at is not None:
             self.put(Task("indicate_auction", event.auction_id), event.indicative_at)
@@ -175,7 +197,7 @@ class Agenda:
     @notice.register
     def _lock_auction(self, event: AuctionLocked) -> None:
         """Defer what a second auctioneer locked and the first one's book does not have."""
-        book = self._books[event.auction_id] = frozenset(
+        book = self._auctions[event.auction_id] = frozenset(
             order.order_id for order in (*event.book.orders, *event.book.backstops)
         )
         for order_id, auction_id in self._locked.items():
@@ -184,8 +206,10 @@ class Agenda:
 
     @notice.register
     def _settle_auction(self, event: AuctionSettled) -> None:
-        self._books[event.auction_id] = frozenset()
-        self.drop(Task("run_auction", event.auction_id))
+        """Forget the auction; what a slow auctioneer still locks for it is deferred."""
+        self._auctions.pop(event.auction_id, None)
+        for kind in ("run_auction", "indicate_auction", "bind_auction"):
+            self.drop(Task(kind, event.auction_id))
 
     @notice.register
     def _issue_grant(self, event: GrantIssued) -> None:
@@ -230,7 +254,7 @@ class Agenda:
     def _activate_grant(self, event: GrantActivated) -> None:
         self.drop(Task("activate_grant", event.grant_id))
         pool_id = self._grants[event.grant_id].issued.pool_id
-        if pool_id in self._broken:
+        if self._failed.has_failed(pool_id):
             self.put(Task("serve_pool", pool_id), NOW)
 
     @notice.register
@@ -255,29 +279,32 @@ class Agenda:
     def _issue_statement(self, event: StatementIssued) -> None:
         index = self._find_period(event)
         adjust = self._stated[event.statement_id] = _name_task("adjust", event, index)
-        self._settled[adjust] = False
+        self._settled.setdefault(event.grant_id, {})[adjust] = False
         self.drop(adjust)
         if event.adjustment is None:
             self.drop(_name_task("issue", event, index))
         self.put(Task("accept_statement", event.statement_id), event.accept_until)
 
-    def _find_period(self, event: StatementIssued) -> int:
+    def _find_period(self, event: StatementIssued | StatementCredited) -> int:
         """Return which period of its grant a statement is about."""
         periods = self._periods.get(event.grant_id, [])
         return next((index for index, period in enumerate(periods) if period.start == event.period_start), 0)
 
     @notice.register
     def _credit(self, event: StatementCredited) -> None:
-        self._settle(self._stated[event.adjustment.statement_id])
+        self._settle(event.grant_id, _name_task("adjust", event, self._find_period(event)))
 
-    def _settle(self, adjust: Task) -> None:
+    def _settle(self, grant_id: str, adjust: Task) -> None:
         """Compare what a settled period states with what is metered, and see whether the grant is done.
 
         A reading may have come while the statement was decided, before or after it in the log; so each is compared.
         """
-        self._settled[adjust] = True
-        self.put(adjust, NOW)
-        self.put(Task("finish_grant", adjust.owner_id or adjust.id), NOW)
+        if grant_id in self._periods:
+            self._settled.setdefault(grant_id, {})[adjust] = True
+            self.put(adjust, NOW)
+        else:
+            self.put(Task("review_usage", grant_id), NOW)
+        self.put(Task("finish_grant", grant_id), NOW)
 
     @notice.register
     def _dispute(self, event: StatementDisputed) -> None:
@@ -286,34 +313,54 @@ class Agenda:
     @notice.register
     def _accept(self, event: StatementAccepted) -> None:
         self.drop(Task("accept_statement", event.statement_id))
-        self._settle(self._stated[event.statement_id])
+        self._settle(event.grant_id, self._stated.pop(event.statement_id))
 
     @notice.register
-    def _close_usage(self, event: UsageClosed | ServiceLineClosed) -> None:
-        """Compare no more: a record is closed only where all periods are stated as they are metered."""
+    def _close_usage(self, event: UsageClosed) -> None:
+        """Forget the grant: it is settled in full, and all its periods are stated as they are metered.
+
+        What is lowered or voided later is compared by ``review_usage``, which reads the periods again.
+        """
         self.drop(Task("finish_grant", event.grant_id))
-        for index in range(len(self._periods.get(event.grant_id, ()))):
-            self.drop(_name_task("adjust", event, index))
+        for task in self._settled.pop(event.grant_id, {}):
+            self.drop(task)
+        for known in (self._grants, self._periods, self._lines):
+            known.pop(event.grant_id, None)
 
     @notice.register
     def _meter(self, event: UsageReported | UsageCorrected | UsageVoided) -> None:
         """Look again at periods that were stated before these readings of them came, changed or went."""
         if event.meter == "tenant":
             return
+        self._review_closed(event.grant_id)
+        settled = self._settled.get(event.grant_id, {})
         for index, period in enumerate(self._periods.get(event.grant_id, ())):
             adjust = Task("adjust_statement", event.grant_id, index)
-            readings = _list_readings(event) if self._settled.get(adjust) else ()
+            readings = _list_readings(event) if settled.get(adjust) else ()
             if any(reading.start < period.end and period.start < reading.end for reading in readings):
                 self.put(adjust, NOW)
 
     @notice.register
     def _work(self, event: ServiceLineReported | ServiceLineCorrected | ServiceLineVoided) -> None:
         """Look again at periods that were stated before these hours of them came, changed or went."""
+        self._review_closed(event.grant_id)
+        settled = self._settled.get(event.grant_id, {})
         for index, period in enumerate(self._periods.get(event.grant_id, ())):
             adjust = _name_task("adjust", event, index)
-            readings = _list_readings(event) if self._settled.get(adjust) else ()
+            readings = _list_readings(event) if settled.get(adjust) else ()
             if any(period.start < reading.end <= period.end for reading in readings):
                 self.put(adjust, NOW)
+
+    def _review_closed(self, grant_id: str) -> None:
+        if grant_id not in self._periods:
+            self.put(Task("review_usage", grant_id), NOW)
+
+    def review(self, grant_id: str, periods: int, lines: Iterable[str]) -> None:
+        """Compare every period of a grant that was settled in full, and of its service lines."""
+        for index in range(periods):
+            self.put(Task("adjust_statement", grant_id, index), NOW)
+            for line_id in lines:
+                self.put(Task("adjust_service_statement", line_id, index, grant_id), NOW)
 
     @notice.register
     def _issue_warrant(self, event: IssuerWarrantIssued) -> None:
@@ -345,7 +392,6 @@ class Agenda:
 
     @notice.register
     def _change_nodes(self, event: PoolNodeFailed | PoolNodeRestored) -> None:
-        self._broken.add(event.pool_id)
         self.put(Task("serve_pool", event.pool_id), event.at)
         self._make_room(event)
 
@@ -383,10 +429,6 @@ def _name_task(verb: Literal["issue", "adjust"], event: Any, index: int) -> Task
     if line_id is None:
         return Task(f"{verb}_statement", event.grant_id, index)
     return Task(f"{verb}_service_statement", line_id, index, event.grant_id)
-
-
-def _find_end(terms: OrderTerms) -> datetime:
-    return terms.expires_at or terms.start_latest
 
 
 def _rank(at: datetime) -> float:

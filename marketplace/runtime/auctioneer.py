@@ -10,6 +10,7 @@ Invariants:
 
 import asyncio
 import contextlib
+from collections import defaultdict
 from collections.abc import Callable, Coroutine, Iterable, Mapping
 from decimal import Decimal
 from typing import Any, Final
@@ -35,6 +36,7 @@ from marketplace.runtime.handler import Handler
 from marketplace.runtime.horizon import build_horizon
 from marketplace.runtime.stage import Stage
 from marketplace.runtime.supply import Supply
+from marketplace.runtime.unit import Unit
 from marketplace.runtime.work import build_context
 
 ORDERS_MAX: Final = 2_000
@@ -112,10 +114,14 @@ class Auctioneer:
 
     async def _lock(self, auction: Auction) -> None:
         auction_id = auction.opened.auction_id
+        rivals = self._stage.list_rivals(auction_id)
+        context = build_context(self._handler, "auctioneer", auction_id, "lock")
+        await auctions.require_turn(Unit(self._handler.cache, context), auction_id, rivals)
         locked = await self._lock_orders(auction)
         book = await self._build_book(auction, locked)
-        context = build_context(self._handler, "auctioneer", auction_id, "lock")
-        await auctions.lock_auction(self._handler, context, auction_id, book=book, book_hash=compute_book_hash(book))
+        await auctions.lock_auction(
+            self._handler, context, auction_id, book=book, book_hash=compute_book_hash(book), rivals=rivals
+        )
 
     async def _build_book(self, auction: Auction, orders: list[Order]) -> Book:
         served = await self._list_served(orders)
@@ -255,8 +261,12 @@ class Auctioneer:
         auction_id = cleared.auction_id
         assert auction.locked is not None, "a cleared auction has its book"
         homes = map_steps(auction.locked.book)
-        outcomes = await self._each(cleared.decisions, lambda decision: self._carry_out(cleared, decision, homes))
-        await self._withdraw_mates(auction, cleared, outcomes)
+        decided: dict[str, str] = {}
+        for wave in _list_waves(auction.locked.book, cleared.decisions):
+            outcomes = await self._each(wave, lambda decision: self._carry_out(cleared, decision, homes))
+            decided.update(zip((decision.order_id for decision in wave), outcomes, strict=True))
+        await self._withdraw_mates(auction, decided)
+        outcomes = list(decided.values())
         context = build_context(self._handler, "auctioneer", auction_id, "settle")
         await auctions.settle_auction(
             self._handler,
@@ -267,13 +277,12 @@ class Auctioneer:
             impossible=outcomes.count("impossible"),
         )
 
-    async def _withdraw_mates(self, auction: Auction, cleared: AuctionCleared, outcomes: list[str]) -> None:
+    async def _withdraw_mates(self, auction: Auction, decided: Mapping[str, str]) -> None:
         """Cancel what is still open of the groups of which an order was matched."""
         assert auction.locked is not None, "a cleared auction has its book"
         book = auction.locked.book
         groups = {order.order_id: order.group_id for order in (*book.orders, *book.backstops)}
-        matched = zip(cleared.decisions, outcomes, strict=True)
-        served = {groups[decision.order_id] for decision, outcome in matched if outcome == "matched"} - {None}
+        served = {groups[order_id] for order_id, outcome in decided.items() if outcome == "matched"} - {None}
         for order_id in self._stage.list_orders() if served else ():
             order = await self._find_order(order_id)
             if order is not None and _name_group(order) in served:
@@ -294,7 +303,8 @@ class Auctioneer:
                     Reason(
                         code="became_impossible",
                         text=f"it won, and could not be served any more: {refusal.message}",
-                        facts={"cause": refusal.code},
+                        facts={"cause": refusal.code}
+                        | {name: str(fact) for name, fact in refusal.facts.items() if name == "parent_order_id"},
                     ),
                 )
                 outcome = "impossible"
@@ -338,6 +348,18 @@ class Auctioneer:
             if isinstance(result, BaseException):
                 raise result
         return results
+
+
+def _list_waves(book: Book, decisions: Iterable[Decision]) -> list[list[Decision]]:
+    """Return decisions in the order in which they are carried out: each order's after that of its parent."""
+    parents = {order.order_id: order.parent_id for order in book.orders}
+    waves: dict[int, list[Decision]] = defaultdict(list)
+    for decision in decisions:
+        depth, parent_id = 0, parents.get(decision.order_id)
+        while parent_id is not None:
+            depth, parent_id = depth + 1, parents.get(parent_id)
+        waves[depth].append(decision)
+    return [waves[depth] for depth in sorted(waves)]
 
 
 def _name_group(order: Order) -> str | None:

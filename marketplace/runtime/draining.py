@@ -28,12 +28,18 @@ async def drain_pool(handler: Handler, stage: Stage, pool_id: str) -> None:
 
 
 async def close_pool(handler: Handler, stage: Stage, pool_id: str) -> None:
-    """Move or end what a pool still carries when its time is over; nothing is done before it, which may be put off."""
+    """Move or end what a pool still carries when its time is over.
+
+    Raises:
+        Refusal: ``pool_not_due`` before that time, which may be put off.
+    """
     pool: Pool = (await handler.cache.load(POOL, pool_id)).state
     assert pool.closing is not None, "notice was given"
     closes_at = pool.closing.closes_at
-    if handler.clock.now() < closes_at:
-        return
+    now = handler.clock.now()
+    if now < closes_at:
+        due = closes_at.isoformat()
+        raise Refusal("pool_not_due", f"pool {pool_id} closes at {due}; it is {now.isoformat()}", due=due)
     for grant_id, reservation in pool.reservations.items():
         grant: Grant | None = (await handler.cache.load(GRANT, grant_id)).state
         if grant is None or grant.pool_id != pool_id or reservation.end <= closes_at:

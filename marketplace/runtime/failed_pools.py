@@ -6,11 +6,11 @@ A grant that found no room when its nodes failed is degraded; it moves as soon a
 from collections import defaultdict
 from functools import singledispatchmethod
 
-from events.lot import LotListed, LotRepriced, LotResumed
+from events.lot import LotListed, LotRepriced, LotResumed, LotWithdrawn
 from events.pool import PoolCapacityOffered, PoolCapacityReleased, PoolNodeFailed, PoolNodeRestored, PoolOpened
 from events.types import Event
 
-Room = PoolOpened | LotListed | LotRepriced | LotResumed | PoolCapacityOffered | PoolCapacityReleased
+Room = PoolOpened | LotListed | LotRepriced | LotResumed | LotWithdrawn | PoolCapacityOffered | PoolCapacityReleased
 """What tells of nodes that are for sale or free, besides nodes that work again."""
 
 
@@ -38,6 +38,11 @@ class FailedPools:
         return []
 
     @notice.register
+    def _withdraw(self, event: LotWithdrawn) -> list[str]:
+        self._lots.pop(event.lot_id, None)
+        return []
+
+    @notice.register
     def _fail(self, event: PoolNodeFailed) -> list[str]:
         failed = self._failed[self._owners[event.pool_id]]
         key = event.pool_id, event.incident_id
@@ -60,6 +65,10 @@ class FailedPools:
     @notice.register
     def _sell(self, event: LotRepriced | LotResumed) -> list[str]:
         return self._list_others(self._lots[event.lot_id])
+
+    def has_failed(self, pool_id: str) -> bool:
+        """Tell whether nodes of a pool do not work now."""
+        return any(failed == pool_id for failed, _ in self._failed.get(self._owners[pool_id], ()))
 
     def _list_others(self, pool_id: str) -> list[str]:
         failed = self._failed.get(self._owners[pool_id], {})

@@ -5,11 +5,13 @@ the log when a statement needs it: readings outnumber everything else.
 """
 
 from collections.abc import Iterable
+from datetime import datetime
 from fractions import Fraction
 
+from events.auction import AuctionOpened, AuctionSettled
 from events.clock import ClockAdvanced
 from events.lot import LotListed, LotWithdrawn
-from events.order import OrderMatched, OrderPlaced
+from events.order import OrderCancelled, OrderExpired, OrderMatched, OrderPlaced, OrderUnmatched
 from events.pool import PoolOpened
 from events.subjects import parse_subject
 from events.types import Event
@@ -19,6 +21,7 @@ from marketplace.domain.usage import USAGE
 from marketplace.log.events import parse_event
 from marketplace.log.port import Recorded
 from marketplace.runtime.agenda import Agenda
+from marketplace.runtime.commands.auctions import Rivals
 from marketplace.runtime.handler import Handler
 from marketplace.runtime.observing import Observer
 
@@ -42,6 +45,7 @@ class Stage:
         self._standings = Standings()
         self._groups: dict[str, tuple[str, str]] = {}
         self._served: set[tuple[str, str]] = set()
+        self._auctions: dict[str, datetime] = {}
 
     def take(self, page: Iterable[Recorded]) -> None:
         """Take the next events."""
@@ -58,6 +62,7 @@ class Stage:
     def _notice(self, event: Event) -> None:
         self.agenda.notice(event)
         self.observer.notice(event)
+        self._notice_order(event)
         self._standings = evolve(self._standings, event)
         match event:
             case LotListed():
@@ -66,12 +71,26 @@ class Stage:
                 self._lots.pop(event.lot_id, None)
             case PoolOpened():
                 self._pools[event.pool_id] = event.site_id
+            case AuctionOpened():
+                self._auctions[event.auction_id] = event.locks_at
+            case AuctionSettled():
+                self._auctions.pop(event.auction_id, None)
+            case ClockAdvanced():
+                self._handler.clock.offset_seconds = event.offset_seconds
+            case _:
+                pass
+
+    def _notice_order(self, event: Event) -> None:
+        """Keep which group an order that stands is of."""
+        match event:
             case OrderPlaced() if event.terms.group is not None:
                 self._groups[event.order_id] = (event.startup_id, event.terms.group)
             case OrderMatched() if event.order_id in self._groups:
-                self._served.add(self._groups[event.order_id])
-            case ClockAdvanced():
-                self._handler.clock.offset_seconds = event.offset_seconds
+                self._served.add(self._groups.pop(event.order_id))
+            case OrderCancelled() | OrderExpired():
+                self._groups.pop(event.order_id, None)
+            case OrderUnmatched() if not event.open_again:
+                self._groups.pop(event.order_id, None)
             case _:
                 pass
 
@@ -82,6 +101,14 @@ class Stage:
     def is_served(self, order_id: str) -> bool:
         """Tell whether an order of the same group was matched."""
         return self._groups.get(order_id) in self._served
+
+    def list_rivals(self, auction_id: str) -> Rivals:
+        """Return the auctions that are not settled beside one, in the order in which they lock."""
+        ordered = sorted(self._auctions, key=self._auctions.__getitem__)
+        if auction_id not in self._auctions:
+            return Rivals(tuple(ordered), ())
+        turn = ordered.index(auction_id)
+        return Rivals(tuple(ordered[:turn]), tuple(ordered[turn + 1 :]))
 
     def list_lots(self) -> list[str]:
         """Return the lots that are not withdrawn."""

@@ -8,7 +8,7 @@ import asyncio
 import contextlib
 from collections.abc import Callable, Coroutine, Mapping
 from datetime import datetime, timedelta
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 import structlog
 
@@ -16,10 +16,11 @@ from marketplace.core.errors import Conflict, MarketplaceError, Refusal, Unavail
 from marketplace.core.ids import rename_id
 from marketplace.domain.grant import GRANT, Grant
 from marketplace.domain.lot import LOT, Lot
+from marketplace.domain.periods import list_periods
 from marketplace.domain.pool import POOL, Pool
 from marketplace.domain.quote import QUOTE, Quote
 from marketplace.domain.site import SITE, Site
-from marketplace.runtime.agenda import Task
+from marketplace.runtime.agenda import DueTask, Task
 from marketplace.runtime.auctioneer import Auctioneer
 from marketplace.runtime.calendar import list_calls, open_call
 from marketplace.runtime.commands import (
@@ -39,14 +40,13 @@ from marketplace.runtime.engines import Engine
 from marketplace.runtime.handler import Handler
 from marketplace.runtime.incidents import Incidents
 from marketplace.runtime.stage import Stage
+from marketplace.runtime.task_outcomes import NEEDLESS, TOO_EARLY, WAITING, compute_pause, find_due
 from marketplace.runtime.unit import Context
 from marketplace.runtime.work import build_context
 
 TASKS_AT_ONCE: Final = 256
 IDLE_SECONDS: Final = 0.05
 RETRY_SECONDS: Final = 1.0
-TOO_EARLY: Final = frozenset({"statement_out_of_order"})
-"""Refusals of what will be right once another task, which may run beside it or be retried itself, is done."""
 SLOW: Final = frozenset({"run_auction", "indicate_auction"})
 """What may take minutes; the timers of the market do not wait for it."""
 TIMERS: Final[Mapping[str, Callable[[Handler, Context, Task], Coroutine[Any, Any, Any]]]] = {
@@ -76,11 +76,23 @@ TIMERS: Final[Mapping[str, Callable[[Handler, Context, Task], Coroutine[Any, Any
 }
 """What is one command, by the kind of its task."""
 
-WAITING: Final = frozenset({"funds_insufficient", "note_matured"})
-"""Refusals of what is tried again once an account may have been filled, or a note extended."""
 WAITING_TIME: Final = timedelta(hours=1)
 
 log = structlog.get_logger(__name__)
+
+
+class StuckTask(NamedTuple):
+    """A task that is refused for no reason that is known to be harmless.
+
+    Attributes:
+        code: The last refusal's.
+        reason: Its sentence.
+        attempts: How often it was refused.
+    """
+
+    code: str
+    reason: str
+    attempts: int
 
 
 class Worker:
@@ -90,6 +102,10 @@ class Worker:
         handler: Runs commands; its cache and clock are this worker's own.
         calendar: Whether it opens auctions by the calendar.
         engine: What clears; a thread of this process where none is given.
+
+    Attributes:
+        stage: The market as the log tells it.
+        stuck: Tasks that are refused again and again, and tried again and again.
     """
 
     def __init__(self, handler: Handler, *, calendar: bool = False, engine: Engine | None = None) -> None:
@@ -101,6 +117,7 @@ class Worker:
         self._clearing = asyncio.Lock()
         self._calendar = calendar
         self._called: dict[str, int] = {}
+        self.stuck: dict[Task, StuckTask] = {}
 
     async def run(self) -> None:
         """Work until cancelled."""
@@ -131,20 +148,20 @@ class Worker:
         while True:
             if self._calendar:
                 self._plan_calls()
-            tasks = self.stage.agenda.take(self._handler.clock.now(), TASKS_AT_ONCE)
-            for task in tasks:
-                if task.kind in SLOW:
-                    group.create_task(self._attempt_alone(task))
-            quick = [task for task in tasks if task.kind not in SLOW]
+            taken = self.stage.agenda.take(self._handler.clock.now(), TASKS_AT_ONCE)
+            for each in taken:
+                if each.task.kind in SLOW:
+                    group.create_task(self._attempt_alone(each))
+            quick = [each for each in taken if each.task.kind not in SLOW]
             if quick:
-                await asyncio.gather(*(self._attempt(task) for task in quick))
+                await asyncio.gather(*(self._attempt(each) for each in quick))
             else:
                 await asyncio.sleep(IDLE_SECONDS)
 
-    async def _attempt_alone(self, task: Task) -> None:
+    async def _attempt_alone(self, each: DueTask) -> None:
         """Clear one auction at a time, while all else goes on."""
         async with self._clearing:
-            await self._attempt(task)
+            await self._attempt(each)
 
     def _plan_calls(self) -> None:
         """Put the next auction of each rhythm on the agenda, once."""
@@ -154,27 +171,55 @@ class Worker:
                 self._called[name] = number
                 self.stage.agenda.put(Task("open_call", name, number), now)
 
-    async def _attempt(self, task: Task) -> None:
+    async def _attempt(self, each: DueTask) -> None:
+        task, due = each
+        if self._handler.clock.now() < due:
+            self.stage.agenda.put(task, due)
+            return
         try:
             await self._run(task)
         except Refusal as refusal:
-            if refusal.code in TOO_EARLY:
-                self._postpone(task, refusal, IDLE_SECONDS)
-            elif refusal.code in WAITING:
-                self.stage.agenda.put(task, self._handler.clock.now() + WAITING_TIME)
-                log.warning("task_waiting", task=task.kind, id=task.id, code=refusal.code, reason=refusal.message)
-            else:
-                log.info("task_not_needed", task=task.kind, id=task.id, code=refusal.code, reason=refusal.message)
+            self._keep_or_drop(each, refusal)
         except Conflict as conflict:
-            self._postpone(task, conflict, RETRY_SECONDS)
+            self._postpone(each, conflict, RETRY_SECONDS)
         except Unavailable as error:
-            self._postpone(task, error, RETRY_SECONDS * (error.retry_after_seconds if task.kind in SLOW else 1))
+            factor = error.retry_after_seconds if task.kind in SLOW else 1
+            self._postpone(each, error, RETRY_SECONDS * factor)
+        else:
+            self.stuck.pop(task, None)
 
-    def _postpone(self, task: Task, error: MarketplaceError, seconds: float) -> None:
+    def _keep_or_drop(self, each: DueTask, refusal: Refusal) -> None:
+        """Let go of a task whose refusal is known to be harmless; keep every other one. See `task_outcomes`."""
+        task, now, due = each.task, self._handler.clock.now(), find_due(refusal)
+        told = {"task": task.kind, "id": task.id, "code": refusal.code, "reason": refusal.message}
+        if due is not None and due > now:
+            self.stage.agenda.put(task, due)
+            log.info("task_not_due", due=due.isoformat(), **told)
+        elif refusal.code in TOO_EARLY.get(task.kind, ()):
+            log.info("task_too_early", **told)
+            self._put_later(each, RETRY_SECONDS if task.kind in SLOW else IDLE_SECONDS)
+        elif refusal.code in WAITING:
+            self.stage.agenda.put(task, now + WAITING_TIME)
+            log.warning("task_waiting", **told)
+        elif refusal.code in NEEDLESS[task.kind]:
+            self.stuck.pop(task, None)
+            log.info("task_not_needed", **told)
+        else:
+            attempts = self.stuck[task].attempts + 1 if task in self.stuck else 1
+            self.stuck[task] = StuckTask(refusal.code, refusal.message, attempts)
+            seconds = RETRY_SECONDS * compute_pause(attempts)
+            log.error("task_stuck", attempts=attempts, retry_seconds=seconds, **told)
+            self._put_later(each, seconds)
+
+    def _postpone(self, each: DueTask, error: MarketplaceError, seconds: float) -> None:
         """Put a task on again after a while; what else is due does not wait for it."""
-        log.warning("task_postponed", task=task.kind, id=task.id, reason=str(error))
-        loop = asyncio.get_running_loop()
-        loop.call_later(seconds, lambda: self.stage.agenda.put(task, self._handler.clock.now()))
+        log.warning("task_postponed", task=each.task.kind, id=each.task.id, reason=str(error))
+        self._put_later(each, seconds)
+
+    def _put_later(self, each: DueTask, seconds: float) -> None:
+        """Put a task on again after a while, and not before it was due: the clock may be set back meanwhile."""
+        agenda, clock = self.stage.agenda, self._handler.clock
+        asyncio.get_running_loop().call_later(seconds, lambda: agenda.put(each.task, max(each.due, clock.now())))
 
     async def _run(self, task: Task) -> None:
         timer = TIMERS.get(task.kind)
@@ -198,10 +243,15 @@ class Worker:
                 await leave(self._handler, self.stage, task.id)
             case "serve_pool" | "observe_grant":
                 await self._incidents.run(task)
-            case "move_lots":
-                await self._move_lots(task.id)
+            case "move_lots" | "review_usage":
+                await (self._move_lots if task.kind == "move_lots" else self._review_usage)(task.id)
             case _:
                 raise AssertionError(f"no worker does {task.kind}")
+
+    async def _review_usage(self, grant_id: str) -> None:
+        """Compare every period of a grant that was settled in full, since its readings were lowered afterwards."""
+        grant: Grant = (await self._handler.cache.load(GRANT, grant_id)).state
+        self.stage.agenda.review(grant_id, len(list_periods(grant)), grant.service_lines)
 
     async def _move_lots(self, site_id: str) -> None:
         """Let the lots of a site that is late begin when it is ready, and end what they no longer carry."""

@@ -6,7 +6,7 @@ impossible meanwhile is answered by the release of all that was set aside, with 
 
 from datetime import datetime
 from decimal import Decimal
-from typing import Literal
+from typing import Final, Literal, NamedTuple
 
 import msgspec
 
@@ -30,6 +30,7 @@ from marketplace.domain.auction import (
     LockAuction,
     OpenAuction,
     SettleAuction,
+    holds_up,
 )
 from marketplace.domain.draw import build_draw
 from marketplace.domain.grant import GRANT, IssueGrant
@@ -43,12 +44,27 @@ from marketplace.domain.service_level import choose_service
 from marketplace.domain.settlement import Totals, build_tariff, compute_totals
 from marketplace.runtime.commands.capacity import change_capacity
 from marketplace.runtime.commands.dilution import free_order
-from marketplace.runtime.commands.orders import load_order, release_order_holds
+from marketplace.runtime.commands.orders import load_order, release_order_holds, require_parent_matched
 from marketplace.runtime.commands.ownership import require_platform
 from marketplace.runtime.commands.resale_award import find_resale, take_from_source
 from marketplace.runtime.commands.signing import sign_instrument
 from marketplace.runtime.handler import Handler, Receipt
 from marketplace.runtime.unit import Context, Unit
+
+
+class Rivals(NamedTuple):
+    """The auctions that are not settled beside one of them.
+
+    Attributes:
+        earlier: Those that lock before it, or at the same instant and were opened before it.
+        later: All others.
+    """
+
+    earlier: tuple[str, ...]
+    later: tuple[str, ...]
+
+
+NO_RIVALS: Final = Rivals((), ())
 
 
 async def open_auction(
@@ -124,10 +140,39 @@ async def lock_order(handler: Handler, context: Context, order_id: str, auction_
     return await handler.run(context, ORDER, order_id, work)
 
 
-async def lock_auction(handler: Handler, context: Context, auction_id: str, *, book: Book, book_hash: str) -> Receipt:
-    """Freeze the book."""
+async def require_turn(unit: Unit, auction_id: str, rivals: Rivals) -> None:
+    """Refuse to lock an auction while another one awards what it would put into its book.
+
+    Raises:
+        Refusal: ``auction_waits``.
+    """
+    auction: Auction = await unit.load(AUCTION, auction_id)
+    if auction.status != "collecting":
+        return
+    for ids, earlier in ((rivals.earlier, True), (rivals.later, False)):
+        for rival_id in ids:
+            rival: Auction = await unit.load(AUCTION, rival_id)
+            if holds_up(rival, auction, earlier=earlier):
+                raise Refusal(
+                    "auction_waits",
+                    f"auction {rival_id} is {rival.status} and awards capacity of the same time; {auction_id} locks"
+                    " once that one has settled",
+                    auction_id=rival_id,
+                    status=rival.status,
+                )
+
+
+async def lock_auction(
+    handler: Handler, context: Context, auction_id: str, *, book: Book, book_hash: str, rivals: Rivals = NO_RIVALS
+) -> Receipt:
+    """Freeze the book.
+
+    Raises:
+        Refusal: ``auction_waits`` · refusals of the auction.
+    """
 
     async def work(unit: Unit) -> None:
+        await require_turn(unit, auction_id, rivals)
         await unit.decide(AUCTION, auction_id, LockAuction(auction_id=auction_id, book=book, book_hash=book_hash))
 
     return await handler.run(context, AUCTION, auction_id, work)
@@ -166,10 +211,15 @@ async def settle_auction(
 async def carry_out_match(
     handler: Handler, context: Context, auction_id: str, order_id: str, match: MatchTerms
 ) -> Receipt:
-    """Turn a match into a grant, atomically with all that it takes and frees."""
+    """Turn a match into a grant, atomically with all that it takes and frees.
+
+    Raises:
+        Refusal: ``order_unknown`` · ``parent_unmatched`` · refusals of whatever has changed since the book was frozen.
+    """
 
     async def work(unit: Unit) -> None:
         order = await load_order(unit, order_id)
+        await require_parent_matched(unit, order.terms)
         await unit.decide(
             ORDER, order_id, MatchOrder(order_id=order_id, auction_id=auction_id, grant_id=match.grant_id)
         )

@@ -206,6 +206,27 @@ async def require_parent(unit: Unit, startup_id: str, terms: OrderTerms) -> None
     )
 
 
+async def require_parent_matched(unit: Unit, terms: OrderTerms) -> None:
+    """Refuse to give what is wanted only together with an order that is not matched; a match is final.
+
+    Raises:
+        Refusal: ``parent_unmatched``.
+    """
+    parent_id = terms.parent_order_id
+    if parent_id is None:
+        return
+    parent = await load_order(unit, parent_id)
+    if parent.status != "matched":
+        raise Refusal(
+            "parent_unmatched",
+            f"order {parent_id}, without which this one is not matched, is {parent.status}; place an order that depends"
+            " on it, or hold a quote once it is matched",
+            pointer="/terms/parent_order_id",
+            parent_order_id=parent_id,
+            status=parent.status,
+        )
+
+
 async def release_order_holds(unit: Unit, order: Order, reason: str) -> None:
     """Free everything that was set aside for an order."""
     account_id = order.placed.account_id

@@ -26,7 +26,7 @@ from marketplace.log.port import Log
 from marketplace.runtime.book import map_steps
 from marketplace.runtime.commands.auctions import award, take_nodes
 from marketplace.runtime.commands.capacity import change_capacity, has_capacity
-from marketplace.runtime.commands.orders import draft_order, hold_cash, load_order
+from marketplace.runtime.commands.orders import draft_order, hold_cash, require_parent_matched
 from marketplace.runtime.commands.ownership import require_owner, require_tenant
 from marketplace.runtime.commands.resale_award import find_resale
 from marketplace.runtime.commands.resale_ends import free_quote
@@ -59,7 +59,7 @@ async def hold_quote(
 
     async def work(unit: Unit) -> None:
         order = await draft_order(unit, startup_id, terms, order_id, hold_id)
-        await _require_parent(unit, terms)
+        await require_parent_matched(unit, terms)
         await _require_no_decision(unit, quoter)
         match = await _choose_newest(unit, handler.log, quoter, order, rename_id("grt", quote_id))
         cash_hold_usd = await hold_cash(unit, order.placed.account_id, order_id, hold_id, terms)
@@ -94,17 +94,6 @@ def _set_aside(match: MatchTerms, resale: ResalePart | None) -> HoldCapacity | R
         start=match.start,
         end=match.end,
     )
-
-
-async def _require_parent(unit: Unit, terms: OrderTerms) -> None:
-    """Refuse to hold what is wanted only together with an order that was not matched."""
-    parent_id = terms.parent_order_id
-    if parent_id is not None and (await load_order(unit, parent_id)).status != "matched":
-        raise Refusal(
-            "parent_unmatched",
-            f"order {parent_id} is not matched; place an order that depends on it, or hold a quote once it is",
-            pointer="/terms/parent_order_id",
-        )
 
 
 async def _require_no_decision(unit: Unit, quoter: Quoter) -> None:

@@ -67,7 +67,8 @@ def require_period_over(period: Period, at: datetime) -> None:
         Refusal: ``period_runs``.
     """
     if at < period.end:
-        raise Refusal("period_runs", f"the period ends at {period.end.isoformat()}; it is {at.isoformat()}")
+        due = period.end.isoformat()
+        raise Refusal("period_runs", f"the period ends at {due}; it is {at.isoformat()}", due=due)
 
 
 async def require_stated(unit: Unit, periods: list[Period]) -> None:
