@@ -39,18 +39,23 @@ class Entry:
     """One aggregate: its state after the events up to `head`, and the commands that caused them.
 
     All entries that follow one another share `commands`; those of appends in flight are in it too. `line` is set where
-    the head was pending when the entry was made. A stale one is the fold up to its head, and the log has more.
+    the head was pending when the entry was made. `noticed` is the last event of the subject that the log is known to
+    hold; it may be noticed while the head is pending, whose own event it may be.
     """
 
     state: Any
     head: Head
     commands: Traces = field(default_factory=Traces)
     line: "Line | None" = None
-    stale: bool = False
+    noticed: int = 0
 
     def is_stored(self) -> bool:
         """Tell whether the log has said that it has all of this."""
         return self.head.sequence is not None and not self.head.failed
+
+    def is_stale(self) -> bool:
+        """Tell whether the log is known to have more than this."""
+        return self.head.sequence is not None and self.head.sequence < self.noticed
 
     def is_void(self) -> bool:
         """Tell whether this rests on an append that failed."""
@@ -111,7 +116,7 @@ class Cache:
     def find(self, subject: str) -> Entry | None:
         """Return the entry of a subject if it is in memory and not built on a failed append."""
         entry = self._entries.get(subject)
-        return None if entry is None or entry.stale or entry.is_void() else entry
+        return None if entry is None or entry.is_stale() or entry.is_void() else entry
 
     async def load(self, decider: AnyDecider, id: str) -> Entry:  # noqa: A002 - the field's word
         """Return the entry of an aggregate, from memory or from the log."""
@@ -146,9 +151,15 @@ class Cache:
         if reading is None:
             reading = self._readings[subject] = _Reading()
             reading.task = asyncio.create_task(self._read(decider, base, reading))
-            reading.task.add_done_callback(lambda _: self._readings.pop(subject, None))
+            reading.task.add_done_callback(lambda task: self._end(subject, task))
         assert reading.task is not None, "a reading is known once it has begun"
         return reading.task
+
+    def _end(self, subject: str, task: asyncio.Task[Entry]) -> None:
+        """Forget a reading, also one that failed after all who waited for it left."""
+        self._readings.pop(subject, None)
+        if not task.cancelled():
+            task.exception()
 
     async def _read(self, decider: AnyDecider, entry: Entry, reading: _Reading) -> Entry:
         if not entry.head.sequence:
@@ -157,7 +168,7 @@ class Cache:
         for _ in range(READS_MAX):
             entry = extend(decider, entry, await self._log.load(entry.head.subject, after=entry.head.sequence or 0))
             if (entry.head.sequence or 0) >= reading.noticed:
-                entry.stale = False
+                entry.noticed = 0
                 if self.find(entry.head.subject) is None:
                     self.put(entry)
                 break
@@ -205,8 +216,8 @@ class Cache:
         """Let an entry that misses an event which another process stored be brought up to date before its next use."""
         self._tell_reading(recorded)
         entry = self._entries.get(recorded.subject)
-        if entry is not None and entry.head.sequence is not None and entry.head.sequence < recorded.sequence:
-            entry.stale = True
+        if entry is not None:
+            entry.noticed = max(entry.noticed, recorded.sequence)
 
     def absorb(self, decider: AnyDecider, recorded: Recorded, event: Event) -> None:
         """Take an event into its entry, for a reader that began with the first event of the log."""

@@ -161,6 +161,8 @@ class Handler:
             unit.retract()
             await unit.refresh()
             return None
+        except asyncio.CancelledError:
+            raise  # the append goes on without its caller; its heads will tell what becomes of it
         except BaseException:
             unit.retract()
             raise

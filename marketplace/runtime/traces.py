@@ -44,8 +44,11 @@ class Traces:
         return len(self._recent) + self._packed.count
 
     def find(self, command_id: str) -> Trace | None:
-        """Return the trace of a command, None where it left none."""
+        """Return the trace of a command, None where it left none or its append failed."""
         recent = self._recent.get(command_id)
+        if recent is not None and recent.head.failed:
+            del self._recent[command_id]
+            recent = None
         if recent is not None or not self._packed.count:
             return recent
         row = self._packed.find(digest(command_id))

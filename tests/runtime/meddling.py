@@ -65,6 +65,15 @@ class Meddling:
             self._asked.notify_all()
 
     async def append(self, writes):
+        handed = []
+        try:
+            return await self._append(writes, handed)
+        except asyncio.CancelledError:
+            for write in writes if not handed else ():
+                write.head.failed = True  # no log was asked for it, so that nobody else will say so
+            raise
+
+    async def _append(self, writes, handed):
         await self._intervene(writes)
         number = len(self.appends)
         if self.dies_after is not None and number >= self.dies_after:
@@ -81,6 +90,7 @@ class Meddling:
             await self._open.wait()
             fault = self._take_fault(number, writes)
             if fault is None:
+                handed.append(True)
                 return await self.log.append(writes)
             if fault == "unanswered":
                 await self.log.append([replace(write, head=Head(write.head.subject, None)) for write in writes])

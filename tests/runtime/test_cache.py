@@ -1,6 +1,7 @@
 """What is in memory is never a state that the log did not have, however reads and events overtake one another."""
 
 import gc
+from dataclasses import replace
 from decimal import Decimal
 
 import pytest
@@ -10,6 +11,7 @@ from marketplace.core.ids import rename_id
 from marketplace.domain.account import ACCOUNT
 from marketplace.domain.deciders import DECIDERS
 from marketplace.log.events import parse_event
+from marketplace.log.port import Head
 from marketplace.runtime.cache import Cache, Entry
 from marketplace.runtime.commands import accounts
 from tests.runtime.market import Market
@@ -43,6 +45,23 @@ async def test_an_event_that_is_noticed_while_its_aggregate_is_read_is_not_misse
     assert (await cache.load(ACCOUNT, market.account_id)).state.available_usd == 101
     assert cache.find(market.subject).state.available_usd == 101
     assert len(slow.loads) == 2
+
+
+async def test_an_event_that_is_noticed_while_an_append_is_in_flight_is_not_missed(market):
+    cache = market.handler.cache
+    entry = await cache.load(ACCOUNT, market.account_id)
+    subject, last = entry.head.subject, entry.head.sequence
+    head = Head(subject, None, "0" * 64)
+    ahead = cache.put_pending(entry, entry.state, head)
+    [stored] = [event for event in await market.log.load(subject) if event.sequence == last]
+    cache.notice(replace(stored, sequence=last + 1))
+    head.sequence = last + 1
+    assert cache.find(subject) is ahead
+    head = Head(subject, None, "1" * 64)
+    cache.put_pending(ahead, entry.state, head)
+    cache.notice(replace(stored, sequence=last + 3))
+    head.sequence = last + 2
+    assert cache.find(subject) is None
 
 
 async def test_an_event_that_does_not_follow_what_is_in_memory_is_not_folded_onto_it(market):

@@ -6,8 +6,9 @@ from decimal import Decimal
 import pytest
 
 from marketplace.core.errors import Refusal, Unavailable
+from marketplace.core.ids import rename_id
 from marketplace.log.codec import verify_chain
-from marketplace.runtime.commands import parties, supply
+from marketplace.runtime.commands import accounts, parties, supply
 from tests.runtime.market import Market
 from tests.runtime.meddling import Meddling
 
@@ -150,3 +151,29 @@ class TestOnJetStream(GroupCommitCases):
     @pytest.fixture
     def log(self, jetstream_log):
         return jetstream_log
+
+    async def test_a_caller_who_leaves_while_its_append_is_stored_is_answered_when_it_comes_back(
+        self, log, monkeypatch
+    ):
+        market = Market(log)
+        account = rename_id("acc", await market.party("Startup", "startup", usd=1))
+        send, stored, go_on = log._appender._send, asyncio.Event(), asyncio.Event()
+
+        async def send_slowly(group):
+            answer = await send(group)
+            stored.set()
+            await go_on.wait()
+            return answer
+
+        def deposit(key):
+            context = market.context(key=key)
+            return accounts.deposit(market.handler, context, account, amount_usd=Decimal(2), reference=key)
+
+        monkeypatch.setattr(log._appender, "_send", send_slowly)
+        left, stayed = asyncio.create_task(deposit("one")), asyncio.create_task(deposit("two"))
+        await stored.wait()
+        left.cancel()
+        go_on.set()
+        second = await stayed
+        again = await deposit("one")
+        assert (again.repeated, again.sequence) == (True, second.sequence - 1)
