@@ -25,6 +25,7 @@ from benchmarks.machine import describe_machine
 from marketplace.core.ids import derive_command_id
 from marketplace.embedded import NatsServers, embedded_nats, embedded_postgres, temporary_folder
 from marketplace.log.headers import render_publish
+from marketplace.log.inboxes import derive_inbox_prefix
 from marketplace.log.jetstream import JetStreamLog
 from marketplace.log.memory import MemoryLog
 from marketplace.log.port import Message
@@ -94,7 +95,7 @@ async def prepare_messages() -> list[Message]:
 async def measure_raw(servers: NatsServers, seconds: float) -> dict[int, float]:
     """Return guarded publishes a second by how many are in flight."""
     messages = itertools.cycle(await prepare_messages())
-    client = await nats.connect(servers.url.split(","))
+    client = await nats.connect(servers.url.split(","), inbox_prefix=derive_inbox_prefix(servers.url))
 
     async def publish() -> None:
         message, subject = next(messages), f"marketplace.order.{uuid.uuid4().hex}"

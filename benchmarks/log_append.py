@@ -17,6 +17,7 @@ import nats
 from benchmarks.synthetic import make_write
 from marketplace.embedded import embedded_nats, temporary_folder
 from marketplace.log.headers import render_publish
+from marketplace.log.inboxes import derive_inbox_prefix
 from marketplace.log.jetstream import JetStreamLog
 from marketplace.log.port import Write
 
@@ -47,7 +48,7 @@ async def run(servers: int, seconds: float) -> None:
     with temporary_folder() as folder:
         async with embedded_nats(folder / "nats", servers=servers) as running:
             log = await JetStreamLog.open(running.url, replicas=servers, admin_url=running.admin_url)
-            client = await nats.connect(running.url.split(","))
+            client = await nats.connect(running.url.split(","), inbox_prefix=derive_inbox_prefix(running.url))
 
             async def publish(write: Write) -> None:
                 message = write.messages[0]

@@ -26,6 +26,7 @@ sys.path.insert(0, str(Path(__file__).parents[1]))
 
 from events.subjects import ALL
 from marketplace.embedded import NatsServers, embedded_nats, embedded_postgres, temporary_folder
+from marketplace.log.inboxes import derive_inbox_prefix
 from marketplace.log.jetstream import JetStreamLog
 from marketplace.projections.accounts import PROJECTION as ACCOUNTS
 from marketplace.projections.changes import arrange_insert
@@ -100,7 +101,7 @@ async def measure_raw(servers: NatsServers, url: str, pages: Pages, tables: Sequ
 
 
 async def _read_raw(servers: NatsServers, pages: int, write: Any) -> None:
-    client = await nats.connect(servers.url.split(","))
+    client = await nats.connect(servers.url.split(","), inbox_prefix=derive_inbox_prefix(servers.url))
     arrived: asyncio.Queue[int] = asyncio.Queue()
     counted = 0
 

@@ -50,6 +50,7 @@ async def open_log(settings: Settings) -> AsyncIterator[JetStreamLog]:
         replicas=settings.nats_replicas,
         admin_url=settings.nats_admin_url,
         system_url=settings.nats_system_url,
+        inbox_prefix=settings.nats_inbox_prefix,
     )
     try:
         yield stream
@@ -98,7 +99,8 @@ async def open_services(settings: Settings) -> AsyncIterator[Services]:
             engine=engine,
             watch=watching,
         )
-        answering = asyncio.create_task(MeterSubject(services, settings.nats_url).run(), name="meters")
+        meters = MeterSubject(services, settings.nats_url, inbox_prefix=settings.nats_inbox_prefix)
+        answering = asyncio.create_task(meters.run(), name="meters")
         answering.add_done_callback(_complain)
         preparing = asyncio.create_task(_prepare_quotes(services), name="quotes")
         preparing.add_done_callback(_complain)

@@ -82,6 +82,7 @@ async function follow(connection, progress, options) {
 const { values: options } = parseArgs({
   options: {
     url: { type: "string" },
+    "inbox-prefix": { type: "string" },
     position: { type: "string", default: "position.json" },
     aggregate: { type: "string", multiple: true },
     "verify-chain": { type: "boolean", default: false },
@@ -94,7 +95,11 @@ if (!options.url) {
 }
 const { username, password } = new URL(options.url.split(",")[0]);
 const servers = options.url.split(",").map((url) => new URL(url).host);
-const connection = await connect({ servers, user: username || undefined, pass: password || undefined, maxReconnectAttempts: -1 });
+// The servers let each user hear an inbox of its own only: _INBOX_ and its name in capitals.
+const inboxPrefix = options["inbox-prefix"] ?? `_INBOX_${(username || "subscriber").toUpperCase()}`;
+const connection = await connect({
+  servers, inboxPrefix, user: username || undefined, pass: password || undefined, maxReconnectAttempts: -1,
+});
 process.once("SIGINT", () => connection.close());
 try {
   await follow(connection, new Progress(options.position), options);

@@ -18,6 +18,7 @@ import uuid
 from collections.abc import AsyncGenerator, Mapping
 from contextlib import aclosing, closing
 from pathlib import Path
+from urllib.parse import urlsplit
 
 import nats
 from nats.aio.client import Client
@@ -219,11 +220,17 @@ async def tell(error: Exception) -> None:
     print(f"NATS says: {str(error) or repr(error)}", file=sys.stderr)
 
 
+def derive_inbox_prefix(url: str) -> str:
+    """Return where this user hears answers: the servers let each user hear an inbox of its own only."""
+    return f"_INBOX_{(urlsplit(url.split(',', maxsplit=1)[0]).username or 'subscriber').upper()}"
+
+
 async def follow(arguments: argparse.Namespace, progress: Progress) -> None:
     """Print events as they come; with `--once` until there are no more."""
     subjects = [render_subject(aggregate, "*") for aggregate in arguments.aggregate or ["*"]]
     client = await nats.connect(
         arguments.url.split(","),
+        inbox_prefix=arguments.inbox_prefix or derive_inbox_prefix(arguments.url),
         error_cb=tell,
         max_reconnect_attempts=FAILURES_MAX,
         reconnect_time_wait=RETRY_SECONDS,
@@ -242,6 +249,7 @@ def main() -> int:
     """Run; 0 when stopped, 1 when the chain is broken, 2 when the servers refuse or do not answer."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--url", required=True, help="of the NATS servers, separated by commas")
+    parser.add_argument("--inbox-prefix", help="of this NATS user; by default _INBOX_ and its name in capitals")
     parser.add_argument("--position", type=Path, default=Path("position.sqlite"), help="file that keeps the position")
     parser.add_argument(
         "--aggregate", action="append", help="only these aggregates, for example order; may be repeated"

@@ -21,6 +21,7 @@ from marketplace.api.problems import MEDIA_TYPE, Problem, answer_conflict, answe
 from marketplace.api.services import Services
 from marketplace.core.errors import Conflict, Refusal, Unavailable
 from marketplace.log.connection import Connection
+from marketplace.log.inboxes import METER_INBOX
 
 SUBJECT: Final = "meters.usage"
 QUEUE: Final = "api"
@@ -36,18 +37,20 @@ class MeterSubject:
     Args:
         services: What the HTTP routes stand on too.
         url: NATS servers and the application's user.
+        inbox_prefix: Where that user hears answers; by default ``_INBOX_`` and its name in capitals.
     """
 
-    def __init__(self, services: Services, url: str) -> None:
+    def __init__(self, services: Services, url: str, *, inbox_prefix: str | None = None) -> None:
         self._services = services
         self._url = url
+        self._inbox_prefix = inbox_prefix
         self._turns = asyncio.Semaphore(AT_ONCE)
         self._answering: set[asyncio.Task[None]] = set()
         self.listening = asyncio.Event()
 
     async def run(self) -> None:
         """Answer until cancelled; a lost connection is made again, and the subscription with it."""
-        connection = await Connection.open(self._url, "meters")
+        connection = await Connection.open(self._url, "meters", inbox_prefix=self._inbox_prefix)
         try:
             subscription = await connection.client.subscribe(SUBJECT, queue=QUEUE)
             await connection.client.flush()
@@ -63,11 +66,18 @@ class MeterSubject:
             await connection.close()
 
     async def _take(self, message: Msg) -> None:
+        """Answer one request, in an inbox of meters only.
+
+        The reply subject is the meter's word, and the answer goes out with the application's rights: elsewhere it
+        would be stored in the log, or call the servers' API.
+        """
         try:
             headers = {name.lower(): value for name, value in (message.headers or {}).items()}
             body, answered = await self._answer(headers, message.data)
-            if message.reply:
+            if message.reply.startswith(f"{METER_INBOX}."):
                 await message._client.publish(message.reply, body, headers=answered)  # noqa: SLF001 - as `respond` does
+            elif message.reply:
+                log.warning("meter_reply_refused", reply=message.reply, allowed=f"{METER_INBOX}.>")
         finally:
             self._turns.release()
 

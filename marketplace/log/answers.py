@@ -11,7 +11,8 @@
 | 10077, 10023 | no room to store: unavailable, nothing was stored |
 | anything else | our mistake or a foreign stream: stop |
 
-10176 (incomplete batch) and 10008 (no leader) come from a leader that was elected in the middle of a batch.
+10176 (incomplete batch) and 10008 (no leader) come from a leader that was elected in the middle of a batch. An answer
+that cannot be the server's answer to this very publish is dropped before its meaning is asked (`find_foreign`).
 """
 
 import enum
@@ -63,10 +64,36 @@ class _Acknowledgement(msgspec.Struct):
     stream: str = ""
     seq: int = 0
     duplicate: bool = False
+    batch: str = ""
+    count: int = 0
     error: _Error | None = None
 
 
 _decode = msgspec.json.Decoder(_Acknowledgement).decode
+
+
+def find_foreign(payload: bytes, *, above: int, batch: str | None, count: int) -> str:
+    """Return why a message cannot be the answer to a publish; empty where it can.
+
+    Args:
+        payload: The message.
+        above: The highest sequence that a guard of the publish names; what was stored is above it.
+        batch: Id of the atomic batch, None for a plain publish.
+        count: How many messages were published.
+    """
+    try:
+        acknowledgement = _decode(payload)
+    except msgspec.DecodeError as error:
+        return f"it is no acknowledgement ({error}): {payload[:200]!r}"
+    if acknowledgement.error is not None:
+        return "" if acknowledgement.error.err_code > 0 else f"it names no error: {payload[:200]!r}"
+    if not acknowledgement.stream:
+        return f"it names no stream: {payload[:200]!r}"
+    if not acknowledgement.duplicate and acknowledgement.seq < above + count:
+        return f"it says sequence {acknowledgement.seq}, but {count} messages were to follow {above}"
+    if batch is not None and (acknowledgement.batch, acknowledgement.count) != (batch, count):
+        return f"it is for batch {acknowledgement.batch!r} of {acknowledgement.count}, not {batch!r} of {count}"
+    return ""
 
 
 def parse_answer(payload: bytes, stream: str) -> Answer:

@@ -17,8 +17,10 @@ import time
 import uuid
 from collections.abc import Sequence
 
+from nats.aio.msg import Msg
+
 from marketplace.core.errors import Conflict, Corrupt, MarketplaceError, Refusal, Unavailable
-from marketplace.log.answers import Answer, Kind, parse_answer
+from marketplace.log.answers import Answer, Kind, find_foreign, parse_answer
 from marketplace.log.connection import Connection, NoAnswer
 from marketplace.log.headers import BatchPlace, render_publish, render_wire
 from marketplace.log.pending import PendingAppend, are_independent, fail_all, follows, guard_messages, retrieve
@@ -223,8 +225,12 @@ class Appender:
                 commands.append(render_wire(subject, reply if last else "", message, headers))
             return b"".join(commands)
 
+        def check(answer: Msg) -> str:
+            above = max(guard or 0 for _, guard, _, _ in messages)
+            return find_foreign(answer.data, above=above, batch=batch, count=len(messages))
+
         acknowledgement = await self._connection.request_wire(
-            messages[0].subject, render, seconds_max=self._limits.ack_seconds_max
+            messages[0].subject, render, check=check, seconds_max=self._limits.ack_seconds_max
         )
         return parse_answer(acknowledgement.data, self._stream)
 

@@ -1,22 +1,37 @@
-"""Between an event and its bytes: sealing into the hash chain, and walking the chain.
+"""Between an event and its bytes: sealing into the hash chain, and checking what is read against it.
 
 The chain hash of an event is the SHA-256, in hex, of one line of JSON, a line feed, and the body. The line is an array
 of the NATS subject and of every header that the marketplace writes except the hash itself, each as ``[name, value]``
 and sorted by name, without white space. It covers `ce-previoushash`, so each event vouches for all before it in its
 aggregate, and anyone can recompute it from what a subscriber receives (ADR 0001).
+
+Every path that reads the log checks each message: its headers are those of an event, its subject is the aggregate that
+they name, its hash is the one that they carry, and it follows the event before it on its subject (ADR 13). A message
+that fails says so in `Recorded.damage`.
 """
 
+import dataclasses
 import hashlib
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
+from functools import lru_cache
 
 import msgspec
 
-from events.envelope import Envelope, parse_headers, render_headers, salvage_headers
+from events.envelope import CONTENT_TYPE, TYPE_PREFIX, Envelope, parse_headers, render_headers, salvage_headers
 from marketplace.core.errors import Corrupt, UnreadableEvent
 from marketplace.log.port import Damage, Message, Recorded
 
+LINKS_MAX = 1 << 15
+"""How many subjects' last hashes a reader of the whole log remembers, at least; at most twice as many."""
+
+_ATTRIBUTE = "ce-"
 _HASH_HEADER = "ce-hash"
+_KNOWN = frozenset(
+    {"content-type", "traceparent", "ce-specversion"}
+    | {f"{_ATTRIBUTE}{name}" for name in Envelope.__struct_fields__ if name not in {"traceparent", "hash"}}
+)
+_TIME_LENGTH = len("2026-01-01T00:00:00.000000Z")
 _TEXT_ATTRIBUTES = tuple(name for name in Envelope.__struct_fields__ if name != "time")
 _PLAIN = re.compile(r"[!#$&-~]*")
 _encode = msgspec.json.Encoder().encode
@@ -55,14 +70,130 @@ def compute_hash(subject: str, envelope: Envelope, body: bytes) -> str:
     return hashlib.sha256(b"%b\n%b" % (_encode([subject, sorted(headers.items())]), body)).hexdigest()
 
 
+@lru_cache(maxsize=256)
+def _sort_names(names: tuple[str, ...]) -> tuple[list[str], list[str]]:
+    """Return which headers are hashed, sorted, and which of them no event of the market has."""
+    hashed = sorted(name for name in names if name in _KNOWN or (name.startswith(_ATTRIBUTE) and name != _HASH_HEADER))
+    return hashed, [name for name in hashed if name not in _KNOWN]
+
+
+def hash_message(subject: str, headers: Mapping[str, str], body: bytes) -> str:
+    """Return the chain hash of any stored message, whatever its headers are."""
+    hashed, _ = _sort_names(tuple(headers))
+    written = list(zip(hashed, map(headers.__getitem__, hashed), strict=True))
+    return hashlib.sha256(b"%b\n%b" % (_encode([subject, written]), body)).hexdigest()
+
+
 def parse_recorded(sequence: int, subject: str, headers: Mapping[str, str], body: bytes) -> Recorded:
-    """Return a stored message as an event; one whose headers cannot be read says so in `damage`."""
+    """Return a stored message as an event; one that is none says so in `damage`.
+
+    The event before it on its subject is not looked at: see `Links` and `check_history`.
+    """
     try:
-        return Recorded(sequence, subject, parse_headers(headers), body)
+        envelope = parse_headers(headers)
     except ValueError as error:
         envelope = salvage_headers(headers)
         damage = Damage("headers", f"it is not a marketplace event: {error}", compute_hash(subject, envelope, body))
         return Recorded(sequence, subject, envelope, body, damage)
+    return Recorded(sequence, subject, envelope, body, _find_damage(subject, headers, envelope, body))
+
+
+def _find_damage(subject: str, headers: Mapping[str, str], envelope: Envelope, body: bytes) -> Damage | None:
+    """Return what is wrong with a message whose headers can be read, None where nothing is."""
+    computed = hash_message(subject, headers, body)
+    if envelope.hash != computed:
+        return Damage(
+            "hash", f"it was changed after it was stored: it says {envelope.hash}, it is {computed}", computed
+        )
+    aggregate, _, key = subject.partition(".")[2].partition(".")
+    if envelope.subject != f"{aggregate}/{key}" or not envelope.type.startswith(f"{TYPE_PREFIX}{aggregate}."):
+        return Damage("subject", f"it is a {envelope.type} of {envelope.subject}, stored on another subject", computed)
+    foreign = _sort_names(tuple(headers))[1]
+    if foreign or len(headers["ce-time"]) != _TIME_LENGTH or headers.get("content-type") != CONTENT_TYPE:
+        return Damage(
+            "headers",
+            f"it is not as the marketplace writes events: time {headers['ce-time']}, content type "
+            f"{headers.get('content-type')}, other attributes: {', '.join(foreign) or 'none'}",
+            computed,
+        )
+    return None
+
+
+def check_recorded(event: Recorded) -> Recorded:
+    """Return an event that was not read from a server as if it had been: checked."""
+    return parse_recorded(event.sequence, event.subject, render_headers(event.envelope), event.body)
+
+
+_Before = str | tuple[str, str] | None
+"""What the next event of a subject may follow: a hash; after a damaged event the one before it or that one; or any."""
+
+
+def _link(event: Recorded, before: _Before) -> tuple[Recorded, _Before]:
+    """Return an event with its link to the one before it checked, and what the next one may follow."""
+    envelope = event.envelope
+    follows = envelope.previoushash
+    if event.damage is None and before is not None and not _may_follow(follows, before):
+        event = dataclasses.replace(event, damage=_describe_link(event, before))
+    if event.damage is None:
+        return event, envelope.hash
+    last = before if isinstance(before, str) else before[0] if before else follows
+    return event, (last, envelope.hash)
+
+
+def _may_follow(hash_before: str, before: str | tuple[str, str]) -> bool:
+    return hash_before == before if isinstance(before, str) else hash_before in before
+
+
+def _describe_link(event: Recorded, before: str | tuple[str, str]) -> Damage:
+    known = before if isinstance(before, str) else before[0]
+    return Damage(
+        "link",
+        f"it follows {event.envelope.previoushash or 'nothing'}, but the event before it is {known or 'nothing'}: an "
+        "event was removed, inserted or moved",
+        event.envelope.hash,
+    )
+
+
+def check_history(events: Sequence[Recorded], before: str | None) -> list[Recorded]:
+    """Return events of one subject with the damage of those that do not follow the one before them.
+
+    Args:
+        events: In order.
+        before: Hash of the event before the first one, empty for none, None where it is not known.
+    """
+    checked: list[Recorded] = []
+    following: _Before = before
+    for event in events:
+        linked, following = _link(event, following)
+        checked.append(linked)
+    return checked
+
+
+class Links:
+    """Remembers the last hash of the subjects that a reader of the whole log saw most recently.
+
+    Of other subjects the link cannot be checked: their events are checked by their own hash alone, and by their links
+    when the aggregate is loaded.
+
+    Args:
+        after: The sequence after which the reader begins.
+    """
+
+    def __init__(self, after: int) -> None:
+        self._whole = after == 0
+        self._recent: dict[str, _Before] = {}
+        self._older: dict[str, _Before] = {}
+
+    def check(self, event: Recorded) -> Recorded:
+        """Take the next event of the log, and return it with its damage if it does not follow the one before it."""
+        before = self._recent.get(event.subject)
+        if before is None:
+            before = self._older.get(event.subject, "" if self._whole else None)
+            if len(self._recent) >= LINKS_MAX:
+                self._whole = self._whole and not self._older
+                self._older, self._recent = self._recent, {}
+        event, self._recent[event.subject] = _link(event, before)
+        return event
 
 
 def refuse_damaged(recorded: Recorded, damage: Damage) -> UnreadableEvent:

@@ -1,12 +1,17 @@
-"""One NATS connection for the log: it reconnects for ever, and tells at once what a lost connection left unanswered.
+"""One NATS connection for the log: it reconnects for ever, and fails waiting requests when the connection is lost.
 
 nats-py lets a request wait for its full timeout when the server dies under it. Here every waiting request fails the
 moment the connection is lost, so that an append is sent again as soon as a server is back.
+
+An answer can be forged by whoever may publish to the inbox that it goes to, and the server itself publishes to every
+reply subject that a user names. So each NATS user has an inbox prefix of its own, which no other user may hear or
+publish to; each request has a random token of 128 bits that serves once; and an answer that does not belong to its
+question is dropped, counted and logged, while the true answer is still awaited (ADR 13).
 """
 
 import asyncio
 import contextlib
-import itertools
+import secrets
 import time
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
@@ -14,11 +19,13 @@ from urllib.parse import urlsplit
 
 import msgspec
 import nats.errors
+import structlog
 from nats.aio.client import Client, Srv
 from nats.aio.msg import Msg
 from nats.aio.subscription import Subscription
 
 from marketplace.core.errors import Corrupt, Unavailable
+from marketplace.log.inboxes import derive_inbox_prefix
 
 _DEFAULT_PORT = 4222
 _CONNECT_SECONDS_MAX = 3
@@ -27,6 +34,10 @@ _PING_SECONDS = 5
 _RESPONSES_MAX = 1_001
 _NO_RESPONDERS = "503"
 _STATUS = "Status"
+_API_TYPE = "io.nats.jetstream.api.v1."
+_TOKEN_BYTES = 16
+
+log = structlog.get_logger(__name__)
 
 
 class NoAnswer(Unavailable):
@@ -37,15 +48,29 @@ class NoAnswer(Unavailable):
 
 
 RawTake = Callable[[bytes, bytes, bytes, bytes | None], None]
+Check = Callable[[Msg], str]
+"""Returns why an answer does not belong to its question, an empty text where it does."""
 
 
-@dataclass(frozen=True, slots=True)
+def _take_any(_: Msg) -> str:
+    return ""
+
+
+@dataclass(slots=True)
 class _Request:
-    """A request that waits: where it went, what takes an answer, and what is resolved by the last one."""
+    """A request that waits.
+
+    Attributes:
+        subject: Where it went.
+        receive: Takes an answer.
+        done: Resolved by the last answer.
+        dropped: Why the latest answer that does not belong to the question was dropped.
+    """
 
     subject: str
     receive: Callable[[Msg], None]
     done: asyncio.Future[None]
+    dropped: str = ""
 
 
 class _Client(Client):
@@ -105,27 +130,35 @@ class Connection:
         lost: How many times the connection was lost.
         watchers: Events that are set when the connection is lost.
         complaint: The last thing that a server complained about, such as a missing permission.
+        dropped: How many answers were dropped because they did not belong to their question.
     """
 
-    def __init__(self, name: str) -> None:
+    def __init__(self, name: str, inbox_prefix: str) -> None:
         self.client = _Client()
         self.lost = 0
         self.watchers: set[asyncio.Event] = set()
         self.complaint = ""
+        self.dropped = 0
         self._name = name
-        self._prefix = ""
-        self._numbers = itertools.count(1)
+        self._inbox = f"{inbox_prefix}.{secrets.token_hex(_TOKEN_BYTES)}"
         self._waiting: dict[str, _Request] = {}
         self._connected = asyncio.Event()
 
     @classmethod
-    async def open(cls, url: str, name: str) -> "Connection":
+    async def open(cls, url: str, name: str, *, inbox_prefix: str | None = None) -> "Connection":
         """Connect to one of the servers of a comma-separated URL.
+
+        Args:
+            url: The servers and the user.
+            name: What the servers call this connection.
+            inbox_prefix: Where this user hears answers; by default what `derive_inbox_prefix` makes of the URL.
 
         Raises:
             Unavailable: No server accepts connections, or none lets this user in.
+            Corrupt: The user may not hear its inbox.
         """
-        connection = cls(name)
+        inbox_prefix = inbox_prefix or derive_inbox_prefix(url)
+        connection = cls(name, inbox_prefix)
         servers = [part.strip() for part in url.split(",") if part.strip()]
         await _wait_for_socket(servers)
         try:
@@ -138,6 +171,7 @@ class Connection:
                 connect_timeout=_CONNECT_SECONDS_MAX,
                 ping_interval=_PING_SECONDS,
                 max_outstanding_pings=2,
+                inbox_prefix=inbox_prefix,
                 disconnected_cb=connection._on_lost,
                 reconnected_cb=connection._on_back,
                 error_cb=connection._on_error,
@@ -146,9 +180,24 @@ class Connection:
             await connection.client.close()
             raise Unavailable("NATS", f"{_describe(servers)} did not let {name} in: {error}") from error
         connection._connected.set()
-        connection._prefix = connection.client.new_inbox()
-        await connection.client.subscribe(f"{connection._prefix}.*", cb=connection._receive)
+        try:
+            await connection._hear_answers(inbox_prefix)
+        except BaseException:
+            await connection.close()
+            raise
         return connection
+
+    async def _hear_answers(self, inbox_prefix: str) -> None:
+        await self.client.subscribe(f"{self._inbox}.*", cb=self._receive)
+        try:
+            await self.client.flush(_CONNECT_SECONDS_MAX)
+        except (nats.errors.Error, OSError, TimeoutError) as error:
+            raise Unavailable("NATS", f"the connection was lost while it was made: {error}") from error
+        if self._inbox.lower() in self.complaint:
+            raise Corrupt(
+                f"this NATS user may not subscribe to {inbox_prefix}.>; give it that right, or set "
+                "MARKETPLACE_NATS_INBOX_PREFIX to the inbox prefix that it has"
+            )
 
     async def close(self) -> None:
         """Leave; waiting requests fail."""
@@ -171,20 +220,26 @@ class Connection:
         except TimeoutError:
             raise NoAnswer("no server can be reached") from None
 
-    async def request(self, subject: str, payload: bytes = b"", *, seconds_max: float) -> Msg:
-        """Return the one answer to a message.
+    def new_inbox(self) -> str:
+        """Return a subject of this connection's user that nobody can guess."""
+        return f"{self._inbox.rpartition('.')[0]}.{secrets.token_hex(_TOKEN_BYTES)}"
+
+    async def request(self, subject: str, payload: bytes = b"", *, check: Check = _take_any, seconds_max: float) -> Msg:
+        """Return the one answer to a message that passes `check`; others are dropped.
 
         Raises:
             NoAnswer: None came in time, the connection was lost, or nobody listens on the subject.
         """
         answers: list[Msg] = []
-        await self._exchange(subject, self._publish(subject, payload), _take_one(answers), seconds_max)
+        await self._exchange(subject, self._publish(subject, payload), _take_one(answers), check, seconds_max)
         return answers[0]
 
     async def request_many(
-        self, subject: str, payload: bytes, *, is_last: Callable[[Msg], bool], seconds_max: float
+        self, subject: str, payload: bytes, *, check: Check, is_last: Callable[[Msg], bool], seconds_max: float
     ) -> list[Msg]:
         """Return all answers to a message up to the one that `is_last`, that one included; at most 1,001.
+
+        An answer that does not pass `check` is dropped.
 
         Raises:
             NoAnswer: As `request`.
@@ -195,15 +250,18 @@ class Connection:
             answers.append(answer)
             return is_last(answer) or len(answers) >= _RESPONSES_MAX
 
-        await self._exchange(subject, self._publish(subject, payload), take, seconds_max)
+        await self._exchange(subject, self._publish(subject, payload), take, check, seconds_max)
         return answers
 
-    async def request_wire(self, subject: str, render: Callable[[str], bytes], *, seconds_max: float) -> Msg:
-        """Return the one answer to commands of the NATS protocol.
+    async def request_wire(
+        self, subject: str, render: Callable[[str], bytes], *, check: Check, seconds_max: float
+    ) -> Msg:
+        """Return the one answer to commands of the NATS protocol that passes `check`; others are dropped.
 
         Args:
             subject: What the commands are about, for messages.
             render: Makes the commands, given the subject to answer to.
+            check: Recognises the answer.
             seconds_max: How long to wait.
 
         Raises:
@@ -214,7 +272,7 @@ class Connection:
         async def send(reply: str) -> None:
             await self.client.send(render(reply))
 
-        await self._exchange(subject, send, _take_one(answers), seconds_max)
+        await self._exchange(subject, send, _take_one(answers), check, seconds_max)
         return answers[0]
 
     def _publish(self, subject: str, payload: bytes) -> Callable[[str], Awaitable[None]]:
@@ -228,11 +286,12 @@ class Connection:
         subject: str,
         send: Callable[[str], Awaitable[None]],
         take: Callable[[Msg], bool],
+        check: Check,
         seconds_max: float,
     ) -> None:
         if not self._connected.is_set():
             raise NoAnswer("no server can be reached")
-        token = str(next(self._numbers))
+        token = secrets.token_hex(_TOKEN_BYTES)
         done: asyncio.Future[None] = asyncio.get_running_loop().create_future()
 
         def receive(answer: Msg) -> None:
@@ -240,21 +299,30 @@ class Connection:
                 return
             if not answer.data and (answer.headers or {}).get(_STATUS) == _NO_RESPONDERS:
                 done.set_exception(NoAnswer(f"nobody listens on {subject}"))
+            elif fault := check(answer):
+                waiting.dropped = f"(an answer was dropped: {fault})"
+                self.drop(subject, fault)
             elif take(answer):
                 done.set_result(None)
 
-        self._waiting[token] = _Request(subject, receive, done)
+        waiting = self._waiting[token] = _Request(subject, receive, done)
         try:
             async with asyncio.timeout(seconds_max):
-                await send(f"{self._prefix}.{token}")
+                await send(f"{self._inbox}.{token}")
                 await done
         except TimeoutError:
-            raise NoAnswer(f"no answer on {subject} within {seconds_max:.1f} s {self.complaint}".strip()) from None
+            said = " ".join(part for part in (waiting.dropped, self.complaint) if part)
+            raise NoAnswer(f"no answer on {subject} within {seconds_max:.1f} s {said}".strip()) from None
         except (nats.errors.Error, OSError) as error:
             raise NoAnswer(f"a request on {subject} could not be sent: {error}") from error
         finally:
             del self._waiting[token]
             done.cancel()
+
+    def drop(self, subject: str, fault: str) -> None:
+        """Count and log a message that is not taken, since it does not belong to what was asked."""
+        self.dropped += 1
+        log.warning("answer_dropped", subject=subject, reason=fault, dropped=self.dropped)
 
     async def _receive(self, message: Msg) -> None:
         waiting = self._waiting.get(message.subject.rpartition(".")[2])
@@ -315,17 +383,45 @@ def _describe(servers: list[str]) -> str:
 
 
 async def call_api(
-    connection: Connection, subject: str, body: Mapping[str, object] | None, *, seconds_max: float
+    connection: Connection,
+    subject: str,
+    body: Mapping[str, object] | None,
+    *,
+    seconds_max: float,
+    answers: str = "",
+    check: Callable[[dict[str, object]], str] = lambda _: "",
 ) -> dict[str, object]:
     """Return the decoded answer of a JetStream API subject; its `error` member is the caller's to read.
 
+    Args:
+        connection: Where to ask.
+        subject: The API subject.
+        body: The question, None for none.
+        seconds_max: How long to wait.
+        answers: The end of the answer's `type`, such as ``stream_info_response``; empty for any.
+        check: Returns why an answer without an error does not belong to the question; empty where it does.
+
     Raises:
         NoAnswer: As `Connection.request`.
-        Corrupt: The answer is not JSON.
     """
+    decoded: dict[str, object] = {}
+
+    def check_answer(message: Msg) -> str:
+        nonlocal decoded
+        try:
+            decoded = msgspec.json.decode(message.data, type=dict[str, object])
+        except msgspec.DecodeError:
+            return f"it is no JSON object: {message.data[:200]!r}"
+        kind = decoded.get("type")
+        if not isinstance(kind, str) or not (
+            kind == _API_TYPE + answers or (not answers and kind.startswith(_API_TYPE))
+        ):
+            return f"its type is {kind!r}, expected {_API_TYPE}{answers}"
+        error = decoded.get("error")
+        if error is None:
+            return check(decoded)
+        return "" if isinstance(error, dict) else f"its error is {error!r}"
+
     payload = b"" if body is None else msgspec.json.encode(body)
-    answer = await connection.request(subject, payload, seconds_max=seconds_max)
-    try:
-        return msgspec.json.decode(answer.data, type=dict[str, object])
-    except msgspec.DecodeError as error:
-        raise Corrupt(f"{subject} answered what is not JSON: {answer.data[:200]!r}") from error
+    await connection.request(subject, payload, check=check_answer, seconds_max=seconds_max)
+    return decoded

@@ -1,7 +1,9 @@
 """An ordered consumer of our own: a push consumer with flow control, thrown away and made anew when it is lost.
 
 It measured two to three times as fast as direct gets, pull fetches and nats-py's ordered consumer. A sequence that does
-not follow the one before is never let through.
+not follow the one before is never let through. A delivery that does not name the stream and the consumer of this feed
+is dropped, and flow control is answered on this consumer's own subject only: whoever could publish to the feed's inbox
+must not make the application publish elsewhere.
 """
 
 import asyncio
@@ -29,8 +31,10 @@ _STALLED = "Nats-Consumer-Stalled"
 class Feed:
     """One life of a push consumer: events in order from one sequence on, until it ends or falls silent."""
 
-    def __init__(self, connection: Connection, after: int, page_max: int) -> None:
+    def __init__(self, connection: Connection, stream: str, consumer: str, after: int, page_max: int) -> None:
         self._connection = connection
+        self._stream = stream
+        self._consumer = consumer
         self._position = after
         self._consumer_position = 0
         self._page_max = page_max
@@ -48,24 +52,30 @@ class Feed:
         self.arrived.set()
         status, headers = parse_block(block or b"")
         if status:
-            self._answer_to = reply.decode() or headers.get(_STALLED, "") or self._answer_to
+            answer_to = reply.decode("utf-8", "replace") or headers.get(_STALLED, "")
+            if answer_to.startswith(f"$JS.FC.{self._stream}.{self._consumer}."):
+                self._answer_to = answer_to
+            elif answer_to:
+                self._connection.drop(f"feed {self._consumer}", f"flow control asks for an answer to {answer_to!r}")
             return
-        try:
-            self._take(subject.decode(), reply, data, headers)
-        except Corrupt as error:
-            self._error = error
-            self._broken = True
+        place = _parse_reply(reply, self._stream, self._consumer)
+        if place is None:
+            self._connection.drop(f"feed {self._consumer}", f"{reply!r} is no delivery of this consumer")
+        else:
+            self._take(subject.decode("utf-8", "replace"), place, data, headers)
 
-    def _take(self, subject: str, reply: bytes, data: bytes, headers: dict[str, str]) -> None:
-        sequence, consumer_sequence = _parse_reply(reply)
+    def _take(self, subject: str, place: tuple[int, int], data: bytes, headers: dict[str, str]) -> None:
+        sequence, consumer_sequence = place
         if consumer_sequence != self._consumer_position + 1:
             self._broken = True
             return
         if sequence != self._position + 1:
-            raise Corrupt(
+            self._error = Corrupt(
                 f"the event after sequence {self._position} has sequence {sequence}: the events between are missing; "
                 "restore the log"
             )
+            self._broken = True
+            return
         self._buffer.append(parse_recorded(sequence, subject, headers, data))
         self._position = sequence
         self._consumer_position = consumer_sequence
@@ -77,7 +87,11 @@ class Feed:
             await self._connection.client.publish(answer_to)
 
     async def pages(self) -> AsyncIterator[list[Recorded]]:
-        """Yield what has arrived, until the consumer is lost."""
+        """Yield what has arrived, until the consumer is lost.
+
+        Raises:
+            Corrupt: A sequence is missing.
+        """
         while True:
             await self._ask_for_more()
             if self._buffer:
@@ -110,9 +124,9 @@ async def open_feed(
         NoAnswer: The consumer cannot be made now.
         Corrupt: There is no such stream.
     """
-    feed = Feed(connection, after, page_max)
+    inbox, name = connection.new_inbox(), f"read-{uuid.uuid4().hex}"
+    feed = Feed(connection, stream, name, after, page_max)
     client = connection.client
-    inbox, name = client.new_inbox(), f"read-{uuid.uuid4().hex}"
     connection.watchers.add(feed.arrived)
     try:
         subscription = await client.subscribe_raw(inbox, feed.receive)
@@ -148,15 +162,31 @@ async def _create_consumer(
     }
     body = {"stream_name": stream, "config": config, "action": "create"}
     subject = f"$JS.API.CONSUMER.CREATE.{stream}.{name}"
-    error = read_error(await call_api(connection, subject, body, seconds_max=seconds_max))
+
+    def check(answer: dict[str, object]) -> str:
+        made = answer.get("name")
+        return "" if made == name else f"it describes consumer {made!r}, not {name}"
+
+    error = read_error(
+        await call_api(
+            connection, subject, body, seconds_max=seconds_max, answers="consumer_create_response", check=check
+        )
+    )
     if error is not None and error[0] == STREAM_NOT_FOUND:
         raise Corrupt(f"stream {stream} is gone; restore it")
     if error is not None:
         raise NoAnswer(f"stream {stream} cannot be followed: {error[1]} (error {error[0]})")
 
 
-def _parse_reply(reply: bytes) -> tuple[int, int]:
-    """Return stream and consumer sequence from ``$JS.ACK.<stream>.<consumer>.<delivered>.<stream>.<consumer>…``."""
+def _parse_reply(reply: bytes, stream: str, consumer: str) -> tuple[int, int] | None:
+    """Return stream and consumer sequence of a delivery, None where it is none of this consumer.
+
+    Its reply subject is ``$JS.ACK.<stream>.<consumer>.<delivered>.<stream sequence>.<consumer sequence>.…``, or the
+    same with domain and account after ``$JS.ACK``.
+    """
     tokens = reply.split(b".")
-    shift = 0 if len(tokens) == _SHORT_REPLY_TOKENS else 2
-    return int(tokens[5 + shift]), int(tokens[6 + shift])
+    names = 2 if len(tokens) == _SHORT_REPLY_TOKENS else 4
+    if len(tokens) < _SHORT_REPLY_TOKENS or tokens[names : names + 2] != [stream.encode(), consumer.encode()]:
+        return None
+    sequence, consumer_sequence = tokens[names + 3 : names + 5]
+    return (int(sequence), int(consumer_sequence)) if sequence.isdigit() and consumer_sequence.isdigit() else None

@@ -63,12 +63,16 @@ def render_wire(subject: str, reply: str, message: Message, headers: dict[str, s
 def parse_block(block: bytes) -> tuple[str, dict[str, str]]:
     """Return the status, empty for an ordinary message, and the headers of one message as the protocol carries them."""
     first, *lines = block.decode("utf-8", "replace").split("\r\n")
-    headers = {}
-    for line in lines:
-        name, found, value = line.partition(":")
-        if found:
-            headers[name] = value.strip()
-    return first[len("NATS/1.0") :].strip(), headers
+    try:
+        # Every header as the market and the servers write it; the last two lines are empty.
+        return first[8:].strip(), dict([line.split(": ", 1) for line in lines[:-2]])
+    except ValueError:
+        headers = {}
+        for line in lines:
+            name, found, value = line.partition(":")
+            if found:
+                headers[name] = value.strip()
+        return first[8:].strip(), headers
 
 
 def find_previous(sequence: int, headers: Mapping[str, str]) -> int | None:

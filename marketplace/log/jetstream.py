@@ -47,6 +47,7 @@ class JetStreamLog:
         replicas: int = 1,
         admin_url: str | None = None,
         system_url: str | None = None,
+        inbox_prefix: str | None = None,
         limits: Limits | None = None,
     ) -> Self:
         """Connect, make the stream where it is missing, and check that it can be trusted.
@@ -58,6 +59,7 @@ class JetStreamLog:
             admin_url: A user that may create the stream; the application's own by default.
             system_url: A user of the system account, to check that the servers sync each write and have room on their
                 disks; without one `health` warns that the former is not known.
+            inbox_prefix: Where the application's user hears answers; by default ``_INBOX_`` and its name.
             limits: Bounds of queues, batches, pages, attempts and waiting.
 
         Raises:
@@ -65,7 +67,7 @@ class JetStreamLog:
             Corrupt: The server is too old, the stream is not set up as a log, or it has lost events.
         """
         limits = limits or Limits()
-        connection = await Connection.open(url, "marketplace")
+        connection = await Connection.open(url, "marketplace", inbox_prefix=inbox_prefix)
         try:
             version = connection.client.connected_server_version
             check_server_version((version.major, version.minor, version.patch))
@@ -98,9 +100,9 @@ class JetStreamLog:
         async with self._storage.append(writes):
             return await self._appender.append(writes)
 
-    async def load(self, subject: str, after: int = 0) -> list[Recorded]:
+    async def load(self, subject: str, after: int = 0, *, previous_hash: str | None = None) -> list[Recorded]:
         """See `Log.load`."""
-        return await self._reader.load(subject, after)
+        return await self._reader.load(subject, after, previous_hash)
 
     async def read(self, after: int = 0, *, follow: bool = False) -> AsyncIterator[list[Recorded]]:
         """See `Log.read`."""

@@ -4,6 +4,7 @@ import asyncio
 from collections.abc import AsyncIterator, Sequence
 
 from marketplace.core.errors import Conflict, MarketplaceError, Unavailable
+from marketplace.log.codec import Links, check_history, check_recorded
 from marketplace.log.port import Head, Health, Limits, Recorded, Write
 from marketplace.log.writes import check_writes
 
@@ -18,6 +19,7 @@ class MemoryLog:
     def __init__(self, limits: Limits | None = None) -> None:
         self._limits = limits or Limits()
         self._events: list[Recorded] = []
+        self._checked: list[Recorded] = []
         self._tails: dict[str, list[int]] = {}
         self._grown = asyncio.Condition()
         self._closed = False
@@ -81,17 +83,24 @@ class MemoryLog:
         tail = self._tails.get(subject)
         return tail[-1] if tail else 0
 
-    async def load(self, subject: str, after: int = 0) -> list[Recorded]:
+    async def load(self, subject: str, after: int = 0, *, previous_hash: str | None = None) -> list[Recorded]:
         """See `Log.load`."""
-        return [self._events[sequence - 1] for sequence in self._tails.get(subject, ()) if sequence > after]
+        events = [self._get(sequence) for sequence in self._tails.get(subject, ()) if sequence > after]
+        return check_history(events, previous_hash if after else "")
+
+    def _get(self, sequence: int) -> Recorded:
+        """Return an event, checked when it is first read."""
+        for event in self._events[len(self._checked) : sequence]:
+            self._checked.append(check_recorded(event))
+        return self._checked[sequence - 1]
 
     async def read(self, after: int = 0, *, follow: bool = False) -> AsyncIterator[list[Recorded]]:
         """See `Log.read`."""
         end = len(self._events)
-        position = after
+        position, links = after, Links(after)
         while follow or position < end:
-            limit = position + self._limits.page_messages_max
-            page = self._events[position : limit if follow else min(limit, end)]
+            limit = min(position + self._limits.page_messages_max, len(self._events) if follow else end)
+            page = [links.check(self._get(sequence)) for sequence in range(position + 1, limit + 1)]
             if page:
                 position = page[-1].sequence
                 yield page
@@ -102,7 +111,7 @@ class MemoryLog:
 
     async def find(self, sequence: int) -> Recorded | None:
         """See `Log.find`."""
-        return self._events[sequence - 1] if 1 <= sequence <= len(self._events) else None
+        return self._get(sequence) if 1 <= sequence <= len(self._events) else None
 
     async def health(self) -> Health:
         """See `Log.health`."""

@@ -181,20 +181,33 @@ class Log(Protocol):
         """
         ...
 
-    async def load(self, subject: str, after: int = 0) -> list[Recorded]:
-        """Return the events of one subject with a sequence above `after`, in order."""
+    async def load(self, subject: str, after: int = 0, *, previous_hash: str | None = None) -> list[Recorded]:
+        """Return the events of one subject with a sequence above `after`, in order.
+
+        Each is checked: its hash is recomputed, and it follows the event before it; one that fails says so in its
+        `damage`. Whether the first one follows the event at `after` is known only where the caller gives that one's
+        hash as `previous_hash`.
+
+        Raises:
+            Unavailable: The servers do not answer.
+        """
         ...
 
     def read(self, after: int = 0, *, follow: bool = False) -> AsyncIterator[list[Recorded]]:
         """Yield pages of all events above `after` in stream order, at most `page_messages_max` each.
 
         Without `follow` it ends at the last event stored when it began. With `follow` it goes on for ever and
-        survives reconnects without a gap or a repeat.
+        survives reconnects without a gap or a repeat. Each event is checked as by `load`; its link to the event before
+        it where that one was read among the events of the last tens of thousands of subjects.
+
+        Raises:
+            Corrupt: A sequence is missing.
+            Unavailable: Without `follow`, when the servers do not answer.
         """
         ...
 
     async def find(self, sequence: int) -> Recorded | None:
-        """Return the event at a sequence, None where there is none."""
+        """Return the event at a sequence, its hash checked, None where there is none."""
         ...
 
     async def health(self) -> Health:

@@ -11,7 +11,7 @@ import time
 from collections.abc import AsyncIterator
 
 from events.subjects import ALL
-from marketplace.core.errors import Corrupt
+from marketplace.log.codec import Links, check_history
 from marketplace.log.connection import Connection, NoAnswer
 from marketplace.log.feed import open_feed
 from marketplace.log.gets import Gets, Stored
@@ -42,54 +42,63 @@ class Reader:
         self._patience_seconds = patience_seconds
         self.gets = Gets(connection, stream, seconds_max)
 
-    async def load(self, subject: str, after: int) -> list[Recorded]:
+    async def load(self, subject: str, after: int, previous_hash: str | None = None) -> list[Recorded]:
         """Return the events of one subject after a sequence, up to the leader's last one.
+
+        Args:
+            subject: A literal one.
+            after: The sequence after which they begin.
+            previous_hash: Hash of the event at `after`, None where the caller does not know it.
 
         Raises:
             Unavailable: No answer.
         """
-        last = await self.gets.find_from_leader({"last_by_subj": subject})
+        last = await self.gets.find_from_leader(last_of=subject)
         if last is None or last.event.sequence <= after:
             return []
         backwards, previous = await self._step_back(last, after)
-        if previous is not None and previous <= after:
-            return backwards[::-1]
-        return [*await self._search(subject, after, backwards[-1].sequence), *backwards[::-1]]
+        events = backwards[::-1]
+        if previous is None or previous > after:
+            events = [*await self._search(subject, after, events[0].sequence), *events]
+        return check_history(events, previous_hash if after else "")
 
     async def _step_back(self, last: Stored, after: int) -> tuple[list[Recorded], int | None]:
         """Return the events from the last one back, and where the one before them is, None if that is not known."""
         backwards, previous = [last.event], last.previous
         while previous is not None and previous > after and len(backwards) < _STEPS_MAX:
-            found = await self.gets.find(previous) or await self.gets.find_from_leader({"seq": previous})
-            following = backwards[-1]
-            if (
-                found is None
-                or found.event.subject != following.subject
-                or found.event.envelope.hash != following.envelope.previoushash
-            ):
+            found = await self.gets.find(previous)
+            if not _precedes(found, backwards[-1]):
+                found = await self.gets.find_from_leader(sequence=previous)
+            if found is None or not _precedes(found, backwards[-1]):
                 return backwards, None
             backwards.append(found.event)
             previous = found.previous
         return backwards, previous
 
     async def _search(self, subject: str, after: int, before: int) -> list[Recorded]:
-        """Return the events of a subject between two sequences, found by the server."""
+        """Return the events of a subject between two sequences, found by the server.
+
+        Pages of a replica are taken up to the first damaged message: the leader must confirm it.
+        """
         events: list[Recorded] = []
         more = True
         while more:
             page, more = await self.gets.load_page(subject, events[-1].sequence if events else after, self._page_max)
-            events += [event for event in page if event.sequence < before]
-            more = more and page[-1].sequence < before
+            for event in page:
+                if event.damage is not None or event.sequence >= before:
+                    more = False
+                    break
+                events.append(event)
         while True:
             position = events[-1].sequence if events else after
-            following = await self.gets.find_from_leader({"seq": position + 1, "next_by_subj": subject})
+            following = await self.gets.find_from_leader(sequence=position + 1, next_of=subject)
             if following is None or following.event.sequence >= before:
                 return events
             events.append(following.event)
 
     async def find(self, sequence: int) -> Recorded | None:
         """Return the event at a sequence, as the leader knows it."""
-        found = await self.gets.find_from_leader({"seq": sequence}) if sequence > 0 else None
+        found = await self.gets.find_from_leader(sequence=sequence) if sequence > 0 else None
         return found.event if found is not None else None
 
     async def read(self, after: int, end: int | None) -> AsyncIterator[list[Recorded]]:
@@ -99,11 +108,11 @@ class Reader:
             Unavailable: With an end, when no event came for as long as its patience lasts.
             Corrupt: A sequence is missing.
         """
-        position = after
+        position, links = after, Links(after)
         if end is not None and 0 < end - position <= self._page_max:
-            page, _ = await self.gets.load_page(ALL, position, end - position)
+            found, _ = await self.gets.load_page(ALL, position, end - position, any_subject=True)
+            page = [links.check(event) for event in _take_following(found, position)]
             if page:
-                _check_follows(page, position)
                 position = page[-1].sequence
                 yield page
         progress = time.monotonic()
@@ -117,10 +126,11 @@ class Reader:
                     page_max=self._page_max,
                     seconds_max=self._seconds_max,
                 ) as feed:
-                    async for page in feed.pages():
-                        wanted = page if end is None else page[: end - position]
-                        position = wanted[-1].sequence
-                        yield wanted
+                    async for arrived in feed.pages():
+                        page = arrived if end is None else arrived[: end - position]
+                        page = [links.check(await self._confirm(event)) for event in page]
+                        position = page[-1].sequence
+                        yield page
                         progress = time.monotonic()
                         if position == end:
                             return
@@ -129,11 +139,33 @@ class Reader:
                     raise
             await asyncio.sleep(RESTART_SECONDS)
 
+    async def _confirm(self, event: Recorded) -> Recorded:
+        """Return an event of the feed; where it is damaged, as the leader has it."""
+        if event.damage is None:
+            return event
+        found = await self.gets.find_from_leader(sequence=event.sequence)
+        if found is None:
+            raise NoAnswer(f"the leader has no message {event.sequence}, which the feed brought")
+        if found.event != event:
+            self._connection.drop(f"stream {self._stream}", f"the leader has another message {event.sequence}")
+        return found.event
 
-def _check_follows(page: list[Recorded], after: int) -> None:
-    for expected, event in enumerate(page, after + 1):
-        if event.sequence != expected:
-            raise Corrupt(
-                f"the event after sequence {expected - 1} has sequence {event.sequence}: the events between are "
-                "missing; restore the log"
-            )
+
+def _precedes(found: Stored | None, following: Recorded) -> bool:
+    """Return whether a message is the event before another one of its subject, by the chain hash."""
+    return (
+        found is not None
+        and found.event.damage is None
+        and found.event.subject == following.subject
+        and found.event.envelope.hash == following.envelope.previoushash
+    )
+
+
+def _take_following(messages: list[Recorded], after: int) -> list[Recorded]:
+    """Return the valid events of a replica's page that follow one another; the feed reads the rest."""
+    events: list[Recorded] = []
+    for expected, event in enumerate(messages, after + 1):
+        if event.damage is not None or event.sequence != expected:
+            break
+        events.append(event)
+    return events

@@ -173,12 +173,17 @@ class StorageWatch:
     async def _ask(self, system: Connection, subject: str, body: bytes, kind: type[_Said]) -> list[_Said]:
         answers: list[_Said] = []
 
-        def is_last(message: Msg) -> bool:
-            answers.append(msgspec.json.decode(message.data, type=kind))
-            return len(answers) >= self._copies
+        def check(message: Msg) -> str:
+            try:
+                answers.append(msgspec.json.decode(message.data, type=kind))
+            except msgspec.DecodeError as error:
+                return f"it does not describe a server: {error}"
+            return ""
 
         with contextlib.suppress(NoAnswer):
-            await system.request_many(subject, body, is_last=is_last, seconds_max=POLL_SECONDS)
+            await system.request_many(
+                subject, body, check=check, is_last=lambda _: len(answers) >= self._copies, seconds_max=POLL_SECONDS
+            )
         return answers
 
     async def close(self) -> None:

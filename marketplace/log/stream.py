@@ -80,10 +80,24 @@ class Stream:
         return await self._ask(self.seconds_max)
 
     async def _ask(self, seconds_max: float) -> StreamInfo | None:
-        answer = await call_api(self.connection, f"$JS.API.STREAM.INFO.{self.name}", None, seconds_max=seconds_max)
+        info: StreamInfo | None = None
+
+        def check(answer: dict[str, object]) -> str:
+            nonlocal info
+            try:
+                info = msgspec.convert(answer, StreamInfo)
+            except msgspec.ValidationError as error:
+                return f"it does not describe a stream: {error}"
+            found = info.config.get("name")
+            return "" if found == self.name else f"it describes stream {found!r}, not {self.name}"
+
+        subject = f"$JS.API.STREAM.INFO.{self.name}"
+        answer = await call_api(
+            self.connection, subject, None, seconds_max=seconds_max, answers="stream_info_response", check=check
+        )
         error = read_error(answer)
         if error is None:
-            return msgspec.convert(answer, StreamInfo)
+            return info
         if error[0] == STREAM_NOT_FOUND:
             return None
         raise Unavailable("NATS", f"stream {self.name} cannot be asked: {error[1]} (error {error[0]})")
@@ -105,7 +119,9 @@ class Stream:
         }
         subject = f"$JS.API.STREAM.CREATE.{self.name}"
         try:
-            answer = await call_api(self.connection, subject, config, seconds_max=self.seconds_max)
+            answer = await call_api(
+                self.connection, subject, config, seconds_max=self.seconds_max, answers="stream_create_response"
+            )
         except NoAnswer as error:
             if "permissions violation" in self.connection.complaint.lower():
                 raise Corrupt(
@@ -144,7 +160,8 @@ def read_error(answer: dict[str, object]) -> tuple[int, str] | None:
     error = answer.get("error")
     if not isinstance(error, dict):
         return None
-    return int(error.get("err_code", 0)), str(error.get("description", ""))
+    code = error.get("err_code")
+    return code if isinstance(code, int) else 0, str(error.get("description", ""))
 
 
 def check_server_version(version: tuple[int, int, int]) -> None:
@@ -200,13 +217,22 @@ async def check_durability(url: str, servers: int, seconds_max: float) -> tuple[
     connection = await Connection.open(url, "marketplace-check")
     answers: list[_ServerAnswer] = []
 
-    def is_last(message: Msg) -> bool:
-        answers.append(msgspec.json.decode(message.data, type=_ServerAnswer))
-        return len(answers) >= servers
+    def check(message: Msg) -> str:
+        try:
+            answers.append(msgspec.json.decode(message.data, type=_ServerAnswer))
+        except msgspec.DecodeError as error:
+            return f"it does not describe a server: {error}"
+        return ""
 
     warnings = []
     try:
-        await connection.request_many(_PING, b'{"config":true}', is_last=is_last, seconds_max=seconds_max)
+        await connection.request_many(
+            _PING,
+            b'{"config":true}',
+            check=check,
+            is_last=lambda _: len(answers) >= servers,
+            seconds_max=seconds_max,
+        )
     except NoAnswer:
         warnings.append(f"only {len(answers)} of {servers} servers said whether they sync before they acknowledge")
     finally:

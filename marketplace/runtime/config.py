@@ -23,6 +23,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
         nats_url: Servers and the application's user, separated by commas.
         nats_replicas: How many servers must keep each event.
         nats_admin_url: A user that may create the stream; None: the application's own.
+        nats_inbox_prefix: Where the application's NATS user hears answers; None: ``_INBOX_`` and its name in capitals.
         nats_system_url: A user of the system account, to check that servers sync each write; None: not checked.
         database_url: ``postgresql+asyncpg://…``; None: commands only.
         api_key_secret: The server's secret behind the HMAC of API keys.
@@ -36,6 +37,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     nats_url: str
     nats_replicas: int = 1
     nats_admin_url: str | None = None
+    nats_inbox_prefix: str | None = None
     nats_system_url: str | None = None
     database_url: str | None = None
     api_key_secret: str = ""
@@ -49,6 +51,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
 _TEXTS: Final = (
     "nats_url",
     "nats_admin_url",
+    "nats_inbox_prefix",
     "nats_system_url",
     "database_url",
     "api_key_secret",

@@ -13,7 +13,7 @@ from nats.aio.client import Client
 
 from marketplace.api.meter_subject import AT_ONCE, SUBJECT, MeterSubject
 from marketplace.embedded import NatsServers
-from marketplace.embedded.nats import METER_INBOX
+from marketplace.log.inboxes import METER_INBOX
 from marketplace.log.jetstream import JetStreamLog
 from tests.api.meters import BATCH, Site, open_site
 from tests.api.stage import ADMIN_KEY, running

@@ -80,7 +80,7 @@ async def _check_meter_only_asks(cluster: Cluster, app: nats.NATS) -> None:
 
     await app.subscribe("meters.usage", cb=answer)
     await app.flush()
-    meter = await cluster.connect("meter", inbox_prefix="_INBOX_METER")
+    meter = await cluster.connect("meter")
     try:
         heard = await ask_until_answered(lambda: meter.request("meters.usage", b"[]", timeout=5))
         assert heard.data == b"heard"

@@ -15,7 +15,7 @@ import pytest
 
 from marketplace.api.meter_subject import SUBJECT
 from marketplace.embedded import temporary_folder
-from marketplace.embedded.nats import METER_INBOX
+from marketplace.log.inboxes import METER_INBOX
 from tests.support.patience import PATIENCE_SECONDS
 from tests.support.servers import delete_streams
 

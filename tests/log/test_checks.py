@@ -146,7 +146,7 @@ async def test_a_message_that_is_no_event_says_so_and_what_follows_it_is_read(
         assert [event.damage is None for event in events] == [True, False, True]
         loaded = await log.load("marketplace.order.ord_1")
         assert loaded == [await log.find(2)] == [events[1]]
-        with pytest.raises(UnreadableEvent, match="event 2 on .* is not a marketplace event"):
+        with pytest.raises(UnreadableEvent, match=r"event 2 on .* is not a marketplace event"):
             parse_event(events[1])
 
 

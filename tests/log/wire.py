@@ -142,8 +142,9 @@ class WireCases:
         assert (await publish(client, other, None, **shared)).get("duplicate") is True
         assert await log.load(other.after.subject) == []
 
-    async def test_ids_of_the_log_name_the_subject(self, log: JetStreamLog, client: Client) -> None:
-        message, write = await hear_append(log, client, b"{}")
+    async def test_ids_of_the_log_name_the_subject(self, log: JetStreamLog, servers: NatsServers) -> None:
+        async with connected(servers.admin_url) as admin:
+            message, write = await hear_append(log, admin, b"{}")
         assert message.headers is not None
         assert message.headers["Nats-Msg-Id"] == f"{write.after.subject}/{write.head.hash}"
         assert message.headers["Nats-Expected-Last-Subject-Sequence"] == "0"
@@ -212,8 +213,8 @@ class WireCases:
         assert await log.append(make_writes(1)) == 1
 
     async def test_cloudevents_of_others_read_our_events(self, log: JetStreamLog, servers: NatsServers) -> None:
-        async with connected(servers.subscriber_url) as subscriber:
-            message, write = await hear_append(log, subscriber, b'{"price":"2.10"}')
+        async with connected(servers.admin_url) as admin:
+            message, write = await hear_append(log, admin, b'{"price":"2.10"}')
         assert message.headers is not None
         headers = {str(name): value for name, value in message.headers.items()}
         event = from_binary_event(HTTPMessage(headers, message.data))

@@ -15,6 +15,7 @@ from nats.errors import NoRespondersError
 from nats.errors import TimeoutError as NatsTimeoutError
 from nats.js.errors import NoStreamResponseError, ServiceUnavailableError
 
+from marketplace.log.inboxes import derive_inbox_prefix
 from tests.support.patience import PATIENCE_SECONDS
 
 _TRIES = 30
@@ -25,8 +26,12 @@ _UNSETTLED = (NatsTimeoutError, NoRespondersError, NoStreamResponseError, Servic
 
 @asynccontextmanager
 async def connected(url: str, **options: Any) -> AsyncIterator[Client]:
-    """Yield a client of the servers in `url` (a comma between them), and close it whatever happens."""
-    client = await nats.connect(url.split(","), **({"connect_timeout": PATIENCE_SECONDS} | options))
+    """Yield a client of the servers in `url` (a comma between them), and close it whatever happens.
+
+    It hears answers where its user may.
+    """
+    usual: dict[str, Any] = {"connect_timeout": PATIENCE_SECONDS, "inbox_prefix": derive_inbox_prefix(url)}
+    client = await nats.connect(url.split(","), **(usual | options))
     try:
         yield client
     finally:

@@ -14,6 +14,7 @@ from typing import Any
 
 import nats
 
+from marketplace.log.inboxes import render_inbox_prefix
 from tests.support.patience import PATIENCE_SECONDS
 
 CONFIGURATION = Path(__file__).parents[2] / "deploy" / "nats" / "nats.conf"
@@ -78,6 +79,7 @@ class Cluster:
             """Refused permissions also arrive here; the tests see them as answers that do not come."""
 
         servers = [f"nats://127.0.0.1:{port}" for port in self.client_ports.values()]
+        options = {"inbox_prefix": render_inbox_prefix(user)} | options
         options |= {"user": user, "password": f"p{user}", "error_cb": ignore, "connect_timeout": PATIENCE_SECONDS}
         return await nats.connect(servers, **options)
 

@@ -1,0 +1,28 @@
+"""Inbox prefixes: each NATS user hears answers under one of its own, which no other user may hear or publish to."""
+
+import re
+from typing import Final
+from urllib.parse import urlsplit
+
+_NOT_A_TOKEN: Final = re.compile(r"[^A-Z0-9_-]")
+_NO_USER: Final = "app"
+
+
+def render_inbox_prefix(user: str) -> str:
+    """Return where a NATS user hears answers: ``_INBOX_`` and its name in capitals."""
+    return f"_INBOX_{_NOT_A_TOKEN.sub('_', user.upper())}"
+
+
+def derive_inbox_prefix(url: str) -> str:
+    """Return the inbox prefix of the user in an URL of servers, separated by commas.
+
+    An URL without a user, or with a token in its place, has the prefix of the application.
+    """
+    first = url.split(",", maxsplit=1)[0].strip()
+    parts = urlsplit(first if "://" in first else f"nats://{first}")
+    user = parts.username if parts.password is not None else None
+    return render_inbox_prefix(user or _NO_USER)
+
+
+METER_INBOX: Final = render_inbox_prefix("meter")
+SUBSCRIBER_INBOX: Final = render_inbox_prefix("subscriber")
