@@ -15,6 +15,7 @@ from events.envelope import TYPE_PREFIX
 from events.grant import GrantEvent
 from events.instrument import InstrumentEvent
 from events.issuer import IssuerEvent
+from events.log import LogEvent
 from events.lot import LotEvent
 from events.mandate import MandateEvent
 from events.order import OrderEvent
@@ -46,6 +47,7 @@ _UNIONS = (
     IssuerEvent,
     PricelistEvent,
     ClockEvent,
+    LogEvent,
 )
 
 

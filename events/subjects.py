@@ -3,6 +3,8 @@
 STREAM = "MARKETPLACE"
 ROOT = "marketplace"
 ALL = f"{ROOT}.>"
+LOG_ID = "log_00000000000000000000000000"
+"""The log itself, as the aggregate of the events about it."""
 
 
 def render_subject(aggregate: str, id: str) -> str:  # noqa: A002 - the field's word

@@ -7,6 +7,7 @@ same log; neither needs the other, and each may run several times.
 import asyncio
 import contextlib
 from collections.abc import AsyncIterator, Callable
+from functools import partial
 from typing import Any, Final
 
 import structlog
@@ -23,12 +24,16 @@ from marketplace.api.meter_subject import MeterSubject
 from marketplace.api.services import ApiSettings, Services
 from marketplace.api.sql_archive import SqlArchive
 from marketplace.core.errors import Conflict
+from marketplace.log.annotations import AnnotatedLog
 from marketplace.log.jetstream import JetStreamLog
+from marketplace.log.port import Log
+from marketplace.log.watched import WatchedLog, load_no_marks
 from marketplace.projections.database import build_engine
 from marketplace.projections.leadership import leadership
 from marketplace.projections.registry import PROJECTIONS
 from marketplace.projections.renewal import renew
 from marketplace.projections.runner import Projector
+from marketplace.projections.seen import load_marks
 from marketplace.projections.watch import watch
 from marketplace.runtime.clock import MarketClock
 from marketplace.runtime.collector import settle_collector
@@ -43,8 +48,31 @@ log = structlog.get_logger(__name__)
 
 
 @contextlib.asynccontextmanager
-async def open_log(settings: Settings) -> AsyncIterator[JetStreamLog]:
-    """Yield the log of these settings."""
+async def open_log(settings: Settings) -> AsyncIterator[AnnotatedLog]:
+    """Yield the log of these settings, each message as its annotation says."""
+    async with _open_stream(settings) as stream:
+        yield await AnnotatedLog.open(stream)
+
+
+@contextlib.asynccontextmanager
+async def open_watched_log(settings: Settings, engine: AsyncEngine | None) -> AsyncIterator[WatchedLog]:
+    """Yield the log of these settings, compared with what the database has seen of it.
+
+    Raises:
+        LogChanged: It is another log, or it went back.
+    """
+    async with _open_stream(settings) as stream:
+        watched = WatchedLog(
+            await AnnotatedLog.open(stream),
+            count_reconnections=stream.count_reconnections,
+            load_marks=load_no_marks if engine is None else partial(load_marks, engine),
+        )
+        await watched.start()
+        yield watched
+
+
+@contextlib.asynccontextmanager
+async def _open_stream(settings: Settings) -> AsyncIterator[JetStreamLog]:
     stream = await JetStreamLog.open(
         settings.nats_url,
         replicas=settings.nats_replicas,
@@ -73,13 +101,13 @@ async def _running(*tasks: asyncio.Task[Any]) -> AsyncIterator[None]:
 async def open_services(settings: Settings) -> AsyncIterator[Services]:
     """Yield what an API process stands on, following the log and answering meters."""
     async with contextlib.AsyncExitStack() as stack:
-        stream = await stack.enter_async_context(open_log(settings))
         engine, watching, store = None, None, None
         if settings.database_url is not None:
             engine = build_engine(settings.database_url)
             stack.push_async_callback(engine.dispose)
+        stream = await stack.enter_async_context(open_watched_log(settings, engine))
         handler = _build_handler(stream, settings, engine)
-        follower = Follower(handler)
+        follower = Follower(handler, lambda: stream.end)
         await follower.start()
         if engine is not None:
             watching = await stack.enter_async_context(watch(engine, PROJECTIONS))
@@ -90,7 +118,9 @@ async def open_services(settings: Settings) -> AsyncIterator[Services]:
         refreshing = asyncio.create_task(keys.follow(), name="api keys")
         keeping = asyncio.create_task(handler.cache.snapshots.run(), name="snapshots")
         keeping.add_done_callback(_complain)
-        await stack.enter_async_context(_running(following, refreshing, keeping))
+        comparing = asyncio.create_task(stream.watch(), name="log watch")
+        comparing.add_done_callback(_complain)
+        await stack.enter_async_context(_running(following, refreshing, keeping, comparing))
         services = Services(
             handler=handler,
             follower=follower,
@@ -98,6 +128,7 @@ async def open_services(settings: Settings) -> AsyncIterator[Services]:
             settings=ApiSettings(embedded=settings.embedded),
             engine=engine,
             watch=watching,
+            log_watch=comparing,
         )
         meters = MeterSubject(services, settings.nats_url, inbox_prefix=settings.nats_inbox_prefix)
         answering = asyncio.create_task(meters.run(), name="meters")
@@ -114,7 +145,7 @@ async def _prepare_quotes(services: Services) -> None:
         await services.quoter.prepare()
 
 
-def _build_handler(stream: JetStreamLog, settings: Settings, engine: AsyncEngine | None) -> Handler:
+def _build_handler(stream: Log, settings: Settings, engine: AsyncEngine | None) -> Handler:
     archive = None if engine is None else SqlArchive(engine)
     return Handler(stream, MarketClock(), settings.source, archive=archive)
 
@@ -130,37 +161,46 @@ def build_server(application: Litestar, host: str, port: int) -> Server:
 
 
 async def serve_api(settings: Settings, host: str, port: int, stop: asyncio.Event) -> None:
-    """Answer HTTP until `stop` is set or the log can no longer be followed."""
+    """Answer HTTP until `stop` is set.
+
+    Raises:
+        LogChanged: The log went back, or is another one.
+    """
     async with open_services(settings) as services:
         server = build_server(create_application(services), host, port)
         settle_collector()
         serving = asyncio.create_task(server.serve())
         waiting = asyncio.create_task(stop.wait())
         log.info("api_listens", host=host, port=port)
-        await asyncio.wait({serving, waiting}, return_when=asyncio.FIRST_COMPLETED)
-        if waiting.done():
+        ending = {serving, waiting, *([] if services.log_watch is None else [services.log_watch])}
+        await asyncio.wait(ending, return_when=asyncio.FIRST_COMPLETED)
+        if not serving.done():
             services.streams.close()
             server.stop()  # type: ignore[no-untyped-call]
         waiting.cancel()
         await serving
+        if services.log_watch is not None and services.log_watch.done():
+            services.log_watch.result()
 
 
 async def serve_worker(settings: Settings, stop: asyncio.Event, on_ready: Callable[[], None] | None = None) -> None:
     """Project, and do what is due, until `stop` is set.
 
     Raises:
-        Corrupt: The log holds what this release cannot read.
+        LogChanged: The log went back, or is another one.
     """
-    async with open_log(settings) as stream, contextlib.AsyncExitStack() as stack:
+    async with contextlib.AsyncExitStack() as stack:
         engine = None if settings.database_url is None else build_engine(settings.database_url)
         if engine is not None:
             stack.push_async_callback(engine.dispose)
+        stream = await stack.enter_async_context(open_watched_log(settings, engine))
         handler = _build_handler(stream, settings, engine)
         clearing = EngineInProcess(settings.clearing_seconds_max)
         worker = Worker(handler, calendar=settings.calendar, engine=clearing)
         working = [
             asyncio.create_task(worker.run(), name="worker"),
             asyncio.create_task(handler.cache.snapshots.run(), name="snapshots"),
+            asyncio.create_task(stream.watch(), name="log watch"),
         ]
         if settings.database_url is not None:
             working.append(asyncio.create_task(_project(settings, stream), name="projector"))
@@ -175,7 +215,7 @@ async def serve_worker(settings: Settings, stop: asyncio.Event, on_ready: Callab
                 task.result()
 
 
-async def _project(settings: Settings, stream: JetStreamLog) -> None:
+async def _project(settings: Settings, stream: Log) -> None:
     """Project whenever it is this process's turn."""
     assert settings.database_url is not None, "a projector has a database"
     engine = build_engine(settings.database_url)
@@ -193,7 +233,7 @@ async def _project(settings: Settings, stream: JetStreamLog) -> None:
         await engine.dispose()
 
 
-async def _lead(stream: JetStreamLog, engine: AsyncEngine) -> None:
+async def _lead(stream: Log, engine: AsyncEngine) -> None:
     """Follow the log, and build anew beside that what another release made."""
     following = asyncio.create_task(Projector(stream, engine, PROJECTIONS).run())
     renewing = asyncio.create_task(renew(PROJECTIONS, stream, engine))

@@ -141,8 +141,10 @@ async def provide_command(
 
     Raises:
         Refusal: ``idempotency_key_missing`` · ``header_invalid`` · ``body_malformed`` · ``body_invalid``.
+        Unavailable: This process does not know what the log says now.
     """
     services, principal = get_services(request), request.user
+    services.follower.require_current()
     key = parse_key(idempotency_key, request.method)
     body = await request.body()
     fingerprint = compute_fingerprint(request.method, request.scope["path"], body)

@@ -17,9 +17,8 @@ from events.registry import parse_type
 from marketplace.api.reading import Reading
 from marketplace.core.errors import Corrupt, Unavailable
 from marketplace.log.port import Recorded
-from marketplace.projections.feed import list_events
-from marketplace.projections.positions import load_lowest
-from marketplace.projections.registry import PROJECTIONS
+from marketplace.projections.feed import PROJECTION, list_events
+from marketplace.projections.positions import load_reached
 
 BODIES_AT_ONCE_MAX: Final = 32
 STREAM_PAGE: Final = 200
@@ -106,7 +105,7 @@ async def load_page(reading: Reading, after: int, limit: int, aggregate_id: str 
     if reading.party_id is None and aggregate_id is None:
         return await _load_all(reading, after, limit)
     async with reading.connect() as connection:
-        reached = await load_lowest(connection, PROJECTIONS)
+        reached = (await load_reached(connection, [PROJECTION])).position
         found = await list_events(
             connection, party_id=reading.party_id, aggregate_id=aggregate_id, after=after, limit=limit
         )

@@ -7,7 +7,7 @@ from litestar import Request, Response, Router, get
 
 from marketplace.api.metrics import CONTENT_TYPE
 from marketplace.api.services import get_services
-from marketplace.core.errors import Unavailable
+from marketplace.core.errors import LogChanged, Unavailable
 
 
 class Liveness(msgspec.Struct, frozen=True, kw_only=True):
@@ -23,8 +23,11 @@ class Readiness(msgspec.Struct, frozen=True, kw_only=True):
         commands: Whether NATS stores commands: it answers, and appends do not fail.
         reads: Whether PostgreSQL answers reads.
         log_sequence: Last event in the log.
-        projected_sequence: Position that every projection has reached.
+        projected_sequence: Position that every projection has reached that did not stop.
         reason: Why commands or reads are not served, with the remedy; None where both are.
+        unreadable: Sequences of events that nobody can read until the operator annotates them; what rests on them
+            waits, everything else goes on.
+        stopped_projections: Position of each projection that stopped, by name; its reads answer as of there.
     """
 
     commands: bool
@@ -32,6 +35,8 @@ class Readiness(msgspec.Struct, frozen=True, kw_only=True):
     log_sequence: int | None
     projected_sequence: int | None
     reason: str | None = None
+    unreadable: tuple[int, ...] = ()
+    stopped_projections: dict[str, int] = {}
 
 
 @get("/health/live", summary="Tell whether the process answers", security=[{}])
@@ -44,13 +49,15 @@ async def tell_live() -> Liveness:
 async def tell_ready(request: Request[Any, Any, Any]) -> Response[Readiness]:
     """Answer 200 where commands are taken, 503 where they are not; reads may be away on their own."""
     services = get_services(request)
-    log_sequence, reasons = None, list[str]()
+    follower, log_sequence, reasons = services.follower, None, list[str]()
     try:
         health = await services.handler.log.health()
         log_sequence = health.last_sequence
         reasons += [health.append_failure] if health.append_failure else []
-    except Unavailable as error:
+    except (Unavailable, LogChanged) as error:
         reasons.append(str(error))
+    if fault := follower.find_fault():
+        reasons.append(f"the follower of the log does not follow: {fault}")
     takes_commands = not reasons
     projected = None
     if services.watch is not None:
@@ -64,6 +71,8 @@ async def tell_ready(request: Request[Any, Any, Any]) -> Response[Readiness]:
         log_sequence=log_sequence,
         projected_sequence=projected,
         reason="; ".join(reasons) or None,
+        unreadable=tuple(sorted(follower.unreadable)),
+        stopped_projections={} if services.watch is None else dict(services.watch.stopped),
     )
     return Response(body, status_code=200 if body.commands else 503)
 

@@ -16,11 +16,13 @@ from litestar import Request, Response
 from litestar.exceptions import HTTPException, ValidationException
 from litestar.openapi.datastructures import ResponseSpec
 
-from marketplace.core.errors import Conflict, Corrupt, Fact, Refusal, Unavailable
+from marketplace.core.errors import Conflict, Corrupt, Fact, LogChanged, Refusal, Unavailable, UnreadableEvent
 
 MEDIA_TYPE: Final = "application/problem+json"
 TYPE_BASE: Final = "urn:marketplace:problem:"
 RETRY_SECONDS: Final = 1
+OPERATOR_SECONDS: Final = 60
+"""When it is worth asking again for what an operator has to do first."""
 _FRAMES_MAX: Final = 20
 _logger = structlog.get_logger(__name__)
 
@@ -56,6 +58,8 @@ _UNAVAILABLE_CODES: Final = {
     "NATS": "nats_unavailable",
     "PostgreSQL": "postgresql_unavailable",
     "projections": "projection_behind",
+    "a stopped projection": "projection_stopped",
+    "the follower": "follower_behind",
 }
 
 
@@ -155,6 +159,28 @@ def answer_unavailable(_: Request[Any, Any, Any] | None, error: Unavailable) -> 
     return render_problem(HTTPStatus.SERVICE_UNAVAILABLE, code, detail, headers=headers)
 
 
+def answer_unreadable(request: Request[Any, Any, Any], error: UnreadableEvent) -> Response[Problem]:
+    """Answer that what was asked for rests on an event that nobody can read; the operator has to annotate it."""
+    _logger.error("event_unreadable", path=request.url.path, sequence=error.sequence, reason=str(error))
+    detail = (
+        f"event {error.sequence} of the log cannot be read and what you ask for rests on it; everything else goes on, "
+        "and this does once the operator has annotated the event"
+    )
+    return render_problem(
+        HTTPStatus.SERVICE_UNAVAILABLE,
+        "event_unreadable",
+        detail,
+        facts={"sequence": error.sequence, "damage": error.kind},
+        headers={"Retry-After": str(OPERATOR_SECONDS)},
+    )
+
+
+def answer_changed(_: Request[Any, Any, Any] | None, error: LogChanged) -> Response[Problem]:
+    """Answer that the log is not the one that it was; the process is about to stop."""
+    detail = "the event log is not the one that this process has followed; it stops until the operator has restored it"
+    return render_problem(HTTPStatus.SERVICE_UNAVAILABLE, error.code, detail)
+
+
 def answer_corrupt(request: Request[Any, Any, Any], error: Corrupt) -> Response[Problem]:
     """Answer that stored data cannot be read; the operator finds what and where in the log of the process."""
     _logger.error("log_corrupt", path=request.url.path, reason=str(error))
@@ -211,6 +237,8 @@ HANDLERS: Final[dict[Any, Any]] = {
     Refusal: answer_refusal,
     Conflict: answer_conflict,
     Unavailable: answer_unavailable,
+    UnreadableEvent: answer_unreadable,
+    LogChanged: answer_changed,
     Corrupt: answer_corrupt,
     HTTPException: answer_http,
     Exception: answer_unforeseen,

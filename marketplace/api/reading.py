@@ -53,14 +53,16 @@ class Reading:
         """Yield a connection once the projections have reached `Min-Seq`.
 
         Raises:
-            Unavailable: The projections are behind, or PostgreSQL is away.
+            Unavailable: The projections are behind or stopped, or PostgreSQL is away.
         """
         engine, watch = self.services.get_engine(), self.services.watch
-        if self.min_seq:
-            if watch is None:
-                raise Unavailable("projections", "nobody tells this process how far they have come")
-            await watch.wait_for(self.min_seq, self.services.settings.read_wait_seconds_max)
-        async with reachable(), engine.connect() as connection:
+        if not self.min_seq:
+            async with reachable(), engine.connect() as connection:
+                yield connection
+            return
+        if watch is None:
+            raise Unavailable("projections", "nobody tells this process how far they have come")
+        async with watch.connect(self.min_seq, self.services.settings.read_wait_seconds_max) as connection:
             yield connection
 
     def narrow(self, party_id: str | None) -> str | None:

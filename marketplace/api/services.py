@@ -19,6 +19,8 @@ from marketplace.runtime.payments import MANUAL, PaymentProvider
 from marketplace.runtime.quoting import Quoter
 
 if TYPE_CHECKING:
+    import asyncio
+
     from sqlalchemy.ext.asyncio import AsyncEngine
 
     from marketplace.projections.watch import PositionWatch
@@ -57,6 +59,7 @@ class Services:
         watch: Tells how far the projections have come; None where there is no database.
         payments: Vouches for money in and out.
         streams: The open event streams; close them before the server is stopped.
+        log_watch: Ends with `LogChanged` once the log is another one; None where nothing compares.
         quoter: Answers quotes.
     """
 
@@ -68,6 +71,7 @@ class Services:
     watch: "PositionWatch | None" = None
     streams: Streams = field(default_factory=Streams)
     payments: PaymentProvider = MANUAL
+    log_watch: "asyncio.Task[None] | None" = None
     quoter: Quoter = field(init=False)
 
     def __post_init__(self) -> None:
@@ -75,11 +79,10 @@ class Services:
         self.quoter = Quoter(self.handler, self.follower, self._load_open, self._load_standings)
 
     async def _load_open(self) -> tuple[tuple[str, ...], tuple[str, ...], tuple[str, ...]]:
-        engine, position = self.get_engine(), self.follower.position
+        self.get_engine()
         if self.watch is None:
             raise Unavailable("projections", "nobody tells this process how far they have come")
-        await self.watch.wait_for(position, self.settings.read_wait_seconds_max)
-        async with reachable(), engine.connect() as connection:
+        async with self.watch.connect(self.follower.position, self.settings.read_wait_seconds_max) as connection:
             found = await load_open_market(connection)
         return found.orders, found.lots, found.auctions
 

@@ -7,6 +7,7 @@
     ├── Conflict      another writer was first; decided again, a bounded number of times
     ├── Unavailable   NATS or PostgreSQL cannot be reached now; nothing was half done; try again later
     └── Corrupt       the log or a data folder holds what this release cannot read; stop and say so
+        ├── LogChanged        the log went back or is another one; every process stops
         └── UnreadableEvent   one stored event is damaged; only what depends on its aggregate waits for an operator
 
 An `AssertionError` is always our own mistake. HTTP numbers live in `marketplace/api/problems.py` only.
@@ -75,6 +76,19 @@ class Unavailable(MarketplaceError):  # noqa: N818
 
 class Corrupt(MarketplaceError):  # noqa: N818
     """Stored data that this release cannot read or that contradicts itself; the worker stops."""
+
+
+class LogChanged(Corrupt):
+    """The log is not the one that was seen before.
+
+    Args:
+        code: ``log_rolled_back`` or ``log_replaced``.
+        message: What was expected, what was found, and the remedy.
+    """
+
+    def __init__(self, code: str, message: str) -> None:
+        super().__init__(f"{code}: {message}")
+        self.code = code
 
 
 class UnreadableEvent(Corrupt):

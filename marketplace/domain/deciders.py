@@ -9,6 +9,7 @@ from marketplace.domain.clock import CLOCK
 from marketplace.domain.grant import GRANT
 from marketplace.domain.instrument import INSTRUMENT
 from marketplace.domain.issuer import ISSUER
+from marketplace.domain.log import LOG
 from marketplace.domain.lot import LOT
 from marketplace.domain.mandate import MANDATE
 from marketplace.domain.order import ORDER
@@ -41,5 +42,6 @@ DECIDERS: Final[dict[str, Decider[Any, Any, Any]]] = {
         ISSUER,
         PRICELIST,
         CLOCK,
+        LOG,
     )
 }

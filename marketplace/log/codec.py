@@ -33,6 +33,7 @@ _KNOWN = frozenset(
 )
 _TIME_LENGTH = len("2026-01-01T00:00:00.000000Z")
 _TEXT_ATTRIBUTES = tuple(name for name in Envelope.__struct_fields__ if name != "time")
+_HASH = re.compile(r"[0-9a-f]{64}")
 _PLAIN = re.compile(r"[!#$&-~]*")
 _encode = msgspec.json.Encoder().encode
 
@@ -199,6 +200,15 @@ class Links:
 def refuse_damaged(recorded: Recorded, damage: Damage) -> UnreadableEvent:
     """Return the error that names a damaged message."""
     return UnreadableEvent(recorded.sequence, recorded.subject, damage.kind, damage.reason, damage.hash)
+
+
+def get_link(recorded: Recorded, before: str) -> str:
+    """Return the hash that the event after a message must follow.
+
+    It is the hash that the message states; of a message that states none, that of the event `before` it.
+    """
+    stated = recorded.envelope.hash
+    return stated if recorded.damage is None or _HASH.fullmatch(stated) else before
 
 
 class Chain:

@@ -95,6 +95,10 @@ class JetStreamLog:
         plain_max = _PLAIN_MAX_CLUSTER if copies > 1 else _PLAIN_MAX_ONE_SERVER
         return cls(named, Appender(connection, stream, limits, reader, plain_max), reader, storage, warnings)
 
+    def count_reconnections(self) -> int:
+        """Return how often the connection to the servers was lost."""
+        return self._stream.connection.lost
+
     async def append(self, writes: Sequence[Write]) -> int:
         """See `Log.append`."""
         async with self._storage.append(writes):

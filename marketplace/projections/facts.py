@@ -1,6 +1,6 @@
 """Events as projections see them: decoded once for all of them."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
@@ -8,6 +8,7 @@ from events.envelope import Envelope
 from events.registry import parse_type
 from events.subjects import parse_subject
 from events.types import Event
+from marketplace.core.errors import UnreadableEvent
 from marketplace.log.events import parse_event
 from marketplace.log.port import Recorded
 
@@ -50,10 +51,26 @@ def parse_fact(recorded: Recorded) -> Fact:
     return Fact(recorded.sequence, aggregate, identity, tag, recorded.envelope, event)
 
 
-def parse_facts(page: Sequence[Recorded], after: int = 0) -> list[Fact]:
-    """Return the events of a page that lie above the position `after`, decoded.
+def parse_facts(
+    page: Sequence[Recorded], after: int = 0, *, needs: Callable[[Recorded], bool] = lambda _: True
+) -> list[Fact]:
+    """Return the events of a page that have an effect, decoded.
+
+    Args:
+        page: Messages of the log; those that an annotation voids have no effect.
+        after: Position that is passed already.
+        needs: Whether a message matters to the caller although it cannot be read; one that does not is passed over.
 
     Raises:
         UnreadableEvent: As `parse_fact`.
     """
-    return [parse_fact(recorded) for recorded in page if recorded.sequence > after]
+    facts = []
+    for recorded in page:
+        if recorded.sequence <= after or recorded.void:
+            continue
+        try:
+            facts.append(parse_fact(recorded))
+        except UnreadableEvent:
+            if needs(recorded):
+                raise
+    return facts

@@ -189,6 +189,7 @@ PROJECTION: Final = Projection(
         "instrument",
         "issuer",
         "clock",
+        "log",
         "quote",
         "pricelist",
     ),

@@ -59,7 +59,7 @@ PROJECTION: Final = Projection(
     handlers={PartyRegistered: _registered, PartyCleared: _cleared, PartySuspended: _suspended},
     ignores=all_of(
         "site", "pool", "lot", "mandate", "order", "auction", "grant", "usage", "statement", "account", "instrument",
-        "issuer", "clock", "quote", "pricelist", "service_line",
+        "issuer", "clock", "log", "quote", "pricelist", "service_line",
     ),
 )  # fmt: skip
 

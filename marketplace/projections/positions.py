@@ -4,12 +4,12 @@
 one before finds that its own is over. Only a rebuild moves a position without taking an epoch.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Final
 
-from sqlalchemy import Boolean, Column, Table, func, select, tuple_
+from sqlalchemy import Boolean, Column, Table, select, tuple_
 from sqlalchemy import text as sql
 from sqlalchemy.ext.asyncio import AsyncConnection
 
@@ -29,6 +29,8 @@ projection_positions: Final = Table(
     whole("epoch"),
     whole("target", null=True),
     text("fingerprint"),
+    whole("stopped_at", null=True),
+    text("stopped_because", null=True),
     instant("updated_at"),
 )
 
@@ -46,6 +48,8 @@ class Position:
         target: Where a rebuild is going.
         fingerprint: What made its rows, as `fingerprint.py` computes it; empty where a release did that kept none.
         updated_at: When it moved last.
+        stopped_at: The event that it cannot pass; None while it goes on.
+        stopped_because: What is wrong there, and the remedy.
     """
 
     name: str
@@ -56,6 +60,8 @@ class Position:
     target: int | None
     fingerprint: str
     updated_at: datetime
+    stopped_at: int | None = None
+    stopped_because: str | None = None
 
 
 async def claim(connection: AsyncConnection, projections: Sequence[Projection]) -> dict[str, Position]:
@@ -69,6 +75,7 @@ async def claim(connection: AsyncConnection, projections: Sequence[Projection]) 
             "SELECT n, v, true, 0, 1, f, now() "
             "FROM unnest(CAST(:names AS text[]), CAST(:versions AS bigint[]), CAST(:prints AS text[])) AS u(n, v, f) "
             "ON CONFLICT (name, version, live) DO UPDATE SET epoch = p.epoch + 1, updated_at = now(), "
+            "stopped_at = NULL, stopped_because = NULL, "
             "fingerprint = CASE WHEN p.position = 0 THEN EXCLUDED.fingerprint ELSE p.fingerprint END RETURNING p.*"
         ),
         {
@@ -103,6 +110,25 @@ async def advance(connection: AsyncConnection, owned: Sequence[Position], positi
     return frozenset(row.name for row in result)
 
 
+async def stop(connection: AsyncConnection, owned: Sequence[Position]) -> None:
+    """Keep what positions say of where and why they stopped, or that they go on, for those who read them."""
+    await connection.execute(
+        sql(
+            "UPDATE projection_positions AS p SET stopped_at = u.s, stopped_because = u.b, updated_at = now() "
+            "FROM unnest(CAST(:names AS text[]), CAST(:versions AS bigint[]), CAST(:epochs AS bigint[]), "
+            "CAST(:sequences AS bigint[]), CAST(:reasons AS text[])) AS u(n, v, e, s, b) "
+            "WHERE p.name = u.n AND p.version = u.v AND p.live AND p.epoch = u.e"
+        ),
+        {
+            "names": [p.name for p in owned],
+            "versions": [p.version for p in owned],
+            "epochs": [p.epoch for p in owned],
+            "sequences": [p.stopped_at for p in owned],
+            "reasons": [p.stopped_because for p in owned],
+        },
+    )
+
+
 async def load_positions(connection: AsyncConnection) -> list[Position]:
     """Return every position there is, rebuilds included, by name."""
     table = projection_positions
@@ -110,22 +136,30 @@ async def load_positions(connection: AsyncConnection) -> list[Position]:
     return [Position(**row._mapping) for row in result]  # noqa: SLF001 - SQLAlchemy's public mapping
 
 
-async def load_lowest(connection: AsyncConnection, projections: Sequence[Projection]) -> int:
-    """Return the position that every projection has reached; 0 where one has not begun."""
+@dataclass(frozen=True, slots=True)
+class Reached:
+    """How far projections have come.
+
+    Attributes:
+        position: What all have reached that did not stop; of all that stopped where none goes on.
+        stopped: Position of each that stopped, by name.
+    """
+
+    position: int
+    stopped: Mapping[str, int]
+
+
+async def load_reached(connection: AsyncConnection, projections: Sequence[Projection]) -> Reached:
+    """Return how far projections have come; position 0 where one has not begun."""
     table = projection_positions
     wanted = [(p.name, p.version) for p in projections]
-    row = (
-        await connection.execute(
-            select(func.count().label("begun"), func.min(table.c.position).label("lowest")).where(
-                table.c.live, tuple_(table.c.name, table.c.version).in_(wanted)
-            )
+    result = await connection.execute(
+        select(table.c.name, table.c.position, table.c.stopped_at).where(
+            table.c.live, tuple_(table.c.name, table.c.version).in_(wanted)
         )
-    ).one()
-    return int(row.lowest) if row.begun == len(wanted) else 0
-
-
-async def announce(connection: AsyncConnection, position: int) -> None:
-    """Tell every waiting reader, at commit, that all projections of this projector reached `position`."""
-    await connection.execute(
-        sql("SELECT pg_notify(:channel, :position)"), {"channel": CHANNEL, "position": str(position)}
     )
+    rows = result.all()
+    stopped = {row.name: int(row.position) for row in rows if row.stopped_at is not None}
+    going = [int(row.position) for row in rows if row.stopped_at is None]
+    lowest = min(going or stopped.values(), default=0)
+    return Reached(lowest if len(rows) == len(wanted) else 0, stopped)

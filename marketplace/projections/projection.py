@@ -10,6 +10,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from events.registry import EVENT_TYPES
 from events.types import Event
 from marketplace.core.errors import Corrupt
+from marketplace.log.port import Recorded
 from marketplace.projections.changes import Changes
 from marketplace.projections.facts import Fact
 
@@ -41,6 +42,11 @@ class Projection:
     def handles(self) -> frozenset[str]:
         """Return the tags of the event types that change its rows."""
         return frozenset(get_tag_of(event_class) for event_class in self.handlers)
+
+    def needs(self, recorded: Recorded) -> bool:
+        """Tell whether a message that cannot be read may be one of those that change its rows."""
+        parts = recorded.subject.split(".")
+        return len(parts) > 1 and any(tag.split(".", 1)[0] == parts[1] for tag in self.handles)
 
     def check(self, fact: Fact) -> None:
         """Stop at an event that the projection neither handles nor ignores.

@@ -157,7 +157,7 @@ async def rebuild(
 
     Raises:
         Conflict: Another rebuild of the projection runs, or took over; nothing was swapped in.
-        Corrupt: The log holds an event that this release cannot read.
+        Corrupt: The log holds an event that the projection needs and this release cannot read.
         Unavailable: PostgreSQL or the log is away, or readers held the old tables for longer than 30 seconds; the
             live tables are as they were.
     """
@@ -297,7 +297,7 @@ async def _catch_up(draft: _Draft, log: Log, report: Report) -> int:
 
 
 async def _apply(projection: Projection, connection: AsyncConnection, page: Sequence[Recorded], after: int) -> None:
-    facts = parse_facts(page, after)
+    facts = parse_facts(page, after, needs=projection.needs)
     if facts:
         await projection.apply(facts, connection)
 
@@ -374,7 +374,8 @@ async def _hand_over(connection: AsyncConnection, projection: Projection, positi
         sql(
             "INSERT INTO public.projection_positions (name, version, live, position, epoch, fingerprint, updated_at) "
             "VALUES (:name, :version, true, :position, 0, :fingerprint, now()) ON CONFLICT (name, version, live) "
-            "DO UPDATE SET position = EXCLUDED.position, fingerprint = EXCLUDED.fingerprint, updated_at = now()"
+            "DO UPDATE SET position = EXCLUDED.position, fingerprint = EXCLUDED.fingerprint, stopped_at = NULL, "
+            "stopped_because = NULL, updated_at = now()"
         ),
         _name(projection) | {"position": position, "fingerprint": compute_fingerprint(projection)},
     )

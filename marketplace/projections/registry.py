@@ -20,6 +20,7 @@ from marketplace.projections import (
     parties,
     positions,
     quotes,
+    seen,
     service_lines,
     standings,
     statements,
@@ -48,7 +49,12 @@ PROJECTIONS: Final = (
     cap_tables.PROJECTION,
     feed.PROJECTION,
 )
-OPERATIONAL_TABLES: Final = (positions.projection_positions, operations.api_keys, operations.snapshots)
+OPERATIONAL_TABLES: Final = (
+    positions.projection_positions,
+    operations.api_keys,
+    operations.snapshots,
+    seen.log_seen,
+)
 SCHEMA: Final = METADATA
 
 

@@ -14,7 +14,7 @@ from typing import Final
 import structlog
 from sqlalchemy.ext.asyncio import AsyncEngine
 
-from marketplace.core.errors import Conflict, Unavailable
+from marketplace.core.errors import Conflict, Unavailable, UnreadableEvent
 from marketplace.log.port import Log
 from marketplace.projections.database import reachable
 from marketplace.projections.fingerprint import compute_fingerprint
@@ -44,10 +44,8 @@ async def renew(
 ) -> list[str]:
     """Rebuild what is outdated until nothing is, and return the names in the order in which they were swapped in.
 
-    PostgreSQL and the log may come and go meanwhile, and an operator may rebuild the same projection.
-
-    Raises:
-        Corrupt: The log holds an event that this release cannot read.
+    PostgreSQL and the log may come and go meanwhile, an operator may rebuild the same projection, and an event that
+    cannot be read may wait for its annotation.
     """
     renewed: list[str] = []
     cleaned = False
@@ -60,7 +58,7 @@ async def renew(
             if not outdated:
                 return renewed
             done = await rebuild(outdated[0], log, engine)
-        except (Conflict, Unavailable) as error:
+        except (Conflict, Unavailable, UnreadableEvent) as error:
             _logger.warning("projection_not_renewed_yet", reason=str(error), seconds=retry_seconds)
             await asyncio.sleep(retry_seconds)
         else:

@@ -160,13 +160,17 @@ async def _build(
     begun, last = time.monotonic(), max(positions.values())
     if last == 0:
         return
+
+    def is_needed(recorded: Recorded) -> bool:
+        return any(one.needs(recorded) and recorded.sequence <= positions[one.name] for one in projections)
+
     async for page in read_ahead(log.read(0)):
-        facts = parse_facts([recorded for recorded in page if recorded.sequence <= last])
+        facts = parse_facts([recorded for recorded in page if recorded.sequence <= last], needs=is_needed)
         for projection in projections:
             batch = [fact for fact in facts if fact.sequence <= positions[projection.name]]
             if batch:
                 await projection.apply(batch, connection)
-        report(Progress(facts[-1].sequence, last, time.monotonic() - begun))
+        report(Progress(min(page[-1].sequence, last), last, time.monotonic() - begun))
         if page[-1].sequence >= last:
             return
 

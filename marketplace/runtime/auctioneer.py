@@ -151,6 +151,8 @@ class Auctioneer:
             order = await self._find_order(order_id)
             if order is None or order.status not in {"open", "locked"}:
                 continue
+            if not all(self._stage.is_sound("mandate", hold.mandate_id) for hold in order.budget_holds):
+                continue
             served = order.status == "open" and self._stage.is_served(order_id)
             if order.status == "locked" and order.auction_id != auction_id:
                 busy.add(_name_group(order))

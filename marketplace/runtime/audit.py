@@ -28,7 +28,8 @@ async def load_published(log: Log, auction_id: str) -> Published:
     Raises:
         Refusal: ``auction_not_found`` or ``auction_not_cleared``.
     """
-    events = [parse_event(recorded) for recorded in await log.load(render_subject("auction", auction_id))]
+    stored = await log.load(render_subject("auction", auction_id))
+    events = [parse_event(recorded) for recorded in stored if not recorded.void]
     opened = next((event for event in events if isinstance(event, AuctionOpened)), None)
     locked = next((event for event in events if isinstance(event, AuctionLocked)), None)
     cleared = next((event for event in events if isinstance(event, AuctionCleared)), None)

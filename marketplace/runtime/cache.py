@@ -20,6 +20,7 @@ from events.envelope import Envelope
 from events.subjects import render_subject
 from events.types import Event
 from marketplace.core.decider import Decider
+from marketplace.log.codec import get_link
 from marketplace.log.events import parse_event
 from marketplace.log.port import Head, Log, Recorded
 from marketplace.runtime.archive import Archive
@@ -219,6 +220,11 @@ class Cache:
         if entry is not None:
             entry.noticed = max(entry.noticed, recorded.sequence)
 
+    def forget(self, subject: str) -> None:
+        """Let an aggregate be read anew before its next use: what its events mean has changed."""
+        self._entries.pop(subject, None)
+        self._heavy_bytes -= self._heavy.pop(subject, 0)
+
     def absorb(self, decider: AnyDecider, recorded: Recorded, event: Event) -> None:
         """Take an event into its entry, for a reader that began with the first event of the log."""
         self._tell_reading(recorded)
@@ -251,7 +257,11 @@ def _find_stored(entry: Entry) -> Entry | None:
 def extend(decider: AnyDecider, entry: Entry, tail: Iterable[Recorded]) -> Entry:
     """Return the entry after more stored events of its subject; the same one where there are none."""
     for recorded in tail:
-        entry = _extend_by(decider, entry, recorded, parse_event(recorded))
+        if recorded.void:
+            head = Head(recorded.subject, recorded.sequence, get_link(recorded, entry.head.hash))
+            entry = Entry(entry.state, head, entry.commands)
+        else:
+            entry = _extend_by(decider, entry, recorded, parse_event(recorded))
     return entry
 
 

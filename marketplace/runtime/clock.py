@@ -28,7 +28,7 @@ async def load_market_time(log: Log) -> datetime:
     """
     clock = MarketClock()
     for recorded in await log.load(render_subject("clock", CLOCK_ID)):
-        event = parse_event(recorded)
+        event = None if recorded.void else parse_event(recorded)
         if isinstance(event, ClockAdvanced):
             clock.offset_seconds = event.offset_seconds
     return clock.now()

@@ -1,29 +1,55 @@
-"""Each process follows the log: what other processes store makes its cache forget, and moves its clock."""
+"""Each process follows the log: what other processes store makes its cache forget, and moves its clock.
 
+A process that does not follow serves what was true once: a party may have been suspended since. So it says whether it
+follows, and whoever takes commands asks it first.
+"""
+
+import asyncio
+import time
 from collections.abc import Callable
+from typing import Final
+
+import structlog
 
 from events.clock import ClockAdvanced
 from events.subjects import render_subject
+from marketplace.core.errors import LogChanged, Unavailable, UnreadableEvent
 from marketplace.domain.clock import CLOCK_ID
+from marketplace.log.annotations import LOG_SUBJECT, read_annotation
 from marketplace.log.events import parse_event
 from marketplace.log.port import Recorded
 from marketplace.runtime.handler import Handler
 
-_CLOCK_SUBJECT = render_subject("clock", CLOCK_ID)
+BEHIND_SECONDS_MAX: Final = 5.0
+"""How long the follower may take to see what the log is known to hold."""
+
+RESTART_SECONDS: Final = 1.0
+_CLOCK_SUBJECT: Final = render_subject("clock", CLOCK_ID)
 Listener = Callable[[list[Recorded]], None]
+_logger = structlog.get_logger(__name__)
 
 
 class Follower:
     """Reads the log from where the process began, for ever.
 
+    Args:
+        handler: Whose cache and clock it keeps.
+        get_end: Returns the last sequence that the process knows to be stored.
+
     Attributes:
         position: Sequence of the last event seen.
+        unreadable: Events that nobody can read, of those seen, by sequence; an annotation takes one away.
     """
 
-    def __init__(self, handler: Handler) -> None:
+    def __init__(self, handler: Handler, get_end: Callable[[], int] = lambda: 0) -> None:
         self._handler = handler
+        self._get_end = get_end
         self._listeners: list[Listener] = []
+        self._failure = ""
+        self._target = 0
+        self._since = 0.0
         self.position = 0
+        self.unreadable: dict[int, UnreadableEvent] = {}
 
     def listen(self, listener: Listener) -> None:
         """Call `listener` with every page of events from now on; it must not block."""
@@ -34,23 +60,87 @@ class Follower:
         self._listeners.remove(listener)
 
     async def start(self) -> None:
-        """Take the clock and the position from the log as it stands."""
+        """Take the position, and then the clock: what moves it meanwhile is followed from the position on."""
+        self.position = (await self._handler.log.health()).last_sequence
         for recorded in await self._handler.log.load(_CLOCK_SUBJECT):
             self._advance(recorded)
-        self.position = (await self._handler.log.health()).last_sequence
 
     async def run(self) -> None:
-        """Follow the log until cancelled."""
+        """Follow the log until cancelled; what ends it is named, and it begins again where it was.
+
+        Raises:
+            LogChanged: The log is another one.
+        """
+        while True:
+            try:
+                await self._follow()
+            except LogChanged as error:
+                self._failure = str(error)
+                raise
+            except Exception as error:
+                # The top of a worker: whatever a page brings, the process must not serve what was true once.
+                self._failure = f"it ended after event {self.position}: {error}"
+                _logger.exception("follower_ended", position=self.position, reason=str(error))
+            await asyncio.sleep(RESTART_SECONDS)
+
+    async def _follow(self) -> None:
         async for page in self._handler.log.read(self.position, follow=True):
             for recorded in page:
-                self._handler.cache.notice(recorded)
-                if recorded.subject == _CLOCK_SUBJECT:
-                    self._advance(recorded)
-            self.position = page[-1].sequence
+                self._take(recorded)
             for listener in list(self._listeners):
                 listener(page)
+            self.position = page[-1].sequence
+            self._failure = ""
+
+    def _take(self, recorded: Recorded) -> None:
+        self._handler.cache.notice(recorded)
+        if recorded.void:
+            return
+        if recorded.subject == _CLOCK_SUBJECT:
+            self._advance(recorded)
+        try:
+            event = parse_event(recorded)
+        except UnreadableEvent as error:
+            self._note(error)
+            return
+        if recorded.subject == LOG_SUBJECT and (annotation := read_annotation(event)) is not None:
+            self._handler.cache.forget(annotation.subject)
+            self.unreadable.pop(annotation.sequence, None)
+
+    def _note(self, error: UnreadableEvent) -> None:
+        if error.sequence not in self.unreadable:
+            _logger.error("event_unreadable", sequence=error.sequence, subject=error.subject, reason=str(error))
+        self.unreadable[error.sequence] = error
 
     def _advance(self, recorded: Recorded) -> None:
-        event = parse_event(recorded)
+        try:
+            event = None if recorded.void else parse_event(recorded)
+        except UnreadableEvent as error:
+            self._note(error)
+            return
         if isinstance(event, ClockAdvanced):
             self._handler.clock.offset_seconds = event.offset_seconds
+
+    def find_fault(self) -> str:
+        """Return why this process does not know what the log says now; empty where it does."""
+        if self._failure:
+            return self._failure
+        now = time.monotonic()
+        if self.position >= self._target:
+            self._target, self._since = self._get_end(), now
+        elif now - self._since > BEHIND_SECONDS_MAX:
+            return (
+                f"it is at event {self.position} and has not seen event {self._target} for more than "
+                f"{BEHIND_SECONDS_MAX:.0f} s"
+            )
+        return ""
+
+    def require_current(self) -> None:
+        """Return where this process knows what the log says now.
+
+        Raises:
+            Unavailable: It does not; the text says why.
+        """
+        fault = self.find_fault()
+        if fault:
+            raise Unavailable("the follower", fault)

@@ -42,6 +42,8 @@ async def load_history(log: Log, issuer_id: str) -> History:
 async def _load(log: Log, aggregate: str, id: str) -> list[Act]:  # noqa: A002 - the field's word
     acts = []
     for recorded in await log.load(render_subject(aggregate, id)):
+        if recorded.void:
+            continue
         event: Any = parse_event(recorded)
         acts.append(Act(recorded.sequence, recorded.envelope.time, id, event))
     return acts

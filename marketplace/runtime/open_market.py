@@ -10,8 +10,9 @@ from typing import Final
 from events.auction import AuctionOpened, AuctionSettled
 from events.lot import LotListed, LotWithdrawn
 from events.order import OrderCancelled, OrderExpired, OrderMatched, OrderPlaced, OrderUnmatched
-from events.subjects import parse_subject
 from events.types import Event
+from marketplace.core.errors import UnreadableEvent
+from marketplace.log.annotations import LOG_SUBJECT
 from marketplace.log.events import parse_event
 from marketplace.log.port import Recorded
 from marketplace.runtime.follower import Follower
@@ -75,13 +76,24 @@ class OpenMarket:
         moved, self._moved = self._moved, asyncio.Event()
         moved.set()
         for recorded in page:
-            if parse_subject(recorded.subject)[0] in RELEVANT:
+            if recorded.subject.split(".")[1] in RELEVANT:
                 self.changed = recorded.sequence
-                event = parse_event(recorded)
-                if self._early is None:
-                    self._take(event)
-                else:
-                    self._early.append(event)
+                self._hear(recorded)
+            elif recorded.subject == LOG_SUBJECT:
+                self.changed = recorded.sequence
+
+    def _hear(self, recorded: Recorded) -> None:
+        """Take an event; of one that nobody can read only its aggregate counts, which is left out of every book."""
+        if recorded.void:
+            return
+        try:
+            event = parse_event(recorded)
+        except UnreadableEvent:
+            return
+        if self._early is None:
+            self._take(event)
+        else:
+            self._early.append(event)
 
     def _take(self, event: Event) -> None:
         match event:

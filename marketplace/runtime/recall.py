@@ -35,7 +35,7 @@ async def recall(log: Log, archive: Archive | None, state: Usage, usage_id: str,
                 return reading
     mark = msgspec.json.encode(name.reading_id)
     for recorded in reversed(await log.load(render_subject("usage", usage_id))):
-        reading = _find_reading(parse_event(recorded), name) if mark in recorded.body else None
+        reading = _find_reading(parse_event(recorded), name) if mark in recorded.body and not recorded.void else None
         if reading is not None and digest_reading(reading) == content:
             return reading
     raise Refusal(

@@ -112,6 +112,7 @@ async def find_repeats(
         repeats.take(
             reading
             for recorded in tail
+            if not recorded.void
             for reading in _list_readings(parse_event(recorded), command.source)
             if (reading.start, reading.end) in spans
         )

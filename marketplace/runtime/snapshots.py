@@ -1,7 +1,8 @@
 """Snapshots: the state of a long-lived aggregate at one of its events, so that a restart need not fold a long life.
 
 A snapshot is believed only where the same code made it and the log has, at its sequence, the event with its chain hash:
-that hash covers every event before it on the subject. Everything else is folded from the log. So the archive may be
+that hash covers every event before it on the subject. An aggregate of which an event is annotated is folded from the
+log, since the annotation changes what its events say, and so is everything else. So the archive may be
 away, empty, of an older log or of another release, and nothing but time is lost (ADR 5).
 
 Invariants:
@@ -26,6 +27,7 @@ from marketplace.core.packed import Packed, Parts
 from marketplace.domain.usage import USAGE
 from marketplace.domain.usage_snapshot import parse_usage, render_usage, weigh_usage
 from marketplace.domain.usage_state import Usage
+from marketplace.log.annotations import Annotations
 from marketplace.log.code_hash import walk_code
 from marketplace.log.port import Head, Log
 from marketplace.runtime.archive import Archive, Snapshot
@@ -96,13 +98,14 @@ class Snapshots:
     def __init__(self, log: Log, archive: Archive | None) -> None:
         self._log = log
         self._archive = archive
+        self._annotations: Annotations | None = getattr(log, "annotations", None)  # what is in memory has none
         self._due: dict[str, Restored] = {}
         self._grown = asyncio.Event()
 
     async def restore(self, initial: Any, subject: str) -> Restored | None:
         """Return what the archive has of an aggregate, None where it has nothing that can be believed."""
         codec = CODECS.get(type(initial))
-        if codec is None or self._archive is None:
+        if codec is None or self._archive is None or (self._annotations and self._annotations.touches(subject)):
             return None
         try:
             snapshot = await self._archive.find(subject)

@@ -4,26 +4,34 @@ States are in the handler's cache, which the same reader fills from the first ev
 the log when a statement needs it: readings outnumber everything else.
 """
 
+import asyncio
 from collections.abc import Iterable
 from datetime import datetime
 from fractions import Fraction
 
+import structlog
+
 from events.auction import AuctionOpened, AuctionSettled
 from events.clock import ClockAdvanced
+from events.log import LogAnnotated
 from events.lot import LotListed, LotWithdrawn
 from events.order import OrderCancelled, OrderExpired, OrderMatched, OrderPlaced, OrderUnmatched
 from events.pool import PoolOpened
-from events.subjects import parse_subject
+from events.subjects import parse_subject, render_subject
 from events.types import Event
+from marketplace.core.errors import UnreadableEvent
 from marketplace.domain.deciders import DECIDERS
 from marketplace.domain.standing import Standings, compute_standing, evolve
 from marketplace.domain.usage import USAGE
+from marketplace.log.annotations import Annotations
 from marketplace.log.events import parse_event
 from marketplace.log.port import Recorded
 from marketplace.runtime.agenda import Agenda
 from marketplace.runtime.commands.auctions import Rivals
 from marketplace.runtime.handler import Handler
 from marketplace.runtime.observing import Observer
+
+log = structlog.get_logger(__name__)
 
 
 class Stage:
@@ -33,10 +41,16 @@ class Stage:
         agenda: What is due.
         observer: What evidence says of the running grants.
         position: Sequence of the last event taken.
+        unreadable: Events that nobody can read, the first of each subject; nothing is done that rests on them.
+        outdated: Set where an event that was taken is annotated: the market has to be read again from its beginning.
     """
 
     def __init__(self, handler: Handler) -> None:
         self._handler = handler
+        annotations: Annotations | None = getattr(handler.log, "annotations", None)  # what is in memory has none
+        self._annotated = frozenset(annotations.list_sequences() if annotations is not None else ())
+        self.unreadable: dict[str, UnreadableEvent] = {}
+        self.outdated = asyncio.Event()
         self.agenda = Agenda()
         self.observer = Observer(self.agenda)
         self.position = 0
@@ -50,14 +64,27 @@ class Stage:
     def take(self, page: Iterable[Recorded]) -> None:
         """Take the next events."""
         for recorded in page:
+            self.position = recorded.sequence
+            if recorded.void:
+                self._handler.cache.forget(recorded.subject)
+                continue
+            try:
+                event = parse_event(recorded)
+            except UnreadableEvent as error:
+                self._put_aside(error)
+                continue
             aggregate, _ = parse_subject(recorded.subject)
-            event = parse_event(recorded)
-            if aggregate == USAGE.aggregate:
+            if aggregate == USAGE.aggregate or recorded.subject in self.unreadable:
                 self._handler.cache.notice(recorded)
             else:
                 self._handler.cache.absorb(DECIDERS[aggregate], recorded, event)
             self._notice(event)
-            self.position = recorded.sequence
+
+    def _put_aside(self, error: UnreadableEvent) -> None:
+        """Let nothing rest on an aggregate of which an event cannot be read, until it is annotated."""
+        log.error("event_unreadable", sequence=error.sequence, subject=error.subject, reason=str(error))
+        self.unreadable.setdefault(error.subject, error)
+        self._handler.cache.forget(error.subject)
 
     def _notice(self, event: Event) -> None:
         self.agenda.notice(event)
@@ -77,6 +104,10 @@ class Stage:
                 self._auctions.pop(event.auction_id, None)
             case ClockAdvanced():
                 self._handler.clock.offset_seconds = event.offset_seconds
+            case LogAnnotated():
+                self._handler.cache.forget(event.subject)
+                if event.sequence not in self._annotated:
+                    self.outdated.set()
             case _:
                 pass
 
@@ -96,7 +127,11 @@ class Stage:
 
     def list_orders(self) -> list[str]:
         """Return the orders that may stand for an auction, the oldest first."""
-        return list(self.agenda.open_orders)
+        return [order_id for order_id in self.agenda.open_orders if self.is_sound("order", order_id)]
+
+    def is_sound(self, aggregate: str, id: str) -> bool:  # noqa: A002 - the field's word
+        """Tell whether every event of an aggregate can be read."""
+        return not self.unreadable or render_subject(aggregate, id) not in self.unreadable
 
     def is_served(self, order_id: str) -> bool:
         """Tell whether an order of the same group was matched."""
@@ -111,8 +146,13 @@ class Stage:
         return Rivals(tuple(ordered[:turn]), tuple(ordered[turn + 1 :]))
 
     def list_lots(self) -> list[str]:
-        """Return the lots that are not withdrawn."""
-        return list(self._lots)
+        """Return the lots that are not withdrawn, and whose pool and site are known."""
+        return [lot_id for lot_id, pool_id in self._lots.items() if self._is_for_sale(lot_id, pool_id)]
+
+    def _is_for_sale(self, lot_id: str, pool_id: str) -> bool:
+        site_id = self._pools.get(pool_id, "")
+        named = (("lot", lot_id), ("pool", pool_id), ("site", site_id))
+        return bool(site_id) and all(self.is_sound(aggregate, id) for aggregate, id in named)  # noqa: A001
 
     def list_pools(self) -> list[str]:
         """Return every pool, the oldest first."""
@@ -128,8 +168,10 @@ class Stage:
 
     def list_site_pools(self, site_id: str) -> list[str]:
         """Return the pools of a site."""
-        return [pool_id for pool_id, home_id in self._pools.items() if home_id == site_id]
+        return [
+            pool_id for pool_id, home_id in self._pools.items() if home_id == site_id and self.is_sound("pool", pool_id)
+        ]
 
     def list_site_lots(self, site_id: str) -> list[str]:
         """Return the lots of a site that are not withdrawn."""
-        return [lot_id for lot_id, pool_id in self._lots.items() if self._pools[pool_id] == site_id]
+        return [lot_id for lot_id, pool_id in self._lots.items() if self._pools.get(pool_id) == site_id]

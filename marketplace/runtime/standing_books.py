@@ -19,7 +19,7 @@ import structlog
 from events.auction import AuctionOpened
 from events.book import Book
 from marketplace.clearing.standing import Standing, sketch, stand
-from marketplace.core.errors import Unavailable
+from marketplace.core.errors import Unavailable, UnreadableEvent
 from marketplace.domain.lot import LOT
 from marketplace.domain.mandate import MANDATE
 from marketplace.domain.order import ORDER, Order
@@ -193,6 +193,8 @@ class StandingBooks:
         orders = await self.load(ORDER, list(self._market.orders)[:ORDERS_MAX])
         standing = [order for order in orders.values() if order is not None and order.status in {"open", "locked"}]
         supply = await self._load_supply(standing)
+        known = supply.mandates.keys()
+        standing = [order for order in standing if known >= {hold.mandate_id for hold in order.budget_holds}]
         parents = await self.load(ORDER, {order.terms.parent_order_id or "" for order in standing} - {""})
         served = {order_id for order_id, parent in parents.items() if parent and parent.status == "matched"}
         demand = standing, served
@@ -218,11 +220,13 @@ class StandingBooks:
         pools = await self.load(POOL, {lot.listed.pool_id for lot in lots.values()})
         mandates = await self.load(MANDATE, {hold.mandate_id for order in orders for hold in order.budget_holds})
         sites = await self.load(SITE, {pool.opened.site_id for pool in pools.values()})
+        pools = {pool_id: pool for pool_id, pool in pools.items() if pool.opened.site_id in sites}
+        lots = {lot_id: lot for lot_id, lot in lots.items() if lot.listed.pool_id in pools}
         standings = await self._load_standings()
         return Supply(pools=pools, lots=lots, mandates=mandates, standings=standings, sites=sites)
 
     async def load(self, decider: AnyDecider, ids: Iterable[str]) -> dict[str, Any]:
-        """Return states by id, in order; what is not in memory is read, a bounded number at once."""
+        """Return states by id, in order, of those whose events can all be read; a bounded number is read at once."""
         cache, gate = self._handler.cache, asyncio.Semaphore(LOADS_AT_ONCE)
 
         async def one(id: str) -> Any:  # noqa: A002 - the field's word
@@ -230,7 +234,12 @@ class StandingBooks:
                 return (await cache.load(decider, id)).state
 
         wanted = sorted(set(ids))
-        return dict(zip(wanted, await asyncio.gather(*map(one, wanted)), strict=True))
+        found = await asyncio.gather(*map(one, wanted), return_exceptions=True)
+        states = dict(zip(wanted, found, strict=True))
+        for state in found:
+            if isinstance(state, BaseException) and not isinstance(state, UnreadableEvent):
+                raise state
+        return {id: state for id, state in states.items() if not isinstance(state, UnreadableEvent)}  # noqa: A001
 
 
 def _end(opened: AuctionOpened, kept: _Kept, task: asyncio.Task[SolvedBook], *, sketched: bool) -> None:

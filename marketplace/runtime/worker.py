@@ -1,7 +1,7 @@
 """The worker: does what is due, from the log and the clock alone.
 
 Several workers may run: every command of theirs is named by what it is about and takes effect once. One that cannot
-reach the log waits and goes on; one that meets an event it cannot read stops.
+reach the log waits and goes on; one that meets an event it cannot read goes on with what does not rest on it.
 """
 
 import asyncio
@@ -12,7 +12,7 @@ from typing import Any, Final, NamedTuple
 
 import structlog
 
-from marketplace.core.errors import Conflict, MarketplaceError, Refusal, Unavailable
+from marketplace.core.errors import Conflict, MarketplaceError, Refusal, Unavailable, UnreadableEvent
 from marketplace.core.ids import rename_id
 from marketplace.domain.grant import GRANT, Grant
 from marketplace.domain.lot import LOT, Lot
@@ -47,6 +47,8 @@ from marketplace.runtime.work import build_context
 TASKS_AT_ONCE: Final = 256
 IDLE_SECONDS: Final = 0.05
 RETRY_SECONDS: Final = 1.0
+OPERATOR_SECONDS: Final = 60.0
+"""When a task is tried again that rests on an event which an operator has to annotate first."""
 SLOW: Final = frozenset({"run_auction", "indicate_auction"})
 """What may take minutes; the timers of the market do not wait for it."""
 TIMERS: Final[Mapping[str, Callable[[Handler, Context, Task], Coroutine[Any, Any, Any]]]] = {
@@ -110,17 +112,38 @@ class Worker:
 
     def __init__(self, handler: Handler, *, calendar: bool = False, engine: Engine | None = None) -> None:
         self._handler = handler
-        self.stage = Stage(handler)
-        self._auctioneer = Auctioneer(handler, self.stage, engine)
-        self._incidents = Incidents(handler, self.stage)
-        self._ready = asyncio.Event()
+        self._engine = engine
+        self._set_stage()
         self._clearing = asyncio.Lock()
         self._calendar = calendar
         self._called: dict[str, int] = {}
         self.stuck: dict[Task, StuckTask] = {}
 
     async def run(self) -> None:
-        """Work until cancelled."""
+        """Work until cancelled; read the market again from its beginning where an event of it was annotated."""
+        while True:
+            working = asyncio.create_task(self._work(), name="work")
+            outdated = asyncio.create_task(self.stage.outdated.wait(), name="outdated")
+            try:
+                await asyncio.wait({working, outdated}, return_when=asyncio.FIRST_COMPLETED)
+                if working.done():
+                    working.result()
+                    return
+            finally:
+                working.cancel()
+                outdated.cancel()
+                await asyncio.gather(working, outdated, return_exceptions=True)
+            log.warning("market_read_again", reason="an event that was read before is annotated")
+            self._set_stage()
+
+    def _set_stage(self) -> None:
+        """Begin with a market of which nothing is known yet."""
+        self.stage = Stage(self._handler)
+        self._auctioneer = Auctioneer(self._handler, self.stage, self._engine)
+        self._incidents = Incidents(self._handler, self.stage)
+        self._ready = asyncio.Event()
+
+    async def _work(self) -> None:
         async with asyncio.TaskGroup() as group:
             group.create_task(self._read())
             group.create_task(self._do(group))
@@ -182,6 +205,8 @@ class Worker:
             self._keep_or_drop(each, refusal)
         except Conflict as conflict:
             self._postpone(each, conflict, RETRY_SECONDS)
+        except UnreadableEvent as error:
+            self._postpone(each, error, OPERATOR_SECONDS)
         except Unavailable as error:
             factor = error.retry_after_seconds if task.kind in SLOW else 1
             self._postpone(each, error, RETRY_SECONDS * factor)

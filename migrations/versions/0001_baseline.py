@@ -19,6 +19,8 @@ def _create_projection_positions() -> None:
         bigint("epoch"),
         bigint("target", null=True),
         text("fingerprint"),
+        bigint("stopped_at", null=True),
+        text("stopped_because", null=True),
         timestamp("updated_at"),
         key("projection_positions", "name", "version", "live"),
     )
@@ -48,6 +50,18 @@ def _create_snapshots() -> None:
         text("hash"),
         binary("content"),
         key("snapshots", "subject"),
+    )
+
+
+def _create_log_seen() -> None:
+    op.create_table(
+        "log_seen",
+        text("stream"),
+        text("log_id"),
+        bigint("sequence"),
+        text("hash"),
+        timestamp("seen_at"),
+        key("log_seen", "stream"),
     )
 
 
@@ -1011,6 +1025,7 @@ def upgrade() -> None:
         _create_projection_positions,
         _create_api_keys,
         _create_snapshots,
+        _create_log_seen,
         _create_parties,
         _create_sites,
         _create_pools,
@@ -1068,6 +1083,7 @@ def upgrade() -> None:
 def downgrade() -> None:
     """Drop them."""
     for table in (
+        "log_seen",
         "event_owners_v1",
         "event_parties_v1",
         "event_index_v1",

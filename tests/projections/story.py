@@ -5,8 +5,6 @@ from dataclasses import dataclass, field
 from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
 
-import msgspec
-
 from events.envelope import Envelope
 from events.registry import EVENT_TYPES, get_tag, render_body, render_schema_name, render_type
 from events.subjects import render_subject
@@ -89,24 +87,6 @@ class Heads:
             made.append(Write(after, (Message(event.envelope, event.body),), head))
             self.known[event.subject] = head
         return made
-
-
-def unknown_event(sequence: int) -> Recorded:
-    """Return an event of a release that is yet to come."""
-    subject = render_subject("order", make_id("ord", 1))
-    envelope = Envelope(
-        id="future",
-        source="/marketplace",
-        type="marketplace.order.teleported.v1",
-        subject=f"order/{make_id('ord', 1)}",
-        time=BEGIN,
-        dataschema="order.teleported.v1.json",
-        correlationid="c",
-        causationid="c",
-        actor="platform",
-    )
-    body = msgspec.json.encode({"type": "order.teleported.v1"})
-    return Recorded(sequence, subject, envelope, body)
 
 
 def usd(amount: str | int) -> Decimal:

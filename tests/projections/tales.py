@@ -1,11 +1,12 @@
 """Whole stories: one with every event type there is, and one as long as one likes."""
 
-from events import auction, grant, order, pool, statement, usage
+from events import auction, grant, log, order, pool, statement, usage
 from events import instrument as ins
 from events import lot as lot_events
 from events import mandate as mandate_events
 from events.auction import Certificate, Decision, MatchTerms, Price
 from events.book import Book, BookBid, BookLot, BookOrder, BookPool
+from events.subjects import LOG_ID
 from events.types import LotShare, Reason
 from tests.projections import company, days, lines, market, resales, rights, services
 from tests.projections.market import (
@@ -59,7 +60,18 @@ def tell_everything() -> Story:
     story.tell(lot_events.LotWithdrawn(lot_id=LOT_B, reason="sold elsewhere"))
     story.tell(pool.PoolCapacityRecalled(pool_id=POOL_B, lot_id=LOT_B))
     story.tell(mandate_events.MandateRevoked(mandate_id=MANDATE, reason="fund closed"))
+    _tell_log(story)
     return story
+
+
+def _tell_log(story: Story) -> None:
+    damaged = {"subject": "marketplace.order.x", "hash": _HASH, "damage": "headers", "effect": "passed_over"}
+    story.tell(log.LogAnnotated(log_id=LOG_ID, sequence=1, **damaged, reason="no event"))
+    story.tell(
+        log.LogLossAccepted(
+            log_id=LOG_ID, expected_sequence=9, expected_hash=_HASH, last_sequence=8, reason="no newer backup"
+        )
+    )
 
 
 def begin(story: Story) -> None:

@@ -13,18 +13,20 @@ from events.registry import EVENT_TYPES
 from marketplace.core.errors import Conflict, Corrupt, Unavailable
 from marketplace.embedded import PostgresServer
 from marketplace.log.memory import MemoryLog
-from marketplace.projections import parties
+from marketplace.log.port import Damage
+from marketplace.projections import orders, parties
 from marketplace.projections.database import build_engine
 from marketplace.projections.facts import parse_facts
 from marketplace.projections.feed.visibility import PARTIES, PLATFORM, PUBLIC
 from marketplace.projections.migrate import migrate
 from marketplace.projections.positions import load_positions
+from marketplace.projections.rebuild import rebuild
 from marketplace.projections.registry import PROJECTIONS
 from marketplace.projections.runner import Projector
 from marketplace.projections.verify import verify
 from marketplace.projections.watch import PositionWatch, watch
 from tests.projections.conftest import dump, fill, project
-from tests.projections.story import ALL_TAGS, unknown_event
+from tests.projections.story import ALL_TAGS
 from tests.projections.tales import tell_everything
 from tests.support.patience import PATIENCE_SECONDS
 
@@ -84,16 +86,62 @@ async def test_delivery_twice_equals_once(engine: AsyncEngine, memory_log: Memor
     assert fresh.position == len(story.recorded)
 
 
-async def test_an_unknown_event_type_stops_the_projector_before_it_writes(engine: AsyncEngine, memory_log: MemoryLog):
+async def load_stopped(engine: AsyncEngine) -> dict[str, tuple[int, int | None]]:
+    """Return position and stop of each projection that stopped, by name."""
+    async with engine.connect() as connection:
+        positions = await load_positions(connection)
+    return {at.name: (at.position, at.stopped_at) for at in positions if at.stopped_at is not None}
+
+
+async def test_an_event_that_nobody_can_read_stops_the_projections_that_need_it_and_no_other(
+    engine: AsyncEngine, memory_log: MemoryLog
+):
     story = tell_everything()
+    await fill(memory_log, story.recorded)
+    damaged = [each for each in story.recorded if each.subject.split(".")[1] == "mandate"][-1]
+    at = damaged.sequence
+    memory_log._events[at - 1] = replace(damaged, damage=Damage("headers", "it is no event", "0" * 64))
+    projector = await project(engine, memory_log)
+    needing = {one.name for one in PROJECTIONS if any(tag.startswith("mandate.") for tag in one.handles)}
+    assert needing >= {"mandates", "feed"}
+    assert not needing & {"parties", "grants", "inventory"}
+    assert set(await load_stopped(engine)) == needing == set(projector.stopped)
+    assert {stop for _, stop in (await load_stopped(engine)).values()} == {at}
+    assert {position for position, _ in (await load_stopped(engine)).values()} == {at - 1}
+    assert projector.position == len(story.recorded)
+
+    assert not await projector.revive("mandates")
+    memory_log._events[at - 1] = replace(damaged, void=True)
+    for name in needing:
+        assert await projector.revive(name)
+    assert await load_stopped(engine) == {}
+    incremental = await dump(engine)
+    for projection in PROJECTIONS:
+        await rebuild(projection, memory_log, engine)
+    assert await dump(engine) == incremental
+
+
+async def test_a_projection_whose_rows_are_damaged_stops_alone_at_the_event_and_goes_on_after_a_rebuild(
+    engine: AsyncEngine, memory_log: MemoryLog
+):
+    story = tell_everything()
+    await fill(memory_log, story.recorded)
     projector = Projector(memory_log, engine, PROJECTIONS)
     await projector.claim()
-    await projector.apply(story.until(10))
-    before = await dump(engine)
-    with pytest.raises(Corrupt, match=r"event 11.*order\.teleported\.v1.*upgrade"):
-        await projector.apply([unknown_event(11)])
-    assert await dump(engine) == before
-    assert projector.position == 10
+    await projector.apply(story.until(100))
+    async with engine.begin() as connection:
+        await connection.execute(text("ALTER TABLE orders_v1 DROP COLUMN status CASCADE"))
+    await projector.apply(story.recorded[100:])
+    ((name, (position, stopped_at)),) = (await load_stopped(engine)).items()
+    assert name == "orders"
+    assert stopped_at is not None
+    assert stopped_at > position >= 100
+    assert projector.position == len(story.recorded)
+    await rebuild(orders.PROJECTION, memory_log, engine)
+    assert await projector.revive("orders")
+    whole = await dump(engine)
+    await rebuild(orders.PROJECTION, memory_log, engine)
+    assert await dump(engine) == whole
 
 
 async def test_a_type_that_a_projection_does_not_name_stops_it(engine: AsyncEngine):

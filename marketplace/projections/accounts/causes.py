@@ -80,7 +80,8 @@ class Causes:
         if cause is None or aggregate is None:
             return None
         if cause not in self._loaded:
-            self._loaded[cause] = await self._keep_visible(await self._log.load(render_subject(aggregate, cause)))
+            stored = await self._log.load(render_subject(aggregate, cause))
+            self._loaded[cause] = await self._keep_visible([recorded for recorded in stored if not recorded.void])
         stored = [recorded for recorded in self._loaded[cause] if recorded.sequence <= entry.sequence][-EVENTS_MAX:]
         issued = _find_issued(stored) if aggregate == "statement" else None
         return CauseView(

@@ -59,7 +59,7 @@ PUBLIC: Final = tags_of(
     pricelist.PricelistPublished,
     clock.ClockAdvanced,
 )
-PLATFORM: Final = tags_of(auction.AuctionLocked, auction.AuctionCleared)
+PLATFORM: Final = all_of("log") | tags_of(auction.AuctionLocked, auction.AuctionCleared)
 PARTIES: Final = (
     all_of(
         "party", "mandate", "order", "quote", "grant", "usage", "statement", "service_line", "account", "instrument",

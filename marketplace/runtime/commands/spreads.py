@@ -103,7 +103,7 @@ async def _recall(handler: Handler, unit: Unit, use: Use, reading_id: str) -> Sp
 async def _find_spread(handler: Handler, use: Use, reading_id: str) -> Spread | None:
     """Return how a reading is spread, as the log says; None where it is not, or no longer."""
     for recorded in reversed(await handler.log.load(render_subject("usage", use.usage_id))):
-        event = parse_event(recorded)
+        event = None if recorded.void else parse_event(recorded)
         if isinstance(event, UsageSpread) and (event.source, event.reading_id) == (use.source, reading_id):
             return event.spread
         if isinstance(event, UsageRespread) and (event.source, event.reading_id) == (use.source, reading_id):

@@ -1,10 +1,13 @@
 """The whole story in order, and the golden sample of each event type: the first event of that type."""
 
+import hashlib
 from functools import cache
 
 from events.instrument import InstrumentConverted
 from events.issuer import IssuerStockIssued
+from events.log import LogAnnotated, LogLossAccepted
 from events.registry import EVENT_TYPES
+from events.subjects import LOG_ID, render_subject
 from tests.contracts.story.clearing import COMPUTE_SAFE, tell_clearing
 from tests.contracts.story.delivery import tell_delivery
 from tests.contracts.story.demand import tell_demand
@@ -13,7 +16,7 @@ from tests.contracts.story.quotes import tell_quotes
 from tests.contracts.story.resale import tell_resale
 from tests.contracts.story.rights import tell_rights
 from tests.contracts.story.sale import tell_sale
-from tests.contracts.story.supply import tell_supply
+from tests.contracts.story.supply import QUILLWORK, tell_supply
 from tests.contracts.story.teller import Teller, Told
 
 
@@ -30,7 +33,33 @@ def tell_story() -> tuple[Told, ...]:
     tell_equity(teller)
     tell_rights(teller)
     tell_sale(teller, _count_series_a(teller), _find_compute_price(teller))
+    _tell_log(teller)
     return tuple(teller.seal())
+
+
+def _tell_log(teller: Teller) -> None:
+    """A message that was changed on a disk is passed over, and a copy of the log that lacks its end is accepted."""
+    stored, lost = (
+        hashlib.sha256(word).hexdigest() for word in (b"a message that was changed", b"an event that is lost")
+    )
+    annotated = LogAnnotated(
+        log_id=LOG_ID,
+        sequence=7,
+        subject=render_subject("party", QUILLWORK),
+        hash=stored,
+        damage="hash",
+        effect="passed_over",
+        reason="a disk returned other bytes than were written; found by marketplace log verify",
+    )
+    accepted = LogLossAccepted(
+        log_id=LOG_ID,
+        expected_sequence=214,
+        expected_hash=lost,
+        last_sequence=200,
+        reason="the newest backup ends here, and the disk is gone",
+    )
+    teller.tell("2031-01-06T09:00", "operator", annotated)
+    teller.tell("2031-01-07T09:00", "operator", accepted)
 
 
 def build_samples() -> dict[str, dict[str, object]]:

@@ -1,0 +1,236 @@
+"""A log that is noticed to be another one, or to have gone back, before it does harm (ADR 14).
+
+A restored disk, an old copy or another server under the same name answers as if nothing had happened: its next appends
+get positions that were given before, and everything that was read before is wrong. So a process keeps marks: the last
+event that it saw or was told is stored, and what PostgreSQL says that projections and snapshots have seen. It compares
+them with the log at the start, after every reconnection and while it runs, and it does so before it answers an append
+that came back with a position that it knows already.
+
+Invariants:
+    1. No append is acknowledged by a log that is known, or can be known by a look at the marks, to have gone back.
+    2. Once the log is found to be another one, every further call raises the same `LogChanged`.
+    3. A damaged message is no evidence: it is named by itself (`annotations.py`).
+"""
+
+import asyncio
+import contextlib
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from dataclasses import dataclass
+from typing import Final
+
+import structlog
+
+from marketplace.core.errors import Conflict, LogChanged, Unavailable
+from marketplace.log.annotations import AnnotatedLog, get_hash
+from marketplace.log.port import Health, Recorded, Write
+
+CHECK_SECONDS: Final = 1.0
+"""How often a process compares its marks with the log while it runs."""
+
+_MISSING_TRIES_MAX: Final = 15
+"""How often an event that is missing is asked for again: a new leader may not have applied it yet."""
+_PAUSE_SECONDS: Final = 0.2
+_logger = structlog.get_logger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class Mark:
+    """An event that somebody has seen.
+
+    Attributes:
+        seen_by: Who, in words.
+        sequence: Its position; 0 for nothing.
+        hash: Its chain hash.
+        log_id: Chain hash of the first event of the log that it was seen in; empty where that is not known.
+    """
+
+    seen_by: str
+    sequence: int
+    hash: str
+    log_id: str = ""
+
+
+LoadMarks = Callable[[], Awaitable[Sequence[Mark]]]
+
+
+async def load_no_marks() -> Sequence[Mark]:
+    """Return what others have seen where nobody else is known to look."""
+    return ()
+
+
+class WatchedLog:
+    """Implements `Log` on an annotated one, and keeps marks of what was seen of it.
+
+    Args:
+        log: The log.
+        count_reconnections: How often its connection was lost and made anew.
+        load_marks: What others have seen; asked at the start, after reconnections and while it runs.
+
+    Attributes:
+        annotations: Those of the log.
+        end: The last sequence that is known to be stored.
+    """
+
+    def __init__(
+        self,
+        log: AnnotatedLog,
+        *,
+        count_reconnections: Callable[[], int] = lambda: 0,
+        load_marks: LoadMarks = load_no_marks,
+    ) -> None:
+        self._log = log
+        self.annotations = log.annotations
+        self._count_reconnections = count_reconnections
+        self._load_marks = load_marks
+        self._mark = Mark("this process", 0, "")
+        self._checked = count_reconnections()
+        self._checking = asyncio.Lock()
+        self._changed: LogChanged | None = None
+        self.end = 0
+
+    async def start(self) -> None:
+        """Compare the log with what others have seen of it, and take its last event as the first mark.
+
+        Raises:
+            LogChanged: It is another log, or it went back.
+            Unavailable: It cannot be read. While PostgreSQL is away, its marks are compared later.
+        """
+        try:
+            marks = await self._load_marks()
+        except Unavailable as error:
+            _logger.warning("log_not_compared_yet", reason=str(error))
+            marks = ()
+        for mark in marks:
+            await self._compare(mark)
+        last = (await self._log.health()).last_sequence
+        recorded = await self._log.find(last)
+        if recorded is not None:
+            self._see(recorded.sequence, get_hash(recorded))
+
+    async def watch(self) -> None:
+        """Compare again and again, until cancelled.
+
+        Raises:
+            LogChanged: It is another log, or it went back.
+        """
+        while True:
+            await asyncio.sleep(CHECK_SECONDS)
+            with contextlib.suppress(Unavailable):
+                await self.check()
+
+    async def check(self) -> None:
+        """Compare the log with what this process and others have seen of it.
+
+        Raises:
+            LogChanged: It is another log, or it went back.
+            Unavailable: It cannot be read.
+        """
+        async with self._checking:
+            self._require_same()
+            reconnections = self._count_reconnections()
+            await self._compare(self._mark)
+            marks: Sequence[Mark] = ()
+            with contextlib.suppress(Unavailable):  # PostgreSQL may be away; the process has marks of its own
+                marks = await self._load_marks()
+            for mark in marks:
+                await self._compare(mark)
+            self.end = max(self.end, (await self._log.health()).last_sequence)
+            self._checked = reconnections
+
+    async def append(self, writes: Sequence[Write]) -> int:
+        """See `Log.append`.
+
+        Raises:
+            LogChanged: The log that took it is another one, or it went back; nothing may be said to be stored.
+        """
+        self._require_same()
+        seen = self.end
+        try:
+            sequence = await self._log.append(writes)
+        except Conflict as conflict:
+            if conflict.actual is not None and conflict.actual < (conflict.expected or 0):
+                await self.check()
+            raise
+        if sequence <= seen or self._count_reconnections() != self._checked:
+            await self.check()
+        head = writes[-1].head
+        if head.sequence is not None:
+            self._see(head.sequence, head.hash)
+        return sequence
+
+    async def load(self, subject: str, after: int = 0) -> list[Recorded]:
+        """See `Log.load`."""
+        self._require_same()
+        return await self._log.load(subject, after)
+
+    async def read(self, after: int = 0, *, follow: bool = False) -> AsyncIterator[list[Recorded]]:
+        """See `Log.read`."""
+        self._require_same()
+        async for page in self._log.read(after, follow=follow):
+            self._require_same()
+            self._see(page[-1].sequence, get_hash(page[-1]))
+            yield page
+
+    async def find(self, sequence: int) -> Recorded | None:
+        """See `Log.find`."""
+        self._require_same()
+        return await self._log.find(sequence)
+
+    async def health(self) -> Health:
+        """See `Log.health`."""
+        self._require_same()
+        return await self._log.health()
+
+    async def close(self) -> None:
+        """See `Log.close`."""
+        await self._log.close()
+
+    def _see(self, sequence: int, hash: str) -> None:  # noqa: A002 - the field's word
+        if sequence > self._mark.sequence:
+            self._mark = Mark("this process", sequence, hash, self._mark.log_id)
+        self.end = max(self.end, sequence)
+
+    def _require_same(self) -> None:
+        if self._changed is not None:
+            raise self._changed
+
+    async def _compare(self, mark: Mark) -> None:
+        if not mark.sequence:
+            return
+        found = await self._log.find(mark.sequence)
+        for _ in range(_MISSING_TRIES_MAX if found is None else 0):
+            await asyncio.sleep(_PAUSE_SECONDS)
+            found = found or await self._log.find(mark.sequence)
+        if found is not None and (found.damage is not None or get_hash(found) == mark.hash):
+            return
+        first = await self._log.find(1)
+        last = (await self._log.health()).last_sequence
+        self._changed = describe_change(mark, found, first, last)
+        _logger.error("log_changed", code=self._changed.code, reason=str(self._changed))
+        raise self._changed
+
+
+def describe_change(mark: Mark, found: Recorded | None, first: Recorded | None, last: int) -> LogChanged:
+    """Return the error that says what was expected, what was found and what to do.
+
+    Args:
+        mark: What somebody has seen.
+        found: What the log has there.
+        first: The first event of the log.
+        last: Its last sequence.
+    """
+    there = f"it ends at event {last}" if found is None else f"event {found.sequence} has the hash {get_hash(found)}"
+    facts = f"{mark.seen_by} has seen event {mark.sequence} with the hash {mark.hash}, and in this log {there}"
+    if mark.log_id and first is not None and first.damage is None and get_hash(first) != mark.log_id:
+        return LogChanged(
+            "log_replaced",
+            f"this is another log under the same name: it begins with {get_hash(first)}, the one before began with "
+            f"{mark.log_id} ({facts}). Stop every process, and give them the right NATS servers or the right "
+            "database; `marketplace log accept-loss` makes a database begin anew on this log",
+        )
+    return LogChanged(
+        "log_rolled_back",
+        f"the log went back: {facts}. Stop every process. Restore the newest copy of the log, from a replica or with "
+        "`marketplace log import`; or accept by `marketplace log accept-loss` that what came after is lost, which "
+        "resets the projections",
+    )
