@@ -59,6 +59,7 @@ class Grant:
     end: datetime
     account_id: str
     hold_id: str
+    disputed: bool = False
 
 
 @dataclass(slots=True)
@@ -178,6 +179,8 @@ class Market:
         text = f"{statement_id} is {before or 'unknown'} and cannot be {name}"
         self.findings.require(before in allowed, "statement", sequence, text)
         self.statements[statement_id] = after
+        if body["grant_id"] in self.grants:
+            self.grants[body["grant_id"]].disputed = after in {"disputed", "resolved"}
         if name == "issued":
             self.due[statement_id] = parse_instant(body["accept_until"])
             if body.get("adjustment") is None:

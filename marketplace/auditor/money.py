@@ -17,10 +17,11 @@ class Hold:
 
     Attributes:
         purpose: The order, mandate, quote or account that it is for.
+        expires_at: When what is left is available again; None where what it is for ends it.
     """
 
     purpose: str
-    placed_at: int
+    expires_at: str | None = None
     left: Decimal = ZERO
     captured: Decimal = ZERO
     expired: bool = False
@@ -113,7 +114,7 @@ class Money:
         hold_id, sequence = body["hold_id"], message.sequence
         if name == "hold_placed":
             account.available -= amount
-            account.holds.setdefault(hold_id, Hold(body["purpose"], sequence)).left += amount
+            account.holds.setdefault(hold_id, Hold(body["purpose"], body.get("expires_at"))).left += amount
             return
         hold = account.holds.get(hold_id)
         if hold is None:

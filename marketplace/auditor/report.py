@@ -9,11 +9,14 @@ from marketplace.auditor.chain import Chains
 from marketplace.auditor.equity import Equity
 from marketplace.auditor.market import Market
 from marketplace.auditor.money import Money
+from marketplace.auditor.spans import parse_instant
 from marketplace.auditor.stream import Findings, Message
 from marketplace.auditor.tables import Expected, compare_tables
 
 ENDED = frozenset({"cancelled", "expired", "unmatched"})
 OVERDUE = timedelta(hours=1)
+SETTLED_BY = timedelta(days=9)
+"""A day for late readings, seven to accept by silence, and one to spare."""
 
 
 @dataclass(slots=True)
@@ -86,15 +89,30 @@ class Audit:
                 locked = [order_id for order_id in auction.locked if market.orders[order_id] == "locked"]
                 hanging += [f"order {order_id} is locked, and no auction is at work on it" for order_id in locked]
         hanging += self._list_holds()
+        hanging += self._list_grants()
         for statement_id, due in market.due.items():
             status = market.statements[statement_id]
             if status in {"issued", "resolved"} and market.now is not None and due + OVERDUE < market.now:
                 hanging.append(f"statement {statement_id} is {status}, it was due at {due.isoformat()}")
         return hanging
 
+    def _list_grants(self) -> list[str]:
+        """Return grants that are over for longer than their statements take, unless one of those is disputed."""
+        market, hanging = self.market, []
+        for grant_id, grant in market.grants.items():
+            over = market.now is not None and grant.end + SETTLED_BY < market.now
+            if over and grant.status != "completed" and not grant.disputed:
+                hanging.append(f"grant {grant_id} is {grant.status}, it ended at {grant.end.isoformat()}")
+        return hanging
+
     def _list_holds(self) -> list[str]:
         """Return holds that are kept for what is over."""
         hanging, market = [], self.market
+        for account in self.money.accounts.values():
+            for hold_id, hold in account.holds.items():
+                expiry = None if hold.expires_at is None else parse_instant(hold.expires_at)
+                if hold.left and expiry is not None and market.now is not None and expiry + OVERDUE < market.now:
+                    hanging.append(f"hold {hold_id} keeps {hold.left} USD, it expired at {hold.expires_at}")
         for order_id, (account_id, hold_id) in market.order_holds.items():
             account = self.money.accounts.get(account_id)
             hold = None if account is None else account.holds.get(hold_id)

@@ -1,18 +1,22 @@
 """Read the raw stream with nats-py, and group its messages into decisions."""
 
+import asyncio
 import json
-from collections.abc import AsyncIterator, Iterable, Iterator
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from itertools import groupby
 from typing import Any, Final
 
 import nats
 import nats.errors
+from nats.js import JetStreamContext
 from nats.js.api import AckPolicy, ConsumerConfig, DeliverPolicy
 
 PAGE_MAX: Final = 500
 FETCH_SECONDS: Final = 5.0
 IDLE_SECONDS: Final = 60.0
+RETRY_SECONDS: Final = 1.0
+TRIES_MAX: Final = 60
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,32 +74,67 @@ def group_decisions(messages: Iterable[Message]) -> Iterator[list[Message]]:
         yield list(run)
 
 
-async def read_stream(url: str, *, stream: str, inbox_prefix: str) -> AsyncIterator[Message]:
-    """Yield every message that the stream holds as this begins, in order.
+async def read_stream(url: str, *, stream: str, inbox_prefix: str, after: int = 0) -> AsyncIterator[Message]:
+    """Yield every message above a sequence that the stream holds as this begins, in order.
 
     Args:
         url: Servers and a user that may read, separated by commas.
         stream: Name of the stream.
         inbox_prefix: The prefix of the inboxes that this user may hear.
+        after: The last sequence that is known already.
     """
-    client = await nats.connect(url.split(","), inbox_prefix=inbox_prefix.encode(), name="marketplace-auditor")
+    client = await nats.connect(
+        url.split(","), inbox_prefix=inbox_prefix.encode(), name="marketplace-auditor", error_cb=_ignore
+    )
     try:
         jetstream = client.jetstream(timeout=FETCH_SECONDS)
-        last = (await jetstream.stream_info(stream)).state.last_seq
-        config = ConsumerConfig(
-            ack_policy=AckPolicy.NONE,
-            deliver_policy=DeliverPolicy.ALL,
-            inactive_threshold=IDLE_SECONDS,
-            mem_storage=True,
-            num_replicas=1,
-        )
-        reading = await jetstream.pull_subscribe("marketplace.>", stream=stream, config=config)
-        sequence = 0
+        last = (await _patiently(lambda: jetstream.stream_info(stream))).state.last_seq
+        sequence, silent = after, 0
         while sequence < last:
-            for message in await reading.fetch(PAGE_MAX, timeout=FETCH_SECONDS):
-                sequence = message.metadata.sequence.stream
-                if sequence <= last:
-                    yield Message(sequence, message.subject, dict(message.headers or {}), message.data)
-        await reading.unsubscribe()
+            try:
+                async for message in _read_run(jetstream, stream, sequence):
+                    if message.sequence <= last:
+                        yield message
+                    sequence, silent = message.sequence, 0
+                    if sequence >= last:
+                        break
+            except nats.errors.Error:
+                silent += 1
+                if silent >= TRIES_MAX:
+                    raise
+                await asyncio.sleep(RETRY_SECONDS)
     finally:
         await client.close()
+
+
+async def _read_run(jetstream: JetStreamContext, stream: str, after: int) -> AsyncIterator[Message]:
+    """Yield messages through one consumer, for as long as the servers keep it."""
+    config = ConsumerConfig(
+        ack_policy=AckPolicy.NONE,
+        deliver_policy=DeliverPolicy.BY_START_SEQUENCE,
+        opt_start_seq=after + 1,
+        inactive_threshold=IDLE_SECONDS,
+        mem_storage=True,
+        num_replicas=1,
+    )
+    reading = await jetstream.pull_subscribe("marketplace.>", stream=stream, config=config)
+    while True:
+        for message in await reading.fetch(PAGE_MAX, timeout=FETCH_SECONDS):
+            sequence = message.metadata.sequence.stream
+            yield Message(sequence, message.subject, dict(message.headers or {}), message.data)
+
+
+async def _patiently(ask: Callable[[], Awaitable[Any]]) -> Any:
+    """Return an answer, asked for again while a cluster chooses its leaders."""
+    for attempt in range(1, TRIES_MAX + 1):
+        try:
+            return await ask()
+        except nats.errors.Error:
+            if attempt == TRIES_MAX:
+                raise
+        await asyncio.sleep(RETRY_SECONDS)
+    raise AssertionError("the last attempt returns or raises")
+
+
+async def _ignore(_: Exception) -> None:
+    """Say nothing of servers that come and go; what a read needs is asked for again."""

@@ -1,0 +1,110 @@
+"""After each fault: the journal and the auditor agree, and at the end everything that began has ended."""
+
+import asyncio
+import re
+import time
+from collections import defaultdict
+from collections.abc import Iterable
+from typing import Final
+
+import asyncpg
+
+from marketplace.auditor.report import Audit
+from marketplace.auditor.stream import Message, read_stream
+from tests.chaos.load import Entry, Journal, Market
+from tests.chaos.stack import Stack
+
+DAY_SECONDS: Final = 86_400
+CREATES: Final = re.compile(r"/(deposits|holds|orders)$")
+CAUGHT_UP_SECONDS_MAX: Final = 120.0
+END_SECONDS_MAX: Final = 240.0
+
+
+class Witness:
+    """Reads the raw stream as it grows, and remembers which payments it holds."""
+
+    def __init__(self, stack: Stack) -> None:
+        self._stack = stack
+        self.audit = Audit()
+        self.payments: dict[str, list[int]] = defaultdict(list)
+        self.decisions: dict[int, str] = {}
+
+    async def read(self) -> int:
+        """Read what was stored since, and return the last sequence."""
+        messages = read_stream(
+            self._stack.reader_url, stream="MARKETPLACE", inbox_prefix="_INBOX", after=self.audit.chains.last
+        )
+        async for message in messages:
+            self.audit.take(message)
+            self._remember(message)
+        return self.audit.chains.last
+
+    def _remember(self, message: Message) -> None:
+        self.decisions[message.sequence] = message.decision
+        if message.event_type in {"account.deposited.v1", "account.withdrawn.v1"}:
+            self.payments[message.read()["reference"]].append(message.sequence)
+
+    def compare(self, entries: Iterable[Entry]) -> list[str]:
+        """Return where the answers that clients got and the stream differ."""
+        wrong, owners = list[str](), dict[str, Entry]()
+        for entry in entries:
+            if entry.path.endswith("/deposits"):
+                found, expected = len(self.payments[entry.body["reference"]]), {1} if entry.accepted else {0}
+                expected = expected if entry.answers else {0, 1}
+                if found not in expected:
+                    wrong.append(f"{entry.key} was answered {entry.answers or 'nothing'}, and is stored {found} times")
+            for status, sequence, _ in entry.answers:
+                if status >= 300 or not sequence:
+                    continue
+                decision = self.decisions.get(sequence)
+                if decision is None:
+                    wrong.append(f"{entry.key} was acknowledged at {sequence}, which the log does not hold")
+                elif CREATES.search(entry.path) and owners.setdefault(decision, entry) is not entry:
+                    wrong.append(f"{entry.key} and {owners[decision].key} were both answered by {decision}")
+        return wrong
+
+
+async def check(witness: Witness, journal: Journal) -> list[str]:
+    """Return everything that is wrong by now; what is answered while the stream is read is looked at next time."""
+    answered = [entry for entry in journal.entries if entry.answers]
+    await witness.read()
+    found = [f"{rule}: event {sequence}: {text}" for rule, sequence, text in witness.audit.findings.kept]
+    return found + journal.wrong + witness.compare(answered)
+
+
+async def end_market(market: Market) -> None:
+    """Let all time pass that grants, statements and holds need to end."""
+    platform = market.platform
+    for days in (1, 1, 15, 3, 9, 3):
+        await platform.send("/v1/test/clock", {"seconds": days * DAY_SECONDS})
+        await asyncio.sleep(6)
+
+
+async def load_lowest(stack: Stack) -> int:
+    """Return the position that every live projection has reached."""
+    connection = await asyncpg.connect(stack.database_url.replace("+asyncpg", ""))
+    try:
+        return int(await connection.fetchval("SELECT min(position) FROM projection_positions WHERE live") or 0)
+    finally:
+        await connection.close()
+
+
+async def wait_for_end(stack: Stack, witness: Witness) -> list[str]:
+    """Wait until nothing is left hanging and the tables stand at the log's end; return what is wrong then."""
+    deadline = time.monotonic() + END_SECONDS_MAX
+    while True:
+        last = await witness.read()
+        hanging = witness.audit.list_hanging()
+        quiet = last == await witness.read()
+        if (not hanging and quiet) or time.monotonic() > deadline:
+            break
+        await asyncio.sleep(2)
+    wrong = [f"hanging: {text}" for text in hanging]
+    witness.audit.finish()
+    deadline = time.monotonic() + CAUGHT_UP_SECONDS_MAX
+    while time.monotonic() < deadline:
+        if await load_lowest(stack) >= witness.audit.chains.last:
+            break
+        await asyncio.sleep(1)
+    await witness.audit.compare(stack.database_url)
+    return wrong + [f"{rule}: event {sequence}: {text}" for rule, sequence, text in witness.audit.findings.kept]
