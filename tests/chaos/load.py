@@ -14,9 +14,10 @@ import httpx
 TIMEOUT_SECONDS: Final = 20.0
 PAUSE_SECONDS: Final = 0.2
 ACCOUNTS: Final = 4
-UNSETTLED: Final = frozenset({408, 409, 425, 429, 500, 502, 503, 504})
-"""Answers after which the same request is sent again under the same key; 409 may be a command that is in flight."""
-FINAL_CONFLICTS: Final = frozenset({"idempotency_key_reused"})
+UNSETTLED: Final = frozenset({408, 425, 429, 500, 502, 503, 504})
+"""Answers after which the same request is sent again under the same key."""
+UNSETTLED_CODES: Final = frozenset({"command_in_flight", "conflict"})
+"""Conflicts that are none of the request's own."""
 
 
 @dataclass(slots=True)
@@ -107,7 +108,7 @@ class Client:
             content = _read(answer)
             if answer.status_code == 500:
                 self._journal.wrong.append(f"{entry.path} answered 500: {answer.text[:300]}")
-            if answer.status_code in UNSETTLED and content.get("code") not in FINAL_CONFLICTS:
+            if answer.status_code in UNSETTLED or content.get("code") in UNSETTLED_CODES:
                 entry.errors.append(f"{answer.status_code} {content.get('code')}")
                 await asyncio.sleep(PAUSE_SECONDS)
                 continue
