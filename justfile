@@ -38,3 +38,7 @@ bench name *arguments:
 # Properties on examples that nobody has seen yet; the other tests run on the same ones each time.
 search *arguments:
     HYPOTHESIS_PROFILE=search uv run pytest -m hypothesis {{ arguments }}
+
+# Break a running market on three NATS servers, one fault after the other, and audit it: `just chaos --minutes 60 --servers 1`.
+chaos *arguments:
+    uv run python -m tests.chaos {{ arguments }}

@@ -57,10 +57,11 @@ async def reachable() -> AsyncIterator[None]:
 
     Raises:
         Unavailable: The connection was refused, lost or not given in time; the server starts, stops or has a full disk.
+            A connection that the server leaves in the middle of an operation is an internal error of the driver.
     """
     try:
         yield
-    except (OSError, TimeoutError, asyncpg.InterfaceError) as error:
+    except (OSError, TimeoutError, asyncpg.InterfaceError, asyncpg.InternalClientError) as error:
         raise Unavailable("PostgreSQL", str(error) or type(error).__name__) from error
     except asyncpg.PostgresError as error:
         if not _is_away(error):
