@@ -3,12 +3,13 @@
 from collections.abc import AsyncIterator
 from dataclasses import dataclass, field
 from datetime import timedelta
+from decimal import Decimal
 
 from marketplace.auditor.capacity import Capacity
 from marketplace.auditor.chain import Chains
 from marketplace.auditor.equity import Equity
 from marketplace.auditor.market import Market
-from marketplace.auditor.money import Money
+from marketplace.auditor.money import ZERO, Money
 from marketplace.auditor.spans import parse_instant
 from marketplace.auditor.stream import Findings, Message
 from marketplace.auditor.tables import Expected, compare_tables
@@ -114,13 +115,17 @@ class Audit:
                 if hold.left and expiry is not None and market.now is not None and expiry + OVERDUE < market.now:
                     hanging.append(f"hold {hold_id} keeps {hold.left} USD, it expired at {hold.expires_at}")
         for order_id, (account_id, hold_id) in market.order_holds.items():
-            account = self.money.accounts.get(account_id)
-            hold = None if account is None else account.holds.get(hold_id)
-            if hold is not None and hold.left and market.orders[order_id] in ENDED:
-                hanging.append(f"hold {hold_id} keeps {hold.left} USD for order {order_id}, which has ended")
+            left = self._find_left(account_id, hold_id)
+            if left and market.orders[order_id] in ENDED:
+                hanging.append(f"hold {hold_id} keeps {left} USD for order {order_id}, which has ended")
         for grant_id, grant in market.grants.items():
-            account = self.money.accounts.get(grant.account_id)
-            hold = None if account is None else account.holds.get(grant.hold_id)
-            if hold is not None and hold.left and grant.status == "completed":
-                hanging.append(f"hold {grant.hold_id} keeps {hold.left} USD for grant {grant_id}, which is completed")
+            left = self._find_left(grant.account_id, grant.hold_id)
+            if left and grant.status == "completed":
+                hanging.append(f"hold {grant.hold_id} keeps {left} USD for grant {grant_id}, which is completed")
         return hanging
+
+    def _find_left(self, account_id: str, hold_id: str) -> Decimal:
+        """Return what is left of a hold; 0 where there is none."""
+        account = self.money.accounts.get(account_id)
+        hold = None if account is None else account.holds.get(hold_id)
+        return ZERO if hold is None else hold.left

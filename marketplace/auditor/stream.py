@@ -6,6 +6,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Iterat
 from dataclasses import dataclass, field
 from itertools import groupby
 from typing import Any, Final
+from urllib.parse import urlsplit
 
 import nats
 import nats.errors
@@ -74,17 +75,28 @@ def group_decisions(messages: Iterable[Message]) -> Iterator[list[Message]]:
         yield list(run)
 
 
-async def read_stream(url: str, *, stream: str, inbox_prefix: str, after: int = 0) -> AsyncIterator[Message]:
+def name_inbox(url: str) -> str:
+    """Return the inbox prefix that the shipped configuration gives to the user of a URL."""
+    user = urlsplit(url.split(",")[0]).username
+    return "_INBOX" if user is None else f"_INBOX_{user.upper()}"
+
+
+async def read_stream(
+    url: str, *, stream: str = "MARKETPLACE", inbox_prefix: str | None = None, after: int = 0
+) -> AsyncIterator[Message]:
     """Yield every message above a sequence that the stream holds as this begins, in order.
 
     Args:
         url: Servers and a user that may read, separated by commas.
         stream: Name of the stream.
-        inbox_prefix: The prefix of the inboxes that this user may hear.
+        inbox_prefix: The prefix of the inboxes that this user may hear; by default that of the shipped configuration.
         after: The last sequence that is known already.
     """
     client = await nats.connect(
-        url.split(","), inbox_prefix=inbox_prefix.encode(), name="marketplace-auditor", error_cb=_ignore
+        url.split(","),
+        inbox_prefix=(inbox_prefix or name_inbox(url)).encode(),
+        name="marketplace-auditor",
+        error_cb=_ignore,
     )
     try:
         jetstream = client.jetstream(timeout=FETCH_SECONDS)

@@ -62,7 +62,7 @@ async def _issue_stock(market: Market, trade) -> None:
 
 
 async def _read(servers) -> list[Message]:
-    messages = read_stream(servers.admin_url, stream="MARKETPLACE", inbox_prefix="_INBOX")
+    messages = read_stream(servers.admin_url)
     return [message async for message in messages]
 
 
@@ -90,7 +90,7 @@ async def test_nothing_is_found_in_a_market_and_its_tables(jetstream_log, nats_s
     await Projector(jetstream_log, engine, PROJECTIONS).catch_up()
     await engine.dispose()
     audit = Audit()
-    assert await audit.read(read_stream(nats_server.admin_url, stream="MARKETPLACE", inbox_prefix="_INBOX")) > 50
+    assert await audit.read(read_stream(nats_server.admin_url)) > 50
     assert await audit.compare(database_url) > 15
     assert audit.findings.kept == []
     assert audit.list_hanging() == []

@@ -31,9 +31,7 @@ class Witness:
 
     async def read(self) -> int:
         """Read what was stored since, and return the last sequence."""
-        messages = read_stream(
-            self._stack.reader_url, stream="MARKETPLACE", inbox_prefix="_INBOX", after=self.audit.chains.last
-        )
+        messages = read_stream(self._stack.reader_url, after=self.audit.chains.last)
         async for message in messages:
             self.audit.take(message)
             self._remember(message)
