@@ -77,7 +77,7 @@ def group_decisions(messages: Iterable[Message]) -> Iterator[list[Message]]:
 
 def name_inbox(url: str) -> str:
     """Return the inbox prefix that the shipped configuration gives to the user of a URL."""
-    user = urlsplit(url.split(",")[0]).username
+    user = urlsplit(url.split(",", maxsplit=1)[0]).username
     return "_INBOX" if user is None else f"_INBOX_{user.upper()}"
 
 
