@@ -106,9 +106,9 @@ class AnnotatedLog:
         """See `Log.append`."""
         return await self.bare.append(writes)
 
-    async def load(self, subject: str, after: int = 0) -> list[Recorded]:
+    async def load(self, subject: str, after: int = 0, *, previous_hash: str | None = None) -> list[Recorded]:
         """See `Log.load`."""
-        return self._apply(await self.bare.load(subject, after))
+        return self._apply(await self.bare.load(subject, after, previous_hash=previous_hash))
 
     async def read(self, after: int = 0, *, follow: bool = False) -> AsyncIterator[list[Recorded]]:
         """See `Log.read`."""

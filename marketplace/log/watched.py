@@ -158,10 +158,10 @@ class WatchedLog:
             self._see(head.sequence, head.hash)
         return sequence
 
-    async def load(self, subject: str, after: int = 0) -> list[Recorded]:
+    async def load(self, subject: str, after: int = 0, *, previous_hash: str | None = None) -> list[Recorded]:
         """See `Log.load`."""
         self._require_same()
-        return await self._log.load(subject, after)
+        return await self._log.load(subject, after, previous_hash=previous_hash)
 
     async def read(self, after: int = 0, *, follow: bool = False) -> AsyncIterator[list[Recorded]]:
         """See `Log.read`."""

@@ -5,15 +5,20 @@ import random
 import socket
 from dataclasses import replace
 
+import msgspec
 import pytest
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncEngine
 
-from events.registry import EVENT_TYPES
+from events.log import LogAnnotated
+from events.registry import EVENT_TYPES, get_tag, render_body, render_type
+from events.subjects import LOG_ID
 from marketplace.core.errors import Conflict, Corrupt, Unavailable
 from marketplace.embedded import PostgresServer
+from marketplace.log.annotations import LOG_SUBJECT, AnnotatedLog, examine
+from marketplace.log.codec import seal
 from marketplace.log.memory import MemoryLog
-from marketplace.log.port import Damage
+from marketplace.log.port import Head, Write
 from marketplace.projections import orders, parties
 from marketplace.projections.database import build_engine
 from marketplace.projections.facts import parse_facts
@@ -100,8 +105,9 @@ async def test_an_event_that_nobody_can_read_stops_the_projections_that_need_it_
     await fill(memory_log, story.recorded)
     damaged = [each for each in story.recorded if each.subject.split(".")[1] == "mandate"][-1]
     at = damaged.sequence
-    memory_log._events[at - 1] = replace(damaged, damage=Damage("headers", "it is no event", "0" * 64))
-    projector = await project(engine, memory_log)
+    memory_log._events[at - 1] = replace(damaged, body=damaged.body.replace(b"fund closed", b"fund open"))
+    log = AnnotatedLog(memory_log)
+    projector = await project(engine, log)
     needing = {one.name for one in PROJECTIONS if any(tag.startswith("mandate.") for tag in one.handles)}
     assert needing >= {"mandates", "feed"}
     assert not needing & {"parties", "grants", "inventory"}
@@ -111,13 +117,29 @@ async def test_an_event_that_nobody_can_read_stops_the_projections_that_need_it_
     assert projector.position == len(story.recorded)
 
     assert not await projector.revive("mandates")
-    memory_log._events[at - 1] = replace(damaged, void=True)
+    found, damage = await examine(memory_log, at)
+    note = LogAnnotated(
+        log_id=LOG_ID,
+        sequence=at,
+        subject=found.subject,
+        hash=damage.hash,
+        damage="hash",
+        effect="passed_over",
+        reason="a disk",
+    )
+    head = (await memory_log.load(LOG_SUBJECT))[-1]
+    envelope = msgspec.structs.replace(head.envelope, id="note", type=render_type(get_tag(note)))
+    message = seal(LOG_SUBJECT, head.envelope.hash, envelope, render_body(note))
+    after = Head(LOG_SUBJECT, head.sequence, head.envelope.hash)
+    await log.append([Write(after, (message,), Head(LOG_SUBJECT, None, message.envelope.hash))])
+    await projector.catch_up()
+    assert set(projector.stopped) == needing
     for name in needing:
         assert await projector.revive(name)
     assert await load_stopped(engine) == {}
     incremental = await dump(engine)
     for projection in PROJECTIONS:
-        await rebuild(projection, memory_log, engine)
+        await rebuild(projection, log, engine)
     assert await dump(engine) == incremental
 
 
