@@ -1,4 +1,4 @@
-"""How many durable orders a second come through HTTP, against a bare Litestar handler on the same Granian server.
+"""How many durable orders a second come through HTTP, against a bare Litestar handler on the same server.
 
     uv run python -m benchmarks.http [--seconds 3] [--startups 64]
 
@@ -19,8 +19,6 @@ from datetime import UTC, datetime, timedelta
 import httpx
 import msgspec
 import uvloop
-from granian.constants import Interfaces
-from granian.server.embed import Server
 from litestar import Litestar, post
 from litestar.params import JSONBody
 
@@ -28,6 +26,9 @@ from benchmarks.http_load import build_request, measure, number_from
 from marketplace.api.application import create_application
 from marketplace.api.bodies.trading import PlaceOrderBody
 from marketplace.api.commands import ReceiptBody
+from marketplace.api.connections import Connections
+from marketplace.api.server import ApiServer
+from marketplace.api.services import ApiSettings
 from marketplace.app import open_services
 from marketplace.embedded import embedded_nats, temporary_folder
 from marketplace.embedded.process import find_free_port
@@ -35,6 +36,7 @@ from marketplace.runtime.collector import settle_collector
 from marketplace.runtime.config import Settings
 
 CLIENTS = (1, 64)
+CONNECTIONS_MAX = 1_024
 ADMIN_KEY = "mkp_01jdm5v5tze1xa6a4sbz1gk3c4_benchmarkbenchmarkbenchmark"
 TARGET_ORDERS = 2_500
 TARGET_SHARE = 0.40
@@ -43,6 +45,12 @@ TARGET_SHARE = 0.40
 @post("/bare")
 async def bare(data: JSONBody[PlaceOrderBody]) -> ReceiptBody:
     return ReceiptBody(id=data.startup_id, sequence=1, version=1)
+
+
+def build_bare_server(application: Litestar, port: int) -> ApiServer:
+    """Return the API's own server, for any application."""
+    bounds = ApiSettings()
+    return ApiServer(application, bounds, Connections(bounds.connections_max, CONNECTIONS_MAX), "127.0.0.1", port)
 
 
 async def serve(port: int, bare_port: int) -> None:
@@ -57,10 +65,7 @@ async def serve(port: int, bare_port: int) -> None:
                     (create_application(services), port),
                     (Litestar([bare], openapi_config=None), bare_port),
                 )
-                servers = [
-                    Server(one, address="127.0.0.1", port=at, interface=Interfaces.ASGI, log_enabled=False)
-                    for one, at in applications
-                ]
+                servers = [build_bare_server(one, at) for one, at in applications]
                 settle_collector()
                 serving = [asyncio.create_task(server.serve()) for server in servers]
                 await asyncio.to_thread(sys.stdin.read)

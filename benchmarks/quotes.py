@@ -24,15 +24,13 @@ from typing import Any
 import httpx
 import msgspec
 import uvloop
-from granian.constants import Interfaces
-from granian.server.embed import Server
 
 from benchmarks.http_load import build_request, measure, number_from
 from benchmarks.machine import describe_machine
 from events.order import ClassOffer, OrderTerms
 from marketplace.api.application import create_application
 from marketplace.api.services import Services
-from marketplace.app import open_services
+from marketplace.app import build_server, open_services
 from marketplace.core.ids import derive_command_id, rename_id
 from marketplace.embedded import embedded_nats, embedded_postgres, temporary_folder
 from marketplace.embedded.process import find_free_port
@@ -185,13 +183,7 @@ async def serve(port: int, pools: int, count: int) -> None:
         projector = Projector(services.handler.log, engine, PROJECTIONS)
         await projector.claim()
         await projector.catch_up()
-        server = Server(
-            create_application(services),
-            address="127.0.0.1",
-            port=port,
-            interface=Interfaces.ASGI,
-            log_enabled=False,
-        )
+        server = build_server(create_application(services), "127.0.0.1", port)
         settle_collector()
         serving = asyncio.create_task(server.serve())
         bodies = [{"startup_id": startup, "terms": filler.terms()} for _ in range(256)]

@@ -20,12 +20,10 @@ from contextlib import asynccontextmanager
 import httpx
 import msgspec
 import uvloop
-from granian.constants import Interfaces
-from granian.server.embed import Server
 from litestar import Litestar, Request, post
 from litestar.response import Response
 
-from benchmarks.http import ADMIN_KEY, wait_until_live
+from benchmarks.http import ADMIN_KEY, build_bare_server, wait_until_live
 from benchmarks.http_load import measure
 from benchmarks.machine import describe_machine
 from benchmarks.usage_site import BATCH, build_batch, issue
@@ -69,7 +67,7 @@ async def bare(request: Request) -> Response[bytes]:
 
 async def serve_bare(port: int) -> None:
     application = Litestar([bare], openapi_config=None)
-    server = Server(application, address="127.0.0.1", port=port, interface=Interfaces.ASGI, log_enabled=False)
+    server = build_bare_server(application, port)
     serving = asyncio.create_task(server.serve())
     await asyncio.to_thread(sys.stdin.read)
     server.stop()

@@ -11,16 +11,14 @@ from functools import partial
 from typing import Any, Final
 
 import structlog
-from granian.constants import Interfaces
-from granian.server.embed import Server
 from litestar import Litestar
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from marketplace.api.application import create_application
-from marketplace.api.early_answers import HearOut
 from marketplace.api.key_store import SqlKeys
 from marketplace.api.keys import KeyRing
 from marketplace.api.meter_subject import MeterSubject
+from marketplace.api.server import ApiServer, bound_connections
 from marketplace.api.services import ApiSettings, Services
 from marketplace.api.sql_archive import SqlArchive
 from marketplace.core.errors import Conflict
@@ -44,6 +42,7 @@ from marketplace.runtime.handler import Handler
 from marketplace.runtime.worker import Worker
 
 STANDBY_SECONDS: Final = 1.0
+KEY_CONNECTIONS_MAX: Final = 3
 log = structlog.get_logger(__name__)
 
 
@@ -109,10 +108,17 @@ async def open_services(settings: Settings) -> AsyncIterator[Services]:
         handler = _build_handler(stream, settings, engine)
         follower = Follower(handler, lambda: stream.end)
         await follower.start()
-        if engine is not None:
+        if engine is not None and settings.database_url is not None:
             watching = await stack.enter_async_context(watch(engine, PROJECTIONS))
-            store = SqlKeys(engine)
-        keys = KeyRing(settings.api_key_secret.encode(), settings.admin_key, store)
+            key_engine = build_engine(settings.database_url, connections_max=KEY_CONNECTIONS_MAX)
+            stack.push_async_callback(key_engine.dispose)
+            store = SqlKeys(key_engine)
+        keys = KeyRing(
+            settings.api_key_secret.encode(),
+            settings.admin_key,
+            store,
+            offline_seconds_max=settings.keys_offline_seconds_max,
+        )
         following = asyncio.create_task(follower.run(), name="follower")
         following.add_done_callback(_complain)
         refreshing = asyncio.create_task(keys.follow(), name="api keys")
@@ -125,7 +131,7 @@ async def open_services(settings: Settings) -> AsyncIterator[Services]:
             handler=handler,
             follower=follower,
             keys=keys,
-            settings=ApiSettings(embedded=settings.embedded),
+            settings=build_api_settings(settings),
             engine=engine,
             watch=watching,
             log_watch=comparing,
@@ -155,9 +161,22 @@ def _complain(task: asyncio.Task[None]) -> None:
         log.error("task_ended", task=task.get_name(), error=repr(task.exception()))
 
 
-def build_server(application: Litestar, host: str, port: int) -> Server:
+def build_api_settings(settings: Settings) -> ApiSettings:
+    """Return the bounds of the application, as many connections as this process may have open files for."""
+    return ApiSettings(
+        embedded=settings.embedded,
+        connections_max=bound_connections(settings.connections_max),
+        connections_per_address_max=settings.connections_per_address_max,
+        streams_max=settings.streams_max,
+        streams_per_key_max=settings.streams_per_key_max,
+        streams_per_party_max=settings.streams_per_party_max,
+    )
+
+
+def build_server(application: Litestar, host: str, port: int) -> ApiServer:
     """Return the HTTP server of an application."""
-    return Server(HearOut(application), address=host, port=port, interface=Interfaces.ASGI, log_enabled=False)
+    services: Services = application.state["services"]
+    return ApiServer(application, services.settings, services.connections, host, port)
 
 
 async def serve_api(settings: Settings, host: str, port: int, stop: asyncio.Event) -> None:
@@ -176,7 +195,7 @@ async def serve_api(settings: Settings, host: str, port: int, stop: asyncio.Even
         await asyncio.wait(ending, return_when=asyncio.FIRST_COMPLETED)
         if not serving.done():
             services.streams.close()
-            server.stop()  # type: ignore[no-untyped-call]
+            server.stop()
         waiting.cancel()
         await serving
         if services.log_watch is not None and services.log_watch.done():

@@ -2,6 +2,7 @@
 
 A server that answers while a body is still coming closes the connection with unread bytes on it, and TCP then resets
 it: the client sees a broken pipe and never why. So what is left of a body is read and thrown away first, within bounds.
+A body that takes too long is refused, and its connection closed.
 """
 
 import asyncio
@@ -11,8 +12,11 @@ from typing import Final
 from litestar.enums import ScopeType
 from litestar.types import ASGIApp, HTTPReceiveMessage, Message, Receive, Scope, Send, WebSocketReceiveMessage
 
+from marketplace.core.errors import Refusal
+
 BYTES_MAX: Final = 64 * 1024 * 1024
 SECONDS_MAX: Final = 10.0
+BODY_SECONDS_MAX: Final = 30.0
 
 
 class HearOut:
@@ -22,46 +26,84 @@ class HearOut:
         app: The other one.
         bytes_max: How much is thrown away at most; who sends more may see the connection reset.
         seconds_max: For how long at most.
+        body_seconds_max: How long a body may take that the application reads.
     """
 
-    def __init__(self, app: ASGIApp, *, bytes_max: int = BYTES_MAX, seconds_max: float = SECONDS_MAX) -> None:
+    def __init__(
+        self,
+        app: ASGIApp,
+        *,
+        bytes_max: int = BYTES_MAX,
+        seconds_max: float = SECONDS_MAX,
+        body_seconds_max: float = BODY_SECONDS_MAX,
+    ) -> None:
         self._app = app
         self._bytes_max = bytes_max
         self._seconds_max = seconds_max
+        self._body_seconds_max = body_seconds_max
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer a request that has a body only once it is read; anything else as it is."""
         if scope["type"] != ScopeType.HTTP or not _has_body(scope):
             await self._app(scope, receive, send)
             return
-        body = _Body(receive, waits=(b"expect", b"100-continue") in _lower(scope))
+        waits = (b"expect", b"100-continue") in _lower(scope)
+        body = _Body(receive, self._body_seconds_max, waits=waits)
 
         async def answer(message: Message) -> None:
             if message["type"] == "http.response.start":
                 with contextlib.suppress(TimeoutError):
                     async with asyncio.timeout(self._seconds_max):
                         await body.throw_away(self._bytes_max)
+                if not body.is_over:
+                    message["headers"] = [*message["headers"], (b"connection", b"close")]
             await send(message)
 
         await self._app(scope, body.receive, answer)
 
 
 class _Body:
-    """What comes of a request; a client that `waits` sends nothing until it is asked for."""
+    """What comes of a request; a client that `waits` sends nothing until it is asked for.
 
-    def __init__(self, receive: Receive, *, waits: bool) -> None:
+    Attributes:
+        is_over: Whether nothing more is to come.
+    """
+
+    def __init__(self, receive: Receive, seconds_max: float, *, waits: bool) -> None:
         self._receive = receive
-        self._is_over = waits
+        self._seconds_max = seconds_max
+        self._deadline: float | None = None
+        self._is_given_up = False
+        self.is_over = waits
 
     async def receive(self) -> HTTPReceiveMessage | WebSocketReceiveMessage:
+        """Return the next part.
+
+        Raises:
+            Refusal: ``body_too_slow``.
+        """
+        if self.is_over and self._deadline is not None:
+            return await self._receive()
+        if self._deadline is None:
+            self._deadline = asyncio.get_running_loop().time() + self._seconds_max
+        try:
+            async with asyncio.timeout_at(self._deadline):
+                return await self._take()
+        except TimeoutError:
+            self._is_given_up = True
+            text = f"the body was not whole after {self._seconds_max} s; send it faster, or in parts"
+            raise Refusal("body_too_slow", text) from None
+
+    async def _take(self) -> HTTPReceiveMessage | WebSocketReceiveMessage:
         message = await self._receive()
-        self._is_over = message["type"] != "http.request" or not message.get("more_body", False)
+        self.is_over = message["type"] != "http.request" or not message.get("more_body", False)
         return message
 
     async def throw_away(self, bytes_max: int) -> None:
+        """Read what is left, up to a bound; nothing of a body that was given up."""
         left = bytes_max
-        while not self._is_over and left > 0:
-            message = await self.receive()
+        while not (self.is_over or self._is_given_up) and left > 0:
+            message = await self._take()
             left -= len(message["body"]) if message["type"] == "http.request" else 0
 
 

@@ -9,7 +9,7 @@ from litestar.response import Stream
 
 from marketplace.api.feed import FeedPage, load_page, stream
 from marketplace.api.reading import Read, Word
-from marketplace.core.errors import Refusal, Unavailable
+from marketplace.core.errors import Refusal
 
 PATH: Final = "/v1/events"
 STREAM_TYPE: Final = "text/event-stream"
@@ -21,7 +21,7 @@ LastEventId = Annotated[
 ]
 
 
-@get("/", summary="Read the event feed")
+@get("/", summary="Read the event feed", opt={"streams": True})
 async def read(
     *,
     request: Request[Any, Any, Any],
@@ -40,9 +40,7 @@ async def read(
         after = int(last_event_id)
     if reading.party_id is not None:
         reading.services.get_engine()
-    streams_max = reading.services.settings.streams_max
-    if reading.services.streams.count() >= streams_max:
-        raise Unavailable("event streams", f"{streams_max} are open here", retry_after_seconds=5)
+    reading.services.streams.require_room(reading.principal.key_id, reading.principal.tenant)
     headers = {"Cache-Control": "no-store", "X-Accel-Buffering": "no"}
     return Stream(stream(reading, after), media_type=STREAM_TYPE, headers=headers)  # type: ignore[return-value]
 

@@ -7,7 +7,7 @@ sequence.
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterator, Iterator, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Iterator, Sequence
 from typing import Final
 
 import msgspec
@@ -15,7 +15,8 @@ import msgspec
 from events.envelope import CONTENT_TYPE, SPEC_VERSION, Envelope
 from events.registry import parse_type
 from marketplace.api.reading import Reading
-from marketplace.core.errors import Corrupt, Unavailable
+from marketplace.api.streams import OpenStream
+from marketplace.core.errors import Corrupt, Refusal, Unavailable
 from marketplace.log.port import Recorded
 from marketplace.projections.feed import PROJECTION, list_events
 from marketplace.projections.positions import load_reached
@@ -147,54 +148,65 @@ def render_message(item: FeedItem) -> bytes:
 
 
 @contextlib.contextmanager
-def _listen(reading: Reading) -> Iterator[asyncio.Event]:
-    """Yield the event that is set when the process has seen new events, or when streams are to end."""
-    follower = reading.services.follower
-    with reading.services.streams.open() as wake:
+def _listen(reading: Reading) -> Iterator[OpenStream]:
+    """Yield a stream that wakes when the process has seen new events, or when it is to end."""
+    follower, principal = reading.services.follower, reading.principal
+    with reading.services.streams.open(principal.key_id, principal.tenant) as opened:
 
         def hear(page: list[Recorded]) -> None:
             del page
-            wake.set()
+            opened.wake.set()
 
         follower.listen(hear)
         try:
-            yield wake
+            yield opened
         finally:
             follower.unlisten(hear)
 
 
 async def stream(reading: Reading, after: int) -> AsyncIterator[bytes]:
-    """Yield server-sent events above `after` as long as client and process are there, and comments to keep it open.
+    """Yield server-sent events above `after` as long as client, key and process are there, and comments between.
 
     A server that is away for a while delays the stream and does not end it.
     """
-    position, streams = after, reading.services.streams
-    with _listen(reading) as wake:
+    try:
+        async with contextlib.aclosing(_follow(reading, after)) as messages:
+            async for message in messages:
+                yield message
+    except (Refusal, Unavailable) as error:
+        yield b": %b\n\n" % str(error).replace("\n", " ").encode()
+
+
+async def _follow(reading: Reading, position: int) -> AsyncGenerator[bytes, None]:
+    with _listen(reading) as opened:
         yield b"retry: 1000\n\n"
-        while not streams.closing:
-            wake.clear()
-            await _wait_until_projected(reading)
+        while not opened.ended.is_set():
+            opened.wake.clear()
             try:
-                page = await load_page(reading, position, STREAM_PAGE)
+                page = await opened.unless_ended(_load_next(reading, position))
             except Unavailable as error:
                 yield b": %b\n\n" % str(error).replace("\n", " ").encode()
-                await asyncio.sleep(error.retry_after_seconds)
+                await opened.unless_ended(asyncio.sleep(error.retry_after_seconds))
                 continue
+            if page is None:
+                return
             for item in page.items:
+                if opened.ended.is_set():
+                    return
                 yield render_message(item)
             position = page.next_after
-            if len(page.items) == STREAM_PAGE:
+            if len(page.items) == STREAM_PAGE or opened.ended.is_set():
                 continue
             try:
-                await asyncio.wait_for(wake.wait(), KEEP_ALIVE_SECONDS)
+                await asyncio.wait_for(opened.wake.wait(), KEEP_ALIVE_SECONDS)
             except TimeoutError:
                 yield b": keep-alive\n\n"
 
 
-async def _wait_until_projected(reading: Reading) -> None:
-    """Let the projections catch up with what the process has seen, where the reader depends on them."""
+async def _load_next(reading: Reading, position: int) -> FeedPage:
+    """Return the next page, once the projections have caught up with the process where the reader depends on them."""
     watch = reading.services.watch
-    if reading.party_id is None or watch is None:
-        return
-    with contextlib.suppress(Unavailable):
-        await watch.wait_for(reading.services.follower.position, PROJECTION_SECONDS_MAX)
+    if reading.party_id is not None and watch is not None:
+        with contextlib.suppress(Unavailable):
+            await watch.wait_for(reading.services.follower.position, PROJECTION_SECONDS_MAX)
+    return await load_page(reading, position, STREAM_PAGE)

@@ -1,7 +1,7 @@
 """The gate that every request passes: who sends it, may it, how often, and is it of a form that we read at all.
 
 Refusals in order: rate_limited · credentials_… · scope_missing · encoding_unsupported · media_type_unsupported ·
-header_invalid · <aggregate>_unknown for a path that holds no id of that kind.
+header_invalid · <aggregate>_unknown for a path that holds no id of that kind · requests_exhausted.
 """
 
 import time
@@ -11,7 +11,7 @@ from litestar.enums import ScopeType
 from litestar.types import ASGIApp, Message, Receive, Scope, Send
 
 from marketplace.api.keys import Principal
-from marketplace.api.limiting import Headers, RateLimit
+from marketplace.api.limiting import AtOnce, Headers, RateLimit
 from marketplace.api.metrics import Metrics
 from marketplace.api.services import Services
 from marketplace.core.errors import Refusal
@@ -31,6 +31,7 @@ _PREFIXES: Final = {
 }
 _JSON: Final = b"application/json"
 _IDENTITY: Final = b"identity"
+_STREAM_TYPE: Final = b"text/event-stream"
 
 
 class Limits:
@@ -39,12 +40,14 @@ class Limits:
     def __init__(self, services: Services) -> None:
         self.keys = RateLimit(services.settings.requests_per_minute_max)
         self.addresses = RateLimit(services.settings.anonymous_requests_per_minute_max)
+        self.at_once = AtOnce(services.settings.requests_at_once_max)
 
 
 class Gate:
     """ASGI middleware; `opt` of a route names its feature, and a route without one is open to all.
 
-    It may also name the `media_types` and `encodings` that a route reads; JSON as it is by default.
+    It may also name the `media_types` and `encodings` that a route reads, JSON as it is by default, and whether it
+    `streams`.
     """
 
     def __init__(self, app: ASGIApp, services: Services, limits: Limits, metrics: Metrics) -> None:
@@ -71,11 +74,17 @@ class Gate:
             await send(message)
 
         feature: str | None = scope["route_handler"].opt.get("feature")
-        if feature is not None:
-            headers = dict(scope["headers"])
-            scope["user"] = await self._admit(scope, headers, feature, added)
-            _require_form(scope, headers)
-        await self._app(scope, receive, send_measured)
+        if feature is None:
+            await self._app(scope, receive, send_measured)
+            return
+        headers = dict(scope["headers"])
+        principal = scope["user"] = await self._admit(scope, headers, feature, added)
+        _require_form(scope, headers)
+        if scope["route_handler"].opt.get("streams") and _STREAM_TYPE in headers.get(b"accept", b""):
+            await self._app(scope, receive, send_measured)
+            return
+        with self._limits.at_once.enter(principal.key_id):
+            await self._app(scope, receive, send_measured)
 
     async def _admit(self, scope: Any, headers: dict[bytes, bytes], feature: str, added: Headers) -> Principal:
         authorization = headers.get(b"authorization")

@@ -1,25 +1,30 @@
 """API keys in PostgreSQL, which they share with the projections but are not rebuilt with."""
 
-from datetime import datetime
-from typing import Any
+from collections.abc import Callable, Sequence
 
-from sqlalchemy import or_, select
 from sqlalchemy.ext.asyncio import AsyncEngine
 
+from marketplace.core.errors import Refusal
 from marketplace.projections.database import reachable
 from marketplace.projections.operations import (
     ApiKey,
+    KeyChange,
     add_api_key,
-    api_keys,
+    add_key_change,
     find_api_key,
     list_api_keys,
-    revoke_api_key,
+    load_api_keys,
+    lock_api_key,
+    update_api_key,
 )
-from marketplace.projections.reading import load_all
 
 
 class SqlKeys:
-    """Implements `KeyStore` on the operational table."""
+    """Implements `KeyStore` on the operational table.
+
+    Args:
+        engine: A pool of its own, so that no reader of projections holds a key up.
+    """
 
     def __init__(self, engine: AsyncEngine) -> None:
         self._engine = engine
@@ -29,30 +34,34 @@ class SqlKeys:
         async with reachable(), self._engine.connect() as connection:
             return await find_api_key(connection, key_id)
 
-    async def load_changes(self, since: datetime | None, limit: int) -> list[ApiKey]:
-        """See `KeyStore.load_changes`."""
-        query: Any = select(api_keys).order_by(api_keys.c.created_at.desc()).limit(limit)
-        if since is not None:
-            query = query.where(or_(api_keys.c.created_at >= since, api_keys.c.revoked_at >= since))
+    async def load(self, key_ids: Sequence[str]) -> list[ApiKey]:
+        """See `KeyStore.load`."""
         async with reachable(), self._engine.connect() as connection:
-            return await load_all(connection, query, ApiKey)
+            return await load_api_keys(connection, key_ids)
 
     async def add(self, key: ApiKey) -> bool:
         """See `KeyStore.add`."""
         async with reachable(), self._engine.begin() as connection:
-            return await add_api_key(
-                connection,
-                key_id=key.key_id,
-                party_id=key.party_id,
-                name=key.name,
-                scopes=key.scopes,
-                hmac=key.hmac,
-            )
+            return await add_api_key(connection, key)
 
-    async def revoke(self, key_id: str) -> None:
-        """See `KeyStore.revoke`."""
+    async def update(
+        self, key_id: str, change: Callable[[ApiKey], ApiKey], record: KeyChange | None = None
+    ) -> ApiKey | None:
+        """See `KeyStore.update`."""
         async with reachable(), self._engine.begin() as connection:
-            await revoke_api_key(connection, key_id)
+            key = await lock_api_key(connection, key_id)
+            if key is None:
+                return None
+            recorded = None if record is None else await add_key_change(connection, record)
+            if recorded is not None:
+                if recorded != record:
+                    raise Refusal(
+                        "idempotency_key_reused", "this idempotency key was used for another request; use a new key"
+                    )
+                return key
+            changed = change(key)
+            await update_api_key(connection, changed)
+            return changed
 
     async def list(self, *, party_id: str | None, after: str, limit: int) -> list[ApiKey]:
         """See `KeyStore.list`."""

@@ -1,26 +1,34 @@
 """API keys: who sends a request, and what it may do.
 
-A key is ``mkp_<id>_<secret>``. Only the HMAC-SHA256 of the secret under the server's own secret is stored. Known keys
-are kept in memory, so that commands work while PostgreSQL is away; what other processes issue or revoke is learnt
-within `REFRESH_SECONDS`. A secret derives from the command that issued it, so that a repeated request answers the same
-key though the key is stored nowhere.
+A key is ``mkp_<id>_<secret>``. The secret derives from the id under the server's own secret, so that a repeated request
+answers the same key though the key is stored nowhere, and a forged key is refused without asking anybody.
+
+What is stored of a key carries a seal: an HMAC-SHA256 under the server's secret over the secret half, the party, the
+scopes, the expiry and the state. A row that was changed by anything but this code is refused as ``api_key_tampered``.
+
+Every process confirms the keys that it has used with PostgreSQL, every `CONFIRM_SECONDS` in one query, and confirms a
+key anew before it uses it where that is older than `CONFIRMED_SECONDS_MAX`. A key that is gone, revoked, suspended,
+expired or tampered with, and the streams that it opened, end within a second. While PostgreSQL is away, a key goes on
+for `offline_seconds_max` after it was last confirmed.
 """
 
 import asyncio
 import base64
-import contextlib
 import hashlib
 import hmac
 import re
 import time
 from collections import OrderedDict
-from datetime import UTC, datetime, timedelta
-from typing import Final, Protocol
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Final, Literal, Protocol
 
 import msgspec
+import structlog
 
 from marketplace.core.errors import Refusal, Unavailable
-from marketplace.projections.operations import ApiKey
+from marketplace.projections.operations import ApiKey, KeyChange
 
 FEATURES: Final = (
     "parties", "api_keys", "sites", "pools", "lots", "mandates", "orders", "quotes", "auctions", "grants",
@@ -28,12 +36,17 @@ FEATURES: Final = (
 )  # fmt: skip
 VERBS: Final = ("read", "write")
 SCOPES: Final = ("*", "*:read", "*:write", *(f"{feature}:{verb}" for feature in FEATURES for verb in VERBS))
-REFRESH_SECONDS: Final = 2.0
-UNKNOWN_SECONDS: Final = 2.0
+CONFIRM_SECONDS: Final = 0.4
+CONFIRMED_SECONDS_MAX: Final = 0.9
+ANSWER_SECONDS_MAX: Final = 2.0
+OFFLINE_SECONDS_MAX: Final = 900.0
+UNKNOWN_SECONDS: Final = 0.9
 UNKNOWN_MAX: Final = 10_000
-CLOCKS_APART_MAX: Final = timedelta(minutes=5)
+KNOWN_MAX: Final = 10_000
 _TOKEN: Final = re.compile(r"^mkp_(?P<id>[0-7][0-9a-hjkmnp-tv-z]{25})_(?P<secret>[A-Za-z0-9]{20,100})$")
-_NOBODY: Final = hashlib.sha256(b"nobody").digest()
+_SEAL: Final = "marketplace.api_key.v1"
+_ADMIN_SEAL: Final = "marketplace.admin_key.v1"
+_log = structlog.get_logger(__name__)
 
 
 class Principal(msgspec.Struct, frozen=True, kw_only=True):
@@ -43,11 +56,13 @@ class Principal(msgspec.Struct, frozen=True, kw_only=True):
         key_id: The key.
         party_id: The tenant; None for the platform itself.
         scopes: What it may do.
+        expires_at: When the key stops to work; None: it does not by itself.
     """
 
     key_id: str
     party_id: str | None
     scopes: frozenset[str]
+    expires_at: datetime | None = None
 
     @property
     def tenant(self) -> str:
@@ -64,19 +79,27 @@ class KeyStore(Protocol):
     """Where keys are kept; every method raises `Unavailable` where the store is away."""
 
     async def find(self, key_id: str) -> ApiKey | None:
-        """Return a key, revoked or not."""
+        """Return a key in whatever state."""
         ...
 
-    async def load_changes(self, since: datetime | None, limit: int) -> list[ApiKey]:
-        """Return keys that were issued or revoked since an instant, the newest first; all where it is None."""
+    async def load(self, key_ids: Sequence[str]) -> list[ApiKey]:
+        """Return those of these keys that there are, in whatever state."""
         ...
 
     async def add(self, key: ApiKey) -> bool:
         """Keep a new key; return False where its id is taken, and change nothing."""
         ...
 
-    async def revoke(self, key_id: str) -> None:
-        """Take a key back; nothing happens where it was taken back before."""
+    async def update(
+        self, key_id: str, change: Callable[[ApiKey], ApiKey], record: KeyChange | None = None
+    ) -> ApiKey | None:
+        """Change a key while nobody else does, and return it; None where there is none.
+
+        Where the command of `record` was recorded before, nothing is changed.
+
+        Raises:
+            Refusal: ``idempotency_key_reused``, or what `change` raises; nothing is changed then.
+        """
         ...
 
     async def list(self, *, party_id: str | None, after: str, limit: int) -> list[ApiKey]:
@@ -84,30 +107,56 @@ class KeyStore(Protocol):
         ...
 
 
+@dataclass(slots=True)
+class _Known:
+    """A key in memory: what was read of it, and when it was confirmed and used last, on the monotonic clock."""
+
+    key: ApiKey
+    principal: Principal
+    confirmed: float
+    used: float
+
+
 class KeyRing:
-    """Verifies keys, and issues and revokes them.
+    """Verifies keys, and seals their rows.
 
     Args:
         secret: The server's own secret, at least 32 bytes.
         admin_key: The first key, of the platform with every scope, from the settings.
         store: Where the others are; None where only the first one is known.
-        keys_max: How many are kept in memory.
+        known_max: How many are kept in memory.
+        offline_seconds_max: How long a key goes on without PostgreSQL.
+
+    Attributes:
+        list_streaming: Tells the keys that have open streams.
+        end_streams: Ends the streams of a key.
     """
 
-    def __init__(self, secret: bytes, admin_key: str, store: KeyStore | None, keys_max: int = 100_000) -> None:
+    def __init__(
+        self,
+        secret: bytes,
+        admin_key: str,
+        store: KeyStore | None,
+        *,
+        known_max: int = KNOWN_MAX,
+        offline_seconds_max: float = OFFLINE_SECONDS_MAX,
+    ) -> None:
         if len(secret) < 32:  # noqa: PLR2004 - stated above
             raise ValueError(f"the key secret has {len(secret)} bytes; give it 32 or more")
         self._secret = secret
-        self._keys_max = keys_max
-        self._known: OrderedDict[str, tuple[bytes, Principal]] = OrderedDict()
+        self._known_max = known_max
+        self._offline_seconds_max = offline_seconds_max
+        self._known: OrderedDict[str, _Known] = OrderedDict()
         self._unknown: OrderedDict[str, float] = OrderedDict()
         match = _TOKEN.match(admin_key)
         if match is None:
             raise ValueError("the admin key is not of the form mkp_<26 characters>_<20 or more letters and digits>")
-        admin = Principal(key_id=f"key_{match['id']}", party_id=None, scopes=frozenset({"*"}))
-        self._admin = (admin.key_id, self.hash_secret(match["secret"]), admin)
+        self._admin = Principal(key_id=f"key_{match['id']}", party_id=None, scopes=frozenset({"*"}))
+        self._admin_seal = self._mac([_ADMIN_SEAL, self._admin.key_id, match["secret"]])
         self._store = store
-        self._asked_at: datetime | None = None
+        self._is_away = False
+        self.list_streaming: Callable[[], Iterable[str]] = tuple
+        self.end_streams: Callable[[str], None] = lambda _: None
 
     @property
     def store(self) -> KeyStore:
@@ -120,22 +169,41 @@ class KeyRing:
             raise Unavailable("PostgreSQL", "this process was started without a database")
         return self._store
 
-    def hash_secret(self, secret: str) -> bytes:
-        """Return what is stored of a secret."""
-        return hmac.new(self._secret, secret.encode(), hashlib.sha256).digest()
+    def _mac(self, parts: list[object]) -> bytes:
+        """Return the HMAC of a list under the server's secret; its first part names what is sealed."""
+        return hmac.new(self._secret, msgspec.json.encode(parts), hashlib.sha256).digest()
 
-    def derive_token(self, key_id: str) -> tuple[str, bytes]:
-        """Return the whole key of an id, and what is stored of it."""
+    def _derive_secret(self, key_id: str) -> str:
         digest = hmac.new(self._secret, f"secret of {key_id}".encode(), hashlib.sha256).digest()
-        secret = base64.b32encode(digest).decode().rstrip("=")
-        return f"mkp_{key_id.removeprefix('key_')}_{secret}", self.hash_secret(secret)
+        return base64.b32encode(digest).decode().rstrip("=")
+
+    def derive_token(self, key_id: str) -> str:
+        """Return the whole key of an id."""
+        return f"mkp_{key_id.removeprefix('key_')}_{self._derive_secret(key_id)}"
+
+    def seal(self, key: ApiKey) -> ApiKey:
+        """Return a key with the seal of its party, scopes, expiry and state."""
+        return msgspec.structs.replace(key, hmac=self._compute_seal(key))
+
+    def _compute_seal(self, key: ApiKey) -> bytes:
+        expiry = None if key.expires_at is None else key.expires_at.astimezone(UTC).isoformat()
+        secret, scopes = self._derive_secret(key.key_id), list(key.scopes)
+        return self._mac([_SEAL, key.key_id, secret, key.party_id, scopes, expiry, get_state(key)])
+
+    def is_sealed(self, key: ApiKey) -> bool:
+        """Tell whether a row is as this code wrote it; where it is not, log it."""
+        if hmac.compare_digest(key.hmac, self._compute_seal(key)):
+            return True
+        remedy = "find who writes to the database, revoke the key and issue a new one"
+        _log.error("api_key_tampered", key_id=key.key_id, party_id=key.party_id, scopes=key.scopes, remedy=remedy)
+        return False
 
     async def verify(self, authorization: str | None) -> Principal:
         """Return who sends a request with this `Authorization` header.
 
         Raises:
             Refusal: ``credentials_missing`` or ``credentials_invalid``; it never says what was wrong.
-            Unavailable: The key is not in memory and the store is away.
+            Unavailable: The key cannot be confirmed since the store is away.
         """
         if authorization is None:
             raise Refusal("credentials_missing", "send an API key: Authorization: Bearer mkp_…")
@@ -143,62 +211,160 @@ class KeyRing:
         match = _TOKEN.match(token.strip())
         if kind.lower() != "bearer" or match is None:
             raise refuse_credentials()
-        key_id = f"key_{match['id']}"
-        stored, principal = await self._find(key_id)
-        if not hmac.compare_digest(stored, self.hash_secret(match["secret"])) or principal is None:
+        key_id, secret = f"key_{match['id']}", match["secret"]
+        if key_id == self._admin.key_id:
+            if not hmac.compare_digest(self._admin_seal, self._mac([_ADMIN_SEAL, key_id, secret])):
+                raise refuse_credentials()
+            return self._admin
+        if not hmac.compare_digest(self._derive_secret(key_id), secret):
             raise refuse_credentials()
-        return principal
+        known = await self._find(key_id)
+        if known is None or _has_expired(known.key):
+            raise refuse_credentials()
+        return known.principal
 
-    async def _find(self, key_id: str) -> tuple[bytes, Principal | None]:
-        if key_id == self._admin[0]:
-            return self._admin[1:]
-        if (known := self._known.get(key_id)) is not None:
+    async def _find(self, key_id: str) -> _Known | None:
+        now = time.monotonic()
+        known = self._known.get(key_id)
+        if known is not None:
+            known.used = now
+            self._known.move_to_end(key_id)
+            if now - known.confirmed < CONFIRMED_SECONDS_MAX:
+                return known
+        if self._store is None:
             return known
-        if self._store is None or self._unknown.get(key_id, 0.0) > time.monotonic():
-            return _NOBODY, None
-        record = await self._store.find(key_id)
-        if record is None or record.revoked_at is not None:
-            self._unknown[key_id] = time.monotonic() + UNKNOWN_SECONDS
+        if self._unknown.get(key_id, 0.0) > now:
+            return None
+        if self._is_away and known is not None and self._may_go_on(known, now):
+            return known
+        try:
+            async with asyncio.timeout(ANSWER_SECONDS_MAX):
+                record = await self._store.find(key_id)
+        except (Unavailable, TimeoutError) as error:
+            if known is not None and self._may_go_on(known, now):
+                return known
+            raise Unavailable("PostgreSQL", f"the API key cannot be confirmed: {error}") from error
+        return self._take(key_id, record, now)
+
+    def _may_go_on(self, known: _Known, now: float) -> bool:
+        return now - known.confirmed < self._offline_seconds_max
+
+    def _take(self, key_id: str, record: ApiKey | None, now: float) -> _Known | None:
+        """Keep what was read of a key, or end it."""
+        known = self._known.get(key_id)
+        if record is not None and known is not None and record == known.key and not _has_expired(record):
+            known.confirmed = now
+            return known
+        is_usable = record is not None and self.is_sealed(record) and get_state(record) == "active"
+        if record is None or not is_usable or _has_expired(record):
+            self.end(key_id)
+            self._unknown[key_id] = now + UNKNOWN_SECONDS
             if len(self._unknown) > UNKNOWN_MAX:
                 self._unknown.popitem(last=False)
-            return _NOBODY, None
-        return self.remember(record)
+            return None
+        if known is not None and _render_principal(record) != known.principal:
+            self.end(key_id)
+        return self.remember(record, now)
 
-    def remember(self, record: ApiKey) -> tuple[bytes, Principal]:
-        """Keep a key in memory."""
-        principal = Principal(key_id=record.key_id, party_id=record.party_id, scopes=frozenset(record.scopes))
+    def remember(self, record: ApiKey, now: float | None = None) -> _Known:
+        """Keep an active key in memory."""
+        now = time.monotonic() if now is None else now
+        used = self._known[record.key_id].used if record.key_id in self._known else now
+        known = self._known[record.key_id] = _Known(record, _render_principal(record), now, used)
         self._unknown.pop(record.key_id, None)
-        known = self._known[record.key_id] = (record.hmac, principal)
-        if len(self._known) > self._keys_max:
+        if len(self._known) > self._known_max:
             self._known.popitem(last=False)
         return known
 
-    def forget(self, key_id: str) -> None:
-        """Drop a key that was revoked."""
+    def end(self, key_id: str) -> None:
+        """Forget a key, and end the streams that it opened."""
         self._known.pop(key_id, None)
+        self.end_streams(key_id)
 
-    async def refresh(self) -> None:
-        """Learn what other processes issued and revoked.
+    async def confirm(self) -> None:
+        """End the keys in use that no longer work.
 
         Raises:
-            Unavailable: The store is away; what is known stays known.
+            Unavailable: The store is away or does not answer; only expired and long unconfirmed keys end.
         """
-        if self._store is None:
+        now = time.monotonic()
+        streaming = set(self.list_streaming()) - {self._admin.key_id}
+        for key_id, known in list(self._known.items()):
+            if _has_expired(known.key) or (self._store is not None and not self._may_go_on(known, now)):
+                self.end(key_id)
+            elif now - known.used > self._offline_seconds_max and key_id not in streaming:
+                del self._known[key_id]
+        wanted = list(self._known.keys() | streaming)
+        if self._store is None or not wanted:
             return
-        asked_at = datetime.now(UTC)
-        for record in reversed(await self._store.load_changes(self._asked_at, self._keys_max)):
-            if record.revoked_at is None:
-                self.remember(record)
-            else:
-                self.forget(record.key_id)
-        self._asked_at = asked_at - CLOCKS_APART_MAX
+        before = {key_id: self._known.get(key_id) for key_id in wanted}
+        try:
+            async with asyncio.timeout(ANSWER_SECONDS_MAX):
+                found = {record.key_id: record for record in await self._store.load(wanted)}
+        except TimeoutError:
+            raise Unavailable("PostgreSQL", f"it did not answer within {ANSWER_SECONDS_MAX} s") from None
+        for key_id in wanted:
+            if self._known.get(key_id) is before[key_id]:
+                self._take(key_id, found.get(key_id), now)
 
     async def follow(self) -> None:
-        """Refresh for ever; run it as a task."""
+        """Confirm keys for ever; run it as a task."""
         while True:
-            with contextlib.suppress(Unavailable):
-                await self.refresh()
-            await asyncio.sleep(REFRESH_SECONDS)
+            try:
+                await self.confirm()
+            except Unavailable as error:
+                if not self._is_away:
+                    _log.warning("api_keys_unconfirmed", reason=str(error), seconds_max=self._offline_seconds_max)
+                self._is_away = True
+            else:
+                self._is_away = False
+            await asyncio.sleep(CONFIRM_SECONDS)
+
+    async def revoke(self, key_id: str) -> None:
+        """Take a key back for good."""
+
+        def change(key: ApiKey) -> ApiKey:
+            at = key.revoked_at or datetime.now(UTC)
+            return self.seal(msgspec.structs.replace(key, revoked_at=at))
+
+        await self.store.update(key_id, change)
+        self.end(key_id)
+
+    async def suspend(self, record: KeyChange) -> ApiKey | None:
+        """Suspend or resume a key, once for each command; return it, None where there is none.
+
+        Raises:
+            Refusal: ``key_revoked``, ``key_tampered`` or ``idempotency_key_reused``.
+        """
+
+        def change(key: ApiKey) -> ApiKey:
+            if key.revoked_at is not None:
+                raise Refusal("key_revoked", f"{key.key_id} was revoked for good; issue a new key")
+            if not self.is_sealed(key):
+                raise Refusal("key_tampered", f"the row of {key.key_id} was changed from outside; revoke it")
+            at = (key.suspended_at or datetime.now(UTC)) if record.change == "suspended" else None
+            return self.seal(msgspec.structs.replace(key, suspended_at=at))
+
+        changed = await self.store.update(record.key_id, change, record)
+        if changed is not None and changed.suspended_at is not None:
+            self.end(record.key_id)
+        self._unknown.pop(record.key_id, None)
+        return changed
+
+
+def _render_principal(key: ApiKey) -> Principal:
+    return Principal(key_id=key.key_id, party_id=key.party_id, scopes=frozenset(key.scopes), expires_at=key.expires_at)
+
+
+def _has_expired(key: ApiKey) -> bool:
+    return key.expires_at is not None and key.expires_at <= datetime.now(UTC)
+
+
+def get_state(key: ApiKey) -> Literal["active", "suspended", "revoked"]:
+    """Return the state that a key was brought to; an expired key stays ``active``."""
+    if key.revoked_at is not None:
+        return "revoked"
+    return "active" if key.suspended_at is None else "suspended"
 
 
 def refuse_credentials() -> Refusal:

@@ -3,8 +3,11 @@
 `limits` offers a log of every request as well, but that grows with the limit; two counters do not.
 """
 
+import contextlib
 import math
 import time
+from collections import Counter
+from collections.abc import Iterator
 from typing import Final
 
 from limits import RateLimitItemPerMinute
@@ -53,3 +56,33 @@ class RateLimit:
             (b"ratelimit-remaining", b"%d" % stats.remaining),
             (b"ratelimit-reset", b"%d" % reset),
         ]
+
+
+class AtOnce:
+    """At most `count_max` requests under way at once, for each caller."""
+
+    def __init__(self, count_max: int) -> None:
+        self._count_max = count_max
+        self._under_way: Counter[str] = Counter()
+
+    @contextlib.contextmanager
+    def enter(self, caller: str) -> Iterator[None]:
+        """Count a request as under way while the block runs.
+
+        Raises:
+            Refusal: ``requests_exhausted``.
+        """
+        if self._under_way[caller] >= self._count_max:
+            raise Refusal(
+                "requests_exhausted",
+                f"{self._count_max} requests of this key are under way; wait for one of them",
+                limit=self._count_max,
+                retry_after_seconds=1,
+            )
+        self._under_way[caller] += 1
+        try:
+            yield
+        finally:
+            self._under_way[caller] -= 1
+            if not self._under_way[caller]:
+                del self._under_way[caller]

@@ -29,6 +29,20 @@ class Metrics:
         self._children: dict[tuple[str, str, int], tuple[Counter, Histogram]] = {}
         streams = Gauge("marketplace_event_streams", "Open event streams", registry=self._registry)
         streams.set_function(services.streams.count)
+        open_ = Gauge("marketplace_http_connections", "Open connections", registry=self._registry)
+        open_.set_function(services.connections.count)
+        displaced = Gauge(
+            "marketplace_http_connections_displaced",
+            "Connections closed since the start to make room for others",
+            registry=self._registry,
+        )
+        displaced.set_function(lambda: services.connections.displaced)
+        refused = Gauge(
+            "marketplace_http_connections_refused",
+            "Connections refused since the start, since every other one was in use",
+            registry=self._registry,
+        )
+        refused.set_function(lambda: services.connections.refused)
         follower = Gauge("marketplace_log_sequence", "Last event that this process has seen", registry=self._registry)
         follower.set_function(lambda: services.follower.position)
         projected = Gauge(

@@ -37,6 +37,7 @@ _STATUSES: Final[dict[str, int]] = {
     "scope_missing": 403,
     "embedded_only": 403,
     "wrong_side": 403,
+    "body_too_slow": 408,
     "command_in_flight": 409,
     "reading_in_flight": 409,
     "version_stale": 412,
@@ -44,6 +45,8 @@ _STATUSES: Final[dict[str, int]] = {
     "media_type_unsupported": 415,
     "encoding_unsupported": 415,
     "rate_limited": 429,
+    "requests_exhausted": 429,
+    "streams_exhausted": 429,
 }
 _HTTP_CODES: Final[dict[int, str]] = {
     400: "request_malformed",
@@ -53,7 +56,9 @@ _HTTP_CODES: Final[dict[int, str]] = {
     415: "media_type_unsupported",
     422: "request_invalid",
 }
-_RETRIED: Final = frozenset({"command_in_flight", "rate_limited", "reading_in_flight"})
+_RETRIED: Final = frozenset(
+    {"command_in_flight", "rate_limited", "reading_in_flight", "requests_exhausted", "streams_exhausted"}
+)
 _UNAVAILABLE_CODES: Final = {
     "NATS": "nats_unavailable",
     "PostgreSQL": "postgresql_unavailable",
@@ -109,6 +114,26 @@ def get_status(refusal: Refusal) -> int:
     return HTTPStatus.UNPROCESSABLE_ENTITY
 
 
+def build_problem(
+    status: int,
+    code: str,
+    detail: str,
+    *,
+    errors: tuple[FieldError, ...] = (),
+    facts: dict[str, Fact] | None = None,
+) -> Problem:
+    """Return the document of one problem."""
+    return Problem(
+        type=TYPE_BASE + code,
+        title=HTTPStatus(status).phrase,
+        status=status,
+        code=code,
+        detail=detail,
+        errors=errors,
+        facts=facts or {},
+    )
+
+
 def render_problem(
     status: int,
     code: str,
@@ -119,15 +144,7 @@ def render_problem(
     headers: dict[str, str] | None = None,
 ) -> Response[Problem]:
     """Return the answer for one problem."""
-    problem = Problem(
-        type=TYPE_BASE + code,
-        title=HTTPStatus(status).phrase,
-        status=status,
-        code=code,
-        detail=detail,
-        errors=errors,
-        facts=facts or {},
-    )
+    problem = build_problem(status, code, detail, errors=errors, facts=facts)
     return Response(problem, status_code=status, media_type=MEDIA_TYPE, headers=headers)
 
 
@@ -248,5 +265,5 @@ DOCUMENTED: Final = {
     status: ResponseSpec(
         data_container=Problem, media_type=MEDIA_TYPE, generate_examples=False, description=HTTPStatus(status).phrase
     )
-    for status in (400, 401, 403, 404, 409, 412, 413, 415, 422, 429, 500, 503)
+    for status in (400, 401, 403, 404, 408, 409, 412, 413, 415, 422, 429, 500, 503)
 }

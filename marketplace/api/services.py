@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 from litestar import Request
 
+from marketplace.api.connections import Connections
 from marketplace.api.keys import KeyRing
 from marketplace.api.streams import Streams
 from marketplace.core.errors import Unavailable
@@ -33,17 +34,37 @@ class ApiSettings(msgspec.Struct, frozen=True, kw_only=True):
         embedded: Whether the test clock may be moved.
         requests_per_minute_max: Requests of one API key.
         anonymous_requests_per_minute_max: Requests without a valid key from one address.
+        requests_at_once_max: Requests of one API key that are answered at once, streams left out.
         body_bytes_max: Largest request body.
+        head_bytes_max: Largest head of a request.
         read_wait_seconds_max: How long a read waits for `Min-Seq`.
+        connections_max: Connections of this process.
+        connections_per_address_max: Connections of one address.
         streams_max: Event streams (SSE) of this process.
+        streams_per_key_max: Event streams of one API key.
+        streams_per_party_max: Event streams of one party's keys together.
+        head_seconds_max: How long a head may take, and a new connection stay silent.
+        body_seconds_max: How long a body may take.
+        idle_seconds_max: How long a connection stays open between requests.
+        write_seconds_max: How long a client may leave an answer unread.
     """
 
     embedded: bool = False
     requests_per_minute_max: int = 600_000
     anonymous_requests_per_minute_max: int = 600
+    requests_at_once_max: int = 512
     body_bytes_max: int = 1_048_576
+    head_bytes_max: int = 65_536
     read_wait_seconds_max: float = 5.0
+    connections_max: int = 4_096
+    connections_per_address_max: int = 512
     streams_max: int = 1_000
+    streams_per_key_max: int = 64
+    streams_per_party_max: int = 256
+    head_seconds_max: int = 10
+    body_seconds_max: int = 30
+    idle_seconds_max: int = 75
+    write_seconds_max: int = 30
 
 
 @dataclass(slots=True)
@@ -60,6 +81,7 @@ class Services:
         payments: Vouches for money in and out.
         streams: The open event streams; close them before the server is stopped.
         log_watch: Ends with `LogChanged` once the log is another one; None where nothing compares.
+        connections: The open connections.
         quoter: Answers quotes.
     """
 
@@ -69,13 +91,18 @@ class Services:
     settings: ApiSettings
     engine: "AsyncEngine | None" = None
     watch: "PositionWatch | None" = None
-    streams: Streams = field(default_factory=Streams)
+    streams: Streams = field(init=False)
+    connections: Connections = field(init=False)
     payments: PaymentProvider = MANUAL
     log_watch: "asyncio.Task[None] | None" = None
     quoter: Quoter = field(init=False)
 
     def __post_init__(self) -> None:
-        """Let quotes begin where the projections are."""
+        """Let quotes begin where the projections are, and streams end with their keys."""
+        bounds = self.settings
+        self.streams = Streams(bounds.streams_max, bounds.streams_per_key_max, bounds.streams_per_party_max)
+        self.connections = Connections(bounds.connections_max, bounds.connections_per_address_max)
+        self.keys.list_streaming, self.keys.end_streams = self.streams.list_keys, self.streams.end_key
         self.quoter = Quoter(self.handler, self.follower, self._load_open, self._load_standings)
 
     async def _load_open(self) -> tuple[tuple[str, ...], tuple[str, ...], tuple[str, ...]]:

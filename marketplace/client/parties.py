@@ -48,12 +48,28 @@ class Parties(Transport):
         return await self.send("/v1/api-keys", IssuedKey, body, **options)
 
     async def revoke_key(self, key_id: str, **options: Any) -> None:
-        """Take an API key back for good; other processes of the API follow within seconds.
+        """Take an API key back for good; it and its streams end within a second, in every process of the API.
 
         Raises:
             ProblemError: ``key_unknown``, also where it is another's.
         """
         await self.send(f"/v1/api-keys/{key_id}", type(None), method="DELETE", **options)
+
+    async def suspend_key(self, key_id: str, reason: str, **options: Any) -> KeyView:
+        """Let an API key do nothing until it is resumed. As the platform.
+
+        Raises:
+            ProblemError: ``platform_only`` · ``key_unknown`` · ``key_revoked`` · ``key_tampered``.
+        """
+        return await self.send(f"/v1/api-keys/{key_id}/suspend", KeyView, ReasonBody(reason=reason), **options)
+
+    async def resume_key(self, key_id: str, reason: str, **options: Any) -> KeyView:
+        """Let a suspended API key work again. As the platform.
+
+        Raises:
+            ProblemError: ``platform_only`` · ``key_unknown`` · ``key_revoked`` · ``key_tampered``.
+        """
+        return await self.send(f"/v1/api-keys/{key_id}/resume", KeyView, ReasonBody(reason=reason), **options)
 
     def list_keys(self) -> AsyncIterator[KeyView]:
         """Yield API keys by id, revoked ones included; their tokens are told by `issue_key` alone."""

@@ -5,12 +5,12 @@ No rebuild touches them. Keys are not in the log; a snapshot only says what is, 
 
 from collections.abc import Sequence
 from datetime import datetime
-from typing import Final
+from typing import Final, Literal
 
 import msgspec
-from sqlalchemy import Column, Index, LargeBinary, Table, func, select, update
+from sqlalchemy import Column, Index, LargeBinary, Table, Text, any_, func, literal, select, update
 from sqlalchemy import text as sql
-from sqlalchemy.dialects.postgresql import insert
+from sqlalchemy.dialects.postgresql import ARRAY, insert
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from marketplace.projections.reading import find_one, load_all, page
@@ -25,8 +25,21 @@ api_keys: Final = Table(
     document("scopes"),
     Column("hmac", LargeBinary, nullable=False),
     instant("created_at"),
+    instant("expires_at", null=True),
+    instant("suspended_at", null=True),
     instant("revoked_at", null=True),
     Index("ix_api_keys_party", "party_id", "key_id"),
+)
+
+api_key_changes: Final = Table(
+    "api_key_changes",
+    METADATA,
+    text("command_id", key=True),
+    text("key_id"),
+    text("change"),
+    text("reason"),
+    text("actor"),
+    instant("at"),
 )
 
 
@@ -49,9 +62,11 @@ class ApiKey(msgspec.Struct, frozen=True, kw_only=True):
         party_id: Whom it speaks for; None for the platform.
         name: What its owner calls it.
         scopes: What it may do.
-        hmac: HMAC of the secret half.
+        hmac: Seal of the secret half and of what the key may do, under the server's secret.
         created_at: Since when.
-        revoked_at: When it was revoked; None while it works.
+        expires_at: When it stops to work; None: it does not by itself.
+        suspended_at: Since when it is suspended; None while it is not.
+        revoked_at: When it was revoked for good; None while it was not.
     """
 
     key_id: str
@@ -60,32 +75,69 @@ class ApiKey(msgspec.Struct, frozen=True, kw_only=True):
     scopes: tuple[str, ...]
     hmac: bytes
     created_at: datetime
-    revoked_at: datetime | None
+    expires_at: datetime | None = None
+    suspended_at: datetime | None = None
+    revoked_at: datetime | None = None
 
 
-async def add_api_key(
-    connection: AsyncConnection, *, key_id: str, party_id: str | None, name: str, scopes: Sequence[str], hmac: bytes
-) -> bool:
+class KeyChange(msgspec.Struct, frozen=True, kw_only=True):
+    """That a key was suspended or resumed, by whom and why.
+
+    Attributes:
+        command_id: The command that did it; a repeat of it changes nothing.
+        key_id: The key.
+        change: What was done.
+        reason: Why.
+        actor: Who did it.
+    """
+
+    command_id: str
+    key_id: str
+    change: Literal["suspended", "resumed"]
+    reason: str
+    actor: str
+
+
+async def add_api_key(connection: AsyncConnection, key: ApiKey) -> bool:
     """Store a key durably, and return False where the id is taken already; nothing is changed then."""
     await connection.execute(sql("SET LOCAL synchronous_commit = on"))
-    values = {"key_id": key_id, "party_id": party_id, "name": name, "scopes": list(scopes), "hmac": hmac}
-    statement = (
-        insert(api_keys).values(**values, created_at=func.now()).on_conflict_do_nothing().returning(api_keys.c.key_id)
-    )
+    values = msgspec.structs.asdict(key) | {"scopes": list(key.scopes)}
+    statement = insert(api_keys).values(values).on_conflict_do_nothing().returning(api_keys.c.key_id)
     return (await connection.execute(statement)).first() is not None
 
 
-async def revoke_api_key(connection: AsyncConnection, key_id: str) -> bool:
-    """Revoke a key for good, and return False where there is none that works."""
+async def lock_api_key(connection: AsyncConnection, key_id: str) -> ApiKey | None:
+    """Return a key that no other transaction changes until this one ends, which commits durably."""
     await connection.execute(sql("SET LOCAL synchronous_commit = on"))
-    working = (api_keys.c.key_id == key_id) & api_keys.c.revoked_at.is_(None)
-    statement = update(api_keys).where(working).values(revoked_at=func.now()).returning(api_keys.c.key_id)
-    return (await connection.execute(statement)).first() is not None
+    return await find_one(connection, select(api_keys).where(api_keys.c.key_id == key_id).with_for_update(), ApiKey)
+
+
+async def update_api_key(connection: AsyncConnection, key: ApiKey) -> None:
+    """Store the state of a key and its seal."""
+    values = {"hmac": key.hmac, "suspended_at": key.suspended_at, "revoked_at": key.revoked_at}
+    await connection.execute(update(api_keys).where(api_keys.c.key_id == key.key_id).values(values))
+
+
+async def add_key_change(connection: AsyncConnection, change: KeyChange) -> KeyChange | None:
+    """Record a change; where its command was recorded before, change nothing and return what was recorded."""
+    values = {**msgspec.structs.asdict(change), "at": func.now()}
+    statement = insert(api_key_changes).values(values).on_conflict_do_nothing().returning(api_key_changes.c.command_id)
+    if (await connection.execute(statement)).first() is not None:
+        return None
+    query = select(api_key_changes).where(api_key_changes.c.command_id == change.command_id)
+    return await find_one(connection, query, KeyChange)
 
 
 async def find_api_key(connection: AsyncConnection, key_id: str) -> ApiKey | None:
-    """Return a key, revoked or not; None where there is none."""
+    """Return a key in whatever state; None where there is none."""
     return await find_one(connection, select(api_keys).where(api_keys.c.key_id == key_id), ApiKey)
+
+
+async def load_api_keys(connection: AsyncConnection, key_ids: Sequence[str]) -> list[ApiKey]:
+    """Return those of these keys that there are, in whatever state."""
+    return await load_all(
+        connection, select(api_keys).where(api_keys.c.key_id == any_(literal(list(key_ids), ARRAY(Text)))), ApiKey
+    )
 
 
 async def list_api_keys(

@@ -52,6 +52,7 @@ PROJECTIONS: Final = (
 OPERATIONAL_TABLES: Final = (
     positions.projection_positions,
     operations.api_keys,
+    operations.api_key_changes,
     operations.snapshots,
     seen.log_seen,
 )

@@ -32,6 +32,13 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
         embedded: Whether the test clock may be moved.
         calendar: Whether workers open auctions by the calendar.
         clearing_seconds_max: How long a run of the clearing engine may take before it counts as failed.
+        connections_max: HTTP connections of an API process.
+        connections_per_address_max: HTTP connections of one address; behind a proxy, which is one address, as many as
+            `connections_max`.
+        streams_max: Event streams of an API process.
+        streams_per_key_max: Event streams of one API key.
+        streams_per_party_max: Event streams of one party's keys together.
+        keys_offline_seconds_max: How long API keys go on while PostgreSQL is away.
     """
 
     nats_url: str
@@ -46,6 +53,12 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     embedded: bool = False
     calendar: bool = False
     clearing_seconds_max: int = CLEARING_SECONDS_MAX
+    connections_max: int = 4_096
+    connections_per_address_max: int = 512
+    streams_max: int = 1_000
+    streams_per_key_max: int = 64
+    streams_per_party_max: int = 256
+    keys_offline_seconds_max: int = 900
 
 
 _TEXTS: Final = (
@@ -59,6 +72,15 @@ _TEXTS: Final = (
     "source",
 )
 _FLAGS: Final = ("embedded", "calendar")
+_NUMBERS: Final = {
+    "clearing_seconds_max": SECONDS_MAX,
+    "connections_max": 100_000,
+    "connections_per_address_max": 100_000,
+    "streams_max": 100_000,
+    "streams_per_key_max": 100_000,
+    "streams_per_party_max": 100_000,
+    "keys_offline_seconds_max": SECONDS_MAX,
+}
 
 
 def load_settings(environment: Mapping[str, str] | None = None, **given: str | None) -> Settings:
@@ -84,8 +106,8 @@ def load_settings(environment: Mapping[str, str] | None = None, **given: str | N
         nats_replicas=int(replicas),
         embedded=_read_flag(environment, f"{PREFIX}EMBEDDED"),
         calendar=_read_flag(environment, f"{PREFIX}CALENDAR"),
-        clearing_seconds_max=_read_seconds(environment, f"{PREFIX}CLEARING_SECONDS_MAX", CLEARING_SECONDS_MAX),
-        **values,
+        **_read_numbers(environment),  # type: ignore[arg-type]
+        **values,  # type: ignore[arg-type]
     )
 
 
@@ -96,11 +118,17 @@ def _read_flag(environment: Mapping[str, str], variable: str) -> bool:
     return value == "1"
 
 
-def _read_seconds(environment: Mapping[str, str], variable: str, default: int) -> int:
-    value = environment.get(variable) or str(default)
-    if not (value.isascii() and value.isdigit()) or not 1 <= int(value) <= SECONDS_MAX:
-        raise Refusal("setting_invalid", f"{variable} is {value!r}; choose a whole number from 1 to {SECONDS_MAX}")
-    return int(value)
+def _read_numbers(environment: Mapping[str, str]) -> dict[str, int]:
+    numbers = {}
+    for name, number_max in _NUMBERS.items():
+        variable = PREFIX + name.upper()
+        value = environment.get(variable)
+        if not value:
+            continue
+        if not (value.isascii() and value.isdigit()) or not 1 <= int(value) <= number_max:
+            raise Refusal("setting_invalid", f"{variable} is {value!r}; choose a whole number from 1 to {number_max}")
+        numbers[name] = int(value)
+    return numbers
 
 
 def _find(environment: Mapping[str, str], variable: str) -> str | None:
@@ -116,5 +144,5 @@ def render_environment(settings: Settings) -> dict[str, str]:
     """Return the variables that make a child process have these settings."""
     variables = {f"{PREFIX}{name.upper()}": value for name in _TEXTS if (value := getattr(settings, name))}
     variables[f"{PREFIX}NATS_REPLICAS"] = str(settings.nats_replicas)
-    variables[f"{PREFIX}CLEARING_SECONDS_MAX"] = str(settings.clearing_seconds_max)
+    variables |= {PREFIX + name.upper(): str(getattr(settings, name)) for name in _NUMBERS}
     return variables | {f"{PREFIX}{name.upper()}": str(int(getattr(settings, name))) for name in _FLAGS}

@@ -35,10 +35,25 @@ def _create_api_keys() -> None:
         jsonb("scopes"),
         binary("hmac"),
         timestamp("created_at"),
+        timestamp("expires_at", null=True),
+        timestamp("suspended_at", null=True),
         timestamp("revoked_at", null=True),
         key("api_keys", "key_id"),
     )
     op.create_index("ix_api_keys_party", "api_keys", ["party_id", "key_id"])
+
+
+def _create_api_key_changes() -> None:
+    op.create_table(
+        "api_key_changes",
+        text("command_id"),
+        text("key_id"),
+        text("change"),
+        text("reason"),
+        text("actor"),
+        timestamp("at"),
+        key("api_key_changes", "command_id"),
+    )
 
 
 def _create_snapshots() -> None:
@@ -1024,6 +1039,7 @@ def upgrade() -> None:
     for create in (
         _create_projection_positions,
         _create_api_keys,
+        _create_api_key_changes,
         _create_snapshots,
         _create_log_seen,
         _create_parties,
@@ -1135,6 +1151,7 @@ def downgrade() -> None:
         "sites_v1",
         "parties_v1",
         "snapshots",
+        "api_key_changes",
         "api_keys",
         "projection_positions",
     ):

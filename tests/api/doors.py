@@ -52,7 +52,7 @@ async def open_door(url: str) -> AsyncIterator[Door]:
 
 @asynccontextmanager
 async def serve(application: Litestar) -> AsyncIterator[str]:
-    """Yield the address of a real Granian server."""
+    """Yield the address of a real server."""
     port = find_free_port()
     server = build_server(application, "127.0.0.1", port)
     serving = asyncio.create_task(server.serve())

@@ -51,19 +51,17 @@ class Site:
 
     async def client(self, party_id: str, scopes: tuple[str, ...] = ("*",)) -> httpx.AsyncClient:
         keys, key_id = self.stage.services.keys, rename_id("key", party_id)
-        token, digest = keys.derive_token(key_id)
         since = datetime.now(UTC)
         record = ApiKey(
             key_id=key_id,
             party_id=party_id,
             name="meter",
             scopes=scopes,
-            hmac=digest,
+            hmac=b"",
             created_at=since,
-            revoked_at=None,
         )
-        keys.remember(record)
-        return await self.stage.open_client(token)
+        keys.remember(keys.seal(record))
+        return await self.stage.open_client(keys.derive_token(key_id))
 
     def event(self, grant_id: str, reading_id: str, start: float = 0, end: float = 1, **data) -> dict:
         span = {"start": self.hour(start).isoformat(), "end": self.hour(end).isoformat()}

@@ -90,6 +90,24 @@ KEYS = (
         check=lambda key: key["token"].startswith("mkp_"),
     ),
     Row("GET", "/v1/api-keys", other=SEEN, check=lambda page: len(page["items"]) == 2),
+    Row(
+        "POST",
+        "/v1/api-keys/{key}/suspend",
+        "platform",
+        {"reason": "leaked"},
+        200,
+        ({"reason": ""}, 422, "body_invalid"),
+        other=PLATFORM_ONLY,
+    ),
+    Row(
+        "POST",
+        "/v1/api-keys/{key}/resume",
+        "platform",
+        {"reason": "not leaked"},
+        200,
+        ({"reason": ""}, 422, "body_invalid"),
+        other=PLATFORM_ONLY,
+    ),
     Row("DELETE", "/v1/api-keys/{key}", status=204),
 )
 ACCOUNTS = (

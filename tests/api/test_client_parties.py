@@ -76,6 +76,10 @@ async def test_a_key_speaks_for_its_party_until_it_is_revoked(database_url: str)
                 (issued.key_id, "ours", None)
             ]
             assert await refuse(tenant.revoke_key(f"key_{ABSENT}")) == "key_unknown"
+            assert (await client.suspend_key(issued.key_id, "leaked")).suspended_at is not None
+            assert (await client.resume_key(issued.key_id, "not leaked")).suspended_at is None
+            assert await refuse(tenant.suspend_key(issued.key_id, "mine")) == "platform_only"
+            assert await refuse(client.resume_key(f"key_{ABSENT}", "x")) == "key_unknown"
             assert await client.revoke_key(issued.key_id) is None
             assert await refuse(tenant.get_party(startup.id)) == "credentials_invalid"
         assert await client.revoke_key(issued.key_id) is None, "a repeat changes nothing"

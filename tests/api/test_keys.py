@@ -2,14 +2,17 @@
 
 import asyncio
 from collections.abc import AsyncIterator
+from datetime import UTC, datetime, timedelta
 
 import pytest
 import pytest_asyncio
+import structlog
+from sqlalchemy import text
 
 from marketplace.api.key_store import SqlKeys
 from marketplace.api.keys import KeyRing
 from marketplace.api.limiting import RateLimit
-from marketplace.core.errors import Refusal
+from marketplace.core.errors import Refusal, Unavailable
 from marketplace.log.memory import MemoryLog
 from marketplace.projections.database import build_engine
 from tests.api.doors import open_door
@@ -82,12 +85,13 @@ async def test_a_revoked_key_is_shut_out_here_at_once_and_elsewhere_soon(stage: 
     assert (await robot.get("/v1/parties")).status_code == 200
     engine = build_engine(database_url)
     elsewhere = KeyRing(SECRET, ADMIN_KEY, SqlKeys(engine))
-    await elsewhere.refresh()
     assert (await elsewhere.verify(f"Bearer {token}")).key_id == key_id
     assert (await stage.admin.delete(f"/v1/api-keys/{key_id}")).status_code == 204
     assert_problem(await robot.get("/v1/parties"), 401, "credentials_invalid")
-    await elsewhere.refresh()
+    await elsewhere.confirm()
     assert elsewhere._known == {}
+    with pytest.raises(Refusal, match="not valid"):
+        await elsewhere.verify(f"Bearer {token}")
     await engine.dispose()
 
 
@@ -103,8 +107,10 @@ async def test_known_keys_command_while_postgresql_is_away_and_reads_say_so(data
         account = f"/v1/accounts/acc{startup[3:]}/withdrawals"
         landed = await stage.post(tenant, account, {"amount_usd": "10", "reference": "a"})
         assert landed.status_code == 200, landed.text
-        unknown = await stage.open_client("mkp_01jdm5v5tze1xa6a4sbz1gk3c5_abcdefghijklmnopqrstuvwxyz")
+        unknown = await stage.open_client(stage.services.keys.derive_token("key_01jdm5v5tze1xa6a4sbz1gk3c5"))
         assert_problem(await unknown.get("/v1/orders"), 503, "postgresql_unavailable")
+        forged = await stage.open_client("mkp_01jdm5v5tze1xa6a4sbz1gk3c5_abcdefghijklmnopqrstuvwxyz")
+        assert_problem(await forged.get("/v1/orders"), 401, "credentials_invalid")
         ready = await stage.admin.get("/health/ready")
         assert (ready.status_code, ready.json()["reads"]) == (200, False)
         await door.open()
@@ -116,6 +122,95 @@ async def test_known_keys_command_while_postgresql_is_away_and_reads_say_so(data
                     break
                 await asyncio.sleep(0.1)
         assert any(row["amount"] == "990" for row in answer.json()["items"]), answer.text
+
+
+async def test_known_keys_go_on_without_postgresql_for_a_bounded_time(stage: Stage, database_url: str):
+    answer = await stage.post(stage.admin, "/v1/api-keys", {"name": "robot", "scopes": ["*"]})
+    async with open_door(database_url) as door:
+        engine = build_engine(door.url)
+        ring = KeyRing(SECRET, ADMIN_KEY, SqlKeys(engine), offline_seconds_max=3.0)
+        ended = []
+        ring.list_streaming, ring.end_streams = lambda: [answer.json()["key_id"]], ended.append
+        authorization = f"Bearer {answer.json()['token']}"
+        await ring.verify(authorization)
+        await door.shut()
+        await asyncio.sleep(1.0)
+        with pytest.raises(Unavailable):
+            await ring.confirm()
+        assert (await ring.verify(authorization)).key_id == answer.json()["key_id"]
+        assert ended == []
+        await asyncio.sleep(2.5)
+        with pytest.raises(Unavailable, match="cannot be confirmed"):
+            await ring.verify(authorization)
+        with pytest.raises(Unavailable):
+            await ring.confirm()
+        assert ended == [answer.json()["key_id"]]
+        assert (await ring.verify(f"Bearer {ADMIN_KEY}")).party_id is None
+        await engine.dispose()
+
+
+async def test_a_suspended_key_is_resumed_and_a_retried_command_does_nothing_more(stage: Stage):
+    answer = await stage.post(stage.admin, "/v1/api-keys", {"name": "robot", "scopes": ["*"]})
+    path, robot = f"/v1/api-keys/{answer.json()['key_id']}", await stage.open_client(answer.json()["token"])
+    suspended = await stage.post(stage.admin, f"{path}/suspend", {"reason": "leaked"}, key="s")
+    assert suspended.json()["suspended_at"] is not None
+    assert_problem(await robot.get("/v1/parties"), 401, "credentials_invalid")
+    resumed = await stage.post(stage.admin, f"{path}/resume", {"reason": "not leaked"}, key="r")
+    assert resumed.json()["suspended_at"] is None
+    again = await stage.post(stage.admin, f"{path}/suspend", {"reason": "leaked"}, key="s")
+    assert (again.status_code, again.json()["suspended_at"]) == (200, None)
+    assert (await robot.get("/v1/parties")).status_code == 200
+    other = await stage.post(stage.admin, f"{path}/suspend", {"reason": "other"}, key="s")
+    assert_problem(other, 422, "idempotency_key_reused")
+    assert (await stage.admin.delete(path)).status_code == 204
+    refused = await stage.post(stage.admin, f"{path}/resume", {"reason": "again"})
+    assert_problem(refused, 422, "key_revoked")
+    startup = await stage.register("Startup", "startup")
+    tenant = await stage.open_tenant(startup)
+    assert_problem(await stage.post(tenant, f"{path}/suspend", {"reason": "x"}), 403, "platform_only")
+
+
+async def test_a_key_that_ends_issues_none_that_lasts_longer(stage: Stage):
+    def after(hours: float) -> str:
+        return (datetime.now(UTC) + timedelta(hours=hours)).isoformat()
+
+    past = {"name": "a", "scopes": ["*"], "expires_at": after(-1)}
+    assert_problem(await stage.post(stage.admin, "/v1/api-keys", past), 422, "expiry_past", "/expires_at")
+    ending = await stage.post(stage.admin, "/v1/api-keys", {"name": "a", "scopes": ["*"], "expires_at": after(1)})
+    keeper = await stage.open_client(ending.json()["token"])
+    for expires_at in (None, after(2)):
+        body = {"name": "b", "scopes": ["*"], "expires_at": expires_at}
+        assert_problem(await stage.post(keeper, "/v1/api-keys", body), 422, "expiry_too_late", "/expires_at")
+    body = {"name": "b", "scopes": ["*"], "expires_at": after(0.5)}
+    first, again = [await stage.post(keeper, "/v1/api-keys", body, key="k") for _ in range(2)]
+    assert first.json() == again.json()
+    assert again.headers["idempotent-replayed"] == "true"
+
+
+async def test_a_changed_row_is_named_in_the_log_and_the_admin_key_needs_its_secret(stage: Stage, database_url: str):
+    answer = await stage.post(stage.admin, "/v1/api-keys", {"name": "robot", "scopes": ["orders:read"]})
+    engine = build_engine(database_url)
+    async with engine.begin() as connection:
+        await connection.execute(text("""UPDATE api_keys SET scopes = '["*"]'"""))
+    ring = KeyRing(SECRET, ADMIN_KEY, SqlKeys(engine))
+    with structlog.testing.capture_logs() as told, pytest.raises(Refusal, match="not valid"):
+        await ring.verify(f"Bearer {answer.json()['token']}")
+    assert [(line["event"], line["key_id"]) for line in told] == [("api_key_tampered", answer.json()["key_id"])]
+    derived = ring.derive_token("key_01jdm5v5tze1xa6a4sbz1gk3c4")
+    with pytest.raises(Refusal, match="not valid"):
+        await ring.verify(f"Bearer {derived}")
+    await engine.dispose()
+
+
+async def test_more_requests_at_once_than_a_key_may_have_are_refused():
+    async with open_stage(MemoryLog(), requests_at_once_max=2) as stage:
+        answers = await asyncio.gather(*(stage.post(stage.admin, "/v1/parties", PARTY) for _ in range(6)))
+        codes = sorted(answer.status_code for answer in answers)
+        assert codes == [201, 201, 429, 429, 429, 429]
+        refused = next(answer for answer in answers if answer.status_code == 429)
+        assert_problem(refused, 429, "requests_exhausted")
+        assert refused.headers["retry-after"] == "1"
+        assert (await stage.post(stage.admin, "/v1/parties", PARTY)).status_code == 201
 
 
 async def test_a_key_is_held_to_its_rate():

@@ -4,7 +4,7 @@ from typing import Annotated
 
 from msgspec import Meta
 
-from events.types import Country, Id, Name, Role
+from events.types import Country, Id, Instant, Name, Role
 from marketplace.api.bodies import Body
 
 
@@ -41,8 +41,10 @@ class IssueKeyBody(Body, frozen=True, kw_only=True):
         name: What people call it.
         scopes: What it may do, for example ``orders:write``.
         party_id: Whom it speaks for; None for whom the sender's own key speaks for.
+        expires_at: When it stops to work; None: it does not by itself.
     """
 
     name: Name
     scopes: Annotated[tuple[Name, ...], Meta(min_length=1, max_length=50)]
     party_id: Id | None = None
+    expires_at: Instant | None = None

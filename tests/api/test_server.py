@@ -1,0 +1,193 @@
+"""The HTTP server bounds what a connection costs: raw sockets against a small application on the real server."""
+
+import asyncio
+import json
+import time
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager, suppress
+
+import pytest
+
+from marketplace.api.connections import Connections
+from marketplace.api.server import ApiServer
+from marketplace.api.services import ApiSettings
+from marketplace.core.errors import Refusal
+from marketplace.embedded.process import find_free_port
+from tests.support.patience import PATIENCE_SECONDS
+
+GET = b"GET /now HTTP/1.1\r\nHost: test\r\n\r\n"
+LATER = b"GET /later HTTP/1.1\r\nHost: test\r\n\r\n"
+
+
+async def app(scope, receive, send) -> None:
+    """Answer at once, when told to, or with more than a client wants to read."""
+    while (await receive()).get("more_body"):
+        pass
+    if scope["path"] == "/later":
+        await asyncio.sleep(PATIENCE_SECONDS)
+    body = b"x" * (50_000_000 if scope["path"] == "/much" else 3)
+    await send({"type": "http.response.start", "status": 200, "headers": [(b"content-length", b"%d" % len(body))]})
+    for begin in range(0, len(body), 1_000_000):
+        await send({"type": "http.response.body", "body": body[begin : begin + 1_000_000], "more_body": True})
+    await send({"type": "http.response.body", "body": b"", "more_body": False})
+
+
+@asynccontextmanager
+async def serving(connections_max: int = 100, per_address_max: int = 100, **bounds: int) -> AsyncIterator["Clients"]:
+    settings = ApiSettings(**({"head_seconds_max": 60, "idle_seconds_max": 60} | bounds))
+    table, port = Connections(connections_max, per_address_max), find_free_port()
+    server = ApiServer(app, settings, table, "127.0.0.1", port)
+    task = asyncio.create_task(server.serve())
+    clients = Clients(port, table)
+    try:
+        while not server.started:  # noqa: ASYNC110 - the server tells nobody
+            await asyncio.sleep(0.01)
+        yield clients
+    finally:
+        clients.close()
+        server.stop()
+        await asyncio.wait_for(task, PATIENCE_SECONDS)
+
+
+class Clients:
+    def __init__(self, port: int, table: Connections) -> None:
+        self.port, self.table = port, table
+        self.writers: list[asyncio.StreamWriter] = []
+
+    async def open(self, sent: bytes = b"", host: str = "127.0.0.1") -> asyncio.StreamReader:
+        reader, writer = await asyncio.open_connection("127.0.0.1", self.port, local_addr=(host, 0))
+        writer.write(sent)
+        self.writers.append(writer)
+        return reader
+
+    async def ask(self, host: str = "127.0.0.1") -> bytes:
+        return await self.read_head(await self.open(GET, host))
+
+    @staticmethod
+    async def read_head(reader: asyncio.StreamReader) -> bytes:
+        return await asyncio.wait_for(reader.readuntil(b"\r\n\r\n"), PATIENCE_SECONDS)
+
+    async def read_problem(self, reader: asyncio.StreamReader, status: int, code: str) -> bytes:
+        head, _, body = (await asyncio.wait_for(reader.read(), PATIENCE_SECONDS)).partition(b"\r\n\r\n")
+        assert head.startswith(b"HTTP/1.1 %d " % status), head
+        assert b"content-type: application/problem+json" in head
+        assert json.loads(body)["code"] == code
+        return head
+
+    async def is_closed(self, reader: asyncio.StreamReader) -> bool:
+        with suppress(ConnectionError):
+            await asyncio.wait_for(reader.read(), PATIENCE_SECONDS)
+        return True
+
+    async def wait_until_none(self) -> None:
+        async with asyncio.timeout(PATIENCE_SECONDS):
+            while self.table.count():  # noqa: ASYNC110 - the table tells nobody
+                await asyncio.sleep(0.05)
+
+    def close(self) -> None:
+        for writer in self.writers:
+            writer.transport.abort()
+
+
+async def test_the_connection_that_was_waited_for_longest_makes_room():
+    async with serving(per_address_max=3) as clients:
+        silent = [
+            await clients.open(sent) for sent in (b"", b"GET /n", b"POST /now HTTP/1.1\r\nContent-Length: 9\r\n\r\n")
+        ]
+        await asyncio.sleep(0.2)
+        for number in range(3):
+            assert (await clients.ask()).startswith(b"HTTP/1.1 200")
+            assert await clients.is_closed(silent[number]), number
+        assert (clients.table.count(), clients.table.displaced, clients.table.refused) == (3, 3, 0)
+
+
+async def test_where_every_connection_of_an_address_is_answered_a_new_one_is_told_to_wait():
+    async with serving(per_address_max=2) as clients:
+        for _ in range(2):
+            await clients.open(LATER)
+        await asyncio.sleep(0.2)
+        head = await clients.read_problem(await clients.open(GET), 503, "connections_exhausted")
+        assert b"retry-after: 2" in head
+        assert b"connection: close" in head
+        assert (await clients.ask("127.0.0.2")).startswith(b"HTTP/1.1 200"), "another address has its own bound"
+
+
+async def test_the_process_has_a_bound_over_all_addresses():
+    async with serving(connections_max=4) as clients:
+        silent = [await clients.open(host=f"127.0.0.{number}") for number in range(1, 5)]
+        await asyncio.sleep(0.1)
+        assert (await clients.ask("127.0.0.9")).startswith(b"HTTP/1.1 200")
+        assert await clients.is_closed(silent[0])
+        assert clients.table.count() == 4
+
+
+async def test_silent_slow_and_idle_connections_end_in_time():
+    async with serving(head_seconds_max=1, idle_seconds_max=2) as clients:
+        began = time.monotonic()
+        silent, slow = await clients.open(), await clients.open(b"GET /now HTTP/1.1\r\n")
+        idle = await clients.open(GET)
+        assert (await clients.read_head(idle)).startswith(b"HTTP/1.1 200")
+        await clients.read_problem(slow, 408, "head_too_slow")
+        assert await clients.is_closed(silent)
+        assert time.monotonic() - began >= 1
+        assert clients.table.count() >= 1
+        assert await clients.is_closed(idle)
+        assert time.monotonic() - began >= 2
+        await clients.wait_until_none()
+
+
+async def test_a_head_that_drips_is_not_waited_for_longer_than_a_silent_one():
+    async with serving(head_seconds_max=1) as clients:
+        reader = await clients.open(b"GET /now HTTP/1.1\r\n")
+        dripping = asyncio.create_task(drip(clients.writers[-1]))
+        await clients.read_problem(reader, 408, "head_too_slow")
+        dripping.cancel()
+
+
+async def drip(writer: asyncio.StreamWriter) -> None:
+    with suppress(ConnectionError):
+        for _ in range(1_000):
+            writer.write(b"a: b\r\n")
+            await asyncio.sleep(0.1)
+
+
+async def test_a_slow_body_ends_the_request_and_the_connection():
+    async with serving(body_seconds_max=1) as clients:
+        reader = await clients.open(b"POST /now HTTP/1.1\r\nHost: a\r\nContent-Length: 10\r\n\r\nabc")
+        began = time.monotonic()
+        assert await clients.is_closed(reader)
+        assert time.monotonic() - began >= 1
+        assert (await clients.ask()).startswith(b"HTTP/1.1 200")
+
+
+async def test_an_answer_that_nobody_reads_ends():
+    async with serving(write_seconds_max=1) as clients:
+        await clients.open(b"GET /much HTTP/1.1\r\nHost: a\r\n\r\n")
+        clients.writers[-1].transport.pause_reading()
+        await asyncio.sleep(0.2)
+        assert clients.table.count() == 1
+        await clients.wait_until_none()
+
+
+async def test_a_head_has_a_bound_and_what_is_not_http_is_refused():
+    async with serving(head_bytes_max=2_000) as clients:
+        reader = await clients.open(b"GET /now HTTP/1.1\r\nHost: a\r\nx: " + b"y" * 3_000)
+        await clients.read_problem(reader, 431, "head_too_large")
+        await clients.read_problem(await clients.open(b"\x16\x03\x01 hello\r\n\r\n"), 400, "request_malformed")
+        await clients.read_problem(await clients.open(b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"), 400, "request_malformed")
+
+
+async def test_pipelined_requests_are_answered_in_order():
+    async with serving() as clients:
+        reader = await clients.open(GET * 3)
+        for _ in range(3):
+            assert (await clients.read_head(reader)).startswith(b"HTTP/1.1 200")
+            assert await reader.readexactly(3) == b"xxx"
+
+
+async def test_an_address_that_is_taken_is_told():
+    async with serving() as clients:
+        table = Connections(1, 1)
+        with pytest.raises(Refusal) as caught:
+            await ApiServer(app, ApiSettings(), table, "127.0.0.1", clients.port).serve()
+        assert caught.value.code == "address_unavailable"
