@@ -52,7 +52,7 @@ class IssuerDilutionLimited(Event, frozen=True, kw_only=True, tag="issuer.diluti
 
 
 class IssuerExposureRecorded(Event, frozen=True, kw_only=True, tag="issuer.exposure_recorded.v1"):
-    """What may become equity under an order or an instrument changed, while the issuer has a limit.
+    """What may become equity under an instrument changed, or under an order while the issuer has a limit.
 
     Attributes:
         issuer_id: The issuer.

@@ -45,4 +45,18 @@ class PartySuspended(Event, frozen=True, kw_only=True, tag="party.suspended.v1")
     reason: Text
 
 
-PartyEvent = PartyRegistered | PartyCleared | PartySuspended
+class PartyGroupServed(Event, frozen=True, kw_only=True, tag="party.group_served.v1"):
+    """An order of one of the startup's groups was matched; no other order of the group will be.
+
+    Attributes:
+        party_id: The startup.
+        group: Its name for the group.
+        order_id: The order that was matched.
+    """
+
+    party_id: Id
+    group: Name
+    order_id: Id
+
+
+PartyEvent = PartyRegistered | PartyCleared | PartySuspended | PartyGroupServed

@@ -136,7 +136,7 @@ class LimitDilution(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class RecordExposure(msgspec.Struct, frozen=True, kw_only=True):
-    """Count what may become equity under an order or an instrument from now on; nothing without a limit.
+    """Count what may become equity under an order or an instrument from now on; of an order nothing without a limit.
 
     Attributes:
         issuer_id: The issuer.

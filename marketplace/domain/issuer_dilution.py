@@ -40,6 +40,7 @@ from marketplace.domain.issuer_rules import refuse_missing
 from marketplace.domain.issuer_state import Issuer, list_rows
 from marketplace.domain.issuer_stock_commands import IssueStock
 
+_ORDER = "ord_"
 SHOWN_PLACES = 9
 SHOWN_SHARE_PLACES = 2
 
@@ -83,12 +84,17 @@ def limit_dilution(command: LimitDilution, state: Issuer) -> Sequence[IssuerEven
 
 
 def record_exposure(command: RecordExposure, state: Issuer) -> Sequence[IssuerEvent]:
-    """Return what is counted of a subject from now on, unless it is already, or there is no limit."""
-    if state.limit is None or state.exposures.get(command.subject_id, ()) == command.exposures:
+    """Return what is counted of a subject from now on, unless it is already; of an order nothing without a limit."""
+    if not _is_counted(state, command.subject_id) or state.exposures.get(command.subject_id, ()) == command.exposures:
         return []
     return [
         IssuerExposureRecorded(issuer_id=command.issuer_id, subject_id=command.subject_id, exposures=command.exposures)
     ]
+
+
+def _is_counted(state: Issuer, subject_id: str) -> bool:
+    """Tell whether a subject is counted: instruments always are, so that who sets a limit and who changes one meet."""
+    return state.limit is not None or not subject_id.startswith(_ORDER)
 
 
 def require_limit(command: IssuerCommand, before: Issuer, after: Issuer) -> None:
@@ -199,16 +205,17 @@ def _value(state: Issuer, subject_id: str, exposure: Exposure) -> tuple[Fraction
 
 def set_limit(state: Issuer, event: IssuerDilutionLimited) -> Issuer:
     """Return the state under a limit: what it counts of instruments, and what is counted of orders already."""
+    orders = {subject_id: known for subject_id, known in state.exposures.items() if subject_id.startswith(_ORDER)}
     if event.dilution_max is None:
-        return replace(state, limit=None, exposures=Map())
-    orders = {subject_id: known for subject_id, known in state.exposures.items() if subject_id.startswith("ord_")}
+        instruments = {name: known for name, known in state.exposures.items() if name not in orders}
+        return replace(state, limit=None, exposures=Map(instruments))
     counted = {each.instrument_id: each.exposures for each in event.instruments if each.exposures}
     return replace(state, limit=event, exposures=Map({**orders, **counted}))
 
 
 def set_exposure(state: Issuer, subject_id: str, exposures: tuple[Exposure, ...]) -> Issuer:
-    """Return the state that counts so much of a subject; without a limit nothing is counted."""
-    if state.limit is None:
+    """Return the state that counts so much of a subject; of an order nothing without a limit."""
+    if not _is_counted(state, subject_id):
         return state
     if exposures:
         return replace(state, exposures=state.exposures.set(subject_id, exposures))

@@ -203,7 +203,7 @@ class Issuer:
         liquidity_id: The latest declared.
         latest_price_usd: What a share was worth last, by a valuation or a closed round, after all splits.
         limit: The most that instruments may come to, if the issuer said so.
-        exposures: What may still become equity, by order and instrument; known while there is a limit.
+        exposures: What may still become equity, by instrument, and by order while there is a limit.
         split_ratio: By how much all splits multiplied a share.
         split_at_issue: By how much they had when a security was issued, by its id.
         instrument_shares: Shares by class that instruments became and that warrants bought, less clawbacks.

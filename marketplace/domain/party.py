@@ -5,19 +5,21 @@ Subject: ``marketplace.party.<party_id>``.
 Invariants:
     1. A party has at least one role and keeps its roles.
     2. Only a cleared party begins anything new.
+    3. Of a group of a startup's orders one is matched at most.
 
-Refusals in order: party_unknown · party_exists · roles_missing · checks_missing.
+Refusals in order: party_unknown · party_exists · roles_missing · checks_missing · group_served.
 
 Refusals of `require_trader`, in order: party_unknown · party_not_cleared · role_missing.
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from typing import Literal
 
 import msgspec
+from immutables import Map
 
-from events.party import PartyCleared, PartyEvent, PartyRegistered, PartySuspended
+from events.party import PartyCleared, PartyEvent, PartyGroupServed, PartyRegistered, PartySuspended
 from events.types import Role
 from marketplace.core.decider import Decider
 from marketplace.core.errors import Refusal
@@ -48,15 +50,28 @@ class SuspendParty(msgspec.Struct, frozen=True, kw_only=True):
     reason: str
 
 
-PartyCommand = RegisterParty | ClearParty | SuspendParty
+class ServeGroup(msgspec.Struct, frozen=True, kw_only=True):
+    """Say that an order of a group is matched."""
+
+    party_id: str
+    group: str
+    order_id: str
+
+
+PartyCommand = RegisterParty | ClearParty | SuspendParty | ServeGroup
 
 
 @dataclass(frozen=True, slots=True)
 class Party:
-    """A registered party."""
+    """A registered party.
+
+    Attributes:
+        served: The order that was matched of each group of its orders.
+    """
 
     registered: PartyRegistered
     standing: Literal["registered", "cleared", "suspended"]
+    served: Map[str, str] = field(default_factory=Map)
 
     def has_role(self, role: Role) -> bool:
         """Tell whether the party has a role."""
@@ -99,6 +114,8 @@ def decide(command: PartyCommand, state: PartyState) -> Sequence[PartyEvent]:
         raise refuse_unknown("party", command.party_id)
     if isinstance(command, ClearParty):
         return _clear(command, state)
+    if isinstance(command, ServeGroup):
+        return _serve(command, state)
     return _suspend(command, state)
 
 
@@ -133,14 +150,28 @@ def _suspend(command: SuspendParty, state: Party) -> Sequence[PartyEvent]:
     return [PartySuspended(party_id=state.registered.party_id, reason=command.reason)]
 
 
+def _serve(command: ServeGroup, state: Party) -> Sequence[PartyEvent]:
+    known = state.served.get(command.group)
+    if known == command.order_id:
+        return []
+    if known is not None:
+        raise Refusal(
+            "group_served",
+            f"order {known} of group {command.group} was matched; of a group one order is matched at most",
+            group=command.group,
+            order_id=known,
+        )
+    return [PartyGroupServed(party_id=command.party_id, group=command.group, order_id=command.order_id)]
+
+
 def evolve(state: PartyState, event: PartyEvent) -> PartyState:
     """Return the state after an event."""
     if isinstance(event, PartyRegistered):
         return Party(event, "registered")
     assert state is not None, "a party is registered first"
-    if isinstance(event, PartyCleared):
-        return Party(state.registered, "cleared")
-    return Party(state.registered, "suspended")
+    if isinstance(event, PartyGroupServed):
+        return replace(state, served=state.served.set(event.group, event.order_id))
+    return replace(state, standing="cleared" if isinstance(event, PartyCleared) else "suspended")
 
 
 PARTY: Decider[PartyCommand, PartyEvent, PartyState] = Decider("party", "pty", None, decide, evolve)

@@ -7,7 +7,7 @@ import msgspec
 from sqlalchemy import select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from events.party import PartyCleared, PartyRegistered, PartySuspended
+from events.party import PartyCleared, PartyGroupServed, PartyRegistered, PartySuspended
 from events.types import Role
 from marketplace.projections.changes import Changes
 from marketplace.projections.facts import Fact
@@ -52,11 +52,21 @@ def _suspended(changes: Changes, _: Fact, event: PartySuspended) -> None:
     changes.update(parties, event.party_id, status="suspended", reason=event.reason)
 
 
+def _served(changes: Changes, _: Fact, event: PartyGroupServed) -> None:
+    """Keep the version of the row that of the party, which `If-Match` names."""
+    changes.update(parties, event.party_id)
+
+
 PROJECTION: Final = Projection(
     name="parties",
     version=1,
     tables=(parties,),
-    handlers={PartyRegistered: _registered, PartyCleared: _cleared, PartySuspended: _suspended},
+    handlers={
+        PartyRegistered: _registered,
+        PartyCleared: _cleared,
+        PartySuspended: _suspended,
+        PartyGroupServed: _served,
+    },
     ignores=all_of(
         "site", "pool", "lot", "mandate", "order", "auction", "grant", "usage", "statement", "account", "instrument",
         "issuer", "clock", "log", "quote", "pricelist", "service_line",

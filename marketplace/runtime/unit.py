@@ -92,10 +92,14 @@ class Unit:
         return part.state
 
     async def reload(self, decider: AnyDecider, id: str) -> Any:  # noqa: A002
-        """Return the state of an aggregate that was only looked at so far, as the log has it at its end."""
+        """Return the state of an aggregate that was only looked at so far, as the log has it at its end.
+
+        What guards such a look is loaded before: then whatever changes both is seen here, or refused there.
+        """
         await self.load(decider, id)
         part = self._parts.pop(render_subject(decider.aggregate, id))
         assert not part.events, "what was decided on rests on the state before"
+        await part.before.head.wait()
         reading = self._cache.refresh(decider, part.before)
         if reading is not None:
             await asyncio.shield(reading)

@@ -138,7 +138,7 @@ def test_a_limit_counts_what_it_found_and_orders_stay_counted():
     state = ISSUER.fold([*COMPANY, limited("0.5"), recorded(expose(500_000)), limited("0.4", None, counted)])
     assert measure_dilution(state).part == Fraction(1, 10)
     lifted = ISSUER.fold([limited(None)], state)
-    assert (lifted.limit, dict(lifted.exposures)) == (None, {})
+    assert (lifted.limit, dict(lifted.exposures)) == (None, {INS: (expose(500_000),)})
 
 
 def test_up_to_the_limit_is_allowed_and_a_cent_more_is_refused_with_the_numbers():

@@ -2,11 +2,11 @@
 
 import pytest
 
-from events.party import PartyCleared, PartyRegistered, PartySuspended
+from events.party import PartyCleared, PartyGroupServed, PartyRegistered, PartySuspended
 from marketplace.core.errors import Refusal
-from marketplace.domain.party import PARTY, ClearParty, SuspendParty, require_trader
+from marketplace.domain.party import PARTY, ClearParty, ServeGroup, SuspendParty, require_trader
 from tests.domain import build
-from tests.domain.build import STARTUP, Row
+from tests.domain.build import STARTUP, Row, id_of
 from tests.support.spec import Given
 
 REGISTERED = PartyRegistered(
@@ -17,11 +17,14 @@ SUSPENDED = PartySuspended(party_id=STARTUP, reason="fraud report")
 CLEAR = ClearParty(party_id=STARTUP, checks=("sanctions",))
 SUSPEND = SuspendParty(party_id=STARTUP, reason="fraud report")
 
+SERVE = ServeGroup(party_id=STARTUP, group="either", order_id=id_of("ord", 1))
+SERVED = PartyGroupServed(party_id=STARTUP, group="either", order_id=id_of("ord", 1))
 REFUSALS = [
     Row("party_unknown", (), CLEAR),
     Row("party_exists", (REGISTERED,), build.register_party(name="Other")),
     Row("roles_missing", (), build.register_party(roles=()), "/roles"),
     Row("checks_missing", (REGISTERED,), ClearParty(party_id=STARTUP, checks=()), "/checks"),
+    Row("group_served", (REGISTERED, SERVED), ServeGroup(party_id=STARTUP, group="either", order_id=id_of("ord", 2))),
 ]
 PRECEDENCE = [
     Row("party_unknown", (), ClearParty(party_id=STARTUP, checks=())),
@@ -80,3 +83,11 @@ def test_only_a_cleared_party_of_the_role_trades(events, role, code):
 
 def test_a_cleared_party_of_the_role_trades():
     assert require_trader(PARTY.fold([REGISTERED, CLEARED]), STARTUP, "startup").standing == "cleared"
+
+
+def test_a_group_is_served_once_in_any_standing():
+    Given(PARTY, REGISTERED).when(SERVE).then(SERVED)
+    Given(PARTY, REGISTERED, SERVED, SUSPENDED).when(SERVE).then_nothing()
+    other = ServeGroup(party_id=STARTUP, group="another", order_id=id_of("ord", 2))
+    again = PartyGroupServed(party_id=STARTUP, group="another", order_id=id_of("ord", 2))
+    Given(PARTY, REGISTERED, SERVED, SUSPENDED).when(other).then(again)

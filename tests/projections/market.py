@@ -52,6 +52,7 @@ def tell_parties(story: Story) -> None:
         story.tell(registered, actor=party_id)
         story.tell(party.PartyCleared(party_id=party_id, checks=("sanctions",)))
     story.tell(party.PartySuspended(party_id=STRANGER, reason="papers expired"))
+    story.tell(party.PartyGroupServed(party_id=STARTUP, group="either", order_id=make_id("ord", 1)))
     for account_id, party_id in ((CASH, STARTUP), (PAID, PROVIDER), (FUNDS, FUND)):
         story.tell(account.AccountOpened(account_id=account_id, party_id=party_id, unit="USD"))
     for account_id, party_id in ((CASH, STARTUP), (FUNDS, FUND)):

@@ -44,7 +44,7 @@ from marketplace.domain.service_level import choose_service
 from marketplace.domain.settlement import Totals, build_tariff, compute_totals
 from marketplace.runtime.commands.capacity import change_capacity
 from marketplace.runtime.commands.dilution import free_order
-from marketplace.runtime.commands.orders import load_order, release_order_holds, require_parent_matched
+from marketplace.runtime.commands.orders import load_order, release_order_holds, require_parent_matched, serve_group
 from marketplace.runtime.commands.ownership import require_platform
 from marketplace.runtime.commands.resale_award import find_resale, take_from_source
 from marketplace.runtime.commands.signing import sign_instrument
@@ -223,6 +223,7 @@ async def carry_out_match(
         await unit.decide(
             ORDER, order_id, MatchOrder(order_id=order_id, auction_id=auction_id, grant_id=match.grant_id)
         )
+        await serve_group(unit, order)
         resale = await find_resale(unit, match)
         pool = await change_capacity(unit, take_nodes(match, resale))
         await award(unit, order, match, pool, resale)

@@ -1,8 +1,9 @@
 """An issuer's limit of dilution: what is counted of orders and instruments, kept up to date in their own appends.
 
-While an issuer has a limit, what may become equity under an order is counted from its placing to its match or its end,
-and under an instrument from its signing until it converts, lapses or is paid out. Every change is an event of the
-issuer, so that two who would dilute it at once meet there.
+What may become equity under an instrument is counted from its signing until it converts, lapses or is paid out, and,
+while the issuer has a limit, under an order from its placing to its match or its end. Every change is an event of the
+issuer, so that two who would dilute it at once meet there, and so do one that sets a limit and one that changes what is
+counted under it.
 """
 
 from collections.abc import Iterator
@@ -33,7 +34,7 @@ async def limit_dilution(
         issuer = await load_issuer(unit, issuer_id)
         counted = []
         for instrument_id in sorted(issuer.instruments):
-            instrument: Instrument = await unit.load(INSTRUMENT, instrument_id)
+            instrument: Instrument = await unit.reload(INSTRUMENT, instrument_id)
             exposures = list_exposures(instrument, context.at.date())
             if exposures:
                 counted.append(CountedInstrument(instrument_id=instrument_id, exposures=exposures))
@@ -112,7 +113,11 @@ async def free_order(unit: Unit, issuer_id: str, order_id: str) -> None:
 async def _record(
     unit: Unit, issuer_id: str, subject_id: str, exposures: tuple[Exposure, ...], *, owed: bool = False
 ) -> None:
-    issuer = await unit.load(ISSUER, issuer_id)
-    if isinstance(issuer, Issuer) and issuer.limit is not None and not issuer.is_ended:
-        command = RecordExposure(issuer_id=issuer_id, subject_id=subject_id, exposures=exposures, owed=owed)
-        await unit.decide(ISSUER, issuer_id, command)
+    """Let an issuer count; where that changes nothing, no guard stands for it, and it is asked as the log says it is."""
+    command = RecordExposure(issuer_id=issuer_id, subject_id=subject_id, exposures=exposures, owed=owed)
+    for load in (unit.load, unit.reload):
+        issuer = await load(ISSUER, issuer_id)
+        if isinstance(issuer, Issuer) and not issuer.is_ended:
+            await unit.decide(ISSUER, issuer_id, command)
+        if unit.list_events(ISSUER, issuer_id):
+            return

@@ -20,7 +20,7 @@ from marketplace.domain.order import (
     PlaceOrder,
     require_terms,
 )
-from marketplace.domain.party import PARTY, Party, PartyState, require_trader
+from marketplace.domain.party import PARTY, Party, PartyState, ServeGroup, require_trader
 from marketplace.domain.refusals import refuse_status, refuse_unknown
 from marketplace.runtime.commands.dilution import count_order, free_order
 from marketplace.runtime.commands.mandates import load_mandate
@@ -225,6 +225,18 @@ async def require_parent_matched(unit: Unit, terms: OrderTerms) -> None:
             parent_order_id=parent_id,
             status=parent.status,
         )
+
+
+async def serve_group(unit: Unit, order: Order) -> None:
+    """Let the startup know that an order of one of its groups is matched, as the first and last one of it.
+
+    Raises:
+        Refusal: ``group_served``.
+    """
+    if order.terms.group is not None:
+        startup_id = order.placed.startup_id
+        serve = ServeGroup(party_id=startup_id, group=order.terms.group, order_id=order.placed.order_id)
+        await unit.decide(PARTY, startup_id, serve)
 
 
 async def release_order_holds(unit: Unit, order: Order, reason: str) -> None:

@@ -32,11 +32,13 @@ from events.instrument import InstrumentIssued
 from events.issuer import IssuerInstrumentSigned
 from events.mandate import MandateBudgetCaptured, MandateBudgetReleased
 from events.order import OrderLocked, OrderMatched, OrderUnmatched
+from events.party import PartyGroupServed
 from events.pool import PoolCapacityReserved
 from events.types import LotShare, Reason
 from tests.contracts.story.demand import (
     EVALUATION,
     EVALUATION_HOLD,
+    EVALUATIONS,
     FOLDING,
     FOLDING_HOLD,
     LATTICE_ISSUER,
@@ -71,7 +73,7 @@ COMPUTE_SAFE = name("ins", "SAFE for compute")
 FOLDING_LOTS = (LotShare(lot_id=LOT, nodes=4, start=at("2026-03-09T00:00"), end=at("2026-03-16T00:00")),)
 _EVALUATION_LOTS = (LotShare(lot_id=LOT, nodes=1, start=at("2026-03-17T00:00"), end=at("2026-03-18T00:00")),)
 _SEED = 20_260_306
-_BOOK_HASH = "aa8e0666cec492382c95b2f67425d54bf616b7bc4baea7787e559b1019befc44"
+_BOOK_HASH = "cf6040e11049bb53c228e23205840dde438a6bcbb9e8b8d70a26c425632e09ea"
 _OUTBID = Reason(
     code="outbid",
     text="13 nodes are worth 1996.80 dollars over the ask; the orders that win are worth 2688.00 there",
@@ -95,6 +97,7 @@ _BOOK = Book(
         ),
         BookOrder(
             order_id=EVALUATION,
+            group_id=f"{QUILLWORK}/{EVALUATIONS}",
             nodes=1,
             duration_periods=1,
             start_earliest=8,
@@ -348,6 +351,7 @@ def _tell_evaluation_match(teller: Teller) -> None:
         "2026-03-06T12:02",
         "auctioneer",
         OrderMatched(order_id=EVALUATION, auction_id=AUCTION, grant_id=EVALUATION_GRANT),
+        PartyGroupServed(party_id=QUILLWORK, group=EVALUATIONS, order_id=EVALUATION),
         PoolCapacityReserved(
             pool_id=POOL, grant_id=EVALUATION_GRANT, nodes=1, start=span.start, end=span.end, lots=_EVALUATION_LOTS
         ),

@@ -3,6 +3,8 @@
 from datetime import datetime
 from decimal import Decimal
 
+from msgspec.structs import replace
+
 from events.account import AccountHoldPlaced, AccountHoldReleased
 from events.mandate import MandateBudgetHeld, MandateBudgetReleased
 from events.order import BudgetHold, ClassOffer, OrderAmended, OrderCancelled, OrderExpired, OrderPlaced, OrderTerms
@@ -14,7 +16,7 @@ from tests.contracts.story.teller import Teller
 LATTICE_ISSUER = name("iss", "Lattice Bio")
 QUILLWORK_ISSUER = name("iss", "Quillwork Robotics")
 FOLDING = name("ord", "protein folding")
-EVALUATION = name("ord", "evaluation run")
+EVALUATION, EVALUATIONS = name("ord", "evaluation run"), "evaluation of March"
 SIMULATION = name("ord", "simulation sweep")
 FOLDING_HOLD = name("hld", "protein folding, amended")
 EVALUATION_HOLD = name("hld", "evaluation run")
@@ -32,7 +34,12 @@ def tell_demand(teller: Teller) -> None:
     """Place five orders; one is amended, one cancelled, one expires."""
     _tell_folding(teller)
     for order, hold, when, terms in (
-        (EVALUATION, EVALUATION_HOLD, "2026-03-04T10:00", _terms(1, 24, "2026-03-17", "2026-03-17", cash="2.60")),
+        (
+            EVALUATION,
+            EVALUATION_HOLD,
+            "2026-03-04T10:00",
+            replace(_terms(1, 24, "2026-03-17", "2026-03-17", cash="2.60"), group=EVALUATIONS),
+        ),
         (SIMULATION, SIMULATION_HOLD, "2026-03-04T10:05", _terms(13, 96, "2026-03-11", "2026-03-11", cash="2.40")),
     ):
         _place_for_cash(teller, when, order, hold, terms)
