@@ -94,6 +94,7 @@ class Agenda:
         self._failed = FailedPools()
         self._locked: dict[str, str] = {}
         self._auctions: dict[str, frozenset[str] | None] = {}
+        self._counted: dict[str, str] = {}
         self._periods: dict[str, list[Period]] = {}
         self._lines: dict[str, dict[str, datetime]] = {}
         self._stated: dict[str, Task] = {}
@@ -313,6 +314,7 @@ class Agenda:
     @notice.register
     def _accept(self, event: StatementAccepted) -> None:
         self.drop(Task("accept_statement", event.statement_id))
+        self._vest(event.statement_id, event.grant_id)
         self._settle(event.grant_id, self._stated.pop(event.statement_id))
 
     @notice.register
@@ -324,7 +326,7 @@ class Agenda:
         self.drop(Task("finish_grant", event.grant_id))
         for task in self._settled.pop(event.grant_id, {}):
             self.drop(task)
-        for known in (self._grants, self._periods, self._lines):
+        for known in (self._grants, self._periods, self._lines, self._counted):
             known.pop(event.grant_id, None)
 
     @notice.register
@@ -364,10 +366,21 @@ class Agenda:
 
     @notice.register
     def _issue_warrant(self, event: IssuerWarrantIssued) -> None:
+        if event.grant_id is not None:
+            self._counted[event.grant_id] = event.issuer_id
+            self._vest(event.warrant_id, event.grant_id)
         expiry = Task("expire_warrant", event.warrant_id, owner_id=event.issuer_id)
         self.put(expiry, event.expires_at + _JUST_AFTER)
         for day in list_days(event.tranches):
             self.put(Task("vest_warrants", event.issuer_id, day.toordinal()), datetime.combine(day, time(), UTC))
+
+    def _vest(self, cause: str, grant_id: str) -> None:
+        """Look once more at warrants that count what was accepted of a grant.
+
+        Who accepts a statement, or issues a warrant, may not have seen another acceptance that is stored just before.
+        """
+        if grant_id in self._counted:
+            self.put(Task("vest_delivery", cause, owner_id=self._counted[grant_id]), NOW)
 
     @notice.register
     def _expire_warrant(self, event: IssuerWarrantExpired) -> None:

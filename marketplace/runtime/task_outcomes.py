@@ -59,6 +59,7 @@ NEEDLESS: Final[Mapping[str, frozenset[str]]] = {
     "adjust_service_statement": _STATED_ANEW,
     "accept_statement": frozenset({"statement_disputed", "statement_resolved"}),
     "vest_warrants": _NEVER,
+    "vest_delivery": _NEVER,
     "expire_warrant": _NEVER,
     "mature_note": frozenset(
         {"not_a_note", "instrument_converted", "instrument_cancelled", "instrument_repaid", "instrument_lapsed"}

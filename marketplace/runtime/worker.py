@@ -72,6 +72,7 @@ TIMERS: Final[Mapping[str, Callable[[Handler, Context, Task], Coroutine[Any, Any
         handler, context, task.id, by="silence"
     ),
     "vest_warrants": lambda handler, context, task: warrants.vest_warrants(handler, context, task.id),
+    "vest_delivery": lambda handler, context, task: warrants.vest_warrants(handler, context, task.owner_id),
     "expire_warrant": lambda handler, context, task: warrants.expire_warrant(handler, context, task.owner_id, task.id),
     "mature_note": lambda handler, context, task: notes.mature_note(handler, context, task.id),
     "finish_grant": lambda handler, context, task: grants.finish_grant(handler, context, task.id),

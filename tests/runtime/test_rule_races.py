@@ -5,6 +5,7 @@ rule holds in each, whatever either process had looked at. `marketplace/domain/R
 """
 
 import asyncio
+from datetime import timedelta
 from decimal import Decimal
 
 import msgspec
@@ -12,16 +13,22 @@ import pytest
 
 from events.auction import MatchTerms
 from events.types import LotShare
+from events.vesting import DeliveryMilestone, WarrantTranche
 from marketplace.core.errors import Refusal
-from marketplace.core.ids import rename_id
+from marketplace.core.ids import derive_id, rename_id
 from marketplace.domain.issuer import ISSUER
+from marketplace.domain.issuer_commands import AddStakeholder, IssueWarrant
 from marketplace.domain.issuer_dilution import measure_dilution
-from marketplace.runtime.commands import auctions, instruments
+from marketplace.domain.periods import list_periods
+from marketplace.domain.statement import STATEMENT
+from marketplace.runtime.commands import auctions, instruments, warrants
 from marketplace.runtime.commands.dilution import limit_dilution, list_exposures
+from marketplace.runtime.commands.statements import accept_statement
 from tests.runtime.invariants import check_log
 from tests.runtime.market import SAFE, Market
 from tests.runtime.meddling import Meddling
-from tests.runtime.test_equity import found, invest
+from tests.runtime.test_equity import act, found, invest
+from tests.support.patience import PATIENCE_SECONDS
 
 
 async def race(market, first, second):
@@ -165,6 +172,81 @@ class TestGroupsOnMemory(GroupCases):
 
 
 class TestGroupsOnJetStream(GroupCases):
+    @pytest.fixture
+    def log(self, jetstream_log):
+        return jetstream_log
+
+
+class VestingCases:
+    """Two processes accept the two statements that a milestone of a warrant needs both of."""
+
+    async def begin(self, log):
+        market = Market(log)
+        trade = await market.trade(days=40, cash="3", equity="0")
+        await found(market, trade.startup)
+        await act(market, trade.startup, AddStakeholder, holder_id=trade.fund, name="Fund", kind="investor")
+        async with market.worker():
+            grant = await market.award(trade)
+        await market.deliver(grant, 40)
+        market.clock.at = grant.end + timedelta(days=1)
+        async with market.worker():
+            statements = [period.statement_id for period in list_periods(grant)]
+            assert len(statements) == 2
+            for statement_id in statements:
+                await market.until("statement", statement_id, "issued")
+        warrant = derive_id("wrt", trade.issuer)
+        whole = DeliveryMilestone(gpu_seconds=40 * 86_400 * 2 * 8)
+        terms = IssueWarrant(
+            issuer_id=trade.issuer,
+            warrant_id=warrant,
+            holder_id=trade.fund,
+            class_id="common",
+            shares=1_000,
+            exercise_price_usd=Decimal(1),
+            expires_at=grant.end + timedelta(days=90),
+            settlement="cash",
+            tranches=(WarrantTranche(shares=1_000, conditions=((whole,),)),),
+            grant_id=grant.issued.grant_id,
+        )
+        await warrants.issue_warrant(market.handler, market.context(trade.startup), terms)
+        return market, trade, statements, warrant
+
+    def accept(self, trade, statement_id):
+        def command(process):
+            return accept_statement(process.handler, process.context(trade.startup), statement_id)
+
+        return command
+
+    async def until_vested(self, market, trade, warrant):
+        async with market.worker(), asyncio.timeout(PATIENCE_SECONDS):
+            while not (await market.state("issuer", trade.issuer)).warrants[warrant].vested:
+                await market.tick()
+        await check_log(market.log)
+
+    @pytest.mark.parametrize("first", [0, 1])
+    async def test_it_vests_when_both_are_accepted_at_once(self, log, first):
+        market, trade, statements, warrant = await self.begin(log)
+        steps = [self.accept(trade, statement_id) for statement_id in statements]
+        assert list_codes(await race(market, steps[first], steps[1 - first])) == []
+        await self.until_vested(market, trade, warrant)
+
+    @pytest.mark.parametrize("first", [0, 1])
+    async def test_it_vests_though_the_second_process_does_not_know_of_the_first_acceptance(self, log, first):
+        market, trade, statements, warrant = await self.begin(log)
+        late = market.process("late")
+        await late.handler.cache.load(STATEMENT, statements[first])
+        await self.accept(trade, statements[first])(market)
+        await self.accept(trade, statements[1 - first])(late)
+        await self.until_vested(market, trade, warrant)
+
+
+class TestVestingOnMemory(VestingCases):
+    @pytest.fixture
+    def log(self, memory_log):
+        return memory_log
+
+
+class TestVestingOnJetStream(VestingCases):
     @pytest.fixture
     def log(self, jetstream_log):
         return jetstream_log

@@ -113,7 +113,7 @@ async def free_order(unit: Unit, issuer_id: str, order_id: str) -> None:
 async def _record(
     unit: Unit, issuer_id: str, subject_id: str, exposures: tuple[Exposure, ...], *, owed: bool = False
 ) -> None:
-    """Let an issuer count; where that changes nothing, no guard stands for it, and it is asked as the log says it is."""
+    """Let an issuer count; what changes nothing there is guarded by nothing, and asked of what the log says instead."""
     command = RecordExposure(issuer_id=issuer_id, subject_id=subject_id, exposures=exposures, owed=owed)
     for load in (unit.load, unit.reload):
         issuer = await load(ISSUER, issuer_id)
