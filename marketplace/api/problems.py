@@ -17,6 +17,7 @@ from litestar.exceptions import HTTPException, ValidationException
 from litestar.openapi.datastructures import ResponseSpec
 
 from marketplace.core.errors import Conflict, Corrupt, Fact, LogChanged, Refusal, Unavailable, UnreadableEvent
+from marketplace.log.storage import STORAGE
 
 MEDIA_TYPE: Final = "application/problem+json"
 TYPE_BASE: Final = "urn:marketplace:problem:"
@@ -61,6 +62,7 @@ _RETRIED: Final = frozenset(
 )
 _UNAVAILABLE_CODES: Final = {
     "NATS": "nats_unavailable",
+    STORAGE: "storage_full",
     "PostgreSQL": "postgresql_unavailable",
     "projections": "projection_behind",
     "a stopped projection": "projection_stopped",
@@ -172,7 +174,8 @@ def answer_unavailable(_: Request[Any, Any, Any] | None, error: Unavailable) -> 
     code = _UNAVAILABLE_CODES.get(error.what, "unavailable")
     _logger.warning("unavailable", what=error.what, reason=str(error))
     headers = {"Retry-After": str(error.retry_after_seconds)}
-    detail = f"{error.what} cannot be reached or is behind; send the request again after {error.retry_after_seconds} s"
+    reason = str(error) if error.what == STORAGE else f"{error.what} cannot be reached or is behind"
+    detail = f"{reason}; send the request again after {error.retry_after_seconds} s"
     return render_problem(HTTPStatus.SERVICE_UNAVAILABLE, code, detail, headers=headers)
 
 

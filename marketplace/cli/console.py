@@ -1,6 +1,7 @@
 """What commands that talk to servers share: the loop, logging, and progress."""
 
 import asyncio
+import contextlib
 import logging
 import signal
 import sys
@@ -37,9 +38,23 @@ def configure_logging(level: str = "warning") -> None:
             structlog.processors.JSONRenderer(),
         ],
         wrapper_class=structlog.make_filtering_bound_logger(logging.getLevelNamesMapping()[level.upper()]),
-        logger_factory=structlog.PrintLoggerFactory(sys.stderr),
+        logger_factory=structlog.PrintLoggerFactory(_Output()),  # type: ignore[arg-type] # what it writes to
         cache_logger_on_first_use=True,
     )
+
+
+class _Output:
+    """Standard error, which drops a line that cannot be written: a full disk ends no process by its own log."""
+
+    def write(self, text: str) -> None:
+        """Write, if there is room."""
+        with contextlib.suppress(OSError):
+            sys.stderr.write(text)
+
+    def flush(self) -> None:
+        """Flush, if there is room."""
+        with contextlib.suppress(OSError):
+            sys.stderr.flush()
 
 
 def run(main: Coroutine[Any, Any, int | None]) -> int:

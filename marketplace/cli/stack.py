@@ -3,7 +3,6 @@
 import asyncio
 import contextlib
 import json
-import signal
 import sys
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
@@ -14,19 +13,18 @@ import httpx
 import msgspec
 
 from marketplace.app import open_log
+from marketplace.cli.supervisor import NatsMember, Postgres, Role, Service, Supervisor, Tell
 from marketplace.core.errors import Corrupt, Unavailable
-from marketplace.embedded import NatsServers, embedded_nats, embedded_postgres
+from marketplace.embedded import embedded_nats, embedded_postgres
 from marketplace.embedded.folder import write_private
-from marketplace.embedded.process import LOOPBACK, Child, find_free_port, require_free_port
+from marketplace.embedded.process import LOOPBACK, find_free_port, require_free_port
 from marketplace.projections.database import build_engine
 from marketplace.projections.migrate import migrate
 from marketplace.runtime.api_secrets import new_admin_key, new_secret
 from marketplace.runtime.config import CLEARING_SECONDS_MAX, Settings, render_environment
 
 READY_SECONDS_MAX: Final = 120.0
-STOP_SECONDS_MAX: Final = 15.0
 POLL_SECONDS: Final = 0.05
-WATCH_SECONDS: Final = 0.5
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,26 +36,25 @@ class Stack:
         api_url: Where the API answers.
         subscriber_url: NATS for subscribers; None where the servers were given.
         meter_url: NATS for meters; likewise.
-        children: Its processes by name.
-        logs: Where each of them prints.
+        roles: Its API and its worker by name.
+        supervisor: Keeps them and the servers running.
     """
 
     settings: Settings
     api_url: str
     subscriber_url: str | None
     meter_url: str | None
-    children: dict[str, Child]
-    logs: dict[str, Path]
+    roles: dict[str, Role]
+    supervisor: Supervisor
 
-    async def watch(self) -> str:
-        """Return the name of the first process that ends by itself, when it does."""
-        while (ended := self.find_ended()) is None:  # noqa: ASYNC110 - no event loop sees a process end
-            await asyncio.sleep(WATCH_SECONDS)
-        return ended
+    async def watch(self, tell: Tell) -> str:
+        """Keep all of it running, and tell what was started again; return why a server cannot be kept, when it cannot.
 
-    def find_ended(self) -> str | None:
-        """Return the name of a process that ended by itself."""
-        return next((name for name, child in self.children.items() if not child.running), None)
+        Args:
+            tell: Prints one line for people.
+        """
+        self.supervisor.tell = tell
+        return await self.supervisor.run()
 
 
 @contextlib.asynccontextmanager
@@ -84,18 +81,21 @@ async def open_stack(
         Refusal: ``port_taken``; the data folder is in use or closed to the servers.
         Corrupt: Stored data is damaged, the disk is full, or a process does not start.
     """
-    if port is not None:
-        require_free_port(port)
+    port = _choose_port(port)
     async with contextlib.AsyncExitStack() as stack:
         secrets = await asyncio.to_thread(_load_secrets, data)
         urls: dict[str, str] = {}
         servers = None
+        watched: list[Service] = []
         if nats_url is None:
             servers = await stack.enter_async_context(embedded_nats(data / "nats"))
             urls |= {"nats_admin_url": servers.admin_url, "nats_system_url": servers.system_url}
             nats_url = servers.url
+            watched += [NatsMember(servers, index) for index in range(len(servers.members))]
         if database_url is None:
-            database_url = (await stack.enter_async_context(embedded_postgres(data / "postgres"))).url
+            postgres = await stack.enter_async_context(embedded_postgres(data / "postgres"))
+            watched.append(Postgres(postgres))
+            database_url = postgres.url
         settings = Settings(
             nats_url=nats_url,
             nats_admin_url=urls.get("nats_admin_url"),
@@ -108,7 +108,23 @@ async def open_stack(
             clearing_seconds_max=clearing_seconds_max,
         )
         await _prepare(settings)
-        yield await _start(stack, settings, servers, data, port or find_free_port())
+        roles = await _start_roles(stack, settings, data, port)
+        yield Stack(
+            settings,
+            f"http://{LOOPBACK}:{port}",
+            None if servers is None else servers.subscriber_url,
+            None if servers is None else servers.meter_url,
+            roles,
+            Supervisor(data, [*watched, *roles.values()], servers),
+        )
+
+
+def _choose_port(port: int | None) -> int:
+    """Return the port, refused where another process listens on it; a free one where none is given."""
+    if port is None:
+        return find_free_port()
+    require_free_port(port)
+    return port
 
 
 def _load_secrets(data: Path) -> dict[str, str]:
@@ -135,34 +151,29 @@ async def _prepare(settings: Settings) -> None:
         await engine.dispose()
 
 
-async def _start(
-    stack: contextlib.AsyncExitStack, settings: Settings, servers: NatsServers | None, data: Path, port: int
-) -> Stack:
+async def _start_roles(stack: contextlib.AsyncExitStack, settings: Settings, data: Path, port: int) -> dict[str, Role]:
     environment = {"PYTHONUNBUFFERED": "1", **render_environment(settings)}
     base = (sys.executable, "-m", "marketplace", "serve", "--log-level", "info", "--role")
-    logs = {name: data / f"{name}.log" for name in ("worker", "api")}
     commands = {"worker": (*base, "worker"), "api": (*base, "api", "--host", LOOPBACK, "--port", str(port))}
-    children = {}
+    roles = {}
     for name, command in commands.items():
-        child = Child(command, output=logs[name], environment=environment)
-        stack.push_async_callback(child.stop, signal.SIGTERM, STOP_SECONDS_MAX)
-        children[name] = child
-    subscriber_url, meter_url = (None, None) if servers is None else (servers.subscriber_url, servers.meter_url)
-    running = Stack(settings, f"http://{LOOPBACK}:{port}", subscriber_url, meter_url, children, logs)
-    await _wait_until_ready(running)
-    return running
+        role = Role(name, command, data / f"{name}.log", environment)
+        role.start()
+        stack.push_async_callback(role.stop)
+        roles[name] = role
+    await _wait_until_ready(roles["api"], f"http://{LOOPBACK}:{port}")
+    return roles
 
 
-async def _wait_until_ready(stack: Stack) -> None:
-    async with httpx.AsyncClient(base_url=stack.api_url) as client:
+async def _wait_until_ready(api: Role, url: str) -> None:
+    async with httpx.AsyncClient(base_url=url) as client:
         waited = 0.0
         while waited < READY_SECONDS_MAX:
-            ended = stack.find_ended()
-            if ended is not None:
-                raise Corrupt(f"the {ended} process ended as it started:\n{stack.children[ended].read_output()}")
+            if not api.child.running:
+                raise Corrupt(f"the API ended as it started:\n{api.child.read_output()}")
             with contextlib.suppress(httpx.TransportError):
                 if (await client.get("/health/ready")).is_success:
                     return
             await asyncio.sleep(POLL_SECONDS)
             waited += POLL_SECONDS
-    raise Unavailable("the API", f"it was not ready within {READY_SECONDS_MAX:.0f} s; see {stack.logs['api']}")
+    raise Unavailable("the API", f"it was not ready within {READY_SECONDS_MAX:.0f} s; see {api.log}")

@@ -1,7 +1,9 @@
 """`marketplace up`: the whole stack on a data folder that survives restarts."""
 
 import asyncio
+import contextlib
 from contextlib import AbstractAsyncContextManager
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Annotated
 
@@ -54,17 +56,21 @@ async def _up(opening: AbstractAsyncContextManager[Stack], data: Path) -> int:
     CONSOLE.print("Starting the market on", mark("bold", str(data)), "…")
     async with opening as stack:
         CONSOLE.print(_render_welcome(stack), soft_wrap=True)
-        watching, stopping = asyncio.create_task(stack.watch()), asyncio.create_task(stop.wait())
+        watching, stopping = asyncio.create_task(stack.watch(_tell)), asyncio.create_task(stop.wait())
         await asyncio.wait({watching, stopping}, return_when=asyncio.FIRST_COMPLETED)
         if watching.done():
-            ended = watching.result()
-            ERRORS.print(mark("bold red", f"the {ended} process ended;"), "its last words:")
-            ERRORS.print(stack.children[ended].read_output())
+            ERRORS.print(mark("bold red", watching.result()), soft_wrap=True)
             return 1
         watching.cancel()
+        await asyncio.gather(watching, return_exceptions=True)
         CONSOLE.print("Stopping …")
     CONSOLE.print("Stopped. Everything is kept; `marketplace up` goes on from here.")
     return 0
+
+
+def _tell(line: str) -> None:
+    with contextlib.suppress(OSError):  # the console may be a file on the very disk that is full
+        CONSOLE.print(mark("yellow", f"{datetime.now(UTC):%H:%M:%S}"), line, soft_wrap=True)
 
 
 def _render_welcome(stack: Stack) -> str:

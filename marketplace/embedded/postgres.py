@@ -51,13 +51,20 @@ _NOT_DURABLE = {"fsync": "off", "synchronous_commit": "off", "full_page_writes":
 
 @dataclass(slots=True)
 class PostgresServer:
-    """A running server."""
+    """A server: its port stays the same over a restart."""
 
     data: Path
     port: int
-    child: Child
-    account: Account | None
+    installation: Installation
+    settings: Mapping[str, str]
+    lock: int
     password: str = field(repr=False)
+    child: Child = field(init=False)
+
+    @property
+    def account(self) -> Account | None:
+        """Whom it runs as; None is our own user."""
+        return self.installation.account
 
     @property
     def url(self) -> str:
@@ -108,6 +115,31 @@ class PostgresServer:
             timeout=_QUERY_SECONDS_MAX,
         )
 
+    def spawn(self) -> None:
+        """Start it on its port, without waiting until it answers."""
+        remove_stale_pid(self.data / "cluster")
+        arguments = [str(self.installation.binary("postgres")), "-D", str(self.data / "cluster"), "-p", str(self.port)]
+        for name, value in self.settings.items():
+            arguments += ["-c", f"{name}={value}"]
+        self.child = Child(
+            arguments,
+            output=self.data / "start.log",
+            death_signal=signal.SIGINT,
+            account=self.installation.account,
+            inherited=[self.lock],
+            environment=self.installation.environment,
+        )
+
+    async def restart(self) -> None:
+        """Stop it where it runs, and start it on the same port and files.
+
+        Raises:
+            Corrupt: It does not start on these files.
+        """
+        await self.stop()
+        self.spawn()
+        await _wait_until_ready(self)
+
     async def stop(self) -> None:
         """End the sessions, write a checkpoint and stop (PostgreSQL's fast shutdown, SIGINT)."""
         await self.child.stop(signal.SIGINT, _STOP_SECONDS_MAX)
@@ -148,7 +180,6 @@ async def embedded_postgres(
         if not cluster.exists():
             await _initialise(installation, data, password, durable=durable)
         installation.check_cluster(cluster)
-        remove_stale_pid(cluster)
         chosen = _SETTINGS | ({} if durable else _NOT_DURABLE) | dict(settings or {})
         server = await _start(installation, data, password, settings=chosen, port=port, lock=lock)
         stack.push_async_callback(server.stop)
@@ -193,19 +224,8 @@ async def _start(
     lock: int,
 ) -> PostgresServer:
     for start in range(1, _STARTS_MAX + 1):
-        chosen_port = port or find_free_port()
-        arguments = [str(installation.binary("postgres")), "-D", str(data / "cluster"), "-p", str(chosen_port)]
-        for name, value in settings.items():
-            arguments += ["-c", f"{name}={value}"]
-        child = Child(
-            arguments,
-            output=data / "start.log",
-            death_signal=signal.SIGINT,
-            account=installation.account,
-            inherited=[lock],
-            environment=installation.environment,
-        )
-        server = PostgresServer(data, chosen_port, child, installation.account, password)
+        server = PostgresServer(data, port or find_free_port(), installation, settings, lock, password)
+        server.spawn()
         try:
             await _wait_until_ready(server)
         except BaseException as error:

@@ -1,10 +1,12 @@
 """Whether the servers can store events now, and which disk is full where they cannot.
 
-A nats-server whose disk is full goes on answering everything but appends: those get no answer at all. It stores nothing
-even after room was made, until it is restarted. Its own health check says so, and is asked here once a second, so that
-an append fails at once with the server and the folder by name, rather than after all attempts with neither.
+A nats-server whose disk is full goes on answering everything but appends: those get no answer at all, or are told that
+a batch is incomplete. After a failed write it stores nothing even when there is room again, until it is restarted. So
+the servers are asked once a second, and an append fails at once with the server and the folder by name, rather than
+after all attempts with neither. Where the folder is on this machine, appends stop a little before the disk is full, so
+that the servers never come to that.
 
-The health check is open to users of the system account. Without one, all there is to see is that appends fail.
+The questions are open to users of the system account. Without one, all there is to see is that appends fail.
 """
 
 import asyncio
@@ -13,7 +15,6 @@ import re
 import shutil
 import time
 from collections.abc import AsyncIterator, Sequence
-from pathlib import Path
 from typing import Final, TypeVar
 
 import msgspec
@@ -23,7 +24,11 @@ from marketplace.core.errors import Unavailable
 from marketplace.log.connection import Connection, NoAnswer
 from marketplace.log.port import Write
 
+STORAGE: Final = "the log's storage"
 POLL_SECONDS: Final = 1.0
+FREE_BYTES_LEAST: Final = 16 * 1024 * 1024
+"""Room below which nothing is appended, of a disk that this process can see."""
+
 RETRY_AFTER_SECONDS: Final = 10
 FAILURE_SECONDS: Final = 30.0
 """How long a failed append counts as the state of the log, where no other was tried since."""
@@ -44,6 +49,7 @@ class ServerStorage(msgspec.Struct, frozen=True, kw_only=True):
         write_error: Why it stores nothing; empty where it does.
         stored_bytes: What it stores now.
         bytes_max: What it may store at most.
+        free_bytes: Room on the disk; None where it is on another machine.
     """
 
     name: str
@@ -51,6 +57,12 @@ class ServerStorage(msgspec.Struct, frozen=True, kw_only=True):
     write_error: str = ""
     stored_bytes: int = 0
     bytes_max: int = 0
+    free_bytes: int | None = None
+
+    @property
+    def stores(self) -> bool:
+        """Whether it can store events now."""
+        return not self.write_error and (self.free_bytes is None or self.free_bytes >= FREE_BYTES_LEAST)
 
     @property
     def is_full(self) -> bool:
@@ -59,11 +71,16 @@ class ServerStorage(msgspec.Struct, frozen=True, kw_only=True):
 
     def describe(self) -> str:
         """Return the server, the folder, why it does not store, and the remedy."""
-        free = _describe_free(self.folder)
+        free = "" if self.free_bytes is None else f", {self.free_bytes} bytes are free"
         if self.write_error:
             return (
                 f"nats-server {self.name} cannot write to {self.folder}: {self.write_error}{free}; make room on that "
                 "disk and restart the server (`marketplace up` restarts it by itself)"
+            )
+        if not self.stores:
+            return (
+                f"the disk of nats-server {self.name} is full: {self.folder}{free} and {FREE_BYTES_LEAST} are needed; "
+                "make room on that disk"
             )
         return (
             f"nats-server {self.name} holds {self.stored_bytes} of the {self.bytes_max} bytes that it may store in "
@@ -72,12 +89,12 @@ class ServerStorage(msgspec.Struct, frozen=True, kw_only=True):
         )
 
 
-def _describe_free(folder: str) -> str:
-    """Return the free space of a folder, empty where it is on another machine."""
-    for path in (Path(folder), *Path(folder).parents[:-1]):
-        with contextlib.suppress(OSError):
-            return f", {shutil.disk_usage(path).free} bytes are free"
-    return ""
+def _measure_free(folder: str) -> int | None:
+    """Return the room on the disk of a folder, None where it is on another machine."""
+    try:
+        return shutil.disk_usage(folder).free
+    except OSError:
+        return None
 
 
 class StorageWatch:
@@ -118,7 +135,7 @@ class StorageWatch:
         if self._reason:
             for write in writes:
                 write.head.failed = True
-            raise Unavailable("NATS", f"nothing was stored: {self._reason}", RETRY_AFTER_SECONDS)
+            raise Unavailable(STORAGE, f"nothing was stored: {self._reason}", RETRY_AFTER_SECONDS)
         try:
             async with asyncio.timeout(None) as waiting:
                 self._waiting.add(waiting)
@@ -128,21 +145,21 @@ class StorageWatch:
                     self._waiting.discard(waiting)
         except TimeoutError:
             text = f"no answer to an append, and a repeated command finds out whether it was stored: {self._reason}"
-            raise Unavailable("NATS", text, RETRY_AFTER_SECONDS) from None
+            raise Unavailable(STORAGE, text, RETRY_AFTER_SECONDS) from None
         except Unavailable as error:
             raise await self._explain(error) from error
         self._failure = ""
 
     async def _explain(self, error: Unavailable) -> Unavailable:
         """Return an append's failure with what the servers say of their disks."""
-        full = [server for server in await self.load() if server.write_error or server.is_full]
+        full = [server for server in await self.load() if not server.stores or server.is_full]
         text = "; ".join([str(error).partition(" is unavailable: ")[2], *(server.describe() for server in full)])
         self._failure, self._failed_at, self._lost = text, time.monotonic(), self._connection.lost
-        return Unavailable(error.what, text, error.retry_after_seconds)
+        return Unavailable(STORAGE if full else error.what, text, error.retry_after_seconds)
 
     async def _run(self) -> None:
         while True:
-            bad = [server for server in await self.load() if server.write_error]
+            bad = [server for server in await self.load() if not server.stores]
             if len(bad) > self._copies - (self._copies // 2 + 1):
                 self._reason = "; ".join(server.describe() for server in bad)
                 now = asyncio.get_running_loop().time()
@@ -154,37 +171,7 @@ class StorageWatch:
 
     async def load(self) -> list[ServerStorage]:
         """Return what the servers that answer within a second say of their disks."""
-        if self._system is None:
-            return []
-        stored = await self._ask(self._system, _STORAGE, b'{"config":true}', _Storage)
-        healths = await self._ask(self._system, _HEALTH, b"{}", _Health)
-        errors = {said.server.name: _WRITE_ERROR.search(said.data.error) for said in healths}
-        return [
-            ServerStorage(
-                name=said.server.name,
-                folder=said.data.config.store_dir,
-                write_error=found["cause"] if (found := errors.get(said.server.name)) else "",
-                stored_bytes=said.data.storage,
-                bytes_max=said.data.config.max_storage,
-            )
-            for said in stored
-        ]
-
-    async def _ask(self, system: Connection, subject: str, body: bytes, kind: type[_Said]) -> list[_Said]:
-        answers: list[_Said] = []
-
-        def check(message: Msg) -> str:
-            try:
-                answers.append(msgspec.json.decode(message.data, type=kind))
-            except msgspec.DecodeError as error:
-                return f"it does not describe a server: {error}"
-            return ""
-
-        with contextlib.suppress(NoAnswer):
-            await system.request_many(
-                subject, body, check=check, is_last=lambda _: len(answers) >= self._copies, seconds_max=POLL_SECONDS
-            )
-        return answers
+        return [] if self._system is None else await load_storage(self._system, self._copies)
 
     async def close(self) -> None:
         """End the watch and its connection."""
@@ -193,6 +180,46 @@ class StorageWatch:
             await asyncio.gather(self._task, return_exceptions=True)
         if self._system is not None:
             await self._system.close()
+
+
+async def load_storage(system: Connection, servers: int) -> list[ServerStorage]:
+    """Return what the servers that answer within a second say of their disks.
+
+    Args:
+        system: A connection of the system account.
+        servers: How many to wait for.
+    """
+    stored = await _ask(system, servers, _STORAGE, b'{"config":true}', _Storage)
+    healths = await _ask(system, servers, _HEALTH, b"{}", _Health)
+    errors = {said.server.name: _WRITE_ERROR.search(said.data.error) for said in healths}
+    return [
+        ServerStorage(
+            name=said.server.name,
+            folder=said.data.config.store_dir,
+            write_error=found["cause"] if (found := errors.get(said.server.name)) else "",
+            stored_bytes=said.data.storage,
+            bytes_max=said.data.config.max_storage,
+            free_bytes=_measure_free(said.data.config.store_dir),
+        )
+        for said in stored
+    ]
+
+
+async def _ask(system: Connection, servers: int, subject: str, body: bytes, kind: type[_Said]) -> list[_Said]:
+    answers: list[_Said] = []
+
+    def check(message: Msg) -> str:
+        try:
+            answers.append(msgspec.json.decode(message.data, type=kind))
+        except msgspec.DecodeError as error:
+            return f"it does not describe a server: {error}"
+        return ""
+
+    with contextlib.suppress(NoAnswer):
+        await system.request_many(
+            subject, body, check=check, is_last=lambda _: len(answers) >= servers, seconds_max=POLL_SECONDS
+        )
+    return answers
 
 
 class _Server(msgspec.Struct):

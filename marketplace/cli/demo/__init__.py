@@ -63,15 +63,15 @@ async def _demo(folder: Path) -> int:
 
 
 async def _watched(stack: Stack, playing: Coroutine[Any, Any, None]) -> None:
-    """Play, and stop at once when a process of the stack ends by itself."""
-    watching, task = asyncio.create_task(stack.watch()), asyncio.create_task(playing)
+    """Play, and stop at once when a server of the stack cannot be kept running."""
+    watching, task = asyncio.create_task(stack.watch(ERRORS.print)), asyncio.create_task(playing)
     await asyncio.wait({watching, task}, return_when=asyncio.FIRST_COMPLETED)
     if not task.done():
         task.cancel()
         await asyncio.gather(task, return_exceptions=True)
-        ended = watching.result()
-        raise Corrupt(f"the {ended} process ended; its last words:\n{stack.children[ended].read_output()}")
+        raise Corrupt(watching.result())
     watching.cancel()
+    await asyncio.gather(watching, return_exceptions=True)
     task.result()
 
 
