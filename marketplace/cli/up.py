@@ -13,6 +13,7 @@ from cyclopts.validators import Number
 from marketplace.cli.console import configure_logging, run, stop_on_signals
 from marketplace.cli.output import CONSOLE, ERRORS, mark
 from marketplace.cli.stack import Stack, open_stack
+from marketplace.log.inboxes import METER_INBOX, derive_inbox_prefix
 from marketplace.runtime.config import CLEARING_SECONDS_MAX, SECONDS_MAX
 
 app = App(name="up")
@@ -79,8 +80,8 @@ def _render_welcome(stack: Stack) -> str:
         "The market is open.",
         "",
         f"API         {stack.api_url}   (reference at {stack.api_url}/schema)",
-        f"NATS        {nats_url}",
-        *([] if stack.meter_url is None else [f"Meters      {stack.meter_url}"]),
+        f"NATS        {nats_url}   (inbox prefix {derive_inbox_prefix(nats_url)})",
+        *([] if stack.meter_url is None else [f"Meters      {stack.meter_url}   (inbox prefix {METER_INBOX})"]),
         f"PostgreSQL  {stack.settings.database_url}",
         f"Admin key   {stack.settings.admin_key}",
         "",

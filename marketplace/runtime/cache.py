@@ -167,7 +167,9 @@ class Cache:
             restored = await self.snapshots.restore(decider.initial, entry.head.subject)
             entry = entry if restored is None else Entry(*restored)
         for _ in range(READS_MAX):
-            entry = extend(decider, entry, await self._log.load(entry.head.subject, after=entry.head.sequence or 0))
+            head = entry.head
+            tail = await self._log.load(head.subject, after=head.sequence or 0, previous_hash=head.hash)
+            entry = extend(decider, entry, tail)
             if (entry.head.sequence or 0) >= reading.noticed:
                 entry.noticed = 0
                 if self.find(entry.head.subject) is None:

@@ -115,7 +115,9 @@ class Snapshots:
         if snapshot is None or snapshot.fingerprint != compute_fingerprint(codec):
             return None
         recorded = await self._log.find(snapshot.sequence)
-        if recorded is None or (recorded.subject, recorded.envelope.hash) != (subject, snapshot.hash):
+        if recorded is None or recorded.damage is not None:
+            return None
+        if (recorded.subject, recorded.envelope.hash) != (subject, snapshot.hash):
             return None
         try:
             state, known = _parse_content(codec, snapshot.content)

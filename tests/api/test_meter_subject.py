@@ -104,3 +104,14 @@ async def test_a_meter_may_neither_write_nor_read_the_log_nor_hear_other_answers
     complaints = [str(await asyncio.wait_for(meter.complaints.get(), PATIENCE_SECONDS)).lower() for _ in range(5)]  # type: ignore[attr-defined]
     assert all("permissions violation" in complaint for complaint in complaints), complaints
     assert (await site.stage.services.handler.log.health()).last_sequence == before
+
+
+@pytest.mark.parametrize("reply", ["marketplace.account.acc_forged", "_INBOX_APP.guess.1", "_INBOX_METERS.one"])
+async def test_an_answer_goes_to_an_inbox_of_meters_only(site: Site, meter: Client, reply: str):
+    log = site.stage.services.handler.log
+    before = (await log.health()).last_sequence
+    await meter.publish(SUBJECT, b"[]", reply=reply, headers=HEADERS)
+    assert (await ask(meter, []))[0] != "", "the request before it was answered too"
+    await asyncio.sleep(0.2)
+    assert (await log.health()).last_sequence == before
+    assert await log.load("marketplace.account.acc_forged") == []

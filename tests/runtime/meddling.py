@@ -100,9 +100,9 @@ class Meddling:
                 raise Conflict(writes[0].after.subject)
             raise Unavailable("NATS", f"the append was {fault}")
 
-    async def load(self, subject, after=0):
+    async def load(self, subject, after=0, *, previous_hash=None):
         self.loads.append((subject, after))
-        events = await self.log.load(subject, after)
+        events = await self.log.load(subject, after, previous_hash=previous_hash)
         if self.after_load is not None:
             after_load, self.after_load = self.after_load, None
             await after_load()

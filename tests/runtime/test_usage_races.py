@@ -44,9 +44,9 @@ class Slow(Meddling):
             await self._idle()
             return await super().append(writes)
 
-    async def load(self, subject, after=0):
+    async def load(self, subject, after=0, *, previous_hash=None):
         await self._idle()
-        events = await super().load(subject, after)
+        events = await super().load(subject, after, previous_hash=previous_hash)
         await self._idle()
         return events
 
