@@ -1,7 +1,7 @@
 # One image for the API, the workers and the migration job. Versions are pinned in pyproject.toml.
 FROM python:3.11-slim
 
-RUN pip install --no-cache-dir uv && useradd --create-home --uid 10001 marketplace
+RUN pip install --no-cache-dir uv==0.13.9 && useradd --create-home --uid 10001 marketplace
 WORKDIR /srv/marketplace
 ENV UV_LINK_MODE=copy UV_PYTHON_DOWNLOADS=never PATH="/srv/marketplace/.venv/bin:$PATH"
 

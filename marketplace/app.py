@@ -21,13 +21,14 @@ from marketplace.api.meter_subject import MeterSubject
 from marketplace.api.server import ApiServer, bound_connections
 from marketplace.api.services import ApiSettings, Services
 from marketplace.api.sql_archive import SqlArchive
-from marketplace.core.errors import Conflict
+from marketplace.core.errors import Conflict, Unavailable
 from marketplace.log.annotations import AnnotatedLog
 from marketplace.log.jetstream import JetStreamLog
 from marketplace.log.port import Log
 from marketplace.log.watched import WatchedLog, load_no_marks
 from marketplace.projections.database import build_engine
 from marketplace.projections.leadership import leadership
+from marketplace.projections.migrate import require_current
 from marketplace.projections.registry import PROJECTIONS
 from marketplace.projections.renewal import renew
 from marketplace.projections.runner import Projector
@@ -179,12 +180,31 @@ def build_server(application: Litestar, host: str, port: int) -> ApiServer:
     return ApiServer(application, services.settings, services.connections, host, port)
 
 
+async def _require_schema(settings: Settings) -> None:
+    """Refuse a database without the tables of this release; one that is away is looked at by whoever needs it.
+
+    Raises:
+        Refusal: ``database_not_migrated``.
+    """
+    if settings.database_url is None:
+        return
+    engine = build_engine(settings.database_url, connections_max=1)
+    try:
+        await require_current(engine)
+    except Unavailable as error:
+        log.warning("schema_unchecked", reason=str(error))
+    finally:
+        await engine.dispose()
+
+
 async def serve_api(settings: Settings, host: str, port: int, stop: asyncio.Event) -> None:
     """Answer HTTP until `stop` is set.
 
     Raises:
+        Refusal: ``database_not_migrated`` or ``address_unavailable``.
         LogChanged: The log went back, or is another one.
     """
+    await _require_schema(settings)
     async with open_services(settings) as services:
         server = build_server(create_application(services), host, port)
         settle_collector()
@@ -206,8 +226,10 @@ async def serve_worker(settings: Settings, stop: asyncio.Event, on_ready: Callab
     """Project, and do what is due, until `stop` is set.
 
     Raises:
+        Refusal: ``database_not_migrated``.
         LogChanged: The log went back, or is another one.
     """
+    await _require_schema(settings)
     async with contextlib.AsyncExitStack() as stack:
         engine = None if settings.database_url is None else build_engine(settings.database_url)
         if engine is not None:

@@ -13,6 +13,7 @@ GROUPS = {
     "demo": "Play a whole market on embedded NATS and PostgreSQL, show it, and prove its replay.",
     "up": "Run the whole market on this machine, on a data folder that survives restarts.",
     "serve": "Run an API or a worker process against servers that exist already.",
+    "migrate": "Create or upgrade the tables of this release in PostgreSQL.",
     "projections": "List, rebuild and verify the read models in PostgreSQL.",
     "explain": "Explain a number down to the events and readings behind it.",
     "prices": "Compare the market's prices with public list prices.",

@@ -17,6 +17,7 @@ _STATEMENTS_CACHED_MAX: Final = 500
 _CONNECT_SECONDS_MAX: Final = 5
 _AWAY: Final = ("08", "57P", "53100", "53300")
 """SQLSTATEs: connection lost, server starts or stops, its disk is full, it has no connection left."""
+_UNDEFINED_TABLE: Final = "42P01"
 
 
 def build_engine(database_url: str, *, connections_max: int = 10, **settings: str) -> AsyncEngine:
@@ -56,25 +57,37 @@ async def reachable() -> AsyncIterator[None]:
     """Turn the ways in which PostgreSQL can be away into `Unavailable`; let every other error through.
 
     Raises:
-        Unavailable: The connection was refused, lost or not given in time; the server starts, stops or has a full disk.
-            A connection that the server leaves in the middle of an operation is an internal error of the driver.
+        Unavailable: The connection was refused, lost or not given in time; the server starts, stops, has a full disk,
+            or no tables yet. A connection that it leaves in the middle of an operation is an internal error of the
+            driver.
     """
     try:
         yield
     except (OSError, TimeoutError, asyncpg.InterfaceError, asyncpg.InternalClientError) as error:
         raise Unavailable("PostgreSQL", str(error) or type(error).__name__) from error
     except asyncpg.PostgresError as error:
+        _require_tables(error)
         if not _is_away(error):
             raise
         raise Unavailable("PostgreSQL", str(error)) from error
     except PoolTimeout as error:
         raise Unavailable("PostgreSQL", "every connection of the pool is busy") from error
     except DBAPIError as error:
+        _require_tables(error.orig)
         if not (error.connection_invalidated or _is_away(error.orig)):
             raise
         raise Unavailable("PostgreSQL", str(error.orig)) from error
 
 
 def _is_away(error: BaseException | None) -> bool:
-    state = getattr(error, "sqlstate", None) or getattr(error, "pgcode", None)
-    return isinstance(state, str) and state.startswith(_AWAY)
+    return _get_state(error).startswith(_AWAY)
+
+
+def _require_tables(error: BaseException | None) -> None:
+    if _get_state(error) == _UNDEFINED_TABLE:
+        remedy = f"{error}; where the database was not migrated, run `marketplace migrate`"
+        raise Unavailable("PostgreSQL", remedy) from error
+
+
+def _get_state(error: BaseException | None) -> str:
+    return str(getattr(error, "sqlstate", None) or getattr(error, "pgcode", None) or "")

@@ -63,7 +63,7 @@ async def require_current(engine: AsyncEngine) -> None:
     if not await is_current(engine):
         raise Refusal(
             "database_not_migrated",
-            "the database does not have the tables of this release; run `alembic upgrade head` against it first",
+            "the database does not have the tables of this release; run `marketplace migrate` against it first",
         )
 
 

@@ -92,7 +92,7 @@ def load_settings(environment: Mapping[str, str] | None = None, **given: str | N
     environment = os.environ if environment is None else environment
     values: dict[str, str] = {}
     for name in _TEXTS:
-        value = given.get(name) or _find(environment, PREFIX + name.upper())
+        value = given.get(name) or find_setting(environment, PREFIX + name.upper())
         if value:
             values[name] = value
     if "nats_url" not in values:
@@ -131,7 +131,12 @@ def _read_numbers(environment: Mapping[str, str]) -> dict[str, int]:
     return numbers
 
 
-def _find(environment: Mapping[str, str], variable: str) -> str | None:
+def find_setting(environment: Mapping[str, str], variable: str) -> str | None:
+    """Return what a variable holds, or the file that ``…_FILE`` names; None where neither is set.
+
+    Raises:
+        Refusal: ``setting_invalid``: the file cannot be read.
+    """
     if path := environment.get(f"{variable}_FILE"):
         try:
             return Path(path).read_text().strip()

@@ -7,7 +7,7 @@ from datetime import UTC, datetime, timedelta
 import pytest
 import pytest_asyncio
 import structlog
-from sqlalchemy import text
+from sqlalchemy import text as sql
 
 from marketplace.api.key_store import SqlKeys
 from marketplace.api.keys import KeyRing
@@ -191,7 +191,7 @@ async def test_a_changed_row_is_named_in_the_log_and_the_admin_key_needs_its_sec
     answer = await stage.post(stage.admin, "/v1/api-keys", {"name": "robot", "scopes": ["orders:read"]})
     engine = build_engine(database_url)
     async with engine.begin() as connection:
-        await connection.execute(text("""UPDATE api_keys SET scopes = '["*"]'"""))
+        await connection.execute(sql("""UPDATE api_keys SET scopes = '["*"]'"""))
     ring = KeyRing(SECRET, ADMIN_KEY, SqlKeys(engine))
     with structlog.testing.capture_logs() as told, pytest.raises(Refusal, match="not valid"):
         await ring.verify(f"Bearer {answer.json()['token']}")
@@ -247,3 +247,12 @@ def test_each_caller_has_a_window_of_its_own():
     assert caught.value.code == "rate_limited"
     assert 1 <= caught.value.facts["retry_after_seconds"] <= 60
     assert dict(limit.hit("b"))[b"ratelimit-remaining"] == b"1"
+
+
+async def test_ready_tells_that_the_tables_are_not_there(database_url: str):
+    async with open_stage(MemoryLog(), database_url) as stage:
+        async with stage.services.get_engine().begin() as connection:
+            await connection.execute(sql("DROP TABLE projection_positions CASCADE"))
+        ready = await stage.admin.get("/health/ready")
+        assert (ready.status_code, ready.json()["reads"]) == (200, False)
+        assert "marketplace migrate" in ready.json()["reason"]

@@ -2,6 +2,9 @@
 
 import asyncio
 import json
+import resource
+import subprocess
+import sys
 import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
@@ -191,3 +194,15 @@ async def test_an_address_that_is_taken_is_told():
         with pytest.raises(Refusal) as caught:
             await ApiServer(app, ApiSettings(), table, "127.0.0.1", clients.port).serve()
         assert caught.value.code == "address_unavailable"
+
+
+@pytest.mark.parametrize(("soft", "hard", "room", "told"), [(512, 512, 256, True), (512, 8_192, 4_096, False)])
+def test_the_limit_of_open_files_is_raised_or_told(soft, hard, room, told):
+    code = "from marketplace.api.server import bound_connections; print('room', bound_connections(4_096))"
+
+    def limit() -> None:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, preexec_fn=limit)
+    assert f"room {room}\n" in done.stdout
+    assert ("open_files_few" in done.stdout) == told

@@ -10,6 +10,7 @@ import yaml
 
 ROOT = Path(__file__).parents[2]
 SERVERS = ["nats-1", "nats-2", "nats-3"]
+APIS = ["api-1", "api-2"]
 
 
 @pytest.fixture(scope="module")
@@ -18,7 +19,7 @@ def services() -> dict[str, Any]:
 
 
 def test_services_are_those_of_the_topology(services: dict[str, Any]) -> None:
-    assert sorted(services) == sorted([*SERVERS, "postgres", "migrate", "api", "projector", "auctioneer"])
+    assert sorted(services) == sorted([*SERVERS, "postgres", "migrate", *APIS, "projector", "auctioneer"])
 
 
 def test_three_servers_form_one_cluster_with_a_disk_each(services: dict[str, Any]) -> None:
@@ -33,23 +34,35 @@ def test_three_servers_form_one_cluster_with_a_disk_each(services: dict[str, Any
         assert [route.rsplit("@", 1)[1] for route in routes] == [f"{name}:6222" for name in SERVERS]
     assert names == set(SERVERS)
     assert len(disks) == 3
-    assert ports == {"4222:4222", "4223:4222", "4224:4222"}
+    assert ports == {f"127.0.0.1:{port}:4222" for port in (4222, 4223, 4224)}
 
 
 def test_commands_are_the_roles_of_the_cli(services: dict[str, Any]) -> None:
-    assert services["api"]["command"][:4] == ["marketplace", "serve", "--role", "api"]
+    for api in APIS:
+        assert services[api]["command"][:4] == ["marketplace", "serve", "--role", "api"]
     assert services["projector"]["command"] == ["marketplace", "serve", "--role", "worker"]
     assert services["auctioneer"]["command"] == ["marketplace", "serve", "--role", "worker"]
-    assert services["migrate"]["command"] == ["alembic", "upgrade", "head"]
+    assert services["migrate"]["command"] == ["marketplace", "migrate"]
 
 
-def test_api_has_two_replicas_and_a_port_for_each(services: dict[str, Any]) -> None:
-    assert services["api"]["deploy"]["replicas"] == 2
-    assert services["api"]["ports"] == ["8000-8001:8000"]
+def test_two_apis_have_a_port_each_and_a_health_check(services: dict[str, Any]) -> None:
+    assert [services[api]["ports"] for api in APIS] == [["127.0.0.1:8000:8000"], ["127.0.0.1:8001:8000"]]
+    for api in APIS:
+        assert "/health/ready" in services[api]["healthcheck"]["test"][-1]
+
+
+def test_ports_are_published_on_loopback_one_by_one(services: dict[str, Any]) -> None:
+    published = [port for service in services.values() for port in service.get("ports", [])]
+    assert len(published) == 5
+    assert all(re.fullmatch(r"127\.0\.0\.1:[0-9]+:[0-9]+", port) for port in published)
+
+
+def test_the_image_installs_one_release_of_uv() -> None:
+    assert re.search(r"pip install --no-cache-dir uv==[0-9.]+ ", (ROOT / "Dockerfile").read_text())
 
 
 def test_processes_wait_for_the_migration_and_the_cluster(services: dict[str, Any]) -> None:
-    for name in ("api", "projector", "auctioneer"):
+    for name in (*APIS, "projector", "auctioneer"):
         assert services[name]["depends_on"]["migrate"] == {"condition": "service_completed_successfully"}
         for server in SERVERS:
             assert services[name]["depends_on"][server] == {"condition": "service_healthy"}

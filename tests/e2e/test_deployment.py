@@ -36,7 +36,7 @@ class Deployment:
             "MARKETPLACE_API_KEY_SECRET": secrets.token_hex(32),
             "MARKETPLACE_ADMIN_KEY": self.key,
         }
-        written = self.services["api"]["environment"]
+        written = self.services["api-1"]["environment"]
         filled = {name: re.sub(r"\$\{([A-Z_]+)[^}]*\}", lambda m: values[m[1]], text) for name, text in written.items()}
         for name, port in cluster.client_ports.items():
             filled["MARKETPLACE_NATS_URL"] = filled["MARKETPLACE_NATS_URL"].replace(f"{name}:4222", f"127.0.0.1:{port}")
@@ -50,7 +50,9 @@ class Deployment:
             command[command.index("--port") + 1] = str(port)
         program = Path(sys.executable).parent / command[0]
         with (self.folder / f"{name}.log").open("wb") as log:
-            process = subprocess.Popen([program, *command[1:]], env=self.environment, cwd=ROOT, stdout=log, stderr=log)
+            process = subprocess.Popen(
+                [program, *command[1:]], env=self.environment, cwd=self.folder, stdout=log, stderr=log
+            )
         self.stack.callback(process.wait)
         self.stack.callback(process.kill)
         return process
@@ -94,8 +96,8 @@ async def test_two_apis_and_two_workers_share_one_market_and_one_worker_may_die(
         ports = [find_free_port(), find_free_port()]
         urls = [f"http://127.0.0.1:{port}" for port in ports]
         workers = [deployment.start(role, role) for role in ("projector", "auctioneer")]
-        for port in ports:
-            deployment.start("api", f"api-{port}", port)
+        for service, port in zip(("api-1", "api-2"), ports, strict=True):
+            deployment.start(service, service, port)
         for url in urls:
             deployment.wait_until_ready(url)
         first = deployment.register(urls[0], "first")
@@ -121,3 +123,45 @@ def test_the_new_admin_key_is_one_that_the_api_takes():
     command = [sys.executable, "-m", "marketplace", "serve", "new-admin-key"]
     done = subprocess.run(command, capture_output=True, text=True, timeout=PATIENCE_SECONDS, check=False)
     assert re.fullmatch(r"mkp_[0-9a-z]{26}_[0-9a-f]{64}\n", done.stdout)
+
+
+def run_serve(role: str, folder, **settings: str) -> subprocess.CompletedProcess[str]:
+    environment = {
+        "PATH": os.environ["PATH"],
+        **{f"MARKETPLACE_{name.upper()}": text for name, text in settings.items()},
+    }
+    command = [sys.executable, "-m", "marketplace", "serve", "--role", role, "--port", str(find_free_port())]
+    return subprocess.run(
+        command, env=environment, cwd=folder, capture_output=True, text=True, timeout=PATIENCE_SECONDS, check=False
+    )
+
+
+@pytest.mark.parametrize("role", ["api", "worker"])
+def test_a_process_refuses_a_database_that_was_not_migrated(role, tmp_path, database_url, nats_server):
+    secrets_ = {"api_key_secret": secrets.token_hex(32), "admin_key": new_admin_key()}
+    done = run_serve(role, tmp_path, nats_url=nats_server.url, database_url=database_url, **secrets_)
+    assert done.returncode == 2, done.stderr
+    assert "database_not_migrated" in done.stderr
+    assert "marketplace migrate" in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+def test_migrate_works_from_any_folder_and_twice(tmp_path, database_url):
+    command = [sys.executable, "-m", "marketplace", "migrate"]
+    environment = {"PATH": os.environ["PATH"], "MARKETPLACE_DATABASE_URL": database_url}
+    for _ in range(2):
+        done = subprocess.run(
+            command,
+            env=environment,
+            cwd=tmp_path,
+            capture_output=True,
+            text=True,
+            timeout=PATIENCE_SECONDS,
+            check=False,
+        )
+        assert (done.returncode, done.stderr) == (0, "")
+        assert "tables of this release" in done.stdout
+    done = subprocess.run(
+        command, env={"PATH": os.environ["PATH"]}, cwd=tmp_path, capture_output=True, text=True, check=False
+    )
+    assert (done.returncode, "MARKETPLACE_DATABASE_URL" in done.stderr) == (2, True)

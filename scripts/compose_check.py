@@ -1,0 +1,254 @@
+"""Runs `docker-compose.yml` in real containers, ends its servers one by one, and leaves nothing behind.
+
+    uv run python scripts/compose_check.py [--no-build]
+
+Needs Docker or Podman with a Compose command, and the base images or a registry. On a machine without them it says so
+and what was left out, and ends well; with ``--require`` that is a failure. Each step tells what was seen.
+"""
+
+import argparse
+import contextlib
+import json
+import os
+import secrets
+import shutil
+import socket
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import httpx
+
+from marketplace.runtime.api_secrets import new_admin_key
+
+ROOT = Path(__file__).resolve().parent.parent
+PROJECT = "marketplace-check"
+COMPOSES = (["docker", "compose"], ["docker-compose"], ["podman", "compose"])
+BASES = ("python:3.11-slim", "nats:2.15.1-alpine", "postgres:18")
+IMAGE = "compute-equity-marketplace"
+PORTS = (8000, 8001, 4222, 4223, 4224)
+SERVERS = ("nats-1", "nats-2", "nats-3", "projector", "auctioneer", "api-1", "postgres")
+READY_SECONDS_MAX = 300
+ANSWER_SECONDS_MAX = 30
+HEALTH_SECONDS = 1.0
+
+
+class LeftOutError(Exception):
+    """What this machine lacks."""
+
+
+class Containers:
+    """The containers of one run.
+
+    Args:
+        engine: `docker` or `podman`.
+        compose: The Compose command.
+        environment: File of the variables that the Compose file asks for.
+    """
+
+    def __init__(self, engine: str, compose: list[str], environment: Path) -> None:
+        self.engine = engine
+        self._compose = [*compose, "--project-name", PROJECT, "--env-file", str(environment)]
+
+    def compose(self, *arguments: str) -> None:
+        """Run one Compose command; it fails loudly."""
+        print(f"$ compose {' '.join(arguments)}", flush=True)
+        run([*self._compose, *arguments])
+
+    def list_all(self, kind: str) -> list[str]:
+        """Return what there is of the project: containers, volumes or networks."""
+        label = f"label=com.docker.compose.project={PROJECT}"
+        command = {"container": ["ps", "--all"], "volume": ["volume", "ls"], "network": ["network", "ls"]}[kind]
+        return run([self.engine, *command, "--quiet", "--filter", label]).split()
+
+    @contextlib.contextmanager
+    def checking_health(self) -> Iterator[None]:
+        """Run the health checks while the block does, where Podman has no systemd whose timers run them."""
+        stop = threading.Event()
+
+        def check() -> None:
+            while not stop.wait(HEALTH_SECONDS):
+                for container in self.list_all("container"):
+                    subprocess.run([self.engine, "healthcheck", "run", container], capture_output=True, check=False)
+
+        thread = threading.Thread(target=check)
+        if self.engine == "podman" and not Path("/run/systemd/system").exists():
+            thread.start()
+        try:
+            yield
+        finally:
+            stop.set()
+            if thread.is_alive():
+                thread.join()
+
+
+class Market:
+    """The two APIs as a client sees them."""
+
+    def __init__(self, key: str) -> None:
+        self._headers = {"Authorization": f"Bearer {key}"}
+        self._count = 0
+
+    def wait_until_ready(self, ports: tuple[int, ...] = PORTS[:2]) -> None:
+        """Return once the APIs take commands and reads."""
+        deadline = time.monotonic() + READY_SECONDS_MAX
+        for port in ports:
+            while not self._is_ready(port):
+                if time.monotonic() > deadline:
+                    raise SystemExit(f"the API on port {port} was not ready within {READY_SECONDS_MAX} s")
+                time.sleep(0.5)
+
+    @staticmethod
+    def _is_ready(port: int) -> bool:
+        try:
+            answer = httpx.get(f"http://127.0.0.1:{port}/health/ready", timeout=ANSWER_SECONDS_MAX)
+        except httpx.TransportError:
+            return False
+        return answer.is_success and answer.json()["reads"]
+
+    def register(self, port: int) -> dict[str, object]:
+        """Send a command, again while a server is away, with the same key."""
+        self._count += 1
+        headers = {**self._headers, "Idempotency-Key": f"compose-check-{self._count}"}
+        body = {"name": f"Party {self._count}", "roles": ["startup"], "jurisdiction": "US"}
+        return self._ask("POST", port, "/v1/parties", json=body, headers=headers)
+
+    def read(self, port: int, party: dict[str, object]) -> None:
+        """Read what a command did."""
+        headers = {**self._headers, "Min-Seq": str(party["sequence"])}
+        found = self._ask("GET", port, f"/v1/parties/{party['id']}", headers=headers)
+        if found["party_id"] != party["id"]:
+            raise SystemExit(f"port {port} answered another party: {found}")
+
+    @staticmethod
+    def _ask(method: str, port: int, path: str, **options: object) -> dict[str, object]:
+        deadline = time.monotonic() + READY_SECONDS_MAX
+        said: object = None
+        while time.monotonic() < deadline:
+            try:
+                url = f"http://127.0.0.1:{port}{path}"
+                answer = httpx.request(method, url, timeout=ANSWER_SECONDS_MAX, **options)  # type: ignore[arg-type]
+            except httpx.TransportError as error:
+                said = repr(error)
+            else:
+                if answer.is_success:
+                    return answer.json()
+                said = answer.text
+                if answer.status_code not in {409, 503}:
+                    break
+            time.sleep(0.5)
+        raise SystemExit(f"{method} {path} on port {port} failed: {said}")
+
+
+def run(command: list[str]) -> str:
+    """Return what a command prints; end with what it says where it fails."""
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
+    if done.returncode != 0:
+        raise SystemExit(
+            f"{' '.join(command)} failed ({done.returncode}):\n{done.stdout[-3_000:]}{done.stderr[-3_000:]}"
+        )
+    return done.stdout
+
+
+def succeeds(command: list[str]) -> bool:
+    """Tell whether a command is there and ends well."""
+    if shutil.which(command[0]) is None:
+        return False
+    return subprocess.run(command, cwd=ROOT, capture_output=True, check=False).returncode == 0
+
+
+def find_tools() -> tuple[str, list[str]]:
+    """Return the engine and the Compose command of this machine."""
+    engines = ("podman",) if "podman" in os.environ.get("DOCKER_HOST", "") else ("docker", "podman")
+    engine = next((name for name in engines if succeeds([name, "info"])), None)
+    if engine is None:
+        raise LeftOutError("neither Docker nor Podman runs here")
+    compose = next((command for command in COMPOSES if succeeds([*command, "version"])), None)
+    if compose is None:
+        raise LeftOutError("there is no Compose command (docker compose, docker-compose or podman compose)")
+    for port in PORTS:
+        with socket.socket() as probe:
+            if probe.connect_ex(("127.0.0.1", port)) == 0:
+                raise LeftOutError(f"port {port} is in use")
+    for base in BASES:
+        if not succeeds([engine, "image", "inspect", base]) and not succeeds([engine, "pull", base]):
+            raise LeftOutError(f"{base} is not here and cannot be pulled")
+    return engine, compose
+
+
+def write_environment(path: Path) -> str:
+    """Fill in `deploy/env.example`, and return the admin key."""
+    key = new_admin_key()
+    lines = []
+    for line in (ROOT / "deploy" / "env.example").read_text().splitlines():
+        if line.endswith("=") and not line.startswith("#"):
+            name = line.removesuffix("=")
+            lines.append(f"{name}={key if name == 'MARKETPLACE_ADMIN_KEY' else 'p' + secrets.token_hex(24)}")
+    path.write_text("\n".join(lines) + "\n")
+    return key
+
+
+def check(containers: Containers, market: Market) -> None:
+    """Bring everything up, end each server once while the market goes on, and take everything down."""
+    began = time.monotonic()
+    containers.compose("up", "--detach", "--no-build")
+    market.wait_until_ready()
+    print(f"up: both APIs ready after {time.monotonic() - began:.0f} s")
+    market.read(PORTS[1], market.register(PORTS[0]))
+    print("a command on one API is read on the other")
+    for server in SERVERS:
+        began = time.monotonic()
+        containers.compose("kill", "--signal", "SIGKILL", server)
+        party = market.register(PORTS[1])
+        if server not in {"postgres", "api-1"}:
+            market.read(PORTS[0], party)
+        seconds = time.monotonic() - began
+        containers.compose("start", server)
+        market.wait_until_ready()
+        market.read(PORTS[0], party)
+        print(f"{server}: killed, the market went on after {seconds:.1f} s, and it came back")
+
+
+def take_down(containers: Containers) -> None:
+    """Take everything down, and fail where something is left."""
+    containers.compose("down", "--volumes", "--remove-orphans", "--timeout", "20")
+    left = {kind: found for kind in ("container", "volume", "network") if (found := containers.list_all(kind))}
+    if left:
+        raise SystemExit(f"`down --volumes` left something: {json.dumps(left)}")
+    print("down: no container, volume or network is left")
+
+
+def main() -> None:
+    """Run the check, or say what this machine lacks for it."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else "")
+    parser.add_argument("--no-build", action="store_true", help=f"take the image {IMAGE} that is there")
+    parser.add_argument("--require", action="store_true", help="fail where this machine cannot run containers")
+    arguments = parser.parse_args()
+    os.environ.setdefault("PODMAN_IGNORE_CGROUPSV1_WARNING", "1")
+    try:
+        engine, compose = find_tools()
+    except LeftOutError as error:
+        print(f"LEFT OUT: the image and docker-compose.yml were not run, since {error}")
+        sys.exit(1 if arguments.require else 0)
+    if not arguments.no_build:
+        print(f"$ {engine} build", flush=True)
+        run([engine, "build", "--tag", IMAGE, *(["--network", "host"] if engine == "podman" else []), "."])
+    with tempfile.TemporaryDirectory() as folder:
+        environment = Path(folder) / "env"
+        containers, market = Containers(engine, compose, environment), Market(write_environment(environment))
+        with containers.checking_health():
+            try:
+                check(containers, market)
+            except SystemExit:
+                print(run([*containers._compose, "logs", "--tail", "40"]))  # noqa: SLF001
+                raise
+            finally:
+                take_down(containers)
+
+
+if __name__ == "__main__":
+    main()
