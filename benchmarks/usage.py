@@ -229,7 +229,7 @@ async def _take(handler: Handler, grants: list[str], number: int, expected: str 
         at=handler.clock.now(),
     )
     begun = time.process_time()
-    receipt = await ingest(handler, context, BATCHED, body)
+    receipt, _ = await ingest(handler, context, BATCHED, body)
     took = time.process_time() - begun
     assert {reading.outcome for reading in receipt.readings} == {expected}
     return took

@@ -11,6 +11,7 @@ import msgspec
 from events.account import AccountEvent
 from events.auction import AuctionEvent
 from events.clock import ClockEvent
+from events.command import CommandEvent
 from events.envelope import TYPE_PREFIX
 from events.grant import GrantEvent
 from events.instrument import InstrumentEvent
@@ -48,6 +49,7 @@ _UNIONS = (
     PricelistEvent,
     ClockEvent,
     LogEvent,
+    CommandEvent,
 )
 
 

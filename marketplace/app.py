@@ -109,6 +109,7 @@ async def open_services(settings: Settings) -> AsyncIterator[Services]:
         handler = _build_handler(stream, settings, engine)
         follower = Follower(handler, lambda: stream.end)
         await follower.start()
+        await handler.processed.read_on()
         if engine is not None and settings.database_url is not None:
             watching = await stack.enter_async_context(watch(engine, PROJECTIONS))
             key_engine = build_engine(settings.database_url, connections_max=KEY_CONNECTIONS_MAX)

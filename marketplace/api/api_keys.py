@@ -19,6 +19,7 @@ from marketplace.domain.party import PARTY
 from marketplace.domain.refusals import refuse_unknown
 from marketplace.projections.operations import ApiKey, KeyChange
 from marketplace.runtime.commands.ownership import require_platform
+from marketplace.runtime.commands.records import record_operation
 
 PATH: Final = "/v1/api-keys"
 
@@ -123,6 +124,7 @@ async def issue(command: Commanded, data: JSONBody[IssueKeyBody]) -> Response[Is
     )
     stored = await keys.store.find(key_id)
     _require_same(stored, key, now)
+    await record_operation(command.handler, command.context)
     headers = {"Location": f"{PATH}/{key_id}"}
     if stored is None and not await keys.store.add(key):
         stored = await keys.store.find(key_id)
@@ -153,6 +155,7 @@ async def resume(command: Commanded, key_id: FromPath[str], data: JSONBody[Reaso
 
 async def _change(command: Command, key_id: str, change: Literal["suspended", "resumed"], reason: str) -> KeyView:
     require_platform(command.context)
+    await record_operation(command.handler, command.context)
     record = KeyChange(
         command_id=command.context.command_id,
         key_id=key_id,
@@ -173,6 +176,7 @@ async def revoke(command: Commanded, key_id: FromPath[str]) -> None:
     key = await keys.store.find(key_id)
     if key is None or command.principal.party_id not in (None, key.party_id):
         raise refuse_unknown("key", key_id)
+    await record_operation(command.handler, command.context)
     await keys.revoke(key_id)
 
 

@@ -24,6 +24,10 @@ from marketplace.runtime.unit import Context
 
 _KEY: Final = re.compile(r"^[!-~]{1,200}$")
 _VERSION: Final = re.compile(r'^"(?P<version>[0-9]{1,18})"$')
+REPLAYED: Final = {"Idempotent-Replayed": "true"}
+"""Is among the headers of a command that had taken effect before."""
+REUSED: Final = frozenset({"idempotency_key_reused", "command_in_flight"})
+"""Refusals of a request's key; they are of the request as a whole, whatever part of it was refused."""
 _TRACE: Final = re.compile(r"^00-[0-9a-f]{32}-[0-9a-f]{16}-[0-9a-f]{2}$")
 
 
@@ -116,9 +120,15 @@ def _render_receipt(receipt: Receipt, created_id: str | None = None) -> ReceiptB
 def render_headers(receipt: Receipt) -> dict[str, str]:
     """Return the headers that every answer to a command carries."""
     headers = {"Commit-Seq": str(receipt.sequence), "ETag": f'"{receipt.version}"'}
-    if receipt.repeated:
-        headers["Idempotent-Replayed"] = "true"
-    return headers
+    return headers | REPLAYED if receipt.repeated else headers
+
+
+def split_context(context: Context, place: int, name: str) -> Context:
+    """Return the context of a part of a request that is decided by itself; the first part has the request's own id."""
+    if not place:
+        return context
+    command_id = derive_id("cmd", context.command_id, f"{name}/{place}")
+    return msgspec.structs.replace(context, command_id=command_id, correlation_id=context.command_id)
 
 
 IdempotencyKey = Annotated[
@@ -140,7 +150,8 @@ async def provide_command(
     """Return the command in a request.
 
     Raises:
-        Refusal: ``idempotency_key_missing`` · ``header_invalid`` · ``body_malformed`` · ``body_invalid``.
+        Refusal: ``idempotency_key_missing`` · ``header_invalid`` · ``body_malformed`` · ``idempotency_key_reused`` ·
+            ``body_invalid``.
         Unavailable: This process does not know what the log says now.
     """
     services, principal = get_services(request), request.user
@@ -151,6 +162,8 @@ async def provide_command(
     context = build_context(
         services.handler, principal, key, fingerprint, traceparent=traceparent, if_match=_parse_version(if_match)
     )
+    if context.recorded:
+        await services.handler.check_key(context)
     if request.route_handler.parsed_data_field is not None:
         if not body:
             raise BodyInvalid("this route takes a body, and there is none; send JSON", "")
@@ -162,15 +175,16 @@ async def provide_command(
 def build_context(
     handler: Handler,
     principal: Principal,
-    key: str,
+    key: str | None,
     fingerprint: str,
     *,
     traceparent: str | None = None,
     if_match: int | None = None,
 ) -> Context:
-    """Return the context of a command that a tenant sent under an idempotency key."""
+    """Return the context of a command that a tenant sent under an idempotency key; without one it cannot come again."""
     return Context(
-        command_id=derive_command_id(principal.tenant, key),
+        command_id=derive_command_id(principal.tenant, key or str(uuid_utils.uuid7())),
+        recorded=key is not None,
         fingerprint=fingerprint,
         actor=principal.tenant,
         party_id=principal.party_id,
@@ -193,14 +207,14 @@ def compute_fingerprint(method: str, path: str, body: bytes) -> str:
     return hashlib.sha256(b"%b %b\n%b" % (method.encode(), path.encode(), canonical)).hexdigest()
 
 
-def parse_key(key: str | None, method: str) -> str:
-    """Return the idempotency key of a request; a fresh one where its method needs none.
+def parse_key(key: str | None, method: str) -> str | None:
+    """Return the idempotency key of a request, None where it has none and its method needs none.
 
     Raises:
         Refusal: ``idempotency_key_missing`` or ``header_invalid``.
     """
     if key is None and method != "POST":
-        return str(uuid_utils.uuid7())
+        return None
     if key is None:
         raise Refusal("idempotency_key_missing", "send an Idempotency-Key, a new one for each new command")
     if not _KEY.match(key):

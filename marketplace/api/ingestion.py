@@ -13,19 +13,18 @@ from collections.abc import Iterator, Mapping
 from typing import Final, Literal, NamedTuple
 
 import msgspec
-import uuid_utils
 
 from events.service_line import HoursReading
 from marketplace.api.bodies.meters import HoursData, HoursEvent, ReadingData, ReadingEvent
-from marketplace.api.commands import build_context, parse_key
+from marketplace.api.commands import REPLAYED, REUSED, build_context, parse_key, split_context
 from marketplace.api.keys import Principal
 from marketplace.api.strict import get_decoders, parse_validation_error, refuse_malformed
 from marketplace.core.errors import Refusal
-from marketplace.core.ids import derive_id
 from marketplace.domain.usage import READINGS_MAX, Answer, Measurement
+from marketplace.runtime.commands.records import record_rejections
 from marketplace.runtime.commands.service_hours import report_hours
 from marketplace.runtime.commands.usage import report_usage
-from marketplace.runtime.handler import Handler
+from marketplace.runtime.handler import Handler, Receipt
 from marketplace.runtime.unit import Context
 
 STRUCTURED: Final = b"application/cloudevents+json"
@@ -75,6 +74,18 @@ class IngestionReceipt(msgspec.Struct, frozen=True, kw_only=True):
     readings: tuple[ReadingOutcome, ...]
 
 
+class Ingested(NamedTuple):
+    """What became of a request, and whether it had taken effect before."""
+
+    receipt: IngestionReceipt
+    repeated: bool
+
+    @property
+    def headers(self) -> dict[str, str]:
+        """Return the headers that the answer carries."""
+        return {"Commit-Seq": str(self.receipt.sequence)} | (REPLAYED if self.repeated else {})
+
+
 class _Parsed(NamedTuple):
     """One reading that could be read, and where it stands in the request."""
 
@@ -111,9 +122,7 @@ def require_size(body: bytes) -> None:
         raise Refusal("body_too_large", f"readings take at most {BODY_BYTES_MAX} bytes, unpacked; split the batch")
 
 
-async def ingest_request(
-    handler: Handler, principal: Principal, headers: Mapping[str, str], body: bytes
-) -> IngestionReceipt:
+async def ingest_request(handler: Handler, principal: Principal, headers: Mapping[str, str], body: bytes) -> Ingested:
     """Take readings whose form and command stand in headers, lower-case: of HTTP, or of a NATS message.
 
     Raises:
@@ -130,13 +139,15 @@ async def ingest_request(
         raise Refusal("encoding_unsupported", "readings are read as identity or gzip; send no other Content-Encoding")
     require_size(body)
     plain = decompress(body) if encoding == GZIP else body
-    key = parse_key(headers.get("idempotency-key") or str(uuid_utils.uuid7()), "POST")
+    key = parse_key(headers["idempotency-key"], "POST") if headers.get("idempotency-key") else None
     fingerprint = hashlib.sha256(plain).hexdigest()
     context = build_context(handler, principal, key, fingerprint, traceparent=headers.get("traceparent"))
+    if context.recorded:
+        await handler.check_key(context)
     return await ingest(handler, context, media_type, plain)
 
 
-async def ingest(handler: Handler, context: Context, media_type: bytes, body: bytes) -> IngestionReceipt:
+async def ingest(handler: Handler, context: Context, media_type: bytes, body: bytes) -> Ingested:
     """Report the readings of a body, and return what became of each; all accepted ones are durable then.
 
     Raises:
@@ -155,16 +166,22 @@ async def ingest(handler: Handler, context: Context, media_type: bytes, body: by
             outcomes[index] = _reject(prefix.format(index), item, refusal)
         else:
             groups.setdefault((parsed.source, parsed.subject_id), []).append(parsed)
-    reports = (_report(handler, context, source, subject_id, group) for (source, subject_id), group in groups.items())
-    sequence = 0
+    reports = (
+        _report(handler, split_context(context, place, "readings"), source, subject_id, group)
+        for place, ((source, subject_id), group) in enumerate(groups.items())
+    )
+    sequence, repeated = 0, bool(groups)
     done = await asyncio.gather(*reports, return_exceptions=True)
     for group, result in zip(groups.values(), done, strict=True):
         if isinstance(result, BaseException):
             raise result
-        sequence = max(sequence, result[0])
-        for parsed, answer in zip(group, result[1], strict=True):
+        receipt, answers = result
+        sequence = max(sequence, receipt.sequence)
+        repeated &= receipt.repeated
+        for parsed, answer in zip(group, answers, strict=True):
             outcomes[parsed.place] = _render(prefix.format(parsed.place), parsed.source, answer)
-    return IngestionReceipt(sequence=sequence, readings=tuple(outcome for outcome in outcomes if outcome is not None))
+    readings = tuple(outcome for outcome in outcomes if outcome is not None)
+    return Ingested(IngestionReceipt(sequence=sequence, readings=readings), repeated)
 
 
 def _split(media_type: bytes, body: bytes) -> list[msgspec.Raw]:
@@ -224,23 +241,21 @@ def _parse_hours(event: HoursEvent) -> HoursReading:
 
 async def _report(
     handler: Handler, context: Context, source: str, subject_id: str, group: list[_Parsed]
-) -> tuple[int, list[Answer]]:
+) -> tuple[Receipt, list[Answer]]:
     """Report one source's readings of one grant or service line; what is refused as a whole is refused for each."""
-    command_id = derive_id("cmd", context.command_id, f"{source}\n{subject_id}")
-    own = msgspec.structs.replace(
-        context, command_id=command_id, correlation_id=context.correlation_id or context.command_id
-    )
     gpus = tuple(each.measurement for each in group if isinstance(each.measurement, Measurement))
     hours = tuple(each.measurement for each in group if isinstance(each.measurement, HoursReading))
     try:
         if hours:
-            receipt, answers = await report_hours(handler, own, subject_id, source=source, readings=hours)
+            receipt, answers = await report_hours(handler, context, subject_id, source=source, readings=hours)
         else:
-            receipt, answers = await report_usage(handler, own, subject_id, source=source, measurements=gpus)
+            receipt, answers = await report_usage(handler, context, subject_id, source=source, measurements=gpus)
     except Refusal as refusal:
-        refused = [Answer(each.measurement.reading_id, "rejected", refusal.code, refusal.message) for each in group]
-        return 0, refused
-    return receipt.sequence, answers
+        if refusal.code in REUSED:
+            raise
+        names = [each.measurement.reading_id for each in group]
+        receipt, answers = await record_rejections(handler, context, names, refusal)
+    return receipt, answers
 
 
 def _render(pointer: str, source: str, answer: Answer) -> ReadingOutcome:

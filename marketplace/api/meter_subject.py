@@ -84,15 +84,15 @@ class MeterSubject:
     async def _answer(self, headers: Mapping[str, str], body: bytes) -> tuple[bytes, dict[str, str]]:
         try:
             principal = await self._admit(headers.get("authorization"))
-            receipt = await ingest_request(self._services.handler, principal, headers, body)
+            ingested = await ingest_request(self._services.handler, principal, headers, body)
         except Refusal as refusal:
             return _render(answer_refusal(None, refusal))
         except Conflict as conflict:
             return _render(answer_conflict(None, conflict))
         except Unavailable as error:
             return _render(answer_unavailable(None, error))
-        answered = {STATUS: "200", "Content-Type": "application/json", "Commit-Seq": str(receipt.sequence)}
-        return msgspec.json.encode(receipt), answered
+        answered = {STATUS: "200", "Content-Type": "application/json"} | ingested.headers
+        return msgspec.json.encode(ingested.receipt), answered
 
     async def _admit(self, authorization: str | None) -> Principal:
         principal = await self._services.keys.verify(authorization)

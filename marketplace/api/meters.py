@@ -59,8 +59,8 @@ async def take(
     """
     del idempotency_key, traceparent
     headers = {name: request.headers[name] for name in READ_HEADERS if name in request.headers}
-    receipt = await ingest_request(get_services(request).handler, request.user, headers, await request.body())
-    return Response(receipt, headers={"Commit-Seq": str(receipt.sequence)})
+    ingested = await ingest_request(get_services(request).handler, request.user, headers, await request.body())
+    return Response(ingested.receipt, headers=ingested.headers)
 
 
 ROUTER: Final = Router(PATH, route_handlers=[take], tags=["usage"])

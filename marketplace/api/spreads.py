@@ -9,17 +9,18 @@ from litestar.params import JSONBody
 
 from events.usage import Spread, SpreadPart
 from marketplace.api.bodies.spreads import CorrectSpreadBody, SpreadUsageBody, UseBody, VoidSpreadBody
-from marketplace.api.commands import Command, Commanded, ReceiptBody
+from marketplace.api.commands import REPLAYED, REUSED, Command, Commanded, ReceiptBody, split_context
 from marketplace.api.paging import Cursor, Limit, Page, build_page, parse_cursor
 from marketplace.api.reading import Read, Reading
 from marketplace.core.errors import Refusal
-from marketplace.core.ids import derive_id
 from marketplace.domain.usage import Measurement
 from marketplace.domain.usage_spread import OFFERS_MAX
 from marketplace.projections.grants import list_carriers
 from marketplace.projections.usage import SpreadView, list_spreads
+from marketplace.runtime.commands.records import record_rejections
 from marketplace.runtime.commands.spread_offers import Use
 from marketplace.runtime.commands.spreads import respread_usage, spread_usage
+from marketplace.runtime.handler import Receipt
 
 PATH: Final = "/v1/usage/spreads"
 
@@ -90,39 +91,34 @@ def _parse(reading: UseBody) -> Measurement:
 async def report(command: Commanded, data: JSONBody[SpreadUsageBody]) -> Response[SpreadReceipt]:
     """Tell what a tenant used of a class; each reading is spread over its grants by priority, expiry and age."""
     answers: list[SpreadAnswer] = []
-    usage_id, sequence = "", 0
+    usage_id, sequence, replayed = "", 0, True
     for index, reading in enumerate(data.readings):
         use = await _find_use(command, data, reading.start, reading.end)
-        context = msgspec.structs.replace(
-            command.context, command_id=derive_id("cmd", command.context.command_id, f"spread/{index}")
-        )
-        usage_id = use.usage_id
+        usage_id, context = use.usage_id, split_context(command.context, index, "spread")
+        spread: Spread | None = None
         try:
             receipt, spread = await spread_usage(command.handler, context, use, _parse(reading))
         except Refusal as refusal:
-            if refusal.code == "party_unknown":
+            if refusal.code in {"party_unknown", *REUSED}:
                 raise
-            answers.append(_refuse(reading, index, refusal))
-            continue
+            receipt, _ = await record_rejections(command.handler, context, (reading.reading_id,), refusal)
         sequence = max(sequence, receipt.sequence)
-        answers.append(_accept(reading, spread))
+        replayed &= receipt.repeated
+        answers.append(_answer(reading.reading_id, index, receipt, spread))
     body = SpreadReceipt(id=usage_id, sequence=sequence, readings=tuple(answers))
-    return Response(body, headers={"Commit-Seq": str(sequence)})
+    return Response(body, headers={"Commit-Seq": str(sequence)} | (REPLAYED if replayed else {}))
 
 
-def _accept(reading: UseBody, spread: Spread | None) -> SpreadAnswer:
-    if spread is None:
-        return SpreadAnswer(reading_id=reading.reading_id, outcome="duplicate")
-    return SpreadAnswer(reading_id=reading.reading_id, outcome="accepted", parts=spread.parts)
-
-
-def _refuse(reading: UseBody, index: int, refusal: Refusal) -> SpreadAnswer:
+def _answer(reading_id: str, index: int, receipt: Receipt, spread: Spread | None) -> SpreadAnswer:
+    if spread is not None:
+        return SpreadAnswer(reading_id=reading_id, outcome="accepted", parts=spread.parts)
+    (said,) = receipt.not_taken
     return SpreadAnswer(
-        reading_id=reading.reading_id,
-        outcome="conflict" if refusal.code in {"spread_exists", "reading_exists"} else "rejected",
-        pointer=f"/readings/{index}",
-        code=refusal.code,
-        message=refusal.message,
+        reading_id=reading_id,
+        outcome="conflict" if said.code in {"spread_exists", "reading_exists"} else said.outcome,
+        pointer=None if said.code is None else f"/readings/{index}",
+        code=said.code,
+        message=said.message,
     )
 
 

@@ -1,4 +1,4 @@
-"""The archive in PostgreSQL: snapshots in a table of their own, and readings as the usage projection has them."""
+"""The archive in PostgreSQL: snapshots in a table of their own, commands and readings as projections have them."""
 
 from collections.abc import Collection, Sequence
 from datetime import datetime
@@ -9,6 +9,7 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 
 from events.usage import Reading
 from marketplace.projections.database import reachable
+from marketplace.projections.feed import list_client_commands
 from marketplace.projections.operations import snapshots
 from marketplace.projections.reading import find_one
 from marketplace.projections.usage import ReadingView, find_reading, list_readings_over
@@ -36,6 +37,11 @@ class SqlArchive:
         statement = given.on_conflict_do_update(index_elements=["subject"], set_=changed, where=newer)
         async with reachable(), self._engine.begin() as connection:
             await connection.execute(statement)
+
+    async def list_commands(self, *, after: int, limit: int) -> Sequence[tuple[int, str, str]]:
+        """See `Archive.list_commands`."""
+        async with reachable(), self._engine.connect() as connection:
+            return await list_client_commands(connection, after=after, limit=limit)
 
     async def find_reading(self, name: ReadingName) -> Reading | None:
         """See `Archive.find_reading`."""

@@ -29,6 +29,7 @@ PREFIXES: Final = {
     "pricelist": "prl",
     "clock": "clk",
     "log": "log",
+    "command": "cmd",
 }
 _ID: Final = re.compile(r"[a-z]{3}_[0-7][0-9a-hjkmnp-tv-z]{25}")
 _VARIANT: Final = 0x8000_0000_0000_0000

@@ -6,6 +6,7 @@ from marketplace.core.decider import Decider
 from marketplace.domain.account import ACCOUNT
 from marketplace.domain.auction import AUCTION
 from marketplace.domain.clock import CLOCK
+from marketplace.domain.command import COMMAND
 from marketplace.domain.grant import GRANT
 from marketplace.domain.instrument import INSTRUMENT
 from marketplace.domain.issuer import ISSUER
@@ -43,5 +44,6 @@ DECIDERS: Final[dict[str, Decider[Any, Any, Any]]] = {
         PRICELIST,
         CLOCK,
         LOG,
+        COMMAND,
     )
 }

@@ -61,7 +61,6 @@ from marketplace.domain.usage_commands import (
     ReportUsage,
     UsageCommand,
     VoidUsage,
-    answer_not_taken,
     name_usage,
 )
 from marketplace.domain.usage_rules import build_reading, count_gpus, find_fault, says
@@ -136,7 +135,7 @@ def answer(command: ReportUsage, state: UsageState) -> list[tuple[Answer, Readin
 
 
 def explain(command: ReportUsage, after: UsageState, accepted: Collection[str]) -> list[Answer]:
-    """Return the answers of a decided report, from the state after it and the ids that it added; a repeat adds none.
+    """Return the answers of a decided report, from the state after it and the ids that it added.
 
     Cheaper than `answer`: only a reading that was not accepted, or whose id comes twice, is looked at again.
     """
@@ -153,9 +152,10 @@ def explain(command: ReportUsage, after: UsageState, accepted: Collection[str]) 
             answers.append(_answer_known(measurement, known, command.metered))
         else:
             refused = _answer_no(command, measurement, after, count)
-            assert refused or known is not None or not accepted, "what has no fault is in the state"
-            not_taken = answer_not_taken(name) if known is None else _answer_known(measurement, known, command.metered)
-            answers.append(refused or not_taken)
+            if refused is None:
+                assert known is not None, "what has no fault is in the state"
+                refused = _answer_known(measurement, known, command.metered)
+            answers.append(refused)
     return answers
 
 

@@ -142,9 +142,3 @@ class Answer(NamedTuple):
     outcome: Literal["accepted", "duplicate", "conflict", "rejected"]
     code: str | None = None
     message: str | None = None
-
-
-def answer_not_taken(reading_id: str) -> Answer:
-    """Return the answer to a reading of a repeated request that had a fault the first time, and has none by now."""
-    said = "it was not taken when this request came first, and may be now; send it with another Idempotency-Key"
-    return Answer(reading_id, "rejected", "reading_not_taken", said)

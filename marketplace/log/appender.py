@@ -271,7 +271,7 @@ class Appender:
         """Settle an append that was not stored this time: by the log, where it may be stored, else by the answer."""
         known = await self._look([append]) if append.in_doubt or answer.kind in _LOOKED_UP else True
         match answer.kind:
-            case Kind.REFUSED if known and not append.in_doubt:
+            case Kind.REFUSED | Kind.REPEATED if known and not append.in_doubt:
                 after = append.writes[0].after
                 append.fail(Conflict(after.subject, after.sequence, answer.sequence))
             case Kind.NO_ROOM:

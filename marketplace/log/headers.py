@@ -33,10 +33,12 @@ def render_publish(
         distance: Without a guard, how many messages before this one in the batch the subject's previous event stands.
 
     The id for the server's duplicate window is the subject and the chain hash: a repeat of the very same bytes is
-    told apart from another decision of the same command, and the same id never meets another subject.
+    told apart from another decision of the same command, and the same id never meets another subject. A message that
+    the log takes once has its own name for it: a second one is answered as a duplicate on any subject, and the one who
+    publishes must look whether what is stored is its own.
     """
     headers = render_headers(message.envelope)
-    headers["Nats-Msg-Id"] = f"{subject}/{message.envelope.hash}"
+    headers["Nats-Msg-Id"] = message.once or f"{subject}/{message.envelope.hash}"
     if guard is not None:
         headers[_GUARD] = str(guard)
     else:

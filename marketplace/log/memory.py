@@ -21,6 +21,7 @@ class MemoryLog:
         self._events: list[Recorded] = []
         self._checked: list[Recorded] = []
         self._tails: dict[str, list[int]] = {}
+        self._once: set[str] = set()
         self._grown = asyncio.Condition()
         self._closed = False
 
@@ -70,6 +71,9 @@ class MemoryLog:
                 if write.after.sequence != last:
                     raise Conflict(subject, write.after.sequence, last)
             made[subject] = write.head
+        for message in (message for write in writes for message in write.messages):
+            if message.once in self._once:
+                raise Conflict(f"an append named {message.once}")
 
     def _store(self, write: Write) -> None:
         tail = self._tails.setdefault(write.after.subject, [])
@@ -77,6 +81,8 @@ class MemoryLog:
             sequence = len(self._events) + 1
             self._events.append(Recorded(sequence, write.after.subject, message.envelope, message.body))
             tail.append(sequence)
+            if message.once:
+                self._once.add(message.once)
         write.head.sequence = len(self._events)
 
     def _last(self, subject: str) -> int:

@@ -77,10 +77,19 @@ class Head:
 
 @dataclass(frozen=True, slots=True)
 class Message:
-    """One event as bytes: sealed envelope (with hash) and JSON body."""
+    """One event as bytes: sealed envelope (with hash) and JSON body.
+
+    Attributes:
+        envelope: With the hash.
+        body: JSON.
+        once: The log stores one append at most under this name, for as long as it remembers it (two minutes at
+            least); a second one is a `Conflict`, whatever its subjects. Only an append's first message has one; empty
+            where it has none.
+    """
 
     envelope: Envelope
     body: bytes
+    once: str = ""
 
 
 @dataclass(frozen=True, slots=True)

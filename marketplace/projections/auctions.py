@@ -191,7 +191,7 @@ PROJECTION: Final = Projection(
     },
     ignores=all_of(
         "party", "site", "pool", "lot", "mandate", "order", "grant", "usage", "statement", "account", "instrument",
-        "issuer", "clock", "log", "quote", "pricelist", "service_line",
+        "issuer", "clock", "command", "log", "quote", "pricelist", "service_line",
     ),
     load=_load,
 )  # fmt: skip

@@ -83,7 +83,7 @@ PROJECTION: Final = Projection(
     },
     ignores=all_of(
         "party", "site", "pool", "lot", "mandate", "order", "auction", "grant", "usage", "statement", "instrument",
-        "issuer", "clock", "log", "quote", "pricelist", "service_line",
+        "issuer", "clock", "command", "log", "quote", "pricelist", "service_line",
     )
     | tags_of(
         account_events.AccountOpened,

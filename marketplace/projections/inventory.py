@@ -190,6 +190,7 @@ PROJECTION: Final = Projection(
         "issuer",
         "clock",
         "log",
+        "command",
         "quote",
         "pricelist",
     ),

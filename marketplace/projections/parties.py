@@ -69,7 +69,7 @@ PROJECTION: Final = Projection(
     },
     ignores=all_of(
         "site", "pool", "lot", "mandate", "order", "auction", "grant", "usage", "statement", "account", "instrument",
-        "issuer", "clock", "log", "quote", "pricelist", "service_line",
+        "issuer", "clock", "command", "log", "quote", "pricelist", "service_line",
     ),
 )  # fmt: skip
 

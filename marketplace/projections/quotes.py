@@ -75,7 +75,7 @@ PROJECTION: Final = Projection(
     },
     ignores=all_of(
         "party", "site", "pool", "lot", "mandate", "order", "auction", "grant", "usage", "statement", "account",
-        "instrument", "issuer", "clock", "log", "pricelist", "service_line",
+        "instrument", "issuer", "clock", "command", "log", "pricelist", "service_line",
     ),
 )  # fmt: skip
 

@@ -130,7 +130,7 @@ PROJECTION: Final = Projection(
     },
     ignores=all_of(
         "party", "site", "pool", "lot", "mandate", "order", "auction", "grant", "usage", "statement", "account",
-        "instrument", "issuer", "clock", "log", "quote", "pricelist",
+        "instrument", "issuer", "clock", "command", "log", "quote", "pricelist",
     ),
 )  # fmt: skip
 

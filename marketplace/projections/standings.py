@@ -87,7 +87,7 @@ PROJECTION: Final = Projection(
     handlers=_HANDLERS,
     ignores=all_of(
         "party", "site", "pool", "lot", "mandate", "order", "auction", "grant", "usage", "statement", "account",
-        "instrument", "issuer", "clock", "log", "quote", "pricelist", "service_line",
+        "instrument", "issuer", "clock", "command", "log", "quote", "pricelist", "service_line",
     ) - tags_of(*COUNTED),
     load=_load,
 )  # fmt: skip

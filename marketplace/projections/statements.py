@@ -126,7 +126,7 @@ PROJECTION: Final = Projection(
     },
     ignores=all_of(
         "party", "site", "pool", "lot", "mandate", "order", "auction", "grant", "usage", "account", "instrument",
-        "issuer", "clock", "log", "quote", "pricelist", "service_line",
+        "issuer", "clock", "command", "log", "quote", "pricelist", "service_line",
     ),
 )  # fmt: skip
 

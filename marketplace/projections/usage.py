@@ -194,7 +194,7 @@ PROJECTION: Final = Projection(
     },
     ignores=all_of(
         "party", "site", "pool", "lot", "mandate", "order", "auction", "grant", "statement", "account", "instrument",
-        "issuer", "clock", "log", "quote", "pricelist", "service_line",
+        "issuer", "clock", "command", "log", "quote", "pricelist", "service_line",
     )
     | tags_of(usage_events.UsageIdentified, usage_events.UsageClosed, usage_events.UsageLimited),
     load=_load,

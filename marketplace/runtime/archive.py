@@ -48,7 +48,7 @@ class SourceName(NamedTuple):
 
 
 class Archive(Protocol):
-    """Keeps the latest snapshot of each aggregate, and finds readings."""
+    """Keeps the latest snapshot of each aggregate, and finds commands and readings."""
 
     async def find(self, subject: str) -> Snapshot | None:
         """Return the snapshot of an aggregate, None where there is none.
@@ -60,6 +60,14 @@ class Archive(Protocol):
 
     async def put(self, snapshot: Snapshot) -> None:
         """Keep a snapshot, unless the one that is kept was made by the same code and is as new.
+
+        Raises:
+            Unavailable: The archive is away.
+        """
+        ...
+
+    async def list_commands(self, *, after: int, limit: int) -> Sequence[tuple[int, str, str]]:
+        """Return events of clients' commands above the sequence `after`, in order: sequence, command, fingerprint.
 
         Raises:
             Unavailable: The archive is away.

@@ -91,6 +91,7 @@ async def open_call(handler: Handler, name: str, number: int) -> None:
         party_id=None,
         at=handler.clock.now(),
         correlation_id=command_id,
+        recorded=False,
     )
     await open_auction(
         handler,

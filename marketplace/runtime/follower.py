@@ -94,6 +94,7 @@ class Follower:
 
     def _take(self, recorded: Recorded) -> None:
         self._handler.cache.notice(recorded)
+        self._handler.processed.notice(recorded)
         if recorded.void:
             return
         if recorded.subject == _CLOCK_SUBJECT:

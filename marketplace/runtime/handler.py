@@ -16,12 +16,15 @@ from collections.abc import Awaitable, Callable, Iterable
 
 import msgspec
 
-from events.subjects import render_subject
+from events.command import CommandRecorded, ReadingNotTaken
+from events.subjects import parse_subject, render_subject
 from marketplace.core.errors import Conflict, Refusal, Unavailable
+from marketplace.log.events import parse_event
 from marketplace.log.port import Head, Log
 from marketplace.runtime.archive import Archive
 from marketplace.runtime.cache import AnyDecider, Cache, Entry
 from marketplace.runtime.clock import MarketClock
+from marketplace.runtime.processed_commands import ProcessedCommands
 from marketplace.runtime.traces import Trace
 from marketplace.runtime.unit import Context, Unit
 
@@ -40,6 +43,7 @@ class Receipt(msgspec.Struct, frozen=True, kw_only=True):
         sequence: Position in the log at which its effect is complete.
         version: The aggregate's version after it, for `If-Match`; a repeat says the version it made then.
         repeated: Whether the command had taken effect before.
+        not_taken: The readings of a report that were not accepted.
     """
 
     id: str
@@ -47,6 +51,7 @@ class Receipt(msgspec.Struct, frozen=True, kw_only=True):
     sequence: int
     version: int
     repeated: bool = False
+    not_taken: tuple[ReadingNotTaken, ...] = ()
 
 
 class Handler:
@@ -67,7 +72,8 @@ class Handler:
         self.archive = archive
         self.cache = Cache(log, archive=archive)
         self._source = source
-        self._in_flight: set[str] = set()
+        self.processed = ProcessedCommands(log, archive)
+        self._in_flight: dict[str, dict[str, str]] = {}
 
     async def run(
         self,
@@ -93,23 +99,29 @@ class Handler:
             Conflict: Other writers were first every time.
             Unavailable: The log cannot be reached; nothing was half done.
         """
-        if context.command_id in self._in_flight:
+        claims = self._in_flight.setdefault(context.request_id, {})
+        if context.command_id in claims or any(other != context.fingerprint for other in claims.values()):
             raise Refusal(
                 "command_in_flight",
                 "a request with this idempotency key is still at work; wait for its answer or send it again later",
                 command_id=context.command_id,
             )
-        self._in_flight.add(context.command_id)
+        claims[context.command_id] = context.fingerprint
         try:
             if new:
                 self.cache.assume(decider, render_subject(decider.aggregate, id))
             return await self._run(context, decider, id, work)
         finally:
-            self._in_flight.discard(context.command_id)
+            del claims[context.command_id]
+            if not claims:
+                del self._in_flight[context.request_id]
 
     async def _run(self, context: Context, decider: AnyDecider, id: str, work: Work) -> Receipt:  # noqa: A002
         confirmed = False
         for _ in range(ATTEMPTS_MAX):
+            repeat = await self._find_repeat(context)
+            if repeat is not None:
+                return repeat
             unit = Unit(self.cache, context)
             primary = await unit.enter(decider, id)
             trace = primary.commands.find(context.command_id)
@@ -126,11 +138,7 @@ class Handler:
                 if await self._settle(unit.heads()):
                     raise refusal
                 continue
-            if not await self._settle(unit.heads(unchanged=True)) or not unit.is_current():
-                continue
-            if not unit.count_events():
-                return self._answer_nothing(unit, primary, id)
-            receipt = await self._append(unit, primary, id)
+            receipt = await self._store(unit, primary, id)
             if receipt is not None:
                 return receipt
         raise Conflict(render_subject(decider.aggregate, id))
@@ -151,41 +159,105 @@ class Handler:
         await unit.refresh()
         return True
 
-    async def _append(self, unit: Unit, primary: Entry, id: str) -> Receipt | None:  # noqa: A002
-        """Store what was decided; None where another writer was first."""
-        subject = primary.head.subject
+    async def _store(self, unit: Unit, primary: Entry, id: str) -> Receipt | None:  # noqa: A002
+        """Store what was decided, with its record where it needs one; None where it has to be decided again."""
+        if not await self._settle(unit.heads(unchanged=True)) or not unit.is_current():
+            return None
+        if unit.context.recorded and not await unit.record(primary):
+            await self.processed.read_on()
+            return None
+        if not unit.count_events():
+            return self._build_receipt(unit, primary, id, primary.head.sequence or 0)
         try:
-            writes = unit.seal(self._source, subject)
-            sequence = await self.log.append(writes)
+            sequence = await self.log.append(unit.seal(self._source, primary.head.subject))
         except Conflict:
             unit.retract()
-            await unit.refresh()
+            if not await unit.refresh() and unit.context.recorded:
+                await self.processed.read_on()
             return None
         except asyncio.CancelledError:
             raise  # the append goes on without its caller; its heads will tell what becomes of it
         except BaseException:
             unit.retract()
             raise
-        version = sequence if writes[-1].head.subject == subject else primary.head.sequence or 0
-        return Receipt(id=id, command_id=unit.context.command_id, sequence=sequence, version=version)
+        if unit.context.recorded:
+            self.processed.put(unit.context.command_id, unit.context.fingerprint, sequence)
+        return self._build_receipt(unit, primary, id, sequence)
 
-    def _answer_nothing(self, unit: Unit, primary: Entry, id: str) -> Receipt:  # noqa: A002
-        """Answer a command that changes nothing; all that it looked at is stored."""
-        version = primary.head.sequence or 0
-        return Receipt(id=id, command_id=unit.context.command_id, sequence=version, version=version, repeated=True)
+    def _build_receipt(self, unit: Unit, primary: Entry, id: str, sequence: int) -> Receipt:  # noqa: A002
+        return Receipt(
+            id=id,
+            command_id=unit.context.command_id,
+            sequence=sequence,
+            version=unit.get_version(primary),
+            not_taken=unit.not_taken,
+        )
+
+    async def check_key(self, context: Context) -> None:
+        """Refuse a command whose key named another one before, whatever else there is to say of it.
+
+        Raises:
+            Refusal: ``idempotency_key_reused``.
+            Unavailable: The log is away, and this process has not read it yet.
+        """
+        trace = await self.processed.find(context.request_id)
+        if trace is not None:
+            self._require_same(context, trace)
+
+    async def _find_repeat(self, context: Context) -> Receipt | None:
+        """Answer a client's command that took effect before, on whatever aggregate; None where it did not.
+
+        Raises:
+            Refusal: ``idempotency_key_reused``.
+        """
+        if not context.recorded:
+            return None
+        trace = await self.processed.find(context.command_id)
+        if trace is not None:
+            self._require_same(context, trace)
+        elif context.request_id != context.command_id:
+            await self.check_key(context)
+        return None if trace is None else await self._answer_processed(context, trace)
+
+    async def _answer_processed(self, context: Context, trace: Trace) -> Receipt:
+        """Answer as the first time, by the last event of the command."""
+        last = await self.processed.find_last(context.command_id, trace.head.sequence or 0)
+        event = parse_event(last)
+        if not isinstance(event, CommandRecorded):
+            _, id_ = parse_subject(last.subject)
+            return Receipt(
+                id=id_,
+                command_id=context.command_id,
+                sequence=last.sequence,
+                version=last.sequence,
+                repeated=True,
+            )
+        return Receipt(
+            id=event.aggregate_id,
+            command_id=context.command_id,
+            sequence=last.sequence,
+            version=last.sequence - 1 if event.version is None else event.version,
+            repeated=True,
+            not_taken=event.not_taken,
+        )
 
     async def _answer_repeat(self, context: Context, id: str, trace: Trace) -> Receipt | None:  # noqa: A002
         if not await self._settle([trace.head]):
             return None
+        self._require_same(context, trace)
+        if context.recorded:
+            return await self._answer_processed(context, trace)
+        assert trace.head.sequence is not None, "a settled head has a sequence"
+        sequence = trace.head.sequence
+        return Receipt(id=id, command_id=context.command_id, sequence=sequence, version=sequence, repeated=True)
+
+    def _require_same(self, context: Context, trace: Trace) -> None:
         if not trace.is_of(context.fingerprint):
             raise Refusal(
                 "idempotency_key_reused",
                 "this idempotency key was used for another request; use a new key",
                 command_id=context.command_id,
             )
-        assert trace.head.sequence is not None, "a settled head has a sequence"
-        sequence = trace.head.sequence
-        return Receipt(id=id, command_id=context.command_id, sequence=sequence, version=sequence, repeated=True)
 
     async def _require_version(self, context: Context, head: Head) -> None:
         if context.if_match is None:
@@ -202,6 +274,8 @@ class Handler:
     async def _settle(self, heads: Iterable[Head]) -> bool:
         """Wait until every head is stored; False where one failed, and what rests on it is void."""
         pending = [head for head in heads if head.sequence is None or head.failed]
+        if not pending:
+            return True
         try:
             async with asyncio.timeout(SETTLE_SECONDS_MAX):
                 for head in pending:

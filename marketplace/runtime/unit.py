@@ -13,12 +13,14 @@ from typing import Any
 
 import msgspec
 
+from events.command import ReadingNotTaken
 from events.envelope import Envelope
 from events.json_schema import render_schema_id
 from events.registry import get_tag, render_body, render_type
 from events.subjects import render_subject
 from events.types import Event
 from marketplace.core.ids import derive_id
+from marketplace.domain.command import COMMAND, RecordCommand
 from marketplace.log.codec import seal
 from marketplace.log.port import Head, Message, Write
 from marketplace.runtime.cache import AnyDecider, Cache, Entry
@@ -37,6 +39,9 @@ class Context(msgspec.Struct, frozen=True, kw_only=True):
         correlation_id: The command that began the chain; its own id where it began one.
         traceparent: W3C trace context, empty where there is none.
         if_match: The version that the primary aggregate must have; None for any.
+        recorded: Whether it leaves a record where its other events do not say how it was answered: true for what a
+            client may send again under the same key; false for a worker's, which is named by its cause and does no
+            harm when it is done again.
     """
 
     command_id: str
@@ -47,6 +52,12 @@ class Context(msgspec.Struct, frozen=True, kw_only=True):
     correlation_id: str = ""
     traceparent: str = ""
     if_match: int | None = None
+    recorded: bool = True
+
+    @property
+    def request_id(self) -> str:
+        """Return what the idempotency key names: the command, or the one that this is a part of."""
+        return self.correlation_id or self.command_id
 
 
 @dataclass(slots=True)
@@ -69,6 +80,7 @@ class Unit:
         context: Who asks.
         says_no: Set by what answers with no and appends nothing: that rests on what the log holds at its end, as a
             refusal does, and no guard will find out that it held more.
+        not_taken: Set by what reports readings: those that were not accepted, so that a repeat is answered the same.
     """
 
     def __init__(self, cache: Cache, context: Context) -> None:
@@ -76,6 +88,7 @@ class Unit:
         self._cache = cache
         self._parts: dict[str, _Part] = {}
         self.says_no = False
+        self.not_taken: tuple[ReadingNotTaken, ...] = ()
 
     async def enter(self, decider: AnyDecider, id: str) -> Entry:  # noqa: A002 - the field's word
         """Load the aggregate that the command is for, and return it as it is before the decision."""
@@ -151,15 +164,41 @@ class Unit:
         """Tell whether events of the aggregate of `entry` were decided, so that the append guards it."""
         return bool(self._parts[entry.head.subject].events)
 
+    def get_version(self, entry: Entry) -> int:
+        """Return the version of the aggregate of `entry` after the append, for `If-Match`."""
+        after = self._parts[entry.head.subject].after
+        return (entry if after is None else after).head.sequence or 0
+
     def count_events(self) -> int:
         """Return how many events were decided."""
         return sum(len(part.events) for part in self._parts.values())
 
-    def seal(self, source: str, last: str) -> list[Write]:
-        """Return the writes, that of the subject `last` at the end, and put the states after them in the cache."""
+    async def record(self, primary: Entry) -> bool:
+        """Record how the command is answered where its other events will not say so; False where it is recorded."""
+        if self.changes(primary) and not self.not_taken:
+            return True
+        part, command_id = self._parts[primary.head.subject], self.context.command_id
+        record = RecordCommand(
+            command_id=command_id,
+            aggregate=part.decider.aggregate,
+            aggregate_id=part.id,
+            version=None if part.events else primary.head.sequence,
+            not_taken=self.not_taken,
+        )
+        self._cache.assume(COMMAND, render_subject(COMMAND.aggregate, command_id))
+        await self.decide(COMMAND, command_id, record)
+        return bool(self.list_events(COMMAND, command_id))
+
+    def seal(self, source: str, primary: str) -> list[Write]:
+        """Return the writes, that of the primary subject and then the record at the end; the cache has them then."""
         changed = [part for part in self._parts.values() if part.events]
-        changed.sort(key=lambda part: part.before.head.subject == last)
-        return [self._seal_part(part, source) for part in changed]
+        changed.sort(key=lambda part: (part.decider is COMMAND, part.before.head.subject == primary))
+        writes = [self._seal_part(part, source) for part in changed]
+        if self.context.recorded:
+            write, (first, *rest) = writes[0], writes[0].messages
+            once = Message(first.envelope, first.body, self.context.command_id)
+            writes[0] = Write(write.after, (once, *rest), write.head)
+        return writes
 
     def _seal_part(self, part: _Part, source: str) -> Write:
         before, subject = part.before.head, part.before.head.subject
@@ -198,7 +237,11 @@ class Unit:
                 part.after.head.failed = part.after.line.void = True
                 part.after.commands.drop(self.context.command_id, part.after.head)
 
-    async def refresh(self) -> None:
-        """Bring everything that was looked at up to date, whether it was to be changed or not."""
+    async def refresh(self) -> bool:
+        """Bring everything that was looked at up to date, and tell whether anything of it had changed."""
         begun = [self._cache.refresh(part.decider, part.before) for part in self._parts.values()]
         await asyncio.gather(*(asyncio.shield(reading) for reading in begun if reading is not None))
+        return any(
+            (now := self._cache.find(subject)) is None or now.head.sequence != part.before.head.sequence
+            for subject, part in self._parts.items()
+        )

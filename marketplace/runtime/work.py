@@ -15,4 +15,5 @@ def build_context(handler: Handler, worker: str, cause: str, step: str) -> Conte
         party_id=None,
         at=handler.clock.now(),
         correlation_id=command_id,
+        recorded=False,
     )

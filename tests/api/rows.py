@@ -100,7 +100,19 @@ class Row:
         return self.method, re.sub(r"\{(\w+)\}", "{}", self.path.partition("?")[0])
 
 
-async def play(world: World, row: Row) -> None:
+@dataclass(frozen=True)
+class Sent:
+    """A request that was accepted, and its answer."""
+
+    client: httpx.AsyncClient
+    method: str
+    path: str
+    body: Any
+    headers: dict[str, str]
+    answer: httpx.Response
+
+
+async def play(world: World, row: Row) -> Sent:
     if row.before is not None:
         await row.before(world)
     names = re.findall(r"\{(\w+)\}", row.path)
@@ -137,6 +149,7 @@ async def play(world: World, row: Row) -> None:
     if row.method != "GET" and row.status in (200, 201) and content is not None and "version" in content:
         assert answer.headers["commit-seq"] == str(content["sequence"])
         assert answer.headers["etag"] == f'"{content["version"]}"'
+    return Sent(world.clients[row.actor], row.method, path, send.body, send.headers, answer)
 
 
 def _read(answer: httpx.Response) -> Any:
@@ -165,6 +178,8 @@ async def _refuse(row: Row, send: "_Sender", path: str) -> None:
 class _Sender:
     def __init__(self, world: World, row: Row) -> None:
         self.world = world
+        self.body: Any = None
+        self.headers: dict[str, str] = {}
         self._row = row
 
     async def __call__(self, actor: str, path: str, body: Any, headers: dict[str, str] | None = None) -> httpx.Response:
@@ -175,6 +190,7 @@ class _Sender:
         body = body(self.world) if callable(body) else body
         if body is not None:
             key["Content-Type"] = self._row.media_type
+        self.body, self.headers = body, key
         return await client.request(self._row.method, path, json=body, headers=key)
 
 

@@ -1,6 +1,7 @@
 """What every log does, whatever it stands on: one set of cases for memory, one server and a cluster of three."""
 
 import asyncio
+from dataclasses import replace
 
 import pytest
 
@@ -13,6 +14,13 @@ from tests.support.patience import PATIENCE_SECONDS
 
 async def read_all(log: Log, after: int = 0) -> list[Recorded]:
     return [event async for page in log.read(after) for event in page]
+
+
+def name_once(name: str, count: int = 1) -> list[Write]:
+    """Return writes to new subjects, in an append that the log takes once under this name."""
+    first, *rest = make_writes(count)
+    named = replace(first, messages=tuple(replace(message, once=name) for message in first.messages))
+    return [named, *rest]
 
 
 class AppendCases:
@@ -54,6 +62,24 @@ class AppendCases:
         await log.append([other])
         await log.append([make_write(one.head)])
         assert len(await read_all(log)) == 3
+
+    async def test_an_append_that_is_named_is_stored_once_whatever_its_subjects(self, log: Log) -> None:
+        for first, *rest in ((name_once("a"), name_once("a")), (name_once("b", 2), name_once("b", 2), name_once("b"))):
+            await log.append(first)
+            for second in rest:
+                others = [log.append([write]) for write in make_writes(3)]
+                conflict, *stored = await asyncio.gather(log.append(second), *others, return_exceptions=True)
+                assert isinstance(conflict, Conflict)
+                assert all(isinstance(sequence, int) for sequence in stored)
+                assert all(write.head.failed for write in second)
+        sequence = await log.append(name_once("c"))
+        assert len(await read_all(log)) == sequence == 1 + 3 + 2 + 6 + 1
+
+    async def test_of_appends_with_one_name_at_once_one_is_stored(self, log: Log) -> None:
+        for number in range(8):
+            appends = [log.append(name_once(f"n{number}", 1 + place % 2)) for place in range(4)]
+            answers = await asyncio.gather(*appends, return_exceptions=True)
+            assert sorted(type(answer).__name__ for answer in answers) == ["Conflict", "Conflict", "Conflict", "int"]
 
     async def test_all_writes_of_an_append_are_stored_or_none(self, log: Log) -> None:
         subject = new_subject()

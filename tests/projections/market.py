@@ -3,7 +3,22 @@
 from datetime import date, timedelta
 from decimal import Decimal
 
-from events import account, auction, clock, grant, issuer, lot, mandate, order, party, pool, site, statement, usage
+from events import (
+    account,
+    auction,
+    clock,
+    command,
+    grant,
+    issuer,
+    lot,
+    mandate,
+    order,
+    party,
+    pool,
+    site,
+    statement,
+    usage,
+)
 from events import instrument as ins
 from events.draw import DrawTerms, PriceSource
 from events.types import LotShare, Reason, SafeTerms
@@ -316,6 +331,11 @@ def settle(story: Story, number: int) -> None:
 
 def open_auction(story: Story) -> None:
     story.tell(clock.ClockAdvanced(clock_id=make_id("clk", 1), offset_seconds=60))
+    story.tell(
+        command.CommandRecorded(
+            command_id=make_id("cmd", 1), aggregate="lot", aggregate_id=make_id("lot", 1), version=1
+        )
+    )
     opened = auction.AuctionOpened(
         auction_id=AUCTION, locks_at=BEGIN + HOUR, horizon_start=START, period_hours=1, periods=336, seed=7
     )

@@ -42,6 +42,10 @@ class MemoryArchive:
         self._require()
         self.snapshots[snapshot.subject] = snapshot
 
+    async def list_commands(self, *, after, limit):  # noqa: ARG002 - it knows none
+        self._require()
+        return []
+
     async def find_reading(self, name):  # noqa: ARG002 - it knows none, whatever its name
         self._require()
 

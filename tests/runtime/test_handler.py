@@ -5,13 +5,15 @@ from datetime import timedelta
 from decimal import Decimal
 
 import pytest
+from msgspec.structs import replace
 
 from events.subjects import render_subject
 from marketplace.core.errors import Refusal
 from marketplace.core.ids import rename_id
 from marketplace.runtime import unit
-from marketplace.runtime.commands import accounts, mandates, parties, supply
+from marketplace.runtime.commands import accounts, orders, parties, supply
 from marketplace.runtime.follower import Follower
+from marketplace.runtime.work import build_context
 from tests.runtime.market import Market
 from tests.runtime.meddling import Meddling
 from tests.support.patience import PATIENCE_SECONDS
@@ -24,6 +26,13 @@ async def count_events(log):
 async def suspend(market, party_id, **more):
     context = market.context(**more)
     return await parties.suspend_party(market.handler, context, party_id, reason="checks failed")
+
+
+async def transfer(market, party_id, usd, key="k"):
+    context, account = market.context(key=key, fingerprint=party_id), rename_id("acc", party_id)
+    return await accounts.deposit(
+        market.handler, context, account, amount_usd=Decimal(usd), reference=f"wire to {party_id}"
+    )
 
 
 class HandlerCases:
@@ -252,15 +261,58 @@ class HandlerCases:
             await market.order(startup)
         assert len((await market.account(startup)).holds) == 1
 
-    async def test_a_command_that_changes_nothing_appends_nothing(self, log):
+    async def test_a_command_that_changes_nothing_is_recorded_and_does_nothing_later(self, log):
         market = Market(log)
-        fund = await market.party("Fund", "fund", usd=1_000_000)
-        mandate = await market.mandate(fund, budget=1_000)
-        await mandates.revoke_mandate(market.handler, market.context(fund), mandate, reason="done")
+        provider = await market.party("Provider", "provider")
+        _, pool = await market.pool(provider)
+        lot = await market.lot(provider, pool)
+
+        async def pause(process, key):
+            return await supply.pause_lot(process.handler, process.context(provider, key=key), lot, reason="repairs")
+
+        paused = await pause(market, "a")
+        again = await pause(market, "b")
+        assert (again.version, again.repeated) == (paused.version, False)
+        assert again.sequence == await count_events(log)
+        await supply.resume_lot(market.handler, market.context(provider), lot)
         before = await count_events(log)
-        receipt = await mandates.revoke_mandate(market.handler, market.context(fund), mandate, reason="done")
-        assert receipt.repeated
+        for process in (market, market.process("two")):
+            assert await pause(process, "b") == replace(again, repeated=True)
+        assert (await market.state("lot", lot)).status == "listed"
         assert await count_events(log) == before
+
+    async def test_a_worker_s_command_that_changes_nothing_leaves_no_record(self, log):
+        market = Market(log)
+        startup = await market.party("Startup", "startup", usd=10_000)
+        order = await market.order(startup)
+        await market.cancel(startup, order)
+        before = await count_events(log)
+        for _ in range(3):
+            context = build_context(market.handler, "timers", order, "cancel again")
+            receipt = await orders.cancel_order(market.handler, context, order, reason="due")
+            assert not receipt.repeated
+        assert await count_events(log) == before
+
+    async def test_a_key_names_one_command_whatever_the_target(self, log):
+        market = Market(log)
+        first, second = [await market.party(name, "startup") for name in ("One", "Two")]
+        await transfer(market, first, 5)
+        before = await count_events(log)
+        for process in (market, market.process("two")):
+            with pytest.raises(Refusal) as caught:
+                await transfer(process, second, 7)
+            assert caught.value.code == "idempotency_key_reused"
+        assert await count_events(log) == before
+
+    async def test_of_two_processes_with_one_key_and_two_targets_at_once_one_is_refused(self, log):
+        market = Market(log)
+        for number in range(8):
+            targets = [await market.party(f"{name} {number}", "startup") for name in ("One", "Two", "Three")]
+            answers = await asyncio.gather(
+                *(transfer(market.process(one), one, 5, key=f"k{number}") for one in targets), return_exceptions=True
+            )
+            codes = [getattr(answer, "code", "accepted") for answer in answers]
+            assert sorted(codes) == ["accepted", "idempotency_key_reused", "idempotency_key_reused"]
 
 
 class TestOnMemory(HandlerCases):

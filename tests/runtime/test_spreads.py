@@ -144,11 +144,14 @@ async def test_corrections_unwind_the_recorded_order(fleet):
 
 
 async def test_a_repeat_changes_nothing_and_another_content_is_a_conflict(fleet):
-    assert await fleet.spread("a", 20) is not None
+    first = await fleet.spread("a", 20)
     before = (await fleet.log.health()).last_sequence
-    assert await fleet.spread("a", 20) is None
-    assert await fleet.spread("a", 20, name="another request") is None
+    assert first is not None
+    assert await fleet.spread("a", 20) == first
     assert (await fleet.log.health()).last_sequence == before
+    for _ in range(2):
+        assert await fleet.spread("a", 20, name="another request") is None
+        assert (await fleet.log.health()).last_sequence == before + 1
     with pytest.raises(Refusal) as caught:
         await fleet.spread("a", 21)
     assert caught.value.code == "spread_exists"

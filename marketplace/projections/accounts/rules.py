@@ -349,7 +349,9 @@ RULES: Final[Mapping[type[Event], Rule]] = {
     instrument.InstrumentRepaid: _repaid,
 }
 POSTS_NOTHING: Final = (
-    all_of("party", "site", "pool", "lot", "mandate", "order", "quote", "auction", "pricelist", "clock", "log")
+    all_of(
+        "party", "site", "pool", "lot", "mandate", "order", "quote", "auction", "pricelist", "clock", "command", "log"
+    )
     | tags_of(
         account.AccountOpened,
         account.AccountClosed,

@@ -378,7 +378,7 @@ PROJECTION: Final = Projection(
     handlers={event_class: _stamp(handler) for event_class, handler in _HANDLERS.items()},
     ignores=all_of(
         "party", "site", "pool", "lot", "mandate", "order", "auction", "grant", "usage", "statement", "account",
-        "instrument", "clock", "log", "quote", "pricelist", "service_line",
+        "instrument", "clock", "command", "log", "quote", "pricelist", "service_line",
     ),
     load=_load,
 )  # fmt: skip

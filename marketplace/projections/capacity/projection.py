@@ -114,6 +114,6 @@ PROJECTION: Final = Projection(
     ignores=tags_of(pool_events.PoolOpened, pool_events.PoolClosingAnnounced)
     | all_of(
         "party", "site", "mandate", "order", "auction", "grant", "usage", "statement", "account", "instrument",
-        "issuer", "clock", "log", "quote", "pricelist", "service_line",
+        "issuer", "clock", "command", "log", "quote", "pricelist", "service_line",
     ),
 )  # fmt: skip

@@ -87,6 +87,17 @@ async def list_command_events(connection: AsyncConnection, command_id: str, *, l
     return await load_all(connection, page(query, limit), EventView)
 
 
+async def list_client_commands(connection: AsyncConnection, *, after: int, limit: int) -> list[tuple[int, str, str]]:
+    """Return events above the sequence `after` that clients' commands made: sequence, command, fingerprint.
+
+    The fingerprint of a client's command is a hash in hex; a worker's names the worker and its step, with a slash.
+    """
+    columns = (event_index.c.sequence, event_index.c.command_id, event_index.c.fingerprint)
+    query = select(*columns).where(event_index.c.sequence > after, event_index.c.fingerprint.not_like("%/%"))
+    rows = await connection.execute(query.order_by(event_index.c.sequence).limit(limit))
+    return [(row.sequence, row.command_id, row.fingerprint) for row in rows]
+
+
 async def find_sequence_at(connection: AsyncConnection, at: datetime) -> int:
     """Return the last sequence among the events that had occurred by an instant; 0 before the first."""
     query = select(func.coalesce(func.max(event_index.c.sequence), 0)).where(event_index.c.occurred_at <= at)

@@ -1,7 +1,8 @@
 """Whom each event concerns: the one table that decides what a tenant's feed shows.
 
 - ``PUBLIC``: everyone; the market's inventory and the rhythm of its auctions.
-- ``PLATFORM``: the operator alone; a sealed book, and every decision of an auction in one body.
+- ``PLATFORM``: the operator alone; a sealed book, every decision of an auction in one body, and the records of
+  commands that changed nothing.
 - ``PARTIES``: the parties that the body names at its top, those that stand behind the aggregate since it began, and
   those behind the grant or issuer above it. Who asked is not enough: a command of one party moves others' money.
 
@@ -59,7 +60,7 @@ PUBLIC: Final = tags_of(
     pricelist.PricelistPublished,
     clock.ClockAdvanced,
 )
-PLATFORM: Final = all_of("log") | tags_of(auction.AuctionLocked, auction.AuctionCleared)
+PLATFORM: Final = all_of("command", "log") | tags_of(auction.AuctionLocked, auction.AuctionCleared)
 PARTIES: Final = (
     all_of(
         "party", "mandate", "order", "quote", "grant", "usage", "statement", "service_line", "account", "instrument",

@@ -101,6 +101,6 @@ PROJECTION: Final = Projection(
     handlers={GrantIssued: _filled, PricelistPublished: _published, AuctionLocked: _locked},
     ignores=all_of(
         "party", "site", "pool", "lot", "mandate", "order", "quote", "auction", "grant", "usage", "statement",
-        "account", "instrument", "issuer", "clock", "log", "service_line",
+        "account", "instrument", "issuer", "clock", "command", "log", "service_line",
     ) - tags_of(GrantIssued, AuctionLocked),
 )  # fmt: skip

@@ -50,9 +50,9 @@ async def deposit(
         Refusal: Those of the provider and of the account.
     """
     transfer = Transfer(account_id=account_id, amount_usd=amount_usd, reference=reference, booked_at=booked_at)
-    confirmed = await provider.confirm_deposit(context, transfer)
 
     async def work(unit: Unit) -> None:
+        confirmed = await provider.confirm_deposit(context, transfer)
         await load_account(unit, account_id)
         command = Deposit(
             account_id=account_id,
@@ -82,9 +82,9 @@ async def withdraw(
         Refusal: Those of the provider and of the account.
     """
     transfer = Transfer(account_id=account_id, amount_usd=amount_usd, reference=reference, booked_at=booked_at)
-    confirmed = await provider.confirm_withdrawal(context, transfer)
 
     async def work(unit: Unit) -> None:
+        confirmed = await provider.confirm_withdrawal(context, transfer)
         await load_account(unit, account_id)
         command = Withdraw(
             account_id=account_id,

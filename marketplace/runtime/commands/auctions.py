@@ -86,14 +86,14 @@ async def open_auction(
     """
     require_platform(context)
     auction_id = derive_id("auc", context.command_id)
-    if locks_at < context.at:
-        raise Refusal("lock_past", f"{locks_at.isoformat()} has passed; lock in the future", pointer="/locks_at")
-    if horizon_start < locks_at:
-        raise Refusal(
-            "horizon_before_lock", "capacity is awarded from the lock on, not before", pointer="/horizon_start"
-        )
 
     async def work(unit: Unit) -> None:
+        if locks_at < context.at:
+            raise Refusal("lock_past", f"{locks_at.isoformat()} has passed; lock in the future", pointer="/locks_at")
+        if horizon_start < locks_at:
+            raise Refusal(
+                "horizon_before_lock", "capacity is awarded from the lock on, not before", pointer="/horizon_start"
+            )
         command = OpenAuction(
             auction_id=auction_id,
             locks_at=locks_at,

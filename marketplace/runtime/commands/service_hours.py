@@ -14,7 +14,7 @@ from marketplace.domain.service_line import SERVICE_LINE, ServiceLine, answer_ho
 from marketplace.domain.service_line_bill import list_spans
 from marketplace.domain.service_line_commands import CorrectHours, ReportHours, Spans, VoidHours
 from marketplace.domain.usage import USAGE, Answer, IdentifyReadings, Usage
-from marketplace.domain.usage_commands import answer_not_taken
+from marketplace.runtime.commands.records import list_not_taken, restore_answers
 from marketplace.runtime.commands.service_lines import load_service_line
 from marketplace.runtime.handler import Handler, Receipt
 from marketplace.runtime.unit import Context, Unit
@@ -45,8 +45,8 @@ class Report:
         answers = answer_hours(command, line)
         await unit.decide(SERVICE_LINE, self.line_id, command)
         self.answers = [answer for answer, _ in answers]
+        unit.not_taken = list_not_taken(self.answers)
         accepted = tuple(reading.reading_id for _, reading in answers if reading is not None)
-        unit.says_no |= not accepted and any(answer.outcome == "rejected" for answer in self.answers)
         if accepted:
             source_id = self._name_source(line)
             identify = IdentifyReadings(
@@ -83,19 +83,13 @@ async def report_hours(
 ) -> tuple[Receipt, list[Answer]]:
     """Report hours worked of a service line, and return what became of each reading, in order.
 
-    A repeat of the same command finds its readings there: what was accepted then is a ``duplicate`` now.
-
     Raises:
         Refusal: ``service_line_unknown`` · ``service_line_<status>`` · ``readings_missing`` · ``readings_too_many``.
     """
     report = Report(context, line_id, source, readings)
     receipt = await handler.run(context, SERVICE_LINE, line_id, report.work)
-    if not report.answers:
-        line, command = await report.build(Unit(handler.cache, context))
-        answers = answer_hours(command, line)
-        report.answers = [
-            answer if reading is None else answer_not_taken(answer.reading_id) for answer, reading in answers
-        ]
+    if receipt.repeated:
+        return receipt, restore_answers([reading.reading_id for reading in readings], receipt)
     return receipt, report.answers
 
 

@@ -9,12 +9,13 @@ from events.usage import Spread, UsageRespread, UsageSpread
 from marketplace.core.errors import Refusal
 from marketplace.domain.grant import GRANT, PrioritiseGrant
 from marketplace.domain.spread_commands import RespreadUsage, SpreadUsage
-from marketplace.domain.usage import USAGE, Measurement, Usage
+from marketplace.domain.usage import USAGE, Answer, Measurement, Usage
 from marketplace.domain.usage_spread import digest_spread
 from marketplace.domain.usage_state import SPREAD_VOIDED, digest_key
 from marketplace.log.events import parse_event
 from marketplace.runtime.commands.grants import load_grant
 from marketplace.runtime.commands.ownership import require_tenant
+from marketplace.runtime.commands.records import list_not_taken
 from marketplace.runtime.commands.spread_offers import Use, list_offers
 from marketplace.runtime.commands.spread_parts import report_parts, unwind_parts
 from marketplace.runtime.handler import Handler, Receipt
@@ -34,7 +35,7 @@ async def prioritise_grant(handler: Handler, context: Context, grant_id: str, *,
 async def spread_usage(
     handler: Handler, context: Context, use: Use, measurement: Measurement
 ) -> tuple[Receipt, Spread | None]:
-    """Spread a reading over a tenant's grants; return how, None where it was known already.
+    """Spread a reading over a tenant's grants; return how, None where it was not: see `Receipt.not_taken`.
 
     Raises:
         Refusal: ``party_unknown`` of another provider's key; those of a spread and of a reading (`domain/usage.py`).
@@ -51,8 +52,15 @@ async def spread_usage(
             assert isinstance(event, UsageSpread), "a new reading is spread"
             decided.append(event.spread)
             await report_parts(unit, use, event.spread.parts)
+        if not decided:
+            unit.not_taken = list_not_taken([Answer(measurement.reading_id, "duplicate")])
 
     receipt = await handler.run(context, USAGE, use.usage_id, work)
+    if receipt.repeated and not receipt.not_taken:
+        recorded = await handler.processed.find_last(context.command_id, receipt.sequence)
+        event = parse_event(recorded)
+        assert isinstance(event, UsageSpread), "an accepted reading is spread by the last event of its command"
+        return receipt, event.spread
     return receipt, decided[0] if decided else None
 
 

@@ -28,6 +28,7 @@ from marketplace.domain.usage import (
 )
 from marketplace.runtime.archive import ReadingName
 from marketplace.runtime.commands.grants import load_grant
+from marketplace.runtime.commands.records import list_not_taken, restore_answers
 from marketplace.runtime.handler import Handler, Receipt
 from marketplace.runtime.recall import recall
 from marketplace.runtime.repeats import Repeats, find_repeats
@@ -102,8 +103,9 @@ class Report:
         reported = [event for event in events if isinstance(event, UsageReported)]
         accepted = tuple(reading.reading_id for event in reported for reading in event.readings)
         self.answers = explain(command, after, accepted)
+        unit.not_taken = list_not_taken(self.answers)
         is_new = await self.look_back(unit, command, after)
-        unit.says_no |= is_new or (not accepted and any(answer.outcome == "rejected" for answer in self.answers))
+        unit.says_no |= is_new
         if accepted:
             source_id = self.side.name_source(self.source)
             identify = IdentifyReadings(
@@ -149,21 +151,14 @@ async def report_usage(
 ) -> tuple[Receipt, list[Answer]]:
     """Report readings of one grant, and return what became of each, in order.
 
-    A repeat of the same command finds its readings there: what was accepted then is a ``duplicate`` now.
-
     Raises:
         Refusal: ``grant_unknown`` · ``readings_missing`` · ``readings_too_many``.
     """
     side = await _find_side(handler, context, grant_id)
     report = Report(context, side, grant_id, source, measurements, [], handler)
     receipt = await handler.run(context, USAGE, side.usage_id, report.work)
-    if not report.answers:
-        unit = Unit(handler.cache, context)
-        state: Usage = await unit.load(USAGE, side.usage_id)
-        command = await report.build(unit)
-        report.answers = explain(command, state, ())
-        if await report.look_back(unit, command, state):
-            report.answers = explain(await report.build(unit), state, ())
+    if receipt.repeated:
+        return receipt, restore_answers([measurement.reading_id for measurement in measurements], receipt)
     return receipt, report.answers
 
 

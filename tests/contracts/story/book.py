@@ -13,6 +13,7 @@ from tests.contracts.story.delivery import tell_delivery
 from tests.contracts.story.demand import tell_demand
 from tests.contracts.story.equity import tell_equity
 from tests.contracts.story.quotes import tell_quotes
+from tests.contracts.story.repeats import tell_repeats
 from tests.contracts.story.resale import tell_resale
 from tests.contracts.story.rights import tell_rights
 from tests.contracts.story.sale import tell_sale
@@ -34,6 +35,7 @@ def tell_story() -> tuple[Told, ...]:
     tell_rights(teller)
     tell_sale(teller, _count_series_a(teller), _find_compute_price(teller))
     _tell_log(teller)
+    tell_repeats(teller)
     return tuple(teller.seal())
 
 

@@ -1,0 +1,47 @@
+"""Commands: what a client's command was answered, where the events that it caused do not say so."""
+
+from typing import Annotated, Literal
+
+import msgspec
+from msgspec import Meta
+
+from events.types import Event, Id
+
+
+class ReadingNotTaken(msgspec.Struct, frozen=True, kw_only=True):
+    """A reading of a report that was not accepted.
+
+    Attributes:
+        place: Its place in the report, from 0.
+        reading_id: The reading.
+        outcome: ``duplicate``, ``conflict`` or ``rejected``.
+        code: Why it was not taken; None for a duplicate.
+        message: Why, in a sentence; None for a duplicate.
+    """
+
+    place: Annotated[int, Meta(ge=0)]
+    reading_id: str
+    outcome: Literal["duplicate", "conflict", "rejected"]
+    code: str | None = None
+    message: str | None = None
+
+
+class CommandRecorded(Event, frozen=True, kw_only=True, tag="command.recorded.v1"):
+    """A command was accepted, and its other events do not say how it was answered: it changed nothing, say.
+
+    Attributes:
+        command_id: The command.
+        aggregate: The noun of the aggregate that it was for.
+        aggregate_id: That aggregate.
+        version: The version of that aggregate that was answered; None: the event before this one.
+        not_taken: The readings of a report that were not accepted; the others were.
+    """
+
+    command_id: Id
+    aggregate: Annotated[str, Meta(pattern=r"^[a-z_]{1,40}(?!\n)$")]
+    aggregate_id: Id
+    version: Annotated[int, Meta(ge=0)] | None
+    not_taken: tuple[ReadingNotTaken, ...] = ()
+
+
+CommandEvent = CommandRecorded
