@@ -3,13 +3,17 @@
     uv run python -m benchmarks.log_read [--servers 3] [--events 100000]
 
 `ordered` is nats-py's ordered consumer, message by message (`next_msg`) and by callback, both without looking at the
-headers; `fetch` pulls 1,000 at a time. `log.read` gives pages of parsed events and refuses a gap. `load` is one
-aggregate of 20 events that lie scattered in the stream.
+headers; `fetch` pulls 1,000 at a time. `log.read` gives pages of parsed events, refuses a gap, and checks the hash and
+the link of every event (ADR 13). `load` is one aggregate of 20 events that lie scattered in the stream. What the checks
+cost is measured in processor time, reading with and without them by turns.
 """
 
 import argparse
 import asyncio
+import contextlib
 import time
+from collections.abc import Iterator, Mapping
+from unittest import mock
 
 import nats
 from nats.aio.client import Client
@@ -17,13 +21,16 @@ from nats.aio.msg import Msg
 from nats.js.api import AckPolicy, ConsumerConfig, DeliverPolicy
 
 from benchmarks.synthetic import make_write
+from events.envelope import parse_headers
 from events.subjects import ALL, STREAM
 from marketplace.embedded import embedded_nats, temporary_folder
+from marketplace.log import feed, reader
 from marketplace.log.jetstream import JetStreamLog
-from marketplace.log.port import Head
+from marketplace.log.port import Head, Recorded
 
 AGGREGATE_EVENTS = 20
 LOADS = 200
+ROUNDS = 5
 
 
 async def fill(log: JetStreamLog, count: int) -> list[str]:
@@ -73,6 +80,42 @@ async def read_log(log: JetStreamLog, count: int) -> None:
     assert seen == count, (seen, count)
 
 
+@contextlib.contextmanager
+def unchecked() -> Iterator[None]:
+    """Read as if nothing had to be checked."""
+
+    def parse(sequence: int, subject: str, headers: Mapping[str, str], body: bytes) -> Recorded:
+        return Recorded(sequence, subject, parse_headers(headers), body)
+
+    with mock.patch.object(feed, "parse_recorded", parse), mock.patch.object(reader, "Links", _NoLinks):
+        yield
+
+
+class _NoLinks:
+    def __init__(self, _: int) -> None:
+        pass
+
+    def check(self, event: Recorded) -> Recorded:
+        return event
+
+
+async def compare_checks(log: JetStreamLog, events: int) -> None:
+    """Print the processor time of reading with the checks and without, by turns, the least of each."""
+    seconds: dict[str, list[float]] = {"unchecked": [], "checked": []}
+    for _ in range(ROUNDS):
+        for name, around in (("unchecked", unchecked()), ("checked", contextlib.nullcontext())):
+            began = time.process_time()
+            with around:
+                await read_log(log, events)
+            seconds[name].append(time.process_time() - began)
+    least = {name: min(taken) / events * 1_000_000 for name, taken in seconds.items()}
+    extra = least["checked"] - least["unchecked"]
+    print(
+        f"{'checks':>20} {extra:.1f} us of processor time an event: {least['checked']:.1f} us with them, "
+        f"{least['checked'] / least['unchecked']:.2f} times those without"
+    )
+
+
 async def run(servers: int, events: int) -> None:
     with temporary_folder() as folder:
         async with embedded_nats(folder / "nats", servers=servers) as running:
@@ -98,6 +141,7 @@ async def run(servers: int, events: int) -> None:
             for subject in subjects[:: len(subjects) // LOADS][:LOADS]:
                 assert len(await log.load(subject)) == AGGREGATE_EVENTS
             print(f"{'load':>20} {(time.perf_counter() - began) / LOADS * 1_000:>9.2f} ms for 20 scattered events")
+            await compare_checks(log, events)
             await client.close()
             await log.close()
 

@@ -74,7 +74,7 @@ def parse_headers(headers: Mapping[str, str]) -> Envelope:
     """
     if headers.get("ce-specversion") != SPEC_VERSION:
         raise ValueError(f"ce-specversion is {headers.get('ce-specversion')!r}, this release reads '1.0'")
-    attributes = {name: headers[f"ce-{name}"] for name in _ATTRIBUTES if f"ce-{name}" in headers}
+    attributes = {name: headers[header] for name, header in _HEADERS if header in headers}
     try:
         return Envelope(
             time=datetime.fromisoformat(headers["ce-time"]),

@@ -122,7 +122,9 @@ class JetStreamLog:
         """See `Log.health`."""
         health = await self._stream.load_health()
         warnings = self._warnings + health.warnings
-        return dataclasses.replace(health, warnings=warnings, append_failure=self._storage.failure)
+        return dataclasses.replace(
+            health, warnings=warnings, append_failure=self._storage.failure or health.append_failure
+        )
 
     async def close(self) -> None:
         """See `Log.close`."""

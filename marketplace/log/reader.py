@@ -128,7 +128,7 @@ class Reader:
                 ) as feed:
                     async for arrived in feed.pages():
                         page = arrived if end is None else arrived[: end - position]
-                        page = [links.check(await self._confirm(event)) for event in page]
+                        page = [links.check(await self._confirm(one) if one.damage else one) for one in page]
                         position = page[-1].sequence
                         yield page
                         progress = time.monotonic()
@@ -140,9 +140,7 @@ class Reader:
             await asyncio.sleep(RESTART_SECONDS)
 
     async def _confirm(self, event: Recorded) -> Recorded:
-        """Return an event of the feed; where it is damaged, as the leader has it."""
-        if event.damage is None:
-            return event
+        """Return a damaged event of the feed as the leader has it."""
         found = await self.gets.find_from_leader(sequence=event.sequence)
         if found is None:
             raise NoAnswer(f"the leader has no message {event.sequence}, which the feed brought")

@@ -138,6 +138,8 @@ class Stream:
     async def load_health(self) -> Health:
         """Return the stream's extent, with a warning for each replica that lags or is away.
 
+        A stream whose settings were changed since the start says so in `append_failure`.
+
         Raises:
             Unavailable: No answer, no leader, or no stream.
         """
@@ -152,7 +154,8 @@ class Stream:
         )
         state = info.state
         first = state.first_seq if state.messages else 0
-        return Health(first, state.last_seq, state.messages, 1 + len(replicas), warnings)
+        fault = _describe_differences(self.name, info, 1)
+        return Health(first, state.last_seq, state.messages, 1 + len(replicas), warnings, fault)
 
 
 def read_error(answer: dict[str, object]) -> tuple[int, str] | None:
@@ -180,6 +183,19 @@ def check_stream(name: str, info: StreamInfo, replicas: int) -> None:
     Raises:
         Corrupt: It does not; the text names every difference.
     """
+    if differences := _describe_differences(name, info, replicas):
+        raise Corrupt(differences)
+    state = info.state
+    missing = state.last_seq - state.messages
+    if missing or state.num_deleted or state.lost is not None:
+        raise Corrupt(
+            f"stream {name} has lost events: it holds {state.messages} and its last sequence is {state.last_seq}, "
+            f"from {state.first_seq}; restore it from a replica or a copy, nothing is written until then"
+        )
+
+
+def _describe_differences(name: str, info: StreamInfo, replicas: int) -> str:
+    """Return how a stream's settings differ from those of a log; empty where they do not."""
     copies = info.config.get("num_replicas")
     fewer = [f"num_replicas is {copies!r}, must be {replicas} or more"] if _is_less(copies, replicas) else []
     differences = fewer + [
@@ -188,18 +204,12 @@ def check_stream(name: str, info: StreamInfo, replicas: int) -> None:
         if (found := info.config.get(key, _ABSENT.get(key))) != wanted
     ]
     differences += [f"{key} is {info.config[key]!r}, must not be set" for key in _FORBIDDEN if info.config.get(key)]
-    if differences:
-        raise Corrupt(
-            f"stream {name} is not set up as an event log: {'; '.join(differences)}; an admin must update it, or give "
-            "the log a stream of its own"
-        )
-    state = info.state
-    missing = state.last_seq - state.messages
-    if missing or state.num_deleted or state.lost is not None:
-        raise Corrupt(
-            f"stream {name} has lost events: it holds {state.messages} and its last sequence is {state.last_seq}, "
-            f"from {state.first_seq}; restore it from a replica or a copy, nothing is written until then"
-        )
+    if not differences:
+        return ""
+    return (
+        f"stream {name} is not set up as an event log: {'; '.join(differences)}; an admin must update it, or give "
+        "the log a stream of its own"
+    )
 
 
 def _is_less(found: object, wanted: int) -> bool:

@@ -9,15 +9,16 @@ from pathlib import Path
 import pytest
 import pytest_asyncio
 
-from marketplace.core.errors import Corrupt, UnreadableEvent
+from marketplace.core.errors import Corrupt, Refusal, UnreadableEvent
 from marketplace.embedded import NatsServers
 from marketplace.embedded.nats import find_nats_server
 from marketplace.embedded.process import Child, find_free_port
 from marketplace.log.connection import Connection, call_api
 from marketplace.log.events import parse_event
 from marketplace.log.jetstream import JetStreamLog
+from marketplace.log.port import Head
 from marketplace.log.stream import check_durability
-from tests.log.build import make_writes
+from tests.log.build import make_write, make_writes, new_subject
 from tests.log.proxy import open_proxy, through
 from tests.support.servers import delete_streams, open_log
 
@@ -84,6 +85,51 @@ async def test_a_stream_that_is_not_set_up_as_a_log_is_refused(
     await call(admin, "CREATE", GOOD | change)
     with pytest.raises(Corrupt, match=re.escape(said)):
         await JetStreamLog.open(nats_server.url)
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        (
+            {"discard": "old", "max_msgs": 1},
+            "has lost events|discard is 'old', must be 'new'; max_msgs is 1, must be -1",
+        ),
+        ({"subjects": ["marketplace.>", "other"]}, "subjects is .*'other'.*must be"),
+        ({"max_age": 10**12}, "max_age is 1000000000000, must be 0"),
+    ],
+    ids=["discard", "subjects", "age"],
+)
+async def test_a_stream_whose_settings_are_changed_by_hand_is_named_while_it_runs(
+    admin: Connection, nats_server: NatsServers, change: dict[str, object], said: str
+) -> None:
+    async with open_log(nats_server) as log:
+        await log.append(make_writes(2))
+        assert (await log.health()).append_failure == ""
+        await call(admin, "UPDATE", GOOD | change)
+        assert re.search(said, (await log.health()).append_failure)
+        await call(admin, "UPDATE", GOOD)
+        assert (await log.health()).append_failure == ""
+
+
+async def test_two_markets_on_one_server_are_kept_apart_by_accounts_or_refused(
+    admin: Connection, nats_server: NatsServers
+) -> None:
+    async with open_log(nats_server) as log:
+        await log.append(make_writes(1))
+        with pytest.raises(Corrupt, match="stream SECOND cannot be created: subjects overlap with an existing stream"):
+            await JetStreamLog.open(nats_server.url, stream="SECOND", admin_url=nats_server.admin_url)
+        assert (await log.health()).messages == 1
+
+
+async def test_an_event_of_eight_megabytes_is_refused_and_one_below_is_read(nats_server: NatsServers) -> None:
+    async with open_log(nats_server) as log:
+        with pytest.raises(Refusal, match="8388608 bytes") as refused:
+            await log.append([make_write(Head(new_subject()), b"x" * 8 * 1024 * 1024)])
+        assert refused.value.code == "event_too_large"
+        subject = new_subject()
+        await log.append([make_write(Head(subject), b"x" * (8 * 1024 * 1024 - 8_192))])
+        for events in (await log.load(subject), [event async for page in log.read() for event in page]):
+            assert [event.damage for event in events] == [None]
 
 
 async def test_a_stream_with_fewer_replicas_than_wanted_is_refused(admin: Connection, nats_server: NatsServers) -> None:
