@@ -6,7 +6,7 @@ from typing import Annotated, Literal
 import msgspec
 from msgspec import Meta
 
-from events.book import Book, Period
+from events.book import BookLimit, BookLot, BookOrder, BookPool, Period
 from events.types import Event, Id, Instant, LotShare, Nodes, Ratio, Reason, Share, Text, Usd, UsdPerGpuHour
 
 
@@ -209,12 +209,14 @@ class AuctionIndicated(Event, frozen=True, kw_only=True, tag="auction.indicated.
         orders: Orders that it would take.
         book_hash: SHA-256 of the book's canonical JSON.
         prices: Uniform prices, in runs of equal periods; found without the engine's full search.
+        part: Which part of the prices this is, from 0; the parts are stored together, in order.
     """
 
     auction_id: Id
     orders: Annotated[int, Meta(ge=0)]
     book_hash: str
     prices: tuple[Price, ...]
+    part: Annotated[int, Meta(ge=0)] = 0
 
 
 class AuctionBound(Event, frozen=True, kw_only=True, tag="auction.bound.v1"):
@@ -229,38 +231,123 @@ class AuctionBound(Event, frozen=True, kw_only=True, tag="auction.bound.v1"):
     orders: Annotated[int, Meta(ge=0)]
 
 
-class AuctionLocked(Event, frozen=True, kw_only=True, tag="auction.locked.v1"):
-    """The book is frozen.
+class AuctionBookFrozen(Event, frozen=True, kw_only=True, tag="auction.book_frozen.v1"):
+    """A part of the book, of bounded size; ``auction.locked``, stored with the last part, says how many there are.
+
+    The book is its parts one after the other, member by member. A part also lists the pools that its other rows name,
+    so that it can be read by itself; a pool that was listed before is the same one.
 
     Attributes:
         auction_id: The auction.
-        book: The frozen book.
-        book_hash: SHA-256 of its canonical JSON.
+        part: Which part, from 0.
+        period_hours: Hours of one period.
+        pools: Pools with unsold lots.
+        lots: Unsold capacity.
+        orders: Orders that were locked.
+        limits: What orders share beyond lots.
+        backstops: Orders that buy what the others leave.
     """
 
     auction_id: Id
-    book: Book
-    book_hash: str
+    part: Annotated[int, Meta(ge=0)]
+    period_hours: Literal[1, 24]
+    pools: tuple[BookPool, ...] = ()
+    lots: tuple[BookLot, ...] = ()
+    orders: tuple[BookOrder, ...] = ()
+    limits: tuple[BookLimit, ...] = ()
+    backstops: tuple[BookOrder, ...] = ()
 
 
-class AuctionCleared(Event, frozen=True, kw_only=True, tag="auction.cleared.v1"):
-    """Prices and one decision per order; the matches follow as grants.
+class Deferral(msgspec.Struct, frozen=True, kw_only=True):
+    """An order that the auction could have taken by its window, and did not admit; it stays open for the next.
+
+    Attributes:
+        order_id: The order.
+        rank: Its place among all that wanted to take part, from 1.
+        value_usd: What it could be worth at most: its best offer over all its GPU-hours.
+        reason: Why it was not admitted, and what would have admitted it.
+    """
+
+    order_id: Id
+    rank: Annotated[int, Meta(ge=1)]
+    value_usd: Usd
+    reason: Reason
+
+
+class AuctionOrdersDeferred(Event, frozen=True, kw_only=True, tag="auction.orders_deferred.v1"):
+    """Orders that were not admitted, a part of bounded size.
 
     Attributes:
         auction_id: The auction.
-        prices: Uniform prices, in runs of equal periods.
+        part: Which part, from 0.
+        deferrals: The orders, in the order of their rank.
+    """
+
+    auction_id: Id
+    part: Annotated[int, Meta(ge=0)]
+    deferrals: tuple[Deferral, ...]
+
+
+class AuctionLocked(Event, frozen=True, kw_only=True, tag="auction.locked.v1"):
+    """The book is frozen: the parts of it that were stored before this event are all of it.
+
+    Attributes:
+        auction_id: The auction.
+        book_hash: SHA-256 of the whole book's canonical JSON.
+        period_hours: Hours of one period.
+        periods: Length of the horizon.
+        parts: How many parts the book has.
+        orders: How many orders it has.
+        backstops: How many backstop orders it has.
+        deferred: How many orders were not admitted.
+    """
+
+    auction_id: Id
+    book_hash: str
+    period_hours: Literal[1, 24]
+    periods: Annotated[int, Meta(ge=1, le=10_000)]
+    parts: Annotated[int, Meta(ge=1)]
+    orders: Annotated[int, Meta(ge=0)]
+    backstops: Annotated[int, Meta(ge=0)] = 0
+    deferred: Annotated[int, Meta(ge=0)] = 0
+
+
+class AuctionResultPublished(Event, frozen=True, kw_only=True, tag="auction.result_published.v1"):
+    """A part of the result, of bounded size; ``auction.cleared``, stored with the last part, says how many there are.
+
+    Attributes:
+        auction_id: The auction.
+        part: Which part, from 0.
         decisions: One per order of the book, in the book's order, then one per backstop order.
-        certificate: How to check it.
+        prices: Uniform prices, in runs of equal periods.
         shadow_prices: The proof of the certificate's bound.
         rule_prices: The part of that proof that limits, groups and links give.
     """
 
     auction_id: Id
-    prices: tuple[Price, ...]
-    decisions: tuple[Decision, ...]
-    certificate: Certificate
+    part: Annotated[int, Meta(ge=0)]
+    decisions: tuple[Decision, ...] = ()
+    prices: tuple[Price, ...] = ()
     shadow_prices: tuple[ShadowPrice, ...] = ()
     rule_prices: tuple[RulePrice, ...] = ()
+
+
+class AuctionCleared(Event, frozen=True, kw_only=True, tag="auction.cleared.v1"):
+    """The result is published: prices and one decision per order, in the parts before; the matches follow as grants.
+
+    Attributes:
+        auction_id: The auction.
+        certificate: How to check it.
+        parts: How many parts the result has.
+        matched: How many orders won.
+        unmatched: How many lost.
+    """
+
+    auction_id: Id
+    certificate: Certificate
+    parts: Annotated[int, Meta(ge=1)]
+    matched: Annotated[int, Meta(ge=0)]
+    unmatched: Annotated[int, Meta(ge=0)]
 
 
 class AuctionFailed(Event, frozen=True, kw_only=True, tag="auction.failed.v1"):
@@ -294,5 +381,14 @@ class AuctionSettled(Event, frozen=True, kw_only=True, tag="auction.settled.v1")
 
 
 AuctionEvent = (
-    AuctionOpened | AuctionIndicated | AuctionBound | AuctionLocked | AuctionCleared | AuctionFailed | AuctionSettled
+    AuctionOpened
+    | AuctionIndicated
+    | AuctionBound
+    | AuctionBookFrozen
+    | AuctionOrdersDeferred
+    | AuctionLocked
+    | AuctionResultPublished
+    | AuctionCleared
+    | AuctionFailed
+    | AuctionSettled
 )

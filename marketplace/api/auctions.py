@@ -5,7 +5,7 @@ from typing import Any, Final
 from litestar import Response, Router, get, post
 from litestar.params import FromPath, JSONBody
 
-from events.auction import AuctionLocked, Certificate
+from events.auction import Certificate
 from events.book import Book
 from marketplace.api.bodies.trading import OpenAuctionBody
 from marketplace.api.commands import Commanded, ReceiptBody
@@ -13,8 +13,8 @@ from marketplace.api.paging import Cursor, Limit, Page, build_page, parse_cursor
 from marketplace.api.reading import Read, Reading, Word, answer_versioned
 from marketplace.clearing.bundle import render_bundle
 from marketplace.core.errors import Refusal
+from marketplace.domain.auction import AUCTION, Auction
 from marketplace.domain.refusals import refuse_unknown
-from marketplace.log.events import parse_event
 from marketplace.projections.auctions import (
     AuctionView,
     DecisionView,
@@ -83,17 +83,15 @@ async def get_book(reading: Read, auction_id: FromPath[str]) -> Book:
     """Return the frozen book; for the platform, since it holds every startup's offer."""
     reading.require_platform()
     view = await _load(reading, auction_id)
-    sequence = view.locked_sequence
-    recorded = None if sequence is None else await reading.services.handler.log.find(sequence)
-    event = None if recorded is None else parse_event(recorded)
-    if not isinstance(event, AuctionLocked):
+    auction: Auction | None = (await reading.services.handler.cache.load(AUCTION, auction_id)).state
+    if auction is None or auction.locked is None:
         raise Refusal(
             f"auction_{view.status}",
             f"auction {auction_id} is {view.status}; it has a book once it is locked",
             status=view.status,
             allowed="locked",
         )
-    return event.book
+    return auction.locked.book
 
 
 @get("/{auction_id:str}/audit", summary="Get all that checks an auction")

@@ -19,6 +19,7 @@ from typing import Literal
 import msgspec
 
 from events.auction import (
+    AuctionBookFrozen,
     AuctionBound,
     AuctionCleared,
     AuctionEvent,
@@ -26,17 +27,25 @@ from events.auction import (
     AuctionIndicated,
     AuctionLocked,
     AuctionOpened,
+    AuctionOrdersDeferred,
+    AuctionResultPublished,
     AuctionSettled,
-    Certificate,
-    Decision,
+    Deferral,
     Price,
-    RulePrice,
-    ShadowPrice,
 )
 from events.book import Book
 from marketplace.clearing.book import PERIODS_MAX
 from marketplace.core.decider import Decider
 from marketplace.core.errors import Refusal
+from marketplace.domain.auction_parts import (
+    FrozenBook,
+    Result,
+    join_book,
+    join_result,
+    split_book,
+    split_prices,
+    split_result,
+)
 from marketplace.domain.refusals import refuse_exists, refuse_status, refuse_unknown, require_aware
 
 ATTEMPTS_MAX = 3
@@ -73,22 +82,16 @@ class BindAuction(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class LockAuction(msgspec.Struct, frozen=True, kw_only=True):
-    """Freeze the book."""
+    """Freeze the book, and defer the orders that it does not admit."""
 
     auction_id: str
     book: Book
     book_hash: str
+    deferrals: tuple[Deferral, ...] = ()
 
 
-class ClearAuction(msgspec.Struct, frozen=True, kw_only=True):
+class ClearAuction(Result, frozen=True, kw_only=True):
     """Publish prices and decisions."""
-
-    auction_id: str
-    prices: tuple[Price, ...]
-    decisions: tuple[Decision, ...]
-    certificate: Certificate
-    shadow_prices: tuple[ShadowPrice, ...] = ()
-    rule_prices: tuple[RulePrice, ...] = ()
 
 
 class FailAuction(msgspec.Struct, frozen=True, kw_only=True):
@@ -117,12 +120,14 @@ class Auction:
 
     opened: AuctionOpened
     status: Literal["collecting", "locked", "failed", "cleared", "settled"] = "collecting"
-    locked: AuctionLocked | None = None
+    locked: FrozenBook | None = None
     attempts: int = 0
-    cleared: AuctionCleared | None = None
+    cleared: Result | None = None
     settled: AuctionSettled | None = None
     indicated: AuctionIndicated | None = None
     bound: AuctionBound | None = None
+    book_parts: tuple[AuctionBookFrozen, ...] = ()
+    result_parts: tuple[AuctionResultPublished, ...] = ()
 
     @property
     def horizon_start(self) -> datetime:
@@ -213,7 +218,7 @@ def _indicate(command: IndicateAuction, state: Auction) -> Sequence[AuctionEvent
     if state.indicated is not None:
         return []
     _require_status(state, "collecting")
-    return [AuctionIndicated(**{name: getattr(command, name) for name in command.__struct_fields__})]
+    return split_prices(AuctionIndicated(**{name: getattr(command, name) for name in command.__struct_fields__}))
 
 
 def _bind(command: BindAuction, state: Auction) -> Sequence[AuctionEvent]:
@@ -229,23 +234,16 @@ def _require_status(state: Auction, *allowed: str) -> None:
 
 
 def _lock(command: LockAuction, state: Auction) -> Sequence[AuctionEvent]:
-    event = AuctionLocked(auction_id=command.auction_id, book=command.book, book_hash=command.book_hash)
-    if state.locked == event:
+    frozen = FrozenBook(book=command.book, book_hash=command.book_hash)
+    if state.locked == frozen:
         return []
     _require_status(state, "collecting")
-    return [event]
+    return split_book(command.auction_id, frozen, command.deferrals)
 
 
 def _clear(command: ClearAuction, state: Auction) -> Sequence[AuctionEvent]:
-    event = AuctionCleared(
-        auction_id=command.auction_id,
-        prices=command.prices,
-        decisions=command.decisions,
-        certificate=command.certificate,
-        shadow_prices=command.shadow_prices,
-        rule_prices=command.rule_prices,
-    )
-    if state.cleared == event:
+    result = Result(**{name: getattr(command, name) for name in command.__struct_fields__})
+    if state.cleared == result:
         return []
     if state.failed_for_good:
         raise refuse_status("auction", command.auction_id, state.status, "locked")
@@ -266,7 +264,7 @@ def _clear(command: ClearAuction, state: Auction) -> Sequence[AuctionEvent]:
             orders=len(expected),
             decisions=len(command.decisions),
         )
-    return [event]
+    return split_result(result)
 
 
 def _fail(command: FailAuction, state: Auction) -> Sequence[AuctionEvent]:
@@ -285,20 +283,31 @@ def _settle(command: SettleAuction, state: Auction) -> Sequence[AuctionEvent]:
     return [event]
 
 
+def _take_part(state: Auction, event: AuctionBookFrozen | AuctionResultPublished) -> Auction:
+    """Keep a part until the event comes that says that there are no more."""
+    if isinstance(event, AuctionBookFrozen):
+        return replace(state, book_parts=(*state.book_parts, event))
+    return replace(state, result_parts=(*state.result_parts, event))
+
+
 def evolve(state: AuctionState, event: AuctionEvent) -> AuctionState:
     """Return the state after an event."""
     if isinstance(event, AuctionOpened):
         return Auction(event)
     assert state is not None, "an auction is opened first"
     match event:
+        case AuctionOrdersDeferred():
+            return state
         case AuctionIndicated():
             return replace(state, indicated=event)
         case AuctionBound():
             return replace(state, bound=event)
+        case AuctionBookFrozen() | AuctionResultPublished():
+            return _take_part(state, event)
         case AuctionLocked():
-            return replace(state, status="locked", locked=event)
+            return replace(state, status="locked", locked=join_book(state.book_parts, event), book_parts=())
         case AuctionCleared():
-            return replace(state, status="cleared", cleared=event)
+            return replace(state, status="cleared", cleared=join_result(state.result_parts, event), result_parts=())
         case AuctionFailed():
             return replace(state, status="failed", attempts=event.attempt)
         case AuctionSettled():

@@ -1,5 +1,6 @@
 """What an order's offers may cost at most: the cash and the budget that are set aside when it is placed."""
 
+from collections.abc import Iterable
 from decimal import Decimal
 from fractions import Fraction
 
@@ -44,6 +45,12 @@ def compute_principal_max(terms: OrderTerms) -> Decimal:
 def compute_value(offer: ClassOffer, equity_credit: Decimal) -> Decimal:
     """Return w = cash + h · equity, dollars per GPU-hour."""
     return offer.cash_usd_per_gpu_hour + equity_credit * offer.equity_usd_per_gpu_hour
+
+
+def compute_value_max(terms: OrderTerms, equity_credits: Iterable[Decimal]) -> Decimal:
+    """Return what an order could be worth at most, in US dollars: its best offer at the best credit, in full."""
+    credit = max(equity_credits, default=ZERO)
+    return max(compute_value(offer, credit) for offer in terms.offers) * compute_gpu_hours(terms)
 
 
 def _require_value(terms: OrderTerms, equity_credit: Decimal) -> None:

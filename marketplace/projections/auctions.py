@@ -1,6 +1,6 @@
 """Auctions: their state, certificate, prices and the decision on every order."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
 from decimal import Decimal
 from typing import Any, Final
@@ -13,11 +13,12 @@ from events import auction as auction_events
 from events.auction import Certificate, MatchTerms, Price, PriceRange, SecondBest
 from events.types import Reason
 from marketplace.core.errors import Corrupt
+from marketplace.core.money import ZERO
 from marketplace.projections.changes import Changes
 from marketplace.projections.facts import Fact
 from marketplace.projections.inventory import pools
 from marketplace.projections.orders import orders
-from marketplace.projections.projection import Projection, all_of
+from marketplace.projections.projection import Projection, all_of, tags_of
 from marketplace.projections.reading import find_one, load_all, page
 from marketplace.projections.schema import Origin, define, document, exact, instant, text, whole
 
@@ -36,6 +37,7 @@ auctions: Final = define(
     whole("seed"),
     text("book_hash", null=True),
     whole("book_orders", null=True),
+    whole("deferred", null=True),
     whole("locked_sequence", null=True),
     document("certificate", null=True),
     whole("matched", null=True),
@@ -96,7 +98,8 @@ def _opened(changes: Changes, fact: Fact, event: auction_events.AuctionOpened) -
 
 
 def _indicated(changes: Changes, _: Fact, event: auction_events.AuctionIndicated) -> None:
-    changes.update(auctions, event.auction_id, phase="indicative", indicative_prices=event.prices)
+    before = _find(changes, event.auction_id)["indicative_prices"] if event.part else ()
+    changes.update(auctions, event.auction_id, phase="indicative", indicative_prices=(*before, *event.prices))
 
 
 def _bound(changes: Changes, _: Fact, event: auction_events.AuctionBound) -> None:
@@ -110,25 +113,45 @@ def _locked(changes: Changes, fact: Fact, event: auction_events.AuctionLocked) -
         status="locked",
         phase="locked",
         book_hash=event.book_hash,
-        book_orders=len(event.book.orders) + len(event.book.backstops),
+        book_orders=event.orders + event.backstops,
+        deferred=event.deferred,
         locked_sequence=fact.sequence,
     )
 
 
+def _deferred(changes: Changes, _: Fact, event: auction_events.AuctionOrdersDeferred) -> None:
+    for deferral in event.deferrals:
+        changes.put(
+            decisions,
+            auction_id=event.auction_id,
+            order_id=deferral.order_id,
+            reasons=(deferral.reason,),
+            regret_usd=ZERO,
+        )
+
+
 def _cleared(changes: Changes, fact: Fact, event: auction_events.AuctionCleared) -> None:
-    auction = changes.find(auctions, event.auction_id)
-    if auction is None:
-        raise Corrupt(f"auction {event.auction_id} was cleared and never opened")
     changes.update(
         auctions,
         event.auction_id,
         status="cleared",
         phase="cleared",
         certificate=event.certificate,
-        matched=sum(decision.match is not None for decision in event.decisions),
-        unmatched=sum(decision.match is None for decision in event.decisions),
+        matched=event.matched,
+        unmatched=event.unmatched,
         cleared_at=fact.time,
     )
+
+
+def _find(changes: Changes, auction_id: str) -> Mapping[str, Any]:
+    auction = changes.find(auctions, auction_id)
+    if auction is None:
+        raise Corrupt(f"auction {auction_id} has a result and was never opened")
+    return auction
+
+
+def _published(changes: Changes, fact: Fact, event: auction_events.AuctionResultPublished) -> None:
+    auction = _find(changes, event.auction_id)
     period = timedelta(hours=auction["period_hours"])
     for price in event.prices:
         changes.put(
@@ -172,8 +195,9 @@ def _settled(changes: Changes, _: Fact, event: auction_events.AuctionSettled) ->
 
 
 async def _load(changes: Changes, batch: Sequence[Fact], connection: AsyncConnection) -> None:
-    cleared = {(f.event.auction_id,) for f in batch if isinstance(f.event, auction_events.AuctionCleared)}
-    await changes.load(connection, auctions, cleared)
+    parts = auction_events.AuctionResultPublished | auction_events.AuctionIndicated
+    wanted = {(fact.event.auction_id,) for fact in batch if isinstance(fact.event, parts)}
+    await changes.load(connection, auctions, wanted)
 
 
 PROJECTION: Final = Projection(
@@ -184,7 +208,9 @@ PROJECTION: Final = Projection(
         auction_events.AuctionOpened: _opened,
         auction_events.AuctionIndicated: _indicated,
         auction_events.AuctionBound: _bound,
+        auction_events.AuctionOrdersDeferred: _deferred,
         auction_events.AuctionLocked: _locked,
+        auction_events.AuctionResultPublished: _published,
         auction_events.AuctionCleared: _cleared,
         auction_events.AuctionFailed: _failed,
         auction_events.AuctionSettled: _settled,
@@ -192,7 +218,7 @@ PROJECTION: Final = Projection(
     ignores=all_of(
         "party", "site", "pool", "lot", "mandate", "order", "grant", "usage", "statement", "account", "instrument",
         "issuer", "clock", "command", "log", "quote", "pricelist", "service_line",
-    ),
+    ) | tags_of(auction_events.AuctionBookFrozen),
     load=_load,
 )  # fmt: skip
 
@@ -201,9 +227,10 @@ class AuctionView(msgspec.Struct, frozen=True, kw_only=True):
     """An auction; `status` is ``collecting``, ``locked``, ``cleared``, ``settled`` or ``failed``.
 
     `phase` is ``collecting``, ``indicative`` (prices are published that bind nobody), ``no_cancel`` (orders are bound),
-    ``locked`` or ``cleared``. `locked_sequence` is the event that holds the frozen book. `attempts` counts
-    those that failed, and `reason` is why the last of them did; an auction that failed three times is ``settled``
-    without a certificate, its orders let go.
+    ``locked`` or ``cleared``. `locked_sequence` is the event that froze the book, whose parts stand before it.
+    `deferred` counts orders that were not admitted and stay open; each has its reason among the decisions. `attempts`
+    counts those that failed, and `reason` is why the last of them did; an auction that failed three times is
+    ``settled`` without a certificate, its orders let go.
     """
 
     auction_id: str
@@ -219,6 +246,7 @@ class AuctionView(msgspec.Struct, frozen=True, kw_only=True):
     seed: int
     book_hash: str | None
     book_orders: int | None
+    deferred: int | None
     locked_sequence: int | None
     certificate: Certificate | None
     matched: int | None
@@ -232,7 +260,7 @@ class AuctionView(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class DecisionView(msgspec.Struct, frozen=True, kw_only=True):
-    """What one auction decided for one order."""
+    """What one auction decided for one order; one that was not admitted has no match, and the reason why."""
 
     auction_id: str
     order_id: str

@@ -11,7 +11,7 @@ from functools import singledispatchmethod
 from typing import Any, Final, Literal, NamedTuple, overload
 
 from events.account import AccountHoldExpired, AccountHoldPlaced
-from events.auction import AuctionLocked, AuctionOpened, AuctionSettled
+from events.auction import AuctionBookFrozen, AuctionLocked, AuctionOpened, AuctionSettled
 from events.grant import GrantActivated, GrantCompleted, GrantExtended, GrantIssued, GrantTerminated
 from events.instrument import InstrumentAmended, InstrumentIssued
 from events.issuer import IssuerWarrantExpired, IssuerWarrantIssued
@@ -95,6 +95,7 @@ class Agenda:
         self._locked: dict[str, str] = {}
         self._auctions: dict[str, frozenset[str] | None] = {}
         self._counted: dict[str, str] = {}
+        self._books: dict[str, set[str]] = {}
         self._periods: dict[str, list[Period]] = {}
         self._lines: dict[str, dict[str, datetime]] = {}
         self._stated: dict[str, Task] = {}
@@ -161,6 +162,10 @@ class Agenda:
             self.open_orders.pop(event.order_id, None)
             self.drop(Task("expire_order", event.order_id))
 
+    def list_locked(self, auction_id: str) -> list[str]:
+        """Return the orders that an auction locked and has not decided."""
+        return [order_id for order_id, known_id in self._locked.items() if known_id == auction_id]
+
     def _unlock(self, order_id: str) -> None:
         self._locked.pop(order_id, None)
         self.drop(Task("defer_order", order_id))
@@ -196,11 +201,14 @@ class Agenda:
             self.put(Task("bind_auction", event.auction_id), event.no_cancel_at)
 
     @notice.register
+    def _freeze_book(self, event: AuctionBookFrozen) -> None:
+        part = {order.order_id for order in (*event.orders, *event.backstops)}
+        self._books.setdefault(event.auction_id, set()).update(part)
+
+    @notice.register
     def _lock_auction(self, event: AuctionLocked) -> None:
         """Defer what a second auctioneer locked and the first one's book does not have."""
-        book = self._auctions[event.auction_id] = frozenset(
-            order.order_id for order in (*event.book.orders, *event.book.backstops)
-        )
+        book = self._auctions[event.auction_id] = frozenset(self._books.pop(event.auction_id, ()))
         for order_id, auction_id in self._locked.items():
             if auction_id == event.auction_id and order_id not in book:
                 self.put(Task("defer_order", order_id), NOW)

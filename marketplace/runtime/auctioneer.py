@@ -17,18 +17,23 @@ from typing import Any, Final
 
 import structlog
 
-from events.auction import AuctionCleared, Decision
+from events.auction import Decision, Deferral
 from events.book import Book
 from events.types import Reason
+from marketplace.clearing.book import BACKSTOPS_MAX
 from marketplace.core.errors import Conflict, Refusal, Unavailable
+from marketplace.domain.admission import PLACES_MAX, Admission, Candidate, admit, count_bound_places
 from marketplace.domain.auction import ATTEMPTS_MAX, AUCTION, Auction, IndicateAuction
+from marketplace.domain.auction_parts import Result
 from marketplace.domain.lot import LOT, Lot
 from marketplace.domain.mandate import MANDATE
+from marketplace.domain.offer import compute_value_max
 from marketplace.domain.order import ORDER, Order
 from marketplace.domain.order_terms import name_group
 from marketplace.domain.pool import POOL
 from marketplace.domain.site import SITE
 from marketplace.runtime.book import build_book, find_window, map_steps, merge_steps
+from marketplace.runtime.book_limits import fit_book
 from marketplace.runtime.clearing import compute_book_hash
 from marketplace.runtime.commands import auctions, orders
 from marketplace.runtime.engines import Engine, EngineInThread, tell_failure
@@ -39,11 +44,11 @@ from marketplace.runtime.supply import Supply
 from marketplace.runtime.unit import Unit
 from marketplace.runtime.work import build_context
 
-ORDERS_MAX: Final = 2_000
-"""Orders in one auction; the rest stand for the next."""
-
 AT_ONCE: Final = 256
 GROUP_SERVED: Final = "another order of its group was matched"
+GROUP_BUSY: Final = Reason(
+    code="group_busy", text="another auction decides on an order of its group, of which one is matched", facts={}
+)
 REASON_CHARACTERS_MAX: Final = 500
 PAUSES_SECONDS: Final = (5, 60, 1)
 """How long to wait after the first failure, the second and the last; what takes the memory may be gone by then."""
@@ -52,10 +57,20 @@ log = structlog.get_logger(__name__)
 
 
 class Auctioneer:
-    """Runs auctions on the market that `stage` tells of, by an engine that works in a thread where none is given."""
+    """Runs auctions on the market that `stage` tells of.
 
-    def __init__(self, handler: Handler, stage: Stage, engine: Engine | None = None) -> None:
+    Args:
+        handler: Runs commands.
+        stage: The market.
+        engine: What clears; a thread of this process where none is given.
+        places: Orders that one auction clears, backstop orders apart.
+    """
+
+    def __init__(
+        self, handler: Handler, stage: Stage, engine: Engine | None = None, *, places: int = PLACES_MAX
+    ) -> None:
         self._handler = handler
+        self._places = places
         self._stage = stage
         self._engine = engine or EngineInThread()
 
@@ -77,7 +92,8 @@ class Auctioneer:
         """Let go of an order that is locked by an auction whose book does not have it."""
         order = await self._find_order(order_id)
         if order is not None and order.status == "locked" and order.auction_id is not None:
-            reason = Reason(code="deferred", text="the book was frozen as the order was taken in", facts={})
+            text = "the book was frozen as the order was taken in, or had no room for it"
+            reason = Reason(code="deferred", text=text, facts={})
             await self._reject(order.auction_id, order_id, (reason,), None)
 
     async def _load(self, auction_id: str) -> Auction:
@@ -90,7 +106,8 @@ class Auctioneer:
         auction = await self._load(auction_id)
         if auction.status != "collecting" or auction.indicated is not None:
             return
-        book = await self._build_book(auction, await self._list_wanted(auction))
+        wanted, _ = await self._admit(auction, self._places)
+        book = fit_book(await self._build_book(auction, wanted)).book
         try:
             prices = await self._engine.price(book, auction.opened.seed)
         except Exception:
@@ -108,7 +125,7 @@ class Auctioneer:
         auction = await self._load(auction_id)
         if auction.status != "collecting" or auction.bound is not None:
             return
-        bound = await self._lock_orders(auction)
+        bound, _ = await self._lock_orders(auction, count_bound_places(self._places))
         context = build_context(self._handler, "auctioneer", auction_id, "bind")
         await auctions.bind_auction(self._handler, context, auction_id, orders=len(bound))
 
@@ -117,35 +134,44 @@ class Auctioneer:
         rivals = self._stage.list_rivals(auction_id)
         context = build_context(self._handler, "auctioneer", auction_id, "lock")
         await auctions.require_turn(Unit(self._handler.cache, context), auction_id, rivals)
-        locked = await self._lock_orders(auction)
-        book = await self._build_book(auction, locked)
+        locked, admission = await self._lock_orders(auction, self._places)
+        fitted = fit_book(await self._build_book(auction, locked))
+        values = {order.placed.order_id: self._stand(order, set(), set()).value_usd for order in locked}
+        dropped = (
+            Deferral(order_id=order_id, rank=admission.ranks[order_id], value_usd=values[order_id], reason=reason)
+            for order_id, reason in fitted.dropped.items()
+        )
         await auctions.lock_auction(
-            self._handler, context, auction_id, book=book, book_hash=compute_book_hash(book), rivals=rivals
+            self._handler,
+            context,
+            auction_id,
+            book=fitted.book,
+            book_hash=compute_book_hash(fitted.book),
+            deferrals=(*admission.deferrals, *dropped),
+            rivals=rivals,
         )
 
     async def _build_book(self, auction: Auction, orders: list[Order]) -> Book:
         served = await self._list_served(orders)
         return build_book(auction.opened, await self._load_supply(orders), orders, served)
 
-    async def _lock_orders(self, auction: Auction) -> list[Order]:
-        """Lock what the auction wants, and return what it holds by then, in the order of the queue."""
+    async def _lock_orders(self, auction: Auction, places: int) -> tuple[list[Order], Admission]:
+        """Lock what the auction admits; return what it holds by then, in the order of the queue, and the admission."""
         auction_id = auction.opened.auction_id
         for order_id in self._stage.list_orders():
             order = await self._find_order(order_id)
             if order is not None and order.status == "open":
                 await self._withdraw_hopeless(order)
-        wanted = [order.placed.order_id for order in await self._list_wanted(auction)]
-        await self._each(wanted, lambda order_id: self._lock_order(auction_id, order_id))
-        found = [order for order_id in wanted if (order := await self._find_order(order_id)) is not None]
-        return [order for order in found if order.status == "locked" and order.auction_id == auction_id]
+        wanted, admission = await self._admit(auction, places)
+        ids = [order.placed.order_id for order in wanted]
+        await self._each(ids, lambda order_id: self._lock_order(auction_id, order_id))
+        found = [order for order_id in ids if (order := await self._find_order(order_id)) is not None]
+        return [order for order in found if order.status == "locked" and order.auction_id == auction_id], admission
 
-    async def _list_wanted(self, auction: Auction) -> list[Order]:
-        """Return the orders that the auction would take, in the order of the queue.
-
-        Where there are more than it clears, those that it holds already come first, then the oldest.
-        """
+    async def _admit(self, auction: Auction, places: int) -> tuple[list[Order], Admission]:
+        """Return the orders that the auction takes, in the order of the queue, and who was not admitted."""
         auction_id, horizon = auction.opened.auction_id, build_horizon(auction.opened)
-        wanted: list[Order] = []
+        standing: list[Order] = []
         busy: set[str | None] = set()
         for order_id in self._stage.list_orders():
             order = await self._find_order(order_id)
@@ -157,14 +183,38 @@ class Auctioneer:
             if order.status == "locked" and order.auction_id != auction_id:
                 busy.add(_name_group(order))
             elif not served and find_window(order.terms, horizon) is not None:
-                wanted.append(order)
-        wanted = [order for order in wanted if _name_group(order) not in busy - {None}]
-        known = {None, *await self._list_served(wanted), *(order.placed.order_id for order in wanted)}
-        wanted = [order for order in wanted if order.terms.parent_order_id in known]
-        spare = max(ORDERS_MAX - sum(order.status == "locked" for order in wanted), 0)
-        free = [order.placed.order_id for order in wanted if order.status == "open"]
-        left_out = set(free[spare:])
-        return [order for order in wanted if order.placed.order_id not in left_out]
+                standing.append(order)
+        served_parents = await self._list_served(standing)
+        firm, backstops = (
+            admit(
+                [
+                    self._stand(order, served_parents, busy - {None})
+                    for order in standing
+                    if order.terms.backstop == backstop
+                ],
+                places if not backstop else BACKSTOPS_MAX * places // self._places,
+            )
+            for backstop in (False, True)
+        )
+        admission = Admission(
+            firm.admitted | backstops.admitted,
+            (*firm.deferrals, *backstops.deferrals),
+            {**firm.ranks, **backstops.ranks},
+        )
+        return [order for order in standing if order.placed.order_id in admission.admitted], admission
+
+    def _stand(self, order: Order, served_parents: set[str], busy: set[str | None]) -> Candidate:
+        """Return an order as it asks to be admitted."""
+        order_id, parent_id, group = order.placed.order_id, order.terms.parent_order_id, _name_group(order)
+        return Candidate(
+            order_id=order_id,
+            startup_id=order.placed.startup_id,
+            value_usd=compute_value_max(order.terms, (hold.equity_credit for hold in order.budget_holds)),
+            waits=self._stage.count_waits(order_id),
+            is_held=order.status == "locked",
+            parent_id=None if parent_id in served_parents else parent_id,
+            barred=GROUP_BUSY if group in busy else None,
+        )
 
     async def _list_served(self, orders: Iterable[Order]) -> set[str]:
         """Return the parents of orders that were matched before."""
@@ -226,7 +276,7 @@ class Auctioneer:
         assert locked is not None, "a locked auction has its book"
         context = build_context(self._handler, "auctioneer", auction_id, "clear")
         try:
-            result = await self._engine.clear(auction.opened, locked)
+            result = await self._engine.clear(auction.opened, locked.book)
             await auctions.clear_auction(self._handler, context, result)
         except (Conflict, Unavailable):
             raise
@@ -252,6 +302,7 @@ class Auctioneer:
         text = f"auction {auction_id} failed {ATTEMPTS_MAX} times and decided nothing"
         reasons = (Reason(code="auction_failed", text=text, facts={}),)
         await self._each(order_ids, lambda order_id: self._reject(auction_id, order_id, reasons, None))
+        await self._defer_strays(auction_id, set(order_ids))
         context = build_context(self._handler, "auctioneer", auction_id, "let-go")
         await auctions.settle_auction(
             self._handler, context, auction_id, matched=0, unmatched=len(order_ids), impossible=0
@@ -268,6 +319,7 @@ class Auctioneer:
             outcomes = await self._each(wave, lambda decision: self._carry_out(cleared, decision, homes))
             decided.update(zip((decision.order_id for decision in wave), outcomes, strict=True))
         await self._withdraw_mates(auction, decided)
+        await self._defer_strays(auction_id, set(decided))
         outcomes = list(decided.values())
         context = build_context(self._handler, "auctioneer", auction_id, "settle")
         await auctions.settle_auction(
@@ -278,6 +330,11 @@ class Auctioneer:
             unmatched=outcomes.count("unmatched"),
             impossible=outcomes.count("impossible"),
         )
+
+    async def _defer_strays(self, auction_id: str, decided: set[str]) -> None:
+        """Let go of orders that were locked and have no decision, so that no settled auction keeps any."""
+        locked = self._stage.agenda.list_locked(auction_id)
+        await self._each([order_id for order_id in locked if order_id not in decided], self.defer)
 
     async def _withdraw_mates(self, auction: Auction, decided: Mapping[str, str]) -> None:
         """Cancel what is still open of the groups of which an order was matched."""
@@ -290,7 +347,7 @@ class Auctioneer:
             if order is not None and _name_group(order) in served:
                 await self._withdraw(order_id, "group-served", GROUP_SERVED)
 
-    async def _carry_out(self, cleared: AuctionCleared, decision: Decision, homes: Mapping[str, str]) -> str:
+    async def _carry_out(self, cleared: Result, decision: Decision, homes: Mapping[str, str]) -> str:
         auction_id, order_id = cleared.auction_id, decision.order_id
         reasons = decision.reasons
         outcome = "unmatched"

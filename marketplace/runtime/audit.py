@@ -1,13 +1,16 @@
 """A published auction taken out of the log again: its frozen book and its result, to be run again and checked."""
 
 from dataclasses import dataclass
+from typing import Any
 
-from events.auction import AuctionCleared, AuctionFailed, AuctionLocked, AuctionOpened, AuctionSettled
+from events.auction import AuctionFailed, AuctionOpened, AuctionSettled
 from events.subjects import render_subject
 from events.types import Event
 from marketplace.clearing import model
+from marketplace.clearing.codec import hash_book
 from marketplace.clearing.engine import ENGINE_VERSION, clear
-from marketplace.core.errors import Refusal
+from marketplace.core.errors import Corrupt, Refusal
+from marketplace.domain.auction import AUCTION
 from marketplace.log.events import parse_event
 from marketplace.log.port import Log
 from marketplace.runtime.clearing import parse_book, parse_result
@@ -27,18 +30,31 @@ async def load_published(log: Log, auction_id: str) -> Published:
 
     Raises:
         Refusal: ``auction_not_found`` or ``auction_not_cleared``.
+        Corrupt: The book's parts are not the book that was frozen.
     """
     stored = await log.load(render_subject("auction", auction_id))
-    events = [parse_event(recorded) for recorded in stored if not recorded.void]
-    opened = next((event for event in events if isinstance(event, AuctionOpened)), None)
-    locked = next((event for event in events if isinstance(event, AuctionLocked)), None)
-    cleared = next((event for event in events if isinstance(event, AuctionCleared)), None)
-    if opened is None:
+    events: list[Any] = [parse_event(recorded) for recorded in stored if not recorded.void]
+    if not events:
         raise Refusal("auction_not_found", f"the log has no auction {auction_id}; check the id", auction_id=auction_id)
-    if locked is None or cleared is None:
+    auction = AUCTION.fold(events)
+    assert auction is not None, "an auction of events was opened"
+    if auction.locked is None or auction.cleared is None:
         raise Refusal("auction_not_cleared", _tell_uncleared(auction_id, events), auction_id=auction_id)
-    backstops = len(locked.book.backstops)
-    return Published(opened, parse_book(locked.book), parse_result(opened, cleared, backstops=backstops))
+    book = parse_book(auction.locked.book)
+    _require_hash(auction_id, book, auction.locked.book_hash)
+    backstops = len(auction.locked.book.backstops)
+    return Published(auction.opened, book, parse_result(auction.opened, auction.cleared, backstops=backstops))
+
+
+def _require_hash(auction_id: str, book: model.Book, stated: str) -> None:
+    """Stop where the parts of a book are not the book that was frozen.
+
+    Raises:
+        Corrupt: Their hash is another one.
+    """
+    found = hash_book(book)
+    if found != stated:
+        raise Corrupt(f"the parts of the book of auction {auction_id} have the hash {found}, frozen was {stated}")
 
 
 def _tell_uncleared(auction_id: str, events: list[Event]) -> str:

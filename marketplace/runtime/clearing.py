@@ -10,8 +10,6 @@ from typing import Literal, cast
 import msgspec
 
 from events.auction import (
-    AuctionCleared,
-    AuctionLocked,
     AuctionOpened,
     Certificate,
     Decision,
@@ -35,6 +33,7 @@ from marketplace.core.errors import Corrupt
 from marketplace.core.ids import derive_id
 from marketplace.core.money import parse_ratio, render_ratio
 from marketplace.domain.auction import ClearAuction
+from marketplace.domain.auction_parts import Result
 from marketplace.runtime.horizon import Horizon, build_horizon
 from marketplace.runtime.telling import take_back_reason, tell_reason
 
@@ -89,14 +88,14 @@ def compute_book_hash(book: Book) -> str:
     return hash_book(parse_book(book))
 
 
-def clear_book(opened: AuctionOpened, locked: AuctionLocked, hands: Hands = THREADS) -> ClearAuction:
+def clear_book(opened: AuctionOpened, frozen: Book, hands: Hands = THREADS) -> ClearAuction:
     """Run the engine on a frozen book, verify its answer, and return the command that publishes it.
 
     Raises:
         Refusal: The book is not one that the engine takes.
         MarketplaceError: The verifier found the answer wrong.
     """
-    book = parse_book(locked.book)
+    book = parse_book(frozen)
     clearing = clear(book, seed=opened.seed, hands=hands)
     verify(book, clearing)
     return render_result(opened, clearing)
@@ -220,7 +219,7 @@ def _render_match(opened: AuctionOpened, horizon: Horizon, order_id: str, match:
     )
 
 
-def parse_result(opened: AuctionOpened, cleared: AuctionCleared, *, backstops: int) -> model.Clearing:
+def parse_result(opened: AuctionOpened, cleared: Result, *, backstops: int) -> model.Clearing:
     """Return a published result in the engine's own shapes; the last decisions are those of the backstop orders.
 
     Raises:

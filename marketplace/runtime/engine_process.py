@@ -41,7 +41,7 @@ def answer(task: ToClear | ToPrice) -> Answer:
     try:
         if isinstance(task, ToPrice):
             return Priced(price_book(task.book, task.seed))
-        return Cleared(clear_book(task.opened, task.locked, choose_hands()))
+        return Cleared(clear_book(task.opened, task.book, choose_hands()))
     except Exception as error:  # noqa: BLE001 - the top of this process
         # Whatever went wrong inside the engine, even our own mistake: the worker is told, and its log gets the lines.
         traceback.print_exc()

@@ -16,7 +16,7 @@ from typing import Final, Protocol
 
 import msgspec
 
-from events.auction import AuctionLocked, AuctionOpened, Price
+from events.auction import AuctionOpened, Price
 from events.book import Book
 from marketplace.core.errors import MarketplaceError
 from marketplace.domain.auction import ClearAuction
@@ -30,7 +30,7 @@ class ToClear(msgspec.Struct, frozen=True, tag="clear"):
     """A frozen book to clear."""
 
     opened: AuctionOpened
-    locked: AuctionLocked
+    book: Book
 
 
 class ToPrice(msgspec.Struct, frozen=True, tag="price"):
@@ -64,7 +64,7 @@ Answer = Cleared | Priced | Failed
 class Engine(Protocol):
     """What the auctioneer asks of the engine; every error means that there is no result."""
 
-    async def clear(self, opened: AuctionOpened, locked: AuctionLocked) -> ClearAuction:
+    async def clear(self, opened: AuctionOpened, book: Book) -> ClearAuction:
         """Return what a frozen book is cleared to, as the verifier found it right."""
         ...
 
@@ -76,9 +76,9 @@ class Engine(Protocol):
 class EngineInThread:
     """Runs the engine in a thread of this process, for tests and books that are known to be harmless."""
 
-    async def clear(self, opened: AuctionOpened, locked: AuctionLocked) -> ClearAuction:
+    async def clear(self, opened: AuctionOpened, book: Book) -> ClearAuction:
         """Return what a frozen book is cleared to."""
-        return await asyncio.to_thread(clear_book, opened, locked)
+        return await asyncio.to_thread(clear_book, opened, book)
 
     async def price(self, book: Book, seed: int) -> tuple[Price, ...]:
         """Return what the uniform prices of a book would be."""
@@ -97,13 +97,13 @@ class EngineInProcess:
         self._seconds_max = seconds_max
         self._command = command
 
-    async def clear(self, opened: AuctionOpened, locked: AuctionLocked) -> ClearAuction:
+    async def clear(self, opened: AuctionOpened, book: Book) -> ClearAuction:
         """Return what a frozen book is cleared to.
 
         Raises:
             MarketplaceError: The run failed; the text says how.
         """
-        answer = await self._run(ToClear(opened, locked))
+        answer = await self._run(ToClear(opened, book))
         if not isinstance(answer, Cleared):
             raise MarketplaceError(_tell(answer))
         return answer.result

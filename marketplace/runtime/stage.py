@@ -15,7 +15,7 @@ from events.auction import AuctionOpened, AuctionSettled
 from events.clock import ClockAdvanced
 from events.log import LogAnnotated
 from events.lot import LotListed, LotWithdrawn
-from events.order import OrderCancelled, OrderExpired, OrderMatched, OrderPlaced, OrderUnmatched
+from events.order import OrderCancelled, OrderExpired, OrderLocked, OrderMatched, OrderPlaced, OrderUnmatched
 from events.pool import PoolOpened
 from events.subjects import parse_subject, render_subject
 from events.types import Event
@@ -59,6 +59,8 @@ class Stage:
         self._standings = Standings()
         self._groups: dict[str, tuple[str, str]] = {}
         self._served: set[tuple[str, str]] = set()
+        self._taken: dict[str, int] = {}
+        self._taken_count = 0
         self._auctions: dict[str, datetime] = {}
 
     def take(self, page: Iterable[Recorded]) -> None:
@@ -112,18 +114,25 @@ class Stage:
                 pass
 
     def _notice_order(self, event: Event) -> None:
-        """Keep which group an order that stands is of."""
+        """Keep which group an order is of, and when a book had it last."""
         match event:
             case OrderPlaced() if event.terms.group is not None:
                 self._groups[event.order_id] = (event.startup_id, event.terms.group)
-            case OrderMatched() if event.order_id in self._groups:
-                self._served.add(self._groups.pop(event.order_id))
-            case OrderCancelled() | OrderExpired():
-                self._groups.pop(event.order_id, None)
-            case OrderUnmatched() if not event.open_again:
-                self._groups.pop(event.order_id, None)
+            case OrderLocked():
+                self._taken[event.order_id] = self._taken_count = self._taken_count + 1
+            case OrderMatched() | OrderCancelled() | OrderExpired() | OrderUnmatched():
+                if isinstance(event, OrderUnmatched) and event.open_again:
+                    return
+                self._taken.pop(event.order_id, None)
+                group = self._groups.pop(event.order_id, None)
+                if group is not None and isinstance(event, OrderMatched):
+                    self._served.add(group)
             case _:
                 pass
+
+    def count_waits(self, order_id: str) -> int:
+        """Return an order's turn among those that wait: 0 where no book had it yet, and the lower, the longer ago."""
+        return self._taken.get(order_id, 0)
 
     def list_orders(self) -> list[str]:
         """Return the orders that may stand for an auction, the oldest first."""

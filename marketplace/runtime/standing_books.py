@@ -11,7 +11,9 @@ import contextlib
 import time
 from collections.abc import Awaitable, Callable, Iterable, Mapping
 from dataclasses import dataclass, field
+from decimal import Decimal
 from fractions import Fraction
+from heapq import nlargest
 from typing import Any, Final
 
 import structlog
@@ -22,10 +24,10 @@ from marketplace.clearing.standing import Standing, sketch, stand
 from marketplace.core.errors import Unavailable, UnreadableEvent
 from marketplace.domain.lot import LOT
 from marketplace.domain.mandate import MANDATE
+from marketplace.domain.offer import compute_value_max
 from marketplace.domain.order import ORDER, Order
 from marketplace.domain.pool import POOL
 from marketplace.domain.site import SITE
-from marketplace.runtime.auctioneer import ORDERS_MAX
 from marketplace.runtime.book import KnownRows, build_book
 from marketplace.runtime.cache import AnyDecider
 from marketplace.runtime.clearing import parse_book
@@ -50,6 +52,9 @@ AGE_SECONDS_MAX: Final = 60.0
 
 WAIT_SECONDS_MAX: Final = 20.0
 BOOKS_MAX: Final = 8
+ORDERS_MAX: Final = 2_000
+"""Orders that quotes are answered against, those that could be worth most; an auction admits more."""
+
 LOADS_AT_ONCE: Final = 64
 SEED: Final = 1
 log = structlog.get_logger(__name__)
@@ -78,6 +83,10 @@ class SolvedBook:
     orders: Mapping[str, Order]
     book: Book
     standing: Standing
+
+
+def _compute_value(order: Order) -> Decimal:
+    return compute_value_max(order.terms, (hold.equity_credit for hold in order.budget_holds))
 
 
 class _Turns:
@@ -190,8 +199,11 @@ class StandingBooks:
 
     async def _solve(self, opened: AuctionOpened, kept: _Kept, *, sketched: bool) -> SolvedBook:
         sequence = self._market.position
-        orders = await self.load(ORDER, list(self._market.orders)[:ORDERS_MAX])
+        orders = await self.load(ORDER, list(self._market.orders))
         standing = [order for order in orders.values() if order is not None and order.status in {"open", "locked"}]
+        if len(standing) > ORDERS_MAX:
+            chosen = {order.placed.order_id for order in nlargest(ORDERS_MAX, standing, key=_compute_value)}
+            standing = [order for order in standing if order.placed.order_id in chosen]
         supply = await self._load_supply(standing)
         known = supply.mandates.keys()
         standing = [order for order in standing if known >= {hold.mandate_id for hold in order.budget_holds}]

@@ -276,6 +276,7 @@ def _create_auctions() -> None:
         bigint("seed"),
         text("book_hash", null=True),
         bigint("book_orders", null=True),
+        bigint("deferred", null=True),
         bigint("locked_sequence", null=True),
         jsonb("certificate", null=True),
         bigint("matched", null=True),

@@ -14,7 +14,7 @@ from events.account import (
     AccountOpened,
     AccountWithdrawn,
 )
-from events.auction import AuctionCleared, AuctionLocked
+from events.auction import AuctionBookFrozen, AuctionResultPublished
 from events.envelope import parse_headers
 from events.instrument import InstrumentConverted, InstrumentPrincipalAccrued, InstrumentPrincipalReversed
 from events.issuer import IssuerFinancingPriced, IssuerLiquidityDeclared
@@ -103,9 +103,9 @@ def test_principal_that_converts_is_what_was_accepted_less_what_was_reversed() -
 
 
 def test_every_order_of_the_book_has_exactly_one_decision() -> None:
-    books = [event.book for event in EVENTS if isinstance(event, AuctionLocked)]
-    cleared = [event for event in EVENTS if isinstance(event, AuctionCleared)]
-    assert [order.order_id for order in books[0].orders] == [decision.order_id for decision in cleared[0].decisions]
+    books = [event for event in EVENTS if isinstance(event, AuctionBookFrozen)]
+    results = [event for event in EVENTS if isinstance(event, AuctionResultPublished)]
+    assert [order.order_id for order in books[0].orders] == [decision.order_id for decision in results[0].decisions]
 
 
 def test_the_round_and_the_sale_add_up() -> None:

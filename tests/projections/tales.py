@@ -8,6 +8,7 @@ from events.auction import Certificate, Decision, MatchTerms, Price
 from events.book import Book, BookBid, BookLot, BookOrder, BookPool
 from events.subjects import LOG_ID
 from events.types import LotShare, Reason
+from marketplace.domain.auction_parts import FrozenBook, Result, split_book, split_result
 from tests.projections import company, days, lines, market, resales, rights, services
 from tests.projections.market import (
     AUCTION,
@@ -127,25 +128,27 @@ def _tell_auction(story: Story) -> None:
         ),
         orders=orders,
     )
-    story.tell(auction.AuctionLocked(auction_id=AUCTION, book=book, book_hash=_HASH))
+    story.tell(*split_book(AUCTION, FrozenBook(book=book, book_hash=_HASH), ()))
     story.tell(auction.AuctionFailed(auction_id=AUCTION, reason="solver stopped", attempt=1))
     prices = (Price(pool_id=POOL, from_period=0, to_period=24, price_usd_per_gpu_hour=usd("2.5")),)
     story.tell(
-        auction.AuctionCleared(
-            auction_id=AUCTION,
-            prices=prices,
-            decisions=tuple(_decide(number) for number in (1, 2, 3, 5, 6)),
-            certificate=Certificate(
-                book_hash=_HASH,
-                engine_version="1",
-                seed=7,
-                iterations=100,
-                welfare_usd=usd("633.60"),
-                lp_bound_usd=usd("640"),
-                gap=usd("0.01"),
-                prices_hash=_HASH,
-                decisions_hash=_HASH,
-            ),
+        *split_result(
+            Result(
+                auction_id=AUCTION,
+                prices=prices,
+                decisions=tuple(_decide(number) for number in (1, 2, 3, 5, 6)),
+                certificate=Certificate(
+                    book_hash=_HASH,
+                    engine_version="1",
+                    seed=7,
+                    iterations=100,
+                    welfare_usd=usd("633.60"),
+                    lp_bound_usd=usd("640"),
+                    gap=usd("0.01"),
+                    prices_hash=_HASH,
+                    decisions_hash=_HASH,
+                ),
+            )
         )
     )
 

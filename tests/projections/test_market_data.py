@@ -6,11 +6,12 @@ from decimal import Decimal
 import pytest
 from sqlalchemy.ext.asyncio import AsyncEngine
 
-from events.auction import AuctionLocked, AuctionOpened
+from events.auction import AuctionOpened
 from events.book import Book, BookBid, BookLot, BookOrder, BookPool
 from events.grant import GrantIssued
 from events.pricelist import ListPrice, PricelistPublished
 from events.types import LotShare
+from marketplace.domain.auction_parts import FrozenBook, split_book
 from marketplace.log.memory import MemoryLog
 from marketplace.projections import market as market_data
 from marketplace.projections.market.index import Listed, Traded, compute_index, list_in_force
@@ -150,7 +151,9 @@ def tell() -> Story:
         auction_id=auction_id, locks_at=BEGIN, horizon_start=START, period_hours=24, periods=10, seed=1
     )
     story.tell(opened)
-    story.tell(AuctionLocked(auction_id=auction_id, book=build_book(), book_hash="0" * 64))
+    parts = split_book(auction_id, FrozenBook(book=build_book(), book_hash="0" * 64), (), bytes_max=1)
+    assert len(parts) > 4
+    story.tell(*parts)
     rival = make_id("pty", 9)
     story.tell(build_grant(1, STARTUP), build_grant(2, STARTUP, "7/3"), build_grant(3, rival, "2/1", nodes=2))
     return story

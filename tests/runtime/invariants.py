@@ -7,7 +7,7 @@ from fractions import Fraction
 from itertools import groupby
 
 from events.account import AccountDeposited, AccountWithdrawn
-from events.auction import AuctionLocked, AuctionSettled
+from events.auction import AuctionBookFrozen, AuctionSettled
 from events.grant import GrantIssued
 from events.order import OrderMatched, OrderUnmatched
 from events.subjects import parse_subject
@@ -56,8 +56,8 @@ class Ledger:
                 self.outside_usd -= event.amount_usd
             case OrderMatched() | OrderUnmatched():
                 self.decisions[event.auction_id, event.order_id] += 1
-            case AuctionLocked():
-                self.books[event.auction_id] = [order.order_id for order in event.book.orders]
+            case AuctionBookFrozen():
+                self.books.setdefault(event.auction_id, []).extend(order.order_id for order in event.orders)
             case AuctionSettled():
                 self.settled.add(event.auction_id)
         return aggregate, id

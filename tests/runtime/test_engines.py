@@ -114,7 +114,7 @@ async def test_what_the_engine_refuses_reaches_the_log_from_its_process(monkeypa
         market.clock.at = market.day(0.5)
         state = await market.until("auction", trade.auction, "settled")
     assert (state.attempts, state.cleared, state.settled.matched) == (3, None, 0)
-    poolless = structs.replace(state.locked, book=structs.replace(state.locked.book, pools=()))
+    poolless = structs.replace(state.locked.book, pools=())
     with pytest.raises(MarketplaceError, match=r"names pool 'pol_.*', which the book does not list"):
         await EngineInProcess().clear(state.opened, poolless)
 

@@ -60,7 +60,13 @@ PUBLIC: Final = tags_of(
     pricelist.PricelistPublished,
     clock.ClockAdvanced,
 )
-PLATFORM: Final = all_of("command", "log") | tags_of(auction.AuctionLocked, auction.AuctionCleared)
+PLATFORM: Final = all_of("command", "log") | tags_of(
+    auction.AuctionBookFrozen,
+    auction.AuctionOrdersDeferred,
+    auction.AuctionLocked,
+    auction.AuctionResultPublished,
+    auction.AuctionCleared,
+)
 PARTIES: Final = (
     all_of(
         "party", "mandate", "order", "quote", "grant", "usage", "statement", "service_line", "account", "instrument",

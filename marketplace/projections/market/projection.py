@@ -1,11 +1,13 @@
 """What awards, frozen books and price lists say about the market."""
 
+from collections.abc import Sequence
 from decimal import Decimal
 from fractions import Fraction
 from typing import Final
 
-from events.auction import AuctionLocked
-from events.book import Book
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from events.auction import AuctionBookFrozen
 from events.grant import GrantIssued
 from events.pricelist import PricelistPublished
 from marketplace.core.money import parse_ratio
@@ -51,21 +53,29 @@ def _published(changes: Changes, _: Fact, event: PricelistPublished) -> None:
         )
 
 
-def _locked(changes: Changes, fact: Fact, event: AuctionLocked) -> None:
-    for (gpu_class, side, price), (gpu_hours, count) in sum_book(event.book).items():
+def _frozen(changes: Changes, fact: Fact, event: AuctionBookFrozen) -> None:
+    """Add a part of a book to its curves; a part lists the pools that it names."""
+    for (gpu_class, side, price), (gpu_hours, count) in sum_part(event).items():
+        before = changes.find(curves, event.auction_id, gpu_class, side, price) or {"gpu_hours": 0, "count": 0}
         changes.put(
             curves,
             auction_id=event.auction_id,
             gpu_class=gpu_class,
             side=side,
             price_usd_per_gpu_hour=price,
-            gpu_hours=gpu_hours,
-            count=count,
+            gpu_hours=before["gpu_hours"] + gpu_hours,
+            count=before["count"] + count,
             locked_at=fact.time,
         )
 
 
-def sum_book(book: Book) -> Steps:
+async def _load(changes: Changes, batch: Sequence[Fact], connection: AsyncConnection) -> None:
+    """Read the curves that earlier parts of the same books began."""
+    parts = [fact.event for fact in batch if isinstance(fact.event, AuctionBookFrozen)]
+    await changes.load_where(connection, curves, "auction_id", (event.auction_id for event in parts if event.part))
+
+
+def sum_part(book: AuctionBookFrozen) -> Steps:
     """Return GPU-hours and count by class, side and price; an order counts once per class, at the most it is worth."""
     pools = {pool.pool_id: pool for pool in book.pools}
     steps: Steps = {}
@@ -98,9 +108,10 @@ PROJECTION: Final = Projection(
     name="market",
     version=1,
     tables=(fills, list_prices, curves),
-    handlers={GrantIssued: _filled, PricelistPublished: _published, AuctionLocked: _locked},
+    handlers={GrantIssued: _filled, PricelistPublished: _published, AuctionBookFrozen: _frozen},
     ignores=all_of(
         "party", "site", "pool", "lot", "mandate", "order", "quote", "auction", "grant", "usage", "statement",
         "account", "instrument", "issuer", "clock", "command", "log", "service_line",
-    ) - tags_of(GrantIssued, AuctionLocked),
+    ) - tags_of(GrantIssued, AuctionBookFrozen),
+    load=_load,
 )  # fmt: skip

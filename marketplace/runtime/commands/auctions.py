@@ -10,7 +10,7 @@ from typing import Final, Literal, NamedTuple
 
 import msgspec
 
-from events.auction import MatchTerms
+from events.auction import Deferral, MatchTerms
 from events.book import Book
 from events.grant import EquityPart, GrantIssued, ResalePart
 from events.order import ClassOffer
@@ -163,9 +163,16 @@ async def require_turn(unit: Unit, auction_id: str, rivals: Rivals) -> None:
 
 
 async def lock_auction(
-    handler: Handler, context: Context, auction_id: str, *, book: Book, book_hash: str, rivals: Rivals = NO_RIVALS
+    handler: Handler,
+    context: Context,
+    auction_id: str,
+    *,
+    book: Book,
+    book_hash: str,
+    deferrals: tuple[Deferral, ...] = (),
+    rivals: Rivals = NO_RIVALS,
 ) -> Receipt:
-    """Freeze the book.
+    """Freeze the book, and defer what it does not admit.
 
     Raises:
         Refusal: ``auction_waits`` · refusals of the auction.
@@ -173,7 +180,8 @@ async def lock_auction(
 
     async def work(unit: Unit) -> None:
         await require_turn(unit, auction_id, rivals)
-        await unit.decide(AUCTION, auction_id, LockAuction(auction_id=auction_id, book=book, book_hash=book_hash))
+        command = LockAuction(auction_id=auction_id, book=book, book_hash=book_hash, deferrals=deferrals)
+        await unit.decide(AUCTION, auction_id, command)
 
     return await handler.run(context, AUCTION, auction_id, work)
 

@@ -11,14 +11,13 @@ from decimal import Decimal
 from events.account import AccountHoldReleased
 from events.auction import (
     AuctionBound,
-    AuctionCleared,
     AuctionFailed,
     AuctionIndicated,
-    AuctionLocked,
     AuctionOpened,
     AuctionSettled,
     Certificate,
     Decision,
+    Deferral,
     MatchTerms,
     Price,
     PriceRange,
@@ -35,6 +34,7 @@ from events.order import OrderLocked, OrderMatched, OrderUnmatched
 from events.party import PartyGroupServed
 from events.pool import PoolCapacityReserved
 from events.types import LotShare, Reason
+from marketplace.domain.auction_parts import FrozenBook, Result, split_book, split_result
 from tests.contracts.story.demand import (
     EVALUATION,
     EVALUATION_HOLD,
@@ -235,6 +235,19 @@ def tell_clearing(teller: Teller) -> None:
     teller.tell("2026-03-06T12:03", "auctioneer", AuctionSettled(auction_id=AUCTION, matched=2, unmatched=1))
 
 
+_DEFERRALS = (
+    Deferral(
+        order_id=name("ord", "sweep at a cent"),
+        rank=4,
+        value_usd=Decimal("1.92"),
+        reason=Reason(
+            code="auction_full",
+            text="more orders stand than the 3 that one auction clears; this one is worth 1.92 USD at most, rank 4;"
+            " above 23961.60 USD it would have been admitted",
+            facts={"rank": "4", "value_usd": "1.92", "places": "3", "value_needed_usd": "23961.60"},
+        ),
+    ),
+)
 _CERTIFICATE = Certificate(
     book_hash=_BOOK_HASH,
     engine_version="1.0.0",
@@ -280,7 +293,7 @@ def _tell_auction(teller: Teller) -> None:
     teller.tell(
         "2026-03-06T12:00",
         "auctioneer",
-        AuctionLocked(auction_id=AUCTION, book=_BOOK, book_hash=_BOOK_HASH),
+        *split_book(AUCTION, FrozenBook(book=_BOOK, book_hash=_BOOK_HASH), _DEFERRALS),
     )
     teller.tell(
         "2026-03-06T12:00:30",
@@ -290,12 +303,14 @@ def _tell_auction(teller: Teller) -> None:
     teller.tell(
         "2026-03-06T12:01",
         "auctioneer",
-        AuctionCleared(
-            auction_id=AUCTION,
-            prices=_PRICES,
-            decisions=_DECISIONS,
-            certificate=_CERTIFICATE,
-            shadow_prices=_SHADOW_PRICES,
+        *split_result(
+            Result(
+                auction_id=AUCTION,
+                prices=_PRICES,
+                decisions=_DECISIONS,
+                certificate=_CERTIFICATE,
+                shadow_prices=_SHADOW_PRICES,
+            )
         ),
     )
 

@@ -11,8 +11,6 @@ from decimal import Decimal
 
 from events.account import AccountHoldReleased
 from events.auction import (
-    AuctionCleared,
-    AuctionLocked,
     AuctionOpened,
     AuctionSettled,
     Certificate,
@@ -36,6 +34,7 @@ from events.pool import (
 from events.quote import QuoteHeld, QuoteTaken
 from events.types import LotShare
 from events.usage import SoldNodes
+from marketplace.domain.auction_parts import FrozenBook, Result, split_book, split_result
 from tests.contracts.story.demand import LATTICE_ISSUER, QUILLWORK_ISSUER, SAFE, cash_freed, cash_held
 from tests.contracts.story.draws import state_draw
 from tests.contracts.story.identifiers import name
@@ -279,10 +278,10 @@ def _tell_auction(teller: Teller) -> None:
 
 
 def _tell_clearing(teller: Teller) -> None:
-    locked = AuctionLocked(auction_id=_AUCTION, book=_BOOK, book_hash=_BOOK_HASH)
+    locked = split_book(_AUCTION, FrozenBook(book=_BOOK, book_hash=_BOOK_HASH), ())
     bound = OrderLocked(order_id=_BUYER_ORDER, auction_id=_AUCTION)
     teller.tell("2026-03-08T18:00", "auctioneer", bound)
-    teller.tell("2026-03-08T18:00:10", "auctioneer", locked)
+    teller.tell("2026-03-08T18:00:10", "auctioneer", *locked)
     certificate = Certificate(
         book_hash=_BOOK_HASH,
         engine_version="1.0.0",
@@ -297,7 +296,7 @@ def _tell_clearing(teller: Teller) -> None:
         price_loss_kind="optimum",
         dual_bound_usd=Decimal("9.60"),
     )
-    cleared = AuctionCleared(
+    cleared = Result(
         auction_id=_AUCTION,
         prices=(
             Price(pool_id=POOL, from_period=0, to_period=12, price_usd_per_gpu_hour=Decimal("2.20")),
@@ -309,7 +308,7 @@ def _tell_clearing(teller: Teller) -> None:
             ShadowPrice(lot_id=_RESALE_LOT, from_period=12, to_period=24, price_usd_per_gpu_hour=Decimal("2.50")),
         ),
     )
-    teller.tell("2026-03-08T18:01", "auctioneer", cleared)
+    teller.tell("2026-03-08T18:01", "auctioneer", *split_result(cleared))
 
 
 def _tell_match(teller: Teller) -> None:
