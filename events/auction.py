@@ -380,10 +380,23 @@ class AuctionSettled(Event, frozen=True, kw_only=True, tag="auction.settled.v1")
     impossible: Annotated[int, Meta(ge=0)] = 0
 
 
+class AuctionSupplyChanged(Event, frozen=True, kw_only=True, tag="auction.supply_changed.v1"):
+    """What is for sale was taken while the auction collects, so that no book that was read before is frozen.
+
+    Attributes:
+        auction_id: The auction.
+        cause: The quote that holds nodes, or the lot of resale that was withdrawn.
+    """
+
+    auction_id: Id
+    cause: Id
+
+
 AuctionEvent = (
     AuctionOpened
     | AuctionIndicated
     | AuctionBound
+    | AuctionSupplyChanged
     | AuctionBookFrozen
     | AuctionOrdersDeferred
     | AuctionLocked

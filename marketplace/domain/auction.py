@@ -5,10 +5,11 @@ Subject: ``marketplace.auction.<auction_id>``.
 Invariants:
     1. The book is frozen once; every attempt to clear works on the same book.
     2. A clearing decides every order of the book exactly once, in the book's order, the backstop orders last.
-    3. A result is published once, and none after the last attempt failed: then orders are let go.
+    3. A book that is frozen was read after everything that was taken while the auction collected.
+    4. A result is published once, and none after the last attempt failed: then orders are let go.
 
 Refusals in order: auction_unknown · auction_exists · time_naive · phases_reversed · horizon_too_long ·
-auction_<status> · book_mismatch · decisions_incomplete.
+auction_<status> · supply_changed · book_mismatch · decisions_incomplete.
 """
 
 from collections.abc import Sequence
@@ -30,6 +31,7 @@ from events.auction import (
     AuctionOrdersDeferred,
     AuctionResultPublished,
     AuctionSettled,
+    AuctionSupplyChanged,
     Deferral,
     Price,
 )
@@ -81,13 +83,24 @@ class BindAuction(msgspec.Struct, frozen=True, kw_only=True):
     orders: int
 
 
+class ChangeSupply(msgspec.Struct, frozen=True, kw_only=True):
+    """Say that what is for sale is taken otherwise, before the book is frozen."""
+
+    auction_id: str
+    cause: str
+
+
 class LockAuction(msgspec.Struct, frozen=True, kw_only=True):
-    """Freeze the book, and defer the orders that it does not admit."""
+    """Freeze the book, and defer the orders that it does not admit.
+
+    `changes` is after how many changes of what is for sale the book was read; None where nobody says.
+    """
 
     auction_id: str
     book: Book
     book_hash: str
     deferrals: tuple[Deferral, ...] = ()
+    changes: int | None = None
 
 
 class ClearAuction(Result, frozen=True, kw_only=True):
@@ -111,12 +124,25 @@ class SettleAuction(msgspec.Struct, frozen=True, kw_only=True):
     impossible: int
 
 
-AuctionCommand = OpenAuction | IndicateAuction | BindAuction | LockAuction | ClearAuction | FailAuction | SettleAuction
+AuctionCommand = (
+    OpenAuction
+    | IndicateAuction
+    | BindAuction
+    | ChangeSupply
+    | LockAuction
+    | ClearAuction
+    | FailAuction
+    | SettleAuction
+)
 
 
 @dataclass(frozen=True, slots=True)
 class Auction:
-    """An auction; later members are set once its status says so."""
+    """An auction; later members are set once its status says so.
+
+    Attributes:
+        changes: What took of what is for sale while it collects: held quotes and withdrawn lots of resale.
+    """
 
     opened: AuctionOpened
     status: Literal["collecting", "locked", "failed", "cleared", "settled"] = "collecting"
@@ -128,6 +154,7 @@ class Auction:
     bound: AuctionBound | None = None
     book_parts: tuple[AuctionBookFrozen, ...] = ()
     result_parts: tuple[AuctionResultPublished, ...] = ()
+    changes: frozenset[str] = frozenset()
 
     @property
     def horizon_start(self) -> datetime:
@@ -178,6 +205,8 @@ def decide(command: AuctionCommand, state: AuctionState) -> Sequence[AuctionEven
             return _bind(command, state)
         case LockAuction():
             return _lock(command, state)
+        case ChangeSupply():
+            return _change_supply(command, state)
         case ClearAuction():
             return _clear(command, state)
         case FailAuction():
@@ -233,11 +262,25 @@ def _require_status(state: Auction, *allowed: str) -> None:
         raise refuse_status("auction", state.opened.auction_id, state.status, " or ".join(allowed))
 
 
+def _change_supply(command: ChangeSupply, state: Auction) -> Sequence[AuctionEvent]:
+    if command.cause in state.changes:
+        return []
+    _require_status(state, "collecting")
+    return [AuctionSupplyChanged(auction_id=command.auction_id, cause=command.cause)]
+
+
 def _lock(command: LockAuction, state: Auction) -> Sequence[AuctionEvent]:
     frozen = FrozenBook(book=command.book, book_hash=command.book_hash)
     if state.locked == frozen:
         return []
     _require_status(state, "collecting")
+    if command.changes is not None and command.changes != len(state.changes):
+        raise Refusal(
+            "supply_changed",
+            f"the book was read after {command.changes} of the {len(state.changes)} changes of what is for sale; read"
+            " it again",
+            auction_id=command.auction_id,
+        )
     return split_book(command.auction_id, frozen, command.deferrals)
 
 
@@ -304,6 +347,8 @@ def evolve(state: AuctionState, event: AuctionEvent) -> AuctionState:
             return replace(state, bound=event)
         case AuctionBookFrozen() | AuctionResultPublished():
             return _take_part(state, event)
+        case AuctionSupplyChanged():
+            return replace(state, changes=state.changes | {event.cause})
         case AuctionLocked():
             return replace(state, status="locked", locked=join_book(state.book_parts, event), book_parts=())
         case AuctionCleared():

@@ -106,6 +106,11 @@ def _bound(changes: Changes, _: Fact, event: auction_events.AuctionBound) -> Non
     changes.update(auctions, event.auction_id, phase="no_cancel")
 
 
+def _supply_changed(changes: Changes, _: Fact, event: auction_events.AuctionSupplyChanged) -> None:
+    """Keep the version of the row that of the auction."""
+    changes.update(auctions, event.auction_id)
+
+
 def _locked(changes: Changes, fact: Fact, event: auction_events.AuctionLocked) -> None:
     changes.update(
         auctions,
@@ -209,6 +214,7 @@ PROJECTION: Final = Projection(
         auction_events.AuctionIndicated: _indicated,
         auction_events.AuctionBound: _bound,
         auction_events.AuctionOrdersDeferred: _deferred,
+        auction_events.AuctionSupplyChanged: _supply_changed,
         auction_events.AuctionLocked: _locked,
         auction_events.AuctionResultPublished: _published,
         auction_events.AuctionCleared: _cleared,

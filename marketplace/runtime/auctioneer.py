@@ -135,6 +135,7 @@ class Auctioneer:
         context = build_context(self._handler, "auctioneer", auction_id, "lock")
         await auctions.require_turn(Unit(self._handler.cache, context), auction_id, rivals)
         locked, admission = await self._lock_orders(auction, self._places)
+        changes = await self._count_changes(auction_id)
         fitted = fit_book(await self._build_book(auction, locked))
         values = {order.placed.order_id: self._stand(order, set(), set()).value_usd for order in locked}
         dropped = (
@@ -149,7 +150,20 @@ class Auctioneer:
             book_hash=compute_book_hash(fitted.book),
             deferrals=(*admission.deferrals, *dropped),
             rivals=rivals,
+            changes=changes,
         )
+
+    async def _count_changes(self, auction_id: str) -> int:
+        """Return how much the auction knows was taken of what is for sale, all of which was read here.
+
+        Raises:
+            Refusal: ``supply_changed`` where this worker has not read as far yet.
+        """
+        entry = await self._handler.cache.load(AUCTION, auction_id)
+        if self._stage.position < (entry.head.sequence or 0):
+            raise Refusal("supply_changed", "this worker has not read yet what was taken of what is for sale")
+        auction: Auction = entry.state
+        return len(auction.changes)
 
     async def _build_book(self, auction: Auction, orders: list[Order]) -> Book:
         served = await self._list_served(orders)

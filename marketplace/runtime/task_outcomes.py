@@ -45,7 +45,7 @@ _STATED_ANEW: Final = frozenset(
 TOO_EARLY: Final[Mapping[str, frozenset[str]]] = {
     "issue_statement": frozenset({"statement_out_of_order"}),
     "issue_service_statement": frozenset({"statement_out_of_order"}),
-    "run_auction": _RACED | {"auction_waits"},
+    "run_auction": _RACED | {"auction_waits", "supply_changed"},
 }
 
 NEEDLESS: Final[Mapping[str, frozenset[str]]] = {

@@ -13,6 +13,7 @@ from events.auction import (
     AuctionOpened,
     AuctionResultPublished,
     AuctionSettled,
+    AuctionSupplyChanged,
     Certificate,
     Decision,
     Price,
@@ -22,6 +23,7 @@ from events.types import Reason
 from marketplace.domain.auction import (
     AUCTION,
     BindAuction,
+    ChangeSupply,
     ClearAuction,
     FailAuction,
     IndicateAuction,
@@ -97,6 +99,8 @@ OTHER_BOOK = Certificate(
     **{n: getattr(CERTIFICATE, n) for n in CERTIFICATE.__struct_fields__} | {"book_hash": "c" * 64}
 )
 
+CHANGE = ChangeSupply(auction_id=build.AUCTION, cause=build.QUOTE)
+CHANGED = AuctionSupplyChanged(auction_id=build.AUCTION, cause=build.QUOTE)
 REFUSALS = [
     Row("auction_unknown", (), lock()),
     Row("auction_exists", (OPENED,), open_auction(seed=8)),
@@ -113,6 +117,7 @@ REFUSALS = [
     Row("auction_locked", (OPENED, *LOCKED), settle()),
     Row("auction_locked", (OPENED, *LOCKED), INDICATE),
     Row("auction_locked", (OPENED, *LOCKED), BIND),
+    Row("auction_locked", (OPENED, *LOCKED), CHANGE),
     Row("auction_failed", (OPENED, *LOCKED, FAILED), lock(book_hash="c" * 64)),
     Row("auction_failed", (OPENED, *LOCKED, FAILED), settle()),
     Row("auction_failed", (OPENED, *LOCKED, LAST), clear()),
@@ -120,6 +125,8 @@ REFUSALS = [
     Row("auction_cleared", (OPENED, *LOCKED, *CLEARED), fail()),
     Row("auction_settled", (OPENED, *LOCKED, *CLEARED, SETTLED), settle(matched=1)),
     Row("auction_settled", (OPENED, *LOCKED, *CLEARED, SETTLED), clear(prices=())),
+    Row("supply_changed", (OPENED, CHANGED), lock(changes=0)),
+    Row("supply_changed", (OPENED,), lock(changes=1)),
     Row("book_mismatch", (OPENED, *LOCKED), clear(certificate=OTHER_BOOK)),
     Row("decisions_incomplete", (OPENED, *LOCKED), clear(decisions=DECISIONS[:1]), "/decisions"),
     Row("decisions_incomplete", (OPENED, *LOCKED), clear(decisions=(*DECISIONS, DECISIONS[0]))),
@@ -158,6 +165,13 @@ def test_opens():
 def test_locks_once():
     Given(AUCTION, OPENED).when(lock()).then(*LOCKED)
     Given(AUCTION, OPENED, *LOCKED, FAILED, *CLEARED, SETTLED).when(lock()).then_nothing()
+
+
+def test_what_is_taken_while_it_collects_is_in_the_book_that_is_frozen():
+    Given(AUCTION, OPENED).when(CHANGE).then(CHANGED)
+    Given(AUCTION, OPENED, CHANGED, *LOCKED).when(CHANGE).then_nothing()
+    Given(AUCTION, OPENED, CHANGED).when(lock(changes=1)).then(*LOCKED)
+    Given(AUCTION, OPENED).when(lock(changes=0)).then(*LOCKED)
 
 
 def test_clears_the_book_that_was_frozen():

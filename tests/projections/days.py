@@ -29,6 +29,7 @@ def tell_phases(story: Story) -> None:
     prices = (Price(pool_id=POOL, from_period=0, to_period=24, price_usd_per_gpu_hour=usd("2.4")),)
     story.tell(auction.AuctionIndicated(auction_id=AUCTION, orders=5, book_hash="c" * 64, prices=prices))
     story.tell(auction.AuctionBound(auction_id=AUCTION, orders=5))
+    story.tell(auction.AuctionSupplyChanged(auction_id=AUCTION, cause=make_id("quo", 1)))
 
 
 def tell_quotes(story: Story) -> None:

@@ -21,9 +21,14 @@ from marketplace.domain.issuer_commands import AddStakeholder, IssueWarrant
 from marketplace.domain.issuer_dilution import measure_dilution
 from marketplace.domain.periods import list_periods
 from marketplace.domain.statement import STATEMENT
+from marketplace.runtime.book import build_book
+from marketplace.runtime.clearing import compute_book_hash
 from marketplace.runtime.commands import auctions, instruments, warrants
 from marketplace.runtime.commands.dilution import limit_dilution, list_exposures
+from marketplace.runtime.commands.quotes import hold_quote
 from marketplace.runtime.commands.statements import accept_statement
+from marketplace.runtime.supply import Supply
+from tests.runtime.desk import open_desk
 from tests.runtime.invariants import check_log
 from tests.runtime.market import SAFE, Market
 from tests.runtime.meddling import Meddling
@@ -247,6 +252,64 @@ class TestVestingOnMemory(VestingCases):
 
 
 class TestVestingOnJetStream(VestingCases):
+    @pytest.fixture
+    def log(self, jetstream_log):
+        return jetstream_log
+
+
+class BookCases:
+    """A quote is held, or a lot of resale is withdrawn, while an auction freezes its book."""
+
+    @pytest.mark.parametrize("first", ["hold", "lock"])
+    async def test_no_hold_takes_what_a_frozen_book_has(self, log, first):
+        market = Market(log)
+        provider = await market.party("Provider", "provider")
+        _, pool = await market.pool(provider)
+        await market.lot(provider, pool)
+        startup = await market.party("Startup", "startup", usd=1_000_000)
+        auction = await market.auction()
+        opened = (await market.state("auction", auction)).opened
+
+        def lock(process):
+            book = build_book(opened, Supply({}, {}, {}), [])
+            named = {"book": book, "book_hash": compute_book_hash(book)}
+            return auctions.lock_auction(process.handler, process.context(), auction, **named, changes=0)
+
+        async def hold(process):
+            async with open_desk(process) as desk:
+                terms = process.terms(nodes=4, days=20, latest=1)
+                named = {"startup_id": startup, "terms": terms, "hold_seconds": 600}
+                return await hold_quote(process.handler, process.context(startup), desk.quoter, **named)
+
+        answers = await race(market, *((hold, lock) if first == "hold" else (lock, hold)))
+        assert list_codes(answers) == (["supply_changed"] if first == "hold" else ["market_deciding"])
+        state = await market.state("auction", auction)
+        assert (state.status, len(state.changes)) == (("collecting", 1) if first == "hold" else ("locked", 0))
+        assert len((await market.state("pool", pool)).reservations) == (first == "hold")
+
+    async def test_from_the_lock_on_no_hold_keeps_an_auction_from_its_book(self, log):
+        market = Market(log)
+        provider = await market.party("Provider", "provider")
+        _, pool = await market.pool(provider)
+        await market.lot(provider, pool)
+        startup = await market.party("Startup", "startup", usd=1_000_000)
+        await market.auction(locks_at=0.5)
+        market.clock.at = market.day(0.5)
+        async with open_desk(market) as desk:
+            terms = market.terms(nodes=4, days=20, latest=1)
+            named = {"startup_id": startup, "terms": terms, "hold_seconds": 600}
+            with pytest.raises(Refusal) as caught:
+                await hold_quote(market.handler, market.context(startup), desk.quoter, **named)
+        assert caught.value.code == "market_deciding"
+
+
+class TestBooksOnMemory(BookCases):
+    @pytest.fixture
+    def log(self, memory_log):
+        return memory_log
+
+
+class TestBooksOnJetStream(BookCases):
     @pytest.fixture
     def log(self, jetstream_log):
         return jetstream_log

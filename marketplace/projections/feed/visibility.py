@@ -61,6 +61,7 @@ PUBLIC: Final = tags_of(
     clock.ClockAdvanced,
 )
 PLATFORM: Final = all_of("command", "log") | tags_of(
+    auction.AuctionSupplyChanged,
     auction.AuctionBookFrozen,
     auction.AuctionOrdersDeferred,
     auction.AuctionLocked,

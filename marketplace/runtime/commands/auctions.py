@@ -171,16 +171,19 @@ async def lock_auction(
     book_hash: str,
     deferrals: tuple[Deferral, ...] = (),
     rivals: Rivals = NO_RIVALS,
+    changes: int | None = None,
 ) -> Receipt:
-    """Freeze the book, and defer what it does not admit.
+    """Freeze the book, which was read after so many changes of what is for sale, and defer what it does not admit.
 
     Raises:
-        Refusal: ``auction_waits`` · refusals of the auction.
+        Refusal: ``auction_waits`` · refusals of the auction, among them ``supply_changed``.
     """
 
     async def work(unit: Unit) -> None:
         await require_turn(unit, auction_id, rivals)
-        command = LockAuction(auction_id=auction_id, book=book, book_hash=book_hash, deferrals=deferrals)
+        command = LockAuction(
+            auction_id=auction_id, book=book, book_hash=book_hash, deferrals=deferrals, changes=changes
+        )
         await unit.decide(AUCTION, auction_id, command)
 
     return await handler.run(context, AUCTION, auction_id, work)

@@ -3,6 +3,7 @@
 Holding decides on the pool itself, so that of two who hold the last nodes one is refused, whatever each was quoted.
 """
 
+from collections.abc import Sequence
 from datetime import datetime, timedelta
 from fractions import Fraction
 
@@ -24,6 +25,7 @@ from marketplace.domain.quote import QUOTE, ExpireQuote, HoldQuote, Quote, Relea
 from marketplace.domain.refusals import refuse_unknown
 from marketplace.log.port import Log
 from marketplace.runtime.book import map_steps
+from marketplace.runtime.commands.auction_supply import change_supply
 from marketplace.runtime.commands.auctions import award, take_nodes
 from marketplace.runtime.commands.capacity import change_capacity, has_capacity
 from marketplace.runtime.commands.orders import draft_order, hold_cash, require_parent_matched
@@ -60,7 +62,8 @@ async def hold_quote(
     async def work(unit: Unit) -> None:
         order = await draft_order(unit, startup_id, terms, order_id, hold_id)
         await require_parent_matched(unit, terms)
-        await _require_no_decision(unit, quoter)
+        auction_ids = [known.opened.auction_id for known in await quoter.list_auctions()]
+        await _require_no_decision(unit, auction_ids)
         match = await _choose_newest(unit, handler.log, quoter, order, rename_id("grt", quote_id))
         cash_hold_usd = await hold_cash(unit, order.placed.account_id, order_id, hold_id, terms)
         hold = HoldQuote(
@@ -77,6 +80,7 @@ async def hold_quote(
             at=context.at,
         )
         await unit.decide(QUOTE, quote_id, hold)
+        await change_supply(unit, auction_ids, quote_id)
         await change_capacity(unit, _set_aside(match, await find_resale(unit, match)))
 
     return await handler.run(context, QUOTE, quote_id, work, new=True)
@@ -96,12 +100,15 @@ def _set_aside(match: MatchTerms, resale: ResalePart | None) -> HoldCapacity | R
     )
 
 
-async def _require_no_decision(unit: Unit, quoter: Quoter) -> None:
-    """Refuse while an auction decides on capacity that it has frozen, so that no hold makes its matches impossible."""
-    for known in await quoter.list_auctions():
-        auction_id = known.opened.auction_id
+async def _require_no_decision(unit: Unit, auction_ids: Sequence[str]) -> None:
+    """Refuse while an auction decides on capacity that it has frozen, so that no hold makes its matches impossible.
+
+    From the instant at which it locks on, it is about to: holds that go on coming would keep it from its book.
+    """
+    for auction_id in auction_ids:
         auction: Auction = await unit.load(AUCTION, auction_id)
-        if auction.status not in {"collecting", "settled"}:
+        is_due = auction.status == "collecting" and auction.opened.locks_at <= unit.context.at
+        if is_due or auction.status not in {"collecting", "settled"}:
             raise Refusal(
                 "market_deciding",
                 f"auction {auction_id} is deciding who gets what is free; hold again once it has settled",

@@ -35,6 +35,7 @@ from marketplace.domain.pool import (
 )
 from marketplace.domain.refusals import refuse_unknown, require_aware
 from marketplace.domain.site import SITE, Site
+from marketplace.runtime.commands.auction_supply import change_supply
 from marketplace.runtime.commands.ownership import require_owner
 from marketplace.runtime.commands.sites import load_site
 from marketplace.runtime.handler import Handler, Receipt
@@ -289,8 +290,10 @@ async def withdraw_lot(
     async def work(unit: Unit) -> None:
         lot = await _load_lot(unit, lot_id)
         if lot.listed.grant_id is not None and lot.status != "withdrawn":
-            for auction_id in auction_ids:
+            unsettled = tuple(auction_ids)
+            for auction_id in unsettled:
                 _require_thawed(await unit.load(AUCTION, auction_id), lot_id)
+            await change_supply(unit, unsettled, lot_id)
         await unit.decide(LOT, lot_id, WithdrawLot(lot_id=lot_id, reason=reason))
         pool_id = lot.listed.pool_id
         await unit.decide(POOL, pool_id, RecallCapacity(pool_id=pool_id, lot_id=lot_id))

@@ -13,6 +13,7 @@ from events.account import AccountHoldReleased
 from events.auction import (
     AuctionOpened,
     AuctionSettled,
+    AuctionSupplyChanged,
     Certificate,
     Decision,
     MatchTerms,
@@ -144,7 +145,7 @@ def tell_resale(teller: Teller) -> None:
     )
     offered = PoolCapacityOffered(pool_id=POOL, lot_id=_RESALE_LOT, nodes=1, start=_NOON, end=_END, grant_id=_GRANT)
     teller.tell("2026-03-08T10:00", QUILLWORK, listed, offered)
-    tell_thinking_over(teller, _GRANT, _FOR_SALE)
+    tell_thinking_over(teller, _AUCTION, _GRANT, _FOR_SALE)
     _tell_auction(teller)
     _tell_match(teller)
     teller.tell("2026-03-08T18:03", "auctioneer", AuctionSettled(auction_id=_AUCTION, matched=1, unmatched=0))
@@ -222,6 +223,7 @@ def _tell_hold(teller: Teller) -> None:
         ),
         PoolCapacityReserved(pool_id=POOL, grant_id=_GRANT, nodes=1, start=_START, end=_END, lots=_WHOLE),
         drawn(POOL, _GRANT, *_WHOLE),
+        AuctionSupplyChanged(auction_id=_AUCTION, cause=_QUOTE),
         held,
     )
 

@@ -2,7 +2,7 @@
 
 from decimal import Decimal
 
-from events.auction import MatchTerms
+from events.auction import AuctionSupplyChanged, MatchTerms
 from events.order import ClassOffer, OrderTerms
 from events.pool import PoolCapacityHeld, PoolCapacityReleased
 from events.quote import QuoteExpired, QuoteHeld
@@ -28,7 +28,7 @@ BUYER_TERMS = OrderTerms(
 )
 
 
-def tell_thinking_over(teller: Teller, seller_grant_id: str, for_sale: tuple[LotShare, ...]) -> None:
+def tell_thinking_over(teller: Teller, auction_id: str, seller_grant_id: str, for_sale: tuple[LotShare, ...]) -> None:
     """Hold what is for sale for ten minutes, and let them pass."""
     quote = name("quo", "docking, thought over")
     match = MatchTerms(
@@ -62,7 +62,9 @@ def tell_thinking_over(teller: Teller, seller_grant_id: str, for_sale: tuple[Lot
         end=_END,
     )
     cash = cash_held(LATTICE_CASH, LATTICE, held.hold_id, "249.60", f"ord{quote[3:]}")
-    teller.tell("2026-03-08T10:05", LATTICE, cash, set_aside, held)
+    teller.tell(
+        "2026-03-08T10:05", LATTICE, cash, set_aside, AuctionSupplyChanged(auction_id=auction_id, cause=quote), held
+    )
     reason = "the quote expired"
     teller.tell(
         "2026-03-08T10:15",
