@@ -326,10 +326,12 @@ def _settle(command: SettleAuction, state: Auction) -> Sequence[AuctionEvent]:
     return [event]
 
 
-def _take_part(state: Auction, event: AuctionBookFrozen | AuctionResultPublished) -> Auction:
-    """Keep a part until the event comes that says that there are no more."""
+def _gather(state: Auction, event: AuctionBookFrozen | AuctionResultPublished | AuctionSupplyChanged) -> Auction:
+    """Keep a part until the event comes that says that there are no more, and what was taken of what is for sale."""
     if isinstance(event, AuctionBookFrozen):
         return replace(state, book_parts=(*state.book_parts, event))
+    if isinstance(event, AuctionSupplyChanged):
+        return replace(state, changes=state.changes | {event.cause})
     return replace(state, result_parts=(*state.result_parts, event))
 
 
@@ -345,10 +347,8 @@ def evolve(state: AuctionState, event: AuctionEvent) -> AuctionState:
             return replace(state, indicated=event)
         case AuctionBound():
             return replace(state, bound=event)
-        case AuctionBookFrozen() | AuctionResultPublished():
-            return _take_part(state, event)
-        case AuctionSupplyChanged():
-            return replace(state, changes=state.changes | {event.cause})
+        case AuctionBookFrozen() | AuctionResultPublished() | AuctionSupplyChanged():
+            return _gather(state, event)
         case AuctionLocked():
             return replace(state, status="locked", locked=join_book(state.book_parts, event), book_parts=())
         case AuctionCleared():
