@@ -6,10 +6,10 @@ answers the same key though the key is stored nowhere, and a forged key is refus
 What is stored of a key carries a seal: an HMAC-SHA256 under the server's secret over the secret half, the party, the
 scopes, the expiry and the state. A row that was changed by anything but this code is refused as ``api_key_tampered``.
 
-Every process confirms the keys that it has used with PostgreSQL, every `CONFIRM_SECONDS` in one query, and confirms a
-key anew before it uses it where that is older than `CONFIRMED_SECONDS_MAX`. A key that is gone, revoked, suspended,
-expired or tampered with, and the streams that it opened, end within a second. While PostgreSQL is away, a key goes on
-for `offline_seconds_max` after it was last confirmed.
+Every process confirms the keys that it used within `ACTIVE_SECONDS`, and those of open streams, with PostgreSQL every
+`CONFIRM_SECONDS`, and any key before it uses it where that is older than `CONFIRMED_SECONDS_MAX`. A key that is gone,
+revoked, suspended, expired or tampered with, and the streams that it opened, end within a second. While PostgreSQL is
+away, a key goes on for `offline_seconds_max` after it was last confirmed.
 """
 
 import asyncio
@@ -19,7 +19,7 @@ import hmac
 import re
 import time
 from collections import OrderedDict
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Final, Literal, Protocol
@@ -38,6 +38,8 @@ VERBS: Final = ("read", "write")
 SCOPES: Final = ("*", "*:read", "*:write", *(f"{feature}:{verb}" for feature in FEATURES for verb in VERBS))
 CONFIRM_SECONDS: Final = 0.4
 CONFIRMED_SECONDS_MAX: Final = 0.9
+ACTIVE_SECONDS: Final = 5.0
+AT_ONCE_MAX: Final = 500
 ANSWER_SECONDS_MAX: Final = 2.0
 OFFLINE_SECONDS_MAX: Final = 900.0
 UNKNOWN_SECONDS: Final = 0.9
@@ -294,13 +296,17 @@ class KeyRing:
                 self.end(key_id)
             elif now - known.used > self._offline_seconds_max and key_id not in streaming:
                 del self._known[key_id]
-        wanted = list(self._known.keys() | streaming)
-        if self._store is None or not wanted:
-            return
+        active = {key_id for key_id, known in self._known.items() if now - known.used < ACTIVE_SECONDS}
+        if self._store is not None:
+            for some in _split(list(active | streaming)):
+                await self._confirm_some(self._store, some)
+
+    async def _confirm_some(self, store: KeyStore, wanted: Sequence[str]) -> None:
+        now = time.monotonic()
         before = {key_id: self._known.get(key_id) for key_id in wanted}
         try:
             async with asyncio.timeout(ANSWER_SECONDS_MAX):
-                found = {record.key_id: record for record in await self._store.load(wanted)}
+                found = {record.key_id: record for record in await store.load(wanted)}
         except TimeoutError:
             raise Unavailable("PostgreSQL", f"it did not answer within {ANSWER_SECONDS_MAX} s") from None
         for key_id in wanted:
@@ -350,6 +356,10 @@ class KeyRing:
             self.end(record.key_id)
         self._unknown.pop(record.key_id, None)
         return changed
+
+
+def _split(key_ids: list[str]) -> Iterator[list[str]]:
+    return (key_ids[begin : begin + AT_ONCE_MAX] for begin in range(0, len(key_ids), AT_ONCE_MAX))
 
 
 def _render_principal(key: ApiKey) -> Principal:
