@@ -30,6 +30,7 @@ FILES_RESERVED: Final = 256
 CONNECTIONS_MIN: Final = 64
 RETRY_SECONDS: Final = 2
 REFUSED_SECONDS_MAX: Final = 2.0
+UNSENT_BYTES_PER_SECOND: Final = 16_384
 _BODY_SLACK_SECONDS: Final = 15.0
 _TICKS_PER_SWEEP: Final = 5
 _log = structlog.get_logger(__name__)
@@ -59,7 +60,7 @@ class BoundedConnection(HttpToolsProtocol):
         self._since = time.monotonic()
         self._head_bytes = 0
         self._is_used = False
-        self._blocked_since: float | None = None
+        self._unsent_deadline: float | None = None
         self._ending_since: float | None = None
         self._is_counted = self.config.table.admit(self)
         if self._is_counted:
@@ -151,30 +152,27 @@ class BoundedConnection(HttpToolsProtocol):
         with contextlib.suppress(OSError):
             self.transport.write_eof()
 
-    def pause_writing(self) -> None:
-        """Begin to count the seconds that the client leaves an answer unread."""
-        self._blocked_since = time.monotonic()
-        super().pause_writing()
-
     def resume_writing(self) -> None:
-        """End that count."""
-        self._blocked_since = None
+        """Give the client its time anew: it has read most of what was sent."""
+        self._unsent_deadline = None
         super().resume_writing()
 
     def sweep(self, now: float) -> None:
         """End the connection where its client is over its time."""
         bounds = self.config.bounds
-        if self._ending_since is None and self.transport.is_closing():
-            self._ending_since = now
         if self._ending_since is not None:
             is_over = now - self._ending_since > REFUSED_SECONDS_MAX
-        elif self._blocked_since is not None:
-            is_over = now - self._blocked_since > bounds.write_seconds_max
+        elif unsent := self.transport.get_write_buffer_size():
+            if self._unsent_deadline is None:
+                self._unsent_deadline = now + bounds.write_seconds_max + unsent / UNSENT_BYTES_PER_SECOND
+            is_over = now > self._unsent_deadline
         elif self._reading == "body":
             is_over = now - self._since > bounds.body_seconds_max + _BODY_SLACK_SECONDS
         else:
             is_over = False
             self._sweep_waiting(now - self._since, bounds)
+        if not self.transport.get_write_buffer_size():
+            self._unsent_deadline = None
         if is_over:
             self.transport.abort()
 

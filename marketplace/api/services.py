@@ -46,7 +46,7 @@ class ApiSettings(msgspec.Struct, frozen=True, kw_only=True):
         head_seconds_max: How long a head may take, and a new connection stay silent.
         body_seconds_max: How long a body may take.
         idle_seconds_max: How long a connection stays open between requests.
-        write_seconds_max: How long a client may leave an answer unread.
+        write_seconds_max: How long a client may leave an answer unread, and a second more for each 16 KiB of it.
     """
 
     embedded: bool = False

@@ -163,13 +163,24 @@ async def test_a_slow_body_ends_the_request_and_the_connection():
         assert (await clients.ask()).startswith(b"HTTP/1.1 200")
 
 
-async def test_an_answer_that_nobody_reads_ends():
-    async with serving(write_seconds_max=1) as clients:
+async def test_an_answer_that_nobody_reads_ends(monkeypatch):
+    monkeypatch.setattr("marketplace.api.server.UNSENT_BYTES_PER_SECOND", 10**9)
+    async with serving(write_seconds_max=1, idle_seconds_max=3_600) as clients:
         await clients.open(b"GET /much HTTP/1.1\r\nHost: a\r\n\r\n")
         clients.writers[-1].transport.pause_reading()
         await asyncio.sleep(0.2)
         assert clients.table.count() == 1
         await clients.wait_until_none()
+
+
+async def test_an_answer_that_is_read_slowly_is_read_whole():
+    async with serving(write_seconds_max=1) as clients:
+        reader = await clients.open(b"GET /much HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n")
+        count = 0
+        while part := await asyncio.wait_for(reader.read(1_000_000), PATIENCE_SECONDS):
+            count += len(part)
+            await asyncio.sleep(0.1)
+        assert count > 50_000_000
 
 
 async def test_a_head_has_a_bound_and_what_is_not_http_is_refused():
