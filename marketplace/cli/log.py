@@ -10,22 +10,31 @@ from typing import Annotated, Final
 import msgspec
 from cyclopts import App, Parameter, validators
 
+from events.log import DamageKind
 from events.registry import AGGREGATES
-from events.subjects import render_subject
-from marketplace.app import open_log
+from events.subjects import LOG_ID, render_subject
+from marketplace.app import open_log, open_watched_log
 from marketplace.cli.audit import audit
 from marketplace.cli.console import build_progress, configure_logging, run, stop_on_signals
 from marketplace.cli.output import CONSOLE, mark
 from marketplace.core.errors import Refusal
+from marketplace.domain.log import AcceptLoss, Annotate
 from marketplace.embedded import embedded_nats
+from marketplace.log.annotations import Effect, check_annotation, examine
 from marketplace.log.archive import ArchiveWriter, read_archive, restore
 from marketplace.log.codec import Chain
 from marketplace.log.port import Log, Recorded
+from marketplace.log.watched import find_lost
+from marketplace.projections.database import build_engine
+from marketplace.projections.registry import PROJECTIONS
+from marketplace.projections.seen import load_marks, reset
 from marketplace.runtime.config import Settings, load_settings
+from marketplace.runtime.log_record import record
 
 app = App(name="log")
 app.command(audit)
 EVENTS_MAX: Final = 1_000
+DatabaseUrl = Annotated[str | None, Parameter(env_var="MARKETPLACE_DATABASE_URL")]
 NatsUrl = Annotated[str | None, Parameter(env_var="MARKETPLACE_NATS_URL")]
 Count = Annotated[int, Parameter(validator=validators.Number(gte=1, lte=EVENTS_MAX))]
 
@@ -98,10 +107,11 @@ def verify(*, file: Path | None = None, nats_url: NatsUrl = None) -> int:
         else:
             async with open_log(load_settings(nats_url=nats_url)) as log:
                 await _walk(log, chain.check, "verify")
+        aside = f", except {chain.annotated:,} annotated (see `log show log {LOG_ID}`)" if chain.annotated else ""
         CONSOLE.print(
             mark("green", "whole:"),
             f"{chain.sequence:,} events of {len(chain.heads):,} aggregates, "
-            "every one as it was sealed and none missing",
+            f"every one as it was sealed and none missing{aside}",
         )
 
     return run(main())
@@ -150,6 +160,102 @@ def import_(file: Path, /, *, data: Path | None = None, nats_url: NatsUrl = None
         CONSOLE.print(f"{restored.stored:,} events stored, {restored.found:,} were there already")
 
     return run(main())
+
+
+@app.command
+def annotate(
+    sequence: int,
+    /,
+    *,
+    hash: str,  # noqa: A002 - what the error names
+    reason: str,
+    keep: bool = False,
+    no_release_knows_it: bool = False,
+    nats_url: NatsUrl = None,
+    database_url: DatabaseUrl = None,
+) -> int:
+    """State for ever how every reader takes a damaged message; the event that says so is part of the log.
+
+    Args:
+        sequence: Position of the message, as the error names it.
+        hash: Its hash, as the error names it.
+        reason: Why, for those who audit the log.
+        keep: Let it count, where nothing but its link to the event before it is broken; else every reader passes over
+            it.
+        no_release_knows_it: Vouch that the type of a sound event is not one of a newer release.
+        nats_url: Servers and the application's user, separated by commas.
+        database_url: postgresql://… of the projections, to make sure that the log is the one that they have seen.
+    """
+    configure_logging()
+
+    async def main() -> None:
+        effect: Effect = "kept" if keep else "passed_over"
+        async with _open_to_write(nats_url, database_url) as log:
+            found, damage = await examine(log, sequence)
+            check_annotation(found, damage, effect=effect, hash=hash, type_is_final=no_release_knows_it)
+            command = Annotate(
+                sequence=sequence,
+                subject=found.subject,
+                hash=damage.hash,
+                damage=msgspec.convert(damage.kind, DamageKind),
+                effect=effect,
+                reason=reason,
+            )
+            at = await record(log, command)
+        CONSOLE.print(
+            f"event {sequence} on {found.subject} is {effect.replace('_', ' ')}: {damage.reason}", soft_wrap=True
+        )
+        CONSOLE.print(f"annotated at event {at}; running processes follow it without a restart")
+
+    return run(main())
+
+
+@app.command
+def accept_loss(*, reason: str, nats_url: NatsUrl = None, database_url: DatabaseUrl = None) -> int:
+    """Accept that the end of a log is lost which went back or was replaced, and let the projections begin anew.
+
+    Stop every API and worker first. The rows of every projection and every snapshot are removed; workers make them
+    again from the log.
+
+    Args:
+        reason: Why, for those who audit the log.
+        nats_url: Servers and the application's user, separated by commas.
+        database_url: postgresql://… of the projections.
+    """
+    configure_logging()
+
+    async def main() -> None:
+        settings = load_settings(nats_url=nats_url, database_url=database_url)
+        if settings.database_url is None:
+            raise Refusal("setting_missing", "set MARKETPLACE_DATABASE_URL, or give --database-url postgresql://…")
+        engine = build_engine(settings.database_url)
+        try:
+            async with open_log(settings) as log:
+                lost = await find_lost(log, await load_marks(engine))
+                last = (await log.health()).last_sequence
+                command = AcceptLoss(
+                    expected_sequence=lost.sequence, expected_hash=lost.hash, last_sequence=last, reason=reason
+                )
+                at = await record(log, command)
+                await reset(engine, PROJECTIONS)
+        finally:
+            await engine.dispose()
+        CONSOLE.print(f"what came after event {last} is lost, as event {at} says; the projections begin anew")
+
+    return run(main())
+
+
+@contextlib.asynccontextmanager
+async def _open_to_write(nats_url: str | None, database_url: str | None) -> AsyncIterator[Log]:
+    """Yield the log, checked to be the one that the database has seen where one is given."""
+    settings = load_settings(nats_url=nats_url, database_url=database_url)
+    engine = None if settings.database_url is None else build_engine(settings.database_url)
+    try:
+        async with open_watched_log(settings, engine) as log:
+            yield log
+    finally:
+        if engine is not None:
+            await engine.dispose()
 
 
 async def _walk(log: Log, take: Callable[[Recorded], None], name: str) -> None:

@@ -50,6 +50,8 @@ def list_all(*, nats_url: NatsUrl = None, database_url: DatabaseUrl = None) -> i
         table = Table("projection", "version", "state", "position", "behind", "epoch", "made by", "moved at")
         for at in positions:
             state = "live" if at.live else "rebuilding"
+            if at.stopped_at is not None:
+                state = f"stopped at {at.stopped_at}"
             moved = f"{at.updated_at:%Y-%m-%d %H:%M:%S}"
             counts = (at.position, last - at.position, at.epoch)
             made_by = "this release" if at.fingerprint == expected.get(at.name) else "another release"
@@ -57,6 +59,9 @@ def list_all(*, nats_url: NatsUrl = None, database_url: DatabaseUrl = None) -> i
         for name in sorted({projection.name for projection in PROJECTIONS} - {at.name for at in positions}):
             table.add_row(name, "", "not begun", "0", f"{last:,}", "", "", "")
         CONSOLE.print(table)
+        for at in positions:
+            if at.stopped_at is not None:
+                CONSOLE.print(mark("bold red", f"{at.name} stopped:"), at.stopped_because, soft_wrap=True)
 
     return run(main())
 

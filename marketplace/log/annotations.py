@@ -8,8 +8,7 @@ they are read.
 Invariants:
     1. Only what is damaged can be annotated; a readable event that follows the one before it cannot vanish.
     2. An annotation names the message by sequence and hash; it says nothing about any other.
-    3. The event after a damaged message follows the hash that the message states, or where it states none, the hash
-       of the event before it (`codec.get_link`).
+    3. The event after a damaged message may follow that message, by the hash that it states, or the event before it.
 """
 
 import dataclasses
@@ -20,7 +19,6 @@ from events.log import LogAnnotated
 from events.subjects import LOG_ID, render_subject
 from events.types import Event
 from marketplace.core.errors import Refusal
-from marketplace.log.codec import compute_hash, get_link
 from marketplace.log.events import find_damage, parse_event
 from marketplace.log.port import Damage, Health, Log, Recorded, Write
 
@@ -66,8 +64,8 @@ class Annotations:
         if annotation is None:
             return recorded
         if annotation.effect == "passed_over":
-            return dataclasses.replace(recorded, void=True)
-        return dataclasses.replace(recorded, damage=None)
+            return dataclasses.replace(recorded, annotated=True, void=True)
+        return dataclasses.replace(recorded, annotated=True, damage=None)
 
 
 def read_annotation(event: Event) -> LogAnnotated | None:
@@ -148,10 +146,11 @@ async def examine(log: Log, sequence: int) -> tuple[Recorded, Damage]:
         Refusal: ``event_not_found``; ``event_readable``: nothing is wrong with it.
         Unavailable: The log cannot be read.
     """
-    found = await log.find(sequence)
-    if found is None:
+    at = await log.find(sequence)
+    if at is None:
         raise Refusal("event_not_found", f"the log has no event {sequence}", sequence=sequence)
-    damage = find_own_damage(found) or find_broken_link(found, await log.load(found.subject))
+    found = next(recorded for recorded in await log.load(at.subject) if recorded.sequence == sequence)
+    damage = find_damage(found)
     if damage is None:
         raise Refusal(
             "event_readable",
@@ -160,30 +159,6 @@ async def examine(log: Log, sequence: int) -> tuple[Recorded, Damage]:
             sequence=sequence,
         )
     return found, damage
-
-
-def find_own_damage(recorded: Recorded) -> Damage | None:
-    """Return what is wrong with a message by itself: its headers, its hash, its type, its body."""
-    if recorded.damage is not None and recorded.damage.kind != "link":
-        return recorded.damage
-    computed = compute_hash(recorded.subject, recorded.envelope, recorded.body)
-    if computed != recorded.envelope.hash:
-        return Damage("hash", f"it says {recorded.envelope.hash or 'no hash'}, it is {computed}", computed)
-    return find_damage(dataclasses.replace(recorded, damage=None))
-
-
-def find_broken_link(recorded: Recorded, history: Sequence[Recorded]) -> Damage | None:
-    """Return whether a message does not follow the one before it in the history of its subject."""
-    before = ""
-    for earlier in history:
-        if earlier.sequence >= recorded.sequence:
-            break
-        before = get_link(earlier, before)
-    stated = recorded.envelope.previoushash
-    if stated == before:
-        return None
-    reason = f"it follows {stated or 'nothing'}, but the event before it is {before or 'nothing'}"
-    return Damage("link", reason, recorded.envelope.hash)
 
 
 def check_annotation(recorded: Recorded, damage: Damage, *, effect: Effect, hash: str, type_is_final: bool) -> None:  # noqa: A002

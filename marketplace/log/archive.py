@@ -2,8 +2,9 @@
 
 An archive is gzip of lines of JSON. The first line says what follows, each further line is one event with its position,
 its literal subject, its headers as they are stored and its body byte for byte; so the hash chain can be walked without
-a server, and a restored log has the same hashes at the same positions. Cut or changed archives are found by the count,
-by gzip's checksum and by the chain.
+a server, and a restored log has the same hashes at the same positions. A damaged message that is annotated is in it as
+it was found, its body in base64 as `raw`; one that is not annotated ends an export. Cut or changed archives are found
+by the count, by gzip's checksum and by the chain.
 """
 
 import gzip
@@ -21,6 +22,7 @@ import msgspec
 
 from events.envelope import render_headers
 from marketplace.core.errors import Corrupt, Refusal
+from marketplace.log.annotations import LOG_SUBJECT, Annotations, get_hash
 from marketplace.log.codec import Chain, parse_recorded
 from marketplace.log.port import Head, Log, Message, Recorded, Write
 
@@ -29,6 +31,7 @@ BATCH_EVENTS_MAX: Final = 500
 _LINE_BYTES_MAX: Final = 16 * 1024 * 1024
 _COMPRESSION: Final = 6
 _PRIVATE: Final = 0o600
+_NOTHING: Final = msgspec.Raw(b"")
 
 
 class ArchiveHeader(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -45,11 +48,12 @@ class ArchiveHeader(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     exported_at: datetime
 
 
-class _Line(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+class _Line(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True):
     sequence: int
     subject: str
     headers: dict[str, str]
-    body: msgspec.Raw
+    body: msgspec.Raw = _NOTHING
+    raw: bytes | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,8 +99,11 @@ class ArchiveWriter:
         if event.sequence > self._last_sequence:
             return
         self._chain.check(event)
-        headers = render_headers(event.envelope)
-        self._write(_Line(event.sequence, event.subject, headers, msgspec.Raw(event.body)))
+        if not event.annotated:
+            line = _Line(event.sequence, event.subject, render_headers(event.envelope), body=msgspec.Raw(event.body))
+        else:
+            line = _Line(event.sequence, event.subject, _get_headers(event), raw=event.body)
+        self._write(line)
 
     def _write(self, line: msgspec.Struct) -> None:
         self._file.write(msgspec.json.encode(line) + b"\n")
@@ -119,7 +126,7 @@ class ArchiveWriter:
 
 
 def read_archive(path: Path) -> Iterator[Recorded]:
-    """Yield the events of an archive in order, each checked against the hash chain.
+    """Yield the events of an archive in order, each checked against the hash chain and as its annotation says.
 
     Raises:
         Refusal: ``file_unreadable`` or ``archive_unknown``: the file is no archive of a log.
@@ -127,10 +134,11 @@ def read_archive(path: Path) -> Iterator[Recorded]:
     """
     chain = Chain()
     try:
+        annotations = _read_annotations(path)
         with gzip.open(path, "rb") as file:
             header = _parse_header(path, file.readline(_LINE_BYTES_MAX))
             while line := file.readline(_LINE_BYTES_MAX):
-                event = _parse_line(path, chain.sequence + 2, line)
+                event = annotations.apply(_parse_line(path, chain.sequence + 2, line))
                 chain.check(event)
                 yield event
     except (EOFError, zlib.error) as error:
@@ -141,6 +149,25 @@ def read_archive(path: Path) -> Iterator[Recorded]:
         raise Refusal("file_unreadable", f"{path} cannot be read: {error.strerror}", file=str(path)) from error
     if chain.sequence != header.last_sequence:
         raise Corrupt(f"{path} holds {chain.sequence} events and says {header.last_sequence}; it was cut or extended")
+
+
+def _read_annotations(path: Path) -> Annotations:
+    """Return the annotations of an archive, which come after the messages that they are about."""
+    annotations, mark = Annotations(), f'"{LOG_SUBJECT}"'.encode()
+    with gzip.open(path, "rb") as file:
+        _parse_header(path, file.readline(_LINE_BYTES_MAX))
+        number = 1
+        while line := file.readline(_LINE_BYTES_MAX):
+            number += 1
+            if mark in line:
+                annotations.take(_parse_line(path, number, line))
+    return annotations
+
+
+def _get_headers(event: Recorded) -> dict[str, str]:
+    """Return the headers of a message as it was stored."""
+    own = None if event.damage is None else event.damage.headers
+    return render_headers(event.envelope) if own is None else dict(own)
 
 
 def _parse_header(path: Path, line: bytes) -> ArchiveHeader:
@@ -158,7 +185,8 @@ def _parse_line(path: Path, number: int, line: bytes) -> Recorded:
         parsed = msgspec.json.decode(line, type=_Line)
     except msgspec.DecodeError as error:
         raise Corrupt(f"line {number} of {path} is no event: {error}") from error
-    return parse_recorded(parsed.sequence, parsed.subject, parsed.headers, bytes(parsed.body))
+    body = bytes(parsed.body) if parsed.raw is None else parsed.raw
+    return parse_recorded(parsed.sequence, parsed.subject, parsed.headers, body)
 
 
 async def restore(log: Log, path: Path) -> Restored:
@@ -189,7 +217,7 @@ async def _match_stored(log: Log, events: Iterator[Recorded]) -> dict[str, Head]
     async for page in log.read():
         for stored in page:
             event = next(events, None)
-            if event is None or (event.subject, event.envelope.hash) != (stored.subject, stored.envelope.hash):
+            if event is None or (event.subject, get_hash(event)) != (stored.subject, get_hash(stored)):
                 raise _differ(stored.sequence, "the log holds another one")
             heads[stored.subject] = Head(stored.subject, stored.sequence, stored.envelope.hash)
     return heads
@@ -198,7 +226,8 @@ async def _match_stored(log: Log, events: Iterator[Recorded]) -> dict[str, Head]
 def _follow(heads: dict[str, Head], event: Recorded) -> Write:
     after = heads.get(event.subject) or Head(event.subject)
     head = heads[event.subject] = Head(event.subject, sequence=None, hash=event.envelope.hash)
-    return Write(after, (Message(event.envelope, event.body),), head)
+    own = None if event.damage is None else _get_headers(event)
+    return Write(after, (Message(event.envelope, event.body, headers=own),), head)
 
 
 def _differ(sequence: int, why: str) -> Refusal:

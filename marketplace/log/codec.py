@@ -26,6 +26,8 @@ LINKS_MAX = 1 << 15
 """How many subjects' last hashes a reader of the whole log remembers, at least; at most twice as many."""
 
 _ATTRIBUTE = "ce-"
+_SERVERS = ("Nats-", "Marketplace-Previous-Distance")
+"""Headers of the transport; they differ where the same message is stored again."""
 _HASH_HEADER = "ce-hash"
 _KNOWN = frozenset(
     {"content-type", "traceparent", "ce-specversion"}
@@ -94,9 +96,14 @@ def parse_recorded(sequence: int, subject: str, headers: Mapping[str, str], body
         envelope = parse_headers(headers)
     except ValueError as error:
         envelope = salvage_headers(headers)
-        damage = Damage("headers", f"it is not a marketplace event: {error}", compute_hash(subject, envelope, body))
-        return Recorded(sequence, subject, envelope, body, damage)
-    return Recorded(sequence, subject, envelope, body, _find_damage(subject, headers, envelope, body))
+        damage = Damage("headers", f"it is not a marketplace event: {error}", hash_message(subject, headers, body))
+    else:
+        found = _find_damage(subject, headers, envelope, body)
+        if found is None:
+            return Recorded(sequence, subject, envelope, body)
+        damage = found
+    own = {name: value for name, value in headers.items() if not name.startswith(_SERVERS)}
+    return Recorded(sequence, subject, envelope, body, dataclasses.replace(damage, headers=own))
 
 
 def _find_damage(subject: str, headers: Mapping[str, str], envelope: Envelope, body: bytes) -> Damage | None:
@@ -135,10 +142,13 @@ def _link(event: Recorded, before: _Before) -> tuple[Recorded, _Before]:
     follows = envelope.previoushash
     if event.damage is None and before is not None and not _may_follow(follows, before):
         event = dataclasses.replace(event, damage=_describe_link(event, before))
-    if event.damage is None:
-        return event, envelope.hash
-    last = before if isinstance(before, str) else before[0] if before else follows
-    return event, (last, envelope.hash)
+    return event, envelope.hash if event.damage is None else _pass(event, before)
+
+
+def _pass(event: Recorded, before: _Before) -> _Before:
+    """Return what the event after a damaged one may follow."""
+    last = before if isinstance(before, str) else before[0] if before else event.envelope.previoushash
+    return last, event.envelope.hash
 
 
 def _may_follow(hash_before: str, before: str | tuple[str, str]) -> bool:
@@ -217,15 +227,18 @@ class Chain:
     Attributes:
         heads: The hash of the last event seen of each subject.
         sequence: The last sequence seen.
+        annotated: How many of them are damaged and annotated.
     """
 
+    annotated = 0
+
     def __init__(self, after: int = 0) -> None:
-        self.heads: dict[str, str] = {}
+        self.heads: dict[str, _Before] = {}
         self.sequence = after
         self._whole = after == 0
 
     def check(self, event: Recorded) -> None:
-        """Take the next event.
+        """Take the next event; one that is annotated counts as its annotation says.
 
         Raises:
             Corrupt: A sequence is missing, the message is no event, the bytes are not those that were sealed, or the
@@ -234,18 +247,16 @@ class Chain:
         where = f"event {event.sequence} on {event.subject}"
         if event.sequence != self.sequence + 1:
             raise Corrupt(f"{where} follows sequence {self.sequence}: the events between are missing; restore the log")
-        if event.damage is not None:
-            raise refuse_damaged(event, event.damage)
-        computed = compute_hash(event.subject, event.envelope, event.body)
-        if computed != event.envelope.hash:
-            raise Corrupt(f"{where} was changed after it was stored: it says {event.envelope.hash}, it is {computed}")
-        known = self.heads.get(event.subject, "" if self._whole else event.envelope.previoushash)
-        if event.envelope.previoushash != known:
-            raise Corrupt(
-                f"{where} follows {event.envelope.previoushash or 'nothing'}, but the event before it is "
-                f"{known or 'nothing'}: an event was removed, inserted or moved"
-            )
-        self.heads[event.subject] = event.envelope.hash
+        before = self.heads.get(event.subject, "" if self._whole else None)
+        if event.annotated:
+            self.annotated += 1
+            self.heads[event.subject] = _pass(event, before)
+        else:
+            if event.damage is None:
+                event = check_recorded(event)
+            linked, self.heads[event.subject] = _link(event, before)
+            if linked.damage is not None:
+                raise refuse_damaged(linked, linked.damage)
         self.sequence = event.sequence
 
 

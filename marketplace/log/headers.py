@@ -37,8 +37,11 @@ def render_publish(
     the log takes once has its own name for it: a second one is answered as a duplicate on any subject, and the one who
     publishes must look whether what is stored is its own.
     """
-    headers = render_headers(message.envelope)
-    headers["Nats-Msg-Id"] = message.once or f"{subject}/{message.envelope.hash}"
+    if message.headers is None:
+        headers = render_headers(message.envelope)
+        headers["Nats-Msg-Id"] = message.once or f"{subject}/{message.envelope.hash}"
+    else:
+        headers = dict(message.headers)
     if guard is not None:
         headers[_GUARD] = str(guard)
     else:

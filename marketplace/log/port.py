@@ -13,7 +13,7 @@ Invariants:
 """
 
 import asyncio
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Protocol
 
@@ -85,11 +85,13 @@ class Message:
         once: The log stores one append at most under this name, for as long as it remembers it (two minutes at
             least); a second one is a `Conflict`, whatever its subjects. Only an append's first message has one; empty
             where it has none.
+        headers: Of a damaged message that is stored again as it was; None for every sealed event.
     """
 
     envelope: Envelope
     body: bytes
     once: str = ""
+    headers: Mapping[str, str] | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,11 +117,13 @@ class Damage:
         kind: ``headers``, ``subject``, ``hash``, ``link``, ``type`` or ``body``.
         reason: The same in words, with the values.
         hash: Chain hash of what is stored, computed anew from its bytes, whatever the message says of itself.
+        headers: The message's own headers, where its envelope does not tell all of them.
     """
 
     kind: str
     reason: str
     hash: str
+    headers: Mapping[str, str] | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -133,7 +137,8 @@ class Recorded:
         body: The bytes.
         damage: What is known to be wrong with it; `log.events.parse_event` raises it. A reader that only counts
             positions goes on.
-        void: Whether an operator's annotation says that every reader passes over it: it has no effect.
+        annotated: Whether an operator stated how every reader takes it, since it is damaged.
+        void: Whether that statement is that every reader passes over it: it has no effect.
     """
 
     sequence: int
@@ -141,6 +146,7 @@ class Recorded:
     envelope: Envelope
     body: bytes
     damage: Damage | None = None
+    annotated: bool = False
     void: bool = False
 
 

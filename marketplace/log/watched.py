@@ -20,9 +20,9 @@ from typing import Final
 
 import structlog
 
-from marketplace.core.errors import Conflict, LogChanged, Unavailable
+from marketplace.core.errors import Conflict, LogChanged, Refusal, Unavailable
 from marketplace.log.annotations import AnnotatedLog, get_hash
-from marketplace.log.port import Health, Recorded, Write
+from marketplace.log.port import Health, Log, Recorded, Write
 
 CHECK_SECONDS: Final = 1.0
 """How often a process compares its marks with the log while it runs."""
@@ -208,6 +208,20 @@ class WatchedLog:
         self._changed = describe_change(mark, found, first, last)
         _logger.error("log_changed", code=self._changed.code, reason=str(self._changed))
         raise self._changed
+
+
+async def find_lost(log: Log, marks: Sequence[Mark]) -> Mark:
+    """Return the newest mark that a log contradicts.
+
+    Raises:
+        Refusal: ``log_not_changed``: it holds all that was seen.
+        Unavailable: The log cannot be read.
+    """
+    for mark in sorted(marks, key=lambda each: -each.sequence):
+        found = await log.find(mark.sequence)
+        if found is None or (found.damage is None and get_hash(found) != mark.hash):
+            return mark
+    raise Refusal("log_not_changed", "the log holds everything that the database has seen; nothing is lost")
 
 
 def describe_change(mark: Mark, found: Recorded | None, first: Recorded | None, last: int) -> LogChanged:

@@ -14,7 +14,8 @@ from events.subjects import STREAM
 from marketplace.log.watched import Mark
 from marketplace.projections.database import reachable
 from marketplace.projections.operations import snapshots
-from marketplace.projections.positions import CHANNEL
+from marketplace.projections.positions import CHANNEL, projection_positions
+from marketplace.projections.projection import Projection
 from marketplace.projections.schema import METADATA, instant, text, whole
 
 log_seen: Final = Table(
@@ -49,6 +50,21 @@ async def load_marks(engine: AsyncEngine) -> Sequence[Mark]:
     if kept is not None:
         marks.append(Mark(f"a snapshot of {kept.subject}", kept.sequence, kept.hash))
     return marks
+
+
+async def reset(engine: AsyncEngine, projections: Sequence[Projection]) -> None:
+    """Remove every row that was made from the log, so that the projections begin anew on the log as it is now.
+
+    API keys stay: they are not in the log.
+
+    Raises:
+        Unavailable: PostgreSQL is away.
+    """
+    tables = [table.name for projection in projections for table in projection.tables]
+    names = ", ".join([*tables, projection_positions.name, snapshots.name, log_seen.name])
+    async with reachable(), engine.begin() as connection:
+        await connection.execute(sql("SET LOCAL synchronous_commit = on"))
+        await connection.execute(sql(f"TRUNCATE {names}"))
 
 
 async def announce(connection: AsyncConnection, mark: Mark) -> None:

@@ -1,0 +1,58 @@
+"""The events that operators store about the log itself.
+
+They are stored without a cache, and even where events of the same subject cannot be read: an annotation must be
+possible whatever is damaged.
+"""
+
+from datetime import UTC, datetime
+from typing import Final
+
+from events.envelope import Envelope
+from events.json_schema import render_schema_id
+from events.registry import get_tag, render_body, render_type
+from events.subjects import LOG_ID
+from marketplace.core.ids import derive_id
+from marketplace.domain.log import LOG, AcceptLoss, Annotate
+from marketplace.log.annotations import LOG_SUBJECT
+from marketplace.log.codec import get_link, seal
+from marketplace.log.events import find_damage, parse_event
+from marketplace.log.port import Head, Log, Write
+
+_OPERATOR: Final = "operator"
+_SOURCE: Final = "/marketplace"
+
+
+async def record(log: Log, command: Annotate | AcceptLoss) -> int:
+    """Store what an operator states about the log, and return the sequence; once for ever where it was stated before.
+
+    Raises:
+        Refusal: ``annotation_exists``.
+        Conflict: Another operator was first.
+        Unavailable: The log cannot be reached.
+    """
+    stored = await log.load(LOG_SUBJECT)
+    state, link = LOG.initial, ""
+    for recorded in stored:
+        link = get_link(recorded, link)
+        if not recorded.void and find_damage(recorded) is None:
+            state = LOG.fold([parse_event(recorded)], state)  # type: ignore[list-item] # of this subject
+    last = stored[-1].sequence if stored else 0
+    events = LOG.decide(command, state)
+    if not events:
+        return last
+    (event,) = events
+    tag, command_id = get_tag(event), derive_id("cmd", LOG_ID, f"{type(command).__name__}/{last}")
+    envelope = Envelope(
+        id=derive_id("evt", command_id, f"log/{LOG_ID}#0"),
+        source=_SOURCE,
+        type=render_type(tag),
+        subject=f"log/{LOG_ID}",
+        time=datetime.now(UTC),
+        dataschema=render_schema_id(tag),
+        correlationid=command_id,
+        causationid=command_id,
+        actor=_OPERATOR,
+    )
+    message = seal(LOG_SUBJECT, link, envelope, render_body(event))
+    head = Head(LOG_SUBJECT, None, message.envelope.hash)
+    return await log.append([Write(Head(LOG_SUBJECT, last, link), (message,), head)])
