@@ -6,7 +6,7 @@ import logging
 import signal
 import sys
 from collections.abc import Coroutine
-from typing import Any
+from typing import Any, Final
 
 import structlog
 import uvloop
@@ -21,7 +21,10 @@ from rich.progress import (
 from structlog.tracebacks import ExceptionDictTransformer
 
 from marketplace.cli.output import CONSOLE, OUT_OF_MEMORY, tell
-from marketplace.core.errors import MarketplaceError, Refusal
+from marketplace.core.errors import LogChanged, MarketplaceError, Refusal
+
+LOG_CHANGED: Final = 4
+"""Exit code of a process that stopped since the log went back or is another: starting it again does not help."""
 
 
 def configure_logging(level: str = "warning") -> None:
@@ -64,6 +67,9 @@ def run(main: Coroutine[Any, Any, int | None]) -> int:
     except Refusal as refusal:
         tell(refusal)
         return 2
+    except LogChanged as error:
+        tell(error)
+        return LOG_CHANGED
     except MarketplaceError as error:
         tell(error)
         return 1

@@ -1,8 +1,8 @@
 """Keep the processes of `marketplace up` running: start again what ends, on the same ports and the same data.
 
-A server that ends again and again ends the market with its reason. A worker or an API does not, because the other one
-goes on without it. A nats-server whose disk was full stores nothing until it is restarted, which happens once there is
-room.
+A server that ends again and again ends the market with its reason, as does a log that went back or is another. A
+worker or an API does not, because the other one goes on without it. A nats-server whose disk was full stores nothing
+until it is restarted, which happens once there is room.
 """
 
 import asyncio
@@ -14,6 +14,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final, Protocol
 
+from marketplace.cli.console import LOG_CHANGED
 from marketplace.core.errors import MarketplaceError
 from marketplace.embedded import NatsServers, PostgresServer
 from marketplace.embedded.folder import FREE_BYTES_MIN
@@ -187,6 +188,8 @@ class Supervisor:
                 await asyncio.sleep(WATCH_SECONDS)
             restarts = 1 if time.monotonic() - started > STEADY_SECONDS else restarts + 1
             ended = f"{service.name} {_describe_end(service.child)}"
+            if service.child.exit_code == LOG_CHANGED:
+                raise _GaveUpError(f"{ended}; its last words:\n{service.child.read_output()}")
             if service.restarts_max is not None and restarts > service.restarts_max:
                 raise _GaveUpError(
                     f"{ended} and was restarted {service.restarts_max} times in a row without success; its last "

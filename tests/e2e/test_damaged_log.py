@@ -11,6 +11,7 @@ import msgspec
 import pytest
 
 from events.subjects import LOG_ID, render_subject
+from marketplace.cli.console import LOG_CHANGED
 from marketplace.cli.stack import open_stack
 from marketplace.core.errors import MarketplaceError
 from marketplace.embedded import embedded_nats, embedded_postgres, temporary_folder
@@ -59,7 +60,9 @@ class Market:
             if found == wanted:
                 return
             await asyncio.sleep(0.2)
-        raise AssertionError(found, wanted, {name: log.read_text()[-2_000:] for name, log in self.stack.logs.items()})
+        raise AssertionError(
+            found, wanted, {name: role.log.read_text()[-2_000:] for name, role in self.stack.roles.items()}
+        )
 
     async def command(self, *arguments):
         """Run our command line as an operator does."""
@@ -171,8 +174,8 @@ async def what_goes_on(market, damaged):
     assert (await market.client.get(f"/v1/parties/{damaged[0][0]}")).status_code == 200
     code, said = await market.command("projections", "list")
     assert (code, f"stopped at {first}" in said) == (0, True), said
-    assert market.stack.find_ended() is None
-    assert f'"sequence": {first}' in market.stack.logs["worker"].read_text()
+    assert all(role.child.running for role in market.stack.roles.values())
+    assert f'"sequence": {first}' in market.stack.roles["worker"].log.read_text()
 
 
 async def annotate(market, damaged):
@@ -206,7 +209,7 @@ async def annotate(market, damaged):
             return (await market.post(f"/v1/parties/{party_id}/suspend", {"reason": "late"})).status_code
 
         await market.wait_for(suspend, 200)
-    assert market.stack.find_ended() is None
+    assert all(role.child.running for role in market.stack.roles.values())
     code, said = await market.command("projections", "verify")
     assert (code, "different" in said) == (0, False), said
 
@@ -293,10 +296,12 @@ async def test_every_process_stops_by_name_when_an_old_store_comes_up_under_it()
                     return_exceptions=True,
                 )
                 assert [answer for answer in acknowledged if getattr(answer, "status_code", 0) == 201] == []
-                for name, child in stack.children.items():
+                ended = await asyncio.wait_for(stack.watch(print), PATIENCE_SECONDS)
+                assert "log_rolled_back" in ended
+                for name, role in stack.roles.items():
                     for _ in range(int(PATIENCE_SECONDS * 5)):
-                        if not child.running:
+                        if not role.child.running:
                             break
                         await asyncio.sleep(0.2)
-                    assert not child.running, name
-                    assert "log_rolled_back" in stack.logs[name].read_text(), name
+                    assert role.child.exit_code == LOG_CHANGED, name
+                    assert "log_rolled_back" in role.log.read_text(), name
