@@ -126,3 +126,16 @@ async def test_a_client_that_leaves_ends_it():
 
     await HearOut(answer_at_once)(post(**{"content-length": "9"}), receive, flow.send)
     assert (flow.pieces, len(flow.sent)) == (1, 2)
+
+
+async def test_a_body_that_takes_too_long_is_refused_and_its_connection_closed():
+    async with open_stage(MemoryLog(), body_seconds_max=1) as stage, serve(stage.application) as served:
+        reader, writer = await asyncio.open_connection(urlsplit(served).hostname, urlsplit(served).port)
+        headers = {**KNOWN, **BATCH, "Host": "test", "Content-Length": "100"}
+        lines = "".join(f"{name}: {value}\r\n" for name, value in headers.items())
+        writer.write(f"POST /v1/usage HTTP/1.1\r\n{lines}\r\n[".encode())
+        head, _, body = (await asyncio.wait_for(reader.read(), 60)).partition(b"\r\n\r\n")
+        assert head.startswith(b"HTTP/1.1 408 ")
+        assert b"connection: close" in head
+        assert b'"code":"body_too_slow"' in body
+        writer.close()
