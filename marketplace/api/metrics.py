@@ -4,9 +4,14 @@ from typing import Final
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
 
+from events.auction import AuctionSettled
+from events.registry import render_type
 from marketplace.api.services import Services
+from marketplace.log.events import parse_event
+from marketplace.log.port import Recorded
 
 CONTENT_TYPE: Final = "text/plain; version=1.0.0"
+_SETTLED: Final = render_type("auction.settled.v1")
 _SECONDS: Final = (0.002, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0)
 
 
@@ -49,6 +54,24 @@ class Metrics:
             "marketplace_projected_sequence", "Position that every projection has reached", registry=self._registry
         )
         projected.set_function(lambda: 0 if services.watch is None else services.watch.position)
+
+        self._matches = Counter(
+            "marketplace_auction_matches",
+            "Orders that won an auction, by what became of them",
+            ("outcome",),
+            registry=self._registry,
+        )
+        services.follower.listen(self._count_matches)
+
+    def _count_matches(self, page: list[Recorded]) -> None:
+        """Count what settled auctions say of the matches that were published."""
+        for recorded in page:
+            if recorded.envelope.type != _SETTLED or recorded.void:
+                continue
+            event = parse_event(recorded)
+            assert isinstance(event, AuctionSettled), "the type says so"
+            self._matches.labels("granted").inc(event.matched)
+            self._matches.labels("impossible").inc(event.impossible)
 
     def observe(self, method: str, route: str, status: int, seconds: float) -> None:
         """Count one answered request."""

@@ -50,6 +50,8 @@ GROUP_BUSY: Final = Reason(
     code="group_busy", text="another auction decides on an order of its group, of which one is matched", facts={}
 )
 REASON_CHARACTERS_MAX: Final = 500
+IMPOSSIBLE_SHARE_MAX: Final = Decimal("0.05")
+"""Of the orders that won; nodes that fail and quotes that were held explain less than that."""
 PAUSES_SECONDS: Final = (5, 60, 1)
 """How long to wait after the first failure, the second and the last; what takes the memory may be gone by then."""
 
@@ -334,6 +336,7 @@ class Auctioneer:
             decided.update(zip((decision.order_id for decision in wave), outcomes, strict=True))
         await self._withdraw_mates(auction, decided)
         await self._defer_strays(auction_id, set(decided))
+        _tell_impossible(auction_id, outcomes)
         outcomes = list(decided.values())
         context = build_context(self._handler, "auctioneer", auction_id, "settle")
         await auctions.settle_auction(
@@ -421,6 +424,13 @@ class Auctioneer:
             if isinstance(result, BaseException):
                 raise result
         return results
+
+
+def _tell_impossible(auction_id: str, outcomes: list[str]) -> None:
+    """Raise the alarm where more of the published matches became impossible than is usual."""
+    impossible, won = outcomes.count("impossible"), len(outcomes) - outcomes.count("unmatched")
+    if impossible > IMPOSSIBLE_SHARE_MAX * won:
+        log.error("auction_matches_impossible", auction_id=auction_id, impossible=impossible, won=won)
 
 
 def _list_waves(book: Book, decisions: Iterable[Decision]) -> list[list[Decision]]:
