@@ -12,16 +12,15 @@ from collections import defaultdict
 from datetime import timedelta
 from decimal import Decimal
 from itertools import groupby
-from unittest.mock import patch
 
 from marketplace.core.errors import Conflict, Refusal, Unavailable
 from marketplace.log.memory import MemoryLog
 from marketplace.projections.accounts.posting import Subject
 from marketplace.projections.accounts.rules import post
 from marketplace.projections.facts import parse_fact
-from marketplace.runtime import handler
 from marketplace.runtime.handler import Handler
-from marketplace.runtime.worker import TASKS_AT_ONCE, TOO_EARLY, WAITING, WAITING_TIME, Worker
+from marketplace.runtime.task_outcomes import NEEDLESS, TOO_EARLY, find_due
+from marketplace.runtime.worker import TASKS_AT_ONCE, WAITING_TIME, Worker
 from tests.runtime.meddling import Meddling
 from tests.runtime.test_walk import Walk
 from tests.runtime.walk_lines import LineSteps
@@ -196,18 +195,20 @@ class Simulation(LineSteps, Walk):
             tasks = stage.agenda.take(clock.now(), TASKS_AT_ONCE)
             if not tasks:
                 return
-            for task in tasks:
-                await self.carry_out(task)
+            for each in tasks:
+                await self.carry_out(each.task)
         raise AssertionError("the worker does not come to rest")
 
     async def carry_out(self, task):
         try:
             await self.worker._run(task)
         except Refusal as refusal:
-            now, agenda = self.market.clock.now(), self.worker.stage.agenda
-            if refusal.code in TOO_EARLY:
+            now, agenda, due = self.market.clock.now(), self.worker.stage.agenda, find_due(refusal)
+            if due is not None and due > now:
+                agenda.put(task, due)
+            elif refusal.code in TOO_EARLY.get(task.kind, ()):
                 agenda.put(task, now)
-            elif refusal.code in WAITING:
+            elif refusal.code not in NEEDLESS[task.kind]:
                 agenda.put(task, now + WAITING_TIME)
         except (Conflict, Unavailable):
             self.worker.stage.agenda.put(task, self.market.clock.now())
@@ -229,8 +230,7 @@ class Simulation(LineSteps, Walk):
 
 
 def simulate(seed, steps):
-    """Play one life and return what came of it; who waits for an append yields his turn, for timers keep no order."""
+    """Play one life and return what came of it."""
     simulation = Simulation(seed)
-    with patch.object(handler, "SETTLE_POLL_SECONDS", 0):
-        asyncio.run(simulation.run(steps))
+    asyncio.run(simulation.run(steps))
     return simulation
