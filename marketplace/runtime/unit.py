@@ -1,8 +1,7 @@
 """One decision over one or several aggregates, stored in one atomic append.
 
 What is only looked at is not guarded: a decision that rests on another aggregate's fact changes that aggregate too,
-or accepts that the fact may change as the decision is stored. What meters may count of a grant is told to the usage
-records for that reason (ADR 8).
+or accepts that the fact may change as the decision is stored. ADR 17 says which rule is kept by what.
 """
 
 import asyncio

@@ -30,6 +30,7 @@ from marketplace.runtime.commands.statements import accept_statement
 from marketplace.runtime.supply import Supply
 from tests.runtime.desk import open_desk
 from tests.runtime.invariants import check_log
+from tests.runtime.looks import EVERYWHERE, LOOKS, WHY
 from tests.runtime.market import SAFE, Market
 from tests.runtime.meddling import Meddling
 from tests.runtime.test_equity import act, found, invest
@@ -313,3 +314,16 @@ class TestBooksOnJetStream(BookCases):
     @pytest.fixture
     def log(self, jetstream_log):
         return jetstream_log
+
+
+async def test_a_look_that_is_not_listed_is_found(memory_log, unlisted_looks, monkeypatch):
+    monkeypatch.delitem(LOOKS, "supply:open_pool")
+    market = Market(memory_log)
+    await market.pool(await market.party("Provider", "provider"))
+    assert unlisted_looks == {"supply:open_pool site"}
+    unlisted_looks.clear()
+
+
+def test_every_listed_look_has_a_reason_that_is_explained():
+    reasons = {reason for looks in LOOKS.values() for reason in looks.values()} | set(EVERYWHERE.values())
+    assert reasons == WHY
