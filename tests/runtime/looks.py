@@ -13,7 +13,7 @@
 from typing import Final
 
 WHY: Final = frozenset({"fixed", "final", "other", "met", "again", "open"})
-EVERYWHERE: Final = {"party": "other"}
+EVERYWHERE: Final = {"party": "other", "command": "final"}
 """Reasons that hold for every command that looks at such an aggregate."""
 
 LOOKS: Final[dict[str, dict[str, str]]] = {
