@@ -7,8 +7,9 @@ same log; neither needs the other, and each may run several times.
 import asyncio
 import contextlib
 from collections.abc import AsyncIterator, Callable
+from contextlib import AbstractAsyncContextManager
 from functools import partial
-from typing import Any, Final
+from typing import Any, Final, TypeVar
 
 import structlog
 from litestar import Litestar
@@ -43,8 +44,13 @@ from marketplace.runtime.handler import Handler
 from marketplace.runtime.worker import Worker
 
 STANDBY_SECONDS: Final = 1.0
+START_SECONDS_FIRST: Final = 0.25
+START_SECONDS_MAX: Final = 5.0
 KEY_CONNECTIONS_MAX: Final = 3
+T = TypeVar("T")
 log = structlog.get_logger(__name__)
+_lasting: Final[list[object]] = []
+"""What a process works on until it leaves: nobody who stops it waits until a gigabyte is freed, object by object."""
 
 
 @contextlib.asynccontextmanager
@@ -84,6 +90,33 @@ async def _open_stream(settings: Settings) -> AsyncIterator[JetStreamLog]:
         yield stream
     finally:
         await stream.close()
+
+
+@contextlib.asynccontextmanager
+async def opened_patiently(
+    opening: Callable[[], AbstractAsyncContextManager[T]], stop: asyncio.Event
+) -> AsyncIterator[T | None]:
+    """Enter a context, again and again while NATS or PostgreSQL is away; yield None where `stop` is set before.
+
+    Raises:
+        MarketplaceError: Of the context, other than `Unavailable`.
+    """
+    stopping = asyncio.create_task(stop.wait(), name="stop before the start")
+    seconds, opened = START_SECONDS_FIRST, None
+    async with contextlib.AsyncExitStack() as stack, _running(stopping):
+        while opened is None and not stop.is_set():
+            entering = asyncio.create_task(stack.enter_async_context(opening()), name="start")
+            async with _running(entering):
+                await asyncio.wait({entering, stopping}, return_when=asyncio.FIRST_COMPLETED)
+            if entering.cancelled():
+                break
+            try:
+                opened = entering.result()
+            except Unavailable as error:
+                log.warning("start_waits", reason=str(error), seconds=seconds)
+                await asyncio.wait({stopping}, timeout=seconds)
+                seconds = min(2 * seconds, START_SECONDS_MAX)
+        yield opened
 
 
 @contextlib.asynccontextmanager
@@ -199,14 +232,17 @@ async def _require_schema(settings: Settings) -> None:
 
 
 async def serve_api(settings: Settings, host: str, port: int, stop: asyncio.Event) -> None:
-    """Answer HTTP until `stop` is set.
+    """Answer HTTP until `stop` is set. Servers that are away as it starts are waited for.
 
     Raises:
         Refusal: ``database_not_migrated`` or ``address_unavailable``.
         LogChanged: The log went back, or is another one.
     """
     await _require_schema(settings)
-    async with open_services(settings) as services:
+    async with opened_patiently(lambda: open_services(settings), stop) as services:
+        if services is None:
+            return
+        _lasting.append(services)
         server = build_server(create_application(services), host, port)
         settle_collector()
         serving = asyncio.create_task(server.serve())
@@ -223,8 +259,8 @@ async def serve_api(settings: Settings, host: str, port: int, stop: asyncio.Even
             services.log_watch.result()
 
 
-async def serve_worker(settings: Settings, stop: asyncio.Event, on_ready: Callable[[], None] | None = None) -> None:
-    """Project, and do what is due, until `stop` is set.
+async def serve_worker(settings: Settings, stop: asyncio.Event) -> None:
+    """Project, and do what is due, until `stop` is set. Servers that are away as it starts are waited for.
 
     Raises:
         Refusal: ``database_not_migrated``.
@@ -235,10 +271,13 @@ async def serve_worker(settings: Settings, stop: asyncio.Event, on_ready: Callab
         engine = None if settings.database_url is None else build_engine(settings.database_url)
         if engine is not None:
             stack.push_async_callback(engine.dispose)
-        stream = await stack.enter_async_context(open_watched_log(settings, engine))
+        stream = await stack.enter_async_context(opened_patiently(lambda: open_watched_log(settings, engine), stop))
+        if stream is None:
+            return
         handler = _build_handler(stream, settings, engine)
         clearing = EngineInProcess(settings.clearing_seconds_max)
         worker = Worker(handler, calendar=settings.calendar, engine=clearing)
+        _lasting.append(worker)
         working = [
             asyncio.create_task(worker.run(), name="worker"),
             asyncio.create_task(handler.cache.snapshots.run(), name="snapshots"),
@@ -249,8 +288,7 @@ async def serve_worker(settings: Settings, stop: asyncio.Event, on_ready: Callab
         waiting = asyncio.create_task(stop.wait(), name="stop")
         settle_collector()
         async with _running(*working, waiting):
-            if on_ready is not None:
-                on_ready()
+            log.info("worker_works")
             done, _ = await asyncio.wait({*working, waiting}, return_when=asyncio.FIRST_COMPLETED)
         for task in done:
             if task is not waiting:

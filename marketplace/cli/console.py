@@ -3,10 +3,12 @@
 import asyncio
 import contextlib
 import logging
+import os
 import signal
 import sys
+import threading
 from collections.abc import Coroutine
-from typing import Any, Final
+from typing import Any, Final, NoReturn
 
 import structlog
 import uvloop
@@ -63,7 +65,28 @@ class _Output:
 def run(main: Coroutine[Any, Any, int | None]) -> int:
     """Run a command to its end and return its exit code; an error that we raise on purpose is told in one line."""
     try:
-        return uvloop.run(main) or 0
+        return uvloop.run(_settle(main))
+    except KeyboardInterrupt:
+        return 130
+
+
+def run_service(main: Coroutine[Any, Any, int | None]) -> NoReturn:
+    """Run a process until its coroutine ends, and leave at once.
+
+    What it has to store is in NATS and PostgreSQL by then. Waiting for threads that solve a book, and taking a gigabyte
+    of state apart object by object, would keep whoever stops it waiting for nothing.
+    """
+
+    async def whole() -> NoReturn:
+        _leave(await _settle(main))
+
+    uvloop.run(whole())
+    raise AssertionError("the process has left")
+
+
+async def _settle(main: Coroutine[Any, Any, int | None]) -> int:
+    try:
+        return await main or 0
     except Refusal as refusal:
         tell(refusal)
         return 2
@@ -76,16 +99,33 @@ def run(main: Coroutine[Any, Any, int | None]) -> int:
     except MemoryError:
         tell(OUT_OF_MEMORY)
         return 1
-    except KeyboardInterrupt:
-        return 130
 
 
-def stop_on_signals() -> asyncio.Event:
-    """Return an event that Ctrl-C and SIGTERM set."""
+def _leave(code: int) -> NoReturn:
+    for stream in (sys.stdout, sys.stderr):
+        with contextlib.suppress(OSError):
+            stream.flush()
+    os._exit(code)
+
+
+def stop_on_signals(seconds_max: float | None = None) -> asyncio.Event:
+    """Return an event that Ctrl-C and SIGTERM set.
+
+    Args:
+        seconds_max: How long the process may take to end in order, after which it is ended; None: as long as it takes.
+    """
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()
+
+    def begin_to_stop() -> None:
+        if seconds_max is not None and not stop.is_set():
+            deadline = threading.Timer(seconds_max, _leave, [0])
+            deadline.daemon = True
+            deadline.start()
+        stop.set()
+
     for number in (signal.SIGINT, signal.SIGTERM):
-        loop.add_signal_handler(number, stop.set)
+        loop.add_signal_handler(number, begin_to_stop)
     return stop
 
 

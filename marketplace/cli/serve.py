@@ -1,16 +1,18 @@
 """`marketplace serve`: one process of a deployment whose servers exist already."""
 
-from typing import Annotated, Literal
+from typing import Annotated, Final, Literal
 
 from cyclopts import App, Parameter
 
 from marketplace.app import serve_api, serve_worker
-from marketplace.cli.console import configure_logging, run, stop_on_signals
+from marketplace.cli.console import configure_logging, run_service, stop_on_signals
 from marketplace.cli.output import CONSOLE
 from marketplace.runtime.api_secrets import new_admin_key, require_api_secrets
 from marketplace.runtime.config import load_settings
 
 app = App(name="serve")
+WORKER_STOP_SECONDS_MAX: Final = 1.5
+"""How long a worker ends in order. What it was doing is repeated by name, by another worker or after a restart."""
 
 
 @app.default
@@ -37,14 +39,14 @@ def serve(
 
     async def main() -> None:
         settings = load_settings(nats_url=nats_url, database_url=database_url)
-        stop = stop_on_signals()
+        stop = stop_on_signals(WORKER_STOP_SECONDS_MAX if role == "worker" else None)
         if role == "api":
             require_api_secrets(settings)
             await serve_api(settings, host, port, stop)
         else:
             await serve_worker(settings, stop)
 
-    return run(main())
+    run_service(main())
 
 
 @app.command(name="new-admin-key")

@@ -20,6 +20,10 @@ _AWAY: Final = ("08", "57P", "53100", "53300")
 _UNDEFINED_TABLE: Final = "42P01"
 
 
+class TableMissing(Unavailable):
+    """A table is not there: the database was not migrated, or somebody dropped it."""
+
+
 def build_engine(database_url: str, *, connections_max: int = 10, **settings: str) -> AsyncEngine:
     """Return an engine on a ``postgresql://`` URL; `settings` are server settings such as ``search_path``.
 
@@ -86,7 +90,7 @@ def _is_away(error: BaseException | None) -> bool:
 def _require_tables(error: BaseException | None) -> None:
     if _get_state(error) == _UNDEFINED_TABLE:
         remedy = f"{error}; where the database was not migrated, run `marketplace migrate`"
-        raise Unavailable("PostgreSQL", remedy) from error
+        raise TableMissing("PostgreSQL", remedy) from error
 
 
 def _get_state(error: BaseException | None) -> str:

@@ -24,7 +24,7 @@ from marketplace.log.annotations import get_hash
 from marketplace.log.port import Log, Recorded
 from marketplace.log.watched import Mark
 from marketplace.projections.ahead import read_ahead
-from marketplace.projections.database import reachable
+from marketplace.projections.database import TableMissing, reachable
 from marketplace.projections.facts import Fact, parse_fact
 from marketplace.projections.positions import Position, advance, claim, load_positions, stop
 from marketplace.projections.projection import Projection
@@ -35,7 +35,7 @@ REVIVE_SECONDS: Final = 1.0
 """How often a projector looks whether a projection that stopped may go on."""
 
 _MOVED_TRIES_MAX: Final = 5
-_DEFECTS: Final = (Corrupt, DBAPIError, AssertionError, LookupError, ArithmeticError)
+_DEFECTS: Final = (Corrupt, TableMissing, DBAPIError, AssertionError, LookupError, ArithmeticError)
 """What a projection raises that cannot make rows of an event."""
 _logger = structlog.get_logger(__name__)
 

@@ -17,6 +17,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from events.registry import parse_type
 from events.subjects import render_subject
+from marketplace.core.errors import Corrupt
 from marketplace.log.port import Log, Recorded
 from marketplace.projections.ahead import read_ahead
 from marketplace.projections.database import build_engine, reachable
@@ -81,7 +82,7 @@ async def verify(
     """Compare the live tables of one projection with what the log makes of them at the live position.
 
     Raises:
-        Corrupt: The log holds an event that this release cannot read.
+        Corrupt: The log holds an event that this release cannot read, or a live table is gone.
         Unavailable: PostgreSQL or the log is away.
     """
     return (await verify_all((projection,), log, engine, report=report))[0]
@@ -93,7 +94,7 @@ async def verify_all(
     """Compare several projections in one walk along the log.
 
     Raises:
-        Corrupt: The log holds an event that this release cannot read.
+        Corrupt: The log holds an event that this release cannot read, or a live table is gone.
         Unavailable: PostgreSQL or the log is away.
     """
     begun = time.monotonic()
@@ -136,12 +137,28 @@ async def _snapshot(
     try:
         async with aside.connect() as plain:
             connection = await plain.execution_options(isolation_level="REPEATABLE READ")
+            await _require_tables(connection, projections)
             await connection.execute(sql(f"LOCK TABLE {names} IN ACCESS SHARE MODE"))
             live = {(at.name, at.version): at.position for at in await load_positions(connection) if at.live}
             yield connection, {at.name: live.get((at.name, at.version), 0) for at in projections}
             await connection.rollback()
     finally:
         await aside.dispose()
+
+
+async def _require_tables(connection: AsyncConnection, projections: Sequence[Projection]) -> None:
+    owners = {table.name: projection.name for projection in projections for table in projection.tables}
+    found = await connection.execute(
+        sql("SELECT name FROM unnest(CAST(:names AS text[])) AS name WHERE to_regclass('public.' || name) IS NULL"),
+        {"names": sorted(owners)},
+    )
+    missing = found.scalars().first()
+    await connection.rollback()
+    if missing is not None:
+        raise Corrupt(
+            f"table {missing} of projection {owners[missing]} is gone; make it anew with "
+            f"`marketplace projections rebuild {owners[missing]}`"
+        )
 
 
 async def create_temporary(connection: AsyncConnection, projection: Projection) -> None:
