@@ -42,3 +42,7 @@ search *arguments:
 # Break a running market on three NATS servers, one fault after the other, and audit it: `just chaos --minutes 60 --servers 1`.
 chaos *arguments:
     uv run python -m tests.chaos {{ arguments }}
+
+# Play the log on a model of JetStream under a scheduler, for example `just simulate-log --seeds 10000` or `--planted`.
+simulate-log *arguments:
+    uv run python -m tests.simulation.log {{ arguments }}

@@ -189,10 +189,11 @@ class Log(Protocol):
         Raises:
             Refusal: ``append_too_large`` above `Limits.batch_messages_max` events, ``event_too_large`` above what
                 the servers take.
-            Conflict: A guard was refused, or an earlier head that a write builds on failed.
-            Unavailable: The servers did not take it within `Limits.append_seconds_max`, and it is certain, or
-                made certain by reading the tails, that nothing was stored; or it cannot be known yet, in which
-                case a repeated command finds its own events and nothing doubles.
+            Conflict: A guard was refused, and nothing was stored; or an earlier head that a write builds on failed,
+                and where that one's outcome is not known, both may be stored yet.
+            Unavailable: The servers did not take it within `Limits.append_seconds_max`. The text says whether nothing
+                was stored for certain, or that it is not known; then the same command sent again finds out, and
+                nothing doubles.
         """
         ...
 

@@ -1,0 +1,1 @@
+"""A simulator of the log: the real appender, cache and handler of several processes on a model of JetStream."""
