@@ -1,10 +1,9 @@
-"""Read the raw stream with nats-py, and group its messages into decisions."""
+"""Read the raw stream with nats-py, message by message."""
 
 import asyncio
 import json
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Iterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import dataclass, field
-from itertools import groupby
 from typing import Any, Final
 from urllib.parse import urlsplit
 
@@ -67,12 +66,6 @@ class Findings:
         if not holds:
             self.add(rule, sequence, text)
         return bool(holds)
-
-
-def group_decisions(messages: Iterable[Message]) -> Iterator[list[Message]]:
-    """Yield runs of neighbouring messages that one command caused."""
-    for _, run in groupby(messages, key=lambda message: message.decision):
-        yield list(run)
 
 
 def name_inbox(url: str) -> str:

@@ -15,6 +15,7 @@ from tests.chaos.load import Entry, Journal, Market
 from tests.chaos.stack import Stack
 
 DAY_SECONDS: Final = 86_400
+STALE_SECONDS_MAX: Final = 60.0
 CREATES: Final = re.compile(r"/(deposits|holds|orders)$")
 CAUGHT_UP_SECONDS_MAX: Final = 120.0
 END_SECONDS_MAX: Final = 240.0
@@ -63,9 +64,16 @@ class Witness:
 
 
 async def check(witness: Witness, journal: Journal) -> list[str]:
-    """Return everything that is wrong by now; what is answered while the stream is read is looked at next time."""
+    """Return everything that is wrong by now; what is answered while the stream is read is looked at next time.
+
+    A leader that does not know yet that it was followed answers with an older end of the stream, for some seconds: so
+    the end is read again until it holds what was acknowledged.
+    """
     answered = [entry for entry in journal.entries if entry.answers]
-    await witness.read()
+    wanted = max((sequence for entry in answered for status, sequence, _ in entry.answers if status < 300), default=0)
+    deadline = time.monotonic() + STALE_SECONDS_MAX
+    while await witness.read() < wanted and time.monotonic() < deadline:
+        await asyncio.sleep(1)
     found = [f"{rule}: event {sequence}: {text}" for rule, sequence, text in witness.audit.findings.kept]
     return found + journal.wrong + witness.compare(answered)
 
