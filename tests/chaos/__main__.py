@@ -60,7 +60,7 @@ async def break_things(stack: Stack, journal: Journal, witness: Witness, options
         await asyncio.sleep(CALM_SECONDS)
         ended = stack.start_ended()
         await stack.wait_until_ready()
-        wrong = await check(witness, journal)
+        wrong = await check(witness, journal) + stack.list_complaints()
         acknowledged = sum(entry.accepted for entry in journal.entries)
         again = f", started again: {', '.join(ended)}" if ended else ""
         say(

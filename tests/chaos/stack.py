@@ -28,6 +28,7 @@ NATS_CONFIGURATION: Final = ROOT / "deploy" / "nats" / "nats.conf"
 NAMES: Final = ("nats-1", "nats-2", "nats-3")
 READY_SECONDS_MAX: Final = 90.0
 STORE_BYTES: Final = 1_500_000_000
+COMPLAINTS: Final = ("Traceback", "log_changed", "task_ended")
 APIS: Final = ("api-1", "api-2")
 WORKERS: Final = ("worker-1", "worker-2")
 
@@ -40,6 +41,7 @@ class Process:
         self.command = list(command)
         self.environment = dict(environment)
         self._log = log
+        self._read = 0
         self._running: subprocess.Popen[bytes] | None = None
 
     @property
@@ -67,6 +69,16 @@ class Process:
                 self._running.send_signal(signal.SIGCONT)
             self._running.kill()
             self._running.wait()
+
+    def read_lines(self) -> list[str]:
+        """Return what it printed since this was asked last."""
+        if not self._log.exists():
+            return []
+        with self._log.open(errors="replace") as log:
+            log.seek(self._read)
+            lines = log.readlines()
+            self._read = log.tell()
+        return lines
 
     def read_log(self) -> str:
         """Return the end of what it printed."""
@@ -144,6 +156,15 @@ class Stack:
                 else:
                     logs = "\n".join(f"--- {name}\n{one.read_log()}" for name, one in self.processes.items())
                     raise AssertionError(f"{url} was not ready within {seconds_max:.0f} s: {said}\n{logs}")
+
+    def list_complaints(self) -> list[str]:
+        """Return what no fault of a run may make the market's processes print: a crash, or that the log is another."""
+        return [
+            f"{name} printed: {line[:300]}"
+            for name in (*APIS, *WORKERS)
+            for line in self.processes[name].read_lines()
+            if any(word in line for word in COMPLAINTS)
+        ]
 
     def start_ended(self) -> list[str]:
         """Start again what has ended, as a supervisor would; return the names."""
