@@ -23,14 +23,24 @@ from marketplace.core.errors import Conflict, Corrupt, MarketplaceError, Refusal
 from marketplace.log.answers import Answer, Kind, find_foreign, parse_answer
 from marketplace.log.connection import Connection, NoAnswer
 from marketplace.log.headers import BatchPlace, render_publish, render_wire
-from marketplace.log.pending import PendingAppend, are_independent, fail_all, follows, guard_messages, retrieve
+from marketplace.log.pending import (
+    PendingAppend,
+    are_independent,
+    fail_all,
+    follows,
+    guard_messages,
+    list_chains,
+    retrieve,
+)
 from marketplace.log.port import Head, Limits, Write
 from marketplace.log.reader import Reader
 from marketplace.log.writes import check_writes
 
 _HEADER_BYTES_MAX = 4_096
 _PARTINGS_MAX = 3
-_PARTS = 4
+_CHAINS_AT_ONCE_MAX = 16
+_CONTENDED_SECONDS = 1.0
+"""How long a subject on which another process was first is sent apart from the others."""
 _GROUP_BYTES_MAX = 4 * 1024 * 1024
 _CLOSE_SECONDS_MAX = 1.0
 _BACKOFF_SECONDS_MIN = 0.01
@@ -58,6 +68,7 @@ class Appender:
         self._plain_max = plain_max
         self._queue: collections.deque[PendingAppend] = collections.deque()
         self._wake = asyncio.Event()
+        self._contended: dict[str, float] = {}
         self._closing = False
         self._session = uuid.uuid4().hex
         self._batches = itertools.count(1)
@@ -120,9 +131,8 @@ class Appender:
             self._wake.clear()
             while self._queue:
                 group = self._take_group()
-                few = len(group) <= self._plain_max
                 try:
-                    await self._store(group, apart=few and are_independent(group))
+                    await self._store_chains(self._split(group))
                 except asyncio.CancelledError:
                     fail_all(group, Unavailable("the log", "it was closed before the answer came"))
                     raise
@@ -146,11 +156,36 @@ class Appender:
             group.append(append)
         return group
 
-    async def _store(self, group: list[PendingAppend], parted: int = 0, *, apart: bool = False) -> None:
-        """Settle every append of a group, sent together or, where they are independent, side by side."""
-        if apart and len(group) > 1:
-            await asyncio.gather(*(self._store([append], parted) for append in group))
-            return
+    def _split(self, group: list[PendingAppend]) -> list[list[PendingAppend]]:
+        """Return what to send side by side: few single events, or all together but what others contend for."""
+        if len(group) <= self._plain_max and are_independent(group):
+            return [[append] for append in group]
+        now = time.monotonic()
+        self._contended = {subject: until for subject, until in self._contended.items() if until > now}
+        if not self._contended:
+            return [group]
+        calm: set[PendingAppend] = set()
+        apart = []
+        for chain in list_chains(group):
+            if any(write.after.subject in self._contended for append in chain for write in append.writes):
+                apart.append(chain)
+            else:
+                calm.update(chain)
+        together = [append for append in group if append in calm]
+        return [*([together] if together else []), *apart]
+
+    async def _store_chains(self, chains: list[list[PendingAppend]], parted: int = 0) -> None:
+        """Settle groups that share no subject, so many side by side as the stream has batches open."""
+        gate = asyncio.Semaphore(_CHAINS_AT_ONCE_MAX)
+
+        async def store(chain: list[PendingAppend]) -> None:
+            async with gate:
+                await self._store(chain, parted)
+
+        await asyncio.gather(*(store(chain) for chain in chains))
+
+    async def _store(self, group: list[PendingAppend], parted: int = 0) -> None:
+        """Settle every append of a group, sent together."""
         try:
             await self._store_together(group, parted)
         except Exception as error:  # noqa: BLE001 - top of the worker: the callers get it, the worker lives on
@@ -270,8 +305,13 @@ class Appender:
     async def _settle_refused(self, append: PendingAppend, answer: Answer) -> None:
         """Settle an append that was not stored this time: by the log, where it may be stored, else by the answer."""
         known = await self._look([append]) if append.in_doubt or answer.kind in _LOOKED_UP else True
+        # Its name is taken, and what was stored under it is not its own: no attempt of it was stored, or can be.
+        is_taken = answer.kind is Kind.REPEATED and bool(append.writes[0].messages[0].once)
+        if answer.kind is Kind.REFUSED:
+            until = time.monotonic() + _CONTENDED_SECONDS
+            self._contended |= {write.after.subject: until for write in append.writes}
         match answer.kind:
-            case Kind.REFUSED | Kind.REPEATED if known and not append.in_doubt:
+            case Kind.REFUSED | Kind.REPEATED if known and (not append.in_doubt or is_taken):
                 after = append.writes[0].after
                 append.fail(Conflict(after.subject, after.sequence, answer.sequence))
             case Kind.NO_ROOM:
@@ -283,24 +323,23 @@ class Appender:
                 append.fail(Corrupt(f"stream {self._stream} does not take events as it must: {answer.text}"))
 
     async def _part(self, group: list[PendingAppend], parted: int) -> None:
-        """Store a refused group in order, so that a conflict fails its own caller only.
+        """Store a refused group again, so that a conflict fails its own caller only.
 
-        What is stale by the tails is a conflict already. The others go again in smaller groups, so that a rival who
-        goes on meanwhile parts one of them only; single events that are refused together once more go side by side,
-        where no rival is faster. Where the tails tell nothing (a replica that is behind), and in the end, each is tried
-        alone.
+        Parts that share no subject go side by side, so that a rival delays one of them only. Of a part that hangs
+        together, what is stale by the tails is a conflict already, and the others go again; where the tails tell
+        nothing (a replica that is behind), and in the end, each is tried alone, in order.
         """
         await self._look([append for append in group if append.in_doubt])
         left = [append for append in group if not append.answer.done()]
+        chains = list_chains(left)
+        if len(chains) > 1:
+            await self._store_chains(chains, parted)
+            return
         stale = await self._find_stale(left) if parted < _PARTINGS_MAX else []
         await self._look(stale)
         left = [append for append in left if not append.answer.done()]
-        if are_independent(left) and (parted or not stale):
-            await self._store(left, parted + 1, apart=True)
-            return
-        size = -(-len(left) // _PARTS) if stale else 1
-        for first in range(0, len(left), size or 1):
-            await self._store(left[first : first + size], parted + 1)
+        for part in [left] if stale else [[append] for append in left]:
+            await self._store(part, parted + 1)
 
     async def _find_stale(self, group: list[PendingAppend]) -> list[PendingAppend]:
         """Return the appends before which somebody else stored an event, by the ends of their subjects."""
@@ -311,7 +350,8 @@ class Appender:
             if write.after.sequence is not None
         ]
         lasts = await self._reader.gets.find_lasts(list({subject for subject, _, _ in guards}))
-        stale = {append: None for subject, sequence, append in guards if lasts.get(subject, 0) > sequence}
+        stale = {append: subject for subject, sequence, append in guards if lasts.get(subject, 0) > sequence}
+        self._contended |= dict.fromkeys(stale.values(), time.monotonic() + _CONTENDED_SECONDS)
         return list(stale)
 
     async def _look(self, group: list[PendingAppend]) -> bool:

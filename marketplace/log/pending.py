@@ -121,6 +121,26 @@ def are_independent(group: Sequence[PendingAppend]) -> bool:
     return len(subjects) == len(group)
 
 
+def list_chains(group: Sequence[PendingAppend]) -> list[list[PendingAppend]]:
+    """Split a group into parts that share no subject; each keeps its order, and none can make another fail."""
+    parents = list(range(len(group)))
+
+    def find(number: int) -> int:
+        while parents[number] != number:
+            parents[number] = parents[parents[number]]
+            number = parents[number]
+        return number
+
+    homes: dict[str, int] = {}
+    for number, append in enumerate(group):
+        for write in append.writes:
+            parents[find(number)] = find(homes.setdefault(write.after.subject, number))
+    chains: dict[int, list[PendingAppend]] = {}
+    for number, append in enumerate(group):
+        chains.setdefault(find(number), []).append(append)
+    return list(chains.values())
+
+
 def fail_all(group: Sequence[PendingAppend], error: BaseException) -> None:
     """Fail what has no answer yet."""
     for append in group:

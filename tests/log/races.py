@@ -3,7 +3,6 @@
 import asyncio
 import copy
 import random
-from collections.abc import Sequence
 
 import pytest
 
@@ -11,7 +10,6 @@ from marketplace.core.errors import Conflict
 from marketplace.embedded import NatsServers
 from marketplace.log.answers import Answer
 from marketplace.log.codec import verify_chain
-from marketplace.log.gets import Gets
 from marketplace.log.jetstream import JetStreamLog
 from marketplace.log.pending import PendingAppend
 from marketplace.log.port import Head, Write
@@ -83,7 +81,7 @@ class RaceCases:
     async def test_a_dependent_of_what_was_refused_in_a_later_parting_is_not_stored(
         self, log: JetStreamLog, servers: NatsServers, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        """A rival is first on the subject of two that build on one another, right after the first look at the tails."""
+        """A rival is first on the subject of two that build on one another, right before they are sent again."""
         stale, known, *others = make_writes(8)
         await log.append([make_write(Head(stale.after.subject))])
         await log.append([known])
@@ -91,15 +89,15 @@ class RaceCases:
         second = make_write(first.head)
         rival = await JetStreamLog.open(servers.url, replicas=len(servers.members))
         rivals = [make_write(copy.copy(known.head))]
-        find_lasts = Gets.find_lasts
+        send, sent = log._appender._send, []
 
-        async def find_lasts_before_rival(gets: Gets, subjects: Sequence[str]) -> dict[str, int]:
-            lasts = await find_lasts(gets, subjects)
-            if rivals:
+        async def send_after_rival(group: list[PendingAppend]) -> Answer:
+            sent.append(group)
+            if len(sent) > 1 and rivals and any(write is first for append in group for write in append.writes):
                 await rival.append([rivals.pop()])
-            return lasts
+            return await send(group)
 
-        monkeypatch.setattr(Gets, "find_lasts", find_lasts_before_rival)
+        monkeypatch.setattr(log._appender, "_send", send_after_rival)
         try:
             answers = await asyncio.gather(
                 *(log.append([write]) for write in (stale, first, second, *others)), return_exceptions=True
