@@ -336,8 +336,8 @@ class Auctioneer:
             decided.update(zip((decision.order_id for decision in wave), outcomes, strict=True))
         await self._withdraw_mates(auction, decided)
         await self._defer_strays(auction_id, set(decided))
-        _tell_impossible(auction_id, outcomes)
         outcomes = list(decided.values())
+        _tell_impossible(auction_id, outcomes)
         context = build_context(self._handler, "auctioneer", auction_id, "settle")
         await auctions.settle_auction(
             self._handler,
