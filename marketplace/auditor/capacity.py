@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Any
 
 from marketplace.auditor.spans import FOREVER, Load, find_peak, parse_instant
@@ -48,17 +48,60 @@ def cut(shares: Shares, end: datetime) -> Shares:
 
 @dataclass(slots=True)
 class Capacity:
-    """Folds the events of pools."""
+    """Folds the events of pools and sites.
+
+    Attributes:
+        powers: Live power of each site from an instant on, in the order in which it was told.
+    """
 
     findings: Findings
     pools: dict[str, Pool] = field(default_factory=dict)
+    powers: dict[str, list[tuple[datetime, int]]] = field(default_factory=dict)
 
-    def take(self, message: Message) -> None:
-        """Take one event."""
+    def take(self, decision: Sequence[Message]) -> None:
+        """Take one decision, and check what it lets the nodes of a site draw."""
+        spans: dict[str, list[tuple[datetime, datetime]]] = {}
+        for message in decision:
+            if message.event_type in {"pool.capacity_reserved.v1", "pool.capacity_resold.v1"}:
+                body = message.read()
+                pool = self.pools.get(body["pool_id"])
+                if pool is not None:
+                    span = (parse_instant(body["start"]), parse_instant(body["end"]))
+                    spans.setdefault(pool.site_id, []).append(span)
+        before = {site_id: self._list_draws(site_id) for site_id in spans}
+        for message in decision:
+            self._take(message)
+        for site_id, known in spans.items():
+            self._check_power(decision[-1], site_id, before[site_id], known)
+
+    def _list_draws(self, site_id: str) -> list[Load]:
+        """Return what the nodes taken at a site draw, in kilowatts."""
+        pools = [pool for pool in self.pools.values() if pool.site_id == site_id]
+        return [load._replace(amount=load.amount * pool.power_per_node_kw) for pool in pools for load in pool.loads()]
+
+    def _check_power(
+        self, last: Message, site_id: str, before: list[Load], spans: list[tuple[datetime, datetime]]
+    ) -> None:
+        """Nothing draws more than before where that is more than the site has; what a derated site carries stays."""
+        after = self._list_draws(site_id)
+        for span in spans:
+            peak, at = find_peak(after, *span)
+            drawn = sum(load.amount for load in before if load.start <= at < load.end)
+            steps = [kilowatts for begin, kilowatts in self.powers.get(site_id, []) if begin <= at]
+            live = steps[-1] if steps else 0
+            text = f"{peak} kW are drawn at site {site_id} at {at.isoformat()}, {live} are live and {drawn} were drawn"
+            self.findings.require(peak <= max(live, drawn), "power", last.sequence, text)
+
+    def _take(self, message: Message) -> None:
         aggregate, _, name = message.event_type.removesuffix(".v1").partition(".")
-        if aggregate != "pool":
+        if aggregate not in {"pool", "site"}:
             return
         body = message.read()
+        if aggregate == "site":
+            if name in {"registered", "energised", "derated"}:
+                begin = parse_instant(body["at"]) if "at" in body else datetime.min.replace(tzinfo=UTC)
+                self.powers.setdefault(body["site_id"], []).append((begin, body["power_energised_kw"]))
+            return
         if name == "opened":
             self.pools[body["pool_id"]] = Pool(body["site_id"], body["nodes"], body["power_per_node_kw"])
             return

@@ -34,12 +34,12 @@ class Chains:
     """Walks all chains at once.
 
     Attributes:
-        passed: Sequences that an operator annotated as unreadable or void; their damage is not reported again.
-        effects: Sequence of every event id, and of every command by subject.
+        annotated: What an operator stated of damaged messages, by sequence: ``passed_over`` or ``kept``.
+        ids: Sequence of every event id.
     """
 
     findings: Findings
-    passed: frozenset[int] = frozenset()
+    annotated: dict[int, str] = field(default_factory=dict)
     last: int = 0
     heads: dict[str, tuple[int, str]] = field(default_factory=dict)
     ids: dict[str, int] = field(default_factory=dict)
@@ -52,10 +52,11 @@ class Chains:
         require(sequence == self.last + 1, "position", sequence, f"it follows {self.last}: messages are missing")
         self.last = sequence
         before, hash_before = self.heads.get(subject, (0, ""))
-        if sequence not in self.passed:
+        effect = self.annotated.get(sequence)
+        if effect is None:
             self._check_event(message, hash_before)
             self._check_guard(message, before)
-            self.heads[subject] = (sequence, message.headers.get("ce-hash", ""))
+        self.heads[subject] = (sequence, message.headers.get("ce-hash", hash_before))
         self._check_batch(message)
 
     def _check_event(self, message: Message, hash_before: str) -> None:

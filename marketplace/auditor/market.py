@@ -75,6 +75,8 @@ class Market:
     findings: Findings
     orders: dict[str, str] = field(default_factory=dict)
     order_holds: dict[str, tuple[str, str]] = field(default_factory=dict)
+    groups: dict[str, tuple[str, str]] = field(default_factory=dict)
+    served: dict[tuple[str, str], str] = field(default_factory=dict)
     auctions: dict[str, Auction] = field(default_factory=dict)
     grants: dict[str, Grant] = field(default_factory=dict)
     statements: dict[str, str] = field(default_factory=dict)
@@ -106,6 +108,12 @@ class Market:
             text = f"{order_id} is {before or 'unknown'} and cannot be {name}"
             self.findings.require(before in allowed, "order", message.sequence, text)
             self.orders[order_id] = "open" if body.get("open_again") else after
+        if name == "placed" and body["terms"].get("group"):
+            self.groups[order_id] = (body["startup_id"], body["terms"]["group"])
+        if name == "matched" and order_id in self.groups:
+            first = self.served.setdefault(self.groups[order_id], order_id)
+            text = f"{order_id} is matched, and {first} of the same group was"
+            self.findings.require(first == order_id, "group", message.sequence, text)
         if name in {"placed", "amended"}:
             account_id = body.get("account_id") or self.order_holds.get(order_id, ("", ""))[0]
             self.order_holds[order_id] = (account_id, body["hold_id"])

@@ -1,6 +1,6 @@
 """One audit: every rule over a whole log, and what is left hanging at its end."""
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterable
 from dataclasses import dataclass, field
 from datetime import timedelta
 from decimal import Decimal
@@ -44,8 +44,17 @@ class Audit:
         self.market = Market(self.findings)
         self.equity = Equity(self.findings)
 
-    async def read(self, messages: AsyncIterator[Message]) -> int:
-        """Take a whole log, and return its last sequence."""
+    async def read(self, messages: AsyncIterator[Message], annotations: Iterable[Message] = ()) -> int:
+        """Take a whole log, and return its last sequence.
+
+        Args:
+            messages: All of them, in order.
+            annotations: Those of the log's own subject, which say how damaged ones are taken.
+        """
+        for message in annotations:
+            if message.event_type == "log.annotated.v1":
+                body = message.read()
+                self.chains.annotated[body["sequence"]] = body["effect"]
         async for message in messages:
             self.take(message)
         self.finish()
@@ -54,7 +63,7 @@ class Audit:
     def take(self, message: Message) -> None:
         """Take the next message."""
         self.chains.take(message)
-        if message.sequence in self.chains.passed:
+        if self.chains.annotated.get(message.sequence) == "passed_over":
             return
         if self._decision and self._decision[0].decision != message.decision:
             self._settle()
@@ -72,8 +81,7 @@ class Audit:
         self.money.take(decision)
         self.equity.take(decision)
         self.market.take(decision)
-        for message in decision:
-            self.capacity.take(message)
+        self.capacity.take(decision)
 
     async def compare(self, database_url: str) -> int:
         """Compare the tables with the events; return how many rows were compared."""

@@ -9,8 +9,10 @@ from urllib.parse import urlsplit
 
 import nats
 import nats.errors
+from nats.aio.client import Client
 from nats.js import JetStreamContext
 from nats.js.api import AckPolicy, ConsumerConfig, DeliverPolicy
+from nats.js.errors import NotFoundError
 
 PAGE_MAX: Final = 500
 FETCH_SECONDS: Final = 5.0
@@ -85,12 +87,7 @@ async def read_stream(
         inbox_prefix: The prefix of the inboxes that this user may hear; by default that of the shipped configuration.
         after: The last sequence that is known already.
     """
-    client = await nats.connect(
-        url.split(","),
-        inbox_prefix=(inbox_prefix or name_inbox(url)).encode(),
-        name="marketplace-auditor",
-        error_cb=_ignore,
-    )
+    client = await _connect(url, inbox_prefix)
     try:
         jetstream = client.jetstream(timeout=FETCH_SECONDS)
         last = (await _patiently(lambda: jetstream.stream_info(stream))).state.last_seq
@@ -110,6 +107,28 @@ async def read_stream(
                 await asyncio.sleep(RETRY_SECONDS)
     finally:
         await client.close()
+
+
+async def read_annotations(url: str, *, stream: str = "MARKETPLACE", inbox_prefix: str | None = None) -> list[Message]:
+    """Return every message on the log's own subject, which says how damaged ones are taken."""
+    client = await _connect(url, inbox_prefix)
+    found: list[Message] = []
+    try:
+        manager = client.jsm()
+        while True:
+            after = found[-1].sequence if found else 0
+            try:
+                raw = await manager.get_msg(stream, seq=after + 1, subject="marketplace.log.*", direct=True, next=True)
+            except NotFoundError:
+                return found
+            found.append(Message(raw.seq or 0, raw.subject or "", dict(raw.headers or {}), raw.data or b""))
+    finally:
+        await client.close()
+
+
+async def _connect(url: str, inbox_prefix: str | None) -> Client:
+    prefix = (inbox_prefix or name_inbox(url)).encode()
+    return await nats.connect(url.split(","), inbox_prefix=prefix, name="marketplace-auditor", error_cb=_ignore)
 
 
 async def _read_run(jetstream: JetStreamContext, stream: str, after: int) -> AsyncIterator[Message]:

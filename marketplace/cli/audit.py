@@ -58,6 +58,9 @@ def _print(audited: Audit, last: int, rows: int, *, hanging: bool) -> int:
     for text in left:
         CONSOLE.print(mark("red", f"{'hanging':>10}"), text, soft_wrap=True)
     broken = sum(findings.counts.values()) + len(left)
+    annotated = ", ".join(f"{sequence} {effect}" for sequence, effect in audited.chains.annotated.items())
+    if annotated:
+        CONSOLE.print("Annotated by an operator:", annotated.replace("_", " "), soft_wrap=True)
     if broken:
         CONSOLE.print(mark("bold red", f"{broken:,} findings"), f"in {last:,} events and {rows:,} rows")
         return FOUND

@@ -238,6 +238,7 @@ FAULTS = {
         _change("pool.capacity_reserved.v1", lots=lambda body: [{**share, "nodes": 99} for share in body["lots"]]),
         "capacity",
     ),
+    "a site draws more than is live": (_change("site.registered.v1", power_energised_kw=11), "power"),
     "an order is matched twice": (_double("order.matched.v1"), "order"),
     "an order is decided twice": (_double("order.matched.v1"), "decision"),
     "an order is forgotten": (_drop("order.unmatched.v1"), "decision"),
@@ -275,3 +276,38 @@ async def test_what_hangs_is_named(story):
     assert any(text.endswith("is cleared") for text in hanging)
     released = _drop("account.hold_released.v1")(story)
     assert any("hold" in text for text in _audit(released).list_hanging())
+
+
+async def test_what_an_operator_annotated_is_no_finding_and_has_no_effect(story):
+    """A deposit that came twice: once it is annotated as passed over, sums and chains hold without it."""
+    doubled = _double("account.deposited.v1")(story)
+    assert _audit(doubled).findings.counts
+    body = {"type": "log.annotated.v1", "sequence": len(doubled), "effect": "passed_over"}
+    annotation = replace(
+        doubled[-1], headers={"ce-type": "marketplace.log.annotated.v1"}, body=json.dumps(body).encode()
+    )
+    audit = Audit()
+
+    async def stream():
+        for message in doubled:
+            yield message
+
+    await audit.read(stream(), [annotation])
+    assert audit.findings.kept == []
+    assert audit.chains.annotated == {len(doubled): "passed_over"}
+
+
+async def test_the_second_match_of_a_group_is_found(story):
+    placed = _find(story, "order.placed.v1")
+    terms = story[placed].read()["terms"] | {"group": "one of these"}
+    again = _find(story[placed + 1 :], "order.placed.v1") + placed + 1
+    messages = list(story)
+    for index in (placed, again):
+        body = messages[index].read() | {"terms": terms}
+        messages[index] = replace(messages[index], body=json.dumps(body).encode())
+    matched = _find(messages, "order.matched.v1")
+    order_id = messages[again].read()["order_id"]
+    body = messages[matched].read() | {"order_id": order_id}
+    second = replace(messages[matched], subject=f"marketplace.order.{order_id}", body=json.dumps(body).encode())
+    findings = _audit(_relink([*messages, second])).findings
+    assert "group" in findings.counts
