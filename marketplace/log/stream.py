@@ -188,9 +188,10 @@ def check_stream(name: str, info: StreamInfo, replicas: int) -> None:
     state = info.state
     missing = state.last_seq - state.messages
     if missing or state.num_deleted or state.lost is not None:
+        full = "; an append that a full disk refused uses up one (docs/how-to-operate.md)" if missing == 1 else ""
         raise Corrupt(
             f"stream {name} has lost events: it holds {state.messages} and its last sequence is {state.last_seq}, "
-            f"from {state.first_seq}; restore it from a replica or a copy, nothing is written until then"
+            f"from {state.first_seq}{full}; restore it from a replica or a copy, nothing is written until then"
         )
 
 
