@@ -5,11 +5,12 @@ from typing import Final, Literal
 
 import msgspec
 from litestar import Response, Router, delete, get, post
+from litestar.di import Provide
 from litestar.params import FromPath, JSONBody
 
 from marketplace.api.bodies.parties import IssueKeyBody
 from marketplace.api.bodies.reasons import ReasonBody
-from marketplace.api.commands import Command, Commanded
+from marketplace.api.commands import Command, Commanded, provide_unlogged_command, without_log
 from marketplace.api.keys import SCOPES, Principal
 from marketplace.api.paging import Cursor, Limit, Page, build_page, parse_cursor
 from marketplace.api.reading import Read
@@ -22,6 +23,7 @@ from marketplace.runtime.commands.ownership import require_platform
 from marketplace.runtime.commands.records import record_operation
 
 PATH: Final = "/v1/api-keys"
+UNLOGGED: Final = {"command": Provide(provide_unlogged_command)}
 
 
 class KeyView(msgspec.Struct, frozen=True, kw_only=True):
@@ -141,13 +143,13 @@ async def issue(command: Commanded, data: JSONBody[IssueKeyBody]) -> Response[Is
     return Response(issued, status_code=201, headers=headers)
 
 
-@post("/{key_id:str}/suspend", status_code=200, summary="Suspend an API key")
+@post("/{key_id:str}/suspend", status_code=200, dependencies=UNLOGGED, summary="Suspend an API key")
 async def suspend(command: Commanded, key_id: FromPath[str], data: JSONBody[ReasonBody]) -> KeyView:
     """Let a key do nothing until it is resumed; its streams end within a second, in every process."""
     return await _change(command, key_id, "suspended", data.reason)
 
 
-@post("/{key_id:str}/resume", status_code=200, summary="Resume a suspended API key")
+@post("/{key_id:str}/resume", status_code=200, dependencies=UNLOGGED, summary="Resume a suspended API key")
 async def resume(command: Commanded, key_id: FromPath[str], data: JSONBody[ReasonBody]) -> KeyView:
     """Let a suspended key work again; a repeat of an earlier command changes nothing."""
     return await _change(command, key_id, "resumed", data.reason)
@@ -155,7 +157,6 @@ async def resume(command: Commanded, key_id: FromPath[str], data: JSONBody[Reaso
 
 async def _change(command: Command, key_id: str, change: Literal["suspended", "resumed"], reason: str) -> KeyView:
     require_platform(command.context)
-    await record_operation(command.handler, command.context)
     record = KeyChange(
         command_id=command.context.command_id,
         key_id=key_id,
@@ -166,18 +167,25 @@ async def _change(command: Command, key_id: str, change: Literal["suspended", "r
     key = await command.services.keys.suspend(record)
     if key is None:
         raise refuse_unknown("key", key_id)
+    await _record(command)
     return _render(key)
 
 
-@delete("/{key_id:str}", summary="Revoke an API key")
+async def _record(command: Command) -> None:
+    """Record in the log what was done already; a key that must end does not wait for the log."""
+    async with without_log("operation_not_recorded", command.context):
+        await record_operation(command.handler, command.context)
+
+
+@delete("/{key_id:str}", dependencies=UNLOGGED, summary="Revoke an API key")
 async def revoke(command: Commanded, key_id: FromPath[str]) -> None:
     """Take a key back for good; it and its streams end within a second, in every process."""
     keys = command.services.keys
     key = await keys.store.find(key_id)
     if key is None or command.principal.party_id not in (None, key.party_id):
         raise refuse_unknown("key", key_id)
-    await record_operation(command.handler, command.context)
     await keys.revoke(key_id)
+    await _record(command)
 
 
 @get("/", summary="List API keys")

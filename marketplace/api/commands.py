@@ -1,11 +1,15 @@
 """Commands over HTTP: idempotency keys in, receipts out."""
 
+import asyncio
 import hashlib
 import re
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import Annotated, Any, Final
 
 import msgspec
+import structlog
 import uuid_utils
 from litestar import Request, Response
 from litestar.di import NamedDependency
@@ -17,7 +21,7 @@ from litestar.types import HTTPResponseStartEvent, Receive, Scope, Send
 from marketplace.api.keys import Principal
 from marketplace.api.services import Services, get_services
 from marketplace.api.strict import BodyInvalid, refuse_malformed
-from marketplace.core.errors import Refusal
+from marketplace.core.errors import Corrupt, Refusal, Unavailable
 from marketplace.core.ids import derive_command_id, derive_id
 from marketplace.runtime.handler import Handler, Receipt
 from marketplace.runtime.unit import Context
@@ -28,6 +32,9 @@ REPLAYED: Final = {"Idempotent-Replayed": "true"}
 """Is among the headers of a command that had taken effect before."""
 REUSED: Final = frozenset({"idempotency_key_reused", "command_in_flight"})
 """Refusals of a request's key; they are of the request as a whole, whatever part of it was refused."""
+UNLOGGED_SECONDS_MAX: Final = 2.0
+"""How long a command whose effect is outside the log tries to read the log, and again to be recorded in it."""
+_log = structlog.get_logger(__name__)
 _TRACE: Final = re.compile(r"^00-[0-9a-f]{32}-[0-9a-f]{16}-[0-9a-f]{2}$")
 
 
@@ -154,22 +161,63 @@ async def provide_command(
             ``body_invalid``.
         Unavailable: This process does not know what the log says now.
     """
+    get_services(request).follower.require_current()
+    command = await _parse_command(request, idempotency_key, if_match, traceparent)
+    if command.context.recorded:
+        await command.handler.check_key(command.context)
+    await _require_body(request)
+    return command
+
+
+async def provide_unlogged_command(
+    request: Request[Principal, Any, Any],
+    idempotency_key: IdempotencyKey = None,
+    if_match: IfMatch = None,
+    traceparent: TraceParent = None,
+) -> Command:
+    """Return a command whose effect is outside the log and does not wait for it.
+
+    Whether its key named another command before is only known while the log can be read.
+
+    Raises:
+        Refusal: As `provide_command`.
+    """
+    command = await _parse_command(request, idempotency_key, if_match, traceparent)
+    if command.context.recorded:
+        async with without_log("key_unchecked", command.context):
+            await command.handler.check_key(command.context)
+    await _require_body(request)
+    return command
+
+
+@asynccontextmanager
+async def without_log(event: str, context: Context) -> AsyncIterator[None]:
+    """Try what needs the log for `UNLOGGED_SECONDS_MAX`, and go on without it where it is away or changed."""
+    try:
+        async with asyncio.timeout(UNLOGGED_SECONDS_MAX):
+            yield
+    except (Unavailable, Corrupt, TimeoutError) as error:
+        _log.warning(event, command_id=context.command_id, reason=str(error) or "the log does not answer")
+
+
+async def _parse_command(
+    request: Request[Principal, Any, Any], idempotency_key: str | None, if_match: str | None, traceparent: str | None
+) -> Command:
     services, principal = get_services(request), request.user
-    services.follower.require_current()
     key = parse_key(idempotency_key, request.method)
+    fingerprint = compute_fingerprint(request.method, request.scope["path"], await request.body())
+    version = _parse_version(if_match)
+    context = build_context(services.handler, principal, key, fingerprint, traceparent=traceparent, if_match=version)
+    return Command(services, principal, context)
+
+
+async def _require_body(request: Request[Principal, Any, Any]) -> None:
     body = await request.body()
-    fingerprint = compute_fingerprint(request.method, request.scope["path"], body)
-    context = build_context(
-        services.handler, principal, key, fingerprint, traceparent=traceparent, if_match=_parse_version(if_match)
-    )
-    if context.recorded:
-        await services.handler.check_key(context)
     if request.route_handler.parsed_data_field is not None:
         if not body:
             raise BodyInvalid("this route takes a body, and there is none; send JSON", "")
     elif body.strip() not in (b"", b"{}"):
         raise BodyInvalid("this route takes no body; leave it out", "")
-    return Command(services, principal, context)
 
 
 def build_context(

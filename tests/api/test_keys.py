@@ -1,18 +1,23 @@
 """API keys and rate limits: who gets in, how often, and while PostgreSQL is away."""
 
 import asyncio
+import time
 from collections.abc import AsyncIterator
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 
 import pytest
 import pytest_asyncio
 import structlog
 from sqlalchemy import text as sql
 
+from marketplace.api.commands import UNLOGGED_SECONDS_MAX
 from marketplace.api.key_store import SqlKeys
 from marketplace.api.keys import KeyRing
 from marketplace.api.limiting import RateLimit
 from marketplace.core.errors import Refusal, Unavailable
+from marketplace.embedded import embedded_nats
+from marketplace.log.jetstream import JetStreamLog
 from marketplace.log.memory import MemoryLog
 from marketplace.projections.database import build_engine
 from tests.api.doors import open_door
@@ -256,3 +261,32 @@ async def test_ready_tells_that_the_tables_are_not_there(database_url: str):
         ready = await stage.admin.get("/health/ready")
         assert (ready.status_code, ready.json()["reads"]) == (200, False)
         assert "marketplace migrate" in ready.json()["reason"]
+
+
+async def test_a_key_is_suspended_and_revoked_while_nats_is_away(database_url: str, tmp_path: Path):
+    async with embedded_nats(tmp_path / "nats") as servers:
+        log = await JetStreamLog.open(servers.url, admin_url=servers.admin_url)
+        async with open_stage(log, database_url) as stage:
+            answer = await stage.post(stage.admin, "/v1/api-keys", {"name": "robot", "scopes": ["*"]})
+            path, robot = f"/v1/api-keys/{answer.json()['key_id']}", await stage.open_client(answer.json()["token"])
+            assert (await robot.get("/v1/parties")).status_code == 200
+            servers.kill(0)
+            body = {"name": "Acme", "roles": ["startup"], "jurisdiction": "US"}
+            begun = time.monotonic()
+            suspend = asyncio.create_task(stage.post(stage.admin, f"{path}/suspend", {"reason": "leaked"}, key="s"))
+            while (await robot.get("/v1/parties")).status_code == 200:
+                await asyncio.sleep(0.05)
+            assert time.monotonic() - begun < UNLOGGED_SECONDS_MAX + 1
+            suspended = await suspend
+            assert suspended.json()["suspended_at"] is not None
+            again = await stage.post(stage.admin, f"{path}/suspend", {"reason": "leaked"}, key="s")
+            assert (again.status_code, again.json()) == (200, suspended.json())
+            other = await stage.post(stage.admin, f"{path}/suspend", {"reason": "other"}, key="s")
+            assert_problem(other, 422, "idempotency_key_reused")
+            for _ in range(2):
+                assert (await stage.admin.delete(path, headers={"Idempotency-Key": "d"})).status_code == 204
+            assert_problem(await robot.get("/v1/parties"), 401, "credentials_invalid")
+            await servers.start(0)
+            assert (await stage.admin.delete(path, headers={"Idempotency-Key": "d"})).status_code == 204
+            assert_problem(await stage.post(stage.admin, "/v1/parties", body, key="d"), 422, "idempotency_key_reused")
+        await log.close()

@@ -145,7 +145,9 @@ async def test_a_missing_event_stops_the_start(admin: Connection, nats_server: N
         await admin.request(subject, b"{}", seconds_max=5)
     await call(admin, "MSG.DELETE", {"seq": sequence})
     await call(admin, "UPDATE", GOOD)
-    with pytest.raises(Corrupt, match=r"has lost events: it holds 2 and its last sequence is 3, .* full disk") as caught:
+    with pytest.raises(
+        Corrupt, match=r"has lost events: it holds 2 and its last sequence is 3, .* full disk"
+    ) as caught:
         await JetStreamLog.open(nats_server.url)
     assert f"from {2 if sequence == 1 else 1}; an append" in str(caught.value)
 

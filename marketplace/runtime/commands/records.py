@@ -53,7 +53,7 @@ async def record_rejections(
 
 
 async def record_operation(handler: Handler, context: Context) -> Receipt:
-    """Record a command whose effect is outside the log, before it takes effect; it is repeated without harm.
+    """Record a command whose effect is outside the log; it is repeated without harm.
 
     Raises:
         Refusal: ``idempotency_key_reused``.
