@@ -29,8 +29,10 @@ class ReadingNotTaken(msgspec.Struct, frozen=True, kw_only=True):
 class CommandRecorded(Event, frozen=True, kw_only=True, tag="command.recorded.v1"):
     """A command was accepted, and its other events do not say how it was answered: it changed nothing, say.
 
+    A statement stands beside one that records its turn among the statements of its grant or service line.
+
     Attributes:
-        command_id: The command.
+        command_id: The command; of a turn an id that derives from the grant or line and the number of the statement.
         aggregate: The noun of the aggregate that it was for.
         aggregate_id: That aggregate.
         version: The version of that aggregate that was answered; None: the event before this one.

@@ -7,12 +7,11 @@
 - ``other``: who changes it does not look at what the command writes, so that one was before the other.
 - ``met``: who changes it writes something that the command writes too.
 - ``again``: it is looked at again, once the log holds both.
-- ``open``: not guarded; ADR 17 says what may come of it.
 """
 
 from typing import Final
 
-WHY: Final = frozenset({"fixed", "final", "other", "met", "again", "open"})
+WHY: Final = frozenset({"fixed", "final", "other", "met", "again"})
 EVERYWHERE: Final = {"party": "other", "command": "final"}
 """Reasons that hold for every command that looks at such an aggregate."""
 
@@ -21,7 +20,7 @@ LOOKS: Final[dict[str, dict[str, str]]] = {
         "grant": "fixed",
         "instrument": "other",
         "issuer": "met",
-        "statement": "open",
+        "statement": "met",
         "usage": "again",
     },
     "auctions:carry_out_match": {"account": "met", "issuer": "met", "lot": "met", "order": "final"},
@@ -64,9 +63,9 @@ LOOKS: Final[dict[str, dict[str, str]]] = {
         "instrument": "other",
         "issuer": "met",
         "service_line": "again",
-        "statement": "open",
+        "statement": "met",
     },
-    "service_statements:issue_service_statement": {"grant": "fixed", "service_line": "again", "statement": "open"},
+    "service_statements:issue_service_statement": {"grant": "fixed", "service_line": "again", "statement": "met"},
     "spreads:respread_usage": {"grant": "met", "usage": "other"},
     "spreads:spread_usage": {"grant": "met", "usage": "other"},
     "statements:accept_statement": {
@@ -83,7 +82,7 @@ LOOKS: Final[dict[str, dict[str, str]]] = {
         "lot": "other",
         "pool": "other",
         "site": "other",
-        "statement": "open",
+        "statement": "met",
         "usage": "again",
     },
     "statements:resolve_statement": {

@@ -21,12 +21,16 @@ from marketplace.domain.issuer_commands import AddStakeholder, IssueWarrant
 from marketplace.domain.issuer_dilution import measure_dilution
 from marketplace.domain.periods import list_periods
 from marketplace.domain.statement import STATEMENT
+from marketplace.domain.usage import Measurement
 from marketplace.runtime.book import build_book
 from marketplace.runtime.clearing import compute_book_hash
 from marketplace.runtime.commands import auctions, instruments, warrants
+from marketplace.runtime.commands.adjustments import adjust_statement
 from marketplace.runtime.commands.dilution import limit_dilution, list_exposures
 from marketplace.runtime.commands.quotes import hold_quote
-from marketplace.runtime.commands.statements import accept_statement
+from marketplace.runtime.commands.statement_chain import name_adjustment
+from marketplace.runtime.commands.statements import accept_statement, issue_statement
+from marketplace.runtime.commands.usage import report_usage
 from marketplace.runtime.supply import Supply
 from tests.runtime.desk import open_desk
 from tests.runtime.invariants import check_log
@@ -253,6 +257,58 @@ class TestVestingOnMemory(VestingCases):
 
 
 class TestVestingOnJetStream(VestingCases):
+    @pytest.fixture
+    def log(self, jetstream_log):
+        return jetstream_log
+
+
+class StatementCases:
+    """A period is stated and an earlier one is adjusted at once; each is priced after what the other one states."""
+
+    @pytest.mark.parametrize("first", ["issue", "adjust"])
+    async def test_statements_of_two_periods_are_priced_one_after_the_other(self, log, first):
+        market = Market(log)
+        trade = await market.trade(days=40)
+        async with market.worker():
+            grant = await market.award(trade)
+            settled, later = list_periods(grant)
+            await market.deliver(grant, 10)
+            market.clock.at = settled.end + timedelta(hours=25)
+            await market.until("statement", settled.statement_id, "issued")
+            market.clock.at += timedelta(days=7)
+            await market.until("statement", settled.statement_id, "accepted")
+        grant_id, start = grant.issued.grant_id, grant.issued.start
+        days = [(f"late-{day}", start + timedelta(days=day)) for day in (20, 32)]
+        measured = [
+            Measurement(reading_id=name, start=begin, end=begin + timedelta(days=1), nodes=2) for name, begin in days
+        ]
+        market.clock.at = max(market.clock.at, later.end)
+        await report_usage(
+            market.handler, market.context(trade.provider), grant_id, source="dcgm", measurements=measured
+        )
+
+        def issue(process):
+            return issue_statement(process.handler, process.context(), grant_id, 1)
+
+        def adjust(process):
+            return adjust_statement(process.handler, process.context(), grant_id, 0)
+
+        steps = [issue, adjust] if first == "issue" else [adjust, issue]
+        assert list_codes(await race(market, *steps)) == []
+        ids = [later.statement_id, name_adjustment(settled.statement_id, 0)]
+        stated = [await market.state("statement", statement_id) for statement_id in ids]
+        before = [each.issued.gpu_seconds_before for each in (stated if first == "issue" else stated[::-1])]
+        day = 2 * 8 * 86_400
+        assert before == [10 * day, 11 * day]
+
+
+class TestStatementsOnMemory(StatementCases):
+    @pytest.fixture
+    def log(self, memory_log):
+        return memory_log
+
+
+class TestStatementsOnJetStream(StatementCases):
     @pytest.fixture
     def log(self, jetstream_log):
         return jetstream_log

@@ -33,7 +33,7 @@ from marketplace.domain.usage import USAGE, Usage, count_gpu_seconds, name_usage
 from marketplace.runtime.commands.clawbacks import claw_back
 from marketplace.runtime.commands.grants import load_grant
 from marketplace.runtime.commands.settle import pay_back
-from marketplace.runtime.commands.statement_chain import load_chain, name_adjustment, sum_metered
+from marketplace.runtime.commands.statement_chain import load_chain, name_adjustment, sum_metered, take_turn
 from marketplace.runtime.handler import Handler, Receipt
 from marketplace.runtime.unit import Context, Unit
 
@@ -99,6 +99,7 @@ async def _adjust(unit: Unit, grant_id: str, period: Period, statement_id: str) 
         raise Refusal("nothing_to_adjust", f"the period is metered as stated, {after} GPU-seconds")
     adjustment = Adjustment(statement_id=period.statement_id, gpu_seconds_before=before, gpu_seconds_after=after)
     case, stated = Case(grant, period, statement_id, adjustment), await sum_metered(unit, grant)
+    await take_turn(unit, grant_id, list_periods(grant), statement_id)
     if after > before:
         await _charge(unit, case, stated, chain[0].service)
         return

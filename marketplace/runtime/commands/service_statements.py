@@ -26,6 +26,7 @@ from marketplace.runtime.commands.statement_chain import (
     name_adjustment,
     require_period_over,
     require_stated,
+    take_turn,
 )
 from marketplace.runtime.handler import Handler, Receipt
 from marketplace.runtime.unit import Context, Unit
@@ -97,6 +98,7 @@ async def issue_service_statement(handler: Handler, context: Context, line_id: s
             service_line_id=line_id,
             hours_before=before,
         )
+        await take_turn(unit, line_id, course.periods.values(), period.statement_id)
         await unit.decide(STATEMENT, period.statement_id, command)
 
     return await handler.run(context, STATEMENT, period.statement_id, work)
@@ -129,6 +131,7 @@ async def _adjust(unit: Unit, line_id: str, period: Period, statement_id: str) -
         raise Refusal("nothing_to_adjust", f"the period is metered as stated, {after} hours")
     adjustment = Adjustment(statement_id=period.statement_id, hours_before=before, hours_after=after)
     case, stated = Case(course.bill, period, statement_id, adjustment, line_id), await course.sum_stated(unit)
+    await take_turn(unit, line_id, course.periods.values(), statement_id)
     if after < before:
         charged = sum((known.sign * known.charges.service_hours for known in chain), ZERO)
         less = max(charged - after, ZERO)

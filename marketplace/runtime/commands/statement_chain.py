@@ -1,10 +1,12 @@
 """The statement of a period and all that adjusts it, oldest first."""
 
+from collections.abc import Iterable
 from datetime import datetime
 from typing import Final
 
 from marketplace.core.errors import Refusal
 from marketplace.core.ids import derive_id
+from marketplace.domain.command import COMMAND, RecordCommand
 from marketplace.domain.grant import Grant
 from marketplace.domain.periods import Period, list_periods
 from marketplace.domain.refusals import refuse_unknown
@@ -58,6 +60,24 @@ async def sum_metered(unit: Unit, grant: Grant) -> int:
     """
     chains = [await find_chain(unit, period) for period in list_periods(grant)]
     return sum(chain[-1].gpu_seconds_metered for chain in chains if chain and not chain[0].is_rolled)
+
+
+async def take_turn(unit: Unit, owner_id: str, periods: Iterable[Period], statement_id: str) -> None:
+    """Let a statement be the next one of its grant or service line, of whatever period (ADR 17).
+
+    It is priced after what the others state. Each writes the record of its turn, so that of two which are decided at
+    once the second to be stored is decided again.
+
+    Raises:
+        Refusal: ``statement_out_of_order`` where another one has the turn, and what was looked at is behind it.
+    """
+    turn = sum([len(await find_chain(unit, period)) for period in periods])
+    turn_id = derive_id("cmd", owner_id, f"statement/{turn}")
+    record = RecordCommand(command_id=turn_id, aggregate="statement", aggregate_id=statement_id, version=None)
+    await unit.decide(COMMAND, turn_id, record)
+    if not unit.list_events(COMMAND, turn_id):
+        said = f"another statement was stored as number {turn + 1} of {owner_id}; it is decided again after it"
+        raise Refusal("statement_out_of_order", said)
 
 
 def require_period_over(period: Period, at: datetime) -> None:

@@ -24,7 +24,7 @@ from marketplace.runtime.commands.ownership import require_side
 from marketplace.runtime.commands.rolling import settle_service
 from marketplace.runtime.commands.service_statements import build_resolution, find_bill
 from marketplace.runtime.commands.settle import settle_statement
-from marketplace.runtime.commands.statement_chain import require_period_over, require_stated, sum_metered
+from marketplace.runtime.commands.statement_chain import require_period_over, require_stated, sum_metered, take_turn
 from marketplace.runtime.commands.vesting import vest
 from marketplace.runtime.handler import Handler, Receipt
 from marketplace.runtime.unit import Context, Unit
@@ -70,6 +70,7 @@ async def issue_statement(handler: Handler, context: Context, grant_id: str, ind
             metering=await _compare(unit, grant_id, period, reported),
             service=service,
         )
+        await take_turn(unit, grant_id, periods, period.statement_id)
         await unit.decide(STATEMENT, period.statement_id, command)
 
     return await handler.run(context, STATEMENT, period.statement_id, work)
