@@ -43,6 +43,10 @@ search *arguments:
 chaos *arguments:
     uv run python -m tests.chaos {{ arguments }}
 
+# One full auction on real servers, and what it takes: `just large-auction --orders 10000 --servers 1`.
+large-auction *arguments:
+    uv run python -m tests.large_auction {{ arguments }}
+
 # Play the log on a model of JetStream under a scheduler, for example `just simulate-log --seeds 10000` or `--planted`.
 simulate-log *arguments:
     uv run python -m tests.simulation.log {{ arguments }}

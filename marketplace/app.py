@@ -6,6 +6,7 @@ same log; neither needs the other, and each may run several times.
 
 import asyncio
 import contextlib
+import uuid
 from collections.abc import AsyncIterator, Callable
 from contextlib import AbstractAsyncContextManager
 from functools import partial
@@ -34,6 +35,7 @@ from marketplace.projections.registry import PROJECTIONS
 from marketplace.projections.renewal import renew
 from marketplace.projections.runner import Projector
 from marketplace.projections.seen import load_marks
+from marketplace.projections.stuck_tasks import REASON_CHARACTERS_MAX, REPORT_SECONDS, report
 from marketplace.projections.watch import watch
 from marketplace.runtime.clock import MarketClock
 from marketplace.runtime.collector import settle_collector
@@ -285,6 +287,8 @@ async def serve_worker(settings: Settings, stop: asyncio.Event) -> None:
         ]
         if settings.database_url is not None:
             working.append(asyncio.create_task(_project(settings, stream), name="projector"))
+        if engine is not None:
+            working.append(asyncio.create_task(report_stuck(engine, worker), name="stuck tasks"))
         waiting = asyncio.create_task(stop.wait(), name="stop")
         settle_collector()
         async with _running(*working, waiting):
@@ -293,6 +297,26 @@ async def serve_worker(settings: Settings, stop: asyncio.Event) -> None:
         for task in done:
             if task is not waiting:
                 task.result()
+
+
+async def report_stuck(engine: AsyncEngine, worker: Worker) -> None:
+    """Say which tasks are stuck, again and again, where every API process can read it."""
+    name = uuid.uuid4().hex
+    while True:
+        rows = [
+            {
+                "task": task.kind,
+                "subject": "/".join(str(part) for part in task[1:] if part),
+                "code": stuck.code,
+                "reason": stuck.reason[:REASON_CHARACTERS_MAX].replace("\0", ""),
+            }
+            for task, stuck in worker.stuck.items()
+        ]
+        try:
+            await report(engine, name, rows)
+        except Unavailable as error:
+            log.warning("stuck_tasks_not_reported", tasks=len(rows), reason=str(error))
+        await asyncio.sleep(REPORT_SECONDS)
 
 
 async def _project(settings: Settings, stream: Log) -> None:

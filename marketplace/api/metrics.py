@@ -1,5 +1,6 @@
 """Prometheus metrics of one application."""
 
+from collections.abc import Mapping
 from typing import Final
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
@@ -62,6 +63,12 @@ class Metrics:
             registry=self._registry,
         )
         services.follower.listen(self._count_matches)
+        self._stuck = Gauge(
+            "marketplace_worker_tasks_stuck",
+            "Tasks of the workers that are refused again and again",
+            ("task", "code"),
+            registry=self._registry,
+        )
 
     def _count_matches(self, page: list[Recorded]) -> None:
         """Count what settled auctions say of the matches that were published."""
@@ -72,6 +79,12 @@ class Metrics:
             assert isinstance(event, AuctionSettled), "the type says so"
             self._matches.labels("granted").inc(event.matched)
             self._matches.labels("impossible").inc(event.impossible)
+
+    def set_stuck(self, stuck: Mapping[tuple[str, str], int]) -> None:
+        """Take what the workers say is stuck, by kind and code; what is not named is not stuck any more."""
+        self._stuck.clear()
+        for (task, code), count in stuck.items():
+            self._stuck.labels(task, code).set(count)
 
     def observe(self, method: str, route: str, status: int, seconds: float) -> None:
         """Count one answered request."""

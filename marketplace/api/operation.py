@@ -1,5 +1,8 @@
 """Health, readiness and metrics; open to whoever can reach the process."""
 
+import contextlib
+from collections import Counter
+from collections.abc import Mapping
 from typing import Any, Final
 
 import msgspec
@@ -8,6 +11,7 @@ from litestar import Request, Response, Router, get
 from marketplace.api.metrics import CONTENT_TYPE
 from marketplace.api.services import get_services
 from marketplace.core.errors import LogChanged, Unavailable
+from marketplace.projections.stuck_tasks import count_stuck
 
 
 class Liveness(msgspec.Struct, frozen=True, kw_only=True):
@@ -28,6 +32,8 @@ class Readiness(msgspec.Struct, frozen=True, kw_only=True):
         unreadable: Sequences of events that nobody can read until the operator annotates them; what rests on them
             waits, everything else goes on.
         stopped_projections: Position of each projection that stopped, by name; its reads answer as of there.
+        stuck_tasks: Work of the market that is refused again and again, counted by the code of the refusal; the logs of
+            the workers say which it is and why.
     """
 
     commands: bool
@@ -37,6 +43,15 @@ class Readiness(msgspec.Struct, frozen=True, kw_only=True):
     reason: str | None = None
     unreadable: tuple[int, ...] = ()
     stopped_projections: dict[str, int] = {}
+    stuck_tasks: dict[str, int] = {}
+
+
+def sum_by_code(stuck: Mapping[tuple[str, str], int]) -> dict[str, int]:
+    """Return how many tasks are stuck by the code of their refusal alone."""
+    codes: Counter[str] = Counter()
+    for (_, code), count in stuck.items():
+        codes[code] += count
+    return dict(codes)
 
 
 @get("/health/live", summary="Tell whether the process answers", security=[{}])
@@ -59,10 +74,11 @@ async def tell_ready(request: Request[Any, Any, Any]) -> Response[Readiness]:
     if fault := follower.find_fault():
         reasons.append(f"the follower of the log does not follow: {fault}")
     takes_commands = not reasons
-    projected = None
+    projected, stuck = None, dict[tuple[str, str], int]()
     if services.watch is not None:
         try:
             projected = await services.watch.refresh()
+            stuck = await count_stuck(services.get_engine())
         except Unavailable as error:
             reasons.append(str(error))
     body = Readiness(
@@ -73,6 +89,7 @@ async def tell_ready(request: Request[Any, Any, Any]) -> Response[Readiness]:
         reason="; ".join(reasons) or None,
         unreadable=tuple(sorted(follower.unreadable)),
         stopped_projections={} if services.watch is None else dict(services.watch.stopped),
+        stuck_tasks=sum_by_code(stuck),
     )
     return Response(body, status_code=200 if body.commands else 503)
 
@@ -80,7 +97,11 @@ async def tell_ready(request: Request[Any, Any, Any]) -> Response[Readiness]:
 @get("/metrics", media_type=CONTENT_TYPE, include_in_schema=False)
 async def tell_metrics(request: Request[Any, Any, Any]) -> bytes:
     """Return the metrics in Prometheus' text format."""
-    rendered: bytes = request.app.state["metrics"].render()
+    services, metrics = get_services(request), request.app.state["metrics"]
+    if services.engine is not None:
+        with contextlib.suppress(Unavailable):
+            metrics.set_stuck(await count_stuck(services.engine))
+    rendered: bytes = metrics.render()
     return rendered
 
 

@@ -24,6 +24,7 @@ from marketplace.projections import (
     service_lines,
     standings,
     statements,
+    stuck_tasks,
     usage,
 )
 from marketplace.projections.projection import Projection
@@ -55,6 +56,7 @@ OPERATIONAL_TABLES: Final = (
     operations.api_key_changes,
     operations.snapshots,
     seen.log_seen,
+    stuck_tasks.stuck_tasks,
 )
 SCHEMA: Final = METADATA
 

@@ -45,6 +45,9 @@ from marketplace.runtime.unit import Unit
 from marketplace.runtime.work import build_context
 
 AT_ONCE: Final = 256
+AT_ONCE_PER_POOL: Final = 4
+"""Matches on one pool: each rests on the one before, and where it has to read it is decided anew for every one that
+overtakes it."""
 GROUP_SERVED: Final = "another order of its group was matched"
 GROUP_BUSY: Final = Reason(
     code="group_busy", text="another auction decides on an order of its group, of which one is matched", facts={}
@@ -330,9 +333,17 @@ class Auctioneer:
         auction_id = cleared.auction_id
         assert auction.locked is not None, "a cleared auction has its book"
         homes = map_steps(auction.locked.book)
+        gates: defaultdict[str, asyncio.Semaphore] = defaultdict(lambda: asyncio.Semaphore(AT_ONCE_PER_POOL))
+
+        async def carry_out(decision: Decision) -> str:
+            if decision.match is None:
+                return await self._carry_out(cleared, decision, homes)
+            async with gates[decision.match.pool_id]:
+                return await self._carry_out(cleared, decision, homes)
+
         decided: dict[str, str] = {}
         for wave in _list_waves(auction.locked.book, cleared.decisions):
-            outcomes = await self._each(wave, lambda decision: self._carry_out(cleared, decision, homes))
+            outcomes = await self._each(wave, carry_out)
             decided.update(zip((decision.order_id for decision in wave), outcomes, strict=True))
         await self._withdraw_mates(auction, decided)
         await self._defer_strays(auction_id, set(decided))

@@ -103,6 +103,10 @@ class Unit:
             part = self._parts[subject] = _Part(decider, id, entry, entry.state)
         return part.state
 
+    def assume(self, decider: AnyDecider, id: str) -> None:  # noqa: A002
+        """Take an aggregate that this decision begins for empty, without a read; the append finds out if it is not."""
+        self._cache.assume(decider, render_subject(decider.aggregate, id))
+
     async def reload(self, decider: AnyDecider, id: str) -> Any:  # noqa: A002
         """Return the state of an aggregate that was only looked at so far, as the log has it at its end.
 

@@ -268,9 +268,11 @@ async def award(unit: Unit, order: Order, match: MatchTerms, pool: Pool, resale:
     grant, totals = await _build_grant(unit, order, match, pool, resale)
     if grant.resale is not None:
         await take_from_source(unit, grant, grant.resale)
+    unit.assume(GRANT, match.grant_id)
     await unit.decide(GRANT, match.grant_id, IssueGrant(issued=grant))
     await _keep_holds(unit, order, grant, totals)
-    await free_order(unit, order.placed.issuer_id, order.placed.order_id)
+    if order.terms.instrument is not None:
+        await free_order(unit, order.placed.issuer_id, order.placed.order_id)
     if grant.equity is not None:
         await _sign(unit, order, grant, grant.equity)
 

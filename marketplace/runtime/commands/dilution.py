@@ -106,7 +106,7 @@ async def count_order(unit: Unit, issuer_id: str, order_id: str, terms: OrderTer
 
 
 async def free_order(unit: Unit, issuer_id: str, order_id: str) -> None:
-    """Let an issuer count nothing of an order any more."""
+    """Let an issuer count nothing any more of an order that offers an instrument; one for cash was never counted."""
     await _record(unit, issuer_id, order_id, ())
 
 

@@ -1,0 +1,233 @@
+"""Every member of an event that its type does not bound is listed with what bounds it; the rest is refused whole."""
+
+from datetime import UTC, datetime
+from decimal import Decimal
+
+import pytest
+
+from events.command import CommandRecorded, ReadingNotTaken
+from events.issuer_import import IssuerImported
+from events.registry import EVENT_TYPES, render_body
+from events.usage import Sample, UsageEvidenced
+from marketplace.api.ingestion import BODY_BYTES_MAX
+from marketplace.core.errors import Refusal
+from marketplace.domain.auction_parts import PART_BYTES_MAX
+from marketplace.domain.issuer_import import ACTS_MAX
+from marketplace.domain.usage import READINGS_MAX, SAMPLES_MAX
+from marketplace.embedded.nats import PAYLOAD_BYTES_MAX
+from marketplace.log.appender import _HEADER_BYTES_MAX as HEADER_BYTES_MAX
+from marketplace.runtime.commands import supply
+from tests.contracts.sizes import list_unbounded
+from tests.domain.build import id_of
+from tests.runtime.market import Market
+
+REQUEST = "the body of a request: 1 MiB, of readings 4 MiB"
+DOMAIN = "its decider, by a number"
+PART = "`auction_parts.py`: parts of 512 KiB, a row of the book of 1 MiB at most (`book_limits.py`)"
+SPANS = "the spans of one grant, whose nodes are resold 64 times at most"
+POOL = "the lots of one pool, that of a row of the book"
+HASH = "a hash, or the name of a release"
+NUMBER = "an exact fraction of what has bounded places"
+REFUSED = "nothing: `event_too_large` refuses the command, and stores nothing"
+
+BOUNDS = {
+    ("party.registered.v1", "roles"): REQUEST,
+    ("party.cleared.v1", "checks"): REQUEST,
+    ("site.power_reserved.v1", "draws"): SPANS,
+    ("pool.capacity_reserved.v1", "lots"): POOL,
+    ("pool.capacity_resold.v1", "lots"): POOL,
+    ("pool.capacity_resold.v1", "lots_left"): POOL,
+    ("pool.node_failed.v1", "incident_id"): REQUEST,
+    ("pool.node_restored.v1", "incident_id"): REQUEST,
+    ("lot.listed.v1", "mandate_ids"): REQUEST,
+    ("lot.listed.v1", "further_asks"): REQUEST,
+    ("lot.repriced.v1", "further_asks"): REQUEST,
+    ("mandate.granted.v1", "terms.instrument_kinds"): REQUEST,
+    ("mandate.granted.v1", "terms.sectors"): REQUEST,
+    ("mandate.amended.v1", "terms.instrument_kinds"): REQUEST,
+    ("mandate.amended.v1", "terms.sectors"): REQUEST,
+    ("order.placed.v1", "terms.offers"): REQUEST,
+    ("order.placed.v1", "terms.regions"): REQUEST,
+    ("order.placed.v1", "terms.mandate_ids"): REQUEST,
+    ("order.placed.v1", "budget_holds"): REQUEST,
+    ("order.amended.v1", "terms.offers"): REQUEST,
+    ("order.amended.v1", "terms.regions"): REQUEST,
+    ("order.amended.v1", "terms.mandate_ids"): REQUEST,
+    ("order.amended.v1", "budget_holds"): REQUEST,
+    ("order.unmatched.v1", "reasons"): PART,
+    ("quote.held.v1", "terms.offers"): REQUEST,
+    ("quote.held.v1", "terms.regions"): REQUEST,
+    ("quote.held.v1", "terms.mandate_ids"): REQUEST,
+    ("quote.held.v1", "budget_holds"): REQUEST,
+    ("quote.held.v1", "match.lots"): POOL,
+    ("quote.held.v1", "match.price_usd_per_gpu_hour"): NUMBER,
+    ("auction.indicated.v1", "book_hash"): HASH,
+    ("auction.indicated.v1", "prices"): PART,
+    ("auction.book_frozen.v1", "pools"): PART,
+    ("auction.book_frozen.v1", "lots"): PART,
+    ("auction.book_frozen.v1", "orders"): PART,
+    ("auction.book_frozen.v1", "limits"): PART,
+    ("auction.book_frozen.v1", "backstops"): PART,
+    ("auction.orders_deferred.v1", "deferrals"): PART,
+    ("auction.locked.v1", "book_hash"): HASH,
+    ("auction.result_published.v1", "decisions"): PART,
+    ("auction.result_published.v1", "prices"): PART,
+    ("auction.result_published.v1", "shadow_prices"): PART,
+    ("auction.result_published.v1", "rule_prices"): PART,
+    ("auction.cleared.v1", "certificate.book_hash"): HASH,
+    ("auction.cleared.v1", "certificate.engine_version"): HASH,
+    ("auction.cleared.v1", "certificate.prices_hash"): HASH,
+    ("auction.cleared.v1", "certificate.decisions_hash"): HASH,
+    ("grant.issued.v1", "lots"): POOL,
+    ("grant.issued.v1", "price_usd_per_gpu_hour"): NUMBER,
+    ("grant.issued.v1", "resale.owed_usd_per_gpu_hour"): NUMBER,
+    ("grant.substituted.v1", "lots"): POOL,
+    ("grant.extended.v1", "lots"): POOL,
+    ("grant.resold.v1", "price_usd_per_gpu_hour"): NUMBER,
+    ("usage.reported.v1", "readings"): REQUEST,
+    ("usage.evidenced.v1", "samples"): REQUEST,
+    ("usage.corrected.v1", "before.devices"): REFUSED,
+    ("usage.corrected.v1", "after.devices"): REFUSED,
+    ("usage.voided.v1", "reading.devices"): REQUEST,
+    ("usage.identified.v1", "reading_ids"): REQUEST,
+    ("usage.limited.v1", "resold"): DOMAIN,
+    ("usage.spread.v1", "spread.ranks"): DOMAIN,
+    ("usage.spread.v1", "spread.parts"): DOMAIN,
+    ("usage.respread.v1", "before.ranks"): DOMAIN,
+    ("usage.respread.v1", "before.parts"): DOMAIN,
+    ("usage.respread.v1", "after.ranks"): DOMAIN,
+    ("usage.respread.v1", "after.parts"): DOMAIN,
+    ("statement.issued.v1", "service.availability"): NUMBER,
+    ("statement.service_credited.v1", "service.availability"): NUMBER,
+    ("service_line.reported.v1", "readings"): REQUEST,
+    ("service_line.limited.v1", "runs"): DOMAIN,
+    ("instrument.issued.v1", "draw.price_usd_per_gpu_hour"): NUMBER,
+    ("instrument.issued.v1", "draw.cash_usd_per_gpu_hour"): NUMBER,
+    ("instrument.issued.v1", "draw.principal_usd_per_gpu_hour"): NUMBER,
+    ("instrument.principal_accrued.v1", "service.availability"): NUMBER,
+    ("instrument.principal_reversed.v1", "taken.class_id"): HASH,
+    ("instrument.principal_reversed.v1", "taken.amount_exact"): NUMBER,
+    ("instrument.principal_reversed.v1", "taken.price_usd_per_share"): NUMBER,
+    ("instrument.principal_reversed.v1", "taken.shares_exact"): NUMBER,
+    ("instrument.principal_reversed.v1", "debt_exact"): NUMBER,
+    ("instrument.converted.v1", "amount_exact"): NUMBER,
+    ("instrument.converted.v1", "price_usd_per_share"): NUMBER,
+    ("instrument.converted.v1", "class_id"): HASH,
+    ("instrument.converted.v1", "shares_exact"): NUMBER,
+    ("instrument.matured.v1", "amount_exact"): NUMBER,
+    ("issuer.stock_converted.v1", "shares_exact"): NUMBER,
+    ("issuer.conversion_price_adjusted.v1", "conversion_price_usd_before"): NUMBER,
+    ("issuer.conversion_price_adjusted.v1", "conversion_price_usd"): NUMBER,
+    ("issuer.warrant_vested.v1", "price_usd_per_share"): NUMBER,
+    ("issuer.financing_priced.v1", "pricing.engine_version"): HASH,
+    ("issuer.financing_priced.v1", "pricing.capitalization_exact"): REFUSED,
+    ("issuer.financing_priced.v1", "pricing.instruments"): REFUSED,
+    ("issuer.financing_priced.v1", "pricing.price_exact"): REFUSED,
+    ("issuer.financing_priced.v1", "pricing.conversions"): REFUSED,
+    ("issuer.financing_priced.v1", "pricing.allotments"): REFUSED,
+    ("issuer.financing_priced.v1", "pricing.adjustments"): REFUSED,
+    ("issuer.financing_priced.v1", "pricing.forfeits"): REFUSED,
+    ("issuer.financing_priced.v1", "pricing.pool_increase_exact"): REFUSED,
+    ("issuer.financing_priced.v1", "pricing.post_money_exact"): REFUSED,
+    ("issuer.financing_priced.v1", "pricing.certificate_json"): REFUSED,
+    ("issuer.liquidity_declared.v1", "waterfall.engine_version"): HASH,
+    ("issuer.liquidity_declared.v1", "waterfall.instruments"): REFUSED,
+    ("issuer.liquidity_declared.v1", "waterfall.price_per_common_share_exact"): REFUSED,
+    ("issuer.liquidity_declared.v1", "waterfall.payouts"): REFUSED,
+    ("issuer.liquidity_declared.v1", "waterfall.certificate_json"): REFUSED,
+    ("issuer.liquidity_declared.v1", "waterfall.stock"): REFUSED,
+    ("issuer.imported.v1", "package_hash"): HASH,
+    ("issuer.imported.v1", "origins"): DOMAIN,
+    ("pricelist.published.v1", "prices"): REQUEST,
+    ("command.recorded.v1", "not_taken"): DOMAIN,
+}
+"""What bounds each member, by the event's tag and the member's path down to the first that has no bound."""
+
+
+def name_member(tag, path):
+    """Return the member of `BOUNDS` that a path belongs to, the path itself where there is none."""
+    for of, member in BOUNDS:
+        if of == tag and path.startswith(member) and path[len(member) :][:1] in {"", "[", "{", "."}:
+            return member
+    return path
+
+
+def test_every_member_without_a_bound_is_listed_with_what_bounds_it():
+    found = {(tag, name_member(tag, path)) for tag, of in EVENT_TYPES.items() for path in list_unbounded(of)}
+    assert found == set(BOUNDS)
+
+
+LARGEST = {
+    "evidence of one report": UsageEvidenced(
+        usage_id=id_of("usg", 1),
+        grant_id=id_of("grt", 1),
+        source="s" * 200,
+        samples=(
+            Sample(
+                device="\U0001f5a5" * 100,
+                at=datetime(2026, 1, 1, 0, 0, 0, 1, tzinfo=UTC),
+                gpu_utilisation=Decimal("0.123456789"),
+                energy_kwh=Decimal("123456789012345.123456789"),
+                xid_error=2**53 - 1,
+            ),
+        )
+        * SAMPLES_MAX,
+    ),
+    "readings of one report that were not taken": CommandRecorded(
+        command_id=id_of("cmd", 1),
+        aggregate="usage",
+        aggregate_id=id_of("usg", 1),
+        version=1,
+        not_taken=(
+            ReadingNotTaken(
+                place=READINGS_MAX,
+                reading_id="\U0001f5a5" * 200,
+                outcome="rejected",
+                code="c" * 40,
+                message="m" * 999,
+            ),
+        )
+        * READINGS_MAX,
+    ),
+    "the origins of a package": IssuerImported(
+        issuer_id=id_of("iss", 1),
+        source="p" * 500,
+        package_hash="a" * 64,
+        origins={f"{number:03}" + "\U0001f5a5" * 200: id_of("sec", number) for number in range(ACTS_MAX)},
+    ),
+}
+
+
+@pytest.mark.parametrize("what", LARGEST)
+def test_the_largest_that_a_decider_allows_fits_a_message(what):
+    size = len(render_body(LARGEST[what]))
+    assert size * 2 > 1_000_000
+    assert size < PAYLOAD_BYTES_MAX - HEADER_BYTES_MAX
+
+
+def test_two_bodies_of_readings_are_the_most_that_one_event_holds_and_may_be_refused():
+    assert BODY_BYTES_MAX < PAYLOAD_BYTES_MAX - HEADER_BYTES_MAX < 2 * BODY_BYTES_MAX + PART_BYTES_MAX
+    assert BOUNDS["usage.corrected.v1", "before.devices"] == REFUSED
+
+
+async def test_a_command_whose_event_is_too_large_is_refused_and_nothing_is_stuck(jetstream_log):
+    market = Market(jetstream_log)
+    _, pool_id = await market.pool(await market.party("Provider", "provider"))
+
+    async def fail(incident_id):
+        await supply.fail_nodes(
+            market.handler,
+            market.context(),
+            pool_id,
+            incident_id=incident_id,
+            nodes=1,
+            at=market.clock.now(),
+        )
+
+    before = (await jetstream_log.health()).last_sequence
+    with pytest.raises(Refusal, match=r"has 9,?000,?\d+ bytes") as refused:
+        await fail("x" * 9_000_000)
+    assert refused.value.code == "event_too_large"
+    assert (await jetstream_log.health()).last_sequence == before
+    await fail("short")
+    assert (await jetstream_log.health()).last_sequence == before + 1

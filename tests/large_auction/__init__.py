@@ -1,0 +1,1 @@
+"""A full auction on real servers, and what it takes in time and memory."""
