@@ -17,6 +17,7 @@ from marketplace.log.pending import Guarded, PendingAppend
 from marketplace.runtime import cache
 from marketplace.runtime.cache import Cache, Entry
 from marketplace.runtime.handler import Handler
+from marketplace.runtime.processed_commands import ProcessedCommands
 from marketplace.runtime.traces import Traces
 from marketplace.runtime.unit import Unit
 from tests.simulation.log.network import Servers
@@ -49,15 +50,15 @@ def send_as_it_comes(group):
 def drop_guard_of_dependents():
     store, take_ready = Appender._store, Appender._take_ready
 
-    async def store_loosely(self, group, parted=0, *, apart=False):
-        loose = apart and parted > 0
-        self.loose = loose or getattr(self, "loose", False)
-        await store(self, group, parted, apart=apart)
-        if loose:
-            self.loose = False
+    async def store_loosely(self, group, parted=0):
+        self.loose = getattr(self, "loose", 0) + (parted > 0)
+        try:
+            await store(self, group, parted)
+        finally:
+            self.loose -= parted > 0
 
     def take(self, group):
-        if getattr(self, "loose", False):
+        if getattr(self, "loose", 0):
             return [append for append in group if not append.answer.done()]
         return take_ready(self, group)
 
@@ -233,10 +234,15 @@ def forget_commands():
         yield
 
 
-@plant("the command of a caller that left is forgotten, and stored (found)")
+@plant("the command of a caller that left is stored and forgotten, here, in the index of ids and by the server (found)")
 def forget_who_left():
-    name = "_append" if hasattr(Handler, "_append") else "_store"
-    append = getattr(Handler, name)
+    async def find(self, command_id):
+        return None
+
+    def render(subject, message, *more):
+        return render_publish(subject, replace(message, once=""), *more)
+
+    append = Handler._store
 
     async def append_or_retract(self, unit, *more):
         try:
@@ -245,7 +251,11 @@ def forget_who_left():
             unit.retract()
             raise
 
-    with patch.object(Handler, name, append_or_retract):
+    with (
+        patch.object(Handler, "_store", append_or_retract),
+        patch.object(ProcessedCommands, "find", find),
+        patch.object(appender, "render_publish", render),
+    ):
         yield
 
 
