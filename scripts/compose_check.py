@@ -170,6 +170,10 @@ def find_tools() -> tuple[str, list[str]]:
     compose = next((command for command in COMPOSES if succeeds([*command, "version"])), None)
     if compose is None:
         raise LeftOutError("there is no Compose command (docker compose, docker-compose or podman compose)")
+    if not succeeds([*compose, "ls"]):
+        raise LeftOutError(
+            f"`{' '.join(compose)}` does not reach the engine; is DOCKER_HOST set, and its service running?"
+        )
     for port in PORTS:
         with socket.socket() as probe:
             if probe.connect_ex(("127.0.0.1", port)) == 0:
