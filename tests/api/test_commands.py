@@ -168,7 +168,7 @@ async def test_an_id_that_is_none_is_unknown_before_anything_is_read(stage: Stag
     ],
 )
 async def test_what_goes_wrong_inside_stays_inside(stage: Stage, error, status, code, retry, capsys):
-    async def fail(subject, after=0):
+    async def fail(*_, **__):
         raise error
 
     stage.services.handler.log.load = fail
