@@ -18,7 +18,7 @@ from marketplace.projections.changes import Changes
 from marketplace.projections.facts import Fact
 from marketplace.projections.inventory import pools
 from marketplace.projections.orders import orders
-from marketplace.projections.projection import Projection, all_of, tags_of
+from marketplace.projections.projection import Projection, all_of
 from marketplace.projections.reading import find_one, load_all, page
 from marketplace.projections.schema import Origin, define, document, exact, instant, text, whole
 
@@ -106,7 +106,9 @@ def _bound(changes: Changes, _: Fact, event: auction_events.AuctionBound) -> Non
     changes.update(auctions, event.auction_id, phase="no_cancel")
 
 
-def _supply_changed(changes: Changes, _: Fact, event: auction_events.AuctionSupplyChanged) -> None:
+def _touch(
+    changes: Changes, _: Fact, event: auction_events.AuctionSupplyChanged | auction_events.AuctionBookFrozen
+) -> None:
     """Keep the version of the row that of the auction."""
     changes.update(auctions, event.auction_id)
 
@@ -125,6 +127,7 @@ def _locked(changes: Changes, fact: Fact, event: auction_events.AuctionLocked) -
 
 
 def _deferred(changes: Changes, _: Fact, event: auction_events.AuctionOrdersDeferred) -> None:
+    changes.update(auctions, event.auction_id)
     for deferral in event.deferrals:
         changes.put(
             decisions,
@@ -157,6 +160,7 @@ def _find(changes: Changes, auction_id: str) -> Mapping[str, Any]:
 
 def _published(changes: Changes, fact: Fact, event: auction_events.AuctionResultPublished) -> None:
     auction = _find(changes, event.auction_id)
+    changes.update(auctions, event.auction_id)
     period = timedelta(hours=auction["period_hours"])
     for price in event.prices:
         changes.put(
@@ -214,7 +218,8 @@ PROJECTION: Final = Projection(
         auction_events.AuctionIndicated: _indicated,
         auction_events.AuctionBound: _bound,
         auction_events.AuctionOrdersDeferred: _deferred,
-        auction_events.AuctionSupplyChanged: _supply_changed,
+        auction_events.AuctionSupplyChanged: _touch,
+        auction_events.AuctionBookFrozen: _touch,
         auction_events.AuctionLocked: _locked,
         auction_events.AuctionResultPublished: _published,
         auction_events.AuctionCleared: _cleared,
@@ -224,7 +229,7 @@ PROJECTION: Final = Projection(
     ignores=all_of(
         "party", "site", "pool", "lot", "mandate", "order", "grant", "usage", "statement", "account", "instrument",
         "issuer", "clock", "command", "log", "quote", "pricelist", "service_line",
-    ) | tags_of(auction_events.AuctionBookFrozen),
+    ),
     load=_load,
 )  # fmt: skip
 

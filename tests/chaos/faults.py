@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
+from tests.chaos.network import can_isolate
 from tests.chaos.stack import APIS, WORKERS, Stack, copy_store
 
 SECONDS_MIN: Final = 2.0
@@ -32,12 +33,14 @@ class Fault:
         run: Breaks something, waits, and heals it.
         cluster: Whether it needs three servers.
         network: Whether it needs hosts of their own.
+        mounts: Whether it needs disks of their own.
     """
 
     name: str
     run: Callable[[Stack, random.Random], Awaitable[None]]
     cluster: bool = False
     network: bool = False
+    mounts: bool = False
 
 
 async def _last(chance: random.Random) -> None:
@@ -157,6 +160,14 @@ async def old_disk(stack: Stack, chance: random.Random) -> None:
 
 async def fill_disk(stack: Stack, chance: random.Random) -> None:
     """Fill one server's disk, or two; then make room and start those servers again, as an operator would."""
+    if stack.single is not None:
+        ballast = stack.store("") / BALLAST
+        await asyncio.to_thread(_fill, ballast)
+        await _last(chance)
+        ballast.unlink()
+        stack.single.kill(0)
+        await stack.single.start(0)
+        return
     names = chance.sample(stack.list_nats(), chance.choice([1, 1, 2]))
     for name in names:
         await asyncio.to_thread(_fill, stack.store(name) / BALLAST)
@@ -198,7 +209,7 @@ FAULTS: Final = (
     Fault("lose one direction", mute, cluster=True, network=True),
     Fault("wipe a disk", wipe_disk, cluster=True),
     Fault("bring an old disk back", old_disk, cluster=True),
-    Fault("fill disks", fill_disk, cluster=True, network=True),
+    Fault("fill disks", fill_disk, mounts=True),
     Fault("shift a clock", shift_clock),
 )
 
@@ -211,5 +222,6 @@ def list_faults(stack: Stack) -> list[Fault]:
         for fault in FAULTS
         if (stack.single is None or not fault.cluster)
         and (stack.network is not None or not fault.network)
+        and (can_isolate() or not fault.mounts)
         and (shifts or fault.run is not shift_clock)
     ]

@@ -21,7 +21,7 @@ from marketplace.embedded.nats import NatsServers, find_nats_server
 from marketplace.embedded.postgres import PostgresServer
 from marketplace.embedded.process import find_free_port
 from marketplace.runtime.api_secrets import new_admin_key
-from tests.chaos.network import Network
+from tests.chaos.network import Network, can_isolate
 
 ROOT: Final = Path(__file__).parents[2]
 NATS_CONFIGURATION: Final = ROOT / "deploy" / "nats" / "nats.conf"
@@ -117,8 +117,8 @@ class Stack:
         return [name for name in self.processes if name.startswith("nats-")]
 
     def store(self, name: str) -> Path:
-        """Return where a NATS server keeps its files."""
-        return self.folder / "stores" / name
+        """Return where a NATS server keeps its files; all of its disk, where it has one of its own."""
+        return self.folder / "nats" if self.single is not None else self.folder / "stores" / name
 
     async def start_postgres(self, port: int | None = None) -> None:
         """Start PostgreSQL, on the port that it had before."""
@@ -181,6 +181,7 @@ async def open_stack(folder: Path, servers: int, network: Network | None) -> Asy
     async with contextlib.AsyncExitStack() as closing:
         closing.callback(lambda: [process.kill() for process in stack.processes.values()])
         if servers == 1:
+            _make_disk(folder / "nats", isolated=can_isolate(), number=0)
             stack.single = await closing.enter_async_context(embedded_nats(folder / "nats"))
             urls = {"MARKETPLACE_NATS_ADMIN_URL": stack.single.admin_url}
             stack.nats_url, stack.reader_url = stack.single.url, stack.single.admin_url
@@ -232,6 +233,7 @@ def _start_cluster(stack: Stack) -> dict[str, str]:
 def _make_disk(folder: Path, *, isolated: bool, number: int) -> None:
     """Give a server a small disk of its own where we may mount one."""
     folder.mkdir(parents=True)
+    folder.chmod(0o755)
     if isolated:
         options = f"size={STORE_BYTES}"
         subprocess.run(["mount", "-t", "tmpfs", "-o", options, f"chaos{number}", str(folder)], check=True)
@@ -250,7 +252,7 @@ def _add_market(stack: Stack, servers: int, urls: Mapping[str, str]) -> None:
         **urls,
     }
     program = [sys.executable, "-m", "marketplace"]
-    subprocess.run([sys.executable, "-m", "alembic", "upgrade", "head"], env=environment, cwd=ROOT, check=True)
+    subprocess.run([*program, "migrate"], env=environment, cwd=ROOT, check=True)
     ports = [find_free_port() for _ in APIS]
     stack.api_urls = tuple(f"http://127.0.0.1:{port}" for port in ports)
     for name, port in zip(APIS, ports, strict=True):

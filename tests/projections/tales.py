@@ -4,7 +4,7 @@ from events import auction, grant, log, order, pool, statement, usage
 from events import instrument as ins
 from events import lot as lot_events
 from events import mandate as mandate_events
-from events.auction import Certificate, Decision, MatchTerms, Price
+from events.auction import Certificate, Decision, Deferral, MatchTerms, Price
 from events.book import Book, BookBid, BookLot, BookOrder, BookPool
 from events.subjects import LOG_ID
 from events.types import LotShare, Reason
@@ -128,7 +128,9 @@ def _tell_auction(story: Story) -> None:
         ),
         orders=orders,
     )
-    story.tell(*split_book(AUCTION, FrozenBook(book=book, book_hash=_HASH), ()))
+    reason = Reason(code="auction_full", text="others were worth more", facts={})
+    deferral = Deferral(order_id=make_id("ord", 4), rank=6, value_usd=usd("1.92"), reason=reason)
+    story.tell(*split_book(AUCTION, FrozenBook(book=book, book_hash=_HASH), (deferral,)))
     story.tell(auction.AuctionFailed(auction_id=AUCTION, reason="solver stopped", attempt=1))
     prices = (Price(pool_id=POOL, from_period=0, to_period=24, price_usd_per_gpu_hour=usd("2.5")),)
     story.tell(
