@@ -92,9 +92,13 @@ class _Client(Client):
 
     async def _close(self, status: int, do_cbs: bool = True) -> None:
         if not self.is_connected:
-            self._pending = []
-            self._pending_data_size = 0
+            self.drop_pending()
         await super()._close(status, do_cbs)
+
+    def drop_pending(self) -> None:
+        """Forget what was not sent yet: nats-py would send it to the next server, after its caller was told no."""
+        self._pending = []
+        self._pending_data_size = 0
 
     async def subscribe_raw(self, subject: str, take: RawTake) -> Subscription:
         """Subscribe with a function that gets the bytes of each message, before nats-py makes objects of them."""
@@ -330,6 +334,7 @@ class Connection:
             waiting.receive(message)
 
     async def _on_lost(self) -> None:
+        self.client.drop_pending()
         self.lost += 1
         self._connected.clear()
         self._fail_waiting("the connection was lost")
