@@ -31,7 +31,7 @@ class OpenStream:
         self.ended = asyncio.Event()
 
     def end(self) -> None:
-        """Let the stream end, whatever it waits for."""
+        """End the stream at once, also while it waits."""
         self.ended.set()
         self.wake.set()
 

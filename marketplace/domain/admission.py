@@ -7,7 +7,7 @@ only between equals. An order without which another one is not matched ranks at 
 Places are given in this order, until there are none:
 
 1. what the auction holds already keeps its place;
-2. by rank, but for a tenth of the places, and to one startup a tenth of the places at most;
+2. nine tenths of the places go by rank, and one startup gets a tenth of all places at most;
 3. that tenth to those that waited longest since a book last had them, to one startup a tenth of it at most;
 4. what is still free, by rank, whoever asks.
 
