@@ -29,7 +29,7 @@ class LogAnnotated(Event, frozen=True, kw_only=True, tag="log.annotated.v1"):
         subject: The NATS subject that it is stored on.
         hash: Chain hash of the message, computed anew from its bytes as they were found.
         damage: What is wrong with it.
-        effect: ``passed_over``: it has no effect, whatever it says. ``kept``: it counts as any event; only where
+        effect: ``passed_over``: every reader skips it. ``kept``: it counts as any event; only where
             nothing but its link is broken.
         reason: Why, in the operator's words.
     """

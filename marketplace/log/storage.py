@@ -73,9 +73,12 @@ class ServerStorage(msgspec.Struct, frozen=True, kw_only=True):
         """Return the server, the folder, why it does not store, and the remedy."""
         free = "" if self.free_bytes is None else f", {self.free_bytes} bytes are free"
         if self.write_error:
+            is_full = self.free_bytes is not None and self.free_bytes < FREE_BYTES_LEAST
+            server = f"nats-server {self.name}"
+            what = f"the disk of {server} is full:" if is_full else f"{server} cannot write to"
             return (
-                f"nats-server {self.name} cannot write to {self.folder}: {self.write_error}{free}; make room on that "
-                "disk and restart the server (`marketplace up` restarts it by itself)"
+                f"{what} {self.folder}: {self.write_error}{free}; make room on that disk and restart the server "
+                "(`marketplace up` restarts it by itself)"
             )
         if not self.stores:
             return (

@@ -143,7 +143,9 @@ async def test_an_auction_with_prices_and_decisions(connection: AsyncConnection)
     assert (auction.certificate.welfare_usd, auction.attempts) == (usd("633.60"), 1)
     assert auction.locked_sequence == sequence_of("auction.locked.v1")
     decided = await auctions.list_decisions(connection, auction_id=AUCTION, startup_id=STARTUP)
-    assert [d.match is not None for d in decided] == [True, True, True, False, False]
+    assert [d.match is not None for d in decided] == [True, True, True, False, False, False]
+    assert auction.deferred == 1
+    assert sorted(d.reasons[0].code for d in decided[3:]) == ["auction_full", "outbid", "outbid"]
     assert await auctions.list_decisions(connection, startup_id=STRANGER) == []
     after = (AUCTION, decided[2].order_id)
     assert await auctions.list_decisions(connection, after=after) == decided[3:]
