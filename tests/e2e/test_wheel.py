@@ -1,0 +1,68 @@
+"""The wheel holds the whole product: installed without the checkout, it runs `marketplace demo`."""
+
+import os
+import shutil
+import subprocess
+import tomllib
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[2]
+VERSION = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["version"]
+
+
+@pytest.fixture(scope="module")
+def installed(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Return an environment that has the wheel and its locked dependencies, and nothing else."""
+    uv = shutil.which("uv")
+    assert uv, "run the tests with `uv run`"
+    folder = tmp_path_factory.mktemp("wheel")
+    environment = folder / "environment"
+
+    def run(*arguments: str) -> None:
+        done = subprocess.run(
+            [uv, *arguments, "--offline"],
+            cwd=ROOT,
+            env={**os.environ, "UV_PROJECT_ENVIRONMENT": str(environment)},
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        assert done.returncode == 0, done.stderr
+
+    run("build", "--wheel", "--out-dir", str(folder))
+    run("sync", "--frozen", "--no-dev", "--no-install-project")
+    (wheel,) = folder.glob("*.whl")
+    python = str(environment / "bin" / "python")
+    run("pip", "install", "--no-deps", "--python", python, str(wheel))
+    run("pip", "check", "--python", python)
+    return environment
+
+
+def call(environment: Path, home: Path, *arguments: str) -> str:
+    """Run a program of the environment where nothing of the checkout is in reach, and return what it prints."""
+    program, *rest = arguments
+    done = subprocess.run(
+        [str(environment / "bin" / program), *rest],
+        cwd=home,
+        env={"HOME": str(home), "PATH": os.defpath},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    return done.stdout
+
+
+def test_the_version_is_that_of_the_project(installed: Path, tmp_path: Path):
+    assert call(installed, tmp_path, "marketplace", "--version").strip() == VERSION
+    found = call(installed, tmp_path, "python", "-c", "import marketplace; print(marketplace.__file__)")
+    assert Path(found.strip()).is_relative_to(installed)
+
+
+@pytest.mark.timeout(900)
+def test_the_demo_runs_from_the_wheel_alone(installed: Path, tmp_path: Path):
+    said = call(installed, tmp_path, "marketplace", "demo")
+    assert "everything held" in said
+    assert said.count(" yes ") >= 18
