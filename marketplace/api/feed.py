@@ -14,6 +14,7 @@ import msgspec
 
 from events.envelope import CONTENT_TYPE, SPEC_VERSION, Envelope
 from events.registry import parse_type
+from marketplace.api.problems import describe_unavailable
 from marketplace.api.reading import Reading
 from marketplace.api.streams import OpenStream
 from marketplace.core.errors import Corrupt, Refusal, Unavailable
@@ -173,8 +174,14 @@ async def stream(reading: Reading, after: int) -> AsyncIterator[bytes]:
         async with contextlib.aclosing(_follow(reading, after)) as messages:
             async for message in messages:
                 yield message
-    except (Refusal, Unavailable) as error:
-        yield b": %b\n\n" % str(error).replace("\n", " ").encode()
+    except Refusal as refusal:
+        yield _comment(str(refusal))
+    except Unavailable as error:
+        yield _comment(describe_unavailable(error, is_operator=reading.party_id is None))
+
+
+def _comment(text: str) -> bytes:
+    return b": %b\n\n" % text.replace("\n", " ").encode()
 
 
 async def _follow(reading: Reading, position: int) -> AsyncGenerator[bytes, None]:
@@ -185,7 +192,7 @@ async def _follow(reading: Reading, position: int) -> AsyncGenerator[bytes, None
             try:
                 page = await opened.unless_ended(_load_next(reading, position))
             except Unavailable as error:
-                yield b": %b\n\n" % str(error).replace("\n", " ").encode()
+                yield _comment(describe_unavailable(error, is_operator=reading.party_id is None))
                 await opened.unless_ended(asyncio.sleep(error.retry_after_seconds))
                 continue
             if page is None:

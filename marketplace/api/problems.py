@@ -68,6 +68,7 @@ _UNAVAILABLE_CODES: Final = {
     "a stopped projection": "projection_stopped",
     "the follower": "follower_behind",
 }
+_STORAGE_FULL: Final = "the log's storage is full, so that no command can be stored until the operator has made room"
 
 
 class FieldError(msgspec.Struct, frozen=True, kw_only=True):
@@ -169,14 +170,24 @@ def answer_conflict(_: Request[Any, Any, Any] | None, conflict: Conflict) -> Res
     return render_problem(HTTPStatus.CONFLICT, "conflict", detail, headers={"Retry-After": str(RETRY_SECONDS)})
 
 
-def answer_unavailable(_: Request[Any, Any, Any] | None, error: Unavailable) -> Response[Problem]:
+def answer_unavailable(request: Request[Any, Any, Any] | None, error: Unavailable) -> Response[Problem]:
     """Answer that a server is away; the same request, with the same key, may be sent again."""
     code = _UNAVAILABLE_CODES.get(error.what, "unavailable")
     _logger.warning("unavailable", what=error.what, reason=str(error))
-    headers = {"Retry-After": str(error.retry_after_seconds)}
-    reason = str(error) if error.what == STORAGE else f"{error.what} cannot be reached or is behind"
+    principal = None if request is None else request.scope.get("user")
+    reason = describe_unavailable(error, is_operator=principal is not None and principal.party_id is None)
     detail = f"{reason}; send the request again after {error.retry_after_seconds} s"
+    if error.what == STORAGE:
+        detail += " with the same Idempotency-Key"
+    headers = {"Retry-After": str(error.retry_after_seconds)}
     return render_problem(HTTPStatus.SERVICE_UNAVAILABLE, code, detail, headers=headers)
+
+
+def describe_unavailable(error: Unavailable, *, is_operator: bool) -> str:
+    """Return what is away; its address, folder and answer only for an operator."""
+    if is_operator:
+        return str(error)
+    return _STORAGE_FULL if error.what == STORAGE else f"{error.what} cannot be reached or is behind"
 
 
 def answer_unreadable(request: Request[Any, Any, Any], error: UnreadableEvent) -> Response[Problem]:

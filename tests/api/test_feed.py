@@ -8,6 +8,7 @@ import httpx
 import pytest
 
 from marketplace.client import MarketplaceClient, ProblemError
+from marketplace.core.errors import Unavailable
 from marketplace.log.memory import MemoryLog
 from tests.api.doors import serve
 from tests.api.stage import ADMIN_KEY, get_id, open_stage
@@ -91,6 +92,24 @@ async def test_a_stream_goes_on_after_the_last_event_id(database_url: str):
             assert [name for _, name, _ in resumed] == ["party.cleared.v1", "account.deposited.v1"]
             assert [item["sequence"] for _, _, item in resumed] == [sequence for sequence, _, _ in resumed]
             assert resumed[1][2]["event"]["data"]["amount_usd"] == "5"
+
+
+async def test_a_stream_that_waits_for_a_server_names_its_address_to_operators_only(database_url: str, monkeypatch):
+    async def fail(*_, **__):
+        raise Unavailable("PostgreSQL", "10.0.0.7 refuses connections")
+
+    async with open_stage(MemoryLog(), database_url) as stage, serve(stage.application) as address:
+        tenant = await stage.open_tenant(await stage.register("One", "startup"))
+        monkeypatch.setattr("marketplace.api.feed._load_next", fail)
+        for client, inside in ((tenant, False), (stage.admin, True)):
+            headers = {"Authorization": client.headers["authorization"], "Accept": "text/event-stream"}
+            async with httpx.AsyncClient(base_url=address, headers=headers, timeout=PATIENCE_SECONDS) as direct:
+                async with direct.stream("GET", "/v1/events") as answer:
+                    lines = answer.aiter_lines()
+                    while not (comment := await anext(lines)).startswith(":"):
+                        pass
+            assert "PostgreSQL" in comment
+            assert ("10.0.0.7" in comment) is inside
 
 
 async def test_streams_of_the_platform_need_no_database_and_are_counted():

@@ -1,5 +1,6 @@
 """Reads: what a reader must have seen, pages, points in the past, versions, and NATS away."""
 
+import asyncio
 from datetime import UTC, datetime
 
 from marketplace.embedded import NatsServers
@@ -9,6 +10,7 @@ from marketplace.log.port import Limits
 from tests.api.doors import open_door
 from tests.api.stage import get_id, open_stage
 from tests.api.test_commands import PARTY, assert_problem
+from tests.support.patience import PATIENCE_SECONDS
 from tests.support.servers import open_log
 
 
@@ -97,3 +99,30 @@ async def test_nats_away_is_told_and_nothing_is_half_done(nats_server: NatsServe
             assert again.status_code == 200, again.text
             assert (await direct.health()).last_sequence == 3
         await log.close()
+
+
+async def test_full_storage_is_named_to_everyone_and_its_server_and_folder_to_operators(
+    nats_server: NatsServers, database_url: str, monkeypatch, capsys
+):
+    inside = ("marketplace-1", str(nats_server.members[0].folder), "bytes")
+    async with open_log(nats_server) as log, open_stage(log, database_url) as stage:
+        startup = await stage.register("Startup", "startup", usd="100")
+        tenant, transfer = await stage.open_tenant(startup), {"amount_usd": "10", "reference": "wire"}
+        monkeypatch.setattr("marketplace.log.storage.FREE_BYTES_LEAST", 10**18)
+        async with asyncio.timeout(PATIENCE_SECONDS):
+            while not (await log.health()).append_failure:  # noqa: ASYNC110 - the watch asks once a second
+                await asyncio.sleep(0.1)
+        capsys.readouterr()
+        refused = await stage.post(tenant, f"/v1/accounts/acc{startup[3:]}/withdrawals", transfer)
+        assert_problem(refused, 503, "storage_full")
+        assert int(refused.headers["retry-after"]) >= 1
+        assert "same Idempotency-Key" in refused.json()["detail"]
+        assert not [word for word in inside if word in refused.text], refused.text
+        logged = capsys.readouterr().out
+        assert all(word in logged for word in inside), logged
+        for answer in (
+            await stage.post(stage.admin, "/v1/parties", PARTY),
+            await stage.admin.get("/health/ready"),
+        ):
+            assert answer.status_code == 503
+            assert all(word in answer.text for word in inside), answer.text
