@@ -26,7 +26,7 @@ from marketplace.domain.usage import USAGE
 from marketplace.log.annotations import Annotations
 from marketplace.log.events import parse_event
 from marketplace.log.port import Recorded
-from marketplace.runtime.agenda import Agenda
+from marketplace.runtime.agenda import NOW, Agenda, Task
 from marketplace.runtime.commands.auctions import Rivals
 from marketplace.runtime.handler import Handler
 from marketplace.runtime.observing import Observer
@@ -96,6 +96,7 @@ class Stage:
         match event:
             case LotListed():
                 self._lots[event.lot_id] = event.pool_id
+                self._move_lots(event.pool_id)
             case LotWithdrawn():
                 self._lots.pop(event.lot_id, None)
             case PoolOpened():
@@ -112,6 +113,11 @@ class Stage:
                     self.outdated.set()
             case _:
                 pass
+
+    def _move_lots(self, pool_id: str) -> None:
+        """Look at the lots of a site once more: who lists one may not have seen a slip that is stored just before."""
+        if pool_id in self._pools:
+            self.agenda.put(Task("move_lots", self._pools[pool_id]), NOW)
 
     def _notice_order(self, event: Event) -> None:
         """Keep which group an order is of, and when a book had it last."""

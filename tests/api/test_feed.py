@@ -103,11 +103,13 @@ async def test_a_stream_that_waits_for_a_server_names_its_address_to_operators_o
         monkeypatch.setattr("marketplace.api.feed._load_next", fail)
         for client, inside in ((tenant, False), (stage.admin, True)):
             headers = {"Authorization": client.headers["authorization"], "Accept": "text/event-stream"}
-            async with httpx.AsyncClient(base_url=address, headers=headers, timeout=PATIENCE_SECONDS) as direct:
-                async with direct.stream("GET", "/v1/events") as answer:
-                    lines = answer.aiter_lines()
-                    while not (comment := await anext(lines)).startswith(":"):
-                        pass
+            async with (
+                httpx.AsyncClient(base_url=address, headers=headers, timeout=PATIENCE_SECONDS) as direct,
+                direct.stream("GET", "/v1/events") as answer,
+            ):
+                lines = answer.aiter_lines()
+                while not (comment := await anext(lines)).startswith(":"):
+                    pass
             assert "PostgreSQL" in comment
             assert ("10.0.0.7" in comment) is inside
 

@@ -8,49 +8,16 @@ properties' own runs, and the same every time: what is asked here is whether a f
 
 import functools
 import importlib
-import importlib.abc
-import importlib.util
 import json
-import linecache
 import sys
-from importlib.machinery import PathFinder, SourceFileLoader
 
 import hypothesis
 
-from tests.invariants.corpus import INVARIANTS, Invariant, Mutant
+from tests.invariants.corpus import INVARIANTS, Invariant
+from tests.invariants.mutating import Mutating
 
 EXAMPLES_OWN, EXAMPLES_OTHER = 150, 10
 REAL = hypothesis.settings
-
-
-class _Mutating(SourceFileLoader):
-    """Loads a module with one text in place of another; never from compiled files."""
-
-    def __init__(self, name: str, path: str, mutant: Mutant) -> None:
-        super().__init__(name, path)
-        self._mutant = mutant
-
-    def get_code(self, fullname):
-        path = self.get_filename(fullname)
-        source = self.get_data(path).decode()
-        assert source.count(self._mutant.before) == 1, f"{fullname} has {self._mutant.before!r} not once"
-        mutated = source.replace(self._mutant.before, self._mutant.after)
-        linecache.cache[path] = (len(mutated), None, mutated.splitlines(keepends=True), path)
-        return compile(mutated, path, "exec")
-
-
-class _Finder(importlib.abc.MetaPathFinder):
-    def __init__(self, mutant: Mutant) -> None:
-        self._mutant = mutant
-
-    def find_spec(self, fullname, path, target=None):
-        if fullname != self._mutant.module:
-            return None
-        spec = PathFinder.find_spec(fullname, path, target)
-        assert spec is not None
-        assert spec.origin is not None
-        loader = _Mutating(fullname, spec.origin, self._mutant)
-        return importlib.util.spec_from_file_location(fullname, spec.origin, loader=loader)
 
 
 def limit_examples(examples: int) -> None:
@@ -84,7 +51,7 @@ def main(number: int) -> None:
     """Play every property with the mutant of an invariant."""
     for invariant in INVARIANTS:
         if invariant.number == number:
-            sys.meta_path.insert(0, _Finder(invariant.mutant))
+            sys.meta_path.insert(0, Mutating(invariant.mutant))
             limit_examples(EXAMPLES_OWN)
             importlib.import_module(invariant.module)
     limit_examples(EXAMPLES_OTHER)

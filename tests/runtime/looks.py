@@ -42,6 +42,7 @@ LOOKS: Final[dict[str, dict[str, str]]] = {
     "holds:place_hold": {"account": "fixed"},
     "holds:release_hold": {"account": "fixed"},
     "instruments:_change": {"issuer": "met"},
+    "issuers:close_financing": {"instrument": "other"},
     "issuers:declare_liquidity": {"instrument": "again"},
     "issuers:price_financing": {"instrument": "again"},
     "notes:mature_note": {"issuer": "met"},

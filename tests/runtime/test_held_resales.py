@@ -19,6 +19,7 @@ from marketplace.runtime.handler import Handler
 from tests.runtime.desk import open_desk
 from tests.runtime.invariants import check_log
 from tests.runtime.market import Market
+from tests.runtime.test_rule_races import list_codes, race
 
 DAY = timedelta(days=1)
 
@@ -172,6 +173,40 @@ class RaceCases:
         else:
             assert (quote.status, bought.status) == ("taken", "issued")
             assert (await pool_of(sale)).reservations[bought.issued.grant_id].end == bought.issued.end
+        await check_log(log)
+
+    @pytest.mark.parametrize("first", ["list", "transfer"])
+    async def test_who_passed_a_grant_on_sells_nothing_of_it(self, log, first):
+        """The seller lists further nodes and lets another startup use the grant, each without having seen the other."""
+        sale = await begin(log)
+        market, issued = sale.market, sale.grant.issued
+        other = await market.party("Other", "startup")
+        await supply.withdraw_lot(
+            market.handler, market.context(sale.trade.startup), sale.lot, reason="not for sale yet"
+        )
+
+        def list_nodes(process):
+            return resell_grant(
+                process.handler,
+                process.context(sale.trade.startup),
+                issued.grant_id,
+                nodes=1,
+                start=issued.start + 5 * DAY,
+                end=issued.start + 8 * DAY,
+                ask_usd_per_gpu_hour=Decimal("2.50"),
+            )
+
+        def transfer(process):
+            context = process.context(sale.trade.startup)
+            return grants.transfer_grant(process.handler, context, issued.grant_id, startup_id=other)
+
+        steps = (list_nodes, transfer) if first == "list" else (transfer, list_nodes)
+        assert list_codes(await race(market, *steps)) == []
+        sale.market = market.process("buyer")
+        with pytest.raises(Refusal) as refused:
+            await hold_one(sale)
+        assert refused.value.code == "quote_unavailable"
+        assert (await market.state("grant", issued.grant_id)).resold == ()
         await check_log(log)
 
 

@@ -12,6 +12,7 @@ import msgspec
 import pytest
 
 from events.auction import MatchTerms
+from events.financing import Approval
 from events.types import LotShare
 from events.vesting import DeliveryMilestone, WarrantTranche
 from marketplace.core.errors import Refusal
@@ -24,7 +25,7 @@ from marketplace.domain.statement import STATEMENT
 from marketplace.domain.usage import Measurement
 from marketplace.runtime.book import build_book
 from marketplace.runtime.clearing import compute_book_hash
-from marketplace.runtime.commands import auctions, instruments, warrants
+from marketplace.runtime.commands import auctions, instruments, issuers, sites, warrants
 from marketplace.runtime.commands.adjustments import adjust_statement
 from marketplace.runtime.commands.dilution import limit_dilution, list_exposures
 from marketplace.runtime.commands.quotes import hold_quote
@@ -37,17 +38,21 @@ from tests.runtime.invariants import check_log
 from tests.runtime.looks import EVERYWHERE, LOOKS, WHY
 from tests.runtime.market import SAFE, Market
 from tests.runtime.meddling import Meddling
-from tests.runtime.test_equity import act, found, invest
+from tests.runtime.test_equity import act, build_round, found, invest
 from tests.support.patience import PATIENCE_SECONDS
 
+WORKER_SECONDS = 0.3
+"""A worker does at once what has become due; where it takes longer, a race ends as if it had read later."""
 
-async def race(market, first, second):
+
+async def race(market, first, second, between=None):
     """Return what two commands were answered of which the second decides before the first stores.
 
     Args:
         market: The process of the first.
         first: The command that is stored first, given its process.
         second: The one that is stored after it, given its own.
+        between: What to await once the first is stored.
     """
     slow = Meddling(market.log)
     late = Market(slow, "late", market.clock)
@@ -55,8 +60,19 @@ async def race(market, first, second):
     waiting = asyncio.create_task(second(late))
     await slow.until_appends(1)
     answers = [*await asyncio.gather(first(market), return_exceptions=True)]
+    if between is not None:
+        await between()
     slow.let_go()
     return [*answers, *await asyncio.gather(waiting, return_exceptions=True)]
+
+
+async def until_read(market, worker):
+    """Wait until a worker has read all of the log, and a moment more for what it does then."""
+    last = (await market.log.health()).last_sequence
+    async with asyncio.timeout(PATIENCE_SECONDS):
+        while worker.stage.position < last:
+            await market.tick()
+    await asyncio.sleep(WORKER_SECONDS)
 
 
 def list_codes(answers):
@@ -228,7 +244,7 @@ class VestingCases:
         return command
 
     async def until_vested(self, market, trade, warrant):
-        async with market.worker(), asyncio.timeout(PATIENCE_SECONDS):
+        async with asyncio.timeout(PATIENCE_SECONDS):
             while not (await market.state("issuer", trade.issuer)).warrants[warrant].vested:
                 await market.tick()
         await check_log(market.log)
@@ -237,17 +253,22 @@ class VestingCases:
     async def test_it_vests_when_both_are_accepted_at_once(self, log, first):
         market, trade, statements, warrant = await self.begin(log)
         steps = [self.accept(trade, statement_id) for statement_id in statements]
-        assert list_codes(await race(market, steps[first], steps[1 - first])) == []
-        await self.until_vested(market, trade, warrant)
+        async with market.worker() as worker:
+            await until_read(market, worker)  # so that it has looked at the warrant for the last time
+            assert list_codes(await race(market, steps[first], steps[1 - first])) == []
+            await self.until_vested(market, trade, warrant)
 
     @pytest.mark.parametrize("first", [0, 1])
     async def test_it_vests_though_the_second_process_does_not_know_of_the_first_acceptance(self, log, first):
         market, trade, statements, warrant = await self.begin(log)
         late = market.process("late")
         await late.handler.cache.load(STATEMENT, statements[first])
-        await self.accept(trade, statements[first])(market)
-        await self.accept(trade, statements[1 - first])(late)
-        await self.until_vested(market, trade, warrant)
+        async with market.worker() as worker:
+            await until_read(market, worker)
+            await self.accept(trade, statements[first])(market)
+            await until_read(market, worker)
+            await self.accept(trade, statements[1 - first])(late)
+            await self.until_vested(market, trade, warrant)
 
 
 class TestVestingOnMemory(VestingCases):
@@ -367,6 +388,103 @@ class TestBooksOnMemory(BookCases):
 
 
 class TestBooksOnJetStream(BookCases):
+    @pytest.fixture
+    def log(self, jetstream_log):
+        return jetstream_log
+
+
+class RoundCases:
+    """A statement is accepted, which adds principal to an instrument, while a priced round closes that converts it.
+
+    What has no principal yet is not written by the closing: the first statement of it may come before in the log, and
+    its principal is that of the next round, as if it had been accepted a moment later.
+    """
+
+    @pytest.mark.parametrize("first", ["accept", "close"])
+    async def test_a_round_closes_on_the_principal_that_it_was_priced_on(self, log, first):
+        market = Market(log)
+        trade = await market.trade(days=40)
+        await found(market, trade.startup)
+        async with market.worker():
+            grant = await market.award(trade)
+            await market.deliver(grant, 40)
+            market.clock.at = grant.end + timedelta(days=1)
+            earlier, later = [period.statement_id for period in list_periods(grant)]
+            await market.until("statement", later, "issued")
+        await accept_statement(market.handler, market.context(trade.startup), earlier)
+        opened = market.context(trade.startup)
+        terms = build_round(trade.fund)
+        await issuers.open_financing(market.handler, opened, trade.issuer, name="Series A", terms=terms)
+        financing = derive_id("fin", opened.command_id)
+        await issuers.price_financing(market.handler, market.context(trade.startup), trade.issuer, financing)
+
+        def accept(process):
+            return accept_statement(process.handler, process.context(trade.startup), later)
+
+        def close(process):
+            approval = Approval(document="consent 7")
+            context = process.context(trade.startup)
+            return issuers.close_financing(process.handler, context, trade.issuer, financing, approval=approval)
+
+        answers = await race(market, *((accept, close) if first == "accept" else (close, accept)))
+        assert list_codes(answers) == (["financing_stale"] if first == "accept" else [])
+        instrument = await market.state("instrument", rename_id("ins", grant.issued.grant_id))
+        converted = [tranche.outstanding_usd == 0 for tranche in instrument.tranches]
+        assert converted == ([False, False] if first == "accept" else [True, False])
+        await check_log(log)
+
+
+class TestRoundsOnMemory(RoundCases):
+    @pytest.fixture
+    def log(self, memory_log):
+        return memory_log
+
+
+class TestRoundsOnJetStream(RoundCases):
+    @pytest.fixture
+    def log(self, jetstream_log):
+        return jetstream_log
+
+
+class SlipCases:
+    """A lot is listed while its site slips, under a worker that reads the log as it grows."""
+
+    @pytest.mark.parametrize("first", ["slip", "list"])
+    async def test_a_lot_begins_no_earlier_than_its_site(self, log, first):
+        market = Market(log)
+        provider = await market.party("Provider", "provider")
+        site, pool = await market.pool(provider, status="planned")
+        await sites.schedule_conversion(
+            market.handler, market.context(provider), site, former_use="bitcoin mining", ready_at=market.day(1)
+        )
+
+        def slip(process):
+            context = process.context(provider)
+            return sites.slip_conversion(
+                process.handler, context, site, ready_at=market.day(20), reason="the transformer is late"
+            )
+
+        def list_lot(process):
+            return process.lot(provider, pool)
+
+        async with market.worker() as worker:
+            steps = (slip, list_lot) if first == "slip" else (list_lot, slip)
+            answers = await race(market, *steps, between=lambda: until_read(market, worker))
+            assert list_codes(answers) == []
+            (lot,) = [answer for answer in answers if isinstance(answer, str)]
+            async with asyncio.timeout(PATIENCE_SECONDS):
+                while (await market.state("lot", lot)).start < market.day(20):
+                    await market.tick()
+        await check_log(log)
+
+
+class TestSlipsOnMemory(SlipCases):
+    @pytest.fixture
+    def log(self, memory_log):
+        return memory_log
+
+
+class TestSlipsOnJetStream(SlipCases):
     @pytest.fixture
     def log(self, jetstream_log):
         return jetstream_log

@@ -7,6 +7,7 @@ from types import SimpleNamespace
 import pytest
 
 from marketplace.core.errors import Refusal
+from marketplace.domain.site import SITE
 from marketplace.runtime.commands import grants, sites, supply
 from marketplace.runtime.commands.quotes import hold_quote, release_quote
 from marketplace.runtime.commands.substitution import substitute_grant
@@ -115,6 +116,19 @@ class RaceCases:
             with pytest.raises(Refusal) as caught:
                 await second
         assert caught.value.code in {"quote_unavailable", "limit_reached", "site_power_exceeded"}
+        assert await count_drawn(world, 1) == 44
+        await check_log(log)
+
+    async def test_power_is_free_again_though_the_process_that_frees_it_has_not_heard_that_it_was_taken(self, log):
+        """Its site draws nothing, as it would once the power is free: no event, and so no guard, would correct it."""
+        world = await build(log, power_kw=44)
+        late = world.market.process("late")
+        await late.handler.cache.load(SITE, world.site)
+        async with open_desk(world.market) as desk:
+            first = await hold(world, desk, "H100_SXM")
+            await release_quote(late.handler, late.context(world.startup), first.id, reason="took another one")
+            assert not any((await world.market.state("site", world.site)).drawn.values())
+            await hold(world, desk, "H200_SXM")
         assert await count_drawn(world, 1) == 44
         await check_log(log)
 
