@@ -1,7 +1,8 @@
 """Readings from the outside, whichever way they come: decoded one by one, grouped, reported, and answered in order.
 
 A reading that cannot be read or counted is answered by name and harms no other. Readings of one source on one grant
-become one event; all groups of a request are decided at once and share the log's atomic batches.
+become one event; the groups of a request are decided at once and share the log's atomic batches. Under an idempotency
+key the first group is stored before the others, so that the key is the request's before anything else of it is.
 
 Refusals of the whole in order: body_too_large · body_malformed · body_invalid · readings_missing · readings_too_many.
 """
@@ -9,7 +10,7 @@ Refusals of the whole in order: body_too_large · body_malformed · body_invalid
 import asyncio
 import hashlib
 import zlib
-from collections.abc import Iterator, Mapping
+from collections.abc import Coroutine, Iterator, Mapping
 from typing import Final, Literal, NamedTuple
 
 import msgspec
@@ -166,12 +167,12 @@ async def ingest(handler: Handler, context: Context, media_type: bytes, body: by
             outcomes[index] = _reject(prefix.format(index), item, refusal)
         else:
             groups.setdefault((parsed.source, parsed.subject_id), []).append(parsed)
-    reports = (
+    reports = [
         _report(handler, split_context(context, place, "readings"), source, subject_id, group)
         for place, ((source, subject_id), group) in enumerate(groups.items())
-    )
+    ]
     sequence, repeated = 0, bool(groups)
-    done = await asyncio.gather(*reports, return_exceptions=True)
+    done = await _gather(reports, first_alone=context.recorded)
     for group, result in zip(groups.values(), done, strict=True):
         if isinstance(result, BaseException):
             raise result
@@ -182,6 +183,26 @@ async def ingest(handler: Handler, context: Context, media_type: bytes, body: by
             outcomes[parsed.place] = _render(prefix.format(parsed.place), parsed.source, answer)
     readings = tuple(outcome for outcome in outcomes if outcome is not None)
     return Ingested(IngestionReceipt(sequence=sequence, readings=readings), repeated)
+
+
+_Reported = tuple[Receipt, list[Answer]]
+
+
+async def _gather(
+    reports: list[Coroutine[None, None, _Reported]], *, first_alone: bool
+) -> list[_Reported | BaseException]:
+    """Run the parts of a request side by side, and return what each returned or raised.
+
+    The first part has the request's own id. With `first_alone` the others wait until it is stored, and raise what it
+    raised: else another process could store the first part of another request under the same key, and each would
+    have taken a part of the key that the other one needs.
+    """
+    first = await asyncio.gather(*reports[: int(first_alone)], return_exceptions=True)
+    if first and isinstance(first[0], BaseException):
+        for report in reports[1:]:
+            report.close()
+        return first * len(reports)
+    return first + await asyncio.gather(*reports[len(first) :], return_exceptions=True)
 
 
 def _split(media_type: bytes, body: bytes) -> list[msgspec.Raw]:

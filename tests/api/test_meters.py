@@ -10,6 +10,7 @@ import pytest
 import pytest_asyncio
 
 from marketplace.core.timeline_sums import sum_all
+from marketplace.domain.usage import name_usage
 from marketplace.log.jetstream import JetStreamLog
 from marketplace.log.memory import MemoryLog
 from tests.api.meters import BATCH, GPUS, HOURS, NODES, ONE, Site, open_site
@@ -172,6 +173,45 @@ async def test_a_reading_counts_once_from_two_processes_and_after_a_restart(jets
         again = await send(restarted.stage.admin, readings)
         assert {answer["outcome"] for answer in again} == {"duplicate"}
         assert sum_counted(await restarted.count(grant_id)) == WHOLE
+
+
+class SlowSubject:
+    """A log that keeps appends to one subject waiting until they are let go, and none to another."""
+
+    def __init__(self, log, subject: str) -> None:
+        self._log, self._subject = log, subject
+        self.asked, self.let_go = asyncio.Event(), asyncio.Event()
+
+    def __getattr__(self, name: str):
+        return getattr(self._log, name)
+
+    async def append(self, writes):
+        if any(write.after.subject == self._subject for write in writes):
+            self.asked.set()
+            await self.let_go.wait()
+        return await self._log.append(writes)
+
+
+async def test_of_two_requests_under_one_key_whose_first_parts_agree_one_is_taken_whole(jetstream_log: JetStreamLog):
+    """Each has a part for each of two grants, and the second part differs; two processes get one request each."""
+    slow = SlowSubject(jetstream_log, f"marketplace.usage.{name_usage(id_of('grt', 1))}")
+    async with open_site(jetstream_log) as here, open_site(slow) as there:
+        one, two = [await here.grant(number) for number in (1, 2)]
+        headers = {**BATCH, "Idempotency-Key": "k"}
+        bodies = [[here.event(one, "same"), here.event(two, name)] for name in ("here", "there")]
+        waiting = asyncio.create_task(there.stage.admin.post("/v1/usage", json=bodies[1], headers=headers))
+        await slow.asked.wait()
+        await asyncio.sleep(1)  # what does not wait for the first part is stored by then
+        first = await here.stage.admin.post("/v1/usage", json=bodies[0], headers=headers)
+        slow.let_go.set()
+        assert_problem(await waiting, 422, "idempotency_key_reused")
+        assert tell(first.json()["readings"]) == [("accepted", None, None)] * 2
+        for site in (here, there):
+            again = await site.stage.admin.post("/v1/usage", json=bodies[0], headers=headers)
+            assert (again.json(), again.headers["idempotent-replayed"]) == (first.json(), "true")
+            other = await site.stage.admin.post("/v1/usage", json=bodies[1], headers=headers)
+            assert_problem(other, 422, "idempotency_key_reused")
+        assert sum_counted(await here.count(two)) == NODES * GPUS * 3600
 
 
 async def test_a_request_is_answered_again_under_its_key_and_a_rejected_reading_may_come_again(site: Site):
