@@ -12,6 +12,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from events import order as order_events
 from events.order import BudgetHold, OrderTerms
 from events.types import Reason
+from marketplace.domain.order_terms import find_end
 from marketplace.projections.changes import Changes
 from marketplace.projections.facts import Fact
 from marketplace.projections.projection import Projection, all_of
@@ -27,6 +28,7 @@ orders: Final = define(
     text("hold_id"),
     text("status"),
     document("terms"),
+    instant("ends_at"),
     exact("cash_hold_usd"),
     document("budget_holds"),
     text("auction_id", null=True),
@@ -61,6 +63,7 @@ def _placed(changes: Changes, fact: Fact, event: order_events.OrderPlaced) -> No
         hold_id=event.hold_id,
         status="open",
         terms=event.terms,
+        ends_at=find_end(event.terms),
         cash_hold_usd=event.cash_hold_usd,
         budget_holds=event.budget_holds,
         placed_at=fact.time,
@@ -74,6 +77,7 @@ def _amended(changes: Changes, fact: Fact, event: order_events.OrderAmended) -> 
         event.order_id,
         hold_id=event.hold_id,
         terms=event.terms,
+        ends_at=find_end(event.terms),
         cash_hold_usd=event.cash_hold_usd,
         budget_holds=event.budget_holds,
     )
@@ -145,6 +149,8 @@ class OrderView(msgspec.Struct, frozen=True, kw_only=True):
         hold_id: The hold in force.
         status: ``open``, ``locked``, ``matched``, ``unmatched``, ``cancelled`` or ``expired``.
         terms: What is asked and offered.
+        ends_at: When an open order expires: at `expires_at` of its terms, and never later than the last start that it
+            takes.
         cash_hold_usd: Cash set aside when it was placed or amended.
         budget_holds: Budget set aside, per mandate.
         auction_id: The auction that locked or decided it last.
@@ -163,6 +169,7 @@ class OrderView(msgspec.Struct, frozen=True, kw_only=True):
     hold_id: str
     status: str
     terms: OrderTerms
+    ends_at: datetime
     cash_hold_usd: Decimal
     budget_holds: tuple[BudgetHold, ...]
     auction_id: str | None

@@ -224,6 +224,7 @@ def _create_orders() -> None:
         text("hold_id"),
         text("status"),
         jsonb("terms"),
+        timestamp("ends_at"),
         numeric("cash_hold_usd"),
         jsonb("budget_holds"),
         text("auction_id", null=True),

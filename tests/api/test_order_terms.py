@@ -50,6 +50,30 @@ async def test_what_an_order_asks_for_comes_back_as_it_was_sent(stage: Stage):
 
 
 @pytest.mark.parametrize(
+    ("expires_at", "ends_at"),
+    [
+        (None, "2099-01-02T00:00:00Z"),
+        ("2099-01-01T12:00:00Z", "2099-01-01T12:00:00Z"),
+        ("2099-03-01T00:00:00Z", "2099-01-02T00:00:00Z"),
+    ],
+)
+async def test_an_order_tells_when_it_ends_by_itself_whatever_its_expiry_says(stage: Stage, expires_at, ends_at):
+    startup_id = await stage.register("Startup", "startup", usd="100000")
+    order_id = get_id(await place(stage, startup_id, expires_at=expires_at))
+    seen = {"Min-Seq": await stage.reach()}
+    order = (await stage.admin.get(f"/v1/orders/{order_id}", headers=seen)).json()
+    assert (order["terms"].get("expires_at"), order["ends_at"]) == (expires_at, ends_at)
+    later = TERMS | {"start_latest": "2099-01-03T00:00:00Z"}
+    amended = await stage.admin.put(
+        f"/v1/orders/{order_id}", json={"terms": later}, headers={"If-Match": f'"{order["last_sequence"]}"'}
+    )
+    assert amended.is_success, amended.text
+    seen = {"Min-Seq": await stage.reach()}
+    order = (await stage.admin.get(f"/v1/orders/{order_id}", headers=seen)).json()
+    assert order["ends_at"] == "2099-01-03T00:00:00Z"
+
+
+@pytest.mark.parametrize(
     ("name", "value", "code"),
     [
         ("nodes_min", 9, "range_empty"),
