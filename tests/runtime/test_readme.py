@@ -17,3 +17,8 @@ def test_every_invariant_names_tests_that_exist():
         assert names, invariant
         for name in names:
             assert any(f"def {name}(" in source for source in sources.values()), name
+
+
+def test_invariants_are_numbered_once_and_in_order():
+    numbers = [int(number) for number in re.findall(r"^(\d+)\. ", README.read_text(), re.MULTILINE)]
+    assert numbers == list(range(1, len(numbers) + 1))
