@@ -1,19 +1,32 @@
 """Every member of an event that its type does not bound is listed with what bounds it; the rest is refused whole."""
 
-from datetime import UTC, datetime
+from datetime import UTC, date, datetime
 from decimal import Decimal
 
 import pytest
 
 from events.command import CommandRecorded, ReadingNotTaken
 from events.issuer_import import IssuerImported
+from events.pricelist import ListPrice, PricelistPublished
 from events.registry import EVENT_TYPES, render_body
-from events.usage import Sample, UsageEvidenced
+from events.usage import (
+    BurnRank,
+    Sample,
+    SoldNodes,
+    Spread,
+    SpreadPart,
+    UsageEvidenced,
+    UsageLimited,
+    UsageRespread,
+)
 from marketplace.api.ingestion import BODY_BYTES_MAX
 from marketplace.core.errors import Refusal
 from marketplace.domain.auction_parts import PART_BYTES_MAX
 from marketplace.domain.issuer_import import ACTS_MAX
+from marketplace.domain.pool_resale import RESALES_MAX
+from marketplace.domain.pricelist import PRICES_MAX
 from marketplace.domain.usage import READINGS_MAX, SAMPLES_MAX
+from marketplace.domain.usage_spread import OFFERS_MAX, PARTS_MAX
 from marketplace.embedded.nats import PAYLOAD_BYTES_MAX
 from marketplace.log.appender import _HEADER_BYTES_MAX as HEADER_BYTES_MAX
 from marketplace.runtime.commands import supply
@@ -189,6 +202,22 @@ LARGEST = {
         )
         * READINGS_MAX,
     ),
+    "a table of public prices": PricelistPublished(
+        pricelist_id=id_of("prl", 1),
+        name="\U0001f5a5" * 500,
+        prices=(
+            ListPrice(
+                gpu_class="H" * 40,
+                provider="\U0001f5a5" * 100,
+                product="\U0001f5a5" * 100,
+                region="\U0001f5a5" * 100,
+                usd_per_gpu_hour=Decimal("123456789.123456789"),
+                listed_on=date(2026, 1, 1),
+                source="\U0001f5a5" * 500,
+            ),
+        )
+        * PRICES_MAX,
+    ),
     "the origins of a package": IssuerImported(
         issuer_id=id_of("iss", 1),
         source="p" * 500,
@@ -196,6 +225,60 @@ LARGEST = {
         origins={f"{number:03}" + "\U0001f5a5" * 200: id_of("sec", number) for number in range(ACTS_MAX)},
     ),
 }
+
+
+_SPREAD = Spread(
+    start=datetime(2026, 1, 1, tzinfo=UTC),
+    end=datetime(2026, 2, 1, tzinfo=UTC),
+    gpus=10_000_000,
+    ranks=(
+        BurnRank(
+            grant_id=id_of("grt", 1),
+            priority=1,
+            expires_at=datetime(2026, 1, 1, 0, 0, 0, 1, tzinfo=UTC),
+            created_at=datetime(2026, 1, 1, 0, 0, 0, 1, tzinfo=UTC),
+        ),
+    )
+    * OFFERS_MAX,
+    parts=(
+        SpreadPart(
+            grant_id=id_of("grt", 1),
+            reading_id="\U0001f5a5" * 200,
+            start=datetime(2026, 1, 1, tzinfo=UTC),
+            end=datetime(2026, 2, 1, tzinfo=UTC),
+            gpus=10_000_000,
+        ),
+    )
+    * PARTS_MAX,
+    parts_made=10**9,
+)
+
+SMALL = {
+    "a reading that is spread anew": UsageRespread(
+        usage_id=id_of("usg", 1),
+        startup_id=id_of("pty", 1),
+        provider_id=id_of("pty", 2),
+        gpu_class="H" * 40,
+        source="\U0001f5a5" * 200,
+        reading_id="\U0001f5a5" * 200,
+        before=_SPREAD,
+        after=_SPREAD,
+        reason="r" * 500,
+    ),
+    "what is left of a grant that is resold as often as may be": UsageLimited(
+        usage_id=id_of("usg", 1),
+        grant_id=id_of("grt", 1),
+        end=datetime(2026, 2, 1, tzinfo=UTC),
+        resold=(SoldNodes(start=datetime(2026, 1, 1, tzinfo=UTC), end=datetime(2026, 2, 1, tzinfo=UTC), nodes=100_000),)
+        * RESALES_MAX,
+    ),
+}
+"""Each takes less than a sixteenth of a message, all that its numbers allow included."""
+
+
+@pytest.mark.parametrize("what", SMALL)
+def test_what_a_small_number_bounds_is_far_below_a_message(what):
+    assert len(render_body(SMALL[what])) < PAYLOAD_BYTES_MAX / 16
 
 
 @pytest.mark.parametrize("what", LARGEST)

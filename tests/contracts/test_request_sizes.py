@@ -1,0 +1,84 @@
+"""The largest bodies that the API takes, sent for real: what is stored of them fits a message by far.
+
+`test_sizes.py` builds what a decider bounds by a number. Here a tenant fills a request up to its last byte, in the
+members of which an event takes over most.
+"""
+
+import json
+
+import pytest
+
+from marketplace.api.ingestion import BODY_BYTES_MAX
+from marketplace.api.services import ApiSettings
+from marketplace.embedded.nats import PAYLOAD_BYTES_MAX
+from marketplace.log.memory import MemoryLog
+from tests.api.meters import BATCH, open_site
+from tests.api.rows_supply import MANDATE
+from tests.api.stage import build_terms, open_stage
+
+REQUEST_BYTES_MAX = ApiSettings().body_bytes_max
+HEADROOM_BYTES = 2 * 1024 * 1024
+"""What has to be left of a message: for its headers, and for what an event says beside the request."""
+
+
+def fill(body, members, item, bytes_max):
+    """Return the JSON of a body whose list `members` has as many of `item` as fit."""
+    rest = bytes_max - len(json.dumps(body, separators=(",", ":")).encode())
+    encoded = json.dumps(item, separators=(",", ":"), ensure_ascii=False).encode()
+    members.extend([item] * (rest // (len(encoded) + 1) - 1))
+    return json.dumps(body, separators=(",", ":"), ensure_ascii=False).encode()
+
+
+async def find_largest(log, type_):
+    """Return the size of the largest stored event of a type, with its envelope's hash and ids left out."""
+    bodies = [e.body async for page in log.read() for e in page if e.envelope.type == f"marketplace.{type_}"]
+    return max((len(body) for body in bodies), default=0)
+
+
+async def post(stage, path, content, **headers):
+    sent = {"Content-Type": "application/json", "Idempotency-Key": f"large-{next(stage.numbers)}", **headers}
+    answer = await stage.admin.post(path, content=content, headers=sent)
+    assert answer.is_success, answer.text[:500]
+
+
+def build_requests(stage, startup, fund):
+    """Return path, body, the list that grows, and what it grows by, for each type of event."""
+    terms = build_terms(lambda days: f"2099-01-{days:02}T00:00:00Z")
+    sectors, regions = ["b" * 200], ["us-" + "c" * 37]
+    mandate = {"holder_id": fund, "funding": "cash", "terms": MANDATE | {"sectors": sectors}}
+    order = {"startup_id": startup, "terms": terms | {"regions": regions}}
+    return {
+        "mandate.granted.v1": ("/v1/mandates", mandate, sectors, "\U0001f5a5" * 200),
+        "order.placed.v1": ("/v1/orders", order, regions, regions[0]),
+    }
+
+
+@pytest.mark.parametrize("type_", build_requests(None, "", ""))
+async def test_the_largest_request_of_a_tenant_is_stored_with_room_left(type_):
+    log = MemoryLog()
+    async with open_stage(log) as stage:
+        startup = await stage.register("Startup", "startup", usd="900000000")
+        fund = await stage.register("Fund", "fund", usd="900000000")
+        path, body, members, item = build_requests(stage, startup, fund)[type_]
+        content = fill(body, members, item, REQUEST_BYTES_MAX)
+        assert REQUEST_BYTES_MAX - 2_000 < len(content) <= REQUEST_BYTES_MAX
+        await post(stage, path, content)
+        assert REQUEST_BYTES_MAX / 2 < await find_largest(log, type_) < PAYLOAD_BYTES_MAX - HEADROOM_BYTES
+
+
+async def test_the_largest_batch_of_readings_is_stored_with_room_left():
+    """Each reading names as many GPUs as it may, so that nearly all of the batch is in one event of one grant."""
+    log = MemoryLog()
+    async with open_site(log) as site:
+        grant_id = await site.grant(nodes=1_000)
+        devices = [f"{number:04}" + "\U0001f5a5" * 96 for number in range(4_000)]
+        readings = [
+            site.event(grant_id, f"r{hour}", hour, hour + 1, gpus=4_000, devices=list(devices)) for hour in range(3)
+        ]
+        while len(content := json.dumps(readings, ensure_ascii=False).encode()) > BODY_BYTES_MAX:
+            for reading in readings:
+                del reading["data"]["devices"][-20:]
+        assert len(content) > BODY_BYTES_MAX * 0.95
+        await post(site.stage, "/v1/usage", content, **BATCH)
+        largest = await find_largest(log, "usage.reported.v1")
+        assert BODY_BYTES_MAX * 0.9 < largest < PAYLOAD_BYTES_MAX - HEADROOM_BYTES
