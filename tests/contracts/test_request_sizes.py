@@ -30,7 +30,7 @@ def fill(body, members, item, bytes_max):
 
 
 async def find_largest(log, type_):
-    """Return the size of the largest stored event of a type, with its envelope's hash and ids left out."""
+    """Return the bytes of the largest body of a type in the log; 0 where there is none."""
     bodies = [e.body async for page in log.read() for e in page if e.envelope.type == f"marketplace.{type_}"]
     return max((len(body) for body in bodies), default=0)
 
