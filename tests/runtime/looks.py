@@ -37,7 +37,7 @@ LOOKS: Final[dict[str, dict[str, str]]] = {
         "pool": "met",
         "statement": "again",
     },
-    "grants:terminate_grant": {"account": "met", "issuer": "met", "pool": "met", "usage": "met"},
+    "grants:terminate_grant": {"account": "met", "issuer": "met", "lot": "final", "pool": "met", "usage": "met"},
     "grants:transfer_grant": {"pool": "again"},
     "holds:place_hold": {"account": "fixed"},
     "holds:release_hold": {"account": "fixed"},
