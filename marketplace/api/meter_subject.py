@@ -84,6 +84,7 @@ class MeterSubject:
     async def _answer(self, headers: Mapping[str, str], body: bytes) -> tuple[bytes, dict[str, str]]:
         try:
             principal = await self._admit(headers.get("authorization"))
+            self._services.follower.require_current()
             ingested = await ingest_request(self._services.handler, principal, headers, body)
         except Refusal as refusal:
             return _render(answer_refusal(None, refusal))

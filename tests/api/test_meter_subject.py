@@ -115,3 +115,15 @@ async def test_an_answer_goes_to_an_inbox_of_meters_only(site: Site, meter: Clie
     await asyncio.sleep(0.2)
     assert (await log.health()).last_sequence == before
     assert await log.load("marketplace.account.acc_forged") == []
+
+
+async def test_a_process_that_does_not_follow_the_log_counts_nothing(site: Site, meter: Client, monkeypatch):
+    grant_id = await site.grant()
+    monkeypatch.setattr(site.stage.services.follower, "find_fault", lambda: "it ended after event 7")
+    status, problem, headers = await ask(meter, [site.event(grant_id, "r1")])
+    assert (status, problem["code"]) == ("503", "follower_behind")
+    assert "the follower" in problem["detail"]
+    assert headers["Retry-After"]
+    monkeypatch.undo()
+    status, answer, _ = await ask(meter, [site.event(grant_id, "r1")])
+    assert (status, answer["readings"][0]["outcome"]) == ("200", "accepted")
