@@ -2,11 +2,11 @@
 
     uv run python -m benchmarks.contention [--seconds 5] [--clients 32]
 
-Each process has its own handler and cache on one log, as two APIs have. `apart`: each process works on sixteen
-accounts of its own. `together`: both work on the same sixteen; where the other was first, a guard is refused and the
-command is decided again. `alone`: one process with all clients on the same sixteen, the best that a lease per account
-could reach. The ratio of `together` to `apart` is what contention costs. Fairness is the least done by any client over
-the mean, of both processes together. All sync every write and run one after the other.
+Each process has its own handler, cache and follower on one log, as two APIs have. `apart`: each process works on
+sixteen accounts of its own. `together`: both work on the same sixteen; where the other was first, a guard is refused
+and the command is decided again. `alone`: one process with all clients on the same sixteen, the best that a lease per
+account could reach. The ratio of `together` to `apart` is what contention costs. Fairness is the least done by any
+client over the mean, of both processes together. All sync every write and run one after the other.
 """
 
 import argparse
@@ -24,6 +24,7 @@ from marketplace.embedded import embedded_nats, temporary_folder
 from marketplace.log.jetstream import JetStreamLog
 from marketplace.runtime.collector import settle_collector
 from marketplace.runtime.commands import accounts
+from marketplace.runtime.follower import Follower
 from marketplace.runtime.unit import Context
 from tests.runtime.market import Market
 
@@ -51,6 +52,10 @@ def work_in_process(work: Work, answers: "multiprocessing.Queue[str]") -> None:
 async def _work(work: Work) -> list[list[float]]:
     log = await JetStreamLog.open(work.url)
     market = Market(log, work.name)
+    follower = Follower(market.handler)
+    await follower.start()
+    await market.handler.processed.read_on()
+    following = asyncio.create_task(follower.run())
     settle_collector()
     taken: list[list[float]] = [[] for _ in range(work.clients)]
     end = work.begin + WARM_SECONDS + work.seconds
@@ -75,6 +80,7 @@ async def _work(work: Work) -> list[list[float]]:
 
     await asyncio.sleep(max(0.0, work.begin - time.time()))
     await asyncio.gather(*(repeat(client) for client in range(work.clients)))
+    following.cancel()
     await log.close()
     return taken
 
@@ -88,7 +94,7 @@ async def measure(url: str, plans: list[tuple[str, tuple[str, ...], int]], secon
     processes = [context.Process(target=work_in_process, args=(work, answers)) for work in works]
     for process in processes:
         process.start()
-    found = [await asyncio.to_thread(answers.get) for _ in processes]
+    found = [await asyncio.to_thread(answers.get, timeout=seconds + 60) for _ in processes]
     for process in processes:
         await asyncio.to_thread(process.join)
     return [client for answer in found for client in json.loads(answer)]

@@ -3,6 +3,8 @@
 STREAM = "MARKETPLACE"
 ROOT = "marketplace"
 ALL = f"{ROOT}.>"
+TURNS = "turns"
+"""Where processes of the application ask one another for their turn; ends with the name of the stream."""
 LOG_ID = "log_00000000000000000000000000"
 """The log itself, as the aggregate of the events about it."""
 

@@ -9,7 +9,7 @@ asking for permission, so that an inbox also needs names that nobody can guess (
 
 from typing import Final
 
-from events.subjects import ROOT, STREAM
+from events.subjects import ROOT, STREAM, TURNS
 from marketplace.log.inboxes import METER_INBOX, SUBSCRIBER_INBOX, render_inbox_prefix
 
 APPLICATION: Final = "app"
@@ -34,14 +34,20 @@ _READS: Final = (
 )
 
 MAY_PUBLISH: Final = {
-    APPLICATION: (f"{ROOT}.*.*", f"{METER_INBOX}.>", f"$JS.API.CONSUMER.DELETE.{STREAM}.*", *_READS),
+    APPLICATION: (
+        f"{ROOT}.*.*",
+        f"{TURNS}.{STREAM}",
+        f"{METER_INBOX}.>",
+        f"$JS.API.CONSUMER.DELETE.{STREAM}.*",
+        *_READS,
+    ),
     SUBSCRIBER: _READS,
     METER: (METERS,),
 }
 """Subjects that a user may publish to, or ask on."""
 
 MAY_HEAR: Final = {
-    APPLICATION: (METERS, f"{render_inbox_prefix(APPLICATION)}.>"),
+    APPLICATION: (METERS, f"{TURNS}.{STREAM}", f"{render_inbox_prefix(APPLICATION)}.>"),
     SUBSCRIBER: (f"{SUBSCRIBER_INBOX}.>",),
     METER: (f"{METER_INBOX}.>",),
 }

@@ -87,6 +87,7 @@ class AnnotatedLog:
 
     def __init__(self, log: Log) -> None:
         self.bare = log
+        self.turns = log.turns
         self.annotations = Annotations()
 
     @classmethod

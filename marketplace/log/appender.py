@@ -16,6 +16,7 @@ import random
 import time
 import uuid
 from collections.abc import Sequence
+from collections.abc import Set as AbstractSet
 
 from nats.aio.msg import Msg
 
@@ -32,15 +33,13 @@ from marketplace.log.pending import (
     list_chains,
     retrieve,
 )
-from marketplace.log.port import Head, Limits, Write
+from marketplace.log.port import Head, Limits, Recorded, Write
 from marketplace.log.reader import Reader
 from marketplace.log.writes import check_writes
 
 _HEADER_BYTES_MAX = 4_096
 _PARTINGS_MAX = 3
 _CHAINS_AT_ONCE_MAX = 16
-_CONTENDED_SECONDS = 1.0
-"""How long a subject on which another process was first is sent apart from the others."""
 _GROUP_BYTES_MAX = 4 * 1024 * 1024
 _CLOSE_SECONDS_MAX = 1.0
 _BACKOFF_SECONDS_MIN = 0.01
@@ -68,7 +67,6 @@ class Appender:
         self._plain_max = plain_max
         self._queue: collections.deque[PendingAppend] = collections.deque()
         self._wake = asyncio.Event()
-        self._contended: dict[str, float] = {}
         self._closing = False
         self._session = uuid.uuid4().hex
         self._batches = itertools.count(1)
@@ -157,22 +155,10 @@ class Appender:
         return group
 
     def _split(self, group: list[PendingAppend]) -> list[list[PendingAppend]]:
-        """Return what to send side by side: few single events, or all together but what others contend for."""
+        """Return what to send side by side: few single events, or all together."""
         if len(group) <= self._plain_max and are_independent(group):
             return [[append] for append in group]
-        now = time.monotonic()
-        self._contended = {subject: until for subject, until in self._contended.items() if until > now}
-        if not self._contended:
-            return [group]
-        calm: set[PendingAppend] = set()
-        apart = []
-        for chain in list_chains(group):
-            if any(write.after.subject in self._contended for append in chain for write in append.writes):
-                apart.append(chain)
-            else:
-                calm.update(chain)
-        together = [append for append in group if append in calm]
-        return [*([together] if together else []), *apart]
+        return [group]
 
     async def _store_chains(self, chains: list[list[PendingAppend]], parted: int = 0) -> None:
         """Settle groups that share no subject, so many side by side as the stream has batches open."""
@@ -230,14 +216,14 @@ class Appender:
 
     @staticmethod
     def _is_ready(append: PendingAppend, made: set[int]) -> bool:
-        """Tell whether an append may be sent, and fail one that builds on a failed head or on none.
+        """Tell whether an append may be sent, and fail one whose own head failed, or the one that it builds on.
 
         Args:
             append: The one in question.
             made: Ids of the heads that earlier appends of the group make; this one's are added.
         """
         for write in append.writes:
-            if write.after.failed:
+            if write.after.failed or write.head.failed:
                 append.fail(Conflict(write.after.subject))
                 return False
             if write.after.sequence is None and id(write.after) not in made:
@@ -307,9 +293,6 @@ class Appender:
         known = await self._look([append]) if append.in_doubt or answer.kind in _LOOKED_UP else True
         # Its name is taken, and what was stored under it is not its own: no attempt of it was stored, or can be.
         is_taken = answer.kind is Kind.REPEATED and bool(append.writes[0].messages[0].once)
-        if answer.kind is Kind.REFUSED:
-            until = time.monotonic() + _CONTENDED_SECONDS
-            self._contended |= {write.after.subject: until for write in append.writes}
         match answer.kind:
             case Kind.REFUSED | Kind.REPEATED if known and (not append.in_doubt or is_taken):
                 after = append.writes[0].after
@@ -325,21 +308,26 @@ class Appender:
     async def _part(self, group: list[PendingAppend], parted: int) -> None:
         """Store a refused group again, so that a conflict fails its own caller only.
 
-        Parts that share no subject go side by side, so that a rival delays one of them only. Of a part that hangs
-        together, what is stale by the tails is a conflict already, and the others go again; where the tails tell
-        nothing (a replica that is behind), and in the end, each is tried alone, in order.
+        What is stale by the tails is a conflict already, and the others go again together: one sync of the disk for
+        all. Where the tails tell nothing (a replica that is behind), and in the end, parts that share no subject go
+        side by side, and in each every append is tried alone, in order.
         """
         await self._look([append for append in group if append.in_doubt])
         left = [append for append in group if not append.answer.done()]
+        ready = self._take_ready(left)
+        if len(ready) == len(left):
+            stale = await self._find_stale(left) if parted < _PARTINGS_MAX else []
+            await self._look(stale)
+            ready = self._take_ready(left)
+        if len(ready) < len(left):
+            await self._store(ready, parted + 1)
+            return
         chains = list_chains(left)
         if len(chains) > 1:
             await self._store_chains(chains, parted)
             return
-        stale = await self._find_stale(left) if parted < _PARTINGS_MAX else []
-        await self._look(stale)
-        left = [append for append in left if not append.answer.done()]
-        for part in [left] if stale else [[append] for append in left]:
-            await self._store(part, parted + 1)
+        for append in left:
+            await self._store([append], parted + 1)
 
     async def _find_stale(self, group: list[PendingAppend]) -> list[PendingAppend]:
         """Return the appends before which somebody else stored an event, by the ends of their subjects."""
@@ -350,9 +338,22 @@ class Appender:
             if write.after.sequence is not None
         ]
         lasts = await self._reader.gets.find_lasts(list({subject for subject, _, _ in guards}))
-        stale = {append: subject for subject, sequence, append in guards if lasts.get(subject, 0) > sequence}
-        self._contended |= dict.fromkeys(stale.values(), time.monotonic() + _CONTENDED_SECONDS)
-        return list(stale)
+        return [append for subject, sequence, append in guards if lasts.get(subject, 0) > sequence]
+
+    async def _load_tail(self, subject: str, after: int, own: AbstractSet[str]) -> list[Recorded]:
+        """Return the events after a guard; only the first one where that is somebody else's, which is a conflict.
+
+        Args:
+            subject: Of the guard.
+            after: The guard.
+            own: Hashes of the first events of writes that may be stored there.
+        """
+        first = await self._reader.gets.find_from_leader(sequence=after + 1, next_of=subject)
+        if first is None:
+            return []
+        if first.event.damage is None and first.event.envelope.hash not in own:
+            return [first.event]
+        return await self._reader.load(subject, after)
 
     async def _look(self, group: list[PendingAppend]) -> bool:
         """Settle appends by what the log holds after their guards; return whether all of it could be read.
@@ -360,10 +361,11 @@ class Appender:
         An append fails as `Corrupt` where its subject cannot be understood: nobody can tell what became of it.
         """
         guards: dict[str, int] = {}
+        own = {write.messages[0].envelope.hash for append in group for write in append.writes}
         for write in (write for append in group for write in append.writes):
             if write.after.sequence is not None:
                 guards.setdefault(write.after.subject, write.after.sequence)
-        loads = (self._reader.load(subject, after) for subject, after in guards.items())
+        loads = (self._load_tail(subject, after, own) for subject, after in guards.items())
         loaded = dict(zip(guards, await asyncio.gather(*loads, return_exceptions=True), strict=True))
         tails = {subject: tail for subject, tail in loaded.items() if not isinstance(tail, BaseException)}
         errors = {subject: error for subject, error in loaded.items() if isinstance(error, BaseException)}

@@ -224,6 +224,12 @@ class Connection:
         except TimeoutError:
             raise NoAnswer("no server can be reached") from None
 
+    async def tell(self, subject: str, payload: bytes) -> None:
+        """Publish a message that may be lost."""
+        if self._connected.is_set():
+            with contextlib.suppress(nats.errors.Error, OSError):
+                await self.client.publish(subject, payload)
+
     def new_inbox(self) -> str:
         """Return a subject of this connection's user that nobody can guess."""
         return f"{self._inbox.rpartition('.')[0]}.{secrets.token_hex(_TOKEN_BYTES)}"

@@ -7,7 +7,9 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from functools import partial
 from typing import Self, TypeVar
 
-from events.subjects import STREAM
+from nats.aio.msg import Msg
+
+from events.subjects import STREAM, TURNS
 from marketplace.core.errors import Corrupt, Unavailable
 from marketplace.log.appender import Appender
 from marketplace.log.connection import Connection
@@ -15,6 +17,7 @@ from marketplace.log.port import Health, Limits, Recorded, Write
 from marketplace.log.reader import Reader
 from marketplace.log.storage import StorageWatch
 from marketplace.log.stream import Stream, StreamInfo, check_durability, check_server_version, check_stream
+from marketplace.log.turns import Turns
 
 _PLAIN_MAX_ONE_SERVER = 8
 _PLAIN_MAX_CLUSTER = 1
@@ -30,13 +33,21 @@ class JetStreamLog:
     """Implements `Log`; make one with `open`."""
 
     def __init__(
-        self, stream: Stream, appender: Appender, reader: Reader, storage: StorageWatch, warnings: tuple[str, ...]
+        self,
+        stream: Stream,
+        appender: Appender,
+        reader: Reader,
+        storage: StorageWatch,
+        *,
+        turns: Turns,
+        warnings: tuple[str, ...],
     ) -> None:
         self._stream = stream
         self._appender = appender
         self._reader = reader
         self._storage = storage
         self._warnings = warnings
+        self.turns = turns
 
     @classmethod
     async def open(
@@ -93,7 +104,9 @@ class JetStreamLog:
         system = None if system_url is None else await Connection.open(system_url, "marketplace-storage")
         storage = StorageWatch(connection, system, copies)
         plain_max = _PLAIN_MAX_CLUSTER if copies > 1 else _PLAIN_MAX_ONE_SERVER
-        return cls(named, Appender(connection, stream, limits, reader, plain_max), reader, storage, warnings)
+        appender = Appender(connection, stream, limits, reader, plain_max)
+        turns = await _open_turns(connection, stream)
+        return cls(named, appender, reader, storage, turns=turns, warnings=warnings)
 
     def count_reconnections(self) -> int:
         """Return how often the connection to the servers was lost."""
@@ -131,6 +144,20 @@ class JetStreamLog:
         await self._storage.close()
         await self._appender.close()
         await self._stream.connection.close()
+
+
+async def _open_turns(connection: Connection, stream: str) -> Turns:
+    """Return the turns of this process, which hears those of the others."""
+    subject = f"{TURNS}.{stream}"
+    turns = Turns(partial(connection.tell, subject))
+
+    async def hear(message: Msg) -> None:
+        fault = turns.hear(message.data)
+        if fault:
+            connection.drop(subject, fault)
+
+    await connection.client.subscribe(subject, cb=hear)
+    return turns
 
 
 @dataclasses.dataclass(frozen=True, slots=True)

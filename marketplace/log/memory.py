@@ -6,6 +6,7 @@ from collections.abc import AsyncIterator, Sequence
 from marketplace.core.errors import Conflict, MarketplaceError, Unavailable
 from marketplace.log.codec import Links, check_history, check_recorded
 from marketplace.log.port import Head, Health, Limits, Recorded, Write
+from marketplace.log.turns import Turns
 from marketplace.log.writes import check_writes
 
 
@@ -18,6 +19,7 @@ class MemoryLog:
 
     def __init__(self, limits: Limits | None = None) -> None:
         self._limits = limits or Limits()
+        self.turns = Turns()
         self._events: list[Recorded] = []
         self._checked: list[Recorded] = []
         self._tails: dict[str, list[int]] = {}

@@ -18,6 +18,7 @@ from dataclasses import dataclass, field
 from typing import Protocol
 
 from events.envelope import Envelope
+from marketplace.log.turns import Turns
 
 
 class Head:
@@ -179,6 +180,11 @@ class Health:
 
 class Log(Protocol):
     """Append, load and read events."""
+
+    @property
+    def turns(self) -> Turns:
+        """Return what decides which process goes first where several write to one aggregate."""
+        ...
 
     async def append(self, writes: Sequence[Write]) -> int:
         """Store all writes atomically and return the stream sequence of the last event.

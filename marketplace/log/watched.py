@@ -79,6 +79,7 @@ class WatchedLog:
         load_marks: LoadMarks = load_no_marks,
     ) -> None:
         self._log = log
+        self.turns = log.turns
         self.annotations = log.annotations
         self._count_reconnections = count_reconnections
         self._load_marks = load_marks

@@ -122,6 +122,8 @@ class Cache:
     async def load(self, decider: AnyDecider, id: str) -> Entry:  # noqa: A002 - the field's word
         """Return the entry of an aggregate, from memory or from the log."""
         subject = render_subject(decider.aggregate, id)
+        if self._log.turns.find_end(subject):
+            await self._log.turns.wait(subject)
         entry = self.find(subject)
         if entry is not None:
             self._entries.move_to_end(subject)
@@ -227,20 +229,40 @@ class Cache:
         self._entries.pop(subject, None)
         self._heavy_bytes -= self._heavy.pop(subject, 0)
 
-    def absorb(self, decider: AnyDecider, recorded: Recorded, event: Event) -> None:
-        """Take an event into its entry, for a reader that began with the first event of the log."""
+    def absorb(self, decider: AnyDecider, recorded: Recorded, event: Event, *, from_first: bool = False) -> None:
+        """Take the next event that a reader of the whole log brings into its entry, where it follows what is stored.
+
+        An entry whose append is in flight gives way to what another process stored before it: that append can only
+        be refused, and what is decided now rests on what the log holds.
+
+        Args:
+            decider: Of the aggregate.
+            recorded: The event as it is stored.
+            event: The event.
+            from_first: Whether the reader began with the first event of the log, so that it knows aggregates that
+                nobody asked for.
+        """
         self._tell_reading(recorded)
         entry = self._entries.get(recorded.subject)
         if entry is None:
-            if recorded.envelope.previoushash:
+            if not from_first or recorded.envelope.previoushash:
                 return
             entry = Entry(decider.initial, Head(recorded.subject))
-        elif entry.head.sequence is None or entry.head.sequence >= recorded.sequence:
+        stored = _find_stored(entry)
+        if stored is None or stored.head.sequence is None or stored.head.sequence >= recorded.sequence:
             return
-        elif entry.head.hash != recorded.envelope.previoushash:
-            del self._entries[recorded.subject]
+        if stored is not entry:
+            own = entry.commands.find(recorded.envelope.causationid)
+            if stored.head.hash != recorded.envelope.previoushash or own is not None:
+                entry.noticed = max(entry.noticed, recorded.sequence)
+                return
+            assert entry.line is not None, "an entry that is not stored is in a line"
+            for pending in entry.line.pending:
+                pending.head.failed = True
+        elif stored.head.hash != recorded.envelope.previoushash:
+            self.forget(recorded.subject)
             return
-        self.put(_extend_by(decider, entry, recorded, event))
+        self.put(_extend_by(decider, stored, recorded, event))
 
     def _tell_reading(self, recorded: Recorded) -> None:
         reading = self._readings.get(recorded.subject)

@@ -12,9 +12,12 @@ from typing import Final
 import structlog
 
 from events.clock import ClockAdvanced
-from events.subjects import render_subject
+from events.subjects import parse_subject, render_subject
+from events.types import Event
 from marketplace.core.errors import LogChanged, Unavailable, UnreadableEvent
 from marketplace.domain.clock import CLOCK_ID
+from marketplace.domain.deciders import DECIDERS
+from marketplace.domain.usage import USAGE
 from marketplace.log.annotations import LOG_SUBJECT, read_annotation
 from marketplace.log.events import parse_event
 from marketplace.log.port import Recorded
@@ -63,7 +66,9 @@ class Follower:
         """Take the position, and then the clock: what moves it meanwhile is followed from the position on."""
         self.position = (await self._handler.log.health()).last_sequence
         for recorded in await self._handler.log.load(_CLOCK_SUBJECT):
-            self._advance(recorded)
+            event = self._parse(recorded)
+            if isinstance(event, ClockAdvanced):
+                self._handler.clock.offset_seconds = event.offset_seconds
 
     async def run(self) -> None:
         """Follow the log until cancelled; what ends it is named, and it begins again where it was.
@@ -93,34 +98,31 @@ class Follower:
             self._failure = ""
 
     def _take(self, recorded: Recorded) -> None:
-        self._handler.cache.notice(recorded)
         self._handler.processed.notice(recorded)
-        if recorded.void:
-            return
-        if recorded.subject == _CLOCK_SUBJECT:
-            self._advance(recorded)
-        try:
-            event = parse_event(recorded)
-        except UnreadableEvent as error:
-            self._note(error)
-            return
-        if recorded.subject == LOG_SUBJECT and (annotation := read_annotation(event)) is not None:
+        event = self._parse(recorded)
+        aggregate, _ = parse_subject(recorded.subject)
+        if event is None or aggregate == USAGE.aggregate:
+            self._handler.cache.notice(recorded)
+        else:
+            self._handler.cache.absorb(DECIDERS[aggregate], recorded, event)
+        if isinstance(event, ClockAdvanced):
+            self._handler.clock.offset_seconds = event.offset_seconds
+        if event is not None and recorded.subject == LOG_SUBJECT and (annotation := read_annotation(event)) is not None:
             self._handler.cache.forget(annotation.subject)
             self.unreadable.pop(annotation.sequence, None)
+
+    def _parse(self, recorded: Recorded) -> Event | None:
+        """Return the event; None where it has no effect, or nobody can read it."""
+        try:
+            return None if recorded.void else parse_event(recorded)
+        except UnreadableEvent as error:
+            self._note(error)
+            return None
 
     def _note(self, error: UnreadableEvent) -> None:
         if error.sequence not in self.unreadable:
             _logger.error("event_unreadable", sequence=error.sequence, subject=error.subject, reason=str(error))
         self.unreadable[error.sequence] = error
-
-    def _advance(self, recorded: Recorded) -> None:
-        try:
-            event = None if recorded.void else parse_event(recorded)
-        except UnreadableEvent as error:
-            self._note(error)
-            return
-        if isinstance(event, ClockAdvanced):
-            self._handler.clock.offset_seconds = event.offset_seconds
 
     def find_fault(self) -> str:
         """Return why this process does not know what the log says now; empty where it does."""

@@ -21,6 +21,7 @@ from events.subjects import parse_subject, render_subject
 from marketplace.core.errors import Conflict, Refusal, Unavailable
 from marketplace.log.events import parse_event
 from marketplace.log.port import Head, Log
+from marketplace.log.turns import Claim
 from marketplace.runtime.archive import Archive
 from marketplace.runtime.cache import AnyDecider, Cache, Entry
 from marketplace.runtime.clock import MarketClock
@@ -110,13 +111,21 @@ class Handler:
         try:
             if new:
                 self.cache.assume(decider, render_subject(decider.aggregate, id))
-            return await self._run(context, decider, id, work)
+            async with self.log.turns.claim() as claim:
+                return await self._run(context, decider, id, work, claim)
         finally:
             del claims[context.command_id]
             if not claims:
                 del self._in_flight[context.request_id]
 
-    async def _run(self, context: Context, decider: AnyDecider, id: str, work: Work) -> Receipt:  # noqa: A002
+    async def _run(
+        self,
+        context: Context,
+        decider: AnyDecider,
+        id: str,  # noqa: A002
+        work: Work,
+        claim: Claim,
+    ) -> Receipt:
         confirmed = False
         for _ in range(ATTEMPTS_MAX):
             repeat = await self._find_repeat(context)
@@ -138,7 +147,7 @@ class Handler:
                 if await self._settle(unit.heads()):
                     raise refusal
                 continue
-            receipt = await self._store(unit, primary, id)
+            receipt = await self._store(unit, primary, id, claim)
             if receipt is not None:
                 return receipt
         raise Conflict(render_subject(decider.aggregate, id))
@@ -159,7 +168,7 @@ class Handler:
         await unit.refresh()
         return True
 
-    async def _store(self, unit: Unit, primary: Entry, id: str) -> Receipt | None:  # noqa: A002
+    async def _store(self, unit: Unit, primary: Entry, id: str, claim: Claim) -> Receipt | None:  # noqa: A002
         """Store what was decided, with its record where it needs one; None where it has to be decided again."""
         if not await self._settle(unit.heads(unchanged=True)) or not unit.is_current():
             return None
@@ -172,6 +181,7 @@ class Handler:
             sequence = await self.log.append(unit.seal(self._source, primary.head.subject))
         except Conflict:
             unit.retract()
+            await self.log.turns.ask(claim, unit.list_written())
             if not await unit.refresh() and unit.context.recorded:
                 await self.processed.read_on()
             return None

@@ -79,7 +79,7 @@ class Stage:
             if aggregate == USAGE.aggregate or recorded.subject in self.unreadable:
                 self._handler.cache.notice(recorded)
             else:
-                self._handler.cache.absorb(DECIDERS[aggregate], recorded, event)
+                self._handler.cache.absorb(DECIDERS[aggregate], recorded, event, from_first=True)
             self._notice(event)
 
     def _put_aside(self, error: UnreadableEvent) -> None:

@@ -127,6 +127,8 @@ class Unit:
         id: str,  # noqa: A002
         command: Any,
         times: Sequence[datetime] | None = None,
+        *,
+        long: bool = False,
     ) -> Any:
         """Let an aggregate decide, and return its state after.
 
@@ -135,13 +137,18 @@ class Unit:
             id: Which.
             command: What is asked.
             times: When each of the events occurred, where they are taken over from elsewhere; None: now.
+            long: Whether it may take seconds. It then decides in a thread, while the process answers others; whatever
+                changes the aggregate meanwhile makes the command decide again.
 
         Raises:
             Refusal: A rule said no; the unit is void.
         """
         await self.load(decider, id)
         part = self._parts[render_subject(decider.aggregate, id)]
-        events = decider.decide(command, part.state)
+        if long:
+            events = await asyncio.to_thread(decider.decide, command, part.state)
+        else:
+            events = decider.decide(command, part.state)
         part.events.extend(events)
         part.times.extend([self.context.at] * len(events) if times is None else times[: len(events)])
         assert len(part.times) == len(part.events), "every event has its time"
@@ -156,6 +163,10 @@ class Unit:
     def heads(self, *, unchanged: bool = False) -> list[Head]:
         """Return the heads of everything that was looked at; with `unchanged`, of what the append will not guard."""
         return [part.before.head for part in self._parts.values() if not (unchanged and part.events)]
+
+    def list_written(self) -> list[str]:
+        """Return the subjects of which events were decided."""
+        return [subject for subject, part in self._parts.items() if part.events]
 
     def is_current(self) -> bool:
         """Tell whether everything that was loaded is still what the cache holds."""
@@ -244,7 +255,4 @@ class Unit:
         """Bring everything that was looked at up to date, and tell whether anything of it had changed."""
         begun = [self._cache.refresh(part.decider, part.before) for part in self._parts.values()]
         await asyncio.gather(*(asyncio.shield(reading) for reading in begun if reading is not None))
-        return any(
-            (now := self._cache.find(subject)) is None or now.head.sequence != part.before.head.sequence
-            for subject, part in self._parts.items()
-        )
+        return any(self._cache.find(subject) is not part.before for subject, part in self._parts.items())

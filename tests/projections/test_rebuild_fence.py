@@ -35,6 +35,7 @@ class GatedLog:
         self.health = behind.health
         self.append = behind.append
         self.close = behind.close
+        self.turns = behind.turns
 
     def let(self, pages: int) -> None:
         """Let so many more pages through."""

@@ -26,6 +26,7 @@ class Meddling:
 
     def __init__(self, log):
         self.log = log
+        self.turns = log.turns
         self.loads = []
         self.appends = []
         self.faults = {}

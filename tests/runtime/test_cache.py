@@ -74,6 +74,21 @@ async def test_an_event_that_does_not_follow_what_is_in_memory_is_not_folded_ont
     assert (await cache.load(ACCOUNT, market.account_id)).state.available_usd == 102
 
 
+async def test_what_another_process_stored_first_takes_the_place_of_what_is_in_flight(market):
+    counted = Meddling(market.log)
+    cache = Cache(counted)
+    entry = await cache.load(ACCOUNT, market.account_id)
+    heads = [Head(market.subject, None, "0" * 64), Head(market.subject, None, "1" * 64)]
+    ahead = cache.put_pending(entry, entry.state, heads[0])
+    cache.put_pending(ahead, entry.state, heads[1])
+    counted.loads.clear()
+    last = await deposit(market, "first")
+    cache.absorb(ACCOUNT, last, parse_event(last))
+    assert [head.failed for head in heads] == [True, True]
+    assert cache.find(market.subject).state.available_usd == 101
+    assert counted.loads == []
+
+
 async def test_a_reader_from_the_first_event_on_has_every_state_without_a_read(market):
     await deposit(market, "first")
     counted = Meddling(market.log)
@@ -81,7 +96,7 @@ async def test_a_reader_from_the_first_event_on_has_every_state_without_a_read(m
     async for page in market.log.read():
         for recorded in page:
             aggregate = recorded.subject.split(".")[1]
-            cache.absorb(DECIDERS[aggregate], recorded, parse_event(recorded))
+            cache.absorb(DECIDERS[aggregate], recorded, parse_event(recorded), from_first=True)
     assert (await cache.load(ACCOUNT, market.account_id)).state == await market.account(market.startup)
     assert counted.loads == []
 

@@ -145,7 +145,7 @@ async def price_financing(handler: Handler, context: Context, issuer_id: str, fi
             instruments=await _list_converting(unit, issuer),
             at=context.at,
         )
-        await unit.decide(ISSUER, issuer_id, command)
+        await unit.decide(ISSUER, issuer_id, command, long=True)
 
     return await handler.run(context, ISSUER, issuer_id, work)
 
@@ -175,7 +175,7 @@ async def close_financing(
             at=context.at,
             stakeholders=await _name_holders(unit, issuer, financing_id, instruments),
         )
-        await unit.decide(ISSUER, issuer_id, command)
+        await unit.decide(ISSUER, issuer_id, command, long=True)
         for conversion in list_conversions(issuer, financing_id):
             await unit.decide(INSTRUMENT, conversion.instrument_id, conversion)
         await vest(unit, issuer_id)
@@ -231,7 +231,7 @@ async def declare_liquidity(
             safe_seniority=safe_seniority,
             stock=stock,
         )
-        await unit.decide(ISSUER, issuer_id, command)
+        await unit.decide(ISSUER, issuer_id, command, long=True)
 
     return await handler.run(context, ISSUER, issuer_id, work)
 
@@ -248,7 +248,7 @@ async def pay_distribution(handler: Handler, context: Context, issuer_id: str, l
         command = PayDistribution(
             issuer_id=issuer_id, liquidity_id=liquidity_id, instruments=await _list_converting(unit, issuer)
         )
-        await unit.decide(ISSUER, issuer_id, command)
+        await unit.decide(ISSUER, issuer_id, command, long=True)
         for repayment in list_repayments(issuer, liquidity_id):
             await unit.decide(INSTRUMENT, repayment.instrument_id, repayment)
         payouts: dict[str, Decimal] = {}

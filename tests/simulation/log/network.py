@@ -44,6 +44,7 @@ class Servers:
         stream: The model.
         trace: Gets (step, time, text) where it is a list.
         watchers: Futures that are resolved when something is stored.
+        hear: Takes what processes tell one another, one for each process.
     """
 
     def __init__(self, loop, name, *, clustered, faults, window_seconds):
@@ -53,6 +54,7 @@ class Servers:
         self.stream = StreamModel(name, clustered=clustered, clock=loop.time, window_seconds=window_seconds)
         self.trace = None
         self.watchers = []
+        self.hear = []
         self.led = True
         self._views = [0] * (_REPLICAS if clustered else 1)
         self._waiting = 0
@@ -84,6 +86,12 @@ class Servers:
         elif len(self.stream.proposed) > self._waiting:
             self._waiting += 1
             self.loop.call_later(self.random.expovariate(500.0), self._commit)
+
+    def tell(self, message):
+        """Bring every process a message that is not stored; each may miss it."""
+        for hear in self.hear:
+            if self.random.random() >= self.faults.lost_answer:
+                self.loop.call_later(self.delay(), hear, message)
 
     def _commit(self):
         self._waiting -= 1

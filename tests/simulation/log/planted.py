@@ -253,6 +253,7 @@ def forget_who_left():
 
     with (
         patch.object(Handler, "_store", append_or_retract),
+        patch.object(Cache, "absorb", lambda self, _, recorded, *__: self.notice(recorded)),
         patch.object(ProcessedCommands, "find", find),
         patch.object(appender, "render_publish", render),
     ):
@@ -261,12 +262,12 @@ def forget_who_left():
 
 @plant("an event that is noticed while an append is in flight is missed (found)")
 def miss_events():
-    notice = Cache.notice
+    absorb = Cache.absorb
 
-    def notice_stored(self, recorded):
+    def absorb_stored(self, decider, recorded, *more):
         entry = self._entries.get(recorded.subject)
         if entry is None or entry.head.sequence is not None:
-            notice(self, recorded)
+            absorb(self, decider, recorded, *more)
 
-    with patch.object(Cache, "notice", notice_stored):
+    with patch.object(Cache, "absorb", absorb_stored):
         yield

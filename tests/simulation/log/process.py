@@ -3,7 +3,7 @@
 import asyncio
 
 from marketplace.core.errors import Conflict, Unavailable
-from marketplace.log import appender, patience, reader
+from marketplace.log import appender, patience, reader, turns
 from marketplace.log.codec import parse_recorded
 from marketplace.log.connection import NoAnswer
 from marketplace.log.port import Health, Limits
@@ -12,7 +12,7 @@ from marketplace.runtime.handler import Handler
 from tests.simulation.log.loop import start
 from tests.simulation.log.network import SimulatedConnection
 
-TIMED = (appender, patience, reader)
+TIMED = (appender, patience, reader, turns)
 STREAM = "MARKETPLACE"
 LIMITS = Limits()
 
@@ -34,8 +34,19 @@ class SimulatedLog:
             seconds_max=LIMITS.ack_seconds_max,
             patience_seconds=LIMITS.append_seconds_max,
         )
+        self.turns = turns.Turns(self._tell)
+        servers.hear.append(self._hear)
         self.appender = appender.Appender(self.connection, STREAM, LIMITS, self._reader, plain_max)
         self.answers = []
+
+    async def _tell(self, message):
+        if self.connection.is_connected:
+            self._servers.tell(message)
+
+    def _hear(self, message):
+        if self.connection.is_connected:
+            fault = self.turns.hear(message)
+            assert not fault, fault
 
     async def append(self, writes):
         record = [writes, None]

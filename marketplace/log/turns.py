@@ -1,0 +1,154 @@
+"""Turns between processes that write to the same aggregates (ADR 19).
+
+Guards alone keep the log right, but not fair: a process that always has its next append to an aggregate ready when one
+is stored keeps every other process from it. So a command that was refused several times asks for its turn. The other
+processes then let new commands on its aggregates wait, until it was served or a short time is over. The oldest command
+goes first.
+
+Messages are hints. They go through NATS and are not stored, and nothing rests on them but time: where they are lost,
+late or refused, guards decide as before.
+"""
+
+import asyncio
+import contextlib
+import math
+import time
+import uuid
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
+from dataclasses import dataclass, field
+from typing import Final
+
+import msgspec
+
+REFUSED_BEFORE_ASKING: Final = 4
+"""How often a command is refused by a guard before it asks: the length of a turn, in group commits."""
+WAIT_SECONDS_MAX: Final = 0.5
+"""How long a command waits for others at most."""
+_ASKED_SECONDS: Final = 0.25
+"""How long a question holds others back, unless it is asked again."""
+_AGAIN_SECONDS: Final = 0.05
+_SUBJECTS_MAX: Final = 1_000
+_PROCESSES_MAX: Final = 64
+
+
+class Question(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """What a process tells the others.
+
+    Attributes:
+        process: Who asks.
+        subjects: The aggregates.
+        waited_seconds: Age of its oldest command that was refused there; None where all were served.
+    """
+
+    process: str
+    subjects: list[str]
+    waited_seconds: float | None
+
+
+@dataclass(slots=True)
+class _Asked:
+    since: float
+    until: float
+
+
+async def _tell_nobody(_: bytes) -> None:
+    pass
+
+
+@dataclass(slots=True, eq=False)
+class Claim:
+    """One command, since when it runs, how often it was refused, and where it asked for its turn."""
+
+    since: float
+    refused: int = 0
+    subjects: set[str] = field(default_factory=set)
+
+
+class Turns:
+    """Knows which commands of which process go first.
+
+    Args:
+        tell: Sends a message to the other processes.
+    """
+
+    def __init__(self, tell: Callable[[bytes], Awaitable[None]] = _tell_nobody) -> None:
+        self._tell = tell
+        self._process = uuid.uuid4().hex
+        self._own: dict[str, set[Claim]] = {}
+        self._told: dict[str, float] = {}
+        self._asked: dict[str, dict[str, _Asked]] = {}
+        self._served: dict[str, asyncio.Event] = {}
+
+    @contextlib.asynccontextmanager
+    async def claim(self) -> AsyncIterator[Claim]:
+        """Give a command what it counts its refusals with, and tell the others once it needs no turn any more."""
+        claim = Claim(time.monotonic())
+        try:
+            yield claim
+        finally:
+            await self._end(claim)
+
+    async def ask(self, claim: Claim, subjects: Iterable[str]) -> None:
+        """Count a refusal of a command, and ask for its turn where it was refused often."""
+        claim.refused += 1
+        if claim.refused < REFUSED_BEFORE_ASKING:
+            return
+        now = time.monotonic()
+        claim.subjects.update(subjects)
+        for subject in claim.subjects:
+            self._own.setdefault(subject, set()).add(claim)
+        due = [subject for subject in claim.subjects if self._told.get(subject, -math.inf) + _AGAIN_SECONDS <= now]
+        if due:
+            self._told |= dict.fromkeys(due, now)
+            await self._tell(msgspec.json.encode(Question(self._process, due, now - claim.since)))
+
+    async def _end(self, claim: Claim) -> None:
+        free = []
+        for subject in claim.subjects:
+            claims = self._own[subject]
+            claims.remove(claim)
+            if not claims:
+                del self._own[subject], self._told[subject]
+                free.append(subject)
+        if free:
+            await self._tell(msgspec.json.encode(Question(self._process, free, None)))
+
+    def hear(self, message: bytes) -> str:
+        """Take a message of another process; return why it is none, an empty text where it is one."""
+        try:
+            question = msgspec.json.decode(message, type=Question)
+        except msgspec.DecodeError as error:
+            return f"it asks for no turn: {error}"
+        if question.process == self._process:
+            return ""
+        for subject in question.subjects:
+            asked = self._asked.setdefault(subject, {})
+            asked.pop(question.process, None)
+            if question.waited_seconds is not None:
+                now = time.monotonic()
+                asked[question.process] = _Asked(now - question.waited_seconds, now + _ASKED_SECONDS)
+            elif subject in self._served:
+                self._served.pop(subject).set()
+        return ""
+
+    def find_end(self, subject: str) -> float:
+        """Return until when new commands on an aggregate let another process go first; 0 where they need not."""
+        asked = self._asked.get(subject)
+        if asked is None:
+            return 0.0
+        now = time.monotonic()
+        own = min((claim.since for claim in self._own.get(subject, ())), default=now)
+        for process in [process for process, each in asked.items() if each.until <= now]:
+            del asked[process]
+        if not asked:
+            del self._asked[subject]
+        return max((each.until for each in asked.values() if each.since < own), default=0.0)
+
+    async def wait(self, subject: str) -> None:
+        """Let other processes go first that asked for it, for a short time at most."""
+        deadline = time.monotonic() + WAIT_SECONDS_MAX
+        while (end := min(self.find_end(subject), deadline)) > (now := time.monotonic()):
+            served = self._served.setdefault(subject, asyncio.Event())
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(end - now):
+                    await served.wait()
