@@ -248,7 +248,10 @@ def forget_who_left():
         try:
             return await append(self, unit, *more)
         except asyncio.CancelledError:
-            unit.retract()
+            for part in unit._parts.values():
+                if part.after is not None:
+                    part.after.line.void = True
+                    part.after.commands.drop(unit.context.command_id, part.after.head)
             raise
 
     with (
