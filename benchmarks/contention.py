@@ -17,6 +17,7 @@ import statistics
 import time
 from dataclasses import dataclass
 from decimal import Decimal
+from threading import Barrier
 
 from benchmarks.machine import describe_machine
 from marketplace.core.ids import derive_command_id, rename_id
@@ -34,22 +35,21 @@ WARM_SECONDS = 1.0
 
 @dataclass(frozen=True)
 class Work:
-    """What one process does: on which accounts, with how many clients, from when, for how long."""
+    """What one process does: on which accounts, with how many clients, for how long."""
 
     name: str
     url: str
     account_ids: tuple[str, ...]
     clients: int
-    begin: float
     seconds: float
 
 
-def work_in_process(work: Work, answers: "multiprocessing.Queue[str]") -> None:
-    """Deposit until the time is up, and send back the seconds of every command by client."""
-    answers.put(json.dumps(asyncio.run(_work(work))))
+def work_in_process(work: Work, ready: Barrier, answers: "multiprocessing.Queue[str]") -> None:
+    """Deposit until the time is up, once all are ready, and send back the seconds of every command by client."""
+    answers.put(json.dumps(asyncio.run(_work(work, ready))))
 
 
-async def _work(work: Work) -> list[list[float]]:
+async def _work(work: Work, ready: Barrier) -> list[list[float]]:
     log = await JetStreamLog.open(work.url)
     market = Market(log, work.name)
     follower = Follower(market.handler)
@@ -58,7 +58,9 @@ async def _work(work: Work) -> list[list[float]]:
     following = asyncio.create_task(follower.run())
     settle_collector()
     taken: list[list[float]] = [[] for _ in range(work.clients)]
-    end = work.begin + WARM_SECONDS + work.seconds
+    await asyncio.to_thread(ready.wait)
+    begin = time.time() + WARM_SECONDS
+    end = begin + work.seconds
 
     async def repeat(client: int) -> None:
         number = 0
@@ -75,10 +77,9 @@ async def _work(work: Work) -> list[list[float]]:
             )
             begun = time.perf_counter()
             await accounts.deposit(market.handler, context, account_id, amount_usd=Decimal(1), reference=key)
-            if time.time() > work.begin + WARM_SECONDS:
+            if time.time() > begin:
                 taken[client].append(time.perf_counter() - begun)
 
-    await asyncio.sleep(max(0.0, work.begin - time.time()))
     await asyncio.gather(*(repeat(client) for client in range(work.clients)))
     following.cancel()
     await log.close()
@@ -89,9 +90,9 @@ async def measure(url: str, plans: list[tuple[str, tuple[str, ...], int]], secon
     """Run one process per plan at once, and return the seconds of every command by client."""
     context = multiprocessing.get_context("spawn")
     answers: multiprocessing.Queue[str] = context.Queue()
-    begin = time.time() + 3.0
-    works = [Work(name, url, account_ids, clients, begin, seconds) for name, account_ids, clients in plans]
-    processes = [context.Process(target=work_in_process, args=(work, answers)) for work in works]
+    ready = context.Barrier(len(plans))
+    works = [Work(name, url, account_ids, clients, seconds) for name, account_ids, clients in plans]
+    processes = [context.Process(target=work_in_process, args=(work, ready, answers)) for work in works]
     for process in processes:
         process.start()
     found = [await asyncio.to_thread(answers.get, timeout=seconds + 60) for _ in processes]
