@@ -41,7 +41,8 @@ class Entry:
 
     All entries that follow one another share `commands`; those of appends in flight are in it too. `line` is set where
     the head was pending when the entry was made. `noticed` is the last event of the subject that the log is known to
-    hold; it may be noticed while the head is pending, whose own event it may be.
+    hold; it may be noticed while the head is pending, whose own event it may be. `followed` says that the last
+    event came from a feed, which may be behind: the log may have held more when it came.
     """
 
     state: Any
@@ -49,6 +50,7 @@ class Entry:
     commands: Traces = field(default_factory=Traces)
     line: "Line | None" = None
     noticed: int = 0
+    followed: bool = False
 
     def is_stored(self) -> bool:
         """Tell whether the log has said that it has all of this."""
@@ -173,16 +175,25 @@ class Cache:
             tail = await self._log.load(head.subject, after=head.sequence or 0, previous_hash=head.hash)
             entry = extend(decider, entry, tail)
             if (entry.head.sequence or 0) >= reading.noticed:
-                entry.noticed = 0
+                entry.noticed, entry.followed = 0, False
                 if self.find(entry.head.subject) is None:
                     self.put(entry)
                 break
         return entry
 
-    def refresh(self, decider: AnyDecider, entry: Entry) -> asyncio.Task[Entry] | None:
-        """Begin to bring an entry that may be stale up to date, by the tail of its subject."""
+    def refresh(self, decider: AnyDecider, entry: Entry, *, to_end: bool = True) -> asyncio.Task[Entry] | None:
+        """Begin to bring an entry that may be stale up to date, by the tail of its subject.
+
+        Args:
+            decider: Of the aggregate.
+            entry: What was looked at.
+            to_end: Whether what a feed brought meanwhile does not do, since the log may hold more.
+        """
         subject = entry.head.subject
-        current, stored = self.find(subject), _find_stored(entry)
+        current = self.find(subject)
+        if to_end and current is not None and current.followed:
+            entry = current
+        stored = _find_stored(entry)
         if stored is None or (current is not None and current is not entry):
             return None
         self._entries.pop(subject, None)
@@ -262,7 +273,9 @@ class Cache:
         elif stored.head.hash != recorded.envelope.previoushash:
             self.forget(recorded.subject)
             return
-        self.put(_extend_by(decider, stored, recorded, event))
+        entry = _extend_by(decider, stored, recorded, event)
+        entry.followed = True
+        self.put(entry)
 
     def _tell_reading(self, recorded: Recorded) -> None:
         reading = self._readings.get(recorded.subject)

@@ -182,7 +182,7 @@ class Handler:
         except Conflict:
             unit.retract()
             await self.log.turns.ask(claim, unit.list_written())
-            if not await unit.refresh() and unit.context.recorded:
+            if not await unit.refresh(to_end=False) and unit.context.recorded:
                 await self.processed.read_on()
             return None
         except asyncio.CancelledError:

@@ -251,8 +251,12 @@ class Unit:
                 part.after.head.failed = part.after.line.void = True
                 part.after.commands.drop(self.context.command_id, part.after.head)
 
-    async def refresh(self) -> bool:
-        """Bring everything that was looked at up to date, and tell whether anything of it had changed."""
-        begun = [self._cache.refresh(part.decider, part.before) for part in self._parts.values()]
+    async def refresh(self, *, to_end: bool = True) -> bool:
+        """Bring everything that was looked at up to date, and tell whether anything of it had changed.
+
+        Args:
+            to_end: Whether it must be as the log has it at its end; else guards find out whether it was not.
+        """
+        begun = [self._cache.refresh(part.decider, part.before, to_end=to_end) for part in self._parts.values()]
         await asyncio.gather(*(asyncio.shield(reading) for reading in begun if reading is not None))
         return any(self._cache.find(subject) is not part.before for subject, part in self._parts.items())

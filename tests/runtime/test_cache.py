@@ -89,6 +89,17 @@ async def test_what_another_process_stored_first_takes_the_place_of_what_is_in_f
     assert counted.loads == []
 
 
+async def test_what_a_feed_brought_is_read_on_before_a_no_rests_on_it(market):
+    cache = Cache(market.log)
+    entry = await cache.load(ACCOUNT, market.account_id)
+    fed = await deposit(market, "fed")
+    await deposit(market, "not fed yet")
+    cache.absorb(ACCOUNT, fed, parse_event(fed))
+    assert cache.refresh(ACCOUNT, entry, to_end=False) is None
+    assert (await cache.refresh(ACCOUNT, entry)).state.available_usd == 102
+    assert cache.find(market.subject).state.available_usd == 102
+
+
 async def test_a_reader_from_the_first_event_on_has_every_state_without_a_read(market):
     await deposit(market, "first")
     counted = Meddling(market.log)
