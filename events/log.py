@@ -1,22 +1,24 @@
-"""The log about itself: stored messages that nobody can read, and a loss that the operator accepted.
+"""The log about itself: stored messages that nobody can read, empty positions, and losses that the operator accepted.
 
 Every reader loads these events before any other, and follows them as it goes on.
 """
 
 from typing import Annotated, Literal
 
+import msgspec
 from msgspec import Meta
 
 from events.types import Event, Id, Text
 
 Sequence = Annotated[int, Meta(ge=1, description="Position in the log")]
 ChainHash = Annotated[str, Meta(pattern=r"^[0-9a-f]{64}(?!\n)$", description="Chain hash, SHA-256 in hex")]
-DamageKind = Literal["headers", "subject", "hash", "link", "type", "body"]
+DamageKind = Literal["headers", "subject", "hash", "link", "type", "body", "orphan"]
 """What is wrong with a stored message.
 
 ``headers``: they are not those of an event. ``subject``: it is stored on another aggregate's subject, or on none's.
 ``hash``: it is not what was sealed. ``link``: it does not follow the event before it. ``type``: no release knows its
-type. ``body``: its body is not what its type says.
+type. ``body``: its body is not what its type says. ``orphan``: it is sound, but rests on a message of its subject that
+is passed over.
 """
 
 
@@ -61,4 +63,35 @@ class LogLossAccepted(Event, frozen=True, kw_only=True, tag="log.loss_accepted.v
     reason: Text
 
 
-LogEvent = LogAnnotated | LogLossAccepted
+class LostEvent(msgspec.Struct, frozen=True, kw_only=True):
+    """An event that is proven to have been stored, and is in the log no more.
+
+    Attributes:
+        subject: The NATS subject that it was stored on.
+        hash: Its chain hash; None where that is not known.
+        known_from: What proves it, in words.
+    """
+
+    subject: Annotated[str, Meta(max_length=1_000)]
+    hash: ChainHash | None = None
+    known_from: Text
+
+
+class LogGapAccepted(Event, frozen=True, kw_only=True, tag="log.gap_accepted.v1"):
+    """An operator accepted that one position of the log is empty; every reader passes it.
+
+    Attributes:
+        log_id: The log.
+        sequence: The position at which the log has no message.
+        lost: The events that are proven to have been stored there, or at another empty position close to it; none
+            where nothing shows that one was.
+        reason: Why, in the operator's words.
+    """
+
+    log_id: Id
+    sequence: Sequence
+    lost: Annotated[tuple[LostEvent, ...], Meta(max_length=100)]
+    reason: Text
+
+
+LogEvent = LogAnnotated | LogLossAccepted | LogGapAccepted

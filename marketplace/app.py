@@ -10,6 +10,7 @@ import uuid
 from collections.abc import AsyncIterator, Callable
 from contextlib import AbstractAsyncContextManager
 from functools import partial
+from itertools import islice
 from typing import Any, Final, TypeVar
 
 import structlog
@@ -35,7 +36,13 @@ from marketplace.projections.registry import PROJECTIONS
 from marketplace.projections.renewal import renew
 from marketplace.projections.runner import Projector
 from marketplace.projections.seen import load_marks
-from marketplace.projections.stuck_tasks import REASON_CHARACTERS_MAX, REPORT_SECONDS, report
+from marketplace.projections.stuck_tasks import (
+    READ_EVENT,
+    REASON_CHARACTERS_MAX,
+    REPORT_SECONDS,
+    UNREADABLE_MAX,
+    report,
+)
 from marketplace.projections.watch import watch
 from marketplace.runtime.clock import MarketClock
 from marketplace.runtime.collector import settle_collector
@@ -300,7 +307,7 @@ async def serve_worker(settings: Settings, stop: asyncio.Event) -> None:
 
 
 async def report_stuck(engine: AsyncEngine, worker: Worker) -> None:
-    """Say which tasks are stuck, again and again, where every API process can read it."""
+    """Say which tasks are stuck and which events are unreadable, again and again, where every API process reads it."""
     name = uuid.uuid4().hex
     while True:
         rows = [
@@ -311,6 +318,15 @@ async def report_stuck(engine: AsyncEngine, worker: Worker) -> None:
                 "reason": stuck.reason[:REASON_CHARACTERS_MAX].replace("\0", ""),
             }
             for task, stuck in worker.stuck.items()
+        ]
+        rows += [
+            {
+                "task": READ_EVENT,
+                "subject": str(sequence),
+                "code": "event_unreadable",
+                "reason": str(error)[:REASON_CHARACTERS_MAX].replace("\0", ""),
+            }
+            for sequence, error in islice(worker.stage.unreadable.items(), UNREADABLE_MAX)
         ]
         try:
             await report(engine, name, rows)

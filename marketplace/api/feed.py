@@ -17,7 +17,8 @@ from events.registry import parse_type
 from marketplace.api.problems import describe_unavailable
 from marketplace.api.reading import Reading
 from marketplace.api.streams import OpenStream
-from marketplace.core.errors import Corrupt, Refusal, Unavailable
+from marketplace.core.errors import Corrupt, Refusal, Unavailable, UnreadableEvent
+from marketplace.log.events import parse_event
 from marketplace.log.port import Recorded
 from marketplace.projections.feed import PROJECTION, list_events
 from marketplace.projections.positions import load_reached
@@ -26,6 +27,8 @@ BODIES_AT_ONCE_MAX: Final = 32
 STREAM_PAGE: Final = 200
 KEEP_ALIVE_SECONDS: Final = 15.0
 PROJECTION_SECONDS_MAX: Final = 5.0
+OPERATOR_SECONDS: Final = 5.0
+"""How often a stream looks whether the message that holds it up is annotated."""
 _encode = msgspec.json.Encoder(decimal_format="string").encode
 
 
@@ -101,7 +104,10 @@ def render_item(recorded: Recorded) -> FeedItem:
 async def load_page(reading: Reading, after: int, limit: int, aggregate_id: str | None = None) -> FeedPage:
     """Return the events above `after` that concern the reader.
 
+    A message that an operator annotated as passed over is left out; one that is damaged and not annotated ends a page.
+
     Raises:
+        UnreadableEvent: The platform's next message is damaged, and no operator annotated it.
         Unavailable: NATS is away; for a tenant, or where one aggregate is asked for, PostgreSQL too.
     """
     if reading.party_id is None and aggregate_id is None:
@@ -123,10 +129,15 @@ async def _load_all(reading: Reading, after: int, limit: int) -> FeedPage:
     pages = reading.services.handler.log.read(after)
     async with contextlib.aclosing(pages) as closing:  # type: ignore[type-var]
         async for page in closing:
-            items += [render_item(recorded) for recorded in page[: limit - len(items)]]
-            if len(items) >= limit:
-                break
-    return FeedPage(items=items, next_after=items[-1].sequence if items else after)
+            for recorded in page:
+                is_damaged = recorded.damage is not None and not recorded.annotated
+                if is_damaged and not items:
+                    parse_event(recorded)
+                if is_damaged or len(items) == limit:
+                    return FeedPage(items=items, next_after=after)
+                items += [] if recorded.void else [render_item(recorded)]
+                after = recorded.sequence
+    return FeedPage(items=items, next_after=after)
 
 
 async def _load_bodies(reading: Reading, sequences: Sequence[int]) -> list[FeedItem]:
@@ -194,6 +205,10 @@ async def _follow(reading: Reading, position: int) -> AsyncGenerator[bytes, None
             except Unavailable as error:
                 yield _comment(describe_unavailable(error, is_operator=reading.party_id is None))
                 await opened.unless_ended(asyncio.sleep(error.retry_after_seconds))
+                continue
+            except UnreadableEvent as error:  # only the operator's stream reads the log itself
+                yield _comment(str(error))
+                await opened.unless_ended(asyncio.sleep(OPERATOR_SECONDS))
                 continue
             if page is None:
                 return

@@ -11,7 +11,7 @@ from litestar import Request, Response, Router, get
 from marketplace.api.metrics import CONTENT_TYPE
 from marketplace.api.services import get_services
 from marketplace.core.errors import LogChanged, Unavailable
-from marketplace.projections.stuck_tasks import count_stuck
+from marketplace.projections.stuck_tasks import READ_EVENT, count_stuck, list_unreadable
 
 
 class Liveness(msgspec.Struct, frozen=True, kw_only=True):
@@ -30,7 +30,8 @@ class Readiness(msgspec.Struct, frozen=True, kw_only=True):
         projected_sequence: Position that every projection has reached that did not stop.
         reason: Why commands or reads are not served, with the remedy; None where both are.
         unreadable: Sequences of events that nobody can read until the operator annotates them; what rests on them
-            waits, everything else goes on.
+            waits, everything else goes on. Those that were damaged before this process began are told by a worker,
+            which reads the whole log. Positions without a message are among them; then no command is taken.
         stopped_projections: Position of each projection that stopped, by name; its reads answer as of there.
         stuck_tasks: Work of the market that is refused again and again, counted by the code of the refusal; the logs of
             the workers say which it is and why.
@@ -47,10 +48,11 @@ class Readiness(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def sum_by_code(stuck: Mapping[tuple[str, str], int]) -> dict[str, int]:
-    """Return how many tasks are stuck by the code of their refusal alone."""
+    """Return how many tasks are stuck by the code of their refusal alone; without events that are unreadable."""
     codes: Counter[str] = Counter()
-    for (_, code), count in stuck.items():
-        codes[code] += count
+    for (kind, code), count in stuck.items():
+        if kind != READ_EVENT:
+            codes[code] += count
     return dict(codes)
 
 
@@ -65,9 +67,11 @@ async def tell_ready(request: Request[Any, Any, Any]) -> Response[Readiness]:
     """Answer 200 where commands are taken, 503 where they are not; reads may be away on their own."""
     services = get_services(request)
     follower, log_sequence, reasons = services.follower, None, list[str]()
+    unreadable = set(follower.unreadable)
     try:
         health = await services.handler.log.health()
         log_sequence = health.last_sequence
+        unreadable.update(health.empty)
         reasons += [health.append_failure] if health.append_failure else []
     except (Unavailable, LogChanged) as error:
         reasons.append(str(error))
@@ -79,6 +83,7 @@ async def tell_ready(request: Request[Any, Any, Any]) -> Response[Readiness]:
         try:
             projected = await services.watch.refresh()
             stuck = await count_stuck(services.get_engine())
+            unreadable |= await list_unreadable(services.get_engine())
         except Unavailable as error:
             reasons.append(str(error))
     body = Readiness(
@@ -87,7 +92,7 @@ async def tell_ready(request: Request[Any, Any, Any]) -> Response[Readiness]:
         log_sequence=log_sequence,
         projected_sequence=projected,
         reason="; ".join(reasons) or None,
-        unreadable=tuple(sorted(follower.unreadable)),
+        unreadable=tuple(sorted(unreadable)),
         stopped_projections={} if services.watch is None else dict(services.watch.stopped),
         stuck_tasks=sum_by_code(stuck),
     )

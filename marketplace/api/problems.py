@@ -17,6 +17,7 @@ from litestar.exceptions import HTTPException, ValidationException
 from litestar.openapi.datastructures import ResponseSpec
 
 from marketplace.core.errors import Conflict, Corrupt, Fact, LogChanged, Refusal, Unavailable, UnreadableEvent
+from marketplace.log.annotations import GAP
 from marketplace.log.storage import STORAGE
 
 MEDIA_TYPE: Final = "application/problem+json"
@@ -67,8 +68,12 @@ _UNAVAILABLE_CODES: Final = {
     "projections": "projection_behind",
     "a stopped projection": "projection_stopped",
     "the follower": "follower_behind",
+    GAP: "log_gap",
 }
-_STORAGE_FULL: Final = "the log's storage is full, so that no command can be stored until the operator has made room"
+_FOR_TENANTS: Final = {
+    STORAGE: "the log's storage is full, so that no command can be stored until the operator has made room",
+    GAP: "a position of the log is empty, so that no command can be stored until the operator has looked into it",
+}
 
 
 class FieldError(msgspec.Struct, frozen=True, kw_only=True):
@@ -187,7 +192,7 @@ def describe_unavailable(error: Unavailable, *, is_operator: bool) -> str:
     """Return what is away; its address, folder and answer only for an operator."""
     if is_operator:
         return str(error)
-    return _STORAGE_FULL if error.what == STORAGE else f"{error.what} cannot be reached or is behind"
+    return _FOR_TENANTS.get(error.what, f"{error.what} cannot be reached or is behind")
 
 
 def answer_unreadable(request: Request[Any, Any, Any], error: UnreadableEvent) -> Response[Problem]:

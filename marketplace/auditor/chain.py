@@ -5,9 +5,10 @@ import json
 from dataclasses import dataclass, field
 from typing import Final
 
-from marketplace.auditor.stream import Findings, Message
+from marketplace.auditor.stream import EMPTY, Findings, Message
 
 GUARD: Final = "Nats-Expected-Last-Subject-Sequence"
+_EMPTY_MAX: Final = 1_000
 _REQUIRED: Final = (
     "ce-id", "ce-source", "ce-type", "ce-subject", "ce-time", "ce-dataschema", "ce-correlationid", "ce-causationid",
     "ce-actor", "ce-hash",
@@ -35,11 +36,15 @@ class Chains:
 
     Attributes:
         annotated: What an operator stated of damaged messages, by sequence: ``passed_over`` or ``kept``.
+        accepted: The positions that an operator accepted as empty, with how many events are lost there by that act.
+        empty: The positions without a message that were seen.
         ids: Sequence of every event id.
     """
 
     findings: Findings
     annotated: dict[int, str] = field(default_factory=dict)
+    accepted: dict[int, int] = field(default_factory=dict)
+    empty: list[int] = field(default_factory=list)
     last: int = 0
     heads: dict[str, tuple[int, str]] = field(default_factory=dict)
     ids: dict[str, int] = field(default_factory=dict)
@@ -49,15 +54,44 @@ class Chains:
         """Check the next message, and keep its place."""
         require = self.findings.require
         sequence, subject = message.sequence, message.subject
-        require(sequence == self.last + 1, "position", sequence, f"it follows {self.last}: messages are missing")
+        require(sequence > self.last, "position", sequence, f"it follows {self.last}")
+        self._pass_empty(sequence if subject == EMPTY else sequence - 1)
         self.last = sequence
+        if subject == EMPTY:
+            return
         before, hash_before = self.heads.get(subject, (0, ""))
         effect = self.annotated.get(sequence)
         if effect is None:
             self._check_event(message, hash_before)
+            if message.headers.get("ce-previoushash", "") != hash_before:
+                self._check_lost(message, before)
             self._check_guard(message, before)
         self.heads[subject] = (sequence, message.headers.get("ce-hash", hash_before))
         self._check_batch(message)
+
+    def _pass_empty(self, last: int) -> None:
+        """Pass the positions up to one that have no message; each must have been accepted by an operator."""
+        found = range(self.last + 1, last + 1)
+        self.empty += found[:_EMPTY_MAX]
+        for sequence in found[:_EMPTY_MAX]:
+            text = "the position is empty, and no operator accepted that: an event may be lost"
+            self.findings.require(sequence in self.accepted, "position", sequence, text)
+        if len(found) > _EMPTY_MAX:
+            self.findings.add("position", last, f"messages {found[0]} to {last} are missing")
+
+    def _list_empty(self, after: int, before: int) -> list[int]:
+        """Return the empty positions between two sequences."""
+        return [sequence for sequence in self.empty if after < sequence < before]
+
+    def _check_lost(self, message: Message, before: int) -> None:
+        """Name the empty position of a stored event that is in the log no more: a later one follows its hash."""
+        places = self._list_empty(before, message.sequence)
+        told = message.headers.get("ce-previoushash", "")
+        if places and told:
+            text = (
+                f"an event of {message.subject} with the hash {told[:12]} was stored here or near and is lost: event "
+            )
+            self.findings.add("lost", places[-1], f"{text}{message.sequence} follows it")
 
     def _check_event(self, message: Message, hash_before: str) -> None:
         require, headers, sequence = self.findings.require, message.headers, message.sequence

@@ -11,7 +11,7 @@ from marketplace.auditor.equity import Equity
 from marketplace.auditor.market import Market
 from marketplace.auditor.money import ZERO, Money
 from marketplace.auditor.spans import parse_instant
-from marketplace.auditor.stream import Findings, Message
+from marketplace.auditor.stream import EMPTY, Findings, Message
 from marketplace.auditor.tables import Expected, compare_tables
 
 ENDED = frozenset({"cancelled", "expired", "unmatched"})
@@ -49,12 +49,15 @@ class Audit:
 
         Args:
             messages: All of them, in order.
-            annotations: Those of the log's own subject, which say how damaged ones are taken.
+            annotations: Those of the log's own subject, which say how damaged ones and empty positions are taken.
         """
         for message in annotations:
             if message.event_type == "log.annotated.v1":
                 body = message.read()
                 self.chains.annotated[body["sequence"]] = body["effect"]
+            elif message.event_type == "log.gap_accepted.v1":
+                body = message.read()
+                self.chains.accepted[body["sequence"]] = len(body["lost"])
         async for message in messages:
             self.take(message)
         self.finish()
@@ -63,7 +66,7 @@ class Audit:
     def take(self, message: Message) -> None:
         """Take the next message."""
         self.chains.take(message)
-        if self.chains.annotated.get(message.sequence) == "passed_over":
+        if message.subject == EMPTY or self.chains.annotated.get(message.sequence) == "passed_over":
             return
         if self._decision and self._decision[0].decision != message.decision:
             self._settle()

@@ -14,6 +14,9 @@ from nats.js import JetStreamContext
 from nats.js.api import AckPolicy, ConsumerConfig, DeliverPolicy
 from nats.js.errors import NotFoundError
 
+EMPTY: Final = "marketplace.log.empty"
+"""The subject on which an import stores what stands for a position without a message."""
+
 PAGE_MAX: Final = 500
 FETCH_SECONDS: Final = 5.0
 IDLE_SECONDS: Final = 60.0
@@ -23,7 +26,7 @@ TRIES_MAX: Final = 60
 
 @dataclass(frozen=True, slots=True)
 class Message:
-    """One stored message as the server delivers it."""
+    """One stored message as the server delivers it; one on the subject `EMPTY` stands for no message."""
 
     sequence: int
     subject: str
@@ -81,6 +84,8 @@ async def read_stream(
 ) -> AsyncIterator[Message]:
     """Yield every message above a sequence that the stream holds as this begins, in order.
 
+    Positions at its end that no message follows come as messages on the subject `EMPTY`.
+
     Args:
         url: Servers and a user that may read, separated by commas.
         stream: Name of the stream.
@@ -100,13 +105,28 @@ async def read_stream(
                     sequence, silent = message.sequence, 0
                     if sequence >= last:
                         break
-            except nats.errors.Error:
+            except (nats.errors.Error, TimeoutError):
+                if await _is_end(jetstream, stream, sequence):
+                    for empty in range(sequence + 1, last + 1):
+                        yield Message(empty, EMPTY, {}, b"")
+                    return
                 silent += 1
                 if silent >= TRIES_MAX:
                     raise
                 await asyncio.sleep(RETRY_SECONDS)
     finally:
         await client.close()
+
+
+async def _is_end(jetstream: JetStreamContext, stream: str, sequence: int) -> bool:
+    """Tell whether the leader has no message after a sequence."""
+    try:
+        await jetstream.get_msg(stream, seq=sequence + 1, subject="marketplace.>", next=True)
+    except NotFoundError:
+        return True
+    except (nats.errors.Error, TimeoutError):
+        return False
+    return False
 
 
 async def read_annotations(url: str, *, stream: str = "MARKETPLACE", inbox_prefix: str | None = None) -> list[Message]:

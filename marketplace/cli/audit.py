@@ -5,7 +5,7 @@ from typing import Annotated, Final
 from cyclopts import Parameter
 
 from marketplace.auditor.report import Audit
-from marketplace.auditor.stream import read_stream
+from marketplace.auditor.stream import read_annotations, read_stream
 from marketplace.cli.console import configure_logging, run
 from marketplace.cli.output import CONSOLE, mark
 from marketplace.log.inboxes import derive_inbox_prefix
@@ -40,7 +40,9 @@ def audit(
         settings = load_settings(nats_url=nats_url, database_url=database_url)
         audited = Audit()
         prefix = inbox_prefix or settings.nats_inbox_prefix or derive_inbox_prefix(settings.nats_url)
-        last = await audited.read(read_stream(settings.nats_url, stream=stream, inbox_prefix=prefix))
+        annotations = await read_annotations(settings.nats_url, stream=stream, inbox_prefix=prefix)
+        messages = read_stream(settings.nats_url, stream=stream, inbox_prefix=prefix)
+        last = await audited.read(messages, annotations)
         rows = 0 if settings.database_url is None else await audited.compare(settings.database_url)
         return _print(audited, last, rows, hanging=hanging)
 
@@ -61,6 +63,9 @@ def _print(audited: Audit, last: int, rows: int, *, hanging: bool) -> int:
     annotated = ", ".join(f"{sequence} {effect}" for sequence, effect in audited.chains.annotated.items())
     if annotated:
         CONSOLE.print("Annotated by an operator:", annotated.replace("_", " "), soft_wrap=True)
+    for sequence, lost in audited.chains.accepted.items():
+        known = f"{lost:,} events are lost there" if lost else "nothing proved that an event was there"
+        CONSOLE.print(f"Position {sequence} is empty, as an operator accepted: {known}", soft_wrap=True)
     if broken:
         CONSOLE.print(mark("bold red", f"{broken:,} findings"), f"in {last:,} events and {rows:,} rows")
         return FOUND

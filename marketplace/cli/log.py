@@ -9,8 +9,9 @@ from typing import Annotated, Final
 
 import msgspec
 from cyclopts import App, Parameter, validators
+from sqlalchemy.ext.asyncio import AsyncEngine
 
-from events.log import DamageKind
+from events.log import DamageKind, LostEvent
 from events.registry import AGGREGATES
 from events.subjects import LOG_ID, render_subject
 from marketplace.app import open_log, open_watched_log
@@ -18,14 +19,16 @@ from marketplace.cli.audit import audit
 from marketplace.cli.console import build_progress, configure_logging, run, stop_on_signals
 from marketplace.cli.output import CONSOLE, mark
 from marketplace.core.errors import Refusal
-from marketplace.domain.log import AcceptLoss, Annotate
+from marketplace.domain.log import AcceptGap, AcceptLoss, Annotate
 from marketplace.embedded import embedded_nats
 from marketplace.log.annotations import Effect, check_annotation, examine
 from marketplace.log.archive import ArchiveWriter, read_archive, restore
 from marketplace.log.codec import Chain
+from marketplace.log.gaps import LossEvidence, require_empty, require_told
 from marketplace.log.port import Log, Recorded
 from marketplace.log.watched import find_lost
-from marketplace.projections.database import build_engine
+from marketplace.projections.database import build_engine, reachable
+from marketplace.projections.feed import list_events
 from marketplace.projections.registry import PROJECTIONS
 from marketplace.projections.seen import load_marks, reset
 from marketplace.runtime.config import Settings, load_settings
@@ -107,7 +110,9 @@ def verify(*, file: Path | None = None, nats_url: NatsUrl = None) -> int:
         else:
             async with open_log(load_settings(nats_url=nats_url)) as log:
                 await _walk(log, chain.check, "verify")
-        aside = f", except {chain.annotated:,} annotated (see `log show log {LOG_ID}`)" if chain.annotated else ""
+        counts = ((chain.annotated, "annotated"), (chain.empty, "empty positions that an operator accepted"))
+        named = " and ".join(f"{count:,} {what}" for count, what in counts if count)
+        aside = f", except {named} (see `log show log {LOG_ID}`)" if named else ""
         CONSOLE.print(
             mark("green", "whole:"),
             f"{chain.sequence:,} events of {len(chain.heads):,} aggregates, "
@@ -190,7 +195,7 @@ def annotate(
 
     async def main() -> None:
         effect: Effect = "kept" if keep else "passed_over"
-        async with _open_to_write(nats_url, database_url) as log:
+        async with _open_to_write(nats_url, database_url) as (log, _):
             found, damage = await examine(log, sequence)
             check_annotation(found, damage, effect=effect, hash=hash, type_is_final=no_release_knows_it)
             command = Annotate(
@@ -245,14 +250,69 @@ def accept_loss(*, reason: str, nats_url: NatsUrl = None, database_url: Database
     return run(main())
 
 
+@app.command
+def accept_gap(
+    sequence: int,
+    /,
+    *,
+    reason: str,
+    event_is_lost: bool = False,
+    nats_url: NatsUrl = None,
+    database_url: DatabaseUrl = None,
+) -> int:
+    """State for ever that a position of the log is empty, so that every reader passes it and events are written again.
+
+    The whole log is read first, and the database asked where one is given: where a later event follows one that is
+    not there, or a projection has applied one, an event that was stored is lost.
+
+    Args:
+        sequence: The position, as the error names it.
+        reason: Why, for those who audit the log.
+        event_is_lost: Accept that an event is lost there, where that is proven.
+        nats_url: Servers and the application's user, separated by commas.
+        database_url: postgresql://… of the projections: proof of what was there, and that the log is theirs.
+    """
+    configure_logging()
+
+    async def main() -> None:
+        async with _open_to_write(nats_url, database_url) as (log, engine):
+            await require_empty(log, sequence)
+            evidence = LossEvidence(sequence)
+            await _walk(log, evidence.take, "look for a lost event")
+            lost = [*evidence.lost, *([] if engine is None else await _find_indexed(engine, sequence))]
+            require_told(sequence, lost, event_is_lost=event_is_lost)
+            at = await record(log, AcceptGap(sequence=sequence, lost=tuple(lost), reason=reason))
+        told = "an event is lost there" if lost else "nothing proves that an event was there"
+        CONSOLE.print(f"position {sequence} is accepted as empty at event {at}: {told}", soft_wrap=True)
+        CONSOLE.print("every reader passes it; running processes follow without a restart")
+
+    return run(main())
+
+
+async def _find_indexed(engine: AsyncEngine, sequence: int) -> list[LostEvent]:
+    """Return the event that the projections applied at a position, if any."""
+    async with reachable(), engine.connect() as connection:
+        found = await list_events(connection, after=sequence - 1, limit=1)
+    return [
+        LostEvent(
+            subject=render_subject(event.aggregate, event.aggregate_id),
+            known_from=f"PostgreSQL has applied a {event.tag} of {event.occurred_at.isoformat()}",
+        )
+        for event in found
+        if event.sequence == sequence
+    ]
+
+
 @contextlib.asynccontextmanager
-async def _open_to_write(nats_url: str | None, database_url: str | None) -> AsyncIterator[Log]:
-    """Yield the log, checked to be the one that the database has seen where one is given."""
+async def _open_to_write(
+    nats_url: str | None, database_url: str | None
+) -> AsyncIterator[tuple[Log, AsyncEngine | None]]:
+    """Yield the log, checked to be the one that the database has seen where one is given, and that database."""
     settings = load_settings(nats_url=nats_url, database_url=database_url)
     engine = None if settings.database_url is None else build_engine(settings.database_url)
     try:
         async with open_watched_log(settings, engine) as log:
-            yield log
+            yield log, engine
     finally:
         if engine is not None:
             await engine.dispose()

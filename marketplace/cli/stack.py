@@ -38,6 +38,7 @@ class Stack:
         meter_url: NATS for meters; likewise.
         roles: Its API and its worker by name.
         supervisor: Keeps them and the servers running.
+        waits_for: What an operator has to do before commands are taken; empty where they are.
     """
 
     settings: Settings
@@ -46,6 +47,7 @@ class Stack:
     meter_url: str | None
     roles: dict[str, Role]
     supervisor: Supervisor
+    waits_for: str
 
     async def watch(self, tell: Tell) -> str:
         """Keep all of it running, and tell what was started again; return why a server cannot be kept, when it cannot.
@@ -108,7 +110,7 @@ async def open_stack(
             clearing_seconds_max=clearing_seconds_max,
         )
         await _prepare(settings)
-        roles = await _start_roles(stack, settings, data, port)
+        roles, waits_for = await _start_roles(stack, settings, data, port)
         yield Stack(
             settings,
             f"http://{LOOPBACK}:{port}",
@@ -116,6 +118,7 @@ async def open_stack(
             None if servers is None else servers.meter_url,
             roles,
             Supervisor(data, [*watched, *roles.values()], servers),
+            waits_for,
         )
 
 
@@ -151,7 +154,9 @@ async def _prepare(settings: Settings) -> None:
         await engine.dispose()
 
 
-async def _start_roles(stack: contextlib.AsyncExitStack, settings: Settings, data: Path, port: int) -> dict[str, Role]:
+async def _start_roles(
+    stack: contextlib.AsyncExitStack, settings: Settings, data: Path, port: int
+) -> tuple[dict[str, Role], str]:
     environment = {"PYTHONUNBUFFERED": "1", **render_environment(settings)}
     base = (sys.executable, "-m", "marketplace", "serve", "--log-level", "info", "--role")
     commands = {"worker": (*base, "worker"), "api": (*base, "api", "--host", LOOPBACK, "--port", str(port))}
@@ -161,19 +166,23 @@ async def _start_roles(stack: contextlib.AsyncExitStack, settings: Settings, dat
         role.start()
         stack.push_async_callback(role.stop)
         roles[name] = role
-    await _wait_until_ready(roles["api"], f"http://{LOOPBACK}:{port}")
-    return roles
+    return roles, await _wait_until_ready(roles["api"], f"http://{LOOPBACK}:{port}")
 
 
-async def _wait_until_ready(api: Role, url: str) -> None:
+async def _wait_until_ready(api: Role, url: str) -> str:
+    """Return once commands are taken, or an operator has to accept an empty position of the log first: what to do."""
     async with httpx.AsyncClient(base_url=url) as client:
         waited = 0.0
         while waited < READY_SECONDS_MAX:
             if not api.child.running:
                 raise Corrupt(f"the API ended as it started:\n{api.child.read_output()}")
             with contextlib.suppress(httpx.TransportError):
-                if (await client.get("/health/ready")).is_success:
-                    return
+                answer = await client.get("/health/ready")
+                if answer.is_success:
+                    return ""
+                ready = answer.json()
+                if ready["log_sequence"] is not None and ready["unreadable"]:
+                    return str(ready["reason"])
             await asyncio.sleep(POLL_SECONDS)
             waited += POLL_SECONDS
     raise Unavailable("the API", f"it was not ready within {READY_SECONDS_MAX:.0f} s; see {api.log}")

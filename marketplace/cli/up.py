@@ -57,6 +57,8 @@ async def _up(opening: AbstractAsyncContextManager[Stack], data: Path) -> int:
     CONSOLE.print("Starting the market on", mark("bold", str(data)), "…")
     async with opening as stack:
         CONSOLE.print(_render_welcome(stack), soft_wrap=True)
+        if stack.waits_for:
+            _tell(stack.waits_for)
         watching, stopping = asyncio.create_task(stack.watch(_tell)), asyncio.create_task(stop.wait())
         await asyncio.wait({watching, stopping}, return_when=asyncio.FIRST_COMPLETED)
         if watching.done():

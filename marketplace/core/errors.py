@@ -97,19 +97,27 @@ class UnreadableEvent(Corrupt):
     Args:
         sequence: Position of the event.
         subject: The subject that it is stored on.
-        kind: What is wrong: ``headers``, ``subject``, ``hash``, ``link``, ``type`` or ``body``.
+        kind: What is wrong: ``headers``, ``subject``, ``hash``, ``link``, ``type`` or ``body``; ``empty`` where
+            there is no message at all.
         reason: The same in words, with the values.
         hash: Chain hash of what is stored, computed anew from its bytes, whatever the message says of itself; an
             annotation names it.
     """
 
     def __init__(self, sequence: int, subject: str, kind: str, reason: str, hash: str) -> None:  # noqa: A002
-        remedy = f"`marketplace log annotate {sequence} --hash {hash} --reason …` lets every reader pass over it"
-        if kind == "type":
-            remedy = f"upgrade this process; where no release knows the type, {remedy}"
-        super().__init__(f"event {sequence} on {subject} cannot be read: {reason}; {remedy}")
+        text = self._describe(sequence, subject, kind, reason, hash)
+        super().__init__(text)
         self.sequence = sequence
         self.subject = subject
         self.kind = kind
         self.reason = reason
         self.hash = hash
+
+    @staticmethod
+    def _describe(sequence: int, subject: str, kind: str, reason: str, hash: str) -> str:  # noqa: A002
+        if kind == "empty":
+            return f"position {sequence} of the log is empty: {reason}"
+        remedy = f"`marketplace log annotate {sequence} --hash {hash} --reason …` lets every reader pass over it"
+        if kind == "type":
+            remedy = f"upgrade this process; where no release knows the type, {remedy}"
+        return f"event {sequence} on {subject} cannot be read: {reason}; {remedy}"

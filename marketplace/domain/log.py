@@ -1,21 +1,22 @@
-"""The log's own record: which damaged messages are passed over, and which losses were accepted.
+"""The log's own record: which damaged messages are passed over, and which losses and empty positions were accepted.
 
 Subject: ``marketplace.log.<log_id>``; there is one log.
 
 Invariants:
     1. A message is annotated at most once, so that every reader takes it in the same way for ever.
     2. `Annotate` is only asked of a message that was found to be damaged: `log/annotations.py` looks.
+    3. `AcceptGap` is only asked of a position that was found to be empty: `log/gaps.py` looks.
 
-Refusals in order: annotation_exists.
+Refusals in order: annotation_exists · gap_accepted.
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Literal
 
 import msgspec
 
-from events.log import DamageKind, LogAnnotated, LogEvent, LogLossAccepted
+from events.log import DamageKind, LogAnnotated, LogEvent, LogGapAccepted, LogLossAccepted, LostEvent
 from events.subjects import LOG_ID
 from marketplace.core.decider import Decider
 from marketplace.core.errors import Refusal
@@ -41,17 +42,49 @@ class AcceptLoss(msgspec.Struct, frozen=True, kw_only=True):
     reason: str
 
 
+class AcceptGap(msgspec.Struct, frozen=True, kw_only=True):
+    """Accept that a position of the log is empty."""
+
+    sequence: int
+    lost: tuple[LostEvent, ...]
+    reason: str
+
+
+Command = Annotate | AcceptLoss | AcceptGap
+
+
 @dataclass(frozen=True, slots=True)
 class LogRecord:
-    """Annotations by the sequence of the message."""
+    """Annotations by the sequence of the message, and accepted gaps by their position."""
 
     annotations: Mapping[int, LogAnnotated] = field(default_factory=dict)
+    gaps: Mapping[int, LogGapAccepted] = field(default_factory=dict)
 
 
-def decide(command: Annotate | AcceptLoss, state: LogRecord) -> Sequence[LogEvent]:
+def decide(command: Command, state: LogRecord) -> Sequence[LogEvent]:
     """Return what a command changes; see the module for the order of refusals."""
-    if isinstance(command, AcceptLoss):
-        return [LogLossAccepted(log_id=LOG_ID, **msgspec.structs.asdict(command))]
+    match command:
+        case AcceptLoss():
+            return [LogLossAccepted(log_id=LOG_ID, **msgspec.structs.asdict(command))]
+        case AcceptGap():
+            return _accept_gap(command, state)
+        case Annotate():
+            return _annotate(command, state)
+
+
+def _accept_gap(command: AcceptGap, state: LogRecord) -> Sequence[LogEvent]:
+    accepted = LogGapAccepted(log_id=LOG_ID, **msgspec.structs.asdict(command))
+    known = state.gaps.get(command.sequence)
+    if known is not None and known != accepted:
+        raise Refusal(
+            "gap_accepted",
+            f"position {command.sequence} is accepted as empty already, since {known.reason}; every reader passes it",
+            sequence=command.sequence,
+        )
+    return [accepted] if known is None else []
+
+
+def _annotate(command: Annotate, state: LogRecord) -> Sequence[LogEvent]:
     annotated = LogAnnotated(log_id=LOG_ID, **msgspec.structs.asdict(command))
     known = state.annotations.get(command.sequence)
     if known == annotated:
@@ -69,9 +102,13 @@ def decide(command: Annotate | AcceptLoss, state: LogRecord) -> Sequence[LogEven
 
 def evolve(state: LogRecord, event: LogEvent) -> LogRecord:
     """Return the state after an event."""
-    if isinstance(event, LogLossAccepted):
-        return state
-    return LogRecord({**state.annotations, event.sequence: event})
+    match event:
+        case LogLossAccepted():
+            return state
+        case LogGapAccepted():
+            return replace(state, gaps={**state.gaps, event.sequence: event})
+        case LogAnnotated():
+            return replace(state, annotations={**state.annotations, event.sequence: event})
 
 
-LOG: Decider[Annotate | AcceptLoss, LogEvent, LogRecord] = Decider("log", "log", LogRecord(), decide, evolve)
+LOG: Decider[Command, LogEvent, LogRecord] = Decider("log", "log", LogRecord(), decide, evolve)

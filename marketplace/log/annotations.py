@@ -1,49 +1,64 @@
-"""What operators stated about damaged messages, and a log whose readers abide by it.
+"""What operators stated about damaged messages and empty positions, and a log whose readers abide by it.
 
 A message that cannot be read, is not what was sealed, or does not follow the event before it is never edited. An
 operator annotates it (`log.annotated.v1`, on the log's own subject); from then on every reader passes over it, or
 counts it where only its link is broken. Annotations are loaded before anything is read, and later ones take effect as
 they are read.
 
+A position without a message may be a lost event, so nothing but the log's own record is written while there is one that
+no operator accepted (`log.gap_accepted.v1`, ADR 19). Once it is accepted, every reader passes it.
+
 Invariants:
-    1. Only what is damaged can be annotated; a readable event that follows the one before it cannot vanish.
+    1. Only what is damaged can be annotated, and what follows a message of its subject that is passed over; any other
+       readable event cannot vanish.
     2. An annotation names the message by sequence and hash; it says nothing about any other.
     3. The event after a damaged message may follow that message, by the hash that it states, or the event before it.
+       The event after an empty position follows the event before it on its subject; else it is damaged itself.
+    4. A gap that is accepted says nothing of a message that is found at that position.
 """
 
 import dataclasses
 from collections.abc import AsyncIterator, Sequence
 from typing import Final, Literal, Self
 
-from events.log import LogAnnotated
+from events.log import LogAnnotated, LogGapAccepted
 from events.subjects import LOG_ID, render_subject
 from events.types import Event
-from marketplace.core.errors import Refusal
+from marketplace.core.errors import Refusal, Unavailable
+from marketplace.log.codec import EMPTY_SUBJECT, describe_empty
 from marketplace.log.events import find_damage, parse_event
 from marketplace.log.port import Damage, Health, Log, Recorded, Write
 
 LOG_SUBJECT: Final = render_subject("log", LOG_ID)
+GAP: Final = "a log with an empty position"
+RETRY_AFTER_SECONDS: Final = 60
+_NAMED_MAX: Final = 10
 Effect = Literal["passed_over", "kept"]
 
 
 class Annotations:
-    """The annotations of one log, by the sequence of the message."""
+    """The annotations and accepted gaps of one log, by the sequence of the message or position."""
 
     def __init__(self) -> None:
         self._known: dict[int, LogAnnotated] = {}
+        self._gaps: set[int] = set()
 
     def __len__(self) -> int:
-        return len(self._known)
+        return len(self._known) + len(self._gaps)
 
-    def take(self, recorded: Recorded) -> LogAnnotated | None:
-        """Take an event of the log's own subject; return the annotation in it, None where it is none."""
+    def take(self, recorded: Recorded) -> None:
+        """Take an event of the log's own subject."""
         if recorded.subject != LOG_SUBJECT or find_damage(recorded) is not None:
-            return None
+            return
         event = parse_event(recorded)
-        if not isinstance(event, LogAnnotated):
-            return None
-        self._known.setdefault(event.sequence, event)
-        return event
+        if isinstance(event, LogAnnotated):
+            self._known.setdefault(event.sequence, event)
+        elif isinstance(event, LogGapAccepted):
+            self._gaps.add(event.sequence)
+
+    def accepts_gap(self, sequence: int) -> bool:
+        """Tell whether an operator accepted that a position is empty."""
+        return sequence in self._gaps
 
     def find(self, recorded: Recorded) -> LogAnnotated | None:
         """Return the annotation of a message, None where there is none."""
@@ -60,6 +75,8 @@ class Annotations:
 
     def apply(self, recorded: Recorded) -> Recorded:
         """Return a message as its annotation says that it is to be taken."""
+        if recorded.is_empty and self.accepts_gap(recorded.sequence):
+            return dataclasses.replace(recorded, annotated=True, void=True)
         annotation = self.find(recorded)
         if annotation is None:
             return recorded
@@ -68,9 +85,15 @@ class Annotations:
         return dataclasses.replace(recorded, annotated=True, damage=None)
 
 
-def read_annotation(event: Event) -> LogAnnotated | None:
-    """Return the annotation that an event is, None where it is another event."""
-    return event if isinstance(event, LogAnnotated) else None
+def find_annotated(event: Event) -> tuple[int, str] | None:
+    """Return sequence and subject of what an event annotates or accepts, None where it is another event."""
+    match event:
+        case LogAnnotated():
+            return event.sequence, event.subject
+        case LogGapAccepted():
+            return event.sequence, EMPTY_SUBJECT
+        case _:
+            return None
 
 
 def get_hash(recorded: Recorded) -> str:
@@ -89,6 +112,7 @@ class AnnotatedLog:
         self.bare = log
         self.turns = log.turns
         self.annotations = Annotations()
+        self._empty: tuple[int, ...] = ()
 
     @classmethod
     async def open(cls, log: Log) -> Self:
@@ -99,10 +123,34 @@ class AnnotatedLog:
         """
         annotated = cls(log)
         await annotated.load(LOG_SUBJECT)
+        await annotated.health()
         return annotated
 
+    def _list_gaps(self) -> tuple[int, ...]:
+        """Return the empty positions that no operator accepted."""
+        return tuple(sequence for sequence in self._empty if not self.annotations.accepts_gap(sequence))
+
+    async def _find_fault(self) -> str:
+        """Return why nothing may be written; empty where it may, also since an operator accepted every gap."""
+        if self._list_gaps():
+            await self.load(LOG_SUBJECT)
+        gaps = self._list_gaps()
+        if not gaps:
+            return ""
+        more = f"; {len(gaps) - 1} more are empty: {', '.join(map(str, gaps[1:_NAMED_MAX]))}" if len(gaps) > 1 else ""
+        return f"position {gaps[0]} of the log is empty: {describe_empty(gaps[0])}{more}"
+
     async def append(self, writes: Sequence[Write]) -> int:
-        """See `Log.append`."""
+        """See `Log.append`.
+
+        Raises:
+            Unavailable: Also while a position is empty and no operator accepted it; the log's own record is written.
+        """
+        fault = await self._find_fault() if any(write.after.subject != LOG_SUBJECT for write in writes) else ""
+        if fault:
+            for write in writes:
+                write.head.failed = True
+            raise Unavailable(GAP, f"nothing was stored: {fault}", RETRY_AFTER_SECONDS)
         return await self.bare.append(writes)
 
     async def load(self, subject: str, after: int = 0, *, previous_hash: str | None = None) -> list[Recorded]:
@@ -117,11 +165,14 @@ class AnnotatedLog:
     async def find(self, sequence: int) -> Recorded | None:
         """See `Log.find`."""
         found = await self.bare.find(sequence)
-        return None if found is None else self.annotations.apply(found)
+        return None if found is None else self._apply([found])[0]
 
     async def health(self) -> Health:
-        """See `Log.health`."""
-        return await self.bare.health()
+        """See `Log.health`; only empty positions that no operator accepted are named, and are an `append_failure`."""
+        health = await self.bare.health()
+        self._empty = health.empty
+        faults = [fault for fault in (health.append_failure, await self._find_fault()) if fault]
+        return dataclasses.replace(health, append_failure="; ".join(faults), empty=self._list_gaps())
 
     async def close(self) -> None:
         """See `Log.close`."""
@@ -140,26 +191,39 @@ async def examine(log: Log, sequence: int) -> tuple[Recorded, Damage]:
     """Return a stored message and what is wrong with it, its link to the message before it included.
 
     Args:
-        log: The log without its annotations.
+        log: The log; with its annotations, what rests on a message that is passed over can be annotated too.
         sequence: Of the message.
 
     Raises:
-        Refusal: ``event_not_found``; ``event_readable``: nothing is wrong with it.
+        Refusal: ``event_not_found``; ``position_empty``; ``event_readable``: nothing is wrong with it.
         Unavailable: The log cannot be read.
     """
     at = await log.find(sequence)
     if at is None:
         raise Refusal("event_not_found", f"the log has no event {sequence}", sequence=sequence)
-    found = next(recorded for recorded in await log.load(at.subject) if recorded.sequence == sequence)
-    damage = find_damage(found)
+    if at.is_empty:
+        text = f"position {sequence} has no message; `marketplace log accept-gap {sequence} --reason …` is for that"
+        raise Refusal("position_empty", text, sequence=sequence)
+    history = [recorded for recorded in await log.load(at.subject) if recorded.sequence <= sequence]
+    found = history[-1]
+    damage = find_damage(found) or _find_orphaning(history)
     if damage is None:
         raise Refusal(
             "event_readable",
             f"event {sequence} is readable, is what was sealed and follows the event before it; only a damaged message "
-            "can be annotated",
+            "can be annotated, or one after a message of its subject that is passed over",
             sequence=sequence,
         )
     return found, damage
+
+
+def _find_orphaning(history: Sequence[Recorded]) -> Damage | None:
+    """Return that the last of some events of a subject rests on one that is passed over; None where it does not."""
+    void = next((recorded.sequence for recorded in history if recorded.void), None)
+    if void is None:
+        return None
+    reason = f"it is sound, but event {void} on its subject is passed over, and it may rest on that one"
+    return Damage("orphan", reason, history[-1].envelope.hash)
 
 
 def check_annotation(recorded: Recorded, damage: Damage, *, effect: Effect, hash: str, type_is_final: bool) -> None:  # noqa: A002
@@ -192,7 +256,6 @@ def check_annotation(recorded: Recorded, damage: Damage, *, effect: Effect, hash
     if effect == "kept" and damage.kind != "link":
         raise Refusal(
             "event_not_keepable",
-            f"event {recorded.sequence} cannot be read ({damage.reason}); only an event whose link alone is broken can "
-            "be kept",
+            f"event {recorded.sequence} cannot be kept: {damage.reason}; only one whose link alone is broken can be",
             damage=damage.kind,
         )

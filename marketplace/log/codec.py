@@ -19,11 +19,18 @@ from functools import lru_cache
 import msgspec
 
 from events.envelope import CONTENT_TYPE, TYPE_PREFIX, Envelope, parse_headers, render_headers, salvage_headers
+from events.subjects import render_subject
 from marketplace.core.errors import Corrupt, UnreadableEvent
 from marketplace.log.port import Damage, Message, Recorded
 
 LINKS_MAX = 1 << 15
 """How many subjects' last hashes a reader of the whole log remembers, at least; at most twice as many."""
+
+EMPTY_MAX = 1_000
+"""How many positions of a log may be empty; a log that lacks more has lost a disk."""
+
+EMPTY_SUBJECT = render_subject("log", "empty")
+"""The subject of an empty position, as readers see it and as an import stores it."""
 
 _ATTRIBUTE = "ce-"
 _SERVERS = ("Nats-", "Marketplace-Previous-Distance")
@@ -87,11 +94,35 @@ def hash_message(subject: str, headers: Mapping[str, str], body: bytes) -> str:
     return hashlib.sha256(b"%b\n%b" % (_encode([subject, written]), body)).hexdigest()
 
 
+EMPTY_HASH = hash_message(EMPTY_SUBJECT, {}, b"")
+"""Chain hash of every empty position."""
+
+
+def build_empty(sequence: int) -> Recorded:
+    """Return a position at which there is no message."""
+    damage = Damage("empty", describe_empty(sequence), EMPTY_HASH, headers={})
+    return Recorded(sequence, EMPTY_SUBJECT, salvage_headers({}), b"", damage)
+
+
+def describe_empty(sequence: int) -> str:
+    """Return what is to be thought and done of a position at which there is no message."""
+    return (
+        "it has no message. Probably the disk of a single nats-server was full as an append was written, and "
+        "nobody was told that it is stored; but it may be an event that was acknowledged and is lost. Nothing is "
+        "written until this is settled: restore a copy of the log that has the event (a replica, an archive, the disk "
+        f"of before), or run `marketplace log accept-gap {sequence} --reason …`, which looks for proof of a loss and "
+        "lets every reader pass the position"
+    )
+
+
 def parse_recorded(sequence: int, subject: str, headers: Mapping[str, str], body: bytes) -> Recorded:
     """Return a stored message as an event; one that is none says so in `damage`.
 
-    The event before it on its subject is not looked at: see `Links` and `check_history`.
+    The event before it on its subject is not looked at: see `Links` and `check_history`. What an import stored in place
+    of an empty position is an empty position.
     """
+    if subject == EMPTY_SUBJECT:
+        return build_empty(sequence)
     try:
         envelope = parse_headers(headers)
     except ValueError as error:
@@ -132,11 +163,11 @@ def check_recorded(event: Recorded) -> Recorded:
     return parse_recorded(event.sequence, event.subject, render_headers(event.envelope), event.body)
 
 
-_Before = str | tuple[str, str] | None
+Before = str | tuple[str, str] | None
 """What the next event of a subject may follow: a hash; after a damaged event the one before it or that one; or any."""
 
 
-def _link(event: Recorded, before: _Before) -> tuple[Recorded, _Before]:
+def check_link(event: Recorded, before: Before) -> tuple[Recorded, Before]:
     """Return an event with its link to the one before it checked, and what the next one may follow."""
     envelope = event.envelope
     follows = envelope.previoushash
@@ -145,7 +176,7 @@ def _link(event: Recorded, before: _Before) -> tuple[Recorded, _Before]:
     return event, envelope.hash if event.damage is None else _pass(event, before)
 
 
-def _pass(event: Recorded, before: _Before) -> _Before:
+def _pass(event: Recorded, before: Before) -> Before:
     """Return what the event after a damaged one may follow."""
     last = before if isinstance(before, str) else before[0] if before else event.envelope.previoushash
     return last, event.envelope.hash
@@ -173,9 +204,9 @@ def check_history(events: Sequence[Recorded], before: str | None) -> list[Record
         before: Hash of the event before the first one, empty for none, None where it is not known.
     """
     checked: list[Recorded] = []
-    following: _Before = before
+    following: Before = before
     for event in events:
-        linked, following = _link(event, following)
+        linked, following = check_link(event, following)
         checked.append(linked)
     return checked
 
@@ -192,8 +223,8 @@ class Links:
 
     def __init__(self, after: int) -> None:
         self._whole = after == 0
-        self._recent: dict[str, _Before] = {}
-        self._older: dict[str, _Before] = {}
+        self._recent: dict[str, Before] = {}
+        self._older: dict[str, Before] = {}
 
     def check(self, event: Recorded) -> Recorded:
         """Take the next event of the log, and return it with its damage if it does not follow the one before it."""
@@ -203,7 +234,7 @@ class Links:
             if len(self._recent) >= LINKS_MAX:
                 self._whole = self._whole and not self._older
                 self._older, self._recent = self._recent, {}
-        event, self._recent[event.subject] = _link(event, before)
+        event, self._recent[event.subject] = check_link(event, before)
         return event
 
 
@@ -228,12 +259,14 @@ class Chain:
         heads: The hash of the last event seen of each subject.
         sequence: The last sequence seen.
         annotated: How many of them are damaged and annotated.
+        empty: How many positions are empty, as an operator accepted.
     """
 
     annotated = 0
+    empty = 0
 
     def __init__(self, after: int = 0) -> None:
-        self.heads: dict[str, _Before] = {}
+        self.heads: dict[str, Before] = {}
         self.sequence = after
         self._whole = after == 0
 
@@ -248,15 +281,18 @@ class Chain:
         if event.sequence != self.sequence + 1:
             raise Corrupt(f"{where} follows sequence {self.sequence}: the events between are missing; restore the log")
         before = self.heads.get(event.subject, "" if self._whole else None)
-        if event.annotated:
+        if event.annotated and event.is_empty:
+            self.empty += 1
+        elif event.annotated:
             self.annotated += 1
             self.heads[event.subject] = _pass(event, before)
         else:
             if event.damage is None:
                 event = check_recorded(event)
-            linked, self.heads[event.subject] = _link(event, before)
+            linked, following = check_link(event, before)
             if linked.damage is not None:
                 raise refuse_damaged(linked, linked.damage)
+            self.heads[event.subject] = following
         self.sequence = event.sequence
 
 

@@ -14,7 +14,7 @@ from contextlib import asynccontextmanager
 import nats.errors
 
 from marketplace.core.errors import Corrupt
-from marketplace.log.codec import parse_recorded
+from marketplace.log.codec import EMPTY_MAX, build_empty, parse_recorded
 from marketplace.log.connection import Connection, NoAnswer, call_api
 from marketplace.log.headers import parse_block
 from marketplace.log.port import Recorded
@@ -69,13 +69,14 @@ class Feed:
         if consumer_sequence != self._consumer_position + 1:
             self._broken = True
             return
-        if sequence != self._position + 1:
+        if not 0 < sequence - self._position <= EMPTY_MAX + 1:
             self._error = Corrupt(
                 f"the event after sequence {self._position} has sequence {sequence}: the events between are missing; "
                 "restore the log"
             )
             self._broken = True
             return
+        self._buffer += [build_empty(number) for number in range(self._position + 1, sequence)]
         self._buffer.append(parse_recorded(sequence, subject, headers, data))
         self._position = sequence
         self._consumer_position = consumer_sequence
@@ -87,10 +88,10 @@ class Feed:
             await self._connection.client.publish(answer_to)
 
     async def pages(self) -> AsyncIterator[list[Recorded]]:
-        """Yield what has arrived, until the consumer is lost.
+        """Yield what has arrived, until the consumer is lost; nothing at every heartbeat without events.
 
         Raises:
-            Corrupt: A sequence is missing.
+            Corrupt: More positions are empty than `EMPTY_MAX`.
         """
         while True:
             await self._ask_for_more()
@@ -108,6 +109,8 @@ class Feed:
                     await self.arrived.wait()
             except TimeoutError:
                 return
+            if not self._buffer:
+                yield []
 
     def end(self) -> None:
         """Take nothing more."""

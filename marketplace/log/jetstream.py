@@ -75,7 +75,7 @@ class JetStreamLog:
 
         Raises:
             Unavailable: No server can be reached.
-            Corrupt: The server is too old, the stream is not set up as a log, or it has lost events.
+            Corrupt: The server is too old, the stream is not set up as a log, or it has lost a disk.
         """
         limits = limits or Limits()
         connection = await Connection.open(url, "marketplace", inbox_prefix=inbox_prefix)
@@ -100,6 +100,7 @@ class JetStreamLog:
             page_max=limits.page_messages_max,
             seconds_max=limits.ack_seconds_max,
             patience_seconds=limits.append_seconds_max,
+            load_end=named.load_end,
         )
         system = None if system_url is None else await Connection.open(system_url, "marketplace-storage")
         storage = StorageWatch(connection, system, copies)

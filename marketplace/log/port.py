@@ -115,7 +115,7 @@ class Damage:
     """What makes a stored message no valid event at its place.
 
     Attributes:
-        kind: ``headers``, ``subject``, ``hash``, ``link``, ``type`` or ``body``.
+        kind: ``headers``, ``subject``, ``hash``, ``link``, ``type`` or ``body``; ``empty`` where there is no message.
         reason: The same in words, with the values.
         hash: Chain hash of what is stored, computed anew from its bytes, whatever the message says of itself.
         headers: The message's own headers, where its envelope does not tell all of them.
@@ -150,6 +150,11 @@ class Recorded:
     annotated: bool = False
     void: bool = False
 
+    @property
+    def is_empty(self) -> bool:
+        """Whether there is no message at this position."""
+        return self.damage is not None and self.damage.kind == "empty"
+
 
 @dataclass(frozen=True, slots=True)
 class Limits:
@@ -167,7 +172,9 @@ class Limits:
 class Health:
     """What the server says of the stream: first and last sequence, messages, servers that hold a replica.
 
-    `append_failure` says why appends fail now, for example which disk is full; it is empty where they do not.
+    Attributes:
+        append_failure: Why appends fail now, for example which disk is full; empty where they do not.
+        empty: The positions up to the last sequence at which there is no message, in order.
     """
 
     first_sequence: int
@@ -176,6 +183,7 @@ class Health:
     replicas: int
     warnings: tuple[str, ...] = field(default=())
     append_failure: str = ""
+    empty: tuple[int, ...] = ()
 
 
 class Log(Protocol):
@@ -220,16 +228,17 @@ class Log(Protocol):
 
         Without `follow` it ends at the last event stored when it began. With `follow` it goes on for ever and
         survives reconnects without a gap or a repeat. Each event is checked as by `load`; its link to the event before
-        it where that one was read among the events of the last tens of thousands of subjects.
+        it where that one was read among the events of the last tens of thousands of subjects. A position at which
+        there is no message comes as an event with damage of kind ``empty``.
 
         Raises:
-            Corrupt: A sequence is missing.
+            Corrupt: More positions in a row are empty than `codec.EMPTY_MAX`.
             Unavailable: Without `follow`, when the servers do not answer.
         """
         ...
 
     async def find(self, sequence: int) -> Recorded | None:
-        """Return the event at a sequence, its hash checked, None where there is none."""
+        """Return the event at a sequence, its hash checked; None after the end of the log."""
         ...
 
     async def health(self) -> Health:

@@ -8,10 +8,11 @@ agrees; else, and for long histories, the server searches what is left.
 
 import asyncio
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 
 from events.subjects import ALL
-from marketplace.log.codec import Links, check_history
+from marketplace.core.errors import Unavailable
+from marketplace.log.codec import EMPTY_MAX, Links, build_empty, check_history
 from marketplace.log.connection import Connection, NoAnswer
 from marketplace.log.feed import open_feed
 from marketplace.log.gets import Gets, Stored
@@ -19,6 +20,9 @@ from marketplace.log.patience import RESTART_SECONDS
 from marketplace.log.port import Recorded
 
 _STEPS_MAX = 500
+_EMPTY_TRIES_MAX = 5
+"""How often the leader must say that a position is empty: a new one may not have applied its last messages yet."""
+_EMPTY_PAUSE_SECONDS = 0.2
 
 
 class Reader:
@@ -30,16 +34,25 @@ class Reader:
         page_max: Messages in a page.
         seconds_max: How long to wait for one answer.
         patience_seconds: How long a read that ends may stand still, long enough for an election.
+        load_end: Returns the last sequence of the stream as the leader knows it.
     """
 
     def __init__(
-        self, connection: Connection, stream: str, *, page_max: int, seconds_max: float, patience_seconds: float
+        self,
+        connection: Connection,
+        stream: str,
+        *,
+        page_max: int,
+        seconds_max: float,
+        patience_seconds: float,
+        load_end: Callable[[], Awaitable[int]],
     ) -> None:
         self._connection = connection
         self._stream = stream
         self._page_max = page_max
         self._seconds_max = seconds_max
         self._patience_seconds = patience_seconds
+        self._load_end = load_end
         self.gets = Gets(connection, stream, seconds_max)
 
     async def load(self, subject: str, after: int, previous_hash: str | None = None) -> list[Recorded]:
@@ -97,16 +110,24 @@ class Reader:
             events.append(following.event)
 
     async def find(self, sequence: int) -> Recorded | None:
-        """Return the event at a sequence, as the leader knows it."""
-        found = await self.gets.find_from_leader(sequence=sequence) if sequence > 0 else None
-        return found.event if found is not None else None
+        """Return the event at a sequence, as the leader knows it; None after the end of the stream."""
+        if sequence < 1:
+            return None
+        for _ in range(_EMPTY_TRIES_MAX):
+            found = await self.gets.find_from_leader(sequence=sequence)
+            if found is not None:
+                return found.event
+            if await self._load_end() < sequence:
+                return None
+            await asyncio.sleep(_EMPTY_PAUSE_SECONDS)
+        return build_empty(sequence)
 
     async def read(self, after: int, end: int | None) -> AsyncIterator[list[Recorded]]:
         """Yield pages after a sequence: up to `end`, or for ever where it is None.
 
         Raises:
             Unavailable: With an end, when no event came for as long as its patience lasts.
-            Corrupt: A sequence is missing.
+            Corrupt: Too many positions in a row are empty.
         """
         position, links = after, Links(after)
         if end is not None and 0 < end - position <= self._page_max:
@@ -127,7 +148,10 @@ class Reader:
                     seconds_max=self._seconds_max,
                 ) as feed:
                     async for arrived in feed.pages():
-                        page = arrived if end is None else arrived[: end - position]
+                        found = arrived or await self._list_last_empty(position)
+                        page = [one for one in found if position < one.sequence <= (end or one.sequence)]
+                        if not page:
+                            continue
                         page = [links.check(await self._confirm(one) if one.damage else one) for one in page]
                         position = page[-1].sequence
                         yield page
@@ -139,14 +163,28 @@ class Reader:
                     raise
             await asyncio.sleep(RESTART_SECONDS)
 
+    async def _list_last_empty(self, position: int) -> list[Recorded]:
+        """Return the empty positions after one that no message follows: no feed tells of them."""
+        try:
+            last = min(await self._load_end(), position + EMPTY_MAX)
+        except Unavailable:
+            return []  # the feed notices by itself when the servers are away
+        found: list[Recorded] = []
+        for sequence in range(position + 1, last + 1):
+            event = await self.find(sequence)
+            if event is None or not event.is_empty:
+                break
+            found.append(event)
+        return found
+
     async def _confirm(self, event: Recorded) -> Recorded:
         """Return a damaged event of the feed as the leader has it."""
-        found = await self.gets.find_from_leader(sequence=event.sequence)
-        if found is None:
+        found = await self.find(event.sequence)
+        if found is None or (found.is_empty and not event.is_empty):
             raise NoAnswer(f"the leader has no message {event.sequence}, which the feed brought")
-        if found.event != event:
+        if found != event:
             self._connection.drop(f"stream {self._stream}", f"the leader has another message {event.sequence}")
-        return found.event
+        return found
 
 
 def _precedes(found: Stored | None, following: Recorded) -> bool:

@@ -7,6 +7,7 @@ from nats.aio.msg import Msg
 
 from events.subjects import ALL
 from marketplace.core.errors import Corrupt, Unavailable
+from marketplace.log.codec import EMPTY_MAX
 from marketplace.log.connection import Connection, NoAnswer, call_api
 from marketplace.log.patience import ask_again
 from marketplace.log.port import Health
@@ -40,8 +41,13 @@ class _State(msgspec.Struct):
     messages: int = 0
     first_seq: int = 0
     last_seq: int = 0
-    num_deleted: int = 0
     lost: object = None
+    deleted: list[int] | None = None
+
+    def list_empty(self) -> tuple[int, ...]:
+        """Return the positions at which there is no message, in order."""
+        first = min(self.first_seq, self.last_seq + 1)
+        return (*range(1, first), *(one for one in self.deleted or () if one > 0))  # of no message it says [0]
 
 
 class _Replica(msgspec.Struct):
@@ -93,7 +99,12 @@ class Stream:
 
         subject = f"$JS.API.STREAM.INFO.{self.name}"
         answer = await call_api(
-            self.connection, subject, None, seconds_max=seconds_max, answers="stream_info_response", check=check
+            self.connection,
+            subject,
+            {"deleted_details": True},
+            seconds_max=seconds_max,
+            answers="stream_info_response",
+            check=check,
         )
         error = read_error(answer)
         if error is None:
@@ -135,8 +146,16 @@ class Stream:
         if refused is not None and refused[0] != _STREAM_EXISTS:
             raise Corrupt(f"stream {self.name} cannot be created: {refused[1]} (error {refused[0]})")
 
+    async def load_end(self) -> int:
+        """Return the last sequence.
+
+        Raises:
+            Unavailable: As `load_health`.
+        """
+        return (await self.load_health()).last_sequence
+
     async def load_health(self) -> Health:
-        """Return the stream's extent, with a warning for each replica that lags or is away.
+        """Return the stream's extent and its empty positions, with a warning for each replica that lags or is away.
 
         A stream whose settings were changed since the start says so in `append_failure`.
 
@@ -155,7 +174,9 @@ class Stream:
         state = info.state
         first = state.first_seq if state.messages else 0
         fault = _describe_differences(self.name, info, 1)
-        return Health(first, state.last_seq, state.messages, 1 + len(replicas), warnings, fault)
+        return Health(
+            first, state.last_seq, state.messages, 1 + len(replicas), warnings, fault, empty=state.list_empty()
+        )
 
 
 def read_error(answer: dict[str, object]) -> tuple[int, str] | None:
@@ -178,7 +199,9 @@ def check_server_version(version: tuple[int, int, int]) -> None:
 
 
 def check_stream(name: str, info: StreamInfo, replicas: int) -> None:
-    """Check that a stream keeps everything, refuses what it must, and has lost nothing.
+    """Check that a stream keeps everything, refuses what it must, and has not lost a disk.
+
+    Single positions that are empty are left to `annotations.AnnotatedLog`, which knows those that were accepted.
 
     Raises:
         Corrupt: It does not; the text names every difference.
@@ -186,12 +209,10 @@ def check_stream(name: str, info: StreamInfo, replicas: int) -> None:
     if differences := _describe_differences(name, info, replicas):
         raise Corrupt(differences)
     state = info.state
-    missing = state.last_seq - state.messages
-    if missing or state.num_deleted or state.lost is not None:
-        full = "; an append that a full disk refused uses up one (docs/how-to-operate.md)" if missing == 1 else ""
+    if state.last_seq - state.messages > EMPTY_MAX or state.lost is not None:
         raise Corrupt(
             f"stream {name} has lost events: it holds {state.messages} and its last sequence is {state.last_seq}, "
-            f"from {state.first_seq}{full}; restore it from a replica or a copy, nothing is written until then"
+            f"from {state.first_seq}; restore it from a replica or a copy, nothing is written until then"
         )
 
 

@@ -9,7 +9,8 @@ that came back with a position that it knows already.
 Invariants:
     1. No append is acknowledged by a log that is known, or can be known by a look at the marks, to have gone back.
     2. Once the log is found to be another one, every further call raises the same `LogChanged`.
-    3. A damaged message is no evidence: it is named by itself (`annotations.py`).
+    3. A damaged message is no evidence: it is named by itself (`annotations.py`). An empty position is, where an event
+       was seen at it.
 """
 
 import asyncio
@@ -202,7 +203,7 @@ class WatchedLog:
         for _ in range(_MISSING_TRIES_MAX if found is None else 0):
             await asyncio.sleep(_PAUSE_SECONDS)
             found = found or await self._log.find(mark.sequence)
-        if found is not None and (found.damage is not None or get_hash(found) == mark.hash):
+        if found is not None and (_is_unclear(found) or get_hash(found) == mark.hash):
             return
         first = await self._log.find(1)
         last = (await self._log.health()).last_sequence
@@ -220,9 +221,14 @@ async def find_lost(log: Log, marks: Sequence[Mark]) -> Mark:
     """
     for mark in sorted(marks, key=lambda each: -each.sequence):
         found = await log.find(mark.sequence)
-        if found is None or (found.damage is None and get_hash(found) != mark.hash):
+        if found is None or not (_is_unclear(found) or get_hash(found) == mark.hash):
             return mark
     raise Refusal("log_not_changed", "the log holds everything that the database has seen; nothing is lost")
+
+
+def _is_unclear(found: Recorded) -> bool:
+    """Tell whether what is at a position says nothing of what was there before."""
+    return found.damage is not None and not found.is_empty
 
 
 def describe_change(mark: Mark, found: Recorded | None, first: Recorded | None, last: int) -> LogChanged:
@@ -235,6 +241,8 @@ def describe_change(mark: Mark, found: Recorded | None, first: Recorded | None, 
         last: Its last sequence.
     """
     there = f"it ends at event {last}" if found is None else f"event {found.sequence} has the hash {get_hash(found)}"
+    if found is not None and found.is_empty:
+        there = f"position {found.sequence} is empty"
     facts = f"{mark.seen_by} has seen event {mark.sequence} with the hash {mark.hash}, and in this log {there}"
     if mark.log_id and first is not None and first.damage is None and get_hash(first) != mark.log_id:
         return LogChanged(

@@ -44,7 +44,12 @@ class Projection:
         return frozenset(get_tag_of(event_class) for event_class in self.handlers)
 
     def needs(self, recorded: Recorded) -> bool:
-        """Tell whether a message that cannot be read may be one of those that change its rows."""
+        """Tell whether a message that cannot be read may be one of those that change its rows.
+
+        At an empty position there may have been any.
+        """
+        if recorded.is_empty:
+            return True
         parts = recorded.subject.split(".")
         return len(parts) > 1 and any(tag.split(".", 1)[0] == parts[1] for tag in self.handles)
 

@@ -16,6 +16,9 @@ from marketplace.projections.schema import METADATA, instant, text
 REPORT_SECONDS: Final = 5.0
 """How often a worker says what is stuck."""
 REASON_CHARACTERS_MAX: Final = 500
+READ_EVENT: Final = "read_event"
+"""The task that a worker reports for each event that it cannot read; its subject is the sequence."""
+UNREADABLE_MAX: Final = 1_000
 _GONE: Final = sql("now() - interval '60 seconds'")
 
 stuck_tasks: Final = Table(
@@ -52,6 +55,8 @@ async def report(engine: AsyncEngine, worker: str, rows: Collection[Mapping[str,
 async def count_stuck(engine: AsyncEngine) -> dict[tuple[str, str], int]:
     """Return how many tasks are stuck, by kind and by the code of their refusal; each counts once.
 
+    An event that cannot be read is one of the kind `READ_EVENT`.
+
     Raises:
         Unavailable: PostgreSQL is away.
     """
@@ -63,3 +68,15 @@ async def count_stuck(engine: AsyncEngine) -> dict[tuple[str, str], int]:
     )
     async with reachable(), engine.connect() as connection:
         return {(kind, refused): count for kind, refused, count in await connection.execute(query)}
+
+
+async def list_unreadable(engine: AsyncEngine) -> set[int]:
+    """Return the sequences of the events that workers, who read the whole log, cannot read; at most 1,000.
+
+    Raises:
+        Unavailable: PostgreSQL is away.
+    """
+    is_recent = stuck_tasks.c.reported_at >= _GONE
+    query = select(stuck_tasks.c.subject).where(stuck_tasks.c.task == READ_EVENT, is_recent)
+    async with reachable(), engine.connect() as connection:
+        return {int(sequence) for (sequence,) in await connection.execute(query.limit(UNREADABLE_MAX))}

@@ -18,7 +18,7 @@ from marketplace.core.errors import LogChanged, Unavailable, UnreadableEvent
 from marketplace.domain.clock import CLOCK_ID
 from marketplace.domain.deciders import DECIDERS
 from marketplace.domain.usage import USAGE
-from marketplace.log.annotations import LOG_SUBJECT, read_annotation
+from marketplace.log.annotations import LOG_SUBJECT, find_annotated
 from marketplace.log.events import parse_event
 from marketplace.log.port import Recorded
 from marketplace.runtime.handler import Handler
@@ -107,9 +107,10 @@ class Follower:
             self._handler.cache.absorb(DECIDERS[aggregate], recorded, event)
         if isinstance(event, ClockAdvanced):
             self._handler.clock.offset_seconds = event.offset_seconds
-        if event is not None and recorded.subject == LOG_SUBJECT and (annotation := read_annotation(event)) is not None:
-            self._handler.cache.forget(annotation.subject)
-            self.unreadable.pop(annotation.sequence, None)
+        if event is not None and recorded.subject == LOG_SUBJECT and (annotated := find_annotated(event)) is not None:
+            sequence, subject = annotated
+            self._handler.cache.forget(subject)
+            self.unreadable.pop(sequence, None)
 
     def _parse(self, recorded: Recorded) -> Event | None:
         """Return the event; None where it has no effect, or nobody can read it."""

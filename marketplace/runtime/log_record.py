@@ -12,7 +12,7 @@ from events.json_schema import render_schema_id
 from events.registry import get_tag, render_body, render_type
 from events.subjects import LOG_ID
 from marketplace.core.ids import derive_id
-from marketplace.domain.log import LOG, AcceptLoss, Annotate
+from marketplace.domain.log import LOG, Command
 from marketplace.log.annotations import LOG_SUBJECT
 from marketplace.log.codec import get_link, seal
 from marketplace.log.events import find_damage, parse_event
@@ -22,11 +22,11 @@ _OPERATOR: Final = "operator"
 _SOURCE: Final = "/marketplace"
 
 
-async def record(log: Log, command: Annotate | AcceptLoss) -> int:
+async def record(log: Log, command: Command) -> int:
     """Store what an operator states about the log, and return the sequence; once for ever where it was stated before.
 
     Raises:
-        Refusal: ``annotation_exists``.
+        Refusal: ``annotation_exists`` · ``gap_accepted``.
         Conflict: Another operator was first.
         Unavailable: The log cannot be reached.
     """

@@ -13,7 +13,7 @@ import structlog
 
 from events.auction import AuctionOpened, AuctionSettled
 from events.clock import ClockAdvanced
-from events.log import LogAnnotated
+from events.log import LogAnnotated, LogGapAccepted
 from events.lot import LotListed, LotWithdrawn
 from events.order import OrderCancelled, OrderExpired, OrderLocked, OrderMatched, OrderPlaced, OrderUnmatched
 from events.pool import PoolOpened
@@ -41,7 +41,7 @@ class Stage:
         agenda: What is due.
         observer: What evidence says of the running grants.
         position: Sequence of the last event taken.
-        unreadable: Events that nobody can read, the first of each subject; nothing is done that rests on them.
+        unreadable: Events that nobody can read, by sequence; nothing is done that rests on their aggregates.
         outdated: Set where an event that was taken is annotated: the market has to be read again from its beginning.
     """
 
@@ -49,7 +49,8 @@ class Stage:
         self._handler = handler
         annotations: Annotations | None = getattr(handler.log, "annotations", None)  # what is in memory has none
         self._annotated = frozenset(annotations.list_sequences() if annotations is not None else ())
-        self.unreadable: dict[str, UnreadableEvent] = {}
+        self.unreadable: dict[int, UnreadableEvent] = {}
+        self._unsound: set[str] = set()
         self.outdated = asyncio.Event()
         self.agenda = Agenda()
         self.observer = Observer(self.agenda)
@@ -76,7 +77,7 @@ class Stage:
                 self._put_aside(error)
                 continue
             aggregate, _ = parse_subject(recorded.subject)
-            if aggregate == USAGE.aggregate or recorded.subject in self.unreadable:
+            if aggregate == USAGE.aggregate or recorded.subject in self._unsound:
                 self._handler.cache.notice(recorded)
             else:
                 self._handler.cache.absorb(DECIDERS[aggregate], recorded, event, from_first=True)
@@ -85,7 +86,8 @@ class Stage:
     def _put_aside(self, error: UnreadableEvent) -> None:
         """Let nothing rest on an aggregate of which an event cannot be read, until it is annotated."""
         log.error("event_unreadable", sequence=error.sequence, subject=error.subject, reason=str(error))
-        self.unreadable.setdefault(error.subject, error)
+        self.unreadable[error.sequence] = error
+        self._unsound.add(error.subject)
         self._handler.cache.forget(error.subject)
 
     def _notice(self, event: Event) -> None:
@@ -111,6 +113,8 @@ class Stage:
                 self._handler.cache.forget(event.subject)
                 if event.sequence not in self._annotated:
                     self.outdated.set()
+            case LogGapAccepted():
+                self.unreadable.pop(event.sequence, None)
             case _:
                 pass
 
@@ -146,7 +150,7 @@ class Stage:
 
     def is_sound(self, aggregate: str, id: str) -> bool:  # noqa: A002 - the field's word
         """Tell whether every event of an aggregate can be read."""
-        return not self.unreadable or render_subject(aggregate, id) not in self.unreadable
+        return not self._unsound or render_subject(aggregate, id) not in self._unsound
 
     def is_served(self, order_id: str) -> bool:
         """Tell whether an order of the same group was matched."""

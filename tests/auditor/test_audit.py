@@ -9,9 +9,9 @@ from decimal import Decimal
 import pytest
 import pytest_asyncio
 
-from marketplace.auditor.chain import GUARD, compute_hash
+from marketplace.auditor.chain import GUARD, Chains, compute_hash
 from marketplace.auditor.report import Audit
-from marketplace.auditor.stream import Message, read_stream
+from marketplace.auditor.stream import EMPTY, Findings, Message, read_annotations, read_stream
 from marketplace.core.ids import rename_id
 from marketplace.domain.issuer_commands import AddStakeholder
 from marketplace.domain.issuer_stock_commands import CreateStockClass, IssueStock
@@ -21,6 +21,7 @@ from marketplace.projections.migrate import migrate
 from marketplace.projections.registry import PROJECTIONS
 from marketplace.projections.runner import Projector
 from marketplace.runtime.commands import issuers
+from tests.log.test_gaps import accept, holed, opened
 from tests.runtime.market import Market
 
 pytestmark = pytest.mark.xdist_group("auditor")
@@ -295,6 +296,87 @@ async def test_what_an_operator_annotated_is_no_finding_and_has_no_effect(story)
     await audit.read(stream(), [annotation])
     assert audit.findings.kept == []
     assert audit.chains.annotated == {len(doubled): "passed_over"}
+
+
+def _empty(story, sequence: int) -> list[Message]:
+    """Return a story whose message at a position was never there."""
+    return [message for message in story if message.sequence != sequence]
+
+
+async def _audit_with(messages, *acts: tuple[int, list[object]]) -> Audit:
+    """Audit messages beside the operator's acts by which positions are accepted as empty."""
+
+    async def stream():
+        for message in messages:
+            yield message
+
+    headers, audit = {"ce-type": "marketplace.log.gap_accepted.v1"}, Audit()
+    bodies = [{"type": "log.gap_accepted.v1", "sequence": sequence, "lost": lost} for sequence, lost in acts]
+    await audit.read(stream(), [Message(0, "marketplace.log.x", headers, json.dumps(body).encode()) for body in bodies])
+    return audit
+
+
+def _find_followed(story) -> int:
+    """Return the sequence of an event that another one of its subject follows."""
+    return next(one.sequence for one in story[5:] if any(two.subject == one.subject for two in story[one.sequence :]))
+
+
+async def test_a_gap_that_nobody_accepted_is_found_and_one_that_was_is_not(story):
+    relinked = _relink(story)
+    last = [*relinked, Message(len(relinked) + 1, EMPTY, {}, b"")]
+    for messages in (last, [*last, replace(_relink([*story, story[-1]])[-1], sequence=len(last) + 1)]):
+        found = (await _audit_with(messages)).findings.kept
+        assert (
+            "position",
+            len(last),
+            "the position is empty, and no operator accepted that: an event may be lost",
+        ) in found
+        accepted = await _audit_with(messages, (len(last), []))
+        assert not [rule for rule, _, _ in accepted.findings.kept if rule in {"position", "lost"}]
+        assert accepted.chains.empty == [len(last)]
+
+
+async def test_wherever_a_position_is_empty_the_auditor_says_so_and_goes_on(story):
+    for message in story:
+        findings = (await _audit_with(_empty(story, message.sequence))).findings
+        trailing = message.sequence == len(story)
+        assert trailing or ("position", message.sequence) in [found[:2] for found in findings.kept]
+
+
+@pytest.mark.parametrize("accepted", [False, True])
+async def test_an_event_that_is_lost_at_a_gap_is_named_whether_the_gap_is_accepted_or_not(story, accepted):
+    relinked = _relink(story)
+    sequence = _find_followed(relinked)
+    acts = [(sequence, [])] if accepted else []
+    findings = (await _audit_with(_empty(relinked, sequence), *acts)).findings
+    assert ("position" in findings.counts) is not accepted
+    named = [text for rule, at, text in findings.kept if (rule, at) == ("lost", sequence)]
+    assert len(named) == 1
+    assert relinked[sequence - 1].subject in named[0]
+    assert "is lost" in named[0]
+
+
+async def test_a_batch_of_which_a_part_is_at_a_gap_is_found(story):
+    place = next(one for one in story if one.headers.get("Nats-Batch-Sequence") == "2")
+    findings = (await _audit_with(_empty(story, place.sequence), (place.sequence, []))).findings
+    assert "batch" in findings.counts
+
+
+async def test_the_raw_stream_tells_of_its_empty_positions(tmp_path):
+    async with holed(tmp_path / "nats", 1, 3, 7, 8) as (servers, _):
+        found = [message async for message in read_stream(servers.admin_url)]
+        assert [message.sequence for message in found] == [2, 4, 5, 6, 7, 8]
+        assert [message.sequence for message in found if message.subject == EMPTY] == [7, 8]
+        async with opened(servers.url) as log:
+            for sequence in (1, 3):
+                await accept(log, sequence, event_is_lost=True)
+        acts = [message.read() for message in await read_annotations(servers.admin_url)]
+        chains = Chains(Findings(), accepted={act["sequence"]: len(act["lost"]) for act in acts})
+        async for message in read_stream(servers.admin_url):
+            chains.take(message)
+        assert chains.accepted == {1: 1, 3: 1}
+        assert chains.empty == [1, 3, 7, 8]
+        assert [at for rule, at, _ in chains.findings.kept if rule == "position"] == [7, 8]
 
 
 async def test_the_second_match_of_a_group_is_found(story):

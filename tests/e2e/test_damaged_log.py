@@ -8,6 +8,7 @@ import sys
 
 import httpx
 import msgspec
+import nats.errors
 import pytest
 
 from events.subjects import LOG_ID, render_subject
@@ -21,6 +22,7 @@ from marketplace.log.headers import parse_block, render_publish
 from marketplace.log.port import Message
 from marketplace.runtime.config import render_environment
 from tests.log.build import make_envelope
+from tests.support.disk import small_disk
 from tests.support.patience import PATIENCE_SECONDS
 
 PARTY = {"roles": ["startup"], "jurisdiction": "US"}
@@ -305,3 +307,96 @@ async def test_every_process_stops_by_name_when_an_old_store_comes_up_under_it()
                         await asyncio.sleep(0.2)
                     assert role.child.exit_code == LOG_CHANGED, name
                     assert "log_rolled_back" in role.log.read_text(), name
+
+
+@pytest.mark.timeout(600)
+@pytest.mark.xdist_group("stack")
+async def test_a_position_that_a_full_disk_left_empty_stops_a_market_until_an_operator_accepts_it():
+    with temporary_folder("marketplace-gap-") as folder, small_disk(folder) as disk:
+        async with embedded_nats(disk.folder / "nats", free_bytes_min=1) as servers:
+            async with open_stack(folder / "data", nats_url=servers.admin_url) as stack, Market(stack) as market:
+                await leave_empty(servers, market, disk)
+                await what_an_empty_position_stops(market)
+            async with open_stack(folder / "data", nats_url=servers.admin_url) as stack, Market(stack) as market:
+                await what_an_empty_position_stops(market)
+                await accept_the_gap(market)
+                await take_a_gap_away_and_bring_it_back(market, folder)
+
+
+async def leave_empty(servers, market, disk):
+    """Let the first append to a market's log find no room on the disk of its only server; then make room."""
+    assert (await market.ready())["log_sequence"] == 0
+    disk.fill(servers.members[0].child.pid)
+    connection = await Connection.open(servers.admin_url, "tests-admin")
+    try:
+        with pytest.raises(nats.errors.TimeoutError):  # a lone message; of a batch the server keeps all or nothing
+            await connection.client.request(render_subject("party", "one"), b"{}", timeout=2)
+    finally:
+        await connection.close()
+        disk.free(servers.members[0].child.pid)
+    await servers.restart(0)
+
+
+async def what_an_empty_position_stops(market):
+    async def find_named():
+        ready = await market.ready()
+        return (
+            ready["commands"],
+            ready["unreadable"],
+            "`marketplace log accept-gap 1 --reason" in (ready["reason"] or ""),
+        )
+
+    await market.wait_for(find_named, (False, [1], True))
+    refused = await market.post("/v1/parties", {"name": "Refused", **PARTY}, "refused")
+    assert (refused.status_code, refused.json()["code"]) == (503, "log_gap"), refused.text
+    assert "accept-gap 1" in refused.json()["detail"]
+    assert all(role.child.running for role in market.stack.roles.values())
+    for arguments in (("verify",), ("audit",)):
+        code, said = await market.command("log", *arguments)
+        assert (code, "empty" in said) == ({"verify": 1, "audit": 3}[arguments[0]], True), said
+
+
+async def accept_the_gap(market):
+    database = ("--database-url", market.stack.settings.database_url)
+    code, said = await market.command("log", "annotate", "1", "--hash", "0" * 64, "--reason", "x")
+    assert (code, "position_empty" in said) == (2, True), said
+    code, said = await market.command("log", "accept-gap", "1", "--event-is-lost", "--reason", "disk", *database)
+    assert (code, "event_not_lost" in said) == (2, True), said
+    code, said = await market.command("log", "accept-gap", "1", "--reason", "the disk was full", *database)
+    assert (code, "accepted as empty at event 2: nothing proves" in said) == (0, True), said
+
+    async def register():
+        return (await market.post("/v1/parties", {"name": "Refused", **PARTY}, "refused")).status_code
+
+    await market.wait_for(register, 201)
+    fine = await market.register("Fine")
+
+    async def find_open():
+        ready = await market.ready()
+        return ready["commands"], ready["unreadable"], ready["stopped_projections"]
+
+    await market.wait_for(find_open, (True, [], {}))
+    late = {"Min-Seq": str(fine["sequence"])}
+    found = (await market.client.get("/v1/parties", headers=late)).json()["items"]
+    assert {party["name"] for party in found} == {"Refused", "Fine"}
+    events = (await market.client.get("/v1/events?after=0")).json()
+    assert [item["sequence"] for item in events["items"]] == [2, 3, 4]
+    for arguments in (("log", "audit"), ("projections", "rebuild", "parties"), ("projections", "verify")):
+        code, said = await market.command(*arguments)
+        assert (code, "different" in said) == (0, False), said
+
+
+async def take_a_gap_away_and_bring_it_back(market, folder):
+    file = folder / "gap.gz"
+    for arguments in (("verify",), ("export", "--to", str(file)), ("verify", "--file", str(file))):
+        code, said = await market.command("log", *arguments)
+        assert code == 0, said
+        assert "verify" not in arguments or "except 1 empty positions that an operator accepted" in said, said
+    code, said = await market.command("log", "import", str(file), "--data", str(folder / "again"))
+    assert code == 0, said
+    async with open_stack(folder / "again") as stack, Market(stack) as again:
+        after = await again.register("After the import")
+        assert after["sequence"] == 5
+        for arguments in (("verify",), ("audit",)):
+            code, said = await again.command("log", *arguments)
+            assert (code, "empty" in said) == (0, True), said

@@ -9,10 +9,11 @@ from pathlib import Path
 import pytest
 import pytest_asyncio
 
-from marketplace.core.errors import Corrupt, Refusal, UnreadableEvent
+from marketplace.core.errors import Corrupt, Refusal, Unavailable, UnreadableEvent
 from marketplace.embedded import NatsServers
 from marketplace.embedded.nats import find_nats_server
 from marketplace.embedded.process import Child, find_free_port
+from marketplace.log.annotations import AnnotatedLog
 from marketplace.log.connection import Connection, call_api
 from marketplace.log.events import parse_event
 from marketplace.log.jetstream import JetStreamLog
@@ -139,17 +140,33 @@ async def test_a_stream_with_fewer_replicas_than_wanted_is_refused(admin: Connec
 
 
 @pytest.mark.parametrize("sequence", [1, 2, 3])
-async def test_a_missing_event_stops_the_start(admin: Connection, nats_server: NatsServers, sequence: int) -> None:
+async def test_a_missing_event_ends_all_writing(admin: Connection, nats_server: NatsServers, sequence: int) -> None:
     await call(admin, "CREATE", GOOD | {"deny_delete": False})
     for subject in ("marketplace.order.a", "marketplace.order.b", "marketplace.order.c"):
         await admin.request(subject, b"{}", seconds_max=5)
     await call(admin, "MSG.DELETE", {"seq": sequence})
     await call(admin, "UPDATE", GOOD)
+    stream = await JetStreamLog.open(nats_server.url)
+    log = await AnnotatedLog.open(stream)
     with pytest.raises(
-        Corrupt, match=r"has lost events: it holds 2 and its last sequence is 3, .* full disk"
-    ) as caught:
+        Unavailable, match=rf"nothing was stored: position {sequence} of the log .*accept-gap {sequence}"
+    ):
+        await log.append(make_writes(1))
+    await log.close()
+
+
+async def test_a_stream_that_lacks_more_than_single_events_stops_the_start(
+    admin: Connection, nats_server: NatsServers, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("marketplace.log.stream.EMPTY_MAX", 1)
+    await call(admin, "CREATE", GOOD | {"deny_delete": False})
+    for subject in ("marketplace.order.a", "marketplace.order.b", "marketplace.order.c"):
+        await admin.request(subject, b"{}", seconds_max=5)
+    for sequence in (1, 2):
+        await call(admin, "MSG.DELETE", {"seq": sequence})
+    await call(admin, "UPDATE", GOOD)
+    with pytest.raises(Corrupt, match="has lost events: it holds 1 and its last sequence is 3, from 3; restore it"):
         await JetStreamLog.open(nats_server.url)
-    assert f"from {2 if sequence == 1 else 1}; an append" in str(caught.value)
 
 
 async def test_the_stream_that_the_log_makes_refuses_deletion_even_by_the_admin(nats_server: NatsServers) -> None:

@@ -73,6 +73,7 @@ def _tell_log(story: Story) -> None:
             log_id=LOG_ID, expected_sequence=9, expected_hash=_HASH, last_sequence=8, reason="no newer backup"
         )
     )
+    story.tell(log.LogGapAccepted(log_id=LOG_ID, sequence=2, lost=(), reason="the disk was full"))
 
 
 def begin(story: Story) -> None:

@@ -5,7 +5,7 @@ from functools import cache
 
 from events.instrument import InstrumentConverted
 from events.issuer import IssuerStockIssued
-from events.log import LogAnnotated, LogLossAccepted
+from events.log import LogAnnotated, LogGapAccepted, LogLossAccepted, LostEvent
 from events.registry import EVENT_TYPES
 from events.subjects import LOG_ID, render_subject
 from tests.contracts.story.clearing import COMPUTE_SAFE, tell_clearing
@@ -40,7 +40,7 @@ def tell_story() -> tuple[Told, ...]:
 
 
 def _tell_log(teller: Teller) -> None:
-    """A message that was changed on a disk is passed over, and a copy of the log that lacks its end is accepted."""
+    """A message that was changed on a disk is passed over; a copy that lacks its end, and a gap, are accepted."""
     stored, lost = (
         hashlib.sha256(word).hexdigest() for word in (b"a message that was changed", b"an event that is lost")
     )
@@ -62,6 +62,11 @@ def _tell_log(teller: Teller) -> None:
     )
     teller.tell("2031-01-06T09:00", "operator", annotated)
     teller.tell("2031-01-07T09:00", "operator", accepted)
+    missing = LostEvent(subject=render_subject("party", QUILLWORK), hash=lost, known_from="event 215 follows it")
+    gap = LogGapAccepted(
+        log_id=LOG_ID, sequence=201, lost=(missing,), reason="the disk was full, and no copy of that day exists"
+    )
+    teller.tell("2031-01-08T09:00", "operator", gap)
 
 
 def build_samples() -> dict[str, dict[str, object]]:

@@ -33,6 +33,7 @@ class SimulatedLog:
             page_max=LIMITS.page_messages_max,
             seconds_max=LIMITS.ack_seconds_max,
             patience_seconds=LIMITS.append_seconds_max,
+            load_end=self._load_end,
         )
         self.turns = turns.Turns(self._tell)
         servers.hear.append(self._hear)
@@ -88,6 +89,9 @@ class SimulatedLog:
     async def health(self):
         last = len(self._servers.stream.stored)
         return Health(min(1, last), last, last, 1)
+
+    async def _load_end(self):
+        return len(self._servers.stream.stored)
 
     async def close(self):
         await self.appender.close()
