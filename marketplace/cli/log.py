@@ -110,7 +110,7 @@ def verify(*, file: Path | None = None, nats_url: NatsUrl = None) -> int:
         else:
             async with open_log(load_settings(nats_url=nats_url)) as log:
                 await _walk(log, chain.check, "verify")
-        counts = ((chain.annotated, "annotated"), (chain.empty, "empty positions that an operator accepted"))
+        counts = ((chain.annotated, "annotated"), (chain.empty, "accepted as empty"))
         named = " and ".join(f"{count:,} {what}" for count, what in counts if count)
         aside = f", except {named} (see `log show log {LOG_ID}`)" if named else ""
         CONSOLE.print(

@@ -6,7 +6,7 @@ counts it where only its link is broken. Annotations are loaded before anything 
 they are read.
 
 A position without a message may be a lost event, so nothing but the log's own record is written while there is one that
-no operator accepted (`log.gap_accepted.v1`, ADR 19). Once it is accepted, every reader passes it.
+no operator accepted (`log.gap_accepted.v1`, ADR 20). Once it is accepted, every reader passes it.
 
 Invariants:
     1. Only what is damaged can be annotated, and what follows a message of its subject that is passed over; any other

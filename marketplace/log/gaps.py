@@ -3,7 +3,7 @@
 A nats-server whose disk is full can use up a position and store nothing there: nobody was told that the append is
 stored. An event that was acknowledged and is lost leaves the same gap. The chain tells them apart where a later event
 of a subject follows a hash that no stored event has; where the lost event was the last of its subject, nothing in the
-log does (ADR 19).
+log does (ADR 20).
 """
 
 import dataclasses

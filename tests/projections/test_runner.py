@@ -13,9 +13,10 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 from events.log import LogAnnotated
 from events.registry import EVENT_TYPES, get_tag, render_body, render_type
 from events.subjects import LOG_ID
-from marketplace.core.errors import Conflict, Corrupt, Unavailable
+from marketplace.core.errors import Conflict, Corrupt, Refusal, Unavailable
+from marketplace.domain.log import Annotate
 from marketplace.embedded import PostgresServer
-from marketplace.log.annotations import LOG_SUBJECT, AnnotatedLog, examine
+from marketplace.log.annotations import LOG_SUBJECT, AnnotatedLog, check_annotation, examine
 from marketplace.log.codec import seal
 from marketplace.log.memory import MemoryLog
 from marketplace.log.port import Head, Write
@@ -30,6 +31,7 @@ from marketplace.projections.registry import PROJECTIONS
 from marketplace.projections.runner import Projector
 from marketplace.projections.verify import verify
 from marketplace.projections.watch import PositionWatch, watch
+from marketplace.runtime.log_record import record
 from tests.projections.conftest import dump, fill, project
 from tests.projections.story import ALL_TAGS
 from tests.projections.tales import tell_everything
@@ -141,6 +143,50 @@ async def test_an_event_that_nobody_can_read_stops_the_projections_that_need_it_
     for projection in PROJECTIONS:
         await rebuild(projection, log, engine)
     assert await dump(engine) == incremental
+
+
+@pytest.mark.parametrize("aggregate", ["mandate", "order", "lot", "instrument", "account"])
+async def test_a_projection_that_stops_at_what_rests_on_a_passed_over_event_has_a_way_out(
+    engine: AsyncEngine, memory_log: MemoryLog, aggregate: str
+):
+    story = tell_everything()
+    await fill(memory_log, story.recorded)
+    damaged = next(each for each in story.recorded if each.subject.split(".")[1] == aggregate)
+    at = damaged.sequence
+    memory_log._events[at - 1] = replace(damaged, body=damaged.body.replace(b"{", b"{ ", 1))
+    log = AnnotatedLog(memory_log)
+    projector = await project(engine, log)
+    following = [one.sequence for one in story.recorded if one.subject == damaged.subject and one.sequence > at]
+    if following:
+        with pytest.raises(Refusal, match="only a damaged message"):
+            await examine(log, following[0])
+    stops: set[int] = set()
+    for _ in range(len(following) + 2):
+        stopped = {stop for _, stop in (await load_stopped(engine)).values() if stop is not None}
+        if not stopped:
+            break
+        for sequence in sorted(stopped):
+            await pass_over(log, sequence)
+        stops |= stopped
+        await projector.catch_up()
+        for name in list(projector.stopped):
+            await projector.revive(name)
+    assert await load_stopped(engine) == {}
+    assert stops <= {at, *following}
+
+
+async def pass_over(log: AnnotatedLog, sequence: int) -> None:
+    found, damage = await examine(log, sequence)
+    check_annotation(found, damage, effect="passed_over", hash=damage.hash, type_is_final=False)
+    command = Annotate(
+        sequence=sequence,
+        subject=found.subject,
+        hash=damage.hash,
+        damage=damage.kind,
+        effect="passed_over",
+        reason="a disk",
+    )
+    await record(log, command)
 
 
 async def test_a_projection_whose_rows_are_damaged_stops_alone_at_the_event_and_goes_on_after_a_rebuild(
