@@ -58,6 +58,7 @@ class Chains:
         self._pass_empty(sequence if subject == EMPTY else sequence - 1)
         self.last = sequence
         if subject == EMPTY:
+            self._check_batch(message)
             return
         before, hash_before = self.heads.get(subject, (0, ""))
         effect = self.annotated.get(sequence)
