@@ -19,10 +19,10 @@ import numpy as np
 
 from benchmarks.machine import describe_machine
 from benchmarks.markets import write_cluster, write_synthetic
+from marketplace.clearing.arrays.grid import compile_book
 from marketplace.clearing.engine import clear
-from marketplace.clearing.grid import compile_book
 from marketplace.clearing.model import Book, Clearing
-from marketplace.clearing.program import RowTable, WayTable, build_program, list_columns, new_solver
+from marketplace.clearing.program.program import RowTable, WayTable, build_program, list_columns, new_solver
 from marketplace.cli.instance import parse_instance_dir
 
 GROWTH_POOLS = 60

@@ -22,16 +22,16 @@ import nats
 
 from benchmarks.commands_peer import measure_peer
 from benchmarks.machine import describe_machine
+from marketplace.application.trading import orders
 from marketplace.core.ids import derive_command_id
 from marketplace.embedded import NatsServers, embedded_nats, embedded_postgres, temporary_folder
+from marketplace.execution.unit_of_work import Context
 from marketplace.log.headers import render_publish
 from marketplace.log.inboxes import derive_inbox_prefix
 from marketplace.log.jetstream import JetStreamLog
 from marketplace.log.memory import MemoryLog
 from marketplace.log.port import Message
-from marketplace.runtime.collector import settle_collector
-from marketplace.runtime.commands import orders
-from marketplace.runtime.unit import Context
+from marketplace.runtime.process.collector import settle_collector
 from tests.runtime.market import Market
 
 IN_FLIGHT = (1, 32, 256)

@@ -20,13 +20,13 @@ from decimal import Decimal
 from threading import Barrier
 
 from benchmarks.machine import describe_machine
+from marketplace.application.billing import accounts
 from marketplace.core.ids import derive_command_id, rename_id
 from marketplace.embedded import embedded_nats, temporary_folder
+from marketplace.execution.follower import Follower
+from marketplace.execution.unit_of_work import Context
 from marketplace.log.jetstream import JetStreamLog
-from marketplace.runtime.collector import settle_collector
-from marketplace.runtime.commands import accounts
-from marketplace.runtime.follower import Follower
-from marketplace.runtime.unit import Context
+from marketplace.runtime.process.collector import settle_collector
 from tests.runtime.market import Market
 
 ACCOUNTS = 16

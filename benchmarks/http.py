@@ -24,16 +24,16 @@ from litestar.params import JSONBody
 
 from benchmarks.http_load import build_request, measure, number_from
 from marketplace.api.application import create_application
-from marketplace.api.bodies.trading import PlaceOrderBody
-from marketplace.api.commands import ReceiptBody
-from marketplace.api.connections import Connections
-from marketplace.api.server import ApiServer
-from marketplace.api.services import ApiSettings
+from marketplace.api.http.bodies.trading import PlaceOrderBody
+from marketplace.api.http.commands import ReceiptBody
+from marketplace.api.http.connections import Connections
+from marketplace.api.http.server import ApiServer
+from marketplace.api.http.services import ApiSettings
 from marketplace.app import open_services
 from marketplace.embedded import embedded_nats, temporary_folder
 from marketplace.embedded.process import find_free_port
-from marketplace.runtime.collector import settle_collector
-from marketplace.runtime.config import Settings
+from marketplace.runtime.process.collector import settle_collector
+from marketplace.runtime.process.config import Settings
 
 CLIENTS = (1, 64)
 CONNECTIONS_MAX = 1_024

@@ -28,14 +28,14 @@ from events.subjects import ALL
 from marketplace.embedded import NatsServers, embedded_nats, embedded_postgres, temporary_folder
 from marketplace.log.inboxes import derive_inbox_prefix
 from marketplace.log.jetstream import JetStreamLog
-from marketplace.projections.accounts import PROJECTION as ACCOUNTS
-from marketplace.projections.changes import arrange_insert
-from marketplace.projections.database import build_engine
-from marketplace.projections.migrate import migrate
-from marketplace.projections.projection import Projection
+from marketplace.projections.billing.accounts import PROJECTION as ACCOUNTS
+from marketplace.projections.engine.database import build_engine
+from marketplace.projections.engine.migrate import migrate
+from marketplace.projections.engine.projection import Projection
+from marketplace.projections.engine.runner import Projector
+from marketplace.projections.engine.schema import get_stamp
+from marketplace.projections.engine.write_batch import arrange_insert
 from marketplace.projections.registry import PROJECTIONS
-from marketplace.projections.runner import Projector
-from marketplace.projections.schema import get_stamp
 from tests.projections.story import Heads, Story
 from tests.projections.tales import tell_many
 

@@ -13,8 +13,8 @@ from eventsourcing.postgres import PostgresTrackingRecorder
 from eventsourcing.projection import Projection, ProjectionRunner
 from psycopg.sql import SQL
 
-from marketplace.projections.accounts.rules import Subject, post
-from marketplace.projections.facts import parse_facts
+from marketplace.projections.billing.accounts.rules import Subject, post
+from marketplace.projections.engine.recorded_events import parse_facts
 from tests.projections.story import Story
 
 EVENTS_PER_AGGREGATE = 50

@@ -29,19 +29,22 @@ from benchmarks.http_load import build_request, measure, number_from
 from benchmarks.machine import describe_machine
 from events.order import ClassOffer, OrderTerms
 from marketplace.api.application import create_application
-from marketplace.api.services import Services
+from marketplace.api.http.services import Services
 from marketplace.app import build_server, open_services
+from marketplace.application.access import parties
+from marketplace.application.billing import accounts
+from marketplace.application.supply import inventory, sites
+from marketplace.application.trading import orders
 from marketplace.core.ids import derive_command_id, rename_id
 from marketplace.embedded import embedded_nats, embedded_postgres, temporary_folder
 from marketplace.embedded.process import find_free_port
-from marketplace.projections.database import build_engine
-from marketplace.projections.migrate import migrate
+from marketplace.execution.unit_of_work import Context
+from marketplace.projections.engine.database import build_engine
+from marketplace.projections.engine.migrate import migrate
+from marketplace.projections.engine.runner import Projector
 from marketplace.projections.registry import PROJECTIONS
-from marketplace.projections.runner import Projector
-from marketplace.runtime.collector import settle_collector
-from marketplace.runtime.commands import accounts, orders, parties, sites, supply
-from marketplace.runtime.config import Settings
-from marketplace.runtime.unit import Context
+from marketplace.runtime.process.collector import settle_collector
+from marketplace.runtime.process.config import Settings
 
 ADMIN_KEY = "mkp_01jdm5v5tze1xa6a4sbz1gk3c4_benchmarkbenchmarkbenchmark"
 LIMIT_MS = 300
@@ -94,7 +97,7 @@ class Filler:
             power_usage_effectiveness=Decimal("1.2"),
             renewable_share=Decimal("0.5"),
         )
-        pool = await supply.open_pool(
+        pool = await inventory.open_pool(
             handler,
             self.context(),
             site_id=site.id,
@@ -106,7 +109,7 @@ class Filler:
         )
         for _ in range(pick.randint(2, 3)):
             begin = pick.randint(0, 30)
-            await supply.list_lot(
+            await inventory.list_lot(
                 handler,
                 self.context(),
                 pool_id=pool.id,

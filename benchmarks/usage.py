@@ -27,26 +27,26 @@ from benchmarks.http import ADMIN_KEY, build_bare_server, wait_until_live
 from benchmarks.http_load import measure
 from benchmarks.machine import describe_machine
 from benchmarks.usage_site import BATCH, build_batch, issue
-from marketplace.api.bodies.meters import ReadingData, ReadingEvent
-from marketplace.api.ingestion import BATCHED, ingest
-from marketplace.api.sql_archive import SqlArchive
+from marketplace.api.http.bodies.meters import ReadingData, ReadingEvent
+from marketplace.api.http.sql_archive import SqlArchive
+from marketplace.api.metering.ingestion import BATCHED, ingest
 from marketplace.app import open_log
 from marketplace.cli.stack import open_stack
 from marketplace.core.ids import derive_command_id, derive_id
-from marketplace.domain.usage import USAGE, name_usage
+from marketplace.domain.metering.usage import USAGE, name_usage
 from marketplace.embedded import embedded_nats, embedded_postgres, temporary_folder
 from marketplace.embedded.process import find_free_port
+from marketplace.execution.archive import Archive
+from marketplace.execution.clock import MarketClock
+from marketplace.execution.handler import Handler
+from marketplace.execution.snapshots import weigh
+from marketplace.execution.unit_of_work import Context
 from marketplace.log.jetstream import JetStreamLog
-from marketplace.projections.database import build_engine
-from marketplace.projections.migrate import migrate
+from marketplace.projections.engine.database import build_engine
+from marketplace.projections.engine.migrate import migrate
+from marketplace.projections.engine.runner import Projector
 from marketplace.projections.registry import PROJECTIONS
-from marketplace.projections.runner import Projector
-from marketplace.runtime.archive import Archive
-from marketplace.runtime.clock import MarketClock
-from marketplace.runtime.config import Settings, render_environment
-from marketplace.runtime.handler import Handler
-from marketplace.runtime.snapshots import weigh
-from marketplace.runtime.unit import Context
+from marketplace.runtime.process.config import Settings, render_environment
 from tests.domain import build
 
 TARGET_READINGS = 20_000

@@ -7,9 +7,9 @@ import msgspec
 
 from events.grant import GrantIssued
 from marketplace.core.ids import derive_command_id, derive_id
-from marketplace.domain.grant import GRANT, ActivateGrant, IssueGrant
-from marketplace.runtime.handler import Handler
-from marketplace.runtime.unit import Context, Unit
+from marketplace.domain.delivery.grant import GRANT, ActivateGrant, IssueGrant
+from marketplace.execution.handler import Handler
+from marketplace.execution.unit_of_work import Context, Unit
 from tests.domain import build
 
 NODES = 1_000

@@ -18,38 +18,38 @@ from litestar import Litestar
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from marketplace.api.application import create_application
-from marketplace.api.key_store import SqlKeys
-from marketplace.api.keys import KeyRing
-from marketplace.api.meter_subject import MeterSubject
-from marketplace.api.server import ApiServer, bound_connections
-from marketplace.api.services import ApiSettings, Services
-from marketplace.api.sql_archive import SqlArchive
+from marketplace.api.http.key_store import SqlKeys
+from marketplace.api.http.keys import KeyRing
+from marketplace.api.http.server import ApiServer, bound_connections
+from marketplace.api.http.services import ApiSettings, Services
+from marketplace.api.http.sql_archive import SqlArchive
+from marketplace.api.metering.meter_subject import MeterSubject
 from marketplace.core.errors import Conflict, Unavailable
+from marketplace.execution.clock import MarketClock
+from marketplace.execution.follower import Follower
+from marketplace.execution.handler import Handler
 from marketplace.log.annotations import AnnotatedLog
 from marketplace.log.jetstream import JetStreamLog
 from marketplace.log.port import Log
 from marketplace.log.watched import WatchedLog, load_no_marks
-from marketplace.projections.database import build_engine
-from marketplace.projections.leadership import leadership
-from marketplace.projections.migrate import require_current
-from marketplace.projections.registry import PROJECTIONS
-from marketplace.projections.renewal import renew
-from marketplace.projections.runner import Projector
-from marketplace.projections.seen import load_marks
-from marketplace.projections.stuck_tasks import (
+from marketplace.projections.engine.automatic_rebuild import renew
+from marketplace.projections.engine.database import build_engine
+from marketplace.projections.engine.leadership import leadership
+from marketplace.projections.engine.migrate import require_current
+from marketplace.projections.engine.runner import Projector
+from marketplace.projections.engine.seen import load_marks
+from marketplace.projections.engine.stuck_tasks import (
     READ_EVENT,
     REASON_CHARACTERS_MAX,
     REPORT_SECONDS,
     UNREADABLE_MAX,
     report,
 )
-from marketplace.projections.watch import watch
-from marketplace.runtime.clock import MarketClock
-from marketplace.runtime.collector import settle_collector
-from marketplace.runtime.config import Settings
-from marketplace.runtime.engines import EngineInProcess
-from marketplace.runtime.follower import Follower
-from marketplace.runtime.handler import Handler
+from marketplace.projections.engine.watch import watch
+from marketplace.projections.registry import PROJECTIONS
+from marketplace.runtime.auctions.engines import EngineInProcess
+from marketplace.runtime.process.collector import settle_collector
+from marketplace.runtime.process.config import Settings
 from marketplace.runtime.worker import Worker
 
 STANDBY_SECONDS: Final = 1.0

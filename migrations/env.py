@@ -7,7 +7,7 @@ from alembic import context
 from sqlalchemy import Connection, text
 
 from marketplace.core.errors import Refusal
-from marketplace.projections.database import build_engine
+from marketplace.projections.engine.database import build_engine
 from marketplace.projections.registry import SCHEMA
 
 LOCK = 0x6D61726B6574  # "market": one migration at a time, whoever starts it

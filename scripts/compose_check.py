@@ -23,7 +23,7 @@ from pathlib import Path
 
 import httpx
 
-from marketplace.runtime.api_secrets import new_admin_key
+from marketplace.runtime.process.secrets import new_admin_key
 
 ROOT = Path(__file__).resolve().parent.parent
 PROJECT = "marketplace-check"

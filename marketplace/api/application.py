@@ -11,46 +11,23 @@ from litestar.openapi.spec import Components, SecurityScheme
 from litestar.types import ASGIApp
 
 from marketplace import __version__
-from marketplace.api import (
-    account_statements,
-    accounts,
-    api_keys,
-    auctions,
-    books,
-    cap_tables,
-    clock,
-    events,
-    financings,
-    grants,
-    holds,
-    instruments,
-    issuer_rights,
-    issuer_stock,
-    issuers,
-    lots,
-    mandates,
-    market,
-    market_data,
-    meters,
-    operation,
-    orders,
-    parties,
-    pools,
-    quotes,
-    service_lines,
-    sites,
-    spreads,
-    statements,
-    usage,
-)
-from marketplace.api.commands import provide_command
-from marketplace.api.gate import Gate, Limits
-from marketplace.api.metrics import Metrics
-from marketplace.api.problems import DOCUMENTED, HANDLERS
-from marketplace.api.reading import provide_reading
-from marketplace.api.reference import ReferencePage
-from marketplace.api.services import Services
-from marketplace.api.strict import StrictBody
+from marketplace.api.access import api_keys, parties
+from marketplace.api.billing import account_statements, accounts, holds, service_lines, statements
+from marketplace.api.delivery import grants
+from marketplace.api.equity import books, cap_tables, financings, instruments, issuer_rights, issuer_stock, issuers
+from marketplace.api.feed import events
+from marketplace.api.http import clock, operation
+from marketplace.api.http.auth_middleware import Gate, Limits
+from marketplace.api.http.commands import provide_command
+from marketplace.api.http.metrics import Metrics
+from marketplace.api.http.problems import DOCUMENTED, HANDLERS
+from marketplace.api.http.queries import provide_reading
+from marketplace.api.http.reference import ReferencePage
+from marketplace.api.http.services import Services
+from marketplace.api.http.strict_json import StrictBody
+from marketplace.api.metering import allocations, meters, usage
+from marketplace.api.supply import lots, pools, sites
+from marketplace.api.trading import auctions, mandates, market, market_data, orders, quotes
 
 _FEATURES: Final[tuple[tuple[str, Router], ...]] = (
     ("parties", parties.ROUTER),
@@ -66,7 +43,7 @@ _FEATURES: Final[tuple[tuple[str, Router], ...]] = (
     ("grants", grants.ROUTER),
     ("usage", usage.ROUTER),
     ("usage", meters.ROUTER),
-    ("usage", spreads.ROUTER),
+    ("usage", allocations.ROUTER),
     ("statements", statements.ROUTER),
     ("grants", service_lines.ROUTER),
     ("instruments", instruments.ROUTER),

@@ -12,8 +12,8 @@ from typing import Any, Final
 from events.financing import Approval, ConvertingInstrument, RoundPricing, RoundTerms, Waterfall
 from marketplace.captable.history import History
 from marketplace.core.ids import derive_id
-from marketplace.domain.instrument import INSTRUMENT, Instrument
-from marketplace.domain.issuer import (
+from marketplace.domain.equity.instrument.instrument import INSTRUMENT, Instrument
+from marketplace.domain.equity.issuer.issuer import (
     ISSUER,
     AbandonFinancing,
     CloseFinancing,

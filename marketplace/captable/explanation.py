@@ -15,9 +15,9 @@ import msgspec
 from events.registry import get_tag
 from marketplace.captable.history import Act, History
 from marketplace.core.money import ZERO, render_ratio
-from marketplace.domain.instrument import INSTRUMENT, Instrument
-from marketplace.domain.issuer import ISSUER, Issuer, list_rows, total_shares
-from marketplace.domain.issuer_as_converted import convert_row
+from marketplace.domain.equity.instrument.instrument import INSTRUMENT, Instrument
+from marketplace.domain.equity.issuer.as_converted import convert_row
+from marketplace.domain.equity.issuer.issuer import ISSUER, Issuer, list_rows, total_shares
 
 RowKey = tuple[str, str, str]
 _PRINCIPAL: Final = ("outstanding", "converted", "debt")

@@ -14,8 +14,8 @@ from events.instrument import InstrumentEvent
 from events.issuer import IssuerEvent, IssuerImported
 from marketplace.core.errors import Refusal
 from marketplace.core.ids import is_id
-from marketplace.domain.instrument import INSTRUMENT, Instrument
-from marketplace.domain.issuer import ISSUER, Issuer
+from marketplace.domain.equity.instrument.instrument import INSTRUMENT, Instrument
+from marketplace.domain.equity.issuer.issuer import ISSUER, Issuer
 
 
 class Act(NamedTuple):

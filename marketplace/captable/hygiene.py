@@ -11,8 +11,8 @@ from events import issuer as events
 from events.instrument import InstrumentMatured
 from events.types import NoteTerms, StockTerms
 from marketplace.captable.history import History
-from marketplace.domain.issuer import Issuer, list_rows, total_shares
-from marketplace.domain.issuer_as_converted import convert_row
+from marketplace.domain.equity.issuer.as_converted import convert_row
+from marketplace.domain.equity.issuer.issuer import Issuer, list_rows, total_shares
 
 _APPROVED: Final = (
     events.IssuerStockPlanAdjusted,

@@ -19,9 +19,9 @@ from events import instrument as instruments
 from events import issuer as issuers
 from marketplace.captable.history import Act, History
 from marketplace.captable.parcels import Parcel, Parcels
-from marketplace.domain.instrument import Instrument
-from marketplace.domain.issuer import Issuer
-from marketplace.domain.issuer_state import Option, Warrant
+from marketplace.domain.equity.instrument.instrument import Instrument
+from marketplace.domain.equity.issuer.issuer import Issuer
+from marketplace.domain.equity.issuer.state import Option, Warrant
 from marketplace.equity.portfolio import Position
 from marketplace.equity.rates import Flow
 

@@ -11,10 +11,10 @@ from marketplace.captable.history import History
 from marketplace.captable.hygiene import Check, list_checks
 from marketplace.core.ids import is_id
 from marketplace.core.money import ZERO, render_ratio
-from marketplace.domain.instrument import Instrument
-from marketplace.domain.issuer import Issuer, Row, list_rows
-from marketplace.domain.issuer_as_converted import convert_row, measure_company
-from marketplace.domain.issuer_dilution import measure_dilution, sum_exposures
+from marketplace.domain.equity.instrument.instrument import Instrument
+from marketplace.domain.equity.issuer.as_converted import convert_row, measure_company
+from marketplace.domain.equity.issuer.dilution import measure_dilution, sum_exposures
+from marketplace.domain.equity.issuer.issuer import Issuer, Row, list_rows
 
 
 class HolderLine(msgspec.Struct, frozen=True, kw_only=True):

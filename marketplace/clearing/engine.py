@@ -5,21 +5,21 @@ from decimal import Decimal
 from fractions import Fraction
 from typing import Literal
 
-from marketplace.clearing.allocation import Allocation
-from marketplace.clearing.backstop import serve_backstops
+from marketplace.clearing.arrays.allocation import Allocation
+from marketplace.clearing.arrays.grid import Grid, compile_book
 from marketplace.clearing.book import check_book
-from marketplace.clearing.bound import render_shadow
 from marketplace.clearing.codec import hash_book, hash_json, render_decisions, render_prices
-from marketplace.clearing.crew import THREADS, Hands, map_apart
-from marketplace.clearing.grid import Grid, compile_book
-from marketplace.clearing.marginal import count_hours
+from marketplace.clearing.explain.reasons import list_reasons, regret_micros
+from marketplace.clearing.explain.second import Seconds
+from marketplace.clearing.explain.winning import PriceToWin, can_be_exact, price_to_win
 from marketplace.clearing.model import Book, Certificate, Clearing, Decision, LotShare, Match, Order, PriceRange
 from marketplace.clearing.money import MICRO, micro, ratio_up, usd, usd_of
-from marketplace.clearing.pricing import Micros, render_price_runs, set_prices, share_lots
-from marketplace.clearing.reasons import list_reasons, regret_micros
-from marketplace.clearing.second import Seconds
-from marketplace.clearing.solving import Solved, solve
-from marketplace.clearing.winning import PriceToWin, can_be_exact, price_to_win
+from marketplace.clearing.program.bound import render_shadow
+from marketplace.clearing.program.pricing import Micros, render_price_runs, set_prices, share_lots
+from marketplace.clearing.search.backstop import serve_backstops
+from marketplace.clearing.search.crew import THREADS, Hands, map_apart
+from marketplace.clearing.search.marginal import count_hours
+from marketplace.clearing.search.solving import Solved, solve
 
 ENGINE_VERSION = "clearing-14"
 PARTS = 16

@@ -10,16 +10,16 @@ from cyclopts import App, Parameter
 from rich.table import Table
 
 from marketplace.app import open_log
-from marketplace.clearing.audit_values import Violation
 from marketplace.clearing.bundle import BYTES_MAX, parse_bundle, render_bundle
 from marketplace.clearing.model import Book, Clearing
-from marketplace.clearing.verifier import find_violations
+from marketplace.clearing.verify.audit_values import Violation
+from marketplace.clearing.verify.verifier import find_violations
 from marketplace.cli.console import configure_logging, run
 from marketplace.cli.output import CONSOLE, ERRORS
 from marketplace.cli.price_loss import render_price_loss
 from marketplace.core.errors import Refusal
-from marketplace.runtime.audit import Published, load_published, repeat
-from marketplace.runtime.config import load_settings
+from marketplace.runtime.auctions.audit import Published, load_published, repeat
+from marketplace.runtime.process.config import load_settings
 
 app = App(name="auction")
 EXIT_BROKEN: Final = 3

@@ -9,7 +9,7 @@ from marketplace.auditor.stream import read_annotations, read_stream
 from marketplace.cli.console import configure_logging, run
 from marketplace.cli.output import CONSOLE, mark
 from marketplace.log.inboxes import derive_inbox_prefix
-from marketplace.runtime.config import load_settings
+from marketplace.runtime.process.config import load_settings
 
 FOUND: Final = 3
 

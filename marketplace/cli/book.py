@@ -7,7 +7,7 @@ import msgspec
 from cyclopts import App, Parameter
 from rich.table import Column, Table
 
-from marketplace.api.books import load_book, parse_prices
+from marketplace.api.equity.books import load_book, parse_prices
 from marketplace.captable.book import HolderBook, ask_recovery
 from marketplace.captable.positions import Prices
 from marketplace.cli.console import configure_logging, run
@@ -15,8 +15,8 @@ from marketplace.cli.holding import parse_instant
 from marketplace.cli.output import CONSOLE
 from marketplace.cli.projections import DatabaseUrl, NatsUrl, open_both
 from marketplace.equity.recovery import Assumptions
-from marketplace.projections.database import reachable
-from marketplace.runtime.clock import load_market_time
+from marketplace.execution.clock import load_market_time
+from marketplace.projections.engine.database import reachable
 
 app = App(name="book")
 _MULTIPLES: Final = tuple(Decimal(each) for each in (2, 5, 10, 20, 50))

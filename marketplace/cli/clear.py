@@ -12,12 +12,12 @@ from rich.table import Table
 from marketplace.clearing.bundle import render_bundle
 from marketplace.clearing.engine import clear
 from marketplace.clearing.model import Clearing
-from marketplace.clearing.verifier import verify
+from marketplace.clearing.verify.verifier import verify
 from marketplace.cli.instance import parse_instance_dir, write_prices, write_solution
 from marketplace.cli.output import CONSOLE, OUT_OF_MEMORY, tell
 from marketplace.cli.price_loss import render_price_loss
 from marketplace.core.errors import Refusal
-from marketplace.runtime.forking import choose_hands
+from marketplace.runtime.auctions.forking import choose_hands
 
 EXIT_REFUSED = 2
 EXIT_FAILED = 1

@@ -12,12 +12,12 @@ from marketplace.cli.holding import holding
 from marketplace.cli.output import CONSOLE
 from marketplace.cli.projections import DatabaseUrl, NatsUrl, open_both
 from marketplace.core.errors import Refusal
-from marketplace.projections.accounts import ExplanationView, explain_balance
-from marketplace.projections.accounts.causes import CauseView, EventBody
-from marketplace.projections.accounts.explain import EXPLAINED_MAX, ExplainedEntry
-from marketplace.projections.database import reachable
-from marketplace.projections.service_lines import HoursReadingView
-from marketplace.projections.usage import ReadingView
+from marketplace.projections.billing.accounts import ExplanationView, explain_balance
+from marketplace.projections.billing.accounts.causes import CauseView, EventBody
+from marketplace.projections.billing.accounts.explain import EXPLAINED_MAX, ExplainedEntry
+from marketplace.projections.billing.service_lines import HoursReadingView
+from marketplace.projections.engine.database import reachable
+from marketplace.projections.metering.usage import ReadingView
 
 app = App(name="explain")
 app.command(holding)

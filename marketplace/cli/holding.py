@@ -16,9 +16,9 @@ from marketplace.cli.cap_table import render_shares, show_cap_table
 from marketplace.cli.console import configure_logging, run
 from marketplace.cli.output import CONSOLE, mark
 from marketplace.core.errors import Refusal
-from marketplace.runtime.clock import load_market_time
-from marketplace.runtime.config import load_settings
-from marketplace.runtime.history import load_history
+from marketplace.execution.clock import load_market_time
+from marketplace.execution.history import load_history
+from marketplace.runtime.process.config import load_settings
 
 NatsUrl = Annotated[str | None, Parameter(env_var="MARKETPLACE_NATS_URL")]
 

@@ -21,18 +21,18 @@ from marketplace.cli.output import CONSOLE, mark
 from marketplace.core.errors import Refusal
 from marketplace.domain.log import AcceptGap, AcceptLoss, Annotate
 from marketplace.embedded import embedded_nats
+from marketplace.execution.log_record import record
 from marketplace.log.annotations import Effect, check_annotation, examine
 from marketplace.log.archive import ArchiveWriter, read_archive, restore
 from marketplace.log.codec import Chain
 from marketplace.log.gaps import LossEvidence, require_empty, require_told
 from marketplace.log.port import Log, Recorded
 from marketplace.log.watched import find_lost
-from marketplace.projections.database import build_engine, reachable
+from marketplace.projections.engine.database import build_engine, reachable
+from marketplace.projections.engine.seen import load_marks, reset
 from marketplace.projections.feed import list_events
 from marketplace.projections.registry import PROJECTIONS
-from marketplace.projections.seen import load_marks, reset
-from marketplace.runtime.config import Settings, load_settings
-from marketplace.runtime.log_record import record
+from marketplace.runtime.process.config import Settings, load_settings
 
 app = App(name="log")
 app.command(audit)

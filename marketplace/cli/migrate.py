@@ -8,9 +8,9 @@ from cyclopts import App, Parameter
 from marketplace.cli.console import configure_logging, run
 from marketplace.cli.output import CONSOLE
 from marketplace.core.errors import Refusal
-from marketplace.projections.database import build_engine
-from marketplace.projections.migrate import downgrade, migrate
-from marketplace.runtime.config import PREFIX, find_setting
+from marketplace.projections.engine.database import build_engine
+from marketplace.projections.engine.migrate import downgrade, migrate
+from marketplace.runtime.process.config import PREFIX, find_setting
 
 app = App(name="migrate")
 

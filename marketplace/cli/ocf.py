@@ -7,21 +7,21 @@ from typing import Annotated, Final
 from cyclopts import App, Parameter
 
 from marketplace.app import open_log
+from marketplace.application.equity.packages import import_issuer, judge_import
 from marketplace.cli.console import configure_logging, run
 from marketplace.cli.output import CONSOLE, mark
 from marketplace.core.errors import Refusal
 from marketplace.core.ids import derive_command_id, is_id
+from marketplace.execution.clock import MarketClock
+from marketplace.execution.follower import Follower
+from marketplace.execution.handler import Handler
+from marketplace.execution.history import load_history
+from marketplace.execution.unit_of_work import Context
 from marketplace.ocf.container import compute_hash, load_package, write_package
 from marketplace.ocf.findings import Finding
 from marketplace.ocf.importing import check_files
 from marketplace.ocf.package import render_package
-from marketplace.runtime.clock import MarketClock
-from marketplace.runtime.commands.packages import import_issuer, judge_import
-from marketplace.runtime.config import load_settings
-from marketplace.runtime.follower import Follower
-from marketplace.runtime.handler import Handler
-from marketplace.runtime.history import load_history
-from marketplace.runtime.unit import Context
+from marketplace.runtime.process.config import load_settings
 
 app = App(name="ocf")
 PROBLEMS: Final = 1

@@ -19,11 +19,11 @@ from marketplace.cli.output import CONSOLE
 from marketplace.cli.projections import open_both
 from marketplace.client import MarketplaceClient
 from marketplace.core.errors import Refusal
-from marketplace.projections.capacity import list_classes
-from marketplace.projections.database import reachable
-from marketplace.projections.market.index import IndexPoint
-from marketplace.projections.market.queries import ListPriceView, list_list_prices, load_index
-from marketplace.runtime.clock import load_market_time
+from marketplace.execution.clock import load_market_time
+from marketplace.projections.engine.database import reachable
+from marketplace.projections.supply.capacity import list_classes
+from marketplace.projections.trading.market.index import IndexPoint
+from marketplace.projections.trading.market.queries import ListPriceView, list_list_prices, load_index
 
 app = App(name="prices")
 OURS: Final = Path(__file__).parent / "scenario" / "list_prices.json"

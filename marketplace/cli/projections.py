@@ -13,16 +13,16 @@ from marketplace.cli.console import build_progress, configure_logging, run
 from marketplace.cli.output import CONSOLE, mark
 from marketplace.core.errors import Refusal
 from marketplace.log.port import Log
-from marketplace.projections.database import build_engine, reachable
-from marketplace.projections.fingerprint import compute_fingerprint
-from marketplace.projections.migrate import require_current
-from marketplace.projections.positions import load_positions
-from marketplace.projections.projection import Projection
-from marketplace.projections.rebuild import Progress as Step
-from marketplace.projections.rebuild import rebuild as rebuild_projection
+from marketplace.projections.engine.database import build_engine, reachable
+from marketplace.projections.engine.fingerprint import compute_fingerprint
+from marketplace.projections.engine.migrate import require_current
+from marketplace.projections.engine.positions import load_positions
+from marketplace.projections.engine.projection import Projection
+from marketplace.projections.engine.rebuild import Progress as Step
+from marketplace.projections.engine.rebuild import rebuild as rebuild_projection
+from marketplace.projections.engine.verify import Difference, Verified, verify_all
 from marketplace.projections.registry import PROJECTIONS, get_projection
-from marketplace.projections.verify import Difference, Verified, verify_all
-from marketplace.runtime.config import load_settings
+from marketplace.runtime.process.config import load_settings
 
 app = App(name="projections")
 EVERYTHING: Final = "all"

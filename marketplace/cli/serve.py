@@ -7,8 +7,8 @@ from cyclopts import App, Parameter
 from marketplace.app import serve_api, serve_worker
 from marketplace.cli.console import configure_logging, run_service, stop_on_signals
 from marketplace.cli.output import CONSOLE
-from marketplace.runtime.api_secrets import new_admin_key, require_api_secrets
-from marketplace.runtime.config import load_settings
+from marketplace.runtime.process.config import load_settings
+from marketplace.runtime.process.secrets import new_admin_key, require_api_secrets
 
 app = App(name="serve")
 WORKER_STOP_SECONDS_MAX: Final = 1.5

@@ -18,10 +18,10 @@ from marketplace.core.errors import Corrupt, Unavailable
 from marketplace.embedded import embedded_nats, embedded_postgres
 from marketplace.embedded.folder import write_private
 from marketplace.embedded.process import LOOPBACK, find_free_port, require_free_port
-from marketplace.projections.database import build_engine
-from marketplace.projections.migrate import migrate
-from marketplace.runtime.api_secrets import new_admin_key, new_secret
-from marketplace.runtime.config import CLEARING_SECONDS_MAX, Settings, render_environment
+from marketplace.projections.engine.database import build_engine
+from marketplace.projections.engine.migrate import migrate
+from marketplace.runtime.process.config import CLEARING_SECONDS_MAX, Settings, render_environment
+from marketplace.runtime.process.secrets import new_admin_key, new_secret
 
 READY_SECONDS_MAX: Final = 120.0
 POLL_SECONDS: Final = 0.05

@@ -14,7 +14,7 @@ from marketplace.cli.console import configure_logging, run, stop_on_signals
 from marketplace.cli.output import CONSOLE, ERRORS, mark
 from marketplace.cli.stack import Stack, open_stack
 from marketplace.log.inboxes import METER_INBOX, derive_inbox_prefix
-from marketplace.runtime.config import CLEARING_SECONDS_MAX, SECONDS_MAX
+from marketplace.runtime.process.config import CLEARING_SECONDS_MAX, SECONDS_MAX
 
 app = App(name="up")
 ClearingSeconds = Parameter(env_var="MARKETPLACE_CLEARING_SECONDS_MAX", validator=Number(gte=1, lte=SECONDS_MAX))

@@ -7,14 +7,14 @@ from typing import Annotated, Final
 
 from cyclopts import App, Parameter
 
-from marketplace.api.bodies.delivery import EvidenceBody
+from marketplace.api.http.bodies.delivery import EvidenceBody
 from marketplace.cli.calling import run_call
 from marketplace.cli.metering.dcgm import parse_exposition
 from marketplace.cli.metering.slurm import parse_accounting
 from marketplace.cli.output import CONSOLE
 from marketplace.client import MarketplaceClient
 from marketplace.core.errors import Refusal
-from marketplace.domain.usage import READINGS_MAX, SAMPLES_MAX
+from marketplace.domain.metering.usage import READINGS_MAX, SAMPLES_MAX
 
 app = App(name="usage")
 FILE_BYTES_MAX: Final = 256_000_000

@@ -24,10 +24,10 @@ from marketplace.captable.plots import (
 from marketplace.cli.console import configure_logging, run
 from marketplace.cli.holding import NatsUrl, parse_instant
 from marketplace.core.errors import Refusal
-from marketplace.domain.issuer_terms import RoundDraft, settle_terms
-from marketplace.runtime.clock import load_market_time
-from marketplace.runtime.config import load_settings
-from marketplace.runtime.history import load_history
+from marketplace.domain.equity.issuer.terms import RoundDraft, settle_terms
+from marketplace.execution.clock import load_market_time
+from marketplace.execution.history import load_history
+from marketplace.runtime.process.config import load_settings
 
 app = App(name="what-if")
 Format = Annotated[Literal["csv", "json"], Parameter(name="--format")]

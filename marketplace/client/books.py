@@ -5,11 +5,11 @@ from datetime import datetime
 from decimal import Decimal
 from typing import Any, Literal
 
-from marketplace.api.bodies.accounts import CaptureHoldBody, PlaceHoldBody, TransferBody
-from marketplace.api.bodies.reasons import ReasonBody
-from marketplace.api.commands import ReceiptBody
+from marketplace.api.http.bodies.accounts import CaptureHoldBody, PlaceHoldBody, TransferBody
+from marketplace.api.http.bodies.reasons import ReasonBody
+from marketplace.api.http.commands import ReceiptBody
 from marketplace.client.transport import Point, Transport
-from marketplace.projections.accounts import (
+from marketplace.projections.billing.accounts import (
     AccountStatementView,
     AccountView,
     BalanceView,
@@ -17,7 +17,7 @@ from marketplace.projections.accounts import (
     ExplanationView,
     TrialBalanceView,
 )
-from marketplace.projections.holds import HoldView
+from marketplace.projections.billing.holds import HoldView
 
 Basis = Literal["recorded", "occurred"]
 """Whether lines count when they were recorded, or when what they tell of occurred."""

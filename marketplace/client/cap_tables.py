@@ -4,24 +4,24 @@ from collections.abc import AsyncIterator
 from datetime import datetime
 from typing import Any
 
-from marketplace.api.bodies.cap_tables import (
+from marketplace.api.equity.cap_tables import HoldingView
+from marketplace.api.equity.packages import ImportReport
+from marketplace.api.http.bodies.cap_tables import (
     AskRecoveryBody,
     ImportIssuerBody,
     PlotExitsBody,
     PlotRoundsBody,
     ScenarioBody,
 )
-from marketplace.api.cap_tables import HoldingView
-from marketplace.api.commands import ReceiptBody
-from marketplace.api.packages import ImportReport
+from marketplace.api.http.commands import ReceiptBody
 from marketplace.captable.book import HolderBook, Recovery
 from marketplace.captable.explanation import Explanation
 from marketplace.captable.plots import ExitPoint, RoundPoint
 from marketplace.captable.report import CapTableReport
 from marketplace.captable.scenario import CapTableScenario
 from marketplace.client.transport import Point, Transport
-from marketplace.projections.cap_tables import CapTableView
-from marketplace.projections.instruments import PrincipalView
+from marketplace.projections.equity.cap_tables import CapTableView
+from marketplace.projections.equity.instruments import PrincipalView
 
 
 class CapTables(Transport):

@@ -4,7 +4,7 @@ from collections.abc import AsyncIterator
 from typing import Any
 
 from events.financing import Approval
-from marketplace.api.bodies.issuers import (
+from marketplace.api.http.bodies.issuers import (
     AddStakeholderBody,
     AdjustAuthorisedBody,
     AdjustStockPlanBody,
@@ -27,11 +27,11 @@ from marketplace.api.bodies.issuers import (
     TransferStockBody,
     WaiveFirstRefusalBody,
 )
-from marketplace.api.bodies.reasons import ReasonBody
-from marketplace.api.commands import ReceiptBody
+from marketplace.api.http.bodies.reasons import ReasonBody
+from marketplace.api.http.commands import ReceiptBody
 from marketplace.client.transport import Transport
-from marketplace.projections.cap_tables import IssuerView, OfferView, StockClassView, ValuationView
-from marketplace.projections.cap_tables.queries import StakeholderView
+from marketplace.projections.equity.cap_tables import IssuerView, OfferView, StockClassView, ValuationView
+from marketplace.projections.equity.cap_tables.queries import StakeholderView
 
 
 class Companies(Transport):

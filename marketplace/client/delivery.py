@@ -4,7 +4,7 @@ from collections.abc import AsyncIterator
 from datetime import datetime
 from typing import Any
 
-from marketplace.api.bodies.delivery import (
+from marketplace.api.http.bodies.delivery import (
     DegradeGrantBody,
     DisputeStatementBody,
     PrioritiseGrantBody,
@@ -14,11 +14,11 @@ from marketplace.api.bodies.delivery import (
     TerminateGrantBody,
     TransferGrantBody,
 )
-from marketplace.api.bodies.reasons import TimedReasonBody
-from marketplace.api.commands import ReceiptBody
+from marketplace.api.http.bodies.reasons import TimedReasonBody
+from marketplace.api.http.commands import ReceiptBody
 from marketplace.client.transport import Point, Transport
-from marketplace.projections.grants import GrantAtView, GrantView
-from marketplace.projections.statements import StatementView
+from marketplace.projections.billing.statements import StatementView
+from marketplace.projections.delivery.grants import GrantAtView, GrantView
 
 
 class Delivery(Transport):

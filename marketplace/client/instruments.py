@@ -4,7 +4,7 @@ from collections.abc import AsyncIterator
 from decimal import Decimal
 from typing import Any
 
-from marketplace.api.bodies.equity import (
+from marketplace.api.http.bodies.equity import (
     AmendInstrumentBody,
     ElectMfnBody,
     InvestBody,
@@ -12,10 +12,10 @@ from marketplace.api.bodies.equity import (
     PayDebtBody,
     ReversePrincipalBody,
 )
-from marketplace.api.bodies.reasons import ReasonBody, TimedReasonBody
-from marketplace.api.commands import ReceiptBody
+from marketplace.api.http.bodies.reasons import ReasonBody, TimedReasonBody
+from marketplace.api.http.commands import ReceiptBody
 from marketplace.client.transport import Transport
-from marketplace.projections.instruments import InstrumentView, MovementView
+from marketplace.projections.equity.instruments import InstrumentView, MovementView
 
 
 class Instruments(Transport):

@@ -5,14 +5,14 @@ from datetime import datetime
 from typing import Any
 
 from events.pricelist import ListPrice
-from marketplace.api.bodies.market import PublishPricelistBody
-from marketplace.api.commands import ReceiptBody
-from marketplace.api.market import MandateOffer, MarketPrice
+from marketplace.api.http.bodies.market import PublishPricelistBody
+from marketplace.api.http.commands import ReceiptBody
+from marketplace.api.trading.market import MandateOffer, MarketPrice
 from marketplace.client.transport import Point, Transport
-from marketplace.projections.capacity import CapacityStep, DepthLevel
-from marketplace.projections.market.index import IndexPoint
-from marketplace.projections.market.queries import CurveStep, ListPriceView
-from marketplace.projections.standings import StandingView
+from marketplace.projections.delivery.reliability import StandingView
+from marketplace.projections.supply.capacity import CapacityStep, DepthLevel
+from marketplace.projections.trading.market.index import IndexPoint
+from marketplace.projections.trading.market.queries import CurveStep, ListPriceView
 
 
 class MarketData(Transport):

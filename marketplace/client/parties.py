@@ -4,12 +4,12 @@ from collections.abc import AsyncIterator
 from typing import Any
 
 from events.types import Role
-from marketplace.api.api_keys import IssuedKey, KeyView
-from marketplace.api.bodies.parties import ClearPartyBody, IssueKeyBody, RegisterPartyBody
-from marketplace.api.bodies.reasons import ReasonBody
-from marketplace.api.commands import ReceiptBody
+from marketplace.api.access.api_keys import IssuedKey, KeyView
+from marketplace.api.http.bodies.parties import ClearPartyBody, IssueKeyBody, RegisterPartyBody
+from marketplace.api.http.bodies.reasons import ReasonBody
+from marketplace.api.http.commands import ReceiptBody
 from marketplace.client.transport import Transport
-from marketplace.projections.parties import PartyView
+from marketplace.projections.access.parties import PartyView
 
 
 class Parties(Transport):

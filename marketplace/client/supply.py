@@ -4,8 +4,8 @@ from collections.abc import AsyncIterator
 from datetime import datetime
 from typing import Any
 
-from marketplace.api.bodies.reasons import ReasonBody
-from marketplace.api.bodies.supply import (
+from marketplace.api.http.bodies.reasons import ReasonBody
+from marketplace.api.http.bodies.supply import (
     ClosePoolBody,
     DerateSiteBody,
     EnergiseSiteBody,
@@ -20,9 +20,9 @@ from marketplace.api.bodies.supply import (
     ScheduleConversionBody,
     SlipConversionBody,
 )
-from marketplace.api.commands import ReceiptBody
+from marketplace.api.http.commands import ReceiptBody
 from marketplace.client.transport import Transport
-from marketplace.projections.inventory import LotView, PoolView, SiteView
+from marketplace.projections.supply.inventory import LotView, PoolView, SiteView
 
 
 class Supply(Transport):

@@ -6,20 +6,20 @@ from typing import Any
 from events.auction import Certificate
 from events.book import Book
 from events.order import OrderTerms
-from marketplace.api.bodies.quotes import QuoteAnswer
-from marketplace.api.bodies.reasons import ReasonBody
-from marketplace.api.bodies.trading import (
+from marketplace.api.http.bodies.quotes import QuoteAnswer
+from marketplace.api.http.bodies.reasons import ReasonBody
+from marketplace.api.http.bodies.trading import (
     AmendOrderBody,
     AskQuoteBody,
     HoldQuoteBody,
     OpenAuctionBody,
     PlaceOrderBody,
 )
-from marketplace.api.commands import ReceiptBody
+from marketplace.api.http.commands import ReceiptBody
 from marketplace.client.transport import Point, Transport
-from marketplace.projections.auctions import AuctionView, DecisionView
-from marketplace.projections.orders import BookOrderView, OrderView
-from marketplace.projections.quotes import QuoteView
+from marketplace.projections.trading.auctions import AuctionView, DecisionView
+from marketplace.projections.trading.orders import BookOrderView, OrderView
+from marketplace.projections.trading.quotes import QuoteView
 
 
 class Trading(Transport):

@@ -10,8 +10,8 @@ import httpx
 import msgspec
 import uuid_utils
 
-from marketplace.api.commands import ReceiptBody
-from marketplace.api.paging import Page
+from marketplace.api.http.commands import ReceiptBody
+from marketplace.api.http.paging import Page
 
 T = TypeVar("T")
 Point = int | datetime | str

@@ -10,7 +10,7 @@
         ├── LogChanged        the log went back or is another one; every process stops
         └── UnreadableEvent   one stored event is damaged; only what depends on its aggregate waits for an operator
 
-An `AssertionError` is always our own mistake. HTTP numbers live in `marketplace/api/problems.py` only.
+An `AssertionError` is always our own mistake. HTTP numbers live in `marketplace/api/http/problems.py` only.
 """
 
 from collections.abc import Mapping

@@ -3,32 +3,17 @@
 from typing import Final
 
 from marketplace.core.errors import Refusal
-from marketplace.projections import (
-    accounts,
-    auctions,
-    cap_tables,
-    capacity,
-    feed,
-    grants,
-    holds,
-    instruments,
-    inventory,
-    mandates,
-    market,
-    operations,
-    orders,
-    parties,
-    positions,
-    quotes,
-    seen,
-    service_lines,
-    standings,
-    statements,
-    stuck_tasks,
-    usage,
-)
-from marketplace.projections.projection import Projection
-from marketplace.projections.schema import METADATA
+from marketplace.projections import feed
+from marketplace.projections.access import parties
+from marketplace.projections.billing import accounts, holds, service_lines, statements
+from marketplace.projections.delivery import grants, reliability
+from marketplace.projections.engine import operations, positions, seen, stuck_tasks
+from marketplace.projections.engine.projection import Projection
+from marketplace.projections.engine.schema import METADATA
+from marketplace.projections.equity import cap_tables, instruments
+from marketplace.projections.metering import usage
+from marketplace.projections.supply import capacity, inventory
+from marketplace.projections.trading import auctions, mandates, market, orders, quotes
 
 PROJECTIONS: Final = (
     parties.PROJECTION,
@@ -40,7 +25,7 @@ PROJECTIONS: Final = (
     capacity.PROJECTION,
     grants.PROJECTION,
     market.PROJECTION,
-    standings.PROJECTION,
+    reliability.PROJECTION,
     usage.PROJECTION,
     service_lines.PROJECTION,
     statements.PROJECTION,

@@ -12,37 +12,30 @@ from typing import Any, Final, NamedTuple
 
 import structlog
 
+from marketplace.application.billing import adjustments, holds, service_statements, statements
+from marketplace.application.delivery import grants
+from marketplace.application.equity import notes, warrants
+from marketplace.application.supply import inventory
+from marketplace.application.trading import orders, quotes
 from marketplace.core.errors import Conflict, MarketplaceError, Refusal, Unavailable, UnreadableEvent
 from marketplace.core.ids import rename_id
-from marketplace.domain.grant import GRANT, Grant
-from marketplace.domain.lot import LOT, Lot
-from marketplace.domain.periods import list_periods
-from marketplace.domain.pool import POOL, Pool
-from marketplace.domain.quote import QUOTE, Quote
-from marketplace.domain.site import SITE, Site
-from marketplace.runtime.agenda import DueTask, Task
-from marketplace.runtime.auctioneer import Auctioneer
-from marketplace.runtime.calendar import list_calls, open_call
-from marketplace.runtime.commands import (
-    adjustments,
-    grants,
-    holds,
-    notes,
-    orders,
-    quotes,
-    service_statements,
-    statements,
-    supply,
-    warrants,
-)
-from marketplace.runtime.draining import close_pool, drain_pool
-from marketplace.runtime.engines import Engine
-from marketplace.runtime.handler import Handler
-from marketplace.runtime.incidents import Incidents
-from marketplace.runtime.stage import Stage
-from marketplace.runtime.task_outcomes import NEEDLESS, TOO_EARLY, WAITING, compute_pause, find_due
-from marketplace.runtime.unit import Context
-from marketplace.runtime.work import build_context
+from marketplace.domain.delivery.grant import GRANT, Grant
+from marketplace.domain.delivery.periods import list_periods
+from marketplace.domain.supply.lot import LOT, Lot
+from marketplace.domain.supply.pool import POOL, Pool
+from marketplace.domain.supply.site import SITE, Site
+from marketplace.domain.trading.quote import QUOTE, Quote
+from marketplace.execution.handler import Handler
+from marketplace.execution.scheduled_context import build_context
+from marketplace.execution.unit_of_work import Context
+from marketplace.runtime.auctions.auctioneer import Auctioneer
+from marketplace.runtime.auctions.engines import Engine
+from marketplace.runtime.scheduling.calendar import list_calls, open_call
+from marketplace.runtime.scheduling.draining import close_pool, drain_pool
+from marketplace.runtime.scheduling.incidents import Incidents
+from marketplace.runtime.scheduling.market_state import Stage
+from marketplace.runtime.scheduling.scheduler import DueTask, Task
+from marketplace.runtime.scheduling.task_outcomes import NEEDLESS, TOO_EARLY, WAITING, compute_pause, find_due
 
 TASKS_AT_ONCE: Final = 256
 IDLE_SECONDS: Final = 0.05
@@ -299,9 +292,9 @@ class Worker:
         context = build_context(handler, "reactor", lot_id, f"move/{ready_at.isoformat()}")
         if ready_at < lot.end:
             with contextlib.suppress(Refusal):
-                await supply.reschedule_lot(handler, context, lot_id, start=ready_at, end=lot.end, reason=reason)
+                await inventory.reschedule_lot(handler, context, lot_id, start=ready_at, end=lot.end, reason=reason)
                 return
-        await supply.withdraw_lot(handler, context, lot_id, reason=reason)
+        await inventory.withdraw_lot(handler, context, lot_id, reason=reason)
 
     async def _end_displaced(self, pool_id: str, ready_at: datetime, reason: str) -> None:
         """End the grants of a pool that were to begin before its site is ready."""

@@ -12,12 +12,12 @@ from events.order import ClassOffer, OrderTerms
 from events.pricelist import ListPrice
 from events.service import STANDARD_SERVICE
 from events.service_line import HoursReading
-from marketplace.api.bodies.cap_tables import AskRecoveryBody, PlotExitsBody, PlotRoundsBody, ScenarioBody
-from marketplace.api.bodies.delivery import DisputeStatementBody, ResolveStatementBody, TerminateGrantBody
-from marketplace.api.bodies.issuers import LimitDilutionBody
-from marketplace.api.bodies.service_lines import CorrectHoursBody, ProposeServiceLineBody, VoidHoursBody
-from marketplace.api.bodies.spreads import CorrectSpreadBody, UseBody, VoidSpreadBody
-from marketplace.api.bodies.supply import (
+from marketplace.api.http.bodies.cap_tables import AskRecoveryBody, PlotExitsBody, PlotRoundsBody, ScenarioBody
+from marketplace.api.http.bodies.delivery import DisputeStatementBody, ResolveStatementBody, TerminateGrantBody
+from marketplace.api.http.bodies.issuers import LimitDilutionBody
+from marketplace.api.http.bodies.service_lines import CorrectHoursBody, ProposeServiceLineBody, VoidHoursBody
+from marketplace.api.http.bodies.spreads import CorrectSpreadBody, UseBody, VoidSpreadBody
+from marketplace.api.http.bodies.supply import (
     ClosePoolBody,
     FailNodesBody,
     ListLotBody,
@@ -25,7 +25,7 @@ from marketplace.api.bodies.supply import (
     RepriceLotBody,
     ResellGrantBody,
 )
-from marketplace.api.bodies.trading import HoldQuoteBody
+from marketplace.api.http.bodies.trading import HoldQuoteBody
 from marketplace.client import MarketplaceClient, ProblemError
 from tests.api.rows import World
 from tests.api.rows_captables import ASSUMED, RANGE, build_plot, build_scenario

@@ -6,12 +6,12 @@ from datetime import UTC, datetime, timedelta
 import httpx
 
 from marketplace.core.ids import derive_command_id, rename_id
-from marketplace.domain.grant import GRANT, ActivateGrant, IssueGrant
-from marketplace.domain.usage import USAGE, Usage, name_usage
+from marketplace.domain.delivery.grant import GRANT, ActivateGrant, IssueGrant
+from marketplace.domain.metering.usage import USAGE, Usage, name_usage
+from marketplace.execution.unit_of_work import Context, Unit
 from marketplace.log.events import parse_event
 from marketplace.log.port import Log
-from marketplace.projections.operations import ApiKey
-from marketplace.runtime.unit import Context, Unit
+from marketplace.projections.engine.operations import ApiKey
 from tests.api.stage import Stage, open_stage
 from tests.domain import build
 

@@ -11,18 +11,18 @@ import httpx
 from litestar import Litestar
 
 from marketplace.api.application import create_application
-from marketplace.api.key_store import SqlKeys
-from marketplace.api.keys import KeyRing
-from marketplace.api.services import ApiSettings, Services
+from marketplace.api.http.key_store import SqlKeys
+from marketplace.api.http.keys import KeyRing
+from marketplace.api.http.services import ApiSettings, Services
+from marketplace.execution.clock import MarketClock
+from marketplace.execution.follower import Follower
+from marketplace.execution.handler import Handler
 from marketplace.log.port import Log
-from marketplace.projections.database import build_engine
-from marketplace.projections.migrate import migrate
+from marketplace.projections.engine.database import build_engine
+from marketplace.projections.engine.migrate import migrate
+from marketplace.projections.engine.runner import Projector
+from marketplace.projections.engine.watch import watch
 from marketplace.projections.registry import PROJECTIONS
-from marketplace.projections.runner import Projector
-from marketplace.projections.watch import watch
-from marketplace.runtime.clock import MarketClock
-from marketplace.runtime.follower import Follower
-from marketplace.runtime.handler import Handler
 from marketplace.runtime.worker import Worker
 from tests.support.patience import PATIENCE_SECONDS
 

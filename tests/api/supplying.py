@@ -2,7 +2,7 @@
 
 from decimal import Decimal
 
-from marketplace.api.bodies.supply import OpenPoolBody, RegisterSiteBody
+from marketplace.api.http.bodies.supply import OpenPoolBody, RegisterSiteBody
 from marketplace.client import MarketplaceClient
 
 

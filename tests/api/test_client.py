@@ -6,10 +6,10 @@ from decimal import Decimal
 import httpx
 import pytest
 
-from marketplace.api.bodies.parties import RegisterPartyBody
+from marketplace.api.http.bodies.parties import RegisterPartyBody
 from marketplace.client import MarketplaceClient, ProblemError
 from marketplace.log.memory import MemoryLog
-from marketplace.projections.parties import PartyView
+from marketplace.projections.access.parties import PartyView
 from tests.api.stage import ADMIN_KEY, Stage, open_stage
 
 BODY = RegisterPartyBody(name="Acme", roles=("startup",), jurisdiction="US")

@@ -12,8 +12,8 @@ import msgspec
 from events.financing import Approval, Investment
 from events.mandate import MandateTerms
 from events.types import NoteTerms, PrincipalTerms, SafeTerms
-from marketplace.api.bodies.cap_tables import ImportIssuerBody
-from marketplace.api.bodies.equity import (
+from marketplace.api.http.bodies.cap_tables import ImportIssuerBody
+from marketplace.api.http.bodies.equity import (
     AmendInstrumentBody,
     CloseFinancingBody,
     DeclareLiquidityBody,
@@ -22,7 +22,7 @@ from marketplace.api.bodies.equity import (
     OpenFinancingBody,
     ReversePrincipalBody,
 )
-from marketplace.api.bodies.issuers import (
+from marketplace.api.http.bodies.issuers import (
     AddStakeholderBody,
     AdjustAuthorisedBody,
     CancelOptionBody,
@@ -43,11 +43,11 @@ from marketplace.api.bodies.issuers import (
     TransferStockBody,
     WaiveFirstRefusalBody,
 )
-from marketplace.api.bodies.parties import RegisterPartyBody
-from marketplace.api.bodies.reasons import TimedReasonBody
-from marketplace.api.bodies.trading import GrantMandateBody
+from marketplace.api.http.bodies.parties import RegisterPartyBody
+from marketplace.api.http.bodies.reasons import TimedReasonBody
+from marketplace.api.http.bodies.trading import GrantMandateBody
 from marketplace.client import MarketplaceClient
-from marketplace.domain.issuer_terms import RoundDraft
+from marketplace.domain.equity.issuer.terms import RoundDraft
 from marketplace.log.memory import MemoryLog
 from tests.api.stage import open_stage
 from tests.api.test_client_parties import refuse, speak

@@ -10,8 +10,8 @@ from decimal import Decimal
 import httpx
 import pytest
 
-from marketplace.api.bodies.accounts import PlaceHoldBody
-from marketplace.api.bodies.parties import IssueKeyBody, RegisterPartyBody
+from marketplace.api.http.bodies.accounts import PlaceHoldBody
+from marketplace.api.http.bodies.parties import IssueKeyBody, RegisterPartyBody
 from marketplace.client import MarketplaceClient, ProblemError
 from marketplace.core.ids import rename_id
 from marketplace.embedded import NatsServers

@@ -6,7 +6,7 @@ from decimal import Decimal
 import msgspec
 
 from events.mandate import MandateTerms
-from marketplace.api.bodies.supply import (
+from marketplace.api.http.bodies.supply import (
     DerateSiteBody,
     ListLotBody,
     RegisterSiteBody,
@@ -14,7 +14,7 @@ from marketplace.api.bodies.supply import (
     ScheduleConversionBody,
     SlipConversionBody,
 )
-from marketplace.api.bodies.trading import GrantMandateBody
+from marketplace.api.http.bodies.trading import GrantMandateBody
 from marketplace.client import MarketplaceClient
 from marketplace.log.memory import MemoryLog
 from tests.api.rows import ABSENT

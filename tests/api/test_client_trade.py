@@ -10,7 +10,7 @@ from events.mandate import MandateTerms
 from events.order import OrderTerms
 from events.types import SafeTerms
 from events.usage import Sample
-from marketplace.api.bodies.delivery import (
+from marketplace.api.http.bodies.delivery import (
     CorrectUsageBody,
     DegradeGrantBody,
     EvidenceBody,
@@ -18,10 +18,10 @@ from marketplace.api.bodies.delivery import (
     ReportUsageBody,
     VoidUsageBody,
 )
-from marketplace.api.bodies.issuers import FormIssuerBody
-from marketplace.api.bodies.spreads import CorrectSpreadBody, SpreadUsageBody, UseBody, VoidSpreadBody
-from marketplace.api.bodies.supply import ListLotBody
-from marketplace.api.bodies.trading import GrantMandateBody, HoldQuoteBody, OpenAuctionBody
+from marketplace.api.http.bodies.issuers import FormIssuerBody
+from marketplace.api.http.bodies.spreads import CorrectSpreadBody, SpreadUsageBody, UseBody, VoidSpreadBody
+from marketplace.api.http.bodies.supply import ListLotBody
+from marketplace.api.http.bodies.trading import GrantMandateBody, HoldQuoteBody, OpenAuctionBody
 from marketplace.log.memory import MemoryLog
 from tests.api.rows import ABSENT
 from tests.api.stage import open_stage

@@ -8,7 +8,7 @@ import httpx
 import pytest
 import pytest_asyncio
 
-from marketplace.api.early_answers import HearOut
+from marketplace.api.http.drain import HearOut
 from marketplace.log.memory import MemoryLog
 from tests.api.doors import serve
 from tests.api.meters import BATCH

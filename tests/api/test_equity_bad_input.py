@@ -5,7 +5,7 @@ from fractions import Fraction
 
 import pytest
 
-from marketplace.domain.periods import list_periods
+from marketplace.domain.delivery.periods import list_periods
 from tests.api.rows_equity import build_round as build_round_of
 from tests.api.stage import get_id, open_stage
 from tests.runtime.market import Market

@@ -7,8 +7,9 @@ import pytest
 
 from marketplace.core.errors import MarketplaceError, Refusal
 from marketplace.log.memory import MemoryLog
-from marketplace.runtime import engines, worker
-from marketplace.runtime.audit import load_published
+from marketplace.runtime import worker
+from marketplace.runtime.auctions import engines
+from marketplace.runtime.auctions.audit import load_published
 from tests.api.stage import Stage, get_id, open_stage
 from tests.api.test_commands import assert_problem
 from tests.api.test_order_terms import TERMS

@@ -11,15 +11,15 @@ import pytest_asyncio
 import structlog
 from sqlalchemy import text as sql
 
-from marketplace.api.commands import UNLOGGED_SECONDS_MAX
-from marketplace.api.key_store import SqlKeys
-from marketplace.api.keys import KeyRing
-from marketplace.api.limiting import RateLimit
+from marketplace.api.http.commands import UNLOGGED_SECONDS_MAX
+from marketplace.api.http.key_store import SqlKeys
+from marketplace.api.http.keys import KeyRing
+from marketplace.api.http.rate_limit import RateLimit
 from marketplace.core.errors import Refusal, Unavailable
 from marketplace.embedded import embedded_nats
 from marketplace.log.jetstream import JetStreamLog
 from marketplace.log.memory import MemoryLog
-from marketplace.projections.database import build_engine
+from marketplace.projections.engine.database import build_engine
 from tests.api.doors import open_door
 from tests.api.stage import ADMIN_KEY, SECRET, Stage, open_stage
 from tests.api.test_commands import PARTY, assert_problem

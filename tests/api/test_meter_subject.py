@@ -11,7 +11,7 @@ import pytest
 import pytest_asyncio
 from nats.aio.client import Client
 
-from marketplace.api.meter_subject import AT_ONCE, SUBJECT, MeterSubject
+from marketplace.api.metering.meter_subject import AT_ONCE, SUBJECT, MeterSubject
 from marketplace.embedded import NatsServers
 from marketplace.log.inboxes import METER_INBOX
 from marketplace.log.jetstream import JetStreamLog

@@ -10,7 +10,7 @@ import pytest
 import pytest_asyncio
 
 from marketplace.core.timeline_sums import sum_all
-from marketplace.domain.usage import name_usage
+from marketplace.domain.metering.usage import name_usage
 from marketplace.log.jetstream import JetStreamLog
 from marketplace.log.memory import MemoryLog
 from tests.api.meters import BATCH, GPUS, HOURS, NODES, ONE, Site, open_site

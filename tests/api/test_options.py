@@ -2,7 +2,7 @@
 
 import re
 
-from marketplace.api.gate import _PREFIXES
+from marketplace.api.http.auth_middleware import _PREFIXES
 from marketplace.log.memory import MemoryLog
 from tests.api.stage import Stage, open_stage
 

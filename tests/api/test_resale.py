@@ -11,10 +11,10 @@ import httpx
 import pytest
 
 from events.order import ClassOffer, OrderTerms
-from marketplace.api.bodies.delivery import ReadingBody, ReportUsageBody, TransferGrantBody
-from marketplace.api.bodies.parties import RegisterPartyBody
-from marketplace.api.bodies.supply import ListLotBody, ResellGrantBody
-from marketplace.api.bodies.trading import HoldQuoteBody, OpenAuctionBody
+from marketplace.api.http.bodies.delivery import ReadingBody, ReportUsageBody, TransferGrantBody
+from marketplace.api.http.bodies.parties import RegisterPartyBody
+from marketplace.api.http.bodies.supply import ListLotBody, ResellGrantBody
+from marketplace.api.http.bodies.trading import HoldQuoteBody, OpenAuctionBody
 from marketplace.client import MarketplaceClient
 from marketplace.client.transport import ProblemError
 from marketplace.core.ids import rename_id

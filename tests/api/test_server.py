@@ -11,9 +11,9 @@ from contextlib import asynccontextmanager, suppress
 
 import pytest
 
-from marketplace.api.connections import Connections
-from marketplace.api.server import ApiServer
-from marketplace.api.services import ApiSettings
+from marketplace.api.http.connections import Connections
+from marketplace.api.http.server import ApiServer
+from marketplace.api.http.services import ApiSettings
 from marketplace.core.errors import Refusal
 from marketplace.embedded.process import find_free_port
 from tests.support.patience import PATIENCE_SECONDS
@@ -164,7 +164,7 @@ async def test_a_slow_body_ends_the_request_and_the_connection():
 
 
 async def test_an_answer_that_nobody_reads_ends(monkeypatch):
-    monkeypatch.setattr("marketplace.api.server.UNSENT_BYTES_PER_SECOND", 10**9)
+    monkeypatch.setattr("marketplace.api.http.server.UNSENT_BYTES_PER_SECOND", 10**9)
     async with serving(write_seconds_max=1, idle_seconds_max=3_600) as clients:
         await clients.open(b"GET /much HTTP/1.1\r\nHost: a\r\n\r\n")
         clients.writers[-1].transport.pause_reading()
@@ -209,7 +209,7 @@ async def test_an_address_that_is_taken_is_told():
 
 @pytest.mark.parametrize(("soft", "hard", "room", "told"), [(512, 512, 256, True), (512, 8_192, 4_096, False)])
 def test_the_limit_of_open_files_is_raised_or_told(soft, hard, room, told):
-    code = "from marketplace.api.server import bound_connections; print('room', bound_connections(4_096))"
+    code = "from marketplace.api.http.server import bound_connections; print('room', bound_connections(4_096))"
 
     def limit() -> None:
         resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))

@@ -3,14 +3,14 @@
 import msgspec
 import pytest
 
-from marketplace.api.sql_archive import SqlArchive
+from marketplace.api.http.sql_archive import SqlArchive
 from marketplace.core.errors import Unavailable
+from marketplace.execution.archive import ReadingName, Snapshot
 from marketplace.log.memory import MemoryLog
-from marketplace.projections.database import build_engine
-from marketplace.projections.migrate import migrate
+from marketplace.projections.engine.database import build_engine
+from marketplace.projections.engine.migrate import migrate
+from marketplace.projections.engine.runner import Projector
 from marketplace.projections.registry import PROJECTIONS
-from marketplace.projections.runner import Projector
-from marketplace.runtime.archive import ReadingName, Snapshot
 from tests.domain.build import GRANT
 from tests.runtime.meter import SOURCE, SUBJECT, Process, fold
 
@@ -72,7 +72,7 @@ async def test_what_a_source_said_long_ago_is_found_in_postgresql_and_believed_w
     for number in range(3):
         await process.report(number, nodes=2)
     await Projector(log, engine, PROJECTIONS).catch_up()
-    monkeypatch.setattr("marketplace.runtime.repeats.TAIL_EVENTS", 0)
+    monkeypatch.setattr("marketplace.execution.duplicate_detection.TAIL_EVENTS", 0)
     assert await process.repeat(1, "new", nodes=2) == ("conflict", "reading_repeated")
     await process.correct(1, 1)
     assert await process.repeat(1, "newer", nodes=2) == ("rejected", "nodes_above_grant")

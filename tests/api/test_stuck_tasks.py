@@ -7,13 +7,13 @@ import pytest
 from sqlalchemy import text
 
 from marketplace import app
-from marketplace.domain.auction import ClearAuction
+from marketplace.application.trading import auctions
+from marketplace.domain.trading.auction import ClearAuction
+from marketplace.execution.clock import MarketClock
+from marketplace.execution.handler import Handler
 from marketplace.log.memory import MemoryLog
-from marketplace.projections.stuck_tasks import count_stuck
-from marketplace.runtime.agenda import Task
-from marketplace.runtime.clock import MarketClock
-from marketplace.runtime.commands import auctions
-from marketplace.runtime.handler import Handler
+from marketplace.projections.engine.stuck_tasks import count_stuck
+from marketplace.runtime.scheduling.scheduler import Task
 from marketplace.runtime.worker import StuckTask, Worker
 from tests.api.stage import open_stage, running
 from tests.domain.test_auction import BOOK, CERTIFICATE, DECISIONS

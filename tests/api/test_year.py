@@ -10,11 +10,11 @@ import httpx
 from events.mandate import MandateTerms
 from events.order import ClassOffer, OrderTerms
 from events.types import NoteTerms
-from marketplace.api.bodies.delivery import ReadingBody, ReportUsageBody
-from marketplace.api.bodies.issuers import FormIssuerBody
-from marketplace.api.bodies.parties import RegisterPartyBody
-from marketplace.api.bodies.supply import FailNodesBody, ListLotBody
-from marketplace.api.bodies.trading import GrantMandateBody, OpenAuctionBody
+from marketplace.api.http.bodies.delivery import ReadingBody, ReportUsageBody
+from marketplace.api.http.bodies.issuers import FormIssuerBody
+from marketplace.api.http.bodies.parties import RegisterPartyBody
+from marketplace.api.http.bodies.supply import FailNodesBody, ListLotBody
+from marketplace.api.http.bodies.trading import GrantMandateBody, OpenAuctionBody
 from marketplace.client import MarketplaceClient
 from marketplace.core.ids import rename_id
 from marketplace.log.memory import MemoryLog

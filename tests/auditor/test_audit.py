@@ -9,18 +9,18 @@ from decimal import Decimal
 import pytest
 import pytest_asyncio
 
+from marketplace.application.equity import issuers
 from marketplace.auditor.chain import GUARD, Chains, compute_hash
 from marketplace.auditor.report import Audit
 from marketplace.auditor.stream import EMPTY, Findings, Message, read_annotations, read_stream
 from marketplace.core.ids import rename_id
-from marketplace.domain.issuer_commands import AddStakeholder
-from marketplace.domain.issuer_stock_commands import CreateStockClass, IssueStock
-from marketplace.domain.periods import list_periods
-from marketplace.projections.database import build_engine
-from marketplace.projections.migrate import migrate
+from marketplace.domain.delivery.periods import list_periods
+from marketplace.domain.equity.issuer.commands import AddStakeholder
+from marketplace.domain.equity.issuer.stock_commands import CreateStockClass, IssueStock
+from marketplace.projections.engine.database import build_engine
+from marketplace.projections.engine.migrate import migrate
+from marketplace.projections.engine.runner import Projector
 from marketplace.projections.registry import PROJECTIONS
-from marketplace.projections.runner import Projector
-from marketplace.runtime.commands import issuers
 from tests.log.test_gaps import accept, holed, opened
 from tests.runtime.market import Market
 

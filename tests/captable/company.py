@@ -7,11 +7,10 @@ from fractions import Fraction
 from events.financing import Approval, Investment, RoundTerms
 from events.types import SafeTerms
 from marketplace.captable.history import Act, build_history
-from marketplace.domain import instrument as deeds
-from marketplace.domain.instrument import INSTRUMENT
-from marketplace.domain.instrument_stock import find_purchase
-from marketplace.domain.issuer import ISSUER, list_conversions
-from marketplace.domain.issuer_commands import (
+from marketplace.domain.equity.instrument import instrument as deeds
+from marketplace.domain.equity.instrument.instrument import INSTRUMENT
+from marketplace.domain.equity.instrument.stock import find_purchase
+from marketplace.domain.equity.issuer.commands import (
     AddStakeholder,
     AdjustAuthorisedShares,
     AdjustStockPlan,
@@ -39,6 +38,7 @@ from marketplace.domain.issuer_commands import (
     WaiveFirstRefusal,
     WithdrawPromise,
 )
+from marketplace.domain.equity.issuer.issuer import ISSUER, list_conversions
 from tests.domain.build import draw
 
 

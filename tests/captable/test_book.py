@@ -17,7 +17,7 @@ from marketplace.captable.positions import (
     list_positions,
 )
 from marketplace.core.errors import Refusal
-from marketplace.domain.issuer import DeclareLiquidity, PayDistribution, SplitStock, list_repayments
+from marketplace.domain.equity.issuer.issuer import DeclareLiquidity, PayDistribution, SplitStock, list_repayments
 from marketplace.equity.recovery import Assumptions
 from tests.captable.company import (
     DRAWDOWN,

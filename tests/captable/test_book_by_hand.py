@@ -8,8 +8,8 @@ import pytest
 from events.types import NoteTerms, SafeTerms, WarrantTerms
 from marketplace.captable.book import build_book
 from marketplace.captable.positions import Delivery, HeldIssuer, Prices, Source, list_positions
-from marketplace.domain.instrument import RepayNote
-from marketplace.domain.issuer_commands import (
+from marketplace.domain.equity.instrument.instrument import RepayNote
+from marketplace.domain.equity.issuer.commands import (
     CancelWarrant,
     ConvertStock,
     CreateStockClass,

@@ -20,7 +20,7 @@ from marketplace.embedded import embedded_nats, embedded_postgres
 from marketplace.embedded.nats import NatsServers, find_nats_server
 from marketplace.embedded.postgres import PostgresServer
 from marketplace.embedded.process import find_free_port
-from marketplace.runtime.api_secrets import new_admin_key
+from marketplace.runtime.process.secrets import new_admin_key
 from tests.chaos.network import Network, can_isolate
 
 ROOT: Final = Path(__file__).parents[2]

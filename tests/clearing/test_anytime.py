@@ -3,7 +3,7 @@
 import pytest
 
 from marketplace.clearing.engine import clear
-from marketplace.clearing.verifier import find_violations
+from marketplace.clearing.verify.verifier import find_violations
 from tests.clearing.books import book, market_book, order
 
 BUDGETS = (0, 1, 2, 4)

@@ -13,7 +13,7 @@ from marketplace.clearing.bundle import parse_bundle, render_bundle
 from marketplace.clearing.codec import hash_json
 from marketplace.clearing.engine import clear
 from marketplace.clearing.model import Bid, Limit, Order, Use
-from marketplace.clearing.verifier import find_violations
+from marketplace.clearing.verify.verifier import find_violations
 from marketplace.core.errors import Refusal
 from tests.clearing.books import book, order, random_book
 from tests.clearing.ruled_books import random_ruled_book

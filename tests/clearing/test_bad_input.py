@@ -8,7 +8,7 @@ import pytest
 from marketplace.clearing.codec import hash_book, parse_book, parse_clearing, render_book, render_clearing
 from marketplace.clearing.engine import clear
 from marketplace.clearing.model import Bid, Book, Lot, Order, Pool
-from marketplace.clearing.verifier import find_violations, verify
+from marketplace.clearing.verify.verifier import find_violations, verify
 from marketplace.core.errors import Refusal
 from tests.clearing.books import book, order, random_book
 

@@ -8,12 +8,12 @@ import pytest
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
-from marketplace.clearing.carrying import UNIONS_MAX, is_laminar, list_unions, stack
+from marketplace.clearing.arrays.carrying import UNIONS_MAX, is_laminar, list_unions, stack
+from marketplace.clearing.arrays.grid import Yard
+from marketplace.clearing.arrays.handing import assign
 from marketplace.clearing.engine import clear
-from marketplace.clearing.grid import Yard
-from marketplace.clearing.handing import assign
 from marketplace.clearing.model import Bid
-from marketplace.clearing.verifier import find_violations
+from marketplace.clearing.verify.verifier import find_violations
 from marketplace.core.errors import Refusal
 from tests.clearing.books import book, market_book, order
 

@@ -8,7 +8,7 @@ import sys
 import pytest
 
 from marketplace.clearing.codec import parse_clearing
-from marketplace.clearing.verifier import verify
+from marketplace.clearing.verify.verifier import verify
 from marketplace.cli.instance import parse_instance_dir
 from marketplace.core.errors import Refusal
 

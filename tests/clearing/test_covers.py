@@ -7,10 +7,10 @@ import highspy
 import numpy as np
 import pytest
 
-from marketplace.clearing.covers import SIZES_MAX, Covers
-from marketplace.clearing.grid import compile_book
-from marketplace.clearing.program import RowTable, WayTable, build_program, list_columns, new_solver
-from marketplace.clearing.tightening import Cutting, Relaxation
+from marketplace.clearing.arrays.grid import compile_book
+from marketplace.clearing.program.covers import SIZES_MAX, Covers
+from marketplace.clearing.program.program import RowTable, WayTable, build_program, list_columns, new_solver
+from marketplace.clearing.program.tightening import Cutting, Relaxation
 from tests.clearing.books import book, market_book, order, random_book
 from tests.clearing.ruled_books import random_ruled_book
 

@@ -10,11 +10,11 @@ from pathlib import Path
 
 import pytest
 
-from marketplace.clearing import diving
-from marketplace.clearing.crew import THREADS, map_apart
 from marketplace.clearing.engine import clear
-from marketplace.runtime import forking
-from marketplace.runtime.forking import FORKS, choose_hands
+from marketplace.clearing.search import diving
+from marketplace.clearing.search.crew import THREADS, map_apart
+from marketplace.runtime.auctions import forking
+from marketplace.runtime.auctions.forking import FORKS, choose_hands
 from tests.clearing.books import market_book
 from tests.clearing.ruled_books import random_ruled_book
 
@@ -99,7 +99,7 @@ def test_a_market_clears_alike_whoever_works(seed, monkeypatch):
 
 def test_a_large_market_clears_alike_whoever_works(monkeypatch):
     """A small one passes for a large one here: programs of parts, and dives that consider some placements only."""
-    monkeypatch.setattr("marketplace.clearing.search.SMALL_COLUMNS_MAX", 10)
+    monkeypatch.setattr("marketplace.clearing.search.search.SMALL_COLUMNS_MAX", 10)
     monkeypatch.setattr(diving, "COLUMNS_FEW", 10)
     made = market_book(2)
     alone = clear(made, seed=1, iterations=6)
@@ -109,7 +109,7 @@ def test_a_large_market_clears_alike_whoever_works(monkeypatch):
 
 def test_books_with_rules_clear_alike_whoever_works(monkeypatch):
     """Programs know what others take of limits, and losers are explained apart."""
-    monkeypatch.setattr("marketplace.clearing.solving.EXACT_COLUMNS_MAX", 0)
+    monkeypatch.setattr("marketplace.clearing.search.solving.EXACT_COLUMNS_MAX", 0)
     for seed in range(12):
         made = random_ruled_book(seed)
         assert clear(made, seed=1, hands=choose_hands()) == clear(made, seed=1)
@@ -117,7 +117,7 @@ def test_books_with_rules_clear_alike_whoever_works(monkeypatch):
 
 ORPHANS = """
 import os, time
-from marketplace.runtime.forking import FORKS
+from marketplace.runtime.auctions.forking import FORKS
 def hold(known, task):
     print(os.getpid(), flush=True)
     time.sleep(60)

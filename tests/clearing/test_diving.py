@@ -6,19 +6,20 @@ import highspy
 import numpy as np
 import pytest
 
-from marketplace.clearing import diving, solving, tightening
-from marketplace.clearing.allocation import Allocation
-from marketplace.clearing.bound import bound_of, solve_relaxation
-from marketplace.clearing.covers import Covers
-from marketplace.clearing.diving import Root, dive_from_relaxation, tighten_relaxation
+from marketplace.clearing.arrays.allocation import Allocation
+from marketplace.clearing.arrays.grid import compile_book
 from marketplace.clearing.engine import clear
-from marketplace.clearing.grid import compile_book
 from marketplace.clearing.money import MICRO
-from marketplace.clearing.program import RowTable, WayTable, list_columns
-from marketplace.clearing.prospects import Prospects
-from marketplace.clearing.search import greedy
-from marketplace.clearing.tightening import Cutting, Relaxation
-from marketplace.clearing.verifier import find_violations
+from marketplace.clearing.program import tightening
+from marketplace.clearing.program.bound import bound_of, solve_relaxation
+from marketplace.clearing.program.covers import Covers
+from marketplace.clearing.program.program import RowTable, WayTable, list_columns
+from marketplace.clearing.program.prospects import Prospects
+from marketplace.clearing.program.tightening import Cutting, Relaxation
+from marketplace.clearing.search import diving, solving
+from marketplace.clearing.search.diving import Root, dive_from_relaxation, tighten_relaxation
+from marketplace.clearing.search.search import greedy
+from marketplace.clearing.verify.verifier import find_violations
 from tests.clearing.books import market_book
 from tests.clearing.ruled_books import random_ruled_book
 

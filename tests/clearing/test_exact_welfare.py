@@ -4,8 +4,8 @@ from dataclasses import replace
 
 import pytest
 
-from marketplace.clearing.allocation import FLOAT_EXACT_MAX, Allocation
-from marketplace.clearing.grid import compile_book
+from marketplace.clearing.arrays.allocation import FLOAT_EXACT_MAX, Allocation
+from marketplace.clearing.arrays.grid import compile_book
 from tests.clearing.books import random_book
 
 

@@ -5,15 +5,15 @@ from fractions import Fraction
 import numpy as np
 import pytest
 
-from marketplace.clearing import generating
-from marketplace.clearing.bound import bound_of, solve_relaxation
-from marketplace.clearing.diving import tighten_relaxation
+from marketplace.clearing.arrays.grid import compile_book
 from marketplace.clearing.engine import clear
-from marketplace.clearing.generating import generate
-from marketplace.clearing.grid import compile_book
-from marketplace.clearing.program import RowTable, WayTable, build_program, list_columns, new_solver
-from marketplace.clearing.prospects import Prospects
-from marketplace.clearing.tightening import Cutting, Relaxation
+from marketplace.clearing.program import generating
+from marketplace.clearing.program.bound import bound_of, solve_relaxation
+from marketplace.clearing.program.generating import generate
+from marketplace.clearing.program.program import RowTable, WayTable, build_program, list_columns, new_solver
+from marketplace.clearing.program.prospects import Prospects
+from marketplace.clearing.program.tightening import Cutting, Relaxation
+from marketplace.clearing.search.diving import tighten_relaxation
 from tests.clearing.books import market_book, random_book
 from tests.clearing.ruled_books import random_ruled_book
 

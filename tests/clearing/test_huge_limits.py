@@ -4,7 +4,7 @@ from decimal import Decimal
 
 from marketplace.clearing.book import PRICE_USD_MAX
 from marketplace.clearing.engine import clear
-from marketplace.clearing.verifier import find_violations
+from marketplace.clearing.verify.verifier import find_violations
 from tests.clearing.books import book, order
 
 

@@ -8,12 +8,12 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from marketplace.clearing.arrays.grid import compile_book
 from marketplace.clearing.codec import parse_book, parse_clearing, render_book, render_clearing
 from marketplace.clearing.engine import clear
-from marketplace.clearing.grid import compile_book
 from marketplace.clearing.model import Bid, Limit, RulePrice, Use
-from marketplace.clearing.solving import solve
-from marketplace.clearing.verifier import find_violations
+from marketplace.clearing.search.solving import solve
+from marketplace.clearing.verify.verifier import find_violations
 from marketplace.core.errors import Refusal
 from tests.clearing.books import book, market_book, order
 from tests.clearing.ruled_books import find_optimum, random_ruled_book
@@ -34,7 +34,7 @@ def test_the_search_keeps_every_rule_without_the_exact_program(seed):
     ruled = random_ruled_book(seed, orders=14, pools=3)
     grid = compile_book(ruled)
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("marketplace.clearing.solving.EXACT_COLUMNS_MAX", 0)
+        patch.setattr("marketplace.clearing.search.solving.EXACT_COLUMNS_MAX", 0)
         found = solve(grid, 1, 3)
         assert not found.allocation.breaks_rules()
         assert found.allocation.losing() == []

@@ -5,12 +5,12 @@ from decimal import Decimal
 
 import numpy as np
 
-from marketplace.clearing.allocation import Allocation
-from marketplace.clearing.bound import solve_relaxation
-from marketplace.clearing.grid import compile_book
-from marketplace.clearing.neighbourhood import Neighbourhoods, Reach, Task
-from marketplace.clearing.program import RowTable, WayTable, list_columns
-from marketplace.clearing.prospects import Prospects
+from marketplace.clearing.arrays.allocation import Allocation
+from marketplace.clearing.arrays.grid import compile_book
+from marketplace.clearing.program.bound import solve_relaxation
+from marketplace.clearing.program.program import RowTable, WayTable, list_columns
+from marketplace.clearing.program.prospects import Prospects
+from marketplace.clearing.search.neighbourhood import Neighbourhoods, Reach, Task
 from tests.clearing.books import book, order
 
 

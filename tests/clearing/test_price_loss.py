@@ -10,10 +10,10 @@ import numpy as np
 import pytest
 
 from benchmarks.markets import write_synthetic
+from marketplace.clearing.arrays.grid import compile_book
 from marketplace.clearing.engine import clear
-from marketplace.clearing.grid import compile_book
-from marketplace.clearing.program import RowTable, WayTable, build_program, list_columns, new_solver
-from marketplace.clearing.verifier import verify
+from marketplace.clearing.program.program import RowTable, WayTable, build_program, list_columns, new_solver
+from marketplace.clearing.verify.verifier import verify
 from marketplace.cli.instance import parse_instance_dir
 from tests.clearing.books import random_book
 from tests.clearing.ruled_books import random_ruled_book

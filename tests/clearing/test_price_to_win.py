@@ -106,7 +106,7 @@ def test_the_proven_range_holds_the_exact_threshold(seed, monkeypatch):
     """Where the same book is solved exactly, its thresholds lie within what is proven without that."""
     given = tight_book(seed)
     exact = clear(given, seed=seed)
-    monkeypatch.setattr("marketplace.clearing.solving.EXACT_COLUMNS_MAX", -1)
+    monkeypatch.setattr("marketplace.clearing.search.solving.EXACT_COLUMNS_MAX", -1)
     for decision in losers(clear(given, seed=seed)):
         other, proven = find_decision(exact, decision.order_id), decision.price_to_win_range
         price = other.price_to_win_usd_per_gpu_hour

@@ -5,7 +5,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from marketplace.clearing.engine import clear
-from marketplace.clearing.verifier import find_violations
+from marketplace.clearing.verify.verifier import find_violations
 from tests.clearing.books import market_book, random_book
 
 

@@ -5,10 +5,10 @@ from decimal import Decimal
 
 import pytest
 
-from marketplace.clearing import standing
-from marketplace.clearing.descent import descend
 from marketplace.clearing.model import Bid
-from marketplace.clearing.standing import estimate, sketch, stand
+from marketplace.clearing.program.descent import descend
+from marketplace.clearing.quotes import standing
+from marketplace.clearing.quotes.standing import estimate, sketch, stand
 from tests.clearing.books import market_book, order, random_book
 from tests.clearing.ruled_books import random_ruled_book
 
@@ -16,7 +16,7 @@ from tests.clearing.ruled_books import random_ruled_book
 @pytest.fixture
 def large(monkeypatch):
     """Let no book be small enough to be solved at once."""
-    monkeypatch.setattr("marketplace.clearing.standing.EXACT_COLUMNS_MAX_OF_BOOK", 0)
+    monkeypatch.setattr("marketplace.clearing.quotes.standing.EXACT_COLUMNS_MAX_OF_BOOK", 0)
 
 
 def test_a_small_book_is_solved_as_ever():
@@ -89,7 +89,7 @@ def check_allocation(standing):
 def test_orders_that_come_are_brought_into_what_is_known(monkeypatch):
     given = market_book(3, orders=60, pools=6)
     before = sketch(replace(given, orders=given.orders[:55]), seed=1)
-    monkeypatch.setattr("marketplace.clearing.standing.list_columns", None)
+    monkeypatch.setattr("marketplace.clearing.quotes.standing.list_columns", None)
     grown = sketch(given, seed=1, prior=before)
     check_allocation(grown)
     monkeypatch.undo()
@@ -117,7 +117,7 @@ def test_what_changed_is_gone_on_with(monkeypatch, change):
         ),
     }[change]
     before = stand(given, seed=1)
-    monkeypatch.setattr("marketplace.clearing.standing.greedy", None)
+    monkeypatch.setattr("marketplace.clearing.quotes.standing.greedy", None)
     found = sketch(changed, seed=1, prior=before)
     monkeypatch.undo()
     check_allocation(found)

@@ -6,15 +6,15 @@ import numpy as np
 import pytest
 
 from benchmarks.markets import write_synthetic
-from marketplace.clearing import neighbourhood
+from marketplace.clearing.arrays.grid import compile_book
 from marketplace.clearing.engine import clear
-from marketplace.clearing.grid import compile_book
-from marketplace.clearing.integer import Work, solve_program
-from marketplace.clearing.neighbourhood import Ground, Neighbourhoods
-from marketplace.clearing.program import RowTable, WayTable, build_program, list_columns
-from marketplace.clearing.verifier import find_violations
+from marketplace.clearing.program.integer import Work, solve_program
+from marketplace.clearing.program.program import RowTable, WayTable, build_program, list_columns
+from marketplace.clearing.search import neighbourhood
+from marketplace.clearing.search.neighbourhood import Ground, Neighbourhoods
+from marketplace.clearing.verify.verifier import find_violations
 from marketplace.cli.instance import parse_instance_dir
-from marketplace.runtime.forking import choose_hands
+from marketplace.runtime.auctions.forking import choose_hands
 
 EASY, COSTLY = 10, 4
 """Seeds of markets: one whose optimum prices can support, and one whose optimum they cannot."""

@@ -7,7 +7,7 @@ import pytest
 
 from marketplace.clearing.engine import clear
 from marketplace.clearing.model import Bid
-from marketplace.clearing.standing import estimate, stand
+from marketplace.clearing.quotes.standing import estimate, stand
 from marketplace.core.errors import Refusal
 from tests.clearing.books import book, market_book, order, random_book
 

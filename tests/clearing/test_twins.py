@@ -4,11 +4,11 @@ from dataclasses import replace
 
 import pytest
 
+from marketplace.clearing.arrays.grid import compile_book
 from marketplace.clearing.engine import clear
-from marketplace.clearing.grid import compile_book
-from marketplace.clearing.program import WayTable, list_columns
-from marketplace.clearing.twins import drop_twins, list_twins
-from marketplace.clearing.verifier import find_violations
+from marketplace.clearing.program.program import WayTable, list_columns
+from marketplace.clearing.program.twins import drop_twins, list_twins
+from marketplace.clearing.verify.verifier import find_violations
 from tests.clearing.books import book, order, random_book
 
 

@@ -13,14 +13,14 @@ from pathlib import Path
 import msgspec
 import pytest
 
+from marketplace.application.clock import advance_clock
 from marketplace.core.ids import rename_id
 from marketplace.embedded import NatsServers
 from marketplace.log.jetstream import JetStreamLog
-from marketplace.projections.database import build_engine
-from marketplace.projections.migrate import migrate
+from marketplace.projections.engine.database import build_engine
+from marketplace.projections.engine.migrate import migrate
+from marketplace.projections.engine.runner import Projector
 from marketplace.projections.registry import PROJECTIONS
-from marketplace.projections.runner import Projector
-from marketplace.runtime.commands.clock import advance_clock
 from tests.captable.company import ROUND
 from tests.runtime.market import Market
 from tests.runtime.test_equity import found, invest

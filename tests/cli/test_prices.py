@@ -9,7 +9,7 @@ import pytest
 
 from marketplace.cli.prices import OURS, parse_prices
 from marketplace.core.errors import Refusal
-from marketplace.domain.pricelist import PRICELIST, PublishPricelist
+from marketplace.domain.supply.pricelist import PRICELIST, PublishPricelist
 from marketplace.embedded.process import find_free_port
 from marketplace.log.memory import MemoryLog
 from tests.api.doors import serve

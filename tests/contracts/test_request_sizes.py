@@ -8,8 +8,8 @@ import json
 
 import pytest
 
-from marketplace.api.ingestion import BODY_BYTES_MAX
-from marketplace.api.services import ApiSettings
+from marketplace.api.http.services import ApiSettings
+from marketplace.api.metering.ingestion import BODY_BYTES_MAX
 from marketplace.embedded.nats import PAYLOAD_BYTES_MAX
 from marketplace.log.memory import MemoryLog
 from tests.api.meters import BATCH, open_site

@@ -19,17 +19,17 @@ from events.usage import (
     UsageLimited,
     UsageRespread,
 )
-from marketplace.api.ingestion import BODY_BYTES_MAX
+from marketplace.api.metering.ingestion import BODY_BYTES_MAX
+from marketplace.application.supply import inventory
 from marketplace.core.errors import Refusal
-from marketplace.domain.auction_parts import PART_BYTES_MAX
-from marketplace.domain.issuer_import import ACTS_MAX
-from marketplace.domain.pool_resale import RESALES_MAX
-from marketplace.domain.pricelist import PRICES_MAX
-from marketplace.domain.usage import READINGS_MAX, SAMPLES_MAX
-from marketplace.domain.usage_spread import OFFERS_MAX, PARTS_MAX
+from marketplace.domain.equity.issuer.takeover import ACTS_MAX
+from marketplace.domain.metering.allocation import OFFERS_MAX, PARTS_MAX
+from marketplace.domain.metering.usage import READINGS_MAX, SAMPLES_MAX
+from marketplace.domain.supply.pool_resale import RESALES_MAX
+from marketplace.domain.supply.pricelist import PRICES_MAX
+from marketplace.domain.trading.auction_parts import PART_BYTES_MAX
 from marketplace.embedded.nats import PAYLOAD_BYTES_MAX
 from marketplace.log.appender import _HEADER_BYTES_MAX as HEADER_BYTES_MAX
-from marketplace.runtime.commands import supply
 from tests.contracts.sizes import list_unbounded
 from tests.domain.build import id_of
 from tests.runtime.market import Market
@@ -298,7 +298,7 @@ async def test_a_command_whose_event_is_too_large_is_refused_and_nothing_is_stuc
     _, pool_id = await market.pool(await market.party("Provider", "provider"))
 
     async def fail(incident_id):
-        await supply.fail_nodes(
+        await inventory.fail_nodes(
             market.handler,
             market.context(),
             pool_id,

@@ -5,9 +5,9 @@ import pytest
 from events.auction import AuctionEvent
 from events.registry import parse_body
 from marketplace.clearing.codec import hash_json, render_decisions, render_prices
-from marketplace.clearing.verifier import find_violations
-from marketplace.domain.auction import AUCTION
-from marketplace.runtime.clearing import compute_book_hash, parse_book, parse_result
+from marketplace.clearing.verify.verifier import find_violations
+from marketplace.domain.trading.auction import AUCTION
+from marketplace.runtime.auctions.clearing import compute_book_hash, parse_book, parse_result
 from tests.contracts.story.book import tell_story
 
 EVENTS = [parse_body(told.tag, told.body) for told in tell_story()]

@@ -12,8 +12,8 @@ from events.issuer import IssuerFinancingPriced, IssuerLiquidityDeclared
 from events.registry import parse_body
 from events.types import SafeTerms
 from marketplace.domain.deciders import DECIDERS
-from marketplace.domain.issuer_payouts import share_proceeds
-from marketplace.domain.issuer_pricing import price_instruments
+from marketplace.domain.equity.issuer.financing.pricing import price_instruments
+from marketplace.domain.equity.issuer.sale.payouts import share_proceeds
 from marketplace.equity.checker import verify
 from tests.contracts.story.book import tell_story
 from tests.contracts.story.sale import BRIDGE_SAFE

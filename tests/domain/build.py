@@ -20,7 +20,12 @@ from events.statement import Charges
 from events.types import LotShare, SafeTerms
 from marketplace.core.decider import Decider
 from marketplace.core.ids import render_id
-from marketplace.domain import account, auction, grant, lot, mandate, order, party, pool, site, statement, usage
+from marketplace.domain import party
+from marketplace.domain.billing import account, statement
+from marketplace.domain.delivery import grant
+from marketplace.domain.metering import usage
+from marketplace.domain.supply import lot, pool, site
+from marketplace.domain.trading import auction, mandate, order
 from tests.support.spec import Given
 
 T = TypeVar("T", bound=msgspec.Struct)

@@ -16,7 +16,7 @@ from events.issuer import (
     IssuerWarrantIssued,
 )
 from events.types import SafeTerms
-from marketplace.domain.issuer_commands import (
+from marketplace.domain.equity.issuer.commands import (
     AddStakeholder,
     CloseFinancing,
     CreateStockClass,

@@ -9,7 +9,7 @@ from events.service_line import (
     ServiceLineProposed,
     ServiceLineReported,
 )
-from marketplace.domain.service_line_commands import (
+from marketplace.domain.billing.service_line_commands import (
     AgreeServiceLine,
     ApproveServiceLine,
     CloseServiceLine,

@@ -3,8 +3,8 @@
 import msgspec
 
 from events.usage import BurnRank, Spread, SpreadPart, UsageRespread, UsageSpread
-from marketplace.domain.spread_commands import Offer, RespreadUsage, SpreadUsage
-from marketplace.domain.usage_spread import OFFERS_MAX
+from marketplace.domain.metering.allocation import OFFERS_MAX
+from marketplace.domain.metering.allocation_commands import Offer, RespreadUsage, SpreadUsage
 from tests.domain import build
 from tests.domain.build import Row, builder, hour, id_of, measurement
 

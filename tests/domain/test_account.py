@@ -14,7 +14,7 @@ from events.account import (
     AccountOpened,
     AccountWithdrawn,
 )
-from marketplace.domain.account import ACCOUNT
+from marketplace.domain.billing.account import ACCOUNT
 from tests.domain import build
 from tests.domain.build import (
     FUND_ACCOUNT,

@@ -6,7 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from events.types import Reason
-from marketplace.domain.admission import SHARE, Candidate, admit, count_bound_places
+from marketplace.domain.trading.admission import SHARE, Candidate, admit, count_bound_places
 
 BUSY = Reason(code="group_busy", text="another auction has its group", facts={})
 

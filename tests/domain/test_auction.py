@@ -20,7 +20,7 @@ from events.auction import (
 )
 from events.book import Book, BookBid, BookLot, BookOrder, BookPool
 from events.types import Reason
-from marketplace.domain.auction import (
+from marketplace.domain.trading.auction import (
     AUCTION,
     BindAuction,
     ChangeSupply,

@@ -9,8 +9,8 @@ from events.auction import AuctionIndicated, AuctionOpened, Decision, Price
 from events.book import Book, BookBid, BookLot, BookOrder, BookPool
 from events.registry import render_body
 from events.types import Reason
-from marketplace.domain.auction import AUCTION, LockAuction
-from marketplace.domain.auction_parts import (
+from marketplace.domain.trading.auction import AUCTION, LockAuction
+from marketplace.domain.trading.auction_parts import (
     PART_BYTES_MAX,
     FrozenBook,
     Result,

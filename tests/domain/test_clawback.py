@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from events.instrument import InstrumentConverted, InstrumentDebtPaid, InstrumentPrincipalReversed, TakenShares
 from events.types import NoteTerms
 from marketplace.core.money import render_ratio
-from marketplace.domain.instrument import INSTRUMENT, ImportInstrument, PayDebt
+from marketplace.domain.equity.instrument.instrument import INSTRUMENT, ImportInstrument, PayDebt
 from tests.domain.test_instrument import (
     INS,
     ISSUED,

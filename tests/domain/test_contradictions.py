@@ -4,7 +4,7 @@ import msgspec
 import pytest
 
 from events.usage import Evidence, Sample
-from marketplace.domain.contradictions import Counted, NamedReading, find_contradictions, list_devices
+from marketplace.domain.metering.contradictions import Counted, NamedReading, find_contradictions, list_devices
 from tests.domain.build import builder, hour, id_of, usd
 
 counted = builder(Counted(start=hour(0), end=hour(1), gpus=8))

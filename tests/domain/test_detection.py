@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from events.service import DetectionTerms
 from events.usage import Evidence, Reading, Sample
-from marketplace.domain.detection import Health, count_nodes, take_reading, take_sample
+from marketplace.domain.delivery.detection import Health, count_nodes, take_reading, take_sample
 from tests.domain.build import hour, usd
 from tests.domain.walk import WALK
 

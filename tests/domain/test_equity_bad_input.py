@@ -7,9 +7,9 @@ import pytest
 
 from events.types import SafeTerms
 from marketplace.core.errors import Refusal
-from marketplace.domain.instrument import INSTRUMENT
-from marketplace.domain.issuer import ISSUER
-from marketplace.domain.issuer_commands import RecordValuation, TransferStock
+from marketplace.domain.equity.instrument.instrument import INSTRUMENT
+from marketplace.domain.equity.issuer.commands import RecordValuation, TransferStock
+from marketplace.domain.equity.issuer.issuer import ISSUER
 from tests.domain.issuer_samples import (
     CAPPED,
     COMPANY,

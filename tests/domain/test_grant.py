@@ -17,7 +17,7 @@ from events.grant import (
     GrantTerminated,
     GrantTransferred,
 )
-from marketplace.domain.grant import (
+from marketplace.domain.delivery.grant import (
     GRANT,
     PRIORITY,
     ActivateGrant,
@@ -34,7 +34,7 @@ from marketplace.domain.grant import (
     TerminateGrant,
     TransferGrant,
 )
-from marketplace.domain.periods import list_periods
+from marketplace.domain.delivery.periods import list_periods
 from tests.domain import build
 from tests.domain.build import (
     NAIVE,

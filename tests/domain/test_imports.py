@@ -14,9 +14,15 @@ from events.issuer import (
     IssuerFinancingPriced,
     IssuerLiquidityDeclared,
 )
-from marketplace.domain.instrument import INSTRUMENT, ImportInstrument
-from marketplace.domain.instrument_import import COMMANDS
-from marketplace.domain.issuer import ISSUER, DeclareLiquidity, ImportIssuer, PayDistribution, list_repayments
+from marketplace.domain.equity.instrument.instrument import INSTRUMENT, ImportInstrument
+from marketplace.domain.equity.instrument.takeover import COMMANDS
+from marketplace.domain.equity.issuer.issuer import (
+    ISSUER,
+    DeclareLiquidity,
+    ImportIssuer,
+    PayDistribution,
+    list_repayments,
+)
 from tests.captable.company import DRAWDOWN, ISS, SERIES_A, live, make_id
 from tests.support.spec import Given
 

@@ -24,7 +24,7 @@ from events.instrument import (
 from events.types import SafeTerms
 from marketplace.core.errors import Refusal
 from marketplace.core.money import render_ratio
-from marketplace.domain.instrument import (
+from marketplace.domain.equity.instrument.instrument import (
     INSTRUMENT,
     AccruePrincipal,
     AmendInstrument,

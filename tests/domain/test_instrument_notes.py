@@ -17,7 +17,7 @@ from events.instrument import (
     InstrumentRepaid,
 )
 from events.types import NoteTerms, SafeTerms
-from marketplace.domain.instrument import (
+from marketplace.domain.equity.instrument.instrument import (
     INSTRUMENT,
     AccruePrincipal,
     AmendInstrument,
@@ -28,8 +28,8 @@ from marketplace.domain.instrument import (
     NoticeMfn,
     RepayNote,
 )
-from marketplace.domain.issuer import ISSUER
-from marketplace.domain.issuer_financing import list_conversions
+from marketplace.domain.equity.issuer.financing.financing import list_conversions
+from marketplace.domain.equity.issuer.issuer import ISSUER
 from marketplace.equity.checker import verify
 from tests.domain.build import draw
 from tests.domain.issuer_samples import COMPANY, FIN, NOON, PROVIDER, close, make_id, open_round, price, signed

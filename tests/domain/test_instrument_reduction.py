@@ -5,7 +5,7 @@ from decimal import Decimal
 import pytest
 
 from events.instrument import InstrumentCommitmentReduced, InstrumentLapsed
-from marketplace.domain.instrument import INSTRUMENT, ReduceCommitment
+from marketplace.domain.equity.instrument.instrument import INSTRUMENT, ReduceCommitment
 from tests.domain.test_instrument import INS, ISSUED, LAPSE, LAPSED, OF_INS, SUSPENDED, accrue, accrued
 from tests.support.spec import Given
 

@@ -22,8 +22,7 @@ from events.issuer import (
     IssuerWarrantExercised,
     IssuerWarrantIssued,
 )
-from marketplace.domain.issuer import ISSUER
-from marketplace.domain.issuer_commands import (
+from marketplace.domain.equity.issuer.commands import (
     AdjustStockPlan,
     ExerciseOption,
     ExerciseWarrant,
@@ -34,7 +33,15 @@ from marketplace.domain.issuer_commands import (
     SplitStock,
     TransferStock,
 )
-from marketplace.domain.issuer_state import Row, Totals, capitalization_of, list_rows, measure_ownership, total_shares
+from marketplace.domain.equity.issuer.issuer import ISSUER
+from marketplace.domain.equity.issuer.state import (
+    Row,
+    Totals,
+    capitalization_of,
+    list_rows,
+    measure_ownership,
+    total_shares,
+)
 from tests.domain.issuer_samples import (
     APPROVAL,
     CAPPED,

@@ -14,9 +14,9 @@ from events.issuer import (
     IssuerStockConverted,
     IssuerStockIssued,
 )
-from marketplace.domain.issuer import ISSUER
-from marketplace.domain.issuer_commands import BuyerStock, PayDistribution
-from marketplace.domain.issuer_state import capitalization_of
+from marketplace.domain.equity.issuer.commands import BuyerStock, PayDistribution
+from marketplace.domain.equity.issuer.issuer import ISSUER
+from marketplace.domain.equity.issuer.state import capitalization_of
 from marketplace.equity.checker import verify
 from tests.domain.issuer_samples import (
     ANGEL,

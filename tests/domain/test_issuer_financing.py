@@ -21,12 +21,12 @@ from events.issuer import (
 )
 from events.types import SafeTerms
 from marketplace.core.ids import derive_id
-from marketplace.domain.instrument import INSTRUMENT
-from marketplace.domain.issuer import ISSUER
-from marketplace.domain.issuer_commands import AbandonFinancing, NewStakeholder
-from marketplace.domain.issuer_financing import INSTRUMENTS_MAX, list_conversions
-from marketplace.domain.issuer_state import measure_ownership, total_shares
-from marketplace.domain.issuer_terms import INVESTMENTS_MAX
+from marketplace.domain.equity.instrument.instrument import INSTRUMENT
+from marketplace.domain.equity.issuer.commands import AbandonFinancing, NewStakeholder
+from marketplace.domain.equity.issuer.financing.financing import INSTRUMENTS_MAX, list_conversions
+from marketplace.domain.equity.issuer.issuer import ISSUER
+from marketplace.domain.equity.issuer.state import measure_ownership, total_shares
+from marketplace.domain.equity.issuer.terms import INVESTMENTS_MAX
 from marketplace.equity.checker import verify
 from tests.domain.issuer_samples import (
     ANGEL,

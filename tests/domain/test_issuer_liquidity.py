@@ -18,11 +18,11 @@ from events.issuer import (
     IssuerStockTransferred,
 )
 from marketplace.core.errors import Refusal
-from marketplace.domain.instrument_commands import RepayInstrument
-from marketplace.domain.issuer import ISSUER
-from marketplace.domain.issuer_commands import PayDistribution
-from marketplace.domain.issuer_evolve import HANDLED
-from marketplace.domain.issuer_liquidity import INSTRUMENTS_MAX, list_repayments
+from marketplace.domain.equity.instrument.commands import RepayInstrument
+from marketplace.domain.equity.issuer.commands import PayDistribution
+from marketplace.domain.equity.issuer.evolve import HANDLED
+from marketplace.domain.equity.issuer.issuer import ISSUER
+from marketplace.domain.equity.issuer.sale.liquidity import INSTRUMENTS_MAX, list_repayments
 from marketplace.equity.checker import verify
 from tests.domain.issuer_samples import (
     ANGEL,

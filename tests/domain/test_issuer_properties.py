@@ -12,8 +12,7 @@ from events.financing import Investment
 from events.issuer import IssuerStockIssued
 from events.types import SafeTerms
 from marketplace.core.errors import Refusal
-from marketplace.domain.issuer import ISSUER
-from marketplace.domain.issuer_commands import (
+from marketplace.domain.equity.issuer.commands import (
     AdjustAuthorisedShares,
     AdjustStockPlan,
     CancelOption,
@@ -28,8 +27,9 @@ from marketplace.domain.issuer_commands import (
     TransferStock,
     WithdrawPromise,
 )
-from marketplace.domain.issuer_financing import list_conversions
-from marketplace.domain.issuer_state import capitalization_of, list_rows, measure_ownership, total_shares
+from marketplace.domain.equity.issuer.financing.financing import list_conversions
+from marketplace.domain.equity.issuer.issuer import ISSUER
+from marketplace.domain.equity.issuer.state import capitalization_of, list_rows, measure_ownership, total_shares
 from marketplace.equity.checker import verify
 from tests.domain.issuer_samples import (
     COMPANY,

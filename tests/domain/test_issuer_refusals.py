@@ -6,8 +6,7 @@ from decimal import Decimal
 import pytest
 
 from events.issuer import IssuerStockIssued, IssuerStockSplit, IssuerStockTransferred
-from marketplace.domain.issuer import ISSUER
-from marketplace.domain.issuer_commands import (
+from marketplace.domain.equity.issuer.commands import (
     AdjustStockPlan,
     ExerciseOption,
     ExerciseWarrant,
@@ -17,6 +16,7 @@ from marketplace.domain.issuer_commands import (
     SplitStock,
     TransferStock,
 )
+from marketplace.domain.equity.issuer.issuer import ISSUER
 from tests.domain.issuer_samples import (
     CAPPED,
     COMPANY,

@@ -20,8 +20,7 @@ from events.issuer import (
     IssuerWarrantVested,
 )
 from events.vesting import DateMilestone, DeliveryMilestone, PriceMilestone, VestingSchedule, WarrantTranche
-from marketplace.domain.issuer import ISSUER
-from marketplace.domain.issuer_commands import (
+from marketplace.domain.equity.issuer.commands import (
     CancelOption,
     CancelWarrant,
     ExerciseOption,
@@ -31,8 +30,9 @@ from marketplace.domain.issuer_commands import (
     VestWarrants,
     WithdrawPromise,
 )
-from marketplace.domain.issuer_state import total_shares
-from marketplace.domain.issuer_vesting import add_months, count_vested
+from marketplace.domain.equity.issuer.issuer import ISSUER
+from marketplace.domain.equity.issuer.rights.vesting import add_months, count_vested
+from marketplace.domain.equity.issuer.state import total_shares
 from tests.domain.issuer_samples import (
     COMPANY,
     EMPLOYEE,

@@ -18,8 +18,7 @@ from events.issuer import (
 )
 from events.vesting import DateMilestone, PriceMilestone, WarrantTranche
 from marketplace.core.ids import derive_id
-from marketplace.domain.issuer import ISSUER, list_rows, total_shares
-from marketplace.domain.issuer_commands import (
+from marketplace.domain.equity.issuer.commands import (
     AdjustStockPlan,
     ExerciseOption,
     ImportIssuer,
@@ -28,6 +27,7 @@ from marketplace.domain.issuer_commands import (
     SplitStock,
     VestWarrants,
 )
+from marketplace.domain.equity.issuer.issuer import ISSUER, list_rows, total_shares
 from tests.domain.issuer_samples import (
     APPROVAL,
     COMPANY,

@@ -19,8 +19,7 @@ from events.issuer import (
     IssuerStockTransferred,
 )
 from marketplace.core.ids import derive_id
-from marketplace.domain.issuer import ISSUER
-from marketplace.domain.issuer_commands import (
+from marketplace.domain.equity.issuer.commands import (
     AdjustAuthorisedShares,
     ConvertStock,
     ExerciseFirstRefusal,
@@ -30,6 +29,7 @@ from marketplace.domain.issuer_commands import (
     WaiveFirstRefusal,
     WithdrawOffer,
 )
+from marketplace.domain.equity.issuer.issuer import ISSUER
 from tests.domain.issuer_samples import (
     APPROVAL,
     COMMON,

@@ -11,13 +11,13 @@ from events.order import OrderMatched
 from events.statement import StatementAccepted
 from marketplace.core.ids import derive_id, rename_id
 from marketplace.core.money import SECONDS_PER_HOUR, ZERO, ceil_cents
-from marketplace.domain.grant import GRANT, ActivateGrant, CompleteGrant, TerminateGrant
-from marketplace.domain.instrument import INSTRUMENT, LapseInstrument
-from marketplace.domain.order import ORDER, AmendOrder, CancelOrder, LockOrder, UnmatchOrder
-from marketplace.domain.pool import POOL, ReleaseCapacity
-from marketplace.domain.settlement import build_tariff, compute_charges
-from marketplace.domain.statement import STATEMENT, AcceptStatement, DisputeStatement, ResolveStatement
-from marketplace.domain.usage import USAGE, Metered, count_gpu_seconds
+from marketplace.domain.billing.settlement import build_tariff, compute_charges
+from marketplace.domain.billing.statement import STATEMENT, AcceptStatement, DisputeStatement, ResolveStatement
+from marketplace.domain.delivery.grant import GRANT, ActivateGrant, CompleteGrant, TerminateGrant
+from marketplace.domain.equity.instrument.instrument import INSTRUMENT, LapseInstrument
+from marketplace.domain.metering.usage import USAGE, Metered, count_gpu_seconds
+from marketplace.domain.supply.pool import POOL, ReleaseCapacity
+from marketplace.domain.trading.order import ORDER, AmendOrder, CancelOrder, LockOrder, UnmatchOrder
 from tests.domain import build
 from tests.domain.build import AUCTION, FUND_ACCOUNT, hour, id_of
 from tests.domain.build import MANDATE as MANDATE_ID

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from events.lot import AskStep, LotListed, LotPaused, LotRepriced, LotRescheduled, LotResumed, LotWithdrawn
-from marketplace.domain.lot import LOT, PauseLot, RepriceLot, RescheduleLot, ResumeLot, WithdrawLot
+from marketplace.domain.supply.lot import LOT, PauseLot, RepriceLot, RescheduleLot, ResumeLot, WithdrawLot
 from tests.domain import build
 from tests.domain.build import NAIVE, NAN, Row, builder, hour, list_lot, service_terms, usd
 from tests.support.spec import Given

@@ -10,7 +10,7 @@ from events.mandate import (
     MandateGranted,
     MandateRevoked,
 )
-from marketplace.domain.mandate import MANDATE, AmendMandate, RevokeMandate
+from marketplace.domain.trading.mandate import MANDATE, AmendMandate, RevokeMandate
 from tests.domain import build
 from tests.domain.build import (
     GRANT,

@@ -7,8 +7,8 @@ from hypothesis import strategies as st
 
 from events.mandate import MandateBudgetHeld
 from marketplace.core.money import ZERO
-from marketplace.domain.account import ACCOUNT, CaptureHold, Credit, Debit, Deposit, Withdraw
-from marketplace.domain.mandate import MANDATE, AmendMandate, RevokeMandate
+from marketplace.domain.billing.account import ACCOUNT, CaptureHold, Credit, Debit, Deposit, Withdraw
+from marketplace.domain.trading.mandate import MANDATE, AmendMandate, RevokeMandate
 from tests.domain import build
 from tests.domain.build import hour, id_of, usd
 from tests.domain.walk import WALK, step

@@ -14,8 +14,8 @@ from events.order import (
 )
 from events.types import MaturityConversion, NoteTerms, Reason, WarrantTerms
 from marketplace.core.errors import Refusal
-from marketplace.domain.offer import compute_budget_hold, compute_cash_hold, compute_gpu_hours
-from marketplace.domain.order import (
+from marketplace.domain.trading.offer import compute_budget_hold, compute_cash_hold, compute_gpu_hours
+from marketplace.domain.trading.order import (
     MANDATES_MAX,
     OFFERS_MAX,
     ORDER,

@@ -11,7 +11,7 @@ from events.order import (
     OrderMatched,
     OrderUnmatched,
 )
-from marketplace.domain.order import (
+from marketplace.domain.trading.order import (
     ORDER,
     AmendOrder,
     CancelOrder,

@@ -17,8 +17,8 @@ from events.pool import (
     PoolOpened,
 )
 from marketplace.core.intervals import Load, build_steps
-from marketplace.domain.pool import NOTICE_MIN, POOL, AnnounceClosing, RecallCapacity
-from marketplace.domain.pool_resale import RESALES_MAX
+from marketplace.domain.supply.pool import NOTICE_MIN, POOL, AnnounceClosing, RecallCapacity
+from marketplace.domain.supply.pool_resale import RESALES_MAX
 from tests.domain import build
 from tests.domain.build import (
     LOT,

@@ -5,7 +5,7 @@ from datetime import date
 import pytest
 
 from events.pricelist import ListPrice, PricelistPublished
-from marketplace.domain.pricelist import PRICELIST, PRICES_MAX, PublishPricelist
+from marketplace.domain.supply.pricelist import PRICELIST, PRICES_MAX, PublishPricelist
 from tests.domain import build
 from tests.domain.build import NAN, Row, builder, id_of, usd
 from tests.support.spec import Given

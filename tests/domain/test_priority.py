@@ -2,7 +2,7 @@
 
 import pytest
 
-from marketplace.domain.priority import keeps_priority
+from marketplace.domain.trading.priority import keeps_priority
 from tests.domain import build
 from tests.domain.build import class_offer, hour, id_of, order_terms, usd
 

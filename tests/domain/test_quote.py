@@ -6,7 +6,7 @@ import pytest
 
 from events.auction import MatchTerms
 from events.quote import QuoteExpired, QuoteHeld, QuoteReleased, QuoteTaken
-from marketplace.domain.quote import HOLD_MAX, QUOTE, ExpireQuote, HoldQuote, ReleaseQuote, TakeQuote
+from marketplace.domain.trading.quote import HOLD_MAX, QUOTE, ExpireQuote, HoldQuote, ReleaseQuote, TakeQuote
 from tests.domain import build
 from tests.domain.build import NAIVE, NOW, Row, builder, hour, order_terms, usd
 from tests.support.spec import Given

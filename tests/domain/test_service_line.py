@@ -6,9 +6,9 @@ import msgspec
 import pytest
 
 from events.service_line import ServiceLineClosed, ServiceLineCorrected, ServiceLineVoided
-from marketplace.domain import service_line
-from marketplace.domain.service_line import SERVICE_LINE, answer_hours, sum_hours
-from marketplace.domain.usage import READINGS_MAX
+from marketplace.domain.billing import service_line
+from marketplace.domain.billing.service_line import SERVICE_LINE, answer_hours, sum_hours
+from marketplace.domain.metering.usage import READINGS_MAX
 from tests.domain import build
 from tests.domain.build import NAIVE, NAN, Row, hour, usd
 from tests.domain.lines import (

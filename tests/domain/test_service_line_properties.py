@@ -14,9 +14,9 @@ from events.service_line import (
     ServiceLineReported,
     ServiceLineVoided,
 )
-from marketplace.domain.service_line import SERVICE_LINE, sum_hours
-from marketplace.domain.service_line_commands import CorrectHours, LimitServiceLine, ReportHours, VoidHours
-from marketplace.domain.settlement import Tariff, build_tariff, compute_service_charges, compute_totals_of_hours
+from marketplace.domain.billing.service_line import SERVICE_LINE, sum_hours
+from marketplace.domain.billing.service_line_commands import CorrectHours, LimitServiceLine, ReportHours, VoidHours
+from marketplace.domain.billing.settlement import Tariff, build_tariff, compute_service_charges, compute_totals_of_hours
 from tests.domain.build import grant_issued, hour, usd
 from tests.domain.lines import LINE, RUNS, SPANS, close
 from tests.domain.walk import WALK, step

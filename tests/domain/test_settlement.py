@@ -11,8 +11,7 @@ from hypothesis import strategies as st
 from events.service import ServiceResult
 from events.statement import Charges
 from marketplace.core.money import ceil_cents, round_cents
-from marketplace.domain.offer import compute_budget_hold, compute_cash_hold, compute_gpu_hours, compute_value
-from marketplace.domain.settlement import (
+from marketplace.domain.billing.settlement import (
     Tariff,
     apply_consequence,
     build_tariff,
@@ -22,6 +21,7 @@ from marketplace.domain.settlement import (
     compute_totals,
     subtract_credit,
 )
+from marketplace.domain.trading.offer import compute_budget_hold, compute_cash_hold, compute_gpu_hours, compute_value
 from tests.domain import build
 from tests.domain.build import class_offer, grant_issued, order_terms, usd
 from tests.domain.walk import WALK

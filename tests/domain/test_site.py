@@ -14,7 +14,7 @@ from events.site import (
 )
 from marketplace.core.errors import Refusal
 from marketplace.core.intervals import Load
-from marketplace.domain.site import (
+from marketplace.domain.supply.site import (
     SITE,
     DerateSite,
     Drawn,

@@ -4,7 +4,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from marketplace.core.intervals import Load
-from marketplace.domain.site import SITE, DerateSite, Drawn, DrawPower, EnergiseSite, list_power
+from marketplace.domain.supply.site import SITE, DerateSite, Drawn, DrawPower, EnergiseSite, list_power
 from tests.domain import build
 from tests.domain.build import hour, id_of
 from tests.domain.walk import WALK, step

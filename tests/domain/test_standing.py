@@ -20,7 +20,7 @@ from events.service import ServiceResult
 from events.statement import Adjustment, Charges, StatementAccepted, StatementIssued, StatementResolved
 from events.types import Event
 from marketplace.core.money import ZERO
-from marketplace.domain.standing import Standing, Standings, compute_standing, evolve
+from marketplace.domain.delivery.reliability import Standing, Standings, compute_standing, evolve
 from tests.domain import build
 from tests.domain.build import hour, id_of, service_terms, usd
 

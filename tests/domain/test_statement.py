@@ -16,7 +16,7 @@ from events.statement import (
     StatementResolved,
     StatementServiceCredited,
 )
-from marketplace.domain.statement import (
+from marketplace.domain.billing.statement import (
     STATEMENT,
     AcceptStatement,
     CreditStatement,

@@ -18,7 +18,7 @@ from events.usage import (
     UsageVoided,
 )
 from marketplace.core.intervals import Load
-from marketplace.domain.usage import (
+from marketplace.domain.metering.usage import (
     READINGS_MAX,
     SAMPLES_MAX,
     USAGE,

@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from marketplace.core.intervals import Load
-from marketplace.domain.usage import (
+from marketplace.domain.metering.usage import (
     USAGE,
     CloseUsage,
     CorrectUsage,
@@ -17,7 +17,7 @@ from marketplace.domain.usage import (
     count_gpu_seconds,
     explain,
 )
-from marketplace.domain.usage_state import VOIDED, digest_reading
+from marketplace.domain.metering.usage_state import VOIDED, digest_reading
 from tests.domain import build
 from tests.domain.metering import Told
 from tests.domain.walk import WALK, step

@@ -10,8 +10,8 @@ from hypothesis import strategies as st
 
 from events.usage import UsageRespread
 from marketplace.core.errors import Refusal
-from marketplace.domain.burn_order import Piece, spread_gpus
-from marketplace.domain.usage import USAGE
+from marketplace.domain.metering.burn_order import Piece, spread_gpus
+from marketplace.domain.metering.usage import USAGE
 from tests.domain.build import NAIVE, hour, id_of
 from tests.domain.spreads import GONE, OFFERS, SPREAD, TENANT, TWELVE, offer, part, respread, spread, spread_of, use
 from tests.domain.walk import WALK

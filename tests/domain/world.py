@@ -14,15 +14,15 @@ from events.grant import EquityPart, GrantIssued
 from marketplace.core.errors import Refusal
 from marketplace.core.ids import rename_id
 from marketplace.core.money import ZERO, render_ratio
-from marketplace.domain.account import ACCOUNT, AdjustHold, CaptureHold, Credit, PlaceHold
-from marketplace.domain.draw import build_draw
-from marketplace.domain.grant import GRANT, IssueGrant
-from marketplace.domain.instrument import INSTRUMENT, AccruePrincipal, IssueInstrument
-from marketplace.domain.mandate import MANDATE, CaptureBudget, ReleaseBudget
-from marketplace.domain.offer import compute_budget_hold, compute_cash_hold, compute_value
-from marketplace.domain.order import ORDER, MatchOrder
-from marketplace.domain.pool import POOL, ReserveCapacity
-from marketplace.domain.settlement import build_tariff, compute_totals
+from marketplace.domain.billing.account import ACCOUNT, AdjustHold, CaptureHold, Credit, PlaceHold
+from marketplace.domain.billing.draw import build_draw
+from marketplace.domain.billing.settlement import build_tariff, compute_totals
+from marketplace.domain.delivery.grant import GRANT, IssueGrant
+from marketplace.domain.equity.instrument.instrument import INSTRUMENT, AccruePrincipal, IssueInstrument
+from marketplace.domain.supply.pool import POOL, ReserveCapacity
+from marketplace.domain.trading.mandate import MANDATE, CaptureBudget, ReleaseBudget
+from marketplace.domain.trading.offer import compute_budget_hold, compute_cash_hold, compute_value
+from marketplace.domain.trading.order import ORDER, MatchOrder
 from tests.domain import build
 from tests.domain.build import AUCTION, FUND_ACCOUNT, LOT, PROVIDER_ACCOUNT, hour, id_of, usd
 from tests.domain.build import MANDATE as MANDATE_ID

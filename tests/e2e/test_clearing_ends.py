@@ -7,9 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from marketplace.projections.database import build_engine
-from marketplace.projections.migrate import migrate
-from marketplace.runtime.clock import MarketClock
+from marketplace.execution.clock import MarketClock
+from marketplace.projections.engine.database import build_engine
+from marketplace.projections.engine.migrate import migrate
 from tests.e2e.test_service_lifetime import STOP_SECONDS_MAX, Services, stop
 from tests.runtime.market import Market
 from tests.support.patience import PATIENCE_SECONDS

@@ -13,7 +13,7 @@ import httpx
 import nats
 import pytest
 
-from marketplace.api.meter_subject import SUBJECT
+from marketplace.api.metering.meter_subject import SUBJECT
 from marketplace.embedded import temporary_folder
 from marketplace.log.inboxes import METER_INBOX
 from tests.support.patience import PATIENCE_SECONDS

@@ -20,7 +20,7 @@ from marketplace.log.codec import parse_recorded, seal
 from marketplace.log.connection import Connection
 from marketplace.log.headers import parse_block, render_publish
 from marketplace.log.port import Message
-from marketplace.runtime.config import render_environment
+from marketplace.runtime.process.config import render_environment
 from tests.log.build import make_envelope
 from tests.support.disk import small_disk
 from tests.support.patience import PATIENCE_SECONDS

@@ -14,7 +14,7 @@ import pytest
 import yaml
 
 from marketplace.embedded.process import find_free_port
-from marketplace.runtime.api_secrets import new_admin_key
+from marketplace.runtime.process.secrets import new_admin_key
 from tests.support.deployment import Cluster
 from tests.support.patience import PATIENCE_SECONDS
 

@@ -11,12 +11,12 @@ from contextlib import ExitStack, asynccontextmanager
 import pytest
 from sqlalchemy import text
 
-from marketplace.projections.database import build_engine
-from marketplace.projections.migrate import migrate
-from marketplace.projections.positions import load_positions
+from marketplace.projections.engine.database import build_engine
+from marketplace.projections.engine.migrate import migrate
+from marketplace.projections.engine.positions import load_positions
+from marketplace.projections.engine.runner import Projector
+from marketplace.projections.engine.verify import verify_all
 from marketplace.projections.registry import PROJECTIONS
-from marketplace.projections.runner import Projector
-from marketplace.projections.verify import verify_all
 from tests.projections.conftest import dump
 from tests.projections.test_renewal import OLDER, list_made_here, make_older
 from tests.runtime.test_auctions import build

@@ -13,9 +13,9 @@ import pytest
 
 from marketplace.embedded import embedded_nats, embedded_postgres, temporary_folder
 from marketplace.embedded.process import find_free_port
-from marketplace.projections.database import build_engine
-from marketplace.projections.migrate import migrate
-from marketplace.runtime.api_secrets import new_admin_key, new_secret
+from marketplace.projections.engine.database import build_engine
+from marketplace.projections.engine.migrate import migrate
+from marketplace.runtime.process.secrets import new_admin_key, new_secret
 from tests.support.patience import PATIENCE_SECONDS
 
 STOP_SECONDS_MAX = 10.0

@@ -58,18 +58,20 @@ INVARIANTS: Final = (
     Invariant(
         1,
         "tests.domain.test_pool_properties:test_capacity_is_never_oversold_and_never_refused_while_it_is_free",
-        Mutant("marketplace.domain.pool", "if peak > offer.amount:", "if peak > offer.amount + 1:"),
+        Mutant("marketplace.domain.supply.pool", "if peak > offer.amount:", "if peak > offer.amount + 1:"),
     ),
     Invariant(
         2,
         "tests.domain.test_money_properties:test_what_came_in_less_what_went_out_is_available_or_held",
-        Mutant("marketplace.domain.account_rules", "if amount_usd > state.available_usd:", "if amount_usd < 0:"),
+        Mutant(
+            "marketplace.domain.billing.account_rules", "if amount_usd > state.available_usd:", "if amount_usd < 0:"
+        ),
     ),
     Invariant(
         3,
         "tests.domain.test_money_properties:test_a_mandate_never_overspends_its_budget_nor_an_issuer_its_maximum",
         Mutant(
-            "marketplace.domain.mandate",
+            "marketplace.domain.trading.mandate",
             "free = state.terms.budget_usd - state.used_usd\n    if command.amount_usd > free:",
             "free = state.terms.budget_usd - state.used_usd\n    if command.amount_usd > free + 1:",
         ),
@@ -78,7 +80,7 @@ INVARIANTS: Final = (
         4,
         "tests.domain.test_settlement:test_periods_sum_to_one_statement_over_the_whole",
         Mutant(
-            "marketplace.domain.settlement",
+            "marketplace.domain.billing.settlement",
             "cash_usd=after.cash_usd - before.cash_usd,",
             "cash_usd=after.cash_usd,",
         ),
@@ -88,7 +90,7 @@ INVARIANTS: Final = (
         5,
         "tests.domain.test_instrument:test_principal_is_accrued_less_reversed_and_within_the_commitment",
         Mutant(
-            "marketplace.domain.instrument_principal",
+            "marketplace.domain.equity.instrument.principal",
             "if command.principal_usd > state.undrawn_usd:",
             "if command.principal_usd > state.issued.commitment_usd:",
         ),
@@ -97,7 +99,7 @@ INVARIANTS: Final = (
         6,
         "tests.domain.test_issuer_properties:test_the_rows_of_the_cap_table_sum_to_its_total",
         Mutant(
-            "marketplace.domain.issuer_state",
+            "marketplace.domain.equity.issuer.state",
             "return Totals(stock, options, warrants, promised, pool, stock + options + warrants + promised + pool)",
             "return Totals(stock, options, warrants, promised, pool, stock + options + promised + pool)",
         ),
@@ -106,7 +108,7 @@ INVARIANTS: Final = (
         7,
         "tests.domain.test_order_properties:test_an_order_ends_once_and_is_not_touched_while_it_is_locked",
         Mutant(
-            "marketplace.domain.order",
+            "marketplace.domain.trading.order",
             '_require_status(state, "open")\n    return [OrderCancelled(',
             '_require_status(state, "open", "locked")\n    return [OrderCancelled(',
         ),
@@ -115,7 +117,7 @@ INVARIANTS: Final = (
         8,
         "tests.domain.test_usage_properties:test_never_more_nodes_are_counted_than_were_granted",
         Mutant(
-            "marketplace.domain.usage_rules",
+            "marketplace.domain.metering.usage_rules",
             "if peak + gpus > nodes * metered.gpus_per_node:",
             "if gpus > nodes * metered.gpus_per_node:",
         ),
@@ -123,14 +125,14 @@ INVARIANTS: Final = (
     Invariant(
         9,
         "tests.domain.test_refusals:test_every_code_that_is_raised_is_documented_and_every_documented_code_is_raised",
-        Mutant("marketplace.domain.account_rules", '"funds_insufficient",', '"funds_missing",'),
+        Mutant("marketplace.domain.billing.account_rules", '"funds_insufficient",', '"funds_missing",'),
         arguments=("account",),
     ),
     Invariant(
         WHOLE_LIVES,
         "tests.domain.test_lifecycle:test_the_standing_invariants_hold_after_every_step_of_every_life",
         Mutant(
-            "marketplace.domain.offer",
+            "marketplace.domain.trading.offer",
             "return max(ceil_cents(Fraction(offer.cash_usd_per_gpu_hour) * hours) for offer in terms.offers)",
             "return max(ceil_cents(Fraction(offer.cash_usd_per_gpu_hour) * hours) for offer in terms.offers) / 2",
         ),
@@ -139,7 +141,7 @@ INVARIANTS: Final = (
         11,
         "tests.domain.test_money_properties:test_a_hold_pays_until_it_expires_and_is_then_available_again",
         Mutant(
-            "marketplace.domain.account_holds",
+            "marketplace.domain.billing.account_holds",
             "hold.expires_at is not None and hold.expires_at <= command.at",
             "hold.expires_at is not None and hold.expires_at < command.at",
         ),
@@ -148,7 +150,7 @@ INVARIANTS: Final = (
         12,
         "tests.invariants.ledger:test_the_ledger_says_what_the_accounts_say",
         Mutant(
-            "marketplace.projections.accounts.rules",
+            "marketplace.projections.billing.accounts.rules",
             "account.AccountHoldReleased: _hold_released,",
             "account.AccountHoldReleased: _hold_placed,",
         ),
@@ -157,7 +159,7 @@ INVARIANTS: Final = (
         13,
         "tests.domain.test_standing:test_every_share_is_between_nothing_and_one_in_any_order",
         Mutant(
-            "marketplace.domain.standing",
+            "marketplace.domain.delivery.reliability",
             "(course.nodes - course.working) * seconds",
             "(course.nodes + course.working) * seconds",
         ),
@@ -166,7 +168,7 @@ INVARIANTS: Final = (
         14,
         "tests.domain.test_service_level:test_what_a_period_came_to_is_between_nothing_and_all_and_halves_sum_to_the_whole",
         Mutant(
-            "marketplace.domain.service_level",
+            "marketplace.domain.supply.service_level",
             "points = [(max(at, start), nodes) for at, nodes in grant.outages if at < end]",
             "points = [(at, nodes) for at, nodes in grant.outages if at < end]",
         ),
@@ -175,7 +177,7 @@ INVARIANTS: Final = (
         15,
         "tests.domain.test_settlement:test_a_service_credit_is_a_share_of_what_was_charged_and_is_conserved_to_the_cent",
         Mutant(
-            "marketplace.domain.settlement",
+            "marketplace.domain.billing.settlement",
             "provider_usd=cash + holder,",
             "provider_usd=round_cents(Fraction(charges.provider_usd) * Fraction(share)),",
         ),
@@ -184,7 +186,7 @@ INVARIANTS: Final = (
         16,
         "tests.domain.test_detection:test_a_health_turns_only_by_enough_looks_in_a_row_and_each_look_counts_once",
         Mutant(
-            "marketplace.domain.detection",
+            "marketplace.domain.delivery.detection",
             "return replace(health, run=0, run_since=None, seen=seen)",
             "return replace(health, seen=seen)",
         ),
@@ -194,7 +196,7 @@ INVARIANTS: Final = (
         "tests.domain.test_usage_spread:"
         "test_at_every_second_each_grant_carries_what_the_order_says_whatever_is_corrected",
         Mutant(
-            "marketplace.domain.burn_order",
+            "marketplace.domain.metering.burn_order",
             "used = sum(amount for begin, stop, amount in offer.runs if begin < last and stop > first)",
             "used = sum(amount for begin, stop, amount in offer.runs if begin <= first and stop > last)",
         ),
@@ -204,7 +206,7 @@ INVARIANTS: Final = (
         "tests.domain.test_service_line_properties:"
         "test_hours_count_once_in_one_period_and_never_above_what_was_agreed_on",
         Mutant(
-            "marketplace.domain.service_line",
+            "marketplace.domain.billing.service_line",
             "if state.hours + reading.hours > agreed.hours:",
             "if reading.hours > agreed.hours:",
         ),
@@ -214,7 +216,7 @@ INVARIANTS: Final = (
         "tests.domain.test_service_line_properties:"
         "test_what_periods_of_hours_cost_sums_to_one_statement_over_the_whole",
         Mutant(
-            "marketplace.domain.settlement",
+            "marketplace.domain.billing.settlement",
             "after = compute_totals_of_hours(tariff, Fraction(hours_before) + Fraction(hours))",
             "after = compute_totals_of_hours(tariff, Fraction(hours_before) + round(Fraction(hours)))",
         ),
@@ -223,7 +225,7 @@ INVARIANTS: Final = (
         20,
         "tests.domain.test_usage_properties:test_nothing_more_is_counted_on_what_the_record_was_told_is_gone",
         Mutant(
-            "marketplace.domain.usage_rules",
+            "marketplace.domain.metering.usage_rules",
             "return msgspec.structs.replace(metered, end=state.limits.end, resold=state.limits.resold)",
             "return msgspec.structs.replace(metered, resold=state.limits.resold)",
         ),
@@ -232,7 +234,7 @@ INVARIANTS: Final = (
         21,
         "tests.domain.test_service_line_properties:test_no_hour_is_counted_outside_of_what_the_line_was_told_last",
         Mutant(
-            "marketplace.domain.service_line",
+            "marketplace.domain.billing.service_line",
             "spans = known if state.spans is None else state.spans",
             "spans = known",
         ),
@@ -240,6 +242,6 @@ INVARIANTS: Final = (
     Invariant(
         22,
         "tests.domain.test_site_properties:test_a_site_is_never_drawn_above_its_power_by_what_is_reserved_then",
-        Mutant("marketplace.domain.site", "if over > 0:", "if over > 11:"),
+        Mutant("marketplace.domain.supply.site", "if over > 0:", "if over > 11:"),
     ),
 )

@@ -9,7 +9,7 @@ from typing import Final
 
 from tests.invariants.corpus import Mutant
 
-_COMMANDS: Final = "marketplace.runtime.commands"
+_COMMANDS: Final = "marketplace.application"
 
 
 @dataclass(frozen=True)
@@ -179,7 +179,7 @@ GUARDS: Final = (
         "vested-again",
         "a milestone of delivery vests when enough was accepted",
         Mutant(
-            "marketplace.runtime.agenda",
+            "marketplace.runtime.scheduling.scheduler",
             "        self._vest(event.statement_id, event.grant_id)\n        self._settle",
             "        self._settle",
         ),
@@ -189,7 +189,11 @@ GUARDS: Final = (
     Guard(
         "adjusted-again",
         "a statement states what was metered",
-        Mutant("marketplace.runtime.agenda", "            self.put(adjust, NOW)\n        else:", "        else:"),
+        Mutant(
+            "marketplace.runtime.scheduling.scheduler",
+            "            self.put(adjust, NOW)\n        else:",
+            "        else:",
+        ),
         "test_adjustments.py",
         ("test_readings_that_a_statement_overlooked_are_charged_once_it_is_settled",),
     ),
@@ -197,7 +201,7 @@ GUARDS: Final = (
         "usage-reviewed",
         "a statement states what was metered",
         Mutant(
-            "marketplace.runtime.agenda",
+            "marketplace.runtime.scheduling.scheduler",
             '        if grant_id not in self._periods:\n            self.put(Task("review_usage", grant_id), NOW)',
             "        pass",
         ),
@@ -207,7 +211,9 @@ GUARDS: Final = (
     Guard(
         "parent-at-lock",
         "a child's parent may still be matched when the child is placed",
-        Mutant("marketplace.runtime.auctioneer", "if parent is not None and parent.ended:", "if parent is None:"),
+        Mutant(
+            "marketplace.runtime.auctions.auctioneer", "if parent is not None and parent.ended:", "if parent is None:"
+        ),
         "test_terms.py",
         ("test_what_depends_on_an_order_that_ended_ends_with_it_and_holds_nothing",),
     ),
@@ -228,7 +234,11 @@ GUARDS: Final = (
     Guard(
         "deferred-late-lock",
         "an order is in the book that locked it",
-        Mutant("marketplace.runtime.agenda", "if book is not None and event.order_id not in book:", "if book is None:"),
+        Mutant(
+            "marketplace.runtime.scheduling.scheduler",
+            "if book is not None and event.order_id not in book:",
+            "if book is None:",
+        ),
         "test_auctions.py",
         ("test_an_order_that_a_slow_auctioneer_locked_after_the_book_was_frozen_is_deferred",),
     ),
@@ -236,7 +246,7 @@ GUARDS: Final = (
         "deferred-missed-book",
         "an order is in the book that locked it",
         Mutant(
-            "marketplace.runtime.agenda",
+            "marketplace.runtime.scheduling.scheduler",
             "if auction_id == event.auction_id and order_id not in book:",
             "if book is None:",
         ),
@@ -246,21 +256,21 @@ GUARDS: Final = (
     Guard(
         "lots-moved-by-slip",
         "a lot begins no earlier than its site",
-        Mutant("marketplace.runtime.agenda", 'self.put(Task("move_lots", event.site_id), NOW)', "pass"),
+        Mutant("marketplace.runtime.scheduling.scheduler", 'self.put(Task("move_lots", event.site_id), NOW)', "pass"),
         "test_rule_races.py::TestSlipsOnMemory",
         ("test_a_lot_begins_no_earlier_than_its_site",),
     ),
     Guard(
         "lots-moved-as-listed",
         "a lot begins no earlier than its site",
-        Mutant("marketplace.runtime.stage", "                self._move_lots(event.pool_id)\n", ""),
+        Mutant("marketplace.runtime.scheduling.market_state", "                self._move_lots(event.pool_id)\n", ""),
         "test_rule_races.py::TestSlipsOnMemory",
         ("test_a_lot_begins_no_earlier_than_its_site",),
     ),
     Guard(
         "seller-uses",
         "the seller of resold nodes uses the grant",
-        Mutant("marketplace.domain.grant", "if state.startup_id != issued.startup_id:", "if state is None:"),
+        Mutant("marketplace.domain.delivery.grant", "if state.startup_id != issued.startup_id:", "if state is None:"),
         "test_held_resales.py::TestRaceOnMemory",
         ("test_who_passed_a_grant_on_sells_nothing_of_it",),
     ),

@@ -5,8 +5,8 @@ from decimal import Decimal
 from hypothesis import given
 from hypothesis import strategies as st
 
-from marketplace.domain.account import ACCOUNT
-from marketplace.projections.accounts.rules import post, sum_by_unit
+from marketplace.domain.billing.account import ACCOUNT
+from marketplace.projections.billing.accounts.rules import post, sum_by_unit
 from tests.domain import build
 from tests.domain.test_money_properties import account_commands
 from tests.domain.walk import WALK, step

@@ -5,9 +5,9 @@ import sys
 import time
 from decimal import Decimal
 
+from marketplace.application.billing import accounts
 from marketplace.core.ids import rename_id
 from marketplace.log.jetstream import JetStreamLog
-from marketplace.runtime.commands import accounts
 from tests.runtime.market import Market
 
 PAUSE_SECONDS = 0.02

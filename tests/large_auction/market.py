@@ -17,14 +17,14 @@ from typing import Any, NamedTuple
 import msgspec
 
 from events.registry import render_body
-from marketplace.domain.auction import AUCTION
-from marketplace.domain.order import ORDER
+from marketplace.domain.trading.auction import AUCTION
+from marketplace.domain.trading.order import ORDER
 from marketplace.embedded import NatsServers
+from marketplace.execution.handler import Handler
 from marketplace.log.events import parse_event
 from marketplace.log.jetstream import JetStreamLog
 from marketplace.log.port import Limits
-from marketplace.runtime.engines import EngineInProcess
-from marketplace.runtime.handler import Handler
+from marketplace.runtime.auctions.engines import EngineInProcess
 from marketplace.runtime.worker import Worker
 from tests.runtime.market import Market, running_worker
 

@@ -11,6 +11,7 @@ import pytest
 from marketplace.core.errors import Refusal, Unavailable, UnreadableEvent
 from marketplace.domain.log import AcceptGap
 from marketplace.embedded import NatsServers, embedded_nats
+from marketplace.execution.log_record import record
 from marketplace.log.annotations import AnnotatedLog, examine
 from marketplace.log.archive import ArchiveWriter, Restored, read_archive, restore
 from marketplace.log.codec import EMPTY_HASH, Chain, build_empty
@@ -19,7 +20,6 @@ from marketplace.log.events import parse_event
 from marketplace.log.gaps import LossEvidence, require_empty, require_told
 from marketplace.log.jetstream import JetStreamLog
 from marketplace.log.port import Head, Log, Recorded
-from marketplace.runtime.log_record import record
 from tests.log.build import make_write, new_subject
 from tests.log.cases import read_all
 from tests.log.test_checks import GOOD, call

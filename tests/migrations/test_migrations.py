@@ -10,8 +10,8 @@ from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from marketplace.core.errors import Refusal
-from marketplace.projections.database import build_engine
-from marketplace.projections.migrate import build_config, downgrade, is_current, migrate, require_current
+from marketplace.projections.engine.database import build_engine
+from marketplace.projections.engine.migrate import build_config, downgrade, is_current, migrate, require_current
 from marketplace.projections.registry import OPERATIONAL_TABLES, PROJECTIONS, SCHEMA
 
 

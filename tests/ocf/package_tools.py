@@ -10,8 +10,8 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from marketplace.captable.history import Act, build_history
-from marketplace.domain.instrument import INSTRUMENT
-from marketplace.domain.issuer import ISSUER
+from marketplace.domain.equity.instrument.instrument import INSTRUMENT
+from marketplace.domain.equity.issuer.issuer import ISSUER
 from marketplace.ocf.importing import judge_package
 from marketplace.ocf.package import MANIFEST
 from marketplace.ocf.sidecar import NAME as SIDECAR

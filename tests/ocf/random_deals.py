@@ -7,14 +7,14 @@ from fractions import Fraction
 from events.financing import Investment, PayToPlay, PayToPlayDuty
 from events.issuer_dilution import CountedInstrument
 from events.types import MaturityConversion, NoteTerms, SafeTerms, WarrantTerms
+from marketplace.application.steps.dilution import list_exposures
 from marketplace.core.errors import Refusal
 from marketplace.core.rounding import round_places
-from marketplace.domain import instrument as deeds
-from marketplace.domain import issuer_commands as commands
-from marketplace.domain.issuer_financing import list_conversions
-from marketplace.domain.issuer_liquidity import list_repayments
-from marketplace.domain.issuer_terms import RoundDraft
-from marketplace.runtime.commands.dilution import list_exposures
+from marketplace.domain.equity.instrument import instrument as deeds
+from marketplace.domain.equity.issuer import commands as commands
+from marketplace.domain.equity.issuer.financing.financing import list_conversions
+from marketplace.domain.equity.issuer.sale.liquidity import list_repayments
+from marketplace.domain.equity.issuer.terms import RoundDraft
 from tests.captable.company import FUND, PROVIDER, make_id
 from tests.ocf import random_life as acts
 from tests.ocf.random_life import HOLDERS, RandomLife

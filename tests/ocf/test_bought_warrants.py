@@ -7,9 +7,9 @@ from decimal import Decimal
 import pytest
 
 from events.types import WarrantTerms
-from marketplace.domain import instrument as deeds
-from marketplace.domain.issuer import list_rows
-from marketplace.domain.issuer_commands import CancelWarrant, ExerciseWarrant, IssueWarrant
+from marketplace.domain.equity.instrument import instrument as deeds
+from marketplace.domain.equity.issuer.commands import CancelWarrant, ExerciseWarrant, IssueWarrant
+from marketplace.domain.equity.issuer.issuer import list_rows
 from marketplace.ocf.importing import check_files
 from marketplace.ocf.package import render_package
 from tests.captable.company import FUND, Life, found, make_id

@@ -8,9 +8,9 @@ from events.issuer import IssuerDilutionLimited, IssuerExposureRecorded
 from events.issuer_dilution import CountedInstrument, Exposure
 from events.types import SafeTerms
 from marketplace.core.errors import Refusal
-from marketplace.domain.issuer import ISSUER
-from marketplace.domain.issuer_commands import LimitDilution, RecordExposure
-from marketplace.domain.issuer_dilution import measure_dilution
+from marketplace.domain.equity.issuer.commands import LimitDilution, RecordExposure
+from marketplace.domain.equity.issuer.dilution import measure_dilution
+from marketplace.domain.equity.issuer.issuer import ISSUER
 from marketplace.ocf.importing import check_files
 from marketplace.ocf.package import render_package
 from tests.captable.company import FUND, Life, found, make_id

@@ -6,8 +6,8 @@ from decimal import Decimal
 import pytest
 
 from events.types import NoteTerms, SafeTerms
-from marketplace.domain import instrument as deeds
-from marketplace.domain.instrument_state import Instrument
+from marketplace.domain.equity.instrument import instrument as deeds
+from marketplace.domain.equity.instrument.state import Instrument
 from marketplace.ocf.importing import check_files
 from marketplace.ocf.package import render_package
 from tests.captable.company import FUND, PROVIDER, Life, found, make_id

@@ -8,11 +8,11 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 
 from marketplace.log.memory import MemoryLog
 from marketplace.log.port import Recorded
-from marketplace.projections.database import build_engine
-from marketplace.projections.migrate import migrate
-from marketplace.projections.projection import Projection
+from marketplace.projections.engine.database import build_engine
+from marketplace.projections.engine.migrate import migrate
+from marketplace.projections.engine.projection import Projection
+from marketplace.projections.engine.runner import Projector
 from marketplace.projections.registry import PROJECTIONS
-from marketplace.projections.runner import Projector
 from tests.projections.story import Heads
 
 

@@ -8,7 +8,7 @@ from events.auction import Certificate, Decision, Deferral, MatchTerms, Price
 from events.book import Book, BookBid, BookLot, BookOrder, BookPool
 from events.subjects import LOG_ID
 from events.types import LotShare, Reason
-from marketplace.domain.auction_parts import FrozenBook, Result, split_book, split_result
+from marketplace.domain.trading.auction_parts import FrozenBook, Result, split_book, split_result
 from tests.projections import company, days, lines, market, resales, rights, services
 from tests.projections.market import (
     AUCTION,

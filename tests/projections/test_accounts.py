@@ -13,19 +13,19 @@ from events.account import AccountDeposited, AccountWithdrawn
 from events.registry import EVENT_TYPES
 from marketplace.core.errors import Corrupt
 from marketplace.log.memory import MemoryLog
-from marketplace.projections.accounts import (
+from marketplace.projections.billing.accounts import (
     find_account,
     list_accounts,
     list_balances,
     list_entries,
     load_trial_balance,
 )
-from marketplace.projections.accounts.posting import Posting, Subject, sum_by_unit
-from marketplace.projections.accounts.rules import CLEARING, POSTS_NOTHING, RULES, post
-from marketplace.projections.accounts.views import TrialBalanceView
-from marketplace.projections.facts import parse_facts
-from marketplace.projections.projection import tags_of
-from marketplace.projections.reading import parse_row
+from marketplace.projections.billing.accounts.posting import Posting, Subject, sum_by_unit
+from marketplace.projections.billing.accounts.rules import CLEARING, POSTS_NOTHING, RULES, post
+from marketplace.projections.billing.accounts.views import TrialBalanceView
+from marketplace.projections.engine.projection import tags_of
+from marketplace.projections.engine.queries import parse_row
+from marketplace.projections.engine.recorded_events import parse_facts
 from tests.projections import market
 from tests.projections.conftest import fill, project
 from tests.projections.market import CASH, FUND, FUNDS, PAID, PROVIDER, STARTUP, STRANGER

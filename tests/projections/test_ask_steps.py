@@ -6,7 +6,7 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 
 from events.lot import AskStep, LotRepriced
 from marketplace.log.memory import MemoryLog
-from marketplace.projections import capacity, inventory
+from marketplace.projections.supply import capacity, inventory
 from tests.projections import market
 from tests.projections.conftest import fill, project
 from tests.projections.market import HOUR, LOT, START

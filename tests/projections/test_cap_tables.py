@@ -7,15 +7,15 @@ import pytest
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from events.issuer import IssuerDistributionPaid, IssuerStockSplit
-from marketplace.domain.issuer import ISSUER as ISSUERS
-from marketplace.domain.issuer import list_rows
-from marketplace.domain.issuer_commands import SplitStock
+from marketplace.domain.equity.issuer.commands import SplitStock
+from marketplace.domain.equity.issuer.issuer import ISSUER as ISSUERS
+from marketplace.domain.equity.issuer.issuer import list_rows
 from marketplace.log.events import parse_event
 from marketplace.log.memory import MemoryLog
-from marketplace.projections import cap_tables, instruments
-from marketplace.projections.positions import load_positions
+from marketplace.projections.engine.positions import load_positions
+from marketplace.projections.engine.runner import Projector
+from marketplace.projections.equity import cap_tables, instruments
 from marketplace.projections.registry import PROJECTIONS
-from marketplace.projections.runner import Projector
 from tests.projections import company
 from tests.projections.company import FOUNDER, ROUND, SALE, SOLD
 from tests.projections.conftest import fill, project

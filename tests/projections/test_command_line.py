@@ -17,8 +17,8 @@ from marketplace.cli import log as log_commands
 from marketplace.cli import projections as projection_commands
 from marketplace.embedded import NatsServers
 from marketplace.log.jetstream import JetStreamLog
+from marketplace.projections.engine.runner import Projector
 from marketplace.projections.registry import PROJECTIONS
-from marketplace.projections.runner import Projector
 from tests.projections.story import Heads, Story, make_id
 from tests.projections.tales import tell_everything
 from tests.support.patience import PATIENCE_SECONDS

@@ -9,11 +9,11 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 
 from marketplace.core.errors import Corrupt
 from marketplace.log.memory import MemoryLog
-from marketplace.projections.positions import load_positions
-from marketplace.projections.rebuild import rebuild
+from marketplace.projections.engine.positions import load_positions
+from marketplace.projections.engine.rebuild import rebuild
+from marketplace.projections.engine.runner import Projector
+from marketplace.projections.engine.verify import verify, verify_all
 from marketplace.projections.registry import PROJECTIONS, get_projection
-from marketplace.projections.runner import Projector
-from marketplace.projections.verify import verify, verify_all
 from tests.projections.conftest import fill, project
 from tests.projections.tales import tell_many
 from tests.support.patience import PATIENCE_SECONDS

@@ -14,7 +14,7 @@ from events.grant import GrantTerminated
 from events.usage import UsageReported, UsageVoided
 from marketplace.core.errors import Refusal
 from marketplace.log.memory import MemoryLog
-from marketplace.projections.accounts import (
+from marketplace.projections.billing.accounts import (
     AccountView,
     explain_balance,
     find_account,
@@ -23,9 +23,9 @@ from marketplace.projections.accounts import (
     render_csv,
     render_html,
 )
-from marketplace.projections.accounts import statement as statements
-from marketplace.projections.accounts.meaning import find_cause, find_occurrence
-from marketplace.projections.facts import parse_facts
+from marketplace.projections.billing.accounts import statement as statements
+from marketplace.projections.billing.accounts.meaning import find_cause, find_occurrence
+from marketplace.projections.engine.recorded_events import parse_facts
 from tests.projections.conftest import fill, project
 from tests.projections.market import CASH, PROVIDER, STARTUP, STRANGER
 from tests.projections.story import Story, make_id, usd

@@ -4,7 +4,7 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 
 from marketplace.log.memory import MemoryLog
 from marketplace.projections import feed
-from marketplace.projections.facts import parse_facts
+from marketplace.projections.engine.recorded_events import parse_facts
 from marketplace.projections.feed.visibility import PUBLIC
 from tests.projections import market, resales
 from tests.projections.conftest import fill, project

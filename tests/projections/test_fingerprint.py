@@ -12,16 +12,16 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 
 from events.account import AccountOpened
 from marketplace.log.memory import MemoryLog
-from marketplace.projections import statements
-from marketplace.projections.fingerprint import compute_fingerprint, walk
+from marketplace.projections.billing import statements
+from marketplace.projections.engine.fingerprint import compute_fingerprint, walk
+from marketplace.projections.engine.schema import text
 from marketplace.projections.registry import PROJECTIONS
-from marketplace.projections.schema import text
 from tests.projections.conftest import fill, project
 from tests.projections.tales import tell_everything
 from tests.support.running import recording
 
 TELL = """
-from marketplace.projections.fingerprint import compute_fingerprint
+from marketplace.projections.engine.fingerprint import compute_fingerprint
 from marketplace.projections.registry import PROJECTIONS
 print(*(compute_fingerprint(projection) for projection in PROJECTIONS))
 """
@@ -129,7 +129,9 @@ async def test_it_covers_whatever_code_a_handler_runs(engine: AsyncEngine, memor
         missed = {
             f"{code.co_filename.rpartition('/')[2]} {code.co_qualname}"
             for code in ran[projection.name] - walk(projection).codes
-            if not code.co_filename.endswith(("projections/changes.py", "projections/facts.py"))
+            if not code.co_filename.endswith(
+                ("projections/engine/write_batch.py", "projections/engine/recorded_events.py")
+            )
         }
         assert {handler.__code__ for handler in projection.handlers.values()} <= ran[projection.name]
         assert missed == set(), projection.name

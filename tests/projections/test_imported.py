@@ -3,14 +3,14 @@
 import pytest
 from sqlalchemy.ext.asyncio import AsyncEngine
 
+from marketplace.application.equity import packages
 from marketplace.core.ids import rename_id
+from marketplace.execution.history import load_history
 from marketplace.log.memory import MemoryLog
 from marketplace.ocf.package import render_package
-from marketplace.projections.cap_tables import load_cap_table
+from marketplace.projections.engine.runner import Projector
+from marketplace.projections.equity.cap_tables import load_cap_table
 from marketplace.projections.registry import PROJECTIONS
-from marketplace.projections.runner import Projector
-from marketplace.runtime.commands import packages
-from marketplace.runtime.history import load_history
 from tests.runtime.market import Market
 from tests.runtime.test_equity import deliver_all, invest
 

@@ -9,17 +9,12 @@ import pytest_asyncio
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from marketplace.log.memory import MemoryLog
-from marketplace.projections import (
-    auctions,
-    capacity,
-    grants,
-    inventory,
-    mandates,
-    orders,
-    parties,
-    statements,
-    usage,
-)
+from marketplace.projections.access import parties
+from marketplace.projections.billing import statements
+from marketplace.projections.delivery import grants
+from marketplace.projections.metering import usage
+from marketplace.projections.supply import capacity, inventory
+from marketplace.projections.trading import auctions, mandates, orders
 from tests.projections import lines, market, resales
 from tests.projections.conftest import fill, project
 from tests.projections.market import (

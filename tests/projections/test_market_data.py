@@ -11,12 +11,12 @@ from events.book import Book, BookBid, BookLot, BookOrder, BookPool
 from events.grant import GrantIssued
 from events.pricelist import ListPrice, PricelistPublished
 from events.types import LotShare
-from marketplace.domain.auction_parts import FrozenBook, split_book
+from marketplace.domain.trading.auction_parts import FrozenBook, split_book
 from marketplace.log.memory import MemoryLog
-from marketplace.projections import market as market_data
-from marketplace.projections.market.index import Listed, Traded, compute_index, list_in_force
-from marketplace.projections.market.queries import list_list_prices, load_curves, load_index
-from marketplace.projections.runner import Projector
+from marketplace.projections.engine.runner import Projector
+from marketplace.projections.trading import market as market_data
+from marketplace.projections.trading.market.index import Listed, Traded, compute_index, list_in_force
+from marketplace.projections.trading.market.queries import list_list_prices, load_curves, load_index
 from tests.projections.conftest import fill
 from tests.projections.market import CASH, PAID, POOL, PROVIDER, START, STARTUP
 from tests.projections.story import BEGIN, HOUR, Story, make_id, usd

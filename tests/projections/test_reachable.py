@@ -4,7 +4,7 @@ import asyncpg
 import pytest
 
 from marketplace.core.errors import Unavailable
-from marketplace.projections.database import reachable
+from marketplace.projections.engine.database import reachable
 
 
 @pytest.mark.parametrize(

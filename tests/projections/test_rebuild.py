@@ -12,12 +12,12 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 
 from marketplace.core.errors import Conflict, Corrupt
 from marketplace.log.memory import MemoryLog
-from marketplace.projections import accounts
-from marketplace.projections.migrate import build_config
-from marketplace.projections.positions import load_positions
-from marketplace.projections.rebuild import Progress, rebuild
+from marketplace.projections.billing import accounts
+from marketplace.projections.engine.migrate import build_config
+from marketplace.projections.engine.positions import load_positions
+from marketplace.projections.engine.rebuild import Progress, rebuild
+from marketplace.projections.engine.runner import Projector
 from marketplace.projections.registry import PROJECTIONS
-from marketplace.projections.runner import Projector
 from tests.projections.conftest import dump, fill, project
 from tests.projections.tales import tell_everything, tell_many
 

@@ -10,12 +10,12 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 from marketplace.core.errors import Conflict
 from marketplace.log.memory import MemoryLog
 from marketplace.log.port import Limits, Recorded
-from marketplace.projections import accounts
-from marketplace.projections.positions import load_positions
-from marketplace.projections.rebuild import rebuild
+from marketplace.projections.billing import accounts
+from marketplace.projections.engine.automatic_rebuild import renew
+from marketplace.projections.engine.positions import load_positions
+from marketplace.projections.engine.rebuild import rebuild
+from marketplace.projections.engine.verify import verify
 from marketplace.projections.registry import PROJECTIONS
-from marketplace.projections.renewal import renew
-from marketplace.projections.verify import verify
 from tests.projections.conftest import dump, fill, project
 from tests.projections.tales import tell_many
 

@@ -6,10 +6,10 @@ from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from marketplace.log.memory import MemoryLog
-from marketplace.projections.fingerprint import compute_fingerprint
-from marketplace.projections.positions import load_positions
+from marketplace.projections.engine.automatic_rebuild import list_outdated, renew
+from marketplace.projections.engine.fingerprint import compute_fingerprint
+from marketplace.projections.engine.positions import load_positions
 from marketplace.projections.registry import PROJECTIONS, get_projection
-from marketplace.projections.renewal import list_outdated, renew
 from tests.projections.conftest import dump, fill, project
 from tests.projections.tales import tell_everything
 

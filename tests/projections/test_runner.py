@@ -16,22 +16,23 @@ from events.subjects import LOG_ID
 from marketplace.core.errors import Conflict, Corrupt, Refusal, Unavailable
 from marketplace.domain.log import Annotate
 from marketplace.embedded import PostgresServer
+from marketplace.execution.log_record import record
 from marketplace.log.annotations import LOG_SUBJECT, AnnotatedLog, check_annotation, examine
 from marketplace.log.codec import seal
 from marketplace.log.memory import MemoryLog
 from marketplace.log.port import Head, Write
-from marketplace.projections import orders, parties
-from marketplace.projections.database import build_engine
-from marketplace.projections.facts import parse_facts
+from marketplace.projections.access import parties
+from marketplace.projections.engine.database import build_engine
+from marketplace.projections.engine.migrate import migrate
+from marketplace.projections.engine.positions import load_positions
+from marketplace.projections.engine.rebuild import rebuild
+from marketplace.projections.engine.recorded_events import parse_facts
+from marketplace.projections.engine.runner import Projector
+from marketplace.projections.engine.verify import verify
+from marketplace.projections.engine.watch import PositionWatch, watch
 from marketplace.projections.feed.visibility import PARTIES, PLATFORM, PUBLIC
-from marketplace.projections.migrate import migrate
-from marketplace.projections.positions import load_positions
-from marketplace.projections.rebuild import rebuild
 from marketplace.projections.registry import PROJECTIONS
-from marketplace.projections.runner import Projector
-from marketplace.projections.verify import verify
-from marketplace.projections.watch import PositionWatch, watch
-from marketplace.runtime.log_record import record
+from marketplace.projections.trading import orders
 from tests.projections.conftest import dump, fill, project
 from tests.projections.story import ALL_TAGS
 from tests.projections.tales import tell_everything

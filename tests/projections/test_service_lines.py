@@ -3,10 +3,10 @@
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from marketplace.log.memory import MemoryLog
-from marketplace.projections.accounts.explain import explain_balance
-from marketplace.projections.accounts.queries import list_balances
-from marketplace.projections.grants import find_grant
-from marketplace.projections.service_lines import find_service_line, list_hours, list_service_lines
+from marketplace.projections.billing.accounts.explain import explain_balance
+from marketplace.projections.billing.accounts.queries import list_balances
+from marketplace.projections.billing.service_lines import find_service_line, list_hours, list_service_lines
+from marketplace.projections.delivery.grants import find_grant
 from tests.projections import lines
 from tests.projections.conftest import fill, project
 from tests.projections.market import FUND, PROVIDER, START, STARTUP, STRANGER

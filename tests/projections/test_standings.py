@@ -3,10 +3,10 @@
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from marketplace.core.money import render_ratio
-from marketplace.domain.standing import Standings, compute_standing, evolve
+from marketplace.domain.delivery.reliability import Standings, compute_standing, evolve
 from marketplace.log.memory import MemoryLog
-from marketplace.projections.facts import parse_facts
-from marketplace.projections.standings import list_standings, load_standing
+from marketplace.projections.delivery.reliability import list_standings, load_standing
+from marketplace.projections.engine.recorded_events import parse_facts
 from tests.projections.conftest import fill, project
 from tests.projections.market import PROVIDER, STRANGER
 from tests.projections.tales import tell_everything

@@ -5,8 +5,8 @@ from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from marketplace.log.memory import MemoryLog
+from marketplace.projections.engine.verify import EventName, verify, verify_all
 from marketplace.projections.registry import PROJECTIONS, get_projection
-from marketplace.projections.verify import EventName, verify, verify_all
 from tests.projections.conftest import dump, fill, project
 from tests.projections.market import CASH
 from tests.projections.story import make_id, usd

@@ -10,19 +10,13 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 
 from marketplace.log.memory import MemoryLog
 from marketplace.log.port import Recorded
-from marketplace.projections import (
-    auctions,
-    grants,
-    instruments,
-    inventory,
-    mandates,
-    orders,
-    parties,
-    quotes,
-    service_lines,
-    statements,
-)
-from marketplace.projections.cap_tables import tables as cap_tables
+from marketplace.projections.access import parties
+from marketplace.projections.billing import service_lines, statements
+from marketplace.projections.delivery import grants
+from marketplace.projections.equity import instruments
+from marketplace.projections.equity.cap_tables import tables as cap_tables
+from marketplace.projections.supply import inventory
+from marketplace.projections.trading import auctions, mandates, orders, quotes
 from tests.projections.conftest import fill, project
 from tests.projections.tales import tell_everything
 

@@ -5,12 +5,12 @@ import pytest
 from marketplace.core.errors import Unavailable
 from marketplace.embedded import embedded_postgres, temporary_folder
 from marketplace.log.memory import MemoryLog
-from marketplace.projections.database import build_engine
-from marketplace.projections.migrate import migrate
-from marketplace.projections.positions import load_reached
+from marketplace.projections.engine.database import build_engine
+from marketplace.projections.engine.migrate import migrate
+from marketplace.projections.engine.positions import load_reached
+from marketplace.projections.engine.runner import Projector
+from marketplace.projections.engine.watch import PositionWatch
 from marketplace.projections.registry import PROJECTIONS
-from marketplace.projections.runner import Projector
-from marketplace.projections.watch import PositionWatch
 from tests.projections.conftest import fill
 from tests.projections.tales import tell_everything
 

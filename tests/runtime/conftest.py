@@ -5,8 +5,8 @@ from collections.abc import Iterator
 
 import pytest
 
-from marketplace.runtime.handler import Handler
-from marketplace.runtime.unit import Unit
+from marketplace.execution.handler import Handler
+from marketplace.execution.unit_of_work import Unit
 from tests.runtime.looks import EVERYWHERE, LOOKS
 
 RECORD = "command"
@@ -15,7 +15,7 @@ RECORD = "command"
 
 def name_work(work) -> str:
     """Return a command's name, empty for one that a test made up."""
-    if not work.__module__.startswith("marketplace.runtime.commands."):
+    if not work.__module__.startswith("marketplace.application."):
         return ""
     return f"{work.__module__.rpartition('.')[2]}:{work.__qualname__.split('.')[0]}"
 

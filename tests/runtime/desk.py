@@ -3,9 +3,9 @@
 import asyncio
 from contextlib import asynccontextmanager
 
-from marketplace.runtime.commands.orders import preview_order
-from marketplace.runtime.follower import Follower
-from marketplace.runtime.quoting import Quoter
+from marketplace.application.trading.orders import preview_order
+from marketplace.execution.follower import Follower
+from marketplace.runtime.quotes.quoting import Quoter
 
 
 class Desk:

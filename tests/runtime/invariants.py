@@ -11,17 +11,17 @@ from events.auction import AuctionBookFrozen, AuctionSettled
 from events.grant import GrantIssued
 from events.order import OrderMatched, OrderUnmatched
 from events.subjects import parse_subject
+from marketplace.application.steps.usage_bounds import METERS
 from marketplace.core.ids import rename_id
 from marketplace.core.intervals import build_steps, find_peak
 from marketplace.core.money import parse_ratio
+from marketplace.domain.billing.service_line_bill import list_spans
 from marketplace.domain.deciders import DECIDERS
-from marketplace.domain.pool import FOREVER
-from marketplace.domain.service_line_bill import list_spans
-from marketplace.domain.usage import name_usage
-from marketplace.domain.usage_state import Count
+from marketplace.domain.metering.usage import name_usage
+from marketplace.domain.metering.usage_state import Count
+from marketplace.domain.supply.pool import FOREVER
 from marketplace.log.codec import verify_chain
 from marketplace.log.events import parse_event
-from marketplace.runtime.commands.limiting import METERS
 
 ZERO = Decimal(0)
 

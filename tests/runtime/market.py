@@ -10,13 +10,18 @@ from events.lot import AskStep
 from events.mandate import MandateTerms
 from events.order import ClassOffer, OrderTerms
 from events.types import SafeTerms
+from marketplace.application.access import parties
+from marketplace.application.billing import accounts
+from marketplace.application.equity import issuers
+from marketplace.application.metering import usage
+from marketplace.application.supply import inventory, sites
+from marketplace.application.trading import auctions, mandates, orders
 from marketplace.core.ids import derive_command_id, rename_id
 from marketplace.domain.deciders import DECIDERS
-from marketplace.domain.usage import Measurement
-from marketplace.runtime.clock import MarketClock
-from marketplace.runtime.commands import accounts, auctions, issuers, mandates, orders, parties, sites, supply, usage
-from marketplace.runtime.handler import Handler
-from marketplace.runtime.unit import Context
+from marketplace.domain.metering.usage import Measurement
+from marketplace.execution.clock import MarketClock
+from marketplace.execution.handler import Handler
+from marketplace.execution.unit_of_work import Context
 from marketplace.runtime.worker import Worker
 from tests.support.patience import PATIENCE_SECONDS
 
@@ -100,7 +105,7 @@ class Market:
             power_usage_effectiveness=Decimal("1.2"),
             renewable_share=Decimal("0.5"),
         )
-        pool = await supply.open_pool(
+        pool = await inventory.open_pool(
             self.handler,
             self.context(provider_id),
             site_id=site.id,
@@ -115,7 +120,7 @@ class Market:
     async def lot(
         self, provider_id, pool_id, *, ask="2", nodes=4, start=1, end=91, mandate_ids=(), further=(), service=None
     ):
-        receipt = await supply.list_lot(
+        receipt = await inventory.list_lot(
             self.handler,
             self.context(provider_id),
             pool_id=pool_id,

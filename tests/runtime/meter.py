@@ -4,16 +4,16 @@ from datetime import UTC, datetime, timedelta
 
 import msgspec
 
+from marketplace.application.metering import usage
 from marketplace.core.errors import Unavailable
 from marketplace.core.ids import derive_command_id
-from marketplace.domain.grant import GRANT, ActivateGrant, IssueGrant
-from marketplace.domain.usage import USAGE, name_usage
+from marketplace.domain.delivery.grant import GRANT, ActivateGrant, IssueGrant
+from marketplace.domain.metering.usage import USAGE, name_usage
+from marketplace.execution.clock import MarketClock
+from marketplace.execution.handler import Handler
+from marketplace.execution.state_cache import Cache
+from marketplace.execution.unit_of_work import Context
 from marketplace.log.events import parse_event
-from marketplace.runtime.cache import Cache
-from marketplace.runtime.clock import MarketClock
-from marketplace.runtime.commands import usage
-from marketplace.runtime.handler import Handler
-from marketplace.runtime.unit import Context
 from tests.domain import build
 from tests.runtime.meddling import Meddling
 

@@ -5,15 +5,16 @@ from decimal import Decimal
 
 import pytest
 
+from marketplace.application.billing import accounts, statements
+from marketplace.application.billing.adjustments import adjust_statement
+from marketplace.application.metering import usage
+from marketplace.application.steps.statement_chain import name_adjustment
 from marketplace.core.errors import Refusal
 from marketplace.core.ids import rename_id
-from marketplace.domain.periods import list_periods
-from marketplace.domain.settlement import build_tariff, compute_totals
-from marketplace.domain.usage import USAGE, Measurement, name_usage
+from marketplace.domain.billing.settlement import build_tariff, compute_totals
+from marketplace.domain.delivery.periods import list_periods
+from marketplace.domain.metering.usage import USAGE, Measurement, name_usage
 from marketplace.log.memory import MemoryLog
-from marketplace.runtime.commands import accounts, statements, usage
-from marketplace.runtime.commands.adjustments import adjust_statement
-from marketplace.runtime.commands.statement_chain import name_adjustment
 from tests.runtime.invariants import check_log
 from tests.runtime.market import Market
 

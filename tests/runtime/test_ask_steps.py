@@ -5,11 +5,11 @@ from decimal import Decimal
 import pytest
 
 from events.types import LotShare
-from marketplace.clearing.verifier import find_violations
+from marketplace.application.trading.quotes import hold_quote, take_quote
+from marketplace.clearing.verify.verifier import find_violations
 from marketplace.core.money import parse_ratio
-from marketplace.domain.carrying import carry
-from marketplace.runtime.audit import load_published
-from marketplace.runtime.commands.quotes import hold_quote, take_quote
+from marketplace.domain.trading.placement import carry
+from marketplace.runtime.auctions.audit import load_published
 from tests.runtime.desk import open_desk
 from tests.runtime.invariants import check_log
 from tests.runtime.market import Market

@@ -8,8 +8,8 @@ import pytest
 from marketplace.core.errors import Refusal
 from marketplace.core.ids import derive_id
 from marketplace.log.memory import MemoryLog
-from marketplace.runtime import audit
-from marketplace.runtime.audit import load_published, repeat
+from marketplace.runtime.auctions import audit
+from marketplace.runtime.auctions.audit import load_published, repeat
 from tests.runtime.market import Market
 from tests.runtime.test_auctions import build
 from tests.support.servers import open_log

@@ -5,11 +5,13 @@ from types import SimpleNamespace
 
 import pytest
 
+from marketplace.application.supply import inventory
+from marketplace.application.trading import auctions
 from marketplace.core.errors import MarketplaceError, Refusal
+from marketplace.execution.scheduled_context import build_context
 from marketplace.log.memory import MemoryLog
-from marketplace.runtime import engines, worker
-from marketplace.runtime.commands import auctions, supply
-from marketplace.runtime.work import build_context
+from marketplace.runtime import worker
+from marketplace.runtime.auctions import engines
 from tests.runtime.invariants import check_log
 from tests.runtime.market import Market
 from tests.runtime.meddling import Meddling
@@ -172,7 +174,7 @@ async def test_a_child_whose_parent_became_impossible_while_the_engine_worked_is
 
     async def fail_nodes():
         context = market.context(family.provider)
-        await supply.fail_nodes(
+        await inventory.fail_nodes(
             market.handler, context, family.pool, incident_id="inc_1", nodes=1, at=market.clock.now()
         )
 

@@ -5,10 +5,12 @@ import asyncio
 import pytest
 
 from events.book import Book
+from marketplace.application.supply import inventory
+from marketplace.application.trading import auctions
+from marketplace.execution.scheduled_context import build_context
 from marketplace.log.memory import MemoryLog
-from marketplace.runtime import auctioneer, engines, worker
-from marketplace.runtime.commands import auctions, supply
-from marketplace.runtime.work import build_context
+from marketplace.runtime import worker
+from marketplace.runtime.auctions import auctioneer, engines
 from tests.runtime.invariants import check_log
 from tests.runtime.market import Market
 from tests.runtime.meddling import Meddling
@@ -99,7 +101,7 @@ async def test_a_match_that_became_impossible_is_answered_and_frees_what_was_hel
     meddling = Meddling(market.log)
 
     async def fail_nodes():
-        await supply.fail_nodes(
+        await inventory.fail_nodes(
             market.handler,
             market.context(trade.provider),
             trade.pool,

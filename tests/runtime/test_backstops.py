@@ -4,10 +4,10 @@ from decimal import Decimal
 
 import pytest
 
-from marketplace.clearing.verifier import find_violations
+from marketplace.application.delivery import grants
+from marketplace.clearing.verify.verifier import find_violations
 from marketplace.core.errors import Refusal
-from marketplace.runtime.audit import load_published, repeat
-from marketplace.runtime.commands import grants
+from marketplace.runtime.auctions.audit import load_published, repeat
 from tests.runtime.desk import open_desk
 from tests.runtime.invariants import check_log
 from tests.runtime.market import Market

@@ -7,13 +7,13 @@ from decimal import Decimal
 import pytest
 
 from events.subjects import render_subject
+from marketplace.application.billing import accounts
 from marketplace.core.ids import rename_id
-from marketplace.domain.account import ACCOUNT
+from marketplace.domain.billing.account import ACCOUNT
 from marketplace.domain.deciders import DECIDERS
+from marketplace.execution.state_cache import Cache, Entry
 from marketplace.log.events import parse_event
 from marketplace.log.port import Head
-from marketplace.runtime.cache import Cache, Entry
-from marketplace.runtime.commands import accounts
 from tests.runtime.market import Market
 from tests.runtime.meddling import Meddling
 

@@ -5,13 +5,13 @@ from decimal import Decimal
 
 import pytest
 
+from marketplace.application.trading import auctions
+from marketplace.application.trading.orders import amend_order
 from marketplace.core.errors import Refusal
 from marketplace.core.ids import derive_command_id, derive_id
+from marketplace.execution.handler import Handler
 from marketplace.log.memory import MemoryLog
-from marketplace.runtime.calendar import RHYTHMS, find_lock, list_calls, open_call
-from marketplace.runtime.commands import auctions
-from marketplace.runtime.commands.orders import amend_order
-from marketplace.runtime.handler import Handler
+from marketplace.runtime.scheduling.calendar import RHYTHMS, find_lock, list_calls, open_call
 from marketplace.runtime.worker import Worker
 from tests.runtime.invariants import check_log
 from tests.runtime.market import Market, running_worker
@@ -138,7 +138,7 @@ async def test_an_order_that_is_bound_is_not_cancelled_and_one_that_comes_later_
 
 async def test_an_engine_that_fails_at_indicating_fails_nothing_else(monkeypatch):
     market, _, _, _, auction = await build()
-    monkeypatch.setattr("marketplace.runtime.engines.price_book", lambda *_: 1 / 0)
+    monkeypatch.setattr("marketplace.runtime.auctions.engines.price_book", lambda *_: 1 / 0)
     async with market.worker():
         market.clock.at = market.day(0.5)
         state = await market.until("auction", auction, "settled")

@@ -6,12 +6,13 @@ from decimal import Decimal
 import pytest
 
 from events.financing import Approval
+from marketplace.application.billing import accounts
+from marketplace.application.equity import issuers
+from marketplace.application.equity.clawbacks import pay_debt, reverse_principal
 from marketplace.core.errors import Refusal
 from marketplace.core.ids import derive_id, rename_id
-from marketplace.domain.issuer_commands import SplitStock
-from marketplace.domain.issuer_state import total_shares
-from marketplace.runtime.commands import accounts, issuers
-from marketplace.runtime.commands.clawbacks import pay_debt, reverse_principal
+from marketplace.domain.equity.issuer.commands import SplitStock
+from marketplace.domain.equity.issuer.state import total_shares
 from tests.runtime.invariants import check_log
 from tests.runtime.market import Market
 from tests.runtime.meddling import Meddling

@@ -5,7 +5,7 @@ import weakref
 
 import pytest
 
-from marketplace.runtime.collector import THRESHOLDS, settle_collector
+from marketplace.runtime.process.collector import THRESHOLDS, settle_collector
 
 
 class Node:

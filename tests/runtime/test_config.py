@@ -4,8 +4,8 @@ import msgspec
 import pytest
 
 from marketplace.core.errors import Refusal
-from marketplace.runtime.api_secrets import new_admin_key, new_secret, require_api_secrets
-from marketplace.runtime.config import Settings, load_settings, render_environment
+from marketplace.runtime.process.config import Settings, load_settings, render_environment
+from marketplace.runtime.process.secrets import new_admin_key, new_secret, require_api_secrets
 
 
 def test_what_is_given_goes_before_the_environment_and_a_file_before_a_variable(tmp_path):

@@ -6,12 +6,12 @@ from decimal import Decimal
 
 import pytest
 
+from marketplace.application.equity import instruments
+from marketplace.application.steps.dilution import limit_dilution
 from marketplace.core.errors import Refusal
 from marketplace.core.ids import rename_id
-from marketplace.domain.issuer_dilution import measure_dilution
-from marketplace.domain.periods import list_periods
-from marketplace.runtime.commands import instruments
-from marketplace.runtime.commands.dilution import limit_dilution
+from marketplace.domain.delivery.periods import list_periods
+from marketplace.domain.equity.issuer.dilution import measure_dilution
 from tests.runtime.invariants import check_log
 from tests.runtime.market import SAFE, Market
 from tests.runtime.test_equity import found, invest

@@ -5,9 +5,9 @@ from datetime import timedelta
 
 import pytest
 
+from marketplace.application.supply.inventory import announce_closing
 from marketplace.core.errors import Refusal
 from marketplace.log.memory import MemoryLog
-from marketplace.runtime.commands.supply import announce_closing
 from tests.runtime.invariants import check_log
 from tests.runtime.market import Market
 

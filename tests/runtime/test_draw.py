@@ -2,9 +2,9 @@
 
 from decimal import Decimal
 
+from marketplace.application.trading.quotes import take_quote
 from marketplace.core.ids import rename_id
-from marketplace.domain.draw import build_draw
-from marketplace.runtime.commands.quotes import take_quote
+from marketplace.domain.billing.draw import build_draw
 from tests.runtime.desk import open_desk
 from tests.runtime.invariants import check_log
 from tests.runtime.market import Market

@@ -13,12 +13,12 @@ from msgspec import structs
 from events.auction import AuctionCleared, AuctionFailed
 from events.subjects import render_subject
 from marketplace.core.errors import MarketplaceError, Refusal
+from marketplace.execution.handler import Handler
 from marketplace.log.events import parse_event
 from marketplace.log.memory import MemoryLog
 from marketplace.runtime import worker as worker_module
-from marketplace.runtime.audit import load_published, repeat
-from marketplace.runtime.engines import COMMAND, EngineInProcess, tell_failure
-from marketplace.runtime.handler import Handler
+from marketplace.runtime.auctions.audit import load_published, repeat
+from marketplace.runtime.auctions.engines import COMMAND, EngineInProcess, tell_failure
 from marketplace.runtime.worker import Worker
 from tests.runtime.market import running_worker
 from tests.runtime.test_auctions import build, read_end
@@ -162,7 +162,7 @@ STARVED = """
 import resource
 import highspy
 import numpy
-from marketplace.clearing.program import new_solver, run_solver
+from marketplace.clearing.program.program import new_solver, run_solver
 
 chance, rows, columns, each = numpy.random.default_rng(1), 400, 4_000, 400
 model = highspy.HighsLp()

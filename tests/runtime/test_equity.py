@@ -6,12 +6,13 @@ from decimal import Decimal
 import pytest
 
 from events.financing import Approval, Investment, RoundTerms
+from marketplace.application.billing import accounts
+from marketplace.application.equity import instruments, issuers
 from marketplace.core.errors import Refusal
 from marketplace.core.ids import derive_id, rename_id
-from marketplace.domain.issuer_commands import AddStakeholder, AdjustStockPlan, CreateStockClass, IssueStock
-from marketplace.domain.issuer_state import total_shares
-from marketplace.domain.periods import list_periods
-from marketplace.runtime.commands import accounts, instruments, issuers
+from marketplace.domain.delivery.periods import list_periods
+from marketplace.domain.equity.issuer.commands import AddStakeholder, AdjustStockPlan, CreateStockClass, IssueStock
+from marketplace.domain.equity.issuer.state import total_shares
 from tests.runtime.invariants import check_log
 from tests.runtime.market import SAFE, Market
 from tests.runtime.meddling import Meddling

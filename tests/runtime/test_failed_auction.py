@@ -7,7 +7,8 @@ import pytest
 from marketplace.core.errors import MarketplaceError, Refusal
 from marketplace.core.ids import rename_id
 from marketplace.log.memory import MemoryLog
-from marketplace.runtime import engines, worker
+from marketplace.runtime import worker
+from marketplace.runtime.auctions import engines
 from tests.runtime.market import Market
 
 

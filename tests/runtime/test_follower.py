@@ -6,14 +6,14 @@ import contextlib
 import msgspec
 import pytest
 
+from marketplace.application.access.parties import suspend_party
 from marketplace.core.errors import Corrupt, Unavailable, UnreadableEvent
 from marketplace.domain.clock import CLOCK, CLOCK_ID, AdvanceClock
+from marketplace.execution import follower as module
+from marketplace.execution.follower import Follower
 from marketplace.log.codec import seal
 from marketplace.log.memory import MemoryLog
 from marketplace.log.port import Head, Write
-from marketplace.runtime import follower as module
-from marketplace.runtime.commands.parties import suspend_party
-from marketplace.runtime.follower import Follower
 from tests.runtime.market import Market
 from tests.support.patience import PATIENCE_SECONDS
 

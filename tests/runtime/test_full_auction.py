@@ -1,9 +1,9 @@
 """Where more orders stand than an auction clears, cheap ones displace nobody, and each is told."""
 
 from events.auction import AuctionOrdersDeferred
+from marketplace.execution.handler import Handler
 from marketplace.log.events import parse_event
 from marketplace.log.memory import MemoryLog
-from marketplace.runtime.handler import Handler
 from marketplace.runtime.worker import Worker
 from tests.runtime.invariants import check_log
 from tests.runtime.market import Market, running_worker

@@ -5,10 +5,12 @@ from decimal import Decimal
 
 import pytest
 
+from marketplace.application.access import parties
+from marketplace.application.billing import accounts
+from marketplace.application.supply import inventory
 from marketplace.core.errors import Refusal, Unavailable
 from marketplace.core.ids import rename_id
 from marketplace.log.codec import verify_chain
-from marketplace.runtime.commands import accounts, parties, supply
 from tests.runtime.market import Market
 from tests.runtime.meddling import Meddling
 
@@ -137,7 +139,7 @@ class GroupCommitCases:
             await market.lot(provider, pool)
         assert not (await market.state("pool", pool)).offers
         lot = await market.lot(provider, pool)
-        await supply.withdraw_lot(market.handler, market.context(provider), lot, reason="sold elsewhere")
+        await inventory.withdraw_lot(market.handler, market.context(provider), lot, reason="sold elsewhere")
         assert not (await market.state("pool", pool)).offers
 
 

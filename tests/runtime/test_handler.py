@@ -8,12 +8,15 @@ import pytest
 from msgspec.structs import replace
 
 from events.subjects import render_subject
+from marketplace.application.access import parties
+from marketplace.application.billing import accounts
+from marketplace.application.supply import inventory
+from marketplace.application.trading import orders
 from marketplace.core.errors import Refusal
 from marketplace.core.ids import rename_id
-from marketplace.runtime import unit
-from marketplace.runtime.commands import accounts, orders, parties, supply
-from marketplace.runtime.follower import Follower
-from marketplace.runtime.work import build_context
+from marketplace.execution import unit_of_work
+from marketplace.execution.follower import Follower
+from marketplace.execution.scheduled_context import build_context
 from tests.runtime.market import Market
 from tests.runtime.meddling import Meddling
 from tests.support.patience import PATIENCE_SECONDS
@@ -133,7 +136,7 @@ class HandlerCases:
 
     async def reprice(self, market, provider, lot, ask, version):
         context = market.context(provider, if_match=version)
-        return await supply.reprice_lot(market.handler, context, lot, ask_usd_per_gpu_hour=Decimal(ask))
+        return await inventory.reprice_lot(market.handler, context, lot, ask_usd_per_gpu_hour=Decimal(ask))
 
     async def test_the_happy_path_reads_nothing(self, log):
         counted = Meddling(log)
@@ -246,7 +249,7 @@ class HandlerCases:
     async def test_an_append_that_cannot_be_sealed_leaves_nothing_in_memory(self, log, monkeypatch):
         market = Market(log)
         startup = await market.party("Startup", "startup", usd=100_000)
-        seal = unit.seal
+        seal = unit_of_work.seal
 
         def fail(subject, *rest):
             if subject.startswith("marketplace.order."):
@@ -254,7 +257,7 @@ class HandlerCases:
             return seal(subject, *rest)
 
         with monkeypatch.context() as patched:
-            patched.setattr(unit, "seal", fail)
+            patched.setattr(unit_of_work, "seal", fail)
             with pytest.raises(AssertionError):
                 await market.order(startup)
         async with asyncio.timeout(5):
@@ -268,13 +271,13 @@ class HandlerCases:
         lot = await market.lot(provider, pool)
 
         async def pause(process, key):
-            return await supply.pause_lot(process.handler, process.context(provider, key=key), lot, reason="repairs")
+            return await inventory.pause_lot(process.handler, process.context(provider, key=key), lot, reason="repairs")
 
         paused = await pause(market, "a")
         again = await pause(market, "b")
         assert (again.version, again.repeated) == (paused.version, False)
         assert again.sequence == await count_events(log)
-        await supply.resume_lot(market.handler, market.context(provider), lot)
+        await inventory.resume_lot(market.handler, market.context(provider), lot)
         before = await count_events(log)
         for process in (market, market.process("two")):
             assert await pause(process, "b") == replace(again, repeated=True)

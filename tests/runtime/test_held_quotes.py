@@ -6,16 +6,16 @@ from decimal import Decimal
 
 import pytest
 
+from marketplace.application.trading.auctions import lock_auction
+from marketplace.application.trading.quotes import hold_quote, release_quote, take_quote
 from marketplace.core.errors import Refusal
 from marketplace.core.ids import rename_id
 from marketplace.core.money import parse_ratio
+from marketplace.domain.trading.book.book import build_book
+from marketplace.domain.trading.book.market_snapshot import Supply
+from marketplace.execution.handler import Handler
 from marketplace.log.memory import MemoryLog
-from marketplace.runtime.book import build_book
-from marketplace.runtime.clearing import compute_book_hash
-from marketplace.runtime.commands.auctions import lock_auction
-from marketplace.runtime.commands.quotes import hold_quote, release_quote, take_quote
-from marketplace.runtime.handler import Handler
-from marketplace.runtime.supply import Supply
+from marketplace.runtime.auctions.clearing import compute_book_hash
 from tests.runtime.desk import open_desk
 from tests.runtime.invariants import check_log
 from tests.runtime.market import Market

@@ -7,15 +7,16 @@ from types import SimpleNamespace
 
 import pytest
 
+from marketplace.application.delivery import grants
+from marketplace.application.delivery.substitution import substitute_grant
+from marketplace.application.supply import inventory
+from marketplace.application.trading.quotes import hold_quote, release_quote, take_quote
+from marketplace.application.trading.resale import resell_grant
 from marketplace.core.errors import Refusal
 from marketplace.core.ids import rename_id
 from marketplace.core.money import parse_ratio
-from marketplace.domain.settlement import build_tariff, compute_totals
-from marketplace.runtime.commands import grants, supply
-from marketplace.runtime.commands.quotes import hold_quote, release_quote, take_quote
-from marketplace.runtime.commands.resale import resell_grant
-from marketplace.runtime.commands.substitution import substitute_grant
-from marketplace.runtime.handler import Handler
+from marketplace.domain.billing.settlement import build_tariff, compute_totals
+from marketplace.execution.handler import Handler
 from tests.runtime.desk import open_desk
 from tests.runtime.invariants import check_log
 from tests.runtime.market import Market
@@ -181,7 +182,7 @@ class RaceCases:
         sale = await begin(log)
         market, issued = sale.market, sale.grant.issued
         other = await market.party("Other", "startup")
-        await supply.withdraw_lot(
+        await inventory.withdraw_lot(
             market.handler, market.context(sale.trade.startup), sale.lot, reason="not for sale yet"
         )
 
@@ -260,7 +261,7 @@ async def test_a_seller_does_not_take_back_what_is_held(sale):
         with pytest.raises(Refusal) as refused:
             await end
         assert refused.value.code == "resale_held"
-    await supply.withdraw_lot(market.handler, market.context(seller), sale.lot, reason="needed after all")
+    await inventory.withdraw_lot(market.handler, market.context(seller), sale.lot, reason="needed after all")
     with pytest.raises(Refusal) as gone:
         await hold_one(sale, buyer=await market.party("Rival", "startup", usd=100_000))
     assert gone.value.code == "never_feasible"

@@ -8,11 +8,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from marketplace.application.billing import accounts, holds
 from marketplace.core.errors import Refusal
 from marketplace.core.ids import derive_id, rename_id
 from marketplace.log.codec import verify_chain
 from marketplace.log.memory import MemoryLog
-from marketplace.runtime.commands import accounts, holds
 from tests.runtime.invariants import check_log
 from tests.runtime.market import Market
 from tests.support.patience import PATIENCE_SECONDS

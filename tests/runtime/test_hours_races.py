@@ -11,11 +11,12 @@ from decimal import Decimal
 import pytest
 
 from events.service_line import HoursReading
+from marketplace.application.billing import service_hours, service_lines
+from marketplace.application.delivery import grants
+from marketplace.application.steps.usage_bounds import limit_grant
 from marketplace.core.ids import derive_id
-from marketplace.domain.grant import GRANT, ExtendGrant
-from marketplace.domain.service_line_bill import list_spans
-from marketplace.runtime.commands import grants, service_hours, service_lines
-from marketplace.runtime.commands.limiting import limit_grant
+from marketplace.domain.billing.service_line_bill import list_spans
+from marketplace.domain.delivery.grant import GRANT, ExtendGrant
 from tests.runtime.market import Market, StandingClock
 from tests.runtime.meddling import Meddling
 from tests.runtime.test_usage_races import Slow

@@ -8,12 +8,13 @@ import pytest
 
 from events.registry import parse_type
 from events.types import LotShare
+from marketplace.application.delivery import grants
+from marketplace.application.delivery.substitution import substitute_grant
+from marketplace.application.steps.capacity import change_capacity
+from marketplace.application.supply import inventory
 from marketplace.core.errors import Refusal
 from marketplace.core.ids import derive_id
-from marketplace.domain.pool import POOL, ReleaseCapacity, ReserveCapacity
-from marketplace.runtime.commands import grants, supply
-from marketplace.runtime.commands.capacity import change_capacity
-from marketplace.runtime.commands.substitution import substitute_grant
+from marketplace.domain.supply.pool import POOL, ReleaseCapacity, ReserveCapacity
 from tests.runtime.invariants import check_log
 from tests.runtime.market import Market
 from tests.support.patience import PATIENCE_SECONDS
@@ -36,7 +37,7 @@ class Stand:
     async def fail(self, incident, nodes):
         market = self.market
         context = market.context(self.trade.provider)
-        return await supply.fail_nodes(
+        return await inventory.fail_nodes(
             market.handler, context, self.pool, incident_id=incident, nodes=nodes, at=market.clock.now()
         )
 
@@ -45,7 +46,7 @@ class Stand:
         market.clock.at += timedelta(hours=1)
         at = market.clock.now()
         context = market.context(self.trade.provider)
-        await supply.restore_nodes(market.handler, context, self.pool, incident_id=incident, at=at)
+        await inventory.restore_nodes(market.handler, context, self.pool, incident_id=incident, at=at)
 
     async def open_pool(self, nodes=4, ask="0.5"):
         _, pool = await self.market.pool(self.trade.provider, nodes=nodes)
@@ -74,16 +75,16 @@ class Stand:
                 lambda: decide(ReleaseCapacity(**reserved, at=later)),
             ),
             "repriced": (
-                lambda: supply.reprice_lot(market.handler, self.again(), lot, ask_usd_per_gpu_hour=Decimal(900)),
-                lambda: supply.reprice_lot(market.handler, self.again(), lot, ask_usd_per_gpu_hour=price),
+                lambda: inventory.reprice_lot(market.handler, self.again(), lot, ask_usd_per_gpu_hour=Decimal(900)),
+                lambda: inventory.reprice_lot(market.handler, self.again(), lot, ask_usd_per_gpu_hour=price),
             ),
             "resumed": (
-                lambda: supply.pause_lot(market.handler, self.again(), lot, reason="works"),
-                lambda: supply.resume_lot(market.handler, self.again(), lot),
+                lambda: inventory.pause_lot(market.handler, self.again(), lot, reason="works"),
+                lambda: inventory.resume_lot(market.handler, self.again(), lot),
             ),
             "restored": (
-                lambda: supply.fail_nodes(market.handler, self.again(), pool, incident_id="there", nodes=3, at=at),
-                lambda: supply.restore_nodes(market.handler, self.again(), pool, incident_id="there", at=later),
+                lambda: inventory.fail_nodes(market.handler, self.again(), pool, incident_id="there", nodes=3, at=at),
+                lambda: inventory.restore_nodes(market.handler, self.again(), pool, incident_id="there", at=later),
             ),
         }
         fill, free = ways[room]
@@ -236,6 +237,6 @@ async def test_a_grant_lacks_its_nodes_since_they_failed_and_not_since_it_was_no
         await stand.begin()
         market, failed = stand.market, stand.market.clock.now() - timedelta(hours=3)
         context = market.context(stand.trade.provider)
-        await supply.fail_nodes(market.handler, context, stand.pool, incident_id="one", nodes=4, at=failed)
+        await inventory.fail_nodes(market.handler, context, stand.pool, incident_id="one", nodes=4, at=failed)
         await stand.until_event("degraded")
     assert (await stand.grant()).outages == ((failed, 0),)

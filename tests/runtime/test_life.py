@@ -5,11 +5,12 @@ from decimal import Decimal
 
 import pytest
 
+from marketplace.application.billing import statements
+from marketplace.application.delivery import grants
 from marketplace.core.errors import Refusal
 from marketplace.core.ids import rename_id
-from marketplace.domain.periods import list_periods
+from marketplace.domain.delivery.periods import list_periods
 from marketplace.runtime import worker
-from marketplace.runtime.commands import grants, statements
 from tests.runtime.invariants import check_log
 from tests.runtime.market import Market
 from tests.runtime.meddling import Meddling

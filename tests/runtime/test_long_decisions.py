@@ -6,9 +6,11 @@ from decimal import Decimal
 
 import pytest
 
+from marketplace.application.billing import accounts
+from marketplace.application.equity import issuers
 from marketplace.core.ids import derive_id, rename_id
-from marketplace.domain import issuer_financing, issuer_liquidity
-from marketplace.runtime.commands import accounts, issuers
+from marketplace.domain.equity.issuer.financing import financing
+from marketplace.domain.equity.issuer.sale import liquidity
 from tests.runtime.market import Market
 from tests.runtime.test_equity import build_round, found
 from tests.support.patience import PATIENCE_SECONDS
@@ -52,8 +54,8 @@ async def test_a_command_is_answered_while_a_round_is_priced(market, monkeypatch
     opening = market.context(market.startup)
     terms = build_round(await market.party("Fund", "fund"))
     await issuers.open_financing(market.handler, opening, market.issuer_id, name="Series A", terms=terms)
-    slow = Slow(issuer_financing.price_instruments)
-    monkeypatch.setattr(issuer_financing, "price_instruments", slow)
+    slow = Slow(financing.price_instruments)
+    monkeypatch.setattr(financing, "price_instruments", slow)
     financing_id = derive_id("fin", opening.command_id)
     pricing = issuers.price_financing(market.handler, market.context(market.startup), market.issuer_id, financing_id)
     receipt = await answer_meanwhile(market, slow, pricing)
@@ -62,8 +64,8 @@ async def test_a_command_is_answered_while_a_round_is_priced(market, monkeypatch
 
 
 async def test_a_command_is_answered_while_the_proceeds_of_a_sale_are_shared(market, monkeypatch):
-    slow = Slow(issuer_liquidity.share_proceeds)
-    monkeypatch.setattr(issuer_liquidity, "share_proceeds", slow)
+    slow = Slow(liquidity.share_proceeds)
+    monkeypatch.setattr(liquidity, "share_proceeds", slow)
     declaring = issuers.declare_liquidity(
         market.handler, market.context(market.startup), market.issuer_id, proceeds_usd=Decimal(1_000_000)
     )

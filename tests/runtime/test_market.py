@@ -3,11 +3,11 @@
 from datetime import timedelta
 from decimal import Decimal
 
+from marketplace.application.metering import usage
 from marketplace.core.ids import rename_id
-from marketplace.domain.periods import list_periods
-from marketplace.domain.usage import Measurement
+from marketplace.domain.delivery.periods import list_periods
+from marketplace.domain.metering.usage import Measurement
 from marketplace.log.memory import MemoryLog
-from marketplace.runtime.commands import usage
 from tests.runtime.invariants import check_log
 from tests.runtime.market import Market
 

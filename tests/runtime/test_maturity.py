@@ -11,11 +11,12 @@ import pytest
 from events.mandate import MandateTerms
 from events.registry import parse_body, render_type
 from events.types import MaturityConversion, NoteTerms
+from marketplace.application.equity import instruments
+from marketplace.application.equity.notes import mature_note
+from marketplace.application.trading import mandates
 from marketplace.core.errors import Refusal
 from marketplace.core.ids import rename_id
-from marketplace.domain.issuer_commands import AdjustAuthorisedShares
-from marketplace.runtime.commands import instruments, mandates
-from marketplace.runtime.commands.notes import mature_note
+from marketplace.domain.equity.issuer.commands import AdjustAuthorisedShares
 from tests.runtime.invariants import check_log
 from tests.runtime.market import Market
 from tests.runtime.test_equity import act, found

@@ -10,10 +10,13 @@ import pytest
 from events.financing import Approval
 from events.mandate import MandateTerms
 from events.types import NoteTerms
+from marketplace.application.billing import accounts, statements
+from marketplace.application.equity import instruments, issuers
+from marketplace.application.supply import inventory
+from marketplace.application.trading import mandates, orders
 from marketplace.core.errors import Refusal
 from marketplace.core.ids import derive_id, rename_id
-from marketplace.domain.periods import list_periods
-from marketplace.runtime.commands import accounts, instruments, issuers, mandates, orders, statements, supply
+from marketplace.domain.delivery.periods import list_periods
 from tests.runtime.invariants import check_log
 from tests.runtime.market import Market
 from tests.runtime.test_equity import build_round, found
@@ -39,7 +42,7 @@ async def offer_equity(market, trade, kind, instrument, *, days=10, **rules):
         market.handler, market.context(trade.fund), holder_id=trade.fund, funding="cash", terms=rules
     )
     trade.mandate = mandate.id
-    await supply.withdraw_lot(market.handler, market.context(trade.provider), trade.lot, reason="listed anew")
+    await inventory.withdraw_lot(market.handler, market.context(trade.provider), trade.lot, reason="listed anew")
     trade.lot = await market.lot(trade.provider, trade.pool, mandate_ids=(mandate.id,))
     terms = market.terms(cash="1", equity="3", mandate_ids=(mandate.id,), days=days, latest=1)
     terms = msgspec.structs.replace(terms, instrument=instrument)

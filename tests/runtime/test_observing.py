@@ -9,10 +9,10 @@ import pytest
 from events.pool import PoolNodeFailed, PoolNodeRestored
 from events.service import DetectionTerms, ServiceTerms
 from events.usage import Evidence, Sample
-from marketplace.domain.periods import list_periods
-from marketplace.domain.usage import Measurement
+from marketplace.application.metering import usage
+from marketplace.domain.delivery.periods import list_periods
+from marketplace.domain.metering.usage import Measurement
 from marketplace.log.events import parse_event
-from marketplace.runtime.commands import usage
 from tests.runtime.invariants import check_log
 from tests.runtime.market import Market
 

@@ -2,13 +2,13 @@
 
 import pytest
 
+from marketplace.application.equity import packages
 from marketplace.captable.history import History
 from marketplace.core.errors import Refusal
 from marketplace.core.ids import rename_id
-from marketplace.domain.issuer import total_shares
+from marketplace.domain.equity.issuer.issuer import total_shares
+from marketplace.execution.history import load_history
 from marketplace.ocf.package import render_package
-from marketplace.runtime.commands import packages
-from marketplace.runtime.history import load_history
 from tests.runtime.market import Market
 from tests.runtime.test_equity import deliver_all, invest
 

@@ -7,14 +7,14 @@ from decimal import Decimal
 import msgspec
 import pytest
 
-from marketplace.clearing.standing import stand
+from marketplace.application.trading.orders import preview_order
+from marketplace.clearing.quotes.standing import stand
 from marketplace.domain.deciders import DECIDERS
+from marketplace.domain.trading.book import book as books
+from marketplace.domain.trading.book.book import KnownRows, build_book
+from marketplace.domain.trading.book.market_snapshot import Supply
 from marketplace.log.memory import MemoryLog
-from marketplace.runtime import book as books
-from marketplace.runtime import standing_books
-from marketplace.runtime.book import KnownRows, build_book
-from marketplace.runtime.commands.orders import preview_order
-from marketplace.runtime.supply import Supply
+from marketplace.runtime.quotes import prepared_books
 from tests.runtime.desk import Desk, open_desk
 from tests.runtime.market import Market
 from tests.support.patience import PATIENCE_SECONDS
@@ -91,8 +91,8 @@ async def test_no_book_is_begun_that_would_not_have_seen_the_change(monkeypatch)
     await desk.follower.start()
     await desk.ask(startup)
     await market.order(startup, days=9)
-    monkeypatch.setattr(standing_books, "sketch", _record(standing_books.sketch, sketched))
-    monkeypatch.setattr(standing_books, "stand", _record(standing_books.stand, sketched))
+    monkeypatch.setattr(prepared_books, "sketch", _record(prepared_books.sketch, sketched))
+    monkeypatch.setattr(prepared_books, "stand", _record(prepared_books.stand, sketched))
     asked = asyncio.create_task(desk.ask(startup))
     await asyncio.sleep(0.1)
     assert (asked.done(), sketched) == (False, [])
@@ -125,7 +125,7 @@ async def test_a_quick_book_is_not_kept_waiting_by_a_slow_one(monkeypatch):
 
     async with open_desk(market) as desk:
         await desk.ask(startup)
-        monkeypatch.setattr(standing_books, "stand", solve_when_released)
+        monkeypatch.setattr(prepared_books, "stand", solve_when_released)
         by_the_hour = msgspec.structs.replace(market.terms(), duration_hours=5)
         order = await preview_order(market.handler, market.context(startup), startup_id=startup, terms=by_the_hour)
         slow = asyncio.create_task(desk.quoter.quote(order))

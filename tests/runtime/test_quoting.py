@@ -6,11 +6,11 @@ from decimal import Decimal
 
 import pytest
 
-from marketplace.clearing.standing import stand
+from marketplace.application.trading.orders import preview_order
+from marketplace.clearing.quotes.standing import stand
 from marketplace.core.errors import Refusal
 from marketplace.log.memory import MemoryLog
-from marketplace.runtime import standing_books
-from marketplace.runtime.commands.orders import preview_order
+from marketplace.runtime.quotes import prepared_books
 from tests.runtime.desk import open_desk
 from tests.runtime.market import Market
 from tests.support.patience import PATIENCE_SECONDS
@@ -51,8 +51,8 @@ async def test_a_quote_follows_the_book():
 async def test_a_book_that_is_slow_to_solve_is_not_waited_for(monkeypatch):
     market, _, _, rival, startup, order = await build()
     terms = {"nodes": 4, "days": 20, "latest": 1, "cash": "1"}
-    monkeypatch.setattr(standing_books, "SLOW_SECONDS", 0.0)
-    monkeypatch.setattr(standing_books, "FRESH_SECONDS", 3_600.0)
+    monkeypatch.setattr(prepared_books, "SLOW_SECONDS", 0.0)
+    monkeypatch.setattr(prepared_books, "FRESH_SECONDS", 3_600.0)
     begun, released = threading.Event(), threading.Event()
 
     def solve_when_released(book, *, seed):
@@ -62,7 +62,7 @@ async def test_a_book_that_is_slow_to_solve_is_not_waited_for(monkeypatch):
 
     async with open_desk(market) as desk:
         first = await desk.ask(startup, **terms)
-        monkeypatch.setattr(standing_books, "stand", solve_when_released)
+        monkeypatch.setattr(prepared_books, "stand", solve_when_released)
         await market.cancel(rival, order)
         try:
             async with asyncio.timeout(PATIENCE_SECONDS):
@@ -78,14 +78,14 @@ async def test_a_book_that_is_slow_to_solve_is_not_waited_for(monkeypatch):
 async def test_a_quote_does_not_wait_for_a_book_that_is_slow_to_solve_the_first_time_or_anew(monkeypatch):
     market, _, _, rival, startup, order = await build()
     terms = {"nodes": 4, "days": 20, "latest": 1, "cash": "1"}
-    monkeypatch.setattr(standing_books, "SLOW_SECONDS", 0.0)
+    monkeypatch.setattr(prepared_books, "SLOW_SECONDS", 0.0)
     released = threading.Event()
 
     def solve_when_released(book, *, seed):
         assert released.wait(120)
         return stand(book, seed=seed)
 
-    monkeypatch.setattr(standing_books, "stand", solve_when_released)
+    monkeypatch.setattr(prepared_books, "stand", solve_when_released)
     async with open_desk(market) as desk:
         try:
             first = await desk.ask(startup, **terms)
@@ -100,8 +100,8 @@ async def test_a_quote_does_not_wait_for_a_book_that_is_slow_to_solve_the_first_
 async def test_a_book_that_is_old_is_not_answered_from(monkeypatch):
     market, _, _, rival, startup, order = await build()
     terms = {"nodes": 4, "days": 20, "latest": 1, "cash": "1"}
-    monkeypatch.setattr(standing_books, "SLOW_SECONDS", 0.0)
-    monkeypatch.setattr(standing_books, "AGE_SECONDS_MAX", 0.0)
+    monkeypatch.setattr(prepared_books, "SLOW_SECONDS", 0.0)
+    monkeypatch.setattr(prepared_books, "AGE_SECONDS_MAX", 0.0)
     async with open_desk(market) as desk:
         await desk.ask(startup, **terms)
         await market.cancel(rival, order)
@@ -118,13 +118,13 @@ async def test_who_asks_first_is_answered_from_a_book_that_was_prepared(monkeypa
     auction = await market.auction()
     terms = {"nodes": 4, "days": 20, "latest": 1, "cash": "1"}
     prepared = asyncio.Event()
-    prepare = standing_books.StandingBooks.prepare
+    prepare = prepared_books.StandingBooks.prepare
 
     async def prepare_and_tell(books, opened):
         await prepare(books, opened)
         prepared.set()
 
-    monkeypatch.setattr(standing_books.StandingBooks, "prepare", prepare_and_tell)
+    monkeypatch.setattr(prepared_books.StandingBooks, "prepare", prepare_and_tell)
     async with open_desk(market) as desk:
         preparing = asyncio.create_task(desk.quoter.prepare())
         try:

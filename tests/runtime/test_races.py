@@ -5,11 +5,12 @@ from decimal import Decimal
 
 import pytest
 
+from marketplace.application.billing import accounts
+from marketplace.application.trading import auctions
 from marketplace.core.errors import Refusal
 from marketplace.core.ids import rename_id
+from marketplace.execution.scheduled_context import build_context
 from marketplace.log.codec import verify_chain
-from marketplace.runtime.commands import accounts, auctions
-from marketplace.runtime.work import build_context
 from tests.runtime.market import Market
 from tests.runtime.meddling import Meddling
 

@@ -7,19 +7,22 @@ from types import SimpleNamespace
 
 import pytest
 
+from marketplace.application.billing import statements
+from marketplace.application.delivery import grants
+from marketplace.application.delivery.substitution import substitute_grant
+from marketplace.application.metering import usage
+from marketplace.application.supply import inventory, sites
+from marketplace.application.trading.auctions import lock_auction
+from marketplace.application.trading.resale import resell_grant
 from marketplace.core.errors import Refusal
 from marketplace.core.money import parse_ratio
+from marketplace.domain.billing.settlement import build_tariff, compute_totals
 from marketplace.domain.deciders import DECIDERS
-from marketplace.domain.periods import list_periods
-from marketplace.domain.settlement import build_tariff, compute_totals
-from marketplace.domain.usage import Measurement
-from marketplace.runtime.book import build_book
-from marketplace.runtime.clearing import compute_book_hash
-from marketplace.runtime.commands import grants, sites, statements, supply, usage
-from marketplace.runtime.commands.auctions import lock_auction
-from marketplace.runtime.commands.resale import resell_grant
-from marketplace.runtime.commands.substitution import substitute_grant
-from marketplace.runtime.supply import Supply
+from marketplace.domain.delivery.periods import list_periods
+from marketplace.domain.metering.usage import Measurement
+from marketplace.domain.trading.book.book import build_book
+from marketplace.domain.trading.book.market_snapshot import Supply
+from marketplace.runtime.auctions.clearing import compute_book_hash
 from tests.runtime.invariants import check_log
 from tests.runtime.market import Market
 
@@ -322,11 +325,11 @@ async def test_a_lot_in_a_frozen_book_is_not_withdrawn(market):
     book, opened = await _freeze(market)
     seller = market.context(trade.startup)
     with pytest.raises(Refusal) as caught:
-        await supply.withdraw_lot(market.handler, seller, lot, reason="needed", auction_ids=[opened])
+        await inventory.withdraw_lot(market.handler, seller, lot, reason="needed", auction_ids=[opened])
     assert (caught.value.code, lot in {row.lot_id for row in book.lots}) == ("lot_frozen", True)
     async with market.worker():
         await market.until("auction", opened, "settled", seconds=60)
-        await supply.withdraw_lot(
+        await inventory.withdraw_lot(
             market.handler, market.context(trade.startup), lot, reason="needed", auction_ids=[opened]
         )
     assert (await market.state("lot", lot)).status == "withdrawn"

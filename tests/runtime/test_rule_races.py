@@ -15,24 +15,26 @@ from events.auction import MatchTerms
 from events.financing import Approval
 from events.types import LotShare
 from events.vesting import DeliveryMilestone, WarrantTranche
+from marketplace.application.billing.adjustments import adjust_statement
+from marketplace.application.billing.statements import accept_statement, issue_statement
+from marketplace.application.equity import instruments, issuers, warrants
+from marketplace.application.metering.usage import report_usage
+from marketplace.application.steps.dilution import limit_dilution, list_exposures
+from marketplace.application.steps.statement_chain import name_adjustment
+from marketplace.application.supply import sites
+from marketplace.application.trading import auctions
+from marketplace.application.trading.quotes import hold_quote
 from marketplace.core.errors import Refusal
 from marketplace.core.ids import derive_id, rename_id
-from marketplace.domain.issuer import ISSUER
-from marketplace.domain.issuer_commands import AddStakeholder, IssueWarrant
-from marketplace.domain.issuer_dilution import measure_dilution
-from marketplace.domain.periods import list_periods
-from marketplace.domain.statement import STATEMENT
-from marketplace.domain.usage import Measurement
-from marketplace.runtime.book import build_book
-from marketplace.runtime.clearing import compute_book_hash
-from marketplace.runtime.commands import auctions, instruments, issuers, sites, warrants
-from marketplace.runtime.commands.adjustments import adjust_statement
-from marketplace.runtime.commands.dilution import limit_dilution, list_exposures
-from marketplace.runtime.commands.quotes import hold_quote
-from marketplace.runtime.commands.statement_chain import name_adjustment
-from marketplace.runtime.commands.statements import accept_statement, issue_statement
-from marketplace.runtime.commands.usage import report_usage
-from marketplace.runtime.supply import Supply
+from marketplace.domain.billing.statement import STATEMENT
+from marketplace.domain.delivery.periods import list_periods
+from marketplace.domain.equity.issuer.commands import AddStakeholder, IssueWarrant
+from marketplace.domain.equity.issuer.dilution import measure_dilution
+from marketplace.domain.equity.issuer.issuer import ISSUER
+from marketplace.domain.metering.usage import Measurement
+from marketplace.domain.trading.book.book import build_book
+from marketplace.domain.trading.book.market_snapshot import Supply
+from marketplace.runtime.auctions.clearing import compute_book_hash
 from tests.runtime.desk import open_desk
 from tests.runtime.invariants import check_log
 from tests.runtime.looks import EVERYWHERE, LOOKS, WHY

@@ -8,13 +8,13 @@ import msgspec
 import pytest
 
 from events.service import ServiceTerms
+from marketplace.application.delivery import grants
 from marketplace.core.ids import rename_id
 from marketplace.core.money import parse_ratio
-from marketplace.domain.periods import list_periods
-from marketplace.domain.settlement import build_tariff, compute_charges, compute_totals
+from marketplace.domain.billing.settlement import build_tariff, compute_charges, compute_totals
+from marketplace.domain.delivery.periods import list_periods
 from marketplace.equity.drawdown import Delivery, DrawdownTerms, draw_down
 from marketplace.log.memory import MemoryLog
-from marketplace.runtime.commands import grants
 from tests.runtime import market as market_module
 from tests.runtime.invariants import check_log
 from tests.runtime.market import SAFE, Market

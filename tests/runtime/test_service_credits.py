@@ -7,12 +7,13 @@ from fractions import Fraction
 import pytest
 
 from events.service import STANDARD_SERVICE
+from marketplace.application.delivery import grants
+from marketplace.application.metering import usage
+from marketplace.application.steps.statement_chain import name_adjustment
 from marketplace.core.ids import rename_id
-from marketplace.domain.periods import list_periods
-from marketplace.domain.settlement import build_tariff, compute_charges, compute_service_credit, subtract_credit
+from marketplace.domain.billing.settlement import build_tariff, compute_charges, compute_service_credit, subtract_credit
+from marketplace.domain.delivery.periods import list_periods
 from marketplace.log.memory import MemoryLog
-from marketplace.runtime.commands import grants, usage
-from marketplace.runtime.commands.statement_chain import name_adjustment
 from tests.runtime.invariants import check_log
 from tests.runtime.market import Market
 

@@ -6,11 +6,12 @@ from types import SimpleNamespace
 
 import pytest
 
+from marketplace.application.delivery import grants
+from marketplace.application.delivery.substitution import substitute_grant
+from marketplace.application.supply import inventory, sites
+from marketplace.application.trading.quotes import hold_quote, release_quote
 from marketplace.core.errors import Refusal
-from marketplace.domain.site import SITE
-from marketplace.runtime.commands import grants, sites, supply
-from marketplace.runtime.commands.quotes import hold_quote, release_quote
-from marketplace.runtime.commands.substitution import substitute_grant
+from marketplace.domain.supply.site import SITE
 from tests.runtime.desk import open_desk
 from tests.runtime.invariants import check_log
 from tests.runtime.market import Market
@@ -38,7 +39,7 @@ async def build(log, *, power_kw, nodes=4):
     )
     pools = {}
     for gpu_class in ("H100_SXM", "H200_SXM"):
-        pool = await supply.open_pool(
+        pool = await inventory.open_pool(
             market.handler,
             market.context(provider),
             site_id=site.id,
@@ -161,7 +162,7 @@ async def award(world, nodes, days=20):
 async def open_other_site(world, power_kw):
     """Return a pool of the same class at another site of the provider, with a lot."""
     market = world.market
-    pool = await supply.open_pool(
+    pool = await inventory.open_pool(
         market.handler,
         market.context(world.provider),
         site_id=await register(world, power_kw),
@@ -214,7 +215,7 @@ async def test_a_move_within_a_site_draws_what_it_drew_also_on_a_site_that_has_l
     await sites.derate_site(
         market.handler, context, world.site, power_energised_kw=11, at=market.day(2), reason="a transformer is out"
     )
-    again = await supply.open_pool(
+    again = await inventory.open_pool(
         market.handler,
         market.context(world.provider),
         site_id=world.site,

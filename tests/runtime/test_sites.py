@@ -2,9 +2,10 @@
 
 import pytest
 
+from marketplace.application.delivery import grants
+from marketplace.application.supply import inventory, sites
 from marketplace.core.errors import Refusal
 from marketplace.core.ids import rename_id
-from marketplace.runtime.commands import grants, sites, supply
 from tests.runtime.invariants import check_log
 from tests.runtime.market import Market
 
@@ -75,13 +76,13 @@ async def test_a_lot_that_would_be_over_by_now_is_not_listed(market):
     span = {"start": market.day(30), "end": market.day(40)}
     ask = {"nodes": 1, "ask_usd_per_gpu_hour": 2}
     with pytest.raises(Refusal) as caught:
-        await supply.list_lot(market.handler, context, pool_id=trade.pool, **span, **ask)
+        await inventory.list_lot(market.handler, context, pool_id=trade.pool, **span, **ask)
     assert (caught.value.code, caught.value.pointer) == ("lot_past", "/end")
 
 
 async def test_a_slip_that_leaves_less_than_the_shortest_order_withdraws_the_lot(market):
     trade, _ = await convert(market, 1)
-    short = await supply.list_lot(
+    short = await inventory.list_lot(
         market.handler,
         market.context(trade.provider),
         pool_id=(await market.pool(trade.provider, status="planned"))[1],
@@ -111,7 +112,7 @@ async def test_a_slip_leaves_grants_that_begin_after_it_also_on_withdrawn_lots(m
         market.clock.at = market.day(0.6)
         await market.until("auction", auction, "settled")
         late = (await market.state("order", order)).grant_id
-        await supply.withdraw_lot(market.handler, market.context(trade.provider), trade.lot, reason="sold elsewhere")
+        await inventory.withdraw_lot(market.handler, market.context(trade.provider), trade.lot, reason="sold elsewhere")
         await slip(market, trade, site, 20)
         await market.until("grant", early.issued.grant_id, "terminated")
         assert (await market.state("grant", late)).status == "issued"

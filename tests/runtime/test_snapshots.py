@@ -10,15 +10,15 @@ import pytest
 
 from events.usage import UsageEvent
 from marketplace.core.errors import Refusal
-from marketplace.domain.usage import USAGE
-from marketplace.domain.usage_snapshot import parse_usage, render_usage
-from marketplace.domain.usage_state import Usage
+from marketplace.domain.metering.usage import USAGE
+from marketplace.domain.metering.usage_snapshot import parse_usage, render_usage
+from marketplace.domain.metering.usage_state import Usage
+from marketplace.execution import snapshots
+from marketplace.execution.command_records import Trace, Traces
+from marketplace.execution.snapshots import CODECS, EVENTS_MIN
 from marketplace.log.events import parse_event
 from marketplace.log.memory import MemoryLog
 from marketplace.log.port import Head
-from marketplace.runtime import snapshots
-from marketplace.runtime.snapshots import CODECS, EVENTS_MIN
-from marketplace.runtime.traces import Trace, Traces
 from tests.projections.tales import tell_everything
 from tests.runtime.meter import SUBJECT, MemoryArchive, Process, fold
 from tests.support.running import recording

@@ -5,19 +5,19 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
+from marketplace.application.metering import usage
+from marketplace.application.metering.allocation_offers import Use
+from marketplace.application.metering.allocations import prioritise_grant, respread_usage, spread_usage
 from marketplace.core.errors import Refusal
 from marketplace.core.ids import derive_command_id, rename_id
-from marketplace.domain.grant import GRANT, ActivateGrant, IssueGrant
-from marketplace.domain.spread_commands import name_spread
-from marketplace.domain.usage import USAGE, Measurement, count_gpu_seconds, name_usage
+from marketplace.domain.delivery.grant import GRANT, ActivateGrant, IssueGrant
+from marketplace.domain.metering.allocation_commands import name_spread
+from marketplace.domain.metering.usage import USAGE, Measurement, count_gpu_seconds, name_usage
+from marketplace.execution.clock import MarketClock
+from marketplace.execution.handler import Handler
+from marketplace.execution.unit_of_work import Context
 from marketplace.log.events import parse_event
 from marketplace.log.memory import MemoryLog
-from marketplace.runtime.clock import MarketClock
-from marketplace.runtime.commands import usage
-from marketplace.runtime.commands.spread_offers import Use
-from marketplace.runtime.commands.spreads import prioritise_grant, respread_usage, spread_usage
-from marketplace.runtime.handler import Handler
-from marketplace.runtime.unit import Context
 from tests.domain import build
 from tests.domain.build import PROVIDER, STARTUP, id_of
 

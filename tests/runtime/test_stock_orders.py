@@ -8,15 +8,15 @@ import msgspec
 import pytest
 
 from events.types import StockTerms
+from marketplace.application.equity import instruments, issuers
+from marketplace.application.equity.clawbacks import reverse_principal
+from marketplace.application.steps.dilution import limit_dilution
+from marketplace.application.steps.stock_agreements import issue_shares
 from marketplace.core.errors import Refusal
 from marketplace.core.ids import derive_id, rename_id
-from marketplace.domain.issuer_commands import AdjustAuthorisedShares, SplitStock
-from marketplace.domain.issuer_dilution import measure_dilution
-from marketplace.domain.periods import list_periods
-from marketplace.runtime.commands import instruments, issuers
-from marketplace.runtime.commands.clawbacks import reverse_principal
-from marketplace.runtime.commands.dilution import limit_dilution
-from marketplace.runtime.commands.stock_agreements import issue_shares
+from marketplace.domain.delivery.periods import list_periods
+from marketplace.domain.equity.issuer.commands import AdjustAuthorisedShares, SplitStock
+from marketplace.domain.equity.issuer.dilution import measure_dilution
 from tests.runtime.invariants import check_log
 from tests.runtime.market import Market
 from tests.runtime.test_equity import act, build_round, found

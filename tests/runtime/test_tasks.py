@@ -8,16 +8,16 @@ from inspect import getsource
 import pytest
 
 from events.order import OrderAmended, OrderPlaced
+from marketplace.application.billing import holds
 from marketplace.core.errors import Refusal, Unavailable
 from marketplace.core.ids import rename_id
-from marketplace.domain.order_terms import find_end
+from marketplace.domain.trading.order_terms import find_end
+from marketplace.execution.clock import MarketClock
+from marketplace.execution.handler import Handler
 from marketplace.log.memory import MemoryLog
 from marketplace.runtime import worker as worker_module
-from marketplace.runtime.agenda import HEAP_SPARE, NOW, Agenda, DueTask, Task
-from marketplace.runtime.clock import MarketClock
-from marketplace.runtime.commands import holds
-from marketplace.runtime.handler import Handler
-from marketplace.runtime.task_outcomes import NEEDLESS, PAUSE_SECONDS_MAX, TOO_EARLY, compute_pause
+from marketplace.runtime.scheduling.scheduler import HEAP_SPARE, NOW, Agenda, DueTask, Task
+from marketplace.runtime.scheduling.task_outcomes import NEEDLESS, PAUSE_SECONDS_MAX, TOO_EARLY, compute_pause
 from marketplace.runtime.worker import TIMERS, Worker
 from tests.runtime.market import Market, running_worker
 

@@ -6,15 +6,16 @@ from fractions import Fraction
 import pytest
 
 from events.order import OrderCancelled
-from marketplace.clearing.verifier import find_violations
+from marketplace.application.supply import inventory, sites
+from marketplace.application.trading import auctions, orders
+from marketplace.clearing.verify.verifier import find_violations
 from marketplace.core.errors import Refusal
 from marketplace.core.ids import derive_id
+from marketplace.domain.trading.book.book import build_book
+from marketplace.domain.trading.book.market_snapshot import Supply
 from marketplace.log.events import parse_event
 from marketplace.log.memory import MemoryLog
-from marketplace.runtime.book import build_book
-from marketplace.runtime.clearing import parse_book, parse_result
-from marketplace.runtime.commands import auctions, orders, sites, supply
-from marketplace.runtime.supply import Supply
+from marketplace.runtime.auctions.clearing import parse_book, parse_result
 from tests.runtime.desk import open_desk
 from tests.runtime.invariants import check_log
 from tests.runtime.market import Market
@@ -67,8 +68,10 @@ async def test_an_order_with_a_range_gets_the_size_that_is_left(world):
 
 
 async def test_a_size_that_a_lot_is_too_large_for_is_not_served_from_it(world):
-    await supply.withdraw_lot(world.market.handler, world.market.context(world.provider), world.lot, reason="new terms")
-    await supply.list_lot(
+    await inventory.withdraw_lot(
+        world.market.handler, world.market.context(world.provider), world.lot, reason="new terms"
+    )
+    await inventory.list_lot(
         world.market.handler,
         world.market.context(world.provider),
         pool_id=world.pool,
@@ -272,7 +275,7 @@ async def test_a_startup_owes_no_more_principal_than_it_set_as_its_limit():
     fund = await world.market.party("Fund", "fund", usd=1_000_000)
     await world.market.issuer(world.startup)
     mandate = await world.market.mandate(fund)
-    await supply.withdraw_lot(world.market.handler, world.market.context(world.provider), world.lot, reason="equity")
+    await inventory.withdraw_lot(world.market.handler, world.market.context(world.provider), world.lot, reason="equity")
     await world.market.lot(world.provider, world.pool, mandate_ids=(mandate,))
     equity = {"cash": "1", "equity": "3", "mandate_ids": (mandate,), "nodes": 1, "days": 2}
     limit = Decimal(3 * 8 * 48 * 2)
@@ -306,7 +309,7 @@ async def test_a_published_result_with_limits_is_verified_from_what_the_log_hold
 
 async def test_lots_of_rising_asks_carry_an_order_together_at_the_dearest_in_use():
     world = await World().build(ask="2", nodes=4)
-    await supply.withdraw_lot(world.market.handler, world.market.context(world.provider), world.lot, reason="steps")
+    await inventory.withdraw_lot(world.market.handler, world.market.context(world.provider), world.lot, reason="steps")
     steps = [
         await world.market.lot(world.provider, world.pool, ask=ask, nodes=nodes)
         for ask, nodes in (("2", 2), ("2.5", 1), ("6", 1))

@@ -11,14 +11,15 @@ import msgspec
 import pytest
 
 from events.grant import ResalePart
+from marketplace.application.delivery import grants
+from marketplace.application.metering import usage
+from marketplace.application.steps.usage_bounds import METERS, limit_usage
+from marketplace.application.trading.resale_award import take_from_source
 from marketplace.core.errors import Refusal
 from marketplace.core.ids import derive_id
 from marketplace.core.money import ZERO
-from marketplace.domain.grant import GRANT, ExtendGrant
-from marketplace.domain.usage import Measurement, count_gpu_seconds, name_usage
-from marketplace.runtime.commands import grants, usage
-from marketplace.runtime.commands.limiting import METERS, limit_usage
-from marketplace.runtime.commands.resale_award import take_from_source
+from marketplace.domain.delivery.grant import GRANT, ExtendGrant
+from marketplace.domain.metering.usage import Measurement, count_gpu_seconds, name_usage
 from tests.runtime.market import Market, StandingClock
 from tests.runtime.meddling import Meddling
 

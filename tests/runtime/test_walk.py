@@ -8,13 +8,18 @@ from decimal import Decimal
 
 import pytest
 
+from marketplace.application.billing import accounts, statements
+from marketplace.application.delivery import grants
+from marketplace.application.equity import instruments
+from marketplace.application.metering import usage
+from marketplace.application.supply import inventory
+from marketplace.application.trading import mandates, orders
+from marketplace.application.trading.resale import resell_grant
 from marketplace.core.errors import Refusal
 from marketplace.core.ids import rename_id
-from marketplace.domain.periods import list_periods
-from marketplace.domain.usage import Measurement
+from marketplace.domain.delivery.periods import list_periods
+from marketplace.domain.metering.usage import Measurement
 from marketplace.log.memory import MemoryLog
-from marketplace.runtime.commands import accounts, grants, instruments, mandates, orders, statements, supply, usage
-from marketplace.runtime.commands.resale import resell_grant
 from tests.runtime.invariants import Ledger, check_log
 from tests.runtime.market import SAFE, Market
 from tests.runtime.walk_lines import dispute, share
@@ -91,7 +96,7 @@ class Walk:
     async def do_withdraw(self, market):
         if found := self.pick("lot", "listed"):
             lot, state = found
-            await supply.withdraw_lot(market.handler, market.context(state.listed.provider_id), lot, reason="sold")
+            await inventory.withdraw_lot(market.handler, market.context(state.listed.provider_id), lot, reason="sold")
 
     async def do_place(self, market):
         await market.place(self.random.choice(self.startups), **self.draw_terms())
@@ -228,7 +233,7 @@ class Walk:
 
     async def do_fail_nodes(self, market):
         self.incidents += 1
-        await supply.fail_nodes(
+        await inventory.fail_nodes(
             market.handler,
             market.context(),
             self.random.choice(self.pools),
@@ -243,7 +248,7 @@ class Walk:
         if open_incidents:
             incident = self.random.choice(open_incidents)
             at = self.market.clock.now() + timedelta(seconds=1)
-            await supply.restore_nodes(market.handler, market.context(), pool, incident_id=incident, at=at)
+            await inventory.restore_nodes(market.handler, market.context(), pool, incident_id=incident, at=at)
 
     async def do_move_money(self, market):
         account = rename_id("acc", self.random.choice([*self.startups, self.fund]))

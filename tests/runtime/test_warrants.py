@@ -5,10 +5,10 @@ from datetime import timedelta
 from decimal import Decimal
 
 from events.vesting import DeliveryMilestone, WarrantTranche
+from marketplace.application.equity import warrants
 from marketplace.core.ids import derive_id
-from marketplace.domain.issuer_commands import AddStakeholder, IssueWarrant
-from marketplace.domain.periods import list_periods
-from marketplace.runtime.commands import warrants
+from marketplace.domain.delivery.periods import list_periods
+from marketplace.domain.equity.issuer.commands import AddStakeholder, IssueWarrant
 from tests.runtime.invariants import check_log
 from tests.runtime.market import Market
 from tests.runtime.test_equity import act, found

@@ -5,9 +5,10 @@ from decimal import Decimal
 import pytest
 
 from events.order import ClassOffer
-from marketplace.clearing.verifier import find_violations
-from marketplace.runtime.audit import load_published
-from marketplace.runtime.commands import orders, sites, supply
+from marketplace.application.supply import inventory, sites
+from marketplace.application.trading import orders
+from marketplace.clearing.verify.verifier import find_violations
+from marketplace.runtime.auctions.audit import load_published
 from tests.runtime.desk import open_desk
 from tests.runtime.invariants import check_log
 from tests.runtime.market import Market
@@ -29,7 +30,7 @@ async def open_pool(market, provider, region, gpu_class, fabric, *, nodes=4, **l
         power_usage_effectiveness=Decimal("1.2"),
         renewable_share=Decimal("0.5"),
     )
-    pool = await supply.open_pool(
+    pool = await inventory.open_pool(
         market.handler,
         market.context(provider),
         site_id=site.id,
@@ -39,7 +40,7 @@ async def open_pool(market, provider, region, gpu_class, fabric, *, nodes=4, **l
         nodes=nodes,
         power_per_node_kw=11,
     )
-    await supply.list_lot(
+    await inventory.list_lot(
         market.handler,
         market.context(provider),
         pool_id=pool.id,

@@ -3,9 +3,9 @@
 from datetime import timedelta
 from decimal import Decimal
 
+from marketplace.application.billing import accounts, holds
 from marketplace.core.ids import derive_id, rename_id
-from marketplace.domain.periods import list_periods
-from marketplace.runtime.commands import accounts, holds
+from marketplace.domain.delivery.periods import list_periods
 from tests.runtime.invariants import check_log
 from tests.runtime.market import Market
 

@@ -7,7 +7,7 @@ from datetime import timedelta
 from decimal import Decimal
 
 from events.service_line import HoursReading
-from marketplace.runtime.commands import service_hours, service_lines, statements
+from marketplace.application.billing import service_hours, service_lines, statements
 
 
 class LineSteps:

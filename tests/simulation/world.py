@@ -14,12 +14,12 @@ from decimal import Decimal
 from itertools import groupby
 
 from marketplace.core.errors import Conflict, Refusal, Unavailable
+from marketplace.execution.handler import Handler
 from marketplace.log.memory import MemoryLog
-from marketplace.projections.accounts.posting import Subject
-from marketplace.projections.accounts.rules import post
-from marketplace.projections.facts import parse_fact
-from marketplace.runtime.handler import Handler
-from marketplace.runtime.task_outcomes import NEEDLESS, TOO_EARLY, find_due
+from marketplace.projections.billing.accounts.posting import Subject
+from marketplace.projections.billing.accounts.rules import post
+from marketplace.projections.engine.recorded_events import parse_fact
+from marketplace.runtime.scheduling.task_outcomes import NEEDLESS, TOO_EARLY, find_due
 from marketplace.runtime.worker import TASKS_AT_ONCE, WAITING_TIME, Worker
 from tests.runtime.meddling import Meddling
 from tests.runtime.test_walk import Walk

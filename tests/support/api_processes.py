@@ -15,9 +15,9 @@ import httpx
 
 from marketplace.embedded import NatsServers
 from marketplace.embedded.process import find_free_port
-from marketplace.projections.database import build_engine
-from marketplace.projections.migrate import migrate
-from marketplace.runtime.api_secrets import new_admin_key
+from marketplace.projections.engine.database import build_engine
+from marketplace.projections.engine.migrate import migrate
+from marketplace.runtime.process.secrets import new_admin_key
 from tests.support.patience import PATIENCE_SECONDS
 
 READY_SECONDS_MAX = 120

@@ -3,11 +3,11 @@
 from typing import Final
 
 from events.financing import Approval, Investment
-from marketplace.api.bodies.equity import CloseFinancingBody, DeclareLiquidityBody, OpenFinancingBody
+from marketplace.api.http.bodies.equity import CloseFinancingBody, DeclareLiquidityBody, OpenFinancingBody
 from marketplace.cli.demo import tables
 from marketplace.cli.demo.play import Play
 from marketplace.core.ids import rename_id
-from marketplace.domain.issuer_terms import RoundDraft
+from marketplace.domain.equity.issuer.terms import RoundDraft
 
 PRICE_PLACES: Final = 4
 APPROVAL: Final = Approval(document="board consent of the demonstration", note="signed by all directors")

@@ -8,17 +8,17 @@ from functools import partial
 from typing import Any, Final
 
 from events.mandate import MandateTerms
-from marketplace.api.bodies.delivery import ReadingBody, ReportUsageBody
-from marketplace.api.bodies.equity import InvestBody
-from marketplace.api.bodies.supply import SlipConversionBody
-from marketplace.api.bodies.trading import GrantMandateBody, OpenAuctionBody
+from marketplace.api.http.bodies.delivery import ReadingBody, ReportUsageBody
+from marketplace.api.http.bodies.equity import InvestBody
+from marketplace.api.http.bodies.supply import SlipConversionBody
+from marketplace.api.http.bodies.trading import GrantMandateBody, OpenAuctionBody
 from marketplace.cli.scenario import Scenario
 from marketplace.cli.scenario.demand import Order
 from marketplace.client import MarketplaceClient, ProblemError
 from marketplace.core.errors import Unavailable
 from marketplace.core.ids import rename_id
-from marketplace.projections.grants import GrantView
-from marketplace.projections.statements import StatementView
+from marketplace.projections.billing.statements import StatementView
+from marketplace.projections.delivery.grants import GrantView
 
 AT_ONCE: Final = 32
 DAY_SECONDS: Final = 86_400

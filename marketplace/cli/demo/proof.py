@@ -8,12 +8,12 @@ from marketplace.app import open_log
 from marketplace.cli.output import CONSOLE, mark
 from marketplace.client import MarketplaceClient
 from marketplace.log.codec import Chain
-from marketplace.projections.database import build_engine
-from marketplace.projections.rebuild import rebuild
+from marketplace.projections.engine.database import build_engine
+from marketplace.projections.engine.rebuild import rebuild
+from marketplace.projections.engine.verify import verify_all
+from marketplace.projections.engine.watch import PositionWatch
 from marketplace.projections.registry import PROJECTIONS
-from marketplace.projections.verify import verify_all
-from marketplace.projections.watch import PositionWatch
-from marketplace.runtime.config import Settings
+from marketplace.runtime.process.config import Settings
 
 SETTLE_SECONDS: Final = 120.0
 

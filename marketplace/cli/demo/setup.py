@@ -6,15 +6,10 @@ from typing import Final, Literal
 
 from events.mandate import MandateTerms
 from events.types import Role
-from marketplace.api.bodies.issuers import (
-    AddStakeholderBody,
-    CreateStockClassBody,
-    FormIssuerBody,
-    IssueStockBody,
-)
-from marketplace.api.bodies.parties import IssueKeyBody, RegisterPartyBody
-from marketplace.api.bodies.supply import ListLotBody, OpenPoolBody, RegisterSiteBody, ScheduleConversionBody
-from marketplace.api.bodies.trading import GrantMandateBody
+from marketplace.api.http.bodies.issuers import AddStakeholderBody, CreateStockClassBody, FormIssuerBody, IssueStockBody
+from marketplace.api.http.bodies.parties import IssueKeyBody, RegisterPartyBody
+from marketplace.api.http.bodies.supply import ListLotBody, OpenPoolBody, RegisterSiteBody, ScheduleConversionBody
+from marketplace.api.http.bodies.trading import GrantMandateBody
 from marketplace.cli.demo.play import Play, name_mandate
 from marketplace.cli.scenario.capital import Mandate, Startup
 from marketplace.cli.scenario.supply import Lot, Pool, Site

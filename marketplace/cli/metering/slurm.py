@@ -9,9 +9,9 @@ from collections.abc import Iterator, Mapping
 from datetime import UTC, datetime, timedelta
 from typing import Any, Final, NamedTuple
 
-from marketplace.api.bodies.meters import READING_TYPE
+from marketplace.api.http.bodies.meters import READING_TYPE
 from marketplace.core.errors import Refusal
-from marketplace.domain.usage_rules import INTERVAL_MAX
+from marketplace.domain.metering.usage_rules import INTERVAL_MAX
 
 
 class Account(NamedTuple):

@@ -8,11 +8,11 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from events.registry import EVENT_TYPES
 from events.types import Event
-from marketplace.projections.changes import Changes
-from marketplace.projections.facts import Fact
+from marketplace.projections.engine.projection import Projection
+from marketplace.projections.engine.recorded_events import Fact
+from marketplace.projections.engine.schema import Origin, define, define_history, document, instant, text, whole
+from marketplace.projections.engine.write_batch import Changes
 from marketplace.projections.feed.visibility import get_audience, get_founders, get_relatives
-from marketplace.projections.projection import Projection
-from marketplace.projections.schema import Origin, define, define_history, document, instant, text, whole
 
 event_index: Final = define_history(
     "event_index_v1",

@@ -8,9 +8,9 @@ import msgspec
 from sqlalchemy import func, select, union_all
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from marketplace.projections.engine.queries import PAGE_ROWS_MAX, load_all, page
 from marketplace.projections.feed.projection import event_index, event_parties
 from marketplace.projections.feed.visibility import EVERYONE
-from marketplace.projections.reading import PAGE_ROWS_MAX, load_all, page
 
 
 class EventView(msgspec.Struct, frozen=True, kw_only=True):

@@ -34,8 +34,8 @@ from events import (
     site,
 )
 from events.types import Event
-from marketplace.projections.facts import Fact
-from marketplace.projections.projection import all_of, tags_of
+from marketplace.projections.engine.projection import all_of, tags_of
+from marketplace.projections.engine.recorded_events import Fact
 
 EVERYONE: Final = "*"
 PUBLIC: Final = tags_of(

@@ -9,17 +9,17 @@ import contextlib
 from dataclasses import replace
 from unittest.mock import patch
 
+from marketplace.execution import state_cache
+from marketplace.execution.command_records import Traces
+from marketplace.execution.handler import Handler
+from marketplace.execution.processed_commands import ProcessedCommands
+from marketplace.execution.state_cache import Cache, Entry
+from marketplace.execution.unit_of_work import Unit
 from marketplace.log import appender, headers, pending
 from marketplace.log.answers import Kind
 from marketplace.log.appender import Appender
 from marketplace.log.headers import render_publish, render_wire
 from marketplace.log.pending import Guarded, PendingAppend
-from marketplace.runtime import cache
-from marketplace.runtime.cache import Cache, Entry
-from marketplace.runtime.handler import Handler
-from marketplace.runtime.processed_commands import ProcessedCommands
-from marketplace.runtime.traces import Traces
-from marketplace.runtime.unit import Unit
 from tests.simulation.log.network import Servers
 
 PLANTED = {}
@@ -223,14 +223,14 @@ def use_void_states():
 
 @plant("commands are forgotten when an aggregate is read")
 def forget_commands():
-    extend = cache._extend_by
+    extend = state_cache._extend_by
 
     def extend_silently(decider, entry, recorded, event):
         extended = extend(decider, entry, recorded, event)
         extended.commands._recent.pop(recorded.envelope.causationid, None)
         return extended
 
-    with patch.object(cache, "_extend_by", extend_silently):
+    with patch.object(state_cache, "_extend_by", extend_silently):
         yield
 
 

@@ -3,12 +3,12 @@
 import asyncio
 
 from marketplace.core.errors import Conflict, Unavailable
+from marketplace.execution.follower import Follower
+from marketplace.execution.handler import Handler
 from marketplace.log import appender, patience, reader, turns
 from marketplace.log.codec import parse_recorded
 from marketplace.log.connection import NoAnswer
 from marketplace.log.port import Health, Limits
-from marketplace.runtime.follower import Follower
-from marketplace.runtime.handler import Handler
 from tests.simulation.log.loop import start
 from tests.simulation.log.network import SimulatedConnection
 

@@ -11,15 +11,15 @@ from unittest.mock import patch
 
 from marketplace.core.errors import Conflict, Refusal, Unavailable
 from marketplace.core.ids import derive_command_id, derive_id
-from marketplace.domain.account import ACCOUNT, AdjustHold, Deposit, OpenAccount, PlaceHold, Withdraw
+from marketplace.domain.billing.account import ACCOUNT, AdjustHold, Deposit, OpenAccount, PlaceHold, Withdraw
+from marketplace.execution import processed_commands
+from marketplace.execution.clock import MarketClock
+from marketplace.execution.handler import Handler
+from marketplace.execution.unit_of_work import Context
 from marketplace.log import appender
 from marketplace.log.headers import render_publish
 from marketplace.log.memory import MemoryLog
 from marketplace.log.port import Message
-from marketplace.runtime import processed_commands
-from marketplace.runtime.clock import MarketClock
-from marketplace.runtime.handler import Handler
-from marketplace.runtime.unit import Context
 from tests.simulation.log.checker import BrokenInvariantError, Checker, demand
 from tests.simulation.log.loop import Clock, SimulatedLoop, StuckError, start
 from tests.simulation.log.network import Faults, Servers

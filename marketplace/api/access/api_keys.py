@@ -1,0 +1,199 @@
+"""API keys: a tenant issues and revokes its own, never with more than its own key may do."""
+
+from datetime import UTC, datetime
+from typing import Final, Literal
+
+import msgspec
+from litestar import Response, Router, delete, get, post
+from litestar.di import Provide
+from litestar.params import FromPath, JSONBody
+
+from marketplace.api.http.bodies.parties import IssueKeyBody
+from marketplace.api.http.bodies.reasons import ReasonBody
+from marketplace.api.http.commands import Command, Commanded, provide_unlogged_command, without_log
+from marketplace.api.http.keys import SCOPES, Principal
+from marketplace.api.http.paging import Cursor, Limit, Page, build_page, parse_cursor
+from marketplace.api.http.queries import Read
+from marketplace.application.steps.ownership import require_platform
+from marketplace.application.steps.records import record_operation
+from marketplace.core.errors import Refusal
+from marketplace.core.ids import rename_id
+from marketplace.domain.party import PARTY
+from marketplace.domain.refusals import refuse_unknown
+from marketplace.projections.engine.operations import ApiKey, KeyChange
+
+PATH: Final = "/v1/api-keys"
+UNLOGGED: Final = {"command": Provide(provide_unlogged_command)}
+
+
+class KeyView(msgspec.Struct, frozen=True, kw_only=True):
+    """A key without its secret."""
+
+    key_id: str
+    party_id: str | None
+    name: str
+    scopes: tuple[str, ...]
+    created_at: datetime
+    expires_at: datetime | None
+    suspended_at: datetime | None
+    revoked_at: datetime | None
+
+
+class IssuedKey(msgspec.Struct, frozen=True, kw_only=True):
+    """A new key.
+
+    Attributes:
+        key_id: Its id.
+        token: What to send as the bearer; it is stored nowhere, keep it.
+        party_id: Whom it speaks for; None for the platform.
+        scopes: What it may do.
+        expires_at: When it stops to work; None: it does not by itself.
+    """
+
+    key_id: str
+    token: str
+    party_id: str | None
+    scopes: tuple[str, ...]
+    expires_at: datetime | None
+
+
+def _render(key: ApiKey) -> KeyView:
+    return KeyView(
+        key_id=key.key_id,
+        party_id=key.party_id,
+        name=key.name,
+        scopes=key.scopes,
+        created_at=key.created_at,
+        expires_at=key.expires_at,
+        suspended_at=key.suspended_at,
+        revoked_at=key.revoked_at,
+    )
+
+
+def _require_scopes(principal: Principal, scopes: tuple[str, ...]) -> None:
+    for index, scope in enumerate(scopes):
+        if scope not in SCOPES:
+            known = ", ".join(SCOPES)
+            raise Refusal("scope_invalid", f"{scope!r} is no scope; use {known}", pointer=f"/scopes/{index}")
+        covered = "*" in principal.scopes or scope in principal.scopes or (scope[0] != "*" and principal.allows(scope))
+        if not covered:
+            raise Refusal("scope_missing", f"this key lacks {scope} and cannot give it away", scope=scope)
+
+
+def _require_expiry(principal: Principal, expires_at: datetime | None) -> None:
+    own = principal.expires_at
+    if own is not None and (expires_at is None or expires_at > own):
+        text = f"this key ends at {own.isoformat()} and issues none that lasts longer; give expires_at until then"
+        raise Refusal("expiry_too_late", text, pointer="/expires_at")
+
+
+def _require_same(stored: ApiKey | None, key: ApiKey, now: datetime) -> None:
+    """Refuse a request that is not the one that issued the stored key, and a first one that comes too late."""
+    if stored is not None:
+        if _render_issued(stored) != _render_issued(key):
+            raise Refusal("idempotency_key_reused", "this idempotency key was used for another request; use a new key")
+    elif key.expires_at is not None and key.expires_at <= now:
+        text = f"expires_at is {key.expires_at.isoformat()}, which is past; leave it out or choose a later time"
+        raise Refusal("expiry_past", text, pointer="/expires_at")
+
+
+def _render_issued(key: ApiKey) -> tuple[object, ...]:
+    return key.name, key.scopes, key.party_id, key.expires_at
+
+
+@post("/", summary="Issue an API key")
+async def issue(command: Commanded, data: JSONBody[IssueKeyBody]) -> Response[IssuedKey]:
+    """Issue a key; a repeat with the same idempotency key answers the same token."""
+    principal, keys = command.principal, command.services.keys
+    party_id = data.party_id if data.party_id is not None else principal.party_id
+    if principal.party_id not in (None, party_id):
+        raise refuse_unknown("party", str(party_id))
+    _require_scopes(principal, data.scopes)
+    _require_expiry(principal, data.expires_at)
+    if party_id is not None and (await command.handler.cache.load(PARTY, party_id)).state is None:
+        raise refuse_unknown("party", party_id)
+    key_id, now = rename_id("key", command.context.command_id), datetime.now(UTC)
+    key = keys.seal(
+        ApiKey(
+            key_id=key_id,
+            party_id=party_id,
+            name=data.name,
+            scopes=data.scopes,
+            hmac=b"",
+            created_at=now,
+            expires_at=data.expires_at,
+        )
+    )
+    stored = await keys.store.find(key_id)
+    _require_same(stored, key, now)
+    await record_operation(command.handler, command.context)
+    headers = {"Location": f"{PATH}/{key_id}"}
+    if stored is None and not await keys.store.add(key):
+        stored = await keys.store.find(key_id)
+        _require_same(stored, key, now)
+    if stored is not None:
+        headers["Idempotent-Replayed"] = "true"
+    issued = IssuedKey(
+        key_id=key_id,
+        token=keys.derive_token(key_id),
+        party_id=party_id,
+        scopes=data.scopes,
+        expires_at=data.expires_at,
+    )
+    return Response(issued, status_code=201, headers=headers)
+
+
+@post("/{key_id:str}/suspend", status_code=200, dependencies=UNLOGGED, summary="Suspend an API key")
+async def suspend(command: Commanded, key_id: FromPath[str], data: JSONBody[ReasonBody]) -> KeyView:
+    """Let a key do nothing until it is resumed; its streams end within a second, in every process."""
+    return await _change(command, key_id, "suspended", data.reason)
+
+
+@post("/{key_id:str}/resume", status_code=200, dependencies=UNLOGGED, summary="Resume a suspended API key")
+async def resume(command: Commanded, key_id: FromPath[str], data: JSONBody[ReasonBody]) -> KeyView:
+    """Let a suspended key work again; a repeat of an earlier command changes nothing."""
+    return await _change(command, key_id, "resumed", data.reason)
+
+
+async def _change(command: Command, key_id: str, change: Literal["suspended", "resumed"], reason: str) -> KeyView:
+    require_platform(command.context)
+    record = KeyChange(
+        command_id=command.context.command_id,
+        key_id=key_id,
+        change=change,
+        reason=reason,
+        actor=command.principal.key_id,
+    )
+    key = await command.services.keys.suspend(record)
+    if key is None:
+        raise refuse_unknown("key", key_id)
+    await _record(command)
+    return _render(key)
+
+
+async def _record(command: Command) -> None:
+    """Record in the log what was done already; a key that must end does not wait for the log."""
+    async with without_log("operation_not_recorded", command.context):
+        await record_operation(command.handler, command.context)
+
+
+@delete("/{key_id:str}", dependencies=UNLOGGED, summary="Revoke an API key")
+async def revoke(command: Commanded, key_id: FromPath[str]) -> None:
+    """Take a key back for good; it and its streams end within a second, in every process."""
+    keys = command.services.keys
+    key = await keys.store.find(key_id)
+    if key is None or command.principal.party_id not in (None, key.party_id):
+        raise refuse_unknown("key", key_id)
+    await keys.revoke(key_id)
+    await _record(command)
+
+
+@get("/", summary="List API keys")
+async def list_all(reading: Read, limit: Limit = 100, cursor: Cursor = None) -> Page[KeyView]:
+    """Return keys by id, revoked ones included, without their secrets."""
+    store, after = reading.services.keys.store, parse_cursor(cursor, "")
+    rows = [_render(key) for key in await store.list(party_id=reading.party_id, after=after, limit=limit + 1)]
+    return build_page(rows, limit, lambda row: row.key_id)
+
+
+ROUTER: Final = Router(PATH, route_handlers=[issue, suspend, resume, revoke, list_all], tags=["API keys"])

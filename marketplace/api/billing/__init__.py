@@ -1,0 +1,1 @@
+"""Routes of accounts, holds, statements and service lines."""

@@ -1,0 +1,118 @@
+"""Explanations and statements of account: every number down to the events, and in forms for people and spreadsheets."""
+
+from typing import Annotated, Final, Literal
+
+from litestar import Response, Router, get
+from litestar.params import FromPath, QueryParameter
+
+from marketplace.api.http.paging import Cursor, parse_cursor, render_cursor
+from marketplace.api.http.queries import (
+    AtText,
+    InstantText,
+    OptionalInstantText,
+    Read,
+    Reading,
+    parse_at,
+    parse_instant,
+)
+from marketplace.projections.billing.accounts import (
+    AccountStatementView,
+    ExplanationView,
+    explain_balance,
+    find_account,
+    load_account_statement,
+    render_csv,
+    render_html,
+)
+from marketplace.projections.billing.accounts.explain import EXPLAINED_MAX
+
+PATH: Final = "/v1/accounts"
+Basis = Annotated[
+    Literal["recorded", "occurred"],
+    QueryParameter(description="Whether lines count when they were recorded or when what they tell of occurred"),
+]
+ExplainedLimit = Annotated[int, QueryParameter(ge=1, le=EXPLAINED_MAX, description="Entries of a page")]
+_LOCKED: Final = "default-src 'none'; style-src 'unsafe-inline'"
+
+
+@get("/{account_id:str}/explain", summary="Explain a balance")
+async def explain(
+    *,
+    reading: Read,
+    account_id: FromPath[str],
+    at: AtText = None,
+    occurred_until: OptionalInstantText = None,
+    limit: ExplainedLimit = 20,
+    cursor: Cursor = None,
+) -> ExplanationView:
+    """Return balances, the entries that make them, the events behind each, and with statements their readings.
+
+    `account_id` may name an account, a grant, an instrument or a pool; a tenant sees its own lines.
+    """
+    after = parse_cursor(cursor, (0, -1))
+    until = None if occurred_until is None else parse_instant(occurred_until, "/occurred_until")
+    point = parse_at(at)
+    async with reading.connect() as connection:
+        found = await explain_balance(
+            connection,
+            reading.services.handler.log,
+            account_id,
+            party_id=reading.party_id,
+            at=point,
+            occurred_until=until,
+            after=after,
+            limit=limit + 1,
+        )
+        if not found.balances:
+            account = await find_account(connection, account_id)
+            reading.require(account, "account", account_id, lambda row: (row.party_id,))
+    shown = found.entries[:limit]
+    last = shown[-1].entry if len(found.entries) > limit else None
+    return ExplanationView(
+        account_id=account_id,
+        balances=found.balances,
+        entries=shown,
+        next_cursor=None if last is None else render_cursor((last.sequence, last.line)),
+    )
+
+
+async def _load(reading: Reading, account_id: str, start: str, end: str, basis: Basis) -> AccountStatementView:
+    first, last = parse_instant(start, "/start"), parse_instant(end, "/end")
+    async with reading.connect() as connection:
+        account = reading.require(
+            await find_account(connection, account_id), "account", account_id, lambda row: (row.party_id,)
+        )
+        return await load_account_statement(connection, account, start=first, end=last, basis=basis)
+
+
+@get("/{account_id:str}/statement", summary="Read a statement of account")
+async def read_statement(
+    reading: Read, account_id: FromPath[str], start: InstantText, end: InstantText, basis: Basis = "recorded"
+) -> AccountStatementView:
+    """Return what stood on an account, every line of ``[start, end)``, and what stands at its end."""
+    return await _load(reading, account_id, start, end, basis)
+
+
+@get("/{account_id:str}/statement.csv", summary="Read a statement of account as CSV", media_type="text/csv")
+async def read_statement_csv(
+    reading: Read, account_id: FromPath[str], start: InstantText, end: InstantText, basis: Basis = "recorded"
+) -> Response[str]:
+    """Return the statement for a spreadsheet."""
+    text = render_csv(await _load(reading, account_id, start, end, basis))
+    headers = {"Content-Disposition": f'attachment; filename="{account_id}.csv"'}
+    return Response(text, media_type="text/csv; charset=utf-8; header=present", headers=headers)
+
+
+@get("/{account_id:str}/statement.html", summary="Read a statement of account as a page", media_type="text/html")
+async def read_statement_page(
+    reading: Read, account_id: FromPath[str], start: InstantText, end: InstantText, basis: Basis = "recorded"
+) -> Response[str]:
+    """Return the statement as a page to print."""
+    text = render_html(await _load(reading, account_id, start, end, basis))
+    headers = {"Content-Security-Policy": _LOCKED, "X-Content-Type-Options": "nosniff"}
+    return Response(text, media_type="text/html; charset=utf-8", headers=headers)
+
+
+ROUTER: Final = Router(
+    PATH, route_handlers=[explain, read_statement, read_statement_csv, read_statement_page], tags=["accounts"]
+)

@@ -1,0 +1,137 @@
+"""Accounts: balances and entries as of any point, deposits and withdrawals, and the platform's trial balance."""
+
+from typing import Final
+
+from litestar import Response, Router, get, post
+from litestar.params import FromPath, JSONBody
+
+from marketplace.api.http.bodies.accounts import TransferBody
+from marketplace.api.http.commands import Commanded, ReceiptBody
+from marketplace.api.http.paging import Cursor, Limit, Page, build_page, parse_cursor
+from marketplace.api.http.queries import AtText, OptionalInstantText, Read, Word, parse_at, parse_instant
+from marketplace.application.billing.accounts import deposit, withdraw
+from marketplace.projections.billing.accounts import (
+    AccountView,
+    BalanceView,
+    EntryView,
+    TrialBalanceView,
+    find_account,
+    list_accounts,
+    list_balances,
+    list_entries,
+    load_trial_balance,
+)
+
+PATH: Final = "/v1/accounts"
+
+
+@post("/{account_id:str}/deposits", status_code=200, summary="Record a deposit")
+async def record_deposit(
+    command: Commanded, account_id: FromPath[str], data: JSONBody[TransferBody]
+) -> Response[ReceiptBody]:
+    """Record money that came in; the platform's operator alone knows that it did."""
+    receipt = await deposit(
+        command.handler,
+        command.context,
+        account_id,
+        amount_usd=data.amount_usd,
+        reference=data.reference,
+        booked_at=data.booked_at,
+        provider=command.services.payments,
+    )
+    return command.answer(receipt)
+
+
+@post("/{account_id:str}/withdrawals", status_code=200, summary="Withdraw money")
+async def record_withdrawal(
+    command: Commanded, account_id: FromPath[str], data: JSONBody[TransferBody]
+) -> Response[ReceiptBody]:
+    """Take available money out."""
+    receipt = await withdraw(
+        command.handler,
+        command.context,
+        account_id,
+        amount_usd=data.amount_usd,
+        reference=data.reference,
+        booked_at=data.booked_at,
+        provider=command.services.payments,
+    )
+    return command.answer(receipt)
+
+
+@get("/{account_id:str}", summary="Get an account")
+async def get_one(reading: Read, account_id: FromPath[str]) -> AccountView:
+    """Return an account of the party's own."""
+    async with reading.connect() as connection:
+        view = await find_account(connection, account_id)
+    return reading.require(view, "account", account_id, lambda row: (row.party_id,))
+
+
+@get("/", summary="List accounts")
+async def list_all(reading: Read, limit: Limit = 100, cursor: Cursor = None) -> Page[AccountView]:
+    """Return the party's own accounts by id."""
+    after = parse_cursor(cursor, "")
+    async with reading.connect() as connection:
+        rows = await list_accounts(connection, party_id=reading.party_id, after=after, limit=limit + 1)
+    return build_page(rows, limit, lambda row: row.account_id)
+
+
+@get("/v1/balances", summary="List balances")
+async def read_balances(
+    *,
+    reading: Read,
+    limit: Limit = 100,
+    cursor: Cursor = None,
+    at: AtText = None,
+    occurred_until: OptionalInstantText = None,
+    party_id: Word = None,
+    unit: Word = None,
+) -> Page[BalanceView]:
+    """Return balances by ledger account, as the books stood at `at`, of what had occurred by `occurred_until`."""
+    after, party_id, point = parse_cursor(cursor, ""), reading.narrow(party_id), parse_at(at)
+    until = None if occurred_until is None else parse_instant(occurred_until, "/occurred_until")
+    async with reading.connect() as connection:
+        rows = await list_balances(
+            connection,
+            party_id=party_id,
+            unit=unit,
+            at=point,
+            occurred_until=until,
+            after=after,
+            limit=limit + 1,
+        )
+    return build_page(rows, limit, lambda row: row.account)
+
+
+@get("/v1/entries", summary="List entries")
+async def read_entries(
+    *,
+    reading: Read,
+    limit: Limit = 100,
+    cursor: Cursor = None,
+    party_id: Word = None,
+    account: Word = None,
+    account_id: Word = None,
+) -> Page[EntryView]:
+    """Return entries, oldest first, each with the event that posted it; `account` is one ledger account."""
+    after, party_id = parse_cursor(cursor, (0, -1)), reading.narrow(party_id)
+    async with reading.connect() as connection:
+        rows = await list_entries(
+            connection, party_id=party_id, account=account, account_id=account_id, after=after, limit=limit + 1
+        )
+    return build_page(rows, limit, lambda row: (row.sequence, row.line))
+
+
+@get("/v1/trial-balance", summary="Read the trial balance")
+async def read_trial_balance(reading: Read, at: AtText = None) -> list[TrialBalanceView]:
+    """Return the sums per unit and kind of account; those of a unit sum to zero. For the platform."""
+    reading.require_platform()
+    point = parse_at(at)
+    async with reading.connect() as connection:
+        return await load_trial_balance(connection, at=point)
+
+
+ROUTERS: Final = (
+    Router(PATH, route_handlers=[record_deposit, record_withdrawal, get_one, list_all], tags=["accounts"]),
+    Router("/", route_handlers=[read_balances, read_entries, read_trial_balance], tags=["accounts"]),
+)

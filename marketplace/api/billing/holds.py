@@ -1,0 +1,72 @@
+"""Holds on an account: placed for another account, paid in part, given back; and the end of an account."""
+
+from typing import Final
+
+from litestar import Response, Router, get, post
+from litestar.params import FromPath, JSONBody
+
+from marketplace.api.http.bodies.accounts import CaptureHoldBody, PlaceHoldBody
+from marketplace.api.http.bodies.reasons import ReasonBody
+from marketplace.api.http.commands import Commanded, ReceiptBody
+from marketplace.api.http.paging import Cursor, Limit, Page, build_page, parse_cursor
+from marketplace.api.http.queries import Read, Word
+from marketplace.application.billing.accounts import close_account
+from marketplace.application.billing.holds import capture_hold, place_hold, release_hold
+from marketplace.projections.billing.accounts import find_account
+from marketplace.projections.billing.holds import HoldView, list_holds
+
+PATH: Final = "/v1/accounts/{account_id:str}"
+
+
+@post("/holds", summary="Hold money for another account")
+async def place(command: Commanded, account_id: FromPath[str], data: JSONBody[PlaceHoldBody]) -> Response[ReceiptBody]:
+    """Set money aside that another account may be paid from until an instant; then what is left is available again."""
+    receipt = await place_hold(
+        command.handler,
+        command.context,
+        account_id,
+        payee_account_id=data.payee_account_id,
+        amount_usd=data.amount_usd,
+        expires_at=data.expires_at,
+    )
+    return command.answer_created(receipt, f"/v1/accounts/{account_id}/holds", command.derive("hld"))
+
+
+@post("/holds/{hold_id:str}/capture", status_code=200, summary="Pay from a hold")
+async def capture(
+    command: Commanded, account_id: FromPath[str], hold_id: FromPath[str], data: JSONBody[CaptureHoldBody]
+) -> Response[ReceiptBody]:
+    """Pay the payee of a hold, in part or in whole; as payer, payee or platform."""
+    receipt = await capture_hold(command.handler, command.context, account_id, hold_id, amount_usd=data.amount_usd)
+    return command.answer(receipt)
+
+
+@post("/holds/{hold_id:str}/release", status_code=200, summary="Give a hold back")
+async def release(
+    command: Commanded, account_id: FromPath[str], hold_id: FromPath[str], data: JSONBody[ReasonBody]
+) -> Response[ReceiptBody]:
+    """Give back what is left of a hold; as its payee or the platform."""
+    receipt = await release_hold(command.handler, command.context, account_id, hold_id, reason=data.reason)
+    return command.answer(receipt)
+
+
+@get("/holds", summary="List the holds of an account")
+async def list_all(
+    reading: Read, account_id: FromPath[str], limit: Limit = 100, cursor: Cursor = None, purpose: Word = None
+) -> Page[HoldView]:
+    """Return what is or was set aside on an account of the party's own, by id."""
+    after = parse_cursor(cursor, "")
+    async with reading.connect() as connection:
+        account = await find_account(connection, account_id)
+        reading.require(account, "account", account_id, lambda row: (row.party_id,))
+        rows = await list_holds(connection, account_id, purpose=purpose, after=after, limit=limit + 1)
+    return build_page(rows, limit, lambda row: row.hold_id)
+
+
+@post("/close", status_code=200, summary="Close an account")
+async def close(command: Commanded, account_id: FromPath[str], data: JSONBody[ReasonBody]) -> Response[ReceiptBody]:
+    """Let nothing new begin on an account that holds nothing; what it is still owed comes in, and it may be emptied."""
+    return command.answer(await close_account(command.handler, command.context, account_id, reason=data.reason))
+
+
+ROUTER: Final = Router(PATH, route_handlers=[place, capture, release, list_all, close], tags=["accounts"])

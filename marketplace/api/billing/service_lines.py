@@ -1,0 +1,147 @@
+"""Service lines: work beside a grant, proposed, approved, agreed on, and metered in hours."""
+
+from typing import Final
+
+from litestar import Response, Router, get, post
+from litestar.params import FromPath, JSONBody
+
+from marketplace.api.http.bodies.service_lines import (
+    CorrectHoursBody,
+    DeclineServiceLineBody,
+    ProposeServiceLineBody,
+    VoidHoursBody,
+)
+from marketplace.api.http.commands import Commanded, ReceiptBody
+from marketplace.api.http.paging import Cursor, Limit, Page, build_page, parse_cursor
+from marketplace.api.http.queries import Read, Reading, Word, answer_versioned
+from marketplace.application.billing.service_hours import correct_hours, void_hours
+from marketplace.application.billing.service_lines import (
+    agree_service_line,
+    approve_service_line,
+    decline_service_line,
+    propose_service_line,
+)
+from marketplace.projections.billing.service_lines import (
+    HoursReadingView,
+    ServiceLineView,
+    find_service_line,
+    list_hours,
+    list_service_lines,
+)
+
+PATH: Final = "/v1/service-lines"
+
+
+@post("/", summary="Propose a service line")
+async def propose(command: Commanded, data: JSONBody[ProposeServiceLineBody]) -> Response[ReceiptBody]:
+    """Offer, as the provider of a grant, to work for its startup at a price per hour."""
+    receipt = await propose_service_line(
+        command.handler,
+        command.context,
+        data.grant_id,
+        name=data.name,
+        price_usd_per_hour=data.price_usd_per_hour,
+        hours=data.hours,
+    )
+    return command.answer_created(receipt, PATH)
+
+
+@post("/{service_line_id:str}/approve", status_code=200, summary="Approve a service line")
+async def approve(command: Commanded, service_line_id: FromPath[str]) -> Response[ReceiptBody]:
+    """Take, as the holder of the grant's equity, the equity part of what a service line costs."""
+    return command.answer(await approve_service_line(command.handler, command.context, service_line_id))
+
+
+@post("/{service_line_id:str}/agree", status_code=200, summary="Agree on a service line")
+async def agree(command: Commanded, service_line_id: FromPath[str]) -> Response[ReceiptBody]:
+    """Agree, as the startup: hours may be worked from now on, and what all of them cost is set aside."""
+    return command.answer(await agree_service_line(command.handler, command.context, service_line_id))
+
+
+@post("/{service_line_id:str}/decline", status_code=200, summary="Decline a service line")
+async def decline(
+    command: Commanded, service_line_id: FromPath[str], data: JSONBody[DeclineServiceLineBody]
+) -> Response[ReceiptBody]:
+    """Decline a proposal as startup or holder, or withdraw it as its provider."""
+    receipt = await decline_service_line(command.handler, command.context, service_line_id, reason=data.reason)
+    return command.answer(receipt)
+
+
+@post("/{service_line_id:str}/hours/corrections", status_code=200, summary="Correct hours")
+async def correct(
+    command: Commanded, service_line_id: FromPath[str], data: JSONBody[CorrectHoursBody]
+) -> Response[ReceiptBody]:
+    """Replace a reading by its source; a settled period is adjusted."""
+    receipt = await correct_hours(
+        command.handler, command.context, service_line_id, source=data.source, reading=data.reading, reason=data.reason
+    )
+    return command.answer(receipt)
+
+
+@post("/{service_line_id:str}/hours/voids", status_code=200, summary="Take hours back")
+async def void(
+    command: Commanded, service_line_id: FromPath[str], data: JSONBody[VoidHoursBody]
+) -> Response[ReceiptBody]:
+    """Take a reading back; a settled period is adjusted."""
+    receipt = await void_hours(
+        command.handler,
+        command.context,
+        service_line_id,
+        source=data.source,
+        reading_id=data.reading_id,
+        reason=data.reason,
+    )
+    return command.answer(receipt)
+
+
+async def _load(reading: Reading, service_line_id: str) -> ServiceLineView:
+    async with reading.connect() as connection:
+        view = await find_service_line(connection, service_line_id)
+    return reading.require(
+        view, "service_line", service_line_id, lambda row: (row.startup_id, row.provider_id, row.holder_id)
+    )
+
+
+@get("/{service_line_id:str}", summary="Get a service line")
+async def get_one(reading: Read, service_line_id: FromPath[str]) -> Response[ServiceLineView]:
+    """Return a service line, to who works, who pays and who approves it."""
+    view = await _load(reading, service_line_id)
+    return answer_versioned(view, view.last_sequence)
+
+
+@get("/{service_line_id:str}/hours", summary="List hours of a service line")
+async def list_readings(
+    reading: Read, service_line_id: FromPath[str], limit: Limit = 100, cursor: Cursor = None
+) -> Page[HoursReadingView]:
+    """Return the hours that were reported, oldest report first."""
+    await _load(reading, service_line_id)
+    after = parse_cursor(cursor, (0, "", ""))
+    async with reading.connect() as connection:
+        rows = await list_hours(connection, service_line_id, after=after, limit=limit + 1)
+    return build_page(rows, limit, lambda row: (row.reported_sequence, row.source, row.reading_id))
+
+
+@get("/", summary="List service lines")
+async def list_all(
+    *,
+    reading: Read,
+    limit: Limit = 100,
+    cursor: Cursor = None,
+    party_id: Word = None,
+    grant_id: Word = None,
+    status: Word = None,
+) -> Page[ServiceLineView]:
+    """Return the party's own service lines by id."""
+    after, party_id = parse_cursor(cursor, ""), reading.narrow(party_id)
+    async with reading.connect() as connection:
+        rows = await list_service_lines(
+            connection, party_id=party_id, grant_id=grant_id, status=status, after=after, limit=limit + 1
+        )
+    return build_page(rows, limit, lambda row: row.service_line_id)
+
+
+ROUTER: Final = Router(
+    PATH,
+    route_handlers=[propose, approve, agree, decline, correct, void, get_one, list_readings, list_all],
+    tags=["service lines"],
+)

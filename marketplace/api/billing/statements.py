@@ -1,0 +1,93 @@
+"""Statements: a period's usage of a grant, priced; accepted, disputed, resolved."""
+
+from typing import Final
+
+from litestar import Response, Router, get, post
+from litestar.params import FromPath, JSONBody
+
+from marketplace.api.http.bodies.delivery import DisputeStatementBody, ResolveStatementBody
+from marketplace.api.http.commands import Commanded, ReceiptBody
+from marketplace.api.http.paging import Cursor, Limit, Page, build_page, parse_cursor
+from marketplace.api.http.queries import Read, Word, answer_versioned
+from marketplace.application.billing.statements import accept_statement, dispute_statement, resolve_statement
+from marketplace.projections.billing.statements import StatementView, find_statement, list_statements
+
+PATH: Final = "/v1/statements"
+
+
+@post("/{statement_id:str}/accept", status_code=200, summary="Accept a statement")
+async def accept(command: Commanded, statement_id: FromPath[str]) -> Response[ReceiptBody]:
+    """Accept a statement, as its startup: it is paid and its principal accrues at once."""
+    return command.answer(await accept_statement(command.handler, command.context, statement_id))
+
+
+@post("/{statement_id:str}/dispute", status_code=200, summary="Dispute a statement")
+async def dispute(
+    command: Commanded, statement_id: FromPath[str], data: JSONBody[DisputeStatementBody]
+) -> Response[ReceiptBody]:
+    """Say, as the startup, that less was delivered."""
+    receipt = await dispute_statement(
+        command.handler,
+        command.context,
+        statement_id,
+        gpu_seconds_claimed=data.gpu_seconds_claimed,
+        hours_claimed=data.hours_claimed,
+        reason=data.reason,
+    )
+    return command.answer(receipt)
+
+
+@post("/{statement_id:str}/resolve", status_code=200, summary="Resolve a dispute")
+async def resolve(
+    command: Commanded, statement_id: FromPath[str], data: JSONBody[ResolveStatementBody]
+) -> Response[ReceiptBody]:
+    """End a dispute: the provider concedes the claim, or the platform decides."""
+    receipt = await resolve_statement(
+        command.handler,
+        command.context,
+        statement_id,
+        gpu_seconds=data.gpu_seconds,
+        hours=data.hours,
+        reason=data.reason,
+    )
+    return command.answer(receipt)
+
+
+@get("/{statement_id:str}", summary="Get a statement")
+async def get_one(reading: Read, statement_id: FromPath[str]) -> Response[StatementView]:
+    """Return a statement, to who accepts it, who is paid by it and who pays for its equity."""
+    async with reading.connect() as connection:
+        view = await find_statement(connection, statement_id)
+    view = reading.require(
+        view, "statement", statement_id, lambda row: (row.startup_id, row.provider_id, row.holder_id)
+    )
+    return answer_versioned(view, view.last_sequence)
+
+
+@get("/", summary="List statements")
+async def list_all(
+    *,
+    reading: Read,
+    limit: Limit = 100,
+    cursor: Cursor = None,
+    party_id: Word = None,
+    grant_id: Word = None,
+    service_line_id: Word = None,
+    status: Word = None,
+) -> Page[StatementView]:
+    """Return the party's own statements by id."""
+    after, party_id = parse_cursor(cursor, ""), reading.narrow(party_id)
+    async with reading.connect() as connection:
+        rows = await list_statements(
+            connection,
+            party_id=party_id,
+            grant_id=grant_id,
+            service_line_id=service_line_id,
+            status=status,
+            after=after,
+            limit=limit + 1,
+        )
+    return build_page(rows, limit, lambda row: row.statement_id)
+
+
+ROUTER: Final = Router(PATH, route_handlers=[accept, dispute, resolve, get_one, list_all], tags=["statements"])

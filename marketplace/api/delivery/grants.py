@@ -1,0 +1,221 @@
+"""Grants: capacity that was awarded; seen by who uses it, who delivers it and who holds its equity."""
+
+from typing import Final
+
+from litestar import Response, Router, get, post
+from litestar.params import FromPath, JSONBody
+
+from marketplace.api.http.bodies.delivery import (
+    DegradeGrantBody,
+    PrioritiseGrantBody,
+    ResumeGrantBody,
+    SubstituteGrantBody,
+    TerminateGrantBody,
+    TransferGrantBody,
+)
+from marketplace.api.http.bodies.reasons import TimedReasonBody
+from marketplace.api.http.bodies.supply import ResellGrantBody
+from marketplace.api.http.commands import Commanded, ReceiptBody
+from marketplace.api.http.paging import Cursor, Limit, Page, build_page, parse_cursor
+from marketplace.api.http.queries import AtText, Read, Reading, Word, answer_versioned, parse_at
+from marketplace.application.delivery.grants import (
+    activate_grant,
+    degrade_grant,
+    resume_grant,
+    suspend_grant,
+    terminate_grant,
+    transfer_grant,
+)
+from marketplace.application.delivery.substitution import substitute_grant
+from marketplace.application.metering.allocations import prioritise_grant
+from marketplace.application.trading.resale import resell_grant
+from marketplace.domain.refusals import refuse_unknown
+from marketplace.projections.delivery.grants import (
+    GrantAtView,
+    GrantView,
+    find_grant,
+    find_grant_at,
+    list_grants,
+    list_grants_at,
+)
+
+PATH: Final = "/v1/grants"
+LOTS: Final = "/v1/lots"
+
+
+def list_owners(grant: GrantView) -> tuple[str | None, ...]:
+    """Return the parties that see a grant."""
+    return grant.startup_id, grant.provider_id, grant.holder_id
+
+
+async def load_grant(reading: Reading, grant_id: str) -> GrantView:
+    """Return a grant of the reader's.
+
+    Raises:
+        Refusal: ``grant_unknown``.
+    """
+    async with reading.connect() as connection:
+        view = await find_grant(connection, grant_id)
+    return reading.require(view, "grant", grant_id, list_owners)
+
+
+@post("/{grant_id:str}/activate", status_code=200, summary="Hand the capacity over")
+async def activate(command: Commanded, grant_id: FromPath[str]) -> Response[ReceiptBody]:
+    """Hand the capacity over, as its provider; not before the grant's start."""
+    return command.answer(await activate_grant(command.handler, command.context, grant_id))
+
+
+@post("/{grant_id:str}/degrade", status_code=200, summary="Say that fewer nodes work")
+async def degrade(
+    command: Commanded, grant_id: FromPath[str], data: JSONBody[DegradeGrantBody]
+) -> Response[ReceiptBody]:
+    """Say that fewer nodes work than were granted."""
+    receipt = await degrade_grant(
+        command.handler,
+        command.context,
+        grant_id,
+        nodes_available=data.nodes_available,
+        at=data.at,
+        reason=data.reason,
+    )
+    return command.answer(receipt)
+
+
+@post("/{grant_id:str}/suspend", status_code=200, summary="Interrupt use")
+async def suspend(
+    command: Commanded, grant_id: FromPath[str], data: JSONBody[TimedReasonBody]
+) -> Response[ReceiptBody]:
+    """Interrupt use."""
+    receipt = await suspend_grant(command.handler, command.context, grant_id, at=data.at, reason=data.reason)
+    return command.answer(receipt)
+
+
+@post("/{grant_id:str}/resume", status_code=200, summary="Say that it works in full again")
+async def resume(command: Commanded, grant_id: FromPath[str], data: JSONBody[ResumeGrantBody]) -> Response[ReceiptBody]:
+    """Say that a suspended or degraded grant works in full again."""
+    return command.answer(await resume_grant(command.handler, command.context, grant_id, at=data.at))
+
+
+@post("/{grant_id:str}/substitute", status_code=200, summary="Move a grant to another pool")
+async def substitute(
+    command: Commanded, grant_id: FromPath[str], data: JSONBody[SubstituteGrantBody]
+) -> Response[ReceiptBody]:
+    """Move what is left of a grant to another pool of its provider, at no higher price, as its provider."""
+    receipt = await substitute_grant(
+        command.handler, command.context, grant_id, pool_id=data.pool_id, reason=data.reason
+    )
+    return command.answer(receipt)
+
+
+@post("/{grant_id:str}/transfer", status_code=200, summary="Let another startup use it")
+async def transfer(
+    command: Commanded, grant_id: FromPath[str], data: JSONBody[TransferGrantBody]
+) -> Response[ReceiptBody]:
+    """Let another cleared startup use the capacity; payment and equity stay with the first."""
+    receipt = await transfer_grant(command.handler, command.context, grant_id, startup_id=data.startup_id)
+    return command.answer(receipt)
+
+
+@post("/{grant_id:str}/prioritise", status_code=200, summary="Say when a grant is used among others")
+async def prioritise(
+    command: Commanded, grant_id: FromPath[str], data: JSONBody[PrioritiseGrantBody]
+) -> Response[ReceiptBody]:
+    """Say, as its startup, when the grant is used among those over which use is spread; the lowest first."""
+    receipt = await prioritise_grant(command.handler, command.context, grant_id, priority=data.priority)
+    return command.answer(receipt)
+
+
+@post("/{grant_id:str}/resell", summary="Sell unused capacity on")
+async def resell(command: Commanded, grant_id: FromPath[str], data: JSONBody[ResellGrantBody]) -> Response[ReceiptBody]:
+    """Offer nodes of a grant as a lot, as the startup that pays for it; they stay its own until they are sold."""
+    receipt = await resell_grant(
+        command.handler,
+        command.context,
+        grant_id,
+        nodes=data.nodes,
+        start=data.start,
+        end=data.end,
+        ask_usd_per_gpu_hour=data.ask_usd_per_gpu_hour,
+        nodes_min=data.nodes_min,
+        duration_hours_min=data.duration_hours_min,
+        mandate_ids=data.mandate_ids,
+    )
+    return command.answer_created(receipt, LOTS)
+
+
+@post("/{grant_id:str}/terminate", status_code=200, summary="End a grant early")
+async def terminate(
+    command: Commanded, grant_id: FromPath[str], data: JSONBody[TerminateGrantBody]
+) -> Response[ReceiptBody]:
+    """End a grant early, with the notice of its terms or for cause; what was delivered is still stated and settled."""
+    receipt = await terminate_grant(
+        command.handler, command.context, grant_id, at=data.at, reason=data.reason, for_cause=data.for_cause
+    )
+    return command.answer(receipt)
+
+
+@get("/{grant_id:str}", summary="Get a grant")
+async def get_one(reading: Read, grant_id: FromPath[str]) -> Response[GrantView]:
+    """Return a grant."""
+    view = await load_grant(reading, grant_id)
+    return answer_versioned(view, view.last_sequence)
+
+
+@get("/{grant_id:str}/history", summary="Get a grant as of a point in the past")
+async def get_past(reading: Read, grant_id: FromPath[str], at: AtText = None) -> GrantAtView:
+    """Return what changes over a grant's life as it stood at `at`."""
+    point = parse_at(at)
+    await load_grant(reading, grant_id)
+    async with reading.connect() as connection:
+        view = await find_grant_at(connection, grant_id, point)
+    if view is None:
+        raise refuse_unknown("grant", grant_id)
+    return view
+
+
+@get("/history", summary="List grants as of a point in the past")
+async def list_past(
+    *, reading: Read, limit: Limit = 100, cursor: Cursor = None, party_id: Word = None, at: AtText = None
+) -> Page[GrantAtView]:
+    """Return what changes over the lives of the party's own grants as it stood at `at`, by id."""
+    point, after, party_id = parse_at(at), parse_cursor(cursor, ""), reading.narrow(party_id)
+    async with reading.connect() as connection:
+        rows = await list_grants_at(connection, point, party_id=party_id, after=after, limit=limit + 1)
+    return build_page(rows, limit, lambda row: row.grant_id)
+
+
+@get("/", summary="List grants")
+async def list_all(
+    *,
+    reading: Read,
+    limit: Limit = 100,
+    cursor: Cursor = None,
+    party_id: Word = None,
+    status: Word = None,
+) -> Page[GrantView]:
+    """Return the party's own grants by id."""
+    after, party_id = parse_cursor(cursor, ""), reading.narrow(party_id)
+    async with reading.connect() as connection:
+        rows = await list_grants(connection, party_id=party_id, status=status, after=after, limit=limit + 1)
+    return build_page(rows, limit, lambda row: row.grant_id)
+
+
+ROUTER: Final = Router(
+    PATH,
+    route_handlers=[
+        activate,
+        degrade,
+        suspend,
+        resume,
+        substitute,
+        transfer,
+        prioritise,
+        resell,
+        terminate,
+        get_one,
+        get_past,
+        list_past,
+        list_all,
+    ],
+    tags=["grants"],
+)

@@ -1,0 +1,1 @@
+"""Routes of instruments, issuers, cap tables and OCF packages."""

@@ -1,0 +1,155 @@
+"""Books of holders: what a fund or provider has in every issuer, and whether the programme will be paid back."""
+
+from collections.abc import Mapping
+from datetime import datetime
+from decimal import Decimal, InvalidOperation
+from typing import Annotated, Final
+
+from litestar import Router, get, post
+from litestar.params import FromPath, JSONBody, QueryParameter
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from marketplace.api.http.bodies.cap_tables import AskRecoveryBody
+from marketplace.api.http.commands import Commanded
+from marketplace.api.http.queries import OptionalInstantText, Read, parse_instant
+from marketplace.application.steps.ownership import require_tenant
+from marketplace.captable.book import HolderBook, Recovery, ask_recovery, build_book
+from marketplace.captable.positions import Delivery, HeldIssuer, Prices, Source, list_positions
+from marketplace.core.errors import Refusal
+from marketplace.core.money import require_price
+from marketplace.domain.refusals import refuse_unknown
+from marketplace.equity.recovery import Assumptions
+from marketplace.execution.history import load_history
+from marketplace.log.port import Log
+from marketplace.projections.access.parties import find_party
+from marketplace.projections.billing.statements import list_statements
+from marketplace.projections.delivery.grants import find_grant
+from marketplace.projections.equity.cap_tables import list_issuers
+from marketplace.projections.equity.instruments import list_instruments
+
+ISSUERS_MAX: Final = 500
+CLASSES_MAX: Final = 50
+_PAGE: Final = 1_000
+_PAGES_MAX: Final = 100
+PriceList = Annotated[
+    str | None,
+    QueryParameter(max_length=2_000, description="USD per GPU-hour by class, for example H100_SXM:2.99,A100:1.10"),
+]
+
+
+async def load_book(
+    connection: AsyncConnection, log: Log, party_id: str, *, at: datetime, prices: Prices
+) -> HolderBook:
+    """Return a holder's book as of an instant; who holds what is read from the projections, its past from the log.
+
+    Raises:
+        Refusal: ``party_unknown``; ``book_too_large`` above 500 issuers.
+    """
+    if await find_party(connection, party_id) is None:
+        raise refuse_unknown("party", party_id)
+    held, grants = await _load_held(connection, log, party_id, at)
+    deliveries: dict[str, Delivery] = {}
+    sources: dict[str, Source] = {}
+    for grant_id in sorted(grants):
+        grant = await find_grant(connection, grant_id)
+        if grant is not None:
+            sources[grant_id] = Source(grant.gpu_class, grant.provider_id)
+            deliveries |= await _load_deliveries(connection, grant_id)
+    return build_book(party_id, at, list_positions(party_id, held, deliveries, sources, prices))
+
+
+async def _load_held(
+    connection: AsyncConnection, log: Log, party_id: str, at: datetime
+) -> tuple[list[HeldIssuer], set[str]]:
+    """Return the issuers whose equity a party has or had, and the grants that its instruments are drawn by."""
+    issuer_ids: set[str] = set()
+    grants: set[str] = set()
+    after = ""
+    for _ in range(_PAGES_MAX):
+        page = await list_instruments(connection, holder_id=party_id, after=after, limit=_PAGE)
+        issuer_ids |= {each.issuer_id for each in page}
+        grants |= {each.grant_id for each in page if each.grant_id is not None}
+        if len(page) < _PAGE:
+            break
+        after = page[-1].instrument_id
+    issuer_ids |= {each.issuer_id for each in await list_issuers(connection, holder_id=party_id, limit=_PAGE)}
+    if len(issuer_ids) > ISSUERS_MAX:
+        raise Refusal(
+            "book_too_large", f"{party_id} has equity of {len(issuer_ids)} issuers; at most {ISSUERS_MAX} are read"
+        )
+    held = []
+    for issuer_id in sorted(issuer_ids):
+        history = (await load_history(log, issuer_id)).until(at)
+        issuer = history.find_issuer()
+        party = None if issuer is None else await find_party(connection, issuer.formed.party_id)
+        held.append(HeldIssuer(history, None if party is None else party.sector))
+    return held, grants
+
+
+async def _load_deliveries(connection: AsyncConnection, grant_id: str) -> dict[str, Delivery]:
+    deliveries: dict[str, Delivery] = {}
+    after = ""
+    for _ in range(_PAGES_MAX):
+        page = await list_statements(connection, grant_id=grant_id, after=after, limit=_PAGE)
+        for each in page:
+            deliveries[each.statement_id] = Delivery(each.charges.holder_usd, each.charges.gpu_seconds)
+        if len(page) < _PAGE:
+            break
+        after = page[-1].statement_id
+    return deliveries
+
+
+def parse_prices(text: str | None, pointer: str) -> Mapping[str, Decimal]:
+    """Return prices per GPU-hour by class of a text such as ``H100_SXM:2.99,A100:1.10``.
+
+    Raises:
+        Refusal: ``request_invalid``, and those of a price.
+    """
+    prices: dict[str, Decimal] = {}
+    for part in (text or "").split(",")[:CLASSES_MAX] if text else ():
+        gpu_class, separator, price = part.strip().partition(":")
+        try:
+            prices[gpu_class] = Decimal(price)
+        except InvalidOperation:
+            separator = ""
+        if not separator or not gpu_class:
+            raise Refusal(
+                "request_invalid", f"{part!r} is not a class and its price, such as H100_SXM:2.99", pointer=pointer
+            )
+        require_price(prices[gpu_class], pointer)
+    return prices
+
+
+@get("/{party_id:str}/book", summary="Read a holder's book")
+async def read_book(
+    reading: Read,
+    party_id: FromPath[str],
+    *,
+    at: OptionalInstantText = None,
+    retail: PriceList = None,
+    own_cost: PriceList = None,
+) -> HolderBook:
+    """Return positions with cost, mark and multiples, concentration, and exposure to providers; of the party itself."""
+    reading.narrow(party_id)
+    instant = reading.services.handler.clock.now() if at is None else parse_instant(at, "/at")
+    prices = Prices(parse_prices(retail, "/retail"), parse_prices(own_cost, "/own_cost"))
+    async with reading.connect() as connection:
+        return await load_book(connection, reading.services.handler.log, party_id, at=instant, prices=prices)
+
+
+@post("/{party_id:str}/book/recovery", status_code=200, summary="Ask whether granted compute will be paid back")
+async def read_recovery(command: Commanded, party_id: FromPath[str], data: JSONBody[AskRecoveryBody]) -> Recovery:
+    """Return what part must succeed at which multiple, and a seeded simulation; assumptions are stated beside it."""
+    require_tenant(command.context, party_id)
+    assumptions = Assumptions(
+        success_part=data.success_part,
+        multiple=data.multiple,
+        cost_per_granted_usd=data.cost_per_granted_usd,
+        grants=data.grants,
+        trials=data.trials,
+        seed=data.seed,
+    )
+    return ask_recovery(assumptions, data.multiples, data.costs_per_granted_usd)
+
+
+ROUTER: Final = Router("/v1/parties", route_handlers=[read_book, read_recovery], tags=["parties"])

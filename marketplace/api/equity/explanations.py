@@ -1,0 +1,120 @@
+"""Cap tables from the log: two times, every number explained, and rounds and sales on a branch."""
+
+import asyncio
+import csv
+import io
+from typing import Any, Final
+
+from litestar import Response, get, post
+from litestar.params import FromPath, JSONBody
+
+from marketplace.api.equity.packages import load_own_history
+from marketplace.api.http.bodies.cap_tables import PlotExitsBody, PlotRoundsBody, ScenarioBody
+from marketplace.api.http.commands import Commanded
+from marketplace.api.http.queries import KnownSequence, OptionalInstantText, Read, Word, parse_instant
+from marketplace.application.equity.issuers import load_issuer
+from marketplace.captable.branch import begin_branch
+from marketplace.captable.explanation import Explanation, explain_cap_table
+from marketplace.captable.history import History
+from marketplace.captable.plots import (
+    ExitPoint,
+    RoundPoint,
+    list_exit_lines,
+    list_prices,
+    list_round_lines,
+    play_exits,
+    play_rounds,
+)
+from marketplace.captable.report import CapTableReport, build_report
+from marketplace.captable.scenario import CapTableScenario, play_scenario
+from marketplace.core.errors import Refusal
+from marketplace.domain.equity.issuer.terms import settle_terms
+from marketplace.domain.refusals import require_aware
+from marketplace.execution.history import load_history
+from marketplace.execution.unit_of_work import Unit
+
+ENTRIES_MAX: Final = 20_000
+
+
+@get("/{issuer_id:str}/cap-table/report", summary="Read a cap table in full")
+async def report(
+    reading: Read, issuer_id: FromPath[str], at: OptionalInstantText = None, known: KnownSequence = None
+) -> CapTableReport:
+    """Return the cap table by holder, class and instrument, as of an instant and as known at a sequence."""
+    history = await load_own_history(reading, issuer_id)
+    instant = reading.services.handler.clock.now() if at is None else parse_instant(at, "/at")
+    return build_report(history, instant, known)
+
+
+@get("/{issuer_id:str}/cap-table/explain", summary="Explain a cap table")
+async def explain(
+    reading: Read,
+    issuer_id: FromPath[str],
+    *,
+    at: OptionalInstantText = None,
+    known: KnownSequence = None,
+    holder_id: Word = None,
+    security: Word = None,
+) -> Explanation:
+    """Return every number of a cap table with the events that make it; of one holder or one security, or all."""
+    history = await load_own_history(reading, issuer_id)
+    instant = None if at is None else parse_instant(at, "/at")
+    explained = explain_cap_table(history, at=instant, known=known, holder_id=holder_id, security=security)
+    entries = sum(len(row.entries) for row in explained.rows)
+    if entries > ENTRIES_MAX:
+        raise Refusal(
+            "explanation_too_long",
+            f"{entries} entries exceed the limit of {ENTRIES_MAX}; name a holder_id or a security",
+            entries=entries,
+        )
+    return explained
+
+
+async def _load_branch_history(command: Commanded, issuer_id: str) -> History:
+    await load_issuer(Unit(command.handler.cache, command.context), issuer_id)
+    return await load_history(command.handler.log, issuer_id)
+
+
+@post("/{issuer_id:str}/cap-table/scenario", status_code=200, summary="Read a cap table with pending conversions")
+async def count_pending(
+    command: Commanded, issuer_id: FromPath[str], data: JSONBody[ScenarioBody]
+) -> Response[CapTableScenario]:
+    """Return the cap table before and after a round on stated terms, as of an instant; nothing is recorded."""
+    history = await _load_branch_history(command, issuer_id)
+    at = command.context.at if data.at is None else data.at
+    require_aware(at, "/at")
+    scenario = await asyncio.to_thread(play_scenario, history, settle_terms(data.terms), at, data.known)
+    return Response(scenario)
+
+
+@post("/{issuer_id:str}/what-if/rounds", status_code=200, summary="Plot a round over a range of prices")
+async def plot_rounds(
+    command: Commanded, issuer_id: FromPath[str], data: JSONBody[PlotRoundsBody]
+) -> Response[list[RoundPoint]]:
+    """Return price, shares and dilution of every holder at each pre-money; nothing is recorded."""
+    history = await _load_branch_history(command, issuer_id)
+    branch = begin_branch(history, command.context.at)
+    points = await asyncio.to_thread(play_rounds, branch, settle_terms(data.terms), list_prices(data.range))
+    return _answer_csv(list_round_lines(points)) if data.format == "csv" else Response(list(points))
+
+
+@post("/{issuer_id:str}/what-if/exits", status_code=200, summary="Plot a sale over a range of prices")
+async def plot_exits(
+    command: Commanded, issuer_id: FromPath[str], data: JSONBody[PlotExitsBody]
+) -> Response[list[ExitPoint]]:
+    """Return what every holder is paid at each price, after rounds that are closed first; nothing is recorded."""
+    history = await _load_branch_history(command, issuer_id)
+    branch = begin_branch(history, command.context.at)
+    prices = list_prices(data.range)
+    rounds = [settle_terms(draft) for draft in data.rounds]
+    points = await asyncio.to_thread(play_exits, branch, prices, rounds, data.safe_seniority)
+    return _answer_csv(list_exit_lines(points)) if data.format == "csv" else Response(list(points))
+
+
+def _answer_csv(lines: list[tuple[str, ...]]) -> Response[Any]:
+    text = io.StringIO()
+    csv.writer(text, lineterminator="\n").writerows(lines)
+    return Response(text.getvalue().encode(), media_type="text/csv")
+
+
+EXPLANATION_HANDLERS: Final = (report, explain, count_pending, plot_rounds, plot_exits)

@@ -1,0 +1,153 @@
+"""Financings and liquidity events of an issuer: opened, priced, closed; declared, paid."""
+
+from typing import Final
+
+from litestar import Response, Router, get, post
+from litestar.params import FromPath, JSONBody
+
+from marketplace.api.equity.cap_tables import load_issuer
+from marketplace.api.equity.issuers import PATH
+from marketplace.api.http.bodies.equity import CloseFinancingBody, DeclareLiquidityBody, OpenFinancingBody
+from marketplace.api.http.bodies.reasons import ReasonBody
+from marketplace.api.http.commands import Commanded, ReceiptBody
+from marketplace.api.http.paging import Cursor, Limit, Page, build_page, parse_cursor
+from marketplace.api.http.queries import Read
+from marketplace.application.equity.issuers import (
+    abandon_financing,
+    close_financing,
+    declare_liquidity,
+    open_financing,
+    pay_distribution,
+    price_financing,
+)
+from marketplace.domain.equity.issuer.commands import BuyerStock
+from marketplace.domain.refusals import refuse_unknown
+from marketplace.projections.equity.cap_tables import (
+    FinancingView,
+    LiquidityView,
+    find_financing,
+    find_liquidity_event,
+    list_financings,
+    list_liquidity_events,
+)
+
+
+@post("/financings", summary="Open a financing")
+async def open_one(
+    command: Commanded, issuer_id: FromPath[str], data: JSONBody[OpenFinancingBody]
+) -> Response[ReceiptBody]:
+    """Begin a priced round."""
+    receipt = await open_financing(command.handler, command.context, issuer_id, name=data.name, terms=data.terms)
+    return command.answer_created(receipt, f"{PATH}/{issuer_id}/financings", command.derive("fin"))
+
+
+@post("/financings/{financing_id:str}/price", status_code=200, summary="Price a financing")
+async def price(command: Commanded, issuer_id: FromPath[str], financing_id: FromPath[str]) -> Response[ReceiptBody]:
+    """Compute the round's price and every instrument's shares; pricing again replaces it."""
+    return command.answer(await price_financing(command.handler, command.context, issuer_id, financing_id))
+
+
+@post("/financings/{financing_id:str}/close", status_code=200, summary="Close a financing")
+async def close(
+    command: Commanded, issuer_id: FromPath[str], financing_id: FromPath[str], data: JSONBody[CloseFinancingBody]
+) -> Response[ReceiptBody]:
+    """Issue the shares of a priced round and convert its instruments."""
+    receipt = await close_financing(command.handler, command.context, issuer_id, financing_id, approval=data.approval)
+    return command.answer(receipt)
+
+
+@post("/financings/{financing_id:str}/abandon", status_code=200, summary="Abandon a financing")
+async def abandon(
+    command: Commanded, issuer_id: FromPath[str], financing_id: FromPath[str], data: JSONBody[ReasonBody]
+) -> Response[ReceiptBody]:
+    """Give a round up; nothing changed."""
+    receipt = await abandon_financing(command.handler, command.context, issuer_id, financing_id, reason=data.reason)
+    return command.answer(receipt)
+
+
+@post("/liquidity-events", summary="Declare an acquisition")
+async def declare(
+    command: Commanded, issuer_id: FromPath[str], data: JSONBody[DeclareLiquidityBody]
+) -> Response[ReceiptBody]:
+    """Say that the issuer is acquired, and compute who gets what."""
+    receipt = await declare_liquidity(
+        command.handler,
+        command.context,
+        issuer_id,
+        proceeds_usd=data.proceeds_usd,
+        safe_seniority=data.safe_seniority,
+        stock=None
+        if data.stock is None
+        else BuyerStock(buyer=data.stock.buyer, price_usd_per_share=data.stock.price_usd_per_share),
+    )
+    return command.answer_created(receipt, f"{PATH}/{issuer_id}/liquidity-events", command.derive("liq"))
+
+
+@post("/liquidity-events/{liquidity_id:str}/pay", status_code=200, summary="Pay the proceeds")
+async def pay(command: Commanded, issuer_id: FromPath[str], liquidity_id: FromPath[str]) -> Response[ReceiptBody]:
+    """Pay the proceeds, which the startup's account has to hold, to every holder; the issuer has ended then."""
+    return command.answer(await pay_distribution(command.handler, command.context, issuer_id, liquidity_id))
+
+
+@get("/financings", summary="List financings")
+async def list_rounds(
+    reading: Read, issuer_id: FromPath[str], limit: Limit = 100, cursor: Cursor = None
+) -> Page[FinancingView]:
+    """Return the issuer's financings by id."""
+    after = parse_cursor(cursor, "")
+    async with reading.connect() as connection:
+        await load_issuer(connection, reading, issuer_id)
+        rows = await list_financings(connection, issuer_id, after=after, limit=limit + 1)
+    return build_page(rows, limit, lambda row: row.financing_id)
+
+
+@get("/financings/{financing_id:str}", summary="Get a financing")
+async def get_round(reading: Read, issuer_id: FromPath[str], financing_id: FromPath[str]) -> FinancingView:
+    """Return a financing with its pricing and certificate."""
+    async with reading.connect() as connection:
+        await load_issuer(connection, reading, issuer_id)
+        view = await find_financing(connection, financing_id)
+    if view is None or view.issuer_id != issuer_id:
+        raise refuse_unknown("financing", financing_id)
+    return view
+
+
+@get("/liquidity-events", summary="List liquidity events")
+async def list_sales(
+    reading: Read, issuer_id: FromPath[str], limit: Limit = 100, cursor: Cursor = None
+) -> Page[LiquidityView]:
+    """Return the issuer's liquidity events by id."""
+    after = parse_cursor(cursor, "")
+    async with reading.connect() as connection:
+        await load_issuer(connection, reading, issuer_id)
+        rows = await list_liquidity_events(connection, issuer_id, after=after, limit=limit + 1)
+    return build_page(rows, limit, lambda row: row.liquidity_id)
+
+
+@get("/liquidity-events/{liquidity_id:str}", summary="Get a liquidity event")
+async def get_sale(reading: Read, issuer_id: FromPath[str], liquidity_id: FromPath[str]) -> LiquidityView:
+    """Return a liquidity event with its waterfall."""
+    async with reading.connect() as connection:
+        await load_issuer(connection, reading, issuer_id)
+        view = await find_liquidity_event(connection, liquidity_id)
+    if view is None or view.issuer_id != issuer_id:
+        raise refuse_unknown("liquidity", liquidity_id)
+    return view
+
+
+ROUTER: Final = Router(
+    f"{PATH}/{{issuer_id:str}}",
+    route_handlers=[
+        open_one,
+        price,
+        close,
+        abandon,
+        declare,
+        pay,
+        list_rounds,
+        get_round,
+        list_sales,
+        get_sale,
+    ],
+    tags=["financings"],
+)

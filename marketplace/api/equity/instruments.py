@@ -1,0 +1,244 @@
+"""Instruments: seen by their holder and their issuer; direct investments are asked for by the startup."""
+
+from typing import Final
+
+from litestar import Response, Router, get, post, put
+from litestar.params import FromPath, JSONBody
+
+from marketplace.api.http.bodies.equity import (
+    AmendInstrumentBody,
+    ElectMfnBody,
+    InvestBody,
+    NoticeMfnBody,
+    PayDebtBody,
+    ReversePrincipalBody,
+)
+from marketplace.api.http.bodies.reasons import ReasonBody, TimedReasonBody
+from marketplace.api.http.commands import Commanded, ReceiptBody
+from marketplace.api.http.paging import Cursor, Limit, Page, build_page, parse_cursor
+from marketplace.api.http.queries import Read, Reading, Word, answer_versioned
+from marketplace.application.equity.clawbacks import pay_debt, reverse_principal
+from marketplace.application.equity.instruments import (
+    amend_instrument,
+    cancel_instrument,
+    elect_mfn,
+    invest,
+    notice_mfn,
+    repay_note,
+    resume_instrument,
+    suspend_instrument,
+)
+from marketplace.application.equity.notes import mature_note
+from marketplace.application.steps.stock_agreements import issue_shares
+from marketplace.core.ids import rename_id
+from marketplace.projections.equity.instruments import (
+    InstrumentView,
+    MovementView,
+    find_instrument,
+    list_instruments,
+    list_movements,
+)
+
+PATH: Final = "/v1/instruments"
+
+
+@post("/", summary="Take a direct cash investment")
+async def take_investment(command: Commanded, data: JSONBody[InvestBody]) -> Response[ReceiptBody]:
+    """Take cash under a mandate, as the startup: the money moves and the whole principal accrues at once."""
+    receipt = await invest(
+        command.handler,
+        command.context,
+        startup_id=data.startup_id,
+        mandate_id=data.mandate_id,
+        amount_usd=data.amount_usd,
+        terms=data.terms,
+    )
+    return command.answer_created(receipt, PATH)
+
+
+@put("/{instrument_id:str}", summary="Amend an instrument")
+async def amend(
+    command: Commanded, instrument_id: FromPath[str], data: JSONBody[AmendInstrumentBody]
+) -> Response[ReceiptBody]:
+    """Record new terms that both sides agreed on; for the platform, which has seen the paper."""
+    receipt = await amend_instrument(
+        command.handler,
+        command.context,
+        instrument_id,
+        terms=data.terms,
+        applies_to_earlier=data.applies_to_earlier,
+    )
+    return command.answer(receipt)
+
+
+@post("/{instrument_id:str}/suspend", status_code=200, summary="Stop accrual for a while")
+async def suspend(
+    command: Commanded, instrument_id: FromPath[str], data: JSONBody[ReasonBody]
+) -> Response[ReceiptBody]:
+    """Stop accrual until the instrument is resumed; for the platform."""
+    receipt = await suspend_instrument(command.handler, command.context, instrument_id, reason=data.reason)
+    return command.answer(receipt)
+
+
+@post("/{instrument_id:str}/resume", status_code=200, summary="Let principal accrue again")
+async def resume(command: Commanded, instrument_id: FromPath[str]) -> Response[ReceiptBody]:
+    """Let principal accrue again; for the platform."""
+    return command.answer(await resume_instrument(command.handler, command.context, instrument_id))
+
+
+@post("/{instrument_id:str}/reverse", status_code=200, summary="Take principal back")
+async def reverse(
+    command: Commanded, instrument_id: FromPath[str], data: JSONBody[ReversePrincipalBody]
+) -> Response[ReceiptBody]:
+    """Take back a tranche, or part of it, for the platform; once it became shares, `settlement` says what they do."""
+    receipt = await reverse_principal(
+        command.handler,
+        command.context,
+        instrument_id,
+        tranche_id=data.tranche_id,
+        principal_usd=data.principal_usd,
+        reason=data.reason,
+        settlement=data.settlement,
+        approval=data.approval,
+    )
+    return command.answer(receipt)
+
+
+@post("/{instrument_id:str}/pay-debt", status_code=200, summary="Pay a debt of a clawback")
+async def settle_debt(
+    command: Commanded, instrument_id: FromPath[str], data: JSONBody[PayDebtBody]
+) -> Response[ReceiptBody]:
+    """Pay the startup what is owed for principal that was taken back, or part of it, as the holder."""
+    receipt = await pay_debt(command.handler, command.context, instrument_id, amount_usd=data.amount_usd)
+    return command.answer(receipt)
+
+
+@post("/{instrument_id:str}/cancel", status_code=200, summary="Cancel an instrument")
+async def cancel(
+    command: Commanded, instrument_id: FromPath[str], data: JSONBody[TimedReasonBody]
+) -> Response[ReceiptBody]:
+    """End an agreement under which nothing accrued; for the platform."""
+    receipt = await cancel_instrument(command.handler, command.context, instrument_id, reason=data.reason, at=data.at)
+    return command.answer(receipt)
+
+
+@post("/{instrument_id:str}/repay", status_code=200, summary="Repay a note")
+async def repay(command: Commanded, instrument_id: FromPath[str]) -> Response[ReceiptBody]:
+    """Pay a convertible note back with its interest, as the startup, out of its account."""
+    return command.answer(await repay_note(command.handler, command.context, instrument_id))
+
+
+@post("/{instrument_id:str}/issue-shares", status_code=200, summary="Issue what priced stock owes")
+async def issue_owed_shares(command: Commanded, instrument_id: FromPath[str]) -> Response[ReceiptBody]:
+    """Issue the shares that principal of priced stock bought while too few were authorised."""
+    return command.answer(await issue_shares(command.handler, command.context, instrument_id))
+
+
+@post("/{instrument_id:str}/mature", status_code=200, summary="Let a note that fell due become stock")
+async def mature(command: Commanded, instrument_id: FromPath[str]) -> Response[ReceiptBody]:
+    """Record that a note fell due, which a timer does by itself, and let it become stock where its terms say so.
+
+    For its holder and the startup: asked again where the class of stock was missing or too small on the day.
+    """
+    return command.answer(await mature_note(command.handler, command.context, instrument_id, strict=True))
+
+
+@post("/{instrument_id:str}/mfn-notices", status_code=200, summary="Give notice of a later SAFE")
+async def notice(
+    command: Commanded, instrument_id: FromPath[str], data: JSONBody[NoticeMfnBody]
+) -> Response[ReceiptBody]:
+    """Tell the holder of a most-favoured SAFE of a later one, as the startup."""
+    receipt = await notice_mfn(
+        command.handler,
+        command.context,
+        instrument_id,
+        later_instrument_id=data.later_instrument_id,
+        elect_until=data.elect_until,
+    )
+    return command.answer(receipt)
+
+
+@post("/{instrument_id:str}/mfn-election", status_code=200, summary="Elect the terms of a later SAFE")
+async def elect(
+    command: Commanded, instrument_id: FromPath[str], data: JSONBody[ElectMfnBody]
+) -> Response[ReceiptBody]:
+    """Take the terms of a later SAFE, or keep one's own, as the holder; once."""
+    receipt = await elect_mfn(
+        command.handler, command.context, instrument_id, later_instrument_id=data.later_instrument_id
+    )
+    return command.answer(receipt)
+
+
+async def _load(reading: Reading, instrument_id: str) -> InstrumentView:
+    async with reading.connect() as connection:
+        view = await find_instrument(connection, instrument_id)
+    return reading.require(
+        view, "instrument", instrument_id, lambda row: (row.holder_id, rename_id("pty", row.issuer_id))
+    )
+
+
+@get("/{instrument_id:str}", summary="Get an instrument")
+async def get_one(reading: Read, instrument_id: FromPath[str]) -> Response[InstrumentView]:
+    """Return an instrument with its principal and what became of it."""
+    view = await _load(reading, instrument_id)
+    return answer_versioned(view, view.last_sequence)
+
+
+@get("/{instrument_id:str}/movements", summary="List movements of principal")
+async def read_movements(
+    reading: Read, instrument_id: FromPath[str], limit: Limit = 100, cursor: Cursor = None
+) -> Page[MovementView]:
+    """Return every movement of the principal, oldest first, with the statement behind it."""
+    after = parse_cursor(cursor, 0)
+    await _load(reading, instrument_id)
+    async with reading.connect() as connection:
+        rows = await list_movements(connection, instrument_id, after=after, limit=limit + 1)
+    return build_page(rows, limit, lambda row: row.sequence)
+
+
+@get("/", summary="List instruments")
+async def list_all(
+    *,
+    reading: Read,
+    limit: Limit = 100,
+    cursor: Cursor = None,
+    issuer_id: Word = None,
+    holder_id: Word = None,
+    status: Word = None,
+) -> Page[InstrumentView]:
+    """Return the instruments that the party holds or has issued, by id."""
+    after, own = parse_cursor(cursor, ""), reading.party_id
+    async with reading.connect() as connection:
+        rows = await list_instruments(
+            connection,
+            issuer_id=issuer_id,
+            holder_id=holder_id,
+            party=None if own is None else (own, rename_id("iss", own)),
+            status=status,
+            after=after,
+            limit=limit + 1,
+        )
+    return build_page(rows, limit, lambda row: row.instrument_id)
+
+
+ROUTER: Final = Router(
+    PATH,
+    route_handlers=[
+        take_investment,
+        amend,
+        suspend,
+        resume,
+        reverse,
+        settle_debt,
+        cancel,
+        repay,
+        mature,
+        issue_owed_shares,
+        notice,
+        elect,
+        get_one,
+        read_movements,
+        list_all,
+    ],
+    tags=["instruments"],
+)

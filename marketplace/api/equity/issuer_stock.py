@@ -1,0 +1,194 @@
+"""Stock of an issuer: issued, offered, transferred, bought back, split, converted; for the startup and the platform."""
+
+from typing import Final
+
+from litestar import Response, Router, get, post
+from litestar.params import FromPath, JSONBody
+
+from marketplace.api.equity.cap_tables import load_issuer
+from marketplace.api.equity.issuers import PATH, carry_out, create
+from marketplace.api.http.bodies.issuers import (
+    ConvertStockBody,
+    ExerciseFirstRefusalBody,
+    IssueStockBody,
+    OfferStockBody,
+    RepurchaseStockBody,
+    SplitStockBody,
+    TransferStockBody,
+    WaiveFirstRefusalBody,
+)
+from marketplace.api.http.bodies.reasons import ReasonBody
+from marketplace.api.http.commands import Commanded, ReceiptBody
+from marketplace.api.http.paging import Cursor, Limit, Page, build_page, parse_cursor
+from marketplace.api.http.queries import Read
+from marketplace.domain.equity.issuer import commands as acts
+from marketplace.projections.equity.cap_tables import OfferView, list_offers
+
+
+@post("/stock", summary="Issue stock")
+async def issue_stock(
+    command: Commanded, issuer_id: FromPath[str], data: JSONBody[IssueStockBody]
+) -> Response[ReceiptBody]:
+    """Issue shares."""
+    security_id = command.derive("sec")
+    deed = acts.IssueStock(
+        issuer_id=issuer_id,
+        security_id=security_id,
+        holder_id=data.holder_id,
+        class_id=data.class_id,
+        shares=data.shares,
+        price_usd_per_share=data.price_usd_per_share,
+        approval=data.approval,
+    )
+    return await create(command, "stock", security_id, deed)
+
+
+@post("/stock/offers", summary="Offer stock before a transfer")
+async def offer_stock(
+    command: Commanded, issuer_id: FromPath[str], data: JSONBody[OfferStockBody]
+) -> Response[ReceiptBody]:
+    """Offer shares to those with the right of first refusal; the answer's id is the transfer's."""
+    transfer_id = command.derive("trf")
+    deed = acts.OfferStock(
+        issuer_id=issuer_id,
+        transfer_id=transfer_id,
+        holder_id=data.holder_id,
+        holder_id_after=data.holder_id_after,
+        class_id=data.class_id,
+        shares=data.shares,
+        price_usd_per_share=data.price_usd_per_share,
+        decide_until=data.decide_until,
+        at=command.context.at,
+    )
+    return await create(command, "stock/offers", transfer_id, deed)
+
+
+@get("/stock/offers", summary="List offers of stock")
+async def read_offers(
+    reading: Read, issuer_id: FromPath[str], limit: Limit = 100, cursor: Cursor = None
+) -> Page[OfferView]:
+    """Return the shares that were offered under a right of first refusal, by transfer id."""
+    after = parse_cursor(cursor, "")
+    async with reading.connect() as connection:
+        await load_issuer(connection, reading, issuer_id)
+        rows = await list_offers(connection, issuer_id, after=after, limit=limit + 1)
+    return build_page(rows, limit, lambda row: row.transfer_id)
+
+
+@post("/stock/offers/{offer_id:str}/waive", status_code=200, summary="Waive the right of first refusal")
+async def waive(
+    command: Commanded, issuer_id: FromPath[str], offer_id: FromPath[str], data: JSONBody[WaiveFirstRefusalBody]
+) -> Response[ReceiptBody]:
+    """Let the shares go to the buyer."""
+    deed = acts.WaiveFirstRefusal(issuer_id=issuer_id, transfer_id=offer_id, approval=data.approval)
+    return await carry_out(command, deed)
+
+
+@post("/stock/offers/{offer_id:str}/exercise", status_code=200, summary="Use the right of first refusal")
+async def exercise(
+    command: Commanded, issuer_id: FromPath[str], offer_id: FromPath[str], data: JSONBody[ExerciseFirstRefusalBody]
+) -> Response[ReceiptBody]:
+    """Take all offered shares at the buyer's price."""
+    deed = acts.ExerciseFirstRefusal(
+        issuer_id=issuer_id,
+        transfer_id=offer_id,
+        holder_id=data.holder_id,
+        at=command.context.at,
+        approval=data.approval,
+    )
+    return await carry_out(command, deed)
+
+
+@post("/stock/offers/{offer_id:str}/withdraw", status_code=200, summary="Withdraw an offer of stock")
+async def withdraw(
+    command: Commanded, issuer_id: FromPath[str], offer_id: FromPath[str], data: JSONBody[ReasonBody]
+) -> Response[ReceiptBody]:
+    """Keep the shares after all."""
+    deed = acts.WithdrawOffer(issuer_id=issuer_id, transfer_id=offer_id, reason=data.reason)
+    return await carry_out(command, deed)
+
+
+@post("/stock/transfers", status_code=200, summary="Transfer stock")
+async def transfer_stock(
+    command: Commanded, issuer_id: FromPath[str], data: JSONBody[TransferStockBody]
+) -> Response[ReceiptBody]:
+    """Move shares to another stakeholder; under a right of first refusal, as they were offered."""
+    deed = acts.TransferStock(
+        issuer_id=issuer_id,
+        transfer_id=data.transfer_id or command.derive("trf"),
+        holder_id=data.holder_id,
+        holder_id_after=data.holder_id_after,
+        class_id=data.class_id,
+        shares=data.shares,
+        at=command.context.at,
+        approval=data.approval,
+    )
+    return await carry_out(command, deed)
+
+
+@post("/stock/repurchases", status_code=200, summary="Repurchase stock")
+async def repurchase_stock(
+    command: Commanded, issuer_id: FromPath[str], data: JSONBody[RepurchaseStockBody]
+) -> Response[ReceiptBody]:
+    """Buy shares back."""
+    deed = acts.RepurchaseStock(
+        issuer_id=issuer_id,
+        repurchase_id=command.derive("rep"),
+        holder_id=data.holder_id,
+        class_id=data.class_id,
+        shares=data.shares,
+        price_usd_per_share=data.price_usd_per_share,
+        approval=data.approval,
+    )
+    return await carry_out(command, deed)
+
+
+@post("/stock/splits", status_code=200, summary="Split stock")
+async def split_stock(
+    command: Commanded, issuer_id: FromPath[str], data: JSONBody[SplitStockBody]
+) -> Response[ReceiptBody]:
+    """Multiply every number of shares; prices go the other way."""
+    deed = acts.SplitStock(
+        issuer_id=issuer_id,
+        split_id=command.derive("spl"),
+        numerator=data.numerator,
+        denominator=data.denominator,
+        fractions=data.fractions,
+        cash_usd_per_share=data.cash_usd_per_share,
+        approval=data.approval,
+    )
+    return await carry_out(command, deed)
+
+
+@post("/stock/conversions", status_code=200, summary="Convert preferred stock")
+async def convert_stock(
+    command: Commanded, issuer_id: FromPath[str], data: JSONBody[ConvertStockBody]
+) -> Response[ReceiptBody]:
+    """Turn preferred stock into common stock at its conversion price."""
+    deed = acts.ConvertStock(
+        issuer_id=issuer_id,
+        conversion_id=command.derive("cnv"),
+        holder_id=data.holder_id,
+        class_id=data.class_id,
+        shares=data.shares,
+        class_id_after=data.class_id_after,
+    )
+    return await carry_out(command, deed)
+
+
+ROUTER: Final = Router(
+    f"{PATH}/{{issuer_id:str}}",
+    route_handlers=[
+        issue_stock,
+        offer_stock,
+        read_offers,
+        waive,
+        exercise,
+        withdraw,
+        transfer_stock,
+        repurchase_stock,
+        split_stock,
+        convert_stock,
+    ],
+    tags=["issuers"],
+)

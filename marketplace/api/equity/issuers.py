@@ -1,0 +1,151 @@
+"""Issuers: acts of a company that change its capitalisation; for the startup itself and the platform."""
+
+from typing import Final
+
+from litestar import Response, Router, post
+from litestar.params import FromPath, JSONBody
+
+from marketplace.api.equity.cap_tables import ISSUER_HANDLERS
+from marketplace.api.equity.explanations import EXPLANATION_HANDLERS
+from marketplace.api.equity.packages import PACKAGE_HANDLERS
+from marketplace.api.http.bodies.issuers import (
+    AddStakeholderBody,
+    AdjustAuthorisedBody,
+    AdjustStockPlanBody,
+    CreateStockClassBody,
+    FormIssuerBody,
+    LimitDilutionBody,
+    RecordValuationBody,
+)
+from marketplace.api.http.commands import Command, Commanded, ReceiptBody
+from marketplace.application.equity.issuers import act, form_issuer, record_valuation
+from marketplace.application.steps.dilution import limit_dilution
+from marketplace.domain.equity.issuer import commands as acts
+
+PATH: Final = "/v1/issuers"
+
+
+async def create(command: Command, path: str, created_id: str, deed: acts.IssuerCommand) -> Response[ReceiptBody]:
+    """Carry out an act that creates something, and answer where it is."""
+    receipt = await act(command.handler, command.context, deed)
+    return command.answer_created(receipt, f"{PATH}/{deed.issuer_id}/{path}", created_id)
+
+
+async def carry_out(command: Command, deed: acts.IssuerCommand) -> Response[ReceiptBody]:
+    """Carry out an act of the company."""
+    return command.answer(await act(command.handler, command.context, deed))
+
+
+@post("/", summary="Form an issuer")
+async def form(command: Commanded, data: JSONBody[FormIssuerBody]) -> Response[ReceiptBody]:
+    """Begin a startup's capitalisation; its id is the party's with ``iss_``."""
+    receipt = await form_issuer(
+        command.handler,
+        command.context,
+        party_id=data.party_id,
+        legal_name=data.legal_name,
+        jurisdiction=data.jurisdiction,
+        formed_on=data.formed_on,
+    )
+    return command.answer_created(receipt, PATH)
+
+
+@post("/{issuer_id:str}/stakeholders", summary="Add a stakeholder")
+async def add_stakeholder(
+    command: Commanded, issuer_id: FromPath[str], data: JSONBody[AddStakeholderBody]
+) -> Response[ReceiptBody]:
+    """Let someone hold securities of the issuer."""
+    holder_id = data.holder_id or command.derive("stk")
+    deed = acts.AddStakeholder(issuer_id=issuer_id, holder_id=holder_id, name=data.name, kind=data.kind)
+    return await create(command, "stakeholders", holder_id, deed)
+
+
+@post("/{issuer_id:str}/stock-classes", summary="Create a class of stock")
+async def create_stock_class(
+    command: Commanded, issuer_id: FromPath[str], data: JSONBody[CreateStockClassBody]
+) -> Response[ReceiptBody]:
+    """Create a class of stock."""
+    deed = acts.CreateStockClass(
+        issuer_id=issuer_id,
+        class_id=data.class_id,
+        kind=data.kind,
+        shares_authorised=data.shares_authorised,
+        price_per_share_usd=data.price_per_share_usd,
+        liquidation_multiple=data.liquidation_multiple,
+        seniority=data.seniority,
+        participation=data.participation,
+        participation_cap_multiple=data.participation_cap_multiple,
+        price_protection=data.price_protection,
+        protection_basis=data.protection_basis,
+        first_refusal=data.first_refusal,
+    )
+    return await create(command, "stock-classes", data.class_id, deed)
+
+
+@post("/{issuer_id:str}/stock-plan", status_code=200, summary="Set the size of the stock plan")
+async def adjust_stock_plan(
+    command: Commanded, issuer_id: FromPath[str], data: JSONBody[AdjustStockPlanBody]
+) -> Response[ReceiptBody]:
+    """Set the size of the pool for employees."""
+    return await carry_out(
+        command,
+        acts.AdjustStockPlan(issuer_id=issuer_id, shares_reserved=data.shares_reserved, approval=data.approval),
+    )
+
+
+@post("/{issuer_id:str}/authorised-shares", status_code=200, summary="Set the authorised shares")
+async def adjust_authorised(
+    command: Commanded, issuer_id: FromPath[str], data: JSONBody[AdjustAuthorisedBody]
+) -> Response[ReceiptBody]:
+    """Set the most that may be issued of a class of stock."""
+    deed = acts.AdjustAuthorisedShares(
+        issuer_id=issuer_id, class_id=data.class_id, shares_authorised=data.shares_authorised, approval=data.approval
+    )
+    return await carry_out(command, deed)
+
+
+@post("/{issuer_id:str}/valuations", status_code=200, summary="Record a valuation")
+async def value(
+    command: Commanded, issuer_id: FromPath[str], data: JSONBody[RecordValuationBody]
+) -> Response[ReceiptBody]:
+    """Record what someone says a common share is worth; warrants that vest by price may vest."""
+    deed = acts.RecordValuation(
+        issuer_id=issuer_id,
+        price_usd_per_share=data.price_usd_per_share,
+        method=data.method,
+        effective_on=data.effective_on,
+    )
+    return command.answer(await record_valuation(command.handler, command.context, deed))
+
+
+@post("/{issuer_id:str}/dilution-limit", status_code=200, summary="Limit dilution by instruments")
+async def limit(
+    command: Commanded, issuer_id: FromPath[str], data: JSONBody[LimitDilutionBody]
+) -> Response[ReceiptBody]:
+    """Say how much of the company all instruments may come to, converted or not; orders and signings are kept to it."""
+    receipt = await limit_dilution(
+        command.handler,
+        command.context,
+        issuer_id,
+        dilution_max=data.dilution_max,
+        valuation_usd=data.valuation_usd,
+    )
+    return command.answer(receipt)
+
+
+ROUTER: Final = Router(
+    PATH,
+    route_handlers=[
+        form,
+        add_stakeholder,
+        create_stock_class,
+        adjust_stock_plan,
+        adjust_authorised,
+        limit,
+        value,
+        *ISSUER_HANDLERS,
+        *PACKAGE_HANDLERS,
+        *EXPLANATION_HANDLERS,
+    ],
+    tags=["issuers"],
+)

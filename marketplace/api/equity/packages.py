@@ -1,0 +1,100 @@
+"""OCF packages over HTTP: an issuer out as a zip, a package in, and first a dry run."""
+
+import base64
+import binascii
+from typing import Final
+
+import msgspec
+from litestar import Response, get, post
+from litestar.params import FromPath, JSONBody
+
+from marketplace.api.http.bodies.cap_tables import ImportIssuerBody
+from marketplace.api.http.commands import Commanded, ReceiptBody
+from marketplace.api.http.queries import Read, Reading
+from marketplace.application.equity.packages import import_issuer, judge_import
+from marketplace.captable.history import History
+from marketplace.core.errors import Refusal
+from marketplace.domain.refusals import refuse_unknown
+from marketplace.execution.history import load_history
+from marketplace.ocf.container import parse_zip, render_zip
+from marketplace.ocf.findings import Finding
+from marketplace.ocf.package import render_package
+
+
+class ImportReport(msgspec.Struct, frozen=True, kw_only=True):
+    """What an import would be answered.
+
+    Attributes:
+        issuer_id: The new issuer.
+        clean: Whether it would be taken.
+        events: How many events it would append; 0 where it would not be taken.
+        findings: Every problem, and every loss that would come with it.
+    """
+
+    issuer_id: str
+    clean: bool
+    events: int
+    findings: tuple[Finding, ...]
+
+
+async def load_own_history(reading: Reading, issuer_id: str) -> History:
+    """Return the history of an issuer of the reader's, from the log.
+
+    Raises:
+        Refusal: ``issuer_unknown``.
+    """
+    history = await load_history(reading.services.handler.log, issuer_id)
+    issuer = history.find_issuer()
+    owned = reading.party_id is None or (issuer is not None and issuer.formed.party_id == reading.party_id)
+    if issuer is None or not owned:
+        raise refuse_unknown("issuer", issuer_id)
+    return history
+
+
+@get("/{issuer_id:str}/ocf", summary="Export an issuer as an OCF package", media_type="application/zip")
+async def export_package(reading: Read, issuer_id: FromPath[str]) -> Response[bytes]:
+    """Return the issuer as an Open Cap Table Format 1.2.0 package, with a sidecar for what the format cannot say."""
+    history = await load_own_history(reading, issuer_id)
+    headers = {"Content-Disposition": f'attachment; filename="{issuer_id}.ocf.zip"'}
+    return Response(render_zip(render_package(history)), media_type="application/zip", headers=headers)
+
+
+@post("/import/dry-run", status_code=200, summary="Judge an OCF package")
+async def dry_run(command: Commanded, data: JSONBody[ImportIssuerBody]) -> ImportReport:
+    """Return every problem of a package by file, item and reason, and what would be lost; nothing is written."""
+    judged = await judge_import(
+        command.handler,
+        command.context,
+        party_id=data.party_id,
+        files=parse_zip(_parse_base64(data.package_base64)),
+        source=data.source,
+    )
+    return ImportReport(
+        issuer_id=judged.issuer_id,
+        clean=judged.is_clean,
+        events=judged.events if judged.is_clean else 0,
+        findings=judged.findings,
+    )
+
+
+@post("/import", summary="Import an issuer from an OCF package")
+async def import_package(command: Commanded, data: JSONBody[ImportIssuerBody]) -> Response[ReceiptBody]:
+    """Take an issuer over from a package without problems, in one atomic append."""
+    receipt = await import_issuer(
+        command.handler,
+        command.context,
+        party_id=data.party_id,
+        files=parse_zip(_parse_base64(data.package_base64)),
+        source=data.source,
+    )
+    return command.answer_created(receipt, "/v1/issuers")
+
+
+def _parse_base64(text: str) -> bytes:
+    try:
+        return base64.b64decode(text, validate=True)
+    except (binascii.Error, ValueError) as error:
+        raise Refusal("body_invalid", f"package_base64 is no base64: {error}", pointer="/package_base64") from error
+
+
+PACKAGE_HANDLERS: Final = (export_package, dry_run, import_package)

@@ -1,0 +1,1 @@
+"""The event feed: pages and server-sent events."""

@@ -1,0 +1,234 @@
+"""The event feed: pages and a stream of server-sent events; a tenant gets what concerns it, the platform everything.
+
+The platform's feed comes from the log itself. A tenant's comes from the projection that knows whom each event
+concerns; the bodies come from the log. Both are in the log's order, without gaps or repeats, and resume after any
+sequence.
+"""
+
+import asyncio
+import contextlib
+from collections.abc import AsyncGenerator, AsyncIterator, Iterator, Sequence
+from typing import Final
+
+import msgspec
+
+from events.envelope import CONTENT_TYPE, SPEC_VERSION, Envelope
+from events.registry import parse_type
+from marketplace.api.http.problems import describe_unavailable
+from marketplace.api.http.queries import Reading
+from marketplace.api.http.streams import OpenStream
+from marketplace.core.errors import Corrupt, Refusal, Unavailable, UnreadableEvent
+from marketplace.log.events import parse_event
+from marketplace.log.port import Recorded
+from marketplace.projections.engine.positions import load_reached
+from marketplace.projections.feed import PROJECTION, list_events
+
+BODIES_AT_ONCE_MAX: Final = 32
+STREAM_PAGE: Final = 200
+KEEP_ALIVE_SECONDS: Final = 15.0
+PROJECTION_SECONDS_MAX: Final = 5.0
+OPERATOR_SECONDS: Final = 5.0
+"""How often a stream looks whether the message that holds it up is annotated."""
+_encode = msgspec.json.Encoder(decimal_format="string").encode
+
+
+class CloudEvent(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """An event as CloudEvents 1.0 in JSON; see `events.envelope` for the attributes."""
+
+    specversion: str
+    id: str
+    source: str
+    type: str
+    subject: str
+    time: str
+    datacontenttype: str
+    dataschema: str
+    correlationid: str
+    causationid: str
+    actor: str
+    hash: str
+    data: msgspec.Raw
+    previoushash: str = ""
+    fingerprint: str = ""
+    traceparent: str = ""
+
+
+class FeedItem(msgspec.Struct, frozen=True, kw_only=True):
+    """One event and where it is.
+
+    Attributes:
+        sequence: Position in the log; resume after it.
+        event: The event.
+    """
+
+    sequence: int
+    event: CloudEvent
+
+
+class FeedPage(msgspec.Struct, frozen=True, kw_only=True):
+    """Events in the log's order.
+
+    Attributes:
+        items: The events.
+        next_after: Ask for what comes after it; it moves on even where nothing concerned the reader.
+    """
+
+    items: list[FeedItem]
+    next_after: int
+
+
+def render_item(recorded: Recorded) -> FeedItem:
+    """Return a stored event as the feed shows it; the body is the stored bytes."""
+    envelope: Envelope = recorded.envelope
+    event = CloudEvent(
+        specversion=SPEC_VERSION,
+        id=envelope.id,
+        source=envelope.source,
+        type=envelope.type,
+        subject=envelope.subject,
+        time=envelope.time.isoformat(),
+        datacontenttype=CONTENT_TYPE,
+        dataschema=envelope.dataschema,
+        correlationid=envelope.correlationid,
+        causationid=envelope.causationid,
+        actor=envelope.actor,
+        hash=envelope.hash,
+        previoushash=envelope.previoushash,
+        fingerprint=envelope.fingerprint,
+        traceparent=envelope.traceparent,
+        data=msgspec.Raw(recorded.body),
+    )
+    return FeedItem(sequence=recorded.sequence, event=event)
+
+
+async def load_page(reading: Reading, after: int, limit: int, aggregate_id: str | None = None) -> FeedPage:
+    """Return the events above `after` that concern the reader.
+
+    A message that an operator annotated as passed over is left out; one that is damaged and not annotated ends a page.
+
+    Raises:
+        UnreadableEvent: The platform's next message is damaged, and no operator annotated it.
+        Unavailable: NATS is away; for a tenant, or where one aggregate is asked for, PostgreSQL too.
+    """
+    if reading.party_id is None and aggregate_id is None:
+        return await _load_all(reading, after, limit)
+    async with reading.connect() as connection:
+        reached = (await load_reached(connection, [PROJECTION])).position
+        found = await list_events(
+            connection, party_id=reading.party_id, aggregate_id=aggregate_id, after=after, limit=limit
+        )
+    items = await _load_bodies(reading, [view.sequence for view in found])
+    if len(items) == limit:
+        return FeedPage(items=items, next_after=items[-1].sequence)
+    last = items[-1].sequence if items else after
+    return FeedPage(items=items, next_after=max(last, after, reached))
+
+
+async def _load_all(reading: Reading, after: int, limit: int) -> FeedPage:
+    items: list[FeedItem] = []
+    pages = reading.services.handler.log.read(after)
+    async with contextlib.aclosing(pages) as closing:  # type: ignore[type-var]
+        async for page in closing:
+            for recorded in page:
+                is_damaged = recorded.damage is not None and not recorded.annotated
+                if is_damaged and not items:
+                    parse_event(recorded)
+                if is_damaged or len(items) == limit:
+                    return FeedPage(items=items, next_after=after)
+                items += [] if recorded.void else [render_item(recorded)]
+                after = recorded.sequence
+    return FeedPage(items=items, next_after=after)
+
+
+async def _load_bodies(reading: Reading, sequences: Sequence[int]) -> list[FeedItem]:
+    items: list[FeedItem] = []
+    for begin in range(0, len(sequences), BODIES_AT_ONCE_MAX):
+        some = sequences[begin : begin + BODIES_AT_ONCE_MAX]
+        for sequence, recorded in zip(
+            some, await asyncio.gather(*(reading.services.handler.log.find(one) for one in some)), strict=True
+        ):
+            if recorded is None:
+                raise Corrupt(f"event {sequence} is in the feed but not in the log; rebuild the projection feed")
+            items.append(render_item(recorded))
+    return items
+
+
+def render_message(item: FeedItem) -> bytes:
+    """Return one server-sent event: its id is the sequence, its name the event's type."""
+    name = parse_type(item.event.type)
+    return b"id: %d\nevent: %b\ndata: %b\n\n" % (item.sequence, name.encode(), _encode(item))
+
+
+@contextlib.contextmanager
+def _listen(reading: Reading) -> Iterator[OpenStream]:
+    """Yield a stream that wakes when the process has seen new events, or when it is to end."""
+    follower, principal = reading.services.follower, reading.principal
+    with reading.services.streams.open(principal.key_id, principal.tenant) as opened:
+
+        def hear(page: list[Recorded]) -> None:
+            del page
+            opened.wake.set()
+
+        follower.listen(hear)
+        try:
+            yield opened
+        finally:
+            follower.unlisten(hear)
+
+
+async def stream(reading: Reading, after: int) -> AsyncIterator[bytes]:
+    """Yield server-sent events above `after` as long as client, key and process are there, and comments between.
+
+    A server that is away for a while delays the stream and does not end it.
+    """
+    try:
+        async with contextlib.aclosing(_follow(reading, after)) as messages:
+            async for message in messages:
+                yield message
+    except Refusal as refusal:
+        yield _comment(str(refusal))
+    except Unavailable as error:
+        yield _comment(describe_unavailable(error, is_operator=reading.party_id is None))
+
+
+def _comment(text: str) -> bytes:
+    return b": %b\n\n" % text.replace("\n", " ").encode()
+
+
+async def _follow(reading: Reading, position: int) -> AsyncGenerator[bytes, None]:
+    with _listen(reading) as opened:
+        yield b"retry: 1000\n\n"
+        while not opened.ended.is_set():
+            opened.wake.clear()
+            try:
+                page = await opened.unless_ended(_load_next(reading, position))
+            except Unavailable as error:
+                yield _comment(describe_unavailable(error, is_operator=reading.party_id is None))
+                await opened.unless_ended(asyncio.sleep(error.retry_after_seconds))
+                continue
+            except UnreadableEvent as error:  # only the operator's stream reads the log itself
+                yield _comment(str(error))
+                await opened.unless_ended(asyncio.sleep(OPERATOR_SECONDS))
+                continue
+            if page is None:
+                return
+            for item in page.items:
+                if opened.ended.is_set():
+                    return
+                yield render_message(item)
+            position = page.next_after
+            if len(page.items) == STREAM_PAGE or opened.ended.is_set():
+                continue
+            try:
+                await asyncio.wait_for(opened.wake.wait(), KEEP_ALIVE_SECONDS)
+            except TimeoutError:
+                yield b": keep-alive\n\n"
+
+
+async def _load_next(reading: Reading, position: int) -> FeedPage:
+    """Return the next page, once the projections have caught up with the process where the reader depends on them."""
+    watch = reading.services.watch
+    if reading.party_id is not None and watch is not None:
+        with contextlib.suppress(Unavailable):
+            await watch.wait_for(reading.services.follower.position, PROJECTION_SECONDS_MAX)
+    return await load_page(reading, position, STREAM_PAGE)

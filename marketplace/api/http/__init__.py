@@ -1,0 +1,1 @@
+"""What every route shares: server, keys, limits, bodies, commands, queries, problems."""

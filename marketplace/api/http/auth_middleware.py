@@ -1,0 +1,134 @@
+"""The gate that every request passes: who sends it, may it, how often, and is it of a form that we read at all.
+
+Refusals in order: rate_limited · credentials_… · scope_missing · encoding_unsupported · media_type_unsupported ·
+header_invalid · <aggregate>_unknown for a path that holds no id of that kind · requests_exhausted.
+"""
+
+import time
+from typing import Any, Final
+
+from litestar.enums import ScopeType
+from litestar.types import ASGIApp, Message, Receive, Scope, Send
+
+from marketplace.api.http.keys import Principal
+from marketplace.api.http.metrics import Metrics
+from marketplace.api.http.rate_limit import AtOnce, Headers, RateLimit
+from marketplace.api.http.services import Services
+from marketplace.core.errors import Refusal
+from marketplace.core.ids import PREFIXES, is_id
+from marketplace.domain.refusals import refuse_unknown
+
+_READS: Final = frozenset({"GET", "HEAD", "OPTIONS"})
+_PREFIXES: Final = {
+    **PREFIXES,
+    "key": "key",
+    "financing": "fin",
+    "liquidity": "liq",
+    "option": "opt",
+    "warrant": "wrt",
+    "offer": "trf",
+    "promise": "prm",
+}
+_JSON: Final = b"application/json"
+_IDENTITY: Final = b"identity"
+_STREAM_TYPE: Final = b"text/event-stream"
+
+
+class Limits:
+    """How often each key, and each address without a valid one, may ask; one for all routes."""
+
+    def __init__(self, services: Services) -> None:
+        self.keys = RateLimit(services.settings.requests_per_minute_max)
+        self.addresses = RateLimit(services.settings.anonymous_requests_per_minute_max)
+        self.at_once = AtOnce(services.settings.requests_at_once_max)
+
+
+class Gate:
+    """ASGI middleware; `opt` of a route names its feature, and a route without one is open to all.
+
+    It may also name the `media_types` and `encodings` that a route reads, JSON as it is by default, and whether it
+    `streams`.
+    """
+
+    def __init__(self, app: ASGIApp, services: Services, limits: Limits, metrics: Metrics) -> None:
+        self._app = app
+        self._services = services
+        self._limits = limits
+        self._metrics = metrics
+        self._methods: dict[str, bytes] = {}
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Let a request pass, or raise what problems are made of."""
+        assert scope["type"] == ScopeType.HTTP, "there are no other routes"
+        started = time.perf_counter()
+        added: Headers = []
+
+        async def send_measured(message: Message) -> None:
+            if message["type"] == "http.response.start":
+                if scope["method"] == "OPTIONS":
+                    added.append((b"allow", self._find_methods(scope)))
+                    message["headers"] = [header for header in message["headers"] if header[0] != b"allow"]
+                message["headers"] = [*message["headers"], *added]
+                seconds = time.perf_counter() - started
+                self._metrics.observe(scope["method"], scope["path_template"], message["status"], seconds)
+            await send(message)
+
+        feature: str | None = scope["route_handler"].opt.get("feature")
+        if feature is None:
+            await self._app(scope, receive, send_measured)
+            return
+        headers = dict(scope["headers"])
+        principal = scope["user"] = await self._admit(scope, headers, feature, added)
+        _require_form(scope, headers)
+        if scope["route_handler"].opt.get("streams") and _STREAM_TYPE in headers.get(b"accept", b""):
+            await self._app(scope, receive, send_measured)
+            return
+        with self._limits.at_once.enter(principal.key_id):
+            await self._app(scope, receive, send_measured)
+
+    async def _admit(self, scope: Any, headers: dict[bytes, bytes], feature: str, added: Headers) -> Principal:
+        authorization = headers.get(b"authorization")
+        try:
+            principal = await self._services.keys.verify(
+                None if authorization is None else authorization.decode("latin-1")
+            )
+        except Refusal:
+            address = (scope.get("client") or ("unknown", 0))[0]
+            added += self._limits.addresses.hit(address)
+            raise
+        added += self._limits.keys.hit(principal.key_id)
+        needed = f"{feature}:{'read' if scope['method'] in _READS else 'write'}"
+        if not principal.allows(needed):
+            raise Refusal("scope_missing", f"this key lacks the scope {needed}; ask for one that has it", scope=needed)
+        return principal
+
+    def _find_methods(self, scope: Any) -> bytes:
+        """Return the methods of a path, for `Allow`.
+
+        Litestar 2 answers OPTIONS by those that the path had when its first handler was registered (litestar#4169).
+        """
+        if not self._methods:
+            routes = scope["litestar_app"].routes
+            self._methods = {route.path_format: ", ".join(sorted(route.methods)).encode() for route in routes}
+        return self._methods[scope["path_template"]]
+
+
+def _require_form(scope: Any, headers: dict[bytes, bytes]) -> None:
+    """Refuse encodings and media types that are not read, characters that cannot be stored, and paths without an id."""
+    options = scope["route_handler"].opt
+    encodings: tuple[bytes, ...] = options.get("encodings", (_IDENTITY,))
+    if headers.get(b"content-encoding", _IDENTITY) not in encodings:
+        known = ", ".join(encoding.decode() for encoding in encodings)
+        raise Refusal("encoding_unsupported", f"bodies are read as {known} here; send it with such a Content-Encoding")
+    media_type = headers.get(b"content-type", b"").partition(b";")[0].strip().lower()
+    media_types: tuple[bytes, ...] = options.get("media_types", (_JSON,))
+    has_body = headers.get(b"content-length", b"0") != b"0" or b"transfer-encoding" in headers
+    if has_body and media_type not in media_types:
+        known = " or ".join(known.decode() for known in media_types)
+        raise Refusal("media_type_unsupported", f"this route reads other bodies; send Content-Type: {known}")
+    if b"%00" in scope["query_string"]:
+        raise Refusal("header_invalid", "the query holds a NUL character; leave it out")
+    for name, value in scope["path_params"].items():
+        aggregate = name.removesuffix("_id")
+        if aggregate in _PREFIXES and not is_id(value, _PREFIXES[aggregate]):
+            raise refuse_unknown(aggregate, value if value.isprintable() else "of unprintable characters")

@@ -1,0 +1,96 @@
+"""Bodies of OCF packages, of rounds and sales on a branch, and of the question of recovery."""
+
+from datetime import datetime
+from decimal import Decimal
+from typing import Annotated, Literal
+
+from msgspec import Meta
+
+from events.types import Id, Text, Usd
+from marketplace.api.http.bodies import Body
+from marketplace.captable.plots import Range
+from marketplace.domain.equity.issuer.terms import RoundDraft
+
+Seniority = Annotated[int, Meta(ge=0, le=100)]
+
+
+class ImportIssuerBody(Body, frozen=True, kw_only=True):
+    """An OCF package to take an issuer over from.
+
+    Attributes:
+        party_id: The startup, which has no issuer yet.
+        source: What the package is called.
+        package_base64: The package, a zip.
+    """
+
+    party_id: Id
+    source: Text
+    package_base64: str
+
+
+class ScenarioBody(Body, frozen=True, kw_only=True):
+    """A round at which pending conversions are counted in a cap table.
+
+    Attributes:
+        terms: The round, with every convention.
+        at: As of this instant; None: now.
+        known: As the log knew it at this sequence; None: now.
+    """
+
+    terms: RoundDraft
+    at: datetime | None = None
+    known: Annotated[int, Meta(ge=1)] | None = None
+
+
+class PlotRoundsBody(Body, frozen=True, kw_only=True):
+    """A round to play at several prices, on a branch of the issuer's events.
+
+    Attributes:
+        terms: The round; its pre-money is replaced by each price.
+        range: The pre-moneys.
+        format: ``json``, or ``csv`` with a line per price and holder.
+    """
+
+    terms: RoundDraft
+    range: Range
+    format: Literal["json", "csv"] = "json"
+
+
+class PlotExitsBody(Body, frozen=True, kw_only=True):
+    """A sale to play at several prices, on a branch of the issuer's events.
+
+    Attributes:
+        range: The proceeds.
+        rounds: Rounds to close on the branch first.
+        safe_seniority: Rank of SAFEs among preferred stock; needed where its classes have several ranks.
+        format: ``json``, or ``csv`` with a line per price and holder.
+    """
+
+    range: Range
+    rounds: Annotated[tuple[RoundDraft, ...], Meta(max_length=5)] = ()
+    safe_seniority: Seniority | None = None
+    format: Literal["json", "csv"] = "json"
+
+
+class AskRecoveryBody(Body, frozen=True, kw_only=True):
+    """What is assumed of a programme.
+
+    Attributes:
+        success_part: Chance of one company's success, from 0 to 1.
+        multiple: What a success returns per dollar granted.
+        cost_per_granted_usd: What a granted dollar cost the holder itself.
+        grants: Companies, each granted the same.
+        trials: Portfolios to draw.
+        seed: The same seed draws the same portfolios.
+        multiples: Rows of the table.
+        costs_per_granted_usd: Columns of the table.
+    """
+
+    success_part: Usd
+    multiple: Usd
+    cost_per_granted_usd: Usd
+    grants: Annotated[int, Meta(ge=1, le=1_000)]
+    trials: Annotated[int, Meta(ge=1, le=10_000)] = 1_000
+    seed: Annotated[int, Meta(ge=0, le=2**53 - 1)] = 1
+    multiples: tuple[Usd, ...] = (Decimal(2), Decimal(5), Decimal(10), Decimal(20), Decimal(50))
+    costs_per_granted_usd: tuple[Usd, ...] = (Decimal(1), Decimal("0.5"), Decimal("0.25"))

@@ -1,0 +1,182 @@
+"""Bodies of grants, usage and statements."""
+
+from typing import Annotated
+
+from msgspec import Meta
+
+from events.types import GpuSeconds, Hours, Id, Instant, Nodes, Text
+from events.usage import DeviceName, Evidence, Gpus, Priority, ReadingId, Sample, SourceName
+from marketplace.api.http.bodies import Body
+
+
+class DegradeGrantBody(Body, frozen=True, kw_only=True):
+    """Fewer nodes than granted.
+
+    Attributes:
+        nodes_available: Nodes that work.
+        at: Since when.
+        reason: Why.
+    """
+
+    nodes_available: Annotated[int, Meta(ge=0, le=100_000)]
+    at: Instant
+    reason: Text
+
+
+class ResumeGrantBody(Body, frozen=True, kw_only=True):
+    """Full capacity again.
+
+    Attributes:
+        at: Since when.
+    """
+
+    at: Instant
+
+
+class SubstituteGrantBody(Body, frozen=True, kw_only=True):
+    """Another pool.
+
+    Attributes:
+        pool_id: Where the capacity is from now on; a pool of the same provider and class.
+        reason: Why.
+    """
+
+    pool_id: Id
+    reason: Text
+
+
+class TerminateGrantBody(Body, frozen=True, kw_only=True):
+    """An early end.
+
+    Attributes:
+        at: Last instant of delivery; as long after now as the grant's terms ask for, unless there is cause.
+        reason: Why.
+        for_cause: Whether there is: for the startup while nodes of the grant do not work, for the provider while the
+            startup is suspended.
+    """
+
+    at: Instant
+    reason: Text
+    for_cause: bool = False
+
+
+class TransferGrantBody(Body, frozen=True, kw_only=True):
+    """Another user.
+
+    Attributes:
+        startup_id: Who uses the capacity from now on.
+    """
+
+    startup_id: Id
+
+
+class PrioritiseGrantBody(Body, frozen=True, kw_only=True):
+    """A place among the grants over which use is spread.
+
+    Attributes:
+        priority: The lowest is used first; 100 where nobody said anything.
+    """
+
+    priority: Priority
+
+
+class ReadingBody(Body, frozen=True, kw_only=True):
+    """Nodes that were allocated over an interval.
+
+    Attributes:
+        reading_id: Unique in its source.
+        start: First instant.
+        end: Instant after the last.
+        nodes: Nodes allocated at every instant of it.
+        gpus: GPUs allocated, where they are not all of the nodes'.
+        devices: Which GPUs, where the meter can name them.
+        evidence: What the machines say beside it.
+    """
+
+    reading_id: ReadingId
+    start: Instant
+    end: Instant
+    nodes: Nodes
+    gpus: Gpus | None = None
+    devices: Annotated[tuple[DeviceName, ...], Meta(max_length=10_000)] = ()
+    evidence: Evidence | None = None
+
+
+class ReportUsageBody(Body, frozen=True, kw_only=True):
+    """What a meter says of one grant.
+
+    Attributes:
+        source: The meter.
+        readings: Its intervals, at most 1,000.
+    """
+
+    source: SourceName
+    readings: Annotated[tuple[ReadingBody, ...], Meta(min_length=1, max_length=1_000)]
+
+
+class EvidenceBody(Body, frozen=True, kw_only=True):
+    """What machines of a grant said.
+
+    Attributes:
+        source: Who looked.
+        samples: What they said, at most 10,000.
+    """
+
+    source: SourceName
+    samples: Annotated[tuple[Sample, ...], Meta(min_length=1, max_length=10_000)]
+
+
+class CorrectUsageBody(Body, frozen=True, kw_only=True):
+    """A reading in place of the one with its id.
+
+    Attributes:
+        source: The meter.
+        reading: What it says now.
+        reason: Why.
+    """
+
+    source: SourceName
+    reading: ReadingBody
+    reason: Text
+
+
+class VoidUsageBody(Body, frozen=True, kw_only=True):
+    """A reading to take back.
+
+    Attributes:
+        source: The meter.
+        reading_id: The reading.
+        reason: Why.
+    """
+
+    source: SourceName
+    reading_id: ReadingId
+    reason: Text
+
+
+class DisputeStatementBody(Body, frozen=True, kw_only=True):
+    """A claim that less was delivered, in the unit of the statement.
+
+    Attributes:
+        gpu_seconds_claimed: What was delivered; leave it out of a service line.
+        hours_claimed: What was worked of a service line.
+        reason: Why.
+    """
+
+    gpu_seconds_claimed: GpuSeconds | None = None
+    hours_claimed: Hours | None = None
+    reason: Text
+
+
+class ResolveStatementBody(Body, frozen=True, kw_only=True):
+    """The end of a dispute.
+
+    Attributes:
+        gpu_seconds: What is to be settled; None of a service line.
+        hours: The same of a service line.
+        reason: How it was decided.
+    """
+
+    gpu_seconds: GpuSeconds | None = None
+    hours: Hours | None = None
+    reason: Text

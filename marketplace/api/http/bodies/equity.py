@@ -1,0 +1,139 @@
+"""Bodies of instruments, financings and sales."""
+
+from typing import Annotated, Literal
+
+from msgspec import Meta
+
+from events.financing import Approval
+from events.types import Id, Instant, Name, PrincipalTerms, Text, Usd
+from marketplace.api.http.bodies import Body
+from marketplace.domain.equity.issuer.terms import RoundDraft
+
+Seniority = Annotated[int, Meta(ge=0, le=100)]
+
+
+class InvestBody(Body, frozen=True, kw_only=True):
+    """Cash for an instrument; the startup asks, the mandate's rules and budget are the holder's consent.
+
+    Attributes:
+        startup_id: Who is paid.
+        mandate_id: Who pays, by its mandate.
+        amount_usd: How much; all of it accrues as principal at once.
+        terms: The instrument's terms.
+    """
+
+    startup_id: Id
+    mandate_id: Id
+    amount_usd: Usd
+    terms: PrincipalTerms
+
+
+class AmendInstrumentBody(Body, frozen=True, kw_only=True):
+    """New terms that both sides agreed on.
+
+    Attributes:
+        terms: The terms from now on.
+        applies_to_earlier: Whether tranches born before follow them as well.
+    """
+
+    terms: PrincipalTerms
+    applies_to_earlier: bool
+
+
+class ReversePrincipalBody(Body, frozen=True, kw_only=True):
+    """A tranche, or part of it, to take back.
+
+    Attributes:
+        tranche_id: The tranche.
+        principal_usd: How much of it.
+        reason: Why.
+        settlement: Needed once the tranche became shares: those that this principal bought are cancelled, or their
+            price is owed by the holder.
+        approval: The paper behind the cancellation of shares.
+    """
+
+    tranche_id: Id
+    principal_usd: Usd
+    reason: Text
+    settlement: Literal["cancel_shares", "debt"] | None = None
+    approval: Approval | None = None
+
+
+class PayDebtBody(Body, frozen=True, kw_only=True):
+    """What the holder pays of its debt.
+
+    Attributes:
+        amount_usd: How much.
+    """
+
+    amount_usd: Usd
+
+
+class NoticeMfnBody(Body, frozen=True, kw_only=True):
+    """A later SAFE that the holder of a most-favoured one is told of.
+
+    Attributes:
+        later_instrument_id: The later SAFE.
+        elect_until: Until when its terms may be elected.
+    """
+
+    later_instrument_id: Id
+    elect_until: Instant
+
+
+class ElectMfnBody(Body, frozen=True, kw_only=True):
+    """What the holder of a most-favoured SAFE decides.
+
+    Attributes:
+        later_instrument_id: The later SAFE whose terms it takes; None: it keeps its own.
+    """
+
+    later_instrument_id: Id | None
+
+
+class OpenFinancingBody(Body, frozen=True, kw_only=True):
+    """A priced round.
+
+    Attributes:
+        name: What it is called.
+        terms: Its terms; a convention that is missing is refused by name.
+    """
+
+    name: Name
+    terms: RoundDraft
+
+
+class CloseFinancingBody(Body, frozen=True, kw_only=True):
+    """The paper behind a closing.
+
+    Attributes:
+        approval: The paper.
+    """
+
+    approval: Approval
+
+
+class BuyerStockBody(Body, frozen=True, kw_only=True):
+    """The buyer's stock.
+
+    Attributes:
+        buyer: Name of the buyer.
+        price_usd_per_share: Agreed value of one share of it.
+    """
+
+    buyer: Text
+    price_usd_per_share: Usd
+
+
+class DeclareLiquidityBody(Body, frozen=True, kw_only=True):
+    """An acquisition.
+
+    Attributes:
+        proceeds_usd: What there is to share among the holders.
+        safe_seniority: Rank of SAFEs among preferred stock; needed where its classes have several ranks.
+        stock: The buyer's stock that it is paid in; None: cash.
+    """
+
+    proceeds_usd: Usd
+    safe_seniority: Seniority | None = None
+    stock: BuyerStockBody | None = None

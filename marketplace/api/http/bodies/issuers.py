@@ -1,0 +1,267 @@
+"""Bodies of issuers: a company's stakeholders, stock, options and warrants."""
+
+from datetime import date
+from typing import Annotated, Literal
+
+from msgspec import Meta
+
+from events.financing import Approval, ClassId, Participation, PriceProtection, ProtectionBasis
+from events.types import Country, Id, Instant, Name, Share, Text, Usd
+from events.vesting import VestingSchedule, WarrantTranche
+from marketplace.api.http.bodies import Body
+
+ShareCount = Annotated[int, Meta(ge=1, le=2**53 - 1)]
+Seniority = Annotated[int, Meta(ge=0, le=100)]
+Multiplier = Annotated[int, Meta(ge=1, le=1_000_000)]
+
+
+class FormIssuerBody(Body, frozen=True, kw_only=True):
+    """A startup's capitalisation; see the event `issuer.formed`."""
+
+    party_id: Id
+    legal_name: Name
+    jurisdiction: Country
+    formed_on: date
+
+
+class AddStakeholderBody(Body, frozen=True, kw_only=True):
+    """Someone who may hold securities.
+
+    Attributes:
+        name: What the cap table shows.
+        kind: What it is.
+        holder_id: The party's own id where it is a party; None: a new id.
+    """
+
+    name: Name
+    kind: Literal["founder", "employee", "investor", "provider", "other"]
+    holder_id: Id | None = None
+
+
+class CreateStockClassBody(Body, frozen=True, kw_only=True):
+    """A class of stock; see the event `issuer.stock_class_created`."""
+
+    class_id: ClassId
+    kind: Literal["common", "preferred"]
+    shares_authorised: ShareCount
+    price_per_share_usd: Usd | None = None
+    liquidation_multiple: Usd | None = None
+    seniority: Seniority = 0
+    participation: Participation = "none"
+    participation_cap_multiple: Usd | None = None
+    price_protection: PriceProtection | None = None
+    protection_basis: ProtectionBasis | None = None
+    first_refusal: bool = False
+
+
+class AdjustAuthorisedBody(Body, frozen=True, kw_only=True):
+    """The most that may be issued of a class.
+
+    Attributes:
+        class_id: The class.
+        shares_authorised: How many.
+        approval: The paper behind it.
+    """
+
+    class_id: ClassId
+    shares_authorised: ShareCount
+    approval: Approval | None = None
+
+
+class AdjustStockPlanBody(Body, frozen=True, kw_only=True):
+    """The size of the pool.
+
+    Attributes:
+        shares_reserved: Granted, exercised and available together.
+        approval: The paper behind it.
+    """
+
+    shares_reserved: Annotated[int, Meta(ge=0, le=2**53 - 1)]
+    approval: Approval | None = None
+
+
+class LimitDilutionBody(Body, frozen=True, kw_only=True):
+    """How much of the company all instruments together may come to.
+
+    Attributes:
+        dilution_max: The most, as a share of the fully diluted company; None lifts the limit.
+        valuation_usd: Value of the company at which what has no cap is counted; needed where something has none.
+    """
+
+    dilution_max: Share | None
+    valuation_usd: Usd | None = None
+
+
+class IssueStockBody(Body, frozen=True, kw_only=True):
+    """Shares to issue; see the event `issuer.stock_issued`."""
+
+    holder_id: Id
+    class_id: ClassId
+    shares: ShareCount
+    price_usd_per_share: Usd
+    approval: Approval | None = None
+
+
+class OfferStockBody(Body, frozen=True, kw_only=True):
+    """Shares to offer before a transfer; see the event `issuer.stock_offered`."""
+
+    holder_id: Id
+    holder_id_after: Id
+    class_id: ClassId
+    shares: ShareCount
+    price_usd_per_share: Usd
+    decide_until: Instant
+
+
+class WaiveFirstRefusalBody(Body, frozen=True, kw_only=True):
+    """A waiver of the right of first refusal.
+
+    Attributes:
+        approval: The paper behind it.
+    """
+
+    approval: Approval | None = None
+
+
+class ExerciseFirstRefusalBody(Body, frozen=True, kw_only=True):
+    """Who takes offered shares.
+
+    Attributes:
+        holder_id: The stakeholder; None: the issuer buys them back.
+        approval: The paper behind it.
+    """
+
+    holder_id: Id | None = None
+    approval: Approval | None = None
+
+
+class ConvertStockBody(Body, frozen=True, kw_only=True):
+    """Preferred stock to convert.
+
+    Attributes:
+        holder_id: Whose.
+        class_id: Class of preferred stock.
+        shares: How many of it.
+        class_id_after: Class of common stock.
+    """
+
+    holder_id: Id
+    class_id: ClassId
+    shares: ShareCount
+    class_id_after: ClassId
+
+
+class TransferStockBody(Body, frozen=True, kw_only=True):
+    """Shares to change hands; see the event `issuer.stock_transferred`.
+
+    Attributes:
+        transfer_id: The offer that was made before; None: a new transfer.
+    """
+
+    transfer_id: Id | None = None
+    holder_id: Id
+    holder_id_after: Id
+    class_id: ClassId
+    shares: ShareCount
+    approval: Approval | None = None
+
+
+class RepurchaseStockBody(Body, frozen=True, kw_only=True):
+    """Shares to buy back; see the event `issuer.stock_repurchased`."""
+
+    holder_id: Id
+    class_id: ClassId
+    shares: ShareCount
+    price_usd_per_share: Usd
+    approval: Approval | None = None
+
+
+class SplitStockBody(Body, frozen=True, kw_only=True):
+    """New shares for old ones.
+
+    Attributes:
+        numerator: New shares.
+        denominator: For so many old ones.
+        fractions: What happens to shares that would become a fraction: bought back, given up, or filled up to a whole
+            share; needed where there are some.
+        cash_usd_per_share: What is paid for one of them, as it is before the split; needed with cash in lieu.
+        approval: The paper behind it.
+    """
+
+    numerator: Multiplier
+    denominator: Multiplier
+    fractions: Literal["cash_in_lieu", "give_up", "round_up"] | None = None
+    cash_usd_per_share: Usd | None = None
+    approval: Approval | None = None
+
+
+class PromiseOptionBody(Body, frozen=True, kw_only=True):
+    """An option to promise; see the event `issuer.option_promised`."""
+
+    holder_id: Id
+    shares: ShareCount
+
+
+class CancelOptionBody(Body, frozen=True, kw_only=True):
+    """Shares of an option to end; see the event `issuer.option_cancelled`."""
+
+    shares: ShareCount
+    kind: Literal["forfeited", "cancelled", "expired"]
+    reason: Text
+
+
+class GrantOptionBody(Body, frozen=True, kw_only=True):
+    """An option on common stock; see the event `issuer.option_granted`."""
+
+    holder_id: Id
+    shares: ShareCount
+    exercise_price_usd: Usd
+    vesting: VestingSchedule | None = None
+    promise_id: Id | None = None
+    approval: Approval | None = None
+
+
+class ExerciseOptionBody(Body, frozen=True, kw_only=True):
+    """Shares to take from an option.
+
+    Attributes:
+        class_id: Class of the shares.
+        shares: How many.
+    """
+
+    class_id: ClassId
+    shares: ShareCount
+
+
+class IssueWarrantBody(Body, frozen=True, kw_only=True):
+    """A right to buy shares; see the event `issuer.warrant_issued`."""
+
+    holder_id: Id
+    class_id: ClassId
+    shares: ShareCount
+    exercise_price_usd: Usd
+    expires_at: Instant
+    settlement: Literal["cash", "net", "either"]
+    tranches: Annotated[tuple[WarrantTranche, ...], Meta(max_length=100)] = ()
+    grant_id: Id | None = None
+    approval: Approval | None = None
+
+
+class ExerciseWarrantBody(Body, frozen=True, kw_only=True):
+    """Shares to take from a warrant.
+
+    Attributes:
+        shares: Rights to use.
+        fair_value_usd: Value of one share in a net exercise; None: paid in cash.
+    """
+
+    shares: ShareCount
+    fair_value_usd: Usd | None = None
+
+
+class RecordValuationBody(Body, frozen=True, kw_only=True):
+    """What a common share is worth; see the event `issuer.valuation_recorded`."""
+
+    price_usd_per_share: Usd
+    method: Name
+    effective_on: date

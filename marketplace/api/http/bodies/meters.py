@@ -1,0 +1,93 @@
+"""Readings as CloudEvents 1.0, as meters send them."""
+
+from typing import Annotated, Final, Literal
+
+import msgspec
+from msgspec import Meta
+
+from events.types import Hours, Instant, Nodes
+from events.usage import DeviceName, Evidence, Gpus, ReadingId, SourceName
+from marketplace.api.http.bodies import Body
+
+READING_TYPE: Final = "marketplace.meter.reading.v1"
+HOURS_TYPE: Final = "marketplace.meter.hours.v1"
+GrantSubject = Annotated[str, Meta(pattern=r"^grt_[0-9a-z]{26}(?!\n)$", description="The grant that was metered")]
+ServiceLineSubject = Annotated[str, Meta(pattern=r"^svl_[0-9a-z]{26}(?!\n)$", description="The service line worked on")]
+
+
+class ReadingData(Body, frozen=True, kw_only=True, gc=False):
+    """What a meter counted; it states `nodes`, or `gpus`, or both.
+
+    Attributes:
+        start: First instant, a whole second.
+        end: Instant after the last, at most 31 days later.
+        nodes: Nodes allocated at every instant of it.
+        gpus: GPUs allocated, where they are not all of the nodes'.
+        devices: Which GPUs, where the meter can name them: each then counts once at any instant.
+        evidence: What the machines say beside it.
+    """
+
+    start: Instant
+    end: Instant
+    nodes: Nodes | None = None
+    gpus: Gpus | None = None
+    devices: Annotated[tuple[DeviceName, ...], Meta(max_length=10_000)] = ()
+    evidence: Evidence | None = None
+
+
+class HoursData(Body, frozen=True, kw_only=True, gc=False):
+    """What a time sheet says of a service line.
+
+    Attributes:
+        start: First instant, a whole second.
+        end: Instant after the last, at most 31 days later; the hours count in the statement period in which it lies.
+        hours: Hours worked, of all who did; at most 4 decimal places.
+    """
+
+    start: Instant
+    end: Instant
+    hours: Hours
+
+
+class ReadingEvent(msgspec.Struct, frozen=True, kw_only=True, gc=False, tag_field="type", tag=READING_TYPE):
+    """A CloudEvent; extension attributes are allowed, and not looked at.
+
+    Attributes:
+        specversion: Of CloudEvents.
+        id: Unique in its source, for ever.
+        source: The meter.
+        subject: The grant.
+        data: The reading.
+        time: When the meter wrote it.
+        datacontenttype: JSON.
+    """
+
+    specversion: Literal["1.0"]
+    id: ReadingId
+    source: SourceName
+    subject: GrantSubject
+    data: msgspec.Raw
+    time: Instant | None = None
+    datacontenttype: Literal["application/json"] | None = None
+
+
+class HoursEvent(msgspec.Struct, frozen=True, kw_only=True, gc=False, tag_field="type", tag=HOURS_TYPE):
+    """A CloudEvent of a time sheet; extension attributes are allowed, and not looked at.
+
+    Attributes:
+        specversion: Of CloudEvents.
+        id: Unique in its source, for ever.
+        source: The time sheet.
+        subject: The service line.
+        data: The hours.
+        time: When it was written.
+        datacontenttype: JSON.
+    """
+
+    specversion: Literal["1.0"]
+    id: ReadingId
+    source: SourceName
+    subject: ServiceLineSubject
+    data: msgspec.Raw
+    time: Instant | None = None
+    datacontenttype: Literal["application/json"] | None = None

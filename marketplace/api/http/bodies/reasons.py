@@ -1,0 +1,26 @@
+"""What several commands carry."""
+
+from events.types import Instant, Text
+from marketplace.api.http.bodies import Body
+
+
+class ReasonBody(Body, frozen=True, kw_only=True):
+    """Why.
+
+    Attributes:
+        reason: Why.
+    """
+
+    reason: Text
+
+
+class TimedReasonBody(Body, frozen=True, kw_only=True):
+    """Why, and since when.
+
+    Attributes:
+        at: Since when.
+        reason: Why.
+    """
+
+    at: Instant
+    reason: Text

@@ -1,0 +1,194 @@
+"""Bodies of sites, pools and lots."""
+
+from decimal import Decimal
+from typing import Annotated
+
+from msgspec import Meta
+
+from events.lot import AskStep
+from events.service import ServiceTerms
+from events.site import PowerKw, SiteStatus
+from events.types import Country, GpuClass, Id, Instant, Interconnect, Name, Nodes, Region, Share, Text, UsdPerGpuHour
+from marketplace.api.http.bodies import Body
+
+IncidentId = Annotated[str, Meta(min_length=1, max_length=200)]
+
+
+class RegisterSiteBody(Body, frozen=True, kw_only=True):
+    """A data center; see the event `site.registered`."""
+
+    provider_id: Id
+    name: Name
+    region: Region
+    jurisdiction: Country
+    status: SiteStatus
+    power_contracted_kw: PowerKw
+    power_energised_kw: PowerKw
+    power_usage_effectiveness: Decimal
+    renewable_share: Share
+
+
+class EnergiseSiteBody(Body, frozen=True, kw_only=True):
+    """More live power.
+
+    Attributes:
+        power_energised_kw: Live power from then on.
+        at: From when.
+    """
+
+    power_energised_kw: PowerKw
+    at: Instant
+
+
+class DerateSiteBody(Body, frozen=True, kw_only=True):
+    """Less live power.
+
+    Attributes:
+        power_energised_kw: Live power from then on.
+        at: From when.
+        reason: Why.
+    """
+
+    power_energised_kw: PowerKw
+    at: Instant
+    reason: Text
+
+
+class ScheduleConversionBody(Body, frozen=True, kw_only=True):
+    """A site of another use that becomes a data center.
+
+    Attributes:
+        former_use: What it is converted from.
+        ready_at: When its capacity begins.
+    """
+
+    former_use: Name
+    ready_at: Instant
+
+
+class SlipConversionBody(Body, frozen=True, kw_only=True):
+    """A conversion that is late.
+
+    Attributes:
+        ready_at: The date now.
+        reason: Why.
+    """
+
+    ready_at: Instant
+    reason: Text
+
+
+class OpenPoolBody(Body, frozen=True, kw_only=True):
+    """A fabric of equal nodes; see the event `pool.opened`.
+
+    Without `service` the standard terms hold; an `availability_min` of 0 promises nothing.
+    """
+
+    site_id: Id
+    gpu_class: GpuClass
+    interconnect: Interconnect
+    gpus_per_node: Annotated[int, Meta(ge=1, le=1024)]
+    nodes: Nodes
+    power_per_node_kw: Annotated[int, Meta(ge=0, le=1000)]
+    service: ServiceTerms | None = None
+
+
+class FailNodesBody(Body, frozen=True, kw_only=True):
+    """Nodes that stopped working.
+
+    Attributes:
+        incident_id: What the provider calls the incident.
+        nodes: How many.
+        at: Since when.
+    """
+
+    incident_id: IncidentId
+    nodes: Nodes
+    at: Instant
+
+
+class RestoreNodesBody(Body, frozen=True, kw_only=True):
+    """Nodes of an incident that work again.
+
+    Attributes:
+        incident_id: The incident.
+        at: Since when.
+    """
+
+    incident_id: IncidentId
+    at: Instant
+
+
+class ListLotBody(Body, frozen=True, kw_only=True):
+    """Nodes for sale over a span; see the event `lot.listed`."""
+
+    pool_id: Id
+    nodes: Nodes
+    start: Instant
+    end: Instant
+    ask_usd_per_gpu_hour: UsdPerGpuHour
+    nodes_min: Nodes = 1
+    duration_hours_min: Annotated[int, Meta(ge=1, le=24 * 366)] = 1
+    mandate_ids: Annotated[tuple[Id, ...], Meta(max_length=100)] = ()
+    further_asks: Annotated[tuple[AskStep, ...], Meta(max_length=100)] = ()
+    service: ServiceTerms | None = None
+
+
+class ResellGrantBody(Body, frozen=True, kw_only=True):
+    """Nodes of a grant to sell on.
+
+    Attributes:
+        nodes: Nodes at every instant of the span.
+        start: First instant, not before now.
+        end: Instant after the last.
+        ask_usd_per_gpu_hour: The least to sell for; not less than what the holder of the grant's equity pays an hour.
+        nodes_min: The smallest order to serve.
+        duration_hours_min: The shortest order to serve.
+        mandate_ids: Mandates paid in cash that may take the equity part of a buyer's offer; none: cash only.
+    """
+
+    nodes: Nodes
+    start: Instant
+    end: Instant
+    ask_usd_per_gpu_hour: UsdPerGpuHour
+    nodes_min: Nodes = 1
+    duration_hours_min: Annotated[int, Meta(ge=1, le=24 * 366)] = 1
+    mandate_ids: Annotated[tuple[Id, ...], Meta(max_length=100)] = ()
+
+
+class RepriceLotBody(Body, frozen=True, kw_only=True):
+    """Another ask.
+
+    Attributes:
+        ask_usd_per_gpu_hour: The ask from now on.
+        further_asks: The steps from now on; none: one ask for all nodes.
+    """
+
+    ask_usd_per_gpu_hour: UsdPerGpuHour
+    further_asks: Annotated[tuple[AskStep, ...], Meta(max_length=100)] = ()
+
+
+class RescheduleLotBody(Body, frozen=True, kw_only=True):
+    """Another span.
+
+    Attributes:
+        start: First instant.
+        end: Instant after the last.
+        reason: Why.
+    """
+
+    start: Instant
+    end: Instant
+    reason: Text
+
+
+class ClosePoolBody(Body, frozen=True, kw_only=True):
+    """Notice that a pool leaves the market.
+
+    Attributes:
+        closes_at: When.
+        reason: Why.
+    """
+
+    closes_at: Instant
+    reason: Text

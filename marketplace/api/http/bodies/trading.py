@@ -1,0 +1,104 @@
+"""Bodies of mandates, orders, auctions and the test clock."""
+
+from typing import Annotated, Literal
+
+from msgspec import Meta
+
+from events.mandate import MandateTerms
+from events.order import OrderTerms
+from events.types import Id, Instant
+from marketplace.api.http.bodies import Body
+
+
+class GrantMandateBody(Body, frozen=True, kw_only=True):
+    """What a holder of equity will take.
+
+    Attributes:
+        holder_id: The party that will hold the equity.
+        funding: Whether it pays providers in cash or is the provider itself.
+        terms: The rules.
+    """
+
+    holder_id: Id
+    funding: Literal["cash", "own_capacity"]
+    terms: MandateTerms
+
+
+class AmendMandateBody(Body, frozen=True, kw_only=True):
+    """Other rules.
+
+    Attributes:
+        terms: The rules from now on.
+    """
+
+    terms: MandateTerms
+
+
+class PlaceOrderBody(Body, frozen=True, kw_only=True):
+    """A request for nodes over time.
+
+    Attributes:
+        startup_id: Who asks.
+        terms: What is asked and offered.
+    """
+
+    startup_id: Id
+    terms: OrderTerms
+
+
+class AskQuoteBody(Body, frozen=True, kw_only=True):
+    """A question what an order would have to be worth; the same as the order's body.
+
+    Attributes:
+        startup_id: Who asks.
+        terms: What would be asked and offered.
+    """
+
+    startup_id: Id
+    terms: OrderTerms
+
+
+class HoldQuoteBody(Body, frozen=True, kw_only=True):
+    """What to hold.
+
+    Attributes:
+        startup_id: Who holds it.
+        terms: What the order that takes it asks and offers.
+        hold_seconds: For how long.
+    """
+
+    startup_id: Id
+    terms: OrderTerms
+    hold_seconds: Annotated[int, Meta(ge=30, le=3_600)] = 600
+
+
+class AmendOrderBody(Body, frozen=True, kw_only=True):
+    """Another request or offer.
+
+    Attributes:
+        terms: What is asked and offered from now on.
+    """
+
+    terms: OrderTerms
+
+
+class OpenAuctionBody(Body, frozen=True, kw_only=True):
+    """A call for orders; see the event `auction.opened`."""
+
+    locks_at: Instant
+    horizon_start: Instant
+    period_hours: Literal[1, 24]
+    periods: Annotated[int, Meta(ge=1, le=10_000)]
+    seed: Annotated[int, Meta(ge=0, le=2**31 - 1)]
+    indicative_at: Instant | None = None
+    no_cancel_at: Instant | None = None
+
+
+class AdvanceClockBody(Body, frozen=True, kw_only=True):
+    """Time to pass.
+
+    Attributes:
+        seconds: How much.
+    """
+
+    seconds: Annotated[int, Meta(ge=1, le=3_200_000_000)]

@@ -1,0 +1,279 @@
+"""Commands over HTTP: idempotency keys in, receipts out."""
+
+import asyncio
+import hashlib
+import re
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from typing import Annotated, Any, Final
+
+import msgspec
+import structlog
+import uuid_utils
+from litestar import Request, Response
+from litestar.di import NamedDependency
+from litestar.params import HeaderParameter, SkipValidation
+from litestar.response.base import ASGIResponse
+from litestar.status_codes import HTTP_200_OK, HTTP_201_CREATED
+from litestar.types import HTTPResponseStartEvent, Receive, Scope, Send
+
+from marketplace.api.http.keys import Principal
+from marketplace.api.http.services import Services, get_services
+from marketplace.api.http.strict_json import BodyInvalid, refuse_malformed
+from marketplace.core.errors import Corrupt, Refusal, Unavailable
+from marketplace.core.ids import derive_command_id, derive_id
+from marketplace.execution.handler import Handler, Receipt
+from marketplace.execution.unit_of_work import Context
+
+_KEY: Final = re.compile(r"^[!-~]{1,200}$")
+_VERSION: Final = re.compile(r'^"(?P<version>[0-9]{1,18})"$')
+REPLAYED: Final = {"Idempotent-Replayed": "true"}
+"""Is among the headers of a command that had taken effect before."""
+REUSED: Final = frozenset({"idempotency_key_reused", "command_in_flight"})
+"""Refusals of a request's key; they are of the request as a whole, whatever part of it was refused."""
+UNLOGGED_SECONDS_MAX: Final = 2.0
+"""How long a command whose effect is outside the log tries to read the log, and again to be recorded in it."""
+_log = structlog.get_logger(__name__)
+_TRACE: Final = re.compile(r"^00-[0-9a-f]{32}-[0-9a-f]{16}-[0-9a-f]{2}$")
+
+
+class ReceiptBody(msgspec.Struct, frozen=True, kw_only=True):
+    """The answer to a command.
+
+    Attributes:
+        id: The aggregate that the command was for, or what it created.
+        sequence: Position in the log; send it as `Min-Seq` to read what the command did.
+        version: The aggregate's version, for `If-Match`.
+    """
+
+    id: str
+    sequence: int
+    version: int
+
+
+@dataclass(frozen=True, slots=True)
+class Command:
+    """One command: the context that its use case needs, and the answers that it may get."""
+
+    services: Services
+    principal: Principal
+    context: Context
+
+    @property
+    def handler(self) -> Handler:
+        """Runs it."""
+        return self.services.handler
+
+    def answer(self, receipt: Receipt) -> Response[ReceiptBody]:
+        """Return the answer of a command that changed something."""
+        return Receipted(_render_receipt(receipt), HTTP_200_OK, render_headers(receipt))
+
+    def answer_created(self, receipt: Receipt, path: str, created_id: str | None = None) -> Response[ReceiptBody]:
+        """Return the answer of a command that created what `path` and its id lead to.
+
+        Args:
+            receipt: What the command answered.
+            path: Where things of its kind are.
+            created_id: What was created, where that is a part of the aggregate and not the aggregate itself.
+        """
+        body, headers = _render_receipt(receipt, created_id), render_headers(receipt)
+        headers["Location"] = f"{path}/{body.id}"
+        return Receipted(body, HTTP_201_CREATED, headers)
+
+    def derive(self, prefix: str) -> str:
+        """Return the id of what this command creates inside an aggregate."""
+        return derive_id(prefix, self.context.command_id)
+
+
+class _Sealed(ASGIResponse):
+    """An answer that is ready to be sent."""
+
+    __slots__ = ("_start",)
+
+    def __init__(self, start: HTTPResponseStartEvent, body: bytes) -> None:
+        self._start = start
+        self.body = body
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Send it."""
+        del scope, receive
+        await send(self._start)
+        await send({"type": "http.response.body", "body": self.body, "more_body": False})
+
+
+class Receipted(Response[ReceiptBody]):
+    """A receipt on its way out, without the general response's work: half of what an order's answer would cost."""
+
+    def __init__(self, receipt: ReceiptBody, status: int, headers: dict[str, str]) -> None:
+        super().__init__(receipt, status_code=status, headers=headers)
+
+    def to_asgi_response(self, *_: Any, **__: Any) -> ASGIResponse:
+        """Return the answer as bytes."""
+        body = msgspec.json.encode(self.content)
+        headers = [(name.lower().encode(), value.encode()) for name, value in self.headers.items()]
+        headers += [(b"content-type", b"application/json"), (b"content-length", b"%d" % len(body))]
+        assert self.status_code is not None, "a receipt states its status"
+        return _Sealed({"type": "http.response.start", "status": self.status_code, "headers": headers}, body)
+
+
+Commanded = NamedDependency[SkipValidation[Command]]
+
+
+def _render_receipt(receipt: Receipt, created_id: str | None = None) -> ReceiptBody:
+    return ReceiptBody(id=created_id or receipt.id, sequence=receipt.sequence, version=receipt.version)
+
+
+def render_headers(receipt: Receipt) -> dict[str, str]:
+    """Return the headers that every answer to a command carries."""
+    headers = {"Commit-Seq": str(receipt.sequence), "ETag": f'"{receipt.version}"'}
+    return headers | REPLAYED if receipt.repeated else headers
+
+
+def split_context(context: Context, place: int, name: str) -> Context:
+    """Return the context of a part of a request that is decided by itself; the first part has the request's own id."""
+    if not place:
+        return context
+    command_id = derive_id("cmd", context.command_id, f"{name}/{place}")
+    return msgspec.structs.replace(context, command_id=command_id, correlation_id=context.command_id)
+
+
+IdempotencyKey = Annotated[
+    str | None,
+    HeaderParameter(name="Idempotency-Key", description="Names the command for ever; required for POST, new for each"),
+]
+IfMatch = Annotated[
+    str | None, HeaderParameter(name="If-Match", description="ETag that the aggregate must still have; none: any")
+]
+TraceParent = Annotated[str | None, HeaderParameter(name="traceparent", description="W3C trace context")]
+
+
+async def provide_command(
+    request: Request[Principal, Any, Any],
+    idempotency_key: IdempotencyKey = None,
+    if_match: IfMatch = None,
+    traceparent: TraceParent = None,
+) -> Command:
+    """Return the command in a request.
+
+    Raises:
+        Refusal: ``idempotency_key_missing`` · ``header_invalid`` · ``body_malformed`` · ``idempotency_key_reused`` ·
+            ``body_invalid``.
+        Unavailable: This process does not know what the log says now.
+    """
+    get_services(request).follower.require_current()
+    command = await _parse_command(request, idempotency_key, if_match, traceparent)
+    if command.context.recorded:
+        await command.handler.check_key(command.context)
+    await _require_body(request)
+    return command
+
+
+async def provide_unlogged_command(
+    request: Request[Principal, Any, Any],
+    idempotency_key: IdempotencyKey = None,
+    if_match: IfMatch = None,
+    traceparent: TraceParent = None,
+) -> Command:
+    """Return a command whose effect is outside the log and does not wait for it.
+
+    Whether its key named another command before is only known while the log can be read.
+
+    Raises:
+        Refusal: As `provide_command`.
+    """
+    command = await _parse_command(request, idempotency_key, if_match, traceparent)
+    if command.context.recorded:
+        async with without_log("key_unchecked", command.context):
+            await command.handler.check_key(command.context)
+    await _require_body(request)
+    return command
+
+
+@asynccontextmanager
+async def without_log(event: str, context: Context) -> AsyncIterator[None]:
+    """Try what needs the log for `UNLOGGED_SECONDS_MAX`, and go on without it where it is away or changed."""
+    try:
+        async with asyncio.timeout(UNLOGGED_SECONDS_MAX):
+            yield
+    except (Unavailable, Corrupt, TimeoutError) as error:
+        _log.warning(event, command_id=context.command_id, reason=str(error) or "the log does not answer")
+
+
+async def _parse_command(
+    request: Request[Principal, Any, Any], idempotency_key: str | None, if_match: str | None, traceparent: str | None
+) -> Command:
+    services, principal = get_services(request), request.user
+    key = parse_key(idempotency_key, request.method)
+    fingerprint = compute_fingerprint(request.method, request.scope["path"], await request.body())
+    version = _parse_version(if_match)
+    context = build_context(services.handler, principal, key, fingerprint, traceparent=traceparent, if_match=version)
+    return Command(services, principal, context)
+
+
+async def _require_body(request: Request[Principal, Any, Any]) -> None:
+    body = await request.body()
+    if request.route_handler.parsed_data_field is not None:
+        if not body:
+            raise BodyInvalid("this route takes a body, and there is none; send JSON", "")
+    elif body.strip() not in (b"", b"{}"):
+        raise BodyInvalid("this route takes no body; leave it out", "")
+
+
+def build_context(
+    handler: Handler,
+    principal: Principal,
+    key: str | None,
+    fingerprint: str,
+    *,
+    traceparent: str | None = None,
+    if_match: int | None = None,
+) -> Context:
+    """Return the context of a command that a tenant sent under an idempotency key; without one it cannot come again."""
+    return Context(
+        command_id=derive_command_id(principal.tenant, key or str(uuid_utils.uuid7())),
+        recorded=key is not None,
+        fingerprint=fingerprint,
+        actor=principal.tenant,
+        party_id=principal.party_id,
+        at=handler.clock.now(),
+        traceparent=traceparent if traceparent is not None and _TRACE.match(traceparent) else "",
+        if_match=if_match,
+    )
+
+
+def compute_fingerprint(method: str, path: str, body: bytes) -> str:
+    """Return the SHA-256 of a request; the order of members and white space do not count.
+
+    Raises:
+        Refusal: ``body_malformed``.
+    """
+    try:
+        canonical = msgspec.json.encode(msgspec.json.decode(body), order="deterministic") if body else b""
+    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+        raise refuse_malformed(error) from None
+    return hashlib.sha256(b"%b %b\n%b" % (method.encode(), path.encode(), canonical)).hexdigest()
+
+
+def parse_key(key: str | None, method: str) -> str | None:
+    """Return the idempotency key of a request, None where it has none and its method needs none.
+
+    Raises:
+        Refusal: ``idempotency_key_missing`` or ``header_invalid``.
+    """
+    if key is None and method != "POST":
+        return None
+    if key is None:
+        raise Refusal("idempotency_key_missing", "send an Idempotency-Key, a new one for each new command")
+    if not _KEY.match(key):
+        raise Refusal("header_invalid", "Idempotency-Key is 1 to 200 printable characters without spaces")
+    return key
+
+
+def _parse_version(if_match: str | None) -> int | None:
+    if if_match is None or if_match.strip() == "*":
+        return None
+    match = _VERSION.match(if_match.strip())
+    if match is None:
+        raise Refusal("header_invalid", 'If-Match is one ETag as it was given, for example "42"')
+    return int(match["version"])

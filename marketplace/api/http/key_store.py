@@ -1,0 +1,69 @@
+"""API keys in PostgreSQL, which they share with the projections but are not rebuilt with."""
+
+from collections.abc import Callable, Sequence
+
+from sqlalchemy.ext.asyncio import AsyncEngine
+
+from marketplace.core.errors import Refusal
+from marketplace.projections.engine.database import reachable
+from marketplace.projections.engine.operations import (
+    ApiKey,
+    KeyChange,
+    add_api_key,
+    add_key_change,
+    find_api_key,
+    list_api_keys,
+    load_api_keys,
+    lock_api_key,
+    update_api_key,
+)
+
+
+class SqlKeys:
+    """Implements `KeyStore` on the operational table.
+
+    Args:
+        engine: A pool of its own, so that no reader of projections holds a key up.
+    """
+
+    def __init__(self, engine: AsyncEngine) -> None:
+        self._engine = engine
+
+    async def find(self, key_id: str) -> ApiKey | None:
+        """See `KeyStore.find`."""
+        async with reachable(), self._engine.connect() as connection:
+            return await find_api_key(connection, key_id)
+
+    async def load(self, key_ids: Sequence[str]) -> list[ApiKey]:
+        """See `KeyStore.load`."""
+        async with reachable(), self._engine.connect() as connection:
+            return await load_api_keys(connection, key_ids)
+
+    async def add(self, key: ApiKey) -> bool:
+        """See `KeyStore.add`."""
+        async with reachable(), self._engine.begin() as connection:
+            return await add_api_key(connection, key)
+
+    async def update(
+        self, key_id: str, change: Callable[[ApiKey], ApiKey], record: KeyChange | None = None
+    ) -> ApiKey | None:
+        """See `KeyStore.update`."""
+        async with reachable(), self._engine.begin() as connection:
+            key = await lock_api_key(connection, key_id)
+            if key is None:
+                return None
+            recorded = None if record is None else await add_key_change(connection, record)
+            if recorded is not None:
+                if recorded != record:
+                    raise Refusal(
+                        "idempotency_key_reused", "this idempotency key was used for another request; use a new key"
+                    )
+                return key
+            changed = change(key)
+            await update_api_key(connection, changed)
+            return changed
+
+    async def list(self, *, party_id: str | None, after: str, limit: int) -> list[ApiKey]:
+        """See `KeyStore.list`."""
+        async with reachable(), self._engine.connect() as connection:
+            return await list_api_keys(connection, party_id=party_id, after=after, limit=limit)

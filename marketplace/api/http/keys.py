@@ -1,0 +1,382 @@
+"""API keys: who sends a request, and what it may do.
+
+A key is ``mkp_<id>_<secret>``. The secret derives from the id under the server's own secret, so that a repeated request
+answers the same key though the key is stored nowhere, and a forged key is refused without asking anybody.
+
+What is stored of a key carries a seal: an HMAC-SHA256 under the server's secret over the secret half, the party, the
+scopes, the expiry and the state. A row that was changed by anything but this code is refused as ``api_key_tampered``.
+
+Every process confirms the keys that it used within `ACTIVE_SECONDS`, and those of open streams, with PostgreSQL every
+`CONFIRM_SECONDS`, and any key before it uses it where that is older than `CONFIRMED_SECONDS_MAX`. A key that is gone,
+revoked, suspended, expired or tampered with, and the streams that it opened, end within a second. While PostgreSQL is
+away, a key goes on for `offline_seconds_max` after it was last confirmed.
+"""
+
+import asyncio
+import base64
+import hashlib
+import hmac
+import re
+import time
+from collections import OrderedDict
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Final, Literal, Protocol
+
+import msgspec
+import structlog
+
+from marketplace.core.errors import Refusal, Unavailable
+from marketplace.projections.engine.operations import ApiKey, KeyChange
+
+FEATURES: Final = (
+    "parties", "api_keys", "sites", "pools", "lots", "mandates", "orders", "quotes", "auctions", "grants",
+    "usage", "statements", "instruments", "issuers", "accounts", "market", "events", "clock",
+)  # fmt: skip
+VERBS: Final = ("read", "write")
+SCOPES: Final = ("*", "*:read", "*:write", *(f"{feature}:{verb}" for feature in FEATURES for verb in VERBS))
+CONFIRM_SECONDS: Final = 0.4
+CONFIRMED_SECONDS_MAX: Final = 0.9
+ACTIVE_SECONDS: Final = 5.0
+AT_ONCE_MAX: Final = 500
+ANSWER_SECONDS_MAX: Final = 2.0
+OFFLINE_SECONDS_MAX: Final = 900.0
+UNKNOWN_SECONDS: Final = 0.9
+UNKNOWN_MAX: Final = 10_000
+KNOWN_MAX: Final = 10_000
+_TOKEN: Final = re.compile(r"^mkp_(?P<id>[0-7][0-9a-hjkmnp-tv-z]{25})_(?P<secret>[A-Za-z0-9]{20,100})$")
+_SEAL: Final = "marketplace.api_key.v1"
+_ADMIN_SEAL: Final = "marketplace.admin_key.v1"
+_log = structlog.get_logger(__name__)
+
+
+class Principal(msgspec.Struct, frozen=True, kw_only=True):
+    """Who sends a request.
+
+    Attributes:
+        key_id: The key.
+        party_id: The tenant; None for the platform itself.
+        scopes: What it may do.
+        expires_at: When the key stops to work; None: it does not by itself.
+    """
+
+    key_id: str
+    party_id: str | None
+    scopes: frozenset[str]
+    expires_at: datetime | None = None
+
+    @property
+    def tenant(self) -> str:
+        """The name under which idempotency keys are told apart, and that events carry as their actor."""
+        return self.party_id or "platform"
+
+    def allows(self, scope: str) -> bool:
+        """Tell whether the key may do what needs `scope`."""
+        scopes = self.scopes
+        return scope in scopes or "*" in scopes or f"*:{scope.rsplit(':', 1)[1]}" in scopes
+
+
+class KeyStore(Protocol):
+    """Where keys are kept; every method raises `Unavailable` where the store is away."""
+
+    async def find(self, key_id: str) -> ApiKey | None:
+        """Return a key in whatever state."""
+        ...
+
+    async def load(self, key_ids: Sequence[str]) -> list[ApiKey]:
+        """Return those of these keys that there are, in whatever state."""
+        ...
+
+    async def add(self, key: ApiKey) -> bool:
+        """Keep a new key; return False where its id is taken, and change nothing."""
+        ...
+
+    async def update(
+        self, key_id: str, change: Callable[[ApiKey], ApiKey], record: KeyChange | None = None
+    ) -> ApiKey | None:
+        """Change a key while nobody else does, and return it; None where there is none.
+
+        Where the command of `record` was recorded before, nothing is changed.
+
+        Raises:
+            Refusal: ``idempotency_key_reused``, or what `change` raises; nothing is changed then.
+        """
+        ...
+
+    async def list(self, *, party_id: str | None, after: str, limit: int) -> list[ApiKey]:
+        """Return keys by id above `after`; of one party, or of all."""
+        ...
+
+
+@dataclass(slots=True)
+class _Known:
+    """A key in memory: what was read of it, and when it was confirmed and used last, on the monotonic clock."""
+
+    key: ApiKey
+    principal: Principal
+    confirmed: float
+    used: float
+
+
+class KeyRing:
+    """Verifies keys, and seals their rows.
+
+    Args:
+        secret: The server's own secret, at least 32 bytes.
+        admin_key: The first key, of the platform with every scope, from the settings.
+        store: Where the others are; None where only the first one is known.
+        known_max: How many are kept in memory.
+        offline_seconds_max: How long a key goes on without PostgreSQL.
+
+    Attributes:
+        list_streaming: Tells the keys that have open streams.
+        end_streams: Ends the streams of a key.
+    """
+
+    def __init__(
+        self,
+        secret: bytes,
+        admin_key: str,
+        store: KeyStore | None,
+        *,
+        known_max: int = KNOWN_MAX,
+        offline_seconds_max: float = OFFLINE_SECONDS_MAX,
+    ) -> None:
+        if len(secret) < 32:  # noqa: PLR2004 - stated above
+            raise ValueError(f"the key secret has {len(secret)} bytes; give it 32 or more")
+        self._secret = secret
+        self._known_max = known_max
+        self._offline_seconds_max = offline_seconds_max
+        self._known: OrderedDict[str, _Known] = OrderedDict()
+        self._unknown: OrderedDict[str, float] = OrderedDict()
+        match = _TOKEN.match(admin_key)
+        if match is None:
+            raise ValueError("the admin key is not of the form mkp_<26 characters>_<20 or more letters and digits>")
+        self._admin = Principal(key_id=f"key_{match['id']}", party_id=None, scopes=frozenset({"*"}))
+        self._admin_seal = self._mac([_ADMIN_SEAL, self._admin.key_id, match["secret"]])
+        self._store = store
+        self._is_away = False
+        self.list_streaming: Callable[[], Iterable[str]] = tuple
+        self.end_streams: Callable[[str], None] = lambda _: None
+
+    @property
+    def store(self) -> KeyStore:
+        """Where keys are kept.
+
+        Raises:
+            Unavailable: There is no store.
+        """
+        if self._store is None:
+            raise Unavailable("PostgreSQL", "this process was started without a database")
+        return self._store
+
+    def _mac(self, parts: list[object]) -> bytes:
+        """Return the HMAC of a list under the server's secret; its first part names what is sealed."""
+        return hmac.new(self._secret, msgspec.json.encode(parts), hashlib.sha256).digest()
+
+    def _derive_secret(self, key_id: str) -> str:
+        digest = hmac.new(self._secret, f"secret of {key_id}".encode(), hashlib.sha256).digest()
+        return base64.b32encode(digest).decode().rstrip("=")
+
+    def derive_token(self, key_id: str) -> str:
+        """Return the whole key of an id."""
+        return f"mkp_{key_id.removeprefix('key_')}_{self._derive_secret(key_id)}"
+
+    def seal(self, key: ApiKey) -> ApiKey:
+        """Return a key with the seal of its party, scopes, expiry and state."""
+        return msgspec.structs.replace(key, hmac=self._compute_seal(key))
+
+    def _compute_seal(self, key: ApiKey) -> bytes:
+        expiry = None if key.expires_at is None else key.expires_at.astimezone(UTC).isoformat()
+        secret, scopes = self._derive_secret(key.key_id), list(key.scopes)
+        return self._mac([_SEAL, key.key_id, secret, key.party_id, scopes, expiry, get_state(key)])
+
+    def is_sealed(self, key: ApiKey) -> bool:
+        """Tell whether a row is as this code wrote it; where it is not, log it."""
+        if hmac.compare_digest(key.hmac, self._compute_seal(key)):
+            return True
+        remedy = "find who writes to the database, revoke the key and issue a new one"
+        _log.error("api_key_tampered", key_id=key.key_id, party_id=key.party_id, scopes=key.scopes, remedy=remedy)
+        return False
+
+    async def verify(self, authorization: str | None) -> Principal:
+        """Return who sends a request with this `Authorization` header.
+
+        Raises:
+            Refusal: ``credentials_missing`` or ``credentials_invalid``; it never says what was wrong.
+            Unavailable: The key cannot be confirmed since the store is away.
+        """
+        if authorization is None:
+            raise Refusal("credentials_missing", "send an API key: Authorization: Bearer mkp_…")
+        kind, _, token = authorization.partition(" ")
+        match = _TOKEN.match(token.strip())
+        if kind.lower() != "bearer" or match is None:
+            raise refuse_credentials()
+        key_id, secret = f"key_{match['id']}", match["secret"]
+        if key_id == self._admin.key_id:
+            if not hmac.compare_digest(self._admin_seal, self._mac([_ADMIN_SEAL, key_id, secret])):
+                raise refuse_credentials()
+            return self._admin
+        if not hmac.compare_digest(self._derive_secret(key_id), secret):
+            raise refuse_credentials()
+        known = await self._find(key_id)
+        if known is None or _has_expired(known.key):
+            raise refuse_credentials()
+        return known.principal
+
+    async def _find(self, key_id: str) -> _Known | None:
+        now = time.monotonic()
+        known = self._known.get(key_id)
+        if known is not None:
+            known.used = now
+            self._known.move_to_end(key_id)
+            if now - known.confirmed < CONFIRMED_SECONDS_MAX:
+                return known
+        if self._store is None:
+            return known
+        if self._unknown.get(key_id, 0.0) > now:
+            return None
+        if self._is_away and known is not None and self._may_go_on(known, now):
+            return known
+        try:
+            async with asyncio.timeout(ANSWER_SECONDS_MAX):
+                record = await self._store.find(key_id)
+        except (Unavailable, TimeoutError) as error:
+            if known is not None and self._may_go_on(known, now):
+                return known
+            raise Unavailable("PostgreSQL", f"the API key cannot be confirmed: {error}") from error
+        return self._take(key_id, record, now)
+
+    def _may_go_on(self, known: _Known, now: float) -> bool:
+        return now - known.confirmed < self._offline_seconds_max
+
+    def _take(self, key_id: str, record: ApiKey | None, now: float) -> _Known | None:
+        """Keep what was read of a key, or end it."""
+        known = self._known.get(key_id)
+        if record is not None and known is not None and record == known.key and not _has_expired(record):
+            known.confirmed = now
+            return known
+        is_usable = record is not None and self.is_sealed(record) and get_state(record) == "active"
+        if record is None or not is_usable or _has_expired(record):
+            self.end(key_id)
+            self._unknown[key_id] = now + UNKNOWN_SECONDS
+            if len(self._unknown) > UNKNOWN_MAX:
+                self._unknown.popitem(last=False)
+            return None
+        if known is not None and _render_principal(record) != known.principal:
+            self.end(key_id)
+        return self.remember(record, now)
+
+    def remember(self, record: ApiKey, now: float | None = None) -> _Known:
+        """Keep an active key in memory."""
+        now = time.monotonic() if now is None else now
+        used = self._known[record.key_id].used if record.key_id in self._known else now
+        known = self._known[record.key_id] = _Known(record, _render_principal(record), now, used)
+        self._unknown.pop(record.key_id, None)
+        if len(self._known) > self._known_max:
+            self._known.popitem(last=False)
+        return known
+
+    def end(self, key_id: str) -> None:
+        """Forget a key, and end the streams that it opened."""
+        self._known.pop(key_id, None)
+        self.end_streams(key_id)
+
+    async def confirm(self) -> None:
+        """End the keys in use that no longer work.
+
+        Raises:
+            Unavailable: The store is away or does not answer; only expired and long unconfirmed keys end.
+        """
+        now = time.monotonic()
+        streaming = set(self.list_streaming()) - {self._admin.key_id}
+        for key_id, known in list(self._known.items()):
+            if _has_expired(known.key) or (self._store is not None and not self._may_go_on(known, now)):
+                self.end(key_id)
+            elif now - known.used > self._offline_seconds_max and key_id not in streaming:
+                del self._known[key_id]
+        active = {key_id for key_id, known in self._known.items() if now - known.used < ACTIVE_SECONDS}
+        if self._store is not None:
+            for some in _split(list(active | streaming)):
+                await self._confirm_some(self._store, some)
+
+    async def _confirm_some(self, store: KeyStore, wanted: Sequence[str]) -> None:
+        now = time.monotonic()
+        before = {key_id: self._known.get(key_id) for key_id in wanted}
+        try:
+            async with asyncio.timeout(ANSWER_SECONDS_MAX):
+                found = {record.key_id: record for record in await store.load(wanted)}
+        except TimeoutError:
+            raise Unavailable("PostgreSQL", f"it did not answer within {ANSWER_SECONDS_MAX} s") from None
+        for key_id in wanted:
+            if self._known.get(key_id) is before[key_id]:
+                self._take(key_id, found.get(key_id), now)
+
+    async def follow(self) -> None:
+        """Confirm keys for ever; run it as a task."""
+        while True:
+            try:
+                await self.confirm()
+            except Unavailable as error:
+                if not self._is_away:
+                    _log.warning("api_keys_unconfirmed", reason=str(error), seconds_max=self._offline_seconds_max)
+                self._is_away = True
+            else:
+                self._is_away = False
+            await asyncio.sleep(CONFIRM_SECONDS)
+
+    async def revoke(self, key_id: str) -> None:
+        """Take a key back for good."""
+
+        def change(key: ApiKey) -> ApiKey:
+            at = key.revoked_at or datetime.now(UTC)
+            return self.seal(msgspec.structs.replace(key, revoked_at=at))
+
+        await self.store.update(key_id, change)
+        self.end(key_id)
+
+    async def suspend(self, record: KeyChange) -> ApiKey | None:
+        """Suspend or resume a key, once for each command; return it, None where there is none.
+
+        Raises:
+            Refusal: ``key_revoked``, ``key_tampered`` or ``idempotency_key_reused``.
+        """
+
+        def change(key: ApiKey) -> ApiKey:
+            if key.revoked_at is not None:
+                raise Refusal("key_revoked", f"{key.key_id} was revoked for good; issue a new key")
+            if not self.is_sealed(key):
+                raise Refusal("key_tampered", f"the row of {key.key_id} was changed from outside; revoke it")
+            at = (key.suspended_at or datetime.now(UTC)) if record.change == "suspended" else None
+            return self.seal(msgspec.structs.replace(key, suspended_at=at))
+
+        changed = await self.store.update(record.key_id, change, record)
+        if changed is not None and changed.suspended_at is not None:
+            self.end(record.key_id)
+        self._unknown.pop(record.key_id, None)
+        return changed
+
+
+def _split(key_ids: list[str]) -> Iterator[list[str]]:
+    return (key_ids[begin : begin + AT_ONCE_MAX] for begin in range(0, len(key_ids), AT_ONCE_MAX))
+
+
+def _render_principal(key: ApiKey) -> Principal:
+    return Principal(key_id=key.key_id, party_id=key.party_id, scopes=frozenset(key.scopes), expires_at=key.expires_at)
+
+
+def _has_expired(key: ApiKey) -> bool:
+    return key.expires_at is not None and key.expires_at <= datetime.now(UTC)
+
+
+def get_state(key: ApiKey) -> Literal["active", "suspended", "revoked"]:
+    """Return the state that a key was brought to; an expired key stays ``active``."""
+    if key.revoked_at is not None:
+        return "revoked"
+    return "active" if key.suspended_at is None else "suspended"
+
+
+def refuse_credentials() -> Refusal:
+    """Return the refusal of a key that is not known, or not with this secret."""
+    return Refusal("credentials_invalid", "this API key is not valid; check it or ask for a new one")

@@ -1,0 +1,103 @@
+"""Prometheus metrics of one application."""
+
+from collections.abc import Mapping
+from typing import Final
+
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
+
+from events.auction import AuctionSettled
+from events.registry import render_type
+from marketplace.api.http.services import Services
+from marketplace.log.events import parse_event
+from marketplace.log.port import Recorded
+
+CONTENT_TYPE: Final = "text/plain; version=1.0.0"
+_SETTLED: Final = render_type("auction.settled.v1")
+_SECONDS: Final = (0.002, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0)
+
+
+class Metrics:
+    """Counts requests, and tells where the log and the projections stand."""
+
+    def __init__(self, services: Services) -> None:
+        self._registry = CollectorRegistry()
+        labels = ("method", "route")
+        self._requests = Counter(
+            "marketplace_http_requests", "HTTP requests answered", (*labels, "status"), registry=self._registry
+        )
+        self._seconds = Histogram(
+            "marketplace_http_request_seconds",
+            "Seconds from a request to the start of its answer",
+            labels,
+            buckets=_SECONDS,
+            registry=self._registry,
+        )
+        self._children: dict[tuple[str, str, int], tuple[Counter, Histogram]] = {}
+        streams = Gauge("marketplace_event_streams", "Open event streams", registry=self._registry)
+        streams.set_function(services.streams.count)
+        open_ = Gauge("marketplace_http_connections", "Open connections", registry=self._registry)
+        open_.set_function(services.connections.count)
+        displaced = Gauge(
+            "marketplace_http_connections_displaced",
+            "Connections closed since the start to make room for others",
+            registry=self._registry,
+        )
+        displaced.set_function(lambda: services.connections.displaced)
+        refused = Gauge(
+            "marketplace_http_connections_refused",
+            "Connections refused since the start, since every other one was in use",
+            registry=self._registry,
+        )
+        refused.set_function(lambda: services.connections.refused)
+        follower = Gauge("marketplace_log_sequence", "Last event that this process has seen", registry=self._registry)
+        follower.set_function(lambda: services.follower.position)
+        projected = Gauge(
+            "marketplace_projected_sequence", "Position that every projection has reached", registry=self._registry
+        )
+        projected.set_function(lambda: 0 if services.watch is None else services.watch.position)
+
+        self._matches = Counter(
+            "marketplace_auction_matches",
+            "Orders that won an auction, by what became of them",
+            ("outcome",),
+            registry=self._registry,
+        )
+        services.follower.listen(self._count_matches)
+        self._stuck = Gauge(
+            "marketplace_worker_tasks_stuck",
+            "Tasks of the workers that are refused again and again",
+            ("task", "code"),
+            registry=self._registry,
+        )
+
+    def _count_matches(self, page: list[Recorded]) -> None:
+        """Count what settled auctions say of the matches that were published."""
+        for recorded in page:
+            if recorded.envelope.type != _SETTLED or recorded.void:
+                continue
+            event = parse_event(recorded)
+            assert isinstance(event, AuctionSettled), "the type says so"
+            self._matches.labels("granted").inc(event.matched)
+            self._matches.labels("impossible").inc(event.impossible)
+
+    def set_stuck(self, stuck: Mapping[tuple[str, str], int]) -> None:
+        """Take what the workers say is stuck, by kind and code; what is not named is not stuck any more."""
+        self._stuck.clear()
+        for (task, code), count in stuck.items():
+            self._stuck.labels(task, code).set(count)
+
+    def observe(self, method: str, route: str, status: int, seconds: float) -> None:
+        """Count one answered request."""
+        key = (method, route, status)
+        children = self._children.get(key)
+        if children is None:
+            children = self._children[key] = (
+                self._requests.labels(method, route, str(status)),
+                self._seconds.labels(method, route),
+            )
+        children[0].inc()
+        children[1].observe(seconds)
+
+    def render(self) -> bytes:
+        """Return the metrics in Prometheus' text format."""
+        return generate_latest(self._registry)

@@ -1,0 +1,113 @@
+"""Health, readiness and metrics; open to whoever can reach the process."""
+
+import contextlib
+from collections import Counter
+from collections.abc import Mapping
+from typing import Any, Final
+
+import msgspec
+from litestar import Request, Response, Router, get
+
+from marketplace.api.http.metrics import CONTENT_TYPE
+from marketplace.api.http.services import get_services
+from marketplace.core.errors import LogChanged, Unavailable
+from marketplace.projections.engine.stuck_tasks import READ_EVENT, count_stuck, list_unreadable
+
+
+class Liveness(msgspec.Struct, frozen=True, kw_only=True):
+    """The process answers."""
+
+    status: str
+
+
+class Readiness(msgspec.Struct, frozen=True, kw_only=True):
+    """What the process can do now.
+
+    Attributes:
+        commands: Whether NATS stores commands: it answers, and appends do not fail.
+        reads: Whether PostgreSQL answers reads.
+        log_sequence: Last event in the log.
+        projected_sequence: Position that every projection has reached that did not stop.
+        reason: Why commands or reads are not served, with the remedy; None where both are.
+        unreadable: Sequences of events that nobody can read until the operator annotates them; what rests on them
+            waits, everything else goes on. Those that were damaged before this process began are told by a worker,
+            which reads the whole log. Positions without a message are among them; then no command is taken.
+        stopped_projections: Position of each projection that stopped, by name; its reads answer as of there.
+        stuck_tasks: Work of the market that is refused again and again, counted by the code of the refusal; the logs of
+            the workers say which it is and why.
+    """
+
+    commands: bool
+    reads: bool
+    log_sequence: int | None
+    projected_sequence: int | None
+    reason: str | None = None
+    unreadable: tuple[int, ...] = ()
+    stopped_projections: dict[str, int] = {}
+    stuck_tasks: dict[str, int] = {}
+
+
+def sum_by_code(stuck: Mapping[tuple[str, str], int]) -> dict[str, int]:
+    """Return how many tasks are stuck by the code of their refusal alone; without events that are unreadable."""
+    codes: Counter[str] = Counter()
+    for (kind, code), count in stuck.items():
+        if kind != READ_EVENT:
+            codes[code] += count
+    return dict(codes)
+
+
+@get("/health/live", summary="Tell whether the process answers", security=[{}])
+async def tell_live() -> Liveness:
+    """Answer as long as the process runs; restart it where this fails."""
+    return Liveness(status="live")
+
+
+@get("/health/ready", summary="Tell whether commands are taken", security=[{}])
+async def tell_ready(request: Request[Any, Any, Any]) -> Response[Readiness]:
+    """Answer 200 where commands are taken, 503 where they are not; reads may be away on their own."""
+    services = get_services(request)
+    follower, log_sequence, reasons = services.follower, None, list[str]()
+    unreadable = set(follower.unreadable)
+    try:
+        health = await services.handler.log.health()
+        log_sequence = health.last_sequence
+        unreadable.update(health.empty)
+        reasons += [health.append_failure] if health.append_failure else []
+    except (Unavailable, LogChanged) as error:
+        reasons.append(str(error))
+    if fault := follower.find_fault():
+        reasons.append(f"the follower of the log does not follow: {fault}")
+    takes_commands = not reasons
+    projected, stuck = None, dict[tuple[str, str], int]()
+    if services.watch is not None:
+        try:
+            projected = await services.watch.refresh()
+            stuck = await count_stuck(services.get_engine())
+            unreadable |= await list_unreadable(services.get_engine())
+        except Unavailable as error:
+            reasons.append(str(error))
+    body = Readiness(
+        commands=takes_commands,
+        reads=projected is not None,
+        log_sequence=log_sequence,
+        projected_sequence=projected,
+        reason="; ".join(reasons) or None,
+        unreadable=tuple(sorted(unreadable)),
+        stopped_projections={} if services.watch is None else dict(services.watch.stopped),
+        stuck_tasks=sum_by_code(stuck),
+    )
+    return Response(body, status_code=200 if body.commands else 503)
+
+
+@get("/metrics", media_type=CONTENT_TYPE, include_in_schema=False)
+async def tell_metrics(request: Request[Any, Any, Any]) -> bytes:
+    """Return the metrics in Prometheus' text format."""
+    services, metrics = get_services(request), request.app.state["metrics"]
+    if services.engine is not None:
+        with contextlib.suppress(Unavailable):
+            metrics.set_stuck(await count_stuck(services.engine))
+    rendered: bytes = metrics.render()
+    return rendered
+
+
+ROUTER: Final = Router("/", route_handlers=[tell_live, tell_ready, tell_metrics], tags=["operation"])

@@ -1,0 +1,159 @@
+"""Reads: wait for what was written, read a projection, and show a tenant only its own."""
+
+import contextlib
+import re
+from collections.abc import AsyncIterator, Callable
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Annotated, Any, Final, TypeVar
+
+import msgspec
+from litestar import Request, Response
+from litestar.di import NamedDependency
+from litestar.params import HeaderParameter, QueryParameter, SkipValidation
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from marketplace.api.http.keys import Principal
+from marketplace.api.http.services import Services, get_services
+from marketplace.core.errors import Refusal, Unavailable
+from marketplace.domain.refusals import refuse_unknown
+from marketplace.projections.engine.database import reachable
+
+_SEQUENCE: Final = re.compile(r"^[0-9]{1,18}$")
+V = TypeVar("V")
+
+AtText = Annotated[
+    str | None, QueryParameter(name="at", max_length=40, description="A sequence, or an RFC 3339 instant")
+]
+InstantText = Annotated[str, QueryParameter(max_length=40, description="RFC 3339 instant with an offset")]
+OptionalInstantText = Annotated[
+    str | None, QueryParameter(max_length=40, description="RFC 3339 instant with an offset")
+]
+KnownSequence = Annotated[
+    int | None, QueryParameter(name="known", ge=0, description="Only what the log held at this sequence")
+]
+Word = Annotated[str | None, QueryParameter(max_length=60)]
+
+
+@dataclass(frozen=True, slots=True)
+class Reading:
+    """One read: who reads, and what it must have seen."""
+
+    services: Services
+    principal: Principal
+    min_seq: int
+
+    @property
+    def party_id(self) -> str | None:
+        """The tenant whose own rows alone are shown; None for the platform, which sees all."""
+        return self.principal.party_id
+
+    @contextlib.asynccontextmanager
+    async def connect(self) -> AsyncIterator[AsyncConnection]:
+        """Yield a connection once the projections have reached `Min-Seq`.
+
+        Raises:
+            Unavailable: The projections are behind or stopped, or PostgreSQL is away.
+        """
+        engine, watch = self.services.get_engine(), self.services.watch
+        if not self.min_seq:
+            async with reachable(), engine.connect() as connection:
+                yield connection
+            return
+        if watch is None:
+            raise Unavailable("projections", "nobody tells this process how far they have come")
+        async with watch.connect(self.min_seq, self.services.settings.read_wait_seconds_max) as connection:
+            yield connection
+
+    def narrow(self, party_id: str | None) -> str | None:
+        """Return the party to list: the tenant itself, or for the platform whichever was asked for.
+
+        Raises:
+            Refusal: ``party_unknown``: a tenant asked for another's.
+        """
+        if self.party_id is None:
+            return party_id
+        if party_id not in (None, self.party_id):
+            raise refuse_unknown("party", str(party_id))
+        return self.party_id
+
+    def require(
+        self,
+        view: V | None,
+        aggregate: str,
+        id: str,  # noqa: A002 - the field's word
+        owners: Callable[[V], tuple[str | None, ...]],
+    ) -> V:
+        """Return what was found, if the reader may see it; what belongs to others is as unknown as what is not.
+
+        Raises:
+            Refusal: ``<aggregate>_unknown``.
+        """
+        if view is None or (self.party_id is not None and self.party_id not in owners(view)):
+            raise refuse_unknown(aggregate, id)
+        return view
+
+    def require_platform(self) -> None:
+        """Refuse a tenant.
+
+        Raises:
+            Refusal: ``platform_only``.
+        """
+        if self.party_id is not None:
+            raise Refusal("platform_only", "only the platform's operator may read this; ask it to")
+
+
+Read = NamedDependency[SkipValidation[Reading]]
+
+
+MinSeq = Annotated[
+    str | None,
+    HeaderParameter(name="Min-Seq", description="`Commit-Seq` of a command whose effect the answer must show"),
+]
+
+
+async def provide_reading(request: Request[Principal, Any, Any], min_seq: MinSeq = None) -> Reading:
+    """Return the read in a request.
+
+    Raises:
+        Refusal: ``header_invalid``.
+    """
+    text = "0" if min_seq is None else min_seq
+    if not _SEQUENCE.match(text):
+        raise Refusal("header_invalid", "Min-Seq is a sequence, as Commit-Seq gave it")
+    return Reading(get_services(request), request.user, int(text))
+
+
+def answer_versioned(view: V, version: int) -> Response[V]:
+    """Return the answer of one aggregate with its version as ETag."""
+    return Response(view, headers={"ETag": f'"{version}"'})
+
+
+def parse_at(text: str | None) -> int | datetime | None:
+    """Return a point in time: a sequence or an instant; None for now.
+
+    Raises:
+        Refusal: ``request_invalid``.
+    """
+    if text is None:
+        return None
+    return int(text) if _SEQUENCE.match(text) else parse_instant(text, "/at")
+
+
+def parse_instant(text: str, pointer: str) -> datetime:
+    """Return an instant of the query.
+
+    Raises:
+        Refusal: ``request_invalid`` where it is not RFC 3339 or has no offset.
+    """
+    try:
+        instant = msgspec.convert(text.replace(" ", "+"), datetime)
+    except msgspec.ValidationError:
+        instant = None
+    if instant is None or instant.tzinfo is None:
+        raise Refusal(
+            "request_invalid",
+            f"{text!r} is not an RFC 3339 instant with an offset, such as 2026-01-31T00:00:00Z",
+            pointer=pointer,
+        )
+    return instant

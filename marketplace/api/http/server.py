@@ -1,0 +1,280 @@
+"""The HTTP server: uvicorn, with bounds on what one connection may cost (ADR 18).
+
+uvicorn reads HTTP/1.1. What it does not bound is bounded here: connections by address, and the seconds that a client
+may be silent, may take for a head, or may leave an answer unread. Slow bodies end in `early_answers`.
+"""
+
+import asyncio
+import contextlib
+import resource
+import socket
+import time
+from collections.abc import Iterator
+from typing import Any, Final, Literal
+
+import msgspec
+import structlog
+import uvicorn
+from litestar.types import ASGIApp
+from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
+
+from marketplace.api.http.connections import Connections
+from marketplace.api.http.drain import HearOut
+from marketplace.api.http.problems import MEDIA_TYPE, build_problem
+from marketplace.api.http.services import ApiSettings
+from marketplace.core.errors import Refusal
+
+BACKLOG: Final = 2_048
+STOP_SECONDS_MAX: Final = 5
+FILES_RESERVED: Final = 256
+CONNECTIONS_MIN: Final = 64
+RETRY_SECONDS: Final = 2
+REFUSED_SECONDS_MAX: Final = 2.0
+UNSENT_BYTES_PER_SECOND: Final = 16_384
+_BODY_SLACK_SECONDS: Final = 15.0
+_TICKS_PER_SWEEP: Final = 5
+_log = structlog.get_logger(__name__)
+
+
+class _Config(uvicorn.Config):
+    """uvicorn's configuration, with what its protocol needs to bound connections."""
+
+    def __init__(self, app: Any, settings: ApiSettings, connections: Connections, **options: Any) -> None:
+        super().__init__(app, http=BoundedConnection, **options)
+        self.bounds = settings
+        self.table = connections
+
+
+class BoundedConnection(HttpToolsProtocol):
+    """One connection. It ends where its client takes longer, or sends a larger head, than it may."""
+
+    config: _Config
+    address = "unknown"
+
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
+        """Admit the connection, or refuse it where nobody can make room."""
+        super().connection_made(transport)
+        if self.client is not None:
+            self.address = self.client[0]
+        self._reading: Literal["nothing", "head", "body"] = "nothing"
+        self._since = time.monotonic()
+        self._head_bytes = 0
+        self._is_used = False
+        self._unsent_deadline: float | None = None
+        self._ending_since: float | None = None
+        self._is_counted = self.config.table.admit(self)
+        if self._is_counted:
+            return
+        if self.config.table.linger(self):
+            text = (
+                f"every connection that {self.address} may have here is in use; reuse them, or wait {RETRY_SECONDS} s"
+            )
+            self._answer(503, "connections_exhausted", text, f"retry-after: {RETRY_SECONDS}\r\n")
+        else:
+            transport.abort()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """Count the connection no more."""
+        if self._is_counted:
+            self.config.table.remove(self)
+        self._is_counted = False
+        self.config.table.end_lingering(self)
+        super().connection_lost(exc)
+
+    def drop(self) -> None:
+        """End the connection at once; it is no longer counted."""
+        self._is_counted = False
+        self.transport.abort()
+
+    def data_received(self, data: bytes) -> None:
+        """Read what the client sends, unless it was answered for good."""
+        if self._ending_since is not None:
+            return
+        super().data_received(data)
+        if self._reading != "head":
+            return
+        self._head_bytes += len(data)
+        bytes_max = self.config.bounds.head_bytes_max
+        if self._head_bytes > bytes_max:
+            self._answer(
+                431, "head_too_large", f"the head of a request is at most {bytes_max} bytes; send fewer headers"
+            )
+
+    def on_message_begin(self) -> None:
+        """Begin to count a head's bytes and seconds."""
+        self._reading, self._since, self._head_bytes = "head", time.monotonic(), 0
+        super().on_message_begin()
+
+    def on_headers_complete(self) -> None:
+        """Begin to count a body's seconds."""
+        self._reading, self._since = "body", time.monotonic()
+        super().on_headers_complete()
+
+    def on_message_complete(self) -> None:
+        """Let the connection make room for nobody while its request is answered."""
+        self._reading, self._since, self._is_used = "nothing", time.monotonic(), True
+        super().on_message_complete()
+        if self._is_counted and self._is_answering():
+            self.config.table.answer(self)
+
+    def on_response_complete(self) -> None:
+        """Wait for the next request."""
+        super().on_response_complete()
+        if self._is_counted and not self._is_answering():
+            self._since = time.monotonic() if self._reading == "nothing" else self._since
+            self.config.table.wait(self)
+
+    def _is_answering(self) -> bool:
+        return bool(self.pipeline) or self._get_unanswered() is not None
+
+    def _get_unanswered(self) -> RequestResponseCycle | None:
+        cycle: RequestResponseCycle | None = self.cycle  # None until the first head is whole
+        return None if cycle is None or cycle.response_complete else cycle
+
+    def send_400_response(self, msg: str) -> None:
+        """Answer what is not HTTP."""
+        self._answer(400, "request_malformed", f"{msg} Send HTTP/1.1.")
+
+    def _answer(self, status: int, code: str, detail: str, headers: str = "") -> None:
+        """Answer what never reached the application, and end the connection once the client has read that."""
+        self._ending_since = time.monotonic()
+        unanswered = self._get_unanswered()
+        if unanswered is not None:
+            unanswered.disconnected = True
+            unanswered.message_event.set()
+            if unanswered.response_started:
+                self.transport.abort()
+                return
+        problem = build_problem(status, code, detail)
+        body = msgspec.json.encode(problem)
+        head = f"HTTP/1.1 {status} {problem.title}\r\ncontent-type: {MEDIA_TYPE}\r\n{headers}"
+        self.transport.write(f"{head}content-length: {len(body)}\r\nconnection: close\r\n\r\n".encode() + body)
+        with contextlib.suppress(OSError):
+            self.transport.write_eof()
+
+    def resume_writing(self) -> None:
+        """Give the client its time anew: it has read most of what was sent."""
+        self._unsent_deadline = None
+        super().resume_writing()
+
+    def sweep(self, now: float) -> None:
+        """End the connection where its client is over its time."""
+        bounds = self.config.bounds
+        if self._ending_since is not None:
+            is_over = now - self._ending_since > REFUSED_SECONDS_MAX
+        elif unsent := self.transport.get_write_buffer_size():
+            if self._unsent_deadline is None:
+                self._unsent_deadline = now + bounds.write_seconds_max + unsent / UNSENT_BYTES_PER_SECOND
+            is_over = now > self._unsent_deadline
+        elif self._reading == "body":
+            is_over = now - self._since > bounds.body_seconds_max + _BODY_SLACK_SECONDS
+        else:
+            is_over = False
+            self._sweep_waiting(now - self._since, bounds)
+        if not self.transport.get_write_buffer_size():
+            self._unsent_deadline = None
+        if is_over:
+            self.transport.abort()
+
+    def _sweep_waiting(self, seconds: float, bounds: ApiSettings) -> None:
+        if self._reading == "head":
+            if seconds > bounds.head_seconds_max:
+                text = f"the head of a request was not whole after {bounds.head_seconds_max} s; send it at once"
+                self._answer(408, "head_too_slow", text)
+        elif not self._is_answering():
+            seconds_max = bounds.idle_seconds_max if self._is_used else bounds.head_seconds_max
+            if seconds > seconds_max:
+                self.transport.close()
+
+
+class ApiServer(uvicorn.Server):
+    """Serves one application on one address until it is stopped.
+
+    Args:
+        application: What answers.
+        settings: The bounds.
+        connections: Where connections are counted.
+        host: An address or a name of this machine.
+        port: The port.
+    """
+
+    def __init__(
+        self, application: ASGIApp, settings: ApiSettings, connections: Connections, host: str, port: int
+    ) -> None:
+        super().__init__(
+            _Config(
+                HearOut(application, body_seconds_max=settings.body_seconds_max),
+                settings,
+                connections,
+                host=host,
+                port=port,
+                backlog=BACKLOG,
+                ws="none",
+                lifespan="off",
+                log_config=None,
+                log_level="error",
+                access_log=False,
+                proxy_headers=False,
+                server_header=False,
+                timeout_keep_alive=settings.idle_seconds_max,
+                timeout_graceful_shutdown=STOP_SECONDS_MAX,
+            )
+        )
+
+    async def serve(self, sockets: list[socket.socket] | None = None) -> None:
+        """Answer until `stop` is called.
+
+        Raises:
+            Refusal: ``address_unavailable``: another process has the port, or the host is not of this machine.
+        """
+        if sockets is None:
+            sockets = await asyncio.to_thread(_listen, self.config.host, self.config.port)
+        await super().serve(sockets)
+
+    @contextlib.contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        """Leave signals to the command line, which closes the event streams first."""
+        yield
+
+    async def on_tick(self, counter: int) -> bool:
+        """End the connections whose clients are over their time, twice a second."""
+        if counter % _TICKS_PER_SWEEP == 0:
+            now = time.monotonic()
+            for connection in list(self.server_state.connections):
+                if isinstance(connection, BoundedConnection):
+                    connection.sweep(now)
+        return await super().on_tick(counter)
+
+    def stop(self) -> None:
+        """Let `serve` return once what is under way was answered, after `STOP_SECONDS_MAX` at the latest."""
+        self.should_exit = True
+
+
+def _listen(host: str, port: int) -> list[socket.socket]:
+    try:
+        found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
+        return [
+            socket.create_server(address[:2], family=family, backlog=BACKLOG)
+            for family, *_, address in dict.fromkeys(found)
+        ]
+    except OSError as error:
+        raise Refusal("address_unavailable", f"{host}:{port} cannot be listened on: {error}; choose another") from error
+
+
+def bound_connections(connections_max: int) -> int:
+    """Raise the process's limit of open files for so many connections, and return how many it then has room for.
+
+    Where the limit stays too low, it is logged with the remedy.
+    """
+    needed = connections_max + FILES_RESERVED
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if soft != resource.RLIM_INFINITY and soft < needed:
+        allowed = needed if hard == resource.RLIM_INFINITY else min(needed, hard)
+        resource.setrlimit(resource.RLIMIT_NOFILE, (allowed, hard))
+        soft = allowed
+    if soft == resource.RLIM_INFINITY or soft >= needed:
+        return connections_max
+    room = max(CONNECTIONS_MIN, soft - FILES_RESERVED)
+    remedy = f"raise the hard limit of open files (ulimit -Hn) to {needed}, or set MARKETPLACE_CONNECTIONS_MAX"
+    _log.warning("open_files_few", limit=soft, needed=needed, connections_max=room, remedy=remedy)
+    return room

@@ -1,0 +1,1 @@
+"""Routes of readings and their allocation; meters over HTTP and NATS."""

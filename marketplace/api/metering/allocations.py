@@ -1,0 +1,159 @@
+"""Spreads: a provider's meters tell what a tenant used of a class, and its grants carry it in their order."""
+
+from datetime import datetime
+from typing import Final, Literal
+
+import msgspec
+from litestar import Response, Router, get, post
+from litestar.params import JSONBody
+
+from events.usage import Spread, SpreadPart
+from marketplace.api.http.bodies.spreads import CorrectSpreadBody, SpreadUsageBody, UseBody, VoidSpreadBody
+from marketplace.api.http.commands import REPLAYED, REUSED, Command, Commanded, ReceiptBody, split_context
+from marketplace.api.http.paging import Cursor, Limit, Page, build_page, parse_cursor
+from marketplace.api.http.queries import Read, Reading
+from marketplace.application.metering.allocation_offers import Use
+from marketplace.application.metering.allocations import respread_usage, spread_usage
+from marketplace.application.steps.records import record_rejections
+from marketplace.core.errors import Refusal
+from marketplace.domain.metering.allocation import OFFERS_MAX
+from marketplace.domain.metering.usage import Measurement
+from marketplace.execution.handler import Receipt
+from marketplace.projections.delivery.grants import list_carriers
+from marketplace.projections.metering.usage import SpreadView, list_spreads
+
+PATH: Final = "/v1/usage/spreads"
+
+
+class SpreadAnswer(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """What became of one reading.
+
+    Attributes:
+        reading_id: The reading.
+        outcome: ``accepted``; ``duplicate``: known already; ``conflict``: its id is known with other content;
+            ``rejected``: no grants can carry it, or it cannot be.
+        parts: Which grants carry it, where it was accepted.
+        pointer: JSON pointer to the reading in the request, where it was not taken.
+        code: Why it was not taken.
+        message: Why, in a sentence.
+    """
+
+    reading_id: str
+    outcome: Literal["accepted", "duplicate", "conflict", "rejected"]
+    parts: tuple[SpreadPart, ...] = ()
+    pointer: str | None = None
+    code: str | None = None
+    message: str | None = None
+
+
+class SpreadReceipt(msgspec.Struct, frozen=True, kw_only=True):
+    """The answer to what a meter told of a tenant.
+
+    Attributes:
+        id: The record of the tenant's use of the class at the provider.
+        sequence: Position in the log at which all that was accepted is complete.
+        readings: What became of each reading, in the order of the request.
+    """
+
+    id: str
+    sequence: int
+    readings: tuple[SpreadAnswer, ...]
+
+
+def _find_provider(command: Command, data: SpreadUsageBody | CorrectSpreadBody | VoidSpreadBody) -> str:
+    provider_id = data.provider_id or command.context.party_id
+    if provider_id is None:
+        raise Refusal("provider_missing", "name the provider: this key is the platform's", pointer="/provider_id")
+    return provider_id
+
+
+async def _find_use(command: Command, data: SpreadUsageBody | CorrectSpreadBody, start: datetime, end: datetime) -> Use:
+    """Return the use that a body is about, with the grants that this process knows to overlap its span."""
+    provider_id, services = _find_provider(command, data), command.services
+    async with Reading(services, command.principal, services.follower.position).connect() as connection:
+        carriers = await list_carriers(
+            connection,
+            startup_id=data.startup_id,
+            provider_id=provider_id,
+            gpu_class=data.gpu_class,
+            start=start,
+            end=end,
+            limit=OFFERS_MAX + 1,
+        )
+    return Use(data.startup_id, provider_id, data.gpu_class, data.source, carriers)
+
+
+def _parse(reading: UseBody) -> Measurement:
+    return Measurement(reading_id=reading.reading_id, start=reading.start, end=reading.end, gpus=reading.gpus)
+
+
+@post("/", status_code=200, summary="Report a tenant's use")
+async def report(command: Commanded, data: JSONBody[SpreadUsageBody]) -> Response[SpreadReceipt]:
+    """Tell what a tenant used of a class; each reading is spread over its grants by priority, expiry and age."""
+    answers: list[SpreadAnswer] = []
+    usage_id, sequence, replayed = "", 0, True
+    for index, reading in enumerate(data.readings):
+        use = await _find_use(command, data, reading.start, reading.end)
+        usage_id, context = use.usage_id, split_context(command.context, index, "spread")
+        spread: Spread | None = None
+        try:
+            receipt, spread = await spread_usage(command.handler, context, use, _parse(reading))
+        except Refusal as refusal:
+            if refusal.code in {"party_unknown", *REUSED}:
+                raise
+            receipt, _ = await record_rejections(command.handler, context, (reading.reading_id,), refusal)
+        sequence = max(sequence, receipt.sequence)
+        replayed &= receipt.repeated
+        answers.append(_answer(reading.reading_id, index, receipt, spread))
+    body = SpreadReceipt(id=usage_id, sequence=sequence, readings=tuple(answers))
+    return Response(body, headers={"Commit-Seq": str(sequence)} | (REPLAYED if replayed else {}))
+
+
+def _answer(reading_id: str, index: int, receipt: Receipt, spread: Spread | None) -> SpreadAnswer:
+    if spread is not None:
+        return SpreadAnswer(reading_id=reading_id, outcome="accepted", parts=spread.parts)
+    (said,) = receipt.not_taken
+    return SpreadAnswer(
+        reading_id=reading_id,
+        outcome="conflict" if said.code in {"spread_exists", "reading_exists"} else said.outcome,
+        pointer=None if said.code is None else f"/readings/{index}",
+        code=said.code,
+        message=said.message,
+    )
+
+
+@post("/corrections", status_code=200, summary="Correct a tenant's use")
+async def correct(command: Commanded, data: JSONBody[CorrectSpreadBody]) -> Response[ReceiptBody]:
+    """Replace a reading by its source; the order in which grants were used for it is unwound."""
+    use = await _find_use(command, data, data.reading.start, data.reading.end)
+    receipt = await respread_usage(
+        command.handler,
+        command.context,
+        use,
+        reading_id=data.reading.reading_id,
+        measurement=_parse(data.reading),
+        reason=data.reason,
+    )
+    return command.answer(receipt)
+
+
+@post("/voids", status_code=200, summary="Take a tenant's use back")
+async def void(command: Commanded, data: JSONBody[VoidSpreadBody]) -> Response[ReceiptBody]:
+    """Take a reading back, from every grant that carries a part of it."""
+    use = Use(data.startup_id, _find_provider(command, data), data.gpu_class, data.source, {})
+    receipt = await respread_usage(
+        command.handler, command.context, use, reading_id=data.reading_id, measurement=None, reason=data.reason
+    )
+    return command.answer(receipt)
+
+
+@get("/", summary="List how use was spread")
+async def list_all(reading: Read, limit: Limit = 100, cursor: Cursor = None) -> Page[SpreadView]:
+    """Return the party's own readings that were spread, oldest first, each with the grants that carry it."""
+    after = parse_cursor(cursor, (0, "", ""))
+    async with reading.connect() as connection:
+        rows = await list_spreads(connection, party_id=reading.party_id, after=after, limit=limit + 1)
+    return build_page(rows, limit, lambda row: (row.reported_sequence, row.source, row.reading_id))
+
+
+ROUTER: Final = Router(PATH, route_handlers=[report, correct, void, list_all], tags=["usage"])

@@ -1,0 +1,315 @@
+"""Readings from the outside, whichever way they come: decoded one by one, grouped, reported, and answered in order.
+
+A reading that cannot be read or counted is answered by name and harms no other. Readings of one source on one grant
+become one event; the groups of a request are decided at once and share the log's atomic batches. Under an idempotency
+key the first group is stored before the others, so that the key is the request's before anything else of it is.
+
+Refusals of the whole in order: body_too_large · body_malformed · body_invalid · readings_missing · readings_too_many.
+"""
+
+import asyncio
+import hashlib
+import zlib
+from collections.abc import Coroutine, Iterator, Mapping
+from typing import Final, Literal, NamedTuple
+
+import msgspec
+
+from events.service_line import HoursReading
+from marketplace.api.http.bodies.meters import HoursData, HoursEvent, ReadingData, ReadingEvent
+from marketplace.api.http.commands import REPLAYED, REUSED, build_context, parse_key, split_context
+from marketplace.api.http.keys import Principal
+from marketplace.api.http.strict_json import get_decoders, parse_validation_error, refuse_malformed
+from marketplace.application.billing.service_hours import report_hours
+from marketplace.application.metering.usage import report_usage
+from marketplace.application.steps.records import record_rejections
+from marketplace.core.errors import Refusal
+from marketplace.domain.metering.usage import READINGS_MAX, Answer, Measurement
+from marketplace.execution.handler import Handler, Receipt
+from marketplace.execution.unit_of_work import Context
+
+STRUCTURED: Final = b"application/cloudevents+json"
+BATCHED: Final = b"application/cloudevents-batch+json"
+GZIP: Final = b"gzip"
+MEDIA_TYPES: Final = (STRUCTURED, BATCHED)
+ENCODINGS: Final = (b"identity", GZIP)
+BODY_BYTES_MAX: Final = 4 * 1024 * 1024
+_GZIP: Final = 16 + zlib.MAX_WBITS
+_ITEMS: Final = msgspec.json.Decoder(list[msgspec.Raw])
+_EVENT: Final = msgspec.json.Decoder(ReadingEvent | HoursEvent)
+_NAMED: Final = msgspec.json.Decoder(dict[str, msgspec.Raw])
+_DATA: Final = get_decoders(ReadingData)
+_HOURS: Final = get_decoders(HoursData)
+
+
+class ReadingOutcome(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, gc=False):
+    """What became of one reading.
+
+    Attributes:
+        source: Its source; left out where it could not be read.
+        reading_id: Its id; left out where it could not be read.
+        outcome: ``accepted``; ``duplicate``: known already; ``conflict``: its id is known with other content;
+            ``rejected``: it cannot be.
+        pointer: JSON pointer to what is to blame in the request, where it was not taken.
+        code: Why it was not taken.
+        message: Why, in a sentence.
+    """
+
+    outcome: Literal["accepted", "duplicate", "conflict", "rejected"]
+    source: str | None = None
+    reading_id: str | None = None
+    pointer: str | None = None
+    code: str | None = None
+    message: str | None = None
+
+
+class IngestionReceipt(msgspec.Struct, frozen=True, kw_only=True):
+    """The answer to readings.
+
+    Attributes:
+        sequence: Position in the log at which all that was accepted is complete.
+        readings: What became of each, in the order of the request.
+    """
+
+    sequence: int
+    readings: tuple[ReadingOutcome, ...]
+
+
+class Ingested(NamedTuple):
+    """What became of a request, and whether it had taken effect before."""
+
+    receipt: IngestionReceipt
+    repeated: bool
+
+    @property
+    def headers(self) -> dict[str, str]:
+        """Return the headers that the answer carries."""
+        return {"Commit-Seq": str(self.receipt.sequence)} | (REPLAYED if self.repeated else {})
+
+
+class _Parsed(NamedTuple):
+    """One reading that could be read, and where it stands in the request."""
+
+    place: int
+    source: str
+    subject_id: str
+    measurement: Measurement | HoursReading
+
+
+def decompress(body: bytes) -> bytes:
+    """Return what a gzip body holds.
+
+    Raises:
+        Refusal: ``body_too_large``, found before more than that is in memory, or ``body_malformed``.
+    """
+    stream = zlib.decompressobj(_GZIP)
+    try:
+        plain = stream.decompress(body, BODY_BYTES_MAX + 1)
+    except zlib.error as error:
+        raise Refusal("body_malformed", f"the body is not gzip: {error}") from None
+    require_size(plain)
+    if not stream.eof or stream.unused_data:
+        raise Refusal("body_malformed", "the body is not one whole gzip member")
+    return plain
+
+
+def require_size(body: bytes) -> None:
+    """Refuse a body above 4 MiB.
+
+    Raises:
+        Refusal: ``body_too_large``.
+    """
+    if len(body) > BODY_BYTES_MAX:
+        raise Refusal("body_too_large", f"readings take at most {BODY_BYTES_MAX} bytes, unpacked; split the batch")
+
+
+async def ingest_request(handler: Handler, principal: Principal, headers: Mapping[str, str], body: bytes) -> Ingested:
+    """Take readings whose form and command stand in headers, lower-case: of HTTP, or of a NATS message.
+
+    Raises:
+        Refusal: ``media_type_unsupported`` · ``encoding_unsupported`` · ``header_invalid``, and those of `ingest`.
+        Conflict: See `ingest`.
+        Unavailable: See `ingest`.
+    """
+    media_type = headers.get("content-type", "").partition(";")[0].strip().lower().encode()
+    if media_type not in MEDIA_TYPES:
+        known = " or ".join(known.decode() for known in MEDIA_TYPES)
+        raise Refusal("media_type_unsupported", f"readings are CloudEvents; send Content-Type: {known}")
+    encoding = headers.get("content-encoding", "identity").encode()
+    if encoding not in ENCODINGS:
+        raise Refusal("encoding_unsupported", "readings are read as identity or gzip; send no other Content-Encoding")
+    require_size(body)
+    plain = decompress(body) if encoding == GZIP else body
+    key = parse_key(headers["idempotency-key"], "POST") if headers.get("idempotency-key") else None
+    fingerprint = hashlib.sha256(plain).hexdigest()
+    context = build_context(handler, principal, key, fingerprint, traceparent=headers.get("traceparent"))
+    if context.recorded:
+        await handler.check_key(context)
+    return await ingest(handler, context, media_type, plain)
+
+
+async def ingest(handler: Handler, context: Context, media_type: bytes, body: bytes) -> Ingested:
+    """Report the readings of a body, and return what became of each; all accepted ones are durable then.
+
+    Raises:
+        Refusal: The body as a whole is not of its form.
+        Conflict: Other writers were first every time; send it again, what was stored is then a duplicate.
+        Unavailable: The log is away; send it again likewise.
+    """
+    items = _split(media_type, body)
+    outcomes: list[ReadingOutcome | None] = [None] * len(items)
+    groups: dict[tuple[str, str], list[_Parsed]] = {}
+    prefix = "/{}" if media_type == BATCHED else ""
+    for index, item in enumerate(items):
+        try:
+            parsed = _parse(index, item)
+        except Refusal as refusal:
+            outcomes[index] = _reject(prefix.format(index), item, refusal)
+        else:
+            groups.setdefault((parsed.source, parsed.subject_id), []).append(parsed)
+    reports = [
+        _report(handler, split_context(context, place, "readings"), source, subject_id, group)
+        for place, ((source, subject_id), group) in enumerate(groups.items())
+    ]
+    sequence, repeated = 0, bool(groups)
+    done = await _gather(reports, first_alone=context.recorded)
+    for group, result in zip(groups.values(), done, strict=True):
+        if isinstance(result, BaseException):
+            raise result
+        receipt, answers = result
+        sequence = max(sequence, receipt.sequence)
+        repeated &= receipt.repeated
+        for parsed, answer in zip(group, answers, strict=True):
+            outcomes[parsed.place] = _render(prefix.format(parsed.place), parsed.source, answer)
+    readings = tuple(outcome for outcome in outcomes if outcome is not None)
+    return Ingested(IngestionReceipt(sequence=sequence, readings=readings), repeated)
+
+
+_Reported = tuple[Receipt, list[Answer]]
+
+
+async def _gather(
+    reports: list[Coroutine[None, None, _Reported]], *, first_alone: bool
+) -> list[_Reported | BaseException]:
+    """Run the parts of a request side by side, and return what each returned or raised.
+
+    The first part has the request's own id. With `first_alone` the others wait until it is stored, and raise what it
+    raised: else another process could store the first part of another request under the same key, and each would
+    have taken a part of the key that the other one needs.
+    """
+    first = await asyncio.gather(*reports[: int(first_alone)], return_exceptions=True)
+    if first and isinstance(first[0], BaseException):
+        for report in reports[1:]:
+            report.close()
+        return first * len(reports)
+    return first + await asyncio.gather(*reports[len(first) :], return_exceptions=True)
+
+
+def _split(media_type: bytes, body: bytes) -> list[msgspec.Raw]:
+    try:
+        items = _ITEMS.decode(body) if media_type == BATCHED else [msgspec.json.decode(body, type=msgspec.Raw)]
+    except msgspec.ValidationError as error:
+        raise parse_validation_error(error) from None
+    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+        raise refuse_malformed(error) from None
+    if not items:
+        raise Refusal("readings_missing", "send at least one reading", pointer="")
+    if len(items) > READINGS_MAX:
+        raise Refusal("readings_too_many", f"at most {READINGS_MAX} readings come at once; split the batch", pointer="")
+    return items
+
+
+def _parse(index: int, item: msgspec.Raw) -> _Parsed:
+    """Return a reading.
+
+    Raises:
+        Refusal: ``body_malformed`` or ``body_invalid`` with a pointer into the event.
+    """
+    try:
+        event = _EVENT.decode(item)
+    except msgspec.ValidationError as error:
+        raise parse_validation_error(error) from None
+    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+        raise refuse_malformed(error) from None
+    if "\x00" in event.id or "\x00" in event.source:
+        raise Refusal("body_invalid", "the event holds a NUL character, which is not stored; leave it out", pointer="")
+    try:
+        measurement = _parse_hours(event) if isinstance(event, HoursEvent) else _parse_reading(event)
+    except Refusal as refusal:
+        raise Refusal(refusal.code, refusal.message, pointer=f"/data{refusal.pointer or ''}") from None
+    return _Parsed(index, event.source, event.subject, measurement)
+
+
+def _parse_reading(event: ReadingEvent) -> Measurement:
+    data: ReadingData = _DATA.decode(bytes(event.data))
+    if data.nodes is None and data.gpus is None:
+        raise Refusal("body_invalid", "state the nodes, or the GPUs, that were allocated", pointer="/nodes")
+    return Measurement(
+        reading_id=event.id,
+        start=data.start,
+        end=data.end,
+        nodes=data.nodes,
+        gpus=data.gpus,
+        devices=data.devices,
+        evidence=data.evidence,
+    )
+
+
+def _parse_hours(event: HoursEvent) -> HoursReading:
+    data: HoursData = _HOURS.decode(bytes(event.data))
+    return HoursReading(reading_id=event.id, start=data.start, end=data.end, hours=data.hours)
+
+
+async def _report(
+    handler: Handler, context: Context, source: str, subject_id: str, group: list[_Parsed]
+) -> tuple[Receipt, list[Answer]]:
+    """Report one source's readings of one grant or service line; what is refused as a whole is refused for each."""
+    gpus = tuple(each.measurement for each in group if isinstance(each.measurement, Measurement))
+    hours = tuple(each.measurement for each in group if isinstance(each.measurement, HoursReading))
+    try:
+        if hours:
+            receipt, answers = await report_hours(handler, context, subject_id, source=source, readings=hours)
+        else:
+            receipt, answers = await report_usage(handler, context, subject_id, source=source, measurements=gpus)
+    except Refusal as refusal:
+        if refusal.code in REUSED:
+            raise
+        names = [each.measurement.reading_id for each in group]
+        receipt, answers = await record_rejections(handler, context, names, refusal)
+    return receipt, answers
+
+
+def _render(pointer: str, source: str, answer: Answer) -> ReadingOutcome:
+    return ReadingOutcome(
+        outcome=answer.outcome,
+        source=source,
+        reading_id=answer.reading_id,
+        pointer=None if answer.outcome in {"accepted", "duplicate"} else pointer,
+        code=answer.code,
+        message=answer.message,
+    )
+
+
+def _reject(pointer: str, item: msgspec.Raw, refusal: Refusal) -> ReadingOutcome:
+    names = dict(_find_names(item))
+    return ReadingOutcome(
+        outcome="rejected",
+        source=names.get("source"),
+        reading_id=names.get("id"),
+        pointer=f"{pointer}{refusal.pointer or ''}",
+        code=refusal.code,
+        message=refusal.message,
+    )
+
+
+def _find_names(item: msgspec.Raw) -> Iterator[tuple[str, str]]:
+    """Yield what names a reading that could not be read, as far as it does."""
+    try:
+        members = _NAMED.decode(item)
+    except (msgspec.DecodeError, UnicodeDecodeError):
+        return
+    for name in ("id", "source"):
+        try:
+            yield name, msgspec.json.decode(members[name], type=str)
+        except (KeyError, msgspec.DecodeError):
+            continue

@@ -1,0 +1,108 @@
+"""Meters over NATS: a request on one subject gets the answer that HTTP would give.
+
+Whoever runs meters next to the machines sends readings over the connection it has. The body is that of
+``POST /v1/usage``; the API key, the content type and, where there is one, the encoding stand in headers of the same
+names. The answer carries its HTTP number in `Marketplace-Status`. API processes share the requests as one queue group;
+an unanswered request is sent again, and nothing is counted twice.
+"""
+
+import asyncio
+from collections.abc import Mapping
+from typing import Final
+
+import msgspec
+import structlog
+from litestar import Response
+from nats.aio.msg import Msg
+
+from marketplace.api.http.keys import Principal
+from marketplace.api.http.problems import MEDIA_TYPE, Problem, answer_conflict, answer_refusal, answer_unavailable
+from marketplace.api.http.services import Services
+from marketplace.api.metering.ingestion import ingest_request
+from marketplace.core.errors import Conflict, Refusal, Unavailable
+from marketplace.log.connection import Connection
+from marketplace.log.inboxes import METER_INBOX
+
+SUBJECT: Final = "meters.usage"
+QUEUE: Final = "api"
+SCOPE: Final = "usage:write"
+STATUS: Final = "Marketplace-Status"
+AT_ONCE: Final = 64
+log = structlog.get_logger(__name__)
+
+
+class MeterSubject:
+    """Answers requests of meters, at most `AT_ONCE` of them at a time; the others wait in the subscription.
+
+    Args:
+        services: What the HTTP routes stand on too.
+        url: NATS servers and the application's user.
+        inbox_prefix: Where that user hears answers; by default ``_INBOX_`` and its name in capitals.
+    """
+
+    def __init__(self, services: Services, url: str, *, inbox_prefix: str | None = None) -> None:
+        self._services = services
+        self._url = url
+        self._inbox_prefix = inbox_prefix
+        self._turns = asyncio.Semaphore(AT_ONCE)
+        self._answering: set[asyncio.Task[None]] = set()
+        self.listening = asyncio.Event()
+
+    async def run(self) -> None:
+        """Answer until cancelled; a lost connection is made again, and the subscription with it."""
+        connection = await Connection.open(self._url, "meters", inbox_prefix=self._inbox_prefix)
+        try:
+            subscription = await connection.client.subscribe(SUBJECT, queue=QUEUE)
+            await connection.client.flush()
+            self.listening.set()
+            async for message in subscription.messages:
+                await self._turns.acquire()
+                task = asyncio.create_task(self._take(message))
+                self._answering.add(task)
+                task.add_done_callback(self._answering.discard)
+        finally:
+            for task in list(self._answering):
+                task.cancel()
+            await connection.close()
+
+    async def _take(self, message: Msg) -> None:
+        """Answer one request, in an inbox of meters only.
+
+        The reply subject is the meter's word, and the answer goes out with the application's rights: elsewhere it
+        would be stored in the log, or call the servers' API.
+        """
+        try:
+            headers = {name.lower(): value for name, value in (message.headers or {}).items()}
+            body, answered = await self._answer(headers, message.data)
+            if message.reply.startswith(f"{METER_INBOX}."):
+                await message._client.publish(message.reply, body, headers=answered)  # noqa: SLF001 - as `respond` does
+            elif message.reply:
+                log.warning("meter_reply_refused", reply=message.reply, allowed=f"{METER_INBOX}.>")
+        finally:
+            self._turns.release()
+
+    async def _answer(self, headers: Mapping[str, str], body: bytes) -> tuple[bytes, dict[str, str]]:
+        try:
+            principal = await self._admit(headers.get("authorization"))
+            self._services.follower.require_current()
+            ingested = await ingest_request(self._services.handler, principal, headers, body)
+        except Refusal as refusal:
+            return _render(answer_refusal(None, refusal))
+        except Conflict as conflict:
+            return _render(answer_conflict(None, conflict))
+        except Unavailable as error:
+            return _render(answer_unavailable(None, error))
+        answered = {STATUS: "200", "Content-Type": "application/json"} | ingested.headers
+        return msgspec.json.encode(ingested.receipt), answered
+
+    async def _admit(self, authorization: str | None) -> Principal:
+        principal = await self._services.keys.verify(authorization)
+        if not principal.allows(SCOPE):
+            raise Refusal("scope_missing", f"this key lacks the scope {SCOPE}; ask for one that has it", scope=SCOPE)
+        return principal
+
+
+def _render(response: Response[Problem]) -> tuple[bytes, dict[str, str]]:
+    headers = {STATUS: str(response.status_code), "Content-Type": MEDIA_TYPE}
+    headers |= {name: value for name, value in response.headers.items() if name.lower() == "retry-after"}
+    return msgspec.json.encode(response.content), headers

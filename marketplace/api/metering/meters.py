@@ -1,0 +1,66 @@
+"""Meters over HTTP: CloudEvents in, one answer for each reading out."""
+
+from dataclasses import dataclass
+from typing import Any, Final
+
+from litestar import Request, Response, Router, post
+from litestar.openapi.spec import OpenAPIMediaType, Operation, RequestBody, Schema
+from litestar.openapi.spec.enums import OpenAPIType
+
+from marketplace.api.http.commands import IdempotencyKey, TraceParent
+from marketplace.api.http.keys import Principal
+from marketplace.api.http.services import get_services
+from marketplace.api.metering.ingestion import (
+    BATCHED,
+    BODY_BYTES_MAX,
+    ENCODINGS,
+    MEDIA_TYPES,
+    STRUCTURED,
+    IngestionReceipt,
+    ingest_request,
+)
+
+PATH: Final = "/v1/usage"
+_EVENT: Final = "A CloudEvent 1.0 of type marketplace.meter.reading.v1, or marketplace.meter.hours.v1 of a service line"
+READ_HEADERS: Final = ("content-type", "content-encoding", "idempotency-key", "traceparent")
+
+
+@dataclass
+class MeterOperation(Operation):
+    """Describes the body, which no handler argument does: it is decoded reading by reading."""
+
+    def __post_init__(self) -> None:
+        """Describe it."""
+        event = Schema(type=OpenAPIType.OBJECT, description=_EVENT)
+        batch = Schema(type=OpenAPIType.ARRAY, items=event, min_items=1, max_items=1_000)
+        self.request_body = RequestBody(
+            content={
+                STRUCTURED.decode(): OpenAPIMediaType(schema=event),
+                BATCHED.decode(): OpenAPIMediaType(schema=batch),
+            },
+            required=True,
+        )
+
+
+@post(
+    "/",
+    status_code=200,
+    summary="Take readings of meters",
+    opt={"media_types": MEDIA_TYPES, "encodings": ENCODINGS},
+    request_max_body_size=BODY_BYTES_MAX,
+    operation_class=MeterOperation,
+)
+async def take(
+    request: Request[Principal, Any, Any], idempotency_key: IdempotencyKey = None, traceparent: TraceParent = None
+) -> Response[IngestionReceipt]:
+    """Take up to 1,000 readings as CloudEvents, and answer each; a reading counts once however often it is sent.
+
+    `Idempotency-Key` is optional here: source and id of each reading are what makes it safe to send again.
+    """
+    del idempotency_key, traceparent
+    headers = {name: request.headers[name] for name in READ_HEADERS if name in request.headers}
+    ingested = await ingest_request(get_services(request).handler, request.user, headers, await request.body())
+    return Response(ingested.receipt, headers=ingested.headers)
+
+
+ROUTER: Final = Router(PATH, route_handlers=[take], tags=["usage"])

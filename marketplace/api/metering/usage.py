@@ -1,0 +1,180 @@
+"""Usage: a provider's meters report readings of its grants, and every reading gets an answer of its own."""
+
+from typing import Final, Literal
+
+import msgspec
+from litestar import Response, Router, get, post
+from litestar.params import FromPath, JSONBody
+
+from marketplace.api.delivery.grants import load_grant
+from marketplace.api.http.bodies.delivery import (
+    CorrectUsageBody,
+    EvidenceBody,
+    ReadingBody,
+    ReportUsageBody,
+    VoidUsageBody,
+)
+from marketplace.api.http.commands import Commanded, ReceiptBody, render_headers
+from marketplace.api.http.paging import Cursor, Limit, Page, build_page, parse_cursor
+from marketplace.api.http.queries import OptionalInstantText, Read, parse_instant
+from marketplace.application.metering.usage import correct_usage, evidence_usage, report_usage, void_usage
+from marketplace.domain.metering.contradictions import Contradiction
+from marketplace.domain.metering.usage import Measurement
+from marketplace.projections.metering.evidence import load_contradictions
+from marketplace.projections.metering.usage import ReadingView, UsageView, list_readings, load_usage
+
+PATH: Final = "/v1/grants/{grant_id:str}/usage"
+
+
+class ReadingAnswer(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """What became of one reading.
+
+    Attributes:
+        reading_id: The reading.
+        outcome: ``accepted``; ``duplicate``: known already; ``conflict``: its id is known with other content;
+            ``rejected``: it cannot be.
+        pointer: JSON pointer to the reading in the request, where it was not taken.
+        code: Why it was not taken.
+        message: Why, in a sentence.
+    """
+
+    reading_id: str
+    outcome: Literal["accepted", "duplicate", "conflict", "rejected"]
+    pointer: str | None = None
+    code: str | None = None
+    message: str | None = None
+
+
+class UsageReceipt(msgspec.Struct, frozen=True, kw_only=True):
+    """The answer to a report.
+
+    Attributes:
+        id: The usage record of the grant.
+        sequence: Position in the log.
+        version: The record's version.
+        readings: What became of each reading, in the order of the request.
+    """
+
+    id: str
+    sequence: int
+    version: int
+    readings: tuple[ReadingAnswer, ...]
+
+
+def _parse_measurement(reading: ReadingBody) -> Measurement:
+    return Measurement(
+        reading_id=reading.reading_id,
+        start=reading.start,
+        end=reading.end,
+        nodes=reading.nodes,
+        gpus=reading.gpus,
+        devices=reading.devices,
+        evidence=reading.evidence,
+    )
+
+
+@post("/", status_code=200, summary="Report usage")
+async def report(
+    command: Commanded, grant_id: FromPath[str], data: JSONBody[ReportUsageBody]
+) -> Response[UsageReceipt]:
+    """Report readings of one grant, as its provider or its startup; each is answered, and the rest change nothing."""
+    measurements = tuple(_parse_measurement(reading) for reading in data.readings)
+    receipt, answers = await report_usage(
+        command.handler, command.context, grant_id, source=data.source, measurements=measurements
+    )
+    readings = tuple(
+        ReadingAnswer(
+            reading_id=answer.reading_id,
+            outcome=answer.outcome,
+            pointer=f"/readings/{index}" if answer.outcome in {"conflict", "rejected"} else None,
+            code=answer.code,
+            message=answer.message,
+        )
+        for index, answer in enumerate(answers)
+    )
+    body = UsageReceipt(id=receipt.id, sequence=receipt.sequence, version=receipt.version, readings=readings)
+    return Response(body, headers=render_headers(receipt))
+
+
+@post("/evidence", status_code=200, summary="Keep evidence")
+async def keep_evidence(
+    command: Commanded, grant_id: FromPath[str], data: JSONBody[EvidenceBody]
+) -> Response[ReceiptBody]:
+    """Keep what machines of a grant said beside its readings; it is never billed."""
+    receipt = await evidence_usage(command.handler, command.context, grant_id, source=data.source, samples=data.samples)
+    return command.answer(receipt)
+
+
+@get("/contradictions", summary="Find contradictions")
+async def find_all(
+    reading: Read, grant_id: FromPath[str], start: OptionalInstantText = None, end: OptionalInstantText = None
+) -> list[Contradiction]:
+    """Return what meters and machines do not agree on; in a span of at most 10,000 readings, the whole grant's else."""
+    first = None if start is None else parse_instant(start, "/start")
+    last = None if end is None else parse_instant(end, "/end")
+    grant = await load_grant(reading, grant_id)
+    async with reading.connect() as connection:
+        return await load_contradictions(
+            connection, grant, start=first or grant.start, end=last or grant.end, party_id=reading.party_id
+        )
+
+
+@post("/corrections", status_code=200, summary="Correct a reading")
+async def correct(
+    command: Commanded, grant_id: FromPath[str], data: JSONBody[CorrectUsageBody]
+) -> Response[ReceiptBody]:
+    """Replace a reading by its source; what it said stays in the log."""
+    receipt = await correct_usage(
+        command.handler,
+        command.context,
+        grant_id,
+        source=data.source,
+        measurement=_parse_measurement(data.reading),
+        reason=data.reason,
+    )
+    return command.answer(receipt)
+
+
+@post("/voids", status_code=200, summary="Void a reading")
+async def void(command: Commanded, grant_id: FromPath[str], data: JSONBody[VoidUsageBody]) -> Response[ReceiptBody]:
+    """Take a reading back; what it said stays in the log."""
+    receipt = await void_usage(
+        command.handler,
+        command.context,
+        grant_id,
+        source=data.source,
+        reading_id=data.reading_id,
+        reason=data.reason,
+    )
+    return command.answer(receipt)
+
+
+@get("/", summary="Sum a grant's usage")
+async def sum_up(
+    reading: Read, grant_id: FromPath[str], start: OptionalInstantText = None, end: OptionalInstantText = None
+) -> UsageView:
+    """Return the sum of the readings that begin in ``[start, end)``; of the whole life where none is given."""
+    first = None if start is None else parse_instant(start, "/start")
+    last = None if end is None else parse_instant(end, "/end")
+    await load_grant(reading, grant_id)
+    async with reading.connect() as connection:
+        return await load_usage(connection, grant_id, start=first, end=last)
+
+
+@get("/readings", summary="List a grant's readings")
+async def list_all(
+    reading: Read, grant_id: FromPath[str], limit: Limit = 100, cursor: Cursor = None
+) -> Page[ReadingView]:
+    """Return the readings as they stand, oldest report first."""
+    after = parse_cursor(cursor, (0, "", ""))
+    await load_grant(reading, grant_id)
+    async with reading.connect() as connection:
+        rows = await list_readings(connection, grant_id=grant_id, after=after, limit=limit + 1)
+    return build_page(rows, limit, lambda row: (row.reported_sequence, row.source, row.reading_id))
+
+
+ROUTER: Final = Router(
+    PATH,
+    route_handlers=[report, keep_evidence, find_all, correct, void, sum_up, list_all],
+    tags=["usage"],
+)

@@ -1,0 +1,1 @@
+"""Routes of sites, pools and lots."""

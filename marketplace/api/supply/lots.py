@@ -1,0 +1,142 @@
+"""Lots: nodes for sale over a span; the inventory is public to every tenant."""
+
+from typing import Final
+
+from litestar import Response, Router, get, post
+from litestar.params import FromPath, JSONBody
+
+from marketplace.api.http.bodies.reasons import ReasonBody
+from marketplace.api.http.bodies.supply import ListLotBody, RepriceLotBody, RescheduleLotBody
+from marketplace.api.http.commands import Commanded, ReceiptBody
+from marketplace.api.http.paging import Cursor, Limit, Page, build_page, parse_cursor
+from marketplace.api.http.queries import Read, Word, answer_versioned
+from marketplace.application.supply.inventory import (
+    list_lot,
+    pause_lot,
+    reprice_lot,
+    reschedule_lot,
+    resume_lot,
+    withdraw_lot,
+)
+from marketplace.domain.refusals import refuse_unknown
+from marketplace.projections.supply.inventory import LotView, find_lot, list_lots
+
+PATH: Final = "/v1/lots"
+
+
+@post("/", summary="List a lot")
+async def offer(command: Commanded, data: JSONBody[ListLotBody]) -> Response[ReceiptBody]:
+    """Offer nodes of a pool for a span at an ask."""
+    receipt = await list_lot(
+        command.handler,
+        command.context,
+        pool_id=data.pool_id,
+        nodes=data.nodes,
+        start=data.start,
+        end=data.end,
+        ask_usd_per_gpu_hour=data.ask_usd_per_gpu_hour,
+        nodes_min=data.nodes_min,
+        duration_hours_min=data.duration_hours_min,
+        mandate_ids=data.mandate_ids,
+        further_asks=data.further_asks,
+        service=data.service,
+    )
+    return command.answer_created(receipt, PATH)
+
+
+@post("/{lot_id:str}/reprice", status_code=200, summary="Change the ask")
+async def reprice(command: Commanded, lot_id: FromPath[str], data: JSONBody[RepriceLotBody]) -> Response[ReceiptBody]:
+    """Change the ask for auctions that are not locked yet."""
+    receipt = await reprice_lot(
+        command.handler,
+        command.context,
+        lot_id,
+        ask_usd_per_gpu_hour=data.ask_usd_per_gpu_hour,
+        further_asks=data.further_asks,
+    )
+    return command.answer(receipt)
+
+
+@post("/{lot_id:str}/reschedule", status_code=200, summary="Move the span of a lot")
+async def reschedule(
+    command: Commanded, lot_id: FromPath[str], data: JSONBody[RescheduleLotBody]
+) -> Response[ReceiptBody]:
+    """Move the span; grants that the lot no longer carries are ended."""
+    receipt = await reschedule_lot(
+        command.handler, command.context, lot_id, start=data.start, end=data.end, reason=data.reason
+    )
+    return command.answer(receipt)
+
+
+@post("/{lot_id:str}/pause", status_code=200, summary="Take no new orders for a while")
+async def pause(command: Commanded, lot_id: FromPath[str], data: JSONBody[ReasonBody]) -> Response[ReceiptBody]:
+    """Take no new orders until the lot is resumed."""
+    return command.answer(await pause_lot(command.handler, command.context, lot_id, reason=data.reason))
+
+
+@post("/{lot_id:str}/resume", status_code=200, summary="Take orders again")
+async def resume(command: Commanded, lot_id: FromPath[str]) -> Response[ReceiptBody]:
+    """Take orders again."""
+    return command.answer(await resume_lot(command.handler, command.context, lot_id))
+
+
+@post("/{lot_id:str}/withdraw", status_code=200, summary="Take a lot off the market")
+async def withdraw(command: Commanded, lot_id: FromPath[str], data: JSONBody[ReasonBody]) -> Response[ReceiptBody]:
+    """Take a lot off the market for good; grants that it carries stay.
+
+    A lot of resale stays while an auction that has it in its book decides.
+    """
+    auctions = await command.services.quoter.list_auctions()
+    receipt = await withdraw_lot(
+        command.handler,
+        command.context,
+        lot_id,
+        reason=data.reason,
+        auction_ids=[auction.opened.auction_id for auction in auctions],
+    )
+    return command.answer(receipt)
+
+
+@get("/{lot_id:str}", summary="Get a lot")
+async def get_one(reading: Read, lot_id: FromPath[str]) -> Response[LotView]:
+    """Return a lot, whoever sells it."""
+    async with reading.connect() as connection:
+        view = await find_lot(connection, lot_id)
+    if view is None:
+        raise refuse_unknown("lot", lot_id)
+    return answer_versioned(view, view.last_sequence)
+
+
+@get("/", summary="List lots")
+async def list_all(
+    *,
+    reading: Read,
+    limit: Limit = 100,
+    cursor: Cursor = None,
+    provider_id: Word = None,
+    pool_id: Word = None,
+    gpu_class: Word = None,
+    region: Word = None,
+    status: Word = None,
+) -> Page[LotView]:
+    """Return lots by id, narrowed by what is given."""
+    after = parse_cursor(cursor, "")
+    async with reading.connect() as connection:
+        rows = await list_lots(
+            connection,
+            provider_id=provider_id,
+            pool_id=pool_id,
+            gpu_class=gpu_class,
+            region=region,
+            status=status,
+            after=after,
+            limit=limit + 1,
+        )
+    return build_page(rows, limit, lambda row: row.lot_id)
+
+
+ROUTER: Final = Router(
+    PATH,
+    route_handlers=[offer, reprice, reschedule, pause, resume, withdraw, get_one, list_all],
+    tags=["lots"],
+)

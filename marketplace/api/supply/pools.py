@@ -1,0 +1,92 @@
+"""Pools: fabrics of equal nodes; the inventory is public to every tenant."""
+
+from typing import Final
+
+from litestar import Response, Router, get, post
+from litestar.params import FromPath, JSONBody
+
+from marketplace.api.http.bodies.supply import ClosePoolBody, FailNodesBody, OpenPoolBody, RestoreNodesBody
+from marketplace.api.http.commands import Commanded, ReceiptBody
+from marketplace.api.http.paging import Cursor, Limit, Page, build_page, parse_cursor
+from marketplace.api.http.queries import Read, Word
+from marketplace.application.supply.inventory import announce_closing, fail_nodes, open_pool, restore_nodes
+from marketplace.domain.refusals import refuse_unknown
+from marketplace.projections.supply.inventory import PoolView, find_pool, list_pools
+
+PATH: Final = "/v1/pools"
+
+
+@post("/", summary="Open a pool")
+async def open_one(command: Commanded, data: JSONBody[OpenPoolBody]) -> Response[ReceiptBody]:
+    """Open a fabric of equal nodes at a site."""
+    receipt = await open_pool(
+        command.handler,
+        command.context,
+        site_id=data.site_id,
+        gpu_class=data.gpu_class,
+        interconnect=data.interconnect,
+        gpus_per_node=data.gpus_per_node,
+        nodes=data.nodes,
+        power_per_node_kw=data.power_per_node_kw,
+        service=data.service,
+    )
+    return command.answer_created(receipt, PATH)
+
+
+@post("/{pool_id:str}/fail-nodes", status_code=200, summary="Say that nodes stopped working")
+async def fail(command: Commanded, pool_id: FromPath[str], data: JSONBody[FailNodesBody]) -> Response[ReceiptBody]:
+    """Say that nodes stopped working; the provider names the incident."""
+    receipt = await fail_nodes(
+        command.handler, command.context, pool_id, incident_id=data.incident_id, nodes=data.nodes, at=data.at
+    )
+    return command.answer(receipt)
+
+
+@post("/{pool_id:str}/restore-nodes", status_code=200, summary="Say that nodes work again")
+async def restore(
+    command: Commanded, pool_id: FromPath[str], data: JSONBody[RestoreNodesBody]
+) -> Response[ReceiptBody]:
+    """Say that the nodes of an incident work again."""
+    receipt = await restore_nodes(command.handler, command.context, pool_id, incident_id=data.incident_id, at=data.at)
+    return command.answer(receipt)
+
+
+@post("/{pool_id:str}/close", status_code=200, summary="Give notice that a pool leaves")
+async def close(command: Commanded, pool_id: FromPath[str], data: JSONBody[ClosePoolBody]) -> Response[ReceiptBody]:
+    """Take nothing new at once, and end what still runs at the date; at least 14 days after the notice."""
+    receipt = await announce_closing(
+        command.handler, command.context, pool_id, closes_at=data.closes_at, reason=data.reason
+    )
+    return command.answer(receipt)
+
+
+@get("/{pool_id:str}", summary="Get a pool")
+async def get_one(reading: Read, pool_id: FromPath[str]) -> PoolView:
+    """Return a pool, whoever operates it; its free capacity is under ``/v1/market/capacity``."""
+    async with reading.connect() as connection:
+        view = await find_pool(connection, pool_id)
+    if view is None:
+        raise refuse_unknown("pool", pool_id)
+    return view
+
+
+@get("/", summary="List pools")
+async def list_all(
+    *,
+    reading: Read,
+    limit: Limit = 100,
+    cursor: Cursor = None,
+    provider_id: Word = None,
+    gpu_class: Word = None,
+    region: Word = None,
+) -> Page[PoolView]:
+    """Return pools by id, narrowed by what is given."""
+    after = parse_cursor(cursor, "")
+    async with reading.connect() as connection:
+        rows = await list_pools(
+            connection, provider_id=provider_id, gpu_class=gpu_class, region=region, after=after, limit=limit + 1
+        )
+    return build_page(rows, limit, lambda row: row.pool_id)
+
+
+ROUTER: Final = Router(PATH, route_handlers=[open_one, fail, restore, close, get_one, list_all], tags=["pools"])

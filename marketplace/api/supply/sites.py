@@ -1,0 +1,118 @@
+"""Sites: a provider's data centers; the inventory is public to every tenant."""
+
+from typing import Final
+
+from litestar import Response, Router, get, post
+from litestar.params import FromPath, JSONBody
+
+from marketplace.api.http.bodies.supply import (
+    DerateSiteBody,
+    EnergiseSiteBody,
+    RegisterSiteBody,
+    ScheduleConversionBody,
+    SlipConversionBody,
+)
+from marketplace.api.http.commands import Commanded, ReceiptBody
+from marketplace.api.http.paging import Cursor, Limit, Page, build_page, parse_cursor
+from marketplace.api.http.queries import Read, Word, answer_versioned
+from marketplace.application.supply.sites import (
+    derate_site,
+    energise_site,
+    register_site,
+    schedule_conversion,
+    slip_conversion,
+)
+from marketplace.domain.refusals import refuse_unknown
+from marketplace.projections.supply.inventory import SiteView, find_site, list_sites
+
+PATH: Final = "/v1/sites"
+
+
+@post("/", summary="Register a site")
+async def register(command: Commanded, data: JSONBody[RegisterSiteBody]) -> Response[ReceiptBody]:
+    """Bring a data center to the market."""
+    receipt = await register_site(
+        command.handler,
+        command.context,
+        provider_id=data.provider_id,
+        name=data.name,
+        region=data.region,
+        jurisdiction=data.jurisdiction,
+        status=data.status,
+        power_contracted_kw=data.power_contracted_kw,
+        power_energised_kw=data.power_energised_kw,
+        power_usage_effectiveness=data.power_usage_effectiveness,
+        renewable_share=data.renewable_share,
+    )
+    return command.answer_created(receipt, PATH)
+
+
+@post("/{site_id:str}/energise", status_code=200, summary="Say that more power is live")
+async def energise(
+    command: Commanded, site_id: FromPath[str], data: JSONBody[EnergiseSiteBody]
+) -> Response[ReceiptBody]:
+    """Say that more of the contracted power is live; a converting site operates from then on."""
+    power = data.power_energised_kw
+    return command.answer(
+        await energise_site(command.handler, command.context, site_id, power_energised_kw=power, at=data.at)
+    )
+
+
+@post("/{site_id:str}/derate", status_code=200, summary="Say that less power is live")
+async def derate(command: Commanded, site_id: FromPath[str], data: JSONBody[DerateSiteBody]) -> Response[ReceiptBody]:
+    """Say that less power is live than before."""
+    receipt = await derate_site(
+        command.handler,
+        command.context,
+        site_id,
+        power_energised_kw=data.power_energised_kw,
+        at=data.at,
+        reason=data.reason,
+    )
+    return command.answer(receipt)
+
+
+@post("/{site_id:str}/schedule-conversion", status_code=200, summary="Schedule a conversion")
+async def schedule(
+    command: Commanded, site_id: FromPath[str], data: JSONBody[ScheduleConversionBody]
+) -> Response[ReceiptBody]:
+    """Say when a site of another use becomes a data center."""
+    receipt = await schedule_conversion(
+        command.handler, command.context, site_id, former_use=data.former_use, ready_at=data.ready_at
+    )
+    return command.answer(receipt)
+
+
+@post("/{site_id:str}/slip-conversion", status_code=200, summary="Move the date of a conversion")
+async def slip(command: Commanded, site_id: FromPath[str], data: JSONBody[SlipConversionBody]) -> Response[ReceiptBody]:
+    """Say that a conversion is late; lots that would begin before it are moved."""
+    receipt = await slip_conversion(
+        command.handler, command.context, site_id, ready_at=data.ready_at, reason=data.reason
+    )
+    return command.answer(receipt)
+
+
+@get("/{site_id:str}", summary="Get a site")
+async def get_one(reading: Read, site_id: FromPath[str]) -> Response[SiteView]:
+    """Return a site, whoever operates it."""
+    async with reading.connect() as connection:
+        view = await find_site(connection, site_id)
+    if view is None:
+        raise refuse_unknown("site", site_id)
+    return answer_versioned(view, view.last_sequence)
+
+
+@get("/", summary="List sites")
+async def list_all(
+    reading: Read, limit: Limit = 100, cursor: Cursor = None, provider_id: Word = None
+) -> Page[SiteView]:
+    """Return sites by id, of one provider or of all."""
+    after = parse_cursor(cursor, "")
+    async with reading.connect() as connection:
+        rows = await list_sites(connection, provider_id=provider_id, after=after, limit=limit + 1)
+    return build_page(rows, limit, lambda row: row.site_id)
+
+
+ROUTER: Final = Router(
+    PATH, route_handlers=[register, energise, derate, schedule, slip, get_one, list_all], tags=["sites"]
+)

@@ -1,0 +1,1 @@
+"""Routes of orders, quotes, auctions, mandates and market data."""

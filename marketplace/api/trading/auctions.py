@@ -1,0 +1,138 @@
+"""Auctions: their rhythm and certificates are public; a decision is for its startup, a book for the platform."""
+
+from typing import Any, Final
+
+from litestar import Response, Router, get, post
+from litestar.params import FromPath, JSONBody
+
+from events.auction import Certificate
+from events.book import Book
+from marketplace.api.http.bodies.trading import OpenAuctionBody
+from marketplace.api.http.commands import Commanded, ReceiptBody
+from marketplace.api.http.paging import Cursor, Limit, Page, build_page, parse_cursor
+from marketplace.api.http.queries import Read, Reading, Word, answer_versioned
+from marketplace.application.trading.auctions import open_auction
+from marketplace.clearing.bundle import render_bundle
+from marketplace.core.errors import Refusal
+from marketplace.domain.refusals import refuse_unknown
+from marketplace.domain.trading.auction import AUCTION, Auction
+from marketplace.projections.trading.auctions import (
+    AuctionView,
+    DecisionView,
+    find_auction,
+    list_auctions,
+    list_decisions,
+)
+from marketplace.runtime.auctions.audit import load_published
+
+PATH: Final = "/v1/auctions"
+
+
+@post("/", summary="Open an auction")
+async def open_one(command: Commanded, data: JSONBody[OpenAuctionBody]) -> Response[ReceiptBody]:
+    """Call for orders; for the platform."""
+    receipt = await open_auction(
+        command.handler,
+        command.context,
+        locks_at=data.locks_at,
+        horizon_start=data.horizon_start,
+        period_hours=data.period_hours,
+        periods=data.periods,
+        seed=data.seed,
+        indicative_at=data.indicative_at,
+        no_cancel_at=data.no_cancel_at,
+    )
+    return command.answer_created(receipt, PATH)
+
+
+async def _load(reading: Reading, auction_id: str) -> AuctionView:
+    async with reading.connect() as connection:
+        view = await find_auction(connection, auction_id)
+    if view is None:
+        raise refuse_unknown("auction", auction_id)
+    return view
+
+
+def _refuse_uncleared(view: AuctionView) -> Refusal:
+    what = f"auction {view.auction_id} is {view.status}; it has a certificate once it is cleared"
+    if view.status == "failed":
+        what = f"attempt {view.attempts} at auction {view.auction_id} failed: {view.reason}; it runs again by itself"
+    elif view.status == "settled":
+        what = f"auction {view.auction_id} failed {view.attempts} times and let its orders go; at last: {view.reason}"
+    return Refusal(f"auction_{view.status}", what, status=view.status, allowed="cleared")
+
+
+@get("/{auction_id:str}", summary="Get an auction")
+async def get_one(reading: Read, auction_id: FromPath[str]) -> Response[AuctionView]:
+    """Return an auction."""
+    view = await _load(reading, auction_id)
+    return answer_versioned(view, view.last_sequence)
+
+
+@get("/{auction_id:str}/certificate", summary="Get an auction's certificate")
+async def get_certificate(reading: Read, auction_id: FromPath[str]) -> Certificate:
+    """Return what an outsider needs to check or repeat the result."""
+    view = await _load(reading, auction_id)
+    if view.certificate is None:
+        raise _refuse_uncleared(view)
+    return view.certificate
+
+
+@get("/{auction_id:str}/book", summary="Get an auction's frozen book")
+async def get_book(reading: Read, auction_id: FromPath[str]) -> Book:
+    """Return the frozen book; for the platform, since it holds every startup's offer."""
+    reading.require_platform()
+    view = await _load(reading, auction_id)
+    auction: Auction | None = (await reading.services.handler.cache.load(AUCTION, auction_id)).state
+    if auction is None or auction.locked is None:
+        raise Refusal(
+            f"auction_{view.status}",
+            f"auction {auction_id} is {view.status}; it has a book once it is locked",
+            status=view.status,
+            allowed="locked",
+        )
+    return auction.locked.book
+
+
+@get("/{auction_id:str}/audit", summary="Get all that checks an auction")
+async def get_audit(reading: Read, auction_id: FromPath[str]) -> dict[str, Any]:
+    """Return a cleared auction's book and whole result, as `marketplace auction verify` takes them.
+
+    Offers are sealed until the auction is cleared. Then anyone may check it: orders are told by their ids, without the
+    names of those who placed them.
+    """
+    view = await _load(reading, auction_id)
+    if view.certificate is None:
+        raise _refuse_uncleared(view)
+    published = await load_published(reading.services.handler.log, auction_id)
+    return render_bundle(published.book, published.clearing)
+
+
+@get("/{auction_id:str}/decisions", summary="List an auction's decisions")
+async def read_decisions(
+    reading: Read, auction_id: FromPath[str], limit: Limit = 100, cursor: Cursor = None
+) -> Page[DecisionView]:
+    """Return what the auction decided for the startup's own orders; for the platform, for all."""
+    after = parse_cursor(cursor, ("", ""))
+    await _load(reading, auction_id)
+    async with reading.connect() as connection:
+        rows = await list_decisions(
+            connection, auction_id=auction_id, startup_id=reading.party_id, after=after, limit=limit + 1
+        )
+    return build_page(rows, limit, lambda row: (row.auction_id, row.order_id))
+
+
+@get("/", summary="List auctions")
+async def list_all(reading: Read, limit: Limit = 100, cursor: Cursor = None, status: Word = None) -> Page[AuctionView]:
+    """Return auctions by id."""
+    after = parse_cursor(cursor, "")
+    async with reading.connect() as connection:
+        rows = await list_auctions(connection, status=status, after=after, limit=limit + 1)
+    return build_page(rows, limit, lambda row: row.auction_id)
+
+
+ROUTER: Final = Router(
+    PATH,
+    route_handlers=[open_one, get_one, get_certificate, get_book, get_audit, read_decisions, list_all],
+    tags=["auctions"],
+)

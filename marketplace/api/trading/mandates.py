@@ -1,0 +1,81 @@
+"""Mandates: what a holder of equity will take; their rules without budgets are under ``/v1/market/mandates``."""
+
+from typing import Final
+
+from litestar import Response, Router, get, post, put
+from litestar.params import FromPath, JSONBody
+
+from marketplace.api.http.bodies.reasons import ReasonBody
+from marketplace.api.http.bodies.trading import AmendMandateBody, GrantMandateBody
+from marketplace.api.http.commands import Commanded, ReceiptBody
+from marketplace.api.http.paging import Cursor, Limit, Page, build_page, parse_cursor
+from marketplace.api.http.queries import Read, Word, answer_versioned
+from marketplace.application.trading.mandates import amend_mandate, grant_mandate, revoke_mandate
+from marketplace.projections.trading.mandates import (
+    BudgetHoldView,
+    MandateView,
+    find_mandate,
+    list_budget_holds,
+    list_mandates,
+)
+
+PATH: Final = "/v1/mandates"
+
+
+@post("/", summary="Grant a mandate")
+async def grant(command: Commanded, data: JSONBody[GrantMandateBody]) -> Response[ReceiptBody]:
+    """Offer to take equity; a cash mandate sets its whole budget aside."""
+    receipt = await grant_mandate(
+        command.handler, command.context, holder_id=data.holder_id, funding=data.funding, terms=data.terms
+    )
+    return command.answer_created(receipt, PATH)
+
+
+@put("/{mandate_id:str}", summary="Amend a mandate")
+async def amend(
+    command: Commanded, mandate_id: FromPath[str], data: JSONBody[AmendMandateBody]
+) -> Response[ReceiptBody]:
+    """Change the rules and the budget for what comes."""
+    return command.answer(await amend_mandate(command.handler, command.context, mandate_id, terms=data.terms))
+
+
+@post("/{mandate_id:str}/revoke", status_code=200, summary="Revoke a mandate")
+async def revoke(command: Commanded, mandate_id: FromPath[str], data: JSONBody[ReasonBody]) -> Response[ReceiptBody]:
+    """Take nothing new; what is captured stays owed."""
+    return command.answer(await revoke_mandate(command.handler, command.context, mandate_id, reason=data.reason))
+
+
+@get("/{mandate_id:str}", summary="Get a mandate")
+async def get_one(reading: Read, mandate_id: FromPath[str]) -> Response[MandateView]:
+    """Return a mandate of the holder's own, with what is held and captured."""
+    async with reading.connect() as connection:
+        view = await find_mandate(connection, mandate_id)
+    view = reading.require(view, "mandate", mandate_id, lambda row: (row.holder_id,))
+    return answer_versioned(view, view.last_sequence)
+
+
+@get("/", summary="List mandates")
+async def list_all(
+    reading: Read, limit: Limit = 100, cursor: Cursor = None, holder_id: Word = None, status: Word = None
+) -> Page[MandateView]:
+    """Return the holder's own mandates by id."""
+    after, holder_id = parse_cursor(cursor, ""), reading.narrow(holder_id)
+    async with reading.connect() as connection:
+        rows = await list_mandates(connection, holder_id=holder_id, status=status, after=after, limit=limit + 1)
+    return build_page(rows, limit, lambda row: row.mandate_id)
+
+
+@get("/{mandate_id:str}/holds", summary="List holds on a mandate's budget")
+async def list_holds(
+    reading: Read, mandate_id: FromPath[str], limit: Limit = 100, cursor: Cursor = None
+) -> Page[BudgetHoldView]:
+    """Return the holds on the mandate's budget by id."""
+    after = parse_cursor(cursor, "")
+    async with reading.connect() as connection:
+        view = await find_mandate(connection, mandate_id)
+        reading.require(view, "mandate", mandate_id, lambda row: (row.holder_id,))
+        rows = await list_budget_holds(connection, mandate_id, after=after, limit=limit + 1)
+    return build_page(rows, limit, lambda row: row.hold_id)
+
+
+ROUTER: Final = Router(PATH, route_handlers=[grant, amend, revoke, get_one, list_all, list_holds], tags=["mandates"])

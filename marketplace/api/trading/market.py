@@ -1,0 +1,187 @@
+"""Market data that every tenant sees: classes, depth, prices, free capacity, and the rules of open mandates."""
+
+from datetime import datetime, timedelta
+from decimal import Decimal
+from typing import Annotated, Final
+
+import msgspec
+from litestar import Router, get
+from litestar.params import FromPath, QueryParameter
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from events.mandate import InstrumentKind
+from marketplace.api.http.paging import Cursor, Limit, Page, build_page, parse_cursor
+from marketplace.api.http.queries import AtText, InstantText, OptionalInstantText, Read, Word, parse_at, parse_instant
+from marketplace.core.errors import Refusal
+from marketplace.domain.refusals import refuse_unknown
+from marketplace.projections.access.parties import find_party
+from marketplace.projections.delivery.reliability import StandingView, list_standings, load_standing
+from marketplace.projections.supply.capacity import CapacityStep, DepthLevel, list_classes, load_calendar, load_depth
+from marketplace.projections.supply.inventory import find_pool
+from marketplace.projections.trading.auctions import PriceView, list_prices
+from marketplace.projections.trading.mandates import MandateView, list_mandates
+from marketplace.projections.trading.market.index import find_median, list_in_force
+from marketplace.projections.trading.market.queries import load_listed
+
+PATH: Final = "/v1/market"
+GpuClassText = Annotated[str, QueryParameter(max_length=40)]
+PoolText = Annotated[str, QueryParameter(max_length=40)]
+
+
+class MandateOffer(msgspec.Struct, frozen=True, kw_only=True):
+    """What an open mandate takes; how much it has left is its holder's affair.
+
+    Attributes:
+        mandate_id: Name it in an order.
+        funding: Whether its holder pays providers in cash or is the provider itself.
+        instrument_kinds: Kinds of instrument that it takes.
+        equity_credit: h, dollars paid to the provider per dollar of principal.
+        valuation_cap_usd_min: Least cap that it takes; None for no bound.
+        valuation_cap_usd_max: Greatest cap that it takes; None for no bound.
+        sectors: Sectors that it takes; none: any.
+        expires_at: When it ends; None: when revoked.
+    """
+
+    mandate_id: str
+    funding: str
+    instrument_kinds: tuple[InstrumentKind, ...]
+    equity_credit: Decimal
+    valuation_cap_usd_min: Decimal | None
+    valuation_cap_usd_max: Decimal | None
+    sectors: tuple[str, ...]
+    expires_at: datetime | None
+
+
+class MarketPrice(PriceView, frozen=True, kw_only=True):
+    """The uniform price of one pool over a span, beside what other clouds list.
+
+    Attributes:
+        list_usd_per_gpu_hour_median: Median of the public prices of the class in force when the auction cleared; None
+            where none is known.
+    """
+
+    list_usd_per_gpu_hour_median: Decimal | None
+
+
+async def _set_beside(connection: AsyncConnection, rows: list[PriceView]) -> list[MarketPrice]:
+    """Return prices with the public ones of their classes on their days."""
+    if not rows:
+        return []
+    end = max(row.cleared_at for row in rows).date() + timedelta(days=1)
+    classes = sorted({row.gpu_class for row in rows if row.gpu_class is not None})
+    listed = {name: await load_listed(connection, name, end) for name in classes}
+    found = []
+    for row in rows:
+        middle = find_median(list_in_force(listed.get(row.gpu_class or "", []), row.cleared_at.date()))
+        found.append(MarketPrice(**msgspec.structs.asdict(row), list_usd_per_gpu_hour_median=middle))
+    return found
+
+
+def _render_offer(mandate: MandateView) -> MandateOffer:
+    terms = mandate.terms
+    return MandateOffer(
+        mandate_id=mandate.mandate_id,
+        funding=mandate.funding,
+        instrument_kinds=terms.instrument_kinds,
+        equity_credit=terms.equity_credit,
+        valuation_cap_usd_min=terms.valuation_cap_usd_min,
+        valuation_cap_usd_max=terms.valuation_cap_usd_max,
+        sectors=terms.sectors,
+        expires_at=terms.expires_at,
+    )
+
+
+@get("/classes", summary="List GPU classes")
+async def read_classes(reading: Read) -> list[str]:
+    """Return every GPU class that a pool has."""
+    async with reading.connect() as connection:
+        return await list_classes(connection)
+
+
+@get("/depth", summary="Read the depth of a GPU class")
+async def read_depth(reading: Read, gpu_class: GpuClassText, limit: Limit = 100, at: AtText = None) -> list[DepthLevel]:
+    """Return the asks from the cheapest, then the bids from the dearest, summed by price; now or as of `at`."""
+    point = parse_at(at)
+    async with reading.connect() as connection:
+        return await load_depth(connection, gpu_class, now=reading.services.handler.clock.now(), at=point, limit=limit)
+
+
+@get("/prices", summary="List prices of auctions")
+async def read_prices(
+    *,
+    reading: Read,
+    limit: Limit = 100,
+    cursor: Cursor = None,
+    pool_id: Word = None,
+    gpu_class: Word = None,
+    auction_id: Word = None,
+    start: OptionalInstantText = None,
+    end: OptionalInstantText = None,
+) -> Page[MarketPrice]:
+    """Return uniform prices per pool and span beside public list prices, the oldest auction first."""
+    after = parse_cursor(cursor, (0, "", -1))
+    first = None if start is None else parse_instant(start, "/start")
+    last = None if end is None else parse_instant(end, "/end")
+    async with reading.connect() as connection:
+        rows = await list_prices(
+            connection,
+            pool_id=pool_id,
+            gpu_class=gpu_class,
+            auction_id=auction_id,
+            start=first,
+            end=last,
+            after=after,
+            limit=limit + 1,
+        )
+        found = await _set_beside(connection, rows)
+    return build_page(found, limit, lambda row: (row.last_sequence, row.pool_id, row.from_period))
+
+
+@get("/capacity", summary="Read a pool's capacity calendar")
+async def read_capacity(
+    reading: Read, pool_id: PoolText, start: InstantText, end: InstantText, at: AtText = None
+) -> list[CapacityStep]:
+    """Return offered, reserved, failed and free nodes over ``[start, end)`` as steps, as of now or of `at`."""
+    point = parse_at(at)
+    first, last = parse_instant(start, "/start"), parse_instant(end, "/end")
+    if last <= first:
+        raise Refusal("request_invalid", "the span ends before it starts; swap start and end", pointer="/end")
+    async with reading.connect() as connection:
+        if await find_pool(connection, pool_id) is None:
+            raise refuse_unknown("pool", pool_id)
+        return await load_calendar(connection, pool_id, start=first, end=last, at=point)
+
+
+@get("/mandates", summary="List open mandates")
+async def read_mandates(reading: Read, limit: Limit = 100, cursor: Cursor = None) -> Page[MandateOffer]:
+    """Return the rules of mandates that take something new, by id."""
+    after = parse_cursor(cursor, "")
+    async with reading.connect() as connection:
+        rows = await list_mandates(connection, status="granted", after=after, limit=limit + 1)
+    return build_page([_render_offer(row) for row in rows], limit, lambda row: row.mandate_id)
+
+
+@get("/standings", summary="List providers' standings")
+async def read_standings(reading: Read, limit: Limit = 100, cursor: Cursor = None) -> Page[StandingView]:
+    """Return how well each provider that has a history has delivered, by id."""
+    after = parse_cursor(cursor, "")
+    async with reading.connect() as connection:
+        rows = await list_standings(connection, after=after, limit=limit + 1)
+    return build_page(rows, limit, lambda row: row.provider_id)
+
+
+@get("/standings/{party_id:str}", summary="Get a provider's standing")
+async def read_standing(reading: Read, party_id: FromPath[str]) -> StandingView:
+    """Return how well a provider has delivered so far; one without a history stands at 1."""
+    async with reading.connect() as connection:
+        party = await find_party(connection, party_id)
+        if party is None or "provider" not in party.roles:
+            raise refuse_unknown("party", party_id)
+        return await load_standing(connection, party_id)
+
+
+ROUTER: Final = Router(
+    PATH,
+    route_handlers=[read_classes, read_depth, read_prices, read_capacity, read_mandates, read_standings, read_standing],
+    tags=["market"],
+)

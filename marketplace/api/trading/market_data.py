@@ -1,0 +1,83 @@
+"""Market data with its history: the index of each class, supply and demand of auctions, and public list prices."""
+
+from datetime import date, timedelta
+from typing import Final
+
+from litestar import Response, Router, get, post
+from litestar.params import JSONBody
+
+from marketplace.api.http.bodies.market import PublishPricelistBody
+from marketplace.api.http.commands import Commanded, ReceiptBody
+from marketplace.api.http.paging import Cursor, Limit, Page, build_page, parse_cursor
+from marketplace.api.http.queries import OptionalInstantText, Read, Word, parse_instant
+from marketplace.api.trading.market import PATH, GpuClassText
+from marketplace.application.supply.pricelists import publish_pricelist
+from marketplace.core.errors import Refusal
+from marketplace.domain.refusals import refuse_unknown
+from marketplace.projections.trading.auctions import find_auction
+from marketplace.projections.trading.market.index import IndexPoint
+from marketplace.projections.trading.market.queries import (
+    CurveStep,
+    ListPriceView,
+    list_list_prices,
+    load_curves,
+    load_index,
+)
+
+INDEX_DAYS: Final = 30
+INDEX_DAYS_MAX: Final = 366
+
+
+@get("/index", summary="Read the index of a GPU class")
+async def read_index(
+    reading: Read, gpu_class: GpuClassText, start: OptionalInstantText = None, end: OptionalInstantText = None
+) -> list[IndexPoint]:
+    """Return for each day what was paid, from fills alone, beside public list prices; the last 30 days by default."""
+    first, last = _parse_days(reading, start, end)
+    async with reading.connect() as connection:
+        return await load_index(connection, gpu_class, start=first, end=last)
+
+
+def _parse_days(reading: Read, start: str | None, end: str | None) -> tuple[date, date]:
+    today = reading.services.handler.clock.now().date()
+    last = today + timedelta(days=1) if end is None else parse_instant(end, "/end").date()
+    first = last - timedelta(days=INDEX_DAYS) if start is None else parse_instant(start, "/start").date()
+    if not timedelta(0) < last - first <= timedelta(days=INDEX_DAYS_MAX):
+        raise Refusal(
+            "request_invalid",
+            f"{first} to {last} is not a span of 1 to {INDEX_DAYS_MAX} days; end after the start",
+            pointer="/end",
+        )
+    return first, last
+
+
+@get("/curves", summary="Read supply and demand of a GPU class")
+async def read_curves(reading: Read, gpu_class: GpuClassText, auction_id: Word = None) -> list[CurveStep]:
+    """Return the steps of both curves in the frozen book of an auction, of the last one by default."""
+    async with reading.connect() as connection:
+        if auction_id is not None and await find_auction(connection, auction_id) is None:
+            raise refuse_unknown("auction", auction_id)
+        return await load_curves(connection, gpu_class, auction_id=auction_id)
+
+
+@get("/list-prices", summary="List public prices of other clouds")
+async def read_list_prices(
+    reading: Read, limit: Limit = 100, cursor: Cursor = None, gpu_class: Word = None
+) -> Page[ListPriceView]:
+    """Return dated public prices with their sources, by class and provider."""
+    after = parse_cursor(cursor, ("", "", "", "", "0001-01-01"))
+    async with reading.connect() as connection:
+        rows = await list_list_prices(connection, gpu_class=gpu_class, after=after, limit=limit + 1)
+    return build_page(
+        rows, limit, lambda row: (row.gpu_class, row.provider, row.product, row.region, row.listed_on.isoformat())
+    )
+
+
+@post("/list-prices", summary="Take in public prices of other clouds")
+async def publish(command: Commanded, data: JSONBody[PublishPricelistBody]) -> Response[ReceiptBody]:
+    """Take in a dated table; for the platform."""
+    receipt = await publish_pricelist(command.handler, command.context, name=data.name, prices=data.prices)
+    return command.answer_created(receipt, f"{PATH}/list-prices")
+
+
+ROUTER: Final = Router(PATH, route_handlers=[read_index, read_curves, read_list_prices, publish], tags=["market"])

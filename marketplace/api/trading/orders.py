@@ -1,0 +1,91 @@
+"""Orders: a startup's requests for nodes over time, sealed to everyone else."""
+
+from typing import Final
+
+from litestar import Response, Router, get, post, put
+from litestar.params import FromPath, JSONBody
+
+from marketplace.api.http.bodies.reasons import ReasonBody
+from marketplace.api.http.bodies.trading import AmendOrderBody, PlaceOrderBody
+from marketplace.api.http.commands import Commanded, ReceiptBody
+from marketplace.api.http.paging import Cursor, Limit, Page, build_page, parse_cursor
+from marketplace.api.http.queries import AtText, Read, Word, answer_versioned, parse_at
+from marketplace.application.trading.orders import amend_order, cancel_order, place_order
+from marketplace.projections.trading.auctions import DecisionView, list_decisions
+from marketplace.projections.trading.orders import BookOrderView, OrderView, find_order, list_book, list_orders
+
+PATH: Final = "/v1/orders"
+
+
+@post("/", summary="Place an order")
+async def place(command: Commanded, data: JSONBody[PlaceOrderBody]) -> Response[ReceiptBody]:
+    """Ask for capacity in the next auction; cash and mandates' budgets are set aside at once."""
+    receipt = await place_order(command.handler, command.context, startup_id=data.startup_id, terms=data.terms)
+    return command.answer_created(receipt, PATH)
+
+
+@put("/{order_id:str}", summary="Amend an order")
+async def amend(command: Commanded, order_id: FromPath[str], data: JSONBody[AmendOrderBody]) -> Response[ReceiptBody]:
+    """Change request or offer of an open order, and what is set aside for it."""
+    return command.answer(await amend_order(command.handler, command.context, order_id, terms=data.terms))
+
+
+@post("/{order_id:str}/cancel", status_code=200, summary="Cancel an order")
+async def cancel(command: Commanded, order_id: FromPath[str], data: JSONBody[ReasonBody]) -> Response[ReceiptBody]:
+    """Take an open order back; one that an auction has locked stays."""
+    return command.answer(await cancel_order(command.handler, command.context, order_id, reason=data.reason))
+
+
+@get("/{order_id:str}", summary="Get an order")
+async def get_one(reading: Read, order_id: FromPath[str]) -> Response[OrderView]:
+    """Return an order of the startup's own, with why it lost and the price to win."""
+    async with reading.connect() as connection:
+        view = await find_order(connection, order_id)
+    view = reading.require(view, "order", order_id, lambda row: (row.startup_id,))
+    return answer_versioned(view, view.last_sequence)
+
+
+@get("/{order_id:str}/decisions", summary="List an order's decisions")
+async def read_decisions(
+    reading: Read, order_id: FromPath[str], limit: Limit = 100, cursor: Cursor = None
+) -> Page[DecisionView]:
+    """Return what every auction that took the order decided for it; a standing order has one of each."""
+    after = parse_cursor(cursor, ("", ""))
+    async with reading.connect() as connection:
+        view = await find_order(connection, order_id)
+        reading.require(view, "order", order_id, lambda row: (row.startup_id,))
+        rows = await list_decisions(connection, order_id=order_id, after=after, limit=limit + 1)
+    return build_page(rows, limit, lambda row: (row.auction_id, row.order_id))
+
+
+@get("/", summary="List orders")
+async def list_all(
+    *,
+    reading: Read,
+    limit: Limit = 100,
+    cursor: Cursor = None,
+    startup_id: Word = None,
+    status: Word = None,
+    auction_id: Word = None,
+) -> Page[OrderView]:
+    """Return the startup's own orders by id."""
+    after, startup_id = parse_cursor(cursor, ""), reading.narrow(startup_id)
+    async with reading.connect() as connection:
+        rows = await list_orders(
+            connection, startup_id=startup_id, status=status, auction_id=auction_id, after=after, limit=limit + 1
+        )
+    return build_page(rows, limit, lambda row: row.order_id)
+
+
+@get("/book", summary="Read the book")
+async def read_book(reading: Read, limit: Limit = 100, cursor: Cursor = None, at: AtText = None) -> Page[BookOrderView]:
+    """Return the startup's own orders that were open or locked, now or as of a point in the past."""
+    after, point = parse_cursor(cursor, ""), parse_at(at)
+    async with reading.connect() as connection:
+        rows = await list_book(connection, startup_id=reading.party_id, at=point, after=after, limit=limit + 1)
+    return build_page(rows, limit, lambda row: row.order_id)
+
+
+ROUTER: Final = Router(
+    PATH, route_handlers=[place, amend, cancel, get_one, read_decisions, list_all, read_book], tags=["orders"]
+)

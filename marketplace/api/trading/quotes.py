@@ -1,0 +1,125 @@
+"""Quotes: what an order would have to be worth now, and where it would run.
+
+A question sets nothing aside and is stored nowhere. A quote that is held sets aside capacity, cash and budget until it
+is taken, released or over.
+"""
+
+from typing import Final
+
+from litestar import Response, Router, get, post
+from litestar.params import FromPath, JSONBody
+
+from marketplace.api.http.bodies.quotes import QuoteAnswer, QuotePlacement
+from marketplace.api.http.bodies.reasons import ReasonBody
+from marketplace.api.http.bodies.trading import AskQuoteBody, HoldQuoteBody
+from marketplace.api.http.commands import Commanded, ReceiptBody
+from marketplace.api.http.paging import Cursor, Limit, Page, build_page, parse_cursor
+from marketplace.api.http.queries import Read, Word, answer_versioned
+from marketplace.api.trading import orders
+from marketplace.application.trading.orders import preview_order
+from marketplace.application.trading.quotes import hold_quote, release_quote, take_quote
+from marketplace.clearing.quotes.standing import Placement
+from marketplace.core.ids import rename_id
+from marketplace.domain.trading.book.reason_text import tell_reason
+from marketplace.domain.trading.offer import compute_gpu_hours
+from marketplace.projections.trading.quotes import QuoteView, find_quote, list_quotes
+from marketplace.runtime.quotes.quoting import Quoted
+
+PATH: Final = "/v1/quotes"
+
+
+@post("/", status_code=200, summary="Ask what an order would have to be worth")
+async def ask(command: Commanded, reading: Read, data: JSONBody[AskQuoteBody]) -> QuoteAnswer:
+    """Answer from the current book with the price to win and the cheapest placements; nothing is set aside."""
+    order = await preview_order(command.handler, command.context, startup_id=data.startup_id, terms=data.terms)
+    quoted = await command.services.quoter.quote(order, min_sequence=reading.min_seq)
+    return render_quote(quoted, compute_gpu_hours(order.terms))
+
+
+@post("/hold", summary="Hold a quote")
+async def hold(command: Commanded, data: JSONBody[HoldQuoteBody]) -> Response[ReceiptBody]:
+    """Set the cheapest free placement aside at its price to win, with the cash and budget that it may cost."""
+    receipt = await hold_quote(
+        command.handler,
+        command.context,
+        command.services.quoter,
+        startup_id=data.startup_id,
+        terms=data.terms,
+        hold_seconds=data.hold_seconds,
+    )
+    return command.answer_created(receipt, PATH)
+
+
+@post("/{quote_id:str}/take", summary="Take a held quote")
+async def take(command: Commanded, quote_id: FromPath[str]) -> Response[ReceiptBody]:
+    """Place the order that takes a held quote; it is matched at once at the price that was held."""
+    receipt = await take_quote(command.handler, command.context, quote_id)
+    return command.answer_created(receipt, orders.PATH, rename_id("ord", quote_id))
+
+
+@post("/{quote_id:str}/release", status_code=200, summary="Let a held quote go")
+async def release(command: Commanded, quote_id: FromPath[str], data: JSONBody[ReasonBody]) -> Response[ReceiptBody]:
+    """Free everything that was set aside for a held quote."""
+    return command.answer(await release_quote(command.handler, command.context, quote_id, reason=data.reason))
+
+
+@get("/{quote_id:str}", summary="Get a held quote")
+async def get_one(reading: Read, quote_id: FromPath[str]) -> Response[QuoteView]:
+    """Return a quote of the startup's own that is or was held."""
+    async with reading.connect() as connection:
+        view = await find_quote(connection, quote_id)
+    view = reading.require(view, "quote", quote_id, lambda row: (row.startup_id,))
+    return answer_versioned(view, view.last_sequence)
+
+
+@get("/", summary="List held quotes")
+async def list_all(
+    *, reading: Read, limit: Limit = 100, cursor: Cursor = None, startup_id: Word = None, status: Word = None
+) -> Page[QuoteView]:
+    """Return the startup's own quotes that are or were held, by id."""
+    after, startup_id = parse_cursor(cursor, ""), reading.narrow(startup_id)
+    async with reading.connect() as connection:
+        rows = await list_quotes(connection, startup_id=startup_id, status=status, after=after, limit=limit + 1)
+    return build_page(rows, limit, lambda row: row.quote_id)
+
+
+def render_quote(quoted: Quoted, gpu_hours: int) -> QuoteAnswer:
+    """Return a quote as it is told to who asked."""
+    found = quoted.estimate
+    placements = tuple(_render_placement(quoted, placement, gpu_hours) for placement in found.placements)
+    price = found.price_to_win_usd_per_gpu_hour
+    return QuoteAnswer(
+        book_sequence=quoted.sequence,
+        book_hash=quoted.book_hash,
+        auction_id=quoted.auction_id,
+        price_to_win_usd_per_gpu_hour=price,
+        guarantee="sure" if found.sure and quoted.fresh else "indicative",
+        lower_usd_per_gpu_hour=found.lower_usd_per_gpu_hour,
+        upper_usd_per_gpu_hour=found.upper_usd_per_gpu_hour,
+        would_win=price is not None
+        and any(one.value_usd_per_gpu_hour >= max(one.price_to_win_usd_per_gpu_hour, price) for one in placements),
+        placements=placements,
+        reason=None if found.reason is None else tell_reason(quoted.horizon, found.reason),
+    )
+
+
+def _render_placement(quoted: Quoted, placement: Placement, gpu_hours: int) -> QuotePlacement:
+    bid = quoted.row.bids[placement.bid]
+    pool = next(pool for pool in quoted.book.pools if pool.pool_id == placement.pool_id)
+    return QuotePlacement(
+        gpu_class=pool.gpu_class,
+        region=pool.region,
+        pool_id=placement.pool_id,
+        mandate_id=placement.mandate_id,
+        nodes=placement.nodes,
+        start=quoted.horizon.at(placement.start_period),
+        end=quoted.horizon.at(placement.end_period),
+        price_to_win_usd_per_gpu_hour=placement.price_usd_per_gpu_hour,
+        value_usd_per_gpu_hour=bid.value_usd_per_gpu_hour,
+        total_usd=placement.price_usd_per_gpu_hour * gpu_hours,
+        displaced_orders=placement.displaced,
+        resold=not quoted.resold.isdisjoint(bid.lot_ids or ()),
+    )
+
+
+ROUTER: Final = Router(PATH, route_handlers=[ask, hold, take, release, get_one, list_all], tags=["quotes"])

@@ -1,0 +1,51 @@
+"""Parties: registration opens the party's account with it."""
+
+from events.types import Role
+from marketplace.application.steps.ownership import require_platform
+from marketplace.core.ids import derive_id, rename_id
+from marketplace.domain.billing.account import ACCOUNT, OpenAccount
+from marketplace.domain.party import PARTY, ClearParty, RegisterParty, SuspendParty
+from marketplace.execution.handler import Handler, Receipt
+from marketplace.execution.unit_of_work import Context, Unit
+
+
+async def register_party(
+    handler: Handler,
+    context: Context,
+    *,
+    name: str,
+    roles: tuple[Role, ...],
+    jurisdiction: str,
+    sector: str | None = None,
+) -> Receipt:
+    """Register an organisation and open its account, whose id is the party's with ``acc_``."""
+    require_platform(context)
+    party_id = derive_id("pty", context.command_id)
+
+    async def work(unit: Unit) -> None:
+        command = RegisterParty(party_id=party_id, name=name, roles=roles, jurisdiction=jurisdiction, sector=sector)
+        await unit.decide(PARTY, party_id, command)
+        account_id = rename_id("acc", party_id)
+        await unit.decide(ACCOUNT, account_id, OpenAccount(account_id=account_id, party_id=party_id))
+
+    return await handler.run(context, PARTY, party_id, work, new=True)
+
+
+async def clear_party(handler: Handler, context: Context, party_id: str, *, checks: tuple[str, ...]) -> Receipt:
+    """Let a party trade."""
+    require_platform(context)
+
+    async def work(unit: Unit) -> None:
+        await unit.decide(PARTY, party_id, ClearParty(party_id=party_id, checks=checks))
+
+    return await handler.run(context, PARTY, party_id, work)
+
+
+async def suspend_party(handler: Handler, context: Context, party_id: str, *, reason: str) -> Receipt:
+    """Stop a party from beginning anything new."""
+    require_platform(context)
+
+    async def work(unit: Unit) -> None:
+        await unit.decide(PARTY, party_id, SuspendParty(party_id=party_id, reason=reason))
+
+    return await handler.run(context, PARTY, party_id, work)

@@ -1,0 +1,1 @@
+"""Use cases of accounts, holds, statements and service lines."""

@@ -1,0 +1,108 @@
+"""Accounts: money in and out as a payment provider confirms it, and the end of an account."""
+
+from datetime import datetime
+from decimal import Decimal
+
+from marketplace.application.billing.payment_provider import MANUAL, PaymentProvider, Transfer
+from marketplace.application.steps.ownership import require_owner
+from marketplace.domain.billing.account import ACCOUNT, Account, CloseAccount, Deposit, Withdraw
+from marketplace.domain.refusals import refuse_unknown
+from marketplace.execution.handler import Handler, Receipt
+from marketplace.execution.unit_of_work import Context, Unit
+
+
+async def find_account(unit: Unit, account_id: str) -> Account:
+    """Return an account, whoever's it is.
+
+    Raises:
+        Refusal: ``account_unknown``.
+    """
+    account: Account | None = await unit.load(ACCOUNT, account_id)
+    if account is None:
+        raise refuse_unknown("account", account_id)
+    return account
+
+
+async def load_account(unit: Unit, account_id: str) -> Account:
+    """Return an account of the tenant's.
+
+    Raises:
+        Refusal: ``account_unknown``.
+    """
+    account = await find_account(unit, account_id)
+    require_owner(unit.context, (account.party_id,), "account", account_id)
+    return account
+
+
+async def deposit(
+    handler: Handler,
+    context: Context,
+    account_id: str,
+    *,
+    amount_usd: Decimal,
+    reference: str,
+    booked_at: datetime | None = None,
+    provider: PaymentProvider = MANUAL,
+) -> Receipt:
+    """Record money that came in, once per reference, as the provider confirms it.
+
+    Raises:
+        Refusal: Those of the provider and of the account.
+    """
+    transfer = Transfer(account_id=account_id, amount_usd=amount_usd, reference=reference, booked_at=booked_at)
+
+    async def work(unit: Unit) -> None:
+        confirmed = await provider.confirm_deposit(context, transfer)
+        await load_account(unit, account_id)
+        command = Deposit(
+            account_id=account_id,
+            amount_usd=amount_usd,
+            reference=reference,
+            provider=confirmed.provider,
+            booked_at=confirmed.booked_at,
+        )
+        await unit.decide(ACCOUNT, account_id, command)
+
+    return await handler.run(context, ACCOUNT, account_id, work)
+
+
+async def withdraw(
+    handler: Handler,
+    context: Context,
+    account_id: str,
+    *,
+    amount_usd: Decimal,
+    reference: str,
+    booked_at: datetime | None = None,
+    provider: PaymentProvider = MANUAL,
+) -> Receipt:
+    """Record money that goes out, once per reference, as the provider takes it.
+
+    Raises:
+        Refusal: Those of the provider and of the account.
+    """
+    transfer = Transfer(account_id=account_id, amount_usd=amount_usd, reference=reference, booked_at=booked_at)
+
+    async def work(unit: Unit) -> None:
+        confirmed = await provider.confirm_withdrawal(context, transfer)
+        await load_account(unit, account_id)
+        command = Withdraw(
+            account_id=account_id,
+            amount_usd=amount_usd,
+            reference=reference,
+            provider=confirmed.provider,
+            booked_at=confirmed.booked_at,
+        )
+        await unit.decide(ACCOUNT, account_id, command)
+
+    return await handler.run(context, ACCOUNT, account_id, work)
+
+
+async def close_account(handler: Handler, context: Context, account_id: str, *, reason: str) -> Receipt:
+    """Let nothing new begin on an account; what it is still owed comes in, and it may be emptied."""
+
+    async def work(unit: Unit) -> None:
+        await load_account(unit, account_id)
+        await unit.decide(ACCOUNT, account_id, CloseAccount(account_id=account_id, reason=reason))
+
+    return await handler.run(context, ACCOUNT, account_id, work)

@@ -1,0 +1,209 @@
+"""Adjustments: readings of a period that come, change or go after its statement was settled.
+
+The settled statement stays as it is. More than was stated becomes a statement of its own, accepted or disputed like any
+other; less is credited at once. One adjustment of a period is open at a time, and the next one covers all that changed
+meanwhile.
+"""
+
+from dataclasses import dataclass
+from decimal import Decimal
+from typing import Any
+
+import msgspec
+
+from events.service import ServiceResult
+from events.statement import Adjustment, Charges, ServiceCredit
+from marketplace.application.delivery.grants import load_grant
+from marketplace.application.equity.clawbacks import claw_back
+from marketplace.application.steps.settle import pay_back
+from marketplace.application.steps.statement_chain import load_chain, name_adjustment, sum_metered, take_turn
+from marketplace.core.errors import Refusal
+from marketplace.core.ids import derive_id
+from marketplace.core.money import ZERO
+from marketplace.domain.billing.settlement import (
+    apply_consequence,
+    build_tariff,
+    compute_charges,
+    compute_service_credit,
+    subtract_credit,
+)
+from marketplace.domain.billing.statement import STATEMENT, CreditStatement, IssueStatement, Statement
+from marketplace.domain.delivery.grant import Grant
+from marketplace.domain.delivery.periods import ACCEPTANCE, Period, list_periods
+from marketplace.domain.equity.instrument.instrument import INSTRUMENT, Instrument, ReversePrincipal
+from marketplace.domain.metering.usage import USAGE, Usage, count_gpu_seconds, name_usage
+from marketplace.domain.refusals import refuse_status
+from marketplace.domain.trading.mandate import MANDATE, Mandate, ReleaseBudget
+from marketplace.execution.handler import Handler, Receipt
+from marketplace.execution.unit_of_work import Context, Unit
+
+
+@dataclass(frozen=True, slots=True)
+class Case:
+    """One adjustment.
+
+    Attributes:
+        grant: The grant; of a service line as who pays that settles it.
+        period: Of which period.
+        statement_id: Under which id.
+        adjustment: What changed.
+        service_line_id: The service line; None of compute.
+    """
+
+    grant: Grant
+    period: Period
+    statement_id: str
+    adjustment: Adjustment
+    service_line_id: str | None = None
+
+    def name(self) -> dict[str, Any]:
+        """Return the members that a charge and a credit share."""
+        issued = self.grant.issued
+        return {
+            "statement_id": self.statement_id,
+            "grant_id": issued.grant_id,
+            "startup_id": issued.startup_id,
+            "provider_id": issued.provider_id,
+            "period_start": self.period.start,
+            "period_end": self.period.end,
+            "adjustment": self.adjustment,
+            "service_line_id": self.service_line_id,
+        }
+
+
+async def adjust_statement(handler: Handler, context: Context, grant_id: str, index: int) -> Receipt:
+    """State the difference of what is metered of a settled period now and what was when it was last stated.
+
+    Raises:
+        Refusal: ``grant_unknown`` · ``statement_unknown`` · ``statement_<status>`` while one of the period is open ·
+            ``nothing_to_adjust``; for a credit, ``funds_insufficient`` where the provider's account cannot pay it yet.
+    """
+    unit = Unit(handler.cache, context)
+    period = list_periods(await load_grant(unit, grant_id, "provider"))[index]
+    statement_id = name_adjustment(period.statement_id, len(await load_chain(unit, period)) - 1)
+    own = msgspec.structs.replace(context, command_id=derive_id("cmd", context.command_id, statement_id))
+
+    async def work(current: Unit) -> None:
+        await _adjust(current, grant_id, period, statement_id)
+
+    return await handler.run(own, STATEMENT, statement_id, work)
+
+
+async def _adjust(unit: Unit, grant_id: str, period: Period, statement_id: str) -> None:
+    grant = await load_grant(unit, grant_id, "provider")
+    chain = await load_chain(unit, period)
+    require_settled(chain)
+    usage: Usage = await unit.load(USAGE, name_usage(grant_id))
+    before, after = chain[-1].gpu_seconds_metered, count_gpu_seconds(usage, period.start, period.end)
+    if before == after:
+        raise Refusal("nothing_to_adjust", f"the period is metered as stated, {after} GPU-seconds")
+    adjustment = Adjustment(statement_id=period.statement_id, gpu_seconds_before=before, gpu_seconds_after=after)
+    case, stated = Case(grant, period, statement_id, adjustment), await sum_metered(unit, grant)
+    await take_turn(unit, grant_id, list_periods(grant), statement_id)
+    if after > before:
+        await _charge(unit, case, stated, chain[0].service)
+        return
+    charged = sum(known.sign * known.charges.gpu_seconds for known in chain)
+    less = max(charged - after, 0)
+    charges = compute_charges(build_tariff(grant.issued), stated - less, less)
+    await credit(unit, case, chain, apply_consequence(charges, chain[0].service), closed=usage.closed)
+
+
+def require_settled(chain: list[Statement]) -> None:
+    """Refuse to adjust a period of which a statement is open.
+
+    Raises:
+        Refusal: ``statement_<status>``.
+    """
+    for known in chain:
+        if known.status != "accepted":
+            raise refuse_status("statement", known.issued.statement_id, known.status, "accepted")
+
+
+async def _charge(unit: Unit, case: Case, stated: int, service: ServiceResult | None) -> None:
+    """State what was metered beyond what was stated; what the period gives back, it gives back of this too."""
+    more = case.adjustment.gpu_seconds_after - case.adjustment.gpu_seconds_before
+    command = IssueStatement(
+        **case.name(),
+        charges=apply_consequence(compute_charges(build_tariff(case.grant.issued), stated, more), service),
+        accept_until=unit.context.at + ACCEPTANCE,
+        gpu_seconds_before=stated,
+        service=service,
+    )
+    await unit.decide(STATEMENT, case.statement_id, command)
+
+
+async def credit(unit: Unit, case: Case, chain: list[Statement], charges: Charges, *, closed: bool) -> None:
+    """Pay back what is charged above what is metered; nothing where a dispute brought the charge below it already.
+
+    Args:
+        unit: The decision.
+        case: The adjustment.
+        chain: The statements of the period so far, oldest first.
+        charges: What is too much.
+        closed: Whether the grant is settled in full, so that no budget is kept for it.
+    """
+    given = _find_given(chain, charges)
+    command = CreditStatement(**case.name(), charges=charges, service_credit=given)
+    await unit.decide(STATEMENT, case.statement_id, command)
+    net = subtract_credit(charges, given)
+    await pay_back(unit, case.grant, case.statement_id, net)
+    await _reverse(unit, case, net.principal_usd, chain)
+    if closed:
+        await _release_budget(unit, case.grant, net)
+
+
+def _find_given(chain: list[Statement], less: Charges) -> ServiceCredit | None:
+    """Return what the period gave back above what it gives back of what is charged after a credit of `less`."""
+    service = chain[0].service
+    if service is None or not service.credit:
+        return None
+    left = Charges(**{name: _sum(chain, name) - getattr(less, name) for name in Charges.__struct_fields__})
+    due = compute_service_credit(left, service.credit)
+    return ServiceCredit(
+        **{name: _sum_given(chain, name) - getattr(due, name) for name in ServiceCredit.__struct_fields__}
+    )
+
+
+def _sum(chain: list[Statement], name: str) -> Any:
+    return sum(known.sign * getattr(known.charges, name) for known in chain)
+
+
+def _sum_given(chain: list[Statement], name: str) -> Any:
+    given = [(known.sign, known.service_credit) for known in chain if known.service_credit is not None]
+    return sum((sign * getattr(credit, name) for sign, credit in given), ZERO)
+
+
+async def _reverse(unit: Unit, case: Case, principal_usd: Decimal, chain: list[Statement]) -> None:
+    """Take principal of the period back, the youngest tranche first, with the shares or the money that it became."""
+    equity = case.grant.issued.equity
+    if equity is None:
+        return
+    left = principal_usd
+    for known in reversed(chain):
+        instrument: Instrument = await unit.load(INSTRUMENT, equity.instrument_id)
+        tranche = instrument.find_tranche(derive_id("trn", known.issued.statement_id))
+        amount = ZERO if tranche is None else min(left, tranche.principal_usd)
+        if tranche is None or not amount:
+            continue
+        reverse = ReversePrincipal(
+            instrument_id=equity.instrument_id,
+            tranche_id=tranche.tranche_id,
+            principal_usd=amount,
+            reason=f"credit {case.statement_id}",
+            settlement="cancel_shares",
+        )
+        await claw_back(unit, reverse)
+        left -= amount
+
+
+async def _release_budget(unit: Unit, grant: Grant, charges: Charges) -> None:
+    """Free the budget that a grant settled in full kept for what is paid back now."""
+    equity, hold_id = grant.issued.equity, grant.issued.hold_id
+    if equity is None or not charges.holder_usd:
+        return
+    mandate: Mandate = await unit.load(MANDATE, equity.mandate_id)
+    keep_usd = max(mandate.holds[hold_id].total_usd - charges.holder_usd, ZERO)
+    reason = "a credit after the grant's end"
+    release = ReleaseBudget(mandate_id=equity.mandate_id, hold_id=hold_id, keep_usd=keep_usd, reason=reason)
+    await unit.decide(MANDATE, equity.mandate_id, release)

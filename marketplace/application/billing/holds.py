@@ -1,0 +1,123 @@
+"""Holds that one party places for another: paid in part or in whole, given back, or over when their time is.
+
+Holds of orders, grants and mandates follow what they are for; nobody else moves them.
+"""
+
+from datetime import datetime
+from decimal import Decimal
+
+from marketplace.application.billing.accounts import find_account, load_account
+from marketplace.application.steps.ownership import require_owner
+from marketplace.application.steps.paying import pay
+from marketplace.core.errors import Refusal
+from marketplace.core.ids import PREFIXES, derive_id, is_id
+from marketplace.domain.billing.account import ACCOUNT, Account, AdjustHold, CaptureHold, ExpireHold, Hold, PlaceHold
+from marketplace.execution.handler import Handler, Receipt
+from marketplace.execution.unit_of_work import Context, Unit
+
+
+async def place_hold(
+    handler: Handler,
+    context: Context,
+    account_id: str,
+    *,
+    payee_account_id: str,
+    amount_usd: Decimal,
+    expires_at: datetime,
+) -> Receipt:
+    """Set money aside that another account may be paid from until an instant.
+
+    Raises:
+        Refusal: ``account_unknown`` of either · ``payee_is_payer`` · refusals of the account.
+    """
+    hold_id = derive_id("hld", context.command_id)
+
+    async def work(unit: Unit) -> None:
+        await load_account(unit, account_id)
+        if payee_account_id == account_id:
+            raise Refusal("payee_is_payer", "an account cannot hold money for itself", pointer="/payee_account_id")
+        await find_account(unit, payee_account_id)
+        command = PlaceHold(
+            account_id=account_id,
+            hold_id=hold_id,
+            amount_usd=amount_usd,
+            purpose=payee_account_id,
+            expires_at=expires_at,
+            at=context.at,
+        )
+        await unit.decide(ACCOUNT, account_id, command)
+
+    return await handler.run(context, ACCOUNT, account_id, work)
+
+
+async def _load_hold(unit: Unit, account_id: str, hold_id: str) -> tuple[Account, Hold, Account]:
+    """Return an account, one of its holds and the payee's account, to one of the two parties.
+
+    Raises:
+        Refusal: ``account_unknown`` · ``hold_unknown`` · ``hold_reserved``.
+    """
+    account = await find_account(unit, account_id)
+    hold = account.holds.get(hold_id)
+    payee = None
+    if hold is not None and is_id(hold.purpose, PREFIXES["account"]):
+        payee = await find_account(unit, hold.purpose)
+    owners = (account.party_id,) if payee is None else (account.party_id, payee.party_id)
+    require_owner(unit.context, owners, "account", account_id)
+    if hold is None:
+        raise Refusal("hold_unknown", f"account {account_id} has no hold {hold_id}; check the id", hold_id=hold_id)
+    if payee is None:
+        raise Refusal("hold_reserved", f"hold {hold_id} is for {hold.purpose} and ends with it", purpose=hold.purpose)
+    return account, hold, payee
+
+
+async def capture_hold(
+    handler: Handler, context: Context, account_id: str, hold_id: str, *, amount_usd: Decimal
+) -> Receipt:
+    """Pay the payee from a hold, in part or in whole; payer, payee and platform may, before it expires.
+
+    Raises:
+        Refusal: Those of `_load_hold` · refusals of the account.
+    """
+    cause = derive_id("cap", context.command_id)
+
+    async def work(unit: Unit) -> None:
+        _, hold, _ = await _load_hold(unit, account_id, hold_id)
+        capture = CaptureHold(
+            account_id=account_id,
+            hold_id=hold_id,
+            amount_usd=amount_usd,
+            payee_account_id=hold.purpose,
+            cause=cause,
+            at=context.at,
+        )
+        await pay(unit, capture)
+
+    return await handler.run(context, ACCOUNT, account_id, work)
+
+
+async def release_hold(handler: Handler, context: Context, account_id: str, hold_id: str, *, reason: str) -> Receipt:
+    """Give back what is left of a hold; the payee and the platform may, the payer waits for it to expire.
+
+    Raises:
+        Refusal: Those of `_load_hold` · ``payee_only``.
+    """
+
+    async def work(unit: Unit) -> None:
+        _, hold, payee = await _load_hold(unit, account_id, hold_id)
+        if context.party_id not in (None, payee.party_id):
+            ends = "" if hold.expires_at is None else f" or until it expires at {hold.expires_at.isoformat()}"
+            raise Refusal("payee_only", f"hold {hold_id} stays until the payee gives it back{ends}")
+        adjust = AdjustHold(account_id=account_id, hold_id=hold_id, amount_usd=Decimal(0), reason=reason)
+        await unit.decide(ACCOUNT, account_id, adjust)
+
+    return await handler.run(context, ACCOUNT, account_id, work)
+
+
+async def expire_hold(handler: Handler, context: Context, account_id: str, hold_id: str) -> Receipt:
+    """Make what is left of a hold available again, now that its time is over."""
+
+    async def work(unit: Unit) -> None:
+        await load_account(unit, account_id)
+        await unit.decide(ACCOUNT, account_id, ExpireHold(account_id=account_id, hold_id=hold_id, at=context.at))
+
+    return await handler.run(context, ACCOUNT, account_id, work)

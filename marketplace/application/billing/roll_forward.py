@@ -1,0 +1,95 @@
+"""What a statement period below the promised availability does: decided as its statement is issued, in the same append.
+
+The instrument's terms say it by name, or the grant's own where no equity is drawn. A period that rolls forward is not
+charged, and the grant goes on by as long as the period was: after its end so far, or from now on where it is over. The
+nodes come from lots of the grant's pool at or under its price. Where they cannot, or the grant went on too often, or
+part of it was resold, the period is excluded from accrual, or credited where nothing accrues.
+"""
+
+from datetime import datetime, timedelta
+from typing import Final
+
+import msgspec
+
+from events.service import ServiceResult
+from events.types import LotShare, ServiceConsequence
+from marketplace.application.delivery.substitution import build_shares, load_lots
+from marketplace.application.steps.capacity import change_capacity, has_capacity
+from marketplace.application.steps.usage_bounds import limit_grant
+from marketplace.core.errors import Refusal
+from marketplace.domain.delivery.grant import GRANT, RUNNING, ExtendGrant, Grant
+from marketplace.domain.delivery.periods import Period
+from marketplace.domain.equity.instrument.instrument import INSTRUMENT, Instrument
+from marketplace.domain.supply.pool import POOL, Pool, ReserveCapacity
+from marketplace.domain.supply.service_level import assess
+from marketplace.execution.unit_of_work import Unit
+
+EXTENSIONS_MAX: Final = 12
+_SECOND: Final = timedelta(seconds=1)
+
+
+async def settle_service(unit: Unit, grant: Grant, period: Period, delivered: int) -> ServiceResult | None:
+    """Return what a period came to and what that does, and let the grant go on where it rolls forward."""
+    result = assess(grant, period.start, period.end, delivered)
+    if result is None or result.met:
+        return result
+    consequence = await _find_consequence(unit, grant)
+    if consequence == "roll_forward" and not await _roll_forward(unit, grant, period):
+        consequence = "credit" if grant.issued.equity is None else "exclude"
+    return msgspec.structs.replace(result, consequence=consequence)
+
+
+async def _find_consequence(unit: Unit, grant: Grant) -> ServiceConsequence:
+    assert grant.issued.service is not None, "only what was promised is assessed"
+    if grant.issued.equity is None:
+        return grant.issued.service.consequence
+    instrument: Instrument = await unit.load(INSTRUMENT, grant.issued.equity.instrument_id)
+    consequence = instrument.terms.service_consequence
+    assert consequence is not None, "an instrument that is drawn down says it"
+    return consequence
+
+
+async def _roll_forward(unit: Unit, grant: Grant, period: Period) -> bool:
+    """Add the length of a period to a grant; tell whether there was room."""
+    if grant.status not in RUNNING or grant.resold or len(grant.extensions) >= EXTENSIONS_MAX:
+        return False
+    start = max(grant.end, _next_second(unit.context.at)) if grant.end < unit.context.at else grant.end
+    end = start + (period.end - period.start)
+    pool: Pool = await unit.load(POOL, grant.pool_id)
+    lots = await _find_room(unit, grant, pool, start, end)
+    if lots is None:
+        return False
+    grant_id = grant.issued.grant_id
+    extend = ExtendGrant(
+        grant_id=grant_id, statement_id=period.statement_id, start=start, end=end, lots=lots, at=unit.context.at
+    )
+    await limit_grant(unit, await unit.decide(GRANT, grant_id, extend))
+    await change_capacity(unit, _reserve(grant, start, end, lots))
+    return True
+
+
+def _next_second(at: datetime) -> datetime:
+    whole = at.replace(microsecond=0)
+    return whole if whole == at else whole + _SECOND
+
+
+async def _find_room(
+    unit: Unit, grant: Grant, pool: Pool, start: datetime, end: datetime
+) -> tuple[LotShare, ...] | None:
+    """Return which lots would carry a grant over a span; None where they cannot."""
+    try:
+        lots = build_shares(grant, pool, await load_lots(unit, grant, pool), start, end)
+    except Refusal:
+        return None
+    return lots if await has_capacity(unit, _reserve(grant, start, end, lots)) else None
+
+
+def _reserve(grant: Grant, start: datetime, end: datetime, lots: tuple[LotShare, ...]) -> ReserveCapacity:
+    return ReserveCapacity(
+        pool_id=grant.pool_id,
+        grant_id=grant.issued.grant_id,
+        nodes=grant.issued.nodes,
+        start=start,
+        end=end,
+        lots=lots,
+    )

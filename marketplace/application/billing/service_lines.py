@@ -1,0 +1,169 @@
+"""Service lines: proposed by a grant's provider, approved by the holder of its equity, agreed on by its startup.
+
+What all hours cost is set aside as the startup agrees, beside what the grant keeps for its compute: the same shares in
+cash and in principal, of a hold and an instrument of their own. So no auction has to know of them.
+"""
+
+from decimal import Decimal
+from typing import Literal
+
+from events.grant import EquityPart
+from marketplace.application.delivery.grants import load_grant
+from marketplace.application.steps.ownership import require_side
+from marketplace.application.steps.signing import sign_instrument
+from marketplace.core.ids import derive_id, rename_id
+from marketplace.domain.billing.account import ACCOUNT, PlaceHold
+from marketplace.domain.billing.service_line import SERVICE_LINE, ServiceLine
+from marketplace.domain.billing.service_line_bill import build_agreement, build_service_draw
+from marketplace.domain.billing.service_line_commands import ApproveServiceLine, DeclineServiceLine, ProposeServiceLine
+from marketplace.domain.delivery.grant import GRANT, AddServiceLine, Grant
+from marketplace.domain.equity.instrument.instrument import INSTRUMENT, Instrument, IssueInstrument
+from marketplace.domain.party import PARTY, Party
+from marketplace.domain.refusals import refuse_unknown
+from marketplace.domain.trading.mandate import MANDATE, CaptureBudget, HoldBudget
+from marketplace.execution.handler import Handler, Receipt
+from marketplace.execution.unit_of_work import Context, Unit
+
+By = Literal["startup", "provider", "holder", "platform"]
+
+
+async def propose_service_line(
+    handler: Handler, context: Context, grant_id: str, *, name: str, price_usd_per_hour: Decimal, hours: Decimal
+) -> Receipt:
+    """Offer, as the provider of a grant, to work for its startup at a price per hour.
+
+    Raises:
+        Refusal: Those of the grant and of the service line.
+    """
+    line_id = derive_id("svl", context.command_id)
+
+    async def work(unit: Unit) -> None:
+        grant = await load_grant(unit, grant_id, "provider")
+        issued, equity = grant.issued, grant.issued.equity
+        GRANT.decide(AddServiceLine(grant_id=grant_id, service_line_id=line_id, at=context.at), grant)
+        approver = equity.holder_id if equity is not None and equity.holder_id != issued.provider_id else None
+        command = ProposeServiceLine(
+            service_line_id=line_id,
+            grant_id=grant_id,
+            startup_id=issued.startup_id,
+            provider_id=issued.provider_id,
+            holder_id=approver,
+            name=name,
+            price_usd_per_hour=price_usd_per_hour,
+            hours=hours,
+        )
+        await unit.decide(SERVICE_LINE, line_id, command)
+
+    return await handler.run(context, SERVICE_LINE, line_id, work, new=True)
+
+
+async def load_service_line(unit: Unit, line_id: str, *sides: str) -> ServiceLine:
+    """Return a service line of which the tenant is one of the sides, ``startup``, ``provider`` or ``holder``.
+
+    Raises:
+        Refusal: ``service_line_unknown`` · ``wrong_side`` of another of its sides.
+    """
+    line: ServiceLine | None = await unit.load(SERVICE_LINE, line_id)
+    if line is None:
+        raise refuse_unknown("service_line", line_id)
+    require_side(unit.context, dict(_list_sides(line)), sides, *_name(line_id))
+    return line
+
+
+def _name(line_id: str) -> tuple[str, str]:
+    return "service_line", line_id
+
+
+def _list_sides(line: ServiceLine) -> list[tuple[By, str]]:
+    proposed = line.proposed
+    sides: list[tuple[By, str]] = [("startup", proposed.startup_id), ("provider", proposed.provider_id)]
+    if proposed.holder_id is not None:
+        sides.append(("holder", proposed.holder_id))
+    return sides
+
+
+async def approve_service_line(handler: Handler, context: Context, line_id: str) -> Receipt:
+    """Take, as the holder of the grant's equity, the equity part of what a service line costs."""
+
+    async def work(unit: Unit) -> None:
+        line = await load_service_line(unit, line_id, "holder")
+        if line.proposed.holder_id is not None:
+            await unit.decide(SERVICE_LINE, line_id, ApproveServiceLine(service_line_id=line_id))
+
+    return await handler.run(context, SERVICE_LINE, line_id, work)
+
+
+async def decline_service_line(handler: Handler, context: Context, line_id: str, *, reason: str) -> Receipt:
+    """Decline a proposal as startup or holder, or withdraw it as its provider, before it is agreed on."""
+
+    async def work(unit: Unit) -> None:
+        line = await load_service_line(unit, line_id, "startup", "provider", "holder")
+        by: By = next((side for side, owner in _list_sides(line) if owner == context.party_id), "platform")
+        await unit.decide(SERVICE_LINE, line_id, DeclineServiceLine(service_line_id=line_id, by=by, reason=reason))
+
+    return await handler.run(context, SERVICE_LINE, line_id, work)
+
+
+async def agree_service_line(handler: Handler, context: Context, line_id: str) -> Receipt:
+    """Agree, as the startup: hours may be worked from now on, and what all of them cost is set aside.
+
+    Raises:
+        Refusal: Those of the service line, the grant, the account, the mandate and the instrument.
+    """
+
+    async def work(unit: Unit) -> None:
+        line = await load_service_line(unit, line_id, "startup")
+        grant: Grant = await unit.load(GRANT, line.proposed.grant_id)
+        agree = build_agreement(grant, line.proposed, context.at)
+        await unit.decide(SERVICE_LINE, line_id, agree)
+        if line.status == "agreed":
+            return
+        grant_id = line.proposed.grant_id
+        await unit.decide(GRANT, grant_id, AddServiceLine(grant_id=grant_id, service_line_id=line_id, at=context.at))
+        account_id = grant.issued.startup_account_id
+        cash = PlaceHold(
+            account_id=account_id, hold_id=agree.hold_id, amount_usd=agree.cash_commitment_usd, purpose=line_id
+        )
+        await unit.decide(ACCOUNT, account_id, cash)
+        if agree.equity is not None:
+            await _draw(unit, grant, line, agree.equity)
+
+    return await handler.run(context, SERVICE_LINE, line_id, work)
+
+
+async def _draw(unit: Unit, grant: Grant, line: ServiceLine, equity: EquityPart) -> None:
+    """Commit the mandate's budget, and sign an instrument on the terms of the grant's as they are now."""
+    issued, hold_id = grant.issued, rename_id("hld", line.proposed.service_line_id)
+    party: Party = await unit.load(PARTY, issued.startup_id)
+    assert issued.equity is not None, "a part is drawn where the grant draws one"
+    drawn: Instrument = await unit.load(INSTRUMENT, issued.equity.instrument_id)
+    hold = HoldBudget(
+        mandate_id=equity.mandate_id,
+        hold_id=hold_id,
+        order_id=issued.order_id,
+        issuer_id=drawn.issued.issuer_id,
+        instrument=drawn.terms,
+        sector=party.registered.sector,
+        amount_usd=equity.budget_commitment_usd,
+        at=unit.context.at,
+    )
+    await unit.decide(MANDATE, equity.mandate_id, hold)
+    capture = CaptureBudget(
+        mandate_id=equity.mandate_id,
+        hold_id=hold_id,
+        grant_id=issued.grant_id,
+        amount_usd=equity.budget_commitment_usd,
+    )
+    await unit.decide(MANDATE, equity.mandate_id, capture)
+    issue = IssueInstrument(
+        instrument_id=equity.instrument_id,
+        issuer_id=drawn.issued.issuer_id,
+        holder_id=equity.holder_id,
+        terms=drawn.terms,
+        commitment_usd=equity.principal_commitment_usd,
+        funding="drawdown",
+        grant_id=issued.grant_id,
+        mandate_id=equity.mandate_id,
+        draw=build_service_draw(grant, line.proposed, unit.context.at),
+    )
+    await sign_instrument(unit, issue)

@@ -1,0 +1,171 @@
+"""Statements of service lines: issued with those of their grant, per period, in hours, and adjusted like them.
+
+They are accepted, disputed and resolved as any other, and settled by the same rule (`settle.py`).
+"""
+
+from dataclasses import dataclass
+from decimal import Decimal
+
+import msgspec
+
+from events.statement import Adjustment, Charges, StatementIssued
+from marketplace.application.billing.adjustments import Case, credit, require_settled
+from marketplace.application.steps.statement_chain import (
+    find_chain,
+    load_chain,
+    name_adjustment,
+    require_period_over,
+    require_stated,
+    take_turn,
+)
+from marketplace.core.errors import Refusal
+from marketplace.core.ids import derive_id
+from marketplace.core.money import ZERO
+from marketplace.domain.billing.service_line import SERVICE_LINE, ServiceLine, sum_hours
+from marketplace.domain.billing.service_line_bill import build_bill, list_service_periods
+from marketplace.domain.billing.settlement import build_tariff, compute_service_charges
+from marketplace.domain.billing.statement import STATEMENT, IssueStatement, ResolveStatement, Statement
+from marketplace.domain.delivery.grant import GRANT, Grant
+from marketplace.domain.delivery.periods import ACCEPTANCE, Period
+from marketplace.domain.refusals import refuse_unknown
+from marketplace.execution.handler import Handler, Receipt
+from marketplace.execution.unit_of_work import Context, Unit
+
+
+@dataclass(frozen=True, slots=True)
+class _Course:
+    """A service line, and the grant as who pays the line settles it."""
+
+    line: ServiceLine
+    bill: Grant
+    periods: dict[int, Period]
+
+    def compute(self, before: Decimal, hours: Decimal) -> Charges:
+        """Return what hours cost that come after others."""
+        return compute_service_charges(build_tariff(self.bill.issued), before, hours)
+
+    async def sum_stated(self, unit: Unit) -> Decimal:
+        """Return the hours that the statements of the service line and their adjustments stand for."""
+        chains = [await find_chain(unit, period) for period in self.periods.values()]
+        return sum((chain[-1].hours_metered for chain in chains if chain), ZERO)
+
+
+async def _load(unit: Unit, line_id: str) -> _Course:
+    line: ServiceLine | None = await unit.load(SERVICE_LINE, line_id)
+    if line is None or line.agreed is None:
+        raise refuse_unknown("service_line", line_id)
+    grant: Grant = await unit.load(GRANT, line.proposed.grant_id)
+    return _Course(line, build_bill(grant, line), list_service_periods(grant, line))
+
+
+async def find_bill(unit: Unit, statement: Statement, grant: Grant) -> Grant:
+    """Return a statement's grant as who pays the statement settles it."""
+    line_id = statement.issued.service_line_id
+    return grant if line_id is None else (await _load(unit, line_id)).bill
+
+
+def _get_period(course: _Course, line_id: str, index: int) -> Period:
+    period = course.periods.get(index)
+    if period is None:
+        raise Refusal("period_unknown", f"service line {line_id} has no statement period {index + 1}")
+    return period
+
+
+async def issue_service_statement(handler: Handler, context: Context, line_id: str, index: int) -> Receipt:
+    """Price the hours of a period that is over.
+
+    Raises:
+        Refusal: ``service_line_unknown`` · ``period_unknown`` · ``period_runs`` · ``statement_out_of_order``.
+    """
+    period = _get_period(await _load(Unit(handler.cache, context), line_id), line_id, index)
+    require_period_over(period, context.at)
+
+    async def work(unit: Unit) -> None:
+        course = await _load(unit, line_id)
+        if await unit.load(STATEMENT, period.statement_id) is not None:
+            return
+        await require_stated(unit, [earlier for number, earlier in course.periods.items() if number < index])
+        before, issued = await course.sum_stated(unit), course.bill.issued
+        command = IssueStatement(
+            statement_id=period.statement_id,
+            grant_id=issued.grant_id,
+            startup_id=issued.startup_id,
+            provider_id=issued.provider_id,
+            period_start=period.start,
+            period_end=period.end,
+            charges=course.compute(before, sum_hours(course.line, period.start, period.end)),
+            accept_until=context.at + ACCEPTANCE,
+            service_line_id=line_id,
+            hours_before=before,
+        )
+        await take_turn(unit, line_id, course.periods.values(), period.statement_id)
+        await unit.decide(STATEMENT, period.statement_id, command)
+
+    return await handler.run(context, STATEMENT, period.statement_id, work)
+
+
+async def adjust_service_statement(handler: Handler, context: Context, line_id: str, index: int) -> Receipt:
+    """State the difference of the hours of a settled period now and those when it was last stated.
+
+    Raises:
+        Refusal: ``service_line_unknown`` · ``period_unknown`` · ``statement_unknown`` · ``statement_<status>`` while
+            one of the period is open · ``nothing_to_adjust``; for a credit, ``funds_insufficient`` where the
+            provider's account cannot pay it yet.
+    """
+    unit = Unit(handler.cache, context)
+    period = _get_period(await _load(unit, line_id), line_id, index)
+    statement_id = name_adjustment(period.statement_id, len(await load_chain(unit, period)) - 1)
+    own = msgspec.structs.replace(context, command_id=derive_id("cmd", context.command_id, statement_id))
+
+    async def work(current: Unit) -> None:
+        await _adjust(current, line_id, period, statement_id)
+
+    return await handler.run(own, STATEMENT, statement_id, work)
+
+
+async def _adjust(unit: Unit, line_id: str, period: Period, statement_id: str) -> None:
+    course, chain = await _load(unit, line_id), await load_chain(unit, period)
+    require_settled(chain)
+    before, after = chain[-1].hours_metered, sum_hours(course.line, period.start, period.end)
+    if before == after:
+        raise Refusal("nothing_to_adjust", f"the period is metered as stated, {after} hours")
+    adjustment = Adjustment(statement_id=period.statement_id, hours_before=before, hours_after=after)
+    case, stated = Case(course.bill, period, statement_id, adjustment, line_id), await course.sum_stated(unit)
+    await take_turn(unit, line_id, course.periods.values(), statement_id)
+    if after < before:
+        charged = sum((known.sign * known.charges.service_hours for known in chain), ZERO)
+        less = max(charged - after, ZERO)
+        charges = course.compute(stated - less, less)
+        await credit(unit, case, chain, charges, closed=course.line.status == "closed")
+        return
+    command = IssueStatement(
+        **case.name(),
+        charges=course.compute(stated, after - before),
+        accept_until=unit.context.at + ACCEPTANCE,
+        hours_before=stated,
+    )
+    await unit.decide(STATEMENT, statement_id, command)
+
+
+async def build_resolution(unit: Unit, before: Statement, hours: Decimal, reason: str) -> ResolveStatement:
+    """Return the end of a dispute over hours.
+
+    Raises:
+        Refusal: ``concession_above_claim`` where a provider concedes less than what was claimed.
+    """
+    issued, disputed = before.issued, before.disputed
+    assert isinstance(issued, StatementIssued), "a credit is never disputed"
+    assert issued.service_line_id is not None, "only those of service lines are in hours"
+    claimed = None if disputed is None else disputed.hours_claimed
+    if unit.context.party_id is not None and claimed is not None and hours > claimed:
+        said = f"the startup claims {claimed} hours; concede that, or ask the platform"
+        raise Refusal("concession_above_claim", said, pointer="/hours")
+    course, metered = await _load(unit, issued.service_line_id), before.hours_metered
+    if issued.adjustment is None:
+        metered = sum_hours(course.line, issued.period_start, issued.period_end)
+    return ResolveStatement(
+        statement_id=issued.statement_id,
+        charges=course.compute(issued.hours_before, hours),
+        reason=reason,
+        hours_metered=metered,
+    )

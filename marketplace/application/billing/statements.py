@@ -1,0 +1,229 @@
+"""Statements: issued per grant and period, accepted, disputed, resolved; acceptance settles in the same append."""
+
+from decimal import Decimal
+from typing import Literal
+
+from events.statement import Metering, StatementIssued
+from marketplace.application.billing.roll_forward import settle_service
+from marketplace.application.billing.service_statements import build_resolution, find_bill
+from marketplace.application.delivery.grants import list_sides, load_grant
+from marketplace.application.equity.vesting import vest
+from marketplace.application.steps.ownership import require_side
+from marketplace.application.steps.settle import settle_statement
+from marketplace.application.steps.statement_chain import require_period_over, require_stated, sum_metered, take_turn
+from marketplace.core.errors import Refusal
+from marketplace.core.ids import rename_id
+from marketplace.domain.billing.settlement import apply_consequence, build_tariff, compute_charges
+from marketplace.domain.billing.statement import (
+    STATEMENT,
+    AcceptStatement,
+    DisputeStatement,
+    IssueStatement,
+    ResolveStatement,
+    Statement,
+)
+from marketplace.domain.delivery.grant import GRANT, Grant
+from marketplace.domain.delivery.periods import ACCEPTANCE, Period, list_periods
+from marketplace.domain.metering.usage import USAGE, Usage, count_gpu_seconds, name_usage
+from marketplace.domain.refusals import refuse_status, refuse_unknown
+from marketplace.execution.handler import Handler, Receipt
+from marketplace.execution.unit_of_work import Context, Unit
+
+
+async def issue_statement(handler: Handler, context: Context, grant_id: str, index: int) -> Receipt:
+    """Price the usage of a period that is over; late readings of earlier periods adjust those.
+
+    Where the tenant's meter reported too and lies too far from the provider's, it opens as disputed.
+
+    Raises:
+        Refusal: ``grant_unknown`` · ``period_unknown`` · ``period_runs`` · ``statement_out_of_order``.
+    """
+    grant: Grant | None = await _find_grant(handler, context, grant_id)
+    if grant is None:
+        raise refuse_unknown("grant", grant_id)
+    periods = list_periods(grant)
+    if index >= len(periods):
+        raise Refusal("period_unknown", f"grant {grant_id} has {len(periods)} statement periods, not {index + 1}")
+    period = periods[index]
+    require_period_over(period, context.at)
+
+    async def work(unit: Unit) -> None:
+        current = await load_grant(unit, grant_id, "provider")
+        if await unit.load(STATEMENT, period.statement_id) is not None:
+            return
+        await require_stated(unit, periods[:index])
+        before = await sum_metered(unit, current)
+        usage: Usage = await unit.load(USAGE, name_usage(grant_id))
+        reported = count_gpu_seconds(usage, period.start, period.end)
+        charges = compute_charges(build_tariff(current.issued), before, reported)
+        service = await settle_service(unit, current, period, reported)
+        command = IssueStatement(
+            statement_id=period.statement_id,
+            grant_id=grant_id,
+            startup_id=current.issued.startup_id,
+            provider_id=current.issued.provider_id,
+            period_start=period.start,
+            period_end=period.end,
+            charges=apply_consequence(charges, service),
+            accept_until=context.at + ACCEPTANCE,
+            gpu_seconds_before=before,
+            metering=await _compare(unit, grant_id, period, reported),
+            service=service,
+        )
+        await take_turn(unit, grant_id, periods, period.statement_id)
+        await unit.decide(STATEMENT, period.statement_id, command)
+
+    return await handler.run(context, STATEMENT, period.statement_id, work)
+
+
+async def _find_grant(handler: Handler, context: Context, grant_id: str) -> Grant | None:
+    """Return a grant as the cache knows it, None where there is none."""
+    grant: Grant | None = await Unit(handler.cache, context).load(GRANT, grant_id)
+    return grant
+
+
+async def _compare(unit: Unit, grant_id: str, period: Period, reported: int) -> Metering | None:
+    """Return what both meters say of a period, None where the tenant's said nothing."""
+    usage: Usage = await unit.load(USAGE, name_usage(grant_id, "tenant"))
+    counted = count_gpu_seconds(usage, period.start, period.end)
+    return Metering(provider_gpu_seconds=reported, tenant_gpu_seconds=counted) if counted else None
+
+
+async def _load_statement(unit: Unit, statement_id: str, *sides: str) -> Statement:
+    statement: Statement | None = await unit.load(STATEMENT, statement_id)
+    if statement is None:
+        raise refuse_unknown("statement", statement_id)
+    grant = await _get_grant(unit, statement.issued.grant_id)
+    parties = {**list_sides(grant), "startup": statement.issued.startup_id}
+    require_side(unit.context, parties, sides, "statement", statement_id)
+    return statement
+
+
+async def accept_statement(
+    handler: Handler, context: Context, statement_id: str, *, by: Literal["acceptance", "silence"] = "acceptance"
+) -> Receipt:
+    """Accept a statement as its startup, or after the acceptance period by silence, and settle it.
+
+    Raises:
+        Refusal: ``statement_accepted`` where its startup accepts again by another command; of the statement and of
+            what it settles.
+    """
+
+    async def work(unit: Unit) -> None:
+        before = await _load_statement(unit, statement_id, "startup")
+        if by == "acceptance" and before.status == "accepted":
+            raise refuse_status("statement", statement_id, "accepted", "issued")
+        command = AcceptStatement(statement_id=statement_id, by=by, at=context.at)
+        await unit.decide(STATEMENT, statement_id, command)
+        if before.status != "accepted":
+            await _settle(unit, before, statement_id)
+
+    return await handler.run(context, STATEMENT, statement_id, work)
+
+
+async def _settle(unit: Unit, before: Statement, statement_id: str) -> None:
+    after: Statement = await unit.load(STATEMENT, statement_id)
+    grant = await _get_grant(unit, before.issued.grant_id)
+    await settle_statement(unit, await find_bill(unit, after, grant), statement_id, after)
+    await vest(unit, rename_id("iss", grant.issued.startup_id))
+
+
+async def _get_grant(unit: Unit, grant_id: str) -> Grant:
+    grant: Grant | None = await unit.load(GRANT, grant_id)
+    assert grant is not None, "a statement's grant exists"
+    return grant
+
+
+async def dispute_statement(
+    handler: Handler,
+    context: Context,
+    statement_id: str,
+    *,
+    gpu_seconds_claimed: int | None = None,
+    hours_claimed: Decimal | None = None,
+    reason: str,
+) -> Receipt:
+    """Say, as the startup, that less was delivered; of a service line in hours."""
+
+    async def work(unit: Unit) -> None:
+        await _load_statement(unit, statement_id, "startup")
+        command = DisputeStatement(
+            statement_id=statement_id,
+            gpu_seconds_claimed=gpu_seconds_claimed,
+            hours_claimed=hours_claimed,
+            reason=reason,
+            at=context.at,
+        )
+        await unit.decide(STATEMENT, statement_id, command)
+
+    return await handler.run(context, STATEMENT, statement_id, work)
+
+
+async def resolve_statement(
+    handler: Handler,
+    context: Context,
+    statement_id: str,
+    *,
+    gpu_seconds: int | None = None,
+    hours: Decimal | None = None,
+    reason: str,
+) -> Receipt:
+    """End a dispute and settle what is left: the provider may concede the claim, the platform may decide.
+
+    Args:
+        handler: Runs it.
+        context: Who resolves.
+        statement_id: The statement.
+        gpu_seconds: What is settled, of compute.
+        hours: What is settled, of a service line.
+        reason: How it was decided.
+
+    Raises:
+        Refusal: ``amount_missing`` where it is in the other unit · ``concession_above_claim`` where a provider concedes
+            less than what was claimed.
+    """
+
+    async def work(unit: Unit) -> None:
+        before = await _load_statement(unit, statement_id, "provider")
+        resolve = await _build_resolution(unit, before, gpu_seconds, hours, reason)
+        await unit.decide(STATEMENT, statement_id, resolve)
+        await unit.decide(
+            STATEMENT, statement_id, AcceptStatement(statement_id=statement_id, by="resolution", at=context.at)
+        )
+        await _settle(unit, before, statement_id)
+
+    return await handler.run(context, STATEMENT, statement_id, work)
+
+
+async def _build_resolution(
+    unit: Unit, before: Statement, gpu_seconds: int | None, hours: Decimal | None, reason: str
+) -> ResolveStatement:
+    """Return the end of a dispute in the unit of its statement."""
+    is_service = before.issued.service_line_id is not None
+    if is_service and hours is not None and gpu_seconds is None:
+        return await build_resolution(unit, before, hours, reason)
+    if is_service or gpu_seconds is None or hours is not None:
+        name, member = ("hours", "hours") if is_service else ("GPU-seconds", "gpu_seconds")
+        raise Refusal("amount_missing", f"the statement is in {name}; state those alone", pointer=f"/{member}")
+    return await _resolve_compute(unit, before, gpu_seconds, reason)
+
+
+async def _resolve_compute(unit: Unit, before: Statement, gpu_seconds: int, reason: str) -> ResolveStatement:
+    disputed, issued = before.disputed, before.issued
+    if unit.context.party_id is not None and disputed is not None and gpu_seconds > disputed.gpu_seconds_claimed:
+        raise Refusal(
+            "concession_above_claim",
+            f"the startup claims {disputed.gpu_seconds_claimed} GPU-seconds; concede that, or ask the platform",
+            pointer="/gpu_seconds",
+        )
+    grant = await _get_grant(unit, issued.grant_id)
+    assert isinstance(issued, StatementIssued), "a credit is never disputed"
+    charges = compute_charges(build_tariff(grant.issued), issued.gpu_seconds_before, gpu_seconds)
+    charges = apply_consequence(charges, issued.service)
+    metered = before.gpu_seconds_metered
+    if issued.adjustment is None:
+        usage: Usage = await unit.load(USAGE, name_usage(issued.grant_id))
+        metered = count_gpu_seconds(usage, issued.period_start, issued.period_end)
+    return ResolveStatement(
+        statement_id=issued.statement_id, charges=charges, reason=reason, gpu_seconds_metered=metered
+    )

@@ -1,0 +1,24 @@
+"""The test clock of the embedded mode."""
+
+from marketplace.application.steps.ownership import require_platform
+from marketplace.core.errors import Refusal
+from marketplace.domain.clock import CLOCK, CLOCK_ID, AdvanceClock, Clock
+from marketplace.execution.handler import Handler, Receipt
+from marketplace.execution.unit_of_work import Context, Unit
+
+
+async def advance_clock(handler: Handler, context: Context, *, seconds: int) -> Receipt:
+    """Move market time forward, here at once and in every process that follows this log soon after."""
+    require_platform(context)
+    if seconds <= 0:
+        raise Refusal("clock_runs_forward", f"{seconds} s is not forward", pointer="/seconds")
+
+    async def work(unit: Unit) -> None:
+        clock: Clock = await unit.load(CLOCK, CLOCK_ID)
+        command = AdvanceClock(clock_id=CLOCK_ID, offset_seconds=clock.offset_seconds + seconds)
+        await unit.decide(CLOCK, CLOCK_ID, command)
+
+    receipt = await handler.run(context, CLOCK, CLOCK_ID, work)
+    clock: Clock = (await handler.cache.load(CLOCK, CLOCK_ID)).state
+    handler.clock.offset_seconds = max(handler.clock.offset_seconds, clock.offset_seconds)
+    return receipt

@@ -1,0 +1,201 @@
+"""Grants: handing over, interruptions, early and regular ends."""
+
+from datetime import datetime
+from typing import Literal
+
+from marketplace.application.steps.capacity import change_capacity
+from marketplace.application.steps.ownership import require_side
+from marketplace.application.steps.resale_ends import require_unheld, withdraw_resales
+from marketplace.application.steps.service_closing import close_service_lines
+from marketplace.application.steps.settle import release_undelivered
+from marketplace.application.steps.statement_chain import find_chain
+from marketplace.application.steps.usage_bounds import find_counted_end, limit_grant
+from marketplace.core.errors import Refusal
+from marketplace.core.money import ZERO
+from marketplace.domain.delivery.grant import (
+    GRANT,
+    ActivateGrant,
+    CompleteGrant,
+    DegradeGrant,
+    Grant,
+    GrantCommand,
+    ResumeGrant,
+    SuspendGrant,
+    TerminateGrant,
+    TransferGrant,
+)
+from marketplace.domain.delivery.periods import list_periods
+from marketplace.domain.metering.usage import USAGE, CloseUsage, Usage, count_gpu_seconds, name_usage
+from marketplace.domain.party import PARTY, Party, require_trader
+from marketplace.domain.refusals import refuse_unknown, require_aware
+from marketplace.domain.supply.pool import ReleaseCapacity
+from marketplace.execution.handler import Handler, Receipt
+from marketplace.execution.unit_of_work import Context, Unit
+
+Side = Literal["startup", "provider", "platform"]
+
+
+async def load_grant(unit: Unit, grant_id: str, *sides: str) -> Grant:
+    """Return a grant of which the tenant is one of the sides, ``startup`` or ``provider``.
+
+    Raises:
+        Refusal: ``grant_unknown`` · ``wrong_side`` of the grant's other side.
+    """
+    grant: Grant | None = await unit.load(GRANT, grant_id)
+    if grant is None:
+        raise refuse_unknown("grant", grant_id)
+    require_side(unit.context, list_sides(grant), sides, "grant", grant_id)
+    return grant
+
+
+def list_sides(grant: Grant) -> dict[str, str | None]:
+    """Return who is on each side of a grant and of its statements; no holder where nothing is paid in equity."""
+    equity = grant.issued.equity
+    return {
+        "startup": grant.startup_id,
+        "provider": grant.issued.provider_id,
+        "holder": None if equity is None else equity.holder_id,
+    }
+
+
+async def _change(handler: Handler, context: Context, grant_id: str, side: str, command: GrantCommand) -> Receipt:
+    async def work(unit: Unit) -> None:
+        await load_grant(unit, grant_id, side)
+        await unit.decide(GRANT, grant_id, command)
+
+    return await handler.run(context, GRANT, grant_id, work)
+
+
+async def activate_grant(handler: Handler, context: Context, grant_id: str) -> Receipt:
+    """Hand the capacity over; not before the grant's start."""
+    return await _change(handler, context, grant_id, "provider", ActivateGrant(grant_id=grant_id, at=context.at))
+
+
+async def degrade_grant(
+    handler: Handler, context: Context, grant_id: str, *, nodes_available: int, at: datetime, reason: str
+) -> Receipt:
+    """Say that fewer nodes work."""
+    command = DegradeGrant(grant_id=grant_id, nodes_available=nodes_available, at=at, reason=reason)
+    return await _change(handler, context, grant_id, "provider", command)
+
+
+async def suspend_grant(handler: Handler, context: Context, grant_id: str, *, at: datetime, reason: str) -> Receipt:
+    """Interrupt use."""
+    return await _change(handler, context, grant_id, "provider", SuspendGrant(grant_id=grant_id, at=at, reason=reason))
+
+
+async def resume_grant(handler: Handler, context: Context, grant_id: str, *, at: datetime) -> Receipt:
+    """Say that it works in full again."""
+    return await _change(handler, context, grant_id, "provider", ResumeGrant(grant_id=grant_id, at=at))
+
+
+async def transfer_grant(handler: Handler, context: Context, grant_id: str, *, startup_id: str) -> Receipt:
+    """Let another cleared startup use the capacity; payment and equity stay with the first.
+
+    Raises:
+        Refusal: ``grant_unknown`` · refusals of the party · ``resale_held`` · refusals of the grant.
+    """
+
+    async def work(unit: Unit) -> None:
+        grant = await load_grant(unit, grant_id, "startup")
+        require_trader(await unit.load(PARTY, startup_id), startup_id, "startup")
+        await require_unheld(unit, grant.pool_id, grant_id)
+        await withdraw_resales(unit, grant.pool_id, grant_id, "another startup uses the grant")
+        await unit.decide(GRANT, grant_id, TransferGrant(grant_id=grant_id, startup_id=startup_id))
+
+    return await handler.run(context, GRANT, grant_id, work)
+
+
+async def terminate_grant(
+    handler: Handler,
+    context: Context,
+    grant_id: str,
+    *,
+    at: datetime,
+    reason: str,
+    by: Side = "platform",
+    for_cause: bool = False,
+) -> Receipt:
+    """End a grant early and free its nodes, not before now; what was delivered is still stated and settled.
+
+    Where meters or time sheets counted a moment longer already, through other processes, it ends as that moment does.
+
+    Where nothing was delivered yet, all that was set aside is free at once. The event says whose doing it was and when
+    notice was given: of a tenant's command its own side's, elsewhere what `by` says. A tenant keeps the notice of the
+    grant's terms, but where it has cause: the startup while nodes of the grant do not work, the provider while the
+    startup is suspended. Without cause a startup does not end what others hold to buy of it.
+
+    Raises:
+        Refusal: ``time_naive`` · ``grant_unknown`` · ``resale_held`` · refusals of the grant.
+    """
+    require_aware(at, "/at")
+
+    async def work(unit: Unit) -> None:
+        grant = await load_grant(unit, grant_id, "startup", "provider")
+        party: Party | None = await unit.load(PARTY, grant.startup_id)
+        side = _find_side(context, grant)
+        if side == "startup" and not for_cause:
+            await require_unheld(unit, grant.pool_id, grant_id)
+        command = TerminateGrant(
+            grant_id=grant_id,
+            at=await find_counted_end(unit, grant, max(at, context.at)),
+            by=side or by,
+            noticed_at=context.at,
+            reason=reason,
+            for_cause=for_cause,
+            startup_suspended=party is not None and party.standing == "suspended",
+            is_ordered=context.party_id is None,
+        )
+        await withdraw_resales(unit, grant.pool_id, grant_id, "the grant was terminated")
+        after: Grant = await unit.decide(GRANT, grant_id, command)
+        await limit_grant(unit, after)
+        release = ReleaseCapacity(pool_id=grant.pool_id, grant_id=grant_id, at=after.end)
+        await change_capacity(unit, release)
+        if not list_periods(after):
+            await close_service_lines(unit, after, "the grant was terminated")
+            await release_undelivered(unit, after, ZERO, "the grant was terminated")
+
+    return await handler.run(context, GRANT, grant_id, work)
+
+
+def _find_side(context: Context, grant: Grant) -> Side | None:
+    """Return the side of the tenant that asks; None for the platform."""
+    if context.party_id is None:
+        return None
+    return "provider" if context.party_id == grant.issued.provider_id else "startup"
+
+
+async def finish_grant(handler: Handler, context: Context, grant_id: str) -> Receipt:
+    """Complete a grant that is over, or close one that was terminated, once all of its statements are settled.
+
+    Raises:
+        Refusal: ``grant_unknown`` · ``grant_not_due`` · ``statements_open``.
+    """
+
+    async def work(unit: Unit) -> None:
+        grant = await load_grant(unit, grant_id, "provider")
+        gpu_seconds, holder_paid_usd = 0, ZERO
+        usage: Usage = await unit.load(USAGE, name_usage(grant_id))
+        for period in list_periods(grant):
+            chain = await find_chain(unit, period)
+            metered = count_gpu_seconds(usage, period.start, period.end)
+            open_ids = [known.issued.statement_id for known in chain if known.status != "accepted"]
+            if open_ids or not chain or chain[-1].gpu_seconds_metered != metered:
+                open_id = open_ids[0] if open_ids else period.statement_id
+                raise Refusal(
+                    "statements_open",
+                    f"statement {open_id} of grant {grant_id} is not settled, or its period is metered otherwise now",
+                    statement_id=open_id,
+                )
+            gpu_seconds += sum(known.sign * known.charges.gpu_seconds for known in chain)
+            holder_paid_usd += sum(known.sign * known.net.holder_usd for known in chain)
+        if grant.status != "terminated":
+            command = CompleteGrant(grant_id=grant_id, gpu_seconds_accepted=gpu_seconds, at=context.at)
+            await unit.decide(GRANT, grant_id, command)
+        await withdraw_resales(unit, grant.pool_id, grant_id, "the grant ended")
+        usage_id = name_usage(grant_id)
+        await unit.decide(USAGE, usage_id, CloseUsage(usage_id=usage_id, grant_id=grant_id))
+        await close_service_lines(unit, grant, "the grant ended")
+        await release_undelivered(unit, grant, holder_paid_usd, "the grant ended")
+
+    return await handler.run(context, GRANT, grant_id, work)

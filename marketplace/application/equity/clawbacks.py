@@ -1,0 +1,159 @@
+"""Clawbacks: principal taken back with the shares or rights that it bought, and the debts that are left of it.
+
+The instrument says how many go back, the issuer cancels them, both in one atomic append.
+"""
+
+from decimal import Decimal
+from fractions import Fraction
+from typing import Literal
+
+from events.financing import Approval
+from events.instrument import InstrumentPrincipalReversed, TakenShares
+from marketplace.application.steps.dilution import track_instrument
+from marketplace.application.steps.ownership import require_platform, require_side
+from marketplace.application.steps.paying import pay
+from marketplace.core.ids import derive_id, rename_id
+from marketplace.core.money import ZERO
+from marketplace.domain.billing.account import Debit
+from marketplace.domain.equity.instrument.instrument import INSTRUMENT, Instrument, PayDebt, ReversePrincipal
+from marketplace.domain.equity.issuer.issuer import ISSUER, CancelWarrant, Issuer, RepurchaseStock
+from marketplace.domain.refusals import refuse_unknown
+from marketplace.execution.handler import Handler, Receipt
+from marketplace.execution.unit_of_work import Context, Unit
+
+Settlement = Literal["cancel_shares", "debt"]
+
+
+async def reverse_principal(
+    handler: Handler,
+    context: Context,
+    instrument_id: str,
+    *,
+    tranche_id: str,
+    principal_usd: Decimal,
+    reason: str,
+    settlement: Settlement | None = None,
+    approval: Approval | None = None,
+) -> Receipt:
+    """Take back a tranche, or part of it, before or after it became shares."""
+    require_platform(context)
+    command = ReversePrincipal(
+        instrument_id=instrument_id,
+        tranche_id=tranche_id,
+        principal_usd=principal_usd,
+        reason=reason,
+        settlement=settlement,
+    )
+
+    async def work(unit: Unit) -> None:
+        await claw_back(unit, command, approval)
+
+    return await handler.run(context, INSTRUMENT, instrument_id, work)
+
+
+async def claw_back(unit: Unit, command: ReversePrincipal, approval: Approval | None = None) -> None:
+    """Decide a clawback on what its conversion's shares are by now, and let the issuer cancel those that go back.
+
+    Raises:
+        Refusal: ``instrument_unknown`` · refusals of the instrument and of the issuer.
+    """
+    instrument: Instrument | None = await unit.load(INSTRUMENT, command.instrument_id)
+    if instrument is None:
+        raise refuse_unknown("instrument", command.instrument_id)
+    held, split = await _find_shares(unit, instrument, command.tranche_id)
+    after: Instrument = await unit.decide(
+        INSTRUMENT,
+        command.instrument_id,
+        ReversePrincipal(
+            instrument_id=command.instrument_id,
+            tranche_id=command.tranche_id,
+            principal_usd=command.principal_usd,
+            reason=command.reason,
+            settlement=command.settlement,
+            shares_held=held,
+            split=split,
+        ),
+    )
+    tranche = after.find_tranche(command.tranche_id)
+    assert tranche is not None, "it was taken back just now"
+    event = tranche.reversals[command.reason]
+    if event.taken is not None and event.taken.shares:
+        await _cancel(unit, event, event.taken, approval)
+    await track_instrument(unit, command.instrument_id, owed=True)
+
+
+async def _cancel(
+    unit: Unit, event: InstrumentPrincipalReversed, taken: TakenShares, approval: Approval | None
+) -> None:
+    """Let the issuer cancel what goes back: the rights of a warrant, or shares."""
+    issuer: Issuer = await unit.load(ISSUER, event.issuer_id)
+    if taken.cause in issuer.warrants:
+        rights = CancelWarrant(
+            issuer_id=event.issuer_id,
+            cancellation_id=derive_id("can", unit.context.command_id, event.tranche_id),
+            warrant_id=taken.cause,
+            shares=taken.shares,
+            cause=event.instrument_id,
+            approval=approval,
+        )
+        await unit.decide(ISSUER, event.issuer_id, rights)
+        return
+    cancel = RepurchaseStock(
+        issuer_id=event.issuer_id,
+        repurchase_id=derive_id("rep", unit.context.command_id, event.tranche_id),
+        holder_id=event.holder_id,
+        class_id=taken.class_id,
+        shares=taken.shares,
+        price_usd_per_share=ZERO,
+        cause=event.instrument_id,
+        approval=approval,
+    )
+    await unit.decide(ISSUER, event.issuer_id, cancel)
+
+
+async def _find_shares(unit: Unit, instrument: Instrument, tranche_id: str) -> tuple[int, Fraction]:
+    """Return the shares that a conversion's holder has of its class, or its rights, and the splits since."""
+    tranche = instrument.find_tranche(tranche_id)
+    if tranche is None or tranche.conversion is None:
+        return 0, Fraction(1)
+    conversion = instrument.conversions[tranche.conversion]
+    issuer: Issuer = await unit.load(ISSUER, instrument.issued.issuer_id)
+    warrant = issuer.warrants.get(conversion.cause)
+    if warrant is not None:
+        return 0 if issuer.is_ended else warrant.shares_outstanding, warrant.split
+    made = (conversion.holder_id, conversion.class_id, conversion.shares)
+    causes = {conversion.cause, conversion.instrument_id}
+    found = (
+        security_id
+        for security_id, event in issuer.securities.items()
+        if (event.holder_id, event.class_id, event.shares) == made and event.cause in causes
+    )
+    security_id = conversion.cause if conversion.cause in issuer.securities else next(found, None)
+    held = 0 if issuer.is_ended else issuer.holdings.get((conversion.holder_id, conversion.class_id), 0)
+    since = issuer.split_ratio if security_id is None else issuer.split_at_issue[security_id]
+    return held, issuer.split_ratio / since
+
+
+async def pay_debt(handler: Handler, context: Context, instrument_id: str, *, amount_usd: Decimal) -> Receipt:
+    """Pay what is owed for principal that was clawed back, or part of it, as the holder, to the startup."""
+    cause = derive_id("pay", context.command_id)
+
+    async def work(unit: Unit) -> None:
+        instrument: Instrument | None = await unit.load(INSTRUMENT, instrument_id)
+        if instrument is None:
+            raise refuse_unknown("instrument", instrument_id)
+        holder_id = instrument.issued.holder_id
+        parties = {"holder": holder_id, "issuer": rename_id("pty", instrument.issued.issuer_id)}
+        require_side(context, parties, ("holder",), "instrument", instrument_id)
+        await unit.decide(
+            INSTRUMENT, instrument_id, PayDebt(instrument_id=instrument_id, cause=cause, amount_usd=amount_usd)
+        )
+        debit = Debit(
+            account_id=rename_id("acc", holder_id),
+            amount_usd=amount_usd,
+            payee_account_id=rename_id("acc", rename_id("pty", instrument.issued.issuer_id)),
+            cause=cause,
+        )
+        await pay(unit, debit)
+
+    return await handler.run(context, INSTRUMENT, instrument_id, work)

@@ -1,0 +1,245 @@
+"""Instruments: direct cash investments beside compute, and what both sides agreed on later.
+
+A direct investment needs two consents. The holder's stands in its mandate, whose rules and budget bound it; the
+startup gives its own by asking.
+"""
+
+from datetime import datetime
+from decimal import Decimal
+from typing import Literal
+
+from events.types import PrincipalTerms, SafeTerms
+from marketplace.application.steps.dilution import track_instrument
+from marketplace.application.steps.ownership import require_platform, require_side, require_tenant
+from marketplace.application.steps.paying import pay
+from marketplace.application.steps.signing import sign_instrument
+from marketplace.application.steps.stock_agreements import find_implied_cap, issue_owed
+from marketplace.application.trading.mandates import load_mandate
+from marketplace.core.errors import Refusal
+from marketplace.core.ids import derive_id, rename_id
+from marketplace.domain.billing.account import CaptureHold, Debit
+from marketplace.domain.equity.instrument.instrument import (
+    INSTRUMENT,
+    AccruePrincipal,
+    AmendInstrument,
+    CancelInstrument,
+    ElectMfn,
+    Instrument,
+    InstrumentCommand,
+    IssueInstrument,
+    NoticeMfn,
+    RepayNote,
+    ResumeInstrument,
+    SuspendInstrument,
+)
+from marketplace.domain.equity.issuer.issuer import ISSUER, Issuer
+from marketplace.domain.party import PARTY, require_trader
+from marketplace.domain.refusals import refuse_unknown
+from marketplace.domain.trading.mandate import MANDATE, CaptureBudget, HoldBudget, Mandate
+from marketplace.execution.handler import Handler, Receipt
+from marketplace.execution.unit_of_work import Context, Unit
+
+
+async def invest(
+    handler: Handler,
+    context: Context,
+    *,
+    startup_id: str,
+    mandate_id: str,
+    amount_usd: Decimal,
+    terms: PrincipalTerms,
+) -> Receipt:
+    """Take a cash investment under a mandate: the money moves and the whole principal accrues at once.
+
+    Raises:
+        Refusal: Refusals of the party · ``mandate_unknown`` · ``mandate_not_cash`` · refusals of the instrument and
+            of the mandate.
+    """
+    require_tenant(context, startup_id)
+    instrument_id = derive_id("ins", context.command_id)
+    issuer_id = rename_id("iss", startup_id)
+
+    async def work(unit: Unit) -> None:
+        party = require_trader(await unit.load(PARTY, startup_id), startup_id, "startup")
+        mandate = await load_mandate(unit, mandate_id)
+        if mandate.granted.funding != "cash":
+            raise Refusal(
+                "mandate_not_cash", f"mandate {mandate_id} pays with capacity, not with cash", mandate_id=mandate_id
+            )
+        issue = IssueInstrument(
+            instrument_id=instrument_id,
+            issuer_id=issuer_id,
+            holder_id=mandate.granted.holder_id,
+            terms=terms,
+            commitment_usd=amount_usd,
+            funding="paid_at_once",
+            mandate_id=mandate_id,
+        )
+        await sign_instrument(unit, issue)
+        accrue = AccruePrincipal(
+            instrument_id=instrument_id,
+            tranche_id=derive_id("trn", context.command_id),
+            principal_usd=amount_usd,
+            statement_id=None,
+            on_day=context.at.date(),
+        )
+        await unit.decide(INSTRUMENT, instrument_id, accrue)
+        await track_instrument(unit, instrument_id)
+        issuer: Issuer = await unit.load(ISSUER, issuer_id)
+        implied_cap_usd = find_implied_cap(issuer, terms)
+        await issue_owed(unit, instrument_id)
+        await _use_budget(unit, mandate, issue, party.registered.sector, implied_cap_usd)
+        capture = CaptureHold(
+            account_id=rename_id("acc", mandate.granted.holder_id),
+            hold_id=rename_id("hld", mandate_id),
+            amount_usd=amount_usd,
+            payee_account_id=rename_id("acc", startup_id),
+            cause=instrument_id,
+        )
+        await pay(unit, capture)
+
+    return await handler.run(context, INSTRUMENT, instrument_id, work, new=True)
+
+
+async def _use_budget(
+    unit: Unit, mandate: Mandate, issue: IssueInstrument, sector: str | None, implied_cap_usd: Decimal | None
+) -> None:
+    mandate_id, hold_id = mandate.granted.mandate_id, rename_id("hld", issue.instrument_id)
+    hold = HoldBudget(
+        mandate_id=mandate_id,
+        hold_id=hold_id,
+        order_id=issue.instrument_id,
+        issuer_id=issue.issuer_id,
+        instrument=issue.terms,
+        sector=sector,
+        amount_usd=issue.commitment_usd,
+        at=unit.context.at,
+        implied_cap_usd=implied_cap_usd,
+    )
+    await unit.decide(MANDATE, mandate_id, hold)
+    capture = CaptureBudget(
+        mandate_id=mandate_id, hold_id=hold_id, grant_id=issue.instrument_id, amount_usd=issue.commitment_usd
+    )
+    await unit.decide(MANDATE, mandate_id, capture)
+
+
+async def _change(handler: Handler, context: Context, instrument_id: str, command: InstrumentCommand) -> Receipt:
+    """Record what both sides agreed on; the platform's operator has seen the paper."""
+    require_platform(context)
+
+    async def work(unit: Unit) -> None:
+        await unit.decide(INSTRUMENT, instrument_id, command)
+        await track_instrument(unit, instrument_id)
+
+    return await handler.run(context, INSTRUMENT, instrument_id, work)
+
+
+async def suspend_instrument(handler: Handler, context: Context, instrument_id: str, *, reason: str) -> Receipt:
+    """Stop accrual for a while."""
+    return await _change(handler, context, instrument_id, SuspendInstrument(instrument_id=instrument_id, reason=reason))
+
+
+async def resume_instrument(handler: Handler, context: Context, instrument_id: str) -> Receipt:
+    """Let principal accrue again."""
+    return await _change(handler, context, instrument_id, ResumeInstrument(instrument_id=instrument_id))
+
+
+async def amend_instrument(
+    handler: Handler, context: Context, instrument_id: str, *, terms: PrincipalTerms, applies_to_earlier: bool
+) -> Receipt:
+    """Agree on new terms."""
+    command = AmendInstrument(instrument_id=instrument_id, terms=terms, applies_to_earlier=applies_to_earlier)
+    return await _change(handler, context, instrument_id, command)
+
+
+async def cancel_instrument(
+    handler: Handler, context: Context, instrument_id: str, *, reason: str, at: datetime
+) -> Receipt:
+    """End an agreement under which nothing accrued."""
+    command = CancelInstrument(instrument_id=instrument_id, reason=reason, at=at)
+    return await _change(handler, context, instrument_id, command)
+
+
+async def _load_instrument(unit: Unit, instrument_id: str, side: Literal["holder", "issuer"]) -> Instrument:
+    """Return an instrument of which the tenant is the holder, or the startup behind the issuer.
+
+    Raises:
+        Refusal: ``instrument_unknown``.
+    """
+    instrument: Instrument | None = await unit.load(INSTRUMENT, instrument_id)
+    if instrument is None:
+        raise refuse_unknown("instrument", instrument_id)
+    issued = instrument.issued
+    parties = {"holder": issued.holder_id, "issuer": rename_id("pty", issued.issuer_id)}
+    require_side(unit.context, parties, (side,), "instrument", instrument_id)
+    return instrument
+
+
+async def repay_note(handler: Handler, context: Context, instrument_id: str) -> Receipt:
+    """Pay a note back with its interest, as the startup, out of its account."""
+    cause = derive_id("pay", context.command_id)
+
+    async def work(unit: Unit) -> None:
+        instrument = await _load_instrument(unit, instrument_id, "issuer")
+        command = RepayNote(instrument_id=instrument_id, cause=cause, on_day=context.at.date())
+        after: Instrument = await unit.decide(INSTRUMENT, instrument_id, command)
+        assert after.repaid is not None, "it was paid just now"
+        debit = Debit(
+            account_id=rename_id("acc", rename_id("pty", instrument.issued.issuer_id)),
+            amount_usd=after.repaid.amount_usd,
+            payee_account_id=rename_id("acc", instrument.issued.holder_id),
+            cause=cause,
+        )
+        await pay(unit, debit)
+        await track_instrument(unit, instrument_id)
+
+    return await handler.run(context, INSTRUMENT, instrument_id, work)
+
+
+async def notice_mfn(
+    handler: Handler, context: Context, instrument_id: str, *, later_instrument_id: str, elect_until: datetime
+) -> Receipt:
+    """Tell the holder of a most-favoured SAFE of a later SAFE of the same issuer, as the startup.
+
+    Raises:
+        Refusal: ``instrument_unknown`` · ``not_later`` · refusals of the instrument.
+    """
+
+    async def work(unit: Unit) -> None:
+        instrument = await _load_instrument(unit, instrument_id, "issuer")
+        later = await _load_instrument(unit, later_instrument_id, "issuer")
+        terms = later.terms
+        if (
+            later_instrument_id == instrument_id
+            or not isinstance(terms, SafeTerms)
+            or (later.issued.issuer_id != instrument.issued.issuer_id)
+        ):
+            raise Refusal(
+                "not_later",
+                f"{later_instrument_id} is no other SAFE of {instrument.issued.issuer_id}",
+                pointer="/later_instrument_id",
+            )
+        command = NoticeMfn(
+            instrument_id=instrument_id,
+            later_instrument_id=later_instrument_id,
+            terms=terms,
+            elect_until=elect_until,
+            at=context.at,
+        )
+        await unit.decide(INSTRUMENT, instrument_id, command)
+
+    return await handler.run(context, INSTRUMENT, instrument_id, work)
+
+
+async def elect_mfn(
+    handler: Handler, context: Context, instrument_id: str, *, later_instrument_id: str | None
+) -> Receipt:
+    """Take the terms of a later SAFE, or keep one's own, as the holder."""
+
+    async def work(unit: Unit) -> None:
+        await _load_instrument(unit, instrument_id, "holder")
+        command = ElectMfn(instrument_id=instrument_id, later_instrument_id=later_instrument_id, at=context.at)
+        await unit.decide(INSTRUMENT, instrument_id, command)
+        await track_instrument(unit, instrument_id, owed=True)
+
+    return await handler.run(context, INSTRUMENT, instrument_id, work)

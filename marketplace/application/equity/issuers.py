@@ -1,0 +1,272 @@
+"""Issuers: acts of the company, its financings, and its sale.
+
+A closing converts every instrument in the atomic append that issues its shares; a distribution ends every instrument
+in the one that pays the holders.
+"""
+
+from collections.abc import Sequence
+from datetime import date
+from decimal import Decimal
+from typing import Literal
+
+from events.financing import Approval, ConvertingInstrument, RoundTerms
+from events.types import PricedTerms
+from marketplace.application.equity.vesting import vest
+from marketplace.application.steps.ownership import require_owner, require_tenant
+from marketplace.application.steps.paying import pay
+from marketplace.core.errors import Refusal
+from marketplace.core.ids import derive_id, is_id, rename_id
+from marketplace.core.money import ZERO
+from marketplace.domain.billing.account import ACCOUNT, Debit, Withdraw
+from marketplace.domain.equity.instrument.instrument import INSTRUMENT, Instrument
+from marketplace.domain.equity.issuer.commands import (
+    AbandonFinancing,
+    BuyerStock,
+    CloseFinancing,
+    DeclareLiquidity,
+    FormIssuer,
+    IssuerCommand,
+    NewStakeholder,
+    OpenFinancing,
+    PayDistribution,
+    PriceFinancing,
+    RecordValuation,
+    RoundDraft,
+)
+from marketplace.domain.equity.issuer.financing.financing import list_conversions
+from marketplace.domain.equity.issuer.issuer import ISSUER
+from marketplace.domain.equity.issuer.sale.liquidity import list_repayments
+from marketplace.domain.equity.issuer.state import Issuer, IssuerState
+from marketplace.domain.party import PARTY, Party, require_trader
+from marketplace.domain.refusals import refuse_status, refuse_unknown
+from marketplace.execution.handler import Handler, Receipt
+from marketplace.execution.unit_of_work import Context, Unit
+
+
+async def form_issuer(
+    handler: Handler, context: Context, *, party_id: str, legal_name: str, jurisdiction: str, formed_on: date
+) -> Receipt:
+    """Begin a startup's capitalisation; its id is the party's with ``iss_``."""
+    require_tenant(context, party_id)
+    issuer_id = rename_id("iss", party_id)
+
+    async def work(unit: Unit) -> None:
+        require_trader(await unit.load(PARTY, party_id), party_id, "startup")
+        command = FormIssuer(
+            issuer_id=issuer_id,
+            party_id=party_id,
+            legal_name=legal_name,
+            jurisdiction=jurisdiction,
+            formed_on=formed_on,
+        )
+        await unit.decide(ISSUER, issuer_id, command)
+
+    return await handler.run(context, ISSUER, issuer_id, work)
+
+
+async def load_issuer(unit: Unit, issuer_id: str) -> Issuer:
+    """Return an issuer of the tenant.
+
+    Raises:
+        Refusal: ``issuer_unknown``.
+    """
+    issuer: IssuerState = await unit.load(ISSUER, issuer_id)
+    if not isinstance(issuer, Issuer):
+        raise refuse_unknown("issuer", issuer_id)
+    require_owner(unit.context, (issuer.formed.party_id,), "issuer", issuer_id)
+    return issuer
+
+
+async def act(handler: Handler, context: Context, command: IssuerCommand) -> Receipt:
+    """Carry out one act of the company that touches nothing else.
+
+    What the act creates has to carry an id that derives from the command's, see `derive_id`.
+    """
+    issuer_id = command.issuer_id
+
+    async def work(unit: Unit) -> None:
+        await load_issuer(unit, issuer_id)
+        await unit.decide(ISSUER, issuer_id, command)
+
+    return await handler.run(context, ISSUER, issuer_id, work)
+
+
+async def record_valuation(handler: Handler, context: Context, command: RecordValuation) -> Receipt:
+    """Record what a share is worth, and what vests at that price."""
+    issuer_id = command.issuer_id
+
+    async def work(unit: Unit) -> None:
+        await load_issuer(unit, issuer_id)
+        await unit.decide(ISSUER, issuer_id, command)
+        await vest(unit, issuer_id)
+
+    return await handler.run(context, ISSUER, issuer_id, work)
+
+
+async def _list_converting(unit: Unit, issuer: Issuer) -> tuple[ConvertingInstrument, ...]:
+    """Return everything outstanding that converts or is paid out.
+
+    Raises:
+        Refusal: ``shares_owed`` where priced stock was paid for and not issued yet.
+    """
+    converting: list[ConvertingInstrument] = []
+    for instrument_id in sorted(issuer.instruments):
+        instrument: Instrument = await unit.load(INSTRUMENT, instrument_id)
+        if isinstance(instrument.terms, PricedTerms) and instrument.outstanding_usd:
+            raise Refusal(
+                "shares_owed",
+                f"instrument {instrument_id} has {instrument.outstanding_usd} USD of principal that bought shares of "
+                f"{instrument.terms.class_id} which were not issued; let more be authorised, and issue them first",
+                instrument_id=instrument_id,
+                outstanding_usd=str(instrument.outstanding_usd),
+            )
+        converting.extend(instrument.list_converting())
+    return tuple(converting)
+
+
+async def open_financing(
+    handler: Handler, context: Context, issuer_id: str, *, name: str, terms: RoundTerms | RoundDraft
+) -> Receipt:
+    """Begin a priced round, whose id derives from the command's with ``fin_``."""
+    command = OpenFinancing(
+        issuer_id=issuer_id, financing_id=derive_id("fin", context.command_id), name=name, terms=terms
+    )
+    return await act(handler, context, command)
+
+
+async def price_financing(handler: Handler, context: Context, issuer_id: str, financing_id: str) -> Receipt:
+    """Compute the round's price and every instrument's shares."""
+
+    async def work(unit: Unit) -> None:
+        issuer = await load_issuer(unit, issuer_id)
+        command = PriceFinancing(
+            issuer_id=issuer_id,
+            financing_id=financing_id,
+            instruments=await _list_converting(unit, issuer),
+            at=context.at,
+        )
+        await unit.decide(ISSUER, issuer_id, command, long=True)
+
+    return await handler.run(context, ISSUER, issuer_id, work)
+
+
+async def close_financing(
+    handler: Handler, context: Context, issuer_id: str, financing_id: str, *, approval: Approval
+) -> Receipt:
+    """Issue the shares of a priced round and convert its instruments.
+
+    The round's money does not pass through the marketplace's accounts; the approval names the paper.
+
+    Raises:
+        Refusal: ``financing_closed`` where another command closed it; of the issuer and its instruments.
+    """
+
+    async def work(unit: Unit) -> None:
+        issuer = await load_issuer(unit, issuer_id)
+        known = issuer.financings.get(financing_id)
+        if known is not None and known.status == "closed":
+            raise refuse_status("financing", financing_id, "closed", "open")
+        instruments = await _list_converting(unit, issuer)
+        command = CloseFinancing(
+            issuer_id=issuer_id,
+            financing_id=financing_id,
+            instruments=instruments,
+            approval=approval,
+            at=context.at,
+            stakeholders=await _name_holders(unit, issuer, financing_id, instruments),
+        )
+        await unit.decide(ISSUER, issuer_id, command, long=True)
+        for conversion in list_conversions(issuer, financing_id):
+            await unit.decide(INSTRUMENT, conversion.instrument_id, conversion)
+        await vest(unit, issuer_id)
+
+    return await handler.run(context, ISSUER, issuer_id, work)
+
+
+async def _name_holders(
+    unit: Unit, issuer: Issuer, financing_id: str, instruments: Sequence[ConvertingInstrument]
+) -> tuple[NewStakeholder, ...]:
+    financing = issuer.financings.get(financing_id)
+    if financing is None:
+        return ()
+    holders = [investment.holder_id for investment in financing.opened.terms.investments]
+    holders.extend(instrument.holder_id for instrument in instruments)
+    named = []
+    for holder_id in dict.fromkeys(holders):
+        if holder_id in issuer.stakeholders or not is_id(holder_id, "pty"):
+            continue
+        party: Party | None = await unit.load(PARTY, holder_id)
+        if party is not None:
+            kind: Literal["provider", "investor"] = "provider" if party.has_role("provider") else "investor"
+            named.append(NewStakeholder(holder_id=holder_id, name=party.registered.name, kind=kind))
+    return tuple(named)
+
+
+async def abandon_financing(
+    handler: Handler, context: Context, issuer_id: str, financing_id: str, *, reason: str
+) -> Receipt:
+    """Give a round up."""
+    return await act(handler, context, AbandonFinancing(issuer_id=issuer_id, financing_id=financing_id, reason=reason))
+
+
+async def declare_liquidity(
+    handler: Handler,
+    context: Context,
+    issuer_id: str,
+    *,
+    proceeds_usd: Decimal,
+    safe_seniority: int | None = None,
+    stock: BuyerStock | None = None,
+) -> Receipt:
+    """Say that the issuer is acquired, and compute who gets what; its id derives from the command's with ``liq_``."""
+
+    async def work(unit: Unit) -> None:
+        issuer = await load_issuer(unit, issuer_id)
+        command = DeclareLiquidity(
+            issuer_id=issuer_id,
+            liquidity_id=derive_id("liq", context.command_id),
+            proceeds_usd=proceeds_usd,
+            instruments=await _list_converting(unit, issuer),
+            at=context.at,
+            safe_seniority=safe_seniority,
+            stock=stock,
+        )
+        await unit.decide(ISSUER, issuer_id, command, long=True)
+
+    return await handler.run(context, ISSUER, issuer_id, work)
+
+
+async def pay_distribution(handler: Handler, context: Context, issuer_id: str, liquidity_id: str) -> Receipt:
+    """Pay the proceeds, which the issuer's account has to hold, to every holder.
+
+    In a sale for stock only the fractions are paid here; the buyer delivers its shares as the waterfall says. A holder
+    that is a party is paid on its account; every other is paid outside, as a withdrawal that names it.
+    """
+
+    async def work(unit: Unit) -> None:
+        issuer = await load_issuer(unit, issuer_id)
+        command = PayDistribution(
+            issuer_id=issuer_id, liquidity_id=liquidity_id, instruments=await _list_converting(unit, issuer)
+        )
+        await unit.decide(ISSUER, issuer_id, command, long=True)
+        for repayment in list_repayments(issuer, liquidity_id):
+            await unit.decide(INSTRUMENT, repayment.instrument_id, repayment)
+        payouts: dict[str, Decimal] = {}
+        for payout in issuer.sales[liquidity_id].declared.waterfall.payouts:
+            payouts[payout.holder_id] = payouts.get(payout.holder_id, ZERO) + payout.cash_usd
+        for holder_id, amount_usd in sorted(payouts.items()):
+            if amount_usd:
+                await _pay_holder(unit, issuer, liquidity_id, holder_id, amount_usd)
+
+    return await handler.run(context, ISSUER, issuer_id, work)
+
+
+async def _pay_holder(unit: Unit, issuer: Issuer, liquidity_id: str, holder_id: str, amount_usd: Decimal) -> None:
+    payer = rename_id("acc", issuer.formed.party_id)
+    if not is_id(holder_id, "pty") or await unit.load(PARTY, holder_id) is None:
+        withdraw = Withdraw(account_id=payer, amount_usd=amount_usd, reference=f"{liquidity_id}/{holder_id}")
+        await unit.decide(ACCOUNT, payer, withdraw)
+        return
+    payee = rename_id("acc", holder_id)
+    debit = Debit(account_id=payer, amount_usd=amount_usd, payee_account_id=payee, cause=liquidity_id)
+    await pay(unit, debit)

@@ -1,0 +1,115 @@
+"""Taking an issuer over from an OCF package: everything in one atomic append, each act at its own time.
+
+The last aggregate of an append is its primary one. That is an instrument, where there are any, so that readers of the
+log meet the issuer before everything that is of it.
+"""
+
+from typing import Final, NamedTuple
+
+import msgspec
+
+from marketplace.application.steps.ownership import require_tenant
+from marketplace.core.errors import Refusal
+from marketplace.core.ids import rename_id
+from marketplace.domain.equity.instrument.instrument import INSTRUMENT
+from marketplace.domain.equity.issuer.issuer import ISSUER
+from marketplace.domain.party import PARTY, require_trader
+from marketplace.domain.refusals import refuse_exists
+from marketplace.execution.handler import Handler, Receipt
+from marketplace.execution.unit_of_work import Context, Unit
+from marketplace.ocf.container import Files
+from marketplace.ocf.findings import Finding
+from marketplace.ocf.importing import Verdict, judge_package
+
+TOLD_MAX: Final = 20
+"""Problems that a refusal carries; a dry run tells all of them."""
+
+
+class Judged(NamedTuple):
+    """What a dry run answers: whether an import would be taken, what it would append, and every finding."""
+
+    issuer_id: str
+    events: int
+    findings: tuple[Finding, ...]
+
+    @property
+    def is_clean(self) -> bool:
+        """Tell whether an import would be taken."""
+        return all(finding.level == "loss" for finding in self.findings)
+
+
+def _judge(context: Context, party_id: str, files: Files, source: str) -> Verdict:
+    return judge_package(
+        files,
+        issuer_id=rename_id("iss", party_id),
+        party_id=party_id,
+        source=source,
+        cause=context.command_id,
+        now=context.at,
+    )
+
+
+async def judge_import(handler: Handler, context: Context, *, party_id: str, files: Files, source: str) -> Judged:
+    """Return what an import would be answered; nothing is written.
+
+    Raises:
+        Refusal: ``party_unknown``.
+    """
+    require_tenant(context, party_id)
+    issuer_id = rename_id("iss", party_id)
+    verdict = _judge(context, party_id, files, source)
+    unit = Unit(handler.cache, context)
+    findings = list(verdict.findings)
+    try:
+        await _require_new(unit, party_id, issuer_id)
+    except Refusal as refusal:
+        findings.append(Finding(level="problem", file="", item=party_id, code=refusal.code, reason=refusal.message))
+    return Judged(issuer_id, 0 if verdict.intake is None else verdict.intake.count_events(), tuple(findings))
+
+
+async def _require_new(unit: Unit, party_id: str, issuer_id: str) -> None:
+    require_trader(await unit.load(PARTY, party_id), party_id, "startup")
+    if await unit.load(ISSUER, issuer_id) is not None:
+        raise refuse_exists("issuer", issuer_id)
+
+
+async def import_issuer(handler: Handler, context: Context, *, party_id: str, files: Files, source: str) -> Receipt:
+    """Take an issuer over; its id is the party's with ``iss_``.
+
+    Raises:
+        Refusal: Refusals of the party · ``package_refused`` · ``issuer_exists``.
+    """
+    require_tenant(context, party_id)
+    issuer_id = rename_id("iss", party_id)
+    verdict = _judge(context, party_id, files, source)
+    intake = verdict.intake
+
+    async def work(unit: Unit) -> None:
+        require_trader(await unit.load(PARTY, party_id), party_id, "startup")
+        if intake is None:
+            raise _refuse(verdict)
+        times = [context.at, *(taken.time for taken in intake.acts)]
+        await unit.decide(ISSUER, issuer_id, intake.command, times)
+        for command, own_times in intake.list_commands():
+            await unit.decide(INSTRUMENT, command.instrument_id, command, own_times)
+
+    primary = None if intake is None else next(iter(intake.instruments), None)
+    if primary is None:
+        return await handler.run(context, ISSUER, issuer_id, work)
+    receipt = await handler.run(context, INSTRUMENT, primary, work)
+    issuer = await handler.cache.load(ISSUER, issuer_id)
+    trace = issuer.commands.find(context.command_id)
+    assert trace is not None, "what was imported left its trace on the issuer"
+    version = trace.head.sequence
+    return msgspec.structs.replace(receipt, id=issuer_id, version=version)
+
+
+def _refuse(verdict: Verdict) -> Refusal:
+    problems = [finding for finding in verdict.findings if finding.level == "problem"]
+    told = [f"{each.file} {each.item}: {each.code}: {each.reason}".strip() for each in problems[:TOLD_MAX]]
+    return Refusal(
+        "package_refused",
+        f"the package has {len(problems)} problems, the first being {told[0]}; a dry run tells all of them",
+        pointer="/package_base64",
+        problems=told,
+    )

@@ -1,0 +1,78 @@
+"""Warrants: issued, vested, exercised, expired."""
+
+from decimal import Decimal
+
+from marketplace.application.equity.issuers import load_issuer
+from marketplace.application.equity.vesting import count_delivered, vest
+from marketplace.domain.delivery.grant import GRANT, Grant
+from marketplace.domain.equity.issuer.issuer import ISSUER, ExerciseWarrant, ExpireWarrant, IssueWarrant
+from marketplace.domain.refusals import refuse_unknown
+from marketplace.execution.handler import Handler, Receipt
+from marketplace.execution.unit_of_work import Context, Unit
+
+
+async def issue_warrant(handler: Handler, context: Context, command: IssueWarrant) -> Receipt:
+    """Issue a right to buy shares; the grant that its milestones count has to be the issuer's own.
+
+    Raises:
+        Refusal: ``issuer_unknown`` · ``grant_unknown`` · refusals of the issuer.
+    """
+    issuer_id, grant_id = command.issuer_id, command.grant_id
+
+    async def work(unit: Unit) -> None:
+        issuer = await load_issuer(unit, issuer_id)
+        if grant_id is not None:
+            grant: Grant | None = await unit.load(GRANT, grant_id)
+            if grant is None or grant.issued.startup_id != issuer.formed.party_id:
+                raise refuse_unknown("grant", grant_id)
+        await unit.decide(ISSUER, issuer_id, command)
+        await vest(unit, issuer_id)
+
+    return await handler.run(context, ISSUER, issuer_id, work)
+
+
+async def exercise_warrant(
+    handler: Handler,
+    context: Context,
+    issuer_id: str,
+    *,
+    exercise_id: str,
+    warrant_id: str,
+    shares: int,
+    fair_value_usd: Decimal | None,
+) -> Receipt:
+    """Turn what has vested of a warrant, or part of it, into shares."""
+
+    async def work(unit: Unit) -> None:
+        issuer = await load_issuer(unit, issuer_id)
+        command = ExerciseWarrant(
+            issuer_id=issuer_id,
+            exercise_id=exercise_id,
+            warrant_id=warrant_id,
+            shares=shares,
+            fair_value_usd=fair_value_usd,
+            delivered_gpu_seconds=await count_delivered(unit, issuer),
+            at=context.at,
+        )
+        await unit.decide(ISSUER, issuer_id, command)
+
+    return await handler.run(context, ISSUER, issuer_id, work)
+
+
+async def vest_warrants(handler: Handler, context: Context, issuer_id: str) -> Receipt:
+    """Record what has vested by now, as the timer."""
+
+    async def work(unit: Unit) -> None:
+        await vest(unit, issuer_id)
+
+    return await handler.run(context, ISSUER, issuer_id, work)
+
+
+async def expire_warrant(handler: Handler, context: Context, issuer_id: str, warrant_id: str) -> Receipt:
+    """End a warrant whose time is over, as the timer."""
+
+    async def work(unit: Unit) -> None:
+        command = ExpireWarrant(issuer_id=issuer_id, warrant_id=warrant_id, at=context.at)
+        await unit.decide(ISSUER, issuer_id, command)
+
+    return await handler.run(context, ISSUER, issuer_id, work)

@@ -1,0 +1,1 @@
+"""Use cases of meters: readings, and their allocation to grants."""

@@ -1,0 +1,83 @@
+"""Which grants may carry what a tenant used, and what each of them carries already."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+
+from events.usage import BurnRank, SpreadPart
+from marketplace.core.intervals import Load
+from marketplace.core.timeline import EMPTY, Tally
+from marketplace.core.timeline_sums import list_runs
+from marketplace.domain.delivery.grant import GRANT, RUNNING, Grant
+from marketplace.domain.metering.allocation_commands import Offer, name_spread
+from marketplace.domain.metering.usage import USAGE, Measurement, Usage, name_usage
+from marketplace.domain.metering.usage_state import to_second
+from marketplace.execution.unit_of_work import Unit
+
+
+@dataclass(frozen=True, slots=True)
+class Use:
+    """Whose use of what, and which grants may carry it: when each was issued, by its id."""
+
+    startup_id: str
+    provider_id: str
+    gpu_class: str
+    source: str
+    issued_at: Mapping[str, datetime]
+
+    @property
+    def usage_id(self) -> str:
+        """Return the id of the record of this use."""
+        return name_spread(self.startup_id, self.provider_id, self.gpu_class)
+
+    def name(self) -> dict[str, str]:
+        """Return the members that its commands share."""
+        return {
+            "usage_id": self.usage_id,
+            "startup_id": self.startup_id,
+            "provider_id": self.provider_id,
+            "gpu_class": self.gpu_class,
+            "source": self.source,
+        }
+
+
+async def list_offers(unit: Unit, use: Use, measurement: Measurement, parts: Sequence[SpreadPart]) -> tuple[Offer, ...]:
+    """Return the grants that may carry a reading, and what they carry then without these parts.
+
+    Of a grant that is settled in full only these parts are free, for it can be lowered only.
+    """
+    offers: list[Offer] = []
+    start, end = measurement.start, measurement.end
+    if start.tzinfo is None or end.tzinfo is None or end <= start:
+        return ()
+    for grant_id, issued_at in use.issued_at.items():
+        grant: Grant | None = await unit.load(GRANT, grant_id)
+        usage: Usage = await unit.load(USAGE, name_usage(grant_id))
+        if grant is None or not _may_carry(grant, use) or grant.end <= start or grant.issued.start >= end:
+            continue
+        own = [part for part in parts if part.grant_id == grant_id]
+        if usage.closed and not own:
+            continue
+        gpus = grant.issued.nodes * grant.issued.gpus_per_node
+        counted = Tally(EMPTY if usage.closed else usage.timeline)
+        taken = [Load(start, end, grant.issued.nodes)] if usage.closed else grant.list_resold()
+        for load in taken:
+            counted.add(to_second(load.start), to_second(load.end), load.amount * grant.issued.gpus_per_node)
+        for part in own:
+            counted.add(to_second(part.start), to_second(part.end), -part.gpus)
+        rank = BurnRank(grant_id=grant_id, priority=grant.priority, expires_at=grant.end, created_at=issued_at)
+        offer = Offer(
+            rank=rank,
+            start=grant.issued.start,
+            end=grant.end,
+            gpus=gpus,
+            runs=tuple(list_runs(counted.seal(), to_second(start), to_second(end))),
+        )
+        offers.append(offer)
+    return tuple(offers)
+
+
+def _may_carry(grant: Grant, use: Use) -> bool:
+    theirs = (grant.startup_id, grant.issued.provider_id, grant.issued.gpu_class)
+    begun = grant.status in {*RUNNING, "completed", "terminated"}
+    return begun and theirs == (use.startup_id, use.provider_id, use.gpu_class)

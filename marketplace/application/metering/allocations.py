@@ -1,0 +1,119 @@
+"""Spreads: what a tenant used of a GPU class, told at once, and carried by its grants in their order.
+
+The record of the tenant's use says which grant carries what; each part is a reading in its grant's own record, where
+statements, accounts and evidence find it like any other. Both are guarded, and stored in one atomic append.
+"""
+
+from events.subjects import render_subject
+from events.usage import Spread, UsageRespread, UsageSpread
+from marketplace.application.delivery.grants import load_grant
+from marketplace.application.metering.allocation_offers import Use, list_offers
+from marketplace.application.metering.allocation_parts import report_parts, unwind_parts
+from marketplace.application.steps.ownership import require_tenant
+from marketplace.application.steps.records import list_not_taken
+from marketplace.core.errors import Refusal
+from marketplace.domain.delivery.grant import GRANT, PrioritiseGrant
+from marketplace.domain.metering.allocation import digest_spread
+from marketplace.domain.metering.allocation_commands import RespreadUsage, SpreadUsage
+from marketplace.domain.metering.usage import USAGE, Answer, Measurement, Usage
+from marketplace.domain.metering.usage_state import SPREAD_VOIDED, digest_key
+from marketplace.execution.handler import Handler, Receipt
+from marketplace.execution.unit_of_work import Context, Unit
+from marketplace.log.events import parse_event
+
+
+async def prioritise_grant(handler: Handler, context: Context, grant_id: str, *, priority: int) -> Receipt:
+    """Say, as the startup, when its grant is used among those over which use is spread."""
+
+    async def work(unit: Unit) -> None:
+        await load_grant(unit, grant_id, "startup")
+        await unit.decide(GRANT, grant_id, PrioritiseGrant(grant_id=grant_id, priority=priority))
+
+    return await handler.run(context, GRANT, grant_id, work)
+
+
+async def spread_usage(
+    handler: Handler, context: Context, use: Use, measurement: Measurement
+) -> tuple[Receipt, Spread | None]:
+    """Spread a reading over a tenant's grants; return how, None where it was not: see `Receipt.not_taken`.
+
+    Raises:
+        Refusal: ``party_unknown`` of another provider's key; those of a spread and of a reading (`domain/metering/usage.py`).
+    """
+    decided: list[Spread] = []
+
+    async def work(unit: Unit) -> None:
+        decided.clear()
+        require_tenant(context, use.provider_id)
+        offers = await list_offers(unit, use, measurement, ())
+        command = SpreadUsage(**use.name(), measurement=measurement, offers=offers, at=context.at)
+        await unit.decide(USAGE, use.usage_id, command)
+        for event in unit.list_events(USAGE, use.usage_id):
+            assert isinstance(event, UsageSpread), "a new reading is spread"
+            decided.append(event.spread)
+            await report_parts(unit, use, event.spread.parts)
+        if not decided:
+            unit.not_taken = list_not_taken([Answer(measurement.reading_id, "duplicate")])
+
+    receipt = await handler.run(context, USAGE, use.usage_id, work)
+    if receipt.repeated and not receipt.not_taken:
+        recorded = await handler.processed.find_last(context.command_id, receipt.sequence)
+        event = parse_event(recorded)
+        assert isinstance(event, UsageSpread), "an accepted reading is spread by the last event of its command"
+        return receipt, event.spread
+    return receipt, decided[0] if decided else None
+
+
+async def respread_usage(
+    handler: Handler, context: Context, use: Use, *, reading_id: str, measurement: Measurement | None, reason: str
+) -> Receipt:
+    """Correct what was spread, or take it back where there is no measurement, and unwind the recorded order.
+
+    Raises:
+        Refusal: As of `spread_usage`, and ``part_changed`` where a part was corrected or voided by itself.
+    """
+
+    async def work(unit: Unit) -> None:
+        require_tenant(context, use.provider_id)
+        before = await _recall(handler, unit, use, reading_id)
+        parts = () if before is None else before.parts
+        offers = () if measurement is None else await list_offers(unit, use, measurement, parts)
+        command = RespreadUsage(
+            **use.name(),
+            reading_id=reading_id,
+            measurement=measurement,
+            offers=offers,
+            reason=reason,
+            at=context.at,
+            before=before,
+        )
+        await unit.decide(USAGE, use.usage_id, command)
+        for event in unit.list_events(USAGE, use.usage_id):
+            assert isinstance(event, UsageRespread), "a reading that is known is spread again"
+            await unwind_parts(unit, use, event)
+
+    return await handler.run(context, USAGE, use.usage_id, work)
+
+
+async def _recall(handler: Handler, unit: Unit, use: Use, reading_id: str) -> Spread | None:
+    """Return how a reading is spread as the record knows it, None where it is not, or no longer."""
+    state: Usage = await unit.load(USAGE, use.usage_id)
+    known = state.spreads.find(digest_key(use.source, reading_id))
+    if known is None or known == SPREAD_VOIDED:
+        return None
+    found = await _find_spread(handler, use, reading_id)
+    if found is None or digest_spread(found) != known:
+        said = f"reading {reading_id} is being changed by another request; send this one again"
+        raise Refusal("reading_in_flight", said)
+    return found
+
+
+async def _find_spread(handler: Handler, use: Use, reading_id: str) -> Spread | None:
+    """Return how a reading is spread, as the log says; None where it is not, or no longer."""
+    for recorded in reversed(await handler.log.load(render_subject("usage", use.usage_id))):
+        event = None if recorded.void else parse_event(recorded)
+        if isinstance(event, UsageSpread) and (event.source, event.reading_id) == (use.source, reading_id):
+            return event.spread
+        if isinstance(event, UsageRespread) and (event.source, event.reading_id) == (use.source, reading_id):
+            return event.after
+    return None

@@ -1,0 +1,83 @@
+"""Nodes of a pool and the power that they draw of its site change in one decision.
+
+Whatever takes or frees nodes goes through here. So a site's power is a limit on all of its pools together: two
+decisions that take nodes of two pools of one site both write the site, and the one that is stored second is decided
+again.
+"""
+
+from collections.abc import Sequence
+
+from events.pool import PoolCapacityReleased, PoolCapacityReserved, PoolCapacityResold
+from events.types import Event
+from marketplace.core.errors import Refusal
+from marketplace.domain.supply.pool import POOL, HoldCapacity, Pool, ReleaseCapacity, ResellCapacity, ReserveCapacity
+from marketplace.domain.supply.site import SITE, Drawn, DrawPower, Site
+from marketplace.execution.unit_of_work import Unit
+
+CapacityCommand = ReserveCapacity | ResellCapacity | HoldCapacity | ReleaseCapacity
+
+
+async def change_capacity(unit: Unit, *commands: CapacityCommand) -> Pool:
+    """Let pools reserve, resell, hold or release nodes, and their sites the power that they draw.
+
+    What one command frees at a site, the others may draw: a move within a site that has less power by now is none more.
+
+    Args:
+        unit: The decision.
+        commands: At least one.
+
+    Returns:
+        The pool of the last one.
+
+    Raises:
+        Refusal: Refusals of the pool · ``site_power_exceeded``.
+    """
+    draws: dict[str, dict[tuple[str, str], Drawn]] = {}
+    for command in commands:
+        before: Pool | None = await unit.load(POOL, command.pool_id)
+        known = len(unit.list_events(POOL, command.pool_id))
+        after: Pool = await unit.decide(POOL, command.pool_id, command)
+        assert before is not None, "there is no pool that decides without having been opened"
+        for change in _list_drawn(after, unit.list_events(POOL, command.pool_id)[known:]):
+            draws.setdefault(after.opened.site_id, {})[change.pool_id, change.grant_id] = change
+            await _require_known(unit, before, change.grant_id)
+    for site_id, changes in draws.items():
+        await unit.decide(SITE, site_id, DrawPower(site_id=site_id, changes=tuple(changes.values())))
+    return after
+
+
+async def _require_known(unit: Unit, pool: Pool, grant_id: str) -> None:
+    """Read a site again that does not know what its pool does: it is behind, or else the pool is, which is guarded.
+
+    A site that is behind could know the draw already that it has to tell; it would not be written, and so not guarded.
+    """
+    site_id, key = pool.opened.site_id, (pool.opened.pool_id, grant_id)
+    site: Site = await unit.load(SITE, site_id)
+    if site.drawn.get(key, ()) != pool.list_drawn(grant_id):
+        await unit.reload(SITE, site_id)
+
+
+async def has_capacity(unit: Unit, command: CapacityCommand) -> bool:
+    """Tell whether a pool and its site would take a command; nothing is decided."""
+    pool: Pool = await unit.load(POOL, command.pool_id)
+    try:
+        events = POOL.decide(command, pool)
+        after = POOL.fold(events, pool)
+        assert after is not None, "an open pool stays one"
+        site_id = after.opened.site_id
+        draw = DrawPower(site_id=site_id, changes=_list_drawn(after, events))
+        SITE.decide(draw, await unit.load(SITE, site_id))
+    except Refusal:
+        return False
+    return True
+
+
+def _list_drawn(after: Pool, events: Sequence[Event]) -> tuple[Drawn, ...]:
+    """Return what the nodes of every grant whose reservation changes draw after the events."""
+    grant_ids: dict[str, None] = {}
+    for event in events:
+        if isinstance(event, PoolCapacityReserved | PoolCapacityResold | PoolCapacityReleased):
+            grant_ids[event.grant_id] = None
+        if isinstance(event, PoolCapacityResold):
+            grant_ids[event.grant_id_before] = None
+    return tuple(Drawn(after.opened.pool_id, grant_id, after.list_drawn(grant_id)) for grant_id in grant_ids)

@@ -1,0 +1,34 @@
+"""Payments between accounts: who pays and who is paid stand in one atomic append."""
+
+from marketplace.domain.billing.account import ACCOUNT, Account, CaptureHold, Credit, Debit
+from marketplace.execution.unit_of_work import Unit
+
+
+async def pay(unit: Unit, payment: CaptureHold | Debit) -> None:
+    """Pay from a hold or from what is available, and credit the payee; an amount of 0 moves nothing."""
+    if not payment.amount_usd:
+        return
+    await unit.decide(ACCOUNT, payment.account_id, payment)
+    credit = Credit(
+        account_id=payment.payee_account_id,
+        amount_usd=payment.amount_usd,
+        payer_account_id=payment.account_id,
+        cause=payment.cause,
+    )
+    await unit.decide(ACCOUNT, payment.payee_account_id, credit)
+
+
+async def capture_or_debit(unit: Unit, capture: CaptureHold) -> None:
+    """Pay from a hold, or from what is available where credits made the hold too small for what is charged again."""
+    account: Account = await unit.load(ACCOUNT, capture.account_id)
+    hold = account.holds.get(capture.hold_id)
+    if hold is not None and hold.left_usd >= capture.amount_usd:
+        await pay(unit, capture)
+        return
+    debit = Debit(
+        account_id=capture.account_id,
+        amount_usd=capture.amount_usd,
+        payee_account_id=capture.payee_account_id,
+        cause=capture.cause,
+    )
+    await pay(unit, debit)

@@ -1,0 +1,63 @@
+"""What ends with a grant that is sold on: its offers leave the market, and quotes that hold of them are let go.
+
+Taking a held quote and ending the grant write the same pool, so that one of them is first: what was taken by then stays
+with the buyer, and what is only held goes back with the grant. A seller cannot end it so by its own choice
+(``resale_held``); what ends a grant without it, does.
+"""
+
+from marketplace.application.steps.capacity import change_capacity
+from marketplace.application.steps.dilution import free_order
+from marketplace.core.errors import Refusal
+from marketplace.core.ids import rename_id
+from marketplace.core.money import ZERO
+from marketplace.domain.billing.account import ACCOUNT, AdjustHold
+from marketplace.domain.supply.lot import LOT, WithdrawLot
+from marketplace.domain.supply.pool import POOL, Pool, RecallCapacity, ReleaseCapacity
+from marketplace.domain.trading.mandate import MANDATE, ReleaseBudget
+from marketplace.domain.trading.quote import QUOTE, Quote, ReleaseQuote
+from marketplace.execution.unit_of_work import Unit
+
+
+async def withdraw_resales(unit: Unit, pool_id: str, grant_id: str, reason: str) -> None:
+    """Take what is offered of a grant and not sold off the market: the grant ends, moves or changes hands."""
+    pool: Pool = await unit.load(POOL, pool_id)
+    for holder_id in pool.list_holders(grant_id):
+        quote_id = rename_id("quo", holder_id)
+        quote: Quote = await unit.load(QUOTE, quote_id)
+        await unit.decide(QUOTE, quote_id, ReleaseQuote(quote_id=quote_id, reason=reason))
+        await free_quote(unit, quote, reason)
+    for lot_id in pool.list_resales(grant_id):
+        await unit.decide(LOT, lot_id, WithdrawLot(lot_id=lot_id, reason=reason))
+        await unit.decide(POOL, pool_id, RecallCapacity(pool_id=pool_id, lot_id=lot_id))
+
+
+async def require_unheld(unit: Unit, pool_id: str, grant_id: str) -> None:
+    """Refuse what would take nodes of a grant from those who hold them.
+
+    Raises:
+        Refusal: ``resale_held``.
+    """
+    pool: Pool = await unit.load(POOL, pool_id)
+    held: list[Quote] = [await unit.load(QUOTE, rename_id("quo", holder)) for holder in pool.list_holders(grant_id)]
+    if held:
+        until = max(quote.held.expires_at for quote in held).isoformat()
+        raise Refusal(
+            "resale_held",
+            f"nodes of grant {grant_id} are held until {until} for who may buy them; wait until then",
+            grant_id=grant_id,
+            held_until=until,
+            allowed="taken or let go",
+        )
+
+
+async def free_quote(unit: Unit, quote: Quote, reason: str) -> None:
+    """Free the capacity, cash and budget that a held quote set aside."""
+    held = quote.held
+    release = ReleaseCapacity(pool_id=held.match.pool_id, grant_id=held.match.grant_id, at=held.match.start)
+    await change_capacity(unit, release)
+    adjust = AdjustHold(account_id=held.account_id, hold_id=held.hold_id, amount_usd=ZERO, reason=reason)
+    await unit.decide(ACCOUNT, held.account_id, adjust)
+    await free_order(unit, held.issuer_id, rename_id("ord", held.quote_id))
+    for hold in held.budget_holds:
+        budget = ReleaseBudget(mandate_id=hold.mandate_id, hold_id=held.hold_id, keep_usd=ZERO, reason=reason)
+        await unit.decide(MANDATE, hold.mandate_id, budget)

@@ -1,0 +1,35 @@
+"""The end of service lines: with their grant, once every period of theirs is settled as it is metered."""
+
+from marketplace.application.steps.settle import release_undelivered
+from marketplace.application.steps.statement_chain import find_chain
+from marketplace.core.errors import Refusal
+from marketplace.core.money import ZERO
+from marketplace.domain.billing.service_line import SERVICE_LINE, ServiceLine, sum_hours
+from marketplace.domain.billing.service_line_bill import build_bill, list_service_periods
+from marketplace.domain.billing.service_line_commands import CloseServiceLine
+from marketplace.domain.delivery.grant import Grant
+from marketplace.execution.unit_of_work import Unit
+
+
+async def close_service_lines(unit: Unit, grant: Grant, reason: str) -> None:
+    """Free what was set aside for the service lines of a grant and not worked, and let their principal lapse.
+
+    Raises:
+        Refusal: ``statements_open``.
+    """
+    for line_id in grant.service_lines:
+        line: ServiceLine = await unit.load(SERVICE_LINE, line_id)
+        paid_usd = ZERO
+        for period in list_service_periods(grant, line).values():
+            chain = await find_chain(unit, period)
+            is_open = not chain or any(known.status != "accepted" for known in chain)
+            if is_open or chain[-1].hours_metered != sum_hours(line, period.start, period.end):
+                raise Refusal(
+                    "statements_open",
+                    f"statement {period.statement_id} of service line {line_id} is not settled, or its period is"
+                    " metered otherwise now",
+                    statement_id=period.statement_id,
+                )
+            paid_usd += sum((known.sign * known.net.holder_usd for known in chain), ZERO)
+        await unit.decide(SERVICE_LINE, line_id, CloseServiceLine(service_line_id=line_id))
+        await release_undelivered(unit, build_bill(grant, line), paid_usd, reason)

@@ -1,0 +1,104 @@
+"""The statement of a period and all that adjusts it, oldest first."""
+
+from collections.abc import Iterable
+from datetime import datetime
+from typing import Final
+
+from marketplace.core.errors import Refusal
+from marketplace.core.ids import derive_id
+from marketplace.domain.billing.statement import STATEMENT, Statement
+from marketplace.domain.command import COMMAND, RecordCommand
+from marketplace.domain.delivery.grant import Grant
+from marketplace.domain.delivery.periods import Period, list_periods
+from marketplace.domain.refusals import refuse_unknown
+from marketplace.execution.unit_of_work import Unit
+
+ADJUSTMENTS_MAX: Final = 1_000
+
+
+def name_adjustment(statement_id: str, number: int) -> str:
+    """Return the id of a statement's adjustment, the first of which is number 0."""
+    return derive_id("stm", statement_id, f"adjustment/{number}")
+
+
+async def load_chain(unit: Unit, period: Period) -> list[Statement]:
+    """Return the statement of a period and its adjustments.
+
+    Raises:
+        Refusal: ``statement_unknown`` · ``adjustments_too_many``.
+    """
+    chain = await find_chain(unit, period)
+    if not chain:
+        raise refuse_unknown("statement", period.statement_id)
+    return chain
+
+
+async def find_chain(unit: Unit, period: Period) -> list[Statement]:
+    """Return the statement of a period and its adjustments; nothing where it is not issued yet.
+
+    Raises:
+        Refusal: ``adjustments_too_many``.
+    """
+    chain: list[Statement] = []
+    statement_id = period.statement_id
+    for number in range(ADJUSTMENTS_MAX + 1):
+        statement: Statement | None = await unit.load(STATEMENT, statement_id)
+        if statement is None:
+            return chain
+        chain.append(statement)
+        statement_id = name_adjustment(period.statement_id, number)
+    raise Refusal(
+        "adjustments_too_many",
+        f"statement {period.statement_id} was adjusted {ADJUSTMENTS_MAX} times; settle what is left by hand",
+    )
+
+
+async def sum_metered(unit: Unit, grant: Grant) -> int:
+    """Return the GPU-seconds that the statements of a grant and their adjustments charge for.
+
+    What rolled forward is not charged, and is priced when it is delivered again.
+    """
+    chains = [await find_chain(unit, period) for period in list_periods(grant)]
+    return sum(chain[-1].gpu_seconds_metered for chain in chains if chain and not chain[0].is_rolled)
+
+
+async def take_turn(unit: Unit, owner_id: str, periods: Iterable[Period], statement_id: str) -> None:
+    """Let a statement be the next one of its grant or service line, of whatever period (ADR 17).
+
+    It is priced after what the others state. Each writes the record of its turn, so that of two which are decided at
+    once the second to be stored is decided again.
+
+    Raises:
+        Refusal: ``statement_out_of_order`` where another one has the turn, and what was looked at is behind it.
+    """
+    turn = sum([len(await find_chain(unit, period)) for period in periods])
+    turn_id = derive_id("cmd", owner_id, f"statement/{turn}")
+    record = RecordCommand(command_id=turn_id, aggregate="statement", aggregate_id=statement_id, version=None)
+    await unit.decide(COMMAND, turn_id, record)
+    if not unit.list_events(COMMAND, turn_id):
+        said = f"another statement was stored as number {turn + 1} of {owner_id}; it is decided again after it"
+        raise Refusal("statement_out_of_order", said)
+
+
+def require_period_over(period: Period, at: datetime) -> None:
+    """Refuse to state a period that runs.
+
+    Raises:
+        Refusal: ``period_runs``.
+    """
+    if at < period.end:
+        due = period.end.isoformat()
+        raise Refusal("period_runs", f"the period ends at {due}; it is {at.isoformat()}", due=due)
+
+
+async def require_stated(unit: Unit, periods: list[Period]) -> None:
+    """Refuse to state a period before those that came before it.
+
+    Raises:
+        Refusal: ``statement_out_of_order``.
+    """
+    for period in periods:
+        if await unit.load(STATEMENT, period.statement_id) is None:
+            raise Refusal(
+                "statement_out_of_order", f"statement {period.statement_id} of an earlier period is not issued yet"
+            )

@@ -1,0 +1,147 @@
+"""Priced stock and warrants for compute or cash: both are issued in the append in which the principal accrues."""
+
+from decimal import Decimal
+from fractions import Fraction
+
+from events.types import PricedTerms, PrincipalTerms, StockTerms, WarrantTerms
+from marketplace.application.equity.notes import PRICE_PLACES, RUNS_MAX, name_holder
+from marketplace.application.steps.dilution import track_instrument
+from marketplace.application.steps.ownership import require_owner
+from marketplace.core.errors import Refusal
+from marketplace.core.ids import derive_id, rename_id
+from marketplace.core.money import floor_cents
+from marketplace.core.rounding import round_places
+from marketplace.domain.equity.instrument.instrument import INSTRUMENT, ConvertInstrument, Instrument
+from marketplace.domain.equity.instrument.stock import Purchase, find_purchase
+from marketplace.domain.equity.issuer.as_converted import measure_company
+from marketplace.domain.equity.issuer.issuer import ISSUER, Issuer, IssueStock, IssueWarrant
+from marketplace.domain.equity.issuer.rules import get_class, require_authorised
+from marketplace.domain.refusals import refuse_unknown
+from marketplace.execution.handler import Handler, Receipt
+from marketplace.execution.unit_of_work import Context, Unit
+
+
+def find_implied_cap(issuer: Issuer, terms: PrincipalTerms) -> Decimal | None:
+    """Return what the whole company, as converted, is worth at the price agreed on; None for terms that state none.
+
+    A share under a warrant costs its right and its exercise.
+
+    Raises:
+        Refusal: ``stock_class_unknown``.
+    """
+    if not isinstance(terms, PricedTerms):
+        return None
+    ratio, price = get_class(issuer, terms.class_id).conversion_ratio, Fraction(terms.price_usd_per_share)
+    if isinstance(terms, WarrantTerms):
+        price += Fraction(terms.exercise_price_usd)
+    return floor_cents(price / ratio * measure_company(issuer))
+
+
+async def issue_shares(handler: Handler, context: Context, instrument_id: str) -> Receipt:
+    """Issue what priced stock still owes its holder, once the class has authorised shares again.
+
+    Raises:
+        Refusal: ``instrument_unknown`` · ``nothing_to_convert`` · ``stock_class_over_authorised``.
+    """
+
+    async def work(unit: Unit) -> None:
+        instrument: Instrument | None = await unit.load(INSTRUMENT, instrument_id)
+        if instrument is None:
+            raise refuse_unknown("instrument", instrument_id)
+        owners = (instrument.issued.holder_id, rename_id("pty", instrument.issued.issuer_id))
+        require_owner(unit.context, owners, "instrument", instrument_id)
+        if await _find(unit, instrument_id) is None:
+            raise Refusal(
+                "nothing_to_convert",
+                f"instrument {instrument_id} owes no shares; principal of priced stock becomes shares as it accrues",
+                instrument_id=instrument_id,
+            )
+        await issue_owed(unit, instrument_id, strict=True)
+
+    return await handler.run(context, INSTRUMENT, instrument_id, work)
+
+
+async def issue_owed(unit: Unit, instrument_id: str, *, strict: bool = False) -> None:
+    """Turn outstanding principal of priced stock into shares, of warrants into rights; of others nothing happens.
+
+    Where the class has too few authorised shares left the principal stays owed, to be asked for again, or with
+    `strict` is refused: delivery that was accepted is not undone by it.
+    """
+    for _ in range(RUNS_MAX):
+        purchase = await _find(unit, instrument_id)
+        if purchase is None:
+            return
+        instrument: Instrument = await unit.load(INSTRUMENT, instrument_id)
+        issuer: Issuer = await unit.load(ISSUER, instrument.issued.issuer_id)
+        if isinstance(purchase.terms, StockTerms):
+            try:
+                require_authorised(get_class(issuer, purchase.terms.class_id), purchase.shares)
+            except Refusal:
+                if strict:
+                    raise
+                return
+        await _issue(unit, instrument, purchase)
+
+
+async def _find(unit: Unit, instrument_id: str) -> Purchase | None:
+    instrument: Instrument = await unit.load(INSTRUMENT, instrument_id)
+    issuer: Issuer = await unit.load(ISSUER, instrument.issued.issuer_id)
+    if issuer.is_ended:
+        return None
+    signed = issuer.split_at_issue.get(instrument_id, issuer.split_ratio)
+    return find_purchase(instrument, issuer.split_ratio / signed)
+
+
+async def _issue(unit: Unit, instrument: Instrument, purchase: Purchase) -> None:
+    issued, run = instrument.issued, purchase.run
+    kind = "sec" if isinstance(purchase.terms, StockTerms) else "wrt"
+    security_id = derive_id(kind, issued.instrument_id, f"{run.tranches[-1].tranche_id} {len(instrument.conversions)}")
+    convert = ConvertInstrument(
+        instrument_id=issued.instrument_id,
+        cause=security_id,
+        principal_usd=run.principal_usd,
+        amount_exact=Fraction(run.principal_usd),
+        branch="agreed_price",
+        price=purchase.price_usd,
+        class_id=purchase.terms.class_id,
+        shares_exact=purchase.shares_exact,
+        shares=purchase.shares,
+    )
+    await unit.decide(INSTRUMENT, issued.instrument_id, convert)
+    await track_instrument(unit, issued.instrument_id, owed=True)
+    if not purchase.shares:
+        return
+    await name_holder(unit, issued.issuer_id, issued.holder_id)
+    if isinstance(purchase.terms, WarrantTerms):
+        await _issue_warrant(unit, instrument, purchase, purchase.terms, security_id)
+        return
+    issue = IssueStock(
+        issuer_id=issued.issuer_id,
+        security_id=security_id,
+        holder_id=issued.holder_id,
+        class_id=purchase.terms.class_id,
+        shares=purchase.shares,
+        price_usd_per_share=round_places(purchase.price_usd, PRICE_PLACES, "half_even"),
+        cause=issued.instrument_id,
+    )
+    await unit.decide(ISSUER, issued.issuer_id, issue)
+
+
+async def _issue_warrant(
+    unit: Unit, instrument: Instrument, purchase: Purchase, terms: WarrantTerms, warrant_id: str
+) -> None:
+    """Issue the rights that a run of principal bought, all of which may be exercised at once."""
+    issued = instrument.issued
+    price = Fraction(terms.exercise_price_usd) / purchase.split
+    issue = IssueWarrant(
+        issuer_id=issued.issuer_id,
+        warrant_id=warrant_id,
+        holder_id=issued.holder_id,
+        class_id=terms.class_id,
+        shares=purchase.shares,
+        exercise_price_usd=round_places(price, PRICE_PLACES, "half_even"),
+        expires_at=terms.expires_at,
+        settlement=terms.settlement,
+        cause=issued.instrument_id,
+    )
+    await unit.decide(ISSUER, issued.issuer_id, issue)

@@ -1,0 +1,1 @@
+"""Use cases of sites, pools, lots and price lists."""

@@ -1,0 +1,330 @@
+"""Pools and lots: a lot is listed and its nodes are put on sale in the pool in one atomic append."""
+
+from collections.abc import Iterable
+from datetime import datetime
+from decimal import Decimal
+
+from events.lot import AskStep
+from events.service import STANDARD_SERVICE, ServiceTerms
+from events.types import Interconnect
+from marketplace.application.steps.auction_supply import change_supply
+from marketplace.application.steps.ownership import require_owner
+from marketplace.application.supply.sites import load_site
+from marketplace.core.errors import Refusal
+from marketplace.core.ids import derive_id
+from marketplace.domain.party import PARTY, require_trader
+from marketplace.domain.refusals import refuse_unknown, require_aware
+from marketplace.domain.supply.lot import (
+    LOT,
+    ListLot,
+    Lot,
+    LotCommand,
+    PauseLot,
+    RepriceLot,
+    RescheduleLot,
+    ResumeLot,
+    WithdrawLot,
+)
+from marketplace.domain.supply.pool import (
+    POOL,
+    AnnounceClosing,
+    FailNodes,
+    OfferCapacity,
+    OpenPool,
+    Pool,
+    RecallCapacity,
+    RestoreNodes,
+)
+from marketplace.domain.supply.site import SITE, Site
+from marketplace.domain.trading.auction import AUCTION, Auction
+from marketplace.domain.trading.mandate import MANDATE, Mandate
+from marketplace.execution.handler import Handler, Receipt
+from marketplace.execution.unit_of_work import Context, Unit
+
+MANDATES_MAX = 16
+
+
+async def open_pool(
+    handler: Handler,
+    context: Context,
+    *,
+    site_id: str,
+    gpu_class: str,
+    interconnect: Interconnect,
+    gpus_per_node: int,
+    nodes: int,
+    power_per_node_kw: int,
+    service: ServiceTerms | None = None,
+) -> Receipt:
+    """Open a fabric of equal nodes at a site of the tenant; where no service terms are given, the standard ones hold.
+
+    Raises:
+        Refusal: ``site_unknown`` · ``power_above_contract`` · refusals of the party and the pool.
+    """
+    pool_id = derive_id("pol", context.command_id)
+
+    async def work(unit: Unit) -> None:
+        site = await load_site(unit, site_id)
+        provider_id = site.registered.provider_id
+        require_trader(await unit.load(PARTY, provider_id), provider_id, "provider")
+        need_kw, contracted_kw = nodes * power_per_node_kw, site.registered.power_contracted_kw
+        if need_kw > contracted_kw:
+            raise Refusal(
+                "power_above_contract",
+                f"{nodes} nodes draw {need_kw} kW, the site has {contracted_kw} kW under contract",
+                pointer="/nodes",
+                needed_kw=need_kw,
+            )
+        command = OpenPool(
+            pool_id=pool_id,
+            provider_id=provider_id,
+            site_id=site_id,
+            region=site.registered.region,
+            gpu_class=gpu_class,
+            interconnect=interconnect,
+            gpus_per_node=gpus_per_node,
+            nodes=nodes,
+            power_per_node_kw=power_per_node_kw,
+            service=STANDARD_SERVICE if service is None else service,
+        )
+        await unit.decide(POOL, pool_id, command)
+
+    return await handler.run(context, POOL, pool_id, work, new=True)
+
+
+async def _load_pool(unit: Unit, pool_id: str) -> Pool:
+    pool: Pool | None = await unit.load(POOL, pool_id)
+    if pool is None:
+        raise refuse_unknown("pool", pool_id)
+    require_owner(unit.context, (pool.opened.provider_id,), "pool", pool_id)
+    return pool
+
+
+async def fail_nodes(
+    handler: Handler,
+    context: Context,
+    pool_id: str,
+    *,
+    incident_id: str,
+    nodes: int,
+    at: datetime,
+    grant_id: str | None = None,
+) -> Receipt:
+    """Say that nodes stopped working, those of one grant where evidence of its GPUs told so."""
+
+    async def work(unit: Unit) -> None:
+        await _load_pool(unit, pool_id)
+        command = FailNodes(pool_id=pool_id, incident_id=incident_id, nodes=nodes, at=at, grant_id=grant_id)
+        await unit.decide(POOL, pool_id, command)
+
+    return await handler.run(context, POOL, pool_id, work)
+
+
+async def restore_nodes(handler: Handler, context: Context, pool_id: str, *, incident_id: str, at: datetime) -> Receipt:
+    """Say that the nodes of an incident work again."""
+
+    async def work(unit: Unit) -> None:
+        await _load_pool(unit, pool_id)
+        await unit.decide(POOL, pool_id, RestoreNodes(pool_id=pool_id, incident_id=incident_id, at=at))
+
+    return await handler.run(context, POOL, pool_id, work)
+
+
+async def announce_closing(
+    handler: Handler, context: Context, pool_id: str, *, closes_at: datetime, reason: str
+) -> Receipt:
+    """Give notice that a pool leaves the market; reactors withdraw its lots at once and end its grants then.
+
+    Raises:
+        Refusal: ``pool_unknown`` · ``notice_too_short`` · ``closing_brought_forward``.
+    """
+
+    async def work(unit: Unit) -> None:
+        await _load_pool(unit, pool_id)
+        command = AnnounceClosing(pool_id=pool_id, closes_at=closes_at, reason=reason, at=context.at)
+        await unit.decide(POOL, pool_id, command)
+
+    return await handler.run(context, POOL, pool_id, work)
+
+
+async def list_lot(
+    handler: Handler,
+    context: Context,
+    *,
+    pool_id: str,
+    nodes: int,
+    start: datetime,
+    end: datetime,
+    ask_usd_per_gpu_hour: Decimal,
+    nodes_min: int = 1,
+    duration_hours_min: int = 1,
+    mandate_ids: tuple[str, ...] = (),
+    further_asks: tuple[AskStep, ...] = (),
+    service: ServiceTerms | None = None,
+) -> Receipt:
+    """Offer nodes of a pool of the tenant for a span.
+
+    Raises:
+        Refusal: ``pool_unknown`` · ``lot_before_site`` · ``lot_past`` · ``mandates_too_many`` · ``mandate_unknown`` ·
+            refusals of the party, the lot and the pool.
+    """
+    lot_id = derive_id("lot", context.command_id)
+
+    async def work(unit: Unit) -> None:
+        pool = await _load_pool(unit, pool_id)
+        provider_id = pool.opened.provider_id
+        require_trader(await unit.load(PARTY, provider_id), provider_id, "provider")
+        _require_ready(await unit.load(SITE, pool.opened.site_id), start)
+        require_aware(end, "/end")
+        if end <= context.at:
+            raise Refusal(
+                "lot_past",
+                f"the lot would have ended at {end.isoformat()}, before it is listed; offer a span that is not over",
+                pointer="/end",
+            )
+        await load_named_mandates(unit, mandate_ids)
+        command = ListLot(
+            lot_id=lot_id,
+            pool_id=pool_id,
+            provider_id=provider_id,
+            nodes=nodes,
+            start=start,
+            end=end,
+            ask_usd_per_gpu_hour=ask_usd_per_gpu_hour,
+            nodes_min=nodes_min,
+            duration_hours_min=duration_hours_min,
+            mandate_ids=mandate_ids,
+            further_asks=further_asks,
+            service=service,
+        )
+        await unit.decide(LOT, lot_id, command)
+        await unit.decide(
+            POOL, pool_id, OfferCapacity(pool_id=pool_id, lot_id=lot_id, nodes=nodes, start=start, end=end)
+        )
+
+    return await handler.run(context, LOT, lot_id, work, new=True)
+
+
+async def load_named_mandates(unit: Unit, mandate_ids: tuple[str, ...]) -> list[Mandate]:
+    """Return the mandates that a lot names.
+
+    Raises:
+        Refusal: ``mandates_too_many`` · ``mandate_unknown``.
+    """
+    if len(mandate_ids) > MANDATES_MAX:
+        raise Refusal("mandates_too_many", f"name at most {MANDATES_MAX} mandates", pointer="/mandate_ids")
+    found: list[Mandate] = []
+    for mandate_id in mandate_ids:
+        mandate: Mandate | None = await unit.load(MANDATE, mandate_id)
+        if mandate is None:
+            raise refuse_unknown("mandate", mandate_id)
+        found.append(mandate)
+    return found
+
+
+def _require_ready(site: Site, start: datetime) -> None:
+    if site.status == "converting" and site.ready_at is not None and start < site.ready_at:
+        raise Refusal(
+            "lot_before_site",
+            f"the site is ready at {site.ready_at.isoformat()}; a lot of it cannot begin at {start.isoformat()}",
+            pointer="/start",
+            ready_at=site.ready_at.isoformat(),
+        )
+
+
+async def _load_lot(unit: Unit, lot_id: str) -> Lot:
+    lot: Lot | None = await unit.load(LOT, lot_id)
+    if lot is None:
+        raise refuse_unknown("lot", lot_id)
+    require_owner(unit.context, (lot.listed.provider_id,), "lot", lot_id)
+    return lot
+
+
+async def _change(handler: Handler, context: Context, lot_id: str, command: LotCommand) -> Receipt:
+    async def work(unit: Unit) -> None:
+        await _load_lot(unit, lot_id)
+        await unit.decide(LOT, lot_id, command)
+
+    return await handler.run(context, LOT, lot_id, work)
+
+
+async def reprice_lot(
+    handler: Handler,
+    context: Context,
+    lot_id: str,
+    *,
+    ask_usd_per_gpu_hour: Decimal,
+    further_asks: tuple[AskStep, ...] = (),
+) -> Receipt:
+    """Change the asks for auctions that are not locked yet; without further ones all nodes ask the same."""
+    command = RepriceLot(lot_id=lot_id, ask_usd_per_gpu_hour=ask_usd_per_gpu_hour, further_asks=further_asks)
+    return await _change(handler, context, lot_id, command)
+
+
+async def pause_lot(handler: Handler, context: Context, lot_id: str, *, reason: str) -> Receipt:
+    """Take no new orders for a while."""
+    return await _change(handler, context, lot_id, PauseLot(lot_id=lot_id, reason=reason))
+
+
+async def resume_lot(handler: Handler, context: Context, lot_id: str) -> Receipt:
+    """Take orders again."""
+    return await _change(handler, context, lot_id, ResumeLot(lot_id=lot_id))
+
+
+async def withdraw_lot(
+    handler: Handler, context: Context, lot_id: str, *, reason: str, auction_ids: Iterable[str] = ()
+) -> Receipt:
+    """Take a lot off the market for good; grants that it carries stay.
+
+    Args:
+        handler: Runs it.
+        context: Who asks.
+        lot_id: The lot.
+        reason: Why.
+        auction_ids: Auctions that are not settled; while one that has a lot of resale in its book decides, it stays.
+
+    Raises:
+        Refusal: ``lot_unknown`` · ``lot_frozen``.
+    """
+
+    async def work(unit: Unit) -> None:
+        lot = await _load_lot(unit, lot_id)
+        if lot.listed.grant_id is not None and lot.status != "withdrawn":
+            unsettled = tuple(auction_ids)
+            for auction_id in unsettled:
+                _require_thawed(await unit.load(AUCTION, auction_id), lot_id)
+            await change_supply(unit, unsettled, lot_id)
+        await unit.decide(LOT, lot_id, WithdrawLot(lot_id=lot_id, reason=reason))
+        pool_id = lot.listed.pool_id
+        await unit.decide(POOL, pool_id, RecallCapacity(pool_id=pool_id, lot_id=lot_id))
+
+    return await handler.run(context, LOT, lot_id, work)
+
+
+def _require_thawed(auction: Auction, lot_id: str) -> None:
+    locked = auction.locked
+    if locked is None or auction.status in {"collecting", "settled"}:
+        return
+    if any(row.lot_id == lot_id for row in locked.book.lots):
+        raise Refusal(
+            "lot_frozen",
+            f"auction {auction.opened.auction_id} has lot {lot_id} in its book; wait until it has settled",
+            lot_id=lot_id,
+            auction_id=auction.opened.auction_id,
+        )
+
+
+async def reschedule_lot(
+    handler: Handler, context: Context, lot_id: str, *, start: datetime, end: datetime, reason: str
+) -> Receipt:
+    """Move the span of a lot in its pool too; a reactor ends grants that it no longer carries."""
+
+    async def work(unit: Unit) -> None:
+        lot = await _load_lot(unit, lot_id)
+        await unit.decide(LOT, lot_id, RescheduleLot(lot_id=lot_id, start=start, end=end, reason=reason))
+        pool_id, nodes = lot.listed.pool_id, lot.listed.nodes
+        await unit.decide(
+            POOL, pool_id, OfferCapacity(pool_id=pool_id, lot_id=lot_id, nodes=nodes, start=start, end=end)
+        )
+
+    return await handler.run(context, LOT, lot_id, work)

@@ -1,0 +1,29 @@
+"""Price lists: the platform takes in dated tables of what other clouds ask."""
+
+import hashlib
+
+import msgspec
+
+from events.pricelist import ListPrice
+from marketplace.application.steps.ownership import require_platform
+from marketplace.core.ids import derive_command_id, derive_id
+from marketplace.domain.supply.pricelist import PRICELIST, PublishPricelist
+from marketplace.execution.handler import Handler, Receipt
+from marketplace.execution.unit_of_work import Context, Unit
+
+
+async def publish_pricelist(handler: Handler, context: Context, *, name: str, prices: tuple[ListPrice, ...]) -> Receipt:
+    """Take in a table; one with the same content was taken in before.
+
+    Raises:
+        Refusal: ``platform_only`` · refusals of the table.
+    """
+    require_platform(context)
+    digest = hashlib.sha256(msgspec.json.encode([name, prices])).hexdigest()
+    pricelist_id = derive_id("prl", derive_command_id("pricelist", digest))
+
+    async def work(unit: Unit) -> None:
+        command = PublishPricelist(pricelist_id=pricelist_id, name=name, prices=prices)
+        await unit.decide(PRICELIST, pricelist_id, command)
+
+    return await handler.run(context, PRICELIST, pricelist_id, work)

@@ -1,0 +1,112 @@
+"""Sites: registration, power, and conversion from another use."""
+
+from datetime import datetime
+from decimal import Decimal
+
+from events.site import SiteStatus
+from marketplace.application.steps.ownership import require_owner, require_tenant
+from marketplace.core.ids import derive_id
+from marketplace.domain.party import PARTY, require_trader
+from marketplace.domain.refusals import refuse_unknown
+from marketplace.domain.supply.site import (
+    SITE,
+    DerateSite,
+    EnergiseSite,
+    RegisterSite,
+    ScheduleConversion,
+    Site,
+    SiteCommand,
+    SlipConversion,
+)
+from marketplace.execution.handler import Handler, Receipt
+from marketplace.execution.unit_of_work import Context, Unit
+
+
+async def load_site(unit: Unit, site_id: str) -> Site:
+    """Return a site of the tenant.
+
+    Raises:
+        Refusal: ``site_unknown``.
+    """
+    site: Site | None = await unit.load(SITE, site_id)
+    if site is None:
+        raise refuse_unknown("site", site_id)
+    require_owner(unit.context, (site.registered.provider_id,), "site", site_id)
+    return site
+
+
+async def register_site(
+    handler: Handler,
+    context: Context,
+    *,
+    provider_id: str,
+    name: str,
+    region: str,
+    jurisdiction: str,
+    status: SiteStatus,
+    power_contracted_kw: int,
+    power_energised_kw: int,
+    power_usage_effectiveness: Decimal,
+    renewable_share: Decimal,
+) -> Receipt:
+    """Bring a data center of a cleared provider to the market."""
+    require_tenant(context, provider_id)
+    site_id = derive_id("sit", context.command_id)
+    command = RegisterSite(
+        site_id=site_id,
+        provider_id=provider_id,
+        name=name,
+        region=region,
+        jurisdiction=jurisdiction,
+        status=status,
+        power_contracted_kw=power_contracted_kw,
+        power_energised_kw=power_energised_kw,
+        power_usage_effectiveness=power_usage_effectiveness,
+        renewable_share=renewable_share,
+    )
+
+    async def work(unit: Unit) -> None:
+        require_trader(await unit.load(PARTY, provider_id), provider_id, "provider")
+        await unit.decide(SITE, site_id, command)
+
+    return await handler.run(context, SITE, site_id, work, new=True)
+
+
+async def _change(handler: Handler, context: Context, site_id: str, command: SiteCommand) -> Receipt:
+    async def work(unit: Unit) -> None:
+        await load_site(unit, site_id)
+        await unit.decide(SITE, site_id, command)
+
+    return await handler.run(context, SITE, site_id, work)
+
+
+async def energise_site(
+    handler: Handler, context: Context, site_id: str, *, power_energised_kw: int, at: datetime
+) -> Receipt:
+    """Say that more power is live."""
+    command = EnergiseSite(site_id=site_id, power_energised_kw=power_energised_kw, at=at)
+    return await _change(handler, context, site_id, command)
+
+
+async def derate_site(
+    handler: Handler, context: Context, site_id: str, *, power_energised_kw: int, at: datetime, reason: str
+) -> Receipt:
+    """Say that less power is live."""
+    command = DerateSite(site_id=site_id, power_energised_kw=power_energised_kw, at=at, reason=reason)
+    return await _change(handler, context, site_id, command)
+
+
+async def schedule_conversion(
+    handler: Handler, context: Context, site_id: str, *, former_use: str, ready_at: datetime
+) -> Receipt:
+    """Say when a site of another use becomes a data center."""
+    command = ScheduleConversion(site_id=site_id, former_use=former_use, ready_at=ready_at)
+    return await _change(handler, context, site_id, command)
+
+
+async def slip_conversion(
+    handler: Handler, context: Context, site_id: str, *, ready_at: datetime, reason: str
+) -> Receipt:
+    """Move the date of a conversion; a reactor moves the lots that would begin before it."""
+    command = SlipConversion(site_id=site_id, ready_at=ready_at, reason=reason)
+    return await _change(handler, context, site_id, command)

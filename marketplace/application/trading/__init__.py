@@ -1,0 +1,1 @@
+"""Use cases of orders, quotes, auctions, mandates and resale."""

@@ -1,0 +1,417 @@
+"""Auctions: opening, freezing, publishing, and carrying out one decision per order.
+
+A match is one atomic decision over order, pool, grant, instrument, issuer, account and mandates. One that has become
+impossible meanwhile is answered by the release of all that was set aside, with the reason.
+"""
+
+from datetime import datetime
+from decimal import Decimal
+from typing import Final, Literal, NamedTuple
+
+import msgspec
+
+from events.auction import Deferral, MatchTerms
+from events.book import Book
+from events.grant import EquityPart, GrantIssued, ResalePart
+from events.order import ClassOffer
+from events.service import ServiceTerms
+from events.types import Reason
+from marketplace.application.steps.capacity import change_capacity
+from marketplace.application.steps.dilution import free_order
+from marketplace.application.steps.ownership import require_platform
+from marketplace.application.steps.signing import sign_instrument
+from marketplace.application.trading.orders import load_order, release_order_holds, require_parent_matched, serve_group
+from marketplace.application.trading.resale_award import find_resale, take_from_source
+from marketplace.core.errors import Refusal
+from marketplace.core.ids import derive_id, rename_id
+from marketplace.core.money import ZERO
+from marketplace.domain.billing.account import ACCOUNT, AdjustHold
+from marketplace.domain.billing.draw import build_draw
+from marketplace.domain.billing.settlement import Totals, build_tariff, compute_totals
+from marketplace.domain.delivery.grant import GRANT, IssueGrant
+from marketplace.domain.equity.instrument.instrument import IssueInstrument
+from marketplace.domain.refusals import refuse_status
+from marketplace.domain.supply.lot import LOT, Lot
+from marketplace.domain.supply.pool import Pool, ResellCapacity, ReserveCapacity
+from marketplace.domain.supply.service_level import choose_service
+from marketplace.domain.trading.auction import (
+    AUCTION,
+    Auction,
+    BindAuction,
+    ClearAuction,
+    FailAuction,
+    IndicateAuction,
+    LockAuction,
+    OpenAuction,
+    SettleAuction,
+    holds_up,
+)
+from marketplace.domain.trading.mandate import MANDATE, CaptureBudget, Mandate, ReleaseBudget
+from marketplace.domain.trading.order import ORDER, LockOrder, MatchOrder, Order, UnmatchOrder
+from marketplace.execution.handler import Handler, Receipt
+from marketplace.execution.unit_of_work import Context, Unit
+
+
+class Rivals(NamedTuple):
+    """The auctions that are not settled beside one of them.
+
+    Attributes:
+        earlier: Those that lock before it, or at the same instant and were opened before it.
+        later: All others.
+    """
+
+    earlier: tuple[str, ...]
+    later: tuple[str, ...]
+
+
+NO_RIVALS: Final = Rivals((), ())
+
+
+async def open_auction(
+    handler: Handler,
+    context: Context,
+    *,
+    locks_at: datetime,
+    horizon_start: datetime,
+    period_hours: Literal[1, 24],
+    periods: int,
+    seed: int,
+    indicative_at: datetime | None = None,
+    no_cancel_at: datetime | None = None,
+) -> Receipt:
+    """Call for orders.
+
+    Raises:
+        Refusal: ``platform_only`` · ``lock_past`` · ``horizon_before_lock`` · refusals of the auction.
+    """
+    require_platform(context)
+    auction_id = derive_id("auc", context.command_id)
+
+    async def work(unit: Unit) -> None:
+        if locks_at < context.at:
+            raise Refusal("lock_past", f"{locks_at.isoformat()} has passed; lock in the future", pointer="/locks_at")
+        if horizon_start < locks_at:
+            raise Refusal(
+                "horizon_before_lock", "capacity is awarded from the lock on, not before", pointer="/horizon_start"
+            )
+        command = OpenAuction(
+            auction_id=auction_id,
+            locks_at=locks_at,
+            horizon_start=horizon_start,
+            period_hours=period_hours,
+            periods=periods,
+            seed=seed,
+            indicative_at=indicative_at,
+            no_cancel_at=no_cancel_at,
+        )
+        await unit.decide(AUCTION, auction_id, command)
+
+    return await handler.run(context, AUCTION, auction_id, work, new=True)
+
+
+async def indicate_auction(handler: Handler, context: Context, command: IndicateAuction) -> Receipt:
+    """Publish what the prices would be by now."""
+
+    async def work(unit: Unit) -> None:
+        await unit.decide(AUCTION, command.auction_id, command)
+
+    return await handler.run(context, AUCTION, command.auction_id, work)
+
+
+async def bind_auction(handler: Handler, context: Context, auction_id: str, *, orders: int) -> Receipt:
+    """Say that the orders that are there are bound."""
+
+    async def work(unit: Unit) -> None:
+        await unit.decide(AUCTION, auction_id, BindAuction(auction_id=auction_id, orders=orders))
+
+    return await handler.run(context, AUCTION, auction_id, work)
+
+
+async def lock_order(handler: Handler, context: Context, order_id: str, auction_id: str) -> Receipt:
+    """Take an open order into the auction's book; a cancel that was first wins."""
+
+    async def work(unit: Unit) -> None:
+        auction: Auction = await unit.load(AUCTION, auction_id)
+        if auction.status != "collecting":
+            raise refuse_status("auction", auction_id, auction.status, "collecting")
+        await load_order(unit, order_id)
+        await unit.decide(ORDER, order_id, LockOrder(order_id=order_id, auction_id=auction_id))
+
+    return await handler.run(context, ORDER, order_id, work)
+
+
+async def require_turn(unit: Unit, auction_id: str, rivals: Rivals) -> None:
+    """Refuse to lock an auction while another one awards what it would put into its book.
+
+    Raises:
+        Refusal: ``auction_waits``.
+    """
+    auction: Auction = await unit.load(AUCTION, auction_id)
+    if auction.status != "collecting":
+        return
+    for ids, earlier in ((rivals.earlier, True), (rivals.later, False)):
+        for rival_id in ids:
+            rival: Auction = await unit.load(AUCTION, rival_id)
+            if holds_up(rival, auction, earlier=earlier):
+                raise Refusal(
+                    "auction_waits",
+                    f"auction {rival_id} is {rival.status} and awards capacity of the same time; {auction_id} locks"
+                    " once that one has settled",
+                    auction_id=rival_id,
+                    status=rival.status,
+                )
+
+
+async def lock_auction(
+    handler: Handler,
+    context: Context,
+    auction_id: str,
+    *,
+    book: Book,
+    book_hash: str,
+    deferrals: tuple[Deferral, ...] = (),
+    rivals: Rivals = NO_RIVALS,
+    changes: int | None = None,
+) -> Receipt:
+    """Freeze the book, which was read after so many changes of what is for sale, and defer what it does not admit.
+
+    Raises:
+        Refusal: ``auction_waits`` · refusals of the auction, among them ``supply_changed``.
+    """
+
+    async def work(unit: Unit) -> None:
+        await require_turn(unit, auction_id, rivals)
+        command = LockAuction(
+            auction_id=auction_id, book=book, book_hash=book_hash, deferrals=deferrals, changes=changes
+        )
+        await unit.decide(AUCTION, auction_id, command)
+
+    return await handler.run(context, AUCTION, auction_id, work)
+
+
+async def clear_auction(handler: Handler, context: Context, result: ClearAuction) -> Receipt:
+    """Publish a result that the verifier found right."""
+
+    async def work(unit: Unit) -> None:
+        await unit.decide(AUCTION, result.auction_id, result)
+
+    return await handler.run(context, AUCTION, result.auction_id, work)
+
+
+async def fail_auction(handler: Handler, context: Context, auction_id: str, *, reason: str, attempt: int) -> Receipt:
+    """Say that an attempt gave no publishable result."""
+
+    async def work(unit: Unit) -> None:
+        await unit.decide(AUCTION, auction_id, FailAuction(auction_id=auction_id, reason=reason, attempt=attempt))
+
+    return await handler.run(context, AUCTION, auction_id, work)
+
+
+async def settle_auction(
+    handler: Handler, context: Context, auction_id: str, *, matched: int, unmatched: int, impossible: int
+) -> Receipt:
+    """Say that every decision was carried out."""
+
+    async def work(unit: Unit) -> None:
+        command = SettleAuction(auction_id=auction_id, matched=matched, unmatched=unmatched, impossible=impossible)
+        await unit.decide(AUCTION, auction_id, command)
+
+    return await handler.run(context, AUCTION, auction_id, work)
+
+
+async def carry_out_match(
+    handler: Handler, context: Context, auction_id: str, order_id: str, match: MatchTerms
+) -> Receipt:
+    """Turn a match into a grant, atomically with all that it takes and frees.
+
+    Raises:
+        Refusal: ``order_unknown`` · ``parent_unmatched`` · refusals of whatever has changed since the book was frozen.
+    """
+
+    async def work(unit: Unit) -> None:
+        order = await load_order(unit, order_id)
+        await require_parent_matched(unit, order.terms)
+        await unit.decide(
+            ORDER, order_id, MatchOrder(order_id=order_id, auction_id=auction_id, grant_id=match.grant_id)
+        )
+        await serve_group(unit, order)
+        resale = await find_resale(unit, match)
+        pool = await change_capacity(unit, take_nodes(match, resale))
+        await award(unit, order, match, pool, resale)
+
+    return await handler.run(context, ORDER, order_id, work)
+
+
+def take_nodes(match: MatchTerms, resale: ResalePart | None) -> ReserveCapacity | ResellCapacity:
+    """Return the command that takes a match's nodes, of the seller's grant where they are resold."""
+    if resale is not None:
+        return ResellCapacity(
+            pool_id=match.pool_id,
+            grant_id=match.grant_id,
+            lot_id=resale.lot_id,
+            nodes=match.nodes,
+            start=match.start,
+            end=match.end,
+        )
+    return ReserveCapacity(
+        pool_id=match.pool_id,
+        grant_id=match.grant_id,
+        nodes=match.nodes,
+        start=match.start,
+        end=match.end,
+        lots=match.lots,
+    )
+
+
+async def award(unit: Unit, order: Order, match: MatchTerms, pool: Pool, resale: ResalePart | None = None) -> None:
+    """Issue the grant of a match whose nodes are reserved, keep what it may cost, and sign its equity part."""
+    grant, totals = await _build_grant(unit, order, match, pool, resale)
+    if grant.resale is not None:
+        await take_from_source(unit, grant, grant.resale)
+    unit.assume(GRANT, match.grant_id)
+    await unit.decide(GRANT, match.grant_id, IssueGrant(issued=grant))
+    await _keep_holds(unit, order, grant, totals)
+    if order.terms.instrument is not None:
+        await free_order(unit, order.placed.issuer_id, order.placed.order_id)
+    if grant.equity is not None:
+        await _sign(unit, order, grant, grant.equity)
+
+
+def _get_offer(order: Order, gpu_class: str) -> ClassOffer:
+    for offer in order.terms.offers:
+        if offer.gpu_class == gpu_class:
+            return offer
+    raise Refusal("class_not_offered", f"the order offers nothing for {gpu_class}", gpu_class=gpu_class)
+
+
+async def _build_grant(
+    unit: Unit, order: Order, match: MatchTerms, pool: Pool, resale: ResalePart | None
+) -> tuple[GrantIssued, Totals]:
+    offer = _get_offer(order, pool.opened.gpu_class)
+    grant = GrantIssued(
+        grant_id=match.grant_id,
+        order_id=order.placed.order_id,
+        auction_id=order.auction_id,
+        startup_id=order.placed.startup_id,
+        provider_id=pool.opened.provider_id,
+        pool_id=match.pool_id,
+        gpu_class=pool.opened.gpu_class,
+        nodes=match.nodes,
+        gpus_per_node=pool.opened.gpus_per_node,
+        start=match.start,
+        end=match.end,
+        lots=match.lots,
+        price_usd_per_gpu_hour=match.price_usd_per_gpu_hour,
+        value_usd_per_gpu_hour=match.value_usd_per_gpu_hour,
+        cash_usd_per_gpu_hour=offer.cash_usd_per_gpu_hour,
+        startup_account_id=order.placed.account_id,
+        provider_account_id=rename_id("acc", pool.opened.provider_id),
+        hold_id=order.hold_id,
+        cash_commitment_usd=ZERO,
+        equity=await _build_equity(unit, match, offer, order),
+        service=await _choose_service(unit, match, pool) if resale is None else None,
+        resale=resale,
+    )
+    seconds = int((match.end - match.start).total_seconds())
+    totals = compute_totals(build_tariff(grant), match.nodes * pool.opened.gpus_per_node * seconds)
+    equity = grant.equity
+    if equity is not None:
+        equity = (
+            msgspec.structs.replace(
+                equity, principal_commitment_usd=totals.principal_usd, budget_commitment_usd=totals.holder_usd
+            )
+            if totals.principal_usd
+            else None
+        )
+    if resale is not None:
+        resale = msgspec.structs.replace(resale, commitment_usd=totals.reseller_pays_usd)
+    return msgspec.structs.replace(grant, cash_commitment_usd=totals.cash_usd, equity=equity, resale=resale), totals
+
+
+async def _choose_service(unit: Unit, match: MatchTerms, pool: Pool) -> ServiceTerms | None:
+    """Return the best promise among the lots that carry a match; a lot without terms promises what its pool does."""
+    promises: list[ServiceTerms | None] = []
+    for lot_id in dict.fromkeys(share.lot_id for share in match.lots):
+        lot: Lot = await unit.load(LOT, lot_id)
+        promises.append(pool.opened.service if lot.listed.service is None else lot.listed.service)
+    return choose_service(promises)
+
+
+async def _build_equity(unit: Unit, match: MatchTerms, offer: ClassOffer, order: Order) -> EquityPart | None:
+    if match.mandate_id is None:
+        return None
+    mandate: Mandate = await unit.load(MANDATE, match.mandate_id)
+    hold = next(hold for hold in order.budget_holds if hold.mandate_id == match.mandate_id)
+    holder_id = mandate.granted.holder_id
+    return EquityPart(
+        mandate_id=match.mandate_id,
+        holder_id=holder_id,
+        holder_account_id=rename_id("acc", holder_id) if mandate.granted.funding == "cash" else None,
+        instrument_id=rename_id("ins", match.grant_id),
+        equity_usd_per_gpu_hour=offer.equity_usd_per_gpu_hour,
+        equity_credit=hold.equity_credit,
+        principal_commitment_usd=ZERO,
+        budget_commitment_usd=ZERO,
+    )
+
+
+async def _keep_holds(unit: Unit, order: Order, grant: GrantIssued, totals: Totals) -> None:
+    """Keep of every hold what the grant may cost, and free the rest."""
+    reason = "not needed at the price"
+    adjust = AdjustHold(
+        account_id=order.placed.account_id, hold_id=order.hold_id, amount_usd=totals.cash_usd, reason=reason
+    )
+    await unit.decide(ACCOUNT, order.placed.account_id, adjust)
+    for hold in order.budget_holds:
+        keep: Decimal = ZERO
+        if grant.equity is not None and grant.equity.mandate_id == hold.mandate_id:
+            keep = totals.holder_usd
+            capture = CaptureBudget(
+                mandate_id=hold.mandate_id, hold_id=order.hold_id, grant_id=grant.grant_id, amount_usd=keep
+            )
+            await unit.decide(MANDATE, hold.mandate_id, capture)
+        release = ReleaseBudget(mandate_id=hold.mandate_id, hold_id=order.hold_id, keep_usd=keep, reason=reason)
+        await unit.decide(MANDATE, hold.mandate_id, release)
+
+
+async def _sign(unit: Unit, order: Order, grant: GrantIssued, equity: EquityPart) -> None:
+    assert order.terms.instrument is not None, "an order that offers equity states its instrument"
+    issue = IssueInstrument(
+        instrument_id=equity.instrument_id,
+        issuer_id=order.placed.issuer_id,
+        holder_id=equity.holder_id,
+        terms=order.terms.instrument,
+        commitment_usd=equity.principal_commitment_usd,
+        funding="drawdown",
+        grant_id=grant.grant_id,
+        mandate_id=equity.mandate_id,
+        draw=build_draw(grant, order.placed.quote_id),
+    )
+    await sign_instrument(unit, issue)
+
+
+async def carry_out_rejection(
+    handler: Handler,
+    context: Context,
+    auction_id: str,
+    order_id: str,
+    *,
+    reasons: tuple[Reason, ...],
+    price_to_win_usd_per_gpu_hour: Decimal | None,
+) -> Receipt:
+    """Tell an order why it lost; a standing order keeps its holds for the next auction."""
+
+    async def work(unit: Unit) -> None:
+        before = await load_order(unit, order_id)
+        command = UnmatchOrder(
+            order_id=order_id,
+            auction_id=auction_id,
+            reasons=reasons,
+            price_to_win_usd_per_gpu_hour=price_to_win_usd_per_gpu_hour,
+            at=context.at,
+        )
+        after: Order = await unit.decide(ORDER, order_id, command)
+        if after.status == "unmatched" and before.status == "locked":
+            await release_order_holds(unit, before, "the order was not matched")
+
+    return await handler.run(context, ORDER, order_id, work)

@@ -1,0 +1,298 @@
+"""Orders: placing one sets aside the startup's cash and each accepted mandate's budget in one atomic append."""
+
+from decimal import Decimal
+from typing import Final
+
+from events.order import BudgetHold, OrderPlaced, OrderTerms
+from marketplace.application.steps.dilution import count_order, free_order
+from marketplace.application.steps.ownership import require_owner, require_tenant
+from marketplace.application.steps.stock_agreements import find_implied_cap
+from marketplace.application.trading.mandates import load_mandate
+from marketplace.core.errors import Refusal
+from marketplace.core.ids import derive_id, rename_id
+from marketplace.core.money import ZERO
+from marketplace.domain.billing.account import ACCOUNT, AdjustHold, PlaceHold
+from marketplace.domain.equity.issuer.issuer import ISSUER, Issuer
+from marketplace.domain.party import PARTY, Party, PartyState, ServeGroup, require_trader
+from marketplace.domain.refusals import refuse_status, refuse_unknown
+from marketplace.domain.trading.mandate import MANDATE, HoldBudget, ReleaseBudget
+from marketplace.domain.trading.offer import compute_budget_hold, compute_cash_hold
+from marketplace.domain.trading.order import (
+    ORDER,
+    AmendOrder,
+    CancelOrder,
+    ExpireOrder,
+    Order,
+    PlaceOrder,
+    require_terms,
+)
+from marketplace.execution.handler import Handler, Receipt
+from marketplace.execution.unit_of_work import Context, Unit
+
+PARENTS_MAX: Final = 32
+"""How many orders may depend one on the other."""
+
+
+async def place_order(handler: Handler, context: Context, *, startup_id: str, terms: OrderTerms) -> Receipt:
+    """Ask for capacity in the next auction.
+
+    Raises:
+        Refusal: Refusals of the party · of the order's terms · of `require_parent` · ``issuer_unknown`` ·
+            ``mandate_unknown`` · of each mandate · ``funds_insufficient``.
+    """
+    require_tenant(context, startup_id)
+    order_id = derive_id("ord", context.command_id)
+    hold_id = rename_id("hld", order_id)
+
+    async def work(unit: Unit) -> None:
+        party = _require_buyer(await unit.load(PARTY, startup_id), startup_id, terms)
+        require_terms(terms, context.at)
+        await require_parent(unit, startup_id, terms)
+        budget_holds = await _hold_budgets(unit, party, order_id, hold_id, terms)
+        account_id = rename_id("acc", startup_id)
+        cash_hold_usd = await hold_cash(unit, account_id, order_id, hold_id, terms)
+        command = PlaceOrder(
+            order_id=order_id,
+            startup_id=startup_id,
+            issuer_id=rename_id("iss", startup_id),
+            account_id=account_id,
+            hold_id=hold_id,
+            terms=terms,
+            cash_hold_usd=cash_hold_usd,
+            budget_holds=budget_holds,
+            at=context.at,
+        )
+        await unit.decide(ORDER, order_id, command)
+
+    return await handler.run(context, ORDER, order_id, work, new=True)
+
+
+def _require_buyer(party: PartyState, party_id: str, terms: OrderTerms) -> Party:
+    """Return the party that may place an order: a startup, or a fund that promises to take what is left."""
+    fund = terms.backstop and party is not None and not party.has_role("startup")
+    return require_trader(party, party_id, "fund" if fund else "startup")
+
+
+async def preview_order(handler: Handler, context: Context, *, startup_id: str, terms: OrderTerms) -> Order:
+    """Return the order that placing would make, without setting anything aside or storing it.
+
+    Raises:
+        Refusal: As `place_order`, but for the cash, which is only needed once the order is placed.
+    """
+    require_tenant(context, startup_id)
+    order_id = derive_id("ord", context.command_id)
+    return await draft_order(Unit(handler.cache, context), startup_id, terms, order_id, rename_id("hld", order_id))
+
+
+async def draft_order(unit: Unit, startup_id: str, terms: OrderTerms, order_id: str, hold_id: str) -> Order:
+    """Return an order that is not placed, with the budgets that it holds set aside in the unit.
+
+    Raises:
+        Refusal: As `place_order`, but for the cash; ``backstop_unquoted``.
+    """
+    if terms.backstop:
+        raise Refusal(
+            "backstop_unquoted",
+            "a backstop pays the price that it sets and gets what is left; place it, nothing can be quoted",
+            pointer="/terms/backstop",
+        )
+    party = require_trader(await unit.load(PARTY, startup_id), startup_id, "startup")
+    require_terms(terms, unit.context.at)
+    await require_parent(unit, startup_id, terms)
+    placed = OrderPlaced(
+        order_id=order_id,
+        startup_id=startup_id,
+        issuer_id=rename_id("iss", startup_id),
+        account_id=rename_id("acc", startup_id),
+        hold_id=hold_id,
+        terms=terms,
+        cash_hold_usd=compute_cash_hold(terms),
+        budget_holds=await _hold_budgets(unit, party, order_id, hold_id, terms),
+    )
+    order = ORDER.evolve(None, placed)
+    assert order is not None, "a placed order is one"
+    return order
+
+
+async def hold_cash(unit: Unit, account_id: str, order_id: str, hold_id: str, terms: OrderTerms) -> Decimal:
+    """Set aside the cash that suffices for any offer of an order, and return it."""
+    amount_usd = compute_cash_hold(terms)
+    hold = PlaceHold(account_id=account_id, hold_id=hold_id, amount_usd=amount_usd, purpose=order_id)
+    await unit.decide(ACCOUNT, account_id, hold)
+    return amount_usd
+
+
+async def _hold_budgets(
+    unit: Unit, party: Party, order_id: str, hold_id: str, terms: OrderTerms
+) -> tuple[BudgetHold, ...]:
+    if terms.instrument is None:
+        return ()
+    issuer_id = rename_id("iss", party.registered.party_id)
+    issuer: Issuer | None = await unit.load(ISSUER, issuer_id)
+    if issuer is None:
+        raise refuse_unknown("issuer", issuer_id)
+    implied_cap_usd = find_implied_cap(issuer, terms.instrument)
+    await count_order(unit, issuer_id, order_id, terms)
+    holds = []
+    for mandate_id in terms.mandate_ids:
+        mandate = await load_mandate(unit, mandate_id)
+        amount = compute_budget_hold(terms, mandate.terms.equity_credit)
+        command = HoldBudget(
+            mandate_id=mandate_id,
+            hold_id=hold_id,
+            order_id=order_id,
+            issuer_id=issuer_id,
+            instrument=terms.instrument,
+            sector=party.registered.sector,
+            amount_usd=amount,
+            at=unit.context.at,
+            implied_cap_usd=implied_cap_usd,
+        )
+        await unit.decide(MANDATE, mandate_id, command)
+        holds.append(
+            BudgetHold(
+                mandate_id=mandate_id,
+                holder_id=mandate.granted.holder_id,
+                equity_credit=mandate.terms.equity_credit,
+                amount_usd=amount,
+            )
+        )
+    return tuple(holds)
+
+
+async def load_order(unit: Unit, order_id: str) -> Order:
+    """Return an order of the tenant.
+
+    Raises:
+        Refusal: ``order_unknown``.
+    """
+    order: Order | None = await unit.load(ORDER, order_id)
+    if order is None:
+        raise refuse_unknown("order", order_id)
+    require_owner(unit.context, (order.placed.startup_id,), "order", order_id)
+    return order
+
+
+async def require_parent(unit: Unit, startup_id: str, terms: OrderTerms) -> None:
+    """Refuse an order that could never be matched for what it depends on, also where the platform places it.
+
+    It depends on the startup's own orders only, each of which is or may still be matched, and none of which is of its
+    own group, of which one order is matched at most. An order names an earlier one, so no chain comes back to itself.
+
+    Raises:
+        Refusal: ``order_unknown`` · ``order_<status>`` · ``parent_in_group`` · ``parents_too_many``.
+    """
+    parent_id = terms.parent_order_id
+    for _ in range(PARENTS_MAX):
+        if parent_id is None:
+            return
+        parent: Order | None = await unit.load(ORDER, parent_id)
+        if parent is None or parent.placed.startup_id != startup_id:
+            raise refuse_unknown("order", parent_id)
+        if parent.ended:
+            raise refuse_status("order", parent_id, parent.status, "open, locked or matched")
+        if terms.group is not None and parent.terms.group == terms.group:
+            raise Refusal(
+                "parent_in_group",
+                f"order {parent_id}, without which this one is not matched, is of its group {terms.group}, of which one"
+                " is matched at most; leave the group or the parent out",
+                pointer="/terms/parent_order_id",
+            )
+        parent_id = parent.terms.parent_order_id
+    raise Refusal(
+        "parents_too_many",
+        f"the order would depend on more than {PARENTS_MAX} others, each on the next; name an earlier one",
+        pointer="/terms/parent_order_id",
+    )
+
+
+async def require_parent_matched(unit: Unit, terms: OrderTerms) -> None:
+    """Refuse to give what is wanted only together with an order that is not matched; a match is final.
+
+    Raises:
+        Refusal: ``parent_unmatched``.
+    """
+    parent_id = terms.parent_order_id
+    if parent_id is None:
+        return
+    parent = await load_order(unit, parent_id)
+    if parent.status != "matched":
+        raise Refusal(
+            "parent_unmatched",
+            f"order {parent_id}, without which this one is not matched, is {parent.status}; place an order that depends"
+            " on it, or hold a quote once it is matched",
+            pointer="/terms/parent_order_id",
+            parent_order_id=parent_id,
+            status=parent.status,
+        )
+
+
+async def serve_group(unit: Unit, order: Order) -> None:
+    """Let the startup know that an order of one of its groups is matched, as the first and last one of it.
+
+    Raises:
+        Refusal: ``group_served``.
+    """
+    if order.terms.group is not None:
+        startup_id = order.placed.startup_id
+        serve = ServeGroup(party_id=startup_id, group=order.terms.group, order_id=order.placed.order_id)
+        await unit.decide(PARTY, startup_id, serve)
+
+
+async def release_order_holds(unit: Unit, order: Order, reason: str) -> None:
+    """Free everything that was set aside for an order."""
+    account_id = order.placed.account_id
+    adjust = AdjustHold(account_id=account_id, hold_id=order.hold_id, amount_usd=ZERO, reason=reason)
+    await unit.decide(ACCOUNT, account_id, adjust)
+    if order.terms.instrument is not None:
+        await free_order(unit, order.placed.issuer_id, order.placed.order_id)
+    for hold in order.budget_holds:
+        release = ReleaseBudget(mandate_id=hold.mandate_id, hold_id=order.hold_id, keep_usd=ZERO, reason=reason)
+        await unit.decide(MANDATE, hold.mandate_id, release)
+
+
+async def amend_order(handler: Handler, context: Context, order_id: str, *, terms: OrderTerms) -> Receipt:
+    """Change request or offer of an open order, and what is set aside for it."""
+    hold_id = derive_id("hld", context.command_id)
+
+    async def work(unit: Unit) -> None:
+        order = await load_order(unit, order_id)
+        startup_id = order.placed.startup_id
+        party = _require_buyer(await unit.load(PARTY, startup_id), startup_id, terms)
+        require_terms(terms, context.at)
+        await release_order_holds(unit, order, "the order was amended")
+        budget_holds = await _hold_budgets(unit, party, order_id, hold_id, terms)
+        cash_hold_usd = await hold_cash(unit, order.placed.account_id, order_id, hold_id, terms)
+        command = AmendOrder(
+            order_id=order_id,
+            hold_id=hold_id,
+            terms=terms,
+            cash_hold_usd=cash_hold_usd,
+            budget_holds=budget_holds,
+            at=context.at,
+        )
+        await unit.decide(ORDER, order_id, command)
+
+    return await handler.run(context, ORDER, order_id, work)
+
+
+async def cancel_order(handler: Handler, context: Context, order_id: str, *, reason: str) -> Receipt:
+    """Take an open order back."""
+
+    async def work(unit: Unit) -> None:
+        order = await load_order(unit, order_id)
+        await unit.decide(ORDER, order_id, CancelOrder(order_id=order_id, reason=reason))
+        await release_order_holds(unit, order, "the order was cancelled")
+
+    return await handler.run(context, ORDER, order_id, work)
+
+
+async def expire_order(handler: Handler, context: Context, order_id: str) -> Receipt:
+    """End an order that is due to end."""
+
+    async def work(unit: Unit) -> None:
+        order = await load_order(unit, order_id)
+        await unit.decide(ORDER, order_id, ExpireOrder(order_id=order_id, at=context.at))
+        await release_order_holds(unit, order, "the order expired")
+
+    return await handler.run(context, ORDER, order_id, work)

@@ -1,0 +1,264 @@
+"""Held quotes: capacity, cash and budget set aside at the quoted price in one atomic append, until taken or free again.
+
+Holding decides on the pool itself, so that of two who hold the last nodes one is refused, whatever each was quoted.
+"""
+
+from collections.abc import Sequence
+from datetime import datetime, timedelta
+from fractions import Fraction
+
+from events.auction import MatchTerms
+from events.grant import ResalePart
+from events.order import OrderTerms
+from marketplace.application.steps.auction_supply import change_supply
+from marketplace.application.steps.capacity import change_capacity, has_capacity
+from marketplace.application.steps.ownership import require_owner, require_tenant
+from marketplace.application.steps.resale_ends import free_quote
+from marketplace.application.trading.auctions import award, take_nodes
+from marketplace.application.trading.orders import draft_order, hold_cash, require_parent_matched
+from marketplace.application.trading.resale_award import find_resale
+from marketplace.clearing.quotes.standing import Placement
+from marketplace.core.errors import Refusal
+from marketplace.core.ids import derive_id, rename_id
+from marketplace.core.money import ZERO, render_ratio
+from marketplace.domain.delivery.grant import GRANT, require_resale
+from marketplace.domain.party import PARTY, require_trader
+from marketplace.domain.refusals import refuse_unknown
+from marketplace.domain.supply.lot import LOT, Lot
+from marketplace.domain.supply.pool import POOL, HoldCapacity, Pool, ResellCapacity, ReserveCapacity
+from marketplace.domain.trading.auction import AUCTION, Auction
+from marketplace.domain.trading.book.book import map_steps
+from marketplace.domain.trading.book.reason_text import tell_reason
+from marketplace.domain.trading.order import ORDER, Order, PlaceOrder
+from marketplace.domain.trading.placement import carry
+from marketplace.domain.trading.quote import QUOTE, ExpireQuote, HoldQuote, Quote, ReleaseQuote, TakeQuote
+from marketplace.execution.handler import Handler, Receipt
+from marketplace.execution.unit_of_work import Context, Unit
+from marketplace.log.port import Log
+from marketplace.runtime.quotes.quoting import Quoted, Quoter
+
+
+async def hold_quote(
+    handler: Handler, context: Context, quoter: Quoter, *, startup_id: str, terms: OrderTerms, hold_seconds: int
+) -> Receipt:
+    """Hold the cheapest placement that is free, at its price to win.
+
+    What a startup resells stays its own until the quote is taken; then it is sold as an auction sells it (ADR 6).
+
+    Raises:
+        Refusal: As placing the order · ``parent_unmatched`` · ``market_deciding`` · ``quote_unavailable`` ·
+            refusals of the quote and pool.
+    """
+    require_tenant(context, startup_id)
+    if terms.group is not None or terms.parent_order_id is not None:
+        raise Refusal(
+            "quote_linked",
+            "an order of a group, or one that needs another, is decided by an auction; place it, or leave the link out",
+            pointer="/terms/group" if terms.group is not None else "/terms/parent_order_id",
+        )
+    quote_id = derive_id("quo", context.command_id)
+    order_id, hold_id = rename_id("ord", quote_id), rename_id("hld", quote_id)
+
+    async def work(unit: Unit) -> None:
+        order = await draft_order(unit, startup_id, terms, order_id, hold_id)
+        await require_parent_matched(unit, terms)
+        auction_ids = [known.opened.auction_id for known in await quoter.list_auctions()]
+        await _require_no_decision(unit, auction_ids)
+        match = await _choose_newest(unit, handler.log, quoter, order, rename_id("grt", quote_id))
+        cash_hold_usd = await hold_cash(unit, order.placed.account_id, order_id, hold_id, terms)
+        hold = HoldQuote(
+            quote_id=quote_id,
+            startup_id=startup_id,
+            issuer_id=order.placed.issuer_id,
+            account_id=order.placed.account_id,
+            hold_id=hold_id,
+            terms=terms,
+            cash_hold_usd=cash_hold_usd,
+            budget_holds=order.budget_holds,
+            match=match,
+            expires_at=context.at + timedelta(seconds=hold_seconds),
+            at=context.at,
+        )
+        await unit.decide(QUOTE, quote_id, hold)
+        await change_supply(unit, auction_ids, quote_id)
+        await change_capacity(unit, _set_aside(match, await find_resale(unit, match)))
+
+    return await handler.run(context, QUOTE, quote_id, work, new=True)
+
+
+def _set_aside(match: MatchTerms, resale: ResalePart | None) -> HoldCapacity | ReserveCapacity | ResellCapacity:
+    """Return the command that keeps a match's nodes: a pool's are taken at once, a seller's stay its until then."""
+    if resale is None:
+        return take_nodes(match, None)
+    return HoldCapacity(
+        pool_id=match.pool_id,
+        grant_id=match.grant_id,
+        lot_id=resale.lot_id,
+        nodes=match.nodes,
+        start=match.start,
+        end=match.end,
+    )
+
+
+async def _require_no_decision(unit: Unit, auction_ids: Sequence[str]) -> None:
+    """Refuse while an auction decides on capacity that it has frozen, so that no hold makes its matches impossible.
+
+    From the instant at which it locks on, it is about to: holds that go on coming would keep it from its book.
+    """
+    for auction_id in auction_ids:
+        auction: Auction = await unit.load(AUCTION, auction_id)
+        is_due = auction.status == "collecting" and auction.opened.locks_at <= unit.context.at
+        if is_due or auction.status not in {"collecting", "settled"}:
+            raise Refusal(
+                "market_deciding",
+                f"auction {auction_id} is deciding who gets what is free; hold again once it has settled",
+                auction_id=auction_id,
+                allowed="settled",
+            )
+
+
+async def _choose_newest(unit: Unit, log: Log, quoter: Quoter, order: Order, grant_id: str) -> MatchTerms:
+    """Return what may be held; where a book offers nothing, a newer one is asked before that is told."""
+    quoted = await quoter.quote(order)
+    match = await _choose(unit, quoted, grant_id)
+    if match is None:
+        last = (await log.health()).last_sequence
+        if quoted.sequence < last:
+            quoted = await quoter.quote(order, min_sequence=last)
+            match = await _choose(unit, quoted, grant_id)
+    if match is None:
+        raise _refuse(quoted)
+    return match
+
+
+async def _choose(unit: Unit, quoted: Quoted, grant_id: str) -> MatchTerms | None:
+    """Return the first placement whose nodes are free by now, at a price that respects the asks."""
+    for placement in quoted.estimate.placements:
+        match = await _match(unit, quoted, placement, grant_id)
+        if match is not None:
+            return match
+    return None
+
+
+def _refuse(quoted: Quoted) -> Refusal:
+    found = quoted.estimate
+    if found.reason is not None:
+        reason = tell_reason(quoted.horizon, found.reason)
+        return Refusal(reason.code, reason.text, **reason.facts)
+    return Refusal("quote_unavailable", "what would serve this order has been taken meanwhile; ask again")
+
+
+async def _match(unit: Unit, quoted: Quoted, placement: Placement, grant_id: str) -> MatchTerms | None:
+    bid = quoted.row.bids[placement.bid]
+    start, end = quoted.horizon.at(placement.start_period), quoted.horizon.at(placement.end_period)
+    pool: Pool = await unit.load(POOL, placement.pool_id)
+    homes = map_steps(quoted.book)
+    lot_ids = dict.fromkeys(homes.get(lot_id, lot_id) for lot_id in bid.lot_ids or ())
+    found: list[Lot | None] = [await unit.load(LOT, lot_id) for lot_id in lot_ids]
+    lots = [lot for lot in found if lot is not None and lot.status == "listed"]
+    carried = carry(pool, lots, placement.nodes, start, end)
+    if carried is None or not await _is_sellable(unit, lots, placement.nodes, start, end):
+        return None
+    least = asked if (asked := quoted.estimate.price_to_win_usd_per_gpu_hour) is not None else ZERO
+    price = Fraction(max(placement.price_usd_per_gpu_hour, least))
+    if price < carried.floor:
+        return None
+    match = MatchTerms(
+        grant_id=grant_id,
+        pool_id=placement.pool_id,
+        mandate_id=placement.mandate_id,
+        nodes=placement.nodes,
+        start=start,
+        end=end,
+        lots=carried.shares,
+        value_usd_per_gpu_hour=bid.value_usd_per_gpu_hour,
+        price_usd_per_gpu_hour=render_ratio(price),
+    )
+    resold = any(lot.listed.grant_id is not None for lot in lots)
+    return match if resold or await has_capacity(unit, take_nodes(match, None)) else None
+
+
+async def _is_sellable(unit: Unit, lots: list[Lot], nodes: int, start: datetime, end: datetime) -> bool:
+    """Tell whether the grant that lots resell nodes of, if they do, may be sold on by now."""
+    for grant_id in [lot.listed.grant_id for lot in lots if lot.listed.grant_id is not None]:
+        try:
+            require_resale(await unit.load(GRANT, grant_id), nodes, start, end)
+        except Refusal:
+            return False
+    return True
+
+
+async def load_quote(unit: Unit, quote_id: str) -> Quote:
+    """Return a held quote of the tenant.
+
+    Raises:
+        Refusal: ``quote_unknown``.
+    """
+    quote: Quote | None = await unit.load(QUOTE, quote_id)
+    if quote is None:
+        raise refuse_unknown("quote", quote_id)
+    require_owner(unit.context, (quote.held.startup_id,), "quote", quote_id)
+    return quote
+
+
+async def take_quote(handler: Handler, context: Context, quote_id: str) -> Receipt:
+    """Place the order that takes a held quote, and turn it into a grant at the price that was held.
+
+    Raises:
+        Refusal: ``quote_unknown`` · refusals of the party, the quote and the order's terms · refusals of the seller's
+            grant, where it may not be sold on by now.
+    """
+    order_id = rename_id("ord", quote_id)
+
+    async def work(unit: Unit) -> None:
+        quote = await load_quote(unit, quote_id)
+        held = quote.held
+        require_trader(await unit.load(PARTY, held.startup_id), held.startup_id, "startup")
+        await unit.decide(QUOTE, quote_id, TakeQuote(quote_id=quote_id, order_id=order_id, at=context.at))
+        if quote.status == "taken":
+            return
+        place = PlaceOrder(
+            order_id=order_id,
+            startup_id=held.startup_id,
+            issuer_id=held.issuer_id,
+            account_id=held.account_id,
+            hold_id=held.hold_id,
+            terms=held.terms,
+            cash_hold_usd=held.cash_hold_usd,
+            budget_holds=held.budget_holds,
+            at=context.at,
+            quote_id=quote_id,
+            grant_id=held.match.grant_id,
+        )
+        order: Order = await unit.decide(ORDER, order_id, place)
+        resale = await find_resale(unit, held.match)
+        pool: Pool = await unit.load(POOL, held.match.pool_id)
+        if resale is not None:
+            pool = await change_capacity(unit, take_nodes(held.match, resale))
+        await award(unit, order, held.match, pool, resale)
+
+    return await handler.run(context, QUOTE, quote_id, work)
+
+
+async def release_quote(handler: Handler, context: Context, quote_id: str, *, reason: str) -> Receipt:
+    """Let a held quote go; everything that was set aside is free again."""
+
+    async def work(unit: Unit) -> None:
+        quote = await load_quote(unit, quote_id)
+        await unit.decide(QUOTE, quote_id, ReleaseQuote(quote_id=quote_id, reason=reason))
+        if quote.status == "held":
+            await free_quote(unit, quote, "the quote was released")
+
+    return await handler.run(context, QUOTE, quote_id, work)
+
+
+async def expire_quote(handler: Handler, context: Context, quote_id: str) -> Receipt:
+    """End a held quote whose time is over."""
+
+    async def work(unit: Unit) -> None:
+        quote = await load_quote(unit, quote_id)
+        await unit.decide(QUOTE, quote_id, ExpireQuote(quote_id=quote_id, at=context.at))
+        if quote.status == "held":
+            await free_quote(unit, quote, "the quote expired")
+
+    return await handler.run(context, QUOTE, quote_id, work)

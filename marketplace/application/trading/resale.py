@@ -1,0 +1,107 @@
+"""Resale: a startup sells on what it does not use of a grant, and the provider delivers it to the buyer.
+
+The rule for hours that are paid in equity: the principal is reduced first. What a resale brings in pays off what the
+holder of the equity would have paid for the hour before the seller keeps, or saves, a cent. So an hour that was sold on
+grows no principal, the holder neither pays nor gets anything for it, and no resale asks for less than that part.
+What is sold leaves the grant, with its share of the cash, the budget and the principal that were committed to it.
+"""
+
+from datetime import datetime
+from decimal import Decimal
+from fractions import Fraction
+from typing import Final
+
+from marketplace.application.delivery.grants import load_grant
+from marketplace.application.supply.inventory import load_named_mandates
+from marketplace.core.errors import Refusal
+from marketplace.core.ids import derive_id
+from marketplace.domain.billing.settlement import compute_holder_rate
+from marketplace.domain.delivery.grant import require_resale
+from marketplace.domain.party import PARTY, require_trader
+from marketplace.domain.supply.lot import LOT, ListLot
+from marketplace.domain.supply.pool import POOL, OfferCapacity
+from marketplace.domain.trading.mandate import Mandate
+from marketplace.execution.handler import Handler, Receipt
+from marketplace.execution.unit_of_work import Context, Unit
+
+PRICE_STEP: Final = Decimal("0.000001")
+
+
+async def resell_grant(
+    handler: Handler,
+    context: Context,
+    grant_id: str,
+    *,
+    nodes: int,
+    start: datetime,
+    end: datetime,
+    ask_usd_per_gpu_hour: Decimal,
+    nodes_min: int = 1,
+    duration_hours_min: int = 1,
+    mandate_ids: tuple[str, ...] = (),
+) -> Receipt:
+    """Offer nodes of a grant of the tenant for a span that has not begun; they stay its own until they are sold.
+
+    Raises:
+        Refusal: ``grant_unknown`` · refusals of the party and the grant · ``capacity_delivered`` ·
+            ``mandates_too_many`` · ``mandate_unknown`` · ``mandate_not_cash`` · refusals of the lot, among them
+            ``ask_below_principal``, and of the pool.
+    """
+    lot_id = derive_id("lot", context.command_id)
+
+    async def work(unit: Unit) -> None:
+        grant = await load_grant(unit, grant_id, "startup")
+        seller_id = grant.issued.startup_id
+        require_trader(await unit.load(PARTY, seller_id), seller_id, "startup")
+        require_resale(grant, nodes, start, end)
+        if start < context.at:
+            raise refuse_delivered(grant_id, start, context.at)
+        for mandate in await load_named_mandates(unit, mandate_ids):
+            _require_cash(mandate)
+        command = ListLot(
+            lot_id=lot_id,
+            pool_id=grant.pool_id,
+            provider_id=seller_id,
+            nodes=nodes,
+            start=start,
+            end=end,
+            ask_usd_per_gpu_hour=ask_usd_per_gpu_hour,
+            nodes_min=nodes_min,
+            duration_hours_min=duration_hours_min,
+            mandate_ids=mandate_ids,
+            grant_id=grant_id,
+            ask_floor_usd_per_gpu_hour=_round_up(compute_holder_rate(grant.issued)),
+        )
+        await unit.decide(LOT, lot_id, command)
+        offer = OfferCapacity(
+            pool_id=grant.pool_id, lot_id=lot_id, nodes=nodes, start=start, end=end, grant_id=grant_id
+        )
+        await unit.decide(POOL, grant.pool_id, offer)
+
+    return await handler.run(context, LOT, lot_id, work, new=True)
+
+
+def _require_cash(mandate: Mandate) -> None:
+    if mandate.granted.funding != "cash":
+        raise Refusal(
+            "mandate_not_cash",
+            f"mandate {mandate.granted.mandate_id} pays in capacity of its own; a resale is paid in dollars",
+            pointer="/mandate_ids",
+            mandate_id=mandate.granted.mandate_id,
+        )
+
+
+def refuse_delivered(grant_id: str, start: datetime, at: datetime) -> Refusal:
+    """Return the refusal for capacity that is used by then: ``capacity_delivered``."""
+    return Refusal(
+        "capacity_delivered",
+        f"capacity of grant {grant_id} is delivered up to {at.isoformat()}; sell on what comes after, not from"
+        f" {start.isoformat()}",
+        pointer="/start",
+        grant_id=grant_id,
+    )
+
+
+def _round_up(rate: Fraction) -> Decimal:
+    scaled = Fraction(rate) / Fraction(PRICE_STEP)
+    return Decimal(-(-scaled.numerator // scaled.denominator)) * PRICE_STEP

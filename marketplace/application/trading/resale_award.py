@@ -1,0 +1,120 @@
+"""What a sale of resold capacity takes off the seller's grant: nodes, cash, budget and principal.
+
+`marketplace.application.trading.resale` states the rule for hours that are paid in equity.
+"""
+
+from decimal import Decimal
+
+from events.auction import MatchTerms
+from events.grant import GrantIssued, GrantResold, ResalePart
+from marketplace.application.steps.dilution import track_instrument
+from marketplace.application.steps.usage_bounds import METERS, limit_usage
+from marketplace.application.trading.mandates import adjust_mandate_hold
+from marketplace.application.trading.resale import refuse_delivered
+from marketplace.core.ids import rename_id
+from marketplace.core.intervals import build_steps
+from marketplace.core.money import ZERO
+from marketplace.domain.billing.account import ACCOUNT, Account, AdjustHold, PlaceHold
+from marketplace.domain.billing.settlement import Totals, build_tariff, compute_totals
+from marketplace.domain.delivery.grant import GRANT, Grant, ResellGrant
+from marketplace.domain.equity.instrument.instrument import INSTRUMENT, Instrument, ReduceCommitment
+from marketplace.domain.metering.usage import USAGE, Usage, name_usage
+from marketplace.domain.metering.usage_state import Count
+from marketplace.domain.supply.lot import LOT, Lot
+from marketplace.domain.trading.mandate import MANDATE, Mandate, ReleaseBudget
+from marketplace.execution.unit_of_work import Unit
+
+
+async def find_resale(unit: Unit, match: MatchTerms) -> ResalePart | None:
+    """Return from whom a match buys, with what the seller may have to add still at 0; None where from the provider."""
+    lot: Lot = await unit.load(LOT, match.lots[0].lot_id)
+    if lot.listed.grant_id is None:
+        return None
+    source: Grant = await unit.load(GRANT, lot.listed.grant_id)
+    issued = source.issued
+    return ResalePart(
+        grant_id=issued.grant_id,
+        lot_id=lot.listed.lot_id,
+        seller_id=issued.startup_id,
+        seller_account_id=issued.startup_account_id,
+        hold_id=rename_id("hld", match.grant_id),
+        owed_usd_per_gpu_hour=issued.price_usd_per_gpu_hour,
+        commitment_usd=ZERO,
+    )
+
+
+async def take_from_source(unit: Unit, bought: GrantIssued, resale: ResalePart) -> None:
+    """Take what was sold off the seller's grant, and free what was set aside for it but what the seller has to add.
+
+    Raises:
+        Refusal: ``capacity_delivered`` where it was used meanwhile · refusals of the grant.
+    """
+    source: Grant = await unit.load(GRANT, resale.grant_id)
+    await _require_unused(unit, source, bought)
+    tariff = build_tariff(source.issued)
+    before = compute_totals(tariff, source.gpu_seconds_left)
+    sold = bought.nodes * bought.gpus_per_node * int((bought.end - bought.start).total_seconds())
+    after = compute_totals(tariff, source.gpu_seconds_left - sold)
+    resold = GrantResold(
+        grant_id=resale.grant_id,
+        resale_grant_id=bought.grant_id,
+        lot_id=resale.lot_id,
+        nodes=bought.nodes,
+        start=bought.start,
+        end=bought.end,
+        gpu_seconds=sold,
+        price_usd_per_gpu_hour=bought.price_usd_per_gpu_hour,
+        cash_commitment_usd=after.cash_usd,
+        principal_commitment_usd=after.principal_usd if source.issued.equity is not None else ZERO,
+        budget_commitment_usd=after.holder_usd if source.issued.equity is not None else ZERO,
+    )
+    left: Grant = await unit.decide(GRANT, resale.grant_id, ResellGrant(resold=resold, at=unit.context.at))
+    await limit_usage(unit, left)
+    await _free_cash(unit, source.issued, before.cash_usd - after.cash_usd)
+    if resale.commitment_usd:
+        hold = PlaceHold(
+            account_id=resale.seller_account_id,
+            hold_id=resale.hold_id,
+            amount_usd=resale.commitment_usd,
+            purpose=bought.grant_id,
+        )
+        await unit.decide(ACCOUNT, resale.seller_account_id, hold)
+    await _free_equity(unit, source.issued, before, after, bought.grant_id)
+
+
+async def _require_unused(unit: Unit, source: Grant, bought: GrantIssued) -> None:
+    """Refuse where meters of the seller's grant count more by now than what would be left of it."""
+    own = source.issued.nodes - bought.nodes
+    for meter in METERS:
+        usage: Usage = await unit.load(USAGE, name_usage(source.issued.grant_id, meter))
+        count = Count(usage)
+        for run in build_steps(source.list_resold(), bought.start, bought.end):
+            peak, where = count.find_peak(run.start, run.end)
+            if peak > (own - run.amount) * bought.gpus_per_node:
+                raise refuse_delivered(source.issued.grant_id, bought.start, where)
+
+
+async def _free_cash(unit: Unit, issued: GrantIssued, amount_usd: Decimal) -> None:
+    account: Account = await unit.load(ACCOUNT, issued.startup_account_id)
+    left_usd = max(account.holds[issued.hold_id].left_usd - amount_usd, ZERO)
+    adjust = AdjustHold(
+        account_id=issued.startup_account_id, hold_id=issued.hold_id, amount_usd=left_usd, reason="sold on"
+    )
+    await unit.decide(ACCOUNT, issued.startup_account_id, adjust)
+
+
+async def _free_equity(unit: Unit, issued: GrantIssued, before: Totals, after: Totals, cause: str) -> None:
+    equity, reason = issued.equity, "sold on"
+    if equity is None:
+        return
+    mandate: Mandate = await unit.load(MANDATE, equity.mandate_id)
+    keep_usd = max(mandate.holds[issued.hold_id].total_usd - (before.holder_usd - after.holder_usd), ZERO)
+    release = ReleaseBudget(mandate_id=equity.mandate_id, hold_id=issued.hold_id, keep_usd=keep_usd, reason=reason)
+    await unit.decide(MANDATE, equity.mandate_id, release)
+    await adjust_mandate_hold(unit, equity.mandate_id, reason)
+    instrument: Instrument = await unit.load(INSTRUMENT, equity.instrument_id)
+    less_usd = min(before.principal_usd - after.principal_usd, instrument.undrawn_usd)
+    if less_usd and instrument.status in {"drawing", "suspended"}:
+        reduce = ReduceCommitment(instrument_id=equity.instrument_id, amount_usd=less_usd, cause=cause)
+        await unit.decide(INSTRUMENT, equity.instrument_id, reduce)
+        await track_instrument(unit, equity.instrument_id)

@@ -1,0 +1,1 @@
+"""The book as arrays, and allocations on them."""

@@ -1,0 +1,114 @@
+"""Which lots of a pool carry what runs on it, and what that costs: the cheapest way, exactly.
+
+Layers are the sets of lots that bids may use. Where any two are nested or disjoint, narrower layers first, each taking
+the cheapest lots that are left, is always feasible when anything is and cheapest; that is the fast path. Where they
+overlap otherwise, as when two mandates share one lot of three, that order can fail though another would do. Then the
+nodes that a set A of lots carries at most are, by the theorem of Hall and Ford-Fulkerson,
+
+    rank(A) = min over closed U of  (needs of layers not within U) + (offer of lots in both A and U),
+
+where closed sets are unions of layers. What lots carry is a matroid, so that filling them by rising ask, each as far as
+the rank grows, is the cheapest way (Edmonds, Submodular functions, matroids and certain polyhedra, 1970).
+"""
+
+from functools import lru_cache
+from typing import Final
+
+import numpy as np
+
+from marketplace.clearing.arrays.grid import Flags, Floats, Yard
+from marketplace.core.errors import Refusal
+
+UNIONS_MAX: Final = 1_024
+"""Closed sets of a pool's lots; more are refused rather than computed wrongly."""
+
+
+@lru_cache(maxsize=1_024)
+def is_laminar(layers: tuple[tuple[int, ...], ...]) -> bool:
+    """Tell whether any two of the sets are nested or disjoint."""
+    sets = [frozenset(layer) for layer in layers]
+    return all(one <= two or two <= one or not one & two for one in sets for two in sets)
+
+
+def list_unions(layers: tuple[tuple[int, ...], ...]) -> list[frozenset[int]]:
+    """Return every union of the sets, the empty one included.
+
+    Raises:
+        Refusal: ``lots_too_entangled``.
+    """
+    unions = {frozenset[int]()}
+    for layer in layers:
+        unions |= {union | frozenset(layer) for union in unions}
+        if len(unions) > UNIONS_MAX:
+            raise Refusal(
+                "lots_too_entangled",
+                f"bids on one pool name {len(layers)} sets of lots that overlap in more than {UNIONS_MAX} ways; let"
+                " lots of a pool name the same mandates",
+                sets=len(layers),
+            )
+    return sorted(unions, key=lambda union: (len(union), sorted(union)))
+
+
+def stack(yard: Yard, loads: Floats, begin: int, end: int) -> tuple[Floats, Floats, Flags, Floats]:
+    """Let the layers take their lots in each period of a span.
+
+    Args:
+        yard: The pool.
+        loads: Nodes wanted, one row per layer, one column per period of the span.
+        begin: First period.
+        end: Period after the last.
+
+    Returns:
+        Per period: the asks of the used nodes summed, the highest used ask, whether something did not fit, and the
+        nodes left per step.
+    """
+    offered = yard.offered[:, begin:end]
+    if is_laminar(yard.layers):
+        used, short = _use_in_turn(yard, loads, offered)
+    else:
+        used, short = _use_by_rank(yard, loads, offered)
+    top = np.zeros(end - begin)
+    for step, ask in enumerate(yard.ask.tolist()):
+        np.maximum(top, ask, out=top, where=used[step] > 0)
+    return yard.ask @ used, top, short, offered - used
+
+
+def stack_alone(yard: Yard, layer: int, nodes: int, begin: int, end: int) -> tuple[Floats, Floats]:
+    """Return what nodes of one layer cost per period on the otherwise empty pool, and 1 where they do not fit."""
+    loads = np.zeros((len(yard.layers), end - begin))
+    loads[layer] = nodes
+    cost, _, short, _ = stack(yard, loads, begin, end)
+    return cost, short.astype(np.float64)
+
+
+def _use_in_turn(yard: Yard, loads: Floats, offered: Floats) -> tuple[Floats, Flags]:
+    left = offered.copy()
+    short = np.zeros(offered.shape[1], dtype=np.bool_)
+    for layer, steps in enumerate(yard.layers):
+        need = loads[layer]
+        if not need.any():
+            continue
+        for step in steps:
+            take = np.minimum(left[step], need)
+            left[step] -= take
+            need = need - take
+        short |= need > 0
+    return offered - left, short
+
+
+@lru_cache(maxsize=1_024)
+def _list_memberships(layers: tuple[tuple[int, ...], ...]) -> tuple[Floats, Floats]:
+    """Return, per union, which layers are not within it, and which prefix of steps holds which of its steps."""
+    unions = list_unions(layers)
+    steps = range(1 + max(step for layer in layers for step in layer))
+    outside = np.array([[float(not set(layer) <= union) for layer in layers] for union in unions])
+    within = np.array(
+        [[[float(step in union and step <= last) for step in steps] for last in steps] for union in unions]
+    )
+    return outside, within
+
+
+def _use_by_rank(yard: Yard, loads: Floats, offered: Floats) -> tuple[Floats, Flags]:
+    outside, within = _list_memberships(yard.layers)
+    rank = ((outside @ loads)[:, None, :] + within @ offered).min(axis=0)
+    return np.diff(rank, axis=0, prepend=0.0), rank[-1] < loads.sum(axis=0)

@@ -1,0 +1,1 @@
+"""Reasons, prices to win, relaxations and second bests."""

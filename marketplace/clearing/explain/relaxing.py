@@ -1,0 +1,219 @@
+"""What one order would have to give up, and nothing else, to be served: another start, fewer nodes, a shorter run.
+
+An order that fits no empty pool has a smallest conflicting set of its own constraints: with all of them it cannot be
+served, and without any one of them it could. An order that lost to others is tried in the room that these leave: each
+relaxation that is stated is worth more than it costs there, so that on the relaxed book the clearing found can be
+bettered, and a book that is solved exactly accepts the order.
+"""
+
+from collections.abc import Iterator
+from copy import copy
+from dataclasses import replace
+from typing import Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from marketplace.clearing.arrays.allocation import Allocation
+from marketplace.clearing.arrays.carrying import stack
+from marketplace.clearing.arrays.grid import Floats, Grid, window_sums
+from marketplace.clearing.model import Order, Reason
+
+CONSTRAINTS: Final = ("start_window", "duration", "nodes")
+NAMES: Final = {
+    "start_window": "start window",
+    "duration": "duration in hours",
+    "lot_terms": "terms that lots ask for",
+    "power_usage_effectiveness": "PUE",
+    "renewable_share": "renewable share",
+    "provider_standing": "provider standing",
+    "gpus_per_node": "GPUs per node",
+    "gpu_class": "GPU class",
+}
+"""Wishes in words; the others are their own."""
+
+DURATIONS_MAX: Final = 400
+STARTS_MAX: Final = 8
+
+
+def find_conflict(grid: Grid, order: int, start_latest: int) -> tuple[str, ...]:
+    """Return an irreducible set of an order's constraints that no empty pool can meet; empty where nothing is offered.
+
+    Args:
+        grid: The book.
+        order: An order that fits nowhere.
+        start_latest: The end of its window, as it was asked for.
+    """
+    kept = list(CONSTRAINTS)
+    for constraint in CONSTRAINTS:
+        fewer = [other for other in kept if other != constraint]
+        if not _fits_empty(grid, order, start_latest, fewer):
+            kept = fewer
+    return tuple(kept)
+
+
+def tell_conflict(reason: Reason, asked: Order) -> Reason:
+    """Return a reason with the conflict that its order names, and what would do in place of each member of it."""
+    if not asked.conflict:
+        return reason
+    named = [NAMES.get(wish, wish) for wish in asked.conflict]
+    together = f" and {named[-1]} together" if named[1:] else ""
+    text = f"{reason.text}: nothing on offer meets its {', '.join(named[: -1 if together else None])}{together}"
+    ways = [f"{NAMES.get(remedy.wish, remedy.wish)} {' or '.join(remedy.values)}" for remedy in asked.remedies]
+    if ways:
+        text += f"; alone in the market it could be served with {', or with '.join(ways)}"
+    remedies = {f"with_{remedy.wish}": ",".join(remedy.values) for remedy in asked.remedies}
+    return Reason(reason.code, text, {**reason.facts, "conflict": ",".join(asked.conflict), **remedies})
+
+
+def _fits_empty(grid: Grid, order: int, start_latest: int, kept: list[str]) -> bool:
+    wish = grid.wishes[order]
+    duration = wish.duration if "duration" in kept else 1
+    for at in wish.ways:
+        way = grid.ways[at]
+        yard = grid.yards[way.pool]
+        steps = list(yard.layers[way.layer])
+        if not steps or duration > grid.periods:
+            continue
+        enough = yard.offered[steps].sum(axis=0) >= (way.nodes if "nodes" in kept else 1)
+        starts = np.flatnonzero(window_sums(enough.astype(np.float64), duration) == duration)
+        if "start_window" in kept:
+            starts = starts[(starts >= wish.first) & (starts <= start_latest)]
+        if len(starts):
+            return True
+    return False
+
+
+def list_relaxations(allocation: Allocation, order: int) -> dict[str, str]:
+    """Return, by name, the single changes that would bring in an order that is out, each as it would have to be.
+
+    `nearest_start_that_wins` lies outside its window; `largest_nodes_that_win` and `longest_duration_that_wins` are
+    less than it asked for, inside the window.
+    """
+    wish = allocation.grid.wishes[order]
+    found: dict[str, str] = {}
+    if not wish.ways:
+        return found
+    start = _find_start(allocation, order)
+    if start is not None:
+        found["nearest_start_that_wins"] = str(start)
+    if wish.last >= wish.first:
+        nodes = _find_nodes(allocation, order)
+        if nodes:
+            found["largest_nodes_that_win"] = str(nodes)
+    duration = _find_duration(allocation, order)
+    if duration:
+        found["longest_duration_that_wins"] = str(duration)
+    return found
+
+
+def _find_start(allocation: Allocation, order: int) -> int | None:
+    wish = allocation.grid.wishes[order]
+    best: tuple[int, int] | None = None
+    for way in wish.ways:
+        starts = _open(allocation, way).list_starts(wish.duration)
+        outside = starts[(starts < wish.first) | (starts > wish.last)]
+        away = np.maximum(wish.first - outside, outside - wish.last)
+        ranked = outside[np.lexsort((outside, away))]
+        start = next(_lawful(allocation, way, ranked), None)
+        if start is not None:
+            found = max(wish.first - start, start - wish.last), start
+            best = found if best is None else min(best, found)
+    return None if best is None else best[1]
+
+
+def _find_nodes(allocation: Allocation, order: int) -> int:
+    """Return the largest smaller size that wins, 0 where none does; what a size can have, a smaller one can."""
+    grid = allocation.grid
+    least = min(grid.ways[way].nodes for way in grid.wishes[order].ways)
+    low, high = 0, least
+    while high - low > 1:
+        middle = (low + high) // 2
+        low, high = (middle, high) if _wins_with(allocation, order, middle) else (low, middle)
+    return low
+
+
+def _wins_with(allocation: Allocation, order: int, nodes: int) -> bool:
+    grid = allocation.grid
+    wish = grid.wishes[order]
+    ways = list(grid.ways)
+    for way in wish.ways:
+        ways[way] = replace(ways[way], nodes=nodes)
+    smaller = _with_grid(allocation, replace(grid, ways=tuple(ways)))
+    return any(_has_start(smaller, order, way) for way in wish.ways)
+
+
+def _find_duration(allocation: Allocation, order: int) -> int:
+    grid = allocation.grid
+    wish = grid.wishes[order]
+    longest = min(wish.duration - 1, grid.periods)
+    tried = range(longest, 0, -max(1, -(-longest // DURATIONS_MAX)))
+    rooms = {way: _open(allocation, way) for way in wish.ways}
+    for duration in tried:
+        for way in wish.ways:
+            inside = rooms[way].list_starts(duration, wish.first, _latest(grid, order, duration))
+            if len(inside) and next(_lawful(_shorten(allocation, order, duration), way, inside), None) is not None:
+                return duration
+    return 0
+
+
+def _shorten(allocation: Allocation, order: int, duration: int) -> Allocation:
+    wishes = list(allocation.grid.wishes)
+    wishes[order] = replace(wishes[order], duration=duration)
+    return _with_grid(allocation, replace(allocation.grid, wishes=tuple(wishes)))
+
+
+def _latest(grid: Grid, order: int, duration: int) -> int:
+    """Return the last start of the window at which a shorter run ends within the horizon."""
+    wish = grid.wishes[order]
+    return min(wish.last, grid.periods - duration)
+
+
+class _Room:
+    """What a way of an order would meet in each period of its pool beside all that runs there."""
+
+    def __init__(self, extra: Floats, top: Floats, short: Floats, terms: tuple[float, int]) -> None:
+        self.sums = np.zeros((3, len(extra) + 1))
+        np.cumsum(np.stack([extra, top, short]), axis=1, out=self.sums[:, 1:])
+        self.value, self.nodes = terms
+
+    def list_starts(self, duration: int, first: int = 0, last: int | None = None) -> NDArray[np.int64]:
+        """Return every start between two at which a run fits, is worth more than it costs, and has a price."""
+        end = self.sums.shape[1] - duration if last is None else min(last + 1, self.sums.shape[1] - duration)
+        if end <= first:
+            return np.zeros(0, dtype=np.int64)
+        extra, top, short = self.sums[:, first + duration : end + duration] - self.sums[:, first:end]
+        worth = self.value * duration
+        good = (worth * self.nodes - extra > 0) & (short == 0) & (top <= worth)
+        return np.flatnonzero(good) + first
+
+
+def _open(allocation: Allocation, way: int) -> _Room:
+    grid = allocation.grid
+    bid = grid.ways[way]
+    loads = allocation.loads[bid.pool].copy()
+    loads[bid.layer] += bid.nodes
+    cost, top, short, _ = stack(grid.yards[bid.pool], loads, 0, grid.periods)
+    return _Room(cost - allocation.cost[bid.pool], top, short.astype(np.float64), (bid.value, bid.nodes))
+
+
+def _has_start(allocation: Allocation, order: int, way: int) -> bool:
+    wish = allocation.grid.wishes[order]
+    inside = _open(allocation, way).list_starts(wish.duration, wish.first, wish.last)
+    return next(_lawful(allocation, way, inside), None) is not None
+
+
+def _lawful(allocation: Allocation, way: int, starts: NDArray[np.int64]) -> Iterator[int]:
+    """Walk the first starts that push no accepted order above its value and keep the rules between orders."""
+    duration = allocation.grid.wishes[allocation.grid.ways[way].order].duration
+    for start in starts[:STARTS_MAX].tolist():
+        keeps = allocation.taken is None or allocation.taken.fits(way, start, duration)
+        if keeps and not allocation.hurts(way, start):
+            yield start
+
+
+def _with_grid(allocation: Allocation, grid: Grid) -> Allocation:
+    """Return the same state seen with other terms of an order that is out; it is only read."""
+    seen = copy(allocation)
+    seen.grid = grid
+    return seen

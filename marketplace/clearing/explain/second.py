@@ -1,0 +1,103 @@
+"""What an accepted order's second-best placement was: the other bid or start that was worth most to it at the prices.
+
+A placement could be had where the lots of its bid, as everyone else is carried, have the nodes in every period of the
+run. Ties go to the earlier bid, then to the earlier start.
+"""
+
+from collections.abc import Mapping
+from typing import Final
+
+import numpy as np
+
+from marketplace.clearing.arrays.allocation import Allocation
+from marketplace.clearing.arrays.grid import Floats, window_sums
+from marketplace.clearing.model import Book, LotShare, Match, SecondBest
+from marketplace.clearing.money import usd
+from marketplace.clearing.program.pricing import Micros
+
+NOWHERE: Final = -(10**40)
+"""The surplus of a start at which an order has no room, less than any other."""
+
+
+class Seconds:
+    """The room that all matches of a clearing leave, and the second-best placement of each."""
+
+    def __init__(self, book: Book, allocation: Allocation, prices: list[Micros], matches: Mapping[int, Match]) -> None:
+        self.book = book
+        self.allocation = allocation
+        self.prices = prices
+        self._steps = [
+            {lot_id: [at for at, other in enumerate(yard.lot_ids) if other == lot_id] for lot_id in yard.lot_ids}
+            for yard in allocation.grid.yards
+        ]
+        self._left = [yard.offered.copy() for yard in allocation.grid.yards]
+        for order, match in matches.items():
+            self._carry(order, match.lots, -1)
+        self._rooms: dict[tuple[int, int], Floats] = {}
+
+    def find(self, order: int, match: Match) -> SecondBest | None:
+        """Return the second-best placement of an accepted order, None where there was no other."""
+        chosen = self._placing(order)
+        own = self.allocation.grid.ways[chosen[0]].pool
+        self._carry(order, match.lots, 1)
+        best: tuple[int, int, int] | None = None
+        for way in self.allocation.grid.wishes[order].ways:
+            gains, first = self._gains(order, way, own)
+            if self._bid(order, way) == (match.pool_id, match.mandate_id, match.nodes):
+                gains[chosen[1] - first] = NOWHERE
+            most = max(gains, default=NOWHERE)
+            if most > (NOWHERE if best is None else best[0]):
+                best = (most, way, first + gains.index(most))
+        self._carry(order, match.lots, -1)
+        return None if best is None else self._render(order, match, best)
+
+    def _bid(self, order: int, way: int) -> tuple[str, str | None, int]:
+        at = self.allocation.grid.ways[way]
+        bid = self.book.orders[order].bids[at.bid]
+        return bid.pool_id, bid.mandate_id, at.nodes
+
+    def _placing(self, order: int) -> tuple[int, int]:
+        placing = self.allocation.placed[order]
+        if placing is None:
+            raise AssertionError(f"order {order} is matched but not placed")
+        return placing
+
+    def _carry(self, order: int, shares: tuple[LotShare, ...], sign: int) -> None:
+        pool = self.allocation.grid.ways[self._placing(order)[0]].pool
+        offered, left = self.allocation.grid.yards[pool].offered, self._left[pool]
+        for share in shares:
+            span = slice(share.from_period, share.to_period)
+            for step in self._steps[pool][share.lot_id]:
+                left[step, span] += np.where(offered[step, span] > 0, sign * share.nodes, 0)
+
+    def _gains(self, order: int, way: int, own: int) -> tuple[list[int], int]:
+        """Return the surplus of each start in micro-dollars an hour, exact whatever the prices, and the first start."""
+        grid = self.allocation.grid
+        wish, bid = grid.wishes[order], grid.ways[way]
+        begin, end = wish.first, wish.last + wish.duration
+        short = (self._room(bid.pool, bid.layer, own)[begin:end] < bid.nodes).astype(np.float64)
+        price = self.prices[bid.pool][begin:end]
+        sums = np.concatenate([[0], np.cumsum(price)])
+        total = sums[wish.duration :] - sums[: -wish.duration]
+        most, gpus = int(bid.value) * wish.duration, grid.yards[bid.pool].gpus * bid.nodes
+        full = window_sums(short, wish.duration) > 0
+        pairs = zip(total.tolist(), full.tolist(), strict=True)
+        return [NOWHERE if closed else (most - paid) * gpus for paid, closed in pairs], begin
+
+    def _room(self, pool: int, layer: int, own: int) -> Floats:
+        key = (pool, layer)
+        if pool != own and key in self._rooms:
+            return self._rooms[key]
+        room: Floats = self._left[pool][list(self.allocation.grid.yards[pool].layers[layer])].sum(axis=0)
+        if pool != own:
+            self._rooms[key] = room
+        return room
+
+    def _render(self, order: int, match: Match, best: tuple[int, int, int]) -> SecondBest:
+        surplus, way, start = best
+        grid = self.allocation.grid
+        chosen = grid.ways[self._placing(order)[0]]
+        price = int(self.prices[chosen.pool][match.start_period : match.end_period].sum())
+        duration = match.end_period - match.start_period
+        mine = (int(chosen.value) * duration - price) * grid.yards[chosen.pool].gpus * match.nodes
+        return SecondBest(*self._bid(order, way), start, usd((mine - surplus) * grid.hours))

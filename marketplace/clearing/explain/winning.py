@@ -1,0 +1,237 @@
+"""The price to win of an order that lost: what each of its bids would have to be worth at least.
+
+To raise an order to a price means to lift every bid that is under it to it and to leave the others. The welfare of the
+best clearing with the order in then never falls as the price rises, and without it stays, so that one threshold parts
+losing from winning.
+
+On a book that is solved to the optimum many times over, the threshold is found exactly: the least cent at which the
+best welfare with the order in exceeds the welfare without it. Where both are equal the engine itself is asked, since
+its search decides a tie, the same way each time: the price is then one at which it takes the order in and a cent under
+which it does not.
+
+On larger books the price is what a marginal insertion needs, and two proofs enclose the threshold of an optimal
+clearing: under `lower_micro` even the bound with the order in is less than the welfare found without it, and from
+`upper_micro` on the clearing that was found with it is worth more than the bound without it.
+"""
+
+from dataclasses import dataclass, replace
+from fractions import Fraction
+
+import numpy as np
+from numpy.typing import NDArray
+
+from marketplace.clearing.arrays.allocation import Allocation
+from marketplace.clearing.arrays.carrying import stack_alone
+from marketplace.clearing.arrays.grid import Grid, window_sums
+from marketplace.clearing.money import CENT_MICRO, MICRO, ceil_cent
+from marketplace.clearing.program.program import list_columns
+from marketplace.clearing.search.exact import solve_exactly
+from marketplace.clearing.search.marginal import VALUE_MICRO_MAX, Entry, count_hours, find_entries
+from marketplace.clearing.search.solving import EXACT_EFFORT, Solved, solve
+
+COLUMNS_MAX = 300
+STEPS_MAX = 50
+EXACT_WORK_MAX = 1_000
+"""Placements times orders that lost up to which every price to win of a book is worked out to the cent."""
+
+
+@dataclass(frozen=True, slots=True)
+class PriceToWin:
+    """A price to win and the prices that enclose it, in micro-dollars.
+
+    `exact` says that a cent less is proven to lose and the price to win; then all three are equal. Otherwise the price
+    is indicative: under `lower_micro` no optimal clearing has the order, from `upper_micro` on every one has it; None
+    where that takes more than an offer may be.
+    """
+
+    value_micro: int
+    exact: bool
+    lower_micro: int
+    upper_micro: int | None
+
+
+def can_be_exact(solved: Solved) -> bool:
+    """Tell whether an auction has the time to work out the price to win of each of its losers to the cent."""
+    allocation = solved.allocation
+    return solved.proven and len(list_columns(allocation.grid).way) * int(allocation.out.sum()) <= EXACT_WORK_MAX
+
+
+def price_to_win(solved: Solved, seed: int, order: int, *, exactly: bool = True) -> PriceToWin | None:
+    """Return what a loser would have to be worth to win against the same book, None where nothing would do.
+
+    Args:
+        solved: The book without the order.
+        seed: The seed of the clearing.
+        order: The order that lost.
+        exactly: Whether the exact threshold is sought where the book is solved to its optimum.
+    """
+    grid = solved.allocation.grid
+    entries = find_entries(solved.allocation, solved.shadow, order)
+    if not entries and grid.rules is not None and solved.proven:
+        entries = _find_with_others(solved, order)
+    if not entries:
+        return None
+    exact = find_exact_price(solved, seed, order, entries[0]) if exactly else None
+    if exact is not None:
+        return PriceToWin(exact, exact=True, lower_micro=exact, upper_micro=exact)
+    least = max(entries[0].value_micro, _first_cent(grid, order))
+    reaches = _list_reaches(solved, order)
+    others = _bound_others(solved, order, reaches)
+    lower = min(_find_lower(solved, order, reaches, others), least)
+    best = Fraction(solved.allocation.exact_micros()) if solved.proven else others
+    upper = max(least, min(_find_upper(solved.allocation, entry, best) for entry in entries))
+    return PriceToWin(least, exact=False, lower_micro=lower, upper_micro=upper if upper <= VALUE_MICRO_MAX else None)
+
+
+def _find_with_others(solved: Solved, order: int) -> list[Entry]:
+    """Return how an order comes in together with orders that are out, as a child does with its parent."""
+    grid = solved.allocation.grid
+    if len(list_columns(grid, keep=order).way) > COLUMNS_MAX:
+        return []
+    dearest = max((ask for yard in grid.yards for ask in yard.asks_micro), default=0)
+    found, proven, _ = solve_exactly(with_value(grid, order, dearest), EXACT_EFFORT, required=order)
+    placing = None if found is None else found.placed[order]
+    if found is None or placing is None or not proven:
+        return []
+    way, rest, least = _read(found, order, solved.allocation.exact_micros())
+    return [Entry(way, placing[1], least, (), (), rest)] if least <= VALUE_MICRO_MAX else []
+
+
+def with_value(grid: Grid, order: int, value_micro: int) -> Grid:
+    """Return the grid with every bid of one order raised to a value, those above it unchanged."""
+    value = float(value_micro)
+    ways = tuple(replace(way, value=max(way.value, value)) if way.order == order else way for way in grid.ways)
+    return replace(grid, ways=ways)
+
+
+def find_exact_price(solved: Solved, seed: int, order: int, entry: Entry) -> int | None:
+    """Return the least value in cents at which an order that lost is accepted, None where it cannot be proven.
+
+    Args:
+        solved: The book's proven optimum, without the order.
+        seed: The seed of the clearing.
+        order: The order that lost.
+        entry: A way to bring it in.
+    """
+    grid = solved.allocation.grid
+    if not solved.proven or len(list_columns(grid, keep=order).way) > COLUMNS_MAX:
+        return None
+    target = solved.allocation.exact_micros()
+    first = _first_cent(grid, order)
+    least, way, rest = max(first, entry.value_micro), entry.way, entry.rest
+    for _ in range(STEPS_MAX):
+        if least == first:
+            return _decide(solved, seed, order, (first, way, rest))
+        found, proven, _ = solve_exactly(with_value(grid, order, least - CENT_MICRO), EXACT_EFFORT, required=order)
+        if not proven:
+            return None
+        if found is None or found.exact_micros() < target:
+            return _decide(solved, seed, order, (least, way, rest))
+        way, rest, lowest = _read(found, order, target)
+        enough = lowest <= int(grid.ways[way].value)
+        least = first if enough else max(first, min(least - CENT_MICRO, lowest))
+    return None
+
+
+def _first_cent(grid: Grid, order: int) -> int:
+    """Return the least price that changes an order."""
+    return ceil_cent(min(int(grid.ways[way].value) for way in grid.wishes[order].ways) + 1)
+
+
+def _read(found: Allocation, order: int, target: int) -> tuple[int, Fraction, int]:
+    """Return an order's way, the welfare without its value, and the least cent at which that is worth the target."""
+    placing = found.placed[order]
+    if placing is None:
+        raise AssertionError(f"order {order} was required but is not placed")
+    way, start = placing
+    bid, wish = found.grid.ways[way], found.grid.wishes[order]
+    hours = count_hours(found.grid, way)
+    rest = Fraction(found.exact_micros() - int(bid.value) * hours)
+    top = Fraction(int(found.top[bid.pool, start : start + wish.duration].sum()), wish.duration)
+    return way, rest, max(ceil_cent((target - rest) / hours), ceil_cent(top), 0)
+
+
+def _decide(solved: Solved, seed: int, order: int, least: tuple[int, int, Fraction]) -> int | None:
+    """Return the price at which the engine takes the order in and under which it does not, from where it may on.
+
+    Args:
+        solved: The optimum without the order.
+        seed: The seed of the clearing.
+        order: The order.
+        least: The least cent at which it may win, a way in on which it then is, and the welfare without its value.
+    """
+    grid = solved.allocation.grid
+    price, way, rest = least
+    own = int(grid.ways[way].value)
+    if rest + max(price, own) * count_hours(grid, way) > solved.allocation.exact_micros():
+        return price if price <= VALUE_MICRO_MAX else None
+    loses, wins = price - CENT_MICRO, ceil_cent(max(price, own) + 1)
+    while wins - loses > CENT_MICRO:
+        middle = loses + (wins - loses) // CENT_MICRO // 2 * CENT_MICRO
+        again = solve(with_value(grid, order, middle), seed, 0)
+        if not again.proven:
+            return None
+        loses, wins = (middle, wins) if again.allocation.out[order] else (loses, middle)
+    return wins if wins <= VALUE_MICRO_MAX else None
+
+
+@dataclass(frozen=True, slots=True)
+class _Reach:
+    """Where one way of an order fits the empty pool: per start, prices of scarcity and asks summed over the run."""
+
+    way: int
+    shade: NDArray[np.int64]
+    asks: NDArray[np.int64]
+
+
+def _list_reaches(solved: Solved, order: int) -> list[_Reach]:
+    grid, shadow = solved.allocation.grid, solved.shadow
+    wish = grid.wishes[order]
+    found = []
+    for at in wish.ways:
+        way = grid.ways[at]
+        cost, short = stack_alone(grid.yards[way.pool], way.layer, way.nodes, wish.first, wish.last + wish.duration)
+        fits = window_sums(short, wish.duration) == 0
+        if fits.any():
+            shade = shadow.shade(way.pool, way.layer, wish.first, wish.last, wish.duration)
+            asks = window_sums(cost, wish.duration).astype(np.int64)
+            found.append(_Reach(at, shade[fits], asks[fits]))
+    return found
+
+
+def _bound_others(solved: Solved, order: int, reaches: list[_Reach]) -> Fraction:
+    """Return the bound on what a clearing without the order can be worth, in micro-dollars.
+
+    Where rules between orders are charged for in the bound, nothing is taken off it.
+    """
+    grid = solved.allocation.grid
+    wish = grid.wishes[order]
+    gain = 0
+    for reach in reaches if grid.rules is None else ():
+        value = int(grid.ways[reach.way].value) * wish.duration
+        good = reach.asks < value * grid.ways[reach.way].nodes
+        if good.any():
+            surplus = (value - int(reach.shade[good].min())) * count_hours(grid, reach.way)
+            gain = max(gain, surplus // wish.duration)
+    return solved.bound * MICRO - gain
+
+
+def _find_lower(solved: Solved, order: int, reaches: list[_Reach], others: Fraction) -> int:
+    """Return the price under which the bound with the order in is less than the welfare found without it."""
+    grid = solved.allocation.grid
+    wish = grid.wishes[order]
+    missing = solved.allocation.exact_micros() - others
+    prices = []
+    for reach in reaches:
+        price = Fraction(int(reach.asks.min()), grid.ways[reach.way].nodes * wish.duration)
+        if grid.rules is None:
+            proof = Fraction(int(reach.shade.min()), wish.duration) + missing / count_hours(grid, reach.way)
+            price = max(price, proof)
+        prices.append(price)
+    return max(ceil_cent(min(prices)), 0)
+
+
+def _find_upper(allocation: Allocation, entry: Entry, others: Fraction) -> int:
+    """Return the price from which the clearing with the order in is worth more than any without it."""
+    hours = count_hours(allocation.grid, entry.way)
+    return max(entry.value_micro, ceil_cent((others - entry.rest) / hours) + CENT_MICRO)

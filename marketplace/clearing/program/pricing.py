@@ -1,0 +1,162 @@
+"""Uniform prices per pool and period, and which lots carry whom; everything here is whole micro-dollars, exact.
+
+The lowest lawful price of a period is the highest ask in use. Prices start at the larger of that and the shadow price
+of scarcity; then, order by order, what lies above the lowest price is scaled down over the order's run until the mean
+does not exceed its value. Scaling only ever lowers prices, so one pass serves all.
+"""
+
+from collections import defaultdict
+
+import numpy as np
+from numpy.typing import NDArray
+
+from marketplace.clearing.arrays.allocation import Allocation
+from marketplace.clearing.arrays.carrying import stack
+from marketplace.clearing.arrays.grid import Yard
+from marketplace.clearing.arrays.handing import assign
+from marketplace.clearing.model import LotShare, PriceRun
+from marketplace.clearing.money import usd
+from marketplace.clearing.program.bound import SHADOW_MICRO_MAX, Shadow, runs_of
+
+Micros = NDArray[np.int64]
+
+
+def set_prices(allocation: Allocation, shadow: Shadow) -> list[Micros]:
+    """Return each pool's price per period in micro-dollars; orders that no price can serve are taken out first."""
+    grid = allocation.grid
+    prices = []
+    for pool, yard in enumerate(grid.yards):
+        floor = _lowest(allocation, pool)
+        while losing := _above_value(allocation, pool, floor):
+            for order in allocation.with_children(losing):
+                allocation.remove(order)
+            floor = _lowest(allocation, pool)
+        wide = len(yard.layers) - 1
+        idle = np.where(allocation.load[pool] > 0, floor, _cheapest_offer(yard))
+        scarce = np.minimum(shadow.rows[pool][wide], SHADOW_MICRO_MAX)
+        price = np.maximum(idle, np.where(allocation.offered[pool] > 0, scarce, 0))
+        for order in sorted(allocation.members[pool]):
+            _scale_down(allocation, order, price, floor)
+        prices.append(price)
+    return prices
+
+
+def _lowest(allocation: Allocation, pool: int) -> Micros:
+    lowest: Micros = np.rint(allocation.top[pool]).astype(np.int64)
+    return lowest
+
+
+def _cheapest_offer(yard: Yard) -> Micros:
+    best = np.zeros(yard.offered.shape[1], dtype=np.int64)
+    for step in reversed(range(len(yard.asks_micro))):
+        best = np.where(yard.offered[step] > 0, yard.asks_micro[step], best)
+    return best
+
+
+def _run(allocation: Allocation, order: int) -> tuple[int, slice, int]:
+    placing = allocation.placed[order]
+    if placing is None:
+        raise AssertionError(f"order {order} is a member of a pool but not placed")
+    way, start = placing
+    duration = allocation.grid.wishes[order].duration
+    return way, slice(start, start + duration), int(allocation.grid.ways[way].value) * duration
+
+
+def _above_value(allocation: Allocation, pool: int, floor: Micros) -> list[int]:
+    found = []
+    for order in sorted(allocation.members[pool]):
+        _, span, budget = _run(allocation, order)
+        if int(floor[span].sum()) > budget:
+            found.append(order)
+    return found
+
+
+def _scale_down(allocation: Allocation, order: int, price: Micros, floor: Micros) -> None:
+    _, span, budget = _run(allocation, order)
+    total, least = int(price[span].sum()), int(floor[span].sum())
+    if total <= budget:
+        return
+    for period in range(span.start, span.stop):
+        excess = int(price[period]) - int(floor[period])
+        price[period] = int(floor[period]) + excess * (budget - least) // (total - least)
+
+
+def render_price_runs(allocation: Allocation, pool_ids: list[str], prices: list[Micros]) -> tuple[PriceRun, ...]:
+    """List the prices of every pool in runs, for the periods in which the pool offers anything."""
+    found = []
+    for pool, price in enumerate(prices):
+        offered = (allocation.offered[pool] > 0).astype(np.int64)
+        for begin, end in runs_of(np.stack([price, offered])):
+            if offered[begin]:
+                found.append(PriceRun(pool_ids[pool], begin, end, usd(int(price[begin]))))
+    return tuple(found)
+
+
+def share_lots(allocation: Allocation, pool: int) -> dict[int, tuple[LotShare, ...]]:
+    """Hand the used nodes of a pool to its orders: narrower layers first, and whoever ran on a lot keeps it."""
+    grid = allocation.grid
+    yard = grid.yards[pool]
+    members = sorted(allocation.members[pool], key=lambda order: (_layer(allocation, order), order))
+    takes: dict[int, dict[tuple[int, int], int]] = {order: {} for order in members}
+    spans = {order: _run(allocation, order)[1] for order in members}
+    for period in sorted({period for span in spans.values() for period in range(span.start, span.stop)}):
+        running = [order for order in members if spans[order].start <= period < spans[order].stop]
+        by_layer: dict[int, list[int]] = defaultdict(list)
+        for order in running:
+            by_layer[_layer(allocation, order)].append(order)
+        needs = {layer: sum(_nodes(allocation, order) for order in orders) for layer, orders in by_layer.items()}
+        left = stack(yard, allocation.loads[pool][:, period : period + 1], period, period + 1)[3]
+        used = [int(nodes) for nodes in yard.offered[:, period] - left[:, 0]]
+        for layer, quota in assign(yard.layers, needs, used).items():
+            orders = by_layer[layer]
+            _hand_out(takes, orders, quota, period, [_nodes(allocation, order) for order in orders])
+    return {order: _render_shares(yard, takes[order]) for order in members}
+
+
+def _layer(allocation: Allocation, order: int) -> int:
+    placing = allocation.placed[order]
+    return -1 if placing is None else allocation.grid.ways[placing[0]].layer
+
+
+def _nodes(allocation: Allocation, order: int) -> int:
+    placing = allocation.placed[order]
+    return 0 if placing is None else allocation.grid.ways[placing[0]].nodes
+
+
+def _hand_out(
+    takes: dict[int, dict[tuple[int, int], int]],
+    orders: list[int],
+    quota: dict[int, int],
+    period: int,
+    needs: list[int],
+) -> None:
+    for order, need in zip(orders, needs, strict=True):
+        mine = takes[order]
+        for step in sorted(quota):
+            take = min(mine.get((step, period - 1), 0), quota[step])
+            if take:
+                mine[step, period] = take
+                quota[step] -= take
+                need -= take  # noqa: PLW2901 - what is left to place is the point of the loop
+        takes[order][-1, period] = need
+    for order in orders:
+        mine = takes[order]
+        need = mine.pop((-1, period))
+        for step in sorted(quota):
+            take = min(need, quota[step])
+            if take:
+                mine[step, period] = mine.get((step, period), 0) + take
+                quota[step] -= take
+                need -= take
+
+
+def _render_shares(yard: Yard, takes: dict[tuple[int, int], int]) -> tuple[LotShare, ...]:
+    shares: list[LotShare] = []
+    for (step, period), nodes in sorted(takes.items()):
+        lot_id = yard.lot_ids[step]
+        last = shares[-1] if shares else None
+        if last is not None and last.lot_id == lot_id and last.nodes == nodes and last.to_period == period:
+            shares[-1] = LotShare(lot_id, nodes, last.from_period, period + 1)
+        else:
+            shares.append(LotShare(lot_id, nodes, period, period + 1))
+    return tuple(shares)

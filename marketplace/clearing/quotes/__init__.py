@@ -1,0 +1,1 @@
+"""A book solved once and asked many times."""

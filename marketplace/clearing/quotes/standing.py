@@ -1,0 +1,231 @@
+"""A book solved once and asked many times: what a further order would have to be worth, and where.
+
+A quote is the engine's own answer to an order that lost: the book's allocation without it, and the order's marginal
+insertion there. So a quote and the decision of an auction on the same book name the same number.
+
+The linear program takes most of the time that a large book needs. A sketch of it does without: any prices of lots that
+are not under their asks prove a bound, so those of the book as it was a moment ago do, or the asks, and rounds of price
+descent better them. Where a book of the same periods was solved or sketched before and little has changed since, what
+was found of it is gone on with (`resuming.py`).
+"""
+
+from dataclasses import dataclass, replace
+from decimal import Decimal
+from fractions import Fraction
+
+import numpy as np
+
+from marketplace.clearing.arrays.allocation import Allocation
+from marketplace.clearing.arrays.grid import Grid, compile_book
+from marketplace.clearing.arrays.ruled import list_rule_reasons
+from marketplace.clearing.book import check_book
+from marketplace.clearing.book_rules import check_links
+from marketplace.clearing.codec import hash_book
+from marketplace.clearing.explain.reasons import find_hopeless
+from marketplace.clearing.explain.winning import price_to_win
+from marketplace.clearing.model import Book, Order, Reason
+from marketplace.clearing.money import usd
+from marketplace.clearing.program.bound import Micros, Shadow, bound_of
+from marketplace.clearing.program.descent import descend
+from marketplace.clearing.program.program import WayTable, list_columns
+from marketplace.clearing.program.prospects import Prospects
+from marketplace.clearing.search.marginal import Entry, find_entries
+from marketplace.clearing.search.resuming import extend_grid, grow, resume
+from marketplace.clearing.search.search import greedy
+from marketplace.clearing.search.solving import EXACT_COLUMNS_MAX as EXACT_COLUMNS_MAX_OF_BOOK
+from marketplace.clearing.search.solving import Solved, solve
+
+EXACT_COLUMNS_MAX = 64
+"""Placements up to which a quote is worked out to the cent: within some 200 ms, where an auction takes its time."""
+
+SHARED_MIN = Fraction(4, 5)
+"""The part of a book's orders and lots that it shares with the one whose prices it goes on with: as it changes more and
+more, the bound that they prove loosens."""
+
+PLACEMENTS_MAX = 48
+"""Placements that a quote works out; two for each pool and mandate, by the prices of scarcity and by what is free."""
+
+
+@dataclass(frozen=True, slots=True)
+class Standing:
+    """A book and the allocation that quotes rest on; the book's pools, lots and orders are not changed by asking.
+
+    Of a sketch the bound is valid and wider, and the allocation what is found at once. `origin` names the orders and
+    lots of the book on which its prices were worked out, where that was another.
+    """
+
+    book: Book
+    book_hash: str
+    solved: Solved
+    seed: int
+    sketched: bool = False
+    origin: frozenset[str] | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Placement:
+    """One way to serve a quoted order.
+
+    `price_usd_per_gpu_hour` is the least worth, in whole cents, at which it is worth more there than what it displaces
+    and covers the asks; `displaced` are the orders of the book that would find no other place.
+    """
+
+    bid: int
+    pool_id: str
+    mandate_id: str | None
+    start_period: int
+    end_period: int
+    price_usd_per_gpu_hour: Decimal
+    displaced: int
+    nodes: int
+
+
+@dataclass(frozen=True, slots=True)
+class Estimate:
+    """The answer to a dry run.
+
+    Where `sure`, both bounds are the price to win: at it the order is accepted on this book and at a cent less it is
+    rejected. Elsewhere under `lower_usd_per_gpu_hour` no optimal clearing has the order, and from
+    `upper_usd_per_gpu_hour` on every one has it; None where that takes more than an offer may be.
+    Without a price, `reason` says why nothing would do.
+    """
+
+    price_to_win_usd_per_gpu_hour: Decimal | None
+    lower_usd_per_gpu_hour: Decimal | None
+    upper_usd_per_gpu_hour: Decimal | None
+    sure: bool
+    placements: tuple[Placement, ...]
+    reason: Reason | None
+
+
+def stand(book: Book, *, seed: int) -> Standing:
+    """Solve a book without the search's rounds: seconds at 1,000 orders, and the true optimum where it is small.
+
+    Raises:
+        Refusal: As `check_book`.
+    """
+    check_book(book)
+    return Standing(book, hash_book(book), solve(compile_book(book), seed, 0), seed)
+
+
+def sketch(book: Book, *, seed: int, prior: Standing | None = None, shift: int = 0) -> Standing:
+    """Solve a book at once, without its linear program; a small one to its optimum, as `stand` does.
+
+    Args:
+        book: The book.
+        seed: As of the clearing.
+        prior: A book of the same market that was solved or sketched before; its prices of scarcity serve this one, and
+            its allocation where it has the same periods.
+        shift: How many periods later than the prior book this one begins.
+
+    Raises:
+        Refusal: As `check_book`.
+    """
+    origin = None if prior is None or shift else _find_origin(prior, book)
+    grown = None if prior is None or origin is None else grow(prior.book, prior.solved, book)
+    if grown is not None:
+        return Standing(book, hash_book(book), grown, seed, sketched=True, origin=origin)
+    check_book(book)
+    grid = compile_book(book)
+    ways, columns = WayTable(grid), list_columns(grid)
+    if len(columns.way) <= EXACT_COLUMNS_MAX_OF_BOOK:
+        return Standing(book, hash_book(book), solve(grid, seed, 0), seed)
+    lots = _carry_prices(grid, prior, shift)
+    known = None if prior is None or origin is None else prior.solved.allocation
+    allocation = None if prior is None or known is None else resume(grid, book, prior.book, known)
+    shadow = Shadow(grid, lots if allocation is not None else descend(grid, ways, columns, lots))
+    bound = bound_of(grid, ways, columns, shadow)
+    if allocation is None:
+        allocation, origin = greedy(grid, Prospects(grid, ways, columns, shadow)), None
+    solved = Solved(allocation, shadow, bound, 0, proven=False)
+    return Standing(book, hash_book(book), solved, seed, sketched=True, origin=origin)
+
+
+def _find_origin(prior: Standing, book: Book) -> frozenset[str] | None:
+    """Return the names on whose prices a book can go on; None where too much has changed since."""
+    names, mine = prior.origin or _name_all(prior.book), _name_all(book)
+    return names if len(names & mine) >= SHARED_MIN * max(len(names), len(mine)) else None
+
+
+def _name_all(book: Book) -> frozenset[str]:
+    return frozenset(order.order_id for order in book.orders) | frozenset(lot.lot_id for lot in book.lots)
+
+
+def _carry_prices(grid: Grid, prior: Standing | None, shift: int) -> list[Micros]:
+    """Return prices of lots that are not under their asks, those of a prior book where it had the lot."""
+    known = {} if prior is None else _map_prices(prior.solved.shadow)
+    found = []
+    for yard in grid.yards:
+        cells = np.repeat(np.array(yard.asks_micro, dtype=np.int64)[:, None], grid.periods, axis=1)
+        for step, lot_id in enumerate(yard.lot_ids):
+            row = known.get(lot_id, cells[step, :0])[max(shift, 0) :]
+            begin = max(-shift, 0)
+            length = max(min(len(row), grid.periods - begin), 0)
+            part = cells[step, begin : begin + length]
+            cells[step, begin : begin + length] = np.maximum(part, row[:length])
+        found.append(cells)
+    return found
+
+
+def _map_prices(shadow: Shadow) -> dict[str, Micros]:
+    return {
+        lot_id: cells[step]
+        for yard, cells in zip(shadow.grid.yards, shadow.lots, strict=True)
+        for step, lot_id in enumerate(yard.lot_ids)
+    }
+
+
+def estimate(standing: Standing, order: Order) -> Estimate:
+    """Return what an order would have to be worth on a standing book; what it offers itself does not count.
+
+    Raises:
+        Refusal: As `check_book`, where the order breaks a rule.
+    """
+    book = replace(standing.book, orders=(*standing.book.orders, order))
+    solved = _admit(standing, book)
+    grid, at = solved.allocation.grid, len(standing.book.orders)
+    entries = find_entries(solved.allocation, solved.shadow, at, PLACEMENTS_MAX)
+    if solved.proven and len(list_columns(grid, keep=at).way) > EXACT_COLUMNS_MAX:
+        solved = replace(solved, proven=False)
+    price = price_to_win(solved, standing.seed, at)
+    if price is None:
+        reason = find_hopeless(grid, at, order)
+        if reason is None:
+            reason = next(iter(list_rule_reasons(book, solved.allocation, at)), None)
+        return Estimate(None, None, None, sure=False, placements=(), reason=reason)
+    upper = None if price.upper_micro is None else usd(price.upper_micro)
+    return Estimate(
+        usd(price.value_micro),
+        usd(price.lower_micro),
+        upper,
+        sure=price.exact,
+        placements=tuple(_render(order, grid, entry) for entry in entries),
+        reason=None,
+    )
+
+
+def _render(order: Order, grid: Grid, entry: Entry) -> Placement:
+    way = grid.ways[entry.way]
+    bid = order.bids[way.bid]
+    end = entry.start + order.duration_periods
+    return Placement(
+        way.bid, bid.pool_id, bid.mandate_id, entry.start, end, usd(entry.value_micro), len(entry.displaced), way.nodes
+    )
+
+
+def _admit(standing: Standing, book: Book) -> Solved:
+    """Return the solved book with its last order added, out and worth nothing.
+
+    The others were checked when the book was solved; what the last one brings anew is itself and its link to them.
+    """
+    check_book(replace(book, orders=(replace(book.orders[-1], parent_id=None),)))
+    check_links(book)
+    known, at = standing.solved, len(book.orders) - 1
+    grid = extend_grid(known.allocation.grid, book, worthless=True)
+    if grid is None:
+        grid = compile_book(book)
+        grid = replace(grid, ways=tuple(replace(way, value=0) if way.order == at else way for way in grid.ways))
+        fresh = Allocation(grid)
+        fresh.restore([*known.allocation.placed, None])
+        return Solved(fresh, Shadow(grid, known.shadow.lots), known.bound, known.rounds, known.proven)
+    return Solved(known.allocation.branch(grid), known.shadow, known.bound, known.rounds, known.proven)

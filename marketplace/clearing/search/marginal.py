@@ -1,0 +1,225 @@
+"""The price to win: what an order would have to be worth to be in, everything else in the book unchanged.
+
+The order is inserted into the present allocation at the placement where that is cheapest. Where lots are free, that
+costs their asks; where they are not, accepted orders are displaced, cheapest first, and the newcomer must be worth
+strictly more than what they added. The answer is therefore constructive: with the order at that price there is an
+allocation, with lawful prices, that is worth more than the one found without it. On small books `winning.py` starts
+from it and finds the exact threshold; on larger ones it is an estimate from above.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from fractions import Fraction
+
+import numpy as np
+
+from marketplace.clearing.arrays.allocation import Allocation, Placing
+from marketplace.clearing.arrays.carrying import stack
+from marketplace.clearing.arrays.grid import Grid, window_sums
+from marketplace.clearing.arrays.ruled import find_rival
+from marketplace.clearing.book import PRICE_USD_MAX
+from marketplace.clearing.money import CENT_MICRO, ceil_cent, micro
+from marketplace.clearing.program.bound import Shadow
+
+PLACEMENTS_MAX = 4
+WAITS_SHORT = (1.05, 1.15, 1.3, 1.5)
+"""By what price to win, as a share of its value, an order is asked for less often: once, twice, and so on."""
+ROUNDS_MAX = 200
+TOLERANCE_MICRO = 10.0
+VALUE_MICRO_MAX = micro(PRICE_USD_MAX)
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """What bringing an order in at one placement takes: its value, who must move, and who then finds no other place.
+
+    `rest` is the welfare in micro-dollars that the allocation would then have, less what the order itself is worth.
+    """
+
+    way: int
+    start: int
+    value_micro: int
+    victims: tuple[int, ...]
+    displaced: tuple[int, ...]
+    rest: Fraction
+
+
+def count_hours(grid: Grid, way: int) -> int:
+    """Return the GPU-hours of a placement."""
+    bid = grid.ways[way]
+    wish = grid.wishes[bid.order]
+    return bid.nodes * wish.duration * grid.yards[bid.pool].gpus * grid.hours
+
+
+def find_entries(allocation: Allocation, shadow: Shadow, order: int, limit: int = PLACEMENTS_MAX) -> list[Entry]:
+    """Return ways to bring in an order that is out, cheapest first; empty when no value would do.
+
+    Args:
+        allocation: The present state, left as it was found.
+        shadow: Prices of scarcity, which say where to look first.
+        order: The order.
+        limit: How many placements are worked out.
+    """
+    entries = []
+    for way, start in _promising(allocation, shadow, order, limit):
+        entry = _work_out(allocation, order, way, start)
+        if entry is not None:
+            entries.append(entry)
+    return sorted(entries, key=lambda entry: (entry.value_micro, entry.way, entry.start))
+
+
+def settle(allocation: Allocation, shadow: Shadow, orders: Sequence[int]) -> None:
+    """Bring in those of some orders that are worth more than what they would displace, and never lose welfare."""
+    Settling(allocation, shadow).run(orders)
+
+
+class Settling:
+    """Brings orders in, and asks the less often for one the more it was short when it was last asked for."""
+
+    def __init__(self, allocation: Allocation, shadow: Shadow) -> None:
+        self.allocation, self.shadow = allocation, shadow
+        self._waits: dict[int, int] = {}
+
+    def run(self, orders: Sequence[int]) -> None:
+        """Bring in those of some orders that are worth more than what they would displace; never lose welfare."""
+        for order in orders:
+            if not self.allocation.out[order]:
+                continue
+            if self._waits.get(order, 0):
+                self._waits[order] -= 1
+            else:
+                self._waits[order] = self._settle(order)
+
+    def _settle(self, order: int) -> int:
+        """Bring an order in where that gains; return how often not to ask again."""
+        ways, nearest = self.allocation.grid.ways, WAITS_SHORT[-1]
+        for entry in find_entries(self.allocation, self.shadow, order):
+            value = ways[entry.way].value
+            if entry.value_micro <= value and _bring_in(self.allocation, entry):
+                return 0
+            nearest = min(nearest, entry.value_micro / max(value, 1))
+        return sum(nearest >= short for short in WAITS_SHORT)
+
+
+def _bring_in(allocation: Allocation, entry: Entry) -> bool:
+    """Carry out an entry; go back and return False where that gained nothing."""
+    before, placed = allocation.total, list(allocation.placed)
+    for victim in entry.victims:
+        allocation.remove(victim)
+    allocation.place(entry.way, entry.start)
+    for victim in entry.victims:
+        allocation.insert(victim)
+    pools = {allocation.grid.ways[placing[0]].pool for order in entry.victims if (placing := allocation.placed[order])}
+    pools.add(allocation.grid.ways[entry.way].pool)
+    if allocation.total > before + TOLERANCE_MICRO and not allocation.losing(pools) and not allocation.breaks_rules():
+        return True
+    allocation.restore(placed)
+    allocation.total = before
+    return False
+
+
+def _promising(allocation: Allocation, shadow: Shadow, order: int, limit: int) -> list[Placing]:
+    grid = allocation.grid
+    wish = grid.wishes[order]
+    ranked: list[tuple[float, int, int]] = []
+    for way in wish.ways:
+        bid = grid.ways[way]
+        if wish.last < wish.first:
+            continue
+        begin, end = wish.first, wish.last + wish.duration
+        yard = grid.yards[bid.pool]
+        for load, weight in ((np.zeros_like(allocation.loads[bid.pool]), 1), (allocation.loads[bid.pool], 0)):
+            loads = load[:, begin:end].copy()
+            loads[bid.layer] += bid.nodes
+            cost, _, short, _ = stack(yard, loads, begin, end)
+            blocked = window_sums(short.astype(np.float64), wish.duration) > 0
+            if weight:
+                score = shadow.shade(bid.pool, bid.layer, wish.first, wish.last, wish.duration) / wish.duration
+            else:
+                score = window_sums(cost - allocation.cost[bid.pool, begin:end], wish.duration) / (
+                    bid.nodes * wish.duration
+                )
+            score = np.where(blocked, np.inf, score)
+            at = int(score.argmin())
+            if np.isfinite(score[at]):
+                ranked.append((float(score[at]), way, wish.first + at))
+    ranked.sort()
+    return list(dict.fromkeys((way, start) for _, way, start in ranked))[:limit]
+
+
+def _work_out(allocation: Allocation, order: int, way: int, start: int) -> Entry | None:
+    """Displace what must go, price the order, and put everything back."""
+    grid = allocation.grid
+    bid, wish = grid.ways[way], grid.wishes[order]
+    hours = count_hours(grid, way)
+    before = allocation.exact_micros()
+    displaced: list[tuple[int, Placing]] = []
+    try:
+        for _ in range(ROUNDS_MAX):
+            victim = _next_victim(allocation, order, way, start)
+            if victim is None:
+                break
+            displaced.extend((gone, allocation.remove(gone)) for gone in allocation.with_children([victim]))
+        else:
+            return None
+        if not allocation.has_room(way, start) or not allocation.keeps_rules(way, start):
+            return None
+        allocation.place(way, start)
+        moved = [victim for victim, _ in displaced if allocation.insert(victim) > 0]
+        rest = allocation.exact_micros() - int(bid.value) * hours
+        least = ceil_cent(Fraction(before - rest, hours))
+        if displaced and least * hours + rest <= before:
+            least += CENT_MICRO
+        span = slice(start, start + wish.duration)
+        least = max(least, ceil_cent(Fraction(int(allocation.top[bid.pool, span].sum()), wish.duration)), 0)
+        for victim in moved:
+            allocation.remove(victim)
+        allocation.remove(order)
+    finally:
+        for victim, (victim_way, victim_start) in reversed(displaced):
+            if allocation.placed[victim] is None:
+                allocation.place(victim_way, victim_start)
+    gone = tuple(victim for victim, _ in displaced if victim not in moved)
+    victims = tuple(victim for victim, _ in displaced)
+    return Entry(way, start, least, victims, gone, Fraction(rest)) if least <= VALUE_MICRO_MAX else None
+
+
+def _next_victim(allocation: Allocation, order: int, way: int, start: int) -> int | None:
+    """Return the accepted order whose leaving helps most per dollar it adds, None when the newcomer fits."""
+    grid = allocation.grid
+    bid, wish = grid.ways[way], grid.wishes[order]
+    end = start + wish.duration
+    if allocation.has_room(way, start):
+        if not allocation.keeps_rules(way, start):
+            return find_rival(allocation, way, start, _worth)
+        hurt = allocation.hurts(way, start)
+        return min(hurt, key=lambda other: (_worth(allocation, other), other)) if hurt else None
+    loads = allocation.loads[bid.pool][:, start:end].copy()
+    loads[bid.layer] += bid.nodes
+    short = stack(grid.yards[bid.pool], loads, start, end)[2]
+    best, best_score = None, np.inf
+    for other in sorted(allocation.members[bid.pool]):
+        placing = allocation.placed[other]
+        if placing is None:
+            continue
+        begin, length = placing[1], grid.wishes[other].duration
+        low, high = max(begin, start) - start, min(begin + length, end) - start
+        if low >= high:
+            continue
+        relief = min(grid.ways[placing[0]].nodes, bid.nodes) * int(short[low:high].sum())
+        if relief:
+            score = _worth(allocation, other) / relief
+            if score < best_score:
+                best, best_score = other, score
+    return best
+
+
+def _worth(allocation: Allocation, order: int) -> float:
+    """Return what an accepted order adds over the highest asks of its run, a cheap proxy of its marginal value."""
+    grid = allocation.grid
+    placing = allocation.placed[order]
+    if placing is None:
+        return 0.0
+    bid, wish = grid.ways[placing[0]], grid.wishes[order]
+    run = allocation.top[bid.pool, placing[1] : placing[1] + wish.duration].sum()
+    return float((bid.value * wish.duration - run) * bid.nodes * grid.yards[bid.pool].gpus * grid.hours)

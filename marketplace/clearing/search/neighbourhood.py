@@ -1,0 +1,387 @@
+"""Solves small integer programs around the present allocation and keeps what they improve.
+
+A neighbourhood is a few related pools, sometimes only a stretch of their time. The orders that run inside it, and the
+losers that could, are decided anew together while everything else stays. Several disjoint neighbourhoods are solved at
+the same time, each in one thread with a limit on nodes, never on time, so that a repetition gives the same answer.
+"""
+
+import math
+import random
+from concurrent.futures import Future
+from dataclasses import dataclass, replace
+from fractions import Fraction
+
+import numpy as np
+
+from marketplace.clearing.arrays.allocation import Allocation, Placing
+from marketplace.clearing.arrays.carrying import stack
+from marketplace.clearing.arrays.grid import Flags, Floats, Grid, Integers
+from marketplace.clearing.arrays.taken import Taken
+from marketplace.clearing.money import MICRO
+from marketplace.clearing.program.bound import Shadow
+from marketplace.clearing.program.integer import Answer, Work, solve_program
+from marketplace.clearing.program.program import Columns, RowTable, WayTable, build_program
+from marketplace.clearing.program.prospects import Prospects, list_affordable
+from marketplace.clearing.search.crew import Crew
+from marketplace.clearing.search.diving import Root, dive, pick_best
+
+WORK = Work(nodes=30, asks=80, gap=1e-4)
+WORK_WELL = Work(nodes=60, asks=160, gap=1e-4)
+LIGHT_WORK = Work(nodes=10, asks=30, gap=5e-4)
+"""Of small programs, hard ones are given up early: another stretch of pools and time gains more by then."""
+WORK_OF_WHOLE = Work(nodes=400, asks=200, gap=2e-4, dives=False, root=120)
+SURE = 1e-7
+"""What the relaxation's worth may be wrong by, as a share."""
+ENOUGH = 5e-5
+"""The share by which a small book may be short of what is proven when its search ends before the first round."""
+WORK_OF_LEAN = Work(nodes=100, asks=120, gap=3e-4)
+LEAN_LOSS = 0.003
+"""How much of its worth a placement may lose at the shadow prices and still be in a lean program about every order."""
+WIDTHS = (2, 3, 5, 8)
+"""How long a neighbourhood may be, in mean durations of orders."""
+LOSSES = (0.01, 0.03, 0.1)
+LOSSES_NARROW = (0.003, 0.01, 0.03)
+"""How much of its worth a placement may lose at the shadow prices and still be considered."""
+SPAN_LEAST = 4
+SHRINK = 0.8
+TOLERANCE_MICRO = 10.0
+
+
+@dataclass(frozen=True, slots=True)
+class Reach:
+    """How large neighbourhoods may be, how many are solved in one batch, how hard each is tried, and with what."""
+
+    columns: int
+    pools: int
+    batch: int
+    work: Work = WORK
+    losses: tuple[float, ...] = LOSSES
+
+
+@dataclass(frozen=True, slots=True)
+class Task:
+    """One neighbourhood: its placements, its orders, and what everything else takes of its rows and of the rules'.
+
+    `proves` says that nothing better has a placement outside it.
+    """
+
+    columns: Integers
+    orders: Integers
+    fixed: Floats
+    incumbent: Floats
+    taken: tuple[Floats, Floats] | None = None
+    work: Work = WORK
+    proves: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Ground:
+    """What every program of a book is written from."""
+
+    grid: Grid
+    ways: WayTable
+    table: RowTable
+    columns: Columns
+    root: Root | None = None
+
+    def decide(self, task: Task) -> Answer:
+        """Solve the program about every order, with the cuts where there are any."""
+        relaxation = None if self.root is None else self.root.of_all
+        if relaxation is None:
+            return self.solve(task)
+        return solve_program(relaxation.restrict(task.columns), task.incumbent, task.work)
+
+    def dive(self, power: float) -> list[Placing | None]:
+        """Dive from the relaxation, which there must be."""
+        if self.root is None:
+            raise AssertionError("there is no relaxation to dive from")
+        return dive(self.root, power)
+
+    def solve(self, task: Task) -> Answer:
+        """Write the program of a neighbourhood and solve it."""
+        columns, rules = self.columns.take(task.columns), self.grid.rules
+        taken = None if task.taken is None or rules is None else Taken(rules, task.taken)
+        program = build_program(self.grid, self.ways, self.table, columns, task.fixed, whole=True, taken=taken)
+        return solve_program(program.model, task.incumbent, task.work)
+
+
+@dataclass(frozen=True, slots=True)
+class Doing:
+    """A program, and what it is going to answer."""
+
+    task: Task
+    answer: Future[Answer]
+
+    @property
+    def proven(self) -> bool:
+        """Whether the program was solved to the end; waits for it."""
+        return self.answer.result().proven
+
+
+class Neighbourhoods:
+    """The search by integer programs on one allocation, which it changes in place and never worsens.
+
+    Attributes:
+        root: The relaxation with its cuts, where there is one; the losses that the prospects note are at its prices.
+        ceiling: US dollars that no allocation is worth more than, prices or not; None where nothing has proven it.
+        unpriced: The same where the program about every order has proven it to within its gap, None until then.
+        worth: US dollars of the best allocation that a program about every order found, whether prices suit it or not.
+    """
+
+    def __init__(
+        self,
+        allocation: Allocation,
+        prospects: Prospects,
+        tables: tuple[WayTable, RowTable, Shadow],
+        choice: tuple[random.Random, Reach],
+        root: Root | None = None,
+    ) -> None:
+        self.allocation = allocation
+        self.grid: Grid = allocation.grid
+        self.prospects = prospects
+        self.ways, self.table, self.shadow = tables
+        self.root = root
+        self.ceiling: Fraction | None = None if root is None else root.ceiling
+        self.unpriced: Fraction | None = None
+        self.worth = -math.inf
+        self.pick, self.reach = choice
+        durations = [self.grid.wishes[order].duration for order in np.unique(prospects.order).tolist()]
+        self.duration = sum(durations) / max(1, len(durations))
+        meets = np.zeros((len(self.grid.wishes), len(self.grid.yards)))
+        meets[prospects.order, prospects.pool] = 1.0
+        self.members = [np.flatnonzero(prospects.pool == pool) for pool in range(len(self.grid.yards))]
+        self.kinship = meets.T @ meets
+        np.fill_diagonal(self.kinship, 0.0)
+
+    @property
+    def ground(self) -> Ground:
+        """What a crew that solves its programs knows."""
+        return Ground(self.grid, self.ways, self.table, self.prospects.columns, self.root)
+
+    def begin(self, crew: Crew[Ground]) -> list[Doing]:
+        """Choose a batch of disjoint neighbourhoods and begin to solve them, beside what follows."""
+        return [Doing(task, crew.submit(Ground.solve, task)) for task in self._choose()]
+
+    def end(self, batch: list[Doing]) -> None:
+        """Take over what answers improve, in the order in which they were begun."""
+        for doing in batch:
+            taken = doing.answer.result().taken
+            if taken is not None:
+                self._apply(doing.task, doing.task.columns[taken])
+
+    def dive(self, crew: Crew[Ground]) -> None:
+        """Dive from the relaxation, where there is one, and go on from there where that is worth more."""
+        if self.root is None:
+            return
+        found = pick_best(self.grid, crew.map(Ground.dive, self.root.depth.powers))
+        if found.total > self.allocation.total:
+            self.allocation.restore(found.placed)
+
+    def begin_whole(self, crew: Crew[Ground]) -> Doing:
+        """Begin to decide about every order anew in one program, beside what follows.
+
+        What loses more than the relaxation is above what is found is in nothing better, and left out.
+        """
+        good = np.ones(len(self.prospects.order), dtype=np.bool_)
+        if self.root is not None and (relaxation := self.root.of_all) is not None:
+            most = relaxation.worth * MICRO
+            good = self.prospects.loss <= most * (1 + SURE) - self.allocation.total
+        return self._begin(crew, good, WORK_OF_WHOLE, proves=True)
+
+    def begin_lean(self, crew: Crew[Ground]) -> Doing:
+        """Begin to decide about every order anew by the placements that lose little and the present ones.
+
+        Without the others a program soon comes to a good answer; it only proves what holds among them.
+        """
+        good = self.prospects.loss <= LEAN_LOSS * self.prospects.worth
+        return self._begin(crew, good, WORK_OF_LEAN, proves=False)
+
+    def _begin(self, crew: Crew[Ground], good: Flags, work: Work, *, proves: bool) -> Doing:
+        current = self._view().current
+        columns, orders = np.flatnonzero(good | current), np.unique(self.prospects.order)
+        fixed, incumbent = np.zeros(self.table.rows), current[columns].astype(np.float64)
+        task = Task(columns, orders, fixed, incumbent, self._taken_by_others(orders), work, proves)
+        return Doing(task, crew.submit(Ground.decide, task))
+
+    def end_whole(self, whole: Doing) -> None:
+        """Take the answer about every order over where it is worth more than what was found meanwhile."""
+        answer, task = whole.answer.result(), whole.task
+        if answer.taken is None:
+            return
+        self.worth = max(self.worth, answer.worth)
+        known = max(self.worth, self.allocation.total / MICRO)
+        if task.proves and math.isfinite(answer.bound):
+            proven = Fraction(math.ceil(Fraction(max(answer.bound, known)) * MICRO), MICRO)
+            self.ceiling = proven if self.ceiling is None else min(self.ceiling, proven)
+            if answer.bound <= known * (1 + task.work.gap):
+                self.unpriced = self.ceiling
+        self._apply(task, task.columns[answer.taken])
+
+    def is_best(self) -> bool:
+        """Tell whether it is proven that no clearing is worth noticeably more than what is found."""
+        return self.unpriced is not None and self.allocation.total >= float(self.unpriced) * MICRO * (1 - ENOUGH)
+
+    def _choose(self) -> list[Task]:
+        count, view = len(self.grid.yards), self._view()
+        losses, used = self._losses(), np.zeros(count, dtype=np.bool_)
+        tasks: list[Task] = []
+        for _ in range(count):
+            if len(tasks) == self.reach.batch or used.all():
+                break
+            columns = self._grow(view, losses, used)
+            if len(columns):
+                orders = np.unique(self.prospects.order[columns])
+                view.free[orders] = False
+                task = self._task(columns, orders, view)
+                if len(task.columns):
+                    tasks.append(task)
+        return tasks
+
+    def _view(self) -> "_View":
+        current = np.zeros(len(self.prospects.order), dtype=np.bool_)
+        where = np.full(len(self.grid.wishes), -1)
+        begins = np.full(len(self.grid.wishes), self.grid.periods)
+        ends = np.zeros(len(self.grid.wishes), dtype=np.int64)
+        for order, placing in enumerate(self.allocation.placed):
+            if placing is not None:
+                at = self.prospects.find(placing)
+                where[order] = self.grid.ways[placing[0]].pool
+                begins[order], ends[order] = placing[1], placing[1] + self.grid.wishes[order].duration
+                if at is not None:
+                    current[at] = True
+        free, good = np.ones(len(self.grid.wishes), dtype=np.bool_), np.ones(len(current), dtype=np.bool_)
+        return _View(current, where, begins, ends, free, good)
+
+    def _losses(self) -> Floats:
+        """Return per pool what its orders and idle lots lose against the shadow prices: where there is most to gain."""
+        losses = np.ones(len(self.grid.yards))
+        for placing in self.allocation.placed:
+            at = None if placing is None else self.prospects.find(placing)
+            if at is not None:
+                losses[self.prospects.pool[at]] += (
+                    self.prospects.best[self.prospects.order[at]] - self.prospects.surplus[at]
+                )
+        for pool, yard in enumerate(self.grid.yards):
+            left = stack(yard, self.allocation.loads[pool], 0, self.grid.periods)[3]
+            rent = self.shadow.lots[pool] - yard.ask[:, None]
+            losses[pool] += float((rent * left).sum()) * yard.gpus * self.grid.hours
+        return losses
+
+    def _grow(self, view: "_View", losses: Floats, used: Flags) -> Integers:
+        """Choose a first pool by its losses and a stretch of time, and add related pools while the program is small.
+
+        A short stretch of many pools and the whole horizon of one mend different faults, so the length varies, and so
+        does how much placements may lose: the fewer of them, the wider the neighbourhood.
+        """
+        first = self.pick.choices(range(len(used)), np.where(used, 0.0, losses).tolist())[0]
+        inside = np.zeros(len(used), dtype=np.bool_)
+        inside[first] = True
+        view = replace(view, good=self.prospects.loss <= self.pick.choice(self.reach.losses) * self.prospects.worth)
+        width = min(self.grid.periods, math.ceil(self.pick.choice(WIDTHS) * self.duration))
+        begin = self.pick.randint(0, self.grid.periods - width)
+        columns = self._columns(view, inside, begin, begin + width)
+        while len(columns) > self.reach.columns and width > SPAN_LEAST:
+            width = int(width * SHRINK)
+            columns = self._columns(view, inside, begin, begin + width)
+        while inside.sum() < self.reach.pools:
+            kin = np.where(used | inside, 0.0, self.kinship[first])
+            if kin.sum() <= 0:
+                break
+            wider = inside.copy()
+            wider[self.pick.choices(range(len(used)), kin.tolist())[0]] = True
+            more = self._columns(view, wider, begin, begin + width)
+            if len(more) > self.reach.columns:
+                break
+            inside, columns = wider, more
+        used |= inside
+        return columns
+
+    def _columns(self, view: "_View", inside: Flags, begin: int, end: int) -> Integers:
+        prospects = self.prospects
+        stays = view.free & ((view.where < 0) | (inside[view.where] & (view.begins >= begin) & (view.ends <= end)))
+        mine = np.sort(np.concatenate([self.members[pool] for pool in np.flatnonzero(inside).tolist()]))
+        mine = mine[(prospects.columns.start[mine] >= begin) & (prospects.end[mine] <= end)]
+        found: Integers = mine[stays[prospects.order[mine]] & (view.good[mine] | view.current[mine])]
+        return found
+
+    def _task(self, columns: Integers, orders: Integers, view: "_View") -> Task:
+        """Fix what stays, and drop placements that what stays already prices out or leaves no room for."""
+        fixed = np.zeros(self.table.rows)
+        leaves = set(orders.tolist())
+        for pool in np.unique(self.prospects.pool[columns]).tolist():
+            for order in self.allocation.members[pool]:
+                placing = self.allocation.placed[order]
+                if order not in leaves and placing is not None:
+                    wish = self.grid.wishes[order]
+                    row = int(self.table.base[pool] + self.grid.ways[placing[0]].layer) * self.grid.periods + placing[1]
+                    fixed[row : row + wish.duration] += self.grid.ways[placing[0]].nodes
+        keep = self._affordable(columns, fixed) | view.current[columns]
+        columns = columns[keep]
+        incumbent = view.current[columns].astype(np.float64)
+        return Task(columns, orders, fixed, incumbent, self._taken_by_others(orders), self.reach.work)
+
+    def _taken_by_others(self, orders: Integers) -> tuple[Floats, Floats] | None:
+        if self.allocation.taken is None:
+            return None
+        taken = self.allocation.taken.copy()
+        for order in orders.tolist():
+            placing: Placing | None = self.allocation.placed[order]
+            if placing is not None:
+                taken.shift(*placing, self.grid.wishes[order].duration, -1)
+        return taken.total, taken.span
+
+    def _affordable(self, columns: Integers, fixed: Floats) -> Flags:
+        prospects, periods = self.prospects, self.grid.periods
+        keep = np.zeros(len(columns), dtype=np.bool_)
+        keys = np.stack([prospects.pool[columns], prospects.layer[columns], prospects.nodes[columns]])
+        kinds, kind = np.unique(keys, axis=1, return_inverse=True)
+        for at, (pool, layer, nodes) in enumerate(kinds.T.tolist()):
+            yard = self.grid.yards[pool]
+            low = int(self.table.base[pool]) * periods
+            loads = fixed[low : low + len(yard.layers) * periods].reshape(-1, periods)
+            mine = np.flatnonzero(kind.ravel() == at)
+            runs = prospects.columns.start[columns[mine]], prospects.end[columns[mine]]
+            keep[mine] = list_affordable(yard, loads, (layer, nodes), runs, prospects.value[columns[mine]])
+        return keep
+
+    def _apply(self, task: Task, chosen: Integers) -> None:
+        """Move to the program's answer, mend prices that it broke, and go back where that is worth less.
+
+        Another answer of the same batch may have mended its prices by placing orders on pools of this one, after its
+        program was written; where both do not fit, this one is given up.
+        """
+        allocation = self.allocation
+        before, placed = allocation.total, list(allocation.placed)
+        orders = task.orders.tolist()
+        for order in orders:
+            if not allocation.out[order]:
+                allocation.remove(order)
+        columns = self.prospects.columns.take(chosen)
+        for way, start in zip(columns.way.tolist(), columns.start.tolist(), strict=True):
+            allocation.place(way, start)
+        pools = np.unique(self.ways.pool[columns.way]).tolist()
+        if allocation.breaks_rules() or any(allocation.is_overloaded(pool) for pool in pools):
+            allocation.restore(placed)
+            allocation.total = before
+            return
+        if losing := allocation.with_children(allocation.losing(pools)):
+            for order in losing:
+                allocation.remove(order)
+            for order in dict.fromkeys(losing + orders):
+                if allocation.out[order]:
+                    allocation.insert(order)
+        if allocation.total < before - TOLERANCE_MICRO:
+            allocation.restore(placed)
+            allocation.total = before
+
+
+@dataclass(frozen=True, slots=True)
+class _View:
+    """Where everybody is when a batch is chosen, which orders are free yet, and which placements are good enough."""
+
+    current: Flags
+    where: Integers
+    begins: Integers
+    ends: Integers
+    free: Flags
+    good: Flags

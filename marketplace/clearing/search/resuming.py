@@ -1,0 +1,135 @@
+"""A book that changed a little: gone on with from what was found of the book before, in a fraction of the time.
+
+Prices of lots that are not under their asks prove a bound of any book with these lots, so those of the book before do.
+Who ran still runs there, unless what carried it is gone; the others are brought in where they gain. What comes out is a
+sketch: a valid bound and an allocation that may be had, neither of them as good as a search would find.
+"""
+
+from dataclasses import replace
+from fractions import Fraction
+
+from marketplace.clearing.arrays.allocation import Allocation, Placing
+from marketplace.clearing.arrays.grid import Grid, compile_book
+from marketplace.clearing.arrays.rules import compile_rules
+from marketplace.clearing.book import check_book
+from marketplace.clearing.model import Book, Order
+from marketplace.clearing.money import MICRO
+from marketplace.clearing.program.bound import Shadow
+from marketplace.clearing.search.marginal import count_hours, settle
+from marketplace.clearing.search.solving import Solved
+
+
+def grow(before: Book, known: Solved, book: Book) -> Solved | None:
+    """Return what is known of a book to which orders were added at its end and nothing else happened.
+
+    None where more happened, where the orders or the book have rules between orders, or where the book was solved to
+    its optimum, as small ones are soon again.
+
+    Raises:
+        Refusal: As `check_book`, where an added order breaks a rule.
+    """
+    count = len(before.orders)
+    if known.proven or known.allocation.grid.rules is not None or not _is_longer(before, book):
+        return None
+    added = book.orders[count:]
+    if any(order.group_id or order.parent_id or any(bid.uses for bid in order.bids) for order in added):
+        return None
+    check_book(replace(book, orders=added, backstops=()))
+    grid: Grid | None = known.allocation.grid
+    for end in range(count, len(book.orders)):
+        grid = None if grid is None else extend_grid(grid, replace(book, orders=book.orders[: end + 1]))
+    if grid is None:
+        return None
+    allocation = known.allocation.branch(grid)
+    new = range(count, len(book.orders))
+    settle(allocation, known.shadow, list(new))
+    bound = known.bound + sum((_gain_most(grid, known.shadow, order) for order in new), Fraction(0))
+    return Solved(allocation, known.shadow, bound, known.rounds, proven=False)
+
+
+def _is_longer(before: Book, book: Book) -> bool:
+    terms = ("period_hours", "periods", "pools", "lots", "limits")
+    alike = all(getattr(before, name) == getattr(book, name) for name in terms)
+    return alike and before.orders == book.orders[: len(before.orders)]
+
+
+def _gain_most(grid: Grid, shadow: Shadow, order: int) -> Fraction:
+    """Return the US dollars that an order would gain at most at prices of scarcity, 0 where it would stay out."""
+    wish, most = grid.wishes[order], 0
+    for way in wish.ways if wish.last >= wish.first else ():
+        bid = grid.ways[way]
+        costs = shadow.shade(bid.pool, bid.layer, wish.first, wish.last, wish.duration)
+        hours = bid.nodes * grid.yards[bid.pool].gpus * grid.hours
+        most = max(most, int(bid.value) * count_hours(grid, way) - int(costs.min()) * hours)
+    return Fraction(most, MICRO)
+
+
+def extend_grid(grid: Grid, book: Book, *, worthless: bool = False) -> Grid | None:
+    """Return a grid with the book's last order; None where that uses lots in a combination that nobody used before.
+
+    Args:
+        grid: Of the book without it.
+        book: The book.
+        worthless: Whether its bids count as worth nothing.
+    """
+    plain = replace(book.orders[-1], group_id=None, parent_id=None)
+    alone = compile_book(replace(book, orders=(plain,), limits=()))
+    at, begin = len(grid.wishes), len(grid.ways)
+    ways = []
+    for way in alone.ways:
+        layers, wanted = grid.yards[way.pool].layers, alone.yards[way.pool].layers[way.layer]
+        if wanted not in layers:
+            return None
+        ways.append(replace(way, order=at, layer=layers.index(wanted), value=0 if worthless else way.value))
+    wish = replace(alone.wishes[0], ways=tuple(range(begin, begin + len(ways))))
+    every = (*grid.ways, *ways)
+    rules = compile_rules(book, ((way.order, way.bid, way.nodes) for way in every))
+    return replace(grid, wishes=(*grid.wishes, wish), ways=every, rules=rules)
+
+
+def resume(grid: Grid, book: Book, before: Book, known: Allocation) -> Allocation | None:
+    """Return an allocation of a book, made of one of another book with the same periods.
+
+    None where rules between orders are broken so.
+    """
+    places = {order.order_id: at for at, order in enumerate(before.orders)}
+    allocation = Allocation(grid)
+    for at, order in enumerate(book.orders):
+        was = places.get(order.order_id)
+        placing = None if was is None else _find_again(grid, at, order, (known, before.orders[was], was))
+        if placing is not None:
+            allocation.place(*placing)
+    _clear_away(allocation)
+    values = [max((grid.ways[way].value for way in wish.ways), default=0) for wish in grid.wishes]
+    outside = sorted((at for at in range(len(values)) if allocation.out[at]), key=lambda at: (-values[at], at))
+    for at in allocation.sort_by_depth(outside):
+        allocation.insert(at)
+    return None if allocation.losing() or allocation.breaks_rules() else allocation
+
+
+def _find_again(grid: Grid, at: int, order: Order, was: tuple[Allocation, Order, int]) -> Placing | None:
+    """Return where an order that ran in the other book would run in this one."""
+    known, before, place = was
+    placing, wish = known.placed[place], grid.wishes[at]
+    if placing is None or not wish.first <= placing[1] <= wish.last:
+        return None
+    if wish.duration != known.grid.wishes[place].duration:
+        return None
+    way = known.grid.ways[placing[0]]
+    bid = before.bids[way.bid]
+    for each in wish.ways:
+        mine = order.bids[grid.ways[each].bid]
+        if (mine.pool_id, mine.mandate_id, grid.ways[each].nodes) == (bid.pool_id, bid.mandate_id, way.nodes):
+            return each, placing[1]
+    return None
+
+
+def _clear_away(allocation: Allocation) -> None:
+    """Take out who has no room any more, pool by pool, and whoever could not be charged a price that it covers."""
+    for pool, members in enumerate(allocation.members):
+        if allocation.is_overloaded(pool):
+            for order in list(members):
+                allocation.remove(order)
+    while losing := allocation.losing():
+        for order in losing:
+            allocation.remove(order)

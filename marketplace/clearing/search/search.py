@@ -1,0 +1,226 @@
+"""Finds good allocations: greedy in several orders, ruin and recreate, then integer programs around what is found.
+
+Budgets are counts, never seconds, and every random choice comes from one seed, so that a search repeats itself.
+"""
+
+import random
+from dataclasses import dataclass
+from fractions import Fraction
+from typing import Self
+
+import numpy as np
+
+from marketplace.clearing.arrays.allocation import Allocation
+from marketplace.clearing.arrays.grid import Floats, Grid
+from marketplace.clearing.money import MICRO
+from marketplace.clearing.program.bound import Shadow
+from marketplace.clearing.program.program import RowTable, WayTable
+from marketplace.clearing.program.prospects import Prospects
+from marketplace.clearing.search.crew import THREADS, Crew, Hands
+from marketplace.clearing.search.diving import Root
+from marketplace.clearing.search.marginal import Settling
+from marketplace.clearing.search.neighbourhood import (
+    LIGHT_WORK,
+    LOSSES_NARROW,
+    WORK_WELL,
+    Doing,
+    Ground,
+    Neighbourhoods,
+    Reach,
+)
+from marketplace.clearing.search.ruin import Ruin
+
+RUINS_PER_ROUND = 30
+RUINS_PER_ROUND_OF_EQUALS = 80
+"""Nothing has dived in a book of many equal placements, so that there is more to mend."""
+RUINS_FIRST_PER_ORDER = 2
+"""Of a small book, before its only programs about every order."""
+SETTLE_ROUNDS = 24
+PATIENCE_ROUNDS = 14
+PATIENCE_ROUNDS_SMALL = 1
+PATIENCE_ROUNDS_SHORT = 4
+SHORT_OF_BOUND = 0.03
+"""A small book goes on for longer where what it has is short of the bound by this share: prices may have cost much."""
+SMALL_COLUMNS_MAX = 3_000
+BRIEF_COLUMNS_MAX = 2_000
+"""Of more placements a book may take more than two seconds, and goes on twice as long where it is short."""
+ROUNDS_LEAST = 2
+SMALL_REACH = Reach(columns=250, pools=6, batch=4, work=LIGHT_WORK)
+REACHES_OF_BRIEF = (
+    Reach(columns=700, pools=20, batch=2, work=LIGHT_WORK, losses=LOSSES_NARROW),
+    SMALL_REACH,
+)
+"""The first decides about most of a small book anew, without the placements that lose much."""
+LIGHT_REACH = Reach(columns=250, pools=8, batch=6, work=LIGHT_WORK)
+REACHES = (Reach(columns=350, pools=8, batch=6, work=WORK_WELL, losses=LOSSES_NARROW), LIGHT_REACH)
+"""Rounds take turns: programs that are mostly solved to the end, and small ones, which cost a third."""
+REACHES_OF_EQUALS = (Reach(columns=500, pools=8, batch=6), LIGHT_REACH)
+EQUAL_LOSS = 0.003
+EQUALS_MIN = 8
+"""Placements of an order, in the mean, that are as good as its best; so many make large programs hard to solve."""
+GAIN_RELATIVE = 1e-6
+
+
+def greedy(grid: Grid, prospects: Prospects) -> Allocation:
+    """Insert orders by several priorities, by plain gain and by gain over scarcity, and return the best result."""
+    surplus: Floats = prospects.best
+    orders = [order for order, best in enumerate(surplus.tolist()) if best > float("-inf")]
+    size = {order: _size(grid, order) for order in orders}
+    best = Allocation(grid)
+    for priority in (
+        {order: surplus[order] / size[order] for order in orders},
+        {order: max(grid.ways[way].value for way in grid.wishes[order].ways) for order in orders},
+        {order: surplus[order] for order in orders},
+    ):
+        for shaded in (False, True):
+            allocation = Allocation(grid)
+            ranked = sorted(orders, key=lambda order: (-priority[order], order))
+            for order in ranked:
+                allocation.insert(order, prospects.shades[order] if shaded else None)
+            for order in allocation.sort_by_depth(ranked):
+                if allocation.out[order]:
+                    allocation.insert(order)
+            if allocation.total > best.total:
+                best = allocation
+    return best
+
+
+def _size(grid: Grid, order: int) -> float:
+    wish = grid.wishes[order]
+    return float(wish.nodes * wish.duration * max(grid.yards[grid.ways[way].pool].gpus for way in wish.ways))
+
+
+@dataclass(frozen=True, slots=True)
+class Budget:
+    """How far a search may go.
+
+    Attributes:
+        bound: US dollars that no allocation is worth more than.
+        seed: Decides every random choice.
+        rounds: How many rounds at most.
+        hands: Who works side by side, which decides only how long it takes.
+    """
+
+    bound: Fraction
+    seed: int
+    rounds: int
+    hands: Hands = THREADS
+
+
+@dataclass(frozen=True, slots=True)
+class Improved:
+    """How a search ended.
+
+    Attributes:
+        rounds: How many it had.
+        ceiling: US dollars that no allocation is worth more than, prices or not; None where nothing has proven it.
+        unpriced: The same where a program about every order has proven it to within its gap, None elsewhere.
+    """
+
+    rounds: int
+    ceiling: Fraction | None
+    unpriced: Fraction | None
+
+    @classmethod
+    def by(cls, programs: Neighbourhoods, rounds: int) -> Self:
+        """Return what programs have proven by then."""
+        return cls(rounds, programs.ceiling, programs.unpriced)
+
+
+def improve(
+    allocation: Allocation,
+    prospects: Prospects,
+    tables: tuple[WayTable, RowTable, Shadow],
+    budget: Budget,
+    root: Root | None,
+) -> Improved:
+    """Improve an allocation in place for a number of rounds, fewer when it stops helping.
+
+    Every step keeps the welfare or raises it, and none looks at the number of rounds: more of them never give less.
+
+    Args:
+        allocation: Where to begin.
+        prospects: The book's placements.
+        tables: The book's ways and rows, and the prices of scarcity.
+        budget: How far it may go.
+        root: The relaxation with its cuts, where there is one.
+    """
+    pick = random.Random(budget.seed)  # noqa: S311 - a search that repeats itself, no secret
+    if not budget.rounds or not len(prospects.order):
+        return Improved(0, None if root is None else root.ceiling, None)
+    ruin = Ruin(allocation, prospects, pick)
+    small = is_small(prospects)
+    reaches = choose_reaches(prospects)
+    programs = Neighbourhoods(allocation, prospects, tables, (pick, reaches[0]), root)
+    slices = 1 if small else SETTLE_ROUNDS
+    orders = np.unique(prospects.order).tolist()
+    ruins = RUINS_PER_ROUND_OF_EQUALS if reaches is REACHES_OF_EQUALS else RUINS_PER_ROUND
+    if small:
+        ruin.run(RUINS_FIRST_PER_ORDER * len(orders))
+    settling = Settling(allocation, tables[2])
+    settling.run(sorted(orders, key=lambda order: -prospects.best[order]))
+    idle = 0
+    with budget.hands.call(programs.ground) as crew:
+        whole = _decide_whole(programs, crew) if small else None
+        if programs.is_best():
+            return Improved.by(programs, 0)
+        if small:
+            programs.dive(crew)
+        for done in range(1, budget.rounds + 1):
+            before = allocation.total
+            programs.reach = reaches[done % len(reaches)]
+            batch = programs.begin(crew)
+            ruin.run(ruins)
+            settling.run(orders[done % slices :: slices])
+            programs.end(batch)
+            if whole is not None and done == min(ROUNDS_LEAST, budget.rounds):
+                programs.end_whole(whole)
+                if programs.is_best():
+                    return Improved.by(programs, done)
+            idle = 0 if allocation.total > before * (1 + GAIN_RELATIVE) else idle + 1
+            ceiling = budget.bound if programs.unpriced is None else min(budget.bound, programs.unpriced)
+            if done >= ROUNDS_LEAST and idle >= _patience(allocation, ceiling, len(prospects.order)):
+                return Improved.by(programs, done)
+    return Improved.by(programs, budget.rounds)
+
+
+def _patience(allocation: Allocation, bound: Fraction, columns: int) -> int:
+    """Return after how many rounds without a gain a search over so many placements ends."""
+    if columns > SMALL_COLUMNS_MAX:
+        return PATIENCE_ROUNDS
+    if allocation.total >= float(bound) * MICRO * (1 - SHORT_OF_BOUND):
+        return PATIENCE_ROUNDS_SMALL
+    return PATIENCE_ROUNDS_SHORT if columns <= BRIEF_COLUMNS_MAX else 2 * PATIENCE_ROUNDS_SHORT
+
+
+def _decide_whole(programs: Neighbourhoods, crew: Crew[Ground]) -> Doing | None:
+    """Decide about every order at once, by all placements and, at the same time, by those alone that lose little.
+
+    Returns:
+        The program of all placements where it is still being solved beside what follows: where that of the few has
+        been given up, it takes long too.
+    """
+    whole, lean = programs.begin_whole(crew), programs.begin_lean(crew)
+    programs.end_whole(lean)
+    if not lean.proven:
+        return whole
+    programs.end_whole(whole)
+    return None
+
+
+def choose_reaches(prospects: Prospects) -> tuple[Reach, ...]:
+    """Return what the rounds of a book take turns with, by its size and whether many placements are equally good."""
+    if len(prospects.order) <= SMALL_COLUMNS_MAX:
+        return REACHES_OF_BRIEF if len(prospects.order) <= BRIEF_COLUMNS_MAX else (SMALL_REACH,)
+    return REACHES_OF_EQUALS if has_equals(prospects) else REACHES
+
+
+def is_small(prospects: Prospects) -> bool:
+    """Tell whether programs about every order of a book are worth their time."""
+    return len(prospects.order) <= SMALL_COLUMNS_MAX
+
+
+def has_equals(prospects: Prospects) -> bool:
+    """Tell whether most orders have many placements that are about as good as their best."""
+    equals = int((prospects.loss <= EQUAL_LOSS * prospects.worth).sum())
+    return equals > EQUALS_MIN * len(np.unique(prospects.order))

@@ -1,0 +1,1 @@
+"""Money: accounts, holds, statements, their settlement, and service lines."""

@@ -1,0 +1,188 @@
+"""Accounts: one party's dollars, available or held.
+
+Subject: ``marketplace.account.<account_id>``.
+
+Invariants:
+    1. Available money is never negative, and no hold is.
+    2. A payment's reference counts once; a cause pays or is paid once per counterpart.
+    3. A capture or debit stands in one atomic batch with the credit of its payee.
+    4. A hold with an expiry pays nothing from then on, and what is left of it is available again.
+    5. A closed account has no money held; it is paid and gives back what is still owed, may be emptied, and takes
+       nothing new.
+
+Refusals in order: account_unknown · account_exists · not_a_number · amount_not_positive · amount_too_large ·
+amount_too_precise · reference_exists · cause_exists · hold_exists · holds_left · hold_unknown · account_closed ·
+time_naive · expiry_passed · hold_not_due · hold_expired · funds_insufficient · capture_above_hold.
+"""
+
+from collections.abc import Sequence
+
+from events.account import (
+    AccountClosed,
+    AccountCredited,
+    AccountDebited,
+    AccountDeposited,
+    AccountEvent,
+    AccountOpened,
+    AccountWithdrawn,
+)
+from marketplace.core.decider import Decider
+from marketplace.core.errors import Refusal
+from marketplace.core.money import require_usd
+from marketplace.domain.billing.account_commands import (
+    AccountCommand,
+    AdjustHold,
+    CaptureHold,
+    CloseAccount,
+    Credit,
+    Debit,
+    Deposit,
+    ExpireHold,
+    OpenAccount,
+    PlaceHold,
+    Withdraw,
+)
+from marketplace.domain.billing.account_holds import adjust, capture, expire, place
+from marketplace.domain.billing.account_rules import is_repeat, require_funds, require_open
+from marketplace.domain.billing.account_state import Account, AccountState, Hold, evolve, key_of
+from marketplace.domain.refusals import refuse_exists, refuse_unknown
+
+__all__ = [
+    "ACCOUNT",
+    "Account",
+    "AccountState",
+    "AdjustHold",
+    "CaptureHold",
+    "CloseAccount",
+    "Credit",
+    "Debit",
+    "Deposit",
+    "ExpireHold",
+    "Hold",
+    "OpenAccount",
+    "PlaceHold",
+    "Withdraw",
+]
+
+
+def decide(command: AccountCommand, state: AccountState) -> Sequence[AccountEvent]:
+    """Return what a command changes; see the module for the order of refusals."""
+    if isinstance(command, OpenAccount):
+        return _open(command, state)
+    if state is None:
+        raise refuse_unknown("account", command.account_id)
+    match command:
+        case PlaceHold():
+            return place(command, state)
+        case CaptureHold():
+            return capture(command, state)
+        case AdjustHold():
+            return adjust(command, state)
+        case ExpireHold():
+            return expire(command, state)
+        case CloseAccount():
+            return _close(command, state)
+        case _:
+            return _move(command, state)
+
+
+def _move(command: Deposit | Withdraw | Debit | Credit, state: Account) -> Sequence[AccountEvent]:
+    match command:
+        case Deposit():
+            return _deposit(command, state)
+        case Withdraw():
+            return _withdraw(command, state)
+        case Debit():
+            return _debit(command, state)
+        case Credit():
+            return _credit(command, state)
+
+
+def _open(command: OpenAccount, state: AccountState) -> Sequence[AccountEvent]:
+    if state is None:
+        return [AccountOpened(account_id=command.account_id, party_id=command.party_id, unit="USD")]
+    if state.party_id == command.party_id:
+        return []
+    raise refuse_exists("account", command.account_id)
+
+
+def _close(command: CloseAccount, state: Account) -> Sequence[AccountEvent]:
+    if state.closed:
+        return []
+    if state.held_usd:
+        raise Refusal(
+            "holds_left",
+            f"account {command.account_id} holds {state.held_usd}; close it once its orders, grants and mandates ended",
+            held_usd=str(state.held_usd),
+        )
+    return [AccountClosed(account_id=command.account_id, party_id=state.party_id, reason=command.reason)]
+
+
+def _deposit(command: Deposit, state: Account) -> Sequence[AccountEvent]:
+    require_usd(command.amount_usd, "/amount_usd")
+    if is_repeat(state.references, command.reference, command.amount_usd, "reference"):
+        return []
+    require_open(command.account_id, state)
+    return [
+        AccountDeposited(
+            account_id=command.account_id,
+            party_id=state.party_id,
+            amount_usd=command.amount_usd,
+            reference=command.reference,
+            provider=command.provider,
+            booked_at=command.booked_at,
+        )
+    ]
+
+
+def _withdraw(command: Withdraw, state: Account) -> Sequence[AccountEvent]:
+    require_usd(command.amount_usd, "/amount_usd")
+    if is_repeat(state.references, command.reference, -command.amount_usd, "reference"):
+        return []
+    require_funds(command.account_id, state, command.amount_usd)
+    return [
+        AccountWithdrawn(
+            account_id=command.account_id,
+            party_id=state.party_id,
+            amount_usd=command.amount_usd,
+            reference=command.reference,
+            provider=command.provider,
+            booked_at=command.booked_at,
+        )
+    ]
+
+
+def _debit(command: Debit, state: Account) -> Sequence[AccountEvent]:
+    require_usd(command.amount_usd, "/amount_usd")
+    if is_repeat(state.causes, key_of("to", command.payee_account_id, command.cause), -command.amount_usd, "cause"):
+        return []
+    if not command.owed:
+        require_open(command.account_id, state)
+    require_funds(command.account_id, state, command.amount_usd)
+    return [
+        AccountDebited(
+            account_id=command.account_id,
+            party_id=state.party_id,
+            amount_usd=command.amount_usd,
+            payee_account_id=command.payee_account_id,
+            cause=command.cause,
+        )
+    ]
+
+
+def _credit(command: Credit, state: Account) -> Sequence[AccountEvent]:
+    require_usd(command.amount_usd, "/amount_usd")
+    if is_repeat(state.causes, key_of("from", command.payer_account_id, command.cause), command.amount_usd, "cause"):
+        return []
+    return [
+        AccountCredited(
+            account_id=command.account_id,
+            party_id=state.party_id,
+            amount_usd=command.amount_usd,
+            payer_account_id=command.payer_account_id,
+            cause=command.cause,
+        )
+    ]
+
+
+ACCOUNT: Decider[AccountCommand, AccountEvent, AccountState] = Decider("account", "acc", None, decide, evolve)

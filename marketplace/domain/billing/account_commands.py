@@ -1,0 +1,112 @@
+"""What may be asked of an account; `marketplace.domain.billing.account` says what becomes of it."""
+
+from datetime import datetime
+from decimal import Decimal
+
+import msgspec
+
+
+class OpenAccount(msgspec.Struct, frozen=True, kw_only=True):
+    """Open a party's account."""
+
+    account_id: str
+    party_id: str
+
+
+class CloseAccount(msgspec.Struct, frozen=True, kw_only=True):
+    """Let nothing new begin on an account."""
+
+    account_id: str
+    reason: str
+
+
+class Deposit(msgspec.Struct, frozen=True, kw_only=True):
+    """Record money that came in."""
+
+    account_id: str
+    amount_usd: Decimal
+    reference: str
+    provider: str = "manual"
+    booked_at: datetime | None = None
+
+
+class Withdraw(msgspec.Struct, frozen=True, kw_only=True):
+    """Record money that goes out."""
+
+    account_id: str
+    amount_usd: Decimal
+    reference: str
+    provider: str = "manual"
+    booked_at: datetime | None = None
+
+
+class PlaceHold(msgspec.Struct, frozen=True, kw_only=True):
+    """Set money aside; an amount of 0 places a hold that can pay nothing.
+
+    Attributes:
+        account_id: The account.
+        hold_id: The hold.
+        amount_usd: How much.
+        purpose: What for: the id of an order, mandate or quote, or of the account that may be paid from it.
+        expires_at: When what is left of it is available again; None for a hold that what it is for ends.
+        at: Now; needed with `expires_at`.
+    """
+
+    account_id: str
+    hold_id: str
+    amount_usd: Decimal
+    purpose: str
+    expires_at: datetime | None = None
+    at: datetime | None = None
+
+
+class CaptureHold(msgspec.Struct, frozen=True, kw_only=True):
+    """Pay held money; `at`, where given, must be before the hold's expiry."""
+
+    account_id: str
+    hold_id: str
+    amount_usd: Decimal
+    payee_account_id: str
+    cause: str
+    at: datetime | None = None
+
+
+class AdjustHold(msgspec.Struct, frozen=True, kw_only=True):
+    """Raise or lower what a hold has left, to an amount."""
+
+    account_id: str
+    hold_id: str
+    amount_usd: Decimal
+    reason: str
+
+
+class ExpireHold(msgspec.Struct, frozen=True, kw_only=True):
+    """Make what is left of a hold available again, now that its time is over."""
+
+    account_id: str
+    hold_id: str
+    at: datetime
+
+
+class Debit(msgspec.Struct, frozen=True, kw_only=True):
+    """Pay available money; what is `owed` is paid from a closed account too."""
+
+    account_id: str
+    amount_usd: Decimal
+    payee_account_id: str
+    cause: str
+    owed: bool = False
+
+
+class Credit(msgspec.Struct, frozen=True, kw_only=True):
+    """Be paid."""
+
+    account_id: str
+    amount_usd: Decimal
+    payer_account_id: str
+    cause: str
+
+
+AccountCommand = (
+    OpenAccount | CloseAccount | Deposit | Withdraw | PlaceHold | CaptureHold | AdjustHold | ExpireHold | Debit | Credit
+)

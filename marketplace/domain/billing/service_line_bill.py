@@ -1,0 +1,97 @@
+"""What a service line costs, and from which holds it is paid: as its grant, at its own price.
+
+Of each hour the startup pays the same share in cash as of a GPU-hour of its grant, and owes principal for the rest; so
+`settlement` prices it, and what settles a statement of the grant settles one of the service line.
+"""
+
+from dataclasses import replace
+from datetime import datetime
+from fractions import Fraction
+
+import msgspec
+
+from events.draw import DrawTerms, PriceSource
+from events.grant import EquityPart
+from events.service_line import ServiceLineProposed
+from marketplace.core.ids import derive_id, rename_id
+from marketplace.core.money import render_ratio
+from marketplace.domain.billing.draw import ACCEPTANCE_HOURS
+from marketplace.domain.billing.service_line import ServiceLine
+from marketplace.domain.billing.service_line_commands import AgreeServiceLine, Spans
+from marketplace.domain.billing.settlement import Tariff, build_tariff, compute_totals_of_hours
+from marketplace.domain.delivery.grant import Grant
+from marketplace.domain.delivery.periods import Period, list_periods
+
+
+def list_spans(grant: Grant) -> Spans:
+    """Return when a grant runs: its span as it stands, and what was added to it."""
+    spans = ((grant.issued.start, grant.issued.end), *grant.extensions)
+    return tuple((start, min(end, grant.end)) for start, end in spans if start < grant.end)
+
+
+def list_service_periods(grant: Grant, line: ServiceLine) -> dict[int, Period]:
+    """Return the statement periods in which hours of a service line may end, by their number in the grant."""
+    line_id = line.proposed.service_line_id
+    return {
+        index: Period(derive_id("stm", line_id, str(index)), period.start, period.end)
+        for index, period in enumerate(list_periods(grant))
+        if period.end > line.terms.at
+    }
+
+
+def build_service_tariff(grant: Grant, proposed: ServiceLineProposed) -> Tariff:
+    """Return the prices of a service line: its own, in the shares of its grant's offer."""
+    return replace(build_tariff(grant.issued), price=Fraction(proposed.price_usd_per_hour), owed=None)
+
+
+def build_bill(grant: Grant, line: ServiceLine) -> Grant:
+    """Return the grant as who pays a service line settles it: its price, its hold, its instrument, and no resale."""
+    agreed = line.terms
+    issued = msgspec.structs.replace(
+        grant.issued,
+        price_usd_per_gpu_hour=render_ratio(line.proposed.price_usd_per_hour),
+        hold_id=agreed.hold_id,
+        cash_commitment_usd=agreed.cash_commitment_usd,
+        equity=agreed.equity,
+        resale=None,
+        service=None,
+    )
+    return replace(grant, issued=issued)
+
+
+def build_agreement(grant: Grant, proposed: ServiceLineProposed, at: datetime) -> AgreeServiceLine:
+    """Return the agreement on a proposal: what all of its hours cost, and who pays it from which holds."""
+    line_id = proposed.service_line_id
+    totals = compute_totals_of_hours(build_service_tariff(grant, proposed), Fraction(proposed.hours))
+    equity: EquityPart | None = None
+    if grant.issued.equity is not None and totals.principal_usd:
+        equity = msgspec.structs.replace(
+            grant.issued.equity,
+            instrument_id=rename_id("ins", line_id),
+            principal_commitment_usd=totals.principal_usd,
+            budget_commitment_usd=totals.holder_usd,
+        )
+    return AgreeServiceLine(
+        service_line_id=line_id,
+        hold_id=rename_id("hld", line_id),
+        cash_commitment_usd=totals.cash_usd,
+        equity=equity,
+        at=at,
+    )
+
+
+def build_service_draw(grant: Grant, proposed: ServiceLineProposed, at: datetime) -> DrawTerms:
+    """Return the terms at which a service line draws its instrument down, from its agreement to its grant's end."""
+    tariff = build_service_tariff(grant, proposed)
+    part = tariff.price / tariff.value
+    return DrawTerms(
+        start=at,
+        end=grant.end,
+        gpu_class=grant.issued.gpu_class,
+        unit="service_hour",
+        price_usd_per_gpu_hour=render_ratio(tariff.price),
+        cash_usd_per_gpu_hour=render_ratio(part * tariff.cash),
+        principal_usd_per_gpu_hour=render_ratio(part * tariff.equity),
+        acceptance_hours=ACCEPTANCE_HOURS,
+        source=PriceSource(kind="service_line", id=proposed.service_line_id),
+    )

@@ -1,0 +1,342 @@
+"""Statements: a period's usage of a grant, priced; only what is accepted is paid and accrues.
+
+Subject: ``marketplace.statement.<statement_id>``.
+
+Invariants:
+    1. It is settled once, by acceptance, by silence after the acceptance period, or by resolution.
+    2. What is settled never exceeds what was issued.
+    3. A settled statement never changes; what is metered later is a statement of its own, or a credit.
+    4. Where the promised availability was not kept, what is given back is decided as the statement is accepted, from
+       what was stated when it was issued.
+    5. Where both sides' meters report and lie further apart than `TOLERANCE`, it opens as disputed with both figures.
+
+Refusals in order: statement_unknown · statement_exists · statement_<status> · acceptance_period_runs ·
+acceptance_period_over · claim_missing · not_a_number · amount_not_positive · amount_too_large ·
+amount_too_precise · claim_above_statement · charges_above_statement.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from datetime import datetime
+from decimal import Decimal
+from fractions import Fraction
+from typing import Final, Literal
+
+import msgspec
+
+from events.service import ServiceResult
+from events.statement import (
+    Adjustment,
+    Charges,
+    Metering,
+    ServiceCredit,
+    StatementAccepted,
+    StatementCredited,
+    StatementDisputed,
+    StatementEvent,
+    StatementIssued,
+    StatementResolved,
+    StatementServiceCredited,
+)
+from marketplace.core.decider import Decider
+from marketplace.core.errors import Refusal
+from marketplace.core.money import ZERO, require_hours
+from marketplace.domain.billing.settlement import compute_service_credit, subtract_credit
+from marketplace.domain.refusals import refuse_exists, refuse_status, refuse_unknown
+
+TOLERANCE: Final = Fraction(1, 100)
+
+
+class IssueStatement(msgspec.Struct, frozen=True, kw_only=True):
+    """Price a period."""
+
+    statement_id: str
+    grant_id: str
+    startup_id: str
+    provider_id: str
+    period_start: datetime
+    period_end: datetime
+    charges: Charges
+    accept_until: datetime
+    gpu_seconds_before: int = 0
+    metering: Metering | None = None
+    adjustment: Adjustment | None = None
+    service: ServiceResult | None = None
+    service_line_id: str | None = None
+    hours_before: Decimal = ZERO
+
+
+class CreditStatement(msgspec.Struct, frozen=True, kw_only=True):
+    """Pay back what a settled period was charged too much; the payments stand in the same atomic batch."""
+
+    statement_id: str
+    grant_id: str
+    startup_id: str
+    provider_id: str
+    period_start: datetime
+    period_end: datetime
+    charges: Charges
+    adjustment: Adjustment
+    service_credit: ServiceCredit | None = None
+    service_line_id: str | None = None
+
+
+class AcceptStatement(msgspec.Struct, frozen=True, kw_only=True):
+    """Accept; the settlement stands in the same atomic batch."""
+
+    statement_id: str
+    by: Literal["acceptance", "silence", "resolution"]
+    at: datetime
+
+
+class DisputeStatement(msgspec.Struct, frozen=True, kw_only=True):
+    """Say that less was delivered; of a service line in hours."""
+
+    statement_id: str
+    reason: str
+    at: datetime
+    gpu_seconds_claimed: int | None = None
+    hours_claimed: Decimal | None = None
+
+
+class ResolveStatement(msgspec.Struct, frozen=True, kw_only=True):
+    """End a dispute with charges that both sides keep to."""
+
+    statement_id: str
+    charges: Charges
+    reason: str
+    gpu_seconds_metered: int | None = None
+    hours_metered: Decimal | None = None
+
+
+StatementCommand = IssueStatement | CreditStatement | AcceptStatement | DisputeStatement | ResolveStatement
+
+
+@dataclass(frozen=True, slots=True)
+class Statement:
+    """An issued statement or a credit; `charges` are as resolved where it was disputed.
+
+    `gpu_seconds_metered` is what the provider's meter said of its period when it was last stated, of a service line
+    `hours_metered`, `service_credit` what of the charges was given back as it was settled.
+    """
+
+    issued: StatementIssued | StatementCredited
+    charges: Charges
+    gpu_seconds_metered: int
+    status: Literal["issued", "disputed", "resolved", "accepted"] = "issued"
+    disputed: StatementDisputed | None = None
+    service_credit: ServiceCredit | None = None
+    hours_metered: Decimal = ZERO
+
+    @property
+    def sign(self) -> int:
+        """Return 1 for what is charged and -1 for what is paid back."""
+        return -1 if isinstance(self.issued, StatementCredited) else 1
+
+    @property
+    def net(self) -> Charges:
+        """Return what is settled in the end: the charges less what was given back of them."""
+        return subtract_credit(self.charges, self.service_credit)
+
+    @property
+    def is_rolled(self) -> bool:
+        """Tell whether its period rolled forward, so that nothing of it is charged."""
+        return self.service is not None and self.service.consequence == "roll_forward"
+
+    @property
+    def service(self) -> ServiceResult | None:
+        """Return what its period came to; None where nothing was promised, and of a credit."""
+        return self.issued.service if isinstance(self.issued, StatementIssued) else None
+
+
+StatementState = Statement | None
+
+
+def decide(command: StatementCommand, state: StatementState) -> Sequence[StatementEvent]:
+    """Return what a command changes; see the module for the order of refusals."""
+    if isinstance(command, IssueStatement | CreditStatement):
+        return _issue(command, state)
+    if state is None:
+        raise refuse_unknown("statement", command.statement_id)
+    match command:
+        case AcceptStatement():
+            return _accept(command, state)
+        case DisputeStatement():
+            return _dispute(command, state)
+        case ResolveStatement():
+            return _resolve(command, state)
+
+
+def is_within_tolerance(metering: Metering) -> bool:
+    """Tell whether two meters agree: within one percent of the greater figure."""
+    figures = metering.provider_gpu_seconds, metering.tenant_gpu_seconds
+    return abs(figures[0] - figures[1]) <= TOLERANCE * max(figures)
+
+
+def _issue(command: IssueStatement | CreditStatement, state: StatementState) -> Sequence[StatementEvent]:
+    if state is None:
+        members = {name: getattr(command, name) for name in command.__struct_fields__}
+        if isinstance(command, CreditStatement):
+            return [StatementCredited(**members)]
+        issued = StatementIssued(**members)
+        if command.metering is None or is_within_tolerance(command.metering):
+            return [issued]
+        return [issued, _dispute_by_meters(command, command.metering)]
+    if (state.issued.grant_id, state.issued.period_end) == (command.grant_id, command.period_end):
+        return []
+    raise refuse_exists("statement", command.statement_id)
+
+
+def _dispute_by_meters(command: IssueStatement, metering: Metering) -> StatementDisputed:
+    return StatementDisputed(
+        statement_id=command.statement_id,
+        grant_id=command.grant_id,
+        gpu_seconds_claimed=metering.tenant_gpu_seconds,
+        reason=f"the tenant's meter counted {metering.tenant_gpu_seconds} GPU-seconds, the provider's"
+        f" {metering.provider_gpu_seconds}: further apart than one percent",
+        by="meters",
+    )
+
+
+def _require_status(state: Statement, *allowed: str) -> None:
+    if state.status not in allowed:
+        raise refuse_status("statement", state.issued.statement_id, state.status, " or ".join(allowed))
+
+
+def _accept(command: AcceptStatement, state: Statement) -> Sequence[StatementEvent]:
+    if state.status == "accepted":
+        return []
+    _require_status(state, "resolved" if command.by == "resolution" else "issued")
+    assert isinstance(state.issued, StatementIssued), "a credit is settled as it is made"
+    if command.by == "silence" and command.at < state.issued.accept_until:
+        raise Refusal(
+            "acceptance_period_runs",
+            f"statement {command.statement_id} may be disputed until {state.issued.accept_until.isoformat()}",
+            due=state.issued.accept_until.isoformat(),
+        )
+    accepted = StatementAccepted(
+        statement_id=command.statement_id,
+        grant_id=state.issued.grant_id,
+        charges=state.charges,
+        by=command.by,
+        service_line_id=state.issued.service_line_id,
+    )
+    return [accepted, *_credit_service(state, state.issued)]
+
+
+def _credit_service(state: Statement, issued: StatementIssued) -> list[StatementEvent]:
+    """Return what is given back of a statement; nothing where the promise was kept or nothing is charged."""
+    if issued.service is None or not issued.service.credit:
+        return []
+    credit = compute_service_credit(state.charges, issued.service.credit)
+    if not credit.provider_usd and not credit.principal_usd:
+        return []
+    return [
+        StatementServiceCredited(
+            statement_id=issued.statement_id,
+            grant_id=issued.grant_id,
+            startup_id=issued.startup_id,
+            provider_id=issued.provider_id,
+            service=issued.service,
+            credit=credit,
+        )
+    ]
+
+
+def _dispute(command: DisputeStatement, state: Statement) -> Sequence[StatementEvent]:
+    event = StatementDisputed(
+        statement_id=command.statement_id,
+        grant_id=state.issued.grant_id,
+        gpu_seconds_claimed=command.gpu_seconds_claimed or 0,
+        reason=command.reason,
+        hours_claimed=command.hours_claimed,
+    )
+    if state.disputed == event and state.status == "disputed":
+        return []
+    _require_status(state, "issued")
+    assert isinstance(state.issued, StatementIssued), "a credit is settled as it is made"
+    if command.at >= state.issued.accept_until:
+        raise Refusal(
+            "acceptance_period_over",
+            f"statement {command.statement_id} could be disputed until {state.issued.accept_until.isoformat()}",
+        )
+    _require_claim(command, state)
+    return [event]
+
+
+def _require_claim(command: DisputeStatement, state: Statement) -> None:
+    """Refuse a claim that is not below what is stated, in the statement's own unit."""
+    is_service, charges = state.issued.service_line_id is not None, state.charges
+    claimed: Decimal | int | None = command.gpu_seconds_claimed
+    other: Decimal | int | None = command.hours_claimed
+    name, stated, member = "GPU-seconds", Decimal(charges.gpu_seconds), "/gpu_seconds_claimed"
+    if is_service:
+        claimed, other = other, claimed
+        name, stated, member = "hours", charges.service_hours, "/hours_claimed"
+    if claimed is None or other is not None:
+        raise Refusal("claim_missing", f"the statement is in {name}; claim those alone", pointer=member)
+    if is_service:
+        require_hours(Decimal(claimed), member, zero=True)
+    if claimed >= stated:
+        raise Refusal(
+            "claim_above_statement",
+            f"{stated} {name} are stated; a dispute claims that fewer were delivered",
+            pointer=member,
+        )
+
+
+def _resolve(command: ResolveStatement, state: Statement) -> Sequence[StatementEvent]:
+    if state.status in {"resolved", "accepted"} and state.disputed is not None and state.charges == command.charges:
+        return []
+    _require_status(state, "disputed")
+    for name in Charges.__struct_fields__:
+        resolved, stated = getattr(command.charges, name), getattr(state.issued.charges, name)
+        if resolved > stated:
+            raise Refusal(
+                "charges_above_statement",
+                f"{name} would be {resolved}, more than the {stated} stated; a dispute only lowers a statement",
+                pointer=f"/{name}",
+            )
+    return [
+        StatementResolved(
+            statement_id=command.statement_id,
+            grant_id=state.issued.grant_id,
+            charges_before=state.charges,
+            charges=command.charges,
+            reason=command.reason,
+            gpu_seconds_metered=command.gpu_seconds_metered,
+            hours_metered=command.hours_metered,
+        )
+    ]
+
+
+def evolve(state: StatementState, event: StatementEvent) -> StatementState:
+    """Return the state after an event."""
+    if isinstance(event, StatementIssued | StatementCredited):
+        return _begin(event)
+    assert state is not None, "a statement is issued first"
+    match event:
+        case StatementAccepted():
+            return replace(state, status="accepted")
+        case StatementServiceCredited():
+            return replace(state, service_credit=event.credit)
+        case StatementDisputed():
+            return replace(state, status="disputed", disputed=event)
+        case StatementResolved():
+            metered = state.gpu_seconds_metered if event.gpu_seconds_metered is None else event.gpu_seconds_metered
+            hours = state.hours_metered if event.hours_metered is None else event.hours_metered
+            return replace(
+                state, status="resolved", charges=event.charges, gpu_seconds_metered=metered, hours_metered=hours
+            )
+
+
+def _begin(event: StatementIssued | StatementCredited) -> Statement:
+    metered = event.charges.gpu_seconds if event.adjustment is None else event.adjustment.gpu_seconds_after
+    hours = event.charges.service_hours if event.adjustment is None else event.adjustment.hours_after
+    if isinstance(event, StatementCredited):
+        credit = event.service_credit
+        return Statement(event, event.charges, metered, "accepted", service_credit=credit, hours_metered=hours)
+    return Statement(event, event.charges, metered, hours_metered=hours)
+
+
+STATEMENT: Decider[StatementCommand, StatementEvent, StatementState] = Decider("statement", "stm", None, decide, evolve)

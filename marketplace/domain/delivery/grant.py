@@ -1,0 +1,353 @@
+"""Grants: capacity that was awarded, from its issue to its end.
+
+Subject: ``marketplace.grant.<grant_id>``.
+
+Invariants:
+    1. A grant's price, offer and equity part never change; what is resold of it leaves it for good.
+    2. It ends once: completed or terminated; after that only its statements go on, and until the end that notice was
+       given of, what is told of its nodes.
+    3. At no instant is more resold than was granted.
+
+Refusals in order: grant_unknown · grant_exists · time_naive · grant_<status> · grant_not_due · nodes_above_grant ·
+pool_unchanged · cause_missing · notice_too_short · grant_bought · grant_transferred · span_empty ·
+resale_outside_grant · resale_above_grant · grant_over · service_lines_too_many.
+"""
+
+from collections.abc import Sequence
+from datetime import datetime
+
+from events.grant import (
+    GrantActivated,
+    GrantCompleted,
+    GrantDegraded,
+    GrantEvent,
+    GrantExtended,
+    GrantPrioritised,
+    GrantResumed,
+    GrantServiceLineAdded,
+    GrantSubstituted,
+    GrantSuspended,
+    GrantTerminated,
+    GrantTransferred,
+)
+from marketplace.core.decider import Decider
+from marketplace.core.errors import Refusal
+from marketplace.core.intervals import Load, find_peak, require_span
+from marketplace.domain.delivery.grant_commands import (
+    ActivateGrant,
+    AddServiceLine,
+    CompleteGrant,
+    DegradeGrant,
+    ExtendGrant,
+    GrantCommand,
+    IssueGrant,
+    PrioritiseGrant,
+    ResellGrant,
+    ResumeGrant,
+    SubstituteGrant,
+    SuspendGrant,
+    TerminateGrant,
+    TransferGrant,
+)
+from marketplace.domain.delivery.grant_notice import require_cause, require_notice
+from marketplace.domain.delivery.grant_state import PRIORITY, Grant, GrantState, evolve
+from marketplace.domain.refusals import refuse_exists, refuse_status, refuse_unknown, require_aware
+
+__all__ = [
+    "GRANT",
+    "PRIORITY",
+    "RUNNING",
+    "ActivateGrant",
+    "AddServiceLine",
+    "CompleteGrant",
+    "DegradeGrant",
+    "ExtendGrant",
+    "Grant",
+    "GrantCommand",
+    "GrantState",
+    "IssueGrant",
+    "PrioritiseGrant",
+    "ResellGrant",
+    "ResumeGrant",
+    "SubstituteGrant",
+    "SuspendGrant",
+    "TerminateGrant",
+    "TransferGrant",
+    "decide",
+    "evolve",
+    "require_resale",
+]
+RUNNING = ("active", "degraded", "suspended")
+SERVICE_LINES_MAX = 16
+
+
+def decide(command: GrantCommand, state: GrantState) -> Sequence[GrantEvent]:
+    """Return what a command changes; see the module for the order of refusals."""
+    if isinstance(command, IssueGrant):
+        return _issue(command, state)
+    if state is None:
+        raise refuse_unknown("grant", command.grant_id)
+    if not isinstance(command, TransferGrant | PrioritiseGrant):
+        require_aware(command.at, "/at")
+    match command:
+        case ActivateGrant():
+            return _activate(command, state)
+        case SubstituteGrant():
+            return _substitute(command, state)
+        case ExtendGrant():
+            return _extend(command, state)
+        case TransferGrant() | PrioritiseGrant():
+            return _arrange(command, state)
+        case ResellGrant() | AddServiceLine():
+            return _part(command, state)
+        case CompleteGrant() | TerminateGrant():
+            return _end(command, state)
+        case _:
+            return _interrupt(command, state)
+
+
+def _end(command: CompleteGrant | TerminateGrant, state: Grant) -> Sequence[GrantEvent]:
+    if isinstance(command, CompleteGrant):
+        return _complete(command, state)
+    return _terminate(command, state)
+
+
+def _interrupt(command: DegradeGrant | SuspendGrant | ResumeGrant, state: Grant) -> Sequence[GrantEvent]:
+    match command:
+        case DegradeGrant():
+            return _degrade(command, state)
+        case SuspendGrant():
+            return _suspend(command, state)
+        case ResumeGrant():
+            return _resume(command, state)
+
+
+def _issue(command: IssueGrant, state: GrantState) -> Sequence[GrantEvent]:
+    if state is None:
+        return [command.issued]
+    if state.issued == command.issued:
+        return []
+    raise refuse_exists("grant", command.grant_id)
+
+
+def _require_status(state: Grant, *allowed: str) -> None:
+    if state.status not in allowed:
+        raise refuse_status("grant", state.issued.grant_id, state.status, " or ".join(allowed))
+
+
+def _require_running(state: Grant, at: datetime) -> None:
+    """Refuse where nothing is delivered; until the end that notice was given of, it still is."""
+    if state.status != "terminated" or at >= state.end:
+        _require_status(state, *RUNNING)
+
+
+def _require_due(grant_id: str, at: datetime, due: datetime, what: str) -> None:
+    if at < due:
+        raise Refusal(
+            "grant_not_due",
+            f"grant {grant_id} {what} at {due.isoformat()}; it is {at.isoformat()}",
+            grant_id=grant_id,
+            due=due.isoformat(),
+        )
+
+
+def _activate(command: ActivateGrant, state: Grant) -> Sequence[GrantEvent]:
+    if state.status in RUNNING:
+        return []
+    _require_status(state, "issued")
+    _require_due(command.grant_id, command.at, state.issued.start, "starts")
+    return [GrantActivated(grant_id=command.grant_id, at=command.at)]
+
+
+def _degrade(command: DegradeGrant, state: Grant) -> Sequence[GrantEvent]:
+    if state.status == "degraded" and state.nodes_available == command.nodes_available:
+        return []
+    _require_running(state, command.at)
+    if state.status == "terminated" and state.nodes_working == command.nodes_available:
+        return []
+    if command.nodes_available >= state.issued.nodes:
+        raise Refusal(
+            "nodes_above_grant",
+            f"the grant has {state.issued.nodes} nodes; fewer than that work when it is degraded",
+            pointer="/nodes_available",
+        )
+    return [
+        GrantDegraded(
+            grant_id=command.grant_id,
+            nodes_available=command.nodes_available,
+            at=command.at,
+            reason=command.reason,
+        )
+    ]
+
+
+def _suspend(command: SuspendGrant, state: Grant) -> Sequence[GrantEvent]:
+    if state.status == "suspended":
+        return []
+    if state.status != "terminated":
+        _require_status(state, "active", "degraded")
+    _require_running(state, command.at)
+    if state.status == "terminated" and not state.nodes_working:
+        return []
+    return [GrantSuspended(grant_id=command.grant_id, at=command.at, reason=command.reason)]
+
+
+def _resume(command: ResumeGrant, state: Grant) -> Sequence[GrantEvent]:
+    if state.status == "active":
+        return []
+    if state.status != "terminated":
+        _require_status(state, "degraded", "suspended")
+    _require_running(state, command.at)
+    if state.status == "terminated" and state.nodes_working == state.issued.nodes:
+        return []
+    return [GrantResumed(grant_id=command.grant_id, at=command.at)]
+
+
+def _substitute(command: SubstituteGrant, state: Grant) -> Sequence[GrantEvent]:
+    if (state.pool_id, state.lots) == (command.pool_id, command.lots):
+        return []
+    _require_status(state, "issued", *RUNNING)
+    if command.pool_id == state.pool_id:
+        raise Refusal("pool_unchanged", f"grant {command.grant_id} is on pool {command.pool_id} already")
+    return [
+        GrantSubstituted(
+            grant_id=command.grant_id,
+            pool_id=command.pool_id,
+            pool_id_before=state.pool_id,
+            lots=command.lots,
+            at=command.at,
+            reason=command.reason,
+        )
+    ]
+
+
+def _extend(command: ExtendGrant, state: Grant) -> Sequence[GrantEvent]:
+    if (command.start, command.end) in state.extensions:
+        return []
+    _require_status(state, *RUNNING)
+    assert state.end <= command.start < command.end, "what is added follows what there is"
+    seconds = int((command.end - command.start).total_seconds())
+    return [
+        GrantExtended(
+            grant_id=command.grant_id,
+            statement_id=command.statement_id,
+            start=command.start,
+            end=command.end,
+            lots=command.lots,
+            gpu_seconds=state.issued.nodes * state.issued.gpus_per_node * seconds,
+        )
+    ]
+
+
+def _arrange(command: TransferGrant | PrioritiseGrant, state: Grant) -> Sequence[GrantEvent]:
+    if isinstance(command, TransferGrant):
+        return _transfer(command, state)
+    if state.priority == command.priority:
+        return []
+    _require_status(state, "issued", *RUNNING)
+    return [GrantPrioritised(grant_id=command.grant_id, priority=command.priority)]
+
+
+def _transfer(command: TransferGrant, state: Grant) -> Sequence[GrantEvent]:
+    if state.startup_id == command.startup_id:
+        return []
+    _require_status(state, "issued", *RUNNING)
+    return [
+        GrantTransferred(grant_id=command.grant_id, startup_id=command.startup_id, startup_id_before=state.startup_id)
+    ]
+
+
+def require_resale(state: Grant, nodes: int, start: datetime, end: datetime) -> None:
+    """Refuse to sell on what is not the grant's to sell; see the module for the order.
+
+    Raises:
+        Refusal: ``grant_<status>`` · ``grant_bought`` · ``grant_transferred`` · ``time_naive`` · ``span_empty`` ·
+            ``resale_outside_grant`` · ``resale_above_grant``.
+    """
+    issued = state.issued
+    _require_status(state, "issued", "active")
+    if issued.resale is not None:
+        raise Refusal(
+            "grant_bought", f"grant {issued.grant_id} was bought from a startup itself; what is resold once stays there"
+        )
+    if state.startup_id != issued.startup_id:
+        raise Refusal(
+            "grant_transferred",
+            f"grant {issued.grant_id} is paid by {issued.startup_id} and used by {state.startup_id}; one that pays and"
+            " uses may sell",
+        )
+    require_span(start, end, "/end")
+    if start < issued.start or end > state.end:
+        raise Refusal(
+            "resale_outside_grant",
+            f"the grant runs from {issued.start.isoformat()} to {state.end.isoformat()}; sell a span within it",
+            pointer="/start",
+        )
+    peak, where = find_peak([*state.list_resold(), Load(start, end, nodes)], start, end)
+    if peak > issued.nodes:
+        raise Refusal(
+            "resale_above_grant",
+            f"the grant has {issued.nodes} nodes; with this {peak} would be sold on at {where.isoformat()}",
+            pointer="/nodes",
+            grant_id=issued.grant_id,
+            missing=peak - issued.nodes,
+            at=where.isoformat(),
+        )
+
+
+def _part(command: ResellGrant | AddServiceLine, state: Grant) -> Sequence[GrantEvent]:
+    if isinstance(command, ResellGrant):
+        return _resell(command, state)
+    if command.service_line_id in state.service_lines:
+        return []
+    _require_status(state, "issued", *RUNNING)
+    if command.at >= state.end:
+        raise Refusal(
+            "grant_over", f"grant {command.grant_id} ended at {state.end.isoformat()}; agree on another grant's"
+        )
+    if len(state.service_lines) >= SERVICE_LINES_MAX:
+        raise Refusal(
+            "service_lines_too_many",
+            f"grant {command.grant_id} has {SERVICE_LINES_MAX} service lines; agree on no more",
+        )
+    return [GrantServiceLineAdded(grant_id=command.grant_id, service_line_id=command.service_line_id)]
+
+
+def _resell(command: ResellGrant, state: Grant) -> Sequence[GrantEvent]:
+    sold = command.resold
+    if sold in state.resold:
+        return []
+    require_resale(state, sold.nodes, sold.start, sold.end)
+    return [sold]
+
+
+def _complete(command: CompleteGrant, state: Grant) -> Sequence[GrantEvent]:
+    if state.status == "completed":
+        return []
+    _require_status(state, *RUNNING)
+    _require_due(command.grant_id, command.at, state.end, "ends")
+    return [GrantCompleted(grant_id=command.grant_id, gpu_seconds_accepted=command.gpu_seconds_accepted)]
+
+
+def _terminate(command: TerminateGrant, state: Grant) -> Sequence[GrantEvent]:
+    if state.status == "terminated":
+        return []
+    _require_status(state, "issued", *RUNNING)
+    at = min(max(command.at, state.issued.start), state.end)
+    if command.for_cause:
+        require_cause(command, state.status)
+    elif not command.is_ordered:
+        require_notice(command, state.issued.service, at, state.end)
+    return [
+        GrantTerminated(
+            grant_id=command.grant_id,
+            at=at,
+            by=command.by,
+            noticed_at=command.noticed_at,
+            reason=command.reason,
+            for_cause=command.for_cause,
+        )
+    ]
+
+
+GRANT: Decider[GrantCommand, GrantEvent, GrantState] = Decider("grant", "grt", None, decide, evolve)

@@ -1,0 +1,156 @@
+"""Commands to grants; `marketplace.domain.delivery.grant` decides them."""
+
+from datetime import datetime
+from typing import Literal
+
+import msgspec
+
+from events.grant import GrantIssued, GrantResold
+from events.types import LotShare
+
+
+class IssueGrant(msgspec.Struct, frozen=True, kw_only=True):
+    """Award capacity; the whole grant is in the event that it makes."""
+
+    issued: GrantIssued
+
+    @property
+    def grant_id(self) -> str:
+        """Return the grant's id."""
+        return self.issued.grant_id
+
+
+class ActivateGrant(msgspec.Struct, frozen=True, kw_only=True):
+    """Hand the capacity over."""
+
+    grant_id: str
+    at: datetime
+
+
+class DegradeGrant(msgspec.Struct, frozen=True, kw_only=True):
+    """Say that fewer nodes work."""
+
+    grant_id: str
+    nodes_available: int
+    at: datetime
+    reason: str
+
+
+class SuspendGrant(msgspec.Struct, frozen=True, kw_only=True):
+    """Interrupt use."""
+
+    grant_id: str
+    at: datetime
+    reason: str
+
+
+class ResumeGrant(msgspec.Struct, frozen=True, kw_only=True):
+    """Say that it works in full again."""
+
+    grant_id: str
+    at: datetime
+
+
+class SubstituteGrant(msgspec.Struct, frozen=True, kw_only=True):
+    """Move the capacity to another pool; both pools change in the same atomic batch."""
+
+    grant_id: str
+    pool_id: str
+    lots: tuple[LotShare, ...]
+    at: datetime
+    reason: str
+
+
+class ExtendGrant(msgspec.Struct, frozen=True, kw_only=True):
+    """Let it go on, so that a period is delivered again; the pool's capacity stands in the same atomic batch."""
+
+    grant_id: str
+    statement_id: str
+    start: datetime
+    end: datetime
+    lots: tuple[LotShare, ...]
+    at: datetime
+
+
+class TransferGrant(msgspec.Struct, frozen=True, kw_only=True):
+    """Let another startup use it."""
+
+    grant_id: str
+    startup_id: str
+
+
+class ResellGrant(msgspec.Struct, frozen=True, kw_only=True):
+    """Give part of the capacity to a buyer; the whole of it is in the event that it makes."""
+
+    resold: GrantResold
+    at: datetime
+
+    @property
+    def grant_id(self) -> str:
+        """Return the grant's id."""
+        return self.resold.grant_id
+
+
+class PrioritiseGrant(msgspec.Struct, frozen=True, kw_only=True):
+    """Change its place among the grants over which use is spread."""
+
+    grant_id: str
+    priority: int
+
+
+class AddServiceLine(msgspec.Struct, frozen=True, kw_only=True):
+    """Let a service line that was agreed on go with the grant."""
+
+    grant_id: str
+    service_line_id: str
+    at: datetime
+
+
+class CompleteGrant(msgspec.Struct, frozen=True, kw_only=True):
+    """Say that the span is over and its statements are settled."""
+
+    grant_id: str
+    gpu_seconds_accepted: int
+    at: datetime
+
+
+class TerminateGrant(msgspec.Struct, frozen=True, kw_only=True):
+    """End it early; `at` is held within the span.
+
+    Attributes:
+        grant_id: The grant.
+        at: Last instant of delivery.
+        by: Whose doing it is.
+        noticed_at: When notice is given.
+        reason: Why.
+        for_cause: Whether it has a cause: the startup while the grant lacks nodes, the provider while the startup is
+            suspended.
+        startup_suspended: Whether it is.
+        is_ordered: Whether the platform orders it, which owes no notice.
+    """
+
+    grant_id: str
+    at: datetime
+    by: Literal["startup", "provider", "platform"]
+    noticed_at: datetime
+    reason: str
+    for_cause: bool = False
+    startup_suspended: bool = False
+    is_ordered: bool = False
+
+
+GrantCommand = (
+    IssueGrant
+    | ActivateGrant
+    | DegradeGrant
+    | SuspendGrant
+    | ResumeGrant
+    | SubstituteGrant
+    | ExtendGrant
+    | TransferGrant
+    | PrioritiseGrant
+    | ResellGrant
+    | AddServiceLine
+    | CompleteGrant
+    | TerminateGrant
+)

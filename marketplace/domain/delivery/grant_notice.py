@@ -1,0 +1,54 @@
+"""When a grant may be ended early: with the notice of its terms, or for cause without.
+
+`marketplace.domain.delivery.grant` documents the order of refusals.
+"""
+
+from datetime import datetime, timedelta
+
+from events.service import ServiceTerms
+from marketplace.core.errors import Refusal
+from marketplace.domain.delivery.grant_commands import TerminateGrant
+
+_HOUR = timedelta(hours=1)
+
+
+def require_cause(command: TerminateGrant, status: str) -> None:
+    """Refuse to end a grant for cause where there is none.
+
+    A startup has cause while the grant is degraded or suspended, a provider while the startup is suspended.
+
+    Raises:
+        Refusal: ``cause_missing``.
+    """
+    has_cause = {
+        "startup": status in {"degraded", "suspended"},
+        "provider": command.startup_suspended,
+        "platform": True,
+    }[command.by]
+    if not has_cause:
+        raise Refusal(
+            "cause_missing",
+            f"grant {command.grant_id} is {status}, and its startup in good standing: a startup ends a grant for cause"
+            " while nodes of it do not work, a provider while the startup is suspended; give notice instead",
+            pointer="/for_cause",
+            status=status,
+        )
+
+
+def require_notice(command: TerminateGrant, service: ServiceTerms | None, at: datetime, end: datetime) -> None:
+    """Refuse to end a grant sooner after notice than its terms allow; its own end is always soon enough.
+
+    Raises:
+        Refusal: ``notice_too_short``.
+    """
+    notice = timedelta(hours=0 if service is None else service.notice_hours_min)
+    earliest = min(command.noticed_at + notice, end)
+    if at < earliest:
+        raise Refusal(
+            "notice_too_short",
+            f"the terms of grant {command.grant_id} ask for {notice // _HOUR} hours of notice; end it at"
+            f" {earliest.isoformat()} or later",
+            pointer="/at",
+            grant_id=command.grant_id,
+            earliest=earliest.isoformat(),
+        )

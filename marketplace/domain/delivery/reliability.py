@@ -1,0 +1,248 @@
+"""Standing: how well a provider has delivered so far, from events alone.
+
+The score is the product of three exact shares, each 1 where there is no history:
+
+- uptime: GPU-seconds of grants that worked, of those that were due. Nodes that were down while a grant was degraded or
+  suspended are lost. A run counts when it ends or when a statement closes its period. Where availability was promised,
+  what the statement says that the period came to takes the place of the runs that were counted of it by then.
+- completion: grants that ran to their end, of those and the ones that ended early by the provider's doing: it ended
+  them without cause, or the startup did since nodes did not work.
+- undisputed: GPU-seconds that were accepted, of those and the ones given up in disputes.
+
+Invariants:
+    1. Every share is between 0 and 1, and so is the score.
+    2. The standing depends on the events' order and content alone, so a replay gives the same one.
+    3. What a startup or the platform ends does not count against the provider.
+"""
+
+from dataclasses import dataclass, field, replace
+from datetime import datetime
+from fractions import Fraction
+from typing import Final
+
+from immutables import Map
+
+from events.grant import (
+    GrantActivated,
+    GrantCompleted,
+    GrantDegraded,
+    GrantIssued,
+    GrantResold,
+    GrantResumed,
+    GrantSuspended,
+    GrantTerminated,
+)
+from events.statement import StatementAccepted, StatementCredited, StatementIssued, StatementResolved
+from events.types import Event
+from marketplace.domain.delivery.periods import PERIOD
+
+_Timed = (
+    GrantIssued
+    | GrantActivated
+    | GrantDegraded
+    | GrantSuspended
+    | GrantResumed
+    | GrantCompleted
+    | GrantTerminated
+    | StatementIssued
+    | StatementResolved
+    | StatementAccepted
+    | StatementCredited
+)
+StandingEvent = _Timed | GrantResold
+COUNTED: Final = StandingEvent.__args__
+"""The event types that a standing looks at."""
+
+
+@dataclass(frozen=True, slots=True)
+class Course:
+    """One grant on its way.
+
+    Attributes:
+        provider_id: Who delivers.
+        gpus_per_node: GPUs of one node.
+        nodes: Nodes granted.
+        working: Nodes that work.
+        counted_until: Up to when its runs are in the record; its start at first.
+        running: Whether it was handed over and has not ended.
+        resold: Spans in seconds since 1970 and the nodes that are due under the buyers' grants instead.
+        stated_until: End of the last period that was stated, its start at first; None where nothing is promised.
+        due_since: GPU-seconds in the record of runs after that.
+        lost_since: Those of them at which the nodes did not work.
+    """
+
+    provider_id: str
+    gpus_per_node: int
+    nodes: int
+    working: int
+    counted_until: datetime
+    running: bool = False
+    resold: tuple[tuple[int, int, int], ...] = ()
+    stated_until: datetime | None = None
+    due_since: int = 0
+    lost_since: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Record:
+    """What a provider has done so far.
+
+    Attributes:
+        gpu_seconds_due: GPU-seconds of runs that are over.
+        gpu_seconds_lost: Those of them at which the nodes did not work.
+        grants_completed: Grants that ran to their end.
+        grants_broken: Grants that ended early by the provider's doing.
+        gpu_seconds_accepted: GPU-seconds of accepted statements.
+        gpu_seconds_conceded: GPU-seconds given up in disputes.
+    """
+
+    gpu_seconds_due: int = 0
+    gpu_seconds_lost: int = 0
+    grants_completed: int = 0
+    grants_broken: int = 0
+    gpu_seconds_accepted: int = 0
+    gpu_seconds_conceded: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Standing:
+    """A provider's shares, exact."""
+
+    uptime: Fraction
+    completion: Fraction
+    undisputed: Fraction
+
+    @property
+    def score(self) -> Fraction:
+        """Return the product of the shares."""
+        return self.uptime * self.completion * self.undisputed
+
+
+@dataclass(frozen=True, slots=True)
+class Standings:
+    """Every grant's course and every provider's record."""
+
+    courses: Map[str, Course] = field(default_factory=Map)
+    records: Map[str, Record] = field(default_factory=Map)
+
+
+def compute_standing(record: Record) -> Standing:
+    """Return the shares of a record."""
+    return Standing(
+        uptime=_share(record.gpu_seconds_due - record.gpu_seconds_lost, record.gpu_seconds_lost),
+        completion=_share(record.grants_completed, record.grants_broken),
+        undisputed=_share(record.gpu_seconds_accepted, record.gpu_seconds_conceded),
+    )
+
+
+def _share(good: int, bad: int) -> Fraction:
+    return Fraction(good, good + bad) if good + bad else Fraction(1)
+
+
+def evolve(state: Standings, event: Event) -> Standings:
+    """Return the standings after an event of the log; most change nothing."""
+    if not isinstance(event, COUNTED):
+        return state
+    if isinstance(event, GrantIssued):
+        return replace(state, courses=state.courses.set(event.grant_id, begin(event)))
+    course = state.courses[event.grant_id]
+    after, record = advance(event, course, state.records.get(course.provider_id, Record()))
+    return Standings(state.courses.set(event.grant_id, after), state.records.set(course.provider_id, record))
+
+
+def begin(event: GrantIssued) -> Course:
+    """Return the course of a grant that was just issued."""
+    stated_until = None if event.service is None else event.start
+    return Course(
+        event.provider_id, event.gpus_per_node, event.nodes, event.nodes, event.start, stated_until=stated_until
+    )
+
+
+def advance(event: StandingEvent, course: Course, record: Record) -> tuple[Course, Record]:
+    """Return a grant's course and its provider's record after an event of the grant or of one of its statements."""
+    if isinstance(event, GrantResold):
+        part = (int(event.start.timestamp()), int(event.end.timestamp()), event.nodes)
+        return replace(course, resold=(*course.resold, part)), record
+    return _advance(event, course, record)
+
+
+def _advance(event: _Timed, course: Course, record: Record) -> tuple[Course, Record]:
+    match event:
+        case GrantActivated():
+            return replace(course, running=True), record
+        case GrantDegraded():
+            return _turn(course, record, event.at, working=event.nodes_available)
+        case GrantSuspended():
+            return _turn(course, record, event.at, working=0)
+        case GrantResumed():
+            return _turn(course, record, event.at, working=course.nodes)
+        case GrantTerminated():
+            broken = record.grants_broken + _is_broken(event)
+            ended, record = _turn(course, record, event.at, working=course.working)
+            return replace(ended, running=False), replace(record, grants_broken=broken)
+        case GrantCompleted():
+            completed = record.grants_completed + 1
+            return replace(course, running=False), replace(record, grants_completed=completed)
+        case StatementIssued():
+            return (course, record) if event.service_line_id is not None else _state(event, course, record)
+        case StatementResolved() | StatementAccepted() | StatementCredited():
+            return course, _judge(event, record)
+        case GrantIssued():
+            return begin(event), record
+
+
+def _is_broken(event: GrantTerminated) -> bool:
+    """Tell whether it was the provider's doing: a cause is what the other side gave."""
+    return event.by == ("startup" if event.for_cause else "provider")
+
+
+def _judge(event: StatementResolved | StatementAccepted | StatementCredited, record: Record) -> Record:
+    if isinstance(event, StatementCredited):
+        return replace(record, gpu_seconds_accepted=record.gpu_seconds_accepted - event.charges.gpu_seconds)
+    if isinstance(event, StatementAccepted):
+        return replace(record, gpu_seconds_accepted=record.gpu_seconds_accepted + event.charges.gpu_seconds)
+    conceded = event.charges_before.gpu_seconds - event.charges.gpu_seconds
+    return replace(record, gpu_seconds_conceded=record.gpu_seconds_conceded + conceded)
+
+
+def _state(event: StatementIssued, course: Course, record: Record) -> tuple[Course, Record]:
+    """Count a period that is over; by what its statement says that it came to, where something was promised."""
+    if event.adjustment is not None:
+        return course, record
+    course, record = _turn(course, record, event.period_end, working=course.working)
+    result = event.service
+    if result is None or course.stated_until is None:
+        return course, record
+    counted = replace(
+        record,
+        gpu_seconds_due=record.gpu_seconds_due + result.gpu_seconds_promised - course.due_since,
+        gpu_seconds_lost=record.gpu_seconds_lost + result.gpu_seconds_unavailable - course.lost_since,
+    )
+    until = max(course.counted_until, event.period_end)
+    return replace(course, counted_until=until, stated_until=event.period_end, due_since=0, lost_since=0), counted
+
+
+def _turn(course: Course, record: Record, at: datetime, *, working: int) -> tuple[Course, Record]:
+    """Count the run up to an instant; what was counted already stays as it was.
+
+    Where something was promised, no run is counted beyond the period that is to be stated next: its statement says what
+    it came to.
+    """
+    if course.stated_until is not None:
+        at = min(at, course.stated_until + PERIOD)
+    if not course.running or at <= course.counted_until:
+        return replace(course, working=working), record
+    seconds = int((at - course.counted_until).total_seconds()) * course.gpus_per_node
+    due, lost = course.nodes * seconds - _count_resold(course, at), (course.nodes - course.working) * seconds
+    counted = replace(
+        record, gpu_seconds_due=record.gpu_seconds_due + due, gpu_seconds_lost=record.gpu_seconds_lost + lost
+    )
+    due_since, lost_since = course.due_since + due, course.lost_since + lost
+    return replace(course, working=working, counted_until=at, due_since=due_since, lost_since=lost_since), counted
+
+
+def _count_resold(course: Course, at: datetime) -> int:
+    """Return the GPU-seconds of a run up to an instant that were due to buyers."""
+    begin, end = int(course.counted_until.timestamp()), int(at.timestamp())
+    spans = ((max(start, begin), min(stop, end), nodes) for start, stop, nodes in course.resold)
+    return sum(max(stop - start, 0) * nodes for start, stop, nodes in spans) * course.gpus_per_node

@@ -1,0 +1,1 @@
+"""Instruments that become equity, and the issuers whose capitalisation they change."""

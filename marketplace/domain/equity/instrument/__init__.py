@@ -1,0 +1,1 @@
+"""Instruments: SAFEs, notes, priced stock and warrants; from draw to conversion."""

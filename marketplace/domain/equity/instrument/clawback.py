@@ -1,0 +1,142 @@
+"""Clawbacks: principal of statements that were found wrong later, taken back whatever became of it.
+
+A clawback is a tranche below zero. Of *outstanding* principal it leaves less. Of principal that became *shares* it
+takes the shares that this principal bought, which are its dollars over the conversion's price; of a note its dollars
+are principal and interest to the day of the closing. Of principal that became *money* it takes the money: its part of
+what was paid.
+
+Shares go back whole, and for nothing. What all clawbacks of one conversion have bought together is counted and rounded
+down, so that a fraction waits for the next one; the last one takes every share that is left of the conversion. Where
+the holder has too few of them by now (sold, converted, paid out), the others are owed at the conversion's price. Where
+both sides settled on a debt, nothing is cancelled and all dollars are owed. A debt is rounded down to the cent.
+
+`marketplace.domain.equity.instrument.instrument` documents the order of refusals.
+"""
+
+from collections.abc import Sequence
+from fractions import Fraction
+from typing import Literal
+
+from events.instrument import InstrumentDebtPaid, InstrumentEvent, InstrumentPrincipalReversed, TakenShares
+from marketplace.core.errors import Refusal
+from marketplace.core.money import ZERO, floor_cents, render_ratio, require_usd
+from marketplace.core.rounding import round_whole
+from marketplace.domain.equity.instrument.commands import PayDebt, ReversePrincipal
+from marketplace.domain.equity.instrument.state import Instrument, Taken, Tranche
+from marketplace.domain.refusals import refuse_exists, refuse_unknown
+
+
+def reverse(command: ReversePrincipal, state: Instrument) -> Sequence[InstrumentEvent]:
+    """Return the clawback of a tranche or of part of it, unless known."""
+    require_usd(command.principal_usd, "/principal_usd")
+    tranche = state.find_tranche(command.tranche_id)
+    if tranche is None:
+        raise refuse_unknown("tranche", command.tranche_id)
+    known = tranche.reversals.get(command.reason)
+    if known is not None:
+        if known.principal_usd == command.principal_usd:
+            return []
+        raise refuse_exists("reversal", command.tranche_id)
+    if command.principal_usd > tranche.principal_usd:
+        raise Refusal(
+            "tranche_exceeded",
+            f"tranche {tranche.tranche_id} has {tranche.principal_usd} USD that were not taken back; "
+            f"{command.principal_usd} USD cannot be: lower it",
+            pointer="/principal_usd",
+            tranche_id=tranche.tranche_id,
+            principal_usd=str(tranche.principal_usd),
+        )
+    return [_build(command, state, tranche)]
+
+
+def _build(command: ReversePrincipal, state: Instrument, tranche: Tranche) -> InstrumentPrincipalReversed:
+    taken, debt = None, Fraction(0)
+    settlement: Literal["cancel_shares", "debt"] | None = None
+    if tranche.converted_usd:
+        settlement = _require_settlement(command, tranche)
+        taken, debt = _take_shares(command, state, tranche)
+    elif tranche.repaid_usd:
+        assert state.repaid is not None, "money was paid by a repayment"
+        paid = state.repaid
+        debt = Fraction(command.principal_usd) * Fraction(paid.amount_usd) / Fraction(paid.principal_usd)
+    return InstrumentPrincipalReversed(
+        instrument_id=command.instrument_id,
+        tranche_id=command.tranche_id,
+        issuer_id=state.issued.issuer_id,
+        holder_id=state.issued.holder_id,
+        principal_usd=command.principal_usd,
+        reason=command.reason,
+        became="shares" if tranche.converted_usd else "money" if tranche.repaid_usd else "outstanding",
+        settlement=settlement,
+        taken=taken,
+        debt_exact=render_ratio(debt),
+        debt_usd=floor_cents(debt),
+    )
+
+
+def _require_settlement(command: ReversePrincipal, tranche: Tranche) -> Literal["cancel_shares", "debt"]:
+    if command.settlement is None:
+        raise Refusal(
+            "missing_convention",
+            f"tranche {tranche.tranche_id} became shares, and what happens to them is not given; state settlement: "
+            "cancel_shares or debt",
+            pointer="/settlement",
+            convention="settlement",
+            converted_usd=str(tranche.converted_usd),
+        )
+    return command.settlement
+
+
+def _take_shares(command: ReversePrincipal, state: Instrument, tranche: Tranche) -> tuple[TakenShares, Fraction]:
+    """Return the shares that go back, and the dollars that are owed for those that do not."""
+    assert tranche.conversion is not None, "shares were bought in a conversion"
+    conversion = state.conversions[tranche.conversion]
+    amount = Fraction(command.principal_usd) * tranche.dollars_per_principal
+    price = Fraction(conversion.price_usd_per_share) / command.split
+    due = 0
+    if command.settlement == "cancel_shares":
+        before = state.takings.get(tranche.conversion, Taken())
+        last = before.principal_usd + command.principal_usd == conversion.principal_usd
+        bought = (before.amount + amount) / Fraction(conversion.price_usd_per_share)
+        counted = Fraction(conversion.shares) if last else min(bought, Fraction(conversion.shares))
+        whole = round_whole(counted * command.split, "floor")
+        due = max(round_whole(whole - before.shares * command.split, "floor"), 0)
+    shares = min(due, command.shares_held)
+    taken = TakenShares(
+        cause=conversion.cause,
+        class_id=conversion.class_id,
+        amount_exact=render_ratio(amount),
+        price_usd_per_share=render_ratio(price),
+        shares_exact=render_ratio(amount / price),
+        shares_due=due,
+        shares=shares,
+    )
+    return taken, amount if command.settlement == "debt" else (due - shares) * price
+
+
+def pay_debt(command: PayDebt, state: Instrument) -> Sequence[InstrumentEvent]:
+    """Return the payment of a debt, unless known."""
+    require_usd(command.amount_usd, "/amount_usd")
+    known = state.debts_paid.get(command.cause)
+    if known is not None:
+        if known == command.amount_usd:
+            return []
+        raise refuse_exists("payment", command.cause)
+    if command.amount_usd > state.debt_usd:
+        what = f"owes {state.debt_usd} USD" if state.debt_usd > ZERO else "owes nothing"
+        raise Refusal(
+            "debt_exceeded",
+            f"the holder of instrument {command.instrument_id} {what} for principal that was taken back; "
+            f"{command.amount_usd} USD are too much",
+            pointer="/amount_usd",
+            debt_usd=str(state.debt_usd),
+        )
+    return [
+        InstrumentDebtPaid(
+            instrument_id=command.instrument_id,
+            issuer_id=state.issued.issuer_id,
+            holder_id=state.issued.holder_id,
+            cause=command.cause,
+            amount_usd=command.amount_usd,
+        )
+    ]

@@ -1,0 +1,281 @@
+"""Instruments: agreements whose principal grows by accepted delivery and then becomes shares or money.
+
+Subject: ``marketplace.instrument.<instrument_id>``.
+
+Two things are tracked apart. The draw (`Instrument.status`) says whether principal may still accrue. The principal says
+what became of what accrued: reversed, converted, repaid or outstanding. A conversion takes principal and leaves the
+draw as it was, so that a grant that is still delivered after a financing accrues tranches for the next one.
+
+Invariants:
+    1. Principal is accrued less reversed, and never exceeds the commitment.
+    2. What is not reversed is converted, repaid or outstanding; older tranches convert first. A reversal of what was
+       converted or repaid takes back the shares, or becomes a debt of the holder; see `instrument_clawback`.
+    3. A statement makes at most one tranche; a payment is the only tranche of its instrument.
+    4. A drawdown keeps the window, unit and prices that were signed; one that is paid at once has none.
+    5. A tranche keeps the terms that it was born under, unless a later amendment applies to earlier ones.
+
+Tranches of equal terms that follow each other are one *run*; a run converts at one price. A conversion is named by its
+cause and the position of its run, a reversal by its tranche and its reason: the same again is nothing new.
+
+Refusals in order, of each command: instrument_unknown · instrument_exists · refusals of `marketplace.core.money` ·
+missing_convention · discount_whole · cap_below_commitment · consequence_missing · grant_missing · grant_unexpected ·
+draw_missing · draw_unexpected · time_naive · span_empty ·
+tranche_exists · statement_accrued · conversion_exists · repayment_exists · instrument_suspended, _lapsed, _cancelled or
+_repaid · statement_missing · statement_unexpected · payment_made · note_matured · commitment_exceeded ·
+tranche_unknown · reversal_exists · tranche_exceeded · missing_convention · reduction_exists ·
+reduction_above_undrawn · payment_exists · debt_exceeded · principal_accrued · nothing_to_convert · principal_stale ·
+shares_missing · not_a_note · note_runs · nothing_to_repay · terms_kind_differs · notice_exists · notice_unknown ·
+not_most_favoured · election_made · window_over. An import refuses instrument_differs · what the act's own command
+refuses · act_repeated.
+"""
+
+from collections.abc import Callable, Sequence
+from decimal import Decimal
+from typing import Any, Final
+
+from events.instrument import (
+    InstrumentAmended,
+    InstrumentCancelled,
+    InstrumentEvent,
+    InstrumentIssued,
+    InstrumentLapsed,
+    InstrumentResumed,
+    InstrumentSuspended,
+)
+from events.types import NoteTerms, PricedTerms, PrincipalTerms
+from marketplace.core.decider import Decider
+from marketplace.core.errors import Refusal
+from marketplace.core.intervals import require_span
+from marketplace.core.money import ZERO, require_share, require_usd
+from marketplace.domain.equity.instrument.clawback import pay_debt, reverse
+from marketplace.domain.equity.instrument.commands import (
+    AccruePrincipal,
+    AmendInstrument,
+    CancelInstrument,
+    ConvertInstrument,
+    ElectMfn,
+    ImportInstrument,
+    InstrumentCommand,
+    IssueInstrument,
+    LapseInstrument,
+    MatureNote,
+    NoticeMfn,
+    PayDebt,
+    ReduceCommitment,
+    RepayInstrument,
+    RepayNote,
+    ResumeInstrument,
+    ReversePrincipal,
+    SuspendInstrument,
+)
+from marketplace.domain.equity.instrument.mfn import elect_mfn, notice_mfn
+from marketplace.domain.equity.instrument.note_terms import require_note
+from marketplace.domain.equity.instrument.notes import mature_note, repay_note
+from marketplace.domain.equity.instrument.priced_terms import require_priced
+from marketplace.domain.equity.instrument.principal import accrue, convert, reduce, repay
+from marketplace.domain.equity.instrument.state import Instrument, InstrumentState, evolve
+from marketplace.domain.equity.instrument.takeover import import_instrument
+from marketplace.domain.refusals import refuse_exists, refuse_status, refuse_unknown, require_aware
+from marketplace.domain.supply.service_level import require_consequence
+
+__all__ = [
+    "INSTRUMENT",
+    "AccruePrincipal",
+    "AmendInstrument",
+    "CancelInstrument",
+    "ConvertInstrument",
+    "ElectMfn",
+    "ImportInstrument",
+    "Instrument",
+    "InstrumentCommand",
+    "InstrumentState",
+    "IssueInstrument",
+    "LapseInstrument",
+    "MatureNote",
+    "NoticeMfn",
+    "PayDebt",
+    "ReduceCommitment",
+    "RepayInstrument",
+    "RepayNote",
+    "ResumeInstrument",
+    "ReversePrincipal",
+    "SuspendInstrument",
+    "decide",
+]
+
+
+def decide(command: InstrumentCommand, state: InstrumentState) -> Sequence[InstrumentEvent]:
+    """Return what a command changes; see the module for the order of refusals."""
+    if isinstance(command, IssueInstrument):
+        return _issue(command, state)
+    if isinstance(command, ImportInstrument):
+        return import_instrument(command, state, decide)
+    if state is None:
+        raise refuse_unknown("instrument", command.instrument_id)
+    return _DECIDE.get(type(command), _steer_draw)(command, state)
+
+
+def _issue(command: IssueInstrument, state: InstrumentState) -> Sequence[InstrumentEvent]:
+    event = InstrumentIssued(
+        instrument_id=command.instrument_id,
+        issuer_id=command.issuer_id,
+        holder_id=command.holder_id,
+        terms=command.terms,
+        commitment_usd=command.commitment_usd,
+        funding=command.funding,
+        grant_id=command.grant_id,
+        mandate_id=command.mandate_id,
+        draw=command.draw,
+    )
+    if state is not None:
+        if state.issued == event:
+            return []
+        raise refuse_exists("instrument", command.instrument_id)
+    require_usd(command.commitment_usd, "/commitment_usd")
+    _require_terms(command.terms, command.commitment_usd)
+    if command.funding == "drawdown":
+        require_consequence(command.terms, "/terms")
+    if command.funding == "drawdown" and command.grant_id is None:
+        raise Refusal("grant_missing", "a drawdown instrument is drawn by a grant; name it", pointer="/grant_id")
+    if command.funding == "paid_at_once" and command.grant_id is not None:
+        raise Refusal(
+            "grant_unexpected",
+            f"an instrument that is paid at once has no grant, but grant {command.grant_id} was named",
+            pointer="/grant_id",
+            grant_id=command.grant_id,
+        )
+    _require_draw(command)
+    return [event]
+
+
+def _require_draw(command: IssueInstrument) -> None:
+    draw = command.draw
+    if draw is None:
+        if command.funding == "drawdown":
+            raise Refusal("draw_missing", "a drawdown states its window, unit and prices; give them", pointer="/draw")
+        return
+    if command.funding == "paid_at_once":
+        raise Refusal(
+            "draw_unexpected",
+            "an instrument that is paid at once is not drawn; leave window, unit and prices out",
+            pointer="/draw",
+        )
+    require_span(draw.start, draw.end, "/draw/end")
+
+
+def _require_terms(terms: PrincipalTerms, commitment_usd: Decimal) -> None:
+    if isinstance(terms, PricedTerms):
+        require_priced(terms, "/terms")
+        return
+    if isinstance(terms, NoteTerms):
+        require_note(terms, "/terms")
+    if terms.valuation_cap_usd is not None:
+        require_usd(terms.valuation_cap_usd, "/terms/valuation_cap_usd")
+    if terms.discount is not None:
+        require_share(terms.discount, "/terms/discount")
+        if terms.discount == 1:
+            raise Refusal(
+                "discount_whole",
+                "a discount of 1 makes the price 0; state the part that is taken off, such as 0.20",
+                pointer="/terms/discount",
+                discount=str(terms.discount),
+            )
+    is_post_money = not isinstance(terms, NoteTerms) and terms.conversion_timing == "post_money"
+    cap = terms.valuation_cap_usd if is_post_money else None
+    if cap is not None and cap <= commitment_usd:
+        raise Refusal(
+            "cap_below_commitment",
+            f"a post-money cap of {cap} USD does not exceed the commitment of {commitment_usd} USD, which would buy "
+            "the whole company; raise the cap or lower the commitment",
+            pointer="/terms/valuation_cap_usd",
+            valuation_cap_usd=str(cap),
+            commitment_usd=str(commitment_usd),
+        )
+
+
+def _amend(command: AmendInstrument, state: Instrument) -> Sequence[InstrumentEvent]:
+    _require_terms(command.terms, state.issued.commitment_usd)
+    if state.issued.funding == "drawdown":
+        require_consequence(command.terms, "/terms")
+    latest = state.versions[-1]
+    if latest.terms == command.terms and (latest.applies_to_earlier or not command.applies_to_earlier):
+        return []
+    if type(latest.terms) is not type(command.terms):
+        raise Refusal(
+            "terms_kind_differs",
+            f"instrument {command.instrument_id} is no such agreement; sign another",
+            pointer="/terms/kind",
+        )
+    if state.status in {"cancelled", "repaid"}:
+        raise refuse_status("instrument", command.instrument_id, state.status, "drawing, suspended or lapsed")
+    return [
+        InstrumentAmended(
+            instrument_id=command.instrument_id,
+            terms=command.terms,
+            terms_version=len(state.versions) + 1,
+            applies_to_earlier=command.applies_to_earlier,
+        )
+    ]
+
+
+def _cancel(command: CancelInstrument, state: Instrument) -> Sequence[InstrumentEvent]:
+    require_aware(command.at, "/at")
+    if state.status == "cancelled":
+        return []
+    if state.principal_usd > ZERO:
+        raise Refusal(
+            "principal_accrued",
+            f"instrument {command.instrument_id} has grown {state.principal_usd} USD of principal; lapse it instead",
+            principal_usd=str(state.principal_usd),
+        )
+    return [InstrumentCancelled(instrument_id=command.instrument_id, reason=command.reason, at=command.at)]
+
+
+def _steer_draw(
+    command: SuspendInstrument | ResumeInstrument | LapseInstrument, state: Instrument
+) -> Sequence[InstrumentEvent]:
+    match command:
+        case SuspendInstrument():
+            after, allowed = "suspended", "drawing"
+        case ResumeInstrument():
+            after, allowed = "drawing", "suspended"
+        case LapseInstrument():
+            after, allowed = "lapsed", "drawing or suspended"
+    if state.status == after:
+        return []
+    if state.status not in {"drawing", "suspended"}:
+        raise refuse_status("instrument", command.instrument_id, state.status, allowed)
+    match command:
+        case SuspendInstrument(reason=reason):
+            return [InstrumentSuspended(instrument_id=command.instrument_id, reason=reason)]
+        case ResumeInstrument():
+            return [InstrumentResumed(instrument_id=command.instrument_id)]
+        case LapseInstrument(reason=reason):
+            return [
+                InstrumentLapsed(
+                    instrument_id=command.instrument_id,
+                    issuer_id=state.issued.issuer_id,
+                    holder_id=state.issued.holder_id,
+                    undrawn_usd=state.undrawn_usd,
+                    reason=reason,
+                )
+            ]
+
+
+_DECIDE: Final[dict[type[InstrumentCommand], Callable[[Any, Instrument], Sequence[InstrumentEvent]]]] = {
+    AccruePrincipal: accrue,
+    ReversePrincipal: reverse,
+    ReduceCommitment: reduce,
+    PayDebt: pay_debt,
+    AmendInstrument: _amend,
+    ConvertInstrument: convert,
+    RepayInstrument: repay,
+    RepayNote: repay_note,
+    MatureNote: mature_note,
+    NoticeMfn: notice_mfn,
+    ElectMfn: elect_mfn,
+    CancelInstrument: _cancel,
+}
+INSTRUMENT: Decider[InstrumentCommand, InstrumentEvent, InstrumentState] = Decider(
+    "instrument", "ins", None, decide, evolve
+)

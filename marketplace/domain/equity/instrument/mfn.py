@@ -1,0 +1,89 @@
+"""The most-favoured clause of a SAFE: notice of a later one, a window, and one recorded election.
+
+The clause takes the later terms whole, once (Y Combinator's MFN form, section 3). Where nothing was elected or declined
+a financing does not price the SAFE: nobody guesses what its holder wants.
+"""
+
+from collections.abc import Sequence
+
+from events.instrument import InstrumentEvent, InstrumentMfnElected, InstrumentMfnNoticed
+from events.types import SafeTerms
+from marketplace.core.errors import Refusal
+from marketplace.domain.equity.instrument.commands import ElectMfn, NoticeMfn
+from marketplace.domain.equity.instrument.state import Instrument
+from marketplace.domain.refusals import refuse_exists, refuse_unknown, require_aware
+
+
+def notice_mfn(command: NoticeMfn, state: Instrument) -> Sequence[InstrumentEvent]:
+    """Return the notice, unless known."""
+    event = InstrumentMfnNoticed(
+        instrument_id=command.instrument_id,
+        later_instrument_id=command.later_instrument_id,
+        terms=command.terms,
+        elect_until=command.elect_until,
+    )
+    known = state.notices.get(command.later_instrument_id)
+    if known == event:
+        return []
+    if known is not None:
+        raise refuse_exists("notice", command.later_instrument_id)
+    _require_clause(command.instrument_id, state)
+    if state.election is not None:
+        raise _refuse_decided(command.instrument_id)
+    require_aware(command.elect_until, "/elect_until")
+    if command.elect_until <= command.at:
+        raise Refusal(
+            "window_over",
+            f"the window would end at {command.elect_until.isoformat()}, which is past",
+            pointer="/elect_until",
+        )
+    return [event]
+
+
+def elect_mfn(command: ElectMfn, state: Instrument) -> Sequence[InstrumentEvent]:
+    """Return the election, unless known."""
+    election = state.election
+    if election is not None and election.later_instrument_id == command.later_instrument_id:
+        return []
+    terms = _require_clause(command.instrument_id, state)
+    if election is not None:
+        raise _refuse_decided(command.instrument_id)
+    if command.later_instrument_id is not None:
+        terms = _get_noticed(command, state)
+    return [
+        InstrumentMfnElected(
+            instrument_id=command.instrument_id, later_instrument_id=command.later_instrument_id, terms=terms
+        )
+    ]
+
+
+def _get_noticed(command: ElectMfn, state: Instrument) -> SafeTerms:
+    assert command.later_instrument_id is not None, "the caller has looked"
+    notice = state.notices.get(command.later_instrument_id)
+    if notice is None:
+        raise refuse_unknown("notice", command.later_instrument_id)
+    if command.at > notice.elect_until:
+        raise Refusal(
+            "window_over",
+            f"the terms of {command.later_instrument_id} could be elected until {notice.elect_until.isoformat()}",
+            pointer="/later_instrument_id",
+            elect_until=notice.elect_until.isoformat(),
+        )
+    return notice.terms
+
+
+def _require_clause(instrument_id: str, state: Instrument) -> SafeTerms:
+    terms = state.terms
+    if not isinstance(terms, SafeTerms) or not terms.most_favoured_nation:
+        raise Refusal(
+            "not_most_favoured", f"instrument {instrument_id} has no most-favoured clause", instrument_id=instrument_id
+        )
+    return terms
+
+
+def _refuse_decided(instrument_id: str) -> Refusal:
+    return Refusal(
+        "election_made",
+        f"the holder of {instrument_id} has elected already; the clause is used once",
+        instrument_id=instrument_id,
+    )

@@ -1,0 +1,92 @@
+"""Convertible notes: fallen due on their day, paid back with their interest then or before, or become stock."""
+
+from collections.abc import Sequence
+from datetime import UTC, date, datetime, time, timedelta
+from fractions import Fraction
+
+from events.instrument import InstrumentEvent, InstrumentMatured, InstrumentRepaid
+from events.types import NoteTerms
+from marketplace.core.errors import Refusal
+from marketplace.core.money import ZERO, ceil_cents, render_ratio
+from marketplace.domain.equity.instrument.commands import MatureNote, RepayNote
+from marketplace.domain.equity.instrument.state import Instrument, Run, compute_balance, list_accruals
+from marketplace.domain.refusals import refuse_exists, require_aware
+
+
+def repay_note(command: RepayNote, state: Instrument) -> Sequence[InstrumentEvent]:
+    """Return the repayment of a note, unless known; interest stops on the day on which it falls due."""
+    if state.repaid is not None:
+        if state.repaid.cause == command.cause:
+            return []
+        raise refuse_exists("repayment", command.instrument_id)
+    if not all(isinstance(run.terms, NoteTerms) for run in state.list_runs()) or not isinstance(state.terms, NoteTerms):
+        raise _refuse_kind(command.instrument_id)
+    if state.outstanding_usd == ZERO:
+        raise Refusal(
+            "nothing_to_repay",
+            f"instrument {command.instrument_id} has no outstanding principal",
+            instrument_id=command.instrument_id,
+        )
+    owed = sum((sum_run(command.instrument_id, run, command.on_day) for run in state.list_runs()), Fraction(0))
+    return [
+        InstrumentRepaid(
+            instrument_id=command.instrument_id,
+            issuer_id=state.issued.issuer_id,
+            holder_id=state.issued.holder_id,
+            cause=command.cause,
+            principal_usd=state.outstanding_usd,
+            amount_usd=ceil_cents(owed),
+        )
+    ]
+
+
+def mature_note(command: MatureNote, state: Instrument) -> Sequence[InstrumentEvent]:
+    """Return that a note fell due, for what of it did, unless it is known."""
+    require_aware(command.at, "/at")
+    runs = [(run, run.terms) for run in state.list_runs() if isinstance(run.terms, NoteTerms)]
+    if not runs and not isinstance(state.terms, NoteTerms):
+        raise _refuse_kind(command.instrument_id)
+    today = command.at.date()
+    due = [(run, terms) for run, terms in runs if terms.matures_on < today and terms.matures_on not in state.matured]
+    if not due:
+        running = [terms.matures_on for _, terms in runs if terms.matures_on >= today]
+        if running and not state.matured:
+            raise Refusal(
+                "note_runs",
+                f"note {command.instrument_id} runs until {min(running)}; wait, or repay it",
+                pointer="/at",
+                matures_on=min(running).isoformat(),
+                due=datetime.combine(min(running) + timedelta(days=1), time(), UTC).isoformat(),
+            )
+        return []
+    amount = sum((sum_run(command.instrument_id, run, today) for run, _ in due), Fraction(0))
+    return [
+        InstrumentMatured(
+            instrument_id=command.instrument_id,
+            issuer_id=state.issued.issuer_id,
+            holder_id=state.issued.holder_id,
+            matures_on=max(terms.matures_on for _, terms in due),
+            principal_usd=sum((run.principal_usd for run, _ in due), ZERO),
+            amount_exact=render_ratio(amount),
+            amount_usd=ceil_cents(amount),
+        )
+    ]
+
+
+def _refuse_kind(instrument_id: str) -> Refusal:
+    return Refusal(
+        "not_a_note",
+        f"instrument {instrument_id} is no note and never falls due; it is paid out in a sale only",
+        instrument_id=instrument_id,
+    )
+
+
+def sum_run(instrument_id: str, run: Run, on_day: date) -> Fraction:
+    """Return principal and interest of a run of a note on a day, or when it fell due before, exact."""
+    terms = run.terms
+    assert isinstance(terms, NoteTerms), "the runs of a note are notes"
+    total = Fraction(0)
+    for accrual in list_accruals(run.tranches):
+        day = max(accrual.interest_from, min(on_day, terms.matures_on))
+        total += compute_balance(instrument_id, accrual.principal_usd, accrual.interest_from, terms, day)
+    return total

@@ -1,0 +1,59 @@
+"""Priced stock and warrants: how many shares, or rights to one, outstanding principal buys at the price agreed on.
+
+Principal becomes shares or rights as it accrues, all of it. They are whole over all conversions together: dollars that
+bought no whole one are carried into the next conversion, so that nobody is off by a share. Carried are dollars, so a
+split in between changes nothing. What clawbacks took is counted out, dollars and shares alike.
+"""
+
+from fractions import Fraction
+from typing import NamedTuple
+
+from events.types import PricedTerms
+from marketplace.core.rounding import round_whole
+from marketplace.domain.equity.instrument.state import Instrument, Run, Taken
+
+
+class Purchase(NamedTuple):
+    """What a run of principal buys.
+
+    Attributes:
+        run: The principal.
+        terms: Its terms.
+        price_usd: Price of one share, or of the right to one, as shares are now, exact.
+        split: By how much splits multiplied a share since the terms were signed.
+        shares_exact: What its own dollars come to.
+        shares: Whole shares, or rights to one, with what was carried; may be none.
+    """
+
+    run: Run
+    terms: PricedTerms
+    price_usd: Fraction
+    split: Fraction
+    shares_exact: Fraction
+    shares: int
+
+
+def find_purchase(state: Instrument, split: Fraction) -> Purchase | None:
+    """Return what the oldest outstanding run buys; None where there is none, or its terms state no price.
+
+    Args:
+        state: The instrument.
+        split: By how much splits multiplied a share since it was signed.
+    """
+    run = next(iter(state.list_runs()), None)
+    if run is None or not isinstance(run.terms, PricedTerms):
+        return None
+    price = Fraction(run.terms.price_usd_per_share) / split
+    amount = Fraction(run.principal_usd)
+    shares = max(round_whole((amount + _sum_carried(state)) / price, "floor"), 0)
+    return Purchase(run, run.terms, price, split, amount / price, shares)
+
+
+def _sum_carried(state: Instrument) -> Fraction:
+    carried = Fraction(0)
+    for position, conversion in enumerate(state.conversions):
+        taken = state.takings.get(position, Taken())
+        shares = conversion.shares - taken.shares
+        dollars = Fraction(conversion.amount_exact) - taken.amount
+        carried += dollars - shares * Fraction(conversion.price_usd_per_share)
+    return carried

@@ -1,0 +1,1 @@
+"""Issuers: stock, rights, financings and sales of a company."""

@@ -1,0 +1,301 @@
+"""Commands to issuers; `marketplace.domain.equity.issuer.issuer` decides them.
+
+Everything that a command creates or does carries an id, so that a repeated command does nothing new. Stock is in
+`issuer_stock_commands`, options and warrants in `issuer_rights_commands`; both are named here too.
+"""
+
+from datetime import date
+from decimal import Decimal
+from typing import Literal
+
+import msgspec
+
+from events.financing import Approval, ConvertingInstrument, RoundTerms
+from events.issuer import IssuerEvent
+from events.issuer_dilution import CountedInstrument, Exposure
+from events.types import Instant, PrincipalTerms
+from marketplace.domain.equity.issuer.rights_commands import (
+    CancelOption,
+    CancelWarrant,
+    ExerciseOption,
+    ExerciseWarrant,
+    ExpireWarrant,
+    GrantOption,
+    IssueWarrant,
+    PromiseOption,
+    RightsCommand,
+    VestWarrants,
+    WithdrawPromise,
+)
+from marketplace.domain.equity.issuer.stock_commands import (
+    AdjustAuthorisedShares,
+    AdjustStockPlan,
+    ConvertStock,
+    CreateStockClass,
+    ExerciseFirstRefusal,
+    IssueStock,
+    OfferStock,
+    RepurchaseStock,
+    SplitStock,
+    StockCommand,
+    TransferStock,
+    WaiveFirstRefusal,
+    WithdrawOffer,
+)
+from marketplace.domain.equity.issuer.terms import RoundDraft
+
+__all__ = [
+    "AbandonFinancing",
+    "AddStakeholder",
+    "AdjustAuthorisedShares",
+    "AdjustStockPlan",
+    "BuyerStock",
+    "CancelOption",
+    "CancelWarrant",
+    "CloseFinancing",
+    "ConvertStock",
+    "CreateStockClass",
+    "DeclareLiquidity",
+    "ExerciseFirstRefusal",
+    "ExerciseOption",
+    "ExerciseWarrant",
+    "ExpireWarrant",
+    "FormIssuer",
+    "GrantOption",
+    "ImportIssuer",
+    "IssueStock",
+    "IssueWarrant",
+    "IssuerCommand",
+    "LimitDilution",
+    "NewStakeholder",
+    "OfferStock",
+    "OpenFinancing",
+    "PayDistribution",
+    "PriceFinancing",
+    "PromiseOption",
+    "RecordExposure",
+    "RecordValuation",
+    "RepurchaseStock",
+    "RoundDraft",
+    "SignInstrument",
+    "SplitStock",
+    "StakeholderKind",
+    "TransferStock",
+    "VestWarrants",
+    "WaiveFirstRefusal",
+    "WithdrawOffer",
+    "WithdrawPromise",
+]
+
+StakeholderKind = Literal["founder", "employee", "investor", "provider", "other"]
+
+
+class FormIssuer(msgspec.Struct, frozen=True, kw_only=True):
+    """Begin a startup's capitalisation."""
+
+    issuer_id: str
+    party_id: str
+    legal_name: str
+    jurisdiction: str
+    formed_on: date
+
+
+class AddStakeholder(msgspec.Struct, frozen=True, kw_only=True):
+    """Let someone hold securities of the issuer."""
+
+    issuer_id: str
+    holder_id: str
+    name: str
+    kind: StakeholderKind
+
+
+class SignInstrument(msgspec.Struct, frozen=True, kw_only=True):
+    """Note an instrument that may become equity; it belongs in the batch that issues the instrument."""
+
+    issuer_id: str
+    instrument_id: str
+    holder_id: str
+    commitment_usd: Decimal
+    terms: PrincipalTerms
+
+
+class LimitDilution(msgspec.Struct, frozen=True, kw_only=True):
+    """Say how much of the issuer all instruments together may come to; None lifts the limit.
+
+    Attributes:
+        issuer_id: The issuer.
+        dilution_max: The most, as a share of the fully diluted company.
+        valuation_usd: Value of the company at which what has no cap is counted.
+        instruments: What may still become equity under each instrument.
+    """
+
+    issuer_id: str
+    dilution_max: Decimal | None
+    valuation_usd: Decimal | None
+    instruments: tuple[CountedInstrument, ...] = ()
+
+
+class RecordExposure(msgspec.Struct, frozen=True, kw_only=True):
+    """Count what may become equity under an order or an instrument from now on; of an order nothing without a limit.
+
+    Attributes:
+        issuer_id: The issuer.
+        subject_id: The order or the instrument.
+        exposures: What may become equity.
+        owed: Whether a holder has a right to it, so that the limit does not refuse it.
+    """
+
+    issuer_id: str
+    subject_id: str
+    exposures: tuple[Exposure, ...]
+    owed: bool = False
+
+
+class OpenFinancing(msgspec.Struct, frozen=True, kw_only=True):
+    """Begin a priced round; terms that leave a convention open are refused by name."""
+
+    issuer_id: str
+    financing_id: str
+    name: str
+    terms: RoundTerms | RoundDraft
+
+
+class PriceFinancing(msgspec.Struct, frozen=True, kw_only=True):
+    """Compute the round's price and every instrument's shares; again replaces what was computed before.
+
+    Attributes:
+        issuer_id: The issuer.
+        financing_id: The round.
+        instruments: Everything outstanding that converts, one value per run of equal terms.
+        at: When it is priced; warrants that have expired by then do not count.
+    """
+
+    issuer_id: str
+    financing_id: str
+    instruments: tuple[ConvertingInstrument, ...]
+    at: Instant
+
+
+class NewStakeholder(msgspec.Struct, frozen=True, kw_only=True):
+    """What the cap table shows for someone whom a financing brings in."""
+
+    holder_id: str
+    name: str
+    kind: StakeholderKind
+
+
+class CloseFinancing(msgspec.Struct, frozen=True, kw_only=True):
+    """Issue the shares of a priced round.
+
+    Attributes:
+        issuer_id: The issuer.
+        financing_id: The round.
+        instruments: What converts, as it stands now; it has to be what was priced.
+        approval: The paper behind it.
+        at: When it closes.
+        stakeholders: Names of new holders; one who is not named here is shown by id, as an investor.
+    """
+
+    issuer_id: str
+    financing_id: str
+    instruments: tuple[ConvertingInstrument, ...]
+    approval: Approval
+    at: Instant
+    stakeholders: tuple[NewStakeholder, ...] = ()
+
+
+class AbandonFinancing(msgspec.Struct, frozen=True, kw_only=True):
+    """Give a round up."""
+
+    issuer_id: str
+    financing_id: str
+    reason: str
+
+
+class RecordValuation(msgspec.Struct, frozen=True, kw_only=True):
+    """Record what someone says a common share is worth."""
+
+    issuer_id: str
+    price_usd_per_share: Decimal
+    method: str
+    effective_on: date
+
+
+class BuyerStock(msgspec.Struct, frozen=True, kw_only=True):
+    """The buyer's stock that a sale is paid in, at an agreed price."""
+
+    buyer: str
+    price_usd_per_share: Decimal
+
+
+class DeclareLiquidity(msgspec.Struct, frozen=True, kw_only=True):
+    """Say that the issuer is acquired, and compute who gets what.
+
+    Attributes:
+        issuer_id: The issuer.
+        liquidity_id: The liquidity event.
+        proceeds_usd: What there is to share among the holders.
+        instruments: Everything outstanding that is not stock, one value per run of equal terms.
+        at: When; warrants that have expired by then are paid nothing, and notes earn interest until then.
+        safe_seniority: Rank of SAFEs among preferred stock, as in its classes; needed where these have several ranks.
+        stock: What it is paid in; None: cash.
+    """
+
+    issuer_id: str
+    liquidity_id: str
+    proceeds_usd: Decimal
+    instruments: tuple[ConvertingInstrument, ...]
+    at: Instant
+    safe_seniority: int | None = None
+    stock: BuyerStock | None = None
+
+
+class PayDistribution(msgspec.Struct, frozen=True, kw_only=True):
+    """Pay the proceeds out, which ends the issuer.
+
+    Attributes:
+        issuer_id: The issuer.
+        liquidity_id: The liquidity event.
+        instruments: What is outstanding, as it stands now; it has to be what shared in the proceeds.
+    """
+
+    issuer_id: str
+    liquidity_id: str
+    instruments: tuple[ConvertingInstrument, ...]
+
+
+class ImportIssuer(msgspec.Struct, frozen=True, kw_only=True):
+    """Take a capitalisation over from elsewhere.
+
+    Attributes:
+        issuer_id: The new issuer.
+        source: Where it comes from.
+        package_hash: SHA-256 of the package.
+        acts: What happened there, oldest first, the formation before all; each has to obey the rules for its command.
+        origins: What the package calls things that have another id here, by that id.
+    """
+
+    issuer_id: str
+    source: str
+    package_hash: str
+    acts: tuple[IssuerEvent, ...]
+    origins: dict[str, str] = {}
+
+
+IssuerCommand = (
+    FormIssuer
+    | AddStakeholder
+    | StockCommand
+    | RightsCommand
+    | SignInstrument
+    | LimitDilution
+    | RecordExposure
+    | OpenFinancing
+    | PriceFinancing
+    | CloseFinancing
+    | AbandonFinancing
+    | RecordValuation
+    | DeclareLiquidity
+    | PayDistribution
+    | ImportIssuer
+)

@@ -1,0 +1,237 @@
+"""An issuer's own limit of dilution by instruments; `marketplace.domain.equity.issuer.issuer` documents the order of refusals.
+
+Counted are all instruments together, converted or not: the shares that SAFEs and notes became, warrants and what was
+bought by them, and what outstanding principal, commitments that may still be drawn, and orders that offer equity would
+become. Against it stands the fully diluted company with all of that.
+
+What is not converted is counted at the least price that it has a right to by then: at its cap, or, where the limit
+states a value of the company, at that value less the discount where this is cheaper. A post-money cap is a part of the
+company with everything in it; any other price is one of the company before. Notes count with interest to maturity.
+
+Shares are counted as they convert into common stock: a series whose price was protected, or a right to it, counts for
+more. So at a company of F fully diluted shares, with post-money parts that sum to Q and other principal over its value
+that sums to A, the whole is T = F · (1 + A) / (1 - Q), and instruments are (converted + warrants + A · F + Q · T) / T.
+
+Invariant: no act of the issuer takes that part above the limit. What a holder has a right to (an election, a split)
+is counted, and not refused.
+"""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import replace
+from decimal import Decimal
+from fractions import Fraction
+from typing import NamedTuple
+
+from immutables import Map
+from msgspec import structs
+
+from events.financing import ConvertingInstrument
+from events.issuer import IssuerDilutionLimited, IssuerEvent, IssuerExposureRecorded
+from events.issuer_dilution import Exposure
+from events.types import NoteTerms, PricedTerms
+from marketplace.core.errors import Refusal
+from marketplace.core.money import ZERO, render_ratio, require_share, require_usd
+from marketplace.core.rounding import round_half_even
+from marketplace.domain.equity.instrument.state import compute_balance
+from marketplace.domain.equity.issuer.as_converted import convert_row, convert_shares, measure_company
+from marketplace.domain.equity.issuer.commands import IssuerCommand, LimitDilution, RecordExposure, SplitStock
+from marketplace.domain.equity.issuer.rights_commands import IssueWarrant
+from marketplace.domain.equity.issuer.rules import refuse_missing
+from marketplace.domain.equity.issuer.state import Issuer, list_rows
+from marketplace.domain.equity.issuer.stock_commands import IssueStock
+
+_ORDER = "ord_"
+SHOWN_PLACES = 9
+SHOWN_SHARE_PLACES = 2
+
+
+class Dilution(NamedTuple):
+    """What instruments come to; shares are common stock as converted, exact.
+
+    Attributes:
+        converted: Shares that instruments became, and that warrants bought.
+        warrants: Shares that warrants still buy.
+        pending: Shares that everything not converted would become.
+        whole: Fully diluted shares with these.
+        part: Their part of the whole, exact.
+    """
+
+    converted: Fraction
+    warrants: Fraction
+    pending: Fraction
+    whole: Fraction
+    part: Fraction
+
+
+def limit_dilution(command: LimitDilution, state: Issuer) -> Sequence[IssuerEvent]:
+    """Return the limit, unless known."""
+    event = IssuerDilutionLimited(
+        issuer_id=command.issuer_id,
+        dilution_max=command.dilution_max,
+        valuation_usd=command.valuation_usd,
+        instruments=command.instruments,
+    )
+    if event == state.limit or (command.dilution_max is None and state.limit is None):
+        return []
+    if command.dilution_max is not None:
+        require_share(command.dilution_max, "/dilution_max")
+    if command.valuation_usd is not None:
+        require_usd(command.valuation_usd, "/valuation_usd")
+    after = set_limit(state, event)
+    if after.limit is not None:
+        _require_within(after, measure_dilution(after), "/dilution_max")
+    return [event]
+
+
+def record_exposure(command: RecordExposure, state: Issuer) -> Sequence[IssuerEvent]:
+    """Return what is counted of a subject from now on, unless it is already; of an order nothing without a limit."""
+    if not _is_counted(state, command.subject_id) or state.exposures.get(command.subject_id, ()) == command.exposures:
+        return []
+    return [
+        IssuerExposureRecorded(issuer_id=command.issuer_id, subject_id=command.subject_id, exposures=command.exposures)
+    ]
+
+
+def _is_counted(state: Issuer, subject_id: str) -> bool:
+    """Tell whether a subject is counted: instruments always are, so that who sets a limit and who changes one meet."""
+    return state.limit is not None or not subject_id.startswith(_ORDER)
+
+
+def require_limit(command: IssuerCommand, before: Issuer, after: Issuer) -> None:
+    """Refuse an act of the issuer that takes its instruments above its limit, or further above it.
+
+    Raises:
+        Refusal: ``dilution_exceeded`` with the numbers, or ``missing_convention`` where what has no cap is not valued.
+    """
+    if after.limit is None or isinstance(command, LimitDilution | SplitStock):
+        return
+    if isinstance(command, RecordExposure) and command.owed:
+        return
+    if isinstance(command, IssueStock | IssueWarrant) and command.cause in before.instruments:
+        return
+    measured = measure_dilution(after)
+    if before.limit is None or measured.part > measure_dilution(before).part:
+        _require_within(after, measured, "")
+
+
+def _require_within(state: Issuer, measured: Dilution, pointer: str) -> None:
+    assert state.limit is not None, "there is a limit to be kept"
+    assert state.limit.dilution_max is not None, "a limit that was lifted is none"
+    most = Fraction(state.limit.dilution_max)
+    if measured.part <= most:
+        return
+    shown = round_half_even(measured.part, SHOWN_PLACES)
+    principal = sum_exposures(each for _, each in _list_exposures(state))
+    raise Refusal(
+        "dilution_exceeded",
+        f"instruments would come to {shown} of {state.formed.issuer_id}, and its limit is {state.limit.dilution_max}: "
+        f"{_show(measured.converted)} shares converted, {_show(measured.warrants)} under warrants, and {principal} "
+        "USD that may still become equity; offer less, or set another limit",
+        pointer=pointer or None,
+        dilution_max=str(state.limit.dilution_max),
+        dilution=str(shown),
+        dilution_exact=render_ratio(measured.part),
+        converted_shares_exact=render_ratio(measured.converted),
+        warrant_shares_exact=render_ratio(measured.warrants),
+        pending_usd=str(principal),
+        pending_shares_exact=render_ratio(measured.pending),
+        whole_shares_exact=render_ratio(measured.whole),
+    )
+
+
+def measure_dilution(state: Issuer) -> Dilution:
+    """Return what instruments come to, as the issuer's limit counts; see the module.
+
+    Raises:
+        Refusal: ``missing_convention`` where something has no cap and the limit states no value of the company.
+    """
+    ahead, within = Fraction(0), Fraction(0)
+    for subject_id, exposure in _list_exposures(state):
+        part, of_whole = _value(state, subject_id, exposure)
+        if of_whole:
+            within += part
+        else:
+            ahead += part
+    company = measure_company(state)
+    converted = convert_shares(state, state.instrument_shares)
+    warrants = sum((convert_row(state, row) for row in list_rows(state) if row.kind == "warrant"), Fraction(0))
+    if within >= 1:
+        return Dilution(converted, warrants, company * ahead, company, Fraction(1))
+    whole = company * (1 + ahead) / (1 - within)
+    pending = whole - company
+    part = (converted + warrants + pending) / whole if whole else Fraction(0)
+    return Dilution(converted, warrants, pending, whole, part)
+
+
+def _show(shares: Fraction) -> str:
+    return str(round_half_even(shares, 0 if shares.denominator == 1 else SHOWN_SHARE_PLACES))
+
+
+def _list_exposures(state: Issuer) -> list[tuple[str, Exposure]]:
+    return [(subject_id, each) for subject_id, known in sorted(state.exposures.items()) for each in known]
+
+
+def sum_exposures(exposures: Iterable[Exposure]) -> Decimal:
+    """Return the dollars of exposures, without interest."""
+    return sum((each.amount_usd for each in exposures), ZERO)
+
+
+def _value(state: Issuer, subject_id: str, exposure: Exposure) -> tuple[Fraction, bool]:
+    """Return the amount over the value that it is counted at, and whether that is a part of the company with it."""
+    terms, amount = exposure.terms, Fraction(exposure.amount_usd)
+    if isinstance(terms, PricedTerms):
+        split = state.split_ratio / state.split_at_issue.get(subject_id, state.split_ratio)
+        stock_class = state.classes.get(terms.class_id)
+        ratio = Fraction(1) if stock_class is None else stock_class.conversion_ratio
+        company = measure_company(state)
+        return (amount / Fraction(terms.price_usd_per_share) * split * ratio / company if company else company), False
+    if isinstance(terms, NoteTerms) and exposure.interest_from is not None:
+        until = max(terms.matures_on, exposure.interest_from)
+        amount = compute_balance(subject_id, exposure.amount_usd, exposure.interest_from, terms, until)
+    post_money = not isinstance(terms, NoteTerms) and terms.conversion_timing == "post_money"
+    values = [] if terms.valuation_cap_usd is None else [(Fraction(terms.valuation_cap_usd), not post_money)]
+    limit = state.limit
+    if limit is not None and limit.valuation_usd is not None:
+        values.append((Fraction(limit.valuation_usd) * (1 - Fraction(terms.discount or 0)), True))
+    if not values:
+        raise refuse_missing(
+            "valuation_usd",
+            f"in the limit of dilution at which value of the company {subject_id}, which has no cap, is counted",
+            "",
+        )
+    value, before_it = min(values)
+    return amount / value, not before_it
+
+
+def set_limit(state: Issuer, event: IssuerDilutionLimited) -> Issuer:
+    """Return the state under a limit: what it counts of instruments, and what is counted of orders already."""
+    orders = {subject_id: known for subject_id, known in state.exposures.items() if subject_id.startswith(_ORDER)}
+    if event.dilution_max is None:
+        instruments = {name: known for name, known in state.exposures.items() if name not in orders}
+        return replace(state, limit=None, exposures=Map(instruments))
+    counted = {each.instrument_id: each.exposures for each in event.instruments if each.exposures}
+    return replace(state, limit=event, exposures=Map({**orders, **counted}))
+
+
+def set_exposure(state: Issuer, subject_id: str, exposures: tuple[Exposure, ...]) -> Issuer:
+    """Return the state that counts so much of a subject; of an order nothing without a limit."""
+    if not _is_counted(state, subject_id):
+        return state
+    if exposures:
+        return replace(state, exposures=state.exposures.set(subject_id, exposures))
+    left = state.exposures.delete(subject_id) if subject_id in state.exposures else state.exposures
+    return replace(state, exposures=left)
+
+
+def settle_converted(state: Issuer, instruments: Sequence[ConvertingInstrument]) -> Issuer:
+    """Return the state in which principal that converted is not counted as pending any more."""
+    for instrument in instruments:
+        known = state.exposures.get(instrument.instrument_id, ())
+        left, after = instrument.principal_usd, []
+        for exposure in sorted(known, key=lambda each: each.terms != instrument.terms):
+            taken = min(left, exposure.amount_usd)
+            left -= taken
+            if exposure.amount_usd > taken:
+                after.append(structs.replace(exposure, amount_usd=exposure.amount_usd - taken))
+        state = set_exposure(state, instrument.instrument_id, tuple(after))
+    return state

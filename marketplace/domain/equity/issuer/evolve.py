@@ -1,0 +1,387 @@
+"""The fold of an issuer: from one event to the next state, one function per event."""
+
+from collections.abc import Callable
+from dataclasses import replace
+from fractions import Fraction
+from typing import Any, Final, Literal
+
+from immutables import Map
+
+from events.issuer import (
+    IssuerAuthorisedSharesAdjusted,
+    IssuerConversionPriceAdjusted,
+    IssuerDilutionLimited,
+    IssuerDistributionPaid,
+    IssuerEvent,
+    IssuerExposureRecorded,
+    IssuerFinancingAbandoned,
+    IssuerFinancingClosed,
+    IssuerFinancingOpened,
+    IssuerFinancingPriced,
+    IssuerFirstRefusalExercised,
+    IssuerFirstRefusalWaived,
+    IssuerFormed,
+    IssuerImported,
+    IssuerInstrumentSigned,
+    IssuerLiquidityDeclared,
+    IssuerOptionCancelled,
+    IssuerOptionExercised,
+    IssuerOptionGranted,
+    IssuerOptionPromised,
+    IssuerOptionPromiseWithdrawn,
+    IssuerStakeholderAdded,
+    IssuerStockClassCreated,
+    IssuerStockConverted,
+    IssuerStockIssued,
+    IssuerStockOffered,
+    IssuerStockOfferWithdrawn,
+    IssuerStockPlanAdjusted,
+    IssuerStockRepurchased,
+    IssuerStockSplit,
+    IssuerStockTransferred,
+    IssuerValuationRecorded,
+    IssuerWarrantCancelled,
+    IssuerWarrantExercised,
+    IssuerWarrantExpired,
+    IssuerWarrantIssued,
+    IssuerWarrantVested,
+)
+from events.issuer_dilution import Exposure
+from marketplace.domain.equity.issuer.dilution import set_exposure, set_limit, settle_converted
+from marketplace.domain.equity.issuer.financing.financing import list_conversion_classes
+from marketplace.domain.equity.issuer.state import (
+    Act,
+    Financing,
+    Importing,
+    Issuer,
+    IssuerState,
+    Offer,
+    Option,
+    Sale,
+    StockClass,
+    Warrant,
+    capitalization_of,
+)
+
+
+def evolve(state: IssuerState, event: IssuerEvent) -> IssuerState:
+    """Return the state after an event."""
+    if isinstance(event, IssuerImported):
+        return Importing(event)
+    if isinstance(event, IssuerFormed):
+        return Issuer(event, state.imported if isinstance(state, Importing) else None)
+    assert isinstance(state, Issuer), "an issuer is formed first"
+    return HANDLED[type(event)](state, event)
+
+
+def _add_stakeholder(state: Issuer, event: IssuerStakeholderAdded) -> Issuer:
+    return replace(state, stakeholders=state.stakeholders.set(event.holder_id, event))
+
+
+def _create_class(state: Issuer, event: IssuerStockClassCreated) -> Issuer:
+    price = None if event.price_per_share_usd is None else Fraction(event.price_per_share_usd)
+    created = StockClass(event, event.shares_authorised, 0, price, price)
+    return replace(state, classes=state.classes.set(event.class_id, created))
+
+
+def _adjust_authorised(state: Issuer, event: IssuerAuthorisedSharesAdjusted) -> Issuer:
+    adjusted = replace(state.classes[event.class_id], shares_authorised=event.shares_authorised)
+    return replace(state, classes=state.classes.set(event.class_id, adjusted))
+
+
+def _adjust_plan(state: Issuer, event: IssuerStockPlanAdjusted) -> Issuer:
+    return replace(state, shares_reserved=event.shares_reserved)
+
+
+def _move(state: Issuer, holder_id: str, class_id: str, shares: int) -> Issuer:
+    """Return the state after a holder's shares changed by `shares`, which may be negative."""
+    key = (holder_id, class_id)
+    held = state.holdings.get(key, 0) + shares
+    holdings = state.holdings.set(key, held) if held else state.holdings.delete(key)
+    stock_class = state.classes[class_id]
+    outstanding = stock_class.shares_outstanding + shares
+    classes = state.classes.set(class_id, replace(stock_class, shares_outstanding=outstanding))
+    return replace(state, holdings=holdings, classes=classes)
+
+
+def _count(state: Issuer, class_id: str, shares: int) -> Issuer:
+    """Count shares of a class as those of instruments, or no more."""
+    counted = max(state.instrument_shares.get(class_id, 0) + shares, 0)
+    return replace(state, instrument_shares=state.instrument_shares.set(class_id, counted))
+
+
+def _keep(state: Issuer, act_id: str, act: Act) -> Issuer:
+    return replace(state, acts=state.acts.set(act_id, act))
+
+
+def _issue_stock(state: Issuer, event: IssuerStockIssued) -> Issuer:
+    after = replace(
+        state,
+        securities=state.securities.set(event.security_id, event),
+        split_at_issue=state.split_at_issue.set(event.security_id, state.split_ratio),
+    )
+    if event.cause in state.instruments:
+        after = _count(after, event.class_id, event.shares)
+    return _move(after, event.holder_id, event.class_id, event.shares)
+
+
+def _offer_stock(state: Issuer, event: IssuerStockOffered) -> Issuer:
+    return replace(state, offers=state.offers.set(event.transfer_id, Offer(event, "offered")))
+
+
+def _answer_offer(
+    state: Issuer, transfer_id: str, status: Literal["waived", "exercised", "withdrawn", "transferred"]
+) -> Issuer:
+    answered = replace(state.offers[transfer_id], status=status)
+    return replace(state, offers=state.offers.set(transfer_id, answered))
+
+
+def _waive(state: Issuer, event: IssuerFirstRefusalWaived) -> Issuer:
+    return _answer_offer(state, event.transfer_id, "waived")
+
+
+def _use_first_refusal(state: Issuer, event: IssuerFirstRefusalExercised) -> Issuer:
+    return _answer_offer(state, event.transfer_id, "exercised")
+
+
+def _withdraw_offer(state: Issuer, event: IssuerStockOfferWithdrawn) -> Issuer:
+    return _answer_offer(state, event.transfer_id, "withdrawn")
+
+
+def _transfer_stock(state: Issuer, event: IssuerStockTransferred) -> Issuer:
+    after = _keep(state, event.transfer_id, event)
+    offer = state.offers.get(event.transfer_id)
+    if offer is not None and offer.status != "exercised":
+        after = _answer_offer(after, event.transfer_id, "transferred")
+    after = _move(after, event.holder_id, event.class_id, -event.shares)
+    return _move(after, event.holder_id_after, event.class_id, event.shares)
+
+
+def _repurchase_stock(state: Issuer, event: IssuerStockRepurchased) -> Issuer:
+    after = _move(_keep(state, event.repurchase_id, event), event.holder_id, event.class_id, -event.shares)
+    if event.cause not in state.instruments:
+        return after
+    return _count(after, event.class_id, -event.shares)
+
+
+def _convert_stock(state: Issuer, event: IssuerStockConverted) -> Issuer:
+    after = _move(_keep(state, event.conversion_id, event), event.holder_id, event.class_id, -event.shares)
+    return _move(after, event.holder_id, event.class_id_after, event.shares_after) if event.shares_after else after
+
+
+def _adjust_conversion_price(state: Issuer, event: IssuerConversionPriceAdjusted) -> Issuer:
+    price = Fraction(event.conversion_price_usd)
+    adjusted = replace(state.classes[event.class_id], conversion_price_usd=price)
+    return replace(state, classes=state.classes.set(event.class_id, adjusted))
+
+
+def _split_stock(state: Issuer, event: IssuerStockSplit) -> Issuer:
+    ratio = Fraction(event.numerator, event.denominator)
+    classes = {
+        class_id: StockClass(
+            known.created,
+            int(known.shares_authorised * ratio),
+            int(known.shares_outstanding * ratio),
+            None if known.price_usd is None else known.price_usd / ratio,
+            None if known.conversion_price_usd is None else known.conversion_price_usd / ratio,
+        )
+        for class_id, known in state.classes.items()
+    }
+    options = {
+        option_id: Option(
+            known.granted,
+            int(known.shares * ratio),
+            int(known.shares_outstanding * ratio),
+            known.exercise_price_usd / ratio,
+            int(known.shares_granted * ratio),
+        )
+        for option_id, known in state.options.items()
+    }
+    warrants = {
+        warrant_id: replace(
+            known,
+            shares=int(known.shares * ratio),
+            shares_outstanding=int(known.shares_outstanding * ratio),
+            exercise_price_usd=known.exercise_price_usd / ratio,
+            split=known.split * ratio,
+        )
+        for warrant_id, known in state.warrants.items()
+    }
+    return replace(
+        _keep(state, event.split_id, event),
+        split_ratio=state.split_ratio * ratio,
+        instrument_shares=Map({class_id: int(n * ratio) for class_id, n in state.instrument_shares.items()}),
+        promises=Map({promise_id: int(shares * ratio) for promise_id, shares in state.promises.items()}),
+        latest_price_usd=None if state.latest_price_usd is None else state.latest_price_usd / ratio,
+        classes=Map(classes),
+        holdings=Map({key: int(shares * ratio) for key, shares in state.holdings.items()}),
+        shares_reserved=int(state.shares_reserved * ratio),
+        options=Map(options),
+        warrants=Map(warrants),
+    )
+
+
+def _promise_option(state: Issuer, event: IssuerOptionPromised) -> Issuer:
+    return replace(
+        state,
+        promises=state.promises.set(event.promise_id, event.shares),
+        promised=state.promised.set(event.promise_id, event),
+    )
+
+
+def _withdraw_promise(state: Issuer, event: IssuerOptionPromiseWithdrawn) -> Issuer:
+    return replace(state, promises=state.promises.delete(event.promise_id))
+
+
+def _grant_option(state: Issuer, event: IssuerOptionGranted) -> Issuer:
+    option = Option(event, event.shares, event.shares, Fraction(event.exercise_price_usd), event.shares)
+    granted = replace(state, options=state.options.set(event.option_id, option))
+    if event.promise_id is None:
+        return granted
+    return replace(granted, promises=state.promises.delete(event.promise_id))
+
+
+def _exercise_option(state: Issuer, event: IssuerOptionExercised) -> Issuer:
+    option = state.options[event.option_id]
+    after = replace(option, shares_outstanding=option.shares_outstanding - event.shares)
+    exercised = replace(_keep(state, event.exercise_id, event), options=state.options.set(event.option_id, after))
+    return _move(exercised, event.holder_id, event.class_id, event.shares)
+
+
+def _cancel_option(state: Issuer, event: IssuerOptionCancelled) -> Issuer:
+    option = state.options[event.option_id]
+    after = replace(
+        option, shares=option.shares - event.shares, shares_outstanding=option.shares_outstanding - event.shares
+    )
+    return replace(_keep(state, event.cancellation_id, event), options=state.options.set(event.option_id, after))
+
+
+def _issue_warrant(state: Issuer, event: IssuerWarrantIssued) -> Issuer:
+    warrant = Warrant(event, event.shares, event.shares, Fraction(event.exercise_price_usd))
+    return replace(state, warrants=state.warrants.set(event.warrant_id, warrant))
+
+
+def _vest_warrant(state: Issuer, event: IssuerWarrantVested) -> Issuer:
+    warrant = state.warrants[event.warrant_id]
+    vested = replace(warrant, vested=warrant.vested | {event.tranche})
+    return replace(state, warrants=state.warrants.set(event.warrant_id, vested))
+
+
+def _exercise_warrant(state: Issuer, event: IssuerWarrantExercised) -> Issuer:
+    warrant = state.warrants[event.warrant_id]
+    left = warrant.shares_outstanding - event.shares - event.shares_surrendered
+    after = replace(
+        _keep(state, event.exercise_id, event),
+        warrants=state.warrants.set(event.warrant_id, replace(warrant, shares_outstanding=left)),
+    )
+    return _move(_count(after, event.class_id, event.shares), event.holder_id, event.class_id, event.shares)
+
+
+def _cancel_warrant(state: Issuer, event: IssuerWarrantCancelled) -> Issuer:
+    warrant = state.warrants[event.warrant_id]
+    after = replace(
+        warrant, shares=warrant.shares - event.shares, shares_outstanding=warrant.shares_outstanding - event.shares
+    )
+    return replace(_keep(state, event.cancellation_id, event), warrants=state.warrants.set(event.warrant_id, after))
+
+
+def _expire_warrant(state: Issuer, event: IssuerWarrantExpired) -> Issuer:
+    expired = replace(state.warrants[event.warrant_id], shares_outstanding=0, expired=True)
+    return replace(state, warrants=state.warrants.set(event.warrant_id, expired))
+
+
+def _sign_instrument(state: Issuer, event: IssuerInstrumentSigned) -> Issuer:
+    signed = replace(
+        state,
+        instruments=state.instruments.set(event.instrument_id, event),
+        split_at_issue=state.split_at_issue.set(event.instrument_id, state.split_ratio),
+    )
+    counted = Exposure(terms=event.terms, amount_usd=event.commitment_usd)
+    return set_exposure(signed, event.instrument_id, (counted,))
+
+
+def _record_exposure(state: Issuer, event: IssuerExposureRecorded) -> Issuer:
+    return set_exposure(state, event.subject_id, event.exposures)
+
+
+def _open_financing(state: Issuer, event: IssuerFinancingOpened) -> Issuer:
+    return replace(state, financings=state.financings.set(event.financing_id, Financing(event, "open")))
+
+
+def _price_financing(state: Issuer, event: IssuerFinancingPriced) -> Issuer:
+    financing = state.financings[event.financing_id]
+    priced = replace(financing, pricing=event.pricing, basis=capitalization_of(state))
+    return replace(state, financings=state.financings.set(event.financing_id, priced))
+
+
+def _close_financing(state: Issuer, event: IssuerFinancingClosed) -> Issuer:
+    closed = replace(state.financings[event.financing_id], status="closed")
+    pricing = closed.pricing
+    assert pricing is not None, "a round is priced before it is closed"
+    after = replace(
+        settle_converted(state, pricing.instruments),
+        financings=state.financings.set(event.financing_id, closed),
+        latest_price_usd=Fraction(pricing.price_usd_per_share),
+    )
+    classes = list_conversion_classes(closed.opened.terms, pricing)
+    for conversion, class_id in zip(pricing.conversions, classes, strict=True):
+        after = _count(after, class_id, conversion.shares)
+    return after
+
+
+def _abandon_financing(state: Issuer, event: IssuerFinancingAbandoned) -> Issuer:
+    abandoned = replace(state.financings[event.financing_id], status="abandoned")
+    return replace(state, financings=state.financings.set(event.financing_id, abandoned))
+
+
+def _record_valuation(state: Issuer, event: IssuerValuationRecorded) -> Issuer:
+    price = Fraction(event.price_usd_per_share)
+    return replace(state, valuations=(*state.valuations, event), latest_price_usd=price)
+
+
+def _declare_liquidity(state: Issuer, event: IssuerLiquidityDeclared) -> Issuer:
+    sale = Sale(event, capitalization_of(state), "declared")
+    return replace(state, sales=state.sales.set(event.liquidity_id, sale), liquidity_id=event.liquidity_id)
+
+
+def _pay_distribution(state: Issuer, event: IssuerDistributionPaid) -> Issuer:
+    paid = replace(state.sales[event.liquidity_id], status="paid")
+    return replace(state, sales=state.sales.set(event.liquidity_id, paid))
+
+
+HANDLED: Final[dict[type[IssuerEvent], Callable[[Issuer, Any], Issuer]]] = {
+    IssuerStakeholderAdded: _add_stakeholder,
+    IssuerStockClassCreated: _create_class,
+    IssuerAuthorisedSharesAdjusted: _adjust_authorised,
+    IssuerStockPlanAdjusted: _adjust_plan,
+    IssuerStockIssued: _issue_stock,
+    IssuerStockOffered: _offer_stock,
+    IssuerFirstRefusalWaived: _waive,
+    IssuerFirstRefusalExercised: _use_first_refusal,
+    IssuerStockOfferWithdrawn: _withdraw_offer,
+    IssuerStockTransferred: _transfer_stock,
+    IssuerStockRepurchased: _repurchase_stock,
+    IssuerStockSplit: _split_stock,
+    IssuerStockConverted: _convert_stock,
+    IssuerConversionPriceAdjusted: _adjust_conversion_price,
+    IssuerOptionPromised: _promise_option,
+    IssuerOptionPromiseWithdrawn: _withdraw_promise,
+    IssuerOptionGranted: _grant_option,
+    IssuerOptionExercised: _exercise_option,
+    IssuerOptionCancelled: _cancel_option,
+    IssuerWarrantIssued: _issue_warrant,
+    IssuerWarrantVested: _vest_warrant,
+    IssuerWarrantExercised: _exercise_warrant,
+    IssuerWarrantExpired: _expire_warrant,
+    IssuerWarrantCancelled: _cancel_warrant,
+    IssuerInstrumentSigned: _sign_instrument,
+    IssuerDilutionLimited: set_limit,
+    IssuerExposureRecorded: _record_exposure,
+    IssuerFinancingOpened: _open_financing,
+    IssuerFinancingPriced: _price_financing,
+    IssuerFinancingClosed: _close_financing,
+    IssuerFinancingAbandoned: _abandon_financing,
+    IssuerValuationRecorded: _record_valuation,
+    IssuerLiquidityDeclared: _declare_liquidity,
+    IssuerDistributionPaid: _pay_distribution,
+}

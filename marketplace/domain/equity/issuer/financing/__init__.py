@@ -1,0 +1,1 @@
+"""Priced rounds of an issuer."""

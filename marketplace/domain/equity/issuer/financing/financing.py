@@ -1,0 +1,339 @@
+"""Priced rounds; `marketplace.domain.equity.issuer.issuer` documents the order of refusals.
+
+What converts at the round's own price gets the new class. What converts at another price gets a class of its own for
+each such price (``series-a-1``, ``series-a-2``, … in the order of the instruments), of the same rank, whose preference
+is what was paid for it: a preference at the round's price would pay the holder more than the principal.
+"""
+
+from collections.abc import Iterable, Sequence
+from decimal import Decimal
+from typing import Final
+
+from events.financing import RoundPricing, RoundTerms
+from events.issuer import (
+    IssuerConversionPriceAdjusted,
+    IssuerEvent,
+    IssuerFinancingAbandoned,
+    IssuerFinancingClosed,
+    IssuerFinancingOpened,
+    IssuerFinancingPriced,
+    IssuerStakeholderAdded,
+    IssuerStockClassCreated,
+    IssuerStockConverted,
+    IssuerStockIssued,
+    IssuerStockPlanAdjusted,
+)
+from marketplace.core.errors import Refusal
+from marketplace.core.ids import derive_id, is_id
+from marketplace.core.money import parse_ratio, render_ratio, require_price_per_share
+from marketplace.domain.equity.instrument.commands import ConvertInstrument
+from marketplace.domain.equity.issuer.commands import AbandonFinancing, CloseFinancing, OpenFinancing, PriceFinancing
+from marketplace.domain.equity.issuer.financing.pricing import (
+    capitalize,
+    list_positions,
+    order_instruments,
+    price_instruments,
+    round_price,
+)
+from marketplace.domain.equity.issuer.rules import is_repeated, refuse_missing, require_signed
+from marketplace.domain.equity.issuer.state import Financing, Issuer, capitalization_of
+from marketplace.domain.equity.issuer.stock.stock import is_class_of_round
+from marketplace.domain.equity.issuer.terms import DUTIES_MAX, INVESTMENTS_MAX, require_terms, settle_terms
+from marketplace.domain.refusals import refuse_exists, refuse_status, refuse_unknown, require_aware
+
+BATCH_MAX: Final = 1_000
+PROTECTED_MAX: Final = 50
+INSTRUMENTS_MAX: Final = (BATCH_MAX - 2 * INVESTMENTS_MAX - DUTIES_MAX - PROTECTED_MAX - 3) // 4
+"""So that a closing is one atomic batch: per instrument a holder, a class, shares and its own conversion."""
+
+
+def open_financing(command: OpenFinancing, state: Issuer) -> Sequence[IssuerEvent]:
+    """Return the opening, unless known."""
+    terms = settle_terms(command.terms)
+    event = IssuerFinancingOpened(
+        issuer_id=command.issuer_id, financing_id=command.financing_id, name=command.name, terms=terms
+    )
+    opened = {financing_id: known.opened for financing_id, known in state.financings.items()}
+    if is_repeated("financing", command.financing_id, opened, event):
+        return []
+    if not is_id(command.financing_id):
+        raise Refusal("id_malformed", f"{command.financing_id!r} is not an id", pointer="/financing_id")
+    current = state.find_open_financing()
+    if current is not None:
+        raise Refusal(
+            "financing_open",
+            f"{current.opened.name} ({current.opened.financing_id}) is open; close or abandon it first",
+            financing_id=current.opened.financing_id,
+        )
+    require_terms(terms)
+    for class_id in state.classes:
+        if is_class_of_round(class_id, terms.class_id):
+            raise refuse_exists("stock_class", class_id)
+    return [event]
+
+
+def price_financing(command: PriceFinancing, state: Issuer) -> Sequence[IssuerEvent]:
+    """Return the price of the round, unless it has it."""
+    financing = _get_open(state, command.financing_id)
+    require_aware(command.at, "/at")
+    if len(command.instruments) > INSTRUMENTS_MAX:
+        raise Refusal(
+            "too_many_instruments",
+            f"{len(command.instruments)} instruments convert; one closing holds {INSTRUMENTS_MAX}",
+            pointer="/instruments",
+            instruments_max=INSTRUMENTS_MAX,
+        )
+    require_signed(state, command.instruments)
+    instruments = tuple(order_instruments(command.instruments))
+    if financing.opened.terms.closing_date is None and any(instrument.accruals for instrument in instruments):
+        raise refuse_missing("closing_date", "the day to which notes earn interest", "/terms")
+    pricing = price_instruments(state, financing.opened.terms, instruments, command.at)
+    if len(pricing.adjustments) > PROTECTED_MAX:
+        raise Refusal(
+            "too_many_protected_classes",
+            f"{len(pricing.adjustments)} classes have price protection; one closing adjusts {PROTECTED_MAX}",
+            protected_max=PROTECTED_MAX,
+        )
+    for stock_class in list_new_classes(command.issuer_id, financing.opened.terms, pricing):
+        assert stock_class.price_per_share_usd is not None, "what a round sells has a price"
+        require_price_per_share(stock_class.price_per_share_usd, "/terms")
+    if pricing == financing.pricing and financing.basis == capitalization_of(state):
+        return []
+    return [
+        IssuerFinancingPriced(issuer_id=command.issuer_id, financing_id=command.financing_id, pricing=pricing),
+    ]
+
+
+def close_financing(command: CloseFinancing, state: Issuer) -> Sequence[IssuerEvent]:
+    """Return the classes, the pool, the holders and the shares of the round, and its closing."""
+    known = state.financings.get(command.financing_id)
+    if known is not None and known.status == "closed":
+        return []
+    financing = _get_open(state, command.financing_id)
+    require_aware(command.at, "/at")
+    pricing = _get_current_pricing(command, state, financing)
+    classes = list_conversion_classes(financing.opened.terms, pricing)
+    return [
+        *_convert_forfeits(command, pricing),
+        *_adjust_prices(command, pricing),
+        *list_new_classes(command.issuer_id, financing.opened.terms, pricing),
+        *_adjust_plan(command, state, pricing),
+        *_add_stakeholders(command, state, pricing),
+        *_issue_conversions(command, financing.opened.terms, pricing, classes),
+        *_issue_allotments(command, financing.opened.terms, pricing),
+        IssuerFinancingClosed(
+            issuer_id=command.issuer_id, financing_id=command.financing_id, approval=command.approval
+        ),
+    ]
+
+
+def _get_current_pricing(command: CloseFinancing, state: Issuer, financing: Financing) -> RoundPricing:
+    pricing = financing.pricing
+    if pricing is None:
+        raise Refusal(
+            "financing_unpriced",
+            f"financing {command.financing_id} has no price yet; price it first",
+            financing_id=command.financing_id,
+        )
+    changed = []
+    if order_instruments(command.instruments) != order_instruments(pricing.instruments):
+        changed.append("instruments")
+    now = capitalize(state, pricing.forfeits, command.at)
+    if financing.basis != capitalization_of(state) or render_ratio(now.fully_diluted) != pricing.capitalization_exact:
+        changed.append("capitalization")
+    if changed:
+        raise Refusal(
+            "financing_stale",
+            f"the {' and the '.join(changed)} changed since {command.financing_id} was priced; price it again",
+            financing_id=command.financing_id,
+            changed=changed,
+        )
+    return pricing
+
+
+def list_conversion_classes(terms: RoundTerms, pricing: RoundPricing) -> tuple[str, ...]:
+    """Return the class of stock that each conversion gets, in their order; see the module."""
+    by_price: dict[Decimal, str] = {pricing.price_usd_per_share: terms.class_id}
+    classes = []
+    for conversion in pricing.conversions:
+        price = round_price(parse_ratio(conversion.price_usd_per_share), terms)
+        classes.append(by_price.setdefault(price, f"{terms.class_id}-{len(by_price)}"))
+    return tuple(classes)
+
+
+def list_conversions(state: Issuer, financing_id: str) -> tuple[ConvertInstrument, ...]:
+    """Return the commands that convert the instruments of a priced round; they belong in the batch that closes it.
+
+    Raises:
+        Refusal: ``financing_unknown`` or ``financing_unpriced``.
+    """
+    financing = state.financings.get(financing_id)
+    if financing is None:
+        raise refuse_unknown("financing", financing_id)
+    pricing = financing.pricing
+    if pricing is None:
+        raise Refusal("financing_unpriced", f"financing {financing_id} has no price yet; price it first")
+    classes = list_conversion_classes(financing.opened.terms, pricing)
+    positions = list_positions(pricing.instruments)
+    return tuple(
+        ConvertInstrument(
+            instrument_id=conversion.instrument_id,
+            cause=financing_id,
+            principal_usd=instrument.principal_usd,
+            amount_exact=parse_ratio(conversion.amount_exact),
+            branch=conversion.branch,
+            price=parse_ratio(conversion.price_usd_per_share),
+            class_id=class_id,
+            shares_exact=parse_ratio(conversion.shares_exact),
+            shares=conversion.shares,
+            position=position,
+            interest_until=financing.opened.terms.closing_date if instrument.accruals else None,
+        )
+        for conversion, instrument, class_id, position in zip(
+            pricing.conversions, pricing.instruments, classes, positions, strict=True
+        )
+    )
+
+
+def _convert_forfeits(command: CloseFinancing, pricing: RoundPricing) -> Iterable[IssuerStockConverted]:
+    for forfeit in pricing.forfeits:
+        yield IssuerStockConverted(
+            issuer_id=command.issuer_id,
+            conversion_id=derive_id("cnv", command.financing_id, f"{forfeit.holder_id}/{forfeit.class_id}"),
+            holder_id=forfeit.holder_id,
+            class_id=forfeit.class_id,
+            shares=forfeit.shares,
+            class_id_after=forfeit.class_id_after,
+            shares_exact=forfeit.shares_exact,
+            shares_after=forfeit.shares_after,
+            reason="pay_to_play",
+            cause=command.financing_id,
+        )
+
+
+def _adjust_prices(command: CloseFinancing, pricing: RoundPricing) -> Iterable[IssuerConversionPriceAdjusted]:
+    for adjustment in pricing.adjustments:
+        if adjustment.triggered:
+            yield IssuerConversionPriceAdjusted(
+                issuer_id=command.issuer_id,
+                class_id=adjustment.class_id,
+                conversion_price_usd_before=adjustment.conversion_price_usd_before,
+                conversion_price_usd=adjustment.conversion_price_usd,
+                cause=command.financing_id,
+            )
+
+
+def list_new_classes(issuer_id: str, terms: RoundTerms, pricing: RoundPricing) -> list[IssuerStockClassCreated]:
+    """Return the classes that the closing of a priced round creates; what became no whole share has one of none."""
+    shares = {terms.class_id: sum(allotment.shares for allotment in pricing.allotments)}
+    prices = {terms.class_id: pricing.price_usd_per_share}
+    for conversion, class_id in zip(pricing.conversions, list_conversion_classes(terms, pricing), strict=True):
+        shares[class_id] = shares.get(class_id, 0) + conversion.shares
+        prices.setdefault(class_id, round_price(parse_ratio(conversion.price_usd_per_share), terms))
+    return [
+        IssuerStockClassCreated(
+            issuer_id=issuer_id,
+            class_id=class_id,
+            kind="preferred",
+            shares_authorised=authorised,
+            price_per_share_usd=prices[class_id],
+            liquidation_multiple=terms.liquidation_multiple,
+            seniority=terms.seniority,
+            participation=terms.participation,
+            participation_cap_multiple=terms.participation_cap_multiple,
+            price_protection=terms.price_protection,
+            protection_basis=terms.protection_basis,
+        )
+        for class_id, authorised in shares.items()
+    ]
+
+
+def _adjust_plan(command: CloseFinancing, state: Issuer, pricing: RoundPricing) -> Iterable[IssuerStockPlanAdjusted]:
+    if pricing.pool_increase_shares:
+        yield IssuerStockPlanAdjusted(
+            issuer_id=command.issuer_id,
+            shares_reserved=state.shares_reserved + pricing.pool_increase_shares,
+            cause=command.financing_id,
+            approval=command.approval,
+        )
+
+
+def _add_stakeholders(
+    command: CloseFinancing, state: Issuer, pricing: RoundPricing
+) -> Iterable[IssuerStakeholderAdded]:
+    named = {stakeholder.holder_id: stakeholder for stakeholder in command.stakeholders}
+    holders = [conversion.holder_id for conversion in pricing.conversions]
+    holders += [allotment.holder_id for allotment in pricing.allotments]
+    for holder_id in dict.fromkeys(holders):
+        if holder_id not in state.stakeholders:
+            stakeholder = named.get(holder_id)
+            yield IssuerStakeholderAdded(
+                issuer_id=command.issuer_id,
+                holder_id=holder_id,
+                name=stakeholder.name if stakeholder else holder_id,
+                kind=stakeholder.kind if stakeholder else "investor",
+            )
+
+
+def _issue_conversions(
+    command: CloseFinancing, terms: RoundTerms, pricing: RoundPricing, classes: tuple[str, ...]
+) -> Iterable[IssuerStockIssued]:
+    positions = list_positions(pricing.instruments)
+    for conversion, class_id, position in zip(pricing.conversions, classes, positions, strict=True):
+        if conversion.shares:
+            price = round_price(parse_ratio(conversion.price_usd_per_share), terms)
+            yield _issue(
+                command,
+                f"{conversion.instrument_id}/{position}",
+                holder_id=conversion.holder_id,
+                class_id=class_id,
+                shares=conversion.shares,
+                price=price,
+            )
+
+
+def _issue_allotments(command: CloseFinancing, terms: RoundTerms, pricing: RoundPricing) -> Iterable[IssuerStockIssued]:
+    for allotment in pricing.allotments:
+        yield _issue(
+            command,
+            allotment.holder_id,
+            holder_id=allotment.holder_id,
+            class_id=terms.class_id,
+            shares=allotment.shares,
+            price=pricing.price_usd_per_share,
+        )
+
+
+def _issue(
+    command: CloseFinancing, salt: str, *, holder_id: str, class_id: str, shares: int, price: Decimal
+) -> IssuerStockIssued:
+    return IssuerStockIssued(
+        issuer_id=command.issuer_id,
+        security_id=derive_id("sec", command.financing_id, salt),
+        holder_id=holder_id,
+        class_id=class_id,
+        shares=shares,
+        price_usd_per_share=price,
+        cause=command.financing_id,
+        approval=command.approval,
+    )
+
+
+def abandon_financing(command: AbandonFinancing, state: Issuer) -> Sequence[IssuerEvent]:
+    """Return the end of the round, unless it was given up."""
+    known = state.financings.get(command.financing_id)
+    if known is not None and known.status == "abandoned":
+        return []
+    _get_open(state, command.financing_id)
+    return [
+        IssuerFinancingAbandoned(issuer_id=command.issuer_id, financing_id=command.financing_id, reason=command.reason)
+    ]
+
+
+def _get_open(state: Issuer, financing_id: str) -> Financing:
+    financing = state.financings.get(financing_id)
+    if financing is None:
+        raise refuse_unknown("financing", financing_id)
+    if financing.status != "open":
+        raise refuse_status("financing", financing_id, financing.status, "open")
+    return financing

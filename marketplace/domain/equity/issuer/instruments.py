@@ -1,0 +1,27 @@
+"""Instruments that may become equity of an issuer; `marketplace.domain.equity.issuer.issuer` documents the order of refusals."""
+
+from collections.abc import Sequence
+
+from events.issuer import IssuerEvent, IssuerInstrumentSigned
+from events.types import PricedTerms
+from marketplace.core.money import require_usd
+from marketplace.domain.equity.issuer.commands import SignInstrument
+from marketplace.domain.equity.issuer.rules import get_class, is_repeated
+from marketplace.domain.equity.issuer.state import Issuer
+
+
+def sign_instrument(command: SignInstrument, state: Issuer) -> Sequence[IssuerEvent]:
+    """Return the note of an instrument, unless known."""
+    event = IssuerInstrumentSigned(
+        issuer_id=command.issuer_id,
+        instrument_id=command.instrument_id,
+        holder_id=command.holder_id,
+        commitment_usd=command.commitment_usd,
+        terms=command.terms,
+    )
+    if is_repeated("instrument", command.instrument_id, state.instruments, event):
+        return []
+    require_usd(command.commitment_usd, "/commitment_usd")
+    if isinstance(command.terms, PricedTerms):
+        get_class(state, command.terms.class_id)
+    return [event]

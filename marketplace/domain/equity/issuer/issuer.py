@@ -1,0 +1,326 @@
+"""Issuers: a startup's capitalisation, its financings, and its sale.
+
+Subject: ``marketplace.issuer.<issuer_id>``.
+
+Invariants:
+    1. Rows of the cap table sum to its total: stock, options, warrants and pool are the fully diluted company.
+    2. No class has more shares outstanding than authorised, and no more of the pool is granted than reserved.
+    3. Nobody transfers, sells back or exercises more than they hold.
+    4. One financing is open at a time; it closes on the very company and instruments that were priced.
+    5. A sale pays out its proceeds to the cent, on the company whose holders were declared; then the issuer has ended.
+    6. No act of the issuer takes its instruments, converted or not, above the limit that it set itself.
+
+What a command creates or does is named by it, and the same again is nothing new.
+
+Modules: `issuer_commands` (with `issuer_stock_commands`, `issuer_rights_commands`) · `issuer_terms` · `issuer_state`
+(states, and the company for the equity mathematics) · `issuer_evolve` · `issuer_rules` · `issuer_stock` ·
+`issuer_splits` · `issuer_offers` · `issuer_transfers` · `issuer_conversions` · `issuer_options`, by `issuer_vesting` ·
+`issuer_warrants`, by `issuer_milestones` · `issuer_instruments` · `issuer_dilution` · `issuer_financing`, by
+`issuer_pricing` · `issuer_liquidity`, by `issuer_payouts` · `issuer_import`.
+
+Refusals in order, of each command:
+
+- all: issuer_unknown first; then, where everything else would have allowed it, issuer_ended · missing_convention of the
+  limit · dilution_exceeded, for what would take instruments above the issuer's limit; see `issuer_dilution`
+- form: issuer_exists
+- import: issuer_exists · acts_out_of_range · formation_misplaced · act_not_importable · issuer_differs · what the act's
+  own command refuses · certificate_fails · payment_differs · act_repeated
+- stakeholder: stakeholder_exists
+- class: stock_class_exists · class_id_malformed · shares · preference_unexpected · preference_missing · price ·
+  missing_convention · participation_cap_unexpected · protection_basis_unexpected · seniority_out_of_range
+- authorised: stock_class_unknown · shares · authorised_below_outstanding
+- stock: security_exists · stakeholder_unknown · stock_class_unknown · shares · price · stock_class_over_authorised
+- offered: transfer_exists · stakeholder_unknown · transfer_to_self · stock_class_unknown · shares · shares_not_held ·
+  price · time_naive · offer_over
+- right waived: offer_unknown · offer_<status>
+- right exercised: offer_unknown · offer_<status> · offer_over · stakeholder_unknown · transfer_to_self ·
+  shares_not_held
+- offer withdrawn: offer_unknown · offer_<status>
+- transfer: transfer_exists · stakeholder_unknown · transfer_to_self · stock_class_unknown · shares · shares_not_held ·
+  offer_<status> · transfer_differs · first_refusal_unanswered
+- repurchase: repurchase_exists · stakeholder_unknown · stock_class_unknown · shares · price · shares_not_held
+- split: split_exists · split_out_of_range · split_changes_nothing · missing_convention · price ·
+  stock_class_over_authorised · split_too_wide · split_leaves_fractions · shares_too_many
+- converted: stakeholder_unknown · stock_class_unknown · stock_class_not_preferred, stock_class_not_common · shares ·
+  shares_not_held · stock_class_over_authorised
+- plan: shares · pool_below_granted
+- promise: promise_exists · stakeholder_unknown · shares · pool_exhausted
+- promise withdrawn: promise_unknown
+- option: option_exists · stakeholder_unknown · shares · price · common_stock_missing · vesting_impossible ·
+  promise_unknown · promise_differs · pool_exhausted
+- option exercised: option_unknown · exercise_exists · stock_class_unknown · stock_class_not_common · shares ·
+  time_naive · option_overdrawn · option_unvested · stock_class_over_authorised
+- option cancelled: option_unknown · cancellation_exists · shares · time_naive · option_overdrawn · option_vested
+- warrant: warrant_exists · stakeholder_unknown · stock_class_unknown · shares · price · time_naive ·
+  date_before_formation · grant_missing · tranches_differ
+- warrants vested: time_naive
+- warrant exercised: warrant_unknown · exercise_exists · time_naive · warrant_expired · shares · warrant_overdrawn ·
+  warrant_unvested · settlement_excluded · price · exercise_worthless · stock_class_over_authorised
+- warrant expired: warrant_unknown · time_naive · warrant_runs
+- warrant cancelled: warrant_unknown · cancellation_exists · shares · warrant_overdrawn
+- valuation: price · date_before_formation
+- instrument signed: instrument_exists · amounts · stock_class_unknown
+- dilution limited: share · amounts · missing_convention · dilution_exceeded
+- financing opened: missing_convention · financing_exists · id_malformed · financing_open · class_id_malformed ·
+  amounts · investments_out_of_range · investment_repeated · price_places_out_of_range ·
+  rounding_needs_percent_ownership · seniority_out_of_range · participation_cap_unexpected ·
+  protection_basis_unexpected · duties_out_of_range · duty_repeated · stock_class_exists
+- priced: financing_unknown · financing_closed, financing_abandoned · time_naive · too_many_instruments ·
+  instrument_unsigned · classes of pay-to-play · stock_class_over_authorised · refusals of
+  `marketplace.equity.rounds` · price_rounds_to_zero · allotment_empty · too_many_protected_classes · prices
+- closed: financing_unknown · financing_abandoned · time_naive · financing_unpriced · financing_stale
+- abandoned: financing_unknown · financing_closed
+- liquidity: liquidity_exists · amounts · time_naive · too_many_instruments · instrument_unsigned ·
+  seniority_out_of_range · price · financing_open · refusals of `marketplace.equity.waterfall`
+- distribution: liquidity_unknown · liquidity_replaced · liquidity_stale
+
+Shares: shares_not_positive, shares_too_many. Prices and amounts: those of `marketplace.core.money`.
+"""
+
+from collections.abc import Callable, Sequence
+from typing import Any, Final
+
+from events.issuer import IssuerEvent, IssuerFormed
+from marketplace.core.decider import Decider
+from marketplace.core.errors import Refusal
+from marketplace.domain.equity.issuer.commands import (
+    AbandonFinancing,
+    AddStakeholder,
+    AdjustAuthorisedShares,
+    AdjustStockPlan,
+    BuyerStock,
+    CancelOption,
+    CancelWarrant,
+    CloseFinancing,
+    ConvertStock,
+    CreateStockClass,
+    DeclareLiquidity,
+    ExerciseFirstRefusal,
+    ExerciseOption,
+    ExerciseWarrant,
+    ExpireWarrant,
+    FormIssuer,
+    GrantOption,
+    ImportIssuer,
+    IssuerCommand,
+    IssueStock,
+    IssueWarrant,
+    LimitDilution,
+    NewStakeholder,
+    OfferStock,
+    OpenFinancing,
+    PayDistribution,
+    PriceFinancing,
+    PromiseOption,
+    RecordExposure,
+    RecordValuation,
+    RepurchaseStock,
+    RoundDraft,
+    SignInstrument,
+    SplitStock,
+    TransferStock,
+    VestWarrants,
+    WaiveFirstRefusal,
+    WithdrawOffer,
+    WithdrawPromise,
+)
+from marketplace.domain.equity.issuer.dilution import limit_dilution, record_exposure, require_limit
+from marketplace.domain.equity.issuer.evolve import evolve
+from marketplace.domain.equity.issuer.financing.financing import (
+    abandon_financing,
+    close_financing,
+    list_conversions,
+    open_financing,
+    price_financing,
+)
+from marketplace.domain.equity.issuer.instruments import sign_instrument
+from marketplace.domain.equity.issuer.rights.milestones import vest_warrants
+from marketplace.domain.equity.issuer.rights.options import (
+    adjust_plan,
+    cancel_option,
+    exercise_option,
+    grant_option,
+    promise_option,
+    withdraw_promise,
+)
+from marketplace.domain.equity.issuer.rights.warrants import (
+    cancel_warrant,
+    exercise_warrant,
+    expire_warrant,
+    issue_warrant,
+)
+from marketplace.domain.equity.issuer.sale.liquidity import declare_liquidity, list_repayments, pay_distribution
+from marketplace.domain.equity.issuer.state import (
+    Issuer,
+    IssuerState,
+    Row,
+    Totals,
+    capitalization_of,
+    list_rows,
+    measure_ownership,
+    total_shares,
+)
+from marketplace.domain.equity.issuer.stock.conversions import convert_stock
+from marketplace.domain.equity.issuer.stock.offers import (
+    exercise_first_refusal,
+    offer_stock,
+    waive_first_refusal,
+    withdraw_offer,
+)
+from marketplace.domain.equity.issuer.stock.splits import split_stock
+from marketplace.domain.equity.issuer.stock.stock import (
+    add_stakeholder,
+    adjust_authorised,
+    create_class,
+    issue_stock,
+    record_valuation,
+)
+from marketplace.domain.equity.issuer.stock.transfers import repurchase_stock, transfer_stock
+from marketplace.domain.equity.issuer.takeover import import_issuer, list_refused
+from marketplace.domain.refusals import refuse_exists, refuse_unknown
+
+__all__ = [
+    "ISSUER",
+    "AbandonFinancing",
+    "AddStakeholder",
+    "AdjustAuthorisedShares",
+    "AdjustStockPlan",
+    "BuyerStock",
+    "CancelOption",
+    "CancelWarrant",
+    "CloseFinancing",
+    "ConvertStock",
+    "CreateStockClass",
+    "DeclareLiquidity",
+    "ExerciseFirstRefusal",
+    "ExerciseOption",
+    "ExerciseWarrant",
+    "ExpireWarrant",
+    "FormIssuer",
+    "GrantOption",
+    "ImportIssuer",
+    "IssueStock",
+    "IssueWarrant",
+    "Issuer",
+    "IssuerCommand",
+    "IssuerState",
+    "LimitDilution",
+    "NewStakeholder",
+    "OfferStock",
+    "OpenFinancing",
+    "PayDistribution",
+    "PriceFinancing",
+    "PromiseOption",
+    "RecordExposure",
+    "RecordValuation",
+    "RepurchaseStock",
+    "RoundDraft",
+    "Row",
+    "SignInstrument",
+    "SplitStock",
+    "Totals",
+    "TransferStock",
+    "VestWarrants",
+    "WaiveFirstRefusal",
+    "WithdrawOffer",
+    "WithdrawPromise",
+    "capitalization_of",
+    "decide",
+    "list_conversions",
+    "list_refused_acts",
+    "list_repayments",
+    "list_rows",
+    "measure_ownership",
+    "total_shares",
+]
+
+_DECIDE: Final[dict[type[IssuerCommand], Callable[[Any, Issuer], Sequence[IssuerEvent]]]] = {
+    AddStakeholder: add_stakeholder,
+    CreateStockClass: create_class,
+    AdjustAuthorisedShares: adjust_authorised,
+    AdjustStockPlan: adjust_plan,
+    IssueStock: issue_stock,
+    OfferStock: offer_stock,
+    WaiveFirstRefusal: waive_first_refusal,
+    ExerciseFirstRefusal: exercise_first_refusal,
+    WithdrawOffer: withdraw_offer,
+    TransferStock: transfer_stock,
+    RepurchaseStock: repurchase_stock,
+    SplitStock: split_stock,
+    ConvertStock: convert_stock,
+    PromiseOption: promise_option,
+    WithdrawPromise: withdraw_promise,
+    GrantOption: grant_option,
+    ExerciseOption: exercise_option,
+    CancelOption: cancel_option,
+    IssueWarrant: issue_warrant,
+    VestWarrants: vest_warrants,
+    ExerciseWarrant: exercise_warrant,
+    ExpireWarrant: expire_warrant,
+    CancelWarrant: cancel_warrant,
+    SignInstrument: sign_instrument,
+    LimitDilution: limit_dilution,
+    RecordExposure: record_exposure,
+    OpenFinancing: open_financing,
+    PriceFinancing: price_financing,
+    CloseFinancing: close_financing,
+    AbandonFinancing: abandon_financing,
+    RecordValuation: record_valuation,
+    DeclareLiquidity: declare_liquidity,
+    PayDistribution: pay_distribution,
+}
+
+
+def decide(command: IssuerCommand, state: IssuerState) -> Sequence[IssuerEvent]:
+    """Return what a command changes; see the module for the order of refusals."""
+    events = _decide_unlimited(command, state)
+    if events and isinstance(state, Issuer) and not isinstance(command, ImportIssuer):
+        after: IssuerState = state
+        if state.limit is not None:
+            for event in events:
+                after = evolve(after, event)
+            assert isinstance(after, Issuer), "what was formed stays"
+            require_limit(command, state, after)
+    return events
+
+
+def list_refused_acts(command: ImportIssuer) -> list[tuple[int, Refusal]]:
+    """Return every act that an import would refuse, by its index, as if those before it had not been there."""
+    return list_refused(command, _decide_unlimited)
+
+
+def _decide_unlimited(command: IssuerCommand, state: IssuerState) -> Sequence[IssuerEvent]:
+    """Return what a command changes, whatever the issuer's limit of dilution."""
+    if isinstance(command, ImportIssuer):
+        return import_issuer(command, state, _decide_unlimited)
+    if isinstance(command, FormIssuer):
+        return _form(command, state)
+    if not isinstance(state, Issuer):
+        raise refuse_unknown("issuer", command.issuer_id)
+    events = _DECIDE[type(command)](command, state)
+    if events and state.is_ended:
+        raise Refusal(
+            "issuer_ended",
+            f"issuer {command.issuer_id} was sold and its proceeds are paid out; nothing more happens to it",
+            issuer_id=command.issuer_id,
+            liquidity_id=state.liquidity_id,
+        )
+    return events
+
+
+def _form(command: FormIssuer, state: IssuerState) -> Sequence[IssuerEvent]:
+    event = IssuerFormed(
+        issuer_id=command.issuer_id,
+        party_id=command.party_id,
+        legal_name=command.legal_name,
+        jurisdiction=command.jurisdiction,
+        formed_on=command.formed_on,
+    )
+    if not isinstance(state, Issuer):
+        return [event]
+    if state.formed == event:
+        return []
+    raise refuse_exists("issuer", command.issuer_id)
+
+
+ISSUER: Decider[IssuerCommand, IssuerEvent, IssuerState] = Decider("issuer", "iss", None, decide, evolve)

@@ -1,0 +1,1 @@
+"""Options and warrants of an issuer, and when they vest."""

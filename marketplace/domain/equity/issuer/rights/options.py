@@ -1,0 +1,207 @@
+"""Acts on the pool and options; `marketplace.domain.equity.issuer.issuer` documents the order of refusals."""
+
+from collections.abc import Sequence
+
+from events.issuer import (
+    IssuerEvent,
+    IssuerOptionCancelled,
+    IssuerOptionExercised,
+    IssuerOptionGranted,
+    IssuerOptionPromised,
+    IssuerOptionPromiseWithdrawn,
+    IssuerStockPlanAdjusted,
+)
+from marketplace.core.errors import Refusal
+from marketplace.core.money import require_price_per_share
+from marketplace.domain.equity.issuer.commands import (
+    AdjustStockPlan,
+    CancelOption,
+    ExerciseOption,
+    GrantOption,
+    PromiseOption,
+    WithdrawPromise,
+)
+from marketplace.domain.equity.issuer.rights.vesting import count_exercisable, require_schedule
+from marketplace.domain.equity.issuer.rules import (
+    get_class,
+    is_repeated,
+    refuse_overdrawn,
+    require_authorised,
+    require_shares,
+    require_stakeholder,
+)
+from marketplace.domain.equity.issuer.state import Issuer
+from marketplace.domain.refusals import refuse_unknown, require_aware
+
+
+def adjust_plan(command: AdjustStockPlan, state: Issuer) -> Sequence[IssuerEvent]:
+    """Return the new size of the pool, unless it has it."""
+    require_shares(command.shares_reserved, "/shares_reserved", zero=True)
+    if command.shares_reserved == state.shares_reserved:
+        return []
+    used = state.shares_granted + state.shares_promised
+    if command.shares_reserved < used:
+        raise Refusal(
+            "pool_below_granted",
+            f"{used} shares of the pool are granted or promised; it cannot shrink to {command.shares_reserved}",
+            pointer="/shares_reserved",
+            shares_granted=used,
+        )
+    return [
+        IssuerStockPlanAdjusted(
+            issuer_id=command.issuer_id,
+            shares_reserved=command.shares_reserved,
+            cause=command.cause,
+            approval=command.approval,
+        )
+    ]
+
+
+def promise_option(command: PromiseOption, state: Issuer) -> Sequence[IssuerEvent]:
+    """Return the promise, unless known."""
+    event = IssuerOptionPromised(
+        issuer_id=command.issuer_id,
+        promise_id=command.promise_id,
+        holder_id=command.holder_id,
+        shares=command.shares,
+    )
+    if is_repeated("promise", command.promise_id, state.promised, event):
+        return []
+    require_stakeholder(state, command.holder_id)
+    require_shares(command.shares, "/shares")
+    _require_available(command.shares, state.shares_available)
+    return [event]
+
+
+def withdraw_promise(command: WithdrawPromise, state: Issuer) -> Sequence[IssuerEvent]:
+    """Return the withdrawal, unless the promise is settled."""
+    if command.promise_id not in state.promised:
+        raise refuse_unknown("promise", command.promise_id)
+    if command.promise_id not in state.promises:
+        return []
+    return [
+        IssuerOptionPromiseWithdrawn(issuer_id=command.issuer_id, promise_id=command.promise_id, reason=command.reason)
+    ]
+
+
+def grant_option(command: GrantOption, state: Issuer) -> Sequence[IssuerEvent]:
+    """Return the grant, unless known."""
+    event = IssuerOptionGranted(
+        issuer_id=command.issuer_id,
+        option_id=command.option_id,
+        holder_id=command.holder_id,
+        shares=command.shares,
+        exercise_price_usd=command.exercise_price_usd,
+        vesting=command.vesting,
+        promise_id=command.promise_id,
+        approval=command.approval,
+    )
+    granted = {option_id: option.granted for option_id, option in state.options.items()}
+    if is_repeated("option", command.option_id, granted, event):
+        return []
+    require_stakeholder(state, command.holder_id)
+    require_shares(command.shares, "/shares")
+    require_price_per_share(command.exercise_price_usd, "/exercise_price_usd", zero=True)
+    _require_common(state)
+    require_schedule(command.vesting)
+    _require_available(command.shares, state.shares_available + _count_promised(command, state))
+    return [event]
+
+
+def _require_common(state: Issuer) -> None:
+    if not any(each.created.kind == "common" for each in state.classes.values()):
+        raise Refusal("common_stock_missing", "an option is on common stock, and there is no class of it; create one")
+
+
+def _count_promised(command: GrantOption, state: Issuer) -> int:
+    if command.promise_id is None:
+        return 0
+    shares = state.promises.get(command.promise_id)
+    if shares is None:
+        raise refuse_unknown("promise", command.promise_id)
+    promised = state.promised[command.promise_id]
+    if promised.holder_id != command.holder_id:
+        raise Refusal(
+            "promise_differs",
+            f"promise {command.promise_id} was given to {promised.holder_id}, not to {command.holder_id}",
+            pointer="/promise_id",
+        )
+    return shares
+
+
+def _require_available(shares: int, available: int) -> None:
+    if shares > available:
+        raise Refusal(
+            "pool_exhausted",
+            f"the pool has {available} shares available, not {shares}; enlarge it first",
+            pointer="/shares",
+            shares=shares,
+            shares_available=available,
+        )
+
+
+def exercise_option(command: ExerciseOption, state: Issuer) -> Sequence[IssuerEvent]:
+    """Return the exercise of an option or of a part of it, unless known."""
+    option = state.options.get(command.option_id)
+    if option is None:
+        raise refuse_unknown("option", command.option_id)
+    event = IssuerOptionExercised(
+        issuer_id=command.issuer_id,
+        exercise_id=command.exercise_id,
+        option_id=command.option_id,
+        holder_id=option.granted.holder_id,
+        class_id=command.class_id,
+        shares=command.shares,
+    )
+    if is_repeated("exercise", command.exercise_id, state.acts, event):
+        return []
+    stock_class = get_class(state, command.class_id, ("common",))
+    require_shares(command.shares, "/shares")
+    require_aware(command.at, "/at")
+    if command.shares > option.shares_outstanding:
+        raise refuse_overdrawn("option", command.option_id, command.shares, option.shares_outstanding)
+    exercisable = count_exercisable(option, command.at.date())
+    if command.shares > exercisable:
+        raise Refusal(
+            "option_unvested",
+            f"{exercisable} shares of option {command.option_id} have vested by {command.at.date()}, "
+            f"not {command.shares}",
+            pointer="/shares",
+            shares=command.shares,
+            shares_exercisable=exercisable,
+        )
+    require_authorised(stock_class, command.shares)
+    return [event]
+
+
+def cancel_option(command: CancelOption, state: Issuer) -> Sequence[IssuerEvent]:
+    """Return the end of an option or of a part of it, unless known."""
+    option = state.options.get(command.option_id)
+    if option is None:
+        raise refuse_unknown("option", command.option_id)
+    event = IssuerOptionCancelled(
+        issuer_id=command.issuer_id,
+        cancellation_id=command.cancellation_id,
+        option_id=command.option_id,
+        holder_id=option.granted.holder_id,
+        shares=command.shares,
+        kind=command.kind,
+        reason=command.reason,
+    )
+    if is_repeated("cancellation", command.cancellation_id, state.acts, event):
+        return []
+    require_shares(command.shares, "/shares")
+    require_aware(command.at, "/at")
+    if command.shares > option.shares_outstanding:
+        raise refuse_overdrawn("option", command.option_id, command.shares, option.shares_outstanding)
+    unvested = option.shares_outstanding - count_exercisable(option, command.at.date())
+    if command.kind == "forfeited" and command.shares > unvested:
+        raise Refusal(
+            "option_vested",
+            f"{unvested} shares of option {command.option_id} have not vested by {command.at.date()}; "
+            f"{command.shares} cannot be forfeited, what has vested is cancelled or expires",
+            pointer="/shares",
+            shares=command.shares,
+            shares_unvested=unvested,
+        )
+    return [event]

@@ -1,0 +1,233 @@
+"""Checks that several acts of an issuer share."""
+
+import re
+from collections.abc import Iterable, Mapping, Sequence
+from decimal import Decimal
+from typing import Final, Protocol
+
+from events.financing import ConvertingInstrument, Participation, PriceProtection, ProtectionBasis
+from marketplace.core.errors import Refusal
+from marketplace.core.money import require_usd
+from marketplace.domain.equity.issuer.state import SENIORITY_MAX, Issuer, StockClass
+from marketplace.domain.refusals import refuse_exists, refuse_unknown
+
+SHARES_MAX: Final = 10**15
+_CLASS_ID: Final = re.compile(r"[a-z0-9][a-z0-9_-]{0,39}")
+
+
+class Preference(Protocol):
+    """What a class of preferred stock says of participation and price protection."""
+
+    @property
+    def participation(self) -> Participation: ...  # noqa: D102
+    @property
+    def participation_cap_multiple(self) -> Decimal | None: ...  # noqa: D102
+    @property
+    def price_protection(self) -> PriceProtection | None: ...  # noqa: D102
+    @property
+    def protection_basis(self) -> ProtectionBasis | None: ...  # noqa: D102
+
+
+def is_repeated(aggregate: str, id: str, known: Mapping[str, object], event: object) -> bool:  # noqa: A002
+    """Tell whether an event with this id stands in the log already.
+
+    Raises:
+        Refusal: ``<aggregate>_exists`` where it stands there with other content.
+    """
+    if id not in known:
+        return False
+    if known[id] == event:
+        return True
+    raise refuse_exists(aggregate, id)
+
+
+def require_shares(shares: int, pointer: str, *, zero: bool = False) -> None:
+    """Refuse a number of shares outside of 1 (or 0) to 10^15.
+
+    Raises:
+        Refusal: ``shares_not_positive`` or ``shares_too_many``.
+    """
+    if shares < (0 if zero else 1):
+        raise Refusal(
+            "shares_not_positive",
+            f"{pointer} is {shares}; state {0 if zero else 1} share or more",
+            pointer=pointer,
+            shares=shares,
+        )
+    if shares > SHARES_MAX:
+        raise Refusal(
+            "shares_too_many",
+            f"{pointer} is {shares}; the most is {SHARES_MAX}",
+            pointer=pointer,
+            shares=shares,
+            shares_max=SHARES_MAX,
+        )
+
+
+def require_stakeholder(state: Issuer, holder_id: str, pointer: str = "/holder_id") -> None:
+    """Refuse a holder who is not a stakeholder.
+
+    Raises:
+        Refusal: ``stakeholder_unknown``.
+    """
+    if holder_id not in state.stakeholders:
+        raise Refusal(
+            "stakeholder_unknown",
+            f"{holder_id} is not a stakeholder of {state.formed.issuer_id}; add them first",
+            pointer=pointer,
+            holder_id=holder_id,
+        )
+
+
+def require_signed(state: Issuer, instruments: Iterable[ConvertingInstrument]) -> None:
+    """Refuse instruments that are not the issuer's.
+
+    Raises:
+        Refusal: ``instrument_unsigned``.
+    """
+    for index, instrument in enumerate(instruments):
+        signed = state.instruments.get(instrument.instrument_id)
+        if signed is None or signed.holder_id != instrument.holder_id:
+            raise Refusal(
+                "instrument_unsigned",
+                f"{state.formed.issuer_id} has signed no {instrument.instrument_id} with {instrument.holder_id}",
+                pointer=f"/instruments/{index}",
+                instrument_id=instrument.instrument_id,
+                holder_id=instrument.holder_id,
+            )
+
+
+def get_class(state: Issuer, class_id: str, kinds: Sequence[str] = ("common", "preferred")) -> StockClass:
+    """Return a class of stock of one of some kinds.
+
+    Raises:
+        Refusal: ``stock_class_unknown``, ``stock_class_not_common`` or ``stock_class_not_preferred``.
+    """
+    stock_class = state.classes.get(class_id)
+    if stock_class is None:
+        raise refuse_unknown("stock_class", class_id)
+    if stock_class.created.kind not in kinds:
+        raise Refusal(
+            f"stock_class_not_{next(iter(kinds))}",
+            f"class {class_id} is {stock_class.created.kind}; this needs {next(iter(kinds))} stock",
+            pointer="/class_id",
+            class_id=class_id,
+        )
+    return stock_class
+
+
+def require_authorised(stock_class: StockClass, shares: int) -> None:
+    """Refuse to issue more than is authorised.
+
+    Raises:
+        Refusal: ``stock_class_over_authorised``.
+    """
+    left = stock_class.shares_authorised - stock_class.shares_outstanding
+    if shares > left:
+        raise Refusal(
+            "stock_class_over_authorised",
+            f"class {stock_class.created.class_id} has {stock_class.shares_outstanding} shares outstanding of "
+            f"{stock_class.shares_authorised} authorised; {shares} more cannot be issued, at most {left}",
+            pointer="/shares",
+            class_id=stock_class.created.class_id,
+            shares=shares,
+            shares_left=left,
+        )
+
+
+def require_held(state: Issuer, holder_id: str, class_id: str, shares: int) -> None:
+    """Refuse to move more than a holder has.
+
+    Raises:
+        Refusal: ``shares_not_held``.
+    """
+    held = state.holdings.get((holder_id, class_id), 0)
+    if shares > held:
+        raise Refusal(
+            "shares_not_held",
+            f"{holder_id} holds {held} shares of class {class_id}, not {shares}",
+            pointer="/shares",
+            holder_id=holder_id,
+            class_id=class_id,
+            shares=shares,
+            shares_held=held,
+        )
+
+
+def require_class_id(class_id: str) -> None:
+    """Refuse a malformed name of a class.
+
+    Raises:
+        Refusal: ``class_id_malformed``.
+    """
+    if not _CLASS_ID.fullmatch(class_id):
+        raise Refusal(
+            "class_id_malformed",
+            f"{class_id!r} is not a short name of a class; use up to 40 lower-case letters, digits, - and _",
+            pointer="/class_id",
+            class_id=class_id,
+        )
+
+
+def require_seniority(seniority: int) -> None:
+    """Refuse a rank outside of 0 to 100.
+
+    Raises:
+        Refusal: ``seniority_out_of_range``.
+    """
+    if not 0 <= seniority <= SENIORITY_MAX:
+        raise Refusal(
+            "seniority_out_of_range",
+            f"seniority {seniority} is not a rank from 0 to {SENIORITY_MAX}",
+            pointer="/seniority",
+            seniority=seniority,
+        )
+
+
+def require_protection(terms: Preference, pointer: str = "") -> None:
+    """Refuse participation without its cap, and a weighted average that does not say what it counts, and the reverse.
+
+    Raises:
+        Refusal: ``missing_convention``, ``participation_cap_unexpected``, ``protection_basis_unexpected``, or those of
+            an amount.
+    """
+    if terms.participation == "capped" and terms.participation_cap_multiple is None:
+        raise refuse_missing("participation_cap_multiple", "the cap per dollar of issue price", pointer)
+    if terms.participation_cap_multiple is not None:
+        if terms.participation != "capped":
+            raise Refusal(
+                "participation_cap_unexpected",
+                f"participation is {terms.participation}; only capped participation has a cap",
+                pointer=f"{pointer}/participation_cap_multiple",
+            )
+        require_usd(terms.participation_cap_multiple, f"{pointer}/participation_cap_multiple")
+    if terms.price_protection == "weighted_average" and terms.protection_basis is None:
+        raise refuse_missing("protection_basis", "outstanding, outstanding_and_options or fully_diluted", pointer)
+    if terms.price_protection != "weighted_average" and terms.protection_basis is not None:
+        raise Refusal(
+            "protection_basis_unexpected",
+            "only a weighted average counts shares before the issue; leave protection_basis out",
+            pointer=f"{pointer}/protection_basis",
+        )
+
+
+def refuse_missing(convention: str, what: str, pointer: str) -> Refusal:
+    """Return the refusal for a convention that nobody stated: ``missing_convention``."""
+    return Refusal(
+        "missing_convention",
+        f"{convention} is not given, and the answer depends on it; state {what}",
+        pointer=f"{pointer}/{convention}",
+        convention=convention,
+    )
+
+
+def refuse_overdrawn(aggregate: str, id: str, shares: int, left: int) -> Refusal:  # noqa: A002 - the field's word
+    """Return the refusal for taking more shares from a right than it has left: ``<aggregate>_overdrawn``."""
+    return Refusal(
+        f"{aggregate}_overdrawn",
+        f"{aggregate} {id} has {left} shares left, not {shares}",
+        pointer="/shares",
+        id=id,
+        shares=shares,
+        shares_left=left,
+    )

@@ -1,0 +1,84 @@
+"""Between the issuer's events and the equity mathematics: a sale's inputs that way, its payouts this way."""
+
+from collections.abc import Iterable
+from datetime import datetime
+from decimal import Decimal
+from fractions import Fraction
+
+from events.financing import ConvertingInstrument, Payout, StockConsideration, Waterfall
+from marketplace.core.money import render_ratio
+from marketplace.domain.equity.issuer.commands import BuyerStock
+from marketplace.domain.equity.issuer.financing.pricing import (
+    RUN,
+    list_notes,
+    list_safes,
+    name_runs,
+    order_instruments,
+    render_certificate,
+)
+from marketplace.domain.equity.issuer.state import Issuer, capitalization_of, list_option_grants, render_seniority
+from marketplace.equity.certificates import ENGINE_VERSION
+from marketplace.equity.exchanges import paid_in_stock
+from marketplace.equity.waterfall import Distribution, distribute
+
+
+def share_proceeds(
+    state: Issuer,
+    proceeds_usd: Decimal,
+    instruments: Iterable[ConvertingInstrument],
+    *,
+    at: datetime,
+    safe_seniority: int | None,
+    stock: BuyerStock | None = None,
+) -> Waterfall:
+    """Return who gets what of a sale, in cash or in the buyer's stock.
+
+    Raises:
+        Refusal: Those of `marketplace.equity.waterfall.distribute`.
+    """
+    ordered = order_instruments(instruments)
+    names = name_runs(ordered)
+    result = distribute(
+        proceeds_usd,
+        capitalization_of(state, at),
+        safes=list_safes(ordered, names),
+        notes=list_notes(ordered, names, apart=True),
+        options=list_option_grants(state, at),
+        on_day=at.date(),
+        safe_seniority=None if safe_seniority is None else render_seniority(safe_seniority),
+    )
+    return Waterfall(
+        engine_version=ENGINE_VERSION,
+        proceeds_usd=proceeds_usd,
+        instruments=ordered,
+        price_per_common_share_exact=render_ratio(result.price_per_common_share_usd),
+        payouts=_render_payouts(result, stock),
+        certificate_json=render_certificate(result.certificate),
+        stock=None if stock is None else _render_stock(result, stock),
+    )
+
+
+def _render_stock(result: Distribution, stock: BuyerStock) -> StockConsideration:
+    return StockConsideration(
+        buyer=stock.buyer,
+        price_usd_per_share=stock.price_usd_per_share,
+        exchange_ratio=render_ratio(result.price_per_common_share_usd / Fraction(stock.price_usd_per_share)),
+    )
+
+
+def _render_payouts(result: Distribution, stock: BuyerStock | None) -> tuple[Payout, ...]:
+    gave_way = {item for election in result.elections if election.choice != "hold" for item in election.item_ids}
+    swapped = None if stock is None else paid_in_stock(result.payouts, stock.price_usd_per_share)
+    return tuple(
+        Payout(
+            holder_id=payout.holder_id,
+            security=payout.item_id.partition(RUN)[0],
+            amount_exact=render_ratio(payout.amount_usd_exact),
+            amount_usd=payout.amount_usd,
+            as_converted=payout.item_id in gave_way,
+            cash_usd=payout.amount_usd if swapped is None else swapped[index].cash_usd,
+            buyer_shares_exact=None if swapped is None else render_ratio(swapped[index].shares_exact),
+            buyer_shares=None if swapped is None else swapped[index].shares,
+        )
+        for index, payout in enumerate(result.payouts)
+    )

@@ -1,0 +1,1 @@
+"""Stock of an issuer: issued, split, offered, transferred, converted."""

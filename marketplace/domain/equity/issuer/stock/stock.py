@@ -1,0 +1,173 @@
+"""Acts on stakeholders, classes and shares; `marketplace.domain.equity.issuer.issuer` documents the order of refusals."""
+
+import re
+from collections.abc import Sequence
+
+from events.issuer import (
+    IssuerAuthorisedSharesAdjusted,
+    IssuerEvent,
+    IssuerStakeholderAdded,
+    IssuerStockClassCreated,
+    IssuerStockIssued,
+    IssuerValuationRecorded,
+)
+from marketplace.core.errors import Refusal
+from marketplace.core.money import require_price_per_share, require_usd
+from marketplace.domain.equity.issuer.commands import (
+    AddStakeholder,
+    AdjustAuthorisedShares,
+    CreateStockClass,
+    IssueStock,
+    RecordValuation,
+)
+from marketplace.domain.equity.issuer.rules import (
+    get_class,
+    is_repeated,
+    require_authorised,
+    require_class_id,
+    require_protection,
+    require_seniority,
+    require_shares,
+    require_stakeholder,
+)
+from marketplace.domain.equity.issuer.state import Issuer
+from marketplace.domain.refusals import refuse_exists
+
+
+def add_stakeholder(command: AddStakeholder, state: Issuer) -> Sequence[IssuerEvent]:
+    """Return the stakeholder, unless known."""
+    event = IssuerStakeholderAdded(
+        issuer_id=command.issuer_id, holder_id=command.holder_id, name=command.name, kind=command.kind
+    )
+    return [] if is_repeated("stakeholder", command.holder_id, state.stakeholders, event) else [event]
+
+
+def create_class(command: CreateStockClass, state: Issuer) -> Sequence[IssuerEvent]:
+    """Return the class, unless known."""
+    event = IssuerStockClassCreated(
+        issuer_id=command.issuer_id,
+        class_id=command.class_id,
+        kind=command.kind,
+        shares_authorised=command.shares_authorised,
+        price_per_share_usd=command.price_per_share_usd,
+        liquidation_multiple=command.liquidation_multiple,
+        seniority=command.seniority,
+        participation=command.participation,
+        participation_cap_multiple=command.participation_cap_multiple,
+        price_protection=command.price_protection,
+        protection_basis=command.protection_basis,
+        first_refusal=command.first_refusal,
+    )
+    created = {class_id: known.created for class_id, known in state.classes.items()}
+    if is_repeated("stock_class", command.class_id, created, event):
+        return []
+    financing = state.find_open_financing()
+    if financing is not None and is_class_of_round(command.class_id, financing.opened.terms.class_id):
+        raise refuse_exists("stock_class", command.class_id)
+    require_class_id(command.class_id)
+    require_shares(command.shares_authorised, "/shares_authorised")
+    _require_preference(command)
+    require_seniority(command.seniority)
+    return [event]
+
+
+def is_class_of_round(class_id: str, round_class_id: str) -> bool:
+    """Tell whether a round that creates a class may also create this one for what converts at a price of its own."""
+    return re.fullmatch(rf"{re.escape(round_class_id)}(-[0-9]+)?", class_id) is not None
+
+
+def _require_preference(command: CreateStockClass) -> None:
+    price, multiple = command.price_per_share_usd, command.liquidation_multiple
+    if command.kind == "common":
+        if price is not None or multiple is not None:
+            raise _refuse_preference(command, "/price_per_share_usd" if price is not None else "/liquidation_multiple")
+        if command.participation != "none" or command.price_protection is not None:
+            raise _refuse_preference(
+                command, "/participation" if command.participation != "none" else "/price_protection"
+            )
+        return
+    if price is None or multiple is None:
+        raise Refusal(
+            "preference_missing",
+            f"class {command.class_id} is preferred; state its original issue price and its liquidation multiple",
+            pointer="/price_per_share_usd" if price is None else "/liquidation_multiple",
+        )
+    require_price_per_share(price, "/price_per_share_usd")
+    require_usd(multiple, "/liquidation_multiple", zero=True)
+    require_protection(command)
+
+
+def _refuse_preference(command: CreateStockClass, pointer: str) -> Refusal:
+    return Refusal(
+        "preference_unexpected",
+        f"class {command.class_id} is common and has no preference; leave {pointer[1:]} out",
+        pointer=pointer,
+    )
+
+
+def adjust_authorised(command: AdjustAuthorisedShares, state: Issuer) -> Sequence[IssuerEvent]:
+    """Return the new most of a class, unless it has it."""
+    stock_class = get_class(state, command.class_id)
+    require_shares(command.shares_authorised, "/shares_authorised")
+    if command.shares_authorised == stock_class.shares_authorised:
+        return []
+    if command.shares_authorised < stock_class.shares_outstanding:
+        raise Refusal(
+            "authorised_below_outstanding",
+            f"class {command.class_id} has {stock_class.shares_outstanding} shares outstanding; "
+            f"{command.shares_authorised} cannot be the most",
+            pointer="/shares_authorised",
+            shares_outstanding=stock_class.shares_outstanding,
+        )
+    return [
+        IssuerAuthorisedSharesAdjusted(
+            issuer_id=command.issuer_id,
+            class_id=command.class_id,
+            shares_authorised=command.shares_authorised,
+            cause=command.cause,
+            approval=command.approval,
+        )
+    ]
+
+
+def issue_stock(command: IssueStock, state: Issuer) -> Sequence[IssuerEvent]:
+    """Return the issue, unless known."""
+    event = IssuerStockIssued(
+        issuer_id=command.issuer_id,
+        security_id=command.security_id,
+        holder_id=command.holder_id,
+        class_id=command.class_id,
+        shares=command.shares,
+        price_usd_per_share=command.price_usd_per_share,
+        cause=command.cause,
+        approval=command.approval,
+    )
+    if is_repeated("security", command.security_id, state.securities, event):
+        return []
+    require_stakeholder(state, command.holder_id)
+    stock_class = get_class(state, command.class_id)
+    require_shares(command.shares, "/shares")
+    require_price_per_share(command.price_usd_per_share, "/price_usd_per_share", zero=True)
+    require_authorised(stock_class, command.shares)
+    return [event]
+
+
+def record_valuation(command: RecordValuation, state: Issuer) -> Sequence[IssuerEvent]:
+    """Return the valuation, unless known."""
+    event = IssuerValuationRecorded(
+        issuer_id=command.issuer_id,
+        price_usd_per_share=command.price_usd_per_share,
+        method=command.method,
+        effective_on=command.effective_on,
+    )
+    if event in state.valuations:
+        return []
+    require_price_per_share(command.price_usd_per_share, "/price_usd_per_share", zero=True)
+    if command.effective_on < state.formed.formed_on:
+        raise Refusal(
+            "date_before_formation",
+            f"{command.effective_on} is before the formation on {state.formed.formed_on}",
+            pointer="/effective_on",
+            formed_on=state.formed.formed_on.isoformat(),
+        )
+    return [event]

@@ -1,0 +1,113 @@
+"""Shares that change hands: offered, refused first, transferred, bought back, converted.
+
+`marketplace.domain.equity.issuer.issuer` documents the order of refusals.
+"""
+
+from collections.abc import Sequence
+from datetime import datetime
+from typing import Final
+
+from events.issuer import (
+    IssuerEvent,
+    IssuerStockRepurchased,
+    IssuerStockTransferred,
+)
+from marketplace.core.errors import Refusal
+from marketplace.core.money import require_price_per_share
+from marketplace.domain.equity.issuer.commands import OfferStock, RepurchaseStock, TransferStock
+from marketplace.domain.equity.issuer.rules import (
+    get_class,
+    is_repeated,
+    require_held,
+    require_shares,
+    require_stakeholder,
+)
+from marketplace.domain.equity.issuer.state import Issuer, Offer
+from marketplace.domain.refusals import refuse_status
+
+_MATCHED: Final = ("holder_id", "holder_id_after", "class_id", "shares")
+
+
+def require_move(command: OfferStock | TransferStock, state: Issuer) -> None:
+    """Refuse a move of shares that cannot be, whether it is offered or made."""
+    require_stakeholder(state, command.holder_id)
+    require_stakeholder(state, command.holder_id_after, "/holder_id_after")
+    if command.holder_id == command.holder_id_after:
+        raise Refusal(
+            "transfer_to_self",
+            f"{command.holder_id} is named on both sides; name who receives the shares",
+            pointer="/holder_id_after",
+            holder_id=command.holder_id,
+        )
+    get_class(state, command.class_id)
+    require_shares(command.shares, "/shares")
+    require_held(state, command.holder_id, command.class_id, command.shares)
+
+
+def transfer_stock(command: TransferStock, state: Issuer) -> Sequence[IssuerEvent]:
+    """Return the transfer, unless known; where the class has a right of first refusal, after it was waived."""
+    event = IssuerStockTransferred(
+        issuer_id=command.issuer_id,
+        transfer_id=command.transfer_id,
+        holder_id=command.holder_id,
+        holder_id_after=command.holder_id_after,
+        class_id=command.class_id,
+        shares=command.shares,
+        approval=command.approval,
+    )
+    if is_repeated("transfer", command.transfer_id, state.acts, event):
+        return []
+    require_move(command, state)
+    offer = state.offers.get(command.transfer_id)
+    if offer is not None:
+        _require_waived(command, offer, command.at)
+    elif get_class(state, command.class_id).created.first_refusal:
+        raise Refusal(
+            "first_refusal_unanswered",
+            f"class {command.class_id} has a right of first refusal; offer the shares first, and transfer them under "
+            "the id of the offer",
+            pointer="/transfer_id",
+            class_id=command.class_id,
+        )
+    return [event]
+
+
+def _require_waived(command: TransferStock, offer: Offer, at: datetime) -> None:
+    if offer.status in {"exercised", "withdrawn"}:
+        raise refuse_status("offer", command.transfer_id, offer.status, "waived")
+    for name in _MATCHED:
+        if getattr(command, name) != getattr(offer.offered, name):
+            raise Refusal(
+                "transfer_differs",
+                f"{name} is {getattr(command, name)}, but {getattr(offer.offered, name)} was offered; offer it anew",
+                pointer=f"/{name}",
+            )
+    if offer.status == "offered" and at <= offer.offered.decide_until:
+        raise Refusal(
+            "first_refusal_unanswered",
+            f"the right may be exercised until {offer.offered.decide_until.isoformat()} and was not waived",
+            pointer="/transfer_id",
+            decide_until=offer.offered.decide_until.isoformat(),
+        )
+
+
+def repurchase_stock(command: RepurchaseStock, state: Issuer) -> Sequence[IssuerEvent]:
+    """Return the repurchase, unless known."""
+    event = IssuerStockRepurchased(
+        issuer_id=command.issuer_id,
+        repurchase_id=command.repurchase_id,
+        holder_id=command.holder_id,
+        class_id=command.class_id,
+        shares=command.shares,
+        price_usd_per_share=command.price_usd_per_share,
+        cause=command.cause,
+        approval=command.approval,
+    )
+    if is_repeated("repurchase", command.repurchase_id, state.acts, event):
+        return []
+    require_stakeholder(state, command.holder_id)
+    get_class(state, command.class_id)
+    require_shares(command.shares, "/shares")
+    require_price_per_share(command.price_usd_per_share, "/price_usd_per_share", zero=True)
+    require_held(state, command.holder_id, command.class_id, command.shares)
+    return [event]

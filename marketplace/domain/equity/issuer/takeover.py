@@ -1,0 +1,354 @@
+"""Taking a capitalisation over: every act has to be what its own command would have recorded.
+
+Results of the equity engine (a priced round, a waterfall) are not computed again, since the release that computed them
+may have been another one; their certificates are checked instead.
+
+`marketplace.domain.equity.issuer.issuer` documents the order of refusals.
+"""
+
+import json
+from collections.abc import Callable, Sequence
+from datetime import UTC, datetime
+from fractions import Fraction
+from typing import Any, Final
+
+from events.issuer import (
+    IssuerAuthorisedSharesAdjusted,
+    IssuerConversionPriceAdjusted,
+    IssuerDilutionLimited,
+    IssuerDistributionPaid,
+    IssuerEvent,
+    IssuerExposureRecorded,
+    IssuerFinancingAbandoned,
+    IssuerFinancingClosed,
+    IssuerFinancingOpened,
+    IssuerFinancingPriced,
+    IssuerFirstRefusalExercised,
+    IssuerFirstRefusalWaived,
+    IssuerFormed,
+    IssuerImported,
+    IssuerInstrumentSigned,
+    IssuerLiquidityDeclared,
+    IssuerOptionCancelled,
+    IssuerOptionExercised,
+    IssuerOptionGranted,
+    IssuerOptionPromised,
+    IssuerOptionPromiseWithdrawn,
+    IssuerStakeholderAdded,
+    IssuerStockClassCreated,
+    IssuerStockConverted,
+    IssuerStockIssued,
+    IssuerStockOffered,
+    IssuerStockOfferWithdrawn,
+    IssuerStockPlanAdjusted,
+    IssuerStockRepurchased,
+    IssuerStockSplit,
+    IssuerStockTransferred,
+    IssuerValuationRecorded,
+    IssuerWarrantCancelled,
+    IssuerWarrantExercised,
+    IssuerWarrantExpired,
+    IssuerWarrantIssued,
+    IssuerWarrantVested,
+)
+from marketplace.core.errors import Refusal
+from marketplace.domain.equity.issuer.commands import (
+    AbandonFinancing,
+    AddStakeholder,
+    AdjustAuthorisedShares,
+    AdjustStockPlan,
+    CancelOption,
+    CancelWarrant,
+    ConvertStock,
+    CreateStockClass,
+    ExerciseOption,
+    ExerciseWarrant,
+    ExpireWarrant,
+    FormIssuer,
+    GrantOption,
+    ImportIssuer,
+    IssuerCommand,
+    IssueStock,
+    IssueWarrant,
+    LimitDilution,
+    OfferStock,
+    OpenFinancing,
+    PromiseOption,
+    RecordExposure,
+    RecordValuation,
+    RepurchaseStock,
+    SignInstrument,
+    SplitStock,
+    TransferStock,
+    WaiveFirstRefusal,
+    WithdrawOffer,
+    WithdrawPromise,
+)
+from marketplace.domain.equity.issuer.evolve import evolve
+from marketplace.domain.equity.issuer.financing.financing import list_new_classes
+from marketplace.domain.equity.issuer.rules import get_class, require_held, require_signed
+from marketplace.domain.equity.issuer.state import Issuer, IssuerState
+from marketplace.domain.equity.issuer.stock.stock import is_class_of_round
+from marketplace.domain.refusals import refuse_exists, refuse_status, refuse_unknown, require_same
+from marketplace.equity.checker import verify
+
+ACTS_MAX: Final = 999
+"""With the import itself they are one atomic batch of 1,000."""
+_COMMANDS: Final[dict[type[IssuerEvent], type[Any]]] = {
+    IssuerFormed: FormIssuer,
+    IssuerStakeholderAdded: AddStakeholder,
+    IssuerStockClassCreated: CreateStockClass,
+    IssuerAuthorisedSharesAdjusted: AdjustAuthorisedShares,
+    IssuerStockPlanAdjusted: AdjustStockPlan,
+    IssuerStockIssued: IssueStock,
+    IssuerStockTransferred: TransferStock,
+    IssuerStockRepurchased: RepurchaseStock,
+    IssuerStockSplit: SplitStock,
+    IssuerStockConverted: ConvertStock,
+    IssuerOptionPromised: PromiseOption,
+    IssuerOptionPromiseWithdrawn: WithdrawPromise,
+    IssuerOptionGranted: GrantOption,
+    IssuerOptionExercised: ExerciseOption,
+    IssuerOptionCancelled: CancelOption,
+    IssuerWarrantIssued: IssueWarrant,
+    IssuerWarrantExercised: ExerciseWarrant,
+    IssuerWarrantExpired: ExpireWarrant,
+    IssuerWarrantCancelled: CancelWarrant,
+    IssuerValuationRecorded: RecordValuation,
+    IssuerInstrumentSigned: SignInstrument,
+    IssuerDilutionLimited: LimitDilution,
+    IssuerExposureRecorded: RecordExposure,
+    IssuerFinancingOpened: OpenFinancing,
+    IssuerFinancingAbandoned: AbandonFinancing,
+    IssuerStockOffered: OfferStock,
+    IssuerFirstRefusalWaived: WaiveFirstRefusal,
+    IssuerStockOfferWithdrawn: WithdrawOffer,
+}
+_LONG_AGO: Final = datetime(1, 1, 1, tzinfo=UTC)
+_FAR_AHEAD: Final = datetime(9999, 12, 31, tzinfo=UTC)
+_AT: Final[dict[type[Any], datetime]] = {
+    ExerciseWarrant: _LONG_AGO,
+    TransferStock: _FAR_AHEAD,
+    ExerciseOption: _FAR_AHEAD,
+    CancelOption: _LONG_AGO,
+    ExpireWarrant: _FAR_AHEAD,
+    OfferStock: _LONG_AGO,
+}
+"""A package says on which day, not when an act was allowed: an import takes the instant at which each one is."""
+
+Decide = Callable[[IssuerCommand, IssuerState], Sequence[IssuerEvent]]
+
+
+def import_issuer(command: ImportIssuer, state: IssuerState, decide: Decide) -> Sequence[IssuerEvent]:
+    """Return the import and its acts, unless known."""
+    event = _build_event(command)
+    if isinstance(state, Issuer):
+        if state.imported == event:
+            return []
+        raise refuse_exists("issuer", command.issuer_id)
+    if not 1 <= len(command.acts) <= ACTS_MAX:
+        raise Refusal(
+            "acts_out_of_range",
+            f"an import has 1 to {ACTS_MAX} acts, not {len(command.acts)}; record the later ones by their own commands",
+            pointer="/acts",
+        )
+    current = evolve(state, event)
+    for index, act in enumerate(command.acts):
+        _require_allowed(command, index, act, current, decide)
+        current = evolve(current, act)
+    return [event, *command.acts]
+
+
+def list_refused(command: ImportIssuer, decide: Decide) -> list[tuple[int, Refusal]]:
+    """Return every act that would be refused, by its index, as if the refused ones before it had not been there."""
+    refused: list[tuple[int, Refusal]] = []
+    current = evolve(None, _build_event(command))
+    for index, act in enumerate(command.acts):
+        try:
+            _require_allowed(command, index, act, current, decide)
+        except Refusal as refusal:
+            refused.append((index, refusal))
+            if index == 0:
+                break
+        else:
+            current = evolve(current, act)
+    return refused
+
+
+def _build_event(command: ImportIssuer) -> IssuerImported:
+    return IssuerImported(
+        issuer_id=command.issuer_id,
+        source=command.source,
+        package_hash=command.package_hash,
+        origins=command.origins,
+    )
+
+
+def _require_allowed(command: ImportIssuer, index: int, act: IssuerEvent, current: IssuerState, decide: Decide) -> None:
+    pointer = f"/acts/{index}"
+    if isinstance(act, IssuerFormed) != (index == 0):
+        raise Refusal("formation_misplaced", f"{pointer}: the formation is the first act and no other", pointer=pointer)
+    if type(act) not in _COMMANDS and type(act) not in _CERTIFIED:
+        raise Refusal(
+            "act_not_importable",
+            f"{pointer}: {type(act).__struct_config__.tag} is recorded by the marketplace only",
+            pointer=pointer,
+        )
+    if act.issuer_id != command.issuer_id:
+        raise Refusal("issuer_differs", f"{pointer}: the act is of issuer {act.issuer_id}", pointer=pointer)
+    try:
+        recorded = _decide_again(act, current, decide)
+    except Refusal as refusal:
+        raise Refusal(refusal.code, f"{pointer}: {refusal.message}", pointer=pointer, **refusal.facts) from refusal
+    require_same(act, recorded, pointer)
+
+
+def _decide_again(act: IssuerEvent, current: IssuerState, decide: Decide) -> Sequence[IssuerEvent]:
+    if type(act) in _CERTIFIED and not _is_own_choice(act):
+        assert isinstance(current, Issuer), "the formation is the first act"
+        _CERTIFIED[type(act)](act, current)
+        return [act]
+    if isinstance(act, IssuerStockTransferred) and isinstance(current, Issuer) and _is_refused(act, current):
+        require_held(current, act.holder_id, act.class_id, act.shares)
+        return [act]
+    if isinstance(act, IssuerStockClassCreated) and isinstance(current, Issuer):
+        created = _list_created_by_round(act, current)
+        if created:
+            return created
+    return decide(_build_command(act), current)
+
+
+def _is_refused(act: IssuerStockTransferred, state: Issuer) -> bool:
+    """Tell whether a transfer follows from a right of first refusal that was used just before."""
+    offer = state.offers.get(act.transfer_id)
+    return offer is not None and offer.status == "exercised"
+
+
+def _is_own_choice(act: IssuerEvent) -> bool:
+    """Tell whether stock was converted by its holder, not by a round."""
+    return isinstance(act, IssuerStockConverted) and act.reason == "voluntary"
+
+
+def _list_created_by_round(act: IssuerStockClassCreated, state: Issuer) -> list[IssuerStockClassCreated]:
+    """Return what the closing of the open round creates by the name of a class: one class, or none."""
+    financing = state.find_open_financing()
+    if financing is None or not is_class_of_round(act.class_id, financing.opened.terms.class_id):
+        return []
+    if financing.pricing is None:
+        financing_id = financing.opened.financing_id
+        raise Refusal("financing_unpriced", f"class {act.class_id} is of financing {financing_id}, which has no price")
+    classes = list_new_classes(state.formed.issuer_id, financing.opened.terms, financing.pricing)
+    return [each for each in classes if each.class_id == act.class_id]
+
+
+def _build_command(act: IssuerEvent) -> IssuerCommand:
+    command_type = _COMMANDS[type(act)]
+    fields = {name: getattr(act, name) for name in command_type.__struct_fields__ if hasattr(act, name)}
+    if command_type in _AT:
+        fields["at"] = _AT[command_type]
+    if isinstance(act, IssuerWarrantExercised):
+        fields |= {"shares": act.shares + act.shares_surrendered, "shares_issued": act.shares}
+    command: IssuerCommand = command_type(**fields)
+    return command
+
+
+def _check_priced(act: IssuerFinancingPriced, state: Issuer) -> None:
+    _require_open(state, act.financing_id)
+    require_signed(state, act.pricing.instruments)
+    _require_certified("the round", act.pricing.certificate_json)
+
+
+def _check_closed(act: IssuerFinancingClosed, state: Issuer) -> None:
+    _require_open(state, act.financing_id)
+    if state.financings[act.financing_id].pricing is None:
+        raise Refusal("financing_unpriced", f"financing {act.financing_id} was closed without a price")
+
+
+def _require_open(state: Issuer, financing_id: str) -> None:
+    financing = state.financings.get(financing_id)
+    if financing is None:
+        raise refuse_unknown("financing", financing_id)
+    if financing.status != "open":
+        raise refuse_status("financing", financing_id, financing.status, "open")
+
+
+def _check_declared(act: IssuerLiquidityDeclared, state: Issuer) -> None:
+    if act.liquidity_id in state.sales:
+        raise refuse_exists("liquidity", act.liquidity_id)
+    require_signed(state, act.waterfall.instruments)
+    _require_certified("the sale", act.waterfall.certificate_json)
+
+
+def _check_paid(act: IssuerDistributionPaid, state: Issuer) -> None:
+    if act.liquidity_id != state.liquidity_id:
+        raise refuse_unknown("liquidity", act.liquidity_id)
+    paid = sum(payout.cash_usd for payout in state.sales[act.liquidity_id].declared.waterfall.payouts)
+    if act.amount_usd != paid:
+        raise Refusal(
+            "payment_differs",
+            f"{act.amount_usd} USD were paid, and the waterfall pays {paid} USD in cash",
+            amount_usd=str(act.amount_usd),
+            payouts_usd=str(paid),
+        )
+
+
+def _check_adjusted(act: IssuerConversionPriceAdjusted, state: Issuer) -> None:
+    """Check that a round lowered the price that the class had."""
+    stock_class = state.classes.get(act.class_id)
+    if stock_class is None:
+        raise refuse_unknown("stock_class", act.class_id)
+    before, after = Fraction(act.conversion_price_usd_before), Fraction(act.conversion_price_usd)
+    if stock_class.conversion_price_usd != before or not 0 < after <= before:
+        raise Refusal(
+            "adjustment_differs",
+            f"class {act.class_id} converts at {stock_class.conversion_price_usd} dollars; a round lowers that price, "
+            f"and does not bring it from {before} to {after}",
+            class_id=act.class_id,
+        )
+
+
+def _check_forfeited(act: IssuerStockConverted, state: Issuer) -> None:
+    """Check that who did not pay held the stock, and that it became common."""
+    get_class(state, act.class_id, ("preferred",))
+    get_class(state, act.class_id_after, ("common",))
+    require_held(state, act.holder_id, act.class_id, act.shares)
+
+
+def _check_refused(act: IssuerFirstRefusalExercised, state: Issuer) -> None:
+    offer = state.offers.get(act.transfer_id)
+    if offer is None:
+        raise refuse_unknown("offer", act.transfer_id)
+    if offer.status != "offered":
+        raise refuse_status("offer", act.transfer_id, offer.status, "offered")
+
+
+def _check_vested(act: IssuerWarrantVested, state: Issuer) -> None:
+    warrant = state.warrants.get(act.warrant_id)
+    if warrant is None:
+        raise refuse_unknown("warrant", act.warrant_id)
+    if act.tranche >= len(warrant.issued.tranches) or act.shares != warrant.count_tranche(act.tranche):
+        raise Refusal(
+            "tranches_differ",
+            f"warrant {act.warrant_id} has no tranche {act.tranche} of {act.shares} shares",
+            warrant_id=act.warrant_id,
+        )
+
+
+def _require_certified(what: str, certificate_json: str) -> None:
+    problems = verify(json.loads(certificate_json))
+    if problems:
+        raise Refusal(
+            "certificate_fails", f"{what} does not follow from its inputs: {problems[0]}", problems=len(problems)
+        )
+
+
+_CERTIFIED: Final[dict[type[IssuerEvent], Callable[[Any, Issuer], None]]] = {
+    IssuerFinancingPriced: _check_priced,
+    IssuerFinancingClosed: _check_closed,
+    IssuerLiquidityDeclared: _check_declared,
+    IssuerDistributionPaid: _check_paid,
+    IssuerConversionPriceAdjusted: _check_adjusted,
+    IssuerStockConverted: _check_forfeited,
+    IssuerFirstRefusalExercised: _check_refused,
+    IssuerWarrantVested: _check_vested,
+}

@@ -1,0 +1,153 @@
+"""The terms of a priced round: no convention is silent, and no number is impossible.
+
+`marketplace.domain.equity.issuer.issuer` documents the order of refusals.
+"""
+
+from datetime import date
+from decimal import Decimal
+from typing import Any, Final, Literal
+
+import msgspec
+
+from events.financing import (
+    CapitalizationDefinition,
+    Investment,
+    Participation,
+    PayToPlay,
+    PriceProtection,
+    ProtectionBasis,
+    RoundTerms,
+    ShareRounding,
+)
+from marketplace.core.errors import Refusal
+from marketplace.core.money import require_share, require_usd
+from marketplace.domain.equity.issuer.rules import (
+    refuse_missing,
+    require_class_id,
+    require_protection,
+    require_seniority,
+)
+
+INVESTMENTS_MAX: Final = 200
+DUTIES_MAX: Final = 50
+PRICE_PLACES: Final = range(2, 13)
+_CLASS_ID_SIZE_MAX: Final = 36
+_CONVENTIONS: Final = {
+    "pool_timing": "whether a top-up of the pool is inside the pre-money or comes after the money",
+    "pricing_convention": "percent_ownership, dollars_invested or pre_money_method",
+    "capitalization_definition": "what caps are measured against, for example yc_standard",
+    "share_rounding": "what becomes of fractions of a share, for example floor",
+    "price_places": "the digits after the point of the price per share",
+    "price_rounding": "how the price is rounded to them, for example half_even",
+    "participation": "none, full or capped",
+}
+
+
+class RoundDraft(msgspec.Struct, frozen=True, kw_only=True):
+    """Terms as somebody proposes them: like `RoundTerms`, but a convention may be missing, to be refused by name."""
+
+    class_id: str
+    pre_money_usd: Decimal
+    investments: tuple[Investment, ...]
+    pool_post_money: Decimal
+    liquidation_multiple: Decimal
+    seniority: int
+    pool_timing: Literal["pre_money", "post_money"] | None = None
+    pricing_convention: Literal["percent_ownership", "dollars_invested", "pre_money_method"] | None = None
+    capitalization_definition: CapitalizationDefinition | None = None
+    share_rounding: ShareRounding | None = None
+    price_places: int | None = None
+    price_rounding: Literal["floor", "ceiling", "half_up", "half_even"] | None = None
+    participation: Participation | None = None
+    participation_cap_multiple: Decimal | None = None
+    price_protection: PriceProtection | None = None
+    protection_basis: ProtectionBasis | None = None
+    closing_date: date | None = None
+    pay_to_play: PayToPlay | None = None
+
+
+def settle_terms(draft: RoundDraft | RoundTerms) -> RoundTerms:
+    """Return the terms with every convention stated.
+
+    Raises:
+        Refusal: ``missing_convention`` with its pointer and the fact `convention`.
+    """
+    for name, what in _CONVENTIONS.items():
+        if getattr(draft, name) is None:
+            raise refuse_missing(name, what, "/terms")
+    members: dict[str, Any] = {name: getattr(draft, name) for name in RoundTerms.__struct_fields__}
+    return RoundTerms(**members)
+
+
+def require_terms(terms: RoundTerms) -> None:
+    """Refuse terms whose numbers cannot be."""
+    require_class_id(terms.class_id)
+    if len(terms.class_id) > _CLASS_ID_SIZE_MAX:
+        raise Refusal(
+            "class_id_malformed",
+            f"{terms.class_id!r} is longer than {_CLASS_ID_SIZE_MAX} characters; what converts gets it with a number",
+            pointer="/terms/class_id",
+        )
+    require_usd(terms.pre_money_usd, "/terms/pre_money_usd")
+    _require_investments(terms)
+    require_share(terms.pool_post_money, "/terms/pool_post_money")
+    if terms.price_places not in PRICE_PLACES:
+        raise Refusal(
+            "price_places_out_of_range",
+            f"price_places is {terms.price_places}; state {PRICE_PLACES.start} to {PRICE_PLACES.stop - 1}",
+            pointer="/terms/price_places",
+        )
+    if terms.share_rounding == "floor_fixed_point" and terms.pricing_convention != "percent_ownership":
+        raise Refusal(
+            "rounding_needs_percent_ownership",
+            "floor_fixed_point is defined for percent_ownership only; choose another share_rounding",
+            pointer="/terms/share_rounding",
+        )
+    require_usd(terms.liquidation_multiple, "/terms/liquidation_multiple", zero=True)
+    require_seniority(terms.seniority)
+    require_protection(terms, "/terms")
+    _require_duties(terms.pay_to_play)
+
+
+def _require_investments(terms: RoundTerms) -> None:
+    if not 1 <= len(terms.investments) <= INVESTMENTS_MAX:
+        raise Refusal(
+            "investments_out_of_range",
+            f"a round has 1 to {INVESTMENTS_MAX} investments, not {len(terms.investments)}",
+            pointer="/terms/investments",
+        )
+    seen: set[str] = set()
+    for index, investment in enumerate(terms.investments):
+        require_usd(investment.amount_usd, f"/terms/investments/{index}/amount_usd")
+        if investment.holder_id in seen:
+            raise Refusal(
+                "investment_repeated",
+                f"{investment.holder_id} invests twice; state one sum per holder",
+                pointer=f"/terms/investments/{index}/holder_id",
+                holder_id=investment.holder_id,
+            )
+        seen.add(investment.holder_id)
+
+
+def _require_duties(pay_to_play: PayToPlay | None) -> None:
+    if pay_to_play is None:
+        return
+    if not 1 <= len(pay_to_play.duties) <= DUTIES_MAX:
+        raise Refusal(
+            "duties_out_of_range",
+            f"pay-to-play has 1 to {DUTIES_MAX} duties, not {len(pay_to_play.duties)}",
+            pointer="/terms/pay_to_play/duties",
+        )
+    require_usd(pay_to_play.common_per_preferred, "/terms/pay_to_play/common_per_preferred")
+    seen: set[str] = set()
+    for index, duty in enumerate(pay_to_play.duties):
+        pointer = f"/terms/pay_to_play/duties/{index}"
+        require_usd(duty.obligation_usd, f"{pointer}/obligation_usd")
+        if duty.holder_id in seen:
+            raise Refusal(
+                "duty_repeated",
+                f"{duty.holder_id} has two duties; one sum decides what a holder keeps, so state one",
+                pointer=f"{pointer}/holder_id",
+                holder_id=duty.holder_id,
+            )
+        seen.add(duty.holder_id)

@@ -1,0 +1,174 @@
+"""The burn order: what a tenant used is spread over its grants by priority, then expiry, then age.
+
+A grant carries at any instant no more than it has free then; what it cannot carry goes to the next. A correction
+unwinds the recorded order: it is spread as if the reading had come anew, in the order that was recorded for it, so that
+what is less leaves the grant that was used last, and what is more goes on where the order ended. `usage.py` lists the
+refusals.
+
+Invariants:
+    1. At every instant the GPUs of the parts are those of the reading, and no grant carries more than it has.
+    2. No grant carries anything at an instant at which one before it in the order has room.
+    3. Events alone say which grants carry what; nothing is spread again when they are read.
+"""
+
+from collections.abc import Sequence
+from datetime import datetime
+from operator import attrgetter
+from typing import Final
+
+from events.usage import BurnRank, Spread, SpreadPart, UsageRespread, UsageSpread
+from marketplace.core.errors import Refusal
+from marketplace.core.packed import digest
+from marketplace.domain.metering.allocation_commands import Offer, RespreadUsage, SpreadUsage
+from marketplace.domain.metering.burn_order import Piece, spread_gpus
+from marketplace.domain.metering.usage_commands import Measurement, Metered
+from marketplace.domain.metering.usage_rules import find_fault
+from marketplace.domain.metering.usage_state import (
+    EPOCH,
+    PARTS_BYTES,
+    SECOND,
+    SPREAD_VOIDED,
+    Count,
+    Said,
+    Usage,
+    digest_content,
+    digest_key,
+    to_second,
+)
+
+OFFERS_MAX: Final = 100
+PARTS_MAX: Final = 100
+_PLENTY: Final = 10_000_000
+
+
+def spread(command: SpreadUsage, state: Usage) -> Sequence[UsageSpread]:
+    """Decide what a tenant's reading makes its grants carry."""
+    measurement = command.measurement
+    known = state.spreads.find(digest_key(command.source, measurement.reading_id))
+    if known is not None:
+        if known[:-PARTS_BYTES] == digest_measurement(measurement):
+            return []
+        was = "taken back" if known == SPREAD_VOIDED else "reported with other content"
+        raise Refusal("spread_exists", f"reading {measurement.reading_id} was {was}; correct it, or use another id")
+    _require_sound(measurement, command.at)
+    spread_ = _build(measurement, _order(command.offers, ()), None)
+    return [
+        UsageSpread(
+            usage_id=command.usage_id,
+            startup_id=command.startup_id,
+            provider_id=command.provider_id,
+            gpu_class=command.gpu_class,
+            source=command.source,
+            reading_id=measurement.reading_id,
+            spread=spread_,
+        )
+    ]
+
+
+def respread(command: RespreadUsage, state: Usage) -> Sequence[UsageRespread]:
+    """Decide what a correction or a void changes."""
+    known = state.spreads.find(digest_key(command.source, command.reading_id))
+    if known is None:
+        raise Refusal("spread_unknown", f"source {command.source} reported no reading {command.reading_id} of this use")
+    measurement = command.measurement
+    if known == SPREAD_VOIDED:
+        if measurement is None:
+            return []
+        raise Refusal("spread_voided", f"reading {command.reading_id} was taken back; report it under another id")
+    if measurement is not None and known[:-PARTS_BYTES] == digest_measurement(measurement):
+        return []
+    before = command.before
+    assert before is not None, "what is spread is brought along"
+    assert digest_spread(before) == known, "what is brought along is what was recorded last"
+    after = None
+    if measurement is not None:
+        _require_sound(measurement, command.at)
+        after = _build(measurement, _order(command.offers, before.ranks), before)
+    return [
+        UsageRespread(
+            usage_id=command.usage_id,
+            startup_id=command.startup_id,
+            provider_id=command.provider_id,
+            gpu_class=command.gpu_class,
+            source=command.source,
+            reading_id=command.reading_id,
+            before=before,
+            after=after,
+            reason=command.reason,
+        )
+    ]
+
+
+def _require_sound(measurement: Measurement, at: datetime) -> None:
+    """Refuse an interval that no grant could have counted."""
+    start, end = measurement.start, measurement.end
+    anything = Metered(start=start, end=end, nodes=_PLENTY, gpus_per_node=1)
+    fault = find_fault(measurement, anything, at, Usage(), Count(Usage()))
+    if fault is not None:
+        raise fault
+
+
+def _order(offers: Sequence[Offer], recorded: Sequence[BurnRank]) -> list[Offer]:
+    """Return the offers in the order in which they are used: a recorded order first, then whatever else there is."""
+    if len(offers) > OFFERS_MAX:
+        raise Refusal("grants_too_many", f"use is spread over at most {OFFERS_MAX} grants; there are {len(offers)}")
+    places = {rank.grant_id: place for place, rank in enumerate(recorded)}
+    by_rank = attrgetter("priority", "expires_at", "created_at", "grant_id")
+    return sorted(offers, key=lambda offer: (places.get(offer.rank.grant_id, len(places)), by_rank(offer.rank)))
+
+
+def _build(measurement: Measurement, offers: Sequence[Offer], before: Spread | None) -> Spread:
+    gpus = measurement.gpus or 0
+    pieces = spread_gpus(to_second(measurement.start), to_second(measurement.end), gpus, offers)
+    if len(pieces) > PARTS_MAX:
+        raise Refusal("parts_too_many", f"it would be {len(pieces)} parts, above {PARTS_MAX}; report it in intervals")
+    made = 0 if before is None else before.parts_made
+    kept = list(() if before is None else before.parts)
+    parts: list[SpreadPart] = []
+    for piece in pieces:
+        part = _render(piece, f"{measurement.reading_id}#{made + 1}")
+        home = next((known for known in kept if _is_within(part, known)), None)
+        if home is None:
+            made += 1
+        else:
+            kept.remove(home)
+            part = _render(piece, home.reading_id)
+        parts.append(part)
+    ranks = tuple(offer.rank for offer in offers)
+    return Spread(
+        start=measurement.start, end=measurement.end, gpus=gpus, ranks=ranks, parts=tuple(parts), parts_made=made
+    )
+
+
+def _render(piece: Piece, reading_id: str) -> SpreadPart:
+    return SpreadPart(
+        grant_id=piece.grant_id,
+        reading_id=reading_id,
+        start=EPOCH + piece.start * SECOND,
+        end=EPOCH + piece.end * SECOND,
+        gpus=piece.gpus,
+    )
+
+
+def _is_within(part: SpreadPart, known: SpreadPart) -> bool:
+    """Tell whether a part is what is left of one that is known, which may be lowered whatever became of its grant."""
+    same = part.grant_id == known.grant_id
+    return same and known.start <= part.start and part.end <= known.end and part.gpus <= known.gpus
+
+
+def digest_measurement(measurement: Measurement) -> bytes:
+    """Return the digest of what a tenant's reading says."""
+    gpus = measurement.gpus
+    if measurement.start.tzinfo is None or measurement.end.tzinfo is None:
+        return b""
+    return digest_content(Said(measurement.start, measurement.end, gpus or 0, gpus, (), None))
+
+
+def digest_spread(known: Spread) -> bytes:
+    """Return what the record keeps of a spread: what was said, and which grants carry it."""
+    said = digest_content(Said(known.start, known.end, known.gpus, known.gpus, (), None))
+    parts = " ".join(
+        f"{part.grant_id} {part.reading_id} {to_second(part.start)} {to_second(part.end)} {part.gpus}"
+        for part in known.parts
+    )
+    return said + digest(f"{known.parts_made} {parts}", PARTS_BYTES)

@@ -1,0 +1,65 @@
+"""Who carries what: GPUs over a span, taken from grants in their order as far as each has room at each instant."""
+
+from collections.abc import Sequence
+from itertools import pairwise
+from typing import NamedTuple
+
+from marketplace.core.errors import Refusal
+from marketplace.domain.metering.allocation_commands import Offer
+from marketplace.domain.metering.usage_state import EPOCH, SECOND, to_second
+
+
+class Piece(NamedTuple):
+    """GPUs of one grant over a span of whole seconds."""
+
+    grant_id: str
+    start: int
+    end: int
+    gpus: int
+
+
+def spread_gpus(start: int, end: int, gpus: int, offers: Sequence[Offer]) -> list[Piece]:
+    """Return what each grant carries, in the order of the offers and then of time. Cost: bounds times offers.
+
+    Raises:
+        Refusal: ``grants_exhausted`` where at some instant they have less than is used.
+    """
+    pieces: dict[str, list[Piece]] = {offer.rank.grant_id: [] for offer in offers}
+    for first, last in pairwise(_list_bounds(start, end, offers)):
+        left = gpus
+        for offer in offers:
+            take = min(left, _count_free(offer, first, last))
+            if take:
+                left -= take
+                _add(pieces[offer.rank.grant_id], Piece(offer.rank.grant_id, first, last, take))
+        if left:
+            where = (EPOCH + first * SECOND).isoformat()
+            said = f"{gpus} GPUs are used at {where} and the grants of the class have room for {gpus - left}"
+            raise Refusal("grants_exhausted", f"{said}; report what is above them to a grant of another class")
+    return [piece for carried in pieces.values() for piece in carried]
+
+
+def _list_bounds(start: int, end: int, offers: Sequence[Offer]) -> list[int]:
+    """Return the instants at which what is free may change, the ends of the span among them."""
+    bounds = {start, end}
+    for offer in offers:
+        bounds |= {to_second(offer.start), to_second(offer.end)}
+        for begin, stop, _ in offer.runs:
+            bounds |= {begin, stop}
+    return sorted(bound for bound in bounds if start <= bound <= end)
+
+
+def _count_free(offer: Offer, first: int, last: int) -> int:
+    """Return the GPUs that a grant has free from one bound to the next."""
+    if to_second(offer.start) > first or last > to_second(offer.end):
+        return 0
+    used = sum(amount for begin, stop, amount in offer.runs if begin < last and stop > first)
+    return max(offer.gpus - used, 0)
+
+
+def _add(carried: list[Piece], piece: Piece) -> None:
+    """Add a piece to those of its grant before it; one that goes on with the last makes it longer."""
+    if carried and carried[-1].end == piece.start and carried[-1].gpus == piece.gpus:
+        carried[-1] = carried[-1]._replace(end=piece.end)
+    else:
+        carried.append(piece)

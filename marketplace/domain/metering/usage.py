@@ -1,0 +1,398 @@
+"""Usage: what meters said about a grant; each reading counts once, for ever.
+
+Subject: ``marketplace.usage.<usage_id>``: one record per grant for the provider's meters, one for the tenant's, and one
+per source, which keeps the ids that the source has used, whichever grant they named. The bill is allocation times wall
+time; evidence beside an interval is kept and never billed.
+
+Invariants:
+    1. A reading (source, id) counts once; the same id with other content is a conflict, never an edit.
+    2. At no instant are more GPUs counted than were granted, and none of the named ones twice.
+    3. GPU-seconds = GPUs · seconds, a whole number; the GPUs are all of the nodes' where the meter does not say.
+    4. What may be counted is what the record itself was told of its grant last, so that no reading is counted on a
+       grant that changed (ADR 8).
+    5. What a reading costs does not grow with the readings before it, and what is kept of it is some 16 bytes.
+
+Answers in order, per reading: duplicate · conflict (reading_exists, reading_repeated) · rejected (a fault) · accepted.
+
+Faults in order: time_naive · span_empty · seconds_not_whole · nodes_not_positive · outside_grant · from_the_future ·
+grant_closed · interval_too_long · device_counted · nodes_above_grant.
+
+Refusals in order: readings_missing · readings_too_many · samples_missing · samples_too_many · reading_unknown ·
+reading_voided · spread_unknown · spread_voided · spread_exists · grants_too_many · grants_exhausted ·
+parts_too_many, then, of a correction, its faults.
+"""
+
+from collections.abc import Collection, Sequence
+from dataclasses import replace
+from datetime import datetime
+from typing import Final
+
+from events.usage import (
+    Reading,
+    Sample,
+    SoldNodes,
+    Spread,
+    UsageClosed,
+    UsageCorrected,
+    UsageEvent,
+    UsageEvidenced,
+    UsageIdentified,
+    UsageLimited,
+    UsageReported,
+    UsageRespread,
+    UsageSpread,
+    UsageVoided,
+)
+from marketplace.core.decider import Decider
+from marketplace.core.errors import Refusal
+from marketplace.core.intervals import Load
+from marketplace.core.packed import digest
+from marketplace.core.timeline_sums import sum_all, sum_amounts
+from marketplace.domain.metering.allocation import digest_spread, respread, spread
+from marketplace.domain.metering.allocation_commands import RespreadUsage, SpreadCommand, SpreadUsage
+from marketplace.domain.metering.usage_commands import (
+    Answer,
+    CloseUsage,
+    CorrectUsage,
+    EvidenceUsage,
+    IdentifyReadings,
+    LimitUsage,
+    Measurement,
+    Metered,
+    ReportUsage,
+    UsageCommand,
+    VoidUsage,
+    name_usage,
+)
+from marketplace.domain.metering.usage_rules import build_reading, count_gpus, find_fault, says
+from marketplace.domain.metering.usage_state import (
+    HOME_BYTES,
+    SECOND,
+    SPREAD_VOIDED,
+    VOIDED,
+    Count,
+    Limits,
+    Usage,
+    UsageState,
+    digest_key,
+    digest_reading,
+    to_second,
+)
+
+__all__ = [
+    "READINGS_MAX",
+    "SAMPLES_MAX",
+    "USAGE",
+    "Answer",
+    "CloseUsage",
+    "CorrectUsage",
+    "EvidenceUsage",
+    "IdentifyReadings",
+    "LimitUsage",
+    "Measurement",
+    "Metered",
+    "ReportUsage",
+    "Usage",
+    "UsageCommand",
+    "UsageState",
+    "VoidUsage",
+    "answer",
+    "count_gpu_seconds",
+    "decide",
+    "evolve",
+    "explain",
+    "name_usage",
+]
+
+READINGS_MAX: Final = 1_000
+SAMPLES_MAX: Final = 10_000
+
+
+def count_gpu_seconds(state: UsageState, start: datetime, end: datetime) -> int:
+    """Return the GPU-seconds that count in ``[start, end)``; an interval that crosses a bound counts in part."""
+    return sum_amounts(state.timeline, to_second(start), to_second(end))
+
+
+def answer(command: ReportUsage, state: UsageState) -> list[tuple[Answer, Reading | None]]:
+    """Return the answer to each reading, and the reading where it is accepted."""
+    count, added = Count(state), dict[bytes, bytes]()
+    answers: list[tuple[Answer, Reading | None]] = []
+    keys = [digest_key(command.source, measurement.reading_id) for measurement in command.measurements]
+    for measurement, key, content in zip(command.measurements, keys, state.readings.find_all(keys), strict=True):
+        known = added.get(key) or content
+        if known is not None:
+            answers.append((_answer_known(measurement, known, command.metered), None))
+            continue
+        refused = _answer_no(command, measurement, state, count)
+        if refused is not None:
+            answers.append((refused, None))
+            continue
+        reading = build_reading(measurement, command.metered.gpus_per_node)
+        added[key] = digest_reading(reading)
+        count.add(reading)
+        answers.append((Answer(measurement.reading_id, "accepted"), reading))
+    return answers
+
+
+def explain(command: ReportUsage, after: UsageState, accepted: Collection[str]) -> list[Answer]:
+    """Return the answers of a decided report, from the state after it and the ids that it added.
+
+    Cheaper than `answer`: only a reading that was not accepted, or whose id comes twice, is looked at again.
+    """
+    count, fresh, said = Count(after), set(accepted), set[str]()
+    once = len({measurement.reading_id for measurement in command.measurements}) == len(command.measurements)
+    answers: list[Answer] = []
+    for measurement in command.measurements:
+        name = measurement.reading_id
+        known = None if once and name in fresh else after.find_content(command.source, name)
+        if name in fresh and name not in said and (known is None or says(measurement, known, command.metered)):
+            said.add(name)
+            answers.append(Answer(name, "accepted"))
+        elif known is not None and (name in said or name not in fresh):
+            answers.append(_answer_known(measurement, known, command.metered))
+        else:
+            refused = _answer_no(command, measurement, after, count)
+            if refused is None:
+                assert known is not None, "what has no fault is in the state"
+                refused = _answer_known(measurement, known, command.metered)
+            answers.append(refused)
+    return answers
+
+
+def _answer_no(command: ReportUsage, measurement: Measurement, state: UsageState, count: Count) -> Answer | None:
+    """Return why a reading with a new id does not count, None where it does."""
+    return (
+        _answer_elsewhere(command, measurement)
+        or _answer_repeated(command, measurement)
+        or _answer_fault(command, measurement, state, count)
+    )
+
+
+def _answer_repeated(command: ReportUsage, measurement: Measurement) -> Answer | None:
+    first = command.repeated.get(measurement.reading_id)
+    if first is None:
+        return None
+    said = f"reading {first} of this source said the same, and the grant has no room for all that say so"
+    remedy = f"correct {first}, or name the GPUs where they are others"
+    return Answer(measurement.reading_id, "conflict", "reading_repeated", f"{said}; {remedy}")
+
+
+def _answer_elsewhere(command: ReportUsage, measurement: Measurement) -> Answer | None:
+    grant_id = command.elsewhere.get(measurement.reading_id)
+    if grant_id is None:
+        return None
+    said = f"reading {measurement.reading_id} was reported of grant {grant_id}; correct it there, or use another id"
+    return Answer(measurement.reading_id, "conflict", "reading_exists", said)
+
+
+def _answer_fault(command: ReportUsage, measurement: Measurement, state: UsageState, count: Count) -> Answer | None:
+    fault = find_fault(measurement, command.metered, command.at, state, count)
+    return None if fault is None else Answer(measurement.reading_id, "rejected", fault.code, fault.message)
+
+
+def _answer_known(measurement: Measurement, known: bytes, metered: Metered) -> Answer:
+    if says(measurement, known, metered):
+        return Answer(measurement.reading_id, "duplicate")
+    return Answer(
+        measurement.reading_id,
+        "conflict",
+        "reading_exists",
+        f"reading {measurement.reading_id} was {'voided' if known == VOIDED else 'reported with other content'};"
+        " correct it, or use another id",
+    )
+
+
+def decide(command: UsageCommand | SpreadCommand, state: UsageState) -> Sequence[UsageEvent]:
+    """Return what a command changes; see the module for the order of refusals."""
+    match command:
+        case ReportUsage():
+            return _report(command, state)
+        case IdentifyReadings():
+            return _identify(command, state)
+        case EvidenceUsage():
+            return _evidence(command, state)
+        case CorrectUsage():
+            return _correct(command, state)
+        case VoidUsage():
+            return _void(command, state)
+        case CloseUsage():
+            return _close(command, state)
+        case LimitUsage():
+            return _limit(command, state)
+        case SpreadUsage():
+            return spread(command, state)
+        case RespreadUsage():
+            return respread(command, state)
+
+
+def _report(command: ReportUsage, state: UsageState) -> Sequence[UsageEvent]:
+    if not command.measurements:
+        raise Refusal("readings_missing", "report at least one reading", pointer="/readings")
+    if len(command.measurements) > READINGS_MAX:
+        raise Refusal("readings_too_many", f"at most {READINGS_MAX} readings come in one report", pointer="/readings")
+    accepted = tuple(reading for _, reading in answer(command, state) if reading is not None)
+    if not accepted:
+        return []
+    return [UsageReported(**_name(command), readings=accepted, meter=command.meter)]
+
+
+def _name(command: ReportUsage | EvidenceUsage | CorrectUsage | VoidUsage) -> dict[str, str]:
+    return {"usage_id": command.usage_id, "grant_id": command.grant_id, "source": command.source}
+
+
+def _evidence(command: EvidenceUsage, state: UsageState) -> Sequence[UsageEvent]:
+    if not command.samples:
+        raise Refusal("samples_missing", "send at least one sample", pointer="/samples")
+    if len(command.samples) > SAMPLES_MAX:
+        raise Refusal("samples_too_many", f"at most {SAMPLES_MAX} samples come at once", pointer="/samples")
+    looked, fresh = dict[str, datetime](), list[Sample]()
+    for sample in sorted(command.samples, key=lambda one: one.at):
+        key = _name_device(command.source, sample.device)
+        last = looked.get(key) or state.looked.get(key)
+        if last is None or last < sample.at:
+            looked[key] = sample.at
+            fresh.append(sample)
+    if not fresh:
+        return []
+    return [UsageEvidenced(**_name(command), samples=tuple(fresh), meter=command.meter)]
+
+
+def _name_device(source: str, device: str) -> str:
+    return f"{source}\n{device}"
+
+
+def _identify(command: IdentifyReadings, state: UsageState) -> Sequence[UsageEvent]:
+    homes = state.find_homes(command.reading_ids)
+    fresh = tuple(reading_id for reading_id in command.reading_ids if reading_id not in homes)
+    if not fresh:
+        return []
+    return [
+        UsageIdentified(
+            usage_id=command.usage_id,
+            party_id=command.party_id,
+            source=command.source,
+            grant_id=command.grant_id,
+            reading_ids=fresh,
+        )
+    ]
+
+
+def _close(command: CloseUsage, state: UsageState) -> Sequence[UsageEvent]:
+    if state.closed:
+        return []
+    counted = sum_all(state.timeline)
+    return [UsageClosed(usage_id=command.usage_id, grant_id=command.grant_id, gpu_seconds=counted)]
+
+
+def _limit(command: LimitUsage, state: UsageState) -> Sequence[UsageEvent]:
+    if state.limits == Limits(command.end, command.resold):
+        return []
+    return [
+        UsageLimited(
+            usage_id=command.usage_id,
+            grant_id=command.grant_id,
+            end=command.end,
+            resold=tuple(SoldNodes(start=load.start, end=load.end, nodes=load.amount) for load in command.resold),
+            meter=command.meter,
+        )
+    ]
+
+
+def _get_content(state: UsageState, source: str, reading_id: str) -> bytes:
+    content = state.find_content(source, reading_id)
+    if content is None:
+        raise Refusal("reading_unknown", f"source {source} reported no reading {reading_id} of this grant")
+    return content
+
+
+def _take_before(before: Reading | None, content: bytes) -> Reading:
+    """Return the reading that a command brought along, which is what the record knows of it."""
+    assert before is not None, "the reading that is corrected or voided is brought along"
+    assert digest_reading(before) == content, "the reading that is brought along is the last that was said"
+    return before
+
+
+def _correct(command: CorrectUsage, state: UsageState) -> Sequence[UsageEvent]:
+    measurement = command.measurement
+    content = _get_content(state, command.source, measurement.reading_id)
+    if content == VOIDED:
+        raise Refusal("reading_voided", f"reading {measurement.reading_id} was voided; report it under another id")
+    if says(measurement, content, command.metered):
+        return []
+    before = _take_before(command.before, content)
+    count = Count(state)
+    count.add(before, -1)
+    lowered = replace(state, closed=state.closed and not _is_lower(measurement, before, command.metered))
+    fault = find_fault(measurement, command.metered, command.at, lowered, count)
+    if fault is not None:
+        raise fault
+    after = build_reading(measurement, command.metered.gpus_per_node)
+    return [UsageCorrected(**_name(command), before=before, after=after, reason=command.reason, meter=command.meter)]
+
+
+def _is_lower(measurement: Measurement, before: Reading, metered: Metered) -> bool:
+    """Tell whether a correction counts nothing at any instant that was not counted before."""
+    if measurement.start.tzinfo is None or measurement.end.tzinfo is None:
+        return False
+    gpus = before.gpu_seconds // ((before.end - before.start) // SECOND)
+    inside = before.start <= measurement.start and measurement.end <= before.end
+    return inside and count_gpus(measurement, metered.gpus_per_node) <= gpus
+
+
+def _void(command: VoidUsage, state: UsageState) -> Sequence[UsageEvent]:
+    content = _get_content(state, command.source, command.reading_id)
+    if content == VOIDED:
+        return []
+    before = _take_before(command.before, content)
+    return [UsageVoided(**_name(command), reading=before, reason=command.reason, meter=command.meter)]
+
+
+def evolve(state: UsageState, event: UsageEvent) -> UsageState:
+    """Return the state after an event."""
+    match event:
+        case UsageReported():
+            return _evolve_count(state, event.source, event.readings, ())
+        case UsageCorrected():
+            return _evolve_count(state, event.source, (event.after,), (event.before,))
+        case UsageVoided():
+            after = _evolve_count(state, event.source, (), (event.reading,))
+            key = digest_key(event.source, event.reading.reading_id)
+            return replace(after, readings=after.readings.update({key: VOIDED}))
+        case UsageEvidenced():
+            looked = {_name_device(event.source, sample.device): sample.at for sample in event.samples}
+            return replace(state, looked=state.looked.update(looked))
+        case UsageIdentified():
+            return _evolve_homes(state, event)
+        case UsageClosed():
+            return replace(state, closed=True)
+        case UsageLimited():
+            resold = tuple(Load(sold.start, sold.end, sold.nodes) for sold in event.resold)
+            return replace(state, limits=Limits(event.end, resold))
+        case UsageSpread():
+            return _evolve_spread(state, event, event.spread)
+        case UsageRespread():
+            return _evolve_spread(state, event, event.after)
+
+
+def _evolve_count(state: UsageState, source: str, added: tuple[Reading, ...], taken: tuple[Reading, ...]) -> UsageState:
+    count = Count(state)
+    for reading in taken:
+        count.add(reading, -1)
+    for reading in added:
+        count.add(reading)
+    return count.seal({digest_key(source, reading.reading_id): digest_reading(reading) for reading in added})
+
+
+def _evolve_homes(state: UsageState, event: UsageIdentified) -> UsageState:
+    grants = state.grants if event.grant_id in state.grants else (*state.grants, event.grant_id)
+    number = grants.index(event.grant_id).to_bytes(HOME_BYTES)
+    homes = state.homes.update({digest(reading_id): number for reading_id in event.reading_ids})
+    return replace(state, homes=homes, grants=grants)
+
+
+def _evolve_spread(state: UsageState, event: UsageSpread | UsageRespread, after: Spread | None) -> UsageState:
+    known = SPREAD_VOIDED if after is None else digest_spread(after)
+    return replace(state, spreads=state.spreads.update({digest_key(event.source, event.reading_id): known}))
+
+
+USAGE: Decider[UsageCommand | SpreadCommand, UsageEvent, UsageState] = Decider("usage", "usg", Usage(), decide, evolve)

@@ -1,0 +1,255 @@
+"""Lots: nodes of a pool for sale over a span at an ask.
+
+Subject: ``marketplace.lot.<lot_id>``. The pool keeps the capacity; the lot keeps the terms of sale.
+
+Invariants:
+    1. A lot that is withdrawn stays withdrawn.
+    2. Its nodes and pool never change; its ask may, and so may its span where it is not a resale.
+    3. It never asks for less than its floor.
+    4. Its asks rise from step to step, and its first step has a node at least.
+
+Refusals in order: lot_unknown · lot_exists · lot_withdrawn · time_naive · span_empty · not_a_number ·
+amount_not_positive · amount_too_large · amount_too_precise · ask_below_principal · nodes_min_above_nodes ·
+duration_min_above_span · steps_too_many · steps_not_rising · steps_above_nodes · resale_fixed ·
+credits_above_promise · credits_out_of_order.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
+from decimal import Decimal
+from fractions import Fraction
+from itertools import pairwise
+from typing import Final, Literal
+
+import msgspec
+
+from events.lot import AskStep, LotEvent, LotListed, LotPaused, LotRepriced, LotRescheduled, LotResumed, LotWithdrawn
+from events.service import ServiceTerms
+from marketplace.core.decider import Decider
+from marketplace.core.errors import Refusal
+from marketplace.core.intervals import require_span
+from marketplace.core.money import ZERO, require_price
+from marketplace.domain.refusals import refuse_exists, refuse_status, refuse_unknown
+from marketplace.domain.supply.service_level import require_service
+
+STEPS_MAX: Final = 16
+
+
+class ListLot(msgspec.Struct, frozen=True, kw_only=True):
+    """Offer nodes for a span."""
+
+    lot_id: str
+    pool_id: str
+    provider_id: str
+    nodes: int
+    start: datetime
+    end: datetime
+    ask_usd_per_gpu_hour: Decimal
+    nodes_min: int = 1
+    duration_hours_min: int = 1
+    mandate_ids: tuple[str, ...] = ()
+    further_asks: tuple[AskStep, ...] = ()
+    grant_id: str | None = None
+    ask_floor_usd_per_gpu_hour: Decimal = ZERO
+    service: ServiceTerms | None = None
+
+
+class RepriceLot(msgspec.Struct, frozen=True, kw_only=True):
+    """Change the ask, and the further asks with it."""
+
+    lot_id: str
+    ask_usd_per_gpu_hour: Decimal
+    further_asks: tuple[AskStep, ...] = ()
+
+
+class RescheduleLot(msgspec.Struct, frozen=True, kw_only=True):
+    """Move the span."""
+
+    lot_id: str
+    start: datetime
+    end: datetime
+    reason: str
+
+
+class PauseLot(msgspec.Struct, frozen=True, kw_only=True):
+    """Take no new orders for a while."""
+
+    lot_id: str
+    reason: str
+
+
+class ResumeLot(msgspec.Struct, frozen=True, kw_only=True):
+    """Take orders again."""
+
+    lot_id: str
+
+
+class WithdrawLot(msgspec.Struct, frozen=True, kw_only=True):
+    """Leave the market for good."""
+
+    lot_id: str
+    reason: str
+
+
+LotCommand = ListLot | RepriceLot | RescheduleLot | PauseLot | ResumeLot | WithdrawLot
+
+
+@dataclass(frozen=True, slots=True)
+class Lot:
+    """A listed lot; `listed` is as first listed, the other members as they are now."""
+
+    listed: LotListed
+    status: Literal["listed", "paused", "withdrawn"]
+    ask_usd_per_gpu_hour: Decimal
+    start: datetime
+    end: datetime
+    further_asks: tuple[AskStep, ...] = ()
+
+    def list_steps(self) -> list[AskStep]:
+        """Return the steps from the cheapest, the nodes of which sum to the lot's."""
+        first = self.listed.nodes - sum(step.nodes for step in self.further_asks)
+        return [AskStep(nodes=first, ask_usd_per_gpu_hour=self.ask_usd_per_gpu_hour), *self.further_asks]
+
+    def split_free(self, free: int) -> list[int]:
+        """Return how many of so many unsold nodes are of each step: the cheapest are sold first."""
+        left, parts = free, []
+        for step in reversed(self.list_steps()):
+            part = min(left, step.nodes)
+            left -= part
+            parts.append(part)
+        return parts[::-1]
+
+    def count_at_most(self, free: int, price: Fraction) -> int:
+        """Return how many of so many unsold nodes ask a price or less."""
+        parts = zip(self.list_steps(), self.split_free(free), strict=True)
+        return sum(nodes for step, nodes in parts if step.ask_usd_per_gpu_hour <= price)
+
+
+LotState = Lot | None
+
+
+def decide(command: LotCommand, state: LotState) -> Sequence[LotEvent]:
+    """Return what a command changes; see the module for the order of refusals."""
+    if isinstance(command, ListLot):
+        return _list(command, state)
+    if state is None:
+        raise refuse_unknown("lot", command.lot_id)
+    if isinstance(command, WithdrawLot):
+        return [] if state.status == "withdrawn" else [LotWithdrawn(lot_id=command.lot_id, reason=command.reason)]
+    if state.status == "withdrawn":
+        raise refuse_status("lot", command.lot_id, state.status, "listed or paused")
+    if isinstance(command, RepriceLot):
+        return _reprice(command, state)
+    if isinstance(command, RescheduleLot):
+        return _reschedule(command, state)
+    if isinstance(command, PauseLot):
+        return [] if state.status == "paused" else [LotPaused(lot_id=command.lot_id, reason=command.reason)]
+    return [] if state.status == "listed" else [LotResumed(lot_id=command.lot_id)]
+
+
+def _list(command: ListLot, state: LotState) -> Sequence[LotEvent]:
+    event = LotListed(**{name: getattr(command, name) for name in command.__struct_fields__})
+    if state is not None:
+        if state.listed == event:
+            return []
+        raise refuse_exists("lot", command.lot_id)
+    require_span(command.start, command.end, "/end")
+    _require_ask(command.ask_usd_per_gpu_hour, command.ask_floor_usd_per_gpu_hour)
+    if command.nodes_min > command.nodes:
+        raise Refusal(
+            "nodes_min_above_nodes",
+            f"the smallest order is {command.nodes_min} nodes, the lot has {command.nodes}",
+            pointer="/nodes_min",
+        )
+    _require_duration(command.duration_hours_min, command.start, command.end, "/duration_hours_min")
+    _require_steps(command.ask_usd_per_gpu_hour, command.further_asks, command.nodes)
+    if command.service is not None:
+        require_service(command.service, "/service")
+    return [event]
+
+
+def _require_duration(hours_min: int, start: datetime, end: datetime, pointer: str) -> None:
+    if timedelta(hours=hours_min) > end - start:
+        raise Refusal(
+            "duration_min_above_span",
+            f"the shortest order is {hours_min} hours, longer than the lot",
+            pointer=pointer,
+            hours_min=hours_min,
+        )
+
+
+def _require_ask(ask: Decimal, floor: Decimal) -> None:
+    require_price(ask, "/ask_usd_per_gpu_hour", zero=True)
+    if ask < floor:
+        raise Refusal(
+            "ask_below_principal",
+            f"a resold hour pays off its equity part first, {floor} USD; ask for that or more",
+            pointer="/ask_usd_per_gpu_hour",
+            floor_usd_per_gpu_hour=str(floor),
+        )
+
+
+def _require_steps(ask: Decimal, further: tuple[AskStep, ...], nodes: int) -> None:
+    for index, step in enumerate(further):
+        require_price(step.ask_usd_per_gpu_hour, f"/further_asks/{index}/ask_usd_per_gpu_hour", zero=True)
+    if len(further) >= STEPS_MAX:
+        raise Refusal("steps_too_many", f"a lot has at most {STEPS_MAX} asks", pointer="/further_asks")
+    asks = [ask, *(step.ask_usd_per_gpu_hour for step in further)]
+    for index, (before, after) in enumerate(pairwise(asks)):
+        if after <= before:
+            raise Refusal(
+                "steps_not_rising",
+                f"the ask of step {index + 1} is {after}, not above {before}; let asks rise from step to step",
+                pointer=f"/further_asks/{index}/ask_usd_per_gpu_hour",
+            )
+    stated = sum(step.nodes for step in further)
+    if further and stated >= nodes:
+        raise Refusal(
+            "steps_above_nodes",
+            f"the lot has {nodes} nodes and {stated} of them are at further asks; leave the first ask one at least",
+            pointer="/further_asks",
+        )
+
+
+def _reprice(command: RepriceLot, state: Lot) -> Sequence[LotEvent]:
+    _require_ask(command.ask_usd_per_gpu_hour, state.listed.ask_floor_usd_per_gpu_hour)
+    _require_steps(command.ask_usd_per_gpu_hour, command.further_asks, state.listed.nodes)
+    asks = (command.ask_usd_per_gpu_hour, command.further_asks)
+    if asks == (state.ask_usd_per_gpu_hour, state.further_asks):
+        return []
+    return [LotRepriced(lot_id=command.lot_id, ask_usd_per_gpu_hour=asks[0], further_asks=asks[1])]
+
+
+def _reschedule(command: RescheduleLot, state: Lot) -> Sequence[LotEvent]:
+    require_span(command.start, command.end, "/end")
+    if (command.start, command.end) == (state.start, state.end):
+        return []
+    if state.listed.grant_id is not None:
+        raise Refusal(
+            "resale_fixed",
+            f"lot {command.lot_id} resells nodes of grant {state.listed.grant_id}; withdraw it and offer another span",
+            pointer="/start",
+            grant_id=state.listed.grant_id,
+        )
+    _require_duration(state.listed.duration_hours_min, command.start, command.end, "/end")
+    return [LotRescheduled(lot_id=command.lot_id, start=command.start, end=command.end, reason=command.reason)]
+
+
+def evolve(state: LotState, event: LotEvent) -> LotState:
+    """Return the state after an event."""
+    if isinstance(event, LotListed):
+        return Lot(event, "listed", event.ask_usd_per_gpu_hour, event.start, event.end, event.further_asks)
+    assert state is not None, "a lot is listed first"
+    if isinstance(event, LotRepriced):
+        return replace(state, ask_usd_per_gpu_hour=event.ask_usd_per_gpu_hour, further_asks=event.further_asks)
+    if isinstance(event, LotRescheduled):
+        return replace(state, start=event.start, end=event.end)
+    if isinstance(event, LotPaused):
+        return replace(state, status="paused")
+    if isinstance(event, LotResumed):
+        return replace(state, status="listed")
+    return replace(state, status="withdrawn")
+
+
+LOT: Decider[LotCommand, LotEvent, LotState] = Decider("lot", "lot", None, decide, evolve)

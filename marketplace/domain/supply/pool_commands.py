@@ -1,0 +1,125 @@
+"""Commands to pools; `marketplace.domain.supply.pool` decides them."""
+
+from datetime import datetime
+
+import msgspec
+
+from events.service import ServiceTerms
+from events.types import Interconnect, LotShare
+from marketplace.core.intervals import Load
+
+
+class OpenPool(msgspec.Struct, frozen=True, kw_only=True):
+    """Open a fabric of equal nodes."""
+
+    pool_id: str
+    provider_id: str
+    site_id: str
+    region: str
+    gpu_class: str
+    interconnect: Interconnect
+    gpus_per_node: int
+    nodes: int
+    power_per_node_kw: int
+    service: ServiceTerms | None = None
+
+
+class OfferCapacity(msgspec.Struct, frozen=True, kw_only=True):
+    """Put nodes on sale as a lot, or change what the lot offers."""
+
+    pool_id: str
+    lot_id: str
+    nodes: int
+    start: datetime
+    end: datetime
+    grant_id: str | None = None
+
+
+class ResellCapacity(msgspec.Struct, frozen=True, kw_only=True):
+    """Take nodes for a grant that a lot of resale offers of another one."""
+
+    pool_id: str
+    grant_id: str
+    lot_id: str
+    nodes: int
+    start: datetime
+    end: datetime
+
+
+class HoldCapacity(msgspec.Struct, frozen=True, kw_only=True):
+    """Set nodes of a lot of resale aside for the grant that taking a held quote issues."""
+
+    pool_id: str
+    grant_id: str
+    lot_id: str
+    nodes: int
+    start: datetime
+    end: datetime
+
+
+class RecallCapacity(msgspec.Struct, frozen=True, kw_only=True):
+    """Take a lot off sale."""
+
+    pool_id: str
+    lot_id: str
+
+
+class ReserveCapacity(msgspec.Struct, frozen=True, kw_only=True):
+    """Take nodes for a grant, less those that it sold on, where it did."""
+
+    pool_id: str
+    grant_id: str
+    nodes: int
+    start: datetime
+    end: datetime
+    lots: tuple[LotShare, ...]
+    resold: tuple[Load, ...] = ()
+
+
+class ReleaseCapacity(msgspec.Struct, frozen=True, kw_only=True):
+    """Free a grant's nodes from an instant on."""
+
+    pool_id: str
+    grant_id: str
+    at: datetime
+
+
+class FailNodes(msgspec.Struct, frozen=True, kw_only=True):
+    """Say that nodes stopped working, or that those of one grant did."""
+
+    pool_id: str
+    incident_id: str
+    nodes: int
+    at: datetime
+    grant_id: str | None = None
+
+
+class RestoreNodes(msgspec.Struct, frozen=True, kw_only=True):
+    """Say that the nodes of an incident work again."""
+
+    pool_id: str
+    incident_id: str
+    at: datetime
+
+
+class AnnounceClosing(msgspec.Struct, frozen=True, kw_only=True):
+    """Give notice that the pool leaves the market; or put an announced date off."""
+
+    pool_id: str
+    closes_at: datetime
+    reason: str
+    at: datetime
+
+
+PoolCommand = (
+    OpenPool
+    | OfferCapacity
+    | RecallCapacity
+    | ResellCapacity
+    | HoldCapacity
+    | ReserveCapacity
+    | ReleaseCapacity
+    | FailNodes
+    | RestoreNodes
+    | AnnounceClosing
+)

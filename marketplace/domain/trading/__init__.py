@@ -1,0 +1,1 @@
+"""Who wants what at which price: orders, quotes, auctions and mandates."""

@@ -1,0 +1,168 @@
+"""How an order bids in an auction's book: which pools and lots would take it, at which sizes, and what that uses.
+
+Where lots of a pool serve different sizes, an order with a range bids once for each set of lots, at the sizes that this
+set serves. A grant has one seller: a lot of resale carries an order alone, and is a bid of its own.
+"""
+
+from collections.abc import Iterable
+from collections.abc import Set as AbstractSet
+from decimal import Decimal
+from fractions import Fraction
+
+from events.book import BookBid, BookUse
+from events.order import ClassOffer, OrderTerms
+from marketplace.core.ids import derive_id
+from marketplace.domain.supply.lot import Lot
+from marketplace.domain.supply.pool import Pool
+from marketplace.domain.trading.book.limits import name_power, name_principal
+from marketplace.domain.trading.book.market_snapshot import Supply
+from marketplace.domain.trading.offer import compute_value
+from marketplace.domain.trading.order import Order
+from marketplace.domain.trading.order_terms import PRINCIPAL_USD_MAX, list_sizes
+
+
+def build_bids(
+    order: Order, supply: Supply, pool_id: str, listed: list[Lot], limits: AbstractSet[str], *, period_hours: int
+) -> Iterable[BookBid]:
+    """Walk an order's bids on one pool.
+
+    Args:
+        order: The order.
+        supply: What is for sale.
+        pool_id: The pool.
+        listed: Its lots that take orders.
+        limits: Ids of the limits that the book states.
+        period_hours: Hours of a period.
+    """
+    pool, terms = supply.pools[pool_id], order.terms
+    offer = _find_offer(terms, pool, supply)
+    if offer is None:
+        return
+    sizes = list_sizes(terms)
+    for lots, mine in _group_sellers(order, listed, sizes):
+        resold = lots[0].listed.grant_id is not None
+        chosen = None if len(mine) == len(sizes) else tuple(sorted(mine))
+        for mandate_id, value, equity_usd in _list_values(order, offer, supply, pool, resold=resold):
+            willing = [lot for lot in lots if mandate_id is None or mandate_id in lot.listed.mandate_ids]
+            lot_ids = tuple(sorted(step_id for lot in willing for step_id in _list_step_ids(lot)))
+            if lot_ids and value:
+                principal_usd = equity_usd * pool.opened.gpus_per_node * period_hours
+                uses = _list_uses(order, pool, principal_usd, resold=resold)
+                yield BookBid(
+                    pool_id=pool_id,
+                    value_usd_per_gpu_hour=value,
+                    lot_ids=lot_ids,
+                    mandate_id=mandate_id,
+                    uses=tuple(use for use in uses if use.limit_id in limits and use.amount_per_node_period),
+                    sizes=chosen,
+                )
+
+
+def name_step(lot_id: str, index: int) -> str:
+    """Return the id under which a step of a lot stands in a book: the first one under the lot's own."""
+    return derive_id("lot", lot_id, f"step/{index}") if index else lot_id
+
+
+def _list_step_ids(lot: Lot) -> list[str]:
+    return [name_step(lot.listed.lot_id, index) for index in range(len(lot.further_asks) + 1)]
+
+
+def _group_sellers(order: Order, listed: list[Lot], sizes: list[int]) -> list[tuple[list[Lot], list[int]]]:
+    """Return the sets of lots of one seller each that serve some sizes; nobody buys what it sells itself."""
+    fresh = [lot for lot in listed if lot.listed.grant_id is None]
+    sellers = [[lot] for lot in listed if lot.listed.grant_id is not None and not _sells(order, lot)]
+    return [group for lots in (fresh, *sellers) for group in _group_sizes(order.terms, lots, sizes)]
+
+
+def _sells(order: Order, lot: Lot) -> bool:
+    return lot.listed.provider_id == order.placed.startup_id
+
+
+def _group_sizes(terms: OrderTerms, listed: list[Lot], sizes: list[int]) -> list[tuple[list[Lot], list[int]]]:
+    """Return the sets of lots that serve some sizes, each with its sizes."""
+    groups: dict[tuple[str, ...], tuple[list[Lot], list[int]]] = {}
+    for size in sizes:
+        lots = [
+            lot
+            for lot in listed
+            if lot.listed.nodes_min <= size and lot.listed.duration_hours_min <= terms.duration_hours
+        ]
+        if lots:
+            groups.setdefault(tuple(lot.listed.lot_id for lot in lots), (lots, []))[1].append(size)
+    return list(groups.values())
+
+
+def _list_values(
+    order: Order, offer: ClassOffer, supply: Supply, pool: Pool, *, resold: bool
+) -> Iterable[tuple[str | None, Decimal, Decimal]]:
+    """Walk who would take the equity, what the order is worth then, and the equity per GPU-hour."""
+    if not offer.equity_usd_per_gpu_hour:
+        yield None, offer.cash_usd_per_gpu_hour, Decimal(0)
+        return
+    for hold in order.budget_holds:
+        mandate = supply.mandates[hold.mandate_id]
+        others = resold or mandate.granted.holder_id != pool.opened.provider_id
+        if mandate.granted.funding == "own_capacity" and others:
+            continue
+        yield hold.mandate_id, compute_value(offer, hold.equity_credit), offer.equity_usd_per_gpu_hour
+
+
+def _list_uses(order: Order, pool: Pool, principal_usd: Decimal, *, resold: bool) -> tuple[BookUse, BookUse]:
+    """Return what a node takes in a period; power that is resold is drawn already."""
+    power_kw = Decimal(0 if resold else pool.opened.power_per_node_kw)
+    principal_usd = min(principal_usd, PRINCIPAL_USD_MAX)
+    return (
+        BookUse(limit_id=name_power(pool.opened.site_id), amount_per_node_period=power_kw),
+        BookUse(limit_id=name_principal(order.placed.startup_id), amount_per_node_period=principal_usd),
+    )
+
+
+def _find_offer(terms: OrderTerms, pool: Pool, supply: Supply) -> ClassOffer | None:
+    """Return the offer for a pool's class, None where the pool is not acceptable."""
+    opened = pool.opened
+    if opened.gpus_per_node != terms.gpus_per_node or (terms.regions and opened.region not in terms.regions):
+        return None
+    if terms.interconnect not in {"any", opened.interconnect} or not is_good_enough(terms, pool, supply):
+        return None
+    return next((offer for offer in terms.offers if offer.gpu_class == opened.gpu_class), None)
+
+
+def is_willing(order: Order, pool: Pool, lot: Lot, nodes: int, duration_hours: int) -> bool:
+    """Tell whether a lot serves an order at a size and duration, and somebody takes its equity there."""
+    listed = lot.listed
+    if listed.nodes_min > nodes or listed.duration_hours_min > duration_hours or _sells(order, lot):
+        return False
+    if not any(
+        offer.equity_usd_per_gpu_hour for offer in order.terms.offers if offer.gpu_class == pool.opened.gpu_class
+    ):
+        return True
+    return any(hold.mandate_id in listed.mandate_ids for hold in order.budget_holds)
+
+
+def is_good_enough(terms: OrderTerms, pool: Pool, supply: Supply) -> bool:
+    """Tell whether a pool's provider and site are what an order asks for."""
+    checks = (has_standing, is_efficient, is_renewable)
+    return all(check(terms, pool, supply) for check in checks)
+
+
+def has_standing(terms: OrderTerms, pool: Pool, supply: Supply) -> bool:
+    """Tell whether a pool's provider stands as high as an order asks for."""
+    least = terms.provider_standing_min
+    return least is None or get_standing(pool, supply) >= least
+
+
+def get_standing(pool: Pool, supply: Supply) -> Fraction:
+    """Return how well a pool's provider has delivered; one without a history stands at 1."""
+    return supply.standings.get(pool.opened.provider_id, Fraction(1))
+
+
+def is_efficient(terms: OrderTerms, pool: Pool, supply: Supply) -> bool:
+    """Tell whether a pool's site uses no more power for each watt of its machines than an order takes."""
+    most = terms.power_usage_effectiveness_max
+    return most is None or supply.sites[pool.opened.site_id].registered.power_usage_effectiveness <= most
+
+
+def is_renewable(terms: OrderTerms, pool: Pool, supply: Supply) -> bool:
+    """Tell whether as much of a pool's energy is renewable as an order asks for."""
+    least = terms.renewable_share_min
+    return least is None or supply.sites[pool.opened.site_id].registered.renewable_share >= least

@@ -1,0 +1,95 @@
+"""Reasons as they are told: the engine counts periods, and people read instants and hours.
+
+What is added is a function of what the engine said and of the horizon, so that a reason that was published is taken
+back to the engine's own, whose hash the certificate holds.
+"""
+
+from collections.abc import Callable, Iterator
+from datetime import timedelta
+from typing import Final
+
+from events.types import Reason
+from marketplace.clearing import model
+from marketplace.clearing.money import say_rate
+from marketplace.core.errors import Corrupt
+from marketplace.domain.trading.book.horizon import Horizon
+
+HOUR: Final = timedelta(hours=1)
+STARTS: Final = {
+    "start_period": "start_at",
+    "nearest_feasible_start": "nearest_feasible_start_at",
+    "nearest_start_that_wins": "nearest_start_that_wins_at",
+}
+"""Facts that are a period, and those that say its first instant."""
+
+LENGTHS: Final = {
+    "longest_duration_periods": "longest_duration_hours",
+    "longest_duration_that_wins": "longest_duration_that_wins_hours",
+    "free_node_periods": "free_node_hours",
+    "needed_node_periods": "needed_node_hours",
+}
+"""Facts that are a number of periods, and those that say them in hours."""
+
+UNITS: Final = {"power": "kW", "principal": "USD"}
+"""What the amounts of a limit are counted in, by the first part of its id."""
+
+
+def tell_reason(horizon: Horizon, reason: model.Reason) -> Reason:
+    """Return a reason of the engine with its instants and hours, in facts and in words."""
+    added = dict(_list_facts(horizon, reason))
+    facts = {**reason.facts, **added}
+    return Reason(code=reason.code, text=reason.text + _say(facts), facts=facts)
+
+
+def take_back_reason(horizon: Horizon, reason: Reason) -> model.Reason:
+    """Return the reason of the engine that was told, by this release or by one that wrote prices as their facts are.
+
+    Raises:
+        Corrupt: What was added is not what follows from it.
+    """
+    names = {*STARTS.values(), *LENGTHS.values(), "limit_unit"}
+    plain = {name: fact for name, fact in reason.facts.items() if name not in names}
+    endings = (_say(reason.facts), _say(reason.facts, str))
+    ending = next((each for each in endings if reason.text.endswith(each)), "")
+    found = model.Reason(reason.code, reason.text.removesuffix(ending), plain)
+    if names & reason.facts.keys():
+        facts = {**plain, **dict(_list_facts(horizon, found))}
+        if facts != reason.facts or not reason.text.endswith(endings):
+            raise Corrupt(f"the reason {reason.code} tells other instants or hours than the engine's: {reason.facts}")
+    return found
+
+
+def _list_facts(horizon: Horizon, reason: model.Reason) -> Iterator[tuple[str, str]]:
+    for name, told in STARTS.items():
+        if name in reason.facts:
+            yield told, horizon.at(int(reason.facts[name])).isoformat().replace("+00:00", "Z")
+    for name, told in LENGTHS.items():
+        if name in reason.facts:
+            yield told, str(int(reason.facts[name]) * (horizon.period // HOUR))
+    unit = UNITS.get(reason.facts.get("limit_id", "").split("/")[0])
+    if unit is not None:
+        yield "limit_unit", unit
+
+
+def _say(facts: dict[str, str], say_price: Callable[[str], str] = say_rate) -> str:
+    """Return what the facts add to the sentence, empty where they add nothing."""
+    said = f" {facts['limit_unit']}" if "limit_unit" in facts else ""
+    if "nearest_feasible_start_at" in facts:
+        said += f"; the nearest start that would do is {facts['nearest_feasible_start_at']}"
+    changes = list(_list_changes(facts))
+    if changes:
+        said += f"; at its own offer it would have won {', or '.join(changes)}"
+    if "price_to_win_usd_per_gpu_hour" in facts:
+        price = f"{say_price(facts['price_to_win_usd_per_gpu_hour'])} USD per GPU-hour"
+        exact = facts.get("price_to_win_guarantee") == "exact"
+        said += f"; at {price} it would have won" if exact else f"; to win takes some {price}"
+    return said
+
+
+def _list_changes(facts: dict[str, str]) -> Iterator[str]:
+    if "nearest_start_that_wins_at" in facts:
+        yield f"with a start at {facts['nearest_start_that_wins_at']}"
+    if "largest_nodes_that_win" in facts:
+        yield f"with {facts['largest_nodes_that_win']} nodes"
+    if "longest_duration_that_wins_hours" in facts:
+        yield f"for {facts['longest_duration_that_wins_hours']} hours"

@@ -1,0 +1,401 @@
+"""Orders: a startup's request for nodes over time, from placing to its one decision per auction.
+
+Subject: ``marketplace.order.<order_id>``.
+
+Invariants:
+    1. A locked order is neither cancelled nor amended until its auction has decided it.
+    2. It is matched at most once; matched, cancelled and expired are final.
+    3. An order that offers equity states its instrument and the mandates it accepts.
+
+Refusals in order: order_unknown · order_exists · offers_missing · class_repeated · not_a_number ·
+amount_not_positive · amount_too_large · amount_too_precise · offer_empty · time_naive · window_reversed ·
+window_past · range_empty · sizes_too_many · pue_out_of_range · backstop_linked · backstop_equity ·
+instrument_unneeded · instrument_missing · mandates_missing · mandates_too_many · discount_whole ·
+missing_convention · note_too_short · warrant_too_short · cap_below_commitment · consequence_missing ·
+expiry_past · bundle_fixed · order_<status> · order_not_due · order_locked_elsewhere.
+
+Offers are looked at one after the other; the instrument's cap and discount are amounts too, after mandates_too_many.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from datetime import datetime
+from decimal import Decimal
+from typing import Literal
+
+import msgspec
+
+from events.order import (
+    BudgetHold,
+    ClassOffer,
+    OrderAmended,
+    OrderCancelled,
+    OrderEvent,
+    OrderExpired,
+    OrderLocked,
+    OrderMatched,
+    OrderPlaced,
+    OrderTerms,
+    OrderUnmatched,
+)
+from events.types import PricedTerms, PrincipalTerms, Reason
+from marketplace.core.decider import Decider
+from marketplace.core.errors import Refusal
+from marketplace.core.money import require_price, require_share, require_usd
+from marketplace.domain.equity.instrument.priced_terms import require_priced
+from marketplace.domain.refusals import refuse_exists, refuse_status, refuse_unknown, require_aware
+from marketplace.domain.supply.service_level import require_consequence
+from marketplace.domain.trading.offer import compute_principal_max
+from marketplace.domain.trading.order_terms import find_end, require_lasting, require_wishes
+from marketplace.domain.trading.priority import keeps_priority
+
+MANDATES_MAX, OFFERS_MAX = 4, 16
+
+
+class PlaceOrder(msgspec.Struct, frozen=True, kw_only=True):
+    """Ask for capacity; the holds stand in the same atomic batch. To take a held quote, name it and its grant."""
+
+    order_id: str
+    startup_id: str
+    issuer_id: str
+    account_id: str
+    hold_id: str
+    terms: OrderTerms
+    cash_hold_usd: Decimal
+    budget_holds: tuple[BudgetHold, ...]
+    at: datetime
+    quote_id: str | None = None
+    grant_id: str | None = None
+
+
+class AmendOrder(msgspec.Struct, frozen=True, kw_only=True):
+    """Change the request or the offer; the holds change in the same atomic batch."""
+
+    order_id: str
+    hold_id: str
+    terms: OrderTerms
+    cash_hold_usd: Decimal
+    budget_holds: tuple[BudgetHold, ...]
+    at: datetime
+
+
+class CancelOrder(msgspec.Struct, frozen=True, kw_only=True):
+    """Take the order back."""
+
+    order_id: str
+    reason: str
+
+
+class ExpireOrder(msgspec.Struct, frozen=True, kw_only=True):
+    """End an order that is due to end."""
+
+    order_id: str
+    at: datetime
+
+
+class LockOrder(msgspec.Struct, frozen=True, kw_only=True):
+    """Take the order into an auction's book."""
+
+    order_id: str
+    auction_id: str
+
+
+class MatchOrder(msgspec.Struct, frozen=True, kw_only=True):
+    """Say that it won."""
+
+    order_id: str
+    auction_id: str
+    grant_id: str
+
+
+class UnmatchOrder(msgspec.Struct, frozen=True, kw_only=True):
+    """Say that it lost."""
+
+    order_id: str
+    auction_id: str
+    reasons: tuple[Reason, ...]
+    price_to_win_usd_per_gpu_hour: Decimal | None
+    at: datetime
+
+
+OrderCommand = PlaceOrder | AmendOrder | CancelOrder | ExpireOrder | LockOrder | MatchOrder | UnmatchOrder
+
+
+@dataclass(frozen=True, slots=True)
+class Order:
+    """A placed order; `terms`, `hold_id` and the holds are as last amended."""
+
+    placed: OrderPlaced
+    terms: OrderTerms
+    hold_id: str
+    cash_hold_usd: Decimal
+    budget_holds: tuple[BudgetHold, ...]
+    status: Literal["open", "locked", "matched", "unmatched", "cancelled", "expired"] = "open"
+    auction_id: str | None = None
+    grant_id: str | None = None
+
+    @property
+    def ended(self) -> bool:
+        """Whether it ended without a match, and stays so."""
+        return self.status in {"unmatched", "cancelled", "expired"}
+
+    @property
+    def ends_at(self) -> datetime:
+        """Return when it ends by itself; see `find_end`."""
+        return find_end(self.terms)
+
+
+OrderState = Order | None
+
+
+def decide(command: OrderCommand, state: OrderState) -> Sequence[OrderEvent]:
+    """Return what a command changes; see the module for the order of refusals."""
+    if isinstance(command, PlaceOrder):
+        return _place(command, state)
+    if state is None:
+        raise refuse_unknown("order", command.order_id)
+    match command:
+        case AmendOrder():
+            return _amend(command, state)
+        case CancelOrder():
+            return _cancel(command, state)
+        case ExpireOrder():
+            return _expire(command, state)
+        case LockOrder():
+            return _lock(command, state)
+        case MatchOrder():
+            return _match(command, state)
+        case UnmatchOrder():
+            return _unmatch(command, state)
+
+
+def require_terms(terms: OrderTerms, at: datetime) -> None:
+    """Refuse terms that no market could serve; see the module for the order."""
+    if not 1 <= len(terms.offers) <= OFFERS_MAX:
+        raise Refusal(
+            "offers_missing", f"state between 1 and {OFFERS_MAX} offers, one per GPU class", pointer="/terms/offers"
+        )
+    for index, offer in enumerate(terms.offers):
+        _require_offer(offer, index, terms)
+    for instant, name in ((terms.start_earliest, "start_earliest"), (terms.start_latest, "start_latest")):
+        require_aware(instant, f"/terms/{name}")
+    if terms.start_latest < terms.start_earliest:
+        raise Refusal(
+            "window_reversed", "the latest start lies before the earliest start", pointer="/terms/start_latest"
+        )
+    if terms.start_latest <= at:
+        raise Refusal(
+            "window_past",
+            f"the latest start {terms.start_latest.isoformat()} has passed at {at.isoformat()}",
+            pointer="/terms/start_latest",
+        )
+    require_wishes(terms)
+    _require_equity(terms)
+    if terms.expires_at is not None:
+        require_aware(terms.expires_at, "/terms/expires_at")
+        if terms.expires_at <= at:
+            raise Refusal("expiry_past", "the order would have ended before it began", pointer="/terms/expires_at")
+
+
+def _require_offer(offer: ClassOffer, index: int, terms: OrderTerms) -> None:
+    pointer = f"/terms/offers/{index}"
+    if any(other.gpu_class == offer.gpu_class for other in terms.offers[:index]):
+        raise Refusal("class_repeated", f"{offer.gpu_class} has two offers; keep one", pointer=f"{pointer}/gpu_class")
+    require_price(offer.cash_usd_per_gpu_hour, f"{pointer}/cash_usd_per_gpu_hour", zero=True)
+    require_price(offer.equity_usd_per_gpu_hour, f"{pointer}/equity_usd_per_gpu_hour", zero=True)
+    if not offer.cash_usd_per_gpu_hour and not offer.equity_usd_per_gpu_hour:
+        raise Refusal(
+            "offer_empty", f"the offer for {offer.gpu_class} is nothing; offer cash or equity", pointer=pointer
+        )
+
+
+def _require_equity(terms: OrderTerms) -> None:
+    if not any(offer.equity_usd_per_gpu_hour for offer in terms.offers):
+        if terms.instrument is not None or terms.mandate_ids:
+            raise Refusal(
+                "instrument_unneeded", "no equity is offered; leave the instrument out", pointer="/terms/instrument"
+            )
+        return
+    if terms.instrument is None:
+        raise Refusal(
+            "instrument_missing", "equity is offered; state the instrument's terms", pointer="/terms/instrument"
+        )
+    if not terms.mandate_ids:
+        raise Refusal(
+            "mandates_missing", "equity is offered; name the mandates that may take it", pointer="/terms/mandate_ids"
+        )
+    if len(set(terms.mandate_ids)) != len(terms.mandate_ids) or len(terms.mandate_ids) > MANDATES_MAX:
+        raise Refusal(
+            "mandates_too_many", f"name at most {MANDATES_MAX} mandates, each once", pointer="/terms/mandate_ids"
+        )
+    require_instrument(terms.instrument, "/terms/instrument")
+    require_lasting(terms)
+    cap = None if isinstance(terms.instrument, PricedTerms) else terms.instrument.valuation_cap_usd
+    principal = compute_principal_max(terms)
+    if cap is not None and cap < principal:
+        raise Refusal(
+            "cap_below_commitment",
+            f"the offer may owe {principal} of principal, more than the whole company at a cap of {cap}",
+            pointer="/terms/instrument/valuation_cap_usd",
+            cap_usd=str(cap),
+            principal_usd=str(principal),
+        )
+    require_consequence(terms.instrument, "/terms/instrument")
+
+
+def require_instrument(terms: PrincipalTerms, pointer: str) -> None:
+    """Refuse an instrument whose price, cap or discount cannot be.
+
+    Raises:
+        Refusal: ``amount_…`` or ``discount_whole``.
+    """
+    if isinstance(terms, PricedTerms):
+        require_priced(terms, pointer)
+        return
+    if terms.valuation_cap_usd is not None:
+        require_usd(terms.valuation_cap_usd, f"{pointer}/valuation_cap_usd")
+    if terms.discount is not None:
+        require_share(terms.discount, f"{pointer}/discount")
+        if terms.discount >= 1:
+            raise Refusal(
+                "discount_whole", "a discount of 1 gives shares away for nothing", pointer=f"{pointer}/discount"
+            )
+
+
+def _place(command: PlaceOrder, state: OrderState) -> Sequence[OrderEvent]:
+    event = OrderPlaced(
+        order_id=command.order_id,
+        startup_id=command.startup_id,
+        issuer_id=command.issuer_id,
+        account_id=command.account_id,
+        hold_id=command.hold_id,
+        terms=command.terms,
+        cash_hold_usd=command.cash_hold_usd,
+        budget_holds=command.budget_holds,
+        quote_id=command.quote_id,
+    )
+    if state is not None:
+        if state.placed == event:
+            return []
+        raise refuse_exists("order", command.order_id)
+    require_terms(command.terms, command.at)
+    if command.quote_id is None:
+        return [event]
+    assert command.grant_id is not None, "what takes a quote becomes a grant"
+    return [event, OrderMatched(order_id=command.order_id, grant_id=command.grant_id)]
+
+
+def _require_status(state: Order, *allowed: str) -> None:
+    if state.status not in allowed:
+        raise refuse_status("order", state.placed.order_id, state.status, " or ".join(allowed))
+
+
+def _amend(command: AmendOrder, state: Order) -> Sequence[OrderEvent]:
+    if command.hold_id == state.hold_id and command.terms == state.terms:
+        return []
+    require_terms(command.terms, command.at)
+    for name in ("group", "parent_order_id", "backstop"):
+        if getattr(command.terms, name) != getattr(state.terms, name):
+            raise Refusal(
+                "bundle_fixed",
+                f"an order keeps its {name}; cancel it and place another",
+                pointer=f"/terms/{name}",
+            )
+    _require_status(state, "open")
+    return [
+        OrderAmended(
+            order_id=command.order_id,
+            hold_id=command.hold_id,
+            terms=command.terms,
+            cash_hold_usd=command.cash_hold_usd,
+            budget_holds=command.budget_holds,
+            keeps_priority=keeps_priority(state.terms, command.terms),
+        )
+    ]
+
+
+def _cancel(command: CancelOrder, state: Order) -> Sequence[OrderEvent]:
+    if state.status == "cancelled":
+        return []
+    _require_status(state, "open")
+    return [OrderCancelled(order_id=command.order_id, reason=command.reason)]
+
+
+def _expire(command: ExpireOrder, state: Order) -> Sequence[OrderEvent]:
+    if state.status == "expired":
+        return []
+    _require_status(state, "open")
+    if command.at < state.ends_at:
+        raise Refusal(
+            "order_not_due",
+            f"order {command.order_id} ends at {state.ends_at.isoformat()}; it is {command.at.isoformat()}",
+            due=state.ends_at.isoformat(),
+        )
+    return [OrderExpired(order_id=command.order_id, at=state.ends_at)]
+
+
+def _lock(command: LockOrder, state: Order) -> Sequence[OrderEvent]:
+    if state.auction_id == command.auction_id and state.status == "locked":
+        return []
+    _require_status(state, "open")
+    return [OrderLocked(order_id=command.order_id, auction_id=command.auction_id)]
+
+
+def _require_locked(state: Order, auction_id: str) -> None:
+    _require_status(state, "locked")
+    if state.auction_id != auction_id:
+        raise Refusal(
+            "order_locked_elsewhere",
+            f"order {state.placed.order_id} is locked by auction {state.auction_id}, not by {auction_id}",
+        )
+
+
+def _match(command: MatchOrder, state: Order) -> Sequence[OrderEvent]:
+    if state.grant_id == command.grant_id:
+        return []
+    _require_locked(state, command.auction_id)
+    return [OrderMatched(order_id=command.order_id, auction_id=command.auction_id, grant_id=command.grant_id)]
+
+
+def _unmatch(command: UnmatchOrder, state: Order) -> Sequence[OrderEvent]:
+    if state.auction_id == command.auction_id and state.status in {"open", "unmatched"}:
+        return []
+    _require_locked(state, command.auction_id)
+    return [
+        OrderUnmatched(
+            order_id=command.order_id,
+            auction_id=command.auction_id,
+            reasons=command.reasons,
+            price_to_win_usd_per_gpu_hour=command.price_to_win_usd_per_gpu_hour,
+            open_again=state.terms.standing and command.at < state.ends_at,
+        )
+    ]
+
+
+def evolve(state: OrderState, event: OrderEvent) -> OrderState:
+    """Return the state after an event."""
+    if isinstance(event, OrderPlaced):
+        return Order(event, event.terms, event.hold_id, event.cash_hold_usd, event.budget_holds)
+    assert state is not None, "an order is placed first"
+    match event:
+        case OrderAmended():
+            return replace(
+                state,
+                terms=event.terms,
+                hold_id=event.hold_id,
+                cash_hold_usd=event.cash_hold_usd,
+                budget_holds=event.budget_holds,
+            )
+        case OrderCancelled():
+            return replace(state, status="cancelled")
+        case OrderExpired():
+            return replace(state, status="expired")
+        case OrderLocked():
+            return replace(state, status="locked", auction_id=event.auction_id)
+        case OrderMatched():
+            return replace(state, status="matched", grant_id=event.grant_id)
+        case OrderUnmatched():
+            return replace(state, status="open" if event.open_again else "unmatched")
+
+
+ORDER: Decider[OrderCommand, OrderEvent, OrderState] = Decider("order", "ord", None, decide, evolve)

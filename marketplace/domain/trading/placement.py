@@ -1,0 +1,70 @@
+"""Which unsold nodes carry a placement outside an auction, and what their asks come to."""
+
+from collections.abc import Sequence
+from datetime import datetime
+from decimal import Decimal
+from fractions import Fraction
+from itertools import pairwise
+from typing import NamedTuple
+
+from events.types import LotShare
+from marketplace.core.intervals import Load
+from marketplace.domain.supply.lot import Lot
+from marketplace.domain.supply.pool import Pool
+
+
+class Carried(NamedTuple):
+    """Nodes that carry a run.
+
+    Attributes:
+        shares: Of which lots.
+        floor: The mean over the run of the highest ask among them, the least uniform price.
+    """
+
+    shares: tuple[LotShare, ...]
+    floor: Fraction
+
+
+def carry(pool: Pool, lots: Sequence[Lot], nodes: int, start: datetime, end: datetime) -> Carried | None:
+    """Return unsold nodes that carry a run, the cheapest first; None where there are too few."""
+    free = {lot.listed.lot_id: pool.unsold(lot.listed.lot_id, start, end) for lot in lots}
+    bounds = sorted({start, end, *(at for runs in free.values() for run in runs for at in (run.start, run.end))})
+    shares: list[LotShare] = []
+    total = Fraction(0)
+    for begin, stop in pairwise(bounds):
+        steps = sorted(
+            step for lot in lots for step in _list_steps(lot, _count_free(free[lot.listed.lot_id], begin, stop))
+        )
+        missing, used = nodes, dict.fromkeys(free, 0)
+        highest = Decimal(0)
+        for ask, lot_id, count in steps:
+            taken = min(count, missing)
+            missing -= taken
+            used[lot_id] += taken
+            highest = ask if taken else highest
+        if missing:
+            return None
+        for lot_id, count in used.items():
+            if count:
+                _extend(shares, LotShare(lot_id=lot_id, nodes=count, start=begin, end=stop))
+        total += Fraction(highest) * round((stop - begin).total_seconds())
+    return Carried(tuple(shares), total / round((end - start).total_seconds()))
+
+
+def _list_steps(lot: Lot, free: int) -> list[tuple[Decimal, str, int]]:
+    """Return ask, lot and nodes of each step of a lot that has so many unsold nodes."""
+    parts = zip(lot.list_steps(), lot.split_free(free), strict=True)
+    return [(step.ask_usd_per_gpu_hour, lot.listed.lot_id, nodes) for step, nodes in parts]
+
+
+def _count_free(runs: Sequence[Load], start: datetime, end: datetime) -> int:
+    return next((run.amount for run in runs if run.start <= start and end <= run.end), 0)
+
+
+def _extend(shares: list[LotShare], share: LotShare) -> None:
+    """Add a share, as one with that of the same lot and nodes which ends where it begins."""
+    for at, known in enumerate(shares):
+        if (known.lot_id, known.nodes, known.end) == (share.lot_id, share.nodes, share.start):
+            shares[at] = LotShare(lot_id=known.lot_id, nodes=known.nodes, start=known.start, end=share.end)
+            return
+    shares.append(share)

@@ -1,0 +1,1 @@
+"""How a command runs: load, decide, append, answer; caches, deduplication, snapshots, and the market clock."""

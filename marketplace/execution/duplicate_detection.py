@@ -1,0 +1,127 @@
+"""Readings that come again under other ids, as after a meter's change of its id scheme: told by what they say.
+
+A record keeps no more of a reading than digests (ADR 5), so what was said is looked up only where a grant has no room
+for a reading: in the archive, and in the last events of the record, which the archive may not have heard of. What is
+found is believed where the record knows it, and never lets anything count.
+"""
+
+import contextlib
+from collections.abc import Iterable, Iterator, Sequence
+from datetime import datetime
+from typing import Final, NamedTuple
+
+from events.usage import Reading, UsageCorrected, UsageReported
+from marketplace.core.errors import Unavailable
+from marketplace.domain.metering.usage import Answer, Measurement, ReportUsage, Usage
+from marketplace.domain.metering.usage_rules import count_gpus
+from marketplace.domain.metering.usage_state import SECOND, digest_reading
+from marketplace.execution.archive import Archive, SourceName
+from marketplace.log.events import parse_event
+from marketplace.log.port import Head, Log
+
+NO_ROOM: Final = frozenset({"nodes_above_grant", "device_counted"})
+TAIL_EVENTS: Final = 1_000
+
+
+class _Said(NamedTuple):
+    """What a reading says besides its id, its evidence, and which GPUs it names."""
+
+    start: datetime
+    end: datetime
+    gpus: int
+
+
+class Repeats:
+    """What a source said before, of the spans that a report has no room for.
+
+    Args:
+        known: The record, with what the report adds to it.
+        command: The report.
+    """
+
+    def __init__(self, known: Usage, command: ReportUsage) -> None:
+        self._known = known
+        self.command = command
+        self._earlier: dict[_Said, list[Reading | Measurement]] = {}
+
+    def take(self, readings: Iterable[Reading]) -> None:
+        """Take readings of the source, those that came first before the others."""
+        for reading in readings:
+            if self._known.find_content(self.command.source, reading.reading_id) == digest_reading(reading):
+                gpus = reading.gpu_seconds // ((reading.end - reading.start) // SECOND)
+                self._earlier.setdefault(_Said(reading.start, reading.end, gpus), []).append(reading)
+
+    def name(self, answers: Sequence[Answer]) -> dict[str, str]:
+        """Return, for readings of the report that say what was said before, the id that it was said under.
+
+        Where some of those that say the same have no room, none can be told from another, so that all of them count as
+        repeated; but of a report that repeats itself the first ones stay.
+        """
+        pairs = list(zip(self.command.measurements, answers, strict=True))
+        full = [measurement for measurement, answer in pairs if answer.code in NO_ROOM]
+        repeated = {measurement.reading_id: self._find(measurement) for measurement in full}
+        crowded = {self._read(measurement) for measurement in full if repeated[measurement.reading_id]}
+        accepted = [measurement for measurement, answer in pairs if answer.outcome == "accepted"]
+        for measurement in accepted:
+            if self._read(measurement) in crowded:
+                repeated[measurement.reading_id] = self._find(measurement)
+        for measurement in accepted:
+            self._earlier.setdefault(self._read(measurement), []).append(measurement)
+        for measurement in full:
+            repeated[measurement.reading_id] = repeated[measurement.reading_id] or self._find(measurement)
+        return {reading_id: first for reading_id, first in repeated.items() if first is not None}
+
+    def _read(self, measurement: Measurement) -> _Said:
+        gpus = count_gpus(measurement, self.command.metered.gpus_per_node)
+        return _Said(measurement.start, measurement.end, gpus)
+
+    def _find(self, measurement: Measurement) -> str | None:
+        for earlier in self._earlier.get(self._read(measurement), ()):
+            named, devices = set(earlier.devices), set(measurement.devices)
+            if earlier.reading_id != measurement.reading_id and (not named or not devices or named == devices):
+                return earlier.reading_id
+        return None
+
+
+async def find_repeats(
+    log: Log, archive: Archive | None, head: Head, repeats: Repeats, answers: Sequence[Answer]
+) -> dict[str, str]:
+    """Return, for readings that a grant has no room for, the ids under which their source said the same before.
+
+    Args:
+        log: Where the record is.
+        archive: Where readings are found; None for nowhere but the log.
+        head: The record's last event before the report.
+        repeats: The record and the report.
+        answers: To its readings.
+    """
+    command = repeats.command
+    spans = {
+        (measurement.start, measurement.end)
+        for measurement, answer in zip(command.measurements, answers, strict=True)
+        if answer.code in NO_ROOM
+    }
+    if not spans:
+        return {}
+    if archive is not None:
+        with contextlib.suppress(Unavailable):
+            name = SourceName(command.grant_id, command.meter, command.source)
+            repeats.take(await archive.list_readings_over(name, spans))
+    if head.sequence:
+        tail = await log.load(head.subject, after=max(head.sequence - TAIL_EVENTS, 0))
+        repeats.take(
+            reading
+            for recorded in tail
+            if not recorded.void
+            for reading in _list_readings(parse_event(recorded), command.source)
+            if (reading.start, reading.end) in spans
+        )
+    return repeats.name(answers)
+
+
+def _list_readings(event: object, source: str) -> Iterator[Reading]:
+    match event:
+        case UsageReported() if event.source == source:
+            yield from event.readings
+        case UsageCorrected() if event.source == source:
+            yield event.after

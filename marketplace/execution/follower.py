@@ -1,0 +1,150 @@
+"""Each process follows the log: what other processes store makes its cache forget, and moves its clock.
+
+A process that does not follow serves what was true once: a party may have been suspended since. So it says whether it
+follows, and whoever takes commands asks it first.
+"""
+
+import asyncio
+import time
+from collections.abc import Callable
+from typing import Final
+
+import structlog
+
+from events.clock import ClockAdvanced
+from events.subjects import parse_subject, render_subject
+from events.types import Event
+from marketplace.core.errors import LogChanged, Unavailable, UnreadableEvent
+from marketplace.domain.clock import CLOCK_ID
+from marketplace.domain.deciders import DECIDERS
+from marketplace.domain.metering.usage import USAGE
+from marketplace.execution.handler import Handler
+from marketplace.log.annotations import LOG_SUBJECT, find_annotated
+from marketplace.log.events import parse_event
+from marketplace.log.port import Recorded
+
+BEHIND_SECONDS_MAX: Final = 5.0
+"""How long the follower may take to see what the log is known to hold."""
+
+RESTART_SECONDS: Final = 1.0
+_CLOCK_SUBJECT: Final = render_subject("clock", CLOCK_ID)
+Listener = Callable[[list[Recorded]], None]
+_logger = structlog.get_logger(__name__)
+
+
+class Follower:
+    """Reads the log from where the process began, for ever.
+
+    Args:
+        handler: Whose cache and clock it keeps.
+        get_end: Returns the last sequence that the process knows to be stored.
+
+    Attributes:
+        position: Sequence of the last event seen.
+        unreadable: Events that nobody can read, of those seen, by sequence; an annotation takes one away.
+    """
+
+    def __init__(self, handler: Handler, get_end: Callable[[], int] = lambda: 0) -> None:
+        self._handler = handler
+        self._get_end = get_end
+        self._listeners: list[Listener] = []
+        self._failure = ""
+        self._target = 0
+        self._since = 0.0
+        self.position = 0
+        self.unreadable: dict[int, UnreadableEvent] = {}
+
+    def listen(self, listener: Listener) -> None:
+        """Call `listener` with every page of events from now on; it must not block."""
+        self._listeners.append(listener)
+
+    def unlisten(self, listener: Listener) -> None:
+        """Stop calling a listener."""
+        self._listeners.remove(listener)
+
+    async def start(self) -> None:
+        """Take the position, and then the clock: what moves it meanwhile is followed from the position on."""
+        self.position = (await self._handler.log.health()).last_sequence
+        for recorded in await self._handler.log.load(_CLOCK_SUBJECT):
+            event = self._parse(recorded)
+            if isinstance(event, ClockAdvanced):
+                self._handler.clock.offset_seconds = event.offset_seconds
+
+    async def run(self) -> None:
+        """Follow the log until cancelled; what ends it is named, and it begins again where it was.
+
+        Raises:
+            LogChanged: The log is another one.
+        """
+        while True:
+            try:
+                await self._follow()
+            except LogChanged as error:
+                self._failure = str(error)
+                raise
+            except Exception as error:
+                # The top of a worker: whatever a page brings, the process must not serve what was true once.
+                self._failure = f"it ended after event {self.position}: {error}"
+                _logger.exception("follower_ended", position=self.position, reason=str(error))
+            await asyncio.sleep(RESTART_SECONDS)
+
+    async def _follow(self) -> None:
+        async for page in self._handler.log.read(self.position, follow=True):
+            for recorded in page:
+                self._take(recorded)
+            for listener in list(self._listeners):
+                listener(page)
+            self.position = page[-1].sequence
+            self._failure = ""
+
+    def _take(self, recorded: Recorded) -> None:
+        self._handler.processed.notice(recorded)
+        event = self._parse(recorded)
+        aggregate, _ = parse_subject(recorded.subject)
+        if event is None or aggregate == USAGE.aggregate:
+            self._handler.cache.notice(recorded)
+        else:
+            self._handler.cache.absorb(DECIDERS[aggregate], recorded, event)
+        if isinstance(event, ClockAdvanced):
+            self._handler.clock.offset_seconds = event.offset_seconds
+        if event is not None and recorded.subject == LOG_SUBJECT and (annotated := find_annotated(event)) is not None:
+            sequence, subject = annotated
+            self._handler.cache.forget(subject)
+            self.unreadable.pop(sequence, None)
+
+    def _parse(self, recorded: Recorded) -> Event | None:
+        """Return the event; None where it has no effect, or nobody can read it."""
+        try:
+            return None if recorded.void else parse_event(recorded)
+        except UnreadableEvent as error:
+            self._note(error)
+            return None
+
+    def _note(self, error: UnreadableEvent) -> None:
+        if error.sequence not in self.unreadable:
+            _logger.error("event_unreadable", sequence=error.sequence, subject=error.subject, reason=str(error))
+        self.unreadable[error.sequence] = error
+
+    def find_fault(self) -> str:
+        """Return why this process does not know what the log says now; empty where it does."""
+        if self._failure:
+            return self._failure
+        now = time.monotonic()
+        if self.position >= self._target:
+            self._target, self._since = self._get_end(), now
+        elif now - self._since > BEHIND_SECONDS_MAX:
+            return (
+                f"it is at event {self.position} and has not seen event {self._target} for more than "
+                f"{BEHIND_SECONDS_MAX:.0f} s"
+            )
+        return ""
+
+    def require_current(self) -> None:
+        """Return where this process knows what the log says now.
+
+        Raises:
+            Unavailable: It does not; the text says why.
+        """
+        fault = self.find_fault()
+        if fault:
+            raise Unavailable("the follower", fault)

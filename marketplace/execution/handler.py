@@ -1,0 +1,296 @@
+"""Commands: load, decide, append; again on conflict; never twice.
+
+A command has an id. Its first events carry the id, so that a repeat is found on the aggregate itself, after any
+restart and without another store, and is answered as the first time. A decision may rest on another that is still in
+flight: it joins the same group commit, and its answer waits until both are stored.
+
+Invariants:
+    1. An answer is given after the events are durable, its own and those that it rests on.
+    2. A refusal, and a no that appends nothing, rests on what the log held, read at its end; never on an append that
+       failed.
+    3. A command id with other content is refused, and so is one that is still at work here.
+"""
+
+import asyncio
+from collections.abc import Awaitable, Callable, Iterable
+
+import msgspec
+
+from events.command import CommandRecorded, ReadingNotTaken
+from events.subjects import parse_subject, render_subject
+from marketplace.core.errors import Conflict, Refusal, Unavailable
+from marketplace.execution.archive import Archive
+from marketplace.execution.clock import MarketClock
+from marketplace.execution.command_records import Trace
+from marketplace.execution.processed_commands import ProcessedCommands
+from marketplace.execution.state_cache import AnyDecider, Cache, Entry
+from marketplace.execution.unit_of_work import Context, Unit
+from marketplace.log.events import parse_event
+from marketplace.log.port import Head, Log
+from marketplace.log.turns import Claim
+
+ATTEMPTS_MAX = 16
+SETTLE_SECONDS_MAX = 20.0
+
+Work = Callable[[Unit], Awaitable[None]]
+
+
+class Receipt(msgspec.Struct, frozen=True, kw_only=True):
+    """The answer to a command.
+
+    Attributes:
+        id: The aggregate that the command was for.
+        command_id: The command.
+        sequence: Position in the log at which its effect is complete.
+        version: The aggregate's version after it, for `If-Match`; a repeat says the version it made then.
+        repeated: Whether the command had taken effect before.
+        not_taken: The readings of a report that were not accepted.
+    """
+
+    id: str
+    command_id: str
+    sequence: int
+    version: int
+    repeated: bool = False
+    not_taken: tuple[ReadingNotTaken, ...] = ()
+
+
+class Handler:
+    """Runs commands against one log.
+
+    Args:
+        log: Where events are stored.
+        clock: Market time.
+        source: URI reference that events carry as `ce-source`.
+        archive: Where long-lived aggregates are kept between processes; None for nowhere but the log.
+    """
+
+    def __init__(
+        self, log: Log, clock: MarketClock, source: str = "/marketplace", *, archive: Archive | None = None
+    ) -> None:
+        self.log = log
+        self.clock = clock
+        self.archive = archive
+        self.cache = Cache(log, archive=archive)
+        self._source = source
+        self.processed = ProcessedCommands(log, archive)
+        self._in_flight: dict[str, dict[str, str]] = {}
+
+    async def run(
+        self,
+        context: Context,
+        decider: AnyDecider,
+        id: str,  # noqa: A002
+        work: Work,
+        *,
+        new: bool = False,
+    ) -> Receipt:
+        """Run the command `work`, whose primary aggregate is `id`, until its events are stored.
+
+        Args:
+            context: Who asks, when, and under which id.
+            decider: Of the primary aggregate.
+            id: The primary aggregate.
+            work: What to decide.
+            new: Whether `id` derives from the command's, so that nothing but a repeat can have made it; it is then
+                not read.
+
+        Raises:
+            Refusal: A rule said no; or ``idempotency_key_reused``, ``command_in_flight``, ``version_stale``.
+            Conflict: Other writers were first every time.
+            Unavailable: The log cannot be reached; nothing was half done.
+        """
+        claims = self._in_flight.setdefault(context.request_id, {})
+        if context.command_id in claims or any(other != context.fingerprint for other in claims.values()):
+            raise Refusal(
+                "command_in_flight",
+                "a request with this idempotency key is still at work; wait for its answer or send it again later",
+                command_id=context.command_id,
+            )
+        claims[context.command_id] = context.fingerprint
+        try:
+            if new:
+                self.cache.assume(decider, render_subject(decider.aggregate, id))
+            async with self.log.turns.claim() as claim:
+                return await self._run(context, decider, id, work, claim)
+        finally:
+            del claims[context.command_id]
+            if not claims:
+                del self._in_flight[context.request_id]
+
+    async def _run(
+        self,
+        context: Context,
+        decider: AnyDecider,
+        id: str,  # noqa: A002
+        work: Work,
+        claim: Claim,
+    ) -> Receipt:
+        confirmed = False
+        for _ in range(ATTEMPTS_MAX):
+            repeat = await self._find_repeat(context)
+            if repeat is not None:
+                return repeat
+            unit = Unit(self.cache, context)
+            primary = await unit.enter(decider, id)
+            trace = primary.commands.find(context.command_id)
+            if trace is not None:
+                receipt = await self._answer_repeat(context, id, trace)
+                if receipt is not None:
+                    return receipt
+                continue
+            refusal = await self._decide(unit, primary, work)
+            if not confirmed and (refusal is not None or unit.says_no or not unit.changes(primary)):
+                confirmed = await self._confirm(unit)
+                continue
+            if refusal is not None:
+                if await self._settle(unit.heads()):
+                    raise refusal
+                continue
+            receipt = await self._store(unit, primary, id, claim)
+            if receipt is not None:
+                return receipt
+        raise Conflict(render_subject(decider.aggregate, id))
+
+    async def _decide(self, unit: Unit, primary: Entry, work: Work) -> Refusal | None:
+        """Let the work decide, and return what it was refused with."""
+        try:
+            await self._require_version(unit.context, primary.head)
+            await work(unit)
+        except Refusal as refusal:
+            return refusal
+        return None
+
+    async def _confirm(self, unit: Unit) -> bool:
+        """Read again what a no rests on; False where it rests on an append that failed."""
+        if not await self._settle(unit.heads()):
+            return False
+        await unit.refresh()
+        return True
+
+    async def _store(self, unit: Unit, primary: Entry, id: str, claim: Claim) -> Receipt | None:  # noqa: A002
+        """Store what was decided, with its record where it needs one; None where it has to be decided again."""
+        if not await self._settle(unit.heads(unchanged=True)) or not unit.is_current():
+            return None
+        if unit.context.recorded and not await unit.record(primary):
+            await self.processed.read_on()
+            return None
+        if not unit.count_events():
+            return self._build_receipt(unit, primary, id, primary.head.sequence or 0)
+        try:
+            sequence = await self.log.append(unit.seal(self._source, primary.head.subject))
+        except Conflict:
+            unit.retract()
+            await self.log.turns.ask(claim, unit.list_written())
+            if not await unit.refresh(to_end=False) and unit.context.recorded:
+                await self.processed.read_on()
+            return None
+        except asyncio.CancelledError:
+            raise  # the append goes on without its caller; its heads will tell what becomes of it
+        except BaseException:
+            unit.retract()
+            raise
+        if unit.context.recorded:
+            self.processed.put(unit.context.command_id, unit.context.fingerprint, sequence)
+        return self._build_receipt(unit, primary, id, sequence)
+
+    def _build_receipt(self, unit: Unit, primary: Entry, id: str, sequence: int) -> Receipt:  # noqa: A002
+        return Receipt(
+            id=id,
+            command_id=unit.context.command_id,
+            sequence=sequence,
+            version=unit.get_version(primary),
+            not_taken=unit.not_taken,
+        )
+
+    async def check_key(self, context: Context) -> None:
+        """Refuse a command whose key named another one before, whatever else there is to say of it.
+
+        Raises:
+            Refusal: ``idempotency_key_reused``.
+            Unavailable: The log is away, and this process has not read it yet.
+        """
+        trace = await self.processed.find(context.request_id)
+        if trace is not None:
+            self._require_same(context, trace)
+
+    async def _find_repeat(self, context: Context) -> Receipt | None:
+        """Answer a client's command that took effect before, on whatever aggregate; None where it did not.
+
+        Raises:
+            Refusal: ``idempotency_key_reused``.
+        """
+        if not context.recorded:
+            return None
+        trace = await self.processed.find(context.command_id)
+        if trace is not None:
+            self._require_same(context, trace)
+        elif context.request_id != context.command_id:
+            await self.check_key(context)
+        return None if trace is None else await self._answer_processed(context, trace)
+
+    async def _answer_processed(self, context: Context, trace: Trace) -> Receipt:
+        """Answer as the first time, by the last event of the command."""
+        last = await self.processed.find_last(context.command_id, trace.head.sequence or 0)
+        event = parse_event(last)
+        if not isinstance(event, CommandRecorded):
+            _, id_ = parse_subject(last.subject)
+            return Receipt(
+                id=id_,
+                command_id=context.command_id,
+                sequence=last.sequence,
+                version=last.sequence,
+                repeated=True,
+            )
+        return Receipt(
+            id=event.aggregate_id,
+            command_id=context.command_id,
+            sequence=last.sequence,
+            version=last.sequence - 1 if event.version is None else event.version,
+            repeated=True,
+            not_taken=event.not_taken,
+        )
+
+    async def _answer_repeat(self, context: Context, id: str, trace: Trace) -> Receipt | None:  # noqa: A002
+        if not await self._settle([trace.head]):
+            return None
+        self._require_same(context, trace)
+        if context.recorded:
+            return await self._answer_processed(context, trace)
+        assert trace.head.sequence is not None, "a settled head has a sequence"
+        sequence = trace.head.sequence
+        return Receipt(id=id, command_id=context.command_id, sequence=sequence, version=sequence, repeated=True)
+
+    def _require_same(self, context: Context, trace: Trace) -> None:
+        if not trace.is_of(context.fingerprint):
+            raise Refusal(
+                "idempotency_key_reused",
+                "this idempotency key was used for another request; use a new key",
+                command_id=context.command_id,
+            )
+
+    async def _require_version(self, context: Context, head: Head) -> None:
+        if context.if_match is None:
+            return
+        await self._settle([head])
+        if head.sequence != context.if_match:
+            raise Refusal(
+                "version_stale",
+                f"the version is {head.sequence}, not {context.if_match}; read it again and decide anew",
+                pointer=None,
+                version=head.sequence,
+            )
+
+    async def _settle(self, heads: Iterable[Head]) -> bool:
+        """Wait until every head is stored; False where one failed, and what rests on it is void."""
+        pending = [head for head in heads if head.sequence is None or head.failed]
+        if not pending:
+            return True
+        try:
+            async with asyncio.timeout(SETTLE_SECONDS_MAX):
+                for head in pending:
+                    if not await head.wait():
+                        return False
+        except TimeoutError:
+            raise Unavailable("NATS", f"an append to {head.subject} was not answered in time") from None
+        return True

@@ -1,0 +1,54 @@
+"""What a reading said, in full: of it, a record keeps no more than a digest (ADR 5).
+
+The archive is asked first, and where it does not know what the record knows, the log. Whatever is found is what the
+record has the digest of, so that neither can be wrong.
+"""
+
+import contextlib
+
+import msgspec
+
+from events.subjects import render_subject
+from events.types import Event
+from events.usage import Reading, UsageCorrected, UsageReported, UsageVoided
+from marketplace.core.errors import Refusal, Unavailable
+from marketplace.domain.metering.usage_state import VOIDED, Usage, digest_reading
+from marketplace.execution.archive import Archive, ReadingName
+from marketplace.log.events import parse_event
+from marketplace.log.port import Log
+
+
+async def recall(log: Log, archive: Archive | None, state: Usage, usage_id: str, name: ReadingName) -> Reading | None:
+    """Return a reading as a record knows it, None where it knows none that counts.
+
+    Raises:
+        Refusal: ``reading_in_flight`` where what the record knows is not stored yet.
+        Unavailable: The log is away.
+    """
+    content = state.find_content(name.source, name.reading_id)
+    if content is None or content == VOIDED:
+        return None
+    if archive is not None:
+        with contextlib.suppress(Unavailable):
+            reading = await archive.find_reading(name)
+            if reading is not None and digest_reading(reading) == content:
+                return reading
+    mark = msgspec.json.encode(name.reading_id)
+    for recorded in reversed(await log.load(render_subject("usage", usage_id))):
+        reading = _find_reading(parse_event(recorded), name) if mark in recorded.body and not recorded.void else None
+        if reading is not None and digest_reading(reading) == content:
+            return reading
+    raise Refusal(
+        "reading_in_flight", f"reading {name.reading_id} is being changed by another request; send this one again"
+    )
+
+
+def _find_reading(event: Event, name: ReadingName) -> Reading | None:
+    """Return what an event says of a reading, None where it says nothing of it."""
+    match event:
+        case UsageReported(source=name.source, readings=readings):
+            return next((reading for reading in readings if reading.reading_id == name.reading_id), None)
+        case UsageCorrected(source=name.source, after=reading) | UsageVoided(source=name.source, reading=reading):
+            return reading if reading.reading_id == name.reading_id else None
+        case _:
+            return None

@@ -1,0 +1,111 @@
+"""Parties: who takes part, in which roles, and whether they may trade."""
+
+from datetime import datetime
+from typing import Any, Final
+
+import msgspec
+from sqlalchemy import select
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from events.party import PartyCleared, PartyGroupServed, PartyRegistered, PartySuspended
+from events.types import Role
+from marketplace.projections.engine.projection import Projection, all_of
+from marketplace.projections.engine.queries import find_one, load_all, page
+from marketplace.projections.engine.recorded_events import Fact
+from marketplace.projections.engine.schema import Origin, define, document, instant, text
+from marketplace.projections.engine.write_batch import Changes
+
+parties: Final = define(
+    "parties_v1",
+    text("party_id", key=True),
+    text("name"),
+    document("roles"),
+    text("jurisdiction"),
+    text("sector", null=True),
+    text("status"),
+    text("reason", null=True),
+    document("checks"),
+    instant("registered_at"),
+    origin=Origin("party", "party_id"),
+)
+
+
+def _registered(changes: Changes, fact: Fact, event: PartyRegistered) -> None:
+    changes.put(
+        parties,
+        party_id=event.party_id,
+        name=event.name,
+        roles=event.roles,
+        jurisdiction=event.jurisdiction,
+        sector=event.sector,
+        status="registered",
+        checks=(),
+        registered_at=fact.time,
+    )
+
+
+def _cleared(changes: Changes, _: Fact, event: PartyCleared) -> None:
+    changes.update(parties, event.party_id, status="cleared", reason=None, checks=event.checks)
+
+
+def _suspended(changes: Changes, _: Fact, event: PartySuspended) -> None:
+    changes.update(parties, event.party_id, status="suspended", reason=event.reason)
+
+
+def _served(changes: Changes, _: Fact, event: PartyGroupServed) -> None:
+    """Keep the version of the row that of the party, which `If-Match` names."""
+    changes.update(parties, event.party_id)
+
+
+PROJECTION: Final = Projection(
+    name="parties",
+    version=1,
+    tables=(parties,),
+    handlers={
+        PartyRegistered: _registered,
+        PartyCleared: _cleared,
+        PartySuspended: _suspended,
+        PartyGroupServed: _served,
+    },
+    ignores=all_of(
+        "site", "pool", "lot", "mandate", "order", "auction", "grant", "usage", "statement", "account", "instrument",
+        "issuer", "clock", "command", "log", "quote", "pricelist", "service_line",
+    ),
+)  # fmt: skip
+
+
+class PartyView(msgspec.Struct, frozen=True, kw_only=True):
+    """A party as it is now; `status` is ``registered``, ``cleared`` or ``suspended``."""
+
+    party_id: str
+    name: str
+    roles: tuple[Role, ...]
+    jurisdiction: str
+    sector: str | None
+    status: str
+    reason: str | None
+    checks: tuple[str, ...]
+    registered_at: datetime
+    last_sequence: int
+
+
+async def find_party(connection: AsyncConnection, party_id: str) -> PartyView | None:
+    """Return a party, None where there is none."""
+    return await find_one(connection, select(parties).where(parties.c.party_id == party_id), PartyView)
+
+
+async def list_parties(
+    connection: AsyncConnection,
+    *,
+    role: Role | None = None,
+    status: str | None = None,
+    after: str = "",
+    limit: int = 100,
+) -> list[PartyView]:
+    """Return parties by id above `after`; of one role or status, or all."""
+    query: Any = select(parties).where(parties.c.party_id > after).order_by(parties.c.party_id)
+    if role is not None:
+        query = query.where(parties.c.roles.contains([role]))
+    if status is not None:
+        query = query.where(parties.c.status == status)
+    return await load_all(connection, page(query, limit), PartyView)

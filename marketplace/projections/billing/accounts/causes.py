@@ -1,0 +1,145 @@
+"""What an entry rests on: its event, the statement, order or grant that the event names, and a statement's readings."""
+
+from collections.abc import Sequence
+from datetime import datetime
+from typing import Final
+
+import msgspec
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from events.statement import StatementCredited, StatementIssued
+from events.subjects import render_subject
+from marketplace.core.errors import Corrupt
+from marketplace.core.ids import PREFIXES, is_id
+from marketplace.log.port import Log, Recorded
+from marketplace.projections.billing.accounts.views import EntryView
+from marketplace.projections.billing.service_lines import HoursReadingView, list_hours
+from marketplace.projections.engine.recorded_events import parse_fact
+from marketplace.projections.feed.queries import list_visible
+from marketplace.projections.metering.usage import ReadingView, list_readings
+
+EVENTS_MAX: Final = 20
+READINGS_MAX: Final = 200
+_EXPANDED: Final = {PREFIXES[aggregate]: aggregate for aggregate in ("statement", "order", "grant", "service_line")}
+
+_Issued = StatementIssued | StatementCredited
+
+
+class EventBody(msgspec.Struct, frozen=True, kw_only=True):
+    """One event of the log with its body as it is stored."""
+
+    sequence: int
+    tag: str
+    recorded_at: datetime
+    actor: str
+    body: msgspec.Raw
+
+
+class CauseView(msgspec.Struct, frozen=True, kw_only=True):
+    """What an entry rests on.
+
+    Attributes:
+        id: The statement, order, grant or service line.
+        events: Its events up to the entry, at most the last 20; those that concern the reader.
+        readings: Readings that begin in a statement's period, at most the first 200.
+        hours: Of a service line, its readings that end in the statement's period, at most the first 200.
+    """
+
+    id: str
+    events: tuple[EventBody, ...]
+    readings: tuple[ReadingView, ...] = ()
+    hours: tuple[HoursReadingView, ...] = ()
+
+
+class Causes:
+    """Reads events and readings once, and shows what the reader may see."""
+
+    def __init__(self, connection: AsyncConnection, log: Log, party_id: str | None) -> None:
+        self._connection = connection
+        self._log = log
+        self._party_id = party_id
+        self._loaded: dict[str, list[Recorded]] = {}
+        self._readings: dict[str, tuple[ReadingView, ...]] = {}
+        self._hours: dict[str, tuple[HoursReadingView, ...]] = {}
+
+    async def load_event(self, entry: EntryView) -> EventBody:
+        """Return the event that posted an entry.
+
+        Raises:
+            Corrupt: The log does not hold it.
+        """
+        recorded = await self._log.find(entry.sequence)
+        if recorded is None:
+            raise Corrupt(f"entry {entry.sequence} of {entry.account} names an event that the log does not hold")
+        return _render(recorded)
+
+    async def explain(self, entry: EntryView) -> CauseView | None:
+        """Return what an entry rests on; None where its event names none of those."""
+        cause = entry.cause
+        aggregate = _EXPANDED.get(cause[:3]) if cause is not None and is_id(cause) else None
+        if cause is None or aggregate is None:
+            return None
+        if cause not in self._loaded:
+            stored = await self._log.load(render_subject(aggregate, cause))
+            self._loaded[cause] = await self._keep_visible([recorded for recorded in stored if not recorded.void])
+        stored = [recorded for recorded in self._loaded[cause] if recorded.sequence <= entry.sequence][-EVENTS_MAX:]
+        issued = _find_issued(stored) if aggregate == "statement" else None
+        return CauseView(
+            id=cause,
+            events=tuple(_render(recorded) for recorded in stored),
+            readings=await self._load_readings(issued),
+            hours=await self._load_hours(issued),
+        )
+
+    async def _keep_visible(self, stored: Sequence[Recorded]) -> list[Recorded]:
+        if self._party_id is None or not stored:
+            return list(stored)
+        visible = await list_visible(self._connection, [one.sequence for one in stored], self._party_id)
+        return [recorded for recorded in stored if recorded.sequence in visible]
+
+    async def _load_readings(self, issued: _Issued | None) -> tuple[ReadingView, ...]:
+        """Return the readings of a statement's period; who sees the statement sees them."""
+        if issued is None or issued.service_line_id is not None:
+            return ()
+        if issued.statement_id not in self._readings:
+            rows = await list_readings(
+                self._connection,
+                grant_id=issued.grant_id,
+                start=issued.period_start,
+                end=issued.period_end,
+                limit=READINGS_MAX,
+            )
+            self._readings[issued.statement_id] = tuple(row for row in rows if not row.voided)
+        return self._readings[issued.statement_id]
+
+    async def _load_hours(self, issued: _Issued | None) -> tuple[HoursReadingView, ...]:
+        """Return the hours of a service line in a statement's period."""
+        if issued is None or issued.service_line_id is None:
+            return ()
+        if issued.statement_id not in self._hours:
+            rows = await list_hours(
+                self._connection,
+                issued.service_line_id,
+                start=issued.period_start,
+                end=issued.period_end,
+                limit=READINGS_MAX,
+            )
+            self._hours[issued.statement_id] = tuple(row for row in rows if not row.voided)
+        return self._hours[issued.statement_id]
+
+
+def _find_issued(stored: Sequence[Recorded]) -> _Issued | None:
+    """Return the event that a statement began with, None where it is not among those that the reader sees."""
+    facts = (parse_fact(one).event for one in stored)
+    return next((event for event in facts if isinstance(event, StatementIssued | StatementCredited)), None)
+
+
+def _render(recorded: Recorded) -> EventBody:
+    envelope = recorded.envelope
+    return EventBody(
+        sequence=recorded.sequence,
+        tag=envelope.type.partition(".")[2],
+        recorded_at=envelope.time,
+        actor=envelope.actor,
+        body=msgspec.Raw(recorded.body),
+    )

@@ -1,0 +1,111 @@
+"""From a balance to the entries that make it, to the events that posted them, to what those rest on, to readings.
+
+Every entry is shown with the balance after it and with the event that posted it. Where the event names a statement, an
+order or a grant, the events of that are shown too, and with a statement the readings of its period: so a dollar leads
+down to the intervals that a meter reported.
+"""
+
+from collections.abc import Iterable, Mapping
+from datetime import datetime
+from decimal import Decimal
+from typing import Final
+
+import msgspec
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from marketplace.log.port import Log
+from marketplace.projections.billing.accounts.causes import Causes, CauseView, EventBody
+from marketplace.projections.billing.accounts.queries import list_balances, list_entries, load_sums
+from marketplace.projections.billing.accounts.views import BalanceView, EntryView
+from marketplace.projections.engine.queries import At
+
+EXPLAINED_MAX: Final = 50
+ACCOUNTS_MAX: Final = 100
+
+
+class ExplainedEntry(msgspec.Struct, frozen=True, kw_only=True):
+    """An entry, the balance of its ledger account after it, its event, and what that rests on."""
+
+    entry: EntryView
+    balance: Decimal
+    event: EventBody
+    cause: CauseView | None
+
+
+class ExplanationView(msgspec.Struct, frozen=True, kw_only=True):
+    """A balance and what makes it.
+
+    Attributes:
+        account_id: The account, grant, instrument or pool.
+        balances: Its ledger accounts, as they stood at the point that was asked for.
+        entries: Oldest first; with those of all pages they sum to the balances.
+        next_cursor: Of the next page of entries; None where this is the last.
+    """
+
+    account_id: str
+    balances: tuple[BalanceView, ...]
+    entries: tuple[ExplainedEntry, ...]
+    next_cursor: str | None = None
+
+
+async def explain_balance(
+    connection: AsyncConnection,
+    log: Log,
+    account_id: str,
+    *,
+    party_id: str | None = None,
+    at: At = None,
+    occurred_until: datetime | None = None,
+    after: tuple[int, int] = (0, -1),
+    limit: int = 20,
+) -> ExplanationView:
+    """Return the ledger accounts of one account, grant, instrument or pool, and the entries that make them.
+
+    Args:
+        connection: Where to read.
+        log: Where the events are.
+        account_id: The account, grant, instrument or pool.
+        party_id: Only this party's, and only events that concern it; None for the platform.
+        at: As the books stood at a sequence or an instant; now where none is given.
+        occurred_until: Of what the books say then, only what had occurred by this instant.
+        after: Cursor ``(sequence, line)`` of the last entry of the page before.
+        limit: Entries of a page, at most 50.
+
+    Raises:
+        Corrupt: An entry names an event that the log does not hold.
+    """
+    assert 1 <= limit <= EXPLAINED_MAX + 1, "the caller bounds the page"
+    balances = await list_balances(
+        connection,
+        party_id=party_id,
+        account_id=account_id,
+        at=at,
+        occurred_until=occurred_until,
+        limit=ACCOUNTS_MAX,
+    )
+    rows = await list_entries(
+        connection,
+        party_id=party_id,
+        account_id=account_id,
+        at=at,
+        occurred_until=occurred_until,
+        after=after,
+        limit=limit,
+    )
+    before = await load_sums(connection, account_id, after, at=at, occurred_until=occurred_until)
+    causes = Causes(connection, log, party_id)
+    entries = [
+        ExplainedEntry(entry=row, balance=balance, event=await causes.load_event(row), cause=await causes.explain(row))
+        for row, balance in run_balances(rows, before)
+    ]
+    return ExplanationView(account_id=account_id, balances=tuple(balances), entries=tuple(entries))
+
+
+def run_balances(rows: Iterable[EntryView], before: Mapping[str, Decimal]) -> list[tuple[EntryView, Decimal]]:
+    """Return each entry with the balance of its ledger account after it."""
+    sums = dict(before)
+    run = []
+    for row in rows:
+        sums[row.account] = sums.get(row.account, Decimal(0)) + row.amount
+        run.append((row, sums[row.account]))
+    return run

@@ -1,0 +1,71 @@
+"""Folds the log into entries and balances, by the rule table."""
+
+from collections.abc import Sequence
+from operator import itemgetter
+from typing import Final
+
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from events.account import AccountClosed, AccountOpened
+from events.types import Event
+from marketplace.projections.billing.accounts.meaning import find_cause, find_occurrence
+from marketplace.projections.billing.accounts.posting import Subject
+from marketplace.projections.billing.accounts.rules import POSTS_NOTHING, RULES, get_subject_ids, post
+from marketplace.projections.billing.accounts.tables import accounts, balances, entries, subjects
+from marketplace.projections.engine.projection import Handler, Projection, tags_of
+from marketplace.projections.engine.recorded_events import Fact
+from marketplace.projections.engine.write_batch import Changes
+
+_SUBJECT_FIELDS: Final = tuple(Subject.__slots__)
+_get_fields: Final = itemgetter(*_SUBJECT_FIELDS)
+
+
+class _Subjects:
+    """The subjects of a batch, kept in its changes."""
+
+    def __init__(self, changes: Changes) -> None:
+        self._changes = changes
+
+    def find(self, subject_id: str) -> Subject | None:
+        row = self._changes.find(subjects, subject_id)
+        return None if row is None else Subject(*_get_fields(row))
+
+    def put(self, subject: Subject) -> None:
+        self._changes.put(subjects, **{name: getattr(subject, name) for name in _SUBJECT_FIELDS})
+
+
+def _post(changes: Changes, fact: Fact, event: Event) -> None:
+    cause, recorded_at, occurred_at = find_cause(event), fact.time, find_occurrence(event, fact.time)
+    for line, posting in enumerate(post(event, _Subjects(changes))):
+        account, party_id, unit, amount = posting.account, posting.party_id, posting.unit, posting.amount
+        values = (account, party_id, unit, amount, fact.tag, cause, recorded_at, occurred_at)
+        changes.append(entries, fact.sequence, line, *values)
+        changes.add(balances, "amount", account=account, party_id=party_id, unit=unit, amount=amount)
+
+
+def _open(changes: Changes, fact: Fact, event: AccountOpened) -> None:
+    changes.put(accounts, account_id=event.account_id, party_id=event.party_id, unit=event.unit, opened_at=fact.time)
+
+
+def _close(changes: Changes, fact: Fact, event: AccountClosed) -> None:
+    changes.update(accounts, event.account_id, closed_at=fact.time)
+
+
+async def _load(changes: Changes, batch: Sequence[Fact], connection: AsyncConnection) -> None:
+    wanted = {(subject_id,) for fact in batch for subject_id in get_subject_ids(fact.event)}
+    await changes.load(connection, subjects, wanted)
+
+
+_HANDLERS: Final[dict[type[Event], Handler]] = {
+    AccountOpened: _open,
+    AccountClosed: _close,
+    **dict.fromkeys(RULES, _post),
+}
+PROJECTION: Final = Projection(
+    name="accounts",
+    version=2,
+    tables=(accounts, entries, balances, subjects),
+    handlers=_HANDLERS,
+    ignores=POSTS_NOTHING - tags_of(AccountOpened, AccountClosed),
+    load=_load,
+)

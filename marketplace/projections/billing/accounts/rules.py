@@ -1,0 +1,401 @@
+"""The one table that says which event posts which entries.
+
+Five kinds of unit, double entry in each, one unit per account:
+
+- ``USD``: ``external/USD`` is the world outside, ``clearing/USD`` is money between the two halves of a payment in one
+  atomic batch, ``<account>/available`` and ``<account>/held`` are a party's.
+- ``GPU-second:<class>``: a grant moves capacity of ``<pool>/capacity`` into ``<grant>/<startup>/committed``, meters
+  move it to ``delivered``, accepted statements to ``accepted``; what is left at the end goes back to the pool.
+- ``principal-USD:<instrument>``: signing moves the commitment from ``<instrument>/promised`` (the startup's) to
+  ``undrawn`` (the holder's), delivery to ``accrued``, the end to ``converted`` or ``repaid``, or back to ``promised``.
+- ``service-hour:<service line>``: an agreement moves its hours from ``<service line>/offered`` (the provider's) to
+  ``committed`` (the startup's), time sheets to ``delivered``, accepted statements to ``accepted``; the rest goes back.
+- ``debt-USD:<instrument>``: what the holder owes (``<instrument>/owed``, as a negative) and the startup is due
+  (``<instrument>/due``) for principal that was clawed back after it became shares or money, until it is paid.
+
+Invariants:
+    1. The postings of one event sum to zero in each unit.
+    2. ``clearing/USD`` is zero after every atomic batch.
+    3. Every event type posts here, or is named in `POSTS_NOTHING`.
+"""
+
+from collections.abc import Callable, Mapping
+from dataclasses import replace
+from decimal import Decimal
+from typing import Any, Final
+
+from events import account, grant, instrument, issuer, service_line, statement, usage
+from events.types import Event
+from marketplace.core.errors import Corrupt
+from marketplace.projections.billing.accounts.posting import Posting, Subject, Subjects, sum_by_unit
+from marketplace.projections.engine.projection import all_of, tags_of
+
+USD: Final = "USD"
+EXTERNAL: Final = "external/USD"
+CLEARING: Final = "clearing/USD"
+Rule = Callable[[Any, Subjects], tuple[Posting, ...]]
+
+
+def get_subject_ids(event: Any) -> tuple[str, ...]:
+    """Return the ids of the subjects that the rule of an event looks at."""
+    if isinstance(event, instrument.InstrumentIssued):
+        return (event.issuer_id,)
+    for name in ("service_line_id", "grant_id", "instrument_id"):
+        subject_id: str | None = getattr(event, name, None)
+        if subject_id is not None:
+            return (subject_id,)
+    return ()
+
+
+def _get(subjects: Subjects, subject_id: str) -> Subject:
+    subject = subjects.find(subject_id)
+    if subject is None:
+        raise Corrupt(f"an event posts to {subject_id}, which no earlier event of the log issued")
+    return subject
+
+
+def _move(
+    unit: str, amount: Decimal, source: tuple[str, str | None], target: tuple[str, str | None]
+) -> tuple[Posting, ...]:
+    if not amount:
+        return ()
+    return Posting(*source, unit, -amount), Posting(*target, unit, amount)
+
+
+def _deposited(event: account.AccountDeposited, _: Subjects) -> tuple[Posting, ...]:
+    return _move(USD, event.amount_usd, (EXTERNAL, None), _available(event))
+
+
+def _withdrawn(event: account.AccountWithdrawn, _: Subjects) -> tuple[Posting, ...]:
+    return _move(USD, event.amount_usd, _available(event), (EXTERNAL, None))
+
+
+def _hold_placed(event: account.AccountHoldPlaced, _: Subjects) -> tuple[Posting, ...]:
+    return _move(USD, event.amount_usd, _available(event), _held(event))
+
+
+def _hold_released(event: account.AccountHoldReleased | account.AccountHoldExpired, _: Subjects) -> tuple[Posting, ...]:
+    return _move(USD, event.amount_usd, _held(event), _available(event))
+
+
+def _hold_captured(event: account.AccountHoldCaptured, _: Subjects) -> tuple[Posting, ...]:
+    return _move(USD, event.amount_usd, _held(event), (CLEARING, None))
+
+
+def _debited(event: account.AccountDebited, _: Subjects) -> tuple[Posting, ...]:
+    return _move(USD, event.amount_usd, _available(event), (CLEARING, None))
+
+
+def _credited(event: account.AccountCredited, _: Subjects) -> tuple[Posting, ...]:
+    return _move(USD, event.amount_usd, (CLEARING, None), _available(event))
+
+
+def _available(event: Any) -> tuple[str, str]:
+    return f"{event.account_id}/available", event.party_id
+
+
+def _held(event: Any) -> tuple[str, str]:
+    return f"{event.account_id}/held", event.party_id
+
+
+def _grant_issued(event: grant.GrantIssued, subjects: Subjects) -> tuple[Posting, ...]:
+    seconds = int((event.end - event.start).total_seconds())
+    subject = Subject(
+        id=event.grant_id,
+        unit=f"GPU-second:{event.gpu_class}",
+        party_id=event.startup_id,
+        source=f"{event.pool_id}/capacity",
+        source_party_id=event.provider_id,
+        open=Decimal(event.nodes * event.gpus_per_node * seconds),
+    )
+    subjects.put(subject)
+    return _move(subject.unit, subject.open, _source(subject), _own(subject, "committed"))
+
+
+def _source(subject: Subject) -> tuple[str, str]:
+    return subject.source, subject.source_party_id
+
+
+def _own(subject: Subject, kind: str) -> tuple[str, str]:
+    middle = f"/{subject.party_id}" if subject.unit.startswith("GPU-second:") else ""
+    return f"{subject.id}{middle}/{kind}", subject.party_id
+
+
+def _grant_substituted(event: grant.GrantSubstituted, subjects: Subjects) -> tuple[Posting, ...]:
+    before = _get(subjects, event.grant_id)
+    after = replace(before, source=f"{event.pool_id}/capacity")
+    subjects.put(after)
+    return _move(before.unit, before.open, _source(after), _source(before))
+
+
+def _grant_extended(event: grant.GrantExtended, subjects: Subjects) -> tuple[Posting, ...]:
+    before = _get(subjects, event.grant_id)
+    amount = Decimal(event.gpu_seconds)
+    subjects.put(replace(before, open=before.open + amount))
+    return _move(before.unit, amount, _source(before), _own(before, "committed"))
+
+
+def _grant_transferred(event: grant.GrantTransferred, subjects: Subjects) -> tuple[Posting, ...]:
+    before = _get(subjects, event.grant_id)
+    after = replace(before, party_id=event.startup_id)
+    subjects.put(after)
+    return (
+        *_move(before.unit, before.open, _own(before, "committed"), _own(after, "committed")),
+        *_move(before.unit, before.delivered, _own(before, "delivered"), _own(after, "delivered")),
+    )
+
+
+def _grant_resold(event: grant.GrantResold, subjects: Subjects) -> tuple[Posting, ...]:
+    """Give back to the pool what the buyer's grant takes of it in the same batch."""
+    before, sold = _get(subjects, event.grant_id), Decimal(event.gpu_seconds)
+    subjects.put(replace(before, open=before.open - sold))
+    return _move(before.unit, sold, _own(before, "committed"), _source(before))
+
+
+def _grant_ended(event: grant.GrantCompleted | grant.GrantTerminated, subjects: Subjects) -> tuple[Posting, ...]:
+    if isinstance(event, grant.GrantCompleted):
+        return _settle(subjects, event.grant_id)
+    subject = _get(subjects, event.grant_id)
+    subjects.put(replace(subject, open=Decimal(0), closed=True))
+    return _move(subject.unit, subject.open, _own(subject, "committed"), _source(subject))
+
+
+def _settle(subjects: Subjects, subject_id: str) -> tuple[Posting, ...]:
+    """Give back what was not delivered, and what was and is not accepted."""
+    subject = _get(subjects, subject_id)
+    subjects.put(replace(subject, open=Decimal(0), delivered=Decimal(0), closed=True))
+    return (
+        *_move(subject.unit, subject.open, _own(subject, "committed"), _source(subject)),
+        *_move(subject.unit, subject.delivered, _own(subject, "delivered"), _source(subject)),
+    )
+
+
+def _deliver(subjects: Subjects, subject_id: str, amount: Decimal) -> tuple[Posting, ...]:
+    subject = _get(subjects, subject_id)
+    left = subject.open if subject.closed else subject.open - amount
+    subjects.put(replace(subject, open=left, delivered=subject.delivered + amount))
+    source = _source(subject) if subject.closed else _own(subject, "committed")
+    return _move(subject.unit, amount, source, _own(subject, "delivered"))
+
+
+def _usage_reported(event: usage.UsageReported, subjects: Subjects) -> tuple[Posting, ...]:
+    return _deliver_metered(event, subjects, sum(reading.gpu_seconds for reading in event.readings))
+
+
+def _usage_corrected(event: usage.UsageCorrected, subjects: Subjects) -> tuple[Posting, ...]:
+    return _deliver_metered(event, subjects, event.after.gpu_seconds - event.before.gpu_seconds)
+
+
+def _usage_voided(event: usage.UsageVoided, subjects: Subjects) -> tuple[Posting, ...]:
+    return _deliver_metered(event, subjects, -event.reading.gpu_seconds)
+
+
+def _deliver_metered(
+    event: usage.UsageReported | usage.UsageCorrected | usage.UsageVoided, subjects: Subjects, gpu_seconds: int
+) -> tuple[Posting, ...]:
+    """Post what the provider's meters say; the tenant's are held against it, and move nothing."""
+    return _deliver(subjects, event.grant_id, Decimal(gpu_seconds)) if event.meter == "provider" else ()
+
+
+def _line_agreed(event: service_line.ServiceLineAgreed, subjects: Subjects) -> tuple[Posting, ...]:
+    subject = Subject(
+        id=event.service_line_id,
+        unit=f"service-hour:{event.service_line_id}",
+        party_id=event.startup_id,
+        source=f"{event.service_line_id}/offered",
+        source_party_id=event.provider_id,
+        open=event.hours,
+    )
+    subjects.put(subject)
+    return _move(subject.unit, subject.open, _source(subject), _own(subject, "committed"))
+
+
+def _hours_metered(event: Any, subjects: Subjects) -> tuple[Posting, ...]:
+    if isinstance(event, service_line.ServiceLineReported):
+        amount = sum((each.hours for each in event.readings), Decimal(0))
+    elif isinstance(event, service_line.ServiceLineCorrected):
+        amount = event.after.hours - event.before.hours
+    else:
+        amount = -event.reading.hours
+    return _deliver(subjects, event.service_line_id, amount)
+
+
+def _measure(
+    event: statement.StatementAccepted | statement.StatementCredited, subjects: Subjects
+) -> tuple[Subject, Decimal]:
+    """Return whose unit a statement is in, and how much of it."""
+    if event.service_line_id is not None:
+        return _get(subjects, event.service_line_id), event.charges.service_hours
+    return _get(subjects, event.grant_id), Decimal(event.charges.gpu_seconds)
+
+
+def _statement_accepted(event: statement.StatementAccepted, subjects: Subjects) -> tuple[Posting, ...]:
+    subject, amount = _measure(event, subjects)
+    subjects.put(replace(subject, delivered=subject.delivered - amount))
+    return _move(subject.unit, amount, _own(subject, "delivered"), _own(subject, "accepted"))
+
+
+def _statement_credited(event: statement.StatementCredited, subjects: Subjects) -> tuple[Posting, ...]:
+    subject, amount = _measure(event, subjects)
+    subjects.put(replace(subject, delivered=subject.delivered + amount))
+    return _move(subject.unit, amount, _own(subject, "accepted"), _own(subject, "delivered"))
+
+
+def _issuer_formed(event: issuer.IssuerFormed, subjects: Subjects) -> tuple[Posting, ...]:
+    subjects.put(Subject(event.issuer_id, "", event.party_id, "", event.party_id))
+    return ()
+
+
+def _instrument_issued(event: instrument.InstrumentIssued, subjects: Subjects) -> tuple[Posting, ...]:
+    subject = Subject(
+        id=event.instrument_id,
+        unit=f"principal-USD:{event.instrument_id}",
+        party_id=event.holder_id,
+        source=f"{event.instrument_id}/promised",
+        source_party_id=_get(subjects, event.issuer_id).party_id,
+        open=event.commitment_usd,
+    )
+    subjects.put(subject)
+    return _move(subject.unit, subject.open, _source(subject), _own(subject, "undrawn"))
+
+
+def _draw(subjects: Subjects, instrument_id: str, amount: Decimal, kind: str = "accrued") -> tuple[Posting, ...]:
+    subject = _get(subjects, instrument_id)
+    left = subject.open if subject.closed else subject.open - amount
+    subjects.put(replace(subject, open=left))
+    source = _source(subject) if subject.closed else _own(subject, "undrawn")
+    return _move(subject.unit, amount, source, _own(subject, kind))
+
+
+def _accrued(event: instrument.InstrumentPrincipalAccrued, subjects: Subjects) -> tuple[Posting, ...]:
+    return _draw(subjects, event.instrument_id, event.principal_usd)
+
+
+_BECAME: Final = {"outstanding": "accrued", "shares": "converted", "money": "repaid"}
+
+
+def _reversed(event: instrument.InstrumentPrincipalReversed, subjects: Subjects) -> tuple[Posting, ...]:
+    back = _draw(subjects, event.instrument_id, -event.principal_usd, _BECAME[event.became])
+    return (*back, *_owe(subjects, event.instrument_id, event.debt_usd))
+
+
+def _owe(subjects: Subjects, instrument_id: str, amount: Decimal) -> tuple[Posting, ...]:
+    subject = _get(subjects, instrument_id)
+    due = (f"{instrument_id}/due", subject.source_party_id)
+    return _move(f"debt-USD:{instrument_id}", amount, _own(subject, "owed"), due)
+
+
+def _debt_paid(event: instrument.InstrumentDebtPaid, subjects: Subjects) -> tuple[Posting, ...]:
+    return _owe(subjects, event.instrument_id, -event.amount_usd)
+
+
+def _commitment_reduced(event: instrument.InstrumentCommitmentReduced, subjects: Subjects) -> tuple[Posting, ...]:
+    subject = _get(subjects, event.instrument_id)
+    subjects.put(replace(subject, open=subject.open - event.amount_usd))
+    return _move(subject.unit, event.amount_usd, _own(subject, "undrawn"), _source(subject))
+
+
+def _undrawn_back(event: Any, subjects: Subjects) -> tuple[Posting, ...]:
+    subject = _get(subjects, event.instrument_id)
+    subjects.put(replace(subject, open=Decimal(0), closed=True))
+    return _move(subject.unit, subject.open, _own(subject, "undrawn"), _source(subject))
+
+
+def _converted(event: instrument.InstrumentConverted, subjects: Subjects) -> tuple[Posting, ...]:
+    subject = _get(subjects, event.instrument_id)
+    return _move(subject.unit, event.principal_usd, _own(subject, "accrued"), _own(subject, "converted"))
+
+
+def _repaid(event: instrument.InstrumentRepaid, subjects: Subjects) -> tuple[Posting, ...]:
+    subject = _get(subjects, event.instrument_id)
+    return _move(subject.unit, event.principal_usd, _own(subject, "accrued"), _own(subject, "repaid"))
+
+
+RULES: Final[Mapping[type[Event], Rule]] = {
+    account.AccountDeposited: _deposited,
+    account.AccountWithdrawn: _withdrawn,
+    account.AccountHoldPlaced: _hold_placed,
+    account.AccountHoldCaptured: _hold_captured,
+    account.AccountHoldReleased: _hold_released,
+    account.AccountHoldExpired: _hold_released,
+    account.AccountDebited: _debited,
+    account.AccountCredited: _credited,
+    grant.GrantIssued: _grant_issued,
+    grant.GrantSubstituted: _grant_substituted,
+    grant.GrantExtended: _grant_extended,
+    grant.GrantTransferred: _grant_transferred,
+    grant.GrantResold: _grant_resold,
+    grant.GrantCompleted: _grant_ended,
+    grant.GrantTerminated: _grant_ended,
+    usage.UsageReported: _usage_reported,
+    usage.UsageCorrected: _usage_corrected,
+    usage.UsageVoided: _usage_voided,
+    service_line.ServiceLineAgreed: _line_agreed,
+    service_line.ServiceLineReported: _hours_metered,
+    service_line.ServiceLineCorrected: _hours_metered,
+    service_line.ServiceLineVoided: _hours_metered,
+    service_line.ServiceLineClosed: lambda event, subjects: _settle(subjects, event.service_line_id),
+    statement.StatementAccepted: _statement_accepted,
+    statement.StatementCredited: _statement_credited,
+    issuer.IssuerFormed: _issuer_formed,
+    instrument.InstrumentIssued: _instrument_issued,
+    instrument.InstrumentPrincipalAccrued: _accrued,
+    instrument.InstrumentPrincipalReversed: _reversed,
+    instrument.InstrumentCommitmentReduced: _commitment_reduced,
+    instrument.InstrumentDebtPaid: _debt_paid,
+    instrument.InstrumentLapsed: _undrawn_back,
+    instrument.InstrumentCancelled: _undrawn_back,
+    instrument.InstrumentConverted: _converted,
+    instrument.InstrumentRepaid: _repaid,
+}
+POSTS_NOTHING: Final = (
+    all_of(
+        "party", "site", "pool", "lot", "mandate", "order", "quote", "auction", "pricelist", "clock", "command", "log"
+    )
+    | tags_of(
+        account.AccountOpened,
+        account.AccountClosed,
+        grant.GrantActivated,
+        grant.GrantDegraded,
+        grant.GrantSuspended,
+        grant.GrantResumed,
+        grant.GrantPrioritised,
+        grant.GrantServiceLineAdded,
+        service_line.ServiceLineProposed,
+        service_line.ServiceLineApproved,
+        service_line.ServiceLineDeclined,
+        service_line.ServiceLineLimited,
+        usage.UsageIdentified,
+        usage.UsageEvidenced,
+        usage.UsageClosed,
+        usage.UsageLimited,
+        usage.UsageSpread,
+        usage.UsageRespread,
+        statement.StatementIssued,
+        statement.StatementServiceCredited,
+        statement.StatementDisputed,
+        statement.StatementResolved,
+        instrument.InstrumentSuspended,
+        instrument.InstrumentResumed,
+        instrument.InstrumentAmended,
+        instrument.InstrumentMatured,
+        instrument.InstrumentMfnNoticed,
+        instrument.InstrumentMfnElected,
+    )
+    | (all_of("issuer") - tags_of(issuer.IssuerFormed))
+)
+
+
+def post(event: Event, subjects: Subjects) -> tuple[Posting, ...]:
+    """Return the entries of one event; `subjects` follows what later events need to know.
+
+    Raises:
+        Corrupt: The event posts to a grant or an instrument that the log never issued.
+        AssertionError: The entries do not sum to zero in each unit.
+    """
+    rule = RULES.get(type(event))
+    if rule is None:
+        return ()
+    postings = rule(event, subjects)
+    assert not any(sum_by_unit(postings).values()), f"{type(event).__name__} does not balance"
+    return postings

@@ -1,0 +1,61 @@
+"""Tables of the accounts: entries are the history, balances their sums, subjects what the rules need to know."""
+
+from collections.abc import Mapping
+from typing import Any, Final
+
+from sqlalchemy import Boolean, Column, Index, Integer, Select, select
+
+from marketplace.projections.engine.schema import Origin, define, define_history, exact, instant, text, whole
+
+
+def _sequences(row: Mapping[str, Any]) -> Select[int]:
+    return select(entries.c.sequence).where(entries.c.account == row["account"])
+
+
+accounts: Final = define(
+    "accounts_v2",
+    text("account_id", key=True),
+    text("party_id"),
+    text("unit"),
+    instant("opened_at"),
+    instant("closed_at", null=True),
+    Index("ix_accounts_v2_party", "party_id", "account_id"),
+    origin=Origin("account", "account_id"),
+)
+entries: Final = define_history(
+    "entries_v2",
+    whole("sequence", key=True),
+    Column("line", Integer, primary_key=True, autoincrement=False),
+    text("account"),
+    text("party_id", null=True),
+    text("unit"),
+    exact("amount"),
+    text("tag"),
+    text("cause", null=True),
+    instant("recorded_at"),
+    instant("occurred_at"),
+    Index("ix_entries_v2_party", "party_id", "sequence"),
+    Index("ix_entries_v2_account", "account", "sequence"),
+    origin=Origin(),
+)
+balances: Final = define(
+    "balances_v2",
+    text("account", key=True),
+    text("party_id", null=True),
+    text("unit"),
+    exact("amount"),
+    Index("ix_balances_v2_party", "party_id", "account"),
+    origin=Origin(sequences=_sequences),
+)
+subjects: Final = define(
+    "posting_subjects_v2",
+    text("id", key=True),
+    text("unit"),
+    text("party_id"),
+    text("source"),
+    text("source_party_id"),
+    exact("open"),
+    exact("delivered"),
+    Column("closed", Boolean, nullable=False),
+    origin=Origin(),
+)

@@ -1,0 +1,135 @@
+"""Holds: money set aside, what was paid from it, and until when; one row per hold of an account."""
+
+from collections.abc import Sequence
+from datetime import datetime
+from decimal import Decimal
+from typing import Any, Final
+
+import msgspec
+from sqlalchemy import Boolean, Column, Index, select
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from events import account as account_events
+from marketplace.core.errors import Corrupt
+from marketplace.projections.engine.projection import Projection, all_of, tags_of
+from marketplace.projections.engine.queries import load_all, page
+from marketplace.projections.engine.recorded_events import Fact
+from marketplace.projections.engine.schema import Origin, define, exact, instant, text
+from marketplace.projections.engine.write_batch import Changes
+
+holds: Final = define(
+    "holds_v1",
+    text("account_id", key=True),
+    text("hold_id", key=True),
+    text("party_id"),
+    text("purpose"),
+    exact("left_usd"),
+    exact("captured_usd"),
+    instant("expires_at", null=True),
+    Column("expired", Boolean, nullable=False),
+    instant("placed_at"),
+    Index("ix_holds_v1_party", "party_id", "hold_id"),
+    Index("ix_holds_v1_purpose", "purpose", "hold_id"),
+    origin=Origin("account", "account_id"),
+)
+
+
+def _placed(changes: Changes, fact: Fact, event: account_events.AccountHoldPlaced) -> None:
+    row = changes.find(holds, event.account_id, event.hold_id)
+    if row is not None:
+        changes.update(holds, event.account_id, event.hold_id, left_usd=row["left_usd"] + event.amount_usd)
+        return
+    changes.put(
+        holds,
+        account_id=event.account_id,
+        hold_id=event.hold_id,
+        party_id=event.party_id,
+        purpose=event.purpose,
+        left_usd=event.amount_usd,
+        captured_usd=Decimal(0),
+        expires_at=event.expires_at,
+        expired=False,
+        placed_at=fact.time,
+    )
+
+
+def _lower(changes: Changes, fact: Fact, event: Any, **values: Any) -> None:
+    row = changes.find(holds, event.account_id, event.hold_id)
+    if row is None:
+        raise Corrupt(f"event {fact.sequence} is about hold {event.hold_id}, which the log never placed")
+    captured = event.amount_usd if isinstance(event, account_events.AccountHoldCaptured) else Decimal(0)
+    sums = {"left_usd": row["left_usd"] - event.amount_usd, "captured_usd": row["captured_usd"] + captured}
+    changes.update(holds, event.account_id, event.hold_id, **sums, **values)
+
+
+def _expired(changes: Changes, fact: Fact, event: account_events.AccountHoldExpired) -> None:
+    _lower(changes, fact, event, expired=True)
+
+
+async def _load(changes: Changes, batch: Sequence[Fact], connection: AsyncConnection) -> None:
+    events: list[Any] = [fact.event for fact in batch]
+    await changes.load(connection, holds, {(event.account_id, event.hold_id) for event in events})
+
+
+PROJECTION: Final = Projection(
+    name="holds",
+    version=1,
+    tables=(holds,),
+    handlers={
+        account_events.AccountHoldPlaced: _placed,
+        account_events.AccountHoldCaptured: _lower,
+        account_events.AccountHoldReleased: _lower,
+        account_events.AccountHoldExpired: _expired,
+    },
+    ignores=all_of(
+        "party", "site", "pool", "lot", "mandate", "order", "auction", "grant", "usage", "statement", "instrument",
+        "issuer", "clock", "command", "log", "quote", "pricelist", "service_line",
+    )
+    | tags_of(
+        account_events.AccountOpened,
+        account_events.AccountClosed,
+        account_events.AccountDeposited,
+        account_events.AccountWithdrawn,
+        account_events.AccountDebited,
+        account_events.AccountCredited,
+    ),
+    load=_load,
+)  # fmt: skip
+
+
+class HoldView(msgspec.Struct, frozen=True, kw_only=True):
+    """A hold as it is now.
+
+    Attributes:
+        account_id: The account that it is on.
+        hold_id: The hold.
+        party_id: Whose money it is.
+        purpose: What for: an order, a mandate, or the account that may be paid from it.
+        left_usd: What may still be paid from it.
+        captured_usd: What was paid from it.
+        expires_at: When what is left is available again; None where what it is for ends it.
+        expired: Whether it is.
+        placed_at: Since when.
+        last_sequence: The event that touched it last.
+    """
+
+    account_id: str
+    hold_id: str
+    party_id: str
+    purpose: str
+    left_usd: Decimal
+    captured_usd: Decimal
+    expires_at: datetime | None
+    expired: bool
+    placed_at: datetime
+    last_sequence: int
+
+
+async def list_holds(
+    connection: AsyncConnection, account_id: str, *, purpose: str | None = None, after: str = "", limit: int = 100
+) -> list[HoldView]:
+    """Return the holds of an account by id above `after`; for one purpose, or all."""
+    query = select(holds).where(holds.c.account_id == account_id, holds.c.hold_id > after).order_by(holds.c.hold_id)
+    if purpose is not None:
+        query = query.where(holds.c.purpose == purpose)
+    return await load_all(connection, page(query, limit), HoldView)

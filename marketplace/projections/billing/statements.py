@@ -1,0 +1,199 @@
+"""Statements: each period's usage, priced, and whether it was accepted."""
+
+from datetime import datetime
+from decimal import Decimal
+from typing import Any, Final
+
+import msgspec
+from sqlalchemy import Index, or_, select
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from events import statement as statement_events
+from events.service import ServiceResult
+from events.statement import Adjustment, Charges, ServiceCredit
+from marketplace.projections.delivery.grants import grants
+from marketplace.projections.engine.projection import Projection, all_of
+from marketplace.projections.engine.queries import find_one, load_all, page
+from marketplace.projections.engine.recorded_events import Fact
+from marketplace.projections.engine.schema import Origin, define, document, exact, instant, text, whole
+from marketplace.projections.engine.write_batch import Changes
+
+statements: Final = define(
+    "statements_v1",
+    text("statement_id", key=True),
+    text("grant_id"),
+    text("startup_id"),
+    text("provider_id"),
+    instant("period_start"),
+    instant("period_end"),
+    document("charges_issued"),
+    document("charges"),
+    text("status"),
+    text("accepted_by", null=True),
+    whole("gpu_seconds_claimed", null=True),
+    text("service_line_id", null=True),
+    exact("hours_claimed", null=True),
+    text("reason", null=True),
+    text("disputed_by", null=True),
+    whole("tenant_gpu_seconds", null=True),
+    document("adjustment", null=True),
+    document("service", null=True),
+    document("service_credit", null=True),
+    instant("accept_until"),
+    instant("issued_at"),
+    instant("accepted_at", null=True),
+    Index("ix_statements_v1_grant", "grant_id", "statement_id"),
+    Index("ix_statements_v1_startup", "startup_id", "statement_id"),
+    Index("ix_statements_v1_provider", "provider_id", "statement_id"),
+    Index("ix_statements_v1_due", "status", "accept_until"),
+    origin=Origin("statement", "statement_id"),
+)
+
+
+def _issued(changes: Changes, fact: Fact, event: statement_events.StatementIssued) -> None:
+    changes.put(
+        statements,
+        statement_id=event.statement_id,
+        grant_id=event.grant_id,
+        startup_id=event.startup_id,
+        provider_id=event.provider_id,
+        period_start=event.period_start,
+        period_end=event.period_end,
+        charges_issued=event.charges,
+        charges=event.charges,
+        status="issued",
+        tenant_gpu_seconds=None if event.metering is None else event.metering.tenant_gpu_seconds,
+        adjustment=event.adjustment,
+        service_line_id=event.service_line_id,
+        service=event.service,
+        accept_until=event.accept_until,
+        issued_at=fact.time,
+    )
+
+
+def _credited(changes: Changes, fact: Fact, event: statement_events.StatementCredited) -> None:
+    changes.put(
+        statements,
+        statement_id=event.statement_id,
+        grant_id=event.grant_id,
+        startup_id=event.startup_id,
+        provider_id=event.provider_id,
+        period_start=event.period_start,
+        period_end=event.period_end,
+        charges_issued=event.charges,
+        charges=event.charges,
+        status="credited",
+        adjustment=event.adjustment,
+        service_line_id=event.service_line_id,
+        service_credit=event.service_credit,
+        accept_until=fact.time,
+        issued_at=fact.time,
+        accepted_at=fact.time,
+    )
+
+
+def _accepted(changes: Changes, fact: Fact, event: statement_events.StatementAccepted) -> None:
+    settled = {"status": "accepted", "charges": event.charges, "accepted_by": event.by, "accepted_at": fact.time}
+    changes.update(statements, event.statement_id, **settled)
+
+
+def _service_credited(changes: Changes, _: Fact, event: statement_events.StatementServiceCredited) -> None:
+    changes.update(statements, event.statement_id, service_credit=event.credit)
+
+
+def _disputed(changes: Changes, _: Fact, event: statement_events.StatementDisputed) -> None:
+    disputed = {"status": "disputed", "reason": event.reason, "disputed_by": event.by}
+    gpu_seconds = event.gpu_seconds_claimed if event.hours_claimed is None else None
+    claims = {"gpu_seconds_claimed": gpu_seconds, "hours_claimed": event.hours_claimed}
+    changes.update(statements, event.statement_id, **disputed, **claims)
+
+
+def _resolved(changes: Changes, _: Fact, event: statement_events.StatementResolved) -> None:
+    changes.update(statements, event.statement_id, status="resolved", charges=event.charges, reason=event.reason)
+
+
+PROJECTION: Final = Projection(
+    name="statements",
+    version=1,
+    tables=(statements,),
+    handlers={
+        statement_events.StatementIssued: _issued,
+        statement_events.StatementCredited: _credited,
+        statement_events.StatementAccepted: _accepted,
+        statement_events.StatementServiceCredited: _service_credited,
+        statement_events.StatementDisputed: _disputed,
+        statement_events.StatementResolved: _resolved,
+    },
+    ignores=all_of(
+        "party", "site", "pool", "lot", "mandate", "order", "auction", "grant", "usage", "account", "instrument",
+        "issuer", "clock", "command", "log", "quote", "pricelist", "service_line",
+    ),
+)  # fmt: skip
+
+
+class StatementView(msgspec.Struct, frozen=True, kw_only=True):
+    """A statement; `status` is ``issued``, ``disputed``, ``resolved``, ``accepted`` or ``credited``.
+
+    `charges_issued` is what was asked first, `charges` what holds now; what is credited is paid back. Where the
+    tenant's meter reported too, `tenant_gpu_seconds` is its figure. `adjustment` tells what changed in a period that
+    was settled. `service` is what the period came to against what was promised, `service_credit` what was given back of
+    the charges; of a credit, what is not paid back again since it was given back before. One of a service line names
+    it, and is in hours.
+    """
+
+    statement_id: str
+    grant_id: str
+    startup_id: str
+    provider_id: str
+    holder_id: str | None
+    period_start: datetime
+    period_end: datetime
+    charges_issued: Charges
+    charges: Charges
+    status: str
+    accepted_by: str | None
+    service_line_id: str | None
+    gpu_seconds_claimed: int | None
+    hours_claimed: Decimal | None
+    reason: str | None
+    disputed_by: str | None
+    tenant_gpu_seconds: int | None
+    adjustment: Adjustment | None
+    service: ServiceResult | None
+    service_credit: ServiceCredit | None
+    accept_until: datetime
+    issued_at: datetime
+    accepted_at: datetime | None
+    last_sequence: int
+
+
+_STATEMENTS: Final[Any] = select(statements, grants.c.holder_id).select_from(
+    statements.outerjoin(grants, grants.c.grant_id == statements.c.grant_id)
+)
+
+
+async def find_statement(connection: AsyncConnection, statement_id: str) -> StatementView | None:
+    """Return a statement, None where there is none."""
+    return await find_one(connection, _STATEMENTS.where(statements.c.statement_id == statement_id), StatementView)
+
+
+async def list_statements(
+    connection: AsyncConnection,
+    *,
+    party_id: str | None = None,
+    grant_id: str | None = None,
+    service_line_id: str | None = None,
+    status: str | None = None,
+    after: str = "",
+    limit: int = 100,
+) -> list[StatementView]:
+    """Return statements by id above `after`; those that a party accepts, is paid by or pays for, or all."""
+    query = _STATEMENTS.where(statements.c.statement_id > after).order_by(statements.c.statement_id)
+    if party_id is not None:
+        mine = (statements.c.startup_id, statements.c.provider_id, grants.c.holder_id)
+        query = query.where(or_(*(column == party_id for column in mine)))
+    wanted = {"grant_id": grant_id, "service_line_id": service_line_id, "status": status}
+    for column, value in ((statements.c[name], value) for name, value in wanted.items()):
+        if value is not None:
+            query = query.where(column == value)
+    return await load_all(connection, page(query, limit), StatementView)

@@ -1,0 +1,1 @@
+"""Tables of grants and of the reliability of providers."""

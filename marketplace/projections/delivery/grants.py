@@ -1,0 +1,345 @@
+"""Grants: capacity that was awarded, now and as of any sequence or instant."""
+
+from collections.abc import Sequence
+from datetime import datetime
+from decimal import Decimal
+from typing import Any, Final
+
+import msgspec
+from sqlalchemy import Index, or_, select
+from sqlalchemy.dialects.postgresql import distinct_on
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from events import grant as grant_events
+from events.grant import EquityPart, ResalePart
+from events.service import ServiceTerms
+from events.types import LotShare
+from marketplace.core.errors import Corrupt
+from marketplace.domain.delivery.grant import PRIORITY
+from marketplace.projections.engine.projection import Projection, all_of
+from marketplace.projections.engine.queries import At, find_one, load_all, page, until
+from marketplace.projections.engine.recorded_events import Fact
+from marketplace.projections.engine.schema import Origin, define, define_history, document, exact, instant, text, whole
+from marketplace.projections.engine.write_batch import Changes
+
+grants: Final = define(
+    "grants_v1",
+    text("grant_id", key=True),
+    text("order_id"),
+    text("auction_id", null=True),
+    text("startup_id"),
+    text("provider_id"),
+    text("holder_id", null=True),
+    text("pool_id"),
+    text("gpu_class"),
+    whole("nodes"),
+    whole("gpus_per_node"),
+    instant("start"),
+    instant("end"),
+    document("lots"),
+    text("price_usd_per_gpu_hour"),
+    exact("value_usd_per_gpu_hour"),
+    exact("cash_usd_per_gpu_hour"),
+    text("startup_account_id"),
+    text("provider_account_id"),
+    text("hold_id"),
+    exact("cash_commitment_usd"),
+    document("equity", null=True),
+    document("resale", null=True),
+    document("resold"),
+    document("service_lines"),
+    document("service", null=True),
+    text("status"),
+    whole("nodes_available"),
+    whole("priority"),
+    text("reason", null=True),
+    whole("gpu_seconds_accepted", null=True),
+    instant("ended_at", null=True),
+    instant("issued_at"),
+    Index("ix_grants_v1_startup", "startup_id", "grant_id"),
+    Index("ix_grants_v1_provider", "provider_id", "grant_id"),
+    Index("ix_grants_v1_holder", "holder_id", "grant_id"),
+    origin=Origin("grant", "grant_id"),
+)
+grant_history: Final = define_history(
+    "grant_history_v1",
+    text("grant_id", key=True),
+    whole("sequence", key=True),
+    text("status"),
+    text("pool_id"),
+    text("startup_id"),
+    whole("nodes_available"),
+    text("reason", null=True),
+    instant("occurred_at"),
+    origin=Origin("grant", "grant_id"),
+)
+_FIELDS: Final = grant_events.GrantIssued.__struct_fields__
+_CHANGING: Final = ("status", "pool_id", "startup_id", "nodes_available", "reason")
+
+
+class ResoldPart(msgspec.Struct, frozen=True, kw_only=True):
+    """What a grant's startup sold on: the grant it became, its nodes and span, and what the buyer pays."""
+
+    resale_grant_id: str
+    nodes: int
+    start: datetime
+    end: datetime
+    price_usd_per_gpu_hour: str
+
+
+def _remember(changes: Changes, fact: Fact) -> None:
+    row = changes.find(grants, fact.id)
+    assert row is not None, "every handler begins with a row that is there"
+    changes.append(grant_history, fact.id, fact.sequence, *(row[name] for name in _CHANGING), fact.time)
+
+
+def _turn(changes: Changes, fact: Fact, **values: Any) -> None:
+    if changes.find(grants, fact.id) is None:
+        raise Corrupt(f"event {fact.sequence} is about grant {fact.id}, which the log never issued")
+    changes.update(grants, fact.id, **values)
+    _remember(changes, fact)
+
+
+def _issued(changes: Changes, fact: Fact, event: grant_events.GrantIssued) -> None:
+    changes.put(
+        grants,
+        **{name: getattr(event, name) for name in _FIELDS},
+        holder_id=None if event.equity is None else event.equity.holder_id,
+        status="issued",
+        nodes_available=event.nodes,
+        priority=PRIORITY,
+        resold=[],
+        service_lines=[],
+        issued_at=fact.time,
+    )
+    _remember(changes, fact)
+
+
+def _activated(changes: Changes, fact: Fact, _: grant_events.GrantActivated) -> None:
+    _turn(changes, fact, status="active")
+
+
+def _keep_end(changes: Changes, fact: Fact, status: str) -> str:
+    """Return a status, but of a grant whose end notice was given of, that it was terminated."""
+    row = changes.find(grants, fact.id) or {}
+    return "terminated" if row.get("status") == "terminated" else status
+
+
+def _degraded(changes: Changes, fact: Fact, event: grant_events.GrantDegraded) -> None:
+    _turn(
+        changes,
+        fact,
+        status=_keep_end(changes, fact, "degraded"),
+        nodes_available=event.nodes_available,
+        reason=event.reason,
+    )
+
+
+def _suspended(changes: Changes, fact: Fact, event: grant_events.GrantSuspended) -> None:
+    _turn(changes, fact, status=_keep_end(changes, fact, "suspended"), reason=event.reason)
+
+
+def _resumed(changes: Changes, fact: Fact, _: grant_events.GrantResumed) -> None:
+    row = changes.find(grants, fact.id) or {}
+    _turn(changes, fact, status=_keep_end(changes, fact, "active"), nodes_available=row.get("nodes"), reason=None)
+
+
+def _substituted(changes: Changes, fact: Fact, event: grant_events.GrantSubstituted) -> None:
+    _turn(changes, fact, pool_id=event.pool_id, lots=event.lots, reason=event.reason)
+
+
+def _extended(changes: Changes, fact: Fact, event: grant_events.GrantExtended) -> None:
+    row = changes.find(grants, fact.id) or {}
+    _turn(changes, fact, end=event.end, lots=[*row.get("lots", ()), *event.lots])
+
+
+def _transferred(changes: Changes, fact: Fact, event: grant_events.GrantTransferred) -> None:
+    _turn(changes, fact, startup_id=event.startup_id)
+
+
+def _prioritised(changes: Changes, fact: Fact, event: grant_events.GrantPrioritised) -> None:
+    _turn(changes, fact, priority=event.priority)
+
+
+def _line_added(changes: Changes, fact: Fact, event: grant_events.GrantServiceLineAdded) -> None:
+    row = changes.find(grants, fact.id) or {"service_lines": []}
+    _turn(changes, fact, service_lines=[*row["service_lines"], event.service_line_id])
+
+
+def _resold(changes: Changes, fact: Fact, event: grant_events.GrantResold) -> None:
+    row = changes.find(grants, fact.id) or {"resold": []}
+    commitments: dict[str, Any] = {"cash_commitment_usd": event.cash_commitment_usd}
+    if row.get("equity") is not None:
+        left = {name: getattr(event, name) for name in ("principal_commitment_usd", "budget_commitment_usd")}
+        equity = msgspec.convert(msgspec.to_builtins(row["equity"]), EquityPart)
+        commitments["equity"] = msgspec.structs.replace(equity, **left)
+    part = ResoldPart(**{name: getattr(event, name) for name in ResoldPart.__struct_fields__})
+    _turn(changes, fact, resold=[*row["resold"], part], **commitments)
+
+
+def _completed(changes: Changes, fact: Fact, event: grant_events.GrantCompleted) -> None:
+    accepted = event.gpu_seconds_accepted
+    _turn(changes, fact, status="completed", gpu_seconds_accepted=accepted, ended_at=fact.time)
+
+
+def _terminated(changes: Changes, fact: Fact, event: grant_events.GrantTerminated) -> None:
+    _turn(changes, fact, status="terminated", reason=event.reason, ended_at=event.at)
+
+
+async def _load(changes: Changes, batch: Sequence[Fact], connection: AsyncConnection) -> None:
+    issued = {fact.id for fact in batch if isinstance(fact.event, grant_events.GrantIssued)}
+    await changes.load(connection, grants, {(fact.id,) for fact in batch if fact.id not in issued})
+
+
+PROJECTION: Final = Projection(
+    name="grants",
+    version=1,
+    tables=(grants, grant_history),
+    handlers={
+        grant_events.GrantIssued: _issued,
+        grant_events.GrantActivated: _activated,
+        grant_events.GrantDegraded: _degraded,
+        grant_events.GrantSuspended: _suspended,
+        grant_events.GrantResumed: _resumed,
+        grant_events.GrantSubstituted: _substituted,
+        grant_events.GrantExtended: _extended,
+        grant_events.GrantTransferred: _transferred,
+        grant_events.GrantPrioritised: _prioritised,
+        grant_events.GrantResold: _resold,
+        grant_events.GrantServiceLineAdded: _line_added,
+        grant_events.GrantCompleted: _completed,
+        grant_events.GrantTerminated: _terminated,
+    },
+    ignores=all_of(
+        "party", "site", "pool", "lot", "mandate", "order", "auction", "usage", "statement", "account", "instrument",
+        "issuer", "clock", "command", "log", "quote", "pricelist", "service_line",
+    ),
+    load=_load,
+)  # fmt: skip
+
+
+class GrantView(msgspec.Struct, frozen=True, kw_only=True):
+    """A grant; `status` is ``issued``, ``active``, ``degraded``, ``suspended``, ``completed`` or ``terminated``.
+
+    The price is an exact fraction, for example ``"7/3"``.
+    """
+
+    grant_id: str
+    order_id: str
+    auction_id: str | None
+    startup_id: str
+    provider_id: str
+    holder_id: str | None
+    pool_id: str
+    gpu_class: str
+    nodes: int
+    gpus_per_node: int
+    start: datetime
+    end: datetime
+    lots: tuple[LotShare, ...]
+    price_usd_per_gpu_hour: str
+    value_usd_per_gpu_hour: Decimal
+    cash_usd_per_gpu_hour: Decimal
+    startup_account_id: str
+    provider_account_id: str
+    hold_id: str
+    cash_commitment_usd: Decimal
+    equity: EquityPart | None
+    resale: ResalePart | None
+    resold: tuple[ResoldPart, ...]
+    service_lines: tuple[str, ...]
+    service: ServiceTerms | None
+    status: str
+    nodes_available: int
+    priority: int
+    reason: str | None
+    gpu_seconds_accepted: int | None
+    ended_at: datetime | None
+    issued_at: datetime
+    last_sequence: int
+
+
+class GrantAtView(msgspec.Struct, frozen=True, kw_only=True):
+    """A grant as it stood at a point in time: what changes over its life."""
+
+    grant_id: str
+    status: str
+    pool_id: str
+    startup_id: str
+    nodes_available: int
+    reason: str | None
+    last_sequence: int
+
+
+def _concerns(party_id: str) -> Any:
+    return or_(grants.c.startup_id == party_id, grants.c.provider_id == party_id, grants.c.holder_id == party_id)
+
+
+async def find_grant(connection: AsyncConnection, grant_id: str) -> GrantView | None:
+    """Return a grant, None where there is none."""
+    return await find_one(connection, select(grants).where(grants.c.grant_id == grant_id), GrantView)
+
+
+async def list_grants(
+    connection: AsyncConnection,
+    *,
+    party_id: str | None = None,
+    status: str | None = None,
+    after: str = "",
+    limit: int = 100,
+) -> list[GrantView]:
+    """Return grants by id above `after`; those that a party uses, delivers or holds the equity of, or all."""
+    query: Any = select(grants).where(grants.c.grant_id > after).order_by(grants.c.grant_id)
+    if party_id is not None:
+        query = query.where(_concerns(party_id))
+    if status is not None:
+        query = query.where(grants.c.status == status)
+    return await load_all(connection, page(query, limit), GrantView)
+
+
+async def list_carriers(
+    connection: AsyncConnection,
+    *,
+    startup_id: str,
+    provider_id: str,
+    gpu_class: str,
+    start: datetime,
+    end: datetime,
+    limit: int,
+) -> dict[str, datetime]:
+    """Return the grants of a class that a startup uses at a provider within a span, and when each was issued."""
+    theirs = (grants.c.startup_id == startup_id, grants.c.provider_id == provider_id, grants.c.gpu_class == gpu_class)
+    query = (
+        select(grants.c.grant_id, grants.c.issued_at)
+        .where(*theirs, grants.c.start < end, grants.c.end > start)
+        .order_by(grants.c.issued_at, grants.c.grant_id)
+        .limit(limit)
+    )
+    return {row.grant_id: row.issued_at for row in await connection.execute(query)}
+
+
+async def list_grants_at(
+    connection: AsyncConnection, at: At, *, party_id: str | None = None, after: str = "", limit: int = 100
+) -> list[GrantAtView]:
+    """Return grants as they stood at `at`, by id above `after`; `party_id` narrows by today's parties."""
+    history = grant_history
+    latest = (
+        select(*history.c["grant_id", *_CHANGING], history.c.sequence.label("last_sequence"))
+        .where(until(at, history.c.sequence, history.c.occurred_at), history.c.grant_id > after)
+        .ext(distinct_on(history.c.grant_id))
+        .order_by(history.c.grant_id, history.c.sequence.desc())
+    )
+    if party_id is not None:
+        latest = latest.join(grants, grants.c.grant_id == history.c.grant_id).where(_concerns(party_id))
+    return await load_all(connection, page(latest, limit), GrantAtView)
+
+
+async def find_grant_at(connection: AsyncConnection, grant_id: str, at: At) -> GrantAtView | None:
+    """Return a grant as it stood at `at`, None where it was not issued by then."""
+    history = grant_history
+    query = (
+        select(*history.c["grant_id", *_CHANGING], history.c.sequence.label("last_sequence"))
+        .where(history.c.grant_id == grant_id, until(at, history.c.sequence, history.c.occurred_at))
+        .order_by(history.c.sequence.desc())
+    )
+    return await find_one(connection, query, GrantAtView)

@@ -1,0 +1,174 @@
+"""Standings: how well each provider has delivered, as `domain/delivery/reliability.py` counts it."""
+
+from collections.abc import Mapping, Sequence
+from fractions import Fraction
+from typing import Any, Final
+
+import msgspec
+from sqlalchemy import Boolean, Column, select
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from events.grant import GrantIssued
+from events.types import Event
+from marketplace.core.errors import Corrupt
+from marketplace.core.money import render_ratio
+from marketplace.domain.delivery.reliability import (
+    COUNTED,
+    Course,
+    Record,
+    StandingEvent,
+    advance,
+    begin,
+    compute_standing,
+)
+from marketplace.projections.engine.projection import Handler, Projection, all_of, tags_of
+from marketplace.projections.engine.queries import page
+from marketplace.projections.engine.recorded_events import Fact
+from marketplace.projections.engine.schema import Origin, define, document, instant, text, whole
+from marketplace.projections.engine.write_batch import Changes
+
+_COURSE: Final = tuple(Course.__slots__)
+_RECORD: Final = tuple(Record.__slots__)
+
+PROVIDERS_MAX = 100_000
+standings: Final = define(
+    "standings_v1",
+    text("provider_id", key=True),
+    *(whole(name) for name in _RECORD),
+    origin=Origin(),
+)
+courses: Final = define(
+    "standing_courses_v1",
+    text("grant_id", key=True),
+    text("provider_id"),
+    whole("gpus_per_node"),
+    whole("nodes"),
+    whole("working"),
+    instant("counted_until"),
+    Column("running", Boolean, nullable=False),
+    document("resold"),
+    instant("stated_until", null=True),
+    whole("due_since"),
+    whole("lost_since"),
+    origin=Origin("grant", "grant_id"),
+)
+
+
+def _pick(row: Mapping[str, Any], names: tuple[str, ...]) -> dict[str, Any]:
+    return {name: row[name] for name in names}
+
+
+def _put(changes: Changes, grant_id: str, course: Course) -> None:
+    changes.put(courses, grant_id=grant_id, **{name: getattr(course, name) for name in _COURSE})
+
+
+def _issued(changes: Changes, _: Fact, event: GrantIssued) -> None:
+    _put(changes, event.grant_id, begin(event))
+
+
+def _count(changes: Changes, fact: Fact, event: StandingEvent) -> None:
+    row = changes.find(courses, event.grant_id)
+    if row is None:
+        raise Corrupt(f"event {fact.sequence} is about grant {event.grant_id}, which the log never issued")
+    before = changes.find(standings, row["provider_id"])
+    record = Record() if before is None else Record(**_pick(before, _RECORD))
+    known = _pick(row, _COURSE)
+    resold = tuple((start, end, nodes) for start, end, nodes in known.pop("resold"))
+    course, record = advance(event, Course(**known, resold=resold), record)
+    _put(changes, event.grant_id, course)
+    values = {name: getattr(record, name) for name in _RECORD}
+    changes.put(standings, provider_id=course.provider_id, **values)
+
+
+async def _load(changes: Changes, batch: Sequence[Fact], connection: AsyncConnection) -> None:
+    await changes.load(connection, courses, {(fact.event.grant_id,) for fact in batch})  # type: ignore[attr-defined]
+    providers = {row["provider_id"] for row in changes.rows(courses)}
+    providers |= {fact.event.provider_id for fact in batch if isinstance(fact.event, GrantIssued)}
+    await changes.load(connection, standings, {(provider_id,) for provider_id in providers})
+
+
+_HANDLERS: Final[dict[type[Event], Handler]] = {**dict.fromkeys(COUNTED, _count), GrantIssued: _issued}
+PROJECTION: Final = Projection(
+    name="standings",
+    version=1,
+    tables=(standings, courses),
+    handlers=_HANDLERS,
+    ignores=all_of(
+        "party", "site", "pool", "lot", "mandate", "order", "auction", "grant", "usage", "statement", "account",
+        "instrument", "issuer", "clock", "command", "log", "quote", "pricelist", "service_line",
+    ) - tags_of(*COUNTED),
+    load=_load,
+)  # fmt: skip
+
+
+class StandingView(msgspec.Struct, frozen=True, kw_only=True):
+    """How well a provider has delivered so far; shares are exact fractions, such as ``"19/20"``.
+
+    Attributes:
+        provider_id: The provider.
+        uptime: GPU-seconds that worked, of those that were due.
+        completion: Grants that ran to their end, of those and the ones that ended early by its doing: it ended them
+            without cause, or the startup did since nodes did not work.
+        undisputed: GPU-seconds that were accepted, of those and the ones given up in disputes.
+        score: The product of the three; an order may ask for a least one.
+        gpu_seconds_due: GPU-seconds of runs that are over.
+        gpu_seconds_lost: Those of them at which the nodes did not work.
+        grants_completed: Grants that ran to their end.
+        grants_broken: Grants that ended early by its doing.
+        gpu_seconds_accepted: GPU-seconds of accepted statements.
+        gpu_seconds_conceded: GPU-seconds given up in disputes.
+        last_sequence: The event that changed it last; 0 where there is no history.
+    """
+
+    provider_id: str
+    uptime: str
+    completion: str
+    undisputed: str
+    score: str
+    gpu_seconds_due: int
+    gpu_seconds_lost: int
+    grants_completed: int
+    grants_broken: int
+    gpu_seconds_accepted: int
+    gpu_seconds_conceded: int
+    last_sequence: int
+
+
+def _render(provider_id: str, record: Record, last_sequence: int) -> StandingView:
+    standing = compute_standing(record)
+    return StandingView(
+        provider_id=provider_id,
+        uptime=render_ratio(standing.uptime),
+        completion=render_ratio(standing.completion),
+        undisputed=render_ratio(standing.undisputed),
+        score=render_ratio(standing.score),
+        **{name: getattr(record, name) for name in _RECORD},
+        last_sequence=last_sequence,
+    )
+
+
+async def load_standing(connection: AsyncConnection, provider_id: str) -> StandingView:
+    """Return the standing of a provider; one without a history stands at 1."""
+    rows = await connection.execute(select(standings).where(standings.c.provider_id == provider_id))
+    row = rows.mappings().first()
+    if row is None:
+        return _render(provider_id, Record(), 0)
+    return _render_row(row)
+
+
+def _render_row(row: Mapping[Any, Any]) -> StandingView:
+    return _render(row["provider_id"], Record(**_pick(row, _RECORD)), row["last_sequence"])
+
+
+async def list_standings(connection: AsyncConnection, *, after: str = "", limit: int = 100) -> list[StandingView]:
+    """Return the standings of providers that have a history, by id above `after`."""
+    query = select(standings).where(standings.c.provider_id > after).order_by(standings.c.provider_id)
+    result = await connection.execute(page(query, limit))
+    return [_render_row(row) for row in result.mappings()]
+
+
+async def load_scores(connection: AsyncConnection) -> dict[str, Fraction]:
+    """Return the score of every provider that has a history."""
+    result = await connection.execute(select(standings).limit(PROVIDERS_MAX))
+    rows = map(dict[str, Any], result.mappings())
+    return {row["provider_id"]: compute_standing(Record(**_pick(row, _RECORD))).score for row in rows}

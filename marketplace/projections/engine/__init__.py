@@ -1,0 +1,1 @@
+"""How projections are run: read, apply, rebuild, verify, wait for a position."""

@@ -1,0 +1,150 @@
+"""Rows that are not facts of the market: who may call the API, and states kept to begin from (ADR 5).
+
+No rebuild touches them. Keys are not in the log; a snapshot only says what is, and may be thrown away at any time.
+"""
+
+from collections.abc import Sequence
+from datetime import datetime
+from typing import Final, Literal
+
+import msgspec
+from sqlalchemy import Column, Index, LargeBinary, Table, Text, any_, func, literal, select, update
+from sqlalchemy import text as sql
+from sqlalchemy.dialects.postgresql import ARRAY, insert
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from marketplace.projections.engine.queries import find_one, load_all, page
+from marketplace.projections.engine.schema import METADATA, document, instant, text, whole
+
+api_keys: Final = Table(
+    "api_keys",
+    METADATA,
+    text("key_id", key=True),
+    text("party_id", null=True),
+    text("name"),
+    document("scopes"),
+    Column("hmac", LargeBinary, nullable=False),
+    instant("created_at"),
+    instant("expires_at", null=True),
+    instant("suspended_at", null=True),
+    instant("revoked_at", null=True),
+    Index("ix_api_keys_party", "party_id", "key_id"),
+)
+
+api_key_changes: Final = Table(
+    "api_key_changes",
+    METADATA,
+    text("command_id", key=True),
+    text("key_id"),
+    text("change"),
+    text("reason"),
+    text("actor"),
+    instant("at"),
+)
+
+
+snapshots: Final = Table(
+    "snapshots",
+    METADATA,
+    text("subject", key=True),
+    text("fingerprint"),
+    whole("sequence"),
+    text("hash"),
+    Column("content", LargeBinary, nullable=False),
+)
+
+
+class ApiKey(msgspec.Struct, frozen=True, kw_only=True):
+    """A key to the API; the secret itself is kept nowhere.
+
+    Attributes:
+        key_id: The public half.
+        party_id: Whom it speaks for; None for the platform.
+        name: What its owner calls it.
+        scopes: What it may do.
+        hmac: Seal of the secret half and of what the key may do, under the server's secret.
+        created_at: Since when.
+        expires_at: When it stops to work; None: it does not by itself.
+        suspended_at: Since when it is suspended; None while it is not.
+        revoked_at: When it was revoked for good; None while it was not.
+    """
+
+    key_id: str
+    party_id: str | None
+    name: str
+    scopes: tuple[str, ...]
+    hmac: bytes
+    created_at: datetime
+    expires_at: datetime | None = None
+    suspended_at: datetime | None = None
+    revoked_at: datetime | None = None
+
+
+class KeyChange(msgspec.Struct, frozen=True, kw_only=True):
+    """That a key was suspended or resumed, by whom and why.
+
+    Attributes:
+        command_id: The command that did it; a repeat of it changes nothing.
+        key_id: The key.
+        change: What was done.
+        reason: Why.
+        actor: Who did it.
+    """
+
+    command_id: str
+    key_id: str
+    change: Literal["suspended", "resumed"]
+    reason: str
+    actor: str
+
+
+async def add_api_key(connection: AsyncConnection, key: ApiKey) -> bool:
+    """Store a key durably, and return False where the id is taken already; nothing is changed then."""
+    await connection.execute(sql("SET LOCAL synchronous_commit = on"))
+    values = msgspec.structs.asdict(key) | {"scopes": list(key.scopes)}
+    statement = insert(api_keys).values(values).on_conflict_do_nothing().returning(api_keys.c.key_id)
+    return (await connection.execute(statement)).first() is not None
+
+
+async def lock_api_key(connection: AsyncConnection, key_id: str) -> ApiKey | None:
+    """Return a key that no other transaction changes until this one ends, which commits durably."""
+    await connection.execute(sql("SET LOCAL synchronous_commit = on"))
+    return await find_one(connection, select(api_keys).where(api_keys.c.key_id == key_id).with_for_update(), ApiKey)
+
+
+async def update_api_key(connection: AsyncConnection, key: ApiKey) -> None:
+    """Store the state of a key and its seal."""
+    values = {"hmac": key.hmac, "suspended_at": key.suspended_at, "revoked_at": key.revoked_at}
+    await connection.execute(update(api_keys).where(api_keys.c.key_id == key.key_id).values(values))
+
+
+async def add_key_change(connection: AsyncConnection, change: KeyChange) -> KeyChange | None:
+    """Record a change; where its command was recorded before, change nothing and return what was recorded."""
+    values = {**msgspec.structs.asdict(change), "at": func.now()}
+    statement = insert(api_key_changes).values(values).on_conflict_do_nothing().returning(api_key_changes.c.command_id)
+    if (await connection.execute(statement)).first() is not None:
+        return None
+    query = select(api_key_changes).where(api_key_changes.c.command_id == change.command_id)
+    return await find_one(connection, query, KeyChange)
+
+
+async def find_api_key(connection: AsyncConnection, key_id: str) -> ApiKey | None:
+    """Return a key in whatever state; None where there is none."""
+    return await find_one(connection, select(api_keys).where(api_keys.c.key_id == key_id), ApiKey)
+
+
+async def load_api_keys(connection: AsyncConnection, key_ids: Sequence[str]) -> list[ApiKey]:
+    """Return those of these keys that there are, in whatever state."""
+    return await load_all(
+        connection, select(api_keys).where(api_keys.c.key_id == any_(literal(list(key_ids), ARRAY(Text)))), ApiKey
+    )
+
+
+async def list_api_keys(
+    connection: AsyncConnection, *, party_id: str | None = None, after: str = "", limit: int = 100
+) -> list[ApiKey]:
+    """Return keys by id above `after`; of one party, or all."""
+    query = select(api_keys).where(api_keys.c.key_id > after).order_by(api_keys.c.key_id)
+    if party_id is not None:
+        query = query.where(api_keys.c.party_id == party_id)
+    return await load_all(connection, page(query, limit), ApiKey)

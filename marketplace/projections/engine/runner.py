@@ -1,0 +1,333 @@
+"""The projector: one reader of the whole log, dispatching to every projection.
+
+Invariants:
+    1. Rows and position of a projection move in one transaction, and the fence comes first in it.
+    2. An event at or below a projection's position is not applied again, however often it is delivered.
+    3. No event is left out, even when a crash of PostgreSQL undid commits that were answered.
+    4. A projector whose epoch is over stops by `Conflict` before it has written anything.
+    5. A projection that cannot pass an event stops alone, before it, and its row says why; the others go on. It
+       resumes by itself once the event is annotated or the projection was rebuilt.
+"""
+
+import asyncio
+import contextlib
+from collections.abc import Callable, Collection, Sequence
+from dataclasses import dataclass, replace
+from typing import Final
+
+import structlog
+from sqlalchemy.exc import DBAPIError
+from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
+
+from marketplace.core.errors import Conflict, Corrupt, LogChanged, Unavailable, UnreadableEvent
+from marketplace.log.annotations import get_hash
+from marketplace.log.port import Log, Recorded
+from marketplace.log.watched import Mark
+from marketplace.projections.engine.database import TableMissing, reachable
+from marketplace.projections.engine.positions import Position, advance, claim, load_positions, stop
+from marketplace.projections.engine.prefetch import read_ahead
+from marketplace.projections.engine.projection import Projection
+from marketplace.projections.engine.recorded_events import Fact, parse_fact
+from marketplace.projections.engine.seen import announce
+
+BATCH_EVENTS_MAX: Final = 1_000
+REVIVE_SECONDS: Final = 1.0
+"""How often a projector looks whether a projection that stopped may go on."""
+
+_MOVED_TRIES_MAX: Final = 5
+_DEFECTS: Final = (Corrupt, TableMissing, DBAPIError, AssertionError, LookupError, ArithmeticError)
+"""What a projection raises that cannot make rows of an event."""
+_logger = structlog.get_logger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class Backoff:
+    """How long a projector waits for PostgreSQL between tries; it waits for as long as it takes."""
+
+    seconds_first: float = 0.1
+    seconds_max: float = 5.0
+
+
+@dataclass(frozen=True, slots=True)
+class _Batch:
+    """Events that are applied in one transaction.
+
+    Attributes:
+        first: Sequence of the first.
+        last: The last one seen.
+        facts: Those that have an effect, decoded.
+    """
+
+    first: int
+    last: Mark
+    facts: Sequence[Fact]
+
+
+class Projector:
+    """Applies the log to projections; the newest projector of a projection is the only one that writes."""
+
+    def __init__(
+        self,
+        log: Log,
+        engine: AsyncEngine,
+        projections: Sequence[Projection],
+        *,
+        backoff: Backoff = Backoff(),
+        on_batch: Callable[[int], None] | None = None,
+    ) -> None:
+        self._log = log
+        self._engine = engine
+        self._projections = {projection.name: projection for projection in projections}
+        self._backoff = backoff
+        self._on_batch = on_batch
+        self._owned: dict[str, Position] = {}
+        self._log_id = ""
+        self._writing = asyncio.Lock()
+
+    @property
+    def position(self) -> int:
+        """Return the position that all of its projections have reached that did not stop."""
+        every = self._owned.values()
+        going = [owned.position for owned in every if owned.stopped_at is None]
+        return min(going or [owned.position for owned in every], default=0)
+
+    @property
+    def stopped(self) -> dict[str, Position]:
+        """Return the projections that stopped, by name."""
+        return {name: owned for name, owned in self._owned.items() if owned.stopped_at is not None}
+
+    async def run(self) -> None:
+        """Follow the log for ever; PostgreSQL may come and go meanwhile.
+
+        Raises:
+            Conflict: A second projector took over.
+        """
+        await self._patiently(self.claim)
+        reviving = asyncio.create_task(self._revive())
+        try:
+            async for page in read_ahead(self._log.read(self.position, follow=True)):
+                await self._patiently(lambda page=page: self.apply(page))  # type: ignore[misc]
+                if reviving.done():
+                    reviving.result()
+        finally:
+            reviving.cancel()
+            with contextlib.suppress(asyncio.CancelledError):
+                await reviving
+
+    async def catch_up(self) -> int:
+        """Apply what the log holds now, and return the position.
+
+        Raises:
+            Conflict: A second projector took over.
+            Unavailable: PostgreSQL or the log is away.
+        """
+        if not self._owned:
+            await self.claim()
+        async for page in read_ahead(self._log.read(self.position)):
+            await self.apply(page)
+        return self.position
+
+    async def claim(self) -> None:
+        """Become the only projector of these projections; those that stopped are tried again.
+
+        Raises:
+            Unavailable: PostgreSQL is away.
+        """
+        async with reachable(), self._engine.begin() as connection:
+            self._owned = await claim(connection, list(self._projections.values()))
+
+    async def apply(self, page: Sequence[Recorded]) -> None:
+        """Apply one page of the log, in batches of at most 1,000 events.
+
+        Raises:
+            Conflict: A second projector took over; nothing of the batch was written.
+            Unavailable: PostgreSQL is away.
+        """
+        async with self._writing:
+            if page and page[0].sequence > self.position + 1:
+                await self._recover(page[0].sequence - 1)
+            await self._apply([recorded for recorded in page if recorded.sequence > self.position])
+
+    async def _apply(self, events: Sequence[Recorded]) -> None:
+        """Apply events to the projections that did not stop; stop those that cannot pass one."""
+        for begin in range(0, len(events), BATCH_EVENTS_MAX):
+            some = events[begin : begin + BATCH_EVENTS_MAX]
+            facts: list[Fact] = []
+            first = 0
+            for index, recorded in enumerate(some):
+                try:
+                    facts += [] if recorded.void else [parse_fact(recorded)]
+                except UnreadableEvent as error:
+                    if index > first:
+                        await self._apply_batch(await self._build(some[first:index], facts))
+                    await self._stop(self._list_needing(recorded), recorded.sequence, error)
+                    first, facts = index, []
+            await self._apply_batch(await self._build(some[first:], facts))
+
+    def _list_needing(self, recorded: Recorded) -> list[str]:
+        """Return the projections that did not pass a message yet and whose rows it may change."""
+        return [
+            name
+            for name in self._list_going()
+            if self._owned[name].position < recorded.sequence and self._projections[name].needs(recorded)
+        ]
+
+    async def _build(self, events: Sequence[Recorded], facts: list[Fact]) -> _Batch:
+        if not self._log_id:
+            first = await self._log.find(1)
+            self._log_id = "" if first is None else get_hash(first)
+        last = events[-1]
+        return _Batch(events[0].sequence, Mark("PostgreSQL", last.sequence, get_hash(last), self._log_id), facts)
+
+    def _list_going(self) -> list[str]:
+        return [name for name, owned in self._owned.items() if owned.stopped_at is None]
+
+    async def _apply_batch(self, batch: _Batch) -> None:
+        try:
+            await self._write_batch(batch, self._list_going(), whole=True)
+        except LogChanged:
+            raise
+        except _DEFECTS as error:
+            _logger.warning("projections_apply_alone", first=batch.first, reason=str(error))
+            for name in self._list_going():
+                await self._write_alone(batch, name)
+
+    async def _write_alone(self, batch: _Batch, name: str) -> None:
+        """Apply a batch to one projection; where that fails, event by event, up to the one that it cannot pass."""
+        try:
+            await self._write_batch(batch, [name])
+        except _DEFECTS:
+            for fact in batch.facts:
+                if fact.sequence <= self._owned[name].position:
+                    continue
+                single = _Batch(fact.sequence, replace(batch.last, sequence=fact.sequence), [fact])
+                try:
+                    await self._write_batch(single, [name])
+                except _DEFECTS as error:
+                    await self._stop([name], fact.sequence, error)
+                    return
+            await self._write_batch(batch, [name])
+
+    async def _write_batch(self, batch: _Batch, names: Collection[str], *, whole: bool = False) -> None:
+        """Apply a batch to some projections in one transaction.
+
+        Raises:
+            Conflict: A second projector took over.
+            Unavailable: PostgreSQL is away.
+        """
+        last = batch.last.sequence
+        for _ in range(_MOVED_TRIES_MAX):
+            behind = [self._owned[name] for name in names if self._owned[name].position < last]
+            async with reachable(), self._engine.begin() as connection:
+                moved = await advance(connection, behind, last)
+                if len(moved) == len(behind):
+                    await self._write(connection, behind, batch)
+                    if whole:
+                        await announce(connection, batch.last)
+                else:
+                    await connection.rollback()
+            if len(moved) == len(behind):
+                self._owned |= {owned.name: replace(owned, position=last) for owned in behind}
+                if whole and self._on_batch is not None:
+                    self._on_batch(last)
+                return
+            await self._reload()
+            if self.position < batch.first - 1:
+                await self._recover(batch.first - 1)
+        raise Conflict("projection_positions", last, self.position)
+
+    async def _recover(self, until: int) -> None:
+        """Apply what lies between the position and the page at hand.
+
+        A commit is asynchronous, so a crash of PostgreSQL may set rows and positions back to an earlier moment.
+        """
+        _logger.warning("projections were set back", position=self.position, until=until)
+        async for page in self._log.read(self.position):
+            missing = [recorded for recorded in page if recorded.sequence <= until]
+            await self._apply(missing)
+            if page[-1].sequence >= until:
+                return
+
+    async def _write(self, connection: AsyncConnection, behind: Sequence[Position], batch: _Batch) -> None:
+        for owned in behind:
+            facts = [fact for fact in batch.facts if fact.sequence > owned.position]
+            await self._projections[owned.name].apply(facts, connection)
+
+    async def _reload(self) -> None:
+        """Read positions again: a rebuild may have moved one, a second projector may own it."""
+        async with reachable(), self._engine.connect() as connection:
+            found = {(p.name, p.version): p for p in await load_positions(connection) if p.live}
+        for name, owned in self._owned.items():
+            stored = found.get((name, owned.version))
+            if stored is None or stored.epoch != owned.epoch:
+                raise Conflict(f"projection {name}", owned.epoch, None if stored is None else stored.epoch)
+            self._owned[name] = stored
+
+    async def _stop(self, names: Collection[str], sequence: int, error: Exception) -> None:
+        """Leave projections where they are, before an event that they cannot pass."""
+        stopped = [replace(self._owned[name], stopped_at=sequence, stopped_because=str(error)) for name in names]
+        if not stopped:
+            _logger.error("event_unreadable", sequence=sequence, reason=str(error))
+            return
+        async with reachable(), self._engine.begin() as connection:
+            await stop(connection, stopped)
+        self._owned |= {owned.name: owned for owned in stopped}
+        _logger.error("projections_stopped", names=sorted(names), sequence=sequence, reason=str(error))
+
+    async def _revive(self) -> None:
+        """Let projections that stopped go on once what stopped them is gone; run it as a task.
+
+        Raises:
+            Conflict: A second projector took over.
+        """
+        while True:
+            await asyncio.sleep(REVIVE_SECONDS)
+            with contextlib.suppress(Unavailable):
+                for name in list(self.stopped):
+                    await self.revive(name)
+
+    async def revive(self, name: str) -> bool:
+        """Let a projection that stopped go on, if it can: its event was annotated, or it was rebuilt.
+
+        Raises:
+            Conflict: A second projector took over.
+            Unavailable: PostgreSQL or the log is away.
+        """
+        async with self._writing:
+            await self._reload()
+            at = self._owned[name]
+            if at.stopped_at is not None and not await self._is_passable(at.stopped_at):
+                return False
+            going = replace(at, stopped_at=None, stopped_because=None)
+            target = self.position
+            self._owned[name] = going
+            if going.position < target:
+                await self._recover(target)
+            if self._owned[name].stopped_at is not None:
+                return False
+            async with reachable(), self._engine.begin() as connection:
+                await stop(connection, [self._owned[name]])
+        _logger.info("projection_resumed", name=name, position=self._owned[name].position)
+        return True
+
+    async def _is_passable(self, sequence: int) -> bool:
+        """Tell whether the log has an annotation that lets readers pass an event."""
+        recorded = await self._log.find(sequence)
+        if recorded is None:
+            return False
+        try:
+            return recorded.void or bool(parse_fact(recorded))
+        except UnreadableEvent:
+            return False
+
+    async def _patiently(self, step: Callable[[], object]) -> None:
+        seconds = self._backoff.seconds_first
+        while True:
+            try:
+                await step()  # type: ignore[misc]
+            except Unavailable as error:
+                _logger.warning("projector waits", reason=str(error), seconds=seconds)
+                await asyncio.sleep(seconds)
+                seconds = min(seconds * 2, self._backoff.seconds_max)
+            else:
+                return

@@ -1,0 +1,1 @@
+"""Tables of instruments and cap tables."""

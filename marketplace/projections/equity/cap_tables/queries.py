@@ -1,0 +1,335 @@
+"""What the cap tables answer: who owns what of an issuer, now and as of any sequence or instant."""
+
+from datetime import date, datetime
+from decimal import Decimal
+from typing import Any
+
+import msgspec
+from sqlalchemy import BigInteger, cast, func, select, tuple_
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from events.financing import Approval, RoundPricing, RoundTerms, Waterfall
+from marketplace.projections.engine.queries import At, find_one, load_all, page, parse_row, until
+from marketplace.projections.equity.cap_tables.tables import (
+    financings,
+    holdings,
+    imports,
+    issuers,
+    liquidity_events,
+    offers,
+    share_entries,
+    stakeholders,
+    stock_classes,
+    valuations,
+)
+
+
+class IssuerView(msgspec.Struct, frozen=True, kw_only=True):
+    """A startup's capitalisation; `status` is ``active`` or ``ended``; `source` where it was imported.
+
+    `dilution_max` is the limit that it set for its instruments, `dilution_valuation_usd` at what value it counts what
+    has no cap.
+    """
+
+    issuer_id: str
+    party_id: str
+    legal_name: str
+    jurisdiction: str
+    formed_on: date
+    status: str
+    plan_shares_reserved: int
+    dilution_max: Decimal | None
+    dilution_valuation_usd: Decimal | None
+    source: str | None
+    package_hash: str | None
+    last_sequence: int
+
+
+class StakeholderView(msgspec.Struct, frozen=True, kw_only=True):
+    """Someone who may hold securities of an issuer."""
+
+    issuer_id: str
+    holder_id: str
+    name: str
+    kind: str
+    last_sequence: int
+
+
+class StockClassView(msgspec.Struct, frozen=True, kw_only=True):
+    """A class of stock after all splits; its issue price and its conversion price are exact fractions.
+
+    One preferred share converts into `price_per_share_usd` over `conversion_price_usd` common shares.
+    """
+
+    issuer_id: str
+    class_id: str
+    kind: str
+    shares_authorised: int
+    shares_outstanding: int
+    price_per_share_usd: str | None
+    liquidation_multiple: Decimal | None
+    seniority: int
+    conversion_price_usd: str | None
+    participation: str
+    participation_cap_multiple: Decimal | None
+    price_protection: str | None
+    protection_basis: str | None
+    first_refusal: bool
+    last_sequence: int
+
+
+class OfferView(msgspec.Struct, frozen=True, kw_only=True):
+    """Shares offered under a right of first refusal.
+
+    `status` is ``offered``, ``waived``, ``exercised``, ``withdrawn`` or ``transferred``; silence after `decide_until`
+    waives the right.
+    """
+
+    transfer_id: str
+    issuer_id: str
+    holder_id: str
+    holder_id_after: str
+    class_id: str
+    shares: int
+    price_usd_per_share: Decimal
+    decide_until: datetime
+    status: str
+    last_sequence: int
+
+
+class CapTableRow(msgspec.Struct, frozen=True, kw_only=True):
+    """Shares of one holder in one security.
+
+    Attributes:
+        kind: ``stock``, ``option``, ``warrant``, ``promised`` or ``pool``.
+        holder_id: Who holds it; empty for the pool.
+        name: What the cap table shows; None for the pool and for holders that were never named.
+        security: The class of stock, or the id of the option, warrant or promise, or ``pool``.
+        class_id: Class of the shares, or of the shares that a warrant buys.
+        shares: How many.
+        last_sequence: The event that changed it last.
+    """
+
+    kind: str
+    holder_id: str
+    name: str | None
+    security: str
+    class_id: str | None
+    shares: int
+    last_sequence: int
+
+
+class CapTableView(msgspec.Struct, frozen=True, kw_only=True):
+    """Who owns what of an issuer.
+
+    Invariants: the stock rows sum to `outstanding_shares`, all rows to `fully_diluted_shares`.
+
+    Attributes:
+        issuer_id: The issuer.
+        rows: Stock, options, warrants, promises and the pool; none is zero.
+        outstanding_shares: Stock.
+        fully_diluted_shares: Everything. Unconverted principal is no share yet: see `list_principal`.
+        last_sequence: The event that changed it last.
+    """
+
+    issuer_id: str
+    rows: tuple[CapTableRow, ...]
+    outstanding_shares: int
+    fully_diluted_shares: int
+    last_sequence: int
+
+
+class FinancingView(msgspec.Struct, frozen=True, kw_only=True):
+    """A priced round; `status` is ``open``, ``priced``, ``closed`` or ``abandoned``."""
+
+    financing_id: str
+    issuer_id: str
+    name: str
+    status: str
+    terms: RoundTerms
+    pricing: RoundPricing | None
+    priced_sequence: int | None
+    approval: Approval | None
+    reason: str | None
+    opened_at: datetime
+    closed_at: datetime | None
+    last_sequence: int
+
+
+class LiquidityView(msgspec.Struct, frozen=True, kw_only=True):
+    """A sale of the issuer with its waterfall; `status` is ``declared`` or ``paid``."""
+
+    liquidity_id: str
+    issuer_id: str
+    kind: str
+    status: str
+    waterfall: Waterfall
+    paid_usd: Decimal | None
+    declared_at: datetime
+    paid_at: datetime | None
+    last_sequence: int
+
+
+class ValuationView(msgspec.Struct, frozen=True, kw_only=True):
+    """What someone said one common share was worth."""
+
+    issuer_id: str
+    recorded_sequence: int
+    price_usd_per_share: Decimal
+    method: str
+    effective_on: date
+    recorded_at: datetime
+    last_sequence: int
+
+
+def _issuers() -> Any:
+    columns = (issuers, imports.c.source, imports.c.package_hash)
+    return select(*columns).select_from(issuers.outerjoin(imports, imports.c.issuer_id == issuers.c.issuer_id))
+
+
+async def find_issuer(connection: AsyncConnection, issuer_id: str) -> IssuerView | None:
+    """Return an issuer, None where there is none."""
+    return await find_one(connection, _issuers().where(issuers.c.issuer_id == issuer_id), IssuerView)
+
+
+async def list_issuers(
+    connection: AsyncConnection,
+    *,
+    party_id: str | None = None,
+    holder_id: str | None = None,
+    after: str = "",
+    limit: int = 100,
+) -> list[IssuerView]:
+    """Return issuers by id above `after`; of one startup, or with one stakeholder, or all."""
+    query = _issuers().where(issuers.c.issuer_id > after).order_by(issuers.c.issuer_id)
+    if party_id is not None:
+        query = query.where(issuers.c.party_id == party_id)
+    if holder_id is not None:
+        held = select(stakeholders.c.issuer_id).where(stakeholders.c.holder_id == holder_id)
+        query = query.where(issuers.c.issuer_id.in_(held))
+    return await load_all(connection, page(query, limit), IssuerView)
+
+
+async def load_cap_table(
+    connection: AsyncConnection, issuer_id: str, *, at: At = None, known: int | None = None
+) -> CapTableView:
+    """Return the cap table, now or as of `at`; an unknown issuer, or one before its first act, has no rows.
+
+    What was recorded after the sequence `known` is left out, though it may have happened before `at`.
+
+    Rows stand in the order stock, options, warrants, promises, pool, the largest first.
+    """
+    key = tuple(share_entries.c[name] for name in ("kind", "holder_id", "security", "class_id"))
+    total = cast(func.sum(share_entries.c.shares), BigInteger)
+    sums = (
+        select(*key, total.label("shares"), func.max(share_entries.c.sequence).label("last_sequence"))
+        .where(share_entries.c.issuer_id == issuer_id)
+        .where(until(at, share_entries.c.sequence, share_entries.c.occurred_at))
+        .where(until(known, share_entries.c.sequence, share_entries.c.occurred_at))
+        .group_by(*key)
+    ).subquery()
+    named = (stakeholders.c.issuer_id == issuer_id) & (stakeholders.c.holder_id == sums.c.holder_id)
+    query = select(sums, stakeholders.c.name).select_from(sums.outerjoin(stakeholders, named))
+    everything = await load_all(connection, query, CapTableRow)
+    order = ("stock", "option", "warrant", "promised", "pool")
+    rows = sorted(
+        (row for row in everything if row.shares),
+        key=lambda row: (order.index(row.kind), -row.shares, row.holder_id, row.security),
+    )
+    return CapTableView(
+        issuer_id=issuer_id,
+        rows=tuple(rows),
+        outstanding_shares=sum(row.shares for row in rows if row.kind == "stock"),
+        fully_diluted_shares=sum(row.shares for row in rows),
+        last_sequence=max((row.last_sequence for row in everything), default=0),
+    )
+
+
+async def list_holdings(
+    connection: AsyncConnection,
+    holder_id: str,
+    *,
+    after: tuple[str, str, str] = ("", "", ""),
+    limit: int = 100,
+) -> list[tuple[str, CapTableRow]]:
+    """Return what one holder has, with the issuer's id, above the cursor ``(issuer_id, kind, security)``."""
+    key = (holdings.c.issuer_id, holdings.c.kind, holdings.c.security)
+    named = (stakeholders.c.issuer_id == holdings.c.issuer_id) & (stakeholders.c.holder_id == holdings.c.holder_id)
+    query = (
+        select(holdings, stakeholders.c.name)
+        .select_from(holdings.outerjoin(stakeholders, named))
+        .where(holdings.c.holder_id == holder_id, holdings.c.shares != 0, tuple_(*key) > tuple_(*after))
+        .order_by(*key)
+    )
+    result = await connection.execute(page(query, limit))
+    return [(row["issuer_id"], parse_row(row, CapTableRow)) for row in result.mappings()]
+
+
+async def list_stakeholders(
+    connection: AsyncConnection, issuer_id: str, *, after: str = "", limit: int = 100
+) -> list[StakeholderView]:
+    """Return the stakeholders of an issuer by holder id above `after`."""
+    query = select(stakeholders).where(stakeholders.c.issuer_id == issuer_id, stakeholders.c.holder_id > after)
+    return await load_all(connection, page(query.order_by(stakeholders.c.holder_id), limit), StakeholderView)
+
+
+async def list_stock_classes(connection: AsyncConnection, issuer_id: str) -> list[StockClassView]:
+    """Return the classes of an issuer's stock by name, with what is outstanding of each."""
+    outstanding = (
+        select(cast(func.coalesce(func.sum(holdings.c.shares), 0), BigInteger))
+        .where(
+            holdings.c.issuer_id == stock_classes.c.issuer_id,
+            holdings.c.kind == "stock",
+            holdings.c.security == stock_classes.c.class_id,
+        )
+        .scalar_subquery()
+    )
+    query = select(stock_classes, outstanding.label("shares_outstanding"))
+    query = query.where(stock_classes.c.issuer_id == issuer_id).order_by(stock_classes.c.class_id)
+    return await load_all(connection, page(query, 1_000), StockClassView)
+
+
+async def list_offers(
+    connection: AsyncConnection, issuer_id: str, *, after: str = "", limit: int = 100
+) -> list[OfferView]:
+    """Return the offers of an issuer's stock by transfer id above `after`."""
+    query = select(offers).where(offers.c.issuer_id == issuer_id, offers.c.transfer_id > after)
+    return await load_all(connection, page(query.order_by(offers.c.transfer_id), limit), OfferView)
+
+
+async def find_financing(connection: AsyncConnection, financing_id: str) -> FinancingView | None:
+    """Return a financing, None where there is none."""
+    return await find_one(
+        connection, select(financings).where(financings.c.financing_id == financing_id), FinancingView
+    )
+
+
+async def list_financings(
+    connection: AsyncConnection, issuer_id: str, *, after: str = "", limit: int = 100
+) -> list[FinancingView]:
+    """Return the financings of an issuer by id above `after`."""
+    query = select(financings).where(financings.c.issuer_id == issuer_id, financings.c.financing_id > after)
+    return await load_all(connection, page(query.order_by(financings.c.financing_id), limit), FinancingView)
+
+
+async def list_liquidity_events(
+    connection: AsyncConnection, issuer_id: str, *, after: str = "", limit: int = 100
+) -> list[LiquidityView]:
+    """Return the liquidity events of an issuer by id above `after`."""
+    table = liquidity_events
+    query = select(table).where(table.c.issuer_id == issuer_id, table.c.liquidity_id > after)
+    return await load_all(connection, page(query.order_by(table.c.liquidity_id), limit), LiquidityView)
+
+
+async def find_liquidity_event(connection: AsyncConnection, liquidity_id: str) -> LiquidityView | None:
+    """Return a liquidity event, None where there is none."""
+    query = select(liquidity_events).where(liquidity_events.c.liquidity_id == liquidity_id)
+    return await find_one(connection, query, LiquidityView)
+
+
+async def list_valuations(
+    connection: AsyncConnection, issuer_id: str, *, after: int = 0, limit: int = 100
+) -> list[ValuationView]:
+    """Return the valuations of an issuer by the sequence that recorded them, above `after`."""
+    query = select(valuations).where(valuations.c.issuer_id == issuer_id, valuations.c.recorded_sequence > after)
+    return await load_all(connection, page(query.order_by(valuations.c.recorded_sequence), limit), ValuationView)

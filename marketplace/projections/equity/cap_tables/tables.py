@@ -1,0 +1,150 @@
+"""Tables of the cap tables: share entries are the history, holdings their sums."""
+
+from typing import Final
+
+from sqlalchemy import Boolean, Column, Date, Index, Integer
+
+from marketplace.projections.engine.schema import Origin, define, define_history, document, exact, instant, text, whole
+
+_ISSUER: Final = Origin("issuer", "issuer_id")
+
+issuers: Final = define(
+    "issuers_v1",
+    text("issuer_id", key=True),
+    text("party_id"),
+    text("legal_name"),
+    text("jurisdiction"),
+    Column("formed_on", Date, nullable=False),
+    text("status"),
+    whole("plan_shares_reserved"),
+    exact("dilution_max", null=True),
+    exact("dilution_valuation_usd", null=True),
+    Index("ix_issuers_v1_party", "party_id", "issuer_id"),
+    origin=_ISSUER,
+)
+imports: Final = define(
+    "issuer_imports_v1",
+    text("issuer_id", key=True),
+    text("source"),
+    text("package_hash"),
+    instant("imported_at"),
+    origin=_ISSUER,
+)
+stakeholders: Final = define(
+    "stakeholders_v1",
+    text("issuer_id", key=True),
+    text("holder_id", key=True),
+    text("name"),
+    text("kind"),
+    Index("ix_stakeholders_v1_holder", "holder_id", "issuer_id"),
+    origin=_ISSUER,
+)
+stock_classes: Final = define(
+    "stock_classes_v1",
+    text("issuer_id", key=True),
+    text("class_id", key=True),
+    text("kind"),
+    whole("shares_authorised"),
+    text("price_per_share_usd", null=True),
+    exact("liquidation_multiple", null=True),
+    whole("seniority"),
+    text("conversion_price_usd", null=True),
+    text("participation"),
+    exact("participation_cap_multiple", null=True),
+    text("price_protection", null=True),
+    text("protection_basis", null=True),
+    Column("first_refusal", Boolean, nullable=False),
+    origin=_ISSUER,
+)
+offers: Final = define(
+    "stock_offers_v1",
+    text("transfer_id", key=True),
+    text("issuer_id"),
+    text("holder_id"),
+    text("holder_id_after"),
+    text("class_id"),
+    whole("shares"),
+    exact("price_usd_per_share"),
+    instant("decide_until"),
+    text("status"),
+    Index("ix_stock_offers_v1_issuer", "issuer_id", "transfer_id"),
+    origin=_ISSUER,
+)
+holdings: Final = define(
+    "holdings_v1",
+    text("issuer_id", key=True),
+    text("kind", key=True),
+    text("holder_id", key=True),
+    text("security", key=True),
+    text("class_id", null=True),
+    whole("shares"),
+    text("exercise_price_usd", null=True),
+    instant("expires_at", null=True),
+    Index("ix_holdings_v1_holder", "holder_id", "issuer_id"),
+    origin=_ISSUER,
+)
+share_entries: Final = define_history(
+    "share_entries_v1",
+    whole("sequence", key=True),
+    Column("line", Integer, primary_key=True, autoincrement=False),
+    text("issuer_id"),
+    text("kind"),
+    text("holder_id"),
+    text("security"),
+    text("class_id", null=True),
+    whole("shares"),
+    instant("occurred_at"),
+    Index("ix_share_entries_v1_issuer", "issuer_id", "sequence"),
+    origin=_ISSUER,
+)
+financings: Final = define(
+    "financings_v1",
+    text("financing_id", key=True),
+    text("issuer_id"),
+    text("name"),
+    text("status"),
+    document("terms"),
+    document("pricing", null=True),
+    whole("priced_sequence", null=True),
+    document("approval", null=True),
+    text("reason", null=True),
+    instant("opened_at"),
+    instant("closed_at", null=True),
+    Index("ix_financings_v1_issuer", "issuer_id", "financing_id"),
+    origin=_ISSUER,
+)
+liquidity_events: Final = define(
+    "liquidity_events_v1",
+    text("liquidity_id", key=True),
+    text("issuer_id"),
+    text("kind"),
+    text("status"),
+    document("waterfall"),
+    exact("paid_usd", null=True),
+    instant("declared_at"),
+    instant("paid_at", null=True),
+    Index("ix_liquidity_events_v1_issuer", "issuer_id", "liquidity_id"),
+    origin=_ISSUER,
+)
+valuations: Final = define(
+    "valuations_v1",
+    text("issuer_id", key=True),
+    whole("recorded_sequence", key=True),
+    exact("price_usd_per_share"),
+    text("method"),
+    Column("effective_on", Date, nullable=False),
+    instant("recorded_at"),
+    origin=_ISSUER,
+)
+TABLES: Final = (
+    issuers,
+    imports,
+    stakeholders,
+    stock_classes,
+    offers,
+    holdings,
+    share_entries,
+    financings,
+    liquidity_events,
+    valuations,
+)

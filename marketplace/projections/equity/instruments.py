@@ -1,0 +1,369 @@
+"""Instruments: agreements, the principal that accrued under them, and what became of it."""
+
+from collections.abc import Sequence
+from datetime import date, datetime
+from decimal import Decimal
+from typing import Any, Final
+
+import msgspec
+from sqlalchemy import Column, Date, Index, func, or_, select
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from events import instrument as instrument_events
+from events.draw import DrawTerms
+from events.types import NoteTerms, PrincipalTerms
+from marketplace.core.errors import Corrupt
+from marketplace.projections.engine.projection import Projection, all_of
+from marketplace.projections.engine.queries import At, find_one, load_all, page, until
+from marketplace.projections.engine.recorded_events import Fact
+from marketplace.projections.engine.schema import Origin, define, define_history, document, exact, instant, text, whole
+from marketplace.projections.engine.write_batch import Changes
+
+instruments: Final = define(
+    "instruments_v1",
+    text("instrument_id", key=True),
+    text("issuer_id"),
+    text("holder_id"),
+    document("terms"),
+    whole("terms_version"),
+    exact("commitment_usd"),
+    text("funding"),
+    text("grant_id", null=True),
+    text("mandate_id", null=True),
+    document("draw", null=True),
+    text("status"),
+    exact("principal_usd"),
+    exact("lapsed_usd"),
+    exact("converted_usd"),
+    exact("repaid_usd"),
+    exact("debt_usd"),
+    document("conversion", null=True),
+    exact("repayment_usd", null=True),
+    Column("matured_on", Date, nullable=True),
+    exact("due_usd", null=True),
+    text("reason", null=True),
+    instant("issued_at"),
+    Index("ix_instruments_v1_issuer", "issuer_id", "instrument_id"),
+    Index("ix_instruments_v1_holder", "holder_id", "instrument_id"),
+    origin=Origin("instrument", "instrument_id"),
+)
+principal: Final = define_history(
+    "principal_movements_v1",
+    whole("sequence", key=True),
+    text("instrument_id"),
+    text("issuer_id"),
+    text("holder_id"),
+    text("kind"),
+    text("tranche_id", null=True),
+    text("statement_id", null=True),
+    whole("terms_version", null=True),
+    exact("amount_usd"),
+    exact("settled_usd"),
+    instant("occurred_at"),
+    Index("ix_principal_movements_v1_instrument", "instrument_id", "sequence"),
+    Index("ix_principal_movements_v1_issuer", "issuer_id", "sequence"),
+    origin=Origin("instrument", "instrument_id"),
+)
+_ZERO: Final = Decimal(0)
+_NOT_DUE: Final = {"matured_on": None, "due_usd": None}
+_CONVERSION: Final = ("cause", "branch", "price_usd_per_share", "class_id", "shares_exact", "shares")
+
+
+def _issued(changes: Changes, fact: Fact, event: instrument_events.InstrumentIssued) -> None:
+    sums = dict.fromkeys(("principal_usd", "lapsed_usd", "converted_usd", "repaid_usd", "debt_usd"), _ZERO)
+    changes.put(
+        instruments,
+        instrument_id=event.instrument_id,
+        issuer_id=event.issuer_id,
+        holder_id=event.holder_id,
+        terms=event.terms,
+        terms_version=1,
+        commitment_usd=event.commitment_usd,
+        funding=event.funding,
+        grant_id=event.grant_id,
+        mandate_id=event.mandate_id,
+        draw=event.draw,
+        status="active",
+        issued_at=fact.time,
+        **sums,
+    )
+
+
+def _get(changes: Changes, fact: Fact) -> dict[str, Any]:
+    row = changes.find(instruments, fact.id)
+    if row is None:
+        raise Corrupt(f"event {fact.sequence} is about instrument {fact.id}, which the log never issued")
+    return dict(row)
+
+
+def _move(
+    changes: Changes,
+    fact: Fact,
+    kind: str,
+    amount: Decimal,
+    *,
+    tranche_id: str | None = None,
+    statement_id: str | None = None,
+    terms_version: int | None = None,
+    settled: Decimal = _ZERO,
+    **values: Any,
+) -> None:
+    row = _get(changes, fact)
+    changes.update(instruments, fact.id, principal_usd=row["principal_usd"] + amount, **values)
+    names = (row["issuer_id"], row["holder_id"], kind, tranche_id, statement_id, terms_version)
+    changes.append(principal, fact.sequence, fact.id, *names, amount, settled, fact.time)
+
+
+def _accrued(changes: Changes, fact: Fact, event: instrument_events.InstrumentPrincipalAccrued) -> None:
+    _move(
+        changes,
+        fact,
+        "accrued",
+        event.principal_usd,
+        tranche_id=event.tranche_id,
+        statement_id=event.statement_id,
+        terms_version=event.terms_version,
+    )
+
+
+def _reversed(changes: Changes, fact: Fact, event: instrument_events.InstrumentPrincipalReversed) -> None:
+    if event.became == "outstanding":
+        _move(changes, fact, "reversed", -event.principal_usd, tranche_id=event.tranche_id)
+        return
+    row, column = _get(changes, fact), "converted_usd" if event.became == "shares" else "repaid_usd"
+    values = {column: row[column] - event.principal_usd, "debt_usd": row["debt_usd"] + event.debt_usd}
+    settled = -event.principal_usd
+    _move(changes, fact, "reversed", _ZERO, tranche_id=event.tranche_id, settled=settled, **values)
+
+
+def _debt_paid(changes: Changes, fact: Fact, event: instrument_events.InstrumentDebtPaid) -> None:
+    left = _get(changes, fact)["debt_usd"] - event.amount_usd
+    changes.update(instruments, event.instrument_id, debt_usd=left)
+
+
+def _suspended(changes: Changes, _: Fact, event: instrument_events.InstrumentSuspended) -> None:
+    changes.update(instruments, event.instrument_id, status="suspended", reason=event.reason)
+
+
+def _resumed(changes: Changes, _: Fact, event: instrument_events.InstrumentResumed) -> None:
+    changes.update(instruments, event.instrument_id, status="active", reason=None)
+
+
+def _lapsed(changes: Changes, _: Fact, event: instrument_events.InstrumentLapsed) -> None:
+    undrawn = event.undrawn_usd
+    changes.update(instruments, event.instrument_id, status="lapsed", lapsed_usd=undrawn, reason=event.reason)
+
+
+def _commitment_reduced(changes: Changes, fact: Fact, event: instrument_events.InstrumentCommitmentReduced) -> None:
+    left = _get(changes, fact)["commitment_usd"] - event.amount_usd
+    changes.update(instruments, event.instrument_id, commitment_usd=left)
+
+
+def _amended(changes: Changes, fact: Fact, event: instrument_events.InstrumentAmended) -> None:
+    changes.update(instruments, event.instrument_id, terms=event.terms, terms_version=event.terms_version)
+    if isinstance(event.terms, NoteTerms) and event.applies_to_earlier:
+        matured_on = _get(changes, fact)["matured_on"]
+        if matured_on is not None and matured_on < event.terms.matures_on:
+            changes.update(instruments, event.instrument_id, **_NOT_DUE)
+
+
+def _matured(changes: Changes, _: Fact, event: instrument_events.InstrumentMatured) -> None:
+    changes.update(instruments, event.instrument_id, matured_on=event.matures_on, due_usd=event.amount_usd)
+
+
+def _converted(changes: Changes, fact: Fact, event: instrument_events.InstrumentConverted) -> None:
+    conversion = {name: getattr(event, name) for name in _CONVERSION}
+    total = _get(changes, fact)["converted_usd"] + event.principal_usd
+    ended = {"status": "converted", "converted_usd": total, "conversion": conversion, **_NOT_DUE}
+    _move(changes, fact, "converted", -event.principal_usd, **ended)
+
+
+def _cancelled(changes: Changes, _: Fact, event: instrument_events.InstrumentCancelled) -> None:
+    changes.update(instruments, event.instrument_id, status="cancelled", reason=event.reason)
+
+
+def _repaid(changes: Changes, fact: Fact, event: instrument_events.InstrumentRepaid) -> None:
+    total = _get(changes, fact)["repaid_usd"] + event.principal_usd
+    ended = {"status": "repaid", "repaid_usd": total, "repayment_usd": event.amount_usd, **_NOT_DUE}
+    _move(changes, fact, "repaid", -event.principal_usd, **ended)
+
+
+def _noted(
+    changes: Changes, _: Fact, event: instrument_events.InstrumentMfnNoticed | instrument_events.InstrumentMfnElected
+) -> None:
+    """Keep that it was the instrument's last event; terms that were elected count where it converts."""
+    changes.update(instruments, event.instrument_id)
+
+
+async def _load(changes: Changes, batch: Sequence[Fact], connection: AsyncConnection) -> None:
+    await changes.load(connection, instruments, {(fact.id,) for fact in batch})
+
+
+PROJECTION: Final = Projection(
+    name="instruments",
+    version=1,
+    tables=(instruments, principal),
+    handlers={
+        instrument_events.InstrumentIssued: _issued,
+        instrument_events.InstrumentPrincipalAccrued: _accrued,
+        instrument_events.InstrumentPrincipalReversed: _reversed,
+        instrument_events.InstrumentDebtPaid: _debt_paid,
+        instrument_events.InstrumentSuspended: _suspended,
+        instrument_events.InstrumentResumed: _resumed,
+        instrument_events.InstrumentLapsed: _lapsed,
+        instrument_events.InstrumentCommitmentReduced: _commitment_reduced,
+        instrument_events.InstrumentAmended: _amended,
+        instrument_events.InstrumentConverted: _converted,
+        instrument_events.InstrumentCancelled: _cancelled,
+        instrument_events.InstrumentMatured: _matured,
+        instrument_events.InstrumentRepaid: _repaid,
+        instrument_events.InstrumentMfnNoticed: _noted,
+        instrument_events.InstrumentMfnElected: _noted,
+    },
+    ignores=all_of(
+        "party", "site", "pool", "lot", "mandate", "order", "auction", "grant", "usage", "statement", "account",
+        "issuer", "clock", "command", "log", "quote", "pricelist", "service_line",
+    ),
+    load=_load,
+)  # fmt: skip
+
+
+class ConversionView(msgspec.Struct, frozen=True, kw_only=True):
+    """What the principal became: shares at an exact price, and which price it took."""
+
+    cause: str
+    branch: str
+    price_usd_per_share: str
+    class_id: str
+    shares_exact: str
+    shares: int
+
+
+class InstrumentView(msgspec.Struct, frozen=True, kw_only=True):
+    """An instrument as it is now.
+
+    `draw` is how a drawdown is drawn, as it was signed: window, unit, prices and what set them; an extension or an
+    early end stands at its grant. `principal_usd` is what has accrued and is neither converted nor repaid. `debt_usd`
+    is what its holder still owes the issuer for principal that was taken back after it became shares or money.
+    `matured_on` and `due_usd` tell that a note fell due, and what was owed then, until it is extended, repaid or
+    converted. `status` is ``active``, ``suspended``, ``lapsed`` (no more will accrue), ``converted``, ``repaid`` or
+    ``cancelled``.
+    """
+
+    instrument_id: str
+    issuer_id: str
+    holder_id: str
+    terms: PrincipalTerms
+    terms_version: int
+    commitment_usd: Decimal
+    funding: str
+    grant_id: str | None
+    mandate_id: str | None
+    draw: DrawTerms | None
+    status: str
+    principal_usd: Decimal
+    lapsed_usd: Decimal
+    converted_usd: Decimal
+    repaid_usd: Decimal
+    debt_usd: Decimal
+    conversion: ConversionView | None
+    repayment_usd: Decimal | None
+    matured_on: date | None
+    due_usd: Decimal | None
+    reason: str | None
+    issued_at: datetime
+    last_sequence: int
+
+
+class MovementView(msgspec.Struct, frozen=True, kw_only=True):
+    """One movement of principal; `kind` is ``accrued``, ``reversed``, ``converted`` or ``repaid``.
+
+    `amount_usd` changes what is outstanding; `settled_usd`, what had become shares or money already.
+    """
+
+    sequence: int
+    instrument_id: str
+    issuer_id: str
+    holder_id: str
+    kind: str
+    tranche_id: str | None
+    statement_id: str | None
+    terms_version: int | None
+    amount_usd: Decimal
+    settled_usd: Decimal
+    occurred_at: datetime
+
+
+class PrincipalView(msgspec.Struct, frozen=True, kw_only=True):
+    """Principal of one instrument that stood at a point in time."""
+
+    instrument_id: str
+    holder_id: str
+    principal_usd: Decimal
+    last_sequence: int
+
+
+async def find_instrument(connection: AsyncConnection, instrument_id: str) -> InstrumentView | None:
+    """Return an instrument, None where there is none."""
+    query = select(instruments).where(instruments.c.instrument_id == instrument_id)
+    return await find_one(connection, query, InstrumentView)
+
+
+async def list_instruments(
+    connection: AsyncConnection,
+    *,
+    issuer_id: str | None = None,
+    holder_id: str | None = None,
+    party: tuple[str, str] | None = None,
+    status: str | None = None,
+    after: str = "",
+    limit: int = 100,
+) -> list[InstrumentView]:
+    """Return instruments by id above `after`.
+
+    Args:
+        connection: Where to read.
+        issuer_id: Only of this issuer.
+        holder_id: Only held by this party.
+        party: ``(party_id, issuer_id)``: only held by this party or issued by its issuer.
+        status: Only in this status.
+        after: The last id of the page before.
+        limit: Rows of a page, at most 1,000.
+    """
+    query: Any = select(instruments).where(instruments.c.instrument_id > after).order_by(instruments.c.instrument_id)
+    given = (
+        (instruments.c.issuer_id, issuer_id),
+        (instruments.c.holder_id, holder_id),
+        (instruments.c.status, status),
+    )
+    for column, value in given:
+        if value is not None:
+            query = query.where(column == value)
+    if party is not None:
+        query = query.where(or_(instruments.c.holder_id == party[0], instruments.c.issuer_id == party[1]))
+    return await load_all(connection, page(query, limit), InstrumentView)
+
+
+async def list_movements(
+    connection: AsyncConnection, instrument_id: str, *, after: int = 0, limit: int = 100
+) -> list[MovementView]:
+    """Return the movements of an instrument's principal by sequence above `after`, oldest first."""
+    query = select(principal).where(principal.c.instrument_id == instrument_id, principal.c.sequence > after)
+    return await load_all(connection, page(query.order_by(principal.c.sequence), limit), MovementView)
+
+
+async def list_principal(
+    connection: AsyncConnection, issuer_id: str, *, at: At = None, after: str = "", limit: int = 1_000
+) -> list[PrincipalView]:
+    """Return the principal that stood unconverted, by instrument id above `after`, now or as of `at`."""
+    key = (principal.c.instrument_id, principal.c.holder_id)
+    total = func.sum(principal.c.amount_usd)
+    query = (
+        select(*key, total.label("principal_usd"), func.max(principal.c.sequence).label("last_sequence"))
+        .where(principal.c.issuer_id == issuer_id, until(at, principal.c.sequence, principal.c.occurred_at))
+        .where(principal.c.instrument_id > after)
+        .group_by(*key)
+        .having(total != 0)
+        .order_by(*key)
+    )
+    return await load_all(connection, page(query, limit), PrincipalView)

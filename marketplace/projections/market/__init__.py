@@ -1,6 +1,0 @@
-"""Market data with its history: fills and the index made of them, list prices beside it, and the curves of auctions."""
-
-from marketplace.projections.market.projection import PROJECTION
-from marketplace.projections.market.queries import list_list_prices, load_curves, load_index, load_listed
-
-__all__ = ["PROJECTION", "list_list_prices", "load_curves", "load_index", "load_listed"]

@@ -1,0 +1,1 @@
+"""Tables of readings and of evidence for contradictions."""

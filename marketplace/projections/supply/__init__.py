@@ -1,0 +1,1 @@
+"""Tables of sites, pools, lots and free capacity."""

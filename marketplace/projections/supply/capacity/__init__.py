@@ -1,0 +1,7 @@
+"""Capacity and the market's depth, now and as of any sequence or instant: every row is a fact that is never changed."""
+
+from marketplace.projections.supply.capacity.calendar import CapacityStep, load_calendar
+from marketplace.projections.supply.capacity.depth import DepthLevel, list_classes, load_depth
+from marketplace.projections.supply.capacity.projection import PROJECTION
+
+__all__ = ["PROJECTION", "CapacityStep", "DepthLevel", "list_classes", "load_calendar", "load_depth"]

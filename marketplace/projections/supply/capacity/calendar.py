@@ -1,0 +1,99 @@
+"""The capacity calendar: what of a pool is offered, reserved, failed and free at every instant of a span."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Final
+
+import msgspec
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from marketplace.projections.engine.queries import PAGE_ROWS_MAX, At
+from marketplace.projections.supply.capacity.points import bind
+
+
+class CapacityStep(msgspec.Struct, frozen=True, kw_only=True):
+    """Nodes of one pool over a span in which nothing changes.
+
+    Attributes:
+        start: First instant.
+        end: Instant after the last.
+        offered: Nodes that the provider's lots offer; what a grant resells is among those reserved.
+        reserved: Nodes taken by grants.
+        failed: Nodes that do not work; an outage without an end counts until the end of the window.
+        free: Offered nodes that are neither reserved nor failed.
+    """
+
+    start: datetime
+    end: datetime
+    offered: int
+    reserved: int
+    failed: int
+    free: int
+
+
+@dataclass(frozen=True, slots=True)
+class _Span:
+    kind: str
+    nodes: int
+    start: datetime
+    end: datetime
+
+
+_SPANS: Final = """
+WITH known AS (
+ SELECT DISTINCT ON (lot_id) nodes, start, "end", grant_id FROM capacity_offers_v2 AS o
+  WHERE pool_id = :pool_id AND HAPPENED(o) ORDER BY lot_id, sequence DESC
+), kept AS (
+ SELECT r.nodes, r.start, CASE WHEN freed.at < r."end" THEN greatest(r.start, freed.at) ELSE r."end" END AS until
+   FROM reservations_v2 AS r
+   LEFT JOIN LATERAL (
+    SELECT min(coalesce(e.at, '-infinity')) AS at FROM releases_v2 AS e
+     WHERE e.pool_id = r.pool_id AND e.grant_id = r.grant_id AND e.sequence > r.sequence AND HAPPENED(e)
+   ) AS freed ON true
+  WHERE r.pool_id = :pool_id AND r.start < :end AND NOT r.held AND HAPPENED(r)
+)
+SELECT 'offered' AS kind, nodes, start, "end" FROM known
+ WHERE nodes IS NOT NULL AND grant_id IS NULL AND start < :end AND "end" > :start
+UNION ALL
+SELECT 'reserved', nodes, start, until FROM kept WHERE until > :start
+UNION ALL
+SELECT 'failed', nodes, f.at, :end FROM outages_v2 AS f WHERE pool_id = :pool_id AND f.at < :end AND HAPPENED(f)
+"""
+
+
+async def load_calendar(
+    connection: AsyncConnection, pool_id: str, *, start: datetime, end: datetime, at: At = None
+) -> list[CapacityStep]:
+    """Return the capacity of a pool over ``[start, end)`` as steps, at most 1,000 of them from the start.
+
+    An unknown pool offers nothing. With `at` it is what was known of the span by then.
+    """
+    result = await connection.execute(*bind(_SPANS, at, pool_id=pool_id, start=start, end=end))
+    spans = [_Span(*row) for row in result]
+    return _sweep(spans, start, end)[:PAGE_ROWS_MAX]
+
+
+def _sweep(spans: Sequence[_Span], start: datetime, end: datetime) -> list[CapacityStep]:
+    deltas: dict[datetime, dict[str, int]] = {start: {}}
+    for span in spans:
+        for time, sign in ((max(span.start, start), 1), (span.end, -1)):
+            if time < end:
+                delta = deltas.setdefault(time, {})
+                delta[span.kind] = delta.get(span.kind, 0) + sign * span.nodes
+    level = {"offered": 0, "reserved": 0, "failed": 0}
+    times = sorted(deltas)
+    steps: list[CapacityStep] = []
+    for time, after in zip(times, [*times[1:], end], strict=True):
+        for kind, nodes in deltas[time].items():
+            level[kind] += nodes
+        free = max(0, level["offered"] - level["reserved"] - level["failed"])
+        step = CapacityStep(start=time, end=after, free=free, **level)
+        if steps and _same(steps[-1], step):
+            step = msgspec.structs.replace(steps.pop(), end=after)
+        steps.append(step)
+    return steps
+
+
+def _same(one: CapacityStep, two: CapacityStep) -> bool:
+    return (one.offered, one.reserved, one.failed) == (two.offered, two.reserved, two.failed)

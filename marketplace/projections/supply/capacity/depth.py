@@ -1,0 +1,123 @@
+"""The market's depth: what is asked and bid for a GPU class at each price."""
+
+from datetime import datetime
+from decimal import Decimal
+from typing import Any, Final
+
+import msgspec
+from sqlalchemy import text as sql
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from marketplace.projections.engine.queries import PAGE_ROWS_MAX, At, parse_row
+from marketplace.projections.feed import find_time_of
+from marketplace.projections.supply.capacity.points import bind
+
+
+class DepthLevel(msgspec.Struct, frozen=True, kw_only=True):
+    """One price of one GPU class: what is bid or asked there.
+
+    Attributes:
+        side: ``bid``: open orders; ``ask``: listed lots that are not sold out.
+        price_usd_per_gpu_hour: Cash and face value of the equity, or the ask.
+        node_hours: Node-hours at this price. Of lots, those that lie ahead and are neither sold nor held.
+        count: Orders or lots.
+    """
+
+    side: str
+    price_usd_per_gpu_hour: Decimal
+    node_hours: Decimal
+    count: int
+
+
+_NOW: Final = """
+WITH open AS (
+ SELECT terms FROM orders_v1 WHERE status IN ('open', 'locked')
+), listed AS (
+ SELECT lot_id, pool_id, nodes, start, "end", ask_usd_per_gpu_hour, further_asks FROM lots_v1 WHERE status = 'listed'
+)"""
+_THEN: Final = """
+WITH last AS (
+ SELECT DISTINCT ON (order_id) order_id, status FROM order_history_v1 AS h
+  WHERE HAPPENED(h) ORDER BY order_id, sequence DESC
+), open AS (
+ SELECT DISTINCT ON (h.order_id) h.terms FROM order_history_v1 AS h JOIN last USING (order_id)
+  WHERE last.status IN ('open', 'locked') AND h.terms IS NOT NULL AND HAPPENED(h) ORDER BY h.order_id, h.sequence DESC
+), told AS (
+ SELECT lot_id, max(pool_id) AS pool_id, max(nodes) AS nodes,
+        (array_agg(status ORDER BY sequence DESC) FILTER (WHERE status IS NOT NULL))[1] AS status,
+        (array_agg(start ORDER BY sequence DESC) FILTER (WHERE start IS NOT NULL))[1] AS start,
+        (array_agg("end" ORDER BY sequence DESC) FILTER (WHERE "end" IS NOT NULL))[1] AS "end",
+        (array_agg(ask_usd_per_gpu_hour ORDER BY sequence DESC) FILTER (WHERE further_asks IS NOT NULL))[1]
+         AS ask_usd_per_gpu_hour,
+        (array_agg(further_asks ORDER BY sequence DESC) FILTER (WHERE further_asks IS NOT NULL))[1] AS further_asks
+   FROM lot_terms_v2 AS t WHERE HAPPENED(t) GROUP BY lot_id
+), listed AS (
+ SELECT * FROM told WHERE status = 'listed'
+)"""
+_LEVELS: Final = """, bids AS (
+ SELECT (offer->>'cash_usd_per_gpu_hour')::numeric + (offer->>'equity_usd_per_gpu_hour')::numeric AS price,
+        (terms->>'nodes')::numeric * (terms->>'duration_hours')::numeric AS node_hours
+   FROM open, jsonb_array_elements(terms->'offers') AS offer WHERE offer->>'gpu_class' = :gpu_class
+), offered AS (
+ SELECT lot_id, l.nodes, greatest(l.start, :since) AS start, l."end", ask_usd_per_gpu_hour, further_asks
+   FROM listed AS l JOIN pools_v1 USING (pool_id) WHERE gpu_class = :gpu_class AND l."end" > :since
+), taken AS (
+ SELECT o.lot_id, r.pool_id, r.grant_id, r.sequence, r.nodes, r.start, r."end"
+   FROM offered AS o JOIN reservations_v2 AS r ON r.lot_id = o.lot_id WHERE HAPPENED(r)
+ UNION ALL
+ SELECT o.lot_id, r.pool_id, r.grant_id, r.sequence, r.nodes, r.start, r."end"
+   FROM offered AS o JOIN reservations_v2 AS r ON r.resale_lot_id = o.lot_id WHERE HAPPENED(r)
+), kept AS (
+ SELECT r.lot_id, r.nodes, r.start,
+        CASE WHEN freed.at < r."end" THEN greatest(r.start, freed.at) ELSE r."end" END AS until
+   FROM taken AS r
+   LEFT JOIN LATERAL (
+    SELECT min(coalesce(e.at, '-infinity')) AS at FROM releases_v2 AS e
+     WHERE e.pool_id = r.pool_id AND e.grant_id = r.grant_id AND e.sequence > r.sequence AND HAPPENED(e)
+   ) AS freed ON true
+), sold AS (
+ SELECT lot_id, sum(nodes * extract(epoch FROM until - greatest(start, :since))) / 3600 AS node_hours
+   FROM kept WHERE until > :since GROUP BY lot_id
+), steps AS (
+ SELECT l.lot_id, extract(epoch FROM l."end" - l.start) / 3600 AS hours, f.price,
+        coalesce(f.nodes, l.nodes - coalesce(sum(f.nodes) OVER (PARTITION BY l.lot_id), 0)) AS nodes
+   FROM offered AS l
+  CROSS JOIN LATERAL (
+   SELECT l.ask_usd_per_gpu_hour AS price, NULL::numeric AS nodes
+    UNION ALL
+   SELECT (step->>'ask_usd_per_gpu_hour')::numeric, (step->>'nodes')::numeric
+     FROM jsonb_array_elements(l.further_asks) AS step
+  ) AS f
+), spent AS (
+ SELECT steps.*, coalesce(s.node_hours, 0) AS sold,
+        coalesce(sum(nodes * hours) OVER cheaper, 0) AS before
+   FROM steps LEFT JOIN sold AS s USING (lot_id)
+ WINDOW cheaper AS (PARTITION BY lot_id ORDER BY price ROWS BETWEEN UNBOUNDED PRECEDING AND 1 PRECEDING)
+), asks AS (
+ SELECT price, nodes * hours - least(greatest(sold - before, 0), nodes * hours) AS node_hours FROM spent
+), levels AS (
+ SELECT 'bid' AS side, price AS price_usd_per_gpu_hour, sum(node_hours) AS node_hours, count(*) AS count
+   FROM bids GROUP BY price
+ UNION ALL
+ SELECT 'ask', price, sum(node_hours), count(*) FROM asks WHERE node_hours > 0 GROUP BY price
+)
+SELECT side, price_usd_per_gpu_hour, trim_scale(node_hours) AS node_hours, count FROM levels
+ ORDER BY side, CASE side WHEN 'ask' THEN price_usd_per_gpu_hour ELSE -price_usd_per_gpu_hour END LIMIT :limit
+"""
+
+
+async def load_depth(
+    connection: AsyncConnection, gpu_class: str, *, now: datetime, at: At = None, limit: int = PAGE_ROWS_MAX
+) -> list[DepthLevel]:
+    """Return the asks of a GPU class from the cheapest, then the bids from the dearest; `now` or as of `at`."""
+    query = (_NOW if at is None else _THEN) + _LEVELS
+    since = await find_time_of(connection, at) if isinstance(at, int) else at
+    bound = {"gpu_class": gpu_class, "since": since or now, "limit": min(limit, PAGE_ROWS_MAX)}
+    result = await connection.execute(*bind(query, at, **bound))
+    return [parse_row(row, DepthLevel) for row in result.mappings()]
+
+
+async def list_classes(connection: AsyncConnection) -> list[str]:
+    """Return every GPU class that a pool has, in order."""
+    from_pools: Any = sql("SELECT DISTINCT gpu_class FROM pools_v1 ORDER BY gpu_class LIMIT 1000")
+    return [row.gpu_class for row in await connection.execute(from_pools)]

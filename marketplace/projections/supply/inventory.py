@@ -1,0 +1,340 @@
+"""Inventory: sites, pools and lots as they are now."""
+
+from datetime import datetime
+from decimal import Decimal
+from typing import Any, Final
+
+import msgspec
+from sqlalchemy import Index, select
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from events import lot as lot_events
+from events import pool as pool_events
+from events import site as site_events
+from events.lot import AskStep
+from events.service import ServiceTerms
+from events.types import Interconnect
+from marketplace.projections.engine.projection import Projection, all_of, tags_of
+from marketplace.projections.engine.queries import find_one, load_all, page
+from marketplace.projections.engine.recorded_events import Fact
+from marketplace.projections.engine.schema import Origin, define, document, exact, instant, text, whole
+from marketplace.projections.engine.write_batch import Changes
+
+sites: Final = define(
+    "sites_v1",
+    text("site_id", key=True),
+    text("provider_id"),
+    text("name"),
+    text("region"),
+    text("jurisdiction"),
+    text("status"),
+    whole("power_contracted_kw"),
+    whole("power_energised_kw"),
+    exact("power_usage_effectiveness"),
+    exact("renewable_share"),
+    text("former_use", null=True),
+    instant("ready_at", null=True),
+    text("reason", null=True),
+    Index("ix_sites_v1_provider", "provider_id", "site_id"),
+    origin=Origin("site", "site_id"),
+)
+pools: Final = define(
+    "pools_v1",
+    text("pool_id", key=True),
+    text("provider_id"),
+    text("site_id"),
+    text("region"),
+    text("gpu_class"),
+    text("interconnect"),
+    whole("gpus_per_node"),
+    whole("nodes"),
+    whole("power_per_node_kw"),
+    document("service", null=True),
+    instant("closes_at", null=True),
+    Index("ix_pools_v1_class", "gpu_class", "pool_id"),
+    Index("ix_pools_v1_provider", "provider_id", "pool_id"),
+    origin=Origin("pool", "pool_id"),
+)
+lots: Final = define(
+    "lots_v1",
+    text("lot_id", key=True),
+    text("pool_id"),
+    text("provider_id"),
+    text("status"),
+    whole("nodes"),
+    instant("start"),
+    instant("end"),
+    exact("ask_usd_per_gpu_hour"),
+    whole("nodes_min"),
+    whole("duration_hours_min"),
+    document("mandate_ids"),
+    document("further_asks"),
+    document("service", null=True),
+    text("reason", null=True),
+    instant("listed_at"),
+    text("grant_id", null=True),
+    exact("ask_floor_usd_per_gpu_hour"),
+    Index("ix_lots_v1_pool", "pool_id", "lot_id"),
+    Index("ix_lots_v1_provider", "provider_id", "lot_id"),
+    origin=Origin("lot", "lot_id"),
+)
+_SITE_FIELDS: Final = site_events.SiteRegistered.__struct_fields__
+_POOL_FIELDS: Final = pool_events.PoolOpened.__struct_fields__
+_LOT_FIELDS: Final = lot_events.LotListed.__struct_fields__
+
+
+def _site_registered(changes: Changes, _: Fact, event: site_events.SiteRegistered) -> None:
+    changes.put(sites, **{name: getattr(event, name) for name in _SITE_FIELDS})
+
+
+def _site_energised(changes: Changes, _: Fact, event: site_events.SiteEnergised) -> None:
+    power = event.power_energised_kw
+    changes.update(sites, event.site_id, power_energised_kw=power, status="operating", ready_at=None, reason=None)
+
+
+def _site_derated(changes: Changes, _: Fact, event: site_events.SiteDerated) -> None:
+    changes.update(sites, event.site_id, power_energised_kw=event.power_energised_kw, reason=event.reason)
+
+
+def _conversion_scheduled(changes: Changes, _: Fact, event: site_events.SiteConversionScheduled) -> None:
+    changes.update(sites, event.site_id, status="converting", former_use=event.former_use, ready_at=event.ready_at)
+
+
+def _conversion_slipped(changes: Changes, _: Fact, event: site_events.SiteConversionSlipped) -> None:
+    changes.update(sites, event.site_id, ready_at=event.ready_at, reason=event.reason)
+
+
+def _site_power(
+    changes: Changes, _: Fact, event: site_events.SitePowerReserved | site_events.SitePowerReleased
+) -> None:
+    """Keep the version of the row that of the site, which `If-Match` names."""
+    changes.update(sites, event.site_id)
+
+
+def _pool_opened(changes: Changes, _: Fact, event: pool_events.PoolOpened) -> None:
+    changes.put(pools, **{name: getattr(event, name) for name in _POOL_FIELDS})
+
+
+def _closing(changes: Changes, _: Fact, event: pool_events.PoolClosingAnnounced) -> None:
+    changes.update(pools, event.pool_id, closes_at=event.closes_at)
+
+
+def _lot_listed(changes: Changes, fact: Fact, event: lot_events.LotListed) -> None:
+    fields = {name: getattr(event, name) for name in _LOT_FIELDS}
+    changes.put(lots, **fields, status="listed", listed_at=fact.time)
+
+
+def _lot_repriced(changes: Changes, _: Fact, event: lot_events.LotRepriced) -> None:
+    asks = {"ask_usd_per_gpu_hour": event.ask_usd_per_gpu_hour, "further_asks": event.further_asks}
+    changes.update(lots, event.lot_id, **asks)
+
+
+def _lot_rescheduled(changes: Changes, _: Fact, event: lot_events.LotRescheduled) -> None:
+    changes.update(lots, event.lot_id, start=event.start, end=event.end, reason=event.reason)
+
+
+def _lot_paused(changes: Changes, _: Fact, event: lot_events.LotPaused) -> None:
+    changes.update(lots, event.lot_id, status="paused", reason=event.reason)
+
+
+def _lot_resumed(changes: Changes, _: Fact, event: lot_events.LotResumed) -> None:
+    changes.update(lots, event.lot_id, status="listed", reason=None)
+
+
+def _lot_withdrawn(changes: Changes, _: Fact, event: lot_events.LotWithdrawn) -> None:
+    changes.update(lots, event.lot_id, status="withdrawn", reason=event.reason)
+
+
+PROJECTION: Final = Projection(
+    name="inventory",
+    version=1,
+    tables=(sites, pools, lots),
+    handlers={
+        site_events.SiteRegistered: _site_registered,
+        site_events.SiteEnergised: _site_energised,
+        site_events.SiteDerated: _site_derated,
+        site_events.SiteConversionScheduled: _conversion_scheduled,
+        site_events.SiteConversionSlipped: _conversion_slipped,
+        site_events.SitePowerReserved: _site_power,
+        site_events.SitePowerReleased: _site_power,
+        pool_events.PoolOpened: _pool_opened,
+        pool_events.PoolClosingAnnounced: _closing,
+        lot_events.LotListed: _lot_listed,
+        lot_events.LotRepriced: _lot_repriced,
+        lot_events.LotRescheduled: _lot_rescheduled,
+        lot_events.LotPaused: _lot_paused,
+        lot_events.LotResumed: _lot_resumed,
+        lot_events.LotWithdrawn: _lot_withdrawn,
+    },
+    ignores=tags_of(
+        pool_events.PoolCapacityOffered,
+        pool_events.PoolCapacityRecalled,
+        pool_events.PoolCapacityReserved,
+        pool_events.PoolCapacityResold,
+        pool_events.PoolCapacityHeld,
+        pool_events.PoolCapacityReleased,
+        pool_events.PoolNodeFailed,
+        pool_events.PoolNodeRestored,
+    )
+    | all_of(
+        "party",
+        "mandate",
+        "order",
+        "auction",
+        "grant",
+        "usage",
+        "statement",
+        "service_line",
+        "account",
+        "instrument",
+        "issuer",
+        "clock",
+        "log",
+        "command",
+        "quote",
+        "pricelist",
+    ),
+)
+
+
+class SiteView(msgspec.Struct, frozen=True, kw_only=True):
+    """A site as it is now; `status` is ``planned``, ``converting`` or ``operating``."""
+
+    site_id: str
+    provider_id: str
+    name: str
+    region: str
+    jurisdiction: str
+    status: str
+    power_contracted_kw: int
+    power_energised_kw: int
+    power_usage_effectiveness: Decimal
+    renewable_share: Decimal
+    former_use: str | None
+    ready_at: datetime | None
+    reason: str | None
+    last_sequence: int
+
+
+class PoolView(msgspec.Struct, frozen=True, kw_only=True):
+    """A pool: one fabric of equal nodes; it takes nothing new once it is known when it closes.
+
+    `service` is what it promises of grants, unless a lot says otherwise.
+    """
+
+    pool_id: str
+    provider_id: str
+    site_id: str
+    region: str
+    gpu_class: str
+    interconnect: Interconnect
+    gpus_per_node: int
+    nodes: int
+    power_per_node_kw: int
+    closes_at: datetime | None
+    service: ServiceTerms | None
+    last_sequence: int
+
+
+class LotView(msgspec.Struct, frozen=True, kw_only=True):
+    """A lot as it is now, with its pool's class and region; `status` is ``listed``, ``paused`` or ``withdrawn``.
+
+    `service` is what it promises of grants that it carries; where it is none, what its pool does. Where `grant_id` says
+    so, `provider_id` is the startup that resells nodes of that grant.
+    """
+
+    lot_id: str
+    pool_id: str
+    provider_id: str
+    gpu_class: str | None
+    region: str | None
+    interconnect: Interconnect | None
+    gpus_per_node: int | None
+    status: str
+    nodes: int
+    start: datetime
+    end: datetime
+    ask_usd_per_gpu_hour: Decimal
+    nodes_min: int
+    duration_hours_min: int
+    mandate_ids: tuple[str, ...]
+    further_asks: tuple[AskStep, ...]
+    service: ServiceTerms | None
+    reason: str | None
+    listed_at: datetime
+    grant_id: str | None
+    ask_floor_usd_per_gpu_hour: Decimal
+    last_sequence: int
+
+
+_LOTS: Final[Any] = select(
+    lots, pools.c.gpu_class, pools.c.region, pools.c.interconnect, pools.c.gpus_per_node
+).select_from(lots.outerjoin(pools, pools.c.pool_id == lots.c.pool_id))
+
+
+async def find_site(connection: AsyncConnection, site_id: str) -> SiteView | None:
+    """Return a site, None where there is none."""
+    return await find_one(connection, select(sites).where(sites.c.site_id == site_id), SiteView)
+
+
+async def list_sites(
+    connection: AsyncConnection, *, provider_id: str | None = None, after: str = "", limit: int = 100
+) -> list[SiteView]:
+    """Return sites by id above `after`; of one provider, or all."""
+    query: Any = select(sites).where(sites.c.site_id > after).order_by(sites.c.site_id)
+    if provider_id is not None:
+        query = query.where(sites.c.provider_id == provider_id)
+    return await load_all(connection, page(query, limit), SiteView)
+
+
+async def find_pool(connection: AsyncConnection, pool_id: str) -> PoolView | None:
+    """Return a pool, None where there is none."""
+    return await find_one(connection, select(pools).where(pools.c.pool_id == pool_id), PoolView)
+
+
+async def list_pools(
+    connection: AsyncConnection,
+    *,
+    provider_id: str | None = None,
+    gpu_class: str | None = None,
+    region: str | None = None,
+    after: str = "",
+    limit: int = 100,
+) -> list[PoolView]:
+    """Return pools by id above `after`, narrowed by what is given."""
+    query: Any = select(pools).where(pools.c.pool_id > after).order_by(pools.c.pool_id)
+    for column, value in ((pools.c.provider_id, provider_id), (pools.c.gpu_class, gpu_class), (pools.c.region, region)):
+        if value is not None:
+            query = query.where(column == value)
+    return await load_all(connection, page(query, limit), PoolView)
+
+
+async def find_lot(connection: AsyncConnection, lot_id: str) -> LotView | None:
+    """Return a lot, None where there is none."""
+    return await find_one(connection, _LOTS.where(lots.c.lot_id == lot_id), LotView)
+
+
+async def list_lots(
+    connection: AsyncConnection,
+    *,
+    provider_id: str | None = None,
+    pool_id: str | None = None,
+    gpu_class: str | None = None,
+    region: str | None = None,
+    status: str | None = None,
+    after: str = "",
+    limit: int = 100,
+) -> list[LotView]:
+    """Return lots by id above `after`, narrowed by what is given."""
+    query = _LOTS.where(lots.c.lot_id > after).order_by(lots.c.lot_id)
+    given = (
+        (lots.c.provider_id, provider_id),
+        (lots.c.pool_id, pool_id),
+        (pools.c.gpu_class, gpu_class),
+        (pools.c.region, region),
+        (lots.c.status, status),
+    )
+    for column, value in given:
+        if value is not None:
+            query = query.where(column == value)
+    return await load_all(connection, page(query, limit), LotView)

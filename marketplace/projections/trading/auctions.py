@@ -1,0 +1,380 @@
+"""Auctions: their state, certificate, prices and the decision on every order."""
+
+from collections.abc import Mapping, Sequence
+from datetime import datetime, timedelta
+from decimal import Decimal
+from typing import Any, Final
+
+import msgspec
+from sqlalchemy import Index, select, tuple_
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from events import auction as auction_events
+from events.auction import Certificate, MatchTerms, Price, PriceRange, SecondBest
+from events.types import Reason
+from marketplace.core.errors import Corrupt
+from marketplace.core.money import ZERO
+from marketplace.projections.engine.projection import Projection, all_of
+from marketplace.projections.engine.queries import find_one, load_all, page
+from marketplace.projections.engine.recorded_events import Fact
+from marketplace.projections.engine.schema import Origin, define, document, exact, instant, text, whole
+from marketplace.projections.engine.write_batch import Changes
+from marketplace.projections.supply.inventory import pools
+from marketplace.projections.trading.orders import orders
+
+auctions: Final = define(
+    "auctions_v1",
+    text("auction_id", key=True),
+    text("status"),
+    text("phase"),
+    instant("indicative_at", null=True),
+    instant("no_cancel_at", null=True),
+    document("indicative_prices", null=True),
+    instant("locks_at"),
+    instant("horizon_start"),
+    whole("period_hours"),
+    whole("periods"),
+    whole("seed"),
+    text("book_hash", null=True),
+    whole("book_orders", null=True),
+    whole("deferred", null=True),
+    whole("locked_sequence", null=True),
+    document("certificate", null=True),
+    whole("matched", null=True),
+    whole("unmatched", null=True),
+    whole("impossible", null=True),
+    text("reason", null=True),
+    whole("attempts"),
+    instant("opened_at"),
+    instant("cleared_at", null=True),
+    Index("ix_auctions_v1_status", "status", "auction_id"),
+    origin=Origin("auction", "auction_id"),
+)
+prices: Final = define(
+    "prices_v1",
+    text("pool_id", key=True),
+    instant("start"),
+    instant("end"),
+    text("auction_id", key=True),
+    whole("from_period", key=True),
+    exact("price_usd_per_gpu_hour"),
+    instant("cleared_at"),
+    Index("ix_prices_v1_auction", "auction_id", "pool_id", "from_period"),
+    Index("ix_prices_v1_span", "pool_id", "start"),
+    origin=Origin("auction", "auction_id"),
+)
+decisions: Final = define(
+    "decisions_v1",
+    text("auction_id", key=True),
+    text("order_id", key=True),
+    document("match", null=True),
+    document("reasons"),
+    exact("price_to_win_usd_per_gpu_hour", null=True),
+    document("price_to_win_range", null=True),
+    exact("regret_usd"),
+    exact("total_usd", null=True),
+    document("second_best", null=True),
+    Index("ix_decisions_v1_order", "order_id", "auction_id"),
+    origin=Origin("auction", "auction_id"),
+)
+
+
+def _opened(changes: Changes, fact: Fact, event: auction_events.AuctionOpened) -> None:
+    changes.put(
+        auctions,
+        auction_id=event.auction_id,
+        status="collecting",
+        phase="collecting",
+        indicative_at=event.indicative_at,
+        no_cancel_at=event.no_cancel_at,
+        locks_at=event.locks_at,
+        horizon_start=event.horizon_start,
+        period_hours=event.period_hours,
+        periods=event.periods,
+        seed=event.seed,
+        attempts=0,
+        opened_at=fact.time,
+    )
+
+
+def _indicated(changes: Changes, _: Fact, event: auction_events.AuctionIndicated) -> None:
+    before = _find(changes, event.auction_id)["indicative_prices"] if event.part else ()
+    changes.update(auctions, event.auction_id, phase="indicative", indicative_prices=(*before, *event.prices))
+
+
+def _bound(changes: Changes, _: Fact, event: auction_events.AuctionBound) -> None:
+    changes.update(auctions, event.auction_id, phase="no_cancel")
+
+
+def _touch(
+    changes: Changes, _: Fact, event: auction_events.AuctionSupplyChanged | auction_events.AuctionBookFrozen
+) -> None:
+    """Keep the version of the row that of the auction."""
+    changes.update(auctions, event.auction_id)
+
+
+def _locked(changes: Changes, fact: Fact, event: auction_events.AuctionLocked) -> None:
+    changes.update(
+        auctions,
+        event.auction_id,
+        status="locked",
+        phase="locked",
+        book_hash=event.book_hash,
+        book_orders=event.orders + event.backstops,
+        deferred=event.deferred,
+        locked_sequence=fact.sequence,
+    )
+
+
+def _deferred(changes: Changes, _: Fact, event: auction_events.AuctionOrdersDeferred) -> None:
+    changes.update(auctions, event.auction_id)
+    for deferral in event.deferrals:
+        changes.put(
+            decisions,
+            auction_id=event.auction_id,
+            order_id=deferral.order_id,
+            reasons=(deferral.reason,),
+            regret_usd=ZERO,
+        )
+
+
+def _cleared(changes: Changes, fact: Fact, event: auction_events.AuctionCleared) -> None:
+    changes.update(
+        auctions,
+        event.auction_id,
+        status="cleared",
+        phase="cleared",
+        certificate=event.certificate,
+        matched=event.matched,
+        unmatched=event.unmatched,
+        cleared_at=fact.time,
+    )
+
+
+def _find(changes: Changes, auction_id: str) -> Mapping[str, Any]:
+    auction = changes.find(auctions, auction_id)
+    if auction is None:
+        raise Corrupt(f"auction {auction_id} has a result and was never opened")
+    return auction
+
+
+def _published(changes: Changes, fact: Fact, event: auction_events.AuctionResultPublished) -> None:
+    auction = _find(changes, event.auction_id)
+    changes.update(auctions, event.auction_id)
+    period = timedelta(hours=auction["period_hours"])
+    for price in event.prices:
+        changes.put(
+            prices,
+            pool_id=price.pool_id,
+            auction_id=event.auction_id,
+            from_period=price.from_period,
+            start=auction["horizon_start"] + price.from_period * period,
+            end=auction["horizon_start"] + price.to_period * period,
+            price_usd_per_gpu_hour=price.price_usd_per_gpu_hour,
+            cleared_at=fact.time,
+        )
+    for decision in event.decisions:
+        changes.put(
+            decisions,
+            auction_id=event.auction_id,
+            order_id=decision.order_id,
+            match=decision.match,
+            reasons=decision.reasons,
+            price_to_win_usd_per_gpu_hour=decision.price_to_win_usd_per_gpu_hour,
+            price_to_win_range=decision.price_to_win_range,
+            regret_usd=decision.regret_usd,
+            total_usd=decision.total_usd,
+            second_best=decision.second_best,
+        )
+
+
+def _failed(changes: Changes, _: Fact, event: auction_events.AuctionFailed) -> None:
+    changes.update(auctions, event.auction_id, status="failed", reason=event.reason, attempts=event.attempt)
+
+
+def _settled(changes: Changes, _: Fact, event: auction_events.AuctionSettled) -> None:
+    changes.update(
+        auctions,
+        event.auction_id,
+        status="settled",
+        matched=event.matched,
+        unmatched=event.unmatched,
+        impossible=event.impossible,
+    )
+
+
+async def _load(changes: Changes, batch: Sequence[Fact], connection: AsyncConnection) -> None:
+    parts = auction_events.AuctionResultPublished | auction_events.AuctionIndicated
+    wanted = {(fact.event.auction_id,) for fact in batch if isinstance(fact.event, parts)}
+    await changes.load(connection, auctions, wanted)
+
+
+PROJECTION: Final = Projection(
+    name="auctions",
+    version=1,
+    tables=(auctions, prices, decisions),
+    handlers={
+        auction_events.AuctionOpened: _opened,
+        auction_events.AuctionIndicated: _indicated,
+        auction_events.AuctionBound: _bound,
+        auction_events.AuctionOrdersDeferred: _deferred,
+        auction_events.AuctionSupplyChanged: _touch,
+        auction_events.AuctionBookFrozen: _touch,
+        auction_events.AuctionLocked: _locked,
+        auction_events.AuctionResultPublished: _published,
+        auction_events.AuctionCleared: _cleared,
+        auction_events.AuctionFailed: _failed,
+        auction_events.AuctionSettled: _settled,
+    },
+    ignores=all_of(
+        "party", "site", "pool", "lot", "mandate", "order", "grant", "usage", "statement", "account", "instrument",
+        "issuer", "clock", "command", "log", "quote", "pricelist", "service_line",
+    ),
+    load=_load,
+)  # fmt: skip
+
+
+class AuctionView(msgspec.Struct, frozen=True, kw_only=True):
+    """An auction; `status` is ``collecting``, ``locked``, ``cleared``, ``settled`` or ``failed``.
+
+    `phase` is ``collecting``, ``indicative`` (prices are published that bind nobody), ``no_cancel`` (orders are bound),
+    ``locked`` or ``cleared``. `locked_sequence` is the event that froze the book, whose parts stand before it.
+    `deferred` counts orders that were not admitted and stay open; each has its reason among the decisions. `attempts`
+    counts those that failed, and `reason` is why the last of them did; an auction that failed three times is
+    ``settled`` without a certificate, its orders let go.
+    """
+
+    auction_id: str
+    status: str
+    phase: str
+    indicative_at: datetime | None
+    no_cancel_at: datetime | None
+    indicative_prices: tuple[Price, ...] | None
+    locks_at: datetime
+    horizon_start: datetime
+    period_hours: int
+    periods: int
+    seed: int
+    book_hash: str | None
+    book_orders: int | None
+    deferred: int | None
+    locked_sequence: int | None
+    certificate: Certificate | None
+    matched: int | None
+    unmatched: int | None
+    impossible: int | None
+    reason: str | None
+    attempts: int
+    opened_at: datetime
+    cleared_at: datetime | None
+    last_sequence: int
+
+
+class DecisionView(msgspec.Struct, frozen=True, kw_only=True):
+    """What one auction decided for one order; one that was not admitted has no match, and the reason why."""
+
+    auction_id: str
+    order_id: str
+    startup_id: str | None
+    match: MatchTerms | None
+    reasons: tuple[Reason, ...]
+    price_to_win_usd_per_gpu_hour: Decimal | None
+    price_to_win_range: PriceRange | None
+    regret_usd: Decimal
+    total_usd: Decimal | None
+    second_best: SecondBest | None
+    last_sequence: int
+
+
+class PriceView(msgspec.Struct, frozen=True, kw_only=True):
+    """The uniform price of one pool over a span, from one auction."""
+
+    pool_id: str
+    gpu_class: str | None
+    region: str | None
+    auction_id: str
+    from_period: int
+    start: datetime
+    end: datetime
+    price_usd_per_gpu_hour: Decimal
+    cleared_at: datetime
+    last_sequence: int
+
+
+async def find_auction(connection: AsyncConnection, auction_id: str) -> AuctionView | None:
+    """Return an auction, None where there is none."""
+    return await find_one(connection, select(auctions).where(auctions.c.auction_id == auction_id), AuctionView)
+
+
+async def list_auctions(
+    connection: AsyncConnection, *, status: str | None = None, after: str = "", limit: int = 100
+) -> list[AuctionView]:
+    """Return auctions by id above `after`; of one status, or all."""
+    query: Any = select(auctions).where(auctions.c.auction_id > after).order_by(auctions.c.auction_id)
+    if status is not None:
+        query = query.where(auctions.c.status == status)
+    return await load_all(connection, page(query, limit), AuctionView)
+
+
+async def list_decisions(
+    connection: AsyncConnection,
+    *,
+    auction_id: str | None = None,
+    order_id: str | None = None,
+    startup_id: str | None = None,
+    after: tuple[str, str] = ("", ""),
+    limit: int = 100,
+) -> list[DecisionView]:
+    """Return decisions above the cursor ``(auction_id, order_id)``; of one auction, order or startup."""
+    query: Any = select(decisions, orders.c.startup_id).outerjoin(orders, orders.c.order_id == decisions.c.order_id)
+    query = query.where(tuple_(decisions.c.auction_id, decisions.c.order_id) > tuple_(*after))
+    given = (
+        (decisions.c.auction_id, auction_id),
+        (decisions.c.order_id, order_id),
+        (orders.c.startup_id, startup_id),
+    )
+    for column, value in given:
+        if value is not None:
+            query = query.where(column == value)
+    query = query.order_by(decisions.c.auction_id, decisions.c.order_id)
+    return await load_all(connection, page(query, limit), DecisionView)
+
+
+async def list_prices(
+    connection: AsyncConnection,
+    *,
+    pool_id: str | None = None,
+    gpu_class: str | None = None,
+    auction_id: str | None = None,
+    start: datetime | None = None,
+    end: datetime | None = None,
+    after: tuple[int, str, int] = (0, "", -1),
+    limit: int = 100,
+) -> list[PriceView]:
+    """Return the history of prices above the cursor ``(last_sequence, pool_id, from_period)``, oldest auction first.
+
+    Args:
+        connection: Where to read.
+        pool_id: Only of this pool.
+        gpu_class: Only of pools of this class.
+        auction_id: Only of this auction.
+        start: Only spans that end after it.
+        end: Only spans that begin before it.
+        after: Cursor of the last row of the page before.
+        limit: Rows of a page, at most 1,000.
+    """
+    key = (prices.c.last_sequence, prices.c.pool_id, prices.c.from_period)
+    query: Any = select(prices, pools.c.gpu_class, pools.c.region).outerjoin(pools, pools.c.pool_id == prices.c.pool_id)
+    query = query.where(tuple_(*key) > tuple_(*after)).order_by(*key)
+    for column, value in (
+        (prices.c.pool_id, pool_id),
+        (pools.c.gpu_class, gpu_class),
+        (prices.c.auction_id, auction_id),
+    ):
+        if value is not None:
+            query = query.where(column == value)
+    if start is not None:
+        query = query.where(prices.c.end > start)
+    if end is not None:
+        query = query.where(prices.c.start < end)
+    return await load_all(connection, page(query, limit), PriceView)

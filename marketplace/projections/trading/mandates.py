@@ -1,0 +1,203 @@
+"""Mandates: what holders of equity take, and how much of each budget is free, held and committed."""
+
+from collections.abc import Sequence
+from datetime import datetime
+from decimal import Decimal
+from typing import Any, Final
+
+import msgspec
+from sqlalchemy import Index, select
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from events import mandate as mandate_events
+from events.mandate import MandateTerms
+from marketplace.core.errors import Corrupt
+from marketplace.projections.engine.projection import Projection, all_of
+from marketplace.projections.engine.queries import find_one, load_all, page
+from marketplace.projections.engine.recorded_events import Fact
+from marketplace.projections.engine.schema import Origin, define, document, exact, instant, text
+from marketplace.projections.engine.write_batch import Changes
+
+mandates: Final = define(
+    "mandates_v1",
+    text("mandate_id", key=True),
+    text("holder_id"),
+    text("funding"),
+    document("terms"),
+    text("status"),
+    exact("held_usd"),
+    exact("captured_usd"),
+    text("reason", null=True),
+    instant("granted_at"),
+    Index("ix_mandates_v1_holder", "holder_id", "mandate_id"),
+    origin=Origin("mandate", "mandate_id"),
+)
+budget_holds: Final = define(
+    "mandate_holds_v1",
+    text("mandate_id", key=True),
+    text("hold_id", key=True),
+    text("order_id"),
+    text("issuer_id"),
+    text("grant_id", null=True),
+    exact("held_usd"),
+    exact("captured_usd"),
+    Index("ix_mandate_holds_v1_issuer", "mandate_id", "issuer_id"),
+    origin=Origin("mandate", "mandate_id"),
+)
+
+
+def _granted(changes: Changes, fact: Fact, event: mandate_events.MandateGranted) -> None:
+    changes.put(
+        mandates,
+        mandate_id=event.mandate_id,
+        holder_id=event.holder_id,
+        funding=event.funding,
+        terms=event.terms,
+        status="granted",
+        held_usd=Decimal(0),
+        captured_usd=Decimal(0),
+        granted_at=fact.time,
+    )
+
+
+def _amended(changes: Changes, _: Fact, event: mandate_events.MandateAmended) -> None:
+    changes.update(mandates, event.mandate_id, terms=event.terms)
+
+
+def _revoked(changes: Changes, _: Fact, event: mandate_events.MandateRevoked) -> None:
+    changes.update(mandates, event.mandate_id, status="revoked", reason=event.reason)
+
+
+def _held(changes: Changes, _: Fact, event: mandate_events.MandateBudgetHeld) -> None:
+    changes.put(
+        budget_holds,
+        mandate_id=event.mandate_id,
+        hold_id=event.hold_id,
+        order_id=event.order_id,
+        issuer_id=event.issuer_id,
+        held_usd=Decimal(0),
+        captured_usd=Decimal(0),
+    )
+    _move(changes, event.mandate_id, event.hold_id, held=event.amount_usd)
+
+
+def _captured(changes: Changes, _: Fact, event: mandate_events.MandateBudgetCaptured) -> None:
+    changes.update(budget_holds, event.mandate_id, event.hold_id, grant_id=event.grant_id)
+    _move(changes, event.mandate_id, event.hold_id, held=-event.amount_usd, captured=event.amount_usd)
+
+
+def _released(changes: Changes, _: Fact, event: mandate_events.MandateBudgetReleased) -> None:
+    """Free what is still held first, and then what was committed and is not delivered."""
+    hold = changes.find(budget_holds, event.mandate_id, event.hold_id)
+    from_hold = min(event.amount_usd, Decimal(0) if hold is None else hold["held_usd"])
+    _move(changes, event.mandate_id, event.hold_id, held=-from_hold, captured=from_hold - event.amount_usd)
+
+
+def _move(changes: Changes, mandate_id: str, hold_id: str, *, held: Decimal, captured: Decimal = Decimal(0)) -> None:
+    for table, key in ((budget_holds, (mandate_id, hold_id)), (mandates, (mandate_id,))):
+        row = changes.find(table, *key)
+        if row is None:
+            raise Corrupt(f"hold {hold_id} of mandate {mandate_id} moves budget that the log never set aside")
+        sums = {"held_usd": row["held_usd"] + held, "captured_usd": row["captured_usd"] + captured}
+        changes.update(table, *key, **sums)
+
+
+async def _load(changes: Changes, batch: Sequence[Fact], connection: AsyncConnection) -> None:
+    moving = [fact.event for fact in batch if isinstance(fact.event, _MOVING)]
+    await changes.load(connection, mandates, {(event.mandate_id,) for event in moving})
+    await changes.load(connection, budget_holds, {(event.mandate_id, event.hold_id) for event in moving})
+
+
+_MOVING: Final = (
+    mandate_events.MandateBudgetHeld,
+    mandate_events.MandateBudgetCaptured,
+    mandate_events.MandateBudgetReleased,
+)
+PROJECTION: Final = Projection(
+    name="mandates",
+    version=1,
+    tables=(mandates, budget_holds),
+    handlers={
+        mandate_events.MandateGranted: _granted,
+        mandate_events.MandateAmended: _amended,
+        mandate_events.MandateRevoked: _revoked,
+        mandate_events.MandateBudgetHeld: _held,
+        mandate_events.MandateBudgetCaptured: _captured,
+        mandate_events.MandateBudgetReleased: _released,
+    },
+    ignores=all_of(
+        "party", "site", "pool", "lot", "order", "auction", "grant", "usage", "statement", "account", "instrument",
+        "issuer", "clock", "command", "log", "quote", "pricelist", "service_line",
+    ),
+    load=_load,
+)  # fmt: skip
+
+
+class MandateView(msgspec.Struct, frozen=True, kw_only=True):
+    """A mandate as it is now; `status` is ``granted`` or ``revoked``.
+
+    Attributes:
+        mandate_id: The mandate.
+        holder_id: Who will hold the equity.
+        funding: ``cash`` or ``own_capacity``.
+        terms: The rules as amended.
+        status: Whether it takes anything new.
+        held_usd: Budget set aside for open orders.
+        captured_usd: Budget committed to grants.
+        reason: Why it was revoked.
+        granted_at: Since when.
+        last_sequence: The event that touched it last.
+    """
+
+    mandate_id: str
+    holder_id: str
+    funding: str
+    terms: MandateTerms
+    status: str
+    held_usd: Decimal
+    captured_usd: Decimal
+    reason: str | None
+    granted_at: datetime
+    last_sequence: int
+
+
+class BudgetHoldView(msgspec.Struct, frozen=True, kw_only=True):
+    """Budget of one mandate for one order, held and committed."""
+
+    mandate_id: str
+    hold_id: str
+    order_id: str
+    issuer_id: str
+    grant_id: str | None
+    held_usd: Decimal
+    captured_usd: Decimal
+    last_sequence: int
+
+
+async def find_mandate(connection: AsyncConnection, mandate_id: str) -> MandateView | None:
+    """Return a mandate, None where there is none."""
+    return await find_one(connection, select(mandates).where(mandates.c.mandate_id == mandate_id), MandateView)
+
+
+async def list_mandates(
+    connection: AsyncConnection,
+    *,
+    holder_id: str | None = None,
+    status: str | None = None,
+    after: str = "",
+    limit: int = 100,
+) -> list[MandateView]:
+    """Return mandates by id above `after`; of one holder or status, or all."""
+    query: Any = select(mandates).where(mandates.c.mandate_id > after).order_by(mandates.c.mandate_id)
+    for column, value in ((mandates.c.holder_id, holder_id), (mandates.c.status, status)):
+        if value is not None:
+            query = query.where(column == value)
+    return await load_all(connection, page(query, limit), MandateView)
+
+
+async def list_budget_holds(
+    connection: AsyncConnection, mandate_id: str, *, after: str = "", limit: int = 100
+) -> list[BudgetHoldView]:
+    """Return the holds on one mandate's budget by hold id above `after`."""
+    query = select(budget_holds).where(budget_holds.c.mandate_id == mandate_id, budget_holds.c.hold_id > after)
+    return await load_all(connection, page(query.order_by(budget_holds.c.hold_id), limit), BudgetHoldView)

@@ -1,0 +1,117 @@
+"""What awards, frozen books and price lists say about the market."""
+
+from collections.abc import Sequence
+from decimal import Decimal
+from fractions import Fraction
+from typing import Final
+
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from events.auction import AuctionBookFrozen
+from events.grant import GrantIssued
+from events.pricelist import PricelistPublished
+from marketplace.core.money import parse_ratio
+from marketplace.projections.engine.projection import Projection, all_of, tags_of
+from marketplace.projections.engine.recorded_events import Fact
+from marketplace.projections.engine.write_batch import Changes
+from marketplace.projections.trading.market.tables import curves, fills, list_prices
+
+MICRO: Final = 1_000_000
+Steps = dict[tuple[str, str, Decimal], tuple[int, int]]
+
+
+def _filled(changes: Changes, fact: Fact, event: GrantIssued) -> None:
+    """Keep an award: its volume, and what it costs over its run to the millionth of a dollar."""
+    hours = event.nodes * event.gpus_per_node * (round((event.end - event.start).total_seconds()) // 3_600)
+    paid = Decimal(round(parse_ratio(event.price_usd_per_gpu_hour) * hours * MICRO)) / MICRO
+    changes.put(
+        fills,
+        grant_id=event.grant_id,
+        gpu_class=event.gpu_class,
+        pool_id=event.pool_id,
+        startup_id=event.startup_id,
+        day=fact.time.date(),
+        gpu_hours=hours,
+        paid_usd=paid,
+        price_usd_per_gpu_hour=event.price_usd_per_gpu_hour,
+        filled_at=fact.time,
+    )
+
+
+def _published(changes: Changes, _: Fact, event: PricelistPublished) -> None:
+    for price in event.prices:
+        changes.put(
+            list_prices,
+            gpu_class=price.gpu_class,
+            provider=price.provider,
+            product=price.product,
+            region=price.region or "",
+            listed_on=price.listed_on,
+            usd_per_gpu_hour=price.usd_per_gpu_hour,
+            source=price.source,
+            pricelist_id=event.pricelist_id,
+        )
+
+
+def _frozen(changes: Changes, fact: Fact, event: AuctionBookFrozen) -> None:
+    """Add a part of a book to its curves; a part lists the pools that it names."""
+    for (gpu_class, side, price), (gpu_hours, count) in sum_part(event).items():
+        before = changes.find(curves, event.auction_id, gpu_class, side, price) or {"gpu_hours": 0, "count": 0}
+        changes.put(
+            curves,
+            auction_id=event.auction_id,
+            gpu_class=gpu_class,
+            side=side,
+            price_usd_per_gpu_hour=price,
+            gpu_hours=before["gpu_hours"] + gpu_hours,
+            count=before["count"] + count,
+            locked_at=fact.time,
+        )
+
+
+async def _load(changes: Changes, batch: Sequence[Fact], connection: AsyncConnection) -> None:
+    """Read the curves that earlier parts of the same books began."""
+    parts = [fact.event for fact in batch if isinstance(fact.event, AuctionBookFrozen)]
+    await changes.load_where(connection, curves, "auction_id", (event.auction_id for event in parts if event.part))
+
+
+def sum_part(book: AuctionBookFrozen) -> Steps:
+    """Return GPU-hours and count by class, side and price; an order counts once per class, at the most it is worth."""
+    pools = {pool.pool_id: pool for pool in book.pools}
+    steps: Steps = {}
+
+    def add(gpu_class: str, side: str, price: Decimal, gpu_hours: int) -> None:
+        known, count = steps.get((gpu_class, side, price), (0, 0))
+        steps[gpu_class, side, price] = (known + gpu_hours, count + 1)
+
+    for lot in book.lots:
+        pool = pools[lot.pool_id]
+        hours = (lot.to_period - lot.from_period) * book.period_hours
+        add(pool.gpu_class, "ask", lot.ask_usd_per_gpu_hour, lot.nodes * pool.gpus_per_node * hours)
+    for order in book.orders:
+        best: dict[str, tuple[Decimal, int]] = {}
+        for bid in order.bids:
+            pool = pools[bid.pool_id]
+            worth = (bid.value_usd_per_gpu_hour, order.nodes * pool.gpus_per_node)
+            best[pool.gpu_class] = max(best.get(pool.gpu_class, worth), worth)
+        for gpu_class, (value, gpus) in best.items():
+            add(gpu_class, "bid", value, gpus * order.duration_periods * book.period_hours)
+    return steps
+
+
+def mean_price(paid_usd: Decimal, gpu_hours: int) -> Decimal:
+    """Return dollars per GPU-hour, rounded half to even to six places."""
+    return Decimal(round(Fraction(paid_usd) / gpu_hours * MICRO)) / MICRO
+
+
+PROJECTION: Final = Projection(
+    name="market",
+    version=1,
+    tables=(fills, list_prices, curves),
+    handlers={GrantIssued: _filled, PricelistPublished: _published, AuctionBookFrozen: _frozen},
+    ignores=all_of(
+        "party", "site", "pool", "lot", "mandate", "order", "quote", "auction", "grant", "usage", "statement",
+        "account", "instrument", "issuer", "clock", "command", "log", "service_line",
+    ) - tags_of(GrantIssued, AuctionBookFrozen),
+    load=_load,
+)  # fmt: skip

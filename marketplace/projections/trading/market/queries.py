@@ -1,0 +1,111 @@
+"""Reads of market data."""
+
+from datetime import date, datetime, timedelta
+from decimal import Decimal
+from typing import Any, Final
+
+import msgspec
+from sqlalchemy import BigInteger, Date, case, func, literal, select, tuple_
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from marketplace.projections.engine.queries import PAGE_ROWS_MAX, load_all, page
+from marketplace.projections.trading.market.index import DAYS_MAX, IndexPoint, Listed, Traded, compute_index
+from marketplace.projections.trading.market.tables import curves, fills, list_prices
+
+TRADED_ROWS_MAX: Final = 100_000
+
+
+class ListPriceView(msgspec.Struct, frozen=True, kw_only=True):
+    """A public price of another cloud; an empty product or region was not said."""
+
+    gpu_class: str
+    provider: str
+    product: str
+    region: str
+    listed_on: date
+    usd_per_gpu_hour: Decimal
+    source: str
+    pricelist_id: str
+    last_sequence: int
+
+
+class CurveStep(msgspec.Struct, frozen=True, kw_only=True):
+    """One price of one side of a class in the frozen book of an auction.
+
+    Attributes:
+        side: ``ask``: supply, the cheapest first; ``bid``: demand, the dearest first.
+        price_usd_per_gpu_hour: The ask, or what orders are worth at most.
+        gpu_hours: Volume at this price.
+        cumulative_gpu_hours: Volume at this price or better.
+        count: Lots or orders.
+        locked_at: When the book was frozen.
+    """
+
+    auction_id: str
+    gpu_class: str
+    side: str
+    price_usd_per_gpu_hour: Decimal
+    gpu_hours: int
+    cumulative_gpu_hours: int
+    count: int
+    locked_at: datetime
+
+
+async def load_index(connection: AsyncConnection, gpu_class: str, *, start: date, end: date) -> list[IndexPoint]:
+    """Return the index of a class for each day of ``[start, end)``."""
+    begin = start - timedelta(days=DAYS_MAX)
+    traded: Any = (
+        select(
+            fills.c.day,
+            fills.c.startup_id,
+            func.count().label("fills"),
+            func.sum(fills.c.gpu_hours).cast(BigInteger).label("gpu_hours"),
+            func.sum(fills.c.paid_usd).label("paid_usd"),
+        )
+        .where(fills.c.gpu_class == gpu_class, fills.c.day >= begin, fills.c.day < end)
+        .group_by(fills.c.day, fills.c.startup_id)
+        .order_by(fills.c.day, fills.c.startup_id)
+        .limit(TRADED_ROWS_MAX)
+    )
+    rows = await load_all(connection, traded, Traded)
+    return compute_index(rows, await load_listed(connection, gpu_class, end), start, end)
+
+
+async def load_listed(connection: AsyncConnection, gpu_class: str, end: date) -> list[Listed]:
+    """Return the public prices of a class that were listed before a day, at most 1,000, the newest first."""
+    table = list_prices.c
+    query = select(table.provider, table.product, table.region, table.listed_on, table.usd_per_gpu_hour)
+    query = query.where(table.gpu_class == gpu_class, table.listed_on < end).order_by(table.listed_on.desc())
+    return await load_all(connection, query.limit(PAGE_ROWS_MAX), Listed)
+
+
+async def list_list_prices(
+    connection: AsyncConnection,
+    *,
+    gpu_class: str | None = None,
+    after: tuple[str, str, str, str, str] = ("", "", "", "", "0001-01-01"),
+    limit: int = 100,
+) -> list[ListPriceView]:
+    """Return public prices by class, provider, product, region and day above the cursor; of one class, or all."""
+    table = list_prices.c
+    key = (table.gpu_class, table.provider, table.product, table.region, table.listed_on)
+    cursor = (*after[:4], literal(date.fromisoformat(after[4]), Date))
+    query: Any = select(list_prices).where(tuple_(*key) > tuple_(*cursor)).order_by(*key)
+    if gpu_class is not None:
+        query = query.where(table.gpu_class == gpu_class)
+    return await load_all(connection, page(query, limit), ListPriceView)
+
+
+async def load_curves(connection: AsyncConnection, gpu_class: str, *, auction_id: str | None = None) -> list[CurveStep]:
+    """Return supply and demand of a class in the book of an auction, or of the last one that had the class."""
+    last = select(curves.c.auction_id).where(curves.c.gpu_class == gpu_class).order_by(curves.c.locked_at.desc())
+    chosen: Any = auction_id if auction_id is not None else last.limit(1).scalar_subquery()
+    price = curves.c.price_usd_per_gpu_hour
+    better_first = case((curves.c.side == "ask", price), else_=-price)
+    total = func.sum(curves.c.gpu_hours).over(partition_by=curves.c.side, order_by=better_first).cast(BigInteger)
+    query: Any = (
+        select(curves, total.label("cumulative_gpu_hours"))
+        .where(curves.c.gpu_class == gpu_class, curves.c.auction_id == chosen)
+        .order_by(curves.c.side, better_first)
+    )
+    return await load_all(connection, page(query, PAGE_ROWS_MAX), CurveStep)

@@ -1,0 +1,46 @@
+"""Tables of market data; nothing in them names who offered what."""
+
+from typing import Final
+
+from sqlalchemy import Column, Date, Index, Numeric
+
+from marketplace.projections.engine.schema import Origin, define, exact, instant, text, whole
+
+fills: Final = define(
+    "fills_v1",
+    text("grant_id", key=True),
+    text("gpu_class"),
+    text("pool_id"),
+    text("startup_id"),
+    Column("day", Date, nullable=False),
+    whole("gpu_hours"),
+    exact("paid_usd"),
+    text("price_usd_per_gpu_hour"),
+    instant("filled_at"),
+    Index("ix_fills_v1_class", "gpu_class", "day"),
+    origin=Origin("grant", "grant_id"),
+)
+list_prices: Final = define(
+    "list_prices_v1",
+    text("gpu_class", key=True),
+    text("provider", key=True),
+    text("product", key=True),
+    text("region", key=True),
+    Column("listed_on", Date, primary_key=True),
+    exact("usd_per_gpu_hour"),
+    text("source"),
+    text("pricelist_id"),
+    origin=Origin("pricelist", "pricelist_id"),
+)
+curves: Final = define(
+    "curves_v1",
+    text("auction_id", key=True),
+    text("gpu_class", key=True),
+    text("side", key=True),
+    Column("price_usd_per_gpu_hour", Numeric(asdecimal=True), primary_key=True),
+    whole("gpu_hours"),
+    whole("count"),
+    instant("locked_at"),
+    Index("ix_curves_v1_class", "gpu_class", "locked_at"),
+    origin=Origin("auction", "auction_id"),
+)

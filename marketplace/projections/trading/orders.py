@@ -1,0 +1,250 @@
+"""Orders: the book, now and as of any sequence or instant, with what auctions decided."""
+
+from datetime import datetime
+from decimal import Decimal
+from typing import Any, Final
+
+import msgspec
+from sqlalchemy import Index, select
+from sqlalchemy.dialects.postgresql import distinct_on
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from events import order as order_events
+from events.order import BudgetHold, OrderTerms
+from events.types import Reason
+from marketplace.domain.trading.order_terms import find_end
+from marketplace.projections.engine.projection import Projection, all_of
+from marketplace.projections.engine.queries import At, find_one, load_all, page, until
+from marketplace.projections.engine.recorded_events import Fact
+from marketplace.projections.engine.schema import Origin, define, define_history, document, exact, instant, text, whole
+from marketplace.projections.engine.write_batch import Changes
+
+orders: Final = define(
+    "orders_v1",
+    text("order_id", key=True),
+    text("startup_id"),
+    text("issuer_id"),
+    text("account_id"),
+    text("hold_id"),
+    text("status"),
+    document("terms"),
+    instant("ends_at"),
+    exact("cash_hold_usd"),
+    document("budget_holds"),
+    text("auction_id", null=True),
+    text("grant_id", null=True),
+    document("reasons", null=True),
+    exact("price_to_win_usd_per_gpu_hour", null=True),
+    text("cancel_reason", null=True),
+    instant("placed_at"),
+    Index("ix_orders_v1_startup", "startup_id", "order_id"),
+    Index("ix_orders_v1_status", "status", "order_id"),
+    Index("ix_orders_v1_auction", "auction_id", "order_id"),
+    origin=Origin("order", "order_id"),
+)
+order_history: Final = define_history(
+    "order_history_v1",
+    text("order_id", key=True),
+    whole("sequence", key=True),
+    text("status"),
+    document("terms", null=True),
+    instant("occurred_at"),
+    origin=Origin("order", "order_id"),
+)
+
+
+def _placed(changes: Changes, fact: Fact, event: order_events.OrderPlaced) -> None:
+    changes.put(
+        orders,
+        order_id=event.order_id,
+        startup_id=event.startup_id,
+        issuer_id=event.issuer_id,
+        account_id=event.account_id,
+        hold_id=event.hold_id,
+        status="open",
+        terms=event.terms,
+        ends_at=find_end(event.terms),
+        cash_hold_usd=event.cash_hold_usd,
+        budget_holds=event.budget_holds,
+        placed_at=fact.time,
+    )
+    changes.append(order_history, event.order_id, fact.sequence, "open", event.terms, fact.time)
+
+
+def _amended(changes: Changes, fact: Fact, event: order_events.OrderAmended) -> None:
+    changes.update(
+        orders,
+        event.order_id,
+        hold_id=event.hold_id,
+        terms=event.terms,
+        ends_at=find_end(event.terms),
+        cash_hold_usd=event.cash_hold_usd,
+        budget_holds=event.budget_holds,
+    )
+    changes.append(order_history, event.order_id, fact.sequence, "open", event.terms, fact.time)
+
+
+def _turn(changes: Changes, fact: Fact, order_id: str, status: str, **values: Any) -> None:
+    changes.update(orders, order_id, status=status, **values)
+    changes.append(order_history, order_id, fact.sequence, status, None, fact.time)
+
+
+def _cancelled(changes: Changes, fact: Fact, event: order_events.OrderCancelled) -> None:
+    _turn(changes, fact, event.order_id, "cancelled", cancel_reason=event.reason)
+
+
+def _expired(changes: Changes, fact: Fact, event: order_events.OrderExpired) -> None:
+    _turn(changes, fact, event.order_id, "expired")
+
+
+def _locked(changes: Changes, fact: Fact, event: order_events.OrderLocked) -> None:
+    _turn(changes, fact, event.order_id, "locked", auction_id=event.auction_id)
+
+
+def _matched(changes: Changes, fact: Fact, event: order_events.OrderMatched) -> None:
+    decided = {"reasons": (), "price_to_win_usd_per_gpu_hour": None}
+    _turn(changes, fact, event.order_id, "matched", auction_id=event.auction_id, grant_id=event.grant_id, **decided)
+
+
+def _unmatched(changes: Changes, fact: Fact, event: order_events.OrderUnmatched) -> None:
+    _turn(
+        changes,
+        fact,
+        event.order_id,
+        "open" if event.open_again else "unmatched",
+        auction_id=event.auction_id,
+        reasons=event.reasons,
+        price_to_win_usd_per_gpu_hour=event.price_to_win_usd_per_gpu_hour,
+    )
+
+
+PROJECTION: Final = Projection(
+    name="orders",
+    version=1,
+    tables=(orders, order_history),
+    handlers={
+        order_events.OrderPlaced: _placed,
+        order_events.OrderAmended: _amended,
+        order_events.OrderCancelled: _cancelled,
+        order_events.OrderExpired: _expired,
+        order_events.OrderLocked: _locked,
+        order_events.OrderMatched: _matched,
+        order_events.OrderUnmatched: _unmatched,
+    },
+    ignores=all_of(
+        "party", "site", "pool", "lot", "mandate", "auction", "grant", "usage", "statement", "account", "instrument",
+        "issuer", "clock", "command", "log", "quote", "pricelist", "service_line",
+    ),
+)  # fmt: skip
+
+
+class OrderView(msgspec.Struct, frozen=True, kw_only=True):
+    """An order with its last decision.
+
+    Attributes:
+        order_id: The order.
+        startup_id: Who asked.
+        issuer_id: Whose equity is offered.
+        account_id: Whose cash is held.
+        hold_id: The hold in force.
+        status: ``open``, ``locked``, ``matched``, ``unmatched``, ``cancelled`` or ``expired``.
+        terms: What is asked and offered.
+        ends_at: When an open order expires: at `expires_at` of its terms, and never later than the last start that it
+            takes.
+        cash_hold_usd: Cash set aside when it was placed or amended.
+        budget_holds: Budget set aside, per mandate.
+        auction_id: The auction that locked or decided it last.
+        grant_id: What it won.
+        reasons: Why it lost last, the decisive reason first; None before any decision.
+        price_to_win_usd_per_gpu_hour: The least value that would have won.
+        cancel_reason: Why it was taken back.
+        placed_at: When it was placed.
+        last_sequence: The event that touched it last; its entity tag.
+    """
+
+    order_id: str
+    startup_id: str
+    issuer_id: str
+    account_id: str
+    hold_id: str
+    status: str
+    terms: OrderTerms
+    ends_at: datetime
+    cash_hold_usd: Decimal
+    budget_holds: tuple[BudgetHold, ...]
+    auction_id: str | None
+    grant_id: str | None
+    reasons: tuple[Reason, ...] | None
+    price_to_win_usd_per_gpu_hour: Decimal | None
+    cancel_reason: str | None
+    placed_at: datetime
+    last_sequence: int
+
+
+class BookOrderView(msgspec.Struct, frozen=True, kw_only=True):
+    """An order as it stood in the book at a point in time."""
+
+    order_id: str
+    startup_id: str
+    status: str
+    terms: OrderTerms
+    last_sequence: int
+
+
+async def find_order(connection: AsyncConnection, order_id: str) -> OrderView | None:
+    """Return an order, None where there is none."""
+    return await find_one(connection, select(orders).where(orders.c.order_id == order_id), OrderView)
+
+
+async def list_orders(
+    connection: AsyncConnection,
+    *,
+    startup_id: str | None = None,
+    status: str | None = None,
+    auction_id: str | None = None,
+    after: str = "",
+    limit: int = 100,
+) -> list[OrderView]:
+    """Return orders by id above `after`, narrowed by what is given."""
+    query: Any = select(orders).where(orders.c.order_id > after).order_by(orders.c.order_id)
+    given = ((orders.c.startup_id, startup_id), (orders.c.status, status), (orders.c.auction_id, auction_id))
+    for column, value in given:
+        if value is not None:
+            query = query.where(column == value)
+    return await load_all(connection, page(query, limit), OrderView)
+
+
+async def list_book(
+    connection: AsyncConnection,
+    *,
+    startup_id: str | None = None,
+    at: At = None,
+    after: str = "",
+    limit: int = 100,
+) -> list[BookOrderView]:
+    """Return the orders that were open or locked, by id above `after`; now or as of `at`."""
+    history = order_history
+    happened = until(at, history.c.sequence, history.c.occurred_at)
+    latest = (
+        select(history.c.order_id, history.c.status, history.c.sequence.label("last_sequence"))
+        .where(happened, history.c.order_id > after)
+        .ext(distinct_on(history.c.order_id))
+        .order_by(history.c.order_id, history.c.sequence.desc())
+        .subquery()
+    )
+    terms = (
+        select(history.c.terms)
+        .where(history.c.order_id == latest.c.order_id, history.c.terms.is_not(None), happened)
+        .order_by(history.c.sequence.desc())
+        .limit(1)
+        .scalar_subquery()
+    )
+    query = (
+        select(latest, orders.c.startup_id, terms.label("terms"))
+        .join(orders, orders.c.order_id == latest.c.order_id)
+        .where(latest.c.status.in_(("open", "locked")))
+        .order_by(latest.c.order_id)
+    )
+    if startup_id is not None:
+        query = query.where(orders.c.startup_id == startup_id)
+    return await load_all(connection, page(query, limit), BookOrderView)

@@ -1,0 +1,121 @@
+"""Quotes that are or were held, with what they held."""
+
+from datetime import datetime
+from decimal import Decimal
+from typing import Any, Final
+
+import msgspec
+from sqlalchemy import Index, select
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from events import quote as quote_events
+from events.auction import MatchTerms
+from events.order import OrderTerms
+from marketplace.projections.engine.projection import Projection, all_of
+from marketplace.projections.engine.queries import find_one, load_all, page
+from marketplace.projections.engine.recorded_events import Fact
+from marketplace.projections.engine.schema import Origin, define, document, exact, instant, text
+from marketplace.projections.engine.write_batch import Changes
+
+quotes: Final = define(
+    "quotes_v1",
+    text("quote_id", key=True),
+    text("startup_id"),
+    text("pool_id"),
+    document("terms"),
+    document("match"),
+    exact("cash_hold_usd"),
+    text("status"),
+    text("order_id", null=True),
+    text("reason", null=True),
+    instant("expires_at"),
+    instant("held_at"),
+    Index("ix_quotes_v1_startup", "startup_id", "quote_id"),
+    Index("ix_quotes_v1_status", "status", "expires_at"),
+    origin=Origin("quote", "quote_id"),
+)
+
+
+def _held(changes: Changes, fact: Fact, event: quote_events.QuoteHeld) -> None:
+    changes.put(
+        quotes,
+        quote_id=event.quote_id,
+        startup_id=event.startup_id,
+        pool_id=event.match.pool_id,
+        terms=event.terms,
+        match=event.match,
+        cash_hold_usd=event.cash_hold_usd,
+        status="held",
+        expires_at=event.expires_at,
+        held_at=fact.time,
+    )
+
+
+def _taken(changes: Changes, _: Fact, event: quote_events.QuoteTaken) -> None:
+    changes.update(quotes, event.quote_id, status="taken", order_id=event.order_id)
+
+
+def _released(changes: Changes, _: Fact, event: quote_events.QuoteReleased) -> None:
+    changes.update(quotes, event.quote_id, status="released", reason=event.reason)
+
+
+def _expired(changes: Changes, _: Fact, event: quote_events.QuoteExpired) -> None:
+    changes.update(quotes, event.quote_id, status="expired")
+
+
+PROJECTION: Final = Projection(
+    name="quotes",
+    version=1,
+    tables=(quotes,),
+    handlers={
+        quote_events.QuoteHeld: _held,
+        quote_events.QuoteTaken: _taken,
+        quote_events.QuoteReleased: _released,
+        quote_events.QuoteExpired: _expired,
+    },
+    ignores=all_of(
+        "party", "site", "pool", "lot", "mandate", "order", "auction", "grant", "usage", "statement", "account",
+        "instrument", "issuer", "clock", "command", "log", "pricelist", "service_line",
+    ),
+)  # fmt: skip
+
+
+class QuoteView(msgspec.Struct, frozen=True, kw_only=True):
+    """A quote that was held; `status` is ``held``, ``taken``, ``released`` or ``expired``.
+
+    `match` is what is held: placement, price and the grant that taking it issues; `order_id` is the order that took it.
+    """
+
+    quote_id: str
+    startup_id: str
+    pool_id: str
+    terms: OrderTerms
+    match: MatchTerms
+    cash_hold_usd: Decimal
+    status: str
+    order_id: str | None
+    reason: str | None
+    expires_at: datetime
+    held_at: datetime
+    last_sequence: int
+
+
+async def find_quote(connection: AsyncConnection, quote_id: str) -> QuoteView | None:
+    """Return a quote that was held, None where there is none."""
+    return await find_one(connection, select(quotes).where(quotes.c.quote_id == quote_id), QuoteView)
+
+
+async def list_quotes(
+    connection: AsyncConnection,
+    *,
+    startup_id: str | None = None,
+    status: str | None = None,
+    after: str = "",
+    limit: int = 100,
+) -> list[QuoteView]:
+    """Return quotes by id above `after`; of one startup or status, or all."""
+    query: Any = select(quotes).where(quotes.c.quote_id > after).order_by(quotes.c.quote_id)
+    for column, value in ((quotes.c.startup_id, startup_id), (quotes.c.status, status)):
+        if value is not None:
+            query = query.where(column == value)
+    return await load_all(connection, page(query, limit), QuoteView)

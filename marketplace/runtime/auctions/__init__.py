@@ -1,0 +1,1 @@
+"""Auctions from the frozen book to the published result, in engine processes."""

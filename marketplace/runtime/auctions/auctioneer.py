@@ -1,0 +1,460 @@
+"""The auctioneer: locks orders, freezes the book, clears it, and carries out every decision.
+
+Each step is a command whose id derives from the auction's, so that a second auctioneer, or the same one after a crash,
+goes on where the log says. The engine and the verifier work on the frozen book, never on the market as it is.
+
+Invariants:
+    1. Only what the verifier found right is published.
+    2. Every order that was locked gets exactly one of a match and a rejection.
+"""
+
+import asyncio
+import contextlib
+from collections import defaultdict
+from collections.abc import Callable, Coroutine, Iterable, Mapping
+from decimal import Decimal
+from typing import Any, Final
+
+import structlog
+
+from events.auction import Decision, Deferral
+from events.book import Book
+from events.types import Reason
+from marketplace.application.trading import auctions, orders
+from marketplace.clearing.book import BACKSTOPS_MAX
+from marketplace.core.errors import Conflict, Refusal, Unavailable
+from marketplace.domain.supply.lot import LOT, Lot
+from marketplace.domain.supply.pool import POOL
+from marketplace.domain.supply.site import SITE
+from marketplace.domain.trading.admission import PLACES_MAX, Admission, Candidate, admit, count_bound_places
+from marketplace.domain.trading.auction import ATTEMPTS_MAX, AUCTION, Auction, IndicateAuction
+from marketplace.domain.trading.auction_parts import Result
+from marketplace.domain.trading.book.book import build_book, find_window, map_steps, merge_steps
+from marketplace.domain.trading.book.book_limits import fit_book
+from marketplace.domain.trading.book.horizon import build_horizon
+from marketplace.domain.trading.book.market_snapshot import Supply
+from marketplace.domain.trading.mandate import MANDATE
+from marketplace.domain.trading.offer import compute_value_max
+from marketplace.domain.trading.order import ORDER, Order
+from marketplace.domain.trading.order_terms import name_group
+from marketplace.execution.handler import Handler
+from marketplace.execution.scheduled_context import build_context
+from marketplace.execution.unit_of_work import Unit
+from marketplace.runtime.auctions.clearing import compute_book_hash
+from marketplace.runtime.auctions.engines import Engine, EngineInThread, tell_failure
+from marketplace.runtime.scheduling.market_state import Stage
+
+AT_ONCE: Final = 256
+AT_ONCE_PER_POOL: Final = 4
+"""Matches on one pool: each rests on the one before, and where it has to read it is decided anew for every one that
+overtakes it."""
+GROUP_SERVED: Final = "another order of its group was matched"
+GROUP_BUSY: Final = Reason(
+    code="group_busy", text="another auction decides on an order of its group, of which one is matched", facts={}
+)
+REASON_CHARACTERS_MAX: Final = 500
+IMPOSSIBLE_SHARE_MAX: Final = Decimal("0.05")
+"""Of the orders that won; nodes that fail and quotes that were held explain less than that."""
+PAUSES_SECONDS: Final = (5, 60, 1)
+"""How long to wait after the first failure, the second and the last; what takes the memory may be gone by then."""
+
+log = structlog.get_logger(__name__)
+
+
+class Auctioneer:
+    """Runs auctions on the market that `stage` tells of.
+
+    Args:
+        handler: Runs commands.
+        stage: The market.
+        engine: What clears; a thread of this process where none is given.
+        places: Orders that one auction clears, backstop orders apart.
+    """
+
+    def __init__(
+        self, handler: Handler, stage: Stage, engine: Engine | None = None, *, places: int = PLACES_MAX
+    ) -> None:
+        self._handler = handler
+        self._places = places
+        self._stage = stage
+        self._engine = engine or EngineInThread()
+
+    async def run(self, auction_id: str) -> None:
+        """Take an auction from where the log says it is to its end."""
+        auction = await self._load(auction_id)
+        if auction.status == "collecting":
+            await self._lock(auction)
+            auction = await self._load(auction_id)
+        if auction.status in {"locked", "failed"} and not auction.failed_for_good:
+            await self._clear(auction)
+            auction = await self._load(auction_id)
+        if auction.failed_for_good:
+            await self._let_go(auction)
+        elif auction.status == "cleared":
+            await self._settle(auction)
+
+    async def defer(self, order_id: str) -> None:
+        """Let go of an order that is locked by an auction whose book does not have it."""
+        order = await self._find_order(order_id)
+        if order is not None and order.status == "locked" and order.auction_id is not None:
+            text = "the book was frozen as the order was taken in, or had no room for it"
+            reason = Reason(code="deferred", text=text, facts={})
+            await self._reject(order.auction_id, order_id, (reason,), None)
+
+    async def _load(self, auction_id: str) -> Auction:
+        auction: Auction | None = (await self._handler.cache.load(AUCTION, auction_id)).state
+        assert auction is not None, "the agenda names auctions that were opened"
+        return auction
+
+    async def indicate(self, auction_id: str) -> None:
+        """Publish what the prices would be if the book stayed as it is; an engine that fails publishes nothing."""
+        auction = await self._load(auction_id)
+        if auction.status != "collecting" or auction.indicated is not None:
+            return
+        wanted, _ = await self._admit(auction, self._places)
+        book = fit_book(await self._build_book(auction, wanted)).book
+        try:
+            prices = await self._engine.price(book, auction.opened.seed)
+        except Exception:
+            # Nothing rests on indicative prices, and the auction itself is tried on its own book.
+            log.exception("auction_not_indicated", auction_id=auction_id)
+            return
+        command = IndicateAuction(
+            auction_id=auction_id, orders=len(book.orders), book_hash=compute_book_hash(book), prices=prices
+        )
+        context = build_context(self._handler, "auctioneer", auction_id, "indicate")
+        await auctions.indicate_auction(self._handler, context, command)
+
+    async def bind(self, auction_id: str) -> None:
+        """Lock the orders that are there, ahead of the book; a cancel that was first wins."""
+        auction = await self._load(auction_id)
+        if auction.status != "collecting" or auction.bound is not None:
+            return
+        bound, _ = await self._lock_orders(auction, count_bound_places(self._places))
+        context = build_context(self._handler, "auctioneer", auction_id, "bind")
+        await auctions.bind_auction(self._handler, context, auction_id, orders=len(bound))
+
+    async def _lock(self, auction: Auction) -> None:
+        auction_id = auction.opened.auction_id
+        rivals = self._stage.list_rivals(auction_id)
+        context = build_context(self._handler, "auctioneer", auction_id, "lock")
+        await auctions.require_turn(Unit(self._handler.cache, context), auction_id, rivals)
+        locked, admission = await self._lock_orders(auction, self._places)
+        changes = await self._count_changes(auction_id)
+        fitted = fit_book(await self._build_book(auction, locked))
+        values = {order.placed.order_id: self._stand(order, set(), set()).value_usd for order in locked}
+        dropped = (
+            Deferral(order_id=order_id, rank=admission.ranks[order_id], value_usd=values[order_id], reason=reason)
+            for order_id, reason in fitted.dropped.items()
+        )
+        await auctions.lock_auction(
+            self._handler,
+            context,
+            auction_id,
+            book=fitted.book,
+            book_hash=compute_book_hash(fitted.book),
+            deferrals=(*admission.deferrals, *dropped),
+            rivals=rivals,
+            changes=changes,
+        )
+
+    async def _count_changes(self, auction_id: str) -> int:
+        """Return how much the auction knows was taken of what is for sale, all of which was read here.
+
+        Raises:
+            Refusal: ``supply_changed`` where this worker has not read as far yet.
+        """
+        entry = await self._handler.cache.load(AUCTION, auction_id)
+        if self._stage.position < (entry.head.sequence or 0):
+            raise Refusal("supply_changed", "this worker has not read yet what was taken of what is for sale")
+        auction: Auction = entry.state
+        return len(auction.changes)
+
+    async def _build_book(self, auction: Auction, orders: list[Order]) -> Book:
+        served = await self._list_served(orders)
+        return build_book(auction.opened, await self._load_supply(orders), orders, served)
+
+    async def _lock_orders(self, auction: Auction, places: int) -> tuple[list[Order], Admission]:
+        """Lock what the auction admits; return what it holds by then, in the order of the queue, and the admission."""
+        auction_id = auction.opened.auction_id
+        for order_id in self._stage.list_orders():
+            order = await self._find_order(order_id)
+            if order is not None and order.status == "open":
+                await self._withdraw_hopeless(order)
+        wanted, admission = await self._admit(auction, places)
+        ids = [order.placed.order_id for order in wanted]
+        await self._each(ids, lambda order_id: self._lock_order(auction_id, order_id))
+        found = [order for order_id in ids if (order := await self._find_order(order_id)) is not None]
+        return [order for order in found if order.status == "locked" and order.auction_id == auction_id], admission
+
+    async def _admit(self, auction: Auction, places: int) -> tuple[list[Order], Admission]:
+        """Return the orders that the auction takes, in the order of the queue, and who was not admitted."""
+        auction_id, horizon = auction.opened.auction_id, build_horizon(auction.opened)
+        standing: list[Order] = []
+        busy: set[str | None] = set()
+        for order_id in self._stage.list_orders():
+            order = await self._find_order(order_id)
+            if order is None or order.status not in {"open", "locked"}:
+                continue
+            if not all(self._stage.is_sound("mandate", hold.mandate_id) for hold in order.budget_holds):
+                continue
+            served = order.status == "open" and self._stage.is_served(order_id)
+            if order.status == "locked" and order.auction_id != auction_id:
+                busy.add(_name_group(order))
+            elif not served and find_window(order.terms, horizon) is not None:
+                standing.append(order)
+        served_parents = await self._list_served(standing)
+        firm, backstops = (
+            admit(
+                [
+                    self._stand(order, served_parents, busy - {None})
+                    for order in standing
+                    if order.terms.backstop == backstop
+                ],
+                places if not backstop else BACKSTOPS_MAX * places // self._places,
+            )
+            for backstop in (False, True)
+        )
+        admission = Admission(
+            firm.admitted | backstops.admitted,
+            (*firm.deferrals, *backstops.deferrals),
+            {**firm.ranks, **backstops.ranks},
+        )
+        return [order for order in standing if order.placed.order_id in admission.admitted], admission
+
+    def _stand(self, order: Order, served_parents: set[str], busy: set[str | None]) -> Candidate:
+        """Return an order as it asks to be admitted."""
+        order_id, parent_id, group = order.placed.order_id, order.terms.parent_order_id, _name_group(order)
+        return Candidate(
+            order_id=order_id,
+            startup_id=order.placed.startup_id,
+            value_usd=compute_value_max(order.terms, (hold.equity_credit for hold in order.budget_holds)),
+            waits=self._stage.count_waits(order_id),
+            is_held=order.status == "locked",
+            parent_id=None if parent_id in served_parents else parent_id,
+            barred=GROUP_BUSY if group in busy else None,
+        )
+
+    async def _list_served(self, orders: Iterable[Order]) -> set[str]:
+        """Return the parents of orders that were matched before."""
+        found = set()
+        for order in orders:
+            parent_id = order.terms.parent_order_id
+            parent = None if parent_id is None else await self._find_order(parent_id)
+            if parent is not None and parent.status == "matched":
+                found.add(parent.placed.order_id)
+        return found
+
+    async def _withdraw_hopeless(self, order: Order) -> None:
+        """Cancel an order that no auction will match, since its group is served or its parent ended otherwise."""
+        order_id, parent_id = order.placed.order_id, order.terms.parent_order_id
+        if self._stage.is_served(order_id):
+            await self._withdraw(order_id, "group-served", GROUP_SERVED)
+        elif parent_id is not None:
+            parent = await self._find_order(parent_id)
+            if parent is not None and parent.ended:
+                reason = f"order {parent_id}, without which it is not matched, is {parent.status}"
+                await self._withdraw(order_id, "parent-ended", reason)
+
+    async def _withdraw(self, order_id: str, work: str, reason: str) -> None:
+        """Cancel an order, so that what it holds is free again."""
+        context = build_context(self._handler, "auctioneer", order_id, work)
+        with contextlib.suppress(Refusal):
+            await orders.cancel_order(self._handler, context, order_id, reason=reason)
+
+    async def _find_order(self, order_id: str) -> Order | None:
+        order: Order | None = (await self._handler.cache.load(ORDER, order_id)).state
+        return order
+
+    async def _lock_order(self, auction_id: str, order_id: str) -> None:
+        context = build_context(self._handler, "auctioneer", auction_id, f"lock/{order_id}")
+        try:
+            await auctions.lock_order(self._handler, context, order_id, auction_id)
+        except Refusal as refusal:
+            log.info("order_not_locked", order_id=order_id, code=refusal.code)
+
+    async def _load_supply(self, orders: Iterable[Order]) -> Supply:
+        cache = self._handler.cache
+        lots: dict[str, Lot] = {}
+        for lot_id in self._stage.list_lots():
+            lots[lot_id] = (await cache.load(LOT, lot_id)).state
+        pools = {lot.listed.pool_id: None for lot in lots.values()}
+        sites = sorted({(await cache.load(POOL, pool_id)).state.opened.site_id for pool_id in pools})
+        pool_ids = sorted({*pools, *(pool_id for site_id in sites for pool_id in self._stage.list_site_pools(site_id))})
+        mandate_ids = sorted({hold.mandate_id for order in orders for hold in order.budget_holds})
+        return Supply(
+            pools={pool_id: (await cache.load(POOL, pool_id)).state for pool_id in pool_ids},
+            lots=lots,
+            mandates={mandate_id: (await cache.load(MANDATE, mandate_id)).state for mandate_id in mandate_ids},
+            standings=self._stage.list_standings(),
+            sites={site_id: (await cache.load(SITE, site_id)).state for site_id in sites},
+        )
+
+    async def _clear(self, auction: Auction) -> None:
+        auction_id, locked = auction.opened.auction_id, auction.locked
+        assert locked is not None, "a locked auction has its book"
+        context = build_context(self._handler, "auctioneer", auction_id, "clear")
+        try:
+            result = await self._engine.clear(auction.opened, locked.book)
+            await auctions.clear_auction(self._handler, context, result)
+        except (Conflict, Unavailable):
+            raise
+        except Exception as error:
+            # Whatever went wrong inside the engine, even our own mistake, the book is frozen and the market goes on.
+            log.exception("auction_failed", auction_id=auction_id)
+            await self._fail(auction_id, auction.attempts + 1, tell_failure(error))
+
+    async def _fail(self, auction_id: str, attempt: int, reason: str) -> None:
+        """Say that an attempt failed, and ask for the next one."""
+        context = build_context(self._handler, "auctioneer", auction_id, f"fail/{attempt}")
+        reason = reason[:REASON_CHARACTERS_MAX]
+        with contextlib.suppress(Refusal):
+            await auctions.fail_auction(self._handler, context, auction_id, reason=reason, attempt=attempt)
+        pause = PAUSES_SECONDS[min(attempt, len(PAUSES_SECONDS)) - 1]
+        raise Unavailable("the engine", f"attempt {attempt} at auction {auction_id} failed: {reason}", pause)
+
+    async def _let_go(self, auction: Auction) -> None:
+        """Free the orders of an auction that failed for good; standing ones go into the next."""
+        auction_id, locked = auction.opened.auction_id, auction.locked
+        assert locked is not None, "what failed to clear was locked"
+        order_ids = [order.order_id for order in (*locked.book.orders, *locked.book.backstops)]
+        text = f"auction {auction_id} failed {ATTEMPTS_MAX} times and decided nothing"
+        reasons = (Reason(code="auction_failed", text=text, facts={}),)
+        await self._each(order_ids, lambda order_id: self._reject(auction_id, order_id, reasons, None))
+        await self._defer_strays(auction_id, set(order_ids))
+        context = build_context(self._handler, "auctioneer", auction_id, "let-go")
+        await auctions.settle_auction(
+            self._handler, context, auction_id, matched=0, unmatched=len(order_ids), impossible=0
+        )
+
+    async def _settle(self, auction: Auction) -> None:
+        cleared = auction.cleared
+        assert cleared is not None, "a cleared auction has its result"
+        auction_id = cleared.auction_id
+        assert auction.locked is not None, "a cleared auction has its book"
+        homes = map_steps(auction.locked.book)
+        gates: defaultdict[str, asyncio.Semaphore] = defaultdict(lambda: asyncio.Semaphore(AT_ONCE_PER_POOL))
+
+        async def carry_out(decision: Decision) -> str:
+            if decision.match is None:
+                return await self._carry_out(cleared, decision, homes)
+            async with gates[decision.match.pool_id]:
+                return await self._carry_out(cleared, decision, homes)
+
+        decided: dict[str, str] = {}
+        for wave in _list_waves(auction.locked.book, cleared.decisions):
+            outcomes = await self._each(wave, carry_out)
+            decided.update(zip((decision.order_id for decision in wave), outcomes, strict=True))
+        await self._withdraw_mates(auction, decided)
+        await self._defer_strays(auction_id, set(decided))
+        outcomes = list(decided.values())
+        _tell_impossible(auction_id, outcomes)
+        context = build_context(self._handler, "auctioneer", auction_id, "settle")
+        await auctions.settle_auction(
+            self._handler,
+            context,
+            auction_id,
+            matched=outcomes.count("matched"),
+            unmatched=outcomes.count("unmatched"),
+            impossible=outcomes.count("impossible"),
+        )
+
+    async def _defer_strays(self, auction_id: str, decided: set[str]) -> None:
+        """Let go of orders that were locked and have no decision, so that no settled auction keeps any."""
+        locked = self._stage.agenda.list_locked(auction_id)
+        await self._each([order_id for order_id in locked if order_id not in decided], self.defer)
+
+    async def _withdraw_mates(self, auction: Auction, decided: Mapping[str, str]) -> None:
+        """Cancel what is still open of the groups of which an order was matched."""
+        assert auction.locked is not None, "a cleared auction has its book"
+        book = auction.locked.book
+        groups = {order.order_id: order.group_id for order in (*book.orders, *book.backstops)}
+        served = {groups[order_id] for order_id, outcome in decided.items() if outcome == "matched"} - {None}
+        for order_id in self._stage.list_orders() if served else ():
+            order = await self._find_order(order_id)
+            if order is not None and _name_group(order) in served:
+                await self._withdraw(order_id, "group-served", GROUP_SERVED)
+
+    async def _carry_out(self, cleared: Result, decision: Decision, homes: Mapping[str, str]) -> str:
+        auction_id, order_id = cleared.auction_id, decision.order_id
+        reasons = decision.reasons
+        outcome = "unmatched"
+        if decision.match is not None:
+            context = build_context(self._handler, "auctioneer", auction_id, f"match/{order_id}")
+            match = merge_steps(decision.match, homes)
+            try:
+                await auctions.carry_out_match(self._handler, context, auction_id, order_id, match)
+            except Refusal as refusal:
+                log.warning("match_impossible", order_id=order_id, code=refusal.code)
+                reasons = (
+                    Reason(
+                        code="became_impossible",
+                        text=f"it won, and could not be served any more: {refusal.message}",
+                        facts={"cause": refusal.code}
+                        | {name: str(fact) for name, fact in refusal.facts.items() if name == "parent_order_id"},
+                    ),
+                )
+                outcome = "impossible"
+            else:
+                return "matched"
+        try:
+            await self._reject(auction_id, order_id, reasons, decision.price_to_win_usd_per_gpu_hour)
+        except Refusal:
+            order = await self._find_order(order_id)
+            if decision.match is None or order is None or order.grant_id != decision.match.grant_id:
+                raise
+            return "matched"
+        return outcome
+
+    async def _reject(
+        self, auction_id: str, order_id: str, reasons: tuple[Reason, ...], price_to_win_usd: Decimal | None
+    ) -> None:
+        context = build_context(self._handler, "auctioneer", auction_id, f"unmatch/{order_id}")
+        await auctions.carry_out_rejection(
+            self._handler,
+            context,
+            auction_id,
+            order_id,
+            reasons=reasons,
+            price_to_win_usd_per_gpu_hour=price_to_win_usd,
+        )
+
+    async def _each(self, items: Iterable[Any], work: Callable[[Any], Coroutine[Any, Any, Any]]) -> list[Any]:
+        """Work on every item, so many at once that they share group commits; return the results in order.
+
+        One that fails lets the others end first: what were still in flight when all is tried again would be refused.
+        """
+        gate = asyncio.Semaphore(AT_ONCE)
+
+        async def one(item: Any) -> Any:
+            async with gate:
+                return await work(item)
+
+        results = await asyncio.gather(*(one(item) for item in items), return_exceptions=True)
+        for result in results:
+            if isinstance(result, BaseException):
+                raise result
+        return results
+
+
+def _tell_impossible(auction_id: str, outcomes: list[str]) -> None:
+    """Raise the alarm where more of the published matches became impossible than is usual."""
+    impossible, won = outcomes.count("impossible"), len(outcomes) - outcomes.count("unmatched")
+    if impossible > IMPOSSIBLE_SHARE_MAX * won:
+        log.error("auction_matches_impossible", auction_id=auction_id, impossible=impossible, won=won)
+
+
+def _list_waves(book: Book, decisions: Iterable[Decision]) -> list[list[Decision]]:
+    """Return decisions in the order in which they are carried out: each order's after that of its parent."""
+    parents = {order.order_id: order.parent_id for order in book.orders}
+    waves: dict[int, list[Decision]] = defaultdict(list)
+    for decision in decisions:
+        depth, parent_id = 0, parents.get(decision.order_id)
+        while parent_id is not None:
+            depth, parent_id = depth + 1, parents.get(parent_id)
+        waves[depth].append(decision)
+    return [waves[depth] for depth in sorted(waves)]
+
+
+def _name_group(order: Order) -> str | None:
+    return name_group(order.placed.startup_id, order.terms)

@@ -1,0 +1,294 @@
+"""Between the frozen book in the log and the engine: both ways, and the check in between.
+
+What is published was found right by the verifier, which shares no code with the engine.
+"""
+
+from datetime import datetime
+from decimal import Decimal
+from typing import Literal, cast
+
+import msgspec
+
+from events.auction import (
+    AuctionOpened,
+    Certificate,
+    Decision,
+    MatchTerms,
+    Price,
+    PriceRange,
+    RulePrice,
+    SecondBest,
+    ShadowPrice,
+)
+from events.book import Book, BookOrder
+from events.types import LotShare
+from marketplace.clearing import model
+from marketplace.clearing.codec import hash_book
+from marketplace.clearing.engine import clear
+from marketplace.clearing.program.pricing import render_price_runs, set_prices
+from marketplace.clearing.quotes.standing import stand
+from marketplace.clearing.search.crew import THREADS, Hands
+from marketplace.clearing.verify.verifier import verify
+from marketplace.core.errors import Corrupt
+from marketplace.core.ids import derive_id
+from marketplace.core.money import parse_ratio, render_ratio
+from marketplace.domain.trading.auction import ClearAuction
+from marketplace.domain.trading.auction_parts import Result
+from marketplace.domain.trading.book.horizon import Horizon, build_horizon
+from marketplace.domain.trading.book.reason_text import take_back_reason, tell_reason
+
+
+def parse_book(book: Book) -> model.Book:
+    """Return the engine's book of a frozen one."""
+    return model.Book(
+        period_hours=book.period_hours,
+        periods=book.periods,
+        pools=tuple(model.Pool(pool.pool_id, pool.gpus_per_node) for pool in book.pools),
+        lots=tuple(
+            model.Lot(lot.lot_id, lot.pool_id, lot.nodes, lot.from_period, lot.to_period, lot.ask_usd_per_gpu_hour)
+            for lot in book.lots
+        ),
+        orders=tuple(parse_order(order) for order in book.orders),
+        limits=tuple(
+            model.Limit(limit.limit_id, limit.amount, limit.from_period, limit.to_period) for limit in book.limits
+        ),
+        backstops=tuple(parse_order(order) for order in book.backstops),
+    )
+
+
+def parse_order(order: BookOrder) -> model.Order:
+    """Return the engine's order of one in a book."""
+    return model.Order(
+        order.order_id,
+        order.nodes,
+        order.duration_periods,
+        order.start_earliest,
+        order.start_latest,
+        tuple(
+            model.Bid(
+                bid.pool_id,
+                bid.value_usd_per_gpu_hour,
+                bid.lot_ids,
+                bid.mandate_id,
+                tuple(model.Use(use.limit_id, use.amount_per_node_period) for use in bid.uses),
+                bid.sizes,
+            )
+            for bid in order.bids
+        ),
+        order.sizes,
+        order.group_id,
+        order.parent_id,
+        order.conflict,
+        tuple(model.Remedy(remedy.wish, remedy.values) for remedy in order.remedies),
+    )
+
+
+def compute_book_hash(book: Book) -> str:
+    """Return the hash that the engine's certificate will name."""
+    return hash_book(parse_book(book))
+
+
+def clear_book(opened: AuctionOpened, frozen: Book, hands: Hands = THREADS) -> ClearAuction:
+    """Run the engine on a frozen book, verify its answer, and return the command that publishes it.
+
+    Raises:
+        Refusal: The book is not one that the engine takes.
+        MarketplaceError: The verifier found the answer wrong.
+    """
+    book = parse_book(frozen)
+    clearing = clear(book, seed=opened.seed, hands=hands)
+    verify(book, clearing)
+    return render_result(opened, clearing)
+
+
+def price_book(book: Book, seed: int) -> tuple[Price, ...]:
+    """Return what the uniform prices of a book would be, without the engine's full search."""
+    plain = parse_book(book)
+    solved = stand(plain, seed=seed).solved
+    prices = set_prices(solved.allocation, solved.shadow)
+    runs = render_price_runs(solved.allocation, [pool.pool_id for pool in plain.pools], prices)
+    return tuple(_render_price(run) for run in runs)
+
+
+def _render_price(run: model.PriceRun) -> Price:
+    return Price(
+        pool_id=run.pool_id,
+        from_period=run.from_period,
+        to_period=run.to_period,
+        price_usd_per_gpu_hour=run.price_usd_per_gpu_hour,
+    )
+
+
+def render_result(opened: AuctionOpened, clearing: model.Clearing) -> ClearAuction:
+    """Return the command that publishes a clearing."""
+    horizon = build_horizon(opened)
+    certificate = clearing.certificate
+    return ClearAuction(
+        auction_id=opened.auction_id,
+        prices=tuple(_render_price(run) for run in clearing.prices),
+        decisions=tuple(
+            _render_decision(opened, horizon, decision) for decision in (*clearing.decisions, *clearing.backstops)
+        ),
+        certificate=Certificate(
+            book_hash=certificate.book_hash,
+            engine_version=certificate.engine_version,
+            seed=certificate.seed,
+            iterations=certificate.iterations,
+            welfare_usd=certificate.welfare_usd,
+            lp_bound_usd=certificate.lp_bound_usd,
+            gap=certificate.gap,
+            prices_hash=certificate.prices_hash,
+            decisions_hash=certificate.decisions_hash,
+            price_loss_max=certificate.price_loss_max,
+            price_loss_kind=certificate.price_loss_kind,
+            dual_bound_usd=certificate.dual_bound_usd,
+        ),
+        shadow_prices=tuple(
+            ShadowPrice(
+                lot_id=shadow.lot_id,
+                from_period=shadow.from_period,
+                to_period=shadow.to_period,
+                price_usd_per_gpu_hour=shadow.price_usd_per_gpu_hour,
+            )
+            for shadow in clearing.shadow_prices
+        ),
+        rule_prices=tuple(
+            RulePrice(
+                rule=cast("Literal['limit', 'group', 'link']", price.rule),
+                rule_id=price.rule_id,
+                price_usd=price.price_usd,
+                from_period=price.from_period,
+                to_period=price.to_period,
+            )
+            for price in clearing.rule_prices
+        ),
+    )
+
+
+def _render_decision(opened: AuctionOpened, horizon: Horizon, decision: model.Decision) -> Decision:
+    match, proven, second = decision.match, decision.price_to_win_range, decision.second_best
+    return Decision(
+        order_id=decision.order_id,
+        match=None if match is None else _render_match(opened, horizon, decision.order_id, match),
+        reasons=tuple(tell_reason(horizon, reason) for reason in decision.reasons),
+        price_to_win_usd_per_gpu_hour=decision.price_to_win_usd_per_gpu_hour,
+        price_to_win_range=None if proven is None else _render_range(proven),
+        regret_usd=decision.regret_usd,
+        total_usd=None if match is None else match.total_usd,
+        second_best=None if second is None else _render_second(horizon, second),
+    )
+
+
+def _render_range(proven: model.PriceRange) -> PriceRange:
+    return PriceRange(
+        guarantee=proven.guarantee,
+        lower_usd_per_gpu_hour=proven.lower_usd_per_gpu_hour,
+        upper_usd_per_gpu_hour=proven.upper_usd_per_gpu_hour,
+    )
+
+
+def _render_second(horizon: Horizon, second: model.SecondBest) -> SecondBest:
+    return SecondBest(
+        pool_id=second.pool_id,
+        mandate_id=second.mandate_id,
+        nodes=second.nodes,
+        start=horizon.at(second.start_period),
+        surplus_difference_usd=second.surplus_difference_usd,
+    )
+
+
+def _render_match(opened: AuctionOpened, horizon: Horizon, order_id: str, match: model.Match) -> MatchTerms:
+    return MatchTerms(
+        grant_id=derive_id("grt", order_id, opened.auction_id),
+        pool_id=match.pool_id,
+        mandate_id=match.mandate_id,
+        nodes=match.nodes,
+        start=horizon.at(match.start_period),
+        end=horizon.at(match.end_period),
+        lots=tuple(
+            LotShare(
+                lot_id=share.lot_id,
+                nodes=share.nodes,
+                start=horizon.at(share.from_period),
+                end=horizon.at(share.to_period),
+            )
+            for share in match.lots
+        ),
+        value_usd_per_gpu_hour=match.value_usd_per_gpu_hour,
+        price_usd_per_gpu_hour=render_ratio(match.price_usd_per_gpu_hour),
+    )
+
+
+def parse_result(opened: AuctionOpened, cleared: Result, *, backstops: int) -> model.Clearing:
+    """Return a published result in the engine's own shapes; the last decisions are those of the backstop orders.
+
+    Raises:
+        Corrupt: A match does not begin or end with a period of the auction.
+    """
+    horizon = build_horizon(opened)
+    decisions = tuple(_parse_decision(horizon, decision) for decision in cleared.decisions)
+    firm = len(decisions) - backstops
+    return model.Clearing(
+        tuple(
+            model.PriceRun(run.pool_id, run.from_period, run.to_period, run.price_usd_per_gpu_hour)
+            for run in cleared.prices
+        ),
+        decisions[:firm],
+        model.Certificate(**msgspec.structs.asdict(cleared.certificate)),
+        tuple(
+            model.ShadowPrice(run.lot_id, run.from_period, run.to_period, run.price_usd_per_gpu_hour)
+            for run in cleared.shadow_prices
+        ),
+        tuple(
+            model.RulePrice(price.rule, price.rule_id, price.price_usd, price.from_period, price.to_period)
+            for price in cleared.rule_prices
+        ),
+        decisions[firm:],
+    )
+
+
+def _parse_decision(horizon: Horizon, decision: Decision) -> model.Decision:
+    match, proven, second = decision.match, decision.price_to_win_range, decision.second_best
+    return model.Decision(
+        decision.order_id,
+        None if match is None else _parse_match(horizon, match, decision.total_usd or Decimal(0)),
+        tuple(take_back_reason(horizon, reason) for reason in decision.reasons),
+        decision.price_to_win_usd_per_gpu_hour,
+        decision.regret_usd,
+        None if proven is None else model.PriceRange(**msgspec.structs.asdict(proven)),
+        None
+        if second is None
+        else model.SecondBest(
+            second.pool_id,
+            second.mandate_id,
+            second.nodes,
+            _find_period(horizon, second.start),
+            second.surplus_difference_usd,
+        ),
+    )
+
+
+def _parse_match(horizon: Horizon, match: MatchTerms, total_usd: Decimal) -> model.Match:
+    return model.Match(
+        match.pool_id,
+        match.mandate_id,
+        match.nodes,
+        _find_period(horizon, match.start),
+        _find_period(horizon, match.end),
+        tuple(
+            model.LotShare(
+                share.lot_id, share.nodes, _find_period(horizon, share.start), _find_period(horizon, share.end)
+            )
+            for share in match.lots
+        ),
+        match.value_usd_per_gpu_hour,
+        parse_ratio(match.price_usd_per_gpu_hour),
+        total_usd,
+    )
+
+
+def _find_period(horizon: Horizon, at: datetime) -> int:
+    period = horizon.floor(at)
+    if horizon.at(period) != at:
+        raise Corrupt(f"{at} is no boundary of the auction's periods of {horizon.period} from {horizon.start}")
+    return period

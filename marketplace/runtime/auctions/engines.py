@@ -1,0 +1,166 @@
+"""Where the clearing engine works: in a thread of this process, or in a process of its own.
+
+A worker also keeps time, projects and settles. An engine that crashes, hangs or takes all the memory there is would end
+all of that, and again after each restart, for the book is the same one. So `marketplace serve` gives each run of the
+engine a process of its own (`engine_process.py`): whatever becomes of that, the run failed with its reason, and the
+worker goes on. The time it may take decides only whether there is a result, never which.
+"""
+
+import asyncio
+import contextlib
+import os
+import signal
+import sys
+from collections.abc import Sequence
+from typing import Final, Protocol
+
+import msgspec
+
+from events.auction import AuctionOpened, Price
+from events.book import Book
+from marketplace.core.errors import MarketplaceError
+from marketplace.domain.trading.auction import ClearAuction
+from marketplace.runtime.auctions.clearing import clear_book, price_book
+from marketplace.runtime.process.config import CLEARING_SECONDS_MAX
+
+COMMAND: Final = (sys.executable, "-m", "marketplace.runtime.auctions.engine_process")
+
+
+class ToClear(msgspec.Struct, frozen=True, tag="clear"):
+    """A frozen book to clear."""
+
+    opened: AuctionOpened
+    book: Book
+
+
+class ToPrice(msgspec.Struct, frozen=True, tag="price"):
+    """A book as it stands, to say its prices."""
+
+    book: Book
+    seed: int
+
+
+class Cleared(msgspec.Struct, frozen=True, tag="cleared"):
+    """A result that the verifier found right."""
+
+    result: ClearAuction
+
+
+class Priced(msgspec.Struct, frozen=True, tag="priced"):
+    """Prices that bind nobody."""
+
+    prices: tuple[Price, ...]
+
+
+class Failed(msgspec.Struct, frozen=True, tag="failed"):
+    """No result, and why."""
+
+    reason: str
+
+
+Answer = Cleared | Priced | Failed
+
+
+class Engine(Protocol):
+    """What the auctioneer asks of the engine; every error means that there is no result."""
+
+    async def clear(self, opened: AuctionOpened, book: Book) -> ClearAuction:
+        """Return what a frozen book is cleared to, as the verifier found it right."""
+        ...
+
+    async def price(self, book: Book, seed: int) -> tuple[Price, ...]:
+        """Return what the uniform prices of a book would be."""
+        ...
+
+
+class EngineInThread:
+    """Runs the engine in a thread of this process, for tests and books that are known to be harmless."""
+
+    async def clear(self, opened: AuctionOpened, book: Book) -> ClearAuction:
+        """Return what a frozen book is cleared to."""
+        return await asyncio.to_thread(clear_book, opened, book)
+
+    async def price(self, book: Book, seed: int) -> tuple[Price, ...]:
+        """Return what the uniform prices of a book would be."""
+        return await asyncio.to_thread(price_book, book, seed)
+
+
+class EngineInProcess:
+    """Runs the engine in a process of its own, one for each run, which ends with this one.
+
+    Args:
+        seconds_max: How long a run may take.
+        command: What is run; the process reads a task from its standard input and writes its answer to the output.
+    """
+
+    def __init__(self, seconds_max: float = CLEARING_SECONDS_MAX, command: Sequence[str] = COMMAND) -> None:
+        self._seconds_max = seconds_max
+        self._command = command
+
+    async def clear(self, opened: AuctionOpened, book: Book) -> ClearAuction:
+        """Return what a frozen book is cleared to.
+
+        Raises:
+            MarketplaceError: The run failed; the text says how.
+        """
+        answer = await self._run(ToClear(opened, book))
+        if not isinstance(answer, Cleared):
+            raise MarketplaceError(_tell(answer))
+        return answer.result
+
+    async def price(self, book: Book, seed: int) -> tuple[Price, ...]:
+        """Return what the uniform prices of a book would be.
+
+        Raises:
+            MarketplaceError: The run failed; the text says how.
+        """
+        answer = await self._run(ToPrice(book, seed))
+        if not isinstance(answer, Priced):
+            raise MarketplaceError(_tell(answer))
+        return answer.prices
+
+    async def _run(self, task: ToClear | ToPrice) -> Answer:
+        process = await asyncio.create_subprocess_exec(
+            *self._command, str(os.getpid()), stdin=asyncio.subprocess.PIPE, stdout=asyncio.subprocess.PIPE
+        )
+        try:
+            async with asyncio.timeout(self._seconds_max):
+                output, _ = await process.communicate(msgspec.msgpack.encode(task))
+        except TimeoutError as error:
+            raise MarketplaceError(
+                f"the engine gave no answer within {self._seconds_max:,.0f} s and was ended"
+            ) from error
+        finally:
+            if process.returncode is None:
+                with contextlib.suppress(ProcessLookupError):
+                    process.kill()
+                await process.wait()
+        return _parse_answer(output, await process.wait())
+
+
+def _parse_answer(output: bytes, code: int) -> Answer:
+    """Return what a process answered; one that did not end well has answered nothing."""
+    if code < 0:
+        name = signal.Signals(-code).name if -code in set(signal.Signals) else str(-code)
+        hint = ", as the system does where memory runs out" if -code == signal.SIGKILL else ""
+        raise MarketplaceError(f"the engine's process was ended by signal {name}{hint}")
+    if code:
+        raise MarketplaceError(f"the engine's process ended with code {code} and no answer; its output says why")
+    try:
+        answer: Answer = msgspec.msgpack.decode(output, type=Answer)
+    except msgspec.DecodeError as error:
+        raise MarketplaceError(f"the engine's process answered what cannot be read: {error}") from error
+    return answer
+
+
+def _tell(answer: Answer) -> str:
+    return answer.reason if isinstance(answer, Failed) else f"the engine answered {type(answer).__name__} instead"
+
+
+def tell_failure(error: Exception) -> str:
+    """Return why a run gave no result, in words; an error of no words of its own is told by its kind."""
+    if isinstance(error, MemoryError):
+        return "the engine ran out of memory"
+    if isinstance(error, MarketplaceError):
+        return str(error)
+    return f"{type(error).__name__}: {error}" if str(error) else type(error).__name__

@@ -1,0 +1,87 @@
+"""Processes forked from the engine's own, which work side by side on one clearing.
+
+A forked process knows what this one knew at that moment, without a copy of it being sent, and sends back its answers.
+Forking a process in which other threads hold locks can hang, so this is for processes of the engine's own alone:
+`marketplace clear` and `engine_process.py`. Anything else, and any system but Linux, has threads.
+"""
+
+import os
+import signal
+import sys
+import threading
+import time
+import warnings
+from collections.abc import Callable, Iterator
+from concurrent.futures import ProcessPoolExecutor
+from concurrent.futures.process import BrokenProcessPool
+from contextlib import contextmanager
+from multiprocessing import get_context
+from typing import Any, Final, TypeVar
+
+from marketplace.clearing.search.crew import THREADS, Crew, Hands
+
+WORKERS_MAX: Final = 4
+WATCH_SECONDS: Final = 0.5
+K = TypeVar("K")
+T = TypeVar("T")
+R = TypeVar("R")
+
+
+class Forks:
+    """Forked processes, as many as this one has cores, a few at most."""
+
+    @property
+    def apart(self) -> bool:
+        """Whether there is more than one, for else nothing is gained."""
+        return count_workers() > 1
+
+    @contextmanager
+    def call(self, known: K) -> Iterator[Crew[K]]:
+        """Fork processes that all know the same.
+
+        Raises:
+            MemoryError: A process was ended from outside, as the system does where memory runs out.
+        """
+        executor = ProcessPoolExecutor(
+            count_workers(), mp_context=get_context("fork"), initializer=_begin, initargs=(known, os.getpid())
+        )
+        try:
+            with warnings.catch_warnings(), executor:
+                warnings.filterwarnings("ignore", "This process .* is multi-threaded", DeprecationWarning)
+                yield Crew(executor, _work)
+        except BrokenProcessPool as error:
+            raise MemoryError("a process of the engine was ended, as the system does where memory runs out") from error
+
+
+FORKS: Final = Forks()
+
+
+def choose_hands() -> Hands:
+    """Return the workers of a process that the engine has to itself."""
+    return FORKS if sys.platform == "linux" else THREADS
+
+
+def count_workers() -> int:
+    """Return how many processes work side by side."""
+    return min(WORKERS_MAX, len(os.sched_getaffinity(0)))
+
+
+_KNOWN: list[Any] = []
+
+
+def _begin(known: object, parent: int) -> None:
+    """Prepare a forked process: it ends at once when interrupted, and with the process that forked it."""
+    _KNOWN[:] = [known]
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
+    threading.Thread(target=end_with, args=(parent,), daemon=True).start()
+
+
+def end_with(parent: int) -> None:
+    """End this process as soon as its parent is not that process any more."""
+    while os.getppid() == parent:
+        time.sleep(WATCH_SECONDS)
+    os._exit(1)
+
+
+def _work(work: Callable[[Any, T], R], task: T) -> R:
+    return work(_KNOWN[0], task)

@@ -1,0 +1,47 @@
+"""The secrets that API keys rest on: the server's own, and the platform's first key."""
+
+import re
+import secrets
+from typing import Final
+from uuid import UUID
+
+import uuid_utils
+
+from marketplace.core.errors import Refusal
+from marketplace.core.ids import render_id
+from marketplace.runtime.process.config import PREFIX, Settings
+
+SECRET_BYTES: Final = 32
+_ADMIN_KEY: Final = re.compile(r"mkp_[0-7][0-9a-hjkmnp-tv-z]{25}_[A-Za-z0-9]{20,100}")
+
+
+def require_api_secrets(settings: Settings) -> None:
+    """Refuse to start an API without the secrets that its keys rest on.
+
+    Raises:
+        Refusal: ``setting_missing`` or ``setting_invalid``; the text names the variable.
+    """
+    if not settings.api_key_secret:
+        raise Refusal("setting_missing", f"set {PREFIX}API_KEY_SECRET to {SECRET_BYTES} or more random characters")
+    if len(settings.api_key_secret) < SECRET_BYTES:
+        raise Refusal(
+            "setting_invalid",
+            f"{PREFIX}API_KEY_SECRET has {len(settings.api_key_secret)} characters; give it {SECRET_BYTES} or more",
+        )
+    if not _ADMIN_KEY.fullmatch(settings.admin_key):
+        raise Refusal(
+            "setting_missing" if not settings.admin_key else "setting_invalid",
+            f"{PREFIX}ADMIN_KEY has to be mkp_<26 characters>_<20 or more letters and digits>; print a new one with"
+            " `marketplace serve new-admin-key`",
+        )
+
+
+def new_secret() -> str:
+    """Return a secret for the HMAC of API keys."""
+    return secrets.token_hex(SECRET_BYTES)
+
+
+def new_admin_key() -> str:
+    """Return an API key of the platform: ``mkp_<26 characters>_<secret>``."""
+    suffix = render_id("key", UUID(int=uuid_utils.uuid7().int))[4:]
+    return f"mkp_{suffix}_{secrets.token_hex(SECRET_BYTES)}"

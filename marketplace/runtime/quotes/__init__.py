@@ -1,0 +1,1 @@
+"""Quotes: prepared books that follow the log, asked many times."""

@@ -1,0 +1,115 @@
+"""Which orders, lots and auctions are open, for a process that began in the middle of the log.
+
+It learns once from the projections what is open, and follows the log from there.
+"""
+
+import asyncio
+from collections.abc import Awaitable, Callable, Iterable
+from typing import Final
+
+from events.auction import AuctionOpened, AuctionSettled
+from events.lot import LotListed, LotWithdrawn
+from events.order import OrderCancelled, OrderExpired, OrderMatched, OrderPlaced, OrderUnmatched
+from events.types import Event
+from marketplace.core.errors import UnreadableEvent
+from marketplace.execution.follower import Follower
+from marketplace.log.annotations import LOG_SUBJECT
+from marketplace.log.events import parse_event
+from marketplace.log.port import Recorded
+
+RELEVANT: Final = frozenset({"order", "lot", "pool", "site", "auction"})
+LoadOpen = Callable[[], Awaitable[tuple[Iterable[str], Iterable[str], Iterable[str]]]]
+"""Returns ids of open orders, of lots and of unsettled auctions, at or after where the follower is."""
+
+
+class OpenMarket:
+    """Ids of what takes part in the market now.
+
+    Attributes:
+        orders: Orders that are open or locked.
+        lots: Lots that are not withdrawn.
+        auctions: Auctions that are not settled.
+        changed: Sequence of the last event that may have changed a book; 0 where none was seen.
+    """
+
+    def __init__(self, follower: Follower, load_open: LoadOpen) -> None:
+        self._follower = follower
+        self._load_open = load_open
+        self._early: list[Event] | None = None
+        self._beginning = asyncio.Lock()
+        self._begun = False
+        self.orders: dict[str, None] = {}
+        self.lots: dict[str, None] = {}
+        self.auctions: dict[str, None] = {}
+        self.changed = 0
+        self._moved = asyncio.Event()
+
+    @property
+    def position(self) -> int:
+        """Return how far the log has been followed."""
+        return self._follower.position
+
+    async def follow_to(self, sequence: int) -> None:
+        """Wait until the log was followed to a sequence."""
+        while self.position < sequence:
+            await self._moved.wait()
+
+    async def begin(self) -> None:
+        """Learn what is open, once; events that arrive meanwhile are taken after it."""
+        async with self._beginning:
+            if self._begun:
+                return
+            self._early = []
+            self._follower.listen(self._notice)
+            try:
+                found = await self._load_open()
+            except BaseException:
+                self._follower.unlisten(self._notice)
+                raise
+            self.orders, self.lots, self.auctions = (dict.fromkeys(ids) for ids in found)
+            early, self._early = self._early, None
+            for event in early:
+                self._take(event)
+            self._begun = True
+
+    def _notice(self, page: list[Recorded]) -> None:
+        moved, self._moved = self._moved, asyncio.Event()
+        moved.set()
+        for recorded in page:
+            if recorded.subject.split(".")[1] in RELEVANT:
+                self.changed = recorded.sequence
+                self._hear(recorded)
+            elif recorded.subject == LOG_SUBJECT:
+                self.changed = recorded.sequence
+
+    def _hear(self, recorded: Recorded) -> None:
+        """Take an event; of one that nobody can read only its aggregate counts, which is left out of every book."""
+        if recorded.void:
+            return
+        try:
+            event = parse_event(recorded)
+        except UnreadableEvent:
+            return
+        if self._early is None:
+            self._take(event)
+        else:
+            self._early.append(event)
+
+    def _take(self, event: Event) -> None:
+        match event:
+            case OrderPlaced():
+                self.orders[event.order_id] = None
+            case OrderCancelled() | OrderExpired() | OrderMatched():
+                self.orders.pop(event.order_id, None)
+            case OrderUnmatched() if not event.open_again:
+                self.orders.pop(event.order_id, None)
+            case LotListed():
+                self.lots[event.lot_id] = None
+            case LotWithdrawn():
+                self.lots.pop(event.lot_id, None)
+            case AuctionOpened():
+                self.auctions[event.auction_id] = None
+            case AuctionSettled():
+                self.auctions.pop(event.auction_id, None)
+            case _:
+                pass

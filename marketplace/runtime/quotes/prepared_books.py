@@ -1,0 +1,306 @@
+"""The books that quotes rest on: solved in the background, kept per horizon, and sketched where that takes long.
+
+Invariants:
+    1. Nothing is locked and nothing is written.
+    2. One book is solved at a time, and no more than half of the time; one is sketched at a time, where somebody waits.
+    3. Of two of one horizon the one that has seen more of the log is kept, and of equals the one that is no sketch.
+"""
+
+import asyncio
+import contextlib
+import time
+from collections.abc import Awaitable, Callable, Iterable, Mapping
+from dataclasses import dataclass, field
+from decimal import Decimal
+from fractions import Fraction
+from heapq import nlargest
+from typing import Any, Final
+
+import structlog
+
+from events.auction import AuctionOpened
+from events.book import Book
+from marketplace.clearing.quotes.standing import Standing, sketch, stand
+from marketplace.core.errors import Unavailable, UnreadableEvent
+from marketplace.domain.supply.lot import LOT
+from marketplace.domain.supply.pool import POOL
+from marketplace.domain.supply.site import SITE
+from marketplace.domain.trading.book.book import KnownRows, build_book
+from marketplace.domain.trading.book.horizon import build_horizon
+from marketplace.domain.trading.book.market_snapshot import Supply
+from marketplace.domain.trading.mandate import MANDATE
+from marketplace.domain.trading.offer import compute_value_max
+from marketplace.domain.trading.order import ORDER, Order
+from marketplace.execution.handler import Handler
+from marketplace.execution.state_cache import AnyDecider
+from marketplace.runtime.auctions.clearing import parse_book
+from marketplace.runtime.quotes.open_market import OpenMarket
+
+LoadStandings = Callable[[], Awaitable[Mapping[str, Fraction]]]
+
+FRESH_SECONDS: Final = 0.1
+"""How long a quote waits for a book that is being solved anew before it answers from the last one."""
+
+SLOW_SECONDS: Final = 1.0
+"""A book that took this long to solve is not waited for: `FRESH_SECONDS` would only be added to the answer."""
+
+HURRY_SECONDS: Final = 0.3
+"""How long one that must see a change waits for a book to be solved: others may be before it. Then it is sketched."""
+
+AGE_SECONDS_MAX: Final = 60.0
+"""A book that changed and is older than this is not answered from, unless another one takes too long."""
+
+WAIT_SECONDS_MAX: Final = 20.0
+BOOKS_MAX: Final = 8
+ORDERS_MAX: Final = 2_000
+"""Orders that quotes are answered against, those that could be worth most; an auction admits more."""
+
+LOADS_AT_ONCE: Final = 64
+SEED: Final = 1
+log = structlog.get_logger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class SolvedBook:
+    """A book of one horizon as it stood at a position in the log.
+
+    Attributes:
+        opened: The auction that would take it, or one that stands for a horizon.
+        sequence: Position in the log.
+        began: When it was taken from the market, by this process's clock.
+        seconds: How long it took to solve, of a sketch to sketch.
+        supply: What is for sale in it.
+        orders: The orders that it was built of, by id.
+        book: The book.
+        standing: What the engine found.
+    """
+
+    opened: AuctionOpened
+    sequence: int
+    began: float
+    seconds: float
+    supply: Supply
+    orders: Mapping[str, Order]
+    book: Book
+    standing: Standing
+
+
+def _compute_value(order: Order) -> Decimal:
+    return compute_value_max(order.terms, (hold.equity_credit for hold in order.budget_holds))
+
+
+class _Turns:
+    """One at a time, and after each a rest, as a share of the time that it took."""
+
+    def __init__(self, rest: int) -> None:
+        self._turn = asyncio.Lock()
+        self._rest = rest
+        self._rest_until = 0.0
+
+    async def take(self, work: Callable[[], Awaitable[SolvedBook]]) -> SolvedBook:
+        async with self._turn:
+            await asyncio.sleep(max(self._rest_until - time.monotonic(), 0))
+            began = time.monotonic()
+            found = await work()
+            self._rest_until = time.monotonic() + self._rest * (time.monotonic() - began)
+            return found
+
+
+@dataclass(slots=True)
+class _Kept:
+    """What is known of one horizon: the book to answer from, and the last that was solved in full."""
+
+    newest: SolvedBook | None = None
+    full: SolvedBook | None = None
+    tasks: dict[bool, asyncio.Task[SolvedBook]] = field(default_factory=dict)
+
+
+class StandingBooks:
+    """Keeps the books of one process.
+
+    Args:
+        handler: Whose cache holds the states; nothing is written through it.
+        market: What is open.
+        load_standings: Tells the score of each provider that has a history.
+    """
+
+    def __init__(self, handler: Handler, market: OpenMarket, load_standings: LoadStandings) -> None:
+        self._handler = handler
+        self._market = market
+        self._load_standings = load_standings
+        self._kept: dict[AuctionOpened, _Kept] = {}
+        self._turns = {False: _Turns(rest=1), True: _Turns(rest=0)}
+
+    async def get(self, opened: AuctionOpened, min_sequence: int) -> SolvedBook:
+        """Return the book of a horizon: the newest, or the last where that takes too long.
+
+        Where there is none that has seen enough of the log and is not old, one that is slow to solve, or whose turn
+        does not come, is sketched first; the two at once would only slow each other down.
+
+        Raises:
+            Unavailable: The book could not be solved in time, or a server is away.
+        """
+        begun = time.monotonic()
+        end = begun + WAIT_SECONDS_MAX
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(WAIT_SECONDS_MAX):
+                await self._market.follow_to(min_sequence)
+        while True:
+            kept = self._keep(opened)
+            known = kept.newest
+            if known is not None and known.sequence >= max(self._market.changed, min_sequence):
+                if known.standing.sketched:
+                    self._begin(opened, sketched=False)
+                return known
+            old = known is None or time.monotonic() - known.began > AGE_SECONDS_MAX
+            patient = old or known is None or known.sequence < min_sequence
+            slow = kept.full is None or kept.full.seconds >= SLOW_SECONDS
+            hurried = slow or time.monotonic() - begun >= HURRY_SECONDS
+            if patient and hurried:
+                waited = {self._begin(opened, sketched=True), *kept.tasks.values()}
+            else:
+                waited = {self._begin(opened, sketched=False)}
+            moment = 0.0 if slow else HURRY_SECONDS if patient else FRESH_SECONDS
+            timeout = end - time.monotonic() if patient and hurried else moment
+            done, _ = await asyncio.wait(waited, timeout=timeout, return_when=asyncio.FIRST_COMPLETED)
+            found = max((task.result() for task in done), key=lambda solved: solved.sequence, default=known)
+            over = time.monotonic() >= end
+            if found is not None and found.sequence >= min_sequence and (done or over or not patient):
+                if found.standing.sketched:
+                    self._begin(opened, sketched=False)
+                return found
+            if over:
+                raise Unavailable("quotes", f"the book was not solved within {WAIT_SECONDS_MAX:g} s; ask again")
+
+    async def prepare(self, opened: AuctionOpened) -> None:
+        """Sketch the book of a horizon if it changed or was never asked about, so that who asks next need not wait."""
+        newest = self._keep(opened).newest
+        if newest is None or newest.sequence < self._market.changed:
+            await asyncio.wait({self._begin(opened, sketched=True)})
+
+    def _keep(self, opened: AuctionOpened) -> _Kept:
+        """Return what is known of a horizon; the one that was asked about longest ago makes room for a new one."""
+        kept = self._kept.pop(opened, None) or _Kept()
+        self._kept[opened] = kept
+        for other in [other for other, each in self._kept.items() if not each.tasks][: len(self._kept) - BOOKS_MAX]:
+            if other != opened:
+                del self._kept[other]
+        return kept
+
+    def _begin(self, opened: AuctionOpened, *, sketched: bool) -> asyncio.Task[SolvedBook]:
+        """Return the solving or sketching of a horizon's book that is under way, or begin one."""
+        kept = self._keep(opened)
+        task = kept.tasks.get(sketched)
+        if task is None:
+            turn = self._turns[sketched].take(lambda: self._solve(opened, kept, sketched=sketched))
+            task = kept.tasks[sketched] = asyncio.create_task(turn)
+            task.add_done_callback(lambda done: _end(opened, kept, done, sketched=sketched))
+        return task
+
+    async def _solve(self, opened: AuctionOpened, kept: _Kept, *, sketched: bool) -> SolvedBook:
+        sequence = self._market.position
+        orders = await self.load(ORDER, list(self._market.orders))
+        standing = [order for order in orders.values() if order is not None and order.status in {"open", "locked"}]
+        if len(standing) > ORDERS_MAX:
+            chosen = {order.placed.order_id for order in nlargest(ORDERS_MAX, standing, key=_compute_value)}
+            standing = [order for order in standing if order.placed.order_id in chosen]
+        supply = await self._load_supply(standing)
+        known = supply.mandates.keys()
+        standing = [order for order in standing if known >= {hold.mandate_id for hold in order.budget_holds}]
+        parents = await self.load(ORDER, {order.terms.parent_order_id or "" for order in standing} - {""})
+        served = {order_id for order_id, parent in parents.items() if parent and parent.status == "matched"}
+        demand = standing, served
+        if sketched:
+            prior = kept.newest or self._find_prior(opened)
+            solved = await asyncio.to_thread(_sketch_book, opened, sequence, supply, demand, prior)
+        else:
+            solved = await asyncio.to_thread(_solve_book, opened, sequence, supply, demand, kept.newest)
+        if not solved.standing.sketched:
+            kept.full = solved
+        newest = kept.newest
+        if newest is None or (solved.sequence, newest.standing.sketched) >= (newest.sequence, sketched):
+            kept.newest = solved
+        return solved
+
+    def _find_prior(self, opened: AuctionOpened) -> SolvedBook | None:
+        """Return the book that was solved last of another horizon with periods as long."""
+        found = (kept.full for other, kept in reversed(self._kept.items()) if other.period_hours == opened.period_hours)
+        return next((solved for solved in found if solved is not None), None)
+
+    async def _load_supply(self, orders: Iterable[Order]) -> Supply:
+        lots = await self.load(LOT, self._market.lots)
+        pools = await self.load(POOL, {lot.listed.pool_id for lot in lots.values()})
+        mandates = await self.load(MANDATE, {hold.mandate_id for order in orders for hold in order.budget_holds})
+        sites = await self.load(SITE, {pool.opened.site_id for pool in pools.values()})
+        pools = {pool_id: pool for pool_id, pool in pools.items() if pool.opened.site_id in sites}
+        lots = {lot_id: lot for lot_id, lot in lots.items() if lot.listed.pool_id in pools}
+        standings = await self._load_standings()
+        return Supply(pools=pools, lots=lots, mandates=mandates, standings=standings, sites=sites)
+
+    async def load(self, decider: AnyDecider, ids: Iterable[str]) -> dict[str, Any]:
+        """Return states by id, in order, of those whose events can all be read; a bounded number is read at once."""
+        cache, gate = self._handler.cache, asyncio.Semaphore(LOADS_AT_ONCE)
+
+        async def one(id: str) -> Any:  # noqa: A002 - the field's word
+            async with gate:
+                return (await cache.load(decider, id)).state
+
+        wanted = sorted(set(ids))
+        found = await asyncio.gather(*map(one, wanted), return_exceptions=True)
+        states = dict(zip(wanted, found, strict=True))
+        for state in found:
+            if isinstance(state, BaseException) and not isinstance(state, UnreadableEvent):
+                raise state
+        return {id: state for id, state in states.items() if not isinstance(state, UnreadableEvent)}  # noqa: A001
+
+
+def _end(opened: AuctionOpened, kept: _Kept, task: asyncio.Task[SolvedBook], *, sketched: bool) -> None:
+    """Forget a solving that ended; why it failed is told to who waits for it, and here should nobody."""
+    kept.tasks.pop(sketched, None)
+    if not task.cancelled() and task.exception() is not None:
+        log.warning("book_not_solved", auction_id=opened.auction_id, reason=repr(task.exception()))
+
+
+def _solve_book(
+    opened: AuctionOpened,
+    sequence: int,
+    supply: Supply,
+    demand: tuple[list[Order], set[str]],
+    prior: SolvedBook | None,
+) -> SolvedBook:
+    began = time.monotonic()
+    book = build_book(opened, supply, *demand, _find_rows(opened, supply, prior))
+    standing = stand(parse_book(book), seed=SEED)
+    orders = {order.placed.order_id: order for order in demand[0]}
+    return SolvedBook(opened, sequence, began, time.monotonic() - began, supply, orders, book, standing)
+
+
+def _sketch_book(
+    opened: AuctionOpened,
+    sequence: int,
+    supply: Supply,
+    demand: tuple[list[Order], set[str]],
+    prior: SolvedBook | None,
+) -> SolvedBook:
+    began = time.monotonic()
+    rows = _find_rows(opened, supply, prior)
+    orders = _put_last(demand[0], {} if prior is None else prior.orders)
+    book = build_book(opened, supply, orders.values(), demand[1], rows)
+    plain, known, shift = parse_book(book), None, 0
+    if prior is not None:
+        known, shift = prior.standing, build_horizon(prior.opened).floor(opened.horizon_start)
+    standing = sketch(plain, seed=SEED, prior=known, shift=shift)
+    return SolvedBook(opened, sequence, began, time.monotonic() - began, supply, orders, book, standing)
+
+
+def _find_rows(opened: AuctionOpened, supply: Supply, prior: SolvedBook | None) -> KnownRows | None:
+    """Return what need not be built anew, where the same is for sale over the same periods."""
+    if prior is None or prior.opened != opened or not supply.sells_as(prior.supply):
+        return None
+    return KnownRows(prior.book, prior.orders)
+
+
+def _put_last(orders: Iterable[Order], known: Mapping[str, Order]) -> dict[str, Order]:
+    """Return orders by id, those that stood in the book before as they stood there, and then the others."""
+    found = {order.placed.order_id: order for order in orders}
+    return {order_id: found[order_id] for order_id in (*(each for each in known if each in found), *found)}

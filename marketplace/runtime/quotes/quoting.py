@@ -1,0 +1,180 @@
+"""Quotes: what an order would have to be worth on the book as it stands, from a book that is solved in the background.
+
+A book is solved when it is first asked about and again when something in it changed; a quote waits a moment for the
+newest where that may help, and else answers from the last, which says by its sequence how old it is. A book that is
+slow to solve is sketched where there is none to answer from, and before anyone asks (`runtime/quotes/prepared_books.py`).
+
+Invariants:
+    1. Nothing is locked and nothing is written.
+    2. An answer is `sure` only on a book that nothing is known to have changed since.
+"""
+
+import asyncio
+from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
+from typing import Final
+
+import structlog
+
+from events.auction import AuctionOpened
+from events.book import Book, BookOrder
+from events.order import OrderTerms
+from marketplace.clearing.quotes.standing import Estimate, estimate
+from marketplace.core.errors import Refusal, Unavailable
+from marketplace.domain.trading.auction import AUCTION, Auction
+from marketplace.domain.trading.book.book import build_order, find_window
+from marketplace.domain.trading.book.horizon import Horizon, build_horizon
+from marketplace.domain.trading.mandate import MANDATE
+from marketplace.domain.trading.order import Order
+from marketplace.execution.follower import Follower
+from marketplace.execution.handler import Handler
+from marketplace.runtime.auctions.clearing import parse_order
+from marketplace.runtime.quotes.open_market import LoadOpen, OpenMarket
+from marketplace.runtime.quotes.prepared_books import SEED, LoadStandings, StandingBooks
+
+PREPARE_SECONDS: Final = 30.0
+"""How often a process looks whether there are books that nobody has asked about yet."""
+
+PREPARED_MAX: Final = 3
+log = structlog.get_logger(__name__)
+HOUR: Final = timedelta(hours=1)
+DAY: Final = timedelta(days=1)
+GRIDS: Final = ((24, 182), (1, 336))
+"""Periods in hours and their number, for what no auction that is collecting would take."""
+
+NO_AUCTION: Final = "auc_00000000000000000000000000"
+
+
+@dataclass(frozen=True, slots=True)
+class Quoted:
+    """The answer to a dry run.
+
+    Attributes:
+        auction_id: The auction that would take the order next; None where none is collecting for it.
+        horizon: Its periods, or those of a book that was made for the question.
+        sequence: Position in the log at which the book stands.
+        fresh: Whether nothing of the market is known to have happened since.
+        book: The book, with its pools.
+        book_hash: Its hash, as a certificate would name it.
+        row: The order as it would stand in it.
+        estimate: What the engine says.
+        resold: Lots of the book that resell nodes of a grant.
+    """
+
+    auction_id: str | None
+    horizon: Horizon
+    sequence: int
+    fresh: bool
+    book: Book
+    book_hash: str
+    row: BookOrder
+    estimate: Estimate
+    resold: frozenset[str]
+
+
+class Quoter:
+    """Answers quotes for one process.
+
+    Args:
+        handler: Whose cache holds the states; nothing is written through it.
+        follower: Tells what happens.
+        load_open: Tells what is open as it begins.
+        load_standings: Tells the score of each provider that has a history.
+    """
+
+    def __init__(
+        self, handler: Handler, follower: Follower, load_open: LoadOpen, load_standings: LoadStandings
+    ) -> None:
+        self._handler = handler
+        self._market = OpenMarket(follower, load_open)
+        self._books = StandingBooks(handler, self._market, load_standings)
+
+    async def quote(self, order: Order, *, min_sequence: int = 0) -> Quoted:
+        """Return what an order that is not placed would have to be worth.
+
+        Args:
+            order: The order, with the budget that each of its mandates would set aside.
+            min_sequence: Position in the log that the book must have seen.
+
+        Raises:
+            Refusal: ``quote_outside_horizon``.
+            Unavailable: The book could not be solved in time, or a server is away.
+        """
+        await self._market.begin()
+        opened = await self._choose(order.terms)
+        solved = await self._books.get(opened, min_sequence)
+        horizon = build_horizon(opened)
+        mandates = await self._books.load(MANDATE, [hold.mandate_id for hold in order.budget_holds])
+        supply = replace(solved.supply, mandates=mandates)
+        row = build_order(order, supply, solved.book, horizon)
+        assert row is not None, "the horizon was chosen so that the order takes part"
+        answer = await asyncio.to_thread(estimate, solved.standing, parse_order(row))
+        return Quoted(
+            auction_id=None if opened.auction_id == NO_AUCTION else opened.auction_id,
+            horizon=horizon,
+            sequence=solved.sequence,
+            fresh=solved.sequence >= self._market.changed,
+            book=solved.book,
+            book_hash=solved.standing.book_hash,
+            row=row,
+            estimate=answer,
+            resold=frozenset(lot_id for lot_id, lot in supply.lots.items() if lot.listed.grant_id is not None),
+        )
+
+    async def list_auctions(self) -> list[Auction]:
+        """Return the auctions that are not settled, the next to lock first."""
+        await self._market.begin()
+        known = await self._books.load(AUCTION, self._market.auctions)
+        found = [auction for auction in known.values() if auction is not None]
+        return sorted(found, key=lambda auction: (auction.opened.locks_at, auction.opened.auction_id))
+
+    async def prepare(self) -> None:
+        """Sketch the books that the next quotes will rest on, now and whenever others come up; runs until cancelled."""
+        while True:
+            try:
+                await self._market.begin()
+                for opened in await self._list_next():
+                    await self._books.prepare(opened)
+            except Unavailable as error:
+                log.warning("quotes_not_prepared", reason=str(error))
+            await asyncio.sleep(PREPARE_SECONDS)
+
+    async def _list_next(self) -> list[AuctionOpened]:
+        """Return the horizons that most quotes are about: the auctions that collect, and the days ahead."""
+        now = self._handler.clock.now()
+        found = [
+            auction.opened
+            for auction in await self.list_auctions()
+            if auction.status == "collecting" and auction.opened.locks_at > now
+        ]
+        return [*found[: PREPARED_MAX - 1], _build_grid(now, *GRIDS[0])]
+
+    async def _choose(self, terms: OrderTerms) -> AuctionOpened:
+        """Return the next auction that would take an order, or the horizon of a book made for the question."""
+        now = self._handler.clock.now()
+        for auction in await self.list_auctions():
+            collecting = auction.status == "collecting" and auction.opened.locks_at > now
+            if collecting and find_window(terms, build_horizon(auction.opened)) is not None:
+                return auction.opened
+        for period_hours, periods in GRIDS:
+            opened = _build_grid(now, period_hours, periods)
+            if find_window(terms, build_horizon(opened)) is not None:
+                return opened
+        raise Refusal(
+            "quote_outside_horizon",
+            "no auction would take this order: start within 182 days and last whole days, or start within 14 days",
+            pointer="/terms/start_earliest",
+        )
+
+
+def _build_grid(now: datetime, period_hours: int, periods: int) -> AuctionOpened:
+    hour = now.replace(minute=0, second=0, microsecond=0) + HOUR
+    start = hour if period_hours == 1 else now.replace(hour=0, minute=0, second=0, microsecond=0) + DAY
+    return AuctionOpened(
+        auction_id=NO_AUCTION,
+        locks_at=start,
+        horizon_start=start,
+        period_hours=1 if period_hours == 1 else 24,
+        periods=periods,
+        seed=SEED,
+    )

@@ -1,0 +1,1 @@
+"""What falls due, and the parts of a worker that start it."""

@@ -1,0 +1,106 @@
+"""The calendar of auctions: every hour for near starts, every day for what lasts longer.
+
+Of each rhythm the next auction is always open. Its id derives from rhythm and lock, so that several workers open it
+once, and one that was away opens what is next and leaves out what was missed.
+
+| rhythm | locks | periods | horizon | indicative prices | orders bound |
+|---|---|---|---|---|---|
+| near | every hour | an hour | four days, from an hour after the lock | 15 minutes before | 5 minutes before |
+| daily | 12:00 UTC | a day | 182 days, from the midnight after | 4 hours before | 1 hour before |
+"""
+
+from datetime import UTC, datetime, timedelta
+from typing import Final, Literal, NamedTuple
+
+from marketplace.application.trading.auctions import open_auction
+from marketplace.core.ids import derive_command_id
+from marketplace.execution.handler import Handler
+from marketplace.execution.unit_of_work import Context
+
+EPOCH: Final = datetime(2020, 1, 1, tzinfo=UTC)
+SEED_MAX: Final = 2**31 - 1
+
+
+class Rhythm(NamedTuple):
+    """When auctions of one kind lock, and what they sell.
+
+    Attributes:
+        every: From lock to lock.
+        offset: First lock after midnight UTC.
+        lead: From the lock to the first period.
+        period_hours: Hours of a period.
+        periods: Periods of the horizon.
+        indicative: How long before the lock indicative prices are published.
+        no_cancel: How long before the lock orders are bound.
+    """
+
+    every: timedelta
+    offset: timedelta
+    lead: timedelta
+    period_hours: Literal[1, 24]
+    periods: int
+    indicative: timedelta
+    no_cancel: timedelta
+
+
+RHYTHMS: Final = {
+    "near": Rhythm(
+        every=timedelta(hours=1),
+        offset=timedelta(0),
+        lead=timedelta(hours=1),
+        period_hours=1,
+        periods=96,
+        indicative=timedelta(minutes=15),
+        no_cancel=timedelta(minutes=5),
+    ),
+    "daily": Rhythm(
+        every=timedelta(days=1),
+        offset=timedelta(hours=12),
+        lead=timedelta(hours=12),
+        period_hours=24,
+        periods=182,
+        indicative=timedelta(hours=4),
+        no_cancel=timedelta(hours=1),
+    ),
+}
+
+
+def list_calls(now: datetime) -> list[tuple[str, int]]:
+    """Return the next auction of each rhythm: its name and how many of it have locked since `EPOCH`."""
+    return [(name, (now - EPOCH - rhythm.offset) // rhythm.every + 1) for name, rhythm in RHYTHMS.items()]
+
+
+def find_lock(name: str, number: int) -> datetime:
+    """Return when an auction of a rhythm locks."""
+    rhythm = RHYTHMS[name]
+    return EPOCH + rhythm.offset + rhythm.every * number
+
+
+async def open_call(handler: Handler, name: str, number: int) -> None:
+    """Open an auction of a rhythm, once whoever does it.
+
+    Raises:
+        Refusal: ``lock_past``: nobody did in time.
+    """
+    rhythm, locks_at = RHYTHMS[name], find_lock(name, number)
+    command_id = derive_command_id("calendar", f"{name}/{locks_at.isoformat()}")
+    context = Context(
+        command_id=command_id,
+        fingerprint=f"calendar/{name}",
+        actor="worker:calendar",
+        party_id=None,
+        at=handler.clock.now(),
+        correlation_id=command_id,
+        recorded=False,
+    )
+    await open_auction(
+        handler,
+        context,
+        locks_at=locks_at,
+        horizon_start=locks_at + rhythm.lead,
+        period_hours=rhythm.period_hours,
+        periods=rhythm.periods,
+        seed=number % SEED_MAX,
+        indicative_at=locks_at - rhythm.indicative,
+        no_cancel_at=locks_at - rhythm.no_cancel,
+    )

@@ -1,0 +1,53 @@
+"""A pool that leaves the market: its lots go at once, and what it carries runs on until the pool goes.
+
+Then each grant is moved to another pool of its provider where one has room at no higher price; where none has, it ends.
+"""
+
+import contextlib
+
+from marketplace.application.delivery import grants
+from marketplace.application.supply import inventory
+from marketplace.core.errors import Refusal
+from marketplace.domain.delivery.grant import GRANT, Grant
+from marketplace.domain.supply.lot import LOT, Lot
+from marketplace.domain.supply.pool import POOL, Pool
+from marketplace.execution.handler import Handler
+from marketplace.execution.scheduled_context import build_context
+from marketplace.runtime.scheduling.market_state import Stage
+from marketplace.runtime.scheduling.relocation import move_grant
+
+
+async def drain_pool(handler: Handler, stage: Stage, pool_id: str) -> None:
+    """Take every lot of a pool off the market, so that no further order is matched there."""
+    pool: Pool = (await handler.cache.load(POOL, pool_id)).state
+    assert pool.closing is not None, "notice was given"
+    for lot_id in stage.list_pool_lots(pool_id):
+        lot: Lot = (await handler.cache.load(LOT, lot_id)).state
+        if lot.status != "withdrawn":
+            context = build_context(handler, "reactor", lot_id, "drain")
+            await inventory.withdraw_lot(handler, context, lot_id, reason=pool.closing.reason)
+
+
+async def close_pool(handler: Handler, stage: Stage, pool_id: str) -> None:
+    """Move or end what a pool still carries when its time is over.
+
+    Raises:
+        Refusal: ``pool_not_due`` before that time, which may be put off.
+    """
+    pool: Pool = (await handler.cache.load(POOL, pool_id)).state
+    assert pool.closing is not None, "notice was given"
+    closes_at = pool.closing.closes_at
+    now = handler.clock.now()
+    if now < closes_at:
+        due = closes_at.isoformat()
+        raise Refusal("pool_not_due", f"pool {pool_id} closes at {due}; it is {now.isoformat()}", due=due)
+    for grant_id, reservation in pool.reservations.items():
+        grant: Grant | None = (await handler.cache.load(GRANT, grant_id)).state
+        if grant is None or grant.pool_id != pool_id or reservation.end <= closes_at:
+            continue
+        reason = f"the pool left the market: {pool.closing.reason}"
+        if await move_grant(handler, stage, grant, reason=reason, step=f"closing/{closes_at.isoformat()}"):
+            continue
+        context = build_context(handler, "reactor", grant_id, "closing")
+        with contextlib.suppress(Refusal):
+            await grants.terminate_grant(handler, context, grant_id, at=closes_at, reason=reason, by="provider")

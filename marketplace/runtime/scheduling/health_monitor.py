@@ -1,0 +1,178 @@
+"""What the meters' evidence says of every running grant, folded from the log by the worker that reads it.
+
+`marketplace.domain.delivery.detection` has the rule. Here it is kept which GPUs of which grant are bad by now; the incidents of
+the grant's pool are brought in step with that whenever one of them turns.
+"""
+
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from functools import singledispatchmethod
+from typing import Any, Final, NamedTuple
+
+from events.grant import GrantCompleted, GrantIssued, GrantSubstituted
+from events.pool import PoolNodeFailed, PoolNodeRestored
+from events.service import DetectionTerms
+from events.types import Event
+from events.usage import Meter, UsageClosed, UsageEvidenced, UsageReported
+from marketplace.application.supply import inventory
+from marketplace.core.errors import Refusal
+from marketplace.domain.delivery.detection import Health, count_nodes, take_reading, take_sample
+from marketplace.domain.delivery.grant import GRANT, RUNNING, Grant
+from marketplace.execution.handler import Handler
+from marketplace.execution.scheduled_context import build_context
+from marketplace.runtime.scheduling.scheduler import NOW, Agenda, Task
+
+UNNAMED: Final = "*"
+"""The GPU of a reading that names none."""
+_KIND: Final = "meters"
+_SECOND: Final = timedelta(seconds=1)
+
+
+class Turn(NamedTuple):
+    """An incident that opens or closes.
+
+    Attributes:
+        pool_id: Where.
+        incident_id: Which.
+        opens: Whether it opens.
+    """
+
+    pool_id: str
+    incident_id: str
+    opens: bool
+
+
+@dataclass(slots=True)
+class _Watch:
+    """One grant on one pool: its terms, the health of its GPUs by meter, source and name, and what is to be done."""
+
+    terms: DetectionTerms
+    gpus_per_node: int
+    pool_id: str
+    moves: int = 0
+    healths: dict[tuple[str, str, str], Health] = field(default_factory=dict)
+    open: list[tuple[str, datetime]] = field(default_factory=list)
+    opened: int = 0
+    due: dict[Turn, datetime] = field(default_factory=dict)
+
+    def count_failed(self) -> int:
+        """Return how many nodes do not work; a GPU is bad where one source says so."""
+        bad = {device for (_, _, device), health in self.healths.items() if health.is_bad}
+        return count_nodes(len(bad), self.gpus_per_node)
+
+    def turn(self, grant_id: str, at: datetime) -> None:
+        """Open or close an incident where another number of nodes works since an instant."""
+        failed = self.count_failed()
+        if failed > len(self.open):
+            name = f"{_KIND}/{grant_id}/{self.moves}/{self.opened}"
+            self.opened += 1
+            self.open.append((name, at))
+            self.due[Turn(self.pool_id, name, opens=True)] = at
+        elif failed < len(self.open):
+            name, since = self.open.pop()
+            self.due[Turn(self.pool_id, name, opens=False)] = max(at, since + _SECOND)
+
+
+class Observer:
+    """Folds evidence, and puts a task on the agenda for each grant of which a GPU turned bad or good."""
+
+    def __init__(self, agenda: Agenda) -> None:
+        self._agenda = agenda
+        self._watches: dict[str, _Watch] = {}
+
+    @singledispatchmethod
+    def notice(self, event: Event) -> None:
+        """Take the next event of the log; most change nothing here."""
+
+    @notice.register
+    def _issue(self, event: GrantIssued) -> None:
+        if event.service is not None and event.service.detection is not None:
+            self._watches[event.grant_id] = _Watch(event.service.detection, event.gpus_per_node, event.pool_id)
+
+    @notice.register
+    def _move(self, event: GrantSubstituted) -> None:
+        """Begin anew: the GPUs are others from now on; what was open where it was is the provider's to end."""
+        watch = self._watches.get(event.grant_id)
+        if watch is not None:
+            moved = _Watch(watch.terms, watch.gpus_per_node, event.pool_id, watch.moves + 1)
+            self._watches[event.grant_id] = moved
+
+    @notice.register
+    def _done(self, event: PoolNodeFailed | PoolNodeRestored) -> None:
+        """Take off what was done, by whichever worker."""
+        turn = Turn(event.pool_id, event.incident_id, opens=isinstance(event, PoolNodeFailed))
+        kind, _, rest = event.incident_id.partition("/")
+        if kind == _KIND:
+            self.drop(rest.partition("/")[0], turn)
+
+    @notice.register
+    def _end(self, event: GrantCompleted | UsageClosed) -> None:
+        self._watches.pop(event.grant_id, None)
+
+    @notice.register
+    def _evidence(self, event: UsageEvidenced) -> None:
+        watch = self._find(event.grant_id, event.meter)
+        if watch is None:
+            return
+        for sample in event.samples:
+            key = event.meter, event.source, sample.device
+            before = watch.healths.get(key, Health())
+            self._keep(event.grant_id, watch, key, before, take_sample(before, sample, watch.terms))
+
+    @notice.register
+    def _report(self, event: UsageReported) -> None:
+        watch = self._find(event.grant_id, event.meter)
+        if watch is None:
+            return
+        for reading in event.readings:
+            if reading.evidence is None:
+                continue
+            for device in reading.devices or (UNNAMED,):
+                key = event.meter, event.source, device
+                before = watch.healths.get(key, Health())
+                self._keep(event.grant_id, watch, key, before, take_reading(before, reading, watch.terms))
+
+    def _find(self, grant_id: str, meter: Meter) -> _Watch | None:
+        watch = self._watches.get(grant_id)
+        return watch if watch is not None and meter in {"provider", *_list_meters(watch.terms)} else None
+
+    def _keep(self, grant_id: str, watch: _Watch, key: tuple[str, str, str], before: Health, after: Health) -> None:
+        watch.healths[key] = after
+        if after.is_bad != before.is_bad and after.since is not None:
+            watch.turn(grant_id, after.since)
+            if watch.due:
+                self._agenda.put(Task("observe_grant", grant_id), NOW)
+
+    def list_due(self, grant_id: str) -> list[tuple[Turn, datetime]]:
+        """Return which incidents of a grant are to be opened and closed, and since when, in order."""
+        watch = self._watches.get(grant_id)
+        return [] if watch is None else list(watch.due.items())
+
+    def drop(self, grant_id: str, turn: Turn) -> None:
+        """Take off what was done, or cannot be."""
+        watch = self._watches.get(grant_id)
+        if watch is not None:
+            watch.due.pop(turn, None)
+
+
+def _list_meters(terms: DetectionTerms) -> tuple[str, ...]:
+    return ("tenant",) if terms.meters == "both" else ()
+
+
+async def observe_grant(handler: Handler, observer: Observer, grant_id: str) -> None:
+    """Open and close the incidents of a running grant that evidence tells of; what cannot be is left out."""
+    grant: Grant | None = (await handler.cache.load(GRANT, grant_id)).state
+    now = handler.clock.now()
+    if grant is None or grant.status not in {*RUNNING, "terminated"} or grant.end <= now:
+        return
+    for turn, since in observer.list_due(grant_id):
+        verb = "fail" if turn.opens else "restore"
+        context = build_context(handler, "reactor", turn.pool_id, f"{verb}/{turn.incident_id}")
+        of: dict[str, Any] = {"incident_id": turn.incident_id, "at": min(since, now)}
+        try:
+            if turn.opens:
+                await inventory.fail_nodes(handler, context, turn.pool_id, nodes=1, grant_id=grant_id, **of)
+            else:
+                await inventory.restore_nodes(handler, context, turn.pool_id, **of)
+        except Refusal:
+            observer.drop(grant_id, turn)

@@ -1,0 +1,123 @@
+"""Incidents: what failed nodes do to the grants of their pool, without anyone claiming it.
+
+An incident that evidence of a grant's GPUs opened hits that grant. Where beside those fewer nodes work than are
+reserved, the grants that were issued last are hit first. Each of them is moved to another pool of its provider where
+one has room at no higher price; where none has, it is degraded by the nodes that are missing, since the nodes are as
+they are now, and moved as soon as there is room (`failed_pools.py`). When the nodes work again it works in full again.
+A degradation that the provider reported itself is the provider's to end.
+"""
+
+import hashlib
+from collections.abc import Sequence
+from datetime import datetime
+from typing import Final
+
+from marketplace.application.delivery import grants
+from marketplace.domain.delivery.grant import GRANT, Grant
+from marketplace.domain.supply.pool import POOL, Pool
+from marketplace.execution.handler import Handler
+from marketplace.execution.scheduled_context import build_context
+from marketplace.runtime.scheduling.health_monitor import observe_grant
+from marketplace.runtime.scheduling.market_state import Stage
+from marketplace.runtime.scheduling.relocation import move_grant
+from marketplace.runtime.scheduling.scheduler import Task
+
+REASON: Final = "nodes of its pool do not work"
+
+
+class Incidents:
+    """Keeps the grants of a pool in step with its nodes."""
+
+    def __init__(self, handler: Handler, stage: Stage) -> None:
+        self._handler = handler
+        self._stage = stage
+
+    async def run(self, task: Task) -> None:
+        """Do what is due: look at what evidence says of a grant, or at the nodes of a pool."""
+        if task.kind == "observe_grant":
+            await observe_grant(self._handler, self._stage.observer, task.id)
+        else:
+            await self.serve(task.id)
+
+    async def serve(self, pool_id: str) -> None:
+        """Bring every running grant of a pool to the nodes that work for it now, and worked for it meanwhile."""
+        pool: Pool = (await self._handler.cache.load(POOL, pool_id)).state
+        now = self._handler.clock.now()
+        step, turns = _name_step(pool), _list_turns(pool, now)
+        for at in turns[:-1]:
+            await self._catch_up(pool, at, now, f"{step}/{at.isoformat()}")
+        staying = await self._list_running(pool, now)
+        for grant in tuple(staying):
+            missing = _share_lack(pool, staying, now)[grant.issued.grant_id]
+            if missing and await move_grant(self._handler, self._stage, grant, reason=REASON, step=step):
+                staying.remove(grant)
+                continue
+            at = max(turns[-1] if turns else now, pool.reservations[grant.issued.grant_id].start)
+            await self._bring_to(grant, grant.issued.nodes - missing, step, at)
+
+    async def _catch_up(self, pool: Pool, at: datetime, now: datetime, step: str) -> None:
+        """Say of grants how many of their nodes worked from a past instant on, where nothing was said since."""
+        running = [
+            grant
+            for grant in await self._list_running(pool, now)
+            if pool.reservations[grant.issued.grant_id].start <= at
+        ]
+        lacking = _share_lack(pool, running, at)
+        for grant in running:
+            told = grant.outages[-1][0] if grant.outages else pool.reservations[grant.issued.grant_id].start
+            if told < at:
+                await self._bring_to(grant, grant.issued.nodes - lacking[grant.issued.grant_id], step, at)
+
+    async def _list_running(self, pool: Pool, now: datetime) -> list[Grant]:
+        """Return the grants that use the pool now, the last issued first."""
+        found: list[Grant] = []
+        for grant_id, reservation in sorted(pool.reservations.items(), reverse=True):
+            if reservation.start <= now < reservation.end:
+                grant: Grant | None = (await self._handler.cache.load(GRANT, grant_id)).state
+                if grant is not None and grant.status in {"active", "degraded", "terminated"}:
+                    found.append(grant)
+        return found
+
+    async def _bring_to(self, grant: Grant, nodes: int, step: str, now: datetime) -> None:
+        grant_id = grant.issued.grant_id
+        ours = grant.reason in {None, REASON}
+        if not ours or nodes == grant.nodes_available:
+            return
+        if nodes == grant.issued.nodes:
+            await self._resume(grant_id, step, now)
+            return
+        context = build_context(self._handler, "reactor", grant_id, f"degrade/{nodes}/{step}")
+        await grants.degrade_grant(self._handler, context, grant_id, nodes_available=nodes, at=now, reason=REASON)
+
+    async def _resume(self, grant_id: str, step: str, now: datetime) -> None:
+        context = build_context(self._handler, "reactor", grant_id, f"resume/{step}")
+        await grants.resume_grant(self._handler, context, grant_id, at=now)
+
+
+def _share_lack(pool: Pool, running: Sequence[Grant], at: datetime) -> dict[str, int]:
+    """Return how many nodes each grant lacks at an instant: its own, and of the rest the last issued first."""
+    failed = [incident for incident in pool.incidents.values() if incident.start <= at < incident.end]
+    held = {grant.issued.grant_id: grant.count_nodes(at) for grant in running}
+    own = {
+        grant_id: min(sum(incident.nodes for incident in failed if incident.grant_id == grant_id), nodes)
+        for grant_id, nodes in held.items()
+    }
+    working = pool.opened.nodes - sum(incident.nodes for incident in failed)
+    short = sum(held.values()) - sum(own.values()) - working
+    lacking: dict[str, int] = {}
+    for grant_id, nodes in held.items():
+        more = min(max(short, 0), nodes - own[grant_id])
+        lacking[grant_id] = own[grant_id] + more
+        short -= more
+    return lacking
+
+
+def _list_turns(pool: Pool, now: datetime) -> list[datetime]:
+    """Return the instants up to now at which another number of nodes worked, in order."""
+    return sorted({at for one in pool.incidents.values() for at in (one.start, one.end) if at <= now})
+
+
+def _name_step(pool: Pool) -> str:
+    """Name the state of a pool's incidents, so that each is answered once by whichever worker comes first."""
+    told = sorted(f"{name} {one.start.isoformat()} {one.end.isoformat()}" for name, one in pool.incidents.items())
+    return hashlib.sha256("\n".join(told).encode()).hexdigest()

@@ -1,0 +1,196 @@
+"""The market in the worker's memory: the agenda, and which lots, pools and orders there are.
+
+States are in the handler's cache, which the same reader fills from the first event on; but usage, which is read from
+the log when a statement needs it: readings outnumber everything else.
+"""
+
+import asyncio
+from collections.abc import Iterable
+from datetime import datetime
+from fractions import Fraction
+
+import structlog
+
+from events.auction import AuctionOpened, AuctionSettled
+from events.clock import ClockAdvanced
+from events.log import LogAnnotated, LogGapAccepted
+from events.lot import LotListed, LotWithdrawn
+from events.order import OrderCancelled, OrderExpired, OrderLocked, OrderMatched, OrderPlaced, OrderUnmatched
+from events.pool import PoolOpened
+from events.subjects import parse_subject, render_subject
+from events.types import Event
+from marketplace.application.trading.auctions import Rivals
+from marketplace.core.errors import UnreadableEvent
+from marketplace.domain.deciders import DECIDERS
+from marketplace.domain.delivery.reliability import Standings, compute_standing, evolve
+from marketplace.domain.metering.usage import USAGE
+from marketplace.execution.handler import Handler
+from marketplace.log.annotations import Annotations
+from marketplace.log.events import parse_event
+from marketplace.log.port import Recorded
+from marketplace.runtime.scheduling.health_monitor import Observer
+from marketplace.runtime.scheduling.scheduler import NOW, Agenda, Task
+
+log = structlog.get_logger(__name__)
+
+
+class Stage:
+    """Takes every event of the log in order.
+
+    Attributes:
+        agenda: What is due.
+        observer: What evidence says of the running grants.
+        position: Sequence of the last event taken.
+        unreadable: Events that nobody can read, by sequence; nothing is done that rests on their aggregates.
+        outdated: Set where an event that was taken is annotated: the market has to be read again from its beginning.
+    """
+
+    def __init__(self, handler: Handler) -> None:
+        self._handler = handler
+        annotations: Annotations | None = getattr(handler.log, "annotations", None)  # what is in memory has none
+        self._annotated = frozenset(annotations.list_sequences() if annotations is not None else ())
+        self.unreadable: dict[int, UnreadableEvent] = {}
+        self._unsound: set[str] = set()
+        self.outdated = asyncio.Event()
+        self.agenda = Agenda()
+        self.observer = Observer(self.agenda)
+        self.position = 0
+        self._lots: dict[str, str] = {}
+        self._pools: dict[str, str] = {}
+        self._standings = Standings()
+        self._groups: dict[str, tuple[str, str]] = {}
+        self._served: set[tuple[str, str]] = set()
+        self._taken: dict[str, int] = {}
+        self._taken_count = 0
+        self._auctions: dict[str, datetime] = {}
+
+    def take(self, page: Iterable[Recorded]) -> None:
+        """Take the next events."""
+        for recorded in page:
+            self.position = recorded.sequence
+            if recorded.void:
+                self._handler.cache.forget(recorded.subject)
+                continue
+            try:
+                event = parse_event(recorded)
+            except UnreadableEvent as error:
+                self._put_aside(error)
+                continue
+            aggregate, _ = parse_subject(recorded.subject)
+            if aggregate == USAGE.aggregate or recorded.subject in self._unsound:
+                self._handler.cache.notice(recorded)
+            else:
+                self._handler.cache.absorb(DECIDERS[aggregate], recorded, event, from_first=True)
+            self._notice(event)
+
+    def _put_aside(self, error: UnreadableEvent) -> None:
+        """Let nothing rest on an aggregate of which an event cannot be read, until it is annotated."""
+        log.error("event_unreadable", sequence=error.sequence, subject=error.subject, reason=str(error))
+        self.unreadable[error.sequence] = error
+        self._unsound.add(error.subject)
+        self._handler.cache.forget(error.subject)
+
+    def _notice(self, event: Event) -> None:
+        self.agenda.notice(event)
+        self.observer.notice(event)
+        self._notice_order(event)
+        self._standings = evolve(self._standings, event)
+        match event:
+            case LotListed():
+                self._lots[event.lot_id] = event.pool_id
+                self._move_lots(event.pool_id)
+            case LotWithdrawn():
+                self._lots.pop(event.lot_id, None)
+            case PoolOpened():
+                self._pools[event.pool_id] = event.site_id
+            case AuctionOpened():
+                self._auctions[event.auction_id] = event.locks_at
+            case AuctionSettled():
+                self._auctions.pop(event.auction_id, None)
+            case ClockAdvanced():
+                self._handler.clock.offset_seconds = event.offset_seconds
+            case LogAnnotated():
+                self._handler.cache.forget(event.subject)
+                if event.sequence not in self._annotated:
+                    self.outdated.set()
+            case LogGapAccepted():
+                self.unreadable.pop(event.sequence, None)
+            case _:
+                pass
+
+    def _move_lots(self, pool_id: str) -> None:
+        """Look at the lots of a site once more: who lists one may not have seen a slip that is stored just before."""
+        if pool_id in self._pools:
+            self.agenda.put(Task("move_lots", self._pools[pool_id]), NOW)
+
+    def _notice_order(self, event: Event) -> None:
+        """Keep which group an order is of, and when a book had it last."""
+        match event:
+            case OrderPlaced() if event.terms.group is not None:
+                self._groups[event.order_id] = (event.startup_id, event.terms.group)
+            case OrderLocked():
+                self._taken[event.order_id] = self._taken_count = self._taken_count + 1
+            case OrderMatched() | OrderCancelled() | OrderExpired() | OrderUnmatched():
+                if isinstance(event, OrderUnmatched) and event.open_again:
+                    return
+                self._taken.pop(event.order_id, None)
+                group = self._groups.pop(event.order_id, None)
+                if group is not None and isinstance(event, OrderMatched):
+                    self._served.add(group)
+            case _:
+                pass
+
+    def count_waits(self, order_id: str) -> int:
+        """Return an order's turn among those that wait: 0 where no book had it yet, and the lower, the longer ago."""
+        return self._taken.get(order_id, 0)
+
+    def list_orders(self) -> list[str]:
+        """Return the orders that may stand for an auction, the oldest first."""
+        return [order_id for order_id in self.agenda.open_orders if self.is_sound("order", order_id)]
+
+    def is_sound(self, aggregate: str, id: str) -> bool:  # noqa: A002 - the field's word
+        """Tell whether every event of an aggregate can be read."""
+        return not self._unsound or render_subject(aggregate, id) not in self._unsound
+
+    def is_served(self, order_id: str) -> bool:
+        """Tell whether an order of the same group was matched."""
+        return self._groups.get(order_id) in self._served
+
+    def list_rivals(self, auction_id: str) -> Rivals:
+        """Return the auctions that are not settled beside one, in the order in which they lock."""
+        ordered = sorted(self._auctions, key=self._auctions.__getitem__)
+        if auction_id not in self._auctions:
+            return Rivals(tuple(ordered), ())
+        turn = ordered.index(auction_id)
+        return Rivals(tuple(ordered[:turn]), tuple(ordered[turn + 1 :]))
+
+    def list_lots(self) -> list[str]:
+        """Return the lots that are not withdrawn, and whose pool and site are known."""
+        return [lot_id for lot_id, pool_id in self._lots.items() if self._is_for_sale(lot_id, pool_id)]
+
+    def _is_for_sale(self, lot_id: str, pool_id: str) -> bool:
+        site_id = self._pools.get(pool_id, "")
+        named = (("lot", lot_id), ("pool", pool_id), ("site", site_id))
+        return bool(site_id) and all(self.is_sound(aggregate, id) for aggregate, id in named)  # noqa: A001
+
+    def list_pools(self) -> list[str]:
+        """Return every pool, the oldest first."""
+        return list(self._pools)
+
+    def list_standings(self) -> dict[str, Fraction]:
+        """Return the score of every provider that has a history."""
+        return {provider_id: compute_standing(record).score for provider_id, record in self._standings.records.items()}
+
+    def list_pool_lots(self, pool_id: str) -> list[str]:
+        """Return the lots of a pool that are not withdrawn."""
+        return [lot_id for lot_id, home_id in self._lots.items() if home_id == pool_id]
+
+    def list_site_pools(self, site_id: str) -> list[str]:
+        """Return the pools of a site."""
+        return [
+            pool_id for pool_id, home_id in self._pools.items() if home_id == site_id and self.is_sound("pool", pool_id)
+        ]
+
+    def list_site_lots(self, site_id: str) -> list[str]:
+        """Return the lots of a site that are not withdrawn."""
+        return [lot_id for lot_id, pool_id in self._lots.items() if self._pools.get(pool_id) == site_id]

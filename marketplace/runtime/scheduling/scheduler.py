@@ -1,0 +1,456 @@
+"""What is due, and when: read from the log, so that nothing is forgotten over a restart.
+
+Every event may put a task on the agenda or take one off. A task is a command that is refused or repeated without harm
+where it is no longer needed, so an agenda that says too much is safe; one that says too little would not be.
+"""
+
+import heapq
+from collections.abc import Iterable
+from datetime import UTC, datetime, time, timedelta
+from functools import singledispatchmethod
+from typing import Any, Final, Literal, NamedTuple, overload
+
+from events.account import AccountHoldExpired, AccountHoldPlaced
+from events.auction import AuctionBookFrozen, AuctionLocked, AuctionOpened, AuctionSettled
+from events.grant import GrantActivated, GrantCompleted, GrantExtended, GrantIssued, GrantTerminated
+from events.instrument import InstrumentAmended, InstrumentIssued
+from events.issuer import IssuerWarrantExpired, IssuerWarrantIssued
+from events.order import (
+    OrderAmended,
+    OrderCancelled,
+    OrderExpired,
+    OrderLocked,
+    OrderMatched,
+    OrderPlaced,
+    OrderUnmatched,
+)
+from events.pool import PoolClosingAnnounced, PoolNodeFailed, PoolNodeRestored
+from events.quote import QuoteExpired, QuoteHeld, QuoteReleased, QuoteTaken
+from events.service_line import (
+    HoursReading,
+    ServiceLineAgreed,
+    ServiceLineCorrected,
+    ServiceLineReported,
+    ServiceLineVoided,
+)
+from events.site import SiteConversionSlipped
+from events.statement import StatementAccepted, StatementCredited, StatementDisputed, StatementIssued
+from events.types import Event, NoteTerms
+from events.usage import Reading, UsageClosed, UsageCorrected, UsageReported, UsageVoided
+from marketplace.domain.delivery.grant import Grant
+from marketplace.domain.delivery.grant import evolve as evolve_grant
+from marketplace.domain.delivery.periods import Period, list_periods
+from marketplace.domain.equity.issuer.rights.milestones import list_days
+from marketplace.domain.trading.order_terms import find_end
+from marketplace.runtime.scheduling.failed_pools import FailedPools, Room
+
+GRACE: Final = timedelta(hours=24)
+"""Meters may report until so long after a period; then its statement is issued."""
+
+_JUST_AFTER: Final = timedelta(microseconds=1)
+"""A warrant may still be exercised at its last instant."""
+
+HEAP_SPARE: Final = 1_024
+"""Entries that the heap may hold beyond twice the tasks; a smaller heap is not worth building anew."""
+
+NOW: Final = datetime.min.replace(tzinfo=UTC)
+
+
+class Task(NamedTuple):
+    """A command to run.
+
+    Attributes:
+        kind: Which command.
+        id: The aggregate, or the hold or warrant in one, it is for.
+        number: Which of several, for example of statement periods.
+        owner_id: The account of a hold, the issuer of a warrant, the grant of a service line.
+    """
+
+    kind: str
+    id: str
+    number: int = 0
+    owner_id: str = ""
+
+
+class DueTask(NamedTuple):
+    """A task that was taken, and since when it is due."""
+
+    task: Task
+    due: datetime
+
+
+class Agenda:
+    """Tasks by the instant at which they are due.
+
+    Attributes:
+        open_orders: When each order that is open or locked ends by itself, in the order of the queue.
+    """
+
+    def __init__(self) -> None:
+        self.open_orders: dict[str, datetime] = {}
+        self._due: dict[Task, datetime] = {}
+        self._heap: list[tuple[float, Task]] = []
+        self._grants: dict[str, Grant] = {}
+        self._failed = FailedPools()
+        self._locked: dict[str, str] = {}
+        self._auctions: dict[str, frozenset[str] | None] = {}
+        self._counted: dict[str, str] = {}
+        self._books: dict[str, set[str]] = {}
+        self._periods: dict[str, list[Period]] = {}
+        self._lines: dict[str, dict[str, datetime]] = {}
+        self._stated: dict[str, Task] = {}
+        self._settled: dict[str, dict[Task, bool]] = {}
+
+    def put(self, task: Task, due: datetime) -> None:
+        """Put a task on, or move it."""
+        self._due[task] = due
+        heapq.heappush(self._heap, (_rank(due), task))
+        self._compact()
+
+    def drop(self, task: Task) -> None:
+        """Take a task off."""
+        if self._due.pop(task, None) is not None:
+            self._compact()
+
+    def _compact(self) -> None:
+        """Build the heap anew once most of it is tasks that were moved or dropped."""
+        if len(self._heap) > 2 * len(self._due) + HEAP_SPARE:
+            self._heap = [(_rank(due), task) for task, due in self._due.items()]
+            heapq.heapify(self._heap)
+
+    def take(self, now: datetime, tasks_max: int) -> list[DueTask]:
+        """Take off, and return in the order of time, at most so many tasks that are due."""
+        taken: list[DueTask] = []
+        rank = _rank(now)
+        while self._heap and self._heap[0][0] <= rank and len(taken) < tasks_max:
+            due, task = heapq.heappop(self._heap)
+            known = self._due.get(task)
+            if known is not None and _rank(known) == due:
+                del self._due[task]
+                taken.append(DueTask(task, known))
+        return taken
+
+    def __len__(self) -> int:
+        return len(self._due)
+
+    @singledispatchmethod
+    def notice(self, event: Event) -> None:
+        """Take the next event of the log; most change nothing here."""
+
+    def _stand(self, order_id: str, ends_at: datetime) -> None:
+        self.open_orders[order_id] = ends_at
+        self.put(Task("expire_order", order_id), ends_at)
+
+    @notice.register
+    def _place(self, event: OrderPlaced | OrderAmended) -> None:
+        if isinstance(event, OrderAmended) and not event.keeps_priority:
+            self.open_orders.pop(event.order_id, None)
+        self._stand(event.order_id, find_end(event.terms))
+
+    @notice.register
+    def _close(self, event: OrderCancelled | OrderExpired | OrderMatched) -> None:
+        self.open_orders.pop(event.order_id, None)
+        self.drop(Task("expire_order", event.order_id))
+        self._unlock(event.order_id)
+
+    @notice.register
+    def _unmatch(self, event: OrderUnmatched) -> None:
+        self._unlock(event.order_id)
+        if event.open_again:
+            self.put(Task("expire_order", event.order_id), self.open_orders[event.order_id])
+        else:
+            self.open_orders.pop(event.order_id, None)
+            self.drop(Task("expire_order", event.order_id))
+
+    def list_locked(self, auction_id: str) -> list[str]:
+        """Return the orders that an auction locked and has not decided."""
+        return [order_id for order_id, known_id in self._locked.items() if known_id == auction_id]
+
+    def _unlock(self, order_id: str) -> None:
+        self._locked.pop(order_id, None)
+        self.drop(Task("defer_order", order_id))
+
+    @notice.register
+    def _lock(self, event: OrderLocked) -> None:
+        self.drop(Task("expire_order", event.order_id))
+        self._locked[event.order_id] = event.auction_id
+        book = self._auctions.get(event.auction_id, frozenset())
+        if book is not None and event.order_id not in book:
+            self.put(Task("defer_order", event.order_id), NOW)
+
+    @notice.register
+    def _announce_closing(self, event: PoolClosingAnnounced) -> None:
+        self.put(Task("drain_pool", event.pool_id), NOW)
+        self.put(Task("close_pool", event.pool_id), event.closes_at)
+
+    @notice.register
+    def _hold_quote(self, event: QuoteHeld) -> None:
+        self.put(Task("expire_quote", event.quote_id), event.expires_at)
+
+    @notice.register
+    def _end_quote(self, event: QuoteTaken | QuoteReleased | QuoteExpired) -> None:
+        self.drop(Task("expire_quote", event.quote_id))
+
+    @notice.register
+    def _open_auction(self, event: AuctionOpened) -> None:
+        self._auctions[event.auction_id] = None
+        self.put(Task("run_auction", event.auction_id), event.locks_at)
+        if event.indicative_at is not None:
+            self.put(Task("indicate_auction", event.auction_id), event.indicative_at)
+        if event.no_cancel_at is not None:
+            self.put(Task("bind_auction", event.auction_id), event.no_cancel_at)
+
+    @notice.register
+    def _freeze_book(self, event: AuctionBookFrozen) -> None:
+        part = {order.order_id for order in (*event.orders, *event.backstops)}
+        self._books.setdefault(event.auction_id, set()).update(part)
+
+    @notice.register
+    def _lock_auction(self, event: AuctionLocked) -> None:
+        """Defer what a second auctioneer locked and the first one's book does not have."""
+        book = self._auctions[event.auction_id] = frozenset(self._books.pop(event.auction_id, ()))
+        for order_id, auction_id in self._locked.items():
+            if auction_id == event.auction_id and order_id not in book:
+                self.put(Task("defer_order", order_id), NOW)
+
+    @notice.register
+    def _settle_auction(self, event: AuctionSettled) -> None:
+        """Forget the auction; what a slow auctioneer still locks for it is deferred."""
+        self._auctions.pop(event.auction_id, None)
+        for kind in ("run_auction", "indicate_auction", "bind_auction"):
+            self.drop(Task(kind, event.auction_id))
+
+    @notice.register
+    def _issue_grant(self, event: GrantIssued) -> None:
+        self.put(Task("activate_grant", event.grant_id), event.start)
+        self._turn_grant(event)
+        for task, period in self._list_periods(event.grant_id).items():
+            self.put(task, period.end + GRACE)
+
+    def _list_periods(self, grant_id: str) -> dict[Task, Period]:
+        """Return the statement periods of a grant and of its service lines, by what issues their statements."""
+        found: dict[Task, Period] = {}
+        for index, period in enumerate(self._periods.get(grant_id, ())):
+            found[Task("issue_statement", grant_id, index)] = period
+            for line_id, agreed_at in self._lines.get(grant_id, {}).items():
+                if period.end > agreed_at:
+                    found[Task("issue_service_statement", line_id, index, grant_id)] = period
+        return found
+
+    def _turn_grant(self, event: GrantIssued | GrantExtended | GrantTerminated) -> None:
+        """Keep the statement periods of a grant after an event that changes its span."""
+        grant = evolve_grant(self._grants.get(event.grant_id), event)
+        assert grant is not None, "an issued grant is one"
+        self._grants[event.grant_id] = grant
+        self._periods[event.grant_id] = list_periods(grant)
+
+    @notice.register
+    def _extend_grant(self, event: GrantExtended) -> None:
+        known = len(self._periods[event.grant_id])
+        self._turn_grant(event)
+        for task, period in self._list_periods(event.grant_id).items():
+            if task.number >= known:
+                self.put(task, period.end + GRACE)
+
+    @notice.register
+    def _agree_line(self, event: ServiceLineAgreed) -> None:
+        self._lines.setdefault(event.grant_id, {})[event.service_line_id] = event.at
+        for task, period in self._list_periods(event.grant_id).items():
+            if task.id == event.service_line_id:
+                self.put(task, period.end + GRACE)
+
+    @notice.register
+    def _activate_grant(self, event: GrantActivated) -> None:
+        self.drop(Task("activate_grant", event.grant_id))
+        pool_id = self._grants[event.grant_id].issued.pool_id
+        if self._failed.has_failed(pool_id):
+            self.put(Task("serve_pool", pool_id), NOW)
+
+    @notice.register
+    def _terminate_grant(self, event: GrantTerminated) -> None:
+        self.drop(Task("activate_grant", event.grant_id))
+        before = self._list_periods(event.grant_id)
+        self._turn_grant(event)
+        after = self._list_periods(event.grant_id)
+        for task in before:
+            if task not in after:
+                self.drop(task)
+            elif task in self._due:
+                self.put(task, after[task].end + GRACE)
+        self.put(Task("finish_grant", event.grant_id), NOW)
+
+    @notice.register
+    def _complete_grant(self, event: GrantCompleted) -> None:
+        self.drop(Task("finish_grant", event.grant_id))
+        self._grants.pop(event.grant_id, None)
+
+    @notice.register
+    def _issue_statement(self, event: StatementIssued) -> None:
+        index = self._find_period(event)
+        adjust = self._stated[event.statement_id] = _name_task("adjust", event, index)
+        self._settled.setdefault(event.grant_id, {})[adjust] = False
+        self.drop(adjust)
+        if event.adjustment is None:
+            self.drop(_name_task("issue", event, index))
+        self.put(Task("accept_statement", event.statement_id), event.accept_until)
+
+    def _find_period(self, event: StatementIssued | StatementCredited) -> int:
+        """Return which period of its grant a statement is about."""
+        periods = self._periods.get(event.grant_id, [])
+        return next((index for index, period in enumerate(periods) if period.start == event.period_start), 0)
+
+    @notice.register
+    def _credit(self, event: StatementCredited) -> None:
+        self._settle(event.grant_id, _name_task("adjust", event, self._find_period(event)))
+
+    def _settle(self, grant_id: str, adjust: Task) -> None:
+        """Compare what a settled period states with what is metered, and see whether the grant is done.
+
+        A reading may have come while the statement was decided, before or after it in the log; so each is compared.
+        """
+        if grant_id in self._periods:
+            self._settled.setdefault(grant_id, {})[adjust] = True
+            self.put(adjust, NOW)
+        else:
+            self.put(Task("review_usage", grant_id), NOW)
+        self.put(Task("finish_grant", grant_id), NOW)
+
+    @notice.register
+    def _dispute(self, event: StatementDisputed) -> None:
+        self.drop(Task("accept_statement", event.statement_id))
+
+    @notice.register
+    def _accept(self, event: StatementAccepted) -> None:
+        self.drop(Task("accept_statement", event.statement_id))
+        self._vest(event.statement_id, event.grant_id)
+        self._settle(event.grant_id, self._stated.pop(event.statement_id))
+
+    @notice.register
+    def _close_usage(self, event: UsageClosed) -> None:
+        """Forget the grant: it is settled in full, and all its periods are stated as they are metered.
+
+        What is lowered or voided later is compared by ``review_usage``, which reads the periods again.
+        """
+        self.drop(Task("finish_grant", event.grant_id))
+        for task in self._settled.pop(event.grant_id, {}):
+            self.drop(task)
+        for known in (self._grants, self._periods, self._lines, self._counted):
+            known.pop(event.grant_id, None)
+
+    @notice.register
+    def _meter(self, event: UsageReported | UsageCorrected | UsageVoided) -> None:
+        """Look again at periods that were stated before these readings of them came, changed or went."""
+        if event.meter == "tenant":
+            return
+        self._review_closed(event.grant_id)
+        settled = self._settled.get(event.grant_id, {})
+        for index, period in enumerate(self._periods.get(event.grant_id, ())):
+            adjust = Task("adjust_statement", event.grant_id, index)
+            readings = _list_readings(event) if settled.get(adjust) else ()
+            if any(reading.start < period.end and period.start < reading.end for reading in readings):
+                self.put(adjust, NOW)
+
+    @notice.register
+    def _work(self, event: ServiceLineReported | ServiceLineCorrected | ServiceLineVoided) -> None:
+        """Look again at periods that were stated before these hours of them came, changed or went."""
+        self._review_closed(event.grant_id)
+        settled = self._settled.get(event.grant_id, {})
+        for index, period in enumerate(self._periods.get(event.grant_id, ())):
+            adjust = _name_task("adjust", event, index)
+            readings = _list_readings(event) if settled.get(adjust) else ()
+            if any(period.start < reading.end <= period.end for reading in readings):
+                self.put(adjust, NOW)
+
+    def _review_closed(self, grant_id: str) -> None:
+        if grant_id not in self._periods:
+            self.put(Task("review_usage", grant_id), NOW)
+
+    def review(self, grant_id: str, periods: int, lines: Iterable[str]) -> None:
+        """Compare every period of a grant that was settled in full, and of its service lines."""
+        for index in range(periods):
+            self.put(Task("adjust_statement", grant_id, index), NOW)
+            for line_id in lines:
+                self.put(Task("adjust_service_statement", line_id, index, grant_id), NOW)
+
+    @notice.register
+    def _issue_warrant(self, event: IssuerWarrantIssued) -> None:
+        if event.grant_id is not None:
+            self._counted[event.grant_id] = event.issuer_id
+            self._vest(event.warrant_id, event.grant_id)
+        expiry = Task("expire_warrant", event.warrant_id, owner_id=event.issuer_id)
+        self.put(expiry, event.expires_at + _JUST_AFTER)
+        for day in list_days(event.tranches):
+            self.put(Task("vest_warrants", event.issuer_id, day.toordinal()), datetime.combine(day, time(), UTC))
+
+    def _vest(self, cause: str, grant_id: str) -> None:
+        """Look once more at warrants that count what was accepted of a grant.
+
+        Who accepts a statement, or issues a warrant, may not have seen another acceptance that is stored just before.
+        """
+        if grant_id in self._counted:
+            self.put(Task("vest_delivery", cause, owner_id=self._counted[grant_id]), NOW)
+
+    @notice.register
+    def _expire_warrant(self, event: IssuerWarrantExpired) -> None:
+        self.drop(Task("expire_warrant", event.warrant_id, owner_id=event.issuer_id))
+
+    @notice.register
+    def _run_note(self, event: InstrumentIssued | InstrumentAmended) -> None:
+        """Look at a note on the day after its last day of interest; what was extended meanwhile is left alone."""
+        if isinstance(event.terms, NoteTerms):
+            due = event.terms.matures_on + timedelta(days=1)
+            task = Task("mature_note", event.instrument_id, due.toordinal())
+            self.put(task, datetime.combine(due, time(), UTC))
+
+    @notice.register
+    def _hold(self, event: AccountHoldPlaced) -> None:
+        if event.expires_at is not None:
+            self.put(Task("expire_hold", event.hold_id, owner_id=event.account_id), event.expires_at)
+
+    @notice.register
+    def _expire_hold(self, event: AccountHoldExpired) -> None:
+        self.drop(Task("expire_hold", event.hold_id, owner_id=event.account_id))
+
+    @notice.register
+    def _change_nodes(self, event: PoolNodeFailed | PoolNodeRestored) -> None:
+        self.put(Task("serve_pool", event.pool_id), event.at)
+        self._make_room(event)
+
+    @notice.register
+    def _make_room(self, event: Room) -> None:
+        """Serve failed pools again whose provider may have room for their grants elsewhere."""
+        for pool_id in self._failed.notice(event):
+            self.put(Task("serve_pool", pool_id), NOW)
+
+    @notice.register
+    def _slip(self, event: SiteConversionSlipped) -> None:
+        self.put(Task("move_lots", event.site_id), NOW)
+
+
+@overload
+def _list_readings(event: UsageReported | UsageCorrected | UsageVoided) -> tuple[Reading, ...]: ...
+@overload
+def _list_readings(
+    event: ServiceLineReported | ServiceLineCorrected | ServiceLineVoided,
+) -> tuple[HoursReading, ...]: ...
+def _list_readings(event: Any) -> tuple[Any, ...]:
+    """Return what an event adds, takes away, or replaces by what."""
+    match event:
+        case UsageReported() | ServiceLineReported():
+            return event.readings
+        case UsageCorrected() | ServiceLineCorrected():
+            return event.before, event.after
+        case _:
+            return (event.reading,)
+
+
+def _name_task(verb: Literal["issue", "adjust"], event: Any, index: int) -> Task:
+    """Return what issues or adjusts the statement of a period: of a service line, where the event names one."""
+    line_id: str | None = getattr(event, "service_line_id", None)
+    if line_id is None:
+        return Task(f"{verb}_statement", event.grant_id, index)
+    return Task(f"{verb}_service_statement", line_id, index, event.grant_id)
+
+
+def _rank(at: datetime) -> float:
+    return float("-inf") if at is NOW else at.timestamp()
