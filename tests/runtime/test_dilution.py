@@ -7,7 +7,7 @@ from decimal import Decimal
 import pytest
 
 from marketplace.application.equity import instruments
-from marketplace.application.steps.dilution import limit_dilution
+from marketplace.application.equity.dilution import limit_dilution
 from marketplace.core.errors import Refusal
 from marketplace.core.ids import rename_id
 from marketplace.domain.delivery.periods import list_periods

@@ -18,8 +18,9 @@ from events.vesting import DeliveryMilestone, WarrantTranche
 from marketplace.application.billing.adjustments import adjust_statement
 from marketplace.application.billing.statements import accept_statement, issue_statement
 from marketplace.application.equity import instruments, issuers, warrants
+from marketplace.application.equity.dilution import limit_dilution
 from marketplace.application.metering.usage import report_usage
-from marketplace.application.steps.dilution import limit_dilution, list_exposures
+from marketplace.application.steps.dilution import list_exposures
 from marketplace.application.steps.statement_chain import name_adjustment
 from marketplace.application.supply import sites
 from marketplace.application.trading import auctions

@@ -10,7 +10,7 @@ import pytest
 from events.types import StockTerms
 from marketplace.application.equity import instruments, issuers
 from marketplace.application.equity.clawbacks import reverse_principal
-from marketplace.application.steps.dilution import limit_dilution
+from marketplace.application.equity.dilution import limit_dilution
 from marketplace.application.steps.stock_agreements import issue_shares
 from marketplace.core.errors import Refusal
 from marketplace.core.ids import derive_id, rename_id

@@ -10,7 +10,7 @@ import pytest
 from events.types import WarrantTerms
 from marketplace.application.equity import instruments, warrants
 from marketplace.application.equity.clawbacks import reverse_principal
-from marketplace.application.steps.dilution import limit_dilution
+from marketplace.application.equity.dilution import limit_dilution
 from marketplace.core.errors import Refusal
 from marketplace.core.ids import derive_id
 from marketplace.domain.delivery.periods import list_periods

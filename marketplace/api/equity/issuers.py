@@ -18,8 +18,8 @@ from marketplace.api.http.bodies.issuers import (
     RecordValuationBody,
 )
 from marketplace.api.http.commands import Command, Commanded, ReceiptBody
+from marketplace.application.equity.dilution import limit_dilution
 from marketplace.application.equity.issuers import act, form_issuer, record_valuation
-from marketplace.application.steps.dilution import limit_dilution
 from marketplace.domain.equity.issuer import commands as acts
 
 PATH: Final = "/v1/issuers"

@@ -17,13 +17,13 @@ from marketplace.api.http.paging import Cursor, Limit, Page, build_page, parse_c
 from marketplace.api.http.queries import Read, Word, answer_versioned
 from marketplace.api.trading import orders
 from marketplace.application.trading.orders import preview_order
+from marketplace.application.trading.quote_source import Quoted
 from marketplace.application.trading.quotes import hold_quote, release_quote, take_quote
 from marketplace.clearing.quotes.standing import Placement
 from marketplace.core.ids import rename_id
 from marketplace.domain.trading.book.reason_text import tell_reason
 from marketplace.domain.trading.offer import compute_gpu_hours
 from marketplace.projections.trading.quotes import QuoteView, find_quote, list_quotes
-from marketplace.runtime.quotes.quoting import Quoted
 
 PATH: Final = "/v1/quotes"
 

@@ -13,8 +13,8 @@ import msgspec
 
 from events.service import ServiceResult
 from events.statement import Adjustment, Charges, ServiceCredit
-from marketplace.application.delivery.grants import load_grant
 from marketplace.application.equity.clawbacks import claw_back
+from marketplace.application.steps.loading import load_grant
 from marketplace.application.steps.settle import pay_back
 from marketplace.application.steps.statement_chain import load_chain, name_adjustment, sum_metered, take_turn
 from marketplace.core.errors import Refusal

@@ -19,9 +19,9 @@ from marketplace.application.steps.usage_bounds import limit_grant
 from marketplace.core.errors import Refusal
 from marketplace.domain.delivery.grant import GRANT, RUNNING, ExtendGrant, Grant
 from marketplace.domain.delivery.periods import Period
+from marketplace.domain.delivery.service_level import assess
 from marketplace.domain.equity.instrument.instrument import INSTRUMENT, Instrument
 from marketplace.domain.supply.pool import POOL, Pool, ReserveCapacity
-from marketplace.domain.supply.service_level import assess
 from marketplace.execution.unit_of_work import Unit
 
 EXTENSIONS_MAX: Final = 12

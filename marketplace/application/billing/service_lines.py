@@ -8,7 +8,7 @@ from decimal import Decimal
 from typing import Literal
 
 from events.grant import EquityPart
-from marketplace.application.delivery.grants import load_grant
+from marketplace.application.steps.loading import load_grant
 from marketplace.application.steps.ownership import require_side
 from marketplace.application.steps.signing import sign_instrument
 from marketplace.core.ids import derive_id, rename_id

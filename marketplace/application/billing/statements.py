@@ -6,8 +6,8 @@ from typing import Literal
 from events.statement import Metering, StatementIssued
 from marketplace.application.billing.roll_forward import settle_service
 from marketplace.application.billing.service_statements import build_resolution, find_bill
-from marketplace.application.delivery.grants import list_sides, load_grant
 from marketplace.application.equity.vesting import vest
+from marketplace.application.steps.loading import list_sides, load_grant
 from marketplace.application.steps.ownership import require_side
 from marketplace.application.steps.settle import settle_statement
 from marketplace.application.steps.statement_chain import require_period_over, require_stated, sum_metered, take_turn

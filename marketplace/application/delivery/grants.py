@@ -4,7 +4,7 @@ from datetime import datetime
 from typing import Literal
 
 from marketplace.application.steps.capacity import change_capacity
-from marketplace.application.steps.ownership import require_side
+from marketplace.application.steps.loading import load_grant
 from marketplace.application.steps.resale_ends import require_unheld, withdraw_resales
 from marketplace.application.steps.service_closing import close_service_lines
 from marketplace.application.steps.settle import release_undelivered
@@ -27,35 +27,12 @@ from marketplace.domain.delivery.grant import (
 from marketplace.domain.delivery.periods import list_periods
 from marketplace.domain.metering.usage import USAGE, CloseUsage, Usage, count_gpu_seconds, name_usage
 from marketplace.domain.party import PARTY, Party, require_trader
-from marketplace.domain.refusals import refuse_unknown, require_aware
+from marketplace.domain.refusals import require_aware
 from marketplace.domain.supply.pool import ReleaseCapacity
 from marketplace.execution.handler import Handler, Receipt
 from marketplace.execution.unit_of_work import Context, Unit
 
 Side = Literal["startup", "provider", "platform"]
-
-
-async def load_grant(unit: Unit, grant_id: str, *sides: str) -> Grant:
-    """Return a grant of which the tenant is one of the sides, ``startup`` or ``provider``.
-
-    Raises:
-        Refusal: ``grant_unknown`` · ``wrong_side`` of the grant's other side.
-    """
-    grant: Grant | None = await unit.load(GRANT, grant_id)
-    if grant is None:
-        raise refuse_unknown("grant", grant_id)
-    require_side(unit.context, list_sides(grant), sides, "grant", grant_id)
-    return grant
-
-
-def list_sides(grant: Grant) -> dict[str, str | None]:
-    """Return who is on each side of a grant and of its statements; no holder where nothing is paid in equity."""
-    equity = grant.issued.equity
-    return {
-        "startup": grant.startup_id,
-        "provider": grant.issued.provider_id,
-        "holder": None if equity is None else equity.holder_id,
-    }
 
 
 async def _change(handler: Handler, context: Context, grant_id: str, side: str, command: GrantCommand) -> Receipt:

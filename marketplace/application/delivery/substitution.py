@@ -5,8 +5,8 @@ from fractions import Fraction
 from itertools import pairwise
 
 from events.types import LotShare
-from marketplace.application.delivery.grants import load_grant
 from marketplace.application.steps.capacity import change_capacity
+from marketplace.application.steps.loading import load_grant
 from marketplace.application.steps.resale_ends import withdraw_resales
 from marketplace.core.errors import Refusal
 from marketplace.core.intervals import Load, build_steps

@@ -10,11 +10,11 @@ from typing import Literal
 
 from events.types import PrincipalTerms, SafeTerms
 from marketplace.application.steps.dilution import track_instrument
+from marketplace.application.steps.loading import load_mandate
 from marketplace.application.steps.ownership import require_platform, require_side, require_tenant
 from marketplace.application.steps.paying import pay
 from marketplace.application.steps.signing import sign_instrument
 from marketplace.application.steps.stock_agreements import find_implied_cap, issue_owed
-from marketplace.application.trading.mandates import load_mandate
 from marketplace.core.errors import Refusal
 from marketplace.core.ids import derive_id, rename_id
 from marketplace.domain.billing.account import CaptureHold, Debit

@@ -12,7 +12,8 @@ from typing import Literal
 from events.financing import Approval, ConvertingInstrument, RoundTerms
 from events.types import PricedTerms
 from marketplace.application.equity.vesting import vest
-from marketplace.application.steps.ownership import require_owner, require_tenant
+from marketplace.application.steps.loading import load_issuer
+from marketplace.application.steps.ownership import require_tenant
 from marketplace.application.steps.paying import pay
 from marketplace.core.errors import Refusal
 from marketplace.core.ids import derive_id, is_id, rename_id
@@ -36,9 +37,9 @@ from marketplace.domain.equity.issuer.commands import (
 from marketplace.domain.equity.issuer.financing.financing import list_conversions
 from marketplace.domain.equity.issuer.issuer import ISSUER
 from marketplace.domain.equity.issuer.sale.liquidity import list_repayments
-from marketplace.domain.equity.issuer.state import Issuer, IssuerState
+from marketplace.domain.equity.issuer.state import Issuer
 from marketplace.domain.party import PARTY, Party, require_trader
-from marketplace.domain.refusals import refuse_status, refuse_unknown
+from marketplace.domain.refusals import refuse_status
 from marketplace.execution.handler import Handler, Receipt
 from marketplace.execution.unit_of_work import Context, Unit
 
@@ -62,19 +63,6 @@ async def form_issuer(
         await unit.decide(ISSUER, issuer_id, command)
 
     return await handler.run(context, ISSUER, issuer_id, work)
-
-
-async def load_issuer(unit: Unit, issuer_id: str) -> Issuer:
-    """Return an issuer of the tenant.
-
-    Raises:
-        Refusal: ``issuer_unknown``.
-    """
-    issuer: IssuerState = await unit.load(ISSUER, issuer_id)
-    if not isinstance(issuer, Issuer):
-        raise refuse_unknown("issuer", issuer_id)
-    require_owner(unit.context, (issuer.formed.party_id,), "issuer", issuer_id)
-    return issuer
 
 
 async def act(handler: Handler, context: Context, command: IssuerCommand) -> Receipt:

@@ -2,27 +2,24 @@
 
 from datetime import date
 from fractions import Fraction
-from typing import Literal, NamedTuple
+from typing import NamedTuple
 
 from events.types import MaturityConversion, NoteTerms
 from marketplace.application.steps.dilution import track_instrument
 from marketplace.application.steps.ownership import require_owner
+from marketplace.application.steps.stock_agreements import PRICE_PLACES, RUNS_MAX, name_holder
 from marketplace.core.errors import Refusal
 from marketplace.core.ids import derive_id, rename_id
 from marketplace.core.rounding import round_places, round_whole
 from marketplace.domain.equity.instrument.instrument import INSTRUMENT, ConvertInstrument, Instrument, MatureNote
 from marketplace.domain.equity.instrument.notes import sum_run
 from marketplace.domain.equity.instrument.state import Run
-from marketplace.domain.equity.issuer.issuer import ISSUER, AddStakeholder, Issuer, IssueStock, capitalization_of
+from marketplace.domain.equity.issuer.issuer import ISSUER, Issuer, IssueStock, capitalization_of
 from marketplace.domain.equity.issuer.rules import get_class, require_authorised
-from marketplace.domain.party import PARTY, Party
 from marketplace.domain.refusals import refuse_unknown
 from marketplace.equity.capitalization import counted_by, existing_shares
 from marketplace.execution.handler import Handler, Receipt
 from marketplace.execution.unit_of_work import Context, Unit
-
-PRICE_PLACES = 12
-RUNS_MAX = 100
 
 
 class _Priced(NamedTuple):
@@ -140,15 +137,3 @@ async def _issue(
     await unit.decide(INSTRUMENT, issued.instrument_id, convert)
     await track_instrument(unit, issued.instrument_id, owed=True)
     await unit.decide(ISSUER, issued.issuer_id, issue)
-
-
-async def name_holder(unit: Unit, issuer_id: str, holder_id: str) -> None:
-    """Let the issuer know a holder that gets its first shares."""
-    issuer: Issuer = await unit.load(ISSUER, issuer_id)
-    if holder_id in issuer.stakeholders:
-        return
-    party: Party | None = await unit.load(PARTY, holder_id)
-    provider = party is not None and party.has_role("provider")
-    kind: Literal["provider", "investor"] = "provider" if provider else "investor"
-    name = holder_id if party is None else party.registered.name
-    await unit.decide(ISSUER, issuer_id, AddStakeholder(issuer_id=issuer_id, holder_id=holder_id, name=name, kind=kind))

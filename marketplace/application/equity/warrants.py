@@ -2,8 +2,8 @@
 
 from decimal import Decimal
 
-from marketplace.application.equity.issuers import load_issuer
 from marketplace.application.equity.vesting import count_delivered, vest
+from marketplace.application.steps.loading import load_issuer
 from marketplace.domain.delivery.grant import GRANT, Grant
 from marketplace.domain.equity.issuer.issuer import ISSUER, ExerciseWarrant, ExpireWarrant, IssueWarrant
 from marketplace.domain.refusals import refuse_unknown

@@ -10,43 +10,14 @@ from collections.abc import Iterator
 from datetime import date
 from decimal import Decimal
 
-from events.issuer_dilution import CountedInstrument, Exposure
+from events.issuer_dilution import Exposure
 from events.order import OrderTerms
 from events.types import NoteTerms, PrincipalTerms, SafeTerms
-from marketplace.application.equity.issuers import load_issuer
 from marketplace.core.money import ZERO
 from marketplace.domain.equity.instrument.instrument import INSTRUMENT, Instrument
-from marketplace.domain.equity.issuer.issuer import ISSUER, Issuer, LimitDilution, RecordExposure
+from marketplace.domain.equity.issuer.issuer import ISSUER, Issuer, RecordExposure
 from marketplace.domain.trading.offer import compute_principal_max
-from marketplace.execution.handler import Handler, Receipt
-from marketplace.execution.unit_of_work import Context, Unit
-
-
-async def limit_dilution(
-    handler: Handler, context: Context, issuer_id: str, *, dilution_max: Decimal | None, valuation_usd: Decimal | None
-) -> Receipt:
-    """Set the most that the issuer's instruments may come to, or lift it, as the startup.
-
-    Orders that were placed before are looked at when they are matched.
-    """
-
-    async def work(unit: Unit) -> None:
-        issuer = await load_issuer(unit, issuer_id)
-        counted = []
-        for instrument_id in sorted(issuer.instruments):
-            instrument: Instrument = await unit.reload(INSTRUMENT, instrument_id)
-            exposures = list_exposures(instrument, context.at.date())
-            if exposures:
-                counted.append(CountedInstrument(instrument_id=instrument_id, exposures=exposures))
-        command = LimitDilution(
-            issuer_id=issuer_id,
-            dilution_max=dilution_max,
-            valuation_usd=valuation_usd,
-            instruments=() if dilution_max is None else tuple(counted),
-        )
-        await unit.decide(ISSUER, issuer_id, command)
-
-    return await handler.run(context, ISSUER, issuer_id, work)
+from marketplace.execution.unit_of_work import Unit
 
 
 def list_exposures(instrument: Instrument, today: date) -> tuple[Exposure, ...]:

@@ -7,9 +7,9 @@ import msgspec
 from events.grant import EquityPart, ResalePart
 from events.statement import Charges, ServiceCredit
 from marketplace.application.steps.dilution import track_instrument
+from marketplace.application.steps.mandate_hold import adjust_mandate_hold
 from marketplace.application.steps.paying import capture_or_debit, pay
 from marketplace.application.steps.stock_agreements import issue_owed
-from marketplace.application.trading.mandates import adjust_mandate_hold
 from marketplace.core.ids import derive_id, rename_id
 from marketplace.core.money import ZERO
 from marketplace.domain.billing.account import ACCOUNT, AdjustHold, CaptureHold, Debit

@@ -2,9 +2,9 @@
 
 from decimal import Decimal
 from fractions import Fraction
+from typing import Literal
 
 from events.types import PricedTerms, PrincipalTerms, StockTerms, WarrantTerms
-from marketplace.application.equity.notes import PRICE_PLACES, RUNS_MAX, name_holder
 from marketplace.application.steps.dilution import track_instrument
 from marketplace.application.steps.ownership import require_owner
 from marketplace.core.errors import Refusal
@@ -14,8 +14,15 @@ from marketplace.core.rounding import round_places
 from marketplace.domain.equity.instrument.instrument import INSTRUMENT, ConvertInstrument, Instrument
 from marketplace.domain.equity.instrument.stock import Purchase, find_purchase
 from marketplace.domain.equity.issuer.as_converted import measure_company
-from marketplace.domain.equity.issuer.issuer import ISSUER, Issuer, IssueStock, IssueWarrant
+from marketplace.domain.equity.issuer.issuer import (
+    ISSUER,
+    AddStakeholder,
+    Issuer,
+    IssueStock,
+    IssueWarrant,
+)
 from marketplace.domain.equity.issuer.rules import get_class, require_authorised
+from marketplace.domain.party import PARTY, Party
 from marketplace.domain.refusals import refuse_unknown
 from marketplace.execution.handler import Handler, Receipt
 from marketplace.execution.unit_of_work import Context, Unit
@@ -145,3 +152,21 @@ async def _issue_warrant(
         cause=issued.instrument_id,
     )
     await unit.decide(ISSUER, issued.issuer_id, issue)
+
+
+PRICE_PLACES = 12
+
+
+RUNS_MAX = 100
+
+
+async def name_holder(unit: Unit, issuer_id: str, holder_id: str) -> None:
+    """Let the issuer know a holder that gets its first shares."""
+    issuer: Issuer = await unit.load(ISSUER, issuer_id)
+    if holder_id in issuer.stakeholders:
+        return
+    party: Party | None = await unit.load(PARTY, holder_id)
+    provider = party is not None and party.has_role("provider")
+    kind: Literal["provider", "investor"] = "provider" if provider else "investor"
+    name = holder_id if party is None else party.registered.name
+    await unit.decide(ISSUER, issuer_id, AddStakeholder(issuer_id=issuer_id, holder_id=holder_id, name=name, kind=kind))

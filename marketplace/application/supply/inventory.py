@@ -8,6 +8,7 @@ from events.lot import AskStep
 from events.service import STANDARD_SERVICE, ServiceTerms
 from events.types import Interconnect
 from marketplace.application.steps.auction_supply import change_supply
+from marketplace.application.steps.loading import load_named_mandates
 from marketplace.application.steps.ownership import require_owner
 from marketplace.application.supply.sites import load_site
 from marketplace.core.errors import Refusal
@@ -37,11 +38,8 @@ from marketplace.domain.supply.pool import (
 )
 from marketplace.domain.supply.site import SITE, Site
 from marketplace.domain.trading.auction import AUCTION, Auction
-from marketplace.domain.trading.mandate import MANDATE, Mandate
 from marketplace.execution.handler import Handler, Receipt
 from marketplace.execution.unit_of_work import Context, Unit
-
-MANDATES_MAX = 16
 
 
 async def open_pool(
@@ -203,23 +201,6 @@ async def list_lot(
         )
 
     return await handler.run(context, LOT, lot_id, work, new=True)
-
-
-async def load_named_mandates(unit: Unit, mandate_ids: tuple[str, ...]) -> list[Mandate]:
-    """Return the mandates that a lot names.
-
-    Raises:
-        Refusal: ``mandates_too_many`` · ``mandate_unknown``.
-    """
-    if len(mandate_ids) > MANDATES_MAX:
-        raise Refusal("mandates_too_many", f"name at most {MANDATES_MAX} mandates", pointer="/mandate_ids")
-    found: list[Mandate] = []
-    for mandate_id in mandate_ids:
-        mandate: Mandate | None = await unit.load(MANDATE, mandate_id)
-        if mandate is None:
-            raise refuse_unknown("mandate", mandate_id)
-        found.append(mandate)
-    return found
 
 
 def _require_ready(site: Site, start: datetime) -> None:

@@ -5,9 +5,9 @@ from typing import Final
 
 from events.order import BudgetHold, OrderPlaced, OrderTerms
 from marketplace.application.steps.dilution import count_order, free_order
+from marketplace.application.steps.loading import load_mandate
 from marketplace.application.steps.ownership import require_owner, require_tenant
 from marketplace.application.steps.stock_agreements import find_implied_cap
-from marketplace.application.trading.mandates import load_mandate
 from marketplace.core.errors import Refusal
 from marketplace.core.ids import derive_id, rename_id
 from marketplace.core.money import ZERO

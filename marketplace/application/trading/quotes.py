@@ -16,6 +16,7 @@ from marketplace.application.steps.ownership import require_owner, require_tenan
 from marketplace.application.steps.resale_ends import free_quote
 from marketplace.application.trading.auctions import award, take_nodes
 from marketplace.application.trading.orders import draft_order, hold_cash, require_parent_matched
+from marketplace.application.trading.quote_source import Quoted, QuoteSource
 from marketplace.application.trading.resale_award import find_resale
 from marketplace.clearing.quotes.standing import Placement
 from marketplace.core.errors import Refusal
@@ -35,11 +36,10 @@ from marketplace.domain.trading.quote import QUOTE, ExpireQuote, HoldQuote, Quot
 from marketplace.execution.handler import Handler, Receipt
 from marketplace.execution.unit_of_work import Context, Unit
 from marketplace.log.port import Log
-from marketplace.runtime.quotes.quoting import Quoted, Quoter
 
 
 async def hold_quote(
-    handler: Handler, context: Context, quoter: Quoter, *, startup_id: str, terms: OrderTerms, hold_seconds: int
+    handler: Handler, context: Context, quoter: QuoteSource, *, startup_id: str, terms: OrderTerms, hold_seconds: int
 ) -> Receipt:
     """Hold the cheapest placement that is free, at its price to win.
 
@@ -117,7 +117,7 @@ async def _require_no_decision(unit: Unit, auction_ids: Sequence[str]) -> None:
             )
 
 
-async def _choose_newest(unit: Unit, log: Log, quoter: Quoter, order: Order, grant_id: str) -> MatchTerms:
+async def _choose_newest(unit: Unit, log: Log, quoter: QuoteSource, order: Order, grant_id: str) -> MatchTerms:
     """Return what may be held; where a book offers nothing, a newer one is asked before that is told."""
     quoted = await quoter.quote(order)
     match = await _choose(unit, quoted, grant_id)

@@ -11,8 +11,7 @@ from decimal import Decimal
 from fractions import Fraction
 from typing import Final
 
-from marketplace.application.delivery.grants import load_grant
-from marketplace.application.supply.inventory import load_named_mandates
+from marketplace.application.steps.loading import load_grant, load_named_mandates
 from marketplace.core.errors import Refusal
 from marketplace.core.ids import derive_id
 from marketplace.domain.billing.settlement import compute_holder_rate

@@ -8,8 +8,8 @@ from decimal import Decimal
 from events.auction import MatchTerms
 from events.grant import GrantIssued, GrantResold, ResalePart
 from marketplace.application.steps.dilution import track_instrument
+from marketplace.application.steps.mandate_hold import adjust_mandate_hold
 from marketplace.application.steps.usage_bounds import METERS, limit_usage
-from marketplace.application.trading.mandates import adjust_mandate_hold
 from marketplace.application.trading.resale import refuse_delivered
 from marketplace.core.ids import rename_id
 from marketplace.core.intervals import build_steps

@@ -10,20 +10,20 @@ Invariants:
 """
 
 import asyncio
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import Final
 
 import structlog
 
 from events.auction import AuctionOpened
-from events.book import Book, BookOrder
 from events.order import OrderTerms
-from marketplace.clearing.quotes.standing import Estimate, estimate
+from marketplace.application.trading.quote_source import Quoted
+from marketplace.clearing.quotes.standing import estimate
 from marketplace.core.errors import Refusal, Unavailable
 from marketplace.domain.trading.auction import AUCTION, Auction
 from marketplace.domain.trading.book.book import build_order, find_window
-from marketplace.domain.trading.book.horizon import Horizon, build_horizon
+from marketplace.domain.trading.book.horizon import build_horizon
 from marketplace.domain.trading.mandate import MANDATE
 from marketplace.domain.trading.order import Order
 from marketplace.execution.follower import Follower
@@ -43,33 +43,6 @@ GRIDS: Final = ((24, 182), (1, 336))
 """Periods in hours and their number, for what no auction that is collecting would take."""
 
 NO_AUCTION: Final = "auc_00000000000000000000000000"
-
-
-@dataclass(frozen=True, slots=True)
-class Quoted:
-    """The answer to a dry run.
-
-    Attributes:
-        auction_id: The auction that would take the order next; None where none is collecting for it.
-        horizon: Its periods, or those of a book that was made for the question.
-        sequence: Position in the log at which the book stands.
-        fresh: Whether nothing of the market is known to have happened since.
-        book: The book, with its pools.
-        book_hash: Its hash, as a certificate would name it.
-        row: The order as it would stand in it.
-        estimate: What the engine says.
-        resold: Lots of the book that resell nodes of a grant.
-    """
-
-    auction_id: str | None
-    horizon: Horizon
-    sequence: int
-    fresh: bool
-    book: Book
-    book_hash: str
-    row: BookOrder
-    estimate: Estimate
-    resold: frozenset[str]
 
 
 class Quoter:

@@ -1,0 +1,86 @@
+"""Load an aggregate that the tenant may see, or refuse with ``<kind>_unknown``."""
+
+from typing import Final
+
+from marketplace.application.steps.ownership import require_owner, require_side
+from marketplace.core.errors import Refusal
+from marketplace.domain.delivery.grant import (
+    GRANT,
+    Grant,
+)
+from marketplace.domain.equity.issuer.issuer import ISSUER
+from marketplace.domain.equity.issuer.state import Issuer, IssuerState
+from marketplace.domain.refusals import refuse_unknown
+from marketplace.domain.trading.mandate import (
+    MANDATE,
+    Mandate,
+)
+from marketplace.execution.unit_of_work import Unit
+
+MANDATES_MAX: Final = 16
+"""Mandates that one lot may name."""
+
+
+async def load_grant(unit: Unit, grant_id: str, *sides: str) -> Grant:
+    """Return a grant of which the tenant is one of the sides, ``startup`` or ``provider``.
+
+    Raises:
+        Refusal: ``grant_unknown`` · ``wrong_side`` of the grant's other side.
+    """
+    grant: Grant | None = await unit.load(GRANT, grant_id)
+    if grant is None:
+        raise refuse_unknown("grant", grant_id)
+    require_side(unit.context, list_sides(grant), sides, "grant", grant_id)
+    return grant
+
+
+def list_sides(grant: Grant) -> dict[str, str | None]:
+    """Return who is on each side of a grant and of its statements; no holder where nothing is paid in equity."""
+    equity = grant.issued.equity
+    return {
+        "startup": grant.startup_id,
+        "provider": grant.issued.provider_id,
+        "holder": None if equity is None else equity.holder_id,
+    }
+
+
+async def load_mandate(unit: Unit, mandate_id: str) -> Mandate:
+    """Return a mandate.
+
+    Raises:
+        Refusal: ``mandate_unknown``.
+    """
+    mandate: Mandate | None = await unit.load(MANDATE, mandate_id)
+    if mandate is None:
+        raise refuse_unknown("mandate", mandate_id)
+    return mandate
+
+
+async def load_issuer(unit: Unit, issuer_id: str) -> Issuer:
+    """Return an issuer of the tenant.
+
+    Raises:
+        Refusal: ``issuer_unknown``.
+    """
+    issuer: IssuerState = await unit.load(ISSUER, issuer_id)
+    if not isinstance(issuer, Issuer):
+        raise refuse_unknown("issuer", issuer_id)
+    require_owner(unit.context, (issuer.formed.party_id,), "issuer", issuer_id)
+    return issuer
+
+
+async def load_named_mandates(unit: Unit, mandate_ids: tuple[str, ...]) -> list[Mandate]:
+    """Return the mandates that a lot names.
+
+    Raises:
+        Refusal: ``mandates_too_many`` · ``mandate_unknown``.
+    """
+    if len(mandate_ids) > MANDATES_MAX:
+        raise Refusal("mandates_too_many", f"name at most {MANDATES_MAX} mandates", pointer="/mandate_ids")
+    found: list[Mandate] = []
+    for mandate_id in mandate_ids:
+        mandate: Mandate | None = await unit.load(MANDATE, mandate_id)
+        if mandate is None:
+            raise refuse_unknown("mandate", mandate_id)
+        found.append(mandate)
+    return found

@@ -1,0 +1,23 @@
+"""What a cash mandate holds on its holder's account."""
+
+from decimal import Decimal
+
+from marketplace.application.steps.loading import load_mandate
+from marketplace.core.ids import rename_id
+from marketplace.core.money import ZERO
+from marketplace.domain.billing.account import ACCOUNT, Account, AdjustHold
+from marketplace.execution.unit_of_work import Unit
+
+
+async def adjust_mandate_hold(unit: Unit, mandate_id: str, reason: str) -> None:
+    """Set what the holder's account holds for a cash mandate to what it may still owe."""
+    mandate = await load_mandate(unit, mandate_id)
+    if mandate.granted.funding != "cash":
+        return
+    account_id, hold_id = rename_id("acc", mandate.granted.holder_id), rename_id("hld", mandate_id)
+    account: Account = await unit.load(ACCOUNT, account_id)
+    owed = mandate.used_usd if mandate.revoked else mandate.terms.budget_usd
+    left: Decimal = max(owed - account.holds[hold_id].captured_usd, ZERO)
+    await unit.decide(
+        ACCOUNT, account_id, AdjustHold(account_id=account_id, hold_id=hold_id, amount_usd=left, reason=reason)
+    )
