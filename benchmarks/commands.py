@@ -32,7 +32,7 @@ from marketplace.log.jetstream import JetStreamLog
 from marketplace.log.memory import MemoryLog
 from marketplace.log.port import Message
 from marketplace.runtime.process.collector import settle_collector
-from tests.runtime.market import Market
+from tests.support.market.market import Market
 
 IN_FLIGHT = (1, 32, 256)
 STARTUPS = 256

@@ -27,7 +27,7 @@ from marketplace.execution.follower import Follower
 from marketplace.execution.unit_of_work import Context
 from marketplace.log.jetstream import JetStreamLog
 from marketplace.runtime.process.collector import settle_collector
-from tests.runtime.market import Market
+from tests.support.market.market import Market
 
 ACCOUNTS = 16
 WARM_SECONDS = 1.0

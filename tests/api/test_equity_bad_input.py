@@ -8,8 +8,8 @@ import pytest
 from marketplace.domain.delivery.periods import list_periods
 from tests.api.rows_equity import build_round as build_round_of
 from tests.api.stage import get_id, open_stage
-from tests.runtime.market import Market
-from tests.runtime.test_equity import deliver_all
+from tests.application.equity.test_equity import deliver_all
+from tests.support.market.market import Market
 
 SAFE = {"kind": "safe", "conversion_timing": "post_money", "service_consequence": "credit"}
 CAPPED = {**SAFE, "valuation_cap_usd": "10000000"}

@@ -12,7 +12,7 @@ from marketplace.projections.engine.migrate import migrate
 from marketplace.projections.engine.runner import Projector
 from marketplace.projections.registry import PROJECTIONS
 from tests.domain.build import GRANT
-from tests.runtime.meter import SOURCE, SUBJECT, Process, fold
+from tests.support.market.meter import SOURCE, SUBJECT, Process, fold
 
 SNAPSHOT = Snapshot(subject="marketplace.usage.usg_1", fingerprint="a", sequence=7, hash="h7", content=b"\x00\xff")
 

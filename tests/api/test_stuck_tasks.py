@@ -16,8 +16,8 @@ from marketplace.projections.engine.stuck_tasks import count_stuck
 from marketplace.runtime.scheduling.scheduler import Task
 from marketplace.runtime.worker import StuckTask, Worker
 from tests.api.stage import open_stage, running
-from tests.domain.test_auction import BOOK, CERTIFICATE, DECISIONS
-from tests.runtime.market import Market
+from tests.domain.trading.test_auction import BOOK, CERTIFICATE, DECISIONS
+from tests.support.market.market import Market
 from tests.support.patience import PATIENCE_SECONDS
 
 LARGE = StuckTask("event_too_large", "an event has 9,000,000 bytes", 3)

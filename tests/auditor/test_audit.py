@@ -22,7 +22,7 @@ from marketplace.projections.engine.migrate import migrate
 from marketplace.projections.engine.runner import Projector
 from marketplace.projections.registry import PROJECTIONS
 from tests.log.test_gaps import accept, holed, opened
-from tests.runtime.market import Market
+from tests.support.market.market import Market
 
 pytestmark = pytest.mark.xdist_group("auditor")
 _STORIES: dict[str, list[Message]] = {}

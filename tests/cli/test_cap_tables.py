@@ -21,9 +21,9 @@ from marketplace.projections.engine.database import build_engine
 from marketplace.projections.engine.migrate import migrate
 from marketplace.projections.engine.runner import Projector
 from marketplace.projections.registry import PROJECTIONS
+from tests.application.equity.test_equity import found, invest
 from tests.captable.company import ROUND
-from tests.runtime.market import Market
-from tests.runtime.test_equity import found, invest
+from tests.support.market.market import Market
 
 ROOT = Path(__file__).parents[2]
 

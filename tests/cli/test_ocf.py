@@ -11,9 +11,9 @@ import pytest
 from marketplace.core.ids import rename_id
 from marketplace.ocf.container import load_package, write_package
 from marketplace.ocf.package import render_package
+from tests.application.equity.test_equity import found, invest
 from tests.captable.company import live
-from tests.runtime.market import Market
-from tests.runtime.test_equity import found, invest
+from tests.support.market.market import Market
 
 ROOT = Path(__file__).parents[2]
 

@@ -32,7 +32,7 @@ from marketplace.embedded.nats import PAYLOAD_BYTES_MAX
 from marketplace.log.appender import _HEADER_BYTES_MAX as HEADER_BYTES_MAX
 from tests.contracts.sizes import list_unbounded
 from tests.domain.build import id_of
-from tests.runtime.market import Market
+from tests.support.market.market import Market
 
 REQUEST = "the body of a request: 1 MiB, of readings 4 MiB"
 DOMAIN = "its decider, by a number"

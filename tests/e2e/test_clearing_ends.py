@@ -11,7 +11,7 @@ from marketplace.execution.clock import MarketClock
 from marketplace.projections.engine.database import build_engine
 from marketplace.projections.engine.migrate import migrate
 from tests.e2e.test_service_lifetime import STOP_SECONDS_MAX, Services, stop
-from tests.runtime.market import Market
+from tests.support.market.market import Market
 from tests.support.patience import PATIENCE_SECONDS
 
 ORDERS, POOLS = 400, 12

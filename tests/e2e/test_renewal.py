@@ -18,8 +18,8 @@ from marketplace.projections.engine.runner import Projector
 from marketplace.projections.engine.verify import verify_all
 from marketplace.projections.registry import PROJECTIONS
 from tests.projections.conftest import dump
-from tests.projections.test_renewal import OLDER, list_made_here, make_older
-from tests.runtime.test_auctions import build
+from tests.projections.engine.test_automatic_rebuild import OLDER, list_made_here, make_older
+from tests.runtime.auctions.test_auctions import build
 from tests.support.patience import PATIENCE_SECONDS
 
 ALL = {projection.name for projection in PROJECTIONS}

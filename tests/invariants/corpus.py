@@ -57,7 +57,7 @@ WHOLE_LIVES: Final = 10
 INVARIANTS: Final = (
     Invariant(
         1,
-        "tests.domain.test_pool_properties:test_capacity_is_never_oversold_and_never_refused_while_it_is_free",
+        "tests.domain.supply.test_pool_properties:test_capacity_is_never_oversold_and_never_refused_while_it_is_free",
         Mutant("marketplace.domain.supply.pool", "if peak > offer.amount:", "if peak > offer.amount + 1:"),
     ),
     Invariant(
@@ -78,7 +78,7 @@ INVARIANTS: Final = (
     ),
     Invariant(
         4,
-        "tests.domain.test_settlement:test_periods_sum_to_one_statement_over_the_whole",
+        "tests.domain.billing.test_settlement:test_periods_sum_to_one_statement_over_the_whole",
         Mutant(
             "marketplace.domain.billing.settlement",
             "cash_usd=after.cash_usd - before.cash_usd,",
@@ -88,7 +88,7 @@ INVARIANTS: Final = (
     ),
     Invariant(
         5,
-        "tests.domain.test_instrument:test_principal_is_accrued_less_reversed_and_within_the_commitment",
+        "tests.domain.equity.test_instrument:test_principal_is_accrued_less_reversed_and_within_the_commitment",
         Mutant(
             "marketplace.domain.equity.instrument.principal",
             "if command.principal_usd > state.undrawn_usd:",
@@ -97,7 +97,7 @@ INVARIANTS: Final = (
     ),
     Invariant(
         6,
-        "tests.domain.test_issuer_properties:test_the_rows_of_the_cap_table_sum_to_its_total",
+        "tests.domain.equity.test_issuer_properties:test_the_rows_of_the_cap_table_sum_to_its_total",
         Mutant(
             "marketplace.domain.equity.issuer.state",
             "return Totals(stock, options, warrants, promised, pool, stock + options + warrants + promised + pool)",
@@ -106,7 +106,7 @@ INVARIANTS: Final = (
     ),
     Invariant(
         7,
-        "tests.domain.test_order_properties:test_an_order_ends_once_and_is_not_touched_while_it_is_locked",
+        "tests.domain.trading.test_order_properties:test_an_order_ends_once_and_is_not_touched_while_it_is_locked",
         Mutant(
             "marketplace.domain.trading.order",
             '_require_status(state, "open")\n    return [OrderCancelled(',
@@ -115,7 +115,7 @@ INVARIANTS: Final = (
     ),
     Invariant(
         8,
-        "tests.domain.test_usage_properties:test_never_more_nodes_are_counted_than_were_granted",
+        "tests.domain.metering.test_usage_properties:test_never_more_nodes_are_counted_than_were_granted",
         Mutant(
             "marketplace.domain.metering.usage_rules",
             "if peak + gpus > nodes * metered.gpus_per_node:",
@@ -157,7 +157,7 @@ INVARIANTS: Final = (
     ),
     Invariant(
         13,
-        "tests.domain.test_standing:test_every_share_is_between_nothing_and_one_in_any_order",
+        "tests.domain.delivery.test_reliability:test_every_share_is_between_nothing_and_one_in_any_order",
         Mutant(
             "marketplace.domain.delivery.reliability",
             "(course.nodes - course.working) * seconds",
@@ -166,7 +166,7 @@ INVARIANTS: Final = (
     ),
     Invariant(
         14,
-        "tests.domain.test_service_level:test_what_a_period_came_to_is_between_nothing_and_all_and_halves_sum_to_the_whole",
+        "tests.domain.delivery.test_service_level:test_what_a_period_came_to_is_between_nothing_and_all_and_halves_sum_to_the_whole",
         Mutant(
             "marketplace.domain.supply.service_level",
             "points = [(max(at, start), nodes) for at, nodes in grant.outages if at < end]",
@@ -175,7 +175,7 @@ INVARIANTS: Final = (
     ),
     Invariant(
         15,
-        "tests.domain.test_settlement:test_a_service_credit_is_a_share_of_what_was_charged_and_is_conserved_to_the_cent",
+        "tests.domain.billing.test_settlement:test_a_service_credit_is_a_share_of_what_was_charged_and_is_conserved_to_the_cent",
         Mutant(
             "marketplace.domain.billing.settlement",
             "provider_usd=cash + holder,",
@@ -184,7 +184,7 @@ INVARIANTS: Final = (
     ),
     Invariant(
         16,
-        "tests.domain.test_detection:test_a_health_turns_only_by_enough_looks_in_a_row_and_each_look_counts_once",
+        "tests.domain.delivery.test_detection:test_a_health_turns_only_by_enough_looks_in_a_row_and_each_look_counts_once",
         Mutant(
             "marketplace.domain.delivery.detection",
             "return replace(health, run=0, run_since=None, seen=seen)",
@@ -193,7 +193,7 @@ INVARIANTS: Final = (
     ),
     Invariant(
         17,
-        "tests.domain.test_usage_spread:"
+        "tests.domain.metering.test_allocation:"
         "test_at_every_second_each_grant_carries_what_the_order_says_whatever_is_corrected",
         Mutant(
             "marketplace.domain.metering.burn_order",
@@ -203,7 +203,7 @@ INVARIANTS: Final = (
     ),
     Invariant(
         18,
-        "tests.domain.test_service_line_properties:"
+        "tests.domain.billing.test_service_line_properties:"
         "test_hours_count_once_in_one_period_and_never_above_what_was_agreed_on",
         Mutant(
             "marketplace.domain.billing.service_line",
@@ -213,7 +213,7 @@ INVARIANTS: Final = (
     ),
     Invariant(
         19,
-        "tests.domain.test_service_line_properties:"
+        "tests.domain.billing.test_service_line_properties:"
         "test_what_periods_of_hours_cost_sums_to_one_statement_over_the_whole",
         Mutant(
             "marketplace.domain.billing.settlement",
@@ -223,7 +223,7 @@ INVARIANTS: Final = (
     ),
     Invariant(
         20,
-        "tests.domain.test_usage_properties:test_nothing_more_is_counted_on_what_the_record_was_told_is_gone",
+        "tests.domain.metering.test_usage_properties:test_nothing_more_is_counted_on_what_the_record_was_told_is_gone",
         Mutant(
             "marketplace.domain.metering.usage_rules",
             "return msgspec.structs.replace(metered, end=state.limits.end, resold=state.limits.resold)",
@@ -232,7 +232,7 @@ INVARIANTS: Final = (
     ),
     Invariant(
         21,
-        "tests.domain.test_service_line_properties:test_no_hour_is_counted_outside_of_what_the_line_was_told_last",
+        "tests.domain.billing.test_service_line_properties:test_no_hour_is_counted_outside_of_what_the_line_was_told_last",
         Mutant(
             "marketplace.domain.billing.service_line",
             "spans = known if state.spans is None else state.spans",
@@ -241,7 +241,7 @@ INVARIANTS: Final = (
     ),
     Invariant(
         22,
-        "tests.domain.test_site_properties:test_a_site_is_never_drawn_above_its_power_by_what_is_reserved_then",
+        "tests.domain.supply.test_site_properties:test_a_site_is_never_drawn_above_its_power_by_what_is_reserved_then",
         Mutant("marketplace.domain.supply.site", "if over > 0:", "if over > 11:"),
     ),
 )

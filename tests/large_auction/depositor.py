@@ -8,7 +8,7 @@ from decimal import Decimal
 from marketplace.application.billing import accounts
 from marketplace.core.ids import rename_id
 from marketplace.log.jetstream import JetStreamLog
-from tests.runtime.market import Market
+from tests.support.market.market import Market
 
 PAUSE_SECONDS = 0.02
 

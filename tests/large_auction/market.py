@@ -26,7 +26,7 @@ from marketplace.log.jetstream import JetStreamLog
 from marketplace.log.port import Limits
 from marketplace.runtime.auctions.engines import EngineInProcess
 from marketplace.runtime.worker import Worker
-from tests.runtime.market import Market, running_worker
+from tests.support.market.market import Market, running_worker
 
 AT_ONCE = 256
 CHECK_SECONDS = 0.5

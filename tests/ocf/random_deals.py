@@ -11,7 +11,7 @@ from marketplace.application.steps.dilution import list_exposures
 from marketplace.core.errors import Refusal
 from marketplace.core.rounding import round_places
 from marketplace.domain.equity.instrument import instrument as deeds
-from marketplace.domain.equity.issuer import commands as commands
+from marketplace.domain.equity.issuer import commands
 from marketplace.domain.equity.issuer.financing.financing import list_conversions
 from marketplace.domain.equity.issuer.sale.liquidity import list_repayments
 from marketplace.domain.equity.issuer.terms import RoundDraft

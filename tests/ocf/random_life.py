@@ -6,7 +6,7 @@ from decimal import Decimal
 from events.financing import Approval
 from events.vesting import DateMilestone, DeliveryMilestone, PriceMilestone, VestingSchedule, WarrantTranche
 from marketplace.core.errors import Refusal
-from marketplace.domain.equity.issuer import commands as commands
+from marketplace.domain.equity.issuer import commands
 from tests.captable.company import FORMED_ON, FUND, PROVIDER, Life, make_id
 
 HOLDERS = [make_id("stk", number) for number in range(1, 5)] + [FUND, PROVIDER]

@@ -13,8 +13,8 @@ import pytest
 from marketplace.core.errors import Unavailable
 from marketplace.embedded import embedded_nats
 from marketplace.log.port import Limits
-from tests.runtime.invariants import check_log
-from tests.runtime.market import Market
+from tests.support.market.invariants import check_log
+from tests.support.market.market import Market
 from tests.support.patience import PATIENCE_SECONDS
 from tests.support.servers import open_log
 
@@ -26,7 +26,7 @@ async def run_placing(servers, startup, *, killed_after=None):
     process = await asyncio.create_subprocess_exec(
         sys.executable,
         "-m",
-        "tests.runtime.placing",
+        "tests.support.market.placing",
         servers.url,
         startup,
         str(COUNT),

@@ -11,8 +11,8 @@ from marketplace.application.equity import issuers
 from marketplace.core.ids import derive_id, rename_id
 from marketplace.domain.equity.issuer.financing import financing
 from marketplace.domain.equity.issuer.sale import liquidity
-from tests.runtime.market import Market
-from tests.runtime.test_equity import build_round, found
+from tests.application.equity.test_equity import build_round, found
+from tests.support.market.market import Market
 from tests.support.patience import PATIENCE_SECONDS
 
 

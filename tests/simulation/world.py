@@ -21,9 +21,9 @@ from marketplace.projections.billing.accounts.rules import post
 from marketplace.projections.engine.recorded_events import parse_fact
 from marketplace.runtime.scheduling.task_outcomes import NEEDLESS, TOO_EARLY, find_due
 from marketplace.runtime.worker import TASKS_AT_ONCE, WAITING_TIME, Worker
-from tests.runtime.meddling import Meddling
-from tests.runtime.test_walk import Walk
-from tests.runtime.walk_lines import LineSteps
+from tests.application.test_walk import Walk
+from tests.support.market.meddling import Meddling
+from tests.support.market.walk_lines import LineSteps
 
 ATTEMPTS_MAX = 60
 ROUNDS_MAX = 400

@@ -38,7 +38,7 @@ async def spread_usage(
     """Spread a reading over a tenant's grants; return how, None where it was not: see `Receipt.not_taken`.
 
     Raises:
-        Refusal: ``party_unknown`` of another provider's key; those of a spread and of a reading (`domain/metering/usage.py`).
+        Refusal: ``party_unknown`` of another provider's key; refusals of a reading (`domain/metering/usage.py`).
     """
     decided: list[Spread] = []
 

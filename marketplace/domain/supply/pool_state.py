@@ -1,4 +1,4 @@
-"""What a pool knows: offers, reservations, resales and incidents over time; `marketplace.domain.supply.pool` documents it."""
+"""What a pool knows: offers, reservations, resales and incidents over time (`domain/supply/pool.py`)."""
 
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime

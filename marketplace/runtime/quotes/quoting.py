@@ -2,7 +2,8 @@
 
 A book is solved when it is first asked about and again when something in it changed; a quote waits a moment for the
 newest where that may help, and else answers from the last, which says by its sequence how old it is. A book that is
-slow to solve is sketched where there is none to answer from, and before anyone asks (`runtime/quotes/prepared_books.py`).
+slow to solve is sketched where there is none to answer from, and before anyone asks
+(`runtime/quotes/prepared_books.py`).
 
 Invariants:
     1. Nothing is locked and nothing is written.

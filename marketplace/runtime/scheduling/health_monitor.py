@@ -1,7 +1,7 @@
 """What the meters' evidence says of every running grant, folded from the log by the worker that reads it.
 
-`marketplace.domain.delivery.detection` has the rule. Here it is kept which GPUs of which grant are bad by now; the incidents of
-the grant's pool are brought in step with that whenever one of them turns.
+`domain/delivery/detection.py` has the rule. Kept here: which GPUs of which grant are bad now. Whenever one changes, the
+incidents of its pool are brought in step.
 """
 
 from dataclasses import dataclass, field

@@ -1,4 +1,6 @@
-"""An issuer's own limit of dilution by instruments; `marketplace.domain.equity.issuer.issuer` documents the order of refusals.
+"""An issuer's own limit of dilution by instruments.
+
+`marketplace.domain.equity.issuer.issuer` documents the order of refusals.
 
 Counted are all instruments together, converted or not: the shares that SAFEs and notes became, warrants and what was
 bought by them, and what outstanding principal, commitments that may still be drawn, and orders that offer equity would

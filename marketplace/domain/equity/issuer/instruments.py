@@ -1,4 +1,4 @@
-"""Instruments that may become equity of an issuer; `marketplace.domain.equity.issuer.issuer` documents the order of refusals."""
+"""Instruments that may become equity of an issuer."""
 
 from collections.abc import Sequence
 

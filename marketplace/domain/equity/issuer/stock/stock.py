@@ -1,4 +1,4 @@
-"""Acts on stakeholders, classes and shares; `marketplace.domain.equity.issuer.issuer` documents the order of refusals."""
+"""Acts on stakeholders, classes and shares."""
 
 import re
 from collections.abc import Sequence

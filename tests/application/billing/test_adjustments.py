@@ -1,0 +1,248 @@
+"""What is metered after a period was settled is charged or credited; the settled statement stays as it is."""
+
+from datetime import timedelta
+from decimal import Decimal
+
+import pytest
+
+from marketplace.application.billing import accounts, statements
+from marketplace.application.billing.adjustments import adjust_statement
+from marketplace.application.metering import usage
+from marketplace.application.steps.statement_chain import name_adjustment
+from marketplace.core.errors import Refusal
+from marketplace.core.ids import rename_id
+from marketplace.domain.billing.settlement import build_tariff, compute_totals
+from marketplace.domain.delivery.periods import list_periods
+from marketplace.domain.metering.usage import USAGE, Measurement, name_usage
+from marketplace.log.memory import MemoryLog
+from tests.support.market.invariants import check_log
+from tests.support.market.market import Market
+
+DAY = 2 * 8 * 86_400
+
+
+class Delivery:
+    """A grant of forty days, its first period delivered in part and settled."""
+
+    def __init__(self, market, trade, grant):
+        self.market, self.trade, self.grant = market, trade, grant
+        self.first, self.second = list_periods(grant)
+
+    def measure(self, day, nodes=2, reading_id=None):
+        start = self.grant.issued.start + timedelta(days=day)
+        return Measurement(
+            reading_id=reading_id or f"day-{day}", start=start, end=start + timedelta(days=1), nodes=nodes
+        )
+
+    async def report(self, *measurements, party=None):
+        context = self.market.context(party or self.trade.provider)
+        _, answers = await usage.report_usage(
+            self.market.handler, context, self.grant.issued.grant_id, source="dcgm", measurements=measurements
+        )
+        return [answer.code or answer.outcome for answer in answers]
+
+    async def correct(self, measurement):
+        await usage.correct_usage(
+            self.market.handler,
+            self.market.context(self.trade.provider),
+            self.grant.issued.grant_id,
+            source="dcgm",
+            measurement=measurement,
+            reason="the meter was wrong",
+        )
+
+    async def void(self, reading_id):
+        await usage.void_usage(
+            self.market.handler,
+            self.market.context(self.trade.provider),
+            self.grant.issued.grant_id,
+            source="dcgm",
+            reading_id=reading_id,
+            reason="another grant's",
+        )
+
+    async def settle_first(self, days):
+        """Deliver days of the first period, and let silence accept its statement."""
+        await self.market.deliver(self.grant, days)
+        self.market.clock.at = self.first.end + timedelta(hours=25)
+        await self.market.until("statement", self.first.statement_id, "issued")
+        self.market.clock.at += timedelta(days=7)
+        return await self.market.until("statement", self.first.statement_id, "accepted")
+
+    async def adjusted(self, number=0, *statuses):
+        statement_id = name_adjustment(self.first.statement_id, number)
+        return await self.market.until("statement", statement_id, *(statuses or ("accepted",)))
+
+    async def complete(self):
+        self.market.clock.at = max(self.market.clock.at, self.second.end + timedelta(hours=25))
+        await self.market.until("statement", self.second.statement_id, "issued", "accepted")
+        self.market.clock.at += timedelta(days=8)
+        return await self.market.until("grant", self.grant.issued.grant_id, "completed")
+
+    async def check(self, gpu_seconds):
+        """Check that all is as one statement over what is metered would have made it."""
+        totals = compute_totals(build_tariff(self.grant.issued), gpu_seconds)
+        provider = await self.market.account(self.trade.provider)
+        assert provider.available_usd == totals.provider_usd
+        instrument = await self.market.state("instrument", rename_id("ins", self.grant.issued.grant_id))
+        assert instrument.principal_usd == totals.principal_usd
+        await check_log(self.market.log)
+
+
+@pytest.fixture
+async def delivery():
+    market = Market(MemoryLog())
+    trade = await market.trade()
+    async with market.worker():
+        grant = await market.award(trade)
+        yield Delivery(market, trade, grant)
+
+
+async def test_late_readings_become_a_statement_of_their_own(delivery):
+    settled = await delivery.settle_first(10)
+    assert await delivery.report(delivery.measure(20), delivery.measure(21)) == ["accepted", "accepted"]
+    issued = await delivery.adjusted(0, "issued")
+    adjustment = issued.issued.adjustment
+    assert adjustment.statement_id == delivery.first.statement_id
+    assert (adjustment.gpu_seconds_before, adjustment.gpu_seconds_after) == (10 * DAY, 12 * DAY)
+    assert issued.charges.gpu_seconds == 2 * DAY
+    await delivery.report(delivery.measure(22))
+    delivery.market.clock.at += timedelta(days=7, hours=1)
+    assert (await delivery.adjusted(0)).charges == issued.charges
+    more = await delivery.adjusted(1, "issued")
+    assert more.charges.gpu_seconds == DAY
+    assert await delivery.market.state("statement", delivery.first.statement_id) == settled
+    await delivery.complete()
+    await delivery.check(13 * DAY)
+
+
+async def test_readings_that_a_statement_overlooked_are_charged_once_it_is_settled(delivery):
+    """They came while it was decided, and stand before it in the log."""
+    market, grant_id = delivery.market, delivery.grant.issued.grant_id
+    await market.deliver(delivery.grant, 10)
+    market.clock.at = delivery.first.end
+    behind = market.process("behind")
+    await behind.handler.cache.load(USAGE, name_usage(grant_id))
+    assert await delivery.report(delivery.measure(20)) == ["accepted"]
+    await statements.issue_statement(behind.handler, behind.context(), grant_id, 0)
+    assert (await market.state("statement", delivery.first.statement_id)).charges.gpu_seconds == 10 * DAY
+    market.clock.at += timedelta(days=7)
+    await market.until("statement", delivery.first.statement_id, "accepted")
+    assert (await delivery.adjusted(0, "issued")).charges.gpu_seconds == DAY
+    await delivery.complete()
+    await delivery.check(11 * DAY)
+
+
+async def test_usage_lowered_after_its_statement_is_paid_back_at_once(delivery):
+    settled = await delivery.settle_first(10)
+    await delivery.correct(delivery.measure(3, nodes=1))
+    credit = await delivery.adjusted(0)
+    assert (credit.sign, credit.charges.gpu_seconds) == (-1, DAY // 2)
+    assert credit.issued.adjustment.gpu_seconds_after == 10 * DAY - DAY // 2
+    await delivery.check(10 * DAY - DAY // 2)
+    await delivery.void("day-4")
+    assert (await delivery.adjusted(1)).charges.gpu_seconds == DAY
+    await delivery.check(9 * DAY - DAY // 2)
+    assert await delivery.market.state("statement", delivery.first.statement_id) == settled
+    completed = await delivery.complete()
+    assert completed.status == "completed"
+    await delivery.check(9 * DAY - DAY // 2)
+
+
+async def test_what_is_lowered_and_raised_again_costs_what_it_did(delivery):
+    await delivery.settle_first(30)
+    await delivery.market.deliver(delivery.grant, 10, first=30)
+    await delivery.correct(delivery.measure(3, nodes=1))
+    await delivery.adjusted(0)
+    await delivery.correct(delivery.measure(3, nodes=2))
+    assert (await delivery.adjusted(1, "issued")).charges.gpu_seconds == DAY // 2
+    delivery.market.clock.at += timedelta(days=7, hours=1)
+    await delivery.adjusted(1)
+    await delivery.check(30 * DAY)
+    await delivery.complete()
+    await delivery.check(40 * DAY)
+
+
+async def test_after_the_end_usage_can_only_be_lowered_and_is_still_paid_back(delivery):
+    await delivery.settle_first(10)
+    await delivery.complete()
+    assert await delivery.report(delivery.measure(20)) == ["grant_closed"]
+    with pytest.raises(Refusal, match="settled in full"):
+        await delivery.correct(delivery.measure(11, reading_id="day-3"))
+    await delivery.correct(delivery.measure(3, nodes=1))
+    await delivery.adjusted(0)
+    await delivery.check(10 * DAY - DAY // 2)
+    mandate = await delivery.market.state("mandate", delivery.trade.mandate)
+    paid = compute_totals(build_tariff(delivery.grant.issued), 10 * DAY - DAY // 2).holder_usd
+    assert mandate.used_usd == paid
+
+
+async def test_a_credit_waits_until_the_provider_can_pay_it(delivery):
+    await delivery.settle_first(10)
+    market, account_id = delivery.market, rename_id("acc", delivery.trade.provider)
+    earned = (await market.state("account", account_id)).available_usd
+    context = market.context(delivery.trade.provider)
+    await accounts.withdraw(market.handler, context, account_id, amount_usd=earned, reference="out")
+    await delivery.void("day-4")
+    with pytest.raises(Refusal) as refused:
+        await adjust_statement(market.handler, market.context(), delivery.grant.issued.grant_id, 0)
+    assert refused.value.code == "funds_insufficient"
+    await accounts.deposit(market.handler, market.context(), account_id, amount_usd=earned, reference="in")
+    market.clock.at += timedelta(hours=2)
+    assert (await delivery.adjusted(0)).charges.gpu_seconds == DAY
+
+
+async def test_what_a_dispute_lowered_is_not_charged_by_an_adjustment(delivery):
+    market = delivery.market
+    await market.deliver(delivery.grant, 10)
+    market.clock.at = delivery.first.end + timedelta(hours=25)
+    first = delivery.first.statement_id
+    await market.until("statement", first, "issued")
+    startup, provider = market.context(delivery.trade.startup), market.context(delivery.trade.provider)
+    await statements.dispute_statement(
+        market.handler, startup, first, gpu_seconds_claimed=8 * DAY, reason="two days were slow"
+    )
+    await statements.resolve_statement(market.handler, provider, first, gpu_seconds=8 * DAY, reason="conceded")
+    await delivery.void("day-4")
+    credit = await delivery.adjusted(0)
+    assert (credit.charges.gpu_seconds, credit.charges.provider_usd) == (0, Decimal(0))
+    await delivery.report(delivery.measure(20))
+    assert (await delivery.adjusted(1, "issued")).charges.gpu_seconds == DAY
+    market.clock.at += timedelta(days=7, hours=1)
+    await delivery.adjusted(1)
+    await delivery.complete()
+    provider = await market.account(delivery.trade.provider)
+    whole = compute_totals(build_tariff(delivery.grant.issued), 9 * DAY)
+    assert abs(provider.available_usd - whole.provider_usd) <= Decimal("0.01")
+    await check_log(market.log)
+
+
+@pytest.mark.parametrize(("days", "status"), [(30, "issued"), (29, "disputed"), (10, "disputed")])
+async def test_meters_too_far_apart_open_the_statement_as_disputed_with_both_figures(delivery, days, status):
+    market = delivery.market
+    await market.deliver(delivery.grant, 30)
+    measurements = [delivery.measure(day) for day in range(days)]
+    assert set(await delivery.report(*measurements, party=delivery.trade.startup)) == {"accepted"}
+    market.clock.at = delivery.first.end + timedelta(hours=25)
+    statement = await market.until("statement", delivery.first.statement_id, status)
+    assert statement.issued.metering.provider_gpu_seconds == statement.charges.gpu_seconds == 30 * DAY
+    assert statement.issued.metering.tenant_gpu_seconds == days * DAY
+    if status == "disputed":
+        assert (statement.disputed.by, statement.disputed.gpu_seconds_claimed) == ("meters", days * DAY)
+        provider = market.context(delivery.trade.provider)
+        await statements.resolve_statement(
+            market.handler, provider, delivery.first.statement_id, gpu_seconds=days * DAY, reason="conceded"
+        )
+        await delivery.check(days * DAY)
+
+
+async def test_meters_within_one_percent_agree(delivery):
+    market = delivery.market
+    await market.deliver(delivery.grant, 30)
+    last = delivery.measure(29)
+    short = Measurement(reading_id="short", start=last.start, end=last.end - timedelta(hours=7), nodes=2)
+    await delivery.report(*(delivery.measure(day) for day in range(29)), short, party=delivery.trade.startup)
+    market.clock.at = delivery.first.end + timedelta(hours=25)
+    statement = await market.until("statement", delivery.first.statement_id, "issued", "disputed")
+    assert statement.status == "issued"
+    assert statement.issued.metering.tenant_gpu_seconds == 30 * DAY - 2 * 8 * 7 * 3_600

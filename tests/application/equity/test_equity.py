@@ -1,0 +1,200 @@
+"""Equity beside compute: direct investments, a priced round, a sale; money and principal keep their sums."""
+
+from datetime import timedelta
+from decimal import Decimal
+
+import pytest
+
+from events.financing import Approval, Investment, RoundTerms
+from marketplace.application.billing import accounts
+from marketplace.application.equity import instruments, issuers
+from marketplace.core.errors import Refusal
+from marketplace.core.ids import derive_id, rename_id
+from marketplace.domain.delivery.periods import list_periods
+from marketplace.domain.equity.issuer.commands import AddStakeholder, AdjustStockPlan, CreateStockClass, IssueStock
+from marketplace.domain.equity.issuer.state import total_shares
+from tests.support.market.invariants import check_log
+from tests.support.market.market import SAFE, Market
+from tests.support.market.meddling import Meddling
+
+
+@pytest.fixture
+def market(memory_log):
+    return Market(memory_log)
+
+
+async def act(market, startup, build, **members):
+    context = market.context(startup)
+    return await issuers.act(market.handler, context, build(issuer_id=rename_id("iss", startup), **members))
+
+
+async def found(market, startup):
+    """Give a startup founders' stock and an option pool."""
+    await act(market, startup, AddStakeholder, holder_id=startup, name="Founders", kind="founder")
+    await act(market, startup, CreateStockClass, class_id="common", kind="common", shares_authorised=10_000_000)
+    await act(
+        market,
+        startup,
+        IssueStock,
+        security_id=derive_id("sec", startup),
+        holder_id=startup,
+        class_id="common",
+        shares=8_000_000,
+        price_usd_per_share=Decimal("0.0001"),
+    )
+    await act(market, startup, AdjustStockPlan, shares_reserved=1_000_000)
+
+
+async def deliver_all(market):
+    """Run a trade to its last accepted statement, and return both."""
+    trade = await market.trade(days=10)
+    await found(market, trade.startup)
+    async with market.worker():
+        grant = await market.award(trade)
+        await market.deliver(grant, 10)
+        market.clock.at = grant.end + timedelta(days=2)
+        await market.until("statement", list_periods(grant)[0].statement_id, "issued")
+        market.clock.at = grant.end + timedelta(days=20)
+        await market.until("grant", grant.issued.grant_id, "completed")
+    return trade, grant
+
+
+async def invest(market, trade, usd):
+    return await instruments.invest(
+        market.handler,
+        market.context(trade.startup),
+        startup_id=trade.startup,
+        mandate_id=trade.mandate,
+        amount_usd=Decimal(usd),
+        terms=SAFE,
+    )
+
+
+async def test_a_direct_investment_moves_the_money_and_accrues_at_once(market):
+    trade = await market.trade()
+    before = (await market.account(trade.startup)).available_usd
+    receipt = await invest(market, trade, 50_000)
+    instrument = await market.state("instrument", receipt.id)
+    assert (instrument.principal_usd, instrument.issued.commitment_usd) == (50_000, 50_000)
+    assert (await market.account(trade.startup)).available_usd == before + 50_000
+    fund = await market.account(trade.fund)
+    hold = fund.holds[rename_id("hld", trade.mandate)]
+    assert (hold.captured_usd, hold.left_usd) == (50_000, 950_000)
+    await check_log(market.log)
+
+
+async def test_a_direct_investment_cannot_use_what_orders_hold(market):
+    trade = await market.trade()
+    held = (await market.state("mandate", trade.mandate)).used_usd
+    with pytest.raises(Refusal) as caught:
+        await invest(market, trade, 1_000_000 - held + 1)
+    assert caught.value.code == "budget_exhausted"
+    await invest(market, trade, 1_000_000 - held)
+    async with market.worker():
+        await market.award(trade)
+    await check_log(market.log)
+
+
+async def test_a_mandate_that_pays_with_capacity_invests_no_cash(market):
+    trade = await market.trade(cash="0", funding="own_capacity")
+    with pytest.raises(Refusal) as caught:
+        await invest(market, trade, 1)
+    assert caught.value.code == "mandate_not_cash"
+
+
+def build_round(holder_id):
+    return RoundTerms(
+        class_id="series-a",
+        pre_money_usd=Decimal(20_000_000),
+        investments=(Investment(holder_id=holder_id, amount_usd=Decimal(5_000_000)),),
+        pool_post_money=Decimal("0.10"),
+        pool_timing="pre_money",
+        pricing_convention="percent_ownership",
+        capitalization_definition="yc_standard",
+        share_rounding="floor",
+        price_places=4,
+        price_rounding="half_even",
+        liquidation_multiple=Decimal(1),
+        seniority=2,
+        participation="none",
+    )
+
+
+async def test_a_closing_converts_every_instrument_in_one_append(market):
+    trade, grant = await deliver_all(market)
+    direct = await invest(market, trade, 50_000)
+    opened = market.context(trade.startup)
+    await issuers.open_financing(market.handler, opened, trade.issuer, name="Series A", terms=build_round(trade.fund))
+    financing = derive_id("fin", opened.command_id)
+    await issuers.price_financing(market.handler, market.context(trade.startup), trade.issuer, financing)
+    counted = Meddling(market.log)
+    closer = market.process("closer", counted)
+    await issuers.close_financing(
+        closer.handler, closer.context(trade.startup), trade.issuer, financing, approval=Approval(document="consent 7")
+    )
+    assert len(counted.appends) == 1
+    ledger = await check_log(market.log)
+    issuer = ledger.states["issuer"][trade.issuer]
+    pricing = issuer.financings[financing].pricing
+    for instrument_id in (direct.id, rename_id("ins", grant.issued.grant_id)):
+        assert ledger.states["instrument"][instrument_id].outstanding_usd == 0
+    assert {conversion.instrument_id for conversion in pricing.conversions} == set(issuer.instruments)
+    assert total_shares(issuer).fully_diluted == pricing.post_money_shares
+
+
+async def test_a_sale_pays_the_holders_out_of_the_issuers_account(market):
+    trade, grant = await deliver_all(market)
+    declared = market.context(trade.startup)
+    await issuers.declare_liquidity(
+        market.handler, declared, trade.issuer, proceeds_usd=Decimal(3_000_000), safe_seniority=1
+    )
+    liquidity = derive_id("liq", declared.command_id)
+    pay = {"issuer_id": trade.issuer, "liquidity_id": liquidity}
+    with pytest.raises(Refusal) as caught:
+        await issuers.pay_distribution(market.handler, market.context(trade.startup), **pay)
+    assert caught.value.code == "funds_insufficient"
+    account = rename_id("acc", trade.startup)
+    await accounts.deposit(
+        market.handler, market.context(), account, amount_usd=Decimal(3_000_000), reference="the buyer's wire"
+    )
+    before = (await market.account(trade.fund)).available_usd
+    await issuers.pay_distribution(market.handler, market.context(trade.startup), **pay)
+    ledger = await check_log(market.log)
+    instrument = ledger.states["instrument"][rename_id("ins", grant.issued.grant_id)]
+    assert (instrument.status, instrument.outstanding_usd) == ("repaid", 0)
+    assert (await market.account(trade.fund)).available_usd - before >= instrument.principal_usd
+
+
+async def test_an_instrument_changes_only_by_the_platform(market):
+    trade, grant = await deliver_all(market)
+    instrument = rename_id("ins", grant.issued.grant_id)
+    with pytest.raises(Refusal) as caught:
+        await instruments.suspend_instrument(
+            market.handler, market.context(trade.startup), instrument, reason="we disagree"
+        )
+    assert caught.value.code == "platform_only"
+
+
+async def test_principal_that_accrued_after_a_sale_was_declared_is_not_lost(market):
+    trade, _ = await deliver_all(market)
+    declared = market.context(trade.startup)
+    await issuers.declare_liquidity(
+        market.handler, declared, trade.issuer, proceeds_usd=Decimal(3_000_000), safe_seniority=1
+    )
+    await accounts.deposit(
+        market.handler,
+        market.context(),
+        rename_id("acc", trade.startup),
+        amount_usd=Decimal(3_000_000),
+        reference="the buyer's wire",
+    )
+    await invest(market, trade, 10_000)
+    with pytest.raises(Refusal) as caught:
+        await issuers.pay_distribution(
+            market.handler,
+            market.context(trade.startup),
+            trade.issuer,
+            derive_id("liq", declared.command_id),
+        )
+    assert caught.value.code == "liquidity_stale"
+    assert caught.value.facts["changed"] == ["instruments"]

@@ -1,0 +1,184 @@
+"""A note falls due on its day by the clock in the log, after a restart too; it is extended, repaid or converted."""
+
+import asyncio
+from datetime import UTC, datetime, timedelta
+from decimal import Decimal
+from fractions import Fraction
+
+import msgspec
+import pytest
+
+from events.mandate import MandateTerms
+from events.registry import parse_body, render_type
+from events.types import MaturityConversion, NoteTerms
+from marketplace.application.equity import instruments
+from marketplace.application.equity.notes import mature_note
+from marketplace.application.trading import mandates
+from marketplace.core.errors import Refusal
+from marketplace.core.ids import rename_id
+from marketplace.domain.equity.issuer.commands import AdjustAuthorisedShares
+from tests.application.equity.test_equity import act, found
+from tests.support.market.invariants import check_log
+from tests.support.market.market import Market
+from tests.support.patience import PATIENCE_SECONDS
+
+
+def build_terms(market, days=60, **more):
+    return NoteTerms(
+        annual_rate=Decimal("0.10"),
+        interest="simple",
+        day_count="thirty_360",
+        matures_on=market.clock.at.date() + timedelta(days=days),
+        valuation_cap_usd=Decimal(9_000_000),
+        **more,
+    )
+
+
+STOCK = MaturityConversion(
+    class_id="common", capitalization_definition="existing_fully_diluted", share_rounding="floor"
+)
+
+
+@pytest.fixture
+async def lent(memory_log):
+    """A market in which a fund may lend to a company of nine million shares."""
+    market = Market(memory_log)
+    fund = await market.party("Fund", "fund", usd=100_000)
+    startup = await market.party("Startup", "startup", usd=200_000)
+    await market.issuer(startup)
+    await found(market, startup)
+    terms = MandateTerms(
+        instrument_kinds=("convertible_note",),
+        equity_credit=Decimal(1),
+        budget_usd=Decimal(50_000),
+        issuer_usd_max=Decimal(50_000),
+    )
+    mandate = await mandates.grant_mandate(
+        market.handler, market.context(fund), holder_id=fund, funding="cash", terms=terms
+    )
+    return market, fund, startup, mandate.id
+
+
+async def lend(market, startup, mandate, terms, amount=36_000):
+    receipt = await instruments.invest(
+        market.handler,
+        market.context(startup),
+        startup_id=startup,
+        mandate_id=mandate,
+        amount_usd=Decimal(amount),
+        terms=terms,
+    )
+    return receipt.id
+
+
+async def wait_for(market, instrument_id, accept):
+    async with asyncio.timeout(PATIENCE_SECONDS):
+        while True:
+            state = await market.state("instrument", instrument_id)
+            if accept(state):
+                return state
+            await asyncio.sleep(0.02)
+
+
+def at_start_of(day):
+    return datetime(day.year, day.month, day.day, tzinfo=UTC)
+
+
+async def test_it_falls_due_on_the_day_after_its_last_and_also_where_nobody_worked_on_that_day(lent):
+    market, _, startup, mandate = lent
+    terms = build_terms(market)
+    note = await lend(market, startup, mandate, terms)
+    async with market.worker():
+        market.clock.at = at_start_of(terms.matures_on) + timedelta(hours=23)
+        await market.party("Somebody else", "fund")
+        assert (await market.state("instrument", note)).matured == frozenset()
+    market.clock.at += timedelta(days=5)
+    restarted = market.process("restarted")
+    async with restarted.worker():
+        state = await wait_for(restarted, note, lambda state: state.matured)
+    assert state.matured == {terms.matures_on}
+    events = [event async for page in market.log.read() for event in page]
+    tag = "instrument.matured.v1"
+    told = [parse_body(tag, event.body) for event in events if event.envelope.type == render_type(tag)]
+    assert len(told) == 1
+    assert told[0].principal_usd == 36_000
+    assert Fraction(told[0].amount_exact) == 36_000 + Fraction(3_600) * count_thirty(told[0], state) / 360
+    await check_log(market.log)
+
+
+def count_thirty(event, state):
+    """Return the days of 30/360 between the first day of interest and the last."""
+    first, last = state.tranches[0].interest_from, event.matures_on
+    end = 30 if last.day == 31 and first.day >= 30 else last.day
+    return 360 * (last.year - first.year) + 30 * (last.month - first.month) + end - min(first.day, 30)
+
+
+async def test_what_was_extended_before_does_not_fall_due_and_what_fell_due_is_extended_or_repaid(lent):
+    market, fund, startup, mandate = lent
+    terms = build_terms(market)
+    extended = msgspec.structs.replace(terms, matures_on=terms.matures_on + timedelta(days=90))
+    first, second = [await lend(market, startup, mandate, terms, 10_000) for _ in range(2)]
+    amend = {"terms": extended, "applies_to_earlier": True}
+    await instruments.amend_instrument(market.handler, market.context(), first, **amend)
+    async with market.worker():
+        market.clock.at = at_start_of(terms.matures_on + timedelta(days=1))
+        await wait_for(market, second, lambda state: state.matured)
+        assert (await market.state("instrument", first)).matured == frozenset()
+        await instruments.amend_instrument(market.handler, market.context(), second, **amend)
+        market.clock.at = at_start_of(extended.matures_on + timedelta(days=1))
+        for note in (first, second):
+            await wait_for(market, note, lambda state: extended.matures_on in state.matured)
+    before = (await market.account(fund)).available_usd
+    await instruments.repay_note(market.handler, market.context(startup), first)
+    repaid = await market.state("instrument", first)
+    assert (await market.account(fund)).available_usd == before + repaid.repaid.amount_usd
+    assert repaid.repaid.amount_usd > 10_000
+    await check_log(market.log)
+
+
+async def test_it_becomes_stock_at_its_cap_in_the_same_append(lent):
+    market, fund, startup, mandate = lent
+    terms = build_terms(market, at_maturity=STOCK)
+    note = await lend(market, startup, mandate, terms)
+    async with market.worker():
+        market.clock.at = at_start_of(terms.matures_on + timedelta(days=1))
+        state = await wait_for(market, note, lambda state: state.conversions)
+    (conversion,) = state.conversions
+    assert Fraction(conversion.price_usd_per_share) == 1
+    assert conversion.shares == int(Fraction(conversion.amount_exact)) > 36_000
+    assert state.outstanding_usd == 0
+    issuer = await market.state("issuer", rename_id("iss", startup))
+    assert issuer.holdings[fund, "common"] == conversion.shares
+    assert fund in issuer.stakeholders
+    ledger = await check_log(market.log)
+    assert ledger.states["instrument"][note].matured == {terms.matures_on}
+
+
+async def test_where_the_class_is_too_small_it_stays_due_until_it_is_asked_for_again(lent):
+    market, fund, startup, mandate = lent
+    terms = build_terms(market, at_maturity=STOCK)
+    note = await lend(market, startup, mandate, terms)
+    small = {"class_id": "common", "shares_authorised": 8_000_000}
+    await act(market, startup, AdjustAuthorisedShares, **small)
+    with pytest.raises(Refusal) as caught:
+        await mature_note(market.handler, market.context(fund), note)
+    assert caught.value.code == "note_runs"
+    async with market.worker():
+        market.clock.at = at_start_of(terms.matures_on + timedelta(days=1))
+        state = await wait_for(market, note, lambda state: state.matured)
+    assert state.conversions == ()
+    with pytest.raises(Refusal) as caught:
+        await mature_note(market.handler, market.context(fund), note, strict=True)
+    assert caught.value.code == "stock_class_over_authorised"
+    await act(market, startup, AdjustAuthorisedShares, **small | {"shares_authorised": 9_000_000})
+    await mature_note(market.handler, market.context(fund), note, strict=True)
+    assert (await market.state("instrument", note)).outstanding_usd == 0
+    await check_log(market.log)
+
+
+async def test_a_note_that_becomes_stock_states_its_cap(lent):
+    market, _, startup, mandate = lent
+    uncapped = msgspec.structs.replace(build_terms(market, at_maturity=STOCK), valuation_cap_usd=None)
+    with pytest.raises(Refusal) as caught:
+        await lend(market, startup, mandate, uncapped)
+    assert (caught.value.code, caught.value.facts["convention"]) == ("missing_convention", "valuation_cap_usd")

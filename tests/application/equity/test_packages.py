@@ -1,0 +1,87 @@
+"""An issuer goes out as a package and comes in as another one: in one append, at its own times, and only once."""
+
+import pytest
+
+from marketplace.application.equity import packages
+from marketplace.captable.history import History
+from marketplace.core.errors import Refusal
+from marketplace.core.ids import rename_id
+from marketplace.domain.equity.issuer.issuer import total_shares
+from marketplace.execution.history import load_history
+from marketplace.ocf.package import render_package
+from tests.application.equity.test_equity import deliver_all, invest
+from tests.support.market.market import Market
+
+
+@pytest.fixture
+def market(memory_log):
+    return Market(memory_log)
+
+
+async def export(market, startup):
+    history = await load_history(market.log, rename_id("iss", startup))
+    return history, render_package(history)
+
+
+async def test_export_import_export_through_the_log_is_byte_identical(market):
+    trade, _ = await deliver_all(market)
+    await invest(market, trade, 50_000)
+    history, files = await export(market, trade.startup)
+    heir = await market.party("Heir", "startup")
+    named = {"party_id": heir, "files": files, "source": "package.zip"}
+    before = (await market.log.health()).last_sequence
+    judged = await packages.judge_import(market.handler, market.context(heir), **named)
+    assert (judged.is_clean, judged.events) == (True, len(history.acts) + 1)
+    assert (await market.log.health()).last_sequence == before
+    context = market.context(heir)
+    receipt = await packages.import_issuer(market.handler, context, **named)
+    assert receipt.id == rename_id("iss", heir)
+    assert (await market.log.health()).last_sequence == before + judged.events
+    taken, again = await export(market, heir)
+    assert again == files
+    assert sorted(act.time for act in taken.acts[1:]) == sorted(act.time for act in history.acts)
+    assert total_shares(taken.get_issuer()) == total_shares(history.get_issuer())
+    principal = [sum(each.principal_usd for each in h.list_instruments().values()) for h in (history, taken)]
+    assert principal[0] == principal[1] > 50_000
+
+    repeated = await packages.import_issuer(market.handler, context, **named)
+    assert (repeated.repeated, repeated.sequence) == (True, receipt.sequence)
+    assert (await market.log.health()).last_sequence == before + judged.events
+    with pytest.raises(Refusal) as caught:
+        await packages.import_issuer(market.handler, market.context(heir), **named)
+    assert caught.value.code == "issuer_exists"
+
+
+async def test_a_package_with_problems_writes_nothing(market):
+    trade = await market.trade()
+    await invest(market, trade, 50_000)
+    _, files = await export(market, trade.startup)
+    damaged = {**files, "Transactions.ocf.json": files["Transactions.ocf.json"].replace(b"50000", b"60000")}
+    heir = await market.party("Heir", "startup")
+    before = (await market.log.health()).last_sequence
+    named = {"party_id": heir, "files": damaged, "source": "package.zip"}
+    judged = await packages.judge_import(market.handler, market.context(heir), **named)
+    assert {each.code for each in judged.findings} >= {"md5_differs", "sidecar_differs"}
+    with pytest.raises(Refusal) as caught:
+        await packages.import_issuer(market.handler, market.context(heir), **named)
+    assert caught.value.code == "package_refused"
+    assert any("md5_differs" in problem for problem in caught.value.facts["problems"])
+    assert (await market.log.health()).last_sequence == before
+
+
+async def test_a_party_that_is_no_startup_or_another_tenants_is_refused(market):
+    trade = await market.trade()
+    await invest(market, trade, 50_000)
+    _, files = await export(market, trade.startup)
+    named = {"files": files, "source": "package.zip"}
+    judged = await packages.judge_import(market.handler, market.context(trade.fund), party_id=trade.fund, **named)
+    assert not judged.is_clean
+    with pytest.raises(Refusal) as caught:
+        await packages.import_issuer(market.handler, market.context(trade.fund), party_id=trade.startup, **named)
+    assert caught.value.code == "party_unknown"
+
+
+async def test_an_unknown_issuer_has_an_empty_history(market):
+    unknown = rename_id("iss", await market.party("Heir", "startup"))
+    assert await load_history(market.log, unknown) == History(unknown, ())
+    assert await load_history(market.log, "nonsense") == History("nonsense", ())

@@ -1,0 +1,198 @@
+"""Compute for priced stock: every accepted statement buys whole shares in its own append, under the issuer's limit."""
+
+from datetime import timedelta
+from decimal import Decimal
+from fractions import Fraction
+
+import msgspec
+import pytest
+
+from events.types import StockTerms
+from marketplace.application.equity import instruments, issuers
+from marketplace.application.equity.clawbacks import reverse_principal
+from marketplace.application.equity.dilution import limit_dilution
+from marketplace.application.steps.stock_agreements import issue_shares
+from marketplace.core.errors import Refusal
+from marketplace.core.ids import derive_id, rename_id
+from marketplace.domain.delivery.periods import list_periods
+from marketplace.domain.equity.issuer.commands import AdjustAuthorisedShares, SplitStock
+from marketplace.domain.equity.issuer.dilution import measure_dilution
+from tests.application.equity.test_equity import act, build_round, found
+from tests.application.equity.test_note_orders import offer_equity
+from tests.support.market.invariants import check_log
+from tests.support.market.market import Market
+
+PRICE = Decimal("0.70")
+STOCK = StockTerms(class_id="common", price_usd_per_share=PRICE, service_consequence="credit")
+
+
+@pytest.fixture
+async def founded(memory_log):
+    market = Market(memory_log)
+    trade = await market.trade(days=10)
+    await found(market, trade.startup)
+    await market.cancel(trade.startup, trade.order)
+    return market, trade
+
+
+async def deliver(market, trade, days=40, after=None):
+    return await deliver_for(market, trade, "stock", STOCK, days=days, after=after)
+
+
+async def deliver_for(market, trade, kind, instrument, *, days, after):
+    """Run an order to its end, `after` something was done between its first statement and the others."""
+    trade.order = await offer_equity(market, trade, kind, instrument, days=days)
+    async with market.worker():
+        grant = await market.award(trade)
+        for index, period in enumerate(list_periods(grant)):
+            first = (period.start - grant.issued.start).days
+            await market.deliver(grant, (period.end - period.start).days, first=first)
+            market.clock.at = period.end + timedelta(days=2)
+            await market.until("statement", period.statement_id, "issued")
+            market.clock.at = max(market.clock.at, period.end + timedelta(days=9))
+            await market.until("statement", period.statement_id, "accepted")
+            if index == 0 and after is not None:
+                await after()
+        market.clock.at = grant.end + timedelta(days=20)
+        await market.until("grant", grant.issued.grant_id, "completed")
+    return grant, rename_id("ins", grant.issued.grant_id)
+
+
+async def authorise(market, trade, shares):
+    await act(market, trade.startup, AdjustAuthorisedShares, class_id="common", shares_authorised=shares)
+
+
+def count(issuer, holder_id):
+    return issuer.holdings.get((holder_id, "common"), 0)
+
+
+async def test_each_statement_buys_shares_and_all_of_them_are_off_by_less_than_one(founded):
+    market, trade = founded
+    grant, stock = await deliver(market, trade)
+    instrument, issuer = await market.state("instrument", stock), await market.state("issuer", trade.issuer)
+    assert len(instrument.tranches) == len(instrument.conversions) == len(list_periods(grant)) > 1
+    assert (instrument.outstanding_usd, instrument.converted_usd) == (0, instrument.principal_usd)
+    assert {conversion.branch for conversion in instrument.conversions} == {"agreed_price"}
+    assert count(issuer, trade.fund) == Fraction(instrument.principal_usd) / Fraction(PRICE) // 1
+    assert {issuer.securities[conversion.cause].cause for conversion in instrument.conversions} == {stock}
+    assert issuer.stakeholders[trade.fund].kind in {"investor", "provider"}
+    await check_log(market.log)
+
+
+async def test_a_split_between_two_statements_counts_for_what_comes_and_a_clawback_takes_what_was_bought(founded):
+    market, trade = founded
+
+    async def split():
+        await act(market, trade.startup, AdjustAuthorisedShares, class_id="common", shares_authorised=100_000_000)
+        await act(
+            market, trade.startup, SplitStock, split_id=derive_id("spl", trade.issuer), numerator=3, denominator=1
+        )
+
+    _, stock = await deliver(market, trade, after=split)
+    instrument, issuer = await market.state("instrument", stock), await market.state("issuer", trade.issuer)
+    price = Fraction(PRICE) / 3
+    held = count(issuer, trade.fund)
+    assert 0 <= Fraction(instrument.principal_usd) / price - held < 3, "one share before the split is three now"
+    last = instrument.tranches[-1]
+    await reverse_principal(
+        market.handler,
+        market.context(),
+        stock,
+        tranche_id=last.tranche_id,
+        principal_usd=last.principal_usd,
+        reason="an audit",
+        settlement="cancel_shares",
+    )
+    after = await market.state("issuer", trade.issuer)
+    assert held - count(after, trade.fund) == instrument.conversions[-1].shares
+    assert dict(after.instrument_shares) == {"common": count(after, trade.fund)}
+    await check_log(market.log)
+
+
+async def test_an_order_for_stock_is_kept_to_the_limit_from_its_placing_until_its_shares_are_there(founded):
+    market, trade = founded
+    most = Decimal("0.0073")
+    await limit_dilution(
+        market.handler, market.context(trade.startup), trade.issuer, dilution_max=most, valuation_usd=None
+    )
+    with pytest.raises(Refusal) as caught:
+        await offer_equity(
+            market, trade, "stock", msgspec.structs.replace(STOCK, price_usd_per_share=PRICE / 2), days=40
+        )
+    assert caught.value.code == "dilution_exceeded"
+    _, stock = await deliver(market, trade)
+    issuer = await market.state("issuer", trade.issuer)
+    measured = measure_dilution(issuer)
+    assert measured.converted == count(issuer, trade.fund) > 0
+    assert (dict(issuer.exposures), measured.pending) == ({}, 0)
+    assert measured.part == measured.converted / measured.whole <= Fraction(most)
+    assert (await market.state("instrument", stock)).undrawn_usd == 0
+    await check_log(market.log)
+
+
+async def test_without_authorised_shares_the_principal_is_owed_until_more_are_and_no_round_is_priced(founded):
+    market, trade = founded
+    await authorise(market, trade, 8_000_000)
+    _, stock = await deliver(market, trade, days=10)
+    instrument = await market.state("instrument", stock)
+    assert instrument.outstanding_usd == instrument.principal_usd > 0
+    opened = market.context(trade.startup)
+    await issuers.open_financing(market.handler, opened, trade.issuer, name="A", terms=build_round(trade.fund))
+    financing = derive_id("fin", opened.command_id)
+    with pytest.raises(Refusal) as caught:
+        await issuers.price_financing(market.handler, market.context(trade.startup), trade.issuer, financing)
+    assert caught.value.code == "shares_owed"
+    with pytest.raises(Refusal) as caught:
+        await issue_shares(market.handler, market.context(trade.fund), stock)
+    assert caught.value.code == "stock_class_over_authorised"
+    await authorise(market, trade, 10_000_000)
+    await issue_shares(market.handler, market.context(trade.fund), stock)
+    issuer = await market.state("issuer", trade.issuer)
+    assert count(issuer, trade.fund) == Fraction(instrument.principal_usd) / Fraction(PRICE) // 1
+    with pytest.raises(Refusal) as caught:
+        await issue_shares(market.handler, market.context(trade.fund), stock)
+    assert caught.value.code == "nothing_to_convert"
+    await issuers.price_financing(market.handler, market.context(trade.startup), trade.issuer, financing)
+    await check_log(market.log)
+
+
+@pytest.mark.parametrize(
+    ("changes", "rules", "code"),
+    [
+        ({"class_id": "gold"}, {}, "stock_class_unknown"),
+        ({"price_usd_per_share": Decimal(0)}, {}, "amount_not_positive"),
+        ({"price_usd_per_share": Decimal("1e-13")}, {}, "amount_too_precise"),
+        ({"service_consequence": None}, {}, "consequence_missing"),
+        ({}, {"valuation_cap_usd_max": Decimal(6_299_999)}, "cap_outside_range"),
+        ({}, {"valuation_cap_usd_min": Decimal(6_300_001)}, "cap_outside_range"),
+    ],
+)
+async def test_stock_that_cannot_be_or_is_unwelcome_is_refused_when_it_is_offered(founded, changes, rules, code):
+    market, trade = founded
+    with pytest.raises(Refusal) as caught:
+        await offer_equity(market, trade, "stock", msgspec.structs.replace(STOCK, **changes), **rules)
+    assert caught.value.code == code
+
+
+async def test_a_mandate_that_takes_safes_takes_no_stock(founded):
+    market, trade = founded
+    with pytest.raises(Refusal) as caught:
+        await offer_equity(market, trade, "safe", STOCK)
+    assert caught.value.code == "instrument_kind_unwelcome"
+
+
+async def test_cash_buys_stock_at_once(founded):
+    market, trade = founded
+    await offer_equity(market, trade, "stock", STOCK, valuation_cap_usd_max=Decimal(6_300_000))
+    receipt = await instruments.invest(
+        market.handler,
+        market.context(trade.startup),
+        startup_id=trade.startup,
+        mandate_id=trade.mandate,
+        amount_usd=Decimal("1000.01"),
+        terms=msgspec.structs.replace(STOCK, service_consequence=None),
+    )
+    instrument = await market.state("instrument", receipt.id)
+    issuer = await market.state("issuer", trade.issuer)
+    assert (instrument.outstanding_usd, count(issuer, trade.fund)) == (0, 1_428)
+    await check_log(market.log)

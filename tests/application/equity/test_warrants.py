@@ -1,0 +1,66 @@
+"""Warrants over time: they vest as compute is accepted, and end by the timer."""
+
+import asyncio
+from datetime import timedelta
+from decimal import Decimal
+
+from events.vesting import DeliveryMilestone, WarrantTranche
+from marketplace.application.equity import warrants
+from marketplace.core.ids import derive_id
+from marketplace.domain.delivery.periods import list_periods
+from marketplace.domain.equity.issuer.commands import AddStakeholder, IssueWarrant
+from tests.application.equity.test_equity import act, found
+from tests.support.market.invariants import check_log
+from tests.support.market.market import Market
+from tests.support.patience import PATIENCE_SECONDS
+
+
+async def test_a_warrant_vests_by_accepted_delivery_and_ends_by_the_timer(memory_log):
+    market = Market(memory_log)
+    trade = await market.trade(days=10)
+    await found(market, trade.startup)
+    await act(market, trade.startup, AddStakeholder, holder_id=trade.fund, name="Fund", kind="investor")
+    async with market.worker():
+        grant = await market.award(trade)
+        warrant = derive_id("wrt", trade.issuer)
+        terms = IssueWarrant(
+            issuer_id=trade.issuer,
+            warrant_id=warrant,
+            holder_id=trade.fund,
+            class_id="common",
+            shares=1_000,
+            exercise_price_usd=Decimal(1),
+            expires_at=grant.end + timedelta(days=90),
+            settlement="cash",
+            tranches=(
+                WarrantTranche(shares=400, conditions=((DeliveryMilestone(gpu_seconds=1),),)),
+                WarrantTranche(shares=600, conditions=((DeliveryMilestone(gpu_seconds=10**12),),)),
+            ),
+            grant_id=grant.issued.grant_id,
+        )
+        await warrants.issue_warrant(market.handler, market.context(trade.startup), terms)
+        await market.deliver(grant, 10)
+        market.clock.at = grant.end + timedelta(days=2)
+        await market.until("statement", list_periods(grant)[0].statement_id, "issued")
+        market.clock.at = grant.end + timedelta(days=20)
+        await market.until("grant", grant.issued.grant_id, "completed")
+        state = (await market.state("issuer", trade.issuer)).warrants[warrant]
+        assert (state.vested, state.shares_exercisable) == (frozenset({0}), 400)
+        await warrants.exercise_warrant(
+            market.handler,
+            market.context(trade.startup),
+            trade.issuer,
+            exercise_id=derive_id("exr", warrant),
+            warrant_id=warrant,
+            shares=400,
+            fair_value_usd=None,
+        )
+        market.clock.at = grant.end + timedelta(days=91)
+        async with asyncio.timeout(PATIENCE_SECONDS):
+            while True:
+                if (await market.state("issuer", trade.issuer)).warrants[warrant].expired:
+                    break
+                await asyncio.sleep(0.02)
+    issuer = (await check_log(market.log)).states["issuer"][trade.issuer]
+    assert issuer.holdings[trade.fund, "common"] == 400
+    assert issuer.warrants[warrant].shares_outstanding == 0

@@ -1,0 +1,124 @@
+"""A site that is late: its lots move, and grants that were to begin before it is ready end and cost nothing."""
+
+import pytest
+
+from marketplace.application.delivery import grants
+from marketplace.application.supply import inventory, sites
+from marketplace.core.errors import Refusal
+from marketplace.core.ids import rename_id
+from tests.support.market.invariants import check_log
+from tests.support.market.market import Market
+
+
+@pytest.fixture
+def market(memory_log):
+    return Market(memory_log)
+
+
+async def convert(market, ready_day):
+    """Return a trade on a site that is ready at a day, from which its lot is on sale."""
+    trade = await market.trade(days=10, status="planned")
+    state = await market.state("pool", trade.pool)
+    context = market.context(trade.provider)
+    site = state.opened.site_id
+    await sites.schedule_conversion(
+        market.handler, context, site, former_use="bitcoin mining", ready_at=market.day(ready_day)
+    )
+    return trade, site
+
+
+async def slip(market, trade, site, day):
+    await sites.slip_conversion(
+        market.handler, market.context(trade.provider), site, ready_at=market.day(day), reason="transformer is late"
+    )
+
+
+async def test_a_slip_moves_lots_and_ends_what_they_no_longer_carry(market):
+    trade, site = await convert(market, 1)
+    async with market.worker():
+        grant = await market.award(trade)
+        await slip(market, trade, site, 20)
+        await market.until("grant", grant.issued.grant_id, "terminated")
+    lot = await market.state("lot", trade.lot)
+    pool = await market.state("pool", trade.pool)
+    assert (lot.start, lot.end) == (market.day(20), market.day(91))
+    assert (pool.offers[trade.lot].start, pool.offers[trade.lot].end) == (lot.start, lot.end)
+    assert pool.reserved() == []
+    assert (await market.account(trade.startup)).held_usd == 0
+    assert (await market.state("mandate", trade.mandate)).used_usd == 0
+    assert (await market.state("instrument", rename_id("ins", grant.issued.grant_id))).status == "lapsed"
+    await check_log(market.log)
+
+
+async def test_a_slip_that_was_missed_is_caught_up_with_after_a_restart(market):
+    trade, site = await convert(market, 1)
+    async with market.worker():
+        grant = await market.award(trade)
+    await slip(market, trade, site, 20)
+    async with market.worker(), market.worker():
+        await market.until("grant", grant.issued.grant_id, "terminated")
+    assert (await market.state("lot", trade.lot)).start == market.day(20)
+    await check_log(market.log)
+
+
+async def test_a_slip_beyond_the_end_of_a_lot_withdraws_it(market):
+    trade, site = await convert(market, 1)
+    async with market.worker():
+        await slip(market, trade, site, 200)
+        await market.until("lot", trade.lot, "withdrawn")
+    assert not (await market.state("pool", trade.pool)).offers
+
+
+async def test_a_lot_that_would_be_over_by_now_is_not_listed(market):
+    trade, _ = await convert(market, 1)
+    market.clock.at = market.day(40)
+    context = market.context(trade.provider)
+    span = {"start": market.day(30), "end": market.day(40)}
+    ask = {"nodes": 1, "ask_usd_per_gpu_hour": 2}
+    with pytest.raises(Refusal) as caught:
+        await inventory.list_lot(market.handler, context, pool_id=trade.pool, **span, **ask)
+    assert (caught.value.code, caught.value.pointer) == ("lot_past", "/end")
+
+
+async def test_a_slip_that_leaves_less_than_the_shortest_order_withdraws_the_lot(market):
+    trade, _ = await convert(market, 1)
+    short = await inventory.list_lot(
+        market.handler,
+        market.context(trade.provider),
+        pool_id=(await market.pool(trade.provider, status="planned"))[1],
+        nodes=4,
+        start=market.day(1),
+        end=market.day(31),
+        ask_usd_per_gpu_hour=(await market.state("lot", trade.lot)).ask_usd_per_gpu_hour,
+        duration_hours_min=24 * 20,
+    )
+    other = (await market.state("lot", short.id)).listed.pool_id
+    other_site = (await market.state("pool", other)).opened.site_id
+    await sites.schedule_conversion(
+        market.handler, market.context(trade.provider), other_site, former_use="office", ready_at=market.day(1)
+    )
+    async with market.worker():
+        await slip(market, trade, other_site, 20)
+        await market.until("lot", short.id, "withdrawn")
+    assert (await market.state("lot", trade.lot)).status == "listed"
+
+
+async def test_a_slip_leaves_grants_that_begin_after_it_also_on_withdrawn_lots(market):
+    trade, site = await convert(market, 1)
+    async with market.worker():
+        early = await market.award(trade)
+        order = await market.order(trade.startup, earliest=40, latest=40, days=10, nodes=2)
+        auction = await market.auction(locks_at=0.6)
+        market.clock.at = market.day(0.6)
+        await market.until("auction", auction, "settled")
+        late = (await market.state("order", order)).grant_id
+        await inventory.withdraw_lot(market.handler, market.context(trade.provider), trade.lot, reason="sold elsewhere")
+        await slip(market, trade, site, 20)
+        await market.until("grant", early.issued.grant_id, "terminated")
+        assert (await market.state("grant", late)).status == "issued"
+        market.clock.at = market.day(40)
+        await market.until("grant", late, "active")
+        await grants.terminate_grant(
+            market.handler, market.context(), late, at=market.day(41), reason="done", by="startup"
+        )
+    await check_log(market.log)

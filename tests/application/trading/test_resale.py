@@ -1,0 +1,379 @@
+"""Resale: what a startup does not use is sold on, delivered by the provider as before, and paid to the cent."""
+
+import asyncio
+from datetime import timedelta
+from decimal import Decimal
+from types import SimpleNamespace
+
+import pytest
+
+from marketplace.application.billing import statements
+from marketplace.application.delivery import grants
+from marketplace.application.delivery.substitution import substitute_grant
+from marketplace.application.metering import usage
+from marketplace.application.supply import inventory, sites
+from marketplace.application.trading.auctions import lock_auction
+from marketplace.application.trading.resale import resell_grant
+from marketplace.core.errors import Refusal
+from marketplace.core.money import parse_ratio
+from marketplace.domain.billing.settlement import build_tariff, compute_totals
+from marketplace.domain.deciders import DECIDERS
+from marketplace.domain.delivery.periods import list_periods
+from marketplace.domain.metering.usage import Measurement
+from marketplace.domain.trading.book.book import build_book
+from marketplace.domain.trading.book.market_snapshot import Supply
+from marketplace.runtime.auctions.clearing import compute_book_hash
+from tests.support.market.invariants import check_log
+from tests.support.market.market import Market
+
+DAY = timedelta(days=1)
+
+
+@pytest.fixture
+def market(memory_log):
+    return Market(memory_log)
+
+
+async def resell(market, trade, grant, *, ask="2", nodes=1, first=5, last=8, party=None, **more):
+    """Offer nodes from one day of the grant to another."""
+    start = grant.issued.start
+    receipt = await resell_grant(
+        market.handler,
+        market.context(party or trade.startup),
+        grant.issued.grant_id,
+        nodes=nodes,
+        start=start + first * DAY,
+        end=start + last * DAY,
+        ask_usd_per_gpu_hour=Decimal(ask),
+        **more,
+    )
+    return receipt.id
+
+
+async def buy(market, *, cash="4", days=3, at=6, nodes=1):
+    """Let another startup win what it can from a second auction; nothing but the resale is for sale there."""
+    buyer = await market.party("Buyer", "startup", usd=100_000)
+    await market.issuer(buyer)
+    order = await market.order(buyer, cash=cash, days=days, nodes=nodes, earliest=at, latest=at)
+    auction = await market.auction(locks_at=2, horizon=2)
+    market.clock.at = market.day(2)
+    await market.until("auction", auction, "settled", seconds=60)
+    return SimpleNamespace(buyer=buyer, order=order, auction=auction)
+
+
+async def sell_on(market, *, cash="4", ask="2", trade_cash="1", equity="3"):
+    """Bring a grant of four nodes over ten days to a market where one node of it is sold on for three days."""
+    trade = await market.trade(days=10, nodes=4, cash=trade_cash, equity=equity)
+    grant = await market.award(trade)
+    lot = await resell(market, trade, grant, ask=ask)
+    sale = await buy(market, cash=cash)
+    bought_id = (await market.state("order", sale.order)).grant_id
+    assert bought_id is not None
+    bought = await market.state("grant", bought_id)
+    source = await market.state("grant", grant.issued.grant_id)
+    return SimpleNamespace(trade=trade, lot=lot, sale=sale, bought=bought, source=source)
+
+
+async def report(market, grant, parts):
+    """Report runs of days with so many nodes each."""
+    readings = tuple(
+        Measurement(
+            reading_id=f"{grant.issued.grant_id}-{first}",
+            start=grant.issued.start + first * DAY,
+            end=grant.issued.start + last * DAY,
+            nodes=nodes,
+        )
+        for first, last, nodes in parts
+    )
+    market.clock.at = max(market.clock.at, *(reading.end for reading in readings))
+    provider = market.context(grant.issued.provider_id)
+    return await usage.report_usage(
+        market.handler, provider, grant.issued.grant_id, source="dcgm", measurements=readings
+    )
+
+
+async def settle(market, *all_grants):
+    """Let every statement be issued and accepted by silence, and every grant end."""
+    for grant in sorted(all_grants, key=lambda each: each.end):
+        for period in list_periods(grant):
+            market.clock.at = max(market.clock.at, period.end + timedelta(hours=25))
+            issued = await market.until("statement", period.statement_id, "issued", seconds=60)
+            market.clock.at = max(market.clock.at, issued.issued.accept_until)
+        await market.until("grant", grant.issued.grant_id, "completed", seconds=60)
+
+
+async def test_what_is_sold_above_its_price_pays_the_provider_and_the_seller_the_rest(market):
+    async with market.worker():
+        done = await sell_on(market, cash="4", ask="3")
+        before = {name: await market.account(party) for name, party in _parties(done)}
+        await report(market, done.bought, [(0, 3, 1)])
+        await report(market, done.source, [(0, 5, 4), (5, 8, 3), (8, 10, 4)])
+        await settle(market, done.bought, done.source)
+    ledger = await check_log(market.log)
+    [statement] = [s for s in ledger.states["statement"].values() if s.issued.grant_id == done.bought.issued.grant_id]
+    charges, hours = statement.charges, 3 * 24 * 8
+    assert (done.bought.issued.resale.seller_id, done.bought.issued.provider_id) == (
+        done.trade.startup,
+        done.trade.provider,
+    )
+    assert charges.cash_usd == parse_ratio(done.bought.issued.price_usd_per_gpu_hour) * hours == 3 * hours
+    assert charges.provider_usd == parse_ratio(done.source.issued.price_usd_per_gpu_hour) * hours == 2 * hours
+    assert (charges.reseller_receives_usd, charges.reseller_pays_usd, charges.principal_usd) == (hours, 0, 0)
+    own = compute_totals(build_tariff(done.source.issued), (4 * 10 - 3) * 24 * 8 * 3600)
+    got = {name: await market.account(party) for name, party in _parties(done)}
+    assert got["provider"].available_usd == own.provider_usd + charges.provider_usd
+    assert _spent(before, got, "buyer") == charges.cash_usd
+    assert _spent(before, got, "startup") == own.cash_usd - charges.reseller_receives_usd
+    assert _spent(before, got, "fund") == own.holder_usd
+    instrument = ledger.states["instrument"][done.source.issued.equity.instrument_id]
+    assert instrument.principal_usd == instrument.commitment_usd == own.principal_usd
+
+
+def _parties(done):
+    trade = done.trade
+    return [("provider", trade.provider), ("startup", trade.startup), ("fund", trade.fund), ("buyer", done.sale.buyer)]
+
+
+def _spent(before, after, name):
+    had, has = before[name], after[name]
+    return had.available_usd + had.held_usd - has.available_usd - has.held_usd
+
+
+async def test_what_is_sold_below_its_price_is_made_up_for_by_the_seller(market):
+    async with market.worker():
+        trade = await market.trade(days=10, nodes=4, cash="2.5", equity="0")
+        grant = await market.award(trade)
+        await resell(market, trade, grant, ask="0.5")
+        sale = await buy(market, cash="1.5")
+        bought = await market.state("grant", (await market.state("order", sale.order)).grant_id)
+        seller = await market.account(trade.startup)
+        hours = 3 * 24 * 8
+        assert bought.issued.resale.commitment_usd == Decimal("1.5") * hours
+        assert seller.holds[bought.issued.resale.hold_id].left_usd == Decimal("1.5") * hours
+        source = await market.state("grant", grant.issued.grant_id)
+        await report(market, bought, [(0, 3, 1)])
+        await report(market, source, [(0, 5, 4), (5, 8, 3), (8, 10, 4)])
+        await settle(market, bought, source)
+    assert (await market.account(trade.provider)).available_usd == Decimal(2) * 4 * 10 * 24 * 8
+    assert (await market.account(trade.startup)).held_usd == 0
+    assert (await market.account(sale.buyer)).held_usd == 0
+    ledger = await check_log(market.log)
+    [statement] = [s for s in ledger.states["statement"].values() if s.issued.grant_id == bought.issued.grant_id]
+    assert (statement.charges.cash_usd, statement.charges.reseller_pays_usd) == (hours / 2, Decimal("1.5") * hours)
+
+
+async def test_the_commitments_of_the_seller_shrink_as_it_sells(market):
+    async with market.worker():
+        done = await sell_on(market)
+    sold = done.source.resold[0]
+    whole = compute_totals(build_tariff(done.source.issued), done.source.gpu_seconds_granted)
+    left = compute_totals(build_tariff(done.source.issued), done.source.gpu_seconds_granted - sold.gpu_seconds)
+    startup = await market.account(done.trade.startup)
+    assert startup.holds[done.source.issued.hold_id].left_usd == left.cash_usd < whole.cash_usd
+    mandate = await market.state("mandate", done.trade.mandate)
+    assert mandate.used_usd == left.holder_usd
+    instrument = await market.state("instrument", done.source.issued.equity.instrument_id)
+    assert instrument.undrawn_usd == left.principal_usd
+    pool = await market.state("pool", done.trade.pool)
+    assert sum(load.amount * (load.end - load.start) // DAY for load in pool.reserved()) == 4 * 10
+    await check_log(market.log)
+
+
+async def test_the_sellers_meter_counts_no_more_than_it_kept(market):
+    async with market.worker():
+        done = await sell_on(market)
+        _, answers = await report(market, done.source, [(0, 5, 4), (5, 8, 4)])
+    assert [answer.outcome for answer in answers] == ["accepted", "rejected"]
+    assert answers[1].code == "nodes_above_grant"
+
+
+@pytest.mark.parametrize(
+    ("changes", "code"),
+    [
+        ({"party": "stranger"}, "grant_unknown"),
+        ({"first": -3, "last": 8}, "resale_outside_grant"),
+        ({"first": 5, "last": 11}, "resale_outside_grant"),
+        ({"nodes": 5}, "resale_above_grant"),
+        ({"ask": "1.4"}, "ask_below_principal"),
+        ({"nodes": 1, "nodes_min": 2}, "nodes_min_above_nodes"),
+    ],
+)
+async def test_what_is_not_its_own_to_sell_is_refused(market, changes, code):
+    async with market.worker():
+        trade = await market.trade(days=10, nodes=4)
+        grant = await market.award(trade)
+        stranger = await market.party("Stranger", "startup")
+        if "party" in changes:
+            changes = {**changes, "party": stranger}
+        with pytest.raises(Refusal) as caught:
+            await resell(market, trade, grant, **changes)
+    assert caught.value.code == code
+
+
+async def test_what_is_offered_is_not_offered_twice_and_what_was_delivered_not_at_all(market):
+    async with market.worker():
+        trade = await market.trade(days=10, nodes=4)
+        grant = await market.award(trade)
+        await resell(market, trade, grant, nodes=3)
+        with pytest.raises(Refusal) as twice:
+            await resell(market, trade, grant, nodes=2, first=7, last=9)
+        market.clock.at = grant.issued.start + 6 * DAY
+        with pytest.raises(Refusal) as late:
+            await resell(market, trade, grant, nodes=1)
+        await grants.terminate_grant(
+            market.handler, market.context(), grant.issued.grant_id, at=market.clock.at, reason="done"
+        )
+        with pytest.raises(Refusal) as ended:
+            await resell(market, trade, grant, nodes=1, first=8, last=9)
+    assert (twice.value.code, late.value.code) == ("resale_above_grant", "capacity_delivered")
+    assert ended.value.code == "grant_terminated"
+
+
+async def test_a_grant_that_ends_takes_its_offers_off_the_market_and_leaves_what_was_sold(market):
+    async with market.worker():
+        done = await sell_on(market)
+        open_lot = await resell(market, done.trade, done.source, nodes=2, first=8, last=10)
+        await grants.terminate_grant(
+            market.handler,
+            market.context(done.trade.startup),
+            done.source.issued.grant_id,
+            at=done.source.issued.start + 6 * DAY,
+            reason="out of money",
+        )
+    assert (await market.state("lot", open_lot)).status == "withdrawn"
+    pool = await market.state("pool", done.trade.pool)
+    assert not pool.list_resales(done.source.issued.grant_id)
+    kept = pool.reservations[done.bought.issued.grant_id]
+    assert (kept.start, kept.end, kept.lots[0].lot_id) == (
+        done.bought.issued.start,
+        done.bought.issued.end,
+        done.trade.lot,
+    )
+    await check_log(market.log)
+
+
+async def test_a_grant_that_was_sold_on_in_part_moves_with_what_it_kept(market):
+    async with market.worker():
+        done = await sell_on(market)
+    source, bought = done.source.issued, done.bought.issued
+    provider = market.context(done.trade.provider)
+    _, other = await market.pool(done.trade.provider)
+    lot = await market.lot(done.trade.provider, other, ask="2", nodes=4)
+    await substitute_grant(market.handler, provider, source.grant_id, pool_id=other, reason="the hall is refitted")
+    moved = (await market.state("pool", other)).reservations[source.grant_id]
+    counts = {
+        day: sum(share.nodes for share in moved.lots if share.start <= source.start + day * DAY < share.end)
+        for day in (1, 2, 5, 8, 9)
+    }
+    assert counts == {1: 4, 2: 4, 5: 3, 8: 4, 9: 4}
+    assert {share.lot_id for share in moved.lots} == {lot}
+    left = (await market.state("pool", done.trade.pool)).reservations
+    assert left[source.grant_id].end == market.clock.now()
+    assert left[bought.grant_id].end == bought.end
+    await check_log(market.log)
+
+
+async def test_a_seller_buys_nothing_of_itself_and_a_buyer_sells_nothing_on(market):
+    async with market.worker():
+        trade = await market.trade(days=10, nodes=4)
+        grant = await market.award(trade)
+        await resell(market, trade, grant)
+        own = await market.order(trade.startup, cash="9", days=3, nodes=1, earliest=6, latest=6)
+        auction = await market.auction(locks_at=2, horizon=2)
+        market.clock.at = market.day(2)
+        await market.until("auction", auction, "settled", seconds=60)
+        assert (await market.state("order", own)).status == "unmatched"
+        market.clock.at = market.day(2)
+        buyer = await market.party("Buyer", "startup", usd=100_000)
+        await market.issuer(buyer)
+        order = await market.order(buyer, cash="4", days=3, nodes=1, earliest=6, latest=6)
+        second = await market.auction(locks_at=3, horizon=3)
+        market.clock.at = market.day(3)
+        await market.until("auction", second, "settled", seconds=60)
+        bought = await market.state("grant", (await market.state("order", order)).grant_id)
+        with pytest.raises(Refusal) as caught:
+            await resell(market, SimpleNamespace(startup=buyer), bought, first=1, last=2, ask="9")
+    assert caught.value.code == "grant_bought"
+
+
+async def test_resold_nodes_are_sold_beside_fresh_ones_where_a_site_is_short_of_power(market):
+    async with market.worker():
+        trade = await market.trade(days=10, nodes=4)
+        grant = await market.award(trade)
+        site_id = (await market.state("pool", trade.pool)).opened.site_id
+        later = market.day(80)
+        provider = market.context(trade.provider)
+        await sites.derate_site(
+            market.handler, provider, site_id, power_energised_kw=40, at=later, reason="a transformer is replaced"
+        )
+        lot = await resell(market, trade, grant)
+        sale = await buy(market)
+        order = await market.state("order", sale.order)
+        bought = await market.state("grant", order.grant_id)
+    frozen = (await market.state("auction", sale.auction)).locked.book
+    assert {limit.limit_id for limit in frozen.limits} == {f"power/{site_id}"}
+    assert bought.issued.resale is not None
+    assert [share.lot_id for share in bought.issued.lots] == [lot]
+    await check_log(market.log)
+
+
+async def test_a_lot_in_a_frozen_book_is_not_withdrawn(market):
+    async with market.worker():
+        trade = await market.trade(days=10, nodes=4)
+        grant = await market.award(trade)
+        lot = await resell(market, trade, grant)
+    book, opened = await _freeze(market)
+    seller = market.context(trade.startup)
+    with pytest.raises(Refusal) as caught:
+        await inventory.withdraw_lot(market.handler, seller, lot, reason="needed", auction_ids=[opened])
+    assert (caught.value.code, lot in {row.lot_id for row in book.lots}) == ("lot_frozen", True)
+    async with market.worker():
+        await market.until("auction", opened, "settled", seconds=60)
+        await inventory.withdraw_lot(
+            market.handler, market.context(trade.startup), lot, reason="needed", auction_ids=[opened]
+        )
+    assert (await market.state("lot", lot)).status == "withdrawn"
+
+
+async def _freeze(market):
+    """Open a second auction and freeze its book as an auctioneer does that stops right after."""
+    opened = await market.auction(locks_at=2, horizon=2)
+    market.clock.at = market.day(2)
+    found = {"pool": {}, "lot": {}, "site": {}}
+    async for page in market.log.read():
+        for recorded in page:
+            _, aggregate, id = recorded.subject.split(".")  # noqa: A001
+            if aggregate in found:
+                found[aggregate][id] = (await market.handler.cache.load(DECIDERS[aggregate], id)).state
+    goods = Supply(pools=found["pool"], lots=found["lot"], mandates={}, sites=found["site"])
+    auction = await market.state("auction", opened)
+    book = build_book(auction.opened, goods, [])
+    await lock_auction(market.handler, market.context(), opened, book=book, book_hash=compute_book_hash(book))
+    return book, opened
+
+
+async def test_a_credit_for_a_resold_hour_takes_back_what_each_of_them_got(market):
+    async with market.worker():
+        done = await sell_on(market, cash="4", ask="3")
+        await report(market, done.bought, [(0, 3, 1)])
+        period = list_periods(done.bought)[0]
+        market.clock.at = period.end + timedelta(hours=25)
+        await market.until("statement", period.statement_id, "issued", seconds=60)
+        await statements.accept_statement(market.handler, market.context(done.sale.buyer), period.statement_id)
+        paid = {name: (await market.account(party)).available_usd for name, party in _parties(done)}
+        await usage.void_usage(
+            market.handler,
+            market.context(done.trade.provider),
+            done.bought.issued.grant_id,
+            source="dcgm",
+            reading_id=f"{done.bought.issued.grant_id}-0",
+            reason="the meter was wrong",
+        )
+        async with asyncio.timeout(60):
+            while (await market.account(done.sale.buyer)).available_usd == paid["buyer"]:
+                await market.tick()
+    got = {name: (await market.account(party)).available_usd for name, party in _parties(done)}
+    hours = 3 * 24 * 8
+    changed = {name: got[name] - paid[name] for name in got}
+    assert changed == {"provider": -2 * hours, "startup": -hours, "fund": 0, "buyer": 3 * hours}
+    await check_log(market.log)

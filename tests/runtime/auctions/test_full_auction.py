@@ -1,0 +1,48 @@
+"""Where more orders stand than an auction clears, cheap ones displace nobody, and each is told."""
+
+from events.auction import AuctionOrdersDeferred
+from marketplace.execution.handler import Handler
+from marketplace.log.events import parse_event
+from marketplace.log.memory import MemoryLog
+from marketplace.runtime.worker import Worker
+from tests.support.market.invariants import check_log
+from tests.support.market.market import Market, running_worker
+
+PLACES = 40
+
+
+async def list_deferrals(log):
+    return [
+        deferral
+        async for page in log.read()
+        for recorded in page
+        if isinstance(event := parse_event(recorded), AuctionOrdersDeferred)
+        for deferral in event.deferrals
+    ]
+
+
+async def test_cheap_standing_orders_starve_no_auction_and_are_told():
+    market = Market(MemoryLog())
+    provider = await market.party("Provider", "provider")
+    _, pool = await market.pool(provider)
+    await market.lot(provider, pool)
+    cheap = await market.party("Cheap", "startup", usd=100_000)
+    for _ in range(3 * PLACES):
+        await market.order(cheap, cash="0.01", nodes=1, days=1, standing=True)
+    worker = Worker(Handler(market.log, market.clock))
+    worker._auctioneer._places = PLACES
+    async with running_worker(worker):
+        for number, cash in enumerate(("3", "4")):
+            honest = await market.party("Honest", "startup", usd=100_000)
+            good = await market.order(honest, cash=cash, nodes=2, days=2)
+            auction = await market.auction(locks_at=0.2 + 0.2 * number)
+            market.clock.at = market.day(0.25 + 0.2 * number)
+            settled = await market.until("auction", auction, "settled")
+            assert (settled.settled.matched, len(settled.locked.book.orders)) == (1, PLACES)
+            assert (await market.state("order", good)).status == "matched"
+    states = (await check_log(market.log)).states
+    assert {order.status for order in states["order"].values() if order.placed.startup_id == cheap} == {"open"}
+    deferrals = await list_deferrals(market.log)
+    assert len(deferrals) == 2 * (2 * PLACES + 1)
+    assert {deferral.reason.code for deferral in deferrals} == {"auction_full"}
+    assert all(deferral.rank > 1 for deferral in deferrals)

@@ -1,0 +1,98 @@
+"""A pool that leaves the market: notice, no new matches, and an end for what still runs."""
+
+import asyncio
+from datetime import timedelta
+
+import pytest
+
+from marketplace.application.supply.inventory import announce_closing
+from marketplace.core.errors import Refusal
+from marketplace.log.memory import MemoryLog
+from tests.support.market.invariants import check_log
+from tests.support.market.market import Market
+
+
+async def build():
+    """Return a market whose one order of 40 days was matched, with the trade and its grant."""
+    market = Market(MemoryLog())
+    trade = await market.trade()
+    async with market.worker():
+        grant = await market.award(trade)
+    return market, trade, grant
+
+
+async def announce(market, trade, days):
+    at = market.clock.now() + timedelta(days=days)
+    context = market.context(trade.provider)
+    await announce_closing(market.handler, context, trade.pool, closes_at=at, reason="the lease ends")
+    return at
+
+
+async def test_a_pool_that_leaves_takes_nothing_new_at_once():
+    market, trade, grant = await build()
+    await announce(market, trade, 20)
+    async with market.worker():
+        await market.until("lot", trade.lot, "withdrawn")
+    with pytest.raises(Refusal) as refused:
+        await market.lot(trade.provider, trade.pool)
+    assert refused.value.code == "pool_closing"
+    assert (await market.state("grant", grant.issued.grant_id)).status in {"issued", "active"}
+    await check_log(market.log)
+
+
+async def test_what_still_runs_when_the_pool_leaves_ends_then():
+    market, trade, grant = await build()
+    closes_at = await announce(market, trade, 20)
+    async with market.worker():
+        await market.until("grant", grant.issued.grant_id, "issued", "active")
+        market.clock.at = closes_at - timedelta(seconds=1)
+        await market.until("grant", grant.issued.grant_id, "active")
+        market.clock.at = closes_at
+        ended = await market.until("grant", grant.issued.grant_id, "terminated", "completed")
+    assert ended.end == closes_at
+    reservation = (await market.state("pool", trade.pool)).reservations[grant.issued.grant_id]
+    assert reservation.end == closes_at
+
+
+async def test_a_date_that_was_put_off_ends_nothing_before():
+    market, trade, grant = await build()
+    first = await announce(market, trade, 20)
+    last = await announce(market, trade, 30)
+    async with market.worker():
+        market.clock.at = first
+        await market.until("grant", grant.issued.grant_id, "active")
+        market.clock.at = last
+        ended = await market.until("grant", grant.issued.grant_id, "terminated", "completed")
+    assert ended.end == last
+
+
+async def test_a_pool_leaves_after_notice_only_and_by_its_provider_only():
+    market, trade, _ = await build()
+    with pytest.raises(Refusal) as refused:
+        await announce(market, trade, 13)
+    assert refused.value.code == "notice_too_short"
+    context = market.context(trade.startup)
+    at = market.clock.now() + timedelta(days=20)
+    with pytest.raises(Refusal) as refused:
+        await announce_closing(market.handler, context, trade.pool, closes_at=at, reason="not mine")
+    assert refused.value.code == "pool_unknown"
+
+
+async def test_what_still_runs_when_the_pool_leaves_is_moved_where_there_is_room():
+    market, trade, grant = await build()
+    closes_at = await announce(market, trade, 20)
+    _, other = await market.pool(trade.provider)
+    dear = await market.lot(trade.provider, other, ask="9", nodes=1)
+    lot = await market.lot(trade.provider, other, ask="2", nodes=3)
+    async with market.worker():
+        market.clock.at = closes_at - timedelta(seconds=1)
+        await market.until("grant", grant.issued.grant_id, "active", seconds=60)
+        market.clock.at = closes_at
+        async with asyncio.timeout(60):
+            while (moved := await market.state("grant", grant.issued.grant_id)).pool_id != other:
+                await market.tick()
+    assert (moved.status, moved.end) == ("active", grant.end)
+    assert {share.lot_id for share in moved.lots} == {lot} - {dear}
+    assert (await market.state("pool", trade.pool)).reservations[grant.issued.grant_id].end == closes_at
+    assert (await market.state("pool", other)).reservations[grant.issued.grant_id].end == grant.end
+    await check_log(market.log)

@@ -1,0 +1,242 @@
+"""Nodes that fail hit the grants of their pool by themselves: they move where there is room, or are degraded."""
+
+import asyncio
+from datetime import timedelta
+from decimal import Decimal
+
+import pytest
+
+from events.registry import parse_type
+from events.types import LotShare
+from marketplace.application.delivery import grants
+from marketplace.application.delivery.substitution import substitute_grant
+from marketplace.application.steps.capacity import change_capacity
+from marketplace.application.supply import inventory
+from marketplace.core.errors import Refusal
+from marketplace.core.ids import derive_id
+from marketplace.domain.supply.pool import POOL, ReleaseCapacity, ReserveCapacity
+from tests.support.market.invariants import check_log
+from tests.support.market.market import Market
+from tests.support.patience import PATIENCE_SECONDS
+
+
+class Stand:
+    """One running grant of two of four nodes, and the words that tests say about it."""
+
+    def __init__(self, log):
+        self.market = Market(log)
+
+    async def begin(self):
+        self.trade = await self.market.trade(days=40)
+        grant = await self.market.award(self.trade)
+        self.grant_id, self.pool = grant.issued.grant_id, grant.pool_id
+        self.market.clock.at = grant.issued.start + timedelta(days=1)
+        await self.market.until("grant", self.grant_id, "active")
+        return grant
+
+    async def fail(self, incident, nodes):
+        market = self.market
+        context = market.context(self.trade.provider)
+        return await inventory.fail_nodes(
+            market.handler, context, self.pool, incident_id=incident, nodes=nodes, at=market.clock.now()
+        )
+
+    async def restore(self, incident):
+        market = self.market
+        market.clock.at += timedelta(hours=1)
+        at = market.clock.now()
+        context = market.context(self.trade.provider)
+        await inventory.restore_nodes(market.handler, context, self.pool, incident_id=incident, at=at)
+
+    async def open_pool(self, nodes=4, ask="0.5"):
+        _, pool = await self.market.pool(self.trade.provider, nodes=nodes)
+        await self.market.lot(self.trade.provider, pool, ask=ask, nodes=nodes, start=0)
+        return pool
+
+    async def fill(self, room):
+        """Have no room elsewhere, and return what makes some and tells the pool that has it."""
+        if room == "offered":
+            return self.open_pool
+        market = self.market
+        pool, price = await self.open_pool(), Decimal("0.5")
+        (lot,) = (await market.state("pool", pool)).offers
+        at = market.clock.now()
+        later = at + timedelta(hours=1)
+        reserved = {"pool_id": pool, "grant_id": derive_id("grt", pool)}
+        span = {"nodes": 3, "start": at, "end": at + timedelta(days=1)}
+        lots = (LotShare(lot_id=lot, **span),)
+
+        async def decide(command):
+            await market.handler.run(market.context(), POOL, pool, lambda unit: change_capacity(unit, command))
+
+        ways = {
+            "released": (
+                lambda: decide(ReserveCapacity(**reserved, **span, lots=lots)),
+                lambda: decide(ReleaseCapacity(**reserved, at=later)),
+            ),
+            "repriced": (
+                lambda: inventory.reprice_lot(market.handler, self.again(), lot, ask_usd_per_gpu_hour=Decimal(900)),
+                lambda: inventory.reprice_lot(market.handler, self.again(), lot, ask_usd_per_gpu_hour=price),
+            ),
+            "resumed": (
+                lambda: inventory.pause_lot(market.handler, self.again(), lot, reason="works"),
+                lambda: inventory.resume_lot(market.handler, self.again(), lot),
+            ),
+            "restored": (
+                lambda: inventory.fail_nodes(market.handler, self.again(), pool, incident_id="there", nodes=3, at=at),
+                lambda: inventory.restore_nodes(market.handler, self.again(), pool, incident_id="there", at=later),
+            ),
+        }
+        fill, free = ways[room]
+        await fill()
+
+        async def make_room():
+            market.clock.at = later
+            await free()
+            return pool
+
+        return make_room
+
+    def again(self):
+        return self.market.context(self.trade.provider)
+
+    async def grant(self):
+        return await self.market.state("grant", self.grant_id)
+
+    async def until_event(self, tag, count=1):
+        """Wait until the grant has so many events of a type."""
+        seen = 0
+        async with asyncio.timeout(PATIENCE_SECONDS):
+            async for page in self.market.log.read(0, follow=True):
+                told = [one for one in page if one.subject.endswith(self.grant_id)]
+                seen += sum(parse_type(one.envelope.type) == f"grant.{tag}.v1" for one in told)
+                if seen >= count:
+                    return
+
+
+@pytest.fixture
+def stand(memory_log):
+    return Stand(memory_log)
+
+
+async def test_a_grant_is_degraded_by_the_nodes_it_lacks_and_works_in_full_again(stand):
+    async with stand.market.worker(), stand.market.worker():
+        await stand.begin()
+        await stand.fail("one", 3)
+        await stand.until_event("degraded")
+        assert (await stand.grant()).nodes_available == 1
+        await stand.fail("two", 1)
+        await stand.until_event("degraded", 2)
+        assert (await stand.grant()).nodes_available == 0
+        await stand.restore("one")
+        await stand.until_event("resumed")
+    grant = await stand.grant()
+    assert (grant.status, grant.nodes_available, grant.pool_id) == ("active", 2, stand.pool)
+    await check_log(stand.market.log)
+
+
+async def test_nodes_that_no_grant_needs_may_fail(stand):
+    async with stand.market.worker():
+        await stand.begin()
+        await stand.fail("one", 2)
+        await stand.fail("two", 1)
+        await stand.until_event("degraded")
+    assert (await stand.grant()).nodes_available == 1
+
+
+async def test_a_grant_moves_to_a_pool_with_room_instead(stand):
+    async with stand.market.worker(), stand.market.worker():
+        before = await stand.begin()
+        small, dear = await stand.open_pool(nodes=1), await stand.open_pool(ask="900")
+        pool = await stand.open_pool()
+        await stand.fail("one", 3)
+        await stand.until_event("substituted")
+    grant = await stand.grant()
+    assert (grant.status, grant.pool_id, grant.nodes_available) == ("active", pool, 2)
+    assert pool not in {small, dear}
+    assert grant.issued.price_usd_per_gpu_hour == before.issued.price_usd_per_gpu_hour
+    old, new = [await stand.market.state("pool", pool_id) for pool_id in (stand.pool, pool)]
+    now = stand.market.clock.now()
+    assert old.reservations[stand.grant_id].end == new.reservations[stand.grant_id].start == now
+    assert new.reservations[stand.grant_id].end == grant.end
+    await check_log(stand.market.log)
+
+
+@pytest.mark.parametrize("room", ["offered", "released", "repriced", "resumed", "restored"])
+async def test_a_grant_that_found_no_room_moves_as_soon_as_there_is_some(stand, room):
+    async with stand.market.worker(), stand.market.worker():
+        await stand.begin()
+        free = await stand.fill(room)
+        await stand.fail("one", 4)
+        await stand.until_event("degraded")
+        pool = await free()
+        await stand.until_event("substituted")
+        await stand.until_event("resumed")
+    grant = await stand.grant()
+    assert (grant.status, grant.pool_id, grant.nodes_available) == ("active", pool, 2)
+    await check_log(stand.market.log)
+
+
+async def test_what_the_provider_reported_itself_is_the_providers_to_end(stand):
+    async with stand.market.worker():
+        await stand.begin()
+        market, at = stand.market, stand.market.clock.now()
+        context = market.context(stand.trade.provider)
+        await grants.degrade_grant(market.handler, context, stand.grant_id, nodes_available=1, at=at, reason="cooling")
+        await stand.fail("one", 1)
+        await stand.restore("one")
+        pool = await stand.open_pool()
+        await stand.fail("two", 4)
+        await stand.until_event("substituted")
+    grant = await stand.grant()
+    assert (grant.pool_id, grant.reason) == (pool, None)
+
+
+async def test_a_move_is_refused_by_name(stand):
+    async with stand.market.worker():
+        await stand.begin()
+    market = stand.market
+
+    async def move(pool_id, party_id=None):
+        context = market.context(party_id or stand.trade.provider)
+        with pytest.raises(Refusal) as caught:
+            await substitute_grant(market.handler, context, stand.grant_id, pool_id=pool_id, reason="works")
+        return caught.value.code
+
+    stranger = await market.party("Stranger", "provider")
+    _, foreign = await market.pool(stranger)
+    _, other_class = await market.pool(stand.trade.provider, gpu_class="A100")
+    _, empty = await market.pool(stand.trade.provider)
+    assert await move(foreign) == "pool_unknown"
+    assert await move(other_class) == "pool_unlike"
+    assert await move(empty) == "substitute_full"
+    assert await move(await stand.open_pool(), stand.trade.startup) == "wrong_side"
+    assert await move(await stand.open_pool(), stranger) == "grant_unknown"
+    grant = await stand.grant()
+    assert Decimal(0) < grant.issued.cash_usd_per_gpu_hour
+    market.clock.at = grant.end
+    assert await move(empty) == "grant_over"
+
+
+async def test_what_failed_and_came_back_before_anyone_looked_is_told_of_the_grant_all_the_same(stand):
+    async with stand.market.worker():
+        await stand.begin()
+    began = stand.market.clock.now()
+    await stand.fail("one", 3)
+    stand.market.clock.at += timedelta(hours=5)
+    await stand.restore("one")
+    restored = stand.market.clock.now()
+    async with stand.market.worker(), stand.market.worker():
+        await stand.until_event("resumed")
+    grant = await stand.grant()
+    assert (grant.status, grant.outages) == ("active", ((began, 1), (restored, 2)))
+
+
+async def test_a_grant_lacks_its_nodes_since_they_failed_and_not_since_it_was_noticed(stand):
+    async with stand.market.worker():
+        await stand.begin()
+        market, failed = stand.market, stand.market.clock.now() - timedelta(hours=3)
+        context = market.context(stand.trade.provider)
+        await inventory.fail_nodes(market.handler, context, stand.pool, incident_id="one", nodes=4, at=failed)
+        await stand.until_event("degraded")
+    assert (await stand.grant()).outages == ((failed, 0),)
