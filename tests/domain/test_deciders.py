@@ -1,7 +1,6 @@
 """What holds of every decider, on every row of every table of refusals."""
 
 import copy
-import importlib
 
 import pytest
 
@@ -9,6 +8,7 @@ from marketplace.core.decider import Decider
 from marketplace.core.errors import Refusal
 from marketplace.core.ids import PREFIXES
 from tests.domain.test_refusals import AGGREGATES, load_domain
+from tests.support.modules import find_module
 
 
 def get_decider(aggregate):
@@ -18,7 +18,7 @@ def get_decider(aggregate):
 
 def list_rows():
     for aggregate in AGGREGATES:
-        module = importlib.import_module(f"tests.domain.test_{aggregate}")
+        module = find_module("tests.domain", f"test_{aggregate}")
         for row in (*module.REFUSALS, *module.PRECEDENCE):
             yield pytest.param(get_decider(aggregate), row, id=f"{aggregate}-{row.code}")
 

@@ -5,12 +5,13 @@ rows with two faults at once. ``<aggregate>_<status>`` stands for one code per s
 """
 
 import ast
-import importlib
 import inspect
 import re
 from itertools import groupby
 
 import pytest
+
+from tests.support.modules import find_module
 
 AGGREGATES = (
     "party",
@@ -49,13 +50,13 @@ PARTS = {
     "grant": ("grant_notice", "grant_state"),
     "order": ("order_terms",),
     "pool": ("pool_resale",),
-    "usage": ("usage_rules", "usage_spread", "burn_order"),
+    "usage": ("usage_rules", "allocation", "burn_order"),
 }
 """Modules beside the aggregate's own that raise for it."""
 
 
 def load_domain(aggregate):
-    return importlib.import_module(f"marketplace.domain.{aggregate}")
+    return find_module("marketplace.domain", aggregate)
 
 
 def parse_documented(aggregate, title="Refusals"):
@@ -117,7 +118,7 @@ def test_rows_provoke_every_documented_code_in_the_order_of_precedence(aggregate
     documented = parse_documented(aggregate)
     if aggregate == "party":
         documented = documented[: documented.index("party_unknown", 1)]
-    rows = importlib.import_module(f"tests.domain.test_{aggregate}").REFUSALS
+    rows = find_module("tests.domain", f"test_{aggregate}").REFUSALS
     provoked = [
         row.code if row.code in documented else next(code for code in documented if matches(code, row.code))
         for row in rows
@@ -128,7 +129,7 @@ def test_rows_provoke_every_documented_code_in_the_order_of_precedence(aggregate
 @pytest.mark.parametrize("aggregate", AGGREGATES)
 def test_rows_with_two_faults_name_a_documented_code(aggregate):
     documented = parse_documented(aggregate)
-    rows = importlib.import_module(f"tests.domain.test_{aggregate}").PRECEDENCE
+    rows = find_module("tests.domain", f"test_{aggregate}").PRECEDENCE
     assert rows
     assert all(any(matches(pattern, row.code) for pattern in documented) for row in rows)
 
@@ -140,7 +141,7 @@ def test_statuses_that_refuse_are_provoked_each(aggregate):
     if f"{aggregate}_<status>" not in source:
         return
     statuses = set(re.findall(r'"([a-z]+)"', re.search(r"(?i)status(?:: | = )Literal\[(.*?)\]", source).group(1)))
-    rows = importlib.import_module(f"tests.domain.test_{aggregate}").REFUSALS
+    rows = find_module("tests.domain", f"test_{aggregate}").REFUSALS
     never = {"grant": {"active", "degraded", "suspended"}, "quote": {"held"}}.get(aggregate, set())
     assert {status for status in statuses if any(row.code == f"{aggregate}_{status}" for row in rows)} == (
         statuses - never

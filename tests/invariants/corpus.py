@@ -168,7 +168,7 @@ INVARIANTS: Final = (
         14,
         "tests.domain.delivery.test_service_level:test_what_a_period_came_to_is_between_nothing_and_all_and_halves_sum_to_the_whole",
         Mutant(
-            "marketplace.domain.supply.service_level",
+            "marketplace.domain.delivery.service_level",
             "points = [(max(at, start), nodes) for at, nodes in grant.outages if at < end]",
             "points = [(at, nodes) for at, nodes in grant.outages if at < end]",
         ),

@@ -9,7 +9,7 @@ NAMED = re.compile(r"`(test_\w+)\.py`|`(test_\w+)`")
 
 def test_every_invariant_names_tests_that_exist():
     text = README.read_text()
-    sources = {path: path.read_text() for path in Path("tests").glob("*/test_*.py")}
+    sources = {path: path.read_text() for path in Path("tests").rglob("test_*.py")}
     invariants = re.findall(r"^\d+\. .*(?:\n {3}.*)*", text, re.MULTILINE)
     assert len(invariants) >= 10
     for invariant in invariants:

@@ -19,7 +19,7 @@ from marketplace.domain.metering.usage import (
 )
 from marketplace.domain.metering.usage_state import VOIDED, digest_reading
 from tests.domain import build
-from tests.domain.metering import Told
+from tests.domain.readings import Told
 from tests.domain.walk import WALK, step
 
 SECONDS, NODES, GPUS = 16, 3, 8
