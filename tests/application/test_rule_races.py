@@ -497,7 +497,7 @@ async def test_a_look_that_is_not_listed_is_found(memory_log, unlisted_looks, mo
     monkeypatch.delitem(LOOKS, "supply:open_pool")
     market = Market(memory_log)
     await market.pool(await market.party("Provider", "provider"))
-    assert unlisted_looks == {"supply:open_pool site"}
+    assert unlisted_looks == {"inventory:open_pool site"}
     unlisted_looks.clear()
 
 
