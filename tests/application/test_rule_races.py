@@ -494,7 +494,7 @@ class TestSlipsOnJetStream(SlipCases):
 
 
 async def test_a_look_that_is_not_listed_is_found(memory_log, unlisted_looks, monkeypatch):
-    monkeypatch.delitem(LOOKS, "supply:open_pool")
+    monkeypatch.delitem(LOOKS, "inventory:open_pool")
     market = Market(memory_log)
     await market.pool(await market.party("Provider", "provider"))
     assert unlisted_looks == {"inventory:open_pool site"}
