@@ -22,7 +22,7 @@ from benchmarks.markets import write_cluster, write_synthetic
 from marketplace.clearing.arrays.grid import compile_book
 from marketplace.clearing.engine import clear
 from marketplace.clearing.model import Book, Clearing
-from marketplace.clearing.program.program import RowTable, WayTable, build_program, list_columns, new_solver
+from marketplace.clearing.program.program import CandidateTable, RowTable, build_program, list_columns, new_solver
 from marketplace.cli.instance import parse_instance_dir
 
 GROWTH_POOLS = 60
@@ -44,10 +44,10 @@ def measure(book: Book) -> tuple[Clearing, float]:
 def solve_unpriced(book: Book) -> float:
     """Return the best welfare in US dollars where no prices are asked for."""
     grid = compile_book(book)
-    ways, table, columns = WayTable(grid), RowTable(grid), list_columns(grid)
+    candidates, table, columns = CandidateTable(grid), RowTable(grid), list_columns(grid)
     solver = new_solver(1)
     solver.setOptionValue("mip_rel_gap", OPTIMUM_GAP)
-    solver.passModel(build_program(grid, ways, table, columns, np.zeros(table.rows), whole=True).model)
+    solver.passModel(build_program(grid, candidates, table, columns, np.zeros(table.rows), whole=True).model)
     solver.run()
     return float(solver.getInfo().objective_function_value)
 
@@ -57,7 +57,7 @@ def show_growth(folder: Path, sizes: list[int]) -> None:
     points = []
     for orders in sizes:
         book = make_book(folder, "growth", 1, orders, GROWTH_POOLS)
-        placements = len(list_columns(compile_book(book)).way)
+        placements = len(list_columns(compile_book(book)).candidate)
         clearing, seconds = measure(book)
         points.append((placements, seconds))
         share = 1 - clearing.certificate.gap

@@ -124,16 +124,16 @@ async def run(servers: int, events: int) -> None:
             subjects = await fill(log, events)
             events = len(subjects) * AGGREGATE_EVENTS
             print(f"{servers} server(s), {events:,} events of 300 bytes")
-            ways = {
+            candidates = {
                 "ordered, next_msg": read_next(client, events),
                 "ordered, callback": read_callback(client, events),
                 "fetch of 1,000": read_fetch(client, events),
                 "log.read": read_log(log, events),
             }
             rates = {}
-            for name, way in ways.items():
+            for name, candidate in candidates.items():
                 began = time.perf_counter()
-                await way
+                await candidate
                 rates[name] = events / (time.perf_counter() - began)
             for name, rate in rates.items():
                 print(f"{name:>20} {rate:>9,.0f} events/s  log.read is {rates['log.read'] / rate:.2f} of it")

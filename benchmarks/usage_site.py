@@ -9,7 +9,7 @@ from events.grant import GrantIssued
 from marketplace.core.ids import derive_command_id, derive_id
 from marketplace.domain.delivery.grant import GRANT, ActivateGrant, IssueGrant
 from marketplace.execution.handler import Handler
-from marketplace.execution.unit_of_work import Context, Unit
+from marketplace.execution.unit_of_work import Context, UnitOfWork
 from tests.domain import build
 
 NODES = 1_000
@@ -41,7 +41,7 @@ async def issue(handler: Handler, grants: int) -> list[str]:
     return ids
 
 
-async def _begin(issued: GrantIssued, unit: Unit) -> None:
+async def _begin(issued: GrantIssued, unit: UnitOfWork) -> None:
     await unit.decide(GRANT, issued.grant_id, IssueGrant(issued=issued))
     await unit.decide(GRANT, issued.grant_id, ActivateGrant(grant_id=issued.grant_id, at=issued.start))
 

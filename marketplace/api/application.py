@@ -17,7 +17,7 @@ from marketplace.api.delivery import grants
 from marketplace.api.equity import books, cap_tables, financings, instruments, issuer_rights, issuer_stock, issuers
 from marketplace.api.feed import events
 from marketplace.api.http import clock, operation
-from marketplace.api.http.auth_middleware import Gate, Limits
+from marketplace.api.http.auth_middleware import AuthMiddleware, Limits
 from marketplace.api.http.commands import provide_command
 from marketplace.api.http.metrics import Metrics
 from marketplace.api.http.problems import DOCUMENTED, HANDLERS
@@ -67,7 +67,7 @@ def create_application(services: Services) -> Litestar:
     metrics, limits = Metrics(services), Limits(services)
 
     def gate(app: ASGIApp) -> ASGIApp:
-        return Gate(app, services, limits, metrics)
+        return AuthMiddleware(app, services, limits, metrics)
 
     return Litestar(
         route_handlers=[*(_tag(feature, router) for feature, router in _FEATURES), operation.ROUTER],

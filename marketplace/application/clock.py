@@ -4,7 +4,7 @@ from marketplace.application.steps.ownership import require_platform
 from marketplace.core.errors import Refusal
 from marketplace.domain.clock import CLOCK, CLOCK_ID, AdvanceClock, Clock
 from marketplace.execution.handler import Handler, Receipt
-from marketplace.execution.unit_of_work import Context, Unit
+from marketplace.execution.unit_of_work import Context, UnitOfWork
 
 
 async def advance_clock(handler: Handler, context: Context, *, seconds: int) -> Receipt:
@@ -13,7 +13,7 @@ async def advance_clock(handler: Handler, context: Context, *, seconds: int) -> 
     if seconds <= 0:
         raise Refusal("clock_runs_forward", f"{seconds} s is not forward", pointer="/seconds")
 
-    async def work(unit: Unit) -> None:
+    async def work(unit: UnitOfWork) -> None:
         clock: Clock = await unit.load(CLOCK, CLOCK_ID)
         command = AdvanceClock(clock_id=CLOCK_ID, offset_seconds=clock.offset_seconds + seconds)
         await unit.decide(CLOCK, CLOCK_ID, command)

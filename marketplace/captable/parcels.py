@@ -20,7 +20,7 @@ NOTHING = Fraction(0)
 
 
 @dataclass(frozen=True, slots=True)
-class Parcel:
+class TaxLot:
     """Shares of one class that came together.
 
     Attributes:
@@ -45,7 +45,7 @@ class Tally:
     cost_gone_usd: Fraction = NOTHING
 
 
-class Parcels:
+class TaxLots:
     """What a holder has and had of an issuer's stock, act by act.
 
     Args:
@@ -79,8 +79,8 @@ class Parcels:
             issuers.IssuerWarrantExpired: self._end_rights,
             issuers.IssuerWarrantCancelled: self._end_rights,
         }
-        self.parcels: list[Parcel] = []
-        self.rights: dict[str, Parcel] = {}
+        self.parcels: list[TaxLot] = []
+        self.rights: dict[str, TaxLot] = {}
         self.tallies: dict[str, Tally] = {}
         for act in history.acts:
             self._follow(act)
@@ -91,11 +91,11 @@ class Parcels:
         """Return what was paid and received of an origin."""
         return self.tallies.setdefault(origin, Tally())
 
-    def list_of(self, origin: str) -> list[Parcel]:
+    def list_of(self, origin: str) -> list[TaxLot]:
         """Return the parcels of an origin."""
         return [parcel for parcel in self.parcels if parcel.origin == origin]
 
-    def list_rights(self, origin: str) -> dict[str, Parcel]:
+    def list_rights(self, origin: str) -> dict[str, TaxLot]:
         """Return the rights that the principal of an origin bought and that are left, by warrant."""
         return {key: right for key, right in self.rights.items() if right.origin == origin and right.shares}
 
@@ -119,7 +119,7 @@ class Parcels:
 
     def _buy(self, day: date, class_id: str, shares: int, cost_usd: Fraction) -> None:
         origin = self._name_bought(class_id)
-        self.parcels.append(Parcel(origin, class_id, Fraction(shares), cost_usd))
+        self.parcels.append(TaxLot(origin, class_id, Fraction(shares), cost_usd))
         self.tally(origin).paid.append((day, cost_usd))
 
     def _find_cost(self, conversion: instruments.InstrumentConverted) -> Fraction:
@@ -133,7 +133,7 @@ class Parcels:
             if alike and event.cause in {made.cause, made.instrument_id}:
                 del self._conversions[index]
                 cost = self._find_cost(made)
-                self.parcels.append(Parcel(made.instrument_id, event.class_id, Fraction(event.shares), cost))
+                self.parcels.append(TaxLot(made.instrument_id, event.class_id, Fraction(event.shares), cost))
                 return
         self._buy(day, event.class_id, event.shares, event.shares * Fraction(event.price_usd_per_share))
 
@@ -180,7 +180,7 @@ class Parcels:
             if made.cause == right and isinstance(event, issuers.IssuerWarrantIssued):
                 del self._conversions[index]
                 shares = Fraction(event.shares)
-                self.rights[right] = Parcel(made.instrument_id, event.class_id, shares, self._find_cost(made))
+                self.rights[right] = TaxLot(made.instrument_id, event.class_id, shares, self._find_cost(made))
                 return
 
     def _end_rights(self, _: date, event: issuers.IssuerWarrantExpired | issuers.IssuerWarrantCancelled) -> None:
@@ -213,10 +213,10 @@ class Parcels:
         """Let shares cost what their rights cost, and what their exercise did."""
         origin = self.rights[event.warrant_id].origin
         cost = self._use(event.warrant_id, event.shares + event.shares_surrendered) + paid_usd
-        self.parcels.append(Parcel(origin, event.class_id, Fraction(event.shares), cost))
+        self.parcels.append(TaxLot(origin, event.class_id, Fraction(event.shares), cost))
         self.tally(origin).paid.append((day, paid_usd))
 
-    def _take(self, class_id: str, shares: int, first: str | None = None) -> list[Parcel]:
+    def _take(self, class_id: str, shares: int, first: str | None = None) -> list[TaxLot]:
         """Take shares of a class away, those of one origin first and then what came first, and return them."""
         taken, left, kept = [], Fraction(shares), list(self.parcels)
         for parcel in sorted(self.parcels, key=lambda each: each.origin != first):

@@ -18,7 +18,7 @@ from typing import Final, Literal, NamedTuple
 from events import instrument as instruments
 from events import issuer as issuers
 from marketplace.captable.history import Act, History
-from marketplace.captable.parcels import Parcel, Parcels
+from marketplace.captable.parcels import TaxLot, TaxLots
 from marketplace.domain.equity.instrument.instrument import Instrument
 from marketplace.domain.equity.issuer.issuer import Issuer
 from marketplace.domain.equity.issuer.state import Option, Warrant
@@ -161,7 +161,7 @@ class _Company:
             if act.aggregate in self.agreements:
                 _follow(self.agreements[act.aggregate], act, deliveries, issuer.liquidity_id)
         costs = {key: each.cost_per_principal for key, each in self.agreements.items()}
-        self.parcels = Parcels(holder_id, held.history, costs)
+        self.parcels = TaxLots(holder_id, held.history, costs)
         self.sold = self._share_out()
 
     def _share_out(self) -> dict[str, Fraction]:
@@ -172,7 +172,7 @@ class _Company:
                 sold[origin] = sold.get(origin, Fraction(0)) + amount
         return sold
 
-    def value(self, parcels: Sequence[Parcel]) -> Fraction | None:
+    def value(self, parcels: Sequence[TaxLot]) -> Fraction | None:
         """Return what stock is worth at the latest price; None where no round was closed."""
         prices = [self.find_class_price(parcel.class_id) for parcel in parcels]
         if self.find_price() is None:
@@ -203,7 +203,7 @@ class _Company:
         gain = Fraction(0) if price is None else max(price - right.exercise_price_usd, Fraction(0))
         return price, gain * right.shares_outstanding
 
-    def value_rights(self, rights: Mapping[str, Parcel]) -> Fraction:
+    def value_rights(self, rights: Mapping[str, TaxLot]) -> Fraction:
         """Return what rights that were bought are worth at the latest price; at cost where no round was closed."""
         if self.find_price() is None:
             return sum((right.cost_usd for right in rights.values()), Fraction(0))
@@ -341,14 +341,14 @@ def _list_rights(company: _Company) -> Iterator[Held]:
             distributed_usd=sold,
         )
         shares = Fraction(right.shares_outstanding)
-        content = _Content([Parcel(security, "", shares, Fraction(0))], Fraction(0), sold)
+        content = _Content([TaxLot(security, "", shares, Fraction(0))], Fraction(0), sold)
         yield _finish(company, position, [], content)
 
 
 class _Content(NamedTuple):
     """What is in a position, the cost of what is gone from it, and what a sale of the company paid for it."""
 
-    parcels: Sequence[Parcel]
+    parcels: Sequence[TaxLot]
     gone_usd: Fraction
     sold_usd: Fraction
     principal_usd: Decimal = Decimal(0)

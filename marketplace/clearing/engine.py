@@ -17,7 +17,7 @@ from marketplace.clearing.money import MICRO, micro, ratio_up, usd, usd_of
 from marketplace.clearing.program.bound import render_shadow
 from marketplace.clearing.program.pricing import Micros, render_price_runs, set_prices, share_lots
 from marketplace.clearing.search.backstop import serve_backstops
-from marketplace.clearing.search.crew import THREADS, Hands, map_apart
+from marketplace.clearing.search.crew import THREADS, WorkerPools, map_isolated
 from marketplace.clearing.search.marginal import count_hours
 from marketplace.clearing.search.solving import Solved, solve
 
@@ -26,7 +26,7 @@ PARTS = 16
 """Losers are explained in so many parts, so that no worker is left with a long one at the end."""
 
 
-def clear(book: Book, *, seed: int, iterations: int | None = None, hands: Hands = THREADS) -> Clearing:
+def clear(book: Book, *, seed: int, iterations: int | None = None, hands: WorkerPools = THREADS) -> Clearing:
     """Clear a book: matches, uniform prices, one decision per order, and a certificate.
 
     Args:
@@ -53,7 +53,7 @@ class _Answer:
     prices: list[Micros]
     seed: int
     exactly: bool
-    hands: Hands
+    hands: WorkerPools
 
     @property
     def allocation(self) -> Allocation:
@@ -119,9 +119,9 @@ def _match(answer: _Answer, order: int, shares: tuple[LotShare, ...]) -> Match:
     placing = answer.allocation.placed[order]
     if placing is None:
         raise AssertionError(f"order {order} has lots but no placement")
-    way, start = placing
+    candidate, start = placing
     request = answer.book.orders[order]
-    at = answer.allocation.grid.ways[way]
+    at = answer.allocation.grid.candidates[candidate]
     bid, end = request.bids[at.bid], start + request.duration_periods
     price = Fraction(int(answer.prices[at.pool][start:end].sum()), request.duration_periods * MICRO)
     return Match(
@@ -133,7 +133,7 @@ def _match(answer: _Answer, order: int, shares: tuple[LotShare, ...]) -> Match:
         shares,
         bid.value_usd_per_gpu_hour,
         price,
-        usd_of(price * count_hours(answer.allocation.grid, way)),
+        usd_of(price * count_hours(answer.allocation.grid, candidate)),
     )
 
 
@@ -148,7 +148,7 @@ def _explain_all(answer: _Answer, orders: list[int]) -> dict[int, Decision]:
     parts = [list(first.values())[at::PARTS] for at in range(PARTS)]
     told = {
         decision.order_id: decision
-        for part in map_apart(answer.hands, answer, _explain_part, parts)
+        for part in map_isolated(answer.hands, answer, _explain_part, parts)
         for decision in part
     }
     ids = [request.order_id for request in answer.book.orders]
@@ -178,10 +178,10 @@ def welfare_micros(book: Book, grid: Grid, decisions: tuple[Decision, ...]) -> i
     """Return accepted value less asks in micro-dollars, exact, from the published matches."""
     asks = {
         (lot_id, period): ask
-        for yard in grid.yards
-        for step, (lot_id, ask) in enumerate(zip(yard.lot_ids, yard.asks_micro, strict=True))
+        for arrays in grid.pool_arrays
+        for step, (lot_id, ask) in enumerate(zip(arrays.lot_ids, arrays.asks_micro, strict=True))
         for period in range(grid.periods)
-        if yard.offered[step, period]
+        if arrays.offered[step, period]
     }
     gpus = {pool.pool_id: pool.gpus_per_node for pool in book.pools}
     total = 0

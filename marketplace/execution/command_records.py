@@ -12,7 +12,7 @@ SEQUENCE_BYTES: Final = 8
 
 
 @dataclass(frozen=True, slots=True)
-class Trace:
+class CommandRecord:
     """What a command left on an aggregate: its fingerprint or a digest of it, and the head that its last event made."""
 
     fingerprint: str | bytes
@@ -25,7 +25,7 @@ class Trace:
         return self.fingerprint == digest(fingerprint, FINGERPRINT_BYTES)
 
 
-class Traces:
+class CommandRecords:
     """The traces of one aggregate; those of appends in flight are in it too.
 
     Attributes:
@@ -36,14 +36,14 @@ class Traces:
 
     def __init__(self, packed: Packed | None = None) -> None:
         self._packed = packed or Packed(FINGERPRINT_BYTES + SEQUENCE_BYTES)
-        self._recent: dict[str, Trace] = {}
+        self._recent: dict[str, CommandRecord] = {}
         self._recent_max = RECENT_MAX
         self.kept = self._packed.count
 
     def __len__(self) -> int:
         return len(self._recent) + self._packed.count
 
-    def find(self, command_id: str) -> Trace | None:
+    def find(self, command_id: str) -> CommandRecord | None:
         """Return the trace of a command, None where it left none or its append failed."""
         recent = self._recent.get(command_id)
         if recent is not None and recent.head.failed:
@@ -54,9 +54,9 @@ class Traces:
         row = self._packed.find(digest(command_id))
         if row is None:
             return None
-        return Trace(row[:FINGERPRINT_BYTES], Head("", int.from_bytes(row[FINGERPRINT_BYTES:])))
+        return CommandRecord(row[:FINGERPRINT_BYTES], Head("", int.from_bytes(row[FINGERPRINT_BYTES:])))
 
-    def put(self, command_id: str, trace: Trace) -> None:
+    def put(self, command_id: str, trace: CommandRecord) -> None:
         """Keep the trace of a command, in place of the one that it left before."""
         self._recent[command_id] = trace
         if len(self._recent) > self._recent_max:
@@ -79,7 +79,7 @@ class Traces:
         return self._packed
 
 
-def _render(trace: Trace) -> bytes:
+def _render(trace: CommandRecord) -> bytes:
     known = trace.fingerprint
     fingerprint = digest(known, FINGERPRINT_BYTES) if isinstance(known, str) else known
     return fingerprint + (trace.head.sequence or 0).to_bytes(SEQUENCE_BYTES)

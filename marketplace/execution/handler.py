@@ -21,10 +21,10 @@ from events.subjects import parse_subject, render_subject
 from marketplace.core.errors import Conflict, Refusal, Unavailable
 from marketplace.execution.archive import Archive
 from marketplace.execution.clock import MarketClock
-from marketplace.execution.command_records import Trace
+from marketplace.execution.command_records import CommandRecord
 from marketplace.execution.processed_commands import ProcessedCommands
 from marketplace.execution.state_cache import AnyDecider, Cache, Entry
-from marketplace.execution.unit_of_work import Context, Unit
+from marketplace.execution.unit_of_work import Context, UnitOfWork
 from marketplace.log.events import parse_event
 from marketplace.log.port import Head, Log
 from marketplace.log.turns import Claim
@@ -32,7 +32,7 @@ from marketplace.log.turns import Claim
 ATTEMPTS_MAX = 16
 SETTLE_SECONDS_MAX = 20.0
 
-Work = Callable[[Unit], Awaitable[None]]
+Work = Callable[[UnitOfWork], Awaitable[None]]
 
 
 class Receipt(msgspec.Struct, frozen=True, kw_only=True):
@@ -131,7 +131,7 @@ class Handler:
             repeat = await self._find_repeat(context)
             if repeat is not None:
                 return repeat
-            unit = Unit(self.cache, context)
+            unit = UnitOfWork(self.cache, context)
             primary = await unit.enter(decider, id)
             trace = primary.commands.find(context.command_id)
             if trace is not None:
@@ -140,7 +140,7 @@ class Handler:
                     return receipt
                 continue
             refusal = await self._decide(unit, primary, work)
-            if not confirmed and (refusal is not None or unit.says_no or not unit.changes(primary)):
+            if not confirmed and (refusal is not None or unit.rejected or not unit.changes(primary)):
                 confirmed = await self._confirm(unit)
                 continue
             if refusal is not None:
@@ -152,7 +152,7 @@ class Handler:
                 return receipt
         raise Conflict(render_subject(decider.aggregate, id))
 
-    async def _decide(self, unit: Unit, primary: Entry, work: Work) -> Refusal | None:
+    async def _decide(self, unit: UnitOfWork, primary: Entry, work: Work) -> Refusal | None:
         """Let the work decide, and return what it was refused with."""
         try:
             await self._require_version(unit.context, primary.head)
@@ -161,14 +161,14 @@ class Handler:
             return refusal
         return None
 
-    async def _confirm(self, unit: Unit) -> bool:
+    async def _confirm(self, unit: UnitOfWork) -> bool:
         """Read again what a no rests on; False where it rests on an append that failed."""
         if not await self._settle(unit.heads()):
             return False
         await unit.refresh()
         return True
 
-    async def _store(self, unit: Unit, primary: Entry, id: str, claim: Claim) -> Receipt | None:  # noqa: A002
+    async def _store(self, unit: UnitOfWork, primary: Entry, id: str, claim: Claim) -> Receipt | None:  # noqa: A002
         """Store what was decided, with its record where it needs one; None where it has to be decided again."""
         if not await self._settle(unit.heads(unchanged=True)) or not unit.is_current():
             return None
@@ -194,7 +194,7 @@ class Handler:
             self.processed.put(unit.context.command_id, unit.context.fingerprint, sequence)
         return self._build_receipt(unit, primary, id, sequence)
 
-    def _build_receipt(self, unit: Unit, primary: Entry, id: str, sequence: int) -> Receipt:  # noqa: A002
+    def _build_receipt(self, unit: UnitOfWork, primary: Entry, id: str, sequence: int) -> Receipt:  # noqa: A002
         return Receipt(
             id=id,
             command_id=unit.context.command_id,
@@ -229,7 +229,7 @@ class Handler:
             await self.check_key(context)
         return None if trace is None else await self._answer_processed(context, trace)
 
-    async def _answer_processed(self, context: Context, trace: Trace) -> Receipt:
+    async def _answer_processed(self, context: Context, trace: CommandRecord) -> Receipt:
         """Answer as the first time, by the last event of the command."""
         last = await self.processed.find_last(context.command_id, trace.head.sequence or 0)
         event = parse_event(last)
@@ -251,7 +251,7 @@ class Handler:
             not_taken=event.not_taken,
         )
 
-    async def _answer_repeat(self, context: Context, id: str, trace: Trace) -> Receipt | None:  # noqa: A002
+    async def _answer_repeat(self, context: Context, id: str, trace: CommandRecord) -> Receipt | None:  # noqa: A002
         if not await self._settle([trace.head]):
             return None
         self._require_same(context, trace)
@@ -261,7 +261,7 @@ class Handler:
         sequence = trace.head.sequence
         return Receipt(id=id, command_id=context.command_id, sequence=sequence, version=sequence, repeated=True)
 
-    def _require_same(self, context: Context, trace: Trace) -> None:
+    def _require_same(self, context: Context, trace: CommandRecord) -> None:
         if not trace.is_of(context.fingerprint):
             raise Refusal(
                 "idempotency_key_reused",

@@ -17,7 +17,7 @@ import structlog
 from events.envelope import Envelope
 from marketplace.core.errors import Unavailable
 from marketplace.execution.archive import Archive
-from marketplace.execution.command_records import Trace, Traces
+from marketplace.execution.command_records import CommandRecord, CommandRecords
 from marketplace.log.port import Head, Log, Recorded
 
 MARKS_MASK: Final = (1 << 27) - 1
@@ -45,14 +45,14 @@ class ProcessedCommands:
     def __init__(self, events: Log, archive: Archive | None) -> None:
         self._log = events
         self._archive = archive
-        self._traces = Traces()
+        self._traces = CommandRecords()
         self._marks = bytearray((MARKS_MASK + 1) >> 3)
         self._turn = asyncio.Lock()
         self._begun = 0
         self._ended = 0
         self.position = 0
 
-    async def find(self, command_id: str) -> Trace | None:
+    async def find(self, command_id: str) -> CommandRecord | None:
         """Return what a command left, None where it did not take effect as far as this process knows."""
         if not self._ended:
             await self.read_on()
@@ -122,4 +122,4 @@ class ProcessedCommands:
         """Keep where a command's event is."""
         place = hash(command_id) & MARKS_MASK
         self._marks[place >> 3] |= 1 << (place & 7)
-        self._traces.put(command_id, Trace(fingerprint, Head("", sequence)))
+        self._traces.put(command_id, CommandRecord(fingerprint, Head("", sequence)))

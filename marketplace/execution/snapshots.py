@@ -28,7 +28,7 @@ from marketplace.domain.metering.usage import USAGE
 from marketplace.domain.metering.usage_snapshot import parse_usage, render_usage, weigh_usage
 from marketplace.domain.metering.usage_state import Usage
 from marketplace.execution.archive import Archive, Snapshot
-from marketplace.execution.command_records import FINGERPRINT_BYTES, SEQUENCE_BYTES, Traces
+from marketplace.execution.command_records import FINGERPRINT_BYTES, SEQUENCE_BYTES, CommandRecords
 from marketplace.log.annotations import Annotations
 from marketplace.log.code_hash import walk_code
 from marketplace.log.port import Head, Log
@@ -64,7 +64,7 @@ class Restored(NamedTuple):
 
     state: Any
     head: Head
-    traces: Traces
+    traces: CommandRecords
 
 
 @cache
@@ -77,7 +77,7 @@ def walk(codec: Codec) -> CodeWalk:
     """Return all that a kept state depends on beside the log."""
     initial, evolve = codec.decider.initial, codec.decider.evolve
     return walk_code(
-        (type(initial), initial, evolve, codec.render, codec.parse, Traces, _render_content, _parse_content)
+        (type(initial), initial, evolve, codec.render, codec.parse, CommandRecords, _render_content, _parse_content)
     )
 
 
@@ -126,7 +126,7 @@ class Snapshots:
             return None
         return Restored(state, Head(subject, snapshot.sequence, snapshot.hash), known)
 
-    def offer(self, state: object, head: Head, known: Traces) -> None:
+    def offer(self, state: object, head: Head, known: CommandRecords) -> None:
         """Keep a stored state soon, where it has grown enough since it was kept last."""
         codec = CODECS.get(type(state))
         if codec is None or self._archive is None or head.sequence is None:
@@ -169,15 +169,15 @@ def render_snapshot(restored: Restored) -> Snapshot:
     )
 
 
-def _render_content(codec: Codec, state: object, known: Traces) -> bytes:
+def _render_content(codec: Codec, state: object, known: CommandRecords) -> bytes:
     return msgspec.msgpack.encode(_Content(codec.render(state), known.pack().list_parts()))
 
 
-def _parse_content(codec: Codec, content: bytes) -> tuple[Any, Traces]:
+def _parse_content(codec: Codec, content: bytes) -> tuple[Any, CommandRecords]:
     """Return the state and the traces that were kept.
 
     Raises:
         msgspec.DecodeError: These bytes were not made by `_render_content`.
     """
     kept = msgspec.msgpack.decode(content, type=_Content)
-    return codec.parse(kept.state), Traces(Packed.restore(FINGERPRINT_BYTES + SEQUENCE_BYTES, kept.traces))
+    return codec.parse(kept.state), CommandRecords(Packed.restore(FINGERPRINT_BYTES + SEQUENCE_BYTES, kept.traces))

@@ -21,7 +21,7 @@ from events.subjects import render_subject
 from events.types import Event
 from marketplace.core.decider import Decider
 from marketplace.execution.archive import Archive
-from marketplace.execution.command_records import Trace, Traces
+from marketplace.execution.command_records import CommandRecord, CommandRecords
 from marketplace.execution.snapshots import Snapshots, weigh
 from marketplace.log.codec import get_link
 from marketplace.log.events import parse_event
@@ -47,7 +47,7 @@ class Entry:
 
     state: Any
     head: Head
-    commands: Traces = field(default_factory=Traces)
+    commands: CommandRecords = field(default_factory=CommandRecords)
     line: "Line | None" = None
     noticed: int = 0
     followed: bool = False
@@ -305,5 +305,5 @@ def extend(decider: AnyDecider, entry: Entry, tail: Iterable[Recorded]) -> Entry
 def _extend_by(decider: AnyDecider, entry: Entry, recorded: Recorded, event: Event) -> Entry:
     envelope: Envelope = recorded.envelope
     head = Head(recorded.subject, recorded.sequence, envelope.hash)
-    entry.commands.put(envelope.causationid, Trace(envelope.fingerprint, head))
+    entry.commands.put(envelope.causationid, CommandRecord(envelope.fingerprint, head))
     return Entry(decider.evolve(entry.state, event), head, entry.commands)

@@ -20,7 +20,7 @@ from events.subjects import render_subject
 from events.types import Event
 from marketplace.core.ids import derive_id
 from marketplace.domain.command import COMMAND, RecordCommand
-from marketplace.execution.command_records import Trace
+from marketplace.execution.command_records import CommandRecord
 from marketplace.execution.state_cache import AnyDecider, Cache, Entry
 from marketplace.log.codec import seal
 from marketplace.log.port import Head, Message, Write
@@ -72,7 +72,7 @@ class _Part:
     after: Entry | None = None
 
 
-class Unit:
+class UnitOfWork:
     """Loads aggregates, lets their deciders decide, and collects the events.
 
     Attributes:
@@ -86,7 +86,7 @@ class Unit:
         self.context = context
         self._cache = cache
         self._parts: dict[str, _Part] = {}
-        self.says_no = False
+        self.rejected = False
         self.not_taken: tuple[ReadingNotTaken, ...] = ()
 
     async def enter(self, decider: AnyDecider, id: str) -> Entry:  # noqa: A002 - the field's word
@@ -225,7 +225,7 @@ class Unit:
             previous = message.envelope.hash
         head = Head(subject, None, previous)
         part.after = self._cache.put_pending(part.before, part.state, head)
-        part.after.commands.put(self.context.command_id, Trace(self.context.fingerprint, head))
+        part.after.commands.put(self.context.command_id, CommandRecord(self.context.fingerprint, head))
         return Write(before, tuple(messages), head)
 
     def _build_envelope(self, part: _Part, event: Event, index: int, source: str) -> Envelope:

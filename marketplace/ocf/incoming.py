@@ -18,7 +18,7 @@ from marketplace.ocf import transactions as tx
 from marketplace.ocf.container import Files, compute_hash
 from marketplace.ocf.findings import Findings
 from marketplace.ocf.incoming_convertibles import take_convertible
-from marketplace.ocf.incoming_ground import Ground
+from marketplace.ocf.incoming_ground import ImportContext
 from marketplace.ocf.incoming_losses import note_comments, note_files, note_losses
 from marketplace.ocf.incoming_rights import RIGHTS
 from marketplace.ocf.intake import Intake
@@ -41,7 +41,7 @@ def translate_package(
     cause: str,
 ) -> Intake:
     """Return what a package of others will record; see `take_sidecar` for the arguments."""
-    ground = Ground(package, findings, issuer_id=issuer_id, cause=cause)
+    ground = ImportContext(package, findings, issuer_id=issuer_id, cause=cause)
     _take_issuer(ground, party_id)
     for located in package.items:
         note_losses(ground, located)
@@ -67,7 +67,7 @@ def translate_package(
     )
 
 
-def _take_transactions(ground: Ground) -> None:
+def _take_transactions(ground: ImportContext) -> None:
     """Take the transactions over, each class just before the first that needs it, and last what none needs."""
     for located, item in order_transactions(ground.package):
         for uncreated in ground.list_uncreated(item):
@@ -79,7 +79,7 @@ def _take_transactions(ground: Ground) -> None:
         _take_class(ground, uncreated, max((item.date for item in ground.transactions), default=ground.formed_on))
 
 
-def _take_issuer(ground: Ground, party_id: str) -> None:
+def _take_issuer(ground: ImportContext, party_id: str) -> None:
     issuer = ground.package.manifest.issuer
     located = Located("Manifest", issuer)
     ground.origins[ground.issuer_id] = issuer.id
@@ -97,7 +97,7 @@ def _take_issuer(ground: Ground, party_id: str) -> None:
     note_losses(ground, located)
 
 
-def _take_stakeholder(ground: Ground, located: Located, item: ocf.Stakeholder) -> None:
+def _take_stakeholder(ground: ImportContext, located: Located, item: ocf.Stakeholder) -> None:
     relationship = item.current_relationship
     kind: Any = "other" if relationship is UNSET else _KINDS.get(relationship, "other")
     ground.add(
@@ -109,7 +109,7 @@ def _take_stakeholder(ground: Ground, located: Located, item: ocf.Stakeholder) -
     )
 
 
-def _take_class(ground: Ground, located: Located, day: date) -> None:
+def _take_class(ground: ImportContext, located: Located, day: date) -> None:
     item = located.item
     assert isinstance(item, ocf.StockClass), "what is created is a class"
     class_id = ground.classes[item.id]
@@ -144,7 +144,7 @@ def _take_class(ground: Ground, located: Located, day: date) -> None:
     )
 
 
-def _take_plans(ground: Ground) -> None:
+def _take_plans(ground: ImportContext) -> None:
     """Take all plans over as one pool."""
     plans = [located for located in ground.package.items if isinstance(located.item, ocf.StockPlan)]
     for located in plans[1:]:
@@ -154,11 +154,11 @@ def _take_plans(ground: Ground) -> None:
         ground.set_plan(located, located.item.id, located.item.initial_shares_reserved, ground.formed_on)
 
 
-def _adjust_plan(ground: Ground, located: Located, item: tx.PlanAdjustment) -> None:
+def _adjust_plan(ground: ImportContext, located: Located, item: tx.PlanAdjustment) -> None:
     ground.set_plan(located, item.stock_plan_id, item.shares_reserved, item.date)
 
 
-def _issue_stock(ground: Ground, located: Located, item: tx.StockIssuance) -> None:
+def _issue_stock(ground: ImportContext, located: Located, item: tx.StockIssuance) -> None:
     if ground.is_implied(item.security_id) or ground.is_retracted(item.security_id):
         return
     price = ground.find_usd(located, item.share_price)
@@ -181,7 +181,7 @@ def _issue_stock(ground: Ground, located: Located, item: tx.StockIssuance) -> No
     )
 
 
-def _transfer(ground: Ground, located: Located, item: tx.StockTransfer) -> None:
+def _transfer(ground: ImportContext, located: Located, item: tx.StockTransfer) -> None:
     issuance = ground.find_issuance(item.security_id)
     if not isinstance(issuance, tx.StockIssuance):
         return
@@ -207,16 +207,16 @@ def _transfer(ground: Ground, located: Located, item: tx.StockTransfer) -> None:
         )
 
 
-def _repurchase(ground: Ground, located: Located, item: tx.StockRepurchase) -> None:
+def _repurchase(ground: ImportContext, located: Located, item: tx.StockRepurchase) -> None:
     _take_back(ground, located, item, item.quantity, item.price)
 
 
-def _cancel_stock(ground: Ground, located: Located, item: tx.StockCancellation) -> None:
+def _cancel_stock(ground: ImportContext, located: Located, item: tx.StockCancellation) -> None:
     ground.lose(located, "kept_as_repurchase", "a cancellation is kept as a repurchase for nothing")
     _take_back(ground, located, item, item.quantity, Monetary(amount="0", currency="USD"))
 
 
-def _take_back(ground: Ground, located: Located, item: tx.OfSecurity, quantity: str, price: Monetary) -> None:
+def _take_back(ground: ImportContext, located: Located, item: tx.OfSecurity, quantity: str, price: Monetary) -> None:
     issuance = ground.find_issuance(item.security_id)
     shares, price_usd = ground.find_shares(located, quantity), ground.find_usd(located, price)
     if isinstance(issuance, tx.StockIssuance) and shares is not None and price_usd is not None:
@@ -234,7 +234,7 @@ def _take_back(ground: Ground, located: Located, item: tx.OfSecurity, quantity: 
         )
 
 
-def _split(ground: Ground, located: Located, item: tx.StockClassSplit) -> None:
+def _split(ground: ImportContext, located: Located, item: tx.StockClassSplit) -> None:
     together = ground.list_splits(item)
     if {split.stock_class_id for split in together} != set(ground.created):
         reason = "the marketplace splits every class at once; this day's splits leave classes out or differ in ratio"
@@ -258,7 +258,7 @@ def _split(ground: Ground, located: Located, item: tx.StockClassSplit) -> None:
     )
 
 
-def _reissue(ground: Ground, located: Located, item: tx.StockReissuance) -> None:
+def _reissue(ground: ImportContext, located: Located, item: tx.StockReissuance) -> None:
     before = ground.find_issuance(item.security_id)
     for name in list_results(item):
         made = ground.find_issuance(name)
@@ -267,11 +267,11 @@ def _reissue(ground: Ground, located: Located, item: tx.StockReissuance) -> None
             ground.refuse(located, "reissuance_differs", reason)
 
 
-def _adjust_authorised(ground: Ground, located: Located, item: tx.ClassAuthorized) -> None:
+def _adjust_authorised(ground: ImportContext, located: Located, item: tx.ClassAuthorized) -> None:
     ground.set_authorised(located, item)
 
 
-def _convert(ground: Ground, located: Located, item: tx.StockConversion) -> None:
+def _convert(ground: ImportContext, located: Located, item: tx.StockConversion) -> None:
     issuance = ground.find_issuance(item.security_id)
     made = [ground.find_issuance(name) for name in item.resulting_security_ids]
     stock = [each for each in made if isinstance(each, tx.StockIssuance)]
@@ -314,13 +314,13 @@ def _is_alike(first: tx.StockIssuance, other: tx.Issuance | None) -> bool:
     return (first.stakeholder_id, first.stock_class_id) == (other.stakeholder_id, other.stock_class_id)
 
 
-def _refuse_unknown(ground: Ground, located: Located, item: tx.Transaction) -> None:
+def _refuse_unknown(ground: ImportContext, located: Located, item: tx.Transaction) -> None:
     del item
     reason = f"the marketplace has no counterpart of {located.item.__struct_config__.tag}"
     ground.refuse(located, "transaction_not_importable", reason)
 
 
-def _take_valuation(ground: Ground, located: Located, item: ocf.Valuation) -> None:
+def _take_valuation(ground: ImportContext, located: Located, item: ocf.Valuation) -> None:
     price = ground.find_usd(located, item.price_per_share)
     if price is None:
         return
@@ -336,7 +336,7 @@ def _take_valuation(ground: Ground, located: Located, item: ocf.Valuation) -> No
     )
 
 
-_TRANSACTIONS: Final[dict[type[Any], Callable[[Ground, Located, Any], None]]] = {
+_TRANSACTIONS: Final[dict[type[Any], Callable[[ImportContext, Located, Any], None]]] = {
     tx.StockIssuance: _issue_stock,
     tx.StockTransfer: _transfer,
     tx.StockRepurchase: _repurchase,

@@ -10,7 +10,7 @@ from events import instrument as instruments
 from events import issuer as issuers
 from events.types import NoteTerms, PrincipalTerms, SafeTerms
 from marketplace.ocf import transactions as tx
-from marketplace.ocf.incoming_ground import Ground, at_midnight
+from marketplace.ocf.incoming_ground import ImportContext, at_midnight
 from marketplace.ocf.intake import Taken
 from marketplace.ocf.reading import Located
 from marketplace.ocf.values import NoteMechanism, SafeMechanism
@@ -23,7 +23,7 @@ _COMPOUND: Final = {
 }
 
 
-def take_convertible(ground: Ground, located: Located, item: tx.ConvertibleIssuance) -> None:
+def take_convertible(ground: ImportContext, located: Located, item: tx.ConvertibleIssuance) -> None:
     """Take a convertible over that is still there, as an instrument paid at once on its day."""
     ended = _find_end(ground, item.security_id)
     if ended is not None:
@@ -55,7 +55,7 @@ def take_convertible(ground: Ground, located: Located, item: tx.ConvertibleIssua
     ground.add(located, item.date, issuers.IssuerInstrumentSigned(**of, commitment_usd=amount, terms=terms))
 
 
-def _find_end(ground: Ground, security_id: str) -> tx.Transaction | None:
+def _find_end(ground: ImportContext, security_id: str) -> tx.Transaction | None:
     ends = (tx.ConvertibleConversion, tx.ConvertibleTransfer, tx.ConvertibleCancellation, tx.Retraction)
     return next(
         (item for item in ground.transactions if isinstance(item, ends) and item.security_id == security_id), None
@@ -63,7 +63,7 @@ def _find_end(ground: Ground, security_id: str) -> tx.Transaction | None:
 
 
 def _find_terms(
-    ground: Ground, located: Located, item: tx.ConvertibleIssuance
+    ground: ImportContext, located: Located, item: tx.ConvertibleIssuance
 ) -> tuple[PrincipalTerms, date | None] | None:
     """Return the terms of a convertible, and of a note its first day of interest; None where they are refused."""
     mechanisms = [trigger.conversion_right.conversion_mechanism for trigger in item.conversion_triggers]
@@ -85,7 +85,7 @@ def _find_terms(
     return _read_note(ground, located, mechanism)
 
 
-def _read_safe(ground: Ground, located: Located, safe: SafeMechanism) -> SafeTerms | None:
+def _read_safe(ground: ImportContext, located: Located, safe: SafeMechanism) -> SafeTerms | None:
     if safe.conversion_timing is UNSET:
         reason = "conversion_timing is absent: whether the cap is on pre- or post-money capitalisation is not guessed"
         ground.refuse(located, "conversion_timing_missing", reason)
@@ -102,7 +102,7 @@ def _read_discount(mechanism: SafeMechanism | NoteMechanism) -> Decimal | None:
     return None if mechanism.conversion_discount is UNSET else Decimal(mechanism.conversion_discount or "0")
 
 
-def _read_note(ground: Ground, located: Located, note: NoteMechanism) -> tuple[NoteTerms, date] | None:
+def _read_note(ground: ImportContext, located: Located, note: NoteMechanism) -> tuple[NoteTerms, date] | None:
     """Return a note of one rate that is paid with the principal; what would change what it grows to is refused."""
     rate = note.interest_rates[0] if note.interest_rates else None
     interest = "simple" if note.compounding_type == "SIMPLE" else _COMPOUND.get(note.interest_accrual_period)

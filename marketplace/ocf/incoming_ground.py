@@ -25,7 +25,7 @@ _CLASS_ID: Final = re.compile(r"[a-z0-9][a-z0-9_-]{0,31}")
 _HOLDERS: Final = ("pty", "stk")
 
 
-class Ground:
+class ImportContext:
     """Collects acts, and answers what the package says of ids and numbers.
 
     Args:

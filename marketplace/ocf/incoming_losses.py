@@ -9,7 +9,7 @@ from marketplace.ocf import objects as ocf
 from marketplace.ocf import transactions as tx
 from marketplace.ocf.container import Files
 from marketplace.ocf.findings import Findings
-from marketplace.ocf.incoming_ground import Ground
+from marketplace.ocf.incoming_ground import ImportContext
 from marketplace.ocf.package import FILES
 from marketplace.ocf.reading import Located, Package
 
@@ -62,7 +62,7 @@ _ALWAYS_LOST: Final = (
 )
 
 
-def note_losses(ground: Ground, located: Located) -> None:
+def note_losses(ground: ImportContext, located: Located) -> None:
     """Tell every member and object that has no counterpart."""
     item = located.item
     what = _NOT_KEPT.get(type(item))
@@ -79,7 +79,7 @@ def note_losses(ground: Ground, located: Located) -> None:
             ground.lose(located, "member_not_kept", f"the marketplace keeps no {name}")
 
 
-def note_comments(ground: Ground) -> None:
+def note_comments(ground: ImportContext) -> None:
     """Tell once per file that comments are lost, of which a package may have thousands."""
     commented = [located for located in ground.package.items if located.item.comments is not UNSET]
     for file in sorted({located.file for located in commented}):

@@ -9,11 +9,11 @@ from msgspec import UNSET
 
 from events import issuer as issuers
 from marketplace.ocf import transactions as tx
-from marketplace.ocf.incoming_ground import Ground
+from marketplace.ocf.incoming_ground import ImportContext
 from marketplace.ocf.reading import Located
 
 
-def _grant(ground: Ground, located: Located, item: tx.CompensationIssuance) -> None:
+def _grant(ground: ImportContext, located: Located, item: tx.CompensationIssuance) -> None:
     if ground.is_retracted(item.security_id) or ground.is_implied(item.security_id):
         return
     if not item.compensation_type.startswith("OPTION"):
@@ -40,7 +40,7 @@ def _grant(ground: Ground, located: Located, item: tx.CompensationIssuance) -> N
     )
 
 
-def _cancel_option(ground: Ground, located: Located, item: tx.CompensationCancellation) -> None:
+def _cancel_option(ground: ImportContext, located: Located, item: tx.CompensationCancellation) -> None:
     first_id = ground.find_first(item.security_id)
     issuance, shares = ground.find_issuance(first_id), ground.find_shares(located, item.quantity)
     if not isinstance(issuance, tx.CompensationIssuance) or shares is None:
@@ -63,7 +63,7 @@ def _cancel_option(ground: Ground, located: Located, item: tx.CompensationCancel
     )
 
 
-def _exercise_option(ground: Ground, located: Located, item: tx.CompensationExercise) -> None:
+def _exercise_option(ground: ImportContext, located: Located, item: tx.CompensationExercise) -> None:
     shares = ground.find_shares(located, item.quantity)
     issuance = ground.find_issuance(item.security_id)
     made = _find_stock(ground, located, item, issuance)
@@ -84,7 +84,7 @@ def _exercise_option(ground: Ground, located: Located, item: tx.CompensationExer
 
 
 def _find_stock(
-    ground: Ground, located: Located, item: tx.Exercise, right: tx.Issuance | None
+    ground: ImportContext, located: Located, item: tx.Exercise, right: tx.Issuance | None
 ) -> list[tx.StockIssuance]:
     """Return the stock that comes out of an exercise, of one class and of the right's holder; none: it is refused."""
     made = [ground.find_issuance(name) for name in item.resulting_security_ids]
@@ -103,7 +103,7 @@ def _find_stock(
     return stock
 
 
-def _issue_warrant(ground: Ground, located: Located, item: tx.WarrantIssuance) -> None:
+def _issue_warrant(ground: ImportContext, located: Located, item: tx.WarrantIssuance) -> None:
     if ground.is_retracted(item.security_id):
         return
     rights = [trigger.conversion_right.converts_to_stock_class_id for trigger in item.exercise_triggers]
@@ -146,7 +146,7 @@ def _issue_warrant(ground: Ground, located: Located, item: tx.WarrantIssuance) -
     )
 
 
-def _is_cancelled(ground: Ground, located: Located, item: tx.WarrantIssuance) -> bool:
+def _is_cancelled(ground: ImportContext, located: Located, item: tx.WarrantIssuance) -> bool:
     """Tell whether a warrant was cancelled: what was exercised before is kept of it, and a balance on its own."""
     for each in ground.transactions:
         if isinstance(each, tx.WarrantCancellation) and each.security_id == item.security_id:
@@ -156,7 +156,7 @@ def _is_cancelled(ground: Ground, located: Located, item: tx.WarrantIssuance) ->
     return False
 
 
-def _sum_exercised(ground: Ground, located: Located, item: tx.WarrantIssuance, class_id: str) -> int:
+def _sum_exercised(ground: ImportContext, located: Located, item: tx.WarrantIssuance, class_id: str) -> int:
     """Return what was exercised of a warrant, in shares as they were when it was issued."""
     shares = Fraction(0)
     for each in ground.transactions:
@@ -172,7 +172,7 @@ def _sum_exercised(ground: Ground, located: Located, item: tx.WarrantIssuance, c
     return int(shares)
 
 
-def _exercise_warrant(ground: Ground, located: Located, item: tx.WarrantExercise) -> None:
+def _exercise_warrant(ground: ImportContext, located: Located, item: tx.WarrantExercise) -> None:
     issuance = ground.find_issuance(item.security_id)
     stock = _find_stock(ground, located, item, issuance)
     if not stock or not isinstance(issuance, tx.WarrantIssuance):
@@ -193,7 +193,7 @@ def _exercise_warrant(ground: Ground, located: Located, item: tx.WarrantExercise
     )
 
 
-RIGHTS: Final[dict[type[Any], Callable[[Ground, Located, Any], None]]] = {
+RIGHTS: Final[dict[type[Any], Callable[[ImportContext, Located, Any], None]]] = {
     tx.CompensationIssuance: _grant,
     tx.CompensationExercise: _exercise_option,
     tx.CompensationCancellation: _cancel_option,

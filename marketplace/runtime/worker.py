@@ -33,7 +33,7 @@ from marketplace.runtime.auctions.engines import Engine
 from marketplace.runtime.scheduling.calendar import list_calls, open_call
 from marketplace.runtime.scheduling.draining import close_pool, drain_pool
 from marketplace.runtime.scheduling.incidents import Incidents
-from marketplace.runtime.scheduling.market_state import Stage
+from marketplace.runtime.scheduling.market_state import MarketState
 from marketplace.runtime.scheduling.scheduler import DueTask, Task
 from marketplace.runtime.scheduling.task_outcomes import NEEDLESS, TOO_EARLY, WAITING, compute_pause, find_due
 
@@ -132,7 +132,7 @@ class Worker:
 
     def _set_stage(self) -> None:
         """Begin with a market of which nothing is known yet."""
-        self.stage = Stage(self._handler)
+        self.stage = MarketState(self._handler)
         self._auctioneer = Auctioneer(self._handler, self.stage, self._engine)
         self._incidents = Incidents(self._handler, self.stage)
         self._ready = asyncio.Event()
@@ -165,7 +165,7 @@ class Worker:
         while True:
             if self._calendar:
                 self._plan_calls()
-            taken = self.stage.agenda.take(self._handler.clock.now(), TASKS_AT_ONCE)
+            taken = self.stage.scheduler.take(self._handler.clock.now(), TASKS_AT_ONCE)
             for each in taken:
                 if each.task.kind in SLOW:
                     group.create_task(self._attempt_alone(each))
@@ -186,12 +186,12 @@ class Worker:
         for name, number in list_calls(now):
             if self._called.get(name) != number:
                 self._called[name] = number
-                self.stage.agenda.put(Task("open_call", name, number), now)
+                self.stage.scheduler.put(Task("open_call", name, number), now)
 
     async def _attempt(self, each: DueTask) -> None:
         task, due = each
         if self._handler.clock.now() < due:
-            self.stage.agenda.put(task, due)
+            self.stage.scheduler.put(task, due)
             return
         try:
             await self._run(task)
@@ -212,13 +212,13 @@ class Worker:
         task, now, due = each.task, self._handler.clock.now(), find_due(refusal)
         told = {"task": task.kind, "id": task.id, "code": refusal.code, "reason": refusal.message}
         if due is not None and due > now:
-            self.stage.agenda.put(task, due)
+            self.stage.scheduler.put(task, due)
             log.info("task_not_due", due=due.isoformat(), **told)
         elif refusal.code in TOO_EARLY.get(task.kind, ()):
             log.info("task_too_early", **told)
             self._put_later(each, RETRY_SECONDS if task.kind in SLOW else IDLE_SECONDS)
         elif refusal.code in WAITING:
-            self.stage.agenda.put(task, now + WAITING_TIME)
+            self.stage.scheduler.put(task, now + WAITING_TIME)
             log.warning("task_waiting", **told)
         elif refusal.code in NEEDLESS[task.kind]:
             self.stuck.pop(task, None)
@@ -237,8 +237,8 @@ class Worker:
 
     def _put_later(self, each: DueTask, seconds: float) -> None:
         """Put a task on again after a while, and not before it was due: the clock may be set back meanwhile."""
-        agenda, clock = self.stage.agenda, self._handler.clock
-        asyncio.get_running_loop().call_later(seconds, lambda: agenda.put(each.task, max(each.due, clock.now())))
+        scheduler, clock = self.stage.scheduler, self._handler.clock
+        asyncio.get_running_loop().call_later(seconds, lambda: scheduler.put(each.task, max(each.due, clock.now())))
 
     async def _run(self, task: Task) -> None:
         timer = TIMERS.get(task.kind)
@@ -270,7 +270,7 @@ class Worker:
     async def _review_usage(self, grant_id: str) -> None:
         """Compare every period of a grant that was settled in full, since its readings were lowered afterwards."""
         grant: Grant = (await self._handler.cache.load(GRANT, grant_id)).state
-        self.stage.agenda.review(grant_id, len(list_periods(grant)), grant.service_lines)
+        self.stage.scheduler.review(grant_id, len(list_periods(grant)), grant.service_lines)
 
     async def _move_lots(self, site_id: str) -> None:
         """Let the lots of a site that is late begin when it is ready, and end what they no longer carry."""

@@ -8,7 +8,7 @@ import httpx
 from marketplace.core.ids import derive_command_id, rename_id
 from marketplace.domain.delivery.grant import GRANT, ActivateGrant, IssueGrant
 from marketplace.domain.metering.usage import USAGE, Usage, name_usage
-from marketplace.execution.unit_of_work import Context, Unit
+from marketplace.execution.unit_of_work import Context, UnitOfWork
 from marketplace.log.events import parse_event
 from marketplace.log.port import Log
 from marketplace.projections.engine.operations import ApiKey
@@ -37,7 +37,7 @@ class Site:
         handler, grant_id = self.stage.services.handler, build.id_of("grt", number)
         issued = build.grant_issued(grant_id=grant_id, start=self.hour(0), end=self.hour(hours), **changes)
 
-        async def work(unit: Unit) -> None:
+        async def work(unit: UnitOfWork) -> None:
             await unit.decide(GRANT, grant_id, IssueGrant(issued=issued))
             await unit.decide(GRANT, grant_id, ActivateGrant(grant_id=grant_id, at=issued.start))
 

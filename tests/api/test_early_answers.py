@@ -8,7 +8,7 @@ import httpx
 import pytest
 import pytest_asyncio
 
-from marketplace.api.http.drain import HearOut
+from marketplace.api.http.drain import DrainRequestBody
 from marketplace.log.memory import MemoryLog
 from tests.api.doors import serve
 from tests.api.meters import BATCH
@@ -89,7 +89,7 @@ class Flow:
 @pytest.mark.parametrize(("seconds", "pieces"), [(0, 10), (0.02, 3)])
 async def test_a_body_without_end_is_given_up(seconds, pieces):
     flow = Flow(seconds)
-    app = HearOut(answer_at_once, bytes_max=1_000, seconds_max=0.07)
+    app = DrainRequestBody(answer_at_once, bytes_max=1_000, seconds_max=0.07)
     await app(post(**{"transfer-encoding": "chunked"}), flow.receive, flow.send)
     assert flow.sent == ["http.response.start", "http.response.body"]
     assert 1 <= flow.pieces <= pieces
@@ -98,7 +98,7 @@ async def test_a_body_without_end_is_given_up(seconds, pieces):
 @pytest.mark.parametrize("headers", [{}, {"content-length": "0"}])
 async def test_a_request_without_a_body_is_not_waited_for(headers):
     flow = Flow(3_600)
-    await HearOut(answer_at_once)(post(**headers), flow.receive, flow.send)
+    await DrainRequestBody(answer_at_once)(post(**headers), flow.receive, flow.send)
     assert (flow.pieces, len(flow.sent)) == (0, 2)
 
 
@@ -113,7 +113,7 @@ async def test_a_body_that_was_read_is_not_waited_for():
         await receive()
         await answer_at_once(scope, receive, send)
 
-    await HearOut(app)(post(**{"content-length": "2"}), receive, flow.send)
+    await DrainRequestBody(app)(post(**{"content-length": "2"}), receive, flow.send)
     assert (messages, len(flow.sent)) == ([], 2)
 
 
@@ -124,7 +124,7 @@ async def test_a_client_that_leaves_ends_it():
         flow.pieces += 1
         return {"type": "http.disconnect"}
 
-    await HearOut(answer_at_once)(post(**{"content-length": "9"}), receive, flow.send)
+    await DrainRequestBody(answer_at_once)(post(**{"content-length": "9"}), receive, flow.send)
     assert (flow.pieces, len(flow.sent)) == (1, 2)
 
 

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from events.issuer import IssuerDistributionPaid
 from marketplace.captable.book import build_book
-from marketplace.captable.parcels import Parcels
+from marketplace.captable.parcels import TaxLots
 from marketplace.captable.positions import HeldIssuer, Prices, list_positions
 from tests.ocf.random_deals import live_at_random
 from tests.ocf.random_life import HOLDERS
@@ -34,7 +34,7 @@ def test_a_book_holds_what_the_register_says_and_its_gains_are_its_money(seed):
     received = Decimal(0)
     for holder_id in HOLDERS:
         registered = {name: shares for (holder, name), shares in issuer.holdings.items() if holder == holder_id}
-        assert sum_parcels(Parcels(holder_id, history, {}).parcels) == registered
+        assert sum_parcels(TaxLots(holder_id, history, {}).parcels) == registered
         book = build_book(holder_id, AT, list_positions(holder_id, [HeldIssuer(history, None)], {}, {}, Prices()))
         for line in book.positions:
             gain = line.mark_usd + line.distributed_usd - line.cost_usd

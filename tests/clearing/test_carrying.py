@@ -9,7 +9,7 @@ from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
 from marketplace.clearing.arrays.carrying import UNIONS_MAX, is_laminar, list_unions, stack
-from marketplace.clearing.arrays.grid import Yard
+from marketplace.clearing.arrays.grid import PoolArrays
 from marketplace.clearing.arrays.handing import assign
 from marketplace.clearing.engine import clear
 from marketplace.clearing.model import Bid
@@ -20,13 +20,13 @@ from tests.clearing.books import book, market_book, order
 
 def make_yard(asks, offered, layers):
     asks = tuple(sorted(asks))
-    return Yard(
+    return PoolArrays(
         8, tuple("abcd"[: len(asks)]), asks, np.array(asks, float), np.array(offered, float), layers, plain=False
     )
 
 
 @st.composite
-def yards(draw):
+def pool_arrays(draw):
     steps = draw(st.integers(1, 4))
     subsets = [s for size in range(1, steps + 1) for s in itertools.combinations(range(steps), size)]
     layers = draw(st.lists(st.sampled_from(subsets), min_size=1, max_size=4, unique=True))
@@ -52,32 +52,34 @@ def list_assignments(layers, needs, offered):
 
 
 @settings(max_examples=400)
-@given(yards())
+@given(pool_arrays())
 def test_lots_carry_all_that_they_can_and_as_cheaply_as_they_can(drawn):
-    yard, needs = drawn
-    offered = [int(nodes) for nodes in yard.offered[:, 0]]
-    ways = list_assignments(yard.layers, needs, offered)
-    cost, top, short, left = stack(yard, np.array(needs, float)[:, None], 0, 1)
-    assert bool(short[0]) == (not ways)
-    if ways:
-        used = [int(nodes) for nodes in yard.offered[:, 0] - left[:, 0]]
-        assert tuple(used) in ways
-        cheapest = min(sum(n * ask for n, ask in zip(way, yard.asks_micro, strict=True)) for way in ways)
-        assert cost[0] == cheapest == sum(n * ask for n, ask in zip(used, yard.asks_micro, strict=True))
-        assert top[0] == max((ask for n, ask in zip(used, yard.asks_micro, strict=True) if n), default=0)
+    arrays, needs = drawn
+    offered = [int(nodes) for nodes in arrays.offered[:, 0]]
+    candidates = list_assignments(arrays.layers, needs, offered)
+    cost, top, short, left = stack(arrays, np.array(needs, float)[:, None], 0, 1)
+    assert bool(short[0]) == (not candidates)
+    if candidates:
+        used = [int(nodes) for nodes in arrays.offered[:, 0] - left[:, 0]]
+        assert tuple(used) in candidates
+        cheapest = min(
+            sum(n * ask for n, ask in zip(candidate, arrays.asks_micro, strict=True)) for candidate in candidates
+        )
+        assert cost[0] == cheapest == sum(n * ask for n, ask in zip(used, arrays.asks_micro, strict=True))
+        assert top[0] == max((ask for n, ask in zip(used, arrays.asks_micro, strict=True) if n), default=0)
 
 
 @settings(max_examples=400)
-@given(yards())
+@given(pool_arrays())
 def test_what_lots_carry_is_handed_out_to_the_layers_that_may_use_them(drawn):
-    yard, needs = drawn
-    *_, short, left = stack(yard, np.array(needs, float)[:, None], 0, 1)
+    arrays, needs = drawn
+    *_, short, left = stack(arrays, np.array(needs, float)[:, None], 0, 1)
     assume(not short[0])
-    used = [int(nodes) for nodes in yard.offered[:, 0] - left[:, 0]]
-    quotas = assign(yard.layers, {layer: need for layer, need in enumerate(needs) if need}, used)
+    used = [int(nodes) for nodes in arrays.offered[:, 0] - left[:, 0]]
+    quotas = assign(arrays.layers, {layer: need for layer, need in enumerate(needs) if need}, used)
     for layer, quota in quotas.items():
         assert sum(quota.values()) == needs[layer]
-        assert {step for step, nodes in quota.items() if nodes} <= set(yard.layers[layer])
+        assert {step for step, nodes in quota.items() if nodes} <= set(arrays.layers[layer])
     for step, nodes in enumerate(used):
         assert sum(quota.get(step, 0) for quota in quotas.values()) == nodes
 

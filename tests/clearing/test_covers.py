@@ -9,7 +9,7 @@ import pytest
 
 from marketplace.clearing.arrays.grid import compile_book
 from marketplace.clearing.program.covers import SIZES_MAX, Covers
-from marketplace.clearing.program.program import RowTable, WayTable, build_program, list_columns, new_solver
+from marketplace.clearing.program.program import CandidateTable, RowTable, build_program, list_columns, new_solver
 from marketplace.clearing.program.tightening import Cutting, Relaxation
 from tests.clearing.books import book, market_book, order, random_book
 from tests.clearing.ruled_books import random_ruled_book
@@ -20,14 +20,14 @@ CUTTING = Cutting(rounds=20, gain=1e-6, every=1)
 def relax(made):
     """Return the relaxation of a book."""
     grid = compile_book(made)
-    return Relaxation(grid, (WayTable(grid), RowTable(grid)), list_columns(grid))
+    return Relaxation(grid, (CandidateTable(grid), RowTable(grid)), list_columns(grid))
 
 
 def list_cuts(made):
     """Return a book's program of whole placements and all cuts that are found until there are none."""
     grid = compile_book(made)
-    tables, columns = (WayTable(grid), RowTable(grid)), list_columns(grid)
-    if not len(columns.way):
+    tables, columns = (CandidateTable(grid), RowTable(grid)), list_columns(grid)
+    if not len(columns.candidate):
         return None, []
     relaxation, found = Relaxation(grid, tables, columns), []
     find = relaxation.covers.find
@@ -138,7 +138,7 @@ def test_a_placement_that_the_relaxation_takes_loses_nothing():
 def test_nothing_is_cut_where_everything_fits():
     made = book(order("first", 4, 5, (0, 0)), order("second", 4, 5, (0, 0)), lots=(("a", 8, 0, 10, "1"),))
     grid = compile_book(made)
-    tables, columns = (WayTable(grid), RowTable(grid)), list_columns(grid)
+    tables, columns = (CandidateTable(grid), RowTable(grid)), list_columns(grid)
     program = build_program(grid, *tables, columns, np.zeros(tables[1].rows), whole=False)
     values = np.ones(len(program.model.col_cost_)) / 2
     assert Covers(grid, tables, program).find(values) is None

@@ -12,7 +12,7 @@ import pytest
 
 from marketplace.clearing.engine import clear
 from marketplace.clearing.search import diving
-from marketplace.clearing.search.crew import THREADS, map_apart
+from marketplace.clearing.search.crew import THREADS, map_isolated
 from marketplace.runtime.auctions import forking
 from marketplace.runtime.auctions.forking import FORKS, choose_hands
 from tests.clearing.books import market_book
@@ -67,10 +67,10 @@ def test_processes_work_apart_and_threads_here():
 @pytest.mark.usefixtures("two_workers")
 def test_what_processes_change_stays_with_them():
     known = [1]
-    assert map_apart(THREADS, known, add, [1]) == [2]
+    assert map_isolated(THREADS, known, add, [1]) == [2]
     assert known == [1, 1]
     if FORKING:
-        assert map_apart(choose_hands(), known, add, [1]) == [3]
+        assert map_isolated(choose_hands(), known, add, [1]) == [3]
         assert known == [1, 1]
 
 
@@ -151,7 +151,7 @@ def is_running(process_id):
 def test_no_wish_for_processes_leaves_a_lone_core_idle(monkeypatch):
     monkeypatch.setattr(forking, "count_workers", lambda: 1)
     known = [0]
-    map_apart(choose_hands(), known, add, [1, 2])
+    map_isolated(choose_hands(), known, add, [1, 2])
     assert known == [0, 1, 2]
 
 

@@ -13,7 +13,7 @@ from marketplace.clearing.money import MICRO
 from marketplace.clearing.program import tightening
 from marketplace.clearing.program.bound import bound_of, solve_relaxation
 from marketplace.clearing.program.covers import Covers
-from marketplace.clearing.program.program import RowTable, WayTable, list_columns
+from marketplace.clearing.program.program import CandidateTable, RowTable, list_columns
 from marketplace.clearing.program.prospects import Prospects
 from marketplace.clearing.program.tightening import Cutting, Relaxation
 from marketplace.clearing.search import diving, solving
@@ -27,7 +27,7 @@ from tests.clearing.ruled_books import random_ruled_book
 def prepare(made):
     """Return a book's grid, prospects, tables and bound in micro-dollars."""
     grid = compile_book(made)
-    tables, columns = (WayTable(grid), RowTable(grid)), list_columns(grid)
+    tables, columns = (CandidateTable(grid), RowTable(grid)), list_columns(grid)
     shadow = solve_relaxation(grid, *tables, columns, 1)
     bound = float(bound_of(grid, tables[0], columns, shadow)) * MICRO
     return grid, Prospects(grid, tables[0], columns, shadow), tables, bound
@@ -45,7 +45,7 @@ def test_a_dive_comes_closer_to_the_bound_than_greedy(mandates):
         found = best_dive(grid, prospects, tables)
         assert greedy(grid, prospects).total < found.total <= bound
         assert found.losing() == []
-        assert not any(found.is_overloaded(pool) for pool in range(len(grid.yards)))
+        assert not any(found.is_overloaded(pool) for pool in range(len(grid.pool_arrays)))
         assert found.total == pytest.approx(found.welfare())
 
 

@@ -10,7 +10,7 @@ from marketplace.clearing.engine import clear
 from marketplace.clearing.program import generating
 from marketplace.clearing.program.bound import bound_of, solve_relaxation
 from marketplace.clearing.program.generating import generate
-from marketplace.clearing.program.program import RowTable, WayTable, build_program, list_columns, new_solver
+from marketplace.clearing.program.program import CandidateTable, RowTable, build_program, list_columns, new_solver
 from marketplace.clearing.program.prospects import Prospects
 from marketplace.clearing.program.tightening import Cutting, Relaxation
 from marketplace.clearing.search.diving import tighten_relaxation
@@ -26,12 +26,12 @@ class Prepared:
 
     def __init__(self, book):
         self.grid = compile_book(book)
-        self.tables = WayTable(self.grid), RowTable(self.grid)
+        self.tables = CandidateTable(self.grid), RowTable(self.grid)
         columns = list_columns(self.grid)
         self.shadow = solve_relaxation(self.grid, *self.tables, columns, 1)
         self.bound = bound_of(self.grid, self.tables[0], columns, self.shadow)
         self.prospects = Prospects(self.grid, self.tables[0], columns, self.shadow)
-        self.count = len(columns.way)
+        self.count = len(columns.candidate)
 
     def relax(self, kept, cutting):
         """Return the relaxation of some placements, cut and solved."""

@@ -8,7 +8,7 @@ import numpy as np
 from marketplace.clearing.arrays.allocation import Allocation
 from marketplace.clearing.arrays.grid import compile_book
 from marketplace.clearing.program.bound import solve_relaxation
-from marketplace.clearing.program.program import RowTable, WayTable, list_columns
+from marketplace.clearing.program.program import CandidateTable, RowTable, list_columns
 from marketplace.clearing.program.prospects import Prospects
 from marketplace.clearing.search.neighbourhood import Neighbourhoods, Reach, Task
 from tests.clearing.books import book, order
@@ -16,7 +16,7 @@ from tests.clearing.books import book, order
 
 def test_an_answer_that_no_longer_fits_changes_nothing():
     grid = compile_book(book(order("first", 4, 10, (0, 0), value="5"), order("second", 4, 10, (0, 0), value="6")))
-    tables = WayTable(grid), RowTable(grid)
+    tables = CandidateTable(grid), RowTable(grid)
     columns = list_columns(grid)
     shadow = solve_relaxation(grid, *tables, columns, 1)
     prospects = Prospects(grid, tables[0], columns, shadow)

@@ -12,7 +12,7 @@ import pytest
 from benchmarks.markets import write_synthetic
 from marketplace.clearing.arrays.grid import compile_book
 from marketplace.clearing.engine import clear
-from marketplace.clearing.program.program import RowTable, WayTable, build_program, list_columns, new_solver
+from marketplace.clearing.program.program import CandidateTable, RowTable, build_program, list_columns, new_solver
 from marketplace.clearing.verify.verifier import verify
 from marketplace.cli.instance import parse_instance_dir
 from tests.clearing.books import random_book
@@ -51,10 +51,10 @@ def _compare(book):
 def _lose(book, certificate):
     """Return the share of the unpriced optimum, which the solver proves, that the clearing does not reach."""
     grid = compile_book(book)
-    ways, table, columns = WayTable(grid), RowTable(grid), list_columns(grid)
+    candidates, table, columns = CandidateTable(grid), RowTable(grid), list_columns(grid)
     solver = new_solver(1)
     solver.setOptionValue("mip_rel_gap", 0.0)
-    solver.passModel(build_program(grid, ways, table, columns, np.zeros(table.rows), whole=True).model)
+    solver.passModel(build_program(grid, candidates, table, columns, np.zeros(table.rows), whole=True).model)
     solver.run()
     assert solver.modelStatusToString(solver.getModelStatus()) == "Optimal"
     return 1 - float(certificate.welfare_usd) / solver.getInfo().objective_function_value

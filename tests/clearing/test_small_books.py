@@ -9,7 +9,7 @@ from benchmarks.markets import write_synthetic
 from marketplace.clearing.arrays.grid import compile_book
 from marketplace.clearing.engine import clear
 from marketplace.clearing.program.integer import Work, solve_program
-from marketplace.clearing.program.program import RowTable, WayTable, build_program, list_columns
+from marketplace.clearing.program.program import CandidateTable, RowTable, build_program, list_columns
 from marketplace.clearing.search import neighbourhood
 from marketplace.clearing.search.neighbourhood import Ground, Neighbourhoods
 from marketplace.clearing.verify.verifier import find_violations
@@ -55,7 +55,7 @@ def test_where_the_optimum_has_no_prices_dives_and_rounds_go_on(markets, dives):
 
 
 def test_a_dive_of_less_welfare_is_left(markets, monkeypatch):
-    monkeypatch.setattr(Ground, "dive", lambda ground, _: [None] * len(ground.grid.wishes))
+    monkeypatch.setattr(Ground, "dive", lambda ground, _: [None] * len(ground.grid.order_rows))
     assert clear(markets[COSTLY], seed=1).certificate.gap < 0.1
 
 
@@ -89,9 +89,9 @@ def test_the_program_of_all_placements_is_waited_for_whatever_the_number_of_roun
 
 def test_a_program_that_is_long_at_its_root_is_given_up(markets):
     grid = compile_book(markets[EASY])
-    ways, table, columns = WayTable(grid), RowTable(grid), list_columns(grid)
-    model = build_program(grid, ways, table, columns, np.zeros(table.rows), whole=True).model
-    nothing = np.zeros(len(columns.way))
+    candidates, table, columns = CandidateTable(grid), RowTable(grid), list_columns(grid)
+    model = build_program(grid, candidates, table, columns, np.zeros(table.rows), whole=True).model
+    nothing = np.zeros(len(columns.candidate))
     done = solve_program(model, nothing, Work(nodes=400, asks=10_000, gap=2e-4))
     early = solve_program(model, nothing, Work(nodes=400, asks=10_000, gap=2e-4, root=3))
     assert done.proven

@@ -14,7 +14,7 @@ from marketplace.domain.metering.usage import USAGE
 from marketplace.domain.metering.usage_snapshot import parse_usage, render_usage
 from marketplace.domain.metering.usage_state import Usage
 from marketplace.execution import snapshots
-from marketplace.execution.command_records import Trace, Traces
+from marketplace.execution.command_records import CommandRecord, CommandRecords
 from marketplace.execution.snapshots import CODECS, EVENTS_MIN
 from marketplace.log.events import parse_event
 from marketplace.log.memory import MemoryLog
@@ -161,8 +161,8 @@ def test_the_fingerprint_covers_whatever_code_folds_and_keeps_a_state():
     told = (one for one in tell_everything().recorded if one.subject.startswith("marketplace.usage."))
     events = [parse_event(one) for one in told]
     assert {type(event) for event in events} == set(get_args(UsageEvent))
-    traces = Traces()
-    traces.put("command", Trace("fingerprint", Head("subject", 1)))
+    traces = CommandRecords()
+    traces.put("command", CommandRecord("fingerprint", Head("subject", 1)))
     with recording(ran):
         state = USAGE.fold(events)
         kept = snapshots._render_content(codec, state, traces)

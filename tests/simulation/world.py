@@ -192,7 +192,7 @@ class Simulation(LineSteps, Walk):
         for _ in range(ROUNDS_MAX):
             async for page in self.stored.read(stage.position):
                 stage.take(page)
-            tasks = stage.agenda.take(clock.now(), TASKS_AT_ONCE)
+            tasks = stage.scheduler.take(clock.now(), TASKS_AT_ONCE)
             if not tasks:
                 return
             for each in tasks:
@@ -203,15 +203,15 @@ class Simulation(LineSteps, Walk):
         try:
             await self.worker._run(task)
         except Refusal as refusal:
-            now, agenda, due = self.market.clock.now(), self.worker.stage.agenda, find_due(refusal)
+            now, scheduler, due = self.market.clock.now(), self.worker.stage.scheduler, find_due(refusal)
             if due is not None and due > now:
-                agenda.put(task, due)
+                scheduler.put(task, due)
             elif refusal.code in TOO_EARLY.get(task.kind, ()):
-                agenda.put(task, now)
+                scheduler.put(task, now)
             elif refusal.code not in NEEDLESS[task.kind]:
-                agenda.put(task, now + WAITING_TIME)
+                scheduler.put(task, now + WAITING_TIME)
         except (Conflict, Unavailable):
-            self.worker.stage.agenda.put(task, self.market.clock.now())
+            self.worker.stage.scheduler.put(task, self.market.clock.now())
 
     async def do_pass_time(self, _):
         """Let the clock jump."""

@@ -31,7 +31,7 @@ from marketplace.core.errors import Refusal
 from marketplace.domain.equity.issuer.terms import settle_terms
 from marketplace.domain.refusals import require_aware
 from marketplace.execution.history import load_history
-from marketplace.execution.unit_of_work import Unit
+from marketplace.execution.unit_of_work import UnitOfWork
 
 ENTRIES_MAX: Final = 20_000
 
@@ -71,7 +71,7 @@ async def explain(
 
 
 async def _load_branch_history(command: Commanded, issuer_id: str) -> History:
-    await load_issuer(Unit(command.handler.cache, command.context), issuer_id)
+    await load_issuer(UnitOfWork(command.handler.cache, command.context), issuer_id)
     return await load_history(command.handler.log, issuer_id)
 
 

@@ -43,7 +43,7 @@ class Limits:
         self.at_once = AtOnce(services.settings.requests_at_once_max)
 
 
-class Gate:
+class AuthMiddleware:
     """ASGI middleware; `opt` of a route names its feature, and a route without one is open to all.
 
     It may also name the `media_types` and `encodings` that a route reads, JSON as it is by default, and whether it

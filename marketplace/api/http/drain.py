@@ -19,7 +19,7 @@ SECONDS_MAX: Final = 10.0
 BODY_SECONDS_MAX: Final = 30.0
 
 
-class HearOut:
+class DrainRequestBody:
     """ASGI application around another one.
 
     Args:

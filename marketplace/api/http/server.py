@@ -19,7 +19,7 @@ from litestar.types import ASGIApp
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
 
 from marketplace.api.http.connections import Connections
-from marketplace.api.http.drain import HearOut
+from marketplace.api.http.drain import DrainRequestBody
 from marketplace.api.http.problems import MEDIA_TYPE, build_problem
 from marketplace.api.http.services import ApiSettings
 from marketplace.core.errors import Refusal
@@ -203,7 +203,7 @@ class ApiServer(uvicorn.Server):
     ) -> None:
         super().__init__(
             _Config(
-                HearOut(application, body_seconds_max=settings.body_seconds_max),
+                DrainRequestBody(application, body_seconds_max=settings.body_seconds_max),
                 settings,
                 connections,
                 host=host,

@@ -6,7 +6,7 @@ from marketplace.core.ids import derive_id, rename_id
 from marketplace.domain.billing.account import ACCOUNT, OpenAccount
 from marketplace.domain.party import PARTY, ClearParty, RegisterParty, SuspendParty
 from marketplace.execution.handler import Handler, Receipt
-from marketplace.execution.unit_of_work import Context, Unit
+from marketplace.execution.unit_of_work import Context, UnitOfWork
 
 
 async def register_party(
@@ -22,7 +22,7 @@ async def register_party(
     require_platform(context)
     party_id = derive_id("pty", context.command_id)
 
-    async def work(unit: Unit) -> None:
+    async def work(unit: UnitOfWork) -> None:
         command = RegisterParty(party_id=party_id, name=name, roles=roles, jurisdiction=jurisdiction, sector=sector)
         await unit.decide(PARTY, party_id, command)
         account_id = rename_id("acc", party_id)
@@ -35,7 +35,7 @@ async def clear_party(handler: Handler, context: Context, party_id: str, *, chec
     """Let a party trade."""
     require_platform(context)
 
-    async def work(unit: Unit) -> None:
+    async def work(unit: UnitOfWork) -> None:
         await unit.decide(PARTY, party_id, ClearParty(party_id=party_id, checks=checks))
 
     return await handler.run(context, PARTY, party_id, work)
@@ -45,7 +45,7 @@ async def suspend_party(handler: Handler, context: Context, party_id: str, *, re
     """Stop a party from beginning anything new."""
     require_platform(context)
 
-    async def work(unit: Unit) -> None:
+    async def work(unit: UnitOfWork) -> None:
         await unit.decide(PARTY, party_id, SuspendParty(party_id=party_id, reason=reason))
 
     return await handler.run(context, PARTY, party_id, work)

@@ -8,10 +8,10 @@ from marketplace.application.steps.ownership import require_owner
 from marketplace.domain.billing.account import ACCOUNT, Account, CloseAccount, Deposit, Withdraw
 from marketplace.domain.refusals import refuse_unknown
 from marketplace.execution.handler import Handler, Receipt
-from marketplace.execution.unit_of_work import Context, Unit
+from marketplace.execution.unit_of_work import Context, UnitOfWork
 
 
-async def find_account(unit: Unit, account_id: str) -> Account:
+async def find_account(unit: UnitOfWork, account_id: str) -> Account:
     """Return an account, whoever's it is.
 
     Raises:
@@ -23,7 +23,7 @@ async def find_account(unit: Unit, account_id: str) -> Account:
     return account
 
 
-async def load_account(unit: Unit, account_id: str) -> Account:
+async def load_account(unit: UnitOfWork, account_id: str) -> Account:
     """Return an account of the tenant's.
 
     Raises:
@@ -51,7 +51,7 @@ async def deposit(
     """
     transfer = Transfer(account_id=account_id, amount_usd=amount_usd, reference=reference, booked_at=booked_at)
 
-    async def work(unit: Unit) -> None:
+    async def work(unit: UnitOfWork) -> None:
         confirmed = await provider.confirm_deposit(context, transfer)
         await load_account(unit, account_id)
         command = Deposit(
@@ -83,7 +83,7 @@ async def withdraw(
     """
     transfer = Transfer(account_id=account_id, amount_usd=amount_usd, reference=reference, booked_at=booked_at)
 
-    async def work(unit: Unit) -> None:
+    async def work(unit: UnitOfWork) -> None:
         confirmed = await provider.confirm_withdrawal(context, transfer)
         await load_account(unit, account_id)
         command = Withdraw(
@@ -101,7 +101,7 @@ async def withdraw(
 async def close_account(handler: Handler, context: Context, account_id: str, *, reason: str) -> Receipt:
     """Let nothing new begin on an account; what it is still owed comes in, and it may be emptied."""
 
-    async def work(unit: Unit) -> None:
+    async def work(unit: UnitOfWork) -> None:
         await load_account(unit, account_id)
         await unit.decide(ACCOUNT, account_id, CloseAccount(account_id=account_id, reason=reason))
 

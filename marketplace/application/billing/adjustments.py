@@ -35,7 +35,7 @@ from marketplace.domain.metering.usage import USAGE, Usage, count_gpu_seconds, n
 from marketplace.domain.refusals import refuse_status
 from marketplace.domain.trading.mandate import MANDATE, Mandate, ReleaseBudget
 from marketplace.execution.handler import Handler, Receipt
-from marketplace.execution.unit_of_work import Context, Unit
+from marketplace.execution.unit_of_work import Context, UnitOfWork
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,18 +78,18 @@ async def adjust_statement(handler: Handler, context: Context, grant_id: str, in
         Refusal: ``grant_unknown`` · ``statement_unknown`` · ``statement_<status>`` while one of the period is open ·
             ``nothing_to_adjust``; for a credit, ``funds_insufficient`` where the provider's account cannot pay it yet.
     """
-    unit = Unit(handler.cache, context)
+    unit = UnitOfWork(handler.cache, context)
     period = list_periods(await load_grant(unit, grant_id, "provider"))[index]
     statement_id = name_adjustment(period.statement_id, len(await load_chain(unit, period)) - 1)
     own = msgspec.structs.replace(context, command_id=derive_id("cmd", context.command_id, statement_id))
 
-    async def work(current: Unit) -> None:
+    async def work(current: UnitOfWork) -> None:
         await _adjust(current, grant_id, period, statement_id)
 
     return await handler.run(own, STATEMENT, statement_id, work)
 
 
-async def _adjust(unit: Unit, grant_id: str, period: Period, statement_id: str) -> None:
+async def _adjust(unit: UnitOfWork, grant_id: str, period: Period, statement_id: str) -> None:
     grant = await load_grant(unit, grant_id, "provider")
     chain = await load_chain(unit, period)
     require_settled(chain)
@@ -120,7 +120,7 @@ def require_settled(chain: list[Statement]) -> None:
             raise refuse_status("statement", known.issued.statement_id, known.status, "accepted")
 
 
-async def _charge(unit: Unit, case: Case, stated: int, service: ServiceResult | None) -> None:
+async def _charge(unit: UnitOfWork, case: Case, stated: int, service: ServiceResult | None) -> None:
     """State what was metered beyond what was stated; what the period gives back, it gives back of this too."""
     more = case.adjustment.gpu_seconds_after - case.adjustment.gpu_seconds_before
     command = IssueStatement(
@@ -133,7 +133,7 @@ async def _charge(unit: Unit, case: Case, stated: int, service: ServiceResult | 
     await unit.decide(STATEMENT, case.statement_id, command)
 
 
-async def credit(unit: Unit, case: Case, chain: list[Statement], charges: Charges, *, closed: bool) -> None:
+async def credit(unit: UnitOfWork, case: Case, chain: list[Statement], charges: Charges, *, closed: bool) -> None:
     """Pay back what is charged above what is metered; nothing where a dispute brought the charge below it already.
 
     Args:
@@ -174,7 +174,7 @@ def _sum_given(chain: list[Statement], name: str) -> Any:
     return sum((sign * getattr(credit, name) for sign, credit in given), ZERO)
 
 
-async def _reverse(unit: Unit, case: Case, principal_usd: Decimal, chain: list[Statement]) -> None:
+async def _reverse(unit: UnitOfWork, case: Case, principal_usd: Decimal, chain: list[Statement]) -> None:
     """Take principal of the period back, the youngest tranche first, with the shares or the money that it became."""
     equity = case.grant.issued.equity
     if equity is None:
@@ -197,7 +197,7 @@ async def _reverse(unit: Unit, case: Case, principal_usd: Decimal, chain: list[S
         left -= amount
 
 
-async def _release_budget(unit: Unit, grant: Grant, charges: Charges) -> None:
+async def _release_budget(unit: UnitOfWork, grant: Grant, charges: Charges) -> None:
     """Free the budget that a grant settled in full kept for what is paid back now."""
     equity, hold_id = grant.issued.equity, grant.issued.hold_id
     if equity is None or not charges.holder_usd:

@@ -13,7 +13,7 @@ from marketplace.core.errors import Refusal
 from marketplace.core.ids import PREFIXES, derive_id, is_id
 from marketplace.domain.billing.account import ACCOUNT, Account, AdjustHold, CaptureHold, ExpireHold, Hold, PlaceHold
 from marketplace.execution.handler import Handler, Receipt
-from marketplace.execution.unit_of_work import Context, Unit
+from marketplace.execution.unit_of_work import Context, UnitOfWork
 
 
 async def place_hold(
@@ -32,7 +32,7 @@ async def place_hold(
     """
     hold_id = derive_id("hld", context.command_id)
 
-    async def work(unit: Unit) -> None:
+    async def work(unit: UnitOfWork) -> None:
         await load_account(unit, account_id)
         if payee_account_id == account_id:
             raise Refusal("payee_is_payer", "an account cannot hold money for itself", pointer="/payee_account_id")
@@ -50,7 +50,7 @@ async def place_hold(
     return await handler.run(context, ACCOUNT, account_id, work)
 
 
-async def _load_hold(unit: Unit, account_id: str, hold_id: str) -> tuple[Account, Hold, Account]:
+async def _load_hold(unit: UnitOfWork, account_id: str, hold_id: str) -> tuple[Account, Hold, Account]:
     """Return an account, one of its holds and the payee's account, to one of the two parties.
 
     Raises:
@@ -80,7 +80,7 @@ async def capture_hold(
     """
     cause = derive_id("cap", context.command_id)
 
-    async def work(unit: Unit) -> None:
+    async def work(unit: UnitOfWork) -> None:
         _, hold, _ = await _load_hold(unit, account_id, hold_id)
         capture = CaptureHold(
             account_id=account_id,
@@ -102,7 +102,7 @@ async def release_hold(handler: Handler, context: Context, account_id: str, hold
         Refusal: Those of `_load_hold` · ``payee_only``.
     """
 
-    async def work(unit: Unit) -> None:
+    async def work(unit: UnitOfWork) -> None:
         _, hold, payee = await _load_hold(unit, account_id, hold_id)
         if context.party_id not in (None, payee.party_id):
             ends = "" if hold.expires_at is None else f" or until it expires at {hold.expires_at.isoformat()}"
@@ -116,7 +116,7 @@ async def release_hold(handler: Handler, context: Context, account_id: str, hold
 async def expire_hold(handler: Handler, context: Context, account_id: str, hold_id: str) -> Receipt:
     """Make what is left of a hold available again, now that its time is over."""
 
-    async def work(unit: Unit) -> None:
+    async def work(unit: UnitOfWork) -> None:
         await load_account(unit, account_id)
         await unit.decide(ACCOUNT, account_id, ExpireHold(account_id=account_id, hold_id=hold_id, at=context.at))
 

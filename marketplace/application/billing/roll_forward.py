@@ -22,13 +22,13 @@ from marketplace.domain.delivery.periods import Period
 from marketplace.domain.delivery.service_level import assess
 from marketplace.domain.equity.instrument.instrument import INSTRUMENT, Instrument
 from marketplace.domain.supply.pool import POOL, Pool, ReserveCapacity
-from marketplace.execution.unit_of_work import Unit
+from marketplace.execution.unit_of_work import UnitOfWork
 
 EXTENSIONS_MAX: Final = 12
 _SECOND: Final = timedelta(seconds=1)
 
 
-async def settle_service(unit: Unit, grant: Grant, period: Period, delivered: int) -> ServiceResult | None:
+async def settle_service(unit: UnitOfWork, grant: Grant, period: Period, delivered: int) -> ServiceResult | None:
     """Return what a period came to and what that does, and let the grant go on where it rolls forward."""
     result = assess(grant, period.start, period.end, delivered)
     if result is None or result.met:
@@ -39,7 +39,7 @@ async def settle_service(unit: Unit, grant: Grant, period: Period, delivered: in
     return msgspec.structs.replace(result, consequence=consequence)
 
 
-async def _find_consequence(unit: Unit, grant: Grant) -> ServiceConsequence:
+async def _find_consequence(unit: UnitOfWork, grant: Grant) -> ServiceConsequence:
     assert grant.issued.service is not None, "only what was promised is assessed"
     if grant.issued.equity is None:
         return grant.issued.service.consequence
@@ -49,7 +49,7 @@ async def _find_consequence(unit: Unit, grant: Grant) -> ServiceConsequence:
     return consequence
 
 
-async def _roll_forward(unit: Unit, grant: Grant, period: Period) -> bool:
+async def _roll_forward(unit: UnitOfWork, grant: Grant, period: Period) -> bool:
     """Add the length of a period to a grant; tell whether there was room."""
     if grant.status not in RUNNING or grant.resold or len(grant.extensions) >= EXTENSIONS_MAX:
         return False
@@ -74,7 +74,7 @@ def _next_second(at: datetime) -> datetime:
 
 
 async def _find_room(
-    unit: Unit, grant: Grant, pool: Pool, start: datetime, end: datetime
+    unit: UnitOfWork, grant: Grant, pool: Pool, start: datetime, end: datetime
 ) -> tuple[LotShare, ...] | None:
     """Return which lots would carry a grant over a span; None where they cannot."""
     try:

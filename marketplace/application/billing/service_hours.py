@@ -17,10 +17,10 @@ from marketplace.domain.delivery.grant import GRANT, Grant
 from marketplace.domain.metering.usage import USAGE, Answer, IdentifyReadings, Usage
 from marketplace.domain.refusals import refuse_status
 from marketplace.execution.handler import Handler, Receipt
-from marketplace.execution.unit_of_work import Context, Unit
+from marketplace.execution.unit_of_work import Context, UnitOfWork
 
 
-async def _load(unit: Unit, line_id: str) -> tuple[ServiceLine, Spans]:
+async def _load(unit: UnitOfWork, line_id: str) -> tuple[ServiceLine, Spans]:
     """Return a service line that is or was worked on, and when its grant runs."""
     line = await load_service_line(unit, line_id, "provider")
     if line.agreed is None:
@@ -39,7 +39,7 @@ class Report:
     readings: tuple[HoursReading, ...]
     answers: list[Answer] = field(default_factory=list)
 
-    async def work(self, unit: Unit) -> None:
+    async def work(self, unit: UnitOfWork) -> None:
         """Decide it."""
         line, command = await self.build(unit)
         answers = answer_hours(command, line)
@@ -61,7 +61,7 @@ class Report:
     def _name_source(self, line: ServiceLine) -> str:
         return derive_id("usg", line.proposed.provider_id, self.source)
 
-    async def build(self, unit: Unit) -> tuple[ServiceLine, ReportHours]:
+    async def build(self, unit: UnitOfWork) -> tuple[ServiceLine, ReportHours]:
         """Return the service line and the command, with what the source's record knows of its ids."""
         line, spans = await _load(unit, self.line_id)
         known: Usage = await unit.load(USAGE, self._name_source(line))
@@ -98,7 +98,7 @@ async def correct_hours(
 ) -> Receipt:
     """Replace a reading by its source."""
 
-    async def work(unit: Unit) -> None:
+    async def work(unit: UnitOfWork) -> None:
         _, spans = await _load(unit, line_id)
         command = CorrectHours(
             service_line_id=line_id, source=source, reading=reading, spans=spans, at=context.at, reason=reason
@@ -113,7 +113,7 @@ async def void_hours(
 ) -> Receipt:
     """Take a reading back."""
 
-    async def work(unit: Unit) -> None:
+    async def work(unit: UnitOfWork) -> None:
         await _load(unit, line_id)
         command = VoidHours(service_line_id=line_id, source=source, reading_id=reading_id, reason=reason)
         await unit.decide(SERVICE_LINE, line_id, command)

@@ -22,7 +22,7 @@ from marketplace.domain.party import PARTY, Party
 from marketplace.domain.refusals import refuse_unknown
 from marketplace.domain.trading.mandate import MANDATE, CaptureBudget, HoldBudget
 from marketplace.execution.handler import Handler, Receipt
-from marketplace.execution.unit_of_work import Context, Unit
+from marketplace.execution.unit_of_work import Context, UnitOfWork
 
 By = Literal["startup", "provider", "holder", "platform"]
 
@@ -37,7 +37,7 @@ async def propose_service_line(
     """
     line_id = derive_id("svl", context.command_id)
 
-    async def work(unit: Unit) -> None:
+    async def work(unit: UnitOfWork) -> None:
         grant = await load_grant(unit, grant_id, "provider")
         issued, equity = grant.issued, grant.issued.equity
         GRANT.decide(AddServiceLine(grant_id=grant_id, service_line_id=line_id, at=context.at), grant)
@@ -57,7 +57,7 @@ async def propose_service_line(
     return await handler.run(context, SERVICE_LINE, line_id, work, new=True)
 
 
-async def load_service_line(unit: Unit, line_id: str, *sides: str) -> ServiceLine:
+async def load_service_line(unit: UnitOfWork, line_id: str, *sides: str) -> ServiceLine:
     """Return a service line of which the tenant is one of the sides, ``startup``, ``provider`` or ``holder``.
 
     Raises:
@@ -85,7 +85,7 @@ def _list_sides(line: ServiceLine) -> list[tuple[By, str]]:
 async def approve_service_line(handler: Handler, context: Context, line_id: str) -> Receipt:
     """Take, as the holder of the grant's equity, the equity part of what a service line costs."""
 
-    async def work(unit: Unit) -> None:
+    async def work(unit: UnitOfWork) -> None:
         line = await load_service_line(unit, line_id, "holder")
         if line.proposed.holder_id is not None:
             await unit.decide(SERVICE_LINE, line_id, ApproveServiceLine(service_line_id=line_id))
@@ -96,7 +96,7 @@ async def approve_service_line(handler: Handler, context: Context, line_id: str)
 async def decline_service_line(handler: Handler, context: Context, line_id: str, *, reason: str) -> Receipt:
     """Decline a proposal as startup or holder, or withdraw it as its provider, before it is agreed on."""
 
-    async def work(unit: Unit) -> None:
+    async def work(unit: UnitOfWork) -> None:
         line = await load_service_line(unit, line_id, "startup", "provider", "holder")
         by: By = next((side for side, owner in _list_sides(line) if owner == context.party_id), "platform")
         await unit.decide(SERVICE_LINE, line_id, DeclineServiceLine(service_line_id=line_id, by=by, reason=reason))
@@ -111,7 +111,7 @@ async def agree_service_line(handler: Handler, context: Context, line_id: str) -
         Refusal: Those of the service line, the grant, the account, the mandate and the instrument.
     """
 
-    async def work(unit: Unit) -> None:
+    async def work(unit: UnitOfWork) -> None:
         line = await load_service_line(unit, line_id, "startup")
         grant: Grant = await unit.load(GRANT, line.proposed.grant_id)
         agree = build_agreement(grant, line.proposed, context.at)
@@ -131,7 +131,7 @@ async def agree_service_line(handler: Handler, context: Context, line_id: str) -
     return await handler.run(context, SERVICE_LINE, line_id, work)
 
 
-async def _draw(unit: Unit, grant: Grant, line: ServiceLine, equity: EquityPart) -> None:
+async def _draw(unit: UnitOfWork, grant: Grant, line: ServiceLine, equity: EquityPart) -> None:
     """Commit the mandate's budget, and sign an instrument on the terms of the grant's as they are now."""
     issued, hold_id = grant.issued, rename_id("hld", line.proposed.service_line_id)
     party: Party = await unit.load(PARTY, issued.startup_id)

@@ -29,7 +29,7 @@ from marketplace.domain.delivery.grant import GRANT, Grant
 from marketplace.domain.delivery.periods import ACCEPTANCE, Period
 from marketplace.domain.refusals import refuse_unknown
 from marketplace.execution.handler import Handler, Receipt
-from marketplace.execution.unit_of_work import Context, Unit
+from marketplace.execution.unit_of_work import Context, UnitOfWork
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,13 +44,13 @@ class _Course:
         """Return what hours cost that come after others."""
         return compute_service_charges(build_tariff(self.bill.issued), before, hours)
 
-    async def sum_stated(self, unit: Unit) -> Decimal:
+    async def sum_stated(self, unit: UnitOfWork) -> Decimal:
         """Return the hours that the statements of the service line and their adjustments stand for."""
         chains = [await find_chain(unit, period) for period in self.periods.values()]
         return sum((chain[-1].hours_metered for chain in chains if chain), ZERO)
 
 
-async def _load(unit: Unit, line_id: str) -> _Course:
+async def _load(unit: UnitOfWork, line_id: str) -> _Course:
     line: ServiceLine | None = await unit.load(SERVICE_LINE, line_id)
     if line is None or line.agreed is None:
         raise refuse_unknown("service_line", line_id)
@@ -58,7 +58,7 @@ async def _load(unit: Unit, line_id: str) -> _Course:
     return _Course(line, build_bill(grant, line), list_service_periods(grant, line))
 
 
-async def find_bill(unit: Unit, statement: Statement, grant: Grant) -> Grant:
+async def find_bill(unit: UnitOfWork, statement: Statement, grant: Grant) -> Grant:
     """Return a statement's grant as who pays the statement settles it."""
     line_id = statement.issued.service_line_id
     return grant if line_id is None else (await _load(unit, line_id)).bill
@@ -77,10 +77,10 @@ async def issue_service_statement(handler: Handler, context: Context, line_id: s
     Raises:
         Refusal: ``service_line_unknown`` · ``period_unknown`` · ``period_runs`` · ``statement_out_of_order``.
     """
-    period = _get_period(await _load(Unit(handler.cache, context), line_id), line_id, index)
+    period = _get_period(await _load(UnitOfWork(handler.cache, context), line_id), line_id, index)
     require_period_over(period, context.at)
 
-    async def work(unit: Unit) -> None:
+    async def work(unit: UnitOfWork) -> None:
         course = await _load(unit, line_id)
         if await unit.load(STATEMENT, period.statement_id) is not None:
             return
@@ -112,18 +112,18 @@ async def adjust_service_statement(handler: Handler, context: Context, line_id: 
             one of the period is open · ``nothing_to_adjust``; for a credit, ``funds_insufficient`` where the
             provider's account cannot pay it yet.
     """
-    unit = Unit(handler.cache, context)
+    unit = UnitOfWork(handler.cache, context)
     period = _get_period(await _load(unit, line_id), line_id, index)
     statement_id = name_adjustment(period.statement_id, len(await load_chain(unit, period)) - 1)
     own = msgspec.structs.replace(context, command_id=derive_id("cmd", context.command_id, statement_id))
 
-    async def work(current: Unit) -> None:
+    async def work(current: UnitOfWork) -> None:
         await _adjust(current, line_id, period, statement_id)
 
     return await handler.run(own, STATEMENT, statement_id, work)
 
 
-async def _adjust(unit: Unit, line_id: str, period: Period, statement_id: str) -> None:
+async def _adjust(unit: UnitOfWork, line_id: str, period: Period, statement_id: str) -> None:
     course, chain = await _load(unit, line_id), await load_chain(unit, period)
     require_settled(chain)
     before, after = chain[-1].hours_metered, sum_hours(course.line, period.start, period.end)
@@ -147,7 +147,7 @@ async def _adjust(unit: Unit, line_id: str, period: Period, statement_id: str) -
     await unit.decide(STATEMENT, statement_id, command)
 
 
-async def build_resolution(unit: Unit, before: Statement, hours: Decimal, reason: str) -> ResolveStatement:
+async def build_resolution(unit: UnitOfWork, before: Statement, hours: Decimal, reason: str) -> ResolveStatement:
     """Return the end of a dispute over hours.
 
     Raises:

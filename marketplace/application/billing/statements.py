@@ -27,7 +27,7 @@ from marketplace.domain.delivery.periods import ACCEPTANCE, Period, list_periods
 from marketplace.domain.metering.usage import USAGE, Usage, count_gpu_seconds, name_usage
 from marketplace.domain.refusals import refuse_status, refuse_unknown
 from marketplace.execution.handler import Handler, Receipt
-from marketplace.execution.unit_of_work import Context, Unit
+from marketplace.execution.unit_of_work import Context, UnitOfWork
 
 
 async def issue_statement(handler: Handler, context: Context, grant_id: str, index: int) -> Receipt:
@@ -47,7 +47,7 @@ async def issue_statement(handler: Handler, context: Context, grant_id: str, ind
     period = periods[index]
     require_period_over(period, context.at)
 
-    async def work(unit: Unit) -> None:
+    async def work(unit: UnitOfWork) -> None:
         current = await load_grant(unit, grant_id, "provider")
         if await unit.load(STATEMENT, period.statement_id) is not None:
             return
@@ -78,18 +78,18 @@ async def issue_statement(handler: Handler, context: Context, grant_id: str, ind
 
 async def _find_grant(handler: Handler, context: Context, grant_id: str) -> Grant | None:
     """Return a grant as the cache knows it, None where there is none."""
-    grant: Grant | None = await Unit(handler.cache, context).load(GRANT, grant_id)
+    grant: Grant | None = await UnitOfWork(handler.cache, context).load(GRANT, grant_id)
     return grant
 
 
-async def _compare(unit: Unit, grant_id: str, period: Period, reported: int) -> Metering | None:
+async def _compare(unit: UnitOfWork, grant_id: str, period: Period, reported: int) -> Metering | None:
     """Return what both meters say of a period, None where the tenant's said nothing."""
     usage: Usage = await unit.load(USAGE, name_usage(grant_id, "tenant"))
     counted = count_gpu_seconds(usage, period.start, period.end)
     return Metering(provider_gpu_seconds=reported, tenant_gpu_seconds=counted) if counted else None
 
 
-async def _load_statement(unit: Unit, statement_id: str, *sides: str) -> Statement:
+async def _load_statement(unit: UnitOfWork, statement_id: str, *sides: str) -> Statement:
     statement: Statement | None = await unit.load(STATEMENT, statement_id)
     if statement is None:
         raise refuse_unknown("statement", statement_id)
@@ -109,7 +109,7 @@ async def accept_statement(
             what it settles.
     """
 
-    async def work(unit: Unit) -> None:
+    async def work(unit: UnitOfWork) -> None:
         before = await _load_statement(unit, statement_id, "startup")
         if by == "acceptance" and before.status == "accepted":
             raise refuse_status("statement", statement_id, "accepted", "issued")
@@ -121,14 +121,14 @@ async def accept_statement(
     return await handler.run(context, STATEMENT, statement_id, work)
 
 
-async def _settle(unit: Unit, before: Statement, statement_id: str) -> None:
+async def _settle(unit: UnitOfWork, before: Statement, statement_id: str) -> None:
     after: Statement = await unit.load(STATEMENT, statement_id)
     grant = await _get_grant(unit, before.issued.grant_id)
     await settle_statement(unit, await find_bill(unit, after, grant), statement_id, after)
     await vest(unit, rename_id("iss", grant.issued.startup_id))
 
 
-async def _get_grant(unit: Unit, grant_id: str) -> Grant:
+async def _get_grant(unit: UnitOfWork, grant_id: str) -> Grant:
     grant: Grant | None = await unit.load(GRANT, grant_id)
     assert grant is not None, "a statement's grant exists"
     return grant
@@ -145,7 +145,7 @@ async def dispute_statement(
 ) -> Receipt:
     """Say, as the startup, that less was delivered; of a service line in hours."""
 
-    async def work(unit: Unit) -> None:
+    async def work(unit: UnitOfWork) -> None:
         await _load_statement(unit, statement_id, "startup")
         command = DisputeStatement(
             statement_id=statement_id,
@@ -183,7 +183,7 @@ async def resolve_statement(
             less than what was claimed.
     """
 
-    async def work(unit: Unit) -> None:
+    async def work(unit: UnitOfWork) -> None:
         before = await _load_statement(unit, statement_id, "provider")
         resolve = await _build_resolution(unit, before, gpu_seconds, hours, reason)
         await unit.decide(STATEMENT, statement_id, resolve)
@@ -196,7 +196,7 @@ async def resolve_statement(
 
 
 async def _build_resolution(
-    unit: Unit, before: Statement, gpu_seconds: int | None, hours: Decimal | None, reason: str
+    unit: UnitOfWork, before: Statement, gpu_seconds: int | None, hours: Decimal | None, reason: str
 ) -> ResolveStatement:
     """Return the end of a dispute in the unit of its statement."""
     is_service = before.issued.service_line_id is not None
@@ -208,7 +208,7 @@ async def _build_resolution(
     return await _resolve_compute(unit, before, gpu_seconds, reason)
 
 
-async def _resolve_compute(unit: Unit, before: Statement, gpu_seconds: int, reason: str) -> ResolveStatement:
+async def _resolve_compute(unit: UnitOfWork, before: Statement, gpu_seconds: int, reason: str) -> ResolveStatement:
     disputed, issued = before.disputed, before.issued
     if unit.context.party_id is not None and disputed is not None and gpu_seconds > disputed.gpu_seconds_claimed:
         raise Refusal(

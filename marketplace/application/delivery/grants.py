@@ -30,13 +30,13 @@ from marketplace.domain.party import PARTY, Party, require_trader
 from marketplace.domain.refusals import require_aware
 from marketplace.domain.supply.pool import ReleaseCapacity
 from marketplace.execution.handler import Handler, Receipt
-from marketplace.execution.unit_of_work import Context, Unit
+from marketplace.execution.unit_of_work import Context, UnitOfWork
 
 Side = Literal["startup", "provider", "platform"]
 
 
 async def _change(handler: Handler, context: Context, grant_id: str, side: str, command: GrantCommand) -> Receipt:
-    async def work(unit: Unit) -> None:
+    async def work(unit: UnitOfWork) -> None:
         await load_grant(unit, grant_id, side)
         await unit.decide(GRANT, grant_id, command)
 
@@ -73,7 +73,7 @@ async def transfer_grant(handler: Handler, context: Context, grant_id: str, *, s
         Refusal: ``grant_unknown`` · refusals of the party · ``resale_held`` · refusals of the grant.
     """
 
-    async def work(unit: Unit) -> None:
+    async def work(unit: UnitOfWork) -> None:
         grant = await load_grant(unit, grant_id, "startup")
         require_trader(await unit.load(PARTY, startup_id), startup_id, "startup")
         await require_unheld(unit, grant.pool_id, grant_id)
@@ -107,7 +107,7 @@ async def terminate_grant(
     """
     require_aware(at, "/at")
 
-    async def work(unit: Unit) -> None:
+    async def work(unit: UnitOfWork) -> None:
         grant = await load_grant(unit, grant_id, "startup", "provider")
         party: Party | None = await unit.load(PARTY, grant.startup_id)
         side = _find_side(context, grant)
@@ -149,7 +149,7 @@ async def finish_grant(handler: Handler, context: Context, grant_id: str) -> Rec
         Refusal: ``grant_unknown`` · ``grant_not_due`` · ``statements_open``.
     """
 
-    async def work(unit: Unit) -> None:
+    async def work(unit: UnitOfWork) -> None:
         grant = await load_grant(unit, grant_id, "provider")
         gpu_seconds, holder_paid_usd = 0, ZERO
         usage: Usage = await unit.load(USAGE, name_usage(grant_id))

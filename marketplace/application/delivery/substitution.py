@@ -16,7 +16,7 @@ from marketplace.domain.refusals import refuse_unknown
 from marketplace.domain.supply.lot import LOT, Lot
 from marketplace.domain.supply.pool import POOL, Pool, ReleaseCapacity, ReserveCapacity
 from marketplace.execution.handler import Handler, Receipt
-from marketplace.execution.unit_of_work import Context, Unit
+from marketplace.execution.unit_of_work import Context, UnitOfWork
 
 
 async def substitute_grant(handler: Handler, context: Context, grant_id: str, *, pool_id: str, reason: str) -> Receipt:
@@ -29,7 +29,7 @@ async def substitute_grant(handler: Handler, context: Context, grant_id: str, *,
             refusals of the grant and the pool.
     """
 
-    async def work(unit: Unit) -> None:
+    async def work(unit: UnitOfWork) -> None:
         grant = await load_grant(unit, grant_id, "provider")
         pool: Pool | None = await unit.load(POOL, pool_id)
         if pool is None or pool.opened.provider_id != grant.issued.provider_id:
@@ -81,7 +81,7 @@ def _require_alike(grant: Grant, pool: Pool) -> None:
         )
 
 
-async def load_lots(unit: Unit, grant: Grant, pool: Pool) -> list[Lot]:
+async def load_lots(unit: UnitOfWork, grant: Grant, pool: Pool) -> list[Lot]:
     """Return the lots of a pool that take a grant at its price, the cheapest first."""
     price = parse_ratio(grant.issued.price_usd_per_gpu_hour)
     lots: list[Lot] = [await unit.load(LOT, lot_id) for lot_id in sorted(pool.offers)]

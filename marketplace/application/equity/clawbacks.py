@@ -19,7 +19,7 @@ from marketplace.domain.equity.instrument.instrument import INSTRUMENT, Instrume
 from marketplace.domain.equity.issuer.issuer import ISSUER, CancelWarrant, Issuer, RepurchaseStock
 from marketplace.domain.refusals import refuse_unknown
 from marketplace.execution.handler import Handler, Receipt
-from marketplace.execution.unit_of_work import Context, Unit
+from marketplace.execution.unit_of_work import Context, UnitOfWork
 
 Settlement = Literal["cancel_shares", "debt"]
 
@@ -45,13 +45,13 @@ async def reverse_principal(
         settlement=settlement,
     )
 
-    async def work(unit: Unit) -> None:
+    async def work(unit: UnitOfWork) -> None:
         await claw_back(unit, command, approval)
 
     return await handler.run(context, INSTRUMENT, instrument_id, work)
 
 
-async def claw_back(unit: Unit, command: ReversePrincipal, approval: Approval | None = None) -> None:
+async def claw_back(unit: UnitOfWork, command: ReversePrincipal, approval: Approval | None = None) -> None:
     """Decide a clawback on what its conversion's shares are by now, and let the issuer cancel those that go back.
 
     Raises:
@@ -83,7 +83,7 @@ async def claw_back(unit: Unit, command: ReversePrincipal, approval: Approval | 
 
 
 async def _cancel(
-    unit: Unit, event: InstrumentPrincipalReversed, taken: TakenShares, approval: Approval | None
+    unit: UnitOfWork, event: InstrumentPrincipalReversed, taken: TakenShares, approval: Approval | None
 ) -> None:
     """Let the issuer cancel what goes back: the rights of a warrant, or shares."""
     issuer: Issuer = await unit.load(ISSUER, event.issuer_id)
@@ -111,7 +111,7 @@ async def _cancel(
     await unit.decide(ISSUER, event.issuer_id, cancel)
 
 
-async def _find_shares(unit: Unit, instrument: Instrument, tranche_id: str) -> tuple[int, Fraction]:
+async def _find_shares(unit: UnitOfWork, instrument: Instrument, tranche_id: str) -> tuple[int, Fraction]:
     """Return the shares that a conversion's holder has of its class, or its rights, and the splits since."""
     tranche = instrument.find_tranche(tranche_id)
     if tranche is None or tranche.conversion is None:
@@ -138,7 +138,7 @@ async def pay_debt(handler: Handler, context: Context, instrument_id: str, *, am
     """Pay what is owed for principal that was clawed back, or part of it, as the holder, to the startup."""
     cause = derive_id("pay", context.command_id)
 
-    async def work(unit: Unit) -> None:
+    async def work(unit: UnitOfWork) -> None:
         instrument: Instrument | None = await unit.load(INSTRUMENT, instrument_id)
         if instrument is None:
             raise refuse_unknown("instrument", instrument_id)

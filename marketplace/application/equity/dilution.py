@@ -8,7 +8,7 @@ from marketplace.application.steps.loading import load_issuer
 from marketplace.domain.equity.instrument.instrument import INSTRUMENT, Instrument
 from marketplace.domain.equity.issuer.issuer import ISSUER, LimitDilution
 from marketplace.execution.handler import Handler, Receipt
-from marketplace.execution.unit_of_work import Context, Unit
+from marketplace.execution.unit_of_work import Context, UnitOfWork
 
 
 async def limit_dilution(
@@ -19,7 +19,7 @@ async def limit_dilution(
     Orders that were placed before are looked at when they are matched.
     """
 
-    async def work(unit: Unit) -> None:
+    async def work(unit: UnitOfWork) -> None:
         issuer = await load_issuer(unit, issuer_id)
         counted = []
         for instrument_id in sorted(issuer.instruments):

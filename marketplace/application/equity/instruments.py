@@ -37,7 +37,7 @@ from marketplace.domain.party import PARTY, require_trader
 from marketplace.domain.refusals import refuse_unknown
 from marketplace.domain.trading.mandate import MANDATE, CaptureBudget, HoldBudget, Mandate
 from marketplace.execution.handler import Handler, Receipt
-from marketplace.execution.unit_of_work import Context, Unit
+from marketplace.execution.unit_of_work import Context, UnitOfWork
 
 
 async def invest(
@@ -59,7 +59,7 @@ async def invest(
     instrument_id = derive_id("ins", context.command_id)
     issuer_id = rename_id("iss", startup_id)
 
-    async def work(unit: Unit) -> None:
+    async def work(unit: UnitOfWork) -> None:
         party = require_trader(await unit.load(PARTY, startup_id), startup_id, "startup")
         mandate = await load_mandate(unit, mandate_id)
         if mandate.granted.funding != "cash":
@@ -102,7 +102,7 @@ async def invest(
 
 
 async def _use_budget(
-    unit: Unit, mandate: Mandate, issue: IssueInstrument, sector: str | None, implied_cap_usd: Decimal | None
+    unit: UnitOfWork, mandate: Mandate, issue: IssueInstrument, sector: str | None, implied_cap_usd: Decimal | None
 ) -> None:
     mandate_id, hold_id = mandate.granted.mandate_id, rename_id("hld", issue.instrument_id)
     hold = HoldBudget(
@@ -127,7 +127,7 @@ async def _change(handler: Handler, context: Context, instrument_id: str, comman
     """Record what both sides agreed on; the platform's operator has seen the paper."""
     require_platform(context)
 
-    async def work(unit: Unit) -> None:
+    async def work(unit: UnitOfWork) -> None:
         await unit.decide(INSTRUMENT, instrument_id, command)
         await track_instrument(unit, instrument_id)
 
@@ -160,7 +160,7 @@ async def cancel_instrument(
     return await _change(handler, context, instrument_id, command)
 
 
-async def _load_instrument(unit: Unit, instrument_id: str, side: Literal["holder", "issuer"]) -> Instrument:
+async def _load_instrument(unit: UnitOfWork, instrument_id: str, side: Literal["holder", "issuer"]) -> Instrument:
     """Return an instrument of which the tenant is the holder, or the startup behind the issuer.
 
     Raises:
@@ -179,7 +179,7 @@ async def repay_note(handler: Handler, context: Context, instrument_id: str) -> 
     """Pay a note back with its interest, as the startup, out of its account."""
     cause = derive_id("pay", context.command_id)
 
-    async def work(unit: Unit) -> None:
+    async def work(unit: UnitOfWork) -> None:
         instrument = await _load_instrument(unit, instrument_id, "issuer")
         command = RepayNote(instrument_id=instrument_id, cause=cause, on_day=context.at.date())
         after: Instrument = await unit.decide(INSTRUMENT, instrument_id, command)
@@ -205,7 +205,7 @@ async def notice_mfn(
         Refusal: ``instrument_unknown`` · ``not_later`` · refusals of the instrument.
     """
 
-    async def work(unit: Unit) -> None:
+    async def work(unit: UnitOfWork) -> None:
         instrument = await _load_instrument(unit, instrument_id, "issuer")
         later = await _load_instrument(unit, later_instrument_id, "issuer")
         terms = later.terms
@@ -236,7 +236,7 @@ async def elect_mfn(
 ) -> Receipt:
     """Take the terms of a later SAFE, or keep one's own, as the holder."""
 
-    async def work(unit: Unit) -> None:
+    async def work(unit: UnitOfWork) -> None:
         await _load_instrument(unit, instrument_id, "holder")
         command = ElectMfn(instrument_id=instrument_id, later_instrument_id=later_instrument_id, at=context.at)
         await unit.decide(INSTRUMENT, instrument_id, command)

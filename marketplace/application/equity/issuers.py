@@ -41,7 +41,7 @@ from marketplace.domain.equity.issuer.state import Issuer
 from marketplace.domain.party import PARTY, Party, require_trader
 from marketplace.domain.refusals import refuse_status
 from marketplace.execution.handler import Handler, Receipt
-from marketplace.execution.unit_of_work import Context, Unit
+from marketplace.execution.unit_of_work import Context, UnitOfWork
 
 
 async def form_issuer(
@@ -51,7 +51,7 @@ async def form_issuer(
     require_tenant(context, party_id)
     issuer_id = rename_id("iss", party_id)
 
-    async def work(unit: Unit) -> None:
+    async def work(unit: UnitOfWork) -> None:
         require_trader(await unit.load(PARTY, party_id), party_id, "startup")
         command = FormIssuer(
             issuer_id=issuer_id,
@@ -72,7 +72,7 @@ async def act(handler: Handler, context: Context, command: IssuerCommand) -> Rec
     """
     issuer_id = command.issuer_id
 
-    async def work(unit: Unit) -> None:
+    async def work(unit: UnitOfWork) -> None:
         await load_issuer(unit, issuer_id)
         await unit.decide(ISSUER, issuer_id, command)
 
@@ -83,7 +83,7 @@ async def record_valuation(handler: Handler, context: Context, command: RecordVa
     """Record what a share is worth, and what vests at that price."""
     issuer_id = command.issuer_id
 
-    async def work(unit: Unit) -> None:
+    async def work(unit: UnitOfWork) -> None:
         await load_issuer(unit, issuer_id)
         await unit.decide(ISSUER, issuer_id, command)
         await vest(unit, issuer_id)
@@ -91,7 +91,7 @@ async def record_valuation(handler: Handler, context: Context, command: RecordVa
     return await handler.run(context, ISSUER, issuer_id, work)
 
 
-async def _list_converting(unit: Unit, issuer: Issuer) -> tuple[ConvertingInstrument, ...]:
+async def _list_converting(unit: UnitOfWork, issuer: Issuer) -> tuple[ConvertingInstrument, ...]:
     """Return everything outstanding that converts or is paid out.
 
     Raises:
@@ -125,7 +125,7 @@ async def open_financing(
 async def price_financing(handler: Handler, context: Context, issuer_id: str, financing_id: str) -> Receipt:
     """Compute the round's price and every instrument's shares."""
 
-    async def work(unit: Unit) -> None:
+    async def work(unit: UnitOfWork) -> None:
         issuer = await load_issuer(unit, issuer_id)
         command = PriceFinancing(
             issuer_id=issuer_id,
@@ -149,7 +149,7 @@ async def close_financing(
         Refusal: ``financing_closed`` where another command closed it; of the issuer and its instruments.
     """
 
-    async def work(unit: Unit) -> None:
+    async def work(unit: UnitOfWork) -> None:
         issuer = await load_issuer(unit, issuer_id)
         known = issuer.financings.get(financing_id)
         if known is not None and known.status == "closed":
@@ -172,7 +172,7 @@ async def close_financing(
 
 
 async def _name_holders(
-    unit: Unit, issuer: Issuer, financing_id: str, instruments: Sequence[ConvertingInstrument]
+    unit: UnitOfWork, issuer: Issuer, financing_id: str, instruments: Sequence[ConvertingInstrument]
 ) -> tuple[NewStakeholder, ...]:
     financing = issuer.financings.get(financing_id)
     if financing is None:
@@ -208,7 +208,7 @@ async def declare_liquidity(
 ) -> Receipt:
     """Say that the issuer is acquired, and compute who gets what; its id derives from the command's with ``liq_``."""
 
-    async def work(unit: Unit) -> None:
+    async def work(unit: UnitOfWork) -> None:
         issuer = await load_issuer(unit, issuer_id)
         command = DeclareLiquidity(
             issuer_id=issuer_id,
@@ -231,7 +231,7 @@ async def pay_distribution(handler: Handler, context: Context, issuer_id: str, l
     that is a party is paid on its account; every other is paid outside, as a withdrawal that names it.
     """
 
-    async def work(unit: Unit) -> None:
+    async def work(unit: UnitOfWork) -> None:
         issuer = await load_issuer(unit, issuer_id)
         command = PayDistribution(
             issuer_id=issuer_id, liquidity_id=liquidity_id, instruments=await _list_converting(unit, issuer)
@@ -249,7 +249,7 @@ async def pay_distribution(handler: Handler, context: Context, issuer_id: str, l
     return await handler.run(context, ISSUER, issuer_id, work)
 
 
-async def _pay_holder(unit: Unit, issuer: Issuer, liquidity_id: str, holder_id: str, amount_usd: Decimal) -> None:
+async def _pay_holder(unit: UnitOfWork, issuer: Issuer, liquidity_id: str, holder_id: str, amount_usd: Decimal) -> None:
     payer = rename_id("acc", issuer.formed.party_id)
     if not is_id(holder_id, "pty") or await unit.load(PARTY, holder_id) is None:
         withdraw = Withdraw(account_id=payer, amount_usd=amount_usd, reference=f"{liquidity_id}/{holder_id}")

@@ -19,7 +19,7 @@ from marketplace.domain.equity.issuer.rules import get_class, require_authorised
 from marketplace.domain.refusals import refuse_unknown
 from marketplace.equity.capitalization import counted_by, existing_shares
 from marketplace.execution.handler import Handler, Receipt
-from marketplace.execution.unit_of_work import Context, Unit
+from marketplace.execution.unit_of_work import Context, UnitOfWork
 
 
 class _Priced(NamedTuple):
@@ -43,7 +43,7 @@ async def mature_note(handler: Handler, context: Context, instrument_id: str, *,
             ``stock_class_over_authorised`` and ``conversion_empty``.
     """
 
-    async def work(unit: Unit) -> None:
+    async def work(unit: UnitOfWork) -> None:
         instrument: Instrument | None = await unit.load(INSTRUMENT, instrument_id)
         if instrument is None:
             raise refuse_unknown("instrument", instrument_id)
@@ -59,7 +59,7 @@ async def mature_note(handler: Handler, context: Context, instrument_id: str, *,
     return await handler.run(context, INSTRUMENT, instrument_id, work)
 
 
-async def _convert_first(unit: Unit, instrument_id: str, *, strict: bool) -> bool:
+async def _convert_first(unit: UnitOfWork, instrument_id: str, *, strict: bool) -> bool:
     """Turn the oldest run of a note into stock where it fell due and is to be; say whether it did."""
     instrument: Instrument = await unit.load(INSTRUMENT, instrument_id)
     issuer: Issuer = await unit.load(ISSUER, instrument.issued.issuer_id)
@@ -81,7 +81,7 @@ async def _convert_first(unit: Unit, instrument_id: str, *, strict: bool) -> boo
 
 
 def _price(
-    unit: Unit, issuer: Issuer, instrument_id: str, run: Run, become: MaturityConversion
+    unit: UnitOfWork, issuer: Issuer, instrument_id: str, run: Run, become: MaturityConversion
 ) -> tuple[Fraction, Fraction, int]:
     """Return price, dollars and shares of a run that becomes stock at its cap."""
     terms = run.terms
@@ -104,7 +104,7 @@ def _price(
 
 
 async def _issue(
-    unit: Unit,
+    unit: UnitOfWork,
     instrument: Instrument,
     run: Run,
     priced: _Priced,

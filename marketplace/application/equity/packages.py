@@ -16,7 +16,7 @@ from marketplace.domain.equity.issuer.issuer import ISSUER
 from marketplace.domain.party import PARTY, require_trader
 from marketplace.domain.refusals import refuse_exists
 from marketplace.execution.handler import Handler, Receipt
-from marketplace.execution.unit_of_work import Context, Unit
+from marketplace.execution.unit_of_work import Context, UnitOfWork
 from marketplace.ocf.container import Files
 from marketplace.ocf.findings import Finding
 from marketplace.ocf.importing import Verdict, judge_package
@@ -58,7 +58,7 @@ async def judge_import(handler: Handler, context: Context, *, party_id: str, fil
     require_tenant(context, party_id)
     issuer_id = rename_id("iss", party_id)
     verdict = _judge(context, party_id, files, source)
-    unit = Unit(handler.cache, context)
+    unit = UnitOfWork(handler.cache, context)
     findings = list(verdict.findings)
     try:
         await _require_new(unit, party_id, issuer_id)
@@ -67,7 +67,7 @@ async def judge_import(handler: Handler, context: Context, *, party_id: str, fil
     return Judged(issuer_id, 0 if verdict.intake is None else verdict.intake.count_events(), tuple(findings))
 
 
-async def _require_new(unit: Unit, party_id: str, issuer_id: str) -> None:
+async def _require_new(unit: UnitOfWork, party_id: str, issuer_id: str) -> None:
     require_trader(await unit.load(PARTY, party_id), party_id, "startup")
     if await unit.load(ISSUER, issuer_id) is not None:
         raise refuse_exists("issuer", issuer_id)
@@ -84,7 +84,7 @@ async def import_issuer(handler: Handler, context: Context, *, party_id: str, fi
     verdict = _judge(context, party_id, files, source)
     intake = verdict.intake
 
-    async def work(unit: Unit) -> None:
+    async def work(unit: UnitOfWork) -> None:
         require_trader(await unit.load(PARTY, party_id), party_id, "startup")
         if intake is None:
             raise _refuse(verdict)

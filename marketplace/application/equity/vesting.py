@@ -4,10 +4,10 @@ from marketplace.domain.billing.statement import STATEMENT, Statement
 from marketplace.domain.delivery.grant import GRANT, Grant
 from marketplace.domain.delivery.periods import list_periods
 from marketplace.domain.equity.issuer.issuer import ISSUER, Issuer, VestWarrants
-from marketplace.execution.unit_of_work import Unit
+from marketplace.execution.unit_of_work import UnitOfWork
 
 
-async def vest(unit: Unit, issuer_id: str) -> None:
+async def vest(unit: UnitOfWork, issuer_id: str) -> None:
     """Record every tranche of the issuer's warrants whose conditions hold by now; nothing where none is open."""
     issuer = await unit.load(ISSUER, issuer_id)
     if not isinstance(issuer, Issuer) or not _has_open_tranches(issuer):
@@ -25,13 +25,13 @@ def _has_open_tranches(issuer: Issuer) -> bool:
     )
 
 
-async def count_delivered(unit: Unit, issuer: Issuer) -> dict[str, int]:
+async def count_delivered(unit: UnitOfWork, issuer: Issuer) -> dict[str, int]:
     """Return the accepted GPU-seconds of each grant that a warrant of the issuer counts."""
     grants = {warrant.issued.grant_id for warrant in issuer.warrants.values() if warrant.issued.grant_id is not None}
     return {grant_id: await _count_accepted(unit, grant_id) for grant_id in sorted(grants)}
 
 
-async def _count_accepted(unit: Unit, grant_id: str) -> int:
+async def _count_accepted(unit: UnitOfWork, grant_id: str) -> int:
     grant: Grant | None = await unit.load(GRANT, grant_id)
     accepted = 0
     for period in [] if grant is None else list_periods(grant):

@@ -8,7 +8,7 @@ from marketplace.domain.delivery.grant import GRANT, Grant
 from marketplace.domain.equity.issuer.issuer import ISSUER, ExerciseWarrant, ExpireWarrant, IssueWarrant
 from marketplace.domain.refusals import refuse_unknown
 from marketplace.execution.handler import Handler, Receipt
-from marketplace.execution.unit_of_work import Context, Unit
+from marketplace.execution.unit_of_work import Context, UnitOfWork
 
 
 async def issue_warrant(handler: Handler, context: Context, command: IssueWarrant) -> Receipt:
@@ -19,7 +19,7 @@ async def issue_warrant(handler: Handler, context: Context, command: IssueWarran
     """
     issuer_id, grant_id = command.issuer_id, command.grant_id
 
-    async def work(unit: Unit) -> None:
+    async def work(unit: UnitOfWork) -> None:
         issuer = await load_issuer(unit, issuer_id)
         if grant_id is not None:
             grant: Grant | None = await unit.load(GRANT, grant_id)
@@ -43,7 +43,7 @@ async def exercise_warrant(
 ) -> Receipt:
     """Turn what has vested of a warrant, or part of it, into shares."""
 
-    async def work(unit: Unit) -> None:
+    async def work(unit: UnitOfWork) -> None:
         issuer = await load_issuer(unit, issuer_id)
         command = ExerciseWarrant(
             issuer_id=issuer_id,
@@ -62,7 +62,7 @@ async def exercise_warrant(
 async def vest_warrants(handler: Handler, context: Context, issuer_id: str) -> Receipt:
     """Record what has vested by now, as the timer."""
 
-    async def work(unit: Unit) -> None:
+    async def work(unit: UnitOfWork) -> None:
         await vest(unit, issuer_id)
 
     return await handler.run(context, ISSUER, issuer_id, work)
@@ -71,7 +71,7 @@ async def vest_warrants(handler: Handler, context: Context, issuer_id: str) -> R
 async def expire_warrant(handler: Handler, context: Context, issuer_id: str, warrant_id: str) -> Receipt:
     """End a warrant whose time is over, as the timer."""
 
-    async def work(unit: Unit) -> None:
+    async def work(unit: UnitOfWork) -> None:
         command = ExpireWarrant(issuer_id=issuer_id, warrant_id=warrant_id, at=context.at)
         await unit.decide(ISSUER, issuer_id, command)
 

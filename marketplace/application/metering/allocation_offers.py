@@ -12,7 +12,7 @@ from marketplace.domain.delivery.grant import GRANT, RUNNING, Grant
 from marketplace.domain.metering.allocation_commands import Offer, name_spread
 from marketplace.domain.metering.usage import USAGE, Measurement, Usage, name_usage
 from marketplace.domain.metering.usage_state import to_second
-from marketplace.execution.unit_of_work import Unit
+from marketplace.execution.unit_of_work import UnitOfWork
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,7 +41,9 @@ class Use:
         }
 
 
-async def list_offers(unit: Unit, use: Use, measurement: Measurement, parts: Sequence[SpreadPart]) -> tuple[Offer, ...]:
+async def list_offers(
+    unit: UnitOfWork, use: Use, measurement: Measurement, parts: Sequence[SpreadPart]
+) -> tuple[Offer, ...]:
     """Return the grants that may carry a reading, and what they carry then without these parts.
 
     Of a grant that is settled in full only these parts are free, for it can be lowered only.

@@ -9,10 +9,10 @@ from marketplace.core.errors import Refusal
 from marketplace.domain.delivery.grant import GRANT, Grant
 from marketplace.domain.metering.usage import USAGE, CorrectUsage, Measurement, Usage, VoidUsage, name_usage
 from marketplace.domain.metering.usage_state import SECOND, digest_reading
-from marketplace.execution.unit_of_work import Unit
+from marketplace.execution.unit_of_work import UnitOfWork
 
 
-async def report_parts(unit: Unit, use: Use, parts: Iterable[SpreadPart]) -> None:
+async def report_parts(unit: UnitOfWork, use: Use, parts: Iterable[SpreadPart]) -> None:
     """Let each grant count its parts.
 
     Raises:
@@ -32,7 +32,7 @@ def _measure(part: SpreadPart) -> Measurement:
     return Measurement(reading_id=part.reading_id, start=part.start, end=part.end, gpus=part.gpus)
 
 
-async def unwind_parts(unit: Unit, use: Use, event: UsageRespread) -> None:
+async def unwind_parts(unit: UnitOfWork, use: Use, event: UsageRespread) -> None:
     """Take back and lower the parts that changed, then let the new ones count."""
     after = {part.reading_id: part for part in (() if event.after is None else event.after.parts)}
     for part in event.before.parts:
@@ -42,7 +42,7 @@ async def unwind_parts(unit: Unit, use: Use, event: UsageRespread) -> None:
     await report_parts(unit, use, after.values())
 
 
-async def _change(unit: Unit, use: Use, part: SpreadPart, left: SpreadPart | None, reason: str) -> None:
+async def _change(unit: UnitOfWork, use: Use, part: SpreadPart, left: SpreadPart | None, reason: str) -> None:
     grant: Grant | None = await unit.load(GRANT, part.grant_id)
     assert grant is not None, "the grant of a part exists"
     usage: Usage = await unit.load(USAGE, name_usage(part.grant_id))

@@ -18,14 +18,14 @@ from marketplace.domain.metering.allocation_commands import RespreadUsage, Sprea
 from marketplace.domain.metering.usage import USAGE, Answer, Measurement, Usage
 from marketplace.domain.metering.usage_state import SPREAD_VOIDED, digest_key
 from marketplace.execution.handler import Handler, Receipt
-from marketplace.execution.unit_of_work import Context, Unit
+from marketplace.execution.unit_of_work import Context, UnitOfWork
 from marketplace.log.events import parse_event
 
 
 async def prioritise_grant(handler: Handler, context: Context, grant_id: str, *, priority: int) -> Receipt:
     """Say, as the startup, when its grant is used among those over which use is spread."""
 
-    async def work(unit: Unit) -> None:
+    async def work(unit: UnitOfWork) -> None:
         await load_grant(unit, grant_id, "startup")
         await unit.decide(GRANT, grant_id, PrioritiseGrant(grant_id=grant_id, priority=priority))
 
@@ -42,7 +42,7 @@ async def spread_usage(
     """
     decided: list[Spread] = []
 
-    async def work(unit: Unit) -> None:
+    async def work(unit: UnitOfWork) -> None:
         decided.clear()
         require_tenant(context, use.provider_id)
         offers = await list_offers(unit, use, measurement, ())
@@ -73,7 +73,7 @@ async def respread_usage(
         Refusal: As of `spread_usage`, and ``part_changed`` where a part was corrected or voided by itself.
     """
 
-    async def work(unit: Unit) -> None:
+    async def work(unit: UnitOfWork) -> None:
         require_tenant(context, use.provider_id)
         before = await _recall(handler, unit, use, reading_id)
         parts = () if before is None else before.parts
@@ -95,7 +95,7 @@ async def respread_usage(
     return await handler.run(context, USAGE, use.usage_id, work)
 
 
-async def _recall(handler: Handler, unit: Unit, use: Use, reading_id: str) -> Spread | None:
+async def _recall(handler: Handler, unit: UnitOfWork, use: Use, reading_id: str) -> Spread | None:
     """Return how a reading is spread as the record knows it, None where it is not, or no longer."""
     state: Usage = await unit.load(USAGE, use.usage_id)
     known = state.spreads.find(digest_key(use.source, reading_id))

@@ -32,7 +32,7 @@ from marketplace.execution.archive import ReadingName
 from marketplace.execution.duplicate_detection import Repeats, find_repeats
 from marketplace.execution.handler import Handler, Receipt
 from marketplace.execution.reading_lookup import recall
-from marketplace.execution.unit_of_work import Context, Unit
+from marketplace.execution.unit_of_work import Context, UnitOfWork
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,7 +50,7 @@ class Side:
 
 async def _find_side(handler: Handler, context: Context, grant_id: str) -> Side:
     """Return the side of a grant that asks; the platform stands in for the provider."""
-    grant: Grant | None = await Unit(handler.cache, context).load(GRANT, grant_id)
+    grant: Grant | None = await UnitOfWork(handler.cache, context).load(GRANT, grant_id)
     if grant is None:
         raise refuse_unknown("grant", grant_id)
     meter: Meter = "provider"
@@ -95,7 +95,7 @@ class Report:
     handler: Handler | None = None
     repeated: dict[str, str] | None = None
 
-    async def work(self, unit: Unit) -> None:
+    async def work(self, unit: UnitOfWork) -> None:
         """Decide it."""
         command = await self.build(unit)
         after: Usage = await unit.decide(USAGE, self.side.usage_id, command)
@@ -105,7 +105,7 @@ class Report:
         self.answers = explain(command, after, accepted)
         unit.not_taken = list_not_taken(self.answers)
         is_new = await self.look_back(unit, command, after)
-        unit.says_no |= is_new
+        unit.rejected |= is_new
         if accepted:
             source_id = self.side.name_source(self.source)
             identify = IdentifyReadings(
@@ -117,7 +117,7 @@ class Report:
             )
             await unit.decide(USAGE, source_id, identify)
 
-    async def look_back(self, unit: Unit, command: ReportUsage, after: Usage) -> bool:
+    async def look_back(self, unit: UnitOfWork, command: ReportUsage, after: Usage) -> bool:
         """Look once for what was said before, and tell whether there is something that changes the answers."""
         if self.handler is None or self.repeated is not None:
             return False
@@ -127,7 +127,7 @@ class Report:
         self.repeated = await find_repeats(log, archive, head, Repeats(after, command), self.answers)
         return bool(self.repeated)
 
-    async def build(self, unit: Unit) -> ReportUsage:
+    async def build(self, unit: UnitOfWork) -> ReportUsage:
         """Return the command, with what the source's record knows of its ids."""
         grant = await load_grant(unit, self.grant_id, "provider", "startup")
         known: Usage = await unit.load(USAGE, self.side.name_source(self.source))
@@ -168,7 +168,7 @@ async def evidence_usage(
     """Keep what machines said beside the readings of a grant's side."""
     side = await _find_side(handler, context, grant_id)
 
-    async def work(unit: Unit) -> None:
+    async def work(unit: UnitOfWork) -> None:
         await load_grant(unit, grant_id, "provider", "startup")
         command = EvidenceUsage(
             usage_id=side.usage_id, grant_id=grant_id, source=source, samples=samples, meter=side.meter
@@ -178,7 +178,7 @@ async def evidence_usage(
     return await handler.run(context, USAGE, side.usage_id, work)
 
 
-async def _recall(handler: Handler, unit: Unit, side: Side, name: ReadingName) -> Reading | None:
+async def _recall(handler: Handler, unit: UnitOfWork, side: Side, name: ReadingName) -> Reading | None:
     state: Usage = await unit.load(USAGE, side.usage_id)
     return await recall(handler.log, handler.archive, state, side.usage_id, name)
 
@@ -190,7 +190,7 @@ async def correct_usage(
     side = await _find_side(handler, context, grant_id)
     name = ReadingName(grant_id, side.meter, source, measurement.reading_id)
 
-    async def work(unit: Unit) -> None:
+    async def work(unit: UnitOfWork) -> None:
         grant = await load_grant(unit, grant_id, "provider", "startup")
         command = CorrectUsage(
             usage_id=side.usage_id,
@@ -215,7 +215,7 @@ async def void_usage(
     side = await _find_side(handler, context, grant_id)
     name = ReadingName(grant_id, side.meter, source, reading_id)
 
-    async def work(unit: Unit) -> None:
+    async def work(unit: UnitOfWork) -> None:
         await load_grant(unit, grant_id, "provider", "startup")
         command = VoidUsage(
             usage_id=side.usage_id,

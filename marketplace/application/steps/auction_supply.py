@@ -3,10 +3,10 @@
 from collections.abc import Iterable
 
 from marketplace.domain.trading.auction import AUCTION, Auction, ChangeSupply
-from marketplace.execution.unit_of_work import Unit
+from marketplace.execution.unit_of_work import UnitOfWork
 
 
-async def change_supply(unit: Unit, auction_ids: Iterable[str], cause: str) -> None:
+async def change_supply(unit: UnitOfWork, auction_ids: Iterable[str], cause: str) -> None:
     """Let every auction that collects know that what is for sale is taken, so that it freezes a book that knows it too.
 
     Both this and the freezing write the auction. So of a hold and a book that misses it, one is decided again.

@@ -12,12 +12,12 @@ from events.types import Event
 from marketplace.core.errors import Refusal
 from marketplace.domain.supply.pool import POOL, HoldCapacity, Pool, ReleaseCapacity, ResellCapacity, ReserveCapacity
 from marketplace.domain.supply.site import SITE, Drawn, DrawPower, Site
-from marketplace.execution.unit_of_work import Unit
+from marketplace.execution.unit_of_work import UnitOfWork
 
 CapacityCommand = ReserveCapacity | ResellCapacity | HoldCapacity | ReleaseCapacity
 
 
-async def change_capacity(unit: Unit, *commands: CapacityCommand) -> Pool:
+async def change_capacity(unit: UnitOfWork, *commands: CapacityCommand) -> Pool:
     """Let pools reserve, resell, hold or release nodes, and their sites the power that they draw.
 
     What one command frees at a site, the others may draw: a move within a site that has less power by now is none more.
@@ -46,7 +46,7 @@ async def change_capacity(unit: Unit, *commands: CapacityCommand) -> Pool:
     return after
 
 
-async def _require_known(unit: Unit, pool: Pool, grant_id: str) -> None:
+async def _require_known(unit: UnitOfWork, pool: Pool, grant_id: str) -> None:
     """Read a site again that does not know what its pool does: it is behind, or else the pool is, which is guarded.
 
     A site that is behind could know the draw already that it has to tell; it would not be written, and so not guarded.
@@ -57,7 +57,7 @@ async def _require_known(unit: Unit, pool: Pool, grant_id: str) -> None:
         await unit.reload(SITE, site_id)
 
 
-async def has_capacity(unit: Unit, command: CapacityCommand) -> bool:
+async def has_capacity(unit: UnitOfWork, command: CapacityCommand) -> bool:
     """Tell whether a pool and its site would take a command; nothing is decided."""
     pool: Pool = await unit.load(POOL, command.pool_id)
     try:

@@ -17,7 +17,7 @@ from marketplace.core.money import ZERO
 from marketplace.domain.equity.instrument.instrument import INSTRUMENT, Instrument
 from marketplace.domain.equity.issuer.issuer import ISSUER, Issuer, RecordExposure
 from marketplace.domain.trading.offer import compute_principal_max
-from marketplace.execution.unit_of_work import Unit
+from marketplace.execution.unit_of_work import UnitOfWork
 
 
 def list_exposures(instrument: Instrument, today: date) -> tuple[Exposure, ...]:
@@ -49,7 +49,7 @@ def _find_terms(instrument: Instrument, terms: PrincipalTerms) -> PrincipalTerms
     return terms
 
 
-async def track_instrument(unit: Unit, instrument_id: str, *, owed: bool = False) -> None:
+async def track_instrument(unit: UnitOfWork, instrument_id: str, *, owed: bool = False) -> None:
     """Let the issuer of an instrument count what may become equity under it by now.
 
     Args:
@@ -62,7 +62,7 @@ async def track_instrument(unit: Unit, instrument_id: str, *, owed: bool = False
     await _record(unit, instrument.issued.issuer_id, instrument_id, exposures, owed=owed)
 
 
-async def count_order(unit: Unit, issuer_id: str, order_id: str, terms: OrderTerms) -> None:
+async def count_order(unit: UnitOfWork, issuer_id: str, order_id: str, terms: OrderTerms) -> None:
     """Let an issuer count what an order may come to owe: the principal of its dearest offer in full.
 
     Raises:
@@ -76,13 +76,13 @@ async def count_order(unit: Unit, issuer_id: str, order_id: str, terms: OrderTer
     await _record(unit, issuer_id, order_id, (exposure,) if amount_usd else ())
 
 
-async def free_order(unit: Unit, issuer_id: str, order_id: str) -> None:
+async def free_order(unit: UnitOfWork, issuer_id: str, order_id: str) -> None:
     """Let an issuer count nothing any more of an order that offers an instrument; one for cash was never counted."""
     await _record(unit, issuer_id, order_id, ())
 
 
 async def _record(
-    unit: Unit, issuer_id: str, subject_id: str, exposures: tuple[Exposure, ...], *, owed: bool = False
+    unit: UnitOfWork, issuer_id: str, subject_id: str, exposures: tuple[Exposure, ...], *, owed: bool = False
 ) -> None:
     """Let an issuer count; what changes nothing there is guarded by nothing, and asked of what the log says instead."""
     command = RecordExposure(issuer_id=issuer_id, subject_id=subject_id, exposures=exposures, owed=owed)

@@ -15,13 +15,13 @@ from marketplace.domain.trading.mandate import (
     MANDATE,
     Mandate,
 )
-from marketplace.execution.unit_of_work import Unit
+from marketplace.execution.unit_of_work import UnitOfWork
 
 MANDATES_MAX: Final = 16
 """Mandates that one lot may name."""
 
 
-async def load_grant(unit: Unit, grant_id: str, *sides: str) -> Grant:
+async def load_grant(unit: UnitOfWork, grant_id: str, *sides: str) -> Grant:
     """Return a grant of which the tenant is one of the sides, ``startup`` or ``provider``.
 
     Raises:
@@ -44,7 +44,7 @@ def list_sides(grant: Grant) -> dict[str, str | None]:
     }
 
 
-async def load_mandate(unit: Unit, mandate_id: str) -> Mandate:
+async def load_mandate(unit: UnitOfWork, mandate_id: str) -> Mandate:
     """Return a mandate.
 
     Raises:
@@ -56,7 +56,7 @@ async def load_mandate(unit: Unit, mandate_id: str) -> Mandate:
     return mandate
 
 
-async def load_issuer(unit: Unit, issuer_id: str) -> Issuer:
+async def load_issuer(unit: UnitOfWork, issuer_id: str) -> Issuer:
     """Return an issuer of the tenant.
 
     Raises:
@@ -69,7 +69,7 @@ async def load_issuer(unit: Unit, issuer_id: str) -> Issuer:
     return issuer
 
 
-async def load_named_mandates(unit: Unit, mandate_ids: tuple[str, ...]) -> list[Mandate]:
+async def load_named_mandates(unit: UnitOfWork, mandate_ids: tuple[str, ...]) -> list[Mandate]:
     """Return the mandates that a lot names.
 
     Raises:

@@ -6,10 +6,10 @@ from marketplace.application.steps.loading import load_mandate
 from marketplace.core.ids import rename_id
 from marketplace.core.money import ZERO
 from marketplace.domain.billing.account import ACCOUNT, Account, AdjustHold
-from marketplace.execution.unit_of_work import Unit
+from marketplace.execution.unit_of_work import UnitOfWork
 
 
-async def adjust_mandate_hold(unit: Unit, mandate_id: str, reason: str) -> None:
+async def adjust_mandate_hold(unit: UnitOfWork, mandate_id: str, reason: str) -> None:
     """Set what the holder's account holds for a cash mandate to what it may still owe."""
     mandate = await load_mandate(unit, mandate_id)
     if mandate.granted.funding != "cash":

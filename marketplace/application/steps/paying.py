@@ -1,10 +1,10 @@
 """Payments between accounts: who pays and who is paid stand in one atomic append."""
 
 from marketplace.domain.billing.account import ACCOUNT, Account, CaptureHold, Credit, Debit
-from marketplace.execution.unit_of_work import Unit
+from marketplace.execution.unit_of_work import UnitOfWork
 
 
-async def pay(unit: Unit, payment: CaptureHold | Debit) -> None:
+async def pay(unit: UnitOfWork, payment: CaptureHold | Debit) -> None:
     """Pay from a hold or from what is available, and credit the payee; an amount of 0 moves nothing."""
     if not payment.amount_usd:
         return
@@ -18,7 +18,7 @@ async def pay(unit: Unit, payment: CaptureHold | Debit) -> None:
     await unit.decide(ACCOUNT, payment.payee_account_id, credit)
 
 
-async def capture_or_debit(unit: Unit, capture: CaptureHold) -> None:
+async def capture_or_debit(unit: UnitOfWork, capture: CaptureHold) -> None:
     """Pay from a hold, or from what is available where credits made the hold too small for what is charged again."""
     account: Account = await unit.load(ACCOUNT, capture.account_id)
     hold = account.holds.get(capture.hold_id)

@@ -7,7 +7,7 @@ from marketplace.core.errors import Refusal
 from marketplace.domain.command import COMMAND
 from marketplace.domain.metering.usage import Answer
 from marketplace.execution.handler import Handler, Receipt
-from marketplace.execution.unit_of_work import Context, Unit
+from marketplace.execution.unit_of_work import Context, UnitOfWork
 
 
 def list_not_taken(answers: Sequence[Answer]) -> tuple[ReadingNotTaken, ...]:
@@ -45,7 +45,7 @@ async def record_rejections(
     if not context.recorded:
         return Receipt(id=command_id, command_id=command_id, sequence=0, version=0, not_taken=not_taken), answers
 
-    async def work(unit: Unit) -> None:
+    async def work(unit: UnitOfWork) -> None:
         unit.not_taken = not_taken
 
     receipt = await handler.run(context, COMMAND, command_id, work, new=True)
@@ -59,7 +59,7 @@ async def record_operation(handler: Handler, context: Context) -> Receipt:
         Refusal: ``idempotency_key_reused``.
     """
 
-    async def work(unit: Unit) -> None:
+    async def work(unit: UnitOfWork) -> None:
         """Decide nothing: the record says that there was such a command."""
 
     return await handler.run(context, COMMAND, context.command_id, work, new=True)

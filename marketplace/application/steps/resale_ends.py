@@ -15,10 +15,10 @@ from marketplace.domain.supply.lot import LOT, WithdrawLot
 from marketplace.domain.supply.pool import POOL, Pool, RecallCapacity, ReleaseCapacity
 from marketplace.domain.trading.mandate import MANDATE, ReleaseBudget
 from marketplace.domain.trading.quote import QUOTE, Quote, ReleaseQuote
-from marketplace.execution.unit_of_work import Unit
+from marketplace.execution.unit_of_work import UnitOfWork
 
 
-async def withdraw_resales(unit: Unit, pool_id: str, grant_id: str, reason: str) -> None:
+async def withdraw_resales(unit: UnitOfWork, pool_id: str, grant_id: str, reason: str) -> None:
     """Take what is offered of a grant and not sold off the market: the grant ends, moves or changes hands."""
     pool: Pool = await unit.load(POOL, pool_id)
     for holder_id in pool.list_holders(grant_id):
@@ -31,7 +31,7 @@ async def withdraw_resales(unit: Unit, pool_id: str, grant_id: str, reason: str)
         await unit.decide(POOL, pool_id, RecallCapacity(pool_id=pool_id, lot_id=lot_id))
 
 
-async def require_unheld(unit: Unit, pool_id: str, grant_id: str) -> None:
+async def require_unheld(unit: UnitOfWork, pool_id: str, grant_id: str) -> None:
     """Refuse what would take nodes of a grant from those who hold them.
 
     Raises:
@@ -50,7 +50,7 @@ async def require_unheld(unit: Unit, pool_id: str, grant_id: str) -> None:
         )
 
 
-async def free_quote(unit: Unit, quote: Quote, reason: str) -> None:
+async def free_quote(unit: UnitOfWork, quote: Quote, reason: str) -> None:
     """Free the capacity, cash and budget that a held quote set aside."""
     held = quote.held
     release = ReleaseCapacity(pool_id=held.match.pool_id, grant_id=held.match.grant_id, at=held.match.start)

@@ -8,10 +8,10 @@ from marketplace.domain.billing.service_line import SERVICE_LINE, ServiceLine, s
 from marketplace.domain.billing.service_line_bill import build_bill, list_service_periods
 from marketplace.domain.billing.service_line_commands import CloseServiceLine
 from marketplace.domain.delivery.grant import Grant
-from marketplace.execution.unit_of_work import Unit
+from marketplace.execution.unit_of_work import UnitOfWork
 
 
-async def close_service_lines(unit: Unit, grant: Grant, reason: str) -> None:
+async def close_service_lines(unit: UnitOfWork, grant: Grant, reason: str) -> None:
     """Free what was set aside for the service lines of a grant and not worked, and let their principal lapse.
 
     Raises:

@@ -17,10 +17,10 @@ from marketplace.domain.billing.statement import Statement
 from marketplace.domain.delivery.grant import Grant
 from marketplace.domain.equity.instrument.instrument import INSTRUMENT, AccruePrincipal, Instrument, LapseInstrument
 from marketplace.domain.trading.mandate import MANDATE, ReleaseBudget
-from marketplace.execution.unit_of_work import Unit
+from marketplace.execution.unit_of_work import UnitOfWork
 
 
-async def settle_statement(unit: Unit, grant: Grant, statement_id: str, statement: Statement) -> None:
+async def settle_statement(unit: UnitOfWork, grant: Grant, statement_id: str, statement: Statement) -> None:
     """Pay the provider from the startup's hold and from the mandate's, give back what it credits, accrue the rest.
 
     Of a resale the seller is paid what is above what it owes the provider, or adds what is below.
@@ -69,7 +69,7 @@ async def settle_statement(unit: Unit, grant: Grant, statement_id: str, statemen
         await issue_owed(unit, equity.instrument_id)
 
 
-async def _pay(unit: Unit, capture: CaptureHold, resale: ResalePart | None, due_usd: Decimal) -> Decimal:
+async def _pay(unit: UnitOfWork, capture: CaptureHold, resale: ResalePart | None, due_usd: Decimal) -> Decimal:
     """Pay the seller of a resale what is due to it, the provider the rest; return what is due to the seller still."""
     part_usd = min(due_usd, capture.amount_usd)
     if resale is not None:
@@ -79,7 +79,7 @@ async def _pay(unit: Unit, capture: CaptureHold, resale: ResalePart | None, due_
     return due_usd - part_usd
 
 
-async def pay_back(unit: Unit, grant: Grant, statement_id: str, amounts: Charges | ServiceCredit) -> None:
+async def pay_back(unit: UnitOfWork, grant: Grant, statement_id: str, amounts: Charges | ServiceCredit) -> None:
     """Let the provider, and the seller of a resale, pay startup and holder back; what one paid itself stays."""
     issued, resale = grant.issued, grant.issued.resale
     payees = [(issued.startup_account_id, amounts.cash_usd)]
@@ -97,14 +97,14 @@ async def pay_back(unit: Unit, grant: Grant, statement_id: str, amounts: Charges
         await _give_back(unit, issued.provider_account_id, account_id, amount_usd - part_usd, statement_id)
 
 
-async def _give_back(unit: Unit, payer_id: str, payee_id: str, amount_usd: Decimal, cause: str) -> None:
+async def _give_back(unit: UnitOfWork, payer_id: str, payee_id: str, amount_usd: Decimal, cause: str) -> None:
     if payer_id == payee_id:
         return
     debit = Debit(account_id=payer_id, amount_usd=amount_usd, payee_account_id=payee_id, cause=cause, owed=True)
     await pay(unit, debit)
 
 
-async def release_undelivered(unit: Unit, grant: Grant, holder_paid_usd: Decimal, reason: str) -> None:
+async def release_undelivered(unit: UnitOfWork, grant: Grant, holder_paid_usd: Decimal, reason: str) -> None:
     """Free what was set aside for a grant and not delivered, and let the rest of its instrument lapse."""
     issued = grant.issued
     adjust = AdjustHold(account_id=issued.startup_account_id, hold_id=issued.hold_id, amount_usd=ZERO, reason=reason)
@@ -117,7 +117,9 @@ async def release_undelivered(unit: Unit, grant: Grant, holder_paid_usd: Decimal
         await _release_equity(unit, issued.equity, issued.hold_id, holder_paid_usd, reason)
 
 
-async def _release_equity(unit: Unit, equity: EquityPart, hold_id: str, holder_paid_usd: Decimal, reason: str) -> None:
+async def _release_equity(
+    unit: UnitOfWork, equity: EquityPart, hold_id: str, holder_paid_usd: Decimal, reason: str
+) -> None:
     release = ReleaseBudget(mandate_id=equity.mandate_id, hold_id=hold_id, keep_usd=holder_paid_usd, reason=reason)
     await unit.decide(MANDATE, equity.mandate_id, release)
     await adjust_mandate_hold(unit, equity.mandate_id, reason)

@@ -3,10 +3,10 @@
 from marketplace.application.steps.dilution import track_instrument
 from marketplace.domain.equity.instrument.instrument import INSTRUMENT, IssueInstrument
 from marketplace.domain.equity.issuer.issuer import ISSUER, SignInstrument
-from marketplace.execution.unit_of_work import Unit
+from marketplace.execution.unit_of_work import UnitOfWork
 
 
-async def sign_instrument(unit: Unit, issue: IssueInstrument) -> None:
+async def sign_instrument(unit: UnitOfWork, issue: IssueInstrument) -> None:
     """Issue an instrument, and let its issuer take note."""
     await unit.decide(INSTRUMENT, issue.instrument_id, issue)
     note = SignInstrument(

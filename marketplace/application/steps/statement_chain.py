@@ -11,7 +11,7 @@ from marketplace.domain.command import COMMAND, RecordCommand
 from marketplace.domain.delivery.grant import Grant
 from marketplace.domain.delivery.periods import Period, list_periods
 from marketplace.domain.refusals import refuse_unknown
-from marketplace.execution.unit_of_work import Unit
+from marketplace.execution.unit_of_work import UnitOfWork
 
 ADJUSTMENTS_MAX: Final = 1_000
 
@@ -21,7 +21,7 @@ def name_adjustment(statement_id: str, number: int) -> str:
     return derive_id("stm", statement_id, f"adjustment/{number}")
 
 
-async def load_chain(unit: Unit, period: Period) -> list[Statement]:
+async def load_chain(unit: UnitOfWork, period: Period) -> list[Statement]:
     """Return the statement of a period and its adjustments.
 
     Raises:
@@ -33,7 +33,7 @@ async def load_chain(unit: Unit, period: Period) -> list[Statement]:
     return chain
 
 
-async def find_chain(unit: Unit, period: Period) -> list[Statement]:
+async def find_chain(unit: UnitOfWork, period: Period) -> list[Statement]:
     """Return the statement of a period and its adjustments; nothing where it is not issued yet.
 
     Raises:
@@ -53,7 +53,7 @@ async def find_chain(unit: Unit, period: Period) -> list[Statement]:
     )
 
 
-async def sum_metered(unit: Unit, grant: Grant) -> int:
+async def sum_metered(unit: UnitOfWork, grant: Grant) -> int:
     """Return the GPU-seconds that the statements of a grant and their adjustments charge for.
 
     What rolled forward is not charged, and is priced when it is delivered again.
@@ -62,7 +62,7 @@ async def sum_metered(unit: Unit, grant: Grant) -> int:
     return sum(chain[-1].gpu_seconds_metered for chain in chains if chain and not chain[0].is_rolled)
 
 
-async def take_turn(unit: Unit, owner_id: str, periods: Iterable[Period], statement_id: str) -> None:
+async def take_turn(unit: UnitOfWork, owner_id: str, periods: Iterable[Period], statement_id: str) -> None:
     """Let a statement be the next one of its grant or service line, of whatever period (ADR 17).
 
     It is priced after what the others state. Each writes the record of its turn, so that of two which are decided at
@@ -91,7 +91,7 @@ def require_period_over(period: Period, at: datetime) -> None:
         raise Refusal("period_runs", f"the period ends at {due}; it is {at.isoformat()}", due=due)
 
 
-async def require_stated(unit: Unit, periods: list[Period]) -> None:
+async def require_stated(unit: UnitOfWork, periods: list[Period]) -> None:
     """Refuse to state a period before those that came before it.
 
     Raises:

@@ -25,7 +25,7 @@ from marketplace.domain.equity.issuer.rules import get_class, require_authorised
 from marketplace.domain.party import PARTY, Party
 from marketplace.domain.refusals import refuse_unknown
 from marketplace.execution.handler import Handler, Receipt
-from marketplace.execution.unit_of_work import Context, Unit
+from marketplace.execution.unit_of_work import Context, UnitOfWork
 
 
 def find_implied_cap(issuer: Issuer, terms: PrincipalTerms) -> Decimal | None:
@@ -51,7 +51,7 @@ async def issue_shares(handler: Handler, context: Context, instrument_id: str) -
         Refusal: ``instrument_unknown`` · ``nothing_to_convert`` · ``stock_class_over_authorised``.
     """
 
-    async def work(unit: Unit) -> None:
+    async def work(unit: UnitOfWork) -> None:
         instrument: Instrument | None = await unit.load(INSTRUMENT, instrument_id)
         if instrument is None:
             raise refuse_unknown("instrument", instrument_id)
@@ -68,7 +68,7 @@ async def issue_shares(handler: Handler, context: Context, instrument_id: str) -
     return await handler.run(context, INSTRUMENT, instrument_id, work)
 
 
-async def issue_owed(unit: Unit, instrument_id: str, *, strict: bool = False) -> None:
+async def issue_owed(unit: UnitOfWork, instrument_id: str, *, strict: bool = False) -> None:
     """Turn outstanding principal of priced stock into shares, of warrants into rights; of others nothing happens.
 
     Where the class has too few authorised shares left the principal stays owed, to be asked for again, or with
@@ -90,7 +90,7 @@ async def issue_owed(unit: Unit, instrument_id: str, *, strict: bool = False) ->
         await _issue(unit, instrument, purchase)
 
 
-async def _find(unit: Unit, instrument_id: str) -> Purchase | None:
+async def _find(unit: UnitOfWork, instrument_id: str) -> Purchase | None:
     instrument: Instrument = await unit.load(INSTRUMENT, instrument_id)
     issuer: Issuer = await unit.load(ISSUER, instrument.issued.issuer_id)
     if issuer.is_ended:
@@ -99,7 +99,7 @@ async def _find(unit: Unit, instrument_id: str) -> Purchase | None:
     return find_purchase(instrument, issuer.split_ratio / signed)
 
 
-async def _issue(unit: Unit, instrument: Instrument, purchase: Purchase) -> None:
+async def _issue(unit: UnitOfWork, instrument: Instrument, purchase: Purchase) -> None:
     issued, run = instrument.issued, purchase.run
     kind = "sec" if isinstance(purchase.terms, StockTerms) else "wrt"
     security_id = derive_id(kind, issued.instrument_id, f"{run.tranches[-1].tranche_id} {len(instrument.conversions)}")
@@ -135,7 +135,7 @@ async def _issue(unit: Unit, instrument: Instrument, purchase: Purchase) -> None
 
 
 async def _issue_warrant(
-    unit: Unit, instrument: Instrument, purchase: Purchase, terms: WarrantTerms, warrant_id: str
+    unit: UnitOfWork, instrument: Instrument, purchase: Purchase, terms: WarrantTerms, warrant_id: str
 ) -> None:
     """Issue the rights that a run of principal bought, all of which may be exercised at once."""
     issued = instrument.issued
@@ -160,7 +160,7 @@ PRICE_PLACES = 12
 RUNS_MAX = 100
 
 
-async def name_holder(unit: Unit, issuer_id: str, holder_id: str) -> None:
+async def name_holder(unit: UnitOfWork, issuer_id: str, holder_id: str) -> None:
     """Let the issuer know a holder that gets its first shares."""
     issuer: Issuer = await unit.load(ISSUER, issuer_id)
     if holder_id in issuer.stakeholders:

@@ -16,12 +16,12 @@ from marketplace.domain.billing.service_line_commands import LimitServiceLine
 from marketplace.domain.delivery.grant import Grant
 from marketplace.domain.metering.usage import USAGE, LimitUsage, Usage, name_usage
 from marketplace.domain.metering.usage_state import EPOCH, SECOND, to_second
-from marketplace.execution.unit_of_work import Unit
+from marketplace.execution.unit_of_work import UnitOfWork
 
 METERS: Final[tuple[Meter, ...]] = get_args(Meter)
 
 
-async def limit_usage(unit: Unit, grant: Grant) -> None:
+async def limit_usage(unit: UnitOfWork, grant: Grant) -> None:
     """Tell the records of both sides what is left of a grant that was changed in this unit."""
     for meter in METERS:
         usage_id = name_usage(grant.issued.grant_id, meter)
@@ -35,7 +35,7 @@ async def limit_usage(unit: Unit, grant: Grant) -> None:
         await unit.decide(USAGE, usage_id, command)
 
 
-async def limit_grant(unit: Unit, grant: Grant) -> None:
+async def limit_grant(unit: UnitOfWork, grant: Grant) -> None:
     """Tell all who count of a grant until when it goes on, as it was changed in this unit."""
     await limit_usage(unit, grant)
     for line_id in grant.service_lines:
@@ -43,7 +43,7 @@ async def limit_grant(unit: Unit, grant: Grant) -> None:
         await unit.decide(SERVICE_LINE, line_id, command)
 
 
-async def find_counted_end(unit: Unit, grant: Grant, at: datetime) -> datetime:
+async def find_counted_end(unit: UnitOfWork, grant: Grant, at: datetime) -> datetime:
     """Return up to when meters and time sheets count of a grant, where that is later than `at`; else `at`."""
     if at >= grant.end:
         return at

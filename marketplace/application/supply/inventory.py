@@ -39,7 +39,7 @@ from marketplace.domain.supply.pool import (
 from marketplace.domain.supply.site import SITE, Site
 from marketplace.domain.trading.auction import AUCTION, Auction
 from marketplace.execution.handler import Handler, Receipt
-from marketplace.execution.unit_of_work import Context, Unit
+from marketplace.execution.unit_of_work import Context, UnitOfWork
 
 
 async def open_pool(
@@ -61,7 +61,7 @@ async def open_pool(
     """
     pool_id = derive_id("pol", context.command_id)
 
-    async def work(unit: Unit) -> None:
+    async def work(unit: UnitOfWork) -> None:
         site = await load_site(unit, site_id)
         provider_id = site.registered.provider_id
         require_trader(await unit.load(PARTY, provider_id), provider_id, "provider")
@@ -90,7 +90,7 @@ async def open_pool(
     return await handler.run(context, POOL, pool_id, work, new=True)
 
 
-async def _load_pool(unit: Unit, pool_id: str) -> Pool:
+async def _load_pool(unit: UnitOfWork, pool_id: str) -> Pool:
     pool: Pool | None = await unit.load(POOL, pool_id)
     if pool is None:
         raise refuse_unknown("pool", pool_id)
@@ -110,7 +110,7 @@ async def fail_nodes(
 ) -> Receipt:
     """Say that nodes stopped working, those of one grant where evidence of its GPUs told so."""
 
-    async def work(unit: Unit) -> None:
+    async def work(unit: UnitOfWork) -> None:
         await _load_pool(unit, pool_id)
         command = FailNodes(pool_id=pool_id, incident_id=incident_id, nodes=nodes, at=at, grant_id=grant_id)
         await unit.decide(POOL, pool_id, command)
@@ -121,7 +121,7 @@ async def fail_nodes(
 async def restore_nodes(handler: Handler, context: Context, pool_id: str, *, incident_id: str, at: datetime) -> Receipt:
     """Say that the nodes of an incident work again."""
 
-    async def work(unit: Unit) -> None:
+    async def work(unit: UnitOfWork) -> None:
         await _load_pool(unit, pool_id)
         await unit.decide(POOL, pool_id, RestoreNodes(pool_id=pool_id, incident_id=incident_id, at=at))
 
@@ -137,7 +137,7 @@ async def announce_closing(
         Refusal: ``pool_unknown`` · ``notice_too_short`` · ``closing_brought_forward``.
     """
 
-    async def work(unit: Unit) -> None:
+    async def work(unit: UnitOfWork) -> None:
         await _load_pool(unit, pool_id)
         command = AnnounceClosing(pool_id=pool_id, closes_at=closes_at, reason=reason, at=context.at)
         await unit.decide(POOL, pool_id, command)
@@ -168,7 +168,7 @@ async def list_lot(
     """
     lot_id = derive_id("lot", context.command_id)
 
-    async def work(unit: Unit) -> None:
+    async def work(unit: UnitOfWork) -> None:
         pool = await _load_pool(unit, pool_id)
         provider_id = pool.opened.provider_id
         require_trader(await unit.load(PARTY, provider_id), provider_id, "provider")
@@ -213,7 +213,7 @@ def _require_ready(site: Site, start: datetime) -> None:
         )
 
 
-async def _load_lot(unit: Unit, lot_id: str) -> Lot:
+async def _load_lot(unit: UnitOfWork, lot_id: str) -> Lot:
     lot: Lot | None = await unit.load(LOT, lot_id)
     if lot is None:
         raise refuse_unknown("lot", lot_id)
@@ -222,7 +222,7 @@ async def _load_lot(unit: Unit, lot_id: str) -> Lot:
 
 
 async def _change(handler: Handler, context: Context, lot_id: str, command: LotCommand) -> Receipt:
-    async def work(unit: Unit) -> None:
+    async def work(unit: UnitOfWork) -> None:
         await _load_lot(unit, lot_id)
         await unit.decide(LOT, lot_id, command)
 
@@ -268,7 +268,7 @@ async def withdraw_lot(
         Refusal: ``lot_unknown`` · ``lot_frozen``.
     """
 
-    async def work(unit: Unit) -> None:
+    async def work(unit: UnitOfWork) -> None:
         lot = await _load_lot(unit, lot_id)
         if lot.listed.grant_id is not None and lot.status != "withdrawn":
             unsettled = tuple(auction_ids)
@@ -300,7 +300,7 @@ async def reschedule_lot(
 ) -> Receipt:
     """Move the span of a lot in its pool too; a reactor ends grants that it no longer carries."""
 
-    async def work(unit: Unit) -> None:
+    async def work(unit: UnitOfWork) -> None:
         lot = await _load_lot(unit, lot_id)
         await unit.decide(LOT, lot_id, RescheduleLot(lot_id=lot_id, start=start, end=end, reason=reason))
         pool_id, nodes = lot.listed.pool_id, lot.listed.nodes

@@ -9,7 +9,7 @@ from marketplace.application.steps.ownership import require_platform
 from marketplace.core.ids import derive_command_id, derive_id
 from marketplace.domain.supply.pricelist import PRICELIST, PublishPricelist
 from marketplace.execution.handler import Handler, Receipt
-from marketplace.execution.unit_of_work import Context, Unit
+from marketplace.execution.unit_of_work import Context, UnitOfWork
 
 
 async def publish_pricelist(handler: Handler, context: Context, *, name: str, prices: tuple[ListPrice, ...]) -> Receipt:
@@ -22,7 +22,7 @@ async def publish_pricelist(handler: Handler, context: Context, *, name: str, pr
     digest = hashlib.sha256(msgspec.json.encode([name, prices])).hexdigest()
     pricelist_id = derive_id("prl", derive_command_id("pricelist", digest))
 
-    async def work(unit: Unit) -> None:
+    async def work(unit: UnitOfWork) -> None:
         command = PublishPricelist(pricelist_id=pricelist_id, name=name, prices=prices)
         await unit.decide(PRICELIST, pricelist_id, command)
 

@@ -19,10 +19,10 @@ from marketplace.domain.supply.site import (
     SlipConversion,
 )
 from marketplace.execution.handler import Handler, Receipt
-from marketplace.execution.unit_of_work import Context, Unit
+from marketplace.execution.unit_of_work import Context, UnitOfWork
 
 
-async def load_site(unit: Unit, site_id: str) -> Site:
+async def load_site(unit: UnitOfWork, site_id: str) -> Site:
     """Return a site of the tenant.
 
     Raises:
@@ -65,7 +65,7 @@ async def register_site(
         renewable_share=renewable_share,
     )
 
-    async def work(unit: Unit) -> None:
+    async def work(unit: UnitOfWork) -> None:
         require_trader(await unit.load(PARTY, provider_id), provider_id, "provider")
         await unit.decide(SITE, site_id, command)
 
@@ -73,7 +73,7 @@ async def register_site(
 
 
 async def _change(handler: Handler, context: Context, site_id: str, command: SiteCommand) -> Receipt:
-    async def work(unit: Unit) -> None:
+    async def work(unit: UnitOfWork) -> None:
         await load_site(unit, site_id)
         await unit.decide(SITE, site_id, command)
 

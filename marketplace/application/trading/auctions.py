@@ -49,7 +49,7 @@ from marketplace.domain.trading.auction import (
 from marketplace.domain.trading.mandate import MANDATE, CaptureBudget, Mandate, ReleaseBudget
 from marketplace.domain.trading.order import ORDER, LockOrder, MatchOrder, Order, UnmatchOrder
 from marketplace.execution.handler import Handler, Receipt
-from marketplace.execution.unit_of_work import Context, Unit
+from marketplace.execution.unit_of_work import Context, UnitOfWork
 
 
 class Rivals(NamedTuple):
@@ -87,7 +87,7 @@ async def open_auction(
     require_platform(context)
     auction_id = derive_id("auc", context.command_id)
 
-    async def work(unit: Unit) -> None:
+    async def work(unit: UnitOfWork) -> None:
         if locks_at < context.at:
             raise Refusal("lock_past", f"{locks_at.isoformat()} has passed; lock in the future", pointer="/locks_at")
         if horizon_start < locks_at:
@@ -112,7 +112,7 @@ async def open_auction(
 async def indicate_auction(handler: Handler, context: Context, command: IndicateAuction) -> Receipt:
     """Publish what the prices would be by now."""
 
-    async def work(unit: Unit) -> None:
+    async def work(unit: UnitOfWork) -> None:
         await unit.decide(AUCTION, command.auction_id, command)
 
     return await handler.run(context, AUCTION, command.auction_id, work)
@@ -121,7 +121,7 @@ async def indicate_auction(handler: Handler, context: Context, command: Indicate
 async def bind_auction(handler: Handler, context: Context, auction_id: str, *, orders: int) -> Receipt:
     """Say that the orders that are there are bound."""
 
-    async def work(unit: Unit) -> None:
+    async def work(unit: UnitOfWork) -> None:
         await unit.decide(AUCTION, auction_id, BindAuction(auction_id=auction_id, orders=orders))
 
     return await handler.run(context, AUCTION, auction_id, work)
@@ -130,7 +130,7 @@ async def bind_auction(handler: Handler, context: Context, auction_id: str, *, o
 async def lock_order(handler: Handler, context: Context, order_id: str, auction_id: str) -> Receipt:
     """Take an open order into the auction's book; a cancel that was first wins."""
 
-    async def work(unit: Unit) -> None:
+    async def work(unit: UnitOfWork) -> None:
         auction: Auction = await unit.load(AUCTION, auction_id)
         if auction.status != "collecting":
             raise refuse_status("auction", auction_id, auction.status, "collecting")
@@ -140,7 +140,7 @@ async def lock_order(handler: Handler, context: Context, order_id: str, auction_
     return await handler.run(context, ORDER, order_id, work)
 
 
-async def require_turn(unit: Unit, auction_id: str, rivals: Rivals) -> None:
+async def require_turn(unit: UnitOfWork, auction_id: str, rivals: Rivals) -> None:
     """Refuse to lock an auction while another one awards what it would put into its book.
 
     Raises:
@@ -179,7 +179,7 @@ async def lock_auction(
         Refusal: ``auction_waits`` · refusals of the auction, among them ``supply_changed``.
     """
 
-    async def work(unit: Unit) -> None:
+    async def work(unit: UnitOfWork) -> None:
         await require_turn(unit, auction_id, rivals)
         command = LockAuction(
             auction_id=auction_id, book=book, book_hash=book_hash, deferrals=deferrals, changes=changes
@@ -192,7 +192,7 @@ async def lock_auction(
 async def clear_auction(handler: Handler, context: Context, result: ClearAuction) -> Receipt:
     """Publish a result that the verifier found right."""
 
-    async def work(unit: Unit) -> None:
+    async def work(unit: UnitOfWork) -> None:
         await unit.decide(AUCTION, result.auction_id, result)
 
     return await handler.run(context, AUCTION, result.auction_id, work)
@@ -201,7 +201,7 @@ async def clear_auction(handler: Handler, context: Context, result: ClearAuction
 async def fail_auction(handler: Handler, context: Context, auction_id: str, *, reason: str, attempt: int) -> Receipt:
     """Say that an attempt gave no publishable result."""
 
-    async def work(unit: Unit) -> None:
+    async def work(unit: UnitOfWork) -> None:
         await unit.decide(AUCTION, auction_id, FailAuction(auction_id=auction_id, reason=reason, attempt=attempt))
 
     return await handler.run(context, AUCTION, auction_id, work)
@@ -212,7 +212,7 @@ async def settle_auction(
 ) -> Receipt:
     """Say that every decision was carried out."""
 
-    async def work(unit: Unit) -> None:
+    async def work(unit: UnitOfWork) -> None:
         command = SettleAuction(auction_id=auction_id, matched=matched, unmatched=unmatched, impossible=impossible)
         await unit.decide(AUCTION, auction_id, command)
 
@@ -228,7 +228,7 @@ async def carry_out_match(
         Refusal: ``order_unknown`` · ``parent_unmatched`` · refusals of whatever has changed since the book was frozen.
     """
 
-    async def work(unit: Unit) -> None:
+    async def work(unit: UnitOfWork) -> None:
         order = await load_order(unit, order_id)
         await require_parent_matched(unit, order.terms)
         await unit.decide(
@@ -263,7 +263,9 @@ def take_nodes(match: MatchTerms, resale: ResalePart | None) -> ReserveCapacity 
     )
 
 
-async def award(unit: Unit, order: Order, match: MatchTerms, pool: Pool, resale: ResalePart | None = None) -> None:
+async def award(
+    unit: UnitOfWork, order: Order, match: MatchTerms, pool: Pool, resale: ResalePart | None = None
+) -> None:
     """Issue the grant of a match whose nodes are reserved, keep what it may cost, and sign its equity part."""
     grant, totals = await _build_grant(unit, order, match, pool, resale)
     if grant.resale is not None:
@@ -285,7 +287,7 @@ def _get_offer(order: Order, gpu_class: str) -> ClassOffer:
 
 
 async def _build_grant(
-    unit: Unit, order: Order, match: MatchTerms, pool: Pool, resale: ResalePart | None
+    unit: UnitOfWork, order: Order, match: MatchTerms, pool: Pool, resale: ResalePart | None
 ) -> tuple[GrantIssued, Totals]:
     offer = _get_offer(order, pool.opened.gpu_class)
     grant = GrantIssued(
@@ -328,7 +330,7 @@ async def _build_grant(
     return msgspec.structs.replace(grant, cash_commitment_usd=totals.cash_usd, equity=equity, resale=resale), totals
 
 
-async def _choose_service(unit: Unit, match: MatchTerms, pool: Pool) -> ServiceTerms | None:
+async def _choose_service(unit: UnitOfWork, match: MatchTerms, pool: Pool) -> ServiceTerms | None:
     """Return the best promise among the lots that carry a match; a lot without terms promises what its pool does."""
     promises: list[ServiceTerms | None] = []
     for lot_id in dict.fromkeys(share.lot_id for share in match.lots):
@@ -337,7 +339,7 @@ async def _choose_service(unit: Unit, match: MatchTerms, pool: Pool) -> ServiceT
     return choose_service(promises)
 
 
-async def _build_equity(unit: Unit, match: MatchTerms, offer: ClassOffer, order: Order) -> EquityPart | None:
+async def _build_equity(unit: UnitOfWork, match: MatchTerms, offer: ClassOffer, order: Order) -> EquityPart | None:
     if match.mandate_id is None:
         return None
     mandate: Mandate = await unit.load(MANDATE, match.mandate_id)
@@ -355,7 +357,7 @@ async def _build_equity(unit: Unit, match: MatchTerms, offer: ClassOffer, order:
     )
 
 
-async def _keep_holds(unit: Unit, order: Order, grant: GrantIssued, totals: Totals) -> None:
+async def _keep_holds(unit: UnitOfWork, order: Order, grant: GrantIssued, totals: Totals) -> None:
     """Keep of every hold what the grant may cost, and free the rest."""
     reason = "not needed at the price"
     adjust = AdjustHold(
@@ -374,7 +376,7 @@ async def _keep_holds(unit: Unit, order: Order, grant: GrantIssued, totals: Tota
         await unit.decide(MANDATE, hold.mandate_id, release)
 
 
-async def _sign(unit: Unit, order: Order, grant: GrantIssued, equity: EquityPart) -> None:
+async def _sign(unit: UnitOfWork, order: Order, grant: GrantIssued, equity: EquityPart) -> None:
     assert order.terms.instrument is not None, "an order that offers equity states its instrument"
     issue = IssueInstrument(
         instrument_id=equity.instrument_id,
@@ -401,7 +403,7 @@ async def carry_out_rejection(
 ) -> Receipt:
     """Tell an order why it lost; a standing order keeps its holds for the next auction."""
 
-    async def work(unit: Unit) -> None:
+    async def work(unit: UnitOfWork) -> None:
         before = await load_order(unit, order_id)
         command = UnmatchOrder(
             order_id=order_id,

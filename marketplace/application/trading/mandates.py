@@ -17,7 +17,7 @@ from marketplace.domain.trading.mandate import (
     RevokeMandate,
 )
 from marketplace.execution.handler import Handler, Receipt
-from marketplace.execution.unit_of_work import Context, Unit
+from marketplace.execution.unit_of_work import Context, UnitOfWork
 
 
 async def grant_mandate(
@@ -36,7 +36,7 @@ async def grant_mandate(
     require_tenant(context, holder_id)
     mandate_id = derive_id("mnd", context.command_id)
 
-    async def work(unit: Unit) -> None:
+    async def work(unit: UnitOfWork) -> None:
         role: Literal["provider", "fund"] = "provider" if funding == "own_capacity" else "fund"
         require_trader(await unit.load(PARTY, holder_id), holder_id, role)
         command = GrantMandate(mandate_id=mandate_id, holder_id=holder_id, funding=funding, terms=terms)
@@ -55,7 +55,7 @@ async def grant_mandate(
 
 
 async def _change(handler: Handler, context: Context, mandate_id: str, command: MandateCommand) -> Receipt:
-    async def work(unit: Unit) -> None:
+    async def work(unit: UnitOfWork) -> None:
         mandate = await load_mandate(unit, mandate_id)
         require_owner(context, (mandate.granted.holder_id,), "mandate", mandate_id)
         await unit.decide(MANDATE, mandate_id, command)

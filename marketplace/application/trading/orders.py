@@ -27,7 +27,7 @@ from marketplace.domain.trading.order import (
     require_terms,
 )
 from marketplace.execution.handler import Handler, Receipt
-from marketplace.execution.unit_of_work import Context, Unit
+from marketplace.execution.unit_of_work import Context, UnitOfWork
 
 PARENTS_MAX: Final = 32
 """How many orders may depend one on the other."""
@@ -44,7 +44,7 @@ async def place_order(handler: Handler, context: Context, *, startup_id: str, te
     order_id = derive_id("ord", context.command_id)
     hold_id = rename_id("hld", order_id)
 
-    async def work(unit: Unit) -> None:
+    async def work(unit: UnitOfWork) -> None:
         party = _require_buyer(await unit.load(PARTY, startup_id), startup_id, terms)
         require_terms(terms, context.at)
         await require_parent(unit, startup_id, terms)
@@ -81,10 +81,12 @@ async def preview_order(handler: Handler, context: Context, *, startup_id: str, 
     """
     require_tenant(context, startup_id)
     order_id = derive_id("ord", context.command_id)
-    return await draft_order(Unit(handler.cache, context), startup_id, terms, order_id, rename_id("hld", order_id))
+    return await draft_order(
+        UnitOfWork(handler.cache, context), startup_id, terms, order_id, rename_id("hld", order_id)
+    )
 
 
-async def draft_order(unit: Unit, startup_id: str, terms: OrderTerms, order_id: str, hold_id: str) -> Order:
+async def draft_order(unit: UnitOfWork, startup_id: str, terms: OrderTerms, order_id: str, hold_id: str) -> Order:
     """Return an order that is not placed, with the budgets that it holds set aside in the unit.
 
     Raises:
@@ -114,7 +116,7 @@ async def draft_order(unit: Unit, startup_id: str, terms: OrderTerms, order_id: 
     return order
 
 
-async def hold_cash(unit: Unit, account_id: str, order_id: str, hold_id: str, terms: OrderTerms) -> Decimal:
+async def hold_cash(unit: UnitOfWork, account_id: str, order_id: str, hold_id: str, terms: OrderTerms) -> Decimal:
     """Set aside the cash that suffices for any offer of an order, and return it."""
     amount_usd = compute_cash_hold(terms)
     hold = PlaceHold(account_id=account_id, hold_id=hold_id, amount_usd=amount_usd, purpose=order_id)
@@ -123,7 +125,7 @@ async def hold_cash(unit: Unit, account_id: str, order_id: str, hold_id: str, te
 
 
 async def _hold_budgets(
-    unit: Unit, party: Party, order_id: str, hold_id: str, terms: OrderTerms
+    unit: UnitOfWork, party: Party, order_id: str, hold_id: str, terms: OrderTerms
 ) -> tuple[BudgetHold, ...]:
     if terms.instrument is None:
         return ()
@@ -160,7 +162,7 @@ async def _hold_budgets(
     return tuple(holds)
 
 
-async def load_order(unit: Unit, order_id: str) -> Order:
+async def load_order(unit: UnitOfWork, order_id: str) -> Order:
     """Return an order of the tenant.
 
     Raises:
@@ -173,7 +175,7 @@ async def load_order(unit: Unit, order_id: str) -> Order:
     return order
 
 
-async def require_parent(unit: Unit, startup_id: str, terms: OrderTerms) -> None:
+async def require_parent(unit: UnitOfWork, startup_id: str, terms: OrderTerms) -> None:
     """Refuse an order that could never be matched for what it depends on, also where the platform places it.
 
     It depends on the startup's own orders only, each of which is or may still be matched, and none of which is of its
@@ -206,7 +208,7 @@ async def require_parent(unit: Unit, startup_id: str, terms: OrderTerms) -> None
     )
 
 
-async def require_parent_matched(unit: Unit, terms: OrderTerms) -> None:
+async def require_parent_matched(unit: UnitOfWork, terms: OrderTerms) -> None:
     """Refuse to give what is wanted only together with an order that is not matched; a match is final.
 
     Raises:
@@ -227,7 +229,7 @@ async def require_parent_matched(unit: Unit, terms: OrderTerms) -> None:
         )
 
 
-async def serve_group(unit: Unit, order: Order) -> None:
+async def serve_group(unit: UnitOfWork, order: Order) -> None:
     """Let the startup know that an order of one of its groups is matched, as the first and last one of it.
 
     Raises:
@@ -239,7 +241,7 @@ async def serve_group(unit: Unit, order: Order) -> None:
         await unit.decide(PARTY, startup_id, serve)
 
 
-async def release_order_holds(unit: Unit, order: Order, reason: str) -> None:
+async def release_order_holds(unit: UnitOfWork, order: Order, reason: str) -> None:
     """Free everything that was set aside for an order."""
     account_id = order.placed.account_id
     adjust = AdjustHold(account_id=account_id, hold_id=order.hold_id, amount_usd=ZERO, reason=reason)
@@ -255,7 +257,7 @@ async def amend_order(handler: Handler, context: Context, order_id: str, *, term
     """Change request or offer of an open order, and what is set aside for it."""
     hold_id = derive_id("hld", context.command_id)
 
-    async def work(unit: Unit) -> None:
+    async def work(unit: UnitOfWork) -> None:
         order = await load_order(unit, order_id)
         startup_id = order.placed.startup_id
         party = _require_buyer(await unit.load(PARTY, startup_id), startup_id, terms)
@@ -279,7 +281,7 @@ async def amend_order(handler: Handler, context: Context, order_id: str, *, term
 async def cancel_order(handler: Handler, context: Context, order_id: str, *, reason: str) -> Receipt:
     """Take an open order back."""
 
-    async def work(unit: Unit) -> None:
+    async def work(unit: UnitOfWork) -> None:
         order = await load_order(unit, order_id)
         await unit.decide(ORDER, order_id, CancelOrder(order_id=order_id, reason=reason))
         await release_order_holds(unit, order, "the order was cancelled")
@@ -290,7 +292,7 @@ async def cancel_order(handler: Handler, context: Context, order_id: str, *, rea
 async def expire_order(handler: Handler, context: Context, order_id: str) -> Receipt:
     """End an order that is due to end."""
 
-    async def work(unit: Unit) -> None:
+    async def work(unit: UnitOfWork) -> None:
         order = await load_order(unit, order_id)
         await unit.decide(ORDER, order_id, ExpireOrder(order_id=order_id, at=context.at))
         await release_order_holds(unit, order, "the order expired")

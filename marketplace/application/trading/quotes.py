@@ -34,7 +34,7 @@ from marketplace.domain.trading.order import ORDER, Order, PlaceOrder
 from marketplace.domain.trading.placement import carry
 from marketplace.domain.trading.quote import QUOTE, ExpireQuote, HoldQuote, Quote, ReleaseQuote, TakeQuote
 from marketplace.execution.handler import Handler, Receipt
-from marketplace.execution.unit_of_work import Context, Unit
+from marketplace.execution.unit_of_work import Context, UnitOfWork
 from marketplace.log.port import Log
 
 
@@ -59,7 +59,7 @@ async def hold_quote(
     quote_id = derive_id("quo", context.command_id)
     order_id, hold_id = rename_id("ord", quote_id), rename_id("hld", quote_id)
 
-    async def work(unit: Unit) -> None:
+    async def work(unit: UnitOfWork) -> None:
         order = await draft_order(unit, startup_id, terms, order_id, hold_id)
         await require_parent_matched(unit, terms)
         auction_ids = [known.opened.auction_id for known in await quoter.list_auctions()]
@@ -100,7 +100,7 @@ def _set_aside(match: MatchTerms, resale: ResalePart | None) -> HoldCapacity | R
     )
 
 
-async def _require_no_decision(unit: Unit, auction_ids: Sequence[str]) -> None:
+async def _require_no_decision(unit: UnitOfWork, auction_ids: Sequence[str]) -> None:
     """Refuse while an auction decides on capacity that it has frozen, so that no hold makes its matches impossible.
 
     From the instant at which it locks on, it is about to: holds that go on coming would keep it from its book.
@@ -117,7 +117,7 @@ async def _require_no_decision(unit: Unit, auction_ids: Sequence[str]) -> None:
             )
 
 
-async def _choose_newest(unit: Unit, log: Log, quoter: QuoteSource, order: Order, grant_id: str) -> MatchTerms:
+async def _choose_newest(unit: UnitOfWork, log: Log, quoter: QuoteSource, order: Order, grant_id: str) -> MatchTerms:
     """Return what may be held; where a book offers nothing, a newer one is asked before that is told."""
     quoted = await quoter.quote(order)
     match = await _choose(unit, quoted, grant_id)
@@ -131,7 +131,7 @@ async def _choose_newest(unit: Unit, log: Log, quoter: QuoteSource, order: Order
     return match
 
 
-async def _choose(unit: Unit, quoted: Quoted, grant_id: str) -> MatchTerms | None:
+async def _choose(unit: UnitOfWork, quoted: Quoted, grant_id: str) -> MatchTerms | None:
     """Return the first placement whose nodes are free by now, at a price that respects the asks."""
     for placement in quoted.estimate.placements:
         match = await _match(unit, quoted, placement, grant_id)
@@ -148,7 +148,7 @@ def _refuse(quoted: Quoted) -> Refusal:
     return Refusal("quote_unavailable", "what would serve this order has been taken meanwhile; ask again")
 
 
-async def _match(unit: Unit, quoted: Quoted, placement: Placement, grant_id: str) -> MatchTerms | None:
+async def _match(unit: UnitOfWork, quoted: Quoted, placement: Placement, grant_id: str) -> MatchTerms | None:
     bid = quoted.row.bids[placement.bid]
     start, end = quoted.horizon.at(placement.start_period), quoted.horizon.at(placement.end_period)
     pool: Pool = await unit.load(POOL, placement.pool_id)
@@ -178,7 +178,7 @@ async def _match(unit: Unit, quoted: Quoted, placement: Placement, grant_id: str
     return match if resold or await has_capacity(unit, take_nodes(match, None)) else None
 
 
-async def _is_sellable(unit: Unit, lots: list[Lot], nodes: int, start: datetime, end: datetime) -> bool:
+async def _is_sellable(unit: UnitOfWork, lots: list[Lot], nodes: int, start: datetime, end: datetime) -> bool:
     """Tell whether the grant that lots resell nodes of, if they do, may be sold on by now."""
     for grant_id in [lot.listed.grant_id for lot in lots if lot.listed.grant_id is not None]:
         try:
@@ -188,7 +188,7 @@ async def _is_sellable(unit: Unit, lots: list[Lot], nodes: int, start: datetime,
     return True
 
 
-async def load_quote(unit: Unit, quote_id: str) -> Quote:
+async def load_quote(unit: UnitOfWork, quote_id: str) -> Quote:
     """Return a held quote of the tenant.
 
     Raises:
@@ -210,7 +210,7 @@ async def take_quote(handler: Handler, context: Context, quote_id: str) -> Recei
     """
     order_id = rename_id("ord", quote_id)
 
-    async def work(unit: Unit) -> None:
+    async def work(unit: UnitOfWork) -> None:
         quote = await load_quote(unit, quote_id)
         held = quote.held
         require_trader(await unit.load(PARTY, held.startup_id), held.startup_id, "startup")
@@ -243,7 +243,7 @@ async def take_quote(handler: Handler, context: Context, quote_id: str) -> Recei
 async def release_quote(handler: Handler, context: Context, quote_id: str, *, reason: str) -> Receipt:
     """Let a held quote go; everything that was set aside is free again."""
 
-    async def work(unit: Unit) -> None:
+    async def work(unit: UnitOfWork) -> None:
         quote = await load_quote(unit, quote_id)
         await unit.decide(QUOTE, quote_id, ReleaseQuote(quote_id=quote_id, reason=reason))
         if quote.status == "held":
@@ -255,7 +255,7 @@ async def release_quote(handler: Handler, context: Context, quote_id: str, *, re
 async def expire_quote(handler: Handler, context: Context, quote_id: str) -> Receipt:
     """End a held quote whose time is over."""
 
-    async def work(unit: Unit) -> None:
+    async def work(unit: UnitOfWork) -> None:
         quote = await load_quote(unit, quote_id)
         await unit.decide(QUOTE, quote_id, ExpireQuote(quote_id=quote_id, at=context.at))
         if quote.status == "held":

@@ -21,7 +21,7 @@ from marketplace.domain.supply.lot import LOT, ListLot
 from marketplace.domain.supply.pool import POOL, OfferCapacity
 from marketplace.domain.trading.mandate import Mandate
 from marketplace.execution.handler import Handler, Receipt
-from marketplace.execution.unit_of_work import Context, Unit
+from marketplace.execution.unit_of_work import Context, UnitOfWork
 
 PRICE_STEP: Final = Decimal("0.000001")
 
@@ -48,7 +48,7 @@ async def resell_grant(
     """
     lot_id = derive_id("lot", context.command_id)
 
-    async def work(unit: Unit) -> None:
+    async def work(unit: UnitOfWork) -> None:
         grant = await load_grant(unit, grant_id, "startup")
         seller_id = grant.issued.startup_id
         require_trader(await unit.load(PARTY, seller_id), seller_id, "startup")

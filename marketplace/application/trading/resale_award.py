@@ -22,10 +22,10 @@ from marketplace.domain.metering.usage import USAGE, Usage, name_usage
 from marketplace.domain.metering.usage_state import Count
 from marketplace.domain.supply.lot import LOT, Lot
 from marketplace.domain.trading.mandate import MANDATE, Mandate, ReleaseBudget
-from marketplace.execution.unit_of_work import Unit
+from marketplace.execution.unit_of_work import UnitOfWork
 
 
-async def find_resale(unit: Unit, match: MatchTerms) -> ResalePart | None:
+async def find_resale(unit: UnitOfWork, match: MatchTerms) -> ResalePart | None:
     """Return from whom a match buys, with what the seller may have to add still at 0; None where from the provider."""
     lot: Lot = await unit.load(LOT, match.lots[0].lot_id)
     if lot.listed.grant_id is None:
@@ -43,7 +43,7 @@ async def find_resale(unit: Unit, match: MatchTerms) -> ResalePart | None:
     )
 
 
-async def take_from_source(unit: Unit, bought: GrantIssued, resale: ResalePart) -> None:
+async def take_from_source(unit: UnitOfWork, bought: GrantIssued, resale: ResalePart) -> None:
     """Take what was sold off the seller's grant, and free what was set aside for it but what the seller has to add.
 
     Raises:
@@ -82,7 +82,7 @@ async def take_from_source(unit: Unit, bought: GrantIssued, resale: ResalePart) 
     await _free_equity(unit, source.issued, before, after, bought.grant_id)
 
 
-async def _require_unused(unit: Unit, source: Grant, bought: GrantIssued) -> None:
+async def _require_unused(unit: UnitOfWork, source: Grant, bought: GrantIssued) -> None:
     """Refuse where meters of the seller's grant count more by now than what would be left of it."""
     own = source.issued.nodes - bought.nodes
     for meter in METERS:
@@ -94,7 +94,7 @@ async def _require_unused(unit: Unit, source: Grant, bought: GrantIssued) -> Non
                 raise refuse_delivered(source.issued.grant_id, bought.start, where)
 
 
-async def _free_cash(unit: Unit, issued: GrantIssued, amount_usd: Decimal) -> None:
+async def _free_cash(unit: UnitOfWork, issued: GrantIssued, amount_usd: Decimal) -> None:
     account: Account = await unit.load(ACCOUNT, issued.startup_account_id)
     left_usd = max(account.holds[issued.hold_id].left_usd - amount_usd, ZERO)
     adjust = AdjustHold(
@@ -103,7 +103,7 @@ async def _free_cash(unit: Unit, issued: GrantIssued, amount_usd: Decimal) -> No
     await unit.decide(ACCOUNT, issued.startup_account_id, adjust)
 
 
-async def _free_equity(unit: Unit, issued: GrantIssued, before: Totals, after: Totals, cause: str) -> None:
+async def _free_equity(unit: UnitOfWork, issued: GrantIssued, before: Totals, after: Totals, cause: str) -> None:
     equity, reason = issued.equity, "sold on"
     if equity is None:
         return

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from marketplace.clearing.arrays.carrying import stack
-from marketplace.clearing.arrays.grid import Flags, Floats, Grid, Way, Yard, window_sums
+from marketplace.clearing.arrays.grid import Candidate, Flags, Floats, Grid, PoolArrays, window_sums
 from marketplace.clearing.arrays.taken import Taken
 
 TRIES_MAX = 6
@@ -24,7 +24,7 @@ Placing = tuple[int, int]
 class Options:
     """What each way and start would add to welfare, -inf where it cannot be had; starts count from `first`."""
 
-    ways: tuple[int, ...]
+    candidates: tuple[int, ...]
     first: int
     gain: Floats
 
@@ -37,47 +37,54 @@ class Allocation:
 
     def __init__(self, grid: Grid) -> None:
         self.grid = grid
-        yards, periods = grid.yards, grid.periods
-        count, steps = len(yards), max([1, *(len(yard.ask) for yard in yards)])
-        self.placed: list[Placing | None] = [None] * len(grid.wishes)
-        self.members: list[dict[int, None]] = [{} for _ in yards]
-        self.loads = [np.zeros((len(yard.layers), periods)) for yard in yards]
+        pool_arrays, periods = grid.pool_arrays, grid.periods
+        count, steps = len(pool_arrays), max([1, *(len(arrays.ask) for arrays in pool_arrays)])
+        self.placed: list[Placing | None] = [None] * len(grid.order_rows)
+        self.members: list[dict[int, None]] = [{} for _ in pool_arrays]
+        self.loads = [np.zeros((len(arrays.layers), periods)) for arrays in pool_arrays]
         self.load = np.zeros((count, periods))
         self.cost = np.zeros((count, periods))
         self.top = np.zeros((count, periods))
         self.offered = np.zeros((count, periods))
         self.total = 0.0
-        self.out = np.ones(len(grid.wishes), dtype=np.bool_)
+        self.out = np.ones(len(grid.order_rows), dtype=np.bool_)
         self.taken = None if grid.rules is None else Taken(grid.rules)
         self._below = np.zeros((count, steps, periods))
         self._rise = np.zeros((count, steps))
-        for at, yard in enumerate(yards):
-            self._prepare(at, yard)
-        self._plain = np.array([yard.plain for yard in yards], dtype=np.bool_)
-        self._groups = [self._group(order) for order in range(len(grid.wishes))]
+        for at, arrays in enumerate(pool_arrays):
+            self._prepare(at, arrays)
+        self._plain = np.array([arrays.plain for arrays in pool_arrays], dtype=np.bool_)
+        self._groups = [self._group(order) for order in range(len(grid.order_rows))]
 
-    def _prepare(self, at: int, yard: Yard) -> None:
-        rows = len(yard.ask)
+    def _prepare(self, at: int, arrays: PoolArrays) -> None:
+        rows = len(arrays.ask)
         if rows:
-            total = np.cumsum(yard.offered, axis=0)
+            total = np.cumsum(arrays.offered, axis=0)
             self.offered[at] = total[-1]
             self._below[at, 1:rows] = total[:-1]
             self._below[at, rows:] = total[-1]
-            self._rise[at, :rows] = np.diff(yard.ask, prepend=0.0)
+            self._rise[at, :rows] = np.diff(arrays.ask, prepend=0.0)
 
     def _group(self, order: int) -> "_Group":
-        ways = self.grid.wishes[order].ways
-        plain = tuple(way for way in ways if self._plain[self.grid.ways[way].pool])
-        pools = np.array([self.grid.ways[way].pool for way in plain], dtype=np.intp)
-        values = np.array([self.grid.ways[way].value for way in plain], dtype=np.float64)
-        gpus = np.array([self.grid.yards[pool].gpus * self.grid.hours for pool in pools], dtype=np.float64)
-        nodes = np.array([self.grid.ways[way].nodes for way in plain], dtype=np.float64)[:, None]
-        return _Group(plain, pools, values, gpus, nodes, tuple(way for way in ways if way not in set(plain)))
+        candidates = self.grid.order_rows[order].candidates
+        plain = tuple(candidate for candidate in candidates if self._plain[self.grid.candidates[candidate].pool])
+        pools = np.array([self.grid.candidates[candidate].pool for candidate in plain], dtype=np.intp)
+        values = np.array([self.grid.candidates[candidate].value for candidate in plain], dtype=np.float64)
+        gpus = np.array([self.grid.pool_arrays[pool].gpus * self.grid.hours for pool in pools], dtype=np.float64)
+        nodes = np.array([self.grid.candidates[candidate].nodes for candidate in plain], dtype=np.float64)[:, None]
+        return _Group(
+            plain,
+            pools,
+            values,
+            gpus,
+            nodes,
+            tuple(candidate for candidate in candidates if candidate not in set(plain)),
+        )
 
     def branch(self, grid: Grid) -> "Allocation":
         """Return a copy that may be changed by itself, on a grid with the same yards and further orders at its end."""
         twin = copy(self)
-        more = range(len(self.placed), len(grid.wishes))
+        more = range(len(self.placed), len(grid.order_rows))
         twin.grid = grid
         twin.placed = [*self.placed, *(None for _ in more)]
         twin.members = [dict(members) for members in self.members]
@@ -88,7 +95,7 @@ class Allocation:
             twin.taken = Taken(grid.rules)
             for order, placing in enumerate(twin.placed):
                 if placing is not None:
-                    twin.taken.shift(*placing, grid.wishes[order].duration, 1)
+                    twin.taken.shift(*placing, grid.order_rows[order].duration, 1)
         twin._groups = [*self._groups, *(twin._group(order) for order in more)]  # noqa: SLF001 - of our own class
         return twin
 
@@ -104,13 +111,13 @@ class Allocation:
 
     def options(self, order: int) -> Options:
         """Value every way and start of an order against the present state."""
-        wish = self.grid.wishes[order]
+        order_row = self.grid.order_rows[order]
         group = self._groups[order]
         plain, pools, layered = group.plain, group.pools, group.layered
-        starts = wish.last - wish.first + 1
+        starts = order_row.last - order_row.first + 1
         if starts <= 0:
-            return Options((), wish.first, np.zeros((0, 0)))
-        begin, end = wish.first, wish.last + wish.duration
+            return Options((), order_row.first, np.zeros((0, 0)))
+        begin, end = order_row.first, order_row.last + order_row.duration
         gain = np.empty((len(plain) + len(layered), starts))
         if plain:
             load = self.load[pools, begin:end] + group.nodes
@@ -120,30 +127,32 @@ class Allocation:
             cost = np.matmul(rise, np.maximum(over, 0.0, out=over))[:, 0]
             cost -= self.cost[pools, begin:end]
             short = load > self.offered[pools, begin:end]
-            gains = _gains(cost, top, short, group.values[:, None], (group.nodes, wish.duration))
+            gains = _gains(cost, top, short, group.values[:, None], (group.nodes, order_row.duration))
             gain[: len(plain)] = gains * group.gpus[:, None]
-        for row, way in enumerate(layered, len(plain)):
-            bid = self.grid.ways[way]
+        for row, candidate in enumerate(layered, len(plain)):
+            bid = self.grid.candidates[candidate]
             loads = self.loads[bid.pool][:, begin:end].copy()
             loads[bid.layer] += bid.nodes
-            yard = self.grid.yards[bid.pool]
-            cost, top, short, _ = stack(yard, loads, begin, end)
+            arrays = self.grid.pool_arrays[bid.pool]
+            cost, top, short, _ = stack(arrays, loads, begin, end)
             cost -= self.cost[bid.pool, begin:end]
-            gain[row] = _gains(cost, top, short, bid.value, (bid.nodes, wish.duration)) * (yard.gpus * self.grid.hours)
+            gain[row] = _gains(cost, top, short, bid.value, (bid.nodes, order_row.duration)) * (
+                arrays.gpus * self.grid.hours
+            )
         if self.taken is not None:
-            for row, way in enumerate(plain + layered):
-                gain[row, self.taken.list_blocked(way, wish.first, starts, wish.duration)] = -np.inf
-        return Options(plain + layered, wish.first, gain)
+            for row, candidate in enumerate(plain + layered):
+                gain[row, self.taken.list_blocked(candidate, order_row.first, starts, order_row.duration)] = -np.inf
+        return Options(plain + layered, order_row.first, gain)
 
-    def place(self, way: int, start: int) -> None:
+    def place(self, candidate: int, start: int) -> None:
         """Accept an order on one of its ways; the caller has made sure that it fits."""
-        bid = self.grid.ways[way]
-        self.placed[bid.order] = (way, start)
+        bid = self.grid.candidates[candidate]
+        self.placed[bid.order] = (candidate, start)
         self.out[bid.order] = False
         self.members[bid.pool][bid.order] = None
         self._shift(bid, start, bid.nodes)
         if self.taken is not None:
-            self.taken.shift(way, start, self.grid.wishes[bid.order].duration, 1)
+            self.taken.shift(candidate, start, self.grid.order_rows[bid.order].duration, 1)
 
     def remove(self, order: int) -> Placing:
         """Take an accepted order out and return where it was."""
@@ -152,11 +161,11 @@ class Allocation:
             raise AssertionError(f"order {order} is not placed")
         self.placed[order] = None
         self.out[order] = True
-        bid = self.grid.ways[placing[0]]
+        bid = self.grid.candidates[placing[0]]
         del self.members[bid.pool][order]
         self._shift(bid, placing[1], -bid.nodes)
         if self.taken is not None:
-            self.taken.shift(*placing, self.grid.wishes[order].duration, -1)
+            self.taken.shift(*placing, self.grid.order_rows[order].duration, -1)
         return placing
 
     def with_children(self, orders: list[int]) -> list[int]:
@@ -182,51 +191,53 @@ class Allocation:
         """Tell whether placings take more of a limit than it has, or break a group or a link."""
         return self.taken is not None and self.taken.is_broken()
 
-    def _shift(self, bid: Way, start: int, nodes: int) -> None:
-        pool, duration = bid.pool, self.grid.wishes[bid.order].duration
+    def _shift(self, bid: Candidate, start: int, nodes: int) -> None:
+        pool, duration = bid.pool, self.grid.order_rows[bid.order].duration
         end = start + duration
         self.loads[pool][bid.layer, start:end] += nodes
         self.load[pool, start:end] += nodes
         cost, top = self._costs(pool, start, end)
         added = float(np.add.reduce(cost - self.cost[pool, start:end]))
         self.cost[pool, start:end], self.top[pool, start:end] = cost, top
-        self.total += (bid.value * nodes * duration - added) * (self.grid.yards[pool].gpus * self.grid.hours)
+        self.total += (bid.value * nodes * duration - added) * (self.grid.pool_arrays[pool].gpus * self.grid.hours)
 
     def _costs(self, pool: int, begin: int, end: int) -> tuple[Floats, Floats]:
-        yard = self.grid.yards[pool]
-        if not yard.plain:
-            cost, top, _, _ = stack(yard, self.loads[pool][:, begin:end], begin, end)
+        arrays = self.grid.pool_arrays[pool]
+        if not arrays.plain:
+            cost, top, _, _ = stack(arrays, self.loads[pool][:, begin:end], begin, end)
             return cost, top
         over = self.load[pool, begin:end] - self._below[pool, :, begin:end]
         rise = self._rise[pool]
         top = rise @ (over > 0)
         return rise @ np.maximum(over, 0.0, out=over), top
 
-    def has_room(self, way: int, start: int) -> bool:
+    def has_room(self, candidate: int, start: int) -> bool:
         """Tell whether the lots can carry a further placing."""
-        bid = self.grid.ways[way]
-        end = start + self.grid.wishes[bid.order].duration
+        bid = self.grid.candidates[candidate]
+        end = start + self.grid.order_rows[bid.order].duration
         loads = self.loads[bid.pool][:, start:end].copy()
         loads[bid.layer] += bid.nodes
-        return not stack(self.grid.yards[bid.pool], loads, start, end)[2].any()
+        return not stack(self.grid.pool_arrays[bid.pool], loads, start, end)[2].any()
 
-    def keeps_rules(self, way: int, start: int) -> bool:
+    def keeps_rules(self, candidate: int, start: int) -> bool:
         """Tell whether a further placing keeps the rules between orders."""
-        return self.taken is None or self.taken.fits(way, start, self.grid.wishes[self.grid.ways[way].order].duration)
+        return self.taken is None or self.taken.fits(
+            candidate, start, self.grid.order_rows[self.grid.candidates[candidate].order].duration
+        )
 
-    def hurts(self, way: int, start: int) -> list[int]:
+    def hurts(self, candidate: int, start: int) -> list[int]:
         """Return the accepted orders that a further order's placing would push above their value."""
-        bid = self.grid.ways[way]
-        wish = self.grid.wishes[bid.order]
-        end = start + wish.duration
-        yard, pool = self.grid.yards[bid.pool], bid.pool
-        if yard.plain:
+        bid = self.grid.candidates[candidate]
+        order_row = self.grid.order_rows[bid.order]
+        end = start + order_row.duration
+        arrays, pool = self.grid.pool_arrays[bid.pool], bid.pool
+        if arrays.plain:
             over = self.load[pool, start:end] + bid.nodes - self._below[pool, :, start:end]
             top = self._rise[pool] @ (over > 0)
         else:
             loads = self.loads[pool][:, start:end].copy()
             loads[bid.layer] += bid.nodes
-            top = stack(yard, loads, start, end)[1]
+            top = stack(arrays, loads, start, end)[1]
         raised = top - self.top[pool, start:end]
         if not (raised > 0).any():
             return []
@@ -237,19 +248,19 @@ class Allocation:
     def _losing(self, pool: int, top: Floats, begin: int, end: int) -> list[int]:
         losing = []
         sums = [0, *np.cumsum(top.astype(np.int64)).tolist()]
-        ways, wishes = self.grid.ways, self.grid.wishes
+        candidates, order_rows = self.grid.candidates, self.grid.order_rows
         for order in self.members[pool]:
-            way, start = self.placed[order]  # type: ignore[misc]
-            duration = wishes[order].duration
+            candidate, start = self.placed[order]  # type: ignore[misc]
+            duration = order_rows[order].duration
             finish = start + duration
-            if start < end and finish > begin and sums[finish] - sums[start] > ways[way].value * duration:
+            if start < end and finish > begin and sums[finish] - sums[start] > candidates[candidate].value * duration:
                 losing.append(order)
         return losing
 
     def is_overloaded(self, pool: int) -> bool:
         """Tell whether a pool carries more than its lots offer, which only an unchecked `place` can bring about."""
-        yard = self.grid.yards[pool]
-        return bool(stack(yard, self.loads[pool], 0, self.grid.periods)[2].any())
+        arrays = self.grid.pool_arrays[pool]
+        return bool(stack(arrays, self.loads[pool], 0, self.grid.periods)[2].any())
 
     def losing(self, pools: Iterable[int] | None = None) -> list[int]:
         """Return the accepted orders, of some pools or of all, whose value is under the lowest price possible."""
@@ -274,9 +285,9 @@ class Allocation:
                 return 0.0
             at = int(np.where(allowed, score, -np.inf).argmax())
             row, start = divmod(at, score.shape[1])
-            way = options.ways[row]
-            if not self.hurts(way, options.first + start):
-                self.place(way, options.first + start)
+            candidate = options.candidates[row]
+            if not self.hurts(candidate, options.first + start):
+                self.place(candidate, options.first + start)
                 return float(options.gain[row, start])
             allowed[row, start] = False
         return 0.0
@@ -288,34 +299,36 @@ class Allocation:
         total = 0
         for placing in self.placed:
             if placing is not None:
-                bid = self.grid.ways[placing[0]]
-                wish = self.grid.wishes[bid.order]
-                hours = bid.nodes * wish.duration * self.grid.yards[bid.pool].gpus * self.grid.hours
+                bid = self.grid.candidates[placing[0]]
+                order_row = self.grid.order_rows[bid.order]
+                hours = bid.nodes * order_row.duration * self.grid.pool_arrays[bid.pool].gpus * self.grid.hours
                 total += int(bid.value) * hours
-        for pool, yard in enumerate(self.grid.yards):
+        for pool, arrays in enumerate(self.grid.pool_arrays):
             if self.members[pool]:
-                total -= self._asks_micro(pool, yard) * yard.gpus * self.grid.hours
+                total -= self._asks_micro(pool, arrays) * arrays.gpus * self.grid.hours
         return total
 
-    def _asks_micro(self, pool: int, yard: Yard) -> int:
+    def _asks_micro(self, pool: int, arrays: PoolArrays) -> int:
         """Return the asks of a pool's used nodes over all periods; its costs are whole numbers, exact while small."""
         asks = float(self.cost[pool].sum())
         if asks < FLOAT_EXACT_MAX:
             return round(asks)
-        left = stack(yard, self.loads[pool], 0, self.grid.periods)[3]
-        used = (yard.offered - left).sum(axis=1)
-        return sum(ask * int(nodes) for ask, nodes in zip(yard.asks_micro, used.tolist(), strict=True))
+        left = stack(arrays, self.loads[pool], 0, self.grid.periods)[3]
+        used = (arrays.offered - left).sum(axis=1)
+        return sum(ask * int(nodes) for ask, nodes in zip(arrays.asks_micro, used.tolist(), strict=True))
 
     def welfare(self) -> float:
         """Return accepted value less asks, in micro-dollars."""
         total = 0.0
         for placing in self.placed:
             if placing is not None:
-                bid = self.grid.ways[placing[0]]
-                wish = self.grid.wishes[bid.order]
-                total += bid.value * bid.nodes * wish.duration * self.grid.yards[bid.pool].gpus * self.grid.hours
-        for pool, yard in enumerate(self.grid.yards):
-            total -= float(self.cost[pool].sum()) * yard.gpus * self.grid.hours
+                bid = self.grid.candidates[placing[0]]
+                order_row = self.grid.order_rows[bid.order]
+                total += (
+                    bid.value * bid.nodes * order_row.duration * self.grid.pool_arrays[bid.pool].gpus * self.grid.hours
+                )
+        for pool, arrays in enumerate(self.grid.pool_arrays):
+            total -= float(self.cost[pool].sum()) * arrays.gpus * self.grid.hours
         return total
 
 

@@ -16,7 +16,7 @@ from typing import Final
 
 import numpy as np
 
-from marketplace.clearing.arrays.grid import Flags, Floats, Yard
+from marketplace.clearing.arrays.grid import Flags, Floats, PoolArrays
 from marketplace.core.errors import Refusal
 
 UNIONS_MAX: Final = 1_024
@@ -49,11 +49,11 @@ def list_unions(layers: tuple[tuple[int, ...], ...]) -> list[frozenset[int]]:
     return sorted(unions, key=lambda union: (len(union), sorted(union)))
 
 
-def stack(yard: Yard, loads: Floats, begin: int, end: int) -> tuple[Floats, Floats, Flags, Floats]:
+def stack(arrays: PoolArrays, loads: Floats, begin: int, end: int) -> tuple[Floats, Floats, Flags, Floats]:
     """Let the layers take their lots in each period of a span.
 
     Args:
-        yard: The pool.
+        arrays: The pool.
         loads: Nodes wanted, one row per layer, one column per period of the span.
         begin: First period.
         end: Period after the last.
@@ -62,29 +62,29 @@ def stack(yard: Yard, loads: Floats, begin: int, end: int) -> tuple[Floats, Floa
         Per period: the asks of the used nodes summed, the highest used ask, whether something did not fit, and the
         nodes left per step.
     """
-    offered = yard.offered[:, begin:end]
-    if is_laminar(yard.layers):
-        used, short = _use_in_turn(yard, loads, offered)
+    offered = arrays.offered[:, begin:end]
+    if is_laminar(arrays.layers):
+        used, short = _use_in_turn(arrays, loads, offered)
     else:
-        used, short = _use_by_rank(yard, loads, offered)
+        used, short = _use_by_rank(arrays, loads, offered)
     top = np.zeros(end - begin)
-    for step, ask in enumerate(yard.ask.tolist()):
+    for step, ask in enumerate(arrays.ask.tolist()):
         np.maximum(top, ask, out=top, where=used[step] > 0)
-    return yard.ask @ used, top, short, offered - used
+    return arrays.ask @ used, top, short, offered - used
 
 
-def stack_alone(yard: Yard, layer: int, nodes: int, begin: int, end: int) -> tuple[Floats, Floats]:
+def stack_alone(arrays: PoolArrays, layer: int, nodes: int, begin: int, end: int) -> tuple[Floats, Floats]:
     """Return what nodes of one layer cost per period on the otherwise empty pool, and 1 where they do not fit."""
-    loads = np.zeros((len(yard.layers), end - begin))
+    loads = np.zeros((len(arrays.layers), end - begin))
     loads[layer] = nodes
-    cost, _, short, _ = stack(yard, loads, begin, end)
+    cost, _, short, _ = stack(arrays, loads, begin, end)
     return cost, short.astype(np.float64)
 
 
-def _use_in_turn(yard: Yard, loads: Floats, offered: Floats) -> tuple[Floats, Flags]:
+def _use_in_turn(arrays: PoolArrays, loads: Floats, offered: Floats) -> tuple[Floats, Flags]:
     left = offered.copy()
     short = np.zeros(offered.shape[1], dtype=np.bool_)
-    for layer, steps in enumerate(yard.layers):
+    for layer, steps in enumerate(arrays.layers):
         need = loads[layer]
         if not need.any():
             continue
@@ -108,7 +108,7 @@ def _list_memberships(layers: tuple[tuple[int, ...], ...]) -> tuple[Floats, Floa
     return outside, within
 
 
-def _use_by_rank(yard: Yard, loads: Floats, offered: Floats) -> tuple[Floats, Flags]:
-    outside, within = _list_memberships(yard.layers)
+def _use_by_rank(arrays: PoolArrays, loads: Floats, offered: Floats) -> tuple[Floats, Flags]:
+    outside, within = _list_memberships(arrays.layers)
     rank = ((outside @ loads)[:, None, :] + within @ offered).min(axis=0)
     return np.diff(rank, axis=0, prepend=0.0), rank[-1] < loads.sum(axis=0)

@@ -22,7 +22,7 @@ Flags = NDArray[np.bool_]
 
 
 @dataclass(frozen=True, slots=True)
-class Way:
+class Candidate:
     """One bid of one order at one of its sizes, as indexes into the grid."""
 
     order: int
@@ -34,18 +34,18 @@ class Way:
 
 
 @dataclass(frozen=True, slots=True)
-class Wish:
+class OrderRow:
     """One order: its largest size, clipped inclusive start window, and ways; `last` < `first` when nothing fits."""
 
     nodes: int
     duration: int
     first: int
     last: int
-    ways: tuple[int, ...]
+    candidates: tuple[int, ...]
 
 
 @dataclass(frozen=True, slots=True)
-class Yard:
+class PoolArrays:
     """One pool: its steps by rising ask, what each offers per period, and its layers, narrowest first.
 
     `plain` says that every bid on the pool may use every lot.
@@ -66,9 +66,9 @@ class Grid:
 
     periods: int
     hours: int
-    yards: tuple[Yard, ...]
-    wishes: tuple[Wish, ...]
-    ways: tuple[Way, ...]
+    pool_arrays: tuple[PoolArrays, ...]
+    order_rows: tuple[OrderRow, ...]
+    candidates: tuple[Candidate, ...]
     rules: Rules | None = None
 
 
@@ -92,22 +92,24 @@ def compile_book(book: Book) -> Grid:
     layers = [
         sorted(sets | {full}, key=lambda s: (len(s), sorted(s))) for sets, full in zip(names, everything, strict=True)
     ]
-    yards = tuple(
+    pool_arrays = tuple(
         _compile_yard(pool.gpus_per_node, lots[at], steps[at], layers[at], book.periods)
         for at, pool in enumerate(book.pools)
     )
-    ways: list[Way] = []
-    wishes: list[Wish] = []
+    candidates: list[Candidate] = []
+    order_rows: list[OrderRow] = []
     for order_at, order in enumerate(book.orders):
-        begin = len(ways)
+        begin = len(candidates)
         for bid_at, bid in enumerate(order.bids):
             pool = index[bid.pool_id]
             layer = layers[pool].index(chosen[order_at, bid_at])
             value = float(micro(bid.value_usd_per_gpu_hour))
-            ways.extend(Way(order_at, bid_at, pool, layer, value, nodes) for nodes in list_sizes(order, bid))
-        wishes.append(_compile_wish(order, range(begin, len(ways)), book.periods))
-    rules = compile_rules(book, [(way.order, way.bid, way.nodes) for way in ways])
-    return Grid(book.periods, book.period_hours, yards, tuple(wishes), tuple(ways), rules)
+            candidates.extend(
+                Candidate(order_at, bid_at, pool, layer, value, nodes) for nodes in list_sizes(order, bid)
+            )
+        order_rows.append(_compile_wish(order, range(begin, len(candidates)), book.periods))
+    rules = compile_rules(book, [(candidate.order, candidate.bid, candidate.nodes) for candidate in candidates])
+    return Grid(book.periods, book.period_hours, pool_arrays, tuple(order_rows), tuple(candidates), rules)
 
 
 def list_sizes(order: Order, bid: Bid) -> list[int]:
@@ -117,7 +119,7 @@ def list_sizes(order: Order, bid: Bid) -> list[int]:
 
 def _compile_yard(
     gpus: int, lots: list[Lot], steps: list[tuple[Decimal, str]], layers: list[frozenset[str]], periods: int
-) -> Yard:
+) -> PoolArrays:
     at = {step: row for row, step in enumerate(steps)}
     offered = np.zeros((len(steps), periods))
     for lot in lots:
@@ -126,7 +128,7 @@ def _compile_yard(
     for row, (_, lot_id) in enumerate(steps):
         members[lot_id].append(row)
     asks = tuple(micro(ask) for ask, _ in steps)
-    return Yard(
+    return PoolArrays(
         gpus,
         tuple(lot_id for _, lot_id in steps),
         asks,
@@ -137,9 +139,11 @@ def _compile_yard(
     )
 
 
-def _compile_wish(order: Order, ways: range, periods: int) -> Wish:
+def _compile_wish(order: Order, candidates: range, periods: int) -> OrderRow:
     last = min(order.start_latest, periods - order.duration_periods)
-    return Wish(max(order.nodes, *order.sizes, 1), order.duration_periods, order.start_earliest, last, tuple(ways))
+    return OrderRow(
+        max(order.nodes, *order.sizes, 1), order.duration_periods, order.start_earliest, last, tuple(candidates)
+    )
 
 
 def window_sums(values: Floats, length: int) -> Floats:

@@ -15,12 +15,14 @@ from marketplace.clearing.model import Book, Reason
 from marketplace.clearing.money import say_amount, show, usd
 
 
-def find_rival(allocation: Allocation, way: int, start: int, worth: Callable[[Allocation, int], float]) -> int | None:
+def find_rival(
+    allocation: Allocation, candidate: int, start: int, worth: Callable[[Allocation, int], float]
+) -> int | None:
     """Return the accepted order whose leaving relieves the full rows most cheaply, None where none would.
 
     Args:
         allocation: The present state.
-        way: Where the newcomer would run.
+        candidate: Where the newcomer would run.
         start: When.
         worth: What an accepted order adds.
     """
@@ -28,13 +30,13 @@ def find_rival(allocation: Allocation, way: int, start: int, worth: Callable[[Al
     if taken is None:
         return None
     grid, rules = allocation.grid, taken.rules
-    totals, spans = taken.find_full(way, start, grid.wishes[grid.ways[way].order].duration)
-    end = start + grid.wishes[grid.ways[way].order].duration
+    totals, spans = taken.find_full(candidate, start, grid.order_rows[grid.candidates[candidate].order].duration)
+    end = start + grid.order_rows[grid.candidates[candidate].order].duration
     best, best_score = None, float("inf")
     for other, placing in enumerate(allocation.placed):
         if placing is None:
             continue
-        overlap = min(end, placing[1] + grid.wishes[other].duration) - max(start, placing[1])
+        overlap = min(end, placing[1] + grid.order_rows[other].duration) - max(start, placing[1])
         relief = sum(use / _scale(rules.total_room[row]) for row, use in rules.total_uses[placing[0]] if row in totals)
         if overlap > 0:
             relief += sum(use for row, use in rules.span_uses[placing[0]] if row in spans) / 1e6
@@ -73,22 +75,25 @@ def list_rule_reasons(book: Book, allocation: Allocation, order: int) -> list[Re
 
 def _limit_reached(allocation: Allocation, order: int) -> list[Reason]:
     taken, grid = allocation.taken, allocation.grid
-    wish = grid.wishes[order]
-    starts = wish.last - wish.first + 1
-    if taken is None or starts <= 0 or not wish.ways:
+    order_row = grid.order_rows[order]
+    starts = order_row.last - order_row.first + 1
+    if taken is None or starts <= 0 or not order_row.candidates:
         return []
-    if not all(taken.list_blocked(way, wish.first, starts, wish.duration).all() for way in wish.ways):
+    if not all(
+        taken.list_blocked(candidate, order_row.first, starts, order_row.duration).all()
+        for candidate in order_row.candidates
+    ):
         return []
-    way = wish.ways[-1]
-    totals, spans = taken.find_full(way, wish.first, wish.duration)
+    candidate = order_row.candidates[-1]
+    totals, spans = taken.find_full(candidate, order_row.first, order_row.duration)
     if totals:
         row = totals[0]
         limit_id, left = taken.rules.totals[row][1], taken.rules.total_room[row] - taken.total[row]
-        needed = dict(taken.rules.total_uses[way])[row]
+        needed = dict(taken.rules.total_uses[candidate])[row]
     else:
-        limit_id, span = taken.rules.spans[spans[0]], slice(wish.first, wish.first + wish.duration)
+        limit_id, span = taken.rules.spans[spans[0]], slice(order_row.first, order_row.first + order_row.duration)
         left = np.min(taken.rules.span_room[spans[0], span] - taken.span[spans[0], span])
-        needed = dict(taken.rules.span_uses[way])[spans[0]]
+        needed = dict(taken.rules.span_uses[candidate])[spans[0]]
     facts = {"limit_id": limit_id, "left": show(usd(int(left))), "needed": show(usd(needed))}
     amounts = say_amount(usd(int(left)), ROUND_FLOOR), say_amount(usd(needed), ROUND_CEILING)
     rest, need = (amount.removesuffix(".00") for amount in amounts)

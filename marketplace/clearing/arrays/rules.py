@@ -47,12 +47,12 @@ class Rules:
     depth: tuple[int, ...]
 
 
-def compile_rules(book: Book, ways: Iterable[tuple[int, int, int]]) -> Rules | None:
+def compile_rules(book: Book, candidates: Iterable[tuple[int, int, int]]) -> Rules | None:
     """Return the rules of a checked book, None where it has none.
 
     Args:
         book: The book.
-        ways: Order, bid and nodes of every way; not read where the book has no rules.
+        candidates: Order, bid and nodes of every way; not read where the book has no rules.
     """
     groups = sorted({order.group_id for order in book.orders if order.group_id is not None})
     index = {order.order_id: at for at, order in enumerate(book.orders)}
@@ -75,7 +75,7 @@ def compile_rules(book: Book, ways: Iterable[tuple[int, int, int]]) -> Rules | N
     children: list[list[int]] = [[] for _ in book.orders]
     for at in linked:
         children[parents[at]].append(at)
-    uses = _list_uses(book, ways, totals, spans, children)
+    uses = _list_uses(book, candidates, totals, spans, children)
     return Rules(
         totals,
         np.array(room, dtype=np.float64),
@@ -91,7 +91,7 @@ def compile_rules(book: Book, ways: Iterable[tuple[int, int, int]]) -> Rules | N
 
 def _list_uses(
     book: Book,
-    ways: Iterable[tuple[int, int, int]],
+    candidates: Iterable[tuple[int, int, int]],
     totals: tuple[tuple[str, str], ...],
     spans: tuple[str, ...],
     children: list[list[int]],
@@ -99,7 +99,7 @@ def _list_uses(
     row = {name: at for at, name in enumerate(totals)}
     span_row = {name: at for at, name in enumerate(spans)}
     found: list[tuple[Uses, Uses]] = []
-    for order_at, bid_at, nodes in ways:
+    for order_at, bid_at, nodes in candidates:
         order = book.orders[order_at]
         total: list[tuple[int, int]] = []
         span: list[tuple[int, int]] = []

@@ -14,7 +14,7 @@ import numpy as np
 
 from marketplace.clearing.arrays.allocation import Allocation
 from marketplace.clearing.arrays.carrying import stack, stack_alone
-from marketplace.clearing.arrays.grid import Grid, Wish, window_sums
+from marketplace.clearing.arrays.grid import Grid, OrderRow, window_sums
 from marketplace.clearing.arrays.ruled import list_rule_reasons
 from marketplace.clearing.explain.relaxing import find_conflict, list_relaxations, tell_conflict
 from marketplace.clearing.explain.winning import PriceToWin
@@ -26,22 +26,24 @@ from marketplace.clearing.program.pricing import Micros
 def regret_micros(allocation: Allocation, prices: list[Micros], order: int) -> tuple[int, int, int]:
     """Return what an order would gain at the prices on its best placement, with way and start; 0 out of the money."""
     grid = allocation.grid
-    wish = grid.wishes[order]
+    order_row = grid.order_rows[order]
     best = (0, -1, -1)
-    for at in wish.ways if wish.last >= wish.first else ():
-        way = grid.ways[at]
-        span = slice(wish.first, wish.last + wish.duration)
-        _, short = stack_alone(grid.yards[way.pool], way.layer, way.nodes, span.start, span.stop)
-        sums = np.concatenate([[0], np.cumsum(prices[way.pool][span])])
-        total = sums[wish.duration :] - sums[: -wish.duration]
-        total = np.where(window_sums(short, wish.duration) > 0, np.iinfo(np.int64).max, total)
+    for at in order_row.candidates if order_row.last >= order_row.first else ():
+        candidate = grid.candidates[at]
+        span = slice(order_row.first, order_row.last + order_row.duration)
+        _, short = stack_alone(
+            grid.pool_arrays[candidate.pool], candidate.layer, candidate.nodes, span.start, span.stop
+        )
+        sums = np.concatenate([[0], np.cumsum(prices[candidate.pool][span])])
+        total = sums[order_row.duration :] - sums[: -order_row.duration]
+        total = np.where(window_sums(short, order_row.duration) > 0, np.iinfo(np.int64).max, total)
         low = int(total.argmin())
         if total[low] == np.iinfo(np.int64).max:
             continue
-        per_gpu = int(way.value) * wish.duration - int(total[low])
-        gain = per_gpu * way.nodes * grid.yards[way.pool].gpus * grid.hours
+        per_gpu = int(candidate.value) * order_row.duration - int(total[low])
+        gain = per_gpu * candidate.nodes * grid.pool_arrays[candidate.pool].gpus * grid.hours
         if gain > best[0]:
-            best = (gain, at, wish.first + low)
+            best = (gain, at, order_row.first + low)
     return best
 
 
@@ -50,29 +52,29 @@ def list_reasons(
 ) -> tuple[Reason, ...]:
     """Return the reasons why an order is out, the decisive one first."""
     grid = allocation.grid
-    wish = grid.wishes[order]
+    order_row = grid.order_rows[order]
     hopeless = find_hopeless(grid, order, book.orders[order])
-    floor = cheapest_alone(grid, wish)
+    floor = cheapest_alone(grid, order_row)
     if hopeless is not None or floor is None:
         return () if hopeless is None else (hopeless,)
     cheapest, at, start = floor
     facts = {
-        "pool_id": book.pools[grid.ways[at].pool].pool_id,
+        "pool_id": book.pools[grid.candidates[at].pool].pool_id,
         "start_period": str(start),
         "ask_usd_per_gpu_hour": show(cheapest / MICRO),
-        "value_usd_per_gpu_hour": show(usd(int(grid.ways[at].value))),
+        "value_usd_per_gpu_hour": show(usd(int(grid.candidates[at].value))),
     }
     if to_win is not None:
         facts["price_to_win_usd_per_gpu_hour"] = show(usd(to_win.value_micro))
         facts["price_to_win_guarantee"] = "exact" if to_win.exact else "indicative"
     found = list_rule_reasons(book, allocation, order)
-    if all(_margin_alone(grid, wish, way) <= 0 for way in wish.ways):
+    if all(_margin_alone(grid, order_row, candidate) <= 0 for candidate in order_row.candidates):
         worth, ask = say_rate(facts["value_usd_per_gpu_hour"]), say_rate(facts["ask_usd_per_gpu_hour"])
         text = f"worth {worth} USD per GPU-hour where the cheapest asks come to {ask}"
         found.append(Reason("below_ask", text, facts))
-    gain, way, at_start = regret_micros(allocation, prices, order)
+    gain, candidate, at_start = regret_micros(allocation, prices, order)
     if gain > 0:
-        pool_id = book.pools[grid.ways[way].pool].pool_id
+        pool_id = book.pools[grid.candidates[candidate].pool].pool_id
         why = "no whole placement is worth more than what it would displace"
         if found:
             why = "what was said before keeps it out"
@@ -91,55 +93,67 @@ def list_reasons(
 
 def find_hopeless(grid: Grid, order: int, asked: Order) -> Reason | None:
     """Return why an order could not be served whatever it offered, None where it could on the empty pools."""
-    wish = grid.wishes[order]
-    if not wish.ways:
+    order_row = grid.order_rows[order]
+    if not order_row.candidates:
         return tell_conflict(Reason("no_eligible_pool", "no pool and mandate would take this order", {}), asked)
-    if cheapest_alone(grid, wish) is not None:
+    if cheapest_alone(grid, order_row) is not None:
         return None
     return tell_conflict(_never_feasible(grid, order, asked.start_latest), asked)
 
 
-def cheapest_alone(grid: Grid, wish: Wish) -> tuple[Fraction, int, int] | None:
+def cheapest_alone(grid: Grid, order_row: OrderRow) -> tuple[Fraction, int, int] | None:
     """Return the least mean ask of an order on the empty pools in micro-dollars, with its way and start."""
     best: tuple[Fraction, int, int] | None = None
-    for at in wish.ways if wish.last >= wish.first else ():
-        way = grid.ways[at]
-        cost, short = stack_alone(grid.yards[way.pool], way.layer, way.nodes, wish.first, wish.last + wish.duration)
-        total = np.where(window_sums(short, wish.duration) > 0, np.inf, window_sums(cost, wish.duration))
+    for at in order_row.candidates if order_row.last >= order_row.first else ():
+        candidate = grid.candidates[at]
+        cost, short = stack_alone(
+            grid.pool_arrays[candidate.pool],
+            candidate.layer,
+            candidate.nodes,
+            order_row.first,
+            order_row.last + order_row.duration,
+        )
+        total = np.where(window_sums(short, order_row.duration) > 0, np.inf, window_sums(cost, order_row.duration))
         low = int(total.argmin())
         if np.isfinite(total[low]):
-            mean = Fraction(round(float(total[low])), way.nodes * wish.duration)
+            mean = Fraction(round(float(total[low])), candidate.nodes * order_row.duration)
             if best is None or mean < best[0]:
-                best = (mean, at, wish.first + low)
+                best = (mean, at, order_row.first + low)
     return best
 
 
-def _margin_alone(grid: Grid, wish: Wish, at: int) -> float:
-    way = grid.ways[at]
-    cost, short = stack_alone(grid.yards[way.pool], way.layer, way.nodes, wish.first, wish.last + wish.duration)
-    total = np.where(window_sums(short, wish.duration) > 0, np.inf, window_sums(cost, wish.duration))
-    return way.value * way.nodes * wish.duration - float(total.min())
+def _margin_alone(grid: Grid, order_row: OrderRow, at: int) -> float:
+    candidate = grid.candidates[at]
+    cost, short = stack_alone(
+        grid.pool_arrays[candidate.pool],
+        candidate.layer,
+        candidate.nodes,
+        order_row.first,
+        order_row.last + order_row.duration,
+    )
+    total = np.where(window_sums(short, order_row.duration) > 0, np.inf, window_sums(cost, order_row.duration))
+    return candidate.value * candidate.nodes * order_row.duration - float(total.min())
 
 
 def _never_feasible(grid: Grid, order: int, start_latest: int) -> Reason:
     """Say what would have to give for the order to fit the empty pools: start, size or duration."""
-    wish = grid.wishes[order]
-    least = min(grid.ways[at].nodes for at in wish.ways)
+    order_row = grid.order_rows[order]
+    least = min(grid.candidates[at].nodes for at in order_row.candidates)
     starts, sizes, lengths = [], [0], [0]
-    for at in wish.ways:
-        way = grid.ways[at]
-        yard = grid.yards[way.pool]
-        steps = list(yard.layers[way.layer])
-        room = yard.offered[steps].sum(axis=0) if steps else np.zeros(grid.periods)
-        enough = (room >= way.nodes).astype(np.float64)
-        if wish.duration <= grid.periods:
-            starts += np.flatnonzero(window_sums(enough, wish.duration) == wish.duration).tolist()
-        for start in range(wish.first, min(start_latest, grid.periods - 1) + 1):
-            span = room[start : start + wish.duration]
-            if len(span) == wish.duration:
+    for at in order_row.candidates:
+        candidate = grid.candidates[at]
+        arrays = grid.pool_arrays[candidate.pool]
+        steps = list(arrays.layers[candidate.layer])
+        room = arrays.offered[steps].sum(axis=0) if steps else np.zeros(grid.periods)
+        enough = (room >= candidate.nodes).astype(np.float64)
+        if order_row.duration <= grid.periods:
+            starts += np.flatnonzero(window_sums(enough, order_row.duration) == order_row.duration).tolist()
+        for start in range(order_row.first, min(start_latest, grid.periods - 1) + 1):
+            span = room[start : start + order_row.duration]
+            if len(span) == order_row.duration:
                 sizes.append(int(span.min()))
             broken = np.flatnonzero(enough[start:] == 0)
-            lengths.append(min(int(broken[0]) if len(broken) else grid.periods - start, wish.duration))
+            lengths.append(min(int(broken[0]) if len(broken) else grid.periods - start, order_row.duration))
     conflict = find_conflict(grid, order, start_latest)
     facts = {
         "conflict": ",".join(conflict),
@@ -147,12 +161,13 @@ def _never_feasible(grid: Grid, order: int, start_latest: int) -> Reason:
         "longest_duration_periods": str(max(lengths)),
     }
     if starts:
-        nearest = min(starts, key=lambda start: (max(wish.first - start, start - start_latest, 0), start))
+        nearest = min(starts, key=lambda start: (max(order_row.first - start, start - start_latest, 0), start))
         facts["nearest_feasible_start"] = str(nearest)
     best = [f"{max(sizes)} nodes for that long"] * (max(sizes) > 0)
     best += [f"{least} nodes for {max(lengths) * grid.hours} hours"] * (max(lengths) > 0)
     text = (
-        f"no eligible pool offers {least} nodes for {wish.duration * grid.hours} hours from a start inside the window;"
+        f"no eligible pool offers {least} nodes for {order_row.duration * grid.hours} hours from a start inside the"
+        " window;"
         f" {'at most ' + ' or '.join(best) if best else 'in it neither fewer nodes nor fewer hours fit'}"
     )
     return Reason("never_feasible", text, facts)
@@ -161,29 +176,29 @@ def _never_feasible(grid: Grid, order: int, start_latest: int) -> Reason:
 def _circumstances(allocation: Allocation, order: int) -> tuple[Reason, ...]:
     """Tell whether room is left: none at all (`no_capacity`), or enough, but in pieces (`fragmented`)."""
     grid = allocation.grid
-    wish = grid.wishes[order]
+    order_row = grid.order_rows[order]
     total, longest = 0.0, 0
-    least = min((grid.ways[at].nodes for at in wish.ways), default=wish.nodes)
-    for at in wish.ways:
-        way = grid.ways[at]
-        begin, end = wish.first, wish.last + wish.duration
-        yard = grid.yards[way.pool]
-        steps = list(yard.layers[way.layer])
+    least = min((grid.candidates[at].nodes for at in order_row.candidates), default=order_row.nodes)
+    for at in order_row.candidates:
+        candidate = grid.candidates[at]
+        begin, end = order_row.first, order_row.last + order_row.duration
+        arrays = grid.pool_arrays[candidate.pool]
+        steps = list(arrays.layers[candidate.layer])
         if not steps:
             continue
-        left = stack(yard, allocation.loads[way.pool][:, begin:end], begin, end)[3][steps].sum(axis=0)
+        left = stack(arrays, allocation.loads[candidate.pool][:, begin:end], begin, end)[3][steps].sum(axis=0)
         total += float(left.sum())
-        runs = window_sums((left >= least).astype(np.float64), wish.duration)
+        runs = window_sums((left >= least).astype(np.float64), order_row.duration)
         longest = max(longest, int(runs.max()))
-    if longest >= wish.duration:
+    if longest >= order_row.duration:
         return ()
-    facts = {"free_node_periods": str(int(total)), "needed_node_periods": str(least * wish.duration)}
-    if total >= least * wish.duration:
+    facts = {"free_node_periods": str(int(total)), "needed_node_periods": str(least * order_row.duration)}
+    if total >= least * order_row.duration:
         text = (
             f"{int(total) * grid.hours} node-hours are free in its pools and window, but nowhere {least} nodes for"
-            f" {wish.duration * grid.hours} hours in one run"
+            f" {order_row.duration * grid.hours} hours in one run"
         )
         return (Reason("fragmented", text, facts),)
-    needed = least * wish.duration * grid.hours
+    needed = least * order_row.duration * grid.hours
     text = f"only {int(total) * grid.hours} node-hours are left in its pools and window, it needs {needed}"
     return (Reason("no_capacity", text, facts),)

@@ -56,29 +56,29 @@ def tell_conflict(reason: Reason, asked: Order) -> Reason:
     """Return a reason with the conflict that its order names, and what would do in place of each member of it."""
     if not asked.conflict:
         return reason
-    named = [NAMES.get(wish, wish) for wish in asked.conflict]
+    named = [NAMES.get(order_row, order_row) for order_row in asked.conflict]
     together = f" and {named[-1]} together" if named[1:] else ""
     text = f"{reason.text}: nothing on offer meets its {', '.join(named[: -1 if together else None])}{together}"
-    ways = [f"{NAMES.get(remedy.wish, remedy.wish)} {' or '.join(remedy.values)}" for remedy in asked.remedies]
-    if ways:
-        text += f"; alone in the market it could be served with {', or with '.join(ways)}"
+    candidates = [f"{NAMES.get(remedy.wish, remedy.wish)} {' or '.join(remedy.values)}" for remedy in asked.remedies]
+    if candidates:
+        text += f"; alone in the market it could be served with {', or with '.join(candidates)}"
     remedies = {f"with_{remedy.wish}": ",".join(remedy.values) for remedy in asked.remedies}
     return Reason(reason.code, text, {**reason.facts, "conflict": ",".join(asked.conflict), **remedies})
 
 
 def _fits_empty(grid: Grid, order: int, start_latest: int, kept: list[str]) -> bool:
-    wish = grid.wishes[order]
-    duration = wish.duration if "duration" in kept else 1
-    for at in wish.ways:
-        way = grid.ways[at]
-        yard = grid.yards[way.pool]
-        steps = list(yard.layers[way.layer])
+    order_row = grid.order_rows[order]
+    duration = order_row.duration if "duration" in kept else 1
+    for at in order_row.candidates:
+        candidate = grid.candidates[at]
+        arrays = grid.pool_arrays[candidate.pool]
+        steps = list(arrays.layers[candidate.layer])
         if not steps or duration > grid.periods:
             continue
-        enough = yard.offered[steps].sum(axis=0) >= (way.nodes if "nodes" in kept else 1)
+        enough = arrays.offered[steps].sum(axis=0) >= (candidate.nodes if "nodes" in kept else 1)
         starts = np.flatnonzero(window_sums(enough.astype(np.float64), duration) == duration)
         if "start_window" in kept:
-            starts = starts[(starts >= wish.first) & (starts <= start_latest)]
+            starts = starts[(starts >= order_row.first) & (starts <= start_latest)]
         if len(starts):
             return True
     return False
@@ -90,14 +90,14 @@ def list_relaxations(allocation: Allocation, order: int) -> dict[str, str]:
     `nearest_start_that_wins` lies outside its window; `largest_nodes_that_win` and `longest_duration_that_wins` are
     less than it asked for, inside the window.
     """
-    wish = allocation.grid.wishes[order]
+    order_row = allocation.grid.order_rows[order]
     found: dict[str, str] = {}
-    if not wish.ways:
+    if not order_row.candidates:
         return found
     start = _find_start(allocation, order)
     if start is not None:
         found["nearest_start_that_wins"] = str(start)
-    if wish.last >= wish.first:
+    if order_row.last >= order_row.first:
         nodes = _find_nodes(allocation, order)
         if nodes:
             found["largest_nodes_that_win"] = str(nodes)
@@ -108,16 +108,16 @@ def list_relaxations(allocation: Allocation, order: int) -> dict[str, str]:
 
 
 def _find_start(allocation: Allocation, order: int) -> int | None:
-    wish = allocation.grid.wishes[order]
+    order_row = allocation.grid.order_rows[order]
     best: tuple[int, int] | None = None
-    for way in wish.ways:
-        starts = _open(allocation, way).list_starts(wish.duration)
-        outside = starts[(starts < wish.first) | (starts > wish.last)]
-        away = np.maximum(wish.first - outside, outside - wish.last)
+    for candidate in order_row.candidates:
+        starts = _open(allocation, candidate).list_starts(order_row.duration)
+        outside = starts[(starts < order_row.first) | (starts > order_row.last)]
+        away = np.maximum(order_row.first - outside, outside - order_row.last)
         ranked = outside[np.lexsort((outside, away))]
-        start = next(_lawful(allocation, way, ranked), None)
+        start = next(_lawful(allocation, candidate, ranked), None)
         if start is not None:
-            found = max(wish.first - start, start - wish.last), start
+            found = max(order_row.first - start, start - order_row.last), start
             best = found if best is None else min(best, found)
     return None if best is None else best[1]
 
@@ -125,7 +125,7 @@ def _find_start(allocation: Allocation, order: int) -> int | None:
 def _find_nodes(allocation: Allocation, order: int) -> int:
     """Return the largest smaller size that wins, 0 where none does; what a size can have, a smaller one can."""
     grid = allocation.grid
-    least = min(grid.ways[way].nodes for way in grid.wishes[order].ways)
+    least = min(grid.candidates[candidate].nodes for candidate in grid.order_rows[order].candidates)
     low, high = 0, least
     while high - low > 1:
         middle = (low + high) // 2
@@ -135,38 +135,41 @@ def _find_nodes(allocation: Allocation, order: int) -> int:
 
 def _wins_with(allocation: Allocation, order: int, nodes: int) -> bool:
     grid = allocation.grid
-    wish = grid.wishes[order]
-    ways = list(grid.ways)
-    for way in wish.ways:
-        ways[way] = replace(ways[way], nodes=nodes)
-    smaller = _with_grid(allocation, replace(grid, ways=tuple(ways)))
-    return any(_has_start(smaller, order, way) for way in wish.ways)
+    order_row = grid.order_rows[order]
+    candidates = list(grid.candidates)
+    for candidate in order_row.candidates:
+        candidates[candidate] = replace(candidates[candidate], nodes=nodes)
+    smaller = _with_grid(allocation, replace(grid, candidates=tuple(candidates)))
+    return any(_has_start(smaller, order, candidate) for candidate in order_row.candidates)
 
 
 def _find_duration(allocation: Allocation, order: int) -> int:
     grid = allocation.grid
-    wish = grid.wishes[order]
-    longest = min(wish.duration - 1, grid.periods)
+    order_row = grid.order_rows[order]
+    longest = min(order_row.duration - 1, grid.periods)
     tried = range(longest, 0, -max(1, -(-longest // DURATIONS_MAX)))
-    rooms = {way: _open(allocation, way) for way in wish.ways}
+    rooms = {candidate: _open(allocation, candidate) for candidate in order_row.candidates}
     for duration in tried:
-        for way in wish.ways:
-            inside = rooms[way].list_starts(duration, wish.first, _latest(grid, order, duration))
-            if len(inside) and next(_lawful(_shorten(allocation, order, duration), way, inside), None) is not None:
+        for candidate in order_row.candidates:
+            inside = rooms[candidate].list_starts(duration, order_row.first, _latest(grid, order, duration))
+            if (
+                len(inside)
+                and next(_lawful(_shorten(allocation, order, duration), candidate, inside), None) is not None
+            ):
                 return duration
     return 0
 
 
 def _shorten(allocation: Allocation, order: int, duration: int) -> Allocation:
-    wishes = list(allocation.grid.wishes)
-    wishes[order] = replace(wishes[order], duration=duration)
-    return _with_grid(allocation, replace(allocation.grid, wishes=tuple(wishes)))
+    order_rows = list(allocation.grid.order_rows)
+    order_rows[order] = replace(order_rows[order], duration=duration)
+    return _with_grid(allocation, replace(allocation.grid, order_rows=tuple(order_rows)))
 
 
 def _latest(grid: Grid, order: int, duration: int) -> int:
     """Return the last start of the window at which a shorter run ends within the horizon."""
-    wish = grid.wishes[order]
-    return min(wish.last, grid.periods - duration)
+    order_row = grid.order_rows[order]
+    return min(order_row.last, grid.periods - duration)
 
 
 class _Room:
@@ -188,27 +191,27 @@ class _Room:
         return np.flatnonzero(good) + first
 
 
-def _open(allocation: Allocation, way: int) -> _Room:
+def _open(allocation: Allocation, candidate: int) -> _Room:
     grid = allocation.grid
-    bid = grid.ways[way]
+    bid = grid.candidates[candidate]
     loads = allocation.loads[bid.pool].copy()
     loads[bid.layer] += bid.nodes
-    cost, top, short, _ = stack(grid.yards[bid.pool], loads, 0, grid.periods)
+    cost, top, short, _ = stack(grid.pool_arrays[bid.pool], loads, 0, grid.periods)
     return _Room(cost - allocation.cost[bid.pool], top, short.astype(np.float64), (bid.value, bid.nodes))
 
 
-def _has_start(allocation: Allocation, order: int, way: int) -> bool:
-    wish = allocation.grid.wishes[order]
-    inside = _open(allocation, way).list_starts(wish.duration, wish.first, wish.last)
-    return next(_lawful(allocation, way, inside), None) is not None
+def _has_start(allocation: Allocation, order: int, candidate: int) -> bool:
+    order_row = allocation.grid.order_rows[order]
+    inside = _open(allocation, candidate).list_starts(order_row.duration, order_row.first, order_row.last)
+    return next(_lawful(allocation, candidate, inside), None) is not None
 
 
-def _lawful(allocation: Allocation, way: int, starts: NDArray[np.int64]) -> Iterator[int]:
+def _lawful(allocation: Allocation, candidate: int, starts: NDArray[np.int64]) -> Iterator[int]:
     """Walk the first starts that push no accepted order above its value and keep the rules between orders."""
-    duration = allocation.grid.wishes[allocation.grid.ways[way].order].duration
+    duration = allocation.grid.order_rows[allocation.grid.candidates[candidate].order].duration
     for start in starts[:STARTS_MAX].tolist():
-        keeps = allocation.taken is None or allocation.taken.fits(way, start, duration)
-        if keeps and not allocation.hurts(way, start):
+        keeps = allocation.taken is None or allocation.taken.fits(candidate, start, duration)
+        if keeps and not allocation.hurts(candidate, start):
             yield start
 
 

@@ -27,10 +27,10 @@ class Seconds:
         self.allocation = allocation
         self.prices = prices
         self._steps = [
-            {lot_id: [at for at, other in enumerate(yard.lot_ids) if other == lot_id] for lot_id in yard.lot_ids}
-            for yard in allocation.grid.yards
+            {lot_id: [at for at, other in enumerate(arrays.lot_ids) if other == lot_id] for lot_id in arrays.lot_ids}
+            for arrays in allocation.grid.pool_arrays
         ]
-        self._left = [yard.offered.copy() for yard in allocation.grid.yards]
+        self._left = [arrays.offered.copy() for arrays in allocation.grid.pool_arrays]
         for order, match in matches.items():
             self._carry(order, match.lots, -1)
         self._rooms: dict[tuple[int, int], Floats] = {}
@@ -38,21 +38,21 @@ class Seconds:
     def find(self, order: int, match: Match) -> SecondBest | None:
         """Return the second-best placement of an accepted order, None where there was no other."""
         chosen = self._placing(order)
-        own = self.allocation.grid.ways[chosen[0]].pool
+        own = self.allocation.grid.candidates[chosen[0]].pool
         self._carry(order, match.lots, 1)
         best: tuple[int, int, int] | None = None
-        for way in self.allocation.grid.wishes[order].ways:
-            gains, first = self._gains(order, way, own)
-            if self._bid(order, way) == (match.pool_id, match.mandate_id, match.nodes):
+        for candidate in self.allocation.grid.order_rows[order].candidates:
+            gains, first = self._gains(order, candidate, own)
+            if self._bid(order, candidate) == (match.pool_id, match.mandate_id, match.nodes):
                 gains[chosen[1] - first] = NOWHERE
             most = max(gains, default=NOWHERE)
             if most > (NOWHERE if best is None else best[0]):
-                best = (most, way, first + gains.index(most))
+                best = (most, candidate, first + gains.index(most))
         self._carry(order, match.lots, -1)
         return None if best is None else self._render(order, match, best)
 
-    def _bid(self, order: int, way: int) -> tuple[str, str | None, int]:
-        at = self.allocation.grid.ways[way]
+    def _bid(self, order: int, candidate: int) -> tuple[str, str | None, int]:
+        at = self.allocation.grid.candidates[candidate]
         bid = self.book.orders[order].bids[at.bid]
         return bid.pool_id, bid.mandate_id, at.nodes
 
@@ -63,24 +63,24 @@ class Seconds:
         return placing
 
     def _carry(self, order: int, shares: tuple[LotShare, ...], sign: int) -> None:
-        pool = self.allocation.grid.ways[self._placing(order)[0]].pool
-        offered, left = self.allocation.grid.yards[pool].offered, self._left[pool]
+        pool = self.allocation.grid.candidates[self._placing(order)[0]].pool
+        offered, left = self.allocation.grid.pool_arrays[pool].offered, self._left[pool]
         for share in shares:
             span = slice(share.from_period, share.to_period)
             for step in self._steps[pool][share.lot_id]:
                 left[step, span] += np.where(offered[step, span] > 0, sign * share.nodes, 0)
 
-    def _gains(self, order: int, way: int, own: int) -> tuple[list[int], int]:
+    def _gains(self, order: int, candidate: int, own: int) -> tuple[list[int], int]:
         """Return the surplus of each start in micro-dollars an hour, exact whatever the prices, and the first start."""
         grid = self.allocation.grid
-        wish, bid = grid.wishes[order], grid.ways[way]
-        begin, end = wish.first, wish.last + wish.duration
+        order_row, bid = grid.order_rows[order], grid.candidates[candidate]
+        begin, end = order_row.first, order_row.last + order_row.duration
         short = (self._room(bid.pool, bid.layer, own)[begin:end] < bid.nodes).astype(np.float64)
         price = self.prices[bid.pool][begin:end]
         sums = np.concatenate([[0], np.cumsum(price)])
-        total = sums[wish.duration :] - sums[: -wish.duration]
-        most, gpus = int(bid.value) * wish.duration, grid.yards[bid.pool].gpus * bid.nodes
-        full = window_sums(short, wish.duration) > 0
+        total = sums[order_row.duration :] - sums[: -order_row.duration]
+        most, gpus = int(bid.value) * order_row.duration, grid.pool_arrays[bid.pool].gpus * bid.nodes
+        full = window_sums(short, order_row.duration) > 0
         pairs = zip(total.tolist(), full.tolist(), strict=True)
         return [NOWHERE if closed else (most - paid) * gpus for paid, closed in pairs], begin
 
@@ -88,16 +88,16 @@ class Seconds:
         key = (pool, layer)
         if pool != own and key in self._rooms:
             return self._rooms[key]
-        room: Floats = self._left[pool][list(self.allocation.grid.yards[pool].layers[layer])].sum(axis=0)
+        room: Floats = self._left[pool][list(self.allocation.grid.pool_arrays[pool].layers[layer])].sum(axis=0)
         if pool != own:
             self._rooms[key] = room
         return room
 
     def _render(self, order: int, match: Match, best: tuple[int, int, int]) -> SecondBest:
-        surplus, way, start = best
+        surplus, candidate, start = best
         grid = self.allocation.grid
-        chosen = grid.ways[self._placing(order)[0]]
+        chosen = grid.candidates[self._placing(order)[0]]
         price = int(self.prices[chosen.pool][match.start_period : match.end_period].sum())
         duration = match.end_period - match.start_period
-        mine = (int(chosen.value) * duration - price) * grid.yards[chosen.pool].gpus * match.nodes
-        return SecondBest(*self._bid(order, way), start, usd((mine - surplus) * grid.hours))
+        mine = (int(chosen.value) * duration - price) * grid.pool_arrays[chosen.pool].gpus * match.nodes
+        return SecondBest(*self._bid(order, candidate), start, usd((mine - surplus) * grid.hours))

@@ -53,7 +53,7 @@ class PriceToWin:
 def can_be_exact(solved: Solved) -> bool:
     """Tell whether an auction has the time to work out the price to win of each of its losers to the cent."""
     allocation = solved.allocation
-    return solved.proven and len(list_columns(allocation.grid).way) * int(allocation.out.sum()) <= EXACT_WORK_MAX
+    return solved.proven and len(list_columns(allocation.grid).candidate) * int(allocation.out.sum()) <= EXACT_WORK_MAX
 
 
 def price_to_win(solved: Solved, seed: int, order: int, *, exactly: bool = True) -> PriceToWin | None:
@@ -86,22 +86,25 @@ def price_to_win(solved: Solved, seed: int, order: int, *, exactly: bool = True)
 def _find_with_others(solved: Solved, order: int) -> list[Entry]:
     """Return how an order comes in together with orders that are out, as a child does with its parent."""
     grid = solved.allocation.grid
-    if len(list_columns(grid, keep=order).way) > COLUMNS_MAX:
+    if len(list_columns(grid, keep=order).candidate) > COLUMNS_MAX:
         return []
-    dearest = max((ask for yard in grid.yards for ask in yard.asks_micro), default=0)
+    dearest = max((ask for arrays in grid.pool_arrays for ask in arrays.asks_micro), default=0)
     found, proven, _ = solve_exactly(with_value(grid, order, dearest), EXACT_EFFORT, required=order)
     placing = None if found is None else found.placed[order]
     if found is None or placing is None or not proven:
         return []
-    way, rest, least = _read(found, order, solved.allocation.exact_micros())
-    return [Entry(way, placing[1], least, (), (), rest)] if least <= VALUE_MICRO_MAX else []
+    candidate, rest, least = _read(found, order, solved.allocation.exact_micros())
+    return [Entry(candidate, placing[1], least, (), (), rest)] if least <= VALUE_MICRO_MAX else []
 
 
 def with_value(grid: Grid, order: int, value_micro: int) -> Grid:
     """Return the grid with every bid of one order raised to a value, those above it unchanged."""
     value = float(value_micro)
-    ways = tuple(replace(way, value=max(way.value, value)) if way.order == order else way for way in grid.ways)
-    return replace(grid, ways=ways)
+    candidates = tuple(
+        replace(candidate, value=max(candidate.value, value)) if candidate.order == order else candidate
+        for candidate in grid.candidates
+    )
+    return replace(grid, candidates=candidates)
 
 
 def find_exact_price(solved: Solved, seed: int, order: int, entry: Entry) -> int | None:
@@ -114,28 +117,28 @@ def find_exact_price(solved: Solved, seed: int, order: int, entry: Entry) -> int
         entry: A way to bring it in.
     """
     grid = solved.allocation.grid
-    if not solved.proven or len(list_columns(grid, keep=order).way) > COLUMNS_MAX:
+    if not solved.proven or len(list_columns(grid, keep=order).candidate) > COLUMNS_MAX:
         return None
     target = solved.allocation.exact_micros()
     first = _first_cent(grid, order)
-    least, way, rest = max(first, entry.value_micro), entry.way, entry.rest
+    least, candidate, rest = max(first, entry.value_micro), entry.candidate, entry.rest
     for _ in range(STEPS_MAX):
         if least == first:
-            return _decide(solved, seed, order, (first, way, rest))
+            return _decide(solved, seed, order, (first, candidate, rest))
         found, proven, _ = solve_exactly(with_value(grid, order, least - CENT_MICRO), EXACT_EFFORT, required=order)
         if not proven:
             return None
         if found is None or found.exact_micros() < target:
-            return _decide(solved, seed, order, (least, way, rest))
-        way, rest, lowest = _read(found, order, target)
-        enough = lowest <= int(grid.ways[way].value)
+            return _decide(solved, seed, order, (least, candidate, rest))
+        candidate, rest, lowest = _read(found, order, target)
+        enough = lowest <= int(grid.candidates[candidate].value)
         least = first if enough else max(first, min(least - CENT_MICRO, lowest))
     return None
 
 
 def _first_cent(grid: Grid, order: int) -> int:
     """Return the least price that changes an order."""
-    return ceil_cent(min(int(grid.ways[way].value) for way in grid.wishes[order].ways) + 1)
+    return ceil_cent(min(int(grid.candidates[candidate].value) for candidate in grid.order_rows[order].candidates) + 1)
 
 
 def _read(found: Allocation, order: int, target: int) -> tuple[int, Fraction, int]:
@@ -143,12 +146,12 @@ def _read(found: Allocation, order: int, target: int) -> tuple[int, Fraction, in
     placing = found.placed[order]
     if placing is None:
         raise AssertionError(f"order {order} was required but is not placed")
-    way, start = placing
-    bid, wish = found.grid.ways[way], found.grid.wishes[order]
-    hours = count_hours(found.grid, way)
+    candidate, start = placing
+    bid, order_row = found.grid.candidates[candidate], found.grid.order_rows[order]
+    hours = count_hours(found.grid, candidate)
     rest = Fraction(found.exact_micros() - int(bid.value) * hours)
-    top = Fraction(int(found.top[bid.pool, start : start + wish.duration].sum()), wish.duration)
-    return way, rest, max(ceil_cent((target - rest) / hours), ceil_cent(top), 0)
+    top = Fraction(int(found.top[bid.pool, start : start + order_row.duration].sum()), order_row.duration)
+    return candidate, rest, max(ceil_cent((target - rest) / hours), ceil_cent(top), 0)
 
 
 def _decide(solved: Solved, seed: int, order: int, least: tuple[int, int, Fraction]) -> int | None:
@@ -161,9 +164,9 @@ def _decide(solved: Solved, seed: int, order: int, least: tuple[int, int, Fracti
         least: The least cent at which it may win, a way in on which it then is, and the welfare without its value.
     """
     grid = solved.allocation.grid
-    price, way, rest = least
-    own = int(grid.ways[way].value)
-    if rest + max(price, own) * count_hours(grid, way) > solved.allocation.exact_micros():
+    price, candidate, rest = least
+    own = int(grid.candidates[candidate].value)
+    if rest + max(price, own) * count_hours(grid, candidate) > solved.allocation.exact_micros():
         return price if price <= VALUE_MICRO_MAX else None
     loses, wins = price - CENT_MICRO, ceil_cent(max(price, own) + 1)
     while wins - loses > CENT_MICRO:
@@ -179,22 +182,28 @@ def _decide(solved: Solved, seed: int, order: int, least: tuple[int, int, Fracti
 class _Reach:
     """Where one way of an order fits the empty pool: per start, prices of scarcity and asks summed over the run."""
 
-    way: int
+    candidate: int
     shade: NDArray[np.int64]
     asks: NDArray[np.int64]
 
 
 def _list_reaches(solved: Solved, order: int) -> list[_Reach]:
     grid, shadow = solved.allocation.grid, solved.shadow
-    wish = grid.wishes[order]
+    order_row = grid.order_rows[order]
     found = []
-    for at in wish.ways:
-        way = grid.ways[at]
-        cost, short = stack_alone(grid.yards[way.pool], way.layer, way.nodes, wish.first, wish.last + wish.duration)
-        fits = window_sums(short, wish.duration) == 0
+    for at in order_row.candidates:
+        candidate = grid.candidates[at]
+        cost, short = stack_alone(
+            grid.pool_arrays[candidate.pool],
+            candidate.layer,
+            candidate.nodes,
+            order_row.first,
+            order_row.last + order_row.duration,
+        )
+        fits = window_sums(short, order_row.duration) == 0
         if fits.any():
-            shade = shadow.shade(way.pool, way.layer, wish.first, wish.last, wish.duration)
-            asks = window_sums(cost, wish.duration).astype(np.int64)
+            shade = shadow.shade(candidate.pool, candidate.layer, order_row.first, order_row.last, order_row.duration)
+            asks = window_sums(cost, order_row.duration).astype(np.int64)
             found.append(_Reach(at, shade[fits], asks[fits]))
     return found
 
@@ -205,27 +214,27 @@ def _bound_others(solved: Solved, order: int, reaches: list[_Reach]) -> Fraction
     Where rules between orders are charged for in the bound, nothing is taken off it.
     """
     grid = solved.allocation.grid
-    wish = grid.wishes[order]
+    order_row = grid.order_rows[order]
     gain = 0
     for reach in reaches if grid.rules is None else ():
-        value = int(grid.ways[reach.way].value) * wish.duration
-        good = reach.asks < value * grid.ways[reach.way].nodes
+        value = int(grid.candidates[reach.candidate].value) * order_row.duration
+        good = reach.asks < value * grid.candidates[reach.candidate].nodes
         if good.any():
-            surplus = (value - int(reach.shade[good].min())) * count_hours(grid, reach.way)
-            gain = max(gain, surplus // wish.duration)
+            surplus = (value - int(reach.shade[good].min())) * count_hours(grid, reach.candidate)
+            gain = max(gain, surplus // order_row.duration)
     return solved.bound * MICRO - gain
 
 
 def _find_lower(solved: Solved, order: int, reaches: list[_Reach], others: Fraction) -> int:
     """Return the price under which the bound with the order in is less than the welfare found without it."""
     grid = solved.allocation.grid
-    wish = grid.wishes[order]
+    order_row = grid.order_rows[order]
     missing = solved.allocation.exact_micros() - others
     prices = []
     for reach in reaches:
-        price = Fraction(int(reach.asks.min()), grid.ways[reach.way].nodes * wish.duration)
+        price = Fraction(int(reach.asks.min()), grid.candidates[reach.candidate].nodes * order_row.duration)
         if grid.rules is None:
-            proof = Fraction(int(reach.shade.min()), wish.duration) + missing / count_hours(grid, reach.way)
+            proof = Fraction(int(reach.shade.min()), order_row.duration) + missing / count_hours(grid, reach.candidate)
             price = max(price, proof)
         prices.append(price)
     return max(ceil_cent(min(prices)), 0)
@@ -233,5 +242,5 @@ def _find_lower(solved: Solved, order: int, reaches: list[_Reach], others: Fract
 
 def _find_upper(allocation: Allocation, entry: Entry, others: Fraction) -> int:
     """Return the price from which the clearing with the order in is worth more than any without it."""
-    hours = count_hours(allocation.grid, entry.way)
+    hours = count_hours(allocation.grid, entry.candidate)
     return max(entry.value_micro, ceil_cent((others - entry.rest) / hours) + CENT_MICRO)

@@ -11,10 +11,17 @@ from itertools import pairwise
 import numpy as np
 from numpy.typing import NDArray
 
-from marketplace.clearing.arrays.grid import Floats, Grid, Yard
+from marketplace.clearing.arrays.grid import Floats, Grid, PoolArrays
 from marketplace.clearing.model import ShadowPrice
 from marketplace.clearing.money import MICRO, usd
-from marketplace.clearing.program.program import Columns, RowTable, WayTable, build_program, new_solver, run_solver
+from marketplace.clearing.program.program import (
+    CandidateTable,
+    Columns,
+    RowTable,
+    build_program,
+    new_solver,
+    run_solver,
+)
 from marketplace.clearing.program.rule_prices import RulePrices, read_prices
 
 Micros = NDArray[np.int64]
@@ -33,8 +40,8 @@ class Shadow:
         self.lots = lots
         self.rules = rules
         self.rows = [
-            np.stack([_cheapest(yard, cells, layer) for layer in yard.layers])
-            for yard, cells in zip(grid.yards, lots, strict=True)
+            np.stack([_cheapest(arrays, cells, layer) for layer in arrays.layers])
+            for arrays, cells in zip(grid.pool_arrays, lots, strict=True)
         ]
         self.sums = [
             np.concatenate([np.zeros((len(rows), 1), np.int64), rows.cumsum(axis=1)], axis=1) for rows in self.rows
@@ -47,22 +54,22 @@ class Shadow:
         return shade
 
 
-def _cheapest(yard: Yard, cells: Micros, layer: tuple[int, ...]) -> Micros:
-    periods = yard.offered.shape[1]
+def _cheapest(arrays: PoolArrays, cells: Micros, layer: tuple[int, ...]) -> Micros:
+    periods = arrays.offered.shape[1]
     best = np.full(periods, SHADOW_SUM_MAX // periods, dtype=np.int64)
     for step in layer:
-        best = np.where(yard.offered[step] > 0, np.minimum(best, cells[step]), best)
+        best = np.where(arrays.offered[step] > 0, np.minimum(best, cells[step]), best)
     return best
 
 
-def solve_relaxation(grid: Grid, ways: WayTable, table: RowTable, columns: Columns, seed: int) -> Shadow:
+def solve_relaxation(grid: Grid, candidates: CandidateTable, table: RowTable, columns: Columns, seed: int) -> Shadow:
     """Solve the linear relaxation and return its dual as prices per lot and period."""
     duals = np.zeros(table.rows)
     rule_rows, found = None, np.zeros(0)
-    if len(columns.way):
-        program = build_program(grid, ways, table, columns, np.zeros(table.rows), whole=False)
+    if len(columns.candidate):
+        program = build_program(grid, candidates, table, columns, np.zeros(table.rows), whole=False)
         solver = new_solver(seed)
-        if len(columns.way) > SIMPLEX_COLUMNS_MAX:
+        if len(columns.candidate) > SIMPLEX_COLUMNS_MAX:
             solver.setOptionValue("solver", "ipm")
             solver.setOptionValue("run_crossover", "off")
         solver.passModel(program.model)
@@ -77,40 +84,40 @@ def solve_relaxation(grid: Grid, ways: WayTable, table: RowTable, columns: Colum
 def shadow_of(grid: Grid, table: RowTable, duals: Floats, rules: RulePrices | None = None) -> Shadow:
     """Turn duals of the rows, US dollars per node and period, into prices of lots that are not under their asks."""
     lots = []
-    for pool, yard in enumerate(grid.yards):
+    for pool, arrays in enumerate(grid.pool_arrays):
         low, high = int(table.base[pool]) * grid.periods, int(table.base[pool + 1]) * grid.periods
-        price = np.nan_to_num(duals[low:high]).reshape(-1, grid.periods) * (1e6 / (yard.gpus * grid.hours))
+        price = np.nan_to_num(duals[low:high]).reshape(-1, grid.periods) * (1e6 / (arrays.gpus * grid.hours))
         rounded = np.rint(np.clip(price, 0, SHADOW_SUM_MAX // grid.periods)).astype(np.int64)
-        cells = np.repeat(np.array(yard.asks_micro, dtype=np.int64)[:, None], grid.periods, axis=1)
-        for layer, steps in enumerate(yard.layers):
+        cells = np.repeat(np.array(arrays.asks_micro, dtype=np.int64)[:, None], grid.periods, axis=1)
+        for layer, steps in enumerate(arrays.layers):
             for step in steps:
                 cells[step] = np.maximum(cells[step], rounded[layer])
         lots.append(cells)
     return Shadow(grid, lots, rules)
 
 
-def bound_of(grid: Grid, ways: WayTable, columns: Columns, shadow: Shadow) -> Fraction:
+def bound_of(grid: Grid, candidates: CandidateTable, columns: Columns, shadow: Shadow) -> Fraction:
     """Return the bound in US dollars, rounded up to a micro-dollar where rules between orders have prices."""
-    gains = [0] * len(grid.wishes)
-    way, begin, count = np.unique(columns.way, return_index=True, return_counts=True)
-    for at, low, high in zip(way.tolist(), begin.tolist(), (begin + count).tolist(), strict=True):
-        bid = grid.ways[at]
-        wish = grid.wishes[bid.order]
+    gains = [0] * len(grid.order_rows)
+    candidate, begin, count = np.unique(columns.candidate, return_index=True, return_counts=True)
+    for at, low, high in zip(candidate.tolist(), begin.tolist(), (begin + count).tolist(), strict=True):
+        bid = grid.candidates[at]
+        order_row = grid.order_rows[bid.order]
         sums = shadow.sums[bid.pool][bid.layer]
         starts = columns.start[low:high]
-        costs, scale = sums[starts + wish.duration] - sums[starts], bid.nodes * int(ways.hours[at]) * MICRO
+        costs, scale = sums[starts + order_row.duration] - sums[starts], bid.nodes * int(candidates.hours[at]) * MICRO
         if shadow.rules is None:
             least = int(costs.min()) * scale
         else:
-            least = (costs.astype(object) * scale + shadow.rules.charge(at, starts, wish.duration)).min()
-        gains[bid.order] = max(gains[bid.order], int(bid.value) * wish.duration * scale - least)
+            least = (costs.astype(object) * scale + shadow.rules.charge(at, starts, order_row.duration)).min()
+        gains[bid.order] = max(gains[bid.order], int(bid.value) * order_row.duration * scale - least)
     total = sum(gains) + (0 if shadow.rules is None else shadow.rules.rent())
-    for yard, cells in zip(grid.yards, shadow.lots, strict=True):
-        for step, ask in enumerate(yard.asks_micro):
-            for begin_at, end_at in runs_of(np.stack([cells[step], yard.offered[step].astype(np.int64)])):
+    for arrays, cells in zip(grid.pool_arrays, shadow.lots, strict=True):
+        for step, ask in enumerate(arrays.asks_micro):
+            for begin_at, end_at in runs_of(np.stack([cells[step], arrays.offered[step].astype(np.int64)])):
                 above = int(cells[step, begin_at]) - ask
-                nodes = int(yard.offered[step, begin_at]) * (end_at - begin_at)
-                total += above * nodes * yard.gpus * grid.hours * MICRO
+                nodes = int(arrays.offered[step, begin_at]) * (end_at - begin_at)
+                total += above * nodes * arrays.gpus * grid.hours * MICRO
     return Fraction(-(-total // MICRO), MICRO)
 
 
@@ -124,9 +131,9 @@ def runs_of(rows: Micros) -> list[tuple[int, int]]:
 def render_shadow(shadow: Shadow) -> tuple[ShadowPrice, ...]:
     """List the shadow prices by lot in runs, leaving out periods in which they equal the ask or nothing is offered."""
     found = []
-    for yard, cells in zip(shadow.grid.yards, shadow.lots, strict=True):
-        for step, (lot_id, ask) in enumerate(zip(yard.lot_ids, yard.asks_micro, strict=True)):
-            price = np.where(yard.offered[step] > 0, cells[step], ask)
+    for arrays, cells in zip(shadow.grid.pool_arrays, shadow.lots, strict=True):
+        for step, (lot_id, ask) in enumerate(zip(arrays.lot_ids, arrays.asks_micro, strict=True)):
+            price = np.where(arrays.offered[step] > 0, cells[step], ask)
             for begin, end in runs_of(price[None, :]):
                 if price[begin] != ask:
                     found.append(ShadowPrice(lot_id, begin, end, usd(int(price[begin]))))

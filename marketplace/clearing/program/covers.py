@@ -17,7 +17,7 @@ from typing import Final
 import numpy as np
 
 from marketplace.clearing.arrays.grid import Flags, Floats, Grid, Integers, list_runs
-from marketplace.clearing.program.program import Program, RowTable, WayTable
+from marketplace.clearing.program.program import CandidateTable, Program, RowTable
 
 VIOLATION_LEAST: Final = 0.01
 """By how much of an order the relaxation must break a cut for it to be added."""
@@ -91,19 +91,19 @@ class Covers:
         entries: Placements times the periods that they run, which is what looking for cuts costs.
     """
 
-    def __init__(self, grid: Grid, tables: tuple[WayTable, RowTable], program: Program) -> None:
-        ways, table = tables
-        way, start = program.columns.way, program.columns.start
+    def __init__(self, grid: Grid, tables: tuple[CandidateTable, RowTable], program: Program) -> None:
+        candidates, table = tables
+        candidate, start = program.columns.candidate, program.columns.start
         periods = self.periods = grid.periods
-        duration = ways.duration[way]
+        duration = candidates.duration[candidate]
         entries = self.entries = int(duration.sum())
-        place = list_runs(ways.pool[way] * periods + start, duration)
-        order, size = np.repeat(ways.order[way], duration), np.repeat(ways.nodes[way], duration)
+        place = list_runs(candidates.pool[candidate] * periods + start, duration)
+        order, size = np.repeat(candidates.order[candidate], duration), np.repeat(candidates.nodes[candidate], duration)
         ranked = np.lexsort((size, order, place))
         place, order, size = place[ranked], order[ranked], size[ranked]
         first = np.ones(entries, dtype=np.bool_)
         first[1:] = (np.diff(place) != 0) | (np.diff(order) != 0) | (np.diff(size) != 0)
-        self.column = np.repeat(np.arange(len(way)), duration)[ranked]
+        self.column = np.repeat(np.arange(len(candidate)), duration)[ranked]
         self.item = np.cumsum(first) - 1
         self.begins = np.append(np.flatnonzero(first), entries)
         self.order, self.size = order[first], size[first].astype(np.float64)
@@ -117,21 +117,21 @@ class Covers:
 
     def _list_lots(self, grid: Grid, table: RowTable, program: Program, places: Integers) -> None:
         """Note what each lot offers in each row, and which columns draw on it."""
-        steps = max(len(yard.ask) for yard in grid.yards)
+        steps = max(len(arrays.ask) for arrays in grid.pool_arrays)
         self.offered = np.zeros((self.rows, steps))
         for row, place in enumerate(places.tolist()):
-            yard = grid.yards[place // self.periods]
-            self.offered[row, : len(yard.ask)] = yard.offered[:, place % self.periods]
+            arrays = grid.pool_arrays[place // self.periods]
+            self.offered[row, : len(arrays.ask)] = arrays.offered[:, place % self.periods]
         self.within = np.cumsum(self.offered, axis=1)
         self.least = np.where(self.offered > 0, self.within, np.inf).min(axis=1)
-        pools = np.repeat(np.arange(len(grid.yards)), [len(yard.layers) for yard in grid.yards])
+        pools = np.repeat(np.arange(len(grid.pool_arrays)), [len(arrays.layers) for arrays in grid.pool_arrays])
         rows = table.row[program.cells]
         pool = pools[rows // self.periods]
         place = pool * self.periods + rows % self.periods
         met = np.isin(place, places)
         self.cell_row = np.searchsorted(places, place[met])
         self.cell_step = (table.spot[program.cells] // self.periods - table.spots[pool])[met]
-        self.cell_column = len(program.columns.way) + np.flatnonzero(met)
+        self.cell_column = len(program.columns.candidate) + np.flatnonzero(met)
         self.cells_ranked = np.argsort(self.cell_row, kind="stable")
         self.cells_from = np.searchsorted(self.cell_row[self.cells_ranked], np.arange(self.rows + 1))
 

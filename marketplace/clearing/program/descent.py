@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from marketplace.clearing.arrays.grid import Floats, Grid
-from marketplace.clearing.program.program import Columns, WayTable
+from marketplace.clearing.program.program import CandidateTable, Columns
 
 Micros = NDArray[np.int64]
 ROUNDS: Final = 150
@@ -23,18 +23,18 @@ STEP_LASTING: Final = 20
 """Rounds after which a step is half of the first."""
 
 
-def descend(grid: Grid, ways: WayTable, columns: Columns, lots: list[Micros]) -> list[Micros]:
+def descend(grid: Grid, candidates: CandidateTable, columns: Columns, lots: list[Micros]) -> list[Micros]:
     """Return prices of lots, micro-dollars per GPU-hour, that prove less than those given, or those.
 
     Args:
         grid: The book.
-        ways: Its ways in one table.
+        candidates: Its ways in one table.
         columns: Its placements.
         lots: Prices of lots to begin with, not under their asks.
     """
-    if not len(columns.way):
+    if not len(columns.candidate):
         return lots
-    demand = _Demand(grid, ways, columns)
+    demand = _Demand(grid, candidates, columns)
     price = begun = _lift(grid, lots)
     best, least = price, demand.bound(price)
     for done in range(ROUNDS):
@@ -52,14 +52,17 @@ def descend(grid: Grid, ways: WayTable, columns: Columns, lots: list[Micros]) ->
 
 
 def _list_asks(grid: Grid) -> list[Micros]:
-    return [np.repeat(np.array(yard.asks_micro, dtype=np.int64)[:, None], grid.periods, axis=1) for yard in grid.yards]
+    return [
+        np.repeat(np.array(arrays.asks_micro, dtype=np.int64)[:, None], grid.periods, axis=1)
+        for arrays in grid.pool_arrays
+    ]
 
 
 def _lift(grid: Grid, lots: list[Micros]) -> Floats:
     """Return one price per pool and period: the cheapest of its lots that offer something then."""
     rows = []
-    for yard, cells in zip(grid.yards, lots, strict=True):
-        offered = np.where(yard.offered > 0, cells, np.iinfo(np.int64).max)
+    for arrays, cells in zip(grid.pool_arrays, lots, strict=True):
+        offered = np.where(arrays.offered > 0, cells, np.iinfo(np.int64).max)
         row = offered.min(axis=0, initial=np.iinfo(np.int64).max)
         rows.append(np.where(row == np.iinfo(np.int64).max, 0, row))
     return np.stack(rows).astype(np.float64)
@@ -68,23 +71,23 @@ def _lift(grid: Grid, lots: list[Micros]) -> Floats:
 class _Demand:
     """What every order would take at given prices, and what that proves."""
 
-    def __init__(self, grid: Grid, ways: WayTable, columns: Columns) -> None:
-        way = columns.way
-        self.pool = ways.pool[way]
+    def __init__(self, grid: Grid, candidates: CandidateTable, columns: Columns) -> None:
+        candidate = columns.candidate
+        self.pool = candidates.pool[candidate]
         self.start = columns.start
-        self.end = columns.start + ways.duration[way]
-        self.taken = ways.nodes[way].astype(np.float64)
-        self.scale = ways.nodes[way] * ways.hours[way].astype(np.float64)
-        self.worth = ways.value[way] * ways.duration[way] * self.scale
-        ranked = np.argsort(ways.order[way], kind="stable")
+        self.end = columns.start + candidates.duration[candidate]
+        self.taken = candidates.nodes[candidate].astype(np.float64)
+        self.scale = candidates.nodes[candidate] * candidates.hours[candidate].astype(np.float64)
+        self.worth = candidates.value[candidate] * candidates.duration[candidate] * self.scale
+        ranked = np.argsort(candidates.order[candidate], kind="stable")
         self.ranked = ranked
-        self.begins = np.flatnonzero(np.diff(ways.order[way][ranked], prepend=-1))
+        self.begins = np.flatnonzero(np.diff(candidates.order[candidate][ranked], prepend=-1))
         self.lengths = np.diff(self.begins, append=len(ranked))
-        self.shape = (len(grid.yards), grid.periods)
-        self.hours = np.array([yard.gpus * grid.hours for yard in grid.yards], dtype=np.float64)[:, None]
-        self.yards = grid.yards
-        self.asks = [np.array(yard.asks_micro, dtype=np.float64)[:, None] for yard in grid.yards]
-        self.nodes = np.stack([yard.offered.sum(axis=0) for yard in grid.yards]).astype(np.float64)
+        self.shape = (len(grid.pool_arrays), grid.periods)
+        self.hours = np.array([arrays.gpus * grid.hours for arrays in grid.pool_arrays], dtype=np.float64)[:, None]
+        self.pool_arrays = grid.pool_arrays
+        self.asks = [np.array(arrays.asks_micro, dtype=np.float64)[:, None] for arrays in grid.pool_arrays]
+        self.nodes = np.stack([arrays.offered.sum(axis=0) for arrays in grid.pool_arrays]).astype(np.float64)
         self.cheapest = _lift(grid, _list_asks(grid))
 
     def _surplus(self, price: Floats) -> Floats:
@@ -104,8 +107,8 @@ class _Demand:
         np.add.at(flow, (self.pool[chosen], self.end[chosen]), -self.taken[chosen])
         offered = np.stack(
             [
-                np.where(asks <= row, yard.offered, 0).sum(axis=0)
-                for yard, asks, row in zip(self.yards, self.asks, price, strict=True)
+                np.where(asks <= row, arrays.offered, 0).sum(axis=0)
+                for arrays, asks, row in zip(self.pool_arrays, self.asks, price, strict=True)
             ]
         )
         return flow.cumsum(axis=1)[:, :-1], offered
@@ -114,7 +117,7 @@ class _Demand:
         """Return what the prices prove, in micro-dollars, as good as floating point tells."""
         gains = np.maximum(np.maximum.reduceat(self._surplus(price), self.begins), 0).sum()
         rents = (
-            (np.maximum(row - asks, 0) * yard.offered).sum() * hours
-            for yard, asks, row, hours in zip(self.yards, self.asks, price, self.hours[:, 0], strict=True)
+            (np.maximum(row - asks, 0) * arrays.offered).sum() * hours
+            for arrays, asks, row, hours in zip(self.pool_arrays, self.asks, price, self.hours[:, 0], strict=True)
         )
         return float(gains + sum(rents))

@@ -19,7 +19,7 @@ import numpy as np
 
 from marketplace.clearing.arrays.grid import Floats, Grid, Integers, list_runs
 from marketplace.clearing.money import MICRO
-from marketplace.clearing.program.program import USD_SCALE, RowTable, WayTable
+from marketplace.clearing.program.program import USD_SCALE, CandidateTable, RowTable
 from marketplace.clearing.program.prospects import Prospects
 from marketplace.clearing.program.tightening import Relaxation
 
@@ -50,7 +50,7 @@ class Generated:
 
 
 def generate(
-    grid: Grid, prospects: Prospects, tables: tuple[WayTable, RowTable], relaxation: Relaxation, kept: Integers
+    grid: Grid, prospects: Prospects, tables: tuple[CandidateTable, RowTable], relaxation: Relaxation, kept: Integers
 ) -> Generated:
     """Add placements that gain to a relaxation that was solved and has a row wherever a placement may be.
 
@@ -61,7 +61,7 @@ def generate(
         dual = np.maximum(0.0, np.array(relaxation.solver.getSolution().row_dual))
         others = np.setdiff1d(np.arange(len(prospects.order)), kept)
         gain = _Pricing(grid, prospects, tables[1], others).gain(relaxation, dual)
-        order, most = prospects.order[others], np.zeros(len(grid.wishes))
+        order, most = prospects.order[others], np.zeros(len(grid.order_rows))
         np.maximum.at(most, order, gain)
         ceiling = min(ceiling, _bound(relaxation.solver.getLp(), dual) + float(most.sum()))
         wanted = _choose(order, gain)
@@ -96,7 +96,7 @@ class _Pricing:
         duration = prospects.end[others] - begin
         self.row = (table.base[pool] + prospects.layer[others]) * grid.periods + begin
         self.end = self.row + duration
-        self.orders, self.rows = len(grid.wishes), table.rows
+        self.orders, self.rows = len(grid.order_rows), table.rows
         place = list_runs(pool * grid.periods + begin, duration)
         ranked = np.argsort(place, kind="stable")
         self.place, self.entry = place[ranked], np.repeat(np.arange(len(others)), duration)[ranked]

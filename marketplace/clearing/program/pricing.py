@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from marketplace.clearing.arrays.allocation import Allocation
 from marketplace.clearing.arrays.carrying import stack
-from marketplace.clearing.arrays.grid import Yard
+from marketplace.clearing.arrays.grid import PoolArrays
 from marketplace.clearing.arrays.handing import assign
 from marketplace.clearing.model import LotShare, PriceRun
 from marketplace.clearing.money import usd
@@ -25,14 +25,14 @@ def set_prices(allocation: Allocation, shadow: Shadow) -> list[Micros]:
     """Return each pool's price per period in micro-dollars; orders that no price can serve are taken out first."""
     grid = allocation.grid
     prices = []
-    for pool, yard in enumerate(grid.yards):
+    for pool, arrays in enumerate(grid.pool_arrays):
         floor = _lowest(allocation, pool)
         while losing := _above_value(allocation, pool, floor):
             for order in allocation.with_children(losing):
                 allocation.remove(order)
             floor = _lowest(allocation, pool)
-        wide = len(yard.layers) - 1
-        idle = np.where(allocation.load[pool] > 0, floor, _cheapest_offer(yard))
+        wide = len(arrays.layers) - 1
+        idle = np.where(allocation.load[pool] > 0, floor, _cheapest_offer(arrays))
         scarce = np.minimum(shadow.rows[pool][wide], SHADOW_MICRO_MAX)
         price = np.maximum(idle, np.where(allocation.offered[pool] > 0, scarce, 0))
         for order in sorted(allocation.members[pool]):
@@ -46,10 +46,10 @@ def _lowest(allocation: Allocation, pool: int) -> Micros:
     return lowest
 
 
-def _cheapest_offer(yard: Yard) -> Micros:
-    best = np.zeros(yard.offered.shape[1], dtype=np.int64)
-    for step in reversed(range(len(yard.asks_micro))):
-        best = np.where(yard.offered[step] > 0, yard.asks_micro[step], best)
+def _cheapest_offer(arrays: PoolArrays) -> Micros:
+    best = np.zeros(arrays.offered.shape[1], dtype=np.int64)
+    for step in reversed(range(len(arrays.asks_micro))):
+        best = np.where(arrays.offered[step] > 0, arrays.asks_micro[step], best)
     return best
 
 
@@ -57,9 +57,9 @@ def _run(allocation: Allocation, order: int) -> tuple[int, slice, int]:
     placing = allocation.placed[order]
     if placing is None:
         raise AssertionError(f"order {order} is a member of a pool but not placed")
-    way, start = placing
-    duration = allocation.grid.wishes[order].duration
-    return way, slice(start, start + duration), int(allocation.grid.ways[way].value) * duration
+    candidate, start = placing
+    duration = allocation.grid.order_rows[order].duration
+    return candidate, slice(start, start + duration), int(allocation.grid.candidates[candidate].value) * duration
 
 
 def _above_value(allocation: Allocation, pool: int, floor: Micros) -> list[int]:
@@ -95,7 +95,7 @@ def render_price_runs(allocation: Allocation, pool_ids: list[str], prices: list[
 def share_lots(allocation: Allocation, pool: int) -> dict[int, tuple[LotShare, ...]]:
     """Hand the used nodes of a pool to its orders: narrower layers first, and whoever ran on a lot keeps it."""
     grid = allocation.grid
-    yard = grid.yards[pool]
+    arrays = grid.pool_arrays[pool]
     members = sorted(allocation.members[pool], key=lambda order: (_layer(allocation, order), order))
     takes: dict[int, dict[tuple[int, int], int]] = {order: {} for order in members}
     spans = {order: _run(allocation, order)[1] for order in members}
@@ -105,22 +105,22 @@ def share_lots(allocation: Allocation, pool: int) -> dict[int, tuple[LotShare, .
         for order in running:
             by_layer[_layer(allocation, order)].append(order)
         needs = {layer: sum(_nodes(allocation, order) for order in orders) for layer, orders in by_layer.items()}
-        left = stack(yard, allocation.loads[pool][:, period : period + 1], period, period + 1)[3]
-        used = [int(nodes) for nodes in yard.offered[:, period] - left[:, 0]]
-        for layer, quota in assign(yard.layers, needs, used).items():
+        left = stack(arrays, allocation.loads[pool][:, period : period + 1], period, period + 1)[3]
+        used = [int(nodes) for nodes in arrays.offered[:, period] - left[:, 0]]
+        for layer, quota in assign(arrays.layers, needs, used).items():
             orders = by_layer[layer]
             _hand_out(takes, orders, quota, period, [_nodes(allocation, order) for order in orders])
-    return {order: _render_shares(yard, takes[order]) for order in members}
+    return {order: _render_shares(arrays, takes[order]) for order in members}
 
 
 def _layer(allocation: Allocation, order: int) -> int:
     placing = allocation.placed[order]
-    return -1 if placing is None else allocation.grid.ways[placing[0]].layer
+    return -1 if placing is None else allocation.grid.candidates[placing[0]].layer
 
 
 def _nodes(allocation: Allocation, order: int) -> int:
     placing = allocation.placed[order]
-    return 0 if placing is None else allocation.grid.ways[placing[0]].nodes
+    return 0 if placing is None else allocation.grid.candidates[placing[0]].nodes
 
 
 def _hand_out(
@@ -150,10 +150,10 @@ def _hand_out(
                 need -= take
 
 
-def _render_shares(yard: Yard, takes: dict[tuple[int, int], int]) -> tuple[LotShare, ...]:
+def _render_shares(arrays: PoolArrays, takes: dict[tuple[int, int], int]) -> tuple[LotShare, ...]:
     shares: list[LotShare] = []
     for (step, period), nodes in sorted(takes.items()):
-        lot_id = yard.lot_ids[step]
+        lot_id = arrays.lot_ids[step]
         last = shares[-1] if shares else None
         if last is not None and last.lot_id == lot_id and last.nodes == nodes and last.to_period == period:
             shares[-1] = LotShare(lot_id, nodes, last.from_period, period + 1)

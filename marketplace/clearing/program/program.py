@@ -24,26 +24,30 @@ USD_SCALE = 1e-6
 class Columns:
     """Placements that are worth considering: they fit the empty pools and their value exceeds their asks there."""
 
-    way: Integers
+    candidate: Integers
     start: Integers
 
     def take(self, chosen: NDArray[np.bool_] | Integers) -> "Columns":
         """Return some of the placements."""
-        return Columns(self.way[chosen], self.start[chosen])
+        return Columns(self.candidate[chosen], self.start[chosen])
 
 
-class WayTable:
+class CandidateTable:
     """The ways of a grid as arrays, for vectorised work on placements."""
 
     def __init__(self, grid: Grid) -> None:
-        ways = grid.ways
-        self.order = np.array([way.order for way in ways], dtype=np.int64)
-        self.pool = np.array([way.pool for way in ways], dtype=np.int64)
-        self.layer = np.array([way.layer for way in ways], dtype=np.int64)
-        self.value = np.array([way.value for way in ways], dtype=np.float64)
-        self.nodes = np.array([way.nodes for way in ways], dtype=np.int64)
-        self.duration = np.array([grid.wishes[way.order].duration for way in ways], dtype=np.int64)
-        self.hours = np.array([grid.yards[way.pool].gpus * grid.hours for way in ways], dtype=np.float64)
+        candidates = grid.candidates
+        self.order = np.array([candidate.order for candidate in candidates], dtype=np.int64)
+        self.pool = np.array([candidate.pool for candidate in candidates], dtype=np.int64)
+        self.layer = np.array([candidate.layer for candidate in candidates], dtype=np.int64)
+        self.value = np.array([candidate.value for candidate in candidates], dtype=np.float64)
+        self.nodes = np.array([candidate.nodes for candidate in candidates], dtype=np.int64)
+        self.duration = np.array(
+            [grid.order_rows[candidate.order].duration for candidate in candidates], dtype=np.int64
+        )
+        self.hours = np.array(
+            [grid.pool_arrays[candidate.pool].gpus * grid.hours for candidate in candidates], dtype=np.float64
+        )
 
 
 def list_columns(grid: Grid, keep: int | None = None) -> Columns:
@@ -54,29 +58,31 @@ def list_columns(grid: Grid, keep: int | None = None) -> Columns:
         keep: An order of which every placement that fits is listed, whatever it is worth.
     """
     costs: dict[tuple[int, int, int], tuple[Floats, Floats]] = {}
-    ways, starts = [], []
-    for at, way in enumerate(grid.ways):
-        wish = grid.wishes[way.order]
-        if wish.last < wish.first:
+    candidates, starts = [], []
+    for at, candidate in enumerate(grid.candidates):
+        order_row = grid.order_rows[candidate.order]
+        if order_row.last < order_row.first:
             continue
-        key = (way.pool, way.layer, way.nodes)
+        key = (candidate.pool, candidate.layer, candidate.nodes)
         if key not in costs:
-            costs[key] = stack_alone(grid.yards[way.pool], way.layer, way.nodes, 0, grid.periods)
+            costs[key] = stack_alone(
+                grid.pool_arrays[candidate.pool], candidate.layer, candidate.nodes, 0, grid.periods
+            )
         cost, short_by = costs[key]
-        span = slice(wish.first, wish.last + wish.duration)
-        total = window_sums(cost[span], wish.duration)
-        good = window_sums(short_by[span], wish.duration) == 0
-        if way.order != keep:
-            worth = way.value * way.nodes * wish.duration
-            good &= (total <= worth) if is_parent(grid.rules, way.order) else (total < worth)
-        found = np.flatnonzero(good) + wish.first
+        span = slice(order_row.first, order_row.last + order_row.duration)
+        total = window_sums(cost[span], order_row.duration)
+        good = window_sums(short_by[span], order_row.duration) == 0
+        if candidate.order != keep:
+            worth = candidate.value * candidate.nodes * order_row.duration
+            good &= (total <= worth) if is_parent(grid.rules, candidate.order) else (total < worth)
+        found = np.flatnonzero(good) + order_row.first
         if grid.rules is not None:
-            found = found[fits_alone(grid.rules, at, found, wish.duration)]
-        ways.append(np.full(len(found), at))
+            found = found[fits_alone(grid.rules, at, found, order_row.duration)]
+        candidates.append(np.full(len(found), at))
         starts.append(found)
-    if not ways:
+    if not candidates:
         return Columns(np.zeros(0, dtype=np.int64), np.zeros(0, dtype=np.int64))
-    return Columns(np.concatenate(ways).astype(np.int64), np.concatenate(starts).astype(np.int64))
+    return Columns(np.concatenate(candidates).astype(np.int64), np.concatenate(starts).astype(np.int64))
 
 
 class RowTable:
@@ -87,24 +93,24 @@ class RowTable:
     """
 
     def __init__(self, grid: Grid) -> None:
-        counts = [len(yard.layers) for yard in grid.yards]
+        counts = [len(arrays.layers) for arrays in grid.pool_arrays]
         self.base = np.concatenate([[0], np.cumsum(counts)]).astype(np.int64)
-        self.spots = np.concatenate([[0], np.cumsum([len(yard.ask) for yard in grid.yards])]).astype(np.int64)
+        self.spots = np.concatenate([[0], np.cumsum([len(arrays.ask) for arrays in grid.pool_arrays])]).astype(np.int64)
         self.rows = int(self.base[-1]) * grid.periods
         parts: list[tuple[Floats, ...]] = []
-        for pool, yard in enumerate(grid.yards):
-            for layer, steps in enumerate(yard.layers):
+        for pool, arrays in enumerate(grid.pool_arrays):
+            for layer, steps in enumerate(arrays.layers):
                 for step in steps:
-                    live = np.flatnonzero(yard.offered[step])
+                    live = np.flatnonzero(arrays.offered[step])
                     full = np.ones(len(live))
                     parts.append(
                         (
                             (self.base[pool] + layer) * grid.periods + live,
-                            full * yard.ask[step],
-                            yard.offered[step, live],
-                            full * (yard.gpus * grid.hours),
+                            full * arrays.ask[step],
+                            arrays.offered[step, live],
+                            full * (arrays.gpus * grid.hours),
                             (self.spots[pool] + step) * grid.periods + live,
-                            full * (not yard.plain),
+                            full * (not arrays.plain),
                         )
                     )
         row, self.ask, self.most, self.hours, spot, shared = (_join([part[at] for part in parts]) for at in range(6))
@@ -134,7 +140,7 @@ class Program:
 
 def build_program(
     grid: Grid,
-    ways: WayTable,
+    candidates: CandidateTable,
     table: RowTable,
     columns: Columns,
     fixed: Floats,
@@ -147,7 +153,7 @@ def build_program(
 
     Args:
         grid: The book.
-        ways: Its ways.
+        candidates: Its ways.
         table: Its rows.
         columns: The placements to decide about.
         fixed: Nodes per row that are already taken by orders outside the program.
@@ -155,25 +161,25 @@ def build_program(
         taken: What orders outside the program take of the rules between orders.
         reach: The placements whose rows are written; None for those alone that are decided about.
     """
-    live = _live_rows(grid, table, ways, columns if reach is None else reach)
-    program = _build_capacity(grid, (ways, table), columns, (live, fixed[live]), whole=whole)
+    live = _live_rows(grid, table, candidates, columns if reach is None else reach)
+    program = _build_capacity(grid, (candidates, table), columns, (live, fixed[live]), whole=whole)
     if grid.rules is None:
         return program
-    placings = (columns.way, columns.start, ways.duration[columns.way])
+    placings = (columns.candidate, columns.start, candidates.duration[columns.candidate])
     return replace(program, rules=add_rule_rows(program.model, grid.rules, placings, taken))
 
 
 def _build_capacity(
-    grid: Grid, tables: tuple[WayTable, RowTable], columns: Columns, rows: tuple[Integers, Floats], *, whole: bool
+    grid: Grid, tables: tuple[CandidateTable, RowTable], columns: Columns, rows: tuple[Integers, Floats], *, whole: bool
 ) -> Program:
-    (ways, table), (live, fixed) = tables, rows
-    way = columns.way
-    count = len(way)
-    duration = ways.duration[way]
+    (candidates, table), (live, fixed) = tables, rows
+    candidate = columns.candidate
+    count = len(candidate)
+    duration = candidates.duration[candidate]
     touched = _touch(grid, tables, columns)
     renumber = np.full(table.rows, -1, dtype=np.int64)
     renumber[live] = np.arange(len(live))
-    orders, order_row = np.unique(ways.order[way], return_inverse=True)
+    orders, order_index = np.unique(candidates.order[candidate], return_inverse=True)
     cells = np.flatnonzero(renumber[table.row] >= 0)
     shared = table.shared[cells]
     names, cell_row = np.unique(table.spot[cells][shared], return_inverse=True)
@@ -184,8 +190,8 @@ def _build_capacity(
     index = np.zeros(int(begin[-1]), dtype=np.int32)
     value = np.zeros(int(begin[-1]))
     at = list_runs(begin[:count], duration)
-    index[at], value[at] = renumber[touched], np.repeat(ways.nodes[way], duration)
-    index[begin[1 : count + 1] - 1], value[begin[1 : count + 1] - 1] = base_orders + order_row, 1.0
+    index[at], value[at] = renumber[touched], np.repeat(candidates.nodes[candidate], duration)
+    index[begin[1 : count + 1] - 1], value[begin[1 : count + 1] - 1] = base_orders + order_index, 1.0
     at = begin[count:-1]
     index[at], value[at] = renumber[table.row[cells]], -1.0
     at = at[shared] + 1
@@ -193,7 +199,7 @@ def _build_capacity(
 
     model = highspy.HighsLp()
     model.num_col_, model.num_row_ = len(entries), base_cells + len(names)
-    worth = ways.value[way] * ways.nodes[way] * duration * ways.hours[way]
+    worth = candidates.value[candidate] * candidates.nodes[candidate] * duration * candidates.hours[candidate]
     model.col_cost_ = np.concatenate([worth, -table.ask[cells] * table.hours[cells]]) * USD_SCALE
     model.col_lower_ = np.zeros(len(entries))
     model.col_upper_ = np.concatenate([np.ones(count), table.most[cells]])
@@ -210,18 +216,20 @@ def _build_capacity(
     return Program(model, columns, live, orders, cells)
 
 
-def _touch(grid: Grid, tables: tuple[WayTable, RowTable], columns: Columns) -> Integers:
+def _touch(grid: Grid, tables: tuple[CandidateTable, RowTable], columns: Columns) -> Integers:
     """Return every row that each placement takes something of, one placement after the other."""
-    ways, table = tables
-    rows = (table.base[ways.pool[columns.way]] + ways.layer[columns.way]) * grid.periods + columns.start
-    return list_runs(rows, ways.duration[columns.way])
+    candidates, table = tables
+    rows = (
+        table.base[candidates.pool[columns.candidate]] + candidates.layer[columns.candidate]
+    ) * grid.periods + columns.start
+    return list_runs(rows, candidates.duration[columns.candidate])
 
 
-def _live_rows(grid: Grid, table: RowTable, ways: WayTable, columns: Columns) -> Integers:
+def _live_rows(grid: Grid, table: RowTable, candidates: CandidateTable, columns: Columns) -> Integers:
     """Return the rows that placements touch, and in pools of several layers the sister rows of the same period."""
     mark = np.zeros(table.rows, dtype=np.bool_)
-    mark[_touch(grid, (ways, table), columns)] = True
-    for pool in np.unique(ways.pool[columns.way]):
+    mark[_touch(grid, (candidates, table), columns)] = True
+    for pool in np.unique(candidates.pool[columns.candidate]):
         low, high = int(table.base[pool]), int(table.base[pool + 1])
         if high - low > 1:
             block = mark[low * grid.periods : high * grid.periods].reshape(high - low, grid.periods)

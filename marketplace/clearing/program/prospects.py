@@ -3,9 +3,9 @@
 import numpy as np
 
 from marketplace.clearing.arrays.carrying import stack
-from marketplace.clearing.arrays.grid import Flags, Floats, Grid, Integers, Yard
+from marketplace.clearing.arrays.grid import Flags, Floats, Grid, Integers, PoolArrays
 from marketplace.clearing.program.bound import Shadow
-from marketplace.clearing.program.program import Columns, WayTable
+from marketplace.clearing.program.program import CandidateTable, Columns
 
 
 class Prospects:
@@ -18,23 +18,30 @@ class Prospects:
         shades: Per order, what its options cost at the shadow prices, shaped like its options.
     """
 
-    def __init__(self, grid: Grid, ways: WayTable, columns: Columns, shadow: Shadow) -> None:
+    def __init__(self, grid: Grid, candidates: CandidateTable, columns: Columns, shadow: Shadow) -> None:
         self.grid = grid
         self.columns = columns
-        way = columns.way
-        self.order: Integers = ways.order[way]
-        self.pool: Integers = ways.pool[way]
-        self.layer: Integers = ways.layer[way]
-        self.nodes: Integers = ways.nodes[way]
-        self.end: Integers = columns.start + ways.duration[way]
-        self.value: Floats = ways.value[way]
-        self.worth: Floats = ways.value[way] * ways.nodes[way] * ways.duration[way] * ways.hours[way]
-        self.surplus: Floats = self.worth - _shadow_cost(grid, ways, columns, shadow)
-        self.best: Floats = np.full(len(grid.wishes), -np.inf)
+        candidate = columns.candidate
+        self.order: Integers = candidates.order[candidate]
+        self.pool: Integers = candidates.pool[candidate]
+        self.layer: Integers = candidates.layer[candidate]
+        self.nodes: Integers = candidates.nodes[candidate]
+        self.end: Integers = columns.start + candidates.duration[candidate]
+        self.value: Floats = candidates.value[candidate]
+        self.worth: Floats = (
+            candidates.value[candidate]
+            * candidates.nodes[candidate]
+            * candidates.duration[candidate]
+            * candidates.hours[candidate]
+        )
+        self.surplus: Floats = self.worth - _shadow_cost(grid, candidates, columns, shadow)
+        self.best: Floats = np.full(len(grid.order_rows), -np.inf)
         np.maximum.at(self.best, self.order, self.surplus)
         self.loss: Floats = np.maximum(self.best, 0.0)[self.order] - self.surplus
-        self.shades = [shade_of(grid, shadow, order) for order in range(len(grid.wishes))]
-        self._index = {placing: at for at, placing in enumerate(zip(way.tolist(), columns.start.tolist(), strict=True))}
+        self.shades = [shade_of(grid, shadow, order) for order in range(len(grid.order_rows))]
+        self._index = {
+            placing: at for at, placing in enumerate(zip(candidate.tolist(), columns.start.tolist(), strict=True))
+        }
 
     def sharpen(self, kept: Integers, loss: Floats) -> None:
         """Note what some placements lose at prices that know more; others lose what they did.
@@ -50,43 +57,49 @@ class Prospects:
         return self._index.get(placing)
 
 
-def _shadow_cost(grid: Grid, ways: WayTable, columns: Columns, shadow: Shadow) -> Floats:
-    cost = np.zeros(len(columns.way))
-    at, begin, count = np.unique(columns.way, return_index=True, return_counts=True)
-    for way, low, length in zip(at.tolist(), begin.tolist(), count.tolist(), strict=True):
-        bid = grid.ways[way]
+def _shadow_cost(grid: Grid, candidates: CandidateTable, columns: Columns, shadow: Shadow) -> Floats:
+    cost = np.zeros(len(columns.candidate))
+    at, begin, count = np.unique(columns.candidate, return_index=True, return_counts=True)
+    for candidate, low, length in zip(at.tolist(), begin.tolist(), count.tolist(), strict=True):
+        bid = grid.candidates[candidate]
         sums = shadow.sums[bid.pool][bid.layer]
         starts = columns.start[low : low + length]
-        wish = grid.wishes[bid.order]
-        cost[low : low + length] = (sums[starts + wish.duration] - sums[starts]) * (bid.nodes * ways.hours[way])
+        order_row = grid.order_rows[bid.order]
+        cost[low : low + length] = (sums[starts + order_row.duration] - sums[starts]) * (
+            bid.nodes * candidates.hours[candidate]
+        )
         if shadow.rules is not None:
-            cost[low : low + length] += shadow.rules.charge_micro(way, starts, wish.duration)
+            cost[low : low + length] += shadow.rules.charge_micro(candidate, starts, order_row.duration)
     return cost
 
 
 def shade_of(grid: Grid, shadow: Shadow, order: int) -> Floats | None:
     """Return what the shadow prices would charge each option of an order, None where it has no options."""
-    wish = grid.wishes[order]
-    if wish.last < wish.first or not wish.ways:
+    order_row = grid.order_rows[order]
+    if order_row.last < order_row.first or not order_row.candidates:
         return None
     rows = []
-    for way in sorted(wish.ways, key=lambda way: not grid.yards[grid.ways[way].pool].plain):
-        bid = grid.ways[way]
-        sums = shadow.shade(bid.pool, bid.layer, wish.first, wish.last, wish.duration)
-        row = sums * float(bid.nodes * grid.yards[bid.pool].gpus * grid.hours)
+    for candidate in sorted(
+        order_row.candidates, key=lambda candidate: not grid.pool_arrays[grid.candidates[candidate].pool].plain
+    ):
+        bid = grid.candidates[candidate]
+        sums = shadow.shade(bid.pool, bid.layer, order_row.first, order_row.last, order_row.duration)
+        row = sums * float(bid.nodes * grid.pool_arrays[bid.pool].gpus * grid.hours)
         if shadow.rules is not None:
-            row = row + shadow.rules.charge_micro(way, np.arange(wish.first, wish.last + 1), wish.duration)
+            row = row + shadow.rules.charge_micro(
+                candidate, np.arange(order_row.first, order_row.last + 1), order_row.duration
+            )
         rows.append(row)
     return np.stack(rows)
 
 
 def list_affordable(
-    yard: Yard, loads: Floats, size: tuple[int, int], runs: tuple[Integers, Integers], value: Floats
+    arrays: PoolArrays, loads: Floats, size: tuple[int, int], runs: tuple[Integers, Integers], value: Floats
 ) -> Flags:
     """Tell which further placements of one layer and size fit a loaded pool and can pay the highest asks then in use.
 
     Args:
-        yard: The pool.
+        arrays: The pool.
         loads: Nodes that it carries, one row per layer.
         size: Layer and nodes of the placements.
         runs: Their first periods, and the periods after their last.
@@ -96,7 +109,7 @@ def list_affordable(
     start, end = runs
     more = loads.copy()
     more[layer] += nodes
-    _, top, short, _ = stack(yard, more, 0, loads.shape[1])
+    _, top, short, _ = stack(arrays, more, 0, loads.shape[1])
     tops, shorts = np.append(0.0, np.cumsum(top)), np.append(0, np.cumsum(short))
     good: Flags = (tops[end] - tops[start] <= value * (end - start)) & (shorts[end] == shorts[start])
     return good

@@ -26,17 +26,17 @@ class RulePrices:
         self.span = span
         self._sums = np.concatenate([np.zeros((len(span), 1), np.int64), span.cumsum(axis=1)], axis=1)
 
-    def charge(self, way: int, starts: Integers, duration: int) -> NDArray[np.object_]:
+    def charge(self, candidate: int, starts: Integers, duration: int) -> NDArray[np.object_]:
         """Return what a way's uses cost from each start, in millionths of a micro-dollar, exact."""
-        fixed = sum(self.total[row] * use for row, use in self.rules.total_uses[way])
+        fixed = sum(self.total[row] * use for row, use in self.rules.total_uses[candidate])
         cost = np.full(len(starts), fixed, dtype=object)
-        for row, use in self.rules.span_uses[way]:
+        for row, use in self.rules.span_uses[candidate]:
             cost += (self._sums[row, starts + duration] - self._sums[row, starts]).astype(object) * use
         return cost
 
-    def charge_micro(self, way: int, starts: Integers, duration: int) -> Floats:
+    def charge_micro(self, candidate: int, starts: Integers, duration: int) -> Floats:
         """Return what a way's uses cost from each start, in micro-dollars, for the search."""
-        cost: Floats = self.charge(way, starts, duration).astype(np.float64) / MICRO
+        cost: Floats = self.charge(candidate, starts, duration).astype(np.float64) / MICRO
         return cost
 
     def rent(self) -> int:

@@ -67,10 +67,10 @@ def _append(matrix: Any, column: Integers, row: Integers, value: Floats) -> None
 
 
 def _list_entries(
-    rules: Rules, way: Integers, start: Integers, duration: Integers
+    rules: Rules, candidate: Integers, start: Integers, duration: Integers
 ) -> tuple[Integers, Integers, Floats]:
     columns, names, uses = [np.zeros(0, np.int64)], [np.zeros(0, np.int64)], [np.zeros(0)]
-    at, begin, count = np.unique(way, return_index=True, return_counts=True)
+    at, begin, count = np.unique(candidate, return_index=True, return_counts=True)
     for one, low, many in zip(at.tolist(), begin.tolist(), count.tolist(), strict=True):
         mine = np.arange(low, low + many)
         for row, use in rules.total_uses[one]:

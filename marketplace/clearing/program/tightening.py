@@ -10,7 +10,14 @@ import numpy as np
 from marketplace.clearing.arrays.grid import Floats, Grid, Integers
 from marketplace.clearing.money import MICRO
 from marketplace.clearing.program.covers import Cover, Covers, Cuts
-from marketplace.clearing.program.program import Columns, RowTable, WayTable, build_program, new_solver, run_solver
+from marketplace.clearing.program.program import (
+    CandidateTable,
+    Columns,
+    RowTable,
+    build_program,
+    new_solver,
+    run_solver,
+)
 
 PIVOTS_MAX: Final = 30_000
 """Pivots of one step of a branch; one that takes more is left as it is. A round of cuts that takes more is the last."""
@@ -50,14 +57,14 @@ class Relaxation:
     def __init__(
         self,
         grid: Grid,
-        tables: tuple[WayTable, RowTable],
+        tables: tuple[CandidateTable, RowTable],
         columns: Columns,
         reach: Columns | None = None,
         cuts: Sequence[Cover] = (),
     ) -> None:
-        ways, table = tables
-        program = build_program(grid, ways, table, columns, np.zeros(table.rows), whole=False, reach=reach)
-        self.count, self.rows = len(columns.way), int(program.model.num_row_)
+        candidates, table = tables
+        program = build_program(grid, candidates, table, columns, np.zeros(table.rows), whole=False, reach=reach)
+        self.count, self.rows = len(columns.candidate), int(program.model.num_row_)
         self.live, self.orders = program.rows, program.orders
         self.covers = Covers(grid, tables, program)
         self.solver = new_solver(1)

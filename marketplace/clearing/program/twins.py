@@ -7,7 +7,7 @@ first ones of the book may stand for them.
 import numpy as np
 
 from marketplace.clearing.arrays.grid import Grid
-from marketplace.clearing.program.program import Columns, WayTable
+from marketplace.clearing.program.program import CandidateTable, Columns
 
 SPARE = 2
 """Twins beyond those that could run: with one of them out in any case, the relaxation gives none of them a surplus."""
@@ -16,31 +16,34 @@ SPARE = 2
 def list_twins(grid: Grid) -> list[int]:
     """Return per order the first order of the book that is like it; itself where rules tell orders apart."""
     if grid.rules is not None:
-        return list(range(len(grid.wishes)))
+        return list(range(len(grid.order_rows)))
     known: dict[tuple[object, ...], int] = {}
     found = []
-    for order, wish in enumerate(grid.wishes):
-        ways = tuple((way.pool, way.layer, way.value, way.nodes) for way in (grid.ways[at] for at in wish.ways))
-        found.append(known.setdefault((wish.duration, wish.first, wish.last, ways), order))
+    for order, order_row in enumerate(grid.order_rows):
+        candidates = tuple(
+            (candidate.pool, candidate.layer, candidate.value, candidate.nodes)
+            for candidate in (grid.candidates[at] for at in order_row.candidates)
+        )
+        found.append(known.setdefault((order_row.duration, order_row.first, order_row.last, candidates), order))
     return found
 
 
-def drop_twins(grid: Grid, ways: WayTable, columns: Columns) -> Columns:
+def drop_twins(grid: Grid, candidates: CandidateTable, columns: Columns) -> Columns:
     """Return the placements without those of twins that come after as many as could ever run together."""
     twins = list_twins(grid)
     members: dict[int, list[int]] = {}
     for order, first in enumerate(twins):
         members.setdefault(first, []).append(order)
     spare = [order for first, alike in members.items() for order in alike[_most(grid, first) + SPARE :]]
-    return columns.take(~np.isin(ways.order[columns.way], spare)) if spare else columns
+    return columns.take(~np.isin(candidates.order[columns.candidate], spare)) if spare else columns
 
 
 def _most(grid: Grid, order: int) -> int:
     """Return how many orders like this one the lots of its pools could carry at most, over all of its window."""
-    wish = grid.wishes[order]
+    order_row = grid.order_rows[order]
     least: dict[int, int] = {}
-    for way in (grid.ways[at] for at in wish.ways):
-        least[way.pool] = min(way.nodes, least.get(way.pool, way.nodes))
-    span = slice(wish.first, wish.last + wish.duration)
-    offers = {pool: int(grid.yards[pool].offered[:, span].sum()) for pool in least}
-    return sum(offers[pool] // (nodes * wish.duration) for pool, nodes in least.items())
+    for candidate in (grid.candidates[at] for at in order_row.candidates):
+        least[candidate.pool] = min(candidate.nodes, least.get(candidate.pool, candidate.nodes))
+    span = slice(order_row.first, order_row.last + order_row.duration)
+    offers = {pool: int(grid.pool_arrays[pool].offered[:, span].sum()) for pool in least}
+    return sum(offers[pool] // (nodes * order_row.duration) for pool, nodes in least.items())

@@ -27,7 +27,7 @@ from marketplace.clearing.model import Book, Order, Reason
 from marketplace.clearing.money import usd
 from marketplace.clearing.program.bound import Micros, Shadow, bound_of
 from marketplace.clearing.program.descent import descend
-from marketplace.clearing.program.program import WayTable, list_columns
+from marketplace.clearing.program.program import CandidateTable, list_columns
 from marketplace.clearing.program.prospects import Prospects
 from marketplace.clearing.search.marginal import Entry, find_entries
 from marketplace.clearing.search.resuming import extend_grid, grow, resume
@@ -127,16 +127,16 @@ def sketch(book: Book, *, seed: int, prior: Standing | None = None, shift: int =
         return Standing(book, hash_book(book), grown, seed, sketched=True, origin=origin)
     check_book(book)
     grid = compile_book(book)
-    ways, columns = WayTable(grid), list_columns(grid)
-    if len(columns.way) <= EXACT_COLUMNS_MAX_OF_BOOK:
+    candidates, columns = CandidateTable(grid), list_columns(grid)
+    if len(columns.candidate) <= EXACT_COLUMNS_MAX_OF_BOOK:
         return Standing(book, hash_book(book), solve(grid, seed, 0), seed)
     lots = _carry_prices(grid, prior, shift)
     known = None if prior is None or origin is None else prior.solved.allocation
     allocation = None if prior is None or known is None else resume(grid, book, prior.book, known)
-    shadow = Shadow(grid, lots if allocation is not None else descend(grid, ways, columns, lots))
-    bound = bound_of(grid, ways, columns, shadow)
+    shadow = Shadow(grid, lots if allocation is not None else descend(grid, candidates, columns, lots))
+    bound = bound_of(grid, candidates, columns, shadow)
     if allocation is None:
-        allocation, origin = greedy(grid, Prospects(grid, ways, columns, shadow)), None
+        allocation, origin = greedy(grid, Prospects(grid, candidates, columns, shadow)), None
     solved = Solved(allocation, shadow, bound, 0, proven=False)
     return Standing(book, hash_book(book), solved, seed, sketched=True, origin=origin)
 
@@ -155,9 +155,9 @@ def _carry_prices(grid: Grid, prior: Standing | None, shift: int) -> list[Micros
     """Return prices of lots that are not under their asks, those of a prior book where it had the lot."""
     known = {} if prior is None else _map_prices(prior.solved.shadow)
     found = []
-    for yard in grid.yards:
-        cells = np.repeat(np.array(yard.asks_micro, dtype=np.int64)[:, None], grid.periods, axis=1)
-        for step, lot_id in enumerate(yard.lot_ids):
+    for arrays in grid.pool_arrays:
+        cells = np.repeat(np.array(arrays.asks_micro, dtype=np.int64)[:, None], grid.periods, axis=1)
+        for step, lot_id in enumerate(arrays.lot_ids):
             row = known.get(lot_id, cells[step, :0])[max(shift, 0) :]
             begin = max(-shift, 0)
             length = max(min(len(row), grid.periods - begin), 0)
@@ -170,8 +170,8 @@ def _carry_prices(grid: Grid, prior: Standing | None, shift: int) -> list[Micros
 def _map_prices(shadow: Shadow) -> dict[str, Micros]:
     return {
         lot_id: cells[step]
-        for yard, cells in zip(shadow.grid.yards, shadow.lots, strict=True)
-        for step, lot_id in enumerate(yard.lot_ids)
+        for arrays, cells in zip(shadow.grid.pool_arrays, shadow.lots, strict=True)
+        for step, lot_id in enumerate(arrays.lot_ids)
     }
 
 
@@ -185,7 +185,7 @@ def estimate(standing: Standing, order: Order) -> Estimate:
     solved = _admit(standing, book)
     grid, at = solved.allocation.grid, len(standing.book.orders)
     entries = find_entries(solved.allocation, solved.shadow, at, PLACEMENTS_MAX)
-    if solved.proven and len(list_columns(grid, keep=at).way) > EXACT_COLUMNS_MAX:
+    if solved.proven and len(list_columns(grid, keep=at).candidate) > EXACT_COLUMNS_MAX:
         solved = replace(solved, proven=False)
     price = price_to_win(solved, standing.seed, at)
     if price is None:
@@ -205,11 +205,18 @@ def estimate(standing: Standing, order: Order) -> Estimate:
 
 
 def _render(order: Order, grid: Grid, entry: Entry) -> Placement:
-    way = grid.ways[entry.way]
-    bid = order.bids[way.bid]
+    candidate = grid.candidates[entry.candidate]
+    bid = order.bids[candidate.bid]
     end = entry.start + order.duration_periods
     return Placement(
-        way.bid, bid.pool_id, bid.mandate_id, entry.start, end, usd(entry.value_micro), len(entry.displaced), way.nodes
+        candidate.bid,
+        bid.pool_id,
+        bid.mandate_id,
+        entry.start,
+        end,
+        usd(entry.value_micro),
+        len(entry.displaced),
+        candidate.nodes,
     )
 
 
@@ -224,7 +231,12 @@ def _admit(standing: Standing, book: Book) -> Solved:
     grid = extend_grid(known.allocation.grid, book, worthless=True)
     if grid is None:
         grid = compile_book(book)
-        grid = replace(grid, ways=tuple(replace(way, value=0) if way.order == at else way for way in grid.ways))
+        grid = replace(
+            grid,
+            candidates=tuple(
+                replace(candidate, value=0) if candidate.order == at else candidate for candidate in grid.candidates
+            ),
+        )
         fresh = Allocation(grid)
         fresh.restore([*known.allocation.placed, None])
         return Solved(fresh, Shadow(grid, known.shadow.lots), known.bound, known.rounds, known.proven)

@@ -15,7 +15,7 @@ T = TypeVar("T")
 R = TypeVar("R")
 
 
-class Crew(Generic[K]):
+class WorkerPool(Generic[K]):
     """Workers that know the same, each of which does one task after the other.
 
     Args:
@@ -35,7 +35,7 @@ class Crew(Generic[K]):
         return [doing.result() for doing in [self.submit(work, task) for task in tasks]]
 
 
-class Hands(Protocol):
+class WorkerPools(Protocol):
     """Which workers a clearing may call for."""
 
     @property
@@ -43,7 +43,7 @@ class Hands(Protocol):
         """Whether each worker has what is known to itself, and may change it."""
         ...
 
-    def call(self, known: K) -> AbstractContextManager[Crew[K]]:
+    def call(self, known: K) -> AbstractContextManager[WorkerPool[K]]:
         """Call workers who all know the same, and send them home at the end."""
         ...
 
@@ -54,16 +54,16 @@ class Threads:
     apart = False
 
     @contextmanager
-    def call(self, known: K) -> Iterator[Crew[K]]:
+    def call(self, known: K) -> Iterator[WorkerPool[K]]:
         """Call some threads."""
         with ThreadPoolExecutor(WORKERS) as threads:
-            yield Crew(threads, lambda work, task: work(known, task))
+            yield WorkerPool(threads, lambda work, task: work(known, task))
 
 
 THREADS: Final = Threads()
 
 
-def map_apart(hands: Hands, known: K, work: Callable[[K, T], R], tasks: list[T]) -> list[R]:
+def map_isolated(hands: WorkerPools, known: K, work: Callable[[K, T], R], tasks: list[T]) -> list[R]:
     """Do tasks that change what is known and put it back: side by side, or where all share it one after the other."""
     if not hands.apart:
         return [work(known, task) for task in tasks]

@@ -17,10 +17,10 @@ import numpy as np
 from marketplace.clearing.arrays.allocation import Allocation, Placing
 from marketplace.clearing.arrays.grid import Flags, Floats, Grid, Integers
 from marketplace.clearing.program.generating import generate
-from marketplace.clearing.program.program import RowTable, WayTable
+from marketplace.clearing.program.program import CandidateTable, RowTable
 from marketplace.clearing.program.prospects import Prospects, list_affordable
 from marketplace.clearing.program.tightening import NONE, Cutting, Relaxation
-from marketplace.clearing.search.crew import THREADS, Hands
+from marketplace.clearing.search.crew import THREADS, WorkerPools
 
 SHARE_OF_ALL: Final = 0.001
 """How much of all worth a step decides at least."""
@@ -92,7 +92,7 @@ class Root:
         return self.relaxation if len(self.kept) == len(self.prospects.order) else None
 
 
-def tighten_relaxation(grid: Grid, prospects: Prospects, tables: tuple[WayTable, RowTable]) -> Root | None:
+def tighten_relaxation(grid: Grid, prospects: Prospects, tables: tuple[CandidateTable, RowTable]) -> Root | None:
     """Return the relaxation of the placements that matter, cut; None where there are none or it is not solved.
 
     What placements lose is known better by then, and noted in the prospects.
@@ -124,7 +124,7 @@ def tighten_relaxation(grid: Grid, prospects: Prospects, tables: tuple[WayTable,
     return Root(grid, prospects, relaxation, kept, every, depth, ceiling)
 
 
-def dive_from_relaxation(root: Root, hands: Hands = THREADS) -> Allocation:
+def dive_from_relaxation(root: Root, hands: WorkerPools = THREADS) -> Allocation:
     """Return the best that several dives find, two side by side."""
     with hands.call(root) as crew:
         return pick_best(root.grid, crew.map(dive, root.depth.powers))
@@ -232,7 +232,7 @@ class _Dive:
                 break
         self.open[shut] = False
         self.open &= self.allocation.out[self.order]
-        pools = {self.grid.ways[int(self.columns.way[at])].pool: None for at in taken}
+        pools = {self.grid.candidates[int(self.columns.candidate[at])].pool: None for at in taken}
         shut.extend(at for pool in pools for at in self._list_shut(pool))
         self.open[shut] = False
         self.relaxation.hold(taken, 1.0)
@@ -250,8 +250,8 @@ class _Dive:
         return gathered
 
     def _take(self, at: int) -> bool:
-        allocation, bid = self.allocation, self.grid.ways[int(self.columns.way[at])]
-        placing = int(self.columns.way[at]), int(self.columns.start[at])
+        allocation, bid = self.allocation, self.grid.candidates[int(self.columns.candidate[at])]
+        placing = int(self.columns.candidate[at]), int(self.columns.start[at])
         if not len(self._find_good(bid.pool, (bid.layer, bid.nodes), np.array([at]))):
             return False
         if not allocation.keeps_rules(*placing) or allocation.hurts(*placing):
@@ -273,7 +273,7 @@ class _Dive:
         start, end = self.runs
         loads = self.allocation.loads[pool]
         runs = start[mine], end[mine]
-        return mine[list_affordable(self.grid.yards[pool], loads, size, runs, self.value[mine])]
+        return mine[list_affordable(self.grid.pool_arrays[pool], loads, size, runs, self.value[mine])]
 
     def _fill(self) -> None:
         allocation, best = self.allocation, self.prospects.best

@@ -14,10 +14,10 @@ from marketplace.clearing.arrays.allocation import Allocation
 from marketplace.clearing.arrays.grid import Grid
 from marketplace.clearing.program.program import (
     USD_SCALE,
+    CandidateTable,
     Columns,
     Program,
     RowTable,
-    WayTable,
     build_program,
     list_columns,
     new_solver,
@@ -52,10 +52,10 @@ class Exact:
 
     def __init__(self, grid: Grid, columns: Columns, effort: Effort) -> None:
         self.grid = grid
-        self.ways = WayTable(grid)
+        self.candidates = CandidateTable(grid)
         self.table = RowTable(grid)
         self.columns = columns
-        self.program = build_program(grid, self.ways, self.table, columns, np.zeros(self.table.rows), whole=True)
+        self.program = build_program(grid, self.candidates, self.table, columns, np.zeros(self.table.rows), whole=True)
         self.solver = new_solver(1)
         self.solver.setOptionValue("mip_rel_gap", effort.gap)
         self.solver.setOptionValue("mip_abs_gap", 0.0)
@@ -79,8 +79,10 @@ class Exact:
         for _ in range(PASSES_MAX):
             run_solver(self.solver)
             status = self.solver.modelStatusToString(self.solver.getModelStatus())
-            values = np.array(self.solver.getSolution().col_value)[: len(self.columns.way)]
-            if len(values) < len(self.columns.way) or not np.isfinite(self.solver.getInfo().objective_function_value):
+            values = np.array(self.solver.getSolution().col_value)[: len(self.columns.candidate)]
+            if len(values) < len(self.columns.candidate) or not np.isfinite(
+                self.solver.getInfo().objective_function_value
+            ):
                 return Found(None, status == "Infeasible", unpriced)
             allocation = self._read(values)
             if self._must_retry(allocation, values):
@@ -115,14 +117,14 @@ class Exact:
     def _read(self, values: np.ndarray) -> Allocation:
         allocation = Allocation(self.grid)
         for at in np.flatnonzero(values > 0.5).tolist():  # noqa: PLR2004 - whole within the solver's tolerance
-            allocation.place(int(self.columns.way[at]), int(self.columns.start[at]))
+            allocation.place(int(self.columns.candidate[at]), int(self.columns.start[at]))
         return allocation
 
     def _pool(self, allocation: Allocation, order: int) -> int:
         placing = allocation.placed[order]
         if placing is None:
             raise AssertionError(f"order {order} loses but is not placed")
-        return self.grid.ways[placing[0]].pool
+        return self.grid.candidates[placing[0]].pool
 
 
 class _PriceRows:
@@ -134,24 +136,24 @@ class _PriceRows:
         self.solver = solver
         self.columns = int(program.model.num_col_)
         self.price: dict[tuple[int, int], int] = {}
-        self.ways = WayTable(grid)
+        self.candidates = CandidateTable(grid)
         self.base = table.spots
         self.draws: dict[int, list[int]] = {}
         for at, spot in enumerate(table.spot[program.cells].tolist()):
-            self.draws.setdefault(spot, []).append(len(program.columns.way) + at)
+            self.draws.setdefault(spot, []).append(len(program.columns.candidate) + at)
 
     def add(self, order: int, pool: int) -> None:
         """Hold an order's mean price on a pool to its value."""
         columns = self.program.columns
-        mine = (self.ways.order[columns.way] == order) & (self.ways.pool[columns.way] == pool)
+        mine = (self.candidates.order[columns.candidate] == order) & (self.candidates.pool[columns.candidate] == pool)
         for at in np.flatnonzero(mine).tolist():
-            way, start = int(columns.way[at]), int(columns.start[at])
-            duration = self.grid.wishes[order].duration
-            yard = self.grid.yards[pool]
-            budget = self.grid.ways[way].value * duration * USD_SCALE
+            candidate, start = int(columns.candidate[at]), int(columns.start[at])
+            duration = self.grid.order_rows[order].duration
+            arrays = self.grid.pool_arrays[pool]
+            budget = self.grid.candidates[candidate].value * duration * USD_SCALE
             span = range(start, start + duration)
-            offered = yard.offered[:, start : start + duration] > 0
-            most = float(np.where(offered, yard.ask[:, None], 0.0).max(axis=0).sum()) * USD_SCALE
+            offered = arrays.offered[:, start : start + duration] > 0
+            most = float(np.where(offered, arrays.ask[:, None], 0.0).max(axis=0).sum()) * USD_SCALE
             if most > budget:
                 prices = [self._price(pool, period) for period in span]
                 index = np.array([*prices, at], dtype=np.int32)
@@ -162,13 +164,13 @@ class _PriceRows:
         if (pool, period) not in self.price:
             price = self._column(np.inf)
             self.price[pool, period] = price
-            yard = self.grid.yards[pool]
-            for step, ask in enumerate(yard.ask.tolist()):
+            arrays = self.grid.pool_arrays[pool]
+            for step, ask in enumerate(arrays.ask.tolist()):
                 draws = self.draws.get((int(self.base[pool]) + step) * self.grid.periods + period, [])
                 if draws:
                     used = self._column(1.0)
                     self.solver.changeColIntegrality(used, self._whole())
-                    self._row({**dict.fromkeys(draws, 1.0), used: -float(yard.offered[step, period])})
+                    self._row({**dict.fromkeys(draws, 1.0), used: -float(arrays.offered[step, period])})
                     self._row({used: ask * USD_SCALE, price: -1.0})
         return self.price[pool, period]
 
@@ -194,7 +196,7 @@ def solve_exactly(grid: Grid, effort: Effort, *, required: int | None = None) ->
         required: An order that must run.
     """
     columns = list_columns(grid, keep=required)
-    if not len(columns.way):
+    if not len(columns.candidate):
         return Found(Allocation(grid), proven=True, unpriced_micro=0) if required is None else Found(None, proven=True)
     exact = Exact(grid, columns, effort)
     if required is not None:

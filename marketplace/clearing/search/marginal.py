@@ -36,7 +36,7 @@ class Entry:
     `rest` is the welfare in micro-dollars that the allocation would then have, less what the order itself is worth.
     """
 
-    way: int
+    candidate: int
     start: int
     value_micro: int
     victims: tuple[int, ...]
@@ -44,11 +44,11 @@ class Entry:
     rest: Fraction
 
 
-def count_hours(grid: Grid, way: int) -> int:
+def count_hours(grid: Grid, candidate: int) -> int:
     """Return the GPU-hours of a placement."""
-    bid = grid.ways[way]
-    wish = grid.wishes[bid.order]
-    return bid.nodes * wish.duration * grid.yards[bid.pool].gpus * grid.hours
+    bid = grid.candidates[candidate]
+    order_row = grid.order_rows[bid.order]
+    return bid.nodes * order_row.duration * grid.pool_arrays[bid.pool].gpus * grid.hours
 
 
 def find_entries(allocation: Allocation, shadow: Shadow, order: int, limit: int = PLACEMENTS_MAX) -> list[Entry]:
@@ -61,11 +61,11 @@ def find_entries(allocation: Allocation, shadow: Shadow, order: int, limit: int 
         limit: How many placements are worked out.
     """
     entries = []
-    for way, start in _promising(allocation, shadow, order, limit):
-        entry = _work_out(allocation, order, way, start)
+    for candidate, start in _promising(allocation, shadow, order, limit):
+        entry = _work_out(allocation, order, candidate, start)
         if entry is not None:
             entries.append(entry)
-    return sorted(entries, key=lambda entry: (entry.value_micro, entry.way, entry.start))
+    return sorted(entries, key=lambda entry: (entry.value_micro, entry.candidate, entry.start))
 
 
 def settle(allocation: Allocation, shadow: Shadow, orders: Sequence[int]) -> None:
@@ -92,9 +92,9 @@ class Settling:
 
     def _settle(self, order: int) -> int:
         """Bring an order in where that gains; return how often not to ask again."""
-        ways, nearest = self.allocation.grid.ways, WAITS_SHORT[-1]
+        candidates, nearest = self.allocation.grid.candidates, WAITS_SHORT[-1]
         for entry in find_entries(self.allocation, self.shadow, order):
-            value = ways[entry.way].value
+            value = candidates[entry.candidate].value
             if entry.value_micro <= value and _bring_in(self.allocation, entry):
                 return 0
             nearest = min(nearest, entry.value_micro / max(value, 1))
@@ -106,11 +106,13 @@ def _bring_in(allocation: Allocation, entry: Entry) -> bool:
     before, placed = allocation.total, list(allocation.placed)
     for victim in entry.victims:
         allocation.remove(victim)
-    allocation.place(entry.way, entry.start)
+    allocation.place(entry.candidate, entry.start)
     for victim in entry.victims:
         allocation.insert(victim)
-    pools = {allocation.grid.ways[placing[0]].pool for order in entry.victims if (placing := allocation.placed[order])}
-    pools.add(allocation.grid.ways[entry.way].pool)
+    pools = {
+        allocation.grid.candidates[placing[0]].pool for order in entry.victims if (placing := allocation.placed[order])
+    }
+    pools.add(allocation.grid.candidates[entry.candidate].pool)
     if allocation.total > before + TOLERANCE_MICRO and not allocation.losing(pools) and not allocation.breaks_rules():
         return True
     allocation.restore(placed)
@@ -120,58 +122,61 @@ def _bring_in(allocation: Allocation, entry: Entry) -> bool:
 
 def _promising(allocation: Allocation, shadow: Shadow, order: int, limit: int) -> list[Placing]:
     grid = allocation.grid
-    wish = grid.wishes[order]
+    order_row = grid.order_rows[order]
     ranked: list[tuple[float, int, int]] = []
-    for way in wish.ways:
-        bid = grid.ways[way]
-        if wish.last < wish.first:
+    for candidate in order_row.candidates:
+        bid = grid.candidates[candidate]
+        if order_row.last < order_row.first:
             continue
-        begin, end = wish.first, wish.last + wish.duration
-        yard = grid.yards[bid.pool]
+        begin, end = order_row.first, order_row.last + order_row.duration
+        arrays = grid.pool_arrays[bid.pool]
         for load, weight in ((np.zeros_like(allocation.loads[bid.pool]), 1), (allocation.loads[bid.pool], 0)):
             loads = load[:, begin:end].copy()
             loads[bid.layer] += bid.nodes
-            cost, _, short, _ = stack(yard, loads, begin, end)
-            blocked = window_sums(short.astype(np.float64), wish.duration) > 0
+            cost, _, short, _ = stack(arrays, loads, begin, end)
+            blocked = window_sums(short.astype(np.float64), order_row.duration) > 0
             if weight:
-                score = shadow.shade(bid.pool, bid.layer, wish.first, wish.last, wish.duration) / wish.duration
+                score = (
+                    shadow.shade(bid.pool, bid.layer, order_row.first, order_row.last, order_row.duration)
+                    / order_row.duration
+                )
             else:
-                score = window_sums(cost - allocation.cost[bid.pool, begin:end], wish.duration) / (
-                    bid.nodes * wish.duration
+                score = window_sums(cost - allocation.cost[bid.pool, begin:end], order_row.duration) / (
+                    bid.nodes * order_row.duration
                 )
             score = np.where(blocked, np.inf, score)
             at = int(score.argmin())
             if np.isfinite(score[at]):
-                ranked.append((float(score[at]), way, wish.first + at))
+                ranked.append((float(score[at]), candidate, order_row.first + at))
     ranked.sort()
-    return list(dict.fromkeys((way, start) for _, way, start in ranked))[:limit]
+    return list(dict.fromkeys((candidate, start) for _, candidate, start in ranked))[:limit]
 
 
-def _work_out(allocation: Allocation, order: int, way: int, start: int) -> Entry | None:
+def _work_out(allocation: Allocation, order: int, candidate: int, start: int) -> Entry | None:
     """Displace what must go, price the order, and put everything back."""
     grid = allocation.grid
-    bid, wish = grid.ways[way], grid.wishes[order]
-    hours = count_hours(grid, way)
+    bid, order_row = grid.candidates[candidate], grid.order_rows[order]
+    hours = count_hours(grid, candidate)
     before = allocation.exact_micros()
     displaced: list[tuple[int, Placing]] = []
     try:
         for _ in range(ROUNDS_MAX):
-            victim = _next_victim(allocation, order, way, start)
+            victim = _next_victim(allocation, order, candidate, start)
             if victim is None:
                 break
             displaced.extend((gone, allocation.remove(gone)) for gone in allocation.with_children([victim]))
         else:
             return None
-        if not allocation.has_room(way, start) or not allocation.keeps_rules(way, start):
+        if not allocation.has_room(candidate, start) or not allocation.keeps_rules(candidate, start):
             return None
-        allocation.place(way, start)
+        allocation.place(candidate, start)
         moved = [victim for victim, _ in displaced if allocation.insert(victim) > 0]
         rest = allocation.exact_micros() - int(bid.value) * hours
         least = ceil_cent(Fraction(before - rest, hours))
         if displaced and least * hours + rest <= before:
             least += CENT_MICRO
-        span = slice(start, start + wish.duration)
-        least = max(least, ceil_cent(Fraction(int(allocation.top[bid.pool, span].sum()), wish.duration)), 0)
+        span = slice(start, start + order_row.duration)
+        least = max(least, ceil_cent(Fraction(int(allocation.top[bid.pool, span].sum()), order_row.duration)), 0)
         for victim in moved:
             allocation.remove(victim)
         allocation.remove(order)
@@ -181,32 +186,32 @@ def _work_out(allocation: Allocation, order: int, way: int, start: int) -> Entry
                 allocation.place(victim_way, victim_start)
     gone = tuple(victim for victim, _ in displaced if victim not in moved)
     victims = tuple(victim for victim, _ in displaced)
-    return Entry(way, start, least, victims, gone, Fraction(rest)) if least <= VALUE_MICRO_MAX else None
+    return Entry(candidate, start, least, victims, gone, Fraction(rest)) if least <= VALUE_MICRO_MAX else None
 
 
-def _next_victim(allocation: Allocation, order: int, way: int, start: int) -> int | None:
+def _next_victim(allocation: Allocation, order: int, candidate: int, start: int) -> int | None:
     """Return the accepted order whose leaving helps most per dollar it adds, None when the newcomer fits."""
     grid = allocation.grid
-    bid, wish = grid.ways[way], grid.wishes[order]
-    end = start + wish.duration
-    if allocation.has_room(way, start):
-        if not allocation.keeps_rules(way, start):
-            return find_rival(allocation, way, start, _worth)
-        hurt = allocation.hurts(way, start)
+    bid, order_row = grid.candidates[candidate], grid.order_rows[order]
+    end = start + order_row.duration
+    if allocation.has_room(candidate, start):
+        if not allocation.keeps_rules(candidate, start):
+            return find_rival(allocation, candidate, start, _worth)
+        hurt = allocation.hurts(candidate, start)
         return min(hurt, key=lambda other: (_worth(allocation, other), other)) if hurt else None
     loads = allocation.loads[bid.pool][:, start:end].copy()
     loads[bid.layer] += bid.nodes
-    short = stack(grid.yards[bid.pool], loads, start, end)[2]
+    short = stack(grid.pool_arrays[bid.pool], loads, start, end)[2]
     best, best_score = None, np.inf
     for other in sorted(allocation.members[bid.pool]):
         placing = allocation.placed[other]
         if placing is None:
             continue
-        begin, length = placing[1], grid.wishes[other].duration
+        begin, length = placing[1], grid.order_rows[other].duration
         low, high = max(begin, start) - start, min(begin + length, end) - start
         if low >= high:
             continue
-        relief = min(grid.ways[placing[0]].nodes, bid.nodes) * int(short[low:high].sum())
+        relief = min(grid.candidates[placing[0]].nodes, bid.nodes) * int(short[low:high].sum())
         if relief:
             score = _worth(allocation, other) / relief
             if score < best_score:
@@ -220,6 +225,6 @@ def _worth(allocation: Allocation, order: int) -> float:
     placing = allocation.placed[order]
     if placing is None:
         return 0.0
-    bid, wish = grid.ways[placing[0]], grid.wishes[order]
-    run = allocation.top[bid.pool, placing[1] : placing[1] + wish.duration].sum()
-    return float((bid.value * wish.duration - run) * bid.nodes * grid.yards[bid.pool].gpus * grid.hours)
+    bid, order_row = grid.candidates[placing[0]], grid.order_rows[order]
+    run = allocation.top[bid.pool, placing[1] : placing[1] + order_row.duration].sum()
+    return float((bid.value * order_row.duration - run) * bid.nodes * grid.pool_arrays[bid.pool].gpus * grid.hours)

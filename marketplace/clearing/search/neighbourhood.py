@@ -20,9 +20,9 @@ from marketplace.clearing.arrays.taken import Taken
 from marketplace.clearing.money import MICRO
 from marketplace.clearing.program.bound import Shadow
 from marketplace.clearing.program.integer import Answer, Work, solve_program
-from marketplace.clearing.program.program import Columns, RowTable, WayTable, build_program
+from marketplace.clearing.program.program import CandidateTable, Columns, RowTable, build_program
 from marketplace.clearing.program.prospects import Prospects, list_affordable
-from marketplace.clearing.search.crew import Crew
+from marketplace.clearing.search.crew import WorkerPool
 from marketplace.clearing.search.diving import Root, dive, pick_best
 
 WORK = Work(nodes=30, asks=80, gap=1e-4)
@@ -48,7 +48,7 @@ TOLERANCE_MICRO = 10.0
 
 
 @dataclass(frozen=True, slots=True)
-class Reach:
+class NeighbourhoodLimits:
     """How large neighbourhoods may be, how many are solved in one batch, how hard each is tried, and with what."""
 
     columns: int
@@ -75,11 +75,11 @@ class Task:
 
 
 @dataclass(frozen=True, slots=True)
-class Ground:
+class SolverContext:
     """What every program of a book is written from."""
 
     grid: Grid
-    ways: WayTable
+    candidates: CandidateTable
     table: RowTable
     columns: Columns
     root: Root | None = None
@@ -101,12 +101,12 @@ class Ground:
         """Write the program of a neighbourhood and solve it."""
         columns, rules = self.columns.take(task.columns), self.grid.rules
         taken = None if task.taken is None or rules is None else Taken(rules, task.taken)
-        program = build_program(self.grid, self.ways, self.table, columns, task.fixed, whole=True, taken=taken)
+        program = build_program(self.grid, self.candidates, self.table, columns, task.fixed, whole=True, taken=taken)
         return solve_program(program.model, task.incumbent, task.work)
 
 
 @dataclass(frozen=True, slots=True)
-class Doing:
+class PendingSolve:
     """A program, and what it is going to answer."""
 
     task: Task
@@ -132,52 +132,52 @@ class Neighbourhoods:
         self,
         allocation: Allocation,
         prospects: Prospects,
-        tables: tuple[WayTable, RowTable, Shadow],
-        choice: tuple[random.Random, Reach],
+        tables: tuple[CandidateTable, RowTable, Shadow],
+        choice: tuple[random.Random, NeighbourhoodLimits],
         root: Root | None = None,
     ) -> None:
         self.allocation = allocation
         self.grid: Grid = allocation.grid
         self.prospects = prospects
-        self.ways, self.table, self.shadow = tables
+        self.candidates, self.table, self.shadow = tables
         self.root = root
         self.ceiling: Fraction | None = None if root is None else root.ceiling
         self.unpriced: Fraction | None = None
         self.worth = -math.inf
         self.pick, self.reach = choice
-        durations = [self.grid.wishes[order].duration for order in np.unique(prospects.order).tolist()]
+        durations = [self.grid.order_rows[order].duration for order in np.unique(prospects.order).tolist()]
         self.duration = sum(durations) / max(1, len(durations))
-        meets = np.zeros((len(self.grid.wishes), len(self.grid.yards)))
+        meets = np.zeros((len(self.grid.order_rows), len(self.grid.pool_arrays)))
         meets[prospects.order, prospects.pool] = 1.0
-        self.members = [np.flatnonzero(prospects.pool == pool) for pool in range(len(self.grid.yards))]
+        self.members = [np.flatnonzero(prospects.pool == pool) for pool in range(len(self.grid.pool_arrays))]
         self.kinship = meets.T @ meets
         np.fill_diagonal(self.kinship, 0.0)
 
     @property
-    def ground(self) -> Ground:
+    def ground(self) -> SolverContext:
         """What a crew that solves its programs knows."""
-        return Ground(self.grid, self.ways, self.table, self.prospects.columns, self.root)
+        return SolverContext(self.grid, self.candidates, self.table, self.prospects.columns, self.root)
 
-    def begin(self, crew: Crew[Ground]) -> list[Doing]:
+    def begin(self, crew: WorkerPool[SolverContext]) -> list[PendingSolve]:
         """Choose a batch of disjoint neighbourhoods and begin to solve them, beside what follows."""
-        return [Doing(task, crew.submit(Ground.solve, task)) for task in self._choose()]
+        return [PendingSolve(task, crew.submit(SolverContext.solve, task)) for task in self._choose()]
 
-    def end(self, batch: list[Doing]) -> None:
+    def end(self, batch: list[PendingSolve]) -> None:
         """Take over what answers improve, in the order in which they were begun."""
         for doing in batch:
             taken = doing.answer.result().taken
             if taken is not None:
                 self._apply(doing.task, doing.task.columns[taken])
 
-    def dive(self, crew: Crew[Ground]) -> None:
+    def dive(self, crew: WorkerPool[SolverContext]) -> None:
         """Dive from the relaxation, where there is one, and go on from there where that is worth more."""
         if self.root is None:
             return
-        found = pick_best(self.grid, crew.map(Ground.dive, self.root.depth.powers))
+        found = pick_best(self.grid, crew.map(SolverContext.dive, self.root.depth.powers))
         if found.total > self.allocation.total:
             self.allocation.restore(found.placed)
 
-    def begin_whole(self, crew: Crew[Ground]) -> Doing:
+    def begin_whole(self, crew: WorkerPool[SolverContext]) -> PendingSolve:
         """Begin to decide about every order anew in one program, beside what follows.
 
         What loses more than the relaxation is above what is found is in nothing better, and left out.
@@ -188,7 +188,7 @@ class Neighbourhoods:
             good = self.prospects.loss <= most * (1 + SURE) - self.allocation.total
         return self._begin(crew, good, WORK_OF_WHOLE, proves=True)
 
-    def begin_lean(self, crew: Crew[Ground]) -> Doing:
+    def begin_lean(self, crew: WorkerPool[SolverContext]) -> PendingSolve:
         """Begin to decide about every order anew by the placements that lose little and the present ones.
 
         Without the others a program soon comes to a good answer; it only proves what holds among them.
@@ -196,14 +196,14 @@ class Neighbourhoods:
         good = self.prospects.loss <= LEAN_LOSS * self.prospects.worth
         return self._begin(crew, good, WORK_OF_LEAN, proves=False)
 
-    def _begin(self, crew: Crew[Ground], good: Flags, work: Work, *, proves: bool) -> Doing:
+    def _begin(self, crew: WorkerPool[SolverContext], good: Flags, work: Work, *, proves: bool) -> PendingSolve:
         current = self._view().current
         columns, orders = np.flatnonzero(good | current), np.unique(self.prospects.order)
         fixed, incumbent = np.zeros(self.table.rows), current[columns].astype(np.float64)
         task = Task(columns, orders, fixed, incumbent, self._taken_by_others(orders), work, proves)
-        return Doing(task, crew.submit(Ground.decide, task))
+        return PendingSolve(task, crew.submit(SolverContext.decide, task))
 
-    def end_whole(self, whole: Doing) -> None:
+    def end_whole(self, whole: PendingSolve) -> None:
         """Take the answer about every order over where it is worth more than what was found meanwhile."""
         answer, task = whole.answer.result(), whole.task
         if answer.taken is None:
@@ -222,7 +222,7 @@ class Neighbourhoods:
         return self.unpriced is not None and self.allocation.total >= float(self.unpriced) * MICRO * (1 - ENOUGH)
 
     def _choose(self) -> list[Task]:
-        count, view = len(self.grid.yards), self._view()
+        count, view = len(self.grid.pool_arrays), self._view()
         losses, used = self._losses(), np.zeros(count, dtype=np.bool_)
         tasks: list[Task] = []
         for _ in range(count):
@@ -239,32 +239,32 @@ class Neighbourhoods:
 
     def _view(self) -> "_View":
         current = np.zeros(len(self.prospects.order), dtype=np.bool_)
-        where = np.full(len(self.grid.wishes), -1)
-        begins = np.full(len(self.grid.wishes), self.grid.periods)
-        ends = np.zeros(len(self.grid.wishes), dtype=np.int64)
+        where = np.full(len(self.grid.order_rows), -1)
+        begins = np.full(len(self.grid.order_rows), self.grid.periods)
+        ends = np.zeros(len(self.grid.order_rows), dtype=np.int64)
         for order, placing in enumerate(self.allocation.placed):
             if placing is not None:
                 at = self.prospects.find(placing)
-                where[order] = self.grid.ways[placing[0]].pool
-                begins[order], ends[order] = placing[1], placing[1] + self.grid.wishes[order].duration
+                where[order] = self.grid.candidates[placing[0]].pool
+                begins[order], ends[order] = placing[1], placing[1] + self.grid.order_rows[order].duration
                 if at is not None:
                     current[at] = True
-        free, good = np.ones(len(self.grid.wishes), dtype=np.bool_), np.ones(len(current), dtype=np.bool_)
+        free, good = np.ones(len(self.grid.order_rows), dtype=np.bool_), np.ones(len(current), dtype=np.bool_)
         return _View(current, where, begins, ends, free, good)
 
     def _losses(self) -> Floats:
         """Return per pool what its orders and idle lots lose against the shadow prices: where there is most to gain."""
-        losses = np.ones(len(self.grid.yards))
+        losses = np.ones(len(self.grid.pool_arrays))
         for placing in self.allocation.placed:
             at = None if placing is None else self.prospects.find(placing)
             if at is not None:
                 losses[self.prospects.pool[at]] += (
                     self.prospects.best[self.prospects.order[at]] - self.prospects.surplus[at]
                 )
-        for pool, yard in enumerate(self.grid.yards):
-            left = stack(yard, self.allocation.loads[pool], 0, self.grid.periods)[3]
-            rent = self.shadow.lots[pool] - yard.ask[:, None]
-            losses[pool] += float((rent * left).sum()) * yard.gpus * self.grid.hours
+        for pool, arrays in enumerate(self.grid.pool_arrays):
+            left = stack(arrays, self.allocation.loads[pool], 0, self.grid.periods)[3]
+            rent = self.shadow.lots[pool] - arrays.ask[:, None]
+            losses[pool] += float((rent * left).sum()) * arrays.gpus * self.grid.hours
         return losses
 
     def _grow(self, view: "_View", losses: Floats, used: Flags) -> Integers:
@@ -312,9 +312,12 @@ class Neighbourhoods:
             for order in self.allocation.members[pool]:
                 placing = self.allocation.placed[order]
                 if order not in leaves and placing is not None:
-                    wish = self.grid.wishes[order]
-                    row = int(self.table.base[pool] + self.grid.ways[placing[0]].layer) * self.grid.periods + placing[1]
-                    fixed[row : row + wish.duration] += self.grid.ways[placing[0]].nodes
+                    order_row = self.grid.order_rows[order]
+                    row = (
+                        int(self.table.base[pool] + self.grid.candidates[placing[0]].layer) * self.grid.periods
+                        + placing[1]
+                    )
+                    fixed[row : row + order_row.duration] += self.grid.candidates[placing[0]].nodes
         keep = self._affordable(columns, fixed) | view.current[columns]
         columns = columns[keep]
         incumbent = view.current[columns].astype(np.float64)
@@ -327,7 +330,7 @@ class Neighbourhoods:
         for order in orders.tolist():
             placing: Placing | None = self.allocation.placed[order]
             if placing is not None:
-                taken.shift(*placing, self.grid.wishes[order].duration, -1)
+                taken.shift(*placing, self.grid.order_rows[order].duration, -1)
         return taken.total, taken.span
 
     def _affordable(self, columns: Integers, fixed: Floats) -> Flags:
@@ -336,12 +339,12 @@ class Neighbourhoods:
         keys = np.stack([prospects.pool[columns], prospects.layer[columns], prospects.nodes[columns]])
         kinds, kind = np.unique(keys, axis=1, return_inverse=True)
         for at, (pool, layer, nodes) in enumerate(kinds.T.tolist()):
-            yard = self.grid.yards[pool]
+            arrays = self.grid.pool_arrays[pool]
             low = int(self.table.base[pool]) * periods
-            loads = fixed[low : low + len(yard.layers) * periods].reshape(-1, periods)
+            loads = fixed[low : low + len(arrays.layers) * periods].reshape(-1, periods)
             mine = np.flatnonzero(kind.ravel() == at)
             runs = prospects.columns.start[columns[mine]], prospects.end[columns[mine]]
-            keep[mine] = list_affordable(yard, loads, (layer, nodes), runs, prospects.value[columns[mine]])
+            keep[mine] = list_affordable(arrays, loads, (layer, nodes), runs, prospects.value[columns[mine]])
         return keep
 
     def _apply(self, task: Task, chosen: Integers) -> None:
@@ -357,9 +360,9 @@ class Neighbourhoods:
             if not allocation.out[order]:
                 allocation.remove(order)
         columns = self.prospects.columns.take(chosen)
-        for way, start in zip(columns.way.tolist(), columns.start.tolist(), strict=True):
-            allocation.place(way, start)
-        pools = np.unique(self.ways.pool[columns.way]).tolist()
+        for candidate, start in zip(columns.candidate.tolist(), columns.start.tolist(), strict=True):
+            allocation.place(candidate, start)
+        pools = np.unique(self.candidates.pool[columns.candidate]).tolist()
         if allocation.breaks_rules() or any(allocation.is_overloaded(pool) for pool in pools):
             allocation.restore(placed)
             allocation.total = before

@@ -55,12 +55,12 @@ def _is_longer(before: Book, book: Book) -> bool:
 
 def _gain_most(grid: Grid, shadow: Shadow, order: int) -> Fraction:
     """Return the US dollars that an order would gain at most at prices of scarcity, 0 where it would stay out."""
-    wish, most = grid.wishes[order], 0
-    for way in wish.ways if wish.last >= wish.first else ():
-        bid = grid.ways[way]
-        costs = shadow.shade(bid.pool, bid.layer, wish.first, wish.last, wish.duration)
-        hours = bid.nodes * grid.yards[bid.pool].gpus * grid.hours
-        most = max(most, int(bid.value) * count_hours(grid, way) - int(costs.min()) * hours)
+    order_row, most = grid.order_rows[order], 0
+    for candidate in order_row.candidates if order_row.last >= order_row.first else ():
+        bid = grid.candidates[candidate]
+        costs = shadow.shade(bid.pool, bid.layer, order_row.first, order_row.last, order_row.duration)
+        hours = bid.nodes * grid.pool_arrays[bid.pool].gpus * grid.hours
+        most = max(most, int(bid.value) * count_hours(grid, candidate) - int(costs.min()) * hours)
     return Fraction(most, MICRO)
 
 
@@ -74,17 +74,22 @@ def extend_grid(grid: Grid, book: Book, *, worthless: bool = False) -> Grid | No
     """
     plain = replace(book.orders[-1], group_id=None, parent_id=None)
     alone = compile_book(replace(book, orders=(plain,), limits=()))
-    at, begin = len(grid.wishes), len(grid.ways)
-    ways = []
-    for way in alone.ways:
-        layers, wanted = grid.yards[way.pool].layers, alone.yards[way.pool].layers[way.layer]
+    at, begin = len(grid.order_rows), len(grid.candidates)
+    candidates = []
+    for candidate in alone.candidates:
+        layers, wanted = (
+            grid.pool_arrays[candidate.pool].layers,
+            alone.pool_arrays[candidate.pool].layers[candidate.layer],
+        )
         if wanted not in layers:
             return None
-        ways.append(replace(way, order=at, layer=layers.index(wanted), value=0 if worthless else way.value))
-    wish = replace(alone.wishes[0], ways=tuple(range(begin, begin + len(ways))))
-    every = (*grid.ways, *ways)
-    rules = compile_rules(book, ((way.order, way.bid, way.nodes) for way in every))
-    return replace(grid, wishes=(*grid.wishes, wish), ways=every, rules=rules)
+        candidates.append(
+            replace(candidate, order=at, layer=layers.index(wanted), value=0 if worthless else candidate.value)
+        )
+    order_row = replace(alone.order_rows[0], candidates=tuple(range(begin, begin + len(candidates))))
+    every = (*grid.candidates, *candidates)
+    rules = compile_rules(book, ((candidate.order, candidate.bid, candidate.nodes) for candidate in every))
+    return replace(grid, order_rows=(*grid.order_rows, order_row), candidates=every, rules=rules)
 
 
 def resume(grid: Grid, book: Book, before: Book, known: Allocation) -> Allocation | None:
@@ -100,7 +105,10 @@ def resume(grid: Grid, book: Book, before: Book, known: Allocation) -> Allocatio
         if placing is not None:
             allocation.place(*placing)
     _clear_away(allocation)
-    values = [max((grid.ways[way].value for way in wish.ways), default=0) for wish in grid.wishes]
+    values = [
+        max((grid.candidates[candidate].value for candidate in order_row.candidates), default=0)
+        for order_row in grid.order_rows
+    ]
     outside = sorted((at for at in range(len(values)) if allocation.out[at]), key=lambda at: (-values[at], at))
     for at in allocation.sort_by_depth(outside):
         allocation.insert(at)
@@ -110,16 +118,20 @@ def resume(grid: Grid, book: Book, before: Book, known: Allocation) -> Allocatio
 def _find_again(grid: Grid, at: int, order: Order, was: tuple[Allocation, Order, int]) -> Placing | None:
     """Return where an order that ran in the other book would run in this one."""
     known, before, place = was
-    placing, wish = known.placed[place], grid.wishes[at]
-    if placing is None or not wish.first <= placing[1] <= wish.last:
+    placing, order_row = known.placed[place], grid.order_rows[at]
+    if placing is None or not order_row.first <= placing[1] <= order_row.last:
         return None
-    if wish.duration != known.grid.wishes[place].duration:
+    if order_row.duration != known.grid.order_rows[place].duration:
         return None
-    way = known.grid.ways[placing[0]]
-    bid = before.bids[way.bid]
-    for each in wish.ways:
-        mine = order.bids[grid.ways[each].bid]
-        if (mine.pool_id, mine.mandate_id, grid.ways[each].nodes) == (bid.pool_id, bid.mandate_id, way.nodes):
+    candidate = known.grid.candidates[placing[0]]
+    bid = before.bids[candidate.bid]
+    for each in order_row.candidates:
+        mine = order.bids[grid.candidates[each].bid]
+        if (mine.pool_id, mine.mandate_id, grid.candidates[each].nodes) == (
+            bid.pool_id,
+            bid.mandate_id,
+            candidate.nodes,
+        ):
             return each, placing[1]
     return None
 

@@ -29,11 +29,20 @@ class Ruin:
         self.allocation = allocation
         self.shades = prospects.shades
         self.pick = pick
-        sizes = [wish.nodes * wish.duration for wish in grid.wishes]
+        sizes = [order_row.nodes * order_row.duration for order_row in grid.order_rows]
         self.size = sizes
         self.surplus = prospects.best.tolist()
-        values = [max((grid.ways[way].value for way in wish.ways), default=1.0) for wish in grid.wishes]
-        hours = [max((grid.yards[grid.ways[way].pool].gpus for way in wish.ways), default=1) for wish in grid.wishes]
+        values = [
+            max((grid.candidates[candidate].value for candidate in order_row.candidates), default=1.0)
+            for order_row in grid.order_rows
+        ]
+        hours = [
+            max(
+                (grid.pool_arrays[grid.candidates[candidate].pool].gpus for candidate in order_row.candidates),
+                default=1,
+            )
+            for order_row in grid.order_rows
+        ]
         self.density = [
             gain / max(1.0, size * hour * grid.hours * value)
             for gain, size, hour, value in zip(self.surplus, sizes, hours, values, strict=True)
@@ -42,8 +51,8 @@ class Ruin:
         promising = pairs[:, np.array(self.density)[pairs[1]] > DENSITY_MIN] if pairs.size else pairs
         self.pools = np.unique(promising[0]).tolist()
         self.eligible = {pool: promising[1, promising[0] == pool] for pool in self.pools}
-        self.first = np.array([wish.first for wish in grid.wishes])
-        self.finish = np.array([wish.last + wish.duration for wish in grid.wishes])
+        self.first = np.array([order_row.first for order_row in grid.order_rows])
+        self.finish = np.array([order_row.last + order_row.duration for order_row in grid.order_rows])
 
     def run(self, rounds: int) -> None:
         """Try a number of rounds."""
@@ -80,7 +89,7 @@ class Ruin:
         return (
             placing is not None
             and placing[1] < end
-            and placing[1] + self.allocation.grid.wishes[order].duration > begin
+            and placing[1] + self.allocation.grid.order_rows[order].duration > begin
         )
 
     def _losers(self, pool: int, begin: int, end: int) -> list[int]:

@@ -14,19 +14,19 @@ from marketplace.clearing.arrays.allocation import Allocation
 from marketplace.clearing.arrays.grid import Floats, Grid
 from marketplace.clearing.money import MICRO
 from marketplace.clearing.program.bound import Shadow
-from marketplace.clearing.program.program import RowTable, WayTable
+from marketplace.clearing.program.program import CandidateTable, RowTable
 from marketplace.clearing.program.prospects import Prospects
-from marketplace.clearing.search.crew import THREADS, Crew, Hands
+from marketplace.clearing.search.crew import THREADS, WorkerPool, WorkerPools
 from marketplace.clearing.search.diving import Root
 from marketplace.clearing.search.marginal import Settling
 from marketplace.clearing.search.neighbourhood import (
     LIGHT_WORK,
     LOSSES_NARROW,
     WORK_WELL,
-    Doing,
-    Ground,
+    NeighbourhoodLimits,
     Neighbourhoods,
-    Reach,
+    PendingSolve,
+    SolverContext,
 )
 from marketplace.clearing.search.ruin import Ruin
 
@@ -45,16 +45,16 @@ SMALL_COLUMNS_MAX = 3_000
 BRIEF_COLUMNS_MAX = 2_000
 """Of more placements a book may take more than two seconds, and goes on twice as long where it is short."""
 ROUNDS_LEAST = 2
-SMALL_REACH = Reach(columns=250, pools=6, batch=4, work=LIGHT_WORK)
+SMALL_REACH = NeighbourhoodLimits(columns=250, pools=6, batch=4, work=LIGHT_WORK)
 REACHES_OF_BRIEF = (
-    Reach(columns=700, pools=20, batch=2, work=LIGHT_WORK, losses=LOSSES_NARROW),
+    NeighbourhoodLimits(columns=700, pools=20, batch=2, work=LIGHT_WORK, losses=LOSSES_NARROW),
     SMALL_REACH,
 )
 """The first decides about most of a small book anew, without the placements that lose much."""
-LIGHT_REACH = Reach(columns=250, pools=8, batch=6, work=LIGHT_WORK)
-REACHES = (Reach(columns=350, pools=8, batch=6, work=WORK_WELL, losses=LOSSES_NARROW), LIGHT_REACH)
+LIGHT_REACH = NeighbourhoodLimits(columns=250, pools=8, batch=6, work=LIGHT_WORK)
+REACHES = (NeighbourhoodLimits(columns=350, pools=8, batch=6, work=WORK_WELL, losses=LOSSES_NARROW), LIGHT_REACH)
 """Rounds take turns: programs that are mostly solved to the end, and small ones, which cost a third."""
-REACHES_OF_EQUALS = (Reach(columns=500, pools=8, batch=6), LIGHT_REACH)
+REACHES_OF_EQUALS = (NeighbourhoodLimits(columns=500, pools=8, batch=6), LIGHT_REACH)
 EQUAL_LOSS = 0.003
 EQUALS_MIN = 8
 """Placements of an order, in the mean, that are as good as its best; so many make large programs hard to solve."""
@@ -69,7 +69,10 @@ def greedy(grid: Grid, prospects: Prospects) -> Allocation:
     best = Allocation(grid)
     for priority in (
         {order: surplus[order] / size[order] for order in orders},
-        {order: max(grid.ways[way].value for way in grid.wishes[order].ways) for order in orders},
+        {
+            order: max(grid.candidates[candidate].value for candidate in grid.order_rows[order].candidates)
+            for order in orders
+        },
         {order: surplus[order] for order in orders},
     ):
         for shaded in (False, True):
@@ -86,8 +89,12 @@ def greedy(grid: Grid, prospects: Prospects) -> Allocation:
 
 
 def _size(grid: Grid, order: int) -> float:
-    wish = grid.wishes[order]
-    return float(wish.nodes * wish.duration * max(grid.yards[grid.ways[way].pool].gpus for way in wish.ways))
+    order_row = grid.order_rows[order]
+    return float(
+        order_row.nodes
+        * order_row.duration
+        * max(grid.pool_arrays[grid.candidates[candidate].pool].gpus for candidate in order_row.candidates)
+    )
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,7 +111,7 @@ class Budget:
     bound: Fraction
     seed: int
     rounds: int
-    hands: Hands = THREADS
+    hands: WorkerPools = THREADS
 
 
 @dataclass(frozen=True, slots=True)
@@ -130,7 +137,7 @@ class Improved:
 def improve(
     allocation: Allocation,
     prospects: Prospects,
-    tables: tuple[WayTable, RowTable, Shadow],
+    tables: tuple[CandidateTable, RowTable, Shadow],
     budget: Budget,
     root: Root | None,
 ) -> Improved:
@@ -193,7 +200,7 @@ def _patience(allocation: Allocation, bound: Fraction, columns: int) -> int:
     return PATIENCE_ROUNDS_SHORT if columns <= BRIEF_COLUMNS_MAX else 2 * PATIENCE_ROUNDS_SHORT
 
 
-def _decide_whole(programs: Neighbourhoods, crew: Crew[Ground]) -> Doing | None:
+def _decide_whole(programs: Neighbourhoods, crew: WorkerPool[SolverContext]) -> PendingSolve | None:
     """Decide about every order at once, by all placements and, at the same time, by those alone that lose little.
 
     Returns:
@@ -208,7 +215,7 @@ def _decide_whole(programs: Neighbourhoods, crew: Crew[Ground]) -> Doing | None:
     return None
 
 
-def choose_reaches(prospects: Prospects) -> tuple[Reach, ...]:
+def choose_reaches(prospects: Prospects) -> tuple[NeighbourhoodLimits, ...]:
     """Return what the rounds of a book take turns with, by its size and whether many placements are equally good."""
     if len(prospects.order) <= SMALL_COLUMNS_MAX:
         return REACHES_OF_BRIEF if len(prospects.order) <= BRIEF_COLUMNS_MAX else (SMALL_REACH,)

@@ -9,10 +9,10 @@ from marketplace.clearing.arrays.allocation import Allocation
 from marketplace.clearing.arrays.grid import Grid
 from marketplace.clearing.money import MICRO
 from marketplace.clearing.program.bound import Shadow, bound_of, solve_relaxation
-from marketplace.clearing.program.program import RowTable, WayTable, list_columns
+from marketplace.clearing.program.program import CandidateTable, RowTable, list_columns
 from marketplace.clearing.program.prospects import Prospects
 from marketplace.clearing.program.twins import drop_twins
-from marketplace.clearing.search.crew import THREADS, Hands
+from marketplace.clearing.search.crew import THREADS, WorkerPools
 from marketplace.clearing.search.diving import dive_from_relaxation, tighten_relaxation
 from marketplace.clearing.search.exact import Effort, solve_exactly
 from marketplace.clearing.search.search import SMALL_COLUMNS_MAX, Budget, greedy, has_equals, improve, is_small
@@ -57,7 +57,7 @@ class Solved:
         return self.bound if proven is None else min(proven, self.bound)
 
 
-def solve(grid: Grid, seed: int, iterations: int | None, hands: Hands = THREADS) -> Solved:
+def solve(grid: Grid, seed: int, iterations: int | None, hands: WorkerPools = THREADS) -> Solved:
     """Find an allocation that prices can support.
 
     Args:
@@ -66,20 +66,20 @@ def solve(grid: Grid, seed: int, iterations: int | None, hands: Hands = THREADS)
         iterations: Rounds of search; None chooses by the number of placements.
         hands: Who works side by side, which decides only how long it takes.
     """
-    ways, table, columns = WayTable(grid), RowTable(grid), list_columns(grid)
-    distinct = drop_twins(grid, ways, columns)
-    shadow = solve_relaxation(grid, ways, table, distinct, seed)
-    bound = bound_of(grid, ways, columns, shadow)
-    prospects = Prospects(grid, ways, distinct, shadow)
-    rounds = default_rounds(len(columns.way)) if iterations is None else iterations
+    candidates, table, columns = CandidateTable(grid), RowTable(grid), list_columns(grid)
+    distinct = drop_twins(grid, candidates, columns)
+    shadow = solve_relaxation(grid, candidates, table, distinct, seed)
+    bound = bound_of(grid, candidates, columns, shadow)
+    prospects = Prospects(grid, candidates, distinct, shadow)
+    rounds = default_rounds(len(columns.candidate)) if iterations is None else iterations
     starts, root = [greedy(grid, prospects)], None
-    if len(columns.way) > EXACT_COLUMNS_MAX and not has_equals(prospects):
-        root = tighten_relaxation(grid, prospects, (ways, table))
+    if len(columns.candidate) > EXACT_COLUMNS_MAX and not has_equals(prospects):
+        root = tighten_relaxation(grid, prospects, (candidates, table))
         if root is not None and not (rounds and is_small(prospects)):
             starts.append(dive_from_relaxation(root, hands))
     allocation = max(starts, key=lambda start: start.total)
     unpriced: Fraction | None = None
-    if len(columns.way) <= EXACT_COLUMNS_MAX:
+    if len(columns.candidate) <= EXACT_COLUMNS_MAX:
         found, proven, unpriced_micro = solve_exactly(grid, EXACT_EFFORT)
         unpriced = None if unpriced_micro is None else Fraction(unpriced_micro, MICRO)
         if found is not None and (proven or found.total > allocation.total):
@@ -91,7 +91,7 @@ def solve(grid: Grid, seed: int, iterations: int | None, hands: Hands = THREADS)
     least = bound if ceiling is None else min(bound, ceiling)
     if allocation.total >= float(least) * MICRO * (1 - BOUND_RELATIVE):
         return Solved(allocation, shadow, bound, 0, proven=False, unpriced=least if unpriced is None else unpriced)
-    done = improve(allocation, prospects, (ways, table, shadow), Budget(bound, seed, rounds, hands), root)
+    done = improve(allocation, prospects, (candidates, table, shadow), Budget(bound, seed, rounds, hands), root)
     known = done.unpriced if unpriced is None else unpriced
     return Solved(allocation, shadow, bound, done.rounds, proven=False, unpriced=known, ceiling=done.ceiling)
 
@@ -99,14 +99,14 @@ def solve(grid: Grid, seed: int, iterations: int | None, hands: Hands = THREADS)
 def begin_early(allocation: Allocation) -> None:
     """Move each accepted order, in the book's order, to the earliest start of its way that is worth the same."""
     for order in np.flatnonzero(~allocation.out).tolist():
-        way, start = allocation.remove(order)
+        candidate, start = allocation.remove(order)
         options = allocation.options(order)
-        gains = options.gain[options.ways.index(way)]
+        gains = options.gain[options.candidates.index(candidate)]
         for early in np.flatnonzero(gains == gains[start - options.first]).tolist():
-            if options.first + early >= start or not allocation.hurts(way, options.first + early):
+            if options.first + early >= start or not allocation.hurts(candidate, options.first + early):
                 start = min(start, options.first + early)
                 break
-        allocation.place(way, start)
+        allocation.place(candidate, start)
 
 
 def default_rounds(columns: int) -> int:

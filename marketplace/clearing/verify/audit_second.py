@@ -88,8 +88,8 @@ class SecondAudit:
                     best[bid.pool_id, bid.mandate_id, nodes, start] = surplus
         return best
 
-    def _list_starts(self, order: Order, way: tuple[Bid, int], match: Match) -> Iterator[int]:
-        bid, nodes = way
+    def _list_starts(self, order: Order, candidate: tuple[Bid, int], match: Match) -> Iterator[int]:
+        bid, nodes = candidate
         room = self._room(bid, match)
         last = min(order.start_latest, self.book.periods - order.duration_periods)
         run = 0

@@ -329,13 +329,13 @@ class _Audit:
                     total += rent * lot.nodes * self.gpus[lot.pool_id] * self.book.period_hours
         sums: dict[tuple[str, ...], list[int]] = {}
         for order in self.book.orders:
-            total += max([0, *(self._surplus(order, way, shadow, sums) for way in _list_ways(order))])
+            total += max([0, *(self._surplus(order, candidate, shadow, sums) for candidate in _list_ways(order))])
         return Fraction(total, MILLION)
 
     def _surplus(
-        self, order: Order, way: tuple[Bid, int], shadow: dict[Cell, int], sums: dict[tuple[str, ...], list[int]]
+        self, order: Order, candidate: tuple[Bid, int], shadow: dict[Cell, int], sums: dict[tuple[str, ...], list[int]]
     ) -> Fraction | int:
-        bid, nodes = way
+        bid, nodes = candidate
         lots = self.allowed(bid)
         if lots not in sums:
             least = [

@@ -11,9 +11,9 @@ from events.party import PartyCleared, PartyGroupServed, PartyRegistered, PartyS
 from events.types import Role
 from marketplace.projections.engine.projection import Projection, all_of
 from marketplace.projections.engine.queries import find_one, load_all, page
-from marketplace.projections.engine.recorded_events import Fact
+from marketplace.projections.engine.recorded_events import RecordedEvent
 from marketplace.projections.engine.schema import Origin, define, document, instant, text
-from marketplace.projections.engine.write_batch import Changes
+from marketplace.projections.engine.write_batch import WriteBatch
 
 parties: Final = define(
     "parties_v1",
@@ -30,7 +30,7 @@ parties: Final = define(
 )
 
 
-def _registered(changes: Changes, fact: Fact, event: PartyRegistered) -> None:
+def _registered(changes: WriteBatch, fact: RecordedEvent, event: PartyRegistered) -> None:
     changes.put(
         parties,
         party_id=event.party_id,
@@ -44,15 +44,15 @@ def _registered(changes: Changes, fact: Fact, event: PartyRegistered) -> None:
     )
 
 
-def _cleared(changes: Changes, _: Fact, event: PartyCleared) -> None:
+def _cleared(changes: WriteBatch, _: RecordedEvent, event: PartyCleared) -> None:
     changes.update(parties, event.party_id, status="cleared", reason=None, checks=event.checks)
 
 
-def _suspended(changes: Changes, _: Fact, event: PartySuspended) -> None:
+def _suspended(changes: WriteBatch, _: RecordedEvent, event: PartySuspended) -> None:
     changes.update(parties, event.party_id, status="suspended", reason=event.reason)
 
 
-def _served(changes: Changes, _: Fact, event: PartyGroupServed) -> None:
+def _served(changes: WriteBatch, _: RecordedEvent, event: PartyGroupServed) -> None:
     """Keep the version of the row that of the party, which `If-Match` names."""
     changes.update(parties, event.party_id)
 

@@ -13,9 +13,9 @@ from events import account as account_events
 from marketplace.core.errors import Corrupt
 from marketplace.projections.engine.projection import Projection, all_of, tags_of
 from marketplace.projections.engine.queries import load_all, page
-from marketplace.projections.engine.recorded_events import Fact
+from marketplace.projections.engine.recorded_events import RecordedEvent
 from marketplace.projections.engine.schema import Origin, define, exact, instant, text
-from marketplace.projections.engine.write_batch import Changes
+from marketplace.projections.engine.write_batch import WriteBatch
 
 holds: Final = define(
     "holds_v1",
@@ -34,7 +34,7 @@ holds: Final = define(
 )
 
 
-def _placed(changes: Changes, fact: Fact, event: account_events.AccountHoldPlaced) -> None:
+def _placed(changes: WriteBatch, fact: RecordedEvent, event: account_events.AccountHoldPlaced) -> None:
     row = changes.find(holds, event.account_id, event.hold_id)
     if row is not None:
         changes.update(holds, event.account_id, event.hold_id, left_usd=row["left_usd"] + event.amount_usd)
@@ -53,7 +53,7 @@ def _placed(changes: Changes, fact: Fact, event: account_events.AccountHoldPlace
     )
 
 
-def _lower(changes: Changes, fact: Fact, event: Any, **values: Any) -> None:
+def _lower(changes: WriteBatch, fact: RecordedEvent, event: Any, **values: Any) -> None:
     row = changes.find(holds, event.account_id, event.hold_id)
     if row is None:
         raise Corrupt(f"event {fact.sequence} is about hold {event.hold_id}, which the log never placed")
@@ -62,11 +62,11 @@ def _lower(changes: Changes, fact: Fact, event: Any, **values: Any) -> None:
     changes.update(holds, event.account_id, event.hold_id, **sums, **values)
 
 
-def _expired(changes: Changes, fact: Fact, event: account_events.AccountHoldExpired) -> None:
+def _expired(changes: WriteBatch, fact: RecordedEvent, event: account_events.AccountHoldExpired) -> None:
     _lower(changes, fact, event, expired=True)
 
 
-async def _load(changes: Changes, batch: Sequence[Fact], connection: AsyncConnection) -> None:
+async def _load(changes: WriteBatch, batch: Sequence[RecordedEvent], connection: AsyncConnection) -> None:
     events: list[Any] = [fact.event for fact in batch]
     await changes.load(connection, holds, {(event.account_id, event.hold_id) for event in events})
 

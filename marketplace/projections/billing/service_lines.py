@@ -13,9 +13,9 @@ from events.grant import EquityPart
 from events.service_line import HoursReading
 from marketplace.projections.engine.projection import Projection, all_of
 from marketplace.projections.engine.queries import find_one, load_all, page
-from marketplace.projections.engine.recorded_events import Fact
+from marketplace.projections.engine.recorded_events import RecordedEvent
 from marketplace.projections.engine.schema import Origin, define, document, exact, instant, text, whole
-from marketplace.projections.engine.write_batch import Changes
+from marketplace.projections.engine.write_batch import WriteBatch
 
 service_lines: Final = define(
     "service_lines_v1",
@@ -56,25 +56,25 @@ hours_readings: Final = define(
 _FIELDS: Final = line_events.ServiceLineProposed.__struct_fields__
 
 
-def _proposed(changes: Changes, _: Fact, event: line_events.ServiceLineProposed) -> None:
+def _proposed(changes: WriteBatch, _: RecordedEvent, event: line_events.ServiceLineProposed) -> None:
     changes.put(service_lines, **{name: getattr(event, name) for name in _FIELDS}, status="proposed")
 
 
-def _approved(changes: Changes, fact: Fact, event: line_events.ServiceLineApproved) -> None:
+def _approved(changes: WriteBatch, fact: RecordedEvent, event: line_events.ServiceLineApproved) -> None:
     changes.update(service_lines, event.service_line_id, approved_at=fact.time)
 
 
-def _declined(changes: Changes, _: Fact, event: line_events.ServiceLineDeclined) -> None:
+def _declined(changes: WriteBatch, _: RecordedEvent, event: line_events.ServiceLineDeclined) -> None:
     line_id = event.service_line_id
     changes.update(service_lines, line_id, status="declined", declined_by=event.by, reason=event.reason)
 
 
-def _agreed(changes: Changes, _: Fact, event: line_events.ServiceLineAgreed) -> None:
+def _agreed(changes: WriteBatch, _: RecordedEvent, event: line_events.ServiceLineAgreed) -> None:
     agreed = {"agreed_at": event.at, "cash_commitment_usd": event.cash_commitment_usd, "equity": event.equity}
     changes.update(service_lines, event.service_line_id, status="agreed", **agreed)
 
 
-def _reported(changes: Changes, fact: Fact, event: line_events.ServiceLineReported) -> None:
+def _reported(changes: WriteBatch, fact: RecordedEvent, event: line_events.ServiceLineReported) -> None:
     for reading in event.readings:
         changes.put(
             hours_readings,
@@ -92,24 +92,24 @@ def _measure(reading: HoursReading) -> dict[str, Any]:
     return {"start": reading.start, "end": reading.end, "hours": reading.hours}
 
 
-def _corrected(changes: Changes, _: Fact, event: line_events.ServiceLineCorrected) -> None:
+def _corrected(changes: WriteBatch, _: RecordedEvent, event: line_events.ServiceLineCorrected) -> None:
     key = (event.service_line_id, event.source, event.after.reading_id)
     changes.update(hours_readings, *key, **_measure(event.after), reason=event.reason)
     changes.update(service_lines, event.service_line_id)
 
 
-def _voided(changes: Changes, _: Fact, event: line_events.ServiceLineVoided) -> None:
+def _voided(changes: WriteBatch, _: RecordedEvent, event: line_events.ServiceLineVoided) -> None:
     key = (event.service_line_id, event.source, event.reading.reading_id)
     changes.update(hours_readings, *key, voided=True, reason=event.reason)
     changes.update(service_lines, event.service_line_id)
 
 
-def _limited(changes: Changes, _: Fact, event: line_events.ServiceLineLimited) -> None:
+def _limited(changes: WriteBatch, _: RecordedEvent, event: line_events.ServiceLineLimited) -> None:
     """Keep that it was the line's last event; when hours may be worked is told by its grant."""
     changes.update(service_lines, event.service_line_id)
 
 
-def _closed(changes: Changes, _: Fact, event: line_events.ServiceLineClosed) -> None:
+def _closed(changes: WriteBatch, _: RecordedEvent, event: line_events.ServiceLineClosed) -> None:
     changes.update(service_lines, event.service_line_id, status="closed")
 
 

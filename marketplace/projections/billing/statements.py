@@ -14,9 +14,9 @@ from events.statement import Adjustment, Charges, ServiceCredit
 from marketplace.projections.delivery.grants import grants
 from marketplace.projections.engine.projection import Projection, all_of
 from marketplace.projections.engine.queries import find_one, load_all, page
-from marketplace.projections.engine.recorded_events import Fact
+from marketplace.projections.engine.recorded_events import RecordedEvent
 from marketplace.projections.engine.schema import Origin, define, document, exact, instant, text, whole
-from marketplace.projections.engine.write_batch import Changes
+from marketplace.projections.engine.write_batch import WriteBatch
 
 statements: Final = define(
     "statements_v1",
@@ -50,7 +50,7 @@ statements: Final = define(
 )
 
 
-def _issued(changes: Changes, fact: Fact, event: statement_events.StatementIssued) -> None:
+def _issued(changes: WriteBatch, fact: RecordedEvent, event: statement_events.StatementIssued) -> None:
     changes.put(
         statements,
         statement_id=event.statement_id,
@@ -71,7 +71,7 @@ def _issued(changes: Changes, fact: Fact, event: statement_events.StatementIssue
     )
 
 
-def _credited(changes: Changes, fact: Fact, event: statement_events.StatementCredited) -> None:
+def _credited(changes: WriteBatch, fact: RecordedEvent, event: statement_events.StatementCredited) -> None:
     changes.put(
         statements,
         statement_id=event.statement_id,
@@ -92,23 +92,23 @@ def _credited(changes: Changes, fact: Fact, event: statement_events.StatementCre
     )
 
 
-def _accepted(changes: Changes, fact: Fact, event: statement_events.StatementAccepted) -> None:
+def _accepted(changes: WriteBatch, fact: RecordedEvent, event: statement_events.StatementAccepted) -> None:
     settled = {"status": "accepted", "charges": event.charges, "accepted_by": event.by, "accepted_at": fact.time}
     changes.update(statements, event.statement_id, **settled)
 
 
-def _service_credited(changes: Changes, _: Fact, event: statement_events.StatementServiceCredited) -> None:
+def _service_credited(changes: WriteBatch, _: RecordedEvent, event: statement_events.StatementServiceCredited) -> None:
     changes.update(statements, event.statement_id, service_credit=event.credit)
 
 
-def _disputed(changes: Changes, _: Fact, event: statement_events.StatementDisputed) -> None:
+def _disputed(changes: WriteBatch, _: RecordedEvent, event: statement_events.StatementDisputed) -> None:
     disputed = {"status": "disputed", "reason": event.reason, "disputed_by": event.by}
     gpu_seconds = event.gpu_seconds_claimed if event.hours_claimed is None else None
     claims = {"gpu_seconds_claimed": gpu_seconds, "hours_claimed": event.hours_claimed}
     changes.update(statements, event.statement_id, **disputed, **claims)
 
 
-def _resolved(changes: Changes, _: Fact, event: statement_events.StatementResolved) -> None:
+def _resolved(changes: WriteBatch, _: RecordedEvent, event: statement_events.StatementResolved) -> None:
     changes.update(statements, event.statement_id, status="resolved", charges=event.charges, reason=event.reason)
 
 

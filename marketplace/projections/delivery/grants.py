@@ -18,9 +18,9 @@ from marketplace.core.errors import Corrupt
 from marketplace.domain.delivery.grant import PRIORITY
 from marketplace.projections.engine.projection import Projection, all_of
 from marketplace.projections.engine.queries import At, find_one, load_all, page, until
-from marketplace.projections.engine.recorded_events import Fact
+from marketplace.projections.engine.recorded_events import RecordedEvent
 from marketplace.projections.engine.schema import Origin, define, define_history, document, exact, instant, text, whole
-from marketplace.projections.engine.write_batch import Changes
+from marketplace.projections.engine.write_batch import WriteBatch
 
 grants: Final = define(
     "grants_v1",
@@ -87,20 +87,20 @@ class ResoldPart(msgspec.Struct, frozen=True, kw_only=True):
     price_usd_per_gpu_hour: str
 
 
-def _remember(changes: Changes, fact: Fact) -> None:
+def _remember(changes: WriteBatch, fact: RecordedEvent) -> None:
     row = changes.find(grants, fact.id)
     assert row is not None, "every handler begins with a row that is there"
     changes.append(grant_history, fact.id, fact.sequence, *(row[name] for name in _CHANGING), fact.time)
 
 
-def _turn(changes: Changes, fact: Fact, **values: Any) -> None:
+def _turn(changes: WriteBatch, fact: RecordedEvent, **values: Any) -> None:
     if changes.find(grants, fact.id) is None:
         raise Corrupt(f"event {fact.sequence} is about grant {fact.id}, which the log never issued")
     changes.update(grants, fact.id, **values)
     _remember(changes, fact)
 
 
-def _issued(changes: Changes, fact: Fact, event: grant_events.GrantIssued) -> None:
+def _issued(changes: WriteBatch, fact: RecordedEvent, event: grant_events.GrantIssued) -> None:
     changes.put(
         grants,
         **{name: getattr(event, name) for name in _FIELDS},
@@ -115,17 +115,17 @@ def _issued(changes: Changes, fact: Fact, event: grant_events.GrantIssued) -> No
     _remember(changes, fact)
 
 
-def _activated(changes: Changes, fact: Fact, _: grant_events.GrantActivated) -> None:
+def _activated(changes: WriteBatch, fact: RecordedEvent, _: grant_events.GrantActivated) -> None:
     _turn(changes, fact, status="active")
 
 
-def _keep_end(changes: Changes, fact: Fact, status: str) -> str:
+def _keep_end(changes: WriteBatch, fact: RecordedEvent, status: str) -> str:
     """Return a status, but of a grant whose end notice was given of, that it was terminated."""
     row = changes.find(grants, fact.id) or {}
     return "terminated" if row.get("status") == "terminated" else status
 
 
-def _degraded(changes: Changes, fact: Fact, event: grant_events.GrantDegraded) -> None:
+def _degraded(changes: WriteBatch, fact: RecordedEvent, event: grant_events.GrantDegraded) -> None:
     _turn(
         changes,
         fact,
@@ -135,38 +135,38 @@ def _degraded(changes: Changes, fact: Fact, event: grant_events.GrantDegraded) -
     )
 
 
-def _suspended(changes: Changes, fact: Fact, event: grant_events.GrantSuspended) -> None:
+def _suspended(changes: WriteBatch, fact: RecordedEvent, event: grant_events.GrantSuspended) -> None:
     _turn(changes, fact, status=_keep_end(changes, fact, "suspended"), reason=event.reason)
 
 
-def _resumed(changes: Changes, fact: Fact, _: grant_events.GrantResumed) -> None:
+def _resumed(changes: WriteBatch, fact: RecordedEvent, _: grant_events.GrantResumed) -> None:
     row = changes.find(grants, fact.id) or {}
     _turn(changes, fact, status=_keep_end(changes, fact, "active"), nodes_available=row.get("nodes"), reason=None)
 
 
-def _substituted(changes: Changes, fact: Fact, event: grant_events.GrantSubstituted) -> None:
+def _substituted(changes: WriteBatch, fact: RecordedEvent, event: grant_events.GrantSubstituted) -> None:
     _turn(changes, fact, pool_id=event.pool_id, lots=event.lots, reason=event.reason)
 
 
-def _extended(changes: Changes, fact: Fact, event: grant_events.GrantExtended) -> None:
+def _extended(changes: WriteBatch, fact: RecordedEvent, event: grant_events.GrantExtended) -> None:
     row = changes.find(grants, fact.id) or {}
     _turn(changes, fact, end=event.end, lots=[*row.get("lots", ()), *event.lots])
 
 
-def _transferred(changes: Changes, fact: Fact, event: grant_events.GrantTransferred) -> None:
+def _transferred(changes: WriteBatch, fact: RecordedEvent, event: grant_events.GrantTransferred) -> None:
     _turn(changes, fact, startup_id=event.startup_id)
 
 
-def _prioritised(changes: Changes, fact: Fact, event: grant_events.GrantPrioritised) -> None:
+def _prioritised(changes: WriteBatch, fact: RecordedEvent, event: grant_events.GrantPrioritised) -> None:
     _turn(changes, fact, priority=event.priority)
 
 
-def _line_added(changes: Changes, fact: Fact, event: grant_events.GrantServiceLineAdded) -> None:
+def _line_added(changes: WriteBatch, fact: RecordedEvent, event: grant_events.GrantServiceLineAdded) -> None:
     row = changes.find(grants, fact.id) or {"service_lines": []}
     _turn(changes, fact, service_lines=[*row["service_lines"], event.service_line_id])
 
 
-def _resold(changes: Changes, fact: Fact, event: grant_events.GrantResold) -> None:
+def _resold(changes: WriteBatch, fact: RecordedEvent, event: grant_events.GrantResold) -> None:
     row = changes.find(grants, fact.id) or {"resold": []}
     commitments: dict[str, Any] = {"cash_commitment_usd": event.cash_commitment_usd}
     if row.get("equity") is not None:
@@ -177,16 +177,16 @@ def _resold(changes: Changes, fact: Fact, event: grant_events.GrantResold) -> No
     _turn(changes, fact, resold=[*row["resold"], part], **commitments)
 
 
-def _completed(changes: Changes, fact: Fact, event: grant_events.GrantCompleted) -> None:
+def _completed(changes: WriteBatch, fact: RecordedEvent, event: grant_events.GrantCompleted) -> None:
     accepted = event.gpu_seconds_accepted
     _turn(changes, fact, status="completed", gpu_seconds_accepted=accepted, ended_at=fact.time)
 
 
-def _terminated(changes: Changes, fact: Fact, event: grant_events.GrantTerminated) -> None:
+def _terminated(changes: WriteBatch, fact: RecordedEvent, event: grant_events.GrantTerminated) -> None:
     _turn(changes, fact, status="terminated", reason=event.reason, ended_at=event.at)
 
 
-async def _load(changes: Changes, batch: Sequence[Fact], connection: AsyncConnection) -> None:
+async def _load(changes: WriteBatch, batch: Sequence[RecordedEvent], connection: AsyncConnection) -> None:
     issued = {fact.id for fact in batch if isinstance(fact.event, grant_events.GrantIssued)}
     await changes.load(connection, grants, {(fact.id,) for fact in batch if fact.id not in issued})
 

@@ -23,9 +23,9 @@ from marketplace.domain.delivery.reliability import (
 )
 from marketplace.projections.engine.projection import Handler, Projection, all_of, tags_of
 from marketplace.projections.engine.queries import page
-from marketplace.projections.engine.recorded_events import Fact
+from marketplace.projections.engine.recorded_events import RecordedEvent
 from marketplace.projections.engine.schema import Origin, define, document, instant, text, whole
-from marketplace.projections.engine.write_batch import Changes
+from marketplace.projections.engine.write_batch import WriteBatch
 
 _COURSE: Final = tuple(Course.__slots__)
 _RECORD: Final = tuple(Record.__slots__)
@@ -58,15 +58,15 @@ def _pick(row: Mapping[str, Any], names: tuple[str, ...]) -> dict[str, Any]:
     return {name: row[name] for name in names}
 
 
-def _put(changes: Changes, grant_id: str, course: Course) -> None:
+def _put(changes: WriteBatch, grant_id: str, course: Course) -> None:
     changes.put(courses, grant_id=grant_id, **{name: getattr(course, name) for name in _COURSE})
 
 
-def _issued(changes: Changes, _: Fact, event: GrantIssued) -> None:
+def _issued(changes: WriteBatch, _: RecordedEvent, event: GrantIssued) -> None:
     _put(changes, event.grant_id, begin(event))
 
 
-def _count(changes: Changes, fact: Fact, event: StandingEvent) -> None:
+def _count(changes: WriteBatch, fact: RecordedEvent, event: StandingEvent) -> None:
     row = changes.find(courses, event.grant_id)
     if row is None:
         raise Corrupt(f"event {fact.sequence} is about grant {event.grant_id}, which the log never issued")
@@ -80,7 +80,7 @@ def _count(changes: Changes, fact: Fact, event: StandingEvent) -> None:
     changes.put(standings, provider_id=course.provider_id, **values)
 
 
-async def _load(changes: Changes, batch: Sequence[Fact], connection: AsyncConnection) -> None:
+async def _load(changes: WriteBatch, batch: Sequence[RecordedEvent], connection: AsyncConnection) -> None:
     await changes.load(connection, courses, {(fact.event.grant_id,) for fact in batch})  # type: ignore[attr-defined]
     providers = {row["provider_id"] for row in changes.rows(courses)}
     providers |= {fact.event.provider_id for fact in batch if isinstance(fact.event, GrantIssued)}

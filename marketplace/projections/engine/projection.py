@@ -11,11 +11,11 @@ from events.registry import EVENT_TYPES
 from events.types import Event
 from marketplace.core.errors import Corrupt
 from marketplace.log.port import Recorded
-from marketplace.projections.engine.recorded_events import Fact
-from marketplace.projections.engine.write_batch import Changes
+from marketplace.projections.engine.recorded_events import RecordedEvent
+from marketplace.projections.engine.write_batch import WriteBatch
 
-Handler = Callable[[Changes, Fact, Any], None]
-Load = Callable[[Changes, Sequence[Fact], AsyncConnection], Awaitable[None]]
+Handler = Callable[[WriteBatch, RecordedEvent, Any], None]
+Load = Callable[[WriteBatch, Sequence[RecordedEvent], AsyncConnection], Awaitable[None]]
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -53,7 +53,7 @@ class Projection:
         parts = recorded.subject.split(".")
         return len(parts) > 1 and any(tag.split(".", 1)[0] == parts[1] for tag in self.handles)
 
-    def check(self, fact: Fact) -> None:
+    def check(self, fact: RecordedEvent) -> None:
         """Stop at an event that the projection neither handles nor ignores.
 
         Raises:
@@ -65,13 +65,13 @@ class Projection:
                 "upgrade this process before it reads on"
             )
 
-    async def apply(self, batch: Sequence[Fact], connection: AsyncConnection) -> None:
+    async def apply(self, batch: Sequence[RecordedEvent], connection: AsyncConnection) -> None:
         """Write what a batch changes; the caller moves the position in the same transaction.
 
         Raises:
             Corrupt: An event is neither handled nor ignored.
         """
-        handled: list[Fact] = []
+        handled: list[RecordedEvent] = []
         for fact in batch:
             if type(fact.event) in self.handlers:
                 handled.append(fact)
@@ -79,7 +79,7 @@ class Projection:
                 self.check(fact)
         if not handled:
             return
-        changes = Changes()
+        changes = WriteBatch()
         if self.load is not None:
             await self.load(changes, handled, connection)
         for fact in handled:

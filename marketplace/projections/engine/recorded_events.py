@@ -14,7 +14,7 @@ from marketplace.log.port import Recorded
 
 
 @dataclass(frozen=True, slots=True)
-class Fact:
+class RecordedEvent:
     """One stored event with its decoded body.
 
     Attributes:
@@ -39,7 +39,7 @@ class Fact:
         return self.envelope.time
 
 
-def parse_fact(recorded: Recorded) -> Fact:
+def parse_fact(recorded: Recorded) -> RecordedEvent:
     """Return a stored event decoded.
 
     Raises:
@@ -48,12 +48,12 @@ def parse_fact(recorded: Recorded) -> Fact:
     event = parse_event(recorded)
     aggregate, identity = parse_subject(recorded.subject)
     tag = parse_type(recorded.envelope.type)
-    return Fact(recorded.sequence, aggregate, identity, tag, recorded.envelope, event)
+    return RecordedEvent(recorded.sequence, aggregate, identity, tag, recorded.envelope, event)
 
 
 def parse_facts(
     page: Sequence[Recorded], after: int = 0, *, needs: Callable[[Recorded], bool] = lambda _: True
-) -> list[Fact]:
+) -> list[RecordedEvent]:
     """Return the events of a page that have an effect, decoded.
 
     Args:

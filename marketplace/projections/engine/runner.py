@@ -27,7 +27,7 @@ from marketplace.projections.engine.database import TableMissing, reachable
 from marketplace.projections.engine.positions import Position, advance, claim, load_positions, stop
 from marketplace.projections.engine.prefetch import read_ahead
 from marketplace.projections.engine.projection import Projection
-from marketplace.projections.engine.recorded_events import Fact, parse_fact
+from marketplace.projections.engine.recorded_events import RecordedEvent, parse_fact
 from marketplace.projections.engine.seen import announce
 
 BATCH_EVENTS_MAX: Final = 1_000
@@ -60,7 +60,7 @@ class _Batch:
 
     first: int
     last: Mark
-    facts: Sequence[Fact]
+    facts: Sequence[RecordedEvent]
 
 
 class Projector:
@@ -152,7 +152,7 @@ class Projector:
         """Apply events to the projections that did not stop; stop those that cannot pass one."""
         for begin in range(0, len(events), BATCH_EVENTS_MAX):
             some = events[begin : begin + BATCH_EVENTS_MAX]
-            facts: list[Fact] = []
+            facts: list[RecordedEvent] = []
             first = 0
             for index, recorded in enumerate(some):
                 try:
@@ -172,7 +172,7 @@ class Projector:
             if self._owned[name].position < recorded.sequence and self._projections[name].needs(recorded)
         ]
 
-    async def _build(self, events: Sequence[Recorded], facts: list[Fact]) -> _Batch:
+    async def _build(self, events: Sequence[Recorded], facts: list[RecordedEvent]) -> _Batch:
         if not self._log_id:
             first = await self._log.find(1)
             self._log_id = "" if first is None else get_hash(first)

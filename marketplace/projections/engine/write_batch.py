@@ -84,7 +84,7 @@ class _Pending:
     appended: list[tuple[Any, ...]] = field(default_factory=list)
 
 
-class Changes:
+class WriteBatch:
     """The rows that one batch changes in one projection's tables."""
 
     def __init__(self) -> None:

@@ -15,9 +15,9 @@ from events.types import NoteTerms, PrincipalTerms
 from marketplace.core.errors import Corrupt
 from marketplace.projections.engine.projection import Projection, all_of
 from marketplace.projections.engine.queries import At, find_one, load_all, page, until
-from marketplace.projections.engine.recorded_events import Fact
+from marketplace.projections.engine.recorded_events import RecordedEvent
 from marketplace.projections.engine.schema import Origin, define, define_history, document, exact, instant, text, whole
-from marketplace.projections.engine.write_batch import Changes
+from marketplace.projections.engine.write_batch import WriteBatch
 
 instruments: Final = define(
     "instruments_v1",
@@ -69,7 +69,7 @@ _NOT_DUE: Final = {"matured_on": None, "due_usd": None}
 _CONVERSION: Final = ("cause", "branch", "price_usd_per_share", "class_id", "shares_exact", "shares")
 
 
-def _issued(changes: Changes, fact: Fact, event: instrument_events.InstrumentIssued) -> None:
+def _issued(changes: WriteBatch, fact: RecordedEvent, event: instrument_events.InstrumentIssued) -> None:
     sums = dict.fromkeys(("principal_usd", "lapsed_usd", "converted_usd", "repaid_usd", "debt_usd"), _ZERO)
     changes.put(
         instruments,
@@ -89,7 +89,7 @@ def _issued(changes: Changes, fact: Fact, event: instrument_events.InstrumentIss
     )
 
 
-def _get(changes: Changes, fact: Fact) -> dict[str, Any]:
+def _get(changes: WriteBatch, fact: RecordedEvent) -> dict[str, Any]:
     row = changes.find(instruments, fact.id)
     if row is None:
         raise Corrupt(f"event {fact.sequence} is about instrument {fact.id}, which the log never issued")
@@ -97,8 +97,8 @@ def _get(changes: Changes, fact: Fact) -> dict[str, Any]:
 
 
 def _move(
-    changes: Changes,
-    fact: Fact,
+    changes: WriteBatch,
+    fact: RecordedEvent,
     kind: str,
     amount: Decimal,
     *,
@@ -114,7 +114,7 @@ def _move(
     changes.append(principal, fact.sequence, fact.id, *names, amount, settled, fact.time)
 
 
-def _accrued(changes: Changes, fact: Fact, event: instrument_events.InstrumentPrincipalAccrued) -> None:
+def _accrued(changes: WriteBatch, fact: RecordedEvent, event: instrument_events.InstrumentPrincipalAccrued) -> None:
     _move(
         changes,
         fact,
@@ -126,7 +126,7 @@ def _accrued(changes: Changes, fact: Fact, event: instrument_events.InstrumentPr
     )
 
 
-def _reversed(changes: Changes, fact: Fact, event: instrument_events.InstrumentPrincipalReversed) -> None:
+def _reversed(changes: WriteBatch, fact: RecordedEvent, event: instrument_events.InstrumentPrincipalReversed) -> None:
     if event.became == "outstanding":
         _move(changes, fact, "reversed", -event.principal_usd, tranche_id=event.tranche_id)
         return
@@ -136,30 +136,32 @@ def _reversed(changes: Changes, fact: Fact, event: instrument_events.InstrumentP
     _move(changes, fact, "reversed", _ZERO, tranche_id=event.tranche_id, settled=settled, **values)
 
 
-def _debt_paid(changes: Changes, fact: Fact, event: instrument_events.InstrumentDebtPaid) -> None:
+def _debt_paid(changes: WriteBatch, fact: RecordedEvent, event: instrument_events.InstrumentDebtPaid) -> None:
     left = _get(changes, fact)["debt_usd"] - event.amount_usd
     changes.update(instruments, event.instrument_id, debt_usd=left)
 
 
-def _suspended(changes: Changes, _: Fact, event: instrument_events.InstrumentSuspended) -> None:
+def _suspended(changes: WriteBatch, _: RecordedEvent, event: instrument_events.InstrumentSuspended) -> None:
     changes.update(instruments, event.instrument_id, status="suspended", reason=event.reason)
 
 
-def _resumed(changes: Changes, _: Fact, event: instrument_events.InstrumentResumed) -> None:
+def _resumed(changes: WriteBatch, _: RecordedEvent, event: instrument_events.InstrumentResumed) -> None:
     changes.update(instruments, event.instrument_id, status="active", reason=None)
 
 
-def _lapsed(changes: Changes, _: Fact, event: instrument_events.InstrumentLapsed) -> None:
+def _lapsed(changes: WriteBatch, _: RecordedEvent, event: instrument_events.InstrumentLapsed) -> None:
     undrawn = event.undrawn_usd
     changes.update(instruments, event.instrument_id, status="lapsed", lapsed_usd=undrawn, reason=event.reason)
 
 
-def _commitment_reduced(changes: Changes, fact: Fact, event: instrument_events.InstrumentCommitmentReduced) -> None:
+def _commitment_reduced(
+    changes: WriteBatch, fact: RecordedEvent, event: instrument_events.InstrumentCommitmentReduced
+) -> None:
     left = _get(changes, fact)["commitment_usd"] - event.amount_usd
     changes.update(instruments, event.instrument_id, commitment_usd=left)
 
 
-def _amended(changes: Changes, fact: Fact, event: instrument_events.InstrumentAmended) -> None:
+def _amended(changes: WriteBatch, fact: RecordedEvent, event: instrument_events.InstrumentAmended) -> None:
     changes.update(instruments, event.instrument_id, terms=event.terms, terms_version=event.terms_version)
     if isinstance(event.terms, NoteTerms) and event.applies_to_earlier:
         matured_on = _get(changes, fact)["matured_on"]
@@ -167,35 +169,37 @@ def _amended(changes: Changes, fact: Fact, event: instrument_events.InstrumentAm
             changes.update(instruments, event.instrument_id, **_NOT_DUE)
 
 
-def _matured(changes: Changes, _: Fact, event: instrument_events.InstrumentMatured) -> None:
+def _matured(changes: WriteBatch, _: RecordedEvent, event: instrument_events.InstrumentMatured) -> None:
     changes.update(instruments, event.instrument_id, matured_on=event.matures_on, due_usd=event.amount_usd)
 
 
-def _converted(changes: Changes, fact: Fact, event: instrument_events.InstrumentConverted) -> None:
+def _converted(changes: WriteBatch, fact: RecordedEvent, event: instrument_events.InstrumentConverted) -> None:
     conversion = {name: getattr(event, name) for name in _CONVERSION}
     total = _get(changes, fact)["converted_usd"] + event.principal_usd
     ended = {"status": "converted", "converted_usd": total, "conversion": conversion, **_NOT_DUE}
     _move(changes, fact, "converted", -event.principal_usd, **ended)
 
 
-def _cancelled(changes: Changes, _: Fact, event: instrument_events.InstrumentCancelled) -> None:
+def _cancelled(changes: WriteBatch, _: RecordedEvent, event: instrument_events.InstrumentCancelled) -> None:
     changes.update(instruments, event.instrument_id, status="cancelled", reason=event.reason)
 
 
-def _repaid(changes: Changes, fact: Fact, event: instrument_events.InstrumentRepaid) -> None:
+def _repaid(changes: WriteBatch, fact: RecordedEvent, event: instrument_events.InstrumentRepaid) -> None:
     total = _get(changes, fact)["repaid_usd"] + event.principal_usd
     ended = {"status": "repaid", "repaid_usd": total, "repayment_usd": event.amount_usd, **_NOT_DUE}
     _move(changes, fact, "repaid", -event.principal_usd, **ended)
 
 
 def _noted(
-    changes: Changes, _: Fact, event: instrument_events.InstrumentMfnNoticed | instrument_events.InstrumentMfnElected
+    changes: WriteBatch,
+    _: RecordedEvent,
+    event: instrument_events.InstrumentMfnNoticed | instrument_events.InstrumentMfnElected,
 ) -> None:
     """Keep that it was the instrument's last event; terms that were elected count where it converts."""
     changes.update(instruments, event.instrument_id)
 
 
-async def _load(changes: Changes, batch: Sequence[Fact], connection: AsyncConnection) -> None:
+async def _load(changes: WriteBatch, batch: Sequence[RecordedEvent], connection: AsyncConnection) -> None:
     await changes.load(connection, instruments, {(fact.id,) for fact in batch})
 
 

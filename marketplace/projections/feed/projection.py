@@ -9,9 +9,9 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from events.registry import EVENT_TYPES
 from events.types import Event
 from marketplace.projections.engine.projection import Projection
-from marketplace.projections.engine.recorded_events import Fact
+from marketplace.projections.engine.recorded_events import RecordedEvent
 from marketplace.projections.engine.schema import Origin, define, define_history, document, instant, text, whole
-from marketplace.projections.engine.write_batch import Changes
+from marketplace.projections.engine.write_batch import WriteBatch
 from marketplace.projections.feed.visibility import get_audience, get_founders, get_relatives
 
 event_index: Final = define_history(
@@ -37,7 +37,7 @@ event_parties: Final = define_history(
 owners: Final = define("event_owners_v1", text("id", key=True), document("parties"), origin=Origin())
 
 
-def _index(changes: Changes, fact: Fact, _: Event) -> None:
+def _index(changes: WriteBatch, fact: RecordedEvent, _: Event) -> None:
     envelope = fact.envelope
     names = (fact.aggregate, fact.id, fact.tag, envelope.causationid, envelope.fingerprint)
     changes.append(event_index, fact.sequence, *names, envelope.time)
@@ -53,7 +53,7 @@ def _index(changes: Changes, fact: Fact, _: Event) -> None:
         changes.put(owners, id=fact.id, parties=sorted(founders))
 
 
-async def _load(changes: Changes, batch: Sequence[Fact], connection: AsyncConnection) -> None:
+async def _load(changes: WriteBatch, batch: Sequence[RecordedEvent], connection: AsyncConnection) -> None:
     await changes.load(connection, owners, {(relative,) for fact in batch for relative in get_relatives(fact)})
 
 

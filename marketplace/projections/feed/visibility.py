@@ -35,7 +35,7 @@ from events import (
 )
 from events.types import Event
 from marketplace.projections.engine.projection import all_of, tags_of
-from marketplace.projections.engine.recorded_events import Fact
+from marketplace.projections.engine.recorded_events import RecordedEvent
 
 EVERYONE: Final = "*"
 PUBLIC: Final = tags_of(
@@ -121,7 +121,7 @@ def get_named(event: Event) -> set[str]:
     return {value for value in values if value is not None and _PARTY.match(value)}
 
 
-def get_relatives(fact: Fact) -> tuple[str, ...]:
+def get_relatives(fact: RecordedEvent) -> tuple[str, ...]:
     """Return the ids of aggregates whose parties the event concerns: its own, and the one that stands above it.
 
     What is held of a grant that is sold on, or let go again, concerns the seller.
@@ -134,7 +134,7 @@ def get_relatives(fact: Fact) -> tuple[str, ...]:
     return (fact.id,) if parent_id is None else (fact.id, parent_id)
 
 
-def get_audience(fact: Fact, behind: set[str]) -> set[str]:
+def get_audience(fact: RecordedEvent, behind: set[str]) -> set[str]:
     """Return the parties that an event concerns; `EVERYONE` stands for all.
 
     Args:
@@ -148,7 +148,7 @@ def get_audience(fact: Fact, behind: set[str]) -> set[str]:
     return get_named(fact.event) | behind
 
 
-def get_founders(fact: Fact, behind: set[str]) -> set[str]:
+def get_founders(fact: RecordedEvent, behind: set[str]) -> set[str]:
     """Return the parties that stand behind the event's own aggregate from then on; none for most events."""
     if not isinstance(fact.event, _FOUNDING):
         return set()

@@ -16,9 +16,9 @@ from events.usage import Evidence, Meter, Reading
 from marketplace.projections.delivery.grants import grants
 from marketplace.projections.engine.projection import Projection, all_of, tags_of
 from marketplace.projections.engine.queries import find_one, load_all, page
-from marketplace.projections.engine.recorded_events import Fact
+from marketplace.projections.engine.recorded_events import RecordedEvent
 from marketplace.projections.engine.schema import Origin, define, document, exact, instant, text, whole
-from marketplace.projections.engine.write_batch import Changes
+from marketplace.projections.engine.write_batch import WriteBatch
 
 ALIKE_MAX: Final = 10_000
 
@@ -85,7 +85,7 @@ spreads: Final = define(
 )
 
 
-def _spread(changes: Changes, fact: Fact, event: usage_events.UsageSpread) -> None:
+def _spread(changes: WriteBatch, fact: RecordedEvent, event: usage_events.UsageSpread) -> None:
     changes.put(
         spreads,
         usage_id=event.usage_id,
@@ -102,7 +102,7 @@ def _spread(changes: Changes, fact: Fact, event: usage_events.UsageSpread) -> No
     )
 
 
-def _respread(changes: Changes, _: Fact, event: usage_events.UsageRespread) -> None:
+def _respread(changes: WriteBatch, _: RecordedEvent, event: usage_events.UsageRespread) -> None:
     key = (event.usage_id, event.source, event.reading_id)
     if event.after is None:
         changes.update(spreads, *key, voided=True, reason=event.reason, parts=())
@@ -117,7 +117,7 @@ def _lay_out(spread: usage_events.Spread) -> dict[str, Any]:
     return {name: getattr(spread, name) for name in names}
 
 
-def _evidenced(changes: Changes, _: Fact, event: usage_events.UsageEvidenced) -> None:
+def _evidenced(changes: WriteBatch, _: RecordedEvent, event: usage_events.UsageEvidenced) -> None:
     for sample in event.samples:
         changes.put(
             samples,
@@ -133,7 +133,7 @@ def _evidenced(changes: Changes, _: Fact, event: usage_events.UsageEvidenced) ->
         )
 
 
-def _reported(changes: Changes, fact: Fact, event: usage_events.UsageReported) -> None:
+def _reported(changes: WriteBatch, fact: RecordedEvent, event: usage_events.UsageReported) -> None:
     for reading in event.readings:
         changes.put(
             readings,
@@ -161,19 +161,19 @@ def _measure(reading: Reading) -> dict[str, Any]:
     }
 
 
-def _corrected(changes: Changes, _: Fact, event: usage_events.UsageCorrected) -> None:
+def _corrected(changes: WriteBatch, _: RecordedEvent, event: usage_events.UsageCorrected) -> None:
     key = (event.grant_id, event.meter, event.source, event.after.reading_id)
     before = changes.find(readings, *key)
     corrections = 1 if before is None else before["corrections"] + 1
     changes.update(readings, *key, **_measure(event.after), corrections=corrections, reason=event.reason)
 
 
-def _voided(changes: Changes, _: Fact, event: usage_events.UsageVoided) -> None:
+def _voided(changes: WriteBatch, _: RecordedEvent, event: usage_events.UsageVoided) -> None:
     key = (event.grant_id, event.meter, event.source, event.reading.reading_id)
     changes.update(readings, *key, voided=True, reason=event.reason)
 
 
-async def _load(changes: Changes, batch: Sequence[Fact], connection: AsyncConnection) -> None:
+async def _load(changes: WriteBatch, batch: Sequence[RecordedEvent], connection: AsyncConnection) -> None:
     corrected = [fact.event for fact in batch if isinstance(fact.event, usage_events.UsageCorrected)]
     await changes.load(connection, readings, {(e.grant_id, e.meter, e.source, e.after.reading_id) for e in corrected})
     respread = [fact.event for fact in batch if isinstance(fact.event, usage_events.UsageRespread)]

@@ -16,9 +16,9 @@ from events.service import ServiceTerms
 from events.types import Interconnect
 from marketplace.projections.engine.projection import Projection, all_of, tags_of
 from marketplace.projections.engine.queries import find_one, load_all, page
-from marketplace.projections.engine.recorded_events import Fact
+from marketplace.projections.engine.recorded_events import RecordedEvent
 from marketplace.projections.engine.schema import Origin, define, document, exact, instant, text, whole
-from marketplace.projections.engine.write_batch import Changes
+from marketplace.projections.engine.write_batch import WriteBatch
 
 sites: Final = define(
     "sites_v1",
@@ -83,65 +83,65 @@ _POOL_FIELDS: Final = pool_events.PoolOpened.__struct_fields__
 _LOT_FIELDS: Final = lot_events.LotListed.__struct_fields__
 
 
-def _site_registered(changes: Changes, _: Fact, event: site_events.SiteRegistered) -> None:
+def _site_registered(changes: WriteBatch, _: RecordedEvent, event: site_events.SiteRegistered) -> None:
     changes.put(sites, **{name: getattr(event, name) for name in _SITE_FIELDS})
 
 
-def _site_energised(changes: Changes, _: Fact, event: site_events.SiteEnergised) -> None:
+def _site_energised(changes: WriteBatch, _: RecordedEvent, event: site_events.SiteEnergised) -> None:
     power = event.power_energised_kw
     changes.update(sites, event.site_id, power_energised_kw=power, status="operating", ready_at=None, reason=None)
 
 
-def _site_derated(changes: Changes, _: Fact, event: site_events.SiteDerated) -> None:
+def _site_derated(changes: WriteBatch, _: RecordedEvent, event: site_events.SiteDerated) -> None:
     changes.update(sites, event.site_id, power_energised_kw=event.power_energised_kw, reason=event.reason)
 
 
-def _conversion_scheduled(changes: Changes, _: Fact, event: site_events.SiteConversionScheduled) -> None:
+def _conversion_scheduled(changes: WriteBatch, _: RecordedEvent, event: site_events.SiteConversionScheduled) -> None:
     changes.update(sites, event.site_id, status="converting", former_use=event.former_use, ready_at=event.ready_at)
 
 
-def _conversion_slipped(changes: Changes, _: Fact, event: site_events.SiteConversionSlipped) -> None:
+def _conversion_slipped(changes: WriteBatch, _: RecordedEvent, event: site_events.SiteConversionSlipped) -> None:
     changes.update(sites, event.site_id, ready_at=event.ready_at, reason=event.reason)
 
 
 def _site_power(
-    changes: Changes, _: Fact, event: site_events.SitePowerReserved | site_events.SitePowerReleased
+    changes: WriteBatch, _: RecordedEvent, event: site_events.SitePowerReserved | site_events.SitePowerReleased
 ) -> None:
     """Keep the version of the row that of the site, which `If-Match` names."""
     changes.update(sites, event.site_id)
 
 
-def _pool_opened(changes: Changes, _: Fact, event: pool_events.PoolOpened) -> None:
+def _pool_opened(changes: WriteBatch, _: RecordedEvent, event: pool_events.PoolOpened) -> None:
     changes.put(pools, **{name: getattr(event, name) for name in _POOL_FIELDS})
 
 
-def _closing(changes: Changes, _: Fact, event: pool_events.PoolClosingAnnounced) -> None:
+def _closing(changes: WriteBatch, _: RecordedEvent, event: pool_events.PoolClosingAnnounced) -> None:
     changes.update(pools, event.pool_id, closes_at=event.closes_at)
 
 
-def _lot_listed(changes: Changes, fact: Fact, event: lot_events.LotListed) -> None:
+def _lot_listed(changes: WriteBatch, fact: RecordedEvent, event: lot_events.LotListed) -> None:
     fields = {name: getattr(event, name) for name in _LOT_FIELDS}
     changes.put(lots, **fields, status="listed", listed_at=fact.time)
 
 
-def _lot_repriced(changes: Changes, _: Fact, event: lot_events.LotRepriced) -> None:
+def _lot_repriced(changes: WriteBatch, _: RecordedEvent, event: lot_events.LotRepriced) -> None:
     asks = {"ask_usd_per_gpu_hour": event.ask_usd_per_gpu_hour, "further_asks": event.further_asks}
     changes.update(lots, event.lot_id, **asks)
 
 
-def _lot_rescheduled(changes: Changes, _: Fact, event: lot_events.LotRescheduled) -> None:
+def _lot_rescheduled(changes: WriteBatch, _: RecordedEvent, event: lot_events.LotRescheduled) -> None:
     changes.update(lots, event.lot_id, start=event.start, end=event.end, reason=event.reason)
 
 
-def _lot_paused(changes: Changes, _: Fact, event: lot_events.LotPaused) -> None:
+def _lot_paused(changes: WriteBatch, _: RecordedEvent, event: lot_events.LotPaused) -> None:
     changes.update(lots, event.lot_id, status="paused", reason=event.reason)
 
 
-def _lot_resumed(changes: Changes, _: Fact, event: lot_events.LotResumed) -> None:
+def _lot_resumed(changes: WriteBatch, _: RecordedEvent, event: lot_events.LotResumed) -> None:
     changes.update(lots, event.lot_id, status="listed", reason=None)
 
 
-def _lot_withdrawn(changes: Changes, _: Fact, event: lot_events.LotWithdrawn) -> None:
+def _lot_withdrawn(changes: WriteBatch, _: RecordedEvent, event: lot_events.LotWithdrawn) -> None:
     changes.update(lots, event.lot_id, status="withdrawn", reason=event.reason)
 
 

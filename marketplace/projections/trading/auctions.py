@@ -16,9 +16,9 @@ from marketplace.core.errors import Corrupt
 from marketplace.core.money import ZERO
 from marketplace.projections.engine.projection import Projection, all_of
 from marketplace.projections.engine.queries import find_one, load_all, page
-from marketplace.projections.engine.recorded_events import Fact
+from marketplace.projections.engine.recorded_events import RecordedEvent
 from marketplace.projections.engine.schema import Origin, define, document, exact, instant, text, whole
-from marketplace.projections.engine.write_batch import Changes
+from marketplace.projections.engine.write_batch import WriteBatch
 from marketplace.projections.supply.inventory import pools
 from marketplace.projections.trading.orders import orders
 
@@ -79,7 +79,7 @@ decisions: Final = define(
 )
 
 
-def _opened(changes: Changes, fact: Fact, event: auction_events.AuctionOpened) -> None:
+def _opened(changes: WriteBatch, fact: RecordedEvent, event: auction_events.AuctionOpened) -> None:
     changes.put(
         auctions,
         auction_id=event.auction_id,
@@ -97,23 +97,23 @@ def _opened(changes: Changes, fact: Fact, event: auction_events.AuctionOpened) -
     )
 
 
-def _indicated(changes: Changes, _: Fact, event: auction_events.AuctionIndicated) -> None:
+def _indicated(changes: WriteBatch, _: RecordedEvent, event: auction_events.AuctionIndicated) -> None:
     before = _find(changes, event.auction_id)["indicative_prices"] if event.part else ()
     changes.update(auctions, event.auction_id, phase="indicative", indicative_prices=(*before, *event.prices))
 
 
-def _bound(changes: Changes, _: Fact, event: auction_events.AuctionBound) -> None:
+def _bound(changes: WriteBatch, _: RecordedEvent, event: auction_events.AuctionBound) -> None:
     changes.update(auctions, event.auction_id, phase="no_cancel")
 
 
 def _touch(
-    changes: Changes, _: Fact, event: auction_events.AuctionSupplyChanged | auction_events.AuctionBookFrozen
+    changes: WriteBatch, _: RecordedEvent, event: auction_events.AuctionSupplyChanged | auction_events.AuctionBookFrozen
 ) -> None:
     """Keep the version of the row that of the auction."""
     changes.update(auctions, event.auction_id)
 
 
-def _locked(changes: Changes, fact: Fact, event: auction_events.AuctionLocked) -> None:
+def _locked(changes: WriteBatch, fact: RecordedEvent, event: auction_events.AuctionLocked) -> None:
     changes.update(
         auctions,
         event.auction_id,
@@ -126,7 +126,7 @@ def _locked(changes: Changes, fact: Fact, event: auction_events.AuctionLocked) -
     )
 
 
-def _deferred(changes: Changes, _: Fact, event: auction_events.AuctionOrdersDeferred) -> None:
+def _deferred(changes: WriteBatch, _: RecordedEvent, event: auction_events.AuctionOrdersDeferred) -> None:
     changes.update(auctions, event.auction_id)
     for deferral in event.deferrals:
         changes.put(
@@ -138,7 +138,7 @@ def _deferred(changes: Changes, _: Fact, event: auction_events.AuctionOrdersDefe
         )
 
 
-def _cleared(changes: Changes, fact: Fact, event: auction_events.AuctionCleared) -> None:
+def _cleared(changes: WriteBatch, fact: RecordedEvent, event: auction_events.AuctionCleared) -> None:
     changes.update(
         auctions,
         event.auction_id,
@@ -151,14 +151,14 @@ def _cleared(changes: Changes, fact: Fact, event: auction_events.AuctionCleared)
     )
 
 
-def _find(changes: Changes, auction_id: str) -> Mapping[str, Any]:
+def _find(changes: WriteBatch, auction_id: str) -> Mapping[str, Any]:
     auction = changes.find(auctions, auction_id)
     if auction is None:
         raise Corrupt(f"auction {auction_id} has a result and was never opened")
     return auction
 
 
-def _published(changes: Changes, fact: Fact, event: auction_events.AuctionResultPublished) -> None:
+def _published(changes: WriteBatch, fact: RecordedEvent, event: auction_events.AuctionResultPublished) -> None:
     auction = _find(changes, event.auction_id)
     changes.update(auctions, event.auction_id)
     period = timedelta(hours=auction["period_hours"])
@@ -188,11 +188,11 @@ def _published(changes: Changes, fact: Fact, event: auction_events.AuctionResult
         )
 
 
-def _failed(changes: Changes, _: Fact, event: auction_events.AuctionFailed) -> None:
+def _failed(changes: WriteBatch, _: RecordedEvent, event: auction_events.AuctionFailed) -> None:
     changes.update(auctions, event.auction_id, status="failed", reason=event.reason, attempts=event.attempt)
 
 
-def _settled(changes: Changes, _: Fact, event: auction_events.AuctionSettled) -> None:
+def _settled(changes: WriteBatch, _: RecordedEvent, event: auction_events.AuctionSettled) -> None:
     changes.update(
         auctions,
         event.auction_id,
@@ -203,7 +203,7 @@ def _settled(changes: Changes, _: Fact, event: auction_events.AuctionSettled) ->
     )
 
 
-async def _load(changes: Changes, batch: Sequence[Fact], connection: AsyncConnection) -> None:
+async def _load(changes: WriteBatch, batch: Sequence[RecordedEvent], connection: AsyncConnection) -> None:
     parts = auction_events.AuctionResultPublished | auction_events.AuctionIndicated
     wanted = {(fact.event.auction_id,) for fact in batch if isinstance(fact.event, parts)}
     await changes.load(connection, auctions, wanted)

@@ -14,9 +14,9 @@ from events.mandate import MandateTerms
 from marketplace.core.errors import Corrupt
 from marketplace.projections.engine.projection import Projection, all_of
 from marketplace.projections.engine.queries import find_one, load_all, page
-from marketplace.projections.engine.recorded_events import Fact
+from marketplace.projections.engine.recorded_events import RecordedEvent
 from marketplace.projections.engine.schema import Origin, define, document, exact, instant, text
-from marketplace.projections.engine.write_batch import Changes
+from marketplace.projections.engine.write_batch import WriteBatch
 
 mandates: Final = define(
     "mandates_v1",
@@ -46,7 +46,7 @@ budget_holds: Final = define(
 )
 
 
-def _granted(changes: Changes, fact: Fact, event: mandate_events.MandateGranted) -> None:
+def _granted(changes: WriteBatch, fact: RecordedEvent, event: mandate_events.MandateGranted) -> None:
     changes.put(
         mandates,
         mandate_id=event.mandate_id,
@@ -60,15 +60,15 @@ def _granted(changes: Changes, fact: Fact, event: mandate_events.MandateGranted)
     )
 
 
-def _amended(changes: Changes, _: Fact, event: mandate_events.MandateAmended) -> None:
+def _amended(changes: WriteBatch, _: RecordedEvent, event: mandate_events.MandateAmended) -> None:
     changes.update(mandates, event.mandate_id, terms=event.terms)
 
 
-def _revoked(changes: Changes, _: Fact, event: mandate_events.MandateRevoked) -> None:
+def _revoked(changes: WriteBatch, _: RecordedEvent, event: mandate_events.MandateRevoked) -> None:
     changes.update(mandates, event.mandate_id, status="revoked", reason=event.reason)
 
 
-def _held(changes: Changes, _: Fact, event: mandate_events.MandateBudgetHeld) -> None:
+def _held(changes: WriteBatch, _: RecordedEvent, event: mandate_events.MandateBudgetHeld) -> None:
     changes.put(
         budget_holds,
         mandate_id=event.mandate_id,
@@ -81,19 +81,19 @@ def _held(changes: Changes, _: Fact, event: mandate_events.MandateBudgetHeld) ->
     _move(changes, event.mandate_id, event.hold_id, held=event.amount_usd)
 
 
-def _captured(changes: Changes, _: Fact, event: mandate_events.MandateBudgetCaptured) -> None:
+def _captured(changes: WriteBatch, _: RecordedEvent, event: mandate_events.MandateBudgetCaptured) -> None:
     changes.update(budget_holds, event.mandate_id, event.hold_id, grant_id=event.grant_id)
     _move(changes, event.mandate_id, event.hold_id, held=-event.amount_usd, captured=event.amount_usd)
 
 
-def _released(changes: Changes, _: Fact, event: mandate_events.MandateBudgetReleased) -> None:
+def _released(changes: WriteBatch, _: RecordedEvent, event: mandate_events.MandateBudgetReleased) -> None:
     """Free what is still held first, and then what was committed and is not delivered."""
     hold = changes.find(budget_holds, event.mandate_id, event.hold_id)
     from_hold = min(event.amount_usd, Decimal(0) if hold is None else hold["held_usd"])
     _move(changes, event.mandate_id, event.hold_id, held=-from_hold, captured=from_hold - event.amount_usd)
 
 
-def _move(changes: Changes, mandate_id: str, hold_id: str, *, held: Decimal, captured: Decimal = Decimal(0)) -> None:
+def _move(changes: WriteBatch, mandate_id: str, hold_id: str, *, held: Decimal, captured: Decimal = Decimal(0)) -> None:
     for table, key in ((budget_holds, (mandate_id, hold_id)), (mandates, (mandate_id,))):
         row = changes.find(table, *key)
         if row is None:
@@ -102,7 +102,7 @@ def _move(changes: Changes, mandate_id: str, hold_id: str, *, held: Decimal, cap
         changes.update(table, *key, **sums)
 
 
-async def _load(changes: Changes, batch: Sequence[Fact], connection: AsyncConnection) -> None:
+async def _load(changes: WriteBatch, batch: Sequence[RecordedEvent], connection: AsyncConnection) -> None:
     moving = [fact.event for fact in batch if isinstance(fact.event, _MOVING)]
     await changes.load(connection, mandates, {(event.mandate_id,) for event in moving})
     await changes.load(connection, budget_holds, {(event.mandate_id, event.hold_id) for event in moving})

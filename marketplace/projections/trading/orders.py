@@ -15,9 +15,9 @@ from events.types import Reason
 from marketplace.domain.trading.order_terms import find_end
 from marketplace.projections.engine.projection import Projection, all_of
 from marketplace.projections.engine.queries import At, find_one, load_all, page, until
-from marketplace.projections.engine.recorded_events import Fact
+from marketplace.projections.engine.recorded_events import RecordedEvent
 from marketplace.projections.engine.schema import Origin, define, define_history, document, exact, instant, text, whole
-from marketplace.projections.engine.write_batch import Changes
+from marketplace.projections.engine.write_batch import WriteBatch
 
 orders: Final = define(
     "orders_v1",
@@ -53,7 +53,7 @@ order_history: Final = define_history(
 )
 
 
-def _placed(changes: Changes, fact: Fact, event: order_events.OrderPlaced) -> None:
+def _placed(changes: WriteBatch, fact: RecordedEvent, event: order_events.OrderPlaced) -> None:
     changes.put(
         orders,
         order_id=event.order_id,
@@ -71,7 +71,7 @@ def _placed(changes: Changes, fact: Fact, event: order_events.OrderPlaced) -> No
     changes.append(order_history, event.order_id, fact.sequence, "open", event.terms, fact.time)
 
 
-def _amended(changes: Changes, fact: Fact, event: order_events.OrderAmended) -> None:
+def _amended(changes: WriteBatch, fact: RecordedEvent, event: order_events.OrderAmended) -> None:
     changes.update(
         orders,
         event.order_id,
@@ -84,29 +84,29 @@ def _amended(changes: Changes, fact: Fact, event: order_events.OrderAmended) -> 
     changes.append(order_history, event.order_id, fact.sequence, "open", event.terms, fact.time)
 
 
-def _turn(changes: Changes, fact: Fact, order_id: str, status: str, **values: Any) -> None:
+def _turn(changes: WriteBatch, fact: RecordedEvent, order_id: str, status: str, **values: Any) -> None:
     changes.update(orders, order_id, status=status, **values)
     changes.append(order_history, order_id, fact.sequence, status, None, fact.time)
 
 
-def _cancelled(changes: Changes, fact: Fact, event: order_events.OrderCancelled) -> None:
+def _cancelled(changes: WriteBatch, fact: RecordedEvent, event: order_events.OrderCancelled) -> None:
     _turn(changes, fact, event.order_id, "cancelled", cancel_reason=event.reason)
 
 
-def _expired(changes: Changes, fact: Fact, event: order_events.OrderExpired) -> None:
+def _expired(changes: WriteBatch, fact: RecordedEvent, event: order_events.OrderExpired) -> None:
     _turn(changes, fact, event.order_id, "expired")
 
 
-def _locked(changes: Changes, fact: Fact, event: order_events.OrderLocked) -> None:
+def _locked(changes: WriteBatch, fact: RecordedEvent, event: order_events.OrderLocked) -> None:
     _turn(changes, fact, event.order_id, "locked", auction_id=event.auction_id)
 
 
-def _matched(changes: Changes, fact: Fact, event: order_events.OrderMatched) -> None:
+def _matched(changes: WriteBatch, fact: RecordedEvent, event: order_events.OrderMatched) -> None:
     decided = {"reasons": (), "price_to_win_usd_per_gpu_hour": None}
     _turn(changes, fact, event.order_id, "matched", auction_id=event.auction_id, grant_id=event.grant_id, **decided)
 
 
-def _unmatched(changes: Changes, fact: Fact, event: order_events.OrderUnmatched) -> None:
+def _unmatched(changes: WriteBatch, fact: RecordedEvent, event: order_events.OrderUnmatched) -> None:
     _turn(
         changes,
         fact,

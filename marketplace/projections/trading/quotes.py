@@ -13,9 +13,9 @@ from events.auction import MatchTerms
 from events.order import OrderTerms
 from marketplace.projections.engine.projection import Projection, all_of
 from marketplace.projections.engine.queries import find_one, load_all, page
-from marketplace.projections.engine.recorded_events import Fact
+from marketplace.projections.engine.recorded_events import RecordedEvent
 from marketplace.projections.engine.schema import Origin, define, document, exact, instant, text
-from marketplace.projections.engine.write_batch import Changes
+from marketplace.projections.engine.write_batch import WriteBatch
 
 quotes: Final = define(
     "quotes_v1",
@@ -36,7 +36,7 @@ quotes: Final = define(
 )
 
 
-def _held(changes: Changes, fact: Fact, event: quote_events.QuoteHeld) -> None:
+def _held(changes: WriteBatch, fact: RecordedEvent, event: quote_events.QuoteHeld) -> None:
     changes.put(
         quotes,
         quote_id=event.quote_id,
@@ -51,15 +51,15 @@ def _held(changes: Changes, fact: Fact, event: quote_events.QuoteHeld) -> None:
     )
 
 
-def _taken(changes: Changes, _: Fact, event: quote_events.QuoteTaken) -> None:
+def _taken(changes: WriteBatch, _: RecordedEvent, event: quote_events.QuoteTaken) -> None:
     changes.update(quotes, event.quote_id, status="taken", order_id=event.order_id)
 
 
-def _released(changes: Changes, _: Fact, event: quote_events.QuoteReleased) -> None:
+def _released(changes: WriteBatch, _: RecordedEvent, event: quote_events.QuoteReleased) -> None:
     changes.update(quotes, event.quote_id, status="released", reason=event.reason)
 
 
-def _expired(changes: Changes, _: Fact, event: quote_events.QuoteExpired) -> None:
+def _expired(changes: WriteBatch, _: RecordedEvent, event: quote_events.QuoteExpired) -> None:
     changes.update(quotes, event.quote_id, status="expired")
 
 

@@ -39,10 +39,10 @@ from marketplace.domain.trading.order import ORDER, Order
 from marketplace.domain.trading.order_terms import name_group
 from marketplace.execution.handler import Handler
 from marketplace.execution.scheduled_context import build_context
-from marketplace.execution.unit_of_work import Unit
+from marketplace.execution.unit_of_work import UnitOfWork
 from marketplace.runtime.auctions.clearing import compute_book_hash
 from marketplace.runtime.auctions.engines import Engine, EngineInThread, tell_failure
-from marketplace.runtime.scheduling.market_state import Stage
+from marketplace.runtime.scheduling.market_state import MarketState
 
 AT_ONCE: Final = 256
 AT_ONCE_PER_POOL: Final = 4
@@ -72,7 +72,7 @@ class Auctioneer:
     """
 
     def __init__(
-        self, handler: Handler, stage: Stage, engine: Engine | None = None, *, places: int = PLACES_MAX
+        self, handler: Handler, stage: MarketState, engine: Engine | None = None, *, places: int = PLACES_MAX
     ) -> None:
         self._handler = handler
         self._places = places
@@ -138,7 +138,7 @@ class Auctioneer:
         auction_id = auction.opened.auction_id
         rivals = self._stage.list_rivals(auction_id)
         context = build_context(self._handler, "auctioneer", auction_id, "lock")
-        await auctions.require_turn(Unit(self._handler.cache, context), auction_id, rivals)
+        await auctions.require_turn(UnitOfWork(self._handler.cache, context), auction_id, rivals)
         locked, admission = await self._lock_orders(auction, self._places)
         changes = await self._count_changes(auction_id)
         fitted = fit_book(await self._build_book(auction, locked))
@@ -361,7 +361,7 @@ class Auctioneer:
 
     async def _defer_strays(self, auction_id: str, decided: set[str]) -> None:
         """Let go of orders that were locked and have no decision, so that no settled auction keeps any."""
-        locked = self._stage.agenda.list_locked(auction_id)
+        locked = self._stage.scheduler.list_locked(auction_id)
         await self._each([order_id for order_id in locked if order_id not in decided], self.defer)
 
     async def _withdraw_mates(self, auction: Auction, decided: Mapping[str, str]) -> None:

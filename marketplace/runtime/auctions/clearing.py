@@ -27,7 +27,7 @@ from marketplace.clearing.codec import hash_book
 from marketplace.clearing.engine import clear
 from marketplace.clearing.program.pricing import render_price_runs, set_prices
 from marketplace.clearing.quotes.standing import stand
-from marketplace.clearing.search.crew import THREADS, Hands
+from marketplace.clearing.search.crew import THREADS, WorkerPools
 from marketplace.clearing.verify.verifier import verify
 from marketplace.core.errors import Corrupt
 from marketplace.core.ids import derive_id
@@ -88,7 +88,7 @@ def compute_book_hash(book: Book) -> str:
     return hash_book(parse_book(book))
 
 
-def clear_book(opened: AuctionOpened, frozen: Book, hands: Hands = THREADS) -> ClearAuction:
+def clear_book(opened: AuctionOpened, frozen: Book, hands: WorkerPools = THREADS) -> ClearAuction:
     """Run the engine on a frozen book, verify its answer, and return the command that publishes it.
 
     Raises:

@@ -18,7 +18,7 @@ from contextlib import contextmanager
 from multiprocessing import get_context
 from typing import Any, Final, TypeVar
 
-from marketplace.clearing.search.crew import THREADS, Crew, Hands
+from marketplace.clearing.search.crew import THREADS, WorkerPool, WorkerPools
 
 WORKERS_MAX: Final = 4
 WATCH_SECONDS: Final = 0.5
@@ -36,7 +36,7 @@ class Forks:
         return count_workers() > 1
 
     @contextmanager
-    def call(self, known: K) -> Iterator[Crew[K]]:
+    def call(self, known: K) -> Iterator[WorkerPool[K]]:
         """Fork processes that all know the same.
 
         Raises:
@@ -48,7 +48,7 @@ class Forks:
         try:
             with warnings.catch_warnings(), executor:
                 warnings.filterwarnings("ignore", "This process .* is multi-threaded", DeprecationWarning)
-                yield Crew(executor, _work)
+                yield WorkerPool(executor, _work)
         except BrokenProcessPool as error:
             raise MemoryError("a process of the engine was ended, as the system does where memory runs out") from error
 
@@ -56,7 +56,7 @@ class Forks:
 FORKS: Final = Forks()
 
 
-def choose_hands() -> Hands:
+def choose_hands() -> WorkerPools:
     """Return the workers of a process that the engine has to itself."""
     return FORKS if sys.platform == "linux" else THREADS
 

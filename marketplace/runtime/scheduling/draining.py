@@ -13,11 +13,11 @@ from marketplace.domain.supply.lot import LOT, Lot
 from marketplace.domain.supply.pool import POOL, Pool
 from marketplace.execution.handler import Handler
 from marketplace.execution.scheduled_context import build_context
-from marketplace.runtime.scheduling.market_state import Stage
+from marketplace.runtime.scheduling.market_state import MarketState
 from marketplace.runtime.scheduling.relocation import move_grant
 
 
-async def drain_pool(handler: Handler, stage: Stage, pool_id: str) -> None:
+async def drain_pool(handler: Handler, stage: MarketState, pool_id: str) -> None:
     """Take every lot of a pool off the market, so that no further order is matched there."""
     pool: Pool = (await handler.cache.load(POOL, pool_id)).state
     assert pool.closing is not None, "notice was given"
@@ -28,7 +28,7 @@ async def drain_pool(handler: Handler, stage: Stage, pool_id: str) -> None:
             await inventory.withdraw_lot(handler, context, lot_id, reason=pool.closing.reason)
 
 
-async def close_pool(handler: Handler, stage: Stage, pool_id: str) -> None:
+async def close_pool(handler: Handler, stage: MarketState, pool_id: str) -> None:
     """Move or end what a pool still carries when its time is over.
 
     Raises:

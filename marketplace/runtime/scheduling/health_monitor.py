@@ -20,7 +20,7 @@ from marketplace.domain.delivery.detection import Health, count_nodes, take_read
 from marketplace.domain.delivery.grant import GRANT, RUNNING, Grant
 from marketplace.execution.handler import Handler
 from marketplace.execution.scheduled_context import build_context
-from marketplace.runtime.scheduling.scheduler import NOW, Agenda, Task
+from marketplace.runtime.scheduling.scheduler import NOW, Scheduler, Task
 
 UNNAMED: Final = "*"
 """The GPU of a reading that names none."""
@@ -73,11 +73,11 @@ class _Watch:
             self.due[Turn(self.pool_id, name, opens=False)] = max(at, since + _SECOND)
 
 
-class Observer:
+class HealthMonitor:
     """Folds evidence, and puts a task on the agenda for each grant of which a GPU turned bad or good."""
 
-    def __init__(self, agenda: Agenda) -> None:
-        self._agenda = agenda
+    def __init__(self, scheduler: Scheduler) -> None:
+        self._scheduler = scheduler
         self._watches: dict[str, _Watch] = {}
 
     @singledispatchmethod
@@ -141,7 +141,7 @@ class Observer:
         if after.is_bad != before.is_bad and after.since is not None:
             watch.turn(grant_id, after.since)
             if watch.due:
-                self._agenda.put(Task("observe_grant", grant_id), NOW)
+                self._scheduler.put(Task("observe_grant", grant_id), NOW)
 
     def list_due(self, grant_id: str) -> list[tuple[Turn, datetime]]:
         """Return which incidents of a grant are to be opened and closed, and since when, in order."""
@@ -159,7 +159,7 @@ def _list_meters(terms: DetectionTerms) -> tuple[str, ...]:
     return ("tenant",) if terms.meters == "both" else ()
 
 
-async def observe_grant(handler: Handler, observer: Observer, grant_id: str) -> None:
+async def observe_grant(handler: Handler, observer: HealthMonitor, grant_id: str) -> None:
     """Open and close the incidents of a running grant that evidence tells of; what cannot be is left out."""
     grant: Grant | None = (await handler.cache.load(GRANT, grant_id)).state
     now = handler.clock.now()

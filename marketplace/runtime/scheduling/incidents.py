@@ -18,7 +18,7 @@ from marketplace.domain.supply.pool import POOL, Pool
 from marketplace.execution.handler import Handler
 from marketplace.execution.scheduled_context import build_context
 from marketplace.runtime.scheduling.health_monitor import observe_grant
-from marketplace.runtime.scheduling.market_state import Stage
+from marketplace.runtime.scheduling.market_state import MarketState
 from marketplace.runtime.scheduling.relocation import move_grant
 from marketplace.runtime.scheduling.scheduler import Task
 
@@ -28,7 +28,7 @@ REASON: Final = "nodes of its pool do not work"
 class Incidents:
     """Keeps the grants of a pool in step with its nodes."""
 
-    def __init__(self, handler: Handler, stage: Stage) -> None:
+    def __init__(self, handler: Handler, stage: MarketState) -> None:
         self._handler = handler
         self._stage = stage
 

@@ -28,13 +28,13 @@ from marketplace.execution.handler import Handler
 from marketplace.log.annotations import Annotations
 from marketplace.log.events import parse_event
 from marketplace.log.port import Recorded
-from marketplace.runtime.scheduling.health_monitor import Observer
-from marketplace.runtime.scheduling.scheduler import NOW, Agenda, Task
+from marketplace.runtime.scheduling.health_monitor import HealthMonitor
+from marketplace.runtime.scheduling.scheduler import NOW, Scheduler, Task
 
 log = structlog.get_logger(__name__)
 
 
-class Stage:
+class MarketState:
     """Takes every event of the log in order.
 
     Attributes:
@@ -52,8 +52,8 @@ class Stage:
         self.unreadable: dict[int, UnreadableEvent] = {}
         self._unsound: set[str] = set()
         self.outdated = asyncio.Event()
-        self.agenda = Agenda()
-        self.observer = Observer(self.agenda)
+        self.scheduler = Scheduler()
+        self.observer = HealthMonitor(self.scheduler)
         self.position = 0
         self._lots: dict[str, str] = {}
         self._pools: dict[str, str] = {}
@@ -91,7 +91,7 @@ class Stage:
         self._handler.cache.forget(error.subject)
 
     def _notice(self, event: Event) -> None:
-        self.agenda.notice(event)
+        self.scheduler.notice(event)
         self.observer.notice(event)
         self._notice_order(event)
         self._standings = evolve(self._standings, event)
@@ -121,7 +121,7 @@ class Stage:
     def _move_lots(self, pool_id: str) -> None:
         """Look at the lots of a site once more: who lists one may not have seen a slip that is stored just before."""
         if pool_id in self._pools:
-            self.agenda.put(Task("move_lots", self._pools[pool_id]), NOW)
+            self.scheduler.put(Task("move_lots", self._pools[pool_id]), NOW)
 
     def _notice_order(self, event: Event) -> None:
         """Keep which group an order is of, and when a book had it last."""
@@ -146,7 +146,7 @@ class Stage:
 
     def list_orders(self) -> list[str]:
         """Return the orders that may stand for an auction, the oldest first."""
-        return [order_id for order_id in self.agenda.open_orders if self.is_sound("order", order_id)]
+        return [order_id for order_id in self.scheduler.open_orders if self.is_sound("order", order_id)]
 
     def is_sound(self, aggregate: str, id: str) -> bool:  # noqa: A002 - the field's word
         """Tell whether every event of an aggregate can be read."""

@@ -7,10 +7,10 @@ from marketplace.domain.delivery.grant import Grant
 from marketplace.domain.supply.pool import POOL, Pool
 from marketplace.execution.handler import Handler
 from marketplace.execution.scheduled_context import build_context
-from marketplace.runtime.scheduling.market_state import Stage
+from marketplace.runtime.scheduling.market_state import MarketState
 
 
-async def move_grant(handler: Handler, stage: Stage, grant: Grant, *, reason: str, step: str) -> bool:
+async def move_grant(handler: Handler, stage: MarketState, grant: Grant, *, reason: str, step: str) -> bool:
     """Move a grant to the first pool of its provider that has room for it at no higher price; tell whether one had.
 
     Args:

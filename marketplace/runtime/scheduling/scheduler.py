@@ -79,7 +79,7 @@ class DueTask(NamedTuple):
     due: datetime
 
 
-class Agenda:
+class Scheduler:
     """Tasks by the instant at which they are due.
 
     Attributes:

@@ -16,7 +16,7 @@ from marketplace.execution.clock import MarketClock
 from marketplace.execution.handler import Handler
 from marketplace.log.memory import MemoryLog
 from marketplace.runtime import worker as worker_module
-from marketplace.runtime.scheduling.scheduler import HEAP_SPARE, NOW, Agenda, DueTask, Task
+from marketplace.runtime.scheduling.scheduler import HEAP_SPARE, NOW, DueTask, Scheduler, Task
 from marketplace.runtime.scheduling.task_outcomes import NEEDLESS, PAUSE_SECONDS_MAX, TOO_EARLY, compute_pause
 from marketplace.runtime.worker import TIMERS, Worker
 from tests.support.market.market import Market, running_worker
@@ -81,7 +81,7 @@ async def test_a_refusal_that_is_known_to_be_harmless_ends_the_task(monkeypatch)
             await market.tick()
         await market.tick()
         assert not worker.stuck
-        assert not len(worker.stage.agenda)
+        assert not len(worker.stage.scheduler)
 
 
 async def place_hold(market, payer, payee, expires_at):
@@ -167,7 +167,7 @@ async def test_a_command_that_is_refused_as_not_due_waits_for_its_instant():
     async with running_worker(worker):
         while worker.stage.position < 1:
             await market.tick()
-        worker.stage.agenda.put(Task("expire_order", order), NOW)
+        worker.stage.scheduler.put(Task("expire_order", order), NOW)
         for _ in range(5):
             await market.tick()
         assert (await market.state("order", order)).status == "open"
@@ -186,9 +186,9 @@ async def test_an_order_ends_at_one_instant_whoever_is_asked(expires, ends):
     assert (await market.state("order", order)).ends_at == market.day(ends)
     worker = Worker(Handler(market.log, market.clock))
     async with running_worker(worker):
-        while order not in worker.stage.agenda.open_orders:
+        while order not in worker.stage.scheduler.open_orders:
             await market.tick()
-        assert worker.stage.agenda.open_orders[order] == market.day(ends)
+        assert worker.stage.scheduler.open_orders[order] == market.day(ends)
         market.clock.at = market.day(ends) - timedelta(seconds=1)
         await market.tick()
         assert (await market.state("order", order)).status == "open"
@@ -199,18 +199,18 @@ async def test_an_order_ends_at_one_instant_whoever_is_asked(expires, ends):
 
 
 def test_the_heap_does_not_keep_what_was_dropped_or_moved():
-    agenda = Agenda()
+    scheduler = Scheduler()
     kept = Task("expire_hold", "hld_kept")
-    agenda.put(kept, START)
+    scheduler.put(kept, START)
     for number in range(100_000):
         task = Task("expire_hold", f"hld_{number}")
-        agenda.put(task, START + timedelta(days=1))
-        agenda.put(kept, START + timedelta(seconds=number))
-        agenda.drop(task)
-    assert len(agenda) == 1
-    assert len(agenda._heap) <= 2 + HEAP_SPARE
-    assert agenda.take(START + timedelta(days=2), 10) == [DueTask(kept, START + timedelta(seconds=99_999))]
-    assert not agenda._heap
+        scheduler.put(task, START + timedelta(days=1))
+        scheduler.put(kept, START + timedelta(seconds=number))
+        scheduler.drop(task)
+    assert len(scheduler) == 1
+    assert len(scheduler._heap) <= 2 + HEAP_SPARE
+    assert scheduler.take(START + timedelta(days=2), 10) == [DueTask(kept, START + timedelta(seconds=99_999))]
+    assert not scheduler._heap
 
 
 def place(order_id, terms):
@@ -227,9 +227,9 @@ def place(order_id, terms):
 
 
 def test_an_amendment_moves_the_end_of_an_order():
-    market, agenda = Market(MemoryLog()), Agenda()
-    agenda.notice(place("ord_1", market.terms(latest=5)))
-    agenda.notice(
+    market, scheduler = Market(MemoryLog()), Scheduler()
+    scheduler.notice(place("ord_1", market.terms(latest=5)))
+    scheduler.notice(
         OrderAmended(
             order_id="ord_1",
             hold_id="hld_1",
@@ -239,5 +239,5 @@ def test_an_amendment_moves_the_end_of_an_order():
             keeps_priority=True,
         )
     )
-    assert agenda.take(market.day(8), 10) == []
-    assert agenda.take(market.day(9), 10) == [DueTask(Task("expire_order", "ord_1"), market.day(9))]
+    assert scheduler.take(market.day(8), 10) == []
+    assert scheduler.take(market.day(9), 10) == [DueTask(Task("expire_order", "ord_1"), market.day(9))]

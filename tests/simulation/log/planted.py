@@ -10,11 +10,11 @@ from dataclasses import replace
 from unittest.mock import patch
 
 from marketplace.execution import state_cache
-from marketplace.execution.command_records import Traces
+from marketplace.execution.command_records import CommandRecords
 from marketplace.execution.handler import Handler
 from marketplace.execution.processed_commands import ProcessedCommands
 from marketplace.execution.state_cache import Cache, Entry
-from marketplace.execution.unit_of_work import Unit
+from marketplace.execution.unit_of_work import UnitOfWork
 from marketplace.log import appender, headers, pending
 from marketplace.log.answers import Kind
 from marketplace.log.appender import Appender
@@ -209,8 +209,8 @@ def wait_for_nothing():
 @plant("what a failed append left is taken for a repeat")
 def keep_failed_traces():
     with (
-        patch.object(Traces, "find", lambda self, name: self._recent.get(name)),
-        patch.object(Unit, "retract", lambda _: None),
+        patch.object(CommandRecords, "find", lambda self, name: self._recent.get(name)),
+        patch.object(UnitOfWork, "retract", lambda _: None),
     ):
         yield
 

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 import pytest
 
 from marketplace.execution.handler import Handler
-from marketplace.execution.unit_of_work import Unit
+from marketplace.execution.unit_of_work import UnitOfWork
 from tests.support.market.looks import EVERYWHERE, LOOKS
 
 RECORD = "command"
@@ -23,9 +23,9 @@ def name_work(work) -> str:
 @pytest.fixture(autouse=True)
 def unlisted_looks(monkeypatch: pytest.MonkeyPatch) -> Iterator[set[str]]:
     """Yield what commands looked at that is not listed; the test fails on any."""
-    names = weakref.WeakKeyDictionary[Unit, str]()
+    names = weakref.WeakKeyDictionary[UnitOfWork, str]()
     unlisted: set[str] = set()
-    decide, seal = Handler._decide, Unit.seal
+    decide, seal = Handler._decide, UnitOfWork.seal
 
     async def name_and_decide(self, unit, primary, work):
         names[unit] = name_work(work)
@@ -42,7 +42,7 @@ def unlisted_looks(monkeypatch: pytest.MonkeyPatch) -> Iterator[set[str]]:
         return seal(self, source, last)
 
     monkeypatch.setattr(Handler, "_decide", name_and_decide)
-    monkeypatch.setattr(Unit, "seal", check_and_seal)
+    monkeypatch.setattr(UnitOfWork, "seal", check_and_seal)
     yield unlisted
     assert not unlisted, (
         f"list {sorted(unlisted)} in tests/support/market/looks.py with the reason why no guard is needed, or guard it"

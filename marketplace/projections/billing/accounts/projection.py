@@ -13,8 +13,8 @@ from marketplace.projections.billing.accounts.posting import Subject
 from marketplace.projections.billing.accounts.rules import POSTS_NOTHING, RULES, get_subject_ids, post
 from marketplace.projections.billing.accounts.tables import accounts, balances, entries, subjects
 from marketplace.projections.engine.projection import Handler, Projection, tags_of
-from marketplace.projections.engine.recorded_events import Fact
-from marketplace.projections.engine.write_batch import Changes
+from marketplace.projections.engine.recorded_events import RecordedEvent
+from marketplace.projections.engine.write_batch import WriteBatch
 
 _SUBJECT_FIELDS: Final = tuple(Subject.__slots__)
 _get_fields: Final = itemgetter(*_SUBJECT_FIELDS)
@@ -23,7 +23,7 @@ _get_fields: Final = itemgetter(*_SUBJECT_FIELDS)
 class _Subjects:
     """The subjects of a batch, kept in its changes."""
 
-    def __init__(self, changes: Changes) -> None:
+    def __init__(self, changes: WriteBatch) -> None:
         self._changes = changes
 
     def find(self, subject_id: str) -> Subject | None:
@@ -34,7 +34,7 @@ class _Subjects:
         self._changes.put(subjects, **{name: getattr(subject, name) for name in _SUBJECT_FIELDS})
 
 
-def _post(changes: Changes, fact: Fact, event: Event) -> None:
+def _post(changes: WriteBatch, fact: RecordedEvent, event: Event) -> None:
     cause, recorded_at, occurred_at = find_cause(event), fact.time, find_occurrence(event, fact.time)
     for line, posting in enumerate(post(event, _Subjects(changes))):
         account, party_id, unit, amount = posting.account, posting.party_id, posting.unit, posting.amount
@@ -43,15 +43,15 @@ def _post(changes: Changes, fact: Fact, event: Event) -> None:
         changes.add(balances, "amount", account=account, party_id=party_id, unit=unit, amount=amount)
 
 
-def _open(changes: Changes, fact: Fact, event: AccountOpened) -> None:
+def _open(changes: WriteBatch, fact: RecordedEvent, event: AccountOpened) -> None:
     changes.put(accounts, account_id=event.account_id, party_id=event.party_id, unit=event.unit, opened_at=fact.time)
 
 
-def _close(changes: Changes, fact: Fact, event: AccountClosed) -> None:
+def _close(changes: WriteBatch, fact: RecordedEvent, event: AccountClosed) -> None:
     changes.update(accounts, event.account_id, closed_at=fact.time)
 
 
-async def _load(changes: Changes, batch: Sequence[Fact], connection: AsyncConnection) -> None:
+async def _load(changes: WriteBatch, batch: Sequence[RecordedEvent], connection: AsyncConnection) -> None:
     wanted = {(subject_id,) for fact in batch for subject_id in get_subject_ids(fact.event)}
     await changes.load(connection, subjects, wanted)
 

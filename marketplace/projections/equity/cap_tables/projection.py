@@ -15,8 +15,8 @@ from events import issuer as issuer_events
 from events.types import Event
 from marketplace.core.errors import Corrupt
 from marketplace.projections.engine.projection import Handler, Projection, all_of
-from marketplace.projections.engine.recorded_events import Fact
-from marketplace.projections.engine.write_batch import Changes
+from marketplace.projections.engine.recorded_events import RecordedEvent
+from marketplace.projections.engine.write_batch import WriteBatch
 from marketplace.projections.equity.cap_tables import tables
 from marketplace.projections.equity.cap_tables.register import Register
 
@@ -41,7 +41,7 @@ def render_fraction(value: Fraction) -> str:
     return f"{value.numerator}/{value.denominator}"
 
 
-def _formed(changes: Changes, _: Fact, event: issuer_events.IssuerFormed) -> None:
+def _formed(changes: WriteBatch, _: RecordedEvent, event: issuer_events.IssuerFormed) -> None:
     changes.put(
         tables.issuers,
         issuer_id=event.issuer_id,
@@ -54,12 +54,12 @@ def _formed(changes: Changes, _: Fact, event: issuer_events.IssuerFormed) -> Non
     )
 
 
-def _imported(changes: Changes, fact: Fact, event: issuer_events.IssuerImported) -> None:
+def _imported(changes: WriteBatch, fact: RecordedEvent, event: issuer_events.IssuerImported) -> None:
     origin = {"source": event.source, "package_hash": event.package_hash}
     changes.put(tables.imports, issuer_id=event.issuer_id, imported_at=fact.time, **origin)
 
 
-def _stakeholder_added(changes: Changes, _: Fact, event: issuer_events.IssuerStakeholderAdded) -> None:
+def _stakeholder_added(changes: WriteBatch, _: RecordedEvent, event: issuer_events.IssuerStakeholderAdded) -> None:
     changes.put(
         tables.stakeholders,
         issuer_id=event.issuer_id,
@@ -69,63 +69,69 @@ def _stakeholder_added(changes: Changes, _: Fact, event: issuer_events.IssuerSta
     )
 
 
-def _class_created(changes: Changes, _: Fact, event: issuer_events.IssuerStockClassCreated) -> None:
+def _class_created(changes: WriteBatch, _: RecordedEvent, event: issuer_events.IssuerStockClassCreated) -> None:
     price = None if event.price_per_share_usd is None else render_fraction(Fraction(event.price_per_share_usd))
     fields = {name: getattr(event, name) for name in _CLASS_FIELDS}
     changes.put(tables.stock_classes, price_per_share_usd=price, conversion_price_usd=price, **fields)
 
 
-def _authorised_adjusted(changes: Changes, _: Fact, event: issuer_events.IssuerAuthorisedSharesAdjusted) -> None:
+def _authorised_adjusted(
+    changes: WriteBatch, _: RecordedEvent, event: issuer_events.IssuerAuthorisedSharesAdjusted
+) -> None:
     adjusted = {"shares_authorised": event.shares_authorised}
     changes.update(tables.stock_classes, event.issuer_id, event.class_id, **adjusted)
 
 
-def _conversion_price_adjusted(changes: Changes, _: Fact, event: issuer_events.IssuerConversionPriceAdjusted) -> None:
+def _conversion_price_adjusted(
+    changes: WriteBatch, _: RecordedEvent, event: issuer_events.IssuerConversionPriceAdjusted
+) -> None:
     adjusted = {"conversion_price_usd": event.conversion_price_usd}
     changes.update(tables.stock_classes, event.issuer_id, event.class_id, **adjusted)
 
 
-def _plan_adjusted(changes: Changes, fact: Fact, event: issuer_events.IssuerStockPlanAdjusted) -> None:
+def _plan_adjusted(changes: WriteBatch, fact: RecordedEvent, event: issuer_events.IssuerStockPlanAdjusted) -> None:
     before = _get_issuer(changes, fact)["plan_shares_reserved"]
     changes.update(tables.issuers, event.issuer_id, plan_shares_reserved=event.shares_reserved)
     Register(changes, fact).pool(event.shares_reserved - before)
 
 
-def _get_issuer(changes: Changes, fact: Fact) -> Any:
+def _get_issuer(changes: WriteBatch, fact: RecordedEvent) -> Any:
     row = changes.find(tables.issuers, fact.id)
     if row is None:
         raise Corrupt(f"event {fact.sequence} is about issuer {fact.id}, which the log never formed")
     return row
 
 
-def _stock_issued(changes: Changes, fact: Fact, event: issuer_events.IssuerStockIssued) -> None:
+def _stock_issued(changes: WriteBatch, fact: RecordedEvent, event: issuer_events.IssuerStockIssued) -> None:
     Register(changes, fact).stock(event.holder_id, event.class_id, event.shares)
 
 
-def _stock_offered(changes: Changes, _: Fact, event: issuer_events.IssuerStockOffered) -> None:
+def _stock_offered(changes: WriteBatch, _: RecordedEvent, event: issuer_events.IssuerStockOffered) -> None:
     offer = {name: getattr(event, name) for name in _OFFER_FIELDS}
     changes.put(tables.offers, transfer_id=event.transfer_id, issuer_id=event.issuer_id, status="offered", **offer)
 
 
-def _first_refusal_waived(changes: Changes, _: Fact, event: issuer_events.IssuerFirstRefusalWaived) -> None:
+def _first_refusal_waived(changes: WriteBatch, _: RecordedEvent, event: issuer_events.IssuerFirstRefusalWaived) -> None:
     changes.update(tables.offers, event.transfer_id, status="waived")
 
 
-def _first_refusal_exercised(changes: Changes, _: Fact, event: issuer_events.IssuerFirstRefusalExercised) -> None:
+def _first_refusal_exercised(
+    changes: WriteBatch, _: RecordedEvent, event: issuer_events.IssuerFirstRefusalExercised
+) -> None:
     changes.update(tables.offers, event.transfer_id, status="exercised")
 
 
-def _offer_withdrawn(changes: Changes, _: Fact, event: issuer_events.IssuerStockOfferWithdrawn) -> None:
+def _offer_withdrawn(changes: WriteBatch, _: RecordedEvent, event: issuer_events.IssuerStockOfferWithdrawn) -> None:
     changes.update(tables.offers, event.transfer_id, status="withdrawn")
 
 
-def _stock_converted(changes: Changes, fact: Fact, event: issuer_events.IssuerStockConverted) -> None:
+def _stock_converted(changes: WriteBatch, fact: RecordedEvent, event: issuer_events.IssuerStockConverted) -> None:
     register = Register(changes, fact)
     register.stock(event.holder_id, event.class_id, -event.shares)
     register.stock(event.holder_id, event.class_id_after, event.shares_after)
 
 
-def _stock_transferred(changes: Changes, fact: Fact, event: issuer_events.IssuerStockTransferred) -> None:
+def _stock_transferred(changes: WriteBatch, fact: RecordedEvent, event: issuer_events.IssuerStockTransferred) -> None:
     offer = changes.find(tables.offers, event.transfer_id)
     if offer is not None and offer["status"] != "exercised":
         changes.update(tables.offers, event.transfer_id, status="transferred")
@@ -134,11 +140,11 @@ def _stock_transferred(changes: Changes, fact: Fact, event: issuer_events.Issuer
     register.stock(event.holder_id_after, event.class_id, event.shares)
 
 
-def _stock_repurchased(changes: Changes, fact: Fact, event: issuer_events.IssuerStockRepurchased) -> None:
+def _stock_repurchased(changes: WriteBatch, fact: RecordedEvent, event: issuer_events.IssuerStockRepurchased) -> None:
     Register(changes, fact).stock(event.holder_id, event.class_id, -event.shares)
 
 
-def _stock_split(changes: Changes, fact: Fact, event: issuer_events.IssuerStockSplit) -> None:
+def _stock_split(changes: WriteBatch, fact: RecordedEvent, event: issuer_events.IssuerStockSplit) -> None:
     """Multiply everything: stock comes out whole, rights and the pool are rounded down where the split says so."""
     ratio = Fraction(event.numerator, event.denominator)
     issuer = _get_issuer(changes, fact)
@@ -165,7 +171,7 @@ def _stock_split(changes: Changes, fact: Fact, event: issuer_events.IssuerStockS
         register.move(row["kind"], row["holder_id"], row["security"], delta, exercise_price_usd=price)
 
 
-def _whole(fact: Fact, shares: Fraction) -> int:
+def _whole(fact: RecordedEvent, shares: Fraction) -> int:
     if shares.denominator != 1:
         raise Corrupt(f"the split of event {fact.sequence} leaves {render_fraction(shares)} shares in issuer {fact.id}")
     return int(shares)
@@ -175,17 +181,19 @@ def _divide(price: str | None, ratio: Fraction) -> str | None:
     return None if price is None else render_fraction(Fraction(price) / ratio)
 
 
-def _option_promised(changes: Changes, fact: Fact, event: issuer_events.IssuerOptionPromised) -> None:
+def _option_promised(changes: WriteBatch, fact: RecordedEvent, event: issuer_events.IssuerOptionPromised) -> None:
     register = Register(changes, fact)
     register.pool(-event.shares)
     register.move("promised", event.holder_id, event.promise_id, event.shares)
 
 
-def _promise_withdrawn(changes: Changes, fact: Fact, event: issuer_events.IssuerOptionPromiseWithdrawn) -> None:
+def _promise_withdrawn(
+    changes: WriteBatch, fact: RecordedEvent, event: issuer_events.IssuerOptionPromiseWithdrawn
+) -> None:
     _settle_promise(changes, fact, Register(changes, fact), event.promise_id)
 
 
-def _settle_promise(changes: Changes, fact: Fact, register: Register, promise_id: str) -> None:
+def _settle_promise(changes: WriteBatch, fact: RecordedEvent, register: Register, promise_id: str) -> None:
     """Give what is left of a promise back to the pool."""
     for row in changes.rows(tables.holdings):
         if (row["issuer_id"], row["kind"], row["security"]) == (fact.id, "promised", promise_id):
@@ -193,7 +201,7 @@ def _settle_promise(changes: Changes, fact: Fact, register: Register, promise_id
             register.move("promised", row["holder_id"], promise_id, -row["shares"])
 
 
-def _option_granted(changes: Changes, fact: Fact, event: issuer_events.IssuerOptionGranted) -> None:
+def _option_granted(changes: WriteBatch, fact: RecordedEvent, event: issuer_events.IssuerOptionGranted) -> None:
     register = Register(changes, fact)
     if event.promise_id is not None:
         _settle_promise(changes, fact, register, event.promise_id)
@@ -202,42 +210,44 @@ def _option_granted(changes: Changes, fact: Fact, event: issuer_events.IssuerOpt
     register.move("option", event.holder_id, event.option_id, event.shares, exercise_price_usd=price)
 
 
-def _option_exercised(changes: Changes, fact: Fact, event: issuer_events.IssuerOptionExercised) -> None:
+def _option_exercised(changes: WriteBatch, fact: RecordedEvent, event: issuer_events.IssuerOptionExercised) -> None:
     register = Register(changes, fact)
     register.move("option", event.holder_id, event.option_id, -event.shares)
     register.stock(event.holder_id, event.class_id, event.shares)
 
 
-def _option_cancelled(changes: Changes, fact: Fact, event: issuer_events.IssuerOptionCancelled) -> None:
+def _option_cancelled(changes: WriteBatch, fact: RecordedEvent, event: issuer_events.IssuerOptionCancelled) -> None:
     register = Register(changes, fact)
     register.move("option", event.holder_id, event.option_id, -event.shares)
     register.pool(event.shares)
 
 
-def _warrant_issued(changes: Changes, fact: Fact, event: issuer_events.IssuerWarrantIssued) -> None:
+def _warrant_issued(changes: WriteBatch, fact: RecordedEvent, event: issuer_events.IssuerWarrantIssued) -> None:
     price = render_fraction(Fraction(event.exercise_price_usd))
     terms = {"exercise_price_usd": price, "expires_at": event.expires_at}
     Register(changes, fact).move("warrant", event.holder_id, event.warrant_id, event.shares, event.class_id, **terms)
 
 
-def _warrant_exercised(changes: Changes, fact: Fact, event: issuer_events.IssuerWarrantExercised) -> None:
+def _warrant_exercised(changes: WriteBatch, fact: RecordedEvent, event: issuer_events.IssuerWarrantExercised) -> None:
     register = Register(changes, fact)
     register.move("warrant", event.holder_id, event.warrant_id, -event.shares - event.shares_surrendered)
     register.stock(event.holder_id, event.class_id, event.shares)
 
 
 def _warrant_expired(
-    changes: Changes, fact: Fact, event: issuer_events.IssuerWarrantExpired | issuer_events.IssuerWarrantCancelled
+    changes: WriteBatch,
+    fact: RecordedEvent,
+    event: issuer_events.IssuerWarrantExpired | issuer_events.IssuerWarrantCancelled,
 ) -> None:
     Register(changes, fact).move("warrant", event.holder_id, event.warrant_id, -event.shares)
 
 
-def _dilution_limited(changes: Changes, _: Fact, event: issuer_events.IssuerDilutionLimited) -> None:
+def _dilution_limited(changes: WriteBatch, _: RecordedEvent, event: issuer_events.IssuerDilutionLimited) -> None:
     limit = {"dilution_max": event.dilution_max, "dilution_valuation_usd": event.valuation_usd}
     changes.update(tables.issuers, event.issuer_id, **limit)
 
 
-def _financing_opened(changes: Changes, fact: Fact, event: issuer_events.IssuerFinancingOpened) -> None:
+def _financing_opened(changes: WriteBatch, fact: RecordedEvent, event: issuer_events.IssuerFinancingOpened) -> None:
     changes.put(
         tables.financings,
         financing_id=event.financing_id,
@@ -249,22 +259,24 @@ def _financing_opened(changes: Changes, fact: Fact, event: issuer_events.IssuerF
     )
 
 
-def _financing_priced(changes: Changes, fact: Fact, event: issuer_events.IssuerFinancingPriced) -> None:
+def _financing_priced(changes: WriteBatch, fact: RecordedEvent, event: issuer_events.IssuerFinancingPriced) -> None:
     priced = {"status": "priced", "pricing": event.pricing, "priced_sequence": fact.sequence}
     changes.update(tables.financings, event.financing_id, **priced)
 
 
-def _financing_closed(changes: Changes, fact: Fact, event: issuer_events.IssuerFinancingClosed) -> None:
+def _financing_closed(changes: WriteBatch, fact: RecordedEvent, event: issuer_events.IssuerFinancingClosed) -> None:
     closed = {"status": "closed", "approval": event.approval, "closed_at": fact.time}
     changes.update(tables.financings, event.financing_id, **closed)
 
 
-def _financing_abandoned(changes: Changes, fact: Fact, event: issuer_events.IssuerFinancingAbandoned) -> None:
+def _financing_abandoned(
+    changes: WriteBatch, fact: RecordedEvent, event: issuer_events.IssuerFinancingAbandoned
+) -> None:
     abandoned = {"status": "abandoned", "reason": event.reason, "closed_at": fact.time}
     changes.update(tables.financings, event.financing_id, **abandoned)
 
 
-def _valuation_recorded(changes: Changes, fact: Fact, event: issuer_events.IssuerValuationRecorded) -> None:
+def _valuation_recorded(changes: WriteBatch, fact: RecordedEvent, event: issuer_events.IssuerValuationRecorded) -> None:
     changes.put(
         tables.valuations,
         issuer_id=event.issuer_id,
@@ -276,7 +288,7 @@ def _valuation_recorded(changes: Changes, fact: Fact, event: issuer_events.Issue
     )
 
 
-def _liquidity_declared(changes: Changes, fact: Fact, event: issuer_events.IssuerLiquidityDeclared) -> None:
+def _liquidity_declared(changes: WriteBatch, fact: RecordedEvent, event: issuer_events.IssuerLiquidityDeclared) -> None:
     changes.put(
         tables.liquidity_events,
         liquidity_id=event.liquidity_id,
@@ -288,7 +300,7 @@ def _liquidity_declared(changes: Changes, fact: Fact, event: issuer_events.Issue
     )
 
 
-def _distribution_paid(changes: Changes, fact: Fact, event: issuer_events.IssuerDistributionPaid) -> None:
+def _distribution_paid(changes: WriteBatch, fact: RecordedEvent, event: issuer_events.IssuerDistributionPaid) -> None:
     paid = {"status": "paid", "paid_usd": event.amount_usd, "paid_at": fact.time}
     changes.update(tables.liquidity_events, event.liquidity_id, **paid)
     changes.update(tables.issuers, event.issuer_id, status="ended")
@@ -307,21 +319,21 @@ _OFFERS: Final = (
 )
 
 
-def _noted(_changes: Changes, _fact: Fact, _event: Event) -> None:
+def _noted(_changes: WriteBatch, _fact: RecordedEvent, _event: Event) -> None:
     """Keep of an event that it was the issuer's last, and nothing else."""
 
 
 def _stamp(handler: Handler) -> Handler:
     """Let a handler's event be the version of its issuer too, whatever of the company it changes."""
 
-    def handle(changes: Changes, fact: Fact, event: Event) -> None:
+    def handle(changes: WriteBatch, fact: RecordedEvent, event: Event) -> None:
         handler(changes, fact, event)
         changes.update(tables.issuers, fact.id)
 
     return handle
 
 
-async def _load(changes: Changes, batch: Sequence[Fact], connection: AsyncConnection) -> None:
+async def _load(changes: WriteBatch, batch: Sequence[RecordedEvent], connection: AsyncConnection) -> None:
     issuer_ids = {fact.id for fact in batch}
     await changes.load(connection, tables.issuers, {(issuer_id,) for issuer_id in issuer_ids})
     moved = {fact.id for fact in batch if _HANDLERS[type(fact.event)] is not _noted}

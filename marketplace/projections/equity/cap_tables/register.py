@@ -2,8 +2,8 @@
 
 from typing import Any, Final
 
-from marketplace.projections.engine.recorded_events import Fact
-from marketplace.projections.engine.write_batch import Changes
+from marketplace.projections.engine.recorded_events import RecordedEvent
+from marketplace.projections.engine.write_batch import WriteBatch
 from marketplace.projections.equity.cap_tables import tables
 
 POOL: Final = "pool"
@@ -12,7 +12,7 @@ POOL: Final = "pool"
 class Register:
     """The share register of one event: moves shares and numbers the lines."""
 
-    def __init__(self, changes: Changes, fact: Fact) -> None:
+    def __init__(self, changes: WriteBatch, fact: RecordedEvent) -> None:
         self._changes = changes
         self._fact = fact
         self._line = 0

@@ -12,15 +12,15 @@ from events.grant import GrantIssued
 from events.pricelist import PricelistPublished
 from marketplace.core.money import parse_ratio
 from marketplace.projections.engine.projection import Projection, all_of, tags_of
-from marketplace.projections.engine.recorded_events import Fact
-from marketplace.projections.engine.write_batch import Changes
+from marketplace.projections.engine.recorded_events import RecordedEvent
+from marketplace.projections.engine.write_batch import WriteBatch
 from marketplace.projections.trading.market.tables import curves, fills, list_prices
 
 MICRO: Final = 1_000_000
 Steps = dict[tuple[str, str, Decimal], tuple[int, int]]
 
 
-def _filled(changes: Changes, fact: Fact, event: GrantIssued) -> None:
+def _filled(changes: WriteBatch, fact: RecordedEvent, event: GrantIssued) -> None:
     """Keep an award: its volume, and what it costs over its run to the millionth of a dollar."""
     hours = event.nodes * event.gpus_per_node * (round((event.end - event.start).total_seconds()) // 3_600)
     paid = Decimal(round(parse_ratio(event.price_usd_per_gpu_hour) * hours * MICRO)) / MICRO
@@ -38,7 +38,7 @@ def _filled(changes: Changes, fact: Fact, event: GrantIssued) -> None:
     )
 
 
-def _published(changes: Changes, _: Fact, event: PricelistPublished) -> None:
+def _published(changes: WriteBatch, _: RecordedEvent, event: PricelistPublished) -> None:
     for price in event.prices:
         changes.put(
             list_prices,
@@ -53,7 +53,7 @@ def _published(changes: Changes, _: Fact, event: PricelistPublished) -> None:
         )
 
 
-def _frozen(changes: Changes, fact: Fact, event: AuctionBookFrozen) -> None:
+def _frozen(changes: WriteBatch, fact: RecordedEvent, event: AuctionBookFrozen) -> None:
     """Add a part of a book to its curves; a part lists the pools that it names."""
     for (gpu_class, side, price), (gpu_hours, count) in sum_part(event).items():
         before = changes.find(curves, event.auction_id, gpu_class, side, price) or {"gpu_hours": 0, "count": 0}
@@ -69,7 +69,7 @@ def _frozen(changes: Changes, fact: Fact, event: AuctionBookFrozen) -> None:
         )
 
 
-async def _load(changes: Changes, batch: Sequence[Fact], connection: AsyncConnection) -> None:
+async def _load(changes: WriteBatch, batch: Sequence[RecordedEvent], connection: AsyncConnection) -> None:
     """Read the curves that earlier parts of the same books began."""
     parts = [fact.event for fact in batch if isinstance(fact.event, AuctionBookFrozen)]
     await changes.load_where(connection, curves, "auction_id", (event.auction_id for event in parts if event.part))
