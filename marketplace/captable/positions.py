@@ -18,7 +18,7 @@ from typing import Final, Literal, NamedTuple
 from events import instrument as instruments
 from events import issuer as issuers
 from marketplace.captable.history import Act, History
-from marketplace.captable.parcels import TaxLot, TaxLots
+from marketplace.captable.tax_lots import TaxLot, TaxLots
 from marketplace.domain.equity.instrument.instrument import Instrument
 from marketplace.domain.equity.issuer.issuer import Issuer
 from marketplace.domain.equity.issuer.state import Option, Warrant

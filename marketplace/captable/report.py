@@ -7,8 +7,8 @@ from fractions import Fraction
 
 import msgspec
 
+from marketplace.captable.diagnostics import Check, list_checks
 from marketplace.captable.history import History
-from marketplace.captable.hygiene import Check, list_checks
 from marketplace.core.ids import is_id
 from marketplace.core.money import ZERO, render_ratio
 from marketplace.domain.equity.instrument.instrument import Instrument

@@ -10,16 +10,16 @@ from marketplace.clearing.arrays.grid import Grid, compile_book
 from marketplace.clearing.book import check_book
 from marketplace.clearing.codec import hash_book, hash_json, render_decisions, render_prices
 from marketplace.clearing.explain.reasons import list_reasons, regret_micros
-from marketplace.clearing.explain.second import Seconds
+from marketplace.clearing.explain.second_best import SecondBests
 from marketplace.clearing.explain.winning import PriceToWin, can_be_exact, price_to_win
 from marketplace.clearing.model import Book, Certificate, Clearing, Decision, LotShare, Match, Order, PriceRange
 from marketplace.clearing.money import MICRO, micro, ratio_up, usd, usd_of
 from marketplace.clearing.program.bound import render_shadow
 from marketplace.clearing.program.pricing import Micros, render_price_runs, set_prices, share_lots
 from marketplace.clearing.search.backstop import serve_backstops
-from marketplace.clearing.search.crew import THREADS, WorkerPools, map_isolated
 from marketplace.clearing.search.marginal import count_hours
 from marketplace.clearing.search.solving import Solved, solve
+from marketplace.clearing.search.worker_pool import THREADS, WorkerPools, map_isolated
 
 ENGINE_VERSION = "clearing-14"
 PARTS = 16
@@ -98,7 +98,7 @@ def _decide(answer: _Answer) -> tuple[Decision, ...]:
     for pool in range(len(answer.book.pools)):
         for order, shares in share_lots(answer.allocation, pool).items():
             matches[order] = _match(answer, order, shares)
-    seconds = Seconds(answer.book, answer.allocation, answer.prices, matches)
+    seconds = SecondBests(answer.book, answer.allocation, answer.prices, matches)
     losers = _explain_all(answer, [order for order in range(len(answer.book.orders)) if order not in matches])
     return tuple(
         Decision(

@@ -9,8 +9,8 @@ import msgspec
 from cyclopts import Parameter
 
 from marketplace.app import open_log
+from marketplace.captable.diagnostics import list_checks
 from marketplace.captable.explanation import Entry, ExplainedConversion, Explanation, explain_cap_table
-from marketplace.captable.hygiene import list_checks
 from marketplace.captable.report import build_report
 from marketplace.cli.cap_table import render_shares, show_cap_table
 from marketplace.cli.console import configure_logging, run

@@ -104,7 +104,7 @@ class Follower:
         if event is None or aggregate == USAGE.aggregate:
             self._handler.cache.notice(recorded)
         else:
-            self._handler.cache.absorb(DECIDERS[aggregate], recorded, event)
+            self._handler.cache.apply(DECIDERS[aggregate], recorded, event)
         if isinstance(event, ClockAdvanced):
             self._handler.clock.offset_seconds = event.offset_seconds
         if event is not None and recorded.subject == LOG_SUBJECT and (annotated := find_annotated(event)) is not None:

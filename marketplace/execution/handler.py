@@ -110,7 +110,7 @@ class Handler:
         claims[context.command_id] = context.fingerprint
         try:
             if new:
-                self.cache.assume(decider, render_subject(decider.aggregate, id))
+                self.cache.assume_new(decider, render_subject(decider.aggregate, id))
             async with self.log.turns.claim() as claim:
                 return await self._run(context, decider, id, work, claim)
         finally:
@@ -132,7 +132,7 @@ class Handler:
             if repeat is not None:
                 return repeat
             unit = UnitOfWork(self.cache, context)
-            primary = await unit.enter(decider, id)
+            primary = await unit.begin(decider, id)
             trace = primary.commands.find(context.command_id)
             if trace is not None:
                 receipt = await self._answer_repeat(context, id, trace)
@@ -144,7 +144,7 @@ class Handler:
                 confirmed = await self._confirm(unit)
                 continue
             if refusal is not None:
-                if await self._settle(unit.heads()):
+                if await self._wait_until_durable(unit.heads()):
                     raise refusal
                 continue
             receipt = await self._store(unit, primary, id, claim)
@@ -163,14 +163,14 @@ class Handler:
 
     async def _confirm(self, unit: UnitOfWork) -> bool:
         """Read again what a no rests on; False where it rests on an append that failed."""
-        if not await self._settle(unit.heads()):
+        if not await self._wait_until_durable(unit.heads()):
             return False
         await unit.refresh()
         return True
 
     async def _store(self, unit: UnitOfWork, primary: Entry, id: str, claim: Claim) -> Receipt | None:  # noqa: A002
         """Store what was decided, with its record where it needs one; None where it has to be decided again."""
-        if not await self._settle(unit.heads(unchanged=True)) or not unit.is_current():
+        if not await self._wait_until_durable(unit.heads(unchanged=True)) or not unit.is_current():
             return None
         if unit.context.recorded and not await unit.record(primary):
             await self.processed.read_on()
@@ -180,7 +180,7 @@ class Handler:
         try:
             sequence = await self.log.append(unit.seal(self._source, primary.head.subject))
         except Conflict:
-            unit.retract()
+            unit.roll_back()
             await self.log.turns.ask(claim, unit.list_written())
             if not await unit.refresh(to_end=False) and unit.context.recorded:
                 await self.processed.read_on()
@@ -188,7 +188,7 @@ class Handler:
         except asyncio.CancelledError:
             raise  # the append goes on without its caller; its heads will tell what becomes of it
         except BaseException:
-            unit.retract()
+            unit.roll_back()
             raise
         if unit.context.recorded:
             self.processed.put(unit.context.command_id, unit.context.fingerprint, sequence)
@@ -252,7 +252,7 @@ class Handler:
         )
 
     async def _answer_repeat(self, context: Context, id: str, trace: CommandRecord) -> Receipt | None:  # noqa: A002
-        if not await self._settle([trace.head]):
+        if not await self._wait_until_durable([trace.head]):
             return None
         self._require_same(context, trace)
         if context.recorded:
@@ -272,7 +272,7 @@ class Handler:
     async def _require_version(self, context: Context, head: Head) -> None:
         if context.if_match is None:
             return
-        await self._settle([head])
+        await self._wait_until_durable([head])
         if head.sequence != context.if_match:
             raise Refusal(
                 "version_stale",
@@ -281,7 +281,7 @@ class Handler:
                 version=head.sequence,
             )
 
-    async def _settle(self, heads: Iterable[Head]) -> bool:
+    async def _wait_until_durable(self, heads: Iterable[Head]) -> bool:
         """Wait until every head is stored; False where one failed, and what rests on it is void."""
         pending = [head for head in heads if head.sequence is None or head.failed]
         if not pending:

@@ -144,7 +144,7 @@ class Cache:
         if stored is not None:
             self.snapshots.offer(stored.state, stored.head, stored.commands)
 
-    def assume(self, decider: AnyDecider, subject: str) -> None:
+    def assume_new(self, decider: AnyDecider, subject: str) -> None:
         """Take a subject that is not in memory for empty; the guard of the append finds out if it is not."""
         if subject not in self._entries and subject not in self._readings:
             self.put(Entry(decider.initial, Head(subject)))
@@ -240,7 +240,7 @@ class Cache:
         self._entries.pop(subject, None)
         self._heavy_bytes -= self._heavy.pop(subject, 0)
 
-    def absorb(self, decider: AnyDecider, recorded: Recorded, event: Event, *, from_first: bool = False) -> None:
+    def apply(self, decider: AnyDecider, recorded: Recorded, event: Event, *, from_first: bool = False) -> None:
         """Take the next event that a reader of the whole log brings into its entry, where it follows what is stored.
 
         An entry whose append is in flight gives way to what another process stored before it: that append can only

@@ -89,7 +89,7 @@ class UnitOfWork:
         self.rejected = False
         self.not_taken: tuple[ReadingNotTaken, ...] = ()
 
-    async def enter(self, decider: AnyDecider, id: str) -> Entry:  # noqa: A002 - the field's word
+    async def begin(self, decider: AnyDecider, id: str) -> Entry:  # noqa: A002 - the field's word
         """Load the aggregate that the command is for, and return it as it is before the decision."""
         await self.load(decider, id)
         return self._parts[render_subject(decider.aggregate, id)].before
@@ -103,9 +103,9 @@ class UnitOfWork:
             part = self._parts[subject] = _Part(decider, id, entry, entry.state)
         return part.state
 
-    def assume(self, decider: AnyDecider, id: str) -> None:  # noqa: A002
+    def assume_new(self, decider: AnyDecider, id: str) -> None:  # noqa: A002
         """Take an aggregate that this decision begins for empty, without a read; the append finds out if it is not."""
-        self._cache.assume(decider, render_subject(decider.aggregate, id))
+        self._cache.assume_new(decider, render_subject(decider.aggregate, id))
 
     async def reload(self, decider: AnyDecider, id: str) -> Any:  # noqa: A002
         """Return the state of an aggregate that was only looked at so far, as the log has it at its end.
@@ -199,7 +199,7 @@ class UnitOfWork:
             version=None if part.events else primary.head.sequence,
             not_taken=self.not_taken,
         )
-        self._cache.assume(COMMAND, render_subject(COMMAND.aggregate, command_id))
+        self._cache.assume_new(COMMAND, render_subject(COMMAND.aggregate, command_id))
         await self.decide(COMMAND, command_id, record)
         return bool(self.list_events(COMMAND, command_id))
 
@@ -244,7 +244,7 @@ class UnitOfWork:
             traceparent=context.traceparent,
         )
 
-    def retract(self) -> None:
+    def roll_back(self) -> None:
         """Forget what was sealed; what was read of the same command from the log meanwhile stays."""
         for part in self._parts.values():
             if part.after is not None and part.after.line is not None:

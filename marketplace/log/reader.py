@@ -14,10 +14,10 @@ from events.subjects import ALL
 from marketplace.core.errors import Unavailable
 from marketplace.log.codec import EMPTY_MAX, Links, build_empty, check_history
 from marketplace.log.connection import Connection, NoAnswer
+from marketplace.log.direct_get import Gets, Stored
 from marketplace.log.feed import open_feed
-from marketplace.log.gets import Gets, Stored
-from marketplace.log.patience import RESTART_SECONDS
 from marketplace.log.port import Recorded
+from marketplace.log.retry import RESTART_SECONDS
 
 _STEPS_MAX = 500
 _EMPTY_TRIES_MAX = 5

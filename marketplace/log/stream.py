@@ -9,8 +9,8 @@ from events.subjects import ALL
 from marketplace.core.errors import Corrupt, Unavailable
 from marketplace.log.codec import EMPTY_MAX
 from marketplace.log.connection import Connection, NoAnswer, call_api
-from marketplace.log.patience import ask_again
 from marketplace.log.port import Health
+from marketplace.log.retry import ask_again
 
 SERVER_VERSION_MIN = (2, 15, 0)
 _DUPLICATE_WINDOW_NANOSECONDS = 120 * 10**9

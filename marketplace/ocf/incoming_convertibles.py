@@ -10,7 +10,7 @@ from events import instrument as instruments
 from events import issuer as issuers
 from events.types import NoteTerms, PrincipalTerms, SafeTerms
 from marketplace.ocf import transactions as tx
-from marketplace.ocf.incoming_ground import ImportContext, at_midnight
+from marketplace.ocf.import_context import ImportContext, at_midnight
 from marketplace.ocf.intake import Taken
 from marketplace.ocf.reading import Located
 from marketplace.ocf.values import NoteMechanism, SafeMechanism
@@ -23,47 +23,47 @@ _COMPOUND: Final = {
 }
 
 
-def take_convertible(ground: ImportContext, located: Located, item: tx.ConvertibleIssuance) -> None:
+def take_convertible(context: ImportContext, located: Located, item: tx.ConvertibleIssuance) -> None:
     """Take a convertible over that is still there, as an instrument paid at once on its day."""
-    ended = _find_end(ground, item.security_id)
+    ended = _find_end(context, item.security_id)
     if ended is not None:
         reason = f"it ended by {ended.__struct_config__.tag} {ended.id}; what came of it is kept, and it is not"
-        ground.lose(located, "ended_convertible_not_kept", reason)
+        context.lose(located, "ended_convertible_not_kept", reason)
         return
-    found = _find_terms(ground, located, item)
-    amount = ground.find_usd(located, item.investment_amount)
+    found = _find_terms(context, located, item)
+    amount = context.find_usd(located, item.investment_amount)
     if found is None or amount is None:
         return
     terms, interest_from = found
-    instrument_id, holder_id = ground.name("ins", item.security_id), ground.name_holder(item.stakeholder_id)
-    of = {"instrument_id": instrument_id, "issuer_id": ground.issuer_id, "holder_id": holder_id}
+    instrument_id, holder_id = context.name("ins", item.security_id), context.name_holder(item.stakeholder_id)
+    of = {"instrument_id": instrument_id, "issuer_id": context.issuer_id, "holder_id": holder_id}
     issued = instruments.InstrumentIssued(**of, terms=terms, commitment_usd=amount, funding="paid_at_once", draw=None)
     accrued = instruments.InstrumentPrincipalAccrued(
         instrument_id=instrument_id,
-        issuer_id=ground.issuer_id,
+        issuer_id=context.issuer_id,
         holder_id=holder_id,
-        tranche_id=ground.name("trn", item.security_id),
+        tranche_id=context.name("trn", item.security_id),
         principal_usd=amount,
         statement_id=None,
         terms_version=1,
         interest_from=interest_from or item.date,
     )
     time = at_midnight(item.date)
-    ground.instruments[instrument_id] = tuple(
+    context.instruments[instrument_id] = tuple(
         Taken(event, time, located.file, located.label) for event in (issued, accrued)
     )
-    ground.add(located, item.date, issuers.IssuerInstrumentSigned(**of, commitment_usd=amount, terms=terms))
+    context.add(located, item.date, issuers.IssuerInstrumentSigned(**of, commitment_usd=amount, terms=terms))
 
 
-def _find_end(ground: ImportContext, security_id: str) -> tx.Transaction | None:
+def _find_end(context: ImportContext, security_id: str) -> tx.Transaction | None:
     ends = (tx.ConvertibleConversion, tx.ConvertibleTransfer, tx.ConvertibleCancellation, tx.Retraction)
     return next(
-        (item for item in ground.transactions if isinstance(item, ends) and item.security_id == security_id), None
+        (item for item in context.transactions if isinstance(item, ends) and item.security_id == security_id), None
     )
 
 
 def _find_terms(
-    ground: ImportContext, located: Located, item: tx.ConvertibleIssuance
+    context: ImportContext, located: Located, item: tx.ConvertibleIssuance
 ) -> tuple[PrincipalTerms, date | None] | None:
     """Return the terms of a convertible, and of a note its first day of interest; None where they are refused."""
     mechanisms = [trigger.conversion_right.conversion_mechanism for trigger in item.conversion_triggers]
@@ -74,25 +74,25 @@ def _find_terms(
             f"a {item.convertible_type} with {len(found)} mechanisms of its kind; the marketplace keeps SAFEs and "
             "notes of one"
         )
-        ground.refuse(located, "convertible_not_kept", reason)
+        context.refuse(located, "convertible_not_kept", reason)
         return None
     mechanism = found[0]
     if mechanism.exit_multiple is not UNSET:
-        ground.lose(located, "member_not_kept", f"the marketplace keeps no exit_multiple of a {item.convertible_type}")
+        context.lose(located, "member_not_kept", f"the marketplace keeps no exit_multiple of a {item.convertible_type}")
     if isinstance(mechanism, SafeMechanism):
-        safe = _read_safe(ground, located, mechanism)
+        safe = _read_safe(context, located, mechanism)
         return None if safe is None else (safe, None)
-    return _read_note(ground, located, mechanism)
+    return _read_note(context, located, mechanism)
 
 
-def _read_safe(ground: ImportContext, located: Located, safe: SafeMechanism) -> SafeTerms | None:
+def _read_safe(context: ImportContext, located: Located, safe: SafeMechanism) -> SafeTerms | None:
     if safe.conversion_timing is UNSET:
         reason = "conversion_timing is absent: whether the cap is on pre- or post-money capitalisation is not guessed"
-        ground.refuse(located, "conversion_timing_missing", reason)
+        context.refuse(located, "conversion_timing_missing", reason)
         return None
     return SafeTerms(
         conversion_timing="post_money" if safe.conversion_timing == "POST_MONEY" else "pre_money",
-        valuation_cap_usd=ground.find_usd(located, safe.conversion_valuation_cap),
+        valuation_cap_usd=context.find_usd(located, safe.conversion_valuation_cap),
         discount=_read_discount(safe),
         most_favoured_nation=safe.conversion_mfn,
     )
@@ -102,7 +102,7 @@ def _read_discount(mechanism: SafeMechanism | NoteMechanism) -> Decimal | None:
     return None if mechanism.conversion_discount is UNSET else Decimal(mechanism.conversion_discount or "0")
 
 
-def _read_note(ground: ImportContext, located: Located, note: NoteMechanism) -> tuple[NoteTerms, date] | None:
+def _read_note(context: ImportContext, located: Located, note: NoteMechanism) -> tuple[NoteTerms, date] | None:
     """Return a note of one rate that is paid with the principal; what would change what it grows to is refused."""
     rate = note.interest_rates[0] if note.interest_rates else None
     interest = "simple" if note.compounding_type == "SIMPLE" else _COMPOUND.get(note.interest_accrual_period)
@@ -118,11 +118,11 @@ def _read_note(ground: ImportContext, located: Located, note: NoteMechanism) -> 
     )
     for code, wrong, reason in problems:
         if wrong:
-            ground.refuse(located, code, reason)
+            context.refuse(located, code, reason)
             return None
     assert rate is not None, "a note without a rate is refused"
     if note.conversion_mfn not in (UNSET, False):
-        ground.lose(located, "member_not_kept", "the marketplace keeps no conversion_mfn of a note")
+        context.lose(located, "member_not_kept", "the marketplace keeps no conversion_mfn of a note")
     known: dict[str, Any] = {
         "interest": interest,
         "day_count": "actual_365" if note.day_count_convention == "ACTUAL_365" else "thirty_360",
@@ -130,7 +130,7 @@ def _read_note(ground: ImportContext, located: Located, note: NoteMechanism) -> 
     }
     terms = NoteTerms(
         annual_rate=Decimal(rate.rate),
-        valuation_cap_usd=ground.find_usd(located, note.conversion_valuation_cap),
+        valuation_cap_usd=context.find_usd(located, note.conversion_valuation_cap),
         discount=_read_discount(note),
         **known,
     )

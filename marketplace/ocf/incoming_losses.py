@@ -9,7 +9,7 @@ from marketplace.ocf import objects as ocf
 from marketplace.ocf import transactions as tx
 from marketplace.ocf.container import Files
 from marketplace.ocf.findings import Findings
-from marketplace.ocf.incoming_ground import ImportContext
+from marketplace.ocf.import_context import ImportContext
 from marketplace.ocf.package import FILES
 from marketplace.ocf.reading import Located, Package
 
@@ -62,30 +62,30 @@ _ALWAYS_LOST: Final = (
 )
 
 
-def note_losses(ground: ImportContext, located: Located) -> None:
+def note_losses(context: ImportContext, located: Located) -> None:
     """Tell every member and object that has no counterpart."""
     item = located.item
     what = _NOT_KEPT.get(type(item))
     if what is None and isinstance(item, tx.Acceptance):
         what = "acceptances"
     if what is not None:
-        ground.lose(located, "object_not_kept", f"the marketplace keeps no {what}")
+        context.lose(located, "object_not_kept", f"the marketplace keeps no {what}")
         return
     kept = _KEPT.get(type(item))
     for name in item.__struct_fields__:
         value = getattr(item, name)
         lost = name in _ALWAYS_LOST if kept is None else name not in kept and name not in {"id", "comments"}
         if value is not UNSET and value not in ((), None) and lost:
-            ground.lose(located, "member_not_kept", f"the marketplace keeps no {name}")
+            context.lose(located, "member_not_kept", f"the marketplace keeps no {name}")
 
 
-def note_comments(ground: ImportContext) -> None:
+def note_comments(context: ImportContext) -> None:
     """Tell once per file that comments are lost, of which a package may have thousands."""
-    commented = [located for located in ground.package.items if located.item.comments is not UNSET]
+    commented = [located for located in context.package.items if located.item.comments is not UNSET]
     for file in sorted({located.file for located in commented}):
         count = sum(located.file == file for located in commented)
         first = next(located for located in commented if located.file == file)
-        ground.lose(first, "comments_not_kept", f"the marketplace keeps no comments, and {count} items here have some")
+        context.lose(first, "comments_not_kept", f"the marketplace keeps no comments, and {count} items here have some")
 
 
 def note_files(files: Files, package: Package, findings: Findings) -> None:

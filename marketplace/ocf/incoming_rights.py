@@ -9,53 +9,53 @@ from msgspec import UNSET
 
 from events import issuer as issuers
 from marketplace.ocf import transactions as tx
-from marketplace.ocf.incoming_ground import ImportContext
+from marketplace.ocf.import_context import ImportContext
 from marketplace.ocf.reading import Located
 
 
-def _grant(ground: ImportContext, located: Located, item: tx.CompensationIssuance) -> None:
-    if ground.is_retracted(item.security_id) or ground.is_implied(item.security_id):
+def _grant(context: ImportContext, located: Located, item: tx.CompensationIssuance) -> None:
+    if context.is_retracted(item.security_id) or context.is_implied(item.security_id):
         return
     if not item.compensation_type.startswith("OPTION"):
         reason = f"the marketplace keeps options, and no {item.compensation_type}"
-        ground.refuse(located, "compensation_not_kept", reason)
+        context.refuse(located, "compensation_not_kept", reason)
         return
     if item.stock_plan_id is UNSET:
-        ground.refuse(located, "plan_missing", "the marketplace grants options from the pool; name the plan")
+        context.refuse(located, "plan_missing", "the marketplace grants options from the pool; name the plan")
         return
-    price = ground.find_usd(located, item.exercise_price)
-    shares = ground.find_shares(located, item.quantity)
+    price = context.find_usd(located, item.exercise_price)
+    shares = context.find_shares(located, item.quantity)
     if price is None or shares is None:
         return
-    ground.add(
+    context.add(
         located,
         item.date,
         issuers.IssuerOptionGranted(
-            issuer_id=ground.issuer_id,
-            option_id=ground.name("opt", item.security_id),
-            holder_id=ground.name_holder(item.stakeholder_id),
+            issuer_id=context.issuer_id,
+            option_id=context.name("opt", item.security_id),
+            holder_id=context.name_holder(item.stakeholder_id),
             shares=shares,
             exercise_price_usd=price,
         ),
     )
 
 
-def _cancel_option(ground: ImportContext, located: Located, item: tx.CompensationCancellation) -> None:
-    first_id = ground.find_first(item.security_id)
-    issuance, shares = ground.find_issuance(first_id), ground.find_shares(located, item.quantity)
+def _cancel_option(context: ImportContext, located: Located, item: tx.CompensationCancellation) -> None:
+    first_id = context.find_first(item.security_id)
+    issuance, shares = context.find_issuance(first_id), context.find_shares(located, item.quantity)
     if not isinstance(issuance, tx.CompensationIssuance) or shares is None:
         return
-    if ground.retires_cancelled(issuance):
+    if context.retires_cancelled(issuance):
         reason = "the plan retires what is cancelled, and the marketplace gives it back to the pool"
-        ground.refuse(located, "cancelled_shares_retired", reason)
-    ground.add(
+        context.refuse(located, "cancelled_shares_retired", reason)
+    context.add(
         located,
         item.date,
         issuers.IssuerOptionCancelled(
-            issuer_id=ground.issuer_id,
-            cancellation_id=ground.name("can", item.id),
-            option_id=ground.name("opt", first_id),
-            holder_id=ground.name_holder(issuance.stakeholder_id),
+            issuer_id=context.issuer_id,
+            cancellation_id=context.name("can", item.id),
+            option_id=context.name("opt", first_id),
+            holder_id=context.name_holder(issuance.stakeholder_id),
             shares=shares,
             kind="cancelled",
             reason=item.reason_text,
@@ -63,34 +63,34 @@ def _cancel_option(ground: ImportContext, located: Located, item: tx.Compensatio
     )
 
 
-def _exercise_option(ground: ImportContext, located: Located, item: tx.CompensationExercise) -> None:
-    shares = ground.find_shares(located, item.quantity)
-    issuance = ground.find_issuance(item.security_id)
-    made = _find_stock(ground, located, item, issuance)
+def _exercise_option(context: ImportContext, located: Located, item: tx.CompensationExercise) -> None:
+    shares = context.find_shares(located, item.quantity)
+    issuance = context.find_issuance(item.security_id)
+    made = _find_stock(context, located, item, issuance)
     if shares is None or not made or not isinstance(issuance, tx.CompensationIssuance):
         return
-    ground.add(
+    context.add(
         located,
         item.date,
         issuers.IssuerOptionExercised(
-            issuer_id=ground.issuer_id,
-            exercise_id=ground.name("exr", item.id),
-            option_id=ground.name("opt", ground.find_first(item.security_id)),
-            holder_id=ground.name_holder(issuance.stakeholder_id),
-            class_id=ground.classes.get(made[0].stock_class_id, made[0].stock_class_id),
+            issuer_id=context.issuer_id,
+            exercise_id=context.name("exr", item.id),
+            option_id=context.name("opt", context.find_first(item.security_id)),
+            holder_id=context.name_holder(issuance.stakeholder_id),
+            class_id=context.classes.get(made[0].stock_class_id, made[0].stock_class_id),
             shares=shares,
         ),
     )
 
 
 def _find_stock(
-    ground: ImportContext, located: Located, item: tx.Exercise, right: tx.Issuance | None
+    context: ImportContext, located: Located, item: tx.Exercise, right: tx.Issuance | None
 ) -> list[tx.StockIssuance]:
     """Return the stock that comes out of an exercise, of one class and of the right's holder; none: it is refused."""
-    made = [ground.find_issuance(name) for name in item.resulting_security_ids]
+    made = [context.find_issuance(name) for name in item.resulting_security_ids]
     stock = [each for each in made if isinstance(each, tx.StockIssuance)]
     if not stock or right is None:
-        ground.refuse(located, "exercise_without_stock", "the exercise names no stock that comes out of it")
+        context.refuse(located, "exercise_without_stock", "the exercise names no stock that comes out of it")
         return []
     for each in stock:
         if (each.stakeholder_id, each.stock_class_id) != (right.stakeholder_id, stock[0].stock_class_id):
@@ -98,13 +98,13 @@ def _find_stock(
                 f"security {each.security_id} is of class {each.stock_class_id} and held by {each.stakeholder_id}; an "
                 f"exercise here makes stock of one class for the holder of the right, {right.stakeholder_id}"
             )
-            ground.refuse(located, "exercise_splits", reason)
+            context.refuse(located, "exercise_splits", reason)
             return []
     return stock
 
 
-def _issue_warrant(ground: ImportContext, located: Located, item: tx.WarrantIssuance) -> None:
-    if ground.is_retracted(item.security_id):
+def _issue_warrant(context: ImportContext, located: Located, item: tx.WarrantIssuance) -> None:
+    if context.is_retracted(item.security_id):
         return
     rights = [trigger.conversion_right.converts_to_stock_class_id for trigger in item.exercise_triggers]
     class_id = next((right for right in rights if right is not UNSET), None)
@@ -119,25 +119,25 @@ def _issue_warrant(ground: ImportContext, located: Located, item: tx.WarrantIssu
         if value is UNSET
     ]
     if missing:
-        ground.refuse(located, "warrant_incomplete", f"the marketplace needs {', '.join(missing)} of a warrant")
+        context.refuse(located, "warrant_incomplete", f"the marketplace needs {', '.join(missing)} of a warrant")
         return
     assert item.quantity is not UNSET
     assert item.warrant_expiration_date is not UNSET
-    price, shares = ground.find_usd(located, item.exercise_price), ground.find_shares(located, item.quantity)
+    price, shares = context.find_usd(located, item.exercise_price), context.find_shares(located, item.quantity)
     if price is None or shares is None or class_id is None:
         return
-    if _is_cancelled(ground, located, item):
-        shares = _sum_exercised(ground, located, item, class_id)
+    if _is_cancelled(context, located, item):
+        shares = _sum_exercised(context, located, item, class_id)
         if not shares:
             return
-    ground.add(
+    context.add(
         located,
         item.date,
         issuers.IssuerWarrantIssued(
-            issuer_id=ground.issuer_id,
-            warrant_id=ground.name("wrt", item.security_id),
-            holder_id=ground.name_holder(item.stakeholder_id),
-            class_id=ground.classes.get(class_id, class_id),
+            issuer_id=context.issuer_id,
+            warrant_id=context.name("wrt", item.security_id),
+            holder_id=context.name_holder(item.stakeholder_id),
+            class_id=context.classes.get(class_id, class_id),
             shares=shares,
             exercise_price_usd=price,
             expires_at=datetime.combine(item.warrant_expiration_date, time.max, UTC),
@@ -146,48 +146,48 @@ def _issue_warrant(ground: ImportContext, located: Located, item: tx.WarrantIssu
     )
 
 
-def _is_cancelled(ground: ImportContext, located: Located, item: tx.WarrantIssuance) -> bool:
+def _is_cancelled(context: ImportContext, located: Located, item: tx.WarrantIssuance) -> bool:
     """Tell whether a warrant was cancelled: what was exercised before is kept of it, and a balance on its own."""
-    for each in ground.transactions:
+    for each in context.transactions:
         if isinstance(each, tx.WarrantCancellation) and each.security_id == item.security_id:
             reason = f"{each.quantity} shares were cancelled on {each.date}; the warrant is kept without them"
-            ground.lose(located, "cancelled_part_not_kept", reason)
+            context.lose(located, "cancelled_part_not_kept", reason)
             return True
     return False
 
 
-def _sum_exercised(ground: ImportContext, located: Located, item: tx.WarrantIssuance, class_id: str) -> int:
+def _sum_exercised(context: ImportContext, located: Located, item: tx.WarrantIssuance, class_id: str) -> int:
     """Return what was exercised of a warrant, in shares as they were when it was issued."""
     shares = Fraction(0)
-    for each in ground.transactions:
+    for each in context.transactions:
         if isinstance(each, tx.WarrantExercise) and each.security_id == item.security_id:
-            made = [ground.find_issuance(name) for name in each.resulting_security_ids]
+            made = [context.find_issuance(name) for name in each.resulting_security_ids]
             bought = sum(
-                ground.find_shares(located, one.quantity) or 0 for one in made if isinstance(one, tx.StockIssuance)
+                context.find_shares(located, one.quantity) or 0 for one in made if isinstance(one, tx.StockIssuance)
             )
-            shares += bought / ground.find_ratio(item, each, class_id)
+            shares += bought / context.find_ratio(item, each, class_id)
     if shares.denominator != 1:
         reason = f"{shares} of its shares were exercised, as they were before splits, and the rest was cancelled"
-        ground.refuse(located, "shares_not_whole", reason)
+        context.refuse(located, "shares_not_whole", reason)
     return int(shares)
 
 
-def _exercise_warrant(ground: ImportContext, located: Located, item: tx.WarrantExercise) -> None:
-    issuance = ground.find_issuance(item.security_id)
-    stock = _find_stock(ground, located, item, issuance)
+def _exercise_warrant(context: ImportContext, located: Located, item: tx.WarrantExercise) -> None:
+    issuance = context.find_issuance(item.security_id)
+    stock = _find_stock(context, located, item, issuance)
     if not stock or not isinstance(issuance, tx.WarrantIssuance):
         return
-    shares = sum(ground.find_shares(located, each.quantity) or 0 for each in stock)
+    shares = sum(context.find_shares(located, each.quantity) or 0 for each in stock)
     class_id = stock[0].stock_class_id
-    ground.add(
+    context.add(
         located,
         item.date,
         issuers.IssuerWarrantExercised(
-            issuer_id=ground.issuer_id,
-            exercise_id=ground.name("exr", item.id),
-            warrant_id=ground.name("wrt", item.security_id),
-            holder_id=ground.name_holder(issuance.stakeholder_id),
-            class_id=ground.classes.get(class_id, class_id),
+            issuer_id=context.issuer_id,
+            exercise_id=context.name("exr", item.id),
+            warrant_id=context.name("wrt", item.security_id),
+            holder_id=context.name_holder(issuance.stakeholder_id),
+            class_id=context.classes.get(class_id, class_id),
             shares=shares,
         ),
     )

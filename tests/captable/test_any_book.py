@@ -10,8 +10,8 @@ from hypothesis import strategies as st
 
 from events.issuer import IssuerDistributionPaid
 from marketplace.captable.book import build_book
-from marketplace.captable.parcels import TaxLots
 from marketplace.captable.positions import HeldIssuer, Prices, list_positions
+from marketplace.captable.tax_lots import TaxLots
 from tests.ocf.random_deals import live_at_random
 from tests.ocf.random_life import HOLDERS
 

@@ -8,7 +8,7 @@ from fractions import Fraction
 import pytest
 
 from events.issuer import IssuerConversionPriceAdjusted
-from marketplace.captable import hygiene
+from marketplace.captable import diagnostics
 from marketplace.captable.explanation import explain_cap_table
 from marketplace.captable.history import Act, build_history
 from marketplace.captable.report import build_report
@@ -165,9 +165,9 @@ def test_a_class_that_could_not_serve_its_warrants_and_an_over_issued_one_are_to
     for authorised, code in ((common.shares_outstanding, "class_cannot_cover"), (1, "class_over_issued")):
         tight = replace(common, shares_authorised=authorised)
         issuer = replace(life.issuer, classes=life.issuer.classes.set("common", tight))
-        assert code in {check.code for check in hygiene._check_classes(issuer, life.time)}
+        assert code in {check.code for check in diagnostics._check_classes(issuer, life.time)}
     overdrawn = replace(life.issuer, shares_reserved=1)
-    assert [check.code for check in hygiene._check_pool(overdrawn)] == ["pool_overdrawn"]
+    assert [check.code for check in diagnostics._check_pool(overdrawn)] == ["pool_overdrawn"]
 
 
 def test_common_stock_that_could_not_serve_every_conversion_and_the_pool_is_told_with_the_numbers(life):
@@ -176,7 +176,7 @@ def test_common_stock_that_could_not_serve_every_conversion_and_the_pool_is_told
     for authorised, codes in ((int(whole), []), (int(whole) - 1, ["common_cannot_cover"])):
         tight = replace(common, shares_authorised=authorised)
         checks = list(
-            hygiene._check_common(replace(life.issuer, classes=life.issuer.classes.set("common", tight)), life.time)
+            diagnostics._check_common(replace(life.issuer, classes=life.issuer.classes.set("common", tight)), life.time)
         )
         assert [check.code for check in checks] == codes
         assert all(f"may have to issue {whole}" in check.text for check in checks)

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from marketplace.clearing.arrays.carrying import UNIONS_MAX, is_laminar, list_unions, stack
 from marketplace.clearing.arrays.grid import PoolArrays
-from marketplace.clearing.arrays.handing import assign
+from marketplace.clearing.arrays.node_assignment import assign
 from marketplace.clearing.engine import clear
 from marketplace.clearing.model import Bid
 from marketplace.clearing.verify.verifier import find_violations

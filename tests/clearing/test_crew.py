@@ -12,7 +12,7 @@ import pytest
 
 from marketplace.clearing.engine import clear
 from marketplace.clearing.search import diving
-from marketplace.clearing.search.crew import THREADS, map_isolated
+from marketplace.clearing.search.worker_pool import THREADS, map_isolated
 from marketplace.runtime.auctions import forking
 from marketplace.runtime.auctions.forking import FORKS, choose_hands
 from tests.clearing.books import market_book

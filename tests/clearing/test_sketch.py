@@ -6,9 +6,9 @@ from decimal import Decimal
 import pytest
 
 from marketplace.clearing.model import Bid
-from marketplace.clearing.program.descent import descend
-from marketplace.clearing.quotes import standing
-from marketplace.clearing.quotes.standing import estimate, sketch, stand
+from marketplace.clearing.program.dual_descent import descend
+from marketplace.clearing.quotes import prepared_book
+from marketplace.clearing.quotes.prepared_book import estimate, prepare, sketch
 from tests.clearing.books import market_book, order, random_book
 from tests.clearing.ruled_books import random_ruled_book
 
@@ -16,7 +16,7 @@ from tests.clearing.ruled_books import random_ruled_book
 @pytest.fixture
 def large(monkeypatch):
     """Let no book be small enough to be solved at once."""
-    monkeypatch.setattr("marketplace.clearing.quotes.standing.EXACT_COLUMNS_MAX_OF_BOOK", 0)
+    monkeypatch.setattr("marketplace.clearing.quotes.prepared_book.EXACT_COLUMNS_MAX_OF_BOOK", 0)
 
 
 def test_a_small_book_is_solved_as_ever():
@@ -31,7 +31,7 @@ def test_the_interval_of_a_sketch_encloses_the_price_that_wins():
     for seed in range(30):
         whole = random_book(seed, orders=3 + seed % 6, pools=1 + seed % 2, periods=8, mandates=seed % 3 == 0)
         rest, mine = replace(whole, orders=whole.orders[:-1]), whole.orders[-1]
-        sure, rough = estimate(stand(rest, seed=1), mine), estimate(sketch(rest, seed=1), mine)
+        sure, rough = estimate(prepare(rest, seed=1), mine), estimate(sketch(rest, seed=1), mine)
         price = sure.price_to_win_usd_per_gpu_hour
         if price is not None and sure.sure and not rough.sure and rough.lower_usd_per_gpu_hour is not None:
             compared += 1
@@ -43,10 +43,10 @@ def test_the_interval_of_a_sketch_encloses_the_price_that_wins():
 @pytest.mark.usefixtures("large")
 def test_prices_of_the_book_before_serve_the_one_that_changed():
     given = market_book(3, orders=60, pools=6)
-    before = stand(given, seed=1)
+    before = prepare(given, seed=1)
     changed = replace(given, orders=given.orders[1:])
     plain, known = sketch(changed, seed=1), sketch(changed, seed=1, prior=before)
-    true = stand(changed, seed=1)
+    true = prepare(changed, seed=1)
     assert true.solved.bound <= known.solved.bound < plain.solved.bound
     assert known.solved.allocation.total <= true.solved.bound * 10**6
 
@@ -55,7 +55,7 @@ def test_prices_of_the_book_before_serve_the_one_that_changed():
 @pytest.mark.parametrize("shift", [-5, 3, 400])
 def test_prices_of_a_book_of_other_days_are_read_on_the_same_days(shift):
     lots = market_book(3, orders=60, pools=6)
-    before = stand(lots, seed=1)
+    before = prepare(lots, seed=1)
     later = replace(
         lots,
         lots=tuple(
@@ -70,32 +70,32 @@ def test_prices_of_a_book_of_other_days_are_read_on_the_same_days(shift):
         ),
     )
     found = sketch(later, seed=1, prior=before, shift=shift)
-    assert found.solved.bound >= stand(later, seed=1).solved.bound
+    assert found.solved.bound >= prepare(later, seed=1).solved.bound
     asked = order("mine", 8, 10, (0, 20), *(Bid(f"p{pool}", Decimal(4)) for pool in range(6)))
     assert estimate(found, asked).reason is not None or estimate(found, asked).placements
 
 
 def check_allocation(standing):
     """No pool carries more than it has, everyone could be charged a price, and rules hold."""
-    allocation = standing.solved.allocation
+    allocation = prepared_book.solved.allocation
     assert not any(allocation.is_overloaded(pool) for pool in range(len(allocation.members)))
     assert not allocation.losing()
     assert not allocation.breaks_rules()
     assert allocation.total == pytest.approx(allocation.welfare())
-    assert allocation.total <= standing.solved.bound * 10**6
+    assert allocation.total <= prepared_book.solved.bound * 10**6
 
 
 @pytest.mark.usefixtures("large")
 def test_orders_that_come_are_brought_into_what_is_known(monkeypatch):
     given = market_book(3, orders=60, pools=6)
     before = sketch(replace(given, orders=given.orders[:55]), seed=1)
-    monkeypatch.setattr("marketplace.clearing.quotes.standing.list_columns", None)
+    monkeypatch.setattr("marketplace.clearing.quotes.prepared_book.list_columns", None)
     grown = sketch(given, seed=1, prior=before)
     check_allocation(grown)
     monkeypatch.undo()
-    assert (grown.sketched, grown.book_hash) == (True, stand(given, seed=1).book_hash)
+    assert (grown.sketched, grown.book_hash) == (True, prepare(given, seed=1).book_hash)
     assert before.solved.allocation.total <= grown.solved.allocation.total
-    assert stand(given, seed=1).solved.allocation.total <= grown.solved.bound * 10**6
+    assert prepare(given, seed=1).solved.allocation.total <= grown.solved.bound * 10**6
     assert len(before.solved.allocation.placed) == 55
 
 
@@ -116,12 +116,12 @@ def test_what_changed_is_gone_on_with(monkeypatch, change):
             ),
         ),
     }[change]
-    before = stand(given, seed=1)
-    monkeypatch.setattr("marketplace.clearing.quotes.standing.greedy", None)
+    before = prepare(given, seed=1)
+    monkeypatch.setattr("marketplace.clearing.quotes.prepared_book.greedy", None)
     found = sketch(changed, seed=1, prior=before)
     monkeypatch.undo()
     check_allocation(found)
-    true = stand(changed, seed=1).solved
+    true = prepare(changed, seed=1).solved
     assert float(found.solved.bound) >= true.allocation.total / 10**6
     assert found.solved.allocation.total >= 0.9 * true.allocation.total
 
@@ -133,14 +133,14 @@ def test_any_book_is_gone_on_with_or_sketched_anew(seed):
     before = sketch(replace(given, orders=given.orders[:-1]), seed=1)
     found = sketch(given, seed=1, prior=before)
     check_allocation(found)
-    assert float(found.solved.bound) >= stand(given, seed=1).solved.allocation.total / 10**6
+    assert float(found.solved.bound) >= prepare(given, seed=1).solved.allocation.total / 10**6
 
 
 @pytest.mark.usefixtures("large")
 def test_a_book_that_became_another_is_sketched_anew(monkeypatch):
     pool = market_book(3, orders=120, pools=6)
     anew = []
-    monkeypatch.setattr(standing, "descend", lambda *given: anew.append(len(given)) or descend(*given))
+    monkeypatch.setattr(prepared_book, "descend", lambda *given: anew.append(len(given)) or descend(*given))
     known = sketch(replace(pool, orders=pool.orders[:60]), seed=1)
     for first in range(1, 61):
         known = sketch(replace(pool, orders=pool.orders[first : first + 60]), seed=1, prior=known)

@@ -7,7 +7,7 @@ import pytest
 
 from marketplace.clearing.engine import clear
 from marketplace.clearing.model import Bid
-from marketplace.clearing.quotes.standing import estimate, stand
+from marketplace.clearing.quotes.prepared_book import estimate, prepare
 from marketplace.core.errors import Refusal
 from tests.clearing.books import book, market_book, order, random_book
 
@@ -17,7 +17,7 @@ CENT = Decimal("0.01")
 def ask(whole):
     """Return the estimate for a book's last order, and the book without it."""
     rest = replace(whole, orders=whole.orders[:-1])
-    return estimate(stand(rest, seed=1), whole.orders[-1])
+    return estimate(prepare(rest, seed=1), whole.orders[-1])
 
 
 def decide(whole, value):
@@ -75,11 +75,11 @@ def test_what_no_price_would_win_has_a_reason():
     assert answer.price_to_win_usd_per_gpu_hour is None
     assert (answer.reason.code, answer.reason.facts["largest_nodes"], answer.placements) == ("never_feasible", "4", ())
     nowhere = replace(order("mine", 1, 1, (0, 0)), bids=())
-    assert estimate(stand(book(), seed=1), nowhere).reason.code == "no_eligible_pool"
+    assert estimate(prepare(book(), seed=1), nowhere).reason.code == "no_eligible_pool"
 
 
 def test_asking_leaves_the_book_as_it_was():
-    standing = stand(market_book(3, orders=60, pools=6), seed=1)
+    standing = prepare(market_book(3, orders=60, pools=6), seed=1)
     before = (list(standing.solved.allocation.placed), standing.solved.allocation.total)
     asked = order("mine", 8, 10, (0, 20), *(Bid(f"p{pool}", Decimal(4)) for pool in range(6)))
     first = estimate(standing, asked)
@@ -89,7 +89,7 @@ def test_asking_leaves_the_book_as_it_was():
 
 @pytest.mark.parametrize("seed", [1, 2, 3])
 def test_what_an_order_offers_does_not_change_its_quote(seed):
-    standing = stand(market_book(seed, orders=60, pools=6, mandates=True), seed=1)
+    standing = prepare(market_book(seed, orders=60, pools=6, mandates=True), seed=1)
     answers = [
         estimate(standing, order("mine", 8, 10, (0, 20), *(Bid(f"p{pool}", Decimal(value)) for pool in range(6))))
         for value in ("0.01", "4")
@@ -100,7 +100,7 @@ def test_what_an_order_offers_does_not_change_its_quote(seed):
 
 def test_lots_that_no_other_order_names_together_are_quoted():
     lots = (("a", 4, 0, 10, "1"), ("b", 4, 0, 10, "2"))
-    standing = stand(book(order("theirs", 4, 10, (0, 0)), lots=lots), seed=1)
+    standing = prepare(book(order("theirs", 4, 10, (0, 0)), lots=lots), seed=1)
     answer = estimate(standing, order("mine", 4, 10, (0, 0), Bid("p", Decimal(5), ("b",))))
     assert answer.price_to_win_usd_per_gpu_hour == Decimal("2.01")
     assert answer.placements[0].displaced == 0
@@ -108,7 +108,7 @@ def test_lots_that_no_other_order_names_together_are_quoted():
 
 def test_an_order_that_breaks_a_rule_is_refused():
     with pytest.raises(Refusal) as refused:
-        estimate(stand(book(), seed=1), order("mine", 0, 1, (0, 0)))
+        estimate(prepare(book(), seed=1), order("mine", 0, 1, (0, 0)))
     assert refused.value.code == "invalid_quantity"
 
 

@@ -7,7 +7,7 @@ import pytest
 from marketplace.clearing.arrays.grid import compile_book
 from marketplace.clearing.engine import clear
 from marketplace.clearing.program.program import CandidateTable, list_columns
-from marketplace.clearing.program.twins import drop_twins, list_twins
+from marketplace.clearing.program.symmetry import drop_symmetric, list_symmetric
 from marketplace.clearing.verify.verifier import find_violations
 from tests.clearing.books import book, order, random_book
 
@@ -20,13 +20,13 @@ def test_orders_that_differ_in_anything_are_no_twins():
         order("d", 1, 3, (0, 5), value="4"),
         order("e", 2, 3, (0, 5), value="4.01"),
     )
-    assert list_twins(compile_book(made)) == [0, 0, 2, 3, 4]
+    assert list_symmetric(compile_book(made)) == [0, 0, 2, 3, 4]
 
 
 def test_as_many_twins_are_kept_as_could_run_and_two_more():
     grid = compile_book(book(*(order(f"o{at}", 3, 4, (0, 6)) for at in range(50)), lots=(("a", 4, 0, 10, "1"),)))
     candidates, columns = CandidateTable(grid), list_columns(grid)
-    kept = drop_twins(grid, candidates, columns)
+    kept = drop_symmetric(grid, candidates, columns)
     assert sorted(set(candidates.order[kept.candidate].tolist())) == list(range(4 * 10 // (3 * 4) + 2))
 
 

@@ -69,7 +69,7 @@ async def test_an_event_that_does_not_follow_what_is_in_memory_is_not_folded_ont
     await cache.load(ACCOUNT, market.account_id)
     await deposit(market, "missed")
     last = await deposit(market, "seen")
-    cache.absorb(ACCOUNT, last, parse_event(last))
+    cache.apply(ACCOUNT, last, parse_event(last))
     assert cache.find(market.subject) is None
     assert (await cache.load(ACCOUNT, market.account_id)).state.available_usd == 102
 
@@ -83,7 +83,7 @@ async def test_what_another_process_stored_first_takes_the_place_of_what_is_in_f
     cache.put_pending(ahead, entry.state, heads[1])
     counted.loads.clear()
     last = await deposit(market, "first")
-    cache.absorb(ACCOUNT, last, parse_event(last))
+    cache.apply(ACCOUNT, last, parse_event(last))
     assert [head.failed for head in heads] == [True, True]
     assert cache.find(market.subject).state.available_usd == 101
     assert counted.loads == []
@@ -94,7 +94,7 @@ async def test_what_a_feed_brought_is_read_on_before_a_no_rests_on_it(market):
     entry = await cache.load(ACCOUNT, market.account_id)
     fed = await deposit(market, "fed")
     await deposit(market, "not fed yet")
-    cache.absorb(ACCOUNT, fed, parse_event(fed))
+    cache.apply(ACCOUNT, fed, parse_event(fed))
     assert cache.refresh(ACCOUNT, entry, to_end=False) is None
     assert (await cache.refresh(ACCOUNT, entry)).state.available_usd == 102
     assert cache.find(market.subject).state.available_usd == 102
@@ -107,7 +107,7 @@ async def test_a_reader_from_the_first_event_on_has_every_state_without_a_read(m
     async for page in market.log.read():
         for recorded in page:
             aggregate = recorded.subject.split(".")[1]
-            cache.absorb(DECIDERS[aggregate], recorded, parse_event(recorded), from_first=True)
+            cache.apply(DECIDERS[aggregate], recorded, parse_event(recorded), from_first=True)
     assert (await cache.load(ACCOUNT, market.account_id)).state == await market.account(market.startup)
     assert counted.loads == []
 

@@ -23,8 +23,8 @@ from marketplace.embedded.process import LOOPBACK, Child, find_free_port
 from marketplace.log.answers import find_foreign
 from marketplace.log.codec import compute_hash, seal
 from marketplace.log.connection import Connection, NoAnswer, call_api
+from marketplace.log.direct_get import Gets
 from marketplace.log.events import parse_event
-from marketplace.log.gets import Gets
 from marketplace.log.headers import render_publish
 from marketplace.log.jetstream import JetStreamLog
 from marketplace.log.memory import MemoryLog

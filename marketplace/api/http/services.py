@@ -16,7 +16,7 @@ from marketplace.execution.follower import Follower
 from marketplace.execution.handler import Handler
 from marketplace.projections.delivery.reliability import load_scores
 from marketplace.projections.engine.database import reachable
-from marketplace.projections.trading.standing import load_open_market
+from marketplace.projections.trading.open_market import load_open_market
 from marketplace.runtime.quotes.quoting import Quoter
 
 if TYPE_CHECKING:

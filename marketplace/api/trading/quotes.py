@@ -19,7 +19,7 @@ from marketplace.api.trading import orders
 from marketplace.application.trading.orders import preview_order
 from marketplace.application.trading.quote_source import Quoted
 from marketplace.application.trading.quotes import hold_quote, release_quote, take_quote
-from marketplace.clearing.quotes.standing import Placement
+from marketplace.clearing.quotes.prepared_book import Placement
 from marketplace.core.ids import rename_id
 from marketplace.domain.trading.book.reason_text import tell_reason
 from marketplace.domain.trading.offer import compute_gpu_hours

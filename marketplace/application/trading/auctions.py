@@ -270,7 +270,7 @@ async def award(
     grant, totals = await _build_grant(unit, order, match, pool, resale)
     if grant.resale is not None:
         await take_from_source(unit, grant, grant.resale)
-    unit.assume(GRANT, match.grant_id)
+    unit.assume_new(GRANT, match.grant_id)
     await unit.decide(GRANT, match.grant_id, IssueGrant(issued=grant))
     await _keep_holds(unit, order, grant, totals)
     if order.terms.instrument is not None:

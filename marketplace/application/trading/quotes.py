@@ -18,7 +18,7 @@ from marketplace.application.trading.auctions import award, take_nodes
 from marketplace.application.trading.orders import draft_order, hold_cash, require_parent_matched
 from marketplace.application.trading.quote_source import Quoted, QuoteSource
 from marketplace.application.trading.resale_award import find_resale
-from marketplace.clearing.quotes.standing import Placement
+from marketplace.clearing.quotes.prepared_book import Placement
 from marketplace.core.errors import Refusal
 from marketplace.core.ids import derive_id, rename_id
 from marketplace.core.money import ZERO, render_ratio

@@ -11,8 +11,8 @@ from dataclasses import dataclass
 import numpy as np
 
 from marketplace.clearing.arrays.carrying import stack
+from marketplace.clearing.arrays.constraint_usage import ConstraintUsage
 from marketplace.clearing.arrays.grid import Candidate, Flags, Floats, Grid, PoolArrays, window_sums
-from marketplace.clearing.arrays.taken import Taken
 
 TRIES_MAX = 6
 FLOAT_EXACT_MAX = 2**52
@@ -48,7 +48,7 @@ class Allocation:
         self.offered = np.zeros((count, periods))
         self.total = 0.0
         self.out = np.ones(len(grid.order_rows), dtype=np.bool_)
-        self.taken = None if grid.rules is None else Taken(grid.rules)
+        self.taken = None if grid.rules is None else ConstraintUsage(grid.rules)
         self._below = np.zeros((count, steps, periods))
         self._rise = np.zeros((count, steps))
         for at, arrays in enumerate(pool_arrays):
@@ -92,7 +92,7 @@ class Allocation:
         twin.load, twin.cost, twin.top = self.load.copy(), self.cost.copy(), self.top.copy()
         twin.out = np.concatenate([self.out, np.ones(len(more), dtype=np.bool_)])
         if grid.rules is not None:
-            twin.taken = Taken(grid.rules)
+            twin.taken = ConstraintUsage(grid.rules)
             for order, placing in enumerate(twin.placed):
                 if placing is not None:
                     twin.taken.shift(*placing, grid.order_rows[order].duration, 1)

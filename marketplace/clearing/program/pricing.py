@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from marketplace.clearing.arrays.allocation import Allocation
 from marketplace.clearing.arrays.carrying import stack
 from marketplace.clearing.arrays.grid import PoolArrays
-from marketplace.clearing.arrays.handing import assign
+from marketplace.clearing.arrays.node_assignment import assign
 from marketplace.clearing.model import LotShare, PriceRun
 from marketplace.clearing.money import usd
 from marketplace.clearing.program.bound import SHADOW_MICRO_MAX, Shadow, runs_of

@@ -12,9 +12,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from marketplace.clearing.arrays.carrying import stack_alone
+from marketplace.clearing.arrays.constraint_usage import ConstraintUsage, fits_alone
 from marketplace.clearing.arrays.grid import Floats, Grid, Integers, list_runs, window_sums
 from marketplace.clearing.arrays.rules import is_parent
-from marketplace.clearing.arrays.taken import Taken, fits_alone
 from marketplace.clearing.program.rule_rows import RuleRows, add_rule_rows
 
 USD_SCALE = 1e-6
@@ -146,7 +146,7 @@ def build_program(
     fixed: Floats,
     *,
     whole: bool,
-    taken: Taken | None = None,
+    taken: ConstraintUsage | None = None,
     reach: Columns | None = None,
 ) -> Program:
     """Write the program of some placements, with other orders' loads fixed.

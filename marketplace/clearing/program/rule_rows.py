@@ -7,8 +7,8 @@ import highspy
 import numpy as np
 from numpy.typing import NDArray
 
+from marketplace.clearing.arrays.constraint_usage import ConstraintUsage
 from marketplace.clearing.arrays.rules import Floats, Rules
-from marketplace.clearing.arrays.taken import Taken
 
 Integers = NDArray[np.int64]
 
@@ -23,7 +23,7 @@ class RuleRows:
 
 
 def add_rule_rows(
-    model: highspy.HighsLp, rules: Rules, placings: tuple[Integers, Integers, Integers], taken: Taken | None
+    model: highspy.HighsLp, rules: Rules, placings: tuple[Integers, Integers, Integers], taken: ConstraintUsage | None
 ) -> RuleRows | None:
     """Append to a program a row for every rule that its placements touch.
 

@@ -20,7 +20,7 @@ from marketplace.clearing.program.generating import generate
 from marketplace.clearing.program.program import CandidateTable, RowTable
 from marketplace.clearing.program.prospects import Prospects, list_affordable
 from marketplace.clearing.program.tightening import NONE, Cutting, Relaxation
-from marketplace.clearing.search.crew import THREADS, WorkerPools
+from marketplace.clearing.search.worker_pool import THREADS, WorkerPools
 
 SHARE_OF_ALL: Final = 0.001
 """How much of all worth a step decides at least."""

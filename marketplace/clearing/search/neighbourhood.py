@@ -15,15 +15,15 @@ import numpy as np
 
 from marketplace.clearing.arrays.allocation import Allocation, Placing
 from marketplace.clearing.arrays.carrying import stack
+from marketplace.clearing.arrays.constraint_usage import ConstraintUsage
 from marketplace.clearing.arrays.grid import Flags, Floats, Grid, Integers
-from marketplace.clearing.arrays.taken import Taken
 from marketplace.clearing.money import MICRO
 from marketplace.clearing.program.bound import Shadow
 from marketplace.clearing.program.integer import Answer, Work, solve_program
 from marketplace.clearing.program.program import CandidateTable, Columns, RowTable, build_program
 from marketplace.clearing.program.prospects import Prospects, list_affordable
-from marketplace.clearing.search.crew import WorkerPool
 from marketplace.clearing.search.diving import Root, dive, pick_best
+from marketplace.clearing.search.worker_pool import WorkerPool
 
 WORK = Work(nodes=30, asks=80, gap=1e-4)
 WORK_WELL = Work(nodes=60, asks=160, gap=1e-4)
@@ -100,7 +100,7 @@ class SolverContext:
     def solve(self, task: Task) -> Answer:
         """Write the program of a neighbourhood and solve it."""
         columns, rules = self.columns.take(task.columns), self.grid.rules
-        taken = None if task.taken is None or rules is None else Taken(rules, task.taken)
+        taken = None if task.taken is None or rules is None else ConstraintUsage(rules, task.taken)
         program = build_program(self.grid, self.candidates, self.table, columns, task.fixed, whole=True, taken=taken)
         return solve_program(program.model, task.incumbent, task.work)
 

@@ -16,7 +16,6 @@ from marketplace.clearing.money import MICRO
 from marketplace.clearing.program.bound import Shadow
 from marketplace.clearing.program.program import CandidateTable, RowTable
 from marketplace.clearing.program.prospects import Prospects
-from marketplace.clearing.search.crew import THREADS, WorkerPool, WorkerPools
 from marketplace.clearing.search.diving import Root
 from marketplace.clearing.search.marginal import Settling
 from marketplace.clearing.search.neighbourhood import (
@@ -29,6 +28,7 @@ from marketplace.clearing.search.neighbourhood import (
     SolverContext,
 )
 from marketplace.clearing.search.ruin import Ruin
+from marketplace.clearing.search.worker_pool import THREADS, WorkerPool, WorkerPools
 
 RUINS_PER_ROUND = 30
 RUINS_PER_ROUND_OF_EQUALS = 80

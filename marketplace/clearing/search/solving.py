@@ -11,11 +11,11 @@ from marketplace.clearing.money import MICRO
 from marketplace.clearing.program.bound import Shadow, bound_of, solve_relaxation
 from marketplace.clearing.program.program import CandidateTable, RowTable, list_columns
 from marketplace.clearing.program.prospects import Prospects
-from marketplace.clearing.program.twins import drop_twins
-from marketplace.clearing.search.crew import THREADS, WorkerPools
+from marketplace.clearing.program.symmetry import drop_symmetric
 from marketplace.clearing.search.diving import dive_from_relaxation, tighten_relaxation
 from marketplace.clearing.search.exact import Effort, solve_exactly
 from marketplace.clearing.search.search import SMALL_COLUMNS_MAX, Budget, greedy, has_equals, improve, is_small
+from marketplace.clearing.search.worker_pool import THREADS, WorkerPools
 
 EXACT_COLUMNS_MAX = 600
 EXACT_EFFORT = Effort(gap=0, nodes=300)
@@ -67,7 +67,7 @@ def solve(grid: Grid, seed: int, iterations: int | None, hands: WorkerPools = TH
         hands: Who works side by side, which decides only how long it takes.
     """
     candidates, table, columns = CandidateTable(grid), RowTable(grid), list_columns(grid)
-    distinct = drop_twins(grid, candidates, columns)
+    distinct = drop_symmetric(grid, candidates, columns)
     shadow = solve_relaxation(grid, candidates, table, distinct, seed)
     bound = bound_of(grid, candidates, columns, shadow)
     prospects = Prospects(grid, candidates, distinct, shadow)

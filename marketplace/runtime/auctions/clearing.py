@@ -26,8 +26,8 @@ from marketplace.clearing import model
 from marketplace.clearing.codec import hash_book
 from marketplace.clearing.engine import clear
 from marketplace.clearing.program.pricing import render_price_runs, set_prices
-from marketplace.clearing.quotes.standing import stand
-from marketplace.clearing.search.crew import THREADS, WorkerPools
+from marketplace.clearing.quotes.prepared_book import prepare
+from marketplace.clearing.search.worker_pool import THREADS, WorkerPools
 from marketplace.clearing.verify.verifier import verify
 from marketplace.core.errors import Corrupt
 from marketplace.core.ids import derive_id
@@ -104,7 +104,7 @@ def clear_book(opened: AuctionOpened, frozen: Book, hands: WorkerPools = THREADS
 def price_book(book: Book, seed: int) -> tuple[Price, ...]:
     """Return what the uniform prices of a book would be, without the engine's full search."""
     plain = parse_book(book)
-    solved = stand(plain, seed=seed).solved
+    solved = prepare(plain, seed=seed).solved
     prices = set_prices(solved.allocation, solved.shadow)
     runs = render_price_runs(solved.allocation, [pool.pool_id for pool in plain.pools], prices)
     return tuple(_render_price(run) for run in runs)

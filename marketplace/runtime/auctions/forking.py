@@ -18,7 +18,7 @@ from contextlib import contextmanager
 from multiprocessing import get_context
 from typing import Any, Final, TypeVar
 
-from marketplace.clearing.search.crew import THREADS, WorkerPool, WorkerPools
+from marketplace.clearing.search.worker_pool import THREADS, WorkerPool, WorkerPools
 
 WORKERS_MAX: Final = 4
 WATCH_SECONDS: Final = 0.5

@@ -20,7 +20,7 @@ import structlog
 
 from events.auction import AuctionOpened
 from events.book import Book
-from marketplace.clearing.quotes.standing import Standing, sketch, stand
+from marketplace.clearing.quotes.prepared_book import PreparedBook, prepare, sketch
 from marketplace.core.errors import Unavailable, UnreadableEvent
 from marketplace.domain.supply.lot import LOT
 from marketplace.domain.supply.pool import POOL
@@ -82,7 +82,7 @@ class SolvedBook:
     supply: Supply
     orders: Mapping[str, Order]
     book: Book
-    standing: Standing
+    standing: PreparedBook
 
 
 def _compute_value(order: Order) -> Decimal:
@@ -115,7 +115,7 @@ class _Kept:
     tasks: dict[bool, asyncio.Task[SolvedBook]] = field(default_factory=dict)
 
 
-class StandingBooks:
+class PreparedBooks:
     """Keeps the books of one process.
 
     Args:
@@ -270,7 +270,7 @@ def _solve_book(
 ) -> SolvedBook:
     began = time.monotonic()
     book = build_book(opened, supply, *demand, _find_rows(opened, supply, prior))
-    standing = stand(parse_book(book), seed=SEED)
+    standing = prepare(parse_book(book), seed=SEED)
     orders = {order.placed.order_id: order for order in demand[0]}
     return SolvedBook(opened, sequence, began, time.monotonic() - began, supply, orders, book, standing)
 

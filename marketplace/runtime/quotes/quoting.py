@@ -20,7 +20,7 @@ import structlog
 from events.auction import AuctionOpened
 from events.order import OrderTerms
 from marketplace.application.trading.quote_source import Quoted
-from marketplace.clearing.quotes.standing import estimate
+from marketplace.clearing.quotes.prepared_book import estimate
 from marketplace.core.errors import Refusal, Unavailable
 from marketplace.domain.trading.auction import AUCTION, Auction
 from marketplace.domain.trading.book.book import build_order, find_window
@@ -31,7 +31,7 @@ from marketplace.execution.follower import Follower
 from marketplace.execution.handler import Handler
 from marketplace.runtime.auctions.clearing import parse_order
 from marketplace.runtime.quotes.open_market import LoadOpen, OpenMarket
-from marketplace.runtime.quotes.prepared_books import SEED, LoadStandings, StandingBooks
+from marketplace.runtime.quotes.prepared_books import SEED, LoadStandings, PreparedBooks
 
 PREPARE_SECONDS: Final = 30.0
 """How often a process looks whether there are books that nobody has asked about yet."""
@@ -61,7 +61,7 @@ class Quoter:
     ) -> None:
         self._handler = handler
         self._market = OpenMarket(follower, load_open)
-        self._books = StandingBooks(handler, self._market, load_standings)
+        self._books = PreparedBooks(handler, self._market, load_standings)
 
     async def quote(self, order: Order, *, min_sequence: int = 0) -> Quoted:
         """Return what an order that is not placed would have to be worth.

@@ -80,7 +80,7 @@ class MarketState:
             if aggregate == USAGE.aggregate or recorded.subject in self._unsound:
                 self._handler.cache.notice(recorded)
             else:
-                self._handler.cache.absorb(DECIDERS[aggregate], recorded, event, from_first=True)
+                self._handler.cache.apply(DECIDERS[aggregate], recorded, event, from_first=True)
             self._notice(event)
 
     def _put_aside(self, error: UnreadableEvent) -> None:

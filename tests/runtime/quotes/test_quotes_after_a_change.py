@@ -8,7 +8,7 @@ import msgspec
 import pytest
 
 from marketplace.application.trading.orders import preview_order
-from marketplace.clearing.quotes.standing import stand
+from marketplace.clearing.quotes.prepared_book import prepare
 from marketplace.domain.deciders import DECIDERS
 from marketplace.domain.trading.book import book as books
 from marketplace.domain.trading.book.book import KnownRows, build_book
@@ -92,7 +92,7 @@ async def test_no_book_is_begun_that_would_not_have_seen_the_change(monkeypatch)
     await desk.ask(startup)
     await market.order(startup, days=9)
     monkeypatch.setattr(prepared_books, "sketch", _record(prepared_books.sketch, sketched))
-    monkeypatch.setattr(prepared_books, "stand", _record(prepared_books.stand, sketched))
+    monkeypatch.setattr(prepared_books, "stand", _record(prepared_books.prepare, sketched))
     asked = asyncio.create_task(desk.ask(startup))
     await asyncio.sleep(0.1)
     assert (asked.done(), sketched) == (False, [])
@@ -121,7 +121,7 @@ async def test_a_quick_book_is_not_kept_waiting_by_a_slow_one(monkeypatch):
     def solve_when_released(book, *, seed):
         begun.set()
         assert released.wait(120)
-        return stand(book, seed=seed)
+        return prepare(book, seed=seed)
 
     async with open_desk(market) as desk:
         await desk.ask(startup)

@@ -7,7 +7,7 @@ from decimal import Decimal
 import pytest
 
 from marketplace.application.trading.orders import preview_order
-from marketplace.clearing.quotes.standing import stand
+from marketplace.clearing.quotes.prepared_book import prepare
 from marketplace.core.errors import Refusal
 from marketplace.log.memory import MemoryLog
 from marketplace.runtime.quotes import prepared_books
@@ -58,7 +58,7 @@ async def test_a_book_that_is_slow_to_solve_is_not_waited_for(monkeypatch):
     def solve_when_released(book, *, seed):
         begun.set()
         assert released.wait(120)
-        return stand(book, seed=seed)
+        return prepare(book, seed=seed)
 
     async with open_desk(market) as desk:
         first = await desk.ask(startup, **terms)
@@ -83,7 +83,7 @@ async def test_a_quote_does_not_wait_for_a_book_that_is_slow_to_solve_the_first_
 
     def solve_when_released(book, *, seed):
         assert released.wait(120)
-        return stand(book, seed=seed)
+        return prepare(book, seed=seed)
 
     monkeypatch.setattr(prepared_books, "stand", solve_when_released)
     async with open_desk(market) as desk:
@@ -118,13 +118,13 @@ async def test_who_asks_first_is_answered_from_a_book_that_was_prepared(monkeypa
     auction = await market.auction()
     terms = {"nodes": 4, "days": 20, "latest": 1, "cash": "1"}
     prepared = asyncio.Event()
-    prepare = prepared_books.StandingBooks.prepare
+    prepare = prepared_books.PreparedBooks.prepare
 
     async def prepare_and_tell(books, opened):
         await prepare(books, opened)
         prepared.set()
 
-    monkeypatch.setattr(prepared_books.StandingBooks, "prepare", prepare_and_tell)
+    monkeypatch.setattr(prepared_books.PreparedBooks, "prepare", prepare_and_tell)
     async with open_desk(market) as desk:
         preparing = asyncio.create_task(desk.quoter.prepare())
         try:

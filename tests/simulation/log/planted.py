@@ -202,7 +202,7 @@ def wait_for_nothing():
     async def settle(*_):
         return True
 
-    with patch.object(Handler, "_settle", settle):
+    with patch.object(Handler, "_wait_until_durable", settle):
         yield
 
 
@@ -210,7 +210,7 @@ def wait_for_nothing():
 def keep_failed_traces():
     with (
         patch.object(CommandRecords, "find", lambda self, name: self._recent.get(name)),
-        patch.object(UnitOfWork, "retract", lambda _: None),
+        patch.object(UnitOfWork, "roll_back", lambda _: None),
     ):
         yield
 
@@ -256,7 +256,7 @@ def forget_who_left():
 
     with (
         patch.object(Handler, "_store", append_or_retract),
-        patch.object(Cache, "absorb", lambda self, _, recorded, *__: self.notice(recorded)),
+        patch.object(Cache, "apply", lambda self, _, recorded, *__: self.notice(recorded)),
         patch.object(ProcessedCommands, "find", find),
         patch.object(appender, "render_publish", render),
     ):
@@ -265,12 +265,12 @@ def forget_who_left():
 
 @plant("an event that is noticed while an append is in flight is missed (found)")
 def miss_events():
-    absorb = Cache.absorb
+    apply = Cache.apply
 
     def absorb_stored(self, decider, recorded, *more):
         entry = self._entries.get(recorded.subject)
         if entry is None or entry.head.sequence is not None:
-            absorb(self, decider, recorded, *more)
+            apply(self, decider, recorded, *more)
 
-    with patch.object(Cache, "absorb", absorb_stored):
+    with patch.object(Cache, "apply", absorb_stored):
         yield

@@ -5,14 +5,14 @@ import asyncio
 from marketplace.core.errors import Conflict, Unavailable
 from marketplace.execution.follower import Follower
 from marketplace.execution.handler import Handler
-from marketplace.log import appender, patience, reader, turns
+from marketplace.log import appender, reader, retry, turns
 from marketplace.log.codec import parse_recorded
 from marketplace.log.connection import NoAnswer
 from marketplace.log.port import Health, Limits
 from tests.simulation.log.loop import start
 from tests.simulation.log.network import SimulatedConnection
 
-TIMED = (appender, patience, reader, turns)
+TIMED = (appender, retry, reader, turns)
 STREAM = "MARKETPLACE"
 LIMITS = Limits()
 

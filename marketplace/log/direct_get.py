@@ -15,8 +15,8 @@ from marketplace.core.errors import Unavailable
 from marketplace.log.codec import parse_recorded
 from marketplace.log.connection import Connection, call_api
 from marketplace.log.headers import find_previous, parse_block
-from marketplace.log.patience import ask_again
 from marketplace.log.port import Recorded
+from marketplace.log.retry import ask_again
 from marketplace.log.stream import read_error
 
 _MULTI_SUBJECTS_MAX = 1_000

@@ -19,7 +19,7 @@ NOWHERE: Final = -(10**40)
 """The surplus of a start at which an order has no room, less than any other."""
 
 
-class Seconds:
+class SecondBests:
     """The room that all matches of a clearing leave, and the second-best placement of each."""
 
     def __init__(self, book: Book, allocation: Allocation, prices: list[Micros], matches: Mapping[int, Match]) -> None:

@@ -13,7 +13,7 @@ SPARE = 2
 """Twins beyond those that could run: with one of them out in any case, the relaxation gives none of them a surplus."""
 
 
-def list_twins(grid: Grid) -> list[int]:
+def list_symmetric(grid: Grid) -> list[int]:
     """Return per order the first order of the book that is like it; itself where rules tell orders apart."""
     if grid.rules is not None:
         return list(range(len(grid.order_rows)))
@@ -28,9 +28,9 @@ def list_twins(grid: Grid) -> list[int]:
     return found
 
 
-def drop_twins(grid: Grid, candidates: CandidateTable, columns: Columns) -> Columns:
+def drop_symmetric(grid: Grid, candidates: CandidateTable, columns: Columns) -> Columns:
     """Return the placements without those of twins that come after as many as could ever run together."""
-    twins = list_twins(grid)
+    twins = list_symmetric(grid)
     members: dict[int, list[int]] = {}
     for order, first in enumerate(twins):
         members.setdefault(first, []).append(order)

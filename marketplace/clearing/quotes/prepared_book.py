@@ -26,14 +26,14 @@ from marketplace.clearing.explain.winning import price_to_win
 from marketplace.clearing.model import Book, Order, Reason
 from marketplace.clearing.money import usd
 from marketplace.clearing.program.bound import Micros, Shadow, bound_of
-from marketplace.clearing.program.descent import descend
+from marketplace.clearing.program.dual_descent import descend
 from marketplace.clearing.program.program import CandidateTable, list_columns
 from marketplace.clearing.program.prospects import Prospects
 from marketplace.clearing.search.marginal import Entry, find_entries
-from marketplace.clearing.search.resuming import extend_grid, grow, resume
 from marketplace.clearing.search.search import greedy
 from marketplace.clearing.search.solving import EXACT_COLUMNS_MAX as EXACT_COLUMNS_MAX_OF_BOOK
 from marketplace.clearing.search.solving import Solved, solve
+from marketplace.clearing.search.warm_start import extend_grid, grow, resume
 
 EXACT_COLUMNS_MAX = 64
 """Placements up to which a quote is worked out to the cent: within some 200 ms, where an auction takes its time."""
@@ -47,7 +47,7 @@ PLACEMENTS_MAX = 48
 
 
 @dataclass(frozen=True, slots=True)
-class Standing:
+class PreparedBook:
     """A book and the allocation that quotes rest on; the book's pools, lots and orders are not changed by asking.
 
     Of a sketch the bound is valid and wider, and the allocation what is found at once. `origin` names the orders and
@@ -98,18 +98,18 @@ class Estimate:
     reason: Reason | None
 
 
-def stand(book: Book, *, seed: int) -> Standing:
+def prepare(book: Book, *, seed: int) -> PreparedBook:
     """Solve a book without the search's rounds: seconds at 1,000 orders, and the true optimum where it is small.
 
     Raises:
         Refusal: As `check_book`.
     """
     check_book(book)
-    return Standing(book, hash_book(book), solve(compile_book(book), seed, 0), seed)
+    return PreparedBook(book, hash_book(book), solve(compile_book(book), seed, 0), seed)
 
 
-def sketch(book: Book, *, seed: int, prior: Standing | None = None, shift: int = 0) -> Standing:
-    """Solve a book at once, without its linear program; a small one to its optimum, as `stand` does.
+def sketch(book: Book, *, seed: int, prior: PreparedBook | None = None, shift: int = 0) -> PreparedBook:
+    """Solve a book at once, without its linear program; a small one to its optimum, as `prepare` does.
 
     Args:
         book: The book.
@@ -124,12 +124,12 @@ def sketch(book: Book, *, seed: int, prior: Standing | None = None, shift: int =
     origin = None if prior is None or shift else _find_origin(prior, book)
     grown = None if prior is None or origin is None else grow(prior.book, prior.solved, book)
     if grown is not None:
-        return Standing(book, hash_book(book), grown, seed, sketched=True, origin=origin)
+        return PreparedBook(book, hash_book(book), grown, seed, sketched=True, origin=origin)
     check_book(book)
     grid = compile_book(book)
     candidates, columns = CandidateTable(grid), list_columns(grid)
     if len(columns.candidate) <= EXACT_COLUMNS_MAX_OF_BOOK:
-        return Standing(book, hash_book(book), solve(grid, seed, 0), seed)
+        return PreparedBook(book, hash_book(book), solve(grid, seed, 0), seed)
     lots = _carry_prices(grid, prior, shift)
     known = None if prior is None or origin is None else prior.solved.allocation
     allocation = None if prior is None or known is None else resume(grid, book, prior.book, known)
@@ -138,10 +138,10 @@ def sketch(book: Book, *, seed: int, prior: Standing | None = None, shift: int =
     if allocation is None:
         allocation, origin = greedy(grid, Prospects(grid, candidates, columns, shadow)), None
     solved = Solved(allocation, shadow, bound, 0, proven=False)
-    return Standing(book, hash_book(book), solved, seed, sketched=True, origin=origin)
+    return PreparedBook(book, hash_book(book), solved, seed, sketched=True, origin=origin)
 
 
-def _find_origin(prior: Standing, book: Book) -> frozenset[str] | None:
+def _find_origin(prior: PreparedBook, book: Book) -> frozenset[str] | None:
     """Return the names on whose prices a book can go on; None where too much has changed since."""
     names, mine = prior.origin or _name_all(prior.book), _name_all(book)
     return names if len(names & mine) >= SHARED_MIN * max(len(names), len(mine)) else None
@@ -151,7 +151,7 @@ def _name_all(book: Book) -> frozenset[str]:
     return frozenset(order.order_id for order in book.orders) | frozenset(lot.lot_id for lot in book.lots)
 
 
-def _carry_prices(grid: Grid, prior: Standing | None, shift: int) -> list[Micros]:
+def _carry_prices(grid: Grid, prior: PreparedBook | None, shift: int) -> list[Micros]:
     """Return prices of lots that are not under their asks, those of a prior book where it had the lot."""
     known = {} if prior is None else _map_prices(prior.solved.shadow)
     found = []
@@ -175,7 +175,7 @@ def _map_prices(shadow: Shadow) -> dict[str, Micros]:
     }
 
 
-def estimate(standing: Standing, order: Order) -> Estimate:
+def estimate(standing: PreparedBook, order: Order) -> Estimate:
     """Return what an order would have to be worth on a standing book; what it offers itself does not count.
 
     Raises:
@@ -220,7 +220,7 @@ def _render(order: Order, grid: Grid, entry: Entry) -> Placement:
     )
 
 
-def _admit(standing: Standing, book: Book) -> Solved:
+def _admit(standing: PreparedBook, book: Book) -> Solved:
     """Return the solved book with its last order added, out and worth nothing.
 
     The others were checked when the book was solved; what the last one brings anew is itself and its link to them.

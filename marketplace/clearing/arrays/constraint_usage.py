@@ -6,7 +6,7 @@ from numpy.typing import NDArray
 from marketplace.clearing.arrays.rules import Flags, Floats, Rules
 
 
-class Taken:
+class ConstraintUsage:
     """What the placings of an allocation take of the rules' rows: of those over all periods, and of those of each."""
 
     def __init__(self, rules: Rules, begun: tuple[Floats, Floats] | None = None) -> None:
@@ -15,9 +15,9 @@ class Taken:
             begun = np.zeros(len(rules.totals)), np.zeros(rules.span_room.shape)
         self.total, self.span = begun
 
-    def copy(self) -> "Taken":
+    def copy(self) -> "ConstraintUsage":
         """Return the same state, apart."""
-        return Taken(self.rules, (self.total.copy(), self.span.copy()))
+        return ConstraintUsage(self.rules, (self.total.copy(), self.span.copy()))
 
     def shift(self, candidate: int, start: int, duration: int, sign: int) -> None:
         """Take in or let go a placing."""
