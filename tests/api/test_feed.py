@@ -100,7 +100,7 @@ async def test_a_stream_that_waits_for_a_server_names_its_address_to_operators_o
 
     async with open_stage(MemoryLog(), database_url) as stage, serve(stage.application) as address:
         tenant = await stage.open_tenant(await stage.register("One", "startup"))
-        monkeypatch.setattr("marketplace.api.feed._load_next", fail)
+        monkeypatch.setattr("marketplace.api.feed.feed._load_next", fail)
         for client, inside in ((tenant, False), (stage.admin, True)):
             headers = {"Authorization": client.headers["authorization"], "Accept": "text/event-stream"}
             async with (

@@ -10,7 +10,7 @@ from marketplace.clearing.arrays.grid import compile_book
 from marketplace.clearing.program.bound import solve_relaxation
 from marketplace.clearing.program.program import CandidateTable, RowTable, list_columns
 from marketplace.clearing.program.prospects import Prospects
-from marketplace.clearing.search.neighbourhood import Neighbourhoods, Reach, Task
+from marketplace.clearing.search.neighbourhood import NeighbourhoodLimits, Neighbourhoods, Task
 from tests.clearing.books import book, order
 
 
@@ -21,7 +21,9 @@ def test_an_answer_that_no_longer_fits_changes_nothing():
     shadow = solve_relaxation(grid, *tables, columns, 1)
     prospects = Prospects(grid, tables[0], columns, shadow)
     allocation = Allocation(grid)
-    programs = Neighbourhoods(allocation, prospects, (*tables, shadow), (random.Random(1), Reach(9, 9, 9)))
+    programs = Neighbourhoods(
+        allocation, prospects, (*tables, shadow), (random.Random(1), NeighbourhoodLimits(9, 9, 9))
+    )
     mine = np.flatnonzero(prospects.order == 1)
     stale = Task(mine, np.array([1]), np.zeros(tables[1].rows), np.zeros(len(mine)))
     assert allocation.insert(0) > 0

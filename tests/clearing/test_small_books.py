@@ -11,7 +11,7 @@ from marketplace.clearing.engine import clear
 from marketplace.clearing.program.integer import Work, solve_program
 from marketplace.clearing.program.program import CandidateTable, RowTable, build_program, list_columns
 from marketplace.clearing.search import neighbourhood
-from marketplace.clearing.search.neighbourhood import Ground, Neighbourhoods
+from marketplace.clearing.search.neighbourhood import Neighbourhoods, SolverContext
 from marketplace.clearing.verify.verifier import find_violations
 from marketplace.cli.instance import parse_instance_dir
 from marketplace.runtime.auctions.forking import choose_hands
@@ -31,8 +31,8 @@ def markets(tmp_path_factory):
 def dives(monkeypatch):
     """Count the dives of a search."""
     found = []
-    dive = Ground.dive
-    monkeypatch.setattr(Ground, "dive", lambda ground, power: found.append(power) or dive(ground, power))
+    dive = SolverContext.dive
+    monkeypatch.setattr(SolverContext, "dive", lambda ground, power: found.append(power) or dive(ground, power))
     return found
 
 
@@ -55,7 +55,7 @@ def test_where_the_optimum_has_no_prices_dives_and_rounds_go_on(markets, dives):
 
 
 def test_a_dive_of_less_welfare_is_left(markets, monkeypatch):
-    monkeypatch.setattr(Ground, "dive", lambda ground, _: [None] * len(ground.grid.order_rows))
+    monkeypatch.setattr(SolverContext, "dive", lambda ground, _: [None] * len(ground.grid.order_rows))
     assert clear(markets[COSTLY], seed=1).certificate.gap < 0.1
 
 
