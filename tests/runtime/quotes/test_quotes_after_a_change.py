@@ -92,7 +92,7 @@ async def test_no_book_is_begun_that_would_not_have_seen_the_change(monkeypatch)
     await desk.ask(startup)
     await market.order(startup, days=9)
     monkeypatch.setattr(prepared_books, "sketch", _record(prepared_books.sketch, sketched))
-    monkeypatch.setattr(prepared_books, "stand", _record(prepared_books.prepare, sketched))
+    monkeypatch.setattr(prepared_books, "prepare", _record(prepared_books.prepare, sketched))
     asked = asyncio.create_task(desk.ask(startup))
     await asyncio.sleep(0.1)
     assert (asked.done(), sketched) == (False, [])
@@ -125,7 +125,7 @@ async def test_a_quick_book_is_not_kept_waiting_by_a_slow_one(monkeypatch):
 
     async with open_desk(market) as desk:
         await desk.ask(startup)
-        monkeypatch.setattr(prepared_books, "stand", solve_when_released)
+        monkeypatch.setattr(prepared_books, "prepare", solve_when_released)
         by_the_hour = msgspec.structs.replace(market.terms(), duration_hours=5)
         order = await preview_order(market.handler, market.context(startup), startup_id=startup, terms=by_the_hour)
         slow = asyncio.create_task(desk.quoter.quote(order))

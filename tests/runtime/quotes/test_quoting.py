@@ -62,7 +62,7 @@ async def test_a_book_that_is_slow_to_solve_is_not_waited_for(monkeypatch):
 
     async with open_desk(market) as desk:
         first = await desk.ask(startup, **terms)
-        monkeypatch.setattr(prepared_books, "stand", solve_when_released)
+        monkeypatch.setattr(prepared_books, "prepare", solve_when_released)
         await market.cancel(rival, order)
         try:
             async with asyncio.timeout(PATIENCE_SECONDS):
@@ -85,7 +85,7 @@ async def test_a_quote_does_not_wait_for_a_book_that_is_slow_to_solve_the_first_
         assert released.wait(120)
         return prepare(book, seed=seed)
 
-    monkeypatch.setattr(prepared_books, "stand", solve_when_released)
+    monkeypatch.setattr(prepared_books, "prepare", solve_when_released)
     async with open_desk(market) as desk:
         try:
             first = await desk.ask(startup, **terms)
