@@ -23,19 +23,6 @@ MARKETPLACE = (sys.executable, "-m", "marketplace")
 START_SECONDS_MAX = 150
 
 
-@pytest.mark.timeout(600)
-@pytest.mark.xdist_group("stack")
-def test_the_demonstration_holds_and_cleans_up():
-    done = subprocess.run([*MARKETPLACE, "demo"], capture_output=True, text=True, timeout=570, check=False)
-    assert done.returncode == 0, done.stdout[-3_000:] + done.stderr[-3_000:]
-    text = done.stdout
-    assert "everything held" in text
-    assert "the hash chain holds" in text
-    for title in ("Inventory", "Winners", "Why they lost", "cap table around", "Trial balance", "Rebuilt from the log"):
-        assert title in text, title
-    assert "no:" not in text.split("Rebuilt from the log")[1]
-
-
 class Up:
     """`marketplace up` on a folder, until it is stopped."""
 
