@@ -1,6 +1,6 @@
-"""Write the generated files of `events/`: JSON Schemas, lock, golden samples of new tags, AsyncAPI, the README's table.
+"""Write the generated files: JSON Schemas, lock, golden samples of new tags, AsyncAPI, and the tables of READMEs.
 
-    uv run python scripts/render_contracts.py                after a new event type or another docstring
+    uv run python scripts/render_contracts.py                after a new event type, query or docstring
     uv run python scripts/render_contracts.py --resample     and rewrite the samples that the story tells otherwise now
     uv run python scripts/render_contracts.py --relock TAG   and lock a tag anew that no release has carried yet
 
@@ -9,9 +9,11 @@ A golden sample of a released tag stays as it is: without `--resample` none that
 
 import argparse
 import sys
+from pathlib import Path
 
 from events.contract import ChangedSchema, extend_lock, render_files, render_json
 from events.registry import EVENT_TYPES, render_schema_name
+from scripts import query_table
 from scripts.contract_files import FOLDER, LOCK, README, load_lock
 from tests.contracts.story.book import build_samples
 
@@ -34,16 +36,16 @@ def main() -> int:
         path = f"samples/{render_schema_name(tag)}"
         if arguments.resample or not (FOLDER / path).exists():
             texts[path] = render_json(sample)
-    _write(texts)
+    for path, text in texts.items():
+        _write(FOLDER / path, text)
+    _write(query_table.README, query_table.replace_table(query_table.README.read_text(encoding="utf-8")))
     return 0
 
 
-def _write(texts: dict[str, str]) -> None:
-    for path, text in texts.items():
-        target = FOLDER / path
-        if not target.exists() or target.read_text(encoding="utf-8") != text:
-            target.write_text(text, encoding="utf-8")
-            print(f"wrote events/{path}")
+def _write(target: Path, text: str) -> None:
+    if not target.exists() or target.read_text(encoding="utf-8") != text:
+        target.write_text(text, encoding="utf-8")
+        print(f"wrote {target.relative_to(FOLDER.parent)}")
 
 
 if __name__ == "__main__":

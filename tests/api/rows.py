@@ -10,6 +10,7 @@ from typing import Any
 
 import httpx
 
+from marketplace.client import MarketplaceClient
 from marketplace.core.ids import PREFIXES
 from tests.api.stage import Stage
 from tests.support.patience import PATIENCE_SECONDS
@@ -79,6 +80,7 @@ class Row:
         save: The name under which the id in the answer is kept.
         before: What has to happen first.
         check: What the answer has to be.
+        ask: The same by the typed client, once more after that, with the ids of the story.
         media_type: Of what it sends.
     """
 
@@ -92,6 +94,7 @@ class Row:
     save: str | None = None
     before: Callable[[World], Awaitable[None]] | None = None
     check: Callable[[Any], bool] = lambda _: True
+    ask: Callable[[MarketplaceClient, dict[str, str]], Awaitable[Any]] | None = None
     media_type: str = "application/json"
 
     @property
@@ -149,7 +152,16 @@ async def play(world: World, row: Row) -> Sent:
     if row.method != "GET" and row.status in (200, 201) and content is not None and "version" in content:
         assert answer.headers["commit-seq"] == str(content["sequence"])
         assert answer.headers["etag"] == f'"{content["version"]}"'
+    if row.ask is not None:
+        await _ask(world, row)
     return Sent(world.clients[row.actor], row.method, path, send.body, send.headers, answer)
+
+
+async def _ask(world: World, row: Row) -> None:
+    key = world.clients[row.actor].headers["Authorization"].removeprefix("Bearer ")
+    async with MarketplaceClient("http://test", key, httpx.ASGITransport(world.stage.application)) as client:
+        client.last_sequence = int(await world.stage.reach())
+        await row.ask(client, world.ids)
 
 
 def _read(answer: httpx.Response) -> Any:

@@ -300,6 +300,7 @@ LOTS = (
         "provider",
         {"reason": "maintenance"},
         refused=({"reason": 1}, 422, "body_invalid"),
+        ask=lambda client, ids: client.pause_lot(ids["lot"], "maintenance"),
     ),
     Row("POST", "/v1/lots/{lot}/resume", "provider", refused=({"reason": "x"}, 422, "body_invalid")),
     Row(

@@ -1,14 +1,18 @@
 """Whole stories: one with every event type there is, and one as long as one likes."""
 
+import msgspec
+
 from events import auction, grant, log, order, pool, statement, usage
 from events import instrument as ins
 from events import lot as lot_events
 from events import mandate as mandate_events
 from events.auction import Certificate, Decision, Deferral, MatchTerms, Price
 from events.book import Book, BookBid, BookLot, BookOrder, BookPool
+from events.registry import parse_body
 from events.subjects import LOG_ID
 from events.types import LotShare, Reason
 from marketplace.domain.trading.auction_parts import FrozenBook, Result, split_book, split_result
+from tests.contracts.story.book import tell_story
 from tests.projections import company, days, lines, market, resales, rights, services
 from tests.projections.market import (
     AUCTION,
@@ -24,7 +28,7 @@ from tests.projections.market import (
     STARTUP,
     STRANGER,
 )
-from tests.projections.story import DAY, HOUR, Story, make_id, usd
+from tests.projections.story import ALL_TAGS, DAY, HOUR, Story, make_id, usd
 
 _HASH = "0" * 64
 
@@ -62,7 +66,21 @@ def tell_everything() -> Story:
     story.tell(pool.PoolCapacityRecalled(pool_id=POOL_B, lot_id=LOT_B))
     story.tell(mandate_events.MandateRevoked(mandate_id=MANDATE, reason="fund closed"))
     _tell_log(story)
+    _tell_the_rest(story)
     return story
+
+
+def _tell_the_rest(story: Story) -> None:
+    """Tell each type that is missing above as the contract's story tells it, of an aggregate of this one."""
+    known: dict[str, str] = {}
+    for recorded in story.recorded:
+        aggregate, _, identity = recorded.envelope.subject.partition("/")
+        known.setdefault(aggregate, identity)
+    for tag in sorted(ALL_TAGS - story.tags()):
+        aggregate = tag.partition(".")[0]
+        told = next(told for told in tell_story() if told.tag == tag)
+        names = {f"{aggregate}_id": known[aggregate]} if aggregate in known else {}
+        story.tell(msgspec.structs.replace(parse_body(tag, told.body), **names))
 
 
 def _tell_log(story: Story) -> None:

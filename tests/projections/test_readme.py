@@ -2,49 +2,35 @@
 
 import inspect
 import re
-import sys
-from pathlib import Path
 
 import pytest
 
-import marketplace.projections
-from marketplace.projections.engine import operations
-from marketplace.projections.registry import PROJECTIONS
+from scripts.query_table import NAMES, README, find_module, replace_table
 
-README = (Path(marketplace.projections.__file__).parent / "README.md").read_text()
-MODULES = (*(projection.name for projection in PROJECTIONS), "operations")
+README_TEXT = README.read_text()
 
 
-def find_queries(name):
-    """Return the module of a projection, the package where it has one of its own."""
-    if name == "operations":
-        return operations
-    found = [
-        module
-        for module in list(sys.modules.values())
-        if module.__name__.startswith("marketplace.projections.")
-        and getattr(getattr(module, "PROJECTION", None), "name", "") == name
-    ]
-    return min(found, key=lambda module: len(module.__name__))
+def test_the_table_of_queries_is_current():
+    assert replace_table(README_TEXT) == README_TEXT, "run scripts/render_contracts.py"
 
 
-@pytest.mark.parametrize("name", MODULES)
+@pytest.mark.parametrize("name", NAMES)
 def test_every_query_function_is_in_the_readme_and_every_name_there_exists(name):
-    module = find_queries(name)
+    module = find_module(name)
     written = {
         function
         for function, value in inspect.getmembers(module, inspect.iscoroutinefunction)
         if value.__module__.startswith(module.__name__) and not function.startswith("_")
     }
-    (row,) = [line for line in README.splitlines() if line.startswith(f"| `{name}` |")]
+    (row,) = [line for line in README_TEXT.splitlines() if line.startswith(f"| `{name}` |")]
     named = {code.split("(")[0] for code in re.findall(r"`([a-z_]+(?:\([^`]*\))?)`", row)} - {name}
     assert named == written
 
 
 def test_the_arguments_that_the_readme_names_exist():
-    for name in MODULES:
-        module = find_queries(name)
-        (row,) = [line for line in README.splitlines() if line.startswith(f"| `{name}` |")]
+    for name in NAMES:
+        module = find_module(name)
+        (row,) = [line for line in README_TEXT.splitlines() if line.startswith(f"| `{name}` |")]
         for function, arguments in re.findall(r"`([a-z_]+)\(([^`)]+)\)`", row):
             parameters = set(inspect.signature(getattr(module, function)).parameters)
             named = {argument.strip() for argument in arguments.split(",")}

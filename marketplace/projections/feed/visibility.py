@@ -1,10 +1,11 @@
 """Whom each event concerns: the one table that decides what a tenant's feed shows.
 
-- ``PUBLIC``: everyone; the market's inventory and the rhythm of its auctions.
-- ``PLATFORM``: the operator alone; a sealed book, every decision of an auction in one body, and the records of
-  commands that changed nothing.
-- ``PARTIES``: the parties that the body names at its top, those that stand behind the aggregate since it began, and
-  those behind the grant or issuer above it. Who asked is not enough: a command of one party moves others' money.
+- ``PUBLIC``: everyone; the market's inventory and the rhythm of its auctions. Only what is named here is public.
+- ``PLATFORM``: the operator alone; the rest of an auction (a sealed book, all decisions in one body), the log's own
+  events, and the records of commands that changed nothing.
+- ``PARTIES``: every other type concerns the parties that the body names at its top, those that stand behind the
+  aggregate since it began, and those behind the grant or issuer above it. Who asked is not enough: a command of one
+  party moves others' money.
 
 A party sees a body whole or not at all, so an event that names others' terms (a priced round) is for the issuer only,
 and the sealed terms of an order are for its startup only. What an event adds to the parties behind its aggregate is
@@ -33,6 +34,7 @@ from events import (
     service_line,
     site,
 )
+from events.registry import EVENT_TYPES
 from events.types import Event
 from marketplace.projections.engine.projection import all_of, tags_of
 from marketplace.projections.engine.recorded_events import RecordedEvent
@@ -60,32 +62,8 @@ PUBLIC: Final = tags_of(
     pricelist.PricelistPublished,
     clock.ClockAdvanced,
 )
-PLATFORM: Final = all_of("command", "log") | tags_of(
-    auction.AuctionSupplyChanged,
-    auction.AuctionBookFrozen,
-    auction.AuctionOrdersDeferred,
-    auction.AuctionLocked,
-    auction.AuctionResultPublished,
-    auction.AuctionCleared,
-)
-PARTIES: Final = (
-    all_of(
-        "party", "mandate", "order", "quote", "grant", "usage", "statement", "service_line", "account", "instrument",
-        "issuer",
-    )
-    | tags_of(
-        pool.PoolCapacityOffered,
-        pool.PoolCapacityRecalled,
-        pool.PoolCapacityReserved,
-        pool.PoolCapacityResold,
-        pool.PoolCapacityHeld,
-        pool.PoolCapacityReleased,
-        pool.PoolNodeFailed,
-        pool.PoolNodeRestored,
-        site.SitePowerReserved,
-        site.SitePowerReleased,
-    )
-)  # fmt: skip
+PLATFORM: Final = all_of("auction", "command", "log") - PUBLIC
+PARTIES: Final = frozenset(EVENT_TYPES) - PUBLIC - PLATFORM
 _PARTY: Final = re.compile(r"^pty_[0-9a-z]{26}$")
 _NAMES: Final = ("party_id", "startup_id", "startup_id_before", "provider_id", "holder_id", "holder_id_after")
 _PARENTS: Final = {
