@@ -32,7 +32,7 @@ TESTS = (
 )
 CHOSEN = (
     "(site and not every_endpoint) or story or event_type or every_type or whom or batches_end or has_a_row"
-    " or asked_by_a_test or method_of_the_client or parameter_can_be_given"
+    " or asked_by_a_test or has_a_method"
 )
 
 
