@@ -8,10 +8,12 @@ from marketplace.execution.unit_of_work import Context, UnitOfWork
 
 
 async def advance_clock(handler: Handler, context: Context, *, seconds: int) -> Receipt:
-    """Move market time forward, here at once and in every process that follows this log soon after."""
+    """Move market time forward: at once here, and soon after in every process that follows this log."""
     require_platform(context)
     if seconds <= 0:
-        raise Refusal("clock_runs_forward", f"{seconds} s is not forward", pointer="/seconds")
+        raise Refusal(
+            "clock_runs_forward", f"{seconds} s does not move the clock forward; state more than 0", pointer="/seconds"
+        )
 
     async def work(unit: UnitOfWork) -> None:
         clock: Clock = await unit.load(CLOCK, CLOCK_ID)

@@ -1,6 +1,6 @@
-"""Where states of long-lived aggregates are kept between processes: a copy of what the log says, never a source of it.
+"""The archive: a durable copy of the states of long-lived aggregates. The log stays the only source of truth.
 
-What is not there, too old, of another release or of another log is folded from the log instead (ADR 5).
+If a snapshot is missing, outdated, from another release or from another log, the state is folded from the log (ADR 5).
 """
 
 from collections.abc import Collection, Sequence
@@ -13,14 +13,14 @@ from events.usage import Meter, Reading
 
 
 class Snapshot(msgspec.Struct, frozen=True, kw_only=True):
-    """An aggregate as it was after one of its events.
+    """The state of an aggregate after one of its events.
 
     Attributes:
-        subject: Its subject.
-        fingerprint: Of the code that folded it.
-        sequence: The event, by its sequence in the log.
-        hash: Chain hash of that event, and so of all before it.
-        content: State and traces, as that code writes them.
+        subject: The aggregate's subject.
+        fingerprint: Identifies the code that folded the state.
+        sequence: Stream sequence of that event.
+        hash: Chain hash of that event. It covers all earlier events of the subject.
+        content: State and command records, serialised by that code.
     """
 
     subject: str
@@ -31,7 +31,7 @@ class Snapshot(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class ReadingName(NamedTuple):
-    """What names one reading: its grant and side, its source, and its id there."""
+    """The key of one reading: its grant and side, its source, and its id at the source."""
 
     grant_id: str
     meter: Meter
@@ -40,7 +40,7 @@ class ReadingName(NamedTuple):
 
 
 class SourceName(NamedTuple):
-    """What names the readings of one source: their grant and side, and the source."""
+    """The key of a source: its grant and side, and the source's name."""
 
     grant_id: str
     meter: Meter
@@ -48,48 +48,50 @@ class SourceName(NamedTuple):
 
 
 class Archive(Protocol):
-    """Keeps the latest snapshot of each aggregate, and finds commands and readings."""
+    """Stores the latest snapshot of each aggregate, and looks up commands and readings."""
 
     async def find(self, subject: str) -> Snapshot | None:
-        """Return the snapshot of an aggregate, None where there is none.
+        """Return the latest snapshot of an aggregate, or None.
 
         Raises:
-            Unavailable: The archive is away.
+            Unavailable: The archive cannot be reached.
         """
         ...
 
     async def put(self, snapshot: Snapshot) -> None:
-        """Keep a snapshot, unless the one that is kept was made by the same code and is as new.
+        """Store a snapshot, unless the stored one was made by the same code and is at least as new.
 
         Raises:
-            Unavailable: The archive is away.
+            Unavailable: The archive cannot be reached.
         """
         ...
 
     async def list_commands(self, *, after: int, limit: int) -> Sequence[tuple[int, str, str]]:
-        """Return events of clients' commands above the sequence `after`, in order: sequence, command, fingerprint.
+        """List events of clients' commands after the sequence `after`, in order.
+
+        Each row holds the sequence, the command id and the fingerprint.
 
         Raises:
-            Unavailable: The archive is away.
+            Unavailable: The archive cannot be reached.
         """
         ...
 
     async def find_reading(self, name: ReadingName) -> Reading | None:
-        """Return what a reading said when the archive last heard of it, None where it did not.
+        """Return the content of a reading as the archive last saw it, or None.
 
         Raises:
-            Unavailable: The archive is away.
+            Unavailable: The archive cannot be reached.
         """
         ...
 
     async def list_readings_over(
         self, name: SourceName, spans: Collection[tuple[datetime, datetime]]
     ) -> Sequence[Reading]:
-        """Return what a source said of exactly these spans when the archive last heard of it, the oldest first.
+        """Return the readings of a source over exactly these spans as the archive last saw them, oldest first.
 
-        Of readings that say the same one is enough.
+        Readings with the same content may be represented by one of them.
 
         Raises:
-            Unavailable: The archive is away.
+            Unavailable: The archive cannot be reached.
         """
         ...

@@ -1,4 +1,4 @@
-"""Market time: the wall clock, and in the embedded mode the offset that the log's test clock says."""
+"""Market time: the wall clock plus, in the embedded mode, the offset of the test clock in the log."""
 
 from datetime import UTC, datetime, timedelta
 
@@ -10,18 +10,18 @@ from marketplace.log.port import Log
 
 
 class MarketClock:
-    """Tells market time; `offset_seconds` follows `clock.advanced` events."""
+    """Gives the market time; `offset_seconds` follows `clock.advanced` events."""
 
     def __init__(self) -> None:
         self.offset_seconds = 0
 
     def now(self) -> datetime:
-        """Return the present instant in UTC."""
+        """Return the current market time in UTC."""
         return datetime.now(UTC) + timedelta(seconds=self.offset_seconds)
 
 
 async def load_market_time(log: Log) -> datetime:
-    """Return market time as the log says it, for who does not follow the log.
+    """Read the market time from the log, for a process that does not follow the log.
 
     Raises:
         Unavailable: The log cannot be read.

@@ -1,4 +1,7 @@
-"""Which commands an aggregate has seen, so that a repeat is found for ever; the older ones in some 30 bytes each."""
+"""Records of the commands that an aggregate has processed. They detect a repeat at any later time.
+
+Older records are packed into about 30 bytes each.
+"""
 
 from dataclasses import dataclass
 from typing import Final
@@ -13,23 +16,23 @@ SEQUENCE_BYTES: Final = 8
 
 @dataclass(frozen=True, slots=True)
 class CommandRecord:
-    """What a command left on an aggregate: its fingerprint or a digest of it, and the head that its last event made."""
+    """The record of one command on an aggregate: its fingerprint or a digest, and the head after its last event."""
 
     fingerprint: str | bytes
     head: Head
 
     def is_of(self, fingerprint: str) -> bool:
-        """Tell whether a command with this fingerprint left it."""
+        """Return whether the record belongs to a command with this fingerprint."""
         if isinstance(self.fingerprint, str):
             return self.fingerprint == fingerprint
         return self.fingerprint == digest(fingerprint, FINGERPRINT_BYTES)
 
 
 class CommandRecords:
-    """The traces of one aggregate; those of appends in flight are in it too.
+    """The command records of one aggregate, including those of appends in flight.
 
     Attributes:
-        kept: How many there were when the aggregate was last put into the archive.
+        kept: How many records the last archived snapshot had.
     """
 
     __slots__ = ("_packed", "_recent", "_recent_max", "kept")
@@ -44,7 +47,7 @@ class CommandRecords:
         return len(self._recent) + self._packed.count
 
     def find(self, command_id: str) -> CommandRecord | None:
-        """Return the trace of a command, None where it left none or its append failed."""
+        """Return the record of a command; None where it left none or its append failed."""
         recent = self._recent.get(command_id)
         if recent is not None and recent.head.failed:
             del self._recent[command_id]
@@ -57,20 +60,20 @@ class CommandRecords:
         return CommandRecord(row[:FINGERPRINT_BYTES], Head("", int.from_bytes(row[FINGERPRINT_BYTES:])))
 
     def put(self, command_id: str, trace: CommandRecord) -> None:
-        """Keep the trace of a command, in place of the one that it left before."""
+        """Store the record of a command, and replace its earlier one."""
         self._recent[command_id] = trace
         if len(self._recent) > self._recent_max:
             self.pack()
             self._recent_max = len(self._recent) + RECENT_MAX
 
     def drop(self, command_id: str, head: Head) -> None:
-        """Forget what a command left where that made this head."""
+        """Remove the record of a command if it was made with this head."""
         trace = self._recent.get(command_id)
         if trace is not None and trace.head is head:
             del self._recent[command_id]
 
     def pack(self) -> Packed:
-        """Make the traces of stored events small, and return all that are."""
+        """Pack the records of stored events, and return all packed records."""
         stored = {key: trace for key, trace in self._recent.items() if trace.head.sequence is not None}
         rows = {digest(key): _render(trace) for key, trace in stored.items()}
         for key in stored:

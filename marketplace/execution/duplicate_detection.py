@@ -1,8 +1,9 @@
-"""Readings that come again under other ids, as after a meter's change of its id scheme: told by what they say.
+"""Detect readings that a meter sends again under other ids, by comparing their content.
 
-A record keeps no more of a reading than digests (ADR 5), so what was said is looked up only where a grant has no room
-for a reading: in the archive, and in the last events of the record, which the archive may not have heard of. What is
-found is believed where the record knows it, and never lets anything count.
+This happens, for example, when a meter changes its id scheme. A usage record keeps only digests of readings (ADR 5).
+Earlier readings are therefore looked up only when the grant has no room for a new one: first in the archive, then in
+the record's last events, which the archive may not have yet. A match counts only if the record knows that reading. A
+match can reject a reading but never add usage.
 """
 
 import contextlib
@@ -24,7 +25,7 @@ TAIL_EVENTS: Final = 1_000
 
 
 class _Said(NamedTuple):
-    """What a reading says besides its id, its evidence, and which GPUs it names."""
+    """What is compared: a reading without its id, its evidence and the GPUs that it names."""
 
     start: datetime
     end: datetime
@@ -32,10 +33,10 @@ class _Said(NamedTuple):
 
 
 class Repeats:
-    """What a source said before, of the spans that a report has no room for.
+    """Earlier readings of a source over the spans for which a report has no room.
 
     Args:
-        known: The record, with what the report adds to it.
+        known: The usage record, including what the report adds to it.
         command: The report.
     """
 
@@ -45,17 +46,17 @@ class Repeats:
         self._earlier: dict[_Said, list[Reading | Measurement]] = {}
 
     def take(self, readings: Iterable[Reading]) -> None:
-        """Take readings of the source, those that came first before the others."""
+        """Add readings of the source, oldest first."""
         for reading in readings:
             if self._known.find_content(self.command.source, reading.reading_id) == digest_reading(reading):
                 gpus = reading.gpu_seconds // ((reading.end - reading.start) // SECOND)
                 self._earlier.setdefault(_Said(reading.start, reading.end, gpus), []).append(reading)
 
     def name(self, answers: Sequence[Answer]) -> dict[str, str]:
-        """Return, for readings of the report that say what was said before, the id that it was said under.
+        """Return, for each reading of the report that repeats an earlier one, the id of the earlier one.
 
-        Where some of those that say the same have no room, none can be told from another, so that all of them count as
-        repeated; but of a report that repeats itself the first ones stay.
+        If some readings with the same content have no room, they cannot be told apart, and all of them count as
+        repeated. In a report that repeats itself, the first copies are kept.
         """
         pairs = list(zip(self.command.measurements, answers, strict=True))
         full = [measurement for measurement, answer in pairs if answer.code in NO_ROOM]
@@ -86,14 +87,14 @@ class Repeats:
 async def find_repeats(
     log: Log, archive: Archive | None, head: Head, repeats: Repeats, answers: Sequence[Answer]
 ) -> dict[str, str]:
-    """Return, for readings that a grant has no room for, the ids under which their source said the same before.
+    """Return, for readings that a grant has no room for, the earlier ids under which the source sent the same.
 
     Args:
-        log: Where the record is.
-        archive: Where readings are found; None for nowhere but the log.
+        log: The log of the usage record.
+        archive: Where earlier readings are looked up; None to use the log alone.
         head: The record's last event before the report.
         repeats: The record and the report.
-        answers: To its readings.
+        answers: The answers to the report's readings.
     """
     command = repeats.command
     spans = {

@@ -1,7 +1,7 @@
-"""Each process follows the log: what other processes store makes its cache forget, and moves its clock.
+"""Each process follows the log. Events of other processes invalidate its cache and move its clock.
 
-A process that does not follow serves what was true once: a party may have been suspended since. So it says whether it
-follows, and whoever takes commands asks it first.
+A process that does not follow the log may serve outdated state: for example, a party may have been suspended since.
+Whoever accepts commands therefore checks first that the follower is current.
 """
 
 import asyncio
@@ -24,7 +24,7 @@ from marketplace.log.events import parse_event
 from marketplace.log.port import Recorded
 
 BEHIND_SECONDS_MAX: Final = 5.0
-"""How long the follower may take to see what the log is known to hold."""
+"""The most seconds that the follower may need to see an event that is known to be stored."""
 
 RESTART_SECONDS: Final = 1.0
 _CLOCK_SUBJECT: Final = render_subject("clock", CLOCK_ID)
@@ -33,15 +33,15 @@ _logger = structlog.get_logger(__name__)
 
 
 class Follower:
-    """Reads the log from where the process began, for ever.
+    """Reads the log continuously, starting where the process started.
 
     Args:
-        handler: Whose cache and clock it keeps.
+        handler: The handler whose cache and clock are updated.
         get_end: Returns the last sequence that the process knows to be stored.
 
     Attributes:
         position: Sequence of the last event seen.
-        unreadable: Events that nobody can read, of those seen, by sequence; an annotation takes one away.
+        unreadable: Events seen that cannot be read, by sequence. An annotation removes its event from this set.
     """
 
     def __init__(self, handler: Handler, get_end: Callable[[], int] = lambda: 0) -> None:
@@ -55,7 +55,7 @@ class Follower:
         self.unreadable: dict[int, UnreadableEvent] = {}
 
     def listen(self, listener: Listener) -> None:
-        """Call `listener` with every page of events from now on; it must not block."""
+        """Call `listener` with every page of events from now on. It must not block."""
         self._listeners.append(listener)
 
     def unlisten(self, listener: Listener) -> None:
@@ -63,7 +63,7 @@ class Follower:
         self._listeners.remove(listener)
 
     async def start(self) -> None:
-        """Take the position, and then the clock: what moves it meanwhile is followed from the position on."""
+        """Read the position, then the clock. Clock changes in between are seen when following from the position."""
         self.position = (await self._handler.log.health()).last_sequence
         for recorded in await self._handler.log.load(_CLOCK_SUBJECT):
             event = self._parse(recorded)
@@ -71,10 +71,10 @@ class Follower:
                 self._handler.clock.offset_seconds = event.offset_seconds
 
     async def run(self) -> None:
-        """Follow the log until cancelled; what ends it is named, and it begins again where it was.
+        """Follow the log until cancelled. After an error, log it and resume at the same position.
 
         Raises:
-            LogChanged: The log is another one.
+            LogChanged: This is a different log.
         """
         while True:
             try:
@@ -83,8 +83,8 @@ class Follower:
                 self._failure = str(error)
                 raise
             except Exception as error:
-                # The top of a worker: whatever a page brings, the process must not serve what was true once.
-                self._failure = f"it ended after event {self.position}: {error}"
+                # The top of a worker: whatever error a page causes, the process must not go on serving outdated state.
+                self._failure = f"following stopped after event {self.position}: {error}"
                 _logger.exception("follower_ended", position=self.position, reason=str(error))
             await asyncio.sleep(RESTART_SECONDS)
 
@@ -113,7 +113,7 @@ class Follower:
             self.unreadable.pop(sequence, None)
 
     def _parse(self, recorded: Recorded) -> Event | None:
-        """Return the event; None where it has no effect, or nobody can read it."""
+        """Return the event; None where it has no effect or cannot be read."""
         try:
             return None if recorded.void else parse_event(recorded)
         except UnreadableEvent as error:
@@ -126,7 +126,7 @@ class Follower:
         self.unreadable[error.sequence] = error
 
     def find_fault(self) -> str:
-        """Return why this process does not know what the log says now; empty where it does."""
+        """Return why this process may be behind the log; empty if it is current."""
         if self._failure:
             return self._failure
         now = time.monotonic()
@@ -140,10 +140,10 @@ class Follower:
         return ""
 
     def require_current(self) -> None:
-        """Return where this process knows what the log says now.
+        """Return if this process is current with the log.
 
         Raises:
-            Unavailable: It does not; the text says why.
+            Unavailable: It is not current; the text says why.
         """
         fault = self.find_fault()
         if fault:

@@ -1,14 +1,14 @@
-"""Commands: load, decide, append; again on conflict; never twice.
+"""Run commands: load, decide, append. Retry on a conflict; never apply a command twice.
 
-A command has an id. Its first events carry the id, so that a repeat is found on the aggregate itself, after any
-restart and without another store, and is answered as the first time. A decision may rest on another that is still in
-flight: it joins the same group commit, and its answer waits until both are stored.
+A command has an id, which its first events carry. A repeated command is therefore found on the aggregate itself, after
+any restart and without another store, and gets the same answer as the first time. A decision may depend on another
+append that is still in flight. It then joins the same group commit, and its answer waits until both are stored.
 
 Invariants:
-    1. An answer is given after the events are durable, its own and those that it rests on.
-    2. A refusal, and a no that appends nothing, rests on what the log held, read at its end; never on an append that
-       failed.
-    3. A command id with other content is refused, and so is one that is still at work here.
+    1. A command is answered only after its events, and those it depends on, are durable.
+    2. A refusal, or a rejection without events, is confirmed against the end of the log. It never depends on an
+       append that failed.
+    3. A command id that is reused with other content is refused. So is one that is still running in this process.
 """
 
 import asyncio
@@ -40,10 +40,10 @@ class Receipt(msgspec.Struct, frozen=True, kw_only=True):
 
     Attributes:
         id: The aggregate that the command was for.
-        command_id: The command.
-        sequence: Position in the log at which its effect is complete.
-        version: The aggregate's version after it, for `If-Match`; a repeat says the version it made then.
-        repeated: Whether the command had taken effect before.
+        command_id: The command's id.
+        sequence: Position in the log at which the effect is complete.
+        version: The aggregate's version after the command, for `If-Match`. A repeat returns the original version.
+        repeated: Whether the command had already taken effect.
         not_taken: The readings of a report that were not accepted.
     """
 
@@ -62,7 +62,7 @@ class Handler:
         log: Where events are stored.
         clock: Market time.
         source: URI reference that events carry as `ce-source`.
-        archive: Where long-lived aggregates are kept between processes; None for nowhere but the log.
+        archive: Where long-lived aggregates are stored between processes; None for the log alone.
     """
 
     def __init__(
@@ -88,23 +88,25 @@ class Handler:
         """Run the command `work`, whose primary aggregate is `id`, until its events are stored.
 
         Args:
-            context: Who asks, when, and under which id.
-            decider: Of the primary aggregate.
+            context: Who asks, when, and under which command id.
+            decider: The decider of the primary aggregate.
             id: The primary aggregate.
-            work: What to decide.
-            new: Whether `id` derives from the command's, so that nothing but a repeat can have made it; it is then
-                not read.
+            work: The decision to make.
+            new: Whether `id` derives from the command id. Only a repeat can then have created the aggregate, so it is
+                not
+                read first.
 
         Raises:
-            Refusal: A rule said no; or ``idempotency_key_reused``, ``command_in_flight``, ``version_stale``.
-            Conflict: Other writers were first every time.
-            Unavailable: The log cannot be reached; nothing was half done.
+            Refusal: A rule refused the command; or ``idempotency_key_reused``, ``command_in_flight``,
+                ``version_stale``.
+            Conflict: Other writers were first on every attempt.
+            Unavailable: The log cannot be reached. Nothing was partly stored.
         """
         claims = self._in_flight.setdefault(context.request_id, {})
         if context.command_id in claims or any(other != context.fingerprint for other in claims.values()):
             raise Refusal(
                 "command_in_flight",
-                "a request with this idempotency key is still at work; wait for its answer or send it again later",
+                "a request with this idempotency key is still running; wait for its answer or send it again later",
                 command_id=context.command_id,
             )
         claims[context.command_id] = context.fingerprint
@@ -153,7 +155,7 @@ class Handler:
         raise Conflict(render_subject(decider.aggregate, id))
 
     async def _decide(self, unit: UnitOfWork, primary: Entry, work: Work) -> Refusal | None:
-        """Let the work decide, and return what it was refused with."""
+        """Run the decision, and return its refusal, if any."""
         try:
             await self._require_version(unit.context, primary.head)
             await work(unit)
@@ -162,14 +164,14 @@ class Handler:
         return None
 
     async def _confirm(self, unit: UnitOfWork) -> bool:
-        """Read again what a no rests on; False where it rests on an append that failed."""
+        """Read again what a rejection depends on. False if it depends on an append that failed."""
         if not await self._wait_until_durable(unit.heads()):
             return False
         await unit.refresh()
         return True
 
     async def _store(self, unit: UnitOfWork, primary: Entry, id: str, claim: Claim) -> Receipt | None:  # noqa: A002
-        """Store what was decided, with its record where it needs one; None where it has to be decided again."""
+        """Store the decision, with a command record where needed. None if it must be decided again."""
         if not await self._wait_until_durable(unit.heads(unchanged=True)) or not unit.is_current():
             return None
         if unit.context.recorded and not await unit.record(primary):
@@ -186,7 +188,7 @@ class Handler:
                 await self.processed.read_on()
             return None
         except asyncio.CancelledError:
-            raise  # the append goes on without its caller; its heads will tell what becomes of it
+            raise  # The append continues without its caller; its heads show the outcome.
         except BaseException:
             unit.roll_back()
             raise
@@ -204,18 +206,18 @@ class Handler:
         )
 
     async def check_key(self, context: Context) -> None:
-        """Refuse a command whose key named another one before, whatever else there is to say of it.
+        """Refuse a command whose key already named another command, before any other check.
 
         Raises:
             Refusal: ``idempotency_key_reused``.
-            Unavailable: The log is away, and this process has not read it yet.
+            Unavailable: The log cannot be reached, and this process has not read it yet.
         """
         trace = await self.processed.find(context.request_id)
         if trace is not None:
             self._require_same(context, trace)
 
     async def _find_repeat(self, context: Context) -> Receipt | None:
-        """Answer a client's command that took effect before, on whatever aggregate; None where it did not.
+        """Return the answer of a client's command that already took effect on any aggregate, or None.
 
         Raises:
             Refusal: ``idempotency_key_reused``.
@@ -230,7 +232,7 @@ class Handler:
         return None if trace is None else await self._answer_processed(context, trace)
 
     async def _answer_processed(self, context: Context, trace: CommandRecord) -> Receipt:
-        """Answer as the first time, by the last event of the command."""
+        """Give the original answer, built from the last event of the command."""
         last = await self.processed.find_last(context.command_id, trace.head.sequence or 0)
         event = parse_event(last)
         if not isinstance(event, CommandRecorded):
@@ -276,13 +278,13 @@ class Handler:
         if head.sequence != context.if_match:
             raise Refusal(
                 "version_stale",
-                f"the version is {head.sequence}, not {context.if_match}; read it again and decide anew",
+                f"the version is {head.sequence}, not {context.if_match}; read the resource again and repeat",
                 pointer=None,
                 version=head.sequence,
             )
 
     async def _wait_until_durable(self, heads: Iterable[Head]) -> bool:
-        """Wait until every head is stored; False where one failed, and what rests on it is void."""
+        """Wait until every head is stored. False if an append failed, which voids every decision that depends on it."""
         pending = [head for head in heads if head.sequence is None or head.failed]
         if not pending:
             return True

@@ -1,4 +1,4 @@
-"""Loading what happened to an issuer and its instruments, straight from the log."""
+"""Load the history of an issuer and its instruments directly from the log."""
 
 import asyncio
 from typing import Any, Final
@@ -16,7 +16,7 @@ _AT_ONCE: Final = 16
 
 
 async def load_history(log: Log, issuer_id: str) -> History:
-    """Return the history of an issuer; one without acts where there is none.
+    """Return the history of an issuer; an empty history if there is no such issuer.
 
     Raises:
         Refusal: ``history_too_long`` above `INSTRUMENTS_MAX` instruments.
@@ -29,7 +29,7 @@ async def load_history(log: Log, issuer_id: str) -> History:
     if len(signed) > INSTRUMENTS_MAX:
         raise Refusal(
             "history_too_long",
-            f"issuer {issuer_id} has {len(signed)} instruments; at most {INSTRUMENTS_MAX} are read at once",
+            f"issuer {issuer_id} has {len(signed)} instruments; at most {INSTRUMENTS_MAX} can be read at once",
             issuer_id=issuer_id,
         )
     for first in range(0, len(signed), _AT_ONCE):

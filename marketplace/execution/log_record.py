@@ -1,7 +1,7 @@
-"""The events that operators store about the log itself.
+"""Store operators' statements about the log itself.
 
-They are stored without a cache, and even where events of the same subject cannot be read: an annotation must be
-possible whatever is damaged.
+They bypass the cache and are stored even if other events of the subject cannot be read. An annotation must be possible
+whatever part of the log is damaged.
 """
 
 from datetime import UTC, datetime
@@ -23,7 +23,7 @@ _SOURCE: Final = "/marketplace"
 
 
 async def record(log: Log, command: Command) -> int:
-    """Store what an operator states about the log, and return the sequence; once for ever where it was stated before.
+    """Store an operator's statement about the log, and return its sequence. A repeat stores nothing new.
 
     Raises:
         Refusal: ``annotation_exists`` · ``gap_accepted``.

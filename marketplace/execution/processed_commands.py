@@ -1,12 +1,12 @@
-"""Which commands of clients took effect, on whatever aggregate: a key names one command for ever.
+"""Index of clients' commands that took effect, on any aggregate. An idempotency key names one command for ever.
 
-Each process knows the id of every command in the log, some 30 bytes each: from the index of events in PostgreSQL, where
-there is one, and from the log after that; its follower goes on with it. Where PostgreSQL is away the log is read from
-its beginning, so that nothing depends on it but time (ADR 15).
+Each process knows the id of every command in the log, at about 30 bytes each. It loads them from the event index in
+PostgreSQL, reads later ones from the log, and its follower adds new ones. If PostgreSQL cannot be reached, the process
+reads the log from its beginning, which only takes longer (ADR 15).
 
 Invariants:
     1. Every command up to `position` is known.
-    2. What is found is a sequence in the log, where the command's last event is.
+    2. A lookup returns the sequence of the command's last event in the log.
 """
 
 import asyncio
@@ -21,12 +21,12 @@ from marketplace.execution.command_records import CommandRecord, CommandRecords
 from marketplace.log.port import Head, Log, Recorded
 
 MARKS_MASK: Final = (1 << 27) - 1
-"""A bit per hash of a command's id, 16 MiB in all, says at once of most new commands that they are new."""
+"""Mask of a bit set of hashed command ids (16 MiB). It shows at once that most new commands are new."""
 PAGE_ROWS: Final = 20_000
 COMMAND_EVENTS_MAX: Final = 1_000
-"""A command is one atomic append, which holds no more."""
+"""A command is one atomic append, which holds at most this many events."""
 WORKERS_MARK: Final = "/"
-"""Is in the fingerprint of every command of a worker, and in none of a client's, which is a hash in hex."""
+"""This mark is in the fingerprint of every worker's command. A client's fingerprint is a hex hash and never has it."""
 
 log = structlog.get_logger(__name__)
 
@@ -36,7 +36,7 @@ class ProcessedCommands:
 
     Args:
         events: The log.
-        archive: Where commands are listed; None for nowhere but the log.
+        archive: Where commands are listed; None to use the log alone.
 
     Attributes:
         position: Sequence of the last event whose command is known.
@@ -53,17 +53,17 @@ class ProcessedCommands:
         self.position = 0
 
     async def find(self, command_id: str) -> CommandRecord | None:
-        """Return what a command left, None where it did not take effect as far as this process knows."""
+        """Return the record of a command; None if this process does not know that it took effect."""
         if not self._ended:
             await self.read_on()
         place = hash(command_id) & MARKS_MASK
         return self._traces.find(command_id) if self._marks[place >> 3] & (1 << (place & 7)) else None
 
     async def find_last(self, command_id: str, sequence: int) -> Recorded:
-        """Return the last event of a command, of which the event at `sequence` is one.
+        """Return the last event of a command, given the sequence of one of its events.
 
         Raises:
-            Unavailable: The server that was asked does not have it yet.
+            Unavailable: The server that was asked does not have the event yet.
         """
         last = None
         for number in range(sequence, sequence + COMMAND_EVENTS_MAX):
@@ -72,14 +72,14 @@ class ProcessedCommands:
                 break
             last = recorded
         if last is None:
-            raise Unavailable("NATS", f"event {sequence} of command {command_id} is not there yet")
+            raise Unavailable("NATS", f"event {sequence} of command {command_id} is not on this server yet")
         return last
 
     async def read_on(self) -> None:
-        """Learn of every command that is in the log by now; a reading that begins after the call serves all who wait.
+        """Learn every command that is in the log by now. Concurrent callers share a read that begins after their call.
 
         Raises:
-            Unavailable: The log is away.
+            Unavailable: The log cannot be reached.
         """
         begun = self._begun
         async with self._turn:
@@ -97,7 +97,7 @@ class ProcessedCommands:
                 self.notice(recorded)
 
     async def _load(self) -> None:
-        """Learn of the commands that PostgreSQL knows."""
+        """Load the commands that PostgreSQL knows."""
         if self._archive is None:
             return
         try:
@@ -109,7 +109,7 @@ class ProcessedCommands:
             log.warning("archive_away", reason=str(error), position=self.position)
 
     def notice(self, recorded: Recorded) -> None:
-        """Take an event of the log, read here or heard of by the follower, which may be ahead of what is read here."""
+        """Add an event, read here or delivered by the follower, which may be ahead of this reader."""
         if recorded.sequence <= self.position:
             return
         if recorded.sequence == self.position + 1:
@@ -119,7 +119,7 @@ class ProcessedCommands:
             self.put(envelope.causationid, envelope.fingerprint, recorded.sequence)
 
     def put(self, command_id: str, fingerprint: str, sequence: int) -> None:
-        """Keep where a command's event is."""
+        """Store the position of a command's event."""
         place = hash(command_id) & MARKS_MASK
         self._marks[place >> 3] |= 1 << (place & 7)
         self._traces.put(command_id, CommandRecord(fingerprint, Head("", sequence)))

@@ -1,7 +1,7 @@
-"""What a reading said, in full: of it, a record keeps no more than a digest (ADR 5).
+"""Look up the full content of a reading, of which a usage record keeps only a digest (ADR 5).
 
-The archive is asked first, and where it does not know what the record knows, the log. Whatever is found is what the
-record has the digest of, so that neither can be wrong.
+The archive is asked first, then the log. A result is used only if it has the digest that the record knows, so an
+outdated archive cannot give a wrong answer.
 """
 
 import contextlib
@@ -19,11 +19,11 @@ from marketplace.log.port import Log
 
 
 async def recall(log: Log, archive: Archive | None, state: Usage, usage_id: str, name: ReadingName) -> Reading | None:
-    """Return a reading as a record knows it, None where it knows none that counts.
+    """Return a reading as its record knows it; None if the record has no reading of that name that counts.
 
     Raises:
-        Refusal: ``reading_in_flight`` where what the record knows is not stored yet.
-        Unavailable: The log is away.
+        Refusal: ``reading_in_flight`` if the record's last change to the reading is not stored yet.
+        Unavailable: The log cannot be reached.
     """
     content = state.find_content(name.source, name.reading_id)
     if content is None or content == VOIDED:
@@ -44,7 +44,7 @@ async def recall(log: Log, archive: Archive | None, state: Usage, usage_id: str,
 
 
 def _find_reading(event: Event, name: ReadingName) -> Reading | None:
-    """Return what an event says of a reading, None where it says nothing of it."""
+    """Return the content that an event gives to a reading, or None."""
     match event:
         case UsageReported(source=name.source, readings=readings):
             return next((reading for reading in readings if reading.reading_id == name.reading_id), None)

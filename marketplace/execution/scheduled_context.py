@@ -1,4 +1,4 @@
-"""The context of a worker's command: named by what it is about, so that it takes effect once whoever runs it."""
+"""The context of a worker's command. Its id derives from its cause, so that it takes effect once, whoever runs it."""
 
 from marketplace.core.ids import derive_id
 from marketplace.execution.handler import Handler
@@ -6,7 +6,7 @@ from marketplace.execution.unit_of_work import Context
 
 
 def build_context(handler: Handler, worker: str, cause: str, step: str) -> Context:
-    """Return the context of the command that is `step` of `cause`, an id."""
+    """Return the context of the command that performs `step` for `cause`, an id."""
     command_id = derive_id("cmd", cause, step)
     return Context(
         command_id=command_id,

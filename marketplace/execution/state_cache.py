@@ -1,13 +1,13 @@
-"""States of aggregates in memory, so that a command on the happy path reads nothing.
+"""States of aggregates in memory, so that a command usually reads nothing.
 
-An entry may be ahead of the log: it is what the state will be once appends in flight are answered. Its head is then
-pending. An entry built on an append that failed is void, and so is all that was built on it; what was stored before is
-kept beside it, so that only the tail has to be read.
+An entry may be ahead of the log: it is then the state after appends that are still in flight, and its head is pending.
+If such an append fails, the entry and all entries built on it are void. The last stored entry is kept beside it, so
+that only the tail of the subject must be read again.
 
 Invariants:
     1. An entry is the fold of every event up to its head.
-    2. What an entry says of command ids is complete up to its head: a repeated command is always found.
-    3. An event that is noticed while its aggregate is being read is in what is read, or the reading is not kept.
+    2. The command records of an entry are complete up to its head, so a repeated command is always found.
+    3. An event that is noticed while its aggregate is being read is part of that read, or the read is not cached.
 """
 
 import asyncio
@@ -32,17 +32,17 @@ AnyDecider = Decider[Any, Any, Any]
 HEAVY_BYTES_MAX = 1 << 29
 
 READS_MAX = 8
-"""How often an aggregate is read on while events of it arrive; what is read then is used and not kept."""
+"""How often a read continues while new events of the aggregate arrive. Then the result is used but not cached."""
 
 
 @dataclass(slots=True, eq=False)
 class Entry:
     """One aggregate: its state after the events up to `head`, and the commands that caused them.
 
-    All entries that follow one another share `commands`; those of appends in flight are in it too. `line` is set where
-    the head was pending when the entry was made. `noticed` is the last event of the subject that the log is known to
-    hold; it may be noticed while the head is pending, whose own event it may be. `followed` says that the last
-    event came from a feed, which may be behind: the log may have held more when it came.
+    Successive entries share `commands`, which includes those of appends in flight. `line` is set if the head was
+    pending when the entry was made. `noticed` is the last event of the subject that is known to be stored; while the
+    head is pending, it may be the head's own event. `followed` means that the last event came from a feed, which may be
+    behind the log.
     """
 
     state: Any
@@ -53,28 +53,28 @@ class Entry:
     followed: bool = False
 
     def is_stored(self) -> bool:
-        """Tell whether the log has said that it has all of this."""
+        """Return whether the log is known to hold all events of this entry."""
         return self.head.sequence is not None and not self.head.failed
 
     def is_stale(self) -> bool:
-        """Tell whether the log is known to have more than this."""
+        """Return whether the log is known to hold later events."""
         return self.head.sequence is not None and self.head.sequence < self.noticed
 
     def is_void(self) -> bool:
-        """Tell whether this rests on an append that failed."""
+        """Return whether this entry depends on an append that failed."""
         return self.head.failed or (self.line is not None and not self.is_stored() and self.line.advance())
 
 
 @dataclass(slots=True, eq=False)
 class Line:
-    """Entries built one on another while their appends are in flight, and the last one before them that is stored."""
+    """A chain of entries whose appends are in flight, and the last stored entry before them."""
 
     base: Entry
     pending: list[Entry] = field(default_factory=list)
     void: bool = False
 
     def advance(self) -> bool:
-        """Move the base up to what was stored meanwhile; return whether an append of the line failed."""
+        """Move the base up to the last stored entry. Return whether an append of the chain failed."""
         stored = 0
         while stored < len(self.pending) and self.pending[stored].is_stored():
             stored += 1
@@ -88,20 +88,20 @@ class Line:
 
 @dataclass(slots=True, eq=False)
 class _Reading:
-    """One read of an aggregate, shared by all who wait for it, and the last event of it that was noticed since."""
+    """One read of an aggregate, shared by all waiting callers, and the last event noticed meanwhile."""
 
     task: asyncio.Task[Entry] | None = None
     noticed: int = 0
 
 
 class Cache:
-    """Loads aggregates once and keeps the most recently used.
+    """Loads aggregates once, and keeps the most recently used.
 
     Args:
-        log: Where events are.
-        entries_max: How many aggregates are kept.
-        archive: Where long lives are kept between processes; None for nowhere.
-        bytes_max: How much memory the states of long lives take together; at least one is kept.
+        log: Where events are stored.
+        entries_max: The most aggregates in memory.
+        archive: Where long-lived aggregates are stored between processes; None for nowhere.
+        bytes_max: The most memory for the states of long-lived aggregates together. At least one is kept.
     """
 
     def __init__(
@@ -117,7 +117,7 @@ class Cache:
         self._readings: dict[str, _Reading] = {}
 
     def find(self, subject: str) -> Entry | None:
-        """Return the entry of a subject if it is in memory and not built on a failed append."""
+        """Return the entry of a subject if it is in memory and does not depend on a failed append."""
         entry = self._entries.get(subject)
         return None if entry is None or entry.is_stale() or entry.is_void() else entry
 
@@ -139,29 +139,29 @@ class Cache:
         return self.find(subject) or loaded
 
     def _offer(self, entry: Entry) -> None:
-        """Let what is stored of an entry be kept in the archive, where it has grown enough."""
+        """Offer the stored part of an entry to the archive, which stores it once it has grown enough."""
         stored = _find_stored(entry)
         if stored is not None:
             self.snapshots.offer(stored.state, stored.head, stored.commands)
 
     def assume_new(self, decider: AnyDecider, subject: str) -> None:
-        """Take a subject that is not in memory for empty; the guard of the append finds out if it is not."""
+        """Assume that a subject that is not in memory is empty. The guard of the append detects a wrong assumption."""
         if subject not in self._entries and subject not in self._readings:
             self.put(Entry(decider.initial, Head(subject)))
 
     def _begin(self, decider: AnyDecider, base: Entry) -> asyncio.Task[Entry]:
-        """Return the reading of the events that follow `base`; who asks meanwhile gets the same one."""
+        """Start reading the events after `base`. Concurrent callers share the same read."""
         subject = base.head.subject
         reading = self._readings.get(subject)
         if reading is None:
             reading = self._readings[subject] = _Reading()
             reading.task = asyncio.create_task(self._read(decider, base, reading))
             reading.task.add_done_callback(lambda task: self._end(subject, task))
-        assert reading.task is not None, "a reading is known once it has begun"
+        assert reading.task is not None, "a read is registered once it has begun"
         return reading.task
 
     def _end(self, subject: str, task: asyncio.Task[Entry]) -> None:
-        """Forget a reading, also one that failed after all who waited for it left."""
+        """Forget a read, even if it failed after all its callers left."""
         self._readings.pop(subject, None)
         if not task.cancelled():
             task.exception()
@@ -182,12 +182,13 @@ class Cache:
         return entry
 
     def refresh(self, decider: AnyDecider, entry: Entry, *, to_end: bool = True) -> asyncio.Task[Entry] | None:
-        """Begin to bring an entry that may be stale up to date, by the tail of its subject.
+        """Start to bring an entry that may be stale up to date, by reading the tail of its subject.
 
         Args:
-            decider: Of the aggregate.
-            entry: What was looked at.
-            to_end: Whether what a feed brought meanwhile does not do, since the log may hold more.
+            decider: The aggregate's decider.
+            entry: The entry that was used.
+            to_end: Whether to read to the end of the log even if a feed brought newer events, since a feed may be
+                behind.
         """
         subject = entry.head.subject
         current = self.find(subject)
@@ -200,9 +201,9 @@ class Cache:
         return self._begin(decider, stored)
 
     def put_pending(self, before: Entry, state: Any, head: Head) -> Entry:
-        """Keep what an aggregate will be once an append is stored, and return it."""
+        """Store the expected state of an aggregate after an append in flight, and return the entry."""
         if before.is_stored():
-            before.line = None  # else every entry would keep the one before it, back to the first
+            before.line = None  # Otherwise every entry would keep its predecessor alive, back to the first.
         line = before.line or Line(before)
         entry = Entry(state, head, before.commands, line)
         line.pending.append(entry)
@@ -211,7 +212,7 @@ class Cache:
         return entry
 
     def put(self, entry: Entry) -> None:
-        """Keep an entry, and forget the one that was used the longest ago when there are too many."""
+        """Store an entry. Evict the least recently used one if there are too many."""
         subject = entry.head.subject
         self._entries[subject] = entry
         self._entries.move_to_end(subject)
@@ -229,29 +230,30 @@ class Cache:
                 self._entries.pop(forgotten, None)
 
     def notice(self, recorded: Recorded) -> None:
-        """Let an entry that misses an event which another process stored be brought up to date before its next use."""
+        """Notice an event of another process, so that an entry that lacks it is refreshed before its next use."""
         self._tell_reading(recorded)
         entry = self._entries.get(recorded.subject)
         if entry is not None:
             entry.noticed = max(entry.noticed, recorded.sequence)
 
     def forget(self, subject: str) -> None:
-        """Let an aggregate be read anew before its next use: what its events mean has changed."""
+        """Discard an aggregate, so that it is read anew: the meaning of its events has changed."""
         self._entries.pop(subject, None)
         self._heavy_bytes -= self._heavy.pop(subject, 0)
 
     def apply(self, decider: AnyDecider, recorded: Recorded, event: Event, *, from_first: bool = False) -> None:
-        """Take the next event that a reader of the whole log brings into its entry, where it follows what is stored.
+        """Apply the next event from a reader of the whole log to its entry, if it follows the stored state.
 
-        An entry whose append is in flight gives way to what another process stored before it: that append can only
-        be refused, and what is decided now rests on what the log holds.
+        If another process stored an event first, an entry whose append is in flight is replaced: that append can only
+        be refused, and new decisions must use the stored state.
 
         Args:
-            decider: Of the aggregate.
-            recorded: The event as it is stored.
+            decider: The aggregate's decider.
+            recorded: The event as stored.
             event: The event.
-            from_first: Whether the reader began with the first event of the log, so that it knows aggregates that
-                nobody asked for.
+            from_first: Whether the reader began with the first event of the log. It then also knows aggregates that
+                nobody
+                has loaded.
         """
         self._tell_reading(recorded)
         entry = self._entries.get(recorded.subject)
@@ -267,7 +269,7 @@ class Cache:
             if stored.head.hash != recorded.envelope.previoushash or own is not None:
                 entry.noticed = max(entry.noticed, recorded.sequence)
                 return
-            assert entry.line is not None, "an entry that is not stored is in a line"
+            assert entry.line is not None, "an entry that is not stored belongs to a line"
             for pending in entry.line.pending:
                 pending.head.failed = True
         elif stored.head.hash != recorded.envelope.previoushash:
@@ -284,7 +286,7 @@ class Cache:
 
 
 def _find_stored(entry: Entry) -> Entry | None:
-    """Return the last entry at or before this one that is known to be stored, None where none is in memory."""
+    """Return the last entry, at or before this one, that is known to be stored; None if none is in memory."""
     if entry.line is None or entry.is_stored():
         return entry if entry.is_stored() else None
     entry.line.advance()
@@ -292,7 +294,7 @@ def _find_stored(entry: Entry) -> Entry | None:
 
 
 def extend(decider: AnyDecider, entry: Entry, tail: Iterable[Recorded]) -> Entry:
-    """Return the entry after more stored events of its subject; the same one where there are none."""
+    """Return the entry after more stored events of its subject; the same entry if there are none."""
     for recorded in tail:
         if recorded.void:
             head = Head(recorded.subject, recorded.sequence, get_link(recorded, entry.head.hash))

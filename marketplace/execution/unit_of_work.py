@@ -1,7 +1,7 @@
 """One decision over one or several aggregates, stored in one atomic append.
 
-What is only looked at is not guarded: a decision that rests on another aggregate's fact changes that aggregate too,
-or accepts that the fact may change as the decision is stored. ADR 17 says which rule is kept by what.
+An aggregate that is only read is not guarded. A decision that depends on the state of another aggregate must therefore
+change that aggregate too, or accept that its state may change before the append. ADR 17 lists what protects each rule.
 """
 
 import asyncio
@@ -30,17 +30,17 @@ class Context(msgspec.Struct, frozen=True, kw_only=True):
     """Who asks for a decision, when, and under which id.
 
     Attributes:
-        command_id: Names the command; what it creates derives from it.
-        fingerprint: Hash of its content, so that a repeated id with other content is found out.
+        command_id: Names the command. The ids of what it creates derive from it.
+        fingerprint: Hash of the command's content. It detects an id that is reused with other content.
         actor: Party or worker, written into every event.
-        party_id: The tenant, whose own aggregates alone it may touch; None for the platform itself.
+        party_id: The tenant, which may touch only its own aggregates; None for the platform.
         at: Market time.
-        correlation_id: The command that began the chain; its own id where it began one.
-        traceparent: W3C trace context, empty where there is none.
+        correlation_id: The command that began the chain; its own id if it began one.
+        traceparent: W3C trace context, or empty.
         if_match: The version that the primary aggregate must have; None for any.
-        recorded: Whether it leaves a record where its other events do not say how it was answered: true for what a
-            client may send again under the same key; false for a worker's, which is named by its cause and does no
-            harm when it is done again.
+        recorded: Whether the command leaves a record if its other events do not show its answer. True for clients'
+            commands, which may be sent again under the same key. False for workers' commands, which are named by their
+            cause and harmless to repeat.
     """
 
     command_id: str
@@ -55,13 +55,13 @@ class Context(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def request_id(self) -> str:
-        """Return what the idempotency key names: the command, or the one that this is a part of."""
+        """Return the id that the idempotency key names: the command, or the command that this one is a part of."""
         return self.correlation_id or self.command_id
 
 
 @dataclass(slots=True)
 class _Part:
-    """One aggregate in the decision: as it was, as it will be, and the events between."""
+    """One aggregate in the decision: its state before and after, and the events between."""
 
     decider: AnyDecider
     id: str
@@ -73,13 +73,14 @@ class _Part:
 
 
 class UnitOfWork:
-    """Loads aggregates, lets their deciders decide, and collects the events.
+    """Loads aggregates, runs their deciders, and collects the events.
 
     Attributes:
         context: Who asks.
-        says_no: Set by what answers with no and appends nothing: that rests on what the log holds at its end, as a
-            refusal does, and no guard will find out that it held more.
-        not_taken: Set by what reports readings: those that were not accepted, so that a repeat is answered the same.
+        says_no: True when the command was rejected without events. Such a rejection must be confirmed against the end
+            of
+            the log, as a refusal must: no guard detects that the log held more.
+        not_taken: The readings of a report that were not accepted, recorded so that a repeat gets the same answer.
     """
 
     def __init__(self, cache: Cache, context: Context) -> None:
@@ -90,12 +91,12 @@ class UnitOfWork:
         self.not_taken: tuple[ReadingNotTaken, ...] = ()
 
     async def begin(self, decider: AnyDecider, id: str) -> Entry:  # noqa: A002 - the field's word
-        """Load the aggregate that the command is for, and return it as it is before the decision."""
+        """Load the primary aggregate, and return its entry before the decision."""
         await self.load(decider, id)
         return self._parts[render_subject(decider.aggregate, id)].before
 
     async def load(self, decider: AnyDecider, id: str) -> Any:  # noqa: A002
-        """Return the state of an aggregate, with what this unit has decided so far."""
+        """Return the state of an aggregate, including what this unit has decided so far."""
         subject = render_subject(decider.aggregate, id)
         part = self._parts.get(subject)
         if part is None:
@@ -104,13 +105,13 @@ class UnitOfWork:
         return part.state
 
     def assume_new(self, decider: AnyDecider, id: str) -> None:  # noqa: A002
-        """Take an aggregate that this decision begins for empty, without a read; the append finds out if it is not."""
+        """Assume that an aggregate that this decision creates is empty, without a read. The append detects an error."""
         self._cache.assume_new(decider, render_subject(decider.aggregate, id))
 
     async def reload(self, decider: AnyDecider, id: str) -> Any:  # noqa: A002
-        """Return the state of an aggregate that was only looked at so far, as the log has it at its end.
+        """Return the state, at the end of the log, of an aggregate that this unit has only read so far.
 
-        What guards such a look is loaded before: then whatever changes both is seen here, or refused there.
+        Load the aggregate that guards this read first. A change of both is then either seen here or refused there.
         """
         await self.load(decider, id)
         part = self._parts.pop(render_subject(decider.aggregate, id))
@@ -130,18 +131,19 @@ class UnitOfWork:
         *,
         long: bool = False,
     ) -> Any:
-        """Let an aggregate decide, and return its state after.
+        """Run an aggregate's decider, and return the state after it.
 
         Args:
-            decider: The aggregate's.
-            id: Which.
-            command: What is asked.
-            times: When each of the events occurred, where they are taken over from elsewhere; None: now.
-            long: Whether it may take seconds. It then decides in a thread, while the process answers others; whatever
-                changes the aggregate meanwhile makes the command decide again.
+            decider: The aggregate's decider.
+            id: The aggregate's id.
+            command: The command.
+            times: When each event occurred, if events are imported; None for now.
+            long: Whether the decision may take seconds. It then runs in a thread while the process serves others. If
+                the
+                aggregate changes meanwhile, the command is decided again.
 
         Raises:
-            Refusal: A rule said no; the unit is void.
+            Refusal: A rule refused the command. The unit must not be used further.
         """
         await self.load(decider, id)
         part = self._parts[render_subject(decider.aggregate, id)]
@@ -156,30 +158,30 @@ class UnitOfWork:
         return part.state
 
     def list_events(self, decider: AnyDecider, id: str) -> list[Event]:  # noqa: A002
-        """Return what this unit has decided so far of an aggregate."""
+        """Return the events that this unit has decided so far for an aggregate."""
         part = self._parts.get(render_subject(decider.aggregate, id))
         return [] if part is None else part.events
 
     def heads(self, *, unchanged: bool = False) -> list[Head]:
-        """Return the heads of everything that was looked at; with `unchanged`, of what the append will not guard."""
+        """Return the heads of everything that was read; with `unchanged`, only those that the append does not guard."""
         return [part.before.head for part in self._parts.values() if not (unchanged and part.events)]
 
     def list_written(self) -> list[str]:
-        """Return the subjects of which events were decided."""
+        """Return the subjects for which events were decided."""
         return [subject for subject, part in self._parts.items() if part.events]
 
     def is_current(self) -> bool:
-        """Tell whether everything that was loaded is still what the cache holds."""
+        """Return whether everything that was loaded is still what the cache holds."""
         return all(
             (now := self._cache.find(subject)) is None or now is part.before for subject, part in self._parts.items()
         )
 
     def changes(self, entry: Entry) -> bool:
-        """Tell whether events of the aggregate of `entry` were decided, so that the append guards it."""
+        """Return whether events were decided for the aggregate of `entry`, so that the append guards it."""
         return bool(self._parts[entry.head.subject].events)
 
     def get_version(self, entry: Entry) -> int:
-        """Return the version of the aggregate of `entry` after the append, for `If-Match`."""
+        """Return the version that the aggregate of `entry` has after the append, for `If-Match`."""
         after = self._parts[entry.head.subject].after
         return (entry if after is None else after).head.sequence or 0
 
@@ -188,7 +190,7 @@ class UnitOfWork:
         return sum(len(part.events) for part in self._parts.values())
 
     async def record(self, primary: Entry) -> bool:
-        """Record how the command is answered where its other events will not say so; False where it is recorded."""
+        """Add a record of the command if its other events do not show its answer. False if it is already recorded."""
         if self.changes(primary) and not self.not_taken:
             return True
         part, command_id = self._parts[primary.head.subject], self.context.command_id
@@ -204,7 +206,7 @@ class UnitOfWork:
         return bool(self.list_events(COMMAND, command_id))
 
     def seal(self, source: str, primary: str) -> list[Write]:
-        """Return the writes, that of the primary subject and then the record at the end; the cache has them then."""
+        """Return the writes, with the primary subject and the command record last, and put them into the cache."""
         changed = [part for part in self._parts.values() if part.events]
         changed.sort(key=lambda part: (part.decider is COMMAND, part.before.head.subject == primary))
         writes = [self._seal_part(part, source) for part in changed]
@@ -245,17 +247,17 @@ class UnitOfWork:
         )
 
     def roll_back(self) -> None:
-        """Forget what was sealed; what was read of the same command from the log meanwhile stays."""
+        """Undo `seal` in the cache. Records of the same command that were read from the log meanwhile stay."""
         for part in self._parts.values():
             if part.after is not None and part.after.line is not None:
                 part.after.head.failed = part.after.line.void = True
                 part.after.commands.drop(self.context.command_id, part.after.head)
 
     async def refresh(self, *, to_end: bool = True) -> bool:
-        """Bring everything that was looked at up to date, and tell whether anything of it had changed.
+        """Bring everything that was read up to date, and return whether any of it had changed.
 
         Args:
-            to_end: Whether it must be as the log has it at its end; else guards find out whether it was not.
+            to_end: Whether to read to the end of the log. Otherwise guards detect what is missing.
         """
         begun = [self._cache.refresh(part.decider, part.before, to_end=to_end) for part in self._parts.values()]
         await asyncio.gather(*(asyncio.shield(reading) for reading in begun if reading is not None))

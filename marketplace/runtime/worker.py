@@ -1,7 +1,8 @@
 """The worker: does what is due, from the log and the clock alone.
 
-Several workers may run: every command of theirs is named by what it is about and takes effect once. One that cannot
-reach the log waits and goes on; one that meets an event it cannot read goes on with what does not rest on it.
+Several workers may run: each command's id derives from its cause, so it takes effect once. A worker that cannot reach
+the log waits and continues. A worker that meets an unreadable event continues with everything that does not depend on
+it.
 """
 
 import asyncio
@@ -41,9 +42,9 @@ TASKS_AT_ONCE: Final = 256
 IDLE_SECONDS: Final = 0.05
 RETRY_SECONDS: Final = 1.0
 OPERATOR_SECONDS: Final = 60.0
-"""When a task is tried again that rests on an event which an operator has to annotate first."""
+"""The pause before retrying a task that depends on an event which an operator must annotate first."""
 SLOW: Final = frozenset({"run_auction", "indicate_auction"})
-"""What may take minutes; the timers of the market do not wait for it."""
+"""Tasks that may take minutes. The market's timers do not wait for them."""
 TIMERS: Final[Mapping[str, Callable[[Handler, Context, Task], Coroutine[Any, Any, Any]]]] = {
     "expire_order": lambda handler, context, task: orders.expire_order(handler, context, task.id),
     "expire_quote": lambda handler, context, task: quotes.expire_quote(handler, context, task.id),
@@ -70,7 +71,7 @@ TIMERS: Final[Mapping[str, Callable[[Handler, Context, Task], Coroutine[Any, Any
     "mature_note": lambda handler, context, task: notes.mature_note(handler, context, task.id),
     "finish_grant": lambda handler, context, task: grants.finish_grant(handler, context, task.id),
 }
-"""What is one command, by the kind of its task."""
+"""The tasks that run one command, by kind."""
 
 WAITING_TIME: Final = timedelta(hours=1)
 
@@ -78,11 +79,11 @@ log = structlog.get_logger(__name__)
 
 
 class StuckTask(NamedTuple):
-    """A task that is refused for no reason that is known to be harmless.
+    """A task that is refused for a reason that is not known to be harmless.
 
     Attributes:
-        code: The last refusal's.
-        reason: Its sentence.
+        code: The last refusal's code.
+        reason: The last refusal's text.
         attempts: How often it was refused.
     """
 
@@ -95,13 +96,13 @@ class Worker:
     """Runs timers, reactors and the auctioneer.
 
     Args:
-        handler: Runs commands; its cache and clock are this worker's own.
-        calendar: Whether it opens auctions by the calendar.
-        engine: What clears; a thread of this process where none is given.
+        handler: Runs commands. Its cache and clock are this worker's own.
+        calendar: Whether the worker opens auctions by the calendar.
+        engine: Clears books; a thread of this process by default.
 
     Attributes:
-        stage: The market as the log tells it.
-        stuck: Tasks that are refused again and again, and tried again and again.
+        stage: The market as read from the log.
+        stuck: Tasks that are refused again and again, and retried.
     """
 
     def __init__(self, handler: Handler, *, calendar: bool = False, engine: Engine | None = None) -> None:
@@ -114,7 +115,7 @@ class Worker:
         self.stuck: dict[Task, StuckTask] = {}
 
     async def run(self) -> None:
-        """Work until cancelled; read the market again from its beginning where an event of it was annotated."""
+        """Work until cancelled. If an event that was read is annotated, read the market again from its beginning."""
         while True:
             working = asyncio.create_task(self._work(), name="work")
             outdated = asyncio.create_task(self.stage.outdated.wait(), name="outdated")
@@ -131,7 +132,7 @@ class Worker:
             self._set_stage()
 
     def _set_stage(self) -> None:
-        """Begin with a market of which nothing is known yet."""
+        """Start with an empty market state."""
         self.stage = MarketState(self._handler)
         self._auctioneer = Auctioneer(self._handler, self.stage, self._engine)
         self._incidents = Incidents(self._handler, self.stage)
@@ -152,7 +153,7 @@ class Worker:
                 self._ready.set()
 
     async def _find_end(self) -> int:
-        """Return the last sequence there is as the worker begins; wait as long as the log cannot be reached."""
+        """Return the last sequence at the worker's start. Wait until the log can be reached."""
         while True:
             try:
                 return (await self._handler.log.health()).last_sequence
@@ -176,12 +177,12 @@ class Worker:
                 await asyncio.sleep(IDLE_SECONDS)
 
     async def _attempt_alone(self, each: DueTask) -> None:
-        """Clear one auction at a time, while all else goes on."""
+        """Clear one auction at a time, while everything else goes on."""
         async with self._clearing:
             await self._attempt(each)
 
     def _plan_calls(self) -> None:
-        """Put the next auction of each rhythm on the agenda, once."""
+        """Schedule the next auction of each rhythm, once."""
         now = self._handler.clock.now()
         for name, number in list_calls(now):
             if self._called.get(name) != number:
@@ -208,7 +209,7 @@ class Worker:
             self.stuck.pop(task, None)
 
     def _keep_or_drop(self, each: DueTask, refusal: Refusal) -> None:
-        """Let go of a task whose refusal is known to be harmless; keep every other one. See `task_outcomes`."""
+        """Drop a task whose refusal is known to be harmless. Keep any other task. See `task_outcomes`."""
         task, now, due = each.task, self._handler.clock.now(), find_due(refusal)
         told = {"task": task.kind, "id": task.id, "code": refusal.code, "reason": refusal.message}
         if due is not None and due > now:
@@ -231,12 +232,12 @@ class Worker:
             self._put_later(each, seconds)
 
     def _postpone(self, each: DueTask, error: MarketplaceError, seconds: float) -> None:
-        """Put a task on again after a while; what else is due does not wait for it."""
+        """Schedule a task again after a pause, without delaying others."""
         log.warning("task_postponed", task=each.task.kind, id=each.task.id, reason=str(error))
         self._put_later(each, seconds)
 
     def _put_later(self, each: DueTask, seconds: float) -> None:
-        """Put a task on again after a while, and not before it was due: the clock may be set back meanwhile."""
+        """Schedule a task again after a pause, and not before it was due: the clock may be set back meanwhile."""
         scheduler, clock = self.stage.scheduler, self._handler.clock
         asyncio.get_running_loop().call_later(seconds, lambda: scheduler.put(each.task, max(each.due, clock.now())))
 
@@ -268,12 +269,12 @@ class Worker:
                 raise AssertionError(f"no worker does {task.kind}")
 
     async def _review_usage(self, grant_id: str) -> None:
-        """Compare every period of a grant that was settled in full, since its readings were lowered afterwards."""
+        """Compare every period of a fully settled grant, because its readings were lowered afterwards."""
         grant: Grant = (await self._handler.cache.load(GRANT, grant_id)).state
         self.stage.scheduler.review(grant_id, len(list_periods(grant)), grant.service_lines)
 
     async def _move_lots(self, site_id: str) -> None:
-        """Let the lots of a site that is late begin when it is ready, and end what they no longer carry."""
+        """Let the lots of a delayed site begin when it is ready, and end grants that they no longer carry."""
         site: Site = (await self._handler.cache.load(SITE, site_id)).state
         if site.ready_at is None or site.status == "operating":
             return
@@ -284,7 +285,7 @@ class Worker:
             await self._end_displaced(pool_id, site.ready_at, reason)
 
     async def _move_lot(self, lot_id: str, ready_at: datetime, reason: str) -> None:
-        """Cut a lot to what is left of its span; withdraw it where that is nothing, or too short for any order."""
+        """Shorten a lot to the rest of its span. Withdraw it if nothing is left, or too little for any order."""
         handler = self._handler
         lot: Lot = (await handler.cache.load(LOT, lot_id)).state
         if lot.status == "withdrawn" or lot.start >= ready_at:
@@ -297,7 +298,7 @@ class Worker:
         await inventory.withdraw_lot(handler, context, lot_id, reason=reason)
 
     async def _end_displaced(self, pool_id: str, ready_at: datetime, reason: str) -> None:
-        """End the grants of a pool that were to begin before its site is ready."""
+        """End the grants of a pool that would begin before its site is ready."""
         pool: Pool = (await self._handler.cache.load(POOL, pool_id)).state
         for grant_id, reservation in pool.reservations.items():
             grant: Grant | None = (await self._handler.cache.load(GRANT, grant_id)).state
@@ -310,7 +311,7 @@ class Worker:
                 )
 
     async def _release_displaced(self, grant_id: str, start: datetime, ready_at: datetime, reason: str) -> None:
-        """Let go of a held quote whose grant would begin before its site is ready."""
+        """Release a held quote whose grant would begin before its site is ready."""
         quote_id = rename_id("quo", grant_id)
         quote: Quote = (await self._handler.cache.load(QUOTE, quote_id)).state
         if quote.status == "held" and start < ready_at:

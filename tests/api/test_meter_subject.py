@@ -119,7 +119,7 @@ async def test_an_answer_goes_to_an_inbox_of_meters_only(site: Site, meter: Clie
 
 async def test_a_process_that_does_not_follow_the_log_counts_nothing(site: Site, meter: Client, monkeypatch):
     grant_id = await site.grant()
-    monkeypatch.setattr(site.stage.services.follower, "find_fault", lambda: "it ended after event 7")
+    monkeypatch.setattr(site.stage.services.follower, "find_fault", lambda: "following stopped after event 7")
     status, problem, headers = await ask(meter, [site.event(grant_id, "r1")])
     assert (status, problem["code"]) == ("503", "follower_behind")
     assert "the follower" in problem["detail"]

@@ -97,7 +97,7 @@ async def test_a_follower_that_ended_refuses_commands_and_begins_again(memory_lo
     follower.listen(listen)
     async with running(follower):
         await until(follower.find_fault)
-        with pytest.raises(Unavailable, match="it ended after event 0: the feed ended"):
+        with pytest.raises(Unavailable, match="following stopped after event 0: the feed ended"):
             follower.require_current()
         await until(lambda: follower.position == 1)
         follower.require_current()

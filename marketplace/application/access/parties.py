@@ -1,4 +1,4 @@
-"""Parties: registration opens the party's account with it."""
+"""Parties: registering a party also opens its account."""
 
 from events.types import Role
 from marketplace.application.steps.ownership import require_platform
@@ -18,7 +18,7 @@ async def register_party(
     jurisdiction: str,
     sector: str | None = None,
 ) -> Receipt:
-    """Register an organisation and open its account, whose id is the party's with ``acc_``."""
+    """Register an organisation and open its account. The account's id is the party's, with the prefix ``acc_``."""
     require_platform(context)
     party_id = derive_id("pty", context.command_id)
 
@@ -32,7 +32,7 @@ async def register_party(
 
 
 async def clear_party(handler: Handler, context: Context, party_id: str, *, checks: tuple[str, ...]) -> Receipt:
-    """Let a party trade."""
+    """Clear a party, so that it may trade."""
     require_platform(context)
 
     async def work(unit: UnitOfWork) -> None:
@@ -42,7 +42,7 @@ async def clear_party(handler: Handler, context: Context, party_id: str, *, chec
 
 
 async def suspend_party(handler: Handler, context: Context, party_id: str, *, reason: str) -> Receipt:
-    """Stop a party from beginning anything new."""
+    """Suspend a party, so that it can begin nothing new."""
     require_platform(context)
 
     async def work(unit: UnitOfWork) -> None:

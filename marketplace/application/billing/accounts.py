@@ -1,4 +1,4 @@
-"""Accounts: money in and out as a payment provider confirms it, and the end of an account."""
+"""Accounts: deposits and withdrawals that a payment provider confirms, and the closing of an account."""
 
 from datetime import datetime
 from decimal import Decimal
@@ -12,7 +12,7 @@ from marketplace.execution.unit_of_work import Context, UnitOfWork
 
 
 async def find_account(unit: UnitOfWork, account_id: str) -> Account:
-    """Return an account, whoever's it is.
+    """Return any party's account.
 
     Raises:
         Refusal: ``account_unknown``.
@@ -24,7 +24,7 @@ async def find_account(unit: UnitOfWork, account_id: str) -> Account:
 
 
 async def load_account(unit: UnitOfWork, account_id: str) -> Account:
-    """Return an account of the tenant's.
+    """Return an account of the tenant.
 
     Raises:
         Refusal: ``account_unknown``.
@@ -44,10 +44,10 @@ async def deposit(
     booked_at: datetime | None = None,
     provider: PaymentProvider = MANUAL,
 ) -> Receipt:
-    """Record money that came in, once per reference, as the provider confirms it.
+    """Record a deposit that the provider confirms, once per reference.
 
     Raises:
-        Refusal: Those of the provider and of the account.
+        Refusal: Refusals of the provider and of the account.
     """
     transfer = Transfer(account_id=account_id, amount_usd=amount_usd, reference=reference, booked_at=booked_at)
 
@@ -76,10 +76,10 @@ async def withdraw(
     booked_at: datetime | None = None,
     provider: PaymentProvider = MANUAL,
 ) -> Receipt:
-    """Record money that goes out, once per reference, as the provider takes it.
+    """Record a withdrawal that the provider accepts, once per reference.
 
     Raises:
-        Refusal: Those of the provider and of the account.
+        Refusal: Refusals of the provider and of the account.
     """
     transfer = Transfer(account_id=account_id, amount_usd=amount_usd, reference=reference, booked_at=booked_at)
 
@@ -99,7 +99,7 @@ async def withdraw(
 
 
 async def close_account(handler: Handler, context: Context, account_id: str, *, reason: str) -> Receipt:
-    """Let nothing new begin on an account; what it is still owed comes in, and it may be emptied."""
+    """Close an account to anything new. Money still owed to it is booked, and it may be emptied."""
 
     async def work(unit: UnitOfWork) -> None:
         await load_account(unit, account_id)

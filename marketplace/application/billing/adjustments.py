@@ -1,8 +1,8 @@
-"""Adjustments: readings of a period that come, change or go after its statement was settled.
+"""Adjustments: readings of a period arrive, change or are voided after its statement was settled.
 
-The settled statement stays as it is. More than was stated becomes a statement of its own, accepted or disputed like any
-other; less is credited at once. One adjustment of a period is open at a time, and the next one covers all that changed
-meanwhile.
+The settled statement does not change. A higher amount becomes a statement of its own, which is accepted or disputed
+like any other. A lower amount is credited at once. Only one adjustment of a period is open at a time; the next one
+covers everything that changed meanwhile.
 """
 
 from dataclasses import dataclass
@@ -43,11 +43,11 @@ class Case:
     """One adjustment.
 
     Attributes:
-        grant: The grant; of a service line as who pays that settles it.
-        period: Of which period.
-        statement_id: Under which id.
+        grant: The grant; for a service line, in the form that settles the line.
+        period: The period that is adjusted.
+        statement_id: The id of the adjustment's statement.
         adjustment: What changed.
-        service_line_id: The service line; None of compute.
+        service_line_id: The service line; None for compute.
     """
 
     grant: Grant
@@ -57,7 +57,7 @@ class Case:
     service_line_id: str | None = None
 
     def name(self) -> dict[str, Any]:
-        """Return the members that a charge and a credit share."""
+        """Return the fields that a charge and a credit share."""
         issued = self.grant.issued
         return {
             "statement_id": self.statement_id,
@@ -72,11 +72,11 @@ class Case:
 
 
 async def adjust_statement(handler: Handler, context: Context, grant_id: str, index: int) -> Receipt:
-    """State the difference of what is metered of a settled period now and what was when it was last stated.
+    """State the difference between the current metering of a settled period and what was last stated.
 
     Raises:
-        Refusal: ``grant_unknown`` · ``statement_unknown`` · ``statement_<status>`` while one of the period is open ·
-            ``nothing_to_adjust``; for a credit, ``funds_insufficient`` where the provider's account cannot pay it yet.
+        Refusal: ``grant_unknown`` · ``statement_unknown`` · ``statement_<status>`` while a statement of the period is
+            open · ``nothing_to_adjust``; for a credit, ``funds_insufficient`` if the provider's account cannot pay it.
     """
     unit = UnitOfWork(handler.cache, context)
     period = list_periods(await load_grant(unit, grant_id, "provider"))[index]
@@ -96,7 +96,7 @@ async def _adjust(unit: UnitOfWork, grant_id: str, period: Period, statement_id:
     usage: Usage = await unit.load(USAGE, name_usage(grant_id))
     before, after = chain[-1].gpu_seconds_metered, count_gpu_seconds(usage, period.start, period.end)
     if before == after:
-        raise Refusal("nothing_to_adjust", f"the period is metered as stated, {after} GPU-seconds")
+        raise Refusal("nothing_to_adjust", f"the metered usage equals the stated usage, {after} GPU-seconds")
     adjustment = Adjustment(statement_id=period.statement_id, gpu_seconds_before=before, gpu_seconds_after=after)
     case, stated = Case(grant, period, statement_id, adjustment), await sum_metered(unit, grant)
     await take_turn(unit, grant_id, list_periods(grant), statement_id)
@@ -110,7 +110,7 @@ async def _adjust(unit: UnitOfWork, grant_id: str, period: Period, statement_id:
 
 
 def require_settled(chain: list[Statement]) -> None:
-    """Refuse to adjust a period of which a statement is open.
+    """Refuse to adjust a period that has an open statement.
 
     Raises:
         Refusal: ``statement_<status>``.
@@ -121,7 +121,7 @@ def require_settled(chain: list[Statement]) -> None:
 
 
 async def _charge(unit: UnitOfWork, case: Case, stated: int, service: ServiceResult | None) -> None:
-    """State what was metered beyond what was stated; what the period gives back, it gives back of this too."""
+    """Charge the usage above what was stated. The period's service credit applies to it too."""
     more = case.adjustment.gpu_seconds_after - case.adjustment.gpu_seconds_before
     command = IssueStatement(
         **case.name(),
@@ -134,14 +134,14 @@ async def _charge(unit: UnitOfWork, case: Case, stated: int, service: ServiceRes
 
 
 async def credit(unit: UnitOfWork, case: Case, chain: list[Statement], charges: Charges, *, closed: bool) -> None:
-    """Pay back what is charged above what is metered; nothing where a dispute brought the charge below it already.
+    """Credit what was charged above the metered usage. Nothing if a dispute already lowered the charge below it.
 
     Args:
         unit: The decision.
         case: The adjustment.
         chain: The statements of the period so far, oldest first.
-        charges: What is too much.
-        closed: Whether the grant is settled in full, so that no budget is kept for it.
+        charges: The amounts charged too much.
+        closed: Whether the grant is fully settled, so that no budget is kept for it.
     """
     given = _find_given(chain, charges)
     command = CreditStatement(**case.name(), charges=charges, service_credit=given)
@@ -154,7 +154,7 @@ async def credit(unit: UnitOfWork, case: Case, chain: list[Statement], charges: 
 
 
 def _find_given(chain: list[Statement], less: Charges) -> ServiceCredit | None:
-    """Return what the period gave back above what it gives back of what is charged after a credit of `less`."""
+    """Return the part of the period's service credit that no longer applies once `less` is credited."""
     service = chain[0].service
     if service is None or not service.credit:
         return None
@@ -175,7 +175,7 @@ def _sum_given(chain: list[Statement], name: str) -> Any:
 
 
 async def _reverse(unit: UnitOfWork, case: Case, principal_usd: Decimal, chain: list[Statement]) -> None:
-    """Take principal of the period back, the youngest tranche first, with the shares or the money that it became."""
+    """Reverse principal of the period, youngest tranche first, with the shares or money that it became."""
     equity = case.grant.issued.equity
     if equity is None:
         return
@@ -198,7 +198,7 @@ async def _reverse(unit: UnitOfWork, case: Case, principal_usd: Decimal, chain: 
 
 
 async def _release_budget(unit: UnitOfWork, grant: Grant, charges: Charges) -> None:
-    """Free the budget that a grant settled in full kept for what is paid back now."""
+    """Release the budget that a fully settled grant held for the amount that is now credited."""
     equity, hold_id = grant.issued.equity, grant.issued.hold_id
     if equity is None or not charges.holder_usd:
         return

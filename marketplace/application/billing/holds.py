@@ -1,6 +1,6 @@
-"""Holds that one party places for another: paid in part or in whole, given back, or over when their time is.
+"""Holds that one party places in favour of another: captured in part or in full, released, or expired.
 
-Holds of orders, grants and mandates follow what they are for; nobody else moves them.
+Holds of orders, grants and mandates follow their owner and cannot be moved here.
 """
 
 from datetime import datetime
@@ -25,10 +25,10 @@ async def place_hold(
     amount_usd: Decimal,
     expires_at: datetime,
 ) -> Receipt:
-    """Set money aside that another account may be paid from until an instant.
+    """Set money aside from which another account may be paid until an instant.
 
     Raises:
-        Refusal: ``account_unknown`` of either · ``payee_is_payer`` · refusals of the account.
+        Refusal: ``account_unknown`` for either account · ``payee_is_payer`` · refusals of the account.
     """
     hold_id = derive_id("hld", context.command_id)
 
@@ -51,7 +51,7 @@ async def place_hold(
 
 
 async def _load_hold(unit: UnitOfWork, account_id: str, hold_id: str) -> tuple[Account, Hold, Account]:
-    """Return an account, one of its holds and the payee's account, to one of the two parties.
+    """Return an account, one of its holds and the payee's account, if the tenant is payer or payee.
 
     Raises:
         Refusal: ``account_unknown`` · ``hold_unknown`` · ``hold_reserved``.
@@ -73,10 +73,10 @@ async def _load_hold(unit: UnitOfWork, account_id: str, hold_id: str) -> tuple[A
 async def capture_hold(
     handler: Handler, context: Context, account_id: str, hold_id: str, *, amount_usd: Decimal
 ) -> Receipt:
-    """Pay the payee from a hold, in part or in whole; payer, payee and platform may, before it expires.
+    """Pay the payee from a hold, in part or in full. Payer, payee and platform may do this before it expires.
 
     Raises:
-        Refusal: Those of `_load_hold` · refusals of the account.
+        Refusal: Refusals of `_load_hold` · refusals of the account.
     """
     cause = derive_id("cap", context.command_id)
 
@@ -96,17 +96,17 @@ async def capture_hold(
 
 
 async def release_hold(handler: Handler, context: Context, account_id: str, hold_id: str, *, reason: str) -> Receipt:
-    """Give back what is left of a hold; the payee and the platform may, the payer waits for it to expire.
+    """Release what is left of a hold. The payee and the platform may do this; the payer waits for its expiry.
 
     Raises:
-        Refusal: Those of `_load_hold` · ``payee_only``.
+        Refusal: Refusals of `_load_hold` · ``payee_only``.
     """
 
     async def work(unit: UnitOfWork) -> None:
         _, hold, payee = await _load_hold(unit, account_id, hold_id)
         if context.party_id not in (None, payee.party_id):
             ends = "" if hold.expires_at is None else f" or until it expires at {hold.expires_at.isoformat()}"
-            raise Refusal("payee_only", f"hold {hold_id} stays until the payee gives it back{ends}")
+            raise Refusal("payee_only", f"hold {hold_id} stays until the payee releases it{ends}")
         adjust = AdjustHold(account_id=account_id, hold_id=hold_id, amount_usd=Decimal(0), reason=reason)
         await unit.decide(ACCOUNT, account_id, adjust)
 
@@ -114,7 +114,7 @@ async def release_hold(handler: Handler, context: Context, account_id: str, hold
 
 
 async def expire_hold(handler: Handler, context: Context, account_id: str, hold_id: str) -> Receipt:
-    """Make what is left of a hold available again, now that its time is over."""
+    """Release what is left of a hold that has expired."""
 
     async def work(unit: UnitOfWork) -> None:
         await load_account(unit, account_id)

@@ -1,8 +1,8 @@
-"""The payment provider as a port: who vouches that money came in or goes out.
+"""The port to a payment provider, which confirms that money came in or goes out.
 
-The market moves no money outside itself. What it records is what a provider confirms, under the provider's name and the
-payment's own reference, which counts once per account. `ManualTransfers` is the one that is honest without a bank: the
-operator sees a transfer on the statement of the bank and records it.
+The market moves no money outside itself. It records what a provider confirms, under the provider's name and the
+payment's own reference, which counts once per account. `ManualTransfers` works without a bank connection: the operator
+sees a transfer on the bank statement and records it.
 """
 
 from datetime import datetime
@@ -18,13 +18,13 @@ from marketplace.execution.unit_of_work import Context
 
 
 class Transfer(msgspec.Struct, frozen=True, kw_only=True):
-    """Money between an account and the world outside.
+    """Money that moves between an account and the outside world.
 
     Attributes:
         account_id: The account.
-        amount_usd: How much.
+        amount_usd: The amount.
         reference: The payment's own id.
-        booked_at: When it was booked outside; None where the one who asks does not know.
+        booked_at: When it was booked outside; None if the caller does not know.
     """
 
     account_id: str
@@ -34,11 +34,11 @@ class Transfer(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Confirmation(msgspec.Struct, frozen=True, kw_only=True):
-    """What a provider vouches for.
+    """A provider's confirmation.
 
     Attributes:
         provider: The provider's name.
-        booked_at: When the money was booked outside; None where it is yet to be.
+        booked_at: When the money was booked outside; None if it is not booked yet.
     """
 
     provider: str
@@ -46,19 +46,19 @@ class Confirmation(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class PaymentProvider(Protocol):
-    """Confirms transfers; asked again about the same transfer it answers the same."""
+    """Confirms transfers. A repeated request for the same transfer gets the same answer."""
 
     async def confirm_deposit(self, context: Context, transfer: Transfer) -> Confirmation:
-        """Return what is known of money that came in.
+        """Return the confirmation of money that came in.
 
         Raises:
-            Refusal: It did not, or the one who asks may not say that it did.
+            Refusal: The money did not come in, or the caller may not report it.
             Unavailable: The provider cannot be reached.
         """
         ...
 
     async def confirm_withdrawal(self, context: Context, transfer: Transfer) -> Confirmation:
-        """Take an order to pay out, and return what is known of it.
+        """Order a payout, and return its confirmation.
 
         Raises:
             Refusal: It cannot be paid out.
@@ -68,12 +68,12 @@ class PaymentProvider(Protocol):
 
 
 class ManualTransfers:
-    """Transfers that the platform's operator makes by hand and records."""
+    """Transfers that the platform's operator makes and records by hand."""
 
     name: Final = "manual"
 
     async def confirm_deposit(self, context: Context, transfer: Transfer) -> Confirmation:
-        """Take the operator's word; nobody else knows that money came in.
+        """Accept the operator's statement; no one else can know that money came in.
 
         Raises:
             Refusal: ``platform_only`` · ``time_naive`` · ``booked_in_future``.
@@ -82,10 +82,10 @@ class ManualTransfers:
         return self._confirm(context, transfer)
 
     async def confirm_withdrawal(self, context: Context, transfer: Transfer) -> Confirmation:
-        """Put the payment on the operator's list, which is the log; the operator may say when the bank booked it.
+        """Record the payout for the operator, who may state when the bank booked it.
 
         Raises:
-            Refusal: ``platform_only`` for a tenant that says so · ``time_naive`` · ``booked_in_future``.
+            Refusal: ``platform_only`` for a tenant that states a booking time · ``time_naive`` · ``booked_in_future``.
         """
         if transfer.booked_at is not None:
             require_platform(context)
@@ -98,7 +98,7 @@ class ManualTransfers:
             if booked_at > context.at:
                 raise Refusal(
                     "booked_in_future",
-                    f"the transfer would be booked at {booked_at.isoformat()}; it is {context.at.isoformat()}",
+                    f"the transfer is booked at {booked_at.isoformat()}, which is after now, {context.at.isoformat()}",
                     pointer="/booked_at",
                 )
         return Confirmation(provider=self.name, booked_at=booked_at)

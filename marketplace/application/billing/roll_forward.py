@@ -1,9 +1,9 @@
-"""What a statement period below the promised availability does: decided as its statement is issued, in the same append.
+"""Apply the remedy for a statement period below the promised availability, in the append that issues the statement.
 
-The instrument's terms say it by name, or the grant's own where no equity is drawn. A period that rolls forward is not
-charged, and the grant goes on by as long as the period was: after its end so far, or from now on where it is over. The
-nodes come from lots of the grant's pool at or under its price. Where they cannot, or the grant went on too often, or
-part of it was resold, the period is excluded from accrual, or credited where nothing accrues.
+The instrument's terms name the remedy; without equity the grant's own terms do. A period that rolls forward is not
+charged, and the grant is extended by the period's length: from its current end, or from now if it is over. The nodes
+come from lots of the grant's pool at or below its price. If there is no room, if the grant was extended too often, or
+if part of it was resold, the period is excluded from accrual instead, or credited where nothing accrues.
 """
 
 from datetime import datetime, timedelta
@@ -29,7 +29,7 @@ _SECOND: Final = timedelta(seconds=1)
 
 
 async def settle_service(unit: UnitOfWork, grant: Grant, period: Period, delivered: int) -> ServiceResult | None:
-    """Return what a period came to and what that does, and let the grant go on where it rolls forward."""
+    """Return a period's service result and its remedy, and extend the grant if the period rolls forward."""
     result = assess(grant, period.start, period.end, delivered)
     if result is None or result.met:
         return result
@@ -40,17 +40,17 @@ async def settle_service(unit: UnitOfWork, grant: Grant, period: Period, deliver
 
 
 async def _find_consequence(unit: UnitOfWork, grant: Grant) -> ServiceConsequence:
-    assert grant.issued.service is not None, "only what was promised is assessed"
+    assert grant.issued.service is not None, "only a promised service level is assessed"
     if grant.issued.equity is None:
         return grant.issued.service.consequence
     instrument: Instrument = await unit.load(INSTRUMENT, grant.issued.equity.instrument_id)
     consequence = instrument.terms.service_consequence
-    assert consequence is not None, "an instrument that is drawn down says it"
+    assert consequence is not None, "an instrument that is drawn down names the remedy"
     return consequence
 
 
 async def _roll_forward(unit: UnitOfWork, grant: Grant, period: Period) -> bool:
-    """Add the length of a period to a grant; tell whether there was room."""
+    """Extend a grant by the length of a period. Return whether there was room."""
     if grant.status not in RUNNING or grant.resold or len(grant.extensions) >= EXTENSIONS_MAX:
         return False
     start = max(grant.end, _next_second(unit.context.at)) if grant.end < unit.context.at else grant.end
@@ -76,7 +76,7 @@ def _next_second(at: datetime) -> datetime:
 async def _find_room(
     unit: UnitOfWork, grant: Grant, pool: Pool, start: datetime, end: datetime
 ) -> tuple[LotShare, ...] | None:
-    """Return which lots would carry a grant over a span; None where they cannot."""
+    """Return the lots that can carry a grant over a span, or None."""
     try:
         lots = build_shares(grant, pool, await load_lots(unit, grant, pool), start, end)
     except Refusal:

@@ -1,7 +1,7 @@
-"""Hours of service lines: reported, corrected and voided by the provider's time sheets.
+"""Hours of service lines: reported, corrected and voided from the provider's time sheets.
 
-The ids that a source used are kept with the source itself, as of the readings of GPUs, so that one counts once whatever
-it names; both are guarded, and stored in one atomic append.
+As for GPU readings, the ids that a source used are stored with the source, so that an id counts once whichever service
+line it names. Service line and source are both guarded, and stored in one atomic append.
 """
 
 from dataclasses import dataclass, field
@@ -21,7 +21,7 @@ from marketplace.execution.unit_of_work import Context, UnitOfWork
 
 
 async def _load(unit: UnitOfWork, line_id: str) -> tuple[ServiceLine, Spans]:
-    """Return a service line that is or was worked on, and when its grant runs."""
+    """Return a service line that is or was in work, and the spans of its grant."""
     line = await load_service_line(unit, line_id, "provider")
     if line.agreed is None:
         raise refuse_status("service_line", line_id, line.status, "agreed or closed")
@@ -31,7 +31,7 @@ async def _load(unit: UnitOfWork, line_id: str) -> tuple[ServiceLine, Spans]:
 
 @dataclass(slots=True)
 class Report:
-    """One report of a source on a service line, and what became of its readings."""
+    """One report of a source on a service line, and the answers to its readings."""
 
     context: Context
     line_id: str
@@ -40,7 +40,7 @@ class Report:
     answers: list[Answer] = field(default_factory=list)
 
     async def work(self, unit: UnitOfWork) -> None:
-        """Decide it."""
+        """Decide the report."""
         line, command = await self.build(unit)
         answers = answer_hours(command, line)
         await unit.decide(SERVICE_LINE, self.line_id, command)
@@ -62,7 +62,7 @@ class Report:
         return derive_id("usg", line.proposed.provider_id, self.source)
 
     async def build(self, unit: UnitOfWork) -> tuple[ServiceLine, ReportHours]:
-        """Return the service line and the command, with what the source's record knows of its ids."""
+        """Return the service line and the command, including what the source's record knows of its ids."""
         line, spans = await _load(unit, self.line_id)
         known: Usage = await unit.load(USAGE, self._name_source(line))
         homes = known.find_homes([reading.reading_id for reading in self.readings])
@@ -81,7 +81,7 @@ class Report:
 async def report_hours(
     handler: Handler, context: Context, line_id: str, *, source: str, readings: tuple[HoursReading, ...]
 ) -> tuple[Receipt, list[Answer]]:
-    """Report hours worked of a service line, and return what became of each reading, in order.
+    """Report hours worked on a service line, and return the answer to each reading, in order.
 
     Raises:
         Refusal: ``service_line_unknown`` · ``service_line_<status>`` · ``readings_missing`` · ``readings_too_many``.
@@ -96,7 +96,7 @@ async def report_hours(
 async def correct_hours(
     handler: Handler, context: Context, line_id: str, *, source: str, reading: HoursReading, reason: str
 ) -> Receipt:
-    """Replace a reading by its source."""
+    """Replace a reading, as its source."""
 
     async def work(unit: UnitOfWork) -> None:
         _, spans = await _load(unit, line_id)
@@ -111,7 +111,7 @@ async def correct_hours(
 async def void_hours(
     handler: Handler, context: Context, line_id: str, *, source: str, reading_id: str, reason: str
 ) -> Receipt:
-    """Take a reading back."""
+    """Void a reading, as its source."""
 
     async def work(unit: UnitOfWork) -> None:
         await _load(unit, line_id)

@@ -1,7 +1,8 @@
-"""Service lines: proposed by a grant's provider, approved by the holder of its equity, agreed on by its startup.
+"""Service lines: the grant's provider proposes, the holder of its equity approves, its startup agrees.
 
-What all hours cost is set aside as the startup agrees, beside what the grant keeps for its compute: the same shares in
-cash and in principal, of a hold and an instrument of their own. So no auction has to know of them.
+When the startup agrees, the cost of all hours is set aside, separate from the grant's compute. Cash and principal have
+the same shares as in the grant, under a hold and an instrument of their own. Auctions therefore need not know about
+service lines.
 """
 
 from decimal import Decimal
@@ -30,10 +31,10 @@ By = Literal["startup", "provider", "holder", "platform"]
 async def propose_service_line(
     handler: Handler, context: Context, grant_id: str, *, name: str, price_usd_per_hour: Decimal, hours: Decimal
 ) -> Receipt:
-    """Offer, as the provider of a grant, to work for its startup at a price per hour.
+    """Offer, as a grant's provider, to work for its startup at a price per hour.
 
     Raises:
-        Refusal: Those of the grant and of the service line.
+        Refusal: Refusals of the grant and of the service line.
     """
     line_id = derive_id("svl", context.command_id)
 
@@ -58,10 +59,10 @@ async def propose_service_line(
 
 
 async def load_service_line(unit: UnitOfWork, line_id: str, *sides: str) -> ServiceLine:
-    """Return a service line of which the tenant is one of the sides, ``startup``, ``provider`` or ``holder``.
+    """Return a service line if the tenant is on one of the given sides: ``startup``, ``provider`` or ``holder``.
 
     Raises:
-        Refusal: ``service_line_unknown`` · ``wrong_side`` of another of its sides.
+        Refusal: ``service_line_unknown`` · ``wrong_side`` for another of its sides.
     """
     line: ServiceLine | None = await unit.load(SERVICE_LINE, line_id)
     if line is None:
@@ -83,7 +84,7 @@ def _list_sides(line: ServiceLine) -> list[tuple[By, str]]:
 
 
 async def approve_service_line(handler: Handler, context: Context, line_id: str) -> Receipt:
-    """Take, as the holder of the grant's equity, the equity part of what a service line costs."""
+    """Approve, as the holder of the grant's equity, the equity part of a service line's cost."""
 
     async def work(unit: UnitOfWork) -> None:
         line = await load_service_line(unit, line_id, "holder")
@@ -94,7 +95,7 @@ async def approve_service_line(handler: Handler, context: Context, line_id: str)
 
 
 async def decline_service_line(handler: Handler, context: Context, line_id: str, *, reason: str) -> Receipt:
-    """Decline a proposal as startup or holder, or withdraw it as its provider, before it is agreed on."""
+    """Decline a proposal as startup or holder, or withdraw it as provider, before it is agreed on."""
 
     async def work(unit: UnitOfWork) -> None:
         line = await load_service_line(unit, line_id, "startup", "provider", "holder")
@@ -105,10 +106,10 @@ async def decline_service_line(handler: Handler, context: Context, line_id: str,
 
 
 async def agree_service_line(handler: Handler, context: Context, line_id: str) -> Receipt:
-    """Agree, as the startup: hours may be worked from now on, and what all of them cost is set aside.
+    """Agree, as the startup, so that hours may be worked. Sets aside what all of them cost.
 
     Raises:
-        Refusal: Those of the service line, the grant, the account, the mandate and the instrument.
+        Refusal: Refusals of the service line, the grant, the account, the mandate and the instrument.
     """
 
     async def work(unit: UnitOfWork) -> None:
@@ -132,10 +133,10 @@ async def agree_service_line(handler: Handler, context: Context, line_id: str) -
 
 
 async def _draw(unit: UnitOfWork, grant: Grant, line: ServiceLine, equity: EquityPart) -> None:
-    """Commit the mandate's budget, and sign an instrument on the terms of the grant's as they are now."""
+    """Commit the mandate's budget, and sign an instrument on the grant's current terms."""
     issued, hold_id = grant.issued, rename_id("hld", line.proposed.service_line_id)
     party: Party = await unit.load(PARTY, issued.startup_id)
-    assert issued.equity is not None, "a part is drawn where the grant draws one"
+    assert issued.equity is not None, "a service line has an equity part only if its grant has one"
     drawn: Instrument = await unit.load(INSTRUMENT, issued.equity.instrument_id)
     hold = HoldBudget(
         mandate_id=equity.mandate_id,

@@ -1,6 +1,6 @@
-"""Statements of service lines: issued with those of their grant, per period, in hours, and adjusted like them.
+"""Statements of service lines: issued per period with their grant's statements, in hours, and adjusted like them.
 
-They are accepted, disputed and resolved as any other, and settled by the same rule (`settle.py`).
+They are accepted, disputed, resolved and settled by the same rules as any other statement (`settle.py`).
 """
 
 from dataclasses import dataclass
@@ -34,18 +34,18 @@ from marketplace.execution.unit_of_work import Context, UnitOfWork
 
 @dataclass(frozen=True, slots=True)
 class _Course:
-    """A service line, and the grant as who pays the line settles it."""
+    """A service line, and its grant in the form that settles the line."""
 
     line: ServiceLine
     bill: Grant
     periods: dict[int, Period]
 
     def compute(self, before: Decimal, hours: Decimal) -> Charges:
-        """Return what hours cost that come after others."""
+        """Return what `hours` cost if they follow the hours in `before`."""
         return compute_service_charges(build_tariff(self.bill.issued), before, hours)
 
     async def sum_stated(self, unit: UnitOfWork) -> Decimal:
-        """Return the hours that the statements of the service line and their adjustments stand for."""
+        """Return the hours that the service line's statements and adjustments account for."""
         chains = [await find_chain(unit, period) for period in self.periods.values()]
         return sum((chain[-1].hours_metered for chain in chains if chain), ZERO)
 
@@ -59,7 +59,7 @@ async def _load(unit: UnitOfWork, line_id: str) -> _Course:
 
 
 async def find_bill(unit: UnitOfWork, statement: Statement, grant: Grant) -> Grant:
-    """Return a statement's grant as who pays the statement settles it."""
+    """Return a statement's grant in the form that settles the statement."""
     line_id = statement.issued.service_line_id
     return grant if line_id is None else (await _load(unit, line_id)).bill
 
@@ -105,12 +105,12 @@ async def issue_service_statement(handler: Handler, context: Context, line_id: s
 
 
 async def adjust_service_statement(handler: Handler, context: Context, line_id: str, index: int) -> Receipt:
-    """State the difference of the hours of a settled period now and those when it was last stated.
+    """State the difference between the current hours of a settled period and what was last stated.
 
     Raises:
         Refusal: ``service_line_unknown`` · ``period_unknown`` · ``statement_unknown`` · ``statement_<status>`` while
-            one of the period is open · ``nothing_to_adjust``; for a credit, ``funds_insufficient`` where the
-            provider's account cannot pay it yet.
+            a statement of the period is open · ``nothing_to_adjust``; for a credit, ``funds_insufficient`` if the
+            provider's account cannot pay it.
     """
     unit = UnitOfWork(handler.cache, context)
     period = _get_period(await _load(unit, line_id), line_id, index)
@@ -128,7 +128,7 @@ async def _adjust(unit: UnitOfWork, line_id: str, period: Period, statement_id: 
     require_settled(chain)
     before, after = chain[-1].hours_metered, sum_hours(course.line, period.start, period.end)
     if before == after:
-        raise Refusal("nothing_to_adjust", f"the period is metered as stated, {after} hours")
+        raise Refusal("nothing_to_adjust", f"the metered hours equal the stated hours, {after}")
     adjustment = Adjustment(statement_id=period.statement_id, hours_before=before, hours_after=after)
     case, stated = Case(course.bill, period, statement_id, adjustment, line_id), await course.sum_stated(unit)
     await take_turn(unit, line_id, course.periods.values(), statement_id)
@@ -148,14 +148,14 @@ async def _adjust(unit: UnitOfWork, line_id: str, period: Period, statement_id: 
 
 
 async def build_resolution(unit: UnitOfWork, before: Statement, hours: Decimal, reason: str) -> ResolveStatement:
-    """Return the end of a dispute over hours.
+    """Return the command that resolves a dispute over hours.
 
     Raises:
-        Refusal: ``concession_above_claim`` where a provider concedes less than what was claimed.
+        Refusal: ``concession_above_claim`` if a provider settles more hours than the startup claims.
     """
     issued, disputed = before.issued, before.disputed
     assert isinstance(issued, StatementIssued), "a credit is never disputed"
-    assert issued.service_line_id is not None, "only those of service lines are in hours"
+    assert issued.service_line_id is not None, "only statements of service lines are in hours"
     claimed = None if disputed is None else disputed.hours_claimed
     if unit.context.party_id is not None and claimed is not None and hours > claimed:
         said = f"the startup claims {claimed} hours; concede that, or ask the platform"

@@ -1,4 +1,4 @@
-"""Statements: issued per grant and period, accepted, disputed, resolved; acceptance settles in the same append."""
+"""Statements: issued per grant and period, accepted, disputed and resolved. Acceptance settles in the same append."""
 
 from decimal import Decimal
 from typing import Literal
@@ -31,9 +31,9 @@ from marketplace.execution.unit_of_work import Context, UnitOfWork
 
 
 async def issue_statement(handler: Handler, context: Context, grant_id: str, index: int) -> Receipt:
-    """Price the usage of a period that is over; late readings of earlier periods adjust those.
+    """Price the usage of a period that is over. Late readings of earlier periods become adjustments of those.
 
-    Where the tenant's meter reported too and lies too far from the provider's, it opens as disputed.
+    If the startup's meter reported too and differs too much from the provider's, the statement opens as disputed.
 
     Raises:
         Refusal: ``grant_unknown`` · ``period_unknown`` · ``period_runs`` · ``statement_out_of_order``.
@@ -77,13 +77,13 @@ async def issue_statement(handler: Handler, context: Context, grant_id: str, ind
 
 
 async def _find_grant(handler: Handler, context: Context, grant_id: str) -> Grant | None:
-    """Return a grant as the cache knows it, None where there is none."""
+    """Return a grant as the cache has it, or None."""
     grant: Grant | None = await UnitOfWork(handler.cache, context).load(GRANT, grant_id)
     return grant
 
 
 async def _compare(unit: UnitOfWork, grant_id: str, period: Period, reported: int) -> Metering | None:
-    """Return what both meters say of a period, None where the tenant's said nothing."""
+    """Return both meters' totals for a period; None if the startup's meter reported nothing."""
     usage: Usage = await unit.load(USAGE, name_usage(grant_id, "tenant"))
     counted = count_gpu_seconds(usage, period.start, period.end)
     return Metering(provider_gpu_seconds=reported, tenant_gpu_seconds=counted) if counted else None
@@ -102,11 +102,11 @@ async def _load_statement(unit: UnitOfWork, statement_id: str, *sides: str) -> S
 async def accept_statement(
     handler: Handler, context: Context, statement_id: str, *, by: Literal["acceptance", "silence"] = "acceptance"
 ) -> Receipt:
-    """Accept a statement as its startup, or after the acceptance period by silence, and settle it.
+    """Accept a statement, as its startup or by silence after the acceptance period, and settle it.
 
     Raises:
-        Refusal: ``statement_accepted`` where its startup accepts again by another command; of the statement and of
-            what it settles.
+        Refusal: ``statement_accepted`` if its startup accepts again with another command · refusals of the statement
+            and of what it settles.
     """
 
     async def work(unit: UnitOfWork) -> None:
@@ -143,7 +143,7 @@ async def dispute_statement(
     hours_claimed: Decimal | None = None,
     reason: str,
 ) -> Receipt:
-    """Say, as the startup, that less was delivered; of a service line in hours."""
+    """Claim, as the startup, that less was delivered than stated. For a service line, the claim is in hours."""
 
     async def work(unit: UnitOfWork) -> None:
         await _load_statement(unit, statement_id, "startup")
@@ -168,19 +168,19 @@ async def resolve_statement(
     hours: Decimal | None = None,
     reason: str,
 ) -> Receipt:
-    """End a dispute and settle what is left: the provider may concede the claim, the platform may decide.
+    """Resolve a dispute and settle the result. The provider may concede the claim; the platform may decide.
 
     Args:
-        handler: Runs it.
+        handler: Runs the command.
         context: Who resolves.
         statement_id: The statement.
-        gpu_seconds: What is settled, of compute.
-        hours: What is settled, of a service line.
+        gpu_seconds: The settled GPU-seconds, for compute.
+        hours: The settled hours, for a service line.
         reason: How it was decided.
 
     Raises:
-        Refusal: ``amount_missing`` where it is in the other unit · ``concession_above_claim`` where a provider concedes
-            less than what was claimed.
+        Refusal: ``amount_missing`` if the amount is in the other unit · ``concession_above_claim`` if a provider
+            settles more than the startup claims.
     """
 
     async def work(unit: UnitOfWork) -> None:
@@ -198,13 +198,13 @@ async def resolve_statement(
 async def _build_resolution(
     unit: UnitOfWork, before: Statement, gpu_seconds: int | None, hours: Decimal | None, reason: str
 ) -> ResolveStatement:
-    """Return the end of a dispute in the unit of its statement."""
+    """Return the command that resolves a dispute, in the unit of its statement."""
     is_service = before.issued.service_line_id is not None
     if is_service and hours is not None and gpu_seconds is None:
         return await build_resolution(unit, before, hours, reason)
     if is_service or gpu_seconds is None or hours is not None:
         name, member = ("hours", "hours") if is_service else ("GPU-seconds", "gpu_seconds")
-        raise Refusal("amount_missing", f"the statement is in {name}; state those alone", pointer=f"/{member}")
+        raise Refusal("amount_missing", f"the statement is in {name}; state only {name}", pointer=f"/{member}")
     return await _resolve_compute(unit, before, gpu_seconds, reason)
 
 

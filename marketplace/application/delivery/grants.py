@@ -1,4 +1,4 @@
-"""Grants: handing over, interruptions, early and regular ends."""
+"""Grants: hand-over, interruptions, and early and regular ends."""
 
 from datetime import datetime
 from typing import Literal
@@ -44,30 +44,30 @@ async def _change(handler: Handler, context: Context, grant_id: str, side: str, 
 
 
 async def activate_grant(handler: Handler, context: Context, grant_id: str) -> Receipt:
-    """Hand the capacity over; not before the grant's start."""
+    """Hand the capacity over, at the grant's start or later."""
     return await _change(handler, context, grant_id, "provider", ActivateGrant(grant_id=grant_id, at=context.at))
 
 
 async def degrade_grant(
     handler: Handler, context: Context, grant_id: str, *, nodes_available: int, at: datetime, reason: str
 ) -> Receipt:
-    """Say that fewer nodes work."""
+    """Report that fewer nodes work."""
     command = DegradeGrant(grant_id=grant_id, nodes_available=nodes_available, at=at, reason=reason)
     return await _change(handler, context, grant_id, "provider", command)
 
 
 async def suspend_grant(handler: Handler, context: Context, grant_id: str, *, at: datetime, reason: str) -> Receipt:
-    """Interrupt use."""
+    """Interrupt use of the grant."""
     return await _change(handler, context, grant_id, "provider", SuspendGrant(grant_id=grant_id, at=at, reason=reason))
 
 
 async def resume_grant(handler: Handler, context: Context, grant_id: str, *, at: datetime) -> Receipt:
-    """Say that it works in full again."""
+    """Report that the grant works in full again."""
     return await _change(handler, context, grant_id, "provider", ResumeGrant(grant_id=grant_id, at=at))
 
 
 async def transfer_grant(handler: Handler, context: Context, grant_id: str, *, startup_id: str) -> Receipt:
-    """Let another cleared startup use the capacity; payment and equity stay with the first.
+    """Let another cleared startup use the capacity. Payment and equity stay with the first.
 
     Raises:
         Refusal: ``grant_unknown`` · refusals of the party · ``resale_held`` · refusals of the grant.
@@ -93,14 +93,15 @@ async def terminate_grant(
     by: Side = "platform",
     for_cause: bool = False,
 ) -> Receipt:
-    """End a grant early and free its nodes, not before now; what was delivered is still stated and settled.
+    """End a grant early, now or later, and free its nodes. What was delivered is still stated and settled.
 
-    Where meters or time sheets counted a moment longer already, through other processes, it ends as that moment does.
+    If meters or time sheets of other processes already counted beyond that instant, the grant ends when they do. If
+    nothing was delivered, everything that was set aside is freed at once.
 
-    Where nothing was delivered yet, all that was set aside is free at once. The event says whose doing it was and when
-    notice was given: of a tenant's command its own side's, elsewhere what `by` says. A tenant keeps the notice of the
-    grant's terms, but where it has cause: the startup while nodes of the grant do not work, the provider while the
-    startup is suspended. Without cause a startup does not end what others hold to buy of it.
+    The event records which side ended the grant and when notice was given: a tenant's command states its own side, any
+    other states `by`. A tenant must keep the notice period of the grant's terms unless it has cause: the startup has
+    cause while nodes of the grant do not work, the provider while the startup is suspended. Without cause, a startup
+    cannot end capacity that others hold quotes on.
 
     Raises:
         Refusal: ``time_naive`` · ``grant_unknown`` · ``resale_held`` · refusals of the grant.
@@ -136,14 +137,14 @@ async def terminate_grant(
 
 
 def _find_side(context: Context, grant: Grant) -> Side | None:
-    """Return the side of the tenant that asks; None for the platform."""
+    """Return the side of the calling tenant; None for the platform."""
     if context.party_id is None:
         return None
     return "provider" if context.party_id == grant.issued.provider_id else "startup"
 
 
 async def finish_grant(handler: Handler, context: Context, grant_id: str) -> Receipt:
-    """Complete a grant that is over, or close one that was terminated, once all of its statements are settled.
+    """Complete a grant that is over, or close a terminated one, once all its statements are settled.
 
     Raises:
         Refusal: ``grant_unknown`` · ``grant_not_due`` · ``statements_open``.
@@ -161,7 +162,7 @@ async def finish_grant(handler: Handler, context: Context, grant_id: str) -> Rec
                 open_id = open_ids[0] if open_ids else period.statement_id
                 raise Refusal(
                     "statements_open",
-                    f"statement {open_id} of grant {grant_id} is not settled, or its period is metered otherwise now",
+                    f"statement {open_id} of grant {grant_id} is not settled, or its metered usage has changed",
                     statement_id=open_id,
                 )
             gpu_seconds += sum(known.sign * known.charges.gpu_seconds for known in chain)

@@ -1,4 +1,4 @@
-"""Substitution: a grant's capacity moves to another pool of its provider, at no higher price, in one atomic append."""
+"""Substitution: move a grant to another pool of its provider, at no higher price, in one atomic append."""
 
 from datetime import datetime
 from fractions import Fraction
@@ -20,9 +20,9 @@ from marketplace.execution.unit_of_work import Context, UnitOfWork
 
 
 async def substitute_grant(handler: Handler, context: Context, grant_id: str, *, pool_id: str, reason: str) -> Receipt:
-    """Move what is left of a grant to another pool from now on; the startup pays what it paid before.
+    """Move the rest of a grant to another pool from now on. The startup's price does not change.
 
-    Only lots whose ask is not above the grant's price carry it, the cheapest first.
+    Only lots that ask no more than the grant's price are used, cheapest first.
 
     Raises:
         Refusal: ``grant_unknown`` · ``pool_unknown`` · ``pool_unlike`` · ``grant_over`` · ``substitute_full`` ·
@@ -59,14 +59,14 @@ async def substitute_grant(handler: Handler, context: Context, grant_id: str, *,
 
 
 def _clip_resold(grant: Grant, start: datetime) -> tuple[Load, ...]:
-    """Return what was sold on of a grant from an instant on, which stays with the buyers' grants."""
+    """Return what was resold of a grant from an instant on. It stays with the buyers' grants."""
     sold = [
         Load(max(load.start, start), min(load.end, grant.end), load.amount)
         for load in grant.list_resold()
         if load.end > start and load.start < grant.end
     ]
     if all(run.amount >= grant.issued.nodes for run in build_steps(sold, start, grant.end)):
-        raise Refusal("grant_over", f"grant {grant.issued.grant_id} was sold on whole; nothing is left to move")
+        raise Refusal("grant_over", f"grant {grant.issued.grant_id} was resold in full; nothing is left to move")
     return tuple(sold)
 
 
@@ -76,13 +76,13 @@ def _require_alike(grant: Grant, pool: Pool) -> None:
     if needed != offered:
         raise Refusal(
             "pool_unlike",
-            f"the grant is of {needed[1]} {needed[0]} a node, pool {pool.opened.pool_id} has {offered[1]} {offered[0]}",
+            f"the grant has {needed[1]} {needed[0]} a node, pool {pool.opened.pool_id} has {offered[1]} {offered[0]}",
             pointer="/pool_id",
         )
 
 
 async def load_lots(unit: UnitOfWork, grant: Grant, pool: Pool) -> list[Lot]:
-    """Return the lots of a pool that take a grant at its price, the cheapest first."""
+    """Return the lots of a pool that accept a grant at its price, cheapest first."""
     price = parse_ratio(grant.issued.price_usd_per_gpu_hour)
     lots: list[Lot] = [await unit.load(LOT, lot_id) for lot_id in sorted(pool.offers)]
     fit = [lot for lot in lots if lot.status == "listed" and lot.ask_usd_per_gpu_hour <= price]
@@ -90,10 +90,10 @@ async def load_lots(unit: UnitOfWork, grant: Grant, pool: Pool) -> list[Lot]:
 
 
 def build_shares(grant: Grant, pool: Pool, lots: list[Lot], start: datetime, end: datetime) -> tuple[LotShare, ...]:
-    """Return which lots carry a grant's nodes over a span; the first of them as much as they can.
+    """Return which lots carry a grant's nodes over a span. The first lot carries as many as it can.
 
     Raises:
-        Refusal: ``substitute_full`` where they cannot at some instant.
+        Refusal: ``substitute_full`` if the lots have too few nodes at some instant.
     """
     price = parse_ratio(grant.issued.price_usd_per_gpu_hour)
     free = {lot.listed.lot_id: _list_affordable(pool, lot, price, start, end) for lot in lots}
@@ -112,7 +112,7 @@ def build_shares(grant: Grant, pool: Pool, lots: list[Lot], start: datetime, end
         if needed:
             raise Refusal(
                 "substitute_full",
-                f"pool {pool.opened.pool_id} lacks {needed} nodes at or under the grant's price at {begin.isoformat()}",
+                f"pool {pool.opened.pool_id} lacks {needed} nodes at or below the grant's price at {begin.isoformat()}",
                 pool_id=pool.opened.pool_id,
                 at=begin.isoformat(),
             )
@@ -120,7 +120,7 @@ def build_shares(grant: Grant, pool: Pool, lots: list[Lot], start: datetime, end
 
 
 def _list_affordable(pool: Pool, lot: Lot, price: Fraction, start: datetime, end: datetime) -> list[Load]:
-    """Return the unsold nodes of a lot over a span of which no step asks more than a price."""
+    """Return the unsold nodes of a lot over a span, from the steps that ask no more than `price`."""
     runs = pool.unsold(lot.listed.lot_id, start, end)
     return [Load(run.start, run.end, lot.count_at_most(run.amount, price)) for run in runs]
 
@@ -130,7 +130,7 @@ def _count_free(runs: list[Load], begin: datetime, end: datetime) -> int:
 
 
 def _extend(parts: list[LotShare], share: LotShare) -> None:
-    """Add a share, to the last one where it goes on as that was."""
+    """Add a share, or extend the last one if they are contiguous and otherwise equal."""
     if parts and (parts[-1].end, parts[-1].nodes) == (share.start, share.nodes):
         share = LotShare(lot_id=share.lot_id, nodes=share.nodes, start=parts.pop().start, end=share.end)
     parts.append(share)

@@ -1,6 +1,6 @@
-"""Clawbacks: principal taken back with the shares or rights that it bought, and the debts that are left of it.
+"""Clawbacks: principal that is reversed, the shares or rights that it bought, and the debts that remain.
 
-The instrument says how many go back, the issuer cancels them, both in one atomic append.
+The instrument says how many shares are returned, and the issuer cancels them, in one atomic append.
 """
 
 from decimal import Decimal
@@ -35,7 +35,7 @@ async def reverse_principal(
     settlement: Settlement | None = None,
     approval: Approval | None = None,
 ) -> Receipt:
-    """Take back a tranche, or part of it, before or after it became shares."""
+    """Reverse a tranche, in part or in full, before or after it became shares."""
     require_platform(context)
     command = ReversePrincipal(
         instrument_id=instrument_id,
@@ -52,7 +52,7 @@ async def reverse_principal(
 
 
 async def claw_back(unit: UnitOfWork, command: ReversePrincipal, approval: Approval | None = None) -> None:
-    """Decide a clawback on what its conversion's shares are by now, and let the issuer cancel those that go back.
+    """Decide a clawback with the current shares of the conversion, and let the issuer cancel the returned ones.
 
     Raises:
         Refusal: ``instrument_unknown`` · refusals of the instrument and of the issuer.
@@ -75,7 +75,7 @@ async def claw_back(unit: UnitOfWork, command: ReversePrincipal, approval: Appro
         ),
     )
     tranche = after.find_tranche(command.tranche_id)
-    assert tranche is not None, "it was taken back just now"
+    assert tranche is not None, "the reversal was decided just before"
     event = tranche.reversals[command.reason]
     if event.taken is not None and event.taken.shares:
         await _cancel(unit, event, event.taken, approval)
@@ -85,7 +85,7 @@ async def claw_back(unit: UnitOfWork, command: ReversePrincipal, approval: Appro
 async def _cancel(
     unit: UnitOfWork, event: InstrumentPrincipalReversed, taken: TakenShares, approval: Approval | None
 ) -> None:
-    """Let the issuer cancel what goes back: the rights of a warrant, or shares."""
+    """Let the issuer cancel what is returned: a warrant's rights, or shares."""
     issuer: Issuer = await unit.load(ISSUER, event.issuer_id)
     if taken.cause in issuer.warrants:
         rights = CancelWarrant(
@@ -112,7 +112,7 @@ async def _cancel(
 
 
 async def _find_shares(unit: UnitOfWork, instrument: Instrument, tranche_id: str) -> tuple[int, Fraction]:
-    """Return the shares that a conversion's holder has of its class, or its rights, and the splits since."""
+    """Return how many shares (or rights) of a conversion's class its holder has, and the split factor since."""
     tranche = instrument.find_tranche(tranche_id)
     if tranche is None or tranche.conversion is None:
         return 0, Fraction(1)
@@ -135,7 +135,7 @@ async def _find_shares(unit: UnitOfWork, instrument: Instrument, tranche_id: str
 
 
 async def pay_debt(handler: Handler, context: Context, instrument_id: str, *, amount_usd: Decimal) -> Receipt:
-    """Pay what is owed for principal that was clawed back, or part of it, as the holder, to the startup."""
+    """Pay, as the holder, a debt to the startup for principal that was clawed back, in part or in full."""
     cause = derive_id("pay", context.command_id)
 
     async def work(unit: UnitOfWork) -> None:

@@ -1,4 +1,4 @@
-"""An issuer sets or lifts its limit of dilution."""
+"""An issuer sets or lifts its dilution limit."""
 
 from decimal import Decimal
 
@@ -14,9 +14,9 @@ from marketplace.execution.unit_of_work import Context, UnitOfWork
 async def limit_dilution(
     handler: Handler, context: Context, issuer_id: str, *, dilution_max: Decimal | None, valuation_usd: Decimal | None
 ) -> Receipt:
-    """Set the most that the issuer's instruments may come to, or lift it, as the startup.
+    """Set or lift, as the startup, the limit on what the issuer's instruments may convert to.
 
-    Orders that were placed before are looked at when they are matched.
+    Earlier orders are checked against the limit when they are matched.
     """
 
     async def work(unit: UnitOfWork) -> None:

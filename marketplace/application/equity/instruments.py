@@ -1,7 +1,7 @@
-"""Instruments: direct cash investments beside compute, and what both sides agreed on later.
+"""Instruments: direct cash investments besides compute, and later agreements of both sides.
 
-A direct investment needs two consents. The holder's stands in its mandate, whose rules and budget bound it; the
-startup gives its own by asking.
+A direct investment needs two consents. The holder's mandate is its consent, within the mandate's rules and budget. The
+startup consents by sending the command.
 """
 
 from datetime import datetime
@@ -49,7 +49,7 @@ async def invest(
     amount_usd: Decimal,
     terms: PrincipalTerms,
 ) -> Receipt:
-    """Take a cash investment under a mandate: the money moves and the whole principal accrues at once.
+    """Accept a cash investment under a mandate. The money moves and the whole principal accrues at once.
 
     Raises:
         Refusal: Refusals of the party · ``mandate_unknown`` · ``mandate_not_cash`` · refusals of the instrument and
@@ -124,7 +124,7 @@ async def _use_budget(
 
 
 async def _change(handler: Handler, context: Context, instrument_id: str, command: InstrumentCommand) -> Receipt:
-    """Record what both sides agreed on; the platform's operator has seen the paper."""
+    """Record an agreement of both sides, whose document the platform's operator has seen."""
     require_platform(context)
 
     async def work(unit: UnitOfWork) -> None:
@@ -135,7 +135,7 @@ async def _change(handler: Handler, context: Context, instrument_id: str, comman
 
 
 async def suspend_instrument(handler: Handler, context: Context, instrument_id: str, *, reason: str) -> Receipt:
-    """Stop accrual for a while."""
+    """Stop accrual until it is resumed."""
     return await _change(handler, context, instrument_id, SuspendInstrument(instrument_id=instrument_id, reason=reason))
 
 
@@ -147,7 +147,7 @@ async def resume_instrument(handler: Handler, context: Context, instrument_id: s
 async def amend_instrument(
     handler: Handler, context: Context, instrument_id: str, *, terms: PrincipalTerms, applies_to_earlier: bool
 ) -> Receipt:
-    """Agree on new terms."""
+    """Record new terms that both sides agreed on."""
     command = AmendInstrument(instrument_id=instrument_id, terms=terms, applies_to_earlier=applies_to_earlier)
     return await _change(handler, context, instrument_id, command)
 
@@ -161,7 +161,7 @@ async def cancel_instrument(
 
 
 async def _load_instrument(unit: UnitOfWork, instrument_id: str, side: Literal["holder", "issuer"]) -> Instrument:
-    """Return an instrument of which the tenant is the holder, or the startup behind the issuer.
+    """Return an instrument if the tenant is its holder or the issuer's startup.
 
     Raises:
         Refusal: ``instrument_unknown``.
@@ -176,14 +176,14 @@ async def _load_instrument(unit: UnitOfWork, instrument_id: str, side: Literal["
 
 
 async def repay_note(handler: Handler, context: Context, instrument_id: str) -> Receipt:
-    """Pay a note back with its interest, as the startup, out of its account."""
+    """Repay a note with its interest, as the startup, from its account."""
     cause = derive_id("pay", context.command_id)
 
     async def work(unit: UnitOfWork) -> None:
         instrument = await _load_instrument(unit, instrument_id, "issuer")
         command = RepayNote(instrument_id=instrument_id, cause=cause, on_day=context.at.date())
         after: Instrument = await unit.decide(INSTRUMENT, instrument_id, command)
-        assert after.repaid is not None, "it was paid just now"
+        assert after.repaid is not None, "the repayment was decided just before"
         debit = Debit(
             account_id=rename_id("acc", rename_id("pty", instrument.issued.issuer_id)),
             amount_usd=after.repaid.amount_usd,
@@ -199,7 +199,7 @@ async def repay_note(handler: Handler, context: Context, instrument_id: str) -> 
 async def notice_mfn(
     handler: Handler, context: Context, instrument_id: str, *, later_instrument_id: str, elect_until: datetime
 ) -> Receipt:
-    """Tell the holder of a most-favoured SAFE of a later SAFE of the same issuer, as the startup.
+    """Notify the holder of a most-favoured SAFE, as the startup, of a later SAFE of the same issuer.
 
     Raises:
         Refusal: ``instrument_unknown`` · ``not_later`` · refusals of the instrument.
@@ -216,7 +216,7 @@ async def notice_mfn(
         ):
             raise Refusal(
                 "not_later",
-                f"{later_instrument_id} is no other SAFE of {instrument.issued.issuer_id}",
+                f"{later_instrument_id} is not another SAFE of {instrument.issued.issuer_id}",
                 pointer="/later_instrument_id",
             )
         command = NoticeMfn(
@@ -234,7 +234,7 @@ async def notice_mfn(
 async def elect_mfn(
     handler: Handler, context: Context, instrument_id: str, *, later_instrument_id: str | None
 ) -> Receipt:
-    """Take the terms of a later SAFE, or keep one's own, as the holder."""
+    """Adopt the terms of a later SAFE, or keep the present ones, as the holder."""
 
     async def work(unit: UnitOfWork) -> None:
         await _load_instrument(unit, instrument_id, "holder")

@@ -1,7 +1,7 @@
-"""Issuers: acts of the company, its financings, and its sale.
+"""Issuers: corporate actions, financings and the sale of the company.
 
-A closing converts every instrument in the atomic append that issues its shares; a distribution ends every instrument
-in the one that pays the holders.
+Closing a financing converts every instrument in the append that issues its shares. Paying a distribution ends every
+instrument in the append that pays the holders.
 """
 
 from collections.abc import Sequence
@@ -47,7 +47,7 @@ from marketplace.execution.unit_of_work import Context, UnitOfWork
 async def form_issuer(
     handler: Handler, context: Context, *, party_id: str, legal_name: str, jurisdiction: str, formed_on: date
 ) -> Receipt:
-    """Begin a startup's capitalisation; its id is the party's with ``iss_``."""
+    """Begin a startup's capitalisation. The issuer's id is the party's, with the prefix ``iss_``."""
     require_tenant(context, party_id)
     issuer_id = rename_id("iss", party_id)
 
@@ -66,9 +66,9 @@ async def form_issuer(
 
 
 async def act(handler: Handler, context: Context, command: IssuerCommand) -> Receipt:
-    """Carry out one act of the company that touches nothing else.
+    """Carry out one corporate action that touches no other aggregate.
 
-    What the act creates has to carry an id that derives from the command's, see `derive_id`.
+    Ids of what it creates must derive from the command's id; see `derive_id`.
     """
     issuer_id = command.issuer_id
 
@@ -80,7 +80,7 @@ async def act(handler: Handler, context: Context, command: IssuerCommand) -> Rec
 
 
 async def record_valuation(handler: Handler, context: Context, command: RecordValuation) -> Receipt:
-    """Record what a share is worth, and what vests at that price."""
+    """Record the value of a share, and vest what vests at that price."""
     issuer_id = command.issuer_id
 
     async def work(unit: UnitOfWork) -> None:
@@ -92,10 +92,10 @@ async def record_valuation(handler: Handler, context: Context, command: RecordVa
 
 
 async def _list_converting(unit: UnitOfWork, issuer: Issuer) -> tuple[ConvertingInstrument, ...]:
-    """Return everything outstanding that converts or is paid out.
+    """Return all outstanding instruments that convert or are paid out.
 
     Raises:
-        Refusal: ``shares_owed`` where priced stock was paid for and not issued yet.
+        Refusal: ``shares_owed`` if priced stock was paid for and not issued yet.
     """
     converting: list[ConvertingInstrument] = []
     for instrument_id in sorted(issuer.instruments):
@@ -104,7 +104,7 @@ async def _list_converting(unit: UnitOfWork, issuer: Issuer) -> tuple[Converting
             raise Refusal(
                 "shares_owed",
                 f"instrument {instrument_id} has {instrument.outstanding_usd} USD of principal that bought shares of "
-                f"{instrument.terms.class_id} which were not issued; let more be authorised, and issue them first",
+                f"{instrument.terms.class_id} which are not issued; authorise more shares and issue them first",
                 instrument_id=instrument_id,
                 outstanding_usd=str(instrument.outstanding_usd),
             )
@@ -115,7 +115,7 @@ async def _list_converting(unit: UnitOfWork, issuer: Issuer) -> tuple[Converting
 async def open_financing(
     handler: Handler, context: Context, issuer_id: str, *, name: str, terms: RoundTerms | RoundDraft
 ) -> Receipt:
-    """Begin a priced round, whose id derives from the command's with ``fin_``."""
+    """Open a priced round. Its id derives from the command's, with the prefix ``fin_``."""
     command = OpenFinancing(
         issuer_id=issuer_id, financing_id=derive_id("fin", context.command_id), name=name, terms=terms
     )
@@ -143,10 +143,10 @@ async def close_financing(
 ) -> Receipt:
     """Issue the shares of a priced round and convert its instruments.
 
-    The round's money does not pass through the marketplace's accounts; the approval names the paper.
+    The round's money does not pass through the marketplace's accounts. The approval names the document.
 
     Raises:
-        Refusal: ``financing_closed`` where another command closed it; of the issuer and its instruments.
+        Refusal: ``financing_closed`` if another command closed it · refusals of the issuer and its instruments.
     """
 
     async def work(unit: UnitOfWork) -> None:
@@ -193,7 +193,7 @@ async def _name_holders(
 async def abandon_financing(
     handler: Handler, context: Context, issuer_id: str, financing_id: str, *, reason: str
 ) -> Receipt:
-    """Give a round up."""
+    """Abandon a round."""
     return await act(handler, context, AbandonFinancing(issuer_id=issuer_id, financing_id=financing_id, reason=reason))
 
 
@@ -206,7 +206,7 @@ async def declare_liquidity(
     safe_seniority: int | None = None,
     stock: BuyerStock | None = None,
 ) -> Receipt:
-    """Say that the issuer is acquired, and compute who gets what; its id derives from the command's with ``liq_``."""
+    """Record that the issuer is acquired, and compute the waterfall. Its id derives from the command's (``liq_``)."""
 
     async def work(unit: UnitOfWork) -> None:
         issuer = await load_issuer(unit, issuer_id)
@@ -225,10 +225,10 @@ async def declare_liquidity(
 
 
 async def pay_distribution(handler: Handler, context: Context, issuer_id: str, liquidity_id: str) -> Receipt:
-    """Pay the proceeds, which the issuer's account has to hold, to every holder.
+    """Pay the proceeds from the issuer's account to every holder.
 
-    In a sale for stock only the fractions are paid here; the buyer delivers its shares as the waterfall says. A holder
-    that is a party is paid on its account; every other is paid outside, as a withdrawal that names it.
+    In a sale for stock only cash for fractions is paid here; the buyer delivers its shares as the waterfall says. A
+    holder that is a party is paid on its account. Any other is paid outside, as a withdrawal that names it.
     """
 
     async def work(unit: UnitOfWork) -> None:

@@ -1,4 +1,4 @@
-"""Notes that fall due: told on the day after their last day of interest, and turned into stock where they say so."""
+"""Notes that mature: recorded on the day after their last day of interest, and converted if their terms say so."""
 
 from datetime import date
 from fractions import Fraction
@@ -23,7 +23,7 @@ from marketplace.execution.unit_of_work import Context, UnitOfWork
 
 
 class _Priced(NamedTuple):
-    """What a run of a note becomes."""
+    """The price of a run of a note's principal that converts."""
 
     class_id: str
     matures_on: date
@@ -33,10 +33,10 @@ class _Priced(NamedTuple):
 
 
 async def mature_note(handler: Handler, context: Context, instrument_id: str, *, strict: bool = False) -> Receipt:
-    """Say that a note fell due, and let it become stock where its terms say so.
+    """Record that a note matured, and convert it if its terms say so.
 
-    What keeps it from becoming stock (a class that is not there or has too few shares left) leaves it due, to be asked
-    for again; `strict` refuses instead.
+    If the conversion is not possible (the class does not exist or has too few shares left), the note stays due and can
+    be tried again. With `strict`, the command is refused instead.
 
     Raises:
         Refusal: ``instrument_unknown`` · refusals of the instrument; if strict, ``stock_class_unknown``,
@@ -60,7 +60,7 @@ async def mature_note(handler: Handler, context: Context, instrument_id: str, *,
 
 
 async def _convert_first(unit: UnitOfWork, instrument_id: str, *, strict: bool) -> bool:
-    """Turn the oldest run of a note into stock where it fell due and is to be; say whether it did."""
+    """Convert the oldest matured run of a note that is to convert. Return whether there was one."""
     instrument: Instrument = await unit.load(INSTRUMENT, instrument_id)
     issuer: Issuer = await unit.load(ISSUER, instrument.issued.issuer_id)
     run = next(iter(instrument.list_runs()), None)
@@ -83,14 +83,14 @@ async def _convert_first(unit: UnitOfWork, instrument_id: str, *, strict: bool) 
 def _price(
     unit: UnitOfWork, issuer: Issuer, instrument_id: str, run: Run, become: MaturityConversion
 ) -> tuple[Fraction, Fraction, int]:
-    """Return price, dollars and shares of a run that becomes stock at its cap."""
+    """Return the price, dollars and shares of a run that converts at its cap."""
     terms = run.terms
     stock_class = get_class(issuer, become.class_id)
     counted = counted_by(become.capitalization_definition, "pre_money")
     company = existing_shares(capitalization_of(issuer, unit.context.at), counted)
     amount = sum_run(instrument_id, run, unit.context.at.date())
     assert isinstance(terms, NoteTerms), "the runs of a note are notes"
-    assert terms.valuation_cap_usd is not None, "a note that becomes stock has a cap"
+    assert terms.valuation_cap_usd is not None, "a note that converts at maturity has a cap"
     price = Fraction(terms.valuation_cap_usd) / company if company else Fraction(0)
     shares = round_whole(amount / price, become.share_rounding) if price else 0
     if not shares:

@@ -1,7 +1,7 @@
-"""Taking an issuer over from an OCF package: everything in one atomic append, each act at its own time.
+"""Import an issuer from an OCF package: everything in one atomic append, each transaction at its own time.
 
-The last aggregate of an append is its primary one. That is an instrument, where there are any, so that readers of the
-log meet the issuer before everything that is of it.
+The last aggregate of an append is its primary one. An import ends with an instrument if there is one, so that readers
+of the log see the issuer before anything that belongs to it.
 """
 
 from typing import Final, NamedTuple
@@ -22,11 +22,11 @@ from marketplace.ocf.findings import Finding
 from marketplace.ocf.importing import Verdict, judge_package
 
 TOLD_MAX: Final = 20
-"""Problems that a refusal carries; a dry run tells all of them."""
+"""The most problems that a refusal lists. A dry run lists all."""
 
 
 class Judged(NamedTuple):
-    """What a dry run answers: whether an import would be taken, what it would append, and every finding."""
+    """The answer of a dry run: whether the import would be accepted, what it would append, and every finding."""
 
     issuer_id: str
     events: int
@@ -34,7 +34,7 @@ class Judged(NamedTuple):
 
     @property
     def is_clean(self) -> bool:
-        """Tell whether an import would be taken."""
+        """Return whether the import would be accepted."""
         return all(finding.level == "loss" for finding in self.findings)
 
 
@@ -50,7 +50,7 @@ def _judge(context: Context, party_id: str, files: Files, source: str) -> Verdic
 
 
 async def judge_import(handler: Handler, context: Context, *, party_id: str, files: Files, source: str) -> Judged:
-    """Return what an import would be answered; nothing is written.
+    """Return the answer that an import would get. Nothing is written.
 
     Raises:
         Refusal: ``party_unknown``.
@@ -74,7 +74,7 @@ async def _require_new(unit: UnitOfWork, party_id: str, issuer_id: str) -> None:
 
 
 async def import_issuer(handler: Handler, context: Context, *, party_id: str, files: Files, source: str) -> Receipt:
-    """Take an issuer over; its id is the party's with ``iss_``.
+    """Import an issuer. Its id is the party's, with the prefix ``iss_``.
 
     Raises:
         Refusal: Refusals of the party · ``package_refused`` · ``issuer_exists``.
@@ -99,7 +99,7 @@ async def import_issuer(handler: Handler, context: Context, *, party_id: str, fi
     receipt = await handler.run(context, INSTRUMENT, primary, work)
     issuer = await handler.cache.load(ISSUER, issuer_id)
     trace = issuer.commands.find(context.command_id)
-    assert trace is not None, "what was imported left its trace on the issuer"
+    assert trace is not None, "an import leaves its command record on the issuer"
     version = trace.head.sequence
     return msgspec.structs.replace(receipt, id=issuer_id, version=version)
 
@@ -109,7 +109,7 @@ def _refuse(verdict: Verdict) -> Refusal:
     told = [f"{each.file} {each.item}: {each.code}: {each.reason}".strip() for each in problems[:TOLD_MAX]]
     return Refusal(
         "package_refused",
-        f"the package has {len(problems)} problems, the first being {told[0]}; a dry run tells all of them",
+        f"the package has {len(problems)} problems, the first being {told[0]}; a dry run lists all of them",
         pointer="/package_base64",
         problems=told,
     )

@@ -1,4 +1,4 @@
-"""Warrants that vest: what is looked at when delivery is accepted, a day comes, or a price becomes known."""
+"""Vesting of warrants: checked when delivery is accepted, on a date, or when a price becomes known."""
 
 from marketplace.domain.billing.statement import STATEMENT, Statement
 from marketplace.domain.delivery.grant import GRANT, Grant
@@ -8,7 +8,7 @@ from marketplace.execution.unit_of_work import UnitOfWork
 
 
 async def vest(unit: UnitOfWork, issuer_id: str) -> None:
-    """Record every tranche of the issuer's warrants whose conditions hold by now; nothing where none is open."""
+    """Record every tranche of the issuer's warrants whose conditions hold now. Nothing if no tranche is open."""
     issuer = await unit.load(ISSUER, issuer_id)
     if not isinstance(issuer, Issuer) or not _has_open_tranches(issuer):
         return
@@ -26,7 +26,7 @@ def _has_open_tranches(issuer: Issuer) -> bool:
 
 
 async def count_delivered(unit: UnitOfWork, issuer: Issuer) -> dict[str, int]:
-    """Return the accepted GPU-seconds of each grant that a warrant of the issuer counts."""
+    """Return the accepted GPU-seconds of each grant that the issuer's warrants count."""
     grants = {warrant.issued.grant_id for warrant in issuer.warrants.values() if warrant.issued.grant_id is not None}
     return {grant_id: await _count_accepted(unit, grant_id) for grant_id in sorted(grants)}
 

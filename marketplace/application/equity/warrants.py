@@ -1,4 +1,4 @@
-"""Warrants: issued, vested, exercised, expired."""
+"""Warrants: issue, vesting, exercise and expiry."""
 
 from decimal import Decimal
 
@@ -12,7 +12,7 @@ from marketplace.execution.unit_of_work import Context, UnitOfWork
 
 
 async def issue_warrant(handler: Handler, context: Context, command: IssueWarrant) -> Receipt:
-    """Issue a right to buy shares; the grant that its milestones count has to be the issuer's own.
+    """Issue a right to buy shares. The grant that its milestones count must be the issuer's own.
 
     Raises:
         Refusal: ``issuer_unknown`` · ``grant_unknown`` · refusals of the issuer.
@@ -41,7 +41,7 @@ async def exercise_warrant(
     shares: int,
     fair_value_usd: Decimal | None,
 ) -> Receipt:
-    """Turn what has vested of a warrant, or part of it, into shares."""
+    """Exercise the vested part of a warrant, in part or in full, for shares."""
 
     async def work(unit: UnitOfWork) -> None:
         issuer = await load_issuer(unit, issuer_id)
@@ -60,7 +60,7 @@ async def exercise_warrant(
 
 
 async def vest_warrants(handler: Handler, context: Context, issuer_id: str) -> Receipt:
-    """Record what has vested by now, as the timer."""
+    """Record what has vested by now, for the timer."""
 
     async def work(unit: UnitOfWork) -> None:
         await vest(unit, issuer_id)
@@ -69,7 +69,7 @@ async def vest_warrants(handler: Handler, context: Context, issuer_id: str) -> R
 
 
 async def expire_warrant(handler: Handler, context: Context, issuer_id: str, warrant_id: str) -> Receipt:
-    """End a warrant whose time is over, as the timer."""
+    """End an expired warrant, for the timer."""
 
     async def work(unit: UnitOfWork) -> None:
         command = ExpireWarrant(issuer_id=issuer_id, warrant_id=warrant_id, at=context.at)

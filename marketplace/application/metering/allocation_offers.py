@@ -1,4 +1,4 @@
-"""Which grants may carry what a tenant used, and what each of them carries already."""
+"""Find the grants that may carry a tenant's usage, and what each of them carries already."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -17,7 +17,7 @@ from marketplace.execution.unit_of_work import UnitOfWork
 
 @dataclass(frozen=True, slots=True)
 class Use:
-    """Whose use of what, and which grants may carry it: when each was issued, by its id."""
+    """A tenant's usage of a GPU class, and the grants that may carry it: the issue time of each, by id."""
 
     startup_id: str
     provider_id: str
@@ -27,11 +27,11 @@ class Use:
 
     @property
     def usage_id(self) -> str:
-        """Return the id of the record of this use."""
+        """Return the id of this usage's record."""
         return name_spread(self.startup_id, self.provider_id, self.gpu_class)
 
     def name(self) -> dict[str, str]:
-        """Return the members that its commands share."""
+        """Return the fields that its commands share."""
         return {
             "usage_id": self.usage_id,
             "startup_id": self.startup_id,
@@ -44,9 +44,9 @@ class Use:
 async def list_offers(
     unit: UnitOfWork, use: Use, measurement: Measurement, parts: Sequence[SpreadPart]
 ) -> tuple[Offer, ...]:
-    """Return the grants that may carry a reading, and what they carry then without these parts.
+    """Return the grants that may carry a reading, and their load without these parts.
 
-    Of a grant that is settled in full only these parts are free, for it can be lowered only.
+    A fully settled grant offers only the room of these parts, because its usage can only be lowered.
     """
     offers: list[Offer] = []
     start, end = measurement.start, measurement.end

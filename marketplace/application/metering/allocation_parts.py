@@ -1,4 +1,4 @@
-"""The parts of a spread reading, each a reading in its grant's own record."""
+"""The parts of an allocated reading, each a reading in the record of its grant."""
 
 from collections.abc import Iterable
 
@@ -13,10 +13,10 @@ from marketplace.execution.unit_of_work import UnitOfWork
 
 
 async def report_parts(unit: UnitOfWork, use: Use, parts: Iterable[SpreadPart]) -> None:
-    """Let each grant count its parts.
+    """Add the parts to their grants' records.
 
     Raises:
-        Refusal: A grant cannot, for example since the source used the part's id for something else.
+        Refusal: A grant cannot count its part, for example because the source used the part's id for another reading.
     """
     for part in parts:
         side = Side("provider", use.provider_id, name_usage(part.grant_id))
@@ -33,7 +33,7 @@ def _measure(part: SpreadPart) -> Measurement:
 
 
 async def unwind_parts(unit: UnitOfWork, use: Use, event: UsageRespread) -> None:
-    """Take back and lower the parts that changed, then let the new ones count."""
+    """Void and lower the parts that changed, then add the new ones."""
     after = {part.reading_id: part for part in (() if event.after is None else event.after.parts)}
     for part in event.before.parts:
         left = after.pop(part.reading_id, None)
@@ -48,7 +48,7 @@ async def _change(unit: UnitOfWork, use: Use, part: SpreadPart, left: SpreadPart
     usage: Usage = await unit.load(USAGE, name_usage(part.grant_id))
     reading = _build_reading(part, grant.issued.gpus_per_node)
     if usage.find_content(use.source, part.reading_id) != digest_reading(reading):
-        said = f"part {part.reading_id} on grant {part.grant_id} was corrected or voided by itself"
+        said = f"part {part.reading_id} on grant {part.grant_id} was corrected or voided on its own"
         raise Refusal("part_changed", f"{said}; correct the parts on their grants")
     usage_id = name_usage(part.grant_id)
     if left is None:

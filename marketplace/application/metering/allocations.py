@@ -1,7 +1,7 @@
-"""Spreads: what a tenant used of a GPU class, told at once, and carried by its grants in their order.
+"""Allocation ("spread") of a tenant's total usage of a GPU class to its grants, in priority order.
 
-The record of the tenant's use says which grant carries what; each part is a reading in its grant's own record, where
-statements, accounts and evidence find it like any other. Both are guarded, and stored in one atomic append.
+The record of the tenant's usage says which grant carries which part. Each part is a reading in its grant's own record,
+where statements, accounts and evidence find it like any other. Both are guarded, and stored in one atomic append.
 """
 
 from events.subjects import render_subject
@@ -23,7 +23,7 @@ from marketplace.log.events import parse_event
 
 
 async def prioritise_grant(handler: Handler, context: Context, grant_id: str, *, priority: int) -> Receipt:
-    """Say, as the startup, when its grant is used among those over which use is spread."""
+    """Set, as the startup, a grant's rank among those that usage is allocated to."""
 
     async def work(unit: UnitOfWork) -> None:
         await load_grant(unit, grant_id, "startup")
@@ -35,10 +35,12 @@ async def prioritise_grant(handler: Handler, context: Context, grant_id: str, *,
 async def spread_usage(
     handler: Handler, context: Context, use: Use, measurement: Measurement
 ) -> tuple[Receipt, Spread | None]:
-    """Spread a reading over a tenant's grants; return how, None where it was not: see `Receipt.not_taken`.
+    """Allocate a reading to a tenant's grants. Return the allocation, or None if it was not accepted.
+
+    `Receipt.not_taken` says why a reading was not accepted.
 
     Raises:
-        Refusal: ``party_unknown`` of another provider's key; refusals of a reading (`domain/metering/usage.py`).
+        Refusal: ``party_unknown`` for another provider's key; refusals of a reading (`domain/metering/usage.py`).
     """
     decided: list[Spread] = []
 
@@ -49,7 +51,7 @@ async def spread_usage(
         command = SpreadUsage(**use.name(), measurement=measurement, offers=offers, at=context.at)
         await unit.decide(USAGE, use.usage_id, command)
         for event in unit.list_events(USAGE, use.usage_id):
-            assert isinstance(event, UsageSpread), "a new reading is spread"
+            assert isinstance(event, UsageSpread), "a new reading is allocated"
             decided.append(event.spread)
             await report_parts(unit, use, event.spread.parts)
         if not decided:
@@ -59,7 +61,7 @@ async def spread_usage(
     if receipt.repeated and not receipt.not_taken:
         recorded = await handler.processed.find_last(context.command_id, receipt.sequence)
         event = parse_event(recorded)
-        assert isinstance(event, UsageSpread), "an accepted reading is spread by the last event of its command"
+        assert isinstance(event, UsageSpread), "an accepted reading is allocated by the last event of its command"
         return receipt, event.spread
     return receipt, decided[0] if decided else None
 
@@ -67,10 +69,10 @@ async def spread_usage(
 async def respread_usage(
     handler: Handler, context: Context, use: Use, *, reading_id: str, measurement: Measurement | None, reason: str
 ) -> Receipt:
-    """Correct what was spread, or take it back where there is no measurement, and unwind the recorded order.
+    """Correct an allocated reading, or void it if `measurement` is None, in reverse of the recorded order.
 
     Raises:
-        Refusal: As of `spread_usage`, and ``part_changed`` where a part was corrected or voided by itself.
+        Refusal: As for `spread_usage`, and ``part_changed`` if a part was corrected or voided on its own.
     """
 
     async def work(unit: UnitOfWork) -> None:
@@ -89,14 +91,14 @@ async def respread_usage(
         )
         await unit.decide(USAGE, use.usage_id, command)
         for event in unit.list_events(USAGE, use.usage_id):
-            assert isinstance(event, UsageRespread), "a reading that is known is spread again"
+            assert isinstance(event, UsageRespread), "a known reading is allocated again"
             await unwind_parts(unit, use, event)
 
     return await handler.run(context, USAGE, use.usage_id, work)
 
 
 async def _recall(handler: Handler, unit: UnitOfWork, use: Use, reading_id: str) -> Spread | None:
-    """Return how a reading is spread as the record knows it, None where it is not, or no longer."""
+    """Return the allocation of a reading as its record knows it; None if it has none any more."""
     state: Usage = await unit.load(USAGE, use.usage_id)
     known = state.spreads.find(digest_key(use.source, reading_id))
     if known is None or known == SPREAD_VOIDED:
@@ -109,7 +111,7 @@ async def _recall(handler: Handler, unit: UnitOfWork, use: Use, reading_id: str)
 
 
 async def _find_spread(handler: Handler, use: Use, reading_id: str) -> Spread | None:
-    """Return how a reading is spread, as the log says; None where it is not, or no longer."""
+    """Return the allocation of a reading from the log; None if it has none any more."""
     for recorded in reversed(await handler.log.load(render_subject("usage", use.usage_id))):
         event = None if recorded.void else parse_event(recorded)
         if isinstance(event, UsageSpread) and (event.source, event.reading_id) == (use.source, reading_id):

@@ -1,7 +1,7 @@
 """Usage: meters of a grant's two sides report, correct and void readings.
 
-The provider's readings are billed; the tenant's are held against them. What a source said is kept with the grant, and
-the ids it used with the source itself, so that a reading counts once whichever grant it names; both are guarded, and
+The provider's readings are billed; the startup's are compared with them. Readings are stored with the grant, and the
+ids that a source used with the source, so that a reading counts once whichever grant it names. Both are guarded, and
 stored in one atomic append.
 """
 
@@ -37,19 +37,19 @@ from marketplace.execution.unit_of_work import Context, UnitOfWork
 
 @dataclass(frozen=True, slots=True)
 class Side:
-    """Whose meter reports of a grant, and where its readings are kept."""
+    """The side of a grant whose meter reports, and where its readings are stored."""
 
     meter: Meter
     party_id: str
     usage_id: str
 
     def name_source(self, source: str) -> str:
-        """Return the id of the record that keeps the ids of a source."""
+        """Return the id of the record that holds the ids of a source."""
         return derive_id("usg", self.party_id, source)
 
 
 async def _find_side(handler: Handler, context: Context, grant_id: str) -> Side:
-    """Return the side of a grant that asks; the platform stands in for the provider."""
+    """Return the calling side of a grant. The platform acts as the provider."""
     grant: Grant | None = await UnitOfWork(handler.cache, context).load(GRANT, grant_id)
     if grant is None:
         raise refuse_unknown("grant", grant_id)
@@ -61,7 +61,7 @@ async def _find_side(handler: Handler, context: Context, grant_id: str) -> Side:
 
 
 def build_metered(grant: Grant) -> Metered:
-    """Return what a grant allows its meters to count."""
+    """Return the limits of what meters may count for a grant."""
     return Metered(
         start=grant.issued.start,
         end=grant.end,
@@ -73,7 +73,7 @@ def build_metered(grant: Grant) -> Metered:
 
 @dataclass(slots=True)
 class Report:
-    """One report of a source on a grant, and what became of its readings.
+    """One report of a source on a grant, and the answers to its readings.
 
     Attributes:
         context: Who reports, and when.
@@ -81,9 +81,9 @@ class Report:
         grant_id: The grant.
         source: The meter.
         measurements: The readings.
-        answers: What became of each, once it was decided.
-        handler: Where to look for what the source said before; None where that is not asked for.
-        repeated: What was found there: the readings that say what was said before, and under which ids it was.
+        answers: The answer to each reading, once decided.
+        handler: Where earlier readings of the source are looked up; None to skip the lookup.
+        repeated: The readings that repeat an earlier one, and the earlier ids.
     """
 
     context: Context
@@ -96,7 +96,7 @@ class Report:
     repeated: dict[str, str] | None = None
 
     async def work(self, unit: UnitOfWork) -> None:
-        """Decide it."""
+        """Decide the report."""
         command = await self.build(unit)
         after: Usage = await unit.decide(USAGE, self.side.usage_id, command)
         events = unit.list_events(USAGE, self.side.usage_id)
@@ -118,7 +118,7 @@ class Report:
             await unit.decide(USAGE, source_id, identify)
 
     async def look_back(self, unit: UnitOfWork, command: ReportUsage, after: Usage) -> bool:
-        """Look once for what was said before, and tell whether there is something that changes the answers."""
+        """Look up earlier readings, once. Return whether any of them changes the answers."""
         if self.handler is None or self.repeated is not None:
             return False
         subject = render_subject(USAGE.aggregate, self.side.usage_id)
@@ -128,7 +128,7 @@ class Report:
         return bool(self.repeated)
 
     async def build(self, unit: UnitOfWork) -> ReportUsage:
-        """Return the command, with what the source's record knows of its ids."""
+        """Return the command, including what the source's record knows of its ids."""
         grant = await load_grant(unit, self.grant_id, "provider", "startup")
         known: Usage = await unit.load(USAGE, self.side.name_source(self.source))
         homes = known.find_homes([measurement.reading_id for measurement in self.measurements])
@@ -149,7 +149,7 @@ class Report:
 async def report_usage(
     handler: Handler, context: Context, grant_id: str, *, source: str, measurements: tuple[Measurement, ...]
 ) -> tuple[Receipt, list[Answer]]:
-    """Report readings of one grant, and return what became of each, in order.
+    """Report readings of one grant, and return the answer to each, in order.
 
     Raises:
         Refusal: ``grant_unknown`` · ``readings_missing`` · ``readings_too_many``.
@@ -165,7 +165,7 @@ async def report_usage(
 async def evidence_usage(
     handler: Handler, context: Context, grant_id: str, *, source: str, samples: tuple[Sample, ...]
 ) -> Receipt:
-    """Keep what machines said beside the readings of a grant's side."""
+    """Store machine samples as evidence beside the readings of a grant's side."""
     side = await _find_side(handler, context, grant_id)
 
     async def work(unit: UnitOfWork) -> None:
@@ -186,7 +186,7 @@ async def _recall(handler: Handler, unit: UnitOfWork, side: Side, name: ReadingN
 async def correct_usage(
     handler: Handler, context: Context, grant_id: str, *, source: str, measurement: Measurement, reason: str
 ) -> Receipt:
-    """Replace a reading by its source."""
+    """Replace a reading, as its source."""
     side = await _find_side(handler, context, grant_id)
     name = ReadingName(grant_id, side.meter, source, measurement.reading_id)
 
@@ -211,7 +211,7 @@ async def correct_usage(
 async def void_usage(
     handler: Handler, context: Context, grant_id: str, *, source: str, reading_id: str, reason: str
 ) -> Receipt:
-    """Take a reading back."""
+    """Void a reading, as its source."""
     side = await _find_side(handler, context, grant_id)
     name = ReadingName(grant_id, side.meter, source, reading_id)
 

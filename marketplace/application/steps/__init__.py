@@ -1,1 +1,1 @@
-"""Steps that several use cases take in one append: who may, capacity, dilution, payments, settlement."""
+"""Steps that several use cases share within one append: permissions, capacity, dilution, payments, settlement."""

@@ -1,4 +1,4 @@
-"""What auctions that collect are told of: nodes that are taken, or not for sale any more, before a book is frozen."""
+"""Notify collecting auctions that nodes were taken or are no longer for sale, before they freeze a book."""
 
 from collections.abc import Iterable
 
@@ -7,9 +7,9 @@ from marketplace.execution.unit_of_work import UnitOfWork
 
 
 async def change_supply(unit: UnitOfWork, auction_ids: Iterable[str], cause: str) -> None:
-    """Let every auction that collects know that what is for sale is taken, so that it freezes a book that knows it too.
+    """Record a change of supply on every collecting auction, so that its frozen book includes the change.
 
-    Both this and the freezing write the auction. So of a hold and a book that misses it, one is decided again.
+    Both this change and the freezing write the auction. If a hold and a book that misses it race, one is decided again.
     """
     for auction_id in auction_ids:
         auction: Auction = await unit.load(AUCTION, auction_id)

@@ -1,8 +1,7 @@
-"""Nodes of a pool and the power that they draw of its site change in one decision.
+"""Change nodes of a pool and the power that they draw from its site in one decision.
 
-Whatever takes or frees nodes goes through here. So a site's power is a limit on all of its pools together: two
-decisions that take nodes of two pools of one site both write the site, and the one that is stored second is decided
-again.
+Every change of reserved nodes goes through here, so that a site's power limits all of its pools together. Two decisions
+that take nodes from two pools of one site both write the site, and the one stored second is decided again.
 """
 
 from collections.abc import Sequence
@@ -18,16 +17,17 @@ CapacityCommand = ReserveCapacity | ResellCapacity | HoldCapacity | ReleaseCapac
 
 
 async def change_capacity(unit: UnitOfWork, *commands: CapacityCommand) -> Pool:
-    """Let pools reserve, resell, hold or release nodes, and their sites the power that they draw.
+    """Let pools reserve, resell, hold or release nodes, and update the power drawn from their sites.
 
-    What one command frees at a site, the others may draw: a move within a site that has less power by now is none more.
+    Power that one of the commands frees can be used by the others. A move within a site whose power was lowered is
+    therefore not counted as an increase.
 
     Args:
         unit: The decision.
-        commands: At least one.
+        commands: At least one command.
 
     Returns:
-        The pool of the last one.
+        The pool of the last command.
 
     Raises:
         Refusal: Refusals of the pool · ``site_power_exceeded``.
@@ -37,7 +37,7 @@ async def change_capacity(unit: UnitOfWork, *commands: CapacityCommand) -> Pool:
         before: Pool | None = await unit.load(POOL, command.pool_id)
         known = len(unit.list_events(POOL, command.pool_id))
         after: Pool = await unit.decide(POOL, command.pool_id, command)
-        assert before is not None, "there is no pool that decides without having been opened"
+        assert before is not None, "only an open pool decides"
         for change in _list_drawn(after, unit.list_events(POOL, command.pool_id)[known:]):
             draws.setdefault(after.opened.site_id, {})[change.pool_id, change.grant_id] = change
             await _require_known(unit, before, change.grant_id)
@@ -47,9 +47,9 @@ async def change_capacity(unit: UnitOfWork, *commands: CapacityCommand) -> Pool:
 
 
 async def _require_known(unit: UnitOfWork, pool: Pool, grant_id: str) -> None:
-    """Read a site again that does not know what its pool does: it is behind, or else the pool is, which is guarded.
+    """Reload the site if it lacks what its pool knows. Either the site is stale, or the pool is, which is guarded.
 
-    A site that is behind could know the draw already that it has to tell; it would not be written, and so not guarded.
+    A stale site might already hold the draw that is to be recorded. It would then not be written, and so not guarded.
     """
     site_id, key = pool.opened.site_id, (pool.opened.pool_id, grant_id)
     site: Site = await unit.load(SITE, site_id)
@@ -58,12 +58,12 @@ async def _require_known(unit: UnitOfWork, pool: Pool, grant_id: str) -> None:
 
 
 async def has_capacity(unit: UnitOfWork, command: CapacityCommand) -> bool:
-    """Tell whether a pool and its site would take a command; nothing is decided."""
+    """Return whether a pool and its site would accept a command, without deciding it."""
     pool: Pool = await unit.load(POOL, command.pool_id)
     try:
         events = POOL.decide(command, pool)
         after = POOL.fold(events, pool)
-        assert after is not None, "an open pool stays one"
+        assert after is not None, "an open pool stays open"
         site_id = after.opened.site_id
         draw = DrawPower(site_id=site_id, changes=_list_drawn(after, events))
         SITE.decide(draw, await unit.load(SITE, site_id))
@@ -73,7 +73,7 @@ async def has_capacity(unit: UnitOfWork, command: CapacityCommand) -> bool:
 
 
 def _list_drawn(after: Pool, events: Sequence[Event]) -> tuple[Drawn, ...]:
-    """Return what the nodes of every grant whose reservation changes draw after the events."""
+    """Return, after the events, the power draw of every grant whose reservation changes."""
     grant_ids: dict[str, None] = {}
     for event in events:
         if isinstance(event, PoolCapacityReserved | PoolCapacityResold | PoolCapacityReleased):

@@ -1,9 +1,8 @@
-"""An issuer's limit of dilution: what is counted of orders and instruments, kept up to date in their own appends.
+"""An issuer's dilution limit: what orders and instruments count toward it, kept current in their own appends.
 
-What may become equity under an instrument is counted from its signing until it converts, lapses or is paid out, and,
-while the issuer has a limit, under an order from its placing to its match or its end. Every change is an event of the
-issuer, so that two who would dilute it at once meet there, and so do one that sets a limit and one that changes what is
-counted under it.
+An instrument counts from its signing until it converts, lapses or is paid out. While the issuer has a limit, an order
+counts from its placing to its match or end. Every change is an event of the issuer. Two decisions that would dilute it
+at once therefore conflict there, and so do a new limit and a change of what counts toward it.
 """
 
 from collections.abc import Iterator
@@ -21,7 +20,7 @@ from marketplace.execution.unit_of_work import UnitOfWork
 
 
 def list_exposures(instrument: Instrument, today: date) -> tuple[Exposure, ...]:
-    """Return what may still become equity under an instrument: what is outstanding, and what may still accrue."""
+    """Return what may still become equity under an instrument: outstanding principal and what may still accrue."""
     amounts: dict[PrincipalTerms, tuple[Decimal, date]] = {}
     for terms, amount_usd, since in _list_parts(instrument, today):
         known_usd, known_since = amounts.get(terms, (ZERO, since))
@@ -42,7 +41,7 @@ def _list_parts(instrument: Instrument, today: date) -> Iterator[tuple[Principal
 
 
 def _find_terms(instrument: Instrument, terms: PrincipalTerms) -> PrincipalTerms:
-    """Return the terms on which principal converts: those that its holder elected, where it is most favoured."""
+    """Return the terms on which principal converts: the elected ones if the instrument is most favoured."""
     election = instrument.election
     if isinstance(terms, SafeTerms) and terms.most_favoured_nation and election and election.later_instrument_id:
         return election.terms
@@ -50,12 +49,12 @@ def _find_terms(instrument: Instrument, terms: PrincipalTerms) -> PrincipalTerms
 
 
 async def track_instrument(unit: UnitOfWork, instrument_id: str, *, owed: bool = False) -> None:
-    """Let the issuer of an instrument count what may become equity under it by now.
+    """Update what an instrument counts toward its issuer's dilution limit.
 
     Args:
         unit: The decision.
         instrument_id: The instrument, as the decision leaves it.
-        owed: Whether its holder has a right to what changed, so that the limit does not refuse it.
+        owed: Whether its holder has a right to the change, so that the limit cannot refuse it.
     """
     instrument: Instrument = await unit.load(INSTRUMENT, instrument_id)
     exposures = list_exposures(instrument, unit.context.at.date())
@@ -63,7 +62,7 @@ async def track_instrument(unit: UnitOfWork, instrument_id: str, *, owed: bool =
 
 
 async def count_order(unit: UnitOfWork, issuer_id: str, order_id: str, terms: OrderTerms) -> None:
-    """Let an issuer count what an order may come to owe: the principal of its dearest offer in full.
+    """Count an order's largest possible principal toward its issuer's dilution limit.
 
     Raises:
         Refusal: ``dilution_exceeded`` or ``missing_convention`` of the issuer's limit.
@@ -77,14 +76,14 @@ async def count_order(unit: UnitOfWork, issuer_id: str, order_id: str, terms: Or
 
 
 async def free_order(unit: UnitOfWork, issuer_id: str, order_id: str) -> None:
-    """Let an issuer count nothing any more of an order that offers an instrument; one for cash was never counted."""
+    """Stop counting an order that offers an instrument. An order for cash only is never counted."""
     await _record(unit, issuer_id, order_id, ())
 
 
 async def _record(
     unit: UnitOfWork, issuer_id: str, subject_id: str, exposures: tuple[Exposure, ...], *, owed: bool = False
 ) -> None:
-    """Let an issuer count; what changes nothing there is guarded by nothing, and asked of what the log says instead."""
+    """Record the exposures on the issuer. If nothing changes, nothing is guarded, so the log is read to confirm it."""
     command = RecordExposure(issuer_id=issuer_id, subject_id=subject_id, exposures=exposures, owed=owed)
     for load in (unit.load, unit.reload):
         issuer = await load(ISSUER, issuer_id)

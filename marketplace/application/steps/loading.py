@@ -18,14 +18,14 @@ from marketplace.domain.trading.mandate import (
 from marketplace.execution.unit_of_work import UnitOfWork
 
 MANDATES_MAX: Final = 16
-"""Mandates that one lot may name."""
+"""The most mandates that one lot may name."""
 
 
 async def load_grant(unit: UnitOfWork, grant_id: str, *sides: str) -> Grant:
-    """Return a grant of which the tenant is one of the sides, ``startup`` or ``provider``.
+    """Return a grant if the tenant is on one of the given sides, ``startup`` or ``provider``.
 
     Raises:
-        Refusal: ``grant_unknown`` · ``wrong_side`` of the grant's other side.
+        Refusal: ``grant_unknown`` · ``wrong_side`` for the grant's other side.
     """
     grant: Grant | None = await unit.load(GRANT, grant_id)
     if grant is None:
@@ -35,7 +35,7 @@ async def load_grant(unit: UnitOfWork, grant_id: str, *sides: str) -> Grant:
 
 
 def list_sides(grant: Grant) -> dict[str, str | None]:
-    """Return who is on each side of a grant and of its statements; no holder where nothing is paid in equity."""
+    """Return the party on each side of a grant and its statements. There is no holder if no part is paid in equity."""
     equity = grant.issued.equity
     return {
         "startup": grant.startup_id,

@@ -1,4 +1,4 @@
-"""What a cash mandate holds on its holder's account."""
+"""The hold on the holder's account for a cash mandate."""
 
 from decimal import Decimal
 
@@ -10,7 +10,7 @@ from marketplace.execution.unit_of_work import UnitOfWork
 
 
 async def adjust_mandate_hold(unit: UnitOfWork, mandate_id: str, reason: str) -> None:
-    """Set what the holder's account holds for a cash mandate to what it may still owe."""
+    """Set the hold on the holder's account to what the cash mandate may still owe."""
     mandate = await load_mandate(unit, mandate_id)
     if mandate.granted.funding != "cash":
         return

@@ -1,4 +1,4 @@
-"""Who may touch what: a tenant its own, the platform everything."""
+"""Permissions: a tenant may touch its own resources, the platform all."""
 
 from collections.abc import Mapping
 
@@ -8,7 +8,7 @@ from marketplace.execution.unit_of_work import Context
 
 
 def require_owner(context: Context, owner_ids: tuple[str, ...], aggregate: str, id: str) -> None:  # noqa: A002
-    """Refuse what belongs to another tenant, in the same words as what does not exist.
+    """Refuse another tenant's resource in the same words as one that does not exist.
 
     Raises:
         Refusal: ``<aggregate>_unknown``.
@@ -24,17 +24,17 @@ def require_side(
     aggregate: str,
     id: str,  # noqa: A002
 ) -> None:
-    """Refuse a tenant that is none of the sides that may do this.
+    """Refuse a tenant that is on none of the allowed sides.
 
     Args:
         context: Who asks.
-        parties: The party on each side, all of which may see the thing; None where nobody is.
+        parties: The party on each side, or None. All of them may see the resource.
         allowed: The sides that may do this.
-        aggregate: What is asked about.
-        id: Which.
+        aggregate: The kind of resource.
+        id: Its id.
 
     Raises:
-        Refusal: ``wrong_side`` of a tenant on another side · ``<aggregate>_unknown`` of everyone else.
+        Refusal: ``wrong_side`` for a tenant on another side · ``<aggregate>_unknown`` for everyone else.
     """
     require_owner(context, tuple(party for party in parties.values() if party is not None), aggregate, id)
     sides = [side for side, party in parties.items() if party == context.party_id]
@@ -56,11 +56,11 @@ def require_platform(context: Context) -> None:
         Refusal: ``platform_only``.
     """
     if context.party_id is not None:
-        raise Refusal("platform_only", "only the platform's operator may do this; ask it to")
+        raise Refusal("platform_only", "only the platform's operator may do this; ask the operator")
 
 
 def require_tenant(context: Context, party_id: str) -> None:
-    """Refuse acting in another party's name.
+    """Refuse a command in another party's name.
 
     Raises:
         Refusal: ``party_unknown``.

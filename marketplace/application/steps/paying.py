@@ -1,11 +1,11 @@
-"""Payments between accounts: who pays and who is paid stand in one atomic append."""
+"""Payments between accounts: payer and payee are written in one atomic append."""
 
 from marketplace.domain.billing.account import ACCOUNT, Account, CaptureHold, Credit, Debit
 from marketplace.execution.unit_of_work import UnitOfWork
 
 
 async def pay(unit: UnitOfWork, payment: CaptureHold | Debit) -> None:
-    """Pay from a hold or from what is available, and credit the payee; an amount of 0 moves nothing."""
+    """Pay from a hold or from available money, and credit the payee. An amount of 0 moves nothing."""
     if not payment.amount_usd:
         return
     await unit.decide(ACCOUNT, payment.account_id, payment)
@@ -19,7 +19,7 @@ async def pay(unit: UnitOfWork, payment: CaptureHold | Debit) -> None:
 
 
 async def capture_or_debit(unit: UnitOfWork, capture: CaptureHold) -> None:
-    """Pay from a hold, or from what is available where credits made the hold too small for what is charged again."""
+    """Pay from a hold, and the rest from available money if credits made the hold too small."""
     account: Account = await unit.load(ACCOUNT, capture.account_id)
     hold = account.holds.get(capture.hold_id)
     if hold is not None and hold.left_usd >= capture.amount_usd:

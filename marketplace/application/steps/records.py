@@ -1,4 +1,4 @@
-"""What no other event says of a command: which readings of a report were not taken, or that it took effect at all."""
+"""Records of a command that no other event shows: rejected readings of a report, or that it took effect at all."""
 
 from collections.abc import Sequence
 
@@ -11,7 +11,7 @@ from marketplace.execution.unit_of_work import Context, UnitOfWork
 
 
 def list_not_taken(answers: Sequence[Answer]) -> tuple[ReadingNotTaken, ...]:
-    """Return the readings that were not accepted, as a record keeps them."""
+    """Return the readings that were not accepted, as a command record stores them."""
     return tuple(
         ReadingNotTaken(
             place=place,
@@ -26,7 +26,7 @@ def list_not_taken(answers: Sequence[Answer]) -> tuple[ReadingNotTaken, ...]:
 
 
 def restore_answers(reading_ids: Sequence[str], receipt: Receipt) -> list[Answer]:
-    """Return the answers of a report that is repeated: accepted, but for what was not taken the first time."""
+    """Return the original answers of a repeated report: accepted, except for the readings recorded as rejected."""
     not_taken = {
         said.place: Answer(said.reading_id, said.outcome, said.code, said.message) for said in receipt.not_taken
     }
@@ -36,9 +36,9 @@ def restore_answers(reading_ids: Sequence[str], receipt: Receipt) -> list[Answer
 async def record_rejections(
     handler: Handler, context: Context, reading_ids: Sequence[str], refusal: Refusal
 ) -> tuple[Receipt, list[Answer]]:
-    """Answer every reading of a report with the refusal of the whole, and record that.
+    """Answer every reading of a report with the refusal of the whole report, and record that.
 
-    A report without a key cannot come again, and leaves no record.
+    A report without a key cannot be repeated, so it leaves no record.
     """
     answers = [Answer(reading_id, "rejected", refusal.code, refusal.message) for reading_id in reading_ids]
     command_id, not_taken = context.command_id, list_not_taken(answers)
@@ -53,13 +53,13 @@ async def record_rejections(
 
 
 async def record_operation(handler: Handler, context: Context) -> Receipt:
-    """Record a command whose effect is outside the log; it is repeated without harm.
+    """Record a command whose effect is outside the log and harmless to repeat.
 
     Raises:
         Refusal: ``idempotency_key_reused``.
     """
 
     async def work(unit: UnitOfWork) -> None:
-        """Decide nothing: the record says that there was such a command."""
+        """Decide nothing. The record alone shows that the command was received."""
 
     return await handler.run(context, COMMAND, context.command_id, work, new=True)

@@ -1,8 +1,8 @@
-"""What ends with a grant that is sold on: its offers leave the market, and quotes that hold of them are let go.
+"""When a grant ends, withdraw its resale offers and release quotes that hold its nodes.
 
-Taking a held quote and ending the grant write the same pool, so that one of them is first: what was taken by then stays
-with the buyer, and what is only held goes back with the grant. A seller cannot end it so by its own choice
-(``resale_held``); what ends a grant without it, does.
+Taking a held quote and ending the grant write the same pool, so one of them is first. What was bought by then stays
+with the buyer; what is only held is released with the grant. A seller cannot end a grant with held nodes by its own
+choice (``resale_held``). An end for another reason is not refused.
 """
 
 from marketplace.application.steps.capacity import change_capacity
@@ -19,7 +19,7 @@ from marketplace.execution.unit_of_work import UnitOfWork
 
 
 async def withdraw_resales(unit: UnitOfWork, pool_id: str, grant_id: str, reason: str) -> None:
-    """Take what is offered of a grant and not sold off the market: the grant ends, moves or changes hands."""
+    """Withdraw the unsold resale offers of a grant that ends, moves or changes hands."""
     pool: Pool = await unit.load(POOL, pool_id)
     for holder_id in pool.list_holders(grant_id):
         quote_id = rename_id("quo", holder_id)
@@ -32,7 +32,7 @@ async def withdraw_resales(unit: UnitOfWork, pool_id: str, grant_id: str, reason
 
 
 async def require_unheld(unit: UnitOfWork, pool_id: str, grant_id: str) -> None:
-    """Refuse what would take nodes of a grant from those who hold them.
+    """Refuse to take nodes of a grant that quotes hold.
 
     Raises:
         Refusal: ``resale_held``.
@@ -43,7 +43,7 @@ async def require_unheld(unit: UnitOfWork, pool_id: str, grant_id: str) -> None:
         until = max(quote.held.expires_at for quote in held).isoformat()
         raise Refusal(
             "resale_held",
-            f"nodes of grant {grant_id} are held until {until} for who may buy them; wait until then",
+            f"nodes of grant {grant_id} are held until {until} for a possible buyer; wait until then",
             grant_id=grant_id,
             held_until=until,
             allowed="taken or let go",
@@ -51,7 +51,7 @@ async def require_unheld(unit: UnitOfWork, pool_id: str, grant_id: str) -> None:
 
 
 async def free_quote(unit: UnitOfWork, quote: Quote, reason: str) -> None:
-    """Free the capacity, cash and budget that a held quote set aside."""
+    """Free the capacity, cash and budget of a held quote."""
     held = quote.held
     release = ReleaseCapacity(pool_id=held.match.pool_id, grant_id=held.match.grant_id, at=held.match.start)
     await change_capacity(unit, release)

@@ -1,4 +1,4 @@
-"""The end of service lines: with their grant, once every period of theirs is settled as it is metered."""
+"""Close service lines with their grant, once every period of theirs is settled as metered."""
 
 from marketplace.application.steps.settle import release_undelivered
 from marketplace.application.steps.statement_chain import find_chain
@@ -12,7 +12,7 @@ from marketplace.execution.unit_of_work import UnitOfWork
 
 
 async def close_service_lines(unit: UnitOfWork, grant: Grant, reason: str) -> None:
-    """Free what was set aside for the service lines of a grant and not worked, and let their principal lapse.
+    """Free what was set aside for unworked hours of a grant's service lines, and let their principal lapse.
 
     Raises:
         Refusal: ``statements_open``.
@@ -26,8 +26,8 @@ async def close_service_lines(unit: UnitOfWork, grant: Grant, reason: str) -> No
             if is_open or chain[-1].hours_metered != sum_hours(line, period.start, period.end):
                 raise Refusal(
                     "statements_open",
-                    f"statement {period.statement_id} of service line {line_id} is not settled, or its period is"
-                    " metered otherwise now",
+                    f"statement {period.statement_id} of service line {line_id} is not settled, or the hours of its"
+                    " period have changed since",
                     statement_id=period.statement_id,
                 )
             paid_usd += sum((known.sign * known.net.holder_usd for known in chain), ZERO)

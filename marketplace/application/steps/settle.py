@@ -1,4 +1,4 @@
-"""What an accepted statement moves: cash, budget and principal, in the atomic append of its acceptance."""
+"""Settle an accepted statement: cash, budget and principal move in the append of its acceptance."""
 
 from decimal import Decimal
 
@@ -21,9 +21,9 @@ from marketplace.execution.unit_of_work import UnitOfWork
 
 
 async def settle_statement(unit: UnitOfWork, grant: Grant, statement_id: str, statement: Statement) -> None:
-    """Pay the provider from the startup's hold and from the mandate's, give back what it credits, accrue the rest.
+    """Pay the provider from the startup's and the mandate's holds, pay back its service credit, and accrue the rest.
 
-    Of a resale the seller is paid what is above what it owes the provider, or adds what is below.
+    In a resale, the seller receives what exceeds its debt to the provider, or adds what is missing.
     """
     issued, charges = grant.issued, statement.charges
     due_usd = charges.reseller_receives_usd
@@ -70,7 +70,7 @@ async def settle_statement(unit: UnitOfWork, grant: Grant, statement_id: str, st
 
 
 async def _pay(unit: UnitOfWork, capture: CaptureHold, resale: ResalePart | None, due_usd: Decimal) -> Decimal:
-    """Pay the seller of a resale what is due to it, the provider the rest; return what is due to the seller still."""
+    """Pay the seller of a resale its due and the provider the rest. Return what the seller is still due."""
     part_usd = min(due_usd, capture.amount_usd)
     if resale is not None:
         seller_id = resale.seller_account_id
@@ -80,7 +80,7 @@ async def _pay(unit: UnitOfWork, capture: CaptureHold, resale: ResalePart | None
 
 
 async def pay_back(unit: UnitOfWork, grant: Grant, statement_id: str, amounts: Charges | ServiceCredit) -> None:
-    """Let the provider, and the seller of a resale, pay startup and holder back; what one paid itself stays."""
+    """Let the provider and a resale's seller pay back startup and holder. What a payer owes itself does not move."""
     issued, resale = grant.issued, grant.issued.resale
     payees = [(issued.startup_account_id, amounts.cash_usd)]
     if issued.equity is not None and issued.equity.holder_account_id is not None:
@@ -105,7 +105,7 @@ async def _give_back(unit: UnitOfWork, payer_id: str, payee_id: str, amount_usd:
 
 
 async def release_undelivered(unit: UnitOfWork, grant: Grant, holder_paid_usd: Decimal, reason: str) -> None:
-    """Free what was set aside for a grant and not delivered, and let the rest of its instrument lapse."""
+    """Free what was set aside for undelivered capacity of a grant, and let the rest of its instrument lapse."""
     issued = grant.issued
     adjust = AdjustHold(account_id=issued.startup_account_id, hold_id=issued.hold_id, amount_usd=ZERO, reason=reason)
     await unit.decide(ACCOUNT, issued.startup_account_id, adjust)

@@ -1,4 +1,4 @@
-"""Signing: an instrument and its issuer's note of it stand in one atomic append, so that no closing can miss it."""
+"""Sign an instrument: it and its issuer's entry are stored in one atomic append, so that no closing misses it."""
 
 from marketplace.application.steps.dilution import track_instrument
 from marketplace.domain.equity.instrument.instrument import INSTRUMENT, IssueInstrument
@@ -7,7 +7,7 @@ from marketplace.execution.unit_of_work import UnitOfWork
 
 
 async def sign_instrument(unit: UnitOfWork, issue: IssueInstrument) -> None:
-    """Issue an instrument, and let its issuer take note."""
+    """Issue an instrument, and register it with its issuer."""
     await unit.decide(INSTRUMENT, issue.instrument_id, issue)
     note = SignInstrument(
         issuer_id=issue.issuer_id,

@@ -1,4 +1,4 @@
-"""The statement of a period and all that adjusts it, oldest first."""
+"""The statement of a period and its adjustments, oldest first."""
 
 from collections.abc import Iterable
 from datetime import datetime
@@ -17,7 +17,7 @@ ADJUSTMENTS_MAX: Final = 1_000
 
 
 def name_adjustment(statement_id: str, number: int) -> str:
-    """Return the id of a statement's adjustment, the first of which is number 0."""
+    """Return the id of a statement's adjustment. The first one has the number 0."""
     return derive_id("stm", statement_id, f"adjustment/{number}")
 
 
@@ -34,7 +34,7 @@ async def load_chain(unit: UnitOfWork, period: Period) -> list[Statement]:
 
 
 async def find_chain(unit: UnitOfWork, period: Period) -> list[Statement]:
-    """Return the statement of a period and its adjustments; nothing where it is not issued yet.
+    """Return the statement of a period and its adjustments; empty if none is issued yet.
 
     Raises:
         Refusal: ``adjustments_too_many``.
@@ -49,39 +49,39 @@ async def find_chain(unit: UnitOfWork, period: Period) -> list[Statement]:
         statement_id = name_adjustment(period.statement_id, number)
     raise Refusal(
         "adjustments_too_many",
-        f"statement {period.statement_id} was adjusted {ADJUSTMENTS_MAX} times; settle what is left by hand",
+        f"statement {period.statement_id} was adjusted {ADJUSTMENTS_MAX} times, the maximum; settle the rest by hand",
     )
 
 
 async def sum_metered(unit: UnitOfWork, grant: Grant) -> int:
-    """Return the GPU-seconds that the statements of a grant and their adjustments charge for.
+    """Return the GPU-seconds that a grant's statements and adjustments charge.
 
-    What rolled forward is not charged, and is priced when it is delivered again.
+    A period that rolled forward is not charged. It is priced when it is delivered again.
     """
     chains = [await find_chain(unit, period) for period in list_periods(grant)]
     return sum(chain[-1].gpu_seconds_metered for chain in chains if chain and not chain[0].is_rolled)
 
 
 async def take_turn(unit: UnitOfWork, owner_id: str, periods: Iterable[Period], statement_id: str) -> None:
-    """Let a statement be the next one of its grant or service line, of whatever period (ADR 17).
+    """Reserve the next turn for a statement of a grant or service line, for any period (ADR 17).
 
-    It is priced after what the others state. Each writes the record of its turn, so that of two which are decided at
-    once the second to be stored is decided again.
+    Its price depends on what the other statements charge. Each statement writes the record of its turn. If two are
+    decided at once, the one stored second is decided again.
 
     Raises:
-        Refusal: ``statement_out_of_order`` where another one has the turn, and what was looked at is behind it.
+        Refusal: ``statement_out_of_order`` if another statement has the turn, so that what was read is outdated.
     """
     turn = sum([len(await find_chain(unit, period)) for period in periods])
     turn_id = derive_id("cmd", owner_id, f"statement/{turn}")
     record = RecordCommand(command_id=turn_id, aggregate="statement", aggregate_id=statement_id, version=None)
     await unit.decide(COMMAND, turn_id, record)
     if not unit.list_events(COMMAND, turn_id):
-        said = f"another statement was stored as number {turn + 1} of {owner_id}; it is decided again after it"
+        said = f"another statement was stored as number {turn + 1} of {owner_id}; decide this one again after it"
         raise Refusal("statement_out_of_order", said)
 
 
 def require_period_over(period: Period, at: datetime) -> None:
-    """Refuse to state a period that runs.
+    """Refuse to state a period that is not over.
 
     Raises:
         Refusal: ``period_runs``.
@@ -92,7 +92,7 @@ def require_period_over(period: Period, at: datetime) -> None:
 
 
 async def require_stated(unit: UnitOfWork, periods: list[Period]) -> None:
-    """Refuse to state a period before those that came before it.
+    """Refuse to state a period before all earlier ones.
 
     Raises:
         Refusal: ``statement_out_of_order``.

@@ -1,4 +1,4 @@
-"""Priced stock and warrants for compute or cash: both are issued in the append in which the principal accrues."""
+"""Priced stock and warrants bought with compute or cash, issued in the append in which their principal accrues."""
 
 from decimal import Decimal
 from fractions import Fraction
@@ -29,9 +29,9 @@ from marketplace.execution.unit_of_work import Context, UnitOfWork
 
 
 def find_implied_cap(issuer: Issuer, terms: PrincipalTerms) -> Decimal | None:
-    """Return what the whole company, as converted, is worth at the price agreed on; None for terms that state none.
+    """Return the as-converted value of the company at the agreed price; None for terms without a price.
 
-    A share under a warrant costs its right and its exercise.
+    A share under a warrant costs its right plus its exercise price.
 
     Raises:
         Refusal: ``stock_class_unknown``.
@@ -45,7 +45,7 @@ def find_implied_cap(issuer: Issuer, terms: PrincipalTerms) -> Decimal | None:
 
 
 async def issue_shares(handler: Handler, context: Context, instrument_id: str) -> Receipt:
-    """Issue what priced stock still owes its holder, once the class has authorised shares again.
+    """Issue the shares that priced stock still owes, once the class has authorised shares again.
 
     Raises:
         Refusal: ``instrument_unknown`` · ``nothing_to_convert`` · ``stock_class_over_authorised``.
@@ -69,10 +69,10 @@ async def issue_shares(handler: Handler, context: Context, instrument_id: str) -
 
 
 async def issue_owed(unit: UnitOfWork, instrument_id: str, *, strict: bool = False) -> None:
-    """Turn outstanding principal of priced stock into shares, of warrants into rights; of others nothing happens.
+    """Convert outstanding principal of priced stock into shares, and of warrants into rights. Others do not change.
 
-    Where the class has too few authorised shares left the principal stays owed, to be asked for again, or with
-    `strict` is refused: delivery that was accepted is not undone by it.
+    If the class has too few authorised shares left, the principal stays owed and can be converted later: an accepted
+    delivery is not undone. With `strict`, the command is refused instead.
     """
     for _ in range(RUNS_MAX):
         purchase = await _find(unit, instrument_id)
@@ -137,7 +137,7 @@ async def _issue(unit: UnitOfWork, instrument: Instrument, purchase: Purchase) -
 async def _issue_warrant(
     unit: UnitOfWork, instrument: Instrument, purchase: Purchase, terms: WarrantTerms, warrant_id: str
 ) -> None:
-    """Issue the rights that a run of principal bought, all of which may be exercised at once."""
+    """Issue the rights that a run of principal bought. All of them may be exercised at once."""
     issued = instrument.issued
     price = Fraction(terms.exercise_price_usd) / purchase.split
     issue = IssueWarrant(
@@ -161,7 +161,7 @@ RUNS_MAX = 100
 
 
 async def name_holder(unit: UnitOfWork, issuer_id: str, holder_id: str) -> None:
-    """Let the issuer know a holder that gets its first shares."""
+    """Register a holder with the issuer when it gets its first shares."""
     issuer: Issuer = await unit.load(ISSUER, issuer_id)
     if holder_id in issuer.stakeholders:
         return

@@ -1,8 +1,8 @@
-"""What may be counted of a grant, told to who counts it in the same append as what changes it (ADR 8).
+"""Copy a grant's end and resale limits to its usage records, in the append that changes them (ADR 8).
 
-A report reads the grant and does not write it. So whatever shrinks, ends or extends a grant writes the usage records of
-both sides, and what ends or extends it writes its service lines too: each report writes one of them. Of a report and a
-change, the one that is stored second is decided again.
+A report of usage reads the grant but does not write it. Whatever shortens, extends, ends or resells a grant therefore
+writes the usage records of both sides; whatever ends or extends it also writes its service lines. Each report writes
+one of these records. If a report and a change race, the one stored second is decided again.
 """
 
 from datetime import datetime
@@ -22,7 +22,7 @@ METERS: Final[tuple[Meter, ...]] = get_args(Meter)
 
 
 async def limit_usage(unit: UnitOfWork, grant: Grant) -> None:
-    """Tell the records of both sides what is left of a grant that was changed in this unit."""
+    """Copy what is left of a changed grant to the usage records of both sides."""
     for meter in METERS:
         usage_id = name_usage(grant.issued.grant_id, meter)
         command = LimitUsage(
@@ -36,7 +36,7 @@ async def limit_usage(unit: UnitOfWork, grant: Grant) -> None:
 
 
 async def limit_grant(unit: UnitOfWork, grant: Grant) -> None:
-    """Tell all who count of a grant until when it goes on, as it was changed in this unit."""
+    """Copy a changed grant's end to its usage records and service lines."""
     await limit_usage(unit, grant)
     for line_id in grant.service_lines:
         command = LimitServiceLine(service_line_id=line_id, spans=list_spans(grant))
@@ -44,7 +44,7 @@ async def limit_grant(unit: UnitOfWork, grant: Grant) -> None:
 
 
 async def find_counted_end(unit: UnitOfWork, grant: Grant, at: datetime) -> datetime:
-    """Return up to when meters and time sheets count of a grant, where that is later than `at`; else `at`."""
+    """Return the last instant that meters and time sheets have counted for a grant, or `at` if that is later."""
     if at >= grant.end:
         return at
     counted = at

@@ -1,4 +1,4 @@
-"""Pools and lots: a lot is listed and its nodes are put on sale in the pool in one atomic append."""
+"""Pools and lots: listing a lot puts its nodes on sale in the pool in the same append."""
 
 from collections.abc import Iterable
 from datetime import datetime
@@ -54,7 +54,7 @@ async def open_pool(
     power_per_node_kw: int,
     service: ServiceTerms | None = None,
 ) -> Receipt:
-    """Open a fabric of equal nodes at a site of the tenant; where no service terms are given, the standard ones hold.
+    """Open a pool of equal nodes at a site of the tenant. Standard service terms apply unless others are given.
 
     Raises:
         Refusal: ``site_unknown`` · ``power_above_contract`` · refusals of the party and the pool.
@@ -108,7 +108,7 @@ async def fail_nodes(
     at: datetime,
     grant_id: str | None = None,
 ) -> Receipt:
-    """Say that nodes stopped working, those of one grant where evidence of its GPUs told so."""
+    """Report that nodes stopped working; those of one grant if evidence of its GPUs shows it."""
 
     async def work(unit: UnitOfWork) -> None:
         await _load_pool(unit, pool_id)
@@ -119,7 +119,7 @@ async def fail_nodes(
 
 
 async def restore_nodes(handler: Handler, context: Context, pool_id: str, *, incident_id: str, at: datetime) -> Receipt:
-    """Say that the nodes of an incident work again."""
+    """Report that the nodes of an incident work again."""
 
     async def work(unit: UnitOfWork) -> None:
         await _load_pool(unit, pool_id)
@@ -131,7 +131,7 @@ async def restore_nodes(handler: Handler, context: Context, pool_id: str, *, inc
 async def announce_closing(
     handler: Handler, context: Context, pool_id: str, *, closes_at: datetime, reason: str
 ) -> Receipt:
-    """Give notice that a pool leaves the market; reactors withdraw its lots at once and end its grants then.
+    """Give notice that a pool leaves the market. Reactors withdraw its lots at once and end its grants at that time.
 
     Raises:
         Refusal: ``pool_unknown`` · ``notice_too_short`` · ``closing_brought_forward``.
@@ -160,7 +160,7 @@ async def list_lot(
     further_asks: tuple[AskStep, ...] = (),
     service: ServiceTerms | None = None,
 ) -> Receipt:
-    """Offer nodes of a pool of the tenant for a span.
+    """Offer nodes of the tenant's pool for a span.
 
     Raises:
         Refusal: ``pool_unknown`` · ``lot_before_site`` · ``lot_past`` · ``mandates_too_many`` · ``mandate_unknown`` ·
@@ -177,7 +177,7 @@ async def list_lot(
         if end <= context.at:
             raise Refusal(
                 "lot_past",
-                f"the lot would have ended at {end.isoformat()}, before it is listed; offer a span that is not over",
+                f"the lot ends at {end.isoformat()}, which has passed; offer a span that is not over",
                 pointer="/end",
             )
         await load_named_mandates(unit, mandate_ids)
@@ -237,32 +237,33 @@ async def reprice_lot(
     ask_usd_per_gpu_hour: Decimal,
     further_asks: tuple[AskStep, ...] = (),
 ) -> Receipt:
-    """Change the asks for auctions that are not locked yet; without further ones all nodes ask the same."""
+    """Change the asks for auctions that are not locked yet. Without further asks, all nodes ask the same."""
     command = RepriceLot(lot_id=lot_id, ask_usd_per_gpu_hour=ask_usd_per_gpu_hour, further_asks=further_asks)
     return await _change(handler, context, lot_id, command)
 
 
 async def pause_lot(handler: Handler, context: Context, lot_id: str, *, reason: str) -> Receipt:
-    """Take no new orders for a while."""
+    """Stop taking new orders until the lot is resumed."""
     return await _change(handler, context, lot_id, PauseLot(lot_id=lot_id, reason=reason))
 
 
 async def resume_lot(handler: Handler, context: Context, lot_id: str) -> Receipt:
-    """Take orders again."""
+    """Take new orders again."""
     return await _change(handler, context, lot_id, ResumeLot(lot_id=lot_id))
 
 
 async def withdraw_lot(
     handler: Handler, context: Context, lot_id: str, *, reason: str, auction_ids: Iterable[str] = ()
 ) -> Receipt:
-    """Take a lot off the market for good; grants that it carries stay.
+    """Take a lot off the market for good. Grants on it stay.
 
     Args:
-        handler: Runs it.
+        handler: Runs the command.
         context: Who asks.
         lot_id: The lot.
         reason: Why.
-        auction_ids: Auctions that are not settled; while one that has a lot of resale in its book decides, it stays.
+        auction_ids: Auctions that are not settled. A resale lot cannot be withdrawn while one of them has it in its
+            frozen book.
 
     Raises:
         Refusal: ``lot_unknown`` · ``lot_frozen``.
@@ -298,7 +299,7 @@ def _require_thawed(auction: Auction, lot_id: str) -> None:
 async def reschedule_lot(
     handler: Handler, context: Context, lot_id: str, *, start: datetime, end: datetime, reason: str
 ) -> Receipt:
-    """Move the span of a lot in its pool too; a reactor ends grants that it no longer carries."""
+    """Move the span of a lot, also in its pool. A reactor ends grants that the lot no longer carries."""
 
     async def work(unit: UnitOfWork) -> None:
         lot = await _load_lot(unit, lot_id)

@@ -1,4 +1,4 @@
-"""Price lists: the platform takes in dated tables of what other clouds ask."""
+"""Price lists: the platform imports dated tables of other clouds' prices."""
 
 import hashlib
 
@@ -13,7 +13,7 @@ from marketplace.execution.unit_of_work import Context, UnitOfWork
 
 
 async def publish_pricelist(handler: Handler, context: Context, *, name: str, prices: tuple[ListPrice, ...]) -> Receipt:
-    """Take in a table; one with the same content was taken in before.
+    """Import a table, unless one with the same content was imported before.
 
     Raises:
         Refusal: ``platform_only`` · refusals of the table.

@@ -49,7 +49,7 @@ async def register_site(
     power_usage_effectiveness: Decimal,
     renewable_share: Decimal,
 ) -> Receipt:
-    """Bring a data center of a cleared provider to the market."""
+    """Register a data center of a cleared provider."""
     require_tenant(context, provider_id)
     site_id = derive_id("sit", context.command_id)
     command = RegisterSite(
@@ -83,7 +83,7 @@ async def _change(handler: Handler, context: Context, site_id: str, command: Sit
 async def energise_site(
     handler: Handler, context: Context, site_id: str, *, power_energised_kw: int, at: datetime
 ) -> Receipt:
-    """Say that more power is live."""
+    """Report that more power is live."""
     command = EnergiseSite(site_id=site_id, power_energised_kw=power_energised_kw, at=at)
     return await _change(handler, context, site_id, command)
 
@@ -91,7 +91,7 @@ async def energise_site(
 async def derate_site(
     handler: Handler, context: Context, site_id: str, *, power_energised_kw: int, at: datetime, reason: str
 ) -> Receipt:
-    """Say that less power is live."""
+    """Report that less power is live."""
     command = DerateSite(site_id=site_id, power_energised_kw=power_energised_kw, at=at, reason=reason)
     return await _change(handler, context, site_id, command)
 
@@ -99,7 +99,7 @@ async def derate_site(
 async def schedule_conversion(
     handler: Handler, context: Context, site_id: str, *, former_use: str, ready_at: datetime
 ) -> Receipt:
-    """Say when a site of another use becomes a data center."""
+    """State when a site of another use becomes a data center."""
     command = ScheduleConversion(site_id=site_id, former_use=former_use, ready_at=ready_at)
     return await _change(handler, context, site_id, command)
 
@@ -107,6 +107,6 @@ async def schedule_conversion(
 async def slip_conversion(
     handler: Handler, context: Context, site_id: str, *, ready_at: datetime, reason: str
 ) -> Receipt:
-    """Move the date of a conversion; a reactor moves the lots that would begin before it."""
+    """Move the date of a conversion. A reactor moves the lots that would begin before it."""
     command = SlipConversion(site_id=site_id, ready_at=ready_at, reason=reason)
     return await _change(handler, context, site_id, command)

@@ -1,7 +1,7 @@
-"""Auctions: opening, freezing, publishing, and carrying out one decision per order.
+"""Auctions: opening, freezing the book, publishing the result, and carrying out one decision per order.
 
-A match is one atomic decision over order, pool, grant, instrument, issuer, account and mandates. One that has become
-impossible meanwhile is answered by the release of all that was set aside, with the reason.
+A match is one atomic decision over order, pool, grant, instrument, issuer, account and mandates. If a match has become
+impossible meanwhile, everything that was set aside for the order is released, and the reason is recorded.
 """
 
 from datetime import datetime
@@ -53,7 +53,7 @@ from marketplace.execution.unit_of_work import Context, UnitOfWork
 
 
 class Rivals(NamedTuple):
-    """The auctions that are not settled beside one of them.
+    """The other auctions that are not settled, relative to one auction.
 
     Attributes:
         earlier: Those that lock before it, or at the same instant and were opened before it.
@@ -79,7 +79,7 @@ async def open_auction(
     indicative_at: datetime | None = None,
     no_cancel_at: datetime | None = None,
 ) -> Receipt:
-    """Call for orders.
+    """Open an auction, which then collects orders.
 
     Raises:
         Refusal: ``platform_only`` · ``lock_past`` · ``horizon_before_lock`` · refusals of the auction.
@@ -89,10 +89,14 @@ async def open_auction(
 
     async def work(unit: UnitOfWork) -> None:
         if locks_at < context.at:
-            raise Refusal("lock_past", f"{locks_at.isoformat()} has passed; lock in the future", pointer="/locks_at")
+            raise Refusal(
+                "lock_past", f"the lock time {locks_at.isoformat()} has passed; choose a later one", pointer="/locks_at"
+            )
         if horizon_start < locks_at:
             raise Refusal(
-                "horizon_before_lock", "capacity is awarded from the lock on, not before", pointer="/horizon_start"
+                "horizon_before_lock",
+                "capacity is awarded from the lock on; begin the horizon at the lock or later",
+                pointer="/horizon_start",
             )
         command = OpenAuction(
             auction_id=auction_id,
@@ -110,7 +114,7 @@ async def open_auction(
 
 
 async def indicate_auction(handler: Handler, context: Context, command: IndicateAuction) -> Receipt:
-    """Publish what the prices would be by now."""
+    """Publish the prices that the current book would have."""
 
     async def work(unit: UnitOfWork) -> None:
         await unit.decide(AUCTION, command.auction_id, command)
@@ -119,7 +123,7 @@ async def indicate_auction(handler: Handler, context: Context, command: Indicate
 
 
 async def bind_auction(handler: Handler, context: Context, auction_id: str, *, orders: int) -> Receipt:
-    """Say that the orders that are there are bound."""
+    """Bind the orders that are present, so that they cannot be cancelled."""
 
     async def work(unit: UnitOfWork) -> None:
         await unit.decide(AUCTION, auction_id, BindAuction(auction_id=auction_id, orders=orders))
@@ -128,7 +132,7 @@ async def bind_auction(handler: Handler, context: Context, auction_id: str, *, o
 
 
 async def lock_order(handler: Handler, context: Context, order_id: str, auction_id: str) -> Receipt:
-    """Take an open order into the auction's book; a cancel that was first wins."""
+    """Lock an open order into the auction's book. If it was cancelled first, the cancellation stands."""
 
     async def work(unit: UnitOfWork) -> None:
         auction: Auction = await unit.load(AUCTION, auction_id)
@@ -141,7 +145,7 @@ async def lock_order(handler: Handler, context: Context, order_id: str, auction_
 
 
 async def require_turn(unit: UnitOfWork, auction_id: str, rivals: Rivals) -> None:
-    """Refuse to lock an auction while another one awards what it would put into its book.
+    """Refuse to lock an auction while another one awards capacity that its book would contain.
 
     Raises:
         Refusal: ``auction_waits``.
@@ -173,7 +177,9 @@ async def lock_auction(
     rivals: Rivals = NO_RIVALS,
     changes: int | None = None,
 ) -> Receipt:
-    """Freeze the book, which was read after so many changes of what is for sale, and defer what it does not admit.
+    """Freeze the book, and defer the orders that it does not admit.
+
+    `changes` is the number of supply changes that the book includes.
 
     Raises:
         Refusal: ``auction_waits`` · refusals of the auction, among them ``supply_changed``.
@@ -190,7 +196,7 @@ async def lock_auction(
 
 
 async def clear_auction(handler: Handler, context: Context, result: ClearAuction) -> Receipt:
-    """Publish a result that the verifier found right."""
+    """Publish a result that the verifier has accepted."""
 
     async def work(unit: UnitOfWork) -> None:
         await unit.decide(AUCTION, result.auction_id, result)
@@ -199,7 +205,7 @@ async def clear_auction(handler: Handler, context: Context, result: ClearAuction
 
 
 async def fail_auction(handler: Handler, context: Context, auction_id: str, *, reason: str, attempt: int) -> Receipt:
-    """Say that an attempt gave no publishable result."""
+    """Record that an attempt gave no publishable result."""
 
     async def work(unit: UnitOfWork) -> None:
         await unit.decide(AUCTION, auction_id, FailAuction(auction_id=auction_id, reason=reason, attempt=attempt))
@@ -210,7 +216,7 @@ async def fail_auction(handler: Handler, context: Context, auction_id: str, *, r
 async def settle_auction(
     handler: Handler, context: Context, auction_id: str, *, matched: int, unmatched: int, impossible: int
 ) -> Receipt:
-    """Say that every decision was carried out."""
+    """Record that every decision was carried out."""
 
     async def work(unit: UnitOfWork) -> None:
         command = SettleAuction(auction_id=auction_id, matched=matched, unmatched=unmatched, impossible=impossible)
@@ -222,10 +228,10 @@ async def settle_auction(
 async def carry_out_match(
     handler: Handler, context: Context, auction_id: str, order_id: str, match: MatchTerms
 ) -> Receipt:
-    """Turn a match into a grant, atomically with all that it takes and frees.
+    """Turn a match into a grant, in one append with everything that it takes and frees.
 
     Raises:
-        Refusal: ``order_unknown`` · ``parent_unmatched`` · refusals of whatever has changed since the book was frozen.
+        Refusal: ``order_unknown`` · ``parent_unmatched`` · refusals of whatever changed since the book was frozen.
     """
 
     async def work(unit: UnitOfWork) -> None:
@@ -243,7 +249,7 @@ async def carry_out_match(
 
 
 def take_nodes(match: MatchTerms, resale: ResalePart | None) -> ReserveCapacity | ResellCapacity:
-    """Return the command that takes a match's nodes, of the seller's grant where they are resold."""
+    """Return the command that reserves a match's nodes; for a resale, nodes of the seller's grant."""
     if resale is not None:
         return ResellCapacity(
             pool_id=match.pool_id,
@@ -266,7 +272,7 @@ def take_nodes(match: MatchTerms, resale: ResalePart | None) -> ReserveCapacity 
 async def award(
     unit: UnitOfWork, order: Order, match: MatchTerms, pool: Pool, resale: ResalePart | None = None
 ) -> None:
-    """Issue the grant of a match whose nodes are reserved, keep what it may cost, and sign its equity part."""
+    """Issue the grant of a match whose nodes are reserved, keep its maximum cost, and sign its equity part."""
     grant, totals = await _build_grant(unit, order, match, pool, resale)
     if grant.resale is not None:
         await take_from_source(unit, grant, grant.resale)
@@ -283,7 +289,7 @@ def _get_offer(order: Order, gpu_class: str) -> ClassOffer:
     for offer in order.terms.offers:
         if offer.gpu_class == gpu_class:
             return offer
-    raise Refusal("class_not_offered", f"the order offers nothing for {gpu_class}", gpu_class=gpu_class)
+    raise Refusal("class_not_offered", f"the order has no offer for {gpu_class}", gpu_class=gpu_class)
 
 
 async def _build_grant(
@@ -331,7 +337,7 @@ async def _build_grant(
 
 
 async def _choose_service(unit: UnitOfWork, match: MatchTerms, pool: Pool) -> ServiceTerms | None:
-    """Return the best promise among the lots that carry a match; a lot without terms promises what its pool does."""
+    """Return the best promise among a match's lots. A lot without terms of its own has those of its pool."""
     promises: list[ServiceTerms | None] = []
     for lot_id in dict.fromkeys(share.lot_id for share in match.lots):
         lot: Lot = await unit.load(LOT, lot_id)
@@ -358,7 +364,7 @@ async def _build_equity(unit: UnitOfWork, match: MatchTerms, offer: ClassOffer, 
 
 
 async def _keep_holds(unit: UnitOfWork, order: Order, grant: GrantIssued, totals: Totals) -> None:
-    """Keep of every hold what the grant may cost, and free the rest."""
+    """Keep the grant's maximum cost of every hold, and free the rest."""
     reason = "not needed at the price"
     adjust = AdjustHold(
         account_id=order.placed.account_id, hold_id=order.hold_id, amount_usd=totals.cash_usd, reason=reason
@@ -401,7 +407,7 @@ async def carry_out_rejection(
     reasons: tuple[Reason, ...],
     price_to_win_usd_per_gpu_hour: Decimal | None,
 ) -> Receipt:
-    """Tell an order why it lost; a standing order keeps its holds for the next auction."""
+    """Record on an order why it lost. A standing order keeps its holds for the next auction."""
 
     async def work(unit: UnitOfWork) -> None:
         before = await load_order(unit, order_id)

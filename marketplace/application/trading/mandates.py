@@ -1,4 +1,4 @@
-"""Mandates: the budget of one that is paid in cash is held on the holder's account as long as it may be owed."""
+"""Mandates: the budget of a cash mandate is held on the holder's account as long as it may be owed."""
 
 from typing import Literal
 
@@ -28,7 +28,7 @@ async def grant_mandate(
     funding: Literal["cash", "own_capacity"],
     terms: MandateTerms,
 ) -> Receipt:
-    """Offer to take equity; a cash mandate sets its whole budget aside.
+    """Offer to take equity. A cash mandate sets its whole budget aside.
 
     Raises:
         Refusal: Refusals of the party (a fund pays cash, a provider its own capacity), mandate and account.
@@ -65,10 +65,10 @@ async def _change(handler: Handler, context: Context, mandate_id: str, command: 
 
 
 async def amend_mandate(handler: Handler, context: Context, mandate_id: str, *, terms: MandateTerms) -> Receipt:
-    """Change the rules and the budget for what comes."""
+    """Change the rules and the budget for future orders."""
     return await _change(handler, context, mandate_id, AmendMandate(mandate_id=mandate_id, terms=terms))
 
 
 async def revoke_mandate(handler: Handler, context: Context, mandate_id: str, *, reason: str) -> Receipt:
-    """Take nothing new; budget that is neither held nor committed is free again."""
+    """Revoke a mandate, so that it takes nothing new. Budget that is neither held nor committed is freed."""
     return await _change(handler, context, mandate_id, RevokeMandate(mandate_id=mandate_id, reason=reason))

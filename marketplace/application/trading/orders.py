@@ -30,7 +30,7 @@ from marketplace.execution.handler import Handler, Receipt
 from marketplace.execution.unit_of_work import Context, UnitOfWork
 
 PARENTS_MAX: Final = 32
-"""How many orders may depend one on the other."""
+"""The longest chain of orders that depend on one another."""
 
 
 async def place_order(handler: Handler, context: Context, *, startup_id: str, terms: OrderTerms) -> Receipt:
@@ -68,16 +68,16 @@ async def place_order(handler: Handler, context: Context, *, startup_id: str, te
 
 
 def _require_buyer(party: PartyState, party_id: str, terms: OrderTerms) -> Party:
-    """Return the party that may place an order: a startup, or a fund that promises to take what is left."""
+    """Return the party if it may place an order: a startup, or a fund whose order takes what is left over."""
     fund = terms.backstop and party is not None and not party.has_role("startup")
     return require_trader(party, party_id, "fund" if fund else "startup")
 
 
 async def preview_order(handler: Handler, context: Context, *, startup_id: str, terms: OrderTerms) -> Order:
-    """Return the order that placing would make, without setting anything aside or storing it.
+    """Return the order that placing would make. Nothing is set aside or stored.
 
     Raises:
-        Refusal: As `place_order`, but for the cash, which is only needed once the order is placed.
+        Refusal: As `place_order`, except for the cash, which is needed only when the order is placed.
     """
     require_tenant(context, startup_id)
     order_id = derive_id("ord", context.command_id)
@@ -90,12 +90,12 @@ async def draft_order(unit: UnitOfWork, startup_id: str, terms: OrderTerms, orde
     """Return an order that is not placed, with the budgets that it holds set aside in the unit.
 
     Raises:
-        Refusal: As `place_order`, but for the cash; ``backstop_unquoted``.
+        Refusal: As `place_order`, except for the cash; ``backstop_unquoted``.
     """
     if terms.backstop:
         raise Refusal(
             "backstop_unquoted",
-            "a backstop pays the price that it sets and gets what is left; place it, nothing can be quoted",
+            "a backstop order pays the price that it sets and gets what is left over; it cannot be quoted, only placed",
             pointer="/terms/backstop",
         )
     party = require_trader(await unit.load(PARTY, startup_id), startup_id, "startup")
@@ -117,7 +117,7 @@ async def draft_order(unit: UnitOfWork, startup_id: str, terms: OrderTerms, orde
 
 
 async def hold_cash(unit: UnitOfWork, account_id: str, order_id: str, hold_id: str, terms: OrderTerms) -> Decimal:
-    """Set aside the cash that suffices for any offer of an order, and return it."""
+    """Set aside the cash that covers any offer of an order, and return it."""
     amount_usd = compute_cash_hold(terms)
     hold = PlaceHold(account_id=account_id, hold_id=hold_id, amount_usd=amount_usd, purpose=order_id)
     await unit.decide(ACCOUNT, account_id, hold)
@@ -176,10 +176,11 @@ async def load_order(unit: UnitOfWork, order_id: str) -> Order:
 
 
 async def require_parent(unit: UnitOfWork, startup_id: str, terms: OrderTerms) -> None:
-    """Refuse an order that could never be matched for what it depends on, also where the platform places it.
+    """Refuse an order whose parent makes a match impossible, also if the platform places the order.
 
-    It depends on the startup's own orders only, each of which is or may still be matched, and none of which is of its
-    own group, of which one order is matched at most. An order names an earlier one, so no chain comes back to itself.
+    An order may depend only on orders of the same startup. Each of them must be matched or still open to a match, and
+    none may be in the order's own group, because at most one order of a group is matched. An order names an earlier
+    one, so there are no cycles.
 
     Raises:
         Refusal: ``order_unknown`` · ``order_<status>`` · ``parent_in_group`` · ``parents_too_many``.
@@ -196,20 +197,20 @@ async def require_parent(unit: UnitOfWork, startup_id: str, terms: OrderTerms) -
         if terms.group is not None and parent.terms.group == terms.group:
             raise Refusal(
                 "parent_in_group",
-                f"order {parent_id}, without which this one is not matched, is of its group {terms.group}, of which one"
-                " is matched at most; leave the group or the parent out",
+                f"order {parent_id} is the parent of this order and in its group {terms.group}; at most one order of a"
+                " group is matched, so leave out the group or the parent",
                 pointer="/terms/parent_order_id",
             )
         parent_id = parent.terms.parent_order_id
     raise Refusal(
         "parents_too_many",
-        f"the order would depend on more than {PARENTS_MAX} others, each on the next; name an earlier one",
+        f"more than {PARENTS_MAX} orders would depend on one another in a chain; name an earlier parent",
         pointer="/terms/parent_order_id",
     )
 
 
 async def require_parent_matched(unit: UnitOfWork, terms: OrderTerms) -> None:
-    """Refuse to give what is wanted only together with an order that is not matched; a match is final.
+    """Refuse to award an order whose parent is not matched. A match is final.
 
     Raises:
         Refusal: ``parent_unmatched``.
@@ -221,8 +222,8 @@ async def require_parent_matched(unit: UnitOfWork, terms: OrderTerms) -> None:
     if parent.status != "matched":
         raise Refusal(
             "parent_unmatched",
-            f"order {parent_id}, without which this one is not matched, is {parent.status}; place an order that depends"
-            " on it, or hold a quote once it is matched",
+            f"the parent order {parent_id} must be matched first and is {parent.status}; place an order that depends on"
+            " it, or hold a quote once it is matched",
             pointer="/terms/parent_order_id",
             parent_order_id=parent_id,
             status=parent.status,
@@ -230,7 +231,7 @@ async def require_parent_matched(unit: UnitOfWork, terms: OrderTerms) -> None:
 
 
 async def serve_group(unit: UnitOfWork, order: Order) -> None:
-    """Let the startup know that an order of one of its groups is matched, as the first and last one of it.
+    """Record on the startup that an order of its group is matched. It must be the only one of the group.
 
     Raises:
         Refusal: ``group_served``.
@@ -242,7 +243,7 @@ async def serve_group(unit: UnitOfWork, order: Order) -> None:
 
 
 async def release_order_holds(unit: UnitOfWork, order: Order, reason: str) -> None:
-    """Free everything that was set aside for an order."""
+    """Free everything that is set aside for an order."""
     account_id = order.placed.account_id
     adjust = AdjustHold(account_id=account_id, hold_id=order.hold_id, amount_usd=ZERO, reason=reason)
     await unit.decide(ACCOUNT, account_id, adjust)
@@ -254,7 +255,7 @@ async def release_order_holds(unit: UnitOfWork, order: Order, reason: str) -> No
 
 
 async def amend_order(handler: Handler, context: Context, order_id: str, *, terms: OrderTerms) -> Receipt:
-    """Change request or offer of an open order, and what is set aside for it."""
+    """Change the terms of an open order, and what is set aside for it."""
     hold_id = derive_id("hld", context.command_id)
 
     async def work(unit: UnitOfWork) -> None:
@@ -279,7 +280,7 @@ async def amend_order(handler: Handler, context: Context, order_id: str, *, term
 
 
 async def cancel_order(handler: Handler, context: Context, order_id: str, *, reason: str) -> Receipt:
-    """Take an open order back."""
+    """Cancel an open order."""
 
     async def work(unit: UnitOfWork) -> None:
         order = await load_order(unit, order_id)
@@ -290,7 +291,7 @@ async def cancel_order(handler: Handler, context: Context, order_id: str, *, rea
 
 
 async def expire_order(handler: Handler, context: Context, order_id: str) -> Receipt:
-    """End an order that is due to end."""
+    """End an order that has expired."""
 
     async def work(unit: UnitOfWork) -> None:
         order = await load_order(unit, order_id)

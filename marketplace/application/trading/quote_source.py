@@ -1,4 +1,4 @@
-"""What holding a quote needs of whoever answers quotes."""
+"""The port through which holding a quote asks for quotes."""
 
 from dataclasses import dataclass
 from typing import Protocol
@@ -15,14 +15,14 @@ class Quoted:
     """The answer to a dry run.
 
     Attributes:
-        auction_id: The auction that would take the order next; None where none is collecting for it.
-        horizon: Its periods, or those of a book that was made for the question.
-        sequence: Position in the log at which the book stands.
-        fresh: Whether nothing of the market is known to have happened since.
+        auction_id: The next auction that would take the order; None if no collecting auction would.
+        horizon: Its periods, or those of a book made for the question.
+        sequence: Position in the log that the book reflects.
+        fresh: Whether no later event of the market is known.
         book: The book, with its pools.
-        book_hash: Its hash, as a certificate would name it.
-        row: The order as it would stand in it.
-        estimate: What the engine says.
+        book_hash: The book's hash, as a certificate would state it.
+        row: The order as it would appear in the book.
+        estimate: The engine's estimate.
         resold: Lots of the book that resell nodes of a grant.
     """
 
@@ -38,12 +38,12 @@ class Quoted:
 
 
 class QuoteSource(Protocol):
-    """Answers what an order would have to be worth on the book as it stands."""
+    """Quotes the value that an order needs to win on the current book."""
 
     async def quote(self, order: Order, *, min_sequence: int = 0) -> Quoted:
-        """Return the answer for an order that is not placed, on a book that has seen a position in the log."""
+        """Return the quote for an order that is not placed, on a book that includes `min_sequence`."""
         ...
 
     async def list_auctions(self) -> list[Auction]:
-        """Return the auctions that are not settled, the next to lock first."""
+        """Return the auctions that are not settled, next to lock first."""
         ...

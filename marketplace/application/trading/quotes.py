@@ -1,6 +1,7 @@
-"""Held quotes: capacity, cash and budget set aside at the quoted price in one atomic append, until taken or free again.
+"""Held quotes: capacity, cash and budget are set aside at the quoted price, until the quote is taken or released.
 
-Holding decides on the pool itself, so that of two who hold the last nodes one is refused, whatever each was quoted.
+A hold is decided on the pool itself. If two startups try to hold the last nodes, one is refused, whatever their quotes
+said.
 """
 
 from collections.abc import Sequence
@@ -43,17 +44,17 @@ async def hold_quote(
 ) -> Receipt:
     """Hold the cheapest placement that is free, at its price to win.
 
-    What a startup resells stays its own until the quote is taken; then it is sold as an auction sells it (ADR 6).
+    Resold nodes stay the seller's until the quote is taken. They are then sold as in an auction (ADR 6).
 
     Raises:
-        Refusal: As placing the order · ``parent_unmatched`` · ``market_deciding`` · ``quote_unavailable`` ·
-            refusals of the quote and pool.
+        Refusal: As `place_order` · ``parent_unmatched`` · ``market_deciding`` · ``quote_unavailable`` · refusals of the
+            quote and pool.
     """
     require_tenant(context, startup_id)
     if terms.group is not None or terms.parent_order_id is not None:
         raise Refusal(
             "quote_linked",
-            "an order of a group, or one that needs another, is decided by an auction; place it, or leave the link out",
+            "an order with a group or an unmatched parent needs an auction; place it, or leave the link out",
             pointer="/terms/group" if terms.group is not None else "/terms/parent_order_id",
         )
     quote_id = derive_id("quo", context.command_id)
@@ -87,7 +88,7 @@ async def hold_quote(
 
 
 def _set_aside(match: MatchTerms, resale: ResalePart | None) -> HoldCapacity | ReserveCapacity | ResellCapacity:
-    """Return the command that keeps a match's nodes: a pool's are taken at once, a seller's stay its until then."""
+    """Return the command that keeps a match's nodes. A pool's nodes are reserved at once, a seller's are only held."""
     if resale is None:
         return take_nodes(match, None)
     return HoldCapacity(
@@ -101,9 +102,9 @@ def _set_aside(match: MatchTerms, resale: ResalePart | None) -> HoldCapacity | R
 
 
 async def _require_no_decision(unit: UnitOfWork, auction_ids: Sequence[str]) -> None:
-    """Refuse while an auction decides on capacity that it has frozen, so that no hold makes its matches impossible.
+    """Refuse while an auction decides on capacity in its frozen book, because a hold could make its matches impossible.
 
-    From the instant at which it locks on, it is about to: holds that go on coming would keep it from its book.
+    This begins at the auction's lock time: new holds would otherwise keep it from freezing its book.
     """
     for auction_id in auction_ids:
         auction: Auction = await unit.load(AUCTION, auction_id)
@@ -118,7 +119,7 @@ async def _require_no_decision(unit: UnitOfWork, auction_ids: Sequence[str]) -> 
 
 
 async def _choose_newest(unit: UnitOfWork, log: Log, quoter: QuoteSource, order: Order, grant_id: str) -> MatchTerms:
-    """Return what may be held; where a book offers nothing, a newer one is asked before that is told."""
+    """Return a placement that may be held. If a book has none, ask a newer one before refusing."""
     quoted = await quoter.quote(order)
     match = await _choose(unit, quoted, grant_id)
     if match is None:
@@ -132,7 +133,7 @@ async def _choose_newest(unit: UnitOfWork, log: Log, quoter: QuoteSource, order:
 
 
 async def _choose(unit: UnitOfWork, quoted: Quoted, grant_id: str) -> MatchTerms | None:
-    """Return the first placement whose nodes are free by now, at a price that respects the asks."""
+    """Return the first placement whose nodes are free now, at a price no lower than the asks."""
     for placement in quoted.estimate.placements:
         match = await _match(unit, quoted, placement, grant_id)
         if match is not None:
@@ -145,7 +146,7 @@ def _refuse(quoted: Quoted) -> Refusal:
     if found.reason is not None:
         reason = tell_reason(quoted.horizon, found.reason)
         return Refusal(reason.code, reason.text, **reason.facts)
-    return Refusal("quote_unavailable", "what would serve this order has been taken meanwhile; ask again")
+    return Refusal("quote_unavailable", "the capacity that would serve this order was taken meanwhile; ask again")
 
 
 async def _match(unit: UnitOfWork, quoted: Quoted, placement: Placement, grant_id: str) -> MatchTerms | None:
@@ -179,7 +180,7 @@ async def _match(unit: UnitOfWork, quoted: Quoted, placement: Placement, grant_i
 
 
 async def _is_sellable(unit: UnitOfWork, lots: list[Lot], nodes: int, start: datetime, end: datetime) -> bool:
-    """Tell whether the grant that lots resell nodes of, if they do, may be sold on by now."""
+    """Return whether the grant behind resale lots may be resold now. True if the lots resell no grant."""
     for grant_id in [lot.listed.grant_id for lot in lots if lot.listed.grant_id is not None]:
         try:
             require_resale(await unit.load(GRANT, grant_id), nodes, start, end)
@@ -202,11 +203,11 @@ async def load_quote(unit: UnitOfWork, quote_id: str) -> Quote:
 
 
 async def take_quote(handler: Handler, context: Context, quote_id: str) -> Receipt:
-    """Place the order that takes a held quote, and turn it into a grant at the price that was held.
+    """Place the order of a held quote, and turn it into a grant at the held price.
 
     Raises:
         Refusal: ``quote_unknown`` · refusals of the party, the quote and the order's terms · refusals of the seller's
-            grant, where it may not be sold on by now.
+            grant, if it may not be resold any more.
     """
     order_id = rename_id("ord", quote_id)
 
@@ -241,7 +242,7 @@ async def take_quote(handler: Handler, context: Context, quote_id: str) -> Recei
 
 
 async def release_quote(handler: Handler, context: Context, quote_id: str, *, reason: str) -> Receipt:
-    """Let a held quote go; everything that was set aside is free again."""
+    """Release a held quote and free everything that was set aside."""
 
     async def work(unit: UnitOfWork) -> None:
         quote = await load_quote(unit, quote_id)
@@ -253,7 +254,7 @@ async def release_quote(handler: Handler, context: Context, quote_id: str, *, re
 
 
 async def expire_quote(handler: Handler, context: Context, quote_id: str) -> Receipt:
-    """End a held quote whose time is over."""
+    """End a held quote that has expired."""
 
     async def work(unit: UnitOfWork) -> None:
         quote = await load_quote(unit, quote_id)

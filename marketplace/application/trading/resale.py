@@ -1,9 +1,9 @@
-"""Resale: a startup sells on what it does not use of a grant, and the provider delivers it to the buyer.
+"""Resale: a startup sells unused hours of a grant, and the provider delivers them to the buyer.
 
-The rule for hours that are paid in equity: the principal is reduced first. What a resale brings in pays off what the
-holder of the equity would have paid for the hour before the seller keeps, or saves, a cent. So an hour that was sold on
-grows no principal, the holder neither pays nor gets anything for it, and no resale asks for less than that part.
-What is sold leaves the grant, with its share of the cash, the budget and the principal that were committed to it.
+For hours that are paid in equity, the proceeds reduce principal first. They repay what the equity holder would have
+paid for the hour before the seller keeps or saves anything. A resold hour therefore adds no principal, the holder
+neither pays nor receives anything for it, and no resale may ask less than that part. Resold nodes leave the grant, with
+their share of the cash, budget and principal committed to it.
 """
 
 from datetime import datetime
@@ -39,7 +39,7 @@ async def resell_grant(
     duration_hours_min: int = 1,
     mandate_ids: tuple[str, ...] = (),
 ) -> Receipt:
-    """Offer nodes of a grant of the tenant for a span that has not begun; they stay its own until they are sold.
+    """Offer nodes of the tenant's grant for a future span. They stay the tenant's until they are sold.
 
     Raises:
         Refusal: ``grant_unknown`` · refusals of the party and the grant · ``capacity_delivered`` ·
@@ -84,17 +84,17 @@ def _require_cash(mandate: Mandate) -> None:
     if mandate.granted.funding != "cash":
         raise Refusal(
             "mandate_not_cash",
-            f"mandate {mandate.granted.mandate_id} pays in capacity of its own; a resale is paid in dollars",
+            f"mandate {mandate.granted.mandate_id} pays with its holder's own capacity; a resale is paid in dollars",
             pointer="/mandate_ids",
             mandate_id=mandate.granted.mandate_id,
         )
 
 
 def refuse_delivered(grant_id: str, start: datetime, at: datetime) -> Refusal:
-    """Return the refusal for capacity that is used by then: ``capacity_delivered``."""
+    """Return the refusal ``capacity_delivered``, for capacity that was already used."""
     return Refusal(
         "capacity_delivered",
-        f"capacity of grant {grant_id} is delivered up to {at.isoformat()}; sell on what comes after, not from"
+        f"capacity of grant {grant_id} is delivered up to {at.isoformat()}; resell a span that begins later than"
         f" {start.isoformat()}",
         pointer="/start",
         grant_id=grant_id,

@@ -1,4 +1,4 @@
-"""What a sale of resold capacity takes off the seller's grant: nodes, cash, budget and principal.
+"""Take resold capacity off the seller's grant: nodes, cash, budget and principal.
 
 `marketplace.application.trading.resale` states the rule for hours that are paid in equity.
 """
@@ -26,7 +26,7 @@ from marketplace.execution.unit_of_work import UnitOfWork
 
 
 async def find_resale(unit: UnitOfWork, match: MatchTerms) -> ResalePart | None:
-    """Return from whom a match buys, with what the seller may have to add still at 0; None where from the provider."""
+    """Return the seller of a match's nodes, with the seller's own payment still 0; None if the provider sells."""
     lot: Lot = await unit.load(LOT, match.lots[0].lot_id)
     if lot.listed.grant_id is None:
         return None
@@ -44,10 +44,10 @@ async def find_resale(unit: UnitOfWork, match: MatchTerms) -> ResalePart | None:
 
 
 async def take_from_source(unit: UnitOfWork, bought: GrantIssued, resale: ResalePart) -> None:
-    """Take what was sold off the seller's grant, and free what was set aside for it but what the seller has to add.
+    """Take the sold nodes off the seller's grant, and free their share of holds, less what the seller must add.
 
     Raises:
-        Refusal: ``capacity_delivered`` where it was used meanwhile · refusals of the grant.
+        Refusal: ``capacity_delivered`` if it was used meanwhile · refusals of the grant.
     """
     source: Grant = await unit.load(GRANT, resale.grant_id)
     await _require_unused(unit, source, bought)
@@ -83,7 +83,7 @@ async def take_from_source(unit: UnitOfWork, bought: GrantIssued, resale: Resale
 
 
 async def _require_unused(unit: UnitOfWork, source: Grant, bought: GrantIssued) -> None:
-    """Refuse where meters of the seller's grant count more by now than what would be left of it."""
+    """Refuse if meters of the seller's grant have counted more than what would be left of it."""
     own = source.issued.nodes - bought.nodes
     for meter in METERS:
         usage: Usage = await unit.load(USAGE, name_usage(source.issued.grant_id, meter))

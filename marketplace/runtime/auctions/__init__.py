@@ -1,1 +1,1 @@
-"""Auctions from the frozen book to the published result, in engine processes."""
+"""Run auctions, from the frozen book to the published result, in engine processes."""

@@ -1,11 +1,11 @@
 """The auctioneer: locks orders, freezes the book, clears it, and carries out every decision.
 
-Each step is a command whose id derives from the auction's, so that a second auctioneer, or the same one after a crash,
-goes on where the log says. The engine and the verifier work on the frozen book, never on the market as it is.
+Each step is a command whose id derives from the auction's. A second auctioneer, or the same one after a crash,
+therefore continues where the log stands. Engine and verifier use only the frozen book, never the current market.
 
 Invariants:
-    1. Only what the verifier found right is published.
-    2. Every order that was locked gets exactly one of a match and a rejection.
+    1. Only a result that the verifier accepted is published.
+    2. Every locked order gets exactly one match or one rejection.
 """
 
 import asyncio
@@ -46,29 +46,29 @@ from marketplace.runtime.scheduling.market_state import MarketState
 
 AT_ONCE: Final = 256
 AT_ONCE_PER_POOL: Final = 4
-"""Matches on one pool: each rests on the one before, and where it has to read it is decided anew for every one that
-overtakes it."""
+"""The most matches at once on one pool. Each depends on the one before; one that must read the pool is decided again
+whenever another overtakes it."""
 GROUP_SERVED: Final = "another order of its group was matched"
 GROUP_BUSY: Final = Reason(
     code="group_busy", text="another auction decides on an order of its group, of which one is matched", facts={}
 )
 REASON_CHARACTERS_MAX: Final = 500
 IMPOSSIBLE_SHARE_MAX: Final = Decimal("0.05")
-"""Of the orders that won; nodes that fail and quotes that were held explain less than that."""
+"""Share of the winning orders. Failed nodes and held quotes explain fewer impossible matches than this."""
 PAUSES_SECONDS: Final = (5, 60, 1)
-"""How long to wait after the first failure, the second and the last; what takes the memory may be gone by then."""
+"""Waits after the first, the second and the last failure. A shortage of memory may be over by then."""
 
 log = structlog.get_logger(__name__)
 
 
 class Auctioneer:
-    """Runs auctions on the market that `stage` tells of.
+    """Runs auctions on the market that `stage` holds.
 
     Args:
         handler: Runs commands.
         stage: The market.
-        engine: What clears; a thread of this process where none is given.
-        places: Orders that one auction clears, backstop orders apart.
+        engine: Clears books; a thread of this process by default.
+        places: The most orders that one auction clears, not counting backstop orders.
     """
 
     def __init__(
@@ -80,7 +80,7 @@ class Auctioneer:
         self._engine = engine or EngineInThread()
 
     async def run(self, auction_id: str) -> None:
-        """Take an auction from where the log says it is to its end."""
+        """Run an auction from its state in the log to its end."""
         auction = await self._load(auction_id)
         if auction.status == "collecting":
             await self._lock(auction)
@@ -94,20 +94,20 @@ class Auctioneer:
             await self._settle(auction)
 
     async def defer(self, order_id: str) -> None:
-        """Let go of an order that is locked by an auction whose book does not have it."""
+        """Release an order that is locked by an auction whose book does not contain it."""
         order = await self._find_order(order_id)
         if order is not None and order.status == "locked" and order.auction_id is not None:
-            text = "the book was frozen as the order was taken in, or had no room for it"
+            text = "the book was frozen while the order was being added, or had no room for it"
             reason = Reason(code="deferred", text=text, facts={})
             await self._reject(order.auction_id, order_id, (reason,), None)
 
     async def _load(self, auction_id: str) -> Auction:
         auction: Auction | None = (await self._handler.cache.load(AUCTION, auction_id)).state
-        assert auction is not None, "the agenda names auctions that were opened"
+        assert auction is not None, "the scheduler names auctions that were opened"
         return auction
 
     async def indicate(self, auction_id: str) -> None:
-        """Publish what the prices would be if the book stayed as it is; an engine that fails publishes nothing."""
+        """Publish the prices that the current book would have. If the engine fails, nothing is published."""
         auction = await self._load(auction_id)
         if auction.status != "collecting" or auction.indicated is not None:
             return
@@ -116,7 +116,7 @@ class Auctioneer:
         try:
             prices = await self._engine.price(book, auction.opened.seed)
         except Exception:
-            # Nothing rests on indicative prices, and the auction itself is tried on its own book.
+            # Nothing depends on indicative prices, and the auction itself clears its own book.
             log.exception("auction_not_indicated", auction_id=auction_id)
             return
         command = IndicateAuction(
@@ -126,7 +126,7 @@ class Auctioneer:
         await auctions.indicate_auction(self._handler, context, command)
 
     async def bind(self, auction_id: str) -> None:
-        """Lock the orders that are there, ahead of the book; a cancel that was first wins."""
+        """Lock the present orders before the book is frozen. An order that was cancelled first stays cancelled."""
         auction = await self._load(auction_id)
         if auction.status != "collecting" or auction.bound is not None:
             return
@@ -159,14 +159,14 @@ class Auctioneer:
         )
 
     async def _count_changes(self, auction_id: str) -> int:
-        """Return how much the auction knows was taken of what is for sale, all of which was read here.
+        """Return the auction's number of supply changes, all of which this worker has read.
 
         Raises:
-            Refusal: ``supply_changed`` where this worker has not read as far yet.
+            Refusal: ``supply_changed`` if this worker has not read that far.
         """
         entry = await self._handler.cache.load(AUCTION, auction_id)
         if self._stage.position < (entry.head.sequence or 0):
-            raise Refusal("supply_changed", "this worker has not read yet what was taken of what is for sale")
+            raise Refusal("supply_changed", "this worker has not read the latest changes of supply yet")
         auction: Auction = entry.state
         return len(auction.changes)
 
@@ -175,7 +175,7 @@ class Auctioneer:
         return build_book(auction.opened, await self._load_supply(orders), orders, served)
 
     async def _lock_orders(self, auction: Auction, places: int) -> tuple[list[Order], Admission]:
-        """Lock what the auction admits; return what it holds by then, in the order of the queue, and the admission."""
+        """Lock the orders that the auction admits. Return its locked orders in queue order, and the admission."""
         auction_id = auction.opened.auction_id
         for order_id in self._stage.list_orders():
             order = await self._find_order(order_id)
@@ -188,7 +188,7 @@ class Auctioneer:
         return [order for order in found if order.status == "locked" and order.auction_id == auction_id], admission
 
     async def _admit(self, auction: Auction, places: int) -> tuple[list[Order], Admission]:
-        """Return the orders that the auction takes, in the order of the queue, and who was not admitted."""
+        """Return the orders that the auction takes, in queue order, and the admission with those not admitted."""
         auction_id, horizon = auction.opened.auction_id, build_horizon(auction.opened)
         standing: list[Order] = []
         busy: set[str | None] = set()
@@ -223,7 +223,7 @@ class Auctioneer:
         return [order for order in standing if order.placed.order_id in admission.admitted], admission
 
     def _stand(self, order: Order, served_parents: set[str], busy: set[str | None]) -> Candidate:
-        """Return an order as it asks to be admitted."""
+        """Return an order as a candidate for admission."""
         order_id, parent_id, group = order.placed.order_id, order.terms.parent_order_id, _name_group(order)
         return Candidate(
             order_id=order_id,
@@ -236,7 +236,7 @@ class Auctioneer:
         )
 
     async def _list_served(self, orders: Iterable[Order]) -> set[str]:
-        """Return the parents of orders that were matched before."""
+        """Return which parents of the orders were matched before."""
         found = set()
         for order in orders:
             parent_id = order.terms.parent_order_id
@@ -246,18 +246,18 @@ class Auctioneer:
         return found
 
     async def _withdraw_hopeless(self, order: Order) -> None:
-        """Cancel an order that no auction will match, since its group is served or its parent ended otherwise."""
+        """Cancel an order that no auction can match: its group is served, or its parent ended without a match."""
         order_id, parent_id = order.placed.order_id, order.terms.parent_order_id
         if self._stage.is_served(order_id):
             await self._withdraw(order_id, "group-served", GROUP_SERVED)
         elif parent_id is not None:
             parent = await self._find_order(parent_id)
             if parent is not None and parent.ended:
-                reason = f"order {parent_id}, without which it is not matched, is {parent.status}"
+                reason = f"its parent order {parent_id} must be matched first and is {parent.status}"
                 await self._withdraw(order_id, "parent-ended", reason)
 
     async def _withdraw(self, order_id: str, work: str, reason: str) -> None:
-        """Cancel an order, so that what it holds is free again."""
+        """Cancel an order and free what it holds."""
         context = build_context(self._handler, "auctioneer", order_id, work)
         with contextlib.suppress(Refusal):
             await orders.cancel_order(self._handler, context, order_id, reason=reason)
@@ -300,12 +300,12 @@ class Auctioneer:
         except (Conflict, Unavailable):
             raise
         except Exception as error:
-            # Whatever went wrong inside the engine, even our own mistake, the book is frozen and the market goes on.
+            # Whatever the engine raises, even a bug of ours, the book is frozen and the market goes on.
             log.exception("auction_failed", auction_id=auction_id)
             await self._fail(auction_id, auction.attempts + 1, tell_failure(error))
 
     async def _fail(self, auction_id: str, attempt: int, reason: str) -> None:
-        """Say that an attempt failed, and ask for the next one."""
+        """Record that an attempt failed, and schedule the next one."""
         context = build_context(self._handler, "auctioneer", auction_id, f"fail/{attempt}")
         reason = reason[:REASON_CHARACTERS_MAX]
         with contextlib.suppress(Refusal):
@@ -314,9 +314,9 @@ class Auctioneer:
         raise Unavailable("the engine", f"attempt {attempt} at auction {auction_id} failed: {reason}", pause)
 
     async def _let_go(self, auction: Auction) -> None:
-        """Free the orders of an auction that failed for good; standing ones go into the next."""
+        """Release the orders of an auction that failed for good. Standing orders go into the next auction."""
         auction_id, locked = auction.opened.auction_id, auction.locked
-        assert locked is not None, "what failed to clear was locked"
+        assert locked is not None, "an auction that failed to clear was locked"
         order_ids = [order.order_id for order in (*locked.book.orders, *locked.book.backstops)]
         text = f"auction {auction_id} failed {ATTEMPTS_MAX} times and decided nothing"
         reasons = (Reason(code="auction_failed", text=text, facts={}),)
@@ -360,12 +360,12 @@ class Auctioneer:
         )
 
     async def _defer_strays(self, auction_id: str, decided: set[str]) -> None:
-        """Let go of orders that were locked and have no decision, so that no settled auction keeps any."""
+        """Defer orders that were locked but have no decision, so that a settled auction keeps none."""
         locked = self._stage.scheduler.list_locked(auction_id)
         await self._each([order_id for order_id in locked if order_id not in decided], self.defer)
 
     async def _withdraw_mates(self, auction: Auction, decided: Mapping[str, str]) -> None:
-        """Cancel what is still open of the groups of which an order was matched."""
+        """Cancel the open orders of groups of which an order was matched."""
         assert auction.locked is not None, "a cleared auction has its book"
         book = auction.locked.book
         groups = {order.order_id: order.group_id for order in (*book.orders, *book.backstops)}
@@ -389,7 +389,7 @@ class Auctioneer:
                 reasons = (
                     Reason(
                         code="became_impossible",
-                        text=f"it won, and could not be served any more: {refusal.message}",
+                        text=f"it won, but can no longer be served: {refusal.message}",
                         facts={"cause": refusal.code}
                         | {name: str(fact) for name, fact in refusal.facts.items() if name == "parent_order_id"},
                     ),
@@ -420,9 +420,10 @@ class Auctioneer:
         )
 
     async def _each(self, items: Iterable[Any], work: Callable[[Any], Coroutine[Any, Any, Any]]) -> list[Any]:
-        """Work on every item, so many at once that they share group commits; return the results in order.
+        """Process all items concurrently, so that they share group commits. Return the results in order.
 
-        One that fails lets the others end first: what were still in flight when all is tried again would be refused.
+        If one fails, the others still finish first: if they were in flight when everything is retried, they would be
+        refused.
         """
         gate = asyncio.Semaphore(AT_ONCE)
 
@@ -438,14 +439,14 @@ class Auctioneer:
 
 
 def _tell_impossible(auction_id: str, outcomes: list[str]) -> None:
-    """Raise the alarm where more of the published matches became impossible than is usual."""
+    """Log an alarm if more published matches became impossible than is usual."""
     impossible, won = outcomes.count("impossible"), len(outcomes) - outcomes.count("unmatched")
     if impossible > IMPOSSIBLE_SHARE_MAX * won:
         log.error("auction_matches_impossible", auction_id=auction_id, impossible=impossible, won=won)
 
 
 def _list_waves(book: Book, decisions: Iterable[Decision]) -> list[list[Decision]]:
-    """Return decisions in the order in which they are carried out: each order's after that of its parent."""
+    """Return decisions in waves for carrying them out: each order after its parent."""
     parents = {order.order_id: order.parent_id for order in book.orders}
     waves: dict[int, list[Decision]] = defaultdict(list)
     for decision in decisions:

@@ -1,4 +1,4 @@
-"""A published auction taken out of the log again: its frozen book and its result, to be run again and checked."""
+"""Load a published auction from the log, its frozen book and its result, to run it again and check it."""
 
 from dataclasses import dataclass
 from typing import Any
@@ -18,7 +18,7 @@ from marketplace.runtime.auctions.clearing import parse_book, parse_result
 
 @dataclass(frozen=True, slots=True)
 class Published:
-    """A cleared auction as the log has it."""
+    """A cleared auction as stored in the log."""
 
     opened: AuctionOpened
     book: model.Book
@@ -30,14 +30,14 @@ async def load_published(log: Log, auction_id: str) -> Published:
 
     Raises:
         Refusal: ``auction_not_found`` or ``auction_not_cleared``.
-        Corrupt: The book's parts are not the book that was frozen.
+        Corrupt: The stored parts do not make up the frozen book.
     """
     stored = await log.load(render_subject("auction", auction_id))
     events: list[Any] = [parse_event(recorded) for recorded in stored if not recorded.void]
     if not events:
         raise Refusal("auction_not_found", f"the log has no auction {auction_id}; check the id", auction_id=auction_id)
     auction = AUCTION.fold(events)
-    assert auction is not None, "an auction of events was opened"
+    assert auction is not None, "the events of an auction begin with its opening"
     if auction.locked is None or auction.cleared is None:
         raise Refusal("auction_not_cleared", _tell_uncleared(auction_id, events), auction_id=auction_id)
     book = parse_book(auction.locked.book)
@@ -47,14 +47,16 @@ async def load_published(log: Log, auction_id: str) -> Published:
 
 
 def _require_hash(auction_id: str, book: model.Book, stated: str) -> None:
-    """Stop where the parts of a book are not the book that was frozen.
+    """Check that the parts of a book make up the book that was frozen.
 
     Raises:
-        Corrupt: Their hash is another one.
+        Corrupt: Their hash differs.
     """
     found = hash_book(book)
     if found != stated:
-        raise Corrupt(f"the parts of the book of auction {auction_id} have the hash {found}, frozen was {stated}")
+        raise Corrupt(
+            f"the parts of the book of auction {auction_id} have the hash {found}; the frozen book has {stated}"
+        )
 
 
 def _tell_uncleared(auction_id: str, events: list[Event]) -> str:
@@ -64,17 +66,17 @@ def _tell_uncleared(auction_id: str, events: list[Event]) -> str:
     count, reason = failures[-1].attempt, failures[-1].reason
     if any(isinstance(event, AuctionSettled) for event in events):
         return (
-            f"auction {auction_id} has no result: it failed {count} times and let its orders go, the last time since"
+            f"auction {auction_id} has no result: it failed {count} times and released its orders; the last reason is:"
             f" {reason}"
         )
-    return f"auction {auction_id} has no result yet: attempt {count} failed since {reason}; it runs again by itself"
+    return f"auction {auction_id} has no result yet: attempt {count} failed ({reason}); it is retried automatically"
 
 
 def repeat(published: Published) -> model.Certificate:
-    """Run the engine on the frozen book again and return the certificate that this gives.
+    """Run the engine on the frozen book again, and return the certificate.
 
     Raises:
-        Refusal: ``engine_differs`` where another release cleared the auction.
+        Refusal: ``engine_differs`` if another release cleared the auction.
     """
     stated = published.clearing.certificate.engine_version
     if stated != ENGINE_VERSION:

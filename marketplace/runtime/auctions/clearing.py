@@ -1,6 +1,6 @@
-"""Between the frozen book in the log and the engine: both ways, and the check in between.
+"""Convert between the frozen book in the log and the engine's model, and verify the engine's answer.
 
-What is published was found right by the verifier, which shares no code with the engine.
+Only a result that the verifier accepts is published. The verifier shares no code with the engine.
 """
 
 from datetime import datetime
@@ -39,7 +39,7 @@ from marketplace.domain.trading.book.reason_text import take_back_reason, tell_r
 
 
 def parse_book(book: Book) -> model.Book:
-    """Return the engine's book of a frozen one."""
+    """Convert a frozen book to the engine's model."""
     return model.Book(
         period_hours=book.period_hours,
         periods=book.periods,
@@ -57,7 +57,7 @@ def parse_book(book: Book) -> model.Book:
 
 
 def parse_order(order: BookOrder) -> model.Order:
-    """Return the engine's order of one in a book."""
+    """Convert an order of a book to the engine's model."""
     return model.Order(
         order.order_id,
         order.nodes,
@@ -84,16 +84,16 @@ def parse_order(order: BookOrder) -> model.Order:
 
 
 def compute_book_hash(book: Book) -> str:
-    """Return the hash that the engine's certificate will name."""
+    """Return the hash that the engine's certificate will state."""
     return hash_book(parse_book(book))
 
 
 def clear_book(opened: AuctionOpened, frozen: Book, hands: WorkerPools = THREADS) -> ClearAuction:
-    """Run the engine on a frozen book, verify its answer, and return the command that publishes it.
+    """Clear a frozen book, verify the answer, and return the command that publishes it.
 
     Raises:
-        Refusal: The book is not one that the engine takes.
-        MarketplaceError: The verifier found the answer wrong.
+        Refusal: The engine does not accept the book.
+        MarketplaceError: The verifier rejected the answer.
     """
     book = parse_book(frozen)
     clearing = clear(book, seed=opened.seed, hands=hands)
@@ -102,7 +102,7 @@ def clear_book(opened: AuctionOpened, frozen: Book, hands: WorkerPools = THREADS
 
 
 def price_book(book: Book, seed: int) -> tuple[Price, ...]:
-    """Return what the uniform prices of a book would be, without the engine's full search."""
+    """Return the uniform prices of a book, without the engine's full search."""
     plain = parse_book(book)
     solved = prepare(plain, seed=seed).solved
     prices = set_prices(solved.allocation, solved.shadow)
@@ -220,7 +220,7 @@ def _render_match(opened: AuctionOpened, horizon: Horizon, order_id: str, match:
 
 
 def parse_result(opened: AuctionOpened, cleared: Result, *, backstops: int) -> model.Clearing:
-    """Return a published result in the engine's own shapes; the last decisions are those of the backstop orders.
+    """Convert a published result to the engine's model. Decisions of the backstop orders come last.
 
     Raises:
         Corrupt: A match does not begin or end with a period of the auction.

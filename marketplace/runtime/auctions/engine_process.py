@@ -1,7 +1,7 @@
-"""The process that runs the engine once: a task from standard input, its answer to standard output (`engines.py`).
+"""The process that runs the engine once. It reads a task from standard input and writes the answer to standard output.
 
-It ends with the worker that began it, also where that is killed, and offers itself as the first to go where memory runs
-out, so that neither the worker nor a server beside it does.
+It ends with the worker that started it, even if that worker is killed. It also asks to be ended first when memory runs
+out, so that neither the worker nor a server on the machine is. See `engines.py`.
 """
 
 import contextlib
@@ -19,7 +19,7 @@ from marketplace.runtime.auctions.engines import Answer, Cleared, Failed, Priced
 from marketplace.runtime.auctions.forking import choose_hands, end_with
 
 OUT_OF_MEMORY_SCORE: Final = 1_000
-"""What Linux takes for the first process to end; any process may put itself there."""
+"""Linux's score for the first process to end. Any process may raise its own score."""
 
 
 def main() -> int:
@@ -37,13 +37,13 @@ def main() -> int:
 
 
 def answer(task: ToClear | ToPrice) -> Answer:
-    """Return what the engine makes of a task, or why it makes nothing of it."""
+    """Return the engine's answer to a task, or why there is none."""
     try:
         if isinstance(task, ToPrice):
             return Priced(price_book(task.book, task.seed))
         return Cleared(clear_book(task.opened, task.book, choose_hands()))
     except Exception as error:  # noqa: BLE001 - the top of this process
-        # Whatever went wrong inside the engine, even our own mistake: the worker is told, and its log gets the lines.
+        # Whatever the engine raises, even a bug of ours, the worker gets the reason and its log gets the traceback.
         traceback.print_exc()
         return Failed(tell_failure(error))
 

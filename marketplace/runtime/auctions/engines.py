@@ -1,9 +1,9 @@
-"""Where the clearing engine works: in a thread of this process, or in a process of its own.
+"""Run the clearing engine in a thread of this process, or in a process of its own.
 
-A worker also keeps time, projects and settles. An engine that crashes, hangs or takes all the memory there is would end
-all of that, and again after each restart, for the book is the same one. So `marketplace serve` gives each run of the
-engine a process of its own (`engine_process.py`): whatever becomes of that, the run failed with its reason, and the
-worker goes on. The time it may take decides only whether there is a result, never which.
+A worker also keeps time, projects and settles. If the engine crashed, hung or used up the memory, all of that would
+stop, and stop again after each restart, because the book is the same. `marketplace serve` therefore runs the engine in
+a process of its own (`engine_process.py`). If that process fails, the run failed with a reason, and the worker goes on.
+The time limit decides only whether there is a result, never which.
 """
 
 import asyncio
@@ -34,26 +34,26 @@ class ToClear(msgspec.Struct, frozen=True, tag="clear"):
 
 
 class ToPrice(msgspec.Struct, frozen=True, tag="price"):
-    """A book as it stands, to say its prices."""
+    """A current book, to compute its prices."""
 
     book: Book
     seed: int
 
 
 class Cleared(msgspec.Struct, frozen=True, tag="cleared"):
-    """A result that the verifier found right."""
+    """A result that the verifier accepted."""
 
     result: ClearAuction
 
 
 class Priced(msgspec.Struct, frozen=True, tag="priced"):
-    """Prices that bind nobody."""
+    """Prices that are not binding."""
 
     prices: tuple[Price, ...]
 
 
 class Failed(msgspec.Struct, frozen=True, tag="failed"):
-    """No result, and why."""
+    """No result, and the reason."""
 
     reason: str
 
@@ -62,14 +62,14 @@ Answer = Cleared | Priced | Failed
 
 
 class Engine(Protocol):
-    """What the auctioneer asks of the engine; every error means that there is no result."""
+    """The interface of the engine to the auctioneer. Any error means that there is no result."""
 
     async def clear(self, opened: AuctionOpened, book: Book) -> ClearAuction:
-        """Return what a frozen book is cleared to, as the verifier found it right."""
+        """Return the verified result of a frozen book."""
         ...
 
     async def price(self, book: Book, seed: int) -> tuple[Price, ...]:
-        """Return what the uniform prices of a book would be."""
+        """Return the uniform prices of a book."""
         ...
 
 
@@ -77,20 +77,20 @@ class EngineInThread:
     """Runs the engine in a thread of this process, for tests and books that are known to be harmless."""
 
     async def clear(self, opened: AuctionOpened, book: Book) -> ClearAuction:
-        """Return what a frozen book is cleared to."""
+        """Return the verified result of a frozen book."""
         return await asyncio.to_thread(clear_book, opened, book)
 
     async def price(self, book: Book, seed: int) -> tuple[Price, ...]:
-        """Return what the uniform prices of a book would be."""
+        """Return the uniform prices of a book."""
         return await asyncio.to_thread(price_book, book, seed)
 
 
 class EngineInProcess:
-    """Runs the engine in a process of its own, one for each run, which ends with this one.
+    """Runs the engine in a new process for each run. The process ends with this one.
 
     Args:
-        seconds_max: How long a run may take.
-        command: What is run; the process reads a task from its standard input and writes its answer to the output.
+        seconds_max: The longest time of a run.
+        command: The program to run. It reads a task from standard input and writes its answer to standard output.
     """
 
     def __init__(self, seconds_max: float = CLEARING_SECONDS_MAX, command: Sequence[str] = COMMAND) -> None:
@@ -98,7 +98,7 @@ class EngineInProcess:
         self._command = command
 
     async def clear(self, opened: AuctionOpened, book: Book) -> ClearAuction:
-        """Return what a frozen book is cleared to.
+        """Return the verified result of a frozen book.
 
         Raises:
             MarketplaceError: The run failed; the text says how.
@@ -109,7 +109,7 @@ class EngineInProcess:
         return answer.result
 
     async def price(self, book: Book, seed: int) -> tuple[Price, ...]:
-        """Return what the uniform prices of a book would be.
+        """Return the uniform prices of a book.
 
         Raises:
             MarketplaceError: The run failed; the text says how.
@@ -128,7 +128,7 @@ class EngineInProcess:
                 output, _ = await process.communicate(msgspec.msgpack.encode(task))
         except TimeoutError as error:
             raise MarketplaceError(
-                f"the engine gave no answer within {self._seconds_max:,.0f} s and was ended"
+                f"the engine gave no answer within {self._seconds_max:,.0f} s and was stopped"
             ) from error
         finally:
             if process.returncode is None:
@@ -139,7 +139,7 @@ class EngineInProcess:
 
 
 def _parse_answer(output: bytes, code: int) -> Answer:
-    """Return what a process answered; one that did not end well has answered nothing."""
+    """Return the answer of a process. A process that failed has no answer."""
     if code < 0:
         name = signal.Signals(-code).name if -code in set(signal.Signals) else str(-code)
         hint = ", as the system does where memory runs out" if -code == signal.SIGKILL else ""
@@ -149,7 +149,7 @@ def _parse_answer(output: bytes, code: int) -> Answer:
     try:
         answer: Answer = msgspec.msgpack.decode(output, type=Answer)
     except msgspec.DecodeError as error:
-        raise MarketplaceError(f"the engine's process answered what cannot be read: {error}") from error
+        raise MarketplaceError(f"the answer of the engine's process cannot be read: {error}") from error
     return answer
 
 
@@ -158,7 +158,7 @@ def _tell(answer: Answer) -> str:
 
 
 def tell_failure(error: Exception) -> str:
-    """Return why a run gave no result, in words; an error of no words of its own is told by its kind."""
+    """Return in words why a run gave no result. An error without a text is described by its type."""
     if isinstance(error, MemoryError):
         return "the engine ran out of memory"
     if isinstance(error, MarketplaceError):

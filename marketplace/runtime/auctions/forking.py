@@ -1,8 +1,8 @@
-"""Processes forked from the engine's own, which work side by side on one clearing.
+"""Fork processes from the engine's own, to work on one clearing in parallel.
 
-A forked process knows what this one knew at that moment, without a copy of it being sent, and sends back its answers.
-Forking a process in which other threads hold locks can hang, so this is for processes of the engine's own alone:
-`marketplace clear` and `engine_process.py`. Anything else, and any system but Linux, has threads.
+A forked process has its parent's memory without a copy being sent, and sends back its answers. Forking a process in
+which other threads hold locks can hang. Only the engine's own processes therefore fork: `marketplace clear` and
+`engine_process.py`. All others, and all systems but Linux, use threads.
 """
 
 import os
@@ -28,19 +28,19 @@ R = TypeVar("R")
 
 
 class Forks:
-    """Forked processes, as many as this one has cores, a few at most."""
+    """A pool of forked processes, one for each core, up to a small maximum."""
 
     @property
     def apart(self) -> bool:
-        """Whether there is more than one, for else nothing is gained."""
+        """Whether there is more than one process; a single one gains nothing."""
         return count_workers() > 1
 
     @contextmanager
     def call(self, known: K) -> Iterator[WorkerPool[K]]:
-        """Fork processes that all know the same.
+        """Fork processes that share what is known.
 
         Raises:
-            MemoryError: A process was ended from outside, as the system does where memory runs out.
+            MemoryError: A process was ended from outside, as the system does when memory runs out.
         """
         executor = ProcessPoolExecutor(
             count_workers(), mp_context=get_context("fork"), initializer=_begin, initargs=(known, os.getpid())
@@ -50,19 +50,19 @@ class Forks:
                 warnings.filterwarnings("ignore", "This process .* is multi-threaded", DeprecationWarning)
                 yield WorkerPool(executor, _work)
         except BrokenProcessPool as error:
-            raise MemoryError("a process of the engine was ended, as the system does where memory runs out") from error
+            raise MemoryError("a process of the engine was ended, as the system does when memory runs out") from error
 
 
 FORKS: Final = Forks()
 
 
 def choose_hands() -> WorkerPools:
-    """Return the workers of a process that the engine has to itself."""
+    """Return the worker pool for a process that runs only the engine."""
     return FORKS if sys.platform == "linux" else THREADS
 
 
 def count_workers() -> int:
-    """Return how many processes work side by side."""
+    """Return the number of parallel processes."""
     return min(WORKERS_MAX, len(os.sched_getaffinity(0)))
 
 
@@ -70,14 +70,14 @@ _KNOWN: list[Any] = []
 
 
 def _begin(known: object, parent: int) -> None:
-    """Prepare a forked process: it ends at once when interrupted, and with the process that forked it."""
+    """Prepare a forked process: it ends at once when interrupted, and when its parent ends."""
     _KNOWN[:] = [known]
     signal.signal(signal.SIGINT, signal.SIG_DFL)
     threading.Thread(target=end_with, args=(parent,), daemon=True).start()
 
 
 def end_with(parent: int) -> None:
-    """End this process as soon as its parent is not that process any more."""
+    """End this process as soon as `parent` is no longer its parent."""
     while os.getppid() == parent:
         time.sleep(WATCH_SECONDS)
     os._exit(1)

@@ -1,1 +1,1 @@
-"""What a process is set up with: configuration, secrets, the garbage collector."""
+"""The setup of a process: configuration, secrets and garbage collection."""

@@ -1,4 +1,4 @@
-"""Settings of a process, from the environment; secrets may come from files, as container platforms mount them."""
+"""Settings of a process, from the environment. Secrets may come from files, as container platforms mount them."""
 
 import os
 from collections.abc import Mapping
@@ -17,28 +17,29 @@ CLEARING_SECONDS_MAX: Final = 1_800
 
 
 class Settings(msgspec.Struct, frozen=True, kw_only=True):
-    """What a process needs to know.
+    """The settings of a process.
 
     Attributes:
         nats_url: Servers and the application's user, separated by commas.
-        nats_replicas: How many servers must keep each event.
-        nats_admin_url: A user that may create the stream; None: the application's own.
-        nats_inbox_prefix: Where the application's NATS user hears answers; None: ``_INBOX_`` and its name in capitals.
-        nats_system_url: A user of the system account, to check that servers sync each write; None: not checked.
-        database_url: ``postgresql+asyncpg://…``; None: commands only.
-        api_key_secret: The server's secret behind the HMAC of API keys.
+        nats_replicas: How many servers must store each event.
+        nats_admin_url: A user that may create the stream; None for the application's own.
+        nats_inbox_prefix: Where the application's NATS user receives answers; None for ``_INBOX_`` and its name in
+            capitals.
+        nats_system_url: A user of the system account, to check that servers sync each write; None to skip the check.
+        database_url: ``postgresql+asyncpg://…``; None for commands only.
+        api_key_secret: The server's secret for the HMAC of API keys.
         admin_key: The platform's first API key.
         source: URI reference that events carry as `ce-source`.
         embedded: Whether the test clock may be moved.
         calendar: Whether workers open auctions by the calendar.
-        clearing_seconds_max: How long a run of the clearing engine may take before it counts as failed.
-        connections_max: HTTP connections of an API process.
-        connections_per_address_max: HTTP connections of one address; behind a proxy, which is one address, as many as
-            `connections_max`.
-        streams_max: Event streams of an API process.
-        streams_per_key_max: Event streams of one API key.
-        streams_per_party_max: Event streams of one party's keys together.
-        keys_offline_seconds_max: How long API keys go on while PostgreSQL is away.
+        clearing_seconds_max: The longest run of the clearing engine before it counts as failed.
+        connections_max: The most HTTP connections of an API process.
+        connections_per_address_max: The most HTTP connections of one address. Behind a proxy, which is one address, set
+            this to `connections_max`.
+        streams_max: The most event streams of an API process.
+        streams_per_key_max: The most event streams of one API key.
+        streams_per_party_max: The most event streams of one party's keys together.
+        keys_offline_seconds_max: How long known API keys stay valid while PostgreSQL is unavailable.
     """
 
     nats_url: str
@@ -84,7 +85,9 @@ _NUMBERS: Final = {
 
 
 def load_settings(environment: Mapping[str, str] | None = None, **given: str | None) -> Settings:
-    """Return the settings in the environment; `given` values go first, and ``…_FILE`` names a file that holds one.
+    """Return the settings. `given` values take precedence over the environment.
+
+    A variable ``…_FILE`` names a file that holds the value.
 
     Raises:
         Refusal: ``setting_missing`` or ``setting_invalid``; the text names the variable.
@@ -132,7 +135,7 @@ def _read_numbers(environment: Mapping[str, str]) -> dict[str, int]:
 
 
 def find_setting(environment: Mapping[str, str], variable: str) -> str | None:
-    """Return what a variable holds, or the file that ``…_FILE`` names; None where neither is set.
+    """Return the value of a variable, or of the file that ``…_FILE`` names; None if neither is set.
 
     Raises:
         Refusal: ``setting_invalid``: the file cannot be read.
@@ -146,7 +149,7 @@ def find_setting(environment: Mapping[str, str], variable: str) -> str | None:
 
 
 def render_environment(settings: Settings) -> dict[str, str]:
-    """Return the variables that make a child process have these settings."""
+    """Return the environment variables that give a child process these settings."""
     variables = {f"{PREFIX}{name.upper()}": value for name in _TEXTS if (value := getattr(settings, name))}
     variables[f"{PREFIX}NATS_REPLICAS"] = str(settings.nats_replicas)
     variables |= {PREFIX + name.upper(): str(getattr(settings, name)) for name in _NUMBERS}

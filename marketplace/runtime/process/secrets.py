@@ -1,4 +1,4 @@
-"""The secrets that API keys rest on: the server's own, and the platform's first key."""
+"""The secrets of API keys: the server's own secret, and the platform's first key."""
 
 import re
 import secrets
@@ -16,7 +16,7 @@ _ADMIN_KEY: Final = re.compile(r"mkp_[0-7][0-9a-hjkmnp-tv-z]{25}_[A-Za-z0-9]{20,
 
 
 def require_api_secrets(settings: Settings) -> None:
-    """Refuse to start an API without the secrets that its keys rest on.
+    """Refuse to start an API without its secrets.
 
     Raises:
         Refusal: ``setting_missing`` or ``setting_invalid``; the text names the variable.
@@ -31,7 +31,7 @@ def require_api_secrets(settings: Settings) -> None:
     if not _ADMIN_KEY.fullmatch(settings.admin_key):
         raise Refusal(
             "setting_missing" if not settings.admin_key else "setting_invalid",
-            f"{PREFIX}ADMIN_KEY has to be mkp_<26 characters>_<20 or more letters and digits>; print a new one with"
+            f"{PREFIX}ADMIN_KEY must be mkp_<26 characters>_<20 or more letters and digits>; print a new one with"
             " `marketplace serve new-admin-key`",
         )
 

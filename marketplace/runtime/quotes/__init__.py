@@ -1,1 +1,1 @@
-"""Quotes: prepared books that follow the log, asked many times."""
+"""Quotes: prepared books that follow the log and answer many quotes."""

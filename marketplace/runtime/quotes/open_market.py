@@ -1,6 +1,6 @@
-"""Which orders, lots and auctions are open, for a process that began in the middle of the log.
+"""The open orders, lots and auctions, for a process that started in the middle of the log.
 
-It learns once from the projections what is open, and follows the log from there.
+It loads them once from the projections, and follows the log from there.
 """
 
 import asyncio
@@ -19,17 +19,17 @@ from marketplace.log.port import Recorded
 
 RELEVANT: Final = frozenset({"order", "lot", "pool", "site", "auction"})
 LoadOpen = Callable[[], Awaitable[tuple[Iterable[str], Iterable[str], Iterable[str]]]]
-"""Returns ids of open orders, of lots and of unsettled auctions, at or after where the follower is."""
+"""Returns the ids of open orders, lots and unsettled auctions, at or after the follower's position."""
 
 
 class OpenMarket:
-    """Ids of what takes part in the market now.
+    """The ids of everything that takes part in the market now.
 
     Attributes:
         orders: Orders that are open or locked.
         lots: Lots that are not withdrawn.
         auctions: Auctions that are not settled.
-        changed: Sequence of the last event that may have changed a book; 0 where none was seen.
+        changed: Sequence of the last event that may have changed a book; 0 if none was seen.
     """
 
     def __init__(self, follower: Follower, load_open: LoadOpen) -> None:
@@ -46,16 +46,16 @@ class OpenMarket:
 
     @property
     def position(self) -> int:
-        """Return how far the log has been followed."""
+        """Return the position up to which the log has been followed."""
         return self._follower.position
 
     async def follow_to(self, sequence: int) -> None:
-        """Wait until the log was followed to a sequence."""
+        """Wait until the log has been followed to a sequence."""
         while self.position < sequence:
             await self._moved.wait()
 
     async def begin(self) -> None:
-        """Learn what is open, once; events that arrive meanwhile are taken after it."""
+        """Load what is open, once. Events that arrive meanwhile are applied afterwards."""
         async with self._beginning:
             if self._begun:
                 return
@@ -83,7 +83,7 @@ class OpenMarket:
                 self.changed = recorded.sequence
 
     def _hear(self, recorded: Recorded) -> None:
-        """Take an event; of one that nobody can read only its aggregate counts, which is left out of every book."""
+        """Apply an event. If it cannot be read, its aggregate is left out of every book."""
         if recorded.void:
             return
         try:

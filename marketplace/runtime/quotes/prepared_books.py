@@ -1,9 +1,12 @@
-"""The books that quotes rest on: solved in the background, kept per horizon, and sketched where that takes long.
+"""The books that quotes are computed from: solved in the background, one per horizon, approximated if that is slow.
+
+A sketch is a fast approximation of a solved book.
 
 Invariants:
     1. Nothing is locked and nothing is written.
-    2. One book is solved at a time, and no more than half of the time; one is sketched at a time, where somebody waits.
-    3. Of two of one horizon the one that has seen more of the log is kept, and of equals the one that is no sketch.
+    2. One book is solved at a time, for at most half of the time. One is sketched at a time, while a quote waits.
+    3. Of two books of one horizon, the one that reflects more of the log is kept; if equal, a solved book over a
+       sketch.
 """
 
 import asyncio
@@ -39,21 +42,21 @@ from marketplace.runtime.quotes.open_market import OpenMarket
 LoadStandings = Callable[[], Awaitable[Mapping[str, Fraction]]]
 
 FRESH_SECONDS: Final = 0.1
-"""How long a quote waits for a book that is being solved anew before it answers from the last one."""
+"""How long a quote waits for a newer book before it answers from the last one."""
 
 SLOW_SECONDS: Final = 1.0
-"""A book that took this long to solve is not waited for: `FRESH_SECONDS` would only be added to the answer."""
+"""If a book took this long to solve, quotes do not wait for it: `FRESH_SECONDS` would only delay the answer."""
 
 HURRY_SECONDS: Final = 0.3
-"""How long one that must see a change waits for a book to be solved: others may be before it. Then it is sketched."""
+"""How long a quote that must see a change waits for a book to be solved, before the book is sketched instead."""
 
 AGE_SECONDS_MAX: Final = 60.0
-"""A book that changed and is older than this is not answered from, unless another one takes too long."""
+"""A changed book that is older than this is not used, unless a newer one takes too long."""
 
 WAIT_SECONDS_MAX: Final = 20.0
 BOOKS_MAX: Final = 8
 ORDERS_MAX: Final = 2_000
-"""Orders that quotes are answered against, those that could be worth most; an auction admits more."""
+"""The most orders in a quote's book, those of the highest possible value. An auction admits more."""
 
 LOADS_AT_ONCE: Final = 64
 SEED: Final = 1
@@ -62,17 +65,17 @@ log = structlog.get_logger(__name__)
 
 @dataclass(frozen=True, slots=True)
 class SolvedBook:
-    """A book of one horizon as it stood at a position in the log.
+    """A book of one horizon at a position in the log.
 
     Attributes:
         opened: The auction that would take it, or one that stands for a horizon.
         sequence: Position in the log.
         began: When it was taken from the market, by this process's clock.
-        seconds: How long it took to solve, of a sketch to sketch.
+        seconds: How long it took to solve or to sketch.
         supply: What is for sale in it.
-        orders: The orders that it was built of, by id.
+        orders: The orders that it was built from, by id.
         book: The book.
-        standing: What the engine found.
+        standing: The engine's solution.
     """
 
     opened: AuctionOpened
@@ -90,7 +93,7 @@ def _compute_value(order: Order) -> Decimal:
 
 
 class _Turns:
-    """One at a time, and after each a rest, as a share of the time that it took."""
+    """Runs one at a time. After each, it rests for a share of the time that the run took."""
 
     def __init__(self, rest: int) -> None:
         self._turn = asyncio.Lock()
@@ -108,7 +111,7 @@ class _Turns:
 
 @dataclass(slots=True)
 class _Kept:
-    """What is known of one horizon: the book to answer from, and the last that was solved in full."""
+    """The state of one horizon: the book to answer from, and the last one that was solved in full."""
 
     newest: SolvedBook | None = None
     full: SolvedBook | None = None
@@ -119,9 +122,9 @@ class PreparedBooks:
     """Keeps the books of one process.
 
     Args:
-        handler: Whose cache holds the states; nothing is written through it.
+        handler: Its cache holds the states; nothing is written through it.
         market: What is open.
-        load_standings: Tells the score of each provider that has a history.
+        load_standings: Returns the score of each provider that has a history.
     """
 
     def __init__(self, handler: Handler, market: OpenMarket, load_standings: LoadStandings) -> None:
@@ -132,13 +135,13 @@ class PreparedBooks:
         self._turns = {False: _Turns(rest=1), True: _Turns(rest=0)}
 
     async def get(self, opened: AuctionOpened, min_sequence: int) -> SolvedBook:
-        """Return the book of a horizon: the newest, or the last where that takes too long.
+        """Return the book of a horizon: the newest, or the previous one if that takes too long.
 
-        Where there is none that has seen enough of the log and is not old, one that is slow to solve, or whose turn
-        does not come, is sketched first; the two at once would only slow each other down.
+        If no recent book reflects enough of the log, a book that is slow to solve, or that has to wait for its turn, is
+        sketched first. Solving and sketching it at once would only slow both down.
 
         Raises:
-            Unavailable: The book could not be solved in time, or a server is away.
+            Unavailable: The book could not be solved in time, or a server cannot be reached.
         """
         begun = time.monotonic()
         end = begun + WAIT_SECONDS_MAX
@@ -173,13 +176,13 @@ class PreparedBooks:
                 raise Unavailable("quotes", f"the book was not solved within {WAIT_SECONDS_MAX:g} s; ask again")
 
     async def prepare(self, opened: AuctionOpened) -> None:
-        """Sketch the book of a horizon if it changed or was never asked about, so that who asks next need not wait."""
+        """Sketch the book of a horizon if it changed or is new, so that the next quote need not wait."""
         newest = self._keep(opened).newest
         if newest is None or newest.sequence < self._market.changed:
             await asyncio.wait({self._begin(opened, sketched=True)})
 
     def _keep(self, opened: AuctionOpened) -> _Kept:
-        """Return what is known of a horizon; the one that was asked about longest ago makes room for a new one."""
+        """Return the state of a horizon. A new horizon replaces the one that was used longest ago."""
         kept = self._kept.pop(opened, None) or _Kept()
         self._kept[opened] = kept
         for other in [other for other, each in self._kept.items() if not each.tasks][: len(self._kept) - BOOKS_MAX]:
@@ -188,7 +191,7 @@ class PreparedBooks:
         return kept
 
     def _begin(self, opened: AuctionOpened, *, sketched: bool) -> asyncio.Task[SolvedBook]:
-        """Return the solving or sketching of a horizon's book that is under way, or begin one."""
+        """Return the running solve or sketch of a horizon's book, or start one."""
         kept = self._keep(opened)
         task = kept.tasks.get(sketched)
         if task is None:
@@ -223,7 +226,7 @@ class PreparedBooks:
         return solved
 
     def _find_prior(self, opened: AuctionOpened) -> SolvedBook | None:
-        """Return the book that was solved last of another horizon with periods as long."""
+        """Return the last solved book of another horizon with periods of the same length."""
         found = (kept.full for other, kept in reversed(self._kept.items()) if other.period_hours == opened.period_hours)
         return next((solved for solved in found if solved is not None), None)
 
@@ -238,7 +241,7 @@ class PreparedBooks:
         return Supply(pools=pools, lots=lots, mandates=mandates, standings=standings, sites=sites)
 
     async def load(self, decider: AnyDecider, ids: Iterable[str]) -> dict[str, Any]:
-        """Return states by id, in order, of those whose events can all be read; a bounded number is read at once."""
+        """Return states by id, in order, without aggregates that have unreadable events. Few are read at once."""
         cache, gate = self._handler.cache, asyncio.Semaphore(LOADS_AT_ONCE)
 
         async def one(id: str) -> Any:  # noqa: A002 - the field's word
@@ -255,7 +258,7 @@ class PreparedBooks:
 
 
 def _end(opened: AuctionOpened, kept: _Kept, task: asyncio.Task[SolvedBook], *, sketched: bool) -> None:
-    """Forget a solving that ended; why it failed is told to who waits for it, and here should nobody."""
+    """Forget a finished solve. Its error goes to the waiting callers, or to the log if there are none."""
     kept.tasks.pop(sketched, None)
     if not task.cancelled() and task.exception() is not None:
         log.warning("book_not_solved", auction_id=opened.auction_id, reason=repr(task.exception()))
@@ -294,13 +297,13 @@ def _sketch_book(
 
 
 def _find_rows(opened: AuctionOpened, supply: Supply, prior: SolvedBook | None) -> KnownRows | None:
-    """Return what need not be built anew, where the same is for sale over the same periods."""
+    """Return the rows that need not be built again, if the same supply is for sale over the same periods."""
     if prior is None or prior.opened != opened or not supply.sells_as(prior.supply):
         return None
     return KnownRows(prior.book, prior.orders)
 
 
 def _put_last(orders: Iterable[Order], known: Mapping[str, Order]) -> dict[str, Order]:
-    """Return orders by id, those that stood in the book before as they stood there, and then the others."""
+    """Return orders by id: first those of the earlier book, in its order, then the others."""
     found = {order.placed.order_id: order for order in orders}
     return {order_id: found[order_id] for order_id in (*(each for each in known if each in found), *found)}

@@ -1,13 +1,12 @@
-"""Quotes: what an order would have to be worth on the book as it stands, from a book that is solved in the background.
+"""Quotes: the value that an order needs to win on the current book, which is solved in the background.
 
-A book is solved when it is first asked about and again when something in it changed; a quote waits a moment for the
-newest where that may help, and else answers from the last, which says by its sequence how old it is. A book that is
-slow to solve is sketched where there is none to answer from, and before anyone asks
-(`runtime/quotes/prepared_books.py`).
+A book is solved when it is first needed and again when it changes. A quote waits a moment for the newest book if that
+may help. Otherwise it answers from the previous one and states that book's sequence. A book that is slow to solve is
+sketched if there is no other, and in advance of the first question (`runtime/quotes/prepared_books.py`).
 
 Invariants:
     1. Nothing is locked and nothing is written.
-    2. An answer is `sure` only on a book that nothing is known to have changed since.
+    2. An answer is `sure` only if nothing is known to have changed since its book.
 """
 
 import asyncio
@@ -34,14 +33,14 @@ from marketplace.runtime.quotes.open_market import LoadOpen, OpenMarket
 from marketplace.runtime.quotes.prepared_books import SEED, LoadStandings, PreparedBooks
 
 PREPARE_SECONDS: Final = 30.0
-"""How often a process looks whether there are books that nobody has asked about yet."""
+"""How often a process looks for horizons that have no book yet."""
 
 PREPARED_MAX: Final = 3
 log = structlog.get_logger(__name__)
 HOUR: Final = timedelta(hours=1)
 DAY: Final = timedelta(days=1)
 GRIDS: Final = ((24, 182), (1, 336))
-"""Periods in hours and their number, for what no auction that is collecting would take."""
+"""Periods in hours and their number, for orders that no collecting auction would take."""
 
 NO_AUCTION: Final = "auc_00000000000000000000000000"
 
@@ -50,10 +49,10 @@ class Quoter:
     """Answers quotes for one process.
 
     Args:
-        handler: Whose cache holds the states; nothing is written through it.
-        follower: Tells what happens.
-        load_open: Tells what is open as it begins.
-        load_standings: Tells the score of each provider that has a history.
+        handler: Its cache holds the states; nothing is written through it.
+        follower: Delivers events.
+        load_open: Returns what is open at the start.
+        load_standings: Returns the score of each provider that has a history.
     """
 
     def __init__(
@@ -64,15 +63,15 @@ class Quoter:
         self._books = PreparedBooks(handler, self._market, load_standings)
 
     async def quote(self, order: Order, *, min_sequence: int = 0) -> Quoted:
-        """Return what an order that is not placed would have to be worth.
+        """Return the value that an order, which is not placed, needs to win.
 
         Args:
             order: The order, with the budget that each of its mandates would set aside.
-            min_sequence: Position in the log that the book must have seen.
+            min_sequence: Position in the log that the book must reflect.
 
         Raises:
             Refusal: ``quote_outside_horizon``.
-            Unavailable: The book could not be solved in time, or a server is away.
+            Unavailable: The book could not be solved in time, or a server cannot be reached.
         """
         await self._market.begin()
         opened = await self._choose(order.terms)
@@ -81,7 +80,7 @@ class Quoter:
         mandates = await self._books.load(MANDATE, [hold.mandate_id for hold in order.budget_holds])
         supply = replace(solved.supply, mandates=mandates)
         row = build_order(order, supply, solved.book, horizon)
-        assert row is not None, "the horizon was chosen so that the order takes part"
+        assert row is not None, "the horizon was chosen so that the order fits in"
         answer = await asyncio.to_thread(estimate, solved.standing, parse_order(row))
         return Quoted(
             auction_id=None if opened.auction_id == NO_AUCTION else opened.auction_id,
@@ -96,14 +95,14 @@ class Quoter:
         )
 
     async def list_auctions(self) -> list[Auction]:
-        """Return the auctions that are not settled, the next to lock first."""
+        """Return the auctions that are not settled, next to lock first."""
         await self._market.begin()
         known = await self._books.load(AUCTION, self._market.auctions)
         found = [auction for auction in known.values() if auction is not None]
         return sorted(found, key=lambda auction: (auction.opened.locks_at, auction.opened.auction_id))
 
     async def prepare(self) -> None:
-        """Sketch the books that the next quotes will rest on, now and whenever others come up; runs until cancelled."""
+        """Sketch the books that the next quotes need, now and when new ones appear. Runs until cancelled."""
         while True:
             try:
                 await self._market.begin()
@@ -114,7 +113,7 @@ class Quoter:
             await asyncio.sleep(PREPARE_SECONDS)
 
     async def _list_next(self) -> list[AuctionOpened]:
-        """Return the horizons that most quotes are about: the auctions that collect, and the days ahead."""
+        """Return the horizons of most quotes: the collecting auctions, and the days ahead."""
         now = self._handler.clock.now()
         found = [
             auction.opened

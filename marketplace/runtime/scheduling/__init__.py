@@ -1,1 +1,1 @@
-"""What falls due, and the parts of a worker that start it."""
+"""What falls due, and the parts of a worker that act on it."""

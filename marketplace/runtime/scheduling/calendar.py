@@ -1,12 +1,11 @@
-"""The calendar of auctions: every hour for near starts, every day for what lasts longer.
+"""The calendar of auctions: hourly for near starts, daily for longer terms.
 
-Of each rhythm the next auction is always open. Its id derives from rhythm and lock, so that several workers open it
-once, and one that was away opens what is next and leaves out what was missed.
+The next auction of each rhythm is always open. Its id derives from rhythm and lock time, so that several workers open
+it only once. A worker that was away opens the next auction and skips missed ones.
 
-| rhythm | locks | periods | horizon | indicative prices | orders bound |
-|---|---|---|---|---|---|
-| near | every hour | an hour | four days, from an hour after the lock | 15 minutes before | 5 minutes before |
-| daily | 12:00 UTC | a day | 182 days, from the midnight after | 4 hours before | 1 hour before |
+| rhythm | locks | periods | horizon | indicative prices | orders bound | |---|---|---|---|---|---| | near | every hour
+| an hour | four days, from an hour after the lock | 15 minutes before | 5 minutes before | | daily | 12:00 UTC | a day
+| 182 days, from the midnight after | 4 hours before | 1 hour before |
 """
 
 from datetime import UTC, datetime, timedelta
@@ -66,7 +65,7 @@ RHYTHMS: Final = {
 
 
 def list_calls(now: datetime) -> list[tuple[str, int]]:
-    """Return the next auction of each rhythm: its name and how many of it have locked since `EPOCH`."""
+    """Return the next auction of each rhythm: its name, and how many of it have locked since `EPOCH`."""
     return [(name, (now - EPOCH - rhythm.offset) // rhythm.every + 1) for name, rhythm in RHYTHMS.items()]
 
 
@@ -77,10 +76,10 @@ def find_lock(name: str, number: int) -> datetime:
 
 
 async def open_call(handler: Handler, name: str, number: int) -> None:
-    """Open an auction of a rhythm, once whoever does it.
+    """Open an auction of a rhythm. Several workers may try; it opens once.
 
     Raises:
-        Refusal: ``lock_past``: nobody did in time.
+        Refusal: ``lock_past``: no worker opened it in time.
     """
     rhythm, locks_at = RHYTHMS[name], find_lock(name, number)
     command_id = derive_command_id("calendar", f"{name}/{locks_at.isoformat()}")

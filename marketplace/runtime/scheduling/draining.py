@@ -1,6 +1,7 @@
-"""A pool that leaves the market: its lots go at once, and what it carries runs on until the pool goes.
+"""Drain a pool that leaves the market: withdraw its lots at once, and let its grants run until the pool closes.
 
-Then each grant is moved to another pool of its provider where one has room at no higher price; where none has, it ends.
+At the closing, each grant moves to another pool of its provider that has room at no higher price. If there is none, the
+grant ends.
 """
 
 import contextlib
@@ -18,7 +19,7 @@ from marketplace.runtime.scheduling.relocation import move_grant
 
 
 async def drain_pool(handler: Handler, stage: MarketState, pool_id: str) -> None:
-    """Take every lot of a pool off the market, so that no further order is matched there."""
+    """Withdraw every lot of a pool, so that no further order is matched there."""
     pool: Pool = (await handler.cache.load(POOL, pool_id)).state
     assert pool.closing is not None, "notice was given"
     for lot_id in stage.list_pool_lots(pool_id):
@@ -29,10 +30,10 @@ async def drain_pool(handler: Handler, stage: MarketState, pool_id: str) -> None
 
 
 async def close_pool(handler: Handler, stage: MarketState, pool_id: str) -> None:
-    """Move or end what a pool still carries when its time is over.
+    """Move or end the remaining grants of a pool that closes now.
 
     Raises:
-        Refusal: ``pool_not_due`` before that time, which may be put off.
+        Refusal: ``pool_not_due`` before the closing, which may have been postponed.
     """
     pool: Pool = (await handler.cache.load(POOL, pool_id)).state
     assert pool.closing is not None, "notice was given"

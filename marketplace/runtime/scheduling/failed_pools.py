@@ -1,6 +1,6 @@
-"""Which pools have nodes that do not work, and when it is worth a try again to move their grants away.
+"""The pools with failed nodes, and when to try again to move their grants.
 
-A grant that found no room when its nodes failed is degraded; it moves as soon as its provider has room elsewhere.
+If a grant found no room when its nodes failed, it is degraded. It moves as soon as its provider has room elsewhere.
 """
 
 from collections import defaultdict
@@ -11,7 +11,7 @@ from events.pool import PoolCapacityOffered, PoolCapacityReleased, PoolNodeFaile
 from events.types import Event
 
 Room = PoolOpened | LotListed | LotRepriced | LotResumed | LotWithdrawn | PoolCapacityOffered | PoolCapacityReleased
-"""What tells of nodes that are for sale or free, besides nodes that work again."""
+"""Events that may make room, besides the repair of nodes."""
 
 
 class FailedPools:
@@ -24,8 +24,8 @@ class FailedPools:
 
     @singledispatchmethod
     def notice(self, event: Event) -> list[str]:
-        """Take an event, and return the failed pools of a provider that may have got room in another of its pools."""
-        raise TypeError(f"{type(event).__name__} tells nothing of nodes that fail or are free")
+        """Apply an event. Return the failed pools of a provider whose other pools may have room now."""
+        raise TypeError(f"{type(event).__name__} is no event about failed or free nodes")
 
     @notice.register
     def _open(self, event: PoolOpened) -> list[str]:
@@ -67,7 +67,7 @@ class FailedPools:
         return self._list_others(self._lots[event.lot_id])
 
     def has_failed(self, pool_id: str) -> bool:
-        """Tell whether nodes of a pool do not work now."""
+        """Return whether nodes of a pool are failed now."""
         return any(failed == pool_id for failed, _ in self._failed.get(self._owners[pool_id], ()))
 
     def _list_others(self, pool_id: str) -> list[str]:

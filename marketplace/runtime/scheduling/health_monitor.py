@@ -1,7 +1,7 @@
-"""What the meters' evidence says of every running grant, folded from the log by the worker that reads it.
+"""The health of every running grant's GPUs, folded by the worker from the meters' evidence in the log.
 
-`domain/delivery/detection.py` has the rule. Kept here: which GPUs of which grant are bad now. Whenever one changes, the
-incidents of its pool are brought in step.
+The rule is in `domain/delivery/detection.py`. This module tracks which GPUs of which grant are bad now. When that
+changes, the incidents of the grant's pool are updated.
 """
 
 from dataclasses import dataclass, field
@@ -23,18 +23,18 @@ from marketplace.execution.scheduled_context import build_context
 from marketplace.runtime.scheduling.scheduler import NOW, Scheduler, Task
 
 UNNAMED: Final = "*"
-"""The GPU of a reading that names none."""
+"""The name of the GPU in a reading that names none."""
 _KIND: Final = "meters"
 _SECOND: Final = timedelta(seconds=1)
 
 
 class Turn(NamedTuple):
-    """An incident that opens or closes.
+    """An incident to open or close.
 
     Attributes:
-        pool_id: Where.
-        incident_id: Which.
-        opens: Whether it opens.
+        pool_id: The pool.
+        incident_id: The incident.
+        opens: Whether to open it; else to close it.
     """
 
     pool_id: str
@@ -44,7 +44,7 @@ class Turn(NamedTuple):
 
 @dataclass(slots=True)
 class _Watch:
-    """One grant on one pool: its terms, the health of its GPUs by meter, source and name, and what is to be done."""
+    """One grant on one pool: its terms, the health of its GPUs by meter, source and name, and pending incidents."""
 
     terms: DetectionTerms
     gpus_per_node: int
@@ -56,12 +56,12 @@ class _Watch:
     due: dict[Turn, datetime] = field(default_factory=dict)
 
     def count_failed(self) -> int:
-        """Return how many nodes do not work; a GPU is bad where one source says so."""
+        """Return the number of failed nodes. A GPU is bad if at least one source says so."""
         bad = {device for (_, _, device), health in self.healths.items() if health.is_bad}
         return count_nodes(len(bad), self.gpus_per_node)
 
     def turn(self, grant_id: str, at: datetime) -> None:
-        """Open or close an incident where another number of nodes works since an instant."""
+        """Open or close an incident if the number of working nodes changed at an instant."""
         failed = self.count_failed()
         if failed > len(self.open):
             name = f"{_KIND}/{grant_id}/{self.moves}/{self.opened}"
@@ -74,7 +74,7 @@ class _Watch:
 
 
 class HealthMonitor:
-    """Folds evidence, and puts a task on the agenda for each grant of which a GPU turned bad or good."""
+    """Folds evidence, and schedules a task for each grant of which a GPU turned bad or good."""
 
     def __init__(self, scheduler: Scheduler) -> None:
         self._scheduler = scheduler
@@ -82,7 +82,7 @@ class HealthMonitor:
 
     @singledispatchmethod
     def notice(self, event: Event) -> None:
-        """Take the next event of the log; most change nothing here."""
+        """Apply the next event of the log. Most events change nothing here."""
 
     @notice.register
     def _issue(self, event: GrantIssued) -> None:
@@ -91,7 +91,7 @@ class HealthMonitor:
 
     @notice.register
     def _move(self, event: GrantSubstituted) -> None:
-        """Begin anew: the GPUs are others from now on; what was open where it was is the provider's to end."""
+        """Reset a grant that moved, because its GPUs are new. The provider ends open incidents of the old ones."""
         watch = self._watches.get(event.grant_id)
         if watch is not None:
             moved = _Watch(watch.terms, watch.gpus_per_node, event.pool_id, watch.moves + 1)
@@ -99,7 +99,7 @@ class HealthMonitor:
 
     @notice.register
     def _done(self, event: PoolNodeFailed | PoolNodeRestored) -> None:
-        """Take off what was done, by whichever worker."""
+        """Remove an incident that any worker has handled."""
         turn = Turn(event.pool_id, event.incident_id, opens=isinstance(event, PoolNodeFailed))
         kind, _, rest = event.incident_id.partition("/")
         if kind == _KIND:
@@ -144,12 +144,12 @@ class HealthMonitor:
                 self._scheduler.put(Task("observe_grant", grant_id), NOW)
 
     def list_due(self, grant_id: str) -> list[tuple[Turn, datetime]]:
-        """Return which incidents of a grant are to be opened and closed, and since when, in order."""
+        """Return which incidents of a grant are to be opened or closed, and since when, in order."""
         watch = self._watches.get(grant_id)
         return [] if watch is None else list(watch.due.items())
 
     def drop(self, grant_id: str, turn: Turn) -> None:
-        """Take off what was done, or cannot be."""
+        """Remove an incident that was handled, or cannot be."""
         watch = self._watches.get(grant_id)
         if watch is not None:
             watch.due.pop(turn, None)
@@ -160,7 +160,7 @@ def _list_meters(terms: DetectionTerms) -> tuple[str, ...]:
 
 
 async def observe_grant(handler: Handler, observer: HealthMonitor, grant_id: str) -> None:
-    """Open and close the incidents of a running grant that evidence tells of; what cannot be is left out."""
+    """Open and close the incidents that evidence shows for a running grant. Those that cannot be are skipped."""
     grant: Grant | None = (await handler.cache.load(GRANT, grant_id)).state
     now = handler.clock.now()
     if grant is None or grant.status not in {*RUNNING, "terminated"} or grant.end <= now:

@@ -1,10 +1,10 @@
-"""Incidents: what failed nodes do to the grants of their pool, without anyone claiming it.
+"""Incidents: adapt the grants of a pool to its failed nodes, without any party's claim.
 
-An incident that evidence of a grant's GPUs opened hits that grant. Where beside those fewer nodes work than are
-reserved, the grants that were issued last are hit first. Each of them is moved to another pool of its provider where
-one has room at no higher price; where none has, it is degraded by the nodes that are missing, since the nodes are as
-they are now, and moved as soon as there is room (`failed_pools.py`). When the nodes work again it works in full again.
-A degradation that the provider reported itself is the provider's to end.
+An incident opened by evidence of a grant's GPUs affects that grant. If, beyond that, fewer nodes work than are
+reserved, the grants issued last are affected first. Each affected grant moves to another pool of its provider that has
+room at no higher price. If there is none, it is degraded by the missing nodes, and moves as soon as there is room
+(`failed_pools.py`). When the nodes work again, the grant works in full again. A degradation that the provider reported
+must be ended by the provider.
 """
 
 import hashlib
@@ -26,21 +26,21 @@ REASON: Final = "nodes of its pool do not work"
 
 
 class Incidents:
-    """Keeps the grants of a pool in step with its nodes."""
+    """Keeps the grants of a pool consistent with its nodes."""
 
     def __init__(self, handler: Handler, stage: MarketState) -> None:
         self._handler = handler
         self._stage = stage
 
     async def run(self, task: Task) -> None:
-        """Do what is due: look at what evidence says of a grant, or at the nodes of a pool."""
+        """Run a due task: check the evidence of a grant, or the nodes of a pool."""
         if task.kind == "observe_grant":
             await observe_grant(self._handler, self._stage.observer, task.id)
         else:
             await self.serve(task.id)
 
     async def serve(self, pool_id: str) -> None:
-        """Bring every running grant of a pool to the nodes that work for it now, and worked for it meanwhile."""
+        """Adapt every running grant of a pool to its working nodes, now and at changes since the last check."""
         pool: Pool = (await self._handler.cache.load(POOL, pool_id)).state
         now = self._handler.clock.now()
         step, turns = _name_step(pool), _list_turns(pool, now)
@@ -56,7 +56,7 @@ class Incidents:
             await self._bring_to(grant, grant.issued.nodes - missing, step, at)
 
     async def _catch_up(self, pool: Pool, at: datetime, now: datetime, step: str) -> None:
-        """Say of grants how many of their nodes worked from a past instant on, where nothing was said since."""
+        """Record how many nodes of each grant worked from a past instant on, unless something later is recorded."""
         running = [
             grant
             for grant in await self._list_running(pool, now)
@@ -69,7 +69,7 @@ class Incidents:
                 await self._bring_to(grant, grant.issued.nodes - lacking[grant.issued.grant_id], step, at)
 
     async def _list_running(self, pool: Pool, now: datetime) -> list[Grant]:
-        """Return the grants that use the pool now, the last issued first."""
+        """Return the grants that use the pool now, last issued first."""
         found: list[Grant] = []
         for grant_id, reservation in sorted(pool.reservations.items(), reverse=True):
             if reservation.start <= now < reservation.end:
@@ -95,7 +95,7 @@ class Incidents:
 
 
 def _share_lack(pool: Pool, running: Sequence[Grant], at: datetime) -> dict[str, int]:
-    """Return how many nodes each grant lacks at an instant: its own, and of the rest the last issued first."""
+    """Return how many nodes each grant lacks at an instant: its own failures, the rest from the last issued first."""
     failed = [incident for incident in pool.incidents.values() if incident.start <= at < incident.end]
     held = {grant.issued.grant_id: grant.count_nodes(at) for grant in running}
     own = {
@@ -113,11 +113,11 @@ def _share_lack(pool: Pool, running: Sequence[Grant], at: datetime) -> dict[str,
 
 
 def _list_turns(pool: Pool, now: datetime) -> list[datetime]:
-    """Return the instants up to now at which another number of nodes worked, in order."""
+    """Return the instants up to now at which the number of working nodes changed, in order."""
     return sorted({at for one in pool.incidents.values() for at in (one.start, one.end) if at <= now})
 
 
 def _name_step(pool: Pool) -> str:
-    """Name the state of a pool's incidents, so that each is answered once by whichever worker comes first."""
+    """Return a name for the state of a pool's incidents, so that only one worker handles each state."""
     told = sorted(f"{name} {one.start.isoformat()} {one.end.isoformat()}" for name, one in pool.incidents.items())
     return hashlib.sha256("\n".join(told).encode()).hexdigest()

@@ -1,7 +1,7 @@
-"""The market in the worker's memory: the agenda, and which lots, pools and orders there are.
+"""The market in the worker's memory: scheduled tasks, and the lots, pools and orders that exist.
 
-States are in the handler's cache, which the same reader fills from the first event on; but usage, which is read from
-the log when a statement needs it: readings outnumber everything else.
+States of aggregates are in the handler's cache, which the same reader fills from the first event on. Usage is the
+exception: readings outnumber everything else, so a statement reads them from the log.
 """
 
 import asyncio
@@ -35,14 +35,15 @@ log = structlog.get_logger(__name__)
 
 
 class MarketState:
-    """Takes every event of the log in order.
+    """Applies every event of the log in order.
 
     Attributes:
         agenda: What is due.
         observer: What evidence says of the running grants.
-        position: Sequence of the last event taken.
-        unreadable: Events that nobody can read, by sequence; nothing is done that rests on their aggregates.
-        outdated: Set where an event that was taken is annotated: the market has to be read again from its beginning.
+        position: Sequence of the last event applied.
+        unreadable: Events that cannot be read, by sequence. No task that depends on their aggregates runs.
+        outdated: Set when an event that was applied is annotated. The market must then be read again from its
+            beginning.
     """
 
     def __init__(self, handler: Handler) -> None:
@@ -65,7 +66,7 @@ class MarketState:
         self._auctions: dict[str, datetime] = {}
 
     def take(self, page: Iterable[Recorded]) -> None:
-        """Take the next events."""
+        """Apply the next events."""
         for recorded in page:
             self.position = recorded.sequence
             if recorded.void:
@@ -84,7 +85,7 @@ class MarketState:
             self._notice(event)
 
     def _put_aside(self, error: UnreadableEvent) -> None:
-        """Let nothing rest on an aggregate of which an event cannot be read, until it is annotated."""
+        """Exclude an aggregate with an unreadable event from all tasks, until the event is annotated."""
         log.error("event_unreadable", sequence=error.sequence, subject=error.subject, reason=str(error))
         self.unreadable[error.sequence] = error
         self._unsound.add(error.subject)
@@ -119,12 +120,12 @@ class MarketState:
                 pass
 
     def _move_lots(self, pool_id: str) -> None:
-        """Look at the lots of a site once more: who lists one may not have seen a slip that is stored just before."""
+        """Check the lots of a site again: whoever lists one may not have seen a slip that is stored just before."""
         if pool_id in self._pools:
             self.scheduler.put(Task("move_lots", self._pools[pool_id]), NOW)
 
     def _notice_order(self, event: Event) -> None:
-        """Keep which group an order is of, and when a book had it last."""
+        """Track an order's group, and the last time a book contained it."""
         match event:
             case OrderPlaced() if event.terms.group is not None:
                 self._groups[event.order_id] = (event.startup_id, event.terms.group)
@@ -141,23 +142,23 @@ class MarketState:
                 pass
 
     def count_waits(self, order_id: str) -> int:
-        """Return an order's turn among those that wait: 0 where no book had it yet, and the lower, the longer ago."""
+        """Return an order's rank among waiting orders: 0 if no book had it yet, else lower the longer ago."""
         return self._taken.get(order_id, 0)
 
     def list_orders(self) -> list[str]:
-        """Return the orders that may stand for an auction, the oldest first."""
+        """Return the orders that may take part in an auction, oldest first."""
         return [order_id for order_id in self.scheduler.open_orders if self.is_sound("order", order_id)]
 
     def is_sound(self, aggregate: str, id: str) -> bool:  # noqa: A002 - the field's word
-        """Tell whether every event of an aggregate can be read."""
+        """Return whether every event of an aggregate can be read."""
         return not self._unsound or render_subject(aggregate, id) not in self._unsound
 
     def is_served(self, order_id: str) -> bool:
-        """Tell whether an order of the same group was matched."""
+        """Return whether an order of the same group was matched."""
         return self._groups.get(order_id) in self._served
 
     def list_rivals(self, auction_id: str) -> Rivals:
-        """Return the auctions that are not settled beside one, in the order in which they lock."""
+        """Return the other auctions that are not settled, in the order in which they lock."""
         ordered = sorted(self._auctions, key=self._auctions.__getitem__)
         if auction_id not in self._auctions:
             return Rivals(tuple(ordered), ())
@@ -165,7 +166,7 @@ class MarketState:
         return Rivals(tuple(ordered[:turn]), tuple(ordered[turn + 1 :]))
 
     def list_lots(self) -> list[str]:
-        """Return the lots that are not withdrawn, and whose pool and site are known."""
+        """Return the lots that are not withdrawn and whose pool and site are known."""
         return [lot_id for lot_id, pool_id in self._lots.items() if self._is_for_sale(lot_id, pool_id)]
 
     def _is_for_sale(self, lot_id: str, pool_id: str) -> bool:
@@ -174,7 +175,7 @@ class MarketState:
         return bool(site_id) and all(self.is_sound(aggregate, id) for aggregate, id in named)  # noqa: A001
 
     def list_pools(self) -> list[str]:
-        """Return every pool, the oldest first."""
+        """Return every pool, oldest first."""
         return list(self._pools)
 
     def list_standings(self) -> dict[str, Fraction]:

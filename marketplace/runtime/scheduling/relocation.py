@@ -1,4 +1,4 @@
-"""Substitution without anyone asking: a grant whose nodes go away is moved where its provider has room for it."""
+"""Automatic substitution: move a grant that loses its nodes to another pool of its provider."""
 
 from marketplace.application.delivery import grants
 from marketplace.application.delivery.substitution import substitute_grant
@@ -11,14 +11,14 @@ from marketplace.runtime.scheduling.market_state import MarketState
 
 
 async def move_grant(handler: Handler, stage: MarketState, grant: Grant, *, reason: str, step: str) -> bool:
-    """Move a grant to the first pool of its provider that has room for it at no higher price; tell whether one had.
+    """Move a grant to the first pool of its provider with room at no higher price. Return whether there was one.
 
     Args:
         handler: Runs the commands.
-        stage: Knows the pools.
-        grant: The grant; where it was degraded it works in full again.
+        stage: The market, which knows the pools.
+        grant: The grant. If it was degraded, it works in full again.
         reason: Why.
-        step: Names what is answered, so that each is answered once by whichever worker comes first.
+        step: Names the cause, so that only one worker handles it.
     """
     grant_id = grant.issued.grant_id
     for pool_id in stage.list_pools():

@@ -1,7 +1,7 @@
-"""What is due, and when: read from the log, so that nothing is forgotten over a restart.
+"""Scheduled tasks, derived from the log, so that none is lost over a restart.
 
-Every event may put a task on the agenda or take one off. A task is a command that is refused or repeated without harm
-where it is no longer needed, so an agenda that says too much is safe; one that says too little would not be.
+Every event may schedule or remove a task. A task is a command that is refused, or harmless to repeat, when it is no
+longer needed. Too many tasks are therefore safe; a missing one is not.
 """
 
 import heapq
@@ -45,13 +45,13 @@ from marketplace.domain.trading.order_terms import find_end
 from marketplace.runtime.scheduling.failed_pools import FailedPools, Room
 
 GRACE: Final = timedelta(hours=24)
-"""Meters may report until so long after a period; then its statement is issued."""
+"""Meters may report this long after a period. Then its statement is issued."""
 
 _JUST_AFTER: Final = timedelta(microseconds=1)
 """A warrant may still be exercised at its last instant."""
 
 HEAP_SPARE: Final = 1_024
-"""Entries that the heap may hold beyond twice the tasks; a smaller heap is not worth building anew."""
+"""How many entries the heap may hold beyond twice the tasks. A smaller heap is not rebuilt."""
 
 NOW: Final = datetime.min.replace(tzinfo=UTC)
 
@@ -61,7 +61,7 @@ class Task(NamedTuple):
 
     Attributes:
         kind: Which command.
-        id: The aggregate, or the hold or warrant in one, it is for.
+        id: The aggregate that it is for, or the hold or warrant in one.
         number: Which of several, for example of statement periods.
         owner_id: The account of a hold, the issuer of a warrant, the grant of a service line.
     """
@@ -73,7 +73,7 @@ class Task(NamedTuple):
 
 
 class DueTask(NamedTuple):
-    """A task that was taken, and since when it is due."""
+    """A task that was taken, and when it became due."""
 
     task: Task
     due: datetime
@@ -83,7 +83,7 @@ class Scheduler:
     """Tasks by the instant at which they are due.
 
     Attributes:
-        open_orders: When each order that is open or locked ends by itself, in the order of the queue.
+        open_orders: When each open or locked order expires, in queue order.
     """
 
     def __init__(self) -> None:
@@ -102,24 +102,24 @@ class Scheduler:
         self._settled: dict[str, dict[Task, bool]] = {}
 
     def put(self, task: Task, due: datetime) -> None:
-        """Put a task on, or move it."""
+        """Schedule a task, or move it."""
         self._due[task] = due
         heapq.heappush(self._heap, (_rank(due), task))
         self._compact()
 
     def drop(self, task: Task) -> None:
-        """Take a task off."""
+        """Remove a task."""
         if self._due.pop(task, None) is not None:
             self._compact()
 
     def _compact(self) -> None:
-        """Build the heap anew once most of it is tasks that were moved or dropped."""
+        """Rebuild the heap once most of it is tasks that were moved or removed."""
         if len(self._heap) > 2 * len(self._due) + HEAP_SPARE:
             self._heap = [(_rank(due), task) for task, due in self._due.items()]
             heapq.heapify(self._heap)
 
     def take(self, now: datetime, tasks_max: int) -> list[DueTask]:
-        """Take off, and return in the order of time, at most so many tasks that are due."""
+        """Remove and return at most `tasks_max` due tasks, in time order."""
         taken: list[DueTask] = []
         rank = _rank(now)
         while self._heap and self._heap[0][0] <= rank and len(taken) < tasks_max:
@@ -135,7 +135,7 @@ class Scheduler:
 
     @singledispatchmethod
     def notice(self, event: Event) -> None:
-        """Take the next event of the log; most change nothing here."""
+        """Apply the next event of the log. Most events change nothing here."""
 
     def _stand(self, order_id: str, ends_at: datetime) -> None:
         self.open_orders[order_id] = ends_at
@@ -207,7 +207,7 @@ class Scheduler:
 
     @notice.register
     def _lock_auction(self, event: AuctionLocked) -> None:
-        """Defer what a second auctioneer locked and the first one's book does not have."""
+        """Defer orders that a second auctioneer locked and that are not in the first one's book."""
         book = self._auctions[event.auction_id] = frozenset(self._books.pop(event.auction_id, ()))
         for order_id, auction_id in self._locked.items():
             if auction_id == event.auction_id and order_id not in book:
@@ -215,7 +215,7 @@ class Scheduler:
 
     @notice.register
     def _settle_auction(self, event: AuctionSettled) -> None:
-        """Forget the auction; what a slow auctioneer still locks for it is deferred."""
+        """Forget the auction. Orders that a slow auctioneer still locks for it are deferred."""
         self._auctions.pop(event.auction_id, None)
         for kind in ("run_auction", "indicate_auction", "bind_auction"):
             self.drop(Task(kind, event.auction_id))
@@ -228,7 +228,7 @@ class Scheduler:
             self.put(task, period.end + GRACE)
 
     def _list_periods(self, grant_id: str) -> dict[Task, Period]:
-        """Return the statement periods of a grant and of its service lines, by what issues their statements."""
+        """Return the statement periods of a grant and its service lines, by the task that issues each statement."""
         found: dict[Task, Period] = {}
         for index, period in enumerate(self._periods.get(grant_id, ())):
             found[Task("issue_statement", grant_id, index)] = period
@@ -238,9 +238,9 @@ class Scheduler:
         return found
 
     def _turn_grant(self, event: GrantIssued | GrantExtended | GrantTerminated) -> None:
-        """Keep the statement periods of a grant after an event that changes its span."""
+        """Update the statement periods of a grant after an event that changes its span."""
         grant = evolve_grant(self._grants.get(event.grant_id), event)
-        assert grant is not None, "an issued grant is one"
+        assert grant is not None, "the grant was issued"
         self._grants[event.grant_id] = grant
         self._periods[event.grant_id] = list_periods(grant)
 
@@ -295,7 +295,7 @@ class Scheduler:
         self.put(Task("accept_statement", event.statement_id), event.accept_until)
 
     def _find_period(self, event: StatementIssued | StatementCredited) -> int:
-        """Return which period of its grant a statement is about."""
+        """Return the index of a statement's period in its grant."""
         periods = self._periods.get(event.grant_id, [])
         return next((index for index, period in enumerate(periods) if period.start == event.period_start), 0)
 
@@ -304,9 +304,9 @@ class Scheduler:
         self._settle(event.grant_id, _name_task("adjust", event, self._find_period(event)))
 
     def _settle(self, grant_id: str, adjust: Task) -> None:
-        """Compare what a settled period states with what is metered, and see whether the grant is done.
+        """Compare the stated with the metered usage of a settled period, and check whether the grant is complete.
 
-        A reading may have come while the statement was decided, before or after it in the log; so each is compared.
+        A reading may be stored just before or after the statement's decision, so every settled period is compared.
         """
         if grant_id in self._periods:
             self._settled.setdefault(grant_id, {})[adjust] = True
@@ -327,9 +327,9 @@ class Scheduler:
 
     @notice.register
     def _close_usage(self, event: UsageClosed) -> None:
-        """Forget the grant: it is settled in full, and all its periods are stated as they are metered.
+        """Forget a fully settled grant, whose periods are all stated as metered.
 
-        What is lowered or voided later is compared by ``review_usage``, which reads the periods again.
+        Readings that are lowered or voided later are handled by ``review_usage``, which reads the periods again.
         """
         self.drop(Task("finish_grant", event.grant_id))
         for task in self._settled.pop(event.grant_id, {}):
@@ -339,7 +339,7 @@ class Scheduler:
 
     @notice.register
     def _meter(self, event: UsageReported | UsageCorrected | UsageVoided) -> None:
-        """Look again at periods that were stated before these readings of them came, changed or went."""
+        """Check again the stated periods for which readings arrived, changed or were voided."""
         if event.meter == "tenant":
             return
         self._review_closed(event.grant_id)
@@ -352,7 +352,7 @@ class Scheduler:
 
     @notice.register
     def _work(self, event: ServiceLineReported | ServiceLineCorrected | ServiceLineVoided) -> None:
-        """Look again at periods that were stated before these hours of them came, changed or went."""
+        """Check again the stated periods for which hours arrived, changed or were voided."""
         self._review_closed(event.grant_id)
         settled = self._settled.get(event.grant_id, {})
         for index, period in enumerate(self._periods.get(event.grant_id, ())):
@@ -366,7 +366,7 @@ class Scheduler:
             self.put(Task("review_usage", grant_id), NOW)
 
     def review(self, grant_id: str, periods: int, lines: Iterable[str]) -> None:
-        """Compare every period of a grant that was settled in full, and of its service lines."""
+        """Compare every period of a fully settled grant and its service lines."""
         for index in range(periods):
             self.put(Task("adjust_statement", grant_id, index), NOW)
             for line_id in lines:
@@ -383,9 +383,9 @@ class Scheduler:
             self.put(Task("vest_warrants", event.issuer_id, day.toordinal()), datetime.combine(day, time(), UTC))
 
     def _vest(self, cause: str, grant_id: str) -> None:
-        """Look once more at warrants that count what was accepted of a grant.
+        """Check again the warrants that count a grant's accepted delivery.
 
-        Who accepts a statement, or issues a warrant, may not have seen another acceptance that is stored just before.
+        Whoever accepts a statement or issues a warrant may not have seen another acceptance that is stored just before.
         """
         if grant_id in self._counted:
             self.put(Task("vest_delivery", cause, owner_id=self._counted[grant_id]), NOW)
@@ -396,7 +396,7 @@ class Scheduler:
 
     @notice.register
     def _run_note(self, event: InstrumentIssued | InstrumentAmended) -> None:
-        """Look at a note on the day after its last day of interest; what was extended meanwhile is left alone."""
+        """Check a note on the day after its last day of interest. One that was extended meanwhile does not change."""
         if isinstance(event.terms, NoteTerms):
             due = event.terms.matures_on + timedelta(days=1)
             task = Task("mature_note", event.instrument_id, due.toordinal())
@@ -418,7 +418,7 @@ class Scheduler:
 
     @notice.register
     def _make_room(self, event: Room) -> None:
-        """Serve failed pools again whose provider may have room for their grants elsewhere."""
+        """Check failed pools again whose provider may have room for their grants elsewhere."""
         for pool_id in self._failed.notice(event):
             self.put(Task("serve_pool", pool_id), NOW)
 
@@ -434,7 +434,7 @@ def _list_readings(
     event: ServiceLineReported | ServiceLineCorrected | ServiceLineVoided,
 ) -> tuple[HoursReading, ...]: ...
 def _list_readings(event: Any) -> tuple[Any, ...]:
-    """Return what an event adds, takes away, or replaces by what."""
+    """Return the readings that an event adds, removes or replaces, with their replacements."""
     match event:
         case UsageReported() | ServiceLineReported():
             return event.readings
@@ -445,7 +445,7 @@ def _list_readings(event: Any) -> tuple[Any, ...]:
 
 
 def _name_task(verb: Literal["issue", "adjust"], event: Any, index: int) -> Task:
-    """Return what issues or adjusts the statement of a period: of a service line, where the event names one."""
+    """Return the task that issues or adjusts a period's statement; a service line's, if the event names one."""
     line_id: str | None = getattr(event, "service_line_id", None)
     if line_id is None:
         return Task(f"{verb}_statement", event.grant_id, index)

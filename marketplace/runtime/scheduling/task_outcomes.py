@@ -1,15 +1,13 @@
-"""What becomes of a task whose command was refused, by the kind of the task and the refusal's code.
+"""What happens to a task whose command was refused, by the kind of task and the refusal's code.
 
-A refusal is taken as final only where it is listed here as needless. Every other one keeps its task: the worker says
-so, counts it as stuck, and tries again, later each time.
+A refusal ends its task only if it is listed here as needless. After any other refusal, the worker keeps the task. It
+logs the refusal, counts the task as stuck, and tries again after growing pauses.
 
-| refusal | what follows |
-|---|---|
-| one that states when it is due (`due`), in the future | the task waits for that instant |
-| `TOO_EARLY` | another task, which may run beside this one, comes first; tried again at once |
-| `WAITING` | an account may be filled, or a note extended; tried again after an hour |
-| `NEEDLESS` | done already, by another worker or another command, or put on again by an event that will follow |
-| any other | stuck: an error in the log, `marketplace_worker_tasks_stuck`, tried again after `compute_pause` |
+| refusal | what follows | |---|---| | one that states a future time (`due`) | the task waits until then | | `TOO_EARLY`
+| another task, which may run concurrently, comes first; tried again at once | | `WAITING` | an account may be filled,
+or a note extended; tried again after an hour | | `NEEDLESS` | already done by another worker or command, or a later
+event schedules it again | | any other | stuck: an error in the log, `marketplace_worker_tasks_stuck`, tried again after
+`compute_pause` |
 """
 
 from collections.abc import Mapping
@@ -22,10 +20,10 @@ PAUSE_SECONDS_MAX: Final = 300.0
 _DOUBLINGS_MAX: Final = 16
 
 WAITING: Final = frozenset({"funds_insufficient", "note_matured"})
-"""Refusals of what is tried again once an account may have been filled, or a note extended."""
+"""Refusals that may end once an account is filled or a note extended."""
 
 _RACED: Final = frozenset({"auction_locked", "auction_failed", "auction_cleared", "auction_settled"})
-"""Another worker took the auction further; what is left to be done is seen at the next look."""
+"""Another worker moved the auction on. The next check finds what is left to do."""
 
 _NEVER: Final[frozenset[str]] = frozenset()
 _GRANT_OVER: Final = frozenset({"grant_terminated", "grant_completed", "grant_over"})
@@ -40,7 +38,7 @@ _STATED_ANEW: Final = frozenset(
         "statement_resolved",
     }
 )
-"""Nothing differs, or the acceptance of what is open puts the task on again."""
+"""Nothing differs, or accepting the open statement schedules the task again."""
 
 TOO_EARLY: Final[Mapping[str, frozenset[str]]] = {
     "issue_statement": frozenset({"statement_out_of_order"}),
@@ -86,15 +84,15 @@ NEEDLESS: Final[Mapping[str, frozenset[str]]] = {
     "review_usage": _NEVER,
     "move_lots": _GRANT_ELSEWHERE,
 }
-"""For every kind of task, the refusals after which nothing is left to be done."""
+"""For every kind of task, the refusals after which nothing is left to do."""
 
 
 def find_due(refusal: Refusal) -> datetime | None:
-    """Return when what was refused is due, where the refusal states it."""
+    """Return when a refused command is due, if the refusal states it."""
     due = refusal.facts.get("due")
     return datetime.fromisoformat(due) if isinstance(due, str) else None
 
 
 def compute_pause(attempts: int) -> float:
-    """Return how many seconds a stuck task rests after so many attempts."""
+    """Return the seconds that a stuck task pauses after `attempts` attempts."""
     return min(2.0 ** min(attempts, _DOUBLINGS_MAX), PAUSE_SECONDS_MAX)

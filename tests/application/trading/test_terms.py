@@ -140,7 +140,7 @@ async def test_what_depends_on_an_order_that_ended_ends_with_it_and_holds_nothin
     assert (await world.market.account(world.startup)).held_usd == 0
     recorded = await world.market.log.load(f"marketplace.order.{grandchild}")
     told = next(event.reason for event in map(parse_event, recorded) if isinstance(event, OrderCancelled))
-    assert told == f"order {orphan}, without which it is not matched, is cancelled"
+    assert told == f"its parent order {orphan} must be matched first and is cancelled"
     with pytest.raises(Refusal) as refused:
         await world.order(cash="9", nodes=1, parent_order_id=gone)
     assert (refused.value.code, refused.value.facts["status"]) == ("order_cancelled", "cancelled")
